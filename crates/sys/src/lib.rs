@@ -1,1 +1,12 @@
-//! TODO-doc
+//! Linux, as the rest of Weir sees it: the only crate with `unsafe` and the only one that names `libc`.
+#![allow(unsafe_code)]
+
+pub mod daemon;
+pub mod errno;
+pub mod memory_file;
+pub mod pass_fd;
+pub mod process;
+pub mod signal;
+pub mod title;
+pub mod user;
+pub mod wait;

@@ -1,0 +1,245 @@
+//! Making, watching and limiting processes.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+/// Which side of a [`fork`] the caller is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fork {
+    /// The process that called; carries the process id of the child.
+    Parent(i32),
+    /// The new process.
+    Child,
+}
+
+/// Splits the process in two.
+///
+/// # Errors
+/// Those of fork(2); `Unsupported` when the process has more than one thread, because only the calling
+/// thread would exist in the child and every lock that another one holds would stay locked there.
+pub fn fork() -> io::Result<Fork> {
+    if threads()? != 1 {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "fork in a process of several threads",
+        ));
+    }
+    // SAFETY: the process has one thread, checked above, so the child may do whatever the parent may.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(pid)),
+    }
+}
+
+/// How many threads this process has.
+pub(crate) fn threads() -> io::Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/task")?.count())
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It called exit with this code.
+    Code(i32),
+    /// A signal of this number ended it, perhaps leaving a core file behind.
+    Signal {
+        /// The number of the signal.
+        number: i32,
+        /// Whether the kernel wrote a core file.
+        core: bool,
+    },
+}
+
+impl fmt::Display for Ending {
+    /// nginx's words: `exited with code 0`, `exited on signal 9 (core dumped)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::Signal { number, core } => {
+                write!(f, "exited on signal {number}")?;
+                f.write_str(if *core { " (core dumped)" } else { "" })
+            }
+        }
+    }
+}
+
+/// The next child that has ended, without waiting; `None` when there is none.
+///
+/// # Errors
+/// Those of waitpid(2) except `EINTR` and `ECHILD`.
+pub fn reap() -> io::Result<Option<(i32, Ending)>> {
+    loop {
+        let ending = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) => (pid.as_raw(), Ending::Code(code)),
+            Ok(WaitStatus::Signaled(pid, signal, core)) => {
+                (pid.as_raw(), Ending::Signal { number: signal as i32, core })
+            }
+            Ok(WaitStatus::StillAlive) | Err(nix::Error::ECHILD) => return Ok(None),
+            Ok(_) | Err(nix::Error::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        return Ok(Some(ending));
+    }
+}
+
+/// Sends a signal to a process.
+///
+/// # Errors
+/// Those of kill(2); `EINVAL` for a number that is no signal.
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    let signal = nix::sys::signal::Signal::try_from(signal)?;
+    Ok(nix::sys::signal::kill(Pid::from_raw(pid), signal)?)
+}
+
+/// The id of this process.
+pub fn id() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
+/// The id of the process that started this one.
+pub fn parent_id() -> i32 {
+    nix::unistd::getppid().as_raw()
+}
+
+/// Becomes another program. Returns only when that failed.
+pub fn execute(program: &OsStr, args: &[OsString], env: &[OsString]) -> io::Error {
+    let text = |s: &OsStr| CString::new(s.as_bytes()).map_err(io::Error::from);
+    let all = |list: &[OsString]| list.iter().map(|s| text(s)).collect::<io::Result<Vec<_>>>();
+    match (text(program), all(args), all(env)) {
+        (Ok(program), Ok(args), Ok(env)) => match nix::unistd::execve(&program, &args, &env) {
+            Ok(never) => match never {},
+            Err(error) => error.into(),
+        },
+        (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => error,
+    }
+}
+
+/// Sets the nice value of this process.
+///
+/// # Errors
+/// Those of setpriority(2).
+pub fn set_priority(nice: i32) -> io::Result<()> {
+    Ok(rustix::process::setpriority_process(None, nice)?)
+}
+
+/// The soft and the hard limit on open descriptors.
+///
+/// # Errors
+/// Those of getrlimit(2).
+pub fn open_files_limit() -> io::Result<(u64, u64)> {
+    Ok(getrlimit(Resource::RLIMIT_NOFILE)?)
+}
+
+/// Sets both limits on open descriptors.
+///
+/// # Errors
+/// Those of setrlimit(2).
+pub fn set_open_files_limit(limit: u64) -> io::Result<()> {
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?)
+}
+
+/// Sets both limits on the size of a core file, bytes.
+///
+/// # Errors
+/// Those of setrlimit(2).
+pub fn set_core_limit(limit: u64) -> io::Result<()> {
+    Ok(setrlimit(Resource::RLIMIT_CORE, limit, limit)?)
+}
+
+/// Lets the kernel write a core file of a process that has changed its user.
+///
+/// # Errors
+/// Those of prctl(2).
+pub fn allow_core() -> io::Result<()> {
+    Ok(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)?)
+}
+
+/// Ties the calling thread to the given processors, counted from 0.
+///
+/// # Errors
+/// Those of sched_setaffinity(2).
+pub fn set_affinity(processors: &[usize]) -> io::Result<()> {
+    let mut set = rustix::thread::CpuSet::new();
+    for &processor in processors {
+        if processor < rustix::thread::CpuSet::MAX_CPU {
+            set.set(processor);
+        }
+    }
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
+}
+
+/// How many processors are online, at least 1.
+pub fn processors() -> usize {
+    let online = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN);
+    online.ok().flatten().and_then(|n| usize::try_from(n).ok()).unwrap_or(1).max(1)
+}
+
+/// Changes the working directory.
+///
+/// # Errors
+/// Those of chdir(2).
+pub fn change_directory(path: &Path) -> io::Result<()> {
+    std::env::set_current_dir(path)
+}
+
+/// Replaces the environment of the process with `NAME=value` entries; an entry without `=` is left out.
+///
+/// # Errors
+/// `Unsupported` when the process has more than one thread, which could be reading the environment.
+pub fn replace_environment(entries: &[OsString]) -> io::Result<()> {
+    if threads()? != 1 {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "environment of a process of several threads",
+        ));
+    }
+    for (name, _) in std::env::vars_os() {
+        // SAFETY: the process has one thread, checked above.
+        unsafe { std::env::remove_var(name) };
+    }
+    for entry in entries {
+        let bytes = entry.as_bytes();
+        let Some(equals) = bytes.iter().position(|&b| b == b'=').filter(|&at| at > 0) else {
+            continue;
+        };
+        let (name, value) = (&bytes[..equals], &bytes[equals + 1..]);
+        // SAFETY: the process has one thread, checked above.
+        unsafe { std::env::set_var(OsStr::from_bytes(name), OsStr::from_bytes(value)) };
+    }
+    Ok(())
+}
+
+/// The name and the release of the kernel, as in `Linux 6.1.0`.
+pub fn kernel() -> String {
+    let name = rustix::system::uname();
+    format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_read_as_nginx_writes_them() {
+        assert_eq!(Ending::Code(0).to_string(), "exited with code 0");
+        assert_eq!(Ending::Signal { number: 9, core: false }.to_string(), "exited on signal 9");
+        assert_eq!(
+            Ending::Signal { number: 11, core: true }.to_string(),
+            "exited on signal 11 (core dumped)"
+        );
+    }
+
+    #[test]
+    fn a_signal_that_is_none_is_refused() {
+        assert_eq!(kill(id(), 4000).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    }
+}

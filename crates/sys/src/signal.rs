@@ -1,0 +1,112 @@
+//! Signals as messages: blocked for the whole process and read from a descriptor.
+//!
+//! No handler ever runs, so nothing has to be safe inside one, and the sender is known.
+
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal as Number, sigprocmask};
+
+/// A signal that has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// The number, as in signal(7).
+    pub number: i32,
+    /// The process that sent it; 0 when the kernel did.
+    pub sender: i32,
+}
+
+/// A queue of the signals that the process has asked to read.
+#[derive(Debug)]
+pub struct Signals {
+    fd: OwnedFd,
+}
+
+impl Signals {
+    /// Blocks the given signals in the calling thread, and so in every thread that it starts later,
+    /// and opens the queue.
+    ///
+    /// # Errors
+    /// Those of sigprocmask(2) and signalfd(2); `EINVAL` for a number that is no signal.
+    pub fn block(numbers: &[i32]) -> io::Result<Self> {
+        let set = set_of(numbers)?;
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+        // SAFETY: `set` outlives the call, and the descriptor that comes back belongs to nobody else.
+        let fd = unsafe {
+            let fd = libc::signalfd(-1, set.as_ref(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC);
+            if fd == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            OwnedFd::from_raw_fd(fd)
+        };
+        Ok(Self { fd })
+    }
+
+    /// The next signal, without waiting; `None` when there is none.
+    ///
+    /// # Errors
+    /// Those of read(2).
+    pub fn next(&self) -> io::Result<Option<Received>> {
+        let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: the buffer is as large as the kernel is told, and every bit pattern of the plain
+        // integers inside is valid.
+        let (read, info) = unsafe {
+            let read = libc::read(self.fd.as_raw_fd(), info.as_mut_ptr().cast(), size);
+            (read, info.assume_init())
+        };
+        if read == size.cast_signed() {
+            let (number, sender) = (info.ssi_signo.cast_signed(), info.ssi_pid.cast_signed());
+            return Ok(Some(Received { number, sender }));
+        }
+        let error = io::Error::last_os_error();
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
+            _ => Err(error),
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Lets every signal through again, as a program about to be executed expects.
+///
+/// # Errors
+/// Those of sigprocmask(2).
+pub fn unblock_all() -> io::Result<()> {
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
+}
+
+fn set_of(numbers: &[i32]) -> io::Result<SigSet> {
+    let mut set = SigSet::empty();
+    for &number in numbers {
+        set.add(Number::try_from(number)?);
+    }
+    Ok(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_to_the_thread_is_read_with_its_sender() {
+        let signals = Signals::block(&[libc::SIGUSR2]).unwrap();
+        assert_eq!(signals.next().unwrap(), None);
+        // The test runner has other threads, so the signal goes to this one alone.
+        nix::sys::signal::raise(Number::SIGUSR2).unwrap();
+        let received = signals.next().unwrap().unwrap();
+        assert_eq!(received, Received { number: libc::SIGUSR2, sender: crate::process::id() });
+        assert_eq!(signals.next().unwrap(), None);
+    }
+
+    #[test]
+    fn zero_is_no_signal() {
+        assert!(Signals::block(&[0]).is_err());
+    }
+}
