@@ -1,1 +1,1 @@
-//! The end-to-end tests; see main.rs.
+//! The end-to-end tests live in the test target beside this file, `main.rs`; the library is empty.

@@ -1,0 +1,22 @@
+//! What every test stands on: a server under test, real servers behind it, a client, and waits.
+//!
+//! Nothing here sleeps for a guessed time and nothing uses a fixed port. A wait is for an event, has
+//! a deadline, and says what it waited for when the deadline passes.
+
+mod backend;
+mod client;
+mod directory;
+mod port;
+mod process;
+mod server;
+mod tls;
+mod wait;
+
+pub(crate) use backend::{Backend, Reply, Seen};
+pub(crate) use client::{Client, Response};
+pub(crate) use directory::Directory;
+pub(crate) use port::Port;
+pub(crate) use process::{Signal, binary, children, is_nginx, is_root, memory, run, send_signal};
+pub(crate) use server::{Server, Setup};
+pub(crate) use tls::Certificate;
+pub(crate) use wait::{PATIENCE, until, until_some};

@@ -1,0 +1,274 @@
+//! A real server behind the one under test: scripted answers, and a record of what it was asked.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use super::until_some;
+
+/// A request as the backend received it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// The connection it came on, counted from 1.
+    pub(crate) connection: usize,
+    /// The request line and the header lines as received.
+    pub(crate) head: Vec<u8>,
+    /// The request line.
+    pub(crate) line: String,
+    /// The header fields in their order.
+    pub(crate) headers: Vec<(String, String)>,
+    /// The body without its transfer coding.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Seen {
+    /// The value of a header field.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut same = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        same.next().map(|(_, value)| value.as_str())
+    }
+
+    /// The request target.
+    pub(crate) fn target(&self) -> &str {
+        self.line.split(' ').nth(1).unwrap_or("")
+    }
+}
+
+/// What a backend does with a request.
+pub(crate) enum Reply {
+    /// Sends these bytes and reads the next request.
+    Bytes(Vec<u8>),
+    /// Sends these bytes and closes.
+    Last(Vec<u8>),
+    /// Does what it likes with the connection, which is closed afterwards.
+    Custom(Box<dyn FnOnce(&mut TcpStream) + Send>),
+}
+
+impl Reply {
+    /// A 200 with this body.
+    pub(crate) fn ok(body: impl AsRef<[u8]>) -> Self {
+        Self::with("200 OK", "", body)
+    }
+
+    /// A response with this status, further header lines (each ending in CRLF) and a body.
+    pub(crate) fn with(status: &str, lines: &str, body: impl AsRef<[u8]>) -> Self {
+        let body = body.as_ref();
+        let length = body.len();
+        let mut bytes =
+            format!("HTTP/1.1 {status}\r\n{lines}Content-Length: {length}\r\n\r\n").into_bytes();
+        bytes.extend_from_slice(body);
+        Self::Bytes(bytes)
+    }
+}
+
+type Handler = dyn Fn(&Seen) -> Reply + Send + Sync;
+
+struct Shared {
+    handler: Box<Handler>,
+    seen: Mutex<Vec<Seen>>,
+    connections: AtomicUsize,
+    streams: Mutex<Vec<TcpStream>>,
+    stop: AtomicBool,
+}
+
+/// A running backend; dropping it closes its connections.
+pub(crate) struct Backend {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Backend {
+    /// One that answers as `handler` says.
+    pub(crate) fn new(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), handler)
+    }
+
+    /// One that answers 200 with a body of this text.
+    pub(crate) fn text(body: &'static str) -> Self {
+        Self::new(move |_| Reply::ok(body))
+    }
+
+    /// One that answers 200 with the request as it received it.
+    pub(crate) fn echo() -> Self {
+        Self::new(|seen| {
+            let mut body = seen.head.clone();
+            body.extend_from_slice(&seen.body);
+            Reply::ok(body)
+        })
+    }
+
+    /// One that always sends these bytes, and closes.
+    pub(crate) fn raw(bytes: impl AsRef<[u8]>) -> Self {
+        let bytes = bytes.as_ref().to_vec();
+        Self::new(move |_| Reply::Last(bytes.clone()))
+    }
+
+    fn on(listener: TcpListener, handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            handler: Box::new(handler),
+            seen: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            streams: Mutex::default(),
+            stop: AtomicBool::new(false),
+        });
+        let for_acceptor = Arc::clone(&shared);
+        let acceptor = std::thread::spawn(move || accept(&listener, &for_acceptor));
+        Self { shared, address, acceptor: Some(acceptor) }
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The requests that arrived whole, in order of their arrival.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// How many requests arrived whole.
+    pub(crate) fn count(&self) -> usize {
+        self.shared.seen.lock().unwrap().len()
+    }
+
+    /// How many connections were accepted.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// The last request.
+    #[track_caller]
+    pub(crate) fn last(&self) -> Seen {
+        self.seen().pop().expect("a request has reached the backend")
+    }
+
+    /// Waits for the request with this number, counted from 0.
+    #[track_caller]
+    pub(crate) fn wait(&self, index: usize) -> Seen {
+        until_some("a request at the backend", || self.seen().get(index).cloned())
+    }
+
+    /// Forgets the requests so far.
+    pub(crate) fn forget(&self) {
+        self.shared.seen.lock().unwrap().clear();
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(self.address);
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+        for stream in self.shared.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept() {
+        if shared.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let _ = stream.set_nodelay(true);
+        let connection = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        shared.streams.lock().unwrap().extend(stream.try_clone());
+        let shared = Arc::clone(shared);
+        std::thread::spawn(move || serve(stream, connection, &shared));
+    }
+}
+
+fn serve(mut stream: TcpStream, connection: usize, shared: &Shared) {
+    let mut buffer = Vec::new();
+    while let Some(mut seen) = read_request(&mut stream, &mut buffer) {
+        seen.connection = connection;
+        shared.seen.lock().unwrap().push(seen.clone());
+        match (shared.handler)(&seen) {
+            Reply::Bytes(bytes) => {
+                if stream.write_all(&bytes).is_err() {
+                    break;
+                }
+            }
+            Reply::Last(bytes) => {
+                let _ = stream.write_all(&bytes);
+                break;
+            }
+            Reply::Custom(act) => {
+                act(&mut stream);
+                break;
+            }
+        }
+    }
+    // The clone kept for the end of the test holds the socket open, so say the end aloud.
+    let _ = stream.shutdown(std::net::Shutdown::Both);
+}
+
+fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
+    let end = loop {
+        match buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            Some(end) => break end + 4,
+            None => more(stream, buffer)?,
+        }
+    };
+    let head: Vec<u8> = buffer.drain(..end).collect();
+    let text = String::from_utf8_lossy(&head).into_owned();
+    let mut lines = text.split("\r\n");
+    let line = lines.next()?.to_owned();
+    let pairs = lines.filter_map(|line| line.split_once(':'));
+    let headers = pairs.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
+    let mut seen = Seen { head, line, headers, ..Seen::default() };
+    if seen.header("Transfer-Encoding").is_some() {
+        seen.body = read_chunked(stream, buffer)?;
+    } else if let Some(length) = seen.header("Content-Length") {
+        let length = length.parse().ok()?;
+        while buffer.len() < length {
+            more(stream, buffer)?;
+        }
+        seen.body = buffer.drain(..length).collect();
+    }
+    Some(seen)
+}
+
+fn read_chunked(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let size = usize::from_str_radix(read_line(stream, buffer)?.trim(), 16).ok()?;
+        if size == 0 {
+            while !read_line(stream, buffer)?.is_empty() {}
+            return Some(body);
+        }
+        while buffer.len() < size + 2 {
+            more(stream, buffer)?;
+        }
+        body.extend(buffer.drain(..size));
+        buffer.drain(..2);
+    }
+}
+
+fn read_line(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<String> {
+    loop {
+        if let Some(end) = buffer.windows(2).position(|bytes| bytes == b"\r\n") {
+            let line: Vec<u8> = buffer.drain(..end + 2).take(end).collect();
+            return String::from_utf8(line).ok();
+        }
+        more(stream, buffer)?;
+    }
+}
+
+fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+    let mut chunk = [0; 16 * 1024];
+    let count = stream.read(&mut chunk).ok().filter(|&count| count > 0)?;
+    buffer.extend_from_slice(&chunk[..count]);
+    Some(())
+}

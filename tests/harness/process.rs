@@ -1,0 +1,70 @@
+//! Processes: the binary under test, signals by process id, and what /proc tells.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use rustix::process::Pid;
+pub(crate) use rustix::process::Signal;
+
+/// The binary under test.
+pub(crate) fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("WEIR_BINARY") {
+        return path.into();
+    }
+    // This test is TARGET/PROFILE/deps/weir-HASH, the binary is TARGET/PROFILE/weir.
+    let me = std::env::current_exe().unwrap();
+    let path = me.parent().unwrap().parent().unwrap().join("weir");
+    assert!(path.exists(), "{} is not built: run cargo xtask test", path.display());
+    path
+}
+
+/// Whether the binary under test is nginx itself: then the few expectations that go beyond nginx
+/// are not asked of it.
+pub(crate) fn is_nginx() -> bool {
+    static ANSWER: LazyLock<bool> = LazyLock::new(|| {
+        let output = Command::new(binary()).arg("-V").output().unwrap();
+        String::from_utf8_lossy(&output.stderr).contains("built by gcc")
+    });
+    *ANSWER
+}
+
+/// Whether this process may bind low ports, make network namespaces and change users.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Sends a signal to one process.
+pub(crate) fn send_signal(process: u32, signal: Signal) {
+    let pid = Pid::from_raw(process as i32).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// The processes whose parent is `process`.
+pub(crate) fn children(process: u32) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").unwrap();
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.filter(|&child: &u32| parent(child) == Some(process)).collect()
+}
+
+fn parent(process: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name in parentheses may hold blanks; the state and the parent follow it.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Resident memory of a process in KiB.
+pub(crate) fn memory(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
+    line.split_whitespace().next().unwrap_or("0").parse().unwrap()
+}
+
+/// Runs a command to its end.
+#[track_caller]
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Output {
+    match Command::new(program).args(arguments).output() {
+        Ok(output) => output,
+        Err(error) => panic!("{program}: {error}"),
+    }
+}
