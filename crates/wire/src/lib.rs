@@ -1,1 +1,10 @@
-//! TODO-doc
+//! Protocols as bytes: parsers and writers that own no socket, clock or thread.
+//!
+//! A caller feeds bytes as they arrive and gets values, spans into its own buffer, or an error that
+//! says whose fault it is. Nothing here waits, allocates per request what a reused vector could
+//! hold, or panics on what the network sends.
+#![forbid(unsafe_code)]
+
+pub mod h1;
+pub mod header;
+pub mod uri;

@@ -1,0 +1,28 @@
+//! HTTP/1: heads, bodies, and the rules that decide where a message ends.
+//!
+//! A caller keeps one growing buffer per connection and drives a parser over it:
+//!
+//! ```
+//! use weir_wire::h1::{Limits, RequestParser};
+//! let mut parser = RequestParser::new();
+//! let mut buf = b"GET /a HTTP/1.1\r\nHost: a.te".to_vec();
+//! assert_eq!(parser.advance(&buf, &Limits::default()), Ok(None));
+//! buf.extend_from_slice(b"st\r\n\r\nrest");
+//! assert_eq!(parser.advance(&buf, &Limits::default()), Ok(Some(buf.len() - 4)));
+//! assert_eq!(parser.head().host, b"a.test");
+//! parser.reset();
+//! ```
+
+mod error;
+mod field;
+mod framing;
+mod limits;
+mod method;
+mod request;
+mod request_line;
+
+pub use error::{RequestError, RequestFault};
+pub use framing::{Framing, parse_length, request_framing};
+pub use limits::Limits;
+pub use method::{Method, Version};
+pub use request::{Connection, RequestHead, RequestParser};

@@ -1,0 +1,74 @@
+//! Where a body ends. Disagreeing about this is what request smuggling lives on, so everything
+//! that two parsers could read differently is refused.
+
+use super::error::{RequestError, RequestFault};
+use super::method::Version;
+
+/// How the end of a body is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// No body.
+    #[default]
+    None,
+    /// This many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// All that comes until the connection closes; responses only.
+    UntilClose,
+}
+
+/// Decides how a request's body ends, from the only `Content-Length` and `Transfer-Encoding` lines.
+/// Several lines of either are refused before this (see `RequestFault::Duplicate`).
+pub fn request_framing(
+    version: Version,
+    content_length: Option<&[u8]>,
+    transfer_encoding: Option<&[u8]>,
+) -> Result<Framing, RequestError> {
+    let length = match content_length {
+        Some(value) => {
+            Some(parse_length(value).ok_or(RequestError::new(RequestFault::ContentLength))?)
+        }
+        None => None,
+    };
+    let Some(encoding) = transfer_encoding else {
+        return Ok(length.map_or(Framing::None, Framing::Length));
+    };
+    let fault = if version < Version::HTTP_11 {
+        RequestFault::TransferEncoding10
+    } else if !encoding.eq_ignore_ascii_case(b"chunked") {
+        RequestFault::TransferEncoding
+    } else if length.is_some() {
+        RequestFault::LengthAndEncoding
+    } else {
+        return Ok(Framing::Chunked);
+    };
+    Err(RequestError::new(fault))
+}
+
+/// A `Content-Length`: digits only, at least one, below 2^63 as file offsets are.
+pub fn parse_length(value: &[u8]) -> Option<u64> {
+    if value.is_empty() {
+        return None;
+    }
+    let number = value.iter().try_fold(0_i64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    });
+    number.map(i64::unsigned_abs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths() {
+        assert_eq!(parse_length(b"005"), Some(5));
+        assert_eq!(parse_length(b"9223372036854775807"), Some(i64::MAX as u64));
+        for bad in ["", "+5", "-1", "0x5", "5 0", "1e1", "5.0", "5\t", "5,5", "9223372036854775808"]
+        {
+            assert_eq!(parse_length(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

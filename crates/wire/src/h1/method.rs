@@ -1,0 +1,75 @@
+//! Methods and versions.
+
+/// A request's method. Other words are [`Method::Other`] and are passed on as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Mkcol,
+    Copy,
+    Move,
+    Options,
+    Propfind,
+    Proppatch,
+    Lock,
+    Unlock,
+    Patch,
+    Trace,
+    Connect,
+    #[default]
+    Other,
+}
+
+impl Method {
+    /// The method of a word; case matters.
+    #[inline]
+    pub fn from_bytes(word: &[u8]) -> Self {
+        match word {
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"POST" => Self::Post,
+            b"PUT" => Self::Put,
+            b"DELETE" => Self::Delete,
+            b"MKCOL" => Self::Mkcol,
+            b"COPY" => Self::Copy,
+            b"MOVE" => Self::Move,
+            b"OPTIONS" => Self::Options,
+            b"PROPFIND" => Self::Propfind,
+            b"PROPPATCH" => Self::Proppatch,
+            b"LOCK" => Self::Lock,
+            b"UNLOCK" => Self::Unlock,
+            b"PATCH" => Self::Patch,
+            b"TRACE" => Self::Trace,
+            b"CONNECT" => Self::Connect,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// An HTTP version as major × 1000 + minor, so that they compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u16);
+
+impl Version {
+    /// A request line without a version.
+    pub const HTTP_09: Self = Self(9);
+    /// HTTP/1.0.
+    pub const HTTP_10: Self = Self(1000);
+    /// HTTP/1.1.
+    pub const HTTP_11: Self = Self(1001);
+    /// HTTP/2.
+    pub const HTTP_2: Self = Self(2000);
+    /// HTTP/3.
+    pub const HTTP_3: Self = Self(3000);
+}
+
+impl Default for Version {
+    /// What an answer assumes before the request line is known.
+    fn default() -> Self {
+        Self::HTTP_10
+    }
+}

@@ -1,0 +1,402 @@
+//! Request heads.
+
+use super::error::{RequestError, RequestFault};
+use super::field;
+use super::framing::{Framing, request_framing};
+use super::limits::{BLANK_MAX, Limits};
+use super::method::{Method, Version};
+use super::request_line::{RequestLine, State};
+use crate::header::{Entry, Known, Seen, Span};
+use crate::uri::{self, InvalidUri, Scan, normalise};
+
+/// What `Connection` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Connection {
+    /// Nothing: HTTP/1.1 stays open, older versions close.
+    #[default]
+    Unsaid,
+    /// `close`.
+    Close,
+    /// `keep-alive`.
+    KeepAlive,
+}
+
+/// A request's head. Spans point into the buffer that the parser was given.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead {
+    /// The method, if it is one that is known.
+    pub method: Method,
+    /// The method as sent.
+    pub method_text: Span,
+    /// The whole request line without its end.
+    pub line: Span,
+    /// The target as sent, without scheme and host; `/` when there is only a host.
+    pub target: Span,
+    /// What the parser saw in the target.
+    pub scan: Scan,
+    /// The target was absolute and had no path, only arguments.
+    pub empty_path: bool,
+    /// The scheme of an absolute target; else empty.
+    pub scheme: Span,
+    /// The version as sent; empty in HTTP/0.9.
+    pub protocol: Span,
+    /// The version as a number.
+    pub version: Version,
+    /// The host in lower case without port and trailing dot: of an absolute target, else of `Host`.
+    /// Empty when neither is there, which only HTTP/1.0 and older may do.
+    pub host: Vec<u8>,
+    /// The port that came with it; 0 when there was none.
+    pub port: u16,
+    /// The header lines that count, in order.
+    pub entries: Vec<Entry>,
+    /// Lines left out because their names are invalid, for the log.
+    pub skipped: Vec<Span>,
+    /// How the body ends.
+    pub framing: Framing,
+    /// What `Connection` asks for.
+    pub connection: Connection,
+    /// Bytes of the head without blank lines before it: the head's share of `$request_length`.
+    pub length: usize,
+}
+
+impl RequestHead {
+    /// The value of the first line of this id.
+    pub fn get<'a>(&self, buf: &'a [u8], known: Known) -> Option<&'a [u8]> {
+        self.entries.iter().find(|entry| entry.known == known).map(|entry| entry.value.of(buf))
+    }
+
+    /// Appends the path that locations are matched with to `out` and returns the arguments.
+    pub fn path<'a>(
+        &self,
+        buf: &'a [u8],
+        merge_slashes: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<&'a [u8]>, InvalidUri> {
+        let target = self.target.of(buf);
+        if self.scan.needs_normalising() {
+            let found = normalise(target, merge_slashes, out)?;
+            return Ok(found.args.map(|args| &target[args]));
+        }
+        let (path, args) = match self.scan.args() {
+            Some(at) => {
+                let at = at - self.target.start as usize;
+                (&target[..at - 1], Some(&target[at..]))
+            }
+            None => (target, None),
+        };
+        out.extend_from_slice(path);
+        Ok(args)
+    }
+
+    fn clear(&mut self) {
+        let Self { mut host, mut entries, mut skipped, .. } = std::mem::take(self);
+        host.clear();
+        entries.clear();
+        skipped.clear();
+        *self = Self { host, entries, skipped, ..Self::default() };
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Line,
+    Headers,
+    Done,
+}
+
+/// Parses request heads, one after the other, from a buffer that grows.
+///
+/// The answer does not depend on how the bytes were split. Size limits act as they do in nginx,
+/// where a head lies in one small buffer and then in large ones, and a line that meets the end
+/// of its buffer is moved to the next.
+#[derive(Clone, Debug, Default)]
+pub struct RequestParser {
+    head: RequestHead,
+    line: RequestLine,
+    phase: Phase,
+    /// The rules of the chosen server, once the host is known.
+    own: Option<Limits>,
+    seen: Seen,
+    /// Where the current line begins.
+    line_start: usize,
+    /// Bytes before this have been looked at.
+    at: usize,
+    /// Where nginx's current buffer would end. 0 before the first byte.
+    window_end: usize,
+    large_used: u32,
+}
+
+impl RequestParser {
+    /// A parser at the start of a connection.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gets ready for the next head and keeps the memory. Its buffer starts at the next request.
+    pub fn reset(&mut self) {
+        self.head.clear();
+        let head = std::mem::take(&mut self.head);
+        *self = Self { head, ..Self::default() };
+    }
+
+    /// What has been parsed; complete once [`Self::advance`] gave a length.
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// The head by value, to be given back with [`Self::restore`] for its memory.
+    pub fn take_head(&mut self) -> RequestHead {
+        std::mem::take(&mut self.head)
+    }
+
+    /// Gives a head's vectors back.
+    pub fn restore(&mut self, head: RequestHead) {
+        self.head = head;
+        self.reset();
+    }
+
+    /// Whether a byte of a request has come (blank lines do not count): what decides between
+    /// closing silently and answering 408 or 400.
+    pub fn has_begun(&self) -> bool {
+        self.phase != Phase::Line || self.line.state != State::Start
+    }
+
+    /// Looks at what `buf` has gained. `Some(n)`: the head is complete and has `n` bytes.
+    /// `None`: feed more. `buf` keeps all bytes since [`Self::reset`].
+    pub fn advance(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
+        self.advance_with(buf, limits, |_| None)
+    }
+
+    /// As [`Self::advance`]. When the host becomes known, `choose` may give the rules of the server that
+    /// it names, which then hold for the lines after it.
+    pub fn advance_with(
+        &mut self,
+        buf: &[u8],
+        limits: &Limits,
+        mut choose: impl FnMut(&[u8]) -> Option<Limits>,
+    ) -> Result<Option<usize>, RequestError> {
+        if self.window_end == 0 {
+            self.window_end = limits.header_buffer_size.max(1) as usize;
+        }
+        if self.phase == Phase::Line {
+            if !self.request_line(buf, limits)? {
+                return Ok(None);
+            }
+            self.take_line(buf)?;
+            if !self.head.host.is_empty() {
+                self.own = choose(&self.head.host);
+            }
+            self.phase =
+                if self.head.version < Version::HTTP_10 { Phase::Done } else { Phase::Headers };
+        }
+        while self.phase == Phase::Headers {
+            let limits = self.own.unwrap_or(*limits);
+            let Some(end) = self.line_end(buf, &limits)? else { return Ok(None) };
+            let line = &buf[self.line_start..end - 1];
+            if line.is_empty() || line == b"\r" {
+                self.finish(buf, &limits)?;
+            } else {
+                self.header_line(buf, line, &limits, &mut choose)?;
+            }
+            self.line_start = end;
+        }
+        self.head.length = self.line_start - self.line.start;
+        Ok(Some(self.line_start))
+    }
+
+    fn request_line(&mut self, buf: &[u8], limits: &Limits) -> Result<bool, RequestError> {
+        loop {
+            let end = buf.len().min(self.window_end);
+            if let Some(at) = self.line.feed(buf, self.at, end)? {
+                self.at = at;
+                self.line_start = at;
+                return Ok(true);
+            }
+            self.at = end;
+            if end == self.window_end {
+                self.next_window_for_line(limits)?;
+            }
+            if self.at == buf.len() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn next_window_for_line(&mut self, limits: &Limits) -> Result<(), RequestError> {
+        if self.line.state != State::Start {
+            let start = self.line.start;
+            return self.next_window(start, limits).map_err(|_| RequestError {
+                fault: RequestFault::LongLine,
+                span: Span::new(start, self.at),
+            });
+        }
+        // Nothing but blank lines fills the buffer, which is then used again.
+        if self.at >= BLANK_MAX {
+            return Err(RequestError::new(RequestFault::Line));
+        }
+        self.window_end += limits.header_buffer_size.max(1) as usize;
+        Ok(())
+    }
+
+    /// Moves on to a large buffer, with what there is of the line that began at `start`.
+    fn next_window(&mut self, start: usize, limits: &Limits) -> Result<(), ()> {
+        let size = limits.large_buffer_size as usize;
+        let has = self.at - start;
+        if (has > 0 && has >= size) || size == 0 || self.large_used >= limits.large_buffers {
+            return Err(());
+        }
+        self.large_used += 1;
+        self.window_end = start + size;
+        Ok(())
+    }
+
+    /// The offset after the LF of the current header line.
+    #[inline]
+    fn line_end(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
+        loop {
+            let end = buf.len().min(self.window_end);
+            if let Some(n) = memchr::memchr(b'\n', &buf[self.at..end]) {
+                self.at += n + 1;
+                return Ok(Some(self.at));
+            }
+            self.at = end;
+            if end == self.window_end && self.next_window(self.line_start, limits).is_err() {
+                let fault = match self.at == self.line_start {
+                    true => RequestFault::LargeRequest,
+                    false => RequestFault::LongHeader,
+                };
+                return Err(RequestError { fault, span: Span::new(self.line_start, self.at) });
+            }
+            if self.at == buf.len() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes over what the request line said.
+    fn take_line(&mut self, buf: &[u8]) -> Result<(), RequestError> {
+        let (head, line) = (&mut self.head, &self.line);
+        head.method = line.method;
+        head.method_text = line.method_text();
+        head.line = line.line();
+        head.target = line.target;
+        head.scan = line.scan;
+        head.empty_path = line.empty_path;
+        head.scheme = line.scheme;
+        head.protocol = line.protocol();
+        head.version = line.version();
+        if let Some(authority) = line.authority {
+            head.port = uri::parse_host(authority.of(buf), &mut head.host)
+                .map_err(|_| RequestError { fault: RequestFault::HostInLine, span: authority })?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn header_line(
+        &mut self,
+        buf: &[u8],
+        line: &[u8],
+        limits: &Limits,
+        choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
+    ) -> Result<(), RequestError> {
+        let base = self.line_start;
+        let field = field::parse(line, limits.underscores).map_err(|bad| RequestError {
+            fault: RequestFault::Header { byte: line[bad.0] },
+            span: Span::new(base, base + bad.0),
+        })?;
+        if field.invalid && limits.ignore_invalid {
+            self.head.skipped.push(Span::new(base, base + field.value_end));
+            return Ok(());
+        }
+        if self.head.entries.len() >= limits.max_headers as usize {
+            return Err(RequestError::new(RequestFault::ManyHeaders));
+        }
+        let known = Known::from_name(&line[..field.name_end]);
+        let name = Span::new(base, base + field.name_end);
+        let value = Span::new(base + field.value_start, base + field.value_end);
+        let entry = Entry { name, value, known };
+        if !self.seen.insert(known) && known.unique_in_request() {
+            return Err(self.duplicate(entry));
+        }
+        self.head.entries.push(entry);
+        match known {
+            Known::Host => self.host(entry.value, buf, choose),
+            Known::Connection => {
+                self.connection(value.of(buf));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn duplicate(&self, entry: Entry) -> RequestError {
+        let previous = self.head.entries.iter().find(|other| other.known == entry.known);
+        let previous = *previous.unwrap_or(&entry);
+        RequestError { fault: RequestFault::Duplicate { previous, entry }, span: entry.value }
+    }
+
+    /// The host of an absolute target wins over the `Host` line, which must be valid all the same.
+    fn host(
+        &mut self,
+        value: Span,
+        buf: &[u8],
+        choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
+    ) -> Result<(), RequestError> {
+        let head = &mut self.head;
+        let known = head.host.len();
+        let port = uri::parse_host(value.of(buf), &mut head.host)
+            .map_err(|_| RequestError { fault: RequestFault::Host, span: value })?;
+        if known > 0 {
+            head.host.truncate(known);
+        } else {
+            head.port = port;
+            self.own = choose(&head.host);
+        }
+        Ok(())
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        if contains_word(value, b"close") {
+            self.head.connection = Connection::Close;
+        } else if contains_word(value, b"keep-alive") {
+            self.head.connection = Connection::KeepAlive;
+        }
+    }
+
+    /// The checks that need the whole head, in nginx's order.
+    fn finish(&mut self, buf: &[u8], limits: &Limits) -> Result<(), RequestError> {
+        let head = &mut self.head;
+        let fail = |fault| Err(RequestError::new(fault));
+        if head.version > Version::HTTP_10 && !self.seen.contains(Known::Host) {
+            return fail(RequestFault::NoHost);
+        }
+        let encoding = head.entries.iter().find(|e| e.known == Known::TransferEncoding);
+        let length = head.get(buf, Known::ContentLength);
+        head.framing = request_framing(head.version, length, encoding.map(|e| e.value.of(buf)))
+            .map_err(|error| RequestError {
+                span: encoding.map(|e| e.value).unwrap_or_default(),
+                ..error
+            })?;
+        match head.method {
+            Method::Connect if head.version != Version::HTTP_11 || !limits.allow_connect => {
+                fail(RequestFault::Connect)
+            }
+            Method::Connect if !matches!(head.framing, Framing::None | Framing::Length(0)) => {
+                fail(RequestFault::ConnectBody)
+            }
+            Method::Trace => fail(RequestFault::Trace),
+            _ => {
+                self.phase = Phase::Done;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether `text` has `word` (in lower case) somewhere, whatever its case.
+pub(super) fn contains_word(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+}

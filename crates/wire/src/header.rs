@@ -1,0 +1,270 @@
+//! Header fields: ids of the names that the proxy acts on, and an ordered store for the others too.
+
+mod known;
+
+pub use known::{Known, Seen};
+
+use std::ops::Range;
+
+/// A half-open range of byte offsets into some buffer; `Copy`, unlike `Range`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Offset after the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// A span from offsets. Heads are limited far below 4 GiB, so the offsets fit.
+    pub fn new(start: usize, end: usize) -> Self {
+        debug_assert!(start <= end && u32::try_from(end).is_ok());
+        Self { start: start as u32, end: end as u32 }
+    }
+
+    /// The bytes of `buf` that the span covers; empty when it lies outside of `buf`.
+    #[inline]
+    pub fn of(self, buf: &[u8]) -> &[u8] {
+        buf.get(self.range()).unwrap_or_default()
+    }
+
+    /// The span as a range.
+    #[inline]
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// Number of bytes.
+    pub fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Whether the span has no bytes.
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// One header line: where its name and value lie, and which name it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name as it was sent.
+    pub name: Span,
+    /// The value without the spaces around it.
+    pub value: Span,
+    /// The id of the name.
+    pub known: Known,
+}
+
+/// An ordered list of header lines over one arena of bytes. Order, case and duplicates are kept.
+///
+/// Invariant: every span of `entries` lies inside `arena`, and `seen` holds at least the ids of the
+/// entries (a removed id leaves it).
+#[derive(Clone, Debug, Default)]
+pub struct Headers {
+    arena: Vec<u8>,
+    entries: Vec<Entry>,
+    seen: Seen,
+}
+
+impl Headers {
+    /// An empty list that has allocated nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets the lines and keeps the memory.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.entries.clear();
+        self.seen = Seen::default();
+    }
+
+    /// Takes over what a parser found: `head` is the buffer that `entries` point into.
+    /// Copies the bytes once, as a whole.
+    pub fn adopt(&mut self, head: &[u8], entries: &[Entry]) {
+        self.arena.clear();
+        self.arena.extend_from_slice(head);
+        self.entries.clear();
+        self.entries.extend_from_slice(entries);
+        self.seen = Seen::default();
+        for entry in entries {
+            self.seen.insert(entry.known);
+        }
+    }
+
+    /// Adds a line at the end.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.push_known(Known::from_name(name), name, value);
+    }
+
+    /// Adds a line at the end whose id the caller knows.
+    pub fn push_known(&mut self, known: Known, name: &[u8], value: &[u8]) {
+        let name = self.store(name);
+        let value = self.store(value);
+        self.seen.insert(known);
+        self.entries.push(Entry { name, value, known });
+    }
+
+    /// Gives the line `known` this value: the first one is changed in place and others go away; a
+    /// line that is missing is added, spelled as [`Known::name`]. `known` is not [`Known::Other`].
+    pub fn set(&mut self, known: Known, value: &[u8]) {
+        debug_assert!(known != Known::Other);
+        if !self.contains(known) {
+            return self.push_known(known, known.name().as_bytes(), value);
+        }
+        let value = self.store(value);
+        let mut first = true;
+        self.entries.retain_mut(|entry| {
+            if entry.known != known {
+                return true;
+            }
+            entry.value = value;
+            std::mem::take(&mut first)
+        });
+    }
+
+    /// As [`Self::set`], for any name.
+    pub fn set_name(&mut self, name: &[u8], value: &[u8]) {
+        match Known::from_name(name) {
+            Known::Other => {
+                self.remove_name(name);
+                self.push_known(Known::Other, name, value);
+            }
+            known => self.set(known, value),
+        }
+    }
+
+    /// Takes every line of this id out. [`Known::Other`] takes every unknown one out.
+    pub fn remove(&mut self, known: Known) {
+        if self.contains(known) {
+            self.entries.retain(|entry| entry.known != known);
+            self.seen.remove(known);
+        }
+    }
+
+    /// Takes every line of this name out, whatever its case.
+    pub fn remove_name(&mut self, name: &[u8]) {
+        match Known::from_name(name) {
+            Known::Other => {
+                let arena = &self.arena;
+                self.entries.retain(|entry| {
+                    entry.known != Known::Other || !entry.name.of(arena).eq_ignore_ascii_case(name)
+                });
+            }
+            known => self.remove(known),
+        }
+    }
+
+    /// Keeps the lines for which `keep(name, value, id)` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8], Known) -> bool) {
+        let arena = &self.arena;
+        self.entries.retain(|e| keep(e.name.of(arena), e.value.of(arena), e.known));
+    }
+
+    /// Whether a line of this id is there.
+    #[inline]
+    pub fn contains(&self, known: Known) -> bool {
+        self.seen.contains(known) && self.entries.iter().any(|entry| entry.known == known)
+    }
+
+    /// The value of the first line of this id.
+    #[inline]
+    pub fn get(&self, known: Known) -> Option<&[u8]> {
+        if !self.seen.contains(known) {
+            return None;
+        }
+        let entry = self.entries.iter().find(|entry| entry.known == known)?;
+        Some(entry.value.of(&self.arena))
+    }
+
+    /// The values of all lines of this id, in order.
+    pub fn get_all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
+        let entries = if self.seen.contains(known) { &self.entries[..] } else { &[] };
+        entries.iter().filter(move |e| e.known == known).map(|e| e.value.of(&self.arena))
+    }
+
+    /// The value of the first line of this name, whatever its case.
+    pub fn get_name(&self, name: &[u8]) -> Option<&[u8]> {
+        self.get_all_name(name).next()
+    }
+
+    /// The values of all lines of this name, in order.
+    pub fn get_all_name<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+        let known = Known::from_name(name);
+        self.entries.iter().filter(move |e| e.known == known).filter_map(move |e| {
+            let same = known != Known::Other || e.name.of(&self.arena).eq_ignore_ascii_case(name);
+            same.then(|| e.value.of(&self.arena))
+        })
+    }
+
+    /// All lines, in order: name, value, id.
+    pub fn iter(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (&[u8], &[u8], Known)> + ExactSizeIterator {
+        self.entries.iter().map(|e| (e.name.of(&self.arena), e.value.of(&self.arena), e.known))
+    }
+
+    /// The lines as spans into [`Self::arena`].
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The bytes that the spans of [`Self::entries`] point into.
+    pub fn arena(&self) -> &[u8] {
+        &self.arena
+    }
+
+    /// Number of lines.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no line.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> Span {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        Span::new(start, self.arena.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_order_case_and_duplicates() {
+        let mut headers = Headers::new();
+        headers.push(b"hOsT", b"a");
+        headers.push(b"X-One", b"1");
+        headers.push(b"x-one", b"2");
+        assert_eq!(headers.get(Known::Host), Some(&b"a"[..]));
+        assert_eq!(headers.get_name(b"HOST"), Some(&b"a"[..]));
+        assert_eq!(headers.get_all_name(b"X-ONE").collect::<Vec<_>>(), [b"1", b"2"]);
+        headers.set(Known::Host, b"b");
+        headers.set(Known::Via, b"1.1 x");
+        let lines: Vec<_> = headers.iter().map(|(name, value, _)| (name, value)).collect();
+        let expected: [(&[u8], &[u8]); 4] =
+            [(b"hOsT", b"b"), (b"X-One", b"1"), (b"x-one", b"2"), (b"Via", b"1.1 x")];
+        assert_eq!(lines, expected);
+        headers.remove_name(b"x-oNe");
+        headers.remove(Known::Via);
+        assert_eq!(headers.len(), 1);
+        assert!(!headers.contains(Known::Via));
+    }
+
+    #[test]
+    fn set_leaves_one_line() {
+        let mut headers = Headers::new();
+        headers.push(b"Vary", b"a");
+        headers.push(b"Server", b"s");
+        headers.push(b"Vary", b"b");
+        headers.set(Known::Vary, b"c");
+        assert_eq!(headers.get_all(Known::Vary).collect::<Vec<_>>(), [b"c"]);
+        assert_eq!(headers.len(), 2);
+    }
+}

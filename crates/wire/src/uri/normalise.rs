@@ -1,0 +1,335 @@
+//! From the target of a request to the path that locations are matched with.
+
+use std::ops::Range;
+
+/// The target has a bad escape, an escaped NUL, a byte that no target may have, or climbs above the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidUri;
+
+/// What a first pass over a target found; the pass can be interrupted anywhere.
+///
+/// Most targets need no second one: unless [`Scan::needs_normalising`] the path is the target itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scan {
+    state: State,
+    normalise: bool,
+    args: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// After a `/` of the path, where dots and slashes matter.
+    #[default]
+    Slash,
+    Path,
+    /// After `?`, or once it is known that normalising will look at the rest.
+    Rest,
+}
+
+impl Scan {
+    /// Scans a whole target, as the `:path` of HTTP/2 is one.
+    pub fn of(target: &[u8]) -> Result<Self, InvalidUri> {
+        let mut scan = Self::default();
+        let whole = target.first() == Some(&b'/') && scan.feed(target, 1) == target.len();
+        if whole { Ok(scan) } else { Err(InvalidUri) }
+    }
+
+    /// A scan of a target without a path (`http://host?args`), which starts at its `?`.
+    pub fn without_path(args: usize) -> Self {
+        Self { state: State::Rest, normalise: true, args: Some(args) }
+    }
+
+    /// Goes on over `buf[from..]` and returns the offset of the first byte that cannot be part of a
+    /// target (a space, a control byte), or the length of `buf`. It begins after the target's first `/`.
+    #[inline]
+    pub fn feed(&mut self, buf: &[u8], from: usize) -> usize {
+        let mut at = from;
+        while let Some(&byte) = buf.get(at) {
+            if USUAL[byte as usize] {
+                if self.state == State::Slash {
+                    self.state = State::Path;
+                }
+            } else if !self.special(byte, at) {
+                break;
+            }
+            at += 1;
+        }
+        at
+    }
+
+    fn special(&mut self, byte: u8, at: usize) -> bool {
+        if byte <= b' ' || byte == 0x7f {
+            return false;
+        }
+        match (self.state, byte) {
+            (State::Rest, b'#') => self.normalise = true,
+            (State::Rest, _) | (_, b'+') => {}
+            (_, b'?') => {
+                self.args = Some(at + 1);
+                self.state = State::Rest;
+            }
+            (_, b'%' | b'#') | (State::Slash, b'.' | b'/') => {
+                self.normalise = true;
+                self.state = State::Rest;
+            }
+            (State::Path, b'/') => self.state = State::Slash,
+            _ => self.state = State::Path,
+        }
+        true
+    }
+
+    /// Whether [`normalise`] has to make the path.
+    pub fn needs_normalising(&self) -> bool {
+        self.normalise
+    }
+
+    /// Where the arguments begin, after the `?`. Not to be relied on when the target needs
+    /// normalising, which then finds them itself.
+    pub fn args(&self) -> Option<usize> {
+        self.args
+    }
+}
+
+/// What [`normalise`] found beside the path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Normalised {
+    /// The arguments as offsets into the target: after `?`, up to `#`. `None` without a `?`.
+    pub args: Option<Range<usize>>,
+    /// The path had a `+`, which a proxy must send escaped again as it was.
+    pub plus: bool,
+}
+
+/// Writes the path of `target` to `out`, escapes decoded, `.` and `..` resolved, and with
+/// `merge_slashes` runs of `/` made one. A fragment ends it.
+///
+/// Escaped `/` and `.` count like plain ones; escaped `?`, `#` and `%` are bytes of the path.
+/// `/a/..` becomes `/`; `/..` is refused.
+pub fn normalise(
+    target: &[u8],
+    merge_slashes: bool,
+    out: &mut Vec<u8>,
+) -> Result<Normalised, InvalidUri> {
+    let mut walk = Walk { base: out.len(), out, merge_slashes, place: Place::Usual, plus: false };
+    if target.first() == Some(&b'?') {
+        walk.out.push(b'/');
+    }
+    let mut args = None;
+    let mut at = 0;
+    while let Some(&byte) = target.get(at) {
+        at += 1;
+        match byte {
+            b'?' => {
+                let end = memchr::memchr(b'#', &target[at..]).map_or(target.len(), |n| at + n);
+                args = Some(at..end);
+                break;
+            }
+            b'#' => break,
+            b'%' => {
+                let byte = hex_pair(target.get(at..at + 2)).ok_or(InvalidUri)?;
+                at += 2;
+                match byte {
+                    0 => return Err(InvalidUri),
+                    b'%' | b'#' | b'?' => {
+                        walk.place = Place::Usual;
+                        walk.out.push(byte);
+                    }
+                    _ => walk.byte(byte)?,
+                }
+            }
+            _ => walk.byte(byte)?,
+        }
+    }
+    walk.finish()?;
+    Ok(Normalised { args, plus: walk.plus })
+}
+
+/// Where the walk stands in the segment that it writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Usual,
+    Slash,
+    Dot,
+    DotDot,
+}
+
+struct Walk<'a> {
+    out: &'a mut Vec<u8>,
+    /// Length of `out` before the path, below which nothing is taken away.
+    base: usize,
+    merge_slashes: bool,
+    place: Place,
+    plus: bool,
+}
+
+impl Walk<'_> {
+    #[inline]
+    fn byte(&mut self, byte: u8) -> Result<(), InvalidUri> {
+        match (self.place, byte) {
+            (Place::Slash, b'/') => {
+                if !self.merge_slashes {
+                    self.out.push(byte);
+                }
+            }
+            (Place::Usual, b'/') => {
+                self.out.push(byte);
+                self.place = Place::Slash;
+            }
+            (Place::Dot | Place::DotDot, b'/') => {
+                self.finish()?;
+                self.place = Place::Slash;
+            }
+            (Place::Slash, b'.') => {
+                self.out.push(byte);
+                self.place = Place::Dot;
+            }
+            (Place::Dot, b'.') => {
+                self.out.push(byte);
+                self.place = Place::DotDot;
+            }
+            _ => {
+                self.plus |= byte == b'+';
+                self.out.push(byte);
+                self.place = Place::Usual;
+            }
+        }
+        Ok(())
+    }
+
+    /// Resolves a `.` or `..` that the path ends in so far.
+    fn finish(&mut self) -> Result<(), InvalidUri> {
+        match self.place {
+            Place::Dot => {
+                self.out.pop();
+            }
+            Place::DotDot => {
+                let parent =
+                    self.out.len().checked_sub(3).filter(|&n| n > self.base).ok_or(InvalidUri)?;
+                let slash = self.out[self.base..parent].iter().rposition(|&b| b == b'/');
+                self.out.truncate(self.base + slash.ok_or(InvalidUri)? + 1);
+            }
+            Place::Usual | Place::Slash => {}
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn hex_pair(pair: Option<&[u8]>) -> Option<u8> {
+    let &[high, low] = pair? else { return None };
+    Some(hex_digit(high)? << 4 | hex_digit(low)?)
+}
+
+pub(super) fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+static USUAL: [bool; 256] = usual();
+
+const fn usual() -> [bool; 256] {
+    let mut table = [true; 256];
+    let mut i = 0;
+    while i <= b' ' as usize {
+        table[i] = false;
+        i += 1;
+    }
+    let special = b"?/.+%#\x7f";
+    i = 0;
+    while i < special.len() {
+        table[special[i] as usize] = false;
+        i += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(target: &str, merge: bool) -> Option<String> {
+        let mut out = b"kept".to_vec();
+        normalise(target.as_bytes(), merge, &mut out).ok()?;
+        Some(String::from_utf8_lossy(out.strip_prefix(b"kept").expect("prefix stays")).into_owned())
+    }
+
+    #[test]
+    fn paths() {
+        for (target, expected) in [
+            ("/", Some("/")),
+            ("/a/./b", Some("/a/b")),
+            ("/a/../b", Some("/b")),
+            ("/a/..", Some("/")),
+            ("/a/b/..", Some("/a/")),
+            ("/a/.", Some("/a/")),
+            ("/.", Some("/")),
+            ("/..", None),
+            ("/../a", None),
+            ("/a/../../b", None),
+            ("/..?x", None),
+            ("/..#x", None),
+            ("//", Some("/")),
+            ("//a///b", Some("/a/b")),
+            ("/x/%2e%2e/a", Some("/a")),
+            ("/x/.%2E/a", Some("/a")),
+            ("/x/..%2fa", Some("/a")),
+            ("/%2fa", Some("/a")),
+            ("/%61", Some("/a")),
+            ("/a%00", None),
+            ("/a%0", None),
+            ("/a%", None),
+            ("/a%zz", None),
+            ("/%252e", Some("/%2e")),
+            ("/a%3fb", Some("/a?b")),
+            ("/a%23b#c", Some("/a#b")),
+            ("/a#b?c", Some("/a")),
+            ("/...", Some("/...")),
+            ("/.../", Some("/.../")),
+            ("/..a", Some("/..a")),
+            ("/a..", Some("/a..")),
+            ("/./", Some("/")),
+            ("/x/..;/a", Some("/x/..;/a")),
+            ("?a", Some("/")),
+        ] {
+            assert_eq!(path(target, true).as_deref(), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn slashes_kept() {
+        assert_eq!(path("//a//b", false).as_deref(), Some("//a//b"));
+        assert_eq!(path("//../a", false).as_deref(), Some("/a"));
+        assert_eq!(path("/a//../b", false).as_deref(), Some("/a/b"));
+        assert_eq!(path("/a//../b", true).as_deref(), Some("/b"));
+    }
+
+    #[test]
+    fn arguments_end_at_the_fragment() {
+        let mut out = Vec::new();
+        let found = normalise(b"/a+?b#c", true, &mut out).expect("valid");
+        assert_eq!(found, Normalised { args: Some(4..5), plus: true });
+    }
+
+    #[test]
+    fn a_scan_that_finds_nothing_to_do_agrees_with_normalising() {
+        let alphabet = b"/.?#%2e+a";
+        let mut simple = 0;
+        for seed in 0..9_usize.pow(5) {
+            let mut target = vec![b'/'];
+            target.extend((0..5).map(|i| alphabet[seed / 9_usize.pow(i) % 9]));
+            let scan = Scan::of(&target).expect("no byte stops it");
+            if scan.needs_normalising() {
+                continue;
+            }
+            simple += 1;
+            let mut out = Vec::new();
+            let found = normalise(&target, true, &mut out).expect("nothing to refuse");
+            let end = scan.args().map_or(target.len(), |args| args - 1);
+            assert_eq!(out, &target[..end]);
+            assert_eq!(found.args, scan.args().map(|args| args..target.len()));
+        }
+        assert!(simple > 1000);
+    }
+}
