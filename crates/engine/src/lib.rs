@@ -1,1 +1,26 @@
-//! TODO-doc
+//! One core's day: the event loop of a thread, its connections, timers, buffers, listeners and
+//! logs. Nothing here knows HTTP or an upstream group. Everything but the logs and the counters
+//! belongs to one thread and is not `Send`.
+
+#![forbid(unsafe_code)]
+
+pub mod addr;
+pub mod buffer;
+pub mod clock;
+pub mod connection;
+pub mod error_log;
+pub mod event_loop;
+pub mod listen;
+pub mod log_files;
+pub mod os_error;
+pub mod stats;
+pub mod syslog;
+pub mod timer;
+
+pub use addr::Addr;
+pub use buffer::Buf;
+pub use connection::Conn;
+pub use connection::connect::{ConnectOptions, connect};
+pub use error_log::{ErrorLog, Level};
+pub use event_loop::{JoinHandle, spawn};
+pub use timer::Deadline;

@@ -2,11 +2,14 @@
 #![allow(unsafe_code)]
 
 pub mod daemon;
+pub mod epoll;
 pub mod errno;
+pub mod file;
 pub mod memory_file;
 pub mod pass_fd;
 pub mod process;
 pub mod signal;
+pub mod socket;
 pub mod title;
 pub mod user;
 pub mod wait;

@@ -1,0 +1,140 @@
+//! Buffers from pools of the thread, by size class. Dropping a buffer gives it back.
+
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+
+/// The smallest class; a request's head buffer (`client_header_buffer_size`) is 1 KiB.
+const SMALLEST: usize = 1024;
+
+/// Classes are powers of two: 1 KiB, 2 KiB, … 256 KiB. What is larger goes back to the allocator.
+const CLASSES: usize = 9;
+
+/// How many bytes the pool of one class keeps at most, so that a burst of large bodies does not
+/// stay in memory for ever.
+const POOL_BYTES: usize = 2 * 1024 * 1024;
+
+/// How many buffers a class keeps at most, whatever their size.
+const POOL_BUFFERS: usize = 256;
+
+thread_local! {
+    static POOLS: RefCell<[Vec<Vec<u8>>; CLASSES]> =
+        const { RefCell::new([const { Vec::new() }; CLASSES]) };
+}
+
+/// A `Vec<u8>` which goes back to its thread's pool when it is dropped.
+#[derive(Debug, Default)]
+pub struct Buf(Vec<u8>);
+
+/// An empty buffer with a capacity of at least `size` bytes.
+pub fn take(size: usize) -> Buf {
+    let Some(class) = class_to_hold(size) else {
+        return Buf(Vec::with_capacity(size));
+    };
+    let pooled = POOLS.try_with(|pools| pools.borrow_mut()[class].pop()).ok().flatten();
+    Buf(pooled.unwrap_or_else(|| Vec::with_capacity(SMALLEST << class)))
+}
+
+impl Buf {
+    /// A buffer without memory; growing it allocates.
+    pub const fn empty() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The room behind the content, in bytes, that can be filled without growing.
+    pub fn room(&self) -> usize {
+        self.0.capacity() - self.0.len()
+    }
+
+    /// Takes the bytes out of the pool's reach.
+    pub fn into_vec(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl From<Vec<u8>> for Buf {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Deref for Buf {
+    type Target = Vec<u8>;
+    fn deref(&self) -> &Vec<u8> {
+        &self.0
+    }
+}
+
+impl DerefMut for Buf {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+}
+
+impl Drop for Buf {
+    fn drop(&mut self) {
+        if let Some(class) = class_of(self.0.capacity()) {
+            let mut bytes = std::mem::take(&mut self.0);
+            // While the thread ends its pools may be gone; then the buffer is simply freed.
+            let _ = POOLS.try_with(|pools| {
+                let pool = &mut pools.borrow_mut()[class];
+                if pool.len() < pool_limit(class) {
+                    bytes.clear();
+                    pool.push(bytes);
+                }
+            });
+        }
+    }
+}
+
+fn pool_limit(class: usize) -> usize {
+    (POOL_BYTES / (SMALLEST << class)).min(POOL_BUFFERS)
+}
+
+/// The smallest class whose buffers hold `size` bytes.
+fn class_to_hold(size: usize) -> Option<usize> {
+    let class = size.max(SMALLEST).div_ceil(SMALLEST).next_power_of_two().trailing_zeros() as usize;
+    (class < CLASSES).then_some(class)
+}
+
+/// The class that a buffer of this capacity can serve.
+fn class_of(capacity: usize) -> Option<usize> {
+    let class = (capacity / SMALLEST).checked_ilog2()? as usize;
+    // A buffer that has outgrown its class by far would waste the difference in the pool.
+    (class < CLASSES && capacity <= (SMALLEST << class) * 3 / 2).then_some(class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_what_is_asked() {
+        assert_eq!(class_to_hold(0), Some(0));
+        assert_eq!(class_to_hold(1024), Some(0));
+        assert_eq!(class_to_hold(1025), Some(1));
+        assert_eq!(class_to_hold(256 * 1024), Some(8));
+        assert_eq!(class_to_hold(256 * 1024 + 1), None);
+        assert_eq!(class_of(1023), None);
+        assert_eq!(class_of(2048), Some(1));
+        assert_eq!(class_of(4000), None);
+    }
+
+    #[test]
+    fn a_dropped_buffer_is_taken_again() {
+        let mut first = take(8192);
+        first.extend_from_slice(b"secret");
+        let place = first.as_ptr();
+        drop(first);
+        let second = take(5000);
+        assert_eq!(second.as_ptr(), place);
+        assert!(second.is_empty());
+        assert_eq!(second.capacity(), 8192);
+    }
+
+    #[test]
+    fn the_pool_is_bounded() {
+        let all: Vec<Buf> = (0..100).map(|_| take(256 * 1024)).collect();
+        drop(all);
+        POOLS.with(|pools| assert_eq!(pools.borrow()[8].len(), 8));
+    }
+}

@@ -1,0 +1,396 @@
+//! A connection to a client or to an upstream: TCP or unix socket, plain.
+//!
+//! Every operation makes its system call first and asks the event loop only when the kernel says
+//! that it would block, so a busy connection costs the calls that move its bytes and no more.
+
+use std::cell::OnceCell;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustix::net::{Shutdown, sockopt};
+
+use crate::addr::Addr;
+use crate::stats::Slot;
+use crate::timer::Deadline;
+
+pub mod connect;
+mod socket;
+
+use socket::Socket;
+
+/// A connection. It is closed when it is dropped.
+#[derive(Debug)]
+pub struct Conn {
+    socket: Socket,
+    /// Bytes that were received before somebody decided whose they are; read first.
+    early: Vec<u8>,
+    peer: Addr,
+    local: OnceCell<Addr>,
+    id: u64,
+    deadline: Deadline,
+    nodelay: bool,
+    /// Counts the connection for as long as it lives.
+    _slot: Slot,
+}
+
+/// Numbers of connections, to clients and to upstreams alike; the first is 1.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+fn next_number() -> u64 {
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Conn {
+    pub(crate) fn accepted(fd: OwnedFd, peer: Addr) -> io::Result<Self> {
+        Self::new(fd, peer, next_number(), Slot::accepted())
+    }
+
+    pub(crate) fn outgoing(fd: OwnedFd, peer: Addr) -> io::Result<Self> {
+        Self::new(fd, peer, next_number(), Slot::outgoing())
+    }
+
+    fn new(fd: OwnedFd, peer: Addr, id: u64, slot: Slot) -> io::Result<Self> {
+        Ok(Self {
+            socket: Socket::new(fd)?,
+            early: Vec::new(),
+            peer,
+            local: OnceCell::new(),
+            id,
+            deadline: Deadline::new(),
+            nodelay: false,
+            _slot: slot,
+        })
+    }
+
+    /// A connection over a descriptor that is open already, non-blocking, and ours: one end of a
+    /// socket pair, or one that another process has handed over.
+    ///
+    /// # Errors
+    /// The system's when the loop cannot watch it.
+    pub fn from_fd(fd: OwnedFd, peer: Addr) -> io::Result<Self> {
+        Self::outgoing(fd, peer)
+    }
+
+    /// The number that the error log shows as `*5` and `$connection` gives.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The other end's address.
+    pub fn peer(&self) -> &Addr {
+        &self.peer
+    }
+
+    /// Replaces the other end's address, as `real_ip` and the PROXY protocol do.
+    pub fn set_peer(&mut self, peer: Addr) -> Addr {
+        std::mem::replace(&mut self.peer, peer)
+    }
+
+    /// This end's address, asked for when it is first needed.
+    pub fn local(&self) -> &Addr {
+        self.local.get_or_init(|| Addr::of_socket(&self.socket).unwrap_or(Addr::Unix(None)))
+    }
+
+    /// The descriptor's number, for messages.
+    pub fn raw_fd(&self) -> RawFd {
+        self.socket.as_fd().as_raw_fd()
+    }
+
+    /// Gives back bytes that were received and turned out to belong to whoever reads next.
+    pub fn unread(&mut self, bytes: &[u8]) {
+        self.early.splice(..0, bytes.iter().copied());
+    }
+
+    /// Receives at most `max` bytes behind what `into` holds; `Ok(0)` is the end of the stream.
+    /// `into` grows if its room is smaller than `max`.
+    pub fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<u8>,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        if !self.early.is_empty() {
+            return Poll::Ready(Ok(self.take_early(into, max)));
+        }
+        self.socket.poll_recv(cx, into, max)
+    }
+
+    fn take_early(&mut self, into: &mut Vec<u8>, max: usize) -> usize {
+        let count = max.min(self.early.len());
+        into.extend_from_slice(&self.early[..count]);
+        if count == self.early.len() {
+            self.early = Vec::new();
+        } else {
+            self.early.drain(..count);
+        }
+        count
+    }
+
+    /// Ready when there is something to receive, be it the end of the stream or an error. Takes
+    /// nothing and needs no buffer, so this is how to wait for the next request.
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.socket.poll_readable(cx)
+    }
+
+    /// Sends from `bufs` with one system call; returns the number of bytes taken.
+    pub fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.socket.poll_send(cx, bufs)
+    }
+
+    /// Ready when everything taken by [`Conn::poll_send`] is with the kernel. A plain connection
+    /// holds nothing back.
+    pub fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the kernel has room for more to send.
+    pub fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_writable(cx)
+    }
+
+    /// Sends at most `len` bytes of `file` from `offset` without copying them through memory.
+    /// Only where [`Conn::can_sendfile`] says so. `Ok(0)` means that the file is shorter.
+    pub fn poll_sendfile(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.socket.poll_sendfile(cx, file, offset, len)
+    }
+
+    /// Whether [`Conn::poll_sendfile`] can be used.
+    pub fn can_sendfile(&self) -> bool {
+        true
+    }
+
+    /// Says that nothing more will be sent; what comes can still be received.
+    pub fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown_write())
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        match rustix::net::shutdown(&self.socket, Shutdown::Write) {
+            // The peer was faster.
+            Err(rustix::io::Errno::NOTCONN) => Ok(()),
+            done => done.map_err(io::Error::from),
+        }
+    }
+
+    /// Receives as [`Conn::poll_recv`] does, within `timeout`.
+    ///
+    /// # Errors
+    /// `TimedOut` when nothing came in time, else the system's.
+    pub async fn recv(
+        &mut self,
+        into: &mut Vec<u8>,
+        max: usize,
+        timeout: Duration,
+    ) -> io::Result<usize> {
+        self.within(timeout, |conn, cx| conn.poll_recv(cx, into, max)).await
+    }
+
+    /// Waits until there is something to receive, within `timeout`.
+    ///
+    /// # Errors
+    /// `TimedOut` when nothing came in time, else the system's.
+    pub async fn readable(&mut self, timeout: Duration) -> io::Result<()> {
+        self.within(timeout, Self::poll_readable).await
+    }
+
+    /// Sends all of `bufs`. The timeout is for the time between two steps of progress, as
+    /// nginx's `send_timeout` is.
+    ///
+    /// # Errors
+    /// `TimedOut` when nothing could be sent for so long, else the system's.
+    pub async fn send_all(&mut self, bufs: &[&[u8]], timeout: Duration) -> io::Result<()> {
+        let mut slices = Slices::new(bufs);
+        while !slices.is_empty() {
+            let sent = self.within(timeout, |conn, cx| conn.poll_send(cx, slices.get())).await?;
+            if sent == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            slices.advance(sent);
+        }
+        self.within(timeout, Self::poll_flush).await
+    }
+
+    /// Sends `len` bytes of a file from `offset`; less if the file is shorter. Returns how many.
+    ///
+    /// # Errors
+    /// As [`Conn::send_all`].
+    pub async fn send_file(
+        &mut self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: u64,
+        timeout: Duration,
+    ) -> io::Result<u64> {
+        let mut sent = 0;
+        while sent < len {
+            let step = usize::try_from(len - sent).unwrap_or(usize::MAX).min(SENDFILE_MAX);
+            let count = self
+                .within(timeout, |conn, cx| conn.poll_sendfile(cx, file, offset + sent, step))
+                .await?;
+            if count == 0 {
+                break;
+            }
+            sent += count as u64;
+        }
+        Ok(sent)
+    }
+
+    /// Runs an operation of the connection with a deadline of `timeout` from now.
+    ///
+    /// # Errors
+    /// `TimedOut` when the deadline comes first, else the operation's own.
+    pub async fn within<T>(
+        &mut self,
+        timeout: Duration,
+        mut operation: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        let mut armed = false;
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(done) = operation(self, cx) {
+                return Poll::Ready(done);
+            }
+            // The clock is read only by those who really have to wait.
+            if !armed {
+                self.deadline.after(timeout);
+                armed = true;
+            }
+            ready!(self.deadline.poll(cx));
+            Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        })
+        .await
+    }
+
+    /// Whether a connection that should be silent is still open and silent. Costs no system call
+    /// unless the loop has heard something from it.
+    pub fn is_idle_alive(&mut self) -> bool {
+        self.early.is_empty() && self.socket.is_silent()
+    }
+
+    /// Whether the peer has closed or broken the connection, by a look at the socket that takes
+    /// nothing away. Bytes that wait hide a close behind them, as with nginx.
+    pub fn is_closed(&self) -> bool {
+        match weir_sys::socket::peek(self.socket.as_fd()) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Switches Nagle's algorithm off, once per connection (`tcp_nodelay`).
+    pub fn set_nodelay(&mut self) {
+        if !self.nodelay {
+            self.nodelay = true;
+            if !self.peer.is_unix() {
+                // A connection that is dead already says so when it is used next.
+                let _ = sockopt::set_tcp_nodelay(&self.socket, true);
+            }
+        }
+    }
+
+    /// Holds back what does not fill a segment, or lets it go (`tcp_nopush`).
+    pub fn set_nopush(&mut self, on: bool) {
+        if !self.peer.is_unix() {
+            let _ = sockopt::set_tcp_cork(&self.socket, on);
+        }
+    }
+
+    /// Makes the drop of the connection reset it instead of closing it in order (`return 444`
+    /// with `reset_timedout_connection`).
+    pub fn reset_on_drop(&mut self) {
+        let _ = sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
+    }
+
+    /// The state of the TCP connection for `$tcpinfo_*`; `None` for a unix socket.
+    pub fn tcp_info(&self) -> Option<weir_sys::socket::TcpInfo> {
+        weir_sys::socket::tcp_info(self.socket.as_fd()).ok()
+    }
+
+    /// The socket's pending error, as `connect` leaves it.
+    pub(crate) fn take_error(&self) -> io::Result<()> {
+        Ok(sockopt::socket_error(&self.socket)??)
+    }
+}
+
+/// How much one sendfile call moves at most, nginx's `sendfile_max_chunk`: one fast client must
+/// not hold the thread.
+pub const SENDFILE_MAX: usize = 2 * 1024 * 1024;
+
+impl AsFd for Conn {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// How many pieces one `writev` takes; more wait for the next.
+const MAX_SLICES: usize = 64;
+
+/// What of several byte strings is still to be sent.
+struct Slices<'a> {
+    slices: [IoSlice<'a>; MAX_SLICES],
+    from: usize,
+    to: usize,
+    rest: &'a [&'a [u8]],
+}
+
+impl<'a> Slices<'a> {
+    fn new(bufs: &'a [&'a [u8]]) -> Self {
+        let mut this = Self { slices: [IoSlice::new(&[]); MAX_SLICES], from: 0, to: 0, rest: bufs };
+        this.fill();
+        this
+    }
+
+    fn fill(&mut self) {
+        if self.from == self.to {
+            (self.from, self.to) = (0, 0);
+            while let Some((first, rest)) = self.rest.split_first() {
+                if self.to == MAX_SLICES {
+                    break;
+                }
+                if !first.is_empty() {
+                    self.slices[self.to] = IoSlice::new(first);
+                    self.to += 1;
+                }
+                self.rest = rest;
+            }
+        }
+    }
+
+    fn get(&self) -> &[IoSlice<'a>] {
+        &self.slices[self.from..self.to]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.from == self.to
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while count > 0 && self.from < self.to {
+            let first = &mut self.slices[self.from];
+            let step = count.min(first.len());
+            first.advance(step);
+            count -= step;
+            if first.is_empty() {
+                self.from += 1;
+            }
+        }
+        self.fill();
+    }
+}
+
+#[cfg(test)]
+mod tests;

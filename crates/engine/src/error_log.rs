@@ -1,0 +1,258 @@
+//! The error log: levels, targets and nginx's line,
+//! `2026/11/22 17:34:16 [error] 123#124: *5 message`.
+
+use std::cell::RefCell;
+use std::fmt::{self, Display};
+use std::io::Write;
+use std::sync::{Arc, RwLock};
+
+use crate::clock;
+use crate::log_files::LogFile;
+use crate::syslog::Syslog;
+
+/// The longest line with its line end, nginx's `NGX_MAX_ERROR_STR`.
+pub const MAX_LINE: usize = 2048;
+
+/// How much a line matters; a log with a level takes that level and those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// The server cannot run.
+    Emerg = 1,
+    /// Somebody must act at once; mostly a fault in the program or the machine.
+    Alert,
+    /// Something important failed.
+    Crit,
+    /// A request could not be answered as it should.
+    Error,
+    /// Odd, and worth to be seen.
+    Warn,
+    /// Normal, and worth to be seen.
+    Notice,
+    /// Normal; client faults are told here.
+    Info,
+    /// What the program does, step by step.
+    Debug,
+}
+
+impl Level {
+    /// All of them, the most severe first.
+    pub const ALL: [Self; 8] = [
+        Self::Emerg,
+        Self::Alert,
+        Self::Crit,
+        Self::Error,
+        Self::Warn,
+        Self::Notice,
+        Self::Info,
+        Self::Debug,
+    ];
+
+    /// The name as it stands in the configuration and in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Emerg => "emerg",
+            Self::Alert => "alert",
+            Self::Crit => "crit",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Notice => "notice",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+
+    /// The level of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name() == name)
+    }
+}
+
+impl Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where lines go.
+#[derive(Clone, Debug)]
+pub enum Sink {
+    /// A file.
+    File(Arc<LogFile>),
+    /// The standard error output.
+    Stderr,
+    /// A syslog server.
+    Syslog(Arc<Syslog>),
+}
+
+/// One `error_log` directive: a sink and the least severe level that it takes.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Lines of this level and of more severe ones are written.
+    pub level: Level,
+    /// Where to.
+    pub sink: Sink,
+}
+
+/// The error logs in force at one place of the configuration. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct ErrorLog {
+    targets: Arc<[Target]>,
+    level: Option<Level>,
+}
+
+impl ErrorLog {
+    /// A log with these targets; without any it takes nothing.
+    pub fn new(targets: Vec<Target>) -> Self {
+        let level = targets.iter().map(|target| target.level).max();
+        Self { targets: targets.into(), level }
+    }
+
+    /// A log that writes to the standard error output.
+    pub fn stderr(level: Level) -> Self {
+        Self::new(vec![Target { level, sink: Sink::Stderr }])
+    }
+
+    /// A log which takes everything down to `debug`, for `debug_connection`.
+    #[must_use]
+    pub fn with_debug(&self) -> Self {
+        let debug = |target: &Target| Target { level: Level::Debug, sink: target.sink.clone() };
+        Self::new(self.targets.iter().map(debug).collect())
+    }
+
+    /// The targets, in the order of the configuration.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// Whether any target takes this level. To be asked before a costly message is put together.
+    pub fn takes(&self, level: Level) -> bool {
+        self.level.is_some_and(|most| level <= most)
+    }
+
+    /// Writes one line to each target that takes the level. `connection` is the connection's
+    /// number, 0 for none.
+    pub fn log(&self, level: Level, connection: u64, message: impl Display) {
+        if self.takes(level) {
+            self.write(level, connection, &message);
+        }
+    }
+
+    #[cold]
+    fn write(&self, level: Level, connection: u64, message: &dyn Display) {
+        LINE.with(|line| {
+            // A message that logs while it is shown gets a line of its own.
+            let mut own = Vec::new();
+            let mut shared = line.try_borrow_mut();
+            let line = shared.as_deref_mut().unwrap_or(&mut own);
+            line.clear();
+            write_line(line, level, connection, message);
+            for target in self.targets.iter().filter(|target| level <= target.level) {
+                target.sink.write(level, line);
+            }
+        });
+    }
+}
+
+thread_local! {
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static IDS: (u32, u32) = (
+        std::process::id(),
+        rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned(),
+    );
+}
+
+fn write_line(line: &mut Vec<u8>, level: Level, connection: u64, message: &dyn Display) {
+    line.extend_from_slice(&clock::error_log_time());
+    let (process, thread) = ids();
+    // Writing to a vector does not fail.
+    let _ = write!(line, " [{level}] {process}#{thread}: ");
+    if connection != 0 {
+        let _ = write!(line, "*{connection} ");
+    }
+    let _ = write!(line, "{message}");
+    line.truncate(MAX_LINE - 1);
+    line.push(b'\n');
+}
+
+/// The process and the thread. A fork copies what its thread has cached, so it is checked.
+fn ids() -> (u32, u32) {
+    let process = std::process::id();
+    IDS.with(|&(cached, thread)| {
+        if cached == process {
+            (process, thread)
+        } else {
+            (process, rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned())
+        }
+    })
+}
+
+impl Sink {
+    /// Writes one whole line, line end included. A log that cannot be written to has nowhere to
+    /// complain.
+    fn write(&self, level: Level, line: &[u8]) {
+        let _ = match self {
+            Self::File(file) => file.write(line),
+            Self::Stderr => std::io::stderr().write_all(line),
+            Self::Syslog(syslog) => {
+                syslog.send_severity(level as u8 - 1, line.strip_suffix(b"\n").unwrap_or(line))
+            }
+        };
+    }
+}
+
+static PROCESS: RwLock<Option<ErrorLog>> = RwLock::new(None);
+
+/// Sets the log for what belongs to no server and no request: nginx's main `error_log`.
+pub fn set_process_log(log: ErrorLog) {
+    *PROCESS.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(log);
+}
+
+/// The main log; the standard error output from `error` on until one is set.
+pub fn process_log() -> ErrorLog {
+    let log = PROCESS.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+    log.unwrap_or_else(|| ErrorLog::stderr(Level::Error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log_to(name: &str, level: Level) -> (ErrorLog, std::path::PathBuf) {
+        let path = std::env::temp_dir().join(format!("weir-error-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let file = Arc::new(LogFile::open(&path).unwrap());
+        (ErrorLog::new(vec![Target { level, sink: Sink::File(file) }]), path)
+    }
+
+    #[test]
+    fn a_line_has_nginxs_form() {
+        let (log, path) = log_to("form", Level::Error);
+        log.log(Level::Warn, 1, "not taken");
+        log.log(Level::Error, 5, format_args!("connect() failed ({}: x)", 111));
+        log.log(Level::Emerg, 0, "no connection");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let (process, thread) = ids();
+        assert_eq!(lines.len(), 2);
+        let head = format!(" [error] {process}#{thread}: *5 connect() failed (111: x)");
+        assert_eq!(lines[0][19..], head);
+        assert!(lines[1].ends_with(&format!(" [emerg] {process}#{thread}: no connection")));
+    }
+
+    #[test]
+    fn a_line_has_a_limit() {
+        let mut line = Vec::new();
+        write_line(&mut line, Level::Info, 0, &"x".repeat(5000));
+        assert_eq!(line.len(), MAX_LINE);
+        assert_eq!(line.last(), Some(&b'\n'));
+    }
+
+    #[test]
+    fn levels_have_names_and_an_order() {
+        assert_eq!(Level::from_name("crit"), Some(Level::Crit));
+        assert_eq!(Level::from_name("stderr"), None);
+        assert!(!ErrorLog::default().takes(Level::Emerg));
+        assert!(ErrorLog::stderr(Level::Warn).with_debug().takes(Level::Debug));
+    }
+}

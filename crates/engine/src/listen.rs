@@ -1,0 +1,125 @@
+//! Listening sockets: how they are bound, and how each thread accepts from them.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+use tokio::io::unix::AsyncFd;
+
+use crate::addr::Addr;
+use crate::connection::Conn;
+use crate::error_log::{Level, process_log};
+use crate::event_loop::{self, JoinHandle};
+use crate::os_error::Failed;
+use crate::stats;
+
+mod bind;
+
+pub use bind::{BindError, DEFAULT_BACKLOG, Keepalive, ListenOptions, Transport, apply, bind};
+
+/// How long accepting rests when the process has no descriptors left, nginx's
+/// `accept_mutex_delay`.
+const REST_WITHOUT_DESCRIPTORS: Duration = Duration::from_millis(500);
+
+/// How many connections are accepted before the tasks of those get their turn.
+const ACCEPTS_PER_TURN: usize = 16;
+
+/// The same with `multi_accept`: all that wait, as long as that is not for ever.
+const ACCEPTS_PER_LONG_TURN: usize = 1024;
+
+/// How one thread accepts from one listener. Accepting ends when it is dropped.
+#[derive(Debug)]
+pub struct Accepting {
+    task: JoinHandle<()>,
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The rules of one thread for accepting.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How many connections the thread may have, those to upstreams included
+    /// (`worker_connections`).
+    pub connections: u64,
+    /// Accept all that wait at once (`multi_accept`).
+    pub multi_accept: bool,
+}
+
+/// Starts to accept from a listening socket on this thread; `handle` gets each connection and
+/// must not block, mostly it spawns a task.
+///
+/// # Errors
+/// The system's when the loop cannot watch the socket.
+pub fn accept(
+    listener: Arc<OwnedFd>,
+    limits: Limits,
+    handle: impl Fn(Conn) + 'static,
+) -> io::Result<Accepting> {
+    let listener = weir_sys::epoll::watch_shared(listener)?;
+    let task = event_loop::spawn(async move {
+        loop {
+            accept_some(&listener, limits, &handle).await;
+        }
+    });
+    Ok(Accepting { task })
+}
+
+/// Accepts what waits, at most one turn's worth.
+async fn accept_some(listener: &AsyncFd<Arc<OwnedFd>>, limits: Limits, handle: &impl Fn(Conn)) {
+    let Ok(mut guard) = listener.readable().await else {
+        return tokio::time::sleep(REST_WITHOUT_DESCRIPTORS).await;
+    };
+    let turn = if limits.multi_accept { ACCEPTS_PER_LONG_TURN } else { ACCEPTS_PER_TURN };
+    for _ in 0..turn {
+        match accept_one(listener.get_ref(), limits) {
+            Ok(Some(conn)) => handle(conn),
+            Ok(None) => {}
+            Err(Errno::AGAIN) => return guard.clear_ready(),
+            Err(Errno::INTR) => {}
+            Err(error) => {
+                if complain(error) {
+                    return tokio::time::sleep(REST_WITHOUT_DESCRIPTORS).await;
+                }
+            }
+        }
+    }
+    event_loop::yield_now().await;
+}
+
+/// One connection; `None` if there is no room for it and it was closed.
+fn accept_one(listener: &OwnedFd, limits: Limits) -> rustix::io::Result<Option<Conn>> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (socket, peer) = rustix::net::acceptfrom_with(listener.as_fd(), flags)?;
+    stats::count_accepted();
+    if stats::connections_here() >= limits.connections {
+        let connections = limits.connections;
+        let message = format_args!("{connections} worker_connections are not enough");
+        process_log().log(Level::Alert, 0, message);
+        return Ok(None);
+    }
+    let peer = peer.map_or(Addr::Unix(None), Addr::from_any);
+    Conn::accepted(socket, peer).map(Some).map_err(|_| Errno::NFILE)
+}
+
+/// Tells of an error; whether accepting has to rest.
+fn complain(error: Errno) -> bool {
+    let exhausted = error == Errno::MFILE || error == Errno::NFILE;
+    let level = match error {
+        Errno::CONNABORTED => Level::Error,
+        _ if exhausted => Level::Crit,
+        _ => Level::Alert,
+    };
+    process_log().log(level, 0, Failed("accept4() failed", &error.into()));
+    // An error that comes again at once must not spin either; only a client's own fault may.
+    error != Errno::CONNABORTED
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! Counters of each thread, summed when somebody reads them.
+//!
+//! A counter is written only by its own thread, so it needs no locked instruction; readers add
+//! up what the threads have. Each thread's counters fill cache lines of their own.
+
+use std::marker::PhantomData;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One thread's counters.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Counters {
+    accepted: AtomicU64,
+    handled: AtomicU64,
+    requests: AtomicU64,
+    active: AtomicU64,
+    reading: AtomicU64,
+    writing: AtomicU64,
+    waiting: AtomicU64,
+    connections: AtomicU64,
+}
+
+/// The sum over all threads: what `stub_status` shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Client connections accepted since the start.
+    pub accepted: u64,
+    /// Those of them that were not dropped for want of `worker_connections`.
+    pub handled: u64,
+    /// Client requests since the start.
+    pub requests: u64,
+    /// Client connections open now, with the idle ones.
+    pub active: u64,
+    /// Connections whose request head is being read.
+    pub reading: u64,
+    /// Connections that are working on a request or its answer.
+    pub writing: u64,
+    /// Idle client connections that wait for a request.
+    pub waiting: u64,
+}
+
+/// What a connection is doing, for the last line of `stub_status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gauge {
+    /// A request head is being read.
+    Reading,
+    /// A request is being answered.
+    Writing,
+    /// Idle, between two requests.
+    Waiting,
+}
+
+static THREADS: Mutex<Vec<&'static Counters>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static HERE: &'static Counters = register();
+}
+
+/// A thread's counters are never freed: its connections count after it has ended, too.
+fn register() -> &'static Counters {
+    let counters: &'static Counters = Box::leak(Box::default());
+    THREADS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(counters);
+    counters
+}
+
+fn add(counter: &AtomicU64, by: i64) {
+    // Only this thread writes it: a load and a store do.
+    let value = counter.load(Ordering::Relaxed).wrapping_add_signed(by);
+    counter.store(value, Ordering::Relaxed);
+}
+
+fn here<T>(f: impl FnOnce(&Counters) -> T) -> T {
+    HERE.with(|counters| f(counters))
+}
+
+/// The sum over all threads of the process.
+pub fn totals() -> Totals {
+    let threads = THREADS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let sum = |pick: fn(&Counters) -> &AtomicU64| {
+        threads.iter().fold(0_u64, |sum, one| sum.wrapping_add(pick(one).load(Ordering::Relaxed)))
+    };
+    Totals {
+        accepted: sum(|one| &one.accepted),
+        handled: sum(|one| &one.handled),
+        requests: sum(|one| &one.requests),
+        active: sum(|one| &one.active),
+        reading: sum(|one| &one.reading),
+        writing: sum(|one| &one.writing),
+        waiting: sum(|one| &one.waiting),
+    }
+}
+
+/// Counts one client request.
+pub fn count_request() {
+    here(|counters| add(&counters.requests, 1));
+}
+
+/// Counts an accepted client connection; for the accept loop.
+pub(crate) fn count_accepted() {
+    here(|counters| add(&counters.accepted, 1));
+}
+
+/// Connections of this thread in use, to clients and to upstreams.
+pub fn connections_here() -> u64 {
+    here(|counters| counters.connections.load(Ordering::Relaxed))
+}
+
+/// While it lives, one connection counts in a gauge. Changing the gauge is two stores.
+#[derive(Debug)]
+pub struct Gauged(Gauge, PhantomData<*const ()>);
+
+impl Gauged {
+    /// Begins to count in `gauge`.
+    pub fn new(gauge: Gauge) -> Self {
+        here(|counters| add(gauge.counter(counters), 1));
+        Self(gauge, PhantomData)
+    }
+
+    /// Counts in another gauge from now on.
+    pub fn set(&mut self, gauge: Gauge) {
+        if gauge != self.0 {
+            here(|counters| {
+                add(self.0.counter(counters), -1);
+                add(gauge.counter(counters), 1);
+            });
+            self.0 = gauge;
+        }
+    }
+}
+
+impl Gauge {
+    fn counter(self, counters: &Counters) -> &AtomicU64 {
+        match self {
+            Self::Reading => &counters.reading,
+            Self::Writing => &counters.writing,
+            Self::Waiting => &counters.waiting,
+        }
+    }
+}
+
+impl Drop for Gauged {
+    fn drop(&mut self) {
+        let _ = HERE.try_with(|counters| add(self.0.counter(counters), -1));
+    }
+}
+
+/// While it lives, one connection counts as in use, and as active if it was accepted.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    accepted: bool,
+    here: PhantomData<*const ()>,
+}
+
+impl Slot {
+    pub(crate) fn accepted() -> Self {
+        here(|counters| {
+            add(&counters.handled, 1);
+            add(&counters.active, 1);
+            add(&counters.connections, 1);
+        });
+        Self { accepted: true, here: PhantomData }
+    }
+
+    pub(crate) fn outgoing() -> Self {
+        here(|counters| add(&counters.connections, 1));
+        Self { accepted: false, here: PhantomData }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let _ = HERE.try_with(|counters| {
+            add(&counters.connections, -1);
+            if self.accepted {
+                add(&counters.active, -1);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_counts_for_itself_and_all_are_summed() {
+        std::thread::spawn(|| {
+            let slot = Slot::accepted();
+            let other = Slot::outgoing();
+            assert_eq!(connections_here(), 2);
+            let mut gauged = Gauged::new(Gauge::Reading);
+            gauged.set(Gauge::Waiting);
+            here(|counters| {
+                assert_eq!(counters.reading.load(Ordering::Relaxed), 0);
+                assert_eq!(counters.waiting.load(Ordering::Relaxed), 1);
+                assert_eq!(counters.active.load(Ordering::Relaxed), 1);
+            });
+            drop((slot, other, gauged));
+            assert_eq!(connections_here(), 0);
+            count_request();
+        })
+        .join()
+        .unwrap();
+        assert!(totals().requests >= 1);
+    }
+}

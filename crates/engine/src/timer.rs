@@ -1,0 +1,149 @@
+//! Deadlines that cost a store to change.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant as TimerInstant, Sleep};
+
+use crate::clock::{self, Instant};
+
+pub use tokio::time::sleep;
+
+/// A point of time that a task waits for while it waits for something else.
+///
+/// The runtime's timer is armed when the task first has to wait, and is left alone when the
+/// deadline moves further away, as it does with every request of a connection: the timer then
+/// fires early once, sees that, and is armed anew.
+#[derive(Debug)]
+pub struct Deadline {
+    at: Instant,
+    /// What the timer is set to; `NEVER` when it is not.
+    armed: Instant,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Default for Deadline {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deadline {
+    /// No deadline.
+    pub const fn new() -> Self {
+        Self { at: Instant::NEVER, armed: Instant::NEVER, sleep: None }
+    }
+
+    /// Moves the deadline.
+    pub fn set(&mut self, at: Instant) {
+        self.at = at;
+    }
+
+    /// Moves the deadline to so long from now.
+    pub fn after(&mut self, duration: Duration) {
+        self.at = clock::now() + duration;
+    }
+
+    /// Takes the deadline away.
+    pub fn clear(&mut self) {
+        self.at = Instant::NEVER;
+    }
+
+    /// Where the deadline is; `NEVER` if there is none.
+    pub fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// Ready when the deadline has passed. To be polled only when what the task really waits for
+    /// is pending.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.at == Instant::NEVER {
+            return Poll::Pending;
+        }
+        loop {
+            if self.armed > self.at || self.sleep.is_none() {
+                let wait = self.at.since(clock::precise());
+                if wait.is_zero() {
+                    return Poll::Ready(());
+                }
+                self.arm(wait);
+            }
+            let Some(sleep) = self.sleep.as_mut() else { return Poll::Pending };
+            ready!(sleep.as_mut().poll(cx));
+            self.armed = Instant::NEVER;
+            if clock::precise() >= self.at {
+                return Poll::Ready(());
+            }
+            // It fired for a deadline that has moved on; the loop arms it anew.
+        }
+    }
+
+    fn arm(&mut self, wait: Duration) {
+        let when = TimerInstant::now() + wait;
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().reset(when),
+            None => self.sleep = Some(Box::pin(tokio::time::sleep_until(when))),
+        }
+        self.armed = self.at;
+    }
+
+    /// Waits for `operation` until the deadline.
+    ///
+    /// # Errors
+    /// `TimedOut` when the deadline comes first, else the operation's own.
+    pub async fn within<T>(
+        &mut self,
+        mut operation: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        poll_fn(|cx| match operation(cx) {
+            Poll::Pending => self.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            done => done,
+        })
+        .await
+    }
+
+    /// Waits for the deadline itself.
+    pub async fn wait(&mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+}
+
+use std::future::Future;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_loop::block_on;
+    use std::task::Waker;
+
+    #[test]
+    fn a_deadline_fires_and_can_be_moved_before_that() {
+        block_on(async {
+            let mut deadline = Deadline::new();
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(deadline.poll(&mut cx).is_pending());
+            deadline.after(Duration::from_millis(1));
+            assert!(deadline.poll(&mut cx).is_pending() || clock::precise() >= deadline.at());
+            deadline.after(Duration::from_secs(3600));
+            assert!(deadline.poll(&mut cx).is_pending());
+            deadline.after(Duration::from_millis(2));
+            let at = deadline.at();
+            deadline.wait().await;
+            assert!(clock::precise() >= at);
+        });
+    }
+
+    #[test]
+    fn within_prefers_the_operation() {
+        block_on(async {
+            let mut deadline = Deadline::new();
+            deadline.set(Instant::default());
+            assert_eq!(deadline.within(|_| Poll::Ready(Ok(7))).await.unwrap(), 7);
+            let late = deadline.within::<()>(|_| Poll::Pending).await.unwrap_err();
+            assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        });
+    }
+}

@@ -1,0 +1,161 @@
+//! Socket calls that rustix does not have, or has not in the shape that the data path needs.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::net::RecvFlags;
+
+/// Options of a socket that take an `int` and that rustix has no function for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntOption {
+    /// `TCP_DEFER_ACCEPT`: wake the listener only when data has come; the value is in seconds.
+    DeferAccept,
+    /// `TCP_FASTOPEN`: the length of the queue of connections without a finished handshake.
+    FastOpen,
+    /// `IP_TRANSPARENT`, for bind to addresses that are not ours (IPv4).
+    TransparentV4,
+    /// `IPV6_TRANSPARENT`, the same for IPv6.
+    TransparentV6,
+    /// `IP_BIND_ADDRESS_NO_PORT`: the port of a bound source address is chosen at connect.
+    BindAddressNoPort,
+    /// `IP_PKTINFO`: the destination address of each datagram comes with it.
+    PacketInfoV4,
+    /// `IPV6_RECVPKTINFO`, the same for IPv6.
+    PacketInfoV6,
+}
+
+impl IntOption {
+    fn numbers(self) -> (libc::c_int, libc::c_int) {
+        match self {
+            Self::DeferAccept => (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT),
+            Self::FastOpen => (libc::IPPROTO_TCP, libc::TCP_FASTOPEN),
+            Self::TransparentV4 => (libc::IPPROTO_IP, libc::IP_TRANSPARENT),
+            Self::TransparentV6 => (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT),
+            Self::BindAddressNoPort => (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT),
+            Self::PacketInfoV4 => (libc::IPPROTO_IP, libc::IP_PKTINFO),
+            Self::PacketInfoV6 => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
+        }
+    }
+}
+
+/// Sets an option that takes an `int`.
+pub fn set_int_option(fd: BorrowedFd<'_>, option: IntOption, value: i32) -> io::Result<()> {
+    let (level, name) = option.numbers();
+    let size = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
+    // SAFETY: the descriptor is open for as long as it is borrowed, and the pointer and the size
+    // describe one live `i32` which the kernel only reads.
+    let done =
+        unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), size) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Reads an option that takes an `int`.
+pub fn int_option(fd: BorrowedFd<'_>, option: IntOption) -> io::Result<i32> {
+    let (level, name) = option.numbers();
+    let mut value = 0_i32;
+    let mut size = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
+    // SAFETY: as above; the kernel writes at most `size` bytes into a live `i32`.
+    let done = unsafe {
+        libc::getsockopt(fd.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut size)
+    };
+    if done == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Receives at most `max` bytes behind what `into` already holds, with one system call. Grows
+/// `into` if it has less room than that. Returns the number of bytes, 0 at the end of the stream.
+pub fn recv_append(fd: BorrowedFd<'_>, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+    into.reserve(max);
+    let spare = into.spare_capacity_mut();
+    let room = max.min(spare.len());
+    let received = rustix::net::recv(fd, &mut spare[..room], RecvFlags::empty())?.1;
+    let count = received.min(room);
+    // SAFETY: the kernel has written `count` bytes behind the old length, within the capacity.
+    unsafe { into.set_len(into.len() + count) };
+    Ok(count)
+}
+
+/// Whether the connection is open, silent and without error, by a look that takes nothing away:
+/// `Ok(0)` at the end of the stream, `Ok(1)` if bytes wait, `WouldBlock` if it is idle.
+pub fn peek(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut byte = [0_u8; 1];
+    let (count, _) = rustix::net::recv(fd, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+    Ok(count)
+}
+
+/// The first byte that waits, without taking it: `None` at the end of the stream.
+pub fn peek_byte(fd: BorrowedFd<'_>) -> io::Result<Option<u8>> {
+    let mut byte = [0_u8; 1];
+    let (count, _) = rustix::net::recv(fd, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+    Ok((count > 0).then_some(byte[0]))
+}
+
+/// What `$tcpinfo_*` shows of a connection, in microseconds and segments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// Smoothed round trip time in microseconds.
+    pub rtt: u32,
+    /// Its variance in microseconds.
+    pub rttvar: u32,
+    /// Congestion window in segments.
+    pub snd_cwnd: u32,
+    /// Space for what the peer may send, in bytes.
+    pub rcv_space: u32,
+}
+
+/// Asks the kernel for the state of a TCP connection (`TCP_INFO`).
+pub fn tcp_info(fd: BorrowedFd<'_>) -> io::Result<TcpInfo> {
+    // SAFETY: `tcp_info` is plain integers, for which zero is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut size = libc::socklen_t::try_from(size_of_val(&info)).unwrap_or(0);
+    // SAFETY: the kernel writes at most `size` bytes into a live `tcp_info`.
+    let done = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut size,
+        )
+    };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(TcpInfo {
+        rtt: info.tcpi_rtt,
+        rttvar: info.tcpi_rttvar,
+        snd_cwnd: info.tcpi_snd_cwnd,
+        rcv_space: info.tcpi_rcv_space,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn recv_append_keeps_what_is_there_and_honours_the_limit() {
+        let (mut one, two) = UnixStream::pair().unwrap();
+        one.write_all(b"abcdef").unwrap();
+        let mut into = b"x".to_vec();
+        assert_eq!(recv_append(two.as_fd(), &mut into, 4).unwrap(), 4);
+        assert_eq!(into, b"xabcd");
+        assert_eq!(recv_append(two.as_fd(), &mut into, 100).unwrap(), 2);
+        assert_eq!(into, b"xabcdef");
+    }
+
+    #[test]
+    fn peek_tells_idle_data_and_end_apart() {
+        let (mut one, two) = UnixStream::pair().unwrap();
+        assert_eq!(peek(two.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        one.write_all(b"a").unwrap();
+        assert_eq!(peek(two.as_fd()).unwrap(), 1);
+        assert_eq!(peek_byte(two.as_fd()).unwrap(), Some(b'a'));
+        let mut into = Vec::new();
+        recv_append(two.as_fd(), &mut into, 10).unwrap();
+        drop(one);
+        assert_eq!(peek(two.as_fd()).unwrap(), 0);
+    }
+}
