@@ -7,4 +7,14 @@
 
 mod harness;
 
+mod access;
+mod files;
 mod http_core;
+mod limits;
+mod locations;
+mod log;
+mod proxy;
+mod rewrite;
+mod server_names;
+mod upstream;
+mod variables;
