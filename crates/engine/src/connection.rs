@@ -36,6 +36,27 @@ pub struct Conn {
     _slot: Slot,
 }
 
+/// A connection without anything that only a busy one needs. It is closed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Idle {
+    fd: OwnedFd,
+    peer: Addr,
+    id: u64,
+    nodelay: bool,
+    slot: Slot,
+}
+
+impl Idle {
+    /// Closes the connection in order.
+    pub(crate) fn close(self) {}
+}
+
+impl AsFd for Idle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// Numbers of connections, to clients and to upstreams alike; the first is 1.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
@@ -72,6 +93,26 @@ impl Conn {
     /// The system's when the loop cannot watch it.
     pub fn from_fd(fd: OwnedFd, peer: Addr) -> io::Result<Self> {
         Self::outgoing(fd, peer)
+    }
+
+    pub(crate) fn into_idle(self) -> Idle {
+        Idle {
+            fd: self.socket.into_fd(),
+            peer: self.peer,
+            id: self.id,
+            nodelay: self.nodelay,
+            slot: self._slot,
+        }
+    }
+
+    pub(crate) fn from_idle(idle: Idle) -> io::Result<Self> {
+        let mut conn = Self::new(idle.fd, idle.peer, idle.id, idle.slot)?;
+        conn.nodelay = idle.nodelay;
+        Ok(conn)
+    }
+
+    pub(crate) fn has_early(&self) -> bool {
+        !self.early.is_empty()
     }
 
     /// The number that the error log shows as `*5` and `$connection` gives.

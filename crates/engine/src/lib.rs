@@ -6,6 +6,7 @@
 
 pub mod addr;
 pub mod buffer;
+pub mod capacity;
 pub mod clock;
 pub mod connection;
 pub mod error_log;
@@ -13,6 +14,7 @@ pub mod event_loop;
 pub mod listen;
 pub mod log_files;
 pub mod os_error;
+pub mod park;
 pub mod stats;
 pub mod syslog;
 pub mod timer;

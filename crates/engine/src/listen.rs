@@ -10,6 +10,7 @@ use rustix::net::SocketFlags;
 use tokio::io::unix::AsyncFd;
 
 use crate::addr::Addr;
+use crate::capacity;
 use crate::connection::Conn;
 use crate::error_log::{Level, process_log};
 use crate::event_loop::{self, JoinHandle};
@@ -42,43 +43,33 @@ impl Drop for Accepting {
     }
 }
 
-/// The rules of one thread for accepting.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How many connections the thread may have, those to upstreams included
-    /// (`worker_connections`).
-    pub connections: u64,
-    /// Accept all that wait at once (`multi_accept`).
-    pub multi_accept: bool,
-}
-
 /// Starts to accept from a listening socket on this thread; `handle` gets each connection and
-/// must not block, mostly it spawns a task.
+/// must not block, mostly it spawns a task. With `multi_accept` all that wait are accepted at once.
 ///
 /// # Errors
 /// The system's when the loop cannot watch the socket.
 pub fn accept(
     listener: Arc<OwnedFd>,
-    limits: Limits,
+    multi_accept: bool,
     handle: impl Fn(Conn) + 'static,
 ) -> io::Result<Accepting> {
     let listener = weir_sys::epoll::watch_shared(listener)?;
+    let turn = if multi_accept { ACCEPTS_PER_LONG_TURN } else { ACCEPTS_PER_TURN };
     let task = event_loop::spawn(async move {
         loop {
-            accept_some(&listener, limits, &handle).await;
+            accept_some(&listener, turn, &handle).await;
         }
     });
     Ok(Accepting { task })
 }
 
 /// Accepts what waits, at most one turn's worth.
-async fn accept_some(listener: &AsyncFd<Arc<OwnedFd>>, limits: Limits, handle: &impl Fn(Conn)) {
+async fn accept_some(listener: &AsyncFd<Arc<OwnedFd>>, turn: usize, handle: &impl Fn(Conn)) {
     let Ok(mut guard) = listener.readable().await else {
         return tokio::time::sleep(REST_WITHOUT_DESCRIPTORS).await;
     };
-    let turn = if limits.multi_accept { ACCEPTS_PER_LONG_TURN } else { ACCEPTS_PER_TURN };
     for _ in 0..turn {
-        match accept_one(listener.get_ref(), limits) {
+        match accept_one(listener.get_ref()) {
             Ok(Some(conn)) => handle(conn),
             Ok(None) => {}
             Err(Errno::AGAIN) => return guard.clear_ready(),
@@ -94,14 +85,11 @@ async fn accept_some(listener: &AsyncFd<Arc<OwnedFd>>, limits: Limits, handle: &
 }
 
 /// One connection; `None` if there is no room for it and it was closed.
-fn accept_one(listener: &OwnedFd, limits: Limits) -> rustix::io::Result<Option<Conn>> {
+fn accept_one(listener: &OwnedFd) -> rustix::io::Result<Option<Conn>> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (socket, peer) = rustix::net::acceptfrom_with(listener.as_fd(), flags)?;
     stats::count_accepted();
-    if stats::connections_here() >= limits.connections {
-        let connections = limits.connections;
-        let message = format_args!("{connections} worker_connections are not enough");
-        process_log().log(Level::Alert, 0, message);
+    if !capacity::claim() {
         return Ok(None);
     }
     let peer = peer.map_or(Addr::Unix(None), Addr::from_any);

@@ -11,6 +11,7 @@ use weir_sys::socket::{IntOption, set_int_option};
 
 use super::Conn;
 use crate::addr::Addr;
+use crate::capacity;
 
 /// What is asked of a connection to an upstream before it is made.
 #[derive(Clone, Debug, Default)]
@@ -29,8 +30,10 @@ pub struct ConnectOptions {
 ///
 /// # Errors
 /// `TimedOut` when the peer has not answered in time, else the system's: `ECONNREFUSED` and so
-/// on; for a failed `bind` what it gave.
+/// on; for a failed `bind` what it gave. `QuotaExceeded` when `worker_connections` are used up,
+/// which the log has been told of.
 pub async fn connect(addr: &Addr, options: &ConnectOptions, timeout: Duration) -> io::Result<Conn> {
+    capacity::claim_or_fail()?;
     let (mut conn, pending) = start(addr, options)?;
     if pending {
         conn.within(timeout, Conn::poll_writable).await?;

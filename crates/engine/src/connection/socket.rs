@@ -24,6 +24,11 @@ impl Socket {
         Ok(Self { fd: weir_sys::epoll::watch(fd)?, fresh: true })
     }
 
+    /// Lets go of the socket without closing it.
+    pub(super) fn into_fd(self) -> OwnedFd {
+        self.fd.into_inner()
+    }
+
     pub(super) fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 const SOON: Duration = Duration::from_secs(5);
-const MANY: Limits = Limits { connections: 1000, multi_accept: false };
 
 fn listen(addr: &str) -> (Arc<OwnedFd>, Addr) {
     let mut alerts = Vec::new();
@@ -55,7 +54,7 @@ fn connections_are_accepted_until_the_handle_is_dropped() {
         let (socket, addr) = listen("127.0.0.1:0");
         let accepted = Rc::new(RefCell::new(Vec::new()));
         let take = Rc::clone(&accepted);
-        let accepting = accept(socket, MANY, move |conn| take.borrow_mut().push(conn)).unwrap();
+        let accepting = accept(socket, false, move |conn| take.borrow_mut().push(conn)).unwrap();
         let mut client = connect(&addr, &ConnectOptions::default(), SOON).await.unwrap();
         while accepted.borrow().is_empty() {
             event_loop::yield_now().await;
@@ -75,8 +74,8 @@ fn connections_are_accepted_until_the_handle_is_dropped() {
 fn a_connection_too_many_is_closed() {
     block_on(async {
         let (socket, addr) = listen("127.0.0.1:0");
-        let none = Limits { connections: 0, multi_accept: false };
-        let _accepting = accept(socket, none, |_| panic!("there is no room")).unwrap();
+        capacity::set_limit(1);
+        let _accepting = accept(socket, false, |_| panic!("there is no room")).unwrap();
         let mut client = connect(&addr, &ConnectOptions::default(), SOON).await.unwrap();
         assert_eq!(client.recv(&mut Vec::new(), 1, SOON).await.unwrap_or(0), 0);
     });
@@ -92,7 +91,7 @@ fn unix_sockets_listen_too() {
         assert_eq!(alerts, Vec::<String>::new());
         let (send, receive) = tokio::sync::oneshot::channel();
         let send = RefCell::new(Some(send));
-        let _accepting = accept(Arc::new(socket), MANY, move |conn| {
+        let _accepting = accept(Arc::new(socket), false, move |conn| {
             let _ = send.borrow_mut().take().unwrap().send(conn);
         })
         .unwrap();

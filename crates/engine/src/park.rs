@@ -1,0 +1,290 @@
+//! Idle keepalive connections, held outside of tasks and of the runtime.
+//!
+//! A parked connection is a descriptor and a few words in a slab. The descriptors are in an epoll
+//! set of their own, which the loop watches as one more descriptor. Parking and waking cost four
+//! system calls together, so only connections that have been idle for a while are parked
+//! ([`IDLE_BEFORE_PARK`]); busy ones wait inside their tasks.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::time::Timespec;
+use slab::Slab;
+use tokio::io::unix::AsyncFd;
+
+use crate::capacity;
+use crate::clock::{self, Instant};
+use crate::connection::{Conn, Idle};
+use crate::event_loop::{self, JoinHandle};
+use crate::stats::{Gauge, Gauged};
+use crate::timer::Deadline;
+
+/// How long a connection should have been idle before it is worth parking it.
+pub const IDLE_BEFORE_PARK: Duration = Duration::from_secs(1);
+
+/// Deadlines are rounded up to this; a keepalive timeout need not be exact.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How many connections are woken before other tasks get their turn.
+const WAKES_PER_TURN: usize = 128;
+
+/// How many idle connections are closed at most for one new one, as nginx does.
+const RECLAIM_MOST: usize = 32;
+
+/// The parked connections of one thread. Each carries a value of type `T`, which should be small:
+/// what the waker needs to go on serving. Dropping the lot closes them all.
+pub struct Lot<T: 'static> {
+    inner: Rc<RefCell<Inner<T>>>,
+    task: JoinHandle<()>,
+}
+
+struct Inner<T> {
+    epoll: AsyncFd<OwnedFd>,
+    entries: Slab<Entry<T>>,
+    /// The first entry of each tick in which entries end; the entries form a ring-less list.
+    ticks: BTreeMap<u32, u32>,
+    /// The tick that the task's deadline is set to.
+    armed: u32,
+    task: Option<Waker>,
+}
+
+struct Entry<T> {
+    idle: Idle,
+    data: T,
+    tick: u32,
+    /// Neighbours in the list of the tick; `NONE` at the ends.
+    next: u32,
+    previous: u32,
+    _waiting: Gauged,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl<T: 'static> Lot<T> {
+    /// An empty lot on this thread's loop. `wake` gets each connection that has something to
+    /// receive, be it the end of the stream; mostly it spawns a task.
+    ///
+    /// # Errors
+    /// The system's when it has no epoll set to give.
+    pub fn new(wake: impl Fn(Conn, T) + 'static) -> io::Result<Self> {
+        let epoll = weir_sys::epoll::watch(epoll::create(CreateFlags::CLOEXEC)?)?;
+        let inner = Rc::new(RefCell::new(Inner {
+            epoll,
+            entries: Slab::new(),
+            ticks: BTreeMap::new(),
+            armed: NONE,
+            task: None,
+        }));
+        let task = event_loop::spawn(run(Rc::clone(&inner), wake));
+        let weak = Rc::downgrade(&inner);
+        capacity::on_shortage(move || {
+            weak.upgrade().map_or(0, |inner| inner.borrow_mut().reclaim())
+        });
+        Ok(Self { inner, task })
+    }
+
+    /// Parks a connection until it has something to receive or `until` has come; in that case it
+    /// is closed in order. While it is parked it counts as waiting.
+    ///
+    /// # Errors
+    /// Gives the connection back if it holds bytes that were received already: it is not idle.
+    /// If the system refuses to watch it, too.
+    pub fn park(&self, conn: Conn, until: Instant, data: T) -> Result<(), (Box<Conn>, T)> {
+        if conn.has_early() {
+            return Err((Box::new(conn), data));
+        }
+        self.inner.borrow_mut().park(conn, until, data)
+    }
+
+    /// How many connections are parked.
+    pub fn len(&self) -> usize {
+        self.inner.borrow().entries.len()
+    }
+
+    /// Whether none is parked.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Closes those which `keep` does not want, all of them on a graceful quit.
+    pub fn retain(&self, mut keep: impl FnMut(&T) -> bool) {
+        let mut inner = self.inner.borrow_mut();
+        let unwanted: Vec<usize> = inner
+            .entries
+            .iter()
+            .filter_map(|(key, entry)| (!keep(&entry.data)).then_some(key))
+            .collect();
+        for key in unwanted {
+            inner.remove(key).idle.close();
+        }
+    }
+
+    /// Closes all of them.
+    pub fn close_all(&self) {
+        self.retain(|_| false);
+    }
+}
+
+impl<T> Drop for Lot<T> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl<T> fmt::Debug for Lot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lot").field("len", &self.inner.borrow().entries.len()).finish()
+    }
+}
+
+async fn run<T: 'static>(inner: Rc<RefCell<Inner<T>>>, wake: impl Fn(Conn, T)) {
+    let mut deadline = Deadline::new();
+    let mut woken = Vec::with_capacity(WAKES_PER_TURN);
+    loop {
+        std::future::poll_fn(|cx| inner.borrow_mut().poll(cx, &mut deadline, &mut woken)).await;
+        // The lot is not borrowed here: a waker may park again at once.
+        for (idle, data) in woken.drain(..) {
+            if let Ok(conn) = Conn::from_idle(idle) {
+                wake(conn, data);
+            }
+        }
+        event_loop::yield_now().await;
+    }
+}
+
+impl<T> Inner<T> {
+    fn park(&mut self, conn: Conn, until: Instant, data: T) -> Result<(), (Box<Conn>, T)> {
+        let slot = self.entries.vacant_entry();
+        let key = slot.key();
+        let event = EventData::new_u64(key as u64);
+        // Watched here before the runtime lets go of it, so that it can be given back.
+        let flags = EventFlags::IN | EventFlags::RDHUP;
+        if epoll::add(self.epoll.as_fd(), conn.as_fd(), event, flags).is_err() {
+            return Err((Box::new(conn), data));
+        }
+        let tick = tick_after(until);
+        let next = self.ticks.insert(tick, key as u32).unwrap_or(NONE);
+        let idle = conn.into_idle();
+        let waiting = Gauged::new(Gauge::Waiting);
+        slot.insert(Entry { idle, data, tick, next, previous: NONE, _waiting: waiting });
+        if let Some(neighbour) = self.entries.get_mut(next as usize) {
+            neighbour.previous = key as u32;
+        }
+        if tick < self.armed
+            && let Some(task) = &self.task
+        {
+            task.wake_by_ref();
+        }
+        Ok(())
+    }
+
+    /// Takes an entry out of the slab, the list of its tick and the epoll set.
+    fn remove(&mut self, key: usize) -> Entry<T> {
+        let entry = self.entries.remove(key);
+        if let Some(next) = self.entries.get_mut(entry.next as usize) {
+            next.previous = entry.previous;
+        }
+        match self.entries.get_mut(entry.previous as usize) {
+            Some(previous) => previous.next = entry.next,
+            None if entry.next == NONE => drop(self.ticks.remove(&entry.tick)),
+            None => drop(self.ticks.insert(entry.tick, entry.next)),
+        }
+        // Closing would do, were the descriptor not about to live on.
+        let _ = epoll::delete(self.epoll.as_fd(), entry.idle.as_fd());
+        entry
+    }
+
+    /// Ready with at least one connection in `woken`. Closes those whose time has come.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: &mut Deadline,
+        woken: &mut Vec<(Idle, T)>,
+    ) -> Poll<()> {
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            self.task = Some(cx.waker().clone());
+        }
+        loop {
+            if self.poll_events(cx, woken).is_ready() && !woken.is_empty() {
+                return Poll::Ready(());
+            }
+            self.close_due();
+            self.armed = self.ticks.first_key_value().map_or(NONE, |(&tick, _)| tick);
+            if self.armed == NONE {
+                deadline.clear();
+            } else {
+                deadline.set(Instant::from_nanos(u64::from(self.armed) * TICK_NANOS));
+            }
+            ready!(deadline.poll(cx));
+        }
+    }
+
+    /// Moves what has become readable to `woken`.
+    fn poll_events(&mut self, cx: &mut Context<'_>, woken: &mut Vec<(Idle, T)>) -> Poll<()> {
+        loop {
+            let Ok(mut guard) = ready!(self.epoll.poll_read_ready(cx)) else {
+                return Poll::Pending;
+            };
+            let mut events = [NO_EVENT; WAKES_PER_TURN];
+            let count = epoll::wait(self.epoll.as_fd(), &mut events[..], Some(&AT_ONCE));
+            let count = count.unwrap_or(0);
+            if count < WAKES_PER_TURN {
+                guard.clear_ready();
+            }
+            drop(guard);
+            for event in &events[..count] {
+                let key = event.data.u64() as usize;
+                if self.entries.contains(key) {
+                    let entry = self.remove(key);
+                    woken.push((entry.idle, entry.data));
+                }
+            }
+            if count > 0 {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    fn close_due(&mut self) {
+        let now = tick_before(clock::precise());
+        while let Some((&tick, &key)) = self.ticks.first_key_value()
+            && tick <= now
+        {
+            self.remove(key as usize).idle.close();
+        }
+    }
+
+    /// Closes some of those that would end first; returns how many.
+    fn reclaim(&mut self) -> usize {
+        let count = (self.entries.len() / 8).clamp(1, RECLAIM_MOST).min(self.entries.len());
+        for _ in 0..count {
+            if let Some((_, &key)) = self.ticks.first_key_value() {
+                self.remove(key as usize).idle.close();
+            }
+        }
+        count
+    }
+}
+
+const TICK_NANOS: u64 = TICK.as_nanos() as u64;
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+const NO_EVENT: Event = Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
+
+/// The first tick that is not before `at`. 32 bits last for 13 years of uptime.
+fn tick_after(at: Instant) -> u32 {
+    u32::try_from(at.nanos().div_ceil(TICK_NANOS)).unwrap_or(NONE - 1)
+}
+
+fn tick_before(at: Instant) -> u32 {
+    u32::try_from(at.nanos() / TICK_NANOS).unwrap_or(NONE - 1)
+}
+
+#[cfg(test)]
+mod tests;
