@@ -13,6 +13,7 @@
 //! parser.reset();
 //! ```
 
+pub mod chunked;
 mod error;
 mod field;
 mod framing;
@@ -20,9 +21,12 @@ mod limits;
 mod method;
 mod request;
 mod request_line;
+mod response;
 
+pub use chunked::{ChunkError, Chunked, LAST_CHUNK, Step, chunk_head};
 pub use error::{RequestError, RequestFault};
 pub use framing::{Framing, parse_length, request_framing};
 pub use limits::Limits;
 pub use method::{Method, Version};
 pub use request::{Connection, RequestHead, RequestParser};
+pub use response::{ResponseError, ResponseFault, ResponseHead, ResponseParser};

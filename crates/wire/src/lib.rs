@@ -5,6 +5,7 @@
 //! hold, or panics on what the network sends.
 #![forbid(unsafe_code)]
 
+pub mod date;
 pub mod h1;
 pub mod header;
 pub mod uri;

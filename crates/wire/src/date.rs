@@ -1,0 +1,319 @@
+//! Dates and times as text. Seconds count from 1970 in UTC and come from the caller.
+
+const DAYS: [&[u8; 3]; 7] = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"];
+const MONTHS: [&[u8; 3]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
+
+/// A moment taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Civil {
+    /// The year, from 0 to 9999.
+    pub year: u16,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 to 59.
+    pub second: u8,
+    /// 0 is Sunday.
+    pub weekday: u8,
+}
+
+/// 9999-12-31 23:59:59 and 0000-03-01: beyond them a year does not have four digits.
+const LATEST: i64 = 253_402_300_799;
+const EARLIEST: i64 = -62_162_035_200;
+
+impl Civil {
+    /// Takes seconds apart; moments outside of the years with four digits are moved to their border.
+    pub fn from_unix(secs: i64) -> Self {
+        let secs = secs.clamp(EARLIEST, LATEST);
+        let (days, rest) = (secs.div_euclid(86400), secs.rem_euclid(86400));
+        // Years begin in March, so that the leap day comes last.
+        let from_march_0 = days + 719_468;
+        let era = from_march_0.div_euclid(146_097);
+        let day_of_era = from_march_0.rem_euclid(146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        Self {
+            year: (era * 400 + year_of_era + i64::from(month <= 2)) as u16,
+            month: month as u8,
+            day: (day_of_year - (153 * month_from_march + 2) / 5 + 1) as u8,
+            hour: (rest / 3600) as u8,
+            minute: (rest / 60 % 60) as u8,
+            second: (rest % 60) as u8,
+            weekday: (days + 4).rem_euclid(7) as u8,
+        }
+    }
+
+    /// The seconds of this moment; the weekday does not matter.
+    pub fn to_unix(self) -> i64 {
+        let year = i64::from(self.year) - i64::from(self.month <= 2);
+        let month_from_march = (i64::from(self.month) + 9) % 12;
+        let day_of_year = (153 * month_from_march + 2) / 5 + i64::from(self.day) - 1;
+        let days = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+        let time =
+            i64::from(self.hour) * 3600 + i64::from(self.minute) * 60 + i64::from(self.second);
+        (days + day_of_year - 719_468) * 86400 + time
+    }
+}
+
+/// Appends `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub fn http(secs: i64, out: &mut Vec<u8>) {
+    let t = Civil::from_unix(secs);
+    out.extend_from_slice(DAYS[usize::from(t.weekday)]);
+    out.extend_from_slice(b", ");
+    two(t.day, out);
+    month(t.month, b' ', out);
+    four(t.year, out);
+    out.push(b' ');
+    clock(t, out);
+    out.extend_from_slice(b" GMT");
+}
+
+/// Appends `Sun, 06-Nov-94 08:49:37 GMT` as cookies have it: the year has four digits after 2037,
+/// which old clients would take for a year of the last century.
+pub fn cookie(secs: i64, out: &mut Vec<u8>) {
+    let t = Civil::from_unix(secs);
+    out.extend_from_slice(DAYS[usize::from(t.weekday)]);
+    out.extend_from_slice(b", ");
+    two(t.day, out);
+    month(t.month, b'-', out);
+    match t.year {
+        2038.. => four(t.year, out),
+        _ => two((t.year % 100) as u8, out),
+    }
+    out.push(b' ');
+    clock(t, out);
+    out.extend_from_slice(b" GMT");
+}
+
+/// Appends `06/Nov/1994:08:49:37 +0000`, the `$time_local` of access logs. `offset`: seconds east of UTC.
+pub fn log_local(secs: i64, offset: i32, out: &mut Vec<u8>) {
+    let t = Civil::from_unix(secs.saturating_add(i64::from(offset)));
+    two(t.day, out);
+    month(t.month, b'/', out);
+    four(t.year, out);
+    out.push(b':');
+    clock(t, out);
+    out.push(b' ');
+    zone(offset, None, out);
+}
+
+/// Appends `1994-11-06T08:49:37+00:00`, the `$time_iso8601`.
+pub fn iso8601(secs: i64, offset: i32, out: &mut Vec<u8>) {
+    let t = Civil::from_unix(secs.saturating_add(i64::from(offset)));
+    numeric(t, b'-', b'T', out);
+    zone(offset, Some(b':'), out);
+}
+
+/// Appends `1994/11/06 08:49:37`, as lines of the error log begin.
+pub fn error_log(secs: i64, offset: i32, out: &mut Vec<u8>) {
+    numeric(Civil::from_unix(secs.saturating_add(i64::from(offset))), b'/', b' ', out);
+}
+
+/// Appends `Nov  6 08:49:37`, as syslog messages have it (RFC 3164).
+pub fn syslog(secs: i64, offset: i32, out: &mut Vec<u8>) {
+    let t = Civil::from_unix(secs.saturating_add(i64::from(offset)));
+    out.extend_from_slice(MONTHS[usize::from(t.month - 1)]);
+    out.push(b' ');
+    out.push(if t.day < 10 { b' ' } else { b'0' + t.day / 10 });
+    out.push(b'0' + t.day % 10);
+    out.push(b' ');
+    clock(t, out);
+}
+
+fn numeric(t: Civil, between: u8, before_time: u8, out: &mut Vec<u8>) {
+    four(t.year, out);
+    out.push(between);
+    two(t.month, out);
+    out.push(between);
+    two(t.day, out);
+    out.push(before_time);
+    clock(t, out);
+}
+
+fn zone(offset: i32, colon: Option<u8>, out: &mut Vec<u8>) {
+    let minutes = offset.unsigned_abs() / 60;
+    out.push(if offset < 0 { b'-' } else { b'+' });
+    two((minutes / 60 % 100) as u8, out);
+    out.extend(colon);
+    two((minutes % 60) as u8, out);
+}
+
+fn month(month: u8, around: u8, out: &mut Vec<u8>) {
+    out.push(around);
+    out.extend_from_slice(MONTHS[usize::from(month - 1)]);
+    out.push(around);
+}
+
+fn clock(t: Civil, out: &mut Vec<u8>) {
+    two(t.hour, out);
+    out.push(b':');
+    two(t.minute, out);
+    out.push(b':');
+    two(t.second, out);
+}
+
+fn two(n: u8, out: &mut Vec<u8>) {
+    out.extend([b'0' + n / 10 % 10, b'0' + n % 10]);
+}
+
+fn four(n: u16, out: &mut Vec<u8>) {
+    two((n / 100) as u8, out);
+    two((n % 100) as u8, out);
+}
+
+/// Parses an HTTP-date in any of its three formats (RFC 9110 section 5.6.7). The name of the day and
+/// the zone are not looked at, as in nginx.
+pub fn parse(text: &[u8]) -> Option<i64> {
+    let at = text.iter().position(|&b| b == b',' || b == b' ')?;
+    let asctime = text[at] == b' ';
+    let mut rest = Reader(skip_spaces(&text[at + 1..]));
+    let civil = if asctime {
+        let month = rest.month()?;
+        rest.expect(b' ')?;
+        rest.0 = skip_spaces(rest.0);
+        let day = match rest.0.get(1) {
+            Some(b' ') => rest.digits(1)?,
+            _ => rest.digits(2)?,
+        };
+        let (hour, minute, second) = rest.clock()?;
+        rest.expect(b' ')?;
+        let year = rest.digits(4)?;
+        Civil { year, month, day: day as u8, hour, minute, second, weekday: 0 }
+    } else {
+        let day = rest.digits(2)?;
+        let between = *rest.0.first()?;
+        if between != b' ' && between != b'-' {
+            return None;
+        }
+        rest.expect(between)?;
+        let month = rest.month()?;
+        rest.expect(between)?;
+        let year = match between {
+            b' ' => rest.digits(4)?,
+            _ => {
+                let year = rest.digits(2)?;
+                year + if year < 70 { 2000 } else { 1900 }
+            }
+        };
+        let (hour, minute, second) = rest.clock()?;
+        Civil { year, month, day: day as u8, hour, minute, second, weekday: 0 }
+    };
+    let valid = civil.hour < 24 && civil.minute < 60 && civil.second < 60;
+    (valid && civil.day <= days_in(civil.month, civil.year)).then(|| civil.to_unix())
+}
+
+fn skip_spaces(text: &[u8]) -> &[u8] {
+    &text[text.iter().take_while(|&&b| b == b' ').count()..]
+}
+
+fn days_in(month: u8, year: u16) -> u8 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn digits(&mut self, count: usize) -> Option<u16> {
+        let (digits, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        digits.iter().try_fold(0_u16, |n, digit| {
+            digit.is_ascii_digit().then(|| n * 10 + u16::from(digit - b'0'))
+        })
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        let (&first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        (first == byte).then_some(())
+    }
+
+    fn month(&mut self) -> Option<u8> {
+        let (name, rest) = self.0.split_at_checked(3)?;
+        self.0 = rest;
+        MONTHS.iter().position(|month| &month[..] == name).map(|i| i as u8 + 1)
+    }
+
+    fn clock(&mut self) -> Option<(u8, u8, u8)> {
+        self.expect(b' ')?;
+        let hour = self.digits(2)?;
+        self.expect(b':')?;
+        let minute = self.digits(2)?;
+        self.expect(b':')?;
+        Some((hour as u8, minute as u8, self.digits(2)? as u8))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOMENT: i64 = 784_111_777;
+
+    fn text(write: impl Fn(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn formats() {
+        assert_eq!(text(|out| http(MOMENT, out)), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(text(|out| http(0, out)), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(text(|out| cookie(MOMENT, out)), "Sun, 06-Nov-94 08:49:37 GMT");
+        assert_eq!(text(|out| cookie(4_000_000_000, out)), "Tue, 02-Oct-2096 07:06:40 GMT");
+        assert_eq!(text(|out| log_local(MOMENT, 3600, out)), "06/Nov/1994:09:49:37 +0100");
+        assert_eq!(text(|out| log_local(MOMENT, -5400, out)), "06/Nov/1994:07:19:37 -0130");
+        assert_eq!(text(|out| iso8601(MOMENT, 0, out)), "1994-11-06T08:49:37+00:00");
+        assert_eq!(text(|out| error_log(MOMENT, 0, out)), "1994/11/06 08:49:37");
+        assert_eq!(text(|out| syslog(MOMENT, 0, out)), "Nov  6 08:49:37");
+        assert_eq!(text(|out| http(i64::MAX, out)), "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+
+    #[test]
+    fn parses_three_formats() {
+        for date in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 08:49:37",
+        ] {
+            assert_eq!(parse(date.as_bytes()), Some(MOMENT), "{date}");
+        }
+        for date in [
+            "",
+            "Sun",
+            "0",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 29 Feb 1995 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Foo 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(parse(date.as_bytes()), None, "{date}");
+        }
+    }
+
+    #[test]
+    fn what_is_formatted_parses() {
+        for day in (0..80_000).step_by(37) {
+            let secs = day * 86400 + day;
+            assert_eq!(parse(text(|out| http(secs, out)).as_bytes()), Some(secs));
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The chunked coding (RFC 9112 section 7.1).
+
+use std::ops::Range;
+
+use super::field;
+use crate::header::{Headers, Known};
+
+/// Bytes of one chunk-size line, extensions included. nginx has no limit; a line beyond this
+/// carries no message, only load.
+pub const SIZE_LINE_MAX: u32 = 16 * 1024;
+
+/// Bytes of all trailer lines together: what a header of a request may have by default.
+pub const TRAILERS_MAX: u32 = 32 * 1024;
+
+/// The largest chunk: as in nginx, sixteen times it still fits a file offset.
+const CHUNK_MAX: u64 = i64::MAX as u64 / 16;
+
+/// The end of a body without trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// The body breaks the coding; the connection cannot be used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChunkError {
+    /// Not the grammar.
+    Syntax,
+    /// A chunk size that no file can have.
+    Size,
+    /// A size line with extensions beyond [`SIZE_LINE_MAX`].
+    Extension,
+    /// Trailers beyond [`TRAILERS_MAX`].
+    Trailers,
+}
+
+/// What [`Chunked::decode`] found in its input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// These bytes of the input are data. The input is used up to their end; go on after it.
+    Data(Range<usize>),
+    /// The whole input is used and the body goes on.
+    NeedMore,
+    /// The body is over; the rest of the input belongs to the next message.
+    End {
+        /// Bytes of the input that were used.
+        consumed: usize,
+    },
+}
+
+/// ```text
+/// Start ─▶ Size ─┬▶ Extension ─▶ SizeLf ─▶ Data ─▶ DataCr ─▶ DataLf ─▶ Start
+///                └─────(size 0)──▶ SizeLf ─▶ Trailer ─┬▶ EndLf ─▶ Done
+///                                     ▲ TrailerLf ◀── TrailerLine
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Start,
+    Size,
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    Trailer,
+    TrailerLine,
+    TrailerLf,
+    EndLf,
+    Done,
+}
+
+/// Decodes a chunked body. It takes exactly what nginx takes: CRLF everywhere, hex digits only, any
+/// extension, and skips trailers unless they are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Chunked {
+    state: State,
+    /// Bytes of the chunk that have not come yet.
+    left: u64,
+    /// Bytes of the current size line, or of the trailers.
+    line: u32,
+    keep: bool,
+    trailer: Vec<u8>,
+}
+
+impl Chunked {
+    /// A decoder that drops trailers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A decoder that keeps trailers for [`Self::trailers`].
+    pub fn with_trailers() -> Self {
+        Self { keep: true, ..Self::default() }
+    }
+
+    /// Bytes of the current chunk that are still to come: with what the body has so far, a lower bound
+    /// of its size, known before the bytes are.
+    pub fn chunk_left(&self) -> u64 {
+        self.left
+    }
+
+    /// Whether the end has been seen.
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Looks at input that continues what was given before.
+    pub fn decode(&mut self, input: &[u8]) -> Result<Step, ChunkError> {
+        let mut at = 0;
+        while let Some(&byte) = input.get(at) {
+            match self.state {
+                State::Data => {
+                    let has = (input.len() - at) as u64;
+                    let take = has.min(self.left);
+                    self.left -= take;
+                    if self.left == 0 {
+                        self.state = State::DataCr;
+                    }
+                    return Ok(Step::Data(at..at + take as usize));
+                }
+                State::Done => break,
+                State::Extension | State::TrailerLine => {
+                    at = self.skip_line(input, at)?;
+                    continue;
+                }
+                State::Start | State::Size => self.size(byte)?,
+                _ => self.delimiter(byte)?,
+            }
+            at += 1;
+        }
+        match self.state {
+            State::Done => Ok(Step::End { consumed: at }),
+            _ => Ok(Step::NeedMore),
+        }
+    }
+
+    fn size(&mut self, byte: u8) -> Result<(), ChunkError> {
+        if self.state == State::Start {
+            self.left = 0;
+            self.line = 0;
+        }
+        self.count(1, SIZE_LINE_MAX, ChunkError::Extension)?;
+        if self.left > CHUNK_MAX {
+            return Err(ChunkError::Size);
+        }
+        if let Some(digit) = (byte as char).to_digit(16) {
+            self.left = self.left * 16 + u64::from(digit);
+            self.state = State::Size;
+            return Ok(());
+        }
+        self.state = match (self.state, byte) {
+            (State::Size, b'\r') => State::SizeLf,
+            (State::Size, b';' | b' ' | b'\t') => State::Extension,
+            _ => return Err(ChunkError::Syntax),
+        };
+        Ok(())
+    }
+
+    /// The states that wait for one byte of a line end.
+    fn delimiter(&mut self, byte: u8) -> Result<(), ChunkError> {
+        self.state = match (self.state, byte) {
+            (State::SizeLf, b'\n') if self.left > 0 => State::Data,
+            (State::SizeLf, b'\n') => {
+                self.line = 0;
+                State::Trailer
+            }
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::Start,
+            (State::Trailer, b'\r') => State::EndLf,
+            (State::Trailer, b'\n') => return Err(ChunkError::Syntax),
+            (State::Trailer, _) => {
+                self.count(1, TRAILERS_MAX, ChunkError::Trailers)?;
+                self.keep_trailer(&[byte]);
+                State::TrailerLine
+            }
+            (State::TrailerLf, b'\n') => {
+                self.keep_trailer(b"\n");
+                State::Trailer
+            }
+            (State::EndLf, b'\n') => State::Done,
+            _ => return Err(ChunkError::Syntax),
+        };
+        Ok(())
+    }
+
+    /// Skips to the CR of an extension or a trailer line; gives the offset after what was used.
+    fn skip_line(&mut self, input: &[u8], at: usize) -> Result<usize, ChunkError> {
+        let extension = self.state == State::Extension;
+        let found = memchr::memchr2(b'\r', b'\n', &input[at..]);
+        let end = found.map_or(input.len(), |n| at + n);
+        match extension {
+            true => self.count(end - at, SIZE_LINE_MAX, ChunkError::Extension)?,
+            false => {
+                self.count(end - at, TRAILERS_MAX, ChunkError::Trailers)?;
+                self.keep_trailer(&input[at..end]);
+            }
+        }
+        match input.get(end) {
+            None => Ok(end),
+            Some(b'\r') => {
+                self.state = if extension { State::SizeLf } else { State::TrailerLf };
+                Ok(end + 1)
+            }
+            Some(_) => Err(ChunkError::Syntax),
+        }
+    }
+
+    fn count(&mut self, bytes: usize, max: u32, error: ChunkError) -> Result<(), ChunkError> {
+        self.line = self.line.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if self.line > max { Err(error) } else { Ok(()) }
+    }
+
+    fn keep_trailer(&mut self, bytes: &[u8]) {
+        if self.keep {
+            self.trailer.extend_from_slice(bytes);
+        }
+    }
+
+    /// Appends the trailers to `into`, without those that a trailer may not be (RFC 9110 section
+    /// 6.5.1: framing, routing, and how to read the content). A bad line is an error.
+    pub fn trailers(&self, into: &mut Headers) -> Result<(), ChunkError> {
+        for line in self.trailer.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            let field = field::parse(line, true).map_err(|_| ChunkError::Syntax)?;
+            let name = &line[..field.name_end];
+            let known = Known::from_name(name);
+            if !NOT_IN_TRAILERS.contains(&known) {
+                into.push_known(known, name, &line[field.value_start..field.value_end]);
+            }
+        }
+        Ok(())
+    }
+}
+
+const NOT_IN_TRAILERS: &[Known] = &[
+    Known::ContentLength,
+    Known::TransferEncoding,
+    Known::Trailer,
+    Known::Te,
+    Known::Host,
+    Known::Connection,
+    Known::ProxyConnection,
+    Known::KeepAlive,
+    Known::Upgrade,
+    Known::ContentType,
+    Known::ContentEncoding,
+    Known::ContentRange,
+    Known::Authorization,
+    Known::ProxyAuthorization,
+    Known::SetCookie,
+    Known::Location,
+];
+
+/// The line before a chunk of `size` bytes; empty for size 0, which would end the body.
+/// After the data comes `\r\n`.
+pub fn chunk_head(size: usize) -> ChunkHead {
+    let mut head = ChunkHead { bytes: [0; 18], len: 0 };
+    if size > 0 {
+        let digits = (size.ilog2() / 4 + 1) as usize;
+        for (i, byte) in head.bytes[..digits].iter_mut().enumerate() {
+            *byte = b"0123456789abcdef"[size >> (4 * (digits - 1 - i)) & 15];
+        }
+        head.bytes[digits..digits + 2].copy_from_slice(b"\r\n");
+        head.len = digits as u8 + 2;
+    }
+    head
+}
+
+/// A chunk-size line; read it as a slice.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkHead {
+    bytes: [u8; 18],
+    len: u8,
+}
+
+impl std::ops::Deref for ChunkHead {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(input: &[u8]) -> Result<(Vec<u8>, usize), Option<ChunkError>> {
+        let (mut chunked, mut data, mut at) = (Chunked::new(), Vec::new(), 0);
+        loop {
+            match chunked.decode(&input[at..]).map_err(Some)? {
+                Step::Data(range) => {
+                    data.extend_from_slice(&input[at..][range.clone()]);
+                    at += range.end;
+                }
+                Step::NeedMore => return Err(None),
+                Step::End { consumed } => return Ok((data, at + consumed)),
+            }
+        }
+    }
+
+    #[test]
+    fn takes_what_nginx_takes() {
+        for body in [
+            "5\r\nhello\r\n0\r\n\r\n",
+            "5;a=b\r\nhello\r\n0;x\r\nA: b\r\n\r\n",
+            "005 \t;\0\r\nhello\r\n000\r\n\r\n",
+        ] {
+            let input = format!("{body}GET /");
+            assert_eq!(run(input.as_bytes()), Ok((b"hello".to_vec(), body.len())), "{body}");
+        }
+    }
+
+    #[test]
+    fn refuses_the_rest() {
+        for body in [
+            "5\nhello\r\n0\r\n\r\n",
+            "5;a\nhello\r\n0\r\n\r\n",
+            "5;a\rb\r\nhello\r\n0\r\n\r\n",
+            "5\r\nhello\n0\r\n\r\n",
+            "5\r\nhelloXX0\r\n\r\n",
+            "5\r\nhello!\r\n0\r\n\r\n",
+            "0x5\r\nhello\r\n0\r\n\r\n",
+            "+5\r\nhello\r\n0\r\n\r\n",
+            "5_0\r\nhello\r\n0\r\n\r\n",
+            " 5\r\nhello\r\n0\r\n\r\n",
+            "\r\nhello\r\n0\r\n\r\n",
+            "5\r\nhello\r\n0\n\n",
+            "0\r\nA: b\n\r\n",
+            "0\r\n\n",
+        ] {
+            assert_eq!(run(body.as_bytes()), Err(Some(ChunkError::Syntax)), "{body:?}");
+        }
+        assert_eq!(run(b"10000000000000000\r\n"), Err(Some(ChunkError::Size)));
+        assert_eq!(run(b"800000000000000\r\n"), Err(Some(ChunkError::Size)));
+    }
+
+    #[test]
+    fn limits() {
+        let long = format!("5;{}\r\n", "a".repeat(SIZE_LINE_MAX as usize));
+        assert_eq!(run(long.as_bytes()), Err(Some(ChunkError::Extension)));
+        let zeros = "0".repeat(SIZE_LINE_MAX as usize + 1);
+        assert_eq!(run(zeros.as_bytes()), Err(Some(ChunkError::Extension)));
+        let trailer = format!("0\r\nA: {}\r\n", "a".repeat(TRAILERS_MAX as usize));
+        assert_eq!(run(trailer.as_bytes()), Err(Some(ChunkError::Trailers)));
+    }
+
+    #[test]
+    fn trailers() {
+        let mut chunked = Chunked::with_trailers();
+        let body = b"0\r\nX-Sum: 1\r\nContent-Length: 5\r\n\r\n";
+        assert_eq!(chunked.decode(body), Ok(Step::End { consumed: body.len() }));
+        let mut headers = Headers::new();
+        chunked.trailers(&mut headers).expect("valid");
+        let lines: Vec<_> = headers.iter().map(|(name, value, _)| (name, value)).collect();
+        assert_eq!(lines, [(&b"X-Sum"[..], &b"1"[..])]);
+    }
+
+    #[test]
+    fn heads() {
+        for size in [1, 15, 16, 255, 4096, usize::MAX] {
+            assert_eq!(&*chunk_head(size), format!("{size:x}\r\n").as_bytes());
+        }
+        assert!(chunk_head(0).is_empty());
+    }
+}

@@ -1,0 +1,415 @@
+//! Response heads of upstream servers.
+
+use super::field;
+use super::framing::{Framing, parse_length};
+use super::method::Version;
+use super::request::contains_word;
+use crate::header::{Entry, Known, Seen, Span};
+
+/// A response's head. Spans point into the buffer that the parser was given.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseHead {
+    /// The version; [`Version::HTTP_09`] when there is no head at all and every byte is body.
+    pub version: Version,
+    /// The status.
+    pub status: u16,
+    /// Status and reason as sent (`200 OK`), which is what nginx passes on.
+    pub status_line: Span,
+    /// The header lines that count, in order.
+    pub entries: Vec<Entry>,
+    /// Second lines of fields of which the first counts, for a warning in the log.
+    pub duplicates: Vec<Entry>,
+    /// `Content-Length`.
+    pub content_length: Option<u64>,
+    /// The body is chunked.
+    pub chunked: bool,
+    /// The connection cannot be used again: `Connection: close` or a version before 1.1.
+    pub close: bool,
+}
+
+impl ResponseHead {
+    /// The value of the first line of this id.
+    pub fn get<'a>(&self, buf: &'a [u8], known: Known) -> Option<&'a [u8]> {
+        self.entries.iter().find(|entry| entry.known == known).map(|entry| entry.value.of(buf))
+    }
+
+    /// Whether another head follows this one (1xx but 101).
+    pub fn is_interim(&self) -> bool {
+        self.status / 100 == 1 && self.status != 101
+    }
+
+    /// How the body ends (RFC 9112 section 6.3). `head`: the request's method was HEAD.
+    pub fn framing(&self, head: bool) -> Framing {
+        if head || self.status / 100 == 1 || self.status == 204 || self.status == 304 {
+            Framing::None
+        } else if self.chunked {
+            Framing::Chunked
+        } else {
+            self.content_length.map_or(Framing::UntilClose, Framing::Length)
+        }
+    }
+
+    fn clear(&mut self) {
+        let Self { mut entries, mut duplicates, .. } = std::mem::take(self);
+        entries.clear();
+        duplicates.clear();
+        *self = Self { entries, duplicates, ..Self::default() };
+    }
+}
+
+/// Why a response is of no use; always the upstream's fault (502).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseError {
+    /// What went wrong.
+    pub fault: ResponseFault,
+    /// The line or value that the log shows.
+    pub span: Span,
+}
+
+/// What is wrong with a response head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseFault {
+    /// The head does not fit the buffer.
+    TooBig,
+    /// A status below 100, or a control byte in the reason.
+    Status,
+    /// A byte that a header line cannot have; the span ends at it.
+    Header {
+        /// The byte.
+        byte: u8,
+    },
+    /// A second `Content-Length` or `Transfer-Encoding`.
+    Duplicate {
+        /// The line before.
+        previous: Entry,
+        /// The line itself.
+        entry: Entry,
+    },
+    /// `Content-Length` and `Transfer-Encoding` in one response.
+    LengthAndEncoding,
+    /// A `Content-Length` that is no number.
+    ContentLength,
+    /// Another `Transfer-Encoding` than `chunked`.
+    TransferEncoding,
+    /// 103 from a server that speaks HTTP/1.0.
+    EarlyHints10,
+}
+
+impl ResponseError {
+    /// The message for the error log, at level error. `buf` is what the parser was given.
+    pub fn message(&self, buf: &[u8]) -> String {
+        let text = |span: Span| String::from_utf8_lossy(span.of(buf)).into_owned();
+        let field = |entry: Entry| format!("{}: {}", text(entry.name), text(entry.value));
+        match self.fault {
+            ResponseFault::TooBig => "upstream sent too big header".into(),
+            ResponseFault::Status => "upstream sent invalid status line".into(),
+            ResponseFault::Header { byte } => {
+                format!("upstream sent invalid header: \"{}\\x{byte:02x}...\"", text(self.span))
+            }
+            ResponseFault::Duplicate { previous, entry } => format!(
+                "upstream sent duplicate header line: \"{}\", previous value: \"{}\"",
+                field(entry),
+                field(previous)
+            ),
+            ResponseFault::LengthAndEncoding => "upstream sent \"Content-Length\" and \
+                \"Transfer-Encoding\" headers at the same time"
+                .into(),
+            ResponseFault::ContentLength => format!(
+                "upstream sent invalid \"Content-Length\" header: \"Content-Length: {}\"",
+                text(self.span)
+            ),
+            ResponseFault::TransferEncoding => {
+                format!("upstream sent unknown \"Transfer-Encoding\": \"{}\"", text(self.span))
+            }
+            ResponseFault::EarlyHints10 => {
+                "upstream sent HTTP/1.0 response with early hints".into()
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Status,
+    Headers,
+    Done,
+}
+
+/// Parses response heads from a buffer that grows. The answer does not depend on how it was split.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseParser {
+    head: ResponseHead,
+    phase: Phase,
+    seen: Seen,
+    line_start: usize,
+    at: usize,
+}
+
+impl ResponseParser {
+    /// A parser at the start of a response.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gets ready for the next head and keeps the memory. Its buffer starts at the next response.
+    pub fn reset(&mut self) {
+        self.head.clear();
+        let head = std::mem::take(&mut self.head);
+        *self = Self { head, ..Self::default() };
+    }
+
+    /// What has been parsed; complete once [`Self::advance`] gave a length.
+    pub fn head(&self) -> &ResponseHead {
+        &self.head
+    }
+
+    /// The head by value, to be given back with [`Self::restore`] for its memory.
+    pub fn take_head(&mut self) -> ResponseHead {
+        std::mem::take(&mut self.head)
+    }
+
+    /// Gives a head's vectors back.
+    pub fn restore(&mut self, head: ResponseHead) {
+        self.head = head;
+        self.reset();
+    }
+
+    /// Looks at what `buf` has gained. `Some(n)`: the head has `n` bytes, 0 when the server speaks
+    /// HTTP/0.9. `None`: feed more. A head of more than `max` bytes is refused.
+    pub fn advance(&mut self, buf: &[u8], max: usize) -> Result<Option<usize>, ResponseError> {
+        let seen = &buf[..buf.len().min(max)];
+        while self.phase != Phase::Done {
+            let Some(n) = memchr::memchr(b'\n', &seen[self.at..]) else {
+                self.at = seen.len();
+                if self.phase == Phase::Status && !b"HTTP/".starts_with(&seen[..seen.len().min(5)])
+                {
+                    return Ok(Some(self.without_head()));
+                }
+                if seen.len() == max {
+                    return Err(fault(ResponseFault::TooBig, 0, 0));
+                }
+                return Ok(None);
+            };
+            self.at += n + 1;
+            let line = &seen[self.line_start..self.at - 1];
+            if self.phase == Phase::Status {
+                if !self.status_line(line)? {
+                    return Ok(Some(self.without_head()));
+                }
+                self.phase = Phase::Headers;
+            } else if line.is_empty() || line == b"\r" {
+                self.finish(seen)?;
+                self.phase = Phase::Done;
+            } else {
+                self.header_line(line)?;
+            }
+            self.line_start = self.at;
+        }
+        Ok(Some(self.line_start))
+    }
+
+    fn without_head(&mut self) -> usize {
+        self.phase = Phase::Done;
+        self.head.clear();
+        self.head.version = Version::HTTP_09;
+        self.head.status = 200;
+        self.head.close = true;
+        self.line_start = 0;
+        0
+    }
+
+    /// `false`: this is no status line, so there is no head.
+    fn status_line(&mut self, line: &[u8]) -> Result<bool, ResponseError> {
+        let Some((version, status_at)) = version_of(line) else { return Ok(false) };
+        let rest = &line[status_at..];
+        let (Some(digits), after) = (rest.get(..3), rest.get(3)) else { return Ok(false) };
+        if !digits.iter().all(u8::is_ascii_digit)
+            || !matches!(after, None | Some(b' ' | b'.' | b'\r'))
+        {
+            return Ok(false);
+        }
+        let end = line.strip_suffix(b"\r").unwrap_or(line).len();
+        self.head.version = version;
+        self.head.close = version < Version::HTTP_11;
+        self.head.status = digits.iter().fold(0, |n, digit| n * 10 + u16::from(digit - b'0'));
+        self.head.status_line = Span::new(status_at, end);
+        let odd = |&byte: &u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
+        if self.head.status < 100 || line[status_at..end].iter().any(odd) {
+            return Err(fault(ResponseFault::Status, 0, end));
+        }
+        if self.head.status == 103 && version < Version::HTTP_11 {
+            return Err(fault(ResponseFault::EarlyHints10, 0, end));
+        }
+        Ok(true)
+    }
+
+    fn header_line(&mut self, line: &[u8]) -> Result<(), ResponseError> {
+        // Some servers repeat the status line among the header lines.
+        if line.starts_with(b"HTTP/") {
+            return Ok(());
+        }
+        let base = self.line_start;
+        let field = field::parse(line, true).map_err(|bad| {
+            fault(ResponseFault::Header { byte: line[bad.0] }, base, base + bad.0)
+        })?;
+        let known = Known::from_name(&line[..field.name_end]);
+        let entry = Entry {
+            name: Span::new(base, base + field.name_end),
+            value: Span::new(base + field.value_start, base + field.value_end),
+            known,
+        };
+        let new = self.seen.insert(known);
+        if !new && !self.head.is_interim() {
+            if known.first_counts_in_response() {
+                self.head.duplicates.push(entry);
+                return Ok(());
+            }
+            if matches!(known, Known::ContentLength | Known::TransferEncoding) {
+                let previous = self.head.entries.iter().find(|other| other.known == known);
+                let previous = *previous.unwrap_or(&entry);
+                let fault = ResponseFault::Duplicate { previous, entry };
+                return Err(ResponseError { fault, span: entry.value });
+            }
+        }
+        self.head.entries.push(entry);
+        Ok(())
+    }
+
+    fn finish(&mut self, buf: &[u8]) -> Result<(), ResponseError> {
+        let head = &mut self.head;
+        if head.is_interim() {
+            return Ok(());
+        }
+        for entry in &head.entries {
+            let value = entry.value.of(buf);
+            let refuse = |fault| Err(ResponseError { fault, span: entry.value });
+            match entry.known {
+                Known::ContentLength if head.chunked => {
+                    return refuse(ResponseFault::LengthAndEncoding);
+                }
+                Known::ContentLength => match parse_length(value) {
+                    Some(length) => head.content_length = Some(length),
+                    None => return refuse(ResponseFault::ContentLength),
+                },
+                Known::TransferEncoding if head.content_length.is_some() => {
+                    return refuse(ResponseFault::LengthAndEncoding);
+                }
+                Known::TransferEncoding if value.eq_ignore_ascii_case(b"chunked") => {
+                    head.chunked = true;
+                }
+                Known::TransferEncoding => return refuse(ResponseFault::TransferEncoding),
+                Known::Connection if contains_word(value, b"close") => head.close = true,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn fault(fault: ResponseFault, start: usize, end: usize) -> ResponseError {
+    ResponseError { fault, span: Span::new(start, end) }
+}
+
+/// Parses `HTTP/major.minor` and the spaces after it; gives the offset of what follows.
+fn version_of(line: &[u8]) -> Option<(Version, usize)> {
+    let rest = line.strip_prefix(b"HTTP/")?;
+    let dot = rest.iter().position(|&b| b == b'.')?;
+    let space = rest.iter().position(|&b| b == b' ')?;
+    let (major, minor) = (rest.get(..dot)?, rest.get(dot + 1..space)?);
+    if major.first() == Some(&b'0') {
+        return None;
+    }
+    let number = |digits: &[u8]| {
+        let small = matches!(digits.len(), 1..=3) && digits.iter().all(u8::is_ascii_digit);
+        small.then(|| digits.iter().fold(0_u16, |n, digit| n * 10 + u16::from(digit - b'0')))
+    };
+    // Whatever comes after HTTP/1 on such a connection is treated as the highest version known here.
+    let version = (number(major)?.min(3) * 1000 + number(minor)?).min(3999);
+    let spaces = rest[space..].iter().take_while(|&&b| b == b' ').count();
+    Some((Version(version), 5 + space + spaces))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<ResponseHead, ResponseFault> {
+        let mut parser = ResponseParser::new();
+        match parser.advance(text.as_bytes(), 4096) {
+            Ok(Some(_)) => Ok(parser.take_head()),
+            Ok(None) => panic!("not complete: {text:?}"),
+            Err(error) => Err(error.fault),
+        }
+    }
+
+    #[test]
+    fn status_lines() {
+        for (line, status, text) in [
+            ("HTTP/1.1 200 OK\r\n", 200, "200 OK"),
+            ("HTTP/1.1 200\n", 200, "200"),
+            ("HTTP/1.1   404 \r\n", 404, "404 "),
+            ("HTTP/1.0 403.1 No\n", 403, "403.1 No"),
+        ] {
+            let head = parse(&format!("{line}\r\n")).expect(line);
+            assert_eq!(
+                (head.status, head.status_line.of(line.as_bytes())),
+                (status, text.as_bytes())
+            );
+        }
+        for line in [
+            "hello\n",
+            "HTTP/0.9 200\n",
+            "HTTP/1.1 20\n",
+            "HTTP/1.1 2000\n",
+            "HTTP/1 200 OK\n",
+            "\n",
+        ] {
+            assert_eq!(parse(line).expect(line).version, Version::HTTP_09, "{line}");
+        }
+        assert_eq!(parse("HTTP/1.1 099 x\r\n").err(), Some(ResponseFault::Status));
+        assert_eq!(parse("HTTP/1.1 200 a\x01b\r\n").err(), Some(ResponseFault::Status));
+        assert_eq!(parse("HTTP/1.0 103 x\r\n").err(), Some(ResponseFault::EarlyHints10));
+    }
+
+    #[test]
+    fn bodies() {
+        let framing = |lines: &str| {
+            parse(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n")).map(|head| head.framing(false))
+        };
+        assert_eq!(framing(""), Ok(Framing::UntilClose));
+        assert_eq!(framing("Content-Length: 5\r\n"), Ok(Framing::Length(5)));
+        assert_eq!(framing("transfer-encoding: CHUNKED\r\n"), Ok(Framing::Chunked));
+        assert_eq!(framing("Content-Length: x\n"), Err(ResponseFault::ContentLength));
+        assert_eq!(framing("Transfer-Encoding: gzip\n"), Err(ResponseFault::TransferEncoding));
+        for both in [
+            "Content-Length: 5\nTransfer-Encoding: chunked\n",
+            "Transfer-Encoding: chunked\nContent-Length: 5\n",
+        ] {
+            assert_eq!(framing(both), Err(ResponseFault::LengthAndEncoding));
+        }
+        let twice = framing("Content-Length: 5\nContent-Length: 5\n");
+        assert!(matches!(twice, Err(ResponseFault::Duplicate { .. })));
+        assert!(matches!(framing("A: b\x00c\n"), Err(ResponseFault::Header { byte: 0 })));
+        assert!(matches!(framing("A: b\n c\n"), Err(ResponseFault::Header { byte: b' ' })));
+        let head = parse("HTTP/1.1 304 x\nContent-Length: 5\n\n").expect("valid");
+        assert_eq!((head.framing(false), head.content_length), (Framing::None, Some(5)));
+    }
+
+    #[test]
+    fn first_of_some_fields_counts() {
+        let text = "HTTP/1.1 200 OK\nHTTP/1.1 200 OK\nServer: a\nServer: b\nSet-Cookie: a\nSet-Cookie: b\n\n";
+        let head = parse(text).expect("valid");
+        assert_eq!((head.entries.len(), head.duplicates.len()), (3, 1));
+        assert_eq!(head.get(text.as_bytes(), Known::Server), Some(&b"a"[..]));
+    }
+
+    #[test]
+    fn a_head_has_a_limit() {
+        let text = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n";
+        assert_eq!(ResponseParser::new().advance(text, text.len()), Ok(Some(text.len())));
+        let error = ResponseParser::new().advance(text, text.len() - 1).expect_err("too big");
+        assert_eq!(error.fault, ResponseFault::TooBig);
+        assert_eq!(ResponseParser::new().advance(&text[..20], 21), Ok(None));
+    }
+}
