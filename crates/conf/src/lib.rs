@@ -1,1 +1,35 @@
-//! TODO-doc
+//! The configuration language: from the bytes of `nginx.conf` to typed settings with positions.
+//!
+//! The crate knows no directive by itself. Modules describe theirs with [`directives!`], and
+//! [`assemble()`] reads the files, walks the blocks, runs the setters and merges what the levels
+//! wrote. Faults are collected, never thrown: the first one is the one nginx would stop at.
+#![forbid(unsafe_code)]
+
+pub mod assemble;
+pub mod context;
+pub mod cx;
+pub mod diagnostic;
+pub mod environment;
+mod lexer;
+pub mod node;
+pub mod parser;
+pub mod settings;
+pub mod source;
+mod suggest;
+pub mod table;
+pub mod type_map;
+pub mod value;
+
+pub use assemble::{Assembly, Block, assemble};
+pub use context::Contexts;
+pub use cx::{BlockId, Cx, Open};
+pub use diagnostic::{Diagnostic, Fault, Severity};
+pub use environment::{Environment, LogFile};
+pub use node::{Node, Word};
+pub use settings::Settings;
+pub use source::{FileId, SourceMap, Span};
+pub use table::{
+    Arity, Body, Field, Group, Inherit, Local, Many, Origins, Row, Slot, Table, Written,
+};
+pub use type_map::TypeMap;
+pub use value::Value;

@@ -1,0 +1,108 @@
+//! From files and tables to the tree of blocks with their settings.
+
+mod include;
+mod lookup;
+mod merge;
+pub(crate) mod state;
+mod walk;
+
+use crate::context::Contexts;
+use crate::cx::{BlockId, Open};
+use crate::diagnostic::Diagnostic;
+use crate::environment::Environment;
+use crate::node::Word;
+use crate::settings::Settings;
+use crate::source::{Origin, SourceMap, Span};
+use crate::table::Table;
+use crate::type_map::TypeMap;
+use lookup::Lookup;
+use state::State;
+use std::path::Path;
+use walk::Walk;
+
+/// A block of the finished configuration.
+#[derive(Debug)]
+pub struct Block {
+    /// Unique in this assembly.
+    pub id: BlockId,
+    /// The one context that its directives stand in.
+    pub context: Contexts,
+    /// The directive that opened it; empty for main.
+    pub name: String,
+    /// That directive's arguments.
+    pub args: Vec<Word>,
+    /// That directive's place.
+    pub span: Span,
+    /// Its closing brace.
+    pub close: Span,
+    /// The values in force in it.
+    pub settings: Settings,
+    /// The blocks in it, in the order of the text.
+    pub blocks: Vec<Block>,
+}
+
+impl Block {
+    /// The blocks directly in this one with that context.
+    pub fn children(&self, context: Contexts) -> impl Iterator<Item = &Self> {
+        self.blocks.iter().filter(move |block| block.context == context)
+    }
+
+    /// This block and all blocks in it, outer ones first.
+    pub fn walk(&self) -> Vec<&Self> {
+        let mut all = vec![self];
+        let mut next = 0;
+        while let Some(&block) = all.get(next) {
+            next += 1;
+            all.splice(next..next, &block.blocks);
+        }
+        all
+    }
+}
+
+/// A configuration that has been read. Use it only if it is [`ok`](Self::ok).
+pub struct Assembly {
+    /// The block main.
+    pub root: Block,
+    /// What the setters registered.
+    pub registries: TypeMap,
+    /// Every text read.
+    pub sources: SourceMap,
+    /// The messages in the order in which nginx would meet them.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Assembly {
+    /// Whether nothing forbids to use the configuration.
+    pub fn ok(&self) -> bool {
+        !self.diagnostics.iter().any(|diagnostic| diagnostic.severity.is_fatal())
+    }
+
+    /// The messages in nginx's one-line form.
+    pub fn one_lines(&self) -> Vec<String> {
+        self.diagnostics.iter().map(|diagnostic| diagnostic.one_line(&self.sources)).collect()
+    }
+}
+
+/// Reads the main file and all that it includes. `prefix` is what `-p` names, `globals` what `-g`
+/// says; the globals are read first, as in nginx.
+pub fn assemble(
+    tables: &[&'static Table],
+    main_file: &Path,
+    prefix: &Path,
+    globals: Option<&str>,
+    env: &dyn Environment,
+) -> Assembly {
+    let lookup = Lookup::new(tables);
+    let mut state = State::new(tables.len(), main_file, prefix);
+    state.open.push(Open { context: Contexts::MAIN, ..Open::default() });
+    let mut walk = Walk { env, tables, lookup: &lookup, state: &mut state };
+    if let Some(text) = globals.filter(|text| !text.is_empty()) {
+        walk.text(Origin::CommandLine, text.as_bytes().into());
+    }
+    walk.main_file(main_file);
+    walk.settle_main();
+    let root = state.open.pop().unwrap_or_default();
+    let root = merge::finished(root, None);
+    let State { registries, sources, diagnostics, .. } = state;
+    Assembly { root, registries, sources, diagnostics }
+}

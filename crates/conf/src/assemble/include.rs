@@ -1,0 +1,162 @@
+//! `include`: one more file, or many by a pattern.
+
+use super::walk::Walk;
+use crate::cx::full_name;
+use crate::diagnostic::{Fault, Severity};
+use crate::environment::errno_text;
+use crate::node::{Node, Word};
+use crate::parser::{Parsed, parse};
+use crate::source::Origin;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Files within files; nginx ends where its descriptors do.
+const MAX_INCLUDE_DEPTH: usize = 64;
+/// All files of one configuration.
+const MAX_FILES: usize = 20_000;
+const TOO_MANY_OPEN_FILES: i32 = 24;
+const IS_A_DIRECTORY: i32 = 21;
+
+impl Walk<'_> {
+    /// Walks the files of an `include` that stands among directives.
+    pub(super) fn include(&mut self, node: &Node) {
+        if let Some(file) = self.include_argument(node) {
+            for path in self.included(file) {
+                if let Some(parsed) = self.read(&path) {
+                    self.walk_parsed(parsed);
+                }
+                self.state.place(node);
+            }
+        }
+    }
+
+    fn include_argument<'n>(&mut self, node: &'n Node) -> Option<&'n Word> {
+        let fault = match (node.args.as_slice(), &node.block) {
+            (_, Some(_)) => Fault::new("directive \"include\" is not terminated by \";\""),
+            ([file], None) => return Some(file),
+            _ => Fault::bad_count(&node.name),
+        };
+        self.state.fault(fault);
+        None
+    }
+
+    /// The files that an argument of `include` stands for.
+    fn included(&mut self, file: &Word) -> Vec<PathBuf> {
+        let full = full_name(&self.state.conf_prefix, &file.text());
+        if !full.contains(['*', '?', '[']) {
+            return vec![full.into()];
+        }
+        self.env.glob(&full).unwrap_or_else(|error| {
+            let message = format!("glob() \"{full}\" failed {}", errno_text(&error));
+            self.state.fault(Fault::new(message).at(file));
+            Vec::new()
+        })
+    }
+
+    /// Reads and parses a file, or tells why not at the current directive.
+    pub(super) fn read(&mut self, path: &Path) -> Option<Parsed> {
+        self.state.files += 1;
+        let depth = self.state.faults.len();
+        let text = if depth > MAX_INCLUDE_DEPTH || self.state.files > MAX_FILES {
+            Err(io::Error::from_raw_os_error(TOO_MANY_OPEN_FILES))
+        } else {
+            self.env.read(path)
+        };
+        match text {
+            Ok(text) => {
+                let origin = Origin::File(path.to_string_lossy().into_owned());
+                let file = self.state.sources.add(origin, text.clone());
+                Some(parse(&text, file))
+            }
+            Err(error) => {
+                self.unreadable(path, &error);
+                None
+            }
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &io::Error) {
+        let (path, why) = (path.display(), errno_text(error));
+        let number = error.raw_os_error();
+        // A folder opens like a file; nginx notices when it reads, and then names no place.
+        let mut fault = if number == Some(IS_A_DIRECTORY) {
+            let message = format!("pread() \"{path}\" failed {why}");
+            Fault::new(message).severity(Severity::Crit).nowhere()
+        } else {
+            Fault::new(format!("open() \"{path}\" failed {why}"))
+        };
+        if number == Some(TOO_MANY_OPEN_FILES) {
+            fault = fault.hint("does a file include itself?");
+        }
+        if self.state.faults.is_empty() {
+            fault = fault.nowhere();
+        }
+        self.state.fault(fault);
+    }
+
+    /// The rows of a raw block with the rows of included files in their place. Rows and faults are
+    /// numbered anew, since they come from several texts.
+    pub(super) fn expand(&mut self, node: &mut Node) {
+        let mut rows = Expanded::default();
+        self.expand_into(node.block.take().unwrap_or_default(), node.close_order, &mut rows);
+        node.block = Some(rows.rows);
+        self.state.faults.push(rows.faults);
+    }
+
+    fn expand_into(&mut self, nodes: Vec<Node>, end: u32, out: &mut Expanded) {
+        for node in nodes {
+            self.take_faults(node.order, out);
+            self.state.place(&node);
+            if node.block.is_some() {
+                out.fault(Fault::new("unexpected \"{\"").diagnose("", Some(node.span)));
+            } else if node.name.is("include") && node.args.len() == 1 {
+                self.expand_include(&node, out);
+            } else {
+                out.clock += 1;
+                out.rows.push(Node { order: out.clock, ..node });
+            }
+        }
+        self.take_faults(end, out);
+    }
+
+    fn expand_include(&mut self, node: &Node, out: &mut Expanded) {
+        let told = self.state.diagnostics.len();
+        for path in self.included(&node.args[0]) {
+            let parsed = self.read(&path);
+            // What went wrong has to wait for the rows before it.
+            for diagnostic in self.state.diagnostics.drain(told.min(self.state.diagnostics.len())..)
+            {
+                out.clock += 1;
+                out.faults.push_back((out.clock, diagnostic));
+            }
+            if let Some(parsed) = parsed {
+                self.state.faults.push(parsed.faults);
+                self.expand_into(parsed.nodes, u32::MAX, out);
+                self.state.faults.pop();
+            }
+            self.state.place(node);
+        }
+    }
+
+    fn take_faults(&mut self, order: u32, out: &mut Expanded) {
+        let Some(faults) = self.state.faults.last_mut() else { return };
+        while let Some((_, fault)) = faults.pop_front_if(|(moment, _)| *moment < order) {
+            out.fault(fault);
+        }
+    }
+}
+
+/// A raw block being put together from several texts.
+#[derive(Default)]
+struct Expanded {
+    rows: Vec<Node>,
+    faults: std::collections::VecDeque<(u32, crate::diagnostic::Diagnostic)>,
+    clock: u32,
+}
+
+impl Expanded {
+    fn fault(&mut self, diagnostic: crate::diagnostic::Diagnostic) {
+        self.clock += 1;
+        self.faults.push_back((self.clock, diagnostic));
+    }
+}

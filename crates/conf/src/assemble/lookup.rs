@@ -1,0 +1,63 @@
+//! Directives by name and context.
+
+use crate::context::Contexts;
+use crate::suggest;
+use crate::table::{Row, Table};
+use std::collections::HashMap;
+
+/// A row and the number of its table.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    pub(super) row: &'static Row,
+    pub(super) table: usize,
+}
+
+pub(super) enum Found {
+    Here(Known),
+    /// The name exists, but in these contexts.
+    Elsewhere(Contexts),
+    /// No such name, but perhaps this one was meant.
+    Unknown(Option<String>),
+}
+
+pub(super) struct Lookup {
+    rows: HashMap<String, Vec<Known>>,
+}
+
+impl Lookup {
+    pub(super) fn new(tables: &[&'static Table]) -> Self {
+        let mut rows: HashMap<String, Vec<Known>> = HashMap::new();
+        for (table, of) in tables.iter().enumerate() {
+            for (name, row) in of.rows() {
+                rows.entry(name).or_default().push(Known { row, table });
+            }
+        }
+        // What is done goes before what is pending; else the order of the tables counts.
+        for known in rows.values_mut() {
+            known.sort_by_key(|known| known.row.pending);
+        }
+        Self { rows }
+    }
+
+    pub(super) fn find(&self, name: &str, context: Contexts) -> Found {
+        match self.rows.get(name) {
+            Some(known) => {
+                let here = known.iter().find(|known| known.row.contexts.intersects(context));
+                here.map_or_else(|| Found::Elsewhere(contexts(known)), |known| Found::Here(*known))
+            }
+            None => Found::Unknown(self.meant(name, context)),
+        }
+    }
+
+    /// A name like this one, preferably one that may stand here.
+    fn meant(&self, name: &str, context: Contexts) -> Option<String> {
+        let here = self.rows.iter().filter(|(_, known)| contexts(known).intersects(context));
+        let near = suggest::nearest(name, here.map(|(name, _)| name.as_str()));
+        let near = near.or_else(|| suggest::nearest(name, self.rows.keys().map(String::as_str)));
+        near.map(str::to_owned)
+    }
+}
+
+fn contexts(known: &[Known]) -> Contexts {
+    known.iter().fold(Contexts::NONE, |all, known| all.union(known.row.contexts))
+}

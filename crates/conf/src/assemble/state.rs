@@ -1,0 +1,132 @@
+//! What changes while a configuration is assembled.
+
+use crate::context::Contexts;
+use crate::cx::{BlockId, Open};
+use crate::diagnostic::{Diagnostic, Fault, Severity};
+use crate::node::{Node, Word};
+use crate::source::{SourceMap, Span};
+use crate::table::Origins;
+use crate::type_map::TypeMap;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+/// More messages than this help nobody; the rest is counted in one last message.
+pub(crate) const MAX_DIAGNOSTICS: usize = 500;
+
+/// The block whose values are being merged.
+pub(crate) struct Settling {
+    pub(crate) context: Contexts,
+    pub(crate) id: BlockId,
+    pub(crate) args: Vec<Word>,
+    pub(crate) origins: Arc<Origins>,
+}
+
+pub(crate) struct State {
+    pub(crate) sources: SourceMap,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) registries: TypeMap,
+    /// The folder of the main file, with its slash.
+    pub(crate) conf_prefix: String,
+    /// The prefix, with its slash.
+    pub(crate) prefix: String,
+    /// The open blocks, main first; never empty while directives are set.
+    pub(crate) open: Vec<Open>,
+    /// The block that the current directive opens.
+    pub(crate) child: Option<Open>,
+    pub(crate) settling: Option<Settling>,
+    /// The current directive.
+    pub(crate) span: Span,
+    pub(crate) name: String,
+    /// Whether the current setter has reported something grave itself.
+    pub(crate) failed: bool,
+    /// The parse faults not told yet, of each text being walked, the innermost last.
+    pub(crate) faults: Vec<VecDeque<(u32, Diagnostic)>>,
+    /// Tables one of whose setters failed: their `finish` would only report what follows from it.
+    pub(crate) poisoned: Vec<bool>,
+    /// Files read so far.
+    pub(crate) files: usize,
+    blocks: u32,
+}
+
+impl State {
+    pub(crate) fn new(tables: usize, main_file: &Path, prefix: &Path) -> Self {
+        let main_file = main_file.to_string_lossy();
+        let slash = main_file.rfind('/').map_or(0, |at| at + 1);
+        let mut prefix = prefix.to_string_lossy().into_owned();
+        if !prefix.is_empty() && !prefix.ends_with('/') {
+            prefix.push('/');
+        }
+        Self {
+            sources: SourceMap::default(),
+            diagnostics: Vec::new(),
+            registries: TypeMap::default(),
+            conf_prefix: main_file[..slash].to_owned(),
+            prefix,
+            open: Vec::new(),
+            child: None,
+            settling: None,
+            span: Span::default(),
+            name: String::new(),
+            failed: false,
+            faults: Vec::new(),
+            poisoned: vec![false; tables],
+            files: 0,
+            blocks: 0,
+        }
+    }
+
+    pub(crate) fn top(&self) -> &Open {
+        self.open.last().expect("main is open as long as directives are set")
+    }
+
+    pub(crate) fn top_mut(&mut self) -> &mut Open {
+        self.open.last_mut().expect("main is open as long as directives are set")
+    }
+
+    pub(crate) fn next_id(&mut self) -> BlockId {
+        self.blocks += 1;
+        BlockId(self.blocks)
+    }
+
+    /// Makes a directive the current one.
+    pub(crate) fn place(&mut self, node: &Node) {
+        self.span = node.span;
+        self.name.clear();
+        self.name.push_str(&node.text());
+    }
+
+    /// A fault at the current directive.
+    pub(crate) fn fault(&mut self, fault: Fault) {
+        let diagnostic = fault.diagnose(&self.name, Some(self.span));
+        self.report(diagnostic);
+    }
+
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
+        self.failed |= diagnostic.severity.is_fatal();
+        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+            self.diagnostics.push(diagnostic);
+        } else if self.diagnostics.len() == MAX_DIAGNOSTICS {
+            // Fatal, because what is left out may be.
+            let message = "too many messages, the rest is left out";
+            self.diagnostics.push(Diagnostic::new(Severity::Emerg, message, None));
+        }
+    }
+
+    /// Tells the parse faults that come before a moment of the innermost text.
+    pub(crate) fn tell_faults_before(&mut self, order: u32) {
+        while let Some(fault) = self
+            .faults
+            .last_mut()
+            .and_then(|faults| faults.pop_front_if(|(moment, _)| *moment < order))
+        {
+            self.report(fault.1);
+        }
+    }
+
+    pub(crate) fn set_origins(&mut self, origins: &Arc<Origins>) {
+        if let Some(settling) = &mut self.settling {
+            settling.origins = Arc::clone(origins);
+        }
+    }
+}

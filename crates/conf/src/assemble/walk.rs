@@ -1,0 +1,172 @@
+//! Directive by directive through the tree, in the order of the text.
+
+use super::lookup::{Found, Known, Lookup};
+use super::state::State;
+use crate::context::Contexts;
+use crate::cx::{Cx, Open};
+use crate::diagnostic::{Fault, Severity};
+use crate::environment::Environment;
+use crate::node::Node;
+use crate::parser::{Parsed, parse_parameter};
+use crate::source::Origin;
+use crate::table::{Body, Setter, Table};
+use std::path::Path;
+use std::sync::Arc;
+
+pub(super) struct Walk<'a> {
+    pub(super) env: &'a dyn Environment,
+    pub(super) tables: &'a [&'static Table],
+    pub(super) lookup: &'a Lookup,
+    pub(super) state: &'a mut State,
+}
+
+impl Walk<'_> {
+    pub(super) fn cx(&mut self) -> Cx<'_> {
+        Cx { env: self.env, state: self.state }
+    }
+
+    pub(super) fn main_file(&mut self, path: &Path) {
+        if let Some(parsed) = self.read(path) {
+            self.walk_parsed(parsed);
+        }
+    }
+
+    /// The argument of `-g`.
+    pub(super) fn text(&mut self, origin: Origin, text: Arc<[u8]>) {
+        let file = self.state.sources.add(origin, Arc::clone(&text));
+        let parsed = parse_parameter(&text, file);
+        self.walk_parsed(parsed);
+    }
+
+    pub(super) fn walk_parsed(&mut self, parsed: Parsed) {
+        self.state.faults.push(parsed.faults);
+        self.walk(parsed.nodes);
+        self.state.tell_faults_before(u32::MAX);
+        self.state.faults.pop();
+    }
+
+    fn walk(&mut self, nodes: Vec<Node>) {
+        for node in nodes {
+            self.state.tell_faults_before(node.order);
+            self.state.place(&node);
+            if node.name.is("include") {
+                self.include(&node);
+            } else {
+                self.directive(node);
+            }
+        }
+    }
+
+    fn directive(&mut self, node: Node) {
+        let context = self.state.top().context;
+        match self.lookup.find(&node.text(), context) {
+            Found::Here(known) => match misshapen(&node, known) {
+                Some(fault) => {
+                    self.state.poisoned[known.table] = true;
+                    self.state.fault(fault);
+                }
+                None => self.apply(node, known),
+            },
+            Found::Elsewhere(contexts) => {
+                let message = format!("\"{}\" directive is not allowed here", node.text());
+                let fault = Fault::new(message).at(&node.name);
+                self.state.fault(fault.hint(format!("it may stand in: {contexts}")));
+            }
+            Found::Unknown(meant) => self.state.fault(unknown(&node, meant)),
+        }
+    }
+
+    fn apply(&mut self, mut node: Node, known: Known) {
+        if known.row.pending {
+            let message =
+                format!("\"{}\" directive is not supported yet and has no effect", node.text());
+            self.state.fault(Fault::new(message).severity(Severity::Warn).at(&node.name));
+            return;
+        }
+        match known.row.body {
+            Body::Opens(context) => self.open(node, known, context),
+            Body::Raw => {
+                self.expand(&mut node);
+                self.state.place(&node);
+                self.set(&node, known, known.row.set);
+                self.state.tell_faults_before(u32::MAX);
+                self.state.faults.pop();
+            }
+            Body::None | Body::Ignored => self.set(&node, known, known.row.set),
+        }
+    }
+
+    /// Runs a setter on what the current block has of its table.
+    fn set(&mut self, node: &Node, known: Known, setter: Option<Setter>) {
+        let (Some(setter), Some(slot)) = (setter, self.tables[known.table].slot) else { return };
+        let index = slot.index();
+        let written = self.state.top_mut().cell(index).take();
+        let mut written = written.unwrap_or_else(self.tables[known.table].create);
+        self.state.failed = false;
+        if let Err(fault) = setter(written.as_mut(), node, &mut self.cx()) {
+            self.state.fault(fault);
+        }
+        self.state.poisoned[known.table] |= self.state.failed;
+        *self.state.top_mut().cell(index) = Some(written);
+    }
+
+    fn open(&mut self, mut node: Node, known: Known, context: Contexts) {
+        let content = node.block.take().unwrap_or_default();
+        let child = Open {
+            id: self.state.next_id(),
+            context,
+            name: node.text().into_owned(),
+            args: node.args.clone(),
+            span: node.span,
+            close: node.close,
+            ..Open::default()
+        };
+        self.state.child = Some(child);
+        self.set(&node, known, known.row.set);
+        let Some(child) = self.state.child.take() else { return };
+        self.state.open.push(child);
+        self.walk(content);
+        self.state.tell_faults_before(node.close_order);
+        self.state.place(&node);
+        self.state.span = node.close;
+        if known.row.then.is_some() {
+            self.set(&node, known, known.row.then);
+        }
+        let mut child = self.state.open.pop().unwrap_or_default();
+        if self.state.open.len() == 1 {
+            self.settle_block(&mut child);
+        }
+        self.state.top_mut().blocks.push(child);
+    }
+}
+
+/// What nginx checks of a directive it knows before it calls the setter.
+fn misshapen(node: &Node, known: Known) -> Option<Fault> {
+    let name = node.text();
+    let wants_block = known.row.body != Body::None;
+    if !wants_block && node.block.is_some() {
+        let message = format!("directive \"{name}\" is not terminated by \";\"");
+        return Some(Fault::new(message).hint("a \";\" may be missing before this line"));
+    }
+    if wants_block && node.block.is_none() {
+        return Some(Fault::new(format!("directive \"{name}\" has no opening \"{{\"")));
+    }
+    if known.row.arity.allows(node.args.len()) {
+        return None;
+    }
+    let fault = Fault::bad_count(&node.name);
+    let syntax = known.row.syntax;
+    Some(if syntax.is_empty() { fault } else { fault.hint(format!("syntax: {name} {syntax}")) })
+}
+
+fn unknown(node: &Node, meant: Option<String>) -> Fault {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let fault = Fault::new(format!("unknown directive \"{}\"", node.text())).at(&node.name);
+    if node.name.value.starts_with(BYTE_ORDER_MARK) {
+        return fault.hint("the file begins with a byte order mark, save it without one");
+    }
+    match meant {
+        Some(meant) => fault.hint(format!("did you mean \"{meant}\"?")),
+        None => fault,
+    }
+}

@@ -1,0 +1,170 @@
+//! What a setter sees of the configuration around its directive.
+
+use crate::assemble::state::State;
+use crate::context::Contexts;
+use crate::diagnostic::{Diagnostic, Fault, Severity};
+use crate::environment::Environment;
+use crate::node::{Node, Word};
+use crate::source::{SourceMap, Span};
+use crate::table::{Group, Slot};
+use std::any::Any;
+use std::path::PathBuf;
+
+/// A block of one assembly; ids are given in the order in which blocks open, main is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockId(pub u32);
+
+/// A block that is open while its content is read.
+#[derive(Default)]
+pub struct Open {
+    /// Its id.
+    pub id: BlockId,
+    /// What may stand in it.
+    pub context: Contexts,
+    /// The directive that opened it; empty for main.
+    pub name: String,
+    /// That directive's arguments.
+    pub args: Vec<Word>,
+    /// That directive's place.
+    pub span: Span,
+    /// Its closing brace.
+    pub close: Span,
+    /// What the setters wrote, by slot.
+    pub(crate) written: Vec<Option<Box<dyn Any + Send>>>,
+    pub(crate) settled: Vec<Option<crate::settings::Entry>>,
+    pub(crate) blocks: Vec<Open>,
+}
+
+impl Open {
+    /// What the directives of a table wrote into this block so far.
+    pub fn written<T: Group>(&self, slot: &'static Slot<T>) -> Option<&T::Written> {
+        self.written.get(slot.index())?.as_ref()?.downcast_ref()
+    }
+
+    /// The same to change, created on the first use.
+    pub fn written_mut<T: Group>(&mut self, slot: &'static Slot<T>) -> &mut T::Written {
+        let cell = self.cell(slot.index());
+        cell.get_or_insert_with(|| Box::<T::Written>::default())
+            .downcast_mut()
+            .expect("a slot holds its own table's type")
+    }
+
+    pub(crate) fn cell(&mut self, index: usize) -> &mut Option<Box<dyn Any + Send>> {
+        if self.written.len() <= index {
+            self.written.resize_with(index + 1, || None);
+        }
+        &mut self.written[index]
+    }
+}
+
+/// The surroundings of the directive being set.
+pub struct Cx<'a> {
+    pub(crate) env: &'a dyn Environment,
+    pub(crate) state: &'a mut State,
+}
+
+impl Cx<'_> {
+    /// The context of the block in which the directive stands.
+    pub fn context(&self) -> Contexts {
+        self.state.settling.as_ref().map_or_else(|| self.state.top().context, |here| here.context)
+    }
+
+    /// The outside world.
+    pub fn env(&self) -> &dyn Environment {
+        self.env
+    }
+
+    /// The registry of that type, which lives for this assembly.
+    pub fn registry<T: Default + Send + 'static>(&mut self) -> &mut T {
+        self.state.registries.entry()
+    }
+
+    /// A warning at this directive.
+    pub fn warn(&mut self, message: impl Into<String>) {
+        self.error(Fault::new(message).severity(Severity::Warn));
+    }
+
+    /// A fault at this directive, without ending the setter.
+    pub fn error(&mut self, fault: Fault) {
+        self.state.fault(fault);
+    }
+
+    /// A finished message.
+    pub fn report(&mut self, diagnostic: Diagnostic) {
+        self.state.report(diagnostic);
+    }
+
+    /// A path relative to the folder of the main file: certificates, password files, includes.
+    pub fn conf_path(&self, path: &str) -> PathBuf {
+        full_name(&self.state.conf_prefix, path).into()
+    }
+
+    /// A path relative to the prefix: logs, roots, folders for temporary files.
+    pub fn prefix_path(&self, path: &str) -> PathBuf {
+        full_name(&self.state.prefix, path).into()
+    }
+
+    /// The block in which the directive stands.
+    pub fn block_id(&self) -> BlockId {
+        self.state.settling.as_ref().map_or_else(|| self.state.top().id, |here| here.id)
+    }
+
+    /// The block that the directive is about to open; its own block if it opens none.
+    pub fn child_id(&self) -> BlockId {
+        self.state.child.as_ref().map_or_else(|| self.block_id(), |child| child.id)
+    }
+
+    /// The block that the directive is about to open, for openers that write into it.
+    pub fn child(&mut self) -> Option<&mut Open> {
+        self.state.child.as_mut()
+    }
+
+    /// The open blocks, main first, the directive's own last. Empty while levels are merged.
+    pub fn blocks(&self) -> &[Open] {
+        if self.state.settling.is_some() { &[] } else { &self.state.open }
+    }
+
+    /// What another table's directives wrote into this block so far. The table whose setter is
+    /// running is held by that setter, so asking for it here gives an empty one.
+    pub fn written<T: Group>(&mut self, slot: &'static Slot<T>) -> &mut T::Written {
+        self.state.top_mut().written_mut(slot)
+    }
+
+    /// The directive's place.
+    pub fn span(&self) -> Span {
+        self.state.span
+    }
+
+    /// The texts read so far.
+    pub fn sources(&self) -> &SourceMap {
+        &self.state.sources
+    }
+
+    /// Moves on to a row of a raw block: messages get that row's place.
+    pub fn row(&mut self, row: &Node) {
+        self.state.tell_faults_before(row.order);
+        self.state.place(row);
+    }
+
+    /// Behind the last row of a raw block: messages get the place of its `}`.
+    pub fn rows_done(&mut self, node: &Node) {
+        self.state.tell_faults_before(u32::MAX);
+        self.state.place(node);
+        self.state.span = node.close;
+    }
+
+    /// In `finish`: where a field of the struct was written.
+    pub fn origin(&self, field: &str) -> Option<Span> {
+        self.state.settling.as_ref()?.origins.get(field)
+    }
+
+    /// In `finish`: the arguments of the block's directive.
+    pub fn block_args(&self) -> &[Word] {
+        self.state.settling.as_ref().map_or_else(|| &self.state.top().args, |here| &here.args)
+    }
+}
+
+/// nginx's rule for relative names: the prefix is put before them as text.
+pub(crate) fn full_name(prefix: &str, path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("{prefix}{path}") }
+}

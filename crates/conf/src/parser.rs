@@ -1,0 +1,172 @@
+//! Words to a tree of directives. A fault never stops it.
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::lexer::{LexFault, Lexer, Step};
+use crate::node::{Node, Word};
+use crate::source::{FileId, Span};
+use std::collections::VecDeque;
+
+/// Deeper blocks are read but not kept: nothing sensible nests so far, and the tree is walked
+/// and dropped recursively.
+pub const MAX_DEPTH: usize = 128;
+
+/// The tree of one text, and what was wrong with it.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    /// The directives outside of all blocks.
+    pub nodes: Vec<Node>,
+    /// Each fault with the moment it was met, so that it can be told in order with faults of the
+    /// directives around it.
+    pub(crate) faults: VecDeque<(u32, Diagnostic)>,
+}
+
+impl Parsed {
+    /// The faults in the order nginx would meet them.
+    pub fn faults(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.faults.iter().map(|(_, fault)| fault)
+    }
+}
+
+/// Parses a file's text.
+pub fn parse(text: &[u8], file: FileId) -> Parsed {
+    Parser::new(text, file, false).run()
+}
+
+/// Parses the argument of `-g`, where blocks are refused.
+pub fn parse_parameter(text: &[u8], file: FileId) -> Parsed {
+    Parser::new(text, file, true).run()
+}
+
+/// Entry for fuzzing: parses the bytes as a file and checks the tree's promises.
+pub fn fuzz(data: &[u8]) {
+    for parsed in [parse(data, FileId(0)), parse_parameter(data, FileId(0))] {
+        let mut left: Vec<&Node> = parsed.nodes.iter().collect();
+        while let Some(node) = left.pop() {
+            assert!(node.span.start <= node.span.end && node.span.end as usize <= data.len());
+            assert!(node.args.iter().all(|word| word.span.end <= node.span.end));
+            left.extend(node.block.iter().flatten());
+        }
+    }
+}
+
+/// A block being read, with the directives found in it so far.
+struct Open {
+    /// The directive that opened it; `None` if its content is read to be thrown away.
+    head: Option<Node>,
+    nodes: Vec<Node>,
+}
+
+struct Parser<'a> {
+    lexer: Lexer<'a>,
+    parameter: bool,
+    clock: u32,
+    parsed: Parsed,
+    open: Vec<Open>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(text: &'a [u8], file: FileId, parameter: bool) -> Self {
+        let lexer = Lexer::new(text, file, parameter);
+        Self { lexer, parameter, clock: 0, parsed: Parsed::default(), open: Vec::new() }
+    }
+
+    fn run(mut self) -> Parsed {
+        let mut words = Vec::new();
+        let mut faults = Vec::new();
+        loop {
+            let step = self.lexer.next(&mut words, &mut faults);
+            let told = !faults.is_empty();
+            for (message, span) in faults.drain(..) {
+                self.fault((message, span));
+            }
+            match step {
+                Step::End => self.directive(&mut words),
+                Step::Open => self.block_start(&mut words),
+                Step::Close => {
+                    self.directive(&mut words);
+                    self.block_end();
+                }
+                Step::Done => {
+                    self.end(told);
+                    return self.parsed;
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self) -> u32 {
+        self.clock += 1;
+        self.clock
+    }
+
+    fn fault(&mut self, (message, span): LexFault) {
+        let now = self.tick();
+        let fault = Diagnostic::new(Severity::Emerg, message, Some(span));
+        self.parsed.faults.push_back((now, fault));
+    }
+
+    fn add(&mut self, node: Node) {
+        match self.open.last_mut() {
+            Some(open) => open.nodes.push(node),
+            None => self.parsed.nodes.push(node),
+        }
+    }
+
+    /// A node of the words read, which end here.
+    fn node(&mut self, words: &mut Vec<Word>) -> Option<Node> {
+        let mut words = words.drain(..);
+        let name = words.next()?;
+        let args: Vec<Word> = words.collect();
+        let last = self.lexer.here();
+        let span = Span { end: last.end, ..name.span };
+        self.clock += 1;
+        let order = self.clock;
+        Some(Node { name, args, span, close: last, order, close_order: order, block: None })
+    }
+
+    fn directive(&mut self, words: &mut Vec<Word>) {
+        if let Some(node) = self.node(words) {
+            self.add(node);
+        }
+    }
+
+    fn block_start(&mut self, words: &mut Vec<Word>) {
+        let mut head = self.node(words);
+        if self.parameter {
+            let message = "block directives are not supported in -g option";
+            self.fault((message.to_owned(), self.lexer.here()));
+            head = None;
+        } else if self.open.len() == MAX_DEPTH {
+            self.fault(("too many nested blocks".to_owned(), self.lexer.here()));
+        }
+        if self.open.len() >= MAX_DEPTH {
+            head = None;
+        }
+        self.open.push(Open { head, nodes: Vec::new() });
+    }
+
+    fn block_end(&mut self) {
+        match self.open.pop() {
+            Some(open) => self.close(open),
+            None => self.fault(("unexpected \"}\"".to_owned(), self.lexer.here())),
+        }
+    }
+
+    fn close(&mut self, open: Open) {
+        let close_order = self.tick();
+        let close = self.lexer.here();
+        if let Some(head) = open.head {
+            self.add(Node { block: Some(open.nodes), close, close_order, ..head });
+        }
+    }
+
+    fn end(&mut self, told: bool) {
+        if !self.open.is_empty() && !told && !self.parameter {
+            let message = "unexpected end of file, expecting \"}\"";
+            self.fault((message.to_owned(), self.lexer.end()));
+        }
+        while let Some(open) = self.open.pop() {
+            self.close(open);
+        }
+    }
+}

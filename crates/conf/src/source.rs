@@ -1,0 +1,105 @@
+//! Where a piece of configuration stands: files, byte ranges, lines and columns.
+
+use std::sync::{Arc, OnceLock};
+
+/// A file (or the text of `-g`) that one assembly has read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u32);
+
+/// A range of bytes in a file; `end` is exclusive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The file.
+    pub file: FileId,
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Offset behind the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// The offset of the last byte, which is where nginx thinks a directive stands.
+    pub fn last(self) -> u32 {
+        self.end.saturating_sub(1).max(self.start)
+    }
+}
+
+/// What a text is: a file by its path, or the argument of `-g`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file, by the name nginx would print.
+    File(String),
+    /// The command line.
+    CommandLine,
+}
+
+/// One text with its name.
+#[derive(Debug)]
+pub struct Source {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The bytes as read.
+    pub text: Arc<[u8]>,
+    lines: OnceLock<Vec<u32>>,
+}
+
+impl Source {
+    /// Offsets of the line feeds, found once.
+    fn lines(&self) -> &[u32] {
+        self.lines
+            .get_or_init(|| memchr::memchr_iter(b'\n', &self.text).map(|at| at as u32).collect())
+    }
+}
+
+/// Every text that an assembly has read, in order.
+#[derive(Debug, Default)]
+pub struct SourceMap {
+    sources: Vec<Source>,
+}
+
+impl SourceMap {
+    /// Adds a text.
+    pub fn add(&mut self, origin: Origin, text: Arc<[u8]>) -> FileId {
+        self.sources.push(Source { origin, text, lines: OnceLock::new() });
+        FileId(self.sources.len() as u32 - 1)
+    }
+
+    /// The text of an id that this map has given out.
+    pub fn source(&self, file: FileId) -> &Source {
+        &self.sources[file.0 as usize]
+    }
+
+    /// All texts in the order they were read; a file included twice is there twice.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter()
+    }
+
+    /// The file's path, or `command line`.
+    pub fn name(&self, file: FileId) -> &str {
+        match &self.source(file).origin {
+            Origin::File(path) => path,
+            Origin::CommandLine => "command line",
+        }
+    }
+
+    /// The line of an offset, from 1: one more than the line feeds before it.
+    pub fn line(&self, file: FileId, offset: u32) -> usize {
+        self.source(file).lines().partition_point(|&feed| feed < offset) + 1
+    }
+
+    /// The column of an offset in bytes, from 1.
+    pub fn column(&self, file: FileId, offset: u32) -> usize {
+        let lines = self.source(file).lines();
+        let before = lines.partition_point(|&feed| feed < offset);
+        let start = before.checked_sub(1).map_or(0, |at| lines[at] + 1);
+        (offset - start) as usize + 1
+    }
+
+    /// ` in FILE:LINE` as nginx writes it at the end of a message.
+    pub fn place(&self, span: Span) -> String {
+        match &self.source(span.file).origin {
+            Origin::File(path) => format!(" in {path}:{}", self.line(span.file, span.last())),
+            Origin::CommandLine => " in command line".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Tables of directives: the rows, the slots they are found by, and what a field's type means.
+//!
+//! ```
+//! use weir_conf::{Cx, Fault, Local, Many, Node, Slot, contexts, directives, value::Msec};
+//!
+//! static SUB: Slot<Sub> = Slot::new();
+//!
+//! directives! {
+//!     /// What to replace in the responses of a location.
+//!     struct Sub as SubWritten in [http, server, location] {
+//!         /// Once per block, inherited, with a default.
+//!         "sub_filter_once" => once: bool = true,
+//!         /// Its own contexts instead of the table's; without a default it is `Default::default()`.
+//!         "sub_filter_tag" in [http, location] => tag: Option<String>,
+//!         /// Repeats; a child that has its own replaces the whole.
+//!         "sub_filter_types" => types: Many<String>,
+//!         /// Never inherited.
+//!         "sub_filter_wait" => wait: Local<Msec> = Msec::seconds(5),
+//!         /// A setter of one's own: contexts, numbers of arguments, syntax.
+//!         "set" in [server, location, server_if, location_if] [2]: "$variable value" => set_set,
+//!         /// Likewise with a raw block, which the setter finds in `node.block`.
+//!         "pairs" in [http] block [0]: "{ … }" => set_pairs,
+//!         /// Opens a block with directives of its own; setter (before) and `then` (after) are optional.
+//!         "location" in [server, location] opens location [1, 2]: "[ = | ~ ] uri" => open_location,
+//!         "if" in [location] opens location_if [1+]: "(condition)" then close_if => open_if,
+//!         "limit_except" in [location] opens limit_except [1+]: "method ...",
+//!         // Fields without a row, which setters write.
+//!         field code: Local<Vec<String>>,
+//!     }
+//!     finish = Sub::finish;
+//! }
+//!
+//! fn set_set(sub: &mut SubWritten, node: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
+//!     sub.code.get_or_insert_default().push(node.args[0].text().into_owned());
+//!     Ok(())
+//! }
+//! fn set_pairs(_: &mut SubWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+//!     for row in node.block.iter().flatten() {
+//!         cx.row(row); // from here on messages have this row's line
+//!     }
+//!     cx.rows_done(node);
+//!     Ok(())
+//! }
+//! fn open_location(_: &mut SubWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> { Ok(()) }
+//! fn open_if(_: &mut SubWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> { Ok(()) }
+//! // Runs behind the content, with the block that closes as the current one.
+//! fn close_if(_: &mut SubWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> { Ok(()) }
+//!
+//! impl Sub {
+//!     fn finish(&mut self, _parent: Option<&Sub>, _cx: &mut Cx<'_>) -> Result<(), Fault> {
+//!         Ok(())
+//!     }
+//! }
+//! const TABLES: &[&weir_conf::Table] = &[&Sub::table(&SUB)];
+//! # let _ = TABLES;
+//! ```
+//!
+//! The macro makes `Sub` (fields of plain types, `Default`), `SubWritten` (an `Option` per field,
+//! and `origins`; also known as `Written<Sub>`), the rows and the merge. `Sub::table(&SLOT)` gives the table; `.prefix("proxy_")`
+//! puts a prefix before every name and `.except(&["x"])` leaves rows out, so that one struct serves
+//! several protocols under several slots.
+
+mod arity;
+mod field;
+mod macros;
+mod slot;
+
+pub use arity::Arity;
+pub use field::{Field, Inherit, Local, Many, RowField};
+pub use slot::{AnySlot, Slot};
+
+use crate::context::Contexts;
+use crate::cx::Cx;
+use crate::diagnostic::Fault;
+use crate::node::Node;
+use crate::settings::Entry;
+use crate::source::Span;
+use std::any::Any;
+use std::sync::Arc;
+
+/// A setter with the type of what it writes erased.
+pub type Setter = fn(&mut dyn Any, &Node, &mut Cx<'_>) -> Result<(), Fault>;
+
+/// What a directive has behind its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// `;`
+    None,
+    /// A block that the setter reads by itself.
+    Raw,
+    /// A block of directives, in this context.
+    Opens(Contexts),
+    /// A block that is accepted unread (pending directives only).
+    Ignored,
+}
+
+/// One directive.
+#[derive(Debug)]
+pub struct Row {
+    /// Its name, without the table's prefix.
+    pub name: &'static str,
+    /// What it does, a line each.
+    pub doc: &'static [&'static str],
+    /// Where it may stand.
+    pub contexts: Contexts,
+    /// How its arguments are written.
+    pub syntax: &'static str,
+    /// How many it takes.
+    pub arity: Arity,
+    /// What follows them.
+    pub body: Body,
+    /// The default as it would be written; `None` if there is none to show.
+    pub default: fn() -> Option<String>,
+    /// Sets it.
+    pub set: Option<Setter>,
+    /// Runs behind the content of the block.
+    pub then: Option<Setter>,
+    /// Accepted with a warning, without effect.
+    pub pending: bool,
+}
+
+impl Row {
+    /// The parts that rows start from.
+    pub const BARE: Self = Self {
+        name: "",
+        doc: &[],
+        contexts: Contexts::NONE,
+        syntax: "",
+        arity: Arity::NONE,
+        body: Body::None,
+        default: || None,
+        set: None,
+        then: None,
+        pending: false,
+    };
+}
+
+/// Where the fields of one struct were written. Few are, so a list is enough.
+#[derive(Clone, Debug, Default)]
+pub struct Origins(Vec<(&'static str, Span)>);
+
+impl Origins {
+    /// Notes a place for a field or a directive; the last one counts.
+    pub fn set(&mut self, field: &'static str, span: Span) {
+        match self.0.iter_mut().find(|(name, _)| *name == field) {
+            Some(known) => known.1 = span,
+            None => self.0.push((field, span)),
+        }
+    }
+
+    /// The place, if it was written.
+    pub fn get(&self, field: &str) -> Option<Span> {
+        self.0.iter().find(|(name, _)| *name == field).map(|&(_, span)| span)
+    }
+
+    /// Takes over what the parent has and this one has not.
+    pub(crate) fn inherit(&mut self, parent: &Self) {
+        for &(field, span) in &parent.0 {
+            if self.get(field).is_none() {
+                self.0.push((field, span));
+            }
+        }
+    }
+}
+
+/// `finish` of a struct: checks across fields, after the merge.
+pub type Finish<T> = fn(&mut T, Option<&T>, &mut Cx<'_>) -> Result<(), Fault>;
+
+/// What the setters of a struct write: an `Option` per field, and `origins`.
+pub type Written<T> = <T as Group>::Written;
+
+/// The rows of a struct made by `directives!`.
+pub trait Rows {
+    /// Where rows may stand that do not say it themselves.
+    const CONTEXTS: Contexts;
+    /// In the order of the text.
+    const ROWS: &'static [Row];
+}
+
+/// What a setter writes to, by its type again.
+///
+/// # Panics
+/// When a row's setter is called with another table's fields, which only a bug here could do.
+pub fn known<W: 'static>(written: &mut dyn Any) -> &mut W {
+    written.downcast_mut().expect("a row writes to its own table")
+}
+
+/// A struct made by `directives!`.
+pub trait Group: Rows + Default + Send + Sync + 'static {
+    /// What setters write.
+    type Written: Default + Send + 'static;
+    /// The struct's name.
+    const NAME: &'static str;
+    /// Its doc comment, a line each.
+    const DOC: &'static [&'static str];
+    /// Whether some field is not inherited.
+    const LOCAL: bool;
+    /// Its `finish`.
+    const FINISH: Option<Finish<Self>>;
+    /// The values of a level: what was written, else the parent's, else the default.
+    fn merge(written: Self::Written, parent: Option<&Self>) -> Self;
+    /// The places in what was written.
+    fn origins(written: &mut Self::Written) -> &mut Origins;
+}
+
+/// A struct's rows under a slot, with the types erased.
+#[derive(Clone, Copy)]
+pub struct Table {
+    /// The struct's name.
+    pub name: &'static str,
+    /// Its doc comment, a line each.
+    pub doc: &'static [&'static str],
+    /// What stands before the names of all rows.
+    pub prefix: &'static str,
+    pub(crate) except: &'static [&'static str],
+    all: &'static [Row],
+    pub(crate) slot: Option<&'static dyn AnySlot>,
+    pub(crate) create: fn() -> Box<dyn Any + Send>,
+    pub(crate) settle: Settle,
+}
+
+/// Merges and finishes: written, parent, whether to finish.
+pub(crate) type Settle =
+    fn(Option<Box<dyn Any + Send>>, Option<&Entry>, bool, &mut Cx<'_>) -> Entry;
+
+impl Table {
+    /// The table of a struct under a slot.
+    pub const fn new<T: Group>(slot: &'static Slot<T>) -> Self {
+        Self {
+            name: T::NAME,
+            doc: T::DOC,
+            prefix: "",
+            except: &[],
+            all: T::ROWS,
+            slot: Some(slot),
+            create: || Box::<T::Written>::default(),
+            settle: settle::<T>,
+        }
+    }
+
+    /// A table of rows that are accepted without effect, made by `pending!`.
+    pub const fn pending(name: &'static str, rows: &'static [Row]) -> Self {
+        Self {
+            name,
+            doc: &[],
+            prefix: "",
+            except: &[],
+            all: rows,
+            slot: None,
+            create: || Box::new(()),
+            settle: |_, _, _, _| Entry { value: Arc::new(()), origins: Arc::default() },
+        }
+    }
+
+    /// Puts a prefix before every name.
+    #[must_use]
+    pub const fn prefix(mut self, prefix: &'static str) -> Self {
+        self.prefix = prefix;
+        self
+    }
+
+    /// Leaves out the rows of these names (without the prefix).
+    #[must_use]
+    pub const fn except(mut self, names: &'static [&'static str]) -> Self {
+        self.except = names;
+        self
+    }
+
+    /// The rows with their full names.
+    pub fn rows(&self) -> impl Iterator<Item = (String, &'static Row)> + '_ {
+        let kept = self.all.iter().filter(|row| !self.except.contains(&row.name));
+        kept.map(|row| (format!("{}{}", self.prefix, row.name), row))
+    }
+
+    /// Where rows of this table may stand.
+    pub fn contexts(&self) -> Contexts {
+        self.all.iter().fold(Contexts::NONE, |all, row| all.union(row.contexts))
+    }
+}
+
+fn settle<T: Group>(
+    written: Option<Box<dyn Any + Send>>,
+    parent: Option<&Entry>,
+    finish: bool,
+    cx: &mut Cx<'_>,
+) -> Entry {
+    if let (None, Some(parent), false, None) = (&written, parent, T::LOCAL, T::FINISH) {
+        return parent.clone();
+    }
+    let written = written.and_then(|written| written.downcast::<T::Written>().ok());
+    let mut written = written.map(|written| *written).unwrap_or_default();
+    let mut origins = std::mem::take(T::origins(&mut written));
+    let above = parent.and_then(|parent| parent.value.downcast_ref::<T>());
+    let mut value = T::merge(written, above);
+    if let Some(parent) = parent {
+        origins.inherit(&parent.origins);
+    }
+    let origins = Arc::new(origins);
+    if let (true, Some(finish)) = (finish, T::FINISH) {
+        cx.state.set_origins(&origins);
+        if let Err(fault) = finish(&mut value, above, cx) {
+            cx.error(fault);
+        }
+    }
+    Entry { value: Arc::new(value), origins }
+}

@@ -1,0 +1,34 @@
+//! One value per type.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+
+/// Values of different types, each found by its type.
+#[derive(Default)]
+pub struct TypeMap {
+    values: HashMap<TypeId, Box<dyn Any + Send>>,
+}
+
+impl TypeMap {
+    /// The value of that type, if there is one.
+    pub fn get<T: Send + 'static>(&self) -> Option<&T> {
+        self.values.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+
+    /// The value of that type to change, if there is one.
+    pub fn get_mut<T: Send + 'static>(&mut self) -> Option<&mut T> {
+        self.values.get_mut(&TypeId::of::<T>())?.downcast_mut()
+    }
+
+    /// The value of that type, created on the first use.
+    pub fn entry<T: Default + Send + 'static>(&mut self) -> &mut T {
+        let value = self.values.entry(TypeId::of::<T>()).or_insert_with(|| Box::<T>::default());
+        value.downcast_mut().expect("a value is stored under its own type")
+    }
+
+    /// Takes the value of that type out; its default if there was none.
+    pub fn take<T: Default + Send + 'static>(&mut self) -> T {
+        let value = self.values.remove(&TypeId::of::<T>());
+        value.and_then(|value| value.downcast().ok()).map(|value| *value).unwrap_or_default()
+    }
+}
