@@ -156,7 +156,7 @@ fn first(text: &str) -> String {
 #[test]
 fn values_are_set_and_inherited() {
     let assembly = fine(
-        "http { flag off; size 16k; body 1g; wait "1m 30s"; bufs 4 32k; number 7; mode TRY;
+        "http { flag off; size 16k; body 1g; wait 1m30s; bufs 4 32k; number 7; mode TRY;
             header a b; header c d; once on; when http_500; rate off; dir html; tag x;
             server { header e f; location / { rate 2m; } location = /x { flag on; } } }",
     );
