@@ -1,0 +1,56 @@
+//! `hash KEY`: requests of one key stay with one peer, the way Cache::Memcached spreads keys.
+
+use std::io::Write;
+
+use crate::{
+    balance::{Balance, Choice, MAX_REHASHES, Turn, Walk},
+    group::Request,
+    set::Sets,
+};
+
+/// By CRC-32 of a key. A peer that is added or removed moves most keys.
+#[derive(Debug)]
+pub(crate) struct Hash;
+
+impl Balance for Hash {
+    fn start(&self, _: &Sets, request: &Request<'_>, walk: &mut Walk) {
+        walk.key = request.key.to_vec();
+    }
+
+    fn choose(&self, turn: &mut Turn<'_>) -> Choice {
+        let Turn { set, walk, now, .. } = turn;
+        if walk.tries > MAX_REHASHES || set.peers.len() < 2 || walk.key.is_empty() {
+            return Choice::RoundRobin;
+        }
+        if let Some(place) = walk.hinted(set, *now) {
+            return Choice::Peer(place);
+        }
+        loop {
+            walk.hash = walk.hash.wrapping_add(crc(walk.rehash, &walk.key));
+            walk.rehash += 1;
+            let place = set.at_weight(i64::from(walk.hash) % set.total_weight);
+            if walk.may_take(&set.peers[place], *now) {
+                return Choice::Peer(place);
+            }
+            walk.tries += 1;
+            if walk.tries > MAX_REHASHES {
+                return Choice::RoundRobin;
+            }
+        }
+    }
+}
+
+/// 15 bits of the CRC-32 of the key, with the number of the attempt before it from the second on.
+fn crc(attempt: u32, key: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    if attempt > 0 {
+        let mut digits = [0; 10];
+        let mut rest = &mut digits[..];
+        // Ten digits hold any u32, so the write cannot fail.
+        let _ = write!(rest, "{attempt}");
+        let unused = rest.len();
+        hasher.update(&digits[..digits.len() - unused]);
+    }
+    hasher.update(key);
+    (hasher.finalize() >> 16) & 0x7fff
+}

@@ -1,0 +1,58 @@
+//! `ip_hash`: clients of one address, or of one IPv4 /24, stay with one peer.
+
+use std::net::IpAddr;
+
+use crate::{
+    balance::{Balance, Choice, MAX_REHASHES, Turn, Walk},
+    group::Request,
+    set::Sets,
+};
+
+/// Where every hash begins.
+const SEED: u32 = 89;
+
+/// By the client's address.
+#[derive(Debug)]
+pub(crate) struct IpHash;
+
+impl Balance for IpHash {
+    fn start(&self, _: &Sets, request: &Request<'_>, walk: &mut Walk) {
+        walk.hash = SEED;
+        walk.key = key(request.client);
+    }
+
+    fn choose(&self, turn: &mut Turn<'_>) -> Choice {
+        let Turn { set, walk, now, .. } = turn;
+        if walk.tries > MAX_REHASHES || set.peers.len() < 2 {
+            return Choice::RoundRobin;
+        }
+        if let Some(place) = walk.hinted(set, *now) {
+            return Choice::Peer(place);
+        }
+        let mut hash = walk.hash;
+        loop {
+            for &byte in &walk.key {
+                hash = (hash * 113 + u32::from(byte)) % 6271;
+            }
+            let place = set.at_weight(i64::from(hash) % set.total_weight);
+            if walk.may_take(&set.peers[place], *now) {
+                walk.hash = hash;
+                return Choice::Peer(place);
+            }
+            walk.tries += 1;
+            if walk.tries > MAX_REHASHES {
+                return Choice::RoundRobin;
+            }
+        }
+    }
+}
+
+/// The bytes of a client's address that count: three of IPv4, all of IPv6, and zeroes for a client
+/// that has neither.
+fn key(client: Option<IpAddr>) -> Vec<u8> {
+    match client {
+        Some(IpAddr::V4(address)) => address.octets()[..3].to_vec(),
+        Some(IpAddr::V6(address)) => address.octets().to_vec(),
+        None => vec![0; 3],
+    }
+}

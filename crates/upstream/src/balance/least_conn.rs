@@ -1,0 +1,54 @@
+//! `least_conn`: the peer with the fewest requests in relation to its weight.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::balance::{Balance, Choice, Turn, pay, smooth};
+use crate::peer::Peer;
+
+/// Fewest connections; round robin among equals.
+#[derive(Debug)]
+pub(crate) struct LeastConn;
+
+impl Balance for LeastConn {
+    fn choose(&self, turn: &mut Turn<'_>) -> Choice {
+        if turn.set.single {
+            return Choice::RoundRobin;
+        }
+        let Turn { set, walk, now, .. } = turn;
+        if let Some(place) = walk.hinted(set, *now) {
+            return Choice::Peer(place);
+        }
+        let mut least: Option<usize> = None;
+        let mut many = false;
+        for (place, peer) in set.peers.iter().enumerate() {
+            if !walk.may_take(peer, *now) {
+                continue;
+            }
+            match least.map(|best| compare(peer, &set.peers[best])) {
+                None | Some(std::cmp::Ordering::Less) => {
+                    least = Some(place);
+                    many = false;
+                }
+                Some(std::cmp::Ordering::Equal) => many = true,
+                Some(std::cmp::Ordering::Greater) => {}
+            }
+        }
+        let Some(mut best) = least else { return Choice::Nobody };
+        if many {
+            let model = &set.peers[best];
+            let (chosen, total) = smooth(&set.peers, Some(best), |peer, _| {
+                compare(peer, model).is_eq() && walk.may_take(peer, *now)
+            });
+            best = chosen.unwrap_or(best);
+            pay(&set.peers[best], total);
+        }
+        Choice::Peer(best)
+    }
+}
+
+/// Compares the connections of two peers in relation to their weights.
+pub(crate) fn compare(one: &Peer, two: &Peer) -> std::cmp::Ordering {
+    let conns = |peer: &Peer| u128::from(peer.state.conns.load(Relaxed));
+    let weight = |peer: &Peer| u128::from(peer.limits.weight);
+    (conns(one) * weight(two)).cmp(&(conns(two) * weight(one)))
+}

@@ -1,0 +1,153 @@
+//! `least_time`: the peer that is expected to be done first, by its measured times.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::{
+    balance::{Balance, Choice, Moment, Turn, pay, smooth},
+    clock::Now,
+    peer::{Peer, average},
+};
+
+/// Times beyond this many milliseconds are equally bad.
+const WORST: u64 = 5000;
+
+/// Times within this many milliseconds are equally good.
+const GRAIN: u64 = 20;
+
+/// Which time counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Metric {
+    /// To the connection (stream).
+    Connect,
+    /// To the header, or to the first byte (stream).
+    Header,
+    /// To the last byte.
+    LastByte,
+}
+
+/// By expected time.
+#[derive(Debug)]
+pub(crate) struct LeastTime {
+    pub(crate) metric: Metric,
+    /// Unfinished requests count as well.
+    pub(crate) inflight: bool,
+}
+
+impl Balance for LeastTime {
+    fn choose(&self, turn: &mut Turn<'_>) -> Choice {
+        if turn.set.single {
+            return Choice::RoundRobin;
+        }
+        let Turn { set, walk, now, .. } = turn;
+        if let Some(place) = walk.hinted(set, *now) {
+            return Choice::Peer(place);
+        }
+        let mut least: Option<(usize, u128)> = None;
+        let mut many = false;
+        for (place, peer) in set.peers.iter().enumerate() {
+            if !walk.may_take(peer, *now) {
+                continue;
+            }
+            age_inflight(peer, *now);
+            let eta = self.eta(peer, *now);
+            let order = least.map(|(best, best_eta)| {
+                let best = u128::from(set.peers[best].limits.weight);
+                (eta * best).cmp(&(best_eta * u128::from(peer.limits.weight)))
+            });
+            match order {
+                None | Some(std::cmp::Ordering::Less) => {
+                    least = Some((place, eta));
+                    many = false;
+                }
+                Some(std::cmp::Ordering::Equal) => many = true,
+                Some(std::cmp::Ordering::Greater) => {}
+            }
+        }
+        let Some((mut best, best_eta)) = least else { return Choice::Nobody };
+        if many {
+            // The least time is set against the weight of whoever leads, even when that is no
+            // longer the peer whose time it was: with unequal weights the sequence shows it.
+            let (chosen, total) = smooth(&set.peers, Some(best), |peer, leader| {
+                let leader = u128::from(set.peers[leader.unwrap_or(best)].limits.weight);
+                self.eta(peer, *now) * leader == best_eta * u128::from(peer.limits.weight)
+                    && walk.may_take(peer, *now)
+            });
+            best = chosen.unwrap_or(best);
+            pay(&set.peers[best], total);
+        }
+        Choice::Peer(best)
+    }
+
+    fn taken(&self, peer: &Peer, now: Now) -> bool {
+        if self.inflight {
+            let state = &peer.state;
+            let running = state.inflight.load(Relaxed);
+            if running > 0 {
+                let waited = now.millis.saturating_sub(state.inflight_changed.load(Relaxed));
+                state.inflight_last.fetch_add(waited * running, Relaxed);
+            }
+            state.inflight_changed.store(now.millis, Relaxed);
+            state.inflight.store(running + 1, Relaxed);
+        }
+        self.inflight
+    }
+
+    fn watched(&self) -> Option<Moment> {
+        match self.metric {
+            _ if !self.inflight => None,
+            Metric::Connect => Some(Moment::Connected),
+            Metric::Header => Some(Moment::Header),
+            Metric::LastByte => None,
+        }
+    }
+}
+
+impl LeastTime {
+    /// How long the peer will need for what it has and one request more.
+    fn eta(&self, peer: &Peer, now: Now) -> u128 {
+        let state = &peer.state;
+        let mut time = match self.metric {
+            Metric::Connect => state.connect_time.load(Relaxed),
+            Metric::Header => state.header_time.load(Relaxed),
+            Metric::LastByte => state.response_time.load(Relaxed),
+        };
+        let fail_timeout = peer.limits.fail_timeout;
+        let unchecked = now.seconds - state.checked.load(Relaxed);
+        if unchecked > fail_timeout {
+            // A slow peer is asked too seldom to show that it recovered: its time halves with
+            // each fail_timeout in which nobody asked.
+            let halvings = (unchecked / (fail_timeout + 1)).clamp(0, 63);
+            time >>= halvings;
+        }
+        if state.inflight.load(Relaxed) > 0 {
+            time = time.max(state.inflight_time.load(Relaxed));
+        }
+        time = if time > WORST { WORST } else { time + GRAIN - time % GRAIN };
+        u128::from(time) * (1 + u128::from(state.conns.load(Relaxed)))
+    }
+}
+
+/// Lets the average age of unfinished requests grow while nobody finishes.
+fn age_inflight(peer: &Peer, now: Now) {
+    let state = &peer.state;
+    let running = state.inflight.load(Relaxed);
+    if running > 0 {
+        let since = now.millis.saturating_sub(state.inflight_changed.load(Relaxed));
+        average(&state.inflight_time, state.inflight_last.load(Relaxed) / running + since);
+    }
+}
+
+/// A followed request is over, or has reached the moment that counts, after `last` milliseconds.
+pub(crate) fn inflight_done(peer: &Peer, last: u64, now: Now) {
+    let state = &peer.state;
+    let running = state.inflight.load(Relaxed);
+    if running <= 1 {
+        state.inflight_last.store(0, Relaxed);
+    } else {
+        let waited = now.millis.saturating_sub(state.inflight_changed.load(Relaxed)) * running;
+        let total = (state.inflight_last.load(Relaxed) + waited).saturating_sub(last);
+        state.inflight_last.store(total, Relaxed);
+        state.inflight_changed.store(now.millis, Relaxed);
+    }
+    state.inflight.store(running.saturating_sub(1), Relaxed);
+}

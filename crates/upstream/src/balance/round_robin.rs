@@ -1,0 +1,44 @@
+//! Smooth weighted round robin, the method of a group that names none.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::balance::{Balance, Choice, Turn, pay, smooth};
+use crate::peer::Admission;
+
+/// Round robin.
+#[derive(Debug)]
+pub(crate) struct RoundRobin;
+
+impl Balance for RoundRobin {
+    fn choose(&self, turn: &mut Turn<'_>) -> Choice {
+        let place = if turn.set.single { only(turn) } else { weighted(turn) };
+        place.map_or(Choice::Nobody, Choice::Peer)
+    }
+}
+
+/// The only peer of a group is taken whatever its failures: there is nobody else to ask.
+fn only(turn: &Turn<'_>) -> Option<usize> {
+    if let Some(place) = turn.walk.hinted(turn.set, turn.now) {
+        return Some(place);
+    }
+    let peer = turn.set.peers.first()?;
+    (peer.limits.admission == Admission::Open && !peer.is_full()).then_some(0)
+}
+
+fn weighted(turn: &Turn<'_>) -> Option<usize> {
+    let Turn { set, walk, now, .. } = turn;
+    let hinted = walk.hinted(set, *now);
+    if let Some(place) = hinted {
+        // A peer that sticky requests keep taking owes more and more. Beyond its share the
+        // weights stand still, so that the others do not get a burst once the session ends.
+        let peer = &set.peers[place];
+        let limit = -(set.total_weight - peer.weight());
+        if peer.state.current_weight.load(Relaxed) <= limit {
+            return Some(place);
+        }
+    }
+    let (best, total) = smooth(&set.peers, None, |peer, _| walk.may_take(peer, *now));
+    let best = hinted.or(best)?;
+    pay(&set.peers[best], total);
+    Some(best)
+}

@@ -1,0 +1,232 @@
+//! Idle connections to peers, kept for the next request. Each thread has its own: a connection
+//! belongs to the event loop that opened it.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::peer::Address;
+
+/// `keepalive`, `keepalive_requests`, `keepalive_time`, `keepalive_timeout` of an `upstream`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepaliveConfig {
+    /// The most idle connections of one thread; 0 keeps none.
+    pub connections: usize,
+    /// A connection serves requests only of the location that opened it.
+    pub local: bool,
+    /// How many requests a connection serves.
+    pub requests: u64,
+    /// How long a connection may be used, in milliseconds.
+    pub time: u64,
+    /// How long it may be idle, in milliseconds.
+    pub timeout: u64,
+}
+
+impl KeepaliveConfig {
+    /// Of an `upstream` that says nothing.
+    pub const DEFAULT: Self =
+        Self { connections: 32, local: true, requests: 1000, time: 3_600_000, timeout: 60_000 };
+
+    /// Of an address that stands for itself: nothing is kept.
+    pub const IMPLICIT: Self = Self { connections: 0, ..Self::DEFAULT };
+}
+
+/// What a connection has behind it. It travels with the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// When it was opened, in milliseconds of the monotonic clock.
+    pub opened: u64,
+    /// How many requests it has served.
+    pub requests: u64,
+}
+
+impl Usage {
+    /// Of a connection that is opened now.
+    pub fn new(now_millis: u64) -> Self {
+        Self { opened: now_millis, requests: 0 }
+    }
+}
+
+/// The idle connections of one thread, by group.
+#[derive(Debug)]
+pub struct Pools<C> {
+    groups: HashMap<String, Pool<C>>,
+}
+
+impl<C> Default for Pools<C> {
+    fn default() -> Self {
+        Self { groups: HashMap::new() }
+    }
+}
+
+impl<C> Pools<C> {
+    /// The pool of a group by its key.
+    pub fn group(&mut self, key: &str) -> &mut Pool<C> {
+        if !self.groups.contains_key(key) {
+            self.groups.insert(key.to_owned(), Pool::default());
+        }
+        self.groups.entry(key.to_owned()).or_default()
+    }
+
+    /// Drops the pools of groups that are gone, with their connections.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+        self.groups.retain(|key, _| keep(key));
+    }
+
+    /// All pools, for expiry.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pool<C>> {
+        self.groups.values_mut()
+    }
+}
+
+/// The idle connections of one group in one thread, the latest first. There are few, so looking
+/// one up means walking over them.
+#[derive(Debug)]
+pub struct Pool<C> {
+    idle: VecDeque<Idle<C>>,
+}
+
+#[derive(Debug)]
+struct Idle<C> {
+    connection: C,
+    address: Address,
+    tag: u64,
+    usage: Usage,
+    until: u64,
+}
+
+impl<C> Default for Pool<C> {
+    fn default() -> Self {
+        Self { idle: VecDeque::new() }
+    }
+}
+
+impl<C> Pool<C> {
+    /// The connection to an address that became idle last. `tag` is the location's, which counts
+    /// under `local` only.
+    pub fn take(
+        &mut self,
+        config: &KeepaliveConfig,
+        address: &Address,
+        tag: u64,
+    ) -> Option<(C, Usage)> {
+        let fits = |idle: &Idle<C>| (!config.local || idle.tag == tag) && idle.address == *address;
+        let idle = self.idle.remove(self.idle.iter().position(fits)?)?;
+        Some((idle.connection, idle.usage))
+    }
+
+    /// Keeps a connection whose response ended well and left it usable. `usage` counts the request
+    /// that it just served. Gives back what must be closed instead: the connection itself if it is
+    /// worn out, or the one that was idle longest if there are too many.
+    pub fn put(
+        &mut self,
+        config: &KeepaliveConfig,
+        connection: C,
+        address: &Address,
+        tag: u64,
+        usage: Usage,
+        now_millis: u64,
+    ) -> Option<C> {
+        let worn = usage.requests >= config.requests
+            || now_millis.saturating_sub(usage.opened) > config.time;
+        if worn || config.connections == 0 {
+            return Some(connection);
+        }
+        let evicted = if self.idle.len() >= config.connections {
+            self.idle.pop_back().map(|idle| idle.connection)
+        } else {
+            None
+        };
+        let until = now_millis.saturating_add(config.timeout);
+        let address = address.clone();
+        self.idle.push_front(Idle { connection, address, tag, usage, until });
+        evicted
+    }
+
+    /// Removes connections that are done for: idle for too long, or closed by the peer, or never
+    /// supposed to speak first and yet readable.
+    pub fn sweep(&mut self, now_millis: u64, mut is_closed: impl FnMut(&mut C) -> bool) {
+        self.idle.retain_mut(|idle| idle.until > now_millis && !is_closed(&mut idle.connection));
+    }
+
+    /// When the next idle connection times out, in milliseconds of the monotonic clock.
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.idle.iter().map(|idle| idle.until).min()
+    }
+
+    /// How many are idle.
+    pub fn len(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// Is none idle?
+    pub fn is_empty(&self) -> bool {
+        self.idle.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> Address {
+        Address::Inet(([127, 0, 0, 1], port).into())
+    }
+
+    fn used(requests: u64) -> Usage {
+        Usage { opened: 0, requests }
+    }
+
+    const CONFIG: KeepaliveConfig =
+        KeepaliveConfig { connections: 2, local: false, requests: 3, time: 1000, timeout: 100 };
+
+    #[test]
+    fn the_latest_of_an_address_is_taken() {
+        let mut pool = Pool::default();
+        for (connection, port) in [(1, 80), (2, 80)] {
+            assert_eq!(pool.put(&CONFIG, connection, &address(port), 0, used(1), 0), None);
+        }
+        assert_eq!(pool.take(&CONFIG, &address(81), 0), None);
+        assert_eq!(pool.take(&CONFIG, &address(80), 9), Some((2, used(1))));
+        assert_eq!(pool.take(&CONFIG, &address(80), 0), Some((1, used(1))));
+        assert_eq!(pool.take(&CONFIG, &address(80), 0), None);
+    }
+
+    #[test]
+    fn the_oldest_makes_room() {
+        let mut pool = Pool::default();
+        assert_eq!(pool.put(&CONFIG, 1, &address(80), 0, used(1), 0), None);
+        assert_eq!(pool.put(&CONFIG, 2, &address(81), 0, used(1), 0), None);
+        assert_eq!(pool.put(&CONFIG, 3, &address(82), 0, used(1), 0), Some(1));
+        assert_eq!(pool.len(), 2);
+    }
+
+    #[test]
+    fn worn_out_connections_are_not_kept() {
+        let mut pool = Pool::default();
+        assert_eq!(pool.put(&CONFIG, 1, &address(80), 0, used(3), 0), Some(1));
+        assert_eq!(pool.put(&CONFIG, 1, &address(80), 0, used(1), 1001), Some(1));
+        let off = KeepaliveConfig { connections: 0, ..CONFIG };
+        assert_eq!(pool.put(&off, 1, &address(80), 0, used(1), 0), Some(1));
+        assert!(pool.is_empty());
+    }
+
+    #[test]
+    fn local_connections_stay_with_their_location() {
+        let local = KeepaliveConfig { local: true, ..CONFIG };
+        let mut pool = Pool::default();
+        pool.put(&local, 1, &address(80), 7, used(1), 0);
+        assert_eq!(pool.take(&local, &address(80), 8), None);
+        assert_eq!(pool.take(&local, &address(80), 7), Some((1, used(1))));
+    }
+
+    #[test]
+    fn idle_and_closed_connections_are_swept() {
+        let mut pool = Pool::default();
+        pool.put(&CONFIG, 1, &address(80), 0, used(1), 0);
+        pool.put(&CONFIG, 2, &address(80), 0, used(1), 50);
+        assert_eq!(pool.next_timeout(), Some(100));
+        pool.sweep(100, |_| false);
+        assert_eq!(pool.next_timeout(), Some(150));
+        pool.sweep(101, |&mut connection| connection == 2);
+        assert!(pool.is_empty());
+    }
+}

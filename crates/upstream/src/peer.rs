@@ -1,0 +1,253 @@
+//! One address that requests can go to.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use md5::{Digest, Md5};
+
+use crate::clock::Now;
+
+/// The longest `route=` of a server, in bytes: as long as the MD5 text it stands in for.
+pub const MAX_ROUTE: usize = 32;
+
+/// Where a connection to a peer goes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP or UDP.
+    Inet(SocketAddr),
+    /// A UNIX socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Whether a server takes part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Admission {
+    /// Takes requests.
+    #[default]
+    Open,
+    /// `drain`: takes only requests that are bound to it by `sticky`.
+    Draining,
+    /// `down`: takes nothing.
+    Down,
+}
+
+/// The parameters of a `server` that all its addresses share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `weight=`, at least 1.
+    pub weight: u32,
+    /// `max_conns=`, 0 is unlimited.
+    pub max_conns: u64,
+    /// `max_fails=`, 0 never disables the server.
+    pub max_fails: u64,
+    /// `fail_timeout=` in seconds.
+    pub fail_timeout: i64,
+    /// `down`, `drain`.
+    pub admission: Admission,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { weight: 1, max_conns: 0, max_fails: 1, fail_timeout: 10, admission: Admission::Open }
+    }
+}
+
+/// One address with its parameters and its state. Cheap to hold by `Arc`, shared by all threads.
+#[derive(Debug)]
+pub struct Peer {
+    /// Where to connect to.
+    pub address: Address,
+    /// The printable address, as in `$upstream_addr`: `127.0.0.1:8080`, `unix:/path`.
+    pub name: String,
+    /// The address as the `server` directive wrote it.
+    pub server: String,
+    /// What `sticky` calls this peer: its `route=`, or the MD5 of its name in hex.
+    pub sid: String,
+    /// The parameters of its `server`.
+    pub limits: Limits,
+    /// The `server … resolve` it came from, by position among those of the group.
+    pub(crate) host: Option<usize>,
+    /// Counters, which outlive a reload.
+    pub state: Arc<PeerState>,
+}
+
+impl Peer {
+    /// A peer with fresh counters.
+    pub fn new(address: Address, server: &str, limits: Limits, route: Option<&str>) -> Self {
+        let name = address.to_string();
+        Self {
+            sid: route.map_or_else(|| hex_md5(name.as_bytes()), str::to_owned),
+            server: server.to_owned(),
+            host: None,
+            state: Arc::new(PeerState::new(i64::from(limits.weight))),
+            address,
+            name,
+            limits,
+        }
+    }
+
+    /// Takes over the counters of the same peer in an earlier configuration.
+    pub(crate) fn inherit(&mut self, earlier: &Self) {
+        self.state = Arc::clone(&earlier.state);
+        if self.limits.weight != earlier.limits.weight {
+            self.state.effective_weight.store(self.weight(), Relaxed);
+            self.state.current_weight.store(0, Relaxed);
+        }
+    }
+
+    /// The number that stands for this peer in every configuration it is part of.
+    pub fn id(&self) -> u64 {
+        self.state.id
+    }
+
+    pub(crate) fn weight(&self) -> i64 {
+        i64::from(self.limits.weight)
+    }
+
+    /// Too many failures too recently.
+    pub fn is_failed(&self, now: Now) -> bool {
+        let state = &self.state;
+        self.limits.max_fails != 0
+            && state.fails.load(Relaxed) >= self.limits.max_fails
+            && now.seconds - state.checked.load(Relaxed) <= self.limits.fail_timeout
+    }
+
+    /// As many connections as it may have.
+    pub fn is_full(&self) -> bool {
+        self.limits.max_conns != 0 && self.state.conns.load(Relaxed) >= self.limits.max_conns
+    }
+
+    /// May take a request that is free to go anywhere.
+    pub fn is_available(&self, now: Now) -> bool {
+        self.limits.admission == Admission::Open && !self.is_failed(now) && !self.is_full()
+    }
+}
+
+/// The counters of a peer. Balancing changes them under the lock of the group; anyone may read.
+#[derive(Debug)]
+pub struct PeerState {
+    pub(crate) id: u64,
+    pub(crate) current_weight: AtomicI64,
+    pub(crate) effective_weight: AtomicI64,
+    /// Requests that are with this peer now.
+    pub conns: AtomicU64,
+    /// Failures since the last time it was found working.
+    pub fails: AtomicU64,
+    /// When it last failed, in seconds.
+    pub accessed: AtomicI64,
+    /// When the running `fail_timeout` began, in seconds.
+    pub checked: AtomicI64,
+    /// Moving average of the time to the header, in milliseconds.
+    pub header_time: AtomicU64,
+    /// Moving average of the time to the last byte, in milliseconds.
+    pub response_time: AtomicU64,
+    /// Moving average of the time to connect, in milliseconds.
+    pub connect_time: AtomicU64,
+    pub(crate) inflight_time: AtomicU64,
+    pub(crate) inflight_last: AtomicU64,
+    pub(crate) inflight_changed: AtomicU64,
+    pub(crate) inflight: AtomicU64,
+    /// Requests it was chosen for, ever.
+    pub requests: AtomicU64,
+    /// Failures, ever.
+    pub failures: AtomicU64,
+    /// How often failures made it unavailable.
+    pub unavailable: AtomicU64,
+    /// When it was last chosen, in seconds.
+    pub selected: AtomicI64,
+    /// Bytes sent to it, counted by the protocol.
+    pub sent: AtomicU64,
+    /// Bytes received from it, counted by the protocol.
+    pub received: AtomicU64,
+    /// Responses by class, 1xx to 5xx, counted by the protocol.
+    pub responses: [AtomicU64; 5],
+}
+
+impl PeerState {
+    fn new(weight: i64) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            id: NEXT.fetch_add(1, Relaxed),
+            current_weight: AtomicI64::new(0),
+            effective_weight: AtomicI64::new(weight),
+            conns: AtomicU64::new(0),
+            fails: AtomicU64::new(0),
+            accessed: AtomicI64::new(0),
+            checked: AtomicI64::new(0),
+            header_time: AtomicU64::new(0),
+            response_time: AtomicU64::new(0),
+            connect_time: AtomicU64::new(0),
+            inflight_time: AtomicU64::new(0),
+            inflight_last: AtomicU64::new(0),
+            inflight_changed: AtomicU64::new(0),
+            inflight: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            unavailable: AtomicU64::new(0),
+            selected: AtomicI64::new(0),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            responses: Default::default(),
+        }
+    }
+}
+
+/// Adds a sample to a moving average in which it weighs a twentieth; the first sample is taken
+/// whole, and a fraction rounds to nearest.
+pub(crate) fn average(into: &AtomicU64, sample: u64) {
+    let old = into.load(Relaxed);
+    let new =
+        if old == 0 { sample } else { (0.5 + sample as f64 * 0.05 + old as f64 * 0.95) as u64 };
+    into.store(new, Relaxed);
+}
+
+/// The MD5 of bytes as 32 lower-case hexadecimal digits.
+pub(crate) fn hex_md5(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(32);
+    for byte in Md5::digest(bytes) {
+        text.push(DIGITS[usize::from(byte >> 4)] as char);
+        text.push(DIGITS[usize::from(byte & 15)] as char);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sid_is_the_md5_of_the_name_unless_a_route_is_given() {
+        let address = Address::Inet("127.0.0.1:8081".parse().unwrap());
+        let peer = Peer::new(address.clone(), "localhost:8081", Limits::default(), None);
+        assert_eq!(peer.name, "127.0.0.1:8081");
+        assert_eq!(peer.sid, "df2b80dc43705d28db9be6f29fe58da3");
+        let peer = Peer::new(address, "localhost:8081", Limits::default(), Some("a"));
+        assert_eq!(peer.sid, "a");
+    }
+
+    #[test]
+    fn averages_take_the_first_sample_whole() {
+        let average_of = AtomicU64::new(0);
+        average(&average_of, 100);
+        assert_eq!(average_of.load(Relaxed), 100);
+        average(&average_of, 200);
+        assert_eq!(average_of.load(Relaxed), 105);
+    }
+}

@@ -1,0 +1,273 @@
+//! The way of one request over the peers of a group.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use crate::{
+    balance::{
+        Balance, Choice, Moment, Turn, Walk, least_time::inflight_done, round_robin::RoundRobin,
+    },
+    clock::Now,
+    group::Group,
+    peer::{Peer, average},
+};
+
+/// Nobody can take the request: `no live upstreams`, and `$upstream_addr` names the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoLive;
+
+/// How an attempt ended, for the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The peer answered.
+    Success,
+    /// It did not, or its answer is listed as a failure: counts towards `max_fails`.
+    Failed,
+    /// It answered, but the request goes on to another peer (403, 404): neither.
+    NotCounted,
+}
+
+/// What was measured of an attempt, in milliseconds. What is missing is not averaged: http leaves
+/// all out of a response without a header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// To the connection.
+    pub connect: Option<u64>,
+    /// To the header, or to the first byte.
+    pub header: Option<u64>,
+    /// To the last byte.
+    pub response: Option<u64>,
+}
+
+/// What giving a peer back brought about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Freed {
+    /// The peer reached `max_fails`: `upstream server temporarily disabled` (warn).
+    pub disabled: bool,
+}
+
+/// The way of one request: which peers it tried, and which one has it now. Dropping it gives the
+/// peer back as a request that ended well.
+#[derive(Debug)]
+pub struct Pick {
+    group: Arc<Group>,
+    walk: Walk,
+    /// Attempts that are left, the running one included.
+    tries: usize,
+    current: Option<Current>,
+    /// The last moment that was seen, for a peer that is given back by dropping.
+    seen: Now,
+}
+
+#[derive(Debug)]
+struct Current {
+    peer: Arc<Peer>,
+    started: Now,
+    /// The method follows the request and has not been told its time.
+    followed: bool,
+    /// The moment that the method watches was averaged already.
+    averaged: Option<Moment>,
+}
+
+impl Pick {
+    pub(crate) fn new(group: Arc<Group>, walk: Walk, tries: usize) -> Self {
+        Self { group, walk, tries, current: None, seen: Now::default() }
+    }
+
+    /// The group.
+    pub fn group(&self) -> &Arc<Group> {
+        &self.group
+    }
+
+    /// The peer that has the request.
+    pub fn peer(&self) -> Option<&Arc<Peer>> {
+        self.current.as_ref().map(|current| &current.peer)
+    }
+
+    /// Attempts that are left, the running one included.
+    pub fn tries(&self) -> usize {
+        self.tries
+    }
+
+    /// `proxy_next_upstream_tries`; 0 limits nothing.
+    pub fn limit_tries(&mut self, limit: usize) {
+        if limit != 0 {
+            self.tries = self.tries.min(limit);
+        }
+    }
+
+    /// Gives an attempt back: it was lost to a kept connection that the peer had closed.
+    pub fn give_back_try(&mut self) {
+        self.tries += 1;
+    }
+
+    /// Asks for another peer than `sticky` would have it.
+    pub fn forget_sticky(&mut self) {
+        self.walk.hint.clear();
+    }
+
+    /// Chooses the next peer; one that is still held is given back as not counted.
+    pub fn next(&mut self, random: &mut fastrand::Rng, now: Now) -> Result<Arc<Peer>, NoLive> {
+        if self.current.is_some() {
+            self.free(Outcome::NotCounted, Timings::default(), now);
+        }
+        self.seen = now;
+        let group = Arc::clone(&self.group);
+        let sets = group.sets();
+        let mut leave_to_round_robin = false;
+        loop {
+            let set = match &sets.backup {
+                Some(backup) if self.walk.on_backup => backup,
+                _ => &sets.primary,
+            };
+            let turn = &mut Turn { sets: &sets, set, walk: &mut self.walk, random, now };
+            let mut choice = Choice::RoundRobin;
+            if !leave_to_round_robin {
+                choice = group.method().choose(turn);
+            }
+            if choice == Choice::RoundRobin {
+                leave_to_round_robin = true;
+                choice = RoundRobin.choose(turn);
+            }
+            match choice {
+                Choice::Peer(place) => {
+                    let (peer, single) = (Arc::clone(&set.peers[place]), set.single);
+                    self.take(&peer, single, now);
+                    return Ok(peer);
+                }
+                Choice::Nobody if !self.walk.on_backup && sets.backup.is_some() => {
+                    self.walk.on_backup = true;
+                    self.walk.tried.clear();
+                }
+                _ => return Err(NoLive),
+            }
+        }
+    }
+
+    /// A TCP connection to the peer is up, which is all that a stream needs to call it working.
+    pub fn connected(&mut self) {
+        if let Some(peer) = self.peer() {
+            revive(peer);
+        }
+    }
+
+    /// A measured moment of the response, told to methods that watch it.
+    pub fn reached(&mut self, moment: Moment, millis: u64, now: Now) {
+        self.seen = now;
+        let Some(current) = &mut self.current else { return };
+        if self.group.method().watched() != Some(moment) {
+            return;
+        }
+        let _lock = self.group.sets();
+        let state = &current.peer.state;
+        let times = match moment {
+            Moment::Connected => &state.connect_time,
+            Moment::Header => &state.header_time,
+        };
+        average(times, millis);
+        current.averaged = Some(moment);
+        if std::mem::take(&mut current.followed) {
+            inflight_done(&current.peer, millis, now);
+        }
+    }
+
+    /// Gives the peer back.
+    pub fn free(&mut self, outcome: Outcome, timings: Timings, now: Now) -> Freed {
+        self.seen = now;
+        let Some(current) = self.current.take() else { return Freed::default() };
+        let peer = &current.peer;
+        if current.followed || outcome == Outcome::Success {
+            let _lock = self.group.sets();
+            if current.followed {
+                let waited = now.millis.saturating_sub(current.started.millis);
+                inflight_done(peer, timings.response.unwrap_or(waited), now);
+            }
+            if outcome == Outcome::Success {
+                measure(peer, timings, current.averaged);
+            }
+        }
+        if self.walk.single {
+            peer.state.fails.store(0, Relaxed);
+            if outcome == Outcome::Failed {
+                peer.state.failures.fetch_add(1, Relaxed);
+            }
+            peer.state.conns.fetch_sub(1, Relaxed);
+            self.tries = 0;
+            return Freed::default();
+        }
+        let mut freed = Freed::default();
+        if outcome == Outcome::Failed {
+            let _lock = self.group.sets();
+            freed.disabled = fail(peer, now);
+        } else {
+            revive(peer);
+        }
+        peer.state.conns.fetch_sub(1, Relaxed);
+        self.tries = self.tries.saturating_sub(1);
+        freed
+    }
+
+    fn take(&mut self, peer: &Arc<Peer>, single: bool, now: Now) {
+        let state = &peer.state;
+        let followed = !single && self.group.method().taken(peer, now);
+        if !single {
+            self.walk.tried.push(peer.id());
+            if now.seconds - state.checked.load(Relaxed) > peer.limits.fail_timeout {
+                state.checked.store(now.seconds, Relaxed);
+            }
+        }
+        state.conns.fetch_add(1, Relaxed);
+        state.requests.fetch_add(1, Relaxed);
+        state.selected.store(now.seconds, Relaxed);
+        self.walk.single = single;
+        let peer = Arc::clone(peer);
+        self.current = Some(Current { peer, started: now, followed, averaged: None });
+    }
+}
+
+impl Drop for Pick {
+    fn drop(&mut self) {
+        self.free(Outcome::Success, Timings::default(), self.seen);
+    }
+}
+
+/// Averages the times of an attempt that went well.
+fn measure(peer: &Peer, timings: Timings, averaged: Option<Moment>) {
+    let state = &peer.state;
+    if let Some(response) = timings.response {
+        average(&state.response_time, response);
+    }
+    if let (Some(header), true) = (timings.header, averaged != Some(Moment::Header)) {
+        average(&state.header_time, header);
+    }
+    if let (Some(connect), true) = (timings.connect, averaged != Some(Moment::Connected)) {
+        average(&state.connect_time, connect);
+    }
+}
+
+/// Forgets failures of a peer that works, once a fail_timeout has passed since the last of them.
+fn revive(peer: &Peer) {
+    let state = &peer.state;
+    if state.accessed.load(Relaxed) < state.checked.load(Relaxed) {
+        state.fails.store(0, Relaxed);
+    }
+}
+
+/// Counts a failure; says whether the peer is now out of the running.
+fn fail(peer: &Peer, now: Now) -> bool {
+    let state = &peer.state;
+    let fails = state.fails.fetch_add(1, Relaxed) + 1;
+    state.failures.fetch_add(1, Relaxed);
+    state.accessed.store(now.seconds, Relaxed);
+    state.checked.store(now.seconds, Relaxed);
+    let max_fails = peer.limits.max_fails;
+    if max_fails == 0 {
+        return false;
+    }
+    let step = peer.weight() / i64::try_from(max_fails).unwrap_or(i64::MAX);
+    let effective = state.effective_weight.load(Relaxed) - step;
+    state.effective_weight.store(effective.max(0), Relaxed);
+    if fails == max_fails {
+        state.unavailable.fetch_add(1, Relaxed);
+    }
+    fails >= max_fails
+}

@@ -1,0 +1,99 @@
+//! All groups that are in use, by key: how state outlives the configuration it was made under.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use crate::group::{Group, GroupConfig};
+
+/// Groups by key. One for the whole process; it holds on to nothing: a group lives as long as a
+/// configuration refers to it.
+#[derive(Debug, Default)]
+pub struct Registry {
+    groups: Mutex<HashMap<String, Weak<Group>>>,
+}
+
+impl Registry {
+    /// The group of a configuration: the living one if it is the same, else a new one in which
+    /// peers that both have (same address, same server text) keep their counters, weights and
+    /// sessions, and names that were resolved keep their addresses.
+    pub fn group(&self, config: &GroupConfig) -> Arc<Group> {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = groups.get(&config.key).and_then(Weak::upgrade);
+        if let Some(group) = &earlier
+            && group.fingerprint == format!("{config:?}")
+        {
+            return Arc::clone(group);
+        }
+        let group = Arc::new(Group::new(config.clone(), earlier.as_deref()));
+        groups.retain(|_, group| group.strong_count() > 0);
+        groups.insert(config.key.clone(), Arc::downgrade(&group));
+        group
+    }
+
+    /// Every living group, in no order.
+    pub fn groups(&self) -> Vec<Arc<Group>> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+    use crate::{
+        clock::Now,
+        group::{Request, Server},
+        peer::Address,
+        pick::{Outcome, Timings},
+    };
+
+    const NOW: Now = Now { seconds: 1000, millis: 0 };
+
+    fn config(ports: &[u16]) -> GroupConfig {
+        let mut config = GroupConfig::implicit("http u".into(), "u", Vec::new());
+        config.servers = ports
+            .iter()
+            .map(|port| Server {
+                text: format!("127.0.0.1:{port}"),
+                addresses: vec![Address::Inet(([127, 0, 0, 1], *port).into())],
+                ..Server::default()
+            })
+            .collect();
+        config
+    }
+
+    fn fails(group: &Group) -> Vec<u64> {
+        group.peers().iter().map(|peer| peer.state.fails.load(Relaxed)).collect()
+    }
+
+    #[test]
+    fn an_equal_configuration_finds_the_same_group() {
+        let registry = Registry::default();
+        let group = registry.group(&config(&[80, 81]));
+        assert!(Arc::ptr_eq(&group, &registry.group(&config(&[80, 81]))));
+        drop(group);
+        assert!(registry.groups().is_empty());
+    }
+
+    #[test]
+    fn peers_of_both_configurations_keep_their_failures() {
+        let registry = Registry::default();
+        let old = registry.group(&config(&[80, 81, 81]));
+        let mut pick = old.start(Request::default());
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..3 {
+            pick.next(&mut random, NOW).unwrap();
+            pick.free(Outcome::Failed, Timings::default(), NOW);
+        }
+        assert_eq!(fails(&old), [1, 1, 1]);
+        let new = registry.group(&config(&[82, 81]));
+        assert_eq!(fails(&new), [0, 1]);
+        // A request of the old configuration still counts for the new one.
+        new.peers()[1].state.fails.store(0, Relaxed);
+        assert_eq!(fails(&old), [1, 0, 1]);
+    }
+}

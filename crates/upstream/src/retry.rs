@@ -1,0 +1,217 @@
+//! `…_next_upstream`: whether a failed attempt goes to another peer.
+
+use std::ops::{BitOr, BitOrAssign};
+
+use crate::pick::Outcome;
+
+/// A set of reasons for an attempt to be no good, as `proxy_next_upstream` lists them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Causes(u32);
+
+impl Causes {
+    /// A connection could not be made, or broke.
+    pub const ERROR: Self = Self(1 << 1);
+    /// Connecting, sending or reading took too long.
+    pub const TIMEOUT: Self = Self(1 << 2);
+    /// The response is empty or not a response.
+    pub const INVALID_HEADER: Self = Self(1 << 3);
+    /// Status 500.
+    pub const HTTP_500: Self = Self(1 << 4);
+    /// Status 502.
+    pub const HTTP_502: Self = Self(1 << 5);
+    /// Status 503.
+    pub const HTTP_503: Self = Self(1 << 6);
+    /// Status 504.
+    pub const HTTP_504: Self = Self(1 << 7);
+    /// Status 403.
+    pub const HTTP_403: Self = Self(1 << 8);
+    /// Status 404.
+    pub const HTTP_404: Self = Self(1 << 9);
+    /// Status 429.
+    pub const HTTP_429: Self = Self(1 << 10);
+    /// For `…_cache_use_stale`: the entry is being refreshed.
+    pub const UPDATING: Self = Self(1 << 11);
+    /// Requests that must not be repeated blindly may be.
+    pub const NON_IDEMPOTENT: Self = Self(1 << 14);
+    /// Nobody can take the request. No list has it.
+    pub const NO_LIVE: Self = Self(1 << 30);
+    /// Never.
+    pub const OFF: Self = Self(1 << 31);
+
+    /// What applies where nothing is written.
+    pub const DEFAULT: Self = Self(Self::ERROR.0 | Self::TIMEOUT.0);
+
+    /// The words of `…_next_upstream` and `…_cache_use_stale`.
+    pub const WORDS: &'static [(&'static str, Self)] = &[
+        ("error", Self::ERROR),
+        ("timeout", Self::TIMEOUT),
+        ("invalid_header", Self::INVALID_HEADER),
+        ("non_idempotent", Self::NON_IDEMPOTENT),
+        ("http_500", Self::HTTP_500),
+        ("http_502", Self::HTTP_502),
+        ("http_503", Self::HTTP_503),
+        ("http_504", Self::HTTP_504),
+        ("http_403", Self::HTTP_403),
+        ("http_404", Self::HTTP_404),
+        ("http_429", Self::HTTP_429),
+        ("updating", Self::UPDATING),
+        ("off", Self::OFF),
+    ];
+
+    /// The reason that a status is, if it can be one.
+    pub fn of_status(status: u16) -> Option<Self> {
+        Some(match status {
+            500 => Self::HTTP_500,
+            502 => Self::HTTP_502,
+            503 => Self::HTTP_503,
+            504 => Self::HTTP_504,
+            403 => Self::HTTP_403,
+            404 => Self::HTTP_404,
+            429 => Self::HTTP_429,
+            _ => return None,
+        })
+    }
+
+    /// Are all of these in the set?
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The set with `off` taken at its word: whatever else was listed, nothing remains.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        if self.contains(Self::OFF) { Self::OFF } else { self }
+    }
+
+    /// What the attempt was for its peer.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::HTTP_403 | Self::HTTP_404 => Outcome::NotCounted,
+            _ => Outcome::Failed,
+        }
+    }
+
+    /// The status that a client gets when nobody else is asked.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::TIMEOUT | Self::HTTP_504 => 504,
+            Self::HTTP_500 => 500,
+            Self::HTTP_503 => 503,
+            Self::HTTP_403 => 403,
+            Self::HTTP_404 => 404,
+            Self::HTTP_429 => 429,
+            _ => 502,
+        }
+    }
+}
+
+impl BitOr for Causes {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Causes {
+    fn bitor_assign(&mut self, other: Self) {
+        *self = *self | other;
+    }
+}
+
+/// The settings of a location.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// `…_next_upstream`, settled.
+    pub causes: Causes,
+    /// `…_next_upstream_timeout` in milliseconds; 0 is no limit. (The number of tries limits the
+    /// [`Pick`](crate::Pick) itself.)
+    pub timeout: u64,
+}
+
+/// How far a request had come when the attempt failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Attempts that are left. When a status is judged, the running one is among them.
+    pub tries: usize,
+    /// A part of the request went out to some peer.
+    pub request_sent: bool,
+    /// POST, LOCK or PATCH.
+    pub non_idempotent: bool,
+    /// The request's body is not kept (`proxy_request_buffering off`), so it cannot be sent again.
+    pub body_gone: bool,
+    /// Milliseconds since the first attempt began.
+    pub elapsed: u64,
+}
+
+impl Retry {
+    /// Shall a request go on to another peer after the attempt failed and its peer was given
+    /// back?
+    pub fn goes_on(&self, cause: Causes, progress: &Progress) -> bool {
+        progress.tries > 0 && self.allows(cause, progress)
+    }
+
+    /// Shall it go on because of the status of a response that is otherwise good? Asked while the
+    /// peer still has the request: with no other to ask the response is passed on as it is.
+    pub fn refuses(&self, status: u16, progress: &Progress) -> Option<Causes> {
+        let cause = Causes::of_status(status)?;
+        (progress.tries > 1 && self.allows(cause, progress)).then_some(cause)
+    }
+
+    fn allows(&self, cause: Causes, progress: &Progress) -> bool {
+        let mut wanted = cause;
+        if progress.request_sent && progress.non_idempotent {
+            wanted |= Causes::NON_IDEMPOTENT;
+        }
+        self.causes.contains(wanted)
+            && !(progress.request_sent && progress.body_gone)
+            && !(self.timeout != 0 && progress.elapsed >= self.timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RETRY: Retry = Retry { causes: Causes::DEFAULT, timeout: 0 };
+    const ONE_LEFT: Progress = Progress {
+        tries: 1,
+        request_sent: true,
+        non_idempotent: false,
+        body_gone: false,
+        elapsed: 0,
+    };
+
+    #[test]
+    fn only_what_is_listed_goes_on() {
+        assert!(RETRY.goes_on(Causes::ERROR, &ONE_LEFT));
+        assert!(!RETRY.goes_on(Causes::INVALID_HEADER, &ONE_LEFT));
+        assert!(!RETRY.goes_on(Causes::NO_LIVE, &ONE_LEFT));
+        assert!(!RETRY.goes_on(Causes::ERROR, &Progress { tries: 0, ..ONE_LEFT }));
+        let off = Retry { causes: (Causes::ERROR | Causes::OFF).settled(), ..RETRY };
+        assert!(!off.goes_on(Causes::ERROR, &ONE_LEFT));
+    }
+
+    #[test]
+    fn a_post_that_went_out_is_not_repeated_unless_allowed() {
+        let post = Progress { non_idempotent: true, ..ONE_LEFT };
+        assert!(!RETRY.goes_on(Causes::ERROR, &post));
+        assert!(RETRY.goes_on(Causes::ERROR, &Progress { request_sent: false, ..post }));
+        let bold = Retry { causes: Causes::DEFAULT | Causes::NON_IDEMPOTENT, ..RETRY };
+        assert!(bold.goes_on(Causes::ERROR, &post));
+        assert!(!bold.goes_on(Causes::ERROR, &Progress { body_gone: true, ..post }));
+    }
+
+    #[test]
+    fn a_status_needs_another_peer_to_go_to() {
+        let retry = Retry { causes: Causes::HTTP_404, timeout: 100 };
+        let two = Progress { tries: 2, elapsed: 99, ..ONE_LEFT };
+        assert_eq!(retry.refuses(404, &two), Some(Causes::HTTP_404));
+        assert_eq!(retry.refuses(404, &ONE_LEFT), None);
+        assert_eq!(retry.refuses(500, &two), None);
+        assert_eq!(retry.refuses(200, &two), None);
+        assert_eq!(retry.refuses(404, &Progress { elapsed: 100, ..two }), None);
+        assert_eq!(Causes::HTTP_404.outcome(), Outcome::NotCounted);
+        assert_eq!(Causes::HTTP_504.outcome(), Outcome::Failed);
+    }
+}

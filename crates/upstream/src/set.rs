@@ -1,0 +1,71 @@
+//! The peers of a group as balancing walks over them: servers, and `backup` servers apart.
+
+use std::sync::Arc;
+
+use crate::{
+    balance::consistent::Points,
+    peer::{Admission, Peer},
+};
+
+/// Peers that stand in one line, in the order of the configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Set {
+    pub(crate) peers: Vec<Arc<Peer>>,
+    /// Sum of the weights.
+    pub(crate) total_weight: i64,
+    /// The only peer of the whole group: taken without looking at failures.
+    pub(crate) single: bool,
+    /// Sum of the weights before each peer, for `random`.
+    pub(crate) ranges: Vec<i64>,
+}
+
+impl Set {
+    fn new(peers: Vec<Arc<Peer>>) -> Self {
+        let mut total_weight = 0;
+        let mut ranges = Vec::with_capacity(peers.len());
+        for peer in &peers {
+            ranges.push(total_weight);
+            total_weight += peer.weight();
+        }
+        Self { peers, total_weight, single: false, ranges }
+    }
+
+    /// How many attempts a request may spend here: one for each peer that is not down.
+    fn tries(&self) -> usize {
+        self.peers.iter().filter(|peer| peer.limits.admission == Admission::Open).count()
+    }
+
+    /// The peer whose range a number below the total weight falls into.
+    pub(crate) fn at_weight(&self, number: i64) -> usize {
+        self.ranges.partition_point(|&start| start <= number).saturating_sub(1)
+    }
+}
+
+/// Both lines of a group.
+#[derive(Debug, Default)]
+pub(crate) struct Sets {
+    pub(crate) primary: Set,
+    pub(crate) backup: Option<Set>,
+    /// The ring of a consistent hash, over the primary peers.
+    pub(crate) points: Points,
+}
+
+impl Sets {
+    /// Lines peers up. `ring` says whether the method needs the points of a consistent hash.
+    pub(crate) fn new(primary: Vec<Arc<Peer>>, backup: Vec<Arc<Peer>>, ring: bool) -> Self {
+        let points = if ring { Points::new(&primary) } else { Points::default() };
+        let mut primary = Set::new(primary);
+        primary.single = primary.peers.len() == 1 && backup.is_empty();
+        let backup = (!backup.is_empty()).then(|| Set::new(backup));
+        Self { primary, backup, points }
+    }
+
+    pub(crate) fn tries(&self) -> usize {
+        self.primary.tries() + self.backup.as_ref().map_or(0, Set::tries)
+    }
+
+    /// All peers, backups last.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.primary.peers.iter().chain(self.backup.iter().flat_map(|set| &set.peers))
+    }
+}
