@@ -17,6 +17,7 @@ pub mod chunked;
 mod error;
 mod field;
 mod framing;
+pub mod fuzz;
 mod limits;
 mod method;
 mod request;

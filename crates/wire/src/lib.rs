@@ -8,4 +8,5 @@
 pub mod date;
 pub mod h1;
 pub mod header;
+pub mod proxy_protocol;
 pub mod uri;

@@ -21,7 +21,12 @@ pub fn parse_host(text: &[u8], out: &mut Vec<u8>) -> Result<u16, InvalidHost> {
         if byte == end {
             break;
         }
-        if !in_host(byte) && !(literal && byte == b':') || literal && byte == b'%' {
+        let taken = match byte {
+            b':' => literal,
+            b'%' => !literal,
+            _ => in_host(byte),
+        };
+        if !taken {
             return Err(InvalidHost);
         }
         if byte == b'.' && dot {
@@ -59,7 +64,7 @@ fn parse_port(digits: &[u8]) -> Result<u16, InvalidHost> {
 }
 
 fn in_host(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }
 
 /// What a `proxy_pass` URL begins with.

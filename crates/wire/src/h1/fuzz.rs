@@ -1,0 +1,250 @@
+//! Entry points for fuzzing, which tests call too. They panic when a codec's answer depends on how
+//! its input was split, or when an answer points outside of the input.
+
+use super::{Chunked, Limits, RequestParser, ResponseParser, Step};
+use crate::header::{Headers, Known};
+
+/// Arbitrary bytes as a request head.
+pub fn fuzz_request(data: &[u8]) {
+    for limits in [SMALL, Limits::default()] {
+        let mut whole = RequestParser::new();
+        let expected = whole.advance(data, &limits);
+        if let Err(error) = expected {
+            let _ = error.message(data);
+        }
+        check_request(data, &whole, expected.is_ok_and(|n| n.is_some()));
+        for split in splits(data.len()) {
+            let mut parser = RequestParser::new();
+            let mut found = Ok(None);
+            for end in split.chain([data.len()]) {
+                found = parser.advance(&data[..end], &limits);
+                if found != Ok(None) {
+                    break;
+                }
+            }
+            assert_eq!(found, expected, "{:?}", String::from_utf8_lossy(data));
+            if matches!(found, Ok(Some(_))) {
+                assert_eq!(parser.head().entries, whole.head().entries);
+                assert_eq!(parser.head().host, whole.head().host);
+                assert_eq!(parser.head().target, whole.head().target);
+            }
+        }
+    }
+}
+
+/// Limits that a fuzzer reaches.
+const SMALL: Limits = Limits {
+    header_buffer_size: 16,
+    large_buffers: 2,
+    large_buffer_size: 32,
+    max_headers: 3,
+    underscores: false,
+    ignore_invalid: true,
+    allow_connect: true,
+};
+
+fn check_request(data: &[u8], parser: &RequestParser, complete: bool) {
+    if !complete {
+        return;
+    }
+    let head = parser.head();
+    let clean = |bytes: &[u8]| bytes.iter().all(|&b| (b >= b' ' || b == b'\t') && b != 0x7f);
+    for entry in &head.entries {
+        let name = entry.name.of(data);
+        assert!(!name.is_empty() && clean(name) && clean(entry.value.of(data)));
+        assert!(!entry.value.of(data).starts_with(b" ") && !entry.value.of(data).ends_with(b" "));
+        assert_eq!(entry.known, Known::from_name(name));
+    }
+    assert!(!head.target.is_empty() && head.target.end as usize <= data.len());
+    let mut path = Vec::new();
+    if head.path(data, true, &mut path).is_ok() {
+        assert_eq!(path.first(), Some(&b'/'));
+        assert!(!path.contains(&0));
+        assert!(!path.split(|&b| b == b'/').any(|segment| segment == b".."));
+    }
+    let mut headers = Headers::new();
+    headers.adopt(data, &head.entries);
+    assert_eq!(headers.get(Known::Host), head.get(data, Known::Host));
+}
+
+/// Arbitrary bytes as a response head.
+pub fn fuzz_response(data: &[u8]) {
+    for max in [48, 4096] {
+        let mut whole = ResponseParser::new();
+        let expected = whole.advance(data, max);
+        if let Err(error) = expected {
+            let _ = error.message(data);
+        }
+        for split in splits(data.len()) {
+            let mut parser = ResponseParser::new();
+            let mut found = Ok(None);
+            for end in split.chain([data.len()]) {
+                found = parser.advance(&data[..end], max);
+                if found != Ok(None) {
+                    break;
+                }
+            }
+            assert_eq!(found, expected, "{:?}", String::from_utf8_lossy(data));
+            if matches!(found, Ok(Some(_))) {
+                assert_eq!(parser.head().entries, whole.head().entries);
+                assert_eq!(parser.head().framing(false), whole.head().framing(false));
+            }
+        }
+    }
+}
+
+/// Arbitrary bytes as a chunked body.
+pub fn fuzz_chunked(data: &[u8]) {
+    let expected = decode([data.len()].into_iter(), data);
+    for split in splits(data.len()) {
+        assert_eq!(decode(split.chain([data.len()]), data), expected);
+    }
+}
+
+type Decoded = (Vec<u8>, Result<Option<usize>, super::ChunkError>, Vec<u8>);
+
+/// Feeds `data` cut at `ends`: the body, the offset of its end, and the trailers.
+fn decode(ends: impl Iterator<Item = usize>, data: &[u8]) -> Decoded {
+    let (mut chunked, mut body, mut at) = (Chunked::with_trailers(), Vec::new(), 0);
+    for end in ends {
+        loop {
+            match chunked.decode(&data[at..end]) {
+                Ok(Step::Data(range)) => {
+                    body.extend_from_slice(&data[at..end][range.clone()]);
+                    at += range.end;
+                }
+                Ok(Step::NeedMore) => break,
+                Ok(Step::End { consumed }) => {
+                    let mut headers = Headers::new();
+                    let _ = chunked.trailers(&mut headers);
+                    return (body, Ok(Some(at + consumed)), headers.arena().to_vec());
+                }
+                Err(error) => return (body, Err(error), Vec::new()),
+            }
+        }
+        at = end;
+    }
+    (body, Ok(None), Vec::new())
+}
+
+/// Ways to cut `len` bytes: after every byte, and in pieces of a few sizes.
+fn splits(len: usize) -> impl Iterator<Item = impl Iterator<Item = usize>> {
+    [1, 2, 7, 33].into_iter().map(move |step| (0..len).step_by(step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A small generator, so that a failing case can be named by its seed.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) as usize % bound
+        }
+    }
+
+    /// Strings of pieces that the grammar is made of meet more states than random bytes.
+    fn run(pieces: &[&str], check: fn(&[u8])) {
+        for seed in 0..4000 {
+            let mut random = Random(seed);
+            let mut data = Vec::new();
+            for _ in 0..random.below(24) {
+                data.extend_from_slice(pieces[random.below(pieces.len())].as_bytes());
+            }
+            if random.below(4) == 0 && !data.is_empty() {
+                let at = random.below(data.len());
+                data[at] = random.below(256) as u8;
+            }
+            check(&data);
+        }
+    }
+
+    #[test]
+    fn requests() {
+        let pieces = [
+            "GET ",
+            "GET / HTTP/1.1\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n",
+            "CONNECT a:1",
+            "POST ",
+            "/",
+            "//",
+            "/a/../b",
+            "http://a.B:80",
+            "%2e",
+            "?x",
+            "#",
+            " ",
+            "HTTP/1.1",
+            "HTTP/1.0",
+            "HTTP/2.0",
+            "\r\n",
+            "\r\n\r\n",
+            "\n",
+            "\r",
+            "Host: a.test",
+            "Content-Length: 5",
+            "Transfer-Encoding: chunked",
+            "X_y: z",
+            "name",
+            ": ",
+            "value ",
+            "\t",
+            "\0",
+            "[::1]",
+        ];
+        run(&pieces, fuzz_request);
+    }
+
+    #[test]
+    fn responses() {
+        let pieces = [
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/",
+            "1.0",
+            " ",
+            "200",
+            "HTTP/1.1 103 x\n",
+            "\r\n",
+            "\n",
+            "\r",
+            "Content-Length: 5",
+            "Transfer-Encoding: chunked",
+            "Server: a",
+            "name",
+            ": ",
+            "value",
+            "\0",
+            "\r\n\r\n",
+        ];
+        run(&pieces, fuzz_response);
+    }
+
+    #[test]
+    fn bodies() {
+        let pieces = [
+            "5\r\nhello\r\n",
+            "0\r\n",
+            "\r\n",
+            "\r",
+            "\n",
+            "3\r\nabc\r\n",
+            "a",
+            "f;x=y\r\n",
+            "0",
+            " ",
+            ";",
+            "A: b\r\n",
+            "1\r\nx\r\n",
+            "ffffffff",
+            "\0",
+        ];
+        run(&pieces, fuzz_chunked);
+    }
+}
