@@ -1,1 +1,38 @@
-//! TODO-doc
+//! `$variables`, and what is computed from them, for http and for stream.
+//!
+//! Nothing here knows a request. What a value needs of one comes through [`Host`] (read) and
+//! [`Scope`] (read, and keep what a regular expression captured), so the same templates, maps and
+//! conditions serve both sides.
+//!
+//! * [`variables`]: names become indices while a configuration is assembled
+//! * [`template`]: text with variables in it
+//! * [`regex`]: PCRE syntax on engines that cannot blow up
+//! * [`names`]: host names with wildcards, for `map` and for `server_name`
+//! * [`map`], [`geo`], [`split_clients`]: variables computed from other variables
+//! * [`log_format`]: lines of access logs
+//! * [`rewrite`], [`condition`]: the pure parts of the rewrite module
+
+#![forbid(unsafe_code)]
+
+pub mod capture_regex;
+pub mod cidr;
+pub mod condition;
+pub mod escape;
+pub mod forwarded;
+pub mod fuzz;
+pub mod geo;
+pub mod host;
+pub mod log_format;
+pub mod map;
+pub mod names;
+pub mod regex;
+pub mod rewrite;
+pub mod split_clients;
+pub mod template;
+pub mod variables;
+
+pub use capture_regex::CaptureRegex;
+pub use host::{Host, Scope};
+pub use regex::{Captures, Regex};
+pub use template::Template;
+pub use variables::{VarId, Variables};

@@ -1,0 +1,145 @@
+//! Networks, written as nginx reads them: `10.0.0.0/8`, `::1`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A network: its lowest address, and the number of leading bits that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cidr {
+    /// No bits are set beyond the prefix.
+    address: IpAddr,
+    prefix: u8,
+}
+
+/// A network as it was parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// The network.
+    pub cidr: Cidr,
+    /// Bits beyond the prefix were set: nginx warns that they are meaningless.
+    pub low_bits: bool,
+}
+
+impl Cidr {
+    /// Parses an address with or without a prefix length. `None`: it is neither.
+    pub fn parse(text: &[u8]) -> Option<Parsed> {
+        let (address, length) = match memchr::memchr(b'/', text) {
+            Some(slash) => (&text[..slash], Some(&text[slash + 1..])),
+            None => (text, None),
+        };
+        let address = parse_address(address)?;
+        let widest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match length {
+            None => widest,
+            Some(digits) => number(digits).filter(|&bits| bits <= widest)?,
+        };
+        let cidr = Self { address: mask(address, prefix), prefix };
+        Some(Parsed { cidr, low_bits: cidr.address != address })
+    }
+
+    /// A network of one address.
+    pub fn single(address: IpAddr) -> Self {
+        Self { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
+    /// The network's lowest address.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// How many bits count.
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    /// Whether an address lies in the network; an IPv4 address mapped into IPv6 is IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        address.is_ipv4() == self.address.is_ipv4() && mask(address, self.prefix) == self.address
+    }
+}
+
+fn mask(address: IpAddr, prefix: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let bits = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+            Ipv4Addr::from(u32::from(v4) & bits).into()
+        }
+        IpAddr::V6(v6) => {
+            let bits = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+            Ipv6Addr::from(u128::from(v6) & bits).into()
+        }
+    }
+}
+
+fn number(digits: &[u8]) -> Option<u8> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    digits.iter().try_fold(0u8, |n, digit| n.checked_mul(10)?.checked_add(digit - b'0'))
+}
+
+/// Parses an address as nginx does: octets may have leading zeros or be empty, and
+/// `255.255.255.255` is none.
+pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    if let Some(v4) = parse_v4(text) {
+        return Some(v4.into());
+    }
+    let text = std::str::from_utf8(text).ok()?;
+    text.parse::<Ipv6Addr>().ok().map(IpAddr::from)
+}
+
+/// The IPv4 half of [`parse_address`].
+pub fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut address = 0u32;
+    let mut dots = 0;
+    let mut octet = 0u32;
+    for &byte in text {
+        match byte {
+            b'0'..=b'9' => {
+                octet = octet * 10 + u32::from(byte - b'0');
+                if octet > 255 {
+                    return None;
+                }
+            }
+            b'.' => {
+                address = address << 8 | octet;
+                octet = 0;
+                dots += 1;
+            }
+            _ => return None,
+        }
+    }
+    let address = address << 8 | octet;
+    (dots == 3 && address != u32::MAX).then(|| Ipv4Addr::from(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Option<(String, u8, bool)> {
+        let parsed = Cidr::parse(text.as_bytes())?;
+        Some((parsed.cidr.address.to_string(), parsed.cidr.prefix, parsed.low_bits))
+    }
+
+    #[test]
+    fn networks() {
+        assert_eq!(parse("10.1.2.3/8"), Some(("10.0.0.0".into(), 8, true)));
+        assert_eq!(parse("0.0.0.0/0"), Some(("0.0.0.0".into(), 0, false)));
+        assert_eq!(parse("127.0.0.1"), Some(("127.0.0.1".into(), 32, false)));
+        assert_eq!(parse("2001:db8::1/32"), Some(("2001:db8::".into(), 32, true)));
+        assert_eq!(parse("::/0"), Some(("::".into(), 0, false)));
+        for bad in ["", "1.2.3", "1.2.3.4/33", "1.2.3.4/", "::1/129", "::1/x", "a", "1.2.3.256"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn mapped_addresses_are_ipv4() {
+        let cidr = Cidr::parse(b"10.0.0.0/8").unwrap().cidr;
+        assert!(cidr.contains("10.9.9.9".parse().unwrap()));
+        assert!(cidr.contains("::ffff:10.9.9.9".parse().unwrap()));
+        assert!(!cidr.contains("11.0.0.0".parse().unwrap()));
+        assert!(!cidr.contains("::a".parse().unwrap()));
+    }
+}

@@ -1,0 +1,108 @@
+//! Whom a chain of trusted proxies speaks for: `X-Forwarded-For`, for `geo` and the realip module.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::cidr::{Cidr, parse_address, parse_v4};
+
+/// Whether an address is that of a trusted proxy.
+pub fn is_trusted(address: IpAddr, proxies: &[Cidr]) -> bool {
+    proxies.iter().any(|proxy| proxy.contains(address))
+}
+
+/// Walks from `peer` back through the values of a header, the last line first, and gives the
+/// address they tell, if the peer is trusted and tells one.
+///
+/// Without `recursive` only the last address of the last line counts; with it, trusted addresses
+/// are passed over, and the first one that is not trusted, or the last that can be read, is taken.
+/// The port is 0 where none is written.
+pub fn forwarded_address<'v>(
+    peer: IpAddr,
+    lines_from_last: impl IntoIterator<Item = &'v [u8]>,
+    proxies: &[Cidr],
+    recursive: bool,
+) -> Option<SocketAddr> {
+    let mut current = peer;
+    let mut found = None;
+    for line in lines_from_last {
+        let mut rest = line;
+        loop {
+            if !is_trusted(current, proxies) {
+                return found;
+            }
+            let (before, token) = last_token(rest);
+            let Some(address) = parse_address_port(token) else { return found };
+            found = Some(address);
+            current = address.ip();
+            rest = before;
+            if !recursive {
+                return found;
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// Splits off the last address of a list; what stands before it is empty when it was the only one.
+fn last_token(line: &[u8]) -> (&[u8], &[u8]) {
+    let separator = |byte: &u8| matches!(byte, b' ' | b',');
+    let end = line.iter().rposition(|byte| !separator(byte)).map_or(0, |at| at + 1);
+    let line = &line[..end];
+    match line.iter().rposition(separator) {
+        Some(at) => (&line[..at], &line[at + 1..]),
+        None => (&[], line),
+    }
+}
+
+/// `address`, `address:port` or `[address]:port`.
+pub fn parse_address_port(text: &[u8]) -> Option<SocketAddr> {
+    if let Some(address) = parse_address(text) {
+        return Some(SocketAddr::new(address, 0));
+    }
+    let (address, port) = if let Some(rest) = text.strip_prefix(b"[") {
+        let close = memchr::memchr(b']', rest)?;
+        let port = match &rest[close + 1..] {
+            b"" => return parse_address(&rest[..close]).map(|a| SocketAddr::new(a, 0)),
+            tail => tail.strip_prefix(b":")?,
+        };
+        (parse_address(&rest[..close])?, port)
+    } else {
+        let colon = memchr::memchr(b':', text)?;
+        (parse_v4(&text[..colon])?.into(), &text[colon + 1..])
+    };
+    let digits = !port.is_empty() && port.iter().all(u8::is_ascii_digit);
+    let port = std::str::from_utf8(port).ok()?.parse().ok().filter(|&n| digits && n > 0)?;
+    Some(SocketAddr::new(address, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn follow(lines: &[&str], recursive: bool) -> Option<String> {
+        let proxies: Vec<_> = ["127.0.0.0/8", "10.0.0.0/8"]
+            .iter()
+            .map(|net| Cidr::parse(net.as_bytes()).unwrap().cidr)
+            .collect();
+        let lines = lines.iter().rev().map(|line| line.as_bytes());
+        forwarded_address("127.0.0.1".parse().unwrap(), lines, &proxies, recursive)
+            .map(|address| address.to_string())
+    }
+
+    #[test]
+    fn the_chain_is_followed_as_far_as_it_is_trusted() {
+        let v4 = |text: &str| Some(format!("{text}:0"));
+        assert_eq!(follow(&["1.1.1.1, 10.0.0.1"], false), v4("10.0.0.1"));
+        assert_eq!(follow(&["2.2.2.2, 1.1.1.1, 10.0.0.1"], true), v4("1.1.1.1"));
+        assert_eq!(follow(&["10.0.0.2"], true), v4("10.0.0.2"));
+        assert_eq!(follow(&["3.3.3.3", "10.0.0.2,10.0.0.3 "], true), v4("3.3.3.3"));
+        assert_eq!(follow(&["3.3.3.3", "10.0.0.2"], false), v4("10.0.0.2"));
+        assert_eq!(follow(&["bad, 10.0.0.3"], true), v4("10.0.0.3"));
+        assert_eq!(follow(&["bad"], true), None);
+        assert_eq!(follow(&[], true), None);
+        assert_eq!(follow(&["1.1.1.1:80"], false), Some("1.1.1.1:80".into()));
+        assert_eq!(follow(&["[::1]:443"], false), Some("[::1]:443".into()));
+    }
+}

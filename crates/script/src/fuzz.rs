@@ -1,0 +1,128 @@
+//! Entry points for fuzzing: whatever the bytes are, nothing here may panic.
+
+use crate::cidr::Cidr;
+use crate::condition::Condition;
+use crate::forwarded::parse_address_port;
+use crate::geo::GeoBuilder;
+use crate::log_format::LogFormat;
+use crate::map::Map;
+use crate::rewrite::Rewrite;
+use crate::split_clients::SplitClients;
+use crate::{Captures, Host, Regex, Scope, Template, VarId, Variables};
+
+/// A host in which every variable has its own number as value.
+#[derive(Debug, Default)]
+struct Numbers(Captures);
+
+impl Host for Numbers {
+    fn variable(&mut self, id: VarId, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(id.index().to_string().as_bytes());
+        true
+    }
+
+    fn capture(&mut self, n: usize, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(self.0.get(n).unwrap_or_default());
+        self.0.get(n).is_some()
+    }
+}
+
+impl Scope for Numbers {
+    fn captures(&mut self) -> &mut Captures {
+        &mut self.0
+    }
+
+    fn assign(&mut self, _id: VarId, _value: &[u8]) {}
+}
+
+/// Compiles the bytes as a template and as a log format, and evaluates both.
+pub fn template(data: &[u8]) {
+    let mut vars = Variables::default();
+    let mut out = Vec::new();
+    if let Ok(template) = Template::compile(data, &mut vars) {
+        template.eval(&mut Numbers::default(), &mut out);
+    }
+    if let Ok(format) = LogFormat::parse(&words(data), &mut vars) {
+        format.eval(&mut Numbers::default(), &mut out);
+    }
+}
+
+/// Compiles the first line as a pattern and matches the rest.
+pub fn regex(data: &[u8]) {
+    let end = memchr::memchr(b'\n', data).unwrap_or(data.len());
+    let (pattern, subject) = data.split_at(end);
+    for caseless in [false, true] {
+        if let Ok(regex) = Regex::compile_bytes(pattern, caseless) {
+            let matched = regex.is_match(subject);
+            let captures = regex.captures(subject);
+            debug_assert!(!regex.is_linear() || captures.is_some() == matched);
+        }
+    }
+}
+
+/// Compiles the words as a `rewrite` and as a condition, and applies them.
+pub fn rewrite(data: &[u8]) {
+    let mut vars = Variables::default();
+    let words = words(data);
+    let mut scratch = Vec::new();
+    if let [pattern, replacement, rest @ ..] = &words[..] {
+        let rewrite = Rewrite::compile(pattern, replacement, rest.first().copied(), &mut vars);
+        if let Ok(rewrite) = rewrite {
+            let mut host = Numbers::default();
+            if rewrite.matches(data, &mut host) {
+                rewrite.replace(&mut host, data, true, &mut scratch);
+            }
+        }
+    }
+    if let Ok(condition) = Condition::compile(&words, &mut vars) {
+        condition.holds(&mut Numbers::default(), &mut scratch, |_, _| Default::default());
+    }
+}
+
+/// Takes each line as a row of `map`, `geo` and `split_clients`, then looks the bytes up.
+pub fn tables(data: &[u8]) {
+    let mut vars = Variables::default();
+    let mut map = Map::<Template>::default();
+    let mut geo = GeoBuilder::default();
+    let mut shares = Vec::new();
+    for line in data.split(|&byte| byte == b'\n') {
+        let words = words(line);
+        let _ = map.row(&words, &mut vars);
+        let _ = geo.row(&words, &mut drop);
+        if let [share, value] = words[..] {
+            shares.push((share, value));
+        }
+        let _ = Cidr::parse(line);
+    }
+    map.find(data, &mut Numbers::default());
+    geo.build().find(parse_address_port(data).map(|address| address.ip()));
+    if let Ok(split) = SplitClients::build(shares) {
+        split.find(data);
+    }
+}
+
+fn words(line: &[u8]) -> Vec<&[u8]> {
+    line.split(|&byte| byte == b' ').filter(|word| !word.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    /// A small fuzzer: bytes that mean something, in any order.
+    #[test]
+    fn nothing_panics() {
+        const ALPHABET: &[u8] = b"aZ09 \n$${}()[]?*+|\\^-.:/<>=!#,~&'PQEgkxpic\xc3\xa9\x00";
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        for round in 0..2_000 {
+            let mut data = Vec::new();
+            for _ in 0..round % 40 {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                data.push(ALPHABET[usize::try_from(state >> 33).unwrap() % ALPHABET.len()]);
+            }
+            super::template(&data);
+            super::regex(&data);
+            super::rewrite(&data);
+            super::tables(&data);
+        }
+    }
+}

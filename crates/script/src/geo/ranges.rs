@@ -1,0 +1,118 @@
+//! Ranges of IPv4 addresses, with nginx's rules for those that meet.
+//!
+//! nginx keeps a list for each /16 and applies its rules within one, so a range that crosses a
+//! boundary is several. A range may replace, split or trim an older one that holds it; it may not
+//! reach over one's edge.
+
+use std::collections::BTreeMap;
+
+use crate::cidr::parse_v4;
+
+/// Addresses from `start` to `end`, both included, with their value's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    start: u32,
+    end: u32,
+    value: u32,
+}
+
+/// The value of the range that holds an address, in a list without overlaps in order.
+pub(super) fn find(ranges: &[Range], address: u32) -> Option<u32> {
+    let at = ranges.partition_point(|range| range.end < address);
+    ranges.get(at).filter(|range| range.start <= address).map(|range| range.value)
+}
+
+/// Reads `first-last`.
+pub(super) fn parse(text: &[u8]) -> Option<(u32, u32)> {
+    let dash = memchr::memchr(b'-', text)?;
+    let start = u32::from(parse_v4(&text[..dash])?);
+    let end = u32::from(parse_v4(&text[dash + 1..])?);
+    (start <= end).then_some((start, end))
+}
+
+/// Ranges while they are added: by the upper half of their addresses, each list in order.
+#[derive(Debug, Default)]
+pub(super) struct Ranges {
+    high: BTreeMap<u32, Vec<Range>>,
+}
+
+impl Ranges {
+    /// Adds a range; `replaced` is told the old value of each part that is replaced whole.
+    ///
+    /// # Errors
+    /// The range whose edge the new one would reach over, as text.
+    pub(super) fn add(
+        &mut self,
+        start: u32,
+        end: u32,
+        value: u32,
+        replaced: &mut dyn FnMut(u32),
+    ) -> Result<(), String> {
+        for part in parts(start, end, value) {
+            let list = self.high.entry(part.start >> 16).or_default();
+            add_part(list, part, replaced)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a range that was added with the same bounds. False: some part of it was not there.
+    pub(super) fn delete(&mut self, start: u32, end: u32) -> bool {
+        let mut complete = true;
+        for part in parts(start, end, 0) {
+            let list = self.high.entry(part.start >> 16).or_default();
+            match list.iter().position(|old| (old.start, old.end) == (part.start, part.end)) {
+                Some(at) => drop(list.remove(at)),
+                None => complete = false,
+            }
+        }
+        complete
+    }
+
+    /// All ranges in order.
+    pub(super) fn flatten(self) -> Vec<Range> {
+        self.high.into_values().flatten().collect()
+    }
+}
+
+/// The parts of a range between the boundaries of /16 networks.
+fn parts(start: u32, end: u32, value: u32) -> impl Iterator<Item = Range> {
+    (start >> 16..=end >> 16).map(move |high| Range {
+        start: start.max(high << 16),
+        end: end.min(high << 16 | 0xffff),
+        value,
+    })
+}
+
+fn add_part(
+    list: &mut Vec<Range>,
+    new: Range,
+    replaced: &mut dyn FnMut(u32),
+) -> Result<(), String> {
+    // The last range that does not lie wholly behind the new one; data is mostly in order.
+    let Some(at) = list.iter().rposition(|old| new.end >= old.start) else {
+        list.insert(0, new);
+        return Ok(());
+    };
+    let old = list[at];
+    if new.start > old.end {
+        list.insert(at + 1, new);
+        return Ok(());
+    }
+    if new.start < old.start || new.end > old.end {
+        return Err(show(old));
+    }
+    if (new.start, new.end) == (old.start, old.end) {
+        replaced(old.value);
+        list[at] = new;
+        return Ok(());
+    }
+    let before = (old.start < new.start).then(|| Range { end: new.start - 1, ..old });
+    let behind = (new.end < old.end).then(|| Range { start: new.end + 1, ..old });
+    list.splice(at..=at, before.into_iter().chain([new]).chain(behind));
+    Ok(())
+}
+
+fn show(range: Range) -> String {
+    let address = std::net::Ipv4Addr::from;
+    format!("{}-{}", address(range.start), address(range.end))
+}

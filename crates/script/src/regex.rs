@@ -1,0 +1,256 @@
+//! Regular expressions in PCRE's syntax.
+//!
+//! A pattern that needs no look-around and no back reference runs in linear time whatever the
+//! subject is; the others run on a backtracking engine that gives up after [`STEP_LIMIT`] steps.
+//! As in nginx, a pattern sees bytes, and case is folded for ASCII alone.
+//!
+//! Two departures from PCRE are known: recursion, conditional groups and backtracking verbs are
+//! refused with a message, and `\K` changes nothing (nginx never shows where a match starts).
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use regex_automata::util::primitives::NonMaxUsize;
+use regex_automata::util::syntax;
+use regex_automata::{Input, meta};
+
+mod captures;
+mod class;
+mod fault;
+mod translate;
+
+pub use captures::Captures;
+use fault::PatternFault;
+use translate::{Dialect, Translation, translate};
+
+/// Steps after which the backtracking engine gives up, and nothing matches.
+///
+/// PCRE2 allows ten million; a step here is dearer, and a tenth still is milliseconds.
+pub const STEP_LIMIT: usize = 1_000_000;
+
+/// The most memory that one compiled pattern may take.
+const SIZE_LIMIT: usize = 32 << 20;
+
+/// Capture slots that need no allocation: the match itself and 15 groups.
+const INLINE_SLOTS: usize = 32;
+
+/// A compiled pattern; cloning it is cheap.
+#[derive(Clone)]
+pub struct Regex(Arc<Program>);
+
+struct Program {
+    pattern: Box<[u8]>,
+    caseless: bool,
+    utf: bool,
+    groups: usize,
+    names: Vec<(String, usize)>,
+    engine: Engine,
+    /// For a linear pattern with `$`: its twin that knows of the newline before the end. It is
+    /// compiled when the first subject with one arrives.
+    before_newline: Option<OnceLock<Option<fancy_regex::Regex>>>,
+}
+
+enum Engine {
+    Linear(meta::Regex),
+    Fancy(fancy_regex::Regex),
+}
+
+impl Regex {
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    /// nginx's line: `pcre2_compile() failed: … in "…"`, with ` at "…"` when the fault is not at
+    /// the end.
+    pub fn compile(pattern: &str, caseless: bool) -> Result<Self, String> {
+        Self::compile_bytes(pattern.as_bytes(), caseless)
+    }
+
+    /// Compiles a pattern that may hold any bytes.
+    ///
+    /// # Errors
+    /// As [`Regex::compile`].
+    pub fn compile_bytes(pattern: &[u8], caseless: bool) -> Result<Self, String> {
+        build(pattern, caseless)
+            .map(|program| Self(Arc::new(program)))
+            .map_err(|fault| fault.describe(pattern))
+    }
+
+    /// The pattern as it was written.
+    pub fn pattern(&self) -> &[u8] {
+        &self.0.pattern
+    }
+
+    /// Capturing groups, the whole match not counted.
+    pub fn groups(&self) -> usize {
+        self.0.groups
+    }
+
+    /// The named groups with their numbers, sorted by name as PCRE does.
+    pub fn names(&self) -> &[(String, usize)] {
+        &self.0.names
+    }
+
+    /// Whether the pattern runs in time linear in its subject.
+    pub fn is_linear(&self) -> bool {
+        matches!(self.0.engine, Engine::Linear(_))
+    }
+
+    /// Whether the pattern matches somewhere in the subject.
+    pub fn is_match(&self, subject: &[u8]) -> bool {
+        if let Some(regex) = self.0.newline_twin(subject) {
+            return self.0.fancy_search(regex, subject, None);
+        }
+        match &self.0.engine {
+            Engine::Linear(regex) => regex.is_match(Input::new(subject).earliest(true)),
+            Engine::Fancy(regex) => self.0.fancy_search(regex, subject, None),
+        }
+    }
+
+    /// The captures of the first match.
+    pub fn captures(&self, subject: &[u8]) -> Option<Captures> {
+        let mut captures = Captures::default();
+        self.captures_into(subject, &mut captures).then_some(captures)
+    }
+
+    /// Matches, and on success replaces `captures`; without a match they stay as they were.
+    ///
+    /// A pattern without groups empties them and copies nothing.
+    pub fn captures_into(&self, subject: &[u8], captures: &mut Captures) -> bool {
+        if self.0.groups == 0 {
+            let matched = self.is_match(subject);
+            if matched {
+                captures.clear();
+            }
+            return matched;
+        }
+        if let Some(regex) = self.0.newline_twin(subject) {
+            return self.0.fancy_search(regex, subject, Some(captures));
+        }
+        match &self.0.engine {
+            Engine::Linear(regex) => linear_search(regex, self.0.groups, subject, captures),
+            Engine::Fancy(regex) => self.0.fancy_search(regex, subject, Some(captures)),
+        }
+    }
+}
+
+impl fmt::Debug for Regex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0.caseless { "~*" } else { "~" };
+        write!(f, "{sign}{}", String::from_utf8_lossy(&self.0.pattern))
+    }
+}
+
+fn build(pattern: &[u8], caseless: bool) -> Result<Program, PatternFault> {
+    let linear = translate(pattern, caseless, Dialect::Linear)?;
+    let engine = if linear.fancy {
+        Engine::Fancy(fancy(&translate(pattern, caseless, Dialect::Fancy)?, pattern)?)
+    } else {
+        Engine::Linear(automaton(&linear, pattern)?)
+    };
+    Ok(Program {
+        pattern: pattern.into(),
+        caseless,
+        utf: linear.utf,
+        groups: linear.groups,
+        before_newline: (!linear.fancy && linear.dollar).then(OnceLock::new),
+        names: linear.names,
+        engine,
+    })
+}
+
+fn automaton(translation: &Translation, pattern: &[u8]) -> Result<meta::Regex, PatternFault> {
+    meta::Regex::builder()
+        .syntax(syntax::Config::new().unicode(translation.utf).utf8(false))
+        .configure(meta::Config::new().utf8_empty(false).nfa_size_limit(Some(SIZE_LIMIT)))
+        .build(&translation.text)
+        .map_err(|error| {
+            let large = error.size_limit().is_some();
+            let message = if large { fault::TOO_LARGE } else { fault::UNSUPPORTED };
+            PatternFault::new(message, pattern.len())
+        })
+}
+
+fn fancy(translation: &Translation, pattern: &[u8]) -> Result<fancy_regex::Regex, PatternFault> {
+    use fancy_regex::{CompileError, Error, RegexBuilder};
+    RegexBuilder::new(&translation.text)
+        .backtrack_limit(STEP_LIMIT)
+        .delegate_size_limit(SIZE_LIMIT)
+        .build()
+        .map_err(|error| match (error, translation.look_behind) {
+            (Error::CompileError(CompileError::LookBehindNotConst), Some(at)) => {
+                PatternFault::new(fault::LOOKBEHIND_LENGTH, at)
+            }
+            _ => PatternFault::new(fault::UNSUPPORTED, pattern.len()),
+        })
+}
+
+fn linear_search(
+    regex: &meta::Regex,
+    groups: usize,
+    subject: &[u8],
+    captures: &mut Captures,
+) -> bool {
+    let wanted = 2 * (groups + 1);
+    let mut inline = [None; INLINE_SLOTS];
+    let mut heap;
+    let slots: &mut [Option<NonMaxUsize>] = match inline.get_mut(..wanted) {
+        Some(slots) => slots,
+        None => {
+            heap = vec![None; wanted];
+            &mut heap
+        }
+    };
+    if regex.search_slots(&Input::new(subject), slots).is_none() {
+        return false;
+    }
+    captures.set(subject, slots.chunks_exact(2).map(|pair| Some((pair[0]?.get(), pair[1]?.get()))));
+    true
+}
+
+impl Program {
+    /// The program for a subject that ends with a newline, when that makes a difference.
+    fn newline_twin(&self, subject: &[u8]) -> Option<&fancy_regex::Regex> {
+        let lazy = self.before_newline.as_ref()?;
+        if subject.last() != Some(&b'\n') {
+            return None;
+        }
+        let compile = || {
+            let translation = translate(&self.pattern, self.caseless, Dialect::Fancy).ok()?;
+            fancy(&translation, &self.pattern).ok()
+        };
+        lazy.get_or_init(compile).as_ref()
+    }
+
+    /// Searches with the backtracking engine, which reads text: a byte becomes the character of
+    /// the same number. Running out of steps is no match.
+    fn fancy_search(
+        &self,
+        regex: &fancy_regex::Regex,
+        subject: &[u8],
+        captures: Option<&mut Captures>,
+    ) -> bool {
+        let widened;
+        let text = match std::str::from_utf8(subject) {
+            Ok(text) if self.utf || subject.is_ascii() => text,
+            _ if self.utf => return false,
+            _ => {
+                widened = subject.iter().map(|&byte| char::from(byte)).collect::<String>();
+                &widened
+            }
+        };
+        let Some(captures) = captures else { return regex.is_match(text).unwrap_or(false) };
+        let Ok(Some(found)) = regex.captures(text) else { return false };
+        let narrow = |at: usize| {
+            if text.len() == subject.len() { at } else { text[..at].chars().count() }
+        };
+        captures.set(
+            subject,
+            (0..=self.groups)
+                .map(|n| found.get(n).map(|group| (narrow(group.start()), narrow(group.end())))),
+        );
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

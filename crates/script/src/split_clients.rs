@@ -1,0 +1,157 @@
+//! `split_clients`: a share of the values by a hash of the key.
+
+/// Hundredths of a percent in the whole.
+const WHOLE: u32 = 10_000;
+
+/// Values with their shares.
+#[derive(Clone, Debug)]
+pub struct SplitClients<V> {
+    parts: Vec<Part<V>>,
+}
+
+#[derive(Clone, Debug)]
+struct Part<V> {
+    /// Hashes below this belong here; 0: all that are left.
+    below: u32,
+    value: V,
+}
+
+impl<V> SplitClients<V> {
+    /// Builds the table from shares as they were written (`0.5%`, `*`) and their values.
+    ///
+    /// # Errors
+    /// nginx's wording for a bad share, or more than the whole.
+    pub fn build<'w>(rows: impl IntoIterator<Item = (&'w [u8], V)>) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        for (share, value) in rows {
+            parts.push(Part { below: percent(share)?, value });
+        }
+        Self { parts }.settle()
+    }
+
+    /// Turns the shares into thresholds with nginx's rounding.
+    fn settle(mut self) -> Result<Self, String> {
+        let mut sum = 0u32;
+        let mut last = 0u32;
+        for part in &mut self.parts {
+            sum = if part.below == 0 { WHOLE } else { sum.saturating_add(part.below) };
+            if sum > WHOLE {
+                return Err("percent total is greater than 100%".into());
+            }
+            if sum == WHOLE {
+                part.below = 0;
+                continue;
+            }
+            let share = u64::from(part.below) * 0xffff_ffff / u64::from(WHOLE);
+            last = last.wrapping_add(u32::try_from(share).unwrap_or(u32::MAX));
+            part.below = last;
+        }
+        Ok(self)
+    }
+
+    /// The value for a key.
+    pub fn find(&self, key: &[u8]) -> Option<&V> {
+        let hash = murmur2(key);
+        let part = self.parts.iter().find(|part| part.below == 0 || hash < part.below)?;
+        Some(&part.value)
+    }
+}
+
+/// A share in hundredths of a percent; 0 stands for the asterisk.
+pub(crate) fn percent(text: &[u8]) -> Result<u32, String> {
+    if text == b"*" {
+        return Ok(0);
+    }
+    text.strip_suffix(b"%")
+        .and_then(fixed_point)
+        .filter(|&value| value != 0)
+        .ok_or_else(|| format!("invalid percent value \"{}\"", String::from_utf8_lossy(text)))
+}
+
+/// A number with up to two decimals, in hundredths.
+fn fixed_point(text: &[u8]) -> Option<u32> {
+    if text.is_empty() {
+        return None;
+    }
+    let mut value = 0u32;
+    let mut places = 2;
+    let mut dot = false;
+    for &byte in text {
+        if places == 0 || byte == b'.' && dot {
+            return None;
+        }
+        match byte {
+            b'.' => dot = true,
+            b'0'..=b'9' => {
+                value = value.saturating_mul(10).saturating_add(u32::from(byte - b'0'));
+                places -= u32::from(dot);
+            }
+            _ => return None,
+        }
+    }
+    Some(value.saturating_mul(10u32.pow(places)))
+}
+
+/// MurmurHash2 with seed 0, as nginx computes it.
+pub fn murmur2(data: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    #[expect(clippy::cast_possible_truncation, reason = "the hash starts from the low 32 bits")]
+    let mut hash = data.len() as u32;
+    let mut chunks = data.chunks_exact(4);
+    for chunk in &mut chunks {
+        let mut k = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]).wrapping_mul(M);
+        k = (k ^ (k >> 24)).wrapping_mul(M);
+        hash = hash.wrapping_mul(M) ^ k;
+    }
+    let rest = chunks.remainder();
+    if !rest.is_empty() {
+        let tail = rest.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
+        hash = (hash ^ tail).wrapping_mul(M);
+    }
+    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
+    hash ^ (hash >> 15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(rows: &[(&'static str, u8)]) -> Result<SplitClients<u8>, String> {
+        SplitClients::build(rows.iter().map(|(share, value)| (share.as_bytes(), *value)))
+    }
+
+    #[test]
+    fn shares_are_worded_and_summed_as_in_nginx() {
+        for bad in ["", "%", "0%", "5", "1.234%", "a%", "1..2%", "-1%"] {
+            let error = build(&[(bad, 1)]).unwrap_err();
+            assert_eq!(error, format!("invalid percent value \"{bad}\""));
+        }
+        let over = build(&[("60%", 1), ("40.01%", 2)]).unwrap_err();
+        assert_eq!(over, "percent total is greater than 100%");
+        assert!(build(&[("60%", 1), ("40%", 2)]).is_ok());
+        assert!(build(&[("99.99%", 1), ("*", 2)]).is_ok());
+        assert!(build(&[("*", 1), ("1%", 2)]).is_err());
+    }
+
+    #[test]
+    fn thresholds() {
+        let split = build(&[("0.5%", 1), ("2%", 2), ("*", 3)]).unwrap();
+        let below: Vec<_> = split.parts.iter().map(|part| part.below).collect();
+        assert_eq!(below, [21_474_836, 21_474_836 + 85_899_345, 0]);
+    }
+
+    #[test]
+    fn the_hash_is_nginx_s() {
+        for (text, hash) in [
+            ("", 0),
+            ("a", 2_456_313_694),
+            ("ab", 446_775_395),
+            ("abc", 324_500_635),
+            ("abcd", 646_393_889),
+            ("127.0.0.1", 3_054_706_065),
+            ("http://example.com/path?x=1", 1_964_296_203),
+        ] {
+            assert_eq!(murmur2(text.as_bytes()), hash, "{text}");
+        }
+    }
+}
