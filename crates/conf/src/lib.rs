@@ -1,6 +1,6 @@
 //! The configuration language: from the bytes of `nginx.conf` to typed settings with positions.
 //!
-//! The crate knows no directive by itself. Modules describe theirs with [`directives!`], and
+//! The crate implements no directive by itself, except `include`. Modules describe theirs with [`directives!`], and
 //! [`assemble()`] reads the files, walks the blocks, runs the setters and merges what the levels
 //! wrote. Faults are collected, never thrown: the first one is the one nginx would stop at.
 #![forbid(unsafe_code)]
@@ -9,10 +9,13 @@ pub mod assemble;
 pub mod context;
 pub mod cx;
 pub mod diagnostic;
+pub mod dump;
 pub mod environment;
 mod lexer;
 pub mod node;
 pub mod parser;
+pub mod pending;
+pub mod reference;
 pub mod settings;
 pub mod source;
 mod suggest;
@@ -24,8 +27,10 @@ pub use assemble::{Assembly, Block, assemble};
 pub use context::Contexts;
 pub use cx::{BlockId, Cx, Open};
 pub use diagnostic::{Diagnostic, Fault, Severity};
+pub use dump::dump;
 pub use environment::{Environment, LogFile};
 pub use node::{Node, Word};
+pub use parser::fuzz;
 pub use settings::Settings;
 pub use source::{FileId, SourceMap, Span};
 pub use table::{

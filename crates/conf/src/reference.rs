@@ -1,0 +1,63 @@
+//! The reference pages, made from the tables: syntax, default, context, description.
+
+use crate::table::{Body, Row, Table};
+use std::fmt::Write;
+
+/// A page in Markdown about some tables, with the directives in the order of the tables.
+/// Pending rows are left out; [`pending_names`] lists them.
+pub fn page(title: &str, tables: &[&Table]) -> String {
+    let mut out = format!("# {title}\n");
+    for table in tables {
+        let rows: Vec<_> = table.rows().filter(|(_, row)| !row.pending).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        out.push('\n');
+        for line in table.doc {
+            push_line(&mut out, line);
+        }
+        for (name, row) in rows {
+            directive(&mut out, &name, row);
+        }
+    }
+    out
+}
+
+/// The names of directives that are accepted without effect, sorted, each once.
+pub fn pending_names(tables: &[&Table]) -> Vec<String> {
+    let rows = || tables.iter().flat_map(|table| table.rows());
+    let done: std::collections::HashSet<_> =
+        rows().filter(|(_, row)| !row.pending).map(|(name, _)| name).collect();
+    let pending = rows().filter(|(name, row)| row.pending && !done.contains(name));
+    let mut names: Vec<_> = pending.map(|(name, _)| name).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn directive(out: &mut String, name: &str, row: &Row) {
+    let end = match row.body {
+        Body::None => ";",
+        _ if row.syntax.ends_with('}') => "",
+        _ => " { ... }",
+    };
+    let space = if row.syntax.is_empty() { "" } else { " " };
+    let default = (row.default)().filter(|default| !default.is_empty());
+    let default = default.map_or_else(|| "—".to_owned(), |value| format!("`{name} {value};`"));
+    // Writing to a String cannot fail.
+    let _ = write!(
+        out,
+        "\n## {name}\n\n| | |\n|---|---|\n| Syntax | `{name}{space}{}{end}` |\n| Default | {default} |\n| Context | {} |\n\n",
+        row.syntax.replace('|', "\\|"),
+        row.contexts,
+    );
+    for line in row.doc {
+        push_line(out, line);
+    }
+}
+
+/// A line of a doc comment, without the space behind the slashes.
+fn push_line(out: &mut String, line: &str) {
+    out.push_str(line.strip_prefix(' ').unwrap_or(line));
+    out.push('\n');
+}
