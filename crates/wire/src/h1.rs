@@ -15,6 +15,8 @@
 
 pub mod chunked;
 mod error;
+#[cfg(test)]
+mod faults;
 mod field;
 mod framing;
 pub mod fuzz;

@@ -49,11 +49,11 @@ pub(super) fn parse(line: &[u8], underscores: bool) -> Result<Field, BadByte> {
     let mut invalid = false;
     let mut at = 0;
     loop {
+        at += line[at..].iter().take_while(|&&byte| CLASS[byte as usize] == NAME).count();
         let Some(&byte) = line.get(at) else {
             return without_colon(line, at);
         };
         match CLASS[byte as usize] {
-            NAME => {}
             UNDERSCORE => invalid |= !underscores,
             COLON if at > 0 => break,
             ODD => invalid = true,
@@ -68,7 +68,8 @@ pub(super) fn parse(line: &[u8], underscores: bool) -> Result<Field, BadByte> {
     }
     let start = at + 1;
     let value = &line[start..end];
-    if value.iter().fold(false, |bad, &byte| bad | is_control(byte)) {
+    // Without an early exit the compiler makes a loop over whole registers of this.
+    if value.iter().fold(0, |bad, &byte| bad | u8::from(is_control(byte))) != 0 {
         let bad = value.iter().position(|&byte| is_control(byte)).unwrap_or(0);
         return Err(BadByte(start + bad));
     }
@@ -88,7 +89,7 @@ fn without_colon(line: &[u8], at: usize) -> Result<Field, BadByte> {
 
 #[inline]
 fn is_control(byte: u8) -> bool {
-    (byte < b' ' && byte != b'\t') || byte == 0x7f
+    ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f)
 }
 
 #[cfg(test)]

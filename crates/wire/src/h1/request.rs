@@ -89,11 +89,16 @@ impl RequestHead {
     }
 
     fn clear(&mut self) {
-        let Self { mut host, mut entries, mut skipped, .. } = std::mem::take(self);
-        host.clear();
-        entries.clear();
-        skipped.clear();
-        *self = Self { host, entries, skipped, ..Self::default() };
+        (self.method, self.version) = (Method::Other, Version::default());
+        (self.method_text, self.line, self.protocol) = Default::default();
+        (self.target, self.scan, self.scheme, self.empty_path) = Default::default();
+        self.host.clear();
+        self.entries.clear();
+        self.skipped.clear();
+        self.port = 0;
+        self.framing = Framing::None;
+        self.connection = Connection::Unsaid;
+        self.length = 0;
     }
 }
 
@@ -136,8 +141,11 @@ impl RequestParser {
     /// Gets ready for the next head and keeps the memory. Its buffer starts at the next request.
     pub fn reset(&mut self) {
         self.head.clear();
-        let head = std::mem::take(&mut self.head);
-        *self = Self { head, ..Self::default() };
+        self.line = RequestLine::default();
+        self.phase = Phase::Line;
+        self.own = None;
+        self.seen = Seen::default();
+        (self.line_start, self.at, self.window_end, self.large_used) = (0, 0, 0, 0);
     }
 
     /// What has been parsed; complete once [`Self::advance`] gave a length.
@@ -316,13 +324,12 @@ impl RequestParser {
         let known = Known::from_name(&line[..field.name_end]);
         let name = Span::new(base, base + field.name_end);
         let value = Span::new(base + field.value_start, base + field.value_end);
-        let entry = Entry { name, value, known };
         if !self.seen.insert(known) && known.unique_in_request() {
-            return Err(self.duplicate(entry));
+            return Err(self.duplicate(Entry { name, value, known }));
         }
-        self.head.entries.push(entry);
+        self.head.entries.push(Entry { name, value, known });
         match known {
-            Known::Host => self.host(entry.value, buf, choose),
+            Known::Host => self.host(value, buf, choose),
             Known::Connection => {
                 self.connection(value.of(buf));
                 Ok(())

@@ -105,7 +105,7 @@ impl Known {
             if index >= COUNT {
                 return Self::Other;
             }
-            if NAMES[index].as_bytes().eq_ignore_ascii_case(name) {
+            if same_name(name, NAMES[index].as_bytes()) {
                 return IDS[index];
             }
             slot = (slot + 1) % SLOT_COUNT;
@@ -232,6 +232,40 @@ const fn slot_of(name: &[u8]) -> Option<usize> {
     Some((len * 7 + first * 31 + middle * 113 + last * 5) % SLOT_COUNT)
 }
 
+/// Whether `name` is `known` but for case, eight bytes at a time. `known` has letters, digits and `-`,
+/// so a byte that differs from its own in the case bit alone is a letter's other case or a control
+/// byte, and those are the ones with neither of the bits 0x40 and 0x20.
+#[inline]
+fn same_name(name: &[u8], known: &[u8]) -> bool {
+    let len = known.len();
+    if name.len() != len {
+        return false;
+    }
+    match (name.first_chunk::<8>(), known.first_chunk::<8>()) {
+        (Some(a), Some(b)) if same_eight(*a, *b) => {}
+        (None, None) => return name.eq_ignore_ascii_case(known),
+        _ => return false,
+    }
+    let mut at = 8;
+    while at < len {
+        // The last piece reaches back over bytes that have been compared.
+        let from = at.min(len - 8);
+        match (name[from..].first_chunk::<8>(), known[from..].first_chunk::<8>()) {
+            (Some(a), Some(b)) if same_eight(*a, *b) => at += 8,
+            _ => return false,
+        }
+    }
+    true
+}
+
+#[inline]
+fn same_eight(name: [u8; 8], known: [u8; 8]) -> bool {
+    const CASE: u64 = u64::from_ne_bytes([0x20; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x40; 8]);
+    let (a, b) = (u64::from_le_bytes(name), u64::from_le_bytes(known));
+    (a ^ b) & !CASE == 0 && (a | a << 1) & HIGH == HIGH
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +278,16 @@ mod tests {
             assert_eq!(Known::from_name(name.to_ascii_uppercase().as_bytes()), *known);
             assert_eq!(Known::from_name(name.to_ascii_lowercase().as_bytes()), *known);
             assert_eq!(Known::from_name(&name.as_bytes()[1..]), Known::Other);
+        }
+        for known in Known::all() {
+            for at in 0..known.name().len() {
+                for bit in 0..8 {
+                    let mut name = known.name().as_bytes().to_vec();
+                    name[at] ^= 1 << bit;
+                    let same = name.eq_ignore_ascii_case(known.name().as_bytes());
+                    assert_eq!(Known::from_name(&name) == *known, same, "{known:?} {at} {bit}");
+                }
+            }
         }
         for other in ["", "x", "Hos", "Hosts", "X-Forwarded-Fo\0", "Content_Length"] {
             assert_eq!(Known::from_name(other.as_bytes()), Known::Other, "{other}");
