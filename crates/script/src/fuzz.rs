@@ -83,19 +83,19 @@ pub fn tables(data: &[u8]) {
     let mut vars = Variables::default();
     let mut map = Map::<Template>::default();
     let mut geo = GeoBuilder::default();
-    let mut shares = Vec::new();
+    let mut split = SplitClients::default();
     for line in data.split(|&byte| byte == b'\n') {
         let words = words(line);
         let _ = map.row(&words, &mut vars);
         let _ = geo.row(&words, &mut drop);
         if let [share, value] = words[..] {
-            shares.push((share, value));
+            let _ = split.push(share, value);
         }
         let _ = Cidr::parse(line);
     }
     map.find(data, &mut Numbers::default());
     geo.build().find(parse_address_port(data).map(|address| address.ip()));
-    if let Ok(split) = SplitClients::build(shares) {
+    if let Ok(split) = split.finish() {
         split.find(data);
     }
 }

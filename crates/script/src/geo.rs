@@ -99,9 +99,16 @@ pub struct GeoBuilder {
     proxies: Vec<Cidr>,
     proxy_recursive: bool,
     volatile: bool,
+    /// In stream nobody forwards addresses: `proxy` is no special word.
+    no_proxies: bool,
 }
 
 impl GeoBuilder {
+    /// A builder for a block in `stream`.
+    pub fn for_stream() -> Self {
+        Self { no_proxies: true, ..Self::default() }
+    }
+
     /// Takes one row, special words included; the parser has resolved `include`.
     ///
     /// # Errors
@@ -115,7 +122,7 @@ impl GeoBuilder {
                 self.ranges.get_or_insert_default();
                 Ok(())
             }
-            [b"proxy_recursive"] => {
+            [b"proxy_recursive"] if !self.no_proxies => {
                 self.proxy_recursive = true;
                 Ok(())
             }
@@ -123,7 +130,7 @@ impl GeoBuilder {
                 self.volatile = true;
                 Ok(())
             }
-            [b"proxy", net] => {
+            [b"proxy", net] if !self.no_proxies => {
                 self.proxies.push(network(net, warn)?);
                 Ok(())
             }

@@ -9,11 +9,13 @@
 //! * [`regex`]: PCRE syntax on engines that cannot blow up
 //! * [`names`]: host names with wildcards, for `map` and for `server_name`
 //! * [`map`], [`geo`], [`split_clients`]: variables computed from other variables
+//! * [`blocks`]: those three as directives
 //! * [`log_format`]: lines of access logs
 //! * [`rewrite`], [`condition`]: the pure parts of the rewrite module
 
 #![forbid(unsafe_code)]
 
+pub mod blocks;
 pub mod capture_regex;
 pub mod cidr;
 pub mod condition;
@@ -31,8 +33,9 @@ pub mod split_clients;
 pub mod template;
 pub mod variables;
 
+pub use blocks::{GeoBlock, MapBlock, SplitClientsBlock, words};
 pub use capture_regex::CaptureRegex;
 pub use host::{Host, Scope};
 pub use regex::{Captures, Regex};
 pub use template::Template;
-pub use variables::{VarId, Variables};
+pub use variables::{StreamVariables, VarId, Variables, variables};

@@ -16,21 +16,28 @@ struct Part<V> {
     value: V,
 }
 
+impl<V> Default for SplitClients<V> {
+    fn default() -> Self {
+        Self { parts: Vec::new() }
+    }
+}
+
 impl<V> SplitClients<V> {
-    /// Builds the table from shares as they were written (`0.5%`, `*`) and their values.
+    /// Takes a share as it was written (`0.5%`, `*`) and its value. [`SplitClients::finish`] must
+    /// follow the last one.
     ///
     /// # Errors
-    /// nginx's wording for a bad share, or more than the whole.
-    pub fn build<'w>(rows: impl IntoIterator<Item = (&'w [u8], V)>) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        for (share, value) in rows {
-            parts.push(Part { below: percent(share)?, value });
-        }
-        Self { parts }.settle()
+    /// nginx's wording for a bad share.
+    pub fn push(&mut self, share: &[u8], value: V) -> Result<(), String> {
+        self.parts.push(Part { below: percent(share)?, value });
+        Ok(())
     }
 
-    /// Turns the shares into thresholds with nginx's rounding.
-    fn settle(mut self) -> Result<Self, String> {
+    /// Turns the shares into thresholds, with nginx's rounding.
+    ///
+    /// # Errors
+    /// nginx's wording for more than the whole.
+    pub fn finish(mut self) -> Result<Self, String> {
         let mut sum = 0u32;
         let mut last = 0u32;
         for part in &mut self.parts {
@@ -117,7 +124,11 @@ mod tests {
     use super::*;
 
     fn build(rows: &[(&'static str, u8)]) -> Result<SplitClients<u8>, String> {
-        SplitClients::build(rows.iter().map(|(share, value)| (share.as_bytes(), *value)))
+        let mut split = SplitClients::default();
+        for (share, value) in rows {
+            split.push(share.as_bytes(), *value)?;
+        }
+        split.finish()
     }
 
     #[test]

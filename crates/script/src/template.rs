@@ -4,15 +4,20 @@
 //! wording are those of every nginx directive that takes variables.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::{Host, VarId, Variables};
+use weir_conf::{Arity, Cx, Fault, Node, Value};
+
+use crate::{Host, VarId, Variables, variables};
 
 /// A compiled text: literals, variables and captures.
+///
+/// A clone shares the text: children of a block inherit by cloning.
 #[derive(Clone, Debug, Default)]
 pub struct Template {
-    source: Box<[u8]>,
+    source: Arc<[u8]>,
     /// Empty when the source is one literal; ranges point into `source`.
-    parts: Box<[Part]>,
+    parts: Arc<[Part]>,
 }
 
 /// One piece of a template.
@@ -46,7 +51,7 @@ impl Template {
 
     /// A template that is the text itself: its dollars mean nothing.
     pub fn from_literal(text: &[u8]) -> Self {
-        Self { source: text.into(), parts: Box::default() }
+        Self { source: text.into(), parts: Arc::default() }
     }
 
     /// The whole value, when nothing in it depends on a request.
@@ -91,7 +96,7 @@ impl Template {
             out.extend_from_slice(&self.source);
             return;
         }
-        for part in &self.parts {
+        for part in &*self.parts {
             match part {
                 Part::Literal(range) => out.extend_from_slice(slice(&self.source, range)),
                 Part::Variable(id) => {
@@ -112,6 +117,23 @@ impl PartialEq for Template {
 }
 
 impl Eq for Template {}
+
+impl Value for Template {
+    const SYNTAX: &'static str = "string";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let word = &node.args[0];
+        Self::compile(&word.value, variables(cx)).map_err(|error| Fault::new(error).at(word))
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(match &*String::from_utf8_lossy(&self.source) {
+            "" => "\"\"".to_owned(),
+            text => text.to_owned(),
+        })
+    }
+}
 
 pub(crate) fn narrow(range: Range<usize>) -> Range<u32> {
     let cap = |n| u32::try_from(n).unwrap_or(u32::MAX);

@@ -1,6 +1,8 @@
 //! The names of variables, and the indices they become.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use weir_conf::{Contexts, Cx};
 
 /// A variable's index in the tables of one configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,7 +25,7 @@ pub struct Variables {
     names: Vec<String>,
     defined: Vec<bool>,
     /// Names that a configuration may not define again, such as `host`.
-    reserved: HashMap<String, ()>,
+    reserved: HashSet<String>,
 }
 
 /// The variables of `stream { }`: the same registry under a type of its own.
@@ -64,7 +66,7 @@ impl Variables {
             return Err("invalid variable name \"$\"".into());
         }
         let name = String::from_utf8_lossy(name);
-        if self.reserved.contains_key(&name.to_ascii_lowercase()) {
+        if self.reserved.contains(&name.to_ascii_lowercase()) {
             return Err(format!("the duplicate \"{name}\" variable"));
         }
         let id = self.reference(&name);
@@ -93,7 +95,7 @@ impl Variables {
 
     /// Forbids the configuration to define `name`: for built-in variables that are not changeable.
     pub fn reserve(&mut self, name: &str) {
-        self.reserved.insert(name.to_ascii_lowercase(), ());
+        self.reserved.insert(name.to_ascii_lowercase());
     }
 
     /// Whether the configuration itself defines this variable.
@@ -125,6 +127,18 @@ impl Variables {
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
+}
+
+/// The registry for the directive being read: http's, or stream's inside `stream`.
+pub fn variables<'c>(cx: &'c mut Cx<'_>) -> &'c mut Variables {
+    if is_stream(cx) { &mut cx.registry::<StreamVariables>().0 } else { cx.registry() }
+}
+
+/// Whether the directive being read stands in `stream`.
+pub(crate) fn is_stream(cx: &Cx<'_>) -> bool {
+    const STREAM: Contexts =
+        Contexts::STREAM.union(Contexts::STREAM_SERVER).union(Contexts::STREAM_UPSTREAM);
+    cx.context().intersects(STREAM)
 }
 
 /// Takes the dollar off the name of a variable.
