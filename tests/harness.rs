@@ -16,7 +16,9 @@ pub(crate) use backend::{Backend, Reply, Seen};
 pub(crate) use client::{Client, Response};
 pub(crate) use directory::Directory;
 pub(crate) use port::Port;
-pub(crate) use process::{Signal, binary, children, is_nginx, is_root, memory, run, send_signal};
+pub(crate) use process::{
+    Daemon, Signal, binary, children, is_nginx, is_root, memory, run, send_signal,
+};
 pub(crate) use server::{Server, Setup};
 pub(crate) use tls::Certificate;
 pub(crate) use wait::{PATIENCE, until, until_some};

@@ -8,13 +8,18 @@
 mod harness;
 
 mod access;
+mod faults;
 mod files;
 mod http_core;
 mod limits;
 mod locations;
 mod log;
+mod process;
 mod proxy;
 mod rewrite;
 mod server_names;
+mod storm;
+mod tls;
+mod tutorial;
 mod upstream;
 mod variables;

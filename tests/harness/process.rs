@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 use rustix::process::Pid;
 pub(crate) use rustix::process::Signal;
 
+use super::{Directory, until, until_some};
+
 /// The binary under test.
 pub(crate) fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("WEIR_BINARY") {
@@ -51,6 +53,47 @@ fn parent(process: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name in parentheses may hold blanks; the state and the parent follow it.
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// A process that left the one that started it; killed when a test fails before it ended.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    /// Its process id.
+    pub(crate) pid: u32,
+}
+
+impl Daemon {
+    /// The one whose id stands in a file.
+    #[track_caller]
+    pub(crate) fn of(directory: &Directory, file: &str) -> Self {
+        until_some(&format!("a process id in {file}"), || Self::try_of(directory, file))
+    }
+
+    /// The same, when the file holds one already.
+    pub(crate) fn try_of(directory: &Directory, file: &str) -> Option<Self> {
+        let pid = directory.read(file).strip_suffix('\n')?.trim().parse().ok()?;
+        Some(Self { pid })
+    }
+
+    fn runs(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim().chars().next());
+        state.is_some_and(|state| state != 'Z')
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn wait(&self) {
+        until("the end of a daemon", || !self.runs());
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.runs() {
+            send_signal(self.pid, Signal::TERM);
+        }
+    }
 }
 
 /// Resident memory of a process in KiB.

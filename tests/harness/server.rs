@@ -85,10 +85,15 @@ impl Setup {
 
     /// Runs `-t` on the configuration.
     pub(crate) fn check(&self) -> Output {
+        self.run(&["-t"])
+    }
+
+    /// Runs the binary with further flags until it ends or, as a daemon, leaves.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let ports = Mutex::new(BTreeMap::new());
         let text = fill(&self.conf, &self.values, &self.directory, &ports);
         self.directory.write("nginx.conf", text);
-        command(&self.directory).arg("-t").output().unwrap()
+        command(&self.directory).args(arguments).output().unwrap()
     }
 }
 

@@ -1,0 +1,281 @@
+//! The tutorial, as shipped in conf/: two Apaches on hosts of their own, one server in front.
+//!
+//! Three network namespaces stand for three hosts, so that the addresses are the tutorial's and
+//! nothing else on this machine is touched. Needs root, apache2, curl and iproute2.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::harness::{
+    Daemon, Directory, Signal, binary, children, is_root, run, send_signal, until, until_some,
+};
+
+const APACHE: &str = "/usr/sbin/apache2";
+
+/// A user database in which the tutorial's user exists, shown inside the first namespace only.
+const USERS: &str =
+    "root:x:0:0:root:/root:/bin/sh\nwww:x:987:987::/nonexistent:/usr/sbin/nologin\n";
+const GROUPS: &str = "root:x:0:\nwww:x:987:\n";
+const WWW: &str = "987";
+
+/// Three namespaces on one bridge: `front` has 192.168.56.10, the nodes .11 and .12.
+struct Network {
+    front: String,
+    nodes: [String; 2],
+}
+
+impl Network {
+    fn new() -> Self {
+        let id = std::process::id();
+        let name = |label: &str| format!("weir-{id}-{label}");
+        let this = Self { front: name("front"), nodes: [name("node1"), name("node2")] };
+        for namespace in this.all() {
+            ip(&["netns", "add", namespace]);
+            ip(&["-n", namespace, "link", "set", "lo", "up"]);
+        }
+        let files = this.files();
+        std::fs::create_dir_all(&files).unwrap();
+        std::fs::write(files.join("passwd"), USERS).unwrap();
+        std::fs::write(files.join("group"), GROUPS).unwrap();
+        let front = &this.front;
+        ip(&["-n", front, "link", "add", "bridge0", "type", "bridge"]);
+        ip(&["-n", front, "addr", "add", "192.168.56.10/24", "dev", "bridge0"]);
+        ip(&["-n", front, "link", "set", "bridge0", "up"]);
+        for (n, node) in this.nodes.iter().enumerate() {
+            let port = format!("port{n}");
+            let address = format!("192.168.56.{}/24", 11 + n);
+            ip(&[
+                "-n", front, "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns",
+                node,
+            ]);
+            ip(&["-n", front, "link", "set", &port, "master", "bridge0", "up"]);
+            ip(&["-n", node, "addr", "add", &address, "dev", "eth0"]);
+            ip(&["-n", node, "link", "set", "eth0", "up"]);
+        }
+        this
+    }
+
+    fn all(&self) -> [&str; 3] {
+        [&self.front, &self.nodes[0], &self.nodes[1]]
+    }
+
+    /// What `ip netns exec` shows in place of files in /etc.
+    fn files(&self) -> std::path::PathBuf {
+        Path::new("/etc/netns").join(&self.front)
+    }
+
+    fn command(&self, namespace: &str, program: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(program);
+        command
+    }
+
+    fn curl(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(&self.front, Path::new("curl"));
+        command.args(["-sS", "--max-time", "10"]).args(arguments).output().unwrap()
+    }
+
+    /// The page, which every node signs with its name.
+    fn page(&self) -> String {
+        let output = self.curl(&["--fail", "http://192.168.56.10/"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn pages(&self, count: usize) -> String {
+        (0..count).map(|_| self.page()).collect()
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for namespace in self.all() {
+            let _ = Command::new("ip").args(["netns", "del", namespace]).output();
+        }
+        let _ = std::fs::remove_dir_all(self.files());
+        // Only when it is empty, that is, ours.
+        let _ = std::fs::remove_dir("/etc/netns");
+    }
+}
+
+#[track_caller]
+fn ip(arguments: &[&str]) {
+    let output = run("ip", arguments);
+    assert!(
+        output.status.success(),
+        "ip {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// An Apache on a node.
+struct Apache {
+    child: Child,
+}
+
+impl Apache {
+    fn start(network: &Network, directory: &Directory, node: usize) -> Self {
+        let name = format!("node{node}");
+        let path = directory.join(&name);
+        let modules = "/usr/lib/apache2/modules";
+        let conf = format!(
+            "ServerRoot {path}\nServerName {name}\nListen 192.168.56.{last}:8080\nPidFile {path}/pid\n\
+             ErrorLog {path}/error.log\nLoadModule mpm_event_module {modules}/mod_mpm_event.so\n\
+             LoadModule authz_core_module {modules}/mod_authz_core.so\n\
+             LoadModule dir_module {modules}/mod_dir.so\n\
+             User www-data\nGroup www-data\nDocumentRoot {path}/htdocs\nDirectoryIndex index.html\n",
+            path = path.display(),
+            last = 10 + node,
+        );
+        directory.write(&format!("{name}/htdocs/index.html"), format!("{node}\n"));
+        let conf = directory.write(&format!("{name}/apache.conf"), conf);
+        let mut command = network.command(&network.nodes[node - 1], Path::new(APACHE));
+        command.arg("-f").arg(conf).arg("-DFOREGROUND").stdout(Stdio::null());
+        let this = Self { child: command.spawn().unwrap() };
+        let address = format!("http://192.168.56.{}:8080/", 10 + node);
+        until("an Apache", || network.curl(&[&address]).status.success());
+        this
+    }
+
+    fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        send_signal(self.child.id(), Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Apache {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            self.end();
+        }
+    }
+}
+
+/// The server in front, driven by its command line alone.
+struct Front<'a> {
+    network: &'a Network,
+    directory: &'a Directory,
+}
+
+impl Front<'_> {
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.network.command(&self.network.front, &binary());
+        command.arg("-p").arg(format!("{}/", self.directory.path().display()));
+        command.args(["-c", "conf/nginx.conf"]).args(arguments).stdin(Stdio::null());
+        // A daemon inherits these, so nobody may wait for the end of a pipe.
+        let error = self.directory.join("stderr");
+        command.stderr(std::fs::File::create(&error).unwrap()).stdout(Stdio::null());
+        let status = command.status().unwrap();
+        Output { status, stdout: Vec::new(), stderr: std::fs::read(&error).unwrap() }
+    }
+
+    #[track_caller]
+    fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {text}");
+        text
+    }
+
+    fn start(&self) -> Daemon {
+        self.succeed(&[]);
+        Daemon::of(self.directory, "logs/nginx.pid")
+    }
+}
+
+fn status(process: u32, field: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
+    line.unwrap_or("").split_whitespace().next().unwrap_or("").to_owned()
+}
+
+fn count(pages: &str, page: char) -> usize {
+    pages.chars().filter(|&other| other == page).count()
+}
+
+fn install(directory: &Directory) {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf");
+    for name in ["nginx.conf", "proxy.conf", "mime.types"] {
+        directory.write(&format!("conf/{name}"), std::fs::read(shipped.join(name)).unwrap());
+    }
+    std::fs::create_dir(directory.join("logs")).unwrap();
+}
+
+#[test]
+fn the_tutorial() {
+    if !is_root() || !Path::new(APACHE).exists() {
+        println!("skipped: needs root and {APACHE}");
+        return;
+    }
+    let network = Network::new();
+    let directory = Directory::new();
+    install(&directory);
+    let front = Front { network: &network, directory: &directory };
+    let first = Apache::start(&network, &directory, 1);
+    let _second = Apache::start(&network, &directory, 2);
+
+    let told = front.succeed(&["-t"]);
+    let file = format!("{}/conf/nginx.conf", directory.path().display());
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert!(lines[0].ends_with(&format!("the configuration file {file} syntax is ok")), "{told}");
+    assert!(lines[1].ends_with(&format!("configuration file {file} test is successful")), "{told}");
+
+    let master = front.start();
+    let worker = until_some("a worker", || children(master.pid).first().copied());
+    until("the worker's user", || status(worker, "Uid:") == WWW);
+    assert_eq!((status(master.pid, "Uid:").as_str(), status(worker, "Gid:").as_str()), ("0", WWW));
+    assert_eq!(status(master.pid, "PPid:"), "1", "the master has left its shell");
+
+    balance(&network, &directory, first);
+    signals(&network, &front, &master);
+    let log = directory.read("logs/error.log");
+    assert!(!log.contains("[alert]") && !log.contains("panicked"), "{log}");
+}
+
+/// Weights, a server that stops, and its return.
+fn balance(network: &Network, directory: &Directory, first: Apache) {
+    let pages = network.pages(12);
+    // Several workers have a round of their own, in nginx; over many requests the weights hold.
+    assert!((7..=9).contains(&count(&pages, '1')), "two of three go to the first: {pages}");
+
+    first.stop();
+    let pages = network.pages(12);
+    assert_eq!(count(&pages, '2'), 12, "no request fails, all go to the second: {pages}");
+
+    let _first = Apache::start(network, directory, 1);
+    until("the first server to come back", || network.page() == "1");
+    let pages = network.pages(12);
+    assert!(count(&pages, '1') >= 6, "{pages}");
+}
+
+/// `-s reload`, `-s reopen`, `-s stop` and `-s quit`.
+fn signals(network: &Network, front: &Front<'_>, master: &Daemon) {
+    let directory = front.directory;
+    let conf = directory.read("conf/nginx.conf");
+    let changed = conf.replace("location / {", "location = /new { return 200 new; }\nlocation / {");
+    directory.write("conf/nginx.conf", changed);
+    front.succeed(&["-s", "reload"]);
+    until("the new configuration", || network.curl(&["http://192.168.56.10/new"]).stdout == b"new");
+    let still: u32 = directory.read("logs/nginx.pid").trim().parse().unwrap();
+    assert_eq!(still, master.pid);
+
+    std::fs::rename(directory.join("logs/access.log"), directory.join("logs/old.log")).unwrap();
+    front.succeed(&["-s", "reopen"]);
+    until("a line in the new access log", || {
+        network.curl(&["http://192.168.56.10/new"]);
+        directory.read("logs/access.log").contains("GET /new HTTP/1.1")
+    });
+
+    front.succeed(&["-s", "stop"]);
+    master.wait();
+    let again = front.start();
+    assert_eq!(network.curl(&["http://192.168.56.10/new"]).stdout, b"new");
+    front.succeed(&["-s", "quit"]);
+    again.wait();
+    assert!(!directory.join("logs/nginx.pid").exists());
+}
