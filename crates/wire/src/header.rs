@@ -1,10 +1,25 @@
 //! Header fields: ids of the names that the proxy acts on, and an ordered store for the others too.
 
 mod known;
+mod list;
 
 pub use known::{Known, Seen};
+pub use list::{has_item, param};
 
 use std::ops::Range;
+
+/// Whether a value has no control byte but tabs. Others are refused wherever they come from: no
+/// application means them, and parsers disagree about them.
+#[inline]
+pub fn is_clean_value(value: &[u8]) -> bool {
+    // Without an early exit the compiler makes a loop over whole registers of this.
+    value.iter().fold(0, |bad, &byte| bad | u8::from(is_control(byte))) == 0
+}
+
+#[inline]
+pub(crate) fn is_control(byte: u8) -> bool {
+    ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f)
+}
 
 /// A half-open range of byte offsets into some buffer; `Copy`, unlike `Range`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -205,6 +220,17 @@ impl Headers {
         self.entries.iter().map(|e| (e.name.of(&self.arena), e.value.of(&self.arena), e.known))
     }
 
+    /// Appends all lines in the form of HTTP/1, without the blank one that closes a head.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        out.reserve(self.arena.len() + 4 * self.entries.len());
+        for (name, value, _) in self.iter() {
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
     /// The lines as spans into [`Self::arena`].
     pub fn entries(&self) -> &[Entry] {
         &self.entries
@@ -251,6 +277,9 @@ mod tests {
         let expected: [(&[u8], &[u8]); 4] =
             [(b"hOsT", b"b"), (b"X-One", b"1"), (b"x-one", b"2"), (b"Via", b"1.1 x")];
         assert_eq!(lines, expected);
+        let mut out = Vec::new();
+        headers.write_to(&mut out);
+        assert_eq!(out, b"hOsT: b\r\nX-One: 1\r\nx-one: 2\r\nVia: 1.1 x\r\n");
         headers.remove_name(b"x-oNe");
         headers.remove(Known::Via);
         assert_eq!(headers.len(), 1);

@@ -3,10 +3,12 @@
 mod authority;
 mod escape;
 mod normalise;
+mod redirect;
 
 pub use authority::{Host, HostError, InvalidHost, ProxyUrl, Scheme, parse_host, parse_server};
 pub use escape::{Escape, Unescape, escape, escape_html, unescape};
 pub use normalise::{InvalidUri, Normalised, Scan, normalise};
+pub use redirect::{PathAndArgs, UnsafeUri, parse_redirect};
 
 /// What stands after the last dot of the last segment; empty when there is none or when the dot
 /// opens the segment.

@@ -1,5 +1,7 @@
 //! One header line.
 
+use crate::header::{is_clean_value, is_control};
+
 /// Where name and value of a line lie, as offsets into the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Field {
@@ -68,8 +70,7 @@ pub(super) fn parse(line: &[u8], underscores: bool) -> Result<Field, BadByte> {
     }
     let start = at + 1;
     let value = &line[start..end];
-    // Without an early exit the compiler makes a loop over whole registers of this.
-    if value.iter().fold(0, |bad, &byte| bad | u8::from(is_control(byte))) != 0 {
+    if !is_clean_value(value) {
         let bad = value.iter().position(|&byte| is_control(byte)).unwrap_or(0);
         return Err(BadByte(start + bad));
     }
@@ -85,11 +86,6 @@ fn without_colon(line: &[u8], at: usize) -> Result<Field, BadByte> {
         Some(other) => Err(BadByte(at + other)),
         None => Ok(Field { name_end: at, value_start: at, value_end: at, invalid: true }),
     }
-}
-
-#[inline]
-fn is_control(byte: u8) -> bool {
-    ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::field;
 use super::framing::{Framing, parse_length};
 use super::method::Version;
 use super::request::contains_word;
-use crate::header::{Entry, Known, Seen, Span};
+use crate::header::{Entry, Known, Seen, Span, is_clean_value};
 
 /// A response's head. Spans point into the buffer that the parser was given.
 #[derive(Clone, Debug, Default)]
@@ -234,8 +234,7 @@ impl ResponseParser {
         self.head.close = version < Version::HTTP_11;
         self.head.status = digits.iter().fold(0, |n, digit| n * 10 + u16::from(digit - b'0'));
         self.head.status_line = Span::new(status_at, end);
-        let odd = |&byte: &u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
-        if self.head.status < 100 || line[status_at..end].iter().any(odd) {
+        if self.head.status < 100 || !is_clean_value(&line[status_at..end]) {
             return Err(fault(ResponseFault::Status, 0, end));
         }
         if self.head.status == 103 && version < Version::HTTP_11 {

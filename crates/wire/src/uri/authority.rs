@@ -63,8 +63,27 @@ fn parse_port(digits: &[u8]) -> Result<u16, InvalidHost> {
     })
 }
 
+/// Unreserved characters and sub-delims of RFC 3986.
 fn in_host(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+    IN_HOST[byte as usize]
+}
+
+static IN_HOST: [bool; 256] = host_bytes();
+
+const fn host_bytes() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut i = 0;
+    while i < 128 {
+        table[i] = (i as u8).is_ascii_alphanumeric();
+        i += 1;
+    }
+    let marks = b"-._~!$&'()*+,;=";
+    i = 0;
+    while i < marks.len() {
+        table[marks[i] as usize] = true;
+        i += 1;
+    }
+    table
 }
 
 /// What a `proxy_pass` URL begins with.
