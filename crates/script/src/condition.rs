@@ -189,7 +189,7 @@ fn strip_parentheses<'w>(words: &[&'w [u8]]) -> Result<Vec<&'w [u8]>, String> {
     }
     if alone {
         if words.len() == 1 {
-            return Err(invalid(b""));
+            return Err(invalid(b")"));
         }
         words.remove(0);
     }
@@ -249,6 +249,8 @@ mod tests {
             ("$yes", "$yes"),
             ("($yes", "$yes"),
             ("()", ")"),
+            ("( )", ")"),
+            ("(", "("),
             ("(yes)", "yes"),
             ("($yes =)", "$yes"),
             ("($yes = 1 2)", "$yes"),

@@ -98,7 +98,7 @@ fn replace_from(
 }
 
 fn is_special_in_logs(byte: u8) -> bool {
-    byte < 0x20 || byte >= 0x7f || byte == b'"' || byte == b'\\'
+    !(0x20..0x7f).contains(&byte) || matches!(byte, b'"' | b'\\')
 }
 
 fn push_log(byte: u8, out: &mut Vec<u8>) {

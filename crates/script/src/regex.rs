@@ -4,8 +4,13 @@
 //! subject is; the others run on a backtracking engine that gives up after [`STEP_LIMIT`] steps.
 //! As in nginx, a pattern sees bytes, and case is folded for ASCII alone.
 //!
-//! Two departures from PCRE are known: recursion, conditional groups and backtracking verbs are
-//! refused with a message, and `\K` changes nothing (nginx never shows where a match starts).
+//! What is known to differ from PCRE:
+//!
+//! * Recursion, conditional groups, branch resets, backtracking verbs, `\X` and repeated look-around
+//!   are refused, with a message of our own in nginx's form.
+//! * A repeated group that can match nothing, as in `(/?)+`, captures its last turn that matched
+//!   something; PCRE takes one empty turn more. What matches as a whole is the same.
+//! * `\K` changes nothing: nginx never shows where a match starts.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
