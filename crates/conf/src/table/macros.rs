@@ -19,7 +19,10 @@ macro_rules! directives {
         }
         $(finish = $finish:path;)?
     ) => {
-        $($vis type $W = $crate::Written<$T>;)?
+        $(
+            /// What the setters write.
+            $vis type $W = $crate::Written<$T>;
+        )?
         $crate::__structs! {
             [$vis] $T [$($tdoc),*]
             [$($($($target, ($ty), ($($def)?);)?)?)* $($($f, ($fty), ($($fdef)?);)+)?]
