@@ -6,6 +6,8 @@ use std::fmt::{self, Display};
 use std::io::Write;
 use std::sync::{Arc, RwLock};
 
+pub mod directive;
+
 use crate::clock;
 use crate::log_files::LogFile;
 use crate::syslog::Syslog;

@@ -7,6 +7,8 @@ use std::sync::Mutex;
 
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
+mod parse;
+
 use crate::addr::Addr;
 use crate::clock;
 

@@ -1,1 +1,35 @@
-fn main() {}
+//! Weir: a reverse proxy and load balancer that reads `nginx.conf`.
+#![forbid(unsafe_code)]
+
+mod assemble;
+mod bundle;
+mod channel;
+mod children;
+mod cli;
+mod console;
+mod cycle;
+mod environment;
+mod features;
+mod master;
+mod modules;
+mod paths;
+mod pid_file;
+mod privileges;
+mod reload;
+mod serve;
+mod signals;
+mod single;
+
+mod sockets;
+mod start;
+mod threads;
+mod upgrade;
+mod version;
+mod worker;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    std::process::exit(start::run());
+}

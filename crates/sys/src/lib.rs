@@ -5,6 +5,8 @@ pub mod daemon;
 pub mod epoll;
 pub mod errno;
 pub mod file;
+pub mod glob;
+pub mod inherit;
 pub mod memory_file;
 pub mod pass_fd;
 pub mod process;

@@ -3,6 +3,7 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -121,6 +122,14 @@ pub fn execute(program: &OsStr, args: &[OsString], env: &[OsString]) -> io::Erro
         },
         (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => error,
     }
+}
+
+/// Lets the program that this process becomes have the descriptor too, under the same number.
+///
+/// # Errors
+/// Those of fcntl(2).
+pub fn keep_over_execute(fd: impl AsFd) -> io::Result<()> {
+    Ok(rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?)
 }
 
 /// Sets the nice value of this process.

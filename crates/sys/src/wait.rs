@@ -11,18 +11,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 ///
 /// # Errors
 /// Those of ppoll(2) except `EINTR`.
-pub fn readable<const N: usize>(
-    fds: [BorrowedFd<'_>; N],
-    timeout: Option<Duration>,
-) -> io::Result<[bool; N]> {
-    let mut watched = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+pub fn readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
+    let mut watched: Vec<_> =
+        fds.iter().map(|&fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
     let timeout = timeout.map(|t| Timespec {
         tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: t.subsec_nanos().into(),
     });
     match poll(&mut watched, timeout.as_ref()) {
-        Ok(_) => Ok(watched.map(|fd| !fd.revents().is_empty())),
-        Err(rustix::io::Errno::INTR) => Ok([false; N]),
+        Ok(_) => Ok(watched.iter().map(|fd| !fd.revents().is_empty()).collect()),
+        Err(rustix::io::Errno::INTR) => Ok(vec![false; fds.len()]),
         Err(error) => Err(error.into()),
     }
 }
@@ -38,8 +36,9 @@ mod tests {
     fn says_which_one() {
         let (mut a, b) = UnixStream::pair().unwrap();
         let (_c, d) = UnixStream::pair().unwrap();
-        assert_eq!(readable([b.as_fd(), d.as_fd()], Some(Duration::ZERO)).unwrap(), [false; 2]);
+        let none = readable(&[b.as_fd(), d.as_fd()], Some(Duration::ZERO)).unwrap();
+        assert_eq!(none, [false, false]);
         a.write_all(b"x").unwrap();
-        assert_eq!(readable([d.as_fd(), b.as_fd()], None).unwrap(), [false, true]);
+        assert_eq!(readable(&[d.as_fd(), b.as_fd()], None).unwrap(), [false, true]);
     }
 }

@@ -1,0 +1,136 @@
+//! The directive `error_log`, in every context that has it.
+
+use std::sync::Arc;
+
+use weir_conf::{Arity, Cx, Fault, LogFile as Handle, Many, Node, Slot, Table, Value, directives};
+
+use super::{ErrorLog, Level, Sink, Target};
+use crate::log_files::LogFile;
+use crate::syslog::{Syslog, SyslogOptions};
+
+/// Where the error logs in force in a block are found.
+pub static ERROR_LOGS: Slot<ErrorLogs> = Slot::new();
+
+/// The table of the directive.
+pub const TABLE: Table = ErrorLogs::table(&ERROR_LOGS);
+
+directives! {
+    /// Where errors are told.
+    pub struct ErrorLogs in
+        [main, http, server, location, stream, stream_server, mail, mail_server]
+    {
+        /// A log and the least severe level that it takes. Several logs may be given; a level takes in
+        /// those above it in the list emerg, alert, crit, error, warn, notice, info, debug.
+        "error_log" => logs: Many<Destination>,
+    }
+}
+
+impl ErrorLogs {
+    /// The log to write to, `files` being what the handles of the environment stand for. `None` when
+    /// the configuration does not say: then it is the process's own log.
+    ///
+    /// A handle without a file is left out; there is none unless `files` are another configuration's.
+    pub fn open(&self, files: &[Arc<LogFile>]) -> Option<ErrorLog> {
+        if self.logs.is_empty() {
+            return None;
+        }
+        Some(ErrorLog::new(self.logs.iter().filter_map(|log| log.open(files)).collect()))
+    }
+
+    /// Whether a file, or standard error, is among them. The main log always has one.
+    pub fn has_file(&self) -> bool {
+        self.logs.iter().any(|log| !matches!(log.to, To::Syslog(_)))
+    }
+
+    /// Whether standard error is among them, which is then left as it is.
+    pub fn has_stderr(&self) -> bool {
+        self.logs.iter().any(|log| matches!(log.to, To::Stderr))
+    }
+}
+
+/// One `error_log` directive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// The least severe level.
+    pub level: Level,
+    /// Where to.
+    pub to: To,
+}
+
+/// Where an `error_log` directive points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    /// A file that the environment opens.
+    File(Handle),
+    /// Standard error.
+    Stderr,
+    /// A syslog server.
+    Syslog(SyslogOptions),
+}
+
+impl Destination {
+    fn open(&self, files: &[Arc<LogFile>]) -> Option<Target> {
+        let sink = match &self.to {
+            To::File(handle) => Sink::File(Arc::clone(files.get(handle.0 as usize)?)),
+            To::Stderr => Sink::Stderr,
+            To::Syslog(options) => Sink::Syslog(Arc::new(Syslog::new(options.clone()))),
+        };
+        Some(Target { level: self.level, sink })
+    }
+}
+
+impl Value for Destination {
+    const SYNTAX: &'static str = "file | stderr | syslog:parameter=value[,...] [level]";
+    const ARITY: Arity = Arity::at_least(1);
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let name = node.args[0].text().into_owned();
+        let to = if name == "stderr" {
+            To::Stderr
+        } else if name.starts_with("memory:") {
+            return Err(Fault::new("nginx was built without debug support").at(&node.args[0]));
+        } else if let Some(parameters) = name.strip_prefix("syslog:") {
+            To::Syslog(SyslogOptions::parse(parameters, cx).map_err(|f| f.at(&node.args[0]))?)
+        } else {
+            let path = cx.prefix_path(&name);
+            let opened = cx.env().open_log(&path);
+            To::File(opened.map_err(|e| Fault::new(format!("open() \"{name}\" failed ({e})")))?)
+        };
+        Ok(Self { level: level(node)?, to })
+    }
+}
+
+/// The levels of nginx's debug log by subsystem: each of them takes everything.
+const DEBUG_LEVELS: [&str; 7] = [
+    "debug_core",
+    "debug_alloc",
+    "debug_mutex",
+    "debug_event",
+    "debug_http",
+    "debug_mail",
+    "debug_stream",
+];
+
+fn level(node: &Node) -> Result<Level, Fault> {
+    let mut level = None;
+    let mut debug = false;
+    for word in &node.args[1..] {
+        let text = word.text();
+        let invalid = || Fault::new(format!("invalid log level \"{text}\"")).at(word);
+        if DEBUG_LEVELS.contains(&text.as_ref()) {
+            if level.is_some() {
+                return Err(invalid());
+            }
+            debug = true;
+        } else {
+            let named = Level::from_name(&text).ok_or_else(invalid)?;
+            if debug || level.replace(named).is_some() {
+                return Err(Fault::new(format!("duplicate log level \"{text}\"")).at(word));
+            }
+        }
+    }
+    Ok(if debug { Level::Debug } else { level.unwrap_or(Level::Error) })
+}
+
+#[cfg(test)]
+mod tests;

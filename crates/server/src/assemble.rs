@@ -1,0 +1,88 @@
+//! Every table of every crate, and what the process takes from them.
+
+use std::path::Path;
+
+use weir_conf::{Assembly, Contexts, Environment, Table};
+use weir_engine::Level;
+use weir_engine::error_log::directive;
+use weir_sys::user;
+
+use crate::console::Console;
+use crate::modules;
+use crate::modules::core::{CORE, Process, User};
+use crate::modules::events::EVENTS;
+use crate::paths;
+use crate::serve;
+
+/// The user that the worker runs as when the configuration does not say.
+const DEFAULT_USER: &str = "nobody";
+
+/// The groups that such a user has on one system or another.
+const DEFAULT_GROUPS: [&str; 2] = ["nobody", "nogroup"];
+
+/// The tables of all directives.
+pub(crate) fn tables() -> Vec<&'static Table> {
+    let mut tables = modules::TABLES.to_vec();
+    tables.push(&directive::TABLE);
+    tables.extend(serve::tables());
+    tables
+}
+
+/// Reads a configuration.
+pub(crate) fn assemble(
+    conf: &Path,
+    prefix: &Path,
+    globals: Option<&str>,
+    env: &dyn Environment,
+) -> Assembly {
+    weir_conf::assemble(&tables(), conf, prefix, globals, env)
+}
+
+/// What master and worker need of the main and events contexts.
+///
+/// # Errors
+/// There is no `events` block, or no user to run as; that has been logged.
+pub(crate) fn process(
+    assembly: &Assembly,
+    prefix: &Path,
+    console: &Console,
+) -> Result<Process, ()> {
+    let core = assembly.root.settings.get(&CORE);
+    let events = assembly.root.blocks.iter().find(|block| block.context == Contexts::EVENTS);
+    let Some(events) = events.map(|block| block.settings.get(&EVENTS)) else {
+        console.log(Level::Emerg, "no \"events\" section in configuration");
+        return Err(());
+    };
+    let user = match &core.user.0 {
+        None if user::is_root() => Some(default_user(console)?),
+        named => named.clone(),
+    };
+    let pid = core.pid.as_deref().unwrap_or(paths::PID);
+    Ok(Process {
+        daemon: core.daemon,
+        master: core.master_process,
+        pid: paths::full_name(prefix, Path::new(pid)),
+        user,
+        threads: core.workers.0.max(1),
+        priority: core.priority.0,
+        affinity: core.affinity.clone(),
+        open_files: core.open_files,
+        core_size: core.core_size.map(|size| size.0),
+        shutdown_timeout: core.shutdown_timeout.map(|time| time.0).filter(|time| !time.is_zero()),
+        working_directory: core.working_directory.as_ref().map(Into::into),
+        env: core.env.clone(),
+        connections: events.connections.0,
+        multi_accept: events.multi_accept,
+    })
+}
+
+fn default_user(console: &Console) -> Result<User, ()> {
+    let failed = |function: &str, name: &str| {
+        console.log(Level::Emerg, format_args!("{function}(\"{name}\") failed"));
+    };
+    let found = user::user(DEFAULT_USER).ok().flatten();
+    let (uid, _) = found.ok_or_else(|| failed("getpwnam", DEFAULT_USER))?;
+    let group = DEFAULT_GROUPS.iter().find_map(|name| user::group(name).ok().flatten());
+    let gid = group.ok_or_else(|| failed("getgrnam", DEFAULT_GROUPS[0]))?;
+    Ok(User { name: DEFAULT_USER.to_owned(), uid, gid })
+}

@@ -1,0 +1,130 @@
+//! What the master hands to the worker at every start and every reload: all that the configuration
+//! has asked of the outside world, and the descriptors that only the master may open.
+//!
+//! The worker builds its own settings from it, asking nothing of the file system, the resolver or the
+//! user database: it may have no right to read a private key, and a reload must mean the same in
+//! both processes even when a file changes in between. The text travels in a sealed memory file.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use weir_sys::memory_file;
+
+pub(crate) use answers::{Answers, Refusal};
+use codec::Codec;
+
+mod answers;
+mod codec;
+
+/// The most bytes of a bundle: some ten thousand sites with their certificates come to 100 MiB.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// One configuration, complete, for a process that can read nothing else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Bundle {
+    /// Counts the configurations of one master, from 1.
+    pub(crate) generation: u64,
+    /// The main configuration file.
+    pub(crate) conf: PathBuf,
+    /// What `-p` says.
+    pub(crate) prefix: PathBuf,
+    /// What `-g` says.
+    pub(crate) globals: Option<String>,
+    /// Where messages go when the configuration does not say; `None` for standard error.
+    pub(crate) default_log: Option<PathBuf>,
+    /// What the outside world answered.
+    pub(crate) answers: Answers,
+    /// The log files, in the order of the descriptors that travel beside the bundle.
+    pub(crate) logs: Vec<PathBuf>,
+    /// The listening sockets by key, in the order of the descriptors, which follow those of the logs.
+    pub(crate) sockets: Vec<String>,
+}
+
+impl Bundle {
+    /// The bundle in a memory file.
+    ///
+    /// # Errors
+    /// Those of the memory file.
+    pub(crate) fn seal(&self) -> std::io::Result<OwnedFd> {
+        let mut bytes = Vec::new();
+        self.put(&mut bytes);
+        memory_file::sealed(&bytes)
+    }
+
+    /// The bundle out of a memory file.
+    ///
+    /// # Errors
+    /// Those of reading it; `InvalidData` when it is no bundle of this version of Weir.
+    pub(crate) fn unseal(fd: OwnedFd) -> std::io::Result<Self> {
+        let bytes = memory_file::read(fd, MAX_BYTES)?;
+        let mut rest = bytes.as_slice();
+        Self::take(&mut rest)
+            .filter(|_| rest.is_empty())
+            .ok_or_else(|| std::io::ErrorKind::InvalidData.into())
+    }
+}
+
+impl Codec for Bundle {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.generation.put(out);
+        self.conf.put(out);
+        self.prefix.put(out);
+        self.globals.put(out);
+        self.default_log.put(out);
+        self.answers.put(out);
+        self.logs.put(out);
+        self.sockets.put(out);
+    }
+
+    fn take(input: &mut &[u8]) -> Option<Self> {
+        Some(Self {
+            generation: Codec::take(input)?,
+            conf: Codec::take(input)?,
+            prefix: Codec::take(input)?,
+            globals: Codec::take(input)?,
+            default_log: Codec::take(input)?,
+            answers: Codec::take(input)?,
+            logs: Codec::take(input)?,
+            sockets: Codec::take(input)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn a_bundle_arrives_as_it_was_sent() {
+        let mut bundle = Bundle {
+            generation: 7,
+            conf: "/p/x.conf".into(),
+            prefix: "/p/".into(),
+            globals: Some("daemon off;".into()),
+            logs: vec!["/p/e.log".into()],
+            sockets: vec!["127.0.0.1:80".into()],
+            ..Bundle::default()
+        };
+        let answers = &mut bundle.answers;
+        answers.files.insert("/p/x.conf".into(), Ok(b"events {}"[..].into()));
+        let refusal = Refusal::from(&io::Error::from_raw_os_error(13));
+        answers.files.insert("/p/key".into(), Err(refusal));
+        answers.globs.insert("*.conf".into(), Ok(vec!["a".into(), "b".into()]));
+        let addresses = vec!["::1".parse().unwrap(), "127.0.0.1".parse().unwrap()];
+        answers.lookups.insert("localhost".into(), Ok(addresses));
+        answers.users.insert("www".into(), Some((33, 33)));
+        answers.groups.insert("none".into(), None);
+        assert_eq!(Bundle::unseal(bundle.seal().unwrap()).unwrap(), bundle);
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let fd = memory_file::sealed(b"nonsense").unwrap();
+        assert_eq!(Bundle::unseal(fd).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let mut bytes = Vec::new();
+        Bundle::default().put(&mut bytes);
+        bytes.push(0);
+        assert!(Bundle::unseal(memory_file::sealed(&bytes).unwrap()).is_err());
+    }
+}

@@ -1,0 +1,167 @@
+//! The command line, read as nginx reads it: letters combine (`-tq`), a value follows at once
+//! (`-cFILE`) or as the next argument (`-c FILE`), and the first fault ends the reading.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// What to send to a running master process, `-s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    Stop,
+    Quit,
+    Reopen,
+    Reload,
+}
+
+impl Command {
+    fn from_name(name: &[u8]) -> Option<Self> {
+        match name {
+            b"stop" => Some(Self::Stop),
+            b"quit" => Some(Self::Quit),
+            b"reopen" => Some(Self::Reopen),
+            b"reload" => Some(Self::Reload),
+            _ => None,
+        }
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// `-?`, `-h`.
+    pub(crate) help: bool,
+    /// `-v`, and whatever implies it.
+    pub(crate) version: bool,
+    /// `-V`.
+    pub(crate) configure: bool,
+    /// `-t`, and whatever implies it.
+    pub(crate) test: bool,
+    /// `-T`.
+    pub(crate) dump: bool,
+    /// `-q`.
+    pub(crate) quiet: bool,
+    /// `-s`.
+    pub(crate) command: Option<Command>,
+    /// `-p`.
+    pub(crate) prefix: Option<OsString>,
+    /// `-e`; empty for standard error.
+    pub(crate) error_log: Option<OsString>,
+    /// `-c`.
+    pub(crate) conf: Option<OsString>,
+    /// `-g`.
+    pub(crate) globals: Option<OsString>,
+}
+
+impl Options {
+    /// Reads the arguments that follow the name of the program.
+    ///
+    /// # Errors
+    /// What nginx prints, without its name at the head.
+    pub(crate) fn parse(args: &[OsString]) -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let Some(letters) = arg.as_bytes().strip_prefix(b"-") else {
+                return Err(format!("invalid option: \"{}\"", arg.to_string_lossy()));
+            };
+            options.letters(letters, &mut args)?;
+        }
+        Ok(options)
+    }
+
+    /// One argument's letters, the rest of which may be a value.
+    fn letters<'a>(
+        &mut self,
+        letters: &[u8],
+        args: &mut impl Iterator<Item = &'a OsString>,
+    ) -> Result<(), String> {
+        for (at, &letter) in letters.iter().enumerate() {
+            match letter {
+                b'?' | b'h' => (self.version, self.help) = (true, true),
+                b'v' => self.version = true,
+                b'V' => (self.version, self.configure) = (true, true),
+                b't' => self.test = true,
+                b'T' => (self.test, self.dump) = (true, true),
+                b'q' => self.quiet = true,
+                b'p' | b'e' | b'c' | b'g' | b's' => {
+                    let rest = &letters[at + 1..];
+                    let value = if rest.is_empty() {
+                        args.next().cloned()
+                    } else {
+                        Some(OsString::from_vec(rest.to_vec()))
+                    };
+                    return self.value(letter, value);
+                }
+                _ => return Err(format!("invalid option: \"{}\"", char::from(letter))),
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, letter: u8, value: Option<OsString>) -> Result<(), String> {
+        let Some(value) = value else {
+            let what = match letter {
+                b'p' => "directory name",
+                b'e' | b'c' => "file name",
+                _ => "parameter",
+            };
+            return Err(format!("option \"-{}\" requires {what}", char::from(letter)));
+        };
+        match letter {
+            b'p' => self.prefix = Some(value),
+            b'e' if value == OsStr::new("stderr") => self.error_log = Some(OsString::new()),
+            b'e' => self.error_log = Some(value),
+            b'c' => self.conf = Some(value),
+            b'g' => self.globals = Some(value),
+            _ => {
+                let command = Command::from_name(value.as_bytes());
+                self.command = Some(command.ok_or_else(|| {
+                    format!("invalid option: \"-s {}\"", value.to_string_lossy())
+                })?);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Options, String> {
+        Options::parse(&args.iter().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn letters_combine_and_values_may_follow_at_once() {
+        let options = parse(&["-tqcx.conf", "-p", "/p", "-e", "stderr", "-gpid x;"]).unwrap();
+        assert!(options.test && options.quiet && !options.dump);
+        assert_eq!(options.conf.as_deref(), Some(OsStr::new("x.conf")));
+        assert_eq!(options.prefix.as_deref(), Some(OsStr::new("/p")));
+        assert_eq!(options.error_log.as_deref(), Some(OsStr::new("")));
+        assert_eq!(options.globals.as_deref(), Some(OsStr::new("pid x;")));
+        assert_eq!(parse(&["-squit"]).unwrap().command, Some(Command::Quit));
+        assert_eq!(parse(&["-"]).unwrap(), Options::default());
+    }
+
+    #[test]
+    fn what_implies_what() {
+        assert!(parse(&["-T"]).unwrap().test);
+        assert!(parse(&["-V"]).unwrap().version);
+        assert!(parse(&["-?"]).unwrap().help);
+    }
+
+    #[test]
+    fn faults_read_as_in_nginx() {
+        let fault = |args: &[&str]| parse(args).unwrap_err();
+        assert_eq!(fault(&["foo"]), "invalid option: \"foo\"");
+        assert_eq!(fault(&[""]), "invalid option: \"\"");
+        assert_eq!(fault(&["-tx"]), "invalid option: \"x\"");
+        assert_eq!(fault(&["-c"]), "option \"-c\" requires file name");
+        assert_eq!(fault(&["-e"]), "option \"-e\" requires file name");
+        assert_eq!(fault(&["-p"]), "option \"-p\" requires directory name");
+        assert_eq!(fault(&["-g"]), "option \"-g\" requires parameter");
+        assert_eq!(fault(&["-s"]), "option \"-s\" requires parameter");
+        assert_eq!(fault(&["-sfoo"]), "invalid option: \"-s foo\"");
+    }
+}

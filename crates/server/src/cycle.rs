@@ -1,0 +1,273 @@
+//! One configuration of the server with everything that it has open: what nginx calls a cycle.
+//!
+//! It comes about in two steps. *Reading* asks and opens nothing but files to read; *opening* makes
+//! folders, opens logs and binds sockets. So a configuration that is wrong changes nothing.
+
+use std::io::{IsTerminal, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use weir_conf::{Assembly, Diagnostic, Severity};
+use weir_engine::error_log::directive::{ERROR_LOGS, ErrorLogs};
+use weir_engine::error_log::{Sink, Target};
+use weir_engine::log_files::LogFile;
+use weir_engine::os_error::Failed;
+use weir_engine::{ErrorLog, Level};
+use weir_sys::user;
+
+use crate::assemble;
+use crate::bundle::Bundle;
+use crate::channel::{self, Order};
+use crate::console::Console;
+use crate::environment::Recorder;
+use crate::modules::core::{Process, User};
+use crate::paths::Paths;
+use crate::serve::Plan;
+use crate::sockets::{self, Socket};
+
+/// Rights of a folder for temporary files.
+const FOLDER_MODE: u32 = 0o700;
+
+/// A configuration that has been read and is good, as far as reading can tell.
+pub(crate) struct Draft {
+    pub(crate) process: Process,
+    pub(crate) assembly: Assembly,
+    bundle: Bundle,
+    folders: Vec<PathBuf>,
+    sockets: Vec<sockets::Wanted>,
+}
+
+impl Draft {
+    /// Reads the configuration, and logs what there is to say about it. `syntax_is_ok` runs when the
+    /// files have proved good, before the process's own needs are looked at.
+    ///
+    /// # Errors
+    /// It cannot be used; why has been logged.
+    pub(crate) fn read(
+        paths: &Paths,
+        globals: Option<&str>,
+        console: &Console,
+        syntax_is_ok: impl FnOnce(),
+    ) -> Result<Self, ()> {
+        let recorder = Recorder::default();
+        let mut assembly = assemble::assemble(&paths.conf, &paths.prefix, globals, &recorder);
+        let plan = Plan::build(&mut assembly, &recorder, paths.prefix.clone(), &[], Arc::new(()));
+        report(&assembly, console);
+        let sockets = plan.ok_or(())?.listens();
+        syntax_is_ok();
+        let process = assemble::process(&assembly, &paths.prefix, console)?;
+        let (answers, wanted) = recorder.finish();
+        let bundle = Bundle {
+            generation: 0,
+            conf: paths.conf.clone(),
+            prefix: paths.prefix.clone(),
+            globals: globals.map(str::to_owned),
+            default_log: paths.error_log.clone(),
+            answers,
+            logs: wanted.logs,
+            sockets: Vec::new(),
+        };
+        Ok(Self { process, assembly, bundle, folders: wanted.folders, sockets })
+    }
+
+    /// Makes, opens and binds what the configuration wants, and keeps what `old` sockets it can.
+    ///
+    /// # Errors
+    /// It cannot be done; why has been logged.
+    pub(crate) fn open(
+        mut self,
+        old: &[Socket],
+        generation: u64,
+        test: bool,
+        console: &Console,
+    ) -> Result<Cycle, ()> {
+        let user = self.process.user.as_ref();
+        for folder in &self.folders {
+            make_folder(folder, user).map_err(|text| console.log(Level::Emerg, text))?;
+        }
+        let main_log = self.assembly.root.settings.get(&ERROR_LOGS);
+        add_default_log(&mut self.bundle, main_log);
+        let logs = open_logs(&self.bundle.logs, console)?;
+        let error_log = main_error_log(main_log, &self.bundle, &logs);
+        let sockets = sockets::open(&self.sockets, old, self.process.threads, test, console)?;
+        self.bundle.generation = generation;
+        self.bundle.sockets = sockets.iter().map(|socket| socket.name.clone()).collect();
+        let stderr_is_log = main_log.has_stderr();
+        Ok(Cycle {
+            process: self.process,
+            bundle: self.bundle,
+            logs,
+            sockets,
+            error_log,
+            stderr_is_log,
+        })
+    }
+}
+
+/// A configuration in force, or about to be.
+#[derive(Debug)]
+pub(crate) struct Cycle {
+    pub(crate) process: Process,
+    pub(crate) bundle: Bundle,
+    pub(crate) sockets: Vec<Socket>,
+    pub(crate) error_log: ErrorLog,
+    /// Standard error is one of its logs, so it stays what it is.
+    pub(crate) stderr_is_log: bool,
+    logs: Vec<Arc<LogFile>>,
+}
+
+impl Cycle {
+    /// Sends it to a worker.
+    ///
+    /// # Errors
+    /// The system's; then the worker knows nothing of it.
+    pub(crate) fn send(&self, channel: &OwnedFd) -> std::io::Result<()> {
+        let bundle = self.bundle.seal()?;
+        let mut descriptors: Vec<BorrowedFd<'_>> = vec![bundle.as_fd()];
+        descriptors.extend(self.logs.iter().map(|log| log.as_fd()));
+        descriptors.extend(self.sockets.iter().map(|socket| socket.fd.as_fd()));
+        channel::send_order(channel, Order::Load, &descriptors)
+    }
+
+    /// Opens the log files again, by their names, and gives them to the user of the worker.
+    pub(crate) fn reopen_logs(&self, console: &Console) {
+        for log in &self.logs {
+            if let Err(error) = log.reopen() {
+                let what = format!("open() \"{}\" failed", log.path().display());
+                console.log(Level::Emerg, Failed(&what, &error));
+                continue;
+            }
+            let user = self.process.user.as_ref();
+            if let Err(text) = give(log.path(), user, 0o600) {
+                console.log(Level::Emerg, text);
+            }
+        }
+    }
+
+    /// Sends the log files to a worker, which writes to them from then on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn send_logs(&self, channel: &OwnedFd) -> std::io::Result<()> {
+        let descriptors: Vec<_> = self.logs.iter().map(|log| log.as_fd()).collect();
+        channel::send_order(channel, Order::Reopen, &descriptors)
+    }
+
+    /// Lets standard error go where the main log goes, unless it is one of the logs.
+    pub(crate) fn redirect_stderr(&self, console: &Console) {
+        if self.stderr_is_log {
+            return;
+        }
+        let files = self.error_log.targets().iter().filter_map(|target| match &target.sink {
+            Sink::File(file) => Some(file),
+            _ => None,
+        });
+        if let Some(file) = files.into_iter().next()
+            && let Err(error) = weir_sys::daemon::redirect_stderr(file.as_fd())
+        {
+            console.log(Level::Alert, Failed("dup2(STDERR_FILENO) failed", &error));
+        }
+    }
+}
+
+/// Logs what the configuration's reading has found; on a terminal with the line and a hint below.
+fn report(assembly: &Assembly, console: &Console) {
+    let terminal = std::io::stderr().is_terminal();
+    for diagnostic in &assembly.diagnostics {
+        let place = diagnostic.span.map(|span| assembly.sources.place(span)).unwrap_or_default();
+        console.log(level(diagnostic), format_args!("{}{place}", diagnostic.message));
+        let pretty = terminal.then(|| diagnostic.pretty(&assembly.sources, true)).flatten();
+        if let Some(text) = pretty.filter(|_| console.on_terminal()) {
+            let _ = std::io::stderr().write_all(text.as_bytes());
+        }
+    }
+}
+
+/// The reason for which a configuration cannot be used.
+pub(crate) fn first_fault(assembly: &Assembly) -> String {
+    let fault = assembly.diagnostics.iter().find(|diagnostic| diagnostic.severity.is_fatal());
+    fault.map_or_else(String::new, |fault| {
+        let place = fault.span.map(|span| assembly.sources.place(span)).unwrap_or_default();
+        format!("{}{place}", fault.message)
+    })
+}
+
+fn level(diagnostic: &Diagnostic) -> Level {
+    match diagnostic.severity {
+        Severity::Emerg => Level::Emerg,
+        Severity::Alert => Level::Alert,
+        Severity::Crit => Level::Crit,
+        Severity::Error => Level::Error,
+        Severity::Warn => Level::Warn,
+        Severity::Notice => Level::Notice,
+    }
+}
+
+/// Makes a folder for the worker's user.
+fn make_folder(path: &Path, user: Option<&User>) -> Result<(), String> {
+    let made = std::fs::DirBuilder::new().mode(FOLDER_MODE).create(path);
+    if let Err(error) = made
+        && error.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        let what = format!("mkdir() \"{}\" failed", path.display());
+        return Err(Failed(&what, &error).to_string());
+    }
+    give(path, user, FOLDER_MODE)
+}
+
+/// Gives a file or folder to the worker's user, if there is one, with at least these rights.
+fn give(path: &Path, user: Option<&User>, mode: u32) -> Result<(), String> {
+    let Some(user) = user else { return Ok(()) };
+    let failed = |what: String, error: &std::io::Error| Failed(&what, error).to_string();
+    let shown = path.display();
+    let info =
+        std::fs::metadata(path).map_err(|e| failed(format!("stat() \"{shown}\" failed"), &e))?;
+    if info.uid() != user.uid {
+        user::give_file(path, user.uid)
+            .map_err(|e| failed(format!("chown(\"{shown}\", {}) failed", user.uid), &e))?;
+    }
+    let rights = info.permissions().mode();
+    if rights & mode != mode {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(rights | mode))
+            .map_err(|e| failed(format!("chmod() \"{shown}\" failed"), &e))?;
+    }
+    Ok(())
+}
+
+/// Makes sure that the file of a main log that the configuration does not name is opened as well.
+fn add_default_log(bundle: &mut Bundle, main: &ErrorLogs) {
+    let Some(path) = bundle.default_log.as_ref().filter(|_| !main.has_file()) else { return };
+    if !bundle.logs.contains(path) {
+        bundle.logs.push(path.clone());
+    }
+}
+
+fn open_logs(paths: &[PathBuf], console: &Console) -> Result<Vec<Arc<LogFile>>, ()> {
+    let open = |path: &PathBuf| {
+        LogFile::open(path).map(Arc::new).map_err(|error| {
+            let what = format!("open() \"{}\" failed", path.display());
+            console.log(Level::Emerg, Failed(&what, &error));
+        })
+    };
+    paths.iter().map(open).collect()
+}
+
+/// The main log: what the configuration says, and the default file unless that has a file.
+pub(crate) fn main_error_log(
+    main: &ErrorLogs,
+    bundle: &Bundle,
+    files: &[Arc<LogFile>],
+) -> ErrorLog {
+    let named = main.open(files).unwrap_or_default();
+    if main.has_file() {
+        return named;
+    }
+    let default = bundle.default_log.as_ref();
+    let file = default.and_then(|path| files.iter().find(|file| file.path() == path));
+    let sink = file.map_or(Sink::Stderr, |file| Sink::File(Arc::clone(file)));
+    let mut targets = named.targets().to_vec();
+    targets.push(Target { level: Level::Error, sink });
+    ErrorLog::new(targets)
+}

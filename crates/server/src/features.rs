@@ -1,0 +1,137 @@
+//! Which of nginx's modules Weir has: what `-V` lists, and what scripts and test suites go by.
+//!
+//! A module that nginx builds unless told otherwise is listed only when Weir lacks it
+//! (`--without-…`); one that nginx leaves out unless asked is listed only when Weir has it
+//! (`--with-…`). To announce a module, change its row.
+
+/// How nginx's own configure treats a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Usual {
+    /// Built unless `--without-NAME` is given.
+    Built,
+    /// Built only when `--with-NAME` is given.
+    LeftOut,
+}
+use Usual::{Built, LeftOut};
+
+/// Name in nginx's configure, what nginx usually does with it, and whether Weir has it.
+#[rustfmt::skip]
+const MODULES: &[(&str, Usual, bool)] = &[
+    ("http_charset_module",              Built,   false),
+    ("http_gzip_module",                 Built,   false),
+    ("http_ssi_module",                  Built,   false),
+    ("http_userid_module",               Built,   false),
+    ("http_access_module",               Built,   false),
+    ("http_auth_basic_module",           Built,   false),
+    ("http_mirror_module",               Built,   false),
+    ("http_autoindex_module",            Built,   false),
+    ("http_geo_module",                  Built,   false),
+    ("http_map_module",                  Built,   false),
+    ("http_split_clients_module",        Built,   false),
+    ("http_referer_module",              Built,   false),
+    ("http_rewrite_module",              Built,   false),
+    ("http_proxy_module",                Built,   false),
+    ("http_fastcgi_module",              Built,   false),
+    ("http_uwsgi_module",                Built,   false),
+    ("http_scgi_module",                 Built,   false),
+    ("http_grpc_module",                 Built,   false),
+    ("http_tunnel_module",               Built,   false),
+    ("http_memcached_module",            Built,   false),
+    ("http_limit_conn_module",           Built,   false),
+    ("http_limit_req_module",            Built,   false),
+    ("http_empty_gif_module",            Built,   false),
+    ("http_browser_module",              Built,   false),
+    ("http_upstream_hash_module",        Built,   false),
+    ("http_upstream_ip_hash_module",     Built,   false),
+    ("http_upstream_least_conn_module",  Built,   false),
+    ("http_upstream_least_time_module",  Built,   false),
+    ("http_upstream_random_module",      Built,   false),
+    ("http_upstream_keepalive_module",   Built,   false),
+    ("http_upstream_zone_module",        Built,   false),
+    ("http_upstream_sticky_module",      Built,   false),
+    ("http-cache",                       Built,   false),
+    ("http_ssl_module",                  LeftOut, false),
+    ("http_v2_module",                   LeftOut, false),
+    ("http_v3_module",                   LeftOut, false),
+    ("http_realip_module",               LeftOut, false),
+    ("http_addition_module",             LeftOut, false),
+    ("http_sub_module",                  LeftOut, false),
+    ("http_gunzip_module",               LeftOut, false),
+    ("http_gzip_static_module",          LeftOut, false),
+    ("http_auth_request_module",         LeftOut, false),
+    ("http_random_index_module",         LeftOut, false),
+    ("http_secure_link_module",          LeftOut, false),
+    ("http_slice_module",                LeftOut, false),
+    ("http_stub_status_module",          LeftOut, false),
+    ("http_dav_module",                  LeftOut, false),
+    ("http_flv_module",                  LeftOut, false),
+    ("http_mp4_module",                  LeftOut, false),
+    ("http_geoip_module",                LeftOut, false),
+    ("http_xslt_module",                 LeftOut, false),
+    ("http_image_filter_module",         LeftOut, false),
+    ("http_perl_module",                 LeftOut, false),
+    ("mail",                             LeftOut, false),
+    ("mail_ssl_module",                  LeftOut, false),
+    ("stream",                           LeftOut, false),
+    ("stream_ssl_module",                LeftOut, false),
+    ("stream_realip_module",             LeftOut, false),
+    ("stream_ssl_preread_module",        LeftOut, false),
+    ("stream_access_module",             Built,   false),
+    ("stream_geo_module",                Built,   false),
+    ("stream_limit_conn_module",         Built,   false),
+    ("stream_map_module",                Built,   false),
+    ("stream_pass_module",               Built,   false),
+    ("stream_return_module",             Built,   false),
+    ("stream_set_module",                Built,   false),
+    ("stream_split_clients_module",      Built,   false),
+    ("stream_upstream_hash_module",      Built,   false),
+    ("stream_upstream_least_conn_module", Built,  false),
+    ("stream_upstream_least_time_module", Built,  false),
+    ("stream_upstream_random_module",    Built,   false),
+    ("stream_upstream_zone_module",      Built,   false),
+];
+
+/// The modules as arguments of nginx's configure, each with a blank before it.
+pub(crate) fn configure_arguments() -> String {
+    let argument = |&(name, usual, has): &(&str, Usual, bool)| match (usual, has) {
+        (Built, false) => Some(format!(" --without-{name}")),
+        (LeftOut, true) => Some(format!(" --with-{name}")),
+        _ => None,
+    };
+    MODULES.iter().filter_map(argument).collect()
+}
+
+/// Whether Weir has the nginx module that a `load_module` file name stands for, as in
+/// `modules/ngx_http_geoip_module.so`. A dynamic module of nginx that Weir has is part of it.
+pub(crate) fn is_built_in(file_name: &str) -> bool {
+    let name = file_name.rsplit('/').next().unwrap_or(file_name);
+    let Some(name) = name.strip_suffix(".so").and_then(|n| n.strip_prefix("ngx_")) else {
+        return false;
+    };
+    // nginx names the files of its two largest modules otherwise than their switches.
+    let name = match name {
+        "stream_module" => "stream",
+        "mail_module" => "mail",
+        "http_xslt_filter_module" => "http_xslt_module",
+        name => name,
+    };
+    MODULES.iter().any(|&(module, _, has)| module == name && has)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_there_once() {
+        for (at, (name, ..)) in MODULES.iter().enumerate() {
+            assert!(MODULES[at + 1..].iter().all(|(other, ..)| other != name), "{name}");
+        }
+    }
+
+    #[test]
+    fn modules_of_others_are_not_built_in() {
+        assert!(!is_built_in("modules/ngx_http_lua_module.so"));
+        assert!(!is_built_in("http_proxy_module"));
+    }
+}

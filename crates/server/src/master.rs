@@ -1,0 +1,311 @@
+//! The master process: one thread that reads the configuration, opens what only root may open, and
+//! sees to it that a worker runs. It never touches a connection.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use weir_engine::Level;
+use weir_engine::os_error::Failed;
+use weir_sys::process::{self, Fork};
+use weir_sys::signal::Signals;
+use weir_sys::{pass_fd, title, wait};
+
+use crate::channel::{self, Order};
+use crate::children::{Child, Children, Kind};
+use crate::console::Console;
+use crate::cycle::Cycle;
+use crate::paths::Paths;
+use crate::signals::{self, Request};
+use crate::{pid_file, reload, sockets, upgrade, worker};
+
+/// How long a terminated worker has for its first try to end. The time doubles with every further one.
+const FIRST_PATIENCE: Duration = Duration::from_millis(50);
+
+/// When the patience is over, the worker is killed.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a process of this run knows from its start.
+#[derive(Debug, Clone)]
+pub(crate) struct Startup {
+    pub(crate) paths: Paths,
+    /// `-g`
+    pub(crate) globals: Option<String>,
+    /// The arguments, the program's name first.
+    pub(crate) args: Vec<OsString>,
+    /// The environment as `NAME=value`.
+    pub(crate) env: Vec<OsString>,
+    /// The process that started this one.
+    pub(crate) parent: i32,
+    /// Runs in the background, by its own doing or because the binary before did.
+    pub(crate) daemonised: bool,
+}
+
+/// The state of the master.
+pub(crate) struct Master {
+    pub(crate) startup: Startup,
+    pub(crate) console: Console,
+    /// The configuration in force.
+    pub(crate) cycle: Cycle,
+    /// The configuration that a worker is reading and has not yet accepted.
+    pub(crate) pending: Option<Cycle>,
+    /// The number of the newest configuration.
+    pub(crate) generation: u64,
+    pub(crate) children: Children,
+    pub(crate) asked: Asked,
+    /// Has let its workers go, so that a new binary serves alone.
+    pub(crate) not_accepting: bool,
+    /// Until when, and after how long a wait, workers that have been terminated may take.
+    patience: Option<(Instant, Duration)>,
+}
+
+/// What signals have asked for and has not been done.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) quit: bool,
+    pub(crate) terminate: bool,
+    pub(crate) reconfigure: bool,
+    reopen: bool,
+    change_binary: bool,
+    stop_accepting: bool,
+    reap: bool,
+}
+
+/// Runs the master until it ends.
+pub(crate) fn run(startup: Startup, console: Console, cycle: Cycle) -> ! {
+    let args: Vec<_> = startup.args.iter().map(|arg| arg.to_string_lossy()).collect();
+    title::set(&format!("{}: master process {}", console.program(), args.join(" ")));
+    let signals = block_signals(&console);
+    let mut master = Master::new(startup, console, cycle);
+    master.start_workers();
+    loop {
+        master.wait(&signals, &[]);
+        master.step(&signals);
+    }
+}
+
+/// Makes signals readable.
+pub(crate) fn block_signals(console: &Console) -> Signals {
+    Signals::block(&signals::ALL).unwrap_or_else(|error| {
+        console.log(Level::Emerg, Failed("signalfd() failed", &error));
+        std::process::exit(1)
+    })
+}
+
+impl Master {
+    /// A master that has no worker yet.
+    pub(crate) fn new(startup: Startup, console: Console, cycle: Cycle) -> Self {
+        Self {
+            startup,
+            console,
+            generation: cycle.bundle.generation,
+            cycle,
+            pending: None,
+            children: Children::default(),
+            asked: Asked::default(),
+            not_accepting: false,
+            patience: None,
+        }
+    }
+
+    /// Acts on everything that has happened.
+    pub(crate) fn step(&mut self, signals: &Signals) {
+        self.read_signals(signals);
+        self.read_reports();
+        if std::mem::take(&mut self.asked.reap) {
+            self.children.note_endings(&self.console);
+            self.bury();
+        }
+        if (self.asked.terminate || self.asked.quit) && !self.children.any_worker() {
+            self.exit();
+        }
+        if self.asked.terminate {
+            self.patience = Some(self.terminate());
+        } else if self.asked.quit {
+            self.children.tell(Order::Quit, &self.console);
+            self.close_sockets();
+        } else {
+            self.do_what_was_asked();
+        }
+    }
+
+    fn do_what_was_asked(&mut self) {
+        if self.asked.reconfigure && self.pending.is_none() {
+            self.asked.reconfigure = false;
+            if self.children.new_binary() {
+                self.start_workers();
+                self.not_accepting = false;
+            } else {
+                reload::reconfigure(self);
+            }
+        }
+        if std::mem::take(&mut self.asked.reopen) {
+            self.reopen_logs();
+        }
+        if std::mem::take(&mut self.asked.change_binary) {
+            self.console.log(Level::Notice, "changing binary");
+            upgrade::start_new_binary(self);
+        }
+        if std::mem::take(&mut self.asked.stop_accepting) {
+            self.not_accepting = true;
+            self.children.tell(Order::Quit, &self.console);
+        }
+    }
+
+    /// Waits for a signal, a report, or something to read at one of the `others`.
+    pub(crate) fn wait(&self, signals: &Signals, others: &[BorrowedFd<'_>]) {
+        let channels = self.children.0.iter().filter_map(Child::channel).map(AsFd::as_fd);
+        let mut fds: Vec<_> = std::iter::once(signals.as_fd()).chain(channels).collect();
+        fds.extend_from_slice(others);
+        let until = self.patience.map(|(until, _)| until);
+        let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if let Err(error) = wait::readable(&fds, timeout) {
+            self.console.log(Level::Alert, Failed("poll() failed", &error));
+            std::thread::sleep(FIRST_PATIENCE);
+        }
+    }
+
+    fn read_signals(&mut self, signals: &Signals) {
+        while let Ok(Some(signal)) = signals.next() {
+            let parent_is_there = process::parent_id() == self.startup.parent;
+            let may_upgrade = !parent_is_there && !self.children.new_binary();
+            let daemonised = self.startup.daemonised;
+            match signals::to_master(signal, daemonised, may_upgrade, &self.console) {
+                Request::Quit => self.asked.quit = true,
+                Request::Terminate => self.asked.terminate = true,
+                Request::Reconfigure => self.asked.reconfigure = true,
+                Request::Reopen => self.asked.reopen = true,
+                Request::ChangeBinary => self.asked.change_binary = true,
+                Request::StopAccepting => self.asked.stop_accepting = true,
+                Request::Reap => self.asked.reap = true,
+                Request::ChangeBinaryIgnored | Request::None => {}
+            }
+        }
+    }
+
+    fn read_reports(&mut self) {
+        let mut reports = Vec::new();
+        for child in &self.children.0 {
+            let Some(channel) = child.channel() else { continue };
+            loop {
+                match channel::next_report(channel) {
+                    Ok(Some(report)) => reports.push((child.pid, report)),
+                    Ok(None) => break,
+                    Err(_) => {
+                        // The worker has closed its end, so it is about to be gone. Until it can be
+                        // reaped, its end would wake the master again and again.
+                        self.asked.reap = true;
+                        break;
+                    }
+                }
+            }
+        }
+        for (pid, report) in reports {
+            reload::take_report(self, pid, report);
+        }
+    }
+
+    /// Replaces the children that have ended, where that is called for.
+    fn bury(&mut self) {
+        for child in self.children.take_ended() {
+            match child.kind {
+                Kind::Worker(_) => {
+                    let ending = self.asked.terminate || self.asked.quit;
+                    reload::worker_has_ended(self);
+                    if child.respawn && !child.exiting && !ending {
+                        self.start_worker();
+                    }
+                }
+                Kind::NewBinary(program) => upgrade::new_binary_has_ended(self, &program),
+            }
+        }
+    }
+
+    /// Starts the worker, with nginx's words about it.
+    pub(crate) fn start_workers(&mut self) {
+        self.console.log(Level::Notice, "start worker processes");
+        self.start_worker();
+    }
+
+    fn start_worker(&mut self) {
+        let (near, far) = match pass_fd::pair() {
+            Ok(pair) => pair,
+            Err(error) => {
+                let what = "socketpair() failed while spawning \"worker process\"";
+                return self.console.log(Level::Alert, Failed(what, &error));
+            }
+        };
+        match process::fork() {
+            Ok(Fork::Child) => {
+                drop(near);
+                // Other workers' channels and the sockets are the master's; the worker is sent its own.
+                self.children.0.clear();
+                self.cycle.sockets.clear();
+                let settings = self.cycle.process.clone();
+                worker::run(settings, &self.startup, self.console.clone(), far)
+            }
+            Ok(Fork::Parent(pid)) => {
+                self.console.log(Level::Notice, format_args!("start worker process {pid}"));
+                if let Err(error) = self.cycle.send(&near) {
+                    let what = format!("configuration of worker process {pid} could not be sent");
+                    self.console.log(Level::Alert, Failed(&what, &error));
+                }
+                self.children.0.push(Child::worker(pid, near));
+            }
+            Err(error) => {
+                let what = "fork() failed while spawning \"worker process\"";
+                self.console.log(Level::Alert, Failed(what, &error));
+            }
+        }
+    }
+
+    /// Tells workers to end now, and kills those that do not; says when to look again.
+    fn terminate(&mut self) -> (Instant, Duration) {
+        let now = Instant::now();
+        let length = match self.patience {
+            Some((until, length)) if now < until => return (until, length),
+            Some((_, length)) => length * 2,
+            None => FIRST_PATIENCE,
+        };
+        if length > LAST_PATIENCE {
+            self.children.kill(&self.console);
+        } else {
+            self.children.tell(Order::Terminate, &self.console);
+        }
+        (now + length, length)
+    }
+
+    fn reopen_logs(&mut self) {
+        self.console.log(Level::Notice, "reopening logs");
+        self.cycle.reopen_logs(&self.console);
+        self.cycle.redirect_stderr(&self.console);
+        for worker in self.children.0.iter().filter_map(Child::channel) {
+            if let Err(error) = self.cycle.send_logs(worker) {
+                self.console.log(Level::Alert, Failed("logs could not be sent", &error));
+            }
+        }
+    }
+
+    /// Stops listening. The names of unix sockets go too, unless another binary uses them.
+    fn close_sockets(&mut self) {
+        let new_binary = self.children.new_binary();
+        let parent_is_there = process::parent_id() == self.startup.parent;
+        for socket in self.cycle.sockets.drain(..) {
+            if !new_binary && (!socket.inherited || !parent_is_there) {
+                sockets::remove_name(&socket.addr, &self.console);
+            }
+        }
+    }
+
+    fn exit(&mut self) -> ! {
+        let pid = &self.cycle.process.pid;
+        if self.children.new_binary() {
+            pid_file::remove(&pid_file::old_name(pid), &self.console);
+        } else {
+            pid_file::remove(pid, &self.console);
+        }
+        self.console.log(Level::Notice, "exit");
+        self.close_sockets();
+        std::process::exit(0)
+    }
+}

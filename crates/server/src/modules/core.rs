@@ -1,0 +1,364 @@
+//! The main context: the process, its user and its limits.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use weir_conf::value::{Msec, Offset};
+use weir_conf::{Arity, Cx, Fault, Local, Many, Node, Slot, Table, Value, directives, keywords};
+use weir_sys::{process, user};
+
+use crate::features;
+
+pub(crate) static CORE: Slot<Core> = Slot::new();
+pub(crate) const TABLE: Table = Core::table(&CORE);
+
+directives! {
+    /// The process.
+    pub(crate) struct Core as CoreWritten in [main] {
+        /// Whether the server goes into the background.
+        "daemon" => daemon: bool = true,
+        /// Whether a worker process is started; without one the master does the work. For development.
+        "master_process" => master_process: bool = true,
+        /// How exactly time is kept. Has no effect: the clock costs too little to save on it.
+        "timer_resolution" => timer_resolution: Option<TimerResolution>,
+        /// The file with the process id of the master.
+        "pid" => pid: Option<String>,
+        /// The prefix of lock files. Has no effect, as in nginx on systems with atomic operations.
+        "lock_file" => lock_file: Option<String>,
+        /// How many threads the worker process has; `auto`: one for each processor.
+        "worker_processes" => workers: Workers = Workers(1),
+        /// What to do on an internal error: stop, or write a core file. Has no effect.
+        "debug_points" => debug_points: Option<DebugPoints>,
+        /// The user, and the group, that the worker process runs as.
+        "user" => user: RunAs = RunAs(None),
+        /// The priority of the worker process, as of `nice`.
+        "worker_priority" => priority: Priority = Priority(0),
+        /// The processors that each thread is tied to, as masks of bits.
+        "worker_cpu_affinity" => affinity: Affinity = Affinity::Free,
+        /// How many files and sockets the worker process may have open.
+        "worker_rlimit_nofile" => open_files: Option<u64>,
+        /// The largest core file of the worker process.
+        "worker_rlimit_core" => core_size: Option<Offset>,
+        /// How long a graceful shutdown may take; what is open then is closed.
+        "worker_shutdown_timeout" => shutdown_timeout: Option<Msec>,
+        /// The working directory of the worker process, where core files go.
+        "working_directory" => working_directory: Option<String>,
+        /// A variable that the worker process keeps from the environment, or one that is set.
+        "env" => env: Many<String>,
+        /// Loads a module of nginx. Those that Weir has are built in; others cannot be loaded.
+        "load_module" [1]: "file" => load_module,
+        /// The pool that reads files for the event loops. Names a pool; threads are shared by all pools.
+        "thread_pool" [2, 3]: "name threads=number [max_queue=number]" => set_thread_pool,
+        // Names of the pools.
+        field thread_pools: Local<Vec<String>>,
+    }
+    finish = Core::finish;
+}
+
+impl Core {
+    fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        if let Affinity::Masks(masks) = &self.affinity
+            && masks.len() > 1
+            && masks.len() != self.workers.0
+        {
+            cx.warn(
+                "the number of \"worker_processes\" is not equal to the number of \
+                     \"worker_cpu_affinity\" masks, using last mask for remaining worker processes",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A number as nginx's `ngx_atoi` takes it: digits only, and no larger than the signed type.
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
+    let text =
+        std::str::from_utf8(digits).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
+    text.parse::<i64>().ok().map(i64::cast_unsigned)
+}
+
+/// How many threads there are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Workers(pub(crate) usize);
+
+impl Value for Workers {
+    const SYNTAX: &'static str = "number | auto";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        let word = &node.args[0];
+        if word.is("auto") {
+            return Ok(Self(process::processors()));
+        }
+        let number = number(&word.value).and_then(|n| usize::try_from(n).ok());
+        number.map(Self).ok_or_else(|| Fault::bad_value().at(word))
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.0.to_string())
+    }
+}
+
+/// How exactly time is kept, which warns.
+#[derive(Debug, Clone)]
+pub(crate) struct TimerResolution;
+
+impl Value for TimerResolution {
+    const SYNTAX: &'static str = "interval";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        Msec::parse(node, cx)?;
+        cx.warn("\"timer_resolution\" has no effect");
+        Ok(Self)
+    }
+}
+
+keywords! {
+    /// What to do on an internal error.
+    pub(crate) enum DebugAction {
+        "stop" => Stop,
+        "abort" => Abort,
+    }
+}
+
+/// An action on internal errors, which warns.
+#[derive(Debug, Clone)]
+pub(crate) struct DebugPoints;
+
+impl Value for DebugPoints {
+    const SYNTAX: &'static str = "abort | stop";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        DebugAction::parse(node, cx)?;
+        cx.warn("\"debug_points\" has no effect");
+        Ok(Self)
+    }
+}
+
+/// A user and a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// The `user` directive; nobody when it is ignored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RunAs(pub(crate) Option<User>);
+
+impl Value for RunAs {
+    const SYNTAX: &'static str = "user [group]";
+    const ARITY: Arity = Arity::exactly(1).or(Arity::exactly(2));
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        if !user::is_root() {
+            cx.warn(
+                "the \"user\" directive makes sense only if the master process runs with \
+                 super-user privileges, ignored",
+            );
+            return Ok(Self(None));
+        }
+        let name = node.args[0].text().into_owned();
+        let group = node.args.last().map(|word| word.text().into_owned()).unwrap_or_default();
+        let (uid, _) = cx
+            .env()
+            .user(&name)
+            .ok_or_else(|| Fault::new(format!("getpwnam(\"{name}\") failed")).at(&node.args[0]))?;
+        let gid = cx
+            .env()
+            .group(&group)
+            .ok_or_else(|| Fault::new(format!("getgrnam(\"{group}\") failed")))?;
+        Ok(Self(Some(User { name, uid, gid })))
+    }
+}
+
+/// A nice value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Priority(pub(crate) i32);
+
+impl Value for Priority {
+    const SYNTAX: &'static str = "number";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        let (negative, digits) = match node.args[0].value.as_slice() {
+            [b'-', digits @ ..] => (true, digits),
+            [b'+', digits @ ..] => (false, digits),
+            digits => (false, digits),
+        };
+        let number = number(digits).and_then(|n| i32::try_from(n).ok());
+        let number = number.ok_or_else(|| Fault::directive("invalid number"))?;
+        Ok(Self(if negative { -number } else { number }))
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.0.to_string())
+    }
+}
+
+/// Processors by their numbers, from 0.
+pub(crate) type Mask = Vec<usize>;
+
+/// Which processors threads are tied to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Affinity {
+    /// To none.
+    Free,
+    /// Each thread to the next of these.
+    Auto(Mask),
+    /// Each thread to its own mask, the rest to the last.
+    Masks(Vec<Mask>),
+}
+
+/// nginx's `CPU_SETSIZE`.
+const MAX_PROCESSORS: usize = 1024;
+
+impl Affinity {
+    /// The processors of a thread, counted from 0; `None` for all.
+    pub(crate) fn of(&self, thread: usize) -> Option<Mask> {
+        match self {
+            Self::Free => None,
+            Self::Auto(mask) if mask.is_empty() => None,
+            Self::Auto(mask) => Some(vec![mask[thread % mask.len()]]),
+            Self::Masks(masks) => masks.get(thread).or(masks.last()).cloned(),
+        }
+    }
+}
+
+impl Value for Affinity {
+    const SYNTAX: &'static str = "cpumask ... | auto [cpumask]";
+    const ARITY: Arity = Arity::at_least(1);
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        if node.args[0].is("auto") {
+            return match node.args.len() {
+                1 => Ok(Self::Auto((0..process::processors().min(MAX_PROCESSORS)).collect())),
+                2 => Ok(Self::Auto(mask(&node.args[1].value)?)),
+                _ => Err(Fault::bad_count(&node.name)),
+            };
+        }
+        let masks = node.args.iter().map(|word| mask(&word.value));
+        Ok(Self::Masks(masks.collect::<Result<_, _>>()?))
+    }
+}
+
+/// The set bits, the last digit being processor 0.
+fn mask(digits: &[u8]) -> Result<Mask, Fault> {
+    if digits.len() > MAX_PROCESSORS {
+        return Err(Fault::new(format!(
+            "\"worker_cpu_affinity\" supports up to {MAX_PROCESSORS} CPUs only"
+        )));
+    }
+    let mut mask = Mask::new();
+    for (place, &digit) in digits.iter().rev().filter(|&&digit| digit != b' ').enumerate() {
+        match digit {
+            b'0' => {}
+            b'1' => mask.push(place),
+            other => {
+                return Err(Fault::new(format!(
+                    "invalid character \"{}\" in \"worker_cpu_affinity\"",
+                    char::from(other)
+                )));
+            }
+        }
+    }
+    Ok(mask)
+}
+
+fn load_module(_: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let file = node.args[0].text();
+    if features::is_built_in(&file) {
+        cx.warn(format!("module \"{file}\" is built in, \"load_module\" is ignored"));
+        return Ok(());
+    }
+    let path = cx.prefix_path(&file).display().to_string();
+    let why = match cx.env().read(path.as_ref()) {
+        Ok(_) => format!("{path}: modules of nginx cannot be loaded"),
+        Err(error) => {
+            let text = weir_engine::os_error::OsError(&error).to_string();
+            let text = text.split_once(": ").map_or(text.as_str(), |(_, text)| text);
+            format!("{path}: cannot open shared object file: {text}")
+        }
+    };
+    Err(Fault::new(format!("dlopen() \"{path}\" failed ({why})")).at(&node.args[0]))
+}
+
+fn set_thread_pool(core: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let name = node.args[0].text().into_owned();
+    let pools = core.thread_pools.get_or_insert_default();
+    if pools.contains(&name) {
+        return Err(Fault::new(format!("duplicate thread pool \"{name}\"")));
+    }
+    let mut threads = None;
+    for word in &node.args[1..] {
+        if let Some(digits) = word.after("threads=") {
+            let number = number(digits).filter(|&n| n > 0);
+            threads = Some(number.ok_or_else(|| {
+                Fault::new(format!("invalid threads value \"{}\"", word.text())).at(word)
+            })?);
+        } else if let Some(digits) = word.after("max_queue=") {
+            number(digits).ok_or_else(|| {
+                Fault::new(format!("invalid max_queue value \"{}\"", word.text())).at(word)
+            })?;
+        }
+    }
+    if threads.is_none() {
+        let text = format!("\"{}\" must have \"threads\" parameter", node.text());
+        return Err(Fault::new(text));
+    }
+    pools.push(name);
+    cx.warn("\"thread_pool\" has no effect, files are read without one");
+    Ok(())
+}
+
+/// What master and worker need of the tables, with the defaults filled in.
+#[derive(Debug, Clone)]
+pub(crate) struct Process {
+    pub(crate) daemon: bool,
+    pub(crate) master: bool,
+    pub(crate) pid: PathBuf,
+    pub(crate) user: Option<User>,
+    pub(crate) threads: usize,
+    pub(crate) priority: i32,
+    pub(crate) affinity: Affinity,
+    pub(crate) open_files: Option<u64>,
+    pub(crate) core_size: Option<u64>,
+    pub(crate) shutdown_timeout: Option<Duration>,
+    pub(crate) working_directory: Option<PathBuf>,
+    pub(crate) env: Vec<String>,
+    /// Connections of each thread.
+    pub(crate) connections: u64,
+    pub(crate) multi_accept: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_count_from_the_right() {
+        assert_eq!(mask(b"0101").unwrap(), [0, 2]);
+        assert_eq!(mask(b"1000 0000").unwrap(), [7]);
+        assert!(mask(b"012").is_err());
+    }
+
+    #[test]
+    fn threads_take_their_mask_or_the_last() {
+        let masks = Affinity::Masks(vec![vec![0], vec![1]]);
+        assert_eq!(masks.of(0), Some(vec![0]));
+        assert_eq!(masks.of(5), Some(vec![1]));
+        assert_eq!(Affinity::Auto(vec![2, 3]).of(3), Some(vec![3]));
+        assert_eq!(Affinity::Free.of(0), None);
+    }
+
+    #[test]
+    fn numbers_are_digits() {
+        assert_eq!(number(b"12"), Some(12));
+        assert_eq!(number(b"+1"), None);
+        assert_eq!(number(b""), None);
+        assert_eq!(number(b"9223372036854775808"), None);
+    }
+}

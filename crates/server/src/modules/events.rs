@@ -1,0 +1,137 @@
+//! The `events` block: how many connections a thread has, and how it accepts them.
+
+use weir_conf::value::Msec;
+use weir_conf::{Arity, Cx, Fault, Node, Slot, Table, Value, directives};
+
+pub(crate) static BLOCK: Slot<EventsBlock> = Slot::new();
+pub(crate) const BLOCK_TABLE: Table = EventsBlock::table(&BLOCK);
+
+directives! {
+    /// The block that must be there.
+    pub(crate) struct EventsBlock as EventsBlockWritten in [main] {
+        /// Holds the directives about connections.
+        "events" opens events [0]: "{ ... }" => open_events,
+        // Whether the block is there.
+        field present: bool,
+    }
+}
+
+fn open_events(block: &mut EventsBlockWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
+    match block.present.replace(true) {
+        None => Ok(()),
+        Some(_) => Err(Fault::duplicate()),
+    }
+}
+
+pub(crate) static EVENTS: Slot<Events> = Slot::new();
+pub(crate) const TABLE: Table = Events::table(&EVENTS);
+
+directives! {
+    /// How connections are handled.
+    pub(crate) struct Events as EventsWritten in [events] {
+        /// How many connections each thread may have at once, to clients and to servers together.
+        "worker_connections" => connections: Connections = Connections(512),
+        /// The method of waiting for connections. Weir has one, epoll; the others that nginx may be built
+        /// with are taken for it, with a warning.
+        "use" => method: Option<Method>,
+        /// Accepts every waiting connection at once instead of one after the other.
+        "multi_accept" => multi_accept: bool = false,
+        /// Has no effect with a warning when on: the threads of one process share the sockets without it.
+        "accept_mutex" => accept_mutex: AcceptMutex = AcceptMutex(false),
+        /// How long a thread would wait for the mutex. Has no effect, as in nginx while `accept_mutex` is off.
+        "accept_mutex_delay" => accept_mutex_delay: Msec = Msec::millis(500),
+        /// Writes a debug log for chosen clients. Has no effect, as in an nginx built without
+        /// `--with-debug`.
+        "debug_connection" [1]: "address | CIDR | unix:" => set_debug_connection,
+        /// How many asynchronous file operations a thread may have pending. Has no effect: files
+        /// are read without that interface.
+        "worker_aio_requests" => aio_requests: AioRequests = AioRequests(32),
+    }
+}
+
+/// A count of connections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Connections(pub(crate) u64);
+
+impl Value for Connections {
+    const SYNTAX: &'static str = "number";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        let word = &node.args[0];
+        let number = super::core::number(&word.value);
+        let fault = || Fault::new(format!("invalid number \"{}\"", word.text())).at(word);
+        number.map(Self).ok_or_else(fault)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.0.to_string())
+    }
+}
+
+/// A method that is named; epoll is used whatever it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Method;
+
+impl Value for Method {
+    const SYNTAX: &'static str = "method";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let word = &node.args[0];
+        match word.str() {
+            Some("epoll") => Ok(Self),
+            Some(name @ ("select" | "poll")) => {
+                cx.warn(format!("event type \"{name}\" is not used, \"epoll\" is"));
+                Ok(Self)
+            }
+            _ => Err(Fault::new(format!("invalid event type \"{}\"", word.text())).at(word)),
+        }
+    }
+}
+
+/// A switch that warns when it is on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AcceptMutex(bool);
+
+impl Value for AcceptMutex {
+    const SYNTAX: &'static str = "on | off";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let on = bool::parse(node, cx)?;
+        if on {
+            cx.warn("\"accept_mutex\" has no effect, threads of one process accept without it");
+        }
+        Ok(Self(on))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+}
+
+/// A number that warns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AioRequests(u64);
+
+impl Value for AioRequests {
+    const SYNTAX: &'static str = "number";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let number = super::core::number(&node.args[0].value);
+        let number = number.ok_or_else(|| Fault::directive("invalid number"))?;
+        cx.warn("\"worker_aio_requests\" has no effect");
+        Ok(Self(number))
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.0.to_string())
+    }
+}
+
+fn set_debug_connection(_: &mut EventsWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    cx.warn("\"debug_connection\" is ignored, there is no debug log of connections");
+    Ok(())
+}

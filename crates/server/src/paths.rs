@@ -1,0 +1,79 @@
+//! Where things are unless the command line or the configuration says otherwise: the places of
+//! nginx's own packages, so that a machine that runs nginx runs Weir with the files it has.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::Options;
+
+/// What relative paths of logs, roots and the like start from.
+pub(crate) const PREFIX: &str = "/etc/nginx/";
+/// The configuration file.
+pub(crate) const CONF: &str = "/etc/nginx/nginx.conf";
+/// Where messages go before the configuration has been read, and after that if it does not say.
+pub(crate) const ERROR_LOG: &str = "/var/log/nginx/error.log";
+/// The file with the master's process id.
+pub(crate) const PID: &str = "/run/nginx.pid";
+
+/// The places of this run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Paths {
+    /// Ends in a slash unless it is empty.
+    pub(crate) prefix: PathBuf,
+    /// Below the prefix when it was given relative.
+    pub(crate) conf: PathBuf,
+    /// Below the prefix when it was given relative; `None` for standard error.
+    pub(crate) error_log: Option<PathBuf>,
+}
+
+impl Paths {
+    /// Takes what was given and else the defaults.
+    pub(crate) fn of(options: &Options) -> Self {
+        let prefix = match &options.prefix {
+            Some(given) => Path::new(given).join(""),
+            None => PathBuf::from(PREFIX),
+        };
+        let or = |given: &Option<std::ffi::OsString>, default: &str| {
+            given.clone().unwrap_or_else(|| default.into())
+        };
+        let conf = full_name(&prefix, Path::new(&or(&options.conf, CONF)));
+        let error_log = or(&options.error_log, ERROR_LOG);
+        let error_log = (!error_log.is_empty()).then(|| full_name(&prefix, Path::new(&error_log)));
+        Self { prefix, conf, error_log }
+    }
+}
+
+/// `path` below `prefix`, or as it is when it is absolute. Bytes are kept as they were written,
+/// because the result appears in messages.
+pub(crate) fn full_name(prefix: &Path, path: &Path) -> PathBuf {
+    if path.is_absolute() || prefix.as_os_str().is_empty() {
+        return path.to_owned();
+    }
+    let mut full = prefix.as_os_str().to_owned();
+    full.push(path);
+    full.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_names_are_below_the_prefix() {
+        let options = Options {
+            prefix: Some("/p".into()),
+            conf: Some("x.conf".into()),
+            error_log: Some("e.log".into()),
+            ..Options::default()
+        };
+        let paths = Paths::of(&options);
+        assert_eq!(paths.prefix.as_os_str(), "/p/");
+        assert_eq!(paths.conf.as_os_str(), "/p/x.conf");
+        assert_eq!(paths.error_log, Some("/p/e.log".into()));
+    }
+
+    #[test]
+    fn an_empty_error_log_is_standard_error() {
+        let options = Options { error_log: Some("".into()), ..Options::default() };
+        assert_eq!(Paths::of(&options).error_log, None);
+    }
+}

@@ -1,0 +1,87 @@
+//! The one place where the process meets what it serves. Everything that the server knows of HTTP
+//! goes through here: the tables of its directives, the plan that a configuration comes to, the
+//! sockets that the plan wants, and each thread's service.
+
+use std::any::Any;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_conf::{Assembly, Environment, Table};
+use weir_engine::Conn;
+use weir_engine::log_files::LogFile;
+
+use crate::sockets::Wanted;
+
+mod fixed;
+
+/// How often a thread that is about to end looks whether its last connection has gone.
+const LAST_LOOKS: Duration = Duration::from_millis(10);
+
+/// The tables of all directives that are not the process's own.
+pub(crate) fn tables() -> Vec<&'static Table> {
+    fixed::TABLES.to_vec()
+}
+
+/// A configuration that can serve, shared by all threads.
+#[derive(Clone)]
+pub(crate) struct Plan(Arc<fixed::Plan>);
+
+impl Plan {
+    /// Finishes an assembly. What is wrong is added to its diagnostics, and then there is no plan.
+    ///
+    /// `files` are the open log files in the order of their handles; there are none while a
+    /// configuration is only read. `generation` is dropped with the last that serves by this plan.
+    pub(crate) fn build(
+        assembly: &mut Assembly,
+        _env: &dyn Environment,
+        _prefix: PathBuf,
+        _files: &[Arc<LogFile>],
+        generation: Arc<dyn Any + Send + Sync>,
+    ) -> Option<Self> {
+        let usable = !assembly.diagnostics.iter().any(|d| d.severity.is_fatal());
+        usable.then(|| Self(Arc::new(fixed::Plan::new(assembly, generation))))
+    }
+
+    /// The sockets that it wants.
+    pub(crate) fn listens(&self) -> Vec<Wanted> {
+        self.0.listens()
+    }
+}
+
+/// What one thread serves with.
+pub(crate) struct Service(Rc<fixed::Service>);
+
+impl Service {
+    /// A service that begins with `plan`.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self(fixed::Service::new(Arc::clone(&plan.0)))
+    }
+
+    /// Serves new requests by another plan.
+    pub(crate) fn swap(&self, plan: &Plan) {
+        self.0.swap(Arc::clone(&plan.0));
+    }
+
+    /// What to do with each connection that comes in at the socket of that name.
+    pub(crate) fn acceptor(&self, socket: &str) -> impl Fn(Conn) + 'static {
+        let (service, socket) = (Rc::clone(&self.0), Rc::<str>::from(socket));
+        move |conn| service.accept(conn, &socket)
+    }
+
+    /// Writes out what log files have in memory.
+    pub(crate) fn flush_logs(&self) {}
+
+    /// Closes what is idle, and lets every other connection end after its current request.
+    pub(crate) fn quit(&self) {
+        self.0.quit();
+    }
+
+    /// Waits until the last connection has gone.
+    pub(crate) async fn done(&self) {
+        while weir_engine::stats::connections_here() > 0 {
+            weir_engine::timer::sleep(LAST_LOOKS).await;
+        }
+    }
+}

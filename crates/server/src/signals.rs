@@ -1,0 +1,146 @@
+//! The signals of master and worker, what nginx calls them and what they make a process do.
+
+use weir_engine::Level;
+use weir_sys::process;
+use weir_sys::signal::Received;
+
+use crate::cli::Command;
+use crate::console::Console;
+
+const HUP: i32 = 1;
+const INT: i32 = 2;
+const QUIT: i32 = 3;
+const USR1: i32 = 10;
+const USR2: i32 = 12;
+const ALRM: i32 = 14;
+pub(crate) const TERM: i32 = 15;
+pub(crate) const KILL: i32 = 9;
+const CHLD: i32 = 17;
+const WINCH: i32 = 28;
+const IO: i32 = 29;
+
+/// Every signal that is read and not left to the system.
+pub(crate) const ALL: [i32; 10] = [HUP, USR1, WINCH, TERM, QUIT, USR2, ALRM, INT, IO, CHLD];
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// End when the last request has ended.
+    Quit,
+    /// End now.
+    Terminate,
+    /// Read the configuration again.
+    Reconfigure,
+    /// Open the log files again.
+    Reopen,
+    /// Start another binary that takes over.
+    ChangeBinary,
+    /// Another binary is to be started, but it is not the time.
+    ChangeBinaryIgnored,
+    /// End the workers and stay.
+    StopAccepting,
+    /// See which children have ended.
+    Reap,
+    /// Nothing.
+    None,
+}
+
+/// The number of the signal that a `-s` command sends.
+pub(crate) fn number(command: Command) -> i32 {
+    match command {
+        Command::Stop => TERM,
+        Command::Quit => QUIT,
+        Command::Reopen => USR1,
+        Command::Reload => HUP,
+    }
+}
+
+fn name(number: i32) -> &'static str {
+    match number {
+        HUP => "SIGHUP",
+        INT => "SIGINT",
+        QUIT => "SIGQUIT",
+        USR1 => "SIGUSR1",
+        USR2 => "SIGUSR2",
+        ALRM => "SIGALRM",
+        TERM => "SIGTERM",
+        CHLD => "SIGCHLD",
+        WINCH => "SIGWINCH",
+        IO => "SIGIO",
+        _ => "",
+    }
+}
+
+/// Logs a signal that the master has got and says what it asks for.
+///
+/// `daemonised` decides about WINCH, which a terminal sends to whatever runs in it when its window
+/// changes; `may_upgrade` about USR2.
+pub(crate) fn to_master(
+    signal: Received,
+    daemonised: bool,
+    may_upgrade: bool,
+    console: &Console,
+) -> Request {
+    let (request, action) = match signal.number {
+        QUIT => (Request::Quit, ", shutting down"),
+        TERM | INT => (Request::Terminate, ", exiting"),
+        WINCH if daemonised => (Request::StopAccepting, ", stop accepting connections"),
+        HUP => (Request::Reconfigure, ", reconfiguring"),
+        USR1 => (Request::Reopen, ", reopening logs"),
+        USR2 if may_upgrade => (Request::ChangeBinary, ", changing binary"),
+        USR2 => (Request::ChangeBinaryIgnored, ", ignoring"),
+        CHLD => (Request::Reap, ""),
+        _ => (Request::None, ""),
+    };
+    log(signal, action, console);
+    if request == Request::ChangeBinaryIgnored {
+        console.log(
+            Level::Crit,
+            "the changing binary signal is ignored: you should shutdown or terminate before \
+             either old or new binary's process",
+        );
+    }
+    request
+}
+
+/// Logs a signal that the worker has got and says what it asks for.
+pub(crate) fn to_worker(signal: Received, daemonised: bool, console: &Console) -> Request {
+    let (request, action) = match signal.number {
+        QUIT => (Request::Quit, ", shutting down"),
+        WINCH if daemonised => (Request::Quit, ", shutting down"),
+        TERM | INT => (Request::Terminate, ", exiting"),
+        USR1 => (Request::Reopen, ", reopening logs"),
+        HUP | USR2 | IO => (Request::None, ", ignoring"),
+        _ => (Request::None, ""),
+    };
+    log(signal, action, console);
+    request
+}
+
+fn log(signal: Received, action: &str, console: &Console) {
+    let (number, name) = (signal.number, name(signal.number));
+    if signal.sender == 0 {
+        console.log(Level::Notice, format_args!("signal {number} ({name}) received{action}"));
+    } else {
+        let sender = signal.sender;
+        console.log(
+            Level::Notice,
+            format_args!("signal {number} ({name}) received from {sender}{action}"),
+        );
+    }
+}
+
+/// Carries out `-s`: sends the signal to the process of the pid file. The exit code.
+pub(crate) fn send(command: Command, pid_file: &std::path::Path, console: &Console) -> i32 {
+    console.log(Level::Notice, "signal process started");
+    let Ok(pid) = crate::pid_file::read(pid_file, console) else { return 1 };
+    let number = number(command);
+    match process::kill(pid, number) {
+        Ok(()) => 0,
+        Err(error) => {
+            let what = format!("kill({pid}, {number}) failed");
+            console.log(Level::Alert, weir_engine::os_error::Failed(&what, &error));
+            1
+        }
+    }
+}

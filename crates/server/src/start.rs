@@ -1,0 +1,175 @@
+//! From the command line to a running server.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::sync::Arc;
+
+use weir_conf::source::Origin;
+use weir_engine::error_log::{Sink, Target};
+use weir_engine::log_files::LogFile;
+use weir_engine::os_error::Failed;
+use weir_engine::{ErrorLog, Level};
+use weir_sys::{daemon, process, title};
+
+use crate::cli::Options;
+use crate::console::Console;
+use crate::cycle::Draft;
+use crate::master::{self, Startup};
+use crate::paths::Paths;
+use crate::{pid_file, signals, single, upgrade, version};
+
+/// Does what the command line says. The exit code, unless a server runs.
+pub(crate) fn run() -> i32 {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let mut console = Console::new(args.first().map(OsString::as_os_str));
+    let options = match Options::parse(args.get(1..).unwrap_or_default()) {
+        Ok(options) => options,
+        Err(message) => {
+            console.print(message);
+            return 1;
+        }
+    };
+    if options.version {
+        let _ = std::io::stderr().write_all(version::text(console.program(), &options).as_bytes());
+        if !options.test {
+            return 0;
+        }
+    }
+    let startup = Startup {
+        paths: Paths::of(&options),
+        globals: options.globals.as_ref().map(|text| text.to_string_lossy().into_owned()),
+        args,
+        env: std::env::vars_os().map(|(name, value)| entry(&name, &value)).collect(),
+        parent: process::parent_id(),
+        daemonised: false,
+    };
+    // Without a title the process is harder to find, and that is all.
+    let _ = title::prepare();
+    open_first_log(&startup.paths, options.test, &mut console);
+    if options.test {
+        return test(&startup, &options, &console);
+    }
+    if let Some(command) = options.command {
+        let draft = Draft::read(&startup.paths, startup.globals.as_deref(), &console, || ());
+        return draft.map_or(1, |draft| signals::send(command, &draft.process.pid, &console));
+    }
+    serve(startup, console)
+}
+
+fn entry(name: &std::ffi::OsStr, value: &std::ffi::OsStr) -> OsString {
+    let mut entry = name.to_owned();
+    entry.push("=");
+    entry.push(value);
+    entry
+}
+
+/// The log for messages until the configuration names one.
+fn open_first_log(paths: &Paths, test: bool, console: &mut Console) {
+    let level = if test { Level::Info } else { Level::Notice };
+    let sink = match &paths.error_log {
+        None => Sink::Stderr,
+        Some(path) => match LogFile::open(path) {
+            Ok(file) => Sink::File(Arc::new(file)),
+            Err(error) => {
+                let what = format!("open() \"{}\" failed", path.display());
+                console.print(format_args!(
+                    "[alert] could not open error log file: {}",
+                    Failed(&what, &error)
+                ));
+                Sink::Stderr
+            }
+        },
+    };
+    console.set_error_log(ErrorLog::new(vec![Target { level, sink }]));
+}
+
+/// `-t` and `-T`.
+fn test(startup: &Startup, options: &Options, console: &Console) -> i32 {
+    let conf = startup.paths.conf.display();
+    let Ok(sources) = try_out(startup, options.quiet, console) else {
+        console.print(format_args!("configuration file {conf} test failed"));
+        return 1;
+    };
+    if !options.quiet {
+        console.print(format_args!("configuration file {conf} test is successful"));
+    }
+    if options.dump {
+        // Nobody is left to tell when standard output cannot be written to.
+        let _ = std::io::stdout().write_all(&sources);
+    }
+    0
+}
+
+/// Does all that a start does before it serves; gives the text of the configuration.
+fn try_out(startup: &Startup, quiet: bool, console: &Console) -> Result<Vec<u8>, ()> {
+    let syntax_is_ok = || {
+        if !quiet {
+            let conf = startup.paths.conf.display();
+            console.print(format_args!("the configuration file {conf} syntax is ok"));
+        }
+    };
+    let draft = Draft::read(&startup.paths, startup.globals.as_deref(), console, syntax_is_ok)?;
+    pid_file::test(&draft.process.pid, console)?;
+    let dump = dump(&draft);
+    draft.open(&[], 1, true, console)?;
+    Ok(dump)
+}
+
+/// Every file of the configuration, once, in the order in which they were read.
+fn dump(draft: &Draft) -> Vec<u8> {
+    let mut dump = Vec::new();
+    let mut seen = Vec::new();
+    for source in draft.assembly.sources.iter() {
+        let Origin::File(name) = &source.origin else { continue };
+        if seen.contains(&name) {
+            continue;
+        }
+        seen.push(name);
+        dump.extend_from_slice(format!("# configuration file {name}:\n").as_bytes());
+        dump.extend_from_slice(&source.text);
+        dump.push(b'\n');
+    }
+    dump
+}
+
+/// Starts the server and runs it. Returns only when that is not possible.
+fn serve(mut startup: Startup, mut console: Console) -> i32 {
+    let inherited = upgrade::inherited(&console);
+    let is_upgrade = inherited.is_some();
+    let old = inherited.unwrap_or_default();
+    let draft = Draft::read(&startup.paths, startup.globals.as_deref(), &console, || ());
+    let Ok(cycle) = draft.and_then(|draft| draft.open(&old, 1, false, &console)) else { return 1 };
+    drop(old);
+    console.set_error_log(cycle.error_log.clone());
+    log_start(&console);
+    let settings = &cycle.process;
+    if settings.daemon && !is_upgrade {
+        let launcher = process::id();
+        if let Err(daemon::Failed { step, error }) = daemon::daemonise() {
+            console.log(Level::Emerg, Failed(&format!("{step} failed"), &error));
+            return 1;
+        }
+        startup.parent = launcher;
+    }
+    startup.daemonised = is_upgrade || settings.daemon;
+    if pid_file::write(&settings.pid, &console).is_err() {
+        return 1;
+    }
+    cycle.redirect_stderr(&console);
+    console.leave_terminal();
+    if settings.master {
+        master::run(startup, console, cycle)
+    } else {
+        single::run(startup, console, cycle)
+    }
+}
+
+/// What nginx says about itself and its surroundings.
+fn log_start(console: &Console) {
+    console.log(Level::Notice, "using the \"epoll\" event method");
+    console.log(Level::Notice, format_args!("{} ({})", version::NGINX, version::WEIR));
+    console.log(Level::Notice, format_args!("OS: {}", process::kernel()));
+    if let Ok((soft, hard)) = process::open_files_limit() {
+        console.log(Level::Notice, format_args!("getrlimit(RLIMIT_NOFILE): {soft}:{hard}"));
+    }
+}

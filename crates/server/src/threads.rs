@@ -1,0 +1,237 @@
+//! The threads of the worker. Each has an event loop and a service of its own, and shares nothing that
+//! it would have to wait for.
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use weir_engine::event_loop::EventLoop;
+use weir_engine::listen::{self, Accepting};
+use weir_engine::os_error::Failed;
+use weir_engine::{ErrorLog, Level, capacity};
+use weir_sys::process;
+
+use crate::modules::core::Process;
+use crate::serve::{Plan, Service};
+
+/// How long threads have to write out what their log files have in memory.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a thread serves, by one configuration.
+#[derive(Clone)]
+pub(crate) struct Load {
+    pub(crate) plan: Plan,
+    /// The name of every socket with the socket, several for a `reuseport` listener.
+    pub(crate) sockets: Arc<[(String, Arc<OwnedFd>)]>,
+    pub(crate) process: Arc<Process>,
+    pub(crate) error_log: ErrorLog,
+}
+
+/// What a thread is told.
+enum Order {
+    Serve(Load),
+    Flush(SyncSender<()>),
+    /// Ends when the last request has ended, or after this time.
+    Quit(Option<Duration>),
+}
+
+struct Thread {
+    orders: UnboundedSender<Order>,
+    handle: JoinHandle<()>,
+}
+
+/// All threads of the worker.
+pub(crate) struct Threads {
+    serving: Vec<Thread>,
+    /// Told to end.
+    ending: Vec<Thread>,
+    /// Every thread writes a byte here when it ends, so that somebody who waits wakes up.
+    endings: UnixDatagram,
+    end: Arc<UnixDatagram>,
+}
+
+impl Threads {
+    /// None yet.
+    ///
+    /// # Errors
+    /// Those of socketpair(2).
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let (endings, end) = UnixDatagram::pair()?;
+        endings.set_nonblocking(true)?;
+        Ok(Self { serving: Vec::new(), ending: Vec::new(), endings, end: Arc::new(end) })
+    }
+
+    /// Serves by another configuration, with as many threads as it wants.
+    ///
+    /// # Errors
+    /// Those of starting a thread; the others serve.
+    pub(crate) fn serve(&mut self, load: &Load) -> std::io::Result<()> {
+        let wanted = load.process.threads;
+        for surplus in self.serving.drain(wanted.min(self.serving.len())..) {
+            let _ = surplus.orders.send(Order::Quit(load.process.shutdown_timeout));
+            self.ending.push(surplus);
+        }
+        for thread in &self.serving {
+            let _ = thread.orders.send(Order::Serve(load.clone()));
+        }
+        for number in self.serving.len()..wanted {
+            let thread = start(number, load.clone(), Arc::clone(&self.end))?;
+            self.serving.push(thread);
+        }
+        Ok(())
+    }
+
+    /// Writes out what log files have in memory, and waits until that is done.
+    pub(crate) fn flush_logs(&self) {
+        let all = self.serving.iter().chain(&self.ending);
+        let (done, wait) = sync_channel(self.serving.len() + self.ending.len());
+        for thread in all {
+            let _ = thread.orders.send(Order::Flush(done.clone()));
+        }
+        drop(done);
+        while wait.recv_timeout(FLUSH_PATIENCE).is_ok() {}
+    }
+
+    /// Lets every thread end after its last request.
+    pub(crate) fn quit(&mut self, timeout: Option<Duration>) {
+        for thread in self.serving.drain(..) {
+            let _ = thread.orders.send(Order::Quit(timeout));
+            self.ending.push(thread);
+        }
+    }
+
+    /// Forgets the threads that have ended as they were told to. `false` when one has ended that was not.
+    pub(crate) fn join_ended(&mut self) -> bool {
+        while self.endings.recv(&mut [0]).is_ok() {}
+        for thread in self.ending.extract_if(.., |thread| thread.handle.is_finished()) {
+            let _ = thread.handle.join();
+        }
+        !self.serving.iter().any(|thread| thread.handle.is_finished())
+    }
+
+    /// Whether no thread is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.serving.is_empty() && self.ending.is_empty()
+    }
+}
+
+impl AsFd for Threads {
+    /// Readable when a thread has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.endings.as_fd()
+    }
+}
+
+/// Tells of the end of a thread when it is dropped.
+struct End(Arc<UnixDatagram>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let _ = self.0.send(&[0]);
+    }
+}
+
+fn start(number: usize, load: Load, end: Arc<UnixDatagram>) -> std::io::Result<Thread> {
+    let (orders, receiver) = unbounded_channel();
+    let run = move || {
+        let _end = End(end);
+        run(number, load, receiver);
+    };
+    let handle = std::thread::Builder::new().name(format!("weir-{number}")).spawn(run)?;
+    Ok(Thread { orders, handle })
+}
+
+fn run(number: usize, load: Load, mut orders: UnboundedReceiver<Order>) {
+    let log = load.error_log.clone();
+    if let Some(processors) = load.process.affinity.of(number)
+        && let Err(error) = process::set_affinity(&processors)
+    {
+        log.log(Level::Alert, 0, Failed("sched_setaffinity() failed", &error));
+    }
+    match EventLoop::new() {
+        Ok(event_loop) => event_loop.block_on(serve(number, load, &mut orders)),
+        Err(error) => log.log(Level::Emerg, 0, Failed("epoll_create() failed", &error)),
+    }
+}
+
+async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>) {
+    let service = Service::new(&load.plan);
+    let accepting = RefCell::new(accept(number, &service, &load));
+    // From here on the plan belongs to the service, which lets go of it at the next one.
+    drop(load);
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Serve(load) => {
+                service.swap(&load.plan);
+                accepting.replace(accept(number, &service, &load));
+            }
+            Order::Flush(done) => {
+                service.flush_logs();
+                let _ = done.send(());
+            }
+            Order::Quit(timeout) => {
+                accepting.take();
+                service.quit();
+                finish(&service, orders, timeout).await;
+                break;
+            }
+        }
+    }
+    service.flush_logs();
+}
+
+/// Starts to accept connections; what accepted before ends when it is dropped.
+fn accept(number: usize, service: &Service, load: &Load) -> Vec<Accepting> {
+    capacity::set_limit(load.process.connections);
+    let mut accepting = Vec::new();
+    for (at, (name, _)) in load.sockets.iter().enumerate() {
+        if load.sockets[..at].iter().any(|(earlier, _)| earlier == name) {
+            continue;
+        }
+        let group: Vec<_> = load.sockets.iter().filter(|(other, _)| other == name).collect();
+        let (_, socket) = group[number % group.len()];
+        let acceptor = service.acceptor(name);
+        match listen::accept(Arc::clone(socket), load.process.multi_accept, acceptor) {
+            Ok(started) => accepting.push(started),
+            Err(error) => {
+                let what = format!("epoll_ctl() of the socket \"{name}\" failed");
+                load.error_log.log(Level::Alert, 0, Failed(&what, &error));
+            }
+        }
+    }
+    accepting
+}
+
+/// Lets the last requests end, for as long as they may take.
+async fn finish(
+    service: &Service,
+    orders: &mut UnboundedReceiver<Order>,
+    timeout: Option<Duration>,
+) {
+    let flushing = async {
+        while let Some(order) = orders.recv().await {
+            if let Order::Flush(done) = order {
+                service.flush_logs();
+                let _ = done.send(());
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let over = async {
+        match timeout {
+            // What is left is dropped with the event loop.
+            Some(timeout) => weir_engine::timer::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = service.done() => {}
+        () = over => {}
+        () = flushing => {}
+    }
+}

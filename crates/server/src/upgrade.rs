@@ -1,0 +1,131 @@
+//! Another binary takes over without a moment in which nobody listens, as with nginx: the old one
+//! starts the new one (USR2), which finds the sockets' numbers in its environment; then the old one is
+//! told to let its workers go (WINCH) and to end (QUIT), or to carry on (HUP).
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::AsRawFd;
+
+use weir_engine::Level;
+use weir_engine::os_error::Failed;
+use weir_sys::process::{self, Fork};
+use weir_sys::signal;
+
+use crate::children::Child;
+use crate::console::Console;
+use crate::master::Master;
+use crate::pid_file;
+use crate::privileges;
+use crate::sockets::Socket;
+
+/// The environment variable with the numbers of the sockets, each with a semicolon behind it.
+const VARIABLE: &str = "NGINX";
+
+/// The sockets that the binary before has left open; `None` when there was none.
+pub(crate) fn inherited(console: &Console) -> Option<Vec<Socket>> {
+    let list = std::env::var(VARIABLE).ok()?;
+    console.log(Level::Notice, format_args!("using inherited sockets from \"{list}\""));
+    let mut sockets = Vec::new();
+    let mut rest = list.as_str();
+    while let Some(end) = rest.find([':', ';']) {
+        let Ok(number) = rest[..end].parse::<u16>() else {
+            console.log(
+                Level::Emerg,
+                format_args!(
+                    "invalid socket number \"{rest}\" in {VARIABLE} environment variable, ignoring \
+                     the rest of the variable"
+                ),
+            );
+            return Some(sockets);
+        };
+        match Socket::inherit(number.into()) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) => {
+                let what = format!("getsockname() of the inherited socket #{number} failed");
+                console.log(Level::Crit, Failed(&what, &error));
+            }
+        }
+        rest = &rest[end + 1..];
+    }
+    if !rest.is_empty() {
+        console.log(
+            Level::Emerg,
+            format_args!(
+                "invalid socket number \"{rest}\" in {VARIABLE} environment variable, ignoring"
+            ),
+        );
+    }
+    Some(sockets)
+}
+
+/// Starts the binary by the name that this one was started by. The pid file moves aside for it.
+pub(crate) fn start_new_binary(master: &mut Master) {
+    let program = master.startup.args.first().cloned().unwrap_or_default();
+    let pid_path = &master.cycle.process.pid;
+    let old_name = pid_file::old_name(pid_path);
+    if let Err(error) = std::fs::rename(pid_path, &old_name) {
+        let what = format!(
+            "rename() {} to {} failed before executing new binary process \"{}\"",
+            pid_path.display(),
+            old_name.display(),
+            program.display()
+        );
+        return master.console.log(Level::Alert, Failed(&what, &error));
+    }
+    match process::fork() {
+        Ok(Fork::Child) => become_new_binary(master, &program),
+        Ok(Fork::Parent(pid)) => {
+            let message = format_args!("start new binary process {pid}");
+            master.console.log(Level::Notice, message);
+            master.children.0.push(Child::new_binary(pid, program));
+        }
+        Err(error) => {
+            let what = "fork() failed while spawning \"new binary process\"";
+            master.console.log(Level::Alert, Failed(what, &error));
+            rename_back(
+                master,
+                &format!("an attempt to execute new binary process \"{}\"", program.display()),
+            );
+        }
+    }
+}
+
+fn become_new_binary(master: &Master, program: &OsStr) -> ! {
+    let mut list = OsString::from(format!("{VARIABLE}="));
+    for socket in &master.cycle.sockets {
+        list.push(format!("{};", socket.fd.as_raw_fd()));
+        if let Err(error) = process::keep_over_execute(&socket.fd) {
+            master.console.log(Level::Alert, Failed("fcntl(F_SETFD) failed", &error));
+        }
+    }
+    let mut env = privileges::environment(&master.cycle.process.env, &master.startup.env);
+    env.push(list);
+    let error = match signal::unblock_all() {
+        Ok(()) => process::execute(program, &master.startup.args, &env),
+        Err(error) => error,
+    };
+    let what =
+        format!("execve() failed while executing new binary process \"{}\"", program.display());
+    master.console.log(Level::Alert, Failed(&what, &error));
+    std::process::exit(1)
+}
+
+/// Takes the pid file back, and serves again if it had stopped.
+pub(crate) fn new_binary_has_ended(master: &mut Master, program: &OsStr) {
+    rename_back(master, &format!("the new binary process \"{}\" exited", program.display()));
+    if std::mem::take(&mut master.not_accepting) && !master.asked.quit && !master.asked.terminate {
+        master.start_workers();
+    }
+}
+
+fn rename_back(master: &Master, after: &str) {
+    let pid_path = &master.cycle.process.pid;
+    let old_name = pid_file::old_name(pid_path);
+    if let Err(error) = std::fs::rename(&old_name, pid_path) {
+        let what = format!(
+            "rename() {} back to {} failed after {after}",
+            old_name.display(),
+            pid_path.display()
+        );
+        master.console.log(Level::Alert, Failed(&what, &error));
+    }
+}

@@ -1,0 +1,272 @@
+//! The worker process: its first thread listens to the master and to signals, and reads configurations;
+//! the others serve.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use weir_engine::Level;
+use weir_engine::error_log::directive::ERROR_LOGS;
+use weir_engine::error_log::set_process_log;
+use weir_engine::log_files::{LogFile, LogFiles};
+use weir_engine::os_error::Failed;
+use weir_sys::signal::Signals;
+use weir_sys::{title, wait};
+
+use crate::assemble;
+use crate::bundle::Bundle;
+use crate::channel::{self, Order, Orders, Report};
+use crate::console::Console;
+use crate::cycle;
+use crate::environment::Recorded;
+use crate::master::Startup;
+use crate::modules::core::Process;
+use crate::privileges;
+use crate::serve::Plan;
+use crate::signals::{self, Request};
+use crate::threads::{Load, Threads};
+
+/// The exit code that tells the master not to start another worker.
+const FATAL: i32 = 2;
+
+/// Serves until the process ends.
+pub(crate) fn run(settings: Process, startup: &Startup, console: Console, channel: OwnedFd) -> ! {
+    privileges::become_worker(&settings, &startup.env, &console);
+    title::set(&format!("{}: worker process", console.program()));
+    let fatal = |what, error: std::io::Error| -> ! {
+        console.log(Level::Emerg, Failed(what, &error));
+        std::process::exit(FATAL);
+    };
+    let signals = Signals::block(&signals::ALL).unwrap_or_else(|e| fatal("signalfd() failed", e));
+    let mut worker = Worker::new(console.clone(), channel)
+        .unwrap_or_else(|error| fatal("socketpair() failed", error));
+    worker.watch(&signals, startup.daemonised)
+}
+
+/// The state of the first thread.
+pub(crate) struct Worker {
+    console: Console,
+    orders: Orders,
+    /// The other direction of the same channel, which every generation keeps until it ends.
+    reports: Arc<OwnedFd>,
+    /// The master is there to be listened to.
+    has_master: bool,
+    threads: Threads,
+    /// What is served now. Held to the end of the process, which is why the last generation does not
+    /// report that it has ended.
+    load: Option<Load>,
+    /// The log files of the last configuration, in the order of their handles.
+    logs: Vec<Arc<LogFile>>,
+    quitting: bool,
+    terminated: bool,
+}
+
+impl Worker {
+    /// A worker that has no configuration yet.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn new(console: Console, channel: OwnedFd) -> std::io::Result<Self> {
+        Ok(Self {
+            console,
+            reports: Arc::new(channel.try_clone()?),
+            orders: Orders::new(channel),
+            has_master: true,
+            threads: Threads::new()?,
+            load: None,
+            logs: Vec::new(),
+            quitting: false,
+            terminated: false,
+        })
+    }
+
+    fn watch(&mut self, signals: &Signals, daemonised: bool) -> ! {
+        loop {
+            self.wait(signals);
+            while let Ok(Some(signal)) = signals.next() {
+                match signals::to_worker(signal, daemonised, &self.console) {
+                    Request::Quit => self.quit(),
+                    Request::Terminate => self.terminated = true,
+                    Request::Reopen => self.reopen_by_name(),
+                    _ => {}
+                }
+            }
+            if self.step() {
+                std::process::exit(0);
+            }
+        }
+    }
+
+    /// Acts on orders and on threads that have ended; `true` when there is nothing left to do.
+    pub(crate) fn step(&mut self) -> bool {
+        self.take_orders();
+        if !self.threads.join_ended() {
+            self.console.log(Level::Alert, "a thread of the worker process has ended on its own");
+            std::process::exit(1);
+        }
+        if !self.terminated && !(self.quitting && self.threads.is_empty()) {
+            return false;
+        }
+        self.console.log(Level::Notice, "exiting");
+        self.threads.flush_logs();
+        self.console.log(Level::Notice, "exit");
+        true
+    }
+
+    /// Its end of the channel, to wait for an order.
+    pub(crate) fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    /// Its threads, to wait for one that ends.
+    pub(crate) fn threads(&self) -> &Threads {
+        &self.threads
+    }
+
+    fn wait(&self, signals: &Signals) {
+        let master = self.has_master.then(|| self.orders.as_fd());
+        let fds: Vec<_> =
+            [signals.as_fd(), self.threads.as_fd()].into_iter().chain(master).collect();
+        if let Err(error) = wait::readable(&fds, None) {
+            self.console.log(Level::Alert, Failed("poll() failed", &error));
+            std::process::exit(1);
+        }
+    }
+
+    fn take_orders(&mut self) {
+        while self.has_master {
+            match self.orders.next() {
+                Ok(Some((Order::Load, descriptors))) => self.take_load(descriptors),
+                Ok(Some((Order::Reopen, descriptors))) => self.reopen(descriptors),
+                Ok(Some((Order::Quit, _))) => self.quit(),
+                Ok(Some((Order::Terminate, _))) => self.terminated = true,
+                Ok(None) => return,
+                // A master that is gone cannot be helped; what is served goes on being served.
+                Err(_) => self.has_master = false,
+            }
+        }
+    }
+
+    /// Serves by a bundle, and reports how that went.
+    fn take_load(&mut self, descriptors: Vec<OwnedFd>) {
+        let report = match self.load(descriptors) {
+            Ok(generation) => Report::Loaded(generation),
+            Err((generation, reason)) => Report::Failed(generation, reason),
+        };
+        let _ = channel::send_report(&self.reports, &report);
+        if self.load.is_none() {
+            // Without a first configuration there is nothing to do, and another worker would not fare
+            // better.
+            std::process::exit(FATAL);
+        }
+    }
+
+    fn load(&mut self, descriptors: Vec<OwnedFd>) -> Result<u64, (u64, String)> {
+        let mut descriptors = descriptors.into_iter();
+        let bundle = descriptors.next().ok_or_else(|| std::io::ErrorKind::InvalidData.into());
+        let bundle = bundle.and_then(Bundle::unseal).map_err(|error| (0, error.to_string()))?;
+        let generation = bundle.generation;
+        let load = self.prepare(&bundle, descriptors).map_err(|reason| (generation, reason))?;
+        self.console.set_error_log(load.error_log.clone());
+        set_process_log(load.error_log.clone());
+        self.threads.serve(&load).map_err(|error| (generation, error.to_string()))?;
+        self.load = Some(load);
+        LogFiles::process().forget_unused();
+        Ok(generation)
+    }
+
+    /// Makes settings of a bundle.
+    fn prepare(
+        &mut self,
+        bundle: &Bundle,
+        mut descriptors: impl Iterator<Item = OwnedFd>,
+    ) -> Result<Load, String> {
+        self.threads.flush_logs();
+        let logs = adopt_logs(&bundle.logs, &mut descriptors)?;
+        let fds = descriptors.map(Arc::new);
+        let sockets: Vec<_> = bundle.sockets.iter().cloned().zip(fds).collect();
+        if sockets.len() != bundle.sockets.len() {
+            return Err("a socket is missing in the bundle".to_owned());
+        }
+        let env = Recorded(bundle);
+        let globals = bundle.globals.as_deref();
+        let mut assembly = assemble::assemble(&bundle.conf, &bundle.prefix, globals, &env);
+        let generation = Arc::new(Generation {
+            number: bundle.generation,
+            served: AtomicBool::new(false),
+            reports: Arc::clone(&self.reports),
+        });
+        let prefix = bundle.prefix.clone();
+        let plan = Plan::build(&mut assembly, &env, prefix, &logs, generation.clone());
+        let plan = plan.ok_or_else(|| cycle::first_fault(&assembly))?;
+        let process = assemble::process(&assembly, &bundle.prefix, &self.console);
+        let process = process.map_err(|()| "the user of the worker is not known".to_owned())?;
+        let main_log = assembly.root.settings.get(&ERROR_LOGS);
+        let error_log = cycle::main_error_log(main_log, bundle, &logs);
+        self.logs = logs;
+        generation.served.store(true, Ordering::Relaxed);
+        Ok(Load { plan, sockets: sockets.into(), process: Arc::new(process), error_log })
+    }
+
+    /// Writes to the files that the master has opened under the same names.
+    fn reopen(&mut self, descriptors: Vec<OwnedFd>) {
+        self.console.log(Level::Notice, "reopening logs");
+        self.threads.flush_logs();
+        for (log, fd) in self.logs.iter().zip(descriptors) {
+            if let Err(error) = LogFiles::process().adopt(log.path(), fd) {
+                let what = format!("dup2() \"{}\" failed", log.path().display());
+                self.console.log(Level::Emerg, Failed(&what, &error));
+            }
+        }
+    }
+
+    /// Opens the log files by their names, as the user of the worker may.
+    fn reopen_by_name(&mut self) {
+        self.console.log(Level::Notice, "reopening logs");
+        self.threads.flush_logs();
+        for (file, error) in LogFiles::process().reopen() {
+            let what = format!("open() \"{}\" failed", file.path().display());
+            self.console.log(Level::Emerg, Failed(&what, &error));
+        }
+    }
+
+    fn quit(&mut self) {
+        if std::mem::replace(&mut self.quitting, true) {
+            return;
+        }
+        self.console.log(Level::Notice, "gracefully shutting down");
+        title::set(&format!("{}: worker process is shutting down", self.console.program()));
+        let timeout = self.load.as_ref().and_then(|load| load.process.shutdown_timeout);
+        self.threads.quit(timeout);
+    }
+}
+
+/// The log files of a bundle. A name that is known already keeps its descriptor, and every generation
+/// that writes to it goes on with the new file.
+fn adopt_logs(
+    names: &[std::path::PathBuf],
+    descriptors: &mut impl Iterator<Item = OwnedFd>,
+) -> Result<Vec<Arc<LogFile>>, String> {
+    let adopt = |path: &std::path::PathBuf| {
+        let fd = descriptors.next().ok_or("a log file is missing in the bundle")?;
+        LogFiles::process().adopt(path, fd).map_err(|error| error.to_string())
+    };
+    names.iter().map(adopt).collect()
+}
+
+/// Belongs to all that serves by one configuration, and tells the master when the last of it has ended.
+#[derive(Debug)]
+struct Generation {
+    number: u64,
+    /// It has been put in force; otherwise its end is nobody's concern.
+    served: AtomicBool,
+    reports: Arc<OwnedFd>,
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        if *self.served.get_mut() {
+            let _ = channel::send_report(&self.reports, &Report::Drained(self.number));
+        }
+    }
+}
