@@ -1,1 +1,80 @@
-fn main() {}
+//! The project's chores: `cargo xtask` and one of `test`, `bench`, `nginx-tests`, `docs`, `fuzz`.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "chores talk to whoever runs them")]
+
+mod bench;
+mod cargo;
+mod nginx_tests;
+mod packages;
+mod test;
+
+use std::process::ExitCode;
+
+/// What a chore fails with: one sentence for whoever ran it.
+type Failure = String;
+
+const USAGE: &str = "\
+usage: cargo xtask CHORE
+
+  test [--release] [NAME]   everything that must pass before a change lands; with NAME, only the
+                            end-to-end tests whose names hold it
+  bench [ROUNDS]            Weir against nginx and HAProxy: CPU, throughput, memory
+  nginx-tests DIR [TEST]..  the nginx project's own tests, from a checkout in DIR
+  docs                      writes docs/reference anew
+  fuzz [TARGET] [SECONDS]   one fuzz target, or a short run of each";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.split_first() {
+        Some((&"test", rest)) => test::run(rest),
+        Some((&"bench", rest)) => bench::run(rest),
+        Some((&"nginx-tests", rest)) => nginx_tests::run(rest),
+        Some((&"docs", [])) => docs(),
+        Some((&"fuzz", rest)) => fuzz(rest),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Lets the binary write the reference pages: it knows its own tables.
+fn docs() -> Result<(), Failure> {
+    let binary = cargo::build(false)?;
+    let folder = cargo::root().join("docs/reference");
+    cargo::succeed(std::process::Command::new(binary).arg("--reference").arg(folder))
+}
+
+/// Seconds that each fuzz target gets when nothing else is asked for.
+const FUZZ_SECONDS: &str = "30";
+
+fn fuzz(arguments: &[&str]) -> Result<(), Failure> {
+    let seconds = format!("-max_total_time={}", arguments.get(1).unwrap_or(&FUZZ_SECONDS));
+    for target in fuzz_targets(arguments.first().copied())? {
+        println!("fuzzing {target}");
+        let mut command = std::process::Command::new("cargo");
+        command
+            .current_dir(cargo::root())
+            .args(["+nightly", "fuzz", "run", &target, "--", &seconds]);
+        cargo::succeed(&mut command)?;
+    }
+    Ok(())
+}
+
+fn fuzz_targets(only: Option<&str>) -> Result<Vec<String>, Failure> {
+    let folder = cargo::root().join("fuzz/fuzz_targets");
+    let entries = std::fs::read_dir(&folder)
+        .map_err(|error| format!("no fuzz targets in {}: {error}", folder.display()))?;
+    let stems = entries.filter_map(|entry| {
+        entry.ok()?.file_name().to_str()?.strip_suffix(".rs").map(str::to_owned)
+    });
+    let mut targets: Vec<String> =
+        stems.filter(|name| only.is_none_or(|only| name == only)).collect();
+    targets.sort();
+    if targets.is_empty() { Err("no such fuzz target".to_owned()) } else { Ok(targets) }
+}

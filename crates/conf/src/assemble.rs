@@ -38,7 +38,7 @@ pub struct Block {
     /// The values in force in it.
     pub settings: Settings,
     /// The blocks in it, in the order of the text.
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<Self>,
 }
 
 impl Block {

@@ -32,7 +32,7 @@ pub struct Open {
     /// What the setters wrote, by slot.
     pub(crate) written: Vec<Option<Box<dyn Any + Send>>>,
     pub(crate) settled: Vec<Option<crate::settings::Entry>>,
-    pub(crate) blocks: Vec<Open>,
+    pub(crate) blocks: Vec<Self>,
 }
 
 impl Open {
@@ -41,7 +41,17 @@ impl Open {
         self.written.get(slot.index())?.as_ref()?.downcast_ref()
     }
 
-    /// The same to change, created on the first use.
+    /// The values in force in this block, once its levels are merged.
+    pub fn settled<T: Group>(&self, slot: &'static Slot<T>) -> Option<&T> {
+        self.settled.get(slot.index())?.as_ref()?.value.downcast_ref()
+    }
+
+    /// The closed blocks in this one, in the order of the text.
+    pub fn blocks(&self) -> &[Self] {
+        &self.blocks
+    }
+
+    /// What was written to change, created on the first use.
     pub fn written_mut<T: Group>(&mut self, slot: &'static Slot<T>) -> &mut T::Written {
         let cell = self.cell(slot.index());
         cell.get_or_insert_with(|| Box::<T::Written>::default())

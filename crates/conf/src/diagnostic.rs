@@ -8,6 +8,9 @@ pub use fault::Fault;
 use crate::source::{SourceMap, Span};
 use std::fmt;
 
+/// nginx cuts a message about a place here, so that the place is always seen.
+const MAX_MESSAGE: usize = 1024;
+
 /// nginx's levels, the gravest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -76,7 +79,11 @@ impl Diagnostic {
     /// `[emerg] MESSAGE in FILE:LINE`, nginx's form.
     pub fn one_line(&self, sources: &SourceMap) -> String {
         let place = self.span.map(|span| sources.place(span)).unwrap_or_default();
-        format!("[{}] {}{place}", self.severity, self.message)
+        let mut message = self.message.as_str();
+        if !place.is_empty() {
+            message = &message[..message.floor_char_boundary(MAX_MESSAGE)];
+        }
+        format!("[{}] {message}{place}", self.severity)
     }
 
     /// The source line with a caret and the hint, to be shown below the one-line form.

@@ -24,12 +24,32 @@ pub(crate) enum Step {
 }
 
 /// A fault at a place.
-pub(crate) type LexFault = (String, Span);
+pub(crate) struct LexFault {
+    pub(crate) message: String,
+    pub(crate) span: Span,
+    /// Where the caret goes, if not to the place.
+    pub(crate) word: Option<Span>,
+    pub(crate) hint: Option<String>,
+}
+
+impl LexFault {
+    pub(crate) fn new(message: impl Into<String>, span: Span) -> Self {
+        Self { message: message.into(), span, word: None, hint: None }
+    }
+
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
 
 pub(crate) struct Lexer<'a> {
     text: &'a [u8],
     file: FileId,
     pos: usize,
+    /// What nginx keeps in its buffer begins here: the word being read, or the last one until
+    /// another byte has been looked at behind it.
+    start: usize,
+    quote: Quote,
     /// Off once it has been reported for this text, and always off for `-g`.
     limited: bool,
     parameter: bool,
@@ -45,7 +65,7 @@ enum Quote {
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a [u8], file: FileId, parameter: bool) -> Self {
-        Self { text, file, pos: 0, limited: !parameter, parameter }
+        Self { text, file, pos: 0, start: 0, quote: Quote::None, limited: !parameter, parameter }
     }
 
     fn span(&self, start: usize, end: usize) -> Span {
@@ -65,22 +85,24 @@ impl<'a> Lexer<'a> {
     /// Reads words up to the next `;`, `{`, `}` or the end.
     pub(crate) fn next(&mut self, words: &mut Vec<Word>, faults: &mut Vec<LexFault>) -> Step {
         words.clear();
+        self.start = self.pos;
         loop {
-            match self.skip_space() {
+            match self.skip_space(faults) {
                 None => return self.done(words, faults),
                 Some(b';') if words.is_empty() => {
-                    faults.push(("unexpected \";\"".to_owned(), self.here()));
+                    faults.push(LexFault::new("unexpected \";\"", self.here()));
                 }
                 Some(b';') => return Step::End,
                 Some(b'{') => {
                     if words.is_empty() {
-                        faults.push(("unexpected \"{\"".to_owned(), self.here()));
+                        faults.push(LexFault::new("unexpected \"{\"", self.here()));
                     }
                     return Step::Open;
                 }
                 Some(b'}') => {
                     if !words.is_empty() {
-                        faults.push(("unexpected \"}\"".to_owned(), self.here()));
+                        let fault = LexFault::new("unexpected \"}\"", self.here());
+                        faults.push(fault.hint("a \";\" may be missing before it"));
                     }
                     return Step::Close;
                 }
@@ -107,47 +129,60 @@ impl<'a> Lexer<'a> {
         } else {
             "unexpected end of file, expecting \";\" or \"}\""
         };
-        faults.push((message.to_owned(), self.end()));
+        let fault = LexFault::new(message, self.end());
+        faults.push(match self.quote {
+            Quote::None => fault,
+            _ => LexFault { word: Some(self.span(self.start - 1, self.start)), ..fault }
+                .hint("the quote that opens here is never closed"),
+        });
     }
 
-    fn read(&mut self) -> Option<u8> {
+    /// The next byte. nginx finds its buffer full when it wants one more.
+    fn read(&mut self, faults: &mut Vec<LexFault>) -> Option<u8> {
         let byte = *self.text.get(self.pos)?;
+        if self.pos - self.start >= MAX_WORD && self.limited {
+            self.too_long(faults);
+        }
         self.pos += 1;
         Some(byte)
     }
 
-    fn skip_space(&mut self) -> Option<u8> {
+    fn skip_space(&mut self, faults: &mut Vec<LexFault>) -> Option<u8> {
         loop {
-            match self.read() {
-                Some(b) if is_space(b) => {}
-                other => return other,
+            let byte = self.read(faults)?;
+            self.start = self.pos - 1;
+            if !is_space(byte) {
+                return Some(byte);
             }
         }
     }
 
+    /// A comment ends before its line feed, which is then read as space.
     fn comment(&mut self, faults: &mut Vec<LexFault>) {
-        let start = self.pos - 1;
         let rest = &self.text[self.pos..];
-        self.pos = memchr::memchr(b'\n', rest).map_or(self.text.len(), |at| self.pos + at + 1);
-        // The line feed itself is looked at only after the buffer has been found full.
-        if self.limited && self.pos - start > MAX_WORD {
-            self.too_long(start, Quote::None, faults);
+        let feed = memchr::memchr(b'\n', rest).map(|at| self.pos + at);
+        self.pos = feed.unwrap_or(self.text.len());
+        let looked_at = feed.unwrap_or(self.text.len().saturating_sub(1));
+        if self.limited && looked_at - self.start >= MAX_WORD {
+            self.too_long(faults);
         }
+        self.start = self.pos;
     }
 
-    fn too_long(&mut self, start: usize, quote: Quote, faults: &mut Vec<LexFault>) {
+    fn too_long(&mut self, faults: &mut Vec<LexFault>) {
         self.limited = false;
-        let message = match quote {
+        let missing = |mark: char| {
+            format!("too long parameter, probably missing terminating \"{mark}\" character")
+        };
+        let message = match self.quote {
+            Quote::Double => missing('"'),
+            Quote::Single => missing('\''),
             Quote::None => {
-                let head = &self.text[start..self.text.len().min(start + 10)];
+                let head = &self.text[self.start..self.text.len().min(self.start + 10)];
                 format!("too long parameter \"{}...\" started", String::from_utf8_lossy(head))
             }
-            quote => {
-                let mark = if quote == Quote::Double { '"' } else { '\'' };
-                format!("too long parameter, probably missing terminating \"{mark}\" character")
-            }
         };
-        faults.push((message, self.span(start, start + 1)));
+        faults.push(LexFault::new(message, self.span(self.start, self.start + 1)));
     }
 
     /// Reads one word whose first byte has been read; a step when the word ended the directive.
@@ -157,43 +192,21 @@ impl<'a> Lexer<'a> {
         words: &mut Vec<Word>,
         faults: &mut Vec<LexFault>,
     ) -> Option<Step> {
-        let begin = self.pos - 1;
+        let begin = self.start;
         let quote = match first {
             b'"' => Quote::Double,
             b'\'' => Quote::Single,
             _ => Quote::None,
         };
-        let start = begin + usize::from(quote != Quote::None);
-        let mut hidden = first == b'\\';
-        let mut variable = first == b'$';
-        let stop = loop {
-            if self.limited && self.pos - start >= MAX_WORD && self.pos < self.text.len() {
-                self.too_long(start, quote, faults);
-            }
-            let Some(byte) = self.read() else {
-                self.cut_off(faults);
-                return Some(Step::Done);
-            };
-            if hidden {
-                hidden = false;
-                continue;
-            }
-            if byte == b'{' && variable {
-                continue;
-            }
-            variable = byte == b'$';
-            hidden = byte == b'\\';
-            let ends = match quote {
-                Quote::Double => byte == b'"',
-                Quote::Single => byte == b'\'',
-                Quote::None => is_space(byte) || byte == b';' || byte == b'{',
-            };
-            if ends {
-                break byte;
-            }
-        };
-        let value = unescape(&self.text[start..self.pos - 1]);
         let quoted = quote != Quote::None;
+        self.quote = quote;
+        self.start += usize::from(quoted);
+        let Some(stop) = self.word_end(first, faults) else {
+            self.cut_off(faults);
+            return Some(Step::Done);
+        };
+        self.quote = Quote::None;
+        let value = unescape(&self.text[self.start..self.pos - 1]);
         let end = self.pos - usize::from(!quoted);
         words.push(Word { value, span: self.span(begin, end), quoted });
         match stop {
@@ -204,9 +217,35 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Reads to the byte that ends the word; `None` at the end of the text.
+    fn word_end(&mut self, first: u8, faults: &mut Vec<LexFault>) -> Option<u8> {
+        let mut hidden = first == b'\\';
+        let mut variable = first == b'$';
+        loop {
+            let byte = self.read(faults)?;
+            if hidden {
+                hidden = false;
+                continue;
+            }
+            if byte == b'{' && variable {
+                continue;
+            }
+            variable = byte == b'$';
+            hidden = byte == b'\\';
+            let ends = match self.quote {
+                Quote::Double => byte == b'"',
+                Quote::Single => byte == b'\'',
+                Quote::None => is_space(byte) || byte == b';' || byte == b'{',
+            };
+            if ends {
+                return Some(byte);
+            }
+        }
+    }
+
     /// A closing quote must be followed by space, `;`, `{` or `)`.
     fn after_quote(&mut self, faults: &mut Vec<LexFault>) -> Option<Step> {
-        let Some(byte) = self.read() else {
+        let Some(byte) = self.read(faults) else {
             self.cut_off(faults);
             return Some(Step::Done);
         };
@@ -217,7 +256,8 @@ impl<'a> Lexer<'a> {
             b')' => self.pos -= 1,
             byte => {
                 let shown = String::from_utf8_lossy(std::slice::from_ref(&byte)).into_owned();
-                faults.push((format!("unexpected \"{shown}\""), self.here()));
+                let fault = LexFault::new(format!("unexpected \"{shown}\""), self.here());
+                faults.push(fault.hint("a closing quote must end the word"));
                 self.pos -= 1;
             }
         }
@@ -247,4 +287,93 @@ fn unescape(raw: &[u8]) -> Vec<u8> {
         at += 1 + usize::from(plain.is_some());
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words of each directive with what ended it, then the messages.
+    fn read(text: &str) -> (Vec<String>, Vec<String>) {
+        let mut lexer = Lexer::new(text.as_bytes(), FileId(0), false);
+        let (mut words, mut faults, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        loop {
+            let step = lexer.next(&mut words, &mut faults);
+            let texts: Vec<_> = words.iter().map(|word| word.text().into_owned()).collect();
+            let end = match step {
+                Step::End => ";",
+                Step::Open => "{",
+                Step::Close => "}",
+                Step::Done => break,
+            };
+            out.push(format!("{}{end}", texts.join("|")));
+        }
+        (out, faults.into_iter().map(|fault| fault.message).collect())
+    }
+
+    #[test]
+    fn words_are_cut_as_nginx_cuts_them() {
+        for (text, expected) in [
+            ("a b;", &["a|b;"][..]),
+            ("a b{c;}", &["a|b{", "c;", "}"]),
+            ("a b};", &["a|b};"]),
+            ("a ${b}c;", &["a|${b}c;"]),
+            ("a ${{b;", &["a|${{b;"]),
+            ("a x$;", &["a|x$;"]),
+            ("a $b{", &["a|$b{"]),
+            ("a \"b;{c}#\" 'd\"';", &["a|b;{c}#|d\";"]),
+            ("a b\"c\"d;", &["a|b\"c\"d;"]),
+            ("a b#c;", &["a|b#c;"]),
+            ("a # b;\n c;", &["a|c;"]),
+            ("a\r\n\tb\r\n;", &["a|b;"]),
+            ("if ($a = \"b\") {}", &["if|($a|=|b|){", "}"]),
+            (r#"a \b \" \' \\ \t;"#, &["a|\\b|\"|'|\\|\t;"]),
+            (r#"a b\;c d\ e \{;"#, &[r"a|b\;c|d\ e|\{;"]),
+            (r#"a "\"\d\n";"#, &["a|\"\\d\n;"]),
+            ("\"\" a;", &["|a;"]),
+        ] {
+            let (words, faults) = read(text);
+            assert_eq!(words, expected, "{text}");
+            assert!(faults.is_empty(), "{text}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn faults_are_told_and_reading_goes_on() {
+        for (text, words, fault) in [
+            ("a \"b\"c; d;", &["a|b|c;", "d;"][..], "unexpected \"c\""),
+            ("; a;", &["a;"], "unexpected \";\""),
+            ("{ a; }", &["{", "a;", "}"], "unexpected \"{\""),
+            ("a }", &["a}"], "unexpected \"}\""),
+            ("a", &[], "unexpected end of file, expecting \";\" or \"}\""),
+            ("a \"b", &[], "unexpected end of file, expecting \";\" or \"}\""),
+            ("a \"b\"", &[], "unexpected end of file, expecting \";\" or \"}\""),
+        ] {
+            assert_eq!(
+                read(text),
+                (words.iter().map(|&w| w.to_owned()).collect(), vec![fault.to_owned()])
+            );
+        }
+    }
+
+    #[test]
+    fn what_fills_the_buffer_is_too_long() {
+        let long = |number: usize| "x".repeat(number);
+        let told = |text: String| read(&text).1;
+        let started = "too long parameter \"xxxxxxxxxx...\" started";
+        let double = "too long parameter, probably missing terminating \"\"\" character";
+        let single = "too long parameter, probably missing terminating \"'\" character";
+        assert_eq!(told(format!("a {};", long(4095))), [""; 0]);
+        assert_eq!(told(format!("a {};", long(4096))), [started]);
+        // The space that ends a word is part of what is held until the next byte is read.
+        assert_eq!(told(format!("a {} ;", long(4094))), [""; 0]);
+        assert_eq!(told(format!("a {} ;", long(4095))), [started]);
+        assert_eq!(told(format!("a \"{}\";", long(4094))), [""; 0]);
+        assert_eq!(told(format!("a \"{}\";", long(4095))), [started]);
+        assert_eq!(told(format!("a \"{}\";", long(4096))), [double]);
+        assert_eq!(told(format!("a '{}';", long(9000))), [single]);
+        assert_eq!(told(format!("#{}\na;", long(4094))), [""; 0]);
+        assert_eq!(told(format!("#{}\na;", long(4095)))[0][..24], *"too long parameter \"#xxx");
+        assert_eq!(told(format!("a {};", " ".repeat(9000))), [""; 0]);
+    }
 }

@@ -50,7 +50,7 @@ pub struct Node {
     /// The other words.
     pub args: Vec<Word>,
     /// The directives between `{` and `}`.
-    pub block: Option<Vec<Node>>,
+    pub block: Option<Vec<Self>>,
     /// From the name to the `;` or `{`, inclusive.
     pub span: Span,
     /// The closing `}` (or the end of the file when it is missing).

@@ -76,8 +76,8 @@ impl<'a> Parser<'a> {
         loop {
             let step = self.lexer.next(&mut words, &mut faults);
             let told = !faults.is_empty();
-            for (message, span) in faults.drain(..) {
-                self.fault((message, span));
+            for fault in faults.drain(..) {
+                self.fault(fault);
             }
             match step {
                 Step::End => self.directive(&mut words),
@@ -99,10 +99,11 @@ impl<'a> Parser<'a> {
         self.clock
     }
 
-    fn fault(&mut self, (message, span): LexFault) {
+    fn fault(&mut self, fault: LexFault) {
         let now = self.tick();
+        let LexFault { message, span, word, hint } = fault;
         let fault = Diagnostic::new(Severity::Emerg, message, Some(span));
-        self.parsed.faults.push_back((now, fault));
+        self.parsed.faults.push_back((now, Diagnostic { word, hint, ..fault }));
     }
 
     fn add(&mut self, node: Node) {
@@ -134,10 +135,10 @@ impl<'a> Parser<'a> {
         let mut head = self.node(words);
         if self.parameter {
             let message = "block directives are not supported in -g option";
-            self.fault((message.to_owned(), self.lexer.here()));
+            self.fault(LexFault::new(message, self.lexer.here()));
             head = None;
         } else if self.open.len() == MAX_DEPTH {
-            self.fault(("too many nested blocks".to_owned(), self.lexer.here()));
+            self.fault(LexFault::new("too many nested blocks", self.lexer.here()));
         }
         if self.open.len() >= MAX_DEPTH {
             head = None;
@@ -148,7 +149,7 @@ impl<'a> Parser<'a> {
     fn block_end(&mut self) {
         match self.open.pop() {
             Some(open) => self.close(open),
-            None => self.fault(("unexpected \"}\"".to_owned(), self.lexer.here())),
+            None => self.fault(LexFault::new("unexpected \"}\"", self.lexer.here())),
         }
     }
 
@@ -161,9 +162,14 @@ impl<'a> Parser<'a> {
     }
 
     fn end(&mut self, told: bool) {
-        if !self.open.is_empty() && !told && !self.parameter {
-            let message = "unexpected end of file, expecting \"}\"";
-            self.fault((message.to_owned(), self.lexer.end()));
+        if let (Some(open), false, false) = (self.open.last(), told, self.parameter) {
+            let fault = LexFault::new("unexpected end of file, expecting \"}\"", self.lexer.end());
+            let head = open.head.as_ref();
+            self.fault(match head {
+                Some(head) => LexFault { word: Some(head.span), ..fault }
+                    .hint(format!("the block \"{}\" is never closed", head.text())),
+                None => fault,
+            });
         }
         while let Some(open) = self.open.pop() {
             self.close(open);

@@ -43,7 +43,8 @@
 //! }
 //! fn open_location(_: &mut SubWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> { Ok(()) }
 //! fn open_if(_: &mut SubWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> { Ok(()) }
-//! // Runs behind the content, with the block that closes as the current one.
+//! // Runs behind the content, with the block that closes as the current one. A block in main may
+//! // also say `after check_http`, which runs when its levels are merged: `fn(&Node, &mut Cx)`.
 //! fn close_if(_: &mut SubWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> { Ok(()) }
 //!
 //! impl Sub {
@@ -81,6 +82,9 @@ use std::sync::Arc;
 /// A setter with the type of what it writes erased.
 pub type Setter = fn(&mut dyn Any, &Node, &mut Cx<'_>) -> Result<(), Fault>;
 
+/// A check of a merged block, which is the last of `cx.blocks()`.
+pub type After = fn(&Node, &mut Cx<'_>) -> Result<(), Fault>;
+
 /// What a directive has behind its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -115,6 +119,8 @@ pub struct Row {
     pub set: Option<Setter>,
     /// Runs behind the content of the block.
     pub then: Option<Setter>,
+    /// Runs behind the merge of the block, which must stand in main.
+    pub after: Option<After>,
     /// Accepted with a warning, without effect.
     pub pending: bool,
 }
@@ -131,6 +137,7 @@ impl Row {
         default: || None,
         set: None,
         then: None,
+        after: None,
         pending: false,
     };
 }

@@ -135,8 +135,21 @@ impl Walk<'_> {
         let mut child = self.state.open.pop().unwrap_or_default();
         if self.state.open.len() == 1 {
             self.settle_block(&mut child);
+            child = self.after(&node, known, child);
         }
         self.state.top_mut().blocks.push(child);
+    }
+
+    /// Runs the check of a merged block.
+    fn after(&mut self, node: &Node, known: Known, block: Open) -> Open {
+        let Some(after) = known.row.after else { return block };
+        self.state.place(node);
+        self.state.span = node.close;
+        self.state.open.push(block);
+        if let Err(fault) = after(node, &mut self.cx()) {
+            self.state.fault(fault);
+        }
+        self.state.open.pop().unwrap_or_default()
     }
 }
 

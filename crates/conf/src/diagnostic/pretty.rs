@@ -1,6 +1,6 @@
 //! The form for terminals: the source line, a caret, a hint.
 
-use super::{Diagnostic, Severity};
+use super::Diagnostic;
 use crate::source::{SourceMap, Span};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
@@ -15,8 +15,7 @@ pub(super) fn render(diagnostic: &Diagnostic, sources: &SourceMap, colour: bool)
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let excerpt = at.map(|span| Excerpt::new(sources, span));
     let level = if diagnostic.severity.is_fatal() { Level::ERROR } else { Level::WARNING };
-    let level = level.with_name(Some(diagnostic.severity.name()));
-    let mut group = Group::with_title(level.primary_title(diagnostic.message.as_str()));
+    let mut group = Group::with_level(level);
     if let Some(excerpt) = &excerpt {
         let mark = AnnotationKind::Primary.span(excerpt.from..excerpt.to);
         let mark = match &diagnostic.label {
@@ -30,15 +29,11 @@ pub(super) fn render(diagnostic: &Diagnostic, sources: &SourceMap, colour: bool)
         group = group.element(snippet);
     }
     if let Some(hint) = &diagnostic.hint {
-        group = group.element(hint_level(diagnostic.severity).message(hint.as_str()));
+        group = group.element(Level::HELP.message(hint.as_str()));
     }
     let mut text = renderer.render(&[group]).to_string();
     text.push('\n');
     Some(text)
-}
-
-fn hint_level(_: Severity) -> Level<'static> {
-    Level::HELP
 }
 
 /// The one line that holds the end of a span, as text in which the span has offsets.

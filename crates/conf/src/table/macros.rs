@@ -12,14 +12,17 @@ macro_rules! directives {
                 $name:literal $(in [$($rctx:ident),* $(,)?])? $(opens $opens:ident)?
                     $(block [$($barity:tt)+] : $bsyntax:literal)?
                     $([$($arity:tt)+] : $syntax:literal)?
-                    $(then $then:ident)?
+                    $(then $then:ident)? $(after $after:ident)?
                     $(=> $target:ident $(: $ty:ty $(= $def:expr)?)?)?
             ),*
             $(, $(field $f:ident : $fty:ty $(= $fdef:expr)?),+)? $(,)?
         }
         $(finish = $finish:path;)?
     ) => {
-        $($vis type $W = $crate::Written<$T>;)?
+        $(
+            /// What the setters write.
+            $vis type $W = $crate::Written<$T>;
+        )?
         $crate::__structs! {
             [$vis] $T [$($tdoc),*]
             [$($($($target, ($ty), ($($def)?);)?)?)* $($($f, ($fty), ($($fdef)?);)+)?]
@@ -29,7 +32,7 @@ macro_rules! directives {
             const CONTEXTS: $crate::Contexts = $crate::contexts!($($ctx),*);
             const ROWS: &'static [$crate::Row] = &[$($crate::__row! {
                 $T [$($doc),*] $name ($([$($rctx)*])?) ($($opens)?)
-                ($([$($barity)+] $bsyntax)?) ($([$($arity)+] $syntax)?) ($($then)?)
+                ($([$($barity)+] $bsyntax)?) ($([$($arity)+] $syntax)?) ($($then)?) ($($after)?)
                 ($($target $(: ($ty) ($($def)?))?)?)
             }),*];
         }
@@ -107,7 +110,7 @@ macro_rules! __structs {
 macro_rules! __row {
     // A field: its type is everything.
     (
-        $T:ident $doc:tt $name:literal $rctx:tt () () () ()
+        $T:ident $doc:tt $name:literal $rctx:tt () () () () ()
         ($field:ident : ($ty:ty) ($($def:expr)?))
     ) => {
         $crate::Row {
@@ -130,7 +133,7 @@ macro_rules! __row {
     };
     // A setter of its own.
     (
-        $T:ident $doc:tt $name:literal $rctx:tt () () ([$($arity:tt)+] $syntax:literal) ()
+        $T:ident $doc:tt $name:literal $rctx:tt () () ([$($arity:tt)+] $syntax:literal) () ()
         ($setter:ident)
     ) => {
         $crate::Row {
@@ -142,7 +145,7 @@ macro_rules! __row {
     };
     // A setter of its own for a raw block.
     (
-        $T:ident $doc:tt $name:literal $rctx:tt () ([$($arity:tt)+] $syntax:literal) () ()
+        $T:ident $doc:tt $name:literal $rctx:tt () ([$($arity:tt)+] $syntax:literal) () () ()
         ($setter:ident)
     ) => {
         $crate::Row {
@@ -156,7 +159,7 @@ macro_rules! __row {
     // A block of directives.
     (
         $T:ident $doc:tt $name:literal $rctx:tt ($opens:ident) ()
-        ([$($arity:tt)+] $syntax:literal) ($($then:ident)?) ($($setter:ident)?)
+        ([$($arity:tt)+] $syntax:literal) ($($then:ident)?) ($($after:ident)?) ($($setter:ident)?)
     ) => {
         $crate::Row {
             arity: $crate::arity!($($arity)+),
@@ -164,6 +167,7 @@ macro_rules! __row {
             body: $crate::Body::Opens($crate::context::names::$opens),
             set: $crate::__optional!($($crate::__setter!($T $name $setter))?),
             then: $crate::__optional!($($crate::__setter!($T $name $then))?),
+            after: $crate::__optional!($($after)?),
             ..$crate::__bare!($T $doc $name $rctx)
         }
     };

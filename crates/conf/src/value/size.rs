@@ -43,7 +43,7 @@ pub fn parse_offset(text: &[u8]) -> Option<u64> {
 
 fn shown(bytes: u64, giga: bool) -> String {
     for (unit, scale) in [("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10)] {
-        if bytes >= scale && bytes % scale == 0 && (giga || unit != "g") {
+        if bytes >= scale && bytes.is_multiple_of(scale) && (giga || unit != "g") {
             return format!("{}{unit}", bytes / scale);
         }
     }

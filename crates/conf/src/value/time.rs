@@ -41,7 +41,7 @@ fn parse(text: &[u8], seconds: bool) -> Option<u64> {
     const MSEC_RANK: u8 = 8;
     const SPACE_RANK: u8 = 9;
     let per_second = if seconds { 1 } else { 1000 };
-    // Milliseconds are 32 bits of days at most in nginx too, so years and months are refused.
+    // Where milliseconds are wanted, years and months are refused, as in nginx.
     let mut rank = if seconds { 0 } else { 2 };
     let (mut total, mut value, mut valid) = (0u64, 0u64, false);
     let mut rest = text;
@@ -92,7 +92,7 @@ fn shown(time: Duration) -> String {
         return format!("{millis}ms");
     }
     for (unit, scale) in [("d", DAY), ("h", HOUR), ("m", MINUTE)] {
-        if seconds >= 2 * scale && seconds % scale == 0 {
+        if seconds >= 2 * scale && seconds.is_multiple_of(scale) {
             return format!("{}{unit}", seconds / scale);
         }
     }

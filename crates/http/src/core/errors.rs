@@ -1,0 +1,107 @@
+//! Error pages, and what of errors is logged.
+
+use weir_conf::value::parse_number;
+use weir_conf::{Cx, Fault, Inherit, Node, Slot, Word, directives};
+use weir_script::{Template, Variables};
+
+/// Error pages, and what of errors is logged.
+pub static ERRORS: Slot<Errors> = Slot::new();
+
+directives! {
+    /// Error pages, and what of errors is logged.
+    pub struct Errors as ErrorsWritten in [http, server, location] {
+        /// What is shown for statuses: a URI, a named location or another site.
+        "error_page" in [http, server, location, location_if] [2+]: "code ... [=[response]] uri"
+            => add_error_page,
+        /// Error pages may have error pages.
+        "recursive_error_pages" => recursive_error_pages: bool = false,
+        /// Logs files that are not there.
+        "log_not_found" => log_not_found: bool = true,
+        /// Writes subrequests to the access log.
+        "log_subrequest" => log_subrequest: bool = false,
+        /// Adds comments to answers for old browsers that would show pages of their own.
+        "msie_padding" => msie_padding: bool = true,
+        /// Redirects old browsers by a page that refreshes.
+        "msie_refresh" => msie_refresh: bool = false,
+        /// A request that is made, without an answer to anybody, once this one is complete.
+        "post_action" in [http, server, location, location_if] => post_action: Option<Word>,
+        field pages: Inherit<Vec<ErrorPage>>,
+    }
+}
+
+/// What is shown for one status.
+#[derive(Clone, Debug)]
+pub struct ErrorPage {
+    /// The status, 300 to 599 without 499.
+    pub status: u16,
+    /// The status of the answer: `None` keeps the error's, `Some(0)` takes the page's own (`=`).
+    pub overwrite: Option<u16>,
+    /// Where the page is.
+    pub target: ErrorTarget,
+}
+
+/// Where an error page is.
+#[derive(Clone, Debug)]
+pub enum ErrorTarget {
+    /// A named location, with its `@`.
+    Named(Vec<u8>),
+    /// A URI with its arguments, or the address to redirect to if it does not start with a slash.
+    Uri(Template),
+}
+
+impl ErrorPage {
+    /// Whether it is meant for a status.
+    pub fn applies_to(&self, status: u16) -> bool {
+        self.status == status
+    }
+}
+
+fn add_error_page(own: &mut ErrorsWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let (uri, rest) = node.args.split_last().ok_or_else(Fault::bad_value)?;
+    let (overwrite, codes) = match rest.split_last() {
+        Some((last, codes)) if last.value.first() == Some(&b'=') => {
+            if codes.is_empty() {
+                return Err(Fault::invalid(last));
+            }
+            (Some(response(last)?), codes)
+        }
+        _ => (None, rest),
+    };
+    let target = match uri.value.first() {
+        Some(b'@') => ErrorTarget::Named(uri.value.clone()),
+        _ => ErrorTarget::Uri(Template::compile(&uri.value, cx.registry::<Variables>())?),
+    };
+    let pages = own.pages.get_or_insert_default();
+    for word in codes {
+        let status = status(word)?;
+        let overwrite = overwrite.or_else(|| is_bad_request(status).then_some(400));
+        pages.push(ErrorPage { status, overwrite, target: target.clone() });
+    }
+    Ok(())
+}
+
+/// The status behind `=`; 0 if there is none.
+fn response(word: &Word) -> Result<u16, Fault> {
+    let code = &word.value[1..];
+    if code.is_empty() {
+        return Ok(0);
+    }
+    let code = parse_number(code).ok_or_else(|| Fault::invalid(word))?;
+    Ok(u16::try_from(code).unwrap_or(u16::MAX))
+}
+
+fn status(word: &Word) -> Result<u16, Fault> {
+    match parse_number(&word.value) {
+        None | Some(499) => Err(Fault::invalid(word)),
+        Some(status @ 300..=599) => Ok(status as u16),
+        Some(_) => {
+            let text = word.text();
+            Err(Fault::new(format!("value \"{text}\" must be between 300 and 599")).at(word))
+        }
+    }
+}
+
+/// nginx's own statuses for kinds of bad requests, which clients are told as 400.
+fn is_bad_request(status: u16) -> bool {
+    (494..=497).contains(&status)
+}

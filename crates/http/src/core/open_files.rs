@@ -1,0 +1,74 @@
+//! Keeping files open between requests.
+//! <https://nginx.org/en/docs/http/ngx_http_core_module.html#open_file_cache>
+
+use std::time::Duration;
+
+use weir_conf::value::{Sec, parse_number, parse_sec};
+use weir_conf::{Arity, Cx, Fault, Node, Slot, Value, directives};
+
+/// Keeping files open between requests.
+pub static OPEN_FILES: Slot<OpenFiles> = Slot::new();
+
+directives! {
+    /// Keeping files open between requests.
+    pub struct OpenFiles in [http, server, location] {
+        /// How many files are kept open, and for how long without use.
+        "open_file_cache" => cache: FileCache,
+        /// After how long it is checked that a file has not changed.
+        "open_file_cache_valid" => valid: Sec = Sec::seconds(60),
+        /// How often a file must be used to stay open.
+        "open_file_cache_min_uses" => min_uses: u32 = 1,
+        /// Keeps in mind which files are not there, too.
+        "open_file_cache_errors" => errors: bool = false,
+        /// Watches files for changes, where the kernel can; Linux cannot.
+        "open_file_cache_events" => events: bool = false,
+    }
+}
+
+/// `open_file_cache`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileCache {
+    /// Nothing is kept.
+    #[default]
+    Off,
+    /// Files are kept open.
+    On {
+        /// The most that are.
+        max: u64,
+        /// How long without use.
+        inactive: Duration,
+    },
+}
+
+impl Value for FileCache {
+    const SYNTAX: &'static str = "off | max=N [inactive=time]";
+    const ARITY: Arity = Arity::exactly(1).or(Arity::exactly(2));
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        let (mut off, mut max, mut inactive) = (false, 0, Duration::from_secs(60));
+        for word in &node.args {
+            let wrong = || {
+                let text = word.text();
+                Fault::new(format!("invalid \"open_file_cache\" parameter \"{text}\"")).at(word)
+            };
+            if let Some(number) = word.after("max=") {
+                max = parse_number(number).filter(|&number| number > 0).ok_or_else(wrong)?;
+            } else if let Some(time) = word.after("inactive=") {
+                inactive = parse_sec(time).ok_or_else(wrong)?;
+            } else if word.is("off") {
+                off = true;
+            } else {
+                return Err(wrong());
+            }
+        }
+        match (off, max) {
+            (true, _) => Ok(Self::Off),
+            (false, 0) => Err("\"open_file_cache\" must have the \"max\" parameter".into()),
+            (false, max) => Ok(Self::On { max, inactive }),
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        (*self == Self::Off).then(|| "off".to_owned())
+    }
+}

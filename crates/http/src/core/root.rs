@@ -1,0 +1,133 @@
+//! `root` and `alias`: where the files of a location are.
+
+use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
+use weir_script::{Template, Variables};
+
+use super::blocks::LOCATION;
+use super::location::Kind;
+
+/// Where the files of a location are.
+pub static ROOT: Slot<RootDir> = Slot::new();
+
+/// The folder of a location without a `root`, below the prefix.
+const DEFAULT_ROOT: &str = "html";
+
+directives! {
+    /// Where the files of a location are.
+    pub struct RootDir as RootWritten in [http, server, location] {
+        /// The folder that URIs are appended to.
+        "root" in [http, server, location, location_if] [1]: "path" => set_root,
+        /// What stands in place of the location's name.
+        "alias" in [location] [1]: "path" => set_alias,
+        field root: Inherit<Root>,
+    }
+    finish = RootDir::finish;
+}
+
+/// A folder, and how a URI becomes a path in it.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// The path, absolute unless it starts with a variable.
+    pub path: Template,
+    /// Whether the path starts with a variable and may turn out relative to the prefix.
+    pub computed: bool,
+    /// How the URI becomes a path.
+    pub alias: Alias,
+}
+
+/// How a URI becomes a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alias {
+    /// It is appended to the root.
+    No,
+    /// As many bytes of it, the name of the location, are replaced.
+    Prefix(usize),
+    /// The path alone is what is meant: the location is a regular expression.
+    Whole,
+}
+
+impl Default for Root {
+    fn default() -> Self {
+        Self {
+            path: Template::from_literal(DEFAULT_ROOT.as_bytes()),
+            computed: false,
+            alias: Alias::No,
+        }
+    }
+}
+
+impl RootDir {
+    /// Puts the prefix before the default.
+    fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        if parent.is_none() && self.root.path.literal() == Some(DEFAULT_ROOT.as_bytes()) {
+            let path = cx.prefix_path(DEFAULT_ROOT);
+            self.root.path = Template::from_literal(path.as_os_str().as_encoded_bytes());
+        }
+        Ok(())
+    }
+}
+
+fn set_root(own: &mut RootWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    check(own, node)?;
+    let path = &node.args[0].value;
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    own.root = Some(Root::new(path, Alias::No, cx)?);
+    Ok(())
+}
+
+fn set_alias(own: &mut RootWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    check(own, node)?;
+    let alias = match &cx.written(&LOCATION).pattern {
+        Some(Some(pattern)) => match pattern.kind {
+            Kind::Named => {
+                return Err(
+                    "the \"alias\" directive cannot be used inside the named location".into()
+                );
+            }
+            Kind::Regex { .. } => Alias::Whole,
+            _ => Alias::Prefix(pattern.name.len()),
+        },
+        _ => Alias::Prefix(0),
+    };
+    own.root = Some(Root::new(&node.args[0].value, alias, cx)?);
+    Ok(())
+}
+
+fn check(own: &RootWritten, node: &Node) -> Result<(), Fault> {
+    let name = node.text();
+    if let Some(earlier) = &own.root {
+        let before = if earlier.alias == Alias::No { "root" } else { "alias" };
+        if before == name {
+            return Err(Fault::duplicate());
+        }
+        return Err(format!(
+            "\"{name}\" directive is duplicate, \"{before}\" directive was specified earlier"
+        )
+        .into());
+    }
+    let text = node.args[0].text();
+    for variable in ["document_root", "realpath_root"] {
+        if text.contains(&format!("${variable}")) || text.contains(&format!("${{{variable}}}")) {
+            return Err(Fault::new(format!(
+                "the ${variable} variable cannot be used in the \"{name}\" directive"
+            ))
+            .at(&node.args[0]));
+        }
+    }
+    Ok(())
+}
+
+impl Root {
+    fn new(path: &[u8], alias: Alias, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let computed = path.first() == Some(&b'$');
+        let full;
+        let path = if computed || path.first() == Some(&b'/') {
+            path
+        } else {
+            full = [cx.prefix_path("").as_os_str().as_encoded_bytes(), path].concat();
+            &full
+        };
+        let path = Template::compile(path, cx.registry::<Variables>())?;
+        Ok(Self { path, computed, alias })
+    }
+}

@@ -1,0 +1,97 @@
+//! `server_name`: which hosts a server answers for.
+
+use std::path::Path;
+
+use weir_conf::{Block, Cx, Fault, Local, Node, Slot, Word, directives};
+use weir_script::{CaptureRegex, Variables};
+
+/// Which hosts a server answers for.
+pub static SERVER_NAMES: Slot<Names> = Slot::new();
+
+/// Where Linux tells the name of the machine.
+const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
+
+directives! {
+    /// Which hosts a server answers for.
+    pub struct Names as NamesWritten in [server] {
+        /// The names of a server; the first one is `$server_name`.
+        "server_name" [1+]: "name ..." => add_names,
+        /// The size of nginx's table of names. Ours grows by itself.
+        "server_names_hash_max_size" in [http] => hash_max_size: u32 = 512,
+        /// The size of a bucket of nginx's table of names. Ours has no such limit.
+        "server_names_hash_bucket_size" in [http] => hash_bucket_size: u32 = 64,
+        /// The size of nginx's table of variables. Ours are numbered when the file is read.
+        "variables_hash_max_size" in [http] => variables_hash_max_size: u32 = 1024,
+        /// The size of a bucket of nginx's table of variables.
+        "variables_hash_bucket_size" in [http] => variables_hash_bucket_size: u32 = 64,
+        field names: Local<Vec<ServerName>>,
+    }
+}
+
+/// One name of a server.
+#[derive(Clone, Debug)]
+pub enum ServerName {
+    /// A name in lower case, perhaps with a wildcard.
+    Plain(Vec<u8>),
+    /// An expression, written with `~`.
+    Regex(CaptureRegex),
+}
+
+fn add_names(own: &mut NamesWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    for word in &node.args {
+        let name = parse(word, cx).map_err(|fault| fault.at(word))?;
+        own.names.get_or_insert_default().push(name);
+    }
+    Ok(())
+}
+
+fn parse(word: &Word, cx: &mut Cx<'_>) -> Result<ServerName, Fault> {
+    let (name, text) = (word.value.as_slice(), word.text());
+    let star = name.first() == Some(&b'*') && (name.len() < 3 || name[1] != b'.');
+    if star || name == b"." {
+        return Err(format!("server name \"{text}\" is invalid").into());
+    }
+    if name.contains(&b'/') {
+        cx.warn(format!("server name \"{text}\" has suspicious symbols"));
+    }
+    if let Some(pattern) = name.strip_prefix(b"~") {
+        if pattern.is_empty() {
+            return Err(format!("empty regex in server name \"{text}\"").into());
+        }
+        // Hosts are in lower case, so an upper-case letter in a pattern must match one of those.
+        let caseless = pattern.iter().any(u8::is_ascii_uppercase);
+        let variables = cx.registry::<Variables>();
+        return Ok(ServerName::Regex(CaptureRegex::compile(pattern, caseless, variables)?));
+    }
+    if name.eq_ignore_ascii_case(b"$hostname") {
+        let host = cx.env().read(Path::new(HOSTNAME_FILE)).unwrap_or_default();
+        return Ok(ServerName::Plain(host.trim_ascii().to_ascii_lowercase()));
+    }
+    Ok(ServerName::Plain(name.to_ascii_lowercase()))
+}
+
+/// The names of a `server` block; one without any has the empty name.
+pub(crate) fn names(server: &Block) -> Vec<ServerName> {
+    let names = &server.settings.get(&SERVER_NAMES).names;
+    if names.is_empty() { vec![ServerName::Plain(Vec::new())] } else { names.clone() }
+}
+
+/// The value of `$server_name`.
+pub(crate) fn first(server: &Block) -> Vec<u8> {
+    match server.settings.get(&SERVER_NAMES).names.first() {
+        None => Vec::new(),
+        Some(ServerName::Regex(regex)) => [b"~", regex.pattern()].concat(),
+        Some(ServerName::Plain(name)) => name.strip_prefix(b".").unwrap_or(name).to_vec(),
+    }
+}
+
+/// Whether a server wants to see the host even where it is the only one: its last expression
+/// captures.
+pub(crate) fn captures(server: &Block) -> bool {
+    let names = server.settings.get(&SERVER_NAMES).names.iter().rev();
+    let mut groups = names.filter_map(|name| match name {
+        ServerName::Regex(regex) => Some(regex.regex().groups()),
+        ServerName::Plain(_) => None,
+    });
+    groups.next().is_some_and(|groups| groups > 0)
+}

@@ -1,0 +1,75 @@
+//! `try_files`: the first file that exists, or somewhere else.
+//! <https://nginx.org/en/docs/http/ngx_http_core_module.html#try_files>
+
+use weir_conf::value::parse_number;
+use weir_conf::{Arity, Cx, Fault, Node, Slot, Value, directives};
+use weir_script::{Template, Variables};
+
+/// What is tried before the location's own content.
+pub static TRY_FILES: Slot<TryFiles> = Slot::new();
+
+/// The highest status that `=code` takes.
+const MAX_CODE: u64 = 999;
+
+directives! {
+    /// What is tried before the location's own content.
+    pub struct TryFiles in [server, location] {
+        /// Serves the first of some files that exists, or else a URI, a named location or a status.
+        "try_files" => attempts: Option<Attempts>,
+    }
+}
+
+/// The files of a `try_files`, and what happens when none exists.
+#[derive(Clone, Debug)]
+pub struct Attempts {
+    /// What is looked for, in order.
+    pub files: Vec<Attempt>,
+    /// What happens when none exists.
+    pub last: Last,
+}
+
+/// One thing to look for.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Its URI, appended to the root or put in place of the location's name.
+    pub name: Template,
+    /// It was written with a slash at its end, which the name is without: a folder is looked for.
+    pub directory: bool,
+}
+
+/// What happens when no file exists.
+#[derive(Clone, Debug)]
+pub enum Last {
+    /// An answer with this status.
+    Code(u16),
+    /// An internal redirect, to a named location if it starts with `@`.
+    Uri(Template),
+}
+
+impl Value for Attempts {
+    const SYNTAX: &'static str = "file ... uri | =code";
+    const ARITY: Arity = Arity::at_least(2);
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let (last, files) = node.args.split_last().ok_or_else(Fault::bad_value)?;
+        let variables = cx.registry::<Variables>();
+        let files = files
+            .iter()
+            .map(|word| {
+                let bare = word.value.strip_suffix(b"/");
+                let name = Template::compile(bare.unwrap_or(&word.value), variables)?;
+                Ok(Attempt { name, directory: bare.is_some() })
+            })
+            .collect::<Result<_, String>>()?;
+        let uri = Template::compile(&last.value, variables)?;
+        let last = match last.value.strip_prefix(b"=") {
+            Some(code) => {
+                let code = parse_number(code).filter(|code| *code <= MAX_CODE);
+                let wrong = || Fault::new(format!("invalid code \"{}\"", last.text())).at(last);
+                Last::Code(code.ok_or_else(wrong)? as u16)
+            }
+            None => Last::Uri(uri),
+        };
+        Ok(Self { files, last })
+    }
+}

@@ -1,0 +1,78 @@
+//! `types`: from the ending of a file's name to its media type.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
+
+/// From the ending of a file's name to its media type.
+pub static TYPES: Slot<MimeTypes> = Slot::new();
+
+directives! {
+    /// From the ending of a file's name to its media type.
+    pub struct MimeTypes as TypesWritten in [http, server, location] {
+        /// Media types, each with the endings of names that mean it.
+        "types" block [0]: "{ type ending ...; }" => add_types,
+        /// The type of files with no known ending.
+        "default_type" => default_type: String = "text/plain".to_owned(),
+        /// The size of nginx's table of endings. Ours grows by itself.
+        "types_hash_max_size" => types_hash_max_size: u32 = 1024,
+        /// The size of a bucket of nginx's table of endings. Ours has no such limit.
+        "types_hash_bucket_size" => types_hash_bucket_size: u32 = 64,
+        field types: Inherit<Types>,
+    }
+}
+
+/// Media types by endings.
+#[derive(Clone, Debug)]
+pub struct Types(HashMap<Box<[u8]>, Arc<[u8]>>);
+
+impl Default for Types {
+    fn default() -> Self {
+        let known = [("html", "text/html"), ("gif", "image/gif"), ("jpg", "image/jpeg")];
+        let row =
+            |(ending, media): (&str, &str)| (ending.as_bytes().into(), media.as_bytes().into());
+        Self(known.into_iter().map(row).collect())
+    }
+}
+
+impl Types {
+    /// The media type of an ending in lower case.
+    pub fn find(&self, ending: &[u8]) -> Option<&[u8]> {
+        self.0.get(ending).map(|media| &**media)
+    }
+}
+
+impl MimeTypes {
+    /// The media type for the ending of a file's name, which may be empty.
+    pub fn media_type(&self, ending: &[u8]) -> &[u8] {
+        let found = if ending.iter().any(u8::is_ascii_uppercase) {
+            self.types.find(&ending.to_ascii_lowercase())
+        } else {
+            self.types.find(ending)
+        };
+        found.unwrap_or(self.default_type.as_bytes())
+    }
+}
+
+fn add_types(own: &mut TypesWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let Types(types) = own.types.get_or_insert_with(|| Types(HashMap::new()));
+    for row in node.block.iter().flatten() {
+        cx.row(row);
+        let media: Arc<[u8]> = row.name.value.as_slice().into();
+        for word in &row.args {
+            let ending = word.value.to_ascii_lowercase().into_boxed_slice();
+            if let Some(old) = types.insert(ending.clone(), Arc::clone(&media)) {
+                cx.warn(format!(
+                    "duplicate extension \"{}\", content type: \"{}\", \
+                     previous content type: \"{}\"",
+                    String::from_utf8_lossy(&ending),
+                    String::from_utf8_lossy(&media),
+                    String::from_utf8_lossy(&old),
+                ));
+            }
+        }
+    }
+    cx.rows_done(node);
+    Ok(())
+}

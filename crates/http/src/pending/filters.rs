@@ -1,0 +1,87 @@
+//! Modules that change responses.
+
+use weir_conf::pending;
+
+pending! {
+    /// Filters of heads and bodies.
+    pub static FILTERS = {
+        // addition
+        "add_before_body" in [http, server, location] [1];
+        "add_after_body" in [http, server, location] [1];
+        "addition_types" in [http, server, location] [1+];
+        // charset
+        "charset" in [http, server, location, location_if] [1];
+        "source_charset" in [http, server, location, location_if] [1];
+        "override_charset" in [http, server, location, location_if] [1];
+        "charset_types" in [http, server, location] [1+];
+        "charset_map" in [http] [2] block;
+        // gunzip
+        "gunzip" in [http, server, location] [1];
+        "gunzip_buffers" in [http, server, location] [2];
+        // gzip
+        "gzip" in [http, server, location, location_if] [1];
+        "gzip_buffers" in [http, server, location] [2];
+        "gzip_types" in [http, server, location] [1+];
+        "gzip_comp_level" in [http, server, location] [1];
+        "gzip_window" in [http, server, location] [1];
+        "gzip_hash" in [http, server, location] [1];
+        "postpone_gzipping" in [http, server, location] [1];
+        "gzip_no_buffer" in [http, server, location] [1];
+        "gzip_min_length" in [http, server, location] [1];
+        // gzip, in the core
+        "gzip_vary" in [http, server, location] [1];
+        "gzip_http_version" in [http, server, location] [1];
+        "gzip_proxied" in [http, server, location] [1+];
+        "gzip_disable" in [http, server, location] [1+];
+        // gzip_static
+        "gzip_static" in [http, server, location] [1];
+        // headers
+        "expires" in [http, server, location, location_if] [1, 2];
+        "add_header" in [http, server, location, location_if] [2, 3];
+        "add_trailer" in [http, server, location, location_if] [2, 3];
+        "add_header_inherit" in [http, server, location, location_if] [1];
+        "add_trailer_inherit" in [http, server, location, location_if] [1];
+        // image
+        "image_filter_jpeg_quality" in [http, server, location] [1];
+        "image_filter_webp_quality" in [http, server, location] [1];
+        "image_filter_sharpen" in [http, server, location] [1];
+        "image_filter_transparency" in [http, server, location] [1];
+        "image_filter_interlace" in [http, server, location] [1];
+        "image_filter_buffer" in [http, server, location] [1];
+        // slice
+        "slice" in [http, server, location] [1];
+        // ssi
+        "ssi" in [http, server, location, location_if] [1];
+        "ssi_silent_errors" in [http, server, location] [1];
+        "ssi_ignore_recycled_buffers" in [http, server, location] [1];
+        "ssi_min_file_chunk" in [http, server, location] [1];
+        "ssi_value_length" in [http, server, location] [1];
+        "ssi_types" in [http, server, location] [1+];
+        "ssi_last_modified" in [http, server, location] [1];
+        // sub
+        "sub_filter" in [http, server, location] [2];
+        "sub_filter_types" in [http, server, location] [1+];
+        "sub_filter_once" in [http, server, location] [1];
+        "sub_filter_last_modified" in [http, server, location] [1];
+        // userid
+        "userid" in [http, server, location] [1];
+        "userid_service" in [http, server, location] [1];
+        "userid_name" in [http, server, location] [1];
+        "userid_domain" in [http, server, location] [1];
+        "userid_path" in [http, server, location] [1];
+        "userid_expires" in [http, server, location] [1];
+        "userid_flags" in [http, server, location] [1, 2, 3];
+        "userid_p3p" in [http, server, location] [1];
+        "userid_mark" in [http, server, location] [1];
+        // xslt
+        "xml_entities" in [http, server, location] [1];
+        "xml_external_entities" in [http, server, location] [1];
+        "xslt_stylesheet" in [location] [1+];
+        "xslt_param" in [http, server, location] [2];
+        "xslt_string_param" in [http, server, location] [2];
+        "xslt_types" in [http, server, location] [1+];
+        "xslt_last_modified" in [http, server, location] [1];
+        // copy
+        "output_buffers" in [http, server, location] [2];
+    }
+}

@@ -1,0 +1,134 @@
+//! Modules of http that are neither filters nor upstreams.
+
+use weir_conf::pending;
+
+pending! {
+    /// Handlers, variables, limits and logs.
+    pub static MODULES = {
+        // autoindex
+        "autoindex" in [http, server, location] [1];
+        "autoindex_format" in [http, server, location] [1];
+        "autoindex_localtime" in [http, server, location] [1];
+        "autoindex_exact_size" in [http, server, location] [1];
+        // browser
+        "modern_browser" in [http, server, location] [1, 2];
+        "ancient_browser" in [http, server, location] [1+];
+        "modern_browser_value" in [http, server, location] [1];
+        "ancient_browser_value" in [http, server, location] [1];
+        // dav
+        "dav_methods" in [http, server, location] [1+];
+        "create_full_put_path" in [http, server, location] [1];
+        "min_delete_depth" in [http, server, location] [1];
+        "dav_access" in [http, server, location] [1, 2, 3];
+        // degradation
+        "degradation" in [http] [1];
+        "degrade" in [http, server, location] [1];
+        // geoip
+        "geoip_country" in [http] [1, 2];
+        "geoip_org" in [http] [1, 2];
+        "geoip_city" in [http] [1, 2];
+        "geoip_proxy" in [http] [1];
+        "geoip_proxy_recursive" in [http] [1];
+        // index
+        "index" in [http, server, location] [1+];
+        // limit_conn
+        "limit_conn_zone" in [http] [2];
+        "limit_conn" in [http, server, location] [2];
+        "limit_conn_log_level" in [http, server, location] [1];
+        "limit_conn_status" in [http, server, location] [1];
+        "limit_conn_dry_run" in [http, server, location] [1];
+        // limit_req
+        "limit_req_zone" in [http] [3];
+        "limit_req" in [http, server, location] [1, 2, 3];
+        "limit_req_log_level" in [http, server, location] [1];
+        "limit_req_status" in [http, server, location] [1];
+        "limit_req_dry_run" in [http, server, location] [1];
+        // log
+        "log_format" in [http] [2+];
+        "access_log" in [http, server, location, location_if, limit_except] [1+];
+        "open_log_file_cache" in [http, server, location] [1, 2, 3, 4];
+        // mirror
+        "mirror" in [http, server, location] [1];
+        "mirror_request_body" in [http, server, location] [1];
+        // mp4
+        "mp4_buffer_size" in [http, server, location] [1];
+        "mp4_max_buffer_size" in [http, server, location] [1];
+        "mp4_start_key_frame" in [http, server, location] [1];
+        // random_index
+        "random_index" in [location] [1];
+        // realip
+        "set_real_ip_from" in [http, server, location] [1];
+        "real_ip_header" in [http, server, location] [1];
+        "real_ip_recursive" in [http, server, location] [1];
+        // referer
+        "valid_referers" in [server, location] [1+];
+        "referer_hash_max_size" in [server, location] [1];
+        "referer_hash_bucket_size" in [server, location] [1];
+        // secure_link
+        "secure_link" in [http, server, location] [1];
+        "secure_link_md5" in [http, server, location] [1];
+        "secure_link_secret" in [http, server, location] [1];
+        // perl
+        "perl_modules" in [http] [1];
+        "perl_require" in [http] [1];
+        "perl_set" in [http] [2];
+    }
+}
+
+pending! {
+    /// TLS, HTTP/2 and HTTP/3.
+    pub static TLS_AND_VERSIONS = {
+        // ssl
+        "ssl_certificate" in [http, server] [1];
+        "ssl_certificate_key" in [http, server] [1];
+        "ssl_certificate_cache" in [http, server] [1, 2, 3];
+        "ssl_ech_file" in [http, server] [1];
+        "ssl_password_file" in [http, server] [1];
+        "ssl_certificate_compression" in [http, server] [1];
+        "ssl_dhparam" in [http, server] [1];
+        "ssl_ecdh_curve" in [http, server] [1];
+        "ssl_protocols" in [http, server] [1+];
+        "ssl_ciphers" in [http, server] [1];
+        "ssl_buffer_size" in [http, server] [1];
+        "ssl_verify_depth" in [http, server] [1];
+        "ssl_trusted_certificate" in [http, server] [1];
+        "ssl_prefer_server_ciphers" in [http, server] [1];
+        "ssl_session_cache" in [http, server] [1, 2];
+        "ssl_session_tickets" in [http, server] [1];
+        "ssl_session_ticket_key" in [http, server] [1];
+        "ssl_session_timeout" in [http, server] [1];
+        "ssl_ocsp_responder" in [http, server] [1];
+        "ssl_ocsp_cache" in [http, server] [1];
+        "ssl_stapling" in [http, server] [1];
+        "ssl_stapling_file" in [http, server] [1];
+        "ssl_stapling_responder" in [http, server] [1];
+        "ssl_stapling_verify" in [http, server] [1];
+        "ssl_early_data" in [http, server] [1];
+        "ssl_conf_command" in [http, server] [2];
+        // v2
+        "http2" in [http, server] [1];
+        "http2_recv_buffer_size" in [http] [1];
+        "http2_pool_size" in [http, server] [1];
+        "http2_max_concurrent_streams" in [http, server] [1];
+        "http2_max_concurrent_pushes" in [http, server] [1];
+        "http2_max_requests" in [http, server] [1];
+        "http2_max_field_size" in [http, server] [1];
+        "http2_max_header_size" in [http, server] [1];
+        "http2_body_preread_size" in [http, server] [1];
+        "http2_streams_index_size" in [http, server] [1];
+        "http2_recv_timeout" in [http, server] [1];
+        "http2_idle_timeout" in [http, server] [1];
+        "http2_chunk_size" in [http, server, location] [1];
+        "http2_push_preload" in [http, server, location] [1];
+        "http2_push" in [http, server, location] [1];
+        // v3
+        "http3" in [http, server] [1];
+        "http3_hq" in [http, server] [1];
+        "http3_max_concurrent_streams" in [http, server] [1];
+        "http3_stream_buffer_size" in [http, server] [1];
+        "quic_retry" in [http, server] [1];
+        "quic_gso" in [http, server] [1];
+        "quic_host_key" in [http, server] [1];
+        "quic_active_connection_id_limit" in [http, server] [1];
+    }
+}

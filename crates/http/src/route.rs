@@ -1,0 +1,203 @@
+//! From an address to a server, from a server to a location.
+//!
+//! [`Routes`] is built once per thread and snapshot from the assembled configuration: plain data
+//! behind `Rc`, so that a request holds its server and its location without touching a counter
+//! that another core writes.
+
+mod build;
+pub mod check;
+pub mod listen;
+pub mod locations;
+pub mod server_names;
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_conf::{Block, BlockId, Contexts, Settings, Span};
+use weir_script::{CaptureRegex, Captures, Scope, VarId};
+
+use crate::core;
+use crate::core::listen::Listen;
+use crate::module::Handlers;
+
+pub use crate::core::location::Kind;
+pub use build::Builder;
+pub use listen::{Bound, ListenSpec, Ports};
+pub use locations::{Found, Locations};
+pub use server_names::ServerNames;
+
+/// One location, or another block that a request can be in.
+pub struct Location {
+    /// The prefix, URI, expression or `@name`; that of the location around for `if` and
+    /// `limit_except`; empty for a server.
+    pub name: Vec<u8>,
+    /// The name escaped for a `Location` header.
+    pub escaped_name: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+    /// The block of the configuration.
+    pub block: BlockId,
+    /// Where it is written.
+    pub span: Span,
+    /// The settings in force.
+    pub settings: Settings,
+    /// What runs here.
+    pub handlers: Handlers,
+    /// The locations inside.
+    pub nested: Locations,
+    /// The `if` and `limit_except` blocks directly inside.
+    pub blocks: Vec<(BlockId, Rc<Self>)>,
+    /// It passes requests on and its name ends in a slash: the URI without the slash is redirected.
+    pub auto_redirect: bool,
+    /// A directive that would serve the content, were it supported: answer 500, never a file.
+    pub pending_content: Option<Arc<str>>,
+}
+
+impl Location {
+    /// Whether only internal requests may enter (`internal`).
+    pub fn is_internal(&self) -> bool {
+        self.settings.get(&core::ACCESS).internal
+    }
+
+    /// The `if` or `limit_except` block of that number directly inside.
+    pub fn inner(&self, block: BlockId) -> Option<&Rc<Self>> {
+        self.blocks.iter().find(|(id, _)| *id == block).map(|(_, location)| location)
+    }
+
+    /// The `limit_except` of this location.
+    pub fn limit_except(&self) -> Option<&Rc<Self>> {
+        self.blocks.iter().map(|(_, inner)| inner).find(|inner| inner.kind == Kind::LimitExcept)
+    }
+}
+
+/// A `server` block.
+pub struct Server {
+    /// Its first name, for `$server_name`: without the leading dot, with the `~` of an expression.
+    pub name: Vec<u8>,
+    /// The settings of the server level.
+    pub settings: Settings,
+    /// The server's own level, for requests that no location takes.
+    pub location: Rc<Location>,
+    /// Its locations, named ones among them.
+    pub locations: Locations,
+    /// The block of the configuration.
+    pub block: BlockId,
+}
+
+impl Server {
+    /// The location for a normalised URI.
+    pub fn find(&self, uri: &[u8]) -> Found<'_> {
+        self.locations.find(uri, &self.location)
+    }
+}
+
+/// What the regular expression of a location or of a server name captured.
+#[derive(Clone, Debug)]
+pub struct Matched<'a> {
+    /// The captures by number.
+    pub captures: Captures,
+    /// The variables that get a capture's value, each with the number of the capture.
+    pub variables: &'a [(VarId, usize)],
+}
+
+impl<'a> Matched<'a> {
+    /// Matches, or says no.
+    fn new(regex: &'a CaptureRegex, subject: &[u8]) -> Option<Self> {
+        let captures = regex.regex().captures(subject)?;
+        Some(Self { captures, variables: regex.variables() })
+    }
+
+    /// Gives a request the captures and the values of its variables.
+    pub fn apply<S: Scope + ?Sized>(self, scope: &mut S) {
+        for (id, group) in self.variables {
+            scope.assign(*id, self.captures.get(*group).unwrap_or_default());
+        }
+        *scope.captures() = self.captures;
+    }
+}
+
+/// An address with its servers.
+pub struct Endpoint {
+    /// Connections start with a TLS handshake.
+    pub ssl: bool,
+    /// The deprecated parameter `http2` was given.
+    pub http2: bool,
+    /// Connections start with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// Who answers for hosts that nobody has.
+    pub default: Rc<Server>,
+    /// `None` when the default server is the only one and captures nothing from the host.
+    names: Option<ServerNames<Rc<Server>>>,
+}
+
+impl Endpoint {
+    /// The server for a host (lower case, no port); `None` leaves the request where it is.
+    pub fn find(&self, host: &[u8]) -> Option<(&Rc<Server>, Option<Matched<'_>>)> {
+        self.names.as_ref()?.find(host)
+    }
+}
+
+/// A listening socket with the addresses whose connections it accepts.
+pub struct Listener {
+    bound: Bound<usize>,
+    endpoints: Vec<Rc<Endpoint>>,
+}
+
+impl Listener {
+    /// The socket.
+    pub fn spec(&self) -> &ListenSpec {
+        &self.bound.spec
+    }
+
+    /// Whether [`Listener::endpoint`] needs the local address of the connection.
+    pub fn needs_local(&self) -> bool {
+        self.endpoints.len() > 1
+    }
+
+    /// The address that a connection came to, by its local address.
+    pub fn endpoint(&self, local: Option<IpAddr>) -> &Rc<Endpoint> {
+        &self.endpoints[self.bound.index(local)]
+    }
+}
+
+/// Everything of `http {}` that a connection and a request are led by.
+#[derive(Default)]
+pub struct Routes {
+    /// The servers, in the order of the file.
+    pub servers: Vec<Rc<Server>>,
+    /// The sockets, each at the place that it has in [`listeners`].
+    pub listeners: Vec<Listener>,
+}
+
+/// The sockets that `http {}` asks for. `root` is the root of the assembled tree.
+pub fn listeners(root: &Block) -> Vec<ListenSpec> {
+    let servers: Vec<&Block> = servers(root).collect();
+    ports(&servers).bound().into_iter().map(|bound| bound.spec).collect()
+}
+
+/// The `server` blocks of `http {}`, in the order of the file.
+pub(crate) fn servers(root: &Block) -> impl Iterator<Item = &Block> {
+    let http = root.blocks.iter().filter(|block| block.context == Contexts::HTTP);
+    http.flat_map(|http| &http.blocks).filter(|block| block.context == Contexts::SERVER)
+}
+
+/// The addresses of servers, each under the server's place in the list.
+fn ports(servers: &[&Block]) -> Ports<usize> {
+    let mut ports = Ports::default();
+    for (at, server) in servers.iter().enumerate() {
+        let own = &server.settings.get(&core::listen::LISTEN).listens;
+        let implicit = [Listen::implicit()];
+        let listens = if own.is_empty() { &implicit[..] } else { own.as_slice() };
+        for listen in listens {
+            for address in &listen.addresses {
+                // What is wrong with it was said when the directive was read.
+                let _ = ports.add(at, address, &listen.options);
+            }
+        }
+    }
+    ports
+}
+
+#[cfg(test)]
+mod tests;

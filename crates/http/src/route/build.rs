@@ -1,0 +1,149 @@
+//! Building [`Routes`] from the assembled tree.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_conf::{Block, Contexts, Settings};
+use weir_script::CaptureRegex;
+use weir_wire::uri;
+
+use super::listen::Shared;
+use super::{Endpoint, Kind, Listener, Location, Locations, Routes, Server, ServerNames};
+use crate::core::server_name::{self, ServerName};
+use crate::core::{self, location::Pattern};
+use crate::module::Handlers;
+use crate::pending;
+
+/// What the routes are built with.
+pub struct Builder<'a> {
+    /// What runs in a block with these settings.
+    pub handlers: &'a dyn Fn(&Settings, Contexts) -> Handlers,
+    /// Whether the block itself passes requests on to an upstream (`proxy_pass`).
+    pub passes: &'a dyn Fn(&Settings) -> bool,
+}
+
+impl Builder<'_> {
+    /// Builds the routes of the tree with this root, which [`super::check()`] found right.
+    pub fn build(&self, root: &Block) -> Routes {
+        let blocks: Vec<&Block> = super::servers(root).collect();
+        let servers: Vec<Rc<Server>> =
+            blocks.iter().map(|block| Rc::new(self.server(block))).collect();
+        let bound = super::ports(&blocks).bound();
+        let listeners = bound
+            .into_iter()
+            .map(|bound| {
+                let endpoint = |shared| Rc::new(self.endpoint(shared, &blocks, &servers));
+                Listener { endpoints: bound.addresses.iter().map(endpoint).collect(), bound }
+            })
+            .collect();
+        Routes { servers, listeners }
+    }
+
+    fn endpoint(
+        &self,
+        shared: &Shared<usize>,
+        blocks: &[&Block],
+        servers: &[Rc<Server>],
+    ) -> Endpoint {
+        let needed = shared.servers.len() > 1 || server_name::captures(blocks[shared.default]);
+        Endpoint {
+            ssl: shared.options.ssl,
+            http2: shared.options.http2,
+            proxy_protocol: shared.options.proxy_protocol,
+            default: servers[shared.default].clone(),
+            names: needed.then(|| self.names(&shared.servers, blocks, servers)),
+        }
+    }
+
+    fn names(
+        &self,
+        members: &[usize],
+        blocks: &[&Block],
+        servers: &[Rc<Server>],
+    ) -> ServerNames<Rc<Server>> {
+        let mut names = ServerNames::default();
+        for &at in members {
+            for name in server_name::names(blocks[at]).iter() {
+                let server = servers[at].clone();
+                match name {
+                    // Conflicts were warned of by the check; the first one stays.
+                    ServerName::Plain(name) => drop(names.add(name, server)),
+                    ServerName::Regex(regex) => names.add_regex(regex.clone(), server),
+                }
+            }
+        }
+        names
+    }
+
+    fn server(&self, block: &Block) -> Server {
+        let own = Pattern { kind: Kind::Server, name: Vec::new() };
+        let mut location = self.location(block, own, None);
+        Server {
+            name: server_name::first(block),
+            settings: block.settings.clone(),
+            locations: std::mem::take(&mut location.nested),
+            location: Rc::new(location),
+            block: block.id,
+        }
+    }
+
+    /// A block with all that is inside it. `outer` is what an `if` takes over.
+    fn location(&self, block: &Block, pattern: Pattern, outer: Option<&Outer>) -> Location {
+        let passes = (self.passes)(&block.settings);
+        let inherited = outer.filter(|_| !passes).and_then(|outer| outer.pending.clone());
+        let pending_content = pending::content(&block.settings).or(inherited);
+        let mut nested = Vec::new();
+        let mut blocks = Vec::new();
+        for child in &block.blocks {
+            let Some(pattern_inside) = child_pattern(child, &pattern) else { continue };
+            if child.context == Contexts::LOCATION {
+                nested.push(self.nested(child, pattern_inside));
+            } else {
+                let outer = Outer { pending: pending_content.clone() };
+                let inner = self.location(child, pattern_inside, Some(&outer));
+                blocks.push((child.id, Rc::new(inner)));
+            }
+        }
+        let pending_pass = pending_content.as_ref().is_some_and(|name| name.ends_with("_pass"));
+        Location {
+            auto_redirect: (passes || pending_pass) && pattern.name.ends_with(b"/"),
+            escaped_name: escape(&pattern.name),
+            name: pattern.name,
+            kind: pattern.kind,
+            block: block.id,
+            span: block.span,
+            settings: block.settings.clone(),
+            handlers: (self.handlers)(&block.settings, block.context),
+            nested: Locations::new(nested),
+            blocks,
+            pending_content,
+        }
+    }
+
+    fn nested(&self, block: &Block, pattern: Pattern) -> (Rc<Location>, Option<CaptureRegex>) {
+        let regex = block.settings.get(&core::LOCATION).regex.clone();
+        (Rc::new(self.location(block, pattern, None)), regex)
+    }
+}
+
+/// What an `if` or `limit_except` takes over from the block around it.
+struct Outer {
+    pending: Option<Arc<str>>,
+}
+
+/// What a block inside a server or a location is; `None` for blocks that requests are never in.
+fn child_pattern(child: &Block, outer: &Pattern) -> Option<Pattern> {
+    let like_outer = |kind| Pattern { kind, name: outer.name.clone() };
+    match child.context {
+        Contexts::LOCATION => child.settings.get(&core::LOCATION).pattern.clone(),
+        Contexts::SERVER_IF | Contexts::LOCATION_IF => Some(like_outer(Kind::If)),
+        Contexts::LIMIT_EXCEPT => Some(like_outer(Kind::LimitExcept)),
+        _ => None,
+    }
+}
+
+fn escape(name: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::with_capacity(name.len());
+    uri::escape(uri::Escape::Uri, name, &mut escaped);
+    escaped
+}

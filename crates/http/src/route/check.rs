@@ -1,0 +1,92 @@
+//! What nginx refuses or warns of once the whole of `http {}` has been read.
+
+use std::collections::HashSet;
+
+use weir_conf::{Block, Contexts, Diagnostic, Severity};
+use weir_script::names::Refused;
+
+use super::{Kind, ServerNames};
+use crate::core::{self, location::Pattern, server_name, server_name::ServerName};
+
+/// Reports duplicate locations, and names that several servers of an address have. Like nginx it
+/// stops at the first fault. `root` is the root of the assembled tree.
+pub fn check(root: &Block, report: &mut dyn FnMut(Diagnostic)) {
+    let servers: Vec<&Block> = super::servers(root).collect();
+    if let Some(fault) = servers.iter().find_map(|server| duplicate_location(server)) {
+        report(fault);
+        return;
+    }
+    for shared in super::ports(&servers).addresses() {
+        if shared.servers.len() < 2 && !server_name::captures(servers[shared.default]) {
+            continue;
+        }
+        let members = shared.servers.iter().map(|&at| servers[at]);
+        if !check_names(members, &shared.address.to_string(), report) {
+            return;
+        }
+    }
+}
+
+/// Whether nginx would go on.
+fn check_names<'a>(
+    servers: impl Iterator<Item = &'a Block>,
+    address: &str,
+    report: &mut dyn FnMut(Diagnostic),
+) -> bool {
+    let mut names = ServerNames::default();
+    for server in servers {
+        for name in &*server_name::names(server) {
+            let ServerName::Plain(name) = name else { continue };
+            let shown = String::from_utf8_lossy(name);
+            match names.add(name, ()) {
+                Ok(()) => {}
+                Err(Refused::Conflict) => report(Diagnostic::new(
+                    Severity::Warn,
+                    format!("conflicting server name \"{shown}\" on {address}, ignored"),
+                    None,
+                )),
+                Err(Refused::Invalid) => {
+                    report(Diagnostic::new(
+                        Severity::Emerg,
+                        format!("invalid server name or wildcard \"{shown}\" on {address}"),
+                        None,
+                    ));
+                    return false;
+                }
+            }
+        }
+    }
+    true
+}
+
+/// The first location whose name and kind another one of its level has. Inner levels come first.
+fn duplicate_location(block: &Block) -> Option<Diagnostic> {
+    let mut statics: Vec<(&Pattern, &Block)> =
+        locations(block).filter(|(pattern, _)| is_static(pattern)).collect();
+    statics.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    // nginx looks into prefix and exact locations, in the order of their names.
+    if let Some(inner) = statics.iter().find_map(|(_, inside)| duplicate_location(inside)) {
+        return Some(inner);
+    }
+    let mut seen: HashSet<(&[u8], bool)> = HashSet::new();
+    statics.iter().find_map(|(pattern, location)| {
+        let key = (pattern.name.as_slice(), pattern.kind == Kind::Exact);
+        (!seen.insert(key)).then(|| {
+            let name = String::from_utf8_lossy(&pattern.name);
+            let message = format!("duplicate location \"{name}\"");
+            Diagnostic::new(Severity::Emerg, message, Some(location.span))
+        })
+    })
+}
+
+fn is_static(pattern: &Pattern) -> bool {
+    matches!(pattern.kind, Kind::Exact | Kind::Prefix { .. })
+}
+
+fn locations(block: &Block) -> impl Iterator<Item = (&Pattern, &Block)> {
+    block
+        .blocks
+        .iter()
+        .filter(|inside| inside.context == Contexts::LOCATION)
+        .filter_map(|inside| Some((inside.settings.get(&core::LOCATION).pattern.as_ref()?, inside)))
+}

@@ -1,0 +1,281 @@
+//! Listening addresses: which servers share one, which sockets have to be bound for them.
+//!
+//! A wildcard address of a port takes the connections of the other addresses of that port too,
+//! unless those ask for a socket of their own; the local address of a connection then tells them
+//! apart. See <https://nginx.org/en/docs/http/request_processing.html>.
+
+use std::net::IpAddr;
+
+use crate::core::address::Address;
+use crate::core::listen::{Options, SocketOptions};
+
+/// A socket to bind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenSpec {
+    /// Where to.
+    pub address: Address,
+    /// How.
+    pub options: SocketOptions,
+}
+
+/// An address with the servers that listen on it; `S` is the handle of a server.
+#[derive(Clone, Debug)]
+pub struct Shared<S> {
+    /// The address.
+    pub address: Address,
+    /// The options of all its `listen` directives together.
+    pub options: Options,
+    /// Who answers for hosts that nobody has.
+    pub default: S,
+    /// All its servers, in the order of the file.
+    pub servers: Vec<S>,
+    protocols: Protocols,
+}
+
+/// What earlier `listen` directives said about the protocols of an address, to warn of changes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Protocols {
+    bits: u8,
+    set: bool,
+    changed: bool,
+}
+
+/// The bits of [`Protocols`]: proxy_protocol, ssl, http2.
+fn protocol_bits(options: &Options) -> u8 {
+    u8::from(options.proxy_protocol) | u8::from(options.ssl) << 1 | u8::from(options.http2) << 2
+}
+
+/// All addresses, by family, kind and port.
+#[derive(Clone, Debug)]
+pub struct Ports<S> {
+    ports: Vec<Port<S>>,
+}
+
+#[derive(Clone, Debug)]
+struct Port<S> {
+    family: u8,
+    quic: bool,
+    port: u16,
+    addresses: Vec<Shared<S>>,
+}
+
+/// A socket to bind, with the addresses whose connections it accepts; the last one takes those
+/// whose local address is none of the others.
+#[derive(Clone, Debug)]
+pub struct Bound<S> {
+    /// The socket.
+    pub spec: ListenSpec,
+    /// The addresses behind it.
+    pub addresses: Vec<Shared<S>>,
+}
+
+impl<S> Default for Ports<S> {
+    fn default() -> Self {
+        Self { ports: Vec::new() }
+    }
+}
+
+impl<S: Copy + PartialEq> Ports<S> {
+    /// Adds one address of a server. `Ok` holds a warning or nothing, `Err` nginx's message.
+    pub fn add(
+        &mut self,
+        server: S,
+        address: &Address,
+        options: &Options,
+    ) -> Result<Option<String>, String> {
+        let key = (address.family(), options.quic, address.port());
+        let port = self.ports.iter_mut().find(|p| (p.family, p.quic, p.port) == key);
+        let shared = Shared {
+            address: address.clone(),
+            options: options.clone(),
+            default: server,
+            servers: vec![server],
+            protocols: Protocols::default(),
+        };
+        match port {
+            None => self.ports.push(Port {
+                family: key.0,
+                quic: key.1,
+                port: key.2,
+                addresses: vec![shared],
+            }),
+            Some(port) => match port.addresses.iter_mut().find(|s| s.address == *address) {
+                Some(known) => return known.join(server, options),
+                None => port.addresses.push(shared),
+            },
+        }
+        Ok(None)
+    }
+
+    /// The addresses in the order in which nginx completes them.
+    pub fn addresses(&self) -> impl Iterator<Item = &Shared<S>> {
+        self.ports.iter().flat_map(Port::sorted)
+    }
+
+    /// The sockets to bind. QUIC addresses have none yet.
+    pub fn bound(&self) -> Vec<Bound<S>> {
+        self.ports.iter().filter(|port| !port.quic).flat_map(Port::bound).collect()
+    }
+}
+
+impl<S: Copy + PartialEq> Shared<S> {
+    /// Another `listen` for the address.
+    fn join(&mut self, server: S, options: &Options) -> Result<Option<String>, String> {
+        if self.servers.contains(&server) {
+            return Err(format!("a duplicate listen {}", self.address));
+        }
+        self.servers.push(server);
+        let before = self.options.clone();
+        if options.set {
+            if before.set {
+                return Err(format!("duplicate listen options for {}", self.address));
+            }
+            self.options = options.clone();
+        }
+        if options.default_server {
+            if before.default_server {
+                return Err(format!("a duplicate default server for {}", self.address));
+            }
+            self.default = server;
+        }
+        let warning = self.redefined(protocol_bits(&before), options);
+        self.options.default_server = before.default_server || options.default_server;
+        self.options.proxy_protocol = before.proxy_protocol || options.proxy_protocol;
+        self.options.ssl = before.ssl || options.ssl;
+        self.options.http2 = before.http2 || options.http2;
+        Ok(warning.then(|| format!("protocol options redefined for {}", self.address)))
+    }
+
+    /// Whether the protocols of this `listen` deserve a warning; remembers them.
+    fn redefined(&mut self, before: u8, options: &Options) -> bool {
+        let now = protocol_bits(options);
+        let known = self.protocols;
+        let moved = known.set && now != known.bits;
+        if now | before != before {
+            let warning =
+                (self.options.set && !options.set) || known.changed || now | before != now;
+            self.protocols = Protocols { bits: before, set: true, changed: true };
+            warning
+        } else if before | now != now {
+            self.protocols = Protocols { bits: now, set: true, changed: true };
+            options.set || moved
+        } else {
+            self.protocols = Protocols { bits: now, set: true, ..known };
+            (options.set && known.changed) || moved
+        }
+    }
+}
+
+impl<S: Copy + PartialEq> Port<S> {
+    /// Explicitly bound addresses first, the wildcard last.
+    fn sorted(&self) -> Vec<&Shared<S>> {
+        let mut sorted: Vec<_> = self.addresses.iter().collect();
+        sorted.sort_by_key(|shared| (shared.address.is_wildcard(), !shared.options.bind));
+        sorted
+    }
+
+    fn bound(&self) -> Vec<Bound<S>> {
+        let sorted = self.sorted();
+        let wildcard = sorted.last().is_some_and(|last| last.address.is_wildcard());
+        let mut bound = Vec::new();
+        let mut behind = Vec::new();
+        for (at, shared) in sorted.iter().enumerate() {
+            let last = at + 1 == sorted.len();
+            behind.push((*shared).clone());
+            if wildcard && !last && !shared.options.bind {
+                continue;
+            }
+            bound.push(Bound {
+                spec: ListenSpec {
+                    address: shared.address.clone(),
+                    options: shared.options.socket.clone(),
+                },
+                addresses: std::mem::take(&mut behind),
+            });
+        }
+        bound
+    }
+}
+
+impl<S> Bound<S> {
+    /// Which of its addresses a connection came to, by the connection's local address.
+    pub fn index(&self, local: Option<IpAddr>) -> usize {
+        let same = |shared: &Shared<S>| matches!(&shared.address, Address::Inet(address) if Some(address.ip()) == local);
+        self.addresses.iter().position(same).unwrap_or(self.addresses.len() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inet(text: &str) -> Address {
+        Address::Inet(text.parse().unwrap())
+    }
+
+    fn options(edit: impl FnOnce(&mut Options)) -> Options {
+        let mut options = Options::default();
+        edit(&mut options);
+        options
+    }
+
+    fn bound(ports: &Ports<u32>) -> Vec<(String, Vec<String>)> {
+        let names = |b: &Bound<u32>| b.addresses.iter().map(|s| s.address.to_string()).collect();
+        ports.bound().iter().map(|b| (b.spec.address.to_string(), names(b))).collect()
+    }
+
+    #[test]
+    fn a_wildcard_takes_the_others_unless_they_bind() {
+        let mut ports = Ports::default();
+        ports.add(1, &inet("0.0.0.0:80"), &Options::default()).unwrap();
+        ports.add(2, &inet("127.0.0.1:80"), &Options::default()).unwrap();
+        ports.add(3, &inet("127.0.0.2:80"), &options(|o| o.bind = true)).unwrap();
+        ports.add(4, &inet("127.0.0.1:81"), &Options::default()).unwrap();
+        ports.add(4, &inet("[::]:80"), &Options::default()).unwrap();
+        let one = |text: &str| (text.to_owned(), vec![text.to_owned()]);
+        assert_eq!(
+            bound(&ports),
+            vec![
+                one("127.0.0.2:80"),
+                ("0.0.0.0:80".into(), vec!["127.0.0.1:80".into(), "0.0.0.0:80".into()]),
+                one("127.0.0.1:81"),
+                one("[::]:80"),
+            ]
+        );
+        let shared = &ports.bound()[1];
+        assert_eq!(shared.index("127.0.0.1".parse().ok()), 0);
+        assert_eq!(shared.index("10.0.0.1".parse().ok()), 1);
+        assert_eq!(shared.index(None), 1);
+    }
+
+    #[test]
+    fn duplicates_are_refused_in_nginxs_words() {
+        let mut ports = Ports::default();
+        let default = options(|o| o.default_server = true);
+        let set = options(|o| o.set = true);
+        let address = inet("0.0.0.0:80");
+        ports.add(1, &address, &default).unwrap();
+        let fault = |ports: &mut Ports<u32>, server, options| {
+            ports.add(server, &inet("0.0.0.0:80"), options).unwrap_err()
+        };
+        assert_eq!(fault(&mut ports, 1, &set), "a duplicate listen 0.0.0.0:80");
+        assert_eq!(fault(&mut ports, 2, &default), "a duplicate default server for 0.0.0.0:80");
+        ports.add(3, &address, &set).unwrap();
+        assert_eq!(fault(&mut ports, 4, &set), "duplicate listen options for 0.0.0.0:80");
+    }
+
+    #[test]
+    fn changed_protocols_warn() {
+        let mut ports = Ports::default();
+        let address = inet("0.0.0.0:443");
+        let ssl = options(|o| o.ssl = true);
+        let proxied = options(|o| o.proxy_protocol = true);
+        assert_eq!(ports.add(1, &address, &ssl), Ok(None));
+        assert_eq!(ports.add(2, &address, &ssl), Ok(None));
+        let warning = Some("protocol options redefined for 0.0.0.0:443".to_owned());
+        assert_eq!(ports.add(3, &address, &proxied), Ok(warning));
+        let shared = ports.addresses().next().unwrap();
+        assert!(shared.options.ssl && shared.options.proxy_protocol);
+        assert_eq!((shared.default, shared.servers.len()), (1, 3));
+    }
+}
