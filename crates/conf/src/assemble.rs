@@ -9,7 +9,7 @@ mod walk;
 use crate::context::Contexts;
 use crate::cx::{BlockId, Open};
 use crate::diagnostic::Diagnostic;
-use crate::environment::Environment;
+use crate::environment::{Environment, Memory};
 use crate::node::Word;
 use crate::settings::Settings;
 use crate::source::{Origin, SourceMap, Span};
@@ -81,6 +81,12 @@ impl Assembly {
     pub fn one_lines(&self) -> Vec<String> {
         self.diagnostics.iter().map(|diagnostic| diagnostic.one_line(&self.sources)).collect()
     }
+}
+
+/// Assembles one text without a file system: for tests, and for text that stands alone.
+pub fn assemble_text(tables: &[&'static Table], text: &str) -> Assembly {
+    let env = Memory::default().with("/nginx.conf", text);
+    assemble(tables, Path::new("/nginx.conf"), Path::new("/"), None, &env)
 }
 
 /// Reads the main file and all that it includes. `prefix` is what `-p` names, `globals` what `-g`

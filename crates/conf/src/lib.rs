@@ -23,7 +23,7 @@ pub mod table;
 pub mod type_map;
 pub mod value;
 
-pub use assemble::{Assembly, Block, assemble};
+pub use assemble::{Assembly, Block, assemble, assemble_text};
 pub use context::Contexts;
 pub use cx::{BlockId, Cx, Open};
 pub use diagnostic::{Diagnostic, Fault, Severity};

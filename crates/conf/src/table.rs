@@ -12,6 +12,8 @@
 //!         "sub_filter_once" => once: bool = true,
 //!         /// Its own contexts instead of the table's; without a default it is `Default::default()`.
 //!         "sub_filter_tag" in [http, location] => tag: Option<String>,
+//!         /// Shown with another syntax than its type's.
+//!         "sub_filter_root" as "path" => root: Option<String>,
 //!         /// Repeats; a child that has its own replaces the whole.
 //!         "sub_filter_types" => types: Many<String>,
 //!         /// Never inherited.
@@ -281,8 +283,21 @@ impl Table {
 
     /// Where rows of this table may stand.
     pub fn contexts(&self) -> Contexts {
-        self.all.iter().fold(Contexts::NONE, |all, row| all.union(row.contexts))
+        union(self.all.iter())
     }
+
+    /// The levels that are merged together. A row in main that only opens a block, as `http` does,
+    /// does not make main a level of the values in that block.
+    pub(crate) fn levels(&self) -> Contexts {
+        let in_main = |row: &&Row| row.contexts.intersects(Contexts::MAIN);
+        let opens = |row: &&Row| matches!(row.body, Body::Opens(_));
+        let others = union(self.all.iter().filter(|row| !(in_main(row) && opens(row))));
+        if others.is_empty() { self.contexts() } else { others }
+    }
+}
+
+fn union<'a>(rows: impl Iterator<Item = &'a Row>) -> Contexts {
+    rows.fold(Contexts::NONE, |all, row| all.union(row.contexts))
 }
 
 fn settle<T: Group>(

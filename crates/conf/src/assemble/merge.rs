@@ -18,7 +18,7 @@ impl Walk<'_> {
     /// Merges a block that stands directly in main.
     pub(super) fn settle_block(&mut self, block: &mut Open) {
         for (number, table) in self.tables.iter().enumerate() {
-            let contexts = table.contexts();
+            let contexts = table.levels();
             let ours = contexts.family().intersects(block.context);
             if ours && !contexts.intersects(Contexts::MAIN) {
                 self.settle(number, table, contexts, block, None);
@@ -31,11 +31,12 @@ impl Walk<'_> {
         let Some(mut root) = self.state.open.pop() else { return };
         for (number, table) in self.tables.iter().enumerate() {
             let Some(slot) = table.slot else { continue };
-            let contexts = table.contexts();
+            let contexts = table.levels();
             if contexts.intersects(Contexts::MAIN) {
                 self.settle(number, table, contexts, &mut root, None);
             } else {
-                let entry = (table.settle)(None, None, false, &mut self.cx());
+                let written = root.written.get_mut(slot.index()).and_then(Option::take);
+                let entry = (table.settle)(written, None, false, &mut self.cx());
                 put(&mut root, slot.index(), entry);
             }
         }

@@ -10,6 +10,7 @@ macro_rules! directives {
             $(
                 $(#[doc = $doc:literal])*
                 $name:literal $(in [$($rctx:ident),* $(,)?])? $(opens $opens:ident)?
+                    $(as $shown:literal)?
                     $(block [$($barity:tt)+] : $bsyntax:literal)?
                     $([$($arity:tt)+] : $syntax:literal)?
                     $(then $then:ident)? $(after $after:ident)?
@@ -33,7 +34,7 @@ macro_rules! directives {
             const ROWS: &'static [$crate::Row] = &[$($crate::__row! {
                 $T [$($doc),*] $name ($([$($rctx)*])?) ($($opens)?)
                 ($([$($barity)+] $bsyntax)?) ($([$($arity)+] $syntax)?) ($($then)?) ($($after)?)
-                ($($target $(: ($ty) ($($def)?))?)?)
+                ($($target $(: ($ty) ($($def)?))?)?) ($($shown)?)
             }),*];
         }
     };
@@ -111,11 +112,11 @@ macro_rules! __row {
     // A field: its type is everything.
     (
         $T:ident $doc:tt $name:literal $rctx:tt () () () () ()
-        ($field:ident : ($ty:ty) ($($def:expr)?))
+        ($field:ident : ($ty:ty) ($($def:expr)?)) ($($shown:literal)?)
     ) => {
         $crate::Row {
             arity: <$ty as $crate::table::RowField>::ARITY,
-            syntax: <$ty as $crate::table::RowField>::SYNTAX,
+            syntax: $crate::__first!($($shown,)? <$ty as $crate::table::RowField>::SYNTAX),
             body: if <$ty as $crate::table::RowField>::BLOCK {
                 $crate::Body::Raw
             } else {
@@ -134,7 +135,7 @@ macro_rules! __row {
     // A setter of its own.
     (
         $T:ident $doc:tt $name:literal $rctx:tt () () ([$($arity:tt)+] $syntax:literal) () ()
-        ($setter:ident)
+        ($setter:ident) ()
     ) => {
         $crate::Row {
             arity: $crate::arity!($($arity)+),
@@ -146,7 +147,7 @@ macro_rules! __row {
     // A setter of its own for a raw block.
     (
         $T:ident $doc:tt $name:literal $rctx:tt () ([$($arity:tt)+] $syntax:literal) () () ()
-        ($setter:ident)
+        ($setter:ident) ()
     ) => {
         $crate::Row {
             arity: $crate::arity!($($arity)+),
@@ -159,7 +160,7 @@ macro_rules! __row {
     // A block of directives.
     (
         $T:ident $doc:tt $name:literal $rctx:tt ($opens:ident) ()
-        ([$($arity:tt)+] $syntax:literal) ($($then:ident)?) ($($after:ident)?) ($($setter:ident)?)
+        ([$($arity:tt)+] $syntax:literal) ($($then:ident)?) ($($after:ident)?) ($($setter:ident)?) ()
     ) => {
         $crate::Row {
             arity: $crate::arity!($($arity)+),
@@ -206,6 +207,15 @@ macro_rules! __setter {
             written.origins.set($name, cx.span());
             Ok(())
         }
+    };
+}
+
+/// The first of what is there.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __first {
+    ($first:expr $(, $rest:expr)*) => {
+        $first
     };
 }
 

@@ -118,3 +118,31 @@ impl Value for Bufs {
         Some(format!("{} {}", self.count, shown(self.size, false)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_in_nginx() {
+        for (text, size, offset) in [
+            ("0", Some(0), Some(0)),
+            ("512", Some(512), Some(512)),
+            ("8k", Some(8192), Some(8192)),
+            ("8K", Some(8192), Some(8192)),
+            ("1m", Some(1 << 20), Some(1 << 20)),
+            ("1G", None, Some(1 << 30)),
+            ("k", None, None),
+            ("", None, None),
+            ("1kk", None, None),
+            ("1.5m", None, None),
+            ("-1", None, None),
+            ("9007199254740992k", None, None),
+        ] {
+            assert_eq!(parse_size(text.as_bytes()), size, "{text}");
+            assert_eq!(parse_offset(text.as_bytes()), offset, "{text}");
+        }
+        assert_eq!(Offset::m(1024).show().unwrap(), "1g");
+        assert_eq!(Bufs::new(4, 32768).show().unwrap(), "4 32k");
+    }
+}

@@ -140,3 +140,48 @@ impl Msec {
         Self(Duration::from_millis(number))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_go_down_and_end_with_what_the_directive_counts_in() {
+        for (text, msec, sec) in [
+            ("0", Some(0), Some(0)),
+            ("10", Some(10_000), Some(10)),
+            ("10s", Some(10_000), Some(10)),
+            ("1h 30m", Some(5_400_000), Some(5400)),
+            ("1h30m", Some(5_400_000), Some(5400)),
+            ("1m 5", Some(65_000), Some(65)),
+            ("5 ", Some(5000), Some(5)),
+            ("500ms", Some(500), None),
+            ("1s500ms", Some(1500), None),
+            ("1w2d", Some(777_600_000), Some(777_600)),
+            ("1y", None, Some(31_536_000)),
+            ("1M", None, Some(2_592_000)),
+            ("1y1M", None, Some(34_128_000)),
+            ("30m1h", None, None),
+            ("1s1s", None, None),
+            ("5 5", Some(10_000), Some(10)),
+            ("", None, None),
+            ("s", None, None),
+            ("-1", None, None),
+            ("1x", None, None),
+            ("1D", None, None),
+            ("9223372036854775807", None, Some(9_223_372_036_854_775_807)),
+            ("9223372036854775808", None, None),
+        ] {
+            assert_eq!(parse(text.as_bytes(), false), msec, "{text} in milliseconds");
+            assert_eq!(parse(text.as_bytes(), true), sec, "{text} in seconds");
+        }
+    }
+
+    #[test]
+    fn times_are_shown_as_they_would_be_written() {
+        assert_eq!(Msec::seconds(60).show().unwrap(), "60s");
+        assert_eq!(Msec::minutes(10).show().unwrap(), "10m");
+        assert_eq!(Msec::millis(1500).show().unwrap(), "1500ms");
+        assert_eq!(Msec::seconds(0).show().unwrap(), "0");
+    }
+}
