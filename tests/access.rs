@@ -11,8 +11,10 @@ fn allow_deny_and_satisfy() {
         location /allow { allow 127.0.0.0/8; deny all; }
         location /order { deny 127.0.0.1; allow all; }
         location /unix { allow unix:; deny all; }
-        location /any { satisfy any; deny all; auth_basic "closed"; auth_basic_user_file %dir%/users; }
-        location /all { satisfy all; deny all; auth_basic "closed"; auth_basic_user_file %dir%/users; }
+        location /any { satisfy any; deny all; auth_basic "closed";
+            auth_basic_user_file %dir%/users; }
+        location /all { satisfy all; deny all; auth_basic "closed";
+            auth_basic_user_file %dir%/users; }
         "#,
     )
     .file("users", "user:{PLAIN}pass\n")
@@ -75,7 +77,8 @@ fn auth_request() {
     });
     let server = Server::server(
         r#"
-        location / { auth_request /auth; auth_request_set $who $upstream_http_x_user; proxy_pass http://%echo%; proxy_set_header X-Who $who; }
+        location / { auth_request /auth; auth_request_set $who $upstream_http_x_user;
+            proxy_pass http://%echo%; proxy_set_header X-Who $who; }
         location = /auth { internal; proxy_pass http://%backend%/check; proxy_pass_request_body off;
             proxy_set_header Content-Length ""; proxy_set_header X-Original $request_uri; }
         "#,
@@ -129,7 +132,9 @@ fn proxy_protocol() {
             listen 127.0.0.1:%port% proxy_protocol;
             set_real_ip_from 127.0.0.1;
             real_ip_header proxy_protocol;
-            return 200 "$remote_addr|$proxy_protocol_addr|$proxy_protocol_port|$proxy_protocol_server_addr|$proxy_protocol_server_port";
+            set $client "$proxy_protocol_addr|$proxy_protocol_port";
+            set $here "$proxy_protocol_server_addr|$proxy_protocol_server_port";
+            return 200 "$remote_addr|$client|$here";
         }
         "#,
     )

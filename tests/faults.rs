@@ -1,7 +1,8 @@
 //! Attacks and bad inputs, sent through a proxy that stands in front of a recording backend.
 //!
-//! `faults/expected.tsv` says what is right for each; the bytes are in `faults/`. Whatever the answer,
-//! what reaches the backend must be unambiguous, and the connection must not be out of step afterwards.
+//! `faults/expected.tsv` says what is right for each; the bytes are in `faults/`. Whatever the
+//! answer, what reaches the backend must be unambiguous, and the connection must not be out of step
+//! afterwards.
 
 mod mutations;
 mod stimuli;

@@ -82,7 +82,8 @@ fn ranges() {
     let boundary = kind.strip_prefix("multipart/byteranges; boundary=").unwrap();
     let part = |range: &str, text: &str| {
         format!(
-            "\r\n--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes {range}/10\r\n\r\n{text}"
+            "\r\n--{boundary}\r\nContent-Type: text/plain\r\n\
+             Content-Range: bytes {range}/10\r\n\r\n{text}"
         )
     };
     let body = part("0-1", "01") + &part("4-5", "45") + &format!("\r\n--{boundary}--\r\n");
@@ -101,11 +102,14 @@ fn ranges() {
 #[test]
 fn a_large_file_arrives_whole() {
     let content: Vec<u8> = (0..5_000_000u32).map(|n| (n % 251) as u8).collect();
-    let server = Server::server("root %dir%/html; location /plain/ { sendfile off; alias %dir%/html/; }
+    let server = Server::server(
+        "root %dir%/html; location /plain/ { sendfile off; alias %dir%/html/; }
         location /send/ { sendfile on; tcp_nopush on; alias %dir%/html/; }
-        location /chunk/ { sendfile on; sendfile_max_chunk 64k; output_buffers 2 16k; alias %dir%/html/; }")
-        .file("html/large", &content)
-        .start();
+        location /chunk/ { sendfile on; sendfile_max_chunk 64k; output_buffers 2 16k;
+            alias %dir%/html/; }",
+    )
+    .file("html/large", &content)
+    .start();
     for target in ["/plain/large", "/send/large", "/chunk/large"] {
         assert!(server.get(target).body == content, "{target}");
     }

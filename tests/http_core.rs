@@ -119,7 +119,8 @@ fn a_chunked_request_body_is_decoded() {
 fn a_chunked_response_is_passed_on() {
     let backend = Backend::new(|_| {
         Reply::Bytes(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+              3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"
                 .to_vec(),
         )
     });
@@ -214,7 +215,8 @@ fn limits_of_head_and_body() {
 fn a_slow_head_and_a_slow_body_end_in_time() {
     let backend = Backend::echo();
     let server = Server::server(
-        "client_header_timeout 1s; client_body_timeout 1s; location / { proxy_pass http://%backend%; }",
+        "client_header_timeout 1s; client_body_timeout 1s; location / {
+            proxy_pass http://%backend%; }",
     )
     .set("backend", backend.address())
     .start();

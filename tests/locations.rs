@@ -68,7 +68,8 @@ fn the_path_that_reaches_the_backend() {
          location /swap { proxy_pass http://%backend%/other; }
          location /var/ { proxy_pass http://%backend%/v$uri?from=$arg_a; }
          location ~ ^/re/(.*) { proxy_pass http://%backend%/r/$1; }
-         location /rewritten/ { rewrite ^/rewritten/(.*) /new/$1 break; proxy_pass http://%backend%/ignored; }
+         location /rewritten/ { rewrite ^/rewritten/(.*) /new/$1 break;
+             proxy_pass http://%backend%/ignored; }
          location @named { proxy_pass http://%backend%; }
          location /named { error_page 404 = @named; return 404; }
          merge_slashes on;",

@@ -7,7 +7,8 @@ fn combined_and_own_formats() {
     let server = Server::http(
         r#"
         log_format own '$remote_addr|$request_method|$uri|$args|$status|$body_bytes_sent|'
-                       '$bytes_sent|$http_x|$sent_http_x_a|$request_length|$server_protocol|$scheme';
+                       '$bytes_sent|$http_x|$sent_http_x_a|'
+                       '$request_length|$server_protocol|$scheme';
         server {
             listen 127.0.0.1:%port%;
             access_log %dir%/combined.log;

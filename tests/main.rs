@@ -1,7 +1,8 @@
 //! Drives the real binary: configuration text in, a running server, a request, an answer.
 //!
-//! The binary is the `weir` beside this test's own build, or the one named in `WEIR_BINARY`. Pointing
-//! it at nginx is how a test is calibrated: what is meant to be equal must first pass there.
+//! The binary is the `weir` beside this test's own build, or the one named in
+//! `WEIR_BINARY`. Pointing it at nginx is how a test is calibrated: what is meant to be equal
+//! must first pass there.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a failing test shows the logs of its server")]
 

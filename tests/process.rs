@@ -151,11 +151,7 @@ fn quit_finishes_what_was_begun() {
 
 #[test]
 fn term_ends_at_once() {
-    let backend = Backend::new(|_| {
-        Reply::Custom(Box::new(|stream| {
-            let _ = std::io::Read::read(stream, &mut [0]);
-        }))
-    });
+    let backend = Backend::new(|_| Reply::hold());
     let mut server = Server::server("location / { proxy_pass http://%backend%; }")
         .set("backend", backend.address())
         .alerts_expected()

@@ -14,7 +14,8 @@ fn request_headers_by_default() {
     let server = proxied(&backend, "location / { proxy_pass http://%backend%; }");
     server.get_with(
         "/",
-        "X-One: 1\r\nKeep-Alive: 300\r\nTE: trailers\r\nUpgrade: x\r\nX_Bad: no\r\nX-Empty:\r\nX-One: 2\r\n",
+        "X-One: 1\r\nKeep-Alive: 300\r\nTE: trailers\r\nUpgrade: x\r\nX_Bad: no\r\n\
+         X-Empty:\r\nX-One: 2\r\n",
     );
     let seen = backend.last();
     assert_eq!(seen.header("Host"), Some(backend.address().as_str()));
@@ -39,9 +40,11 @@ fn set_header_body_method_and_version() {
         location /own { proxy_set_header X-Only 1; proxy_pass http://%backend%; }
         location /method { proxy_method PUT; proxy_pass http://%backend%; }
         location /body { proxy_set_body "new $arg_a"; proxy_pass http://%backend%; }
-        location /none { proxy_pass_request_headers off; proxy_pass_request_body off; proxy_set_header Content-Length ""; proxy_pass http://%backend%; }
+        location /none { proxy_pass_request_headers off; proxy_pass_request_body off;
+            proxy_set_header Content-Length ""; proxy_pass http://%backend%; }
         location /10 { proxy_http_version 1.0; proxy_pass http://%backend%; }
-        location /11 { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://%backend%; }
+        location /11 { proxy_http_version 1.1; proxy_set_header Connection "";
+            proxy_pass http://%backend%; }
         "#,
     );
     let lines = "X-Forwarded-For: 192.0.2.1\r\nAccept-Encoding: gzip\r\n";
@@ -77,7 +80,8 @@ fn response_headers() {
         Reply::with(
             "200 Fine",
             "Date: Mon, 01 Jan 2001 00:00:00 GMT\r\nServer: own\r\nX-Pad: p\r\nX-A: 1\r\nX-A: 2\r\n\
-             X-Hide: h\r\nX-Accel-Custom: c\r\nX-Accel-Limit-Rate: 0\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
+             X-Hide: h\r\nX-Accel-Custom: c\r\nX-Accel-Limit-Rate: 0\r\n\
+             Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
              Keep-Alive: x\r\nContent-Type: text/x-y\r\n",
             "body",
         )
@@ -85,8 +89,10 @@ fn response_headers() {
     let server = proxied(
         &backend,
         "location / { proxy_pass http://%backend%; }
-         location /hide { proxy_hide_header X-Hide; proxy_hide_header Set-Cookie; proxy_pass http://%backend%; }
-         location /pass { proxy_pass_header Server; proxy_pass_header Date; proxy_pass http://%backend%; }",
+         location /hide { proxy_hide_header X-Hide; proxy_hide_header Set-Cookie;
+             proxy_pass http://%backend%; }
+         location /pass { proxy_pass_header Server; proxy_pass_header Date;
+             proxy_pass http://%backend%; }",
     );
     let response = server.get("/");
     assert_eq!(response.head.lines().next(), Some("HTTP/1.1 200 Fine"));
@@ -119,9 +125,13 @@ fn redirects_and_cookies() {
         &backend,
         r#"
         location /app/ { proxy_pass http://%backend%/inner/; }
-        location /own/ { proxy_redirect http://a.test/ /b/; proxy_redirect ~^http://(\w+)\.re/(.*) https://$host/$1/$2; proxy_pass http://%backend%/; }
+        location /own/ { proxy_redirect http://a.test/ /b/;
+            proxy_redirect ~^http://(\w+)\.re/(.*) https://$host/$1/$2;
+            proxy_pass http://%backend%/; }
         location /off/ { proxy_redirect off; proxy_pass http://%backend%/inner/; }
-        location /cookie/ { proxy_cookie_domain internal.test $host; proxy_cookie_path /app/ /pub/; proxy_cookie_flags c secure samesite=lax nohttponly; proxy_pass http://%backend%/; }
+        location /cookie/ { proxy_cookie_domain internal.test $host;
+            proxy_cookie_path /app/ /pub/; proxy_cookie_flags c secure samesite=lax nohttponly;
+            proxy_pass http://%backend%/; }
         "#,
     );
     let inner = format!("http://{}/inner/x", backend.address());
@@ -155,7 +165,8 @@ fn next_upstream_and_its_limits() {
         server {
             listen 127.0.0.1:%port%;
             location /default { proxy_pass http://a; }
-            location /503 { proxy_next_upstream error timeout http_503; proxy_pass http://a; add_header X-S $upstream_status; add_header X-A $upstream_addr; }
+            location /503 { proxy_next_upstream error timeout http_503; proxy_pass http://a;
+                add_header X-S $upstream_status; add_header X-A $upstream_addr; }
             location /closing { proxy_pass http://c; }
             location /off { proxy_next_upstream off; proxy_pass http://c; }
             location /tries { proxy_next_upstream_tries 1; proxy_pass http://c; }
@@ -199,9 +210,7 @@ fn next_upstream_and_its_limits() {
 #[test]
 fn timeouts_and_bad_answers() {
     let backend = Backend::new(|seen| match seen.target() {
-        "/silent" => Reply::Custom(Box::new(|stream| {
-            let _ = std::io::Read::read(stream, &mut [0]);
-        })),
+        "/silent" => Reply::hold(),
         "/nonsense" => Reply::Last(b"nonsense without a head\r\n\r\n".to_vec()),
         "/badheader" => Reply::Last(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n".to_vec()),
         "/big" => {
@@ -217,10 +226,11 @@ fn timeouts_and_bad_answers() {
     });
     let server = proxied(
         &backend,
-        "proxy_read_timeout 1s; proxy_buffer_size 4k; proxy_buffers 4 4k; location / { proxy_pass http://%backend%; }",
+        "proxy_read_timeout 1s; proxy_buffer_size 4k; proxy_buffers 4 4k; location / {
+            proxy_pass http://%backend%; }",
     );
     assert_eq!(server.get("/silent").status, 504);
-    server.wait_log("upstream timed out (110: Connection timed out) while reading response header from upstream");
+    server.wait_log("upstream timed out (110: Connection timed out) while reading response header");
     assert_eq!(server.get("/big").status, 502);
     server.wait_log("upstream sent too big header while reading response header from upstream");
     assert_eq!(server.get("/badheader").status, 502);
@@ -278,7 +288,8 @@ fn request_buffering_on_and_off() {
         &backend,
         "client_body_buffer_size 1k;
          location / { proxy_pass http://%backend%; }
-         location /off { proxy_request_buffering off; proxy_http_version 1.1; proxy_pass http://%backend%; }",
+         location /off { proxy_request_buffering off; proxy_http_version 1.1;
+             proxy_pass http://%backend%; }",
     );
     let body: Vec<u8> = (0..300_000u32).map(|n| (n % 253) as u8).collect();
     for target in ["/", "/off"] {
@@ -335,7 +346,7 @@ fn x_accel_fields() {
     let backend = Backend::new(|seen| match seen.target() {
         "/redirect" => Reply::with(
             "200 OK",
-            "X-Accel-Redirect: /inner/file?a=b\r\nX-Own: kept\r\nContent-Type: text/x-own\r\nSet-Cookie: c=1\r\n",
+            "X-Accel-Redirect: /inner/file?a=b\r\nX-Own: kept\r\nSet-Cookie: c=1\r\n",
             "",
         ),
         "/named" => Reply::with("200 OK", "X-Accel-Redirect: @named\r\n", ""),
@@ -405,9 +416,13 @@ fn upstream_variables() {
     });
     let server = Server::http(
         r#"
-        log_format up "$upstream_addr|$upstream_status|$upstream_response_length|$upstream_http_x_up|$upstream_cookie_id|$upstream_connect_time|$upstream_header_time|$upstream_response_time|$upstream_bytes_received|$proxy_host|$proxy_port";
+        log_format up "$upstream_addr|$upstream_status|$upstream_response_length|"
+                      "$upstream_http_x_up|$upstream_cookie_id|"
+                      "$upstream_connect_time|$upstream_header_time|$upstream_response_time|"
+                      "$upstream_bytes_received|$proxy_host|$proxy_port";
         upstream u { server %backend%; }
-        server { listen 127.0.0.1:%port%; access_log %dir%/up.log up; location / { proxy_pass http://u; } }
+        server { listen 127.0.0.1:%port%; access_log %dir%/up.log up; location / {
+            proxy_pass http://u; } }
         "#,
     )
     .set("backend", backend.address())
@@ -453,7 +468,8 @@ fn mirror() {
     let server = Server::server(
         "location / { mirror /copy; proxy_pass http://%main_backend%; }
          location = /copy { internal; proxy_pass http://%copy_backend%$request_uri; }
-         location /bare { mirror /copy; mirror_request_body off; proxy_pass http://%main_backend%; }",
+         location /bare { mirror /copy; mirror_request_body off;
+             proxy_pass http://%main_backend%; }",
     )
     .set("main_backend", main.address())
     .set("copy_backend", copy.address())
@@ -474,6 +490,7 @@ fn stub_status() {
     let text = server.text("/s");
     assert_eq!(
         text,
-        "Active connections: 2 \nserver accepts handled requests\n 2 2 2 \nReading: 0 Writing: 1 Waiting: 1 \n"
+        "Active connections: 2 \nserver accepts handled requests\n 2 2 2 \n\
+         Reading: 0 Writing: 1 Waiting: 1 \n"
     );
 }

@@ -14,7 +14,8 @@ fn rewrites_and_their_flags() {
         location /permanent { rewrite ^/permanent/(.*) http://other.test/$1 permanent; }
         location /drop { rewrite ^ /without? last; }
         location /add { rewrite ^ /with?x=1 last; }
-        location /chain { rewrite ^/chain/(.*) /c1/$1; rewrite ^/c1/(.*) /c2/$1; rewrite ^/c2/(.*) /end/$1 last; }
+        location /chain { rewrite ^/chain/(.*) /c1/$1; rewrite ^/c1/(.*) /c2/$1;
+            rewrite ^/c2/(.*) /end/$1 last; }
         location /case { rewrite (?i)^/case/ABC$ /yes last; return 200 no; }
         location /loop { rewrite ^/loop(.*) /loop$1x last; }
         "#,

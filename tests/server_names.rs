@@ -18,7 +18,8 @@ fn names_are_matched_in_nginx_order() {
         server { listen 127.0.0.1:%port%; server_name *.long.test; return 200 longer; }
         server { listen 127.0.0.1:%port%; server_name mail.*; return 200 trail; }
         server { listen 127.0.0.1:%port%; server_name .dot.example; return 200 dot; }
-        server { listen 127.0.0.1:%port%; server_name ~^r(?<n>\d+)\.example$; return 200 "regex $n"; }
+        server { listen 127.0.0.1:%port%; server_name ~^r(?<n>\d+)\.example$;
+            return 200 "regex $n"; }
         server { listen 127.0.0.1:%port%; server_name ~^r1\.; return 200 second; }
         server { listen 127.0.0.1:%port%; server_name ""; return 200 empty; }
         "#,

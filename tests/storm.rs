@@ -42,7 +42,8 @@ fn conf(which: char) -> String {
         }}
         server {{ listen 127.0.0.1:%port_{which}%; return 200 {which}; }}
         server {{ listen 127.0.0.1:%port_tls% ssl; ssl_certificate {which}.crt;
-            ssl_certificate_key {which}.key; ssl_session_tickets off; return 200 "tls not {other}"; }}
+            ssl_certificate_key {which}.key; ssl_session_tickets off;
+            return 200 "tls not {other}"; }}
         "#,
         if which == 'a' { "server %two%;" } else { "" }
     )

@@ -47,7 +47,8 @@ fn s_client(server: &Server, arguments: &[&str]) -> String {
 #[test]
 fn requests_and_variables() {
     let server = https(
-        r#"location / { return 200 "$scheme $https $ssl_protocol $ssl_server_name $ssl_session_reused $server_name"; }"#,
+        r#"location / { return 200 
+             "$scheme $https $ssl_protocol $ssl_server_name $ssl_session_reused $server_name"; }"#,
     )
     .start();
     let answer = curl(&server, "a.test", "/", &["--http1.1", "--tls-max", "1.2"]);
@@ -59,8 +60,10 @@ fn requests_and_variables() {
 #[test]
 fn names_choose_the_certificate() {
     let server = with_certificates(Server::http(
-        "server { listen 127.0.0.1:%port% ssl; server_name a.test; ssl_certificate a.crt; ssl_certificate_key a.key; return 200 a; }
-         server { listen 127.0.0.1:%port% ssl; server_name b.test; ssl_certificate b.crt; ssl_certificate_key b.key; return 200 b; }",
+        "server { listen 127.0.0.1:%port% ssl; server_name a.test; ssl_certificate a.crt;
+            ssl_certificate_key a.key; return 200 a; }
+         server { listen 127.0.0.1:%port% ssl; server_name b.test; ssl_certificate b.crt;
+             ssl_certificate_key b.key; return 200 b; }",
     ))
     .start();
     assert_eq!(text(&curl(&server, "a.test", "/", &[])), "a");
@@ -121,7 +124,8 @@ fn client_certificates() {
 fn handshakes_are_rejected() {
     let server = with_certificates(Server::http(
         "server { listen 127.0.0.1:%port% ssl default_server; ssl_reject_handshake on; }
-         server { listen 127.0.0.1:%port% ssl; server_name b.test; ssl_certificate b.crt; ssl_certificate_key b.key; return 200 b; }",
+         server { listen 127.0.0.1:%port% ssl; server_name b.test; ssl_certificate b.crt;
+             ssl_certificate_key b.key; return 200 b; }",
     ))
     .start();
     assert_eq!(text(&curl(&server, "b.test", "/", &[])), "b");
@@ -144,19 +148,24 @@ fn sessions_are_resumed() {
 fn upstreams_over_tls() {
     let server = with_certificates(Server::http(
         r#"
-        server { listen 127.0.0.1:%port_b% ssl; server_name b.test; ssl_certificate b.crt; ssl_certificate_key b.key;
+        server { listen 127.0.0.1:%port_b% ssl; server_name b.test; ssl_certificate b.crt;
+            ssl_certificate_key b.key;
             return 200 "b $ssl_server_name"; }
         server {
             listen 127.0.0.1:%port%;
             # A resumed session would carry the outcome of an earlier verification into the next.
             proxy_ssl_session_reuse off;
             location /plain { proxy_pass https://127.0.0.1:%port_b%; }
-            location /sni { proxy_ssl_server_name on; proxy_ssl_name b.test; proxy_pass https://127.0.0.1:%port_b%; }
-            location /verify { proxy_ssl_verify on; proxy_ssl_trusted_certificate b.crt; proxy_ssl_name b.test;
-                proxy_ssl_server_name on; proxy_pass https://127.0.0.1:%port_b%; }
-            location /name { proxy_ssl_verify on; proxy_ssl_trusted_certificate b.crt; proxy_ssl_name c.test;
+            location /sni { proxy_ssl_server_name on; proxy_ssl_name b.test;
                 proxy_pass https://127.0.0.1:%port_b%; }
-            location /authority { proxy_ssl_verify on; proxy_ssl_trusted_certificate a.crt; proxy_ssl_name b.test;
+            location /verify { proxy_ssl_verify on; proxy_ssl_trusted_certificate b.crt;
+                proxy_ssl_name b.test;
+                proxy_ssl_server_name on; proxy_pass https://127.0.0.1:%port_b%; }
+            location /name { proxy_ssl_verify on; proxy_ssl_trusted_certificate b.crt;
+                proxy_ssl_name c.test;
+                proxy_pass https://127.0.0.1:%port_b%; }
+            location /authority { proxy_ssl_verify on; proxy_ssl_trusted_certificate a.crt;
+                proxy_ssl_name b.test;
                 proxy_pass https://127.0.0.1:%port_b%; }
         }"#,
     ))
@@ -171,7 +180,8 @@ fn upstreams_over_tls() {
 #[test]
 fn certificates_that_cannot_be_loaded_are_told() {
     let setup = Server::http(
-        "server { listen 127.0.0.1:%port% ssl; ssl_certificate none.crt; ssl_certificate_key none.key; }",
+        "server { listen 127.0.0.1:%port% ssl; ssl_certificate none.crt;
+            ssl_certificate_key none.key; }",
     );
     let output = setup.check();
     assert_eq!(output.status.code(), Some(1));

@@ -119,11 +119,13 @@ impl Apache {
         let path = directory.join(&name);
         let modules = "/usr/lib/apache2/modules";
         let conf = format!(
-            "ServerRoot {path}\nServerName {name}\nListen 192.168.56.{last}:8080\nPidFile {path}/pid\n\
-             ErrorLog {path}/error.log\nLoadModule mpm_event_module {modules}/mod_mpm_event.so\n\
+            "ServerRoot {path}\nServerName {name}\nListen 192.168.56.{last}:8080\n\
+             PidFile {path}/pid\nErrorLog {path}/error.log\n\
+             LoadModule mpm_event_module {modules}/mod_mpm_event.so\n\
              LoadModule authz_core_module {modules}/mod_authz_core.so\n\
              LoadModule dir_module {modules}/mod_dir.so\n\
-             User www-data\nGroup www-data\nDocumentRoot {path}/htdocs\nDirectoryIndex index.html\n",
+             User www-data\nGroup www-data\n\
+             DocumentRoot {path}/htdocs\nDirectoryIndex index.html\n",
             path = path.display(),
             last = 10 + node,
         );

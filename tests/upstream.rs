@@ -81,16 +81,15 @@ fn consistent_hash_moves_few_keys() {
 #[test]
 fn least_conn_and_random() {
     let hold = Backend::new(|seen| match seen.target() {
-        "/hold" => Reply::Custom(Box::new(|stream| {
-            let _ = std::io::Read::read(stream, &mut [0]);
-        })),
+        "/hold" => Reply::hold(),
         _ => Reply::ok("held"),
     });
     let free = Backend::text("free");
     let server = Server::http(
         "upstream u { least_conn; server %hold%; server %free%; }
          upstream r { random two least_conn; server %hold%; server %free%; }
-         server { listen 127.0.0.1:%port%; location / { proxy_pass http://u; } location /r { proxy_pass http://r; } }",
+         server { listen 127.0.0.1:%port%; location / { proxy_pass http://u; } location /r {
+             proxy_pass http://r; } }",
     )
     .set("hold", hold.address())
     .set("free", free.address())
@@ -159,11 +158,7 @@ fn backup_and_no_live_upstreams() {
 
 #[test]
 fn max_conns() {
-    let hold = Backend::new(|_| {
-        Reply::Custom(Box::new(|stream| {
-            let _ = std::io::Read::read(stream, &mut [0]);
-        }))
-    });
+    let hold = Backend::new(|_| Reply::hold());
     let server = Server::http(
         "upstream u { server %hold% max_conns=1; }
          server { listen 127.0.0.1:%port%; location / { proxy_pass http://u; } }",
@@ -180,14 +175,16 @@ fn max_conns() {
 #[test]
 fn connections_to_the_group_are_kept() {
     let (server, backends) = group(
-        "upstream u { server %a%; keepalive 4; } proxy_http_version 1.1; proxy_set_header Connection \"\";",
+        "upstream u { server %a%; keepalive 4; } proxy_http_version 1.1;
+            proxy_set_header Connection \"\";",
     );
     for _ in 0..10 {
         assert_eq!(server.text("/"), "a");
     }
     assert_eq!(backends[0].connections(), 1);
     let (server, backends) = group(
-        "upstream u { server %a%; keepalive 4; keepalive_requests 3; } proxy_http_version 1.1; proxy_set_header Connection \"\";",
+        "upstream u { server %a%; keepalive 4; keepalive_requests 3; } proxy_http_version 1.1;
+            proxy_set_header Connection \"\";",
     );
     for _ in 0..9 {
         assert_eq!(server.text("/"), "a");
@@ -203,7 +200,8 @@ fn a_kept_connection_that_died_costs_no_error() {
         Reply::Last(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())
     });
     let server = Server::http(
-        "upstream u { server %a%; keepalive 4; } proxy_http_version 1.1; proxy_set_header Connection \"\";
+        "upstream u { server %a%; keepalive 4; } proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
          server { listen 127.0.0.1:%port%; location / { proxy_pass http://u; } }",
     )
     .set("a", a.address())

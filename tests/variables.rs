@@ -57,7 +57,12 @@ fn geo_and_split_clients() {
             10.1.2.3 host;
             2001:db8::/32 doc;
         }
-        geo $arg_ip $range { ranges; default none; 192.0.2.1-192.0.2.9 low; 192.0.2.10-192.0.2.20 high; }
+        geo $arg_ip $range {
+            ranges;
+            default none;
+            192.0.2.1-192.0.2.9 low;
+            192.0.2.10-192.0.2.20 high;
+        }
         geo $me { default no; 127.0.0.0/8 yes; }
         split_clients "$arg_s" $split { 10% a; 40% b; * c; }
         server { listen 127.0.0.1:%port%; return 200 "$net|$range|$me|$split"; }
@@ -94,8 +99,13 @@ fn request_variables() {
         server {
             listen 127.0.0.1:%port%;
             server_name localhost;
-            location /a { return 200 "$request_uri|$uri|$document_uri|$args|$query_string|$is_args|$arg_b|$arg_none|$cookie_c|$http_user_agent|$request_method|$server_protocol|$content_length|$content_type|$remote_user|$https|$nginx_version"; }
-            location /b { return 200 "$host $hostname $pid $msec $time_iso8601 $time_local $request_id $connection $pipe $request_completion"; }
+            location /a {
+                set $line "$request_uri|$uri|$document_uri|$args|$query_string|$is_args|$arg_b";
+                set $more "$arg_none|$cookie_c|$http_user_agent|$request_method|$server_protocol";
+                set $type "$content_length|$content_type";
+                return 200 "$line|$more|$type|$remote_user|$https|$nginx_version"; }
+            location /b {
+                return 200 "$host $hostname $pid $msec $time_iso8601 $time_local $request_id"; }
             location /c { set $x "a$1b"; return 200 "${x}c$args"; }
         }
         "#,

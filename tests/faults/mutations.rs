@@ -18,8 +18,8 @@ const CONF: &str =
     "client_header_timeout 300ms; client_body_timeout 300ms; keepalive_timeout 300ms;
     lingering_timeout 300ms; location / { proxy_pass http://%backend%; }";
 
-/// Longest time from the first byte to the end of the connection; each stage above may take its time
-/// limit, and the machine may be busy.
+/// Longest time from the first byte to the end of the connection; each stage above may take
+/// its time limit, and the machine may be busy.
 const END: Duration = Duration::from_secs(15);
 
 /// splitmix64: small, seeded, and good enough to pick bytes.

@@ -96,7 +96,8 @@ fn smuggling(id: &str) -> Vec<u8> {
         .concat(),
         "S038" => get(
             "GET / HTTP/1.1",
-            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+             HTTP2-Settings: AAMAAABkAAQAAP__\r\n",
         ),
         "S039" => post("Connection: Content-Length\r\nContent-Length: 5\r\n", "hello"),
         "S040" => {

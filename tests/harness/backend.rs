@@ -52,6 +52,13 @@ impl Reply {
         Self::with("200 OK", "", body)
     }
 
+    /// No answer: keeps the connection until the other side closes it.
+    pub(crate) fn hold() -> Self {
+        Self::Custom(Box::new(|stream| {
+            let _ = stream.read(&mut [0]);
+        }))
+    }
+
     /// A response with this status, further header lines (each ending in CRLF) and a body.
     pub(crate) fn with(status: &str, lines: &str, body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
@@ -100,12 +107,6 @@ impl Backend {
         })
     }
 
-    /// One that always sends these bytes, and closes.
-    pub(crate) fn raw(bytes: impl AsRef<[u8]>) -> Self {
-        let bytes = bytes.as_ref().to_vec();
-        Self::new(move |_| Reply::Last(bytes.clone()))
-    }
-
     fn on(listener: TcpListener, handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
@@ -123,11 +124,6 @@ impl Backend {
     /// `127.0.0.1:PORT`.
     pub(crate) fn address(&self) -> String {
         self.address.to_string()
-    }
-
-    /// Its port.
-    pub(crate) fn port(&self) -> u16 {
-        self.address.port()
     }
 
     /// The requests that arrived whole, in order of their arrival.

@@ -8,8 +8,8 @@ use rustix::net::{AddressFamily, SocketType, sockopt};
 /// A port of 127.0.0.1 given by the kernel.
 ///
 /// The socket stays bound and never listens: with SO_REUSEADDR on both sides the server under test
-/// may bind the port beside it, while the kernel gives it to nobody else, neither to another test nor
-/// as the local port of an outgoing connection.
+/// may bind the port beside it, while the kernel gives it to nobody else, neither to another
+/// test nor as the local port of an outgoing connection.
 #[derive(Debug)]
 pub(crate) struct Port {
     number: u16,

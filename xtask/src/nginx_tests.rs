@@ -1,7 +1,7 @@
 //! The nginx project's own tests, run against Weir.
 //!
-//! Started as root, each file has a network namespace and a process namespace of its own and runs as
-//! a plain user, as the suite expects: ports never collide, and nothing outlives its file.
+//! Started as root, each file has a network namespace and a process namespace of its own
+//! and runs as a plain user, as the suite expects: ports never collide, and nothing outlives its file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
