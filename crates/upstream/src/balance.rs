@@ -17,6 +17,7 @@ mod sequences;
 use std::{fmt, sync::Arc};
 
 use smallvec::SmallVec;
+use weir_conf::Table;
 
 use crate::{
     clock::Now,
@@ -24,6 +25,10 @@ use crate::{
     peer::{Admission, Peer},
     set::{Set, Sets},
 };
+
+/// The directives of all methods.
+pub(crate) const TABLES: &[&Table] =
+    &[&hash::TABLE, &ip_hash::TABLE, &least_conn::TABLE, &least_time::TABLE, &random::TABLE];
 
 /// How often a method that hashes or throws dice tries again before it leaves the choice to round
 /// robin.
@@ -113,6 +118,11 @@ pub(crate) trait Balance: fmt::Debug + Send + Sync {
     /// Which measured moment of a response feeds the method before the request is over.
     fn watched(&self) -> Option<Moment> {
         None
+    }
+
+    /// Asks backup servers when nobody else can take a request.
+    fn knows_backup(&self) -> bool {
+        true
     }
 
     /// Needs the ring of a consistent hash.

@@ -9,10 +9,13 @@ use std::{
     },
 };
 
+use weir_engine::Addr;
+
 use crate::{
     balance::{Method, Walk, round_robin::RoundRobin},
-    peer::{Address, Limits, Peer},
+    peer::{Limits, Peer},
     pick::Pick,
+    resolver::ResolverConfig,
     set::Sets,
     sticky::{Sessions, SessionsConfig},
 };
@@ -23,7 +26,7 @@ pub struct Server {
     /// The address as written.
     pub text: String,
     /// What the address means; empty if it is resolved at run time.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<Addr>,
     /// `weight=`, `max_conns=`, `max_fails=`, `fail_timeout=`, `down`, `drain`.
     pub limits: Limits,
     /// `backup`: takes requests only when nobody else can.
@@ -58,12 +61,14 @@ pub struct GroupConfig {
     pub method: MethodHandle,
     /// `sticky learn`: the store of sessions.
     pub sessions: Option<SessionsConfig>,
+    /// Who resolves the names of servers, and within how many milliseconds.
+    pub resolver: Option<(ResolverConfig, u64)>,
 }
 
 impl GroupConfig {
     /// A group of one server line with the default parameters, balanced round robin: what a
     /// `proxy_pass` to an address is.
-    pub fn implicit(key: String, name: &str, addresses: Vec<Address>) -> Self {
+    pub fn implicit(key: String, name: &str, addresses: Vec<Addr>) -> Self {
         let server = Server { text: name.to_owned(), addresses, ..Server::default() };
         Self {
             key,
@@ -71,6 +76,7 @@ impl GroupConfig {
             servers: vec![server],
             method: MethodHandle::default(),
             sessions: None,
+            resolver: None,
         }
     }
 }
@@ -125,7 +131,7 @@ pub(crate) struct Host {
 
 impl Group {
     /// A group that nobody else knows: for addresses that one request resolved for itself.
-    pub fn transient(name: &str, addresses: Vec<Address>) -> Arc<Self> {
+    pub fn transient(name: &str, addresses: Vec<Addr>) -> Arc<Self> {
         Arc::new(Self::new(GroupConfig::implicit(String::new(), name, addresses), None))
     }
 
@@ -214,7 +220,7 @@ impl Group {
             for (line, old) in [(&mut *primary, &sets.primary.peers[..]), (&mut *backup, backups)] {
                 let resolved = old.iter().filter(|peer| peer.host == Some(known));
                 line.extend(resolved.filter_map(|old| {
-                    let Address::Inet(address) = old.address else { return None };
+                    let Addr::Inet(address) = old.address else { return None };
                     let mut peer = host.peer(index, address, &old.server, old.limits.weight);
                     peer.inherit(old);
                     Some(peer)
@@ -262,7 +268,7 @@ impl Host {
         } else {
             address.set_port(self.name.port);
         }
-        let mut peer = Peer::new(Address::Inet(address), text, limits, self.server.route());
+        let mut peer = Peer::new(Addr::Inet(address), text, limits, self.server.route());
         peer.host = Some(index);
         peer
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::peer::Address;
+use weir_engine::Addr;
 
 /// `keepalive`, `keepalive_requests`, `keepalive_time`, `keepalive_timeout` of an `upstream`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub struct Pool<C> {
 #[derive(Debug)]
 struct Idle<C> {
     connection: C,
-    address: Address,
+    address: Addr,
     tag: u64,
     usage: Usage,
     until: u64,
@@ -105,7 +105,7 @@ impl<C> Pool<C> {
     pub fn take(
         &mut self,
         config: &KeepaliveConfig,
-        address: &Address,
+        address: &Addr,
         tag: u64,
     ) -> Option<(C, Usage)> {
         let fits = |idle: &Idle<C>| (!config.local || idle.tag == tag) && idle.address == *address;
@@ -120,7 +120,7 @@ impl<C> Pool<C> {
         &mut self,
         config: &KeepaliveConfig,
         connection: C,
-        address: &Address,
+        address: &Addr,
         tag: u64,
         usage: Usage,
         now_millis: u64,
@@ -167,8 +167,8 @@ impl<C> Pool<C> {
 mod tests {
     use super::*;
 
-    fn address(port: u16) -> Address {
-        Address::Inet(([127, 0, 0, 1], port).into())
+    fn address(port: u16) -> Addr {
+        Addr::Inet(([127, 0, 0, 1], port).into())
     }
 
     fn used(requests: u64) -> Usage {

@@ -9,16 +9,31 @@ mod keepalive;
 mod peer;
 mod pick;
 mod registry;
+mod resolve;
+pub mod resolver;
 mod retry;
 mod set;
+pub mod settings;
 mod sticky;
+mod upstreams;
+pub mod url;
+mod zones;
 
 pub use balance::Moment;
 pub use clock::Now;
 pub use group::{Group, GroupConfig, MethodHandle, Name, Request, Server};
 pub use keepalive::{KeepaliveConfig, Pool, Pools, Usage};
-pub use peer::{Address, Admission, Limits, MAX_ROUTE, Peer, PeerState};
+pub use peer::{Admission, Limits, MAX_ROUTE, Peer, PeerState};
 pub use pick::{Freed, NoLive, Outcome, Pick, Timings};
 pub use registry::Registry;
+pub use resolver::{ResolveError, Resolved, Resolver, ResolverConfig, Service, ServiceAddress};
 pub use retry::{Causes, Progress, Retry};
 pub use sticky::{Cookie, CookieMoment, Expires, Sessions, SessionsConfig, is_samesite};
+pub use upstreams::{Plan, Side, UpstreamRef, Upstreams};
+pub use zones::{MIN_ZONE, Zones};
+
+/// The tables of everything that may stand in an `upstream` block, and of the block itself.
+pub fn tables() -> Vec<&'static weir_conf::Table> {
+    static UPSTREAM: weir_conf::Table = settings::Upstream::table(&settings::UPSTREAM);
+    std::iter::once(&UPSTREAM).chain(balance::TABLES.iter().copied()).collect()
+}

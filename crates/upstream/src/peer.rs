@@ -1,39 +1,17 @@
 //! One address that requests can go to.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
 use md5::{Digest, Md5};
+use weir_engine::Addr;
 
 use crate::clock::Now;
 
 /// The longest `route=` of a server, in bytes: as long as the MD5 text it stands in for.
 pub const MAX_ROUTE: usize = 32;
-
-/// Where a connection to a peer goes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Address {
-    /// TCP or UDP.
-    Inet(SocketAddr),
-    /// A UNIX socket.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inet(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// Whether a server takes part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,7 +50,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Peer {
     /// Where to connect to.
-    pub address: Address,
+    pub address: Addr,
     /// The printable address, as in `$upstream_addr`: `127.0.0.1:8080`, `unix:/path`.
     pub name: String,
     /// The address as the `server` directive wrote it.
@@ -89,7 +67,7 @@ pub struct Peer {
 
 impl Peer {
     /// A peer with fresh counters.
-    pub fn new(address: Address, server: &str, limits: Limits, route: Option<&str>) -> Self {
+    pub fn new(address: Addr, server: &str, limits: Limits, route: Option<&str>) -> Self {
         let name = address.to_string();
         Self {
             sid: route.map_or_else(|| hex_md5(name.as_bytes()), str::to_owned),
@@ -234,7 +212,7 @@ mod tests {
 
     #[test]
     fn sid_is_the_md5_of_the_name_unless_a_route_is_given() {
-        let address = Address::Inet("127.0.0.1:8081".parse().unwrap());
+        let address = Addr::Inet("127.0.0.1:8081".parse().unwrap());
         let peer = Peer::new(address.clone(), "localhost:8081", Limits::default(), None);
         assert_eq!(peer.name, "127.0.0.1:8081");
         assert_eq!(peer.sid, "df2b80dc43705d28db9be6f29fe58da3");

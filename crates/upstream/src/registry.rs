@@ -5,13 +5,17 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use crate::group::{Group, GroupConfig};
+use crate::{
+    group::{Group, GroupConfig},
+    resolver::{Resolver, ResolverConfig, WeakResolver},
+};
 
 /// Groups by key. One for the whole process; it holds on to nothing: a group lives as long as a
 /// configuration refers to it.
 #[derive(Debug, Default)]
 pub struct Registry {
     groups: Mutex<HashMap<String, Weak<Group>>>,
+    resolvers: Mutex<Vec<WeakResolver>>,
 }
 
 impl Registry {
@@ -32,6 +36,19 @@ impl Registry {
         group
     }
 
+    /// The resolver of a configuration: the living one if there is one, with all it knows.
+    pub fn resolver(&self, config: &ResolverConfig) -> Resolver {
+        let mut resolvers = self.resolvers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut living = resolvers.iter().filter_map(WeakResolver::upgrade);
+        if let Some(resolver) = living.find(|resolver| resolver.config() == config) {
+            return resolver;
+        }
+        let resolver = Resolver::new(config.clone());
+        resolvers.retain(|resolver| resolver.upgrade().is_some());
+        resolvers.push(resolver.downgrade());
+        resolver
+    }
+
     /// Every living group, in no order.
     pub fn groups(&self) -> Vec<Arc<Group>> {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,11 +60,12 @@ impl Registry {
 mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
+    use weir_engine::Addr;
+
     use super::*;
     use crate::{
         clock::Now,
         group::{Request, Server},
-        peer::Address,
         pick::{Outcome, Timings},
     };
 
@@ -59,7 +77,7 @@ mod tests {
             .iter()
             .map(|port| Server {
                 text: format!("127.0.0.1:{port}"),
-                addresses: vec![Address::Inet(([127, 0, 0, 1], *port).into())],
+                addresses: vec![Addr::Inet(([127, 0, 0, 1], *port).into())],
                 ..Server::default()
             })
             .collect();

@@ -18,6 +18,10 @@ const POINTS: u32 = 160;
 pub(crate) struct Consistent;
 
 impl Balance for Consistent {
+    fn knows_backup(&self) -> bool {
+        false
+    }
+
     fn start(&self, sets: &Sets, request: &Request<'_>, walk: &mut Walk) {
         walk.key = request.key.to_vec();
         walk.hash = sets.points.after(crc32fast::hash(&walk.key));

@@ -2,17 +2,47 @@
 
 use std::io::Write;
 
+use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
+
 use crate::{
-    balance::{Balance, Choice, MAX_REHASHES, Turn, Walk},
+    balance::{Balance, Choice, MAX_REHASHES, Turn, Walk, consistent::Consistent},
     group::Request,
     set::Sets,
+    settings::{choose, template},
 };
+
+static HASH: Slot<HashRow> = Slot::new();
+
+directives! {
+    /// Balancing by a key.
+    struct HashRow as HashWritten in [upstream, stream_upstream] {
+        /// Passes the requests of one key to one server. With `consistent` a server that is added
+        /// or removed moves only few keys (ketama).
+        "hash" [1, 2]: "key [consistent]" => set_hash,
+    }
+}
+
+pub(super) static TABLE: Table = HashRow::table(&HASH);
+
+fn set_hash(_: &mut HashWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let key = Some(template(cx, &node.args[0].value)?);
+    match node.arg(1) {
+        None => choose(cx, Hash, key),
+        Some(word) if word.is("consistent") => choose(cx, Consistent, key),
+        Some(word) => return Err(Fault::parameter(word)),
+    }
+    Ok(())
+}
 
 /// By CRC-32 of a key. A peer that is added or removed moves most keys.
 #[derive(Debug)]
 pub(crate) struct Hash;
 
 impl Balance for Hash {
+    fn knows_backup(&self) -> bool {
+        false
+    }
+
     fn start(&self, _: &Sets, request: &Request<'_>, walk: &mut Walk) {
         walk.key = request.key.to_vec();
     }

@@ -2,11 +2,32 @@
 
 use std::net::IpAddr;
 
+use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
+
 use crate::{
     balance::{Balance, Choice, MAX_REHASHES, Turn, Walk},
     group::Request,
     set::Sets,
+    settings::choose,
 };
+
+static IP_HASH: Slot<IpHashRow> = Slot::new();
+
+directives! {
+    /// Balancing by the client's address.
+    struct IpHashRow as IpHashWritten in [upstream] {
+        /// Passes the requests of one client to one server: the first three octets of an IPv4
+        /// address or a whole IPv6 address are the key.
+        "ip_hash" [0]: "" => set_ip_hash,
+    }
+}
+
+pub(super) static TABLE: Table = IpHashRow::table(&IP_HASH);
+
+fn set_ip_hash(_: &mut IpHashWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    choose(cx, IpHash, None);
+    Ok(())
+}
 
 /// Where every hash begins.
 const SEED: u32 = 89;
@@ -16,6 +37,10 @@ const SEED: u32 = 89;
 pub(crate) struct IpHash;
 
 impl Balance for IpHash {
+    fn knows_backup(&self) -> bool {
+        false
+    }
+
     fn start(&self, _: &Sets, request: &Request<'_>, walk: &mut Walk) {
         walk.hash = SEED;
         walk.key = key(request.client);

@@ -2,8 +2,31 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::balance::{Balance, Choice, Turn, pay, smooth};
-use crate::peer::Peer;
+use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
+
+use crate::{
+    balance::{Balance, Choice, Turn, pay, smooth},
+    peer::Peer,
+    settings::choose,
+};
+
+static LEAST_CONN: Slot<LeastConnRow> = Slot::new();
+
+directives! {
+    /// Balancing by the number of requests.
+    struct LeastConnRow as LeastConnWritten in [upstream, stream_upstream] {
+        /// Passes a request to the server with the fewest active requests in relation to its
+        /// weight; round robin among equals.
+        "least_conn" [0]: "" => set_least_conn,
+    }
+}
+
+pub(super) static TABLE: Table = LeastConnRow::table(&LEAST_CONN);
+
+fn set_least_conn(_: &mut LeastConnWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    choose(cx, LeastConn, None);
+    Ok(())
+}
 
 /// Fewest connections; round robin among equals.
 #[derive(Debug)]

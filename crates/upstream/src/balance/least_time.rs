@@ -2,11 +2,50 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
+
 use crate::{
     balance::{Balance, Choice, Moment, Turn, pay, smooth},
     clock::Now,
     peer::{Peer, average},
+    settings::{choose, side},
+    upstreams::Side,
 };
+
+static LEAST_TIME: Slot<LeastTimeRow> = Slot::new();
+
+directives! {
+    /// Balancing by measured times.
+    struct LeastTimeRow as LeastTimeWritten in [upstream, stream_upstream] {
+        /// Passes a request to the server with the least average time and the fewest active
+        /// requests, in relation to its weight. `inflight` takes unfinished requests into account.
+        "least_time" [1, 2]: "header | connect | first_byte | last_byte [inflight]"
+            => set_least_time,
+        field written: weir_conf::Local<bool>
+    }
+}
+
+pub(super) static TABLE: Table = LeastTimeRow::table(&LEAST_TIME);
+
+fn set_least_time(row: &mut LeastTimeWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let inflight = match node.arg(1) {
+        None => false,
+        Some(word) if word.is("inflight") => true,
+        Some(word) => return Err(Fault::parameter(word)),
+    };
+    if row.written.replace(true).is_some() {
+        return Err(Fault::duplicate());
+    }
+    let word = &node.args[0];
+    let metric = match (word.value.as_slice(), side(cx)) {
+        (b"header", Side::Http) | (b"first_byte", Side::Stream) => Metric::Header,
+        (b"connect", Side::Stream) => Metric::Connect,
+        (b"last_byte", _) => Metric::LastByte,
+        _ => return Err(Fault::invalid(word)),
+    };
+    choose(cx, LeastTime { metric, inflight }, None);
+    Ok(())
+}
 
 /// Times beyond this many milliseconds are equally bad.
 const WORST: u64 = 5000;

@@ -1,6 +1,34 @@
 //! `random [two [least_conn]]`: dice, weighted.
 
-use crate::balance::{Balance, Choice, MAX_REHASHES, Turn, least_conn::compare};
+use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
+
+use crate::{
+    balance::{Balance, Choice, MAX_REHASHES, Turn, least_conn::compare},
+    settings::choose,
+};
+
+static RANDOM: Slot<RandomRow> = Slot::new();
+
+directives! {
+    /// Balancing by chance.
+    struct RandomRow as RandomWritten in [upstream, stream_upstream] {
+        /// Passes a request to a server that chance picks by weight. With `two` it picks two, and
+        /// the one with fewer active requests gets the request.
+        "random" [0, 1, 2]: "[two [method]]" => set_random,
+    }
+}
+
+pub(super) static TABLE: Table = RandomRow::table(&RANDOM);
+
+fn set_random(_: &mut RandomWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    for (word, known) in node.args.iter().zip(["two", "least_conn"]) {
+        if !word.is(known) {
+            return Err(Fault::parameter(word));
+        }
+    }
+    choose(cx, Random { two: !node.args.is_empty() }, None);
+    Ok(())
+}
 
 /// By chance.
 #[derive(Debug)]
@@ -10,6 +38,10 @@ pub(crate) struct Random {
 }
 
 impl Balance for Random {
+    fn knows_backup(&self) -> bool {
+        false
+    }
+
     fn choose(&self, turn: &mut Turn<'_>) -> Choice {
         let Turn { set, walk, now, random, .. } = turn;
         if walk.tries > MAX_REHASHES || set.peers.len() < 2 {

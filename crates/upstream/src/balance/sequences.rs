@@ -5,6 +5,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use weir_engine::Addr;
+
 use crate::{
     balance::{
         Balance,
@@ -18,7 +20,7 @@ use crate::{
     },
     clock::Now,
     group::{Group, GroupConfig, MethodHandle, Request, Server},
-    peer::{Address, Admission},
+    peer::Admission,
     pick::{Outcome, Pick, Timings},
 };
 
@@ -34,6 +36,7 @@ fn group(method: impl Balance + 'static, servers: &str) -> Arc<Group> {
             servers,
             method: MethodHandle(Arc::new(method)),
             sessions: None,
+            resolver: None,
         },
         None,
     ))
@@ -43,7 +46,7 @@ fn server(text: &str) -> Server {
     let mut words = text.split_whitespace();
     let address = format!("127.0.0.1:180{}", words.next().unwrap());
     let mut server = Server { text: address.clone(), ..Server::default() };
-    server.addresses.push(Address::Inet(address.parse().unwrap()));
+    server.addresses.push(Addr::Inet(address.parse().unwrap()));
     for word in words {
         match word.split_once('=') {
             Some(("weight", value)) => server.limits.weight = value.parse().unwrap(),

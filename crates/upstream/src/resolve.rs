@@ -1,0 +1,170 @@
+//! Keeps the addresses of `server … resolve` up to date.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Weak,
+        atomic::Ordering::{AcqRel, Relaxed},
+    },
+    time::Duration,
+};
+
+use weir_engine::{Addr, Level, clock::wall_secs, error_log::process_log};
+
+use crate::{
+    group::{Group, Host, Name},
+    peer::Peer,
+    registry::Registry,
+    resolver::{FAILURE_VALID, Resolver, ServiceAddress, state},
+};
+
+/// The shortest wait between two attempts at a name.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+impl Group {
+    /// Starts to resolve the names of the group's servers, on the loop of the calling thread, if
+    /// nobody does it yet. It goes on until the group is gone.
+    pub fn keep_resolved(self: &Arc<Self>, registry: &Registry) {
+        let Some((config, timeout)) = &self.config.resolver else { return };
+        if self.hosts.is_empty() || self.resolving.swap(true, AcqRel) {
+            return;
+        }
+        let resolver = registry.resolver(config);
+        let timeout = Duration::from_millis(*timeout);
+        for index in 0..self.hosts.len() {
+            let group = Arc::downgrade(self);
+            weir_engine::spawn(keep(group, index, resolver.clone(), timeout));
+        }
+    }
+
+    /// Puts new addresses in the place of those that a name had. Peers whose address is still
+    /// there stay as they are.
+    fn apply(&self, index: usize, found: &[ServiceAddress]) {
+        let host = &self.hosts[index];
+        let first = found.iter().map(|it| it.priority).min();
+        let (preferred, others): (Vec<_>, Vec<_>) =
+            found.iter().partition(|it| Some(it.priority) == first);
+        let mut sets = self.sets();
+        let mut primary = sets.primary.peers.clone();
+        let mut backup = sets.backup.as_ref().map_or_else(Vec::new, |set| set.peers.clone());
+        if host.server.backup {
+            host.replace(index, &mut backup, preferred);
+        } else {
+            host.replace(index, &mut primary, preferred);
+            if host.name.service.is_some() && self.method().knows_backup() {
+                host.replace(index, &mut backup, others);
+            }
+        }
+        *sets = crate::set::Sets::new(primary, backup, self.method().needs_ring());
+    }
+}
+
+impl Host {
+    fn replace(&self, index: usize, line: &mut Vec<Arc<Peer>>, mut found: Vec<&ServiceAddress>) {
+        line.retain(|peer| {
+            if peer.host != Some(index) {
+                return true;
+            }
+            let same = found.iter().position(|it| self.is_same(peer, it));
+            same.is_some_and(|place| {
+                found.remove(place);
+                true
+            })
+        });
+        line.extend(
+            found
+                .into_iter()
+                .map(|it| Arc::new(self.peer(index, it.address, &it.target, u32::from(it.weight)))),
+        );
+    }
+
+    fn is_same(&self, peer: &Peer, found: &ServiceAddress) -> bool {
+        let Addr::Inet(address) = peer.address else { return false };
+        if self.name.service.is_none() {
+            return address.ip() == found.address.ip();
+        }
+        address == found.address
+            && peer.server == found.target
+            && (self.server.limits.weight != 1 || peer.limits.weight == u32::from(found.weight))
+    }
+}
+
+/// Resolves one name again and again.
+async fn keep(group: Weak<Group>, index: usize, resolver: Resolver, timeout: Duration) {
+    let Some(held) = group.upgrade() else { return };
+    let name = held.hosts[index].name.clone();
+    let mut wait = until(held.hosts[index].valid.load(Relaxed), 0);
+    drop(held);
+    loop {
+        tokio::time::sleep(wait).await;
+        if group.strong_count() == 0 {
+            return;
+        }
+        let answer = resolve(&resolver, &name, timeout).await;
+        let Some(group) = group.upgrade() else { return };
+        wait = match answer {
+            Some((found, valid)) => {
+                group.apply(index, &found);
+                group.hosts[index].valid.store(valid, Relaxed);
+                until(valid, 1).max(SHORTEST)
+            }
+            None => timeout.max(SHORTEST),
+        };
+    }
+}
+
+/// How long it is until a second of the wall clock and so many seconds more.
+fn until(valid: i64, more: u64) -> Duration {
+    let left = u64::try_from(valid - wall_secs()).unwrap_or(0);
+    if left == 0 { Duration::ZERO } else { Duration::from_secs(left + more) }
+}
+
+/// The addresses of a name and until when they hold; none if the name does not exist. `None` if
+/// that cannot be told: what was known then stays.
+async fn resolve(
+    resolver: &Resolver,
+    name: &Name,
+    timeout: Duration,
+) -> Option<(Vec<ServiceAddress>, i64)> {
+    let host = &name.host;
+    let (error, line) = match &name.service {
+        None => match resolver.resolve(host, timeout).await {
+            Ok(resolved) => {
+                let plain = |address| ServiceAddress {
+                    address: SocketAddr::new(address, name.port),
+                    target: String::new(),
+                    priority: 0,
+                    weight: 1,
+                };
+                return Some((resolved.addresses.into_iter().map(plain).collect(), resolved.valid));
+            }
+            Err(error) => {
+                let line = error.to_string();
+                (error, line)
+            }
+        },
+        Some(service) => {
+            let (result, failed) = match resolver.resolve_service(host, service, timeout).await {
+                Ok(found) => (Ok((found.addresses, found.valid)), found.failed),
+                Err((error, failed)) => (Err(error), failed),
+            };
+            for target in failed {
+                log(&format!("{target} while resolving service {service} of {host}"));
+            }
+            match result {
+                Ok(found) => return Some(found),
+                Err(error) => {
+                    let line = format!("service {service} of {error}");
+                    (error, line)
+                }
+            }
+        }
+    };
+    log(&line);
+    let valid = resolver.config().valid.unwrap_or(FAILURE_VALID);
+    (error.code == state::NOT_FOUND).then(|| (Vec::new(), wall_secs() + valid))
+}
+
+fn log(line: &str) {
+    process_log().log(Level::Error, 0, line);
+}

@@ -1,0 +1,260 @@
+//! The resolver: names to addresses at run time, by asking the name servers of `resolver`.
+//!
+//! One [`Resolver`] is shared by all threads: they share its cache, and a name that several ask
+//! for at once is asked for once. The exchange itself runs on the loop of whoever asked first.
+
+mod cache;
+mod exchange;
+mod message;
+mod service;
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use weir_conf::{Arity, Cx, Fault, Node, Value, value::parse_sec};
+use weir_engine::Addr;
+
+use crate::url::{UrlOptions, parse_url};
+use cache::{Answer, Cache, Flight, Key};
+pub use service::{Service, ServiceAddress};
+
+/// Aliases that are followed for one name.
+const MAX_ALIASES: usize = 50;
+
+/// How long a failure is taken for granted by those who resolve again and again, in seconds.
+pub(crate) const FAILURE_VALID: i64 = 10;
+
+/// Why a name has no addresses: the response codes of DNS, and a number of the system's.
+pub mod state {
+    /// The name server could not read the query.
+    pub const FORMAT_ERROR: u16 = 1;
+    /// The name server failed.
+    pub const SERVER_FAILURE: u16 = 2;
+    /// There is no such name.
+    pub const NOT_FOUND: u16 = 3;
+    /// The name server does not know such queries.
+    pub const UNIMPLEMENTED: u16 = 4;
+    /// The name server does not want to.
+    pub const REFUSED: u16 = 5;
+    /// No answer in time: ETIMEDOUT.
+    pub const TIMED_OUT: u16 = 110;
+}
+
+/// `resolver ADDRESS … [valid=TIME] [ipv4=on|off] [ipv6=on|off]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolverConfig {
+    /// The name servers; none after `resolver off`-like emptiness.
+    pub servers: Vec<SocketAddr>,
+    /// For how many seconds answers hold, instead of what they say.
+    pub valid: Option<i64>,
+    /// Ask for IPv4 addresses.
+    pub ipv4: bool,
+    /// Ask for IPv6 addresses.
+    pub ipv6: bool,
+}
+
+impl Value for ResolverConfig {
+    const SYNTAX: &'static str =
+        "address ... [valid=time] [ipv4=on|off] [ipv6=on|off] [status_zone=zone]";
+    const ARITY: Arity = Arity::at_least(1);
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let mut config = Self { servers: Vec::new(), valid: None, ipv4: true, ipv6: true };
+        for word in &node.args {
+            let text = word.text();
+            let invalid = || Fault::new(format!("invalid parameter: {text}")).at(word);
+            let switch = |value: &[u8]| match value {
+                b"on" => Ok(true),
+                b"off" => Ok(false),
+                _ => Err(invalid()),
+            };
+            if let Some(value) = word.after("valid=") {
+                let seconds = parse_sec(value).ok_or_else(invalid)?.as_secs();
+                // Zero means what it means to nginx: the answers' own times hold.
+                config.valid = i64::try_from(seconds).ok().filter(|&seconds| seconds > 0);
+            } else if let Some(value) = word.after("ipv4=") {
+                config.ipv4 = switch(value)?;
+            } else if let Some(value) = word.after("ipv6=") {
+                config.ipv6 = switch(value)?;
+            } else if word.after("status_zone=").is_some() {
+                cx.warn("\"status_zone\" of \"resolver\" has no effect: nothing is counted there");
+            } else {
+                let options =
+                    UrlOptions { default_port: 53, uri_part: false, lookup: Some(cx.env()) };
+                let url = parse_url(&text, options).map_err(|fault| {
+                    Fault::new(format!("{fault} in resolver \"{text}\"")).at(word)
+                })?;
+                config.servers.extend(url.addresses.iter().filter_map(|address| match address {
+                    Addr::Inet(address) => Some(*address),
+                    Addr::Unix(_) => None,
+                }));
+            }
+        }
+        if !config.ipv4 && !config.ipv6 {
+            return Err(Fault::new("\"ipv4\" and \"ipv6\" cannot both be \"off\""));
+        }
+        if config.servers.is_empty() {
+            return Err(Fault::new("no name servers defined"));
+        }
+        Ok(config)
+    }
+}
+
+/// A name that could not be resolved. Displayed as nginx logs it: `NAME could not be resolved
+/// (3: Host not found)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolveError {
+    /// The name.
+    pub name: String,
+    /// The number of the reason, as in [`state`].
+    pub code: u16,
+}
+
+impl ResolveError {
+    /// The reason in words.
+    pub fn reason(&self) -> &'static str {
+        match self.code {
+            state::FORMAT_ERROR => "Format error",
+            state::SERVER_FAILURE => "Server failure",
+            state::NOT_FOUND => "Host not found",
+            state::UNIMPLEMENTED => "Unimplemented",
+            state::REFUSED => "Operation refused",
+            state::TIMED_OUT => "Operation timed out",
+            _ => "Unknown error",
+        }
+    }
+}
+
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, code) = (&self.name, self.code);
+        write!(f, "{name} could not be resolved ({code}: {})", self.reason())
+    }
+}
+
+impl std::error::Error for ResolveError {}
+
+/// The addresses of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// In the order in which they are to be tried; never empty.
+    pub addresses: Vec<IpAddr>,
+    /// Until when they hold, in seconds of the wall clock.
+    pub valid: i64,
+}
+
+/// A resolver. Cloning it is cheap and shares the cache.
+#[derive(Clone, Debug)]
+pub struct Resolver(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: ResolverConfig,
+    cache: Cache,
+    turn: std::sync::atomic::AtomicUsize,
+}
+
+/// A resolver that may be gone.
+#[derive(Debug)]
+pub(crate) struct WeakResolver(Weak<Inner>);
+
+impl WeakResolver {
+    pub(crate) fn upgrade(&self) -> Option<Resolver> {
+        self.0.upgrade().map(Resolver)
+    }
+}
+
+impl Resolver {
+    pub(crate) fn downgrade(&self) -> WeakResolver {
+        WeakResolver(Arc::downgrade(&self.0))
+    }
+
+    /// A resolver that knows nothing yet.
+    pub fn new(config: ResolverConfig) -> Self {
+        Self(Arc::new(Inner { config, cache: Cache::default(), turn: Default::default() }))
+    }
+
+    /// What it was made with. Equal configurations can share a resolver across a reload.
+    pub fn config(&self) -> &ResolverConfig {
+        &self.0.config
+    }
+
+    /// The addresses of a name. A timeout of zero waits for ever.
+    ///
+    /// # Errors
+    /// When the name servers say that there are none, or say nothing.
+    pub async fn resolve(&self, name: &str, timeout: Duration) -> Result<Resolved, ResolveError> {
+        let name = normal(name);
+        if let Ok(address) = name.parse::<Ipv4Addr>() {
+            return Ok(Resolved { addresses: vec![address.into()], valid: i64::MAX });
+        }
+        let fail = |code| ResolveError { name: name.clone(), code };
+        within(timeout, self.follow(Key::Name(name.clone())))
+            .await
+            .and_then(|(answer, valid)| match answer {
+                Answer::Addresses(addresses) => Ok(Resolved { addresses, valid }),
+                _ => Err(state::NOT_FOUND),
+            })
+            .map_err(fail)
+    }
+
+    /// Follows aliases until something else answers; until when all of it holds.
+    async fn follow(&self, mut key: Key) -> Result<(Answer, i64), u16> {
+        for _ in 0..=MAX_ALIASES {
+            let (answer, valid) = self.find(key.clone()).await?;
+            match answer {
+                Answer::Alias(target) => key = key.alias(target),
+                answer => return Ok((answer, valid)),
+            }
+        }
+        Err(state::NOT_FOUND)
+    }
+
+    async fn find(&self, key: Key) -> Result<(Answer, i64), u16> {
+        match self.0.cache.find(&key, now()) {
+            Flight::Cached(answer, valid) => Ok((answer.rotated(&mut fastrand::Rng::new()), valid)),
+            Flight::Asked(flying) => cache::landed(flying).await,
+            Flight::Ask(ticket, flying) => {
+                let inner = Arc::clone(&self.0);
+                weir_engine::spawn(async move { inner.ask(key, ticket).await });
+                cache::landed(flying).await
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Asks the name servers and lets everybody know. Gives up when nobody waits any more.
+    async fn ask(&self, key: Key, ticket: cache::Ticket) {
+        let first = self.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let answer = exchange::run(&self.config, &key, first, &|| ticket.is_awaited()).await;
+        let answer = answer.map(|(answer, ttl)| {
+            let valid = now() + self.config.valid.unwrap_or(i64::from(ttl));
+            (answer, valid)
+        });
+        self.cache.land(&key, ticket, answer, now());
+    }
+}
+
+/// Lower case, without the dot at the end.
+fn normal(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+fn now() -> i64 {
+    weir_engine::clock::wall_secs()
+}
+
+async fn within<T>(
+    timeout: Duration,
+    future: impl Future<Output = Result<T, u16>>,
+) -> Result<T, u16> {
+    if timeout.is_zero() {
+        return future.await;
+    }
+    tokio::time::timeout(timeout, future).await.unwrap_or(Err(state::TIMED_OUT))
+}

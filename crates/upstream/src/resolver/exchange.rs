@@ -1,0 +1,287 @@
+//! One question to the name servers: over UDP, over TCP when an answer does not fit, and again to
+//! the next server every five seconds.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, SocketAddr},
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, ReadBuf},
+    net::{TcpStream, UdpSocket},
+    time::{Instant, timeout_at},
+};
+use weir_engine::{Level, error_log::process_log};
+
+use super::{
+    ResolveError, ResolverConfig,
+    cache::{Answer, Key},
+    message::{self, Kind, Response},
+    state,
+};
+
+/// How long a server has to answer before the next one is asked.
+const RESEND: Duration = Duration::from_secs(5);
+
+/// The largest datagram that is read.
+const MAX_DATAGRAM: usize = 4096;
+
+/// A record type of the name, and how far its answer has come.
+struct Question {
+    kind: Kind,
+    id: u16,
+    query: Vec<u8>,
+    over_tcp: bool,
+    answer: Option<Response>,
+}
+
+struct Exchange<'a> {
+    config: &'a ResolverConfig,
+    name: &'a str,
+    questions: Vec<Question>,
+    sockets: Vec<(SocketAddr, UdpSocket)>,
+    /// The code of the failure that came last.
+    code: u16,
+}
+
+/// Asks until all is answered, or until nobody waits any more.
+pub(super) async fn run(
+    config: &ResolverConfig,
+    key: &Key,
+    first: usize,
+    is_awaited: &dyn Fn() -> bool,
+) -> Result<(Answer, u32), u16> {
+    let questions = questions(config, key).ok_or(state::NOT_FOUND)?;
+    let name = key.text();
+    let mut exchange = Exchange { config, name, questions, sockets: Vec::new(), code: 0 };
+    for server in first.. {
+        exchange.send(server).await;
+        let deadline = Instant::now() + RESEND;
+        while exchange.is_open() {
+            match timeout_at(deadline, exchange.receive(deadline)).await {
+                Ok(()) => {}
+                Err(_) => break,
+            }
+        }
+        if !exchange.is_open() {
+            return exchange.conclude(key);
+        }
+        if !is_awaited() {
+            break;
+        }
+    }
+    Err(state::TIMED_OUT)
+}
+
+fn questions(config: &ResolverConfig, key: &Key) -> Option<Vec<Question>> {
+    let kinds: &[Kind] = match key {
+        Key::Service(_) => &[Kind::Service],
+        Key::Name(_) if !config.ipv6 => &[Kind::A],
+        Key::Name(_) if !config.ipv4 => &[Kind::Aaaa],
+        Key::Name(_) => &[Kind::A, Kind::Aaaa],
+    };
+    let question = |&kind: &Kind| {
+        let id = fastrand::u16(..);
+        let query = message::query(id, key.text(), kind)?;
+        Some(Question { kind, id, query, over_tcp: false, answer: None })
+    };
+    kinds.iter().map(question).collect()
+}
+
+impl Exchange<'_> {
+    fn is_open(&self) -> bool {
+        self.questions.iter().any(|question| question.answer.is_none())
+    }
+
+    /// Sends what is not answered to a server; if that fails at once, to the one after it.
+    async fn send(&mut self, server: usize) {
+        let servers = &self.config.servers;
+        for attempt in 0..2 {
+            let Some(&address) = servers.get((server + attempt) % servers.len().max(1)) else {
+                return;
+            };
+            match self.send_to(address).await {
+                Ok(()) => return,
+                Err(error) => self.log_failure("send", &error, address),
+            }
+        }
+    }
+
+    async fn send_to(&mut self, server: SocketAddr) -> io::Result<()> {
+        let open = |(address, _): &(SocketAddr, UdpSocket)| *address == server;
+        let known = self.sockets.iter().position(open);
+        let socket = match known {
+            Some(place) => place,
+            None => {
+                let any: IpAddr = if server.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
+                let socket = UdpSocket::bind((any, 0)).await?;
+                socket.connect(server).await?;
+                self.sockets.push((server, socket));
+                self.sockets.len() - 1
+            }
+        };
+        for place in 0..self.questions.len() {
+            let question = &self.questions[place];
+            if question.answer.is_some() {
+                continue;
+            }
+            if question.over_tcp {
+                self.ask_over_tcp(place, server, Instant::now() + RESEND).await;
+            } else if let Err(error) = self.sockets[socket].1.send(&question.query).await {
+                self.sockets.remove(socket);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one datagram from any of the servers asked so far.
+    async fn receive(&mut self, deadline: Instant) {
+        let mut buffer = [0; MAX_DATAGRAM];
+        let (place, received) = poll_fn(|cx| {
+            for (place, (_, socket)) in self.sockets.iter().enumerate() {
+                let mut into = ReadBuf::new(&mut buffer);
+                if let Poll::Ready(result) = socket.poll_recv(cx, &mut into) {
+                    return Poll::Ready((place, result.map(|()| into.filled().len())));
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        let server = self.sockets[place].0;
+        match received {
+            Ok(length) => {
+                if let Some(question) = self.accept(&buffer[..length], false) {
+                    self.questions[question].over_tcp = true;
+                    self.ask_over_tcp(question, server, deadline).await;
+                }
+            }
+            Err(error) => {
+                self.log_failure("recv", &error, server);
+                self.sockets.remove(place);
+            }
+        }
+    }
+
+    async fn ask_over_tcp(&mut self, place: usize, server: SocketAddr, deadline: Instant) {
+        let asked = tcp(server, &self.questions[place].query);
+        match timeout_at(deadline, asked).await {
+            Ok(Ok(message)) => {
+                self.accept(&message, true);
+            }
+            Ok(Err(error)) => self.log_failure("recv", &error, server),
+            Err(_) => {}
+        }
+    }
+
+    /// Looks at a message: an answer to one of the questions is kept, anything else is logged and
+    /// forgotten. Gives back the question whose answer has to be asked for over TCP.
+    fn accept(&mut self, message: &[u8], over_tcp: bool) -> Option<usize> {
+        let response = match message::parse(message, over_tcp) {
+            Ok(response) => response,
+            Err(fault) => {
+                log(&fault);
+                return None;
+            }
+        };
+        let (id, code) = (response.id, response.code);
+        if response.question.is_empty() {
+            let reason = ResolveError { name: String::new(), code };
+            let mut line = format!("DNS error ({code}: {}), query id:{id}", reason.reason());
+            if self.questions.iter().any(|question| question.id == id) {
+                line.push_str(&format!(", name:\"{}\"", self.name));
+            }
+            log(&line);
+            return None;
+        }
+        let name = &response.question;
+        let open = |question: &Question| {
+            question.kind as u16 == response.kind
+                && question.answer.is_none()
+                && question.over_tcp == over_tcp
+        };
+        let place = self.questions.iter().position(open).filter(|_| name == self.name);
+        let Some(place) = place else {
+            log(&format!("unexpected DNS response for {name}"));
+            return None;
+        };
+        let expected = self.questions[place].id;
+        if id != expected {
+            log(&format!("wrong ident {id} in DNS response for {name}, expect {expected}"));
+            return None;
+        }
+        if response.truncated {
+            return Some(place);
+        }
+        for kind in &response.unexpected {
+            log(&format!("unexpected RR type {kind} in DNS response"));
+        }
+        if code != 0 {
+            self.code = code;
+        }
+        self.questions[place].answer = Some(response);
+        None
+    }
+
+    /// All is answered: what it comes to.
+    fn conclude(self, key: &Key) -> Result<(Answer, u32), u16> {
+        if self.code != 0 {
+            return Err(self.code);
+        }
+        let mut answers: Vec<_> = self.questions.into_iter().filter_map(|it| it.answer).collect();
+        let ttl = answers.iter().map(|answer| answer.ttl).min().unwrap_or(0);
+        let addresses: Vec<_> =
+            answers.iter().flat_map(|answer| answer.addresses.iter().copied()).collect();
+        if !addresses.is_empty() {
+            return Ok((Answer::Addresses(addresses), ttl));
+        }
+        let mut services: Vec<_> =
+            answers.iter_mut().flat_map(|answer| std::mem::take(&mut answer.services)).collect();
+        if !services.is_empty() {
+            services.sort_by_key(|service| service.priority);
+            return Ok((Answer::Services(services), ttl));
+        }
+        if let Some(alias) = answers.iter_mut().find_map(|answer| answer.alias.take()) {
+            return Ok((Answer::Alias(alias), ttl));
+        }
+        if answers.iter().any(|answer| answer.records > 0) {
+            log(match key {
+                Key::Name(_) => "no A or CNAME types in DNS response",
+                Key::Service(_) => "no SRV type in DNS response",
+            });
+        }
+        Err(state::NOT_FOUND)
+    }
+
+    fn log_failure(&self, call: &str, error: &io::Error, server: SocketAddr) {
+        let text = error.to_string();
+        let reason = match error.raw_os_error() {
+            Some(number) => {
+                let tail = format!(" (os error {number})");
+                format!("({number}: {})", text.strip_suffix(&tail).unwrap_or(&text))
+            }
+            None => format!("({text})"),
+        };
+        log(&format!("{call}() failed {reason} while resolving, resolver: {server}"));
+    }
+}
+
+/// One query and its answer over TCP, each behind its length (RFC 1035, 4.2.2).
+async fn tcp(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(server).await?;
+    let mut framed = Vec::with_capacity(query.len() + 2);
+    framed.extend_from_slice(&(query.len() as u16).to_be_bytes());
+    framed.extend_from_slice(query);
+    stream.write_all(&framed).await?;
+    let length = stream.read_u16().await?;
+    let mut message = vec![0; usize::from(length)];
+    stream.read_exact(&mut message).await?;
+    Ok(message)
+}
+
+fn log(line: &str) {
+    process_log().log(Level::Error, 0, line);
+}

@@ -1,0 +1,152 @@
+//! Services: SRV records (RFC 2782) and the addresses of their targets.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{Answer, Key, ResolveError, Resolved, Resolver, message::Srv, normal, state, within};
+
+/// One address of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceAddress {
+    /// Where to connect to.
+    pub address: SocketAddr,
+    /// The name behind the address, as the SRV record has it.
+    pub target: String,
+    /// Its priority; the least is asked first, the others are backups.
+    pub priority: u16,
+    /// Its weight, at least 1.
+    pub weight: u16,
+}
+
+/// What a service has come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// The addresses in the order in which they are to be tried.
+    pub addresses: Vec<ServiceAddress>,
+    /// Until when they hold, in seconds of the wall clock.
+    pub valid: i64,
+    /// Targets that could not be resolved.
+    pub failed: Vec<ResolveError>,
+}
+
+impl Resolver {
+    /// The addresses of a service of a name. A service without a dot is a TCP service: `http`
+    /// stands for `_http._tcp`. Each target may take as long as the service itself.
+    ///
+    /// # Errors
+    /// When there is no such service or none of its targets has an address; beside it the targets
+    /// that failed.
+    pub async fn resolve_service(
+        &self,
+        name: &str,
+        service: &str,
+        timeout: Duration,
+    ) -> Result<Service, (ResolveError, Vec<ResolveError>)> {
+        let name = normal(name);
+        let full = if service.contains('.') {
+            format!("{service}.{name}")
+        } else {
+            format!("_{service}._tcp.{name}")
+        };
+        let fail = |code| ResolveError { name: name.clone(), code };
+        let key = Key::Service(full.to_ascii_lowercase());
+        let (records, mut valid) = match within(timeout, self.follow(key)).await {
+            Ok((Answer::Services(records), valid)) => (records, valid),
+            Ok(_) => return Err((fail(state::NOT_FOUND), Vec::new())),
+            Err(code) => return Err((fail(code), Vec::new())),
+        };
+        let mut targets = Vec::new();
+        let mut failed = Vec::new();
+        for (record, resolved) in self.resolve_targets(records, timeout).await {
+            match resolved {
+                Ok(resolved) => {
+                    valid = valid.min(resolved.valid);
+                    targets.push((record, resolved));
+                }
+                Err(error) => failed.push(error),
+            }
+        }
+        if targets.is_empty() {
+            let missing = failed.iter().any(|error| error.code == state::NOT_FOUND);
+            let first = failed.first().map_or(state::NOT_FOUND, |error| error.code);
+            let code = if missing { state::NOT_FOUND } else { first };
+            return Err((fail(code), failed));
+        }
+        let addresses = arrange(&targets, &mut fastrand::Rng::new());
+        Ok(Service { addresses, valid, failed })
+    }
+
+    /// Resolves all targets at once.
+    async fn resolve_targets(
+        &self,
+        records: Vec<Srv>,
+        timeout: Duration,
+    ) -> Vec<(Srv, Result<Resolved, ResolveError>)> {
+        let start = |record: Srv| {
+            let resolver = self.clone();
+            let name = record.target.clone();
+            (record, weir_engine::spawn(async move { resolver.resolve(&name, timeout).await }))
+        };
+        let running: Vec<_> = records.into_iter().map(start).collect();
+        let mut done = Vec::with_capacity(running.len());
+        for (record, task) in running {
+            let name = record.target.clone();
+            let failed = |_| Err(ResolveError { name, code: state::SERVER_FAILURE });
+            done.push((record, task.await.unwrap_or_else(failed)));
+        }
+        done
+    }
+}
+
+/// Lines addresses up: by priority; among equals a target that chance picks by weight comes first,
+/// and the others follow it in their order.
+fn arrange(targets: &[(Srv, Resolved)], random: &mut fastrand::Rng) -> Vec<ServiceAddress> {
+    let mut arranged = Vec::new();
+    for group in targets.chunk_by(|(one, _), (two, _)| one.priority == two.priority) {
+        let share = |(record, resolved): &(Srv, Resolved)| {
+            resolved.addresses.len() as u64 * u64::from(record.weight)
+        };
+        let total: u64 = group.iter().map(share).sum();
+        let mut number = random.u64(0..total.max(1));
+        let mut first = 0;
+        for (place, target) in group.iter().enumerate() {
+            first = place;
+            match number.checked_sub(share(target)) {
+                Some(rest) => number = rest,
+                None => break,
+            }
+        }
+        let (before, after) = group.split_at(first);
+        for (record, resolved) in after.iter().chain(before) {
+            arranged.extend(resolved.addresses.iter().map(|&address| ServiceAddress {
+                address: SocketAddr::new(address, record.port),
+                target: record.target.clone(),
+                priority: record.priority,
+                weight: record.weight,
+            }));
+        }
+    }
+    arranged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn priorities_come_in_order_and_weights_by_chance() {
+        let target = |priority, weight, last: u8| {
+            let record = Srv { priority, weight, port: 80, target: format!("t{last}") };
+            (record, Resolved { addresses: vec![[127, 0, 0, last].into()], valid: 0 })
+        };
+        let targets = [target(1, 1, 1), target(1, 9, 2), target(2, 1, 3)];
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut heavy = 0;
+        for _ in 0..1000 {
+            let lined = arrange(&targets, &mut random);
+            let names: Vec<_> = lined.iter().map(|it| it.target.as_str()).collect();
+            assert_eq!(names[2], "t3");
+            heavy += usize::from(names[0] == "t2");
+        }
+        assert!((850..950).contains(&heavy), "{heavy}");
+    }
+}

@@ -1,0 +1,157 @@
+//! The directives of an `upstream` block, for http and for stream.
+
+mod server;
+mod sticky;
+
+use weir_conf::{
+    Contexts, Cx, Fault, Local, Node, Slot, Span, directives,
+    value::{Msec, parse_number, parse_size},
+};
+use weir_script::{Template, Variables, variables::StreamVariables};
+
+use crate::{
+    balance::Balance,
+    group::{MethodHandle, Server},
+    resolver::ResolverConfig,
+    sticky::SessionsConfig,
+    upstreams::{Side, Upstreams},
+    zones::{MIN_ZONE, Zones},
+};
+
+use server::set_server;
+pub use sticky::StickyConfig;
+use sticky::set_sticky;
+
+/// The settings of `upstream` blocks.
+pub static UPSTREAM: Slot<Upstream> = Slot::new();
+
+directives! {
+    /// Groups of servers that requests are passed to.
+    pub struct Upstream as UpstreamWritten in [upstream, stream_upstream] {
+        /// Defines a group of servers. Servers can listen on different ports, and TCP and UNIX
+        /// sockets can be mixed.
+        "upstream" in [http] opens upstream [1]: "name" then close_upstream => open_upstream,
+        /// Defines a group of servers.
+        "upstream" in [stream] opens stream_upstream [1]: "name"
+            then close_upstream => open_upstream,
+        /// Defines a server: its address and its parameters `weight`, `max_conns`, `max_fails`,
+        /// `fail_timeout`, `backup`, `down`, `drain`, `route`, `resolve` and `service`. A name that
+        /// stands for several addresses defines several servers at once.
+        "server" [1+]: "address [parameters]" => set_server,
+        /// Names the group's state, which then may change at run time: needed by `resolve`.
+        "zone" [1, 2]: "name [size]" => set_zone,
+        /// Sets how many idle connections to the servers each thread keeps. With `local` a
+        /// connection serves only the location that opened it. Without the directive it is
+        /// `32 local`; 0 keeps none.
+        "keepalive" in [upstream] [1, 2]: "connections [local]" => set_keepalive,
+        /// Sets how many requests one kept connection serves.
+        "keepalive_requests" in [upstream] => keepalive_requests: u64 = 1000,
+        /// Limits the time during which a kept connection is used.
+        "keepalive_time" in [upstream] => keepalive_time: Msec = Msec::minutes(60),
+        /// Sets how long an idle connection stays open.
+        "keepalive_timeout" in [upstream] => keepalive_timeout: Msec = Msec::seconds(60),
+        /// Binds the requests of a session to one server.
+        "sticky" in [upstream] [2+]: "cookie | route | learn parameters" => set_sticky,
+        /// Name servers for `resolve`, instead of those of http or stream.
+        "resolver" => resolver: Option<ResolverConfig>,
+        /// Sets how long a name is waited for.
+        "resolver_timeout" => resolver_timeout: Option<Msec>,
+        field servers: Local<Vec<Server>>,
+        field zone: Local<Option<String>>,
+        field keepalive: Local<Option<(usize, bool)>>,
+        field method: Local<Option<Chosen>>,
+        field sticky_config: Local<Option<StickyConfig>>,
+        field sessions: Local<Option<SessionsConfig>>
+    }
+}
+
+/// The balancing method of a block.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// How to choose.
+    pub method: MethodHandle,
+    /// What `hash` hashes.
+    pub key: Option<Template>,
+}
+
+/// A method's directive was read: the block balances by it from here on.
+pub(crate) fn choose(cx: &mut Cx<'_>, method: impl Balance + 'static, key: Option<Template>) {
+    let method = MethodHandle(std::sync::Arc::new(method));
+    let written = cx.written(&UPSTREAM);
+    let redefined = written.method.is_some() || written.sticky_config.is_some();
+    written.method = Some(Some(Chosen { method, key }));
+    if redefined {
+        cx.warn("load balancing method redefined");
+    }
+}
+
+/// Compiles text with variables of the side that the directive stands on.
+pub(crate) fn template(cx: &mut Cx<'_>, text: &[u8]) -> Result<Template, Fault> {
+    let template = if side(cx) == Side::Stream {
+        Template::compile(text, &mut cx.registry::<StreamVariables>().0)
+    } else {
+        Template::compile(text, cx.registry::<Variables>())
+    };
+    template.map_err(Fault::new)
+}
+
+/// The side of the directive being read: its block's, or that of the block it opens.
+pub(crate) fn side(cx: &Cx<'_>) -> Side {
+    let stream = Contexts::STREAM.union(Contexts::STREAM_UPSTREAM);
+    if stream.intersects(cx.context()) { Side::Stream } else { Side::Http }
+}
+
+fn open_upstream(_: &mut UpstreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let (side, block, place) = (side(cx), cx.child_id(), cx.span());
+    let name = node.args[0].text();
+    cx.registry::<Upstreams>().declare(side, &name, block, place)
+}
+
+fn close_upstream(upstream: &mut UpstreamWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
+    match &upstream.servers {
+        Some(servers) if !servers.is_empty() => Ok(()),
+        _ => Err(Fault::new("no servers are inside upstream")),
+    }
+}
+
+fn set_zone(upstream: &mut UpstreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let name = &node.args[0];
+    if name.value.is_empty() {
+        return Err(Fault::new(format!("invalid zone name \"{}\"", name.text())).at(name));
+    }
+    let mut size = 0;
+    if let Some(word) = node.arg(1) {
+        size = parse_size(&word.value)
+            .ok_or_else(|| Fault::new(format!("invalid zone size \"{}\"", word.text())).at(word))?;
+        if size < MIN_ZONE {
+            return Err(Fault::new(format!("zone \"{}\" is too small", name.text())).at(word));
+        }
+    }
+    Zones::declare(cx, &name.value, size, side(cx).zone_usage())?;
+    upstream.zone = Some(Some(name.text().into_owned()));
+    Ok(())
+}
+
+fn set_keepalive(upstream: &mut UpstreamWritten, node: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
+    if upstream.keepalive.is_some() {
+        return Err(Fault::duplicate());
+    }
+    let word = &node.args[0];
+    let connections = parse_number(&word.value).ok_or_else(|| {
+        let message = format!("invalid value \"{}\" in \"keepalive\" directive", word.text());
+        Fault::new(message).at(word)
+    })?;
+    let local = match node.arg(1) {
+        None => false,
+        Some(word) if word.is("local") => true,
+        Some(word) => return Err(Fault::parameter(word)),
+    };
+    let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+    upstream.keepalive = Some(Some((connections, local)));
+    Ok(())
+}
+
+/// Where a block's faults are told that show only when all is read.
+pub(crate) fn at_block(message: String, place: Span) -> Fault {
+    Fault::new(message).in_place(place)
+}

@@ -1,0 +1,273 @@
+//! The names that requests are passed to: `upstream` blocks, and addresses that stand for
+//! themselves.
+
+use weir_conf::{Assembly, BlockId, Environment, Fault, SourceMap, Span};
+use weir_engine::Addr;
+use weir_script::Template;
+
+use crate::{
+    group::{GroupConfig, MethodHandle},
+    keepalive::KeepaliveConfig,
+    resolver::ResolverConfig,
+    settings::{StickyConfig, UPSTREAM, Upstream, at_block},
+    url::{Url, look_up},
+};
+
+/// What a name without `resolver_timeout` waits, in milliseconds.
+const RESOLVER_TIMEOUT: u64 = 30_000;
+
+/// http and stream have names of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// http
+    Http,
+    /// stream
+    Stream,
+}
+
+impl Side {
+    /// Which zones are this side's `zone` directive's.
+    pub(crate) fn zone_usage(self) -> &'static str {
+        match self {
+            Self::Http => "upstream",
+            Self::Stream => "stream upstream",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+/// The place of an upstream among those of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamRef(usize);
+
+impl UpstreamRef {
+    /// The index into what [`Upstreams::plans`] returns.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// Every upstream that is declared or referred to, in the order of the text. A registry of the
+/// assembly.
+#[derive(Debug, Default)]
+pub struct Upstreams(Vec<Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    side: Side,
+    name: String,
+    /// The block that declares it.
+    block: Option<BlockId>,
+    /// The port of an address that stands for itself; 0 if there is none.
+    port: u16,
+    has_port: bool,
+    addresses: Vec<Addr>,
+    place: Span,
+}
+
+/// A finished upstream: all that the run time needs.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What [`Registry::group`](crate::Registry::group) makes a group from.
+    pub group: GroupConfig,
+    /// How connections are kept.
+    pub keepalive: KeepaliveConfig,
+    /// The key of `hash`.
+    pub key: Option<Template>,
+    /// `sticky`.
+    pub sticky: Option<StickyConfig>,
+    /// It has a `zone`.
+    pub zone: Option<String>,
+}
+
+impl Upstreams {
+    /// An `upstream` block opens.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn declare(
+        &mut self,
+        side: Side,
+        name: &str,
+        block: BlockId,
+        place: Span,
+    ) -> Result<(), Fault> {
+        let same = |entry: &&mut Entry| entry.is(side, name);
+        if let Some(known) = self.0.iter_mut().find(same) {
+            if known.block.is_some() {
+                return Err(Fault::new(format!("duplicate upstream \"{name}\"")));
+            }
+            if known.has_port {
+                let message = format!("upstream \"{name}\" may not have port {}", known.port);
+                return Err(at_block(message, known.place));
+            }
+            known.block = Some(block);
+            known.port = 0;
+            known.place = place;
+            return Ok(());
+        }
+        self.0.push(Entry {
+            side,
+            name: name.to_owned(),
+            block: Some(block),
+            port: 0,
+            has_port: false,
+            addresses: Vec::new(),
+            place,
+        });
+        Ok(())
+    }
+
+    /// A directive passes requests to an address, read without looking names up: the upstream of
+    /// that name, whether it is declared yet or not, or the address itself.
+    ///
+    /// # Errors
+    /// When the name is an upstream's and a port is written.
+    pub fn refer(&mut self, side: Side, url: &Url, place: Span) -> Result<UpstreamRef, Fault> {
+        for (index, entry) in self.0.iter().enumerate() {
+            if !entry.is(side, &url.host) {
+                continue;
+            }
+            if entry.block.is_some() && url.has_port {
+                return Err(Fault::new(format!(
+                    "upstream \"{}\" may not have port {}",
+                    url.host, url.port
+                )));
+            }
+            if entry.port != 0 && url.port != 0 && entry.port != url.port {
+                continue;
+            }
+            return Ok(UpstreamRef(index));
+        }
+        self.0.push(Entry {
+            side,
+            name: url.host.clone(),
+            block: None,
+            port: url.port,
+            has_port: url.has_port,
+            addresses: url.addresses.clone(),
+            place,
+        });
+        Ok(UpstreamRef(self.0.len() - 1))
+    }
+
+    /// The declared upstream of a name, for names that are known only at run time.
+    pub fn find(&self, side: Side, name: &str) -> Option<UpstreamRef> {
+        let declared = |entry: &Entry| entry.block.is_some() && entry.is(side, name);
+        self.0.iter().position(declared).map(UpstreamRef)
+    }
+
+    /// Finishes the upstreams of one side: one plan for each, at its index; those of the other
+    /// side are `None`. `resolver` is the one of the `http` or `stream` block, with its timeout in
+    /// milliseconds.
+    pub fn plans(
+        &self,
+        side: Side,
+        assembly: &Assembly,
+        resolver: Option<(&ResolverConfig, u64)>,
+        env: &dyn Environment,
+    ) -> Vec<Option<Result<Plan, Fault>>> {
+        let blocks = assembly.root.walk();
+        let plan = |entry: &Entry| {
+            if entry.side != side {
+                return None;
+            }
+            let block = entry.block.and_then(|id| blocks.iter().find(|block| block.id == id));
+            Some(match block {
+                Some(block) => {
+                    let upstream = block.settings.get(&UPSTREAM);
+                    declared(entry, upstream, resolver, &assembly.sources)
+                }
+                None => implicit(entry, env),
+            })
+        };
+        self.0.iter().map(plan).collect()
+    }
+}
+
+impl Entry {
+    fn is(&self, side: Side, name: &str) -> bool {
+        self.side == side && self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// The key of its group in the registry of all groups.
+    fn key(&self) -> String {
+        let port = if self.block.is_some() { String::new() } else { format!(":{}", self.port) };
+        format!("{} {}{port}", self.side.text(), self.name)
+    }
+
+    fn fault(&self, message: &str) -> Fault {
+        at_block(format!("{message} in upstream \"{}\"", self.name), self.place)
+    }
+}
+
+fn declared(
+    entry: &Entry,
+    upstream: &Upstream,
+    above: Option<(&ResolverConfig, u64)>,
+    sources: &SourceMap,
+) -> Result<Plan, Fault> {
+    let timeout = upstream.resolver_timeout.as_ref().map(|time| time.0.as_millis() as u64);
+    let timeout = timeout.or(above.map(|(_, timeout)| timeout)).unwrap_or(RESOLVER_TIMEOUT);
+    let resolver = upstream.resolver.as_ref().or(above.map(|(resolver, _)| resolver));
+    let resolver = resolver.map(|resolver| (resolver.clone(), timeout));
+    if upstream.servers.iter().any(|server| server.resolve.is_some()) {
+        if upstream.zone.is_none() {
+            let (name, place) = (&entry.name, sources.place(entry.place));
+            return Err(Fault::new(format!(
+                "resolving names at run time requires upstream \"{name}\"{place} to be in \
+                 shared memory"
+            ))
+            .nowhere());
+        }
+        if resolver.as_ref().is_none_or(|(resolver, _)| resolver.servers.is_empty()) {
+            return Err(entry.fault("no resolver defined to resolve names at run time"));
+        }
+    }
+    if upstream.servers.iter().all(|server| server.backup) {
+        return Err(entry.fault("no servers"));
+    }
+    let (connections, local) = upstream.keepalive.unwrap_or((32, true));
+    let chosen = upstream.method.clone();
+    Ok(Plan {
+        group: GroupConfig {
+            key: entry.key(),
+            name: entry.name.clone(),
+            servers: upstream.servers.clone(),
+            method: chosen.as_ref().map_or_else(MethodHandle::default, |it| it.method.clone()),
+            sessions: upstream.sessions.clone(),
+            resolver,
+        },
+        keepalive: KeepaliveConfig {
+            connections,
+            local,
+            requests: upstream.keepalive_requests,
+            time: upstream.keepalive_time.0.as_millis() as u64,
+            timeout: upstream.keepalive_timeout.0.as_millis() as u64,
+        },
+        key: chosen.and_then(|chosen| chosen.key),
+        sticky: upstream.sticky_config.clone(),
+        zone: upstream.zone.clone(),
+    })
+}
+
+fn implicit(entry: &Entry, env: &dyn Environment) -> Result<Plan, Fault> {
+    let addresses = match &entry.addresses[..] {
+        [] if entry.port == 0 => return Err(entry.fault("no port")),
+        [] => look_up(env, &entry.name, entry.port).map_err(|fault| entry.fault(fault))?,
+        known => known.to_vec(),
+    };
+    Ok(Plan {
+        group: GroupConfig::implicit(entry.key(), &entry.name, addresses),
+        keepalive: KeepaliveConfig::IMPLICIT,
+        key: None,
+        sticky: None,
+        zone: None,
+    })
+}

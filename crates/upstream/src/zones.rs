@@ -1,0 +1,82 @@
+//! The names of zones. nginx keeps what its processes share in zones of shared memory; threads
+//! need no such memory, but the names and sizes are part of the language.
+
+use weir_conf::{Cx, Diagnostic, Fault, Severity, Span};
+
+/// The least size of a zone: eight pages.
+pub const MIN_ZONE: u64 = 8 * 4096;
+
+/// Every zone that the configuration names, in order. A registry of the assembly.
+#[derive(Debug, Default)]
+pub struct Zones(Vec<Zone>);
+
+#[derive(Debug)]
+struct Zone {
+    name: Vec<u8>,
+    size: u64,
+    usage: &'static str,
+    place: Span,
+}
+
+impl Zones {
+    /// Names a zone; size 0 refers to one that is declared elsewhere. `usage` tells zones of
+    /// different modules apart.
+    ///
+    /// # Errors
+    /// When the name is taken for another use or with another size.
+    pub fn add(
+        &mut self,
+        name: &[u8],
+        size: u64,
+        usage: &'static str,
+        place: Span,
+    ) -> Result<(), Fault> {
+        let Some(known) = self.0.iter_mut().find(|zone| zone.name == name) else {
+            self.0.push(Zone { name: name.to_vec(), size, usage, place });
+            return Ok(());
+        };
+        let name = String::from_utf8_lossy(name);
+        if known.usage != usage {
+            return Err(Fault::new(format!(
+                "the shared memory zone \"{name}\" is already declared for a different use"
+            )));
+        }
+        if known.size == 0 {
+            known.size = size;
+        }
+        if size != 0 && size != known.size {
+            return Err(Fault::new(format!(
+                "the size {size} of shared memory zone \"{name}\" conflicts with already \
+                 declared size {}",
+                known.size
+            )));
+        }
+        Ok(())
+    }
+
+    /// The same at the directive being read.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn declare(
+        cx: &mut Cx<'_>,
+        name: &[u8],
+        size: u64,
+        usage: &'static str,
+    ) -> Result<(), Fault> {
+        let place = cx.span();
+        cx.registry::<Self>().add(name, size, usage, place)
+    }
+
+    /// Zones that nobody gave a size: faults of the finished configuration.
+    pub fn unsized_zones(&self) -> impl Iterator<Item = Diagnostic> + '_ {
+        let unsized_zone = self.0.iter().filter(|zone| zone.size == 0);
+        unsized_zone.map(|zone| {
+            let name = String::from_utf8_lossy(&zone.name);
+            let message = format!("zero size shared memory zone \"{name}\"");
+            let mut diagnostic = Diagnostic::new(Severity::Emerg, message, None);
+            diagnostic.word = Some(zone.place);
+            diagnostic
+        })
+    }
+}
