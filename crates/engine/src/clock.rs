@@ -98,6 +98,12 @@ pub fn wall() -> Wall {
     Wall { secs: time.tv_sec, millis: u16::try_from(time.tv_nsec / 1_000_000).unwrap_or(0) }
 }
 
+/// Milliseconds since 1970-01-01 00:00:00 UTC, for `$msec`.
+pub fn msec() -> u64 {
+    let wall = wall();
+    wall.secs.unsigned_abs() * 1000 + u64::from(wall.millis)
+}
+
 /// The wall-clock second, from the coarse clock.
 pub fn wall_secs() -> i64 {
     clock_gettime(ClockId::RealtimeCoarse).tv_sec

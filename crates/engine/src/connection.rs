@@ -1,4 +1,4 @@
-//! A connection to a client or to an upstream: TCP or unix socket, plain.
+//! A connection to a client or to an upstream: TCP or unix socket, plain or TLS.
 //!
 //! Every operation makes its system call first and asks the event loop only when the kernel says
 //! that it would block, so a busy connection costs the calls that move its bytes and no more.
@@ -6,6 +6,7 @@
 use std::cell::OnceCell;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,9 +16,11 @@ use rustix::net::{Shutdown, sockopt};
 use crate::addr::Addr;
 use crate::stats::Slot;
 use crate::timer::Deadline;
+use crate::tls::TlsInfo;
+use crate::tls::session::Session;
 
 pub mod connect;
-mod socket;
+pub(crate) mod socket;
 
 use socket::Socket;
 
@@ -25,6 +28,7 @@ use socket::Socket;
 #[derive(Debug)]
 pub struct Conn {
     socket: Socket,
+    tls: Option<Box<Session>>,
     /// Bytes that were received before somebody decided whose they are; read first.
     early: Vec<u8>,
     peer: Addr,
@@ -40,6 +44,7 @@ pub struct Conn {
 #[derive(Debug)]
 pub(crate) struct Idle {
     fd: OwnedFd,
+    tls: Option<Box<Session>>,
     peer: Addr,
     id: u64,
     nodelay: bool,
@@ -48,7 +53,11 @@ pub(crate) struct Idle {
 
 impl Idle {
     /// Closes the connection in order.
-    pub(crate) fn close(self) {}
+    pub(crate) fn close(mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.close_notify_on(&self.fd);
+        }
+    }
 }
 
 impl AsFd for Idle {
@@ -76,6 +85,7 @@ impl Conn {
     fn new(fd: OwnedFd, peer: Addr, id: u64, slot: Slot) -> io::Result<Self> {
         Ok(Self {
             socket: Socket::new(fd)?,
+            tls: None,
             early: Vec::new(),
             peer,
             local: OnceCell::new(),
@@ -98,6 +108,7 @@ impl Conn {
     pub(crate) fn into_idle(self) -> Idle {
         Idle {
             fd: self.socket.into_fd(),
+            tls: self.tls,
             peer: self.peer,
             id: self.id,
             nodelay: self.nodelay,
@@ -108,11 +119,39 @@ impl Conn {
     pub(crate) fn from_idle(idle: Idle) -> io::Result<Self> {
         let mut conn = Self::new(idle.fd, idle.peer, idle.id, idle.slot)?;
         conn.nodelay = idle.nodelay;
+        conn.tls = idle.tls;
         Ok(conn)
     }
 
-    pub(crate) fn has_early(&self) -> bool {
-        !self.early.is_empty()
+    /// Whether there are bytes that have been received and not read, or not sent yet.
+    pub(crate) fn is_busy(&mut self) -> bool {
+        !self.early.is_empty() || self.tls.as_mut().is_some_and(|tls| !tls.is_idle())
+    }
+
+    /// The bytes given back with [`Conn::unread`], for the layer that is put on the connection.
+    pub(crate) fn take_unread(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.early)
+    }
+
+    pub(crate) fn set_tls(&mut self, session: Session) {
+        self.tls = Some(Box::new(session));
+    }
+
+    pub(crate) fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
+    /// What the TLS handshake has agreed on; `None` for a plain connection.
+    pub fn tls(&self) -> Option<&Rc<TlsInfo>> {
+        self.tls.as_deref().map(Session::info)
+    }
+
+    /// Closes the connection in order: on TLS the peer is told first, as far as that can be done
+    /// without waiting. A drop alone closes without a word, as fits a broken connection.
+    pub fn close(mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.close_notify_on(&self.socket);
+        }
     }
 
     /// The number that the error log shows as `*5` and `$connection` gives.
@@ -156,6 +195,9 @@ impl Conn {
         if !self.early.is_empty() {
             return Poll::Ready(Ok(self.take_early(into, max)));
         }
+        if let Some(tls) = &mut self.tls {
+            return tls.poll_recv(cx, &mut self.socket, into, max);
+        }
         self.socket.poll_recv(cx, into, max)
     }
 
@@ -176,6 +218,9 @@ impl Conn {
         if !self.early.is_empty() {
             return Poll::Ready(Ok(()));
         }
+        if let Some(tls) = &mut self.tls {
+            return tls.poll_readable(cx, &mut self.socket);
+        }
         self.socket.poll_readable(cx)
     }
 
@@ -185,13 +230,19 @@ impl Conn {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Some(tls) = &mut self.tls {
+            return tls.poll_send(cx, &mut self.socket, bufs);
+        }
         self.socket.poll_send(cx, bufs)
     }
 
     /// Ready when everything taken by [`Conn::poll_send`] is with the kernel. A plain connection
     /// holds nothing back.
-    pub fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.tls {
+            Some(tls) => tls.poll_flush(cx, &mut self.socket),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     /// Ready when the kernel has room for more to send.
@@ -213,11 +264,14 @@ impl Conn {
 
     /// Whether [`Conn::poll_sendfile`] can be used.
     pub fn can_sendfile(&self) -> bool {
-        true
+        self.tls.is_none()
     }
 
     /// Says that nothing more will be sent; what comes can still be received.
-    pub fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(tls) = &mut self.tls {
+            ready!(tls.poll_close_notify(cx, &mut self.socket))?;
+        }
         Poll::Ready(self.shutdown_write())
     }
 
@@ -320,7 +374,20 @@ impl Conn {
     /// Whether a connection that should be silent is still open and silent. Costs no system call
     /// unless the loop has heard something from it.
     pub fn is_idle_alive(&mut self) -> bool {
-        self.early.is_empty() && self.socket.is_silent()
+        self.early.is_empty()
+            && match &mut self.tls {
+                Some(tls) => tls.is_silent(&mut self.socket),
+                None => self.socket.is_silent(),
+            }
+    }
+
+    /// The first byte that waits, without taking it: whether a client speaks TLS (22) or not, on
+    /// a port where both come. `Ok(None)` is the end of the stream.
+    pub fn poll_first_byte(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
+        if let Some(&first) = self.early.first() {
+            return Poll::Ready(Ok(Some(first)));
+        }
+        self.socket.poll_first_byte(cx)
     }
 
     /// Whether the peer has closed or broken the connection, by a look at the socket that takes

@@ -17,7 +17,9 @@ pub mod os_error;
 pub mod park;
 pub mod stats;
 pub mod syslog;
+pub mod temp_file;
 pub mod timer;
+pub mod tls;
 
 pub use addr::Addr;
 pub use buffer::Buf;

@@ -96,8 +96,8 @@ impl<T: 'static> Lot<T> {
     /// # Errors
     /// Gives the connection back if it holds bytes that were received already: it is not idle.
     /// If the system refuses to watch it, too.
-    pub fn park(&self, conn: Conn, until: Instant, data: T) -> Result<(), (Box<Conn>, T)> {
-        if conn.has_early() {
+    pub fn park(&self, mut conn: Conn, until: Instant, data: T) -> Result<(), (Box<Conn>, T)> {
+        if conn.is_busy() {
             return Err((Box::new(conn), data));
         }
         self.inner.borrow_mut().park(conn, until, data)

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::unix::AsyncFd;
 
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     fd: AsyncFd<OwnedFd>,
     /// Nothing was asked of the kernel yet: data may be there that no event has told of.
     fresh: bool,
@@ -20,16 +20,16 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Watches a socket that is non-blocking already.
-    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         Ok(Self { fd: weir_sys::epoll::watch(fd)?, fresh: true })
     }
 
     /// Lets go of the socket without closing it.
-    pub(super) fn into_fd(self) -> OwnedFd {
+    pub(crate) fn into_fd(self) -> OwnedFd {
         self.fd.into_inner()
     }
 
-    pub(super) fn poll_recv(
+    pub(crate) fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
         into: &mut Vec<u8>,
@@ -58,7 +58,7 @@ impl Socket {
         }
     }
 
-    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if std::mem::take(&mut self.fresh) {
             match weir_sys::socket::peek(self.fd.as_fd()) {
                 Err(error) if would_block(&error) => {}
@@ -72,7 +72,22 @@ impl Socket {
         self.fd.poll_read_ready(cx).map_ok(drop)
     }
 
-    pub(super) fn poll_send(
+    /// Looks at the first byte that waits.
+    pub(crate) fn poll_first_byte(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
+        loop {
+            ready!(self.poll_readable(cx))?;
+            match weir_sys::socket::peek_byte(self.fd.as_fd()) {
+                Err(error) if would_block(&error) => {
+                    if let Poll::Ready(guard) = self.fd.poll_read_ready(cx) {
+                        guard?.clear_ready();
+                    }
+                }
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    pub(crate) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
@@ -80,7 +95,7 @@ impl Socket {
         self.poll_write(cx, |fd| Ok(rustix::io::writev(fd, bufs)?))
     }
 
-    pub(super) fn poll_sendfile(
+    pub(crate) fn poll_sendfile(
         &mut self,
         cx: &mut Context<'_>,
         file: BorrowedFd<'_>,
@@ -111,12 +126,12 @@ impl Socket {
         }
     }
 
-    pub(super) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.fd.poll_write_ready(cx).map_ok(drop)
     }
 
     /// Whether the loop has heard nothing since all was read; if it has, whether it was nothing.
-    pub(super) fn is_silent(&mut self) -> bool {
+    pub(crate) fn is_silent(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         let guard = match self.fd.poll_read_ready(&mut cx) {
             Poll::Pending if !self.fresh => return true,

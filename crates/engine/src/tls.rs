@@ -1,0 +1,26 @@
+//! TLS for both sides of the proxy: rustls with aws-lc-rs behind nginx's settings, which speak
+//! OpenSSL's names.
+
+mod ciphers;
+mod client;
+mod handshake;
+mod info;
+mod keys;
+mod names;
+mod server;
+pub(crate) mod session;
+mod tickets;
+mod verify;
+pub mod x509;
+
+pub use client::{ClientSettings, ClientTls};
+pub use handshake::{ClientHello, HandshakeError, accept, connect};
+pub use info::TlsInfo;
+pub use keys::{CertifiedKey, KeyError, certificates_from_pem, crls_from_pem};
+pub use names::{Protocols, Versions};
+pub use server::{ServerSettings, ServerTls, VerifyClient};
+pub use tickets::{SessionCache, Tickets};
+pub use verify::{Fault, Revocation, Trust, Verdict};
+
+#[cfg(test)]
+mod tests;

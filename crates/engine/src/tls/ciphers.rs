@@ -1,0 +1,311 @@
+//! OpenSSL's cipher strings, as far as rustls has the ciphers.
+
+use rustls::crypto::aws_lc_rs::cipher_suite as suites;
+use rustls::{CipherSuite, SupportedCipherSuite};
+
+/// One TLS 1.2 cipher that both OpenSSL and rustls have.
+struct Cipher {
+    name: &'static str,
+    suite: SupportedCipherSuite,
+    /// OpenSSL's words that select it, the classes by strength aside.
+    words: &'static [&'static str],
+}
+
+/// In the order of OpenSSL's default list.
+static TLS12: [Cipher; 6] = [
+    Cipher {
+        name: "ECDHE-ECDSA-AES256-GCM-SHA384",
+        suite: suites::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        words: &["ECDSA", "aECDSA", "AES", "AES256", "AESGCM", "SHA384", "FIPS"],
+    },
+    Cipher {
+        name: "ECDHE-RSA-AES256-GCM-SHA384",
+        suite: suites::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        words: &["aRSA", "AES", "AES256", "AESGCM", "SHA384", "FIPS"],
+    },
+    Cipher {
+        name: "ECDHE-ECDSA-CHACHA20-POLY1305",
+        suite: suites::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        words: &["ECDSA", "aECDSA", "CHACHA20", "SHA256"],
+    },
+    Cipher {
+        name: "ECDHE-RSA-CHACHA20-POLY1305",
+        suite: suites::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+        words: &["aRSA", "CHACHA20", "SHA256"],
+    },
+    Cipher {
+        name: "ECDHE-ECDSA-AES128-GCM-SHA256",
+        suite: suites::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        words: &["ECDSA", "aECDSA", "AES", "AES128", "AESGCM", "SHA256", "FIPS"],
+    },
+    Cipher {
+        name: "ECDHE-RSA-AES128-GCM-SHA256",
+        suite: suites::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        words: &["aRSA", "AES", "AES128", "AESGCM", "SHA256", "FIPS"],
+    },
+];
+
+/// Words that select every cipher of the list: each has an ephemeral key exchange on a curve, an
+/// authentication, a key of at least 128 bits and an AEAD.
+const ALL: [&str; 15] = [
+    "ALL",
+    "DEFAULT",
+    "COMPLEMENTOFDEFAULT",
+    "HIGH",
+    "TLSv1.2",
+    "ECDHE",
+    "EECDH",
+    "kECDHE",
+    "kEECDH",
+    "ECDH",
+    "EECDHE",
+    "kECDH",
+    "aCERT",
+    "STRENGTH",
+    "SECLEVEL",
+];
+
+/// Words that OpenSSL knows and that select nothing here.
+const NONE: [&str; 52] = [
+    "COMPLEMENTOFALL",
+    "MEDIUM",
+    "LOW",
+    "EXP",
+    "EXPORT",
+    "EXPORT40",
+    "EXPORT56",
+    "eNULL",
+    "NULL",
+    "aNULL",
+    "ADH",
+    "AECDH",
+    "kRSA",
+    "RSA",
+    "kDH",
+    "kDHE",
+    "kEDH",
+    "DH",
+    "DHE",
+    "EDH",
+    "DHr",
+    "DHd",
+    "aDH",
+    "kDHr",
+    "kDHd",
+    "aDSS",
+    "DSS",
+    "PSK",
+    "kPSK",
+    "aPSK",
+    "kECDHEPSK",
+    "kDHEPSK",
+    "kRSAPSK",
+    "SRP",
+    "kSRP",
+    "aSRP",
+    "SSLv2",
+    "SSLv3",
+    "TLSv1",
+    "TLSv1.0",
+    "3DES",
+    "DES",
+    "RC4",
+    "RC2",
+    "IDEA",
+    "SEED",
+    "CAMELLIA",
+    "CAMELLIA128",
+    "CAMELLIA256",
+    "ARIA",
+    "MD5",
+    "SHA1",
+];
+
+/// And some more, apart for the length of the line that a table may have.
+const NONE_TOO: [&str; 14] = [
+    "SHA",
+    "GOST89MAC",
+    "aGOST",
+    "kGOST",
+    "GOST94",
+    "AESCCM",
+    "AESCCM8",
+    "ARIAGCM",
+    "ARIA128",
+    "ARIA256",
+    "CBC",
+    "KRB5",
+    "DES-CBC3-SHA",
+    "SUITEB128",
+];
+
+/// The suites that an OpenSSL cipher string selects for TLS 1.2, in its order, behind those of
+/// TLS 1.3, which the string does not concern. Names of ciphers that rustls does not have are
+/// pushed to `warnings`.
+///
+/// # Errors
+/// If no cipher of TLS 1.2 remains, OpenSSL's words.
+pub(super) fn select(
+    text: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<SupportedCipherSuite>, String> {
+    let mut list = List::default();
+    for word in text.split([':', ',', ' ', ';']).filter(|word| !word.is_empty()) {
+        list.apply(word, warnings);
+    }
+    if list.chosen.is_empty() {
+        return Err(format!(
+            "SSL_CTX_set_cipher_list(\"{text}\") failed \
+             (SSL: error:0A0000B9:SSL routines::no cipher match)"
+        ));
+    }
+    let chosen = list.chosen.into_iter().map(|at| TLS12[at].suite);
+    Ok(tls13().into_iter().chain(chosen).collect())
+}
+
+fn tls13() -> [SupportedCipherSuite; 3] {
+    [
+        suites::TLS13_AES_256_GCM_SHA384,
+        suites::TLS13_CHACHA20_POLY1305_SHA256,
+        suites::TLS13_AES_128_GCM_SHA256,
+    ]
+}
+
+#[derive(Default)]
+struct List {
+    /// Indices into [`TLS12`].
+    chosen: Vec<usize>,
+    /// What `!` has taken away for good.
+    killed: Vec<usize>,
+}
+
+impl List {
+    fn apply(&mut self, word: &str, warnings: &mut Vec<String>) {
+        let (operator, words) = match word.as_bytes()[0] {
+            operator @ (b'!' | b'-' | b'+') => (operator, &word[1..]),
+            b'@' => return self.command(word),
+            _ => (b' ', word),
+        };
+        let matched = matching(words, operator == b' ', warnings);
+        match operator {
+            b'!' => {
+                self.chosen.retain(|at| !matched.contains(at));
+                self.killed.extend(matched);
+            }
+            b'-' => self.chosen.retain(|at| !matched.contains(at)),
+            b'+' => {
+                let (moved, kept) = self.chosen.iter().partition(|at| matched.contains(at));
+                self.chosen = kept;
+                self.chosen.extend::<Vec<usize>>(moved);
+            }
+            _ => {
+                for at in matched {
+                    if !self.chosen.contains(&at) && !self.killed.contains(&at) {
+                        self.chosen.push(at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// `@STRENGTH` puts the long keys first; `@SECLEVEL` changes nothing that is in the list.
+    fn command(&mut self, word: &str) {
+        if word == "@STRENGTH" {
+            self.chosen.sort_by_key(|&at| TLS12[at].words.contains(&"AES128"));
+        }
+    }
+}
+
+/// The ciphers that all the words joined by `+` select.
+fn matching(words: &str, wanted: bool, warnings: &mut Vec<String>) -> Vec<usize> {
+    let mut matched: Vec<usize> = (0..TLS12.len()).collect();
+    for word in words.split('+') {
+        if tls13().iter().any(|suite| name(suite.suite()) == word) {
+            // OpenSSL passes over these here, too: they are always on.
+            return Vec::new();
+        }
+        let known = ALL.contains(&word)
+            || NONE.contains(&word)
+            || NONE_TOO.contains(&word)
+            || TLS12.iter().any(|cipher| cipher.name == word || cipher.words.contains(&word));
+        if !known && wanted {
+            warnings.push(format!("the cipher \"{word}\" is not supported, ignored"));
+        }
+        matched.retain(|&at| {
+            let cipher = &TLS12[at];
+            ALL.contains(&word) || cipher.name == word || cipher.words.contains(&word)
+        });
+    }
+    matched
+}
+
+/// OpenSSL's name of a suite, or its number as nginx shows those without a name.
+pub(super) fn name(suite: CipherSuite) -> String {
+    if let Some(cipher) = TLS12.iter().find(|cipher| cipher.suite.suite() == suite) {
+        return cipher.name.to_owned();
+    }
+    match suite {
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384".into(),
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256".into(),
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256".into(),
+        other => {
+            openssl_name(other.as_str()).unwrap_or_else(|| format!("0x{:04x}", u16::from(other)))
+        }
+    }
+}
+
+/// Makes `DHE-RSA-AES256-SHA256` out of `TLS_DHE_RSA_WITH_AES_256_CBC_SHA256`.
+fn openssl_name(iana: Option<&str>) -> Option<String> {
+    let (exchange, cipher) = iana?.strip_prefix("TLS_")?.split_once("_WITH_")?;
+    let cipher = cipher.replace("AES_", "AES").replace("_CBC", "").replace('_', "-");
+    let exchange = exchange.replace('_', "-");
+    Some(if exchange == "RSA" { cipher } else { format!("{exchange}-{cipher}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> (Vec<String>, usize) {
+        let mut warnings = Vec::new();
+        let suites = select(text, &mut warnings).unwrap();
+        let names = suites.iter().map(|suite| name(suite.suite()));
+        (names.filter(|name| !name.starts_with("TLS_")).collect(), warnings.len())
+    }
+
+    #[test]
+    fn nginxs_default_selects_everything() {
+        let (names, warnings) = names("HIGH:!aNULL:!MD5");
+        assert_eq!((names.len(), warnings), (6, 0));
+    }
+
+    #[test]
+    fn names_and_their_order_are_kept() {
+        let (chosen, warnings) = names(
+            "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-GCM-SHA256:DHE-RSA-AES128-GCM-SHA256",
+        );
+        let expected = ["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"];
+        assert_eq!(chosen, expected);
+        assert_eq!(warnings, 1);
+    }
+
+    #[test]
+    fn operators_do_what_openssl_says() {
+        assert_eq!(names("EECDH+AESGCM:!aECDSA:@STRENGTH").0.len(), 2);
+        assert_eq!(names("ALL:-AES:+CHACHA20").0.len(), 2);
+        assert_eq!(names("!AES:ALL").0.len(), 2);
+        assert_eq!(names("ALL:+AES256").0[5], "ECDHE-RSA-AES256-GCM-SHA384");
+    }
+
+    #[test]
+    fn nothing_left_is_an_error() {
+        let error = select("RC4:aNULL", &mut Vec::new()).unwrap_err();
+        assert!(error.ends_with("no cipher match)"), "{error}");
+    }
+
+    #[test]
+    fn ciphers_have_openssls_names() {
+        let named = name(CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384);
+        assert_eq!(named, "ECDHE-RSA-AES256-SHA384");
+    }
+}

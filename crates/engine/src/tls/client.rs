@@ -1,0 +1,172 @@
+//! The client's side of TLS: `proxy_ssl_*`, made ready for handshakes.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, sign};
+
+use super::keys::CertifiedKey;
+use super::names::Protocols;
+use super::server::{provider, versions};
+use super::verify::{self, Purpose, Trust, Verdict};
+use crate::clock;
+
+/// How many upstream names have a session to resume, per set of settings.
+const SESSIONS: usize = 1024;
+
+/// The `proxy_ssl_*` settings of one place.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// `proxy_ssl_protocols`.
+    pub protocols: Protocols,
+    /// `proxy_ssl_ciphers`, a cipher string of OpenSSL.
+    pub ciphers: String,
+    /// `proxy_ssl_server_name`: whether the name is sent.
+    pub server_name: bool,
+    /// `proxy_ssl_session_reuse`.
+    pub session_reuse: bool,
+    /// `proxy_ssl_certificate` and `_key`.
+    pub key: Option<CertifiedKey>,
+    /// `proxy_ssl_verify`.
+    pub verify: bool,
+    /// `proxy_ssl_verify_depth`.
+    pub verify_depth: u32,
+    /// `proxy_ssl_trusted_certificate` and `proxy_ssl_crl`.
+    pub trust: Trust,
+    /// What is offered with ALPN.
+    pub alpn: Vec<Vec<u8>>,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self {
+            protocols: Protocols::DEFAULT,
+            ciphers: "DEFAULT".into(),
+            server_name: false,
+            session_reuse: true,
+            key: None,
+            verify: false,
+            verify_depth: 1,
+            trust: Trust::default(),
+            alpn: Vec::new(),
+        }
+    }
+}
+
+/// Settings made ready for handshakes. Cheap to share.
+#[derive(Debug)]
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+    verify: bool,
+    verify_depth: u32,
+    trust: Trust,
+}
+
+impl ClientTls {
+    /// Makes settings ready. What OpenSSL has and rustls has not is pushed to `warnings`.
+    ///
+    /// # Errors
+    /// If no protocol or no cipher remains.
+    pub fn new(settings: ClientSettings, warnings: &mut Vec<String>) -> Result<Self, String> {
+        let provider = provider(&settings.ciphers, "auto", warnings)?;
+        let versions = versions(settings.protocols, warnings)?;
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&versions)
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyServer));
+        let mut config = match settings.key {
+            Some(key) => builder.with_client_cert_resolver(Arc::new(OneKey(key))),
+            None => builder.with_no_client_auth(),
+        };
+        config.enable_sni = settings.server_name;
+        config.alpn_protocols = settings.alpn;
+        // An upstream that picks what was not offered is as nginx finds it.
+        config.check_selected_alpn = false;
+        config.resumption = if settings.session_reuse {
+            Resumption::in_memory_sessions(SESSIONS)
+        } else {
+            Resumption::disabled()
+        };
+        Ok(Self {
+            config: Arc::new(config),
+            verify: settings.verify,
+            verify_depth: settings.verify_depth,
+            trust: settings.trust,
+        })
+    }
+
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
+    }
+
+    pub(super) fn verifies(&self) -> bool {
+        self.verify
+    }
+
+    pub(super) fn judge(&self, chain: &[CertificateDer<'_>]) -> Verdict {
+        if !self.verify {
+            return Verdict::Unchecked;
+        }
+        let now = clock::wall_secs();
+        verify::verify(chain, &self.trust, Purpose::Server, self.verify_depth, now)
+    }
+}
+
+#[derive(Debug)]
+struct OneKey(CertifiedKey);
+
+impl ResolvesClientCert for OneKey {
+    fn resolve(
+        &self,
+        _authorities: &[&[u8]],
+        schemes: &[SignatureScheme],
+    ) -> Option<Arc<sign::CertifiedKey>> {
+        self.0.0.key.choose_scheme(schemes).map(|_| Arc::clone(&self.0.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Takes any server certificate whose key has signed the handshake; see [`verify`].
+#[derive(Debug)]
+struct AnyServer;
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify::tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify::tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        verify::algorithms().supported_schemes()
+    }
+}

@@ -1,0 +1,278 @@
+//! Handshakes, which turn a plain connection into one over TLS.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::server::{Accepted, Acceptor};
+use rustls::{ClientConnection, Connection, Error};
+
+use super::client::ClientTls;
+use super::info::{TlsInfo, offered_ciphers, offered_curves};
+use super::server::ServerTls;
+use super::session::{Outbound, Session};
+use super::verify::{Fault, Verdict, is_for};
+use crate::buffer::{self, Buf};
+use crate::connection::Conn;
+use crate::error_log::Level;
+use crate::os_error::OsError;
+use crate::timer::Deadline;
+
+/// How much is received at once; most hellos fit.
+const INBOUND: usize = 4096;
+
+/// A fatal alert "unrecognized_name" (RFC 6066 section 3), for `ssl_reject_handshake`.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// What a client's first message says.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientHello<'a> {
+    /// The server name, in lower case.
+    pub server_name: Option<&'a str>,
+    /// The protocols offered with ALPN.
+    pub alpn: &'a [&'a [u8]],
+}
+
+/// Why there is no TLS connection.
+#[derive(Debug)]
+pub enum HandshakeError {
+    /// The peer went away, or the network.
+    Io(io::Error),
+    /// It took too long.
+    TimedOut,
+    /// The two could not agree, or one of them broke the rules.
+    Tls(Error),
+    /// Nobody here wants to speak TLS under that name.
+    Rejected,
+    /// The upstream's certificate is not good.
+    Certificate(Fault),
+    /// The upstream's certificate is for somebody else than this name.
+    Name(String),
+}
+
+impl HandshakeError {
+    /// The level nginx logs it with: most of it is the peer's own fault.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Certificate(_) | Self::Name(_) => Level::Error,
+            _ => Level::Info,
+        }
+    }
+}
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                f.write_str("peer closed connection in SSL handshake")
+            }
+            Self::Io(error) => {
+                write!(f, "peer closed connection in SSL handshake ({})", OsError(error))
+            }
+            Self::TimedOut => f.write_str("SSL handshake timed out (110: Connection timed out)"),
+            Self::Tls(error) => write!(f, "SSL_do_handshake() failed (SSL: error:{error})"),
+            Self::Rejected => f.write_str(
+                "SSL_do_handshake() failed (SSL: error:0A0000EA:SSL routines::callback failed)",
+            ),
+            Self::Certificate(fault) => {
+                write!(f, "upstream SSL certificate verify error: ({fault})")
+            }
+            Self::Name(name) => {
+                write!(f, "upstream SSL certificate does not match \"{name}\"")
+            }
+        }
+    }
+}
+
+impl From<io::Error> for HandshakeError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::TimedOut,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Does the server's side. `choose` gets the client's hello and gives the settings of the server
+/// that is meant, or `None` to refuse. How the client's certificate was judged stands in the
+/// connection's [`TlsInfo`]; it does not end the handshake.
+///
+/// # Errors
+/// The connection is closed then, after an alert where there is one to send.
+pub async fn accept(
+    mut conn: Conn,
+    choose: impl FnOnce(&ClientHello<'_>) -> Option<Arc<ServerTls>>,
+    timeout: Duration,
+) -> Result<Conn, HandshakeError> {
+    let mut deadline = Deadline::new();
+    deadline.after(timeout);
+    let mut inbound = Inbound::new(&mut conn);
+    let accepted = hello(&mut conn, &mut inbound, &mut deadline).await?;
+    let server_name = accepted.client_hello().server_name().map(str::to_ascii_lowercase);
+    let offer = accepted.client_hello();
+    let (ciphers, curves) = (
+        offered_ciphers(offer.cipher_suites()),
+        offer.named_groups().map(offered_curves).unwrap_or_default(),
+    );
+    let chosen = {
+        let alpn: Vec<&[u8]> = offer.alpn().map(Iterator::collect).unwrap_or_default();
+        choose(&ClientHello { server_name: server_name.as_deref(), alpn: &alpn })
+    };
+    let Some(server) = chosen else {
+        let _ = rustix::net::send(&conn, &UNRECOGNIZED_NAME, rustix::net::SendFlags::NOSIGNAL);
+        return Err(HandshakeError::Rejected);
+    };
+    let mut tls: Connection = match accepted.into_connection(server.config()) {
+        Ok(tls) => tls.into(),
+        Err((error, alert)) => return Err(fail(&conn, error, alert)),
+    };
+    complete(&mut conn, &mut tls, &mut inbound, &mut deadline).await?;
+    let mut info = TlsInfo { server_name, ciphers, curves, ..TlsInfo::of(&tls) };
+    info.verdict = server.judge(&info.certificates);
+    conn.set_tls(Session::new(tls, Rc::new(info), inbound.rest()));
+    Ok(conn)
+}
+
+/// Does the client's side. `name` is what the certificate must be for if it is checked, and what
+/// is sent if names are sent.
+///
+/// # Errors
+/// The connection is closed then.
+pub async fn connect(
+    mut conn: Conn,
+    client: &ClientTls,
+    name: &str,
+    timeout: Duration,
+) -> Result<Conn, HandshakeError> {
+    let mut deadline = Deadline::new();
+    deadline.after(timeout);
+    let mut inbound = Inbound::new(&mut conn);
+    let tls = ClientConnection::new(client.config(), server_name(name));
+    let mut tls: Connection = tls.map_err(HandshakeError::Tls)?.into();
+    complete(&mut conn, &mut tls, &mut inbound, &mut deadline).await?;
+    let mut info = TlsInfo::of(&tls);
+    info.verdict = client.judge(&info.certificates);
+    if let Verdict::Invalid(fault) = info.verdict {
+        return Err(HandshakeError::Certificate(fault));
+    }
+    if client.verifies() && !info.certificates.first().is_some_and(|own| is_for(own, name)) {
+        return Err(HandshakeError::Name(name.to_owned()));
+    }
+    conn.set_tls(Session::new(tls, Rc::new(info), inbound.rest()));
+    Ok(conn)
+}
+
+/// What rustls wants to be told. A name that is none, with an underscore or so, is not sent; then
+/// it stands only for the place where sessions are kept.
+fn server_name(name: &str) -> ServerName<'static> {
+    let bare = name.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    ServerName::try_from(bare.to_owned())
+        .unwrap_or_else(|_| IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED).into())
+}
+
+/// Received bytes that rustls has not taken yet.
+struct Inbound {
+    bytes: Buf,
+    taken: usize,
+}
+
+impl Inbound {
+    fn new(conn: &mut Conn) -> Self {
+        Self { bytes: Buf::from(conn.take_unread()), taken: 0 }
+    }
+
+    fn rest(mut self) -> Buf {
+        if self.taken == self.bytes.len() {
+            return Buf::empty();
+        }
+        self.bytes.drain(..self.taken);
+        self.bytes
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, conn: &mut Conn) -> Poll<io::Result<()>> {
+        if self.taken < self.bytes.len() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut bytes = buffer::take(INBOUND);
+        if ready!(conn.socket().poll_recv(cx, &mut bytes, INBOUND))? == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        (self.bytes, self.taken) = (bytes, 0);
+        Poll::Ready(Ok(()))
+    }
+
+    fn feed(&mut self, tls: impl FnOnce(&mut dyn io::Read) -> io::Result<usize>) -> io::Result<()> {
+        let fed = tls(&mut &self.bytes[self.taken..])?;
+        if fed == 0 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.taken += fed;
+        Ok(())
+    }
+}
+
+/// The client's hello.
+async fn hello(
+    conn: &mut Conn,
+    inbound: &mut Inbound,
+    deadline: &mut Deadline,
+) -> Result<Accepted, HandshakeError> {
+    let mut acceptor = Acceptor::default();
+    loop {
+        deadline.within(|cx| inbound.poll_fill(cx, conn)).await?;
+        inbound.feed(|bytes| acceptor.read_tls(bytes))?;
+        match acceptor.accept() {
+            Ok(Some(accepted)) => return Ok(accepted),
+            Ok(None) => {}
+            Err((error, alert)) => return Err(fail(conn, error, alert)),
+        }
+    }
+}
+
+fn fail(conn: &Conn, error: Error, mut alert: rustls::server::AcceptedAlert) -> HandshakeError {
+    let mut bytes = Vec::new();
+    let _ = alert.write_all(&mut bytes);
+    let _ = rustix::net::send(conn, &bytes, rustix::net::SendFlags::NOSIGNAL);
+    HandshakeError::Tls(error)
+}
+
+/// Everything after the hello.
+async fn complete(
+    conn: &mut Conn,
+    tls: &mut Connection,
+    inbound: &mut Inbound,
+    deadline: &mut Deadline,
+) -> Result<(), HandshakeError> {
+    loop {
+        while tls.wants_write() {
+            deadline.within(|cx| poll_write(cx, conn, tls)).await?;
+        }
+        if !tls.is_handshaking() {
+            return Ok(());
+        }
+        deadline.within(|cx| inbound.poll_fill(cx, conn)).await?;
+        inbound.feed(|bytes| tls.read_tls(bytes))?;
+        if let Err(error) = tls.process_new_packets() {
+            // The alert, if the socket takes it at once.
+            poll_fn(|cx| {
+                let _ = poll_write(cx, conn, tls);
+                Poll::Ready(())
+            })
+            .await;
+            return Err(HandshakeError::Tls(error));
+        }
+    }
+}
+
+fn poll_write(cx: &mut Context<'_>, conn: &mut Conn, tls: &mut Connection) -> Poll<io::Result<()>> {
+    match tls.write_tls(&mut Outbound { cx, socket: conn.socket() }) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        done => Poll::Ready(done.map(drop)),
+    }
+}

@@ -1,0 +1,138 @@
+//! Certificates and private keys out of PEM files.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::sign;
+
+mod encrypted;
+
+/// A certificate with its chain and its private key.
+#[derive(Clone, Debug)]
+pub struct CertifiedKey(pub(super) Arc<sign::CertifiedKey>);
+
+/// What is wrong with a certificate or a key. The texts are OpenSSL's, for nginx's messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// `cannot load certificate "FILE": …`
+    Certificate(String),
+    /// `cannot load certificate key "FILE": …`
+    Key(String),
+    /// `SSL_CTX_use_PrivateKey("FILE") failed …`
+    Mismatch,
+}
+
+impl KeyError {
+    /// nginx's message, given the names of the files.
+    pub fn message(&self, certificate: &str, key: &str) -> String {
+        match self {
+            Self::Certificate(why) => format!("cannot load certificate \"{certificate}\": {why}"),
+            Self::Key(why) => format!("cannot load certificate key \"{key}\": {why}"),
+            Self::Mismatch => format!(
+                "SSL_CTX_use_PrivateKey(\"{key}\") failed (SSL: error:05800074:x509 certificate \
+                 routines::key values mismatch)"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message("", ""))
+    }
+}
+
+impl CertifiedKey {
+    /// Reads a certificate with its chain, and the key, which may be encrypted with one of the
+    /// `passwords`.
+    ///
+    /// # Errors
+    /// If either cannot be read, or if they do not belong together.
+    pub fn from_pem(
+        certificates: &[u8],
+        key: &[u8],
+        passwords: &[&[u8]],
+    ) -> Result<Self, KeyError> {
+        let chain = certificates_from_pem(certificates).map_err(KeyError::Certificate)?;
+        let key = private_key(key, passwords).map_err(KeyError::Key)?;
+        let key = any_supported_type(&key).map_err(|error| {
+            KeyError::Key(format!("PEM_read_bio_PrivateKey() failed (SSL: error:{error})"))
+        })?;
+        if let Some(public) = key.public_key() {
+            let parsed = x509_parser::parse_x509_certificate(&chain[0]);
+            let (_, leaf) = parsed.map_err(|_| KeyError::Certificate(NO_CERTIFICATE.into()))?;
+            if leaf.tbs_certificate.subject_pki.raw != public.as_ref() {
+                return Err(KeyError::Mismatch);
+            }
+        }
+        Ok(Self(Arc::new(sign::CertifiedKey::new(chain, key))))
+    }
+
+    /// Adds the answer of the certificate's OCSP responder, as DER (`ssl_stapling_file`).
+    #[must_use]
+    pub fn with_ocsp(&self, response: Vec<u8>) -> Self {
+        let mut key = sign::CertifiedKey::clone(&self.0);
+        key.ocsp = Some(response);
+        Self(Arc::new(key))
+    }
+
+    /// The certificates as DER, the own one first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.0.cert
+    }
+
+    /// Whether the key is for elliptic curves.
+    pub(super) fn is_ecdsa(&self) -> bool {
+        self.0.key.algorithm() == rustls::SignatureAlgorithm::ECDSA
+    }
+}
+
+const NO_CERTIFICATE: &str = "PEM_read_bio_X509_AUX() failed \
+     (SSL: error:0480006C:PEM routines::no start line:Expecting: TRUSTED CERTIFICATE)";
+
+const NO_KEY: &str = "PEM_read_bio_PrivateKey() failed (SSL: error:1E08010C:DECODER \
+     routines::unsupported:No supported data to decode. Input type: PEM)";
+
+/// All certificates of a PEM file, at least one.
+///
+/// # Errors
+/// OpenSSL's text.
+pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| NO_CERTIFICATE.to_owned())?;
+    for certificate in &certificates {
+        if x509_parser::parse_x509_certificate(certificate).is_err() {
+            return Err(NO_CERTIFICATE.to_owned());
+        }
+    }
+    if certificates.is_empty() { Err(NO_CERTIFICATE.to_owned()) } else { Ok(certificates) }
+}
+
+/// All revocation lists of a PEM file, at least one.
+///
+/// # Errors
+/// OpenSSL's text.
+pub fn crls_from_pem(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| "X509_LOOKUP_load_file() failed".to_owned())?;
+    if lists.is_empty() { Err("X509_LOOKUP_load_file() failed".to_owned()) } else { Ok(lists) }
+}
+
+fn private_key(pem: &[u8], passwords: &[&[u8]]) -> Result<PrivateKeyDer<'static>, String> {
+    if let Some(der) = encrypted::find(pem) {
+        return passwords
+            .iter()
+            .find_map(|password| encrypted::decrypt(&der, password))
+            .ok_or_else(|| {
+                "PEM_read_bio_PrivateKey() failed (SSL: error:1C800064:Provider routines::bad \
+                 decrypt)"
+                    .to_owned()
+            });
+    }
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| NO_KEY.to_owned())
+}

@@ -1,0 +1,131 @@
+//! OpenSSL's names of protocols and curves.
+
+use rustls::crypto::{SupportedKxGroup, aws_lc_rs};
+use rustls::version::{TLS12, TLS13};
+use rustls::{NamedGroup, SupportedProtocolVersion};
+
+/// The words of `ssl_protocols`, as flags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Protocols {
+    /// `SSLv2`, `SSLv3`, `TLSv1` or `TLSv1.1` stands there; none of them exists any more.
+    pub obsolete: bool,
+    /// `TLSv1.2` stands there.
+    pub tls12: bool,
+    /// `TLSv1.3` stands there.
+    pub tls13: bool,
+}
+
+/// The versions that a configuration serves.
+pub type Versions = Vec<&'static SupportedProtocolVersion>;
+
+impl Protocols {
+    /// nginx's default.
+    pub const DEFAULT: Self = Self { obsolete: false, tls12: true, tls13: true };
+
+    /// Adds one word of `ssl_protocols`; `false` if it is no protocol.
+    pub fn add(&mut self, word: &str) -> bool {
+        match word {
+            "SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1" => self.obsolete = true,
+            "TLSv1.2" => self.tls12 = true,
+            "TLSv1.3" => self.tls13 = true,
+            _ => return false,
+        }
+        true
+    }
+
+    /// What rustls calls them; empty if nothing remains that can be served.
+    pub fn versions(self) -> Versions {
+        let mut versions: Versions = Vec::new();
+        if self.tls13 {
+            versions.push(&TLS13);
+        }
+        if self.tls12 {
+            versions.push(&TLS12);
+        }
+        versions
+    }
+}
+
+/// The groups that a string like `X25519:prime256v1` names; `auto` and an empty string mean all
+/// that rustls prefers. Names of groups that it does not have are pushed to `warnings`.
+///
+/// # Errors
+/// If none remains: OpenSSL's words.
+pub(super) fn curves(
+    text: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<&'static dyn SupportedKxGroup>, String> {
+    if text.is_empty() || text == "auto" {
+        return Ok(aws_lc_rs::default_provider().kx_groups);
+    }
+    let mut groups = Vec::new();
+    for name in text.split([':', '/']).map(|name| name.trim_start_matches(['?', '*'])) {
+        match curve(name) {
+            Some(group) => groups.push(group),
+            None => warnings.push(format!("the curve \"{name}\" is not supported, ignored")),
+        }
+    }
+    if groups.is_empty() {
+        return Err(format!("SSL_CTX_set1_curves_list(\"{text}\") failed"));
+    }
+    Ok(groups)
+}
+
+fn curve(name: &str) -> Option<&'static dyn SupportedKxGroup> {
+    use aws_lc_rs::kx_group;
+    Some(match name.to_ascii_lowercase().as_str() {
+        "x25519" => kx_group::X25519,
+        "prime256v1" | "secp256r1" | "p-256" => kx_group::SECP256R1,
+        "secp384r1" | "p-384" => kx_group::SECP384R1,
+        "x25519mlkem768" => kx_group::X25519MLKEM768,
+        "secp256r1mlkem768" => kx_group::SECP256R1MLKEM768,
+        "mlkem768" => kx_group::MLKEM768,
+        _ => return None,
+    })
+}
+
+/// OpenSSL's name of a group, or its number as nginx shows those without a name.
+pub(super) fn curve_name(group: NamedGroup) -> String {
+    match group {
+        NamedGroup::X25519 => "X25519".into(),
+        NamedGroup::X448 => "X448".into(),
+        NamedGroup::secp256r1 => "prime256v1".into(),
+        NamedGroup::secp384r1 => "secp384r1".into(),
+        NamedGroup::secp521r1 => "secp521r1".into(),
+        NamedGroup::X25519MLKEM768 => "X25519MLKEM768".into(),
+        NamedGroup::secp256r1MLKEM768 => "SecP256r1MLKEM768".into(),
+        NamedGroup::MLKEM768 => "MLKEM768".into(),
+        NamedGroup::FFDHE2048 => "ffdhe2048".into(),
+        NamedGroup::FFDHE3072 => "ffdhe3072".into(),
+        NamedGroup::FFDHE4096 => "ffdhe4096".into(),
+        NamedGroup::FFDHE6144 => "ffdhe6144".into(),
+        NamedGroup::FFDHE8192 => "ffdhe8192".into(),
+        other => format!("0x{:04x}", u16::from(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_are_words() {
+        let mut protocols = Protocols::default();
+        assert!(protocols.add("TLSv1"));
+        assert!(protocols.versions().is_empty());
+        assert!(protocols.add("TLSv1.3"));
+        assert!(!protocols.add("TLSv4"));
+        assert_eq!(protocols.versions().len(), 1);
+    }
+
+    #[test]
+    fn curves_have_openssls_names() {
+        let mut warnings = Vec::new();
+        let groups = curves("X25519:P-256:secp521r1", &mut warnings).unwrap();
+        let names: Vec<String> = groups.iter().map(|group| curve_name(group.name())).collect();
+        assert_eq!(names, ["X25519", "prime256v1"]);
+        assert_eq!(warnings.len(), 1);
+        assert!(curves("sect571k1", &mut warnings).is_err());
+        assert!(!curves("auto", &mut warnings).unwrap().is_empty());
+    }
+}

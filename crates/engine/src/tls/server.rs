@@ -1,0 +1,278 @@
+//! The server's side of TLS: one `server` block's settings, made ready for handshakes.
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::{
+    CipherSuite, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
+    sign,
+};
+
+use super::keys::CertifiedKey;
+use super::names::Protocols;
+use super::tickets::{SessionCache, Tickets};
+use super::verify::{self, Purpose, Trust, Verdict};
+use super::{ciphers, names};
+use crate::clock;
+
+/// `ssl_verify_client`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VerifyClient {
+    /// No certificate is asked for.
+    #[default]
+    Off,
+    /// A request without a good certificate is refused.
+    On,
+    /// A certificate is asked for and, if there is one, checked.
+    Optional,
+    /// The same, and an unknown authority is nobody's fault.
+    OptionalNoCa,
+}
+
+/// The settings of one `server` block.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// `ssl_certificate` and `ssl_certificate_key`, one for each kind of key.
+    pub keys: Vec<CertifiedKey>,
+    /// `ssl_protocols`.
+    pub protocols: Protocols,
+    /// `ssl_ciphers`, a cipher string of OpenSSL.
+    pub ciphers: String,
+    /// `ssl_prefer_server_ciphers`.
+    pub prefer_server_ciphers: bool,
+    /// `ssl_ecdh_curve`.
+    pub curves: String,
+    /// `ssl_buffer_size`: the most plaintext in one record.
+    pub buffer_size: usize,
+    /// What is offered with ALPN, the preferred first.
+    pub alpn: Vec<Vec<u8>>,
+    /// `ssl_session_tickets` and `_ticket_key`; `None` is off.
+    pub tickets: Option<Tickets>,
+    /// `ssl_session_cache`.
+    pub cache: SessionCache,
+    /// `ssl_early_data`.
+    pub early_data: bool,
+    /// `ssl_verify_client`.
+    pub verify_client: VerifyClient,
+    /// `ssl_client_certificate`: authorities whose names are sent to clients.
+    pub client_authorities: Vec<CertificateDer<'static>>,
+    /// `ssl_trusted_certificate`: authorities whose names are not sent; and `ssl_crl`.
+    pub trust: Trust,
+    /// `ssl_verify_depth`.
+    pub verify_depth: u32,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            protocols: Protocols::DEFAULT,
+            ciphers: "HIGH:!aNULL:!MD5".into(),
+            prefer_server_ciphers: false,
+            curves: "auto".into(),
+            buffer_size: 16 * 1024,
+            alpn: Vec::new(),
+            tickets: Tickets::process(),
+            cache: SessionCache::none(),
+            early_data: false,
+            verify_client: VerifyClient::Off,
+            client_authorities: Vec::new(),
+            trust: Trust::default(),
+            verify_depth: 1,
+        }
+    }
+}
+
+/// How much early data a client may send, nginx's limit by way of OpenSSL's default.
+const EARLY_DATA: u32 = 16_384;
+
+/// Settings made ready for handshakes. Cheap to share.
+#[derive(Debug)]
+pub struct ServerTls {
+    config: Arc<ServerConfig>,
+    verify_client: VerifyClient,
+    trust: Trust,
+    verify_depth: u32,
+}
+
+impl ServerTls {
+    /// Makes settings ready. What OpenSSL has and rustls has not is pushed to `warnings`.
+    ///
+    /// # Errors
+    /// If no protocol or no cipher remains.
+    pub fn new(settings: ServerSettings, warnings: &mut Vec<String>) -> Result<Self, String> {
+        let provider = provider(&settings.ciphers, &settings.curves, warnings)?;
+        let versions = versions(settings.protocols, warnings)?;
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&versions)
+            .map_err(|error| error.to_string())?;
+        let mut trust = settings.trust;
+        let builder = if settings.verify_client == VerifyClient::Off {
+            builder.with_no_client_auth()
+        } else {
+            builder
+                .with_client_cert_verifier(Arc::new(AnyClient::new(&settings.client_authorities)))
+        };
+        trust.anchors.extend(settings.client_authorities);
+        let mut config = builder.with_cert_resolver(Arc::new(Keys::new(settings.keys)));
+        config.alpn_protocols = settings.alpn;
+        config.ignore_client_order = settings.prefer_server_ciphers;
+        config.max_fragment_size = Some(fragment(settings.buffer_size));
+        config.session_storage = settings.cache.store();
+        if settings.early_data {
+            config.max_early_data_size = EARLY_DATA;
+        }
+        match settings.tickets {
+            Some(tickets) => config.ticketer = tickets.producer(),
+            // A ticket of TLS 1.3 would else stand for an entry in the cache.
+            None => config.send_tls13_tickets = 0,
+        }
+        Ok(Self {
+            config: Arc::new(config),
+            verify_client: settings.verify_client,
+            trust,
+            verify_depth: settings.verify_depth,
+        })
+    }
+
+    /// `ssl_verify_client`.
+    pub fn verify_client(&self) -> VerifyClient {
+        self.verify_client
+    }
+
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+
+    pub(super) fn judge(&self, chain: &[CertificateDer<'_>]) -> Verdict {
+        if self.verify_client == VerifyClient::Off {
+            return Verdict::Unchecked;
+        }
+        let now = clock::wall_secs();
+        verify::verify(chain, &self.trust, Purpose::Client, self.verify_depth, now)
+    }
+}
+
+pub(super) fn provider(
+    ciphers: &str,
+    curves: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Arc<CryptoProvider>, String> {
+    Ok(Arc::new(CryptoProvider {
+        cipher_suites: ciphers::select(ciphers, warnings)?,
+        kx_groups: names::curves(curves, warnings)?,
+        ..aws_lc_rs::default_provider()
+    }))
+}
+
+pub(super) fn versions(
+    protocols: Protocols,
+    warnings: &mut Vec<String>,
+) -> Result<names::Versions, String> {
+    let versions = protocols.versions();
+    if protocols.obsolete {
+        warnings.push("protocols older than TLSv1.2 are not supported, ignored".to_owned());
+    }
+    if versions.is_empty() {
+        return Err("none of the protocols is supported; TLSv1.2 and TLSv1.3 are".to_owned());
+    }
+    Ok(versions)
+}
+
+/// rustls counts the record's head, and has bounds.
+fn fragment(buffer_size: usize) -> usize {
+    const HEAD: usize = 5;
+    (buffer_size + HEAD).clamp(512, 16_384 + HEAD)
+}
+
+/// The keys of a server; each client gets one that it can check.
+#[derive(Debug)]
+struct Keys(Vec<CertifiedKey>);
+
+impl Keys {
+    /// Keys for curves come first: they are cheaper for us.
+    fn new(mut keys: Vec<CertifiedKey>) -> Self {
+        keys.sort_by_key(|key| !key.is_ecdsa());
+        Self(keys)
+    }
+}
+
+impl ResolvesServerCert for Keys {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<sign::CertifiedKey>> {
+        let schemes = hello.signature_schemes();
+        let suites = hello.cipher_suites();
+        let fits = |key: &&CertifiedKey| {
+            key.0.key.choose_scheme(schemes).is_some() && offers(suites, key.is_ecdsa())
+        };
+        self.0.iter().find(fits).map(|key| Arc::clone(&key.0))
+    }
+}
+
+/// Whether a client's suites go with a key: those of TLS 1.3 go with any, the others name its kind.
+fn offers(suites: &[CipherSuite], ecdsa: bool) -> bool {
+    let kind = if ecdsa { "TLS_ECDHE_ECDSA_" } else { "TLS_ECDHE_RSA_" };
+    suites
+        .iter()
+        .filter_map(|suite| suite.as_str())
+        .any(|name| name.starts_with("TLS13_") || name.starts_with(kind))
+}
+
+/// Takes any client certificate whose key has signed the handshake; see [`verify`].
+#[derive(Debug)]
+struct AnyClient {
+    hints: Vec<DistinguishedName>,
+}
+
+impl AnyClient {
+    fn new(authorities: &[CertificateDer<'static>]) -> Self {
+        let hint = |der: &CertificateDer<'_>| {
+            let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+            Some(DistinguishedName::from(certificate.subject().as_raw().to_vec()))
+        };
+        Self { hints: authorities.iter().filter_map(hint).collect() }
+    }
+}
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
+        verify::tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
+        verify::tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        verify::algorithms().supported_schemes()
+    }
+}

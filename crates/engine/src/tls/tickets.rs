@@ -1,0 +1,161 @@
+//! Session tickets and session caches.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use rustls::server::StoresServerSessions;
+use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache};
+
+/// The length of a key's name, with which each ticket begins (RFC 5077 section 4).
+const NAME: usize = 16;
+
+/// How many bytes nginx counts for a session in a shared cache: 1m holds about 4,000.
+const BYTES_PER_SESSION: usize = 256;
+
+/// What session tickets are encrypted with.
+#[derive(Clone)]
+pub struct Tickets(Arc<dyn ProducesTickets>);
+
+impl Tickets {
+    /// The process's own keys, which change by themselves and are lost when it ends.
+    pub fn process() -> Option<Self> {
+        static PROCESS: OnceLock<Option<Tickets>> = OnceLock::new();
+        PROCESS.get_or_init(|| rustls::crypto::aws_lc_rs::Ticketer::new().ok().map(Self)).clone()
+    }
+
+    /// Keys from files of 48 or 80 bytes (`ssl_session_ticket_key`): the first encrypts, all
+    /// decrypt. `lifetime` is in seconds.
+    ///
+    /// # Errors
+    /// If a file has another length: what follows the file's name in nginx's message.
+    pub fn from_files(files: &[&[u8]], lifetime: u32) -> Result<Self, String> {
+        let keys = files.iter().map(|file| Key::new(file)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self(Arc::new(FileTickets { keys, lifetime })))
+    }
+
+    pub(super) fn producer(&self) -> Arc<dyn ProducesTickets> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tickets")
+    }
+}
+
+struct Key {
+    name: [u8; NAME],
+    key: LessSafeKey,
+}
+
+impl Key {
+    fn new(file: &[u8]) -> Result<Self, String> {
+        let secret = match file.len() {
+            48 => &file[NAME..],
+            80 => &file[48..],
+            _ => return Err("must be 48 or 80 bytes".to_owned()),
+        };
+        let mut name = [0; NAME];
+        name.copy_from_slice(&file[..NAME]);
+        let key =
+            UnboundKey::new(&AES_256_GCM, &secret[..32]).map_err(|error| error.to_string())?;
+        Ok(Self { name, key: LessSafeKey::new(key) })
+    }
+}
+
+struct FileTickets {
+    keys: Vec<Key>,
+    lifetime: u32,
+}
+
+impl fmt::Debug for FileTickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileTickets")
+    }
+}
+
+impl ProducesTickets for FileTickets {
+    fn enabled(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.lifetime
+    }
+
+    /// Name, nonce, then what is sealed.
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        let key = self.keys.first()?;
+        let mut nonce = [0; NONCE_LEN];
+        aws_lc_rs::rand::fill(&mut nonce).ok()?;
+        let mut sealed = plain.to_vec();
+        let aad = Aad::from(key.name);
+        key.key
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed)
+            .ok()?;
+        Some([&key.name[..], &nonce, &sealed].concat())
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let (name, rest) = ticket.split_first_chunk::<NAME>()?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
+        let key = self.keys.iter().find(|key| key.name == *name)?;
+        let mut bytes = sealed.to_vec();
+        let plain = key
+            .key
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(*name), &mut bytes)
+            .ok()?;
+        Some(plain.to_vec())
+    }
+}
+
+/// Where sessions of clients without tickets are kept (`ssl_session_cache`).
+#[derive(Clone)]
+pub struct SessionCache(Arc<dyn StoresServerSessions>);
+
+impl SessionCache {
+    /// `off` and `none`.
+    pub fn none() -> Self {
+        Self(Arc::new(NoServerSessionStorage {}))
+    }
+
+    /// `shared:NAME:SIZE`, shared by all threads and all servers that name it; the size is in
+    /// bytes.
+    pub fn shared(bytes: usize) -> Self {
+        Self(ServerSessionMemoryCache::new((bytes / BYTES_PER_SESSION).max(1)))
+    }
+
+    /// `builtin:SIZE`, in sessions.
+    pub fn builtin(sessions: usize) -> Self {
+        Self(ServerSessionMemoryCache::new(sessions.max(1)))
+    }
+
+    pub(super) fn store(&self) -> Arc<dyn StoresServerSessions> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl fmt::Debug for SessionCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionCache")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tickets_of_older_keys_are_still_read() {
+        let (old, new) = ([1_u8; 80], [2_u8; 48]);
+        let before = Tickets::from_files(&[&old], 300).unwrap().producer();
+        let after = Tickets::from_files(&[&new, &old], 300).unwrap().producer();
+        let ticket = before.encrypt(b"state").unwrap();
+        assert_eq!(after.decrypt(&ticket).unwrap(), b"state");
+        let ticket = after.encrypt(b"state").unwrap();
+        assert_eq!(before.decrypt(&ticket), None);
+        assert!(Tickets::from_files(&[b"short"], 300).is_err());
+    }
+}
