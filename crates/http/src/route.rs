@@ -5,7 +5,7 @@
 //! that another core writes.
 
 mod build;
-pub mod check;
+mod check;
 pub mod listen;
 pub mod locations;
 pub mod server_names;
@@ -23,6 +23,8 @@ use crate::module::Handlers;
 
 pub use crate::core::location::Kind;
 pub use build::Builder;
+pub use check::check;
+
 pub use listen::{Bound, ListenSpec, Ports};
 pub use locations::{Found, Locations};
 pub use server_names::ServerNames;
@@ -140,11 +142,17 @@ impl Endpoint {
 
 /// A listening socket with the addresses whose connections it accepts.
 pub struct Listener {
+    key: String,
     bound: Bound<usize>,
     endpoints: Vec<Rc<Endpoint>>,
 }
 
 impl Listener {
+    /// The name under which the socket is known from one configuration to the next.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The socket.
     pub fn spec(&self) -> &ListenSpec {
         &self.bound.spec

@@ -29,6 +29,18 @@ directives! {
     }
 }
 
+impl Errors {
+    /// Whether there is a page for a status.
+    pub fn handles(&self, status: u16) -> bool {
+        self.page(status).is_some()
+    }
+
+    /// The page for a status: the first one that was written for it.
+    pub fn page(&self, status: u16) -> Option<&ErrorPage> {
+        self.pages.iter().find(|page| page.applies_to(status))
+    }
+}
+
 /// What is shown for one status.
 #[derive(Clone, Debug)]
 pub struct ErrorPage {
@@ -45,7 +57,8 @@ pub struct ErrorPage {
 pub enum ErrorTarget {
     /// A named location, with its `@`.
     Named(Vec<u8>),
-    /// A URI with its arguments, or the address to redirect to if it does not start with a slash.
+    /// A URI with its arguments if it starts with a slash, a named location if it starts with
+    /// `@`, else the address to redirect to.
     Uri(Template),
 }
 
@@ -68,7 +81,7 @@ fn add_error_page(own: &mut ErrorsWritten, node: &Node, cx: &mut Cx<'_>) -> Resu
         _ => (None, rest),
     };
     let target = match uri.value.first() {
-        Some(b'@') => ErrorTarget::Named(uri.value.clone()),
+        Some(b'@') if !uri.value.contains(&b'$') => ErrorTarget::Named(uri.value.clone()),
         _ => ErrorTarget::Uri(Template::compile(&uri.value, cx.registry::<Variables>())?),
     };
     let pages = own.pages.get_or_insert_default();

@@ -2,6 +2,7 @@
 
 use weir_conf::value::{Bufs, Msec, Offset, Size};
 use weir_conf::{Cx, Fault, Slot, directives, keywords};
+use weir_wire::h1::Limits as HeadLimits;
 
 use super::temp_path::TempPath;
 use super::value::{Predicates, SizeTemplate};
@@ -76,6 +77,20 @@ directives! {
 const BODY_FOLDER: &str = "client_body_temp";
 
 impl Limits {
+    /// The rules for the heads of requests.
+    pub fn head_limits(&self) -> HeadLimits {
+        let bytes = |size: u64| u32::try_from(size).unwrap_or(u32::MAX);
+        HeadLimits {
+            header_buffer_size: bytes(self.client_header_buffer_size.0),
+            large_buffers: bytes(self.large_client_header_buffers.count),
+            large_buffer_size: bytes(self.large_client_header_buffers.size),
+            max_headers: self.max_headers,
+            underscores: self.underscores_in_headers,
+            ignore_invalid: self.ignore_invalid_headers,
+            ..HeadLimits::default()
+        }
+    }
+
     fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
         TempPath::settle(
             &mut self.client_body_temp_path,

@@ -33,7 +33,11 @@ impl Builder<'_> {
             .into_iter()
             .map(|bound| {
                 let endpoint = |shared| Rc::new(self.endpoint(shared, &blocks, &servers));
-                Listener { endpoints: bound.addresses.iter().map(endpoint).collect(), bound }
+                Listener {
+                    key: bound.spec.key(),
+                    endpoints: bound.addresses.iter().map(endpoint).collect(),
+                    bound,
+                }
             })
             .collect();
         Routes { servers, listeners }

@@ -9,11 +9,15 @@ use super::{Kind, ServerNames};
 use crate::core::{self, location::Pattern, server_name, server_name::ServerName};
 
 /// Reports duplicate locations, and names that several servers of an address have. Like nginx it
-/// stops at the first fault. `root` is the root of the assembled tree.
-pub fn check(root: &Block, report: &mut dyn FnMut(Diagnostic)) {
+/// stops at the first fault, and says nothing if there was one before. `root` is the root of the
+/// assembled tree.
+pub fn check(root: &Block, diagnostics: &mut Vec<Diagnostic>) {
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity.is_fatal()) {
+        return;
+    }
     let servers: Vec<&Block> = super::servers(root).collect();
     if let Some(fault) = servers.iter().find_map(|server| duplicate_location(server)) {
-        report(fault);
+        diagnostics.push(fault);
         return;
     }
     for shared in super::ports(&servers).addresses() {
@@ -21,7 +25,7 @@ pub fn check(root: &Block, report: &mut dyn FnMut(Diagnostic)) {
             continue;
         }
         let members = shared.servers.iter().map(|&at| servers[at]);
-        if !check_names(members, &shared.address.to_string(), report) {
+        if !check_names(members, &shared.address.to_string(), diagnostics) {
             return;
         }
     }
@@ -31,7 +35,7 @@ pub fn check(root: &Block, report: &mut dyn FnMut(Diagnostic)) {
 fn check_names<'a>(
     servers: impl Iterator<Item = &'a Block>,
     address: &str,
-    report: &mut dyn FnMut(Diagnostic),
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> bool {
     let mut names = ServerNames::default();
     for server in servers {
@@ -40,13 +44,13 @@ fn check_names<'a>(
             let shown = String::from_utf8_lossy(name);
             match names.add(name, ()) {
                 Ok(()) => {}
-                Err(Refused::Conflict) => report(Diagnostic::new(
+                Err(Refused::Conflict) => diagnostics.push(Diagnostic::new(
                     Severity::Warn,
                     format!("conflicting server name \"{shown}\" on {address}, ignored"),
                     None,
                 )),
                 Err(Refused::Invalid) => {
-                    report(Diagnostic::new(
+                    diagnostics.push(Diagnostic::new(
                         Severity::Emerg,
                         format!("invalid server name or wildcard \"{shown}\" on {address}"),
                         None,

@@ -18,6 +18,13 @@ pub struct ListenSpec {
     pub options: SocketOptions,
 }
 
+impl ListenSpec {
+    /// The name of the socket, the same in every configuration that has the address.
+    pub fn key(&self) -> String {
+        self.address.to_string()
+    }
+}
+
 /// An address with the servers that listen on it; `S` is the handle of a server.
 #[derive(Clone, Debug)]
 pub struct Shared<S> {

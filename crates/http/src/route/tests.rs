@@ -13,7 +13,7 @@ fn assembled(text: &str) -> Assembly {
     let mut assembly =
         assemble(&tables, Path::new("/etc/nginx.conf"), Path::new("/srv"), None, &env);
     let Assembly { root, diagnostics, .. } = &mut assembly;
-    check::check(root, &mut |diagnostic| diagnostics.push(diagnostic));
+    check(root, diagnostics);
     assembly
 }
 
