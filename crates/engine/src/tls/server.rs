@@ -15,7 +15,7 @@ use super::keys::CertifiedKey;
 use super::names::Protocols;
 use super::tickets::{SessionCache, Tickets};
 use super::verify::{self, Purpose, Trust, Verdict};
-use super::{ciphers, names};
+use super::{ciphers, names as openssl};
 use crate::clock;
 
 /// `ssl_verify_client`.
@@ -163,7 +163,7 @@ pub(super) fn provider(
 ) -> Result<Arc<CryptoProvider>, String> {
     Ok(Arc::new(CryptoProvider {
         cipher_suites: ciphers::select(ciphers, warnings)?,
-        kx_groups: names::curves(curves, warnings)?,
+        kx_groups: openssl::curves(curves, warnings)?,
         ..aws_lc_rs::default_provider()
     }))
 }
@@ -171,7 +171,7 @@ pub(super) fn provider(
 pub(super) fn versions(
     protocols: Protocols,
     warnings: &mut Vec<String>,
-) -> Result<names::Versions, String> {
+) -> Result<openssl::Versions, String> {
     let versions = protocols.versions();
     if protocols.obsolete {
         warnings.push("protocols older than TLSv1.2 are not supported, ignored".to_owned());
@@ -202,22 +202,18 @@ impl Keys {
 
 impl ResolvesServerCert for Keys {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<sign::CertifiedKey>> {
-        let schemes = hello.signature_schemes();
-        let suites = hello.cipher_suites();
-        let fits = |key: &&CertifiedKey| {
-            key.0.key.choose_scheme(schemes).is_some() && offers(suites, key.is_ecdsa())
-        };
-        self.0.iter().find(fits).map(|key| Arc::clone(&key.0))
+        let (schemes, suites) = (hello.signature_schemes(), hello.cipher_suites());
+        let signs = |key: &&CertifiedKey| key.0.key.choose_scheme(schemes).is_some();
+        let named = |key: &&CertifiedKey| names(suites, key.is_ecdsa()) && signs(key);
+        let key = self.0.iter().find(named).or_else(|| self.0.iter().find(signs));
+        key.map(|key| Arc::clone(&key.0))
     }
 }
 
-/// Whether a client's suites go with a key: those of TLS 1.3 go with any, the others name its kind.
-fn offers(suites: &[CipherSuite], ecdsa: bool) -> bool {
+/// Whether one of a client's suites names that kind of key, as those of TLS 1.2 do.
+fn names(suites: &[CipherSuite], ecdsa: bool) -> bool {
     let kind = if ecdsa { "TLS_ECDHE_ECDSA_" } else { "TLS_ECDHE_RSA_" };
-    suites
-        .iter()
-        .filter_map(|suite| suite.as_str())
-        .any(|name| name.starts_with("TLS13_") || name.starts_with(kind))
+    suites.iter().filter_map(|suite| suite.as_str()).any(|name| name.starts_with(kind))
 }
 
 /// Takes any client certificate whose key has signed the handshake; see [`verify`].
