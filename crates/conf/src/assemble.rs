@@ -49,11 +49,11 @@ impl Block {
 
     /// This block and all blocks in it, outer ones first.
     pub fn walk(&self) -> Vec<&Self> {
-        let mut all = vec![self];
-        let mut next = 0;
-        while let Some(&block) = all.get(next) {
-            next += 1;
-            all.splice(next..next, &block.blocks);
+        let mut all = Vec::new();
+        let mut left = vec![self];
+        while let Some(block) = left.pop() {
+            all.push(block);
+            left.extend(block.blocks.iter().rev());
         }
         all
     }

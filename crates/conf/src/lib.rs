@@ -14,7 +14,6 @@ pub mod environment;
 mod lexer;
 pub mod node;
 pub mod parser;
-pub mod pending;
 pub mod reference;
 pub mod settings;
 pub mod source;

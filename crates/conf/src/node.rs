@@ -20,6 +20,12 @@ impl Word {
         String::from_utf8_lossy(&self.value)
     }
 
+    /// The word as nginx prints it in messages: up to a NUL, should there be one.
+    pub fn shown(&self) -> Cow<'_, str> {
+        let end = memchr::memchr(0, &self.value).unwrap_or(self.value.len());
+        String::from_utf8_lossy(&self.value[..end])
+    }
+
     /// The word as text if it is UTF-8.
     pub fn str(&self) -> Option<&str> {
         std::str::from_utf8(&self.value).ok()

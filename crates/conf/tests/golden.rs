@@ -32,7 +32,25 @@ fn rows(_: &mut BlocksWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault
     Ok(())
 }
 
-const TABLES: &[&Table] = &[&Blocks::table(&BLOCKS), &pending::NGINX];
+pending! {
+    /// A few directives of nginx, for their names, places and shapes.
+    static OTHERS = {
+        "keepalive_timeout" in [upstream] [1];
+        "keepalive_timeout" in [http, server, location] [1, 2];
+        "listen" in [server, stream_server, mail_server] [1+];
+        "log_format" in [http, stream] [2+];
+        "proxy_buffering" in [http, server, location] [1];
+        "proxy_pass" in [location, location_if, limit_except, stream_server] [1];
+        "return" in [stream_server] [1];
+        "return" in [server, location, server_if, location_if] [1, 2];
+        "root" in [http, server, location, location_if] [1];
+        "sendfile" in [http, server, location, location_if] [1];
+        "worker_connections" in [events] [1];
+        "worker_processes" in [main] [1];
+    }
+}
+
+const TABLES: &[&Table] = &[&Blocks::table(&BLOCKS), &OTHERS];
 
 fn messages(name: &str, text: Vec<u8>) -> String {
     let path = format!("/conf/{name}.conf");

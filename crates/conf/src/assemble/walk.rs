@@ -68,7 +68,7 @@ impl Walk<'_> {
                 None => self.apply(node, known),
             },
             Found::Elsewhere(contexts) => {
-                let message = format!("\"{}\" directive is not allowed here", node.text());
+                let message = format!("\"{}\" directive is not allowed here", node.name.shown());
                 let fault = Fault::new(message).at(&node.name);
                 self.state.fault(fault.hint(format!("it may stand in: {contexts}")));
             }
@@ -174,7 +174,7 @@ fn misshapen(node: &Node, known: Known) -> Option<Fault> {
 
 fn unknown(node: &Node, meant: Option<String>) -> Fault {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-    let fault = Fault::new(format!("unknown directive \"{}\"", node.text())).at(&node.name);
+    let fault = Fault::new(format!("unknown directive \"{}\"", node.name.shown())).at(&node.name);
     if node.name.value.starts_with(BYTE_ORDER_MARK) {
         return fault.hint("the file begins with a byte order mark, save it without one");
     }

@@ -58,12 +58,12 @@ impl Fault {
 
     /// `invalid value "WORD"`, the caret under the word.
     pub fn invalid(word: &Word) -> Self {
-        Self::new(format!("invalid value \"{}\"", word.text())).at(word)
+        Self::new(format!("invalid value \"{}\"", word.shown())).at(word)
     }
 
     /// `invalid parameter "WORD"`, the caret under the word.
     pub fn parameter(word: &Word) -> Self {
-        Self::new(format!("invalid parameter \"{}\"", word.text())).at(word)
+        Self::new(format!("invalid parameter \"{}\"", word.shown())).at(word)
     }
 
     fn with(text: Text) -> Self {
