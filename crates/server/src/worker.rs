@@ -104,7 +104,8 @@ impl Worker {
             self.console.log(Level::Alert, "a thread of the worker process has ended on its own");
             std::process::exit(1);
         }
-        if !self.terminated && !(self.quitting && self.threads.is_empty()) {
+        let finished = self.quitting && self.threads.is_empty();
+        if !self.terminated && !finished {
             return false;
         }
         self.console.log(Level::Notice, "exiting");
