@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 
-use weir_engine::error_log::Sink;
+use weir_engine::error_log::{Sink, process_log, set_process_log};
 use weir_engine::{ErrorLog, Level};
 
 /// The process's own voice.
@@ -32,8 +32,16 @@ impl Console {
         &self.program
     }
 
+    /// Lets a panic be told in the log too, which is where somebody looks.
+    pub(crate) fn log_panics() {
+        std::panic::set_hook(Box::new(|panic| {
+            process_log().log(Level::Alert, 0, panic.to_string().replace('\n', " "));
+        }));
+    }
+
     /// Writes to another log from now on.
     pub(crate) fn set_error_log(&mut self, log: ErrorLog) {
+        set_process_log(log.clone());
         self.log = log;
     }
 
@@ -47,8 +55,11 @@ impl Console {
         self.stderr = false;
     }
 
-    /// Writes a message to the log and, if it is grave enough, to the terminal.
+    /// Writes a message that the log takes, and if it is grave enough, to the terminal as well.
     pub(crate) fn log(&self, level: Level, message: impl Display) {
+        if !self.log.takes(level) {
+            return;
+        }
         self.log.log(level, 0, &message);
         if self.stderr && level <= Level::Warn && !self.log_is_terminal(level) {
             self.print(format_args!("[{level}] {message}"));

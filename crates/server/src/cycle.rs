@@ -15,7 +15,7 @@ use weir_engine::error_log::{Sink, Target};
 use weir_engine::log_files::LogFile;
 use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level};
-use weir_sys::user;
+use weir_sys::{process, user};
 
 use crate::assemble;
 use crate::bundle::Bundle;
@@ -153,6 +153,21 @@ impl Cycle {
     pub(crate) fn send_logs(&self, channel: &OwnedFd) -> std::io::Result<()> {
         let descriptors: Vec<_> = self.logs.iter().map(|log| log.as_fd()).collect();
         channel::send_order(channel, Order::Reopen, &descriptors)
+    }
+
+    /// Warns of more connections than there can be descriptors.
+    pub(crate) fn check_limits(&self, console: &Console) {
+        let Ok((soft, _)) = process::open_files_limit() else { return };
+        let limit = self.process.open_files.unwrap_or(soft);
+        let connections = self.process.connections;
+        if connections > soft && connections > limit {
+            console.log(
+                Level::Warn,
+                format_args!(
+                    "{connections} worker_connections exceed open file resource limit: {limit}"
+                ),
+            );
+        }
     }
 
     /// Lets standard error go where the main log goes, unless it is one of the logs.

@@ -51,6 +51,7 @@ fn commit(master: &mut Master, cycle: Cycle) {
     master.console.set_error_log(cycle.error_log.clone());
     let old = std::mem::replace(&mut master.cycle, cycle);
     master.cycle.redirect_stderr(&master.console);
+    master.cycle.check_limits(&master.console);
     warn_of_fixed(&old, master);
     sockets::remove_unused_names(&old.sockets, &master.cycle.sockets, &master.console);
 }

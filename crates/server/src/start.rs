@@ -111,7 +111,10 @@ fn try_out(startup: &Startup, quiet: bool, console: &Console) -> Result<Vec<u8>,
     let draft = Draft::read(&startup.paths, startup.globals.as_deref(), console, syntax_is_ok)?;
     pid_file::test(&draft.process.pid, console)?;
     let dump = dump(&draft);
-    draft.open(&[], 1, true, console)?;
+    let cycle = draft.open(&[], 1, true, console)?;
+    let mut console = console.clone();
+    console.set_error_log(cycle.error_log.clone());
+    cycle.check_limits(&console);
     Ok(dump)
 }
 
@@ -141,6 +144,8 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
     let Ok(cycle) = draft.and_then(|draft| draft.open(&old, 1, false, &console)) else { return 1 };
     drop(old);
     console.set_error_log(cycle.error_log.clone());
+    console.log(Level::Notice, "using the \"epoll\" event method");
+    cycle.check_limits(&console);
     log_start(&console);
     let settings = &cycle.process;
     if settings.daemon && !is_upgrade {
@@ -157,6 +162,7 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
     }
     cycle.redirect_stderr(&console);
     console.leave_terminal();
+    Console::log_panics();
     if settings.master {
         master::run(startup, console, cycle)
     } else {
@@ -166,7 +172,6 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
 
 /// What nginx says about itself and its surroundings.
 fn log_start(console: &Console) {
-    console.log(Level::Notice, "using the \"epoll\" event method");
     console.log(Level::Notice, format_args!("{} ({})", version::NGINX, version::WEIR));
     console.log(Level::Notice, format_args!("OS: {}", process::kernel()));
     if let Ok((soft, hard)) = process::open_files_limit() {

@@ -20,6 +20,9 @@ use crate::sockets::Socket;
 /// The environment variable with the numbers of the sockets, each with a semicolon behind it.
 const VARIABLE: &str = "NGINX";
 
+/// Bytes that a title may be longer than the arguments.
+const TITLE_ROOM: usize = 300;
+
 /// The sockets that the binary before has left open; `None` when there was none.
 pub(crate) fn inherited(console: &Console) -> Option<Vec<Socket>> {
     let list = std::env::var(VARIABLE).ok()?;
@@ -99,6 +102,8 @@ fn become_new_binary(master: &Master, program: &OsStr) -> ! {
     }
     let mut env = privileges::environment(&master.cycle.process.env, &master.startup.env);
     env.push(list);
+    // Room for the title of the process, which is written over arguments and environment.
+    env.push(format!("SPARE={}", "X".repeat(TITLE_ROOM)).into());
     let error = match signal::unblock_all() {
         Ok(()) => process::execute(program, &master.startup.args, &env),
         Err(error) => error,

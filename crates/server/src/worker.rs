@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use weir_engine::Level;
 use weir_engine::error_log::directive::ERROR_LOGS;
-use weir_engine::error_log::set_process_log;
 use weir_engine::log_files::{LogFile, LogFiles};
 use weir_engine::os_error::Failed;
 use weir_sys::signal::Signals;
@@ -169,7 +168,6 @@ impl Worker {
         let generation = bundle.generation;
         let load = self.prepare(&bundle, descriptors).map_err(|reason| (generation, reason))?;
         self.console.set_error_log(load.error_log.clone());
-        set_process_log(load.error_log.clone());
         self.threads.serve(&load).map_err(|error| (generation, error.to_string()))?;
         self.load = Some(load);
         LogFiles::process().forget_unused();

@@ -8,6 +8,7 @@ use weir_conf::{Arity, Cx, Fault, Local, Many, Node, Slot, Table, Value, directi
 use weir_sys::{process, user};
 
 use crate::features;
+use crate::modules::events::BLOCK;
 
 pub(crate) static CORE: Slot<Core> = Slot::new();
 pub(crate) const TABLE: Table = Core::table(&CORE);
@@ -45,6 +46,13 @@ directives! {
         "working_directory" => working_directory: Option<String>,
         /// A variable that the worker process keeps from the environment, or one that is set.
         "env" => env: Many<String>,
+        /// Compiles regular expressions to machine code. Has no effect: they are compiled to automata.
+        "pcre_jit" => pcre_jit: PcreJit = PcreJit(false),
+        /// The hardware accelerator for TLS. There is none.
+        "ssl_engine" [1]: "device" => set_ssl_engine,
+        /// Whether certificates that have not changed are kept over a reload instead of being read
+        /// again. Has no effect: they are read again.
+        "ssl_object_cache_inheritable" => cache_inheritable: CacheInheritable = CacheInheritable(false),
         /// Loads a module of nginx. Those that Weir has are built in; others cannot be loaded.
         "load_module" [1]: "file" => load_module,
         /// The pool that reads files for the event loops. Names a pool; threads are shared by all pools.
@@ -112,6 +120,47 @@ impl Value for TimerResolution {
         cx.warn("\"timer_resolution\" has no effect");
         Ok(Self)
     }
+}
+
+/// A switch that has no effect and warns when it is on.
+macro_rules! idle_switch {
+    ($(#[doc = $doc:literal])* $name:ident, $text:literal) => {
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone, Copy)]
+        pub(crate) struct $name(bool);
+
+        impl Value for $name {
+            const SYNTAX: &'static str = "on | off";
+            const ARITY: Arity = Arity::ONE;
+
+            fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+                let on = bool::parse(node, cx)?;
+                if on {
+                    cx.warn(format!("\"{}\" has no effect, {}", node.text(), $text));
+                }
+                Ok(Self(on))
+            }
+
+            fn show(&self) -> Option<String> {
+                self.0.show()
+            }
+        }
+    };
+}
+pub(crate) use idle_switch;
+
+idle_switch! {
+    /// `pcre_jit`
+    PcreJit, "regular expressions are compiled to automata"
+}
+
+idle_switch! {
+    /// `ssl_object_cache_inheritable`
+    CacheInheritable, "certificates are read again at every reload"
+}
+
+fn set_ssl_engine(_: &mut CoreWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
+    Err(Fault::directive("is not supported"))
 }
 
 keywords! {
@@ -269,6 +318,9 @@ fn mask(digits: &[u8]) -> Result<Mask, Fault> {
 }
 
 fn load_module(_: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    if cx.written(&BLOCK).present.is_some() {
+        return Err(Fault::directive("is specified too late"));
+    }
     let file = node.args[0].text();
     if features::is_built_in(&file) {
         cx.warn(format!("module \"{file}\" is built in, \"load_module\" is ignored"));

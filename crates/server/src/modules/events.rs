@@ -90,25 +90,9 @@ impl Value for Method {
     }
 }
 
-/// A switch that warns when it is on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AcceptMutex(bool);
-
-impl Value for AcceptMutex {
-    const SYNTAX: &'static str = "on | off";
-    const ARITY: Arity = Arity::ONE;
-
-    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let on = bool::parse(node, cx)?;
-        if on {
-            cx.warn("\"accept_mutex\" has no effect, threads of one process accept without it");
-        }
-        Ok(Self(on))
-    }
-
-    fn show(&self) -> Option<String> {
-        self.0.show()
-    }
+super::core::idle_switch! {
+    /// `accept_mutex`
+    AcceptMutex, "threads of one process accept without it"
 }
 
 /// A number that warns.
@@ -132,6 +116,9 @@ impl Value for AioRequests {
 }
 
 fn set_debug_connection(_: &mut EventsWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    cx.warn("\"debug_connection\" is ignored, there is no debug log of connections");
+    cx.warn(
+        "\"debug_connection\" is ignored, you need to rebuild nginx using --with-debug option to \
+         enable it",
+    );
     Ok(())
 }
