@@ -62,6 +62,8 @@ pub(crate) struct Walk {
     pub(crate) rehash: u32,
     /// How many choices were of no use.
     pub(crate) tries: u32,
+    /// The method has prepared the walk.
+    pub(crate) started: bool,
     /// Among the backup servers.
     pub(crate) on_backup: bool,
     /// The current peer was the only one of its group when it was chosen.
@@ -104,8 +106,13 @@ pub(crate) struct Turn<'a> {
 
 /// How a method is asked by the groups that use it. Called under the lock of the group.
 pub(crate) trait Balance: fmt::Debug + Send + Sync {
-    /// Prepares the walk of a request.
-    fn start(&self, _sets: &Sets, _request: &Request<'_>, _walk: &mut Walk) {}
+    /// What is hashed of a request.
+    fn key(&self, _request: &Request<'_>) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Prepares the walk of a request, before its first choice.
+    fn start(&self, _sets: &Sets, _walk: &mut Walk) {}
 
     /// Chooses a peer of the set.
     fn choose(&self, turn: &mut Turn<'_>) -> Choice;

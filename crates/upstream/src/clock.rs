@@ -1,5 +1,7 @@
 //! The moment at which a decision is taken, handed in by the caller.
 
+use weir_engine::clock;
+
 /// Both clocks that balancing looks at. Failures are remembered in whole seconds of the wall
 /// clock, response times in milliseconds of a clock that never jumps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,6 +13,11 @@ pub struct Now {
 }
 
 impl Now {
+    /// This moment, by the coarse clocks of the engine.
+    pub fn current() -> Self {
+        Self { seconds: clock::wall_secs(), millis: clock::now().millis() }
+    }
+
     /// This moment later by a number of milliseconds, for tests and deadlines.
     #[must_use]
     pub fn plus_millis(self, millis: u64) -> Self {

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -116,6 +116,8 @@ pub struct Group {
     pub(crate) fingerprint: String,
     pub(crate) hosts: Vec<Host>,
     sets: Mutex<Sets>,
+    /// How many attempts the sets allow.
+    tries: AtomicUsize,
     sessions: Option<Arc<Sessions>>,
     pub(crate) resolving: AtomicBool,
 }
@@ -165,6 +167,7 @@ impl Group {
         Self {
             fingerprint: format!("{config:?}"),
             hosts,
+            tries: AtomicUsize::new(sets.tries()),
             sets: Mutex::new(sets),
             sessions,
             resolving: AtomicBool::new(false),
@@ -189,12 +192,9 @@ impl Group {
 
     /// Begins the way of one request.
     pub fn start(self: &Arc<Self>, request: Request<'_>) -> Pick {
-        let sets = self.sets();
-        let mut walk = Walk { hint: request.sticky.to_vec(), ..Walk::default() };
-        let tries = sets.tries();
-        self.config.method.0.start(&sets, &request, &mut walk);
-        drop(sets);
-        Pick::new(Arc::clone(self), walk, tries)
+        let key = self.config.method.0.key(&request);
+        let walk = Walk { hint: request.sticky.to_vec(), key, ..Walk::default() };
+        Pick::new(Arc::clone(self), walk, self.tries.load(Relaxed))
     }
 
     pub(crate) fn method(&self) -> &Method {
@@ -204,6 +204,12 @@ impl Group {
     pub(crate) fn sets(&self) -> MutexGuard<'_, Sets> {
         // Nothing under this lock leaves the sets half changed, so poison means nothing.
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts other peers in place of the present ones.
+    pub(crate) fn line_up(&self, sets: &mut Sets, primary: Vec<Arc<Peer>>, backup: Vec<Arc<Peer>>) {
+        *sets = Sets::new(primary, backup, self.method().needs_ring());
+        self.tries.store(sets.tries(), Relaxed);
     }
 
     /// Gives the addresses that names of the new configuration had under this one, so that a

@@ -48,32 +48,53 @@ impl Usage {
 /// The idle connections of one thread, by group.
 #[derive(Debug)]
 pub struct Pools<C> {
-    groups: HashMap<String, Pool<C>>,
+    places: HashMap<String, PoolId>,
+    pools: Vec<Pool<C>>,
 }
+
+/// The place of a group's pool in one thread. It stays the same for the life of the thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolId(usize);
 
 impl<C> Default for Pools<C> {
     fn default() -> Self {
-        Self { groups: HashMap::new() }
+        Self { places: HashMap::new(), pools: Vec::new() }
     }
 }
 
 impl<C> Pools<C> {
-    /// The pool of a group by its key.
-    pub fn group(&mut self, key: &str) -> &mut Pool<C> {
-        if !self.groups.contains_key(key) {
-            self.groups.insert(key.to_owned(), Pool::default());
+    /// The place of a group's pool, by the key of the group. Asked for once per configuration, so
+    /// that requests need not look names up.
+    pub fn place(&mut self, key: &str) -> PoolId {
+        if let Some(&place) = self.places.get(key) {
+            return place;
         }
-        self.groups.entry(key.to_owned()).or_default()
+        let place = PoolId(self.pools.len());
+        self.pools.push(Pool::default());
+        self.places.insert(key.to_owned(), place);
+        place
     }
 
-    /// Drops the pools of groups that are gone, with their connections.
+    /// The pool at a place that these pools gave.
+    ///
+    /// # Panics
+    /// At a place that another thread's pools gave.
+    pub fn pool(&mut self, place: PoolId) -> &mut Pool<C> {
+        &mut self.pools[place.0]
+    }
+
+    /// Closes the connections of groups that are gone; their empty pools stay.
     pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
-        self.groups.retain(|key, _| keep(key));
+        for (key, place) in &self.places {
+            if !keep(key) {
+                self.pools[place.0].idle.clear();
+            }
+        }
     }
 
     /// All pools, for expiry.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pool<C>> {
-        self.groups.values_mut()
+        self.pools.iter_mut()
     }
 }
 
@@ -216,6 +237,18 @@ mod tests {
         pool.put(&local, 1, &address(80), 7, used(1), 0);
         assert_eq!(pool.take(&local, &address(80), 8), None);
         assert_eq!(pool.take(&local, &address(80), 7), Some((1, used(1))));
+    }
+
+    #[test]
+    fn a_group_that_is_gone_loses_its_connections() {
+        let mut pools = Pools::default();
+        let (one, two) = (pools.place("one"), pools.place("two"));
+        for place in [one, two] {
+            pools.pool(place).put(&CONFIG, 1, &address(80), 0, used(1), 0);
+        }
+        pools.retain(|key| key == "two");
+        assert_eq!((pools.pool(one).len(), pools.pool(two).len()), (0, 1));
+        assert_eq!(pools.place("one"), one);
     }
 
     #[test]

@@ -113,6 +113,9 @@ impl Pick {
         self.seen = now;
         let group = Arc::clone(&self.group);
         let sets = group.sets();
+        if !std::mem::replace(&mut self.walk.started, true) {
+            group.method().start(&sets, &mut self.walk);
+        }
         let mut leave_to_round_robin = false;
         loop {
             let set = match &sets.backup {
@@ -175,15 +178,14 @@ impl Pick {
         self.seen = now;
         let Some(current) = self.current.take() else { return Freed::default() };
         let peer = &current.peer;
-        if current.followed || outcome == Outcome::Success {
+        if current.followed {
             let _lock = self.group.sets();
-            if current.followed {
-                let waited = now.millis.saturating_sub(current.started.millis);
-                inflight_done(peer, timings.response.unwrap_or(waited), now);
-            }
-            if outcome == Outcome::Success {
-                measure(peer, timings, current.averaged);
-            }
+            let waited = now.millis.saturating_sub(current.started.millis);
+            inflight_done(peer, timings.response.unwrap_or(waited), now);
+        }
+        if outcome == Outcome::Success {
+            // Without the lock: two threads at once may lose a sample of the average, no more.
+            measure(peer, timings, current.averaged);
         }
         if self.walk.single {
             peer.state.fails.store(0, Relaxed);

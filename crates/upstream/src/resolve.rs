@@ -55,7 +55,7 @@ impl Group {
                 host.replace(index, &mut backup, others);
             }
         }
-        *sets = crate::set::Sets::new(primary, backup, self.method().needs_ring());
+        self.line_up(&mut sets, primary, backup);
     }
 }
 
@@ -167,4 +167,83 @@ async fn resolve(
 
 fn log(line: &str) {
     process_log().log(Level::Error, 0, line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        group::{GroupConfig, Request, Server},
+        peer::Limits,
+    };
+
+    fn config(port: u16, service: Option<&str>, weight: u32) -> GroupConfig {
+        let mut config = GroupConfig::implicit("http u".into(), "u", Vec::new());
+        config.servers = vec![Server {
+            text: format!("example.net:{port}"),
+            limits: Limits { weight, ..Limits::default() },
+            resolve: Some(Name {
+                host: "example.net".into(),
+                port,
+                service: service.map(str::to_owned),
+            }),
+            ..Server::default()
+        }];
+        config
+    }
+
+    fn at(last: u8, port: u16, priority: u16, weight: u16) -> ServiceAddress {
+        let address = SocketAddr::from(([127, 0, 0, last], port));
+        ServiceAddress { address, target: "target".into(), priority, weight }
+    }
+
+    fn names(group: &Group) -> Vec<String> {
+        group.peers().iter().map(|peer| peer.name.clone()).collect()
+    }
+
+    #[test]
+    fn addresses_that_stay_keep_their_state() {
+        let registry = Registry::default();
+        let group = registry.group(&config(80, None, 1));
+        assert!(
+            group
+                .start(Request::default())
+                .next(&mut fastrand::Rng::new(), crate::Now::default())
+                .is_err()
+        );
+        group.apply(0, &[at(1, 0, 0, 1), at(2, 0, 0, 1)]);
+        assert_eq!(names(&group), ["127.0.0.1:80", "127.0.0.2:80"]);
+        let kept = group.peers()[1].id();
+        group.apply(0, &[at(3, 0, 0, 1), at(2, 0, 0, 1)]);
+        assert_eq!(names(&group), ["127.0.0.2:80", "127.0.0.3:80"]);
+        assert_eq!(group.peers()[0].id(), kept);
+        group.apply(0, &[]);
+        assert_eq!(names(&group), [""; 0]);
+    }
+
+    #[test]
+    fn a_reload_keeps_what_was_resolved_with_the_new_port() {
+        let registry = Registry::default();
+        let old = registry.group(&config(80, None, 1));
+        old.apply(0, &[at(1, 0, 0, 1)]);
+        let new = registry.group(&config(81, None, 3));
+        assert_eq!(names(&new), ["127.0.0.1:81"]);
+        assert_eq!(new.peers()[0].limits.weight, 3);
+        assert_eq!(new.peers()[0].server, "example.net:81");
+        new.apply(0, &[at(1, 0, 0, 1)]);
+        assert_eq!(names(&new), ["127.0.0.1:81"]);
+    }
+
+    #[test]
+    fn services_bring_ports_weights_and_backups() {
+        let group = Registry::default().group(&config(0, Some("http"), 1));
+        group.apply(0, &[at(1, 81, 5, 7), at(2, 82, 6, 1)]);
+        assert_eq!(names(&group), ["127.0.0.1:81", "127.0.0.2:82"]);
+        assert_eq!(group.peers()[0].limits.weight, 7);
+        let backups = group.sets().backup.as_ref().map_or(0, |set| set.peers.len());
+        assert_eq!(backups, 1);
+        let before = group.peers()[0].id();
+        group.apply(0, &[at(1, 81, 5, 8)]);
+        assert_ne!(group.peers()[0].id(), before);
+    }
 }

@@ -7,11 +7,16 @@ mod cache;
 mod exchange;
 mod message;
 mod service;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -21,6 +26,9 @@ use weir_engine::Addr;
 use crate::url::{UrlOptions, parse_url};
 use cache::{Answer, Cache, Flight, Key};
 pub use service::{Service, ServiceAddress};
+
+/// How long a name server has to answer before the next one is asked.
+const RESEND: Duration = Duration::from_secs(5);
 
 /// Aliases that are followed for one name.
 const MAX_ALIASES: usize = 50;
@@ -155,7 +163,10 @@ pub struct Resolver(Arc<Inner>);
 struct Inner {
     config: ResolverConfig,
     cache: Cache,
-    turn: std::sync::atomic::AtomicUsize,
+    /// Which name server the next question goes to.
+    turn: AtomicUsize,
+    /// How long a name server has to answer before the next one is asked.
+    resend: Duration,
 }
 
 /// A resolver that may be gone.
@@ -175,7 +186,12 @@ impl Resolver {
 
     /// A resolver that knows nothing yet.
     pub fn new(config: ResolverConfig) -> Self {
-        Self(Arc::new(Inner { config, cache: Cache::default(), turn: Default::default() }))
+        Self::with_resend(config, RESEND)
+    }
+
+    fn with_resend(config: ResolverConfig, resend: Duration) -> Self {
+        let (cache, turn) = (Cache::default(), AtomicUsize::new(0));
+        Self(Arc::new(Inner { config, cache, turn, resend }))
     }
 
     /// What it was made with. Equal configurations can share a resolver across a reload.
@@ -230,8 +246,9 @@ impl Resolver {
 impl Inner {
     /// Asks the name servers and lets everybody know. Gives up when nobody waits any more.
     async fn ask(&self, key: Key, ticket: cache::Ticket) {
-        let first = self.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let answer = exchange::run(&self.config, &key, first, &|| ticket.is_awaited()).await;
+        let first = self.turn.fetch_add(1, Relaxed);
+        let answer =
+            exchange::run(&self.config, self.resend, &key, first, &|| ticket.is_awaited()).await;
         let answer = answer.map(|(answer, ttl)| {
             let valid = now() + self.config.valid.unwrap_or(i64::from(ttl));
             (answer, valid)

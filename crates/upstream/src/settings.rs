@@ -2,6 +2,8 @@
 
 mod server;
 mod sticky;
+#[cfg(test)]
+mod verdicts;
 
 use weir_conf::{
     Contexts, Cx, Fault, Local, Node, Slot, Span, directives,
@@ -74,15 +76,18 @@ pub struct Chosen {
     pub key: Option<Template>,
 }
 
-/// A method's directive was read: the block balances by it from here on.
-pub(crate) fn choose(cx: &mut Cx<'_>, method: impl Balance + 'static, key: Option<Template>) {
-    let method = MethodHandle(std::sync::Arc::new(method));
+/// A method's directive is being read: it takes the place of the one before it, if there is one.
+pub(crate) fn begin_method(cx: &mut Cx<'_>) {
     let written = cx.written(&UPSTREAM);
-    let redefined = written.method.is_some() || written.sticky_config.is_some();
-    written.method = Some(Some(Chosen { method, key }));
-    if redefined {
+    if written.method.is_some() || written.sticky_config.is_some() {
         cx.warn("load balancing method redefined");
     }
+}
+
+/// The block balances by this method from here on.
+pub(crate) fn choose(cx: &mut Cx<'_>, method: impl Balance + 'static, key: Option<Template>) {
+    let method = MethodHandle(std::sync::Arc::new(method));
+    cx.written(&UPSTREAM).method = Some(Some(Chosen { method, key }));
 }
 
 /// Compiles text with variables of the side that the directive stands on.
@@ -108,10 +113,10 @@ fn open_upstream(_: &mut UpstreamWritten, node: &Node, cx: &mut Cx<'_>) -> Resul
 }
 
 fn close_upstream(upstream: &mut UpstreamWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
-    match &upstream.servers {
-        Some(servers) if !servers.is_empty() => Ok(()),
-        _ => Err(Fault::new("no servers are inside upstream")),
+    if upstream.servers.is_none() {
+        return Err(Fault::new("no servers are inside upstream"));
     }
+    Ok(())
 }
 
 fn set_zone(upstream: &mut UpstreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {

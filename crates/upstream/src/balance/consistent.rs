@@ -22,8 +22,11 @@ impl Balance for Consistent {
         false
     }
 
-    fn start(&self, sets: &Sets, request: &Request<'_>, walk: &mut Walk) {
-        walk.key = request.key.to_vec();
+    fn key(&self, request: &Request<'_>) -> Vec<u8> {
+        request.key.to_vec()
+    }
+
+    fn start(&self, sets: &Sets, walk: &mut Walk) {
         walk.hash = sets.points.after(crc32fast::hash(&walk.key));
     }
 

@@ -5,10 +5,9 @@ use std::io::Write;
 use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
-    balance::{Balance, Choice, MAX_REHASHES, Turn, Walk, consistent::Consistent},
+    balance::{Balance, Choice, MAX_REHASHES, Turn, consistent::Consistent},
     group::Request,
-    set::Sets,
-    settings::{choose, template},
+    settings::{begin_method, choose, template},
 };
 
 static HASH: Slot<HashRow> = Slot::new();
@@ -26,6 +25,7 @@ pub(super) static TABLE: Table = HashRow::table(&HASH);
 
 fn set_hash(_: &mut HashWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     let key = Some(template(cx, &node.args[0].value)?);
+    begin_method(cx);
     match node.arg(1) {
         None => choose(cx, Hash, key),
         Some(word) if word.is("consistent") => choose(cx, Consistent, key),
@@ -43,8 +43,8 @@ impl Balance for Hash {
         false
     }
 
-    fn start(&self, _: &Sets, request: &Request<'_>, walk: &mut Walk) {
-        walk.key = request.key.to_vec();
+    fn key(&self, request: &Request<'_>) -> Vec<u8> {
+        request.key.to_vec()
     }
 
     fn choose(&self, turn: &mut Turn<'_>) -> Choice {

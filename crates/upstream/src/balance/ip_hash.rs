@@ -8,7 +8,7 @@ use crate::{
     balance::{Balance, Choice, MAX_REHASHES, Turn, Walk},
     group::Request,
     set::Sets,
-    settings::choose,
+    settings::{begin_method, choose},
 };
 
 static IP_HASH: Slot<IpHashRow> = Slot::new();
@@ -25,6 +25,7 @@ directives! {
 pub(super) static TABLE: Table = IpHashRow::table(&IP_HASH);
 
 fn set_ip_hash(_: &mut IpHashWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    begin_method(cx);
     choose(cx, IpHash, None);
     Ok(())
 }
@@ -41,9 +42,12 @@ impl Balance for IpHash {
         false
     }
 
-    fn start(&self, _: &Sets, request: &Request<'_>, walk: &mut Walk) {
+    fn key(&self, request: &Request<'_>) -> Vec<u8> {
+        key(request.client)
+    }
+
+    fn start(&self, _: &Sets, walk: &mut Walk) {
         walk.hash = SEED;
-        walk.key = key(request.client);
     }
 
     fn choose(&self, turn: &mut Turn<'_>) -> Choice {

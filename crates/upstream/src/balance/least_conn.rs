@@ -7,7 +7,7 @@ use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 use crate::{
     balance::{Balance, Choice, Turn, pay, smooth},
     peer::Peer,
-    settings::choose,
+    settings::{begin_method, choose},
 };
 
 static LEAST_CONN: Slot<LeastConnRow> = Slot::new();
@@ -24,6 +24,7 @@ directives! {
 pub(super) static TABLE: Table = LeastConnRow::table(&LEAST_CONN);
 
 fn set_least_conn(_: &mut LeastConnWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    begin_method(cx);
     choose(cx, LeastConn, None);
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::{
     balance::{Balance, Choice, Moment, Turn, pay, smooth},
     clock::Now,
     peer::{Peer, average},
-    settings::{choose, side},
+    settings::{begin_method, choose, side},
     upstreams::Side,
 };
 
@@ -28,6 +28,7 @@ directives! {
 pub(super) static TABLE: Table = LeastTimeRow::table(&LEAST_TIME);
 
 fn set_least_time(row: &mut LeastTimeWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    begin_method(cx);
     let inflight = match node.arg(1) {
         None => false,
         Some(word) if word.is("inflight") => true,
@@ -170,9 +171,9 @@ impl LeastTime {
 fn age_inflight(peer: &Peer, now: Now) {
     let state = &peer.state;
     let running = state.inflight.load(Relaxed);
-    if running > 0 {
+    if let Some(age) = state.inflight_last.load(Relaxed).checked_div(running) {
         let since = now.millis.saturating_sub(state.inflight_changed.load(Relaxed));
-        average(&state.inflight_time, state.inflight_last.load(Relaxed) / running + since);
+        average(&state.inflight_time, age + since);
     }
 }
 

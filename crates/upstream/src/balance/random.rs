@@ -4,7 +4,7 @@ use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
     balance::{Balance, Choice, MAX_REHASHES, Turn, least_conn::compare},
-    settings::choose,
+    settings::{begin_method, choose},
 };
 
 static RANDOM: Slot<RandomRow> = Slot::new();
@@ -21,6 +21,7 @@ directives! {
 pub(super) static TABLE: Table = RandomRow::table(&RANDOM);
 
 fn set_random(_: &mut RandomWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    begin_method(cx);
     for (word, known) in node.args.iter().zip(["two", "least_conn"]) {
         if !word.is(known) {
             return Err(Fault::parameter(word));

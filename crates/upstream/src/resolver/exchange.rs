@@ -23,9 +23,6 @@ use super::{
     state,
 };
 
-/// How long a server has to answer before the next one is asked.
-const RESEND: Duration = Duration::from_secs(5);
-
 /// The largest datagram that is read.
 const MAX_DATAGRAM: usize = 4096;
 
@@ -40,6 +37,7 @@ struct Question {
 
 struct Exchange<'a> {
     config: &'a ResolverConfig,
+    resend: Duration,
     name: &'a str,
     questions: Vec<Question>,
     sockets: Vec<(SocketAddr, UdpSocket)>,
@@ -50,16 +48,17 @@ struct Exchange<'a> {
 /// Asks until all is answered, or until nobody waits any more.
 pub(super) async fn run(
     config: &ResolverConfig,
+    resend: Duration,
     key: &Key,
     first: usize,
     is_awaited: &dyn Fn() -> bool,
 ) -> Result<(Answer, u32), u16> {
     let questions = questions(config, key).ok_or(state::NOT_FOUND)?;
     let name = key.text();
-    let mut exchange = Exchange { config, name, questions, sockets: Vec::new(), code: 0 };
+    let mut exchange = Exchange { config, resend, name, questions, sockets: Vec::new(), code: 0 };
     for server in first.. {
         exchange.send(server).await;
-        let deadline = Instant::now() + RESEND;
+        let deadline = Instant::now() + resend;
         while exchange.is_open() {
             match timeout_at(deadline, exchange.receive(deadline)).await {
                 Ok(()) => {}
@@ -129,7 +128,7 @@ impl Exchange<'_> {
                 continue;
             }
             if question.over_tcp {
-                self.ask_over_tcp(place, server, Instant::now() + RESEND).await;
+                self.ask_over_tcp(place, server, Instant::now() + self.resend).await;
             } else if let Err(error) = self.sockets[socket].1.send(&question.query).await {
                 self.sockets.remove(socket);
                 return Err(error);

@@ -18,6 +18,8 @@ pub(super) fn set_server(
     node: &Node,
     cx: &mut Cx<'_>,
 ) -> Result<(), Fault> {
+    // A server that is refused is a server all the same: the block is not empty.
+    upstream.servers.get_or_insert_default();
     let backup_known = match &upstream.method {
         Some(Some(chosen)) => chosen.method.0.knows_backup(),
         _ => true,

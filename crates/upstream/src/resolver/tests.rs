@@ -1,0 +1,286 @@
+//! The resolver against name servers of the test's own.
+
+use std::{cell::RefCell, rc::Rc};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, UdpSocket},
+};
+use weir_engine::event_loop::block_on;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const LONG: Duration = Duration::from_secs(20);
+const RESEND_SOON: Duration = Duration::from_millis(30);
+
+const A: u16 = 1;
+const CNAME: u16 = 5;
+const AAAA: u16 = 28;
+const SRV: u16 = 33;
+
+/// What a name server does with a question.
+enum Reply {
+    Silence,
+    Code(u8),
+    Truncated,
+    WrongIdent,
+    Records(Vec<(u16, u32, Vec<u8>)>),
+}
+
+fn address(last: u8) -> (u16, u32, Vec<u8>) {
+    (A, 60, vec![127, 0, 0, last])
+}
+
+fn name(text: &str) -> Vec<u8> {
+    let label = |label: &str| [&[label.len() as u8], label.as_bytes()].concat();
+    let mut name: Vec<u8> = text.split('.').flat_map(label).collect();
+    name.push(0);
+    name
+}
+
+fn service(priority: u8, weight: u8, port: u16, target: &str) -> (u16, u32, Vec<u8>) {
+    let mut data = vec![0, priority, 0, weight];
+    data.extend_from_slice(&port.to_be_bytes());
+    data.extend_from_slice(&name(target));
+    (SRV, 60, data)
+}
+
+/// The message for a query; `None` is silence.
+fn message(query: &[u8], reply: Reply) -> Option<Vec<u8>> {
+    let mut message = query.to_vec();
+    message[2..4].copy_from_slice(&[0x81, 0x80]);
+    match reply {
+        Reply::Silence => return None,
+        Reply::Code(code) => message[3] |= code,
+        Reply::Truncated => message[2] |= 2,
+        Reply::WrongIdent => message[1] ^= 1,
+        Reply::Records(records) => {
+            message[7] = records.len() as u8;
+            for (kind, ttl, data) in records {
+                message.extend_from_slice(&[0xc0, 12]);
+                message.extend_from_slice(&kind.to_be_bytes());
+                message.extend_from_slice(&[0, 1]);
+                message.extend_from_slice(&ttl.to_be_bytes());
+                message.extend_from_slice(&(data.len() as u16).to_be_bytes());
+                message.extend_from_slice(&data);
+            }
+        }
+    }
+    Some(message)
+}
+
+fn question(query: &[u8]) -> (String, u16) {
+    let mut labels = Vec::new();
+    let mut at = 12;
+    while query[at] != 0 {
+        let end = at + 1 + usize::from(query[at]);
+        labels.push(String::from_utf8_lossy(&query[at + 1..end]).into_owned());
+        at = end;
+    }
+    (labels.join("."), u16::from_be_bytes([query[at + 1], query[at + 2]]))
+}
+
+type Log = Rc<RefCell<Vec<String>>>;
+
+/// A name server over UDP and, with `tcp`, over TCP at the same port. The log has each question.
+async fn server(
+    tcp: Option<fn(&str, u16) -> Reply>,
+    reply: impl Fn(usize, &str, u16) -> Reply + 'static,
+) -> (SocketAddr, Log) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let log = Log::default();
+    let seen = Rc::clone(&log);
+    weir_engine::spawn(async move {
+        let mut buffer = [0; 512];
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+            let query = &buffer[..length];
+            let (name, kind) = question(query);
+            let count = seen.borrow().len();
+            seen.borrow_mut().push(format!("{name} {kind}"));
+            if let Some(message) = message(query, reply(count, &name, kind)) {
+                socket.send_to(&message, from).await.unwrap();
+            }
+        }
+    });
+    if let Some(reply) = tcp {
+        let listener = TcpListener::bind(address).await.unwrap();
+        weir_engine::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let length = stream.read_u16().await.unwrap();
+                let mut query = vec![0; usize::from(length)];
+                stream.read_exact(&mut query).await.unwrap();
+                let (name, kind) = question(&query);
+                let message = message(&query, reply(&name, kind)).unwrap();
+                stream.write_u16(message.len() as u16).await.unwrap();
+                stream.write_all(&message).await.unwrap();
+            }
+        });
+    }
+    (address, log)
+}
+
+fn resolver(servers: &[SocketAddr], ipv6: bool) -> Resolver {
+    let config = ResolverConfig { servers: servers.to_vec(), valid: None, ipv4: true, ipv6 };
+    Resolver::with_resend(config, RESEND_SOON)
+}
+
+fn texts(resolved: &Resolved) -> Vec<String> {
+    resolved.addresses.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn both_families_are_asked_for_once_and_remembered() {
+    block_on(async {
+        let (server, log) = server(None, |_, _, kind| match kind {
+            AAAA => Reply::Records(vec![(AAAA, 60, std::net::Ipv6Addr::LOCALHOST.octets().into())]),
+            _ => Reply::Records(vec![address(1)]),
+        })
+        .await;
+        let resolver = resolver(&[server], true);
+        let (one, two) = tokio::join!(
+            resolver.resolve("A.example", SECOND),
+            resolver.resolve("a.example.", SECOND)
+        );
+        assert_eq!(texts(&one.unwrap()), ["127.0.0.1", "::1"]);
+        assert_eq!(texts(&two.unwrap()), ["127.0.0.1", "::1"]);
+        let mut again = texts(&resolver.resolve("a.example", SECOND).await.unwrap());
+        again.sort();
+        assert_eq!(again, ["127.0.0.1", "::1"]);
+        assert_eq!(*log.borrow(), ["a.example 1", "a.example 28"]);
+    });
+}
+
+#[test]
+fn an_address_is_no_question() {
+    block_on(async {
+        let resolved = resolver(&[], true).resolve("127.0.0.9", SECOND).await.unwrap();
+        assert_eq!(texts(&resolved), ["127.0.0.9"]);
+    });
+}
+
+#[test]
+fn aliases_are_followed() {
+    block_on(async {
+        let (server, log) = server(None, |_, asked, _| match asked {
+            "a" => Reply::Records(vec![(CNAME, 60, name("b.net"))]),
+            "loop" => Reply::Records(vec![(CNAME, 60, name("loop"))]),
+            _ => Reply::Records(vec![address(2)]),
+        })
+        .await;
+        let resolver = resolver(&[server], false);
+        assert_eq!(texts(&resolver.resolve("a", SECOND).await.unwrap()), ["127.0.0.2"]);
+        assert_eq!(*log.borrow(), ["a 1", "b.net 1"]);
+        let error = resolver.resolve("loop", LONG).await.unwrap_err();
+        assert_eq!(error.to_string(), "loop could not be resolved (3: Host not found)");
+    });
+}
+
+#[test]
+fn failures_are_told_in_words_and_not_remembered() {
+    block_on(async {
+        let (server, _) = server(None, |count, asked, _| match (asked, count) {
+            ("empty", _) => Reply::Records(Vec::new()),
+            (_, 1) => Reply::Code(2),
+            (_, 2) => Reply::Code(3),
+            (_, 3) => Reply::Code(5),
+            _ => Reply::Records(vec![address(1)]),
+        })
+        .await;
+        let resolver = resolver(&[server], false);
+        let mut said = Vec::new();
+        for asked in ["empty", "a", "a", "a"] {
+            said.push(resolver.resolve(asked, LONG).await.unwrap_err().to_string());
+        }
+        assert_eq!(
+            said,
+            [
+                "empty could not be resolved (3: Host not found)",
+                "a could not be resolved (2: Server failure)",
+                "a could not be resolved (3: Host not found)",
+                "a could not be resolved (5: Operation refused)",
+            ]
+        );
+        assert!(resolver.resolve("a", SECOND).await.is_ok());
+        let error = resolver.resolve("a..b", SECOND).await.unwrap_err();
+        assert_eq!(error.code, state::NOT_FOUND);
+    });
+}
+
+#[test]
+fn silence_times_out() {
+    block_on(async {
+        let (server, _) = server(None, |_, _, _| Reply::Silence).await;
+        let resolver = resolver(&[server], false);
+        let error = resolver.resolve("a", Duration::from_millis(10)).await.unwrap_err();
+        assert_eq!(error.to_string(), "a could not be resolved (110: Operation timed out)");
+    });
+}
+
+#[test]
+fn the_next_server_is_asked_after_a_while() {
+    block_on(async {
+        let (dumb, asked) = server(None, |_, _, _| Reply::WrongIdent).await;
+        let (good, _) = server(None, |_, _, _| Reply::Records(vec![address(3)])).await;
+        let resolver = resolver(&[dumb, good], false);
+        assert_eq!(texts(&resolver.resolve("a", LONG).await.unwrap()), ["127.0.0.3"]);
+        assert_eq!(asked.borrow().len(), 1);
+    });
+}
+
+#[test]
+fn a_format_error_is_ignored_until_the_query_is_sent_again() {
+    block_on(async {
+        let (server, _) = server(None, |count, _, _| match count {
+            0 => Reply::Code(1),
+            _ => Reply::Records(vec![address(3)]),
+        })
+        .await;
+        let resolved = resolver(&[server], false).resolve("a", LONG).await.unwrap();
+        assert_eq!(texts(&resolved), ["127.0.0.3"]);
+    });
+}
+
+#[test]
+fn an_answer_that_does_not_fit_comes_over_tcp() {
+    block_on(async {
+        let over_tcp = |_: &str, _| Reply::Records(vec![address(4)]);
+        let (server, _) = server(Some(over_tcp), |_, _, _| Reply::Truncated).await;
+        let resolved = resolver(&[server], false).resolve("a", LONG).await.unwrap();
+        assert_eq!(texts(&resolved), ["127.0.0.4"]);
+    });
+}
+
+#[test]
+fn services_have_the_addresses_of_their_targets() {
+    block_on(async {
+        let (server, log) = server(None, |_, asked, kind| match (asked, kind) {
+            ("_http._tcp.a", SRV) => Reply::Records(vec![
+                service(2, 0, 81, "backup"),
+                service(1, 5, 80, "main"),
+                service(1, 5, 80, "missing"),
+            ]),
+            ("main", A) => Reply::Records(vec![address(1), address(2)]),
+            ("backup", A) => Reply::Records(vec![address(3)]),
+            _ => Reply::Code(3),
+        })
+        .await;
+        let resolver = resolver(&[server], false);
+        let found = resolver.resolve_service("a", "http", LONG).await.unwrap();
+        let line = |it: &ServiceAddress| {
+            format!("{} {} {} {}", it.address, it.target, it.priority, it.weight)
+        };
+        let lines: Vec<_> = found.addresses.iter().map(line).collect();
+        assert_eq!(
+            lines,
+            ["127.0.0.1:80 main 1 5", "127.0.0.2:80 main 1 5", "127.0.0.3:81 backup 2 1"]
+        );
+        assert_eq!(found.failed.len(), 1);
+        assert_eq!(log.borrow()[0], "_http._tcp.a 33");
+        let (error, _) = resolver.resolve_service("a", "_x._tcp", LONG).await.unwrap_err();
+        assert_eq!(error.code, state::NOT_FOUND);
+    });
+}
