@@ -198,6 +198,18 @@ fn pending_directives_are_checked_for_shape_and_warned_about() {
 }
 
 #[test]
+fn many_warnings_do_not_forbid() {
+    let text = format!("http {{ {} }}", "sub_filter a b;\n".repeat(2000));
+    let assembly = read(&[("/c/nginx.conf", &text)]);
+    assert!(assembly.ok());
+    assert_eq!(
+        assembly.one_lines().last().unwrap(),
+        "[warn] too many messages, the rest is left out"
+    );
+    assert!(!read(&[("/c/nginx.conf", &(text + "nonsense;"))]).ok());
+}
+
+#[test]
 fn the_reference_has_syntax_default_and_context() {
     let page = reference::page("Level", &[&Level::table(&LEVEL)]);
     assert_eq!(

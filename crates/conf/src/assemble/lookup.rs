@@ -16,8 +16,8 @@ pub(super) enum Found {
     Here(Known),
     /// The name exists, but in these contexts.
     Elsewhere(Contexts),
-    /// No such name, but perhaps this one was meant.
-    Unknown(Option<String>),
+    /// No such name.
+    Unknown,
 }
 
 pub(super) struct Lookup {
@@ -45,12 +45,12 @@ impl Lookup {
                 let here = known.iter().find(|known| known.row.contexts.intersects(context));
                 here.map_or_else(|| Found::Elsewhere(contexts(known)), |known| Found::Here(*known))
             }
-            None => Found::Unknown(self.meant(name, context)),
+            None => Found::Unknown,
         }
     }
 
     /// A name like this one, preferably one that may stand here.
-    fn meant(&self, name: &str, context: Contexts) -> Option<String> {
+    pub(super) fn meant(&self, name: &str, context: Contexts) -> Option<String> {
         let here = self.rows.iter().filter(|(_, known)| contexts(known).intersects(context));
         let near = suggest::nearest(name, here.map(|(name, _)| name.as_str()));
         let near = near.or_else(|| suggest::nearest(name, self.rows.keys().map(String::as_str)));

@@ -28,7 +28,8 @@ impl Walk<'_> {
 
     /// Merges main, and what is in main and in its blocks.
     pub(super) fn settle_main(&mut self) {
-        let Some(mut root) = self.state.open.pop() else { return };
+        // An empty block stands in its place, so that `finish` finds an open one.
+        let mut root = std::mem::take(self.state.top_mut());
         for (number, table) in self.tables.iter().enumerate() {
             let Some(slot) = table.slot else { continue };
             let contexts = table.levels();
@@ -40,7 +41,7 @@ impl Walk<'_> {
                 put(&mut root, slot.index(), entry);
             }
         }
-        self.state.open.push(root);
+        *self.state.top_mut() = root;
     }
 
     fn settle(

@@ -2,17 +2,18 @@
 
 use crate::context::Contexts;
 use crate::cx::{BlockId, Open};
-use crate::diagnostic::{Diagnostic, Fault, Severity};
+use crate::diagnostic::{Diagnostic, Fault};
 use crate::node::{Node, Word};
 use crate::source::{SourceMap, Span};
 use crate::table::Origins;
 use crate::type_map::TypeMap;
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-/// More messages than this help nobody; the rest is counted in one last message.
-pub(crate) const MAX_DIAGNOSTICS: usize = 500;
+/// More warnings, or more faults, help nobody; one last message says that there are more.
+const MAX_DIAGNOSTICS: usize = 500;
 
 /// The block whose values are being merged.
 pub(crate) struct Settling {
@@ -47,6 +48,8 @@ pub(crate) struct State {
     /// Files read so far.
     pub(crate) files: usize,
     blocks: u32,
+    /// Warnings and faults so far.
+    told: [usize; 2],
 }
 
 impl State {
@@ -73,6 +76,7 @@ impl State {
             poisoned: vec![false; tables],
             files: 0,
             blocks: 0,
+            told: [0; 2],
         }
     }
 
@@ -103,14 +107,23 @@ impl State {
     }
 
     pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
-        self.failed |= diagnostic.severity.is_fatal();
-        if self.diagnostics.len() < MAX_DIAGNOSTICS {
-            self.diagnostics.push(diagnostic);
-        } else if self.diagnostics.len() == MAX_DIAGNOSTICS {
-            // Fatal, because what is left out may be.
-            let message = "too many messages, the rest is left out";
-            self.diagnostics.push(Diagnostic::new(Severity::Emerg, message, None));
+        let fatal = diagnostic.severity.is_fatal();
+        self.failed |= fatal;
+        let told = &mut self.told[usize::from(fatal)];
+        *told += 1;
+        match (*told).cmp(&MAX_DIAGNOSTICS) {
+            Ordering::Less => self.diagnostics.push(diagnostic),
+            Ordering::Equal => {
+                let message = "too many messages, the rest is left out";
+                self.diagnostics.push(Diagnostic::new(diagnostic.severity, message, None));
+            }
+            Ordering::Greater => {}
         }
+    }
+
+    /// Whether further faults are only counted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.told[1] >= MAX_DIAGNOSTICS
     }
 
     /// Tells the parse faults that come before a moment of the innermost text.

@@ -72,7 +72,11 @@ impl Walk<'_> {
                 let fault = Fault::new(message).at(&node.name);
                 self.state.fault(fault.hint(format!("it may stand in: {contexts}")));
             }
-            Found::Unknown(meant) => self.state.fault(unknown(&node, meant)),
+            Found::Unknown => {
+                let full = self.state.is_full();
+                let meant = if full { None } else { self.lookup.meant(&node.text(), context) };
+                self.state.fault(unknown(&node, meant));
+            }
         }
     }
 
