@@ -1,16 +1,17 @@
 //! Every table of every crate, and what the process takes from them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use weir_conf::{Assembly, Contexts, Environment, Table};
 use weir_engine::Level;
-use weir_engine::error_log::directive;
+use weir_engine::error_log::directive::{self, ERROR_LOGS, ErrorLogs};
 use weir_sys::user;
 
 use crate::console::Console;
 use crate::modules;
-use crate::modules::core::{CORE, Process, User};
-use crate::modules::events::EVENTS;
+use crate::modules::core::{CORE, Core, Process, User};
+use crate::modules::events::{EVENTS, Events};
 use crate::paths;
 use crate::serve;
 
@@ -38,42 +39,60 @@ pub(crate) fn assemble(
     weir_conf::assemble(&tables(), conf, prefix, globals, env)
 }
 
-/// What master and worker need of the main and events contexts.
-///
-/// # Errors
-/// There is no `events` block, or no user to run as; that has been logged.
-pub(crate) fn process(
-    assembly: &Assembly,
-    prefix: &Path,
-    console: &Console,
-) -> Result<Process, ()> {
-    let core = assembly.root.settings.get(&CORE);
-    let events = assembly.root.blocks.iter().find(|block| block.context == Contexts::EVENTS);
-    let Some(events) = events.map(|block| block.settings.get(&EVENTS)) else {
-        console.log(Level::Emerg, "no \"events\" section in configuration");
-        return Err(());
-    };
-    let user = match &core.user.0 {
-        None if user::is_root() => Some(default_user(console)?),
-        named => named.clone(),
-    };
-    let pid = core.pid.as_deref().unwrap_or(paths::PID);
-    Ok(Process {
-        daemon: core.daemon,
-        master: core.master_process,
-        pid: paths::full_name(prefix, Path::new(pid)),
-        user,
-        threads: core.workers.0.max(1),
-        priority: core.priority.0,
-        affinity: core.affinity.clone(),
-        open_files: core.open_files,
-        core_size: core.core_size.map(|size| size.0),
-        shutdown_timeout: core.shutdown_timeout.map(|time| time.0).filter(|time| !time.is_zero()),
-        working_directory: core.working_directory.as_ref().map(Into::into),
-        env: core.env.clone(),
-        connections: events.connections.0,
-        multi_accept: events.multi_accept,
-    })
+/// The settings of the process itself, out of an assembly that a plan may take apart afterwards.
+pub(crate) struct Main {
+    core: Arc<Core>,
+    /// `None` without an `events` block.
+    events: Option<Arc<Events>>,
+    /// The main error log.
+    pub(crate) logs: Arc<ErrorLogs>,
+}
+
+impl Main {
+    /// Takes them from an assembly.
+    pub(crate) fn of(assembly: &Assembly) -> Self {
+        let root = &assembly.root;
+        let events = root.blocks.iter().find(|block| block.context == Contexts::EVENTS);
+        Self {
+            core: root.settings.arc(&CORE),
+            events: events.map(|block| block.settings.arc(&EVENTS)),
+            logs: root.settings.arc(&ERROR_LOGS),
+        }
+    }
+
+    /// What master and worker need, with the defaults filled in.
+    ///
+    /// # Errors
+    /// There is no `events` block, or no user to run as; that has been logged.
+    pub(crate) fn process(&self, prefix: &Path, console: &Console) -> Result<Process, ()> {
+        let Self { core, events, .. } = self;
+        let Some(events) = events else {
+            console.log(Level::Emerg, "no \"events\" section in configuration");
+            return Err(());
+        };
+        let user = match &core.user.0 {
+            None if user::is_root() => Some(default_user(console)?),
+            named => named.clone(),
+        };
+        let pid = core.pid.as_deref().unwrap_or(paths::PID);
+        let timeout = core.shutdown_timeout.map(|time| time.0);
+        Ok(Process {
+            daemon: core.daemon,
+            master: core.master_process,
+            pid: paths::full_name(prefix, Path::new(pid)),
+            user,
+            threads: core.workers.0.max(1),
+            priority: core.priority.0,
+            affinity: core.affinity.clone(),
+            open_files: core.open_files,
+            core_size: core.core_size.map(|size| size.0),
+            shutdown_timeout: timeout.filter(|time| !time.is_zero()),
+            working_directory: core.working_directory.as_ref().map(Into::into),
+            env: core.env.clone(),
+            connections: events.connections.0,
+            multi_accept: events.multi_accept,
+        })
+    }
 }
 
 fn default_user(console: &Console) -> Result<User, ()> {

@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weir_conf::{Assembly, Diagnostic, Severity};
-use weir_engine::error_log::directive::{ERROR_LOGS, ErrorLogs};
+use weir_engine::error_log::directive::ErrorLogs;
 use weir_engine::error_log::{Sink, Target};
 use weir_engine::log_files::LogFile;
 use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level};
 use weir_sys::{process, user};
 
-use crate::assemble;
+use crate::assemble::{self, Main};
 use crate::bundle::Bundle;
 use crate::channel::{self, Order};
 use crate::console::Console;
@@ -33,7 +33,9 @@ const FOLDER_MODE: u32 = 0o700;
 /// A configuration that has been read and is good, as far as reading can tell.
 pub(crate) struct Draft {
     pub(crate) process: Process,
+    /// Its texts; the plan has taken the rest.
     pub(crate) assembly: Assembly,
+    main: Main,
     bundle: Bundle,
     folders: Vec<PathBuf>,
     sockets: Vec<sockets::Wanted>,
@@ -53,11 +55,12 @@ impl Draft {
     ) -> Result<Self, ()> {
         let recorder = Recorder::default();
         let mut assembly = assemble::assemble(&paths.conf, &paths.prefix, globals, &recorder);
+        let main = Main::of(&assembly);
         let plan = Plan::build(&mut assembly, &recorder, paths.prefix.clone(), &[], Arc::new(()));
         report(&assembly, console);
         let sockets = plan.ok_or(())?.listens();
         syntax_is_ok();
-        let process = assemble::process(&assembly, &paths.prefix, console)?;
+        let process = main.process(&paths.prefix, console)?;
         let (answers, wanted) = recorder.finish();
         let bundle = Bundle {
             generation: 0,
@@ -69,7 +72,7 @@ impl Draft {
             logs: wanted.logs,
             sockets: Vec::new(),
         };
-        Ok(Self { process, assembly, bundle, folders: wanted.folders, sockets })
+        Ok(Self { process, main, assembly, bundle, folders: wanted.folders, sockets })
     }
 
     /// Makes, opens and binds what the configuration wants, and keeps what `old` sockets it can.
@@ -87,7 +90,7 @@ impl Draft {
         for folder in &self.folders {
             make_folder(folder, user).map_err(|text| console.log(Level::Emerg, text))?;
         }
-        let main_log = self.assembly.root.settings.get(&ERROR_LOGS);
+        let main_log = &self.main.logs;
         add_default_log(&mut self.bundle, main_log);
         let logs = open_logs(&self.bundle.logs, console)?;
         let error_log = main_error_log(main_log, &self.bundle, &logs);

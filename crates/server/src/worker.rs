@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use weir_engine::Level;
-use weir_engine::error_log::directive::ERROR_LOGS;
 use weir_engine::log_files::{LogFile, LogFiles};
 use weir_engine::os_error::Failed;
 use weir_sys::signal::Signals;
 use weir_sys::{title, wait};
 
-use crate::assemble;
+use crate::assemble::{self, Main};
 use crate::bundle::Bundle;
 use crate::channel::{self, Order, Orders, Report};
 use crate::console::Console;
@@ -190,6 +189,7 @@ impl Worker {
         let env = Recorded(bundle);
         let globals = bundle.globals.as_deref();
         let mut assembly = assemble::assemble(&bundle.conf, &bundle.prefix, globals, &env);
+        let main = Main::of(&assembly);
         let generation = Arc::new(Generation {
             number: bundle.generation,
             served: AtomicBool::new(false),
@@ -198,10 +198,10 @@ impl Worker {
         let prefix = bundle.prefix.clone();
         let plan = Plan::build(&mut assembly, &env, prefix, &logs, generation.clone());
         let plan = plan.ok_or_else(|| cycle::first_fault(&assembly))?;
-        let process = assemble::process(&assembly, &bundle.prefix, &self.console);
-        let process = process.map_err(|()| "the user of the worker is not known".to_owned())?;
-        let main_log = assembly.root.settings.get(&ERROR_LOGS);
-        let error_log = cycle::main_error_log(main_log, bundle, &logs);
+        let process = main
+            .process(&bundle.prefix, &self.console)
+            .map_err(|()| "the user of the worker is not known".to_owned())?;
+        let error_log = cycle::main_error_log(&main.logs, bundle, &logs);
         self.logs = logs;
         generation.served.store(true, Ordering::Relaxed);
         Ok(Load { plan, sockets: sockets.into(), process: Arc::new(process), error_log })
