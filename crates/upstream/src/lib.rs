@@ -4,6 +4,7 @@
 
 mod balance;
 mod clock;
+pub mod fuzz;
 mod group;
 mod keepalive;
 mod peer;

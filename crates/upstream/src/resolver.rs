@@ -5,7 +5,7 @@
 
 mod cache;
 mod exchange;
-mod message;
+pub(crate) mod message;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -233,6 +233,7 @@ impl Resolver {
     async fn find(&self, key: Key) -> Result<(Answer, i64), u16> {
         match self.0.cache.find(&key, now()) {
             Flight::Cached(answer, valid) => Ok((answer.rotated(&mut fastrand::Rng::new()), valid)),
+            Flight::Full => Err(state::SERVER_FAILURE),
             Flight::Asked(flying) => cache::landed(flying).await,
             Flight::Ask(ticket, flying) => {
                 let inner = Arc::clone(&self.0);

@@ -57,8 +57,7 @@ impl Balance for Random {
             if first != Some(place) && walk.may_take(&set.peers[place], *now) {
                 match first {
                     None if self.two => {
-                        // The first of two is kept; the throw itself costs no attempt's worth of
-                        // luck, but it counts, so that two can always be found or given up.
+                        // The throw counts as an attempt like any other, as in nginx.
                         first = Some(place);
                     }
                     Some(kept) if compare(&set.peers[place], &set.peers[kept]).is_gt() => {

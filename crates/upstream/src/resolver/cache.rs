@@ -14,6 +14,10 @@ use super::{message::Srv, state};
 /// all hold, everything is.
 const MAX_NAMES: usize = 10_000;
 
+/// Questions that are being asked at once. Each may hold a socket, and names can come from
+/// clients.
+const MAX_FLYING: usize = 4096;
+
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
@@ -91,6 +95,8 @@ impl Ticket {
 pub(super) enum Flight {
     /// Nothing: the answer is known, and holds until then.
     Cached(Answer, i64),
+    /// Nothing: too much is being asked already.
+    Full,
     /// Wait for whoever asks already.
     Asked(Flying),
     /// Ask, and wait.
@@ -121,6 +127,12 @@ impl Cache {
             && flying.has_changed().is_ok()
         {
             return Flight::Asked(flying.clone());
+        }
+        if table.flying.len() >= MAX_FLYING {
+            table.flying.retain(|_, flying| flying.has_changed().is_ok());
+            if table.flying.len() >= MAX_FLYING {
+                return Flight::Full;
+            }
         }
         let (sender, receiver) = watch::channel(None);
         table.flying.insert(key.clone(), receiver.clone());

@@ -39,7 +39,7 @@ pub(super) struct Srv {
 
 /// What a message answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Response {
+pub(crate) struct Response {
     pub(super) id: u16,
     /// The response code, 0 for none.
     pub(super) code: u16,
@@ -82,7 +82,7 @@ pub(super) fn query(id: u16, name: &str, kind: Kind) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// The line for the error log; the message is to be ignored.
-pub(super) fn parse(message: &[u8], over_tcp: bool) -> Result<Response, String> {
+pub(crate) fn parse(message: &[u8], over_tcp: bool) -> Result<Response, String> {
     let mut reader = Reader { message, at: 0 };
     let (id, flags) = (reader.u16()?, reader.u16()?);
     let (questions, records) = (reader.u16()?, reader.u16()?);

@@ -31,9 +31,8 @@ pub struct CookieMoment<'a> {
     pub domain: &'a [u8],
     /// `samesite=`, evaluated; empty leaves it out, a word that browsers do not know is `strict`.
     pub samesite: &'a [u8],
-    /// The date at which the cookie ends, as `expires` writes it: `Thu, 31-Dec-37 23:55:55 GMT`.
-    /// Not looked at unless the cookie has [`Expires::After`].
-    pub end: &'a str,
+    /// The second of the wall clock, from which [`Expires::After`] counts.
+    pub now: i64,
 }
 
 impl Cookie {
@@ -46,8 +45,9 @@ impl Cookie {
                 value.extend_from_slice(b"; expires=Thu, 31-Dec-37 23:55:55 GMT; max-age=315360000")
             }
             Some(Expires::After(seconds)) => {
-                let text = format!("; expires={}; max-age={seconds}", moment.end);
-                value.extend_from_slice(text.as_bytes());
+                value.extend_from_slice(b"; expires=");
+                weir_wire::date::cookie(moment.now.saturating_add(seconds), &mut value);
+                value.extend_from_slice(format!("; max-age={seconds}").as_bytes());
             }
         }
         if !moment.domain.is_empty() {
@@ -91,14 +91,10 @@ mod tests {
             httponly: true,
             secure: true,
         };
-        let moment = CookieMoment {
-            domain: b"example.com",
-            samesite: b"Lax",
-            end: "Thu, 01-Jan-26 00:00:00 GMT",
-        };
+        let moment = CookieMoment { domain: b"example.com", samesite: b"Lax", now: 1_767_222_000 };
         assert_eq!(
             String::from_utf8(cookie.value("a", moment)).unwrap(),
-            "sticky=a; expires=Thu, 01-Jan-26 00:00:00 GMT; max-age=3780; domain=example.com; \
+            "sticky=a; expires=Thu, 01-Jan-26 00:03:00 GMT; max-age=3780; domain=example.com; \
              httponly; secure; samesite=Lax; path=/"
         );
     }
