@@ -9,8 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_conf::{Assembly, Environment, Table};
-use weir_engine::Conn;
+use weir_engine::listen::{Keepalive, ListenOptions, Transport};
 use weir_engine::log_files::LogFile;
+use weir_engine::{Addr, Conn};
+use weir_http::core::address::Address;
+use weir_http::core::listen::{Keepalive as Probes, SocketOptions};
+use weir_http::route::ListenSpec;
 
 use crate::sockets::Wanted;
 
@@ -21,7 +25,10 @@ const LAST_LOOKS: Duration = Duration::from_millis(10);
 
 /// The tables of all directives that are not the process's own.
 pub(crate) fn tables() -> Vec<&'static Table> {
-    fixed::TABLES.to_vec()
+    let mut tables = weir_http::core::TABLES.to_vec();
+    tables.extend(weir_upstream::tables());
+    tables.extend_from_slice(weir_http::pending::TABLES);
+    tables
 }
 
 /// A configuration that can serve, shared by all threads.
@@ -40,13 +47,51 @@ impl Plan {
         _files: &[Arc<LogFile>],
         generation: Arc<dyn Any + Send + Sync>,
     ) -> Option<Self> {
-        let usable = !assembly.diagnostics.iter().any(|d| d.severity.is_fatal());
-        usable.then(|| Self(Arc::new(fixed::Plan::new(assembly, generation))))
+        if assembly.ok() {
+            weir_http::route::check(&assembly.root, &mut assembly.diagnostics);
+        }
+        assembly.ok().then(|| {
+            let listens = weir_http::route::listeners(&assembly.root);
+            Self(Arc::new(fixed::Plan::new(listens, generation)))
+        })
     }
 
     /// The sockets that it wants.
     pub(crate) fn listens(&self) -> Vec<Wanted> {
-        self.0.listens()
+        self.0.listens.iter().map(wanted).collect()
+    }
+}
+
+fn wanted(spec: &ListenSpec) -> Wanted {
+    let addr = match &spec.address {
+        Address::Inet(address) => Addr::Inet(*address),
+        Address::Unix(path) => Addr::unix(path),
+    };
+    let options = options(&spec.options, spec.address.is_wildcard());
+    Wanted { name: spec.key(), addr, options }
+}
+
+fn options(socket: &SocketOptions, wildcard: bool) -> ListenOptions {
+    let size = |bytes: Option<u64>| bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    ListenOptions {
+        transport: Transport::Stream,
+        backlog: count(socket.backlog),
+        rcvbuf: size(socket.rcvbuf),
+        sndbuf: size(socket.sndbuf),
+        deferred: socket.deferred,
+        fastopen: socket.fastopen.map(count),
+        reuseport: socket.reuseport,
+        keepalive: socket.keepalive.as_ref().map(keepalive),
+        ipv6only: socket.ipv6only,
+        wildcard,
+    }
+}
+
+fn keepalive(probes: &Probes) -> Keepalive {
+    match *probes {
+        Probes::Off => Keepalive::default(),
+        Probes::On { idle, interval, count } => Keepalive { on: true, idle, interval, count },
     }
 }
 
