@@ -1,5 +1,29 @@
 //! Where a request goes: groups of peers, balancing, passive health, retries, kept connections,
 //! sticky sessions and the resolver. Knows neither HTTP nor streams.
+//!
+//! While a configuration is assembled, [`tables`] read the `upstream` blocks, and directives that
+//! pass requests on call [`Upstreams::refer`]. [`Upstreams::plans`] then gives one [`Plan`] for
+//! each, from which the one [`Registry`] of the process makes a [`Group`], or finds it again after
+//! a reload. A request goes this way:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use weir_engine::Addr;
+//! use weir_upstream::{Group, Now, Outcome, Request, Timings};
+//!
+//! let addresses = [81, 82].map(|port| Addr::Inet(([127, 0, 0, 1], port).into()));
+//! let group: Arc<Group> = Group::transient("example", addresses.to_vec());
+//! let mut random = fastrand::Rng::new();
+//! let mut pick = group.start(Request { sticky: b"", ..Request::default() });
+//! let peer = pick.next(&mut random, Now::current()).expect("two live peers");
+//! assert_eq!(peer.name, "127.0.0.1:81");
+//! // It does not answer: the next one, as `Retry::goes_on` allows.
+//! pick.free(Outcome::Failed, Timings::default(), Now::current());
+//! let peer = pick.next(&mut random, Now::current()).expect("another one");
+//! assert_eq!(peer.name, "127.0.0.1:82");
+//! let timings = Timings { connect: Some(1), header: Some(3), response: Some(5) };
+//! pick.free(Outcome::Success, timings, Now::current());
+//! ```
 #![forbid(unsafe_code)]
 
 mod balance;

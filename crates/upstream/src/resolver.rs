@@ -55,7 +55,7 @@ pub mod state {
 /// `resolver ADDRESS … [valid=TIME] [ipv4=on|off] [ipv6=on|off]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolverConfig {
-    /// The name servers; none after `resolver off`-like emptiness.
+    /// The name servers, at least one.
     pub servers: Vec<SocketAddr>,
     /// For how many seconds answers hold, instead of what they say.
     pub valid: Option<i64>,
