@@ -9,6 +9,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, Waker, ready};
 
+use rustix::net::SendFlags;
 use tokio::io::unix::AsyncFd;
 
 #[derive(Debug)]
@@ -92,7 +93,13 @@ impl Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write(cx, |fd| Ok(rustix::io::writev(fd, bufs)?))
+        self.poll_write(cx, |fd| {
+            Ok(match bufs {
+                // One piece goes straight to the socket, past the file layer of the kernel.
+                [only] => rustix::net::send(fd, only, SendFlags::NOSIGNAL)?,
+                _ => rustix::io::writev(fd, bufs)?,
+            })
+        })
     }
 
     pub(crate) fn poll_sendfile(
