@@ -1,8 +1,8 @@
 //! Weir, nginx and HAProxy in front of the same backend, one after the other, round after round.
 //!
 //! Each is started afresh in every round with one worker, the same job and no access log.
-//! Measured are CPU time per request over all its processes (from /proc, so the load generator does not count),
-//! requests per second, and memory per idle keepalive connection. The medians are what counts.
+//! Measured are CPU time per request over all its processes (from /proc, so the load
+//! generator does not count), requests per second, and memory per idle keepalive connection. The medians are what counts.
 
 mod load;
 mod side;

@@ -1,7 +1,8 @@
 //! The nginx project's own tests, run against Weir.
 //!
 //! Started as root, each file has a network namespace and a process namespace of its own
-//! and runs as a plain user, as the suite expects: ports never collide, and nothing outlives its file.
+//! and runs as a plain user, as the suite expects: ports never collide, and nothing
+//! outlives its file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
