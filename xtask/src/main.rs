@@ -54,6 +54,9 @@ fn docs() -> Result<(), Failure> {
 const FUZZ_SECONDS: &str = "30";
 
 fn fuzz(arguments: &[&str]) -> Result<(), Failure> {
+    if !packages::is_installed("cargo-fuzz") {
+        cargo::succeed(&mut cargo::cargo(&["install", "--locked", "cargo-fuzz"]))?;
+    }
     let seconds = format!("-max_total_time={}", arguments.get(1).unwrap_or(&FUZZ_SECONDS));
     for target in fuzz_targets(arguments.first().copied())? {
         println!("fuzzing {target}");

@@ -45,7 +45,8 @@ pub(crate) fn install(needed: &[Needed]) -> Result<(), Failure> {
     apt(&arguments)
 }
 
-fn is_installed(program: &str) -> bool {
+/// Whether a program is on the path, or where servers live.
+pub(crate) fn is_installed(program: &str) -> bool {
     // Servers live in sbin, which is not on every user's path.
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
     path.split(':').any(|folder| Path::new(folder).join(program).is_file())

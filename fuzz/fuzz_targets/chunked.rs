@@ -1,0 +1,4 @@
+//! A chunked body.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| weir_wire::h1::fuzz::fuzz_chunked(data));
