@@ -1,9 +1,9 @@
 //! What the master hands to the worker at every start and every reload: all that the configuration
 //! has asked of the outside world, and the descriptors that only the master may open.
 //!
-//! The worker builds its own settings from it, asking nothing of the file system, the resolver or the
-//! user database: it may have no right to read a private key, and a reload must mean the same in
-//! both processes even when a file changes in between. The text travels in a sealed memory file.
+//! The worker builds its own settings from it, asking nothing of the file system, the resolver or
+//! the user database: it may have no right to read a private key, and a reload must mean the same
+//! in both processes even when a file changes in between. The text travels in a sealed memory file.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -36,7 +36,8 @@ pub(crate) struct Bundle {
     pub(crate) answers: Answers,
     /// The log files, in the order of the descriptors that travel beside the bundle.
     pub(crate) logs: Vec<PathBuf>,
-    /// The listening sockets by key, in the order of the descriptors, which follow those of the logs.
+    /// The listening sockets by key, in the order of the descriptors, which follow those of the
+    /// logs.
     pub(crate) sockets: Vec<String>,
 }
 

@@ -66,8 +66,8 @@ impl Console {
         }
     }
 
-    /// Prints a line to standard error with the program's name at its head. Nothing is left to do when
-    /// that fails.
+    /// Prints a line to standard error with the program's name at its head. Nothing is left to do
+    /// when that fails.
     pub(crate) fn print(&self, message: impl Display) {
         let line = format!("{}: {message}\n", self.program);
         let _ = std::io::stderr().write_all(line.as_bytes());

@@ -42,8 +42,8 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Reads the configuration, and logs what there is to say about it. `syntax_is_ok` runs when the
-    /// files have proved good, before the process's own needs are looked at.
+    /// Reads the configuration, and logs what there is to say about it. `syntax_is_ok` runs when
+    /// the files have proved good, before the process's own needs are looked at.
     ///
     /// # Errors
     /// It cannot be used; why has been logged.

@@ -13,8 +13,8 @@ use weir_sys::{glob, user};
 
 use crate::bundle::{Answers, Bundle, Refusal};
 
-/// Real files, names and users. Remembers every answer, for the bundle, and what is to be opened and
-/// created once the whole configuration has proved good.
+/// Real files, names and users. Remembers every answer, for the bundle, and what is to be opened
+/// and created once the whole configuration has proved good.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     answers: RefCell<Answers>,

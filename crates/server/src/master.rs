@@ -19,7 +19,8 @@ use crate::paths::Paths;
 use crate::signals::{self, Request};
 use crate::{pid_file, reload, sockets, upgrade, worker};
 
-/// How long a terminated worker has for its first try to end. The time doubles with every further one.
+/// How long a terminated worker has for its first try to end. The time doubles with every further
+/// one.
 const FIRST_PATIENCE: Duration = Duration::from_millis(50);
 
 /// When the patience is over, the worker is killed.
@@ -238,7 +239,8 @@ impl Master {
         match process::fork() {
             Ok(Fork::Child) => {
                 drop(near);
-                // Other workers' channels and the sockets are the master's; the worker is sent its own.
+                // Other workers' channels and the sockets are the master's; the worker is sent its
+                // own.
                 self.children.0.clear();
                 self.cycle.sockets.clear();
                 let settings = self.cycle.process.clone();

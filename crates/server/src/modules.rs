@@ -1,4 +1,5 @@
-//! The modules of the process itself: what stands in a configuration outside of `http` and `stream`.
+//! The modules of the process itself: what stands in a configuration outside of `http` and
+//! `stream`.
 
 pub(crate) mod core;
 pub(crate) mod events;

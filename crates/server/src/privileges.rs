@@ -61,7 +61,8 @@ fn set_limits(settings: &Process, console: &Console) {
     }
 }
 
-/// Takes the user and the groups. The worker could not bind or read more than they may from then on.
+/// Takes the user and the groups. The worker could not bind or read more than they may from then
+/// on.
 fn become_user(user: &User, console: &Console) -> Result<(), (String, std::io::Error)> {
     let User { name, uid, gid } = user;
     user::set_group(*gid).map_err(|error| (format!("setgid({gid}) failed"), error))?;

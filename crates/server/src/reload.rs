@@ -98,7 +98,8 @@ pub(crate) fn take_report(master: &mut Master, pid: i32, report: Report) {
     }
 }
 
-/// A worker that ends while it reads a configuration is the best reason not to send it to another one.
+/// A worker that ends while it reads a configuration is the best reason not to send it to another
+/// one.
 pub(crate) fn worker_has_ended(master: &mut Master) {
     if master.pending.take().is_some() {
         master.console.log(

@@ -72,8 +72,8 @@ impl Socket {
     }
 }
 
-/// Opens what the configuration wants, `threads` sockets for a `reuseport` listener and one for every
-/// other, and takes from `old` what is open already.
+/// Opens what the configuration wants, `threads` sockets for a `reuseport` listener and one for
+/// every other, and takes from `old` what is open already.
 ///
 /// # Errors
 /// Why it cannot be done has been logged. With `test`, an address that somebody else uses is none.
@@ -182,8 +182,8 @@ fn bind(
     }
 }
 
-/// Removes the names of those unix sockets of `old` that are not in `new`. The sockets themselves close
-/// when the last process lets go of them.
+/// Removes the names of those unix sockets of `old` that are not in `new`. The sockets themselves
+/// close when the last process lets go of them.
 pub(crate) fn remove_unused_names(old: &[Socket], new: &[Socket], console: &Console) {
     for socket in old {
         if !new.iter().any(|kept| kept.key == socket.key) && socket.addr.is_unix() {

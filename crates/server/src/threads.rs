@@ -1,5 +1,5 @@
-//! The threads of the worker. Each has an event loop and a service of its own, and shares nothing that
-//! it would have to wait for.
+//! The threads of the worker. Each has an event loop and a service of its own, and shares nothing
+//! that it would have to wait for.
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -105,7 +105,8 @@ impl Threads {
         }
     }
 
-    /// Forgets the threads that have ended as they were told to. `false` when one has ended that was not.
+    /// Forgets the threads that have ended as they were told to. `false` when one has ended that
+    /// was not.
     pub(crate) fn join_ended(&mut self) -> bool {
         while self.endings.recv(&mut [0]).is_ok() {}
         for thread in self.ending.extract_if(.., |thread| thread.handle.is_finished()) {

@@ -1,6 +1,6 @@
 //! Another binary takes over without a moment in which nobody listens, as with nginx: the old one
-//! starts the new one (USR2), which finds the sockets' numbers in its environment; then the old one is
-//! told to let its workers go (WINCH) and to end (QUIT), or to carry on (HUP).
+//! starts the new one (USR2), which finds the sockets' numbers in its environment; then the old one
+//! is told to let its workers go (WINCH) and to end (QUIT), or to carry on (HUP).
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsRawFd;

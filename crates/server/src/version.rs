@@ -10,8 +10,8 @@ pub(crate) const WEIR: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
 /// The nginx whose behaviour Weir follows. Scripts compare it, and so does nginx's own test suite.
 pub(crate) const NGINX: &str = "nginx/1.31.5";
 
-/// The text for standard error. Under the name nginx, nginx's line is the first one, because that is
-/// the one that scripts read.
+/// The text for standard error. Under the name nginx, nginx's line is the first one, because that
+/// is the one that scripts read.
 pub(crate) fn text(program: &str, options: &Options) -> String {
     let (weir, nginx) = (format!("weir version: {WEIR}\n"), format!("nginx version: {NGINX}\n"));
     let mut text = if program == "nginx" { nginx + &weir } else { weir + &nginx };

@@ -1,5 +1,5 @@
-//! The worker process: its first thread listens to the master and to signals, and reads configurations;
-//! the others serve.
+//! The worker process: its first thread listens to the master and to signals, and reads
+//! configurations; the others serve.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -50,8 +50,8 @@ pub(crate) struct Worker {
     /// The master is there to be listened to.
     has_master: bool,
     threads: Threads,
-    /// What is served now. Held to the end of the process, which is why the last generation does not
-    /// report that it has ended.
+    /// What is served now. Held to the end of the process, which is why the last generation does
+    /// not report that it has ended.
     load: Option<Load>,
     /// The log files of the last configuration, in the order of their handles.
     logs: Vec<Arc<LogFile>>,
@@ -154,8 +154,8 @@ impl Worker {
         };
         let _ = channel::send_report(&self.reports, &report);
         if self.load.is_none() {
-            // Without a first configuration there is nothing to do, and another worker would not fare
-            // better.
+            // Without a first configuration there is nothing to do, and another worker would not
+            // fare better.
             std::process::exit(FATAL);
         }
     }
@@ -240,8 +240,8 @@ impl Worker {
     }
 }
 
-/// The log files of a bundle. A name that is known already keeps its descriptor, and every generation
-/// that writes to it goes on with the new file.
+/// The log files of a bundle. A name that is known already keeps its descriptor, and every
+/// generation that writes to it goes on with the new file.
 fn adopt_logs(
     names: &[std::path::PathBuf],
     descriptors: &mut impl Iterator<Item = OwnedFd>,
@@ -253,7 +253,8 @@ fn adopt_logs(
     names.iter().map(adopt).collect()
 }
 
-/// Belongs to all that serves by one configuration, and tells the master when the last of it has ended.
+/// Belongs to all that serves by one configuration, and tells the master when the last of it has
+/// ended.
 #[derive(Debug)]
 struct Generation {
     number: u64,

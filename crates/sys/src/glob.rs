@@ -5,14 +5,15 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// The paths that match, sorted, by the rules of glob(3). A pattern that matches nothing gives none.
+/// The paths that match, sorted, by the rules of glob(3). A pattern that matches nothing gives
+/// none.
 ///
 /// # Errors
 /// `OutOfMemory`, or the error of a folder that could not be read.
 pub fn glob(pattern: &str) -> io::Result<Vec<PathBuf>> {
     let pattern = CString::new(pattern)?;
-    // SAFETY: an all-zero `glob_t` is what glob(3) takes without GLOB_APPEND; it is read only after a
-    // success, when `gl_pathv` holds `gl_pathc` C strings, and freed in every case.
+    // SAFETY: an all-zero `glob_t` is what glob(3) takes without GLOB_APPEND; it is read only after
+    // a success, when `gl_pathv` holds `gl_pathc` C strings, and freed in every case.
     unsafe {
         let mut found: libc::glob_t = std::mem::zeroed();
         let result = libc::glob(pattern.as_ptr(), 0, None, &raw mut found);

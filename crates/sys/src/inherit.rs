@@ -5,17 +5,17 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::net::{SocketType, sockopt};
 
-/// Takes over a socket by its number, to be closed on exec and never to block. Says whether it is one
-/// for datagrams.
+/// Takes over a socket by its number, to be closed on exec and never to block. Says whether it is
+/// one for datagrams.
 ///
-/// # Errors
-/// `EBADF` for a number that is not open, `ENOTSOCK` for one that is no socket, `EINVAL` for a kind of
-/// socket that Weir does not listen at.
+/// # Errors `EBADF` for a number that is not open, `ENOTSOCK` for one that is no socket, `EINVAL`
+/// for a kind of socket that Weir does not listen at.
 pub fn socket(number: RawFd) -> io::Result<(OwnedFd, bool)> {
     if number < 0 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    // SAFETY: the number is only asked about here; the kernel answers with an error if it is not open.
+    // SAFETY: the number is only asked about here; the kernel answers with an error if it is not
+    // open.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     let datagram = match sockopt::socket_type(borrowed)? {
         SocketType::STREAM => false,

@@ -1,4 +1,5 @@
-//! Linux, as the rest of Weir sees it: the only crate with `unsafe` and the only one that names `libc`.
+//! Linux, as the rest of Weir sees it: the only crate with `unsafe` and the only one that names
+//! `libc`.
 #![allow(unsafe_code)]
 
 pub mod daemon;

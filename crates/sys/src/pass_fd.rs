@@ -31,9 +31,9 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Sends one message without waiting. A closed peer is an error, never a signal.
 ///
-/// # Errors
-/// `InvalidInput` over [`MAX_BYTES`] or [`MAX_DESCRIPTORS`], or for an empty message, which a reader
-/// would take for the end; `WouldBlock` when the peer does not read; else those of sendmsg(2).
+/// # Errors `InvalidInput` over [`MAX_BYTES`] or [`MAX_DESCRIPTORS`], or for an empty message,
+/// which a reader would take for the end; `WouldBlock` when the peer does not read; else those of
+/// sendmsg(2).
 pub fn send(to: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     if bytes.is_empty() || bytes.len() > MAX_BYTES || descriptors.len() > MAX_DESCRIPTORS {
         return Err(io::ErrorKind::InvalidInput.into());

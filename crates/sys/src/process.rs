@@ -22,9 +22,9 @@ pub enum Fork {
 
 /// Splits the process in two.
 ///
-/// # Errors
-/// Those of fork(2); `Unsupported` when the process has more than one thread, because only the calling
-/// thread would exist in the child and every lock that another one holds would stay locked there.
+/// # Errors Those of fork(2); `Unsupported` when the process has more than one thread, because only
+/// the calling thread would exist in the child and every lock that another one holds would stay
+/// locked there.
 pub fn fork() -> io::Result<Fork> {
     if threads()? != 1 {
         return Err(io::Error::new(
@@ -32,7 +32,8 @@ pub fn fork() -> io::Result<Fork> {
             "fork in a process of several threads",
         ));
     }
-    // SAFETY: the process has one thread, checked above, so the child may do whatever the parent may.
+    // SAFETY: the process has one thread, checked above, so the child may do whatever the parent
+    // may.
     let pid = unsafe { libc::fork() };
     match pid {
         -1 => Err(io::Error::last_os_error()),
@@ -200,7 +201,8 @@ pub fn change_directory(path: &Path) -> io::Result<()> {
     std::env::set_current_dir(path)
 }
 
-/// Replaces the environment of the process with `NAME=value` entries; an entry without `=` is left out.
+/// Replaces the environment of the process with `NAME=value` entries; an entry without `=` is left
+/// out.
 ///
 /// # Errors
 /// `Unsupported` when the process has more than one thread, which could be reading the environment.

@@ -32,7 +32,8 @@ impl Signals {
     pub fn block(numbers: &[i32]) -> io::Result<Self> {
         let set = set_of(numbers)?;
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
-        // SAFETY: `set` outlives the call, and the descriptor that comes back belongs to nobody else.
+        // SAFETY: `set` outlives the call, and the descriptor that comes back belongs to nobody
+        // else.
         let fd = unsafe {
             let fd = libc::signalfd(-1, set.as_ref(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC);
             if fd == -1 {

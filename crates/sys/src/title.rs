@@ -19,9 +19,8 @@ static AREA: OnceLock<Area> = OnceLock::new();
 /// Makes room for titles. To be called once, from the only thread, after the arguments have been
 /// collected: afterwards `std::env::args` gives the title's bytes.
 ///
-/// # Errors
-/// Those of reading `/proc/self/stat`; `Unsupported` when the kernel does not say where the arguments
-/// are, or when another thread could be reading the environment.
+/// # Errors Those of reading `/proc/self/stat`; `Unsupported` when the kernel does not say where
+/// the arguments are, or when another thread could be reading the environment.
 pub fn prepare() -> io::Result<()> {
     if crate::process::threads()? != 1 {
         return Err(io::ErrorKind::Unsupported.into());
@@ -50,8 +49,9 @@ fn move_environment(area: std::ops::Range<usize>) {
     unsafe extern "C" {
         static mut environ: *mut *mut libc::c_char;
     }
-    // SAFETY: the caller promises to be the only thread; `environ` is an array of C strings that ends
-    // with a null pointer, and the copies are never freed, so whoever kept one keeps a valid one.
+    // SAFETY: the caller promises to be the only thread; `environ` is an array of C strings that
+    // ends with a null pointer, and the copies are never freed, so whoever kept one keeps a valid
+    // one.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {
@@ -72,8 +72,8 @@ fn move_environment(area: std::ops::Range<usize>) {
 pub fn set(title: &str) {
     let Some(area) = AREA.get() else { return };
     let shown = &title.as_bytes()[..title.len().min(area.len - 1)];
-    // SAFETY: the area is this process's argument memory, which the kernel mapped writable and nobody
-    // else uses after `prepare`; the write ends inside it, and the last byte stays 0.
+    // SAFETY: the area is this process's argument memory, which the kernel mapped writable and
+    // nobody else uses after `prepare`; the write ends inside it, and the last byte stays 0.
     unsafe {
         let start = area.start as *mut u8;
         std::ptr::write_bytes(start, 0, area.len);

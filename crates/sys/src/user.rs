@@ -5,7 +5,8 @@ use std::io;
 
 use nix::unistd::{Gid, Group, Uid, User};
 
-/// The user and primary group ids of a name in the password file; `None` when there is no such name.
+/// The user and primary group ids of a name in the password file; `None` when there is no such
+/// name.
 ///
 /// # Errors
 /// Those of getpwnam_r(3).

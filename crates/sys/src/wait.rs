@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Waits until one of the descriptors can be read or the time is up (`None`: for ever). Says of each
-/// whether it can; all `false` when the time is up or a signal came between.
+/// Waits until one of the descriptors can be read or the time is up (`None`: for ever). Says of
+/// each whether it can; all `false` when the time is up or a signal came between.
 ///
 /// # Errors
 /// Those of ppoll(2) except `EINTR`.

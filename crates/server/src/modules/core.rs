@@ -18,7 +18,8 @@ directives! {
     pub(crate) struct Core as CoreWritten in [main] {
         /// Whether the server goes into the background.
         "daemon" => daemon: bool = true,
-        /// Whether a worker process is started; without one the master does the work. For development.
+        /// Whether a worker process is started; without one the master does the work. For
+        /// development.
         "master_process" => master_process: bool = true,
         /// How exactly time is kept. Has no effect: the clock costs too little to save on it.
         "timer_resolution" => timer_resolution: Option<TimerResolution>,
@@ -46,16 +47,18 @@ directives! {
         "working_directory" => working_directory: Option<String>,
         /// A variable that the worker process keeps from the environment, or one that is set.
         "env" => env: Many<String>,
-        /// Compiles regular expressions to machine code. Has no effect: they are compiled to automata.
+        /// Compiles regular expressions to machine code. Has no effect: they are compiled to
+        /// automata.
         "pcre_jit" => pcre_jit: PcreJit = PcreJit(false),
         /// The hardware accelerator for TLS. There is none.
         "ssl_engine" [1]: "device" => set_ssl_engine,
         /// Whether certificates that have not changed are kept over a reload instead of being read
         /// again. Has no effect: they are read again.
-        "ssl_object_cache_inheritable" => cache_inheritable: CacheInheritable = CacheInheritable(false),
+        "ssl_object_cache_inheritable" => inheritable: CacheInheritable = CacheInheritable(false),
         /// Loads a module of nginx. Those that Weir has are built in; others cannot be loaded.
         "load_module" [1]: "file" => load_module,
-        /// The pool that reads files for the event loops. Names a pool; threads are shared by all pools.
+        /// The pool that reads files for the event loops. Names a pool; threads are shared by all
+        /// pools.
         "thread_pool" [2, 3]: "name threads=number [max_queue=number]" => set_thread_pool,
         // Names of the pools.
         field thread_pools: Local<Vec<String>>,

@@ -31,14 +31,16 @@ directives! {
     pub(crate) struct Events as EventsWritten in [events] {
         /// How many connections each thread may have at once, to clients and to servers together.
         "worker_connections" => connections: Connections = Connections(512),
-        /// The method of waiting for connections. Weir has one, epoll; the others that nginx may be built
-        /// with are taken for it, with a warning.
+        /// The method of waiting for connections. Weir has one, epoll; the others that nginx may be
+        /// built with are taken for it, with a warning.
         "use" => method: Option<Method>,
         /// Accepts every waiting connection at once instead of one after the other.
         "multi_accept" => multi_accept: bool = false,
-        /// Has no effect with a warning when on: the threads of one process share the sockets without it.
+        /// Has no effect with a warning when on: the threads of one process share the sockets
+        /// without it.
         "accept_mutex" => accept_mutex: AcceptMutex = AcceptMutex(false),
-        /// How long a thread would wait for the mutex. Has no effect, as in nginx while `accept_mutex` is off.
+        /// How long a thread would wait for the mutex. Has no effect, as in nginx while
+        /// `accept_mutex` is off.
         "accept_mutex_delay" => accept_mutex_delay: Msec = Msec::millis(500),
         /// Writes a debug log for chosen clients. Has no effect, as in an nginx built without
         /// `--with-debug`.

@@ -1,5 +1,5 @@
-//! A service that answers every request with 200 and the name of the socket, for as long as there is no
-//! other.
+//! A service that answers every request with 200 and the name of the socket, for as long as there
+//! is no other.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
