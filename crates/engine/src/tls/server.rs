@@ -53,8 +53,6 @@ pub struct ServerSettings {
     pub tickets: Option<Tickets>,
     /// `ssl_session_cache`.
     pub cache: SessionCache,
-    /// `ssl_early_data`.
-    pub early_data: bool,
     /// `ssl_verify_client`.
     pub verify_client: VerifyClient,
     /// `ssl_client_certificate`: authorities whose names are sent to clients.
@@ -77,7 +75,6 @@ impl Default for ServerSettings {
             alpn: Vec::new(),
             tickets: Tickets::process(),
             cache: SessionCache::none(),
-            early_data: false,
             verify_client: VerifyClient::Off,
             client_authorities: Vec::new(),
             trust: Trust::default(),
@@ -85,9 +82,6 @@ impl Default for ServerSettings {
         }
     }
 }
-
-/// How much early data a client may send, nginx's limit by way of OpenSSL's default.
-const EARLY_DATA: u32 = 16_384;
 
 /// Settings made ready for handshakes. Cheap to share.
 #[derive(Debug)]
@@ -122,9 +116,6 @@ impl ServerTls {
         config.ignore_client_order = settings.prefer_server_ciphers;
         config.max_fragment_size = Some(fragment(settings.buffer_size));
         config.session_storage = settings.cache.store();
-        if settings.early_data {
-            config.max_early_data_size = EARLY_DATA;
-        }
         match settings.tickets {
             Some(tickets) => config.ticketer = tickets.producer(),
             // A ticket of TLS 1.3 would else stand for an entry in the cache.
