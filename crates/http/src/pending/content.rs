@@ -30,6 +30,10 @@ directives! {
 
 fn set_content(own: &mut ContentWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     let name = node.text();
+    let before = own.content.as_ref().and_then(|content| content.as_deref());
+    if before == Some(&*name) && name.ends_with("_pass") {
+        return Err(Fault::duplicate());
+    }
     cx.warn(format!("\"{name}\" directive is not supported yet, requests are answered with 500"));
     own.content = Some(Some((*name).into()));
     Ok(())

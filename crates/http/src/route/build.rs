@@ -101,6 +101,9 @@ impl Builder<'_> {
         for child in &block.blocks {
             let Some(pattern_inside) = child_pattern(child, &pattern) else { continue };
             if child.context == Contexts::LOCATION {
+                if never_asked(&pattern_inside, &pattern) {
+                    continue;
+                }
                 nested.push(self.nested(child, pattern_inside));
             } else {
                 let outer = Outer { pending: pending_content.clone() };
@@ -144,6 +147,12 @@ fn child_pattern(child: &Block, outer: &Pattern) -> Option<Pattern> {
         Contexts::LIMIT_EXCEPT => Some(like_outer(Kind::LimitExcept)),
         _ => None,
     }
+}
+
+/// nginx builds no tree of the prefixes inside a regular expression, so those never answer.
+fn never_asked(inside: &Pattern, outer: &Pattern) -> bool {
+    let regex = |pattern: &Pattern| matches!(pattern.kind, Kind::Regex { .. });
+    regex(outer) && !regex(inside)
 }
 
 fn escape(name: &[u8]) -> Vec<u8> {
