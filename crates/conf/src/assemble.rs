@@ -20,8 +20,8 @@ use state::State;
 use std::path::Path;
 use walk::Walk;
 
-/// A block of the finished configuration.
-#[derive(Debug)]
+/// A block of the finished configuration. A clone shares the settings.
+#[derive(Clone, Debug)]
 pub struct Block {
     /// Unique in this assembly.
     pub id: BlockId,

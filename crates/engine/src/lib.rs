@@ -28,3 +28,4 @@ pub use connection::connect::{ConnectOptions, connect};
 pub use error_log::{ErrorLog, Level};
 pub use event_loop::{JoinHandle, spawn};
 pub use timer::Deadline;
+pub use weir_sys::socket::TcpInfo;

@@ -1,15 +1,30 @@
 //! A request through phases, a response through filters.
+//!
+//! Where to start reading: [`module`] says what a module may add, [`modules`] lists every module in
+//! order, [`phase`] walks a request through them and [`serve`] turns connections into requests.
 
 #![forbid(unsafe_code)]
 
+pub mod basic;
+pub mod body;
+pub mod client;
 pub mod core;
+pub mod error_page;
+pub mod filter;
+pub mod head;
+pub mod log_context;
+pub mod module;
+pub mod modules;
+pub mod output;
+pub mod pass;
+pub mod path;
 pub mod pending;
+pub mod phase;
+pub mod piece;
+pub mod request;
+pub mod response;
 pub mod route;
-
-pub mod module {
-    //! What a module may add to the server.
-
-    /// What runs in one location.
-    #[derive(Default)]
-    pub struct Handlers;
-}
+pub mod serve;
+pub mod snapshot;
+pub mod subrequest;
+pub mod variables;

@@ -5,7 +5,7 @@
 use std::any::Any;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use weir_conf::{Assembly, Environment, Table};
@@ -15,25 +15,24 @@ use weir_engine::{Addr, Conn};
 use weir_http::core::address::Address;
 use weir_http::core::listen::{Keepalive as Probes, SocketOptions};
 use weir_http::route::ListenSpec;
+use weir_upstream::Registry;
 
 use crate::sockets::Wanted;
-
-mod fixed;
 
 /// How often a thread that is about to end looks whether its last connection has gone.
 const LAST_LOOKS: Duration = Duration::from_millis(10);
 
+/// Peers with their health and their counters: what outlives every configuration of the process.
+static UPSTREAMS: LazyLock<Registry> = LazyLock::new(Registry::default);
+
 /// The tables of all directives that are not the process's own.
 pub(crate) fn tables() -> Vec<&'static Table> {
-    let mut tables = weir_http::core::TABLES.to_vec();
-    tables.extend(weir_upstream::tables());
-    tables.extend_from_slice(weir_http::pending::TABLES);
-    tables
+    weir_http::modules::tables()
 }
 
 /// A configuration that can serve, shared by all threads.
 #[derive(Clone)]
-pub(crate) struct Plan(Arc<fixed::Plan>);
+pub(crate) struct Plan(Arc<weir_http::snapshot::Plan>);
 
 impl Plan {
     /// Finishes an assembly. What is wrong is added to its diagnostics, and then there is no plan.
@@ -42,23 +41,18 @@ impl Plan {
     /// configuration is only read. `generation` is dropped with the last that serves by this plan.
     pub(crate) fn build(
         assembly: &mut Assembly,
-        _env: &dyn Environment,
-        _prefix: PathBuf,
-        _files: &[Arc<LogFile>],
+        env: &dyn Environment,
+        prefix: PathBuf,
+        files: &[Arc<LogFile>],
         generation: Arc<dyn Any + Send + Sync>,
     ) -> Option<Self> {
-        if assembly.ok() {
-            weir_http::route::check(&assembly.root, &mut assembly.diagnostics);
-        }
-        assembly.ok().then(|| {
-            let listens = weir_http::route::listeners(&assembly.root);
-            Self(Arc::new(fixed::Plan::new(listens, generation)))
-        })
+        let plan = weir_http::snapshot::Plan::build(assembly, env, prefix, files, generation);
+        plan.map(|plan| Self(Arc::new(plan)))
     }
 
     /// The sockets that it wants.
     pub(crate) fn listens(&self) -> Vec<Wanted> {
-        self.0.listens.iter().map(wanted).collect()
+        self.0.listeners().iter().map(wanted).collect()
     }
 }
 
@@ -96,17 +90,17 @@ fn keepalive(probes: &Probes) -> Keepalive {
 }
 
 /// What one thread serves with.
-pub(crate) struct Service(Rc<fixed::Service>);
+pub(crate) struct Service(Rc<weir_http::serve::Service>);
 
 impl Service {
     /// A service that begins with `plan`.
     pub(crate) fn new(plan: &Plan) -> Self {
-        Self(fixed::Service::new(Arc::clone(&plan.0)))
+        Self(weir_http::serve::Service::new(plan.0.snapshot(&UPSTREAMS)))
     }
 
     /// Serves new requests by another plan.
     pub(crate) fn swap(&self, plan: &Plan) {
-        self.0.swap(Arc::clone(&plan.0));
+        self.0.swap(plan.0.snapshot(&UPSTREAMS));
     }
 
     /// What to do with each connection that comes in at the socket of that name.

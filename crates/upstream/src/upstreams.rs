@@ -1,6 +1,8 @@
 //! The names that requests are passed to: `upstream` blocks, and addresses that stand for
 //! themselves.
 
+use std::collections::HashMap;
+
 use weir_conf::{Assembly, BlockId, Environment, Fault, SourceMap, Span};
 use weir_engine::Addr;
 use weir_script::Template;
@@ -161,6 +163,13 @@ impl Upstreams {
     pub fn find(&self, side: Side, name: &str) -> Option<UpstreamRef> {
         let declared = |entry: &Entry| entry.block.is_some() && entry.is(side, name);
         self.0.iter().position(declared).map(UpstreamRef)
+    }
+
+    /// The declared upstreams of one side, by their names in lower case.
+    pub fn names(&self, side: Side) -> HashMap<String, UpstreamRef> {
+        let declared = |(_, entry): &(usize, &Entry)| entry.block.is_some() && entry.side == side;
+        let entries = self.0.iter().enumerate().filter(declared);
+        entries.map(|(at, entry)| (entry.name.to_ascii_lowercase(), UpstreamRef(at))).collect()
     }
 
     /// Finishes the upstreams of one side: one plan for each, at its index; those of the other

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use crate::core::address::Address;
-use crate::core::listen::{Options, SocketOptions};
+use crate::core::listen::{Keepalive, Options, SocketOptions};
 
 /// A socket to bind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +19,36 @@ pub struct ListenSpec {
 }
 
 impl ListenSpec {
+    /// The parameters of the socket, as those who bind it take them.
+    pub fn socket(&self) -> weir_engine::listen::ListenOptions {
+        let own = &self.options;
+        let int = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+        weir_engine::listen::ListenOptions {
+            backlog: int(own.backlog),
+            rcvbuf: own.rcvbuf.map(|n| n as usize),
+            sndbuf: own.sndbuf.map(|n| n as usize),
+            deferred: own.deferred,
+            fastopen: own.fastopen.map(int),
+            reuseport: own.reuseport,
+            keepalive: own.keepalive.map(keepalive),
+            ipv6only: own.ipv6only,
+            wildcard: self.address.is_wildcard(),
+            ..weir_engine::listen::ListenOptions::default()
+        }
+    }
+
     /// The name of the socket, the same in every configuration that has the address.
     pub fn key(&self) -> String {
         self.address.to_string()
     }
+}
+
+fn keepalive(own: Keepalive) -> weir_engine::listen::Keepalive {
+    let (on, idle, interval, count) = match own {
+        Keepalive::Off => (false, None, None, None),
+        Keepalive::On { idle, interval, count } => (true, idle, interval, count),
+    };
+    weir_engine::listen::Keepalive { on, idle, interval, count }
 }
 
 /// An address with the servers that listen on it; `S` is the handle of a server.

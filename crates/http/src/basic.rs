@@ -1,0 +1,30 @@
+//! The credentials of Basic authentication (RFC 7617), for `auth_basic` and `$remote_user`.
+
+use base64::Engine;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use weir_wire::header::Known;
+
+use crate::request::Request;
+
+/// Padding is optional, as it is for nginx.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The user's name and password, when the request has them; the name is not empty.
+pub fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
+    let value = request.head.get(Known::Authorization)?;
+    let (scheme, rest) = value.split_at_checked("Basic ".len())?;
+    if !scheme.eq_ignore_ascii_case(b"Basic ") {
+        return None;
+    }
+    let decoded = BASE64.decode(rest.trim_ascii_start()).ok()?;
+    let colon = decoded.iter().position(|&b| b == b':')?;
+    if colon == 0 {
+        return None;
+    }
+    Some((decoded[..colon].to_vec(), decoded[colon + 1..].to_vec()))
+}

@@ -1,0 +1,402 @@
+//! The request's body: how it is framed, and reading it whole (into memory, then into a file) or
+//! piece by piece.
+
+use std::fs::File;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use weir_engine::buffer::{self, Buf};
+use weir_engine::timer::Deadline;
+use weir_wire::h1::{ChunkError, Chunked, Step};
+
+use crate::client::{Link, READ_SIZE};
+
+/// Why a body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// More than `client_max_body_size` (413).
+    TooLarge,
+    /// Broken chunked framing (400).
+    Malformed,
+    /// The client closed in the middle (400, logged as 499-like at info).
+    Closed,
+    /// Nothing came for `client_body_timeout` (408).
+    TimedOut,
+    /// A temporary file could not be written (500).
+    File,
+}
+
+impl BodyError {
+    /// The status to answer with.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::TooLarge => 413,
+            Self::Malformed | Self::Closed => 400,
+            Self::TimedOut => 408,
+            Self::File => 500,
+        }
+    }
+}
+
+/// What one step of reading gave.
+pub enum BodyStep {
+    /// Bytes of the body.
+    Data(Buf),
+    /// The body has ended.
+    End,
+}
+
+/// The body as the head announced it.
+#[derive(Default)]
+enum Framing {
+    /// No body, or none left.
+    #[default]
+    None,
+    /// This many bytes are left.
+    Length(u64),
+    /// Chunks.
+    Chunked(Box<Chunked>),
+}
+
+/// A request body: first a reader of the connection, then, once read whole, its content.
+#[derive(Default)]
+pub struct Body {
+    framing: Framing,
+    /// What `Content-Length` said.
+    pub content_length: Option<u64>,
+    /// Whether it came in chunks.
+    pub chunked: bool,
+    /// Bytes of content received so far.
+    pub received: u64,
+    /// 0 = no limit (`client_max_body_size`).
+    pub max_size: u64,
+    /// `client_body_timeout`.
+    pub timeout: Duration,
+    /// Whether the client waits for `100 Continue`.
+    pub expects_continue: bool,
+    /// The content, once it has been read whole.
+    pub content: Option<Rc<Content>>,
+    deadline: Option<Deadline>,
+}
+
+/// A body that has been read whole.
+#[derive(Default)]
+pub struct Content {
+    /// The bytes, when they fitted into memory or as far as they have not gone to the file.
+    pub memory: Vec<u8>,
+    /// The file that holds the bytes instead.
+    pub file: Option<Rc<File>>,
+    /// The file's name, for `$request_body_file`.
+    pub path: Option<std::path::PathBuf>,
+    /// Total length in bytes.
+    pub len: u64,
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        // The name exists only while somebody was promised one (`client_body_in_file_only`).
+        if let Some(path) = self.path.take() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Body {
+    /// A body of `length` bytes.
+    pub fn length(length: u64) -> Self {
+        let framing = if length == 0 { Framing::None } else { Framing::Length(length) };
+        Self { framing, content_length: Some(length), ..Self::default() }
+    }
+
+    /// A body in chunks.
+    pub fn chunked() -> Self {
+        Self { framing: Framing::Chunked(Box::default()), chunked: true, ..Self::default() }
+    }
+
+    /// What a subrequest sees of it: the content, as far as it has been read.
+    pub fn shared(&self) -> Self {
+        Self {
+            content: self.content.clone(),
+            content_length: self.content_length,
+            chunked: self.chunked,
+            received: self.received,
+            ..Self::default()
+        }
+    }
+
+    /// Whether nothing is left to be read from the connection.
+    pub fn is_done(&self) -> bool {
+        matches!(self.framing, Framing::None)
+    }
+
+    /// Whether the request announced a body at all.
+    pub fn is_announced(&self) -> bool {
+        self.chunked || self.content_length.is_some_and(|n| n > 0)
+    }
+
+    /// The next bytes of the body, as they come.
+    pub fn poll_step(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut Link,
+    ) -> Poll<Result<BodyStep, BodyError>> {
+        loop {
+            match self.take_buffered(link)? {
+                Some(step) => {
+                    self.deadline = None;
+                    return Poll::Ready(Ok(step));
+                }
+                None => ready!(self.poll_fill(cx, link))?,
+            }
+        }
+    }
+
+    /// What can be had from bytes already received.
+    fn take_buffered(&mut self, link: &mut Link) -> Result<Option<BodyStep>, BodyError> {
+        match &mut self.framing {
+            Framing::None => Ok(Some(BodyStep::End)),
+            Framing::Length(left) => {
+                if link.input.is_empty() {
+                    return Ok(None);
+                }
+                let n = (link.input.len() as u64).min(*left) as usize;
+                let data = split_front(&mut link.input, n);
+                *left -= n as u64;
+                if *left == 0 {
+                    self.framing = Framing::None;
+                }
+                self.received += n as u64;
+                Ok(Some(BodyStep::Data(data)))
+            }
+            Framing::Chunked(decoder) => {
+                let (data, ended) =
+                    dechunk(decoder, &mut link.input).map_err(|_| BodyError::Malformed)?;
+                self.received += data.len() as u64;
+                if self.max_size != 0 && self.received > self.max_size {
+                    return Err(BodyError::TooLarge);
+                }
+                if ended {
+                    self.framing = Framing::None;
+                }
+                match (data.is_empty(), ended) {
+                    (false, _) => Ok(Some(BodyStep::Data(data))),
+                    (true, true) => Ok(Some(BodyStep::End)),
+                    (true, false) => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// Receives more bytes into the link's input.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Poll<Result<(), BodyError>> {
+        // What belongs to the next request stays in the socket when the length is known.
+        let want = match self.framing {
+            Framing::Length(left) => left.min(READ_SIZE as u64) as usize,
+            _ => READ_SIZE,
+        };
+        if link.input.capacity() == 0 {
+            link.input = buffer::take(want);
+        }
+        match link.conn.poll_recv(cx, &mut link.input, want) {
+            Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => Poll::Ready(Err(BodyError::Closed)),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Pending => {
+                let timeout = self.timeout;
+                let deadline = self.deadline.get_or_insert_with(|| {
+                    let mut deadline = Deadline::new();
+                    deadline.after(timeout);
+                    deadline
+                });
+                ready!(deadline.poll(cx));
+                Poll::Ready(Err(BodyError::TimedOut))
+            }
+        }
+    }
+
+    /// Gives up on the rest of the body: the connection cannot be kept.
+    pub fn abandon(&mut self) {
+        self.framing = Framing::None;
+    }
+}
+
+/// Collects a body: in memory up to `limit` bytes, in an unlinked temporary file beyond.
+pub struct Collector {
+    content: Content,
+    limit: usize,
+    folder: std::path::PathBuf,
+}
+
+impl Collector {
+    /// Collects at most `limit` bytes in memory; files go to `folder` (`client_body_temp_path`).
+    pub fn new(limit: usize, folder: std::path::PathBuf) -> Self {
+        Self { content: Content::default(), limit, folder }
+    }
+
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be made or written.
+    pub fn add(&mut self, data: &[u8]) -> io::Result<()> {
+        self.content.len += data.len() as u64;
+        if self.content.file.is_none() && self.content.memory.len() + data.len() <= self.limit {
+            self.content.memory.extend_from_slice(data);
+            return Ok(());
+        }
+        self.spill()?;
+        let mut file = self.content.file.as_deref().expect("spill makes the file");
+        io::Write::write_all(&mut file, data)
+    }
+
+    /// Moves what is in memory to the file.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be made or written.
+    pub fn spill(&mut self) -> io::Result<()> {
+        if self.content.file.is_none() {
+            self.content.file = Some(Rc::new(weir_engine::temp_file::create(&self.folder)?));
+        }
+        let mut file = self.content.file.as_deref().expect("set just above");
+        io::Write::write_all(&mut file, &self.content.memory)?;
+        self.content.memory = Vec::new();
+        Ok(())
+    }
+
+    /// The body, whole.
+    pub fn finish(self) -> Content {
+        self.content
+    }
+}
+
+/// Takes the first `n` bytes of `buf` out, without copying when that is all there is.
+pub fn split_front(buf: &mut Buf, n: usize) -> Buf {
+    if n == buf.len() {
+        return std::mem::take(buf);
+    }
+    let mut front = buffer::take(n);
+    front.extend_from_slice(&buf[..n]);
+    drop_front(buf, n);
+    front
+}
+
+/// Drops the first `n` bytes of `buf`.
+pub fn drop_front(buf: &mut Buf, n: usize) {
+    if n == buf.len() {
+        buf.clear();
+    } else {
+        buf.drain(..n);
+    }
+}
+
+/// Takes what can be decoded out of `input`: the data, and whether the body has ended.
+///
+/// # Errors
+/// When the input breaks the coding.
+pub fn dechunk(decoder: &mut Chunked, input: &mut Buf) -> Result<(Buf, bool), ChunkError> {
+    let mut data = buffer::take(input.len());
+    let mut used = 0;
+    let ended = loop {
+        match decoder.decode(&input[used..])? {
+            Step::Data(range) => {
+                data.extend_from_slice(&input[used..][range.clone()]);
+                used += range.end;
+            }
+            Step::NeedMore => {
+                used = input.len();
+                break false;
+            }
+            Step::End { consumed } => {
+                used += consumed;
+                break true;
+            }
+        }
+    };
+    drop_front(input, used);
+    Ok((data, ended))
+}
+
+impl crate::request::Request {
+    /// Reads the body whole, into memory and then into a file, telling a waiting client to go on.
+    ///
+    /// # Errors
+    /// The status to answer with.
+    pub async fn read_body(&mut self) -> Result<(), u16> {
+        if self.body.content.is_some() {
+            return Ok(());
+        }
+        if self.body.is_done() {
+            self.body.content = Some(Rc::new(Content::default()));
+            return Ok(());
+        }
+        let limits = self.get(&crate::core::LIMITS);
+        let mut collector =
+            Collector::new(limits.client_body_buffer_size.0 as usize, limits.body_folder());
+        self.ask_for_body().await?;
+        loop {
+            let step = std::future::poll_fn(|cx| self.poll_body(cx)).await;
+            match step {
+                Ok(BodyStep::Data(data)) => {
+                    collector.add(&data).map_err(|error| self.body_file_failed(&error))?;
+                }
+                Ok(BodyStep::End) => break,
+                Err(error) => return Err(self.body_failed(error)),
+            }
+        }
+        self.body.content = Some(Rc::new(collector.finish()));
+        Ok(())
+    }
+
+    /// The next bytes of the body, as they come from the client.
+    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyStep, BodyError>> {
+        let Self { body, client, .. } = self;
+        match client.link() {
+            Some(link) => body.poll_step(cx, link),
+            None => Poll::Ready(Ok(BodyStep::End)),
+        }
+    }
+
+    /// Sends `100 Continue` if the client waits for it.
+    ///
+    /// # Errors
+    /// 499 when the client is gone.
+    pub async fn ask_for_body(&mut self) -> Result<(), u16> {
+        if self.body.expects_continue {
+            crate::serve::h1::queue_continue(self);
+            self.client.flush().await.map_err(|_| 499_u16)?;
+        }
+        Ok(())
+    }
+
+    /// Logs why the body could not be read; the status to answer with.
+    pub fn body_failed(&mut self, error: BodyError) -> u16 {
+        use weir_engine::error_log::Level;
+        self.keepalive = false;
+        match error {
+            BodyError::TooLarge => {
+                let size = self.body.received;
+                let message =
+                    format!("client intended to send too large chunked body: {size} bytes");
+                self.log(Level::Error, &message);
+            }
+            BodyError::Malformed => self.log(Level::Info, "client sent invalid chunked body"),
+            BodyError::Closed => {
+                self.body.abandon();
+                self.log(Level::Info, "client prematurely closed connection");
+            }
+            BodyError::TimedOut => {
+                self.body.abandon();
+                self.log(Level::Info, "client timed out (110: Connection timed out)");
+            }
+            BodyError::File => {}
+        }
+        error.status()
+    }
+
+    fn body_file_failed(&mut self, error: &io::Error) -> u16 {
+        use weir_engine::error_log::Level;
+        let message = weir_engine::os_error::Failed("open() temporary file failed", error);
+        self.log(Level::Crit, &message.to_string());
+        500
+    }
+}

@@ -1,0 +1,249 @@
+//! The client's side of a request: the queue of pieces on their way out, and what comes in after
+//! the head. One type for every protocol, so that phases and modules need not know which it is.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use weir_engine::buffer::{self, Buf};
+use weir_engine::clock::Instant;
+use weir_engine::connection::Conn;
+use weir_engine::timer::Deadline;
+
+use crate::piece::Piece;
+
+mod rate;
+
+pub use rate::Rate;
+
+/// How many pieces one `writev` takes.
+const GATHER: usize = 32;
+
+/// What one `sendfile` sends at most, so that one fast client does not starve the others
+/// (nginx: `sendfile_max_chunk` 2m).
+const SENDFILE_CHUNK: u64 = 2 * 1024 * 1024;
+
+/// The connection of a client as a protocol lends it to a request.
+pub struct Link {
+    /// The connection.
+    pub conn: Conn,
+    /// Bytes received and not yet taken: the start of the body, or the next request.
+    pub input: Buf,
+}
+
+/// Where the response goes.
+pub enum Sink {
+    /// To a client's connection.
+    Link(Box<Link>),
+    /// Into memory, up to a limit in bytes: a subrequest whose body is wanted.
+    Capture(Vec<u8>, usize),
+    /// Nowhere: a subrequest of which only the status is wanted.
+    Discard,
+}
+
+/// The way out to the client, and the way in behind the request's head.
+pub struct Client {
+    sink: Sink,
+    queue: VecDeque<Piece>,
+    queued: u64,
+    /// Bytes handed to the kernel, heads included (`$bytes_sent`).
+    pub bytes_sent: u64,
+    /// `send_timeout`: the longest wait between two writes that succeed.
+    pub send_timeout: Duration,
+    /// `sendfile`: whether files may go from the page cache to the socket.
+    pub sendfile: bool,
+    /// `limit_rate`.
+    pub rate: Option<Rate>,
+    /// Whether `set $limit_rate` or `X-Accel-Limit-Rate` has settled the rate.
+    pub rate_set: bool,
+    deadline: Deadline,
+}
+
+impl Client {
+    /// A way out to `sink`.
+    pub fn new(sink: Sink) -> Self {
+        Self {
+            sink,
+            queue: VecDeque::new(),
+            queued: 0,
+            bytes_sent: 0,
+            send_timeout: Duration::from_secs(60),
+            sendfile: false,
+            rate: None,
+            rate_set: false,
+            deadline: Deadline::new(),
+        }
+    }
+
+    /// The connection, for a request that has one of its own.
+    pub fn link(&mut self) -> Option<&mut Link> {
+        match &mut self.sink {
+            Sink::Link(link) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// The connection, to look at.
+    pub fn conn(&self) -> Option<&Conn> {
+        match &self.sink {
+            Sink::Link(link) => Some(&link.conn),
+            _ => None,
+        }
+    }
+
+    /// Where the response went, to use the connection again.
+    pub fn into_sink(self) -> Sink {
+        self.sink
+    }
+
+    /// Replaces where the response goes and gives back what it was.
+    pub fn replace_sink(&mut self, sink: Sink) -> Sink {
+        std::mem::replace(&mut self.sink, sink)
+    }
+
+    /// Forgets what one request left here, so that the next one can use the connection.
+    pub fn reset(&mut self) {
+        self.queue.clear();
+        self.queued = 0;
+        self.bytes_sent = 0;
+        self.rate = None;
+        self.rate_set = false;
+    }
+
+    /// Queues a piece. Nothing is sent before [`Client::poll_flush`].
+    pub fn push(&mut self, piece: Piece) {
+        if piece.is_empty() {
+            return;
+        }
+        match &mut self.sink {
+            Sink::Link(_) => {
+                self.queued += piece.len();
+                self.queue.push_back(piece);
+            }
+            Sink::Capture(body, limit) => capture(body, *limit, piece),
+            Sink::Discard => {}
+        }
+    }
+
+    /// How many bytes wait to be sent.
+    pub fn queued(&self) -> u64 {
+        self.queued
+    }
+
+    /// Sends until the queue is empty. Ready with an error when the client is gone or has not
+    /// taken a byte for `send_timeout` (`TimedOut`).
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.queue.is_empty() {
+            let budget = match &mut self.rate {
+                Some(rate) => ready!(rate.poll_budget(cx, self.bytes_sent)),
+                None => u64::MAX,
+            };
+            match self.poll_write(cx, budget) {
+                Poll::Ready(Ok(sent)) => {
+                    self.bytes_sent += sent;
+                    self.deadline.clear();
+                }
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Pending => {
+                    if self.deadline.at() == Instant::NEVER {
+                        self.deadline.after(self.send_timeout);
+                    }
+                    ready!(self.deadline.poll(cx));
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+        }
+        match &mut self.sink {
+            Sink::Link(link) => link.conn.poll_flush(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Waits until the queue is empty.
+    ///
+    /// # Errors
+    /// As [`Client::poll_flush`].
+    pub async fn flush(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// One write of at most `budget` bytes from the head of the queue.
+    fn poll_write(&mut self, cx: &mut Context<'_>, budget: u64) -> Poll<io::Result<u64>> {
+        let Sink::Link(link) = &mut self.sink else { return Poll::Ready(Ok(0)) };
+        if let Some(Piece::File(file, range)) = self.queue.front() {
+            let want = (range.end - range.start).min(budget).min(SENDFILE_CHUNK);
+            if self.sendfile && link.conn.can_sendfile() {
+                let sent =
+                    ready!(link.conn.poll_sendfile(cx, file.as_fd(), range.start, want as usize))?;
+                if sent == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                self.consume(sent as u64);
+                return Poll::Ready(Ok(sent as u64));
+            }
+            let file = self.queue.pop_front().expect("the front was just looked at");
+            let (memory, rest) = file.load()?;
+            if let Some(rest) = rest {
+                self.queue.push_front(rest);
+            }
+            self.queue.push_front(memory);
+        }
+        let mut slices = [IoSlice::new(&[]); GATHER];
+        let mut count = 0;
+        let mut left = budget;
+        for piece in self.queue.iter().take(GATHER) {
+            let Some(bytes) = piece.bytes() else { break };
+            let bytes = &bytes[..bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+            slices[count] = IoSlice::new(bytes);
+            count += 1;
+            left -= bytes.len() as u64;
+            if left == 0 {
+                break;
+            }
+        }
+        let sent = ready!(link.conn.poll_send(cx, &slices[..count]))?;
+        if sent == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.consume(sent as u64);
+        Poll::Ready(Ok(sent as u64))
+    }
+
+    /// Takes `sent` bytes off the head of the queue.
+    fn consume(&mut self, mut sent: u64) {
+        self.queued -= sent;
+        while sent > 0 {
+            let Some(front) = self.queue.front_mut() else { return };
+            let len = front.len();
+            if sent < len {
+                front.advance(sent);
+                return;
+            }
+            sent -= len;
+            self.queue.pop_front();
+        }
+    }
+}
+
+/// Appends a piece to a captured body; what is over the limit is dropped, as the reader of a
+/// capture checks the length against its own limit.
+fn capture(body: &mut Vec<u8>, limit: usize, piece: Piece) {
+    let mut rest = Some(piece);
+    while let Some(piece) = rest.take() {
+        let Ok((memory, more)) = piece.load() else { return };
+        let bytes = memory.bytes().unwrap_or_default();
+        let room = limit.saturating_sub(body.len());
+        body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        rest = more;
+    }
+}
+
+/// A pooled buffer of one read's size.
+pub fn read_buffer() -> Buf {
+    buffer::take(READ_SIZE)
+}
+
+/// How much one read from a client takes at most.
+pub const READ_SIZE: usize = 16 * 1024;

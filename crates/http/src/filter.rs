@@ -1,0 +1,93 @@
+//! The body filter chain: plain push functions, pieces in, pieces out.
+//!
+//! A header filter that wants to see the body pushes a [`BodyFilter`] onto the response's chain.
+//! Header filters run in the order of `MODULES`, and so do the body filters that they add.
+
+use crate::piece::Piece;
+
+/// One transformation of a body. State lives in the filter, one per response.
+pub trait BodyFilter {
+    /// Takes a piece and pushes what comes of it.
+    ///
+    /// # Errors
+    /// Only for what makes the rest of the response impossible; the connection is then closed.
+    fn push(&mut self, input: Piece, out: &mut Vec<Piece>) -> std::io::Result<()>;
+
+    /// The sender asked for what there is to be sent on; a filter that holds bytes back for
+    /// efficiency only (a compressor) gives them out.
+    ///
+    /// # Errors
+    /// As for [`BodyFilter::push`].
+    fn flush(&mut self, _out: &mut Vec<Piece>) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    /// The body has ended.
+    ///
+    /// # Errors
+    /// As for [`BodyFilter::push`].
+    fn finish(&mut self, _out: &mut Vec<Piece>) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The filters of one response, first to last.
+#[derive(Default)]
+pub struct Chain {
+    filters: Vec<Box<dyn BodyFilter>>,
+}
+
+/// What happens after a piece has been pushed through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// More will come.
+    More,
+    /// More will come, but what there is should go out.
+    Flush,
+    /// That was the last piece.
+    Finish,
+}
+
+impl Chain {
+    /// Adds a filter behind those that are there.
+    pub fn add(&mut self, filter: Box<dyn BodyFilter>) {
+        self.filters.push(filter);
+    }
+
+    /// Whether pieces pass unseen.
+    pub fn is_empty(&self) -> bool {
+        self.filters.is_empty()
+    }
+
+    /// Drops all filters.
+    pub fn clear(&mut self) {
+        self.filters.clear();
+    }
+
+    /// Pushes `input` through every filter and hands what comes out to `sink`.
+    ///
+    /// # Errors
+    /// The first error of a filter.
+    pub fn run(
+        &mut self,
+        input: Option<Piece>,
+        after: After,
+        mut sink: impl FnMut(Piece),
+    ) -> std::io::Result<()> {
+        let mut pieces: Vec<Piece> = input.into_iter().collect();
+        for filter in &mut self.filters {
+            let mut out = Vec::new();
+            for piece in pieces {
+                filter.push(piece, &mut out)?;
+            }
+            match after {
+                After::More => {}
+                After::Flush => filter.flush(&mut out)?,
+                After::Finish => filter.finish(&mut out)?,
+            }
+            pieces = out;
+        }
+        pieces.into_iter().filter(|p| !p.is_empty()).for_each(&mut sink);
+        Ok(())
+    }
+}

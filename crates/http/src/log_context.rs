@@ -1,0 +1,63 @@
+//! What the error log says about a request: nginx's tail of `client: …, server: …, request: …`.
+
+use std::fmt::Write;
+
+use weir_engine::error_log::{ErrorLog, Level};
+
+use crate::request::Request;
+
+impl Request {
+    /// Whether a message of this level would be written, to spare the work of making it.
+    pub fn logs(&self, level: Level) -> bool {
+        self.error_log(|log| log.takes(level))
+    }
+
+    /// Writes a line to the error log in force, with the request's particulars behind it.
+    pub fn log(&self, level: Level, message: &str) {
+        if self.logs(level) {
+            self.log_with(level, message, None);
+        }
+    }
+
+    /// Likewise, naming the upstream that was being talked to.
+    pub fn log_upstream(&self, level: Level, message: &str, upstream: &str) {
+        if self.logs(level) {
+            self.log_with(level, message, Some(upstream));
+        }
+    }
+
+    fn error_log<T>(&self, f: impl FnOnce(&ErrorLog) -> T) -> T {
+        match &self.location.handlers.error_log {
+            Some(log) => f(log),
+            None => f(&weir_engine::error_log::process_log()),
+        }
+    }
+
+    fn log_with(&self, level: Level, message: &str, upstream: Option<&str>) {
+        let mut line = String::with_capacity(message.len() + 256);
+        let lossy = String::from_utf8_lossy;
+        let _ = write!(
+            line,
+            "{message}, client: {}, server: {}",
+            self.remote.ip_text(),
+            lossy(&self.server.name)
+        );
+        let request = self.head.request_line();
+        if !request.is_empty() {
+            let _ = write!(line, ", request: \"{}\"", lossy(request));
+        }
+        if self.is_subrequest() {
+            let _ = write!(line, ", subrequest: \"{}\"", lossy(&self.uri));
+        }
+        if let Some(upstream) = upstream {
+            let _ = write!(line, ", upstream: \"{upstream}\"");
+        }
+        if let Some(host) = self.head.get_name(b"host") {
+            let _ = write!(line, ", host: \"{}\"", lossy(host));
+        }
+        if let Some(referrer) = self.head.get_name(b"referer") {
+            let _ = write!(line, ", referrer: \"{}\"", lossy(referrer));
+        }
+        self.error_log(|log| log.log(level, self.info.id, &line));
+    }
+}

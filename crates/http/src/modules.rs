@@ -1,0 +1,29 @@
+//! Every module, in order. **The order has meaning**: handlers of a phase are asked, header
+//! filters run, and body filters are chained in the order of this list.
+
+use weir_conf::Table;
+
+use crate::module::Module;
+use crate::variables::{self, VariableRow};
+
+mod proxy;
+
+/// All modules.
+pub const MODULES: &[&Module] = &[&proxy::MODULE];
+
+/// Every table of the crate, for the assembly.
+pub fn tables() -> Vec<&'static Table> {
+    let modules = MODULES.iter().flat_map(|module| module.tables.iter().copied());
+    crate::core::TABLES
+        .iter()
+        .copied()
+        .chain(modules)
+        .chain(weir_upstream::tables())
+        .chain(crate::pending::TABLES.iter().copied())
+        .collect()
+}
+
+/// Every built-in variable.
+pub fn variable_rows() -> impl Iterator<Item = &'static VariableRow> {
+    variables::ROWS.iter().chain(MODULES.iter().flat_map(|module| module.variables))
+}

@@ -1,0 +1,211 @@
+//! `proxy_pass` over HTTP/1.x (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html>).
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_conf::value::Pair;
+use weir_conf::{Cx, Fault, Inherit, Local, Many, Node, Settings, Slot, directives, keywords};
+use weir_script::Template;
+use weir_wire::h1::Version;
+
+use crate::module::{Handler, Module, Pending, Verdict};
+use crate::pass::target::{Destination, Target};
+use crate::pass::transfer::Transfer;
+use crate::pass::{self, Pass};
+use crate::request::{Request, State};
+use crate::route::Location;
+use crate::variables::VariableRow;
+
+mod http1;
+mod request_head;
+mod rewrite;
+
+use request_head::Fields;
+use rewrite::{
+    CookieFlags, CookieRule, RedirectRule, set_cookie_domain, set_cookie_flags, set_cookie_path,
+    set_redirect,
+};
+
+pub(crate) const MODULE: Module = Module {
+    name: "proxy",
+    tables: &[&Transfer::table(&TRANSFER).prefix("proxy_"), &Proxy::table(&PROXY)],
+    variables: &[
+        VariableRow::new("proxy_host", proxy_host),
+        VariableRow::new("proxy_port", proxy_port),
+        VariableRow::new("proxy_add_x_forwarded_for", add_x_forwarded_for),
+        VariableRow::new("proxy_internal_body_length", body_length),
+        VariableRow::new("proxy_internal_chunked", chunked),
+    ],
+    content: Some(|settings| passes(settings).then_some(Handler::Async(handle))),
+    passes: Some(passes),
+    ..Module::NONE
+};
+
+static TRANSFER: Slot<Transfer> = Slot::new();
+pub(crate) static PROXY: Slot<Proxy> = Slot::new();
+
+keywords! {
+    /// `proxy_http_version`.
+    pub enum HttpVersion {
+        /// 1.0.
+        "1.0" => V10,
+        /// 1.1.
+        "1.1" => V11,
+    }
+}
+
+directives! {
+    /// Passes requests to another server over HTTP.
+    pub struct Proxy as ProxyWritten in [http, server, location] {
+        /// Where requests go: a scheme, an address or the name of an `upstream`, perhaps a URI.
+        "proxy_pass" in [location, location_if, limit_except] [1]: "URL" => set_pass,
+        /// The version of HTTP that upstreams are talked to with.
+        "proxy_http_version" => http_version: HttpVersion = HttpVersion::V11,
+        /// Another method than the client's.
+        "proxy_method" => method: Option<Template>,
+        /// Another body than the client's.
+        "proxy_set_body" => set_body: Option<Template>,
+        /// A field of the request, in place of the client's field of that name.
+        "proxy_set_header" => set_header: Many<Pair>,
+        /// How redirects of the upstream are rewritten.
+        "proxy_redirect" [1, 2]: "default | off | redirect replacement" => set_redirect,
+        /// How the domain of cookies is rewritten.
+        "proxy_cookie_domain" [1, 2]: "off | domain replacement" => set_cookie_domain,
+        /// How the path of cookies is rewritten.
+        "proxy_cookie_path" [1, 2]: "off | path replacement" => set_cookie_path,
+        /// The flags of cookies.
+        "proxy_cookie_flags" [1, 4]: "off | cookie [flag ...]" => set_cookie_flags,
+        /// Has no effect here: the fields are kept in another way.
+        "proxy_headers_hash_max_size" => headers_hash_max_size: u32 = 512,
+        /// Has no effect here: the fields are kept in another way.
+        "proxy_headers_hash_bucket_size" => headers_hash_bucket_size: u32 = 64,
+        // Where requests go.
+        field pass: Local<Option<Destination>>,
+        field redirects: Inherit<Option<Vec<RedirectRule>>>,
+        field cookie_domains: Inherit<Option<Vec<CookieRule>>>,
+        field cookie_paths: Inherit<Option<Vec<CookieRule>>>,
+        field cookie_flags: Inherit<Option<Vec<CookieFlags>>>,
+        field fields: Local<Option<Arc<Fields>>>,
+    }
+    finish = Proxy::finish;
+}
+
+fn set_pass(own: &mut ProxyWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    if own.pass.is_some() {
+        return Err(Fault::duplicate());
+    }
+    own.pass = Some(Some(Destination::parse(&node.args[0], "http", cx)?));
+    Ok(())
+}
+
+impl Proxy {
+    fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        use weir_conf::Contexts;
+        let inner = cx.context().intersects(Contexts::LOCATION_IF.union(Contexts::LIMIT_EXCEPT));
+        if self.pass.is_none() && inner {
+            self.pass = parent.and_then(|parent| parent.pass.clone());
+        }
+        if self.pass.is_some() {
+            let same = parent.filter(|parent| parent.set_header == self.set_header);
+            self.fields = match same.and_then(|parent| parent.fields.clone()) {
+                Some(fields) => Some(fields),
+                None => {
+                    let body = self.set_body.is_some();
+                    Some(Arc::new(Fields::compile(&self.set_header, body, cx)?))
+                }
+            };
+        }
+        Ok(())
+    }
+}
+
+fn passes(settings: &Settings) -> bool {
+    settings.get(&PROXY).pass.is_some()
+}
+
+/// What variables tell about the pass.
+#[derive(Default)]
+pub(crate) struct Shown {
+    host: String,
+    port: String,
+    chunked: bool,
+    body_length: Option<u64>,
+}
+
+pub(crate) static SHOWN: State<Shown> = State::new(Shown::default);
+
+fn handle(request: &mut Request) -> Pending<'_, Verdict> {
+    Box::pin(async move {
+        let location = Rc::clone(&request.location);
+        let proxy = location.settings.get(&PROXY);
+        let Some(destination) = &proxy.pass else { return Verdict::Next };
+        let target = match Target::resolve(request, destination).await {
+            Ok(target) => target,
+            Err(status) => return Verdict::Status(status),
+        };
+        let shown = request.state(&SHOWN);
+        shown.host.clone_from(&target.host);
+        shown.port = target.shown_port();
+        request.state(&pass::state::STATES).begin_pass();
+        let protocol = Box::new(http1::Http1::new(Rc::clone(&location), &target));
+        pass::run(request, Pass { location, transfer, protocol, target }).await
+    })
+}
+
+fn transfer(location: &Location) -> &Transfer {
+    location.settings.get(&TRANSFER)
+}
+
+fn proxy_host(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let Some(shown) = request.state_if(&SHOWN) else { return false };
+    out.extend_from_slice(shown.host.as_bytes());
+    true
+}
+
+fn proxy_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let Some(shown) = request.state_if(&SHOWN) else { return false };
+    out.extend_from_slice(shown.port.as_bytes());
+    true
+}
+
+/// `$proxy_add_x_forwarded_for`: what the client sent, and its own address behind it.
+fn add_x_forwarded_for(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    for (name, value, _) in request.head.iter() {
+        if name.eq_ignore_ascii_case(b"x-forwarded-for") {
+            if out.len() > start {
+                out.extend_from_slice(b", ");
+            }
+            out.extend_from_slice(value);
+        }
+    }
+    if out.len() > start {
+        out.extend_from_slice(b", ");
+    }
+    request.remote.write_ip(out);
+    true
+}
+
+fn body_length(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let Some(length) = request.state_if(&SHOWN).and_then(|shown| shown.body_length) else {
+        return false;
+    };
+    out.extend_from_slice(length.to_string().as_bytes());
+    true
+}
+
+fn chunked(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let chunked = request.state_if(&SHOWN).is_some_and(|shown| shown.chunked);
+    if chunked {
+        out.extend_from_slice(b"chunked");
+    }
+    chunked
+}
+
+/// The version as the codec names it.
+fn version(proxy: &Proxy) -> Version {
+    match proxy.http_version {
+        HttpVersion::V10 => Version::HTTP_10,
+        HttpVersion::V11 => Version::HTTP_11,
+    }
+}

@@ -1,0 +1,258 @@
+//! HTTP/1.x towards an upstream, as a [`Protocol`].
+
+use std::rc::Rc;
+
+use weir_wire::h1::{Framing, ResponseParser, Version};
+use weir_wire::header::{Headers, Known};
+use weir_wire::uri::{self, Escape};
+
+use super::request_head::{BodyPlan, clean};
+use super::{PROXY, SHOWN, rewrite};
+use crate::pass::body::BodyReader;
+use crate::pass::target::{Scheme, Target};
+use crate::pass::{Protocol, ResponseHead};
+use crate::request::Request;
+use crate::route::{Kind, Location};
+
+/// One request's conversation with an upstream.
+pub(super) struct Http1 {
+    location: Rc<Location>,
+    scheme: Scheme,
+    /// `Host` when none is set: the address as `proxy_pass` names it.
+    host: Vec<u8>,
+    /// The URI part of `proxy_pass`; None passes the client's on.
+    uri: Option<Vec<u8>>,
+    /// Whether the URI part came out of variables and stands for the whole URI.
+    whole: bool,
+    parser: ResponseParser,
+    /// The request is a HEAD, whose response has no body.
+    head: bool,
+    upgrade: bool,
+    chunks: bool,
+}
+
+impl Http1 {
+    pub(super) fn new(location: Rc<Location>, target: &Target) -> Self {
+        Self {
+            location,
+            scheme: target.scheme,
+            host: target.host.clone().into_bytes(),
+            uri: target.uri.clone(),
+            whole: target.whole,
+            parser: ResponseParser::new(),
+            head: false,
+            upgrade: false,
+            chunks: false,
+        }
+    }
+
+    /// The request's URI as it goes out.
+    fn write_uri(&self, request: &Request, out: &mut Vec<u8>) {
+        let start = out.len();
+        match &self.uri {
+            Some(uri) if self.whole => out.extend_from_slice(uri),
+            None if request.uri_intact => out.extend_from_slice(&request.head.unparsed_uri()),
+            uri => {
+                let replaced = match (uri, self.location.kind) {
+                    (Some(uri), Kind::Prefix { .. } | Kind::Exact) => {
+                        out.extend_from_slice(uri);
+                        self.location.name.len().min(request.uri.len())
+                    }
+                    _ => 0,
+                };
+                uri::escape(Escape::Uri, &request.uri[replaced..], out);
+                if !request.args.is_empty() {
+                    out.push(b'?');
+                    out.extend_from_slice(&request.args);
+                }
+            }
+        }
+        if out.len() == start {
+            out.push(b'/');
+        }
+        // A decoded URI can hold what would end the request line.
+        for byte in &mut out[start..] {
+            if matches!(byte, b'\r' | b'\n' | 0) {
+                *byte = b' ';
+            }
+        }
+    }
+
+    /// Settles how the body goes out, before the fields say so.
+    fn plan_body(&mut self, request: &mut Request, set_body: Option<&[u8]>) -> BodyPlan {
+        let proxy = self.location.settings.get(&PROXY);
+        let plan = match (set_body, &request.body.content) {
+            (Some(body), _) => BodyPlan { length: Some(body.len() as u64), chunked: false },
+            (None, Some(content)) => {
+                let length = request.body.is_announced() || request.body.content_length.is_some();
+                BodyPlan { length: length.then_some(content.len), chunked: false }
+            }
+            (None, None) if request.body.chunked => {
+                BodyPlan { length: None, chunked: super::version(proxy) >= Version::HTTP_11 }
+            }
+            (None, None) => BodyPlan { length: request.body.content_length, chunked: false },
+        };
+        self.chunks = plan.chunked;
+        let shown = request.state(&SHOWN);
+        shown.chunked = plan.chunked;
+        shown.body_length = plan.length;
+        plan
+    }
+}
+
+impl Protocol for Http1 {
+    fn scheme(&self) -> &'static str {
+        self.scheme.text()
+    }
+
+    fn write_head(&mut self, request: &mut Request, out: &mut Vec<u8>) {
+        let location = Rc::clone(&self.location);
+        let proxy = location.settings.get(&PROXY);
+        let set_body = proxy.set_body.as_ref().map(|template| request.eval(template));
+        let plan = self.plan_body(request, set_body.as_deref());
+        let start = out.len();
+        match &proxy.method {
+            Some(template) => {
+                template.eval(request, out);
+                clean(out, start);
+            }
+            None if request.is_subrequest() || request.error_page => {
+                out.extend_from_slice(request.method_name());
+            }
+            None => out.extend_from_slice(request.head.method_text()),
+        }
+        self.head = out[start..].eq_ignore_ascii_case(b"HEAD");
+        out.push(b' ');
+        self.write_uri(request, out);
+        out.extend_from_slice(match super::version(proxy) >= Version::HTTP_11 {
+            true => b" HTTP/1.1\r\n",
+            false => b" HTTP/1.0\r\n",
+        });
+        let Some(fields) = &proxy.fields else { return };
+        let mut host = match &fields.host {
+            Some(template) => request.eval(template),
+            None => self.host.clone(),
+        };
+        if host.is_empty() && super::version(proxy) >= Version::HTTP_11 {
+            host.clone_from(&self.host);
+        }
+        if !host.is_empty() {
+            clean(&mut host, 0);
+            out.extend_from_slice(b"Host: ");
+            out.extend_from_slice(&host);
+            out.extend_from_slice(b"\r\n");
+        }
+        let passes = crate::modules::proxy::transfer(&location).pass_request_headers;
+        let fields_start = out.len();
+        fields.write(request, plan, passes, out);
+        self.upgrade = asks_upgrade(&out[fields_start..]);
+        out.extend_from_slice(b"\r\n");
+        if let Some(body) = set_body {
+            out.extend_from_slice(&body);
+        }
+    }
+
+    fn sets_body(&self) -> bool {
+        self.location.settings.get(&PROXY).set_body.is_some()
+    }
+
+    fn chunks_body(&self) -> bool {
+        self.chunks
+    }
+
+    fn read_head(
+        &mut self,
+        request: &Request,
+        input: &[u8],
+    ) -> Result<Option<ResponseHead>, String> {
+        let _ = request;
+        let size = crate::modules::proxy::transfer(&self.location).buffer_size.0 as usize;
+        let length = match self.parser.advance(input, size) {
+            Ok(Some(length)) => length,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(error.message(input)),
+        };
+        let head = self.parser.head();
+        if head.is_interim() {
+            return self.skip_interim(request, input, length);
+        }
+        let mut headers = Headers::new();
+        headers.adopt(&input[..length], &head.entries);
+        let upgraded = head.status == 101 && self.upgrade;
+        if head.status == 101 && !upgraded {
+            return Err("upstream sent unexpected \"101\" response".into());
+        }
+        let body = match head.framing(self.head) {
+            _ if upgraded => BodyReader::None,
+            Framing::None => BodyReader::None,
+            Framing::Length(length) => BodyReader::Length(length),
+            Framing::Chunked => BodyReader::Chunked(Box::default()),
+            Framing::UntilClose => BodyReader::Close,
+        };
+        let reusable = !matches!(body, BodyReader::Close)
+            && !head.close
+            && (head.version >= Version::HTTP_11 || says_keepalive(&headers));
+        Ok(Some(ResponseHead {
+            status: head.status,
+            status_line: Some(head.status_line.of(input).to_vec()),
+            headers,
+            body,
+            length,
+            reusable,
+            upgraded,
+        }))
+    }
+
+    fn reset(&mut self) {
+        self.parser.reset();
+    }
+
+    fn is_tls(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+
+    fn redirect(&self, request: &mut Request, value: &[u8]) -> Option<Vec<u8>> {
+        rewrite::redirect(&self.location, request, value)
+    }
+
+    fn cookie(&self, request: &mut Request, value: &[u8]) -> Option<Vec<u8>> {
+        rewrite::cookie(&self.location, request, value)
+    }
+}
+
+impl Http1 {
+    /// Looks behind an interim response (100, 103) for the one that counts.
+    fn skip_interim(
+        &mut self,
+        request: &Request,
+        input: &[u8],
+        interim: usize,
+    ) -> Result<Option<ResponseHead>, String> {
+        let mut behind = Self {
+            location: Rc::clone(&self.location),
+            host: Vec::new(),
+            uri: None,
+            parser: ResponseParser::new(),
+            ..*self
+        };
+        self.parser.reset();
+        let found = behind.read_head(request, &input[interim..])?;
+        Ok(found.map(|head| ResponseHead { length: head.length + interim, ..head }))
+    }
+}
+
+/// Whether the request that goes out asks for another protocol.
+fn asks_upgrade(fields: &[u8]) -> bool {
+    fields.split(|&b| b == b'\n').any(|line| {
+        line.split_at_checked(8).is_some_and(|(name, _)| name.eq_ignore_ascii_case(b"upgrade:"))
+    })
+}
+
+/// HTTP/1.0 closes unless it says otherwise.
+fn says_keepalive(headers: &Headers) -> bool {
+    headers.get(Known::Connection).is_some_and(|value| {
+        value
+            .split(|&b| b == b',')
+            .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"keep-alive"))
+    })
+}

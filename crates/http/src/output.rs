@@ -1,0 +1,132 @@
+//! Sending a response: the head through the header filters, the body through the body filters.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use crate::filter::After;
+use crate::module::Verdict;
+use crate::piece::Piece;
+use crate::request::Request;
+use crate::response::Sent;
+use crate::serve;
+
+impl Request {
+    /// Sends the head: the header filters see it, then it is queued for the client.
+    ///
+    /// # Errors
+    /// The status that a filter demands instead (416, 412); nothing has been queued then.
+    pub fn send_head(&mut self) -> Result<(), u16> {
+        if self.response.sent != Sent::Nothing {
+            return Ok(());
+        }
+        if self.error_status != 0 {
+            self.response.status = self.error_status;
+            self.response.status_line = None;
+        }
+        if self.method == weir_wire::h1::Method::Head
+            || matches!(self.response.status, 204 | 304)
+            || self.response.status < 200
+        {
+            self.response.header_only = true;
+        }
+        let location = std::rc::Rc::clone(&self.location);
+        for filter in &location.handlers.header_filters {
+            filter(self)?;
+        }
+        self.response.sent = Sent::Head;
+        if !self.is_subrequest() {
+            serve::h1::queue_head(self);
+        }
+        Ok(())
+    }
+
+    /// Pushes a piece of the body through the filters into the client's queue.
+    ///
+    /// # Errors
+    /// When a filter fails; the connection must then be closed.
+    pub fn push(&mut self, piece: Piece) -> io::Result<()> {
+        self.run_chain(Some(piece), After::More)
+    }
+
+    /// Makes the filters give out what they hold back.
+    ///
+    /// # Errors
+    /// As [`Request::push`].
+    pub fn push_flush(&mut self) -> io::Result<()> {
+        self.run_chain(None, After::Flush)
+    }
+
+    /// Ends the body.
+    ///
+    /// # Errors
+    /// As [`Request::push`].
+    pub fn push_last(&mut self, piece: Option<Piece>) -> io::Result<()> {
+        if self.response.sent == Sent::All {
+            return Ok(());
+        }
+        self.run_chain(piece, After::Finish)?;
+        self.response.sent = Sent::All;
+        if !self.is_subrequest() && !self.response.header_only {
+            serve::h1::queue_end(self);
+        }
+        Ok(())
+    }
+
+    /// Ends the body and waits until everything has left.
+    ///
+    /// # Errors
+    /// When the client is gone or takes nothing for `send_timeout`.
+    pub async fn send_last(&mut self, piece: Option<Piece>) -> io::Result<()> {
+        self.push_last(piece)?;
+        self.client.flush().await
+    }
+
+    /// Sends a whole response with a body in memory: the common case of small handlers.
+    pub async fn send_all(&mut self, status: u16, content_type: &[u8], body: Vec<u8>) -> Verdict {
+        self.response.status = status;
+        self.response.content_type = content_type.to_vec();
+        self.response.content_length = Some(body.len() as u64);
+        if let Err(status) = self.send_head() {
+            return Verdict::Status(status);
+        }
+        match self.send_last(Some(Piece::copy(&body))).await {
+            Ok(()) => Verdict::Done,
+            Err(_) => Verdict::Abort,
+        }
+    }
+
+    /// Sends what is queued, as far as the client takes it.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.client.poll_flush(cx)
+    }
+
+    fn run_chain(&mut self, piece: Option<Piece>, after: After) -> io::Result<()> {
+        if self.response.header_only {
+            return Ok(());
+        }
+        let framed = !self.is_subrequest();
+        let Self { response, client, .. } = self;
+        if response.chain.is_empty() {
+            if let Some(piece) = piece {
+                queue(client, response.chunked && framed, piece);
+            }
+            return Ok(());
+        }
+        let chunked = response.chunked && framed;
+        response.chain.run(piece, after, |piece| queue(client, chunked, piece))
+    }
+}
+
+/// Queues a piece, in a chunk of its own where the framing asks for it.
+fn queue(client: &mut crate::client::Client, chunked: bool, piece: Piece) {
+    if piece.is_empty() {
+        return;
+    }
+    if !chunked {
+        return client.push(piece);
+    }
+    let head = weir_wire::h1::chunk_head(piece.len() as usize);
+    client.push(Piece::copy(&head));
+    client.push(piece);
+    client.push(Piece::Static(b"\r\n"));
+}

@@ -1,0 +1,219 @@
+//! Passing a request to an upstream and its response back: what `proxy_pass` and its relatives
+//! share. A protocol says how a request is written and a response read ([`Protocol`]); attempts,
+//! retries, buffering and header rules are the same for all.
+//!
+//! ```text
+//!  body ─▶ target ─▶ attempt (peer, connection, send, head) ─┬─▶ headers ─▶ relay ─▶ pool
+//!                       ▲                                    │         └──▶ tunnel (101)
+//!                       └────────── next_upstream ◀──────────┘
+//! ```
+
+use std::rc::Rc;
+
+use weir_engine::buffer::Buf;
+use weir_engine::error_log::Level;
+use weir_upstream::{Causes, Outcome, Retry};
+
+use crate::module::Verdict;
+use crate::request::Request;
+use crate::route::Location;
+
+pub mod attempt;
+pub mod body;
+pub mod clock;
+pub mod headers;
+pub mod pool;
+pub mod relay;
+pub mod resolve;
+pub mod sender;
+pub mod state;
+pub mod sticky;
+pub mod target;
+pub mod tls;
+pub mod transfer;
+pub mod tunnel;
+pub mod variables;
+
+use attempt::Failure;
+use body::BodyReader;
+use target::Target;
+use transfer::Transfer;
+
+/// The head of an upstream's response, as a protocol read it.
+pub struct ResponseHead {
+    /// The status code.
+    pub status: u16,
+    /// The status line's text behind the version, when the protocol has one.
+    pub status_line: Option<Vec<u8>>,
+    /// The fields, in order.
+    pub headers: weir_wire::header::Headers,
+    /// How the body ends.
+    pub body: BodyReader,
+    /// Bytes of the head in the buffer.
+    pub length: usize,
+    /// Whether the connection can be used again once the body has ended.
+    pub reusable: bool,
+    /// Whether the connection now speaks another protocol.
+    pub upgraded: bool,
+}
+
+/// What a protocol must know how to do.
+pub trait Protocol {
+    /// `http://`, `https://`, …: how an upstream's address is shown in the log.
+    fn scheme(&self) -> &'static str;
+
+    /// Writes the head of the request.
+    fn write_head(&mut self, request: &mut Request, out: &mut Vec<u8>);
+
+    /// Whether the request's body goes out in chunks of the protocol's own.
+    fn chunks_body(&self) -> bool;
+
+    /// Looks at what has been received; None means that more is needed. The text of an error goes
+    /// to the log.
+    ///
+    /// # Errors
+    /// Bytes that are no response.
+    fn read_head(
+        &mut self,
+        request: &Request,
+        input: &[u8],
+    ) -> Result<Option<ResponseHead>, String>;
+
+    /// Forgets what was read, for another attempt.
+    fn reset(&mut self);
+
+    /// Whether connections are within TLS.
+    fn is_tls(&self) -> bool {
+        false
+    }
+
+    /// Whether the head brought the whole body with it (`proxy_set_body`).
+    fn sets_body(&self) -> bool {
+        false
+    }
+
+    /// Rewrites a `Location` or `Refresh` value (`proxy_redirect`).
+    fn redirect(&self, _request: &mut Request, _value: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Rewrites a `Set-Cookie` value (`proxy_cookie_domain`, …).
+    fn cookie(&self, _request: &mut Request, _value: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// One request's way through upstreams.
+pub struct Pass {
+    /// The settings of the location, held because the request may move on.
+    pub location: Rc<Location>,
+    /// Which of its settings apply.
+    pub transfer: fn(&Location) -> &Transfer,
+    /// The protocol.
+    pub protocol: Box<dyn Protocol>,
+    /// Where to.
+    pub target: Target,
+}
+
+impl Pass {
+    /// What connections kept for this location only are found by.
+    pub fn tag(&self) -> u64 {
+        u64::from(self.location.block.0)
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Transfer {
+        (self.transfer)(&self.location)
+    }
+}
+
+/// Passes the request, and answers with what comes back.
+pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
+    if pass.settings().request_buffering && !request.body.is_done() {
+        if let Err(status) = request.read_body().await {
+            return Verdict::Status(status);
+        }
+    }
+    let mut head = Buf::default();
+    pass.protocol.write_head(request, &mut head);
+    let mut pick = target::start(request, &pass);
+    pick.limit_tries(pass.settings().next_upstream_tries as usize);
+    let retry = Retry {
+        causes: pass.settings().next_upstream.0,
+        timeout: pass.settings().next_upstream_timeout.0.as_millis() as u64,
+    };
+    let started = clock::now();
+    loop {
+        let failure = match attempt::attempt(request, &mut pass, &mut pick, &head).await {
+            Ok(exchange) => {
+                match headers::refuse(request, &pass, &pick, &retry, &exchange, started) {
+                    None => return respond(request, pass, pick, exchange).await,
+                    Some(cause) => Failure { cause, request_sent: true, reused: false },
+                }
+            }
+            Err(failure) => failure,
+        };
+        if failure.cause == Causes::NO_LIVE {
+            return Verdict::Status(502);
+        }
+        if failure.is_client_gone() {
+            request.response.status = 499;
+            return Verdict::Abort;
+        }
+        if let Some(verdict) = failed(request, &mut pick, &retry, &failure, started) {
+            return verdict;
+        }
+        pass.protocol.reset();
+    }
+}
+
+/// Decides after a failed attempt: None to try another peer.
+fn failed(
+    request: &mut Request,
+    pick: &mut weir_upstream::Pick,
+    retry: &Retry,
+    failure: &Failure,
+    started: weir_upstream::Now,
+) -> Option<Verdict> {
+    let now = clock::now();
+    // A kept connection that the peer had closed meanwhile says nothing about the peer.
+    if failure.reused && failure.cause == Causes::ERROR {
+        pick.give_back_try();
+    }
+    let freed = pick.free(failure.outcome(), state::timings(request), now);
+    state::finish(request);
+    if freed.disabled {
+        request.log(Level::Warn, "upstream server temporarily disabled");
+    }
+    let progress = headers::progress(request, pick, failure.request_sent, started);
+    if retry.goes_on(failure.cause, &progress) {
+        pick.forget_sticky();
+        return None;
+    }
+    let status = failure.cause.status();
+    state::set_status(request, status);
+    Some(Verdict::Status(status))
+}
+
+/// Sends the upstream's response to the client.
+async fn respond(
+    request: &mut Request,
+    pass: Pass,
+    mut pick: weir_upstream::Pick,
+    mut exchange: attempt::Exchange,
+) -> Verdict {
+    if let Some(verdict) = headers::intercept(request, &pass, &exchange) {
+        pick.free(Outcome::Success, state::timings(request), clock::now());
+        state::finish(request);
+        return verdict;
+    }
+    if let Err(verdict) = headers::process(request, &pass, &mut exchange) {
+        pick.free(Outcome::Success, state::timings(request), clock::now());
+        state::finish(request);
+        return verdict;
+    }
+    if exchange.head.upgraded {
+        return tunnel::run(request, pass, pick, exchange).await;
+    }
+    relay::run(request, pass, pick, exchange).await
+}

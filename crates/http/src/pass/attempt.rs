@@ -1,0 +1,355 @@
+//! One attempt at one peer: connection, request out, head of the response in.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll};
+
+use weir_engine::buffer::{self, Buf};
+use weir_engine::connection::Conn;
+use weir_engine::error_log::Level;
+use weir_engine::os_error::Failed;
+use weir_engine::timer::Deadline;
+use weir_upstream::{Causes, NoLive, Outcome, Pick, Usage};
+
+use super::pool::{self, Kept};
+use super::sender::{SendError, Sender};
+use super::{Pass, ResponseHead, clock, state, target};
+use crate::request::Request;
+
+/// A connection on which a request is being answered.
+pub struct Exchange {
+    /// The connection.
+    pub conn: Conn,
+    /// What it has behind it.
+    pub usage: Usage,
+    /// Bytes received behind the head.
+    pub input: Buf,
+    /// The head of the response.
+    pub head: ResponseHead,
+    /// What of the request is still to be sent.
+    pub sender: Sender,
+    /// How the log calls the upstream.
+    pub label: String,
+}
+
+/// Why an attempt came to nothing.
+pub struct Failure {
+    /// The reason, for `next_upstream`.
+    pub cause: Causes,
+    /// Whether a part of the request went out.
+    pub request_sent: bool,
+    /// Whether it was tried on a kept connection.
+    pub reused: bool,
+}
+
+/// The client went away: no reason to ask anybody else.
+const CLIENT_GONE: Causes = Causes::UPDATING;
+
+impl Failure {
+    fn new(cause: Causes) -> Self {
+        Self { cause, request_sent: false, reused: false }
+    }
+
+    /// Whether it was the client that ended it.
+    pub fn is_client_gone(&self) -> bool {
+        self.cause == CLIENT_GONE
+    }
+
+    /// What it says about the peer.
+    pub fn outcome(&self) -> Outcome {
+        match self.reused && self.cause == Causes::ERROR {
+            true => Outcome::NotCounted,
+            false => self.cause.outcome(),
+        }
+    }
+}
+
+/// Asks the next peer.
+pub async fn attempt(
+    request: &mut Request,
+    pass: &mut Pass,
+    pick: &mut Pick,
+    head: &[u8],
+) -> Result<Exchange, Failure> {
+    let peer = match pool::with_random(|random| pick.next(random, clock::now())) {
+        Ok(peer) => peer,
+        Err(NoLive) => return Err(no_live(request, pass, pick)),
+    };
+    request.state(&state::STATES).begin(&peer.name);
+    let label = target::label(request, pass, &peer);
+    let kept = pool::take(&peer, pass);
+    let reused = kept.is_some();
+    let (mut conn, usage) = match kept {
+        Some(Kept { conn, usage }) => (conn, usage),
+        None => {
+            let conn = connect(request, pass, &peer, &label).await?;
+            (conn, Usage::new(clock::millis()))
+        }
+    };
+    state::connected(request);
+    let body = pass.settings().pass_request_body;
+    let chunked = body && pass.protocol.chunks_body();
+    let mut sender = Sender::new(head, request, body && !pass.protocol.sets_body(), chunked);
+    match read_head(request, pass, &mut conn, &mut sender, &label).await {
+        Ok((head, input)) => {
+            state::headed(request, head.status);
+            if let Some(attempt) = state::current(request) {
+                attempt.sent = sender.sent;
+            }
+            Ok(Exchange { conn, usage, input, head, sender, label })
+        }
+        Err(cause) => Err(Failure { cause, request_sent: sender.sent > 0, reused }),
+    }
+}
+
+/// Nobody can take the request.
+#[cold]
+fn no_live(request: &mut Request, pass: &Pass, pick: &Pick) -> Failure {
+    let name = pick.group().name().to_owned();
+    request.state(&state::STATES).begin(&name);
+    let uri = target::shown_uri(request);
+    let label = format!("{}{name}{uri}", pass.protocol.scheme());
+    request.log_upstream(Level::Error, "no live upstreams while connecting to upstream", &label);
+    state::set_status(request, 502);
+    state::finish(request);
+    Failure::new(Causes::NO_LIVE)
+}
+
+async fn connect(
+    request: &mut Request,
+    pass: &Pass,
+    peer: &weir_upstream::Peer,
+    label: &str,
+) -> Result<Conn, Failure> {
+    let options =
+        target::connect_options(request, pass).map_err(|()| Failure::new(Causes::ERROR))?;
+    let timeout = pass.settings().connect_timeout.0;
+    let address = peer.address.clone();
+    let connecting = weir_engine::connection::connect::connect(&address, &options, timeout);
+    match while_client_stays(request, pass, connecting).await {
+        None => Err(client_gone(request, "connecting to upstream", label)),
+        Some(Ok(mut conn)) => {
+            conn.set_nodelay();
+            target::secure(request, pass, conn, label).await.map_err(Failure::new)
+        }
+        Some(Err(error)) => Err(Failure::new(io_failed(
+            request,
+            &error,
+            "connecting to upstream",
+            "connect() failed",
+            label,
+        ))),
+    }
+}
+
+/// Waits for the head of the response while the request goes out.
+async fn read_head(
+    request: &mut Request,
+    pass: &mut Pass,
+    conn: &mut Conn,
+    sender: &mut Sender,
+    label: &str,
+) -> Result<(ResponseHead, Buf), Causes> {
+    let settings = pass.settings();
+    let (size, ignore_abort) = (settings.buffer_size.0 as usize, settings.ignore_client_abort);
+    let (send_timeout, read_timeout) = (settings.send_timeout.0, settings.read_timeout.0);
+    let mut input = buffer::take(size);
+    let mut deadline = Deadline::new();
+    let mut sent = false;
+    let mut watch = Watch::new(ignore_abort);
+    loop {
+        let event = poll_fn(|cx| {
+            if !sent {
+                let before = sender.sent;
+                match sender.poll(cx, request, conn) {
+                    Poll::Ready(Ok(())) => {
+                        sent = true;
+                        deadline.clear();
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Event::Unsent(error)),
+                    Poll::Pending if sender.sent > before => deadline.clear(),
+                    Poll::Pending => {}
+                }
+            }
+            let room = size.saturating_sub(input.len());
+            if let Poll::Ready(result) = conn.poll_recv(cx, &mut input, room.max(1)) {
+                return Poll::Ready(Event::Received(result));
+            }
+            if watch.is_gone(cx, request) {
+                return Poll::Ready(Event::ClientGone);
+            }
+            if deadline.at() == weir_engine::clock::Instant::NEVER {
+                deadline.after(if sent { read_timeout } else { send_timeout });
+            }
+            deadline.poll(cx).map(|()| Event::TimedOut)
+        })
+        .await;
+        let doing = if sent { READING } else { "sending request to upstream" };
+        match event {
+            Event::Received(Ok(0)) => {
+                let message = "upstream prematurely closed connection while reading response \
+                               header from upstream";
+                request.log_upstream(Level::Error, message, label);
+                return Err(Causes::ERROR);
+            }
+            Event::Received(Ok(n)) => {
+                if let Some(attempt) = state::current(request) {
+                    attempt.received += n as u64;
+                }
+                deadline.clear();
+                if let Some(head) = parse(request, pass, &input, size, label)? {
+                    crate::body::drop_front(&mut input, head.length);
+                    return Ok((head, input));
+                }
+            }
+            Event::Received(Err(error)) => {
+                return Err(io_failed(request, &error, doing, "recv() failed", label));
+            }
+            Event::Unsent(SendError::Upstream(error)) => {
+                // The answer may be there already: a refusal of what is being sent.
+                if let Some(done) = last_words(request, pass, conn, &mut input, size, label).await {
+                    return done;
+                }
+                return Err(io_failed(request, &error, doing, "writev() failed", label));
+            }
+            Event::Unsent(SendError::Client(error)) => {
+                let status = request.body_failed(error);
+                request.response.status = status;
+                return Err(CLIENT_GONE);
+            }
+            Event::ClientGone => return Err(client_gone(request, doing, label).cause),
+            Event::TimedOut => {
+                let error = io::ErrorKind::TimedOut.into();
+                return Err(io_failed(request, &error, doing, "", label));
+            }
+        }
+    }
+}
+
+const READING: &str = "reading response header from upstream";
+
+enum Event {
+    Received(io::Result<usize>),
+    Unsent(SendError),
+    ClientGone,
+    TimedOut,
+}
+
+/// What can still be read from an upstream that takes no more of the request.
+async fn last_words(
+    request: &mut Request,
+    pass: &mut Pass,
+    conn: &mut Conn,
+    input: &mut Buf,
+    size: usize,
+    label: &str,
+) -> Option<Result<(ResponseHead, Buf), Causes>> {
+    let wait = pass.settings().read_timeout.0;
+    while input.len() < size {
+        let room = size - input.len();
+        match conn.recv(input, room, wait).await {
+            Ok(1..) => match parse(request, pass, input, size, label) {
+                Ok(None) => {}
+                Ok(Some(mut head)) => {
+                    let mut rest = std::mem::take(input);
+                    crate::body::drop_front(&mut rest, head.length);
+                    head.reusable = false;
+                    return Some(Ok((head, rest)));
+                }
+                Err(cause) => return Some(Err(cause)),
+            },
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Tries to read a head from what there is.
+fn parse(
+    request: &mut Request,
+    pass: &mut Pass,
+    input: &[u8],
+    size: usize,
+    label: &str,
+) -> Result<Option<ResponseHead>, Causes> {
+    let message = match pass.protocol.read_head(request, input) {
+        Ok(Some(head)) => return Ok(Some(head)),
+        Ok(None) if input.len() < size => return Ok(None),
+        Ok(None) => "upstream sent too big header".to_owned(),
+        Err(message) => message,
+    };
+    let message = format!("{message} while {READING}");
+    request.log_upstream(Level::Error, &message, label);
+    Err(Causes::INVALID_HEADER)
+}
+
+/// Logs an error of the upstream's connection and says what it means for `next_upstream`.
+pub fn io_failed(
+    request: &Request,
+    error: &io::Error,
+    doing: &str,
+    call: &str,
+    label: &str,
+) -> Causes {
+    if error.kind() == io::ErrorKind::TimedOut {
+        let message = format!("upstream timed out (110: Connection timed out) while {doing}");
+        request.log_upstream(Level::Error, &message, label);
+        return Causes::TIMEOUT;
+    }
+    let message = format!("{} while {doing}", Failed(call, error));
+    request.log_upstream(Level::Error, &message, label);
+    Causes::ERROR
+}
+
+fn client_gone(request: &mut Request, doing: &str, label: &str) -> Failure {
+    let message = format!(
+        "client prematurely closed connection, so upstream connection is closed too \
+                 while {doing}"
+    );
+    request.log_upstream(Level::Info, &message, label);
+    state::set_status(request, 499);
+    Failure::new(CLIENT_GONE)
+}
+
+/// Watches for a client that closes its connection while an upstream works for it.
+pub struct Watch {
+    ignore: bool,
+}
+
+impl Watch {
+    /// Watches, unless `ignore_client_abort` says not to.
+    pub fn new(ignore: bool) -> Self {
+        Self { ignore }
+    }
+
+    /// Whether the client is gone. Bytes that it has sent meanwhile end the watching, because a
+    /// close behind them cannot be seen.
+    pub fn is_gone(&mut self, cx: &mut Context<'_>, request: &mut Request) -> bool {
+        if self.ignore || !request.body.is_done() {
+            return false;
+        }
+        let Some(link) = request.client.link() else { return false };
+        if !link.input.is_empty() || link.conn.poll_readable(cx).is_pending() {
+            return false;
+        }
+        let gone = link.conn.is_closed();
+        self.ignore = true;
+        gone
+    }
+}
+
+/// Runs `future` unless the client goes away first.
+async fn while_client_stays<T>(
+    request: &mut Request,
+    pass: &Pass,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut watch = Watch::new(pass.settings().ignore_client_abort);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending if watch.is_gone(cx, request) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}

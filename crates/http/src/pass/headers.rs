@@ -1,0 +1,281 @@
+//! From the head of an upstream's response to the head of ours: what is passed on, hidden,
+//! rewritten and acted upon (nginx: `ngx_http_upstream_process_headers`).
+
+use weir_conf::bitmask;
+use weir_engine::error_log::Level;
+use weir_upstream::{Causes, Now, Pick, Progress, Retry};
+use weir_wire::h1::Method;
+use weir_wire::header::Known;
+
+use super::attempt::Exchange;
+use super::state::STATES;
+use super::{Pass, clock};
+use crate::client::Rate;
+use crate::module::Verdict;
+use crate::request::{Request, State};
+
+bitmask! {
+    /// Fields of a response that have no effect (`proxy_ignore_headers`).
+    pub struct Ignored {
+        /// Does not redirect inside the server.
+        "X-Accel-Redirect" => REDIRECT = 2,
+        /// Does not act on it.
+        "X-Accel-Expires" => EXPIRES = 4,
+        /// Does not act on it.
+        "Expires" => EXPIRES_FIELD = 8,
+        /// Does not act on it.
+        "Cache-Control" => CACHE_CONTROL = 16,
+        /// Does not act on it.
+        "Set-Cookie" => SET_COOKIE = 32,
+        /// Does not limit the rate.
+        "X-Accel-Limit-Rate" => LIMIT_RATE = 64,
+        /// Does not change buffering.
+        "X-Accel-Buffering" => BUFFERING = 128,
+        /// Does not set the charset.
+        "X-Accel-Charset" => CHARSET = 256,
+        /// Does not act on it.
+        "Vary" => VARY = 512,
+    }
+}
+
+/// What fields of the response change about the transfer itself.
+#[derive(Default)]
+pub struct Overrides {
+    /// `X-Accel-Buffering`.
+    pub buffering: Option<bool>,
+}
+
+/// Where a request keeps them.
+pub static OVERRIDES: State<Overrides> = State::new(Overrides::default);
+
+/// Fields that are not passed on unless `proxy_pass_header` says so.
+const HIDDEN: &[&str] = &[
+    "Date",
+    "Server",
+    "X-Pad",
+    "X-Accel-Expires",
+    "X-Accel-Redirect",
+    "X-Accel-Limit-Rate",
+    "X-Accel-Buffering",
+    "X-Accel-Charset",
+];
+
+/// How far the request has come, for the decision about another attempt.
+pub fn progress(request: &Request, pick: &Pick, sent: bool, started: Now) -> Progress {
+    Progress {
+        tries: pick.tries(),
+        request_sent: sent,
+        non_idempotent: matches!(request.method, Method::Post | Method::Lock | Method::Patch),
+        body_gone: request.body.content.is_none() && request.body.is_announced(),
+        elapsed: clock::millis().saturating_sub(started.millis),
+    }
+}
+
+/// Whether the status sends the request on to another peer, and why.
+pub fn refuse(
+    request: &Request,
+    pass: &Pass,
+    pick: &Pick,
+    retry: &Retry,
+    exchange: &Exchange,
+    started: Now,
+) -> Option<Causes> {
+    let _ = pass;
+    retry.refuses(exchange.head.status, &progress(request, pick, true, started))
+}
+
+/// Whether `error_page` takes the place of the response.
+pub fn intercept(request: &mut Request, pass: &Pass, exchange: &Exchange) -> Option<Verdict> {
+    let status = exchange.head.status;
+    if status < 300 || !pass.settings().intercept_errors {
+        return None;
+    }
+    let pages = &pass.location.settings.get(&crate::core::ERRORS).pages;
+    let listed = pages.iter().any(|page| page.applies_to(status));
+    if !listed {
+        return None;
+    }
+    if status == 401 {
+        for value in exchange.head.headers.get_all_name(b"www-authenticate") {
+            request.response.headers.push(b"WWW-Authenticate", value);
+        }
+    }
+    Some(Verdict::Status(status))
+}
+
+/// Fills the response from the upstream's head.
+///
+/// # Errors
+/// The verdict that takes the response's place: `X-Accel-Redirect`.
+pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> Result<(), Verdict> {
+    let head = &mut exchange.head;
+    let headers = std::mem::take(&mut head.headers);
+    request.state(&STATES).headers = headers.clone();
+    let settings = pass.settings();
+    let ignored = settings.ignore_headers;
+    if !ignored.has(Ignored::REDIRECT)
+        && let Some(target) = headers.get_name(b"x-accel-redirect")
+    {
+        return Err(accel_redirect(request, pass, &headers, target));
+    }
+    request.response.status = head.status;
+    request.response.status_line.clone_from(&head.status_line);
+    if !ignored.has(Ignored::LIMIT_RATE)
+        && let Some(value) = headers.get_name(b"x-accel-limit-rate")
+        && let Some(bytes) = decimal(value)
+    {
+        request.client.rate = (bytes > 0).then(|| Rate::new(bytes, 0));
+        request.client.rate_set = true;
+    }
+    if !ignored.has(Ignored::BUFFERING)
+        && let Some(value) = headers.get_name(b"x-accel-buffering")
+    {
+        let buffering = match value.to_ascii_lowercase().as_slice() {
+            b"yes" => Some(true),
+            b"no" => Some(false),
+            _ => None,
+        };
+        request.state(&OVERRIDES).buffering = buffering;
+    }
+    if !ignored.has(Ignored::CHARSET)
+        && let Some(value) = headers.get_name(b"x-accel-charset")
+    {
+        request.response.charset = value.to_vec();
+    }
+    for (name, value, known) in headers.iter() {
+        copy(request, pass, name, value, known);
+    }
+    if head.upgraded || request.response.status >= 200 {
+        request.response.content_length = match &head.body {
+            super::body::BodyReader::None => request.response.content_length,
+            body => body.left(),
+        };
+    }
+    if settings.force_ranges {
+        request.response.allow_ranges = true;
+    }
+    Ok(())
+}
+
+/// Copies one field, by what it is.
+fn copy(request: &mut Request, pass: &Pass, name: &[u8], value: &[u8], known: Known) {
+    if is_hidden(pass, name) {
+        return;
+    }
+    let response = &mut request.response;
+    match known {
+        Known::Connection | Known::TransferEncoding | Known::KeepAlive => {}
+        Known::Server => response.server = Some(value.to_vec()),
+        Known::Date => response.date = Some(value.to_vec()),
+        Known::ContentType => content_type(request, value),
+        Known::ContentLength => {
+            if let Some(length) = decimal(value) {
+                response.content_length = Some(length);
+                response.headers.push_known(known, name, value);
+            }
+        }
+        Known::LastModified => {
+            response.last_modified = weir_wire::date::parse(value);
+            response.headers.push_known(known, name, value);
+        }
+        Known::AcceptRanges => {
+            if pass.settings().force_ranges {
+                return;
+            }
+            response.headers.push_known(known, name, value);
+        }
+        Known::Location => match pass.protocol.redirect(request, value) {
+            Some(rewritten) => request.response.headers.push_known(known, name, &rewritten),
+            None => request.response.headers.push_known(known, name, value),
+        },
+        Known::Refresh => {
+            let rewritten = refresh(request, pass, value);
+            let value = rewritten.as_deref().unwrap_or(value);
+            request.response.headers.push_known(known, name, value);
+        }
+        Known::SetCookie => match pass.protocol.cookie(request, value) {
+            Some(rewritten) => request.response.headers.push_known(known, name, &rewritten),
+            None => request.response.headers.push_known(known, name, value),
+        },
+        Known::Trailer if !pass.settings().pass_trailers => {}
+        _ => response.headers.push_known(known, name, value),
+    }
+}
+
+/// Whether a field stays behind.
+fn is_hidden(pass: &Pass, name: &[u8]) -> bool {
+    let settings = pass.settings();
+    let is = |listed: &str| name.eq_ignore_ascii_case(listed.as_bytes());
+    if settings.hide_header.iter().any(|listed| is(listed)) {
+        return true;
+    }
+    HIDDEN.iter().any(|listed| is(listed)) && !settings.pass_header.iter().any(|listed| is(listed))
+}
+
+/// `Content-Type`, with its charset told apart so that `charset` can change it.
+fn content_type(request: &mut Request, value: &[u8]) {
+    let response = &mut request.response;
+    response.content_type = value.to_vec();
+    let mut at = 0;
+    while let Some(semicolon) = value[at..].iter().position(|&b| b == b';') {
+        let start = at + semicolon;
+        let parameter = value[start + 1..].trim_ascii_start();
+        if parameter.len() > 8 && parameter[..8].eq_ignore_ascii_case(b"charset=") {
+            response.content_type.truncate(start);
+            let charset = &parameter[8..];
+            let charset = charset.strip_prefix(b"\"").unwrap_or(charset);
+            let charset = charset.strip_suffix(b"\"").unwrap_or(charset);
+            response.charset = charset.to_vec();
+            return;
+        }
+        at = start + 1;
+    }
+}
+
+/// `Refresh: N; url=…`, of which only the URL is rewritten.
+fn refresh(request: &mut Request, pass: &Pass, value: &[u8]) -> Option<Vec<u8>> {
+    let at = value.windows(4).position(|w| w.eq_ignore_ascii_case(b"url="))? + 4;
+    let rewritten = pass.protocol.redirect(request, &value[at..])?;
+    Some([&value[..at], &rewritten[..]].concat())
+}
+
+/// Serves another URI in the response's place; some of the upstream's fields come along.
+fn accel_redirect(
+    request: &mut Request,
+    pass: &Pass,
+    headers: &weir_wire::header::Headers,
+    target: &[u8],
+) -> Verdict {
+    const KEPT: [Known; 7] = [
+        Known::ContentType,
+        Known::SetCookie,
+        Known::ContentDisposition,
+        Known::CacheControl,
+        Known::Expires,
+        Known::AcceptRanges,
+        Known::ContentLanguage,
+    ];
+    for (name, value, known) in headers.iter() {
+        if KEPT.contains(&known) {
+            copy(request, pass, name, value, known);
+        }
+    }
+    if target.first() == Some(&b'@') {
+        return request.named_redirect(target);
+    }
+    let Ok((uri, args)) = weir_wire::uri::parse_redirect(target) else {
+        let text = String::from_utf8_lossy(target);
+        request.log(Level::Error, &format!("unsafe URI \"{text}\" was detected"));
+        return Verdict::Status(404);
+    };
+    let (uri, args) = (uri.into_owned(), args.unwrap_or_default().to_vec());
+    if request.method != Method::Head {
+        request.method = Method::Get;
+    }
+    request.internal_redirect(uri, args)
+}
+
+/// Decimal digits and nothing else.
+fn decimal(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+}

@@ -1,0 +1,102 @@
+//! Connections to upstreams kept for the next request. Each thread has its own, because a
+//! connection belongs to the loop that opened it; they outlive a reload of the configuration.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use weir_engine::connection::Conn;
+use weir_upstream::{Peer, PoolId, Pools, Usage};
+
+use super::{Pass, clock};
+
+thread_local! {
+    static POOLS: RefCell<Pools<Conn>> = RefCell::default();
+    static SWEEPING: Cell<bool> = const { Cell::new(false) };
+    static RANDOM: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::new());
+}
+
+/// How often connections that upstreams have closed, or that were idle for too long, are let go.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+
+/// A connection that was kept.
+pub struct Kept {
+    /// The connection.
+    pub conn: Conn,
+    /// What it has behind it.
+    pub usage: Usage,
+}
+
+/// Runs `f` with this thread's source of randomness.
+pub fn with_random<T>(f: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+    RANDOM.with_borrow_mut(f)
+}
+
+/// The place of an upstream's connections on this thread, found once when a snapshot is made.
+pub fn place(key: &str) -> PoolId {
+    POOLS.with_borrow_mut(|pools| pools.place(key))
+}
+
+/// A kept connection to `peer` that is still good.
+pub fn take(peer: &Peer, pass: &Pass) -> Option<Kept> {
+    let config = pass.target.keepalive();
+    if config.connections == 0 {
+        return None;
+    }
+    let place = pass.target.upstream.as_ref()?.pool;
+    POOLS.with_borrow_mut(|pools| {
+        let pool = pools.pool(place);
+        loop {
+            let (mut conn, usage) = pool.take(config, &peer.address, pass.tag())?;
+            if conn.is_idle_alive() {
+                return Some(Kept { conn, usage });
+            }
+        }
+    })
+}
+
+/// Keeps a connection whose response has ended and left it usable.
+pub fn put(peer: &Peer, pass: &Pass, conn: Conn, mut usage: Usage) {
+    let config = pass.target.keepalive();
+    if config.connections == 0 {
+        return;
+    }
+    let Some(upstream) = &pass.target.upstream else { return };
+    let place = upstream.pool;
+    usage.requests += 1;
+    let now = clock::millis();
+    let evicted = POOLS.with_borrow_mut(|pools| {
+        pools.pool(place).put(config, conn, &peer.address, pass.tag(), usage, now)
+    });
+    drop(evicted);
+    sweep_later();
+}
+
+/// Sees to it that this thread lets go of dead connections from time to time, while it has any.
+fn sweep_later() {
+    if SWEEPING.replace(true) {
+        return;
+    }
+    weir_engine::event_loop::spawn(async {
+        loop {
+            weir_engine::timer::sleep(SWEEP_EVERY).await;
+            let left = POOLS.with_borrow_mut(|pools| {
+                let now = clock::millis();
+                pools
+                    .iter_mut()
+                    .map(|pool| {
+                        pool.sweep(now, |conn| !conn.is_idle_alive());
+                        pool.len()
+                    })
+                    .sum::<usize>()
+            });
+            if left == 0 {
+                return SWEEPING.set(false);
+            }
+        }
+    });
+}
+
+/// Closes everything that is kept: the thread is to end.
+pub fn close_all() {
+    POOLS.with_borrow_mut(|pools| *pools = Pools::default());
+}

@@ -1,0 +1,173 @@
+//! Sending a request to an upstream: the head and a body that is there, or a body that is still
+//! on its way from the client.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+use std::task::{Context, Poll, ready};
+
+use weir_engine::connection::Conn;
+
+use crate::body::{BodyError, BodyStep};
+use crate::piece::Piece;
+use crate::request::Request;
+
+/// Pieces that one write takes.
+const GATHER: usize = 8;
+
+/// How much of a streamed body may wait for the upstream before the client is asked for more.
+const STREAM_QUEUE: u64 = 64 * 1024;
+
+/// What is still to be sent.
+pub struct Sender {
+    queue: VecDeque<Piece>,
+    queued: u64,
+    /// The body comes from the client as it is sent (`proxy_request_buffering off`).
+    streaming: bool,
+    /// Streamed bytes go out in chunks.
+    chunked: bool,
+    /// Bytes that have gone out.
+    pub sent: u64,
+}
+
+/// Why sending stopped.
+pub enum SendError {
+    /// The upstream's connection.
+    Upstream(io::Error),
+    /// The client's body.
+    Client(BodyError),
+}
+
+impl Sender {
+    /// Sends `head` and then the body of `request`.
+    pub fn new(head: &[u8], request: &Request, body: bool, chunked: bool) -> Self {
+        let mut sender =
+            Self { queue: VecDeque::new(), queued: 0, streaming: false, chunked, sent: 0 };
+        sender.push(Piece::copy(head));
+        if !body {
+            return sender;
+        }
+        match &request.body.content {
+            Some(content) => {
+                let memory = !content.memory.is_empty();
+                if let Some(file) = &content.file {
+                    sender.frame(Piece::File(std::rc::Rc::clone(file), 0..content.len));
+                } else if memory {
+                    sender.frame(Piece::copy(&content.memory));
+                }
+                sender.end_body();
+            }
+            None => sender.streaming = !request.body.is_done(),
+        }
+        sender
+    }
+
+    /// Queues bytes that follow the head as they are (`proxy_set_body`).
+    pub fn push(&mut self, piece: Piece) {
+        if !piece.is_empty() {
+            self.queued += piece.len();
+            self.queue.push_back(piece);
+        }
+    }
+
+    fn frame(&mut self, piece: Piece) {
+        if !self.chunked {
+            return self.push(piece);
+        }
+        self.push(Piece::copy(&weir_wire::h1::chunk_head(piece.len() as usize)));
+        self.push(piece);
+        self.push(Piece::Static(b"\r\n"));
+    }
+
+    fn end_body(&mut self) {
+        if self.chunked {
+            self.push(Piece::Static(weir_wire::h1::LAST_CHUNK));
+        }
+    }
+
+    /// Gives up on what is left: the upstream takes no more.
+    pub fn abandon(&mut self) {
+        self.queue.clear();
+        self.queued = 0;
+        self.streaming = false;
+    }
+
+    /// Whether everything has gone out.
+    pub fn is_done(&self) -> bool {
+        self.queue.is_empty() && !self.streaming
+    }
+
+    /// Sends as much as can be. Ready when nothing is left; pending on either side otherwise.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &mut Request,
+        conn: &mut Conn,
+    ) -> Poll<Result<(), SendError>> {
+        loop {
+            while self.streaming && self.queued < STREAM_QUEUE {
+                match request.poll_body(cx) {
+                    Poll::Ready(Ok(BodyStep::Data(data))) => self.frame(data.into()),
+                    Poll::Ready(Ok(BodyStep::End)) => {
+                        self.streaming = false;
+                        self.end_body();
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(SendError::Client(error))),
+                    Poll::Pending => break,
+                }
+            }
+            if self.queue.is_empty() {
+                return match self.streaming {
+                    true => Poll::Pending,
+                    false => conn.poll_flush(cx).map_err(SendError::Upstream),
+                };
+            }
+            ready!(self.poll_write(cx, conn)).map_err(SendError::Upstream)?;
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, conn: &mut Conn) -> Poll<io::Result<()>> {
+        if let Some(Piece::File(file, range)) = self.queue.front() {
+            if conn.can_sendfile() {
+                let want = (range.end - range.start).min(1 << 20) as usize;
+                let n = ready!(conn.poll_sendfile(cx, file.as_fd(), range.start, want))?;
+                return Poll::Ready(self.advance(n));
+            }
+            let Some(piece) = self.queue.pop_front() else { return Poll::Ready(Ok(())) };
+            let (memory, rest) = piece.load()?;
+            if let Some(rest) = rest {
+                self.queue.push_front(rest);
+            }
+            self.queue.push_front(memory);
+        }
+        let mut slices = [IoSlice::new(&[]); GATHER];
+        let mut count = 0;
+        for piece in self.queue.iter().take(GATHER) {
+            let Some(bytes) = piece.bytes() else { break };
+            slices[count] = IoSlice::new(bytes);
+            count += 1;
+        }
+        let n = ready!(conn.poll_send(cx, &slices[..count]))?;
+        Poll::Ready(self.advance(n))
+    }
+
+    /// Takes `n` bytes off the queue; none means that nobody takes any more.
+    fn advance(&mut self, n: usize) -> io::Result<()> {
+        if n == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        let mut n = n as u64;
+        self.sent += n;
+        self.queued -= n;
+        while n > 0 {
+            let Some(front) = self.queue.front_mut() else { break };
+            let step = front.len().min(n);
+            front.advance(step);
+            n -= step;
+            if front.is_empty() {
+                self.queue.pop_front();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,327 @@
+//! Where a request is passed to: what a directive says, what that comes to for one request, and
+//! how a connection there is made.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_conf::{Cx, Fault, Word};
+use weir_engine::addr::Addr;
+use weir_engine::connection::Conn;
+use weir_engine::connection::connect::ConnectOptions;
+use weir_engine::error_log::Level;
+use weir_script::{Template, Variables};
+use weir_upstream::url::{UrlOptions, parse_url};
+use weir_upstream::{
+    Causes, Group, KeepaliveConfig, Peer, Pick, Plan, Side, UpstreamRef, Upstreams,
+};
+
+use super::Pass;
+use crate::client::Rate;
+use crate::request::Request;
+
+/// How an upstream is talked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the open.
+    Http,
+    /// Within TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it stands before an address.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Http => "http://",
+            Self::Https => "https://",
+        }
+    }
+
+    fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+
+    /// The scheme at the start of a URL, and the rest.
+    fn split(url: &str) -> Option<(Self, &str)> {
+        let starts = |prefix: &str| {
+            url.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        if starts("http://") {
+            return Some((Self::Http, &url[7..]));
+        }
+        starts("https://").then(|| (Self::Https, &url[8..]))
+    }
+}
+
+/// What a `…_pass` directive says.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// A fixed address or the name of an upstream.
+    Fixed {
+        /// How it is talked to.
+        scheme: Scheme,
+        /// Which one, among those of the configuration.
+        upstream: UpstreamRef,
+        /// The host as written, with its port if that is not the usual one.
+        host: String,
+        /// The port as written or usual.
+        port: u16,
+        /// The URI part, if one is written.
+        uri: Option<Vec<u8>>,
+        /// The whole URL as written, for `proxy_redirect default`.
+        url: String,
+    },
+    /// A URL made of variables.
+    Computed(Template),
+}
+
+impl Destination {
+    /// Reads the argument of `…_pass`.
+    ///
+    /// # Errors
+    /// In nginx's words.
+    pub fn parse(word: &Word, _default: &str, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let template = Template::compile(&word.value, cx.registry::<Variables>())?;
+        if template.literal().is_none() {
+            return Ok(Self::Computed(template));
+        }
+        let text = word.text().into_owned();
+        let Some((scheme, rest)) = Scheme::split(&text) else {
+            return Err(Fault::new("invalid URL prefix"));
+        };
+        let options = UrlOptions { default_port: scheme.port(), uri_part: true, lookup: None };
+        let url = parse_url(rest, options)
+            .map_err(|why| Fault::new(format!("{why} in upstream \"{rest}\"")))?;
+        let place = cx.span();
+        let upstream = cx.registry::<Upstreams>().refer(Side::Http, &url, place)?;
+        let uri = (!url.uri.is_empty()).then(|| url.uri.clone().into_bytes());
+        Ok(Self::Fixed {
+            scheme,
+            upstream,
+            host: shown_host(&url, scheme),
+            port: url.port,
+            uri,
+            url: text,
+        })
+    }
+}
+
+/// The host as `Host` and `$proxy_host` show it.
+fn shown_host(url: &weir_upstream::url::Url, scheme: Scheme) -> String {
+    if url.is_unix() {
+        return "localhost".into();
+    }
+    match url.has_port && url.port != scheme.port() {
+        true => format!("{}:{}", url.host, url.port),
+        false => url.host.clone(),
+    }
+}
+
+/// An upstream of the configuration, ready for requests.
+pub struct Upstream {
+    /// What the configuration says.
+    pub plan: Plan,
+    /// The group, with its state.
+    pub group: Arc<Group>,
+    /// Where this thread keeps its connections.
+    pub pool: weir_upstream::PoolId,
+}
+
+/// Where one request goes.
+pub struct Target {
+    /// How it is talked to.
+    pub scheme: Scheme,
+    /// Who may be asked.
+    pub group: Arc<Group>,
+    /// The upstream of the configuration, if it is one.
+    pub upstream: Option<Rc<Upstream>>,
+    /// The host as `Host` shows it.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The URI part.
+    pub uri: Option<Vec<u8>>,
+    /// Whether the URI part is the whole URI, because variables made it.
+    pub whole: bool,
+}
+
+impl Target {
+    /// What `destination` comes to for this request.
+    ///
+    /// # Errors
+    /// The status to answer with.
+    pub async fn resolve(request: &mut Request, destination: &Destination) -> Result<Self, u16> {
+        match destination {
+            Destination::Fixed { scheme, upstream, host, port, uri, .. } => {
+                let upstream = request.snapshot.upstream(*upstream);
+                Ok(Self {
+                    scheme: *scheme,
+                    group: Arc::clone(&upstream.group),
+                    upstream: Some(upstream),
+                    host: host.clone(),
+                    port: *port,
+                    uri: uri.clone(),
+                    whole: false,
+                })
+            }
+            Destination::Computed(template) => Self::compute(request, template).await,
+        }
+    }
+
+    async fn compute(request: &mut Request, template: &Template) -> Result<Self, u16> {
+        let value = request.eval(template);
+        let text = String::from_utf8_lossy(&value).into_owned();
+        let Some((scheme, rest)) = Scheme::split(&text) else {
+            request.log(Level::Error, &format!("invalid URL prefix in \"{text}\""));
+            return Err(500);
+        };
+        let options = UrlOptions { default_port: scheme.port(), uri_part: true, lookup: None };
+        let url = match parse_url(rest, options) {
+            Ok(url) => url,
+            Err(why) => {
+                request.log(Level::Error, &format!("{why} in upstream \"{rest}\""));
+                return Err(500);
+            }
+        };
+        let host = shown_host(&url, scheme);
+        let uri = (!url.uri.is_empty()).then(|| match url.uri.starts_with('?') {
+            true => format!("/{}", url.uri).into_bytes(),
+            false => url.uri.clone().into_bytes(),
+        });
+        let known = request.snapshot.upstream_named(&url.host);
+        let (group, upstream) = match known {
+            Some(upstream) => (Arc::clone(&upstream.group), Some(upstream)),
+            None => {
+                let addresses = match url.addresses.is_empty() {
+                    false => url.addresses.clone(),
+                    true => super::resolve::addresses(request, &url.host, url.port).await?,
+                };
+                (Group::transient(&host, addresses), None)
+            }
+        };
+        Ok(Self { scheme, group, upstream, host, port: url.port, uri, whole: true })
+    }
+
+    /// How connections are kept.
+    pub fn keepalive(&self) -> &KeepaliveConfig {
+        match &self.upstream {
+            Some(upstream) => &upstream.plan.keepalive,
+            None => &KeepaliveConfig::IMPLICIT,
+        }
+    }
+
+    /// `$proxy_port`.
+    pub fn shown_port(&self) -> String {
+        match self.port {
+            0 => String::new(),
+            port => port.to_string(),
+        }
+    }
+}
+
+/// Begins the choice among the peers.
+pub fn start(request: &mut Request, pass: &Pass) -> Pick {
+    let upstream = pass.target.upstream.clone();
+    let plan = upstream.as_ref().map(|upstream| &upstream.plan);
+    let key = match plan.and_then(|plan| plan.key.as_ref()) {
+        Some(template) => request.eval(template),
+        None => Vec::new(),
+    };
+    let sticky = match plan.and_then(|plan| plan.sticky.as_ref()) {
+        Some(config) => super::sticky::wanted(request, &pass.target.group, config),
+        None => Vec::new(),
+    };
+    pass.target.group.start(weir_upstream::Request {
+        client: request.remote.ip(),
+        key: &key,
+        sticky: &sticky,
+    })
+}
+
+/// How the log calls an upstream: scheme, peer, URI.
+pub fn label(request: &Request, pass: &Pass, peer: &Peer) -> String {
+    format!("{}{}{}", pass.protocol.scheme(), peer.name, shown_uri(request))
+}
+
+/// The URI in the log.
+pub fn shown_uri(request: &Request) -> String {
+    let mut uri = String::from_utf8_lossy(&request.uri).into_owned();
+    if !request.args.is_empty() {
+        uri.push('?');
+        uri.push_str(&String::from_utf8_lossy(&request.args));
+    }
+    uri
+}
+
+/// `proxy_bind` and the socket options for this request.
+///
+/// # Errors
+/// When the address that variables made is none; it has been logged.
+pub fn connect_options(request: &mut Request, pass: &Pass) -> Result<ConnectOptions, ()> {
+    let settings = pass.settings();
+    let mut options = ConnectOptions {
+        keepalive: settings.socket_keepalive,
+        rcvbuf: settings.socket_rcvbuf.map(|size| size.0 as usize),
+        ..ConnectOptions::default()
+    };
+    let Some(bind) = settings.bind.as_ref().and_then(|bind| bind.on()) else {
+        return Ok(options);
+    };
+    let value = request.eval(&bind.address);
+    if value.is_empty() {
+        return Ok(options);
+    }
+    let text = String::from_utf8_lossy(&value);
+    match parse_bind(&text) {
+        Some(address) => {
+            options.bind = Some(address);
+            options.transparent = bind.transparent;
+            Ok(options)
+        }
+        None => {
+            request.log(Level::Error, &format!("invalid local address \"{text}\""));
+            Ok(options)
+        }
+    }
+}
+
+/// An address to connect from: an IP address with or without a port.
+pub fn parse_bind(text: &str) -> Option<SocketAddr> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(address);
+    }
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().map(|ip| SocketAddr::new(ip, 0))
+}
+
+/// Puts TLS around a new connection where the protocol wants it.
+///
+/// # Errors
+/// Why the handshake failed; it has been logged.
+pub async fn secure(
+    request: &mut Request,
+    pass: &Pass,
+    conn: Conn,
+    label: &str,
+) -> Result<Conn, Causes> {
+    if !pass.protocol.is_tls() {
+        return Ok(conn);
+    }
+    super::tls::handshake(request, pass, conn, label).await
+}
+
+/// `proxy_limit_rate` for this request.
+pub fn limit_rate(request: &mut Request, pass: &Pass) -> Option<Rate> {
+    let limit = pass.settings().limit_rate.as_ref()?;
+    let bytes = limit.eval(request);
+    (bytes > 0).then(|| Rate::new(bytes, 0))
+}
+
+/// Whether a peer's address is a UNIX socket's.
+pub fn is_unix(address: &Addr) -> bool {
+    address.is_unix()
+}

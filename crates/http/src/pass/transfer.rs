@@ -1,0 +1,199 @@
+//! The settings that `proxy_`, `fastcgi_`, `uwsgi_`, `scgi_` and `grpc_` share: one table under
+//! several prefixes (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html>).
+
+use std::path::PathBuf;
+
+use weir_conf::value::{Bufs, Msec, Off, Size};
+use weir_conf::{Arity, Cx, Fault, Many, Node, Value, directives};
+use weir_script::Template;
+use weir_upstream::Causes;
+
+use super::headers::Ignored;
+use crate::core::temp_path::TempPath;
+use crate::core::value::SizeTemplate;
+
+directives! {
+    /// How requests are passed to an upstream and responses taken from it.
+    pub struct Transfer as TransferWritten in [http, server, location] {
+        /// Reads a response as fast as the upstream sends it, whatever the client's pace is.
+        "buffering" => buffering: bool = true,
+        /// Reads a request's body whole before an upstream is asked.
+        "request_buffering" => request_buffering: bool = true,
+        /// Goes on with an upstream although the client has gone away.
+        "ignore_client_abort" => ignore_client_abort: bool = false,
+        /// The local address of connections to upstreams.
+        "bind" => bind: Option<Off<Bind>>,
+        /// Probes silent connections to upstreams.
+        "socket_keepalive" => socket_keepalive: bool = false,
+        /// The receive buffer of connections to upstreams.
+        "socket_rcvbuf" => socket_rcvbuf: Option<Size>,
+        /// The send buffer of connections to upstreams.
+        "socket_sndbuf" => socket_sndbuf: Option<Size>,
+        /// How long making a connection may take.
+        "connect_timeout" => connect_timeout: Msec = Msec::seconds(60),
+        /// How long an upstream may pause while it takes a request.
+        "send_timeout" => send_timeout: Msec = Msec::seconds(60),
+        /// How long an upstream may pause while it sends a response.
+        "read_timeout" => read_timeout: Msec = Msec::seconds(60),
+        /// Has no effect here: the kernel decides when a connection can take more.
+        "send_lowat" => send_lowat: Size = Size::bytes(0),
+        /// Responses with status 300 or greater may be replaced by `error_page`.
+        "intercept_errors" => intercept_errors: bool = false,
+        /// Passes the fields of the client's request on.
+        "pass_request_headers" => pass_request_headers: bool = true,
+        /// Passes the body of the client's request on.
+        "pass_request_body" => pass_request_body: bool = true,
+        /// Passes the fields behind a response's body on.
+        "pass_trailers" => pass_trailers: bool = false,
+        /// What the head of a response must fit into.
+        "buffer_size" => buffer_size: Size = Size::k(4),
+        /// How much of a response is held in memory.
+        "buffers" => buffers: Bufs = Bufs::new(8, 4096),
+        /// How much may be on its way to the client before more is read.
+        "busy_buffers_size" => busy_buffers_size: Option<Size>,
+        /// Allows ranges of any response, whatever the upstream says.
+        "force_ranges" => force_ranges: bool = false,
+        /// Bytes a second that are read from an upstream; 0 is no limit.
+        "limit_rate" => limit_rate: Option<SizeTemplate>,
+        /// Where responses go that do not fit into memory.
+        "temp_path" => temp_path: Option<TempPath>,
+        /// How large such a file may become; 0 means none.
+        "max_temp_file_size" => max_temp_file_size: Option<Size>,
+        /// How much is written to such a file at once.
+        "temp_file_write_size" => temp_file_write_size: Option<Size>,
+        /// When a request goes on to another server.
+        "next_upstream" => next_upstream: NextUpstream = NextUpstream(Causes::DEFAULT),
+        /// To how many servers; 0 is no limit.
+        "next_upstream_tries" => next_upstream_tries: u32 = 0,
+        /// For how long; 0 is no limit.
+        "next_upstream_timeout" => next_upstream_timeout: Msec,
+        /// Passes a field of a response on that is not passed on by default.
+        "pass_header" => pass_header: Many<String>,
+        /// Does not pass a field of a response on.
+        "hide_header" => hide_header: Many<String>,
+        /// Fields of a response that are passed on but not acted upon.
+        "ignore_headers" => ignore_headers: Ignored,
+    }
+    finish = Transfer::finish;
+}
+
+impl Transfer {
+    fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        TempPath::settle(
+            &mut self.temp_path,
+            parent.and_then(|parent| parent.temp_path.as_ref()),
+            "proxy_temp",
+            cx,
+        )?;
+        self.check_sizes()
+    }
+
+    /// The relations between sizes that nginx insists on.
+    fn check_sizes(&mut self) -> Result<(), Fault> {
+        if self.buffers.count < 2 {
+            return Err(Fault::new("there must be at least 2 \"proxy_buffers\""));
+        }
+        let largest = self.buffer_size.0.max(self.buffers.size);
+        let all = self.buffers.total();
+        if let Some(busy) = self.busy_buffers_size {
+            if busy.0 < largest {
+                return Err(Fault::new(
+                    "\"proxy_busy_buffers_size\" must be equal to or greater than the maximum of \
+                     the value of \"proxy_buffer_size\" and one of the \"proxy_buffers\"",
+                ));
+            }
+            if busy.0 > all - self.buffers.size {
+                return Err(Fault::new(
+                    "\"proxy_busy_buffers_size\" must be less than the size of all \
+                     \"proxy_buffers\" minus one buffer",
+                ));
+            }
+        }
+        if self.temp_file_write_size.is_some_and(|size| size.0 < largest) {
+            return Err(Fault::new(
+                "\"proxy_temp_file_write_size\" must be equal to or greater than the maximum of \
+                 the value of \"proxy_buffer_size\" and one of the \"proxy_buffers\"",
+            ));
+        }
+        if self.max_temp_file_size.is_some_and(|size| size.0 != 0 && size.0 < largest) {
+            return Err(Fault::new(
+                "\"proxy_max_temp_file_size\" must be equal to zero to disable temporary files \
+                 usage or must be equal to or greater than the maximum of the value of \
+                 \"proxy_buffer_size\" and one of the \"proxy_buffers\"",
+            ));
+        }
+        Ok(())
+    }
+
+    /// How much may be on its way to the client: by default twice the larger buffer.
+    pub fn busy(&self) -> u64 {
+        self.busy_buffers_size.map_or(2 * self.buffer_size.0.max(self.buffers.size), |size| size.0)
+    }
+
+    /// The folder for temporary files.
+    pub fn folder(&self) -> PathBuf {
+        self.temp_path.as_ref().map(|path| path.path.clone()).unwrap_or_default()
+    }
+}
+
+/// `proxy_next_upstream`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextUpstream(pub Causes);
+
+impl Value for NextUpstream {
+    const SYNTAX: &'static str = "error | timeout | invalid_header | http_500 | http_502 | \
+        http_503 | http_504 | http_403 | http_404 | http_429 | non_idempotent | off ...";
+    const ARITY: Arity = Arity::at_least(1);
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let mut causes = Causes::default();
+        for word in &node.args {
+            let found = Causes::WORDS.iter().find(|(name, _)| word.is(name) && *name != "updating");
+            let Some(&(name, cause)) = found else {
+                return Err(Fault::new(format!("invalid value \"{}\"", word.text())).at(word));
+            };
+            if causes.contains(cause) {
+                cx.warn(format!("duplicate value \"{name}\""));
+            }
+            causes |= cause;
+        }
+        Ok(Self(causes.settled()))
+    }
+
+    fn show(&self) -> Option<String> {
+        (self.0 == Causes::DEFAULT).then(|| "error timeout".to_owned())
+    }
+}
+
+/// `proxy_bind`: an address, which may have variables, and whether it may be anybody's.
+#[derive(Clone, Debug)]
+pub struct Bind {
+    /// The address; empty means that the kernel chooses.
+    pub address: Template,
+    /// `transparent`.
+    pub transparent: bool,
+}
+
+impl Value for Bind {
+    const SYNTAX: &'static str = "address [transparent] | off";
+    const ARITY: Arity = Arity::exactly(1).or(Arity::exactly(2));
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let transparent = match node.args.get(1) {
+            None => false,
+            Some(word) if word.is("transparent") => true,
+            Some(word) => {
+                return Err(Fault::new(format!("invalid parameter \"{}\"", word.text())).at(word));
+            }
+        };
+        let vars = cx.registry::<weir_script::Variables>();
+        let address = Template::compile(&node.args[0].value, vars)?;
+        if let Some(literal) = address.literal() {
+            let text = String::from_utf8_lossy(literal);
+            if super::target::parse_bind(&text).is_none() {
+                return Err(Fault::new(format!("invalid address \"{text}\"")).at(&node.args[0]));
+            }
+        }
+        Ok(Self { address, transparent })
+    }
+}

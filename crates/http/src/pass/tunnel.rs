@@ -1,0 +1,142 @@
+//! After `101 Switching Protocols`: bytes both ways until one side ends (WebSocket and the like).
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+
+use weir_engine::buffer::{self, Buf};
+use weir_engine::connection::Conn;
+use weir_engine::error_log::Level;
+use weir_engine::timer::Deadline;
+use weir_upstream::{Outcome, Pick};
+
+use super::attempt::Exchange;
+use super::{Pass, clock, state};
+use crate::client::Link;
+use crate::module::Verdict;
+use crate::request::Request;
+use crate::response::Sent;
+
+/// How much is read from one side before it has been written to the other.
+const BUFFER: usize = 16 * 1024;
+
+/// Sends the head and then carries bytes.
+pub async fn run(
+    request: &mut Request,
+    pass: Pass,
+    mut pick: Pick,
+    mut exchange: Exchange,
+) -> Verdict {
+    request.keepalive = false;
+    request.upgraded = true;
+    if let Err(status) = request.send_head() {
+        return Verdict::Status(status);
+    }
+    request.response.sent = Sent::All;
+    if request.client.flush().await.is_ok() {
+        carry(request, &pass, &mut exchange).await;
+    }
+    state::finish(request);
+    pick.free(Outcome::Success, state::timings(request), clock::now());
+    Verdict::Done
+}
+
+/// One direction.
+struct Lane {
+    buf: Buf,
+    start: usize,
+    /// The source has ended.
+    ended: bool,
+    /// The end was passed on.
+    shut: bool,
+    carried: u64,
+}
+
+impl Lane {
+    fn new(early: Buf) -> Self {
+        Self { buf: early, start: 0, ended: false, shut: false, carried: 0 }
+    }
+
+    /// Moves what can be moved. Ready with true when the direction is finished, pending otherwise.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Conn,
+        to: &mut Conn,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            while self.start < self.buf.len() {
+                let slice = IoSlice::new(&self.buf[self.start..]);
+                let n = ready!(to.poll_send(cx, &[slice]))?;
+                if n == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.start += n;
+                self.carried += n as u64;
+            }
+            ready!(to.poll_flush(cx))?;
+            if self.ended {
+                if !self.shut {
+                    ready!(to.poll_shutdown(cx))?;
+                    self.shut = true;
+                }
+                return Poll::Ready(Ok(()));
+            }
+            self.buf = Buf::default();
+            self.start = 0;
+            let mut buf = buffer::take(BUFFER);
+            let n = ready!(from.poll_recv(cx, &mut buf, BUFFER))?;
+            self.buf = buf;
+            self.ended = n == 0;
+        }
+    }
+}
+
+/// Carries bytes until both directions are done, one breaks, or nothing moves for the timeout of
+/// reading.
+async fn carry(request: &mut Request, pass: &Pass, exchange: &mut Exchange) {
+    let timeout = pass.settings().read_timeout.0;
+    let mut down = Lane::new(std::mem::take(&mut exchange.input));
+    let early = match request.client.link() {
+        Some(link) => std::mem::take(&mut link.input),
+        None => return,
+    };
+    let mut up = Lane::new(early);
+    let mut deadline = Deadline::new();
+    deadline.after(timeout);
+    let mut carried = 0;
+    let result = poll_fn(|cx| {
+        let Some(Link { conn: client, .. }) = request.client.link() else {
+            return Poll::Ready(Ok(()));
+        };
+        let server = &mut exchange.conn;
+        let first = up.poll(cx, client, server);
+        let second = down.poll(cx, server, client);
+        match (first, second) {
+            (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
+                return Poll::Ready(Err(error));
+            }
+            (Poll::Ready(Ok(())), _) | (_, Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
+            _ => {}
+        }
+        if up.carried + down.carried > carried {
+            carried = up.carried + down.carried;
+            deadline.after(timeout);
+        }
+        deadline.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    })
+    .await;
+    request.client.bytes_sent += down.carried;
+    if let Some(attempt) = state::current(request) {
+        attempt.received += down.carried;
+        attempt.sent += up.carried;
+        attempt.body += down.carried;
+    }
+    if let Err(error) = result
+        && error.kind() == io::ErrorKind::TimedOut
+    {
+        let message = "upstream timed out (110: Connection timed out) while proxying upgraded \
+                       connection";
+        request.log_upstream(Level::Error, message, &exchange.label);
+    }
+}

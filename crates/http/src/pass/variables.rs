@@ -1,0 +1,102 @@
+//! `$upstream_…` (<https://nginx.org/en/docs/http/ngx_http_upstream_module.html#variables>).
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::state::{Attempt, Attempts, STATES};
+use crate::request::Request;
+use crate::variables::VariableRow as Row;
+
+/// The variables.
+pub const ROWS: &[Row] = &[
+    Row::new("upstream_addr", addr),
+    Row::new("upstream_status", status),
+    Row::new("upstream_connect_time", |r, _, out| each(r, out, |a, out| time(a.connect, out))),
+    Row::new("upstream_header_time", |r, _, out| each(r, out, |a, out| time(a.header, out))),
+    Row::new("upstream_response_time", |r, _, out| each(r, out, |a, out| time(a.response, out))),
+    Row::new("upstream_response_length", |r, _, out| each(r, out, |a, out| count(a.body, out))),
+    Row::new("upstream_bytes_received", |r, _, out| each(r, out, |a, out| count(a.received, out))),
+    Row::new("upstream_bytes_sent", |r, _, out| each(r, out, |a, out| count(a.sent, out))),
+    Row::prefix("upstream_http_", http),
+    Row::prefix("upstream_trailer_", trailer),
+    Row::prefix("upstream_cookie_", cookie),
+];
+
+/// Writes one figure of every attempt: those of one pass joined by commas, passes by colons.
+fn each(
+    request: &mut Request,
+    out: &mut Vec<u8>,
+    mut figure: impl FnMut(&Attempt, &mut Vec<u8>),
+) -> bool {
+    let Some(attempts) = request.state_if(&STATES) else { return false };
+    if attempts.list.is_empty() {
+        return false;
+    }
+    for (at, (first, attempt)) in attempts.list.iter().enumerate() {
+        if at > 0 {
+            out.extend_from_slice(if *first { b" : " } else { b", " });
+        }
+        figure(attempt, out);
+    }
+    true
+}
+
+fn addr(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    each(request, out, |attempt, out| out.extend_from_slice(attempt.peer.as_bytes()))
+}
+
+fn status(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    each(request, out, |attempt, out| match attempt.status {
+        0 => out.push(b'-'),
+        status => {
+            let _ = write!(out, "{status}");
+        }
+    })
+}
+
+fn time(millis: Option<u64>, out: &mut Vec<u8>) {
+    match millis {
+        Some(millis) => crate::variables::seconds(Duration::from_millis(millis), out),
+        None => out.push(b'-'),
+    }
+}
+
+fn count(n: u64, out: &mut Vec<u8>) {
+    let _ = write!(out, "{n}");
+}
+
+fn http(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
+    field(request, |attempts| &attempts.headers, name, out)
+}
+
+fn trailer(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
+    field(request, |attempts| &attempts.trailers, name, out)
+}
+
+fn field(
+    request: &Request,
+    which: impl Fn(&Attempts) -> &weir_wire::header::Headers,
+    name: &str,
+    out: &mut Vec<u8>,
+) -> bool {
+    let Some(attempts) = request.state_if(&STATES) else { return false };
+    let lines = which(attempts).iter().map(|(n, v, _)| (n, v));
+    crate::variables::join(lines, name, b", ", out)
+}
+
+/// `$upstream_cookie_NAME`: the value of the cookie that the response sets.
+fn cookie(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
+    let Some(attempts) = request.state_if(&STATES) else { return false };
+    for (_, value, known) in attempts.headers.iter() {
+        if known != weir_wire::header::Known::SetCookie {
+            continue;
+        }
+        let pair = value.split(|&b| b == b';').next().unwrap_or_default();
+        let Some(equals) = pair.iter().position(|&b| b == b'=') else { continue };
+        if pair[..equals].trim_ascii().eq_ignore_ascii_case(name.as_bytes()) {
+            out.extend_from_slice(pair[equals + 1..].trim_ascii_start());
+            return true;
+        }
+    }
+    false
+}

@@ -1,0 +1,303 @@
+//! The walk of a request through the phases.
+//!
+//! ```text
+//!  post_read → server_rewrite → find location → rewrite → preaccess → access → precontent → content
+//!                    ▲                ▲             ▲                                          │
+//!                    └ internal redirect            └ named location                           │
+//!                                     └ rewritten URI                    error_page, try_files ┘
+//! ```
+
+use std::rc::Rc;
+
+use weir_engine::error_log::Level;
+
+use crate::core::{ACCESS, LIMITS, Satisfy};
+use crate::error_page;
+use crate::module::{Entry, Handler, Pending, Phase, Verdict};
+use crate::request::Request;
+use crate::response::Sent;
+use crate::route::Kind;
+
+/// Takes a request from its head to the end of its response. The log phase is the caller's, as it
+/// comes after the last byte.
+pub async fn run(request: &mut Request) {
+    let verdict = match walk(request, Phase::PostRead).await {
+        Verdict::Next => process(request, Entry::ServerRewrite).await,
+        other => other,
+    };
+    finalize(request, verdict).await;
+}
+
+/// Goes on with a request at `entry`: for subrequests, which skip the first phase.
+pub async fn run_from(request: &mut Request, entry: Entry) {
+    let verdict = process(request, entry).await;
+    finalize(request, verdict).await;
+}
+
+/// Ends a request with `verdict`: error pages may send it through the phases again.
+pub async fn finalize(request: &mut Request, mut verdict: Verdict) {
+    loop {
+        verdict = match verdict {
+            Verdict::Done => return finish(request).await,
+            Verdict::Abort => return abort(request),
+            Verdict::Restart(entry) => process(request, entry).await,
+            Verdict::Status(status) => error_page::respond(request, status).await,
+            Verdict::Next | Verdict::Granted => error_page::respond(request, 404).await,
+        };
+    }
+}
+
+/// Sees to it that everything queued has left.
+async fn finish(request: &mut Request) {
+    if request.client.flush().await.is_err() {
+        request.keepalive = false;
+    }
+}
+
+/// The connection is of no more use; nginx counts such a request as 499 when nothing was decided.
+fn abort(request: &mut Request) {
+    request.keepalive = false;
+    if request.response.status == 0 {
+        request.response.status = 499;
+    }
+}
+
+/// Runs the phases from `entry` until something ends the request.
+async fn process(request: &mut Request, entry: Entry) -> Verdict {
+    let mut entry = entry;
+    loop {
+        match pass(request, entry).await {
+            Verdict::Restart(next) => entry = next,
+            verdict => return verdict,
+        }
+    }
+}
+
+/// One pass through the phases from `entry` on.
+async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
+    if entry == Entry::ServerRewrite {
+        request.location = Rc::clone(&request.server.location);
+        match walk(request, Phase::ServerRewrite).await {
+            Verdict::Next | Verdict::Granted | Verdict::Restart(Entry::FindLocation) => {}
+            verdict => return verdict,
+        }
+        entry = Entry::FindLocation;
+    }
+    loop {
+        if entry == Entry::FindLocation {
+            if let Some(verdict) = find_location(request) {
+                return verdict;
+            }
+        }
+        match walk(request, Phase::Rewrite).await {
+            Verdict::Next | Verdict::Granted => break,
+            Verdict::Restart(Entry::FindLocation) => {
+                if request.uri_changes == 0 {
+                    let uri = String::from_utf8_lossy(&request.uri).into_owned();
+                    request.log(
+                        Level::Error,
+                        &format!(
+                            "rewrite or internal redirection cycle while processing \"{uri}\""
+                        ),
+                    );
+                    return Verdict::Status(500);
+                }
+                request.uri_changes -= 1;
+                entry = Entry::FindLocation;
+            }
+            verdict => return verdict,
+        }
+    }
+    for phase in [Phase::PreAccess, Phase::Access, Phase::PreContent] {
+        let verdict = match phase {
+            Phase::Access => access(request).await,
+            _ => walk(request, phase).await,
+        };
+        match verdict {
+            Verdict::Next | Verdict::Granted => {}
+            verdict => return verdict,
+        }
+    }
+    content(request).await
+}
+
+/// Asks the handlers of one phase in turn.
+async fn walk(request: &mut Request, phase: Phase) -> Verdict {
+    let location = Rc::clone(&request.location);
+    for handler in &location.handlers.phases[phase as usize] {
+        match call(request, *handler).await {
+            Verdict::Next => {}
+            verdict => return verdict,
+        }
+    }
+    Verdict::Next
+}
+
+/// Calls one handler.
+pub(crate) async fn call(request: &mut Request, handler: Handler) -> Verdict {
+    match handler {
+        Handler::Sync(handler) => handler(request),
+        Handler::Async(handler) => handler(request).await,
+    }
+}
+
+/// The access phase: all handlers must agree, or one with `satisfy any`.
+async fn access(request: &mut Request) -> Verdict {
+    // A subrequest acts for a request that has passed already (ngx_http_core_access_phase).
+    if request.is_subrequest() {
+        return Verdict::Next;
+    }
+    let location = Rc::clone(&request.location);
+    let handlers = &location.handlers.phases[Phase::Access as usize];
+    if handlers.is_empty() {
+        return Verdict::Next;
+    }
+    let any = request.get(&ACCESS).satisfy == Satisfy::Any;
+    let mut refused = None;
+    for handler in handlers {
+        match call(request, *handler).await {
+            Verdict::Next => {}
+            Verdict::Granted if any => {
+                request.response.headers.remove_name(b"www-authenticate");
+                return Verdict::Next;
+            }
+            Verdict::Granted => {}
+            Verdict::Status(status @ (401 | 403)) if any => {
+                if refused != Some(401) {
+                    refused = Some(status);
+                }
+            }
+            verdict => return verdict,
+        }
+    }
+    match refused {
+        Some(status) => {
+            if status == 403 {
+                request.log(Level::Error, "access forbidden by rule");
+            }
+            Verdict::Status(status)
+        }
+        None => Verdict::Next,
+    }
+}
+
+/// Chooses the location for the URI, and checks what can be told from the head at that point
+/// (ngx_http_core_find_config_phase).
+fn find_location(request: &mut Request) -> Option<Verdict> {
+    let server = Rc::clone(&request.server);
+    let found = server.find(&request.uri);
+    request.location = Rc::clone(found.location);
+    let redirects = found.redirect_to_slash;
+    for matched in found.captures {
+        matched.apply(request);
+    }
+    if !request.internal && request.location.is_internal() {
+        return Some(Verdict::Status(404));
+    }
+    let limits = request.get(&LIMITS);
+    let (max, timeout) = (limits.client_max_body_size.0, limits.send_timeout.0);
+    request.body.max_size = max;
+    request.client.sendfile = request.get(&crate::core::FILES).sendfile;
+    request.client.send_timeout = timeout;
+    if let Some(length) = request.body.content_length
+        && max != 0
+        && length > max
+        && !request.body.is_done()
+    {
+        request.body.expects_continue = false;
+        request
+            .log(Level::Error, &format!("client intended to send too large body: {length} bytes"));
+        return Some(Verdict::Status(413));
+    }
+    if redirects {
+        return Some(error_page::redirect_to_slash(request));
+    }
+    None
+}
+
+/// The content phase: the location's own handler, or the content modules in turn.
+async fn content(request: &mut Request) -> Verdict {
+    let location = Rc::clone(&request.location);
+    let verdict = match location.handlers.content {
+        Some(handler) => call(request, handler).await,
+        None => walk(request, Phase::Content).await,
+    };
+    if verdict != Verdict::Next {
+        return verdict;
+    }
+    if request.uri.ends_with(b"/") && location.handlers.content.is_none() {
+        let path = request.path_text();
+        request.log(Level::Error, &format!("directory index of \"{path}\" is forbidden"));
+        return Verdict::Status(403);
+    }
+    Verdict::Status(404)
+}
+
+impl Request {
+    /// Serves another URI in this request's place (nginx: `ngx_http_internal_redirect`).
+    pub fn internal_redirect(&mut self, uri: Vec<u8>, args: Vec<u8>) -> Verdict {
+        if self.uri_changes == 0 {
+            let text = String::from_utf8_lossy(&uri).into_owned();
+            self.log(
+                Level::Error,
+                &format!(
+                    "rewrite or internal redirection cycle while internally redirecting to \
+                     \"{text}\""
+                ),
+            );
+            return Verdict::Status(500);
+        }
+        self.uri_changes -= 1;
+        self.set_uri(uri, args);
+        self.internal = true;
+        self.clear_states();
+        Verdict::Restart(Entry::ServerRewrite)
+    }
+
+    /// Goes on in the location `@name` with the URI as it is (nginx: `ngx_http_named_location`).
+    pub fn named_redirect(&mut self, name: &[u8]) -> Verdict {
+        let text = String::from_utf8_lossy(name).into_owned();
+        if self.uri_changes == 0 {
+            self.log(
+                Level::Error,
+                &format!(
+                    "rewrite or internal redirection cycle while redirect to named location \
+                     \"{text}\""
+                ),
+            );
+            return Verdict::Status(500);
+        }
+        self.uri_changes -= 1;
+        let server = Rc::clone(&self.server);
+        match server.locations.named(name) {
+            Some(location) => {
+                debug_assert_eq!(location.kind, Kind::Named);
+                self.location = Rc::clone(location);
+                self.internal = true;
+                self.clear_states();
+                Verdict::Restart(Entry::Rewrite)
+            }
+            None => {
+                self.log(Level::Error, &format!("could not find named location \"{text}\""));
+                Verdict::Status(500)
+            }
+        }
+    }
+
+    /// Whether the head of the response can still be chosen.
+    pub fn is_undecided(&self) -> bool {
+        self.response.sent == Sent::Nothing
+    }
+}
+
+/// The log phase: after the last byte, whatever came of the request.
+pub async fn log(request: &mut Request) {
+    if !request.discard_log {
+        walk(request, Phase::Log).await;
+    }
+}
+
+/// Boxes a walk, for recursion through subrequests.
+pub fn boxed(request: &mut Request, entry: Entry) -> Pending<'_, ()> {
+    Box::pin(run_from(request, entry))
+}

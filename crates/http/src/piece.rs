@@ -1,0 +1,101 @@
+//! A piece of a response body on its way through the filters to the client.
+
+use std::fs::File;
+use std::ops::Range;
+use std::rc::Rc;
+
+use weir_engine::buffer::Buf;
+
+/// Bytes in memory, or a stretch of a file that is read when it is sent.
+pub enum Piece {
+    /// Bytes of the program text.
+    Static(&'static [u8]),
+    /// Bytes in a pooled buffer, returned to its pool when the piece has been sent.
+    Buf(Buf, Range<usize>),
+    /// Bytes shared by several responses (an error page's parts, a cached file).
+    Shared(Rc<[u8]>, Range<usize>),
+    /// A stretch of a file, offsets in bytes.
+    File(Rc<File>, Range<u64>),
+}
+
+impl Piece {
+    /// Copies `bytes` into a pooled buffer.
+    pub fn copy(bytes: &[u8]) -> Self {
+        let mut buf = weir_engine::buffer::take(bytes.len());
+        buf.extend_from_slice(bytes);
+        Self::from(buf)
+    }
+
+    /// How many bytes are left in the piece.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Static(bytes) => bytes.len() as u64,
+            Self::Buf(_, range) | Self::Shared(_, range) => range.len() as u64,
+            Self::File(_, range) => range.end - range.start,
+        }
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes, unless they lie in a file.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Static(bytes) => Some(bytes),
+            Self::Buf(buf, range) => Some(&buf[range.clone()]),
+            Self::Shared(bytes, range) => Some(&bytes[range.clone()]),
+            Self::File(..) => None,
+        }
+    }
+
+    /// Drops the first `n` bytes, which must be there.
+    pub fn advance(&mut self, n: u64) {
+        debug_assert!(n <= self.len());
+        match self {
+            Self::Static(bytes) => *bytes = &bytes[n as usize..],
+            Self::Buf(_, range) | Self::Shared(_, range) => range.start += n as usize,
+            Self::File(_, range) => range.start += n,
+        }
+    }
+
+    /// Keeps only the first `n` bytes.
+    pub fn truncate(&mut self, n: u64) {
+        if n >= self.len() {
+            return;
+        }
+        match self {
+            Self::Static(bytes) => *bytes = &bytes[..n as usize],
+            Self::Buf(_, range) | Self::Shared(_, range) => range.end = range.start + n as usize,
+            Self::File(_, range) => range.end = range.start + n,
+        }
+    }
+
+    /// The piece in memory: file pieces are read, at most [`FILE_READ`] bytes of them, and the
+    /// rest comes back as a second piece. For filters that must see the bytes.
+    ///
+    /// # Errors
+    /// What reading the file gave; a file that has become shorter is `UnexpectedEof`.
+    pub fn load(self) -> std::io::Result<(Self, Option<Self>)> {
+        use std::os::unix::fs::FileExt;
+        let Self::File(file, range) = self else { return Ok((self, None)) };
+        let want = (range.end - range.start).min(FILE_READ) as usize;
+        let mut buf = weir_engine::buffer::take(want);
+        buf.resize(want, 0);
+        file.read_exact_at(&mut buf, range.start)?;
+        let rest = range.start + want as u64..range.end;
+        let rest = (rest.start < rest.end).then_some(Self::File(file, rest));
+        Ok((Self::from(buf), rest))
+    }
+}
+
+/// How much of a file is read at once (nginx: `output_buffers 2 32k`).
+pub const FILE_READ: u64 = 32 * 1024;
+
+impl From<Buf> for Piece {
+    fn from(buf: Buf) -> Self {
+        let range = 0..buf.len();
+        Self::Buf(buf, range)
+    }
+}

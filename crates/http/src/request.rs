@@ -1,0 +1,320 @@
+//! One request: what was asked, where it stands, and what will be answered.
+
+use std::any::Any;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use weir_conf::{Group, Settings, Slot};
+use weir_engine::Addr;
+use weir_engine::clock::Instant;
+use weir_script::{Captures, Host, Scope, Template, VarId};
+use weir_wire::h1::Method;
+
+use crate::body::Body;
+use crate::client::Client;
+use crate::head::Head;
+use crate::response::Response;
+use crate::route::{Location, Server};
+use crate::snapshot::Snapshot;
+use crate::variables::Values;
+
+/// What all requests of a connection share.
+pub struct ConnectionInfo {
+    /// nginx's connection number (`$connection`, `*N` in the error log).
+    pub id: u64,
+    /// The peer, as `accept` or the PROXY protocol header told.
+    pub peer: Addr,
+    /// Our own end.
+    pub local: Addr,
+    /// The PROXY protocol header, when the listener takes one.
+    pub proxy_protocol: Option<Box<weir_wire::proxy_protocol::ProxyHeader>>,
+    /// TLS parameters.
+    pub tls: Option<Rc<weir_engine::tls::TlsInfo>>,
+    /// When it was accepted.
+    pub start: Instant,
+}
+
+/// How a request came to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// From a client.
+    #[default]
+    Main,
+    /// Made by a module on behalf of the main request.
+    Subrequest,
+}
+
+/// A request on its way through the phases.
+///
+/// Modules keep what is theirs in slots of their own ([`Request::state`]); the fields here are
+/// those that the phases and the variables of the core are made of.
+pub struct Request {
+    /// The configuration that this request began with, and will end with.
+    pub snapshot: Rc<Snapshot>,
+    /// The chosen server.
+    pub server: Rc<Server>,
+    /// The chosen location; the server's own level before one is chosen.
+    pub location: Rc<Location>,
+    /// The head as received, shared with subrequests.
+    pub head: Rc<Head>,
+    /// The connection.
+    pub info: Rc<ConnectionInfo>,
+    /// The client's address: the peer's, or what realip found.
+    pub remote: Addr,
+    /// What came in behind the head.
+    pub body: Body,
+    /// The method, which an error page may change to GET.
+    pub method: Method,
+    /// The normalised path, decoded.
+    pub uri: Vec<u8>,
+    /// The query string without `?`.
+    pub args: Vec<u8>,
+    /// The URI as received, undecoded, while nothing has rewritten it: what `proxy_pass` without
+    /// a URI part passes on.
+    pub uri_intact: bool,
+    /// Which of the two: client's or a module's.
+    pub origin: Origin,
+    /// Whether the request may enter `internal` locations.
+    pub internal: bool,
+    /// How many more times the URI may change (`NGX_HTTP_MAX_URI_CHANGES`).
+    pub uri_changes: u8,
+    /// How many more subrequests may be nested (`NGX_HTTP_MAX_SUBREQUESTS`).
+    pub depth: u8,
+    /// Whether the connection can take another request after this one.
+    pub keepalive: bool,
+    /// Which request of its connection this is, from 1.
+    pub number: u64,
+    /// When its first byte was read.
+    pub start: Instant,
+    /// Bytes of the request as received: head and body (`$request_length`).
+    pub length: u64,
+    /// The answer.
+    pub response: Response,
+    /// The way to and from the client.
+    pub client: Client,
+    /// Values of variables.
+    pub values: Values,
+    /// What the last regular expression captured.
+    pub captures: Captures,
+    /// Whether an error page is being made (`recursive_error_pages`).
+    pub error_page: bool,
+    /// The status for which an error page is being made, 0 for none: kept over internal
+    /// redirects.
+    pub error_status: u16,
+    /// Whether the log phase has nothing to say about this request.
+    pub discard_log: bool,
+    /// Whether another protocol took over the connection (101).
+    pub upgraded: bool,
+    states: Vec<Option<Kept>>,
+}
+
+/// A module's place for state of its own in every request.
+pub struct State<T> {
+    index: AtomicUsize,
+    make: fn() -> T,
+    kept: bool,
+}
+
+/// One module's state, and whether an internal redirect leaves it alone.
+struct Kept {
+    value: Box<dyn Any>,
+    kept: bool,
+}
+
+static NEXT_STATE: AtomicUsize = AtomicUsize::new(0);
+const UNASSIGNED: usize = usize::MAX;
+
+impl<T: 'static> State<T> {
+    /// A place filled by `make` when it is first asked for.
+    pub const fn new(make: fn() -> T) -> Self {
+        Self { index: AtomicUsize::new(UNASSIGNED), make, kept: false }
+    }
+
+    /// Likewise, and what is there survives internal redirects.
+    pub const fn kept(make: fn() -> T) -> Self {
+        Self { index: AtomicUsize::new(UNASSIGNED), make, kept: true }
+    }
+
+    fn index(&self) -> usize {
+        let index = self.index.load(Ordering::Relaxed);
+        if index != UNASSIGNED {
+            return index;
+        }
+        let new = NEXT_STATE.fetch_add(1, Ordering::Relaxed);
+        match self.index.compare_exchange(UNASSIGNED, new, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => new,
+            Err(other) => other,
+        }
+    }
+}
+
+impl Request {
+    /// A request as its parts, before its first phase.
+    pub fn new(
+        snapshot: Rc<Snapshot>,
+        server: Rc<Server>,
+        info: Rc<ConnectionInfo>,
+        head: Rc<Head>,
+        client: Client,
+    ) -> Self {
+        let mut values = Values::default();
+        values.reset(snapshot.variable_count());
+        Self {
+            location: Rc::clone(&server.location),
+            server,
+            remote: info.peer.clone(),
+            info,
+            body: Body::default(),
+            method: head.method,
+            head,
+            uri: Vec::new(),
+            args: Vec::new(),
+            uri_intact: true,
+            origin: Origin::Main,
+            internal: false,
+            uri_changes: MAX_URI_CHANGES,
+            depth: MAX_SUBREQUESTS,
+            keepalive: false,
+            number: 1,
+            start: weir_engine::clock::precise(),
+            length: 0,
+            response: Response::default(),
+            client,
+            values,
+            captures: Captures::default(),
+            error_page: false,
+            error_status: 0,
+            discard_log: false,
+            upgraded: false,
+            states: Vec::new(),
+            snapshot,
+        }
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.location.settings
+    }
+
+    /// One table of the settings in force.
+    pub fn get<T: Group>(&self, slot: &'static Slot<T>) -> &T {
+        self.location.settings.get(slot)
+    }
+
+    /// A module's state for this request, made when first asked for.
+    pub fn state<T: 'static>(&mut self, place: &'static State<T>) -> &mut T {
+        let index = place.index();
+        if self.states.len() <= index {
+            self.states.resize_with(index + 1, || None);
+        }
+        self.states[index]
+            .get_or_insert_with(|| Kept { value: Box::new((place.make)()), kept: place.kept })
+            .value
+            .downcast_mut()
+            .expect("a place has one type")
+    }
+
+    /// A module's state if it was ever asked for.
+    pub fn state_if<T: 'static>(&self, place: &'static State<T>) -> Option<&T> {
+        self.states.get(place.index())?.as_ref()?.value.downcast_ref()
+    }
+
+    /// Forgets the modules' states: an internal redirect begins anew (nginx clears all contexts).
+    pub fn clear_states(&mut self) {
+        for state in &mut self.states {
+            if state.as_ref().is_some_and(|state| !state.kept) {
+                *state = None;
+            }
+        }
+    }
+
+    /// Whether this request was made by a module.
+    pub fn is_subrequest(&self) -> bool {
+        self.origin == Origin::Subrequest
+    }
+
+    /// The value of a template.
+    pub fn eval(&mut self, template: &Template) -> Vec<u8> {
+        let mut out = Vec::new();
+        template.eval(self, &mut out);
+        out
+    }
+
+    /// The value of a template, without a copy when it has no variables.
+    pub fn eval_into<'a>(&mut self, template: &'a Template, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        match template.literal() {
+            Some(literal) => literal,
+            None => {
+                scratch.clear();
+                template.eval(self, scratch);
+                scratch
+            }
+        }
+    }
+
+    /// Sets the URI to be served from now on, as `rewrite` does.
+    pub fn set_uri(&mut self, uri: Vec<u8>, args: Vec<u8>) {
+        self.uri = uri;
+        self.args = args;
+        self.uri_intact = false;
+    }
+
+    /// What stands behind the last dot of the last path segment, for `types`.
+    pub fn extension(&self) -> &[u8] {
+        let segment = self.uri.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        match segment.iter().rposition(|&b| b == b'.') {
+            Some(dot) => &segment[dot + 1..],
+            None => &[],
+        }
+    }
+
+    /// The method as it is now: the client's, or what an error page made of it.
+    pub fn method_name(&self) -> &[u8] {
+        match self.method {
+            Method::Get => b"GET",
+            Method::Head => b"HEAD",
+            _ => self.head.method_text(),
+        }
+    }
+
+    /// The host that the client asked for, lower-cased and without its port; the server's name
+    /// when it named none (`$host`).
+    pub fn host(&self) -> &[u8] {
+        match self.head.host.is_empty() {
+            true => &self.server.name,
+            false => &self.head.host,
+        }
+    }
+}
+
+/// How often a request may be redirected inside the server (nginx: 10).
+pub const MAX_URI_CHANGES: u8 = 10;
+
+/// How deep subrequests may nest (nginx: 50).
+pub const MAX_SUBREQUESTS: u8 = 50;
+
+impl Host for Request {
+    fn variable(&mut self, id: VarId, out: &mut Vec<u8>) -> bool {
+        Self::variable(self, id, out)
+    }
+
+    fn capture(&mut self, n: usize, out: &mut Vec<u8>) -> bool {
+        match self.captures.get(n) {
+            Some(text) => {
+                out.extend_from_slice(text);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Scope for Request {
+    fn captures(&mut self) -> &mut Captures {
+        &mut self.captures
+    }
+
+    fn assign(&mut self, id: VarId, value: &[u8]) {
+        self.values.store(id, Some(value));
+    }
+}

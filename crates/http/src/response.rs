@@ -1,0 +1,98 @@
+//! The head of a response, from the handler that decides it to the codec that writes it.
+
+use weir_wire::header::Headers;
+
+use crate::filter::Chain;
+
+/// A response before and while it is sent. Fields that the server computes with have a place of
+/// their own; everything else is in `headers`, in the order in which it will be written.
+#[derive(Default)]
+pub struct Response {
+    /// The status code; 0 until somebody decides.
+    pub status: u16,
+    /// The status line's text after the version, as an upstream sent it ("200 Fine").
+    pub status_line: Option<Vec<u8>>,
+    /// The length of the body in bytes, when it is known.
+    pub content_length: Option<u64>,
+    /// `Content-Type` without a charset; empty means none.
+    pub content_type: Vec<u8>,
+    /// The charset to be added to the content type; empty means none.
+    pub charset: Vec<u8>,
+    /// Seconds since the epoch.
+    pub last_modified: Option<i64>,
+    /// `Location`, absolute or to be made so.
+    pub location: Option<Vec<u8>>,
+    /// `Server` as an upstream sent it and `proxy_pass_header` lets it through.
+    pub server: Option<Vec<u8>>,
+    /// `Date` likewise.
+    pub date: Option<Vec<u8>>,
+    /// Whether `Accept-Ranges: bytes` may be said and ranges may be cut from this body.
+    pub allow_ranges: bool,
+    /// Whether only one range may be asked for (an unfinished upstream response).
+    pub single_range: bool,
+    /// Whether the body must be in memory for the filters to see it.
+    pub disable_not_modified: bool,
+    /// Whether `Vary: Accept-Encoding` is owed.
+    pub vary_accept_encoding: bool,
+    /// Whether expiry headers were already handled (`X-Accel-Expires`, `expires`).
+    pub expires_set: bool,
+    /// Bytes of the head as written, to tell the body's share of what was sent.
+    pub head_size: u64,
+    /// The other fields.
+    pub headers: Headers,
+    /// Fields after a chunked body.
+    pub trailers: Headers,
+    /// The body filters.
+    pub chain: Chain,
+    /// Whether there is no body although the status would allow one (HEAD, 204, 304, header_only).
+    pub header_only: bool,
+    /// Whether the client is likely still sending, so that closing must linger.
+    pub lingers: bool,
+    /// Whether the body goes out in chunks.
+    pub chunked: bool,
+    /// How much of it is on its way.
+    pub sent: Sent,
+}
+
+/// How far a response has got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sent {
+    /// Nothing has been written: another response may take its place.
+    #[default]
+    Nothing,
+    /// The head is on its way; the status can no longer change.
+    Head,
+    /// The last byte has been queued.
+    All,
+}
+
+impl Response {
+    /// Back to nothing, keeping the memory.
+    pub fn reset(&mut self) {
+        let mut headers = std::mem::take(&mut self.headers);
+        let mut trailers = std::mem::take(&mut self.trailers);
+        headers.clear();
+        trailers.clear();
+        *self = Self { headers, trailers, ..Self::default() };
+    }
+
+    /// Takes away the length and everything computed from the exact bytes, because a filter will
+    /// change them (nginx: `ngx_http_clear_content_length`, `_accept_ranges`).
+    pub fn clear_length(&mut self) {
+        self.content_length = None;
+        self.allow_ranges = false;
+    }
+
+    /// Makes a strong validator weak, or removes one that cannot be (nginx: `ngx_http_weak_etag`).
+    pub fn weaken_etag(&mut self) {
+        let Some(etag) = self.headers.get_name(b"etag") else { return };
+        if etag.starts_with(b"W/") {
+            return;
+        }
+        let weak = etag.starts_with(b"\"").then(|| [b"W/", etag].concat());
+        self.headers.remove_name(b"etag");
+        if let Some(weak) = weak {
+            self.headers.push(b"ETag", &weak);
+        }
+    }
+}

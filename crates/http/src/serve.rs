@@ -1,0 +1,76 @@
+//! From connections to requests: what one thread keeps between them.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use weir_engine::connection::Conn;
+
+use crate::snapshot::Snapshot;
+
+pub mod h1;
+
+/// What the server calls itself, in as much detail as `server_tokens` allows.
+pub struct ServerName {
+    /// With the version.
+    pub full: &'static str,
+    /// With the name of the build, which this program has none of.
+    pub build: &'static str,
+    /// The bare name.
+    pub short: &'static str,
+}
+
+/// The nginx release whose behaviour is followed.
+pub const NGINX_VERSION: &str = "1.31.5";
+
+/// The name and version in `Server` and on error pages: those of the nginx release whose
+/// behaviour is followed, because clients and scripts look at it.
+pub const SERVER_NAME: ServerName =
+    ServerName { full: "nginx/1.31.5", build: "nginx/1.31.5", short: "nginx" };
+
+/// One thread's HTTP service: the snapshot in force and the connections that live here.
+pub struct Service {
+    snapshot: RefCell<Rc<Snapshot>>,
+    /// Set when the thread is to finish what it has and stop.
+    quitting: Cell<bool>,
+    idle: h1::IdleConnections,
+}
+
+impl Service {
+    /// A service that begins with `snapshot`.
+    pub fn new(snapshot: Rc<Snapshot>) -> Rc<Self> {
+        Rc::new(Self {
+            snapshot: RefCell::new(snapshot),
+            quitting: Cell::new(false),
+            idle: h1::IdleConnections::default(),
+        })
+    }
+
+    /// The configuration in force for new requests.
+    pub fn snapshot(&self) -> Rc<Snapshot> {
+        Rc::clone(&self.snapshot.borrow())
+    }
+
+    /// Puts a new configuration in force. Requests under way end with the one they began with.
+    pub fn swap(&self, snapshot: Rc<Snapshot>) {
+        let old = self.snapshot.replace(snapshot);
+        drop(old);
+    }
+
+    /// Takes a connection accepted on `listener` (an index into the snapshot's listeners).
+    pub fn accept(self: &Rc<Self>, conn: Conn, listener: &Rc<str>) {
+        let service = Rc::clone(self);
+        weir_engine::event_loop::spawn(h1::serve(service, conn, Rc::clone(listener)));
+    }
+
+    /// Closes what is idle, and lets every connection end after its current request.
+    pub fn quit(&self) {
+        self.quitting.set(true);
+        self.snapshot.borrow().drain();
+        self.idle.close_all();
+    }
+
+    /// Whether [`Service::quit`] was called.
+    pub fn is_quitting(&self) -> bool {
+        self.quitting.get()
+    }
+}

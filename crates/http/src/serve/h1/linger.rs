@@ -1,0 +1,71 @@
+//! The end of a connection that still receives: what is left of a body is read and dropped, so
+//! that the client sees the response and not a reset (nginx: `lingering_close`).
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use weir_engine::timer::Deadline;
+
+use crate::body::BodyStep;
+use crate::core::{CONNECTION, Lingering};
+use crate::request::Request;
+
+/// Reads and drops the rest of the body; whether it came to its end in time.
+pub(super) async fn discard(request: &mut Request) -> bool {
+    let settings = request.get(&CONNECTION);
+    let (total, each) = (settings.lingering_time, settings.lingering_timeout);
+    request.body.timeout = each.0;
+    // What is dropped has no size limit: time is the limit.
+    request.body.max_size = 0;
+    let mut deadline = Deadline::new();
+    deadline.after(total.0);
+    poll_fn(|cx| {
+        let Request { body, client, .. } = request;
+        let Some(link) = client.link() else { return Poll::Ready(false) };
+        loop {
+            match body.poll_step(cx, link) {
+                Poll::Ready(Ok(BodyStep::Data(_))) => {}
+                Poll::Ready(Ok(BodyStep::End)) => return Poll::Ready(true),
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => return deadline.poll(cx).map(|()| false),
+            }
+        }
+    })
+    .await
+}
+
+/// Closes the connection of a request that has been answered and logged.
+pub(super) async fn close(mut request: Request) {
+    let settings = request.get(&CONNECTION);
+    let (when, total, each) =
+        (settings.lingering_close, settings.lingering_time, settings.lingering_timeout);
+    let unread = !request.body.is_done() || request.response.lingers;
+    let answered = request.response.sent != crate::response::Sent::Nothing;
+    let lingers = match when {
+        Lingering::Off => false,
+        Lingering::On => unread,
+        Lingering::Always => true,
+    };
+    let Some(link) = request.client.link() else { return };
+    if !lingers || !answered {
+        return;
+    }
+    let mut deadline = Deadline::new();
+    deadline.after(total.0);
+    let shut = poll_fn(|cx| link.conn.poll_shutdown(cx)).await;
+    if shut.is_err() {
+        return;
+    }
+    let drain = async {
+        let mut sink = crate::client::read_buffer();
+        while let Ok(1..) = link.conn.recv(&mut sink, crate::client::READ_SIZE, each.0).await {
+            sink.clear();
+        }
+    };
+    let mut drain = std::pin::pin!(drain);
+    poll_fn(|cx| match Future::poll(drain.as_mut(), cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => deadline.poll(cx),
+    })
+    .await;
+}

@@ -1,0 +1,68 @@
+//! The start of a connection: the PROXY protocol header and the TLS handshake, where the listener
+//! has them.
+
+use std::rc::Rc;
+
+use weir_engine::connection::Conn;
+use weir_engine::error_log::Level;
+use weir_wire::proxy_protocol::{self, Parsed};
+
+use crate::client::Link;
+use crate::core::LIMITS;
+use crate::request::ConnectionInfo;
+use crate::route::Endpoint;
+use crate::serve::Service;
+
+/// Brings a new connection to the point where a request can be read. None when it ended before.
+pub(super) async fn open(
+    service: &Service,
+    mut conn: Conn,
+    key: &Rc<str>,
+) -> Option<(Box<Link>, Rc<ConnectionInfo>)> {
+    let mut info = ConnectionInfo {
+        id: conn.id(),
+        peer: conn.peer().clone(),
+        local: conn.local().clone(),
+        proxy_protocol: None,
+        tls: None,
+        start: weir_engine::clock::now(),
+    };
+    let snapshot = service.snapshot();
+    let endpoint = snapshot.endpoint(key, &info)?;
+    conn.set_nodelay();
+    if endpoint.proxy_protocol {
+        let timeout = endpoint.default.settings.get(&LIMITS).client_header_timeout.0;
+        info.proxy_protocol = read_proxy_header(&endpoint, &mut conn, timeout).await?;
+    }
+    let input = weir_engine::buffer::Buf::default();
+    Some((Box::new(Link { conn, input }), Rc::new(info)))
+}
+
+/// Reads the PROXY protocol header; the outer None closes the connection.
+async fn read_proxy_header(
+    endpoint: &Endpoint,
+    conn: &mut Conn,
+    timeout: std::time::Duration,
+) -> Option<Option<Box<proxy_protocol::ProxyHeader>>> {
+    let mut buf = weir_engine::buffer::take(proxy_protocol::HEADER_MAX);
+    loop {
+        let room = proxy_protocol::HEADER_MAX.saturating_sub(buf.len());
+        let received = conn.recv(&mut buf, room.max(1), timeout).await.ok()?;
+        match proxy_protocol::parse(&buf) {
+            Ok(Parsed::Header { consumed, header }) => {
+                conn.unread(&buf[consumed..]);
+                return Some(header);
+            }
+            Ok(Parsed::NeedMore) if received > 0 && room > 0 => {}
+            Ok(Parsed::NeedMore) => return None,
+            Err(error) => {
+                let message = format!(
+                    "broken header: {error:?} while reading PROXY protocol, client: {}",
+                    conn.peer().ip_text()
+                );
+                endpoint.default.location.handlers.log(Level::Error, conn.id(), &message);
+                return None;
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The configuration as requests see it.
+//!
+//! A [`Plan`] is what an assembly comes to, shared by all threads. Each thread makes a
+//! [`Snapshot`] of it: servers and locations behind `Rc`, so that holding one costs no atomic
+//! operation that another core would feel.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_conf::{Assembly, Block, Contexts, Diagnostic, Environment, Severity, TypeMap};
+use weir_engine::log_files::LogFile;
+use weir_script::{VarId, Variables};
+use weir_upstream::{Registry, Side, UpstreamRef, Upstreams};
+
+use crate::module::Handlers;
+use crate::modules::MODULES;
+use crate::pass::pool;
+use crate::pass::target::Upstream;
+use crate::request::ConnectionInfo;
+use crate::route::{self, Builder, Endpoint, ListenSpec, Routes};
+use crate::variables::{Definitions, Source};
+
+/// What modules see when the whole configuration has been read.
+pub struct Prepare<'a> {
+    /// The root of the assembled tree.
+    pub root: &'a Block,
+    /// What setters left for each other.
+    pub registries: &'a mut TypeMap,
+    /// Files, names and logs, as while assembling.
+    pub env: &'a dyn Environment,
+    /// Warnings and further faults, in the order in which they are found.
+    pub diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+/// A configuration that can serve, for all threads.
+pub struct Plan {
+    root: Block,
+    sources: Arc<[Source]>,
+    hostname: String,
+    prefix: PathBuf,
+    /// What each upstream is, by its reference; None for those of stream.
+    plans: Vec<Option<weir_upstream::Plan>>,
+    /// The upstreams that the configuration declares, for names known only at run time.
+    named: HashMap<String, UpstreamRef>,
+    files: Vec<Arc<LogFile>>,
+    /// Dropped when the last thread's snapshot and the last request of this plan are gone.
+    generation: Arc<dyn Any + Send + Sync>,
+}
+
+impl Plan {
+    /// Finishes an assembly: modules see it whole, variables get their definitions. What is wrong
+    /// is added to the assembly's diagnostics; a plan comes of it only if nothing is.
+    ///
+    /// `generation` is dropped when nothing serves by this plan any more.
+    pub fn build(
+        assembly: &mut Assembly,
+        env: &dyn Environment,
+        prefix: PathBuf,
+        files: &[Arc<LogFile>],
+        generation: Arc<dyn Any + Send + Sync>,
+    ) -> Option<Self> {
+        if !assembly.ok() {
+            return None;
+        }
+        route::check(&assembly.root, &mut assembly.diagnostics);
+        for prepare in MODULES.iter().filter_map(|module| module.prepare) {
+            let Assembly { root, registries, diagnostics, .. } = assembly;
+            let mut whole = Prepare { root, registries, env, diagnostics };
+            if let Err(fault) = prepare(&mut whole) {
+                diagnostics.push(fault.diagnose("", None));
+            }
+        }
+        let upstreams = assembly.registries.take::<Upstreams>();
+        let plans = upstream_plans(&upstreams, assembly, env);
+        let variables = assembly.registries.take::<Variables>();
+        let sources = match assembly.registries.take::<Definitions>().resolve(&variables) {
+            Ok(sources) => sources.into(),
+            Err(message) => {
+                assembly.diagnostics.push(Diagnostic::new(Severity::Emerg, message, None));
+                return None;
+            }
+        };
+        if !assembly.ok() {
+            return None;
+        }
+        let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let root = assembly.root.clone();
+        let named = upstreams.names(Side::Http);
+        Some(Self {
+            root,
+            sources,
+            hostname,
+            prefix,
+            plans,
+            named,
+            files: files.to_vec(),
+            generation,
+        })
+    }
+
+    /// The sockets that this configuration listens on, in the order in which
+    /// [`Snapshot::listener`] numbers them.
+    pub fn listeners(&self) -> Vec<ListenSpec> {
+        route::listeners(&self.root)
+    }
+
+    /// One thread's view.
+    pub fn snapshot(&self, registry: &Registry) -> Rc<Snapshot> {
+        let handlers =
+            |settings: &_, _: Contexts| Handlers::collect(MODULES, settings, &self.files);
+        let passes = |settings: &_| MODULES.iter().any(|m| m.passes.is_some_and(|p| p(settings)));
+        let builder = Builder { handlers: &handlers, passes: &passes };
+        let upstreams = self.plans.iter().map(|plan| {
+            let plan = plan.clone()?;
+            let group = registry.group(&plan.group);
+            let pool = pool::place(&plan.group.key);
+            Some(Rc::new(Upstream { plan, group, pool }))
+        });
+        Rc::new(Snapshot {
+            upstreams: upstreams.collect(),
+            named: self.named.clone(),
+            routes: builder.build(&self.root),
+            sources: Arc::clone(&self.sources),
+            hostname: self.hostname.as_str().into(),
+            prefix: self.prefix.as_path().into(),
+            draining: Cell::new(false),
+            _generation: Arc::clone(&self.generation),
+        })
+    }
+}
+
+/// One thread's view of a configuration.
+pub struct Snapshot {
+    routes: Routes,
+    upstreams: Vec<Option<Rc<Upstream>>>,
+    named: HashMap<String, UpstreamRef>,
+    sources: Arc<[Source]>,
+    hostname: Rc<str>,
+    prefix: Rc<std::path::Path>,
+    draining: Cell<bool>,
+    _generation: Arc<dyn Any + Send + Sync>,
+}
+
+impl Snapshot {
+    /// The address that a connection came to; None when this configuration no longer has it.
+    pub fn endpoint(&self, listener: &str, info: &ConnectionInfo) -> Option<Rc<Endpoint>> {
+        let listener = self.routes.listeners.iter().find(|l| l.key() == listener)?;
+        let local: Option<IpAddr> = if listener.needs_local() { info.local.ip() } else { None };
+        Some(Rc::clone(listener.endpoint(local)))
+    }
+
+    /// An upstream of the configuration.
+    pub fn upstream(&self, which: UpstreamRef) -> Rc<Upstream> {
+        let upstream = self.upstreams[which.index()].as_ref();
+        Rc::clone(upstream.expect("a reference of http is an upstream of http"))
+    }
+
+    /// The declared upstream of that name.
+    pub fn upstream_named(&self, name: &str) -> Option<Rc<Upstream>> {
+        self.named.get(&name.to_ascii_lowercase()).map(|&which| self.upstream(which))
+    }
+
+    /// How a variable is computed.
+    pub fn source(&self, id: VarId) -> &Source {
+        &self.sources[id.index()]
+    }
+
+    /// How many variables there are.
+    pub fn variable_count(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// The machine's name, for `$hostname`.
+    pub fn hostname(&self) -> &str {
+        &self.hostname
+    }
+
+    /// The prefix that relative paths stand under.
+    pub fn prefix(&self) -> &std::path::Path {
+        &self.prefix
+    }
+
+    /// Whether responses must say that their connection will be closed.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// From now on every response ends its connection.
+    pub fn drain(&self) {
+        self.draining.set(true);
+    }
+}
+
+/// Finishes the upstreams; what is wrong with them goes to the diagnostics.
+fn upstream_plans(
+    upstreams: &Upstreams,
+    assembly: &mut Assembly,
+    env: &dyn Environment,
+) -> Vec<Option<weir_upstream::Plan>> {
+    let found = upstreams.plans(Side::Http, assembly, None, env);
+    let mut plans = Vec::with_capacity(found.len());
+    for plan in found {
+        plans.push(match plan {
+            Some(Ok(plan)) => Some(plan),
+            Some(Err(fault)) => {
+                assembly.diagnostics.push(fault.diagnose("", None));
+                None
+            }
+            None => None,
+        });
+    }
+    plans
+}

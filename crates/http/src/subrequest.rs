@@ -1,0 +1,60 @@
+//! Requests that a module makes on behalf of another: `auth_request`, `mirror`, `post_action`.
+
+use std::rc::Rc;
+
+use weir_engine::error_log::Level;
+use weir_wire::h1::Method;
+
+use crate::client::{Client, Sink};
+use crate::module::Entry;
+use crate::phase;
+use crate::request::{Origin, Request};
+
+impl Request {
+    /// Runs a subrequest to its end and gives it back, with its response and its captured body.
+    /// Variables are shared with it, as they are in nginx. None when subrequests nest too deep.
+    pub async fn subrequest(&mut self, uri: Vec<u8>, args: Vec<u8>, sink: Sink) -> Option<Self> {
+        let mut child = self.fork(uri, args, sink)?;
+        std::mem::swap(&mut child.values, &mut self.values);
+        phase::boxed(&mut child, Entry::ServerRewrite).await;
+        std::mem::swap(&mut child.values, &mut self.values);
+        if child.get(&crate::core::ERRORS).log_subrequest {
+            phase::log(&mut child).await;
+        }
+        Some(child)
+    }
+
+    /// Starts a subrequest that nobody waits for; its variables begin anew.
+    pub fn background(&mut self, uri: Vec<u8>, args: Vec<u8>) {
+        let Some(mut child) = self.fork(uri, args, Sink::Discard) else { return };
+        weir_engine::event_loop::spawn(async move {
+            phase::run_from(&mut child, Entry::ServerRewrite).await;
+        });
+    }
+
+    fn fork(&mut self, uri: Vec<u8>, args: Vec<u8>, sink: Sink) -> Option<Self> {
+        if self.depth == 0 {
+            let text = String::from_utf8_lossy(&uri).into_owned();
+            self.log(Level::Error, &format!("subrequests cycle while processing \"{text}\""));
+            return None;
+        }
+        let mut child = Self::new(
+            Rc::clone(&self.snapshot),
+            Rc::clone(&self.server),
+            Rc::clone(&self.info),
+            Rc::clone(&self.head),
+            Client::new(sink),
+        );
+        child.remote = self.remote.clone();
+        child.origin = Origin::Subrequest;
+        child.internal = true;
+        child.method = if self.method == Method::Head { Method::Head } else { Method::Get };
+        child.depth = self.depth - 1;
+        child.number = self.number;
+        child.uri = uri;
+        child.args = args;
+        child.uri_intact = false;
+        child.body = self.body.shared();
+        Some(child)
+    }
+}

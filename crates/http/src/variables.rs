@@ -1,0 +1,258 @@
+//! Variables on the way of a request: how a name became a function, and the values that a request
+//! has computed or been given.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use weir_script::{VarId, Variables};
+
+use crate::request::Request;
+
+mod connection;
+mod head;
+mod request_line;
+mod response;
+mod table;
+
+pub(crate) use head::join;
+pub(crate) use response::seconds;
+pub use table::ROWS;
+
+/// Writes a variable's value behind `out`; false when the variable has none here ("not found").
+/// The second argument is what follows the prefix, for prefix variables (`arg_`, `http_`).
+pub type Get = fn(&mut Request, &str, &mut Vec<u8>) -> bool;
+
+/// A variable computed by something built from the configuration (map, geo, perl-like things).
+pub type Compute = Arc<dyn Fn(&mut Request, &mut Vec<u8>) -> bool + Send + Sync>;
+
+/// A variable that the server itself knows.
+pub struct VariableRow {
+    /// The name, without `$`; a prefix variable's ends in `_`.
+    pub name: &'static str,
+    /// Whether the name is only the start of the name.
+    pub prefix: bool,
+    /// Whether the first value holds for the whole request.
+    pub cached: bool,
+    /// The function.
+    pub get: Get,
+    /// What `set $name value` does instead of storing a value (`$args`, `$limit_rate`).
+    pub set: Option<fn(&mut Request, &[u8])>,
+}
+
+impl VariableRow {
+    /// A variable computed anew whenever it is asked for.
+    pub const fn new(name: &'static str, get: Get) -> Self {
+        Self { name, prefix: false, cached: false, get, set: None }
+    }
+
+    /// A family of variables that share the start of the name.
+    pub const fn prefix(name: &'static str, get: Get) -> Self {
+        Self { name, prefix: true, cached: false, get, set: None }
+    }
+
+    /// The first value is kept.
+    pub const fn cached(mut self) -> Self {
+        self.cached = true;
+        self
+    }
+
+    /// May be set.
+    pub const fn settable(mut self, set: fn(&mut Request, &[u8])) -> Self {
+        self.set = Some(set);
+        self
+    }
+}
+
+/// How the snapshot knows a variable.
+#[derive(Clone)]
+pub enum Source {
+    /// A row of a module, with the part of the name behind a prefix.
+    Row(&'static VariableRow, Box<str>),
+    /// Something built from the configuration; the flag says whether the value is kept.
+    Compute(Compute, bool),
+    /// Only ever what was stored: `set`, `auth_request_set`, named captures.
+    Stored,
+}
+
+/// The variables that the configuration defines. A registry of the assembly.
+#[derive(Default)]
+pub struct Definitions {
+    sources: HashMap<String, Source>,
+}
+
+impl Definitions {
+    /// Defines `$name` as computed by `compute`; `cached` says whether one value holds for a
+    /// request.
+    ///
+    /// # Errors
+    /// nginx's `the duplicate "x" variable` when a built-in one has that name.
+    pub fn compute(&mut self, name: &str, cached: bool, compute: Compute) -> Result<(), String> {
+        let name = name.to_ascii_lowercase();
+        if !may_define(&name) {
+            return Err(format!("the duplicate \"{name}\" variable"));
+        }
+        self.sources.insert(name, Source::Compute(compute, cached));
+        Ok(())
+    }
+
+    /// Defines `$name` as a place for values (`set $name …`). A variable that is computed from
+    /// the configuration stays so, and a stored value then takes its place for that request.
+    ///
+    /// # Errors
+    /// nginx's `the duplicate "x" variable` for a built-in one that cannot be set.
+    pub fn stored(&mut self, name: &str) -> Result<(), String> {
+        let name = name.to_ascii_lowercase();
+        if !may_define(&name) {
+            return Err(format!("the duplicate \"{name}\" variable"));
+        }
+        self.sources.entry(name).or_insert(Source::Stored);
+        Ok(())
+    }
+
+    /// The table of a snapshot: a source for every name that was referenced.
+    ///
+    /// # Errors
+    /// nginx's `unknown "x" variable`, for the first that nothing defines.
+    pub fn resolve(&self, used: &Variables) -> Result<Vec<Source>, String> {
+        used.names()
+            .map(|(_, name)| {
+                if let Some(source) = self.sources.get(name) {
+                    return Ok(source.clone());
+                }
+                find_row(name).ok_or_else(|| format!("unknown \"{name}\" variable"))
+            })
+            .collect()
+    }
+}
+
+/// The built-in variable of that name.
+fn find_row(name: &str) -> Option<Source> {
+    let rows = || crate::modules::variable_rows();
+    if let Some(row) = rows().find(|row| !row.prefix && row.name == name) {
+        return Some(Source::Row(row, "".into()));
+    }
+    rows()
+        .filter(|row| row.prefix && name.starts_with(row.name) && name.len() > row.name.len())
+        .max_by_key(|row| row.name.len())
+        .map(|row| Source::Row(row, name[row.name.len()..].into()))
+}
+
+/// A name may be defined unless a built-in variable has it and cannot be set.
+fn may_define(name: &str) -> bool {
+    !crate::modules::variable_rows().any(|row| !row.prefix && row.name == name && row.set.is_none())
+}
+
+/// The row of a settable built-in variable.
+pub fn settable(name: &str) -> Option<&'static VariableRow> {
+    let name = name.to_ascii_lowercase();
+    crate::modules::variable_rows().find(|row| !row.prefix && row.name == name && row.set.is_some())
+}
+
+/// The values that a request holds: those that were stored, and those kept after computing.
+#[derive(Default)]
+pub struct Values {
+    /// By variable; the range lies in `arena`.
+    slots: Vec<Slot>,
+    arena: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Slot {
+    #[default]
+    Unset,
+    /// The variable was asked for and has no value.
+    NotFound,
+    /// Offsets into the arena.
+    Value(u32, u32),
+    /// Being computed: a variable that asks for itself gets nothing.
+    Busy,
+}
+
+/// How much stored text one request may collect: a `set` loop through internal redirects ends
+/// somewhere, and so does memory.
+const ARENA_LIMIT: usize = 16 * 1024 * 1024;
+
+impl Values {
+    /// Forgets all values, keeping the memory.
+    pub fn reset(&mut self, count: usize) {
+        self.arena.clear();
+        self.slots.clear();
+        self.slots.resize(count, Slot::Unset);
+    }
+
+    /// Stores a value (`set`); None stores "not found".
+    pub fn store(&mut self, id: VarId, value: Option<&[u8]>) {
+        let slot = match value {
+            Some(value) if self.arena.len() + value.len() <= ARENA_LIMIT => {
+                let start = self.arena.len() as u32;
+                self.arena.extend_from_slice(value);
+                Slot::Value(start, self.arena.len() as u32)
+            }
+            _ => Slot::NotFound,
+        };
+        if let Some(place) = self.slots.get_mut(id.index()) {
+            *place = slot;
+        }
+    }
+
+    /// The stored value, if the request has one.
+    pub fn stored(&self, id: VarId) -> Option<&[u8]> {
+        match self.slots.get(id.index()) {
+            Some(&Slot::Value(start, end)) => Some(&self.arena[start as usize..end as usize]),
+            _ => None,
+        }
+    }
+
+    /// Forgets one value, so that it is computed again.
+    pub fn forget(&mut self, id: VarId) {
+        if let Some(slot) = self.slots.get_mut(id.index()) {
+            *slot = Slot::Unset;
+        }
+    }
+}
+
+impl Request {
+    /// Writes the value of a variable behind `out`; false when it has none.
+    pub fn variable(&mut self, id: VarId, out: &mut Vec<u8>) -> bool {
+        let values = &mut self.values;
+        match values.slots.get(id.index()) {
+            Some(&Slot::Value(start, end)) => {
+                out.extend_from_slice(&values.arena[start as usize..end as usize]);
+                return true;
+            }
+            Some(Slot::NotFound | Slot::Busy) | None => return false,
+            Some(Slot::Unset) => {}
+        }
+        let snapshot = std::rc::Rc::clone(&self.snapshot);
+        match snapshot.source(id) {
+            Source::Row(row, suffix) if !row.cached => (row.get)(self, suffix, out),
+            Source::Row(row, suffix) => {
+                self.compute_kept(id, out, |request, out| (row.get)(request, suffix, out))
+            }
+            Source::Compute(compute, false) => compute(self, out),
+            Source::Compute(compute, true) => self.compute_kept(id, out, |r, out| compute(r, out)),
+            Source::Stored => false,
+        }
+    }
+
+    /// Computes a value, keeps it for the rest of the request, and writes it behind `out`.
+    fn compute_kept(
+        &mut self,
+        id: VarId,
+        out: &mut Vec<u8>,
+        compute: impl FnOnce(&mut Self, &mut Vec<u8>) -> bool,
+    ) -> bool {
+        self.values.slots[id.index()] = Slot::Busy;
+        let start = out.len();
+        let found = compute(self, out);
+        self.values.store(id, found.then(|| &out[start..]));
+        found
+    }
+
+    /// The value of a variable as bytes of its own, empty when it has none.
+    pub fn variable_bytes(&mut self, id: VarId) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.variable(id, &mut out);
+        out
+    }
+}

@@ -1,0 +1,116 @@
+//! Variables that read the header lines of the request.
+
+use weir_wire::header::Known;
+
+use crate::request::Request;
+
+/// Appends `value`, as a found variable.
+fn found(value: &[u8], out: &mut Vec<u8>) -> bool {
+    out.extend_from_slice(value);
+    true
+}
+
+/// Joins the values of all lines whose name is `name` with underscores for dashes
+/// (ngx_http_variable_unknown_header).
+pub(crate) fn join<'a>(
+    lines: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    name: &str,
+    separator: &[u8],
+    out: &mut Vec<u8>,
+) -> bool {
+    let mut any = false;
+    for (line, value) in lines {
+        if !same_name(line, name.as_bytes()) {
+            continue;
+        }
+        if any {
+            out.extend_from_slice(separator);
+        }
+        out.extend_from_slice(value);
+        any = true;
+    }
+    any
+}
+
+/// Whether a field's name is that of the variable: lower case, dashes as underscores.
+pub(super) fn same_name(line: &[u8], name: &[u8]) -> bool {
+    line.len() == name.len()
+        && line.iter().zip(name).all(|(&l, &n)| {
+            let l = if l == b'-' { b'_' } else { l.to_ascii_lowercase() };
+            l == n
+        })
+}
+
+/// `$http_NAME`.
+pub(super) fn http(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
+    join(request.head.iter().map(|(n, v, _)| (n, v)), name, b", ", out)
+}
+
+/// `$http_cookie`: several lines are one list of cookies.
+pub(super) fn http_cookie(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    join(request.head.iter().map(|(n, v, _)| (n, v)), "cookie", b"; ", out)
+}
+
+/// `$http_x_forwarded_for`.
+pub(super) fn x_forwarded_for(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    join(request.head.iter().map(|(n, v, _)| (n, v)), "x_forwarded_for", b", ", out)
+}
+
+/// `$cookie_NAME`: the first cookie of that name; names are compared without case.
+pub(super) fn cookie(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
+    for (_, line, known) in request.head.iter() {
+        if known != Known::Cookie {
+            continue;
+        }
+        for pair in line.split(|&b| b == b';') {
+            let pair = pair.trim_ascii_start();
+            let Some(equals) = pair.iter().position(|&b| b == b'=') else { continue };
+            if pair[..equals].trim_ascii_end().eq_ignore_ascii_case(name.as_bytes()) {
+                return found(pair[equals + 1..].trim_ascii_start(), out);
+            }
+        }
+    }
+    false
+}
+
+/// `$content_length`.
+pub(super) fn content_length(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    match request.head.get(Known::ContentLength) {
+        Some(value) => found(value, out),
+        None if request.body.content.is_some() && request.body.chunked => {
+            found(request.body.received.to_string().as_bytes(), out)
+        }
+        None => false,
+    }
+}
+
+/// `$content_type`.
+pub(super) fn content_type(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    request.head.get(Known::ContentType).is_some_and(|value| found(value, out))
+}
+
+/// `$host`.
+pub(super) fn host(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(request.host(), out)
+}
+
+/// `$request_port`: the port of the host that the client named.
+pub(super) fn request_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    match request.head.port {
+        0 => false,
+        port => found(port.to_string().as_bytes(), out),
+    }
+}
+
+/// `$is_request_port`: a colon, or nothing.
+pub(super) fn is_request_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(if request.head.port == 0 { b"" } else { b":" }, out)
+}
+
+/// `$remote_user`: the name given with Basic authentication.
+pub(super) fn remote_user(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    match crate::basic::credentials(request) {
+        Some((user, _)) => found(&user, out),
+        None => false,
+    }
+}

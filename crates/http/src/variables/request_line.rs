@@ -1,0 +1,119 @@
+//! Variables of what was asked: line, URI, arguments, body, files.
+
+use std::os::unix::ffi::OsStrExt;
+
+use weir_wire::h1::Version;
+
+use crate::request::Request;
+
+fn found(value: &[u8], out: &mut Vec<u8>) -> bool {
+    out.extend_from_slice(value);
+    true
+}
+
+/// `$request_method`: always that of the client.
+pub(super) fn method(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let method = request.head.method_text();
+    !method.is_empty() && found(method, out)
+}
+
+/// `$request`.
+pub(super) fn request(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(request.head.request_line(), out)
+}
+
+/// `$request_uri`.
+pub(super) fn request_uri(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(&request.head.unparsed_uri(), out)
+}
+
+/// `$uri`.
+pub(super) fn uri(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(&request.uri, out)
+}
+
+/// `$args`.
+pub(super) fn args(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(&request.args, out)
+}
+
+/// `set $args …`.
+pub(super) fn set_args(request: &mut Request, value: &[u8]) {
+    request.args = value.to_vec();
+    request.uri_intact = false;
+}
+
+/// `$is_args`: a question mark, or nothing.
+pub(super) fn is_args(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(if request.args.is_empty() { b"" } else { b"?" }, out)
+}
+
+/// `$arg_NAME`: the first argument of that name, as it was sent.
+pub(super) fn arg(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
+    for pair in request.args.split(|&b| b == b'&') {
+        let Some(equals) = pair.iter().position(|&b| b == b'=') else { continue };
+        if pair[..equals].eq_ignore_ascii_case(name.as_bytes()) {
+            out.extend_from_slice(&pair[equals + 1..]);
+            return true;
+        }
+    }
+    false
+}
+
+/// `$scheme`.
+pub(super) fn scheme(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(if request.info.tls.is_some() { b"https" } else { b"http" }, out)
+}
+
+/// `$https`: "on", or nothing.
+pub(super) fn https(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(if request.info.tls.is_some() { b"on" } else { b"" }, out)
+}
+
+/// `$server_protocol`.
+pub(super) fn protocol(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    if request.head.version < Version::HTTP_10 {
+        return found(b"HTTP/0.9", out);
+    }
+    found(request.head.protocol(), out)
+}
+
+/// `$document_root`.
+pub(super) fn document_root(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let root = request.document_root();
+    found(root.as_os_str().as_bytes(), out)
+}
+
+/// `$realpath_root`.
+pub(super) fn realpath_root(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let root = request.document_root();
+    root.canonicalize().is_ok_and(|real| found(real.as_os_str().as_bytes(), out))
+}
+
+/// `$request_filename`.
+pub(super) fn filename(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let path = request.path();
+    found(path.as_os_str().as_bytes(), out)
+}
+
+/// `$request_body`: the body, when it was read into memory.
+pub(super) fn body(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let Some(content) = &request.body.content else { return false };
+    content.file.is_none() && found(&content.memory, out)
+}
+
+/// `$request_body_file`: the file that the body was saved to.
+pub(super) fn body_file(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let path = request.body.content.as_ref().and_then(|content| content.path.as_ref());
+    path.is_some_and(|path| found(path.as_os_str().as_bytes(), out))
+}
+
+/// `$request_length`.
+pub(super) fn length(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found((request.length + request.body.received).to_string().as_bytes(), out)
+}
+
+/// `$request_id`: sixteen random bytes in hexadecimal.
+pub(super) fn id(_: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(format!("{:032x}", fastrand::u128(..)).as_bytes(), out)
+}

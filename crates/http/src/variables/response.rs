@@ -1,0 +1,147 @@
+//! Variables of the response and of the time it took.
+
+use std::io::Write;
+use std::time::Duration;
+
+use weir_engine::clock;
+use weir_wire::h1::Version;
+
+use super::head::join;
+use crate::client::Rate;
+use crate::request::Request;
+use crate::response::Sent;
+
+fn found(value: &[u8], out: &mut Vec<u8>) -> bool {
+    out.extend_from_slice(value);
+    true
+}
+
+/// Seconds with three digits behind the point, as every time in a log.
+pub(crate) fn seconds(time: Duration, out: &mut Vec<u8>) {
+    let _ = write!(out, "{}.{:03}", time.as_secs(), time.subsec_millis());
+}
+
+/// `$status`, always three digits.
+pub(super) fn status(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let status = match (request.error_status, request.response.status) {
+        (error @ 1.., _) => error,
+        (_, 0) if request.head.version < Version::HTTP_10 => 9,
+        (_, status) => status,
+    };
+    write!(out, "{status:03}").is_ok()
+}
+
+/// `$bytes_sent`.
+pub(super) fn bytes_sent(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    write!(out, "{}", request.client.bytes_sent).is_ok()
+}
+
+/// `$body_bytes_sent`.
+pub(super) fn body_bytes_sent(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let sent = request.client.bytes_sent.saturating_sub(request.response.head_size);
+    write!(out, "{sent}").is_ok()
+}
+
+/// `$request_time`.
+pub(super) fn request_time(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    seconds(request.start.elapsed(), out);
+    true
+}
+
+/// `$request_completion`: "OK", or nothing.
+pub(super) fn request_completion(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(if request.response.sent == Sent::All { b"OK" } else { b"" }, out)
+}
+
+/// `$pipe`: "p" when the next request was already there.
+pub(super) fn pipe(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let pipelined = request.client.link().is_some_and(|link| !link.input.is_empty());
+    found(if pipelined { b"p" } else { b"." }, out)
+}
+
+/// `$limit_rate`, bytes per second.
+pub(super) fn limit_rate(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    write!(out, "{}", request.client.rate.as_ref().map_or(0, |rate| rate.bytes)).is_ok()
+}
+
+/// `set $limit_rate …`.
+pub(super) fn set_limit_rate(request: &mut Request, value: &[u8]) {
+    let Some(bytes) = weir_conf::value::parse_size(value) else {
+        return;
+    };
+    request.client.rate = (bytes > 0).then(|| Rate::new(bytes, 0));
+    request.client.rate_set = true;
+}
+
+/// `$sent_http_NAME`: the response's fields, those that the server computes included.
+pub(super) fn sent_http(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
+    let response = &request.response;
+    let has = |known: &[u8]| response.headers.get_name(known).is_some();
+    match name {
+        "content_type" if !response.content_type.is_empty() => {
+            out.extend_from_slice(&response.content_type);
+            if !response.charset.is_empty() {
+                out.extend_from_slice(b"; charset=");
+                out.extend_from_slice(&response.charset);
+            }
+            return true;
+        }
+        "content_length" if !has(b"content-length") => {
+            return match response.content_length {
+                Some(length) => write!(out, "{length}").is_ok(),
+                None => false,
+            };
+        }
+        "last_modified" if !has(b"last-modified") => {
+            return match response.last_modified {
+                Some(time) => {
+                    weir_wire::date::http(time, out);
+                    true
+                }
+                None => false,
+            };
+        }
+        "location" => {
+            return response.location.as_ref().is_some_and(|location| found(location, out));
+        }
+        "connection" => {
+            let word: &[u8] = match (response.status, request.keepalive) {
+                (101, _) => b"upgrade",
+                (_, true) => b"keep-alive",
+                (_, false) => b"close",
+            };
+            return found(word, out);
+        }
+        "keep_alive" => {
+            let header = request.get(&crate::core::CONNECTION).keepalive_timeout.header;
+            return match header.filter(|_| request.keepalive) {
+                Some(seconds) => write!(out, "timeout={seconds}").is_ok(),
+                None => false,
+            };
+        }
+        "transfer_encoding" => return response.chunked && found(b"chunked", out),
+        _ => {}
+    }
+    join(response.headers.iter().map(|(n, v, _)| (n, v)), name, b", ", out)
+}
+
+/// `$sent_trailer_NAME`.
+pub(super) fn sent_trailer(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
+    join(request.response.trailers.iter().map(|(n, v, _)| (n, v)), name, b", ", out)
+}
+
+/// `$msec`.
+pub(super) fn msec(_: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let wall = clock::wall();
+    write!(out, "{}.{:03}", wall.secs, wall.millis).is_ok()
+}
+
+/// `$time_local`.
+pub(super) fn time_local(_: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(&clock::time_local(), out)
+}
+
+/// `$time_iso8601`.
+pub(super) fn time_iso8601(_: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(&clock::time_iso8601(), out)
+}
