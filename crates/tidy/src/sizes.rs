@@ -1,0 +1,39 @@
+//! How large a file may become before it has to be split.
+
+use crate::tree;
+
+/// Lines; files aim at 300.
+const MOST: usize = 800;
+
+/// Files that are longer, with their reason. The list only shrinks.
+const LONGER: &[(&str, &str)] = &[];
+
+/// Columns.
+const WIDTH: usize = 100;
+
+#[test]
+fn files_are_small() {
+    for (path, text) in tree::rust_files("crates") {
+        let lines = text.lines().count();
+        let excused = LONGER.iter().any(|(known, _)| path == *known);
+        assert!(lines <= MOST || excused, "{path} has {lines} lines; split it");
+    }
+}
+
+#[test]
+fn excuses_are_needed() {
+    for (path, reason) in LONGER {
+        let lines = tree::text(path).lines().count();
+        assert!(lines > MOST, "{path} is short now; take it off the list ({reason})");
+    }
+}
+
+#[test]
+fn lines_fit() {
+    for (path, text) in tree::rust_files("crates") {
+        for (at, line) in text.lines().enumerate() {
+            let columns = line.chars().count();
+            assert!(columns <= WIDTH, "{path}:{} has {columns} columns", at + 1);
+        }
+    }
+}
