@@ -3,7 +3,10 @@
 //! A header filter that wants to see the body pushes a [`BodyFilter`] onto the response's chain.
 //! Header filters run in the order of `MODULES`, and so do the body filters that they add.
 
+use std::io;
+
 use crate::piece::Piece;
+use crate::request::Request;
 
 /// One transformation of a body. State lives in the filter, one per response.
 pub trait BodyFilter {
@@ -11,14 +14,15 @@ pub trait BodyFilter {
     ///
     /// # Errors
     /// Only for what makes the rest of the response impossible; the connection is then closed.
-    fn push(&mut self, input: Piece, out: &mut Vec<Piece>) -> std::io::Result<()>;
+    fn push(&mut self, request: &mut Request, input: Piece, out: &mut Vec<Piece>)
+    -> io::Result<()>;
 
     /// The sender asked for what there is to be sent on; a filter that holds bytes back for
     /// efficiency only (a compressor) gives them out.
     ///
     /// # Errors
     /// As for [`BodyFilter::push`].
-    fn flush(&mut self, _out: &mut Vec<Piece>) -> std::io::Result<()> {
+    fn flush(&mut self, _: &mut Request, _out: &mut Vec<Piece>) -> io::Result<()> {
         Ok(())
     }
 
@@ -26,7 +30,7 @@ pub trait BodyFilter {
     ///
     /// # Errors
     /// As for [`BodyFilter::push`].
-    fn finish(&mut self, _out: &mut Vec<Piece>) -> std::io::Result<()> {
+    fn finish(&mut self, _: &mut Request, _out: &mut Vec<Piece>) -> io::Result<()> {
         Ok(())
     }
 }
@@ -64,30 +68,30 @@ impl Chain {
         self.filters.clear();
     }
 
-    /// Pushes `input` through every filter and hands what comes out to `sink`.
+    /// Pushes `input` through every filter; gives what comes out. `request` is the one that the
+    /// chain was taken out of.
     ///
     /// # Errors
     /// The first error of a filter.
     pub fn run(
         &mut self,
+        request: &mut Request,
         input: Option<Piece>,
         after: After,
-        mut sink: impl FnMut(Piece),
-    ) -> std::io::Result<()> {
+    ) -> io::Result<Vec<Piece>> {
         let mut pieces: Vec<Piece> = input.into_iter().collect();
         for filter in &mut self.filters {
             let mut out = Vec::new();
             for piece in pieces {
-                filter.push(piece, &mut out)?;
+                filter.push(request, piece, &mut out)?;
             }
             match after {
                 After::More => {}
-                After::Flush => filter.flush(&mut out)?,
-                After::Finish => filter.finish(&mut out)?,
+                After::Flush => filter.flush(request, &mut out)?,
+                After::Finish => filter.finish(request, &mut out)?,
             }
             pieces = out;
         }
-        pieces.into_iter().filter(|p| !p.is_empty()).for_each(&mut sink);
-        Ok(())
+        Ok(pieces)
     }
 }

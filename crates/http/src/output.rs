@@ -104,16 +104,20 @@ impl Request {
         if self.response.header_only {
             return Ok(());
         }
-        let framed = !self.is_subrequest();
-        let Self { response, client, .. } = self;
-        if response.chain.is_empty() {
+        let chunked = self.response.chunked && !self.is_subrequest();
+        if self.response.chain.is_empty() {
             if let Some(piece) = piece {
-                queue(client, response.chunked && framed, piece);
+                queue(&mut self.client, chunked, piece);
             }
             return Ok(());
         }
-        let chunked = response.chunked && framed;
-        response.chain.run(piece, after, |piece| queue(client, chunked, piece))
+        let mut chain = std::mem::take(&mut self.response.chain);
+        let pieces = chain.run(self, piece, after);
+        self.response.chain = chain;
+        for piece in pieces? {
+            queue(&mut self.client, chunked, piece);
+        }
+        Ok(())
     }
 }
 
