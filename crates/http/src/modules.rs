@@ -6,10 +6,15 @@ use weir_conf::Table;
 use crate::module::Module;
 use crate::variables::{self, VariableRow};
 
+mod geo;
+mod map;
 mod proxy;
+mod rewrite;
+mod split_clients;
 
 /// All modules.
-pub const MODULES: &[&Module] = &[&proxy::MODULE];
+pub const MODULES: &[&Module] =
+    &[&rewrite::MODULE, &map::MODULE, &geo::MODULE, &split_clients::MODULE, &proxy::MODULE];
 
 /// Every table of the crate, for the assembly.
 pub fn tables() -> Vec<&'static Table> {

@@ -109,20 +109,46 @@ impl Definitions {
         Ok(())
     }
 
+    /// Defines `$name` for `set`: `unset` computes it for requests that reach its use without a
+    /// value. What else defines the variable stays in force.
+    ///
+    /// # Errors
+    /// As [`Definitions::stored`].
+    pub fn unset(&mut self, name: &str, unset: Compute) -> Result<(), String> {
+        let name = name.to_ascii_lowercase();
+        if !may_define(&name) {
+            return Err(format!("the duplicate \"{name}\" variable"));
+        }
+        if find_row(&name).is_none() {
+            self.sources.entry(name).or_insert(Source::Compute(unset, true));
+        }
+        Ok(())
+    }
+
     /// The table of a snapshot: a source for every name that was referenced.
     ///
     /// # Errors
     /// nginx's `unknown "x" variable`, for the first that nothing defines.
     pub fn resolve(&self, used: &Variables) -> Result<Vec<Source>, String> {
         used.names()
-            .map(|(_, name)| {
+            .map(|(id, name)| {
                 if let Some(source) = self.sources.get(name) {
                     return Ok(source.clone());
                 }
-                find_row(name).ok_or_else(|| format!("unknown \"{name}\" variable"))
+                // The names of captures are defined without a source: matches store their values.
+                let captured = || used.is_defined(id).then_some(Source::Stored);
+                find_row(name)
+                    .or_else(captured)
+                    .ok_or_else(|| format!("unknown \"{name}\" variable"))
             })
             .collect()
     }
+}
+
+/// Forbids a configuration to define the built-in variables that cannot be set.
+pub(crate) fn reserve(used: &mut Variables) {
+    let fixed = |row: &&VariableRow| !row.prefix && row.set.is_none();
+    crate::modules::variable_rows().filter(fixed).for_each(|row| used.reserve(row.name));
 }
 
 /// The built-in variable of that name.

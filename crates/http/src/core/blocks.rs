@@ -32,7 +32,8 @@ directives! {
     }
 }
 
-fn open_http(own: &mut BlocksWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
+fn open_http(own: &mut BlocksWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    crate::variables::reserve(cx.registry::<Variables>());
     match own.http.replace(true) {
         None => Ok(()),
         Some(_) => Err(Fault::duplicate()),

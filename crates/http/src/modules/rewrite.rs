@@ -1,0 +1,156 @@
+//! `rewrite`, `return`, `set`, `if`, `break`
+//! (<https://nginx.org/en/docs/http/ngx_http_rewrite_module.html>).
+//!
+//! The directives of a block become its list of steps, in the order of the text. An `if` is a step
+//! whose own steps are in the block that it opens, as are the settings that then apply.
+
+use std::sync::Arc;
+
+use weir_conf::{BlockId, Cx, Fault, Local, Node, Settings, Slot, directives};
+use weir_script::condition::Condition;
+use weir_script::rewrite::{Rewrite, is_address};
+use weir_script::{Template, VarId, Variables, words};
+
+use crate::module::{Handler, Module, Phase, PhaseHandler};
+use crate::request::Request;
+use crate::variables::{Definitions, VariableRow, settable};
+
+mod run;
+
+pub(crate) const MODULE: Module = Module {
+    name: "rewrite",
+    tables: &[&Rewriting::table(&REWRITE)],
+    handlers: &[
+        PhaseHandler {
+            phase: Phase::ServerRewrite,
+            enabled: has_steps,
+            handler: Handler::Sync(run::server),
+        },
+        PhaseHandler {
+            phase: Phase::Rewrite,
+            enabled: has_steps,
+            handler: Handler::Sync(run::location),
+        },
+    ],
+    ..Module::NONE
+};
+
+static REWRITE: Slot<Rewriting> = Slot::new();
+
+directives! {
+    /// Changes URIs, answers at once, sets variables, and chooses settings by conditions.
+    pub(crate) struct Rewriting as RewriteWritten in [server, server_if, location, location_if] {
+        /// Replaces the URI when an expression matches it, or redirects.
+        "rewrite" [2, 3]: "regex replacement [last | break | redirect | permanent]" => add_rewrite,
+        /// Answers at once: with a status, a text or the address of a redirect.
+        "return" [1, 2]: "code [text] | code URL | URL" => add_return,
+        /// Gives a variable a value.
+        "set" [2]: "$variable value" => add_set,
+        /// Ends the work of these directives; in a location it stays there.
+        "break" [0]: "" => add_break,
+        /// Directives and settings for requests that meet a condition.
+        "if" in [server, server_if] opens server_if [1+]: "(condition) { … }" => add_if,
+        /// Directives and settings for requests that meet a condition.
+        "if" in [location, location_if] opens location_if [1+]: "(condition) { … }" => add_if,
+        /// Logs what these directives do, at level notice.
+        "rewrite_log" in [http, server, server_if, location, location_if]
+            => rewrite_log: bool = false,
+        /// Logs a warning when a variable is used before it was set.
+        "uninitialized_variable_warn" in [http, server, server_if, location, location_if]
+            => uninitialized_variable_warn: bool = true,
+        field steps: Local<Vec<Step>>,
+    }
+}
+
+/// What one directive does.
+#[derive(Clone)]
+pub(super) enum Step {
+    /// `rewrite`.
+    Rewrite(Arc<Rewrite>),
+    /// `return`.
+    Return(Return),
+    /// `set` of a variable that the configuration defines.
+    Set(VarId, Template),
+    /// `set` of a variable of the server that acts when it is set.
+    Act(&'static VariableRow, Template),
+    /// `break`.
+    Break,
+    /// `if`: the steps are those of the block.
+    If(Arc<Condition>, BlockId),
+}
+
+/// An answer.
+#[derive(Clone)]
+pub(super) struct Return {
+    /// The status.
+    status: u16,
+    /// The text, or the address of a redirect; empty when none was written.
+    text: Template,
+}
+
+fn has_steps(settings: &Settings) -> bool {
+    !settings.get(&REWRITE).steps.is_empty()
+}
+
+fn push(own: &mut RewriteWritten, step: Step) {
+    own.steps.get_or_insert_default().push(step);
+}
+
+fn add_rewrite(own: &mut RewriteWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let words = words(&node.args);
+    let flag = words.get(2).copied();
+    let rewrite = Rewrite::compile(words[0], words[1], flag, cx.registry::<Variables>())?;
+    push(own, Step::Rewrite(Arc::new(rewrite)));
+    Ok(())
+}
+
+fn add_return(own: &mut RewriteWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let first = &node.args[0];
+    let invalid = || Fault::new(format!("invalid return code \"{}\"", first.text())).at(first);
+    let (status, text) = match (weir_conf::value::parse_number(&first.value), node.args.get(1)) {
+        (Some(status @ 0..=MAX_STATUS), text) => (status as u16, text),
+        (None, None) if is_address(&first.value) => (302, Some(first)),
+        _ => return Err(invalid()),
+    };
+    let text = match text {
+        Some(text) => Template::compile(&text.value, cx.registry::<Variables>())?,
+        None => Template::default(),
+    };
+    push(own, Step::Return(Return { status, text }));
+    Ok(())
+}
+
+/// The highest status that `return` takes.
+const MAX_STATUS: u64 = 999;
+
+fn add_set(own: &mut RewriteWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let id = cx.registry::<Variables>().define_word(&node.args[0].value)?;
+    let name = cx.registry::<Variables>().name(id).to_owned();
+    let shown = name.clone();
+    let unset = Arc::new(move |request: &mut Request, _: &mut Vec<u8>| {
+        run::warn_unset(request, &shown);
+        true
+    });
+    cx.registry::<Definitions>().unset(&name, unset)?;
+    let value = Template::compile(&node.args[1].value, cx.registry::<Variables>())?;
+    push(
+        own,
+        match settable(&name) {
+            Some(row) => Step::Act(row, value),
+            None => Step::Set(id, value),
+        },
+    );
+    Ok(())
+}
+
+fn add_break(own: &mut RewriteWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
+    push(own, Step::Break);
+    Ok(())
+}
+
+fn add_if(own: &mut RewriteWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let condition = Condition::compile(&words(&node.args), cx.registry::<Variables>())?;
+    let block = cx.child_id();
+    push(own, Step::If(Arc::new(condition), block));
+    Ok(())
+}

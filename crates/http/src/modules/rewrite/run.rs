@@ -1,0 +1,298 @@
+//! Doing what the directives of a block say.
+
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use weir_engine::error_log::Level;
+use weir_script::condition::{Condition, FileKind};
+use weir_script::escape::escape_args;
+use weir_script::rewrite::{After, Args, Rewrite, Rewritten};
+use weir_script::{CaptureRegex, Captures, Host, Scope, Template, VarId};
+
+use super::{REWRITE, Return, Step};
+use crate::core::TYPES;
+use crate::module::{Entry, Verdict};
+use crate::piece::Piece;
+use crate::request::Request;
+use crate::route::{Kind, Location};
+
+/// The directives of the server level: a location is chosen afterwards in any case.
+pub(super) fn server(request: &mut Request) -> Verdict {
+    let base = Rc::clone(&request.server.location);
+    match Run::new(request, &base).all(&base) {
+        Some(verdict) => verdict,
+        None => Verdict::Next,
+    }
+}
+
+/// The directives of a location: a changed URI may belong to another one.
+pub(super) fn location(request: &mut Request) -> Verdict {
+    let base = Rc::clone(&request.location);
+    // The server's own level had its turn, in its own phase.
+    if base.kind == Kind::Server {
+        return Verdict::Next;
+    }
+    let mut run = Run::new(request, &base);
+    match run.all(&base) {
+        Some(verdict) => verdict,
+        None if run.uri_changed => Verdict::Restart(Entry::FindLocation),
+        None => Verdict::Next,
+    }
+}
+
+/// The warning for a variable that only `set` gives a value, before it did.
+pub(super) fn warn_unset(request: &Request, name: &str) {
+    if request.get(&REWRITE).uninitialized_variable_warn {
+        request.log(Level::Warn, &format!("using uninitialized \"{name}\" variable"));
+    }
+}
+
+/// One run through the directives of a block.
+struct Run<'r> {
+    request: &'r mut Request,
+    /// A location must be looked for afterwards.
+    uri_changed: bool,
+    /// Captures are escaped where they become part of a value: nginx does so until the first
+    /// `rewrite` of the run has matched.
+    quotes: bool,
+    /// The URI came with escapes or a plus.
+    quoted: bool,
+    /// `rewrite_log`.
+    log: bool,
+}
+
+/// How a step went.
+enum Flow {
+    /// The next step follows.
+    Next,
+    /// No more steps.
+    End,
+    /// The request is decided.
+    Decided(Verdict),
+}
+
+impl<'r> Run<'r> {
+    fn new(request: &'r mut Request, base: &Location) -> Self {
+        let quoted = is_quoted(request);
+        let log = base.settings.get(&REWRITE).rewrite_log;
+        Self { request, uri_changed: false, quotes: true, quoted, log }
+    }
+
+    /// Goes through the steps of a block.
+    fn all(&mut self, base: &Rc<Location>) -> Option<Verdict> {
+        match self.steps(base) {
+            Flow::Decided(verdict) => Some(verdict),
+            Flow::Next | Flow::End => None,
+        }
+    }
+
+    fn steps(&mut self, base: &Rc<Location>) -> Flow {
+        for step in &base.settings.get(&REWRITE).steps {
+            let flow = match step {
+                Step::Rewrite(rewrite) => self.rewrite(rewrite),
+                Step::Return(answer) => Flow::Decided(answer.send(self.request)),
+                Step::Set(id, value) => {
+                    let value = self.eval(value);
+                    self.request.values.store(*id, Some(&value));
+                    Flow::Next
+                }
+                Step::Act(row, value) => {
+                    let value = self.eval(value);
+                    if let Some(set) = row.set {
+                        set(self.request, &value);
+                    }
+                    Flow::Next
+                }
+                Step::Break => {
+                    self.uri_changed = false;
+                    Flow::End
+                }
+                Step::If(condition, block) => match base.inner(*block) {
+                    Some(inner) if self.holds(condition) => self.enter(inner),
+                    _ => Flow::Next,
+                },
+            };
+            match flow {
+                Flow::Next => {}
+                flow => return flow,
+            }
+        }
+        Flow::Next
+    }
+
+    /// The block of an `if`: in a location its settings apply from now on.
+    fn enter(&mut self, inner: &Rc<Location>) -> Flow {
+        if self.request.location.kind != Kind::Server {
+            self.request.location = Rc::clone(inner);
+        }
+        self.steps(inner)
+    }
+
+    fn eval(&mut self, value: &Template) -> Vec<u8> {
+        let mut out = Vec::new();
+        let escapes = self.quotes && self.quoted;
+        value.eval(&mut Escaping { request: self.request, escapes }, &mut out);
+        out
+    }
+
+    fn holds(&mut self, condition: &Condition) -> bool {
+        let mut scratch = Vec::new();
+        let escapes = self.quotes && self.quoted;
+        let mut scope = Escaping { request: self.request, escapes };
+        let holds =
+            condition.holds(&mut scope, &mut scratch, |scope, path| file_kind(scope.request, path));
+        if let Condition::Matches { regex, negated, .. } = condition {
+            self.log_match(regex, holds != *negated, &scratch);
+        }
+        holds
+    }
+
+    fn log_match(&self, regex: &CaptureRegex, matched: bool, subject: &[u8]) {
+        if self.log {
+            let verb = if matched { "matches" } else { "does not match" };
+            let pattern = String::from_utf8_lossy(regex.pattern());
+            let subject = String::from_utf8_lossy(subject);
+            self.request.log(Level::Notice, &format!("\"{pattern}\" {verb} \"{subject}\""));
+        }
+    }
+
+    fn rewrite(&mut self, rewrite: &Rewrite) -> Flow {
+        let uri = std::mem::take(&mut self.request.uri);
+        let matched = rewrite.matches(&uri, self.request);
+        self.request.uri = uri;
+        self.log_match(rewrite.regex(), matched, &self.request.uri);
+        if !matched {
+            return Flow::Next;
+        }
+        self.request.internal = true;
+        self.request.uri_intact = false;
+        self.uri_changed = rewrite.after() != After::Break;
+        self.quotes = false;
+        let args = std::mem::take(&mut self.request.args);
+        self.request.args.clone_from(&args);
+        let mut out = Vec::new();
+        match rewrite.replace(self.request, &args, self.quoted, &mut out) {
+            Rewritten::Redirect(status) => {
+                if self.log {
+                    let text = String::from_utf8_lossy(&out);
+                    self.request.log(Level::Notice, &format!("rewritten redirect: \"{text}\""));
+                }
+                self.request.response.location = Some(out);
+                Flow::Decided(Verdict::Status(status))
+            }
+            Rewritten::Uri { uri, args } => self.replace_uri(out, uri, args, rewrite.is_last()),
+        }
+    }
+
+    /// Takes over a rewritten URI, which is the first `length` bytes of `text`.
+    fn replace_uri(&mut self, mut text: Vec<u8>, length: usize, args: Args, last: bool) -> Flow {
+        match args {
+            Args::Keep => {}
+            Args::Drop => self.request.args.clear(),
+            Args::Replace => self.request.args = text.split_off(length),
+        }
+        if self.log {
+            let uri = String::from_utf8_lossy(&text);
+            let args = String::from_utf8_lossy(&self.request.args);
+            let line = format!("rewritten data: \"{uri}\", args: \"{args}\"");
+            self.request.log(Level::Notice, &line);
+        }
+        let empty = text.is_empty();
+        self.request.uri = text;
+        if empty {
+            self.request.log(Level::Error, "the rewritten URI has a zero length");
+            return Flow::Decided(Verdict::Status(500));
+        }
+        if last { Flow::End } else { Flow::Next }
+    }
+}
+
+impl Return {
+    /// Answers; an error without a text of its own is left to the error pages.
+    fn send(&self, request: &mut Request) -> Verdict {
+        if self.status >= 400 && self.text.is_empty() {
+            return Verdict::Status(self.status);
+        }
+        let text = request.eval(&self.text);
+        if matches!(self.status, 301 | 302 | 303 | 307 | 308) {
+            request.response.location = Some(text);
+            return Verdict::Status(self.status);
+        }
+        let media = request.get(&TYPES).media_type(request.extension()).to_vec();
+        request.response.status = self.status;
+        request.response.content_type = media;
+        request.response.content_length = Some(text.len() as u64);
+        if let Err(status) = request.send_head() {
+            return Verdict::Status(status);
+        }
+        match request.push_last(Some(Piece::copy(&text))) {
+            Ok(()) => Verdict::Done,
+            Err(_) => Verdict::Abort,
+        }
+    }
+}
+
+/// Whether the client's URI had escapes or a plus, which captures then get back as arguments.
+fn is_quoted(request: &Request) -> bool {
+    if request.is_subrequest() {
+        return false;
+    }
+    let path = request.head.target().split(|&byte| byte == b'?').next().unwrap_or_default();
+    memchr::memchr2(b'%', b'+', path).is_some()
+}
+
+/// What there is at a path.
+fn file_kind(request: &Request, path: &[u8]) -> FileKind {
+    let path = Path::new(std::ffi::OsStr::from_bytes(path));
+    let found = match std::fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) => {
+            use std::io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+            if !matches!(error.kind(), NotFound | NotADirectory | InvalidFilename) {
+                let code = error.raw_os_error().unwrap_or_default();
+                let line = format!("stat() \"{}\" failed ({code})", path.display());
+                request.log(Level::Crit, &line);
+            }
+            return FileKind::default();
+        }
+    };
+    FileKind {
+        is_file: found.is_file(),
+        is_dir: found.is_dir(),
+        is_link: false,
+        is_exec: found.permissions().mode() & 0o100 != 0,
+    }
+}
+
+/// A request whose captures are escaped where they are put into a value.
+struct Escaping<'r> {
+    request: &'r mut Request,
+    escapes: bool,
+}
+
+impl Host for Escaping<'_> {
+    fn variable(&mut self, id: VarId, out: &mut Vec<u8>) -> bool {
+        self.request.variable(id, out)
+    }
+
+    fn capture(&mut self, n: usize, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let found = self.request.capture(n, out);
+        if self.escapes {
+            escape_args(out, start);
+        }
+        found
+    }
+}
+
+impl Scope for Escaping<'_> {
+    fn captures(&mut self) -> &mut Captures {
+        &mut self.request.captures
+    }
+
+    fn assign(&mut self, id: VarId, value: &[u8]) {
+        self.request.assign(id, value);
+    }
+}
