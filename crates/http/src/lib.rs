@@ -18,6 +18,7 @@ pub mod modules;
 pub mod output;
 pub mod pass;
 pub mod path;
+pub mod pause;
 pub mod pending;
 pub mod phase;
 pub mod piece;

@@ -6,15 +6,28 @@ use weir_conf::Table;
 use crate::module::Module;
 use crate::variables::{self, VariableRow};
 
+mod access;
+mod auth_basic;
 mod geo;
 mod map;
 mod proxy;
 mod rewrite;
 mod split_clients;
+mod stub_status;
 
 /// All modules.
-pub const MODULES: &[&Module] =
-    &[&rewrite::MODULE, &map::MODULE, &geo::MODULE, &split_clients::MODULE, &proxy::MODULE];
+pub const MODULES: &[&Module] = &[
+    &rewrite::MODULE,
+    &map::MODULE,
+    &geo::MODULE,
+    &split_clients::MODULE,
+    // Access: addresses, then names.
+    &access::MODULE,
+    &auth_basic::MODULE,
+    // Content.
+    &proxy::MODULE,
+    &stub_status::MODULE,
+];
 
 /// Every table of the crate, for the assembly.
 pub fn tables() -> Vec<&'static Table> {
