@@ -14,6 +14,8 @@ mod proxy;
 mod rewrite;
 mod split_clients;
 mod stub_status;
+mod sub;
+mod userid;
 
 /// All modules.
 pub const MODULES: &[&Module] = &[
@@ -27,6 +29,9 @@ pub const MODULES: &[&Module] = &[
     // Content.
     &proxy::MODULE,
     &stub_status::MODULE,
+    // Filters, as responses meet them.
+    &userid::MODULE,
+    &sub::MODULE,
 ];
 
 /// Every table of the crate, for the assembly.

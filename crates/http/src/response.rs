@@ -1,6 +1,6 @@
 //! The head of a response, from the handler that decides it to the codec that writes it.
 
-use weir_wire::header::Headers;
+use weir_wire::header::{Headers, Known};
 
 use crate::filter::Chain;
 
@@ -80,7 +80,19 @@ impl Response {
     /// change them (nginx: `ngx_http_clear_content_length`, `_accept_ranges`).
     pub fn clear_length(&mut self) {
         self.content_length = None;
+        self.headers.remove(Known::ContentLength);
         self.allow_ranges = false;
+    }
+
+    /// Takes away the time of the last change (nginx: `ngx_http_clear_last_modified`).
+    pub fn clear_last_modified(&mut self) {
+        self.last_modified = None;
+        self.headers.remove(Known::LastModified);
+    }
+
+    /// Takes away the validator (nginx: `ngx_http_clear_etag`).
+    pub fn clear_etag(&mut self) {
+        self.headers.remove_name(b"etag");
     }
 
     /// Makes a strong validator weak, or removes one that cannot be (nginx: `ngx_http_weak_etag`).
