@@ -110,16 +110,17 @@ pub fn intercept(request: &mut Request, pass: &Pass, exchange: &Exchange) -> Opt
 pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> Result<(), Verdict> {
     let head = &mut exchange.head;
     let headers = std::mem::take(&mut head.headers);
-    request.state(&STATES).headers = headers.clone();
     let settings = pass.settings();
     let ignored = settings.ignore_headers;
     if !ignored.has(Ignored::REDIRECT)
         && let Some(target) = headers.get_name(b"x-accel-redirect")
     {
-        return Err(accel_redirect(request, pass, &headers, target));
+        let verdict = accel_redirect(request, pass, &headers, target);
+        request.state(&STATES).headers = headers;
+        return Err(verdict);
     }
     request.response.status = head.status;
-    request.response.status_line.clone_from(&head.status_line);
+    request.response.status_line = head.status_line.take();
     if !ignored.has(Ignored::LIMIT_RATE)
         && let Some(value) = headers.get_name(b"x-accel-limit-rate")
         && let Some(bytes) = decimal(value)
@@ -145,6 +146,7 @@ pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> R
     for (name, value, known) in headers.iter() {
         copy(request, pass, name, value, known);
     }
+    request.state(&STATES).headers = headers;
     if head.upgraded || request.response.status >= 200 {
         request.response.content_length = match &head.body {
             super::body::BodyReader::None => request.response.content_length,

@@ -1,15 +1,52 @@
 //! What happened at each upstream that was asked: the figures behind `$upstream_*`.
 
-use weir_upstream::Timings;
+use std::sync::Arc;
+
+use weir_upstream::{Peer, Timings};
 
 use super::clock;
 use crate::request::{Request, State};
 
+/// Who was asked: kept as it is, and made text only for those who want to read it.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// A peer.
+    Peer(Arc<Peer>),
+    /// The group, when none of its peers could be had.
+    Group(String),
+}
+
+impl Asked {
+    /// The peer's address, or the group's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Peer(peer) => &peer.name,
+            Self::Group(name) => name,
+        }
+    }
+}
+
+/// How the log calls an upstream.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// What stands before the address.
+    pub scheme: &'static str,
+    /// Whose address.
+    pub asked: Asked,
+}
+
+impl Label {
+    /// Scheme, address and URI.
+    pub fn text(&self, request: &Request) -> String {
+        format!("{}{}{}", self.scheme, self.asked.name(), super::target::shown_uri(request))
+    }
+}
+
 /// One attempt.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Attempt {
-    /// The peer's address, or the group's name when no peer could be had.
-    pub peer: String,
+    /// Who was asked.
+    pub asked: Asked,
     /// The status, 0 while there is none.
     pub status: u16,
     /// When it began, milliseconds of the monotonic clock.
@@ -53,9 +90,18 @@ impl Attempts {
     }
 
     /// An attempt begins.
-    pub fn begin(&mut self, peer: &str) {
-        let attempt =
-            Attempt { peer: peer.to_owned(), started: clock::millis(), ..Attempt::default() };
+    pub fn begin(&mut self, asked: Asked) {
+        let attempt = Attempt {
+            asked,
+            status: 0,
+            started: clock::millis(),
+            connect: None,
+            header: None,
+            response: None,
+            received: 0,
+            sent: 0,
+            body: 0,
+        };
         let first = std::mem::take(&mut self.new_pass);
         self.list.push((first, attempt));
     }

@@ -12,11 +12,10 @@ use weir_engine::connection::connect::ConnectOptions;
 use weir_engine::error_log::Level;
 use weir_script::{Template, Variables};
 use weir_upstream::url::{UrlOptions, parse_url};
-use weir_upstream::{
-    Causes, Group, KeepaliveConfig, Peer, Pick, Plan, Side, UpstreamRef, Upstreams,
-};
+use weir_upstream::{Causes, Group, KeepaliveConfig, Pick, Plan, Side, UpstreamRef, Upstreams};
 
 use super::Pass;
+use super::state::Label;
 use crate::client::Rate;
 use crate::request::Request;
 
@@ -242,11 +241,6 @@ pub fn start(request: &mut Request, pass: &Pass) -> Pick {
     })
 }
 
-/// How the log calls an upstream: scheme, peer, URI.
-pub fn label(request: &Request, pass: &Pass, peer: &Peer) -> String {
-    format!("{}{}{}", pass.protocol.scheme(), peer.name, shown_uri(request))
-}
-
 /// The URI in the log.
 pub fn shown_uri(request: &Request) -> String {
     let mut uri = String::from_utf8_lossy(&request.uri).into_owned();
@@ -306,7 +300,7 @@ pub async fn secure(
     request: &mut Request,
     pass: &Pass,
     conn: Conn,
-    label: &str,
+    label: &Label,
 ) -> Result<Conn, Causes> {
     if !pass.protocol.is_tls() {
         return Ok(conn);

@@ -194,7 +194,7 @@ impl Protocol for Http1 {
             && (head.version >= Version::HTTP_11 || says_keepalive(&headers));
         Ok(Some(ResponseHead {
             status: head.status,
-            status_line: Some(head.status_line.of(input).to_vec()),
+            status_line: unusual(head.status, head.status_line.of(input)),
             headers,
             body,
             length,
@@ -239,6 +239,11 @@ impl Http1 {
         let found = behind.read_head(request, &input[interim..])?;
         Ok(found.map(|head| ResponseHead { length: head.length + interim, ..head }))
     }
+}
+
+/// The status line, unless it is the one that we would write ourselves.
+fn unusual(status: u16, line: &[u8]) -> Option<Vec<u8>> {
+    (crate::serve::reason(status) != Some(line)).then(|| line.to_vec())
 }
 
 /// Whether the request that goes out asks for another protocol.

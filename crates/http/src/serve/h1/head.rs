@@ -206,7 +206,7 @@ fn number(out: &mut Vec<u8>, mut value: u64, width: usize) {
 }
 
 /// nginx's status lines; a status without one is written as its number and a space.
-fn reason(status: u16) -> Option<&'static [u8]> {
+pub(crate) fn reason(status: u16) -> Option<&'static [u8]> {
     let line: &'static str = match status {
         100 => "100 Continue",
         101 => "101 Switching Protocols",
