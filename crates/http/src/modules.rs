@@ -9,6 +9,7 @@ use crate::variables::{self, VariableRow};
 mod access;
 mod auth_basic;
 mod geo;
+mod log;
 mod map;
 mod proxy;
 mod rewrite;
@@ -18,6 +19,7 @@ mod sub;
 mod userid;
 
 /// All modules.
+#[rustfmt::skip]
 pub const MODULES: &[&Module] = &[
     &rewrite::MODULE,
     &map::MODULE,
@@ -32,6 +34,8 @@ pub const MODULES: &[&Module] = &[
     // Filters, as responses meet them.
     &userid::MODULE,
     &sub::MODULE,
+    // After the response.
+    &log::MODULE,
 ];
 
 /// Every table of the crate, for the assembly.
@@ -44,6 +48,11 @@ pub fn tables() -> Vec<&'static Table> {
         .chain(weir_upstream::tables())
         .chain(crate::pending::TABLES.iter().copied())
         .collect()
+}
+
+/// Writes out what the calling thread keeps in memory of access logs, and forgets their files.
+pub fn flush_logs() {
+    log::flush();
 }
 
 /// Every built-in variable.
