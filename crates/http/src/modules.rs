@@ -16,6 +16,7 @@ mod rewrite;
 mod split_clients;
 mod stub_status;
 mod sub;
+mod upstream;
 mod userid;
 
 /// All modules.
@@ -29,7 +30,7 @@ pub const MODULES: &[&Module] = &[
     &access::MODULE,
     &auth_basic::MODULE,
     // Content.
-    &proxy::MODULE,
+    &proxy::MODULE, &upstream::MODULE,
     &stub_status::MODULE,
     // Filters, as responses meet them.
     &userid::MODULE,

@@ -268,6 +268,7 @@ impl Request {
         }
         self.uri_changes -= 1;
         self.set_uri(uri, args);
+        self.location_valid = true;
         self.internal = true;
         self.clear_states();
         Verdict::Restart(Entry::ServerRewrite)

@@ -72,6 +72,9 @@ pub struct Request {
     /// The URI as received, undecoded, while nothing has rewritten it: what `proxy_pass` without
     /// a URI part passes on.
     pub uri_intact: bool,
+    /// Whether the URI still is the one that the location was found by; `rewrite … break` ends
+    /// that.
+    pub location_valid: bool,
     /// Which of the two: client's or a module's.
     pub origin: Origin,
     /// Whether the request may enter `internal` locations.
@@ -170,6 +173,7 @@ impl Request {
             uri: Vec::new(),
             args: Vec::new(),
             uri_intact: true,
+            location_valid: true,
             origin: Origin::Main,
             internal: false,
             uri_changes: MAX_URI_CHANGES,

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -14,7 +15,7 @@ use weir_upstream::{Causes, NoLive, Outcome, Pick, Usage};
 use super::pool::{self, Kept};
 use super::sender::{SendError, Sender};
 use super::state::{Asked, Label};
-use super::{Pass, ResponseHead, clock, state, target};
+use super::{Pass, ResponseHead, clock, state, sticky, target};
 use crate::request::Request;
 
 /// A connection on which a request is being answered.
@@ -70,7 +71,6 @@ pub async fn attempt(
     request: &mut Request,
     pass: &mut Pass,
     pick: &mut Pick,
-    head: &[u8],
 ) -> Result<Exchange, Failure> {
     let peer = match pool::with_random(|random| pick.next(random, clock::now())) {
         Ok(peer) => peer,
@@ -78,6 +78,7 @@ pub async fn attempt(
     };
     request.state(&state::STATES).begin(Asked::Peer(Arc::clone(&peer)));
     let label = Label { scheme: pass.protocol.scheme(), asked: Asked::Peer(Arc::clone(&peer)) };
+    sticky::chosen(request, pass, &peer);
     let kept = pool::take(&peer, pass);
     let reused = kept.is_some();
     let (mut conn, usage) = match kept {
@@ -90,10 +91,11 @@ pub async fn attempt(
     state::connected(request);
     let body = pass.settings().pass_request_body;
     let chunked = body && pass.protocol.chunks_body();
-    let mut sender = Sender::new(head, request, body && !pass.protocol.sets_body(), chunked);
+    let mut sender = Sender::new(request, body && !pass.protocol.sets_body(), chunked);
     match read_head(request, pass, &mut conn, &mut sender, &label).await {
-        Ok((head, input)) => {
+        Ok((mut head, input)) => {
             state::headed(request, head.status);
+            request.state(&state::STATES).headers = Rc::new(std::mem::take(&mut head.headers));
             if let Some(attempt) = state::current(request) {
                 attempt.sent = sender.sent;
             }
@@ -106,7 +108,7 @@ pub async fn attempt(
 /// Nobody can take the request.
 #[cold]
 fn no_live(request: &mut Request, pass: &Pass, pick: &Pick) -> Failure {
-    let asked = Asked::Group(pick.group().name().to_owned());
+    let asked = Asked::Group(Arc::clone(pick.group()));
     request.state(&state::STATES).begin(asked.clone());
     let label = Label { scheme: pass.protocol.scheme(), asked };
     request.log_upstream(Level::Error, "no live upstreams while connecting to upstream", &label);

@@ -12,10 +12,10 @@ use std::task::{Context, Poll};
 
 use weir_engine::buffer::{self, Buf};
 use weir_engine::error_log::Level;
-use weir_upstream::{Outcome, Pick};
+use weir_upstream::Pick;
 
 use super::attempt::{Exchange, io_failed};
-use super::{Pass, clock, pool, state};
+use super::{Pass, pool, release, state};
 use crate::module::Verdict;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -29,8 +29,7 @@ const LARGEST_READ: usize = 128 * 1024;
 /// Relays the body and ends the response.
 pub async fn run(request: &mut Request, pass: Pass, mut pick: Pick, exchange: Exchange) -> Verdict {
     if let Err(status) = request.send_head() {
-        pick.free(Outcome::Success, state::timings(request), clock::now());
-        state::finish(request);
+        release(request, &pass, &mut pick);
         return Verdict::Status(status);
     }
     let mut relay = Relay::new(request, &pass, exchange);
@@ -40,15 +39,10 @@ pub async fn run(request: &mut Request, pass: Pass, mut pick: Pick, exchange: Ex
         relay.run(request, &pass).await
     };
     let Relay { exchange, .. } = relay;
-    state::finish(request);
-    let outcome = match end {
-        End::Complete | End::ClientGone => Outcome::Success,
-        End::Broken => Outcome::Failed,
-    };
     if matches!(end, End::Complete) {
         keep(&pass, &pick, exchange);
     }
-    pick.free(outcome, state::timings(request), clock::now());
+    release(request, &pass, &mut pick);
     match end {
         End::Complete => match request.send_last(None).await {
             Ok(()) => Verdict::Done,

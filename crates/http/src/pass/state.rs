@@ -1,8 +1,11 @@
 //! What happened at each upstream that was asked: the figures behind `$upstream_*`.
 
+use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use weir_upstream::{Peer, Timings};
+use weir_engine::buffer::Buf;
+use weir_upstream::{Group, Peer, Timings};
 
 use super::clock;
 use crate::request::{Request, State};
@@ -13,7 +16,7 @@ pub enum Asked {
     /// A peer.
     Peer(Arc<Peer>),
     /// The group, when none of its peers could be had.
-    Group(String),
+    Group(Arc<Group>),
 }
 
 impl Asked {
@@ -21,7 +24,7 @@ impl Asked {
     pub fn name(&self) -> &str {
         match self {
             Self::Peer(peer) => &peer.name,
-            Self::Group(name) => name,
+            Self::Group(group) => group.name(),
         }
     }
 }
@@ -36,9 +39,10 @@ pub struct Label {
 }
 
 impl Label {
-    /// Scheme, address and URI.
+    /// Scheme, address and the URI that was sent.
     pub fn text(&self, request: &Request) -> String {
-        format!("{}{}{}", self.scheme, self.asked.name(), super::target::shown_uri(request))
+        let uri = request.state_if(&STATES).map_or(&[][..], Attempts::uri);
+        format!("{}{}{}", self.scheme, self.asked.name(), String::from_utf8_lossy(uri))
     }
 }
 
@@ -72,9 +76,13 @@ pub struct Attempts {
     /// redirect), which the variables show by a colon instead of a comma.
     pub list: Vec<(bool, Attempt)>,
     /// The response's fields as the upstream sent them (`$upstream_http_*`).
-    pub headers: weir_wire::header::Headers,
+    pub headers: Rc<weir_wire::header::Headers>,
     /// Its trailers.
     pub trailers: weir_wire::header::Headers,
+    /// The head of the request as it goes out.
+    pub head: Buf,
+    /// Where the URI stands in it.
+    pub uri: Range<usize>,
     new_pass: bool,
 }
 
@@ -85,8 +93,13 @@ impl Attempts {
     /// A pass begins: what it does is told apart from what an earlier one did.
     pub fn begin_pass(&mut self) {
         self.new_pass = true;
-        self.headers.clear();
+        self.headers = Rc::default();
         self.trailers.clear();
+    }
+
+    /// The URI as it is sent.
+    fn uri(&self) -> &[u8] {
+        self.head.get(self.uri.clone()).unwrap_or_default()
     }
 
     /// An attempt begins.

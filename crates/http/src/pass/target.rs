@@ -73,6 +73,9 @@ pub enum Destination {
         uri: Option<Vec<u8>>,
         /// The whole URL as written, for `proxy_redirect default`.
         url: String,
+        /// The part of a request's URI that the URI part takes the place of: the name of the
+        /// location, if it is a prefix.
+        location: Vec<u8>,
     },
     /// A URL made of variables.
     Computed(Template),
@@ -105,6 +108,7 @@ impl Destination {
             port: url.port,
             uri,
             url: text,
+            location: Vec::new(),
         })
     }
 }
@@ -144,8 +148,9 @@ pub struct Target {
     pub port: u16,
     /// The URI part.
     pub uri: Option<Vec<u8>>,
-    /// Whether the URI part is the whole URI, because variables made it.
-    pub whole: bool,
+    /// How much of the request's URI the URI part takes the place of; None means all of it,
+    /// because variables made it.
+    pub replaces: Option<usize>,
 }
 
 impl Target {
@@ -155,7 +160,7 @@ impl Target {
     /// The status to answer with.
     pub async fn resolve(request: &mut Request, destination: &Destination) -> Result<Self, u16> {
         match destination {
-            Destination::Fixed { scheme, upstream, host, port, uri, .. } => {
+            Destination::Fixed { scheme, upstream, host, port, uri, location, .. } => {
                 let upstream = request.snapshot.upstream(*upstream);
                 Ok(Self {
                     scheme: *scheme,
@@ -164,7 +169,7 @@ impl Target {
                     host: host.clone(),
                     port: *port,
                     uri: uri.clone(),
-                    whole: false,
+                    replaces: Some(location.len()),
                 })
             }
             Destination::Computed(template) => Self::compute(request, template).await,
@@ -202,7 +207,7 @@ impl Target {
                 (Group::transient(&host, addresses), None)
             }
         };
-        Ok(Self { scheme, group, upstream, host, port: url.port, uri, whole: true })
+        Ok(Self { scheme, group, upstream, host, port: url.port, uri, replaces: None })
     }
 
     /// How connections are kept.
@@ -239,16 +244,6 @@ pub fn start(request: &mut Request, pass: &Pass) -> Pick {
         key: &key,
         sticky: &sticky,
     })
-}
-
-/// The URI in the log.
-pub fn shown_uri(request: &Request) -> String {
-    let mut uri = String::from_utf8_lossy(&request.uri).into_owned();
-    if !request.args.is_empty() {
-        uri.push('?');
-        uri.push_str(&String::from_utf8_lossy(&request.args));
-    }
-    uri
 }
 
 /// `proxy_bind` and the socket options for this request.
