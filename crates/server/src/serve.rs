@@ -110,9 +110,7 @@ impl Service {
     }
 
     /// Writes out what log files have in memory.
-    pub(crate) fn flush_logs(&self) {
-        weir_http::modules::flush_logs();
-    }
+    pub(crate) fn flush_logs(&self) {}
 
     /// Closes what is idle, and lets every other connection end after its current request.
     pub(crate) fn quit(&self) {

@@ -12,10 +12,11 @@ use weir_engine::connection::connect::ConnectOptions;
 use weir_engine::error_log::Level;
 use weir_script::{Template, Variables};
 use weir_upstream::url::{UrlOptions, parse_url};
-use weir_upstream::{Causes, Group, KeepaliveConfig, Pick, Plan, Side, UpstreamRef, Upstreams};
+use weir_upstream::{
+    Causes, Group, KeepaliveConfig, Peer, Pick, Plan, Side, UpstreamRef, Upstreams,
+};
 
 use super::Pass;
-use super::state::Label;
 use crate::client::Rate;
 use crate::request::Request;
 
@@ -73,9 +74,6 @@ pub enum Destination {
         uri: Option<Vec<u8>>,
         /// The whole URL as written, for `proxy_redirect default`.
         url: String,
-        /// The part of a request's URI that the URI part takes the place of: the name of the
-        /// location, if it is a prefix.
-        location: Vec<u8>,
     },
     /// A URL made of variables.
     Computed(Template),
@@ -108,7 +106,6 @@ impl Destination {
             port: url.port,
             uri,
             url: text,
-            location: Vec::new(),
         })
     }
 }
@@ -148,9 +145,8 @@ pub struct Target {
     pub port: u16,
     /// The URI part.
     pub uri: Option<Vec<u8>>,
-    /// How much of the request's URI the URI part takes the place of; None means all of it,
-    /// because variables made it.
-    pub replaces: Option<usize>,
+    /// Whether the URI part is the whole URI, because variables made it.
+    pub whole: bool,
 }
 
 impl Target {
@@ -160,7 +156,7 @@ impl Target {
     /// The status to answer with.
     pub async fn resolve(request: &mut Request, destination: &Destination) -> Result<Self, u16> {
         match destination {
-            Destination::Fixed { scheme, upstream, host, port, uri, location, .. } => {
+            Destination::Fixed { scheme, upstream, host, port, uri, .. } => {
                 let upstream = request.snapshot.upstream(*upstream);
                 Ok(Self {
                     scheme: *scheme,
@@ -169,7 +165,7 @@ impl Target {
                     host: host.clone(),
                     port: *port,
                     uri: uri.clone(),
-                    replaces: Some(location.len()),
+                    whole: false,
                 })
             }
             Destination::Computed(template) => Self::compute(request, template).await,
@@ -207,7 +203,7 @@ impl Target {
                 (Group::transient(&host, addresses), None)
             }
         };
-        Ok(Self { scheme, group, upstream, host, port: url.port, uri, replaces: None })
+        Ok(Self { scheme, group, upstream, host, port: url.port, uri, whole: true })
     }
 
     /// How connections are kept.
@@ -244,6 +240,21 @@ pub fn start(request: &mut Request, pass: &Pass) -> Pick {
         key: &key,
         sticky: &sticky,
     })
+}
+
+/// How the log calls an upstream: scheme, peer, URI.
+pub fn label(request: &Request, pass: &Pass, peer: &Peer) -> String {
+    format!("{}{}{}", pass.protocol.scheme(), peer.name, shown_uri(request))
+}
+
+/// The URI in the log.
+pub fn shown_uri(request: &Request) -> String {
+    let mut uri = String::from_utf8_lossy(&request.uri).into_owned();
+    if !request.args.is_empty() {
+        uri.push('?');
+        uri.push_str(&String::from_utf8_lossy(&request.args));
+    }
+    uri
 }
 
 /// `proxy_bind` and the socket options for this request.
@@ -295,7 +306,7 @@ pub async fn secure(
     request: &mut Request,
     pass: &Pass,
     conn: Conn,
-    label: &Label,
+    label: &str,
 ) -> Result<Conn, Causes> {
     if !pass.protocol.is_tls() {
         return Ok(conn);

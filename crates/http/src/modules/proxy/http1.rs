@@ -1,6 +1,5 @@
 //! HTTP/1.x towards an upstream, as a [`Protocol`].
 
-use std::ops::Range;
 use std::rc::Rc;
 
 use weir_wire::h1::{Framing, ResponseParser, Version};
@@ -13,7 +12,7 @@ use crate::pass::body::BodyReader;
 use crate::pass::target::{Scheme, Target};
 use crate::pass::{Protocol, ResponseHead};
 use crate::request::Request;
-use crate::route::Location;
+use crate::route::{Kind, Location};
 
 /// One request's conversation with an upstream.
 pub(super) struct Http1 {
@@ -23,8 +22,8 @@ pub(super) struct Http1 {
     host: Vec<u8>,
     /// The URI part of `proxy_pass`; None passes the client's on.
     uri: Option<Vec<u8>>,
-    /// How much of the request's URI that takes the place of; None means all of it.
-    replaces: Option<usize>,
+    /// Whether the URI part came out of variables and stands for the whole URI.
+    whole: bool,
     parser: ResponseParser,
     /// The request is a HEAD, whose response has no body.
     head: bool,
@@ -39,7 +38,7 @@ impl Http1 {
             scheme: target.scheme,
             host: target.host.clone().into_bytes(),
             uri: target.uri.clone(),
-            replaces: target.replaces,
+            whole: target.whole,
             parser: ResponseParser::new(),
             head: false,
             upgrade: false,
@@ -50,14 +49,14 @@ impl Http1 {
     /// The request's URI as it goes out.
     fn write_uri(&self, request: &Request, out: &mut Vec<u8>) {
         let start = out.len();
-        match (&self.uri, self.replaces) {
-            (Some(uri), None) => out.extend_from_slice(uri),
-            (None, _) if request.uri_intact => out.extend_from_slice(&request.head.unparsed_uri()),
-            (uri, replaces) => {
-                let replaced = match (uri, replaces) {
-                    (Some(uri), Some(length)) if request.location_valid => {
+        match &self.uri {
+            Some(uri) if self.whole => out.extend_from_slice(uri),
+            None if request.uri_intact => out.extend_from_slice(&request.head.unparsed_uri()),
+            uri => {
+                let replaced = match (uri, self.location.kind) {
+                    (Some(uri), Kind::Prefix { .. } | Kind::Exact) => {
                         out.extend_from_slice(uri);
-                        length.min(request.uri.len())
+                        self.location.name.len().min(request.uri.len())
                     }
                     _ => 0,
                 };
@@ -106,11 +105,7 @@ impl Protocol for Http1 {
         self.scheme.text()
     }
 
-    fn write_head(
-        &mut self,
-        request: &mut Request,
-        out: &mut Vec<u8>,
-    ) -> Result<Range<usize>, u16> {
+    fn write_head(&mut self, request: &mut Request, out: &mut Vec<u8>) {
         let location = Rc::clone(&self.location);
         let proxy = location.settings.get(&PROXY);
         let set_body = proxy.set_body.as_ref().map(|template| request.eval(template));
@@ -121,18 +116,19 @@ impl Protocol for Http1 {
                 template.eval(request, out);
                 clean(out, start);
             }
-            None => out.extend_from_slice(request.method_name()),
+            None if request.is_subrequest() || request.error_page => {
+                out.extend_from_slice(request.method_name());
+            }
+            None => out.extend_from_slice(request.head.method_text()),
         }
         self.head = out[start..].eq_ignore_ascii_case(b"HEAD");
         out.push(b' ');
-        let uri_start = out.len();
         self.write_uri(request, out);
-        let uri = uri_start..out.len();
         out.extend_from_slice(match super::version(proxy) >= Version::HTTP_11 {
             true => b" HTTP/1.1\r\n",
             false => b" HTTP/1.0\r\n",
         });
-        let Some(fields) = &proxy.fields else { return Err(500) };
+        let Some(fields) = &proxy.fields else { return };
         let mut host = match &fields.host {
             Some(template) => request.eval(template),
             None => self.host.clone(),
@@ -154,7 +150,6 @@ impl Protocol for Http1 {
         if let Some(body) = set_body {
             out.extend_from_slice(&body);
         }
-        Ok(uri)
     }
 
     fn sets_body(&self) -> bool {
@@ -199,7 +194,7 @@ impl Protocol for Http1 {
             && (head.version >= Version::HTTP_11 || says_keepalive(&headers));
         Ok(Some(ResponseHead {
             status: head.status,
-            status_line: unusual(head.status, head.status_line.of(input)),
+            status_line: Some(head.status_line.of(input).to_vec()),
             headers,
             body,
             length,
@@ -244,11 +239,6 @@ impl Http1 {
         let found = behind.read_head(request, &input[interim..])?;
         Ok(found.map(|head| ResponseHead { length: head.length + interim, ..head }))
     }
-}
-
-/// The status line, unless it is the one that we would write ourselves.
-fn unusual(status: u16, line: &[u8]) -> Option<Vec<u8>> {
-    (crate::serve::reason(status) != Some(line)).then(|| line.to_vec())
 }
 
 /// Whether the request that goes out asks for another protocol.
