@@ -14,6 +14,7 @@ use std::time::Duration;
 use rustix::net::{Shutdown, sockopt};
 
 use crate::addr::Addr;
+use crate::clock::Instant;
 use crate::stats::Slot;
 use crate::timer::Deadline;
 use crate::tls::TlsInfo;
@@ -344,6 +345,31 @@ impl Conn {
             sent += count as u64;
         }
         Ok(sent)
+    }
+
+    /// Starts a wait of at most `timeout`, unless one is under way: see [`Conn::poll_wait`].
+    /// The timer behind it belongs to the connection and outlives requests, so that waiting
+    /// usually costs a store and no timer operation.
+    pub fn begin_wait(&mut self, timeout: Duration) {
+        if self.deadline.at() == Instant::NEVER {
+            self.deadline.after(timeout);
+        }
+    }
+
+    /// Moves the end of the wait, or starts one.
+    pub fn restart_wait(&mut self, timeout: Duration) {
+        self.deadline.after(timeout);
+    }
+
+    /// What was waited for has come.
+    pub fn end_wait(&mut self) {
+        self.deadline.clear();
+    }
+
+    /// Ready when the wait has lasted too long. To be polled when what the task waits for is
+    /// pending.
+    pub fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.deadline.poll(cx)
     }
 
     /// Runs an operation of the connection with a deadline of `timeout` from now.

@@ -12,6 +12,7 @@ pub mod connection;
 pub mod error_log;
 pub mod event_loop;
 pub mod listen;
+pub mod log_buffer;
 pub mod log_files;
 pub mod os_error;
 pub mod park;

@@ -6,8 +6,8 @@ use weir_wire::header::Known;
 
 use crate::request::Request;
 
-/// Padding is optional, as it is for nginx.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+/// Padding is optional, as it is for nginx (`ngx_decode_base64`).
+pub const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent)

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use weir_engine::error_log::{ErrorLog, Level};
 
+use crate::pass::state::Label;
 use crate::request::Request;
 
 impl Request {
@@ -20,9 +21,9 @@ impl Request {
     }
 
     /// Likewise, naming the upstream that was being talked to.
-    pub fn log_upstream(&self, level: Level, message: &str, upstream: &str) {
+    pub fn log_upstream(&self, level: Level, message: &str, upstream: &Label) {
         if self.logs(level) {
-            self.log_with(level, message, Some(upstream));
+            self.log_with(level, message, Some(&upstream.text(self)));
         }
     }
 

@@ -6,30 +6,37 @@ use weir_conf::Table;
 use crate::module::Module;
 use crate::variables::{self, VariableRow};
 
+mod access;
+mod auth_basic;
 mod geo;
-mod headers;
-mod index;
+mod log;
 mod map;
-mod not_modified;
 mod proxy;
-mod range;
 mod rewrite;
 mod split_clients;
-mod static_files;
+mod stub_status;
+mod sub;
+mod upstream;
+mod userid;
 
-/// All modules. Filters come first, then what answers or judges requests.
+/// All modules.
 #[rustfmt::skip]
 pub const MODULES: &[&Module] = &[
-    &not_modified::MODULE,
-    &headers::MODULE,
-    &range::MODULE,
-    &proxy::MODULE,
     &rewrite::MODULE,
-    &split_clients::MODULE,
     &map::MODULE,
     &geo::MODULE,
-    &index::MODULE,
-    &static_files::MODULE,
+    &split_clients::MODULE,
+    // Access: addresses, then names.
+    &access::MODULE,
+    &auth_basic::MODULE,
+    // Content.
+    &proxy::MODULE, &upstream::MODULE,
+    &stub_status::MODULE,
+    // Filters, as responses meet them.
+    &userid::MODULE,
+    &sub::MODULE,
+    // After the response.
+    &log::MODULE,
 ];
 
 /// Every table of the crate, for the assembly.
@@ -42,6 +49,11 @@ pub fn tables() -> Vec<&'static Table> {
         .chain(weir_upstream::tables())
         .chain(crate::pending::TABLES.iter().copied())
         .collect()
+}
+
+/// Writes out what the calling thread keeps in memory of access logs, and forgets their files.
+pub fn flush_logs() {
+    log::flush();
 }
 
 /// Every built-in variable.

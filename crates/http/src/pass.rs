@@ -62,8 +62,15 @@ pub trait Protocol {
     /// `http://`, `https://`, …: how an upstream's address is shown in the log.
     fn scheme(&self) -> &'static str;
 
-    /// Writes the head of the request.
-    fn write_head(&mut self, request: &mut Request, out: &mut Vec<u8>);
+    /// Writes the head of the request, and says where in it the URI stands.
+    ///
+    /// # Errors
+    /// The status to answer with; it has been logged.
+    fn write_head(
+        &mut self,
+        request: &mut Request,
+        out: &mut Vec<u8>,
+    ) -> Result<std::ops::Range<usize>, u16>;
 
     /// Whether the request's body goes out in chunks of the protocol's own.
     fn chunks_body(&self) -> bool;
@@ -135,7 +142,13 @@ pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
         }
     }
     let mut head = Buf::default();
-    pass.protocol.write_head(request, &mut head);
+    match pass.protocol.write_head(request, &mut head) {
+        Ok(uri) => {
+            let attempts = request.state(&state::STATES);
+            (attempts.head, attempts.uri) = (head, uri);
+        }
+        Err(status) => return Verdict::Status(status),
+    }
     let mut pick = target::start(request, &pass);
     pick.limit_tries(pass.settings().next_upstream_tries as usize);
     let retry = Retry {
@@ -144,7 +157,7 @@ pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
     };
     let started = clock::now();
     loop {
-        let failure = match attempt::attempt(request, &mut pass, &mut pick, &head).await {
+        let failure = match attempt::attempt(request, &mut pass, &mut pick).await {
             Ok(exchange) => {
                 match headers::refuse(request, &pass, &pick, &retry, &exchange, started) {
                     None => return respond(request, pass, pick, exchange).await,
@@ -154,13 +167,14 @@ pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
             Err(failure) => failure,
         };
         if failure.cause == Causes::NO_LIVE {
+            sticky::set_cookie(request, &pass);
             return Verdict::Status(502);
         }
         if failure.is_client_gone() {
-            request.response.status = 499;
-            return Verdict::Abort;
+            release(request, &pass, &mut pick);
+            return Verdict::Status(499);
         }
-        if let Some(verdict) = failed(request, &mut pick, &retry, &failure, started) {
+        if let Some(verdict) = failed(request, &pass, &mut pick, &retry, &failure, started) {
             return verdict;
         }
         pass.protocol.reset();
@@ -170,6 +184,7 @@ pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
 /// Decides after a failed attempt: None to try another peer.
 fn failed(
     request: &mut Request,
+    pass: &Pass,
     pick: &mut weir_upstream::Pick,
     retry: &Retry,
     failure: &Failure,
@@ -185,13 +200,14 @@ fn failed(
     if freed.disabled {
         request.log(Level::Warn, "upstream server temporarily disabled");
     }
+    state::set_status(request, failure.cause.status());
     let progress = headers::progress(request, pick, failure.request_sent, started);
     if retry.goes_on(failure.cause, &progress) {
         pick.forget_sticky();
         return None;
     }
     let status = failure.cause.status();
-    state::set_status(request, status);
+    sticky::set_cookie(request, pass);
     Some(Verdict::Status(status))
 }
 
@@ -202,18 +218,28 @@ async fn respond(
     mut pick: weir_upstream::Pick,
     mut exchange: attempt::Exchange,
 ) -> Verdict {
+    sticky::set_cookie(request, &pass);
     if let Some(verdict) = headers::intercept(request, &pass, &exchange) {
-        pick.free(Outcome::Success, state::timings(request), clock::now());
-        state::finish(request);
+        release(request, &pass, &mut pick);
         return verdict;
     }
+    sticky::headed(request, &pass, &pick);
+    if let Some(header) = state::current(request).and_then(|attempt| attempt.header) {
+        pick.reached(weir_upstream::Moment::Header, header, clock::now());
+    }
     if let Err(verdict) = headers::process(request, &pass, &mut exchange) {
-        pick.free(Outcome::Success, state::timings(request), clock::now());
-        state::finish(request);
+        release(request, &pass, &mut pick);
         return verdict;
     }
     if exchange.head.upgraded {
         return tunnel::run(request, pass, pick, exchange).await;
     }
     relay::run(request, pass, pick, exchange).await
+}
+
+/// Gives back a peer that answered.
+pub(crate) fn release(request: &mut Request, pass: &Pass, pick: &mut weir_upstream::Pick) {
+    state::finish(request);
+    sticky::served(request, pass, pick);
+    pick.free(Outcome::Success, state::timings(request), clock::now());
 }

@@ -27,7 +27,6 @@ pub const TABLES: &[&Table] = &[
     &protocols::GRPC,
     &protocols::OTHERS,
     &proxy::PROXY,
-    &proxy::UPSTREAM,
     &filters::FILTERS,
     &modules::MODULES,
     &modules::TLS_AND_VERSIONS,

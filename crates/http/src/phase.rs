@@ -10,10 +10,13 @@
 use std::rc::Rc;
 
 use weir_engine::error_log::Level;
+use weir_wire::h1::Method;
+use weir_wire::header::Known;
 
-use crate::core::{ACCESS, LIMITS, Satisfy};
+use crate::core::{ACCESS, LIMITS, LOCATION, Satisfy};
 use crate::error_page;
 use crate::module::{Entry, Handler, Pending, Phase, Verdict};
+use crate::pause::Gone;
 use crate::request::Request;
 use crate::response::Sent;
 use crate::route::Kind;
@@ -158,26 +161,41 @@ async fn access(request: &mut Request) -> Verdict {
         match call(request, *handler).await {
             Verdict::Next => {}
             Verdict::Granted if any => {
-                request.response.headers.remove_name(b"www-authenticate");
+                let tunnel = request.method == Method::Connect;
+                let asked = if tunnel { Known::ProxyAuthenticate } else { Known::WwwAuthenticate };
+                request.response.headers.remove(asked);
                 return Verdict::Next;
             }
             Verdict::Granted => {}
-            Verdict::Status(status @ (401 | 403)) if any => {
-                if refused != Some(401) {
+            Verdict::Status(status @ (401 | 403 | 407)) if any => {
+                if !matches!(refused, Some(401 | 407)) {
                     refused = Some(status);
                 }
             }
+            Verdict::Status(status @ (401 | 407)) => return unauthorized(request, status).await,
             verdict => return verdict,
         }
     }
     match refused {
-        Some(status) => {
-            if status == 403 {
-                request.log(Level::Error, "access forbidden by rule");
-            }
-            Verdict::Status(status)
+        Some(403) => {
+            request.log(Level::Error, "access forbidden by rule");
+            Verdict::Status(403)
         }
+        Some(status) => unauthorized(request, status).await,
         None => Verdict::Next,
+    }
+}
+
+/// Holds the answer back for `auth_delay`.
+async fn unauthorized(request: &mut Request, status: u16) -> Verdict {
+    let delay = request.get(&ACCESS).auth_delay.0;
+    if delay.is_zero() {
+        return Verdict::Status(status);
+    }
+    request.log(Level::Info, "delaying unauthorized request");
+    match request.pause(delay).await {
+        Ok(()) => Verdict::Status(status),
+        Err(Gone) => Verdict::Abort,
     }
 }
 
@@ -194,6 +212,7 @@ fn find_location(request: &mut Request) -> Option<Verdict> {
     if !request.internal && request.location.is_internal() {
         return Some(Verdict::Status(404));
     }
+    request.enter_limit_except();
     let limits = request.get(&LIMITS);
     let (max, timeout) = (limits.client_max_body_size.0, limits.send_timeout.0);
     request.body.max_size = max;
@@ -249,6 +268,7 @@ impl Request {
         }
         self.uri_changes -= 1;
         self.set_uri(uri, args);
+        self.location_valid = true;
         self.internal = true;
         self.clear_states();
         Verdict::Restart(Entry::ServerRewrite)
@@ -273,6 +293,7 @@ impl Request {
             Some(location) => {
                 debug_assert_eq!(location.kind, Kind::Named);
                 self.location = Rc::clone(location);
+                self.enter_limit_except();
                 self.internal = true;
                 self.clear_states();
                 Verdict::Restart(Entry::Rewrite)
@@ -281,6 +302,16 @@ impl Request {
                 self.log(Level::Error, &format!("could not find named location \"{text}\""));
                 Verdict::Status(500)
             }
+        }
+    }
+
+    /// The location's `limit_except` takes its place for methods that it does not name.
+    fn enter_limit_except(&mut self) {
+        let Some(methods) = self.get(&LOCATION).unlimited else { return };
+        if !methods.has(self.method)
+            && let Some(inner) = self.location.limit_except()
+        {
+            self.location = Rc::clone(inner);
         }
     }
 

@@ -72,6 +72,9 @@ pub struct Request {
     /// The URI as received, undecoded, while nothing has rewritten it: what `proxy_pass` without
     /// a URI part passes on.
     pub uri_intact: bool,
+    /// Whether the URI still is the one that the location was found by; `rewrite … break` ends
+    /// that.
+    pub location_valid: bool,
     /// Which of the two: client's or a module's.
     pub origin: Origin,
     /// Whether the request may enter `internal` locations.
@@ -170,6 +173,7 @@ impl Request {
             uri: Vec::new(),
             args: Vec::new(),
             uri_intact: true,
+            location_valid: true,
             origin: Origin::Main,
             internal: false,
             uri_changes: MAX_URI_CHANGES,
@@ -221,7 +225,6 @@ impl Request {
 
     /// Forgets the modules' states: an internal redirect begins anew (nginx clears all contexts).
     pub fn clear_states(&mut self) {
-        self.response.chain.clear();
         for state in &mut self.states {
             if state.as_ref().is_some_and(|state| !state.kept) {
                 *state = None;
@@ -262,7 +265,11 @@ impl Request {
 
     /// What stands behind the last dot of the last path segment, for `types`.
     pub fn extension(&self) -> &[u8] {
-        weir_wire::uri::extension(&self.uri)
+        let segment = self.uri.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        match segment.iter().rposition(|&b| b == b'.') {
+            Some(dot) => &segment[dot + 1..],
+            None => &[],
+        }
     }
 
     /// The method as it is now: the client's, or what an error page made of it.

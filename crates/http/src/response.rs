@@ -42,10 +42,6 @@ pub struct Response {
     pub headers: Headers,
     /// Fields after a chunked body.
     pub trailers: Headers,
-    /// Whether there will be such fields, so that the body has to go in chunks.
-    pub expect_trailers: bool,
-    /// What runs before the body ends, to compute trailers.
-    pub before_last: Vec<fn(&mut crate::request::Request)>,
     /// The body filters.
     pub chain: Chain,
     /// Whether there is no body although the status would allow one (HEAD, 204, 304, header_only).
@@ -85,35 +81,18 @@ impl Response {
     pub fn clear_length(&mut self) {
         self.content_length = None;
         self.headers.remove(Known::ContentLength);
-        self.clear_ranges();
-    }
-
-    /// Ranges can no longer be cut from the body.
-    pub fn clear_ranges(&mut self) {
         self.allow_ranges = false;
-        self.headers.remove(Known::AcceptRanges);
     }
 
-    /// Says nothing of when the body was last changed.
+    /// Takes away the time of the last change (nginx: `ngx_http_clear_last_modified`).
     pub fn clear_last_modified(&mut self) {
         self.last_modified = None;
         self.headers.remove(Known::LastModified);
     }
 
-    /// Forgets what describes a body that will not be sent (ngx_http_clean_header).
-    pub fn forget_body(&mut self) {
-        self.status_line = None;
-        self.content_type.clear();
-        self.charset.clear();
-        self.location = None;
-        self.headers.clear();
-        self.trailers.clear();
-        self.expect_trailers = false;
-        self.before_last.clear();
-        self.chain.clear();
-        self.content_length = None;
-        self.last_modified = None;
-        self.allow_ranges = false;
+    /// Takes away the validator (nginx: `ngx_http_clear_etag`).
+    pub fn clear_etag(&mut self) {
+        self.headers.remove_name(b"etag");
     }
 
     /// Makes a strong validator weak, or removes one that cannot be (nginx: `ngx_http_weak_etag`).

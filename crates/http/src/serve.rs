@@ -9,6 +9,8 @@ use crate::snapshot::Snapshot;
 
 pub mod h1;
 
+pub(crate) use h1::reason;
+
 /// What the server calls itself, in as much detail as `server_tokens` allows.
 pub struct ServerName {
     /// With the version.

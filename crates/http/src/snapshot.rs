@@ -12,7 +12,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use weir_conf::{Assembly, Block, Contexts, Diagnostic, Environment, Severity, TypeMap};
+use weir_conf::{
+    Assembly, Block, Contexts, Diagnostic, Environment, LogFile as Handle, Severity, TypeMap,
+};
 use weir_engine::log_files::LogFile;
 use weir_script::{VarId, Variables};
 use weir_upstream::{Registry, Side, UpstreamRef, Upstreams};
@@ -128,6 +130,7 @@ impl Plan {
             sources: Arc::clone(&self.sources),
             hostname: self.hostname.as_str().into(),
             prefix: self.prefix.as_path().into(),
+            files: self.files.as_slice().into(),
             draining: Cell::new(false),
             _generation: Arc::clone(&self.generation),
         })
@@ -142,6 +145,7 @@ pub struct Snapshot {
     sources: Arc<[Source]>,
     hostname: Rc<str>,
     prefix: Rc<std::path::Path>,
+    files: Box<[Arc<LogFile>]>,
     draining: Cell<bool>,
     _generation: Arc<dyn Any + Send + Sync>,
 }
@@ -183,6 +187,11 @@ impl Snapshot {
     /// The prefix that relative paths stand under.
     pub fn prefix(&self) -> &std::path::Path {
         &self.prefix
+    }
+
+    /// The open file of a log; None while a configuration is only read.
+    pub fn log_file(&self, handle: Handle) -> Option<&Arc<LogFile>> {
+        self.files.get(handle.0 as usize)
     }
 
     /// Whether responses must say that their connection will be closed.

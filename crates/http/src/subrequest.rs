@@ -29,6 +29,9 @@ impl Request {
         let Some(mut child) = self.fork(uri, args, Sink::Discard) else { return };
         weir_engine::event_loop::spawn(async move {
             phase::run_from(&mut child, Entry::ServerRewrite).await;
+            if child.get(&crate::core::ERRORS).log_subrequest {
+                phase::log(&mut child).await;
+            }
         });
     }
 

@@ -110,7 +110,9 @@ impl Service {
     }
 
     /// Writes out what log files have in memory.
-    pub(crate) fn flush_logs(&self) {}
+    pub(crate) fn flush_logs(&self) {
+        weir_http::modules::flush_logs();
+    }
 
     /// Closes what is idle, and lets every other connection end after its current request.
     pub(crate) fn quit(&self) {

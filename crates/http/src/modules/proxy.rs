@@ -13,18 +13,17 @@ use crate::pass::target::{Destination, Target};
 use crate::pass::transfer::Transfer;
 use crate::pass::{self, Pass};
 use crate::request::{Request, State};
-use crate::route::Location;
+use crate::route::{Kind, Location};
 use crate::variables::VariableRow;
 
+mod cookie;
 mod http1;
 mod request_head;
 mod rewrite;
 
+use cookie::FlagsRule;
 use request_head::Fields;
-use rewrite::{
-    CookieFlags, CookieRule, RedirectRule, set_cookie_domain, set_cookie_flags, set_cookie_path,
-    set_redirect,
-};
+use rewrite::{Rule, set_cookie_domain, set_cookie_flags, set_cookie_path, set_redirect};
 
 pub(crate) const MODULE: Module = Module {
     name: "proxy",
@@ -81,10 +80,10 @@ directives! {
         "proxy_headers_hash_bucket_size" => headers_hash_bucket_size: u32 = 64,
         // Where requests go.
         field pass: Local<Option<Destination>>,
-        field redirects: Inherit<Option<Vec<RedirectRule>>>,
-        field cookie_domains: Inherit<Option<Vec<CookieRule>>>,
-        field cookie_paths: Inherit<Option<Vec<CookieRule>>>,
-        field cookie_flags: Inherit<Option<Vec<CookieFlags>>>,
+        field redirects: Inherit<Option<Vec<Rule>>>,
+        field cookie_domains: Inherit<Option<Vec<Rule>>>,
+        field cookie_paths: Inherit<Option<Vec<Rule>>>,
+        field cookie_flags: Inherit<Option<Vec<FlagsRule>>>,
         field fields: Local<Option<Arc<Fields>>>,
     }
     finish = Proxy::finish;
@@ -94,14 +93,43 @@ fn set_pass(own: &mut ProxyWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
     if own.pass.is_some() {
         return Err(Fault::duplicate());
     }
-    own.pass = Some(Some(Destination::parse(&node.args[0], "http", cx)?));
+    let mut destination = Destination::parse(&node.args[0], "http", cx)?;
+    if let Destination::Fixed { uri, location, .. } = &mut destination {
+        match prefix(cx) {
+            Some(name) => *location = name,
+            None if uri.is_some() => {
+                return Err(Fault::new(
+                    "\"proxy_pass\" cannot have URI part in location given by regular \
+                     expression, or inside named location, or inside \"if\" statement, or inside \
+                     \"limit_except\" block",
+                ));
+            }
+            None => {}
+        }
+    }
+    own.pass = Some(Some(destination));
     Ok(())
+}
+
+/// The name of the location around, if a URI can begin with it.
+fn prefix(cx: &Cx<'_>) -> Option<Vec<u8>> {
+    use crate::core::location::Pattern;
+    if cx.context() != weir_conf::Contexts::LOCATION {
+        return None;
+    }
+    let pattern = Pattern::parse(cx.block_args()).ok()?;
+    matches!(pattern.kind, Kind::Exact | Kind::Prefix { .. }).then_some(pattern.name)
 }
 
 impl Proxy {
     fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
         use weir_conf::Contexts;
         let inner = cx.context().intersects(Contexts::LOCATION_IF.union(Contexts::LIMIT_EXCEPT));
+        if self.redirects.is_none()
+            && let Some(default) = self.pass.as_ref().and_then(Rule::default)
+        {
+            self.redirects = Some(vec![default]);
+        }
         if self.pass.is_none() && inner {
             self.pass = parent.and_then(|parent| parent.pass.clone());
         }

@@ -2,18 +2,20 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use weir_engine::buffer::{self, Buf};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
-use weir_engine::timer::Deadline;
 use weir_upstream::{Causes, NoLive, Outcome, Pick, Usage};
 
 use super::pool::{self, Kept};
 use super::sender::{SendError, Sender};
-use super::{Pass, ResponseHead, clock, state, target};
+use super::state::{Asked, Label};
+use super::{Pass, ResponseHead, clock, state, sticky, target};
 use crate::request::Request;
 
 /// A connection on which a request is being answered.
@@ -29,7 +31,7 @@ pub struct Exchange {
     /// What of the request is still to be sent.
     pub sender: Sender,
     /// How the log calls the upstream.
-    pub label: String,
+    pub label: Label,
 }
 
 /// Why an attempt came to nothing.
@@ -69,14 +71,14 @@ pub async fn attempt(
     request: &mut Request,
     pass: &mut Pass,
     pick: &mut Pick,
-    head: &[u8],
 ) -> Result<Exchange, Failure> {
     let peer = match pool::with_random(|random| pick.next(random, clock::now())) {
         Ok(peer) => peer,
         Err(NoLive) => return Err(no_live(request, pass, pick)),
     };
-    request.state(&state::STATES).begin(&peer.name);
-    let label = target::label(request, pass, &peer);
+    request.state(&state::STATES).begin(Asked::Peer(Arc::clone(&peer)));
+    let label = Label { scheme: pass.protocol.scheme(), asked: Asked::Peer(Arc::clone(&peer)) };
+    sticky::chosen(request, pass, &peer);
     let kept = pool::take(&peer, pass);
     let reused = kept.is_some();
     let (mut conn, usage) = match kept {
@@ -89,10 +91,11 @@ pub async fn attempt(
     state::connected(request);
     let body = pass.settings().pass_request_body;
     let chunked = body && pass.protocol.chunks_body();
-    let mut sender = Sender::new(head, request, body && !pass.protocol.sets_body(), chunked);
+    let mut sender = Sender::new(request, body && !pass.protocol.sets_body(), chunked);
     match read_head(request, pass, &mut conn, &mut sender, &label).await {
-        Ok((head, input)) => {
+        Ok((mut head, input)) => {
             state::headed(request, head.status);
+            request.state(&state::STATES).headers = Rc::new(std::mem::take(&mut head.headers));
             if let Some(attempt) = state::current(request) {
                 attempt.sent = sender.sent;
             }
@@ -105,10 +108,9 @@ pub async fn attempt(
 /// Nobody can take the request.
 #[cold]
 fn no_live(request: &mut Request, pass: &Pass, pick: &Pick) -> Failure {
-    let name = pick.group().name().to_owned();
-    request.state(&state::STATES).begin(&name);
-    let uri = target::shown_uri(request);
-    let label = format!("{}{name}{uri}", pass.protocol.scheme());
+    let asked = Asked::Group(Arc::clone(pick.group()));
+    request.state(&state::STATES).begin(asked.clone());
+    let label = Label { scheme: pass.protocol.scheme(), asked };
     request.log_upstream(Level::Error, "no live upstreams while connecting to upstream", &label);
     state::set_status(request, 502);
     state::finish(request);
@@ -119,7 +121,7 @@ async fn connect(
     request: &mut Request,
     pass: &Pass,
     peer: &weir_upstream::Peer,
-    label: &str,
+    label: &Label,
 ) -> Result<Conn, Failure> {
     let options =
         target::connect_options(request, pass).map_err(|()| Failure::new(Causes::ERROR))?;
@@ -148,13 +150,13 @@ async fn read_head(
     pass: &mut Pass,
     conn: &mut Conn,
     sender: &mut Sender,
-    label: &str,
+    label: &Label,
 ) -> Result<(ResponseHead, Buf), Causes> {
     let settings = pass.settings();
     let (size, ignore_abort) = (settings.buffer_size.0 as usize, settings.ignore_client_abort);
     let (send_timeout, read_timeout) = (settings.send_timeout.0, settings.read_timeout.0);
     let mut input = buffer::take(size);
-    let mut deadline = Deadline::new();
+    conn.end_wait();
     let mut sent = false;
     let mut watch = Watch::new(ignore_abort);
     loop {
@@ -164,10 +166,10 @@ async fn read_head(
                 match sender.poll(cx, request, conn) {
                     Poll::Ready(Ok(())) => {
                         sent = true;
-                        deadline.clear();
+                        conn.end_wait();
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Event::Unsent(error)),
-                    Poll::Pending if sender.sent > before => deadline.clear(),
+                    Poll::Pending if sender.sent > before => conn.end_wait(),
                     Poll::Pending => {}
                 }
             }
@@ -178,10 +180,8 @@ async fn read_head(
             if watch.is_gone(cx, request) {
                 return Poll::Ready(Event::ClientGone);
             }
-            if deadline.at() == weir_engine::clock::Instant::NEVER {
-                deadline.after(if sent { read_timeout } else { send_timeout });
-            }
-            deadline.poll(cx).map(|()| Event::TimedOut)
+            conn.begin_wait(if sent { read_timeout } else { send_timeout });
+            conn.poll_wait(cx).map(|()| Event::TimedOut)
         })
         .await;
         let doing = if sent { READING } else { "sending request to upstream" };
@@ -196,7 +196,7 @@ async fn read_head(
                 if let Some(attempt) = state::current(request) {
                     attempt.received += n as u64;
                 }
-                deadline.clear();
+                conn.end_wait();
                 if let Some(head) = parse(request, pass, &input, size, label)? {
                     crate::body::drop_front(&mut input, head.length);
                     return Ok((head, input));
@@ -242,7 +242,7 @@ async fn last_words(
     conn: &mut Conn,
     input: &mut Buf,
     size: usize,
-    label: &str,
+    label: &Label,
 ) -> Option<Result<(ResponseHead, Buf), Causes>> {
     let wait = pass.settings().read_timeout.0;
     while input.len() < size {
@@ -270,7 +270,7 @@ fn parse(
     pass: &mut Pass,
     input: &[u8],
     size: usize,
-    label: &str,
+    label: &Label,
 ) -> Result<Option<ResponseHead>, Causes> {
     let message = match pass.protocol.read_head(request, input) {
         Ok(Some(head)) => return Ok(Some(head)),
@@ -289,7 +289,7 @@ pub fn io_failed(
     error: &io::Error,
     doing: &str,
     call: &str,
-    label: &str,
+    label: &Label,
 ) -> Causes {
     if error.kind() == io::ErrorKind::TimedOut {
         let message = format!("upstream timed out (110: Connection timed out) while {doing}");
@@ -301,7 +301,7 @@ pub fn io_failed(
     Causes::ERROR
 }
 
-fn client_gone(request: &mut Request, doing: &str, label: &str) -> Failure {
+fn client_gone(request: &mut Request, doing: &str, label: &Label) -> Failure {
     let message = format!(
         "client prematurely closed connection, so upstream connection is closed too \
                  while {doing}"

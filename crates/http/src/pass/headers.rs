@@ -1,6 +1,8 @@
 //! From the head of an upstream's response to the head of ours: what is passed on, hidden,
 //! rewritten and acted upon (nginx: `ngx_http_upstream_process_headers`).
 
+use std::rc::Rc;
+
 use weir_conf::bitmask;
 use weir_engine::error_log::Level;
 use weir_upstream::{Causes, Now, Pick, Progress, Retry};
@@ -96,7 +98,8 @@ pub fn intercept(request: &mut Request, pass: &Pass, exchange: &Exchange) -> Opt
         return None;
     }
     if status == 401 {
-        for value in exchange.head.headers.get_all_name(b"www-authenticate") {
+        let headers = Rc::clone(&request.state(&STATES).headers);
+        for value in headers.get_all_name(b"www-authenticate") {
             request.response.headers.push(b"WWW-Authenticate", value);
         }
     }
@@ -109,8 +112,7 @@ pub fn intercept(request: &mut Request, pass: &Pass, exchange: &Exchange) -> Opt
 /// The verdict that takes the response's place: `X-Accel-Redirect`.
 pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> Result<(), Verdict> {
     let head = &mut exchange.head;
-    let headers = std::mem::take(&mut head.headers);
-    request.state(&STATES).headers = headers.clone();
+    let headers = Rc::clone(&request.state(&STATES).headers);
     let settings = pass.settings();
     let ignored = settings.ignore_headers;
     if !ignored.has(Ignored::REDIRECT)
@@ -119,7 +121,7 @@ pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> R
         return Err(accel_redirect(request, pass, &headers, target));
     }
     request.response.status = head.status;
-    request.response.status_line.clone_from(&head.status_line);
+    request.response.status_line = head.status_line.take();
     if !ignored.has(Ignored::LIMIT_RATE)
         && let Some(value) = headers.get_name(b"x-accel-limit-rate")
         && let Some(bytes) = decimal(value)

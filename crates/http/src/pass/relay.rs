@@ -12,11 +12,10 @@ use std::task::{Context, Poll};
 
 use weir_engine::buffer::{self, Buf};
 use weir_engine::error_log::Level;
-use weir_engine::timer::Deadline;
-use weir_upstream::{Outcome, Pick};
+use weir_upstream::Pick;
 
 use super::attempt::{Exchange, io_failed};
-use super::{Pass, clock, pool, state};
+use super::{Pass, pool, release, state};
 use crate::module::Verdict;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -30,8 +29,7 @@ const LARGEST_READ: usize = 128 * 1024;
 /// Relays the body and ends the response.
 pub async fn run(request: &mut Request, pass: Pass, mut pick: Pick, exchange: Exchange) -> Verdict {
     if let Err(status) = request.send_head() {
-        pick.free(Outcome::Success, state::timings(request), clock::now());
-        state::finish(request);
+        release(request, &pass, &mut pick);
         return Verdict::Status(status);
     }
     let mut relay = Relay::new(request, &pass, exchange);
@@ -41,15 +39,10 @@ pub async fn run(request: &mut Request, pass: Pass, mut pick: Pick, exchange: Ex
         relay.run(request, &pass).await
     };
     let Relay { exchange, .. } = relay;
-    state::finish(request);
-    let outcome = match end {
-        End::Complete | End::ClientGone => Outcome::Success,
-        End::Broken => Outcome::Failed,
-    };
     if matches!(end, End::Complete) {
         keep(&pass, &pick, exchange);
     }
-    pick.free(outcome, state::timings(request), clock::now());
+    release(request, &pass, &mut pick);
     match end {
         End::Complete => match request.send_last(None).await {
             Ok(()) => Verdict::Done,
@@ -108,8 +101,8 @@ struct Relay {
 impl Relay {
     fn new(request: &mut Request, pass: &Pass, exchange: Exchange) -> Self {
         let settings = pass.settings();
-        let overrides = request.state(&super::headers::OVERRIDES);
-        let buffering = overrides.buffering.unwrap_or(settings.buffering);
+        let overrides = request.state_if(&super::headers::OVERRIDES);
+        let buffering = overrides.and_then(|o| o.buffering).unwrap_or(settings.buffering);
         let rate = super::target::limit_rate(request, pass);
         Self {
             ended: exchange.head.body.is_done(),
@@ -138,7 +131,7 @@ impl Relay {
         if let Err(end) = self.take_input(request) {
             return end;
         }
-        let mut deadline = Deadline::new();
+        self.exchange.conn.end_wait();
         let timeout = pass.settings().read_timeout.0;
         loop {
             if let Err(end) = self.hand_on(request) {
@@ -147,13 +140,13 @@ impl Relay {
             if self.ended && self.waiting.is_empty() {
                 return End::Complete;
             }
-            let event = poll_fn(|cx| self.poll_event(cx, request, &mut deadline, timeout)).await;
+            let event = poll_fn(|cx| self.poll_event(cx, request, timeout)).await;
             let result = match event {
                 Event::Drained => Ok(()),
                 Event::ClientGone => Err(self.client_gone(request, pass)),
                 Event::Received(Ok(0)) => self.closed(request),
                 Event::Received(Ok(n)) => {
-                    deadline.clear();
+                    self.exchange.conn.end_wait();
                     self.received += n as u64;
                     self.take_input(request)
                 }
@@ -178,7 +171,6 @@ impl Relay {
         &mut self,
         cx: &mut Context<'_>,
         request: &mut Request,
-        deadline: &mut Deadline,
         timeout: std::time::Duration,
     ) -> Poll<Event> {
         let reads = self.may_read(request);
@@ -204,10 +196,8 @@ impl Relay {
             Poll::Pending => {}
         }
         if reads {
-            if deadline.at() == weir_engine::clock::Instant::NEVER {
-                deadline.after(timeout);
-            }
-            return deadline.poll(cx).map(|()| Event::TimedOut);
+            self.exchange.conn.begin_wait(timeout);
+            return self.exchange.conn.poll_wait(cx).map(|()| Event::TimedOut);
         }
         Poll::Pending
     }

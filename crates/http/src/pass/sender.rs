@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use weir_engine::connection::Conn;
 
+use super::state::STATES;
 use crate::body::{BodyError, BodyStep};
 use crate::piece::Piece;
 use crate::request::Request;
@@ -39,11 +40,13 @@ pub enum SendError {
 }
 
 impl Sender {
-    /// Sends `head` and then the body of `request`.
-    pub fn new(head: &[u8], request: &Request, body: bool, chunked: bool) -> Self {
+    /// Sends the head that the request's state holds, and then the body.
+    pub fn new(request: &Request, body: bool, chunked: bool) -> Self {
         let mut sender =
             Self { queue: VecDeque::new(), queued: 0, streaming: false, chunked, sent: 0 };
-        sender.push(Piece::copy(head));
+        if let Some(attempts) = request.state_if(&STATES) {
+            sender.push(Piece::copy(&attempts.head));
+        }
         if !body {
             return sender;
         }

@@ -1,15 +1,56 @@
 //! What happened at each upstream that was asked: the figures behind `$upstream_*`.
 
-use weir_upstream::Timings;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_engine::buffer::Buf;
+use weir_upstream::{Group, Peer, Timings};
 
 use super::clock;
 use crate::request::{Request, State};
 
+/// Who was asked: kept as it is, and made text only for those who want to read it.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// A peer.
+    Peer(Arc<Peer>),
+    /// The group, when none of its peers could be had.
+    Group(Arc<Group>),
+}
+
+impl Asked {
+    /// The peer's address, or the group's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Peer(peer) => &peer.name,
+            Self::Group(group) => group.name(),
+        }
+    }
+}
+
+/// How the log calls an upstream.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// What stands before the address.
+    pub scheme: &'static str,
+    /// Whose address.
+    pub asked: Asked,
+}
+
+impl Label {
+    /// Scheme, address and the URI that was sent.
+    pub fn text(&self, request: &Request) -> String {
+        let uri = request.state_if(&STATES).map_or(&[][..], Attempts::uri);
+        format!("{}{}{}", self.scheme, self.asked.name(), String::from_utf8_lossy(uri))
+    }
+}
+
 /// One attempt.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Attempt {
-    /// The peer's address, or the group's name when no peer could be had.
-    pub peer: String,
+    /// Who was asked.
+    pub asked: Asked,
     /// The status, 0 while there is none.
     pub status: u16,
     /// When it began, milliseconds of the monotonic clock.
@@ -35,9 +76,13 @@ pub struct Attempts {
     /// redirect), which the variables show by a colon instead of a comma.
     pub list: Vec<(bool, Attempt)>,
     /// The response's fields as the upstream sent them (`$upstream_http_*`).
-    pub headers: weir_wire::header::Headers,
+    pub headers: Rc<weir_wire::header::Headers>,
     /// Its trailers.
     pub trailers: weir_wire::header::Headers,
+    /// The head of the request as it goes out.
+    pub head: Buf,
+    /// Where the URI stands in it.
+    pub uri: Range<usize>,
     new_pass: bool,
 }
 
@@ -48,14 +93,28 @@ impl Attempts {
     /// A pass begins: what it does is told apart from what an earlier one did.
     pub fn begin_pass(&mut self) {
         self.new_pass = true;
-        self.headers.clear();
+        self.headers = Rc::default();
         self.trailers.clear();
     }
 
+    /// The URI as it is sent.
+    fn uri(&self) -> &[u8] {
+        self.head.get(self.uri.clone()).unwrap_or_default()
+    }
+
     /// An attempt begins.
-    pub fn begin(&mut self, peer: &str) {
-        let attempt =
-            Attempt { peer: peer.to_owned(), started: clock::millis(), ..Attempt::default() };
+    pub fn begin(&mut self, asked: Asked) {
+        let attempt = Attempt {
+            asked,
+            status: 0,
+            started: clock::millis(),
+            connect: None,
+            header: None,
+            response: None,
+            received: 0,
+            sent: 0,
+            body: 0,
+        };
         let first = std::mem::take(&mut self.new_pass);
         self.list.push((first, attempt));
     }

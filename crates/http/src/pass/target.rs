@@ -12,11 +12,10 @@ use weir_engine::connection::connect::ConnectOptions;
 use weir_engine::error_log::Level;
 use weir_script::{Template, Variables};
 use weir_upstream::url::{UrlOptions, parse_url};
-use weir_upstream::{
-    Causes, Group, KeepaliveConfig, Peer, Pick, Plan, Side, UpstreamRef, Upstreams,
-};
+use weir_upstream::{Causes, Group, KeepaliveConfig, Pick, Plan, Side, UpstreamRef, Upstreams};
 
 use super::Pass;
+use super::state::Label;
 use crate::client::Rate;
 use crate::request::Request;
 
@@ -74,6 +73,9 @@ pub enum Destination {
         uri: Option<Vec<u8>>,
         /// The whole URL as written, for `proxy_redirect default`.
         url: String,
+        /// The part of a request's URI that the URI part takes the place of: the name of the
+        /// location, if it is a prefix.
+        location: Vec<u8>,
     },
     /// A URL made of variables.
     Computed(Template),
@@ -106,6 +108,7 @@ impl Destination {
             port: url.port,
             uri,
             url: text,
+            location: Vec::new(),
         })
     }
 }
@@ -145,8 +148,9 @@ pub struct Target {
     pub port: u16,
     /// The URI part.
     pub uri: Option<Vec<u8>>,
-    /// Whether the URI part is the whole URI, because variables made it.
-    pub whole: bool,
+    /// How much of the request's URI the URI part takes the place of; None means all of it,
+    /// because variables made it.
+    pub replaces: Option<usize>,
 }
 
 impl Target {
@@ -156,7 +160,7 @@ impl Target {
     /// The status to answer with.
     pub async fn resolve(request: &mut Request, destination: &Destination) -> Result<Self, u16> {
         match destination {
-            Destination::Fixed { scheme, upstream, host, port, uri, .. } => {
+            Destination::Fixed { scheme, upstream, host, port, uri, location, .. } => {
                 let upstream = request.snapshot.upstream(*upstream);
                 Ok(Self {
                     scheme: *scheme,
@@ -165,7 +169,7 @@ impl Target {
                     host: host.clone(),
                     port: *port,
                     uri: uri.clone(),
-                    whole: false,
+                    replaces: Some(location.len()),
                 })
             }
             Destination::Computed(template) => Self::compute(request, template).await,
@@ -203,7 +207,7 @@ impl Target {
                 (Group::transient(&host, addresses), None)
             }
         };
-        Ok(Self { scheme, group, upstream, host, port: url.port, uri, whole: true })
+        Ok(Self { scheme, group, upstream, host, port: url.port, uri, replaces: None })
     }
 
     /// How connections are kept.
@@ -240,21 +244,6 @@ pub fn start(request: &mut Request, pass: &Pass) -> Pick {
         key: &key,
         sticky: &sticky,
     })
-}
-
-/// How the log calls an upstream: scheme, peer, URI.
-pub fn label(request: &Request, pass: &Pass, peer: &Peer) -> String {
-    format!("{}{}{}", pass.protocol.scheme(), peer.name, shown_uri(request))
-}
-
-/// The URI in the log.
-pub fn shown_uri(request: &Request) -> String {
-    let mut uri = String::from_utf8_lossy(&request.uri).into_owned();
-    if !request.args.is_empty() {
-        uri.push('?');
-        uri.push_str(&String::from_utf8_lossy(&request.args));
-    }
-    uri
 }
 
 /// `proxy_bind` and the socket options for this request.
@@ -306,7 +295,7 @@ pub async fn secure(
     request: &mut Request,
     pass: &Pass,
     conn: Conn,
-    label: &str,
+    label: &Label,
 ) -> Result<Conn, Causes> {
     if !pass.protocol.is_tls() {
         return Ok(conn);

@@ -15,7 +15,7 @@ pub async fn handshake(
     request: &mut Request,
     pass: &Pass,
     conn: Conn,
-    label: &str,
+    label: &super::state::Label,
 ) -> Result<Conn, Causes> {
     let _ = (pass, conn);
     request.log_upstream(Level::Error, "TLS to upstreams is not configured", label);

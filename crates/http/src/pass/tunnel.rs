@@ -8,10 +8,10 @@ use weir_engine::buffer::{self, Buf};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::timer::Deadline;
-use weir_upstream::{Outcome, Pick};
+use weir_upstream::Pick;
 
 use super::attempt::Exchange;
-use super::{Pass, clock, state};
+use super::{Pass, release, state};
 use crate::client::Link;
 use crate::module::Verdict;
 use crate::request::Request;
@@ -36,8 +36,7 @@ pub async fn run(
     if request.client.flush().await.is_ok() {
         carry(request, &pass, &mut exchange).await;
     }
-    state::finish(request);
-    pick.free(Outcome::Success, state::timings(request), clock::now());
+    release(request, &pass, &mut pick);
     Verdict::Done
 }
 

@@ -42,7 +42,7 @@ fn each(
 }
 
 fn addr(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    each(request, out, |attempt, out| out.extend_from_slice(attempt.peer.as_bytes()))
+    each(request, out, |attempt, out| out.extend_from_slice(attempt.asked.name().as_bytes()))
 }
 
 fn status(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {

@@ -23,7 +23,6 @@ directives! {
         "mp4" in [location] [0]: "" => set_content,
         "flv" in [location] [0]: "" => set_content,
         "empty_gif" in [location] [0]: "" => set_content,
-        "stub_status" in [server, location] [0, 1]: "" => set_content,
         field content: Local<Option<Arc<str>>>,
     }
 }

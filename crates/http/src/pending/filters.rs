@@ -35,6 +35,12 @@ pending! {
         "gzip_disable" in [http, server, location] [1+];
         // gzip_static
         "gzip_static" in [http, server, location] [1];
+        // headers
+        "expires" in [http, server, location, location_if] [1, 2];
+        "add_header" in [http, server, location, location_if] [2, 3];
+        "add_trailer" in [http, server, location, location_if] [2, 3];
+        "add_header_inherit" in [http, server, location, location_if] [1];
+        "add_trailer_inherit" in [http, server, location, location_if] [1];
         // image
         "image_filter_jpeg_quality" in [http, server, location] [1];
         "image_filter_webp_quality" in [http, server, location] [1];
@@ -52,21 +58,6 @@ pending! {
         "ssi_value_length" in [http, server, location] [1];
         "ssi_types" in [http, server, location] [1+];
         "ssi_last_modified" in [http, server, location] [1];
-        // sub
-        "sub_filter" in [http, server, location] [2];
-        "sub_filter_types" in [http, server, location] [1+];
-        "sub_filter_once" in [http, server, location] [1];
-        "sub_filter_last_modified" in [http, server, location] [1];
-        // userid
-        "userid" in [http, server, location] [1];
-        "userid_service" in [http, server, location] [1];
-        "userid_name" in [http, server, location] [1];
-        "userid_domain" in [http, server, location] [1];
-        "userid_path" in [http, server, location] [1];
-        "userid_expires" in [http, server, location] [1];
-        "userid_flags" in [http, server, location] [1, 2, 3];
-        "userid_p3p" in [http, server, location] [1];
-        "userid_mark" in [http, server, location] [1];
         // xslt
         "xml_entities" in [http, server, location] [1];
         "xml_external_entities" in [http, server, location] [1];

@@ -29,6 +29,8 @@ pending! {
         "geoip_city" in [http] [1, 2];
         "geoip_proxy" in [http] [1];
         "geoip_proxy_recursive" in [http] [1];
+        // index
+        "index" in [http, server, location] [1+];
         // limit_conn
         "limit_conn_zone" in [http] [2];
         "limit_conn" in [http, server, location] [2];
@@ -41,10 +43,6 @@ pending! {
         "limit_req_log_level" in [http, server, location] [1];
         "limit_req_status" in [http, server, location] [1];
         "limit_req_dry_run" in [http, server, location] [1];
-        // log
-        "log_format" in [http] [2+];
-        "access_log" in [http, server, location, location_if, limit_except] [1+];
-        "open_log_file_cache" in [http, server, location] [1, 2, 3, 4];
         // mirror
         "mirror" in [http, server, location] [1];
         "mirror_request_body" in [http, server, location] [1];

@@ -1,4 +1,4 @@
-//! Proxying over HTTP, its cache, and what groups of servers can do.
+//! What proxying over HTTP does not do yet: its cache, stored files, TLS.
 
 use weir_conf::pending;
 
@@ -6,37 +6,8 @@ pending! {
     /// The proxy module.
     pub static PROXY = {
         // proxy
-        "proxy_redirect" in [http, server, location] [1, 2];
-        "proxy_cookie_domain" in [http, server, location] [1, 2];
-        "proxy_cookie_path" in [http, server, location] [1, 2];
-        "proxy_cookie_flags" in [http, server, location] [1, 2, 3, 4];
         "proxy_store" in [http, server, location] [1];
         "proxy_store_access" in [http, server, location] [1, 2, 3];
-        "proxy_buffering" in [http, server, location] [1];
-        "proxy_request_buffering" in [http, server, location] [1];
-        "proxy_ignore_client_abort" in [http, server, location] [1];
-        "proxy_bind" in [http, server, location] [1, 2];
-        "proxy_socket_keepalive" in [http, server, location] [1];
-        "proxy_socket_rcvbuf" in [http, server, location] [1];
-        "proxy_socket_sndbuf" in [http, server, location] [1];
-        "proxy_connect_timeout" in [http, server, location] [1];
-        "proxy_send_timeout" in [http, server, location] [1];
-        "proxy_send_lowat" in [http, server, location] [1];
-        "proxy_intercept_errors" in [http, server, location] [1];
-        "proxy_set_header" in [http, server, location] [2];
-        "proxy_headers_hash_max_size" in [http, server, location] [1];
-        "proxy_headers_hash_bucket_size" in [http, server, location] [1];
-        "proxy_set_body" in [http, server, location] [1];
-        "proxy_method" in [http, server, location] [1];
-        "proxy_pass_request_headers" in [http, server, location] [1];
-        "proxy_pass_request_body" in [http, server, location] [1];
-        "proxy_pass_trailers" in [http, server, location] [1];
-        "proxy_buffer_size" in [http, server, location] [1];
-        "proxy_read_timeout" in [http, server, location] [1];
-        "proxy_buffers" in [http, server, location] [2];
-        "proxy_busy_buffers_size" in [http, server, location] [1];
-        "proxy_force_ranges" in [http, server, location] [1];
-        "proxy_limit_rate" in [http, server, location] [1];
         "proxy_cache" in [http, server, location] [1];
         "proxy_cache_key" in [http, server, location] [1];
         "proxy_cache_path" in [http] [2+];
@@ -53,16 +24,6 @@ pending! {
         "proxy_cache_revalidate" in [http, server, location] [1];
         "proxy_cache_convert_head" in [http, server, location] [1];
         "proxy_cache_background_update" in [http, server, location] [1];
-        "proxy_temp_path" in [http, server, location] [1, 2, 3, 4];
-        "proxy_max_temp_file_size" in [http, server, location] [1];
-        "proxy_temp_file_write_size" in [http, server, location] [1];
-        "proxy_next_upstream" in [http, server, location] [1+];
-        "proxy_next_upstream_tries" in [http, server, location] [1];
-        "proxy_next_upstream_timeout" in [http, server, location] [1];
-        "proxy_pass_header" in [http, server, location] [1];
-        "proxy_hide_header" in [http, server, location] [1];
-        "proxy_ignore_headers" in [http, server, location] [1+];
-        "proxy_http_version" in [http, server, location] [1];
         "proxy_ssl_session_reuse" in [http, server, location] [1];
         "proxy_ssl_protocols" in [http, server, location] [1+];
         "proxy_ssl_ciphers" in [http, server, location] [1];
@@ -76,30 +37,5 @@ pending! {
         "proxy_ssl_certificate_cache" in [http, server, location] [1, 2, 3];
         "proxy_ssl_password_file" in [http, server, location] [1];
         "proxy_ssl_conf_command" in [http, server, location] [2];
-    }
-}
-
-pending! {
-    /// What stands in `upstream {}`.
-    pub static UPSTREAM = {
-        // upstream_hash
-        "hash" in [upstream] [1, 2];
-        // upstream_ip_hash
-        "ip_hash" in [upstream] [0];
-        // upstream_keepalive
-        "keepalive" in [upstream] [1, 2];
-        "keepalive_time" in [upstream] [1];
-        "keepalive_timeout" in [upstream] [1];
-        "keepalive_requests" in [upstream] [1];
-        // upstream_least_conn
-        "least_conn" in [upstream] [0];
-        // upstream_least_time
-        "least_time" in [upstream] [1, 2];
-        // upstream_random
-        "random" in [upstream] [0, 1, 2];
-        // upstream_sticky
-        "sticky" in [upstream] [2+];
-        // upstream_zone
-        "zone" in [upstream] [1, 2];
     }
 }

@@ -31,7 +31,7 @@ mod read;
 
 pub use idle::IdleConnections;
 
-pub(crate) use head::queue_head;
+pub(crate) use head::{queue_head, reason};
 
 /// Serves a connection from its first byte to its last.
 pub(crate) async fn serve(service: Rc<Service>, conn: Conn, key: Rc<str>) {

@@ -1,5 +1,6 @@
 //! HTTP/1.x towards an upstream, as a [`Protocol`].
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use weir_wire::h1::{Framing, ResponseParser, Version};
@@ -12,7 +13,7 @@ use crate::pass::body::BodyReader;
 use crate::pass::target::{Scheme, Target};
 use crate::pass::{Protocol, ResponseHead};
 use crate::request::Request;
-use crate::route::{Kind, Location};
+use crate::route::Location;
 
 /// One request's conversation with an upstream.
 pub(super) struct Http1 {
@@ -22,8 +23,8 @@ pub(super) struct Http1 {
     host: Vec<u8>,
     /// The URI part of `proxy_pass`; None passes the client's on.
     uri: Option<Vec<u8>>,
-    /// Whether the URI part came out of variables and stands for the whole URI.
-    whole: bool,
+    /// How much of the request's URI that takes the place of; None means all of it.
+    replaces: Option<usize>,
     parser: ResponseParser,
     /// The request is a HEAD, whose response has no body.
     head: bool,
@@ -38,7 +39,7 @@ impl Http1 {
             scheme: target.scheme,
             host: target.host.clone().into_bytes(),
             uri: target.uri.clone(),
-            whole: target.whole,
+            replaces: target.replaces,
             parser: ResponseParser::new(),
             head: false,
             upgrade: false,
@@ -49,14 +50,14 @@ impl Http1 {
     /// The request's URI as it goes out.
     fn write_uri(&self, request: &Request, out: &mut Vec<u8>) {
         let start = out.len();
-        match &self.uri {
-            Some(uri) if self.whole => out.extend_from_slice(uri),
-            None if request.uri_intact => out.extend_from_slice(&request.head.unparsed_uri()),
-            uri => {
-                let replaced = match (uri, self.location.kind) {
-                    (Some(uri), Kind::Prefix { .. } | Kind::Exact) => {
+        match (&self.uri, self.replaces) {
+            (Some(uri), None) => out.extend_from_slice(uri),
+            (None, _) if request.uri_intact => out.extend_from_slice(&request.head.unparsed_uri()),
+            (uri, replaces) => {
+                let replaced = match (uri, replaces) {
+                    (Some(uri), Some(length)) if request.location_valid => {
                         out.extend_from_slice(uri);
-                        self.location.name.len().min(request.uri.len())
+                        length.min(request.uri.len())
                     }
                     _ => 0,
                 };
@@ -105,7 +106,11 @@ impl Protocol for Http1 {
         self.scheme.text()
     }
 
-    fn write_head(&mut self, request: &mut Request, out: &mut Vec<u8>) {
+    fn write_head(
+        &mut self,
+        request: &mut Request,
+        out: &mut Vec<u8>,
+    ) -> Result<Range<usize>, u16> {
         let location = Rc::clone(&self.location);
         let proxy = location.settings.get(&PROXY);
         let set_body = proxy.set_body.as_ref().map(|template| request.eval(template));
@@ -116,19 +121,18 @@ impl Protocol for Http1 {
                 template.eval(request, out);
                 clean(out, start);
             }
-            None if request.is_subrequest() || request.error_page => {
-                out.extend_from_slice(request.method_name());
-            }
-            None => out.extend_from_slice(request.head.method_text()),
+            None => out.extend_from_slice(request.method_name()),
         }
         self.head = out[start..].eq_ignore_ascii_case(b"HEAD");
         out.push(b' ');
+        let uri_start = out.len();
         self.write_uri(request, out);
+        let uri = uri_start..out.len();
         out.extend_from_slice(match super::version(proxy) >= Version::HTTP_11 {
             true => b" HTTP/1.1\r\n",
             false => b" HTTP/1.0\r\n",
         });
-        let Some(fields) = &proxy.fields else { return };
+        let Some(fields) = &proxy.fields else { return Err(500) };
         let mut host = match &fields.host {
             Some(template) => request.eval(template),
             None => self.host.clone(),
@@ -150,6 +154,7 @@ impl Protocol for Http1 {
         if let Some(body) = set_body {
             out.extend_from_slice(&body);
         }
+        Ok(uri)
     }
 
     fn sets_body(&self) -> bool {
@@ -194,7 +199,7 @@ impl Protocol for Http1 {
             && (head.version >= Version::HTTP_11 || says_keepalive(&headers));
         Ok(Some(ResponseHead {
             status: head.status,
-            status_line: Some(head.status_line.of(input).to_vec()),
+            status_line: unusual(head.status, head.status_line.of(input)),
             headers,
             body,
             length,
@@ -239,6 +244,11 @@ impl Http1 {
         let found = behind.read_head(request, &input[interim..])?;
         Ok(found.map(|head| ResponseHead { length: head.length + interim, ..head }))
     }
+}
+
+/// The status line, unless it is the one that we would write ourselves.
+fn unusual(status: u16, line: &[u8]) -> Option<Vec<u8>> {
+    (crate::serve::reason(status) != Some(line)).then(|| line.to_vec())
 }
 
 /// Whether the request that goes out asks for another protocol.

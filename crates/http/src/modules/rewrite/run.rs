@@ -106,6 +106,9 @@ impl<'r> Run<'r> {
                     Flow::Next
                 }
                 Step::Break => {
+                    if self.uri_changed {
+                        self.request.location_valid = false;
+                    }
                     self.uri_changed = false;
                     Flow::End
                 }
@@ -169,6 +172,9 @@ impl<'r> Run<'r> {
         self.request.internal = true;
         self.request.uri_intact = false;
         self.uri_changed = rewrite.after() != After::Break;
+        if !self.uri_changed {
+            self.request.location_valid = false;
+        }
         self.quotes = false;
         let args = std::mem::take(&mut self.request.args);
         self.request.args.clone_from(&args);

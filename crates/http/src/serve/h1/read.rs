@@ -7,7 +7,6 @@ use std::task::Poll;
 use weir_engine::buffer::{self, Buf};
 use weir_engine::error_log::Level;
 use weir_engine::stats::{Gauge, Gauged};
-use weir_engine::timer::Deadline;
 use weir_wire::h1::{Limits, RequestError, RequestParser};
 
 use crate::client::Link;
@@ -70,18 +69,17 @@ pub(super) async fn head<'a>(
     let mut server = Rc::clone(&endpoint.default);
     let mut captures = None;
     let limits = limits(&server);
-    let mut deadline = Deadline::new();
     if kept && link.input.is_empty() {
-        deadline.after(server.settings.get(&CONNECTION).keepalive_timeout.idle);
+        link.conn.restart_wait(server.settings.get(&CONNECTION).keepalive_timeout.idle);
     } else {
-        deadline.after(server.settings.get(&LIMITS).client_header_timeout.0);
+        link.conn.restart_wait(server.settings.get(&LIMITS).client_header_timeout.0);
     }
     let mut place = service.idle.place();
     let result = loop {
         if !link.input.is_empty() {
             if kept && !parser.has_begun() {
                 gauge.set(Gauge::Reading);
-                deadline.after(server.settings.get(&LIMITS).client_header_timeout.0);
+                link.conn.restart_wait(server.settings.get(&LIMITS).client_header_timeout.0);
             }
             let step = parser.advance_with(&link.input, &limits, |host| {
                 let (chosen, found) = endpoint.find(host)?;
@@ -111,7 +109,7 @@ pub(super) async fn head<'a>(
                         return Poll::Ready(None);
                     }
                 }
-                deadline.poll(cx).map(|()| Some(Err(std::io::ErrorKind::TimedOut.into())))
+                link.conn.poll_wait(cx).map(|()| Some(Err(std::io::ErrorKind::TimedOut.into())))
             }
         })
         .await;
@@ -142,6 +140,7 @@ pub(super) async fn head<'a>(
             }
         }
     };
+    link.conn.end_wait();
     Outcome { server, captures, result }
 }
 

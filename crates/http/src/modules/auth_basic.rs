@@ -1,0 +1,127 @@
+//! `auth_basic` (<https://nginx.org/en/docs/http/ngx_http_auth_basic_module.html>).
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
+use weir_engine::error_log::Level;
+use weir_engine::os_error::Failed;
+use weir_script::{Template, Variables};
+use weir_wire::h1::Method;
+
+use crate::basic;
+use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
+use crate::request::Request;
+
+mod crypt;
+mod user_file;
+
+pub(crate) const MODULE: Module = Module {
+    name: "auth_basic",
+    tables: &[&AuthBasic::table(&AUTH_BASIC)],
+    handlers: &[PhaseHandler {
+        phase: Phase::Access,
+        enabled: |settings| {
+            let own = settings.get(&AUTH_BASIC);
+            own.user_file.is_some()
+                && own.realm.as_ref().is_some_and(|realm| realm.literal() != Some(b"off"))
+        },
+        handler: Handler::Async(handle),
+    }],
+    ..Module::NONE
+};
+
+static AUTH_BASIC: Slot<AuthBasic> = Slot::new();
+
+directives! {
+    /// Names and passwords by HTTP Basic authentication.
+    pub(crate) struct AuthBasic as AuthBasicWritten in [http, server, location, limit_except] {
+        /// Asks for a name and a password, with this as the name of what they open.
+        "auth_basic" as "string | off" => realm: Option<Template>,
+        /// The file with the names and the hashes of the passwords.
+        "auth_basic_user_file" [1]: "file" => set_user_file,
+        field user_file: Inherit<Option<UserFile>>,
+    }
+}
+
+/// A path that may be computed for each request, and the folder of the configuration, which a
+/// relative one stands in.
+#[derive(Clone, Debug)]
+struct UserFile {
+    folder: Arc<Path>,
+    name: Template,
+}
+
+fn set_user_file(own: &mut AuthBasicWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    if own.user_file.is_some() {
+        return Err(Fault::duplicate());
+    }
+    let name = Template::compile(&node.args[0].value, cx.registry::<Variables>())?;
+    own.user_file = Some(Some(UserFile { folder: cx.conf_path("").into(), name }));
+    Ok(())
+}
+
+fn handle(request: &mut Request) -> Pending<'_, Verdict> {
+    Box::pin(async move {
+        let location = Rc::clone(&request.location);
+        let own = location.settings.get(&AUTH_BASIC);
+        let (Some(realm), Some(file)) = (&own.realm, &own.user_file) else { return Verdict::Next };
+        let realm = request.eval(realm);
+        if realm == b"off" {
+            return Verdict::Next;
+        }
+        let Some((user, password)) = basic::credentials(request) else {
+            request.log(Level::Info, "no user/password was provided for basic authentication");
+            return ask(request, &realm);
+        };
+        let name = OsString::from_vec(request.eval(&file.name));
+        let path = file.folder.join(name);
+        let stored = match user_file::find(&path, &user) {
+            Ok(Some(stored)) => stored,
+            Ok(None) => {
+                let (user, path) = (lossy(&user), path.display());
+                let message = format!("user \"{user}\" was not found in \"{path}\"");
+                request.log(Level::Error, &message);
+                return ask(request, &realm);
+            }
+            Err(error) => return refuse(request, &path, &error),
+        };
+        if crypt::verify(password, stored).await {
+            return Verdict::Granted;
+        }
+        request.log(Level::Error, &format!("user \"{}\": password mismatch", lossy(&user)));
+        ask(request, &realm)
+    })
+}
+
+fn lossy(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+/// The file cannot be read. A missing one lets nobody in; anything else is an error of ours.
+fn refuse(request: &mut Request, path: &Path, error: &user_file::Error) -> Verdict {
+    let (level, status, call, error) = match error {
+        user_file::Error::Open(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            (Level::Error, 403, "open()", error)
+        }
+        user_file::Error::Open(error) => (Level::Crit, 500, "open()", error),
+        user_file::Error::Read(error) => (Level::Crit, 500, "pread()", error),
+    };
+    let what = format!("{call} \"{}\" failed", path.display());
+    request.log(level, &Failed(&what, error).to_string());
+    Verdict::Status(status)
+}
+
+/// Asks the client for a name and a password. A client of a tunnel takes us for a proxy.
+fn ask(request: &mut Request, realm: &[u8]) -> Verdict {
+    let value = [b"Basic realm=\"", realm, b"\""].concat();
+    if request.method == Method::Connect {
+        request.response.headers.push(b"Proxy-Authenticate", &value);
+        return Verdict::Status(407);
+    }
+    request.response.headers.push(b"WWW-Authenticate", &value);
+    Verdict::Status(401)
+}

@@ -1,0 +1,117 @@
+//! Hashes of passwords: Apache's own (`$apr1$`), LDAP's (`{SHA}`, `{SSHA}`, `{PLAIN}`), and those
+//! of crypt(3): DES, `$1$`, `$2a$` to `$2y$`, `$5$`, `$6$`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+
+mod des;
+mod md5;
+mod sha2;
+
+/// Whether `password` is the one that `stored` was made of. Hashes that are slow on purpose are
+/// computed on another thread, so that other requests do not wait for them.
+pub(super) async fn verify(password: Vec<u8>, stored: Vec<u8>) -> bool {
+    if stored.starts_with(b"{") {
+        return matches(&password, &stored);
+    }
+    // A thread that dies leaves the password unproven.
+    tokio::task::spawn_blocking(move || matches(&password, &stored)).await.unwrap_or(false)
+}
+
+/// The same at once. A NUL ends the password, as everything here is a string of C by origin.
+fn matches(password: &[u8], stored: &[u8]) -> bool {
+    let end = password.iter().position(|&byte| byte == 0).unwrap_or(password.len());
+    let password = &password[..end];
+    if let Some(plain) = stored.strip_prefix(b"{PLAIN}") {
+        return same(plain, password);
+    }
+    if let Some(encoded) = stored.strip_prefix(b"{SSHA}") {
+        return salted_sha(password, encoded);
+    }
+    if let Some(encoded) = stored.strip_prefix(b"{SHA}") {
+        return same(encoded, STANDARD.encode(Sha1::digest(password)).as_bytes());
+    }
+    let computed = match stored {
+        [b'$', b'a', b'p', b'r', b'1', b'$', ..] => md5::crypt(b"$apr1$", password, stored),
+        [b'$', b'1', b'$', ..] => md5::crypt(b"$1$", password, stored),
+        [b'$', b'5', b'$', ..] | [b'$', b'6', b'$', ..] => sha2::crypt(password, stored),
+        [b'$', b'2', ..] => {
+            let stored = std::str::from_utf8(stored).ok();
+            return stored.is_some_and(|text| bcrypt::verify(password, text).unwrap_or(false));
+        }
+        [b'$' | b'_', ..] => None,
+        _ => des::crypt(password, stored),
+    };
+    computed.is_some_and(|computed| same(&computed, stored))
+}
+
+/// `{SSHA}`: base64 of SHA1(password, salt) and the salt.
+fn salted_sha(password: &[u8], encoded: &[u8]) -> bool {
+    const DIGEST: usize = 20;
+    let Ok(decoded) = STANDARD.decode(encoded) else { return false };
+    let Some((digest, salt)) = decoded.split_at_checked(DIGEST) else { return false };
+    same(digest, &Sha1::new().chain_update(password).chain_update(salt).finalize())
+}
+
+/// Compares without telling by the time taken where the first difference is.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+}
+
+/// The alphabet of crypt(3).
+const ALPHABET: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Appends `digits` characters of six bits each, the lowest first.
+fn encode(mut bits: u32, digits: usize, out: &mut Vec<u8>) {
+    for _ in 0..digits {
+        out.push(ALPHABET[(bits & 0x3f) as usize]);
+        bits >>= 6;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_of_every_kind() {
+        // Made with openssl passwd, htpasswd and crypt(3).
+        let good = [
+            "$apr1$salt$Xxd1irWT9ycqoYxGFn4cb.",
+            "$1$salt$qJH7.N4xYta3aEG/dfqo/0",
+            "{PLAIN}password",
+            "{SSHA}yI6cZwQadOA1e+/f+T+H3eCQQhRzYWx0",
+            "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
+            "sa3tHJ3/KuYvI",
+        ];
+        for stored in good {
+            assert!(matches(b"password", stored.as_bytes()), "{stored}");
+            assert!(matches(b"password\0x", stored.as_bytes()), "{stored}");
+            assert!(!matches(b"passwork", stored.as_bytes()), "{stored}");
+        }
+    }
+
+    #[test]
+    fn broken_hashes_let_nobody_in() {
+        for stored in [
+            "",
+            "x",
+            "$",
+            "$1$",
+            "$5$",
+            "$6$rounds=",
+            "$2y$",
+            "$2y$05$short",
+            "$apr1$",
+            "{SSHA}",
+            "{SSHA}_____wQadOA1e+/f+T+H3eCQQhRzYWx0",
+            "{SHA}Zm9vCg==",
+            "$y$j9T$a$b",
+            "_J9..",
+        ] {
+            assert!(!matches(b"1", stored.as_bytes()), "{stored}");
+            assert!(!matches(b"", stored.as_bytes()), "{stored}");
+        }
+    }
+}

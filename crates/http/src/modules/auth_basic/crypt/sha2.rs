@@ -1,0 +1,50 @@
+//! The SHA-256 and SHA-512 schemes of crypt(3): `$5$` and `$6$`, perhaps with `rounds=N$`.
+
+use sha_crypt::{Sha256Params, Sha512Params, sha256_crypt_b64, sha512_crypt_b64};
+
+/// How much of a salt counts.
+const SALT_MAX: usize = 16;
+const ROUNDS: usize = 5000;
+
+/// The hash of `password` with the salt and the rounds of `stored`; None when they cannot be.
+pub(super) fn crypt(password: &[u8], stored: &[u8]) -> Option<Vec<u8>> {
+    let (magic, rest) = stored.split_at_checked(3)?;
+    let (rounds, rest) = match rest.strip_prefix(b"rounds=") {
+        Some(rest) => {
+            let end = rest.iter().position(|&byte| byte == b'$')?;
+            (Some(std::str::from_utf8(&rest[..end]).ok()?), &rest[end + 1..])
+        }
+        None => (None, rest),
+    };
+    let end = rest.iter().take(SALT_MAX).position(|&byte| byte == b'$');
+    let salt = &rest[..end.unwrap_or(rest.len().min(SALT_MAX))];
+    let count = rounds.map_or(Ok(ROUNDS), str::parse).ok()?;
+    let hash = if magic == b"$5$" {
+        sha256_crypt_b64(password, salt, &Sha256Params::new(count).ok()?).ok()?
+    } else {
+        sha512_crypt_b64(password, salt, &Sha512Params::new(count).ok()?).ok()?
+    };
+    let shown = rounds.map(|rounds| format!("rounds={rounds}$")).unwrap_or_default();
+    Some([magic, shown.as_bytes(), salt, b"$", hash.as_bytes()].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_of_crypt_3() {
+        let good = [
+            "$5$saltsalt$gOjOtoMpVhru2uyjeJSEc/JaLQWOXMNmlOnj6T4AtC.",
+            "$5$rounds=1234$saltstringtoolon$qtUQI3AD3Dg2QRPTpNzQ0iScauoOKnbv3PI0rCgKVE6",
+            "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2\
+             xS0ktL3nh/",
+            "$6$rounds=2000$abc$5mHBfr8W2PnxRneiVZAt5a8FBXeRZi49oZDKgGHDKDPKcrkxjVG0YGb4HlUe8mr64MznI\
+             A8tI7hJzAQNkrGGo.",
+        ];
+        for stored in good {
+            assert_eq!(crypt(b"password", stored.as_bytes()).unwrap(), stored.as_bytes());
+        }
+        assert_eq!(crypt(b"password", b"$5$rounds=10$abc$"), None);
+    }
+}
