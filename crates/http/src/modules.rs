@@ -8,11 +8,14 @@ use crate::variables::{self, VariableRow};
 
 mod access;
 mod auth_basic;
+mod browser;
 mod geo;
 mod log;
 mod map;
 mod proxy;
+mod referer;
 mod rewrite;
+mod secure_link;
 mod split_clients;
 mod stub_status;
 mod sub;
@@ -26,6 +29,9 @@ pub const MODULES: &[&Module] = &[
     &map::MODULE,
     &geo::MODULE,
     &split_clients::MODULE,
+    &browser::MODULE,
+    &secure_link::MODULE,
+    &referer::MODULE,
     // Access: addresses, then names.
     &access::MODULE,
     &auth_basic::MODULE,

@@ -37,17 +37,19 @@ pub struct VariableRow {
     pub get: Get,
     /// What `set $name value` does instead of storing a value (`$args`, `$limit_rate`).
     pub set: Option<fn(&mut Request, &[u8])>,
+    /// Whether the configuration may give it another definition, or a value.
+    pub changeable: bool,
 }
 
 impl VariableRow {
     /// A variable computed anew whenever it is asked for.
     pub const fn new(name: &'static str, get: Get) -> Self {
-        Self { name, prefix: false, cached: false, get, set: None }
+        Self { name, prefix: false, cached: false, get, set: None, changeable: false }
     }
 
     /// A family of variables that share the start of the name.
     pub const fn prefix(name: &'static str, get: Get) -> Self {
-        Self { name, prefix: true, cached: false, get, set: None }
+        Self { name, prefix: true, cached: false, get, set: None, changeable: false }
     }
 
     /// The first value is kept.
@@ -56,9 +58,16 @@ impl VariableRow {
         self
     }
 
+    /// May be defined or set by the configuration, and then is what that says.
+    pub const fn changeable(mut self) -> Self {
+        self.changeable = true;
+        self
+    }
+
     /// May be set.
     pub const fn settable(mut self, set: fn(&mut Request, &[u8])) -> Self {
         self.set = Some(set);
+        self.changeable = true;
         self
     }
 }
@@ -165,7 +174,7 @@ fn find_row(name: &str) -> Option<Source> {
 
 /// A name may be defined unless a built-in variable has it and cannot be set.
 fn may_define(name: &str) -> bool {
-    !crate::modules::variable_rows().any(|row| !row.prefix && row.name == name && row.set.is_none())
+    !crate::modules::variable_rows().any(|row| !row.prefix && row.name == name && !row.changeable)
 }
 
 /// The row of a settable built-in variable.

@@ -25,7 +25,7 @@ pub(crate) const MODULE: Module = Module {
     variables: &[
         VariableRow::new("uid_got", got_variable),
         VariableRow::new("uid_set", set_variable),
-        VariableRow::new("uid_reset", |_, _, _| true).settable(set_reset),
+        VariableRow::new("uid_reset", |_, _, _| true).changeable(),
     ],
     header_filter: Some((sets, filter)),
     ..Module::NONE
@@ -384,14 +384,6 @@ fn set_variable(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(shown(settings, set).as_bytes());
     }
     set[3] != 0
-}
-
-/// `set $uid_reset …`: kept as the variable's value.
-fn set_reset(request: &mut Request, value: &[u8]) {
-    let location = Rc::clone(&request.location);
-    if let Some(id) = location.settings.get(&USERID).reset {
-        request.values.store(id, Some(value));
-    }
 }
 
 #[cfg(test)]

@@ -10,11 +10,6 @@ pending! {
         "autoindex_format" in [http, server, location] [1];
         "autoindex_localtime" in [http, server, location] [1];
         "autoindex_exact_size" in [http, server, location] [1];
-        // browser
-        "modern_browser" in [http, server, location] [1, 2];
-        "ancient_browser" in [http, server, location] [1+];
-        "modern_browser_value" in [http, server, location] [1];
-        "ancient_browser_value" in [http, server, location] [1];
         // dav
         "dav_methods" in [http, server, location] [1+];
         "create_full_put_path" in [http, server, location] [1];
@@ -56,14 +51,6 @@ pending! {
         "set_real_ip_from" in [http, server, location] [1];
         "real_ip_header" in [http, server, location] [1];
         "real_ip_recursive" in [http, server, location] [1];
-        // referer
-        "valid_referers" in [server, location] [1+];
-        "referer_hash_max_size" in [server, location] [1];
-        "referer_hash_bucket_size" in [server, location] [1];
-        // secure_link
-        "secure_link" in [http, server, location] [1];
-        "secure_link_md5" in [http, server, location] [1];
-        "secure_link_secret" in [http, server, location] [1];
         // perl
         "perl_modules" in [http] [1];
         "perl_require" in [http] [1];
