@@ -2,6 +2,7 @@
 //! redirects (nginx: `ngx_http_special_response.c`).
 
 use weir_wire::h1::Method;
+use weir_wire::header::Known;
 
 use crate::core::{ERRORS, ErrorPage, ErrorTarget};
 use crate::module::Verdict;
@@ -104,8 +105,10 @@ async fn built_in(request: &mut Request, status: u16) -> Verdict {
     request.response.charset.clear();
     request.response.last_modified = None;
     request.response.allow_ranges = false;
-    request.response.headers.remove_name(b"accept-ranges");
-    request.response.headers.remove_name(b"etag");
+    request.response.headers.remove(Known::AcceptRanges);
+    request.response.headers.remove(Known::LastModified);
+    request.response.headers.remove(Known::ETag);
+    request.response.headers.remove(Known::ContentLength);
     if page.is_empty() {
         request.response.content_type.clear();
     }

@@ -33,6 +33,11 @@ pub trait BodyFilter {
     fn finish(&mut self, _: &mut Request, _out: &mut Vec<Piece>) -> io::Result<()> {
         Ok(())
     }
+
+    /// Whether it only cuts pieces and never looks at their bytes: a file then need not be read.
+    fn only_cuts(&self) -> bool {
+        false
+    }
 }
 
 /// The filters of one response, first to last.
@@ -56,6 +61,16 @@ impl Chain {
     /// Adds a filter behind those that are there.
     pub fn add(&mut self, filter: Box<dyn BodyFilter>) {
         self.filters.push(filter);
+    }
+
+    /// Adds a filter before those that are there: what it sees is the body as it was produced.
+    pub fn add_first(&mut self, filter: Box<dyn BodyFilter>) {
+        self.filters.insert(0, filter);
+    }
+
+    /// Whether the first filter wants a body in one piece, or there is none.
+    pub fn takes_whole(&self) -> bool {
+        self.filters.iter().all(|filter| filter.only_cuts())
     }
 
     /// Whether pieces pass unseen.

@@ -10,13 +10,18 @@ mod access;
 mod auth_basic;
 mod browser;
 mod geo;
+mod headers;
+mod index;
 mod log;
 mod map;
+mod not_modified;
 mod proxy;
 mod referer;
+mod range;
 mod rewrite;
 mod secure_link;
 mod split_clients;
+mod static_files;
 mod stub_status;
 mod sub;
 mod upstream;
@@ -35,12 +40,17 @@ pub const MODULES: &[&Module] = &[
     // Access: addresses, then names.
     &access::MODULE,
     &auth_basic::MODULE,
-    // Content.
+    // Content: what answers alone, then those that are asked in turn.
     &proxy::MODULE, &upstream::MODULE,
     &stub_status::MODULE,
+    &index::MODULE,
+    &static_files::MODULE,
     // Filters, as responses meet them.
+    &not_modified::MODULE,
+    &headers::MODULE,
     &userid::MODULE,
     &sub::MODULE,
+    &range::MODULE,
     // After the response.
     &log::MODULE,
 ];

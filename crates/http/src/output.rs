@@ -23,15 +23,17 @@ impl Request {
             self.response.status = self.error_status;
             self.response.status_line = None;
         }
+        self.response.before_last.clear();
+        let location = std::rc::Rc::clone(&self.location);
+        for filter in &location.handlers.header_filters {
+            filter(self)?;
+        }
+        // The filters see a HEAD request as they would see a GET, so that the head is the same.
         if self.method == weir_wire::h1::Method::Head
             || matches!(self.response.status, 204 | 304)
             || self.response.status < 200
         {
             self.response.header_only = true;
-        }
-        let location = std::rc::Rc::clone(&self.location);
-        for filter in &location.handlers.header_filters {
-            filter(self)?;
         }
         self.response.sent = Sent::Head;
         if !self.is_subrequest() {
@@ -63,6 +65,9 @@ impl Request {
     pub fn push_last(&mut self, piece: Option<Piece>) -> io::Result<()> {
         if self.response.sent == Sent::All {
             return Ok(());
+        }
+        for compute in std::mem::take(&mut self.response.before_last) {
+            compute(self);
         }
         self.run_chain(piece, After::Finish)?;
         self.response.sent = Sent::All;

@@ -72,6 +72,22 @@ impl Piece {
         }
     }
 
+    /// A stretch of the piece, which must lie within it. Bytes of a pooled buffer are copied.
+    pub fn part(&self, part: Range<u64>) -> Self {
+        debug_assert!(part.start <= part.end && part.end <= self.len());
+        let (start, end) = (part.start as usize, part.end as usize);
+        match self {
+            Self::Static(bytes) => Self::Static(&bytes[start..end]),
+            Self::Buf(buf, range) => Self::copy(&buf[range.clone()][start..end]),
+            Self::Shared(bytes, range) => {
+                Self::Shared(Rc::clone(bytes), range.start + start..range.start + end)
+            }
+            Self::File(file, range) => {
+                Self::File(Rc::clone(file), range.start + part.start..range.start + part.end)
+            }
+        }
+    }
+
     /// The piece in memory: file pieces are read, at most [`FILE_READ`] bytes of them, and the
     /// rest comes back as a second piece. For filters that must see the bytes.
     ///

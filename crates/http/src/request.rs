@@ -225,6 +225,7 @@ impl Request {
 
     /// Forgets the modules' states: an internal redirect begins anew (nginx clears all contexts).
     pub fn clear_states(&mut self) {
+        self.response.chain.clear();
         for state in &mut self.states {
             if state.as_ref().is_some_and(|state| !state.kept) {
                 *state = None;
@@ -265,11 +266,7 @@ impl Request {
 
     /// What stands behind the last dot of the last path segment, for `types`.
     pub fn extension(&self) -> &[u8] {
-        let segment = self.uri.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        match segment.iter().rposition(|&b| b == b'.') {
-            Some(dot) => &segment[dot + 1..],
-            None => &[],
-        }
+        weir_wire::uri::extension(&self.uri)
     }
 
     /// The method as it is now: the client's, or what an error page made of it.

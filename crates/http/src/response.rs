@@ -42,6 +42,10 @@ pub struct Response {
     pub headers: Headers,
     /// Fields after a chunked body.
     pub trailers: Headers,
+    /// Whether there will be such fields, so that the body has to go in chunks.
+    pub expect_trailers: bool,
+    /// What runs before the body ends, to compute trailers.
+    pub before_last: Vec<fn(&mut crate::request::Request)>,
     /// The body filters.
     pub chain: Chain,
     /// Whether there is no body although the status would allow one (HEAD, 204, 304, header_only).
@@ -81,6 +85,28 @@ impl Response {
     pub fn clear_length(&mut self) {
         self.content_length = None;
         self.headers.remove(Known::ContentLength);
+        self.clear_ranges();
+    }
+
+    /// Ranges can no longer be cut from the body.
+    pub fn clear_ranges(&mut self) {
+        self.allow_ranges = false;
+        self.headers.remove(Known::AcceptRanges);
+    }
+
+    /// Forgets what describes a body that will not be sent (ngx_http_clean_header).
+    pub fn forget_body(&mut self) {
+        self.status_line = None;
+        self.content_type.clear();
+        self.charset.clear();
+        self.location = None;
+        self.headers.clear();
+        self.trailers.clear();
+        self.expect_trailers = false;
+        self.before_last.clear();
+        self.chain.clear();
+        self.content_length = None;
+        self.last_modified = None;
         self.allow_ranges = false;
     }
 

@@ -35,12 +35,6 @@ pending! {
         "gzip_disable" in [http, server, location] [1+];
         // gzip_static
         "gzip_static" in [http, server, location] [1];
-        // headers
-        "expires" in [http, server, location, location_if] [1, 2];
-        "add_header" in [http, server, location, location_if] [2, 3];
-        "add_trailer" in [http, server, location, location_if] [2, 3];
-        "add_header_inherit" in [http, server, location, location_if] [1];
-        "add_trailer_inherit" in [http, server, location, location_if] [1];
         // image
         "image_filter_jpeg_quality" in [http, server, location] [1];
         "image_filter_webp_quality" in [http, server, location] [1];

@@ -24,8 +24,6 @@ pending! {
         "geoip_city" in [http] [1, 2];
         "geoip_proxy" in [http] [1];
         "geoip_proxy_recursive" in [http] [1];
-        // index
-        "index" in [http, server, location] [1+];
         // limit_conn
         "limit_conn_zone" in [http] [2];
         "limit_conn" in [http, server, location] [2];

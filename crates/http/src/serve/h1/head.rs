@@ -53,7 +53,7 @@ fn settle_framing(request: &mut Request) {
         || matches!(response.status, 204 | 304)
         || response.status < 200
         || request.method == weir_wire::h1::Method::Head;
-    let trailers = !response.trailers.is_empty();
+    let trailers = response.expect_trailers || !response.trailers.is_empty();
     if bodiless || (response.content_length.is_some() && !trailers) {
         return;
     }

@@ -1,0 +1,169 @@
+//! `index`: the file that stands for a folder
+//! (<https://nginx.org/en/docs/http/ngx_http_index_module.html>).
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::io::Errno;
+use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
+use weir_engine::error_log::Level;
+use weir_engine::os_error::OsError;
+use weir_script::{Template, Variables};
+use weir_wire::h1::Method;
+
+use crate::core::ERRORS;
+use crate::module::{Handler, Module, Phase, PhaseHandler, Verdict};
+use crate::open_file::Want;
+use crate::request::Request;
+
+pub(crate) const MODULE: Module = Module {
+    name: "index",
+    tables: &[&Index::table(&INDEX)],
+    handlers: &[PhaseHandler {
+        phase: Phase::Content,
+        enabled: |_| true,
+        handler: Handler::Sync(handle),
+    }],
+    ..Module::NONE
+};
+
+static INDEX: Slot<Index> = Slot::new();
+
+directives! {
+    /// The files that stand for folders.
+    pub(crate) struct Index as IndexWritten in [http, server, location] {
+        /// Names that are tried in a folder, in order; the last may be a URI.
+        "index" [1+]: "file ..." => set_index,
+        field names: Inherit<Names>,
+    }
+}
+
+/// What is tried in a folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Names(Vec<Template>);
+
+impl Default for Names {
+    fn default() -> Self {
+        Self(vec![Template::from_literal(b"index.html")])
+    }
+}
+
+fn set_index(own: &mut IndexWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    for (at, word) in node.args.iter().enumerate() {
+        if word.value.first() == Some(&b'/') && at + 1 != node.args.len() {
+            cx.warn("only the last index in \"index\" directive should be absolute");
+        }
+        if word.value.is_empty() {
+            let message = "index \"\" in \"index\" directive is invalid";
+            return Err(Fault::new(message).at(word));
+        }
+        let name = Template::compile(&word.value, cx.registry::<Variables>())?;
+        own.names.get_or_insert_with(|| Names(Vec::new())).0.push(name);
+    }
+    Ok(())
+}
+
+fn handle(request: &mut Request) -> Verdict {
+    if !request.uri.ends_with(b"/")
+        || !matches!(request.method, Method::Get | Method::Head | Method::Post)
+    {
+        return Verdict::Next;
+    }
+    let location = Rc::clone(&request.location);
+    let mut folder = None;
+    for template in &location.settings.get(&INDEX).names.0 {
+        let name = request.eval(template);
+        if name.first() == Some(&b'/') {
+            let args = request.args.clone();
+            return request.internal_redirect(name, args);
+        }
+        let folder = folder.get_or_insert_with(|| Folder::of(request));
+        match folder.look_for(request, &name) {
+            Ok(true) => {
+                let uri = [&request.uri[..], &name[..]].concat();
+                let args = request.args.clone();
+                return request.internal_redirect(uri, args);
+            }
+            Ok(false) => {}
+            Err(status) => return Verdict::Status(status),
+        }
+    }
+    Verdict::Next
+}
+
+/// The folder of a request, and whether it is known to be there.
+struct Folder {
+    path: Vec<u8>,
+    tested: bool,
+}
+
+impl Folder {
+    fn of(request: &mut Request) -> Self {
+        Self { path: request.path().into_os_string().into_vec(), tested: false }
+    }
+
+    /// Whether a file is in the folder; an error is the status to answer with.
+    fn look_for(&mut self, request: &mut Request, name: &[u8]) -> Result<bool, u16> {
+        let path = PathBuf::from(OsString::from_vec([&self.path[..], name].concat()));
+        let Err(fault) = request.open_file(&path, Want::Look) else { return Ok(true) };
+        match fault.errno {
+            Errno::MLINK | Errno::LOOP => return Err(403),
+            Errno::NOTDIR | Errno::NAMETOOLONG | Errno::ACCESS => {
+                return Err(missing(request, &path, fault.errno));
+            }
+            _ => {}
+        }
+        if !self.tested {
+            self.test(request, &path)?;
+            self.tested = true;
+        }
+        if fault.errno == Errno::NOENT {
+            return Ok(false);
+        }
+        request.log(Level::Crit, &fault.describe(&path));
+        Err(500)
+    }
+
+    /// Tells a folder without the file from no folder (ngx_http_index_test_dir).
+    fn test(&self, request: &mut Request, file: &Path) -> Result<(), u16> {
+        // An `alias` may lack the slash, then the path is shorter than its folder's name.
+        let bare = match self.path.strip_suffix(b"/") {
+            Some(bare) if !bare.is_empty() => bare,
+            _ => &self.path[..],
+        };
+        let path = Path::new(std::ffi::OsStr::from_bytes(bare));
+        match request.open_file(path, Want::Folder) {
+            Ok(found) if found.is_dir => Ok(()),
+            Ok(_) => {
+                let path = path.display();
+                request.log(Level::Alert, &format!("\"{path}\" is not a directory"));
+                Err(500)
+            }
+            Err(fault) => match fault.errno {
+                Errno::MLINK | Errno::LOOP => Err(403),
+                Errno::NOENT => Err(missing(request, file, Errno::NOENT)),
+                Errno::ACCESS => Ok(()),
+                _ => {
+                    request.log(Level::Crit, &fault.describe(path));
+                    Err(500)
+                }
+            },
+        }
+    }
+}
+
+/// The status for a file that is not there or not for us, and its line in the log.
+fn missing(request: &Request, path: &Path, errno: Errno) -> u16 {
+    let reason = std::io::Error::from(errno);
+    let (path, reason) = (path.display(), OsError(&reason));
+    if errno == Errno::ACCESS {
+        request.log(Level::Error, &format!("\"{path}\" is forbidden ({reason})"));
+        return 403;
+    }
+    if request.get(&ERRORS).log_not_found {
+        request.log(Level::Error, &format!("\"{path}\" is not found ({reason})"));
+    }
+    404
+}

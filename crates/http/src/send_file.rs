@@ -1,0 +1,78 @@
+//! Responses that are files: their head's particulars, and their way through the filters.
+
+use std::fs::File;
+use std::io;
+use std::rc::Rc;
+
+use weir_wire::header::Known;
+
+use crate::core::{FILES, TYPES};
+use crate::module::Verdict;
+use crate::piece::{FILE_READ, Piece};
+use crate::request::Request;
+
+/// How much may wait for the client before the next stretch of a file goes through filters.
+const QUEUE_LIMIT: u64 = 128 * 1024;
+
+impl Request {
+    /// Fills in what a response with a file says of it: length, time, ETag, type, ranges.
+    pub fn describe_file(&mut self, size: u64, modified: i64) {
+        self.response.status = 200;
+        self.response.content_length = Some(size);
+        self.response.headers.remove(Known::ContentLength);
+        self.response.last_modified = Some(modified);
+        self.set_etag();
+        self.set_content_type();
+        self.response.allow_ranges = true;
+    }
+
+    /// The ETag of a file, of its time and length (ngx_http_set_etag).
+    pub fn set_etag(&mut self) {
+        if !self.get(&FILES).etag {
+            return;
+        }
+        let modified = self.response.last_modified.unwrap_or(0);
+        let size = self.response.content_length.unwrap_or(0);
+        let etag = format!("\"{modified:x}-{size:x}\"");
+        self.response.headers.set(Known::ETag, etag.as_bytes());
+    }
+
+    /// The media type for the URI's ending, unless somebody has chosen one
+    /// (ngx_http_set_content_type).
+    pub fn set_content_type(&mut self) {
+        if self.response.content_type.is_empty() {
+            let media = self.get(&TYPES).media_type(self.extension());
+            self.response.content_type = media.to_vec();
+        }
+    }
+
+    /// Sends the head and `size` bytes of a file.
+    pub async fn send_file(&mut self, file: Rc<File>, size: u64) -> Verdict {
+        if let Err(status) = self.send_head() {
+            return Verdict::Status(status);
+        }
+        match self.send_file_body(file, size).await {
+            Ok(()) => Verdict::Done,
+            Err(_) => Verdict::Abort,
+        }
+    }
+
+    /// A file that no filter looks into is handed over whole. One that is transformed goes stretch
+    /// by stretch, as fast as the client takes what comes of it.
+    async fn send_file_body(&mut self, file: Rc<File>, size: u64) -> io::Result<()> {
+        let whole = self.response.header_only || self.response.chain.takes_whole();
+        if whole || size <= FILE_READ {
+            return self.send_last(Some(Piece::File(file, 0..size))).await;
+        }
+        let mut start = 0;
+        while start < size {
+            let end = size.min(start + FILE_READ);
+            self.push(Piece::File(Rc::clone(&file), start..end))?;
+            start = end;
+            if self.client.queued() > QUEUE_LIMIT {
+                self.client.flush().await?;
+            }
+        }
+        self.send_last(None).await
+    }
+}
