@@ -93,9 +93,15 @@ impl Client {
         }
     }
 
-    /// Where the response went, to use the connection again.
-    pub fn into_sink(self) -> Sink {
-        self.sink
+    /// Takes over the memory of an earlier queue.
+    pub(crate) fn lend(&mut self, queue: VecDeque<Piece>) {
+        debug_assert!(self.queue.is_empty());
+        self.queue = queue;
+    }
+
+    /// Where the response went, to use the connection again, and the queue for its memory.
+    pub(crate) fn retire(self) -> (Sink, VecDeque<Piece>) {
+        (self.sink, self.queue)
     }
 
     /// Replaces where the response goes and gives back what it was.

@@ -29,5 +29,6 @@ pub mod route;
 pub mod send_file;
 pub mod serve;
 pub mod snapshot;
+mod spare;
 pub mod subrequest;
 pub mod variables;

@@ -10,7 +10,6 @@
 
 use std::rc::Rc;
 
-use weir_engine::buffer::Buf;
 use weir_engine::error_log::Level;
 use weir_upstream::{Causes, Outcome, Retry};
 
@@ -134,6 +133,9 @@ impl Pass {
     }
 }
 
+/// Room for the head of a usual request.
+const USUAL_HEAD: usize = 1024;
+
 /// Passes the request, and answers with what comes back.
 pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
     if pass.settings().request_buffering && !request.body.is_done() {
@@ -141,7 +143,7 @@ pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
             return Verdict::Status(status);
         }
     }
-    let mut head = Buf::default();
+    let mut head = weir_engine::buffer::take(USUAL_HEAD);
     match pass.protocol.write_head(request, &mut head) {
         Ok(uri) => {
             let attempts = request.state(&state::STATES);

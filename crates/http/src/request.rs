@@ -11,11 +11,12 @@ use weir_script::{Captures, Host, Scope, Template, VarId};
 use weir_wire::h1::Method;
 
 use crate::body::Body;
-use crate::client::Client;
+use crate::client::{Client, Sink};
 use crate::head::Head;
 use crate::response::Response;
 use crate::route::{Location, Server};
 use crate::snapshot::Snapshot;
+use crate::spare::Parts;
 use crate::variables::Values;
 
 /// What all requests of a connection share.
@@ -119,7 +120,7 @@ pub struct State<T> {
 }
 
 /// One module's state, and whether an internal redirect leaves it alone.
-struct Kept {
+pub(crate) struct Kept {
     value: Box<dyn Any>,
     kept: bool,
 }
@@ -160,8 +161,10 @@ impl Request {
         head: Rc<Head>,
         client: Client,
     ) -> Self {
-        let mut values = Values::default();
+        let Parts { uri, args, mut values, response, states, queue } = Parts::take();
         values.reset(snapshot.variable_count());
+        let mut client = client;
+        client.lend(queue);
         Self {
             location: Rc::clone(&server.location),
             server,
@@ -170,8 +173,8 @@ impl Request {
             body: Body::default(),
             method: head.method,
             head,
-            uri: Vec::new(),
-            args: Vec::new(),
+            uri,
+            args,
             uri_intact: true,
             location_valid: true,
             origin: Origin::Main,
@@ -182,7 +185,7 @@ impl Request {
             number: 1,
             start: weir_engine::clock::precise(),
             length: 0,
-            response: Response::default(),
+            response,
             client,
             values,
             captures: Captures::default(),
@@ -190,9 +193,17 @@ impl Request {
             error_status: 0,
             discard_log: false,
             upgraded: false,
-            states: Vec::new(),
+            states,
             snapshot,
         }
+    }
+
+    /// Ends the request: its memory is left to others, and the connection can be used again.
+    pub(crate) fn retire(self) -> (Sink, Rc<Head>) {
+        let Self { uri, args, values, response, states, client, head, .. } = self;
+        let (sink, queue) = client.retire();
+        Parts { uri, args, values, response, states, queue }.leave();
+        (sink, head)
     }
 
     /// The settings in force.

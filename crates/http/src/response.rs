@@ -75,9 +75,11 @@ impl Response {
     pub fn reset(&mut self) {
         let mut headers = std::mem::take(&mut self.headers);
         let mut trailers = std::mem::take(&mut self.trailers);
+        let mut content_type = std::mem::take(&mut self.content_type);
         headers.clear();
         trailers.clear();
-        *self = Self { headers, trailers, ..Self::default() };
+        content_type.clear();
+        *self = Self { headers, trailers, content_type, ..Self::default() };
     }
 
     /// Takes away the length and everything computed from the exact bytes, because a filter will

@@ -154,8 +154,8 @@ fn passes(settings: &Settings) -> bool {
 /// What variables tell about the pass.
 #[derive(Default)]
 pub(crate) struct Shown {
-    host: String,
-    port: String,
+    host: Option<Arc<str>>,
+    port: u16,
     chunked: bool,
     body_length: Option<u64>,
 }
@@ -172,8 +172,8 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
             Err(status) => return Verdict::Status(status),
         };
         let shown = request.state(&SHOWN);
-        shown.host.clone_from(&target.host);
-        shown.port = target.shown_port();
+        shown.host = Some(Arc::clone(&target.host));
+        shown.port = target.port;
         request.state(&pass::state::STATES).begin_pass();
         let protocol = Box::new(http1::Http1::new(Rc::clone(&location), &target));
         pass::run(request, Pass { location, transfer, protocol, target }).await
@@ -185,14 +185,18 @@ fn transfer(location: &Location) -> &Transfer {
 }
 
 fn proxy_host(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let Some(shown) = request.state_if(&SHOWN) else { return false };
-    out.extend_from_slice(shown.host.as_bytes());
+    let Some(host) = request.state_if(&SHOWN).and_then(|shown| shown.host.as_ref()) else {
+        return false;
+    };
+    out.extend_from_slice(host.as_bytes());
     true
 }
 
 fn proxy_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let Some(shown) = request.state_if(&SHOWN) else { return false };
-    out.extend_from_slice(shown.port.as_bytes());
+    if shown.port != 0 {
+        out.extend_from_slice(shown.port.to_string().as_bytes());
+    }
     true
 }
 

@@ -217,7 +217,8 @@ fn is_hidden(pass: &Pass, name: &[u8]) -> bool {
 /// `Content-Type`, with its charset told apart so that `charset` can change it.
 fn content_type(request: &mut Request, value: &[u8]) {
     let response = &mut request.response;
-    response.content_type = value.to_vec();
+    response.content_type.clear();
+    response.content_type.extend_from_slice(value);
     let mut at = 0;
     while let Some(semicolon) = value[at..].iter().position(|&b| b == b';') {
         let start = at + semicolon;

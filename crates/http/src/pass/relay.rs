@@ -77,7 +77,8 @@ enum End {
     ClientGone,
 }
 
-struct Relay {
+struct Relay<'a> {
+    pass: &'a Pass,
     exchange: Exchange,
     /// Decoded pieces that the client's queue has no room for yet.
     waiting: VecDeque<Piece>,
@@ -89,7 +90,6 @@ struct Relay {
     memory: u64,
     /// How much may wait in the file.
     file_max: u64,
-    folder: std::path::PathBuf,
     /// How much may be with the client before more is handed on (`busy_buffers_size`).
     busy: u64,
     read_size: usize,
@@ -98,13 +98,14 @@ struct Relay {
     received: u64,
 }
 
-impl Relay {
-    fn new(request: &mut Request, pass: &Pass, exchange: Exchange) -> Self {
+impl<'a> Relay<'a> {
+    fn new(request: &mut Request, pass: &'a Pass, exchange: Exchange) -> Self {
         let settings = pass.settings();
         let overrides = request.state_if(&super::headers::OVERRIDES);
         let buffering = overrides.and_then(|o| o.buffering).unwrap_or(settings.buffering);
         let rate = super::target::limit_rate(request, pass);
         Self {
+            pass,
             ended: exchange.head.body.is_done(),
             exchange,
             waiting: VecDeque::new(),
@@ -114,7 +115,6 @@ impl Relay {
             buffering,
             memory: settings.buffers.total(),
             file_max: settings.max_temp_file_size.map_or(DEFAULT_FILE_MAX, |size| size.0),
-            folder: settings.folder(),
             busy: settings.busy(),
             read_size: FIRST_READ,
             rate,
@@ -278,6 +278,9 @@ impl Relay {
     fn hold(&mut self, request: &mut Request, buf: Buf) -> Result<(), End> {
         let held = self.waiting_memory + request.client.queued();
         let spills = self.buffering && held >= self.memory && self.file_len < self.file_max;
+        if !spills && self.waiting.is_empty() && request.client.queued() <= self.busy {
+            return request.push(buf.into()).map_err(|_| End::Broken);
+        }
         if !spills {
             self.waiting_memory += buf.len() as u64;
             self.waiting.push_back(buf.into());
@@ -307,7 +310,7 @@ impl Relay {
         let file = match &self.file {
             Some(file) => Rc::clone(file),
             None => {
-                let file = Rc::new(weir_engine::temp_file::create(&self.folder)?);
+                let file = Rc::new(weir_engine::temp_file::create(&self.pass.settings().folder())?);
                 self.file = Some(Rc::clone(&file));
                 file
             }

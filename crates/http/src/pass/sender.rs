@@ -21,6 +21,8 @@ const STREAM_QUEUE: u64 = 64 * 1024;
 
 /// What is still to be sent.
 pub struct Sender {
+    /// How much of the head, which lies in the request's state, has not gone out.
+    head: usize,
     queue: VecDeque<Piece>,
     queued: u64,
     /// The body comes from the client as it is sent (`proxy_request_buffering off`).
@@ -43,10 +45,8 @@ impl Sender {
     /// Sends the head that the request's state holds, and then the body.
     pub fn new(request: &Request, body: bool, chunked: bool) -> Self {
         let mut sender =
-            Self { queue: VecDeque::new(), queued: 0, streaming: false, chunked, sent: 0 };
-        if let Some(attempts) = request.state_if(&STATES) {
-            sender.push(Piece::copy(&attempts.head));
-        }
+            Self { head: 0, queue: VecDeque::new(), queued: 0, streaming: false, chunked, sent: 0 };
+        sender.head = request.state_if(&STATES).map_or(0, |attempts| attempts.head.len());
         if !body {
             return sender;
         }
@@ -90,6 +90,7 @@ impl Sender {
 
     /// Gives up on what is left: the upstream takes no more.
     pub fn abandon(&mut self) {
+        self.head = 0;
         self.queue.clear();
         self.queued = 0;
         self.streaming = false;
@@ -97,7 +98,7 @@ impl Sender {
 
     /// Whether everything has gone out.
     pub fn is_done(&self) -> bool {
-        self.queue.is_empty() && !self.streaming
+        self.head == 0 && self.queue.is_empty() && !self.streaming
     }
 
     /// Sends as much as can be. Ready when nothing is left; pending on either side otherwise.
@@ -119,18 +120,25 @@ impl Sender {
                     Poll::Pending => break,
                 }
             }
-            if self.queue.is_empty() {
+            if self.head == 0 && self.queue.is_empty() {
                 return match self.streaming {
                     true => Poll::Pending,
                     false => conn.poll_flush(cx).map_err(SendError::Upstream),
                 };
             }
-            ready!(self.poll_write(cx, conn)).map_err(SendError::Upstream)?;
+            ready!(self.poll_write(cx, request, conn)).map_err(SendError::Upstream)?;
         }
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, conn: &mut Conn) -> Poll<io::Result<()>> {
-        if let Some(Piece::File(file, range)) = self.queue.front() {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &Request,
+        conn: &mut Conn,
+    ) -> Poll<io::Result<()>> {
+        if self.head == 0
+            && let Some(Piece::File(file, range)) = self.queue.front()
+        {
             if conn.can_sendfile() {
                 let want = (range.end - range.start).min(1 << 20) as usize;
                 let n = ready!(conn.poll_sendfile(cx, file.as_fd(), range.start, want))?;
@@ -145,7 +153,12 @@ impl Sender {
         }
         let mut slices = [IoSlice::new(&[]); GATHER];
         let mut count = 0;
-        for piece in self.queue.iter().take(GATHER) {
+        if self.head > 0 {
+            let head = request.state_if(&STATES).map_or(&[][..], |attempts| &attempts.head);
+            slices[0] = IoSlice::new(&head[head.len().saturating_sub(self.head)..]);
+            count = 1;
+        }
+        for piece in self.queue.iter().take(GATHER - 1) {
             let Some(bytes) = piece.bytes() else { break };
             slices[count] = IoSlice::new(bytes);
             count += 1;
@@ -161,6 +174,9 @@ impl Sender {
         }
         let mut n = n as u64;
         self.sent += n;
+        let of_head = n.min(self.head as u64);
+        self.head -= of_head as usize;
+        n -= of_head;
         self.queued -= n;
         while n > 0 {
             let Some(front) = self.queue.front_mut() else { break };

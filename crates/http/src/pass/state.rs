@@ -89,6 +89,14 @@ pub struct Attempts {
 /// Where a request keeps them.
 pub static STATES: State<Attempts> = State::kept(Attempts::default);
 
+impl Drop for Attempts {
+    fn drop(&mut self) {
+        if let Some(headers) = Rc::get_mut(&mut self.headers) {
+            crate::spare::leave_headers(std::mem::take(headers));
+        }
+    }
+}
+
 impl Attempts {
     /// A pass begins: what it does is told apart from what an earlier one did.
     pub fn begin_pass(&mut self) {

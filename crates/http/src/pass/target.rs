@@ -66,11 +66,11 @@ pub enum Destination {
         /// Which one, among those of the configuration.
         upstream: UpstreamRef,
         /// The host as written, with its port if that is not the usual one.
-        host: String,
+        host: Arc<str>,
         /// The port as written or usual.
         port: u16,
         /// The URI part, if one is written.
-        uri: Option<Vec<u8>>,
+        uri: Option<Arc<[u8]>>,
         /// The whole URL as written, for `proxy_redirect default`.
         url: String,
         /// The part of a request's URI that the URI part takes the place of: the name of the
@@ -100,11 +100,11 @@ impl Destination {
             .map_err(|why| Fault::new(format!("{why} in upstream \"{rest}\"")))?;
         let place = cx.span();
         let upstream = cx.registry::<Upstreams>().refer(Side::Http, &url, place)?;
-        let uri = (!url.uri.is_empty()).then(|| url.uri.clone().into_bytes());
+        let uri = (!url.uri.is_empty()).then(|| Arc::from(url.uri.as_bytes()));
         Ok(Self::Fixed {
             scheme,
             upstream,
-            host: shown_host(&url, scheme),
+            host: shown_host(&url, scheme).into(),
             port: url.port,
             uri,
             url: text,
@@ -143,11 +143,11 @@ pub struct Target {
     /// The upstream of the configuration, if it is one.
     pub upstream: Option<Rc<Upstream>>,
     /// The host as `Host` shows it.
-    pub host: String,
+    pub host: Arc<str>,
     /// The port.
     pub port: u16,
     /// The URI part.
-    pub uri: Option<Vec<u8>>,
+    pub uri: Option<Arc<[u8]>>,
     /// How much of the request's URI the URI part takes the place of; None means all of it,
     /// because variables made it.
     pub replaces: Option<usize>,
@@ -193,8 +193,8 @@ impl Target {
         };
         let host = shown_host(&url, scheme);
         let uri = (!url.uri.is_empty()).then(|| match url.uri.starts_with('?') {
-            true => format!("/{}", url.uri).into_bytes(),
-            false => url.uri.clone().into_bytes(),
+            true => Arc::from(format!("/{}", url.uri).as_bytes()),
+            false => Arc::from(url.uri.as_bytes()),
         });
         let known = request.snapshot.upstream_named(&url.host);
         let (group, upstream) = match known {
@@ -207,6 +207,7 @@ impl Target {
                 (Group::transient(&host, addresses), None)
             }
         };
+        let host = host.into();
         Ok(Self { scheme, group, upstream, host, port: url.port, uri, replaces: None })
     }
 
@@ -215,14 +216,6 @@ impl Target {
         match &self.upstream {
             Some(upstream) => &upstream.plan.keepalive,
             None => &KeepaliveConfig::IMPLICIT,
-        }
-    }
-
-    /// `$proxy_port`.
-    pub fn shown_port(&self) -> String {
-        match self.port {
-            0 => String::new(),
-            port => port.to_string(),
         }
     }
 }

@@ -162,9 +162,8 @@ async fn end(service: &Service, mut request: Request) -> Option<(Box<Link>, Rc<H
         linger::close(request).await;
         return None;
     }
-    let Request { client, head, .. } = request;
-    match client.into_sink() {
-        Sink::Link(link) => Some((link, head)),
+    match request.retire() {
+        (Sink::Link(link), head) => Some((link, head)),
         _ => None,
     }
 }

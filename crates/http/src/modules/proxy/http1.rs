@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use weir_script::Template;
 use weir_wire::h1::{Framing, ResponseParser, Version};
 use weir_wire::header::{Headers, Known};
 use weir_wire::uri::{self, Escape};
@@ -14,15 +16,16 @@ use crate::pass::target::{Scheme, Target};
 use crate::pass::{Protocol, ResponseHead};
 use crate::request::Request;
 use crate::route::Location;
+use crate::spare;
 
 /// One request's conversation with an upstream.
 pub(super) struct Http1 {
     location: Rc<Location>,
     scheme: Scheme,
     /// `Host` when none is set: the address as `proxy_pass` names it.
-    host: Vec<u8>,
+    host: Arc<str>,
     /// The URI part of `proxy_pass`; None passes the client's on.
-    uri: Option<Vec<u8>>,
+    uri: Option<Arc<[u8]>>,
     /// How much of the request's URI that takes the place of; None means all of it.
     replaces: Option<usize>,
     parser: ResponseParser,
@@ -37,14 +40,39 @@ impl Http1 {
         Self {
             location,
             scheme: target.scheme,
-            host: target.host.clone().into_bytes(),
+            host: Arc::clone(&target.host),
             uri: target.uri.clone(),
             replaces: target.replaces,
-            parser: ResponseParser::new(),
+            parser: spare::response_parser(),
             head: false,
             upgrade: false,
             chunks: false,
         }
+    }
+
+    /// `Host`: what is set, or the upstream's. HTTP/1.1 cannot do without.
+    fn write_host(
+        &self,
+        request: &mut Request,
+        set: Option<&Template>,
+        version: Version,
+        out: &mut Vec<u8>,
+    ) {
+        let line = out.len();
+        out.extend_from_slice(b"Host: ");
+        let start = out.len();
+        match set {
+            Some(template) => template.eval(request, out),
+            None => out.extend_from_slice(self.host.as_bytes()),
+        }
+        if out.len() == start && version >= Version::HTTP_11 {
+            out.extend_from_slice(self.host.as_bytes());
+        }
+        if out.len() == start {
+            return out.truncate(line);
+        }
+        clean(out, start);
+        out.extend_from_slice(b"\r\n");
     }
 
     /// The request's URI as it goes out.
@@ -133,19 +161,7 @@ impl Protocol for Http1 {
             false => b" HTTP/1.0\r\n",
         });
         let Some(fields) = &proxy.fields else { return Err(500) };
-        let mut host = match &fields.host {
-            Some(template) => request.eval(template),
-            None => self.host.clone(),
-        };
-        if host.is_empty() && super::version(proxy) >= Version::HTTP_11 {
-            host.clone_from(&self.host);
-        }
-        if !host.is_empty() {
-            clean(&mut host, 0);
-            out.extend_from_slice(b"Host: ");
-            out.extend_from_slice(&host);
-            out.extend_from_slice(b"\r\n");
-        }
+        self.write_host(request, fields.host.as_ref(), super::version(proxy), out);
         let passes = crate::modules::proxy::transfer(&location).pass_request_headers;
         let fields_start = out.len();
         fields.write(request, plan, passes, out);
@@ -181,7 +197,7 @@ impl Protocol for Http1 {
         if head.is_interim() {
             return self.skip_interim(request, input, length);
         }
-        let mut headers = Headers::new();
+        let mut headers = spare::headers();
         headers.adopt(&input[..length], &head.entries);
         let upgraded = head.status == 101 && self.upgrade;
         if head.status == 101 && !upgraded {
@@ -235,14 +251,24 @@ impl Http1 {
     ) -> Result<Option<ResponseHead>, String> {
         let mut behind = Self {
             location: Rc::clone(&self.location),
-            host: Vec::new(),
+            host: Arc::clone(&self.host),
             uri: None,
-            parser: ResponseParser::new(),
-            ..*self
+            parser: spare::response_parser(),
+            head: self.head,
+            upgrade: self.upgrade,
+            chunks: self.chunks,
+            scheme: self.scheme,
+            replaces: self.replaces,
         };
         self.parser.reset();
         let found = behind.read_head(request, &input[interim..])?;
         Ok(found.map(|head| ResponseHead { length: head.length + interim, ..head }))
+    }
+}
+
+impl Drop for Http1 {
+    fn drop(&mut self) {
+        spare::leave_response_parser(std::mem::take(&mut self.parser));
     }
 }
 
