@@ -1,7 +1,6 @@
 //! The request's body: how it is framed, and reading it whole (into memory, then into a file) or
 //! piece by piece.
 
-use std::fs::File;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -12,6 +11,10 @@ use weir_engine::timer::Deadline;
 use weir_wire::h1::{ChunkError, Chunked, Step};
 
 use crate::client::{Link, READ_SIZE};
+
+mod collect;
+
+pub use collect::{Collector, Content};
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +73,12 @@ pub struct Body {
     pub chunked: bool,
     /// Bytes of content received so far.
     pub received: u64,
+    /// Bytes received for it, with what frames the chunks.
+    pub raw: u64,
     /// 0 = no limit (`client_max_body_size`).
     pub max_size: u64,
+    /// Whether somebody reads it piece by piece.
+    pub is_streamed: bool,
     /// `client_body_timeout`.
     pub timeout: Duration,
     /// Whether the client waits for `100 Continue`.
@@ -79,28 +86,6 @@ pub struct Body {
     /// The content, once it has been read whole.
     pub content: Option<Rc<Content>>,
     deadline: Option<Deadline>,
-}
-
-/// A body that has been read whole.
-#[derive(Default)]
-pub struct Content {
-    /// The bytes, when they fitted into memory or as far as they have not gone to the file.
-    pub memory: Vec<u8>,
-    /// The file that holds the bytes instead.
-    pub file: Option<Rc<File>>,
-    /// The file's name, for `$request_body_file`.
-    pub path: Option<std::path::PathBuf>,
-    /// Total length in bytes.
-    pub len: u64,
-}
-
-impl Drop for Content {
-    fn drop(&mut self) {
-        // The name exists only while somebody was promised one (`client_body_in_file_only`).
-        if let Some(path) = self.path.take() {
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }
 
 impl Body {
@@ -168,13 +153,18 @@ impl Body {
                     self.framing = Framing::None;
                 }
                 self.received += n as u64;
+                self.raw += n as u64;
                 Ok(Some(BodyStep::Data(data)))
             }
             Framing::Chunked(decoder) => {
+                let before = link.input.len();
                 let (data, ended) =
                     dechunk(decoder, &mut link.input).map_err(|_| BodyError::Malformed)?;
                 self.received += data.len() as u64;
-                if self.max_size != 0 && self.received > self.max_size {
+                self.raw += (before - link.input.len()) as u64;
+                // A chunk that is too large is refused when it is announced.
+                let announced = self.received.saturating_add(decoder.chunk_left());
+                if self.max_size != 0 && announced > self.max_size {
                     return Err(BodyError::TooLarge);
                 }
                 if ended {
@@ -215,57 +205,31 @@ impl Body {
         }
     }
 
+    /// What of the body has come already is looked at and dropped, for a response that does not
+    /// wait for it.
+    ///
+    /// # Errors
+    /// When it breaks the framing.
+    pub fn discard_received(&mut self, link: &mut Link) -> Result<(), BodyError> {
+        let limit = std::mem::take(&mut self.max_size);
+        let mut result = Ok(());
+        while !self.is_done() && !link.input.is_empty() {
+            match self.take_buffered(link) {
+                Ok(Some(BodyStep::Data(_))) => {}
+                Ok(_) => break,
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        self.max_size = limit;
+        result
+    }
+
     /// Gives up on the rest of the body: the connection cannot be kept.
     pub fn abandon(&mut self) {
         self.framing = Framing::None;
-    }
-}
-
-/// Collects a body: in memory up to `limit` bytes, in an unlinked temporary file beyond.
-pub struct Collector {
-    content: Content,
-    limit: usize,
-    folder: std::path::PathBuf,
-}
-
-impl Collector {
-    /// Collects at most `limit` bytes in memory; files go to `folder` (`client_body_temp_path`).
-    pub fn new(limit: usize, folder: std::path::PathBuf) -> Self {
-        Self { content: Content::default(), limit, folder }
-    }
-
-    /// Adds bytes.
-    ///
-    /// # Errors
-    /// When the temporary file cannot be made or written.
-    pub fn add(&mut self, data: &[u8]) -> io::Result<()> {
-        self.content.len += data.len() as u64;
-        if self.content.file.is_none() && self.content.memory.len() + data.len() <= self.limit {
-            self.content.memory.extend_from_slice(data);
-            return Ok(());
-        }
-        self.spill()?;
-        let mut file = self.content.file.as_deref().expect("spill makes the file");
-        io::Write::write_all(&mut file, data)
-    }
-
-    /// Moves what is in memory to the file.
-    ///
-    /// # Errors
-    /// When the temporary file cannot be made or written.
-    pub fn spill(&mut self) -> io::Result<()> {
-        if self.content.file.is_none() {
-            self.content.file = Some(Rc::new(weir_engine::temp_file::create(&self.folder)?));
-        }
-        let mut file = self.content.file.as_deref().expect("set just above");
-        io::Write::write_all(&mut file, &self.content.memory)?;
-        self.content.memory = Vec::new();
-        Ok(())
-    }
-
-    /// The body, whole.
-    pub fn finish(self) -> Content {
-        self.content
     }
 }
 
@@ -325,31 +289,31 @@ impl crate::request::Request {
         if self.body.content.is_some() {
             return Ok(());
         }
-        if self.body.is_done() {
-            self.body.content = Some(Rc::new(Content::default()));
+        self.ask_for_body().await?;
+        if !self.body.chunked && self.body.content_length.is_none() {
             return Ok(());
         }
-        let limits = self.get(&crate::core::LIMITS);
-        let mut collector =
-            Collector::new(limits.client_body_buffer_size.0 as usize, limits.body_folder());
-        self.ask_for_body().await?;
+        let mut collector = Collector::new(self);
         loop {
             let step = std::future::poll_fn(|cx| self.poll_body(cx)).await;
             match step {
                 Ok(BodyStep::Data(data)) => {
-                    collector.add(&data).map_err(|error| self.body_file_failed(&error))?;
+                    collector.add(self, &data).map_err(|error| self.body_file_failed(&error))?;
                 }
                 Ok(BodyStep::End) => break,
                 Err(error) => return Err(self.body_failed(error)),
             }
         }
-        self.body.content = Some(Rc::new(collector.finish()));
+        let content = collector.finish(self).map_err(|error| self.body_file_failed(&error))?;
+        self.body.content_length = Some(content.len);
+        self.body.content = Some(Rc::new(content));
         Ok(())
     }
 
     /// The next bytes of the body, as they come from the client.
     pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyStep, BodyError>> {
         let Self { body, client, .. } = self;
+        body.is_streamed = true;
         match client.link() {
             Some(link) => body.poll_step(cx, link),
             None => Poll::Ready(Ok(BodyStep::End)),
@@ -378,14 +342,17 @@ impl crate::request::Request {
                 let message =
                     format!("client intended to send too large chunked body: {size} bytes");
                 self.log(Level::Error, &message);
+                self.response.lingers = true;
             }
-            BodyError::Malformed => self.log(Level::Info, "client sent invalid chunked body"),
+            BodyError::Malformed => self.log(Level::Error, "client sent invalid chunked body"),
             BodyError::Closed => {
                 self.body.abandon();
+                self.client.broken = true;
                 self.log(Level::Info, "client prematurely closed connection");
             }
             BodyError::TimedOut => {
                 self.body.abandon();
+                self.client.timed_out = true;
                 self.log(Level::Info, "client timed out (110: Connection timed out)");
             }
             BodyError::File => {}

@@ -54,8 +54,17 @@ pub struct Client {
     pub send_timeout: Duration,
     /// `sendfile`: whether files may go from the page cache to the socket.
     pub sendfile: bool,
+    /// `tcp_nopush`: whether a head waits for the file behind it, to fill a packet with both.
+    pub nopush: bool,
+    /// Whether the kernel holds back what does not fill a packet.
+    corked: bool,
     /// `limit_rate`.
     pub rate: Option<Rate>,
+    /// Whether the client is gone: there is nobody to answer.
+    pub broken: bool,
+    /// Whether the client took or sent nothing for too long: then the connection may be reset
+    /// (`reset_timedout_connection`).
+    pub timed_out: bool,
     /// Whether `set $limit_rate` or `X-Accel-Limit-Rate` has settled the rate.
     pub rate_set: bool,
     deadline: Deadline,
@@ -71,8 +80,12 @@ impl Client {
             bytes_sent: 0,
             send_timeout: Duration::from_secs(60),
             sendfile: false,
+            nopush: false,
+            corked: false,
             rate: None,
             rate_set: false,
+            broken: false,
+            timed_out: false,
             deadline: Deadline::new(),
         }
     }
@@ -151,20 +164,38 @@ impl Client {
                     self.bytes_sent += sent;
                     self.deadline.clear();
                 }
-                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Ready(Err(e)) => {
+                    self.broken = true;
+                    return Poll::Ready(Err(e));
+                }
                 Poll::Pending => {
                     if self.deadline.at() == Instant::NEVER {
                         self.deadline.after(self.send_timeout);
                     }
                     ready!(self.deadline.poll(cx));
+                    self.timed_out = true;
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
             }
         }
         match &mut self.sink {
-            Sink::Link(link) => link.conn.poll_flush(cx),
+            Sink::Link(link) => {
+                if std::mem::take(&mut self.corked) {
+                    link.conn.set_nopush(false);
+                }
+                link.conn.poll_flush(cx)
+            }
             _ => Poll::Ready(Ok(())),
         }
+    }
+
+    /// Whether a file goes by `sendfile` right behind bytes from memory.
+    fn wants_cork(&self) -> bool {
+        self.nopush
+            && self.sendfile
+            && !self.corked
+            && matches!(self.queue.back(), Some(Piece::File(..)))
+            && !matches!(self.queue.front(), Some(Piece::File(..)))
     }
 
     /// Waits until the queue is empty.
@@ -177,7 +208,12 @@ impl Client {
 
     /// One write of at most `budget` bytes from the head of the queue.
     fn poll_write(&mut self, cx: &mut Context<'_>, budget: u64) -> Poll<io::Result<u64>> {
+        let corks = self.wants_cork();
         let Sink::Link(link) = &mut self.sink else { return Poll::Ready(Ok(0)) };
+        if corks && link.conn.can_sendfile() {
+            link.conn.set_nopush(true);
+            self.corked = true;
+        }
         if let Some(Piece::File(file, range)) = self.queue.front() {
             let want = (range.end - range.start).min(budget).min(SENDFILE_CHUNK);
             if self.sendfile && link.conn.can_sendfile() {

@@ -21,9 +21,10 @@ pub async fn respond(request: &mut Request, status: u16) -> Verdict {
     }
     if status == 444 {
         request.response.status = 444;
+        request.client.timed_out = true;
         return Verdict::Abort;
     }
-    if status == 499 || status == 408 {
+    if status == 499 || status == 408 || request.client.broken {
         request.response.status = status;
         return Verdict::Abort;
     }

@@ -12,6 +12,7 @@ pub mod core;
 pub mod error_page;
 pub mod filter;
 pub mod head;
+pub mod location_config;
 pub mod log_context;
 pub mod module;
 pub mod modules;

@@ -23,6 +23,7 @@ impl Request {
             self.response.status = self.error_status;
             self.response.status_line = None;
         }
+        self.discard_body()?;
         self.response.before_last.clear();
         let location = std::rc::Rc::clone(&self.location);
         for filter in &location.handlers.header_filters {
@@ -37,7 +38,27 @@ impl Request {
         }
         self.response.sent = Sent::Head;
         if !self.is_subrequest() {
+            self.settle_rate();
             serve::h1::queue_head(self);
+        }
+        Ok(())
+    }
+
+    /// A response that has not waited for the body: a client that asked may go on, and what has
+    /// come of the body must be right (nginx: `ngx_http_discard_request_body`).
+    fn discard_body(&mut self) -> Result<(), u16> {
+        if self.is_subrequest() || self.body.is_streamed {
+            return Ok(());
+        }
+        serve::h1::queue_continue(self);
+        if self.body.is_done() {
+            return Ok(());
+        }
+        let Self { body, client, .. } = self;
+        let Some(link) = client.link() else { return Ok(()) };
+        if let Err(error) = body.discard_received(link) {
+            body.abandon();
+            return Err(self.body_failed(error));
         }
         Ok(())
     }

@@ -138,10 +138,12 @@ const USUAL_HEAD: usize = 1024;
 
 /// Passes the request, and answers with what comes back.
 pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
-    if pass.settings().request_buffering && !request.body.is_done() {
-        if let Err(status) = request.read_body().await {
-            return Verdict::Status(status);
-        }
+    let asked = match pass.settings().request_buffering {
+        true => request.read_body().await,
+        false => request.ask_for_body().await,
+    };
+    if let Err(status) = asked {
+        return Verdict::Status(status);
     }
     let mut head = weir_engine::buffer::take(USUAL_HEAD);
     match pass.protocol.write_head(request, &mut head) {

@@ -13,7 +13,7 @@ use weir_engine::error_log::Level;
 use weir_wire::h1::Method;
 use weir_wire::header::Known;
 
-use crate::core::{ACCESS, LIMITS, LOCATION, Satisfy};
+use crate::core::{ACCESS, LOCATION, Satisfy};
 use crate::error_page;
 use crate::module::{Entry, Handler, Pending, Phase, Verdict};
 use crate::pause::Gone;
@@ -52,8 +52,13 @@ pub async fn finalize(request: &mut Request, mut verdict: Verdict) {
 
 /// Sees to it that everything queued has left.
 async fn finish(request: &mut Request) {
-    if request.client.flush().await.is_err() {
+    if let Err(error) = request.client.flush().await {
         request.keepalive = false;
+        let message = match error.kind() {
+            std::io::ErrorKind::TimedOut => "client timed out (110: Connection timed out)".into(),
+            _ => weir_engine::os_error::Failed("writev() failed", &error).to_string(),
+        };
+        request.log(Level::Info, &format!("{message} while sending to client"));
     }
 }
 
@@ -213,25 +218,26 @@ fn find_location(request: &mut Request) -> Option<Verdict> {
         return Some(Verdict::Status(404));
     }
     request.enter_limit_except();
-    let limits = request.get(&LIMITS);
-    let (max, timeout) = (limits.client_max_body_size.0, limits.send_timeout.0);
-    request.body.max_size = max;
-    request.client.sendfile = request.get(&crate::core::FILES).sendfile;
-    request.client.send_timeout = timeout;
-    if let Some(length) = request.body.content_length
-        && max != 0
-        && length > max
-        && !request.body.is_done()
-    {
-        request.body.expects_continue = false;
-        request
-            .log(Level::Error, &format!("client intended to send too large body: {length} bytes"));
-        return Some(Verdict::Status(413));
+    request.enter_location();
+    if let Some(verdict) = refuse_large_body(request) {
+        return Some(verdict);
     }
     if redirects {
         return Some(error_page::redirect_to_slash(request));
     }
     None
+}
+
+/// A body that is announced to be larger than `client_max_body_size` is a 413.
+pub(crate) fn refuse_large_body(request: &mut Request) -> Option<Verdict> {
+    let max = request.body.max_size;
+    let length = request.body.content_length?;
+    if max == 0 || length <= max || request.body.is_done() {
+        return None;
+    }
+    request.body.expects_continue = false;
+    request.log(Level::Error, &format!("client intended to send too large body: {length} bytes"));
+    Some(Verdict::Status(413))
 }
 
 /// The content phase: the location's own handler, or the content modules in turn.
@@ -296,6 +302,7 @@ impl Request {
                 self.enter_limit_except();
                 self.internal = true;
                 self.clear_states();
+                self.enter_location();
                 Verdict::Restart(Entry::Rewrite)
             }
             None => {

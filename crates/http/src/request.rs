@@ -35,6 +35,24 @@ pub struct ConnectionInfo {
     pub start: Instant,
 }
 
+impl ConnectionInfo {
+    /// What the connection itself tells.
+    pub fn of(
+        conn: &weir_engine::Conn,
+        start: Instant,
+        proxy_protocol: Option<Box<weir_wire::proxy_protocol::ProxyHeader>>,
+    ) -> Self {
+        Self {
+            id: conn.id(),
+            peer: conn.peer().clone(),
+            local: conn.local().clone(),
+            proxy_protocol,
+            tls: conn.tls().cloned(),
+            start,
+        }
+    }
+}
+
 /// How a request came to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
@@ -86,6 +104,8 @@ pub struct Request {
     pub depth: u8,
     /// Whether the connection can take another request after this one.
     pub keepalive: bool,
+    /// Whether it had come before the one before it was answered (`$pipe`).
+    pub pipelined: bool,
     /// Which request of its connection this is, from 1.
     pub number: u64,
     /// When its first byte was read.
@@ -182,6 +202,7 @@ impl Request {
             uri_changes: MAX_URI_CHANGES,
             depth: MAX_SUBREQUESTS,
             keepalive: false,
+            pipelined: false,
             number: 1,
             start: weir_engine::clock::precise(),
             length: 0,

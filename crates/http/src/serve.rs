@@ -40,10 +40,10 @@ pub struct Service {
 impl Service {
     /// A service that begins with `snapshot`.
     pub fn new(snapshot: Rc<Snapshot>) -> Rc<Self> {
-        Rc::new(Self {
+        Rc::new_cyclic(|service| Self {
             snapshot: RefCell::new(snapshot),
             quitting: Cell::new(false),
-            idle: h1::IdleConnections::default(),
+            idle: h1::IdleConnections::new(service.clone()),
         })
     }
 
@@ -52,10 +52,12 @@ impl Service {
         Rc::clone(&self.snapshot.borrow())
     }
 
-    /// Puts a new configuration in force. Requests under way end with the one they began with.
+    /// Puts a new configuration in force. Requests under way end with the one they began with;
+    /// idle connections to listeners that it no longer has are closed.
     pub fn swap(&self, snapshot: Rc<Snapshot>) {
-        let old = self.snapshot.replace(snapshot);
+        let old = self.snapshot.replace(Rc::clone(&snapshot));
         drop(old);
+        self.idle.look_around(|listener| snapshot.listens_on(listener));
     }
 
     /// Takes a connection accepted on `listener` (an index into the snapshot's listeners).
@@ -68,7 +70,7 @@ impl Service {
     pub fn quit(&self) {
         self.quitting.set(true);
         self.snapshot.borrow().drain();
-        self.idle.close_all();
+        self.idle.look_around(|_| false);
     }
 
     /// Whether [`Service::quit`] was called.

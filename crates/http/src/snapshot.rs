@@ -158,6 +158,11 @@ impl Snapshot {
         Some(Rc::clone(listener.endpoint(local)))
     }
 
+    /// Whether this configuration has that listener.
+    pub fn listens_on(&self, listener: &str) -> bool {
+        self.routes.listeners.iter().any(|l| l.key() == listener)
+    }
+
     /// An upstream of the configuration.
     pub fn upstream(&self, which: UpstreamRef) -> Rc<Upstream> {
         let upstream = self.upstreams[which.index()].as_ref();

@@ -77,11 +77,6 @@ directives! {
 const BODY_FOLDER: &str = "client_body_temp";
 
 impl Limits {
-    /// The folder for bodies that do not stay in memory.
-    pub fn body_folder(&self) -> std::path::PathBuf {
-        self.client_body_temp_path.as_ref().map(|temp| temp.path.clone()).unwrap_or_default()
-    }
-
     /// The rules for the heads of requests.
     pub fn head_limits(&self) -> HeadLimits {
         let bytes = |size: u64| u32::try_from(size).unwrap_or(u32::MAX);

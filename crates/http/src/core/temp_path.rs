@@ -1,6 +1,10 @@
 //! Folders for temporary files: `client_body_temp_path`, `proxy_temp_path` and the like.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use weir_conf::environment::errno_text;
 use weir_conf::value::parse_number;
@@ -39,7 +43,54 @@ impl Value for TempPath {
     }
 }
 
+/// Numbers of temporary files; the first is 1.
+static NUMBERS: AtomicU32 = AtomicU32::new(1);
+
+/// How many names are tried when files of an earlier process are in the way.
+const TRIES: usize = 10_000;
+
 impl TempPath {
+    /// A new file, open for reading and writing, and its name. Only with `named` can it be found
+    /// under that name.
+    ///
+    /// # Errors
+    /// The system's when the folder is missing, closed to us or full.
+    pub fn create(&self, named: bool) -> io::Result<(File, PathBuf)> {
+        if !named {
+            let file = weir_engine::temp_file::create(&self.path)?;
+            return Ok((file, self.file(NUMBERS.fetch_add(1, Ordering::Relaxed))));
+        }
+        for _ in 0..TRIES {
+            let path = self.file(NUMBERS.fetch_add(1, Ordering::Relaxed));
+            if let Some(folder) = path.parent()
+                && !self.levels.is_empty()
+            {
+                std::fs::create_dir_all(folder)?;
+            }
+            let mut options = std::fs::OpenOptions::new();
+            options.read(true).write(true).create_new(true).mode(0o600);
+            match options.open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                opened => return opened.map(|file| (file, path)),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// The name of a file: the levels take its last digits, from behind.
+    fn file(&self, number: u32) -> PathBuf {
+        let name = format!("{number:010}");
+        let mut path = self.path.clone();
+        let mut end = name.len();
+        for &level in &self.levels {
+            let start = end.saturating_sub(usize::from(level));
+            path.push(&name[start..end]);
+            end = start;
+        }
+        path.push(name);
+        path
+    }
+
     /// In a table's `finish`: takes the default below the prefix if nothing was said, and creates
     /// the folder if this block is the one that names it.
     pub fn settle(
@@ -60,5 +111,18 @@ impl TempPath {
             let why = errno_text(&error);
             Fault::new(format!("mkdir() \"{}\" failed {why}", path.path.display())).nowhere()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_named_by_the_last_digits() {
+        let temp = TempPath { path: "/t".into(), levels: vec![1, 2] };
+        assert_eq!(temp.file(1234), PathBuf::from("/t/4/23/0000001234"));
+        let flat = TempPath { path: "/t".into(), levels: Vec::new() };
+        assert_eq!(flat.file(7), PathBuf::from("/t/0000000007"));
     }
 }

@@ -8,9 +8,13 @@
 
 use std::rc::Rc;
 
+use weir_engine::buffer::Buf;
+use weir_engine::clock::{self, Instant};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
+use weir_engine::os_error::Failed;
 use weir_engine::stats;
+use weir_engine::timer::Deadline;
 use weir_wire::h1::{Connection as Wish, Framing, RequestParser, Version};
 use weir_wire::header::Known;
 
@@ -21,6 +25,7 @@ use crate::head::Head;
 use crate::module::Verdict;
 use crate::phase;
 use crate::request::{ConnectionInfo, Request};
+use crate::route::Endpoint;
 use crate::serve::Service;
 
 mod head;
@@ -32,11 +37,21 @@ mod read;
 pub use idle::IdleConnections;
 
 pub(crate) use head::{queue_head, reason};
+use idle::{Parked, Patience, Wake};
 
 /// Serves a connection from its first byte to its last.
 pub(crate) async fn serve(service: Rc<Service>, conn: Conn, key: Rc<str>) {
-    let Some((link, info)) = open::open(&service, conn, &key).await else { return };
-    requests(service, link, info, key, 1).await;
+    let Some(opened) = open::open(&service, conn, &key).await else { return };
+    let patience = Patience::first(opened.until);
+    requests(service, opened.link, opened.info, key, 1, patience).await;
+}
+
+/// Goes on with a connection that was parked and has something to say.
+async fn resume(service: Rc<Service>, conn: Conn, parked: Parked) {
+    let Parked { key, start, number, until, info } = parked;
+    let info = info.unwrap_or_else(|| Rc::new(ConnectionInfo::of(&conn, start, None)));
+    let link = Box::new(Link { conn, input: Buf::default() });
+    requests(service, link, info, key, number, Patience::kept(until, Instant::default())).await;
 }
 
 /// Serves one request after the other.
@@ -46,86 +61,197 @@ async fn requests(
     info: Rc<ConnectionInfo>,
     key: Rc<str>,
     mut number: u64,
+    mut patience: Patience,
 ) {
     let mut parser = RequestParser::new();
-    let mut gauge = stats::Gauged::new(stats::Gauge::Reading);
+    let mut gauge = stats::Gauged::new(stats::Gauge::Waiting);
+    let mut deadline = Deadline::new();
+    let mut place = service.idle.place();
     loop {
         let snapshot = service.snapshot();
-        let Some(endpoint) = snapshot.endpoint(&key, &info) else { return };
-        let outcome =
-            read::head(&service, &mut link, &mut parser, &endpoint, &mut gauge, number > 1);
-        let read::Outcome { server, captures, result } = outcome.await;
-        let result = match result {
-            Ok(result) => result,
-            // Nothing was asked, so there is nobody to answer and nothing to log.
-            Err(read::Gone) => return,
+        let Some(endpoint) = snapshot.endpoint(&key, &info) else { return link.conn.close() };
+        let waits = link.input.is_empty();
+        if waits {
+            match idle::first_bytes(&service, &mut link, &mut place, &mut deadline, patience).await
+            {
+                Wake::Bytes => {}
+                Wake::Changed => continue,
+                Wake::Park => {
+                    drop(gauge);
+                    match park(&service, link, &info, &key, number, patience) {
+                        None => return,
+                        Some(back) => link = back,
+                    }
+                    gauge = stats::Gauged::new(stats::Gauge::Waiting);
+                    patience = Patience::first(patience.until());
+                    continue;
+                }
+                wake => return end_idle(link, &endpoint, &info, &key, number, wake),
+            }
+        }
+        gauge.set(stats::Gauge::Reading);
+        stats::count_request();
+        let start = clock::precise();
+        deadline.set(match waits && number == 1 {
+            true => patience.until(),
+            false => start + endpoint.default.settings.get(&LIMITS).client_header_timeout.0,
+        });
+        let outcome = read::head(&mut link, &mut parser, &endpoint, &mut deadline).await;
+        let read::Outcome { server, captures, result } = outcome;
+        let (found, length, fault) = match result {
+            read::Head::Complete(length) => (parser.take_head(), length, None),
+            read::Head::Faulty(fault) => {
+                (parser.take_partial(&link.input), link.input.len(), Some(fault))
+            }
         };
         gauge.set(stats::Gauge::Writing);
-        stats::count_request();
-        let (length, fault) = match result {
-            read::Head::Complete(length) => (length, None),
-            read::Head::Faulty(fault) => (link.input.len(), Some(fault)),
-        };
         let bytes = crate::body::split_front(&mut link.input, length);
-        let found = parser.take_head();
         let head = Rc::new(Head::new(bytes, found));
         let client = Client::new(Sink::Link(link));
         let mut request = Request::new(snapshot, server, Rc::clone(&info), head, client);
         request.number = number;
+        request.pipelined = !waits;
+        request.start = start;
+        request.length = request.head.length as u64;
         if let Some(matched) = captures {
             matched.apply(&mut request);
         }
         match fault {
-            None => {
-                begin(&service, &mut request);
-                match prepare_uri(&mut request) {
-                    None => phase::run(&mut request).await,
-                    Some(verdict) => phase::finalize(&mut request, verdict).await,
-                }
-            }
-            Some(fault) => {
-                fault.log(&request);
-                request.keepalive = false;
-                request.response.lingers = fault.lingers;
-                phase::finalize(&mut request, Verdict::Status(fault.status)).await;
-            }
+            None => answer(&mut request).await,
+            Some(fault) => refuse(&mut request, &fault).await,
         }
-        let Some(next) = end(&service, request).await else { return };
-        let (kept, head) = next;
+        let Some((kept, head)) = end(&service, request, &mut patience).await else { return };
         link = kept;
-        if let Ok(head) = Rc::try_unwrap(head) {
-            parser.restore(head.into_found());
-        } else {
-            parser.reset();
+        match Rc::try_unwrap(head) {
+            Ok(head) => parser.restore(head.into_found()),
+            Err(_) => parser.reset(),
         }
         gauge.set(stats::Gauge::Waiting);
         number += 1;
     }
 }
 
+/// Parks an idle connection; gives it back when it is not idle after all.
+fn park(
+    service: &Service,
+    link: Box<Link>,
+    info: &Rc<ConnectionInfo>,
+    key: &Rc<str>,
+    number: u64,
+    patience: Patience,
+) -> Option<Box<Link>> {
+    let told = info.proxy_protocol.is_some();
+    let parked = Parked {
+        key: Rc::clone(key),
+        start: info.start,
+        number,
+        until: patience.until(),
+        info: told.then(|| Rc::clone(info)),
+    };
+    let (conn, _) = service.idle.park(link.conn, parked).err()?;
+    Some(Box::new(Link { conn, input: Buf::default() }))
+}
+
+/// Closes a connection that nothing was asked on, with what nginx logs about it.
+fn end_idle(
+    link: Box<Link>,
+    endpoint: &Endpoint,
+    info: &ConnectionInfo,
+    key: &str,
+    number: u64,
+    wake: Wake,
+) {
+    let client = info.peer.ip_text();
+    let waiting =
+        |what: &str| format!("{what} while waiting for request, client: {client}, server: {key}");
+    let message = match wake {
+        Wake::Gone(None) if number > 1 => {
+            Some(format!("client {client} closed keepalive connection"))
+        }
+        Wake::Gone(None) => Some(waiting("client closed connection")),
+        // Some browsers end a kept connection with a reset.
+        Wake::Gone(Some(error))
+            if number == 1 || error.kind() != std::io::ErrorKind::ConnectionReset =>
+        {
+            Some(waiting(&Failed("recv() failed", &error).to_string()))
+        }
+        Wake::TimedOut if number == 1 => {
+            Some(waiting("client timed out (110: Connection timed out)"))
+        }
+        _ => None,
+    };
+    if let Some(message) = message {
+        endpoint.default.location.handlers.log(Level::Info, info.id, &message);
+    }
+    link.conn.close();
+}
+
+/// Takes a request whose head is whole through the phases.
+async fn answer(request: &mut Request) {
+    begin(request);
+    let refused = match prepare_uri(request) {
+        None => read_early(request).await,
+        refused => refused,
+    };
+    match refused {
+        None => phase::run(request).await,
+        Some(verdict) => phase::finalize(request, verdict).await,
+    }
+}
+
+/// Reads the body before the phases where the server wants that (`client_body_early_read`).
+async fn read_early(request: &mut Request) -> Option<Verdict> {
+    let server = Rc::clone(&request.server);
+    let wanted = &server.settings.get(&LIMITS).client_body_early_read;
+    if wanted.0.is_empty() || !wanted.any(request) {
+        return None;
+    }
+    if let Some(verdict) = phase::refuse_large_body(request) {
+        return Some(verdict);
+    }
+    request.read_body().await.err().map(Verdict::Status)
+}
+
+/// Ends a request whose head is not.
+async fn refuse(request: &mut Request, fault: &read::Fault) {
+    fault.log(request);
+    request.keepalive = false;
+    request.response.lingers = fault.lingers;
+    request.client.timed_out = fault.timed_out;
+    let verdict = match fault.silent {
+        true => Verdict::Abort,
+        false => Verdict::Status(fault.status),
+    };
+    if fault.silent {
+        request.response.status = fault.status;
+    }
+    phase::finalize(request, verdict).await;
+}
+
 /// Settles what the head says about body and connection (ngx_http_process_request_header,
 /// ngx_http_handler).
-fn begin(service: &Service, request: &mut Request) {
+fn begin(request: &mut Request) {
     let head = Rc::clone(&request.head);
-    request.length = head.length as u64;
+    for line in &head.skipped {
+        let line = String::from_utf8_lossy(line.of(head.bytes()));
+        let message = format!(
+            "client sent invalid header line: \"{line}\" while reading client request headers"
+        );
+        request.log(Level::Info, &message);
+    }
     request.body = match head.framing {
         Framing::None | Framing::UntilClose => Body::default(),
         Framing::Length(length) => Body::length(length),
         Framing::Chunked => Body::chunked(),
     };
-    let settings = request.get(&CONNECTION);
-    let asks = match head.connection {
+    let limits = request.get(&LIMITS);
+    let (max, timeout) = (limits.client_max_body_size.0, limits.client_body_timeout.0);
+    (request.body.max_size, request.body.timeout) = (max, timeout);
+    request.keepalive = match head.connection {
         Wish::Close => false,
-        Wish::KeepAlive => true,
+        Wish::KeepAlive => head.version >= Version::HTTP_10,
         Wish::Unsaid => head.version >= Version::HTTP_11,
     };
-    let keepalive = asks
-        && head.version >= Version::HTTP_10
-        && !settings.keepalive_timeout.idle.is_zero()
-        && request.number < u64::from(settings.keepalive_requests)
-        && !service.is_quitting();
-    request.keepalive = keepalive;
-    request.body.timeout = request.get(&LIMITS).client_body_timeout.0;
     request.body.expects_continue = head.version >= Version::HTTP_11
         && head.get(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
 }
@@ -151,19 +277,27 @@ fn prepare_uri(request: &mut Request) -> Option<Verdict> {
 }
 
 /// Logs the request and decides about its connection: Some when it can take another.
-async fn end(service: &Service, mut request: Request) -> Option<(Box<Link>, Rc<Head>)> {
+async fn end(
+    service: &Service,
+    mut request: Request,
+    patience: &mut Patience,
+) -> Option<(Box<Link>, Rc<Head>)> {
     phase::log(&mut request).await;
-    let keep = request.keepalive && !request.upgraded && !service.is_quitting();
-    if !keep {
-        linger::close(request).await;
-        return None;
-    }
-    if !request.body.is_done() && !linger::discard(&mut request).await {
+    let settings = request.get(&CONNECTION);
+    let (timeout, least) = (settings.keepalive_timeout.idle, settings.keepalive_min_timeout.0);
+    let ends = service.is_quitting() && least.is_zero();
+    let keep = request.keepalive && !request.upgraded && !ends;
+    if !keep || !request.body.is_done() && !linger::discard(&mut request).await {
         linger::close(request).await;
         return None;
     }
     match request.retire() {
-        (Sink::Link(link), head) => Some((link, head)),
+        (Sink::Link(link), head) => {
+            let now = clock::now();
+            let hold = if least.is_zero() { Instant::default() } else { now + least };
+            *patience = Patience::kept(now + timeout, hold);
+            Some((link, head))
+        }
         _ => None,
     }
 }

@@ -110,7 +110,7 @@ pub(super) fn body_file(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bo
 
 /// `$request_length`.
 pub(super) fn length(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    found((request.length + request.body.received).to_string().as_bytes(), out)
+    found((request.length + request.body.raw).to_string().as_bytes(), out)
 }
 
 /// `$request_id`: sixteen random bytes in hexadecimal.

@@ -53,10 +53,9 @@ pub(super) fn request_completion(request: &mut Request, _: &str, out: &mut Vec<u
     found(if request.response.sent == Sent::All { b"OK" } else { b"" }, out)
 }
 
-/// `$pipe`: "p" when the next request was already there.
+/// `$pipe`: "p" when the request was there before the one before it was answered.
 pub(super) fn pipe(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let pipelined = request.client.link().is_some_and(|link| !link.input.is_empty());
-    found(if pipelined { b"p" } else { b"." }, out)
+    found(if request.pipelined { b"p" } else { b"." }, out)
 }
 
 /// `$limit_rate`, bytes per second.

@@ -164,10 +164,29 @@ impl RequestParser {
         self.reset();
     }
 
-    /// Whether a byte of a request has come (blank lines do not count): what decides between
-    /// closing silently and answering 408 or 400.
-    pub fn has_begun(&self) -> bool {
-        self.phase != Phase::Line || self.line.state != State::Start
+    /// Whether the request line is not complete yet.
+    pub fn is_in_line(&self) -> bool {
+        self.phase == Phase::Line
+    }
+
+    /// The head as far as it came, of a request that is refused or broken off, for the log: of a
+    /// line that is not whole everything up to its end or the end of `buf`.
+    pub fn take_partial(&mut self, buf: &[u8]) -> RequestHead {
+        if self.phase == Phase::Line && self.head.line == Span::default() {
+            let start = match self.line.state {
+                // The first byte is the one that no method has, unless all were blank lines.
+                State::Start => buf.iter().position(|byte| !b"\r\n".contains(byte)),
+                _ => Some(self.line.start),
+            };
+            let start = start.unwrap_or(buf.len());
+            let rest = &buf[start..];
+            let length = rest.iter().position(|byte| b"\r\n".contains(byte));
+            self.head.line = Span::new(start, start + length.unwrap_or(rest.len()));
+            self.head.method = self.line.method;
+        } else {
+            self.head.length = self.line_start.saturating_sub(self.head.line.start as usize);
+        }
+        self.take_head()
     }
 
     /// Looks at what `buf` has gained. `Some(n)`: the head is complete and has `n` bytes.

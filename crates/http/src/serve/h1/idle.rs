@@ -1,39 +1,151 @@
-//! Connections that wait for a request, and how a thread that is to end closes them at once.
+//! Connections that wait for a request: in their task for a moment, then parked.
+//!
+//! ```text
+//!  answered ─▶ waits in its task ── bytes ─▶ request
+//!                    │ a second               ▲
+//!                    └──▶ parked ──── bytes ──┘
+//! ```
+//!
+//! A parked connection has no task, no buffer and no timer of its own. A thread that is to end
+//! closes both kinds at once, but for what `keepalive_min_timeout` still holds.
 
-use std::cell::RefCell;
-use std::task::{Context, Waker};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker, ready};
 
 use slab::Slab;
+use weir_engine::buffer::{self, Buf};
+use weir_engine::clock::{self, Instant};
+use weir_engine::connection::Conn;
+use weir_engine::park::{IDLE_BEFORE_PARK, Lot};
+use weir_engine::timer::Deadline;
 
-/// The tasks that wait for a client to ask for something.
-#[derive(Default)]
-pub struct IdleConnections {
-    wakers: RefCell<Slab<Waker>>,
+use crate::client::Link;
+use crate::request::ConnectionInfo;
+use crate::serve::Service;
+
+use super::read::READ;
+
+/// How long a connection may wait for its next request.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// When it is closed.
+    until: Instant,
+    /// Until then it is kept even by a thread that ends (`keepalive_min_timeout`).
+    hold: Instant,
+    /// From then on it is worth parking; `NEVER` for one that has asked for nothing yet.
+    park: Instant,
 }
 
-/// A place among the idle; left when dropped.
-pub struct Place<'a> {
+impl Patience {
+    /// For a new connection, which has until then to begin.
+    pub(super) fn first(until: Instant) -> Self {
+        Self { until, hold: Instant::default(), park: Instant::NEVER }
+    }
+
+    /// For a kept one.
+    pub(super) fn kept(until: Instant, hold: Instant) -> Self {
+        let park = (clock::now() + IDLE_BEFORE_PARK).max(hold);
+        Self { until, hold, park }
+    }
+
+    /// When the connection must begin or end.
+    pub(super) fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// The next moment that changes something.
+    fn next(&self, now: Instant) -> Instant {
+        let marks = [self.until, self.hold, self.park];
+        marks.into_iter().filter(|&mark| mark > now).min().unwrap_or(now)
+    }
+}
+
+/// What ends the wait.
+pub(super) enum Wake {
+    /// There are bytes in the link's input.
+    Bytes,
+    /// The client closed or broke the connection.
+    Gone(Option<io::Error>),
+    /// The patience is over.
+    TimedOut,
+    /// The thread is to end.
+    Quit,
+    /// The configuration has changed; whether the listener is still there must be seen.
+    Changed,
+    /// Nothing for so long that the connection should be parked.
+    Park,
+}
+
+/// What is left of a connection while it is parked.
+pub(super) struct Parked {
+    pub(super) key: Rc<str>,
+    pub(super) start: Instant,
+    pub(super) number: u64,
+    pub(super) until: Instant,
+    /// Only where the PROXY protocol has told more than the connection itself knows.
+    pub(super) info: Option<Rc<ConnectionInfo>>,
+}
+
+/// The connections of one thread that wait for a client to ask for something.
+pub struct IdleConnections {
+    wakers: RefCell<Slab<Waker>>,
+    /// None where the system has no epoll set to give: then all wait in their tasks.
+    lot: Option<Lot<Parked>>,
+    /// Changes with every configuration, and when the thread is to end.
+    epoch: Cell<u32>,
+}
+
+/// A connection's place among the idle; left when dropped.
+pub(super) struct Place<'a> {
     idle: &'a IdleConnections,
     key: Option<usize>,
 }
 
 impl IdleConnections {
-    /// A place for a connection that begins to wait.
-    pub fn place(&self) -> Place<'_> {
+    /// None yet; those which wake go on in `service`.
+    pub(in crate::serve) fn new(service: Weak<Service>) -> Self {
+        let lot = Lot::new(move |conn, parked| {
+            if let Some(service) = service.upgrade() {
+                weir_engine::event_loop::spawn(super::resume(service, conn, parked));
+            }
+        });
+        Self { wakers: RefCell::default(), lot: lot.ok(), epoch: Cell::new(0) }
+    }
+
+    /// A place for a connection.
+    pub(super) fn place(&self) -> Place<'_> {
         Place { idle: self, key: None }
     }
 
-    /// Wakes every waiting task, so that it sees that the service is quitting.
-    pub fn close_all(&self) {
+    /// Makes every connection that waits look around: the thread is quitting, or its
+    /// configuration has changed. The parked are closed unless `keep` wants their listener.
+    pub(in crate::serve) fn look_around(&self, keep: impl Fn(&str) -> bool) {
+        self.epoch.set(self.epoch.get().wrapping_add(1));
+        if let Some(lot) = &self.lot {
+            lot.retain(|parked| keep(&parked.key));
+        }
         for (_, waker) in self.wakers.borrow().iter() {
             waker.wake_by_ref();
+        }
+    }
+
+    /// Parks a connection, or gives it back.
+    pub(super) fn park(&self, conn: Conn, parked: Parked) -> Result<(), (Conn, Parked)> {
+        match &self.lot {
+            Some(lot) => {
+                lot.park(conn, parked.until, parked).map_err(|(conn, parked)| (*conn, parked))
+            }
+            None => Err((conn, parked)),
         }
     }
 }
 
 impl Place<'_> {
     /// Remembers whom to wake.
-    pub fn wait(&mut self, cx: &Context<'_>) {
+    fn wait(&mut self, cx: &Context<'_>) {
         let mut wakers = self.idle.wakers.borrow_mut();
         match self.key {
             Some(key) => wakers[key].clone_from(cx.waker()),
@@ -48,4 +160,49 @@ impl Drop for Place<'_> {
             self.idle.wakers.borrow_mut().remove(key);
         }
     }
+}
+
+/// Waits for the first bytes of a request. While it waits, the link has no buffer.
+pub(super) async fn first_bytes(
+    service: &Service,
+    link: &mut Link,
+    place: &mut Place<'_>,
+    deadline: &mut Deadline,
+    patience: Patience,
+) -> Wake {
+    let epoch = service.idle.epoch.get();
+    let parks = service.idle.lot.is_some() && patience.park < patience.until;
+    poll_fn(|cx| {
+        if link.input.capacity() == 0 {
+            link.input = buffer::take(READ);
+        }
+        match link.conn.poll_recv(cx, &mut link.input, READ) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Wake::Gone(None)),
+            Poll::Ready(Ok(_)) => return Poll::Ready(Wake::Bytes),
+            Poll::Ready(Err(error)) => return Poll::Ready(Wake::Gone(Some(error))),
+            Poll::Pending => {}
+        }
+        link.input = Buf::default();
+        place.wait(cx);
+        let mut now = clock::now();
+        loop {
+            if service.is_quitting() && now >= patience.hold {
+                return Poll::Ready(Wake::Quit);
+            }
+            if now >= patience.until {
+                return Poll::Ready(Wake::TimedOut);
+            }
+            if parks && now >= patience.park && !service.is_quitting() {
+                return Poll::Ready(Wake::Park);
+            }
+            if service.idle.epoch.get() != epoch && !service.is_quitting() {
+                return Poll::Ready(Wake::Changed);
+            }
+            deadline.set(patience.next(now));
+            ready!(deadline.poll(cx));
+            // The coarse clock may not have come as far yet.
+            now = clock::precise();
+        }
+    })
+    .await
 }

@@ -7,6 +7,7 @@ use std::task::Poll;
 use weir_engine::timer::Deadline;
 
 use crate::body::BodyStep;
+use crate::client::Sink;
 use crate::core::{CONNECTION, Lingering};
 use crate::request::Request;
 
@@ -35,20 +36,29 @@ pub(super) async fn discard(request: &mut Request) -> bool {
 }
 
 /// Closes the connection of a request that has been answered and logged.
-pub(super) async fn close(mut request: Request) {
+pub(super) async fn close(request: Request) {
     let settings = request.get(&CONNECTION);
-    let (when, total, each) =
-        (settings.lingering_close, settings.lingering_time, settings.lingering_timeout);
+    let (when, total, each, resets) = (
+        settings.lingering_close,
+        settings.lingering_time,
+        settings.lingering_timeout,
+        settings.reset_timedout_connection,
+    );
     let unread = !request.body.is_done() || request.response.lingers;
     let answered = request.response.sent != crate::response::Sent::Nothing;
+    let timed_out = request.client.timed_out;
+    let (Sink::Link(mut link), _) = request.retire() else { return };
+    if timed_out && resets {
+        return link.conn.reset_on_drop();
+    }
+    let unread = unread || !link.input.is_empty() || !link.conn.is_idle_alive();
     let lingers = match when {
         Lingering::Off => false,
         Lingering::On => unread,
         Lingering::Always => true,
     };
-    let Some(link) = request.client.link() else { return };
-    if !lingers || !answered {
-        return;
+    if !lingers || !answered || timed_out {
+        return link.conn.close();
     }
     let mut deadline = Deadline::new();
     deadline.after(total.0);

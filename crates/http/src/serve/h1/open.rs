@@ -3,39 +3,42 @@
 
 use std::rc::Rc;
 
+use weir_engine::buffer::Buf;
+use weir_engine::clock::{self, Instant};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_wire::proxy_protocol::{self, Parsed};
 
 use crate::client::Link;
-use crate::core::LIMITS;
+use crate::core::{CONNECTION, LIMITS};
 use crate::request::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::serve::Service;
 
+/// A connection that can read requests.
+pub(super) struct Opened {
+    pub link: Box<Link>,
+    pub info: Rc<ConnectionInfo>,
+    /// When the first head must be there (`client_header_timeout`, from the start).
+    pub until: Instant,
+}
+
 /// Brings a new connection to the point where a request can be read. None when it ended before.
-pub(super) async fn open(
-    service: &Service,
-    mut conn: Conn,
-    key: &Rc<str>,
-) -> Option<(Box<Link>, Rc<ConnectionInfo>)> {
-    let mut info = ConnectionInfo {
-        id: conn.id(),
-        peer: conn.peer().clone(),
-        local: conn.local().clone(),
-        proxy_protocol: None,
-        tls: None,
-        start: weir_engine::clock::now(),
-    };
+pub(super) async fn open(service: &Service, mut conn: Conn, key: &Rc<str>) -> Option<Opened> {
+    let start = clock::now();
+    let mut info = ConnectionInfo::of(&conn, start, None);
     let snapshot = service.snapshot();
     let endpoint = snapshot.endpoint(key, &info)?;
-    conn.set_nodelay();
+    let settings = &endpoint.default.settings;
+    if settings.get(&CONNECTION).tcp_nodelay {
+        conn.set_nodelay();
+    }
+    let timeout = settings.get(&LIMITS).client_header_timeout.0;
     if endpoint.proxy_protocol {
-        let timeout = endpoint.default.settings.get(&LIMITS).client_header_timeout.0;
         info.proxy_protocol = read_proxy_header(&endpoint, &mut conn, timeout).await?;
     }
-    let input = weir_engine::buffer::Buf::default();
-    Some((Box::new(Link { conn, input }), Rc::new(info)))
+    let link = Box::new(Link { conn, input: Buf::default() });
+    Some(Opened { link, info: Rc::new(info), until: start + timeout })
 }
 
 /// Reads the PROXY protocol header; the outer None closes the connection.

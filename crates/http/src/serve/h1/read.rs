@@ -1,22 +1,20 @@
 //! Reading the head of a request, and choosing the server that its host names.
 
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::task::Poll;
 
-use weir_engine::buffer::{self, Buf};
+use weir_engine::buffer;
 use weir_engine::error_log::Level;
-use weir_engine::stats::{Gauge, Gauged};
+use weir_engine::os_error::Failed;
+use weir_engine::timer::Deadline;
 use weir_wire::h1::{Limits, RequestError, RequestParser};
 
 use crate::client::Link;
-use crate::core::{CONNECTION, LIMITS};
+use crate::core::LIMITS;
 use crate::request::Request;
 use crate::route::{Endpoint, Matched, Server};
-use crate::serve::Service;
-
-/// The connection ended, or was silent for too long, before a request began.
-pub(super) struct Gone;
 
 /// What came of reading.
 pub(super) enum Head {
@@ -28,12 +26,16 @@ pub(super) enum Head {
 
 /// Why a head cannot be served.
 pub(super) struct Fault {
-    /// What to answer; 408 and 400 without a head may end in silence.
+    /// What to answer, or what the log shows where there is no answer.
     pub status: u16,
     /// What to tell the log.
     pub message: String,
     /// Whether the client is likely still sending.
     pub lingers: bool,
+    /// Whether there is nobody to answer: the client is gone, or took too long.
+    pub silent: bool,
+    /// Whether it took too long.
+    pub timed_out: bool,
 }
 
 impl Fault {
@@ -50,109 +52,92 @@ pub(super) struct Outcome<'a> {
     /// What a regular expression among the server names captured.
     pub captures: Option<Matched<'a>>,
     /// The head.
-    pub result: Result<Head, Gone>,
+    pub result: Head,
 }
 
 /// How much one read takes at most; a usual head fits.
-const READ: usize = 8 * 1024;
+pub(super) const READ: usize = 8 * 1024;
 
-/// Reads until there is a head. A kept connection first waits `keepalive_timeout` for its first
-/// byte; then, as on a new one, the head must be whole within `client_header_timeout`.
+/// Reads until there is a head, for which some bytes have come already. It must be whole when the
+/// deadline comes.
 pub(super) async fn head<'a>(
-    service: &Service,
     link: &mut Link,
     parser: &mut RequestParser,
     endpoint: &'a Endpoint,
-    gauge: &mut Gauged,
-    kept: bool,
+    deadline: &mut Deadline,
 ) -> Outcome<'a> {
     let mut server = Rc::clone(&endpoint.default);
     let mut captures = None;
     let limits = limits(&server);
-    if kept && link.input.is_empty() {
-        link.conn.restart_wait(server.settings.get(&CONNECTION).keepalive_timeout.idle);
-    } else {
-        link.conn.restart_wait(server.settings.get(&LIMITS).client_header_timeout.0);
-    }
-    let mut place = service.idle.place();
     let result = loop {
-        if !link.input.is_empty() {
-            if kept && !parser.has_begun() {
-                gauge.set(Gauge::Reading);
-                link.conn.restart_wait(server.settings.get(&LIMITS).client_header_timeout.0);
-            }
-            let step = parser.advance_with(&link.input, &limits, |host| {
-                let (chosen, found) = endpoint.find(host)?;
-                captures = found;
-                server = Rc::clone(chosen);
-                Some(self::limits(&server))
-            });
-            match step {
-                Ok(Some(length)) => break Ok(Head::Complete(length)),
-                Ok(None) => {}
-                Err(error) => break Ok(Head::Faulty(faulty(&error, &link.input))),
-            }
+        let step = parser.advance_with(&link.input, &limits, |host| {
+            let (chosen, found) = endpoint.find(host)?;
+            captures = found;
+            server = Rc::clone(chosen);
+            Some(self::limits(&server))
+        });
+        match step {
+            Ok(Some(length)) => break Head::Complete(length),
+            Ok(None) => {}
+            Err(error) => break Head::Faulty(faulty(&error, parser, &link.input)),
         }
-        let waiting = !parser.has_begun();
-        if link.input.capacity() == 0 {
-            link.input = buffer::take(READ);
-        }
-        let received = poll_fn(|cx| match link.conn.poll_recv(cx, &mut link.input, READ) {
-            Poll::Ready(result) => Poll::Ready(Some(result)),
-            Poll::Pending => {
-                if waiting {
-                    if link.input.is_empty() {
-                        link.input = Buf::default();
-                    }
-                    place.wait(cx);
-                    if service.is_quitting() {
-                        return Poll::Ready(None);
-                    }
-                }
-                link.conn.poll_wait(cx).map(|()| Some(Err(std::io::ErrorKind::TimedOut.into())))
+        match poll_fn(|cx| poll_more(cx, link, deadline)).await {
+            Ok(1..) => {}
+            Ok(0) => {
+                break Head::Faulty(Fault::gone("client prematurely closed connection".into()));
             }
-        })
-        .await;
-        match received {
-            None => break Err(Gone),
-            Some(Ok(1..)) => {}
-            Some(result) if waiting => {
-                drop(result);
-                break Err(Gone);
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                break Head::Faulty(Fault::timed_out(parser));
             }
-            Some(Ok(0)) => {
-                break Ok(Head::Faulty(cut_short(
-                    400,
-                    "client prematurely closed connection while reading client request line",
-                )));
-            }
-            Some(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
-                break Ok(Head::Faulty(cut_short(
-                    408,
-                    "client timed out (110: Connection timed out) while reading client request headers",
-                )));
-            }
-            Some(Err(_)) => {
-                break Ok(Head::Faulty(cut_short(
-                    400,
-                    "client closed connection while reading client request line",
-                )));
+            Err(error) => {
+                break Head::Faulty(Fault::gone(Failed("recv() failed", &error).to_string()));
             }
         }
     };
-    link.conn.end_wait();
     Outcome { server, captures, result }
 }
 
-fn cut_short(status: u16, message: &str) -> Fault {
-    Fault { status, message: message.into(), lingers: false }
+fn poll_more(
+    cx: &mut std::task::Context<'_>,
+    link: &mut Link,
+    deadline: &mut Deadline,
+) -> Poll<io::Result<usize>> {
+    if link.input.capacity() == 0 {
+        link.input = buffer::take(READ);
+    }
+    match link.conn.poll_recv(cx, &mut link.input, READ) {
+        Poll::Pending => deadline.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        done => done,
+    }
 }
 
-fn faulty(error: &RequestError, input: &[u8]) -> Fault {
+impl Fault {
+    fn gone(message: String) -> Self {
+        let message = format!("{message} while reading client request headers");
+        Self { status: 400, message, lingers: false, silent: true, timed_out: false }
+    }
+
+    fn timed_out(parser: &RequestParser) -> Self {
+        let message =
+            format!("client timed out (110: Connection timed out) while {}", reading(parser));
+        Self { status: 408, message, lingers: false, silent: true, timed_out: true }
+    }
+}
+
+fn reading(parser: &RequestParser) -> &'static str {
+    match parser.is_in_line() {
+        true => "reading client request line",
+        false => "reading client request headers",
+    }
+}
+
+fn faulty(error: &RequestError, parser: &RequestParser, input: &[u8]) -> Fault {
     Fault {
         status: error.status(),
-        message: format!("{} while reading client request headers", error.message(input)),
+        message: format!("{} while {}", error.message(input), reading(parser)),
         lingers: error.lingers(),
+        silent: false,
+        timed_out: false,
     }
 }
 

@@ -1,0 +1,113 @@
+//! A body that is read whole: into memory, then into a file.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use weir_engine::error_log::Level;
+
+use crate::core::LIMITS;
+use crate::core::limits::BodyInFile;
+use crate::request::Request;
+
+/// A body that has been read whole.
+#[derive(Default)]
+pub struct Content {
+    /// The bytes, when they fitted into memory.
+    pub memory: Vec<u8>,
+    /// The file that holds the bytes instead.
+    pub file: Option<Rc<File>>,
+    /// The file's name, for `$request_body_file`.
+    pub path: Option<PathBuf>,
+    /// Whether the file goes with the request (`client_body_in_file_only clean`).
+    clean: bool,
+    /// Total length in bytes.
+    pub len: u64,
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        if self.clean
+            && let Some(path) = self.path.take()
+        {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Collects a body: in memory up to a limit, in a temporary file beyond.
+pub struct Collector {
+    content: Content,
+    limit: usize,
+    in_file: BodyInFile,
+}
+
+impl Collector {
+    /// A collector by the rules of the request's location.
+    pub fn new(request: &Request) -> Self {
+        let limits = request.get(&LIMITS);
+        let size = limits.client_body_buffer_size.0;
+        // What exceeds the buffer by up to a quarter gets a larger buffer.
+        let limit = match request.body.content_length {
+            Some(length) if length < size + size / 4 => length,
+            _ => size,
+        };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Self { content: Content::default(), limit, in_file: limits.client_body_in_file_only }
+    }
+
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be made or written.
+    pub fn add(&mut self, request: &Request, data: &[u8]) -> io::Result<()> {
+        self.content.len += data.len() as u64;
+        if self.content.file.is_none() && self.content.memory.len() + data.len() <= self.limit {
+            self.content.memory.extend_from_slice(data);
+            return Ok(());
+        }
+        self.spill(request)?;
+        self.write(data)
+    }
+
+    fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        match self.content.file.as_deref() {
+            Some(mut file) => io::Write::write_all(&mut file, data),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves what is in memory to the file.
+    fn spill(&mut self, request: &Request) -> io::Result<()> {
+        if self.content.file.is_some() {
+            return Ok(());
+        }
+        let limits = request.get(&LIMITS);
+        let Some(temp) = &limits.client_body_temp_path else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let named = self.in_file != BodyInFile::Off;
+        let (file, path) = temp.create(named)?;
+        let level = if named { Level::Notice } else { Level::Warn };
+        let message =
+            format!("a client request body is buffered to a temporary file {}", path.display());
+        request.log(level, &message);
+        self.content.file = Some(Rc::new(file));
+        self.content.path = Some(path);
+        self.content.clean = self.in_file == BodyInFile::Clean;
+        let memory = std::mem::take(&mut self.content.memory);
+        self.write(&memory)
+    }
+
+    /// The body, whole.
+    ///
+    /// # Errors
+    /// As [`Collector::add`].
+    pub fn finish(mut self, request: &Request) -> io::Result<Content> {
+        if self.in_file != BodyInFile::Off {
+            self.spill(request)?;
+        }
+        Ok(self.content)
+    }
+}
