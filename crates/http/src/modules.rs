@@ -9,6 +9,7 @@ use crate::variables::{self, VariableRow};
 mod access;
 mod auth_basic;
 mod browser;
+mod charset;
 mod geo;
 mod headers;
 mod index;
@@ -50,6 +51,7 @@ pub const MODULES: &[&Module] = &[
     &headers::MODULE,
     &userid::MODULE,
     &sub::MODULE,
+    &charset::MODULE,
     &range::MODULE,
     // After the response.
     &log::MODULE,

@@ -137,12 +137,17 @@ pub struct State<T> {
     index: AtomicUsize,
     make: fn() -> T,
     kept: bool,
+    hand_down: Option<HandDown>,
 }
 
-/// One module's state, and whether an internal redirect leaves it alone.
+/// Copies a state for a subrequest.
+type HandDown = fn(&dyn Any) -> Box<dyn Any>;
+
+/// One module's state, whether an internal redirect leaves it alone, and how subrequests get it.
 pub(crate) struct Kept {
     value: Box<dyn Any>,
     kept: bool,
+    hand_down: Option<HandDown>,
 }
 
 static NEXT_STATE: AtomicUsize = AtomicUsize::new(0);
@@ -151,12 +156,25 @@ const UNASSIGNED: usize = usize::MAX;
 impl<T: 'static> State<T> {
     /// A place filled by `make` when it is first asked for.
     pub const fn new(make: fn() -> T) -> Self {
-        Self { index: AtomicUsize::new(UNASSIGNED), make, kept: false }
+        Self { index: AtomicUsize::new(UNASSIGNED), make, kept: false, hand_down: None }
     }
 
     /// Likewise, and what is there survives internal redirects.
     pub const fn kept(make: fn() -> T) -> Self {
-        Self { index: AtomicUsize::new(UNASSIGNED), make, kept: true }
+        Self { index: AtomicUsize::new(UNASSIGNED), make, kept: true, hand_down: None }
+    }
+
+    /// Likewise, and subrequests begin with a copy of what is there.
+    pub const fn handed_down(make: fn() -> T) -> Self
+    where
+        T: Clone,
+    {
+        let hand_down: HandDown = |value| {
+            let value: &T = value.downcast_ref().expect("a place has one type");
+            Box::new(value.clone())
+        };
+        let index = AtomicUsize::new(UNASSIGNED);
+        Self { index, make, kept: true, hand_down: Some(hand_down) }
     }
 
     fn index(&self) -> usize {
@@ -244,7 +262,11 @@ impl Request {
             self.states.resize_with(index + 1, || None);
         }
         self.states[index]
-            .get_or_insert_with(|| Kept { value: Box::new((place.make)()), kept: place.kept })
+            .get_or_insert_with(|| Kept {
+                value: Box::new((place.make)()),
+                kept: place.kept,
+                hand_down: place.hand_down,
+            })
             .value
             .downcast_mut()
             .expect("a place has one type")
@@ -253,6 +275,16 @@ impl Request {
     /// A module's state if it was ever asked for.
     pub fn state_if<T: 'static>(&self, place: &'static State<T>) -> Option<&T> {
         self.states.get(place.index())?.as_ref()?.value.downcast_ref()
+    }
+
+    /// Gives a subrequest the states that it shall begin with.
+    pub(crate) fn hand_down_states(&self, child: &mut Self) {
+        let copy = |state: &Kept| {
+            let hand_down = state.hand_down?;
+            let value = hand_down(&*state.value);
+            Some(Kept { value, kept: state.kept, hand_down: state.hand_down })
+        };
+        child.states = self.states.iter().map(|state| copy(state.as_ref()?)).collect();
     }
 
     /// Forgets the modules' states: an internal redirect begins anew (nginx clears all contexts).

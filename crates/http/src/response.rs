@@ -18,6 +18,8 @@ pub struct Response {
     pub content_type: Vec<u8>,
     /// The charset to be added to the content type; empty means none.
     pub charset: Vec<u8>,
+    /// The charset that an upstream wants the response recoded to (`X-Accel-Charset`).
+    pub override_charset: Vec<u8>,
     /// Seconds since the epoch.
     pub last_modified: Option<i64>,
     /// `Location`, absolute or to be made so.

@@ -58,6 +58,7 @@ impl Request {
         child.args = args;
         child.uri_intact = false;
         child.body = self.body.shared();
+        self.hand_down_states(&mut child);
         Some(child)
     }
 }

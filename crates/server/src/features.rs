@@ -17,7 +17,7 @@ use Usual::{Built, LeftOut};
 /// Name in nginx's configure, what nginx usually does with it, and whether Weir has it.
 #[rustfmt::skip]
 const MODULES: &[(&str, Usual, bool)] = &[
-    ("http_charset_module",              Built,   false),
+    ("http_charset_module",              Built,   true),
     ("http_gzip_module",                 Built,   false),
     ("http_ssi_module",                  Built,   false),
     ("http_userid_module",               Built,   true),

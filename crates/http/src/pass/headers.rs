@@ -142,7 +142,7 @@ pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> R
     if !ignored.has(Ignored::CHARSET)
         && let Some(value) = headers.get_name(b"x-accel-charset")
     {
-        request.response.charset = value.to_vec();
+        request.response.override_charset = value.to_vec();
     }
     for (name, value, known) in headers.iter() {
         copy(request, pass, name, value, known);

@@ -9,12 +9,6 @@ pending! {
         "add_before_body" in [http, server, location] [1];
         "add_after_body" in [http, server, location] [1];
         "addition_types" in [http, server, location] [1+];
-        // charset
-        "charset" in [http, server, location, location_if] [1];
-        "source_charset" in [http, server, location, location_if] [1];
-        "override_charset" in [http, server, location, location_if] [1];
-        "charset_types" in [http, server, location] [1+];
-        "charset_map" in [http] [2] block;
         // gunzip
         "gunzip" in [http, server, location] [1];
         "gunzip_buffers" in [http, server, location] [2];
