@@ -33,3 +33,4 @@ pub mod snapshot;
 mod spare;
 pub mod subrequest;
 pub mod variables;
+pub mod zone;

@@ -13,6 +13,8 @@ mod charset;
 mod geo;
 mod headers;
 mod index;
+mod limit_conn;
+mod limit_req;
 mod log;
 mod map;
 mod not_modified;
@@ -38,6 +40,9 @@ pub const MODULES: &[&Module] = &[
     &browser::MODULE,
     &secure_link::MODULE,
     &referer::MODULE,
+    // Limits.
+    &limit_req::MODULE,
+    &limit_conn::MODULE,
     // Access: addresses, then names.
     &access::MODULE,
     &auth_basic::MODULE,

@@ -1,6 +1,7 @@
 //! One request: what was asked, where it stands, and what will be answered.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -130,7 +131,12 @@ pub struct Request {
     /// Whether another protocol took over the connection (101).
     pub upgraded: bool,
     states: Vec<Option<Kept>>,
+    /// What modules keep for a main request and its subrequests together; made when first needed.
+    common: Option<Common>,
 }
+
+/// States by place.
+type Common = Rc<RefCell<Vec<Option<Box<dyn Any>>>>>;
 
 /// A module's place for state of its own in every request.
 pub struct State<T> {
@@ -233,6 +239,7 @@ impl Request {
             discard_log: false,
             upgraded: false,
             states,
+            common: None,
             snapshot,
         }
     }
@@ -285,6 +292,27 @@ impl Request {
             Some(Kept { value, kept: state.kept, hand_down: state.hand_down })
         };
         child.states = self.states.iter().map(|state| copy(state.as_ref()?)).collect();
+    }
+
+    /// A module's state for the main request, its subrequests and all redirects together, made when
+    /// first asked for. `f` must not ask for another.
+    pub fn with_main<T: 'static, R>(
+        &mut self,
+        place: &'static State<T>,
+        f: impl FnOnce(&mut T) -> R,
+    ) -> R {
+        let index = place.index();
+        let mut states = self.common.get_or_insert_default().borrow_mut();
+        if states.len() <= index {
+            states.resize_with(index + 1, || None);
+        }
+        let state = states[index].get_or_insert_with(|| Box::new((place.make)()));
+        f(state.downcast_mut().expect("a place has one type"))
+    }
+
+    /// Lets a subrequest see what [`Request::with_main`] keeps.
+    pub(crate) fn share_main(&mut self, child: &mut Self) {
+        child.common = Some(Rc::clone(self.common.get_or_insert_default()));
     }
 
     /// Forgets the modules' states: an internal redirect begins anew (nginx clears all contexts).

@@ -17,7 +17,7 @@ use weir_conf::{
 };
 use weir_engine::log_files::LogFile;
 use weir_script::{VarId, Variables};
-use weir_upstream::{Registry, Side, UpstreamRef, Upstreams};
+use weir_upstream::{Registry, Side, UpstreamRef, Upstreams, Zones};
 
 use crate::module::Handlers;
 use crate::modules::MODULES;
@@ -87,6 +87,8 @@ impl Plan {
                 return None;
             }
         };
+        let unsized_zones = assembly.registries.take::<Zones>();
+        assembly.diagnostics.extend(unsized_zones.unsized_zones());
         if !assembly.ok() {
             return None;
         }

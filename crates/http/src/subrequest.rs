@@ -48,6 +48,7 @@ impl Request {
             Rc::clone(&self.head),
             Client::new(sink),
         );
+        self.share_main(&mut child);
         child.remote = self.remote.clone();
         child.origin = Origin::Subrequest;
         child.internal = true;

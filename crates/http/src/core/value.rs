@@ -1,7 +1,8 @@
 //! Values that several tables of http use.
 
-use weir_conf::value::parse_size;
-use weir_conf::{Arity, Cx, Fault, Node, Value};
+use weir_conf::value::{parse_number, parse_size};
+use weir_conf::{Arity, Cx, Fault, Node, Value, keywords};
+use weir_engine::error_log::Level;
 use weir_script::{Host, Template, Variables};
 
 /// A size that may be computed for each request, as in `limit_rate $rate`.
@@ -74,5 +75,63 @@ impl Value for Predicates {
             self.0.push(Template::compile(&word.value, cx.registry::<Variables>())?);
         }
         Ok(())
+    }
+}
+
+keywords! {
+    /// The level that limits write their refusals with.
+    pub enum LimitLevel {
+        /// Normal.
+        "info" => Info,
+        /// Worth to be seen.
+        "notice" => Notice,
+        /// Odd.
+        "warn" => Warn,
+        /// A request that was not answered as it should have been.
+        "error" => Error,
+    }
+}
+
+impl LimitLevel {
+    /// The error log's level.
+    pub fn level(self) -> Level {
+        match self {
+            Self::Info => Level::Info,
+            Self::Notice => Level::Notice,
+            Self::Warn => Level::Warn,
+            Self::Error => Level::Error,
+        }
+    }
+
+    /// The level below, for requests that are only delayed.
+    pub fn one_less(self) -> Level {
+        match self {
+            Self::Info | Self::Notice => Level::Info,
+            Self::Warn => Level::Notice,
+            Self::Error => Level::Warn,
+        }
+    }
+}
+
+/// A status from 400 to 599, for refusals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorStatus(pub u16);
+
+impl Value for ErrorStatus {
+    const SYNTAX: &'static str = "code";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        let word = &node.args[0];
+        let number =
+            parse_number(&word.value).ok_or_else(|| Fault::directive("invalid number").at(word))?;
+        match u16::try_from(number) {
+            Ok(status @ 400..=599) => Ok(Self(status)),
+            _ => Err(Fault::new("value must be between 400 and 599").at(word)),
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.0.to_string())
     }
 }

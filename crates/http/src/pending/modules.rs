@@ -24,18 +24,6 @@ pending! {
         "geoip_city" in [http] [1, 2];
         "geoip_proxy" in [http] [1];
         "geoip_proxy_recursive" in [http] [1];
-        // limit_conn
-        "limit_conn_zone" in [http] [2];
-        "limit_conn" in [http, server, location] [2];
-        "limit_conn_log_level" in [http, server, location] [1];
-        "limit_conn_status" in [http, server, location] [1];
-        "limit_conn_dry_run" in [http, server, location] [1];
-        // limit_req
-        "limit_req_zone" in [http] [3];
-        "limit_req" in [http, server, location] [1, 2, 3];
-        "limit_req_log_level" in [http, server, location] [1];
-        "limit_req_status" in [http, server, location] [1];
-        "limit_req_dry_run" in [http, server, location] [1];
         // mirror
         "mirror" in [http, server, location] [1];
         "mirror_request_body" in [http, server, location] [1];

@@ -1,0 +1,313 @@
+//! `limit_req` (<https://nginx.org/en/docs/http/ngx_http_limit_req_module.html>).
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use weir_conf::value::parse_number;
+use weir_conf::{Cx, Fault, Inherit, Node, Slot, Word, directives};
+use weir_engine::clock;
+use weir_engine::error_log::{Level, process_log};
+
+use crate::core::value::{ErrorStatus, LimitLevel};
+use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
+use crate::request::{Request, State};
+use crate::variables::VariableRow;
+use crate::zone::{Contents, Live, Zone};
+
+mod table;
+
+use table::{Counted, Table};
+
+pub(crate) const MODULE: Module = Module {
+    name: "limit_req",
+    tables: &[&LimitReq::table(&LIMIT_REQ)],
+    variables: &[VariableRow::new("limit_req_status", status_variable)],
+    handlers: &[PhaseHandler {
+        phase: Phase::PreAccess,
+        enabled: |settings| !settings.get(&LIMIT_REQ).limits.is_empty(),
+        handler: Handler::Async(handle),
+    }],
+    prepare: Some(|whole| ZONES.bind(whole.registries)),
+    ..Module::NONE
+};
+
+static LIMIT_REQ: Slot<LimitReq> = Slot::new();
+static ZONES: Live<Requests> = Live::NONE;
+static OUTCOME: State<Option<Outcome>> = State::new(|| None);
+
+directives! {
+    /// How many requests may come.
+    pub(crate) struct LimitReq as LimitReqWritten in [http, server, location] {
+        /// Defines a zone: what is counted by, how much memory it may take, and the rate.
+        "limit_req_zone" in [http] [3]: "key zone=name:size rate=rate" => define_zone,
+        /// Limits the rate of requests by a zone. Those over it wait, `burst` of them at most.
+        "limit_req" [1, 2, 3]: "zone=name [burst=number] [nodelay | delay=number]" => add_limit,
+        /// How refused requests are logged; delayed ones one level less.
+        "limit_req_log_level" => log_level: LimitLevel = LimitLevel::Error,
+        /// What refused requests are answered with.
+        "limit_req_status" => status: ErrorStatus = ErrorStatus(503),
+        /// Counts and logs, but refuses and delays nothing.
+        "limit_req_dry_run" => dry_run: bool,
+        field limits: Inherit<Vec<Limit>>,
+    }
+}
+
+/// The buckets of a zone, for all threads.
+struct Requests(Mutex<Table>);
+
+impl Contents for Requests {
+    const USAGE: &'static str = "limit_req";
+
+    fn new(size: u64) -> Self {
+        Self(Mutex::new(Table::new(size)))
+    }
+}
+
+impl Requests {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A limit of a location. Numbers are thousandths of a request.
+#[derive(Clone)]
+struct Limit {
+    zone: Arc<Zone<Requests>>,
+    burst: u64,
+    delay: u64,
+}
+
+/// What was decided for a request (`$limit_req_status`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Delayed,
+    Rejected,
+    DelayedDryRun,
+    RejectedDryRun,
+}
+
+fn define_zone(_: &mut LimitReqWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    Zone::<Requests>::define(node, cx, |word| match word.after("rate=") {
+        Some(value) => parse_rate(value)
+            .ok_or_else(|| Fault::new(format!("invalid rate \"{}\"", word.shown())).at(word)),
+        None => Err(Fault::parameter(word)),
+    })
+}
+
+/// `5r/s` or `30r/m` in thousandths of a request per second.
+fn parse_rate(value: &[u8]) -> Option<u64> {
+    let (number, scale) = match value.strip_suffix(b"r/m") {
+        Some(number) => (number, 60),
+        None => (value.strip_suffix(b"r/s").unwrap_or(value), 1),
+    };
+    let rate = parse_number(number).filter(|&rate| rate > 0)?;
+    Some(rate.saturating_mul(1000) / scale)
+}
+
+fn add_limit(own: &mut LimitReqWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let (mut zone, mut burst, mut delay) = (None, 0, 0);
+    for word in &node.args {
+        if let Some(name) = word.after("zone=") {
+            zone = Some(Zone::<Requests>::refer(name, cx)?);
+        } else if let Some(value) = word.after("burst=") {
+            burst = positive(value, "burst", word)?;
+        } else if let Some(value) = word.after("delay=") {
+            delay = positive(value, "delay", word)?;
+        } else if word.is("nodelay") {
+            delay = i64::MAX as u64 / 1000;
+        } else {
+            return Err(Fault::parameter(word));
+        }
+    }
+    let missing = || format!("\"{}\" must have \"zone\" parameter", node.text());
+    let zone = zone.ok_or_else(missing)?;
+    let limits = own.limits.get_or_insert_default();
+    if limits.iter().any(|limit| Arc::ptr_eq(&limit.zone, &zone)) {
+        return Err(Fault::duplicate());
+    }
+    let (burst, delay) = (burst.saturating_mul(1000), delay.saturating_mul(1000));
+    limits.push(Limit { zone, burst, delay });
+    Ok(())
+}
+
+fn positive(value: &[u8], what: &str, word: &Word) -> Result<u64, Fault> {
+    parse_number(value)
+        .filter(|&number| number > 0)
+        .ok_or_else(|| Fault::new(format!("invalid {what} value \"{}\"", word.shown())).at(word))
+}
+
+fn handle(request: &mut Request) -> Pending<'_, Verdict> {
+    Box::pin(async move {
+        if request.with_main(&OUTCOME, |outcome| outcome.is_some()) {
+            return Verdict::Next;
+        }
+        let location = Rc::clone(&request.location);
+        let own = location.settings.get(&LIMIT_REQ);
+        let Some(decision) = decide(request, &own.limits) else { return Verdict::Next };
+        let outcome = tell(request, own, &decision);
+        request.with_main(&OUTCOME, |place| *place = Some(outcome));
+        match (outcome, decision) {
+            (Outcome::Rejected, _) => Verdict::Status(own.status.0),
+            (Outcome::Delayed, Decision::Pass { delay, .. }) => {
+                match request.pause(Duration::from_millis(delay)).await {
+                    Ok(()) => Verdict::Next,
+                    Err(crate::pause::Gone) => Verdict::Abort,
+                }
+            }
+            _ => Verdict::Next,
+        }
+    })
+}
+
+/// What all limits together say, and by which of them.
+enum Decision<'l> {
+    /// Goes on, after a delay in milliseconds.
+    Pass { delay: u64, excess: u64, by: &'l Limit },
+    /// Is one too many.
+    Refuse { excess: u64, by: &'l Limit },
+    /// Cannot be counted.
+    Full,
+}
+
+/// Writes what nginx writes about a decision.
+fn tell(request: &Request, own: &LimitReq, decision: &Decision<'_>) -> Outcome {
+    let dry = if own.dry_run { ", dry run" } else { "" };
+    let shown = |excess: u64| format!("{}.{:03}", excess / 1000, excess % 1000);
+    match decision {
+        Decision::Pass { delay: 0, .. } => return Outcome::Passed,
+        Decision::Pass { excess, by, .. } => {
+            let (excess, zone) = (shown(*excess), &by.zone.name);
+            let message = format!("delaying request{dry}, excess: {excess}, by zone \"{zone}\"");
+            request.log(own.log_level.one_less(), &message);
+            return if own.dry_run { Outcome::DelayedDryRun } else { Outcome::Delayed };
+        }
+        Decision::Refuse { excess, by } => {
+            let (excess, zone) = (shown(*excess), &by.zone.name);
+            let message = format!("limiting requests{dry}, excess: {excess} by zone \"{zone}\"");
+            request.log(own.log_level.level(), &message);
+        }
+        Decision::Full => {}
+    }
+    if own.dry_run { Outcome::RejectedDryRun } else { Outcome::Rejected }
+}
+
+/// A limit that agreed, with the key that is to be counted when all have.
+struct Agreed<'l> {
+    limit: &'l Limit,
+    key: Vec<u8>,
+}
+
+/// Asks the limits in turn. None when no limit has a key for this request.
+fn decide<'l>(request: &mut Request, limits: &'l [Limit]) -> Option<Decision<'l>> {
+    let mut agreed: Vec<Agreed<'l>> = Vec::new();
+    let mut counted = None;
+    for (place, limit) in limits.iter().enumerate() {
+        let (Some(definition), Some(zone)) = (limit.zone.definition(), limit.zone.contents())
+        else {
+            continue;
+        };
+        let key = request.eval(&definition.key);
+        if !is_key(request, &key, definition.key.source()) {
+            continue;
+        }
+        let last = place + 1 == limits.len();
+        let now = clock::now().millis();
+        let found = zone.lock().count(&key, now, definition.rate, limit.burst, last);
+        match found {
+            Counted::Later => agreed.push(Agreed { limit, key }),
+            Counted::Now(excess) => counted = Some((excess, limit)),
+            Counted::Refused(excess) => {
+                give_up(&agreed);
+                return Some(Decision::Refuse { excess, by: limit });
+            }
+            Counted::Full => {
+                give_up(&agreed);
+                let name = &limit.zone.name;
+                let message = format!("could not allocate node in limit_req zone \"{name}\"");
+                process_log().log(Level::Alert, 0, &message);
+                return Some(Decision::Full);
+            }
+        }
+    }
+    settle(&agreed, counted)
+}
+
+/// Whether a key counts: an empty one does not, and one that is too long is told of.
+fn is_key(request: &Request, key: &[u8], source: &[u8]) -> bool {
+    const LONGEST: usize = 65_535;
+    if key.len() > LONGEST {
+        let (source, key) = (String::from_utf8_lossy(source), String::from_utf8_lossy(key));
+        let message =
+            format!("the value of the \"{source}\" key is more than 65535 bytes: \"{key}\"");
+        request.log(Level::Error, &message);
+    }
+    (1..=LONGEST).contains(&key.len())
+}
+
+fn give_up(agreed: &[Agreed<'_>]) {
+    for Agreed { limit, key } in agreed {
+        if let Some(zone) = limit.zone.contents() {
+            zone.lock().give_up(key);
+        }
+    }
+}
+
+/// Counts the request with all limits that agreed; the longest delay holds.
+fn settle<'l>(agreed: &[Agreed<'l>], counted: Option<(u64, &'l Limit)>) -> Option<Decision<'l>> {
+    let (mut excess, mut by) = match (counted, agreed.last()) {
+        (Some((excess, limit)), _) => (excess, limit),
+        (None, Some(last)) => (0, last.limit),
+        (None, None) => return None,
+    };
+    let mut delay = by.delay_of(excess);
+    for Agreed { limit, key } in agreed.iter().rev() {
+        let (Some(definition), Some(zone)) = (limit.zone.definition(), limit.zone.contents())
+        else {
+            continue;
+        };
+        let found = zone.lock().settle(key, clock::now().millis(), definition.rate);
+        let wanted = limit.delay_of(found);
+        if wanted > delay {
+            (delay, excess, by) = (wanted, found, *limit);
+        }
+    }
+    Some(Decision::Pass { delay, excess, by })
+}
+
+impl Limit {
+    /// How many milliseconds a request with that excess has to wait.
+    fn delay_of(&self, excess: u64) -> u64 {
+        let rate = self.zone.definition().map_or(1, |definition| definition.rate.max(1));
+        excess.saturating_sub(self.delay) * 1000 / rate
+    }
+}
+
+fn status_variable(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    let Some(outcome) = request.with_main(&OUTCOME, |outcome| *outcome) else { return false };
+    out.extend_from_slice(match outcome {
+        Outcome::Passed => b"PASSED",
+        Outcome::Delayed => b"DELAYED",
+        Outcome::Rejected => b"REJECTED",
+        Outcome::DelayedDryRun => b"DELAYED_DRY_RUN",
+        Outcome::RejectedDryRun => b"REJECTED_DRY_RUN",
+    });
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates() {
+        assert_eq!(parse_rate(b"5r/s"), Some(5000));
+        assert_eq!(parse_rate(b"30r/m"), Some(500));
+        assert_eq!(parse_rate(b"1r/m"), Some(16));
+        assert_eq!(parse_rate(b"7"), Some(7000));
+        for bad in ["", "0r/s", "r/s", "1r/h", "-1r/s", "1.5r/s"] {
+            assert_eq!(parse_rate(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

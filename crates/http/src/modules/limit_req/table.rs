@@ -1,0 +1,259 @@
+//! The requests that a zone has counted: a leaky bucket per key, and which key was seen last.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use crate::zone::{node_size, room};
+
+/// What nginx's node takes besides the key.
+const NODE_HEAD: usize = 80;
+
+/// How long a bucket must have been left alone before it may be forgotten, in milliseconds.
+const QUIET: i64 = 60_000;
+
+/// What became of counting a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// It fits, and has been counted. The excess, in thousandths of a request.
+    Now(u64),
+    /// It fits, and is to be counted when all other limits agree.
+    Later,
+    /// It is one too many; nothing has been counted. The excess.
+    Refused(u64),
+    /// There is no room for another key.
+    Full,
+}
+
+/// The buckets of a zone.
+pub(super) struct Table {
+    buckets: Slab<Bucket>,
+    places: HashMap<Arc<[u8]>, usize>,
+    newest: Option<usize>,
+    oldest: Option<usize>,
+    /// How many bytes nodes may still take.
+    room: u64,
+}
+
+struct Bucket {
+    key: Arc<[u8]>,
+    /// Milliseconds when it was last counted in.
+    last: u64,
+    /// Thousandths of a request over the rate.
+    excess: u64,
+    /// How many requests are about to be counted here: it must stay.
+    pending: u32,
+    newer: Option<usize>,
+    older: Option<usize>,
+}
+
+impl Bucket {
+    /// The excess with one more request at `now`, and how many milliseconds have passed.
+    fn with_one_more(&self, now: u64, rate: u64) -> (u64, i64) {
+        let passed = match now.wrapping_sub(self.last).cast_signed() {
+            // The clock of another thread is ahead; of a bucket from long ago it went round.
+            ..-60_000 => 1,
+            passed => passed.max(0),
+        };
+        let excess = self.excess.cast_signed() - drained(rate, passed) + 1000;
+        (excess.max(0).cast_unsigned(), passed)
+    }
+}
+
+fn drained(rate: u64, passed: i64) -> i64 {
+    rate.cast_signed().saturating_mul(passed) / 1000
+}
+
+impl Table {
+    pub(super) fn new(size: u64) -> Self {
+        Self {
+            buckets: Slab::new(),
+            places: HashMap::new(),
+            newest: None,
+            oldest: None,
+            room: room(size),
+        }
+    }
+
+    /// Counts a request of `key`, or looks whether it can be counted: the `last` limit of several
+    /// counts at once.
+    pub(super) fn count(
+        &mut self,
+        key: &[u8],
+        now: u64,
+        rate: u64,
+        burst: u64,
+        last: bool,
+    ) -> Counted {
+        if let Some(&place) = self.places.get(key) {
+            self.unlink(place);
+            self.link_newest(place);
+            let bucket = &mut self.buckets[place];
+            let (excess, passed) = bucket.with_one_more(now, rate);
+            if excess > burst {
+                return Counted::Refused(excess);
+            }
+            if !last {
+                bucket.pending += 1;
+                return Counted::Later;
+            }
+            bucket.excess = excess;
+            if passed > 0 {
+                bucket.last = now;
+            }
+            return Counted::Now(excess);
+        }
+        if !self.make_room(key.len(), now, rate) {
+            return Counted::Full;
+        }
+        self.add(key, if last { now } else { 0 }, u32::from(!last));
+        if last { Counted::Now(0) } else { Counted::Later }
+    }
+
+    /// Counts a request for which [`Table::count`] said `Later`; the excess.
+    pub(super) fn settle(&mut self, key: &[u8], now: u64, rate: u64) -> u64 {
+        let Some(&place) = self.places.get(key) else { return 0 };
+        let bucket = &mut self.buckets[place];
+        let (excess, passed) = bucket.with_one_more(now, rate);
+        if passed > 0 {
+            bucket.last = now;
+        }
+        bucket.excess = excess;
+        bucket.pending = bucket.pending.saturating_sub(1);
+        excess
+    }
+
+    /// Takes back what [`Table::count`] promised with `Later`.
+    pub(super) fn give_up(&mut self, key: &[u8]) {
+        if let Some(&place) = self.places.get(key) {
+            let bucket = &mut self.buckets[place];
+            bucket.pending = bucket.pending.saturating_sub(1);
+        }
+    }
+
+    fn add(&mut self, key: &[u8], last: u64, pending: u32) {
+        let key: Arc<[u8]> = key.into();
+        self.room -= node_size(NODE_HEAD + key.len());
+        let bucket =
+            Bucket { key: Arc::clone(&key), last, excess: 0, pending, newer: None, older: None };
+        let place = self.buckets.insert(bucket);
+        self.places.insert(key, place);
+        self.link_newest(place);
+    }
+
+    /// Forgets up to two buckets that have run empty; if that is not enough, the oldest one, too.
+    fn make_room(&mut self, key: usize, now: u64, rate: u64) -> bool {
+        let need = node_size(NODE_HEAD + key);
+        self.forget_quiet(2, now, rate);
+        if self.room < need && self.forget_oldest(|_| true) {
+            self.forget_quiet(2, now, rate);
+        }
+        self.room >= need
+    }
+
+    fn forget_quiet(&mut self, count: usize, now: u64, rate: u64) {
+        for _ in 0..count {
+            let is_quiet = |bucket: &Bucket| {
+                let passed = now.wrapping_sub(bucket.last).cast_signed().saturating_abs();
+                passed >= QUIET && bucket.excess.cast_signed() <= drained(rate, passed)
+            };
+            if !self.forget_oldest(is_quiet) {
+                return;
+            }
+        }
+    }
+
+    /// Forgets the oldest bucket if nobody is about to count in it and `may` agrees.
+    fn forget_oldest(&mut self, may: impl Fn(&Bucket) -> bool) -> bool {
+        let Some(place) = self.oldest else { return false };
+        let bucket = &self.buckets[place];
+        if bucket.pending > 0 || !may(bucket) {
+            return false;
+        }
+        self.unlink(place);
+        let bucket = self.buckets.remove(place);
+        self.places.remove(&bucket.key);
+        self.room += node_size(NODE_HEAD + bucket.key.len());
+        true
+    }
+
+    fn unlink(&mut self, place: usize) {
+        let Bucket { newer, older, .. } = self.buckets[place];
+        match newer {
+            Some(newer) => self.buckets[newer].older = older,
+            None => self.newest = older,
+        }
+        match older {
+            Some(older) => self.buckets[older].newer = newer,
+            None => self.oldest = newer,
+        }
+    }
+
+    fn link_newest(&mut self, place: usize) {
+        let older = self.newest.replace(place);
+        match older {
+            Some(older) => self.buckets[older].newer = Some(place),
+            None => self.oldest = Some(place),
+        }
+        let bucket = &mut self.buckets[place];
+        (bucket.newer, bucket.older) = (None, older);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: u64 = 1_000_000;
+
+    #[test]
+    fn a_bucket_drains_by_the_rate() {
+        let mut table = Table::new(1 << 20);
+        let mut count = |at: u64| table.count(b"key", START + at, 2000, 1000, true);
+        assert_eq!(count(0), Counted::Now(0));
+        assert_eq!(count(0), Counted::Now(1000));
+        assert_eq!(count(0), Counted::Refused(2000));
+        // Half a second drains one request, a refused one is not counted.
+        assert_eq!(count(499), Counted::Refused(1002));
+        assert_eq!(count(500), Counted::Now(1000));
+        assert_eq!(count(501), Counted::Refused(1998));
+        assert_eq!(count(100_000), Counted::Now(0));
+    }
+
+    #[test]
+    fn several_limits_count_only_when_all_agree() {
+        let mut table = Table::new(1 << 20);
+        assert_eq!(table.count(b"key", START, 1000, 0, false), Counted::Later);
+        table.give_up(b"key");
+        assert_eq!(table.count(b"key", START, 1000, 0, false), Counted::Later);
+        // A new bucket counts from the beginning of time: nothing is over.
+        assert_eq!(table.settle(b"key", START, 1000), 0);
+        assert_eq!(table.count(b"key", START + 10, 1000, 0, false), Counted::Refused(990));
+    }
+
+    #[test]
+    fn the_oldest_keys_make_room() {
+        let size = 32 * 1024;
+        let most = room(size) / node_size(NODE_HEAD + 4);
+        let mut table = Table::new(size);
+        for number in 0..most + 10 {
+            let key = (number as u32).to_be_bytes();
+            assert_eq!(table.count(&key, START, 1000, 0, true), Counted::Now(0), "{number}");
+        }
+        assert!(table.buckets.len() as u64 <= most);
+        let mut count = |number: u32| table.count(&number.to_be_bytes(), START, 1000, 0, true);
+        assert_eq!(count(most as u32 + 9), Counted::Refused(1000));
+        assert_eq!(count(0), Counted::Now(0));
+    }
+
+    #[test]
+    fn a_bucket_somebody_is_about_to_count_in_stays() {
+        let mut table = Table::new(32 * 1024);
+        assert_eq!(table.count(b"held", START, 1000, 0, false), Counted::Later);
+        let long = vec![b'x'; 64 * 1024 - 1];
+        assert_eq!(table.count(&long, START, 1000, 0, true), Counted::Full);
+        assert_eq!(table.count(b"other", START + 70_000, 1000, 0, true), Counted::Now(0));
+        assert_eq!(table.buckets.len(), 2);
+    }
+}
