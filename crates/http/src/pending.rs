@@ -12,6 +12,7 @@ mod modules;
 mod protocols;
 mod proxy;
 mod stream;
+pub mod variables;
 
 use std::sync::Arc;
 

@@ -80,8 +80,17 @@ impl Plan {
         let upstreams = assembly.registries.take::<Upstreams>();
         let plans = upstream_plans(&upstreams, assembly, env);
         let variables = assembly.registries.take::<Variables>();
-        let sources = match assembly.registries.take::<Definitions>().resolve(&variables) {
-            Ok(sources) => sources.into(),
+        let mut pending = Vec::new();
+        let definitions = assembly.registries.take::<Definitions>();
+        let sources = match definitions.resolve(&variables, &mut pending) {
+            Ok(sources) => {
+                let warn =
+                    |name| format!("the \"{name}\" variable is not supported yet and is empty");
+                let told = pending.into_iter().map(warn);
+                let told = told.map(|text| Diagnostic::new(Severity::Warn, text, None));
+                assembly.diagnostics.extend(told);
+                sources.into()
+            }
             Err(message) => {
                 assembly.diagnostics.push(Diagnostic::new(Severity::Emerg, message, None));
                 return None;

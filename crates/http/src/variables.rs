@@ -138,7 +138,13 @@ impl Definitions {
     ///
     /// # Errors
     /// nginx's `unknown "x" variable`, for the first that nothing defines.
-    pub fn resolve(&self, used: &Variables) -> Result<Vec<Source>, String> {
+    ///
+    /// What is nginx's and not here yet stands for nothing, and its name is added to `pending`.
+    pub fn resolve(
+        &self,
+        used: &Variables,
+        pending: &mut Vec<String>,
+    ) -> Result<Vec<Source>, String> {
         used.names()
             .map(|(id, name)| {
                 if let Some(source) = self.sources.get(name) {
@@ -148,6 +154,13 @@ impl Definitions {
                 let captured = || used.is_defined(id).then_some(Source::Stored);
                 find_row(name)
                     .or_else(captured)
+                    .or_else(|| {
+                        let known = crate::pending::variables::is_pending(name);
+                        known.then(|| {
+                            pending.push(name.to_owned());
+                            Source::Stored
+                        })
+                    })
                     .ok_or_else(|| format!("unknown \"{name}\" variable"))
             })
             .collect()
