@@ -13,6 +13,9 @@ mod tickets;
 mod verify;
 pub mod x509;
 
+/// A certificate as DER.
+pub type CertificateDer = rustls::pki_types::CertificateDer<'static>;
+
 pub use client::{ClientSettings, ClientTls};
 pub use handshake::{ClientHello, HandshakeError, accept, connect};
 pub use info::TlsInfo;

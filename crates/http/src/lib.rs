@@ -32,5 +32,6 @@ pub mod serve;
 pub mod snapshot;
 mod spare;
 pub mod subrequest;
+pub mod tls;
 pub mod variables;
 pub mod zone;

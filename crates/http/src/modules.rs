@@ -24,6 +24,7 @@ mod referer;
 mod rewrite;
 mod secure_link;
 mod split_clients;
+mod ssl;
 mod static_files;
 mod stub_status;
 mod sub;
@@ -40,6 +41,7 @@ pub const MODULES: &[&Module] = &[
     &browser::MODULE,
     &secure_link::MODULE,
     &referer::MODULE,
+    &ssl::MODULE,
     // Limits.
     &limit_req::MODULE,
     &limit_conn::MODULE,

@@ -88,9 +88,9 @@ pub trait Protocol {
     /// Forgets what was read, for another attempt.
     fn reset(&mut self);
 
-    /// Whether connections are within TLS.
-    fn is_tls(&self) -> bool {
-        false
+    /// The settings for TLS, if connections are within it.
+    fn tls<'a>(&self, _location: &'a Location) -> Option<&'a tls::UpstreamTls> {
+        None
     }
 
     /// Whether the head brought the whole body with it (`proxy_set_body`).

@@ -30,7 +30,7 @@ pub const TABLES: &[&Table] = &[
     &proxy::PROXY,
     &filters::FILTERS,
     &modules::MODULES,
-    &modules::TLS_AND_VERSIONS,
+    &modules::VERSIONS,
     &main::MAIN,
     &content::Content::table(&PENDING_CONTENT),
     &stream::Stream::table(&stream::STREAM),

@@ -30,8 +30,12 @@ pub struct ConnectionInfo {
     pub local: Addr,
     /// The PROXY protocol header, when the listener takes one.
     pub proxy_protocol: Option<Box<weir_wire::proxy_protocol::ProxyHeader>>,
+    /// Whether the listener is for TLS; without `tls` a plain request has come to it.
+    pub ssl: bool,
     /// TLS parameters.
     pub tls: Option<Rc<weir_engine::tls::TlsInfo>>,
+    /// The name by which the handshake has chosen a server, in lower case.
+    pub negotiated: Option<Box<[u8]>>,
     /// When it was accepted.
     pub start: Instant,
 }
@@ -48,7 +52,9 @@ impl ConnectionInfo {
             peer: conn.peer().clone(),
             local: conn.local().clone(),
             proxy_protocol,
+            ssl: conn.tls().is_some(),
             tls: conn.tls().cloned(),
+            negotiated: None,
             start,
         }
     }

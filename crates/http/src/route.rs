@@ -191,7 +191,7 @@ pub(crate) fn servers(root: &Block) -> impl Iterator<Item = &Block> {
 }
 
 /// The addresses of servers, each under the server's place in the list.
-fn ports(servers: &[&Block]) -> Ports<usize> {
+pub(crate) fn ports(servers: &[&Block]) -> Ports<usize> {
     let mut ports = Ports::default();
     for (at, server) in servers.iter().enumerate() {
         let own = &server.settings.get(&core::listen::LISTEN).listens;

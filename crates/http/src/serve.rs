@@ -8,6 +8,7 @@ use weir_engine::connection::Conn;
 use crate::snapshot::Snapshot;
 
 pub mod h1;
+mod tls;
 
 pub(crate) use h1::reason;
 

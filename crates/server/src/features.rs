@@ -50,7 +50,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_upstream_zone_module",        Built,   true),
     ("http_upstream_sticky_module",      Built,   true),
     ("http-cache",                       Built,   false),
-    ("http_ssl_module",                  LeftOut, false),
+    ("http_ssl_module",                  LeftOut, true),
     ("http_v2_module",                   LeftOut, false),
     ("http_v3_module",                   LeftOut, false),
     ("http_realip_module",               LeftOut, false),

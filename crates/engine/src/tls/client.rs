@@ -56,12 +56,12 @@ impl Default for ClientSettings {
 }
 
 /// Settings made ready for handshakes. Cheap to share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
     verify: bool,
     verify_depth: u32,
-    trust: Trust,
+    trust: Arc<Trust>,
 }
 
 impl ClientTls {
@@ -94,8 +94,16 @@ impl ClientTls {
             config: Arc::new(config),
             verify: settings.verify,
             verify_depth: settings.verify_depth,
-            trust: settings.trust,
+            trust: Arc::new(settings.trust),
         })
+    }
+
+    /// The same with a certificate that variables have named for one request.
+    #[must_use]
+    pub fn with_key(&self, key: CertifiedKey) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.client_auth_cert_resolver = Arc::new(OneKey(key));
+        Self { config: Arc::new(config), ..self.clone() }
     }
 
     pub(super) fn config(&self) -> Arc<ClientConfig> {

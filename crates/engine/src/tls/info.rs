@@ -23,6 +23,8 @@ pub struct TlsInfo {
     pub server_name: Option<String>,
     /// `$ssl_alpn_protocol`.
     pub alpn: Option<Vec<u8>>,
+    /// `$ssl_session_id`: hexadecimal digits, as the server's hello gives it.
+    pub session_id: String,
     /// `$ssl_session_reused` is `r` if so, else `.`.
     pub resumed: bool,
     /// The peer's certificates as DER, its own first.

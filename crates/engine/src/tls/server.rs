@@ -13,7 +13,7 @@ use rustls::{
 
 use super::keys::CertifiedKey;
 use super::names::Protocols;
-use super::tickets::{SessionCache, Tickets};
+use super::tickets::{Scope, SessionCache, Tickets};
 use super::verify::{self, Purpose, Trust, Verdict};
 use super::{ciphers, names as openssl};
 use crate::clock;
@@ -53,6 +53,11 @@ pub struct ServerSettings {
     pub tickets: Option<Tickets>,
     /// `ssl_session_cache`.
     pub cache: SessionCache,
+    /// `ssl_session_timeout` in seconds: older sessions are not resumed.
+    pub session_timeout: u32,
+    /// Sessions are resumed only where this, the certificates and the authorities for clients are
+    /// the same.
+    pub context: Vec<u8>,
     /// `ssl_verify_client`.
     pub verify_client: VerifyClient,
     /// `ssl_client_certificate`: authorities whose names are sent to clients.
@@ -75,6 +80,8 @@ impl Default for ServerSettings {
             alpn: Vec::new(),
             tickets: Tickets::process(),
             cache: SessionCache::none(),
+            session_timeout: 300,
+            context: Vec::new(),
             verify_client: VerifyClient::Off,
             client_authorities: Vec::new(),
             trust: Trust::default(),
@@ -84,11 +91,11 @@ impl Default for ServerSettings {
 }
 
 /// Settings made ready for handshakes. Cheap to share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
     verify_client: VerifyClient,
-    trust: Trust,
+    trust: Arc<Trust>,
     verify_depth: u32,
 }
 
@@ -103,6 +110,7 @@ impl ServerTls {
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
             .map_err(|error| error.to_string())?;
+        let scope = Scope::new(&settings);
         let mut trust = settings.trust;
         let builder = if settings.verify_client == VerifyClient::Off {
             builder.with_no_client_auth()
@@ -115,18 +123,27 @@ impl ServerTls {
         config.alpn_protocols = settings.alpn;
         config.ignore_client_order = settings.prefer_server_ciphers;
         config.max_fragment_size = Some(fragment(settings.buffer_size));
-        config.session_storage = settings.cache.store();
+        config.session_storage = settings.cache.within(&scope);
         match settings.tickets {
-            Some(tickets) => config.ticketer = tickets.producer(),
-            // A ticket of TLS 1.3 would else stand for an entry in the cache.
-            None => config.send_tls13_tickets = 0,
+            Some(tickets) => config.ticketer = tickets.within(&scope),
+            // A ticket of TLS 1.3 stands for an entry in the cache, then.
+            None if !settings.cache.keeps() => config.send_tls13_tickets = 0,
+            None => {}
         }
         Ok(Self {
             config: Arc::new(config),
             verify_client: settings.verify_client,
-            trust,
+            trust: Arc::new(trust),
             verify_depth: settings.verify_depth,
         })
+    }
+
+    /// The same with other keys, as variables in `ssl_certificate` give them for one connection.
+    #[must_use]
+    pub fn with_keys(&self, keys: Vec<CertifiedKey>) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.cert_resolver = Arc::new(Keys::new(keys));
+        Self { config: Arc::new(config), ..self.clone() }
     }
 
     /// `ssl_verify_client`.

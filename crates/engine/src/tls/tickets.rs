@@ -4,8 +4,12 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::digest;
 use rustls::server::StoresServerSessions;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache};
+
+use super::server::ServerSettings;
+use crate::clock;
 
 /// The length of a key's name, with which each ticket begins (RFC 5077 section 4).
 const NAME: usize = 16;
@@ -21,7 +25,7 @@ impl Tickets {
     /// The process's own keys, which change by themselves and are lost when it ends.
     pub fn process() -> Option<Self> {
         static PROCESS: OnceLock<Option<Tickets>> = OnceLock::new();
-        PROCESS.get_or_init(|| rustls::crypto::aws_lc_rs::Ticketer::new().ok().map(Self)).clone()
+        PROCESS.get_or_init(Self::random).clone()
     }
 
     /// Keys from files of 48 or 80 bytes (`ssl_session_ticket_key`): the first encrypts, all
@@ -34,7 +38,18 @@ impl Tickets {
         Ok(Self(Arc::new(FileTickets { keys, lifetime })))
     }
 
-    pub(super) fn producer(&self) -> Arc<dyn ProducesTickets> {
+    /// Keys of its own, which change by themselves and are lost when the last holder is gone.
+    pub fn random() -> Option<Self> {
+        rustls::crypto::aws_lc_rs::Ticketer::new().ok().map(Self)
+    }
+
+    /// What is made within a scope is good there only.
+    pub(super) fn within(&self, scope: &Scope) -> Arc<dyn ProducesTickets> {
+        Arc::new(ScopedTickets { inner: Arc::clone(&self.0), scope: *scope })
+    }
+
+    #[cfg(test)]
+    fn producer(&self) -> Arc<dyn ProducesTickets> {
         Arc::clone(&self.0)
     }
 }
@@ -113,33 +128,138 @@ impl ProducesTickets for FileTickets {
 
 /// Where sessions of clients without tickets are kept (`ssl_session_cache`).
 #[derive(Clone)]
-pub struct SessionCache(Arc<dyn StoresServerSessions>);
+pub struct SessionCache(Option<Arc<dyn StoresServerSessions>>);
 
 impl SessionCache {
     /// `off` and `none`.
     pub fn none() -> Self {
-        Self(Arc::new(NoServerSessionStorage {}))
+        Self(None)
     }
 
     /// `shared:NAME:SIZE`, shared by all threads and all servers that name it; the size is in
     /// bytes.
     pub fn shared(bytes: usize) -> Self {
-        Self(ServerSessionMemoryCache::new((bytes / BYTES_PER_SESSION).max(1)))
+        Self(Some(ServerSessionMemoryCache::new((bytes / BYTES_PER_SESSION).max(1))))
     }
 
     /// `builtin:SIZE`, in sessions.
     pub fn builtin(sessions: usize) -> Self {
-        Self(ServerSessionMemoryCache::new(sessions.max(1)))
+        Self(Some(ServerSessionMemoryCache::new(sessions.max(1))))
     }
 
-    pub(super) fn store(&self) -> Arc<dyn StoresServerSessions> {
-        Arc::clone(&self.0)
+    /// Whether it keeps anything.
+    pub(super) fn keeps(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What is kept within a scope is found there only.
+    pub(super) fn within(&self, scope: &Scope) -> Arc<dyn StoresServerSessions> {
+        match &self.0 {
+            Some(inner) => Arc::new(ScopedCache { inner: Arc::clone(inner), scope: *scope }),
+            None => Arc::new(NoServerSessionStorage {}),
+        }
     }
 }
 
 impl fmt::Debug for SessionCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionCache")
+    }
+}
+
+/// Who may resume a session, and for how long: a session of one server is none of another's that
+/// shows other certificates or asks clients for other ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scope {
+    context: [u8; CONTEXT],
+    timeout: u32,
+}
+
+/// Bytes of a digest: nobody can choose what goes into it.
+const CONTEXT: usize = 32;
+
+/// The context and the second in which the session began.
+const LABEL: usize = CONTEXT + 8;
+
+impl Scope {
+    pub(super) fn new(settings: &ServerSettings) -> Self {
+        let mut digest = digest::Context::new(&digest::SHA256);
+        let mut add = |part: &[u8]| {
+            digest.update(&(part.len() as u64).to_be_bytes());
+            digest.update(part);
+        };
+        add(&settings.context);
+        for key in &settings.keys {
+            add(key.chain().first().map_or(&[], AsRef::as_ref));
+        }
+        add(format!("{:?}", settings.verify_client).as_bytes());
+        for authority in settings.client_authorities.iter().chain(&settings.trust.anchors) {
+            add(authority);
+        }
+        let mut context = [0; CONTEXT];
+        context.copy_from_slice(digest.finish().as_ref());
+        Self { context, timeout: settings.session_timeout }
+    }
+
+    fn label(&self, plain: &[u8]) -> Vec<u8> {
+        [&self.context[..], &clock::wall_secs().to_be_bytes(), plain].concat()
+    }
+
+    /// What was labelled, if it was in this scope and is not too old.
+    fn check(&self, labelled: &[u8]) -> Option<Vec<u8>> {
+        let (label, plain) = labelled.split_first_chunk::<LABEL>()?;
+        let (context, begun) = label.split_first_chunk::<CONTEXT>()?;
+        let begun = i64::from_be_bytes(begun.try_into().ok()?);
+        let young = clock::wall_secs() - begun <= i64::from(self.timeout);
+        (*context == self.context && young).then(|| plain.to_vec())
+    }
+}
+
+#[derive(Debug)]
+struct ScopedTickets {
+    inner: Arc<dyn ProducesTickets>,
+    scope: Scope,
+}
+
+impl ProducesTickets for ScopedTickets {
+    fn enabled(&self) -> bool {
+        self.inner.enabled()
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.scope.timeout
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.inner.encrypt(&self.scope.label(plain))
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        self.scope.check(&self.inner.decrypt(ticket)?)
+    }
+}
+
+#[derive(Debug)]
+struct ScopedCache {
+    inner: Arc<dyn StoresServerSessions>,
+    scope: Scope,
+}
+
+impl StoresServerSessions for ScopedCache {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.inner.put(key, self.scope.label(&value))
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.scope.check(&self.inner.get(key)?)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.scope.check(&self.inner.take(key)?)
+    }
+
+    fn can_cache(&self) -> bool {
+        self.inner.can_cache()
     }
 }
 

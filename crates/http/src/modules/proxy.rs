@@ -4,16 +4,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::value::Pair;
-use weir_conf::{Cx, Fault, Inherit, Local, Many, Node, Settings, Slot, directives, keywords};
+use weir_conf::{
+    Block, Cx, Fault, Inherit, Local, Many, Node, Settings, Slot, directives, keywords,
+};
 use weir_script::Template;
 use weir_wire::h1::Version;
 
 use crate::module::{Handler, Module, Pending, Verdict};
-use crate::pass::target::{Destination, Target};
+use crate::pass::target::{Destination, Scheme, Target};
+use crate::pass::tls::UpstreamTls;
 use crate::pass::transfer::Transfer;
 use crate::pass::{self, Pass};
 use crate::request::{Request, State};
 use crate::route::{Kind, Location};
+use crate::snapshot::Prepare;
 use crate::variables::VariableRow;
 
 mod cookie;
@@ -27,7 +31,11 @@ use rewrite::{Rule, set_cookie_domain, set_cookie_flags, set_cookie_path, set_re
 
 pub(crate) const MODULE: Module = Module {
     name: "proxy",
-    tables: &[&Transfer::table(&TRANSFER).prefix("proxy_"), &Proxy::table(&PROXY)],
+    tables: &[
+        &Transfer::table(&TRANSFER).prefix("proxy_"),
+        &UpstreamTls::table(&TLS).prefix("proxy_ssl_"),
+        &Proxy::table(&PROXY),
+    ],
     variables: &[
         VariableRow::new("proxy_host", proxy_host),
         VariableRow::new("proxy_port", proxy_port),
@@ -37,10 +45,12 @@ pub(crate) const MODULE: Module = Module {
     ],
     content: Some(|settings| passes(settings).then_some(Handler::Async(handle))),
     passes: Some(passes),
+    prepare: Some(prepare),
     ..Module::NONE
 };
 
 static TRANSFER: Slot<Transfer> = Slot::new();
+static TLS: Slot<UpstreamTls> = Slot::new();
 pub(crate) static PROXY: Slot<Proxy> = Slot::new();
 
 keywords! {
@@ -145,6 +155,24 @@ impl Proxy {
         }
         Ok(())
     }
+}
+
+/// Checks the settings for TLS of every location that may need them.
+fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
+    check_tls(whole.root)
+}
+
+fn check_tls(block: &Block) -> Result<(), Fault> {
+    for inner in &block.blocks {
+        match &inner.settings.get(&PROXY).pass {
+            Some(Destination::Fixed { scheme: Scheme::Https, .. } | Destination::Computed(_)) => {
+                inner.settings.get(&TLS).check("proxy_")?;
+            }
+            _ => {}
+        }
+        check_tls(inner)?;
+    }
+    Ok(())
 }
 
 fn passes(settings: &Settings) -> bool {

@@ -290,9 +290,6 @@ pub async fn secure(
     conn: Conn,
     label: &Label,
 ) -> Result<Conn, Causes> {
-    if !pass.protocol.is_tls() {
-        return Ok(conn);
-    }
     super::tls::handshake(request, pass, conn, label).await
 }
 

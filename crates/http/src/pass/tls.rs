@@ -1,11 +1,173 @@
-//! TLS towards an upstream (`proxy_ssl_…`).
+//! TLS towards an upstream: the settings under `proxy_ssl_` and other prefixes, and the handshake
+//! (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_verify>).
 
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_conf::value::Pair;
+use weir_conf::{Cx, Fault, Inherit, Many, directives};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
+use weir_engine::tls::{ClientSettings, ClientTls, HandshakeError, connect};
+use weir_script::Template;
 use weir_upstream::Causes;
 
 use super::Pass;
 use crate::request::Request;
+use crate::tls::files::Source;
+use crate::tls::values::{CertificateCache, Passwords, ProtocolSet};
+use crate::tls::{late, warn_once};
+
+directives! {
+    /// TLS towards upstreams.
+    pub struct UpstreamTls in [http, server, location] {
+        /// Resumes sessions with upstreams.
+        "session_reuse" => session_reuse: bool = true,
+        /// The protocols.
+        "protocols" => protocols: ProtocolSet,
+        /// The ciphers, in OpenSSL's words.
+        "ciphers" as "ciphers" => ciphers: String = "DEFAULT".to_owned(),
+        /// The name that the certificate is checked for and that is sent, if not the host's.
+        "name" as "name" => name: Option<Template>,
+        /// Tells the upstream the name.
+        "server_name" => server_name: bool = false,
+        /// Checks the upstream's certificate.
+        "verify" => verify: bool = false,
+        /// How many authorities may stand between the certificate and one that is trusted.
+        "verify_depth" => verify_depth: u32 = 1,
+        /// The authorities that are trusted.
+        "trusted_certificate" as "file" => trusted_certificate: String,
+        /// Lists of revoked certificates.
+        "crl" as "file" => crl: String,
+        /// The certificate to show to upstreams; may have variables.
+        "certificate" as "file" => certificate: Option<Template>,
+        /// Its key.
+        "certificate_key" as "file" => certificate_key: Option<Template>,
+        /// How long certificates stay in memory that variables name.
+        "certificate_cache" => certificate_cache: CertificateCache,
+        /// Passwords of private keys, a line each.
+        "password_file" => passwords: Passwords,
+        /// A setting in OpenSSL's own words.
+        "conf_command" => conf_commands: Many<Pair>,
+        // The settings made ready; what is wrong with them is told where they are needed.
+        field context: Inherit<Option<Arc<Result<ClientContext, String>>>>,
+    }
+    finish = UpstreamTls::finish;
+}
+
+/// Settings made ready for handshakes.
+pub struct ClientContext {
+    tls: ClientTls,
+    /// A certificate and a key whose names have variables.
+    computed: Option<(Template, Template)>,
+    passwords: Vec<Vec<u8>>,
+    prefix: PathBuf,
+}
+
+impl UpstreamTls {
+    fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        if parent.is_some_and(|parent| self.is_like(parent)) {
+            return Ok(());
+        }
+        self.context = Some(Arc::new(ClientContext::build(self, cx)));
+        Ok(())
+    }
+
+    /// Whether another level's context, and the sessions with it, can serve here.
+    fn is_like(&self, other: &Self) -> bool {
+        self.session_reuse == other.session_reuse
+            && self.protocols == other.protocols
+            && self.ciphers == other.ciphers
+            && self.server_name == other.server_name
+            && self.verify == other.verify
+            && self.verify_depth == other.verify_depth
+            && self.trusted_certificate == other.trusted_certificate
+            && self.crl == other.crl
+            && self.certificate == other.certificate
+            && self.certificate_key == other.certificate_key
+            && self.passwords.0 == other.passwords.0
+            && self.conf_commands == other.conf_commands
+    }
+
+    /// Says what is wrong with the settings, now that they are needed. `prefix` is that of the
+    /// directives' names.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub fn check(&self, prefix: &str) -> Result<(), Fault> {
+        match self.context.as_deref() {
+            Some(Err(fault)) => Err(late(fault.replace(PREFIX, prefix))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Stands for the prefix of the directives in messages.
+const PREFIX: &str = "{prefix}";
+
+impl ClientContext {
+    fn build(own: &UpstreamTls, cx: &mut Cx<'_>) -> Result<Self, String> {
+        let mut settings = ClientSettings {
+            protocols: own.protocols.0,
+            ciphers: own.ciphers.clone(),
+            server_name: own.server_name,
+            session_reuse: own.session_reuse,
+            verify: own.verify,
+            verify_depth: own.verify_depth,
+            ..ClientSettings::default()
+        };
+        let mut computed = None;
+        if let Some(certificate) = own.certificate.as_ref().filter(|own| !own.is_empty()) {
+            let shown = String::from_utf8_lossy(certificate.source());
+            let Some(key) = &own.certificate_key else {
+                return Err(format!(
+                    "no \"{PREFIX}ssl_certificate_key\" is defined for certificate \"{shown}\""
+                ));
+            };
+            if certificate.literal().is_some() && key.literal().is_some() {
+                let key = String::from_utf8_lossy(key.source());
+                let passwords = own.passwords.slices();
+                settings.key = Some(Source::of(cx, |f| f.pair(&shown, &key, &passwords))?);
+            } else {
+                computed = Some((certificate.clone(), key.clone()));
+            }
+        }
+        if own.verify {
+            if own.trusted_certificate.is_empty() {
+                return Err(format!("no {PREFIX}ssl_trusted_certificate for {PREFIX}ssl_verify"));
+            }
+            settings.trust =
+                Source::of(cx, |files| files.trust(&own.trusted_certificate, &own.crl))?;
+        }
+        let mut warnings = Vec::new();
+        let tls = ClientTls::new(settings, &mut warnings)?;
+        for warning in warnings {
+            warn_once(cx, &warning);
+        }
+        let prefix = cx.conf_path("");
+        Ok(Self { tls, computed, passwords: own.passwords.0.clone(), prefix })
+    }
+
+    /// The settings for one request, if its certificate has to be computed.
+    fn compute(&self, request: &mut Request) -> Result<Option<ClientTls>, String> {
+        let Some((certificate, key)) = &self.computed else { return Ok(None) };
+        let certificate = request.eval(certificate);
+        if certificate.is_empty() {
+            return Ok(None);
+        }
+        let key = request.eval(key);
+        let read = |path: &Path| std::fs::read(path).map(Arc::from);
+        let files = Source::new(self.prefix.clone(), &read);
+        let passwords: Vec<&[u8]> = self.passwords.iter().map(Vec::as_slice).collect();
+        let text = String::from_utf8_lossy;
+        let key = files.pair(&text(&certificate), &text(&key), &passwords)?;
+        Ok(Some(self.tls.with_key(key)))
+    }
+}
+
+const DOING: &str = "SSL handshaking to upstream";
 
 /// Shakes hands on a new connection.
 ///
@@ -17,7 +179,56 @@ pub async fn handshake(
     conn: Conn,
     label: &super::state::Label,
 ) -> Result<Conn, Causes> {
-    let _ = (pass, conn);
-    request.log_upstream(Level::Error, "TLS to upstreams is not configured", label);
-    Err(Causes::ERROR)
+    let location = Rc::clone(&pass.location);
+    let Some(settings) = pass.protocol.tls(&location) else { return Ok(conn) };
+    let Some(Ok(context)) = settings.context.as_deref() else { return Err(Causes::ERROR) };
+    let name = match &settings.name {
+        Some(template) => request.eval(template),
+        None => pass.target.host.clone().into_bytes(),
+    };
+    let name = String::from_utf8_lossy(without_port(&name)).into_owned();
+    let own = match context.compute(request) {
+        Ok(own) => own,
+        Err(fault) => {
+            request.log_upstream(Level::Error, &format!("{fault} while {DOING}"), label);
+            return Err(Causes::ERROR);
+        }
+    };
+    let tls = own.as_ref().unwrap_or(&context.tls);
+    let timeout = pass.settings().connect_timeout.0;
+    match connect(conn, tls, &name, timeout).await {
+        Ok(conn) => Ok(conn),
+        Err(HandshakeError::TimedOut) => {
+            let error = io::ErrorKind::TimedOut.into();
+            Err(super::attempt::io_failed(request, &error, DOING, "", label))
+        }
+        Err(error) => {
+            request.log_upstream(Level::Error, &format!("{error} while {DOING}"), label);
+            Err(Causes::ERROR)
+        }
+    }
+}
+
+/// A name without the port that `$proxy_host` or `$http_host` may have.
+fn without_port(name: &[u8]) -> &[u8] {
+    let start = match name.first() {
+        Some(b'[') => name.iter().position(|&byte| byte == b']').unwrap_or(0),
+        _ => 0,
+    };
+    let colon = name[start..].iter().position(|&byte| byte == b':');
+    colon.map_or(name, |colon| &name[..start + colon])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_no_part_of_names() {
+        for (given, name) in
+            [("a.test:8080", "a.test"), ("a.test", "a.test"), ("[::1]:80", "[::1]"), ("", "")]
+        {
+            assert_eq!(without_port(given.as_bytes()), name.as_bytes());
+        }
+    }
 }

@@ -45,35 +45,8 @@ pending! {
 }
 
 pending! {
-    /// TLS, HTTP/2 and HTTP/3.
-    pub static TLS_AND_VERSIONS = {
-        // ssl
-        "ssl_certificate" in [http, server] [1];
-        "ssl_certificate_key" in [http, server] [1];
-        "ssl_certificate_cache" in [http, server] [1, 2, 3];
-        "ssl_ech_file" in [http, server] [1];
-        "ssl_password_file" in [http, server] [1];
-        "ssl_certificate_compression" in [http, server] [1];
-        "ssl_dhparam" in [http, server] [1];
-        "ssl_ecdh_curve" in [http, server] [1];
-        "ssl_protocols" in [http, server] [1+];
-        "ssl_ciphers" in [http, server] [1];
-        "ssl_buffer_size" in [http, server] [1];
-        "ssl_verify_depth" in [http, server] [1];
-        "ssl_trusted_certificate" in [http, server] [1];
-        "ssl_prefer_server_ciphers" in [http, server] [1];
-        "ssl_session_cache" in [http, server] [1, 2];
-        "ssl_session_tickets" in [http, server] [1];
-        "ssl_session_ticket_key" in [http, server] [1];
-        "ssl_session_timeout" in [http, server] [1];
-        "ssl_ocsp_responder" in [http, server] [1];
-        "ssl_ocsp_cache" in [http, server] [1];
-        "ssl_stapling" in [http, server] [1];
-        "ssl_stapling_file" in [http, server] [1];
-        "ssl_stapling_responder" in [http, server] [1];
-        "ssl_stapling_verify" in [http, server] [1];
-        "ssl_early_data" in [http, server] [1];
-        "ssl_conf_command" in [http, server] [2];
+    /// HTTP/2 and HTTP/3.
+    pub static VERSIONS = {
         // v2
         "http2" in [http, server] [1];
         "http2_recv_buffer_size" in [http] [1];

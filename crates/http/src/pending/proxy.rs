@@ -24,18 +24,5 @@ pending! {
         "proxy_cache_revalidate" in [http, server, location] [1];
         "proxy_cache_convert_head" in [http, server, location] [1];
         "proxy_cache_background_update" in [http, server, location] [1];
-        "proxy_ssl_session_reuse" in [http, server, location] [1];
-        "proxy_ssl_protocols" in [http, server, location] [1+];
-        "proxy_ssl_ciphers" in [http, server, location] [1];
-        "proxy_ssl_name" in [http, server, location] [1];
-        "proxy_ssl_server_name" in [http, server, location] [1];
-        "proxy_ssl_verify_depth" in [http, server, location] [1];
-        "proxy_ssl_trusted_certificate" in [http, server, location] [1];
-        "proxy_ssl_crl" in [http, server, location] [1];
-        "proxy_ssl_certificate" in [http, server, location] [1];
-        "proxy_ssl_certificate_key" in [http, server, location] [1];
-        "proxy_ssl_certificate_cache" in [http, server, location] [1, 2, 3];
-        "proxy_ssl_password_file" in [http, server, location] [1];
-        "proxy_ssl_conf_command" in [http, server, location] [2];
     }
 }

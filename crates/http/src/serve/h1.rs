@@ -96,7 +96,7 @@ async fn requests(
             true => patience.until(),
             false => start + endpoint.default.settings.get(&LIMITS).client_header_timeout.0,
         });
-        let outcome = read::head(&mut link, &mut parser, &endpoint, &mut deadline).await;
+        let outcome = read::head(&mut link, &mut parser, &endpoint, &info, &mut deadline).await;
         let read::Outcome { server, captures, result } = outcome;
         let (found, length, fault) = match result {
             read::Head::Complete(length) => (parser.take_head(), length, None),
@@ -140,7 +140,7 @@ fn park(
     number: u64,
     patience: Patience,
 ) -> Option<Box<Link>> {
-    let told = info.proxy_protocol.is_some();
+    let told = info.proxy_protocol.is_some() || info.ssl;
     let parked = Parked {
         key: Rc::clone(key),
         start: info.start,
@@ -189,7 +189,7 @@ fn end_idle(
 /// Takes a request whose head is whole through the phases.
 async fn answer(request: &mut Request) {
     begin(request);
-    let refused = match prepare_uri(request) {
+    let refused = match prepare_uri(request).or_else(|| lacking(request)) {
         None => read_early(request).await,
         refused => refused,
     };
@@ -197,6 +197,13 @@ async fn answer(request: &mut Request) {
         None => phase::run(request).await,
         Some(verdict) => phase::finalize(request, verdict).await,
     }
+}
+
+/// What the connection lacks for this request: TLS, or a certificate.
+fn lacking(request: &mut Request) -> Option<Verdict> {
+    let status = crate::tls::verify::refused(request)?;
+    request.keepalive = false;
+    Some(Verdict::Status(status))
 }
 
 /// Reads the body before the phases where the server wants that (`client_body_early_read`).

@@ -10,9 +10,10 @@ use weir_wire::header::{Headers, Known};
 use weir_wire::uri::{self, Escape};
 
 use super::request_head::{BodyPlan, clean};
-use super::{PROXY, SHOWN, rewrite};
+use super::{PROXY, SHOWN, TLS, rewrite};
 use crate::pass::body::BodyReader;
 use crate::pass::target::{Scheme, Target};
+use crate::pass::tls::UpstreamTls;
 use crate::pass::{Protocol, ResponseHead};
 use crate::request::Request;
 use crate::route::Location;
@@ -228,8 +229,8 @@ impl Protocol for Http1 {
         self.parser.reset();
     }
 
-    fn is_tls(&self) -> bool {
-        self.scheme == Scheme::Https
+    fn tls<'a>(&self, location: &'a Location) -> Option<&'a UpstreamTls> {
+        (self.scheme == Scheme::Https).then(|| location.settings.get(&TLS))
     }
 
     fn redirect(&self, request: &mut Request, value: &[u8]) -> Option<Vec<u8>> {

@@ -13,7 +13,7 @@ use crate::client::Link;
 use crate::core::{CONNECTION, LIMITS};
 use crate::request::ConnectionInfo;
 use crate::route::Endpoint;
-use crate::serve::Service;
+use crate::serve::{Service, tls};
 
 /// A connection that can read requests.
 pub(super) struct Opened {
@@ -37,8 +37,14 @@ pub(super) async fn open(service: &Service, mut conn: Conn, key: &Rc<str>) -> Op
     if endpoint.proxy_protocol {
         info.proxy_protocol = read_proxy_header(&endpoint, &mut conn, timeout).await?;
     }
+    if endpoint.ssl {
+        info.ssl = true;
+        (conn, info) = tls::open(&snapshot, &endpoint, conn, info, key).await?;
+    }
     let link = Box::new(Link { conn, input: Buf::default() });
-    Some(Opened { link, info: Rc::new(info), until: start + timeout })
+    // A handshake takes its time by itself.
+    let begun = if endpoint.ssl { clock::now() } else { start };
+    Some(Opened { link, info: Rc::new(info), until: begun + timeout })
 }
 
 /// Reads the PROXY protocol header; the outer None closes the connection.

@@ -13,8 +13,9 @@ use weir_wire::h1::{Limits, RequestError, RequestParser};
 
 use crate::client::Link;
 use crate::core::LIMITS;
-use crate::request::Request;
+use crate::request::{ConnectionInfo, Request};
 use crate::route::{Endpoint, Matched, Server};
+use crate::tls;
 
 /// What came of reading.
 pub(super) enum Head {
@@ -64,19 +65,25 @@ pub(super) async fn head<'a>(
     link: &mut Link,
     parser: &mut RequestParser,
     endpoint: &'a Endpoint,
+    info: &ConnectionInfo,
     deadline: &mut Deadline,
 ) -> Outcome<'a> {
-    let mut server = Rc::clone(&endpoint.default);
-    let mut captures = None;
+    let (mut server, mut captures) = start(endpoint, info);
+    let mut misdirected = false;
     let limits = limits(&server);
     let result = loop {
         let step = parser.advance_with(&link.input, &limits, |host| {
-            let (chosen, found) = endpoint.find(host)?;
+            let (chosen, found) = choose(endpoint, info, host)?;
+            if info.negotiated.is_some() && tls::verify::is_closed_to_others(chosen) {
+                misdirected = true;
+                return None;
+            }
             captures = found;
             server = Rc::clone(chosen);
             Some(self::limits(&server))
         });
         match step {
+            Ok(Some(_)) if misdirected => break Head::Faulty(Fault::misdirected()),
             Ok(Some(length)) => break Head::Complete(length),
             Ok(None) => {}
             Err(error) => break Head::Faulty(faulty(&error, parser, &link.input)),
@@ -97,6 +104,28 @@ pub(super) async fn head<'a>(
     Outcome { server, captures, result }
 }
 
+/// The server for a connection before its host is known: the one that the handshake was for.
+fn start<'a>(endpoint: &'a Endpoint, info: &ConnectionInfo) -> (Rc<Server>, Option<Matched<'a>>) {
+    match info.negotiated.as_ref().and_then(|name| endpoint.find(name)) {
+        Some((server, captures)) => (Rc::clone(server), captures),
+        None => (Rc::clone(&endpoint.default), None),
+    }
+}
+
+/// The server for a host (ngx_http_set_virtual_server); `None` keeps the one there is.
+fn choose<'a>(
+    endpoint: &'a Endpoint,
+    info: &ConnectionInfo,
+    host: &[u8],
+) -> Option<(&'a Rc<Server>, Option<Matched<'a>>)> {
+    match &info.negotiated {
+        None => endpoint.find(host),
+        Some(name) if **name == *host => None,
+        // Whoever has a name for the handshake leaves its server by any other name.
+        Some(_) => Some(endpoint.find(host).unwrap_or((&endpoint.default, None))),
+    }
+}
+
 fn poll_more(
     cx: &mut std::task::Context<'_>,
     link: &mut Link,
@@ -112,6 +141,13 @@ fn poll_more(
 }
 
 impl Fault {
+    fn misdirected() -> Self {
+        let message = "client attempted to request the server name different from the one that \
+                       was negotiated while reading client request headers"
+            .to_owned();
+        Self { status: 421, message, lingers: false, silent: false, timed_out: false }
+    }
+
     fn gone(message: String) -> Self {
         let message = format!("{message} while reading client request headers");
         Self { status: 400, message, lingers: false, silent: true, timed_out: false }

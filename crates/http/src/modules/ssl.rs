@@ -1,0 +1,51 @@
+//! TLS towards clients (<https://nginx.org/en/docs/http/ngx_http_ssl_module.html>): its table,
+//! its variables and the check of the whole. The settings are in [`crate::tls`], because the
+//! connections need them.
+
+use weir_conf::{Block, Fault};
+
+use crate::module::Module;
+use crate::route;
+use crate::snapshot::Prepare;
+use crate::tls::{SSL, Ssl};
+
+mod variables;
+
+pub(crate) const MODULE: Module = Module {
+    name: "ssl",
+    tables: &[&Ssl::table(&SSL)],
+    variables: variables::ROWS,
+    prepare: Some(prepare),
+    ..Module::NONE
+};
+
+/// Every address for TLS needs a certificate, or a server that refuses everybody
+/// (ngx_http_ssl_init).
+fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
+    let servers: Vec<&Block> = route::servers(whole.root).collect();
+    let ports = route::ports(&servers);
+    for shared in ports.addresses().filter(|shared| shared.options.ssl || shared.options.quic) {
+        let kind = if shared.options.quic { "quic" } else { "ssl" };
+        let missing = |server: &Block| {
+            let message = format!(
+                "no \"ssl_certificate\" is defined for the \"listen ... {kind}\" directive"
+            );
+            Fault::new(message).in_place(server.span)
+        };
+        let ssl = servers[shared.default].settings.get(&SSL);
+        if !ssl.certificates.is_empty() {
+            continue;
+        }
+        if !ssl.reject_handshake {
+            return Err(missing(servers[shared.default]));
+        }
+        let without = shared.servers.iter().map(|&at| servers[at]).find(|server| {
+            let ssl = server.settings.get(&SSL);
+            ssl.certificates.is_empty() && !ssl.reject_handshake
+        });
+        if let Some(server) = without {
+            return Err(missing(server));
+        }
+    }
+    Ok(())
+}

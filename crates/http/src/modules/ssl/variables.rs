@@ -1,0 +1,99 @@
+//! The `$ssl_` variables.
+
+use weir_engine::clock;
+use weir_engine::tls::{TlsInfo, x509};
+
+use crate::request::Request;
+use crate::variables::VariableRow as Row;
+
+pub(super) const ROWS: &[Row] = &[
+    Row::new("ssl_protocol", |r, _, out| text(r, out, |tls| tls.protocol.into())),
+    Row::new("ssl_cipher", |r, _, out| text(r, out, |tls| tls.cipher.clone())),
+    Row::new("ssl_ciphers", |r, _, out| text(r, out, |tls| tls.ciphers.clone())),
+    Row::new("ssl_curve", |r, _, out| text(r, out, |tls| tls.curve.clone())),
+    Row::new("ssl_curves", |r, _, out| text(r, out, |tls| tls.curves.clone())),
+    // With OpenSSL before 3.5 nginx cannot tell these three either.
+    Row::new("ssl_sigalg", |_, _, _| false),
+    Row::new("ssl_sigalgs", |_, _, _| false),
+    Row::new("ssl_session_id", |r, _, out| text(r, out, |tls| tls.session_id.clone())),
+    Row::new("ssl_session_reused", |r, _, out| {
+        text(r, out, |tls| if tls.resumed { "r" } else { "." }.into())
+    }),
+    // Requests are taken only once the handshake is done.
+    Row::new("ssl_early_data", |_, _, _| false),
+    Row::new("ssl_server_name", |r, _, out| {
+        text(r, out, |tls| tls.server_name.clone().unwrap_or_default())
+    }),
+    Row::new("ssl_alpn_protocol", |r, _, out| {
+        let alpn = r.info.tls.as_ref().and_then(|tls| tls.alpn.as_ref());
+        alpn.is_some_and(|name| {
+            out.extend_from_slice(name);
+            !name.is_empty()
+        })
+    }),
+    // There are no keys for encrypted hellos.
+    Row::new("ssl_ech_status", |_, _, _| false),
+    Row::new("ssl_ech_outer_server_name", |_, _, _| false),
+    Row::new("ssl_client_cert", |r, _, out| certificate(r, out, |der| Some(indented(der)))),
+    Row::new("ssl_client_raw_cert", |r, _, out| certificate(r, out, |der| Some(trimmed(der)))),
+    Row::new("ssl_client_escaped_cert", |r, _, out| {
+        certificate(r, out, |der| Some(escaped(&x509::pem(der))))
+    }),
+    Row::new("ssl_client_s_dn", |r, _, out| certificate(r, out, x509::subject)),
+    Row::new("ssl_client_i_dn", |r, _, out| certificate(r, out, x509::issuer)),
+    Row::new("ssl_client_s_dn_legacy", |r, _, out| certificate(r, out, x509::subject_legacy)),
+    Row::new("ssl_client_i_dn_legacy", |r, _, out| certificate(r, out, x509::issuer_legacy)),
+    Row::new("ssl_client_serial", |r, _, out| certificate(r, out, x509::serial)),
+    Row::new("ssl_client_fingerprint", |r, _, out| {
+        certificate(r, out, |der| Some(x509::fingerprint(der)))
+    }),
+    Row::new("ssl_client_verify", |r, _, out| text(r, out, TlsInfo::client_verify)),
+    Row::new("ssl_client_v_start", |r, _, out| certificate(r, out, x509::valid_from)),
+    Row::new("ssl_client_v_end", |r, _, out| certificate(r, out, x509::valid_until)),
+    Row::new("ssl_client_v_remain", |r, _, out| {
+        certificate(r, out, |der| Some(x509::days_left(der, clock::wall_secs())?.to_string()))
+    }),
+    Row::new("ssl_client_sigalg", |_, _, _| false),
+];
+
+/// What the connection's TLS says; nothing is "not found".
+fn text(request: &Request, out: &mut Vec<u8>, part: impl Fn(&TlsInfo) -> String) -> bool {
+    let Some(tls) = &request.info.tls else { return false };
+    let value = part(tls);
+    out.extend_from_slice(value.as_bytes());
+    !value.is_empty()
+}
+
+/// What the client's own certificate says.
+fn certificate(
+    request: &Request,
+    out: &mut Vec<u8>,
+    part: impl Fn(&[u8]) -> Option<String>,
+) -> bool {
+    text(request, out, |tls| tls.certificate().and_then(&part).unwrap_or_default())
+}
+
+/// The PEM text without its last line's end.
+fn trimmed(der: &[u8]) -> String {
+    x509::pem(der).trim_end_matches('\n').to_owned()
+}
+
+/// The PEM text with a tab before every line but the first, so that it could go into a field of a
+/// request.
+fn indented(der: &[u8]) -> String {
+    trimmed(der).replace('\n', "\n\t")
+}
+
+/// The PEM text as a part of a URI.
+fn escaped(pem: &str) -> String {
+    use std::fmt::Write;
+    pem.bytes().fold(String::new(), |mut text, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                text.push(char::from(byte));
+            }
+            _ => drop(write!(text, "%{byte:02X}")),
+        }
+        text
+    })
+}

@@ -1,0 +1,146 @@
+//! The TLS handshake of a client's connection (nginx: `ngx_http_ssl_handshake`).
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_engine::connection::Conn;
+use weir_engine::error_log::Level;
+use weir_engine::os_error::OsError;
+use weir_engine::tls::{ClientHello, HandshakeError, ServerTls, TlsInfo, accept};
+
+use crate::client::{Client, Sink};
+use crate::core::LIMITS;
+use crate::head::Head;
+use crate::request::{ConnectionInfo, Request};
+use crate::route::{Endpoint, Server};
+use crate::snapshot::Snapshot;
+use crate::tls::SSL;
+
+/// The first byte of a handshake record.
+const HANDSHAKE: u8 = 0x16;
+
+/// The bit that the first byte of an SSLv2 hello has.
+const SSLV2: u8 = 0x80;
+
+/// Shakes hands if the client speaks TLS. A client that does not gets its connection as it is: it
+/// will be told so in its own language. None when the connection has ended, and that was logged.
+pub(super) async fn open(
+    snapshot: &Rc<Snapshot>,
+    endpoint: &Rc<Endpoint>,
+    mut conn: Conn,
+    info: ConnectionInfo,
+    key: &str,
+) -> Option<(Conn, ConnectionInfo)> {
+    let timeout = endpoint.default.settings.get(&LIMITS).client_header_timeout.0;
+    let mut opening = Opening { snapshot, endpoint, info, key, server: None, fault: None };
+    match conn.within(timeout, Conn::poll_first_byte).await {
+        Ok(Some(first)) if first == HANDSHAKE || first & SSLV2 != 0 => {}
+        Ok(Some(_)) => return Some((conn, opening.info)),
+        Ok(None) => {
+            opening.log(Level::Info, "client closed connection");
+            return None;
+        }
+        Err(error) => {
+            opening.log(Level::Info, &failure(&error));
+            return None;
+        }
+    }
+    let shaken = accept(conn, |hello| opening.choose(hello), timeout).await;
+    match shaken {
+        Ok(conn) => {
+            opening.info.tls = conn.tls().cloned();
+            Some((conn, opening.info))
+        }
+        Err(error) => {
+            let (level, message) = match (opening.fault.take(), &error) {
+                (Some(fault), _) => (Level::Error, fault),
+                (None, HandshakeError::TimedOut) => {
+                    (Level::Info, failure(&io::ErrorKind::TimedOut.into()))
+                }
+                (None, error) => (error.level(), error.to_string()),
+            };
+            opening.log(level, &message);
+            None
+        }
+    }
+}
+
+fn failure(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::TimedOut => format!("client timed out ({})", OsError(error)),
+        _ => format!("recv() failed ({})", OsError(error)),
+    }
+}
+
+/// A connection whose handshake is under way.
+struct Opening<'a> {
+    snapshot: &'a Rc<Snapshot>,
+    endpoint: &'a Rc<Endpoint>,
+    info: ConnectionInfo,
+    /// The listener's address, for the log.
+    key: &'a str,
+    /// The server that the client wants.
+    server: Option<Rc<Server>>,
+    /// Why its certificates could not be had.
+    fault: Option<String>,
+}
+
+impl Opening<'_> {
+    /// The settings for the server that the client names (ngx_http_ssl_servername).
+    fn choose(&mut self, hello: &ClientHello<'_>) -> Option<Arc<ServerTls>> {
+        let name = hello.server_name.map(|name| name.trim_end_matches('.'));
+        let found = name.and_then(|name| self.endpoint.find(name.as_bytes()));
+        if let (Some(name), Some((server, _))) = (name, found) {
+            self.info.negotiated = Some(name.as_bytes().into());
+            self.server = Some(Rc::clone(server));
+        }
+        let default = &self.endpoint.default;
+        let server = Rc::clone(self.server.as_ref().unwrap_or(default));
+        let ssl = server.settings.get(&SSL);
+        if ssl.reject_handshake {
+            return None;
+        }
+        // A server without certificates of its own shows those of the default one.
+        let own = ssl.context.as_ref();
+        let context = own.or(default.settings.get(&SSL).context.as_ref())?;
+        if !context.is_computed() {
+            return Some(Arc::clone(context.tls()));
+        }
+        let mut request = self.stand_in(&server, hello);
+        match context.compute(&mut request) {
+            Ok(tls) => Some(tls),
+            Err(fault) => {
+                self.fault = Some(fault);
+                None
+            }
+        }
+    }
+
+    /// A request that variables can be asked of before there is one.
+    fn stand_in(&self, server: &Rc<Server>, hello: &ClientHello<'_>) -> Request {
+        let tls =
+            TlsInfo { server_name: hello.server_name.map(str::to_owned), ..TlsInfo::default() };
+        let info = ConnectionInfo {
+            id: self.info.id,
+            peer: self.info.peer.clone(),
+            local: self.info.local.clone(),
+            proxy_protocol: self.info.proxy_protocol.clone(),
+            ssl: true,
+            tls: Some(Rc::new(tls)),
+            negotiated: self.info.negotiated.clone(),
+            start: self.info.start,
+        };
+        let client = Client::new(Sink::Discard);
+        let head = Rc::new(Head::default());
+        Request::new(Rc::clone(self.snapshot), Rc::clone(server), Rc::new(info), head, client)
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        let server = self.server.as_ref().unwrap_or(&self.endpoint.default);
+        let client = self.info.peer.ip_text();
+        let line =
+            format!("{message} while SSL handshaking, client: {client}, server: {}", self.key);
+        server.location.handlers.log(level, self.info.id, &line);
+    }
+}

@@ -1,0 +1,163 @@
+//! Certificates, keys and lists out of files, with nginx's messages.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use weir_conf::Cx;
+use weir_engine::os_error::OsError;
+use weir_engine::tls::{CertifiedKey, Trust, certificates_from_pem, crls_from_pem};
+
+/// `data:` before PEM text that stands in the configuration itself.
+const DATA: &str = "data:";
+
+/// Key sources that only OpenSSL has.
+const FOREIGN: [&str; 2] = ["engine:", "store:"];
+
+/// Where files come from: the configuration's environment while it is read, the disk afterwards.
+pub struct Source<'a> {
+    prefix: PathBuf,
+    read: &'a dyn Fn(&Path) -> io::Result<Arc<[u8]>>,
+}
+
+impl<'a> Source<'a> {
+    /// The files below `prefix`, the folder of the configuration.
+    pub fn new(prefix: PathBuf, read: &'a dyn Fn(&Path) -> io::Result<Arc<[u8]>>) -> Self {
+        Self { prefix, read }
+    }
+
+    /// Runs `f` with the files as the configuration sees them.
+    pub fn of<T>(cx: &Cx<'_>, f: impl FnOnce(&Source<'_>) -> T) -> T {
+        let read = |path: &Path| cx.env().read(path);
+        f(&Source { prefix: cx.conf_path(""), read: &read })
+    }
+
+    /// The name in messages and the text.
+    fn text(&self, name: &str) -> (String, Result<Arc<[u8]>, String>) {
+        if let Some(text) = name.strip_prefix(DATA) {
+            return (name.to_owned(), Ok(text.as_bytes().into()));
+        }
+        let path = self.path(name);
+        let shown = path.display().to_string();
+        let text = (self.read)(&path).map_err(|error| open_failed(&shown, "r", &error));
+        (shown, text)
+    }
+
+    /// nginx's full name: the prefix as text before a relative one.
+    pub fn path(&self, name: &str) -> PathBuf {
+        match name.starts_with('/') {
+            true => name.into(),
+            false => format!("{}{name}", self.prefix.display()).into(),
+        }
+    }
+
+    /// A certificate with its chain and its key.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub fn pair(
+        &self,
+        certificate: &str,
+        key: &str,
+        passwords: &[&[u8]],
+    ) -> Result<CertifiedKey, String> {
+        let (shown, text) = self.text(certificate);
+        let load =
+            |why| format!("cannot load certificate \"{shown}\": BIO_new_file() failed {why}");
+        let chain = text.map_err(load)?;
+        certificates_from_pem(&chain)
+            .map_err(|why| format!("cannot load certificate \"{shown}\": {why}"))?;
+        if FOREIGN.iter().any(|prefix| key.starts_with(prefix)) {
+            return Err(format!(
+                "cannot load certificate key \"{key}\": engines and stores are not supported"
+            ));
+        }
+        let (shown_key, text) = self.text(key);
+        let text = text.map_err(|why| {
+            format!("cannot load certificate key \"{shown_key}\": BIO_new_file() failed {why}")
+        })?;
+        CertifiedKey::from_pem(&chain, &text, passwords)
+            .map_err(|error| error.message(&shown, &shown_key))
+    }
+
+    /// Certificates of authorities; none for an empty name.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub fn authorities(&self, name: &str) -> Result<Authorities, String> {
+        if name.is_empty() {
+            return Ok(Authorities::new());
+        }
+        let (shown, text) = self.text(name);
+        let load =
+            |why| format!("cannot load certificate \"{shown}\": BIO_new_file() failed {why}");
+        certificates_from_pem(&text.map_err(load)?)
+            .map_err(|why| format!("cannot load certificate \"{shown}\": {why}"))
+    }
+
+    /// Who is believed, and who no more.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub fn trust(&self, authorities: &str, crl: &str) -> Result<Trust, String> {
+        let anchors = self.authorities(authorities)?;
+        if crl.is_empty() {
+            return Ok(Trust { anchors, revocation: Vec::new() });
+        }
+        let (shown, text) = self.text(crl);
+        let load = |why| format!("cannot load CRL \"{shown}\": BIO_new_file() failed {why}");
+        let revocation = crls_from_pem(&text.map_err(load)?).map_err(|_| {
+            format!(
+                "cannot load CRL \"{shown}\": PEM_read_bio_X509_CRL() failed (SSL: \
+                 error:0480006C:PEM routines::no start line:Expecting: X509 CRL)"
+            )
+        })?;
+        Ok(Trust { anchors, revocation })
+    }
+
+    /// The bytes of a file that OpenSSL would open itself.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub fn plain(&self, name: &str, mode: &str) -> Result<(String, Arc<[u8]>), String> {
+        let path = self.path(name);
+        let shown = path.display().to_string();
+        match (self.read)(&path) {
+            Ok(bytes) => Ok((shown, bytes)),
+            Err(error) => {
+                let why = open_failed(&shown, mode, &error);
+                Err(format!("BIO_new_file(\"{shown}\") failed {why}"))
+            }
+        }
+    }
+
+    /// The bytes of a file that nginx opens.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub fn raw(&self, name: &str) -> Result<(String, Arc<[u8]>), String> {
+        let path = self.path(name);
+        let shown = path.display().to_string();
+        match (self.read)(&path) {
+            Ok(bytes) => Ok((shown, bytes)),
+            Err(error) => Err(format!("open() \"{shown}\" failed ({})", OsError(&error))),
+        }
+    }
+}
+
+/// Certificates as DER.
+pub type Authorities = Vec<weir_engine::tls::CertificateDer>;
+
+/// OpenSSL's account of a file that cannot be opened.
+fn open_failed(path: &str, mode: &str, error: &io::Error) -> String {
+    let number = error.raw_os_error().unwrap_or(0);
+    let text = OsError(error).to_string();
+    let text = text.split_once(": ").map_or(text.as_str(), |(_, text)| text);
+    let then = match number {
+        2 => "error:10000080:BIO routines::no such file",
+        _ => "error:10080002:BIO routines::system lib",
+    };
+    format!(
+        "(SSL: error:8{number:07X}:system library::{text}:calling fopen({path}, {mode}) {then})"
+    )
+}

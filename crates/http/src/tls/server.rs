@@ -1,0 +1,216 @@
+//! A server's `ssl_` settings made ready for handshakes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use weir_conf::{Cx, Fault};
+use weir_engine::tls::{CertifiedKey, ServerSettings, ServerTls, Tickets};
+use weir_script::{Template, Variables};
+
+use super::files::Source;
+use super::{Ocsp, Ssl, Verify, late, warn_once};
+use crate::request::Request;
+
+/// What is offered with ALPN.
+const PROTOCOLS: [&[u8]; 3] = [b"http/1.1", b"http/1.0", b"http/0.9"];
+
+/// Settings made ready.
+pub struct ServerContext {
+    tls: Arc<ServerTls>,
+    /// Names of certificates and keys that have variables in them.
+    computed: Vec<(Template, Template)>,
+    passwords: Vec<Vec<u8>>,
+    prefix: PathBuf,
+}
+
+impl ServerContext {
+    /// Makes the settings ready; None without a certificate.
+    pub(super) fn build(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Option<Self>, Fault> {
+        if ssl.keys.len() < ssl.certificates.len() {
+            let last = ssl.certificates.last().map_or("", String::as_str);
+            return Err(late(format!(
+                "no \"ssl_certificate_key\" is defined for certificate \"{last}\""
+            )));
+        }
+        if ssl.certificates.is_empty() && !ssl.reject_handshake {
+            return Ok(None);
+        }
+        let computed = compile(ssl, cx)?;
+        let mut settings = ServerSettings {
+            protocols: ssl.protocols.0,
+            ciphers: ssl.ciphers.clone(),
+            prefer_server_ciphers: ssl.prefer_server_ciphers,
+            curves: ssl.ecdh_curve.clone(),
+            buffer_size: usize::try_from(ssl.buffer_size.0).unwrap_or(usize::MAX),
+            alpn: PROTOCOLS.iter().map(|name| name.to_vec()).collect(),
+            verify_client: ssl.verify(),
+            verify_depth: ssl.verify_depth,
+            session_timeout: u32::try_from(ssl.session_timeout.0.as_secs()).unwrap_or(u32::MAX),
+            context: ssl.certificates.join("\n").into_bytes(),
+            ..ServerSettings::default()
+        };
+        warn_of_what_is_missing(ssl, cx);
+        let loaded = Source::of(cx, |files| load(ssl, &mut settings, files, computed.is_empty()));
+        loaded.map_err(late)?;
+        let sessions = ssl.session_cache.open();
+        settings.cache = sessions.cache();
+        settings.tickets = match ssl.session_tickets {
+            false => None,
+            true if ssl.session_ticket_keys.is_empty() => sessions.tickets(),
+            true => Some(ticket_keys(ssl, cx)?),
+        };
+        let mut warnings = Vec::new();
+        let tls = ServerTls::new(settings, &mut warnings).map_err(late)?;
+        for warning in warnings {
+            warn_once(cx, &warning);
+        }
+        Ok(Some(Self {
+            tls: Arc::new(tls),
+            computed,
+            passwords: ssl.passwords.0.clone(),
+            prefix: cx.conf_path(""),
+        }))
+    }
+
+    /// Whether the certificates are known only when a client says whom it wants.
+    pub fn is_computed(&self) -> bool {
+        !self.computed.is_empty()
+    }
+
+    /// The settings for connections, when nothing has to be computed.
+    pub fn tls(&self) -> &Arc<ServerTls> {
+        &self.tls
+    }
+
+    /// The settings for one connection, which `request` stands for.
+    ///
+    /// # Errors
+    /// What is wrong with the files that the variables name.
+    pub fn compute(&self, request: &mut Request) -> Result<Arc<ServerTls>, String> {
+        let read = |path: &Path| std::fs::read(path).map(Arc::from);
+        let files = Source::new(self.prefix.clone(), &read);
+        let passwords: Vec<&[u8]> = self.passwords.iter().map(Vec::as_slice).collect();
+        let mut keys: Vec<CertifiedKey> = Vec::new();
+        for (certificate, key) in &self.computed {
+            let certificate = request.eval(certificate);
+            let key = request.eval(key);
+            let text = String::from_utf8_lossy;
+            keys.push(files.pair(&text(&certificate), &text(&key), &passwords)?);
+        }
+        Ok(Arc::new(self.tls.with_keys(keys)))
+    }
+}
+
+/// The names of all certificates and keys as templates, if there is a variable in any.
+fn compile(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Vec<(Template, Template)>, Fault> {
+    let pairs = || ssl.certificates.iter().zip(&ssl.keys);
+    if !pairs().any(|(certificate, key)| certificate.contains('$') || key.contains('$')) {
+        return Ok(Vec::new());
+    }
+    let vars = cx.registry::<Variables>();
+    pairs()
+        .map(|(certificate, key)| {
+            let certificate = Template::compile(certificate.as_bytes(), vars)?;
+            Ok((certificate, Template::compile(key.as_bytes(), vars)?))
+        })
+        .collect::<Result<_, String>>()
+        .map_err(late)
+}
+
+/// Reads all files, in nginx's order.
+fn load(
+    ssl: &Ssl,
+    settings: &mut ServerSettings,
+    files: &Source<'_>,
+    certificates: bool,
+) -> Result<(), String> {
+    let passwords = ssl.passwords.slices();
+    if certificates {
+        for (certificate, key) in ssl.certificates.iter().zip(&ssl.keys) {
+            settings.keys.push(files.pair(certificate, key, &passwords)?);
+        }
+    }
+    if ssl.verify_client != Verify::Off {
+        if ssl.verify_client != Verify::OptionalNoCa
+            && ssl.client_certificate.is_empty()
+            && ssl.trusted_certificate.is_empty()
+        {
+            return Err("no ssl_client_certificate or ssl_trusted_certificate for \
+                        ssl_verify_client"
+                .to_owned());
+        }
+        settings.client_authorities = files.authorities(&ssl.client_certificate)?;
+    }
+    settings.trust = files.trust(&ssl.trusted_certificate, &ssl.crl)?;
+    if ssl.ocsp != Ocsp::Off {
+        if ssl.verify_client == Verify::OptionalNoCa {
+            return Err("\"ssl_ocsp\" is incompatible with \"ssl_verify_client \
+                        optional_no_ca\""
+                .to_owned());
+        }
+        // Ignoring it would let revoked certificates in.
+        return Err("\"ssl_ocsp\" is not supported: OCSP responders cannot be asked".to_owned());
+    }
+    if let Some(name) = &ssl.dhparam {
+        let (shown, text) = files.plain(name, "r")?;
+        if !contains(&text, b"-----BEGIN DH PARAMETERS-----") {
+            return Err(format!(
+                "PEM_read_bio_DHparams(\"{shown}\") failed (SSL: error:0480006C:PEM \
+                 routines::no start line:Expecting: DH PARAMETERS)"
+            ));
+        }
+    }
+    if ssl.stapling
+        && let Some(name) = &ssl.stapling_file
+    {
+        let (shown, answer) = files.plain(name, "rb")?;
+        if answer.first() != Some(&0x30) {
+            return Err(format!(
+                "d2i_OCSP_RESPONSE_bio(\"{shown}\") failed (SSL: error:0680008E:asn1 encoding \
+                 routines::not enough data)"
+            ));
+        }
+        for key in &mut settings.keys {
+            *key = key.with_ocsp(answer.to_vec());
+        }
+    }
+    Ok(())
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// `ssl_session_ticket_key`; nginx tells these faults with the place of the closing brace.
+fn ticket_keys(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Tickets, Fault> {
+    let read: Result<Vec<_>, String> = Source::of(cx, |files| {
+        ssl.session_ticket_keys.iter().map(|name| files.raw(name)).collect()
+    });
+    let read = read?;
+    for (shown, bytes) in &read {
+        if !matches!(bytes.len(), 48 | 80) {
+            return Err(Fault::new(format!("\"{shown}\" must be 48 or 80 bytes")));
+        }
+    }
+    let bytes: Vec<&[u8]> = read.iter().map(|(_, bytes)| &**bytes).collect();
+    let lifetime = u32::try_from(ssl.session_timeout.0.as_secs()).unwrap_or(u32::MAX);
+    Ok(Tickets::from_files(&bytes, lifetime)?)
+}
+
+/// Settings that are accepted and cannot be honoured.
+fn warn_of_what_is_missing(ssl: &Ssl, cx: &mut Cx<'_>) {
+    let missing = [
+        (ssl.certificate_compression, "ssl_certificate_compression"),
+        (!ssl.ech_files.is_empty(), "ssl_ech_file"),
+        (ssl.early_data, "ssl_early_data"),
+    ];
+    for (_, name) in missing.iter().filter(|(set, _)| *set) {
+        warn_once(cx, &format!("\"{name}\" is not supported on this platform, ignored"));
+    }
+    if ssl.dhparam.is_some() {
+        warn_once(cx, "\"ssl_dhparam\" ignored, there are no ciphers with DHE key exchange");
+    }
+    if ssl.stapling && ssl.stapling_file.is_none() {
+        warn_once(cx, "\"ssl_stapling\" ignored, only \"ssl_stapling_file\" is supported");
+    }
+}

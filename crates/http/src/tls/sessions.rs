@@ -1,0 +1,137 @@
+//! `ssl_session_cache`: caches that outlive a reload, with the ticket keys that belong to them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use weir_conf::value::parse_number;
+use weir_conf::{Arity, Cx, Fault, Node, Value, Word};
+use weir_engine::tls::{self, Tickets};
+
+use super::values::{SMALLEST_ZONE, shared_zone};
+
+/// How many sessions `builtin` holds (OpenSSL's default).
+const BUILTIN: usize = 20 * 1024;
+
+/// `ssl_session_cache`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionCache {
+    /// `builtin:N`, in sessions.
+    pub builtin: Option<usize>,
+    /// `shared:NAME:SIZE`, in bytes.
+    pub shared: Option<(String, u64)>,
+}
+
+impl Value for SessionCache {
+    const SYNTAX: &'static str = "off | none | [builtin[:size]] [shared:name:size]";
+    const ARITY: Arity = Arity::exactly(1).or(Arity::exactly(2));
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let mut cache = Self::default();
+        cache.again(node, cx)?;
+        Ok(cache)
+    }
+
+    fn again(&mut self, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        node.args.iter().try_for_each(|word| self.parameter(word, cx))
+    }
+
+    fn show(&self) -> Option<String> {
+        (*self == Self::default()).then(|| "none".to_owned())
+    }
+}
+
+/// Sizes of the shared caches of one configuration, by name.
+#[derive(Default)]
+struct Sizes(HashMap<String, u64>);
+
+impl SessionCache {
+    fn parameter(&mut self, word: &Word, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        let text = word.text();
+        let invalid = || Fault::new(format!("invalid session cache \"{text}\"")).at(word);
+        match &*text {
+            "off" | "none" => self.builtin = None,
+            "builtin" => self.builtin = Some(BUILTIN),
+            text if text.starts_with("builtin:") => {
+                let size = parse_number(&text.as_bytes()["builtin:".len()..]);
+                let size = size.ok_or_else(invalid)?;
+                self.builtin = Some(usize::try_from(size).unwrap_or(usize::MAX));
+            }
+            text => {
+                let (name, size) = shared_zone(text).ok_or_else(invalid)?;
+                if size < SMALLEST_ZONE {
+                    let message = format!("session cache \"{text}\" is too small");
+                    return Err(Fault::new(message).at(word));
+                }
+                let known = *cx.registry::<Sizes>().0.entry(name.to_owned()).or_insert(size);
+                if known != size {
+                    return Err(Fault::new(format!(
+                        "the size {size} of shared memory zone \"{name}\" conflicts with already \
+                         declared size {known}"
+                    )));
+                }
+                self.shared = Some((name.to_owned(), size));
+            }
+        }
+        Ok(())
+    }
+
+    /// The cache, which is the one that was there before if it is shared.
+    pub(super) fn open(&self) -> Sessions {
+        match (&self.shared, self.builtin) {
+            (Some((name, size)), _) => Sessions::Shared(zone(name, *size)),
+            (None, Some(sessions)) => Sessions::Own(tls::SessionCache::builtin(sessions)),
+            (None, None) => Sessions::Own(tls::SessionCache::none()),
+        }
+    }
+}
+
+/// Where the sessions of a server are.
+#[derive(Debug)]
+pub(super) enum Sessions {
+    /// With those of every server that names the zone.
+    Shared(Arc<Zone>),
+    /// By themselves.
+    Own(tls::SessionCache),
+}
+
+impl Sessions {
+    pub(super) fn cache(&self) -> tls::SessionCache {
+        match self {
+            Self::Shared(zone) => zone.cache.clone(),
+            Self::Own(cache) => cache.clone(),
+        }
+    }
+
+    /// Keys for tickets when no file gives any.
+    pub(super) fn tickets(&self) -> Option<Tickets> {
+        match self {
+            Self::Shared(zone) => zone.tickets.clone(),
+            Self::Own(_) => Tickets::random(),
+        }
+    }
+}
+
+/// A shared cache.
+#[derive(Debug)]
+pub(super) struct Zone {
+    size: u64,
+    cache: tls::SessionCache,
+    tickets: Option<Tickets>,
+}
+
+/// The zones in use by any configuration that still serves.
+static ZONES: LazyLock<Mutex<HashMap<String, Weak<Zone>>>> = LazyLock::new(Mutex::default);
+
+fn zone(name: &str, size: u64) -> Arc<Zone> {
+    let mut zones = ZONES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = zones.get(name).and_then(Weak::upgrade)
+        && known.size == size
+    {
+        return known;
+    }
+    let cache = tls::SessionCache::shared(usize::try_from(size).unwrap_or(usize::MAX));
+    let zone = Arc::new(Zone { size, cache, tickets: Tickets::random() });
+    zones.retain(|_, zone| zone.strong_count() > 0);
+    zones.insert(name.to_owned(), Arc::downgrade(&zone));
+    zone
+}

@@ -1,0 +1,173 @@
+//! Arguments of the `ssl_` directives, on both sides of the proxy.
+
+use std::time::Duration;
+
+use weir_conf::value::{parse_number, parse_sec, parse_size};
+use weir_conf::{Arity, Cx, Fault, Node, Value, Word};
+use weir_engine::os_error::Failed;
+use weir_engine::tls::Protocols;
+
+/// `ssl_protocols`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtocolSet(pub Protocols);
+
+impl Default for ProtocolSet {
+    fn default() -> Self {
+        Self(Protocols::DEFAULT)
+    }
+}
+
+impl Value for ProtocolSet {
+    const SYNTAX: &'static str = "[SSLv2] [SSLv3] [TLSv1] [TLSv1.1] [TLSv1.2] [TLSv1.3]";
+    const ARITY: Arity = Arity::at_least(1);
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let mut set = Self(Protocols::default());
+        set.again(node, cx)?;
+        Ok(set)
+    }
+
+    fn again(&mut self, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        for word in &node.args {
+            let text = word.text();
+            let known = NAMES.iter().find(|name| name.eq_ignore_ascii_case(&text));
+            let Some(name) = known else { return Err(Fault::invalid(word)) };
+            let before = self.0;
+            self.0.add(name);
+            // Old protocols share a flag; a second one of them is no repetition.
+            if before == self.0 && name.len() > "TLSv1.".len() && !name.ends_with('1') {
+                cx.warn(format!("duplicate value \"{text}\""));
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&self) -> Option<String> {
+        (self.0 == Protocols::DEFAULT).then(|| "TLSv1.2 TLSv1.3".to_owned())
+    }
+}
+
+const NAMES: [&str; 6] = ["SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
+
+/// `ssl_password_file`, read when the directive is: it may be a pipe that gives its content once.
+#[derive(Clone, Default)]
+pub struct Passwords(pub Vec<Vec<u8>>);
+
+impl Passwords {
+    /// The passwords as those who decrypt take them.
+    pub fn slices(&self) -> Vec<&[u8]> {
+        self.0.iter().map(Vec::as_slice).collect()
+    }
+}
+
+impl Value for Passwords {
+    const SYNTAX: &'static str = "file";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let path = cx.conf_path(&node.args[0].text());
+        let text = cx.env().read(&path).map_err(|error| {
+            let call = format!("open() \"{}\" failed", path.display());
+            Fault::new(Failed(&call, &error).to_string())
+        })?;
+        let lines = text.split(|&byte| byte == b'\n');
+        let bare = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        Ok(Self(bare.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()))
+    }
+}
+
+/// `ssl_certificate_cache`: certificates that variables name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertificateCache(pub Option<CacheLimits>);
+
+/// The parameters of such a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// How many certificates there may be.
+    pub max: usize,
+    /// After how long one goes that nobody asked for.
+    pub inactive: Duration,
+    /// After how long a file is looked at again.
+    pub valid: Duration,
+}
+
+impl Value for CertificateCache {
+    const SYNTAX: &'static str = "off | max=N [inactive=time] [valid=time]";
+    const ARITY: Arity = Arity::exactly(1).or(Arity::exactly(2)).or(Arity::exactly(3));
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        let mut limits = CacheLimits {
+            max: 0,
+            inactive: Duration::from_secs(10),
+            valid: Duration::from_secs(60),
+        };
+        let mut off = false;
+        for word in &node.args {
+            off |= limits.parameter(word).ok_or_else(|| Fault::parameter(word))?;
+        }
+        if off {
+            return Ok(Self(None));
+        }
+        if limits.max == 0 {
+            let name = node.text();
+            return Err(Fault::new(format!("\"{name}\" must have the \"max\" parameter")));
+        }
+        Ok(Self(Some(limits)))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.is_none().then(|| "off".to_owned())
+    }
+}
+
+impl CacheLimits {
+    /// Takes a parameter in; whether it was `off`.
+    fn parameter(&mut self, word: &Word) -> Option<bool> {
+        let text = word.text();
+        let seconds = |text: &str| parse_sec(text.as_bytes());
+        if let Some(max) = text.strip_prefix("max=") {
+            let max = parse_number(max.as_bytes()).filter(|&max| max > 0)?;
+            self.max = usize::try_from(max).unwrap_or(usize::MAX);
+        } else if let Some(time) = text.strip_prefix("inactive=") {
+            self.inactive = seconds(time)?;
+        } else if let Some(time) = text.strip_prefix("valid=") {
+            self.valid = seconds(time)?;
+        } else {
+            return (text == "off").then_some(true);
+        }
+        Some(false)
+    }
+}
+
+/// `ssl_ocsp_cache`, which is checked only.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OcspCache;
+
+impl Value for OcspCache {
+    const SYNTAX: &'static str = "off | shared:name:size";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        let word = &node.args[0];
+        let text = word.text();
+        if text == "off" {
+            return Ok(Self);
+        }
+        let invalid = || Fault::new(format!("invalid OCSP cache \"{text}\"")).at(word);
+        let (_, size) = shared_zone(&text).ok_or_else(invalid)?;
+        if size < SMALLEST_ZONE {
+            return Err(Fault::new(format!("OCSP cache \"{text}\" is too small")).at(word));
+        }
+        Ok(Self)
+    }
+}
+
+/// Eight pages.
+pub(super) const SMALLEST_ZONE: u64 = 8 * 4096;
+
+/// The name and the size in `shared:NAME:SIZE`.
+pub(super) fn shared_zone(text: &str) -> Option<(&str, u64)> {
+    let (name, size) = text.strip_prefix("shared:")?.split_once(':')?;
+    let size = parse_size(size.as_bytes())?;
+    (!name.is_empty()).then_some((name, size))
+}

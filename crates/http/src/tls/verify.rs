@@ -1,0 +1,52 @@
+//! What a connection must have shown before a request is served on it.
+
+use weir_engine::error_log::Level;
+use weir_engine::tls::Verdict;
+
+use super::{SSL, Verify};
+use crate::request::Request;
+use crate::route::Server;
+
+/// `The plain HTTP request was sent to HTTPS port`.
+pub const TO_HTTPS: u16 = 497;
+/// `The SSL certificate error`.
+pub const CERTIFICATE_ERROR: u16 = 495;
+/// `No required SSL certificate was sent`.
+pub const NO_CERTIFICATE: u16 = 496;
+
+/// The status with which a request is refused for what its connection lacks; it has been logged
+/// (ngx_http_process_request).
+pub fn refused(request: &Request) -> Option<u16> {
+    if !request.info.ssl {
+        return None;
+    }
+    let Some(tls) = &request.info.tls else {
+        log(request, "client sent plain HTTP request to HTTPS port");
+        return Some(TO_HTTPS);
+    };
+    let verify = request.server.settings.get(&SSL).verify_client;
+    if verify == Verify::Off {
+        return None;
+    }
+    if let Verdict::Invalid(fault) = tls.verdict
+        && !(verify == Verify::OptionalNoCa && fault.is_about_trust())
+    {
+        log(request, &format!("client SSL certificate verify error: ({fault})"));
+        return Some(CERTIFICATE_ERROR);
+    }
+    if verify == Verify::On && tls.certificates.is_empty() {
+        log(request, "client sent no required SSL certificate");
+        return Some(NO_CERTIFICATE);
+    }
+    None
+}
+
+fn log(request: &Request, message: &str) {
+    request.log(Level::Info, &format!("{message} while reading client request headers"));
+}
+
+/// Whether a server wants to see certificates: a client that has shaken hands for another name
+/// may not enter it.
+pub fn is_closed_to_others(server: &Server) -> bool {
+    server.settings.get(&SSL).verify_client != Verify::Off
+}
