@@ -184,7 +184,7 @@ pub async fn handshake(
     let Some(Ok(context)) = settings.context.as_deref() else { return Err(Causes::ERROR) };
     let name = match &settings.name {
         Some(template) => request.eval(template),
-        None => pass.target.host.clone().into_bytes(),
+        None => pass.target.host.as_bytes().to_vec(),
     };
     let name = String::from_utf8_lossy(without_port(&name)).into_owned();
     let own = match context.compute(request) {
