@@ -41,6 +41,7 @@ enum Order {
 }
 
 struct Thread {
+    id: u64,
     orders: UnboundedSender<Order>,
     handle: JoinHandle<()>,
 }
@@ -50,9 +51,10 @@ pub(crate) struct Threads {
     serving: Vec<Thread>,
     /// Told to end.
     ending: Vec<Thread>,
-    /// Every thread writes a byte here when it ends, so that somebody who waits wakes up.
+    /// Every thread writes its id here when it ends, so that somebody who waits wakes up.
     endings: UnixDatagram,
     end: Arc<UnixDatagram>,
+    next_id: u64,
 }
 
 impl Threads {
@@ -63,7 +65,13 @@ impl Threads {
     pub(crate) fn new() -> std::io::Result<Self> {
         let (endings, end) = UnixDatagram::pair()?;
         endings.set_nonblocking(true)?;
-        Ok(Self { serving: Vec::new(), ending: Vec::new(), endings, end: Arc::new(end) })
+        Ok(Self {
+            serving: Vec::new(),
+            ending: Vec::new(),
+            endings,
+            end: Arc::new(end),
+            next_id: 0,
+        })
     }
 
     /// Serves by another configuration, with as many threads as it wants.
@@ -80,8 +88,9 @@ impl Threads {
             let _ = thread.orders.send(Order::Serve(load.clone()));
         }
         for number in self.serving.len()..wanted {
-            let thread = start(number, load.clone(), Arc::clone(&self.end))?;
-            self.serving.push(thread);
+            let end = End { to: Arc::clone(&self.end), id: self.next_id };
+            self.next_id += 1;
+            self.serving.push(start(number, load.clone(), end)?);
         }
         Ok(())
     }
@@ -108,11 +117,18 @@ impl Threads {
     /// Forgets the threads that have ended as they were told to. `false` when one has ended that
     /// was not.
     pub(crate) fn join_ended(&mut self) -> bool {
-        while self.endings.recv(&mut [0]).is_ok() {}
-        for thread in self.ending.extract_if(.., |thread| thread.handle.is_finished()) {
-            let _ = thread.handle.join();
+        let mut id = [0; size_of::<u64>()];
+        while self.endings.recv(&mut id).is_ok() {
+            let id = u64::from_ne_bytes(id);
+            if self.serving.iter().any(|thread| thread.id == id) {
+                return false;
+            }
+            if let Some(at) = self.ending.iter().position(|thread| thread.id == id) {
+                // It wrote this on its last steps: the wait for them is short.
+                let _ = self.ending.swap_remove(at).handle.join();
+            }
         }
-        !self.serving.iter().any(|thread| thread.handle.is_finished())
+        true
     }
 
     /// Whether no thread is left.
@@ -129,22 +145,26 @@ impl AsFd for Threads {
 }
 
 /// Tells of the end of a thread when it is dropped.
-struct End(Arc<UnixDatagram>);
+struct End {
+    to: Arc<UnixDatagram>,
+    id: u64,
+}
 
 impl Drop for End {
     fn drop(&mut self) {
-        let _ = self.0.send(&[0]);
+        let _ = self.to.send(&self.id.to_ne_bytes());
     }
 }
 
-fn start(number: usize, load: Load, end: Arc<UnixDatagram>) -> std::io::Result<Thread> {
+fn start(number: usize, load: Load, end: End) -> std::io::Result<Thread> {
     let (orders, receiver) = unbounded_channel();
+    let id = end.id;
     let run = move || {
-        let _end = End(end);
+        let _end = end;
         run(number, load, receiver);
     };
     let handle = std::thread::Builder::new().name(format!("weir-{number}")).spawn(run)?;
-    Ok(Thread { orders, handle })
+    Ok(Thread { id, orders, handle })
 }
 
 fn run(number: usize, load: Load, mut orders: UnboundedReceiver<Order>) {
