@@ -1,9 +1,12 @@
 //! What becomes of a status that is not a response yet: `error_page`, the built-in pages, and
 //! redirects (nginx: `ngx_http_special_response.c`).
 
+use std::rc::Rc;
+
 use weir_wire::h1::Method;
 use weir_wire::header::Known;
 
+use crate::browser::Browser;
 use crate::core::{ERRORS, ErrorPage, ErrorTarget};
 use crate::module::Verdict;
 use crate::piece::Piece;
@@ -29,10 +32,11 @@ pub async fn respond(request: &mut Request, status: u16) -> Verdict {
         return Verdict::Abort;
     }
     close_after(request, status);
-    if let Some(verdict) = configured_page(request, status) {
-        return verdict;
+    match configured_page(request, status) {
+        Some(Next::Page(verdict)) => verdict,
+        Some(Next::Redirect(status)) => built_in(request, status).await,
+        None => built_in(request, status).await,
     }
-    built_in(request, status).await
 }
 
 /// Some errors leave the connection in a state that nobody should rely on.
@@ -40,55 +44,70 @@ fn close_after(request: &mut Request, status: u16) {
     if matches!(status, 400 | 413 | 414 | 494..=497 | 500 | 501) {
         request.keepalive = false;
     }
-    if request.body.expects_continue && status >= 300 {
-        request.body.expects_continue = false;
-    }
 }
 
-/// The `error_page` for `status`, if there is one and it applies.
-fn configured_page(request: &mut Request, status: u16) -> Option<Verdict> {
-    let errors = request.get(&ERRORS);
-    if request.error_page && !errors.recursive_error_pages || request.uri_changes == 0 {
+/// Where an `error_page` leads.
+enum Next {
+    /// To a URI or a location of this server.
+    Page(Verdict),
+    /// To an address for the client, with this status.
+    Redirect(u16),
+}
+
+/// Follows the `error_page` for `status`, if there is one and it applies.
+fn configured_page(request: &mut Request, status: u16) -> Option<Next> {
+    let location = Rc::clone(&request.location);
+    let errors = location.settings.get(&ERRORS);
+    if request.error_page || errors.pages.is_empty() || request.uri_changes == 0 {
         return None;
     }
-    let location = std::rc::Rc::clone(&request.location);
-    let page = location.settings.get(&ERRORS).pages.iter().find(|p| p.applies_to(status))?;
-    request.error_page = true;
-    Some(follow(request, status, page))
+    if !errors.recursive_error_pages {
+        request.error_page = true;
+    }
+    errors.page(status).map(|page| follow(request, status, page))
 }
 
 /// Goes where an `error_page` points.
-fn follow(request: &mut Request, status: u16, page: &ErrorPage) -> Verdict {
-    request.error_status = match page.overwrite {
-        Some(0) => 0,
-        Some(code) => code,
-        None => status,
-    };
-    // An answer's status that the page's own handler chooses is wanted with `=`.
+fn follow(request: &mut Request, status: u16, page: &ErrorPage) -> Next {
+    // With `=` or `=200` the page may be made from the request's body.
+    if !matches!(page.overwrite, Some(0 | 200)) {
+        request.body.expects_continue = false;
+    }
+    request.error_status = page.overwrite.unwrap_or(status);
     request.response.status = 0;
     request.response.content_length = None;
-    match &page.target {
-        ErrorTarget::Named(name) => request.named_redirect(name),
-        ErrorTarget::Uri(template) => {
-            let target = request.eval(template);
-            if target.first() == Some(&b'/') {
-                if request.method != Method::Head && request.method != Method::Get {
-                    request.method = Method::Get;
-                }
-                let (uri, args) = match target.iter().position(|&b| b == b'?') {
-                    Some(mark) => (target[..mark].to_vec(), target[mark + 1..].to_vec()),
-                    None => (target, Vec::new()),
-                };
-                return request.internal_redirect(uri, args);
+    let target = match &page.target {
+        ErrorTarget::Named(name) => return Next::Page(request.named_redirect(name)),
+        ErrorTarget::Uri(template) => request.eval(template),
+    };
+    match target.first() {
+        Some(b'/') => {
+            if request.method != Method::Head {
+                request.method = Method::Get;
             }
-            let code = match page.overwrite {
+            let (uri, args) = split_args(target);
+            Next::Page(request.internal_redirect(uri, args))
+        }
+        Some(b'@') => Next::Page(request.named_redirect(&target)),
+        _ => {
+            request.response.location = Some(target);
+            Next::Redirect(match page.overwrite {
                 Some(code @ (301 | 302 | 303 | 307 | 308)) => code,
                 _ => 302,
-            };
-            request.error_status = 0;
-            request.response.location = Some(target);
-            Verdict::Status(code)
+            })
         }
+    }
+}
+
+/// Divides the target of an internal redirect at its first question mark.
+pub(crate) fn split_args(mut target: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+    match memchr::memchr(b'?', &target) {
+        Some(mark) => {
+            let args = target.split_off(mark + 1);
+            target.truncate(mark);
+            (target, args)
+        }
+        None => (target, Vec::new()),
     }
 }
 
@@ -98,10 +117,14 @@ async fn built_in(request: &mut Request, status: u16) -> Verdict {
         494..=497 | 499 => 400,
         other => other,
     };
+    request.body.expects_continue = false;
     request.response.chain.clear();
     request.response.status = shown;
     request.error_status = 0;
-    let page = pages::page(request, status);
+    let page = match refresh(request, status) {
+        Some(page) => page,
+        None => pages::page(request, status),
+    };
     request.response.content_type = b"text/html".to_vec();
     request.response.charset.clear();
     request.response.last_modified = None;
@@ -126,6 +149,17 @@ async fn built_in(request: &mut Request, status: u16) -> Verdict {
         return Verdict::Abort;
     }
     Verdict::Done
+}
+
+/// The page that redirects an old browser, in place of a redirect, where `msie_refresh` wants it.
+fn refresh(request: &mut Request, status: u16) -> Option<Vec<u8>> {
+    let wanted = matches!(status, 301 | 302) && request.get(&ERRORS).msie_refresh;
+    if !wanted || !Browser::of(&request.head).msie {
+        return None;
+    }
+    let location = request.response.location.take()?;
+    request.response.status = 200;
+    Some(pages::refresh(&location))
 }
 
 /// The 301 for a location that ends in a slash, asked for without it (`proxy_pass` locations).

@@ -7,6 +7,7 @@
 
 pub mod basic;
 pub mod body;
+pub mod browser;
 pub mod client;
 pub mod core;
 pub mod error_page;

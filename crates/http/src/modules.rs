@@ -28,6 +28,7 @@ mod ssl;
 mod static_files;
 mod stub_status;
 mod sub;
+mod try_files;
 mod upstream;
 mod userid;
 
@@ -38,6 +39,7 @@ pub const MODULES: &[&Module] = &[
     &map::MODULE,
     &geo::MODULE,
     &split_clients::MODULE,
+    &try_files::MODULE,
     &browser::MODULE,
     &secure_link::MODULE,
     &referer::MODULE,

@@ -27,6 +27,7 @@ impl Request {
             Alias::Prefix(length) => {
                 path.extend_from_slice(uri.get(length..).unwrap_or_default());
             }
+            Alias::Whole if self.uri_in_alias => path.extend_from_slice(uri),
             Alias::Whole => {}
         }
         PathBuf::from(OsString::from_vec(path))

@@ -13,13 +13,14 @@ use weir_engine::error_log::Level;
 use weir_wire::h1::Method;
 use weir_wire::header::Known;
 
-use crate::core::{ACCESS, LOCATION, Satisfy};
+use crate::client::Sink;
+use crate::core::{ACCESS, ERRORS, LOCATION, Satisfy};
 use crate::error_page;
 use crate::module::{Entry, Handler, Pending, Phase, Verdict};
 use crate::pause::Gone;
 use crate::request::Request;
 use crate::response::Sent;
-use crate::route::Kind;
+use crate::route::{Kind, Location};
 
 /// Takes a request from its head to the end of its response. The log phase is the caller's, as it
 /// comes after the last byte.
@@ -29,6 +30,33 @@ pub async fn run(request: &mut Request) {
         other => other,
     };
     finalize(request, verdict).await;
+    post_action(request).await;
+}
+
+/// Runs the `post_action` of the location that a request ended in, and that of the location which
+/// that leads to. The client has its answer and gets nothing of this.
+async fn post_action(request: &mut Request) {
+    let mut first = true;
+    while let Some(action) = request.get(&ERRORS).post_action.clone() {
+        if !first && request.uri_changes == 0 {
+            break;
+        }
+        first = false;
+        let link = request.client.replace_sink(Sink::Discard);
+        let keepalive = request.keepalive;
+        let response = &mut request.response;
+        let (status, head_size) = (response.status, response.head_size);
+        response.reset();
+        (response.status, response.head_size) = (status, head_size);
+        response.header_only = true;
+        let verdict = match action.value.starts_with(b"/") {
+            true => request.internal_redirect(action.value, Vec::new()),
+            false => request.named_redirect(&action.value),
+        };
+        finalize(request, verdict).await;
+        request.client.replace_sink(link);
+        request.keepalive = keepalive;
+    }
 }
 
 /// Goes on with a request at `entry`: for subrequests, which skip the first phase.
@@ -100,17 +128,10 @@ async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
         match walk(request, Phase::Rewrite).await {
             Verdict::Next | Verdict::Granted => break,
             Verdict::Restart(Entry::FindLocation) => {
-                if request.uri_changes == 0 {
-                    let uri = String::from_utf8_lossy(&request.uri).into_owned();
-                    request.log(
-                        Level::Error,
-                        &format!(
-                            "rewrite or internal redirection cycle while processing \"{uri}\""
-                        ),
-                    );
+                let uri = String::from_utf8_lossy(&request.uri).into_owned();
+                if request.is_cycle("processing", &uri) {
                     return Verdict::Status(500);
                 }
-                request.uri_changes -= 1;
                 entry = Entry::FindLocation;
             }
             verdict => return verdict,
@@ -209,16 +230,16 @@ async fn unauthorized(request: &mut Request, status: u16) -> Verdict {
 fn find_location(request: &mut Request) -> Option<Verdict> {
     let server = Rc::clone(&request.server);
     let found = server.find(&request.uri);
-    request.location = Rc::clone(found.location);
+    let location = Rc::clone(found.location);
     let redirects = found.redirect_to_slash;
     for matched in found.captures {
         matched.apply(request);
     }
-    if !request.internal && request.location.is_internal() {
+    if !request.internal && location.is_internal() {
+        request.location = location;
         return Some(Verdict::Status(404));
     }
-    request.enter_limit_except();
-    request.enter_location();
+    request.enter(&location);
     if let Some(verdict) = refuse_large_body(request) {
         return Some(verdict);
     }
@@ -243,6 +264,12 @@ pub(crate) fn refuse_large_body(request: &mut Request) -> Option<Verdict> {
 /// The content phase: the location's own handler, or the content modules in turn.
 async fn content(request: &mut Request) -> Verdict {
     let location = Rc::clone(&request.location);
+    if let Some(name) = &location.pending_content {
+        let line =
+            format!("\"{name}\" directive is not supported yet, its location serves nothing");
+        request.log(Level::Error, &line);
+        return Verdict::Status(500);
+    }
     let verdict = match location.handlers.content {
         Some(handler) => call(request, handler).await,
         None => walk(request, Phase::Content).await,
@@ -261,18 +288,10 @@ async fn content(request: &mut Request) -> Verdict {
 impl Request {
     /// Serves another URI in this request's place (nginx: `ngx_http_internal_redirect`).
     pub fn internal_redirect(&mut self, uri: Vec<u8>, args: Vec<u8>) -> Verdict {
-        if self.uri_changes == 0 {
-            let text = String::from_utf8_lossy(&uri).into_owned();
-            self.log(
-                Level::Error,
-                &format!(
-                    "rewrite or internal redirection cycle while internally redirecting to \
-                     \"{text}\""
-                ),
-            );
+        if self.is_cycle("internally redirecting to", &String::from_utf8_lossy(&uri)) {
             return Verdict::Status(500);
         }
-        self.uri_changes -= 1;
+        self.uri_in_alias = false;
         self.set_uri(uri, args);
         self.location_valid = true;
         self.internal = true;
@@ -283,26 +302,21 @@ impl Request {
     /// Goes on in the location `@name` with the URI as it is (nginx: `ngx_http_named_location`).
     pub fn named_redirect(&mut self, name: &[u8]) -> Verdict {
         let text = String::from_utf8_lossy(name).into_owned();
-        if self.uri_changes == 0 {
-            self.log(
-                Level::Error,
-                &format!(
-                    "rewrite or internal redirection cycle while redirect to named location \
-                     \"{text}\""
-                ),
-            );
+        if self.is_cycle("redirect to named location", &text) {
             return Verdict::Status(500);
         }
-        self.uri_changes -= 1;
+        if self.uri.is_empty() {
+            let line = format!("empty URI in redirect to named location \"{text}\"");
+            self.log(Level::Error, &line);
+            return Verdict::Status(500);
+        }
         let server = Rc::clone(&self.server);
         match server.locations.named(name) {
             Some(location) => {
                 debug_assert_eq!(location.kind, Kind::Named);
-                self.location = Rc::clone(location);
-                self.enter_limit_except();
+                self.enter(location);
                 self.internal = true;
                 self.clear_states();
-                self.enter_location();
                 Verdict::Restart(Entry::Rewrite)
             }
             None => {
@@ -312,14 +326,29 @@ impl Request {
         }
     }
 
-    /// The location's `limit_except` takes its place for methods that it does not name.
-    fn enter_limit_except(&mut self) {
-        let Some(methods) = self.get(&LOCATION).unlimited else { return };
-        if !methods.has(self.method)
-            && let Some(inner) = self.location.limit_except()
+    /// Counts a change of the URI or the location; true, and a line in the log, when there were
+    /// too many. `doing` and `what` say which.
+    fn is_cycle(&mut self, doing: &str, what: &str) -> bool {
+        self.uri_changes = self.uri_changes.saturating_sub(1);
+        let cycle = self.uri_changes == 0;
+        if cycle {
+            let line = format!("rewrite or internal redirection cycle while {doing} \"{what}\"");
+            self.log(Level::Error, &line);
+        }
+        cycle
+    }
+
+    /// Puts a location into force: its `limit_except` takes its place for methods that it does not
+    /// name (nginx: `ngx_http_update_location_config`).
+    pub fn enter(&mut self, location: &Rc<Location>) {
+        self.location = Rc::clone(location);
+        if let Some(methods) = self.get(&LOCATION).unlimited
+            && !methods.has(self.method)
+            && let Some(inner) = location.limit_except()
         {
             self.location = Rc::clone(inner);
         }
+        self.enter_location();
     }
 
     /// Whether the head of the response can still be chosen.

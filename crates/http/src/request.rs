@@ -106,7 +106,10 @@ pub struct Request {
     /// Whether the request may enter `internal` locations.
     pub internal: bool,
     /// How many more times the URI may change (`NGX_HTTP_MAX_URI_CHANGES`).
+    /// At 0 there were too many.
     pub uri_changes: u8,
+    /// `try_files` found its file below an `alias` that is a whole path: the URI is appended to it.
+    pub uri_in_alias: bool,
     /// How many more subrequests may be nested (`NGX_HTTP_MAX_SUBREQUESTS`).
     pub depth: u8,
     /// Whether the connection can take another request after this one.
@@ -229,7 +232,8 @@ impl Request {
             location_valid: true,
             origin: Origin::Main,
             internal: false,
-            uri_changes: MAX_URI_CHANGES,
+            uri_changes: MAX_URI_CHANGES + 1,
+            uri_in_alias: false,
             depth: MAX_SUBREQUESTS,
             keepalive: false,
             pipelined: false,

@@ -2,7 +2,7 @@
 //! <https://nginx.org/en/docs/http/ngx_http_core_module.html#try_files>
 
 use weir_conf::value::parse_number;
-use weir_conf::{Arity, Cx, Fault, Node, Slot, Value, directives};
+use weir_conf::{Arity, Cx, Fault, Local, Node, Slot, Value, directives};
 use weir_script::{Template, Variables};
 
 /// What is tried before the location's own content.
@@ -15,7 +15,7 @@ directives! {
     /// What is tried before the location's own content.
     pub struct TryFiles in [server, location] {
         /// Serves the first of some files that exists, or else a URI, a named location or a status.
-        "try_files" => attempts: Option<Attempts>,
+        "try_files" => attempts: Local<Option<Attempts>>,
     }
 }
 

@@ -1,6 +1,10 @@
 //! The built-in pages, byte for byte those that nginx's users know.
 
-use crate::core::{REDIRECT, ServerTokens};
+use weir_wire::h1::Version;
+use weir_wire::uri;
+
+use crate::browser::Browser;
+use crate::core::{ERRORS, REDIRECT, ServerTokens};
 use crate::request::Request;
 use crate::serve::SERVER_NAME;
 
@@ -98,7 +102,17 @@ pub(super) fn page(request: &mut Request, status: u16) -> Vec<u8> {
 
 /// Old browsers showed a page of their own instead of a short one (`msie_padding`).
 fn is_padded(request: &Request) -> bool {
-    let agent = request.head.get_name(b"user-agent").unwrap_or_default();
-    let has = |needle: &[u8]| agent.windows(needle.len()).any(|w| w == needle);
-    request.get(&crate::core::ERRORS).msie_padding && (has(b"MSIE ") || has(b"Chrome/"))
+    if !request.get(&ERRORS).msie_padding || request.head.version < Version::HTTP_10 {
+        return false;
+    }
+    let browser = Browser::of(&request.head);
+    browser.msie || browser.chrome
+}
+
+/// A page that sends an old browser elsewhere (`msie_refresh`).
+pub(super) fn refresh(location: &[u8]) -> Vec<u8> {
+    let mut out = b"<html><head><meta http-equiv=\"Refresh\" content=\"0; URL=".to_vec();
+    uri::escape(uri::Escape::Refresh, location, &mut out);
+    out.extend_from_slice(b"\"></head><body></body></html>\r\n");
+    out
 }

@@ -11,10 +11,11 @@ fn found(value: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// `$request_method`: always that of the client.
+/// `$request_method`: that of the client's request, or what an error page made of it.
 pub(super) fn method(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let method = request.head.method_text();
-    !method.is_empty() && found(method, out)
+    let head = &request.head;
+    let method = if request.is_subrequest() { head.method_text() } else { request.method_name() };
+    !head.method_text().is_empty() && found(method, out)
 }
 
 /// `$request`.

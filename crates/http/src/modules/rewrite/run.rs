@@ -128,7 +128,7 @@ impl<'r> Run<'r> {
     /// The block of an `if`: in a location its settings apply from now on.
     fn enter(&mut self, inner: &Rc<Location>) -> Flow {
         if self.request.location.kind != Kind::Server {
-            self.request.location = Rc::clone(inner);
+            self.request.enter(inner);
         }
         self.steps(inner)
     }
@@ -172,6 +172,9 @@ impl<'r> Run<'r> {
         self.request.internal = true;
         self.request.uri_intact = false;
         self.uri_changed = rewrite.after() != After::Break;
+        if !self.uri_changed {
+            self.request.location_valid = false;
+        }
         if !self.uri_changed {
             self.request.location_valid = false;
         }

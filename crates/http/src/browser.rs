@@ -1,0 +1,73 @@
+//! What a `User-Agent` field tells of a few old browsers that need to be treated with care
+//! (nginx: `ngx_http_process_user_agent`).
+
+use memchr::memmem;
+use weir_wire::header::Known;
+
+use crate::head::Head;
+
+/// The browsers that something is done for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Browser {
+    /// Internet Explorer.
+    pub msie: bool,
+    /// Internet Explorer up to version 6, without the second service pack of XP.
+    pub msie6: bool,
+    /// Chrome, and what claims to be it without Gecko.
+    pub chrome: bool,
+    /// Safari on a Mac.
+    pub safari: bool,
+}
+
+impl Browser {
+    /// Reads a request's `User-Agent`.
+    pub fn of(head: &Head) -> Self {
+        head.get(Known::UserAgent).map(Self::parse).unwrap_or_default()
+    }
+
+    fn parse(agent: &[u8]) -> Self {
+        let find = |text: &str| memmem::find(agent, text.as_bytes());
+        let mut browser = Self::default();
+        if let Some(at) = find("MSIE ")
+            && at + 7 < agent.len()
+        {
+            browser.msie = true;
+            browser.msie6 = match agent.get(at + 5..at + 7) {
+                Some(b"4." | b"5.") => true,
+                Some(b"6.") => find("SV1").is_none_or(|patched| patched < at),
+                _ => false,
+            };
+        }
+        if find("Opera").is_some() {
+            return Self::default();
+        }
+        if !browser.msie && find("Gecko/").is_none() {
+            browser.chrome = find("Chrome/").is_some();
+            browser.safari =
+                !browser.chrome && find("Safari/").is_some() && find("Mac OS X").is_some();
+        }
+        browser
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents() {
+        let parse = |text: &str| Browser::parse(text.as_bytes());
+        let old = parse("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1)");
+        assert!(old.msie && old.msie6);
+        let patched = parse("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1)");
+        assert!(patched.msie && !patched.msie6);
+        assert_eq!(parse("Mozilla/4.0 (compatible; MSIE 6.0) Opera 7.0"), Browser::default());
+        assert_eq!(parse("MSIE 6."), Browser::default());
+        assert!(parse("MSIE foo").msie);
+        assert!(
+            parse("Mozilla/5.0 (X11) AppleWebKit (KHTML, like Gecko) Chrome/1 Safari/1").chrome
+        );
+        assert!(parse("Mozilla/5.0 (Mac OS X) AppleWebKit (KHTML, like Gecko) Safari/1").safari);
+        assert_eq!(parse("Gecko/1 Chrome/1"), Browser::default());
+    }
+}

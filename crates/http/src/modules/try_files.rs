@@ -1,0 +1,109 @@
+//! `try_files`: the first file that exists is served, or the request goes elsewhere
+//! (<https://nginx.org/en/docs/http/ngx_http_core_module.html#try_files>).
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use weir_conf::Settings;
+use weir_engine::error_log::Level;
+use weir_script::Template;
+
+use crate::core::root::Alias;
+use crate::core::try_files::Last;
+use crate::core::{ROOT, TRY_FILES};
+use crate::error_page::split_args;
+use crate::module::{Handler, Module, Phase, PhaseHandler, Verdict};
+use crate::request::Request;
+
+pub(crate) const MODULE: Module = Module {
+    name: "try_files",
+    handlers: &[PhaseHandler {
+        phase: Phase::PreContent,
+        enabled: tries,
+        handler: Handler::Sync(handle),
+    }],
+    ..Module::NONE
+};
+
+fn tries(settings: &Settings) -> bool {
+    settings.get(&TRY_FILES).attempts.is_some()
+}
+
+fn handle(request: &mut Request) -> Verdict {
+    let location = Rc::clone(&request.location);
+    let Some(attempts) = &location.settings.get(&TRY_FILES).attempts else {
+        return Verdict::Next;
+    };
+    let alias = location.settings.get(&ROOT).root.alias;
+    let root = request.document_root();
+    let root = root.as_os_str().as_bytes();
+    let mut path = Vec::new();
+    for attempt in &attempts.files {
+        path.clear();
+        path.extend_from_slice(root);
+        name(request, &attempt.name, alias, &mut path);
+        if is_there(request, &path, attempt.directory) {
+            take(request, &path[root.len()..], alias, attempt.directory);
+            return Verdict::Next;
+        }
+    }
+    match &attempts.last {
+        Last::Code(status) => Verdict::Status(*status),
+        Last::Uri(template) => {
+            let mut target = Vec::new();
+            name(request, template, alias, &mut target);
+            if target.first() == Some(&b'@') {
+                return request.named_redirect(&target);
+            }
+            let (uri, args) = split_args(target);
+            request.internal_redirect(uri, args)
+        }
+    }
+}
+
+/// Appends what a name comes to. A computed one that starts with the location's name loses that
+/// under `alias`, as a URI would.
+fn name(request: &mut Request, template: &Template, alias: Alias, out: &mut Vec<u8>) {
+    let start = out.len();
+    template.eval(request, out);
+    if let (Alias::Prefix(length), None) = (alias, template.literal())
+        && request.uri.get(..length).is_some_and(|prefix| out[start..].starts_with(prefix))
+    {
+        out.drain(start..start + length);
+    }
+}
+
+/// Whether a path leads to what is wanted: a file, or a folder.
+fn is_there(request: &Request, path: &[u8], directory: bool) -> bool {
+    match std::fs::metadata(Path::new(OsStr::from_bytes(path))) {
+        Ok(found) => found.is_dir() == directory,
+        Err(error) => {
+            use ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+            let usual = [NotFound, NotADirectory, InvalidFilename, InvalidInput];
+            if !usual.contains(&error.kind()) {
+                let path = String::from_utf8_lossy(path);
+                request.log(Level::Crit, &format!("stat() \"{path}\" failed ({error})"));
+            }
+            false
+        }
+    }
+}
+
+/// The request is served with what was found, whose path below the root is `name`.
+fn take(request: &mut Request, name: &[u8], alias: Alias, directory: bool) {
+    match alias {
+        Alias::No => request.uri = name.to_vec(),
+        Alias::Prefix(length) => {
+            request.uri.truncate(length);
+            request.uri.extend_from_slice(name);
+        }
+        Alias::Whole if directory => {}
+        Alias::Whole => {
+            request.uri = name.to_vec();
+            request.uri_in_alias = true;
+        }
+    }
+}
