@@ -72,6 +72,7 @@ impl Service {
         self.quitting.set(true);
         self.snapshot.borrow().drain();
         self.idle.look_around(|_| false);
+        crate::pass::pool::close_all();
     }
 
     /// Whether [`Service::quit`] was called.

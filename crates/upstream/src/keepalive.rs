@@ -92,6 +92,11 @@ impl<C> Pools<C> {
         }
     }
 
+    /// Closes all connections; the places stay.
+    pub fn clear(&mut self) {
+        self.pools.iter_mut().for_each(|pool| pool.idle.clear());
+    }
+
     /// All pools, for expiry.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pool<C>> {
         self.pools.iter_mut()

@@ -12,6 +12,7 @@ use super::{Pass, clock};
 thread_local! {
     static POOLS: RefCell<Pools<Conn>> = RefCell::default();
     static SWEEPING: Cell<bool> = const { Cell::new(false) };
+    static CLOSED: Cell<bool> = const { Cell::new(false) };
     static RANDOM: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::new());
 }
 
@@ -57,7 +58,7 @@ pub fn take(peer: &Peer, pass: &Pass) -> Option<Kept> {
 /// Keeps a connection whose response has ended and left it usable.
 pub fn put(peer: &Peer, pass: &Pass, conn: Conn, mut usage: Usage) {
     let config = pass.target.keepalive();
-    if config.connections == 0 {
+    if config.connections == 0 || CLOSED.get() {
         return;
     }
     let Some(upstream) = &pass.target.upstream else { return };
@@ -96,7 +97,8 @@ fn sweep_later() {
     });
 }
 
-/// Closes everything that is kept: the thread is to end.
+/// Closes everything that is kept: the thread is to end, and keeps nothing from here on.
 pub fn close_all() {
-    POOLS.with_borrow_mut(|pools| *pools = Pools::default());
+    CLOSED.set(true);
+    POOLS.with_borrow_mut(Pools::clear);
 }
