@@ -7,6 +7,7 @@ pub mod blocks;
 pub mod connection;
 pub mod errors;
 pub mod files;
+pub mod gzip;
 pub mod limits;
 pub mod listen;
 pub mod location;
@@ -28,6 +29,7 @@ pub use blocks::LOCATION;
 pub use connection::{CONNECTION, Lingering};
 pub use errors::{ERRORS, ErrorPage, ErrorTarget};
 pub use files::FILES;
+pub use gzip::GZIP;
 pub use limits::LIMITS;
 pub use listen::LISTEN;
 pub use media_types::MediaTypes;
@@ -53,6 +55,7 @@ pub const TABLES: &[&Table] = &[
     &types::MimeTypes::table(&TYPES),
     &files::Files::table(&FILES),
     &open_files::OpenFiles::table(&OPEN_FILES),
+    &gzip::GzipClients::table(&GZIP),
     &errors::Errors::table(&ERRORS),
     &redirect::Redirect::table(&REDIRECT),
     &resolver::Resolving::table(&RESOLVER),

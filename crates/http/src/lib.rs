@@ -12,6 +12,7 @@ pub mod client;
 pub mod core;
 pub mod error_page;
 pub mod filter;
+pub mod folder;
 pub mod head;
 pub mod location_config;
 pub mod log_context;

@@ -8,9 +8,14 @@ use crate::variables::{self, VariableRow};
 
 mod access;
 mod auth_basic;
+mod autoindex;
 mod browser;
 mod charset;
+mod empty_gif;
 mod geo;
+mod gunzip;
+mod gzip;
+mod gzip_static;
 mod headers;
 mod index;
 mod limit_conn;
@@ -19,6 +24,7 @@ mod log;
 mod map;
 mod not_modified;
 mod proxy;
+mod random_index;
 mod range;
 mod referer;
 mod rewrite;
@@ -53,14 +59,20 @@ pub const MODULES: &[&Module] = &[
     // Content: what answers alone, then those that are asked in turn.
     &proxy::MODULE, &upstream::MODULE,
     &stub_status::MODULE,
+    &empty_gif::MODULE,
+    &random_index::MODULE,
     &index::MODULE,
+    &autoindex::MODULE,
+    &gzip_static::MODULE,
     &static_files::MODULE,
     // Filters, as responses meet them.
     &not_modified::MODULE,
     &headers::MODULE,
     &userid::MODULE,
+    &gunzip::MODULE,
     &sub::MODULE,
     &charset::MODULE,
+    &gzip::MODULE,
     &range::MODULE,
     // After the response.
     &log::MODULE,

@@ -22,7 +22,6 @@ directives! {
         "perl" in [location, limit_except] [1]: "module::function" => set_content,
         "mp4" in [location] [0]: "" => set_content,
         "flv" in [location] [0]: "" => set_content,
-        "empty_gif" in [location] [0]: "" => set_content,
         field content: Local<Option<Arc<str>>>,
     }
 }

@@ -9,26 +9,6 @@ pending! {
         "add_before_body" in [http, server, location] [1];
         "add_after_body" in [http, server, location] [1];
         "addition_types" in [http, server, location] [1+];
-        // gunzip
-        "gunzip" in [http, server, location] [1];
-        "gunzip_buffers" in [http, server, location] [2];
-        // gzip
-        "gzip" in [http, server, location, location_if] [1];
-        "gzip_buffers" in [http, server, location] [2];
-        "gzip_types" in [http, server, location] [1+];
-        "gzip_comp_level" in [http, server, location] [1];
-        "gzip_window" in [http, server, location] [1];
-        "gzip_hash" in [http, server, location] [1];
-        "postpone_gzipping" in [http, server, location] [1];
-        "gzip_no_buffer" in [http, server, location] [1];
-        "gzip_min_length" in [http, server, location] [1];
-        // gzip, in the core
-        "gzip_vary" in [http, server, location] [1];
-        "gzip_http_version" in [http, server, location] [1];
-        "gzip_proxied" in [http, server, location] [1+];
-        "gzip_disable" in [http, server, location] [1+];
-        // gzip_static
-        "gzip_static" in [http, server, location] [1];
         // image
         "image_filter_jpeg_quality" in [http, server, location] [1];
         "image_filter_webp_quality" in [http, server, location] [1];

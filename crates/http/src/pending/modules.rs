@@ -5,11 +5,6 @@ use weir_conf::pending;
 pending! {
     /// Handlers, variables, limits and logs.
     pub static MODULES = {
-        // autoindex
-        "autoindex" in [http, server, location] [1];
-        "autoindex_format" in [http, server, location] [1];
-        "autoindex_localtime" in [http, server, location] [1];
-        "autoindex_exact_size" in [http, server, location] [1];
         // dav
         "dav_methods" in [http, server, location] [1+];
         "create_full_put_path" in [http, server, location] [1];
@@ -31,8 +26,6 @@ pending! {
         "mp4_buffer_size" in [http, server, location] [1];
         "mp4_max_buffer_size" in [http, server, location] [1];
         "mp4_start_key_frame" in [http, server, location] [1];
-        // random_index
-        "random_index" in [location] [1];
         // realip
         "set_real_ip_from" in [http, server, location] [1];
         "real_ip_header" in [http, server, location] [1];

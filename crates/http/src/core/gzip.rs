@@ -1,0 +1,254 @@
+//! Which clients get compressed responses: what `gzip`, `gunzip` and `gzip_static` share.
+//! <https://nginx.org/en/docs/http/ngx_http_gzip_module.html>
+
+use std::sync::Arc;
+
+use weir_conf::{Cx, Fault, Inherit, Node, Slot, bitmask, directives, keywords};
+use weir_script::Regex;
+use weir_wire::h1::Version;
+use weir_wire::header::{Known, has_item};
+
+use crate::request::{Request, State};
+
+/// Which clients get compressed responses.
+pub static GZIP: Slot<GzipClients> = Slot::new();
+
+keywords! {
+    /// The lowest version of HTTP that gets compressed responses.
+    pub enum GzipVersion {
+        /// 1.0.
+        "1.0" => V10,
+        /// 1.1.
+        "1.1" => V11,
+    }
+}
+
+bitmask! {
+    /// Which responses to requests of proxies are compressed.
+    pub struct GzipProxied {
+        /// None.
+        "off" => OFF = 2,
+        /// Those that have expired.
+        "expired" => EXPIRED = 4,
+        /// With `Cache-Control: no-cache`.
+        "no-cache" => NO_CACHE = 8,
+        /// With `Cache-Control: no-store`.
+        "no-store" => NO_STORE = 16,
+        /// With `Cache-Control: private`.
+        "private" => PRIVATE = 32,
+        /// Without `Last-Modified`.
+        "no_last_modified" => NO_LAST_MODIFIED = 64,
+        /// Without `ETag`.
+        "no_etag" => NO_ETAG = 128,
+        /// To requests with `Authorization`.
+        "auth" => AUTH = 256,
+        /// All.
+        "any" => ANY = 512,
+    }
+}
+
+directives! {
+    /// Which clients get compressed responses.
+    pub struct GzipClients as GzipWritten in [http, server, location] {
+        /// Tells caches that the response depends on `Accept-Encoding`.
+        "gzip_vary" => vary: bool = false,
+        /// The lowest version of HTTP that gets compressed responses.
+        "gzip_http_version" => http_version: GzipVersion = GzipVersion::V11,
+        /// Which responses to requests of proxies are compressed.
+        "gzip_proxied" => proxied: GzipProxied = GzipProxied::OFF,
+        /// Browsers that get no compressed responses, by expressions for their names.
+        "gzip_disable" [1+]: "msie6 | regex ..." => add_disabled,
+        field disabled: Inherit<Vec<Arc<Regex>>>,
+        field disabled_msie6: Inherit<bool>,
+    }
+}
+
+fn add_disabled(own: &mut GzipWritten, node: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
+    for word in &node.args {
+        if word.is("msie6") {
+            own.disabled_msie6 = Some(true);
+            continue;
+        }
+        let regex = Regex::compile_bytes(&word.value, true)?;
+        own.disabled.get_or_insert_default().push(Arc::new(regex));
+    }
+    Ok(())
+}
+
+/// The verdict holds for the whole request, through internal redirects.
+static ACCEPTED: State<Option<bool>> = State::kept(|| None);
+
+impl Request {
+    /// Whether the client takes a compressed response and shall get one (ngx_http_gzip_ok).
+    pub fn takes_gzip(&mut self) -> bool {
+        if let Some(verdict) = *self.state(&ACCEPTED) {
+            return verdict;
+        }
+        let verdict = is_taken(self);
+        *self.state(&ACCEPTED) = Some(verdict);
+        verdict
+    }
+
+    /// From here on the response depends on `Accept-Encoding`; `gzip_vary` has it said.
+    pub fn varies_by_encoding(&mut self) {
+        self.response.vary_accept_encoding = self.get(&GZIP).vary;
+    }
+}
+
+fn is_taken(request: &Request) -> bool {
+    let head = &request.head;
+    if request.is_subrequest() || !head.get(Known::AcceptEncoding).is_some_and(accepts_gzip) {
+        return false;
+    }
+    let settings = request.get(&GZIP);
+    let agent = head.get(Known::UserAgent);
+    let lowest = match settings.http_version {
+        GzipVersion::V10 => Version::HTTP_10,
+        GzipVersion::V11 => Version::HTTP_11,
+    };
+    if settings.disabled_msie6 && agent.is_some_and(is_msie6) || head.version < lowest {
+        return false;
+    }
+    if head.get(Known::Via).is_some() && !is_for_proxies(request, settings.proxied) {
+        return false;
+    }
+    !agent.is_some_and(|agent| settings.disabled.iter().any(|regex| regex.is_match(agent)))
+}
+
+/// `gzip_proxied`: whether the response to a proxy may be compressed.
+fn is_for_proxies(request: &Request, allowed: GzipProxied) -> bool {
+    if allowed.has(GzipProxied::OFF) {
+        return false;
+    }
+    let authorized = request.head.get(Known::Authorization).is_some();
+    if allowed.has(GzipProxied::ANY) || authorized && allowed.has(GzipProxied::AUTH) {
+        return true;
+    }
+    let response = &request.response;
+    if let Some(expires) = response.headers.get(Known::Expires) {
+        return allowed.has(GzipProxied::EXPIRED) && has_expired(request, expires);
+    }
+    if response.headers.contains(Known::CacheControl) {
+        let says = |word: &[u8]| {
+            response.headers.get_all(Known::CacheControl).any(|list| has_item(list, word, b','))
+        };
+        return allowed.has(GzipProxied::NO_CACHE) && says(b"no-cache")
+            || allowed.has(GzipProxied::NO_STORE) && says(b"no-store")
+            || allowed.has(GzipProxied::PRIVATE) && says(b"private");
+    }
+    // Whoever may be stored for lack of a validator only is left alone when there is one. A file's
+    // own time is no field yet.
+    !(allowed.has(GzipProxied::NO_LAST_MODIFIED) && response.headers.contains(Known::LastModified)
+        || allowed.has(GzipProxied::NO_ETAG) && response.headers.contains(Known::ETag))
+}
+
+fn has_expired(request: &Request, expires: &[u8]) -> bool {
+    let now = match &request.response.date {
+        Some(date) => weir_wire::date::parse(date),
+        None => Some(weir_engine::clock::wall_secs()),
+    };
+    matches!((weir_wire::date::parse(expires), now), (Some(expires), Some(now)) if expires < now)
+}
+
+/// Whether `Accept-Encoding` has gzip, with a weight above 0 (ngx_http_gzip_accept_encoding).
+fn accepts_gzip(value: &[u8]) -> bool {
+    let mut at = 0;
+    let rest = loop {
+        let Some(found) = value[at..].windows(4).position(|w| w.eq_ignore_ascii_case(b"gzip"))
+        else {
+            return false;
+        };
+        let start = at + found;
+        if start == 0 || matches!(value[start - 1], b',' | b' ') {
+            break &value[start + 4..];
+        }
+        at = start + 4;
+    };
+    let rest = skip_spaces(rest);
+    match rest.split_first() {
+        None | Some((b',', _)) => true,
+        Some((b';', parameter)) => match skip_spaces(parameter) {
+            [] => true,
+            [b'q' | b'Q', b'=', weight @ ..] if !weight.is_empty() => is_above_zero(weight),
+            _ => false,
+        },
+        Some(_) => false,
+    }
+}
+
+fn skip_spaces(text: &[u8]) -> &[u8] {
+    &text[text.iter().take_while(|&&b| b == b' ').count()..]
+}
+
+/// A weight from `0.001` to `1.000`; anything odd counts as 0.
+fn is_above_zero(text: &[u8]) -> bool {
+    let end = text.iter().position(|b| matches!(b, b',' | b' ')).unwrap_or(text.len());
+    let (whole, digits) = match &text[..end] {
+        [whole @ (b'0' | b'1')] => (*whole, &[][..]),
+        [whole @ (b'0' | b'1'), b'.', digits @ ..] => (*whole, digits),
+        _ => return false,
+    };
+    let sum: u32 = digits.iter().map(|d| u32::from(d.wrapping_sub(b'0'))).sum();
+    let valid = digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit);
+    match whole {
+        b'1' => valid && sum == 0,
+        _ => valid && sum > 0,
+    }
+}
+
+/// Internet Explorer up to 6 without its second service pack, which broke compressed responses.
+fn is_msie6(agent: &[u8]) -> bool {
+    let find = |text: &[u8], what: &[u8]| text.windows(what.len()).position(|w| w == what);
+    let Some(at) = find(agent, b"MSIE ") else { return false };
+    if find(agent, b"Opera").is_some() || agent.len() <= at + 8 || agent[at + 6] != b'.' {
+        return false;
+    }
+    match agent[at + 5] {
+        b'4' | b'5' => true,
+        b'6' => find(&agent[at + 8..], b"SV1").is_none(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_of_encodings() {
+        for (value, accepted) in [
+            ("gzip", true),
+            ("gzip, deflate", true),
+            ("GZIP", true),
+            ("deflate, gzip", true),
+            ("deflate,gzip;q=0.5", true),
+            ("gzip ; q=1.000", true),
+            ("gzip;q=0.001", true),
+            ("gzip;", true),
+            ("gzip;q=0", false),
+            ("gzip;q=0.000", false),
+            ("gzip;q=0.0001", false),
+            ("gzip;q=1.001", false),
+            ("gzip;q=", false),
+            ("gzip;q=2", false),
+            ("gzip;x=1", false),
+            ("xgzip", false),
+            ("gzipx", false),
+            ("deflate", false),
+            ("", false),
+        ] {
+            assert_eq!(accepts_gzip(value.as_bytes()), accepted, "{value}");
+        }
+    }
+
+    #[test]
+    fn old_browsers() {
+        let agent = |rest: &str| format!("Mozilla/4.0 (compatible; MSIE {rest}");
+        assert!(is_msie6(agent("6.0; Windows NT 5.1)").as_bytes()));
+        assert!(is_msie6(agent("5.5; Windows NT 5.1)").as_bytes()));
+        assert!(!is_msie6(agent("6.0; Windows NT 5.1; SV1)").as_bytes()));
+        assert!(!is_msie6(agent("7.0; Windows NT 5.1)").as_bytes()));
+        assert!(!is_msie6(agent("6.0; Windows) Opera 8").as_bytes()));
+        assert!(!is_msie6(b"MSIE "));
+    }
+}

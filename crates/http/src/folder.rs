@@ -1,0 +1,51 @@
+//! Reading folders, for the modules that list or choose among their files.
+
+use std::ffi::OsString;
+use std::fs::ReadDir;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use weir_engine::error_log::Level;
+use weir_engine::os_error::Failed;
+
+use crate::request::Request;
+
+impl Request {
+    /// The folder that the URI, which ends in a slash, names: without that slash.
+    pub fn folder_path(&mut self) -> PathBuf {
+        let mut path = self.path().into_os_string().into_vec();
+        if path.len() > 1 && path.ends_with(b"/") {
+            path.pop();
+        }
+        PathBuf::from(OsString::from_vec(path))
+    }
+
+    /// Opens a folder to be read.
+    ///
+    /// # Errors
+    /// The status to answer with; the reason is in the log.
+    pub fn open_folder(&self, path: &Path) -> Result<ReadDir, u16> {
+        std::fs::read_dir(path).map_err(|error| {
+            let (status, level) = match Errno::from_io_error(&error) {
+                Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => (404, Level::Error),
+                Some(Errno::ACCESS) => (403, Level::Error),
+                _ => (500, Level::Crit),
+            };
+            self.log_folder(level, "opendir()", path, &error);
+            status
+        })
+    }
+
+    /// Writes nginx's line about a call on a folder or on a file in it.
+    pub(crate) fn log_folder(&self, level: Level, call: &str, path: &Path, error: &io::Error) {
+        let what = format!("{call} \"{}\" failed", path.display());
+        self.log(level, &Failed(&what, error).to_string());
+    }
+}
+
+/// Whether a name is hidden, as names with a leading dot are.
+pub fn is_hidden(name: &std::ffi::OsStr) -> bool {
+    name.as_bytes().first() == Some(&b'.')
+}
