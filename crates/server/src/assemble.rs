@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use weir_conf::{Assembly, Contexts, Environment, Table};
+use weir_conf::{Assembly, Block, Contexts, Environment, Table};
 use weir_engine::Level;
 use weir_engine::error_log::directive::{self, ERROR_LOGS, ErrorLogs};
 use weir_sys::user;
@@ -46,6 +46,8 @@ pub(crate) struct Main {
     events: Option<Arc<Events>>,
     /// The main error log.
     pub(crate) logs: Arc<ErrorLogs>,
+    /// Some error log, wherever it stands, is standard error, which then stays what it is.
+    pub(crate) stderr_is_log: bool,
 }
 
 impl Main {
@@ -57,6 +59,7 @@ impl Main {
             core: root.settings.arc(&CORE),
             events: events.map(|block| block.settings.arc(&EVENTS)),
             logs: root.settings.arc(&ERROR_LOGS),
+            stderr_is_log: logs_to_stderr(root),
         }
     }
 
@@ -93,6 +96,10 @@ impl Main {
             multi_accept: events.multi_accept,
         })
     }
+}
+
+fn logs_to_stderr(block: &Block) -> bool {
+    block.settings.get(&ERROR_LOGS).has_stderr() || block.blocks.iter().any(logs_to_stderr)
 }
 
 fn default_user(console: &Console) -> Result<User, ()> {

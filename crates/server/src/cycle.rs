@@ -97,7 +97,7 @@ impl Draft {
         let sockets = sockets::open(&self.sockets, old, self.process.threads, test, console)?;
         self.bundle.generation = generation;
         self.bundle.sockets = sockets.iter().map(|socket| socket.name.clone()).collect();
-        let stderr_is_log = main_log.has_stderr();
+        let stderr_is_log = self.main.stderr_is_log;
         Ok(Cycle {
             process: self.process,
             bundle: self.bundle,
