@@ -1,9 +1,11 @@
 //! The client's side of a request: the queue of pieces on their way out, and what comes in after
 //! the head. One type for every protocol, so that phases and modules need not know which it is.
 
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -41,6 +43,37 @@ pub enum Sink {
     Capture(Vec<u8>, usize),
     /// Nowhere: a subrequest of which only the status is wanted.
     Discard,
+    /// Into the response of another request, which takes it from the pipe.
+    Pipe(Rc<Pipe>),
+}
+
+/// What a subrequest has given and the request that includes it has not taken yet.
+#[derive(Default)]
+pub struct Pipe {
+    pieces: RefCell<VecDeque<Piece>>,
+    bytes: Cell<u64>,
+    /// Whether anything has ever come.
+    used: Cell<bool>,
+}
+
+impl Pipe {
+    fn push(&self, piece: Piece) {
+        self.bytes.set(self.bytes.get() + piece.len());
+        self.used.set(true);
+        self.pieces.borrow_mut().push_back(piece);
+    }
+
+    /// The next piece.
+    pub fn take(&self) -> Option<Piece> {
+        let piece = self.pieces.borrow_mut().pop_front()?;
+        self.bytes.set(self.bytes.get() - piece.len());
+        Some(piece)
+    }
+
+    /// Whether anything has ever come.
+    pub fn was_used(&self) -> bool {
+        self.used.get()
+    }
 }
 
 /// The way out to the client, and the way in behind the request's head.
@@ -67,6 +100,7 @@ pub struct Client {
     pub timed_out: bool,
     /// Whether `set $limit_rate` or `X-Accel-Limit-Rate` has settled the rate.
     pub rate_set: bool,
+    overflowed: bool,
     deadline: Deadline,
 }
 
@@ -84,6 +118,7 @@ impl Client {
             corked: false,
             rate: None,
             rate_set: false,
+            overflowed: false,
             broken: false,
             timed_out: false,
             deadline: Deadline::new(),
@@ -141,14 +176,33 @@ impl Client {
                 self.queued += piece.len();
                 self.queue.push_back(piece);
             }
-            Sink::Capture(body, limit) => capture(body, *limit, piece),
+            Sink::Capture(body, limit) => {
+                self.overflowed |= body.len() as u64 + piece.len() > *limit as u64;
+                capture(body, *limit, piece);
+            }
             Sink::Discard => {}
+            Sink::Pipe(pipe) => pipe.push(piece),
         }
     }
 
     /// How many bytes wait to be sent.
     pub fn queued(&self) -> u64 {
-        self.queued
+        match &self.sink {
+            Sink::Pipe(pipe) => pipe.bytes.get(),
+            _ => self.queued,
+        }
+    }
+
+    /// Lowers the limit of a captured body, in bytes.
+    pub fn limit_capture(&mut self, limit: usize) {
+        if let Sink::Capture(_, old) = &mut self.sink {
+            *old = limit.min(*old);
+        }
+    }
+
+    /// Whether a captured body was longer than its limit.
+    pub fn overflowed(&self) -> bool {
+        self.overflowed
     }
 
     /// Sends until the queue is empty. Ready with an error when the client is gone or has not
@@ -185,6 +239,8 @@ impl Client {
                 }
                 link.conn.poll_flush(cx)
             }
+            // Whoever takes from the pipe lets the subrequest go on.
+            Sink::Pipe(pipe) if pipe.bytes.get() > 0 => Poll::Pending,
             _ => Poll::Ready(Ok(())),
         }
     }

@@ -14,6 +14,7 @@ pub mod error_page;
 pub mod filter;
 pub mod folder;
 pub mod head;
+pub mod include;
 pub mod location_config;
 pub mod log_context;
 pub mod module;

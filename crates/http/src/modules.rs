@@ -7,6 +7,7 @@ use crate::module::Module;
 use crate::variables::{self, VariableRow};
 
 mod access;
+mod addition;
 mod auth_basic;
 mod autoindex;
 mod browser;
@@ -23,6 +24,7 @@ mod limit_req;
 mod log;
 mod map;
 mod not_modified;
+mod postpone;
 mod proxy;
 mod random_index;
 mod range;
@@ -70,8 +72,10 @@ pub const MODULES: &[&Module] = &[
     &headers::MODULE,
     &userid::MODULE,
     &gunzip::MODULE,
+    &addition::MODULE,
     &sub::MODULE,
     &charset::MODULE,
+    &postpone::MODULE,
     &gzip::MODULE,
     &range::MODULE,
     // After the response.

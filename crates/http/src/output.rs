@@ -1,9 +1,8 @@
 //! Sending a response: the head through the header filters, the body through the body filters.
 
 use std::io;
-use std::task::{Context, Poll};
 
-use crate::filter::After;
+use crate::filter::{After, Part};
 use crate::module::Verdict;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -37,7 +36,9 @@ impl Request {
             self.response.header_only = true;
         }
         self.response.sent = Sent::Head;
-        if !self.is_subrequest() {
+        if self.is_subrequest() {
+            crate::include::limit_capture(self);
+        } else {
             self.settle_rate();
             serve::h1::queue_head(self);
         }
@@ -90,12 +91,7 @@ impl Request {
         for compute in std::mem::take(&mut self.response.before_last) {
             compute(self);
         }
-        self.run_chain(piece, After::Finish)?;
-        self.response.sent = Sent::All;
-        if !self.is_subrequest() && !self.response.header_only {
-            serve::h1::queue_end(self);
-        }
-        Ok(())
+        self.run_chain(piece, After::Finish)
     }
 
     /// Ends the body and waits until everything has left.
@@ -104,7 +100,7 @@ impl Request {
     /// When the client is gone or takes nothing for `send_timeout`.
     pub async fn send_last(&mut self, piece: Option<Piece>) -> io::Result<()> {
         self.push_last(piece)?;
-        self.client.flush().await
+        self.flush().await
     }
 
     /// Sends a whole response with a body in memory: the common case of small handlers.
@@ -121,42 +117,42 @@ impl Request {
         }
     }
 
-    /// Sends what is queued, as far as the client takes it.
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.client.poll_flush(cx)
-    }
-
     fn run_chain(&mut self, piece: Option<Piece>, after: After) -> io::Result<()> {
         if self.response.header_only {
+            if after == After::Finish {
+                self.response.sent = Sent::All;
+            }
             return Ok(());
         }
-        let chunked = self.response.chunked && !self.is_subrequest();
         if self.response.chain.is_empty() {
             if let Some(piece) = piece {
-                queue(&mut self.client, chunked, piece);
+                self.queue(piece);
+            }
+            if after == After::Finish {
+                self.response.sent = Sent::All;
+                if !self.is_subrequest() {
+                    serve::h1::queue_end(self);
+                }
             }
             return Ok(());
         }
         let mut chain = std::mem::take(&mut self.response.chain);
-        let pieces = chain.run(self, piece, after);
+        let pieces = chain.run(self, Part::Own, piece, after);
         self.response.chain = chain;
-        for piece in pieces? {
-            queue(&mut self.client, chunked, piece);
-        }
-        Ok(())
+        self.join(pieces?, after)
     }
-}
 
-/// Queues a piece, in a chunk of its own where the framing asks for it.
-fn queue(client: &mut crate::client::Client, chunked: bool, piece: Piece) {
-    if piece.is_empty() {
-        return;
+    /// Queues a piece, in a chunk of its own where the framing asks for it.
+    pub(crate) fn queue(&mut self, piece: Piece) {
+        if piece.is_empty() {
+            return;
+        }
+        if self.is_subrequest() || !self.response.chunked {
+            return self.client.push(piece);
+        }
+        let head = weir_wire::h1::chunk_head(piece.len() as usize);
+        self.client.push(Piece::copy(&head));
+        self.client.push(piece);
+        self.client.push(Piece::Static(b"\r\n"));
     }
-    if !chunked {
-        return client.push(piece);
-    }
-    let head = weir_wire::h1::chunk_head(piece.len() as usize);
-    client.push(Piece::copy(&head));
-    client.push(piece);
-    client.push(Piece::Static(b"\r\n"));
 }

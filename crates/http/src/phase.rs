@@ -80,7 +80,7 @@ pub async fn finalize(request: &mut Request, mut verdict: Verdict) {
 
 /// Sees to it that everything queued has left.
 async fn finish(request: &mut Request) {
-    if let Err(error) = request.client.flush().await {
+    if let Err(error) = request.flush().await {
         request.keepalive = false;
         let message = match error.kind() {
             std::io::ErrorKind::TimedOut => "client timed out (110: Connection timed out)".into(),
@@ -99,7 +99,7 @@ fn abort(request: &mut Request) {
 }
 
 /// Runs the phases from `entry` until something ends the request.
-async fn process(request: &mut Request, entry: Entry) -> Verdict {
+pub(crate) async fn process(request: &mut Request, entry: Entry) -> Verdict {
     let mut entry = entry;
     loop {
         match pass(request, entry).await {

@@ -6,7 +6,10 @@ use std::rc::Rc;
 
 use weir_engine::buffer::Buf;
 
-/// Bytes in memory, or a stretch of a file that is read when it is sent.
+use crate::include::Child;
+
+/// Bytes in memory, or a stretch of a file that is read when it is sent; or the place of what a
+/// subrequest will give.
 pub enum Piece {
     /// Bytes of the program text.
     Static(&'static [u8]),
@@ -16,6 +19,9 @@ pub enum Piece {
     Shared(Rc<[u8]>, Range<usize>),
     /// A stretch of a file, offsets in bytes.
     File(Rc<File>, Range<u64>),
+    /// A subrequest whose response stands here. It never reaches the client's queue, and filters
+    /// meet it in [`BodyFilter::include`](crate::filter::BodyFilter::include) only.
+    Include(Box<Child>),
 }
 
 impl Piece {
@@ -32,6 +38,7 @@ impl Piece {
             Self::Static(bytes) => bytes.len() as u64,
             Self::Buf(_, range) | Self::Shared(_, range) => range.len() as u64,
             Self::File(_, range) => range.end - range.start,
+            Self::Include(_) => 0,
         }
     }
 
@@ -46,7 +53,7 @@ impl Piece {
             Self::Static(bytes) => Some(bytes),
             Self::Buf(buf, range) => Some(&buf[range.clone()]),
             Self::Shared(bytes, range) => Some(&bytes[range.clone()]),
-            Self::File(..) => None,
+            Self::File(..) | Self::Include(_) => None,
         }
     }
 
@@ -57,6 +64,7 @@ impl Piece {
             Self::Static(bytes) => *bytes = &bytes[n as usize..],
             Self::Buf(_, range) | Self::Shared(_, range) => range.start += n as usize,
             Self::File(_, range) => range.start += n,
+            Self::Include(_) => {}
         }
     }
 
@@ -69,6 +77,7 @@ impl Piece {
             Self::Static(bytes) => *bytes = &bytes[..n as usize],
             Self::Buf(_, range) | Self::Shared(_, range) => range.end = range.start + n as usize,
             Self::File(_, range) => range.end = range.start + n,
+            Self::Include(_) => {}
         }
     }
 
@@ -85,6 +94,7 @@ impl Piece {
             Self::File(file, range) => {
                 Self::File(Rc::clone(file), range.start + part.start..range.start + part.end)
             }
+            Self::Include(_) => Self::Static(b""),
         }
     }
 

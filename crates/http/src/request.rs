@@ -14,6 +14,7 @@ use weir_wire::h1::Method;
 use crate::body::Body;
 use crate::client::{Client, Sink};
 use crate::head::Head;
+use crate::include::Line;
 use crate::response::Response;
 use crate::route::{Location, Server};
 use crate::snapshot::Snapshot;
@@ -126,6 +127,8 @@ pub struct Request {
     pub response: Response,
     /// The way to and from the client.
     pub client: Client,
+    /// What waits for included subrequests.
+    pub(crate) line: Line,
     /// Values of variables.
     pub values: Values,
     /// What the last regular expression captured.
@@ -242,6 +245,7 @@ impl Request {
             length: 0,
             response,
             client,
+            line: Line::default(),
             values,
             captures: Captures::default(),
             error_page: false,

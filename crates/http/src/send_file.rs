@@ -69,8 +69,8 @@ impl Request {
             let end = size.min(start + FILE_READ);
             self.push(Piece::File(Rc::clone(&file), start..end))?;
             start = end;
-            if self.client.queued() > QUEUE_LIMIT {
-                self.client.flush().await?;
+            if self.queued() > QUEUE_LIMIT {
+                self.flush().await?;
             }
         }
         self.send_last(None).await

@@ -35,7 +35,7 @@ impl Request {
         });
     }
 
-    fn fork(&mut self, uri: Vec<u8>, args: Vec<u8>, sink: Sink) -> Option<Self> {
+    pub(crate) fn fork(&mut self, uri: Vec<u8>, args: Vec<u8>, sink: Sink) -> Option<Self> {
         if self.depth == 0 {
             let text = String::from_utf8_lossy(&uri).into_owned();
             self.log(Level::Error, &format!("subrequests cycle while processing \"{text}\""));

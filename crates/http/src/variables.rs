@@ -197,7 +197,7 @@ pub fn settable(name: &str) -> Option<&'static VariableRow> {
 }
 
 /// The values that a request holds: those that were stored, and those kept after computing.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Values {
     /// By variable; the range lies in `arena`.
     slots: Vec<Slot>,
@@ -230,6 +230,10 @@ impl Values {
 
     /// Stores a value (`set`); None stores "not found".
     pub fn store(&mut self, id: VarId, value: Option<&[u8]>) {
+        self.store_at(id.index(), value);
+    }
+
+    fn store_at(&mut self, at: usize, value: Option<&[u8]>) {
         let slot = match value {
             Some(value) if self.arena.len() + value.len() <= ARENA_LIMIT => {
                 let start = self.arena.len() as u32;
@@ -238,7 +242,7 @@ impl Values {
             }
             _ => Slot::NotFound,
         };
-        if let Some(place) = self.slots.get_mut(id.index()) {
+        if let Some(place) = self.slots.get_mut(at) {
             *place = slot;
         }
     }
@@ -248,6 +252,23 @@ impl Values {
         match self.slots.get(id.index()) {
             Some(&Slot::Value(start, end)) => Some(&self.arena[start as usize..end as usize]),
             _ => None,
+        }
+    }
+
+    /// Takes over what a subrequest that began with a copy has stored since.
+    pub(crate) fn merge(&mut self, child: &Self) {
+        for (at, slot) in child.slots.iter().enumerate() {
+            let Slot::Value(start, end) = *slot else { continue };
+            let value = &child.arena[start as usize..end as usize];
+            let same = match self.slots.get(at) {
+                Some(&Slot::Value(start, end)) => {
+                    &self.arena[start as usize..end as usize] == value
+                }
+                _ => false,
+            };
+            if !same {
+                self.store_at(at, Some(value));
+            }
         }
     }
 

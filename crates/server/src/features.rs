@@ -54,7 +54,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_v2_module",                   LeftOut, false),
     ("http_v3_module",                   LeftOut, false),
     ("http_realip_module",               LeftOut, false),
-    ("http_addition_module",             LeftOut, false),
+    ("http_addition_module",             LeftOut, true),
     ("http_sub_module",                  LeftOut, true),
     ("http_gunzip_module",               LeftOut, true),
     ("http_gzip_static_module",          LeftOut, true),

@@ -175,6 +175,17 @@ impl BodyFilter for Replace {
         Ok(())
     }
 
+    fn include(
+        &mut self,
+        request: &mut Request,
+        child: Piece,
+        out: &mut Vec<Piece>,
+    ) -> io::Result<()> {
+        self.finish(request, out)?;
+        out.push(child);
+        Ok(())
+    }
+
     fn finish(&mut self, _: &mut Request, out: &mut Vec<Piece>) -> io::Result<()> {
         if !self.carry.is_empty() {
             out.push(Piece::copy(&std::mem::take(&mut self.carry)));

@@ -51,7 +51,7 @@ pub async fn run(request: &mut Request, pass: Pass, mut pick: Pick, exchange: Ex
         End::Broken => {
             // What came before the break goes out; the missing end tells the client.
             request.keepalive = false;
-            let _ = request.client.flush().await;
+            let _ = request.flush().await;
             Verdict::Abort
         }
         End::ClientGone => Verdict::Abort,
@@ -187,7 +187,7 @@ impl<'a> Relay<'a> {
                 Poll::Pending => {}
             }
         }
-        let before = request.client.queued();
+        let before = request.queued();
         match request.poll_flush(cx) {
             Poll::Ready(Ok(())) if before > 0 => return Poll::Ready(Event::Drained),
             Poll::Ready(Ok(())) => {}
@@ -204,7 +204,7 @@ impl<'a> Relay<'a> {
 
     /// Whether the client took so much that more can be handed on.
     fn moved(&self, request: &Request, before: u64) -> bool {
-        !self.waiting.is_empty() && before > self.busy && request.client.queued() <= self.busy
+        !self.waiting.is_empty() && before > self.busy && request.queued() <= self.busy
     }
 
     /// Whether there is room for more from the upstream.
@@ -212,7 +212,7 @@ impl<'a> Relay<'a> {
         if self.ended {
             return false;
         }
-        let held = self.waiting_memory + request.client.queued();
+        let held = self.waiting_memory + request.queued();
         match self.buffering {
             true => held < self.memory || self.file_len < self.file_max,
             false => held == 0,
@@ -276,9 +276,9 @@ impl<'a> Relay<'a> {
 
     /// Puts a piece in line, in the file if memory is used up.
     fn hold(&mut self, request: &mut Request, buf: Buf) -> Result<(), End> {
-        let held = self.waiting_memory + request.client.queued();
+        let held = self.waiting_memory + request.queued();
         let spills = self.buffering && held >= self.memory && self.file_len < self.file_max;
-        if !spills && self.waiting.is_empty() && request.client.queued() <= self.busy {
+        if !spills && self.waiting.is_empty() && request.queued() <= self.busy {
             return request.push(buf.into()).map_err(|_| End::Broken);
         }
         if !spills {
@@ -327,7 +327,7 @@ impl<'a> Relay<'a> {
                 self.waiting_memory -= piece.len();
             }
             request.push(piece).map_err(|_| End::Broken)?;
-            if request.client.queued() > self.busy {
+            if request.queued() > self.busy {
                 break;
             }
         }

@@ -5,10 +5,6 @@ use weir_conf::pending;
 pending! {
     /// Filters of heads and bodies.
     pub static FILTERS = {
-        // addition
-        "add_before_body" in [http, server, location] [1];
-        "add_after_body" in [http, server, location] [1];
-        "addition_types" in [http, server, location] [1+];
         // image
         "image_filter_jpeg_quality" in [http, server, location] [1];
         "image_filter_webp_quality" in [http, server, location] [1];

@@ -1,0 +1,335 @@
+//! Responses of subrequests as parts of a response (nginx: the postpone filter).
+//!
+//! A body filter asks for a subrequest with [`Request::include`] and pushes the piece that it gets
+//! where the response shall stand. Pushing stays synchronous: the piece goes down the filters to
+//! the place where the chain is split, and there everything behind it waits in line. Whoever
+//! flushes the request drives the subrequests, as many at once as [`PARALLEL`], and takes what the
+//! first in line gives:
+//!
+//! ```text
+//!  push ─▶ own filters ─▶ in line: piece, child, piece, child ─▶ joint filters ─▶ client's queue
+//!                                          │ ▲
+//!                                  phases, its own filters
+//! ```
+//!
+//! A child whose turn has not come fills its pipe and stops, as with a client that takes nothing.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::client::{Pipe, Sink};
+use crate::core::{CONNECTION, LIMITS};
+use crate::filter::{After, Part};
+use crate::module::{Entry, Verdict};
+use crate::phase;
+use crate::piece::Piece;
+use crate::request::Request;
+use crate::response::Sent;
+
+/// How many subrequests of one request go on at the same time.
+const PARALLEL: usize = 64;
+
+/// How much is handed to the client's queue before what is there has left.
+const QUEUE_LIMIT: u64 = 64 * 1024;
+
+/// What is to be included.
+#[derive(Default)]
+pub struct Include {
+    /// The path, decoded.
+    pub uri: Vec<u8>,
+    /// The arguments.
+    pub args: Vec<u8>,
+    /// Whether the body is kept in memory for `done`, instead of becoming part of the response.
+    pub capture: bool,
+    /// Whether the filter that asks for it waits for its end.
+    pub waited: bool,
+    /// What stands there if the subrequest fails or gives nothing.
+    pub stub: Option<Vec<u8>>,
+    /// Runs when it has ended.
+    pub done: Option<Done>,
+}
+
+/// Sees the request and the subrequest that has ended.
+pub type Done = Box<dyn FnOnce(&mut Request, &mut Request)>;
+
+/// A subrequest that has a place in a response.
+pub struct Child {
+    run: Option<Pin<Box<dyn Future<Output = Box<Request>>>>>,
+    ended: Option<Box<Request>>,
+    pipe: Rc<Pipe>,
+    waited: bool,
+    done: Option<Done>,
+}
+
+/// What waits for subrequests to end.
+#[derive(Default)]
+pub(crate) struct Line {
+    waiting: VecDeque<Piece>,
+    /// Bytes in line, children not counted.
+    bytes: u64,
+    /// Bytes that a waiting filter holds back.
+    pub(crate) held: u64,
+    /// Whether the request's own body has ended.
+    closing: bool,
+}
+
+/// Why there is still something in line.
+enum Stop {
+    Empty,
+    /// Children have to go on.
+    Children,
+    /// The client has enough to take.
+    Full,
+}
+
+impl Request {
+    /// Begins a subrequest whose response becomes part of this one; the piece marks its place.
+    /// None when subrequests nest too deep, which has been logged.
+    pub fn include(&mut self, include: Include) -> Option<Piece> {
+        let pipe = Rc::new(Pipe::default());
+        let sink = match include.capture {
+            true => Sink::Capture(Vec::new(), usize::MAX),
+            false => Sink::Pipe(Rc::clone(&pipe)),
+        };
+        let mut child = Box::new(self.fork(include.uri, include.args, sink)?);
+        child.values = self.values.clone();
+        let content_type = self.response.content_type.clone();
+        let stub = include.stub.map(|text| Stub { text, content_type, pipe: Rc::clone(&pipe) });
+        Some(Piece::Include(Box::new(Child {
+            run: Some(Box::pin(run(child, stub))),
+            ended: None,
+            pipe,
+            waited: include.waited,
+            done: include.done,
+        })))
+    }
+
+    /// Takes what came out of the request's own filters.
+    pub(crate) fn join(&mut self, pieces: Vec<Piece>, after: After) -> io::Result<()> {
+        self.line.closing |= after == After::Finish;
+        for piece in pieces {
+            match piece {
+                piece if piece.is_empty() && !matches!(piece, Piece::Include(_)) => {}
+                Piece::Include(_) => self.line.waiting.push_back(piece),
+                piece if self.line.waiting.is_empty() => {
+                    self.run_joint(Some(piece), After::More)?
+                }
+                piece => {
+                    self.line.bytes += piece.len();
+                    self.line.waiting.push_back(piece);
+                }
+            }
+        }
+        if after == After::Flush && self.line.waiting.is_empty() {
+            self.run_joint(None, After::Flush)?;
+        }
+        self.close_line()
+    }
+
+    /// Ends the response once nothing is in line any more.
+    fn close_line(&mut self) -> io::Result<()> {
+        let ends = self.line.closing && self.line.waiting.is_empty();
+        if !ends || self.response.sent == Sent::All || self.response.chain.waits() {
+            return Ok(());
+        }
+        self.run_joint(None, After::Finish)?;
+        self.response.sent = Sent::All;
+        if !self.is_subrequest() && !self.response.header_only {
+            crate::serve::h1::queue_end(self);
+        }
+        Ok(())
+    }
+
+    /// How many bytes wait to be sent, those in line included.
+    pub fn queued(&self) -> u64 {
+        self.client.queued() + self.line.bytes + self.line.held
+    }
+
+    /// Sends what is queued, as far as the client takes it, and lets included subrequests go on.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.line.waiting.is_empty() {
+            return self.client.poll_flush(cx);
+        }
+        loop {
+            let stop = self.poll_line(cx)?;
+            // A head without a body is not worth a packet of its own (`postpone_output`).
+            let few = self.client.queued() < self.get(&CONNECTION).postpone_output.0;
+            if matches!(stop, Stop::Children) && few && !self.is_subrequest() {
+                return Poll::Pending;
+            }
+            match (self.client.poll_flush(cx), stop) {
+                (Poll::Ready(Ok(())), Stop::Children) => return Poll::Pending,
+                (Poll::Ready(Ok(())), Stop::Full) => {}
+                (other, _) => return other,
+            }
+        }
+    }
+
+    /// Waits until everything queued has left, with what subrequests give.
+    ///
+    /// # Errors
+    /// As for [`Request::poll_flush`].
+    pub async fn flush(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Lets the children go on and hands on what the first in line has.
+    fn poll_line(&mut self, cx: &mut Context<'_>) -> io::Result<Stop> {
+        loop {
+            let children = self.line.waiting.iter_mut().filter_map(|piece| match piece {
+                Piece::Include(child) => Some(child),
+                _ => None,
+            });
+            children.take(PARALLEL).for_each(|child| child.poll(cx));
+            let mut moved = false;
+            loop {
+                if self.client.queued() > QUEUE_LIMIT {
+                    return Ok(Stop::Full);
+                }
+                match self.next_in_line()? {
+                    Next::Moved => moved = true,
+                    Next::Nothing => return Ok(Stop::Empty),
+                    Next::Wait => break,
+                }
+            }
+            if !moved {
+                return Ok(Stop::Children);
+            }
+        }
+    }
+
+    /// Hands on one piece.
+    fn next_in_line(&mut self) -> io::Result<Next> {
+        let Some(first) = self.line.waiting.front_mut() else {
+            self.close_line()?;
+            return Ok(Next::Nothing);
+        };
+        if let Piece::Include(child) = first {
+            if let Some(piece) = child.pipe.take() {
+                self.run_joint(Some(piece), After::More)?;
+                return Ok(Next::Moved);
+            }
+            let Some(ended) = child.ended.take() else { return Ok(Next::Wait) };
+            let (waited, done) = (child.waited, child.done.take());
+            self.line.waiting.pop_front();
+            self.end_child(ended, waited, done)?;
+            return Ok(Next::Moved);
+        }
+        let piece = self.line.waiting.pop_front();
+        self.line.bytes -= piece.as_ref().map_or(0, Piece::len);
+        self.run_joint(piece, After::More)?;
+        Ok(Next::Moved)
+    }
+
+    /// A child has ended and everything it gave has been handed on.
+    fn end_child(
+        &mut self,
+        mut child: Box<Self>,
+        waited: bool,
+        done: Option<Done>,
+    ) -> io::Result<()> {
+        if child.client.overflowed() {
+            child.log(weir_engine::error_log::Level::Error, "too big subrequest response");
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        // A part that broke off breaks the whole.
+        if child.response.sent != Sent::All {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.values.merge(&child.values);
+        if let Some(done) = done {
+            done(self, &mut child);
+        }
+        drop(child);
+        if !waited {
+            return Ok(());
+        }
+        let mut chain = std::mem::take(&mut self.response.chain);
+        let pieces = chain.resume(self);
+        self.response.chain = chain;
+        self.join(pieces?, After::More)
+    }
+
+    /// Runs the filters behind the line, and queues what comes out of them.
+    fn run_joint(&mut self, piece: Option<Piece>, after: After) -> io::Result<()> {
+        if !self.response.chain.has_joint() {
+            if let Some(piece) = piece {
+                self.queue(piece);
+            }
+            return Ok(());
+        }
+        let mut chain = std::mem::take(&mut self.response.chain);
+        let pieces = chain.run(self, Part::Joint, piece, after);
+        self.response.chain = chain;
+        for piece in pieces? {
+            self.queue(piece);
+        }
+        Ok(())
+    }
+}
+
+/// What came of handing on one piece.
+enum Next {
+    Moved,
+    /// There is nothing left in line.
+    Nothing,
+    /// The first in line has nothing to give yet.
+    Wait,
+}
+
+impl Child {
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if let Some(run) = &mut self.run
+            && let Poll::Ready(request) = run.as_mut().poll(cx)
+        {
+            self.run = None;
+            self.ended = Some(request);
+        }
+    }
+}
+
+/// What stands in place of a response that failed or is empty.
+struct Stub {
+    text: Vec<u8>,
+    /// That of the request around it.
+    content_type: Vec<u8>,
+    pipe: Rc<Pipe>,
+}
+
+/// Runs a subrequest to the end of its response.
+async fn run(mut child: Box<Request>, stub: Option<Stub>) -> Box<Request> {
+    let verdict = phase::process(&mut child, Entry::ServerRewrite).await;
+    match stub {
+        None => phase::finalize(&mut child, verdict).await,
+        Some(stub) => {
+            let failed = matches!(verdict, Verdict::Next | Verdict::Granted | Verdict::Status(_));
+            if !failed {
+                phase::finalize(&mut child, verdict).await;
+            }
+            if verdict != Verdict::Abort && !stub.pipe.was_used() {
+                put_stub(&mut child, stub).await;
+            }
+        }
+    }
+    if child.get(&crate::core::ERRORS).log_subrequest {
+        phase::log(&mut child).await;
+    }
+    child
+}
+
+async fn put_stub(child: &mut Request, stub: Stub) {
+    child.response.reset();
+    child.line = Line::default();
+    child.error_status = 0;
+    child.send_all(200, &stub.content_type, stub.text).await;
+}
+
+/// The most that a subrequest's body in memory may be, where it has come to.
+pub(crate) fn limit_capture(request: &mut Request) {
+    let limit = request.get(&LIMITS).subrequest_output_buffer_size.0;
+    request.client.limit_capture(usize::try_from(limit).unwrap_or(usize::MAX));
+}
