@@ -43,6 +43,8 @@ pub struct Prepare<'a> {
 pub struct Plan {
     root: Block,
     sources: Arc<[Source]>,
+    /// The names of the variables, in the order of the sources.
+    variable_names: Arc<[Box<str>]>,
     hostname: String,
     prefix: PathBuf,
     /// What each upstream is, by its reference; None for those of stream.
@@ -98,6 +100,7 @@ impl Plan {
         };
         let unsized_zones = assembly.registries.take::<Zones>();
         assembly.diagnostics.extend(unsized_zones.unsized_zones());
+        let variable_names = variables.names().map(|(_, name)| name.into()).collect();
         if !assembly.ok() {
             return None;
         }
@@ -107,6 +110,7 @@ impl Plan {
         Some(Self {
             root,
             sources,
+            variable_names,
             hostname,
             prefix,
             plans,
@@ -139,6 +143,7 @@ impl Plan {
             named: self.named.clone(),
             routes: builder.build(&self.root),
             sources: Arc::clone(&self.sources),
+            variable_names: Arc::clone(&self.variable_names),
             hostname: self.hostname.as_str().into(),
             prefix: self.prefix.as_path().into(),
             files: self.files.as_slice().into(),
@@ -154,6 +159,7 @@ pub struct Snapshot {
     upstreams: Vec<Option<Rc<Upstream>>>,
     named: HashMap<String, UpstreamRef>,
     sources: Arc<[Source]>,
+    variable_names: Arc<[Box<str>]>,
     hostname: Rc<str>,
     prefix: Rc<std::path::Path>,
     files: Box<[Arc<LogFile>]>,
@@ -188,6 +194,11 @@ impl Snapshot {
     /// How a variable is computed.
     pub fn source(&self, id: VarId) -> &Source {
         &self.sources[id.index()]
+    }
+
+    /// The name of a variable, without the dollar.
+    pub fn variable_name(&self, id: VarId) -> &str {
+        self.variable_names.get(id.index()).map_or("", |name| name)
     }
 
     /// How many variables there are.

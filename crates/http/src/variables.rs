@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use weir_engine::error_log::Level;
 use weir_script::{VarId, Variables};
 
 use crate::request::Request;
@@ -180,7 +181,7 @@ fn find_row(name: &str) -> Option<Source> {
         return Some(Source::Row(row, "".into()));
     }
     rows()
-        .filter(|row| row.prefix && name.starts_with(row.name) && name.len() > row.name.len())
+        .filter(|row| row.prefix && name.starts_with(row.name))
         .max_by_key(|row| row.name.len())
         .map(|row| Source::Row(row, name[row.name.len()..].into()))
 }
@@ -202,6 +203,8 @@ pub struct Values {
     /// By variable; the range lies in `arena`.
     slots: Vec<Slot>,
     arena: Vec<u8>,
+    /// How many variables that are not kept are being computed, each for the one before.
+    depth: u8,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -219,6 +222,9 @@ enum Slot {
 /// How much stored text one request may collect: a `set` loop through internal redirects ends
 /// somewhere, and so does memory.
 const ARENA_LIMIT: usize = 16 * 1024 * 1024;
+
+/// How deep variables that are not kept may ask for each other (nginx: 100).
+const MAX_DEPTH: u8 = 100;
 
 impl Values {
     /// Forgets all values, keeping the memory.
@@ -289,7 +295,8 @@ impl Request {
                 out.extend_from_slice(&values.arena[start as usize..end as usize]);
                 return true;
             }
-            Some(Slot::NotFound | Slot::Busy) | None => return false,
+            Some(Slot::Busy) => return self.variable_cycle(id),
+            Some(Slot::NotFound) | None => return false,
             Some(Slot::Unset) => {}
         }
         let snapshot = std::rc::Rc::clone(&self.snapshot);
@@ -298,7 +305,7 @@ impl Request {
             Source::Row(row, suffix) => {
                 self.compute_kept(id, out, |request, out| (row.get)(request, suffix, out))
             }
-            Source::Compute(compute, false) => compute(self, out),
+            Source::Compute(compute, false) => self.compute_volatile(id, out, &**compute),
             Source::Compute(compute, true) => self.compute_kept(id, out, |r, out| compute(r, out)),
             Source::Stored => false,
         }
@@ -316,6 +323,29 @@ impl Request {
         let found = compute(self, out);
         self.values.store(id, found.then(|| &out[start..]));
         found
+    }
+
+    /// Computes a value that is not kept. What asks for itself ends at a depth.
+    fn compute_volatile(
+        &mut self,
+        id: VarId,
+        out: &mut Vec<u8>,
+        compute: &dyn Fn(&mut Self, &mut Vec<u8>) -> bool,
+    ) -> bool {
+        if self.values.depth >= MAX_DEPTH {
+            return self.variable_cycle(id);
+        }
+        self.values.depth += 1;
+        let found = compute(self, out);
+        self.values.depth -= 1;
+        found
+    }
+
+    /// A variable that needs its own value has none.
+    fn variable_cycle(&self, id: VarId) -> bool {
+        let name = self.snapshot.variable_name(id);
+        self.log(Level::Error, &format!("cycle while evaluating variable \"{name}\""));
+        false
     }
 
     /// The value of a variable as bytes of its own, empty when it has none.

@@ -86,7 +86,7 @@ pub(super) fn content_length(request: &mut Request, _: &str, out: &mut Vec<u8>) 
 
 /// `$content_type`.
 pub(super) fn content_type(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    request.head.get(Known::ContentType).is_some_and(|value| found(value, out))
+    http(request, "content_type", out)
 }
 
 /// `$host`.

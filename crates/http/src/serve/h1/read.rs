@@ -84,7 +84,19 @@ pub(super) async fn head<'a>(
         });
         match step {
             Ok(Some(_)) if misdirected => break Head::Faulty(Fault::misdirected()),
-            Ok(Some(length)) => break Head::Complete(length),
+            Ok(Some(length)) => {
+                // A request that names no host goes to the server with the empty name.
+                if parser.head().host.is_empty()
+                    && let Some((chosen, found)) = choose(endpoint, info, b"")
+                {
+                    if info.negotiated.is_some() && tls::verify::is_closed_to_others(chosen) {
+                        break Head::Faulty(Fault::misdirected());
+                    }
+                    captures = found;
+                    server = Rc::clone(chosen);
+                }
+                break Head::Complete(length);
+            }
             Ok(None) => {}
             Err(error) => break Head::Faulty(faulty(&error, parser, &link.input)),
         }
