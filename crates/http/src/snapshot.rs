@@ -17,8 +17,9 @@ use weir_conf::{
 };
 use weir_engine::log_files::LogFile;
 use weir_script::{VarId, Variables};
-use weir_upstream::{Registry, Side, UpstreamRef, Upstreams, Zones};
+use weir_upstream::{Registry, Resolver, ResolverConfig, Side, UpstreamRef, Upstreams, Zones};
 
+use crate::core::RESOLVER;
 use crate::module::Handlers;
 use crate::modules::MODULES;
 use crate::pass::pool;
@@ -49,8 +50,8 @@ pub struct Plan {
     prefix: PathBuf,
     /// What each upstream is, by its reference; None for those of stream.
     plans: Vec<Option<weir_upstream::Plan>>,
-    /// The upstreams that the configuration declares, for names known only at run time.
-    named: HashMap<String, UpstreamRef>,
+    /// The upstreams of the configuration, for names known only at run time.
+    named: HashMap<(String, u16), UpstreamRef>,
     files: Vec<Arc<LogFile>>,
     /// Dropped when the last thread's snapshot and the last request of this plan are gone.
     generation: Arc<dyn Any + Send + Sync>,
@@ -136,11 +137,13 @@ impl Plan {
             let plan = plan.clone()?;
             let group = registry.group(&plan.group);
             let pool = pool::place(&plan.group.key);
+            group.keep_resolved(registry);
             Some(Rc::new(Upstream { plan, group, pool }))
         });
         Rc::new(Snapshot {
             upstreams: upstreams.collect(),
             named: self.named.clone(),
+            resolvers: resolvers(&self.root, registry),
             routes: builder.build(&self.root),
             sources: Arc::clone(&self.sources),
             variable_names: Arc::clone(&self.variable_names),
@@ -157,7 +160,9 @@ impl Plan {
 pub struct Snapshot {
     routes: Routes,
     upstreams: Vec<Option<Rc<Upstream>>>,
-    named: HashMap<String, UpstreamRef>,
+    named: HashMap<(String, u16), UpstreamRef>,
+    /// What asks the name servers that the configuration names; held while it serves.
+    resolvers: Vec<Resolver>,
     sources: Arc<[Source]>,
     variable_names: Arc<[Box<str>]>,
     hostname: Rc<str>,
@@ -186,9 +191,22 @@ impl Snapshot {
         Rc::clone(upstream.expect("a reference of http is an upstream of http"))
     }
 
-    /// The declared upstream of that name.
-    pub fn upstream_named(&self, name: &str) -> Option<Rc<Upstream>> {
-        self.named.get(&name.to_ascii_lowercase()).map(|&which| self.upstream(which))
+    /// The upstream of that name: a declared one when no port is written, or one that stands for
+    /// the same address elsewhere in the configuration.
+    pub fn upstream_named(&self, name: &str, port: u16, has_port: bool) -> Option<Rc<Upstream>> {
+        let name = name.to_ascii_lowercase();
+        let mut key = (name, 0);
+        let declared = if has_port { None } else { self.named.get(&key) };
+        let found = declared.or_else(|| {
+            key.1 = port;
+            self.named.get(&key)
+        });
+        found.map(|&which| self.upstream(which))
+    }
+
+    /// What asks the name servers of a `resolver` directive.
+    pub fn resolver(&self, config: &ResolverConfig) -> Option<&Resolver> {
+        self.resolvers.iter().find(|resolver| resolver.config() == config)
     }
 
     /// How a variable is computed.
@@ -232,13 +250,40 @@ impl Snapshot {
     }
 }
 
+/// One resolver for each set of name servers that some block names.
+fn resolvers(root: &Block, registry: &Registry) -> Vec<Resolver> {
+    let mut resolvers: Vec<Resolver> = Vec::new();
+    for block in root.walk() {
+        if !block.context.intersects(RESOLVING) {
+            continue;
+        }
+        let Some(config) = &block.settings.get(&RESOLVER).resolver else { continue };
+        if !resolvers.iter().any(|known| known.config() == config) {
+            resolvers.push(registry.resolver(config));
+        }
+    }
+    resolvers
+}
+
+/// The blocks that requests can be in.
+const RESOLVING: Contexts = Contexts::SERVER
+    .union(Contexts::LOCATION)
+    .union(Contexts::LOCATION_IF)
+    .union(Contexts::LIMIT_EXCEPT);
+
 /// Finishes the upstreams; what is wrong with them goes to the diagnostics.
 fn upstream_plans(
     upstreams: &Upstreams,
     assembly: &mut Assembly,
     env: &dyn Environment,
 ) -> Vec<Option<weir_upstream::Plan>> {
-    let found = upstreams.plans(Side::Http, assembly, None, env);
+    let http = assembly.root.walk().into_iter().find(|block| block.context == Contexts::HTTP);
+    let above = http.map(|block| block.settings.get(&RESOLVER));
+    let above = above.and_then(|settings| {
+        let timeout = settings.timeout.0.as_millis() as u64;
+        settings.resolver.as_ref().map(|resolver| (resolver, timeout))
+    });
+    let found = upstreams.plans(Side::Http, assembly, above, env);
     let mut plans = Vec::with_capacity(found.len());
     for plan in found {
         plans.push(match plan {

@@ -165,11 +165,13 @@ impl Upstreams {
         self.0.iter().position(declared).map(UpstreamRef)
     }
 
-    /// The declared upstreams of one side, by their names in lower case.
-    pub fn names(&self, side: Side) -> HashMap<String, UpstreamRef> {
-        let declared = |(_, entry): &(usize, &Entry)| entry.block.is_some() && entry.side == side;
-        let entries = self.0.iter().enumerate().filter(declared);
-        entries.map(|(at, entry)| (entry.name.to_ascii_lowercase(), UpstreamRef(at))).collect()
+    /// The upstreams of one side, by their names in lower case and their ports; declared ones
+    /// have none, which is 0.
+    pub fn names(&self, side: Side) -> HashMap<(String, u16), UpstreamRef> {
+        let entries = self.0.iter().enumerate().filter(|(_, entry)| entry.side == side);
+        entries
+            .map(|(at, entry)| ((entry.name.to_ascii_lowercase(), entry.port), UpstreamRef(at)))
+            .collect()
     }
 
     /// Finishes the upstreams of one side: one plan for each, at its index; those of the other

@@ -83,7 +83,7 @@ directives! {
         /// How the path of cookies is rewritten.
         "proxy_cookie_path" [1, 2]: "off | path replacement" => set_cookie_path,
         /// The flags of cookies.
-        "proxy_cookie_flags" [1, 4]: "off | cookie [flag ...]" => set_cookie_flags,
+        "proxy_cookie_flags" [1, 2, 3, 4]: "off | cookie [flag ...]" => set_cookie_flags,
         /// Has no effect here: the fields are kept in another way.
         "proxy_headers_hash_max_size" => headers_hash_max_size: u32 = 512,
         /// Has no effect here: the fields are kept in another way.

@@ -1,8 +1,12 @@
 //! Names that are known only when a request comes: looked up with the `resolver` in force.
 
+use std::net::SocketAddr;
+use std::rc::Rc;
+
 use weir_engine::addr::Addr;
 use weir_engine::error_log::Level;
 
+use crate::core::RESOLVER;
 use crate::request::Request;
 
 /// The addresses of `host`.
@@ -10,7 +14,22 @@ use crate::request::Request;
 /// # Errors
 /// The status to answer with: 502.
 pub async fn addresses(request: &mut Request, host: &str, port: u16) -> Result<Vec<Addr>, u16> {
-    let _ = port;
-    request.log(Level::Error, &format!("no resolver defined to resolve {host}"));
-    Err(502)
+    let location = Rc::clone(&request.location);
+    let settings = location.settings.get(&RESOLVER);
+    let snapshot = Rc::clone(&request.snapshot);
+    let resolver = settings.resolver.as_ref().and_then(|config| snapshot.resolver(config));
+    let Some(resolver) = resolver else {
+        request.log(Level::Error, &format!("no resolver defined to resolve {host}"));
+        return Err(502);
+    };
+    match resolver.resolve(host, settings.timeout.0).await {
+        Ok(found) => {
+            let address = |ip| Addr::Inet(SocketAddr::new(ip, port));
+            Ok(found.addresses.into_iter().map(address).collect())
+        }
+        Err(error) => {
+            request.log(Level::Error, &error.to_string());
+            Err(502)
+        }
+    }
 }

@@ -196,7 +196,10 @@ impl Target {
             true => Arc::from(format!("/{}", url.uri).as_bytes()),
             false => Arc::from(url.uri.as_bytes()),
         });
-        let known = request.snapshot.upstream_named(&url.host);
+        let known = match url.addresses.is_empty() {
+            true => request.snapshot.upstream_named(&url.host, url.port, url.has_port),
+            false => None,
+        };
         let (group, upstream) = match known {
             Some(upstream) => (Arc::clone(&upstream.group), Some(upstream)),
             None => {
@@ -204,7 +207,7 @@ impl Target {
                     false => url.addresses.clone(),
                     true => super::resolve::addresses(request, &url.host, url.port).await?,
                 };
-                (Group::transient(&host, addresses), None)
+                (Group::transient(&url.host, addresses), None)
             }
         };
         let host = host.into();
