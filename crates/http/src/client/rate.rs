@@ -35,9 +35,10 @@ impl Rate {
             if allowed > sent {
                 return Poll::Ready(allowed - sent);
             }
-            let over = sent - allowed;
-            let millis = over.saturating_mul(1000) / self.bytes.max(1) + 1;
-            self.wait.after(Duration::from_millis(millis));
+            // The moment when the share of another second is added. It lies ahead, so that nobody
+            // who polls again at once spins.
+            let shares = sent.saturating_sub(self.after) / self.bytes.max(1);
+            self.wait.set(self.start + Duration::from_secs(shares.max(seconds)));
         }
     }
 }

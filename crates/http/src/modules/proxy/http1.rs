@@ -100,12 +100,7 @@ impl Http1 {
         if out.len() == start {
             out.push(b'/');
         }
-        // A decoded URI can hold what would end the request line.
-        for byte in &mut out[start..] {
-            if matches!(byte, b'\r' | b'\n' | 0) {
-                *byte = b' ';
-            }
-        }
+        escape_ends(out, start);
     }
 
     /// Settles how the body goes out, before the fields say so.
@@ -127,6 +122,22 @@ impl Http1 {
         shown.chunked = plan.chunked;
         shown.body_length = plan.length;
         plan
+    }
+}
+
+/// Escapes what would end a word of the request line or the line itself: a URI that was computed
+/// from decoded text can hold it.
+fn escape_ends(out: &mut Vec<u8>, start: usize) {
+    let ends = |byte: &u8| *byte <= b' ' || *byte == 0x7f;
+    if !out[start..].iter().any(ends) {
+        return;
+    }
+    let uri = out.split_off(start);
+    for byte in uri {
+        match ends(&byte) {
+            true => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            false => out.push(byte),
+        }
     }
 }
 
