@@ -254,12 +254,32 @@ impl Client {
             && !matches!(self.queue.front(), Some(Piece::File(..)))
     }
 
-    /// Waits until the queue is empty.
+    /// Waits until the queue is empty. While it has to wait, it watches whether the client goes
+    /// away.
     ///
     /// # Errors
-    /// As [`Client::poll_flush`].
+    /// As [`Client::poll_flush`]; `ConnectionAborted` when the client has closed its connection.
     pub async fn flush(&mut self) -> io::Result<()> {
-        std::future::poll_fn(|cx| self.poll_flush(cx)).await
+        std::future::poll_fn(|cx| match self.poll_flush(cx) {
+            Poll::Pending if self.poll_gone(cx).is_ready() => {
+                self.broken = true;
+                Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+            }
+            flushed => flushed,
+        })
+        .await
+    }
+
+    /// Ready when the client has closed its connection. Bytes that it has sent hide that.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Sink::Link(link) = &mut self.sink else { return Poll::Pending };
+        if !link.input.is_empty() {
+            return Poll::Pending;
+        }
+        match ready!(link.conn.poll_readable(cx)) {
+            Ok(()) if !link.conn.is_closed() => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
     }
 
     /// One write of at most `budget` bytes from the head of the queue.

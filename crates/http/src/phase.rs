@@ -7,6 +7,7 @@
 //!                                     └ rewritten URI                    error_page, try_files ┘
 //! ```
 
+use std::io::ErrorKind;
 use std::rc::Rc;
 
 use weir_engine::error_log::Level;
@@ -83,7 +84,8 @@ async fn finish(request: &mut Request) {
     if let Err(error) = request.flush().await {
         request.keepalive = false;
         let message = match error.kind() {
-            std::io::ErrorKind::TimedOut => "client timed out (110: Connection timed out)".into(),
+            ErrorKind::TimedOut => "client timed out (110: Connection timed out)".into(),
+            ErrorKind::ConnectionAborted => "client prematurely closed connection".into(),
             _ => weir_engine::os_error::Failed("writev() failed", &error).to_string(),
         };
         request.log(Level::Info, &format!("{message} while sending to client"));

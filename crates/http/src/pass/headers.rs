@@ -115,13 +115,6 @@ pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> R
     let headers = Rc::clone(&request.state(&STATES).headers);
     let settings = pass.settings();
     let ignored = settings.ignore_headers;
-    if !ignored.has(Ignored::REDIRECT)
-        && let Some(target) = headers.get_name(b"x-accel-redirect")
-    {
-        return Err(accel_redirect(request, pass, &headers, target));
-    }
-    request.response.status = head.status;
-    request.response.status_line = head.status_line.take();
     if !ignored.has(Ignored::LIMIT_RATE)
         && let Some(value) = headers.get_name(b"x-accel-limit-rate")
         && let Some(bytes) = decimal(value)
@@ -129,6 +122,13 @@ pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> R
         request.client.rate = (bytes > 0).then(|| Rate::new(bytes, 0));
         request.client.rate_set = true;
     }
+    if !ignored.has(Ignored::REDIRECT)
+        && let Some(target) = headers.get_name(b"x-accel-redirect")
+    {
+        return Err(accel_redirect(request, pass, &headers, target));
+    }
+    request.response.status = head.status;
+    request.response.status_line = head.status_line.take();
     if !ignored.has(Ignored::BUFFERING)
         && let Some(value) = headers.get_name(b"x-accel-buffering")
     {

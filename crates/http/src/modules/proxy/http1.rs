@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use weir_engine::error_log::Level;
 use weir_script::Template;
 use weir_wire::h1::{Framing, ResponseParser, Version};
 use weir_wire::header::{Headers, Known};
@@ -100,7 +101,6 @@ impl Http1 {
         if out.len() == start {
             out.push(b'/');
         }
-        escape_ends(out, start);
     }
 
     /// Settles how the body goes out, before the fields say so.
@@ -125,20 +125,19 @@ impl Http1 {
     }
 }
 
-/// Escapes what would end a word of the request line or the line itself: a URI that was computed
-/// from decoded text can hold it.
-fn escape_ends(out: &mut Vec<u8>, start: usize) {
-    let ends = |byte: &u8| *byte <= b' ' || *byte == 0x7f;
-    if !out[start..].iter().any(ends) {
-        return;
-    }
-    let uri = out.split_off(start);
-    for byte in uri {
-        match ends(&byte) {
-            true => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
-            false => out.push(byte),
+/// A URI that was computed from decoded text can hold what would end the request line: a blank is
+/// escaped. Returns whether it holds a control byte, which no request should be made of.
+fn escape_blanks(out: &mut Vec<u8>, start: usize) -> bool {
+    if out[start..].contains(&b' ') {
+        let uri = out.split_off(start);
+        for byte in uri {
+            match byte {
+                b' ' => out.extend_from_slice(b"%20"),
+                _ => out.push(byte),
+            }
         }
     }
+    out[start..].iter().any(u8::is_ascii_control)
 }
 
 impl Protocol for Http1 {
@@ -167,6 +166,10 @@ impl Protocol for Http1 {
         out.push(b' ');
         let uri_start = out.len();
         self.write_uri(request, out);
+        if escape_blanks(out, uri_start) {
+            request.log(Level::Error, "URI to be passed on has control characters");
+            return Err(400);
+        }
         let uri = uri_start..out.len();
         out.extend_from_slice(match super::version(proxy) >= Version::HTTP_11 {
             true => b" HTTP/1.1\r\n",
