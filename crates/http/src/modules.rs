@@ -9,6 +9,7 @@ use crate::variables::{self, VariableRow};
 mod access;
 mod addition;
 mod auth_basic;
+mod auth_request;
 mod autoindex;
 mod browser;
 mod charset;
@@ -23,11 +24,13 @@ mod limit_conn;
 mod limit_req;
 mod log;
 mod map;
+mod mirror;
 mod not_modified;
 mod postpone;
 mod proxy;
 mod random_index;
 mod range;
+mod realip;
 mod referer;
 mod rewrite;
 mod secure_link;
@@ -52,12 +55,16 @@ pub const MODULES: &[&Module] = &[
     &secure_link::MODULE,
     &referer::MODULE,
     &ssl::MODULE,
+    // Who asks.
+    &realip::MODULE,
     // Limits.
     &limit_req::MODULE,
     &limit_conn::MODULE,
-    // Access: addresses, then names.
+    // Access: addresses, names, then others' word.
     &access::MODULE,
     &auth_basic::MODULE,
+    &auth_request::MODULE,
+    &mirror::MODULE,
     // Content: what answers alone, then those that are asked in turn.
     &proxy::MODULE, &upstream::MODULE,
     &stub_status::MODULE,

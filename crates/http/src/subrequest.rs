@@ -14,28 +14,40 @@ impl Request {
     /// Runs a subrequest to its end and gives it back, with its response and its captured body.
     /// Variables are shared with it, as they are in nginx. None when subrequests nest too deep.
     pub async fn subrequest(&mut self, uri: Vec<u8>, args: Vec<u8>, sink: Sink) -> Option<Self> {
-        let mut child = self.fork(uri, args, sink)?;
+        let child = self.fork(uri, args, sink)?;
+        Some(self.follow(child).await)
+    }
+
+    /// Starts a subrequest that nobody waits for; its variables begin anew.
+    pub fn background(&mut self, uri: Vec<u8>, args: Vec<u8>) {
+        if let Some(child) = self.fork(uri, args, Sink::Discard) {
+            child.launch();
+        }
+    }
+
+    /// Runs a subrequest made by [`Request::fork`] to its end.
+    pub async fn follow(&mut self, mut child: Self) -> Self {
         std::mem::swap(&mut child.values, &mut self.values);
         phase::boxed(&mut child, Entry::ServerRewrite).await;
         std::mem::swap(&mut child.values, &mut self.values);
         if child.get(&crate::core::ERRORS).log_subrequest {
             phase::log(&mut child).await;
         }
-        Some(child)
+        child
     }
 
-    /// Starts a subrequest that nobody waits for; its variables begin anew.
-    pub fn background(&mut self, uri: Vec<u8>, args: Vec<u8>) {
-        let Some(mut child) = self.fork(uri, args, Sink::Discard) else { return };
+    /// Lets a subrequest made by [`Request::fork`] run by itself.
+    pub fn launch(mut self) {
         weir_engine::event_loop::spawn(async move {
-            phase::run_from(&mut child, Entry::ServerRewrite).await;
-            if child.get(&crate::core::ERRORS).log_subrequest {
-                phase::log(&mut child).await;
+            phase::run_from(&mut self, Entry::ServerRewrite).await;
+            if self.get(&crate::core::ERRORS).log_subrequest {
+                phase::log(&mut self).await;
             }
         });
     }
 
-    pub(crate) fn fork(&mut self, uri: Vec<u8>, args: Vec<u8>, sink: Sink) -> Option<Self> {
+    /// A subrequest that has not begun. None when subrequests nest too deep.
+    pub fn fork(&mut self, uri: Vec<u8>, args: Vec<u8>, sink: Sink) -> Option<Self> {
         if self.depth == 0 {
             let text = String::from_utf8_lossy(&uri).into_owned();
             self.log(Level::Error, &format!("subrequests cycle while processing \"{text}\""));

@@ -9,30 +9,30 @@ pub fn is_trusted(address: IpAddr, proxies: &[Cidr]) -> bool {
     proxies.iter().any(|proxy| proxy.contains(address))
 }
 
-/// Walks from `peer` back through the values of a header, the last line first, and gives the
-/// address they tell, if the peer is trusted and tells one.
+/// Walks from a peer back through the values of a header, the last line first, and gives the
+/// address they tell, if the peer is `trusted` and tells one.
 ///
 /// Without `recursive` only the last address of the last line counts; with it, trusted addresses
 /// are passed over, and the first one that is not trusted, or the last that can be read, is taken.
 /// The port is 0 where none is written.
 pub fn forwarded_address<'v>(
-    peer: IpAddr,
+    trusted: bool,
     lines_from_last: impl IntoIterator<Item = &'v [u8]>,
     proxies: &[Cidr],
     recursive: bool,
 ) -> Option<SocketAddr> {
-    let mut current = peer;
+    let mut trusted = trusted;
     let mut found = None;
     for line in lines_from_last {
         let mut rest = line;
         loop {
-            if !is_trusted(current, proxies) {
+            if !trusted {
                 return found;
             }
             let (before, token) = last_token(rest);
             let Some(address) = parse_address_port(token) else { return found };
             found = Some(address);
-            current = address.ip();
+            trusted = is_trusted(address.ip(), proxies);
             rest = before;
             if !recursive {
                 return found;
@@ -87,8 +87,13 @@ mod tests {
             .map(|net| Cidr::parse(net.as_bytes()).unwrap().cidr)
             .collect();
         let lines = lines.iter().rev().map(|line| line.as_bytes());
-        forwarded_address("127.0.0.1".parse().unwrap(), lines, &proxies, recursive)
-            .map(|address| address.to_string())
+        forwarded_address(
+            is_trusted("127.0.0.1".parse().unwrap(), &proxies),
+            lines,
+            &proxies,
+            recursive,
+        )
+        .map(|address| address.to_string())
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::cidr::Cidr;
-use crate::forwarded::forwarded_address;
+use crate::forwarded::{forwarded_address, is_trusted};
 
 mod ranges;
 mod trie;
@@ -66,7 +66,8 @@ impl Geo {
         if self.proxies.is_empty() {
             return peer;
         }
-        forwarded_address(peer, lines_from_last, &self.proxies, self.proxy_recursive)
+        let trusted = is_trusted(peer, &self.proxies);
+        forwarded_address(trusted, lines_from_last, &self.proxies, self.proxy_recursive)
             .map_or(peer, |address| address.ip())
     }
 

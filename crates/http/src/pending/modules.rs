@@ -19,17 +19,10 @@ pending! {
         "geoip_city" in [http] [1, 2];
         "geoip_proxy" in [http] [1];
         "geoip_proxy_recursive" in [http] [1];
-        // mirror
-        "mirror" in [http, server, location] [1];
-        "mirror_request_body" in [http, server, location] [1];
         // mp4
         "mp4_buffer_size" in [http, server, location] [1];
         "mp4_max_buffer_size" in [http, server, location] [1];
         "mp4_start_key_frame" in [http, server, location] [1];
-        // realip
-        "set_real_ip_from" in [http, server, location] [1];
-        "real_ip_header" in [http, server, location] [1];
-        "real_ip_recursive" in [http, server, location] [1];
         // perl
         "perl_modules" in [http] [1];
         "perl_require" in [http] [1];

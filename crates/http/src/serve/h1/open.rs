@@ -65,9 +65,9 @@ async fn read_proxy_header(
             Ok(Parsed::NeedMore) if received > 0 && room > 0 => {}
             Ok(Parsed::NeedMore) => return None,
             Err(error) => {
+                let (client, local) = (conn.peer().ip_text(), conn.local());
                 let message = format!(
-                    "broken header: {error:?} while reading PROXY protocol, client: {}",
-                    conn.peer().ip_text()
+                    "{error} while reading PROXY protocol, client: {client}, server: {local}"
                 );
                 endpoint.default.location.handlers.log(Level::Error, conn.id(), &message);
                 return None;

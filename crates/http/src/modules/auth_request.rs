@@ -1,0 +1,124 @@
+//! `auth_request` (<https://nginx.org/en/docs/http/ngx_http_auth_request_module.html>).
+
+use std::rc::Rc;
+
+use weir_conf::{Arity, Cx, Fault, Inherit, Node, Slot, Value, directives};
+use weir_engine::error_log::Level;
+use weir_script::{Template, VarId, Variables};
+use weir_wire::header::Known;
+
+use crate::body::Body;
+use crate::client::Sink;
+use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
+use crate::request::Request;
+use crate::variables::{Definitions, VariableRow, settable};
+
+pub(crate) const MODULE: Module = Module {
+    name: "auth_request",
+    tables: &[&AuthRequest::table(&AUTH_REQUEST)],
+    handlers: &[PhaseHandler {
+        phase: Phase::Access,
+        enabled: |settings| settings.get(&AUTH_REQUEST).uri.0.is_some(),
+        handler: Handler::Async(handle),
+    }],
+    ..Module::NONE
+};
+
+static AUTH_REQUEST: Slot<AuthRequest> = Slot::new();
+
+directives! {
+    /// Asks another server who may enter.
+    pub(crate) struct AuthRequest as AuthRequestWritten in [http, server, location] {
+        /// Lets a request in when a subrequest to this URI is answered with a 2xx status.
+        "auth_request" => uri: Asked,
+        /// Sets a variable from the answer.
+        "auth_request_set" [2]: "$variable value" => add_variable,
+        field variables: Inherit<Vec<Set>>,
+    }
+}
+
+/// The URI to ask; None for `off`.
+#[derive(Clone, Debug, Default)]
+struct Asked(Option<Vec<u8>>);
+
+impl Value for Asked {
+    const SYNTAX: &'static str = "uri | off";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        let word = &node.args[0];
+        let none = word.is("off") || word.value.is_empty();
+        Ok(Self((!none).then(|| word.value.clone())))
+    }
+}
+
+/// A variable to be set once the answer is there.
+#[derive(Clone)]
+struct Set {
+    variable: VarId,
+    value: Template,
+    /// What setting a variable of the server's own does.
+    row: Option<&'static VariableRow>,
+}
+
+fn add_variable(own: &mut AuthRequestWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let variables = cx.registry::<Variables>();
+    let variable = variables.define_word(&node.args[0].value)?;
+    let name = variables.name(variable).to_owned();
+    let value = Template::compile(&node.args[1].value, variables)?;
+    let row = settable(&name);
+    if row.is_none() {
+        cx.registry::<Definitions>().stored(&name)?;
+    }
+    let set = Set { variable, value, row };
+    own.variables.get_or_insert_default().push(set);
+    Ok(())
+}
+
+fn handle(request: &mut Request) -> Pending<'_, Verdict> {
+    Box::pin(async move {
+        let location = Rc::clone(&request.location);
+        let own = location.settings.get(&AUTH_REQUEST);
+        let Some(uri) = &own.uri.0 else { return Verdict::Next };
+        let Some(mut child) = request.fork(uri.clone(), Vec::new(), Sink::Discard) else {
+            return Verdict::Status(500);
+        };
+        // The body is the main request's business, and of the answer only the head counts.
+        child.body = Body::default();
+        child.response.header_only = true;
+        let mut child = request.follow(child).await;
+        set_variables(request, &mut child, &own.variables);
+        judge(request, &child)
+    })
+}
+
+/// Sets what is to be set, so that internal redirects keep it.
+fn set_variables(request: &mut Request, child: &mut Request, variables: &[Set]) {
+    for Set { variable, value, row } in variables {
+        std::mem::swap(&mut child.values, &mut request.values);
+        let text = child.eval(value);
+        std::mem::swap(&mut child.values, &mut request.values);
+        match row.and_then(|row| row.set) {
+            Some(set) => set(request, &text),
+            None => request.values.store(*variable, Some(&text)),
+        }
+    }
+}
+
+/// What the answer means for the request.
+fn judge(request: &mut Request, child: &Request) -> Verdict {
+    match child.response.status {
+        200..300 => Verdict::Granted,
+        403 => Verdict::Status(403),
+        401 => {
+            for challenge in child.response.headers.get_all(Known::WwwAuthenticate) {
+                request.response.headers.push(b"WWW-Authenticate", challenge);
+            }
+            Verdict::Status(401)
+        }
+        status => {
+            request.log(Level::Error, &format!("auth request unexpected status: {status}"));
+            Verdict::Status(500)
+        }
+    }
+}

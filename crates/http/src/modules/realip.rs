@@ -1,0 +1,168 @@
+//! `set_real_ip_from` (<https://nginx.org/en/docs/http/ngx_http_realip_module.html>).
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_conf::{Cx, Fault, Inherit, Node, Slot, Value, directives};
+use weir_engine::Addr;
+use weir_script::cidr::Cidr;
+use weir_script::forwarded::{forwarded_address, is_trusted};
+
+use crate::module::{Handler, Module, Phase, PhaseHandler, Verdict};
+use crate::request::{Request, State};
+use crate::variables::VariableRow;
+
+pub(crate) const MODULE: Module = Module {
+    name: "realip",
+    tables: &[&RealIp::table(&REAL_IP)],
+    variables: &[
+        VariableRow::new("realip_remote_addr", remote_addr),
+        VariableRow::new("realip_remote_port", remote_port),
+    ],
+    handlers: &[handler(Phase::PostRead), handler(Phase::PreAccess)],
+    ..Module::NONE
+};
+
+/// A server's settings hold from the start; those of a location when it has been found.
+const fn handler(phase: Phase) -> PhaseHandler {
+    PhaseHandler {
+        phase,
+        enabled: |settings| settings.get(&REAL_IP).from.is_some(),
+        handler: Handler::Sync(handle),
+    }
+}
+
+static REAL_IP: Slot<RealIp> = Slot::new();
+/// Whether the address has been settled.
+static SETTLED: State<bool> = State::new(|| false);
+
+directives! {
+    /// The addresses of clients behind proxies.
+    pub(crate) struct RealIp as RealIpWritten in [http, server, location] {
+        /// Trusts proxies at this address or in this network to tell their client's address.
+        "set_real_ip_from" [1]: "address | CIDR | unix: | name" => add_from,
+        /// Where trusted proxies tell it.
+        "real_ip_header" => header: Source = Source::RealIp,
+        /// Goes back through a list of addresses as far as they are trusted.
+        "real_ip_recursive" => recursive: bool,
+        field from: Inherit<Option<Arc<From>>>,
+    }
+}
+
+/// Whom to trust.
+#[derive(Clone, Debug, Default)]
+struct From {
+    networks: Vec<Cidr>,
+    unix: bool,
+}
+
+/// Where the address is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    /// `X-Real-IP`.
+    RealIp,
+    /// All lines of `X-Forwarded-For`.
+    ForwardedFor,
+    /// The header of the PROXY protocol.
+    ProxyProtocol,
+    /// The first line of any other field.
+    Field(Arc<[u8]>),
+}
+
+impl Value for Source {
+    const SYNTAX: &'static str = "field | X-Real-IP | X-Forwarded-For | proxy_protocol";
+    const ARITY: weir_conf::Arity = weir_conf::Arity::ONE;
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        Ok(match &*node.args[0].value {
+            b"X-Real-IP" => Self::RealIp,
+            b"X-Forwarded-For" => Self::ForwardedFor,
+            b"proxy_protocol" => Self::ProxyProtocol,
+            other => Self::Field(other.into()),
+        })
+    }
+
+    fn show(&self) -> Option<String> {
+        (*self == Self::RealIp).then(|| "X-Real-IP".to_owned())
+    }
+}
+
+fn add_from(own: &mut RealIpWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let from = Arc::make_mut(own.from.get_or_insert_default().get_or_insert_default());
+    let word = &node.args[0];
+    if word.is("unix:") {
+        from.unix = true;
+        return Ok(());
+    }
+    if let Some(parsed) = Cidr::parse(&word.value) {
+        if parsed.low_bits {
+            cx.warn(format!("low address bits of {} are meaningless", word.shown()));
+        }
+        from.networks.push(parsed.cidr);
+        return Ok(());
+    }
+    let found = cx.env().lookup(&word.text()).ok().filter(|found| !found.is_empty());
+    let unknown =
+        || Fault::new(format!("host not found in set_real_ip_from \"{}\"", word.shown())).at(word);
+    from.networks.extend(found.ok_or_else(unknown)?.into_iter().map(Cidr::single));
+    Ok(())
+}
+
+fn handle(request: &mut Request) -> Verdict {
+    if request.with_main(&SETTLED, |settled| *settled) {
+        return Verdict::Next;
+    }
+    let location = Rc::clone(&request.location);
+    let own = location.settings.get(&REAL_IP);
+    let Some(from) = &own.from else { return Verdict::Next };
+    if let Some(address) = told(request, own, from) {
+        request.remote = Addr::Inet(address);
+        request.with_main(&SETTLED, |settled| *settled = true);
+    }
+    Verdict::Next
+}
+
+/// The address that is told, if the peer is trusted.
+fn told(request: &Request, own: &RealIp, from: &From) -> Option<SocketAddr> {
+    let trusted = match request.remote.ip() {
+        Some(address) => is_trusted(address, &from.networks),
+        None => from.unix,
+    };
+    let follow = |lines: &mut dyn Iterator<Item = &[u8]>| {
+        forwarded_address(trusted, lines, &from.networks, own.recursive)
+    };
+    let head = &request.head;
+    match &own.header {
+        Source::RealIp => follow(&mut head.get_name(b"x-real-ip").into_iter()),
+        Source::Field(name) => follow(&mut head.get_name(name).into_iter()),
+        Source::ForwardedFor => {
+            let lines: Vec<&[u8]> = head
+                .iter()
+                .filter(|(name, ..)| name.eq_ignore_ascii_case(b"x-forwarded-for"))
+                .map(|(_, value, _)| value)
+                .collect();
+            follow(&mut lines.into_iter().rev())
+        }
+        Source::ProxyProtocol => {
+            let header = request.info.proxy_protocol.as_ref()?;
+            let mut address = follow(&mut std::iter::once(header.source.as_bytes()))?;
+            address.set_port(header.source_port);
+            Some(address)
+        }
+    }
+}
+
+/// `$realip_remote_addr`: the address before it was changed.
+fn remote_addr(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    request.info.peer.write_ip(out);
+    true
+}
+
+/// `$realip_remote_port`: its port.
+fn remote_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    if let Some(port @ 1..) = request.info.peer.port() {
+        out.extend_from_slice(port.to_string().as_bytes());
+    }
+    true
+}
