@@ -1,6 +1,7 @@
 //! The request's body: how it is framed, and reading it whole (into memory, then into a file) or
 //! piece by piece.
 
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -85,6 +86,10 @@ pub struct Body {
     pub expects_continue: bool,
     /// The content, once it has been read whole.
     pub content: Option<Rc<Content>>,
+    /// What was read before anybody could send it on ([`Request::read_body_ahead`]).
+    ///
+    /// [`Request::read_body_ahead`]: crate::request::Request::read_body_ahead
+    ahead: VecDeque<Buf>,
     deadline: Option<Deadline>,
 }
 
@@ -113,7 +118,7 @@ impl Body {
 
     /// Whether nothing is left to be read from the connection.
     pub fn is_done(&self) -> bool {
-        matches!(self.framing, Framing::None)
+        matches!(self.framing, Framing::None) && self.ahead.is_empty()
     }
 
     /// Whether the request announced a body at all.
@@ -140,6 +145,9 @@ impl Body {
 
     /// What can be had from bytes already received.
     fn take_buffered(&mut self, link: &mut Link) -> Result<Option<BodyStep>, BodyError> {
+        if let Some(data) = self.ahead.pop_front() {
+            return Ok(Some(BodyStep::Data(data)));
+        }
         match &mut self.framing {
             Framing::None => Ok(Some(BodyStep::End)),
             Framing::Length(left) => {
@@ -229,6 +237,7 @@ impl Body {
 
     /// Gives up on the rest of the body: the connection cannot be kept.
     pub fn abandon(&mut self) {
+        self.ahead.clear();
         self.framing = Framing::None;
     }
 }
@@ -307,6 +316,52 @@ impl crate::request::Request {
         let content = collector.finish(self).map_err(|error| self.body_file_failed(&error))?;
         self.body.content_length = Some(content.len);
         self.body.content = Some(Rc::new(content));
+        Ok(())
+    }
+
+    /// Reads of the body what is there already, for one that is to be sent on as it comes: a body
+    /// that is there whole is as good as one read whole (ngx_http_read_client_request_body).
+    ///
+    /// # Errors
+    /// The status to answer with.
+    pub async fn read_body_ahead(&mut self) -> Result<(), u16> {
+        if self.body.content.is_some() || !self.body.is_announced() {
+            return Ok(());
+        }
+        self.ask_for_body().await?;
+        let most = self.get(&crate::core::LIMITS).client_body_buffer_size.0;
+        let (mut ahead, mut length) = (VecDeque::new(), 0);
+        while length < most {
+            let step = std::future::poll_fn(|cx| match self.poll_body(cx) {
+                Poll::Ready(step) => Poll::Ready(Some(step)),
+                Poll::Pending => Poll::Ready(None),
+            });
+            match step.await {
+                None => break,
+                Some(Ok(BodyStep::Data(data))) => {
+                    length += data.len() as u64;
+                    ahead.push_back(data);
+                }
+                Some(Ok(BodyStep::End)) => return self.all_is_there(&ahead),
+                Some(Err(error)) => return Err(self.body_failed(error)),
+            }
+            if self.body.is_done() {
+                return self.all_is_there(&ahead);
+            }
+        }
+        self.body.ahead = ahead;
+        Ok(())
+    }
+
+    fn all_is_there(&mut self, pieces: &VecDeque<Buf>) -> Result<(), u16> {
+        let mut collector = Collector::new(self);
+        for data in pieces {
+            collector.add(self, data).map_err(|error| self.body_file_failed(&error))?;
+        }
+        let content = collector.finish(self).map_err(|error| self.body_file_failed(&error))?;
+        self.body.content_length = Some(content.len);
+        self.body.content = Some(Rc::new(content));
+        self.body.is_streamed = false;
         Ok(())
     }
 

@@ -140,7 +140,7 @@ const USUAL_HEAD: usize = 1024;
 pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
     let asked = match pass.settings().request_buffering {
         true => request.read_body().await,
-        false => request.ask_for_body().await,
+        false => request.read_body_ahead().await,
     };
     if let Err(status) = asked {
         return Verdict::Status(status);

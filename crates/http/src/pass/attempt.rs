@@ -101,7 +101,7 @@ pub async fn attempt(
             }
             Ok(Exchange { conn, usage, input, head, sender, label })
         }
-        Err(cause) => Err(Failure { cause, request_sent: sender.sent > 0, reused }),
+        Err(cause) => Err(Failure { cause, request_sent: true, reused }),
     }
 }
 

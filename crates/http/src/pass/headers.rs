@@ -187,6 +187,10 @@ fn copy(request: &mut Request, pass: &Pass, name: &[u8], value: &[u8], known: Kn
             response.headers.push_known(known, name, value);
         }
         Known::Location => match pass.protocol.redirect(request, value) {
+            // One of ours: it may have to be made absolute.
+            Some(rewritten) if rewritten.first() == Some(&b'/') => {
+                request.response.location = Some(rewritten);
+            }
             Some(rewritten) => request.response.headers.push_known(known, name, &rewritten),
             None => request.response.headers.push_known(known, name, value),
         },

@@ -148,6 +148,9 @@ impl<'a> Relay<'a> {
                 Event::Received(Ok(n)) => {
                     self.exchange.conn.end_wait();
                     self.received += n as u64;
+                    if let Some(attempt) = state::current(request) {
+                        attempt.received += n as u64;
+                    }
                     self.take_input(request)
                 }
                 Event::Received(Err(error)) => {
@@ -265,7 +268,6 @@ impl<'a> Relay<'a> {
         }
         if let Some(attempt) = state::current(request) {
             let n = pieces[0].as_ref().map_or(0, |buf| buf.len() as u64);
-            attempt.received += n;
             attempt.body += n;
         }
         if let Some(buf) = pieces[0].take() {

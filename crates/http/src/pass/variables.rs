@@ -91,12 +91,21 @@ fn cookie(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
         if known != weir_wire::header::Known::SetCookie {
             continue;
         }
-        let pair = value.split(|&b| b == b';').next().unwrap_or_default();
-        let Some(equals) = pair.iter().position(|&b| b == b'=') else { continue };
-        if pair[..equals].trim_ascii().eq_ignore_ascii_case(name.as_bytes()) {
-            out.extend_from_slice(pair[equals + 1..].trim_ascii_start());
-            return true;
+        let Some((start, rest)) = value.split_at_checked(name.len()) else { continue };
+        if !start.eq_ignore_ascii_case(name.as_bytes()) {
+            continue;
         }
+        let Some(text) = without_blanks(rest).strip_prefix(b"=") else { continue };
+        out.extend_from_slice(without_blanks(text.split(|&b| b == b';').next().unwrap_or_default()));
+        return true;
     }
     false
+}
+
+/// Without the blanks at the start.
+fn without_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] = text {
+        text = rest;
+    }
+    text
 }

@@ -12,7 +12,6 @@ use weir_script::rewrite::{After, Args, Rewrite, Rewritten};
 use weir_script::{CaptureRegex, Captures, Host, Scope, Template, VarId};
 
 use super::{REWRITE, Return, Step};
-use crate::core::TYPES;
 use crate::module::{Entry, Verdict};
 use crate::piece::Piece;
 use crate::request::Request;
@@ -229,9 +228,8 @@ impl Return {
             request.response.location = Some(text);
             return Verdict::Status(self.status);
         }
-        let media = request.get(&TYPES).media_type(request.extension()).to_vec();
         request.response.status = self.status;
-        request.response.content_type = media;
+        request.set_content_type();
         request.response.content_length = Some(text.len() as u64);
         if let Err(status) = request.send_head() {
             return Verdict::Status(status);
