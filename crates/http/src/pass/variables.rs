@@ -96,7 +96,9 @@ fn cookie(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
             continue;
         }
         let Some(text) = without_blanks(rest).strip_prefix(b"=") else { continue };
-        out.extend_from_slice(without_blanks(text.split(|&b| b == b';').next().unwrap_or_default()));
+        out.extend_from_slice(without_blanks(
+            text.split(|&b| b == b';').next().unwrap_or_default(),
+        ));
         return true;
     }
     false
