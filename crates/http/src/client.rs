@@ -261,24 +261,25 @@ impl Client {
     /// As [`Client::poll_flush`]; `ConnectionAborted` when the client has closed its connection.
     pub async fn flush(&mut self) -> io::Result<()> {
         std::future::poll_fn(|cx| match self.poll_flush(cx) {
-            Poll::Pending if self.poll_gone(cx).is_ready() => {
-                self.broken = true;
-                Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
-            }
+            Poll::Pending => self.poll_gone(cx).map(Err),
             flushed => flushed,
         })
         .await
     }
 
-    /// Ready when the client has closed its connection. Bytes that it has sent hide that.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready with `ConnectionAborted` when the client has closed its connection. Bytes that it
+    /// has sent hide that.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let Sink::Link(link) = &mut self.sink else { return Poll::Pending };
         if !link.input.is_empty() {
             return Poll::Pending;
         }
         match ready!(link.conn.poll_readable(cx)) {
             Ok(()) if !link.conn.is_closed() => Poll::Pending,
-            _ => Poll::Ready(()),
+            _ => {
+                self.broken = true;
+                Poll::Ready(io::ErrorKind::ConnectionAborted.into())
+            }
         }
     }
 

@@ -174,7 +174,11 @@ impl Request {
     /// # Errors
     /// As for [`Request::poll_flush`].
     pub async fn flush(&mut self) -> io::Result<()> {
-        std::future::poll_fn(|cx| self.poll_flush(cx)).await
+        std::future::poll_fn(|cx| match self.poll_flush(cx) {
+            Poll::Pending => self.client.poll_gone(cx).map(Err),
+            flushed => flushed,
+        })
+        .await
     }
 
     /// Lets the children go on and hands on what the first in line has.
