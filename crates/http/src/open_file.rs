@@ -13,9 +13,14 @@ use rustix::io::Errno;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::OsError;
 
-use crate::core::ERRORS;
 use crate::core::files::{FILES, SymlinkCheck};
+use crate::core::open_files::FileCache;
+use crate::core::{ERRORS, OPEN_FILES};
 use crate::request::Request;
+
+mod cache;
+
+use cache::Rules;
 
 /// What a path turned out to be.
 #[derive(Clone, Debug)]
@@ -30,6 +35,8 @@ pub struct Found {
     pub is_dir: bool,
     /// Whether it is a regular file.
     pub is_file: bool,
+    /// Whether its owner may run it.
+    pub is_exec: bool,
     /// The inode: whether a path still means the same file.
     pub(crate) inode: u64,
 }
@@ -69,7 +76,33 @@ impl Request {
     /// What the system said.
     pub fn open_file(&mut self, path: &Path, want: Want) -> Result<Found, OpenFault> {
         let links = self.links(path);
-        open(path, want, links)
+        let settings = self.get(&OPEN_FILES);
+        match settings.cache {
+            FileCache::Off => open(path, want, links),
+            FileCache::On { max, inactive } => {
+                let rules = Rules {
+                    max,
+                    inactive,
+                    valid: settings.valid.0,
+                    min_uses: u64::from(settings.min_uses),
+                    errors: settings.errors,
+                };
+                cache::open(&self.snapshot, path, want, links, &rules)
+            }
+        }
+    }
+
+    /// What is at a path, if anything; an unusual reason for nothing is logged.
+    pub fn look_at(&mut self, path: &Path) -> Option<Found> {
+        match self.open_file(path, Want::Look) {
+            Ok(found) => Some(found),
+            Err(fault) => {
+                if !matches!(fault.errno, Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) {
+                    self.log(Level::Crit, &fault.describe(path));
+                }
+                None
+            }
+        }
     }
 
     /// `disable_symlinks` for this path (ngx_http_set_disable_symlinks).
@@ -152,10 +185,14 @@ impl Found {
             modified: stat.st_mtime,
             is_dir: kind.is_dir(),
             is_file: kind.is_file(),
+            is_exec: stat.st_mode & OWNER_EXECUTES != 0,
             inode: stat.st_ino,
         }
     }
 }
+
+/// S_IXUSR.
+const OWNER_EXECUTES: u32 = 0o100;
 
 /// A FIFO must not make the loop wait for its writer.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);

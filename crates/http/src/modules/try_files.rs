@@ -2,13 +2,11 @@
 //! (<https://nginx.org/en/docs/http/ngx_http_core_module.html#try_files>).
 
 use std::ffi::OsStr;
-use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
 
 use weir_conf::Settings;
-use weir_engine::error_log::Level;
 use weir_script::Template;
 
 use crate::core::root::Alias;
@@ -77,19 +75,9 @@ fn name(request: &mut Request, template: &Template, alias: Alias, out: &mut Vec<
 }
 
 /// Whether a path leads to what is wanted: a file, or a folder.
-fn is_there(request: &Request, path: &[u8], directory: bool) -> bool {
-    match std::fs::metadata(Path::new(OsStr::from_bytes(path))) {
-        Ok(found) => found.is_dir() == directory,
-        Err(error) => {
-            use ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
-            let usual = [NotFound, NotADirectory, InvalidFilename, InvalidInput];
-            if !usual.contains(&error.kind()) {
-                let path = String::from_utf8_lossy(path);
-                request.log(Level::Crit, &format!("stat() \"{path}\" failed ({error})"));
-            }
-            false
-        }
-    }
+fn is_there(request: &mut Request, path: &[u8], directory: bool) -> bool {
+    let path = Path::new(OsStr::from_bytes(path));
+    request.look_at(path).is_some_and(|found| found.is_dir == directory)
 }
 
 /// The request is served with what was found, whose path below the root is `name`.

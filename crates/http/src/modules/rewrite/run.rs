@@ -1,7 +1,6 @@
 //! Doing what the directives of a block say.
 
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -13,6 +12,7 @@ use weir_script::{CaptureRegex, Captures, Host, Scope, Template, VarId};
 
 use super::{REWRITE, Return, Step};
 use crate::module::{Entry, Verdict};
+use crate::open_file::Found;
 use crate::piece::Piece;
 use crate::request::Request;
 use crate::route::{Kind, Location};
@@ -251,25 +251,13 @@ fn is_quoted(request: &Request) -> bool {
 }
 
 /// What there is at a path.
-fn file_kind(request: &Request, path: &[u8]) -> FileKind {
+fn file_kind(request: &mut Request, path: &[u8]) -> FileKind {
     let path = Path::new(std::ffi::OsStr::from_bytes(path));
-    let found = match std::fs::metadata(path) {
-        Ok(found) => found,
-        Err(error) => {
-            use std::io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
-            if !matches!(error.kind(), NotFound | NotADirectory | InvalidFilename) {
-                let code = error.raw_os_error().unwrap_or_default();
-                let line = format!("stat() \"{}\" failed ({code})", path.display());
-                request.log(Level::Crit, &line);
-            }
-            return FileKind::default();
+    match request.look_at(path) {
+        Some(Found { is_file, is_dir, is_exec, .. }) => {
+            FileKind { is_file, is_dir, is_link: false, is_exec }
         }
-    };
-    FileKind {
-        is_file: found.is_file(),
-        is_dir: found.is_dir(),
-        is_link: false,
-        is_exec: found.permissions().mode() & 0o100 != 0,
+        None => FileKind::default(),
     }
 }
 
