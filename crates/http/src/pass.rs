@@ -139,8 +139,9 @@ const USUAL_HEAD: usize = 1024;
 /// Passes the request, and answers with what comes back.
 pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
     let asked = match pass.settings().request_buffering {
-        true => request.read_body().await,
-        false => request.read_body_ahead().await,
+        true if request.body.is_done() && request.body.content.is_some() => Ok(()),
+        true => Box::pin(request.read_body()).await,
+        false => Box::pin(request.read_body_ahead()).await,
     };
     if let Err(status) = asked {
         return Verdict::Status(status);
@@ -220,7 +221,7 @@ async fn respond(
     request: &mut Request,
     pass: Pass,
     mut pick: weir_upstream::Pick,
-    mut exchange: attempt::Exchange,
+    mut exchange: Box<attempt::Exchange>,
 ) -> Verdict {
     sticky::set_cookie(request, &pass);
     if let Some(verdict) = headers::intercept(request, &pass, &exchange) {
@@ -236,7 +237,7 @@ async fn respond(
         return verdict;
     }
     if exchange.head.upgraded {
-        return tunnel::run(request, pass, pick, exchange).await;
+        return Box::pin(tunnel::run(request, pass, pick, exchange)).await;
     }
     relay::run(request, pass, pick, exchange).await
 }

@@ -73,8 +73,8 @@ pub async fn finalize(request: &mut Request, mut verdict: Verdict) {
             Verdict::Done => return finish(request).await,
             Verdict::Abort => return abort(request),
             Verdict::Restart(entry) => process(request, entry).await,
-            Verdict::Status(status) => error_page::respond(request, status).await,
-            Verdict::Next | Verdict::Granted => error_page::respond(request, 404).await,
+            Verdict::Status(status) => Box::pin(error_page::respond(request, status)).await,
+            Verdict::Next | Verdict::Granted => Box::pin(error_page::respond(request, 404)).await,
         };
     }
 }
@@ -200,7 +200,9 @@ async fn access(request: &mut Request) -> Verdict {
                     refused = Some(status);
                 }
             }
-            Verdict::Status(status @ (401 | 407)) => return unauthorized(request, status).await,
+            Verdict::Status(status @ (401 | 407)) => {
+                return Box::pin(unauthorized(request, status)).await;
+            }
             verdict => return verdict,
         }
     }
@@ -209,7 +211,7 @@ async fn access(request: &mut Request) -> Verdict {
             request.log(Level::Error, "access forbidden by rule");
             Verdict::Status(403)
         }
-        Some(status) => unauthorized(request, status).await,
+        Some(status) => Box::pin(unauthorized(request, status)).await,
         None => Verdict::Next,
     }
 }

@@ -28,7 +28,7 @@ mod version;
 mod worker;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: weir_sys::allocator::Mimalloc = weir_sys::allocator::Mimalloc;
 
 fn main() {
     std::process::exit(start::run());

@@ -2,6 +2,7 @@
 //! `libc`.
 #![allow(unsafe_code)]
 
+pub mod allocator;
 pub mod daemon;
 pub mod epoll;
 pub mod errno;

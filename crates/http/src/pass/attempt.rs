@@ -71,7 +71,7 @@ pub async fn attempt(
     request: &mut Request,
     pass: &mut Pass,
     pick: &mut Pick,
-) -> Result<Exchange, Failure> {
+) -> Result<Box<Exchange>, Failure> {
     let peer = match pool::with_random(|random| pick.next(random, clock::now())) {
         Ok(peer) => peer,
         Err(NoLive) => return Err(no_live(request, pass, pick)),
@@ -84,7 +84,8 @@ pub async fn attempt(
     let (mut conn, usage) = match kept {
         Some(Kept { conn, usage }) => (conn, usage),
         None => {
-            let conn = connect(request, pass, &peer, &label).await?;
+            // What a kept connection never needs must not make every request's state larger.
+            let conn = Box::pin(connect(request, pass, &peer, &label)).await?;
             (conn, Usage::new(clock::millis()))
         }
     };
@@ -99,7 +100,7 @@ pub async fn attempt(
             if let Some(attempt) = state::current(request) {
                 attempt.sent = sender.sent;
             }
-            Ok(Exchange { conn, usage, input, head, sender, label })
+            Ok(Box::new(Exchange { conn, usage, input, head, sender, label }))
         }
         Err(cause) => Err(Failure { cause, request_sent: true, reused }),
     }
@@ -207,7 +208,8 @@ async fn read_head(
             }
             Event::Unsent(SendError::Upstream(error)) => {
                 // The answer may be there already: a refusal of what is being sent.
-                if let Some(done) = last_words(request, pass, conn, &mut input, size, label).await {
+                let last = Box::pin(last_words(request, pass, conn, &mut input, size, label));
+                if let Some(done) = last.await {
                     return done;
                 }
                 return Err(io_failed(request, &error, doing, "writev() failed", label));

@@ -27,7 +27,12 @@ const FIRST_READ: usize = 16 * 1024;
 const LARGEST_READ: usize = 128 * 1024;
 
 /// Relays the body and ends the response.
-pub async fn run(request: &mut Request, pass: Pass, mut pick: Pick, exchange: Exchange) -> Verdict {
+pub async fn run(
+    request: &mut Request,
+    pass: Pass,
+    mut pick: Pick,
+    exchange: Box<Exchange>,
+) -> Verdict {
     if let Err(status) = request.send_head() {
         release(request, &pass, &mut pick);
         return Verdict::Status(status);
@@ -59,8 +64,8 @@ pub async fn run(request: &mut Request, pass: Pass, mut pick: Pick, exchange: Ex
 }
 
 /// Keeps the connection if it can serve another request.
-fn keep(pass: &Pass, pick: &Pick, exchange: Exchange) {
-    let Exchange { conn, usage, input, head, sender, .. } = exchange;
+fn keep(pass: &Pass, pick: &Pick, exchange: Box<Exchange>) {
+    let Exchange { conn, usage, input, head, sender, .. } = *exchange;
     if head.reusable && head.body.is_done() && input.is_empty() && sender.is_done() {
         if let Some(peer) = pick.peer() {
             pool::put(peer, pass, conn, usage);
@@ -79,7 +84,7 @@ enum End {
 
 struct Relay<'a> {
     pass: &'a Pass,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     /// Decoded pieces that the client's queue has no room for yet.
     waiting: VecDeque<Piece>,
     waiting_memory: u64,
@@ -99,7 +104,7 @@ struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
-    fn new(request: &mut Request, pass: &'a Pass, exchange: Exchange) -> Self {
+    fn new(request: &mut Request, pass: &'a Pass, exchange: Box<Exchange>) -> Self {
         let settings = pass.settings();
         let overrides = request.state_if(&super::headers::OVERRIDES);
         let buffering = overrides.and_then(|o| o.buffering).unwrap_or(settings.buffering);
@@ -178,7 +183,7 @@ impl<'a> Relay<'a> {
     ) -> Poll<Event> {
         let reads = self.may_read(request);
         if !self.exchange.sender.is_done() {
-            let Exchange { sender, conn, .. } = &mut self.exchange;
+            let Exchange { sender, conn, .. } = &mut *self.exchange;
             if let Poll::Ready(Err(_)) = sender.poll(cx, request, conn) {
                 sender.abandon();
                 self.exchange.head.reusable = false;
@@ -232,7 +237,7 @@ impl<'a> Relay<'a> {
             // One byte more shows what an upstream sends beyond its own length.
             want = want.min(usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1));
         }
-        let Exchange { conn, input, .. } = &mut self.exchange;
+        let Exchange { conn, input, .. } = &mut *self.exchange;
         if input.capacity() == 0 {
             *input = buffer::take(want);
         }
@@ -248,7 +253,7 @@ impl<'a> Relay<'a> {
 
     /// Takes the body out of what was received.
     fn take_input(&mut self, request: &mut Request) -> Result<(), End> {
-        let Exchange { head, input, label, .. } = &mut self.exchange;
+        let Exchange { head, input, label, .. } = &mut *self.exchange;
         let mut pieces: [Option<Buf>; 1] = [None];
         let taken = head.body.take(input, |buf| pieces[0] = Some(buf));
         match taken {

@@ -172,7 +172,7 @@ impl Target {
                     replaces: Some(location.len()),
                 })
             }
-            Destination::Computed(template) => Self::compute(request, template).await,
+            Destination::Computed(template) => Box::pin(Self::compute(request, template)).await,
         }
     }
 

@@ -25,7 +25,7 @@ pub async fn run(
     request: &mut Request,
     pass: Pass,
     mut pick: Pick,
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
 ) -> Verdict {
     request.keepalive = false;
     request.upgraded = true;

@@ -41,7 +41,9 @@ use idle::{Parked, Patience, Wake};
 
 /// Serves a connection from its first byte to its last.
 pub(crate) async fn serve(service: Rc<Service>, conn: Conn, key: Rc<str>) {
-    let Some(opened) = open::open(&service, conn, &key).await else { return };
+    // What happens once, or seldom, lies in boxes: the state of a connection's task is what
+    // every connection costs.
+    let Some(opened) = Box::pin(open::open(&service, conn, &key)).await else { return };
     let patience = Patience::first(opened.until);
     requests(service, opened.link, opened.info, key, 1, patience).await;
 }
@@ -108,17 +110,17 @@ async fn requests(
         let bytes = crate::body::split_front(&mut link.input, length);
         let head = Rc::new(Head::new(bytes, found));
         let client = Client::new(Sink::Link(link));
-        let mut request = Request::new(snapshot, server, Rc::clone(&info), head, client);
+        let mut request = Box::new(Request::new(snapshot, server, Rc::clone(&info), head, client));
         request.number = number;
         request.pipelined = !waits;
         request.start = start;
         request.length = request.head.length as u64;
         if let Some(matched) = captures {
-            matched.apply(&mut request);
+            matched.apply(&mut *request);
         }
         match fault {
             None => answer(&mut request).await,
-            Some(fault) => refuse(&mut request, &fault).await,
+            Some(fault) => Box::pin(refuse(&mut request, &fault)).await,
         }
         let Some((kept, head)) = end(&service, request, &mut patience).await else { return };
         link = kept;
@@ -195,7 +197,7 @@ async fn answer(request: &mut Request) {
     };
     match refused {
         None => phase::run(request).await,
-        Some(verdict) => phase::finalize(request, verdict).await,
+        Some(verdict) => Box::pin(phase::finalize(request, verdict)).await,
     }
 }
 
@@ -216,7 +218,7 @@ async fn read_early(request: &mut Request) -> Option<Verdict> {
     if let Some(verdict) = phase::refuse_large_body(request) {
         return Some(verdict);
     }
-    request.read_body().await.err().map(Verdict::Status)
+    Box::pin(request.read_body()).await.err().map(Verdict::Status)
 }
 
 /// Ends a request whose head is not.
@@ -286,7 +288,7 @@ fn prepare_uri(request: &mut Request) -> Option<Verdict> {
 /// Logs the request and decides about its connection: Some when it can take another.
 async fn end(
     service: &Service,
-    mut request: Request,
+    mut request: Box<Request>,
     patience: &mut Patience,
 ) -> Option<(Box<Link>, Rc<Head>)> {
     phase::log(&mut request).await;
@@ -294,8 +296,8 @@ async fn end(
     let (timeout, least) = (settings.keepalive_timeout.idle, settings.keepalive_min_timeout.0);
     let ends = service.is_quitting() && least.is_zero();
     let keep = request.keepalive && !request.upgraded && !ends;
-    if !keep || !request.body.is_done() && !linger::discard(&mut request).await {
-        linger::close(request).await;
+    if !keep || !request.body.is_done() && !Box::pin(linger::discard(&mut request)).await {
+        Box::pin(linger::close(request)).await;
         return None;
     }
     match request.retire() {

@@ -36,7 +36,7 @@ pub(super) async fn discard(request: &mut Request) -> bool {
 }
 
 /// Closes the connection of a request that has been answered and logged.
-pub(super) async fn close(request: Request) {
+pub(super) async fn close(request: Box<Request>) {
     let settings = request.get(&CONNECTION);
     let (when, total, each, resets) = (
         settings.lingering_close,
