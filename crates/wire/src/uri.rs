@@ -11,9 +11,9 @@ pub use normalise::{InvalidUri, Normalised, Scan, normalise};
 pub use redirect::{PathAndArgs, UnsafeUri, parse_redirect};
 
 /// What stands after the last dot of the last segment; empty when there is none or when the dot
-/// opens the segment.
+/// opens the segment. The first two bytes are not looked at, as a path has its slash there.
 pub fn extension(path: &[u8]) -> &[u8] {
-    for i in (1..path.len()).rev() {
+    for i in (2..path.len()).rev() {
         match path[i] {
             b'/' => break,
             b'.' if path[i - 1] != b'/' => return &path[i + 1..],
@@ -52,6 +52,7 @@ mod tests {
         assert_eq!(extension(b"/a.b/c"), b"");
         assert_eq!(extension(b"/.htaccess"), b"");
         assert_eq!(extension(b"/"), b"");
+        assert_eq!(extension(b"a.html"), b"");
     }
 
     #[test]

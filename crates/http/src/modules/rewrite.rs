@@ -49,9 +49,9 @@ directives! {
         /// Ends the work of these directives; in a location it stays there.
         "break" [0]: "" => add_break,
         /// Directives and settings for requests that meet a condition.
-        "if" in [server, server_if] opens server_if [1+]: "(condition) { … }" => add_if,
+        "if" in [server] opens server_if [1+]: "(condition) { … }" => add_if,
         /// Directives and settings for requests that meet a condition.
-        "if" in [location, location_if] opens location_if [1+]: "(condition) { … }" => add_if,
+        "if" in [location] opens location_if [1+]: "(condition) { … }" => add_if,
         /// Logs what these directives do, at level notice.
         "rewrite_log" in [http, server, server_if, location, location_if]
             => rewrite_log: bool = false,

@@ -277,6 +277,7 @@ fn prepare_uri(request: &mut Request) -> Option<Verdict> {
             None
         }
         Err(_) => {
+            uri.clear();
             request.log(Level::Info, "client sent invalid request");
             Some(Verdict::Status(400))
         }

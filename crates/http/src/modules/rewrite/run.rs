@@ -223,6 +223,7 @@ impl Return {
         if self.status >= 400 && self.text.is_empty() {
             return Verdict::Status(self.status);
         }
+        request.response.status = self.status;
         let text = request.eval(&self.text);
         if matches!(self.status, 301 | 302 | 303 | 307 | 308) {
             request.response.location = Some(text);
