@@ -1,5 +1,7 @@
 //! Requests that a module makes on behalf of another: `auth_request`, `mirror`, `post_action`.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::rc::Rc;
 
 use weir_engine::error_log::Level;
@@ -9,6 +11,32 @@ use crate::client::{Client, Sink};
 use crate::module::Entry;
 use crate::phase;
 use crate::request::{Origin, Request};
+
+thread_local! {
+    static RUNNING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many subrequests of this thread run by themselves: a thread that ends waits for them as for
+/// clients.
+pub fn running_here() -> usize {
+    RUNNING.get()
+}
+
+/// Counts one of them while it lives.
+struct Running(PhantomData<*const ()>);
+
+impl Running {
+    fn new() -> Self {
+        RUNNING.set(RUNNING.get() + 1);
+        Self(PhantomData)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = RUNNING.try_with(|running| running.set(running.get() - 1));
+    }
+}
 
 impl Request {
     /// Runs a subrequest to its end and gives it back, with its response and its captured body.
@@ -38,7 +66,9 @@ impl Request {
 
     /// Lets a subrequest made by [`Request::fork`] run by itself.
     pub fn launch(mut self) {
+        let running = Running::new();
         weir_engine::event_loop::spawn(async move {
+            let _running = running;
             phase::run_from(&mut self, Entry::ServerRewrite).await;
             if self.get(&crate::core::ERRORS).log_subrequest {
                 phase::log(&mut self).await;

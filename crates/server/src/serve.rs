@@ -119,9 +119,10 @@ impl Service {
         self.0.quit();
     }
 
-    /// Waits until the last connection has gone.
+    /// Waits until the last connection has gone, and the last request that needs none.
     pub(crate) async fn done(&self) {
-        while weir_engine::stats::connections_here() > 0 {
+        let running = weir_http::subrequest::running_here;
+        while weir_engine::stats::connections_here() > 0 || running() > 0 {
             weir_engine::timer::sleep(LAST_LOOKS).await;
         }
     }

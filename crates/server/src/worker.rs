@@ -153,7 +153,7 @@ impl Worker {
             Err((generation, reason)) => Report::Failed(generation, reason),
         };
         let _ = channel::send_report(&self.reports, &report);
-        if self.load.is_none() {
+        if self.load.is_none() && !self.quitting {
             // Without a first configuration there is nothing to do, and another worker would not
             // fare better.
             std::process::exit(FATAL);
@@ -235,7 +235,8 @@ impl Worker {
         }
         self.console.log(Level::Notice, "gracefully shutting down");
         title::set(&format!("{}: worker process is shutting down", self.console.program()));
-        let timeout = self.load.as_ref().and_then(|load| load.process.shutdown_timeout);
+        // With it go the sockets, so that who connects from now on is refused and does not wait.
+        let timeout = self.load.take().and_then(|load| load.process.shutdown_timeout);
         self.threads.quit(timeout);
     }
 }
