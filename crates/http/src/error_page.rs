@@ -32,6 +32,7 @@ pub async fn respond(request: &mut Request, status: u16) -> Verdict {
         return Verdict::Abort;
     }
     close_after(request, status);
+    request.response.content_type.clear();
     match configured_page(request, status) {
         Some(Next::Page(verdict)) => verdict,
         Some(Next::Redirect(status)) => built_in(request, status).await,

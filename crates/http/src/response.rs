@@ -132,9 +132,9 @@ impl Response {
             return;
         }
         let weak = etag.starts_with(b"\"").then(|| [b"W/", etag].concat());
-        self.headers.remove_name(b"etag");
-        if let Some(weak) = weak {
-            self.headers.push(b"ETag", &weak);
+        match weak {
+            Some(weak) => self.headers.set(Known::ETag, &weak),
+            None => self.headers.remove(Known::ETag),
         }
     }
 }

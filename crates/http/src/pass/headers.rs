@@ -173,7 +173,6 @@ fn copy(request: &mut Request, pass: &Pass, name: &[u8], value: &[u8], known: Kn
         Known::ContentLength => {
             if let Some(length) = decimal(value) {
                 response.content_length = Some(length);
-                response.headers.push_known(known, name, value);
             }
         }
         Known::LastModified => {
