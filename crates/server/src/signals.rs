@@ -22,6 +22,9 @@ const IO: i32 = 29;
 /// Every signal that is read and not left to the system.
 pub(crate) const ALL: [i32; 10] = [HUP, USR1, WINCH, TERM, QUIT, USR2, ALRM, INT, IO, CHLD];
 
+/// Those that end a program, and a child's end.
+pub(crate) const ENDING: [i32; 5] = [HUP, INT, QUIT, TERM, CHLD];
+
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {

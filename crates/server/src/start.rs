@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use weir_conf::source::Origin;
@@ -16,11 +17,16 @@ use crate::console::Console;
 use crate::cycle::Draft;
 use crate::master::{self, Startup};
 use crate::paths::Paths;
-use crate::{pid_file, signals, single, upgrade, version};
+use crate::{demo, pid_file, reference, signals, single, upgrade, version};
 
 /// Does what the command line says. The exit code, unless a server runs.
 pub(crate) fn run() -> i32 {
     let args: Vec<OsString> = std::env::args_os().collect();
+    match args.get(1).and_then(|word| word.to_str()) {
+        Some("demo") if args.len() == 2 => return demo::run(),
+        Some("--reference") if args.len() == 3 => return reference::run(Path::new(&args[2])),
+        _ => {}
+    }
     let mut console = Console::new(args.first().map(OsString::as_os_str));
     let options = match Options::parse(args.get(1..).unwrap_or_default()) {
         Ok(options) => options,

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
+mod listed;
+#[cfg(test)]
 mod sizes;
 #[cfg(test)]
 mod walls;

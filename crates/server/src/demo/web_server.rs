@@ -1,0 +1,116 @@
+//! A web server of the demo: small, real, and easy to stop and to start again.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{JoinHandle, spawn};
+use std::time::Duration;
+
+/// The longest line of a request's head that is read.
+const LINE: u64 = 64 * 1024;
+
+/// How long a connection may be silent.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A server that runs until it is stopped.
+pub(super) struct WebServer {
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+struct Shared {
+    number: usize,
+    address: SocketAddr,
+    stopped: AtomicBool,
+    /// The connections, to be ended with the server.
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl WebServer {
+    /// Serves on a socket that listens.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn start(number: usize, listener: TcpListener) -> std::io::Result<Self> {
+        let address = listener.local_addr()?;
+        let (stopped, open) = (AtomicBool::new(false), Mutex::default());
+        let shared = Arc::new(Shared { number, address, stopped, open });
+        let accepting = spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.accept(&listener)
+        });
+        Ok(Self { shared, accepting })
+    }
+
+    /// Ends the server and every connection to it; from then on nobody listens at its address.
+    pub(super) fn stop(self) {
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.shared.address);
+        let _ = self.accepting.join();
+        for stream in self.shared.connections().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Shared {
+    fn accept(self: &Arc<Self>, listener: &TcpListener) {
+        for stream in listener.incoming() {
+            if self.stopped.load(Ordering::SeqCst) {
+                return;
+            }
+            let Ok(stream) = stream else { continue };
+            if let Ok(handle) = stream.try_clone() {
+                self.connections().push(handle);
+            }
+            let shared = Arc::clone(self);
+            spawn(move || {
+                // The other side is Weir, which knows what to do about a broken connection.
+                let _ = shared.serve(&stream);
+                let peer = stream.peer_addr().ok();
+                let _ = stream.shutdown(Shutdown::Both);
+                shared.connections().retain(|other| other.peer_addr().ok() != peer);
+            });
+        }
+    }
+
+    fn connections(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers the requests of one connection. None of them has a body.
+    fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
+        stream.set_read_timeout(Some(SILENCE))?;
+        stream.set_nodelay(true)?;
+        let mut reader = BufReader::new(stream);
+        loop {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\n\r\n") {
+                let mut line = std::io::Read::take(&mut reader, LINE);
+                if line.read_until(b'\n', &mut head)? == 0 || head.len() as u64 > LINE {
+                    return Ok(());
+                }
+            }
+            let head = String::from_utf8_lossy(&head);
+            let target = head.split(' ').nth(1).unwrap_or("/");
+            let client = field(&head, "x-real-ip").unwrap_or("nobody");
+            let body = format!("server {} answers {target} for {client}\n", self.number);
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
+                 X-Server: {}\r\n\r\n{body}",
+                self.number
+            );
+            (&mut &*stream).write_all(answer.as_bytes())?;
+        }
+    }
+}
+
+/// The value of a field of a head; the name in lower case.
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    let value = fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    value.map(str::trim)
+}

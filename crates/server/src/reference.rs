@@ -1,0 +1,158 @@
+//! `weir --reference FOLDER`: the pages of `docs/reference`, written from the tables, and the list
+//! of what is pending in `docs/differences.md` beside that folder.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io;
+use std::path::Path;
+
+use weir_conf::reference::{page, pending_names};
+use weir_conf::{Body, Table};
+use weir_http::modules::MODULES;
+
+use crate::assemble;
+use crate::modules;
+
+/// Between these lines of `differences.md` stands what is written here.
+const BEGIN: &str = "<!-- pending: begin -->\n";
+const END: &str = "<!-- pending: end -->\n";
+
+/// The name of that file, beside the folder of the pages.
+const DIFFERENCES: &str = "differences.md";
+
+/// How many names stand in a line of a list.
+const NAMES_PER_LINE: usize = 4;
+
+/// Writes the pages into a folder. The exit code.
+pub(crate) fn run(folder: &Path) -> i32 {
+    match write(folder) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("weir: {}: {error}", folder.display());
+            1
+        }
+    }
+}
+
+fn write(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for (name, text) in pages() {
+        std::fs::write(folder.join(name), text)?;
+    }
+    let differences = folder.join("..").join(DIFFERENCES);
+    let text = std::fs::read_to_string(&differences)?;
+    std::fs::write(differences, with_pending(&text)?)
+}
+
+/// Every page by its file name.
+fn pages() -> BTreeMap<String, String> {
+    let mut pages = BTreeMap::new();
+    let mut index = String::from(
+        "# Directives\n\nWritten from the tables of the code by `weir --reference docs/reference`.\n\n",
+    );
+    for (name, tables) in groups() {
+        let known = rows(&tables);
+        if known.is_empty() {
+            continue;
+        }
+        // Writing to a String cannot fail.
+        let _ = writeln!(index, "* [{name}]({name}.md): {}", known.join(", "));
+        pages.insert(format!("{name}.md"), page(&name, &tables));
+    }
+    pages.insert("README.md".to_owned(), index);
+    pages
+}
+
+/// The tables by the page on which they stand.
+fn groups() -> Vec<(String, Vec<&'static Table>)> {
+    let mut groups = vec![
+        ("core".to_owned(), vec![&modules::core::TABLE, &ERROR_LOG]),
+        ("events".to_owned(), vec![&modules::events::BLOCK_TABLE, &modules::events::TABLE]),
+        ("http_core".to_owned(), weir_http::core::TABLES.to_vec()),
+        ("http_upstream".to_owned(), weir_upstream::tables()),
+    ];
+    for module in MODULES {
+        let name = format!("http_{}", module.name);
+        match groups.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, tables)) => tables.extend(module.tables),
+            None => groups.push((name, module.tables.to_vec())),
+        }
+    }
+    groups
+}
+
+static ERROR_LOG: Table = weir_engine::error_log::directive::TABLE;
+
+/// The names of the directives that work.
+fn rows(tables: &[&Table]) -> Vec<String> {
+    let rows = tables.iter().flat_map(|table| table.rows());
+    rows.filter(|(_, row)| !row.pending && row.body != Body::Ignored)
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// The text of `differences.md` with the list as it must be.
+fn with_pending(text: &str) -> io::Result<String> {
+    let missing = || io::Error::other(format!("{DIFFERENCES} has no lines for the list"));
+    let (before, rest) = text.split_once(BEGIN).ok_or_else(missing)?;
+    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
+    let mut list = String::new();
+    let mut sections = vec![("Directives", pending_names(&assemble::tables()))];
+    let variables = weir_http::pending::variables::names();
+    let known = |name: &&&str| !weir_http::modules::variable_rows().any(|row| row.name == **name);
+    let variables = variables.iter().filter(known).map(|name| format!("${name}")).collect();
+    sections.push(("Variables", variables));
+    for (title, names) in sections {
+        let _ = write!(list, "\n### {title}\n\n");
+        for line in names.chunks(NAMES_PER_LINE) {
+            let line: Vec<_> = line.iter().map(|name| format!("`{name}`")).collect();
+            let _ = writeln!(list, "{},", line.join(", "));
+        }
+        let end = list.trim_end_matches(['\n', ',']).len();
+        list.truncate(end);
+        list.push('\n');
+    }
+    Ok(format!("{before}{BEGIN}{list}\n{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::PathBuf;
+
+    fn docs() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
+    }
+
+    const ADVICE: &str = "is stale: run `cargo run -- --reference docs/reference`";
+
+    #[test]
+    fn the_pages_are_what_the_tables_say() {
+        let pages = pages();
+        for (name, text) in &pages {
+            let path = docs().join("reference").join(name);
+            let written = std::fs::read_to_string(path).unwrap_or_default();
+            assert!(written == *text, "docs/reference/{name} {ADVICE}");
+        }
+        for entry in std::fs::read_dir(docs().join("reference")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(pages.contains_key(&name), "docs/reference/{name} is a page of nothing");
+        }
+        let text = std::fs::read_to_string(docs().join(DIFFERENCES)).unwrap();
+        assert!(with_pending(&text).unwrap() == text, "docs/{DIFFERENCES} {ADVICE}");
+    }
+
+    #[test]
+    fn every_directive_of_nginx_is_known_or_told_of() {
+        let names = include_str!("../../tidy/nginx-directives.txt");
+        let tables = assemble::tables();
+        let rows = tables.iter().flat_map(|table| table.rows());
+        let known: BTreeSet<_> = rows.map(|(name, _)| name).collect();
+        let text = std::fs::read_to_string(docs().join(DIFFERENCES)).unwrap();
+        let told = |name: &str| text.contains(&format!("`{name}`"));
+        let silent = |name: &&str| !known.contains(*name) && !told(name);
+        let silent: Vec<_> = names.lines().filter(silent).collect();
+        assert!(silent.is_empty(), "in no table and not in docs/{DIFFERENCES}: {silent:?}");
+    }
+}
