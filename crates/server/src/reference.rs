@@ -86,9 +86,10 @@ static ERROR_LOG: Table = weir_engine::error_log::directive::TABLE;
 /// The names of the directives that work.
 fn rows(tables: &[&Table]) -> Vec<String> {
     let rows = tables.iter().flat_map(|table| table.rows());
-    rows.filter(|(_, row)| !row.pending && row.body != Body::Ignored)
-        .map(|(name, _)| name)
-        .collect()
+    let work = rows.filter(|(_, row)| !row.pending && row.body != Body::Ignored);
+    let mut names: Vec<_> = work.map(|(name, _)| name).collect();
+    names.dedup();
+    names
 }
 
 /// The text of `differences.md` with the list as it must be.
