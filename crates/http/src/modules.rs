@@ -35,6 +35,7 @@ mod referer;
 mod rewrite;
 mod secure_link;
 mod split_clients;
+mod ssi;
 mod ssl;
 mod static_files;
 mod stub_status;
@@ -82,6 +83,7 @@ pub const MODULES: &[&Module] = &[
     &addition::MODULE,
     &sub::MODULE,
     &charset::MODULE,
+    &ssi::MODULE,
     &postpone::MODULE,
     &gzip::MODULE,
     &range::MODULE,

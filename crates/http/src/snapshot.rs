@@ -46,6 +46,7 @@ pub struct Plan {
     sources: Arc<[Source]>,
     /// The names of the variables, in the order of the sources.
     variable_names: Arc<[Box<str>]>,
+    variable_ids: Arc<HashMap<Box<str>, VarId>>,
     hostname: String,
     prefix: PathBuf,
     /// What each upstream is, by its reference; None for those of stream.
@@ -82,9 +83,14 @@ impl Plan {
         }
         let upstreams = assembly.registries.take::<Upstreams>();
         let plans = upstream_plans(&upstreams, assembly, env);
-        let variables = assembly.registries.take::<Variables>();
+        let mut variables = assembly.registries.take::<Variables>();
         let mut pending = Vec::new();
         let definitions = assembly.registries.take::<Definitions>();
+        // Pages may name what the configuration only defines.
+        for name in definitions.names() {
+            variables.reference(name);
+        }
+        let variable_ids = variables.names().map(|(id, name)| (name.into(), id)).collect();
         let sources = match definitions.resolve(&variables, &mut pending) {
             Ok(sources) => {
                 let warn =
@@ -112,6 +118,7 @@ impl Plan {
             root,
             sources,
             variable_names,
+            variable_ids: Arc::new(variable_ids),
             hostname,
             prefix,
             plans,
@@ -147,6 +154,7 @@ impl Plan {
             routes: builder.build(&self.root),
             sources: Arc::clone(&self.sources),
             variable_names: Arc::clone(&self.variable_names),
+            variable_ids: Arc::clone(&self.variable_ids),
             hostname: self.hostname.as_str().into(),
             prefix: self.prefix.as_path().into(),
             files: self.files.as_slice().into(),
@@ -165,6 +173,7 @@ pub struct Snapshot {
     resolvers: Vec<Resolver>,
     sources: Arc<[Source]>,
     variable_names: Arc<[Box<str>]>,
+    variable_ids: Arc<HashMap<Box<str>, VarId>>,
     hostname: Rc<str>,
     prefix: Rc<std::path::Path>,
     files: Box<[Arc<LogFile>]>,
@@ -217,6 +226,11 @@ impl Snapshot {
     /// The name of a variable, without the dollar.
     pub fn variable_name(&self, id: VarId) -> &str {
         self.variable_names.get(id.index()).map_or("", |name| name)
+    }
+
+    /// The variable of that name in lower case, if the configuration mentions it.
+    pub fn variable_id(&self, name: &str) -> Option<VarId> {
+        self.variable_ids.get(name).copied()
     }
 
     /// How many variables there are.

@@ -135,6 +135,11 @@ impl Definitions {
         Ok(())
     }
 
+    /// The names of everything that the configuration defines.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.sources.keys().map(String::as_str)
+    }
+
     /// The table of a snapshot: a source for every name that was referenced.
     ///
     /// # Errors
@@ -170,7 +175,7 @@ impl Definitions {
 
 /// Forbids a configuration to define the built-in variables that cannot be set.
 pub(crate) fn reserve(used: &mut Variables) {
-    let fixed = |row: &&VariableRow| !row.prefix && row.set.is_none();
+    let fixed = |row: &&VariableRow| !row.prefix && !row.changeable;
     crate::modules::variable_rows().filter(fixed).for_each(|row| used.reserve(row.name));
 }
 
@@ -308,6 +313,18 @@ impl Request {
             Source::Compute(compute, false) => self.compute_volatile(id, out, &**compute),
             Source::Compute(compute, true) => self.compute_kept(id, out, |r, out| compute(r, out)),
             Source::Stored => false,
+        }
+    }
+
+    /// Likewise by name, for names that the configuration may not mention.
+    pub fn variable_named(&mut self, name: &[u8], out: &mut Vec<u8>) -> bool {
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        if let Some(id) = self.snapshot.variable_id(&name) {
+            return self.variable(id, out);
+        }
+        match find_row(&name) {
+            Some(Source::Row(row, suffix)) => (row.get)(self, &suffix, out),
+            _ => false,
         }
     }
 

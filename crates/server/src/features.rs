@@ -19,7 +19,7 @@ use Usual::{Built, LeftOut};
 const MODULES: &[(&str, Usual, bool)] = &[
     ("http_charset_module",              Built,   true),
     ("http_gzip_module",                 Built,   true),
-    ("http_ssi_module",                  Built,   false),
+    ("http_ssi_module",                  Built,   true),
     ("http_userid_module",               Built,   true),
     ("http_access_module",               Built,   true),
     ("http_auth_basic_module",           Built,   true),

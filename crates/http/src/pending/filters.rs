@@ -14,14 +14,6 @@ pending! {
         "image_filter_buffer" in [http, server, location] [1];
         // slice
         "slice" in [http, server, location] [1];
-        // ssi
-        "ssi" in [http, server, location, location_if] [1];
-        "ssi_silent_errors" in [http, server, location] [1];
-        "ssi_ignore_recycled_buffers" in [http, server, location] [1];
-        "ssi_min_file_chunk" in [http, server, location] [1];
-        "ssi_value_length" in [http, server, location] [1];
-        "ssi_types" in [http, server, location] [1+];
-        "ssi_last_modified" in [http, server, location] [1];
         // xslt
         "xml_entities" in [http, server, location] [1];
         "xml_external_entities" in [http, server, location] [1];

@@ -1,0 +1,149 @@
+//! What the pages of one main request share: variables, blocks, captures.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use weir_engine::error_log::Level;
+use weir_script::Captures;
+
+use super::Failed;
+use crate::request::{Request, State};
+
+/// What pages share, handed down to subrequests.
+pub(super) static SHARED: State<Rc<RefCell<Shared>>> = State::handed_down(Rc::default);
+
+/// How much text variables and blocks of one main request may take.
+const TEXT_LIMIT: usize = 16 * 1024 * 1024;
+
+/// What pages share.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// By name in lower case.
+    variables: HashMap<Vec<u8>, Vec<u8>>,
+    pub(super) captures: Captures,
+    /// Texts kept for `stub`, by name.
+    blocks: Vec<(Vec<u8>, Vec<u8>)>,
+    text: usize,
+}
+
+impl Shared {
+    /// A variable, or a capture for a digit.
+    pub(super) fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        if let [digit @ b'0'..=b'9'] = name {
+            let found = self.captures.get(usize::from(digit - b'0'));
+            if found.is_some() {
+                return found;
+            }
+        }
+        self.variables.get(&name.to_ascii_lowercase()).map(Vec::as_slice)
+    }
+
+    pub(super) fn set(&mut self, name: &[u8], value: &[u8]) {
+        if self.takes(name.len() + value.len()) {
+            self.variables.insert(name.to_ascii_lowercase(), value.to_vec());
+        }
+    }
+
+    /// Makes sure that a variable has a value.
+    pub(super) fn declare(&mut self, name: &[u8]) {
+        if self.get(name).is_none() {
+            self.set(name, b"");
+        }
+    }
+
+    pub(super) fn begin_block(&mut self, name: &[u8]) {
+        self.blocks.push((name.to_vec(), Vec::new()));
+    }
+
+    pub(super) fn add_to_block(&mut self, text: &[u8]) {
+        if self.takes(text.len())
+            && let Some((_, block)) = self.blocks.last_mut()
+        {
+            block.extend_from_slice(text);
+        }
+    }
+
+    pub(super) fn block(&self, name: &[u8]) -> Option<&[u8]> {
+        self.blocks.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_slice())
+    }
+
+    fn takes(&mut self, bytes: usize) -> bool {
+        let fits = self.text + bytes <= TEXT_LIMIT;
+        if fits {
+            self.text += bytes;
+        }
+        fits
+    }
+}
+
+/// Appends the value of a variable of the pages or of the request; false when there is none.
+pub(super) fn variable(request: &mut Request, name: &[u8], out: &mut Vec<u8>) -> bool {
+    if let Some(value) = request.state(&SHARED).borrow().get(name) {
+        out.extend_from_slice(value);
+        return true;
+    }
+    request.variable_named(name, out)
+}
+
+/// The value of a text with variables and backslashes in it.
+pub(super) fn evaluate(request: &mut Request, text: &[u8]) -> Result<Vec<u8>, Failed> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        match (byte, tail) {
+            (b'$', _) => {
+                let (name, behind) = name(request, text, tail)?;
+                variable(request, name, &mut out);
+                rest = behind;
+            }
+            (b'\\', [escaped @ (b'\\' | b'\'' | b'"' | b'$'), behind @ ..]) => {
+                out.push(*escaped);
+                rest = behind;
+            }
+            // A backslash that escapes nothing stays, unless it is the last byte.
+            (b'\\', []) => rest = tail,
+            (b'\\', [next, behind @ ..]) => {
+                out.extend_from_slice(&[byte, *next]);
+                rest = behind;
+            }
+            _ => {
+                out.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Takes the name of a variable off the front of `rest`, which follows a dollar.
+fn name<'t>(
+    request: &Request,
+    whole: &[u8],
+    rest: &'t [u8],
+) -> Result<(&'t [u8], &'t [u8]), Failed> {
+    let (rest, bracket) = match rest {
+        [b'{', inside @ ..] => (inside, true),
+        _ => (rest, false),
+    };
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let length = rest.iter().position(|byte| !is_name(byte)).unwrap_or(rest.len());
+    let (name, behind) = rest.split_at(length);
+    let shown = String::from_utf8_lossy;
+    let behind = match (bracket, behind) {
+        (false, _) => behind,
+        (true, [b'}', behind @ ..]) => behind,
+        (true, _) => {
+            let name = shown(name);
+            let message = format!("the closing bracket in \"{name}\" variable is missing");
+            request.log(Level::Error, &message);
+            return Err(Failed);
+        }
+    };
+    if name.is_empty() {
+        let message = format!("invalid variable name in \"{}\"", shown(whole));
+        request.log(Level::Error, &message);
+        return Err(Failed);
+    }
+    Ok((name, behind))
+}
