@@ -8,6 +8,8 @@ use weir_conf::value::{Pair, Sec, Size};
 use weir_conf::{Contexts, Cx, Fault, Many, Severity, Slot, directives, keywords};
 use weir_engine::tls::VerifyClient;
 
+pub mod cache;
+pub mod commands;
 pub mod files;
 pub mod server;
 pub mod sessions;

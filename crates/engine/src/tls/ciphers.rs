@@ -147,6 +147,7 @@ const NONE_TOO: [&str; 14] = [
 /// If no cipher of TLS 1.2 remains, OpenSSL's words.
 pub(super) fn select(
     text: &str,
+    suites: Option<&str>,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<SupportedCipherSuite>, String> {
     let mut list = List::default();
@@ -160,8 +161,29 @@ pub(super) fn select(
         ));
     }
     let chosen = list.chosen.into_iter().map(|at| TLS12[at].suite);
-    Ok(tls13().into_iter().chain(chosen).collect())
+    let tls13 = match suites {
+        Some(names) => named(names)?,
+        None => tls13().to_vec(),
+    };
+    Ok(tls13.into_iter().chain(chosen).collect())
 }
+
+/// The suites of TLS 1.3 with these names, in their order. Those that OpenSSL has and rustls has
+/// not are passed over.
+fn named(names: &str) -> Result<Vec<SupportedCipherSuite>, String> {
+    let mut found = Vec::new();
+    for word in names.split(':').filter(|word| !word.is_empty()) {
+        match tls13().into_iter().find(|suite| name(suite.suite()) == word) {
+            Some(suite) => found.push(suite),
+            None if OTHERS13.contains(&word) => {}
+            None => return Err(format!("the cipher suite \"{word}\" is unknown")),
+        }
+    }
+    Ok(found)
+}
+
+/// What else TLS 1.3 has: nobody uses them.
+const OTHERS13: [&str; 2] = ["TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256"];
 
 fn tls13() -> [SupportedCipherSuite; 3] {
     [
@@ -268,7 +290,7 @@ mod tests {
 
     fn names(text: &str) -> (Vec<String>, usize) {
         let mut warnings = Vec::new();
-        let suites = select(text, &mut warnings).unwrap();
+        let suites = select(text, None, &mut warnings).unwrap();
         let names = suites.iter().map(|suite| name(suite.suite()));
         (names.filter(|name| !name.starts_with("TLS_")).collect(), warnings.len())
     }
@@ -299,7 +321,7 @@ mod tests {
 
     #[test]
     fn nothing_left_is_an_error() {
-        let error = select("RC4:aNULL", &mut Vec::new()).unwrap_err();
+        let error = select("RC4:aNULL", None, &mut Vec::new()).unwrap_err();
         assert!(error.ends_with("no cipher match)"), "{error}");
     }
 

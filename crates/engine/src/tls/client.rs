@@ -23,6 +23,10 @@ pub struct ClientSettings {
     pub protocols: Protocols,
     /// `proxy_ssl_ciphers`, a cipher string of OpenSSL.
     pub ciphers: String,
+    /// The suites of TLS 1.3, joined by colons; `None` is all.
+    pub ciphersuites: Option<String>,
+    /// The curves, joined by colons.
+    pub curves: String,
     /// `proxy_ssl_server_name`: whether the name is sent.
     pub server_name: bool,
     /// `proxy_ssl_session_reuse`.
@@ -44,6 +48,8 @@ impl Default for ClientSettings {
         Self {
             protocols: Protocols::DEFAULT,
             ciphers: "DEFAULT".into(),
+            ciphersuites: None,
+            curves: "auto".into(),
             server_name: false,
             session_reuse: true,
             key: None,
@@ -70,7 +76,12 @@ impl ClientTls {
     /// # Errors
     /// If no protocol or no cipher remains.
     pub fn new(settings: ClientSettings, warnings: &mut Vec<String>) -> Result<Self, String> {
-        let provider = provider(&settings.ciphers, "auto", warnings)?;
+        let provider = provider(
+            &settings.ciphers,
+            settings.ciphersuites.as_deref(),
+            &settings.curves,
+            warnings,
+        )?;
         let versions = versions(settings.protocols, warnings)?;
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice, Write};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -132,8 +132,10 @@ pub async fn accept(
         Ok(tls) => tls.into(),
         Err((error, alert)) => return Err(fail(&conn, error, alert)),
     };
-    complete(&mut conn, &mut tls, &mut inbound, &mut deadline).await?;
-    let mut info = TlsInfo { server_name, ciphers, curves, ..TlsInfo::of(&tls) };
+    let mut sent = Sent::default();
+    complete(&mut conn, &mut tls, &mut inbound, &mut deadline, &mut sent).await?;
+    let session_id = sent.session_id();
+    let mut info = TlsInfo { server_name, ciphers, curves, session_id, ..TlsInfo::of(&tls) };
     info.verdict = server.judge(&info.certificates);
     conn.set_tls(Session::new(tls, Rc::new(info), inbound.rest()));
     Ok(conn)
@@ -155,7 +157,7 @@ pub async fn connect(
     let mut inbound = Inbound::new(&mut conn);
     let tls = ClientConnection::new(client.config(), server_name(name));
     let mut tls: Connection = tls.map_err(HandshakeError::Tls)?.into();
-    complete(&mut conn, &mut tls, &mut inbound, &mut deadline).await?;
+    complete(&mut conn, &mut tls, &mut inbound, &mut deadline, &mut Sent::default()).await?;
     let mut info = TlsInfo::of(&tls);
     info.verdict = client.judge(&info.certificates);
     if let Verdict::Invalid(fault) = info.verdict {
@@ -248,10 +250,11 @@ async fn complete(
     tls: &mut Connection,
     inbound: &mut Inbound,
     deadline: &mut Deadline,
+    sent: &mut Sent,
 ) -> Result<(), HandshakeError> {
     loop {
         while tls.wants_write() {
-            deadline.within(|cx| poll_write(cx, conn, tls)).await?;
+            deadline.within(|cx| poll_write(cx, conn, tls, sent)).await?;
         }
         if !tls.is_handshaking() {
             return Ok(());
@@ -261,7 +264,7 @@ async fn complete(
         if let Err(error) = tls.process_new_packets() {
             // The alert, if the socket takes it at once.
             poll_fn(|cx| {
-                let _ = poll_write(cx, conn, tls);
+                let _ = poll_write(cx, conn, tls, sent);
                 Poll::Ready(())
             })
             .await;
@@ -270,9 +273,68 @@ async fn complete(
     }
 }
 
-fn poll_write(cx: &mut Context<'_>, conn: &mut Conn, tls: &mut Connection) -> Poll<io::Result<()>> {
-    match tls.write_tls(&mut Outbound { cx, socket: conn.socket() }) {
+fn poll_write(
+    cx: &mut Context<'_>,
+    conn: &mut Conn,
+    tls: &mut Connection,
+    sent: &mut Sent,
+) -> Poll<io::Result<()>> {
+    let mut outbound = Tee { outbound: Outbound { cx, socket: conn.socket() }, sent };
+    match tls.write_tls(&mut outbound) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
         done => Poll::Ready(done.map(drop)),
+    }
+}
+
+/// The first bytes that went out: as much of a server's hello as tells the session's id.
+#[derive(Default)]
+struct Sent(Vec<u8>);
+
+impl Sent {
+    /// The heads of record and message, the version, the random bytes, the id's length, the id.
+    const MOST: usize = 5 + 4 + 2 + 32 + 1 + 32;
+
+    fn add(&mut self, bufs: &[IoSlice<'_>], count: usize) {
+        let mut left = count.min(Self::MOST - self.0.len());
+        for buf in bufs {
+            let part = &buf[..left.min(buf.len())];
+            self.0.extend_from_slice(part);
+            left -= part.len();
+        }
+    }
+
+    /// The id in hexadecimal digits (RFC 5246 section 7.4.1.3; RFC 8446 section 4.1.3).
+    fn session_id(&self) -> String {
+        let hello = matches!(self.0.as_slice(), [22, _, _, _, _, 2, ..]);
+        let id = self.0.get(43..).and_then(|rest| {
+            let (&length, rest) = rest.split_first()?;
+            rest.get(..usize::from(length))
+        });
+        id.filter(|_| hello).unwrap_or_default().iter().fold(String::new(), |mut text, byte| {
+            let _ = fmt::Write::write_fmt(&mut text, format_args!("{byte:02x}"));
+            text
+        })
+    }
+}
+
+/// Sends, and remembers the beginning.
+struct Tee<'a, 'b> {
+    outbound: Outbound<'a, 'b>,
+    sent: &'a mut Sent,
+}
+
+impl Write for Tee<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let count = self.outbound.write_vectored(bufs)?;
+        self.sent.add(bufs, count);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -84,6 +84,11 @@ impl CertifiedKey {
         &self.0.cert
     }
 
+    /// Whether both keys are of one kind.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.0.key.algorithm() == other.0.key.algorithm()
+    }
+
     /// Whether the key is for elliptic curves.
     pub(super) fn is_ecdsa(&self) -> bool {
         self.0.key.algorithm() == rustls::SignatureAlgorithm::ECDSA
@@ -101,15 +106,31 @@ const NO_KEY: &str = "PEM_read_bio_PrivateKey() failed (SSL: error:1E08010C:DECO
 /// # Errors
 /// OpenSSL's text.
 pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
+    let pem = plain_certificates(pem);
+    let mut certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|_| NO_CERTIFICATE.to_owned())?;
-    for certificate in &certificates {
-        if x509_parser::parse_x509_certificate(certificate).is_err() {
+    for certificate in &mut certificates {
+        let Ok((rest, _)) = x509_parser::parse_x509_certificate(certificate) else {
             return Err(NO_CERTIFICATE.to_owned());
+        };
+        // What `openssl x509 -trustout` puts behind a certificate says nothing to us.
+        let length = certificate.len() - rest.len();
+        if length < certificate.len() {
+            *certificate = certificate[..length].to_vec().into();
         }
     }
     if certificates.is_empty() { Err(NO_CERTIFICATE.to_owned()) } else { Ok(certificates) }
+}
+
+/// The text with OpenSSL's other labels of certificates replaced by the usual one.
+fn plain_certificates(pem: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    let text = String::from_utf8_lossy(pem);
+    if !text.contains("TRUSTED CERTIFICATE") && !text.contains("X509 CERTIFICATE") {
+        return pem.into();
+    }
+    let plain = text.replace("TRUSTED CERTIFICATE", "CERTIFICATE");
+    plain.replace("X509 CERTIFICATE", "CERTIFICATE").into_bytes().into()
 }
 
 /// All revocation lists of a PEM file, at least one.

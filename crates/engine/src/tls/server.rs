@@ -41,6 +41,8 @@ pub struct ServerSettings {
     pub protocols: Protocols,
     /// `ssl_ciphers`, a cipher string of OpenSSL.
     pub ciphers: String,
+    /// The suites of TLS 1.3 (`ssl_conf_command Ciphersuites`), joined by colons; `None` is all.
+    pub ciphersuites: Option<String>,
     /// `ssl_prefer_server_ciphers`.
     pub prefer_server_ciphers: bool,
     /// `ssl_ecdh_curve`.
@@ -74,6 +76,7 @@ impl Default for ServerSettings {
             keys: Vec::new(),
             protocols: Protocols::DEFAULT,
             ciphers: "HIGH:!aNULL:!MD5".into(),
+            ciphersuites: None,
             prefer_server_ciphers: false,
             curves: "auto".into(),
             buffer_size: 16 * 1024,
@@ -105,7 +108,12 @@ impl ServerTls {
     /// # Errors
     /// If no protocol or no cipher remains.
     pub fn new(settings: ServerSettings, warnings: &mut Vec<String>) -> Result<Self, String> {
-        let provider = provider(&settings.ciphers, &settings.curves, warnings)?;
+        let provider = provider(
+            &settings.ciphers,
+            settings.ciphersuites.as_deref(),
+            &settings.curves,
+            warnings,
+        )?;
         let versions = versions(settings.protocols, warnings)?;
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
@@ -166,11 +174,12 @@ impl ServerTls {
 
 pub(super) fn provider(
     ciphers: &str,
+    ciphersuites: Option<&str>,
     curves: &str,
     warnings: &mut Vec<String>,
 ) -> Result<Arc<CryptoProvider>, String> {
     Ok(Arc::new(CryptoProvider {
-        cipher_suites: ciphers::select(ciphers, warnings)?,
+        cipher_suites: ciphers::select(ciphers, ciphersuites, warnings)?,
         kx_groups: openssl::curves(curves, warnings)?,
         ..aws_lc_rs::default_provider()
     }))
@@ -202,9 +211,13 @@ struct Keys(Vec<CertifiedKey>);
 
 impl Keys {
     /// Keys for curves come first: they are cheaper for us.
-    fn new(mut keys: Vec<CertifiedKey>) -> Self {
-        keys.sort_by_key(|key| !key.is_ecdsa());
-        Self(keys)
+    fn new(keys: Vec<CertifiedKey>) -> Self {
+        // As with OpenSSL, the last one of each kind stands.
+        let last = |at: usize| !keys[at + 1..].iter().any(|later| later.is_like(&keys[at]));
+        let mut kept: Vec<_> =
+            (0..keys.len()).filter(|&at| last(at)).map(|at| keys[at].clone()).collect();
+        kept.sort_by_key(|key| !key.is_ecdsa());
+        Self(kept)
     }
 }
 

@@ -5,14 +5,19 @@ use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::digest;
+use rustls::crypto::GetRandomFailed;
 use rustls::server::StoresServerSessions;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache};
+use rustls::ticketer::TicketRotator;
 
 use super::server::ServerSettings;
 use crate::clock;
 
 /// The length of a key's name, with which each ticket begins (RFC 5077 section 4).
 const NAME: usize = 16;
+
+/// For how many seconds the process's own key is used for new tickets.
+const PROCESS_LIFETIME: u32 = 6 * 3600;
 
 /// How many bytes nginx counts for a session in a shared cache: 1m holds about 4,000.
 const BYTES_PER_SESSION: usize = 256;
@@ -25,7 +30,7 @@ impl Tickets {
     /// The process's own keys, which change by themselves and are lost when it ends.
     pub fn process() -> Option<Self> {
         static PROCESS: OnceLock<Option<Tickets>> = OnceLock::new();
-        PROCESS.get_or_init(Self::random).clone()
+        PROCESS.get_or_init(|| Self::random(PROCESS_LIFETIME)).clone()
     }
 
     /// Keys from files of 48 or 80 bytes (`ssl_session_ticket_key`): the first encrypts, all
@@ -38,9 +43,16 @@ impl Tickets {
         Ok(Self(Arc::new(FileTickets { keys, lifetime })))
     }
 
-    /// Keys of its own, which change by themselves and are lost when the last holder is gone.
-    pub fn random() -> Option<Self> {
-        rustls::crypto::aws_lc_rs::Ticketer::new().ok().map(Self)
+    /// Keys of its own, which are lost when the last holder is gone. Each is for new tickets
+    /// during `lifetime` seconds, and for as long again it still opens them.
+    pub fn random(lifetime: u32) -> Option<Self> {
+        let rotator = TicketRotator::new(lifetime.max(1), || {
+            let mut file = [0; 48];
+            aws_lc_rs::rand::fill(&mut file).map_err(|_| GetRandomFailed)?;
+            let key = Key::new(&file).map_err(|_| GetRandomFailed)?;
+            Ok(Box::new(FileTickets { keys: vec![key], lifetime: 0 }))
+        });
+        Some(Self(Arc::new(rotator.ok()?)))
     }
 
     /// What is made within a scope is good there only.

@@ -231,7 +231,8 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// Looks each certificate up in its issuer's list, when there are lists at all.
+    /// Looks each certificate up in its issuer's list, when there are lists at all. The last fault
+    /// counts, as with OpenSSL when it is told to go on.
     fn revoked(
         &self,
         leaf: &X509Certificate<'_>,
@@ -242,16 +243,28 @@ impl<'a> Check<'a> {
         }
         let all: Vec<&X509Certificate<'_>> =
             [leaf].into_iter().chain(issuers.iter().copied()).collect();
+        let mut result = Ok(());
         for (at, certificate) in all.iter().enumerate() {
             // The last one has issued itself.
             let issuer = all.get(at + 1).unwrap_or(certificate);
-            let list = self.list_of(issuer)?;
-            let serial = certificate.tbs_certificate.raw_serial();
-            if list.iter_revoked_certificates().any(|revoked| revoked.raw_serial() == serial) {
-                return Err(Fault::REVOKED);
+            if let Err(fault) = self.listed(certificate, issuer) {
+                result = Err(fault);
             }
         }
-        Ok(())
+        result
+    }
+
+    fn listed(
+        &self,
+        certificate: &X509Certificate<'_>,
+        issuer: &X509Certificate<'_>,
+    ) -> Result<(), Fault> {
+        let list = self.list_of(issuer)?;
+        let serial = certificate.tbs_certificate.raw_serial();
+        match list.iter_revoked_certificates().any(|revoked| revoked.raw_serial() == serial) {
+            true => Err(Fault::REVOKED),
+            false => Ok(()),
+        }
     }
 
     /// The list of an issuer that holds now; what is wrong with the one that there is.

@@ -2,7 +2,7 @@
 //! (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_verify>).
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ use weir_upstream::Causes;
 
 use super::Pass;
 use crate::request::Request;
+use crate::tls::cache::FileCache;
+use crate::tls::commands::Commands;
 use crate::tls::files::Source;
 use crate::tls::values::{CertificateCache, Passwords, ProtocolSet};
 use crate::tls::{late, warn_once};
@@ -64,6 +66,7 @@ pub struct ClientContext {
     computed: Option<(Template, Template)>,
     passwords: Vec<Vec<u8>>,
     prefix: PathBuf,
+    cache: Option<Arc<FileCache>>,
 }
 
 impl UpstreamTls {
@@ -88,6 +91,7 @@ impl UpstreamTls {
             && self.certificate == other.certificate
             && self.certificate_key == other.certificate_key
             && self.passwords.0 == other.passwords.0
+            && self.certificate_cache.is_like(&other.certificate_cache)
             && self.conf_commands == other.conf_commands
     }
 
@@ -109,9 +113,15 @@ const PREFIX: &str = "{prefix}";
 
 impl ClientContext {
     fn build(own: &UpstreamTls, cx: &mut Cx<'_>) -> Result<Self, String> {
+        let commands = Commands::read(&own.conf_commands)?;
+        for message in &commands.ignored {
+            warn_once(cx, message);
+        }
         let mut settings = ClientSettings {
-            protocols: own.protocols.0,
-            ciphers: own.ciphers.clone(),
+            protocols: commands.protocols(own.protocols.0),
+            ciphers: commands.ciphers.as_ref().unwrap_or(&own.ciphers).clone(),
+            ciphersuites: commands.ciphersuites.clone(),
+            curves: commands.curves.clone().unwrap_or_else(|| "auto".to_owned()),
             server_name: own.server_name,
             session_reuse: own.session_reuse,
             verify: own.verify,
@@ -134,6 +144,10 @@ impl ClientContext {
                 computed = Some((certificate.clone(), key.clone()));
             }
         }
+        if let (Some(certificate), Some(key)) = (&commands.certificate, &commands.key) {
+            let passwords = own.passwords.slices();
+            settings.key = Some(Source::of(cx, |f| f.pair(certificate, key, &passwords))?);
+        }
         if own.verify {
             if own.trusted_certificate.is_empty() {
                 return Err(format!("no {PREFIX}ssl_trusted_certificate for {PREFIX}ssl_verify"));
@@ -147,7 +161,8 @@ impl ClientContext {
             warn_once(cx, &warning);
         }
         let prefix = cx.conf_path("");
-        Ok(Self { tls, computed, passwords: own.passwords.0.clone(), prefix })
+        let (passwords, cache) = (own.passwords.0.clone(), own.certificate_cache.0.clone());
+        Ok(Self { tls, computed, passwords, prefix, cache })
     }
 
     /// The settings for one request, if its certificate has to be computed.
@@ -158,11 +173,8 @@ impl ClientContext {
             return Ok(None);
         }
         let key = request.eval(key);
-        let read = |path: &Path| std::fs::read(path).map(Arc::from);
-        let files = Source::new(self.prefix.clone(), &read);
-        let passwords: Vec<&[u8]> = self.passwords.iter().map(Vec::as_slice).collect();
-        let text = String::from_utf8_lossy;
-        let key = files.pair(&text(&certificate), &text(&key), &passwords)?;
+        let cache = self.cache.as_deref();
+        let key = Source::named(&self.prefix, cache, (&certificate, &key), &self.passwords)?;
         Ok(Some(self.tls.with_key(key)))
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cache::FileCache;
 use weir_conf::Cx;
 use weir_engine::os_error::OsError;
 use weir_engine::tls::{CertifiedKey, Trust, certificates_from_pem, crls_from_pem};
@@ -20,10 +21,31 @@ pub struct Source<'a> {
     read: &'a dyn Fn(&Path) -> io::Result<Arc<[u8]>>,
 }
 
-impl<'a> Source<'a> {
-    /// The files below `prefix`, the folder of the configuration.
-    pub fn new(prefix: PathBuf, read: &'a dyn Fn(&Path) -> io::Result<Arc<[u8]>>) -> Self {
-        Self { prefix, read }
+impl Source<'_> {
+    /// The certificate and the key that variables have named, out of the cache or from the disk.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub fn named(
+        prefix: &Path,
+        cache: Option<&FileCache>,
+        (certificate, key): (&[u8], &[u8]),
+        passwords: &[Vec<u8>],
+    ) -> Result<CertifiedKey, String> {
+        let text = String::from_utf8_lossy;
+        let (certificate, key) = (text(certificate), text(key));
+        let passwords: Vec<&[u8]> = passwords.iter().map(Vec::as_slice).collect();
+        let read = |path: &Path| match cache {
+            Some(cache) => cache.read(path),
+            None => std::fs::read(path).map(Arc::from),
+        };
+        let files = Source { prefix: prefix.to_owned(), read: &read };
+        let found = files.pair(&certificate, &key, &passwords);
+        let (Err(_), Some(cache)) = (&found, cache) else { return found };
+        // One of the two may be older than the other.
+        cache.forget(&files.path(&certificate));
+        cache.forget(&files.path(&key));
+        files.pair(&certificate, &key, &passwords)
     }
 
     /// Runs `f` with the files as the configuration sees them.

@@ -1,13 +1,16 @@
 //! A server's `ssl_` settings made ready for handshakes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault};
 use weir_engine::tls::{CertifiedKey, ServerSettings, ServerTls, Tickets};
 use weir_script::{Template, Variables};
 
+use super::cache::FileCache;
+use super::commands::Commands;
 use super::files::Source;
+use super::sessions::Sessions;
 use super::{Ocsp, Ssl, Verify, late, warn_once};
 use crate::request::Request;
 
@@ -21,6 +24,9 @@ pub struct ServerContext {
     computed: Vec<(Template, Template)>,
     passwords: Vec<Vec<u8>>,
     prefix: PathBuf,
+    cache: Option<Arc<FileCache>>,
+    /// Held so that the next configuration finds the same ones.
+    _sessions: Sessions,
 }
 
 impl ServerContext {
@@ -36,27 +42,36 @@ impl ServerContext {
             return Ok(None);
         }
         let computed = compile(ssl, cx)?;
+        let commands = Commands::read(&ssl.conf_commands).map_err(late)?;
+        let lifetime = u32::try_from(ssl.session_timeout.0.as_secs()).unwrap_or(u32::MAX);
         let mut settings = ServerSettings {
-            protocols: ssl.protocols.0,
-            ciphers: ssl.ciphers.clone(),
-            prefer_server_ciphers: ssl.prefer_server_ciphers,
-            curves: ssl.ecdh_curve.clone(),
+            protocols: commands.protocols(ssl.protocols.0),
+            ciphers: commands.ciphers.as_ref().unwrap_or(&ssl.ciphers).clone(),
+            ciphersuites: commands.ciphersuites.clone(),
+            prefer_server_ciphers: commands.server_preference.unwrap_or(ssl.prefer_server_ciphers),
+            curves: commands.curves.as_ref().unwrap_or(&ssl.ecdh_curve).clone(),
             buffer_size: usize::try_from(ssl.buffer_size.0).unwrap_or(usize::MAX),
             alpn: PROTOCOLS.iter().map(|name| name.to_vec()).collect(),
             verify_client: ssl.verify(),
             verify_depth: ssl.verify_depth,
-            session_timeout: u32::try_from(ssl.session_timeout.0.as_secs()).unwrap_or(u32::MAX),
+            session_timeout: lifetime,
             context: ssl.certificates.join("\n").into_bytes(),
             ..ServerSettings::default()
         };
         warn_of_what_is_missing(ssl, cx);
-        let loaded = Source::of(cx, |files| load(ssl, &mut settings, files, computed.is_empty()));
+        for message in &commands.ignored {
+            warn_once(cx, message);
+        }
+        let loaded = Source::of(cx, |files| {
+            load(ssl, &mut settings, files, computed.is_empty())?;
+            override_key(ssl, &commands, &mut settings, files)
+        });
         loaded.map_err(late)?;
-        let sessions = ssl.session_cache.open();
+        let sessions = ssl.session_cache.open(lifetime);
         settings.cache = sessions.cache();
-        settings.tickets = match ssl.session_tickets {
+        settings.tickets = match commands.tickets.unwrap_or(ssl.session_tickets) {
             false => None,
-            true if ssl.session_ticket_keys.is_empty() => sessions.tickets(),
+            true if ssl.session_ticket_keys.is_empty() => sessions.tickets(lifetime),
             true => Some(ticket_keys(ssl, cx)?),
         };
         let mut warnings = Vec::new();
@@ -69,6 +84,8 @@ impl ServerContext {
             computed,
             passwords: ssl.passwords.0.clone(),
             prefix: cx.conf_path(""),
+            cache: ssl.certificate_cache.0.clone(),
+            _sessions: sessions,
         }))
     }
 
@@ -87,15 +104,11 @@ impl ServerContext {
     /// # Errors
     /// What is wrong with the files that the variables name.
     pub fn compute(&self, request: &mut Request) -> Result<Arc<ServerTls>, String> {
-        let read = |path: &Path| std::fs::read(path).map(Arc::from);
-        let files = Source::new(self.prefix.clone(), &read);
-        let passwords: Vec<&[u8]> = self.passwords.iter().map(Vec::as_slice).collect();
         let mut keys: Vec<CertifiedKey> = Vec::new();
         for (certificate, key) in &self.computed {
-            let certificate = request.eval(certificate);
-            let key = request.eval(key);
-            let text = String::from_utf8_lossy;
-            keys.push(files.pair(&text(&certificate), &text(&key), &passwords)?);
+            let names = (&*request.eval(certificate), &*request.eval(key));
+            let cache = self.cache.as_deref();
+            keys.push(Source::named(&self.prefix, cache, names, &self.passwords)?);
         }
         Ok(Arc::new(self.tls.with_keys(keys)))
     }
@@ -173,6 +186,26 @@ fn load(
         for key in &mut settings.keys {
             *key = key.with_ocsp(answer.to_vec());
         }
+    }
+    Ok(())
+}
+
+/// `ssl_conf_command Certificate` and `PrivateKey`, and authorities that are named in this way.
+fn override_key(
+    ssl: &Ssl,
+    commands: &Commands,
+    settings: &mut ServerSettings,
+    files: &Source<'_>,
+) -> Result<(), String> {
+    if commands.certificate.is_some() || commands.key.is_some() {
+        let certificate = commands.certificate.as_ref().or(ssl.certificates.last());
+        let key = commands.key.as_ref().or(ssl.keys.last());
+        if let (Some(certificate), Some(key)) = (certificate, key) {
+            settings.keys.push(files.pair(certificate, key, &ssl.passwords.slices())?);
+        }
+    }
+    if let Some(name) = &commands.authorities {
+        settings.trust.anchors.extend(files.authorities(name)?);
     }
     Ok(())
 }

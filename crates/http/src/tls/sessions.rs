@@ -75,10 +75,11 @@ impl SessionCache {
         Ok(())
     }
 
-    /// The cache, which is the one that was there before if it is shared.
-    pub(super) fn open(&self) -> Sessions {
+    /// The cache, which is the one that was there before if it is shared. Keys for its tickets are
+    /// in use for `lifetime` seconds.
+    pub(super) fn open(&self, lifetime: u32) -> Sessions {
         match (&self.shared, self.builtin) {
-            (Some((name, size)), _) => Sessions::Shared(zone(name, *size)),
+            (Some((name, size)), _) => Sessions::Shared(zone(name, *size, lifetime)),
             (None, Some(sessions)) => Sessions::Own(tls::SessionCache::builtin(sessions)),
             (None, None) => Sessions::Own(tls::SessionCache::none()),
         }
@@ -103,10 +104,10 @@ impl Sessions {
     }
 
     /// Keys for tickets when no file gives any.
-    pub(super) fn tickets(&self) -> Option<Tickets> {
+    pub(super) fn tickets(&self, lifetime: u32) -> Option<Tickets> {
         match self {
             Self::Shared(zone) => zone.tickets.clone(),
-            Self::Own(_) => Tickets::random(),
+            Self::Own(_) => Tickets::random(lifetime),
         }
     }
 }
@@ -122,7 +123,7 @@ pub(super) struct Zone {
 /// The zones in use by any configuration that still serves.
 static ZONES: LazyLock<Mutex<HashMap<String, Weak<Zone>>>> = LazyLock::new(Mutex::default);
 
-fn zone(name: &str, size: u64) -> Arc<Zone> {
+fn zone(name: &str, size: u64, lifetime: u32) -> Arc<Zone> {
     let mut zones = ZONES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = zones.get(name).and_then(Weak::upgrade)
         && known.size == size
@@ -130,7 +131,7 @@ fn zone(name: &str, size: u64) -> Arc<Zone> {
         return known;
     }
     let cache = tls::SessionCache::shared(usize::try_from(size).unwrap_or(usize::MAX));
-    let zone = Arc::new(Zone { size, cache, tickets: Tickets::random() });
+    let zone = Arc::new(Zone { size, cache, tickets: Tickets::random(lifetime) });
     zones.retain(|_, zone| zone.strong_count() > 0);
     zones.insert(name.to_owned(), Arc::downgrade(&zone));
     zone

@@ -1,11 +1,14 @@
 //! Arguments of the `ssl_` directives, on both sides of the proxy.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir_conf::value::{parse_number, parse_sec, parse_size};
 use weir_conf::{Arity, Cx, Fault, Node, Value, Word};
 use weir_engine::os_error::Failed;
 use weir_engine::tls::Protocols;
+
+use super::cache::{CacheLimits, FileCache};
 
 /// `ssl_protocols`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,18 +80,18 @@ impl Value for Passwords {
 }
 
 /// `ssl_certificate_cache`: certificates that variables name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CertificateCache(pub Option<CacheLimits>);
+#[derive(Clone, Debug, Default)]
+pub struct CertificateCache(pub Option<Arc<FileCache>>);
 
-/// The parameters of such a cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheLimits {
-    /// How many certificates there may be.
-    pub max: usize,
-    /// After how long one goes that nobody asked for.
-    pub inactive: Duration,
-    /// After how long a file is looked at again.
-    pub valid: Duration,
+impl CertificateCache {
+    /// Whether both are the same cache.
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (None, None) => true,
+            _ => false,
+        }
+    }
 }
 
 impl Value for CertificateCache {
@@ -103,7 +106,7 @@ impl Value for CertificateCache {
         };
         let mut off = false;
         for word in &node.args {
-            off |= limits.parameter(word).ok_or_else(|| Fault::parameter(word))?;
+            off |= parameter(&mut limits, word).ok_or_else(|| Fault::parameter(word))?;
         }
         if off {
             return Ok(Self(None));
@@ -112,7 +115,7 @@ impl Value for CertificateCache {
             let name = node.text();
             return Err(Fault::new(format!("\"{name}\" must have the \"max\" parameter")));
         }
-        Ok(Self(Some(limits)))
+        Ok(Self(Some(Arc::new(FileCache::new(limits)))))
     }
 
     fn show(&self) -> Option<String> {
@@ -120,23 +123,21 @@ impl Value for CertificateCache {
     }
 }
 
-impl CacheLimits {
-    /// Takes a parameter in; whether it was `off`.
-    fn parameter(&mut self, word: &Word) -> Option<bool> {
-        let text = word.text();
-        let seconds = |text: &str| parse_sec(text.as_bytes());
-        if let Some(max) = text.strip_prefix("max=") {
-            let max = parse_number(max.as_bytes()).filter(|&max| max > 0)?;
-            self.max = usize::try_from(max).unwrap_or(usize::MAX);
-        } else if let Some(time) = text.strip_prefix("inactive=") {
-            self.inactive = seconds(time)?;
-        } else if let Some(time) = text.strip_prefix("valid=") {
-            self.valid = seconds(time)?;
-        } else {
-            return (text == "off").then_some(true);
-        }
-        Some(false)
+/// Takes a parameter in; whether it was `off`.
+fn parameter(limits: &mut CacheLimits, word: &Word) -> Option<bool> {
+    let text = word.text();
+    let seconds = |text: &str| parse_sec(text.as_bytes());
+    if let Some(max) = text.strip_prefix("max=") {
+        let max = parse_number(max.as_bytes()).filter(|&max| max > 0)?;
+        limits.max = usize::try_from(max).unwrap_or(usize::MAX);
+    } else if let Some(time) = text.strip_prefix("inactive=") {
+        limits.inactive = seconds(time)?;
+    } else if let Some(time) = text.strip_prefix("valid=") {
+        limits.valid = seconds(time)?;
+    } else {
+        return (text == "off").then_some(true);
     }
+    Some(false)
 }
 
 /// `ssl_ocsp_cache`, which is checked only.

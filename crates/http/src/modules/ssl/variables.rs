@@ -35,7 +35,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("ssl_ech_status", |_, _, _| false),
     Row::new("ssl_ech_outer_server_name", |_, _, _| false),
     Row::new("ssl_client_cert", |r, _, out| certificate(r, out, |der| Some(indented(der)))),
-    Row::new("ssl_client_raw_cert", |r, _, out| certificate(r, out, |der| Some(trimmed(der)))),
+    Row::new("ssl_client_raw_cert", |r, _, out| certificate(r, out, |der| Some(x509::pem(der)))),
     Row::new("ssl_client_escaped_cert", |r, _, out| {
         certificate(r, out, |der| Some(escaped(&x509::pem(der))))
     }),
@@ -73,15 +73,10 @@ fn certificate(
     text(request, out, |tls| tls.certificate().and_then(&part).unwrap_or_default())
 }
 
-/// The PEM text without its last line's end.
-fn trimmed(der: &[u8]) -> String {
-    x509::pem(der).trim_end_matches('\n').to_owned()
-}
-
-/// The PEM text with a tab before every line but the first, so that it could go into a field of a
-/// request.
+/// The PEM text without its last line's end and with a tab before every line but the first, so
+/// that it could go into a field of a request.
 fn indented(der: &[u8]) -> String {
-    trimmed(der).replace('\n', "\n\t")
+    x509::pem(der).trim_end_matches('\n').replace('\n', "\n\t")
 }
 
 /// The PEM text as a part of a URI.
