@@ -208,7 +208,6 @@ fn failed(
     state::set_status(request, failure.cause.status());
     let progress = headers::progress(request, pick, failure.request_sent, started);
     if retry.goes_on(failure.cause, &progress) {
-        pick.forget_sticky();
         return None;
     }
     let status = failure.cause.status();
