@@ -21,6 +21,7 @@ pub mod attempt;
 pub mod body;
 pub mod clock;
 pub mod headers;
+pub mod interim;
 pub mod pool;
 pub mod relay;
 pub mod resolve;
@@ -177,7 +178,11 @@ pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
         }
         if failure.is_client_gone() {
             release(request, &pass, &mut pick);
-            return Verdict::Status(499);
+            // A body that could not be read has a status of its own.
+            return match std::mem::take(&mut request.response.status) {
+                0 => Verdict::Status(499),
+                status => Verdict::Status(status),
+            };
         }
         if let Some(verdict) = failed(request, &pass, &mut pick, &retry, &failure, started) {
             return verdict;

@@ -15,7 +15,7 @@ use weir_upstream::{Causes, NoLive, Outcome, Pick, Usage};
 use super::pool::{self, Kept};
 use super::sender::{SendError, Sender};
 use super::state::{Asked, Label};
-use super::{Pass, ResponseHead, clock, state, sticky, target};
+use super::{Pass, ResponseHead, clock, interim, state, sticky, target};
 use crate::request::Request;
 
 /// A connection on which a request is being answered.
@@ -178,6 +178,10 @@ async fn read_head(
             if let Poll::Ready(result) = conn.poll_recv(cx, &mut input, room.max(1)) {
                 return Poll::Ready(Event::Received(result));
             }
+            // Early hints, if any; that the client is gone shows by itself.
+            if request.client.queued() > 0 {
+                let _ = request.poll_flush(cx);
+            }
             if watch.is_gone(cx, request) {
                 return Poll::Ready(Event::ClientGone);
             }
@@ -198,8 +202,7 @@ async fn read_head(
                     attempt.received += n as u64;
                 }
                 conn.end_wait();
-                if let Some(head) = parse(request, pass, &input, size, label)? {
-                    crate::body::drop_front(&mut input, head.length);
+                if let Some(head) = parse(request, pass, &mut input, size, label)? {
                     return Ok((head, input));
                 }
             }
@@ -253,10 +256,8 @@ async fn last_words(
             Ok(1..) => match parse(request, pass, input, size, label) {
                 Ok(None) => {}
                 Ok(Some(mut head)) => {
-                    let mut rest = std::mem::take(input);
-                    crate::body::drop_front(&mut rest, head.length);
                     head.reusable = false;
-                    return Some(Ok((head, rest)));
+                    return Some(Ok((head, std::mem::take(input))));
                 }
                 Err(cause) => return Some(Err(cause)),
             },
@@ -266,19 +267,33 @@ async fn last_words(
     None
 }
 
-/// Tries to read a head from what there is.
+/// Tries to take a head out of what there is, behind those of interim responses.
 fn parse(
     request: &mut Request,
     pass: &mut Pass,
-    input: &[u8],
+    input: &mut Buf,
     size: usize,
     label: &Label,
 ) -> Result<Option<ResponseHead>, Causes> {
-    let message = match pass.protocol.read_head(request, input) {
-        Ok(Some(head)) => return Ok(Some(head)),
-        Ok(None) if input.len() < size => return Ok(None),
-        Ok(None) => "upstream sent too big header".to_owned(),
-        Err(message) => message,
+    let message = loop {
+        match pass.protocol.read_head(request, input) {
+            Ok(Some(head)) => {
+                crate::body::drop_front(input, head.length);
+                if head.status >= 200 || head.upgraded {
+                    return Ok(Some(head));
+                }
+                let attempts = request.state(&state::STATES);
+                attempts.interims += 1;
+                if attempts.interims > interim::MOST {
+                    break "upstream sent too many interim responses".to_owned();
+                }
+                interim::pass_on(request, pass, &head, label);
+                pass.protocol.reset();
+            }
+            Ok(None) if input.len() < size => return Ok(None),
+            Ok(None) => break "upstream sent too big header".to_owned(),
+            Err(message) => break message,
+        }
     };
     let message = format!("{message} while {READING}");
     request.log_upstream(Level::Error, &message, label);

@@ -147,6 +147,15 @@ pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> R
     for (name, value, known) in headers.iter() {
         copy(request, pass, name, value, known);
     }
+    if !settings.pass_header.is_empty() {
+        // Passed on as they are, which may be not at all.
+        let response = &mut request.response;
+        for (own, name) in [(&mut response.server, "Server"), (&mut response.date, "Date")] {
+            if own.is_none() && !is_hidden(pass, name.as_bytes()) {
+                *own = Some(Vec::new());
+            }
+        }
+    }
     if head.upgraded || request.response.status >= 200 {
         request.response.content_length = match &head.body {
             super::body::BodyReader::None => request.response.content_length,
@@ -208,7 +217,7 @@ fn copy(request: &mut Request, pass: &Pass, name: &[u8], value: &[u8], known: Kn
 }
 
 /// Whether a field stays behind.
-fn is_hidden(pass: &Pass, name: &[u8]) -> bool {
+pub fn is_hidden(pass: &Pass, name: &[u8]) -> bool {
     let settings = pass.settings();
     let is = |listed: &str| name.eq_ignore_ascii_case(listed.as_bytes());
     if settings.hide_header.iter().any(|listed| is(listed)) {

@@ -14,7 +14,12 @@ use weir_engine::buffer::{self, Buf};
 use weir_engine::error_log::Level;
 use weir_upstream::Pick;
 
+use weir_wire::h1::Chunked;
+use weir_wire::header::Headers;
+
 use super::attempt::{Exchange, io_failed};
+use super::body::BodyReader;
+use super::headers::is_hidden;
 use super::{Pass, pool, release, state};
 use crate::module::Verdict;
 use crate::piece::Piece;
@@ -44,6 +49,11 @@ pub async fn run(
         relay.run(request, &pass).await
     };
     let Relay { exchange, .. } = relay;
+    if let (End::Complete, BodyReader::Chunked(chunked)) = (&end, &exchange.head.body)
+        && pass.settings().pass_trailers
+    {
+        trailers(request, &pass, chunked);
+    }
     if matches!(end, End::Complete) {
         keep(&pass, &pick, exchange);
     }
@@ -61,6 +71,20 @@ pub async fn run(
         }
         End::ClientGone => Verdict::Abort,
     }
+}
+
+/// Passes on what came behind the body.
+fn trailers(request: &mut Request, pass: &Pass, chunked: &Chunked) {
+    let mut found = Headers::new();
+    if chunked.trailers(&mut found).is_err() {
+        return;
+    }
+    for (name, value, _) in found.iter() {
+        if !is_hidden(pass, name) {
+            request.response.trailers.push(name, value);
+        }
+    }
+    request.state(&state::STATES).trailers = found;
 }
 
 /// Keeps the connection if it can serve another request.
@@ -347,7 +371,7 @@ impl<'a> Relay<'a> {
     /// The upstream closed its connection.
     fn closed(&mut self, request: &mut Request) -> Result<(), End> {
         self.exchange.head.reusable = false;
-        if matches!(self.exchange.head.body, super::body::BodyReader::Close) {
+        if matches!(self.exchange.head.body, BodyReader::Close) {
             self.ended = true;
             return Ok(());
         }

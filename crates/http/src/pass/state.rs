@@ -83,6 +83,10 @@ pub struct Attempts {
     pub head: Buf,
     /// Where the URI stands in it.
     pub uri: Range<usize>,
+    /// Bytes of early hints so far.
+    pub hints: u64,
+    /// How many interim responses the attempt has had.
+    pub interims: usize,
     new_pass: bool,
 }
 
@@ -112,6 +116,7 @@ impl Attempts {
 
     /// An attempt begins.
     pub fn begin(&mut self, asked: Asked) {
+        self.interims = 0;
         let attempt = Attempt {
             asked,
             status: 0,

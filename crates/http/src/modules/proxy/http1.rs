@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use weir_engine::error_log::Level;
 use weir_script::Template;
-use weir_wire::h1::{Framing, ResponseParser, Version};
+use weir_wire::h1::{Chunked, Framing, ResponseParser, Version};
 use weir_wire::header::{Headers, Known};
 use weir_wire::uri::{self, Escape};
 
@@ -202,16 +202,14 @@ impl Protocol for Http1 {
         input: &[u8],
     ) -> Result<Option<ResponseHead>, String> {
         let _ = request;
-        let size = crate::modules::proxy::transfer(&self.location).buffer_size.0 as usize;
+        let transfer = super::transfer(&self.location);
+        let size = transfer.buffer_size.0 as usize;
         let length = match self.parser.advance(input, size) {
             Ok(Some(length)) => length,
             Ok(None) => return Ok(None),
             Err(error) => return Err(error.message(input)),
         };
         let head = self.parser.head();
-        if head.is_interim() {
-            return self.skip_interim(request, input, length);
-        }
         let mut headers = spare::headers();
         headers.adopt(&input[..length], &head.entries);
         let upgraded = head.status == 101 && self.upgrade;
@@ -222,6 +220,9 @@ impl Protocol for Http1 {
             _ if upgraded => BodyReader::None,
             Framing::None => BodyReader::None,
             Framing::Length(length) => BodyReader::Length(length),
+            Framing::Chunked if transfer.pass_trailers => {
+                BodyReader::Chunked(Box::new(Chunked::with_trailers()))
+            }
             Framing::Chunked => BodyReader::Chunked(Box::default()),
             Framing::UntilClose => BodyReader::Close,
         };
@@ -253,37 +254,6 @@ impl Protocol for Http1 {
 
     fn cookie(&self, request: &mut Request, value: &[u8]) -> Option<Vec<u8>> {
         rewrite::cookie(&self.location, request, value)
-    }
-}
-
-impl Http1 {
-    /// Looks behind an interim response (100, 103) for the one that counts.
-    fn skip_interim(
-        &mut self,
-        request: &Request,
-        input: &[u8],
-        interim: usize,
-    ) -> Result<Option<ResponseHead>, String> {
-        let mut behind = Self {
-            location: Rc::clone(&self.location),
-            host: Arc::clone(&self.host),
-            uri: None,
-            parser: spare::response_parser(),
-            head: self.head,
-            upgrade: self.upgrade,
-            chunks: self.chunks,
-            scheme: self.scheme,
-            replaces: self.replaces,
-        };
-        self.parser.reset();
-        let found = behind.read_head(request, &input[interim..])?;
-        Ok(found.map(|head| ResponseHead { length: head.length + interim, ..head }))
-    }
-}
-
-impl Drop for Http1 {
-    fn drop(&mut self) {
-        spare::leave_response_parser(std::mem::take(&mut self.parser));
     }
 }
 

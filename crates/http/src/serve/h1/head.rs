@@ -86,6 +86,8 @@ fn status_line(request: &Request, out: &mut Buf) {
 
 fn server_and_date(request: &Request, out: &mut Buf) {
     match &request.response.server {
+        // An upstream's, passed on although it has none.
+        Some(server) if server.is_empty() => {}
         Some(server) => field(out, b"Server", server),
         None => {
             let name = match request.get(&REDIRECT).server_tokens {
@@ -97,6 +99,7 @@ fn server_and_date(request: &Request, out: &mut Buf) {
         }
     }
     match &request.response.date {
+        Some(date) if date.is_empty() => {}
         Some(date) => field(out, b"Date", date),
         None => field(out, b"Date", &weir_engine::clock::http_date()),
     }
