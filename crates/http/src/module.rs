@@ -115,6 +115,8 @@ pub struct Module {
     pub content: Option<fn(&Settings) -> Option<Handler>>,
     /// Whether a location passes its requests on, so that its name without the slash redirects.
     pub passes: Option<Enabled>,
+    /// Whether a block serves CONNECT, so that its server takes such requests.
+    pub connects: Option<Enabled>,
     /// Its look at a response's head.
     pub header_filter: Option<(Enabled, HeaderFilter)>,
     /// Runs once when the configuration has been assembled: finishes what needs the whole (zones,
@@ -131,6 +133,7 @@ impl Module {
         handlers: &[],
         content: None,
         passes: None,
+        connects: None,
         header_filter: None,
         prepare: None,
     };

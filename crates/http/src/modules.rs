@@ -41,6 +41,7 @@ mod static_files;
 mod stub_status;
 mod sub;
 mod try_files;
+mod tunnel;
 mod upstream;
 mod userid;
 
@@ -67,7 +68,7 @@ pub const MODULES: &[&Module] = &[
     &auth_request::MODULE,
     &mirror::MODULE,
     // Content: what answers alone, then those that are asked in turn.
-    &proxy::MODULE, &upstream::MODULE,
+    &proxy::MODULE, &tunnel::MODULE, &upstream::MODULE,
     &stub_status::MODULE,
     &empty_gif::MODULE,
     &random_index::MODULE,

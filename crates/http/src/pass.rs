@@ -86,6 +86,11 @@ pub trait Protocol {
         input: &[u8],
     ) -> Result<Option<ResponseHead>, String>;
 
+    /// The response that stands as soon as the connection does, where nothing is asked.
+    fn without_asking(&self) -> Option<ResponseHead> {
+        None
+    }
+
     /// Forgets what was read, for another attempt.
     fn reset(&mut self);
 

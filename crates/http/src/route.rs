@@ -83,6 +83,8 @@ pub struct Server {
     pub location: Rc<Location>,
     /// Its locations, named ones among them.
     pub locations: Locations,
+    /// Whether CONNECT is served somewhere in it.
+    pub allow_connect: bool,
     /// The block of the configuration.
     pub block: BlockId,
 }

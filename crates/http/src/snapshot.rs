@@ -139,7 +139,9 @@ impl Plan {
         let handlers =
             |settings: &_, _: Contexts| Handlers::collect(MODULES, settings, &self.files);
         let passes = |settings: &_| MODULES.iter().any(|m| m.passes.is_some_and(|p| p(settings)));
-        let builder = Builder { handlers: &handlers, passes: &passes };
+        let connects =
+            |settings: &_| MODULES.iter().any(|m| m.connects.is_some_and(|p| p(settings)));
+        let builder = Builder { handlers: &handlers, passes: &passes, connects: &connects };
         let upstreams = self.plans.iter().map(|plan| {
             let plan = plan.clone()?;
             let group = registry.group(&plan.group);

@@ -35,7 +35,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_uwsgi_module",                Built,   false),
     ("http_scgi_module",                 Built,   false),
     ("http_grpc_module",                 Built,   false),
-    ("http_tunnel_module",               Built,   false),
+    ("http_tunnel_module",               Built,   true),
     ("http_memcached_module",            Built,   false),
     ("http_limit_conn_module",           Built,   true),
     ("http_limit_req_module",            Built,   true),

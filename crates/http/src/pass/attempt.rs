@@ -90,6 +90,11 @@ pub async fn attempt(
         }
     };
     state::connected(request);
+    if let Some(head) = pass.protocol.without_asking() {
+        state::headed(request, head.status);
+        let sender = Sender::nothing();
+        return Ok(Box::new(Exchange { conn, usage, input: Buf::default(), head, sender, label }));
+    }
     let body = pass.settings().pass_request_body;
     let chunked = body && pass.protocol.chunks_body();
     let mut sender = Sender::new(request, body && !pass.protocol.sets_body(), chunked);

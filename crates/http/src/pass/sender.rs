@@ -65,6 +65,12 @@ impl Sender {
         sender
     }
 
+    /// Sends nothing.
+    pub fn nothing() -> Self {
+        let queue = VecDeque::new();
+        Self { head: 0, queue, queued: 0, streaming: false, chunked: false, sent: 0 }
+    }
+
     /// Queues bytes that follow the head as they are (`proxy_set_body`).
     pub fn push(&mut self, piece: Piece) {
         if !piece.is_empty() {

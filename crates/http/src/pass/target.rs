@@ -11,7 +11,7 @@ use weir_engine::connection::Conn;
 use weir_engine::connection::connect::ConnectOptions;
 use weir_engine::error_log::Level;
 use weir_script::{Template, Variables};
-use weir_upstream::url::{UrlOptions, parse_url};
+use weir_upstream::url::{Url, UrlOptions, parse_url};
 use weir_upstream::{Causes, Group, KeepaliveConfig, Pick, Plan, Side, UpstreamRef, Upstreams};
 
 use super::Pass;
@@ -114,7 +114,7 @@ impl Destination {
 }
 
 /// The host as `Host` and `$proxy_host` show it.
-fn shown_host(url: &weir_upstream::url::Url, scheme: Scheme) -> String {
+fn shown_host(url: &Url, scheme: Scheme) -> String {
     if url.is_unix() {
         return "localhost".into();
     }
@@ -191,17 +191,39 @@ impl Target {
                 return Err(500);
             }
         };
-        let host = shown_host(&url, scheme);
         let uri = (!url.uri.is_empty()).then(|| match url.uri.starts_with('?') {
-            true => Arc::from(format!("/{}", url.uri).as_bytes()),
-            false => Arc::from(url.uri.as_bytes()),
+            true => format!("/{}", url.uri).into_bytes().into(),
+            false => url.uri.clone().into_bytes().into(),
         });
+        let target = Self::locate(request, &url, scheme).await?;
+        Ok(Self { uri, replaces: None, ..target })
+    }
+
+    /// An upstream of the configuration, by its place.
+    pub fn fixed(request: &Request, upstream: UpstreamRef, scheme: Scheme) -> Self {
+        let upstream = request.snapshot.upstream(upstream);
+        let group = Arc::clone(&upstream.group);
+        let host = group.name().into();
+        Self { scheme, group, upstream: Some(upstream), host, port: 0, uri: None, replaces: None }
+    }
+
+    /// Who answers at an address that was computed: an upstream of the configuration, or
+    /// whoever the name stands for at this moment.
+    ///
+    /// # Errors
+    /// The status to answer with; it has been logged.
+    pub async fn locate(request: &mut Request, url: &Url, scheme: Scheme) -> Result<Self, u16> {
         let known = match url.addresses.is_empty() {
             true => request.snapshot.upstream_named(&url.host, url.port, url.has_port),
             false => None,
         };
+        let host = shown_host(url, scheme).into();
         let (group, upstream) = match known {
             Some(upstream) => (Arc::clone(&upstream.group), Some(upstream)),
+            None if url.port == 0 && !url.is_unix() => {
+                request.log(Level::Error, &format!("no port in upstream \"{}\"", url.host));
+                return Err(500);
+            }
             None => {
                 let addresses = match url.addresses.is_empty() {
                     false => url.addresses.clone(),
@@ -210,8 +232,7 @@ impl Target {
                 (Group::transient(&url.host, addresses), None)
             }
         };
-        let host = host.into();
-        Ok(Self { scheme, group, upstream, host, port: url.port, uri, replaces: None })
+        Ok(Self { scheme, group, upstream, host, port: url.port, uri: None, replaces: None })
     }
 
     /// How connections are kept.

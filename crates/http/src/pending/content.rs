@@ -18,7 +18,6 @@ directives! {
         "grpc_pass" in [location, location_if] [1]: "address" => set_content,
         "memcached_pass" in [location, location_if] [1]: "address" => set_content,
         "proxy_pass" in [location, location_if, limit_except] [1]: "URL" => set_content,
-        "tunnel_pass" in [server, location, location_if] [0, 1]: "address" => set_content,
         "perl" in [location, limit_except] [1]: "module::function" => set_content,
         "mp4" in [location] [0]: "" => set_content,
         "flv" in [location] [0]: "" => set_content,

@@ -231,18 +231,5 @@ pending! {
         "memcached_next_upstream_tries" in [http, server, location] [1];
         "memcached_next_upstream_timeout" in [http, server, location] [1];
         "memcached_gzip_flag" in [http, server, location] [1];
-        // tunnel
-        "tunnel_bind" in [http, server, location] [1, 2];
-        "tunnel_socket_keepalive" in [http, server, location] [1];
-        "tunnel_socket_rcvbuf" in [http, server, location] [1];
-        "tunnel_socket_sndbuf" in [http, server, location] [1];
-        "tunnel_connect_timeout" in [http, server, location] [1];
-        "tunnel_send_timeout" in [http, server, location] [1];
-        "tunnel_send_lowat" in [http, server, location] [1];
-        "tunnel_buffer_size" in [http, server, location] [1];
-        "tunnel_read_timeout" in [http, server, location] [1];
-        "tunnel_next_upstream" in [http, server, location] [1+];
-        "tunnel_next_upstream_tries" in [http, server, location] [1];
-        "tunnel_next_upstream_timeout" in [http, server, location] [1];
     }
 }

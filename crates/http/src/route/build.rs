@@ -20,6 +20,8 @@ pub struct Builder<'a> {
     pub handlers: &'a dyn Fn(&Settings, Contexts) -> Handlers,
     /// Whether the block itself passes requests on to an upstream (`proxy_pass`).
     pub passes: &'a dyn Fn(&Settings) -> bool,
+    /// Whether the block serves CONNECT (`tunnel_pass`).
+    pub connects: &'a dyn Fn(&Settings) -> bool,
 }
 
 impl Builder<'_> {
@@ -87,6 +89,7 @@ impl Builder<'_> {
             settings: block.settings.clone(),
             locations: std::mem::take(&mut location.nested),
             location: Rc::new(location),
+            allow_connect: block.walk().iter().any(|inner| (self.connects)(&inner.settings)),
             block: block.id,
         }
     }

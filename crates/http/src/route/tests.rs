@@ -30,7 +30,8 @@ fn routes(http: &str) -> Routes {
 }
 
 fn build(assembly: &Assembly) -> Routes {
-    let builder = Builder { handlers: &|_, _| Handlers::default(), passes: &|_| false };
+    let builder =
+        Builder { handlers: &|_, _| Handlers::default(), passes: &|_| false, connects: &|_| false };
     builder.build(&assembly.root)
 }
 

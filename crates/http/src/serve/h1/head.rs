@@ -52,7 +52,8 @@ fn settle_framing(request: &mut Request) {
     let bodiless = response.header_only
         || matches!(response.status, 204 | 304)
         || response.status < 200
-        || request.method == weir_wire::h1::Method::Head;
+        || request.method == weir_wire::h1::Method::Head
+        || request.method == weir_wire::h1::Method::Connect && response.status / 100 == 2;
     let trailers = response.expect_trailers || !response.trailers.is_empty();
     if bodiless || (response.content_length.is_some() && !trailers) {
         return;

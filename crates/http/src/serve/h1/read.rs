@@ -191,5 +191,6 @@ fn faulty(error: &RequestError, parser: &RequestParser, input: &[u8]) -> Fault {
 
 /// The rules of a server for heads.
 fn limits(server: &Server) -> Limits {
-    server.settings.get(&LIMITS).head_limits()
+    let limits = server.settings.get(&LIMITS).head_limits();
+    Limits { allow_connect: server.allow_connect, ..limits }
 }

@@ -1,0 +1,228 @@
+//! `tunnel_pass`: a CONNECT request becomes a tunnel to a server
+//! (nginx: `ngx_http_tunnel_module`).
+
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_conf::value::{Msec, Off, Size};
+use weir_conf::{Arity, Cx, Fault, Inherit, Local, Node, Settings, Slot, Value, directives};
+use weir_engine::error_log::Level;
+use weir_script::{Template, Variables};
+use weir_upstream::url::{UrlOptions, parse_url};
+use weir_upstream::{Causes, Side, UpstreamRef, Upstreams};
+use weir_wire::h1::Method;
+use weir_wire::header::Headers;
+
+use crate::module::{Handler, Module, Pending, Verdict};
+use crate::pass::body::BodyReader;
+use crate::pass::target::{Scheme, Target};
+use crate::pass::transfer::{Bind, NextUpstream, Transfer};
+use crate::pass::{self, Pass, Protocol, ResponseHead};
+use crate::request::Request;
+use crate::route::Location;
+
+pub(crate) const MODULE: Module = Module {
+    name: "tunnel",
+    tables: &[&Tunnel::table(&TUNNEL)],
+    content: Some(|settings| connects(settings).then_some(Handler::Async(handle))),
+    connects: Some(connects),
+    ..Module::NONE
+};
+
+static TUNNEL: Slot<Tunnel> = Slot::new();
+
+/// Where tunnels lead when nothing is written: to where the client wants.
+const ANYWHERE: &[u8] = b"$host:$request_port";
+
+directives! {
+    /// Carries bytes between clients and the servers that they name in CONNECT requests.
+    pub(crate) struct Tunnel as TunnelWritten in [http, server, location] {
+        /// Allows CONNECT and says where to; without an address, where the client wants.
+        "tunnel_pass" in [server, location, location_if] [0, 1]: "[address]" => set_pass,
+        /// The local address of connections.
+        "tunnel_bind" => bind: Option<Off<Bind>>,
+        /// Probes silent connections.
+        "tunnel_socket_keepalive" => socket_keepalive: bool = false,
+        /// The receive buffer of connections.
+        "tunnel_socket_rcvbuf" => socket_rcvbuf: Option<Size>,
+        /// The send buffer of connections.
+        "tunnel_socket_sndbuf" => socket_sndbuf: Option<Size>,
+        /// How long making a connection may take.
+        "tunnel_connect_timeout" => connect_timeout: Msec = Msec::seconds(60),
+        /// Has no effect here: the timeout of reading holds for both directions.
+        "tunnel_send_timeout" => send_timeout: Msec = Msec::seconds(60),
+        /// Has no effect here: the kernel decides when a connection can take more.
+        "tunnel_send_lowat" => send_lowat: Size = Size::bytes(0),
+        /// Has no effect here: the buffers of the thread are used.
+        "tunnel_buffer_size" => buffer_size: Size = Size::k(4),
+        /// How long both sides may be silent.
+        "tunnel_read_timeout" => read_timeout: Msec = Msec::seconds(60),
+        /// When another server of the group is tried.
+        "tunnel_next_upstream" => next_upstream: Next = Next(NextUpstream(Causes::DEFAULT)),
+        /// How many servers are tried; 0 is no limit.
+        "tunnel_next_upstream_tries" => next_upstream_tries: u32 = 0,
+        /// For how long; 0 is no limit.
+        "tunnel_next_upstream_timeout" => next_upstream_timeout: Msec,
+        // Where to.
+        field pass: Local<Option<To>>,
+        // The settings as passing on wants them.
+        field transfer: Inherit<Option<Arc<Transfer>>>,
+    }
+    finish = Tunnel::finish;
+}
+
+/// Where a tunnel leads.
+#[derive(Clone, Debug)]
+enum To {
+    Fixed(UpstreamRef),
+    Computed(Template),
+}
+
+/// `tunnel_next_upstream`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Next(NextUpstream);
+
+impl Value for Next {
+    const SYNTAX: &'static str = "error | timeout | off ...";
+    const ARITY: Arity = Arity::at_least(1);
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let known = |word: &str| matches!(word, "error" | "timeout" | "off");
+        match node.args.iter().find(|word| !known(&word.text())) {
+            Some(word) => Err(Fault::new(format!("invalid value \"{}\"", word.text())).at(word)),
+            None => NextUpstream::parse(node, cx).map(Self),
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+}
+
+fn set_pass(own: &mut TunnelWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    if own.pass.is_some() {
+        return Err(Fault::duplicate());
+    }
+    let text = node.args.first().map_or(ANYWHERE, |word| &word.value);
+    let template = Template::compile(text, cx.registry::<Variables>())?;
+    if template.literal().is_none() {
+        own.pass = Some(Some(To::Computed(template)));
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(text);
+    let url =
+        parse_url(&text, URL).map_err(|why| Fault::new(format!("{why} in upstream \"{text}\"")))?;
+    let place = cx.span();
+    let upstream = cx.registry::<Upstreams>().refer(Side::Http, &url, place)?;
+    own.pass = Some(Some(To::Fixed(upstream)));
+    Ok(())
+}
+
+/// A tunnel's address: no usual port, no URI.
+const URL: UrlOptions<'static> = UrlOptions { default_port: 0, uri_part: false, lookup: None };
+
+impl Tunnel {
+    fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        if self.pass.is_none() && cx.context() == weir_conf::Contexts::LOCATION_IF {
+            self.pass = parent.and_then(|parent| parent.pass.clone());
+        }
+        if self.pass.is_some() {
+            self.transfer = Some(Arc::new(Transfer {
+                bind: self.bind.clone(),
+                socket_keepalive: self.socket_keepalive,
+                socket_rcvbuf: self.socket_rcvbuf,
+                socket_sndbuf: self.socket_sndbuf,
+                connect_timeout: self.connect_timeout,
+                send_timeout: self.send_timeout,
+                read_timeout: self.read_timeout,
+                next_upstream: self.next_upstream.0,
+                next_upstream_tries: self.next_upstream_tries,
+                next_upstream_timeout: self.next_upstream_timeout,
+                ..Transfer::default()
+            }));
+        }
+        Ok(())
+    }
+}
+
+fn connects(settings: &Settings) -> bool {
+    settings.get(&TUNNEL).pass.is_some()
+}
+
+fn handle(request: &mut Request) -> Pending<'_, Verdict> {
+    Box::pin(async move {
+        if request.method != Method::Connect {
+            return Verdict::Status(405);
+        }
+        let location = Rc::clone(&request.location);
+        let Some(to) = &location.settings.get(&TUNNEL).pass else { return Verdict::Next };
+        let target = match resolve(request, to).await {
+            Ok(target) => target,
+            Err(status) => return Verdict::Status(status),
+        };
+        request.state(&pass::state::STATES).begin_pass();
+        pass::run(request, Pass { location, transfer, protocol: Box::new(Bytes), target }).await
+    })
+}
+
+fn transfer(location: &Location) -> &Transfer {
+    let tunnel = location.settings.get(&TUNNEL);
+    tunnel.transfer.as_deref().expect("a location with tunnel_pass has its settings")
+}
+
+async fn resolve(request: &mut Request, to: &To) -> Result<Target, u16> {
+    match to {
+        To::Fixed(upstream) => Ok(Target::fixed(request, *upstream, Scheme::Http)),
+        To::Computed(template) => {
+            let value = request.eval(template);
+            let text = String::from_utf8_lossy(&value);
+            match parse_url(&text, URL) {
+                Ok(url) => Target::locate(request, &url, Scheme::Http).await,
+                Err(why) => {
+                    request.log(Level::Info, &format!("{why} in upstream \"{text}\""));
+                    Err(500)
+                }
+            }
+        }
+    }
+}
+
+/// Nothing but the client's bytes.
+struct Bytes;
+
+impl Protocol for Bytes {
+    fn scheme(&self) -> &'static str {
+        ""
+    }
+
+    fn write_head(
+        &mut self,
+        _: &mut Request,
+        _: &mut Vec<u8>,
+    ) -> Result<Range<usize>, u16> {
+        Ok(0..0)
+    }
+
+    fn chunks_body(&self) -> bool {
+        false
+    }
+
+    fn read_head(&mut self, _: &Request, _: &[u8]) -> Result<Option<ResponseHead>, String> {
+        Ok(None)
+    }
+
+    fn without_asking(&self) -> Option<ResponseHead> {
+        Some(ResponseHead {
+            status: 200,
+            status_line: None,
+            headers: Headers::new(),
+            body: BodyReader::None,
+            length: 0,
+            reusable: false,
+            upgraded: true,
+        })
+    }
+
+    fn reset(&mut self) {}
+}
