@@ -196,11 +196,7 @@ impl Protocol for Bytes {
         ""
     }
 
-    fn write_head(
-        &mut self,
-        _: &mut Request,
-        _: &mut Vec<u8>,
-    ) -> Result<Range<usize>, u16> {
+    fn write_head(&mut self, _: &mut Request, _: &mut Vec<u8>) -> Result<Range<usize>, u16> {
         Ok(0..0)
     }
 
