@@ -78,6 +78,8 @@ pub struct Body {
     pub raw: u64,
     /// 0 = no limit (`client_max_body_size`).
     pub max_size: u64,
+    /// The length of the chunk that was too large.
+    announced: u64,
     /// Whether somebody reads it piece by piece.
     pub is_streamed: bool,
     /// `client_body_timeout`.
@@ -168,13 +170,14 @@ impl Body {
                 let before = link.input.len();
                 let (data, ended) =
                     dechunk(decoder, &mut link.input).map_err(|_| BodyError::Malformed)?;
-                self.received += data.len() as u64;
-                self.raw += (before - link.input.len()) as u64;
                 // A chunk that is too large is refused when it is announced.
-                let announced = self.received.saturating_add(decoder.chunk_left());
-                if self.max_size != 0 && announced > self.max_size {
+                let announced = (data.len() as u64).saturating_add(decoder.chunk_left());
+                if self.max_size != 0 && self.received.saturating_add(announced) > self.max_size {
+                    self.announced = announced;
                     return Err(BodyError::TooLarge);
                 }
+                self.received += data.len() as u64;
+                self.raw += (before - link.input.len()) as u64;
                 if ended {
                     self.framing = Framing::None;
                 }
@@ -220,6 +223,7 @@ impl Body {
     /// When it breaks the framing.
     pub fn discard_received(&mut self, link: &mut Link) -> Result<(), BodyError> {
         let limit = std::mem::take(&mut self.max_size);
+        let raw = self.raw;
         let mut result = Ok(());
         while !self.is_done() && !link.input.is_empty() {
             match self.take_buffered(link) {
@@ -232,6 +236,8 @@ impl Body {
             }
         }
         self.max_size = limit;
+        // Only a body that somebody wants counts for `$request_length`.
+        self.raw = raw;
         result
     }
 
@@ -302,7 +308,8 @@ impl crate::request::Request {
         if !self.body.chunked && self.body.content_length.is_none() {
             return Ok(());
         }
-        let mut collector = Collector::new(self);
+        let received = self.client.link().map_or(0, |link| link.input.len());
+        let mut collector = Collector::new(self, received as u64);
         loop {
             let step = std::future::poll_fn(|cx| self.poll_body(cx)).await;
             match step {
@@ -354,7 +361,8 @@ impl crate::request::Request {
     }
 
     fn all_is_there(&mut self, pieces: &VecDeque<Buf>) -> Result<(), u16> {
-        let mut collector = Collector::new(self);
+        let received = pieces.iter().map(|data| data.len() as u64).sum();
+        let mut collector = Collector::new(self, received);
         for data in pieces {
             collector.add(self, data).map_err(|error| self.body_file_failed(&error))?;
         }
@@ -393,9 +401,10 @@ impl crate::request::Request {
         self.keepalive = false;
         match error {
             BodyError::TooLarge => {
-                let size = self.body.received;
-                let message =
-                    format!("client intended to send too large chunked body: {size} bytes");
+                let message = format!(
+                    "client intended to send too large chunked body: {}+{} bytes",
+                    self.body.received, self.body.announced
+                );
                 self.log(Level::Error, &message);
                 self.response.lingers = true;
             }
@@ -408,7 +417,6 @@ impl crate::request::Request {
             BodyError::TimedOut => {
                 self.body.abandon();
                 self.client.timed_out = true;
-                self.log(Level::Info, "client timed out (110: Connection timed out)");
             }
             BodyError::File => {}
         }

@@ -185,6 +185,11 @@ impl Client {
         }
     }
 
+    /// Whether the client is gone or took too long: not all that was queued has left.
+    pub fn has_failed(&self) -> bool {
+        self.broken || self.timed_out
+    }
+
     /// How many bytes wait to be sent.
     pub fn queued(&self) -> u64 {
         match &self.sink {

@@ -83,12 +83,12 @@ pub async fn finalize(request: &mut Request, mut verdict: Verdict) {
 async fn finish(request: &mut Request) {
     if let Err(error) = request.flush().await {
         request.keepalive = false;
-        let message = match error.kind() {
+        let message: String = match error.kind() {
             ErrorKind::TimedOut => "client timed out (110: Connection timed out)".into(),
             ErrorKind::ConnectionAborted => "client prematurely closed connection".into(),
             _ => weir_engine::os_error::Failed("writev() failed", &error).to_string(),
         };
-        request.log(Level::Info, &format!("{message} while sending to client"));
+        request.log(Level::Info, &message);
     }
 }
 

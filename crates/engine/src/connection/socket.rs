@@ -39,7 +39,11 @@ impl Socket {
         if std::mem::take(&mut self.fresh) {
             match weir_sys::socket::recv_append(self.fd.as_fd(), into, max) {
                 Err(error) if would_block(&error) => {}
-                done => return Poll::Ready(done),
+                done => {
+                    // There may be more that still no event has told of.
+                    self.fresh = matches!(done, Ok(count) if count == max);
+                    return Poll::Ready(done);
+                }
             }
         }
         loop {

@@ -44,13 +44,17 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// A collector by the rules of the request's location.
-    pub fn new(request: &Request) -> Self {
+    /// A collector by the rules of the request's location. `received` bytes came with the head.
+    pub fn new(request: &Request, received: u64) -> Self {
         let limits = request.get(&LIMITS);
         let size = limits.client_body_buffer_size.0;
-        // What exceeds the buffer by up to a quarter gets a larger buffer.
+        // What stands behind the head in its buffer stays in memory, and what exceeds the buffer
+        // for bodies by up to a quarter gets a larger one.
+        let buffer = limits.client_header_buffer_size.0.saturating_sub(request.head.length as u64);
+        let with_head = received.min(buffer);
         let limit = match request.body.content_length {
-            Some(length) if length < size + size / 4 => length,
+            Some(length) if length <= with_head => length,
+            Some(length) if length - with_head < size + size / 4 => length,
             _ => size,
         };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);

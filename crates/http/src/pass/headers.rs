@@ -180,6 +180,7 @@ fn copy(request: &mut Request, pass: &Pass, name: &[u8], value: &[u8], known: Kn
         Known::Date => response.date = Some(value.to_vec()),
         Known::ContentType => content_type(request, value),
         Known::ContentLength => {
+            // Written in its own place, as it is for every response.
             if let Some(length) = decimal(value) {
                 response.content_length = Some(length);
             }

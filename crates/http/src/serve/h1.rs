@@ -103,7 +103,8 @@ async fn requests(
         let (found, length, fault) = match result {
             read::Head::Complete(length) => (parser.take_head(), length, None),
             read::Head::Faulty(fault) => {
-                (parser.take_partial(&link.input), link.input.len(), Some(fault))
+                let found = parser.take_partial(&link.input, fault.whole_line);
+                (found, link.input.len(), Some(fault))
             }
         };
         gauge.set(stats::Gauge::Writing);
@@ -223,6 +224,9 @@ async fn read_early(request: &mut Request) -> Option<Verdict> {
 
 /// Ends a request whose head is not.
 async fn refuse(request: &mut Request, fault: &read::Fault) {
+    if !request.head.target().is_empty() {
+        let _ = fill_uri(request);
+    }
     fault.log(request);
     request.keepalive = false;
     request.response.lingers = fault.lingers;
@@ -267,23 +271,26 @@ fn begin(request: &mut Request) {
 
 /// Fills in the path and the arguments; a path that cannot be is a 400.
 fn prepare_uri(request: &mut Request) -> Option<Verdict> {
+    if fill_uri(request) {
+        return None;
+    }
+    request.keepalive = false;
+    request.log(Level::Info, "client sent invalid request while reading client request line");
+    Some(Verdict::Status(400))
+}
+
+fn fill_uri(request: &mut Request) -> bool {
     let merge = request.get(&LIMITS).merge_slashes;
     let head = Rc::clone(&request.head);
     let mut uri = std::mem::take(&mut request.uri);
     uri.clear();
-    let verdict = match head.path(merge, &mut uri) {
-        Ok(args) => {
-            request.args.extend_from_slice(args.unwrap_or_default());
-            None
-        }
-        Err(_) => {
-            uri.clear();
-            request.log(Level::Info, "client sent invalid request");
-            Some(Verdict::Status(400))
-        }
-    };
+    let found = head.path(merge, &mut uri);
+    match found {
+        Ok(args) => request.args.extend_from_slice(args.unwrap_or_default()),
+        Err(_) => uri.clear(),
+    }
     request.uri = uri;
-    verdict
+    found.is_ok()
 }
 
 /// Logs the request and decides about its connection: Some when it can take another.

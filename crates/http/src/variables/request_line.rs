@@ -30,7 +30,8 @@ pub(super) fn request_uri(request: &mut Request, _: &str, out: &mut Vec<u8>) -> 
 
 /// `$uri`.
 pub(super) fn uri(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    found(&request.uri, out)
+    let known = !request.uri.is_empty() || !request.head.target().is_empty();
+    known && found(&request.uri, out)
 }
 
 /// `$args`.

@@ -50,7 +50,14 @@ pub(super) fn request_time(request: &mut Request, _: &str, out: &mut Vec<u8>) ->
 
 /// `$request_completion`: "OK", or nothing.
 pub(super) fn request_completion(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    found(if request.response.sent == Sent::All { b"OK" } else { b"" }, out)
+    found(
+        if request.response.sent == Sent::All && !request.client.has_failed() {
+            b"OK"
+        } else {
+            b""
+        },
+        out,
+    )
 }
 
 /// `$pipe`: "p" when the request was there before the one before it was answered.

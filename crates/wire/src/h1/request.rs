@@ -170,8 +170,9 @@ impl RequestParser {
     }
 
     /// The head as far as it came, of a request that is refused or broken off, for the log: of a
-    /// line that is not whole everything up to its end or the end of `buf`.
-    pub fn take_partial(&mut self, buf: &[u8]) -> RequestHead {
+    /// line that is not whole everything up to its end or the end of `buf`. `whole` says that the
+    /// header line where it ended is whole and counts for the length.
+    pub fn take_partial(&mut self, buf: &[u8], whole: bool) -> RequestHead {
         if self.phase == Phase::Line && self.head.line == Span::default() {
             let start = match self.line.state {
                 // The first byte is the one that no method has, unless all were blank lines.
@@ -183,8 +184,12 @@ impl RequestParser {
             let length = rest.iter().position(|byte| b"\r\n".contains(byte));
             self.head.line = Span::new(start, start + length.unwrap_or(rest.len()));
             self.head.method = self.line.method;
+            if self.line.state == State::Done {
+                self.head.version = self.line.version();
+            }
         } else {
-            self.head.length = self.line_start.saturating_sub(self.head.line.start as usize);
+            let end = if whole { self.at } else { self.line_start };
+            self.head.length = end.saturating_sub(self.head.line.start as usize);
         }
         self.take_head()
     }
@@ -373,8 +378,10 @@ impl RequestParser {
     ) -> Result<(), RequestError> {
         let head = &mut self.head;
         let known = head.host.len();
-        let port = uri::parse_host(value.of(buf), &mut head.host)
-            .map_err(|_| RequestError { fault: RequestFault::Host, span: value })?;
+        let Ok(port) = uri::parse_host(value.of(buf), &mut head.host) else {
+            head.host.truncate(known);
+            return Err(RequestError { fault: RequestFault::Host, span: value });
+        };
         if known > 0 {
             head.host.truncate(known);
         } else {

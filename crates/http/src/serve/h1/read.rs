@@ -9,7 +9,7 @@ use weir_engine::buffer;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_engine::timer::Deadline;
-use weir_wire::h1::{Limits, RequestError, RequestParser};
+use weir_wire::h1::{Limits, RequestError, RequestFault, RequestParser};
 
 use crate::client::Link;
 use crate::core::LIMITS;
@@ -37,6 +37,8 @@ pub(super) struct Fault {
     pub silent: bool,
     /// Whether it took too long.
     pub timed_out: bool,
+    /// Whether the header line where it ended is whole.
+    pub whole_line: bool,
 }
 
 impl Fault {
@@ -103,13 +105,16 @@ pub(super) async fn head<'a>(
         match poll_fn(|cx| poll_more(cx, link, deadline)).await {
             Ok(1..) => {}
             Ok(0) => {
-                break Head::Faulty(Fault::gone("client prematurely closed connection".into()));
+                break Head::Faulty(Fault::gone(parser, "client prematurely closed connection"));
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 break Head::Faulty(Fault::timed_out(parser));
             }
             Err(error) => {
-                break Head::Faulty(Fault::gone(Failed("recv() failed", &error).to_string()));
+                break Head::Faulty(Fault::gone(
+                    parser,
+                    &Failed("recv() failed", &error).to_string(),
+                ));
             }
         }
     };
@@ -157,18 +162,21 @@ impl Fault {
         let message = "client attempted to request the server name different from the one that \
                        was negotiated while reading client request headers"
             .to_owned();
-        Self { status: 421, message, lingers: false, silent: false, timed_out: false }
+        let (lingers, silent, timed_out, whole_line) = (false, false, false, true);
+        Self { status: 421, message, lingers, silent, timed_out, whole_line }
     }
 
-    fn gone(message: String) -> Self {
-        let message = format!("{message} while reading client request headers");
-        Self { status: 400, message, lingers: false, silent: true, timed_out: false }
+    fn gone(parser: &RequestParser, what: &str) -> Self {
+        let message = format!("{what} while {}", reading(parser));
+        let (lingers, silent, timed_out, whole_line) = (false, true, false, false);
+        Self { status: 400, message, lingers, silent, timed_out, whole_line }
     }
 
     fn timed_out(parser: &RequestParser) -> Self {
         let message =
             format!("client timed out (110: Connection timed out) while {}", reading(parser));
-        Self { status: 408, message, lingers: false, silent: true, timed_out: true }
+        let (lingers, silent, timed_out, whole_line) = (false, true, true, false);
+        Self { status: 408, message, lingers, silent, timed_out, whole_line }
     }
 }
 
@@ -186,6 +194,10 @@ fn faulty(error: &RequestError, parser: &RequestParser, input: &[u8]) -> Fault {
         lingers: error.lingers(),
         silent: false,
         timed_out: false,
+        whole_line: !matches!(
+            error.fault,
+            RequestFault::Header { .. } | RequestFault::LongHeader | RequestFault::LargeRequest
+        ),
     }
 }
 
