@@ -1,8 +1,8 @@
 //! What the levels wrote becomes what is in force in each block.
 //!
 //! As in nginx, the blocks of `http {}` are merged at its closing brace, before the rest of the
-//! file is read, table after table and each from the outside inwards. Tables that also have directives
-//! in main are merged at the end.
+//! file is read, table after table and each from the outside inwards. Tables that also have
+//! directives in main are merged at the end.
 
 use super::Block;
 use super::state::Settling;
