@@ -142,3 +142,138 @@ fn error_pages_redirect_inside_and_outside() {
     assert_eq!(response.status, 404);
     assert!(response.text().contains("<h1>404 Not Found</h1>"), "{response:?}");
 }
+
+#[test]
+fn error_pages_may_have_error_pages() {
+    let server = Server::server(
+        r#"
+        location /once { error_page 404 /second; return 404; }
+        location /second { error_page 410 /end; return 410; }
+        location /on { recursive_error_pages on; error_page 404 /second-on; return 404; }
+        location /second-on { recursive_error_pages on; error_page 410 =200 /end; return 410; }
+        location /cycle { recursive_error_pages on; error_page 404 /cycle; return 404; }
+        location /end { return 200 "end of $request_uri"; }
+        location /computed { error_page 404 =200 $arg_to; return 404; }
+        location @there { return 200 "there $request_method"; }
+        location /missing { error_page 404 @nowhere; return 404; }
+        "#,
+    )
+    .start();
+    assert_eq!(server.get("/once").status, 410);
+    let response = server.get("/on");
+    assert_eq!((response.status, response.text().as_str()), (200, "end of /on"));
+    assert_eq!(server.get("/cycle").status, 500);
+    server.wait_log("cycle while internally redirecting to \"/cycle\"");
+    assert_eq!(server.text("/computed?to=@there"), "there GET");
+    assert_eq!(server.text("/computed?to=/end?x"), "end of /computed?to=/end?x");
+    let post = "POST /computed?to=@there HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(server.ask(post).text(), "there POST", "a named location keeps the method");
+    let response = server.get("/computed?to=http://other.test/");
+    assert_eq!((response.status, response.header("Location")), (302, Some("http://other.test/")));
+    assert_eq!(server.get("/missing").status, 500);
+    server.wait_log("could not find named location \"@nowhere\"");
+}
+
+#[test]
+fn captures_and_variables_of_a_block() {
+    let server = Server::server(
+        r#"
+        location ~ ^/re/(?<name>\w+)/(.+)$ { return 200 "$name $2 $1"; }
+        location /escaped/ {
+            if ($uri ~ ^/escaped/(.*)$) { set $kept $1; }
+            return 200 "$kept|$1";
+        }
+        location /args/ { rewrite ^/args/(.*)$ /show?q=$1? last; }
+        location /show { return 200 $args; }
+        location /set { set $args x=1&y=2; set $limit_rate 1k; return 200 "$arg_y $limit_rate"; }
+        location /unset { if ($arg_a) { set $sometimes 1; } return 200 "[$sometimes]"; }
+        location /empty { rewrite ^/empty/(.*)$ $1; }
+        location /verbose { error_log %dir%/error.log notice; rewrite_log on;
+            rewrite ^/none x; rewrite ^/verbose(.*) /show?a=$1 last; }
+        "#,
+    )
+    .start();
+    assert_eq!(server.text("/re/abc/d"), "abc d abc");
+    assert_eq!(server.text("/escaped/a%20b"), "a%20b|a b");
+    assert_eq!(server.text("/args/a%26b%20c"), "q=a%26b%20c");
+    assert_eq!(server.text("/args/ab"), "q=ab");
+    assert_eq!(server.text("/set"), "2 1024");
+    assert_eq!(server.text("/unset?a=1"), "[1]");
+    assert_eq!(server.text("/unset"), "[]");
+    server.wait_log("using uninitialized \"sometimes\" variable");
+    assert_eq!(server.get("/empty/").status, 500);
+    server.wait_log("the rewritten URI has a zero length");
+    assert_eq!(server.text("/verbose/x"), "a=/x");
+    server.wait_log("\"^/none\" does not match \"/verbose/x\"");
+    server.wait_log("rewritten data: \"/show\", args: \"a=/x\"");
+}
+
+#[test]
+fn an_if_takes_the_content_of_its_location_over() {
+    let server = Server::http(
+        r#"
+        server {
+            listen 127.0.0.1:%port%;
+            location /outer { proxy_pass http://127.0.0.1:%port_back%/o;
+                if ($arg_a) { add_header X-If 1; } }
+            location /inner { if ($arg_a) { proxy_pass http://127.0.0.1:%port_back%; } return 404; }
+            location /chain { if ($arg_a) { set $x a; } if ($arg_b) { add_header X-B $x; }
+                return 200 "$x"; }
+            location /try { root %dir%; try_files /file =404; if ($arg_a) { set $x 1; } }
+        }
+        server { listen 127.0.0.1:%port_back%; return 200 "back $uri"; }
+        "#,
+    )
+    .file("file", "tried")
+    .start();
+    let response = server.get("/outer/x?a=1");
+    assert_eq!((response.header("X-If"), response.text().as_str()), (Some("1"), "back /o/x"));
+    assert_eq!(server.text("/outer/x"), "back /o/x");
+    assert_eq!(server.get("/inner").status, 404);
+    let response = server.get("/chain?a=1&b=1");
+    assert_eq!((response.header("X-B"), response.text().as_str()), (Some("a"), "a"));
+    assert_eq!(server.text("/try"), "tried");
+    assert_eq!(server.get("/try?a=1").status, 404, "try_files is not for the block of an if");
+}
+
+#[test]
+fn old_browsers_are_redirected_by_a_page() {
+    let server = Server::server(
+        r#"
+        msie_refresh on;
+        location /to { return 301 "/there?a=\"b"; }
+        location /gone { return 404; }
+        "#,
+    )
+    .start();
+    let response = server.get_with("/to", "User-Agent: Mozilla/4.0 (MSIE 6.0)\r\n");
+    assert_eq!((response.status, response.header("Location")), (200, None));
+    let page = response.text();
+    assert!(
+        page.contains("<meta http-equiv=\"Refresh\" content=\"0; URL=/there?a=%22b\">"),
+        "{page}"
+    );
+    assert_eq!(server.get("/to").status, 301);
+    let padded = server.get_with("/gone", "User-Agent: Chrome/100\r\n").text();
+    assert_eq!(padded.matches("disable MSIE and Chrome friendly error page").count(), 6);
+}
+
+#[test]
+fn a_post_action_follows_the_answer() {
+    let server = Server::http(
+        r#"
+        server {
+            listen 127.0.0.1:%port%;
+            location /first { post_action @after; return 200 answer; }
+            location @after { proxy_pass http://127.0.0.1:%port_back%; }
+        }
+        server { listen 127.0.0.1:%port_back%; error_log %dir%/error.log notice;
+            location / { rewrite_log on; rewrite ^/first /heard; return 200 hidden; } }
+        "#,
+    )
+    .start();
+    let response = server.get("/first");
+    assert_eq!((response.status, response.text().as_str()), (200, "answer"));
+    server.wait_log("\"^/first\" matches \"/first");
+    assert_eq!(server.text("/first"), "answer");
+}
