@@ -172,7 +172,7 @@ pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
             Ok(exchange) => {
                 match headers::refuse(request, &pass, &pick, &retry, &exchange, started) {
                     None => return respond(request, pass, pick, exchange).await,
-                    Some(cause) => Failure { cause, request_sent: true, reused: false },
+                    Some(cause) => Failure { request_sent: true, ..Failure::new(cause) },
                 }
             }
             Err(failure) => failure,
@@ -180,6 +180,10 @@ pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
         if failure.cause == Causes::NO_LIVE {
             sticky::set_cookie(request, &pass);
             return Verdict::Status(502);
+        }
+        if let Some(status) = failure.status {
+            release(request, &pass, &mut pick);
+            return Verdict::Status(status);
         }
         if failure.is_client_gone() {
             release(request, &pass, &mut pick);

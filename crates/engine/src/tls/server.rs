@@ -249,7 +249,13 @@ impl AnyClient {
             let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
             Some(DistinguishedName::from(certificate.subject().as_raw().to_vec()))
         };
-        Self { hints: authorities.iter().filter_map(hint).collect() }
+        let mut hints: Vec<DistinguishedName> = Vec::new();
+        for name in authorities.iter().filter_map(hint) {
+            if !hints.iter().any(|known| known.as_ref() == name.as_ref()) {
+                hints.push(name);
+            }
+        }
+        Self { hints }
     }
 }
 

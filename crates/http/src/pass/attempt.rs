@@ -42,14 +42,22 @@ pub struct Failure {
     pub request_sent: bool,
     /// Whether it was tried on a kept connection.
     pub reused: bool,
+    /// The status to answer with at once, when the fault is our own and no other peer can help.
+    pub status: Option<u16>,
 }
 
 /// The client went away: no reason to ask anybody else.
 const CLIENT_GONE: Causes = Causes::UPDATING;
 
 impl Failure {
-    fn new(cause: Causes) -> Self {
-        Self { cause, request_sent: false, reused: false }
+    /// A failure before anything was sent.
+    pub fn new(cause: Causes) -> Self {
+        Self { cause, request_sent: false, reused: false, status: None }
+    }
+
+    /// A fault of the configuration.
+    pub fn own(status: u16) -> Self {
+        Self { status: Some(status), ..Self::new(Causes::default()) }
     }
 
     /// Whether it was the client that ended it.
@@ -107,7 +115,7 @@ pub async fn attempt(
             }
             Ok(Box::new(Exchange { conn, usage, input, head, sender, label }))
         }
-        Err(cause) => Err(Failure { cause, request_sent: true, reused }),
+        Err(cause) => Err(Failure { request_sent: true, reused, ..Failure::new(cause) }),
     }
 }
 
@@ -138,7 +146,7 @@ async fn connect(
         None => Err(client_gone(request, "connecting to upstream", label)),
         Some(Ok(mut conn)) => {
             conn.set_nodelay();
-            target::secure(request, pass, conn, label).await.map_err(Failure::new)
+            target::secure(request, pass, conn, label).await
         }
         Some(Err(error)) => Err(Failure::new(io_failed(
             request,

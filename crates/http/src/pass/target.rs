@@ -12,7 +12,7 @@ use weir_engine::connection::connect::ConnectOptions;
 use weir_engine::error_log::Level;
 use weir_script::{Template, Variables};
 use weir_upstream::url::{Url, UrlOptions, parse_url};
-use weir_upstream::{Causes, Group, KeepaliveConfig, Pick, Plan, Side, UpstreamRef, Upstreams};
+use weir_upstream::{Group, KeepaliveConfig, Pick, Plan, Side, UpstreamRef, Upstreams};
 
 use super::Pass;
 use super::state::Label;
@@ -313,7 +313,7 @@ pub async fn secure(
     pass: &Pass,
     conn: Conn,
     label: &Label,
-) -> Result<Conn, Causes> {
+) -> Result<Conn, super::attempt::Failure> {
     super::tls::handshake(request, pass, conn, label).await
 }
 

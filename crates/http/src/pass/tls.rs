@@ -15,6 +15,7 @@ use weir_script::Template;
 use weir_upstream::Causes;
 
 use super::Pass;
+use super::attempt::{Failure, io_failed};
 use crate::request::Request;
 use crate::tls::cache::FileCache;
 use crate::tls::commands::Commands;
@@ -190,10 +191,12 @@ pub async fn handshake(
     pass: &Pass,
     conn: Conn,
     label: &super::state::Label,
-) -> Result<Conn, Causes> {
+) -> Result<Conn, Failure> {
     let location = Rc::clone(&pass.location);
     let Some(settings) = pass.protocol.tls(&location) else { return Ok(conn) };
-    let Some(Ok(context)) = settings.context.as_deref() else { return Err(Causes::ERROR) };
+    let Some(Ok(context)) = settings.context.as_deref() else {
+        return Err(Failure::new(Causes::ERROR));
+    };
     let name = match &settings.name {
         Some(template) => request.eval(template),
         None => pass.target.host.as_bytes().to_vec(),
@@ -203,7 +206,7 @@ pub async fn handshake(
         Ok(own) => own,
         Err(fault) => {
             request.log_upstream(Level::Error, &format!("{fault} while {DOING}"), label);
-            return Err(Causes::ERROR);
+            return Err(Failure::own(500));
         }
     };
     let tls = own.as_ref().unwrap_or(&context.tls);
@@ -212,11 +215,11 @@ pub async fn handshake(
         Ok(conn) => Ok(conn),
         Err(HandshakeError::TimedOut) => {
             let error = io::ErrorKind::TimedOut.into();
-            Err(super::attempt::io_failed(request, &error, DOING, "", label))
+            Err(Failure::new(io_failed(request, &error, DOING, "", label)))
         }
         Err(error) => {
             request.log_upstream(Level::Error, &format!("{error} while {DOING}"), label);
-            Err(Causes::ERROR)
+            Err(Failure::new(Causes::ERROR))
         }
     }
 }

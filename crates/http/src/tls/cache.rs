@@ -71,6 +71,12 @@ impl FileCache {
         Ok(text)
     }
 
+    /// What is kept of a file.
+    pub fn kept(&self, path: &Path) -> Option<Arc<[u8]>> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.get(path).map(|entry| Arc::clone(&entry.text))
+    }
+
     /// Forgets a file: what was read turned out to be of no use.
     pub fn forget(&self, path: &Path) {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(path);

@@ -15,6 +15,9 @@ const DATA: &str = "data:";
 /// Key sources that only OpenSSL has.
 const FOREIGN: [&str; 2] = ["engine:", "store:"];
 
+/// The one of them that is a file after all.
+const STORED_FILE: &str = "store:file:";
+
 /// Where files come from: the configuration's environment while it is read, the disk afterwards.
 pub struct Source<'a> {
     prefix: PathBuf,
@@ -41,11 +44,24 @@ impl Source<'_> {
         };
         let files = Source { prefix: prefix.to_owned(), read: &read };
         let found = files.pair(&certificate, &key, &passwords);
-        let (Err(_), Some(cache)) = (&found, cache) else { return found };
-        // One of the two may be older than the other.
-        cache.forget(&files.path(&certificate));
-        cache.forget(&files.path(&key));
-        files.pair(&certificate, &key, &passwords)
+        let Some(cache) = cache else { return found };
+        let (certificate_path, key_path) = (files.path(&certificate), files.path(&key));
+        let forget = || {
+            cache.forget(&certificate_path);
+            cache.forget(&key_path);
+        };
+        let found = found.or_else(|_| {
+            // One of the two may be older than the other.
+            forget();
+            files.pair(&certificate, &key, &passwords)
+        });
+        if found.is_err() {
+            forget();
+        } else if cache.kept(&key_path).is_some_and(|text| is_encrypted(&text)) {
+            // What is encrypted must be asked for with its password each time.
+            cache.forget(&key_path);
+        }
+        found
     }
 
     /// Runs `f` with the files as the configuration sees them.
@@ -89,6 +105,8 @@ impl Source<'_> {
         let chain = text.map_err(load)?;
         certificates_from_pem(&chain)
             .map_err(|why| format!("cannot load certificate \"{shown}\": {why}"))?;
+        let name = key.strip_prefix(STORED_FILE).map(|path| path.trim_start_matches("//"));
+        let key = name.unwrap_or(key);
         if FOREIGN.iter().any(|prefix| key.starts_with(prefix)) {
             return Err(format!(
                 "cannot load certificate key \"{key}\": engines and stores are not supported"
@@ -169,6 +187,10 @@ impl Source<'_> {
 
 /// Certificates as DER.
 pub type Authorities = Vec<weir_engine::tls::CertificateDer>;
+
+fn is_encrypted(pem: &[u8]) -> bool {
+    pem.windows(b"ENCRYPTED".len()).any(|part| part == b"ENCRYPTED")
+}
 
 /// OpenSSL's account of a file that cannot be opened.
 fn open_failed(path: &str, mode: &str, error: &io::Error) -> String {
