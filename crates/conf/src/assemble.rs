@@ -9,7 +9,7 @@ mod walk;
 use crate::context::Contexts;
 use crate::cx::{BlockId, Open};
 use crate::diagnostic::Diagnostic;
-use crate::environment::{Environment, Memory};
+use crate::environment::{Environment, Memory, Refused};
 use crate::node::Word;
 use crate::settings::Settings;
 use crate::source::{Origin, SourceMap, Span};
@@ -101,7 +101,8 @@ pub fn assemble(
     let lookup = Lookup::new(tables);
     let mut state = State::new(tables.len(), main_file, prefix);
     state.open.push(Open { context: Contexts::MAIN, ..Open::default() });
-    let mut walk = Walk { env, tables, lookup: &lookup, state: &mut state };
+    let refused = Refused(env);
+    let mut walk = Walk { env, refused: &refused, tables, lookup: &lookup, state: &mut state };
     if let Some(text) = globals.filter(|text| !text.is_empty()) {
         walk.text(Origin::CommandLine, text.as_bytes().into());
     }

@@ -29,6 +29,40 @@ pub trait Environment {
     fn group(&self, name: &str) -> Option<u32>;
 }
 
+/// The environment of a configuration that is refused already: what is left is read for its
+/// faults, and nobody waits for name servers because of it.
+pub(crate) struct Refused<'a>(pub(crate) &'a dyn Environment);
+
+impl Environment for Refused<'_> {
+    fn read(&self, path: &Path) -> io::Result<Arc<[u8]>> {
+        self.0.read(path)
+    }
+
+    fn glob(&self, pattern: &str) -> io::Result<Vec<PathBuf>> {
+        self.0.glob(pattern)
+    }
+
+    fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(vec![host.parse().unwrap_or(IpAddr::from([127, 0, 0, 1]))])
+    }
+
+    fn open_log(&self, path: &Path) -> io::Result<LogFile> {
+        self.0.open_log(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.create_dir(path)
+    }
+
+    fn user(&self, name: &str) -> Option<(u32, u32)> {
+        self.0.user(name)
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        self.0.group(name)
+    }
+}
+
 /// An environment of a few files in memory, for tests and for reading text that stands alone.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {

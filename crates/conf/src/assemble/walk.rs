@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 pub(super) struct Walk<'a> {
     pub(super) env: &'a dyn Environment,
+    /// The same for what is read behind a fault.
+    pub(super) refused: &'a dyn Environment,
     pub(super) tables: &'a [&'static Table],
     pub(super) lookup: &'a Lookup,
     pub(super) state: &'a mut State,
@@ -22,7 +24,8 @@ pub(super) struct Walk<'a> {
 
 impl Walk<'_> {
     pub(super) fn cx(&mut self) -> Cx<'_> {
-        Cx { env: self.env, state: self.state }
+        let env = if self.state.failed { self.refused } else { self.env };
+        Cx { env, state: self.state }
     }
 
     pub(super) fn main_file(&mut self, path: &Path) {
