@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use weir_wire::h1::Method;
 use weir_wire::header::Known;
 
 use crate::request::Request;
@@ -16,7 +17,11 @@ pub const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// The user's name and password, when the request has them; the name is not empty.
 pub fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
-    let value = request.head.get(Known::Authorization)?;
+    let value = match request.method {
+        // As a proxy, the server has credentials of its own (RFC 9110 section 11.7).
+        Method::Connect => request.head.get_name(b"proxy-authorization")?,
+        _ => request.head.get(Known::Authorization)?,
+    };
     let (scheme, rest) = value.split_at_checked("Basic ".len())?;
     if !scheme.eq_ignore_ascii_case(b"Basic ") {
         return None;

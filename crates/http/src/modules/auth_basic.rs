@@ -122,6 +122,10 @@ fn ask(request: &mut Request, realm: &[u8]) -> Verdict {
         request.response.headers.push(b"Proxy-Authenticate", &value);
         return Verdict::Status(407);
     }
+    if request.method == Method::Connect {
+        request.response.headers.push(b"Proxy-Authenticate", &value);
+        return Verdict::Status(407);
+    }
     request.response.headers.push(b"WWW-Authenticate", &value);
     Verdict::Status(401)
 }

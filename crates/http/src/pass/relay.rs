@@ -17,7 +17,7 @@ use weir_upstream::Pick;
 use weir_wire::h1::Chunked;
 use weir_wire::header::Headers;
 
-use super::attempt::{Exchange, io_failed};
+use super::attempt::{Exchange, Watch, io_failed};
 use super::body::BodyReader;
 use super::headers::is_hidden;
 use super::{Pass, pool, release, state};
@@ -125,6 +125,7 @@ struct Relay<'a> {
     ended: bool,
     rate: Option<crate::client::Rate>,
     received: u64,
+    watch: Watch,
 }
 
 impl<'a> Relay<'a> {
@@ -148,6 +149,7 @@ impl<'a> Relay<'a> {
             read_size: FIRST_READ,
             rate,
             received: 0,
+            watch: Watch::new(settings.ignore_client_abort),
         }
     }
 
@@ -226,6 +228,9 @@ impl<'a> Relay<'a> {
             Poll::Ready(Err(_)) => return Poll::Ready(Event::ClientGone),
             Poll::Pending if self.moved(request, before) => return Poll::Ready(Event::Drained),
             Poll::Pending => {}
+        }
+        if self.watch.is_gone(cx, request) {
+            return Poll::Ready(Event::ClientGone);
         }
         if reads {
             self.exchange.conn.begin_wait(timeout);
@@ -385,7 +390,8 @@ impl<'a> Relay<'a> {
     }
 
     fn client_gone(&self, request: &mut Request, _pass: &Pass) -> End {
-        let message = "client prematurely closed connection while sending to client";
+        let message = "client prematurely closed connection, so upstream connection is closed too \
+                       while reading upstream";
         request.log_upstream(Level::Info, message, &self.exchange.label);
         request.keepalive = false;
         End::ClientGone
