@@ -14,7 +14,7 @@ use weir_engine::clock::Instant;
 use weir_engine::connection::Conn;
 use weir_engine::timer::Deadline;
 
-use crate::piece::Piece;
+use crate::piece::{FILE_READ, Piece};
 
 mod rate;
 
@@ -23,9 +23,8 @@ pub use rate::Rate;
 /// How many pieces one `writev` takes.
 const GATHER: usize = 32;
 
-/// What one `sendfile` sends at most, so that one fast client does not starve the others
-/// (nginx: `sendfile_max_chunk` 2m).
-const SENDFILE_CHUNK: u64 = 2 * 1024 * 1024;
+/// What the kernel takes in one call at most, when nothing else limits it.
+const LARGEST_WRITE: u64 = 1 << 30;
 
 /// The connection of a client as a protocol lends it to a request.
 pub struct Link {
@@ -87,6 +86,12 @@ pub struct Client {
     pub send_timeout: Duration,
     /// `sendfile`: whether files may go from the page cache to the socket.
     pub sendfile: bool,
+    /// `sendfile_max_chunk`: what one call sends at most, so that one fast client does not keep
+    /// the others waiting; 0 for no limit.
+    pub sendfile_chunk: u64,
+    /// The size of `output_buffers`: how much of a file is read at once when it is not sent by the
+    /// kernel.
+    pub file_read: u64,
     /// `tcp_nopush`: whether a head waits for the file behind it, to fill a packet with both.
     pub nopush: bool,
     /// Whether the kernel holds back what does not fill a packet.
@@ -114,6 +119,8 @@ impl Client {
             bytes_sent: 0,
             send_timeout: Duration::from_secs(60),
             sendfile: false,
+            sendfile_chunk: 0,
+            file_read: FILE_READ,
             nopush: false,
             corked: false,
             rate: None,
@@ -222,6 +229,11 @@ impl Client {
                 Poll::Ready(Ok(sent)) => {
                     self.bytes_sent += sent;
                     self.deadline.clear();
+                    if (1..=sent).contains(&self.sendfile_chunk) && !self.queue.is_empty() {
+                        // The other connections have their turn before the next chunk.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                 }
                 Poll::Ready(Err(e)) => {
                     self.broken = true;
@@ -297,7 +309,8 @@ impl Client {
             self.corked = true;
         }
         if let Some(Piece::File(file, range)) = self.queue.front() {
-            let want = (range.end - range.start).min(budget).min(SENDFILE_CHUNK);
+            let chunk = if self.sendfile_chunk == 0 { LARGEST_WRITE } else { self.sendfile_chunk };
+            let want = (range.end - range.start).min(budget).min(chunk);
             if self.sendfile && link.conn.can_sendfile() {
                 let sent =
                     ready!(link.conn.poll_sendfile(cx, file.as_fd(), range.start, want as usize))?;
@@ -308,7 +321,7 @@ impl Client {
                 return Poll::Ready(Ok(sent as u64));
             }
             let file = self.queue.pop_front().expect("the front was just looked at");
-            let (memory, rest) = file.load()?;
+            let (memory, rest) = file.load_at_most(self.file_read)?;
             if let Some(rest) = rest {
                 self.queue.push_front(rest);
             }

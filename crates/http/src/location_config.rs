@@ -8,6 +8,10 @@ use crate::core::{CONNECTION, FILES, LIMITS};
 use crate::request::Request;
 use weir_wire::h1::Method;
 
+/// How much of a file is read at once at most, whatever `output_buffers` says: the loop waits for
+/// the disk meanwhile.
+const LARGEST_READ: u64 = 8 * 1024 * 1024;
+
 impl Request {
     /// Takes over what the request's location says about its connection and its body.
     pub fn enter_location(&mut self) {
@@ -16,7 +20,10 @@ impl Request {
         let connection = location.settings.get(&CONNECTION);
         self.body.max_size = limits.client_max_body_size.0;
         self.body.timeout = limits.client_body_timeout.0;
-        self.client.sendfile = location.settings.get(&FILES).sendfile;
+        let files = location.settings.get(&FILES);
+        self.client.sendfile = files.sendfile;
+        self.client.sendfile_chunk = files.sendfile_max_chunk.0;
+        self.client.file_read = files.output_buffers.size.clamp(1, LARGEST_READ);
         self.client.send_timeout = limits.send_timeout.0;
         self.client.nopush = connection.tcp_nopush;
         if self.keepalive {

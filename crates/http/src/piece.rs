@@ -104,9 +104,17 @@ impl Piece {
     /// # Errors
     /// What reading the file gave; a file that has become shorter is `UnexpectedEof`.
     pub fn load(self) -> std::io::Result<(Self, Option<Self>)> {
+        self.load_at_most(FILE_READ)
+    }
+
+    /// Likewise, with another limit than [`FILE_READ`], which must not be 0.
+    ///
+    /// # Errors
+    /// As for [`Piece::load`].
+    pub fn load_at_most(self, limit: u64) -> std::io::Result<(Self, Option<Self>)> {
         use std::os::unix::fs::FileExt;
         let Self::File(file, range) = self else { return Ok((self, None)) };
-        let want = (range.end - range.start).min(FILE_READ) as usize;
+        let want = (range.end - range.start).min(limit) as usize;
         let mut buf = weir_engine::buffer::take(want);
         buf.resize(want, 0);
         file.read_exact_at(&mut buf, range.start)?;

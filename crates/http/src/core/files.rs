@@ -1,6 +1,6 @@
 //! How files are read and sent.
 
-use weir_conf::value::{Off, Offset, Size};
+use weir_conf::value::{Bufs, Off, Offset, Size};
 use weir_conf::{Arity, Cx, Fault, Node, Slot, Value, directives, keywords};
 use weir_script::{Template, Variables};
 
@@ -26,6 +26,8 @@ directives! {
         "sendfile" in [http, server, location, location_if] => sendfile: bool = false,
         /// The most that one call sends, so that one connection does not keep the others waiting.
         "sendfile_max_chunk" => sendfile_max_chunk: Size = Size::m(2),
+        /// The buffers for reading files: one of them is what is read at once.
+        "output_buffers" => output_buffers: Bufs = Bufs::new(2, 32 * 1024),
         /// Reads files without blocking; our reads never block the loop.
         "aio" => aio: Aio = Aio::Off,
         /// Writes temporary files in the same way.

@@ -8,6 +8,7 @@ use weir_script::Regex;
 use weir_wire::h1::Version;
 use weir_wire::header::{Known, has_item};
 
+use crate::browser::Browser;
 use crate::request::{Request, State};
 
 /// Which clients get compressed responses.
@@ -101,18 +102,19 @@ fn is_taken(request: &Request) -> bool {
         return false;
     }
     let settings = request.get(&GZIP);
-    let agent = head.get(Known::UserAgent);
     let lowest = match settings.http_version {
         GzipVersion::V10 => Version::HTTP_10,
         GzipVersion::V11 => Version::HTTP_11,
     };
-    if settings.disabled_msie6 && agent.is_some_and(is_msie6) || head.version < lowest {
+    if settings.disabled_msie6 && Browser::of(head).msie6 || head.version < lowest {
         return false;
     }
     if head.get(Known::Via).is_some() && !is_for_proxies(request, settings.proxied) {
         return false;
     }
-    !agent.is_some_and(|agent| settings.disabled.iter().any(|regex| regex.is_match(agent)))
+    !head
+        .get(Known::UserAgent)
+        .is_some_and(|agent| settings.disabled.iter().any(|regex| regex.is_match(agent)))
 }
 
 /// `gzip_proxied`: whether the response to a proxy may be compressed.
@@ -136,8 +138,7 @@ fn is_for_proxies(request: &Request, allowed: GzipProxied) -> bool {
             || allowed.has(GzipProxied::NO_STORE) && says(b"no-store")
             || allowed.has(GzipProxied::PRIVATE) && says(b"private");
     }
-    // Whoever may be stored for lack of a validator only is left alone when there is one. A file's
-    // own time is no field yet.
+    // A file's own time is no field yet.
     !(allowed.has(GzipProxied::NO_LAST_MODIFIED) && response.headers.contains(Known::LastModified)
         || allowed.has(GzipProxied::NO_ETAG) && response.headers.contains(Known::ETag))
 }
@@ -196,20 +197,6 @@ fn is_above_zero(text: &[u8]) -> bool {
     }
 }
 
-/// Internet Explorer up to 6 without its second service pack, which broke compressed responses.
-fn is_msie6(agent: &[u8]) -> bool {
-    let find = |text: &[u8], what: &[u8]| text.windows(what.len()).position(|w| w == what);
-    let Some(at) = find(agent, b"MSIE ") else { return false };
-    if find(agent, b"Opera").is_some() || agent.len() <= at + 8 || agent[at + 6] != b'.' {
-        return false;
-    }
-    match agent[at + 5] {
-        b'4' | b'5' => true,
-        b'6' => find(&agent[at + 8..], b"SV1").is_none(),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,16 +226,5 @@ mod tests {
         ] {
             assert_eq!(accepts_gzip(value.as_bytes()), accepted, "{value}");
         }
-    }
-
-    #[test]
-    fn old_browsers() {
-        let agent = |rest: &str| format!("Mozilla/4.0 (compatible; MSIE {rest}");
-        assert!(is_msie6(agent("6.0; Windows NT 5.1)").as_bytes()));
-        assert!(is_msie6(agent("5.5; Windows NT 5.1)").as_bytes()));
-        assert!(!is_msie6(agent("6.0; Windows NT 5.1; SV1)").as_bytes()));
-        assert!(!is_msie6(agent("7.0; Windows NT 5.1)").as_bytes()));
-        assert!(!is_msie6(agent("6.0; Windows) Opera 8").as_bytes()));
-        assert!(!is_msie6(b"MSIE "));
     }
 }

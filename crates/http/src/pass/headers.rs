@@ -164,6 +164,7 @@ pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> R
     }
     if settings.force_ranges {
         request.response.allow_ranges = true;
+        request.response.single_range = true;
     }
     Ok(())
 }

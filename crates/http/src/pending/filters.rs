@@ -22,7 +22,5 @@ pending! {
         "xslt_string_param" in [http, server, location] [2];
         "xslt_types" in [http, server, location] [1+];
         "xslt_last_modified" in [http, server, location] [1];
-        // copy
-        "output_buffers" in [http, server, location] [2];
     }
 }

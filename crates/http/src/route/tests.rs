@@ -173,7 +173,10 @@ fn faults_have_nginxs_words_and_places() {
             "[warn] duplicate extension \"x\", content type: \"c/d\", previous content type: \"a/b\":3",
         ),
         ("server { try_files a =x; }", "[emerg] invalid code \"=x\":2"),
-        ("userid on;", "[warn] \"userid\" directive is not supported yet and has no effect:2"),
+        (
+            "image_filter_interlace on;",
+            "[warn] \"image_filter_interlace\" directive is not supported yet and has no effect:2",
+        ),
         (
             "server { location / { fastcgi_pass a;\nfastcgi_pass b; } }",
             "[emerg] \"fastcgi_pass\" directive is duplicate:3",
