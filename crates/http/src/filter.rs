@@ -168,7 +168,7 @@ impl Chain {
         self.filters.clear();
     }
 
-    /// Pushes `input` through every filter of a part; gives what comes out. `request` is the one that the
+    /// Pushes the pieces of `input` through every filter of a part; gives what comes out. `request` is the one that the
     /// chain was taken out of.
     ///
     /// # Errors
@@ -177,7 +177,7 @@ impl Chain {
         &mut self,
         request: &mut Request,
         part: Part,
-        input: Option<Piece>,
+        input: impl IntoIterator<Item = Piece>,
         after: After,
     ) -> io::Result<Vec<Piece>> {
         let mut pieces: Vec<Piece> = input.into_iter().collect();

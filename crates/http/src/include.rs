@@ -111,22 +111,20 @@ impl Request {
     /// Takes what came out of the request's own filters.
     pub(crate) fn join(&mut self, pieces: Vec<Piece>, after: After) -> io::Result<()> {
         self.line.closing |= after == After::Finish;
+        let mut free = Vec::new();
         for piece in pieces {
             match piece {
-                piece if piece.is_empty() && !matches!(piece, Piece::Include(_)) => {}
                 Piece::Include(_) => self.line.waiting.push_back(piece),
-                piece if self.line.waiting.is_empty() => {
-                    self.run_joint(Some(piece), After::More)?
-                }
+                piece if piece.is_empty() => {}
+                piece if self.line.waiting.is_empty() => free.push(piece),
                 piece => {
                     self.line.bytes += piece.len();
                     self.line.waiting.push_back(piece);
                 }
             }
         }
-        if after == After::Flush && self.line.waiting.is_empty() {
-            self.run_joint(None, After::Flush)?;
-        }
+        let flushes = after == After::Flush && self.line.waiting.is_empty();
+        self.run_joint(free, if flushes { After::Flush } else { After::More })?;
         self.close_line()
     }
 
@@ -136,7 +134,7 @@ impl Request {
         if !ends || self.response.sent == Sent::All || self.response.chain.waits() {
             return Ok(());
         }
-        self.run_joint(None, After::Finish)?;
+        self.run_joint(Vec::new(), After::Finish)?;
         self.response.sent = Sent::All;
         if !self.is_subrequest() && !self.response.header_only {
             crate::serve::h1::queue_end(self);
@@ -206,26 +204,31 @@ impl Request {
         }
     }
 
-    /// Hands on one piece.
+    /// Hands on what the first in line has.
     fn next_in_line(&mut self) -> io::Result<Next> {
         let Some(first) = self.line.waiting.front_mut() else {
             self.close_line()?;
             return Ok(Next::Nothing);
         };
+        let mut ready = Vec::new();
         if let Piece::Include(child) = first {
-            if let Some(piece) = child.pipe.take() {
-                self.run_joint(Some(piece), After::More)?;
+            ready.extend(std::iter::from_fn(|| child.pipe.take()));
+            if ready.is_empty() {
+                let Some(ended) = child.ended.take() else { return Ok(Next::Wait) };
+                let (waited, done) = (child.waited, child.done.take());
+                self.line.waiting.pop_front();
+                self.end_child(ended, waited, done)?;
                 return Ok(Next::Moved);
             }
-            let Some(ended) = child.ended.take() else { return Ok(Next::Wait) };
-            let (waited, done) = (child.waited, child.done.take());
-            self.line.waiting.pop_front();
-            self.end_child(ended, waited, done)?;
-            return Ok(Next::Moved);
         }
-        let piece = self.line.waiting.pop_front();
-        self.line.bytes -= piece.as_ref().map_or(0, Piece::len);
-        self.run_joint(piece, After::More)?;
+        if ready.is_empty() {
+            let plain = |piece: &Piece| !matches!(piece, Piece::Include(_));
+            while self.line.waiting.front().is_some_and(plain) {
+                ready.extend(self.line.waiting.pop_front());
+            }
+            self.line.bytes -= ready.iter().map(Piece::len).sum::<u64>();
+        }
+        self.run_joint(ready, After::More)?;
         Ok(Next::Moved)
     }
 
@@ -259,24 +262,20 @@ impl Request {
     }
 
     /// Runs the filters behind the line, and queues what comes out of them.
-    fn run_joint(&mut self, piece: Option<Piece>, after: After) -> io::Result<()> {
+    fn run_joint(&mut self, pieces: Vec<Piece>, after: After) -> io::Result<()> {
         if !self.response.chain.has_joint() {
-            if let Some(piece) = piece {
-                self.queue(piece);
-            }
+            self.queue_all(pieces);
             return Ok(());
         }
         let mut chain = std::mem::take(&mut self.response.chain);
-        let pieces = chain.run(self, Part::Joint, piece, after);
+        let result = chain.run(self, Part::Joint, pieces, after);
         self.response.chain = chain;
-        for piece in pieces? {
-            self.queue(piece);
-        }
+        self.queue_all(result?);
         Ok(())
     }
 }
 
-/// What came of handing on one piece.
+/// What came of handing on.
 enum Next {
     Moved,
     /// There is nothing left in line.

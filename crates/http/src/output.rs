@@ -143,16 +143,42 @@ impl Request {
     }
 
     /// Queues a piece, in a chunk of its own where the framing asks for it.
-    pub(crate) fn queue(&mut self, piece: Piece) {
+    fn queue(&mut self, piece: Piece) {
         if piece.is_empty() {
             return;
         }
-        if self.is_subrequest() || !self.response.chunked {
-            return self.client.push(piece);
-        }
-        let head = weir_wire::h1::chunk_head(piece.len() as usize);
-        self.client.push(Piece::copy(&head));
+        self.begin_chunk(piece.len());
         self.client.push(piece);
-        self.client.push(Piece::Static(b"\r\n"));
+        self.end_chunk();
+    }
+
+    /// Queues pieces that belong together, in one chunk where the framing asks for it.
+    pub(crate) fn queue_all(&mut self, pieces: Vec<Piece>) {
+        let length = pieces.iter().map(Piece::len).sum();
+        if length == 0 {
+            return;
+        }
+        self.begin_chunk(length);
+        for piece in pieces {
+            self.client.push(piece);
+        }
+        self.end_chunk();
+    }
+
+    fn is_framed(&self) -> bool {
+        self.response.chunked && !self.is_subrequest()
+    }
+
+    fn begin_chunk(&mut self, length: u64) {
+        if self.is_framed() {
+            let head = weir_wire::h1::chunk_head(length as usize);
+            self.client.push(Piece::copy(&head));
+        }
+    }
+
+    fn end_chunk(&mut self) {
+        if self.is_framed() {
+            self.client.push(Piece::Static(b"\r\n"));
+        }
     }
 }

@@ -237,7 +237,7 @@ impl Request {
             internal: false,
             uri_changes: MAX_URI_CHANGES + 1,
             uri_in_alias: false,
-            depth: MAX_SUBREQUESTS,
+            depth: MAX_SUBREQUESTS + 1,
             keepalive: false,
             pipelined: false,
             number: 1,

@@ -11,6 +11,7 @@ use crate::client::{Client, Sink};
 use crate::module::Entry;
 use crate::phase;
 use crate::request::{Origin, Request};
+use crate::response::Sent;
 
 thread_local! {
     static RUNNING: Cell<usize> = const { Cell::new(0) };
@@ -80,7 +81,12 @@ impl Request {
     pub fn fork(&mut self, uri: Vec<u8>, args: Vec<u8>, sink: Sink) -> Option<Self> {
         if self.depth == 0 {
             let text = String::from_utf8_lossy(&uri).into_owned();
-            self.log(Level::Error, &format!("subrequests cycle while processing \"{text}\""));
+            let place = match self.response.sent == Sent::Nothing {
+                true => "",
+                false => " while sending response to client",
+            };
+            let message = format!("subrequests cycle while processing \"{text}\"{place}");
+            self.log(Level::Error, &message);
             return None;
         }
         let mut child = Self::new(

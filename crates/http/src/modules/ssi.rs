@@ -89,6 +89,11 @@ fn filter(request: &mut Request) -> Result<(), u16> {
 #[derive(Debug)]
 struct Failed;
 
+/// Logs what is wrong with a page.
+fn complain(request: &Request, message: &str) {
+    request.log(Level::Error, &format!("{message} while sending response to client"));
+}
+
 /// How `echo` writes values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encoding {
@@ -172,7 +177,7 @@ impl Page {
         let mut at = 0;
         while let Some(event) = self.parser.next(text, &mut at) {
             for fault in std::mem::take(&mut self.parser.faults) {
-                request.log(Level::Error, &fault);
+                complain(request, &fault);
             }
             match event {
                 Event::Text(range) if range == (0..text.len()) && self.output => {
@@ -192,7 +197,7 @@ impl Page {
             }
         }
         for fault in std::mem::take(&mut self.parser.faults) {
-            request.log(Level::Error, &fault);
+            complain(request, &fault);
         }
         if self.waiting && at < text.len() {
             piece.advance(at as u64);

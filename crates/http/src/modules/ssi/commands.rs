@@ -2,14 +2,13 @@
 
 use std::rc::Rc;
 
-use weir_engine::error_log::Level;
 use weir_script::Regex;
 use weir_wire::uri;
 
 use super::date::FORMAT;
 use super::parse::{Command, PARAMS};
 use super::shared::{SHARED, evaluate, variable};
-use super::{Encoding, Failed, Page, Stage};
+use super::{Encoding, Failed, Page, Stage, complain};
 use crate::client::Sink;
 use crate::include::{Done, Include};
 use crate::piece::Piece;
@@ -73,7 +72,7 @@ fn lossy(text: &[u8]) -> std::borrow::Cow<'_, str> {
 }
 
 fn fail(request: &Request, message: &str) -> Failed {
-    request.log(Level::Error, message);
+    complain(request, message);
     Failed
 }
 
@@ -281,7 +280,7 @@ fn echo(
         Some(b"entity") => page.encoding = Encoding::Entity,
         Some(other) => {
             let message = format!("unknown encoding \"{}\" in the \"echo\" command", lossy(other));
-            request.log(Level::Error, &message);
+            complain(request, &message);
         }
     }
     let mut encoded = Vec::with_capacity(value.len());

@@ -4,10 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use weir_engine::error_log::Level;
 use weir_script::Captures;
 
-use super::Failed;
+use super::{Failed, complain};
 use crate::request::{Request, State};
 
 /// What pages share, handed down to subrequests.
@@ -136,13 +135,13 @@ fn name<'t>(
         (true, _) => {
             let name = shown(name);
             let message = format!("the closing bracket in \"{name}\" variable is missing");
-            request.log(Level::Error, &message);
+            complain(request, &message);
             return Err(Failed);
         }
     };
     if name.is_empty() {
         let message = format!("invalid variable name in \"{}\"", shown(whole));
-        request.log(Level::Error, &message);
+        complain(request, &message);
         return Err(Failed);
     }
     Ok((name, behind))
