@@ -10,7 +10,7 @@
 //!     struct Sub as SubWritten in [http, server, location] {
 //!         /// Once per block, inherited, with a default.
 //!         "sub_filter_once" => once: bool = true,
-//!         /// Its own contexts instead of the table's; without a default it is `Default::default()`.
+//!         /// Its own contexts instead of the table's; without a default: `Default::default()`.
 //!         "sub_filter_tag" in [http, location] => tag: Option<String>,
 //!         /// Shown with another syntax than its type's.
 //!         "sub_filter_root" as "path" => root: Option<String>,
@@ -22,7 +22,7 @@
 //!         "set" in [server, location, server_if, location_if] [2]: "$variable value" => set_set,
 //!         /// Likewise with a raw block, which the setter finds in `node.block`.
 //!         "pairs" in [http] block [0]: "{ … }" => set_pairs,
-//!         /// Opens a block with directives of its own; setter (before) and `then` (after) are optional.
+//!         /// Opens a block with directives of its own; setter (before) and `then` (after) or none.
 //!         "location" in [server, location] opens location [1, 2]: "[ = | ~ ] uri" => open_location,
 //!         "if" in [location] opens location_if [1+]: "(condition)" then close_if => open_if,
 //!         "limit_except" in [location] opens limit_except [1+]: "method ...",
@@ -59,9 +59,9 @@
 //! ```
 //!
 //! The macro makes `Sub` (fields of plain types, `Default`), `SubWritten` (an `Option` per field,
-//! and `origins`; also known as `Written<Sub>`), the rows and the merge. `Sub::table(&SLOT)` gives the table; `.prefix("proxy_")`
-//! puts a prefix before every name and `.except(&["x"])` leaves rows out, so that one struct serves
-//! several protocols under several slots.
+//! and `origins`; also known as `Written<Sub>`), the rows and the merge. `Sub::table(&SLOT)` gives
+//! the table; `.prefix("proxy_")` puts a prefix before every name and `.except(&["x"])` leaves rows
+//! out, so that one struct serves several protocols under several slots.
 
 mod arity;
 mod field;

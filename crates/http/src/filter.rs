@@ -168,8 +168,8 @@ impl Chain {
         self.filters.clear();
     }
 
-    /// Pushes the pieces of `input` through every filter of a part; gives what comes out. `request` is the one that the
-    /// chain was taken out of.
+    /// Pushes the pieces of `input` through every filter of a part; gives what comes out. `request`
+    /// is the one that the chain was taken out of.
     ///
     /// # Errors
     /// The first error of a filter.

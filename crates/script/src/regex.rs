@@ -6,8 +6,8 @@
 //!
 //! What is known to differ from PCRE:
 //!
-//! * Recursion, conditional groups, branch resets, backtracking verbs, `\X` and repeated look-around
-//!   are refused, with a message of our own in nginx's form.
+//! * Recursion, conditional groups, branch resets, backtracking verbs, `\X` and repeated
+//!   look-around are refused, with a message of our own in nginx's form.
 //! * A repeated group that can match nothing, as in `(/?)+`, captures its last turn that matched
 //!   something; PCRE takes one empty turn more. What matches as a whole is the same.
 //! * `\K` changes nothing: nginx never shows where a match starts.

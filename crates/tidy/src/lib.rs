@@ -1,5 +1,5 @@
-//! Rules about the code, as tests: who may depend on whom, where `unsafe` may stand, how large files
-//! may become. What is written in `ARCHITECTURE.md` and can be checked is checked here.
+//! Rules about the code, as tests: who may depend on whom, where `unsafe` may stand, how large
+//! files may become. What is written in `ARCHITECTURE.md` and can be checked is checked here.
 
 #![forbid(unsafe_code)]
 

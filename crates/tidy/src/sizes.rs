@@ -33,7 +33,12 @@ fn lines_fit() {
     for (path, text) in tree::rust_files("crates") {
         for (at, line) in text.lines().enumerate() {
             let columns = line.chars().count();
-            assert!(columns <= WIDTH, "{path}:{} has {columns} columns", at + 1);
+            // What stands in quotes is not broken for its looks.
+            assert!(
+                columns <= WIDTH || line.contains('"'),
+                "{path}:{} has {columns} columns",
+                at + 1
+            );
         }
     }
 }

@@ -29,7 +29,8 @@ const LATEST: i64 = 253_402_300_799;
 const EARLIEST: i64 = -62_162_035_200;
 
 impl Civil {
-    /// Takes seconds apart; moments outside of the years with four digits are moved to their border.
+    /// Takes seconds apart; moments outside of the years with four digits are moved to their
+    /// border.
     pub fn from_unix(secs: i64) -> Self {
         let secs = secs.clamp(EARLIEST, LATEST);
         let (days, rest) = (secs.div_euclid(86400), secs.rem_euclid(86400));
@@ -95,7 +96,8 @@ pub fn cookie(secs: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(b" GMT");
 }
 
-/// Appends `06/Nov/1994:08:49:37 +0000`, the `$time_local` of access logs. `offset`: seconds east of UTC.
+/// Appends `06/Nov/1994:08:49:37 +0000`, the `$time_local` of access logs. `offset`: seconds east
+/// of UTC.
 pub fn log_local(secs: i64, offset: i32, out: &mut Vec<u8>) {
     let t = Civil::from_unix(secs.saturating_add(i64::from(offset)));
     two(t.day, out);
@@ -171,8 +173,8 @@ fn four(n: u16, out: &mut Vec<u8>) {
     two((n % 100) as u8, out);
 }
 
-/// Parses an HTTP-date in any of its three formats (RFC 9110 section 5.6.7). The name of the day and
-/// the zone are not looked at, as in nginx.
+/// Parses an HTTP-date in any of its three formats (RFC 9110 section 5.6.7). The name of the day
+/// and the zone are not looked at, as in nginx.
 pub fn parse(text: &[u8]) -> Option<i64> {
     let at = text.iter().position(|&b| b == b',' || b == b' ')?;
     let asctime = text[at] == b' ';

@@ -35,8 +35,8 @@ pub struct ProxyHeader {
 pub enum Parsed {
     /// The bytes so far can become a header.
     NeedMore,
-    /// A header of `consumed` bytes. It has no addresses when the sender speaks for itself (LOCAL), does not
-    /// know them (UNKNOWN), or names a family or transport that is not TCP over IP.
+    /// A header of `consumed` bytes. It has no addresses when the sender speaks for itself (LOCAL),
+    /// does not know them (UNKNOWN), or names a family or transport that is not TCP over IP.
     Header {
         /// Bytes of the header.
         consumed: usize,
@@ -160,7 +160,8 @@ fn addresses<const N: usize>(
     }))
 }
 
-/// Runs arbitrary bytes through the parser: it must not panic, and a header must not depend on what follows.
+/// Runs arbitrary bytes through the parser: it must not panic, and a header must not depend on what
+/// follows.
 pub fn fuzz(data: &[u8]) {
     if let Ok(Parsed::Header { consumed, header }) = parse(data) {
         assert_eq!(

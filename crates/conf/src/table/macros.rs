@@ -160,7 +160,8 @@ macro_rules! __row {
     // A block of directives.
     (
         $T:ident $doc:tt $name:literal $rctx:tt ($opens:ident) ()
-        ([$($arity:tt)+] $syntax:literal) ($($then:ident)?) ($($after:ident)?) ($($setter:ident)?) ()
+        ([$($arity:tt)+] $syntax:literal)
+        ($($then:ident)?) ($($after:ident)?) ($($setter:ident)?) ()
     ) => {
         $crate::Row {
             arity: $crate::arity!($($arity)+),

@@ -19,17 +19,18 @@ directives! {
     pub struct ErrorLogs in
         [main, http, server, location, stream, stream_server, mail, mail_server]
     {
-        /// A log and the least severe level that it takes. Several logs may be given; a level takes in
-        /// those above it in the list emerg, alert, crit, error, warn, notice, info, debug.
+        /// A log and the least severe level that it takes. Several logs may be given; a level takes
+        /// in those above it in the list emerg, alert, crit, error, warn, notice, info, debug.
         "error_log" => logs: Many<Destination>,
     }
 }
 
 impl ErrorLogs {
-    /// The log to write to, `files` being what the handles of the environment stand for. `None` when
-    /// the configuration does not say: then it is the process's own log.
+    /// The log to write to, `files` being what the handles of the environment stand for. `None`
+    /// when the configuration does not say: then it is the process's own log.
     ///
-    /// A handle without a file is left out; there is none unless `files` are another configuration's.
+    /// A handle without a file is left out; there is none unless `files` are another
+    /// configuration's.
     pub fn open(&self, files: &[Arc<LogFile>]) -> Option<ErrorLog> {
         if self.logs.is_empty() {
             return None;

@@ -146,7 +146,13 @@ impl Value for NextUpstream {
     const ARITY: Arity = Arity::at_least(1);
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let mut causes = Causes::default();
+        let mut none = Self(Causes::default());
+        none.again(node, cx)?;
+        Ok(none)
+    }
+
+    fn again(&mut self, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        let mut causes = self.0;
         for word in &node.args {
             let found = Causes::WORDS.iter().find(|(name, _)| word.is(name) && *name != "updating");
             let Some(&(name, cause)) = found else {
@@ -157,7 +163,8 @@ impl Value for NextUpstream {
             }
             causes |= cause;
         }
-        Ok(Self(causes.settled()))
+        self.0 = causes.settled();
+        Ok(())
     }
 
     fn show(&self) -> Option<String> {

@@ -233,7 +233,10 @@ impl<S: Copy + PartialEq> Port<S> {
 impl<S> Bound<S> {
     /// Which of its addresses a connection came to, by the connection's local address.
     pub fn index(&self, local: Option<IpAddr>) -> usize {
-        let same = |shared: &Shared<S>| matches!(&shared.address, Address::Inet(address) if Some(address.ip()) == local);
+        let same = |shared: &Shared<S>| match &shared.address {
+            Address::Inet(address) => Some(address.ip()) == local,
+            _ => false,
+        };
         self.addresses.iter().position(same).unwrap_or(self.addresses.len() - 1)
     }
 }

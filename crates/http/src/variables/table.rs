@@ -1,4 +1,5 @@
-//! The variables of the core (<https://nginx.org/en/docs/http/ngx_http_core_module.html#variables>).
+//! The variables of the core
+//! (<https://nginx.org/en/docs/http/ngx_http_core_module.html#variables>).
 
 use super::VariableRow as Row;
 use super::{connection, head, request_line, response};

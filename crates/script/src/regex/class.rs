@@ -83,7 +83,8 @@ impl Set {
     }
 }
 
-/// Writes a character's number. The two forms differ: outside UTF mode only the short one is a byte.
+/// Writes a character's number. The two forms differ: outside UTF mode only the short one is a
+/// byte.
 pub(super) fn push_code(out: &mut String, code: u32) {
     let _ = match u8::try_from(code) {
         Ok(byte) => write!(out, "\\x{byte:02X}"),

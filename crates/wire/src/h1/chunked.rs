@@ -91,8 +91,8 @@ impl Chunked {
         Self { keep: true, ..Self::default() }
     }
 
-    /// Bytes of the current chunk that are still to come: with what the body has so far, a lower bound
-    /// of its size, known before the bytes are.
+    /// Bytes of the current chunk that are still to come: with what the body has so far, a lower
+    /// bound of its size, known before the bytes are.
     pub fn chunk_left(&self) -> u64 {
         self.left
     }

@@ -1,5 +1,5 @@
-//! Attacks and bad input whose outcome this layer decides, one row each. The ids name the rows of the
-//! published collections they come from: request smuggling (S), chunked bodies (C), syntax (L),
+//! Attacks and bad input whose outcome this layer decides, one row each. The ids name the rows of
+//! the published collections they come from: request smuggling (S), chunked bodies (C), syntax (L),
 //! limits (M), trust (T) and paths (N).
 
 use super::{ChunkError, Chunked, Framing, Limits, RequestParser, Step};

@@ -200,8 +200,8 @@ impl RequestParser {
         self.advance_with(buf, limits, |_| None)
     }
 
-    /// As [`Self::advance`]. When the host becomes known, `choose` may give the rules of the server that
-    /// it names, which then hold for the lines after it.
+    /// As [`Self::advance`]. When the host becomes known, `choose` may give the rules of the server
+    /// that it names, which then hold for the lines after it.
     pub fn advance_with(
         &mut self,
         buf: &[u8],

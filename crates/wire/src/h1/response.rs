@@ -323,7 +323,8 @@ fn version_of(line: &[u8]) -> Option<(Version, usize)> {
         let small = matches!(digits.len(), 1..=3) && digits.iter().all(u8::is_ascii_digit);
         small.then(|| digits.iter().fold(0_u16, |n, digit| n * 10 + u16::from(digit - b'0')))
     };
-    // Whatever comes after HTTP/1 on such a connection is treated as the highest version known here.
+    // Whatever comes after HTTP/1 on such a connection is treated as the highest version known
+    // here.
     let version = (number(major)?.min(3) * 1000 + number(minor)?).min(3999);
     let spaces = rest[space..].iter().take_while(|&&b| b == b' ').count();
     Some((Version(version), 5 + space + spaces))

@@ -128,8 +128,8 @@ impl Known {
         UNIQUE_IN_REQUEST.contains(self)
     }
 
-    /// Whether of several such lines in an upstream's response only the first counts, and the others
-    /// are dropped with a warning in the error log.
+    /// Whether of several such lines in an upstream's response only the first counts, and the
+    /// others are dropped with a warning in the error log.
     pub fn first_counts_in_response(self) -> bool {
         FIRST_COUNTS_IN_RESPONSE.contains(self)
     }
@@ -202,7 +202,8 @@ const FIRST_COUNTS_IN_RESPONSE: Seen = Seen::of(&[
     Known::XAccelCharset,
 ]);
 
-/// Open addressing, at most a third full, so that an unknown name usually meets an empty slot first.
+/// Open addressing, at most a third full, so that an unknown name usually meets an empty slot
+/// first.
 const SLOT_COUNT: usize = 256;
 static SLOTS: [u8; SLOT_COUNT] = slots();
 
@@ -232,9 +233,9 @@ const fn slot_of(name: &[u8]) -> Option<usize> {
     Some((len * 7 + first * 31 + middle * 113 + last * 5) % SLOT_COUNT)
 }
 
-/// Whether `name` is `known` but for case, eight bytes at a time. `known` has letters, digits and `-`,
-/// so a byte that differs from its own in the case bit alone is a letter's other case or a control
-/// byte, and those are the ones with neither of the bits 0x40 and 0x20.
+/// Whether `name` is `known` but for case, eight bytes at a time. `known` has letters, digits and
+/// `-`, so a byte that differs from its own in the case bit alone is a letter's other case or a
+/// control byte, and those are the ones with neither of the bits 0x40 and 0x20.
 #[inline]
 fn same_name(name: &[u8], known: &[u8]) -> bool {
     let len = known.len();

@@ -1,7 +1,7 @@
 //! Values that are lists: cookies, `Cache-Control`, and the like.
 
-/// The value of `name=value` in a list whose items end at `separator`, as `$cookie_name` (`;`) and cache
-/// directives (`,`) are looked up: names without case, spaces around `=` allowed, no quotes.
+/// The value of `name=value` in a list whose items end at `separator`, as `$cookie_name` (`;`) and
+/// cache directives (`,`) are looked up: names without case, spaces around `=` allowed, no quotes.
 pub fn param<'a>(list: &'a [u8], name: &[u8], separator: u8) -> Option<&'a [u8]> {
     items(list, separator).find_map(|item| {
         let rest = skip_spaces(after_name(item, name)?).strip_prefix(b"=")?;

@@ -29,9 +29,9 @@ pub struct Ssl<'a> {
     pub fields: &'a [(u8, &'a [u8])],
 }
 
-/// Appends a header of version 2 that closes with a CRC-32C TLV, as nginx writes it. Without addresses
-/// it is a LOCAL one. A mix of families is written as IPv6, two mapped IPv4 addresses as IPv4.
-/// A value that does not fit the length of its TLV is left out.
+/// Appends a header of version 2 that closes with a CRC-32C TLV, as nginx writes it. Without
+/// addresses it is a LOCAL one. A mix of families is written as IPv6, two mapped IPv4 addresses as
+/// IPv4. A value that does not fit the length of its TLV is left out.
 pub fn write_v2(
     from: Option<SocketAddr>,
     to: Option<SocketAddr>,

@@ -9,7 +9,8 @@ pub struct InvalidHost;
 /// Checks a `Host` value or the authority of a target. Appends the host to `out`, in lower case,
 /// without its port and without a trailing dot, and returns the port (0 when there is none).
 ///
-/// Taken are the characters of RFC 3986's reg-name and `%`; a name has no empty label in its middle.
+/// Taken are the characters of RFC 3986's reg-name and `%`; a name has no empty label in its
+/// middle.
 pub fn parse_host(text: &[u8], out: &mut Vec<u8>) -> Result<u16, InvalidHost> {
     let base = out.len();
     let literal = text.first() == Some(&b'[');

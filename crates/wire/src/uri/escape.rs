@@ -75,8 +75,8 @@ pub enum Unescape {
     Redirect,
 }
 
-/// Appends `bytes` with escapes decoded and returns how many bytes of input were used. The digits of
-/// an invalid escape are dropped up to the byte that made it invalid, as nginx does.
+/// Appends `bytes` with escapes decoded and returns how many bytes of input were used. The digits
+/// of an invalid escape are dropped up to the byte that made it invalid, as nginx does.
 pub fn unescape(kind: Unescape, bytes: &[u8], out: &mut Vec<u8>) -> usize {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {

@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
-/// The target has a bad escape, an escaped NUL, a byte that no target may have, or climbs above the root.
+/// The target has a bad escape, an escaped NUL, a byte that no target may have, or climbs above the
+/// root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidUri;
 
 /// What a first pass over a target found; the pass can be interrupted anywhere.
 ///
-/// Most targets need no second one: unless [`Scan::needs_normalising`] the path is the target itself.
+/// Most targets need no second one: unless [`Scan::needs_normalising`] the path is the target
+/// itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
     state: State,
@@ -40,7 +42,8 @@ impl Scan {
     }
 
     /// Goes on over `buf[from..]` and returns the offset of the first byte that cannot be part of a
-    /// target (a space, a control byte), or the length of `buf`. It begins after the target's first `/`.
+    /// target (a space, a control byte), or the length of `buf`. It begins after the target's first
+    /// `/`.
     #[inline]
     pub fn feed(&mut self, buf: &[u8], from: usize) -> usize {
         let mut at = from;
