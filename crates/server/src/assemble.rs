@@ -48,6 +48,7 @@ pub(crate) struct Main {
     pub(crate) logs: Arc<ErrorLogs>,
     /// Some error log, wherever it stands, is standard error, which then stays what it is.
     pub(crate) stderr_is_log: bool,
+    raw_sockets: bool,
 }
 
 impl Main {
@@ -60,6 +61,7 @@ impl Main {
             events: events.map(|block| block.settings.arc(&EVENTS)),
             logs: root.settings.arc(&ERROR_LOGS),
             stderr_is_log: logs_to_stderr(root),
+            raw_sockets: serve::needs_raw_sockets(assembly),
         }
     }
 
@@ -92,6 +94,7 @@ impl Main {
             shutdown_timeout: timeout.filter(|time| !time.is_zero()),
             working_directory: core.working_directory.as_ref().map(Into::into),
             env: core.env.clone(),
+            raw_sockets: self.raw_sockets,
             connections: events.connections.0,
             multi_accept: events.multi_accept,
         })

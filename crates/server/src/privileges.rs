@@ -26,7 +26,7 @@ pub(crate) fn become_worker(settings: &Process, env: &[OsString], console: &Cons
     }
     set_limits(settings, console);
     if let Some(user) = settings.user.as_ref().filter(|_| user::is_root())
-        && let Err((what, error)) = become_user(user, console)
+        && let Err((what, error)) = become_user(user, settings.raw_sockets, console)
     {
         fatal(&what, error, Level::Emerg);
     }
@@ -63,13 +63,26 @@ fn set_limits(settings: &Process, console: &Console) {
 
 /// Takes the user and the groups. The worker could not bind or read more than they may from then
 /// on.
-fn become_user(user: &User, console: &Console) -> Result<(), (String, std::io::Error)> {
+fn become_user(
+    user: &User,
+    raw_sockets: bool,
+    console: &Console,
+) -> Result<(), (String, std::io::Error)> {
     let User { name, uid, gid } = user;
     user::set_group(*gid).map_err(|error| (format!("setgid({gid}) failed"), error))?;
     if let Err(error) = user::set_groups(name, *gid) {
         console.log(Level::Emerg, Failed(&format!("initgroups({name}, {gid}) failed"), &error));
     }
-    user::set_user(*uid).map_err(|error| (format!("setuid({uid}) failed"), error))
+    let keeps = raw_sockets && *uid != 0;
+    if keeps {
+        user::keep_capabilities()
+            .map_err(|error| ("prctl(PR_SET_KEEPCAPS, 1) failed".to_owned(), error))?;
+    }
+    user::set_user(*uid).map_err(|error| (format!("setuid({uid}) failed"), error))?;
+    if keeps {
+        user::only_raw_sockets().map_err(|error| ("capset() failed".to_owned(), error))?;
+    }
+    Ok(())
 }
 
 /// The environment of a worker or a new binary: what `env` directives name or set, and `TZ`, which

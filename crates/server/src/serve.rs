@@ -30,6 +30,12 @@ pub(crate) fn tables() -> Vec<&'static Table> {
     weir_http::modules::tables()
 }
 
+/// Whether the configuration needs the right to raw sockets, for addresses that are not ours.
+pub(crate) fn needs_raw_sockets(assembly: &Assembly) -> bool {
+    use weir_http::pass::transfer::RawSockets;
+    assembly.registries.get::<RawSockets>().is_some_and(|needed| needed.0)
+}
+
 /// A configuration that can serve, shared by all threads.
 #[derive(Clone)]
 pub(crate) struct Plan(Arc<weir_http::snapshot::Plan>);

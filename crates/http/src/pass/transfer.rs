@@ -172,6 +172,11 @@ impl Value for NextUpstream {
     }
 }
 
+/// What setters leave for the process: a `bind … transparent` needs raw sockets, and the worker
+/// must keep the right to them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RawSockets(pub bool);
+
 /// `proxy_bind`: an address, which may have variables, and whether it may be anybody's.
 #[derive(Clone, Debug)]
 pub struct Bind {
@@ -193,6 +198,9 @@ impl Value for Bind {
                 return Err(Fault::new(format!("invalid parameter \"{}\"", word.text())).at(word));
             }
         };
+        if transparent {
+            cx.registry::<RawSockets>().0 = true;
+        }
         let vars = cx.registry::<weir_script::Variables>();
         let address = Template::compile(&node.args[0].value, vars)?;
         if let Some(literal) = address.literal() {

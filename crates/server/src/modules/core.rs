@@ -384,6 +384,8 @@ pub(crate) struct Process {
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) working_directory: Option<PathBuf>,
     pub(crate) env: Vec<String>,
+    /// The worker keeps the right to raw sockets.
+    pub(crate) raw_sockets: bool,
     /// Connections of each thread.
     pub(crate) connections: u64,
     pub(crate) multi_accept: bool,
