@@ -47,10 +47,11 @@ impl Protocols {
 }
 
 /// The groups that a string like `X25519:prime256v1` names; `auto` and an empty string mean all
-/// that rustls prefers. Names of groups that it does not have are pushed to `warnings`.
+/// that rustls prefers. Names of groups that it does not have are pushed to `warnings`; if nothing
+/// else is named, all that it has are used.
 ///
 /// # Errors
-/// If none remains: OpenSSL's words.
+/// OpenSSL's words about a name that it does not know either.
 pub(super) fn curves(
     text: &str,
     warnings: &mut Vec<String>,
@@ -59,17 +60,49 @@ pub(super) fn curves(
         return Ok(aws_lc_rs::default_provider().kx_groups);
     }
     let mut groups = Vec::new();
-    for name in text.split([':', '/']).map(|name| name.trim_start_matches(['?', '*'])) {
+    for word in text.split([':', '/']) {
+        let name = word.trim_start_matches(['?', '*']);
+        let known = || OTHERS.iter().any(|other| other.eq_ignore_ascii_case(name));
         match curve(name) {
             Some(group) => groups.push(group),
-            None => warnings.push(format!("the curve \"{name}\" is not supported, ignored")),
+            None if known() || word.starts_with('?') => {
+                warnings.push(format!("the curve \"{name}\" is not supported, ignored"));
+            }
+            None => {
+                return Err(format!(
+                    "SSL_CTX_set1_curves_list(\"{text}\") failed (SSL: \
+                     error:0A080106:SSL routines::passed invalid argument:group '{name}' cannot \
+                     be set)"
+                ));
+            }
         }
     }
     if groups.is_empty() {
-        return Err(format!("SSL_CTX_set1_curves_list(\"{text}\") failed"));
+        groups = aws_lc_rs::default_provider().kx_groups;
     }
     Ok(groups)
 }
+
+/// Groups that OpenSSL has and rustls has not.
+const OTHERS: [&str; 17] = [
+    "secp521r1",
+    "P-521",
+    "X448",
+    "prime192v1",
+    "secp224r1",
+    "P-224",
+    "secp256k1",
+    "brainpoolP256r1",
+    "brainpoolP384r1",
+    "brainpoolP512r1",
+    "ffdhe2048",
+    "ffdhe3072",
+    "ffdhe4096",
+    "ffdhe6144",
+    "ffdhe8192",
+    "sect571k1",
+    "SecP384r1MLKEM1024",
+];
 
 fn curve(name: &str) -> Option<&'static dyn SupportedKxGroup> {
     use aws_lc_rs::kx_group;
@@ -125,7 +158,10 @@ mod tests {
         let names: Vec<String> = groups.iter().map(|group| curve_name(group.name())).collect();
         assert_eq!(names, ["X25519", "prime256v1"]);
         assert_eq!(warnings.len(), 1);
-        assert!(curves("sect571k1", &mut warnings).is_err());
+        assert!(
+            curves("nope", &mut warnings).unwrap_err().ends_with("group 'nope' cannot be set)")
+        );
+        assert!(!curves("secp521r1", &mut warnings).unwrap().is_empty());
         assert!(!curves("auto", &mut warnings).unwrap().is_empty());
     }
 }

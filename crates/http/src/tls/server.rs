@@ -58,15 +58,15 @@ impl ServerContext {
             context: ssl.certificates.join("\n").into_bytes(),
             ..ServerSettings::default()
         };
-        warn_of_what_is_missing(ssl, cx);
-        for message in &commands.ignored {
-            warn_once(cx, message);
-        }
         let loaded = Source::of(cx, |files| {
             load(ssl, &mut settings, files, computed.is_empty())?;
             override_key(ssl, &commands, &mut settings, files)
         });
         loaded.map_err(late)?;
+        warn_of_what_is_missing(ssl, cx);
+        for message in &commands.ignored {
+            warn_once(cx, message);
+        }
         let sessions = ssl.session_cache.open(lifetime);
         settings.cache = sessions.cache();
         settings.tickets = match commands.tickets.unwrap_or(ssl.session_tickets) {
