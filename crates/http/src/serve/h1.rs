@@ -85,7 +85,7 @@ async fn requests(
                         Some(back) => link = back,
                     }
                     gauge = stats::Gauged::new(stats::Gauge::Waiting);
-                    patience = Patience::first(patience.until());
+                    patience = Patience::unparked(patience.until());
                     continue;
                 }
                 wake => return end_idle(link, &endpoint, &info, &key, number, wake),

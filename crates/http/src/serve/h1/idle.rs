@@ -6,6 +6,9 @@
 //!                    └──▶ parked ──── bytes ──┘
 //! ```
 //!
+//! Parking costs a few system calls, so a busy connection is not parked between two requests. A
+//! task costs some kilobytes, so a thread that has many of them does not wait for long.
+//!
 //! A parked connection has no task, no buffer and no timer of its own. A thread that is to end
 //! closes both kinds at once, but for what `keepalive_min_timeout` still holds.
 
@@ -14,6 +17,7 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use slab::Slab;
 use weir_engine::buffer::{self, Buf};
@@ -35,20 +39,36 @@ pub(super) struct Patience {
     until: Instant,
     /// Until then it is kept even by a thread that ends (`keepalive_min_timeout`).
     hold: Instant,
-    /// From then on it is worth parking; `NEVER` for one that has asked for nothing yet.
+    /// From then on it is worth parking.
     park: Instant,
+    /// The same in a crowd.
+    park_in_crowd: Instant,
 }
 
+/// A thread with more connections in tasks than this parks those that wait sooner.
+const CROWD: usize = 256;
+
+/// How long a connection waits in its task in a crowd.
+const IDLE_IN_CROWD: Duration = Duration::from_millis(100);
+
 impl Patience {
-    /// For a new connection, which has until then to begin.
+    /// For a new connection, which has until then to begin. Mostly it begins at once, and if not
+    /// the log should tell, so only a crowd of them is parked.
     pub(super) fn first(until: Instant) -> Self {
-        Self { until, hold: Instant::default(), park: Instant::NEVER }
+        let park_in_crowd = clock::now() + IDLE_IN_CROWD;
+        Self { until, hold: Instant::default(), park: Instant::NEVER, park_in_crowd }
+    }
+
+    /// For one that cannot be parked.
+    pub(super) fn unparked(until: Instant) -> Self {
+        Self { park_in_crowd: Instant::NEVER, ..Self::first(until) }
     }
 
     /// For a kept one.
     pub(super) fn kept(until: Instant, hold: Instant) -> Self {
-        let park = (clock::now() + IDLE_BEFORE_PARK).max(hold);
-        Self { until, hold, park }
+        let now = clock::now();
+        let park = (now + IDLE_BEFORE_PARK).max(hold);
+        Self { until, hold, park, park_in_crowd: (now + IDLE_IN_CROWD).max(hold) }
     }
 
     /// When the connection must begin or end.
@@ -171,6 +191,11 @@ pub(super) async fn first_bytes(
     patience: Patience,
 ) -> Wake {
     let epoch = service.idle.epoch.get();
+    let crowded = service.idle.wakers.borrow().len() > CROWD;
+    let mut patience = patience;
+    if crowded {
+        patience.park = patience.park_in_crowd;
+    }
     let parks = service.idle.lot.is_some() && patience.park < patience.until;
     poll_fn(|cx| {
         if link.input.capacity() == 0 {
