@@ -11,7 +11,7 @@ use crate::request::Request;
 pub const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
-        .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent)
+        .with_decode_padding_mode(base64::engine::DecodePaddingMode::RequireNone)
         .with_decode_allow_trailing_bits(true),
 );
 
@@ -26,7 +26,9 @@ pub fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
     if !scheme.eq_ignore_ascii_case(b"Basic ") {
         return None;
     }
-    let decoded = BASE64.decode(rest.trim_ascii_start()).ok()?;
+    // What follows the padding means nothing.
+    let encoded = rest.trim_ascii_start().split(|&byte| byte == b'=').next()?;
+    let decoded = BASE64.decode(encoded).ok()?;
     let colon = decoded.iter().position(|&b| b == b':')?;
     if colon == 0 {
         return None;

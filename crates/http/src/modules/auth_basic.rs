@@ -19,6 +19,8 @@ use crate::request::Request;
 mod crypt;
 mod user_file;
 
+use crypt::Verified;
+
 pub(crate) const MODULE: Module = Module {
     name: "auth_basic",
     tables: &[&AuthBasic::table(&AUTH_BASIC)],
@@ -89,10 +91,12 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
             }
             Err(error) => return refuse(request, &path, &error),
         };
-        if crypt::verify(password, stored).await {
-            return Verdict::Granted;
-        }
-        request.log(Level::Error, &format!("user \"{}\": password mismatch", lossy(&user)));
+        let what = match crypt::verify(password, stored).await {
+            Verified::Match => return Verdict::Granted,
+            Verified::Mismatch => "password mismatch",
+            Verified::Unknown => "the hash of the password is of an unknown kind",
+        };
+        request.log(Level::Error, &format!("user \"{}\": {what}", lossy(&user)));
         ask(request, &realm)
     })
 }

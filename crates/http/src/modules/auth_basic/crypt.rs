@@ -9,14 +9,40 @@ mod des;
 mod md5;
 mod sha2;
 
+/// What came of a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verified {
+    /// The hash was made of it.
+    Match,
+    /// It was made of another one, or is broken.
+    Mismatch,
+    /// The hash is of a kind that is not known here (`$y$`, `$7$`, `$sha1$`, `_`).
+    Unknown,
+}
+
+impl From<bool> for Verified {
+    fn from(matches: bool) -> Self {
+        if matches { Self::Match } else { Self::Mismatch }
+    }
+}
+
 /// Whether `password` is the one that `stored` was made of. Hashes that are slow on purpose are
 /// computed on another thread, so that other requests do not wait for them.
-pub(super) async fn verify(password: Vec<u8>, stored: Vec<u8>) -> bool {
+pub(super) async fn verify(password: Vec<u8>, stored: Vec<u8>) -> Verified {
     if stored.starts_with(b"{") {
-        return matches(&password, &stored);
+        return matches(&password, &stored).into();
     }
+    if is_unknown(&stored) {
+        return Verified::Unknown;
+    }
+    let matches = tokio::task::spawn_blocking(move || matches(&password, &stored));
     // A thread that dies leaves the password unproven.
-    tokio::task::spawn_blocking(move || matches(&password, &stored)).await.unwrap_or(false)
+    matches.await.unwrap_or(false).into()
+}
+
+fn is_unknown(stored: &[u8]) -> bool {
+    let known: [&[u8]; 5] = [b"$apr1$", b"$1$", b"$2", b"$5$", b"$6$"];
+    matches!(stored.first(), Some(b'$' | b'_')) && !known.iter().any(|k| stored.starts_with(k))
 }
 
 /// The same at once. A NUL ends the password, as everything here is a string of C by origin.
@@ -90,6 +116,14 @@ mod tests {
             assert!(matches(b"password\0x", stored.as_bytes()), "{stored}");
             assert!(!matches(b"passwork", stored.as_bytes()), "{stored}");
         }
+    }
+
+    #[test]
+    fn kinds() {
+        for stored in ["$y$j9T$salt$hash", "$7$CU", "_J9..abcd", "$"] {
+            assert!(is_unknown(stored.as_bytes()), "{stored}");
+        }
+        assert!(!is_unknown(b"$2b$05$") && !is_unknown(b"ab"));
     }
 
     #[test]
