@@ -92,10 +92,8 @@ fn follow(request: &mut Request, status: u16, page: &ErrorPage) -> Next {
         Some(b'@') => Next::Page(request.named_redirect(&target)),
         _ => {
             request.response.location = Some(target);
-            Next::Redirect(match page.overwrite {
-                Some(code @ (301 | 302 | 303 | 307 | 308)) => code,
-                _ => 302,
-            })
+            let moved = |code: &u16| matches!(code, 301 | 302 | 303 | 307 | 308);
+            Next::Redirect(page.overwrite.filter(moved).unwrap_or(302))
         }
     }
 }

@@ -100,6 +100,9 @@ pub struct PhaseHandler {
     pub handler: Handler,
 }
 
+/// A look at the whole configuration: see [`Module::prepare`].
+pub type Preparation = fn(&mut Prepare<'_>) -> Result<(), Fault>;
+
 /// Everything a module adds. `MODULE` constants are built on [`Module::NONE`].
 pub struct Module {
     /// nginx's name of the module, without `ngx_http_` and `_module`.
@@ -121,7 +124,7 @@ pub struct Module {
     pub header_filter: Option<(Enabled, HeaderFilter)>,
     /// Runs once when the configuration has been assembled: finishes what needs the whole (zones,
     /// upstreams defined after their use), with nginx's messages.
-    pub prepare: Option<fn(&mut Prepare<'_>) -> Result<(), Fault>>,
+    pub prepare: Option<Preparation>,
 }
 
 impl Module {

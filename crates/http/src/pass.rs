@@ -210,11 +210,11 @@ fn failed(
     started: weir_upstream::Now,
 ) -> Option<Verdict> {
     let now = clock::now();
+    let freed = pick.free(failure.outcome(), state::timings(request), now);
     // A kept connection that the peer had closed meanwhile says nothing about the peer.
     if failure.reused && failure.cause == Causes::ERROR {
         pick.give_back_try();
     }
-    let freed = pick.free(failure.outcome(), state::timings(request), now);
     state::finish(request);
     if freed.disabled {
         request.log(Level::Warn, "upstream server temporarily disabled");

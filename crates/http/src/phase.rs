@@ -122,10 +122,10 @@ async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
         entry = Entry::FindLocation;
     }
     loop {
-        if entry == Entry::FindLocation {
-            if let Some(verdict) = find_location(request) {
-                return verdict;
-            }
+        if entry == Entry::FindLocation
+            && let Some(verdict) = find_location(request)
+        {
+            return verdict;
         }
         match walk(request, Phase::Rewrite).await {
             Verdict::Next | Verdict::Granted => break,

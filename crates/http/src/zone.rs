@@ -133,7 +133,9 @@ fn name_and_size<'w>(word: &Word, value: &'w [u8]) -> Result<(&'w [u8], u64), Fa
 
 impl<C: Contents> Live<C> {
     /// No zones.
-    pub const NONE: Self = Self(Mutex::new(BTreeMap::new()));
+    pub const fn empty() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
 
     /// Gives the zones of an assembly their contents: those in use under the same name and of the
     /// same size, or new ones.

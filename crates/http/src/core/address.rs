@@ -53,29 +53,21 @@ impl fmt::Display for Address {
     }
 }
 
-/// Who asks for the address: `listen` knows wildcards, port ranges and bare ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Use {
-    Listen,
-    Connect,
-}
-
 /// Parses what nginx's `ngx_parse_url` would, in its order and with its words for what is wrong.
 ///
 /// A name is looked up and may give several addresses; a range of ports multiplies them.
 pub(crate) fn parse(
     text: &str,
     default_port: u16,
-    usage: Use,
     env: &dyn Environment,
 ) -> Result<Vec<Address>, &'static str> {
     if text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("unix:")) {
         return parse_unix(&text[5..]);
     }
     if let Some(rest) = text.strip_prefix('[') {
-        return parse_v6(rest, default_port, usage);
+        return parse_v6(rest, default_port);
     }
-    parse_host(text, default_port, usage, env)
+    parse_host(text, default_port, env)
 }
 
 fn parse_unix(path: &str) -> Result<Vec<Address>, &'static str> {
@@ -88,13 +80,13 @@ fn parse_unix(path: &str) -> Result<Vec<Address>, &'static str> {
     Ok(vec![Address::Unix(PathBuf::from(path))])
 }
 
-fn parse_v6(rest: &str, default_port: u16, usage: Use) -> Result<Vec<Address>, &'static str> {
+fn parse_v6(rest: &str, default_port: u16) -> Result<Vec<Address>, &'static str> {
     let (host, after) = rest.split_once(']').ok_or("invalid host")?;
     if after.contains('/') {
         return Err("invalid host");
     }
     let ports = match after.strip_prefix(':') {
-        Some(port) => Ports::parse(port, usage)?,
+        Some(port) => Ports::parse(port)?,
         None if after.is_empty() => Ports::one(default_port),
         None => return Err("invalid host"),
     };
@@ -108,18 +100,15 @@ fn parse_v6(rest: &str, default_port: u16, usage: Use) -> Result<Vec<Address>, &
 fn parse_host(
     text: &str,
     default_port: u16,
-    usage: Use,
     env: &dyn Environment,
 ) -> Result<Vec<Address>, &'static str> {
     if text.contains(['/', '?']) {
         return Err("invalid host");
     }
     let (host, ports) = match text.split_once(':') {
-        Some((host, port)) => (host, Ports::parse(port, usage)?),
+        Some((host, port)) => (host, Ports::parse(port)?),
         None => {
-            if usage == Use::Listen
-                && let Some(ports) = Ports::bare(text)?
-            {
+            if let Some(ports) = Ports::bare(text)? {
                 return Ok(ports.with(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).collect());
             }
             (text, Ports::one(default_port))
@@ -128,7 +117,7 @@ fn parse_host(
     if host.is_empty() {
         return Err("no host");
     }
-    if usage == Use::Listen && host == "*" {
+    if host == "*" {
         return Ok(ports.with(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).collect());
     }
     if let Some(ip) = parse_v4(host) {
@@ -164,10 +153,10 @@ impl Ports {
         Self { first: port, last: port }
     }
 
-    fn parse(text: &str, usage: Use) -> Result<Self, &'static str> {
+    fn parse(text: &str) -> Result<Self, &'static str> {
         let (first, last) = match text.split_once('-') {
-            Some((first, last)) if usage == Use::Listen => (first, Some(port(last)?)),
-            _ => (text, None),
+            Some((first, last)) => (first, Some(port(last)?)),
+            None => (text, None),
         };
         Self::range(port(first)?, last)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use weir_conf::value::{parse_number, parse_sec, parse_size};
 use weir_conf::{Cx, Environment, Fault, Local, Node, Slot, Span, Word, directives};
 
-use super::address::{self, Address, Use};
+use super::address::{self, Address};
 use crate::route::Ports;
 
 /// Where a server listens.
@@ -168,10 +168,9 @@ impl Listen {
         warn: &mut dyn FnMut(String),
     ) -> Result<Self, Fault> {
         let text = args[0].text();
-        let mut addresses =
-            address::parse(&text, DEFAULT_PORT, Use::Listen, env).map_err(|why| {
-                fault(format!("{why} in \"{text}\" of the \"listen\" directive"), &args[0])
-            })?;
+        let mut addresses = address::parse(&text, DEFAULT_PORT, env).map_err(|why| {
+            fault(format!("{why} in \"{text}\" of the \"listen\" directive"), &args[0])
+        })?;
         let mut seen = Vec::with_capacity(addresses.len());
         addresses.retain(|address| {
             let fresh = !seen.contains(address);

@@ -28,7 +28,7 @@ pub(crate) const MODULE: Module = Module {
 };
 
 static LIMIT_CONN: Slot<LimitConn> = Slot::new();
-static ZONES: Live<Connections> = Live::NONE;
+static ZONES: Live<Connections> = Live::empty();
 static COUNTED: State<Standing> = State::new(Standing::default);
 
 directives! {

@@ -33,7 +33,7 @@ pub(crate) const MODULE: Module = Module {
 };
 
 static LIMIT_REQ: Slot<LimitReq> = Slot::new();
-static ZONES: Live<Requests> = Live::NONE;
+static ZONES: Live<Requests> = Live::empty();
 static OUTCOME: State<Option<Outcome>> = State::new(|| None);
 
 directives! {

@@ -164,11 +164,10 @@ fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
 
 fn check_tls(block: &Block) -> Result<(), Fault> {
     for inner in &block.blocks {
-        match &inner.settings.get(&PROXY).pass {
-            Some(Destination::Fixed { scheme: Scheme::Https, .. } | Destination::Computed(_)) => {
-                inner.settings.get(&TLS).check("proxy_")?;
-            }
-            _ => {}
+        if let Some(Destination::Fixed { scheme: Scheme::Https, .. } | Destination::Computed(_)) =
+            &inner.settings.get(&PROXY).pass
+        {
+            inner.settings.get(&TLS).check("proxy_")?;
         }
         check_tls(inner)?;
     }

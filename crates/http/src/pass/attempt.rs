@@ -137,8 +137,7 @@ async fn connect(
     peer: &weir_upstream::Peer,
     label: &Label,
 ) -> Result<Conn, Failure> {
-    let options =
-        target::connect_options(request, pass).map_err(|()| Failure::new(Causes::ERROR))?;
+    let options = target::connect_options(request, pass);
     let timeout = pass.settings().connect_timeout.0;
     let address = peer.address.clone();
     let connecting = weir_engine::connection::connect::connect(&address, &options, timeout);

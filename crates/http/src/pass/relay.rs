@@ -90,10 +90,11 @@ fn trailers(request: &mut Request, pass: &Pass, chunked: &Chunked) {
 /// Keeps the connection if it can serve another request.
 fn keep(pass: &Pass, pick: &Pick, exchange: Box<Exchange>) {
     let Exchange { conn, usage, input, head, sender, .. } = *exchange;
-    if head.reusable && head.body.is_done() && input.is_empty() && sender.is_done() {
-        if let Some(peer) = pick.peer() {
-            pool::put(peer, pass, conn, usage);
-        }
+    let usable = head.reusable && head.body.is_done() && input.is_empty() && sender.is_done();
+    if let Some(peer) = pick.peer()
+        && usable
+    {
+        pool::put(peer, pass, conn, usage);
     }
 }
 

@@ -264,10 +264,8 @@ pub fn start(request: &mut Request, pass: &Pass) -> Pick {
 }
 
 /// `proxy_bind` and the socket options for this request.
-///
-/// # Errors
-/// When the address that variables made is none; it has been logged.
-pub fn connect_options(request: &mut Request, pass: &Pass) -> Result<ConnectOptions, ()> {
+/// An address that variables made and that is none is logged and left out.
+pub fn connect_options(request: &mut Request, pass: &Pass) -> ConnectOptions {
     let settings = pass.settings();
     let mut options = ConnectOptions {
         keepalive: settings.socket_keepalive,
@@ -275,24 +273,21 @@ pub fn connect_options(request: &mut Request, pass: &Pass) -> Result<ConnectOpti
         ..ConnectOptions::default()
     };
     let Some(bind) = settings.bind.as_ref().and_then(|bind| bind.on()) else {
-        return Ok(options);
+        return options;
     };
     let value = request.eval(&bind.address);
     if value.is_empty() {
-        return Ok(options);
+        return options;
     }
     let text = String::from_utf8_lossy(&value);
     match parse_bind(&text) {
         Some(address) => {
             options.bind = Some(address);
             options.transparent = bind.transparent;
-            Ok(options)
         }
-        None => {
-            request.log(Level::Error, &format!("invalid local address \"{text}\""));
-            Ok(options)
-        }
+        None => request.log(Level::Error, &format!("invalid local address \"{text}\"")),
     }
+    options
 }
 
 /// An address to connect from: an IP address with or without a port.

@@ -80,7 +80,7 @@ async fn requests(
                 Wake::Changed => continue,
                 Wake::Park => {
                     drop(gauge);
-                    match park(&service, link, &info, &key, number, patience) {
+                    match park(&service, *link, &info, &key, number, patience) {
                         None => return,
                         Some(back) => link = back,
                     }
@@ -88,7 +88,7 @@ async fn requests(
                     patience = Patience::unparked(patience.until());
                     continue;
                 }
-                wake => return end_idle(link, &endpoint, &info, &key, number, wake),
+                wake => return end_idle(*link, &endpoint, &info, &key, number, wake),
             }
         }
         gauge.set(stats::Gauge::Reading);
@@ -137,7 +137,7 @@ async fn requests(
 /// Parks an idle connection; gives it back when it is not idle after all.
 fn park(
     service: &Service,
-    link: Box<Link>,
+    link: Link,
     info: &Rc<ConnectionInfo>,
     key: &Rc<str>,
     number: u64,
@@ -151,13 +151,13 @@ fn park(
         until: patience.until(),
         info: told.then(|| Rc::clone(info)),
     };
-    let (conn, _) = service.idle.park(link.conn, parked).err()?;
-    Some(Box::new(Link { conn, input: Buf::default() }))
+    let conn = service.idle.park(link.conn, parked).err()?;
+    Some(Box::new(Link { conn: *conn, input: Buf::default() }))
 }
 
 /// Closes a connection that nothing was asked on, with what nginx logs about it.
 fn end_idle(
-    link: Box<Link>,
+    link: Link,
     endpoint: &Endpoint,
     info: &ConnectionInfo,
     key: &str,

@@ -140,6 +140,12 @@ fn escape_blanks(out: &mut Vec<u8>, start: usize) -> bool {
     out[start..].iter().any(u8::is_ascii_control)
 }
 
+impl Drop for Http1 {
+    fn drop(&mut self) {
+        spare::leave_response_parser(std::mem::take(&mut self.parser));
+    }
+}
+
 impl Protocol for Http1 {
     fn scheme(&self) -> &'static str {
         self.scheme.text()

@@ -153,12 +153,10 @@ impl IdleConnections {
     }
 
     /// Parks a connection, or gives it back.
-    pub(super) fn park(&self, conn: Conn, parked: Parked) -> Result<(), (Conn, Parked)> {
+    pub(super) fn park(&self, conn: Conn, parked: Parked) -> Result<(), Box<Conn>> {
         match &self.lot {
-            Some(lot) => {
-                lot.park(conn, parked.until, parked).map_err(|(conn, parked)| (*conn, parked))
-            }
-            None => Err((conn, parked)),
+            Some(lot) => lot.park(conn, parked.until, parked).map_err(|(conn, _)| conn),
+            None => Err(Box::new(conn)),
         }
     }
 }
