@@ -14,6 +14,9 @@ use crate::request::Request;
 /// How much may wait for the client before the next stretch of a file goes through filters.
 const QUEUE_LIMIT: u64 = 128 * 1024;
 
+/// The kernel reads ahead by itself in shorter files (nginx: NGX_MIN_READ_AHEAD).
+const MIN_READ_AHEAD: u64 = 128 * 1024;
+
 impl Request {
     /// Fills in what a response with a file says of it: length, time, ETag, type, ranges.
     pub fn describe_file(&mut self, size: u64, modified: i64) {
@@ -50,6 +53,10 @@ impl Request {
     pub async fn send_file(&mut self, file: Rc<File>, size: u64) -> Verdict {
         if let Err(status) = self.send_head() {
             return Verdict::Status(status);
+        }
+        if self.get(&FILES).read_ahead.0 > 0 && size > MIN_READ_AHEAD {
+            // Advice that is not taken is no fault.
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         }
         match self.send_file_body(file, size).await {
             Ok(()) => Verdict::Done,

@@ -28,15 +28,15 @@ directives! {
         "sendfile_max_chunk" => sendfile_max_chunk: Size = Size::m(2),
         /// The buffers for reading files: one of them is what is read at once.
         "output_buffers" => output_buffers: Bufs = Bufs::new(2, 32 * 1024),
-        /// Reads files without blocking; our reads never block the loop.
+        /// How nginx reads files. Has no effect here: the loop reads them, or the kernel sends them.
         "aio" => aio: Aio = Aio::Off,
-        /// Writes temporary files in the same way.
+        /// How nginx writes temporary files. Has no effect here.
         "aio_write" => aio_write: bool = false,
-        /// How far the kernel reads ahead.
+        /// Has the kernel read ahead in files, unless 0; how far is up to it.
         "read_ahead" => read_ahead: Size,
-        /// Reads files of this size or larger past the page cache.
+        /// From which size on nginx reads files past the page cache. Has no effect here.
         "directio" => directio: Off<Offset>,
-        /// How such reads are aligned.
+        /// How nginx aligns such reads. Has no effect here.
         "directio_alignment" => directio_alignment: Offset = Offset::bytes(512),
         /// Gives files an ETag of their time and size.
         "etag" => etag: bool = true,
