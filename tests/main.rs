@@ -11,6 +11,7 @@ mod harness;
 mod access;
 mod faults;
 mod files;
+mod filters;
 mod http_core;
 mod limits;
 mod locations;
