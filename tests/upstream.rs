@@ -1,6 +1,7 @@
 //! Which server of a group is asked: sequences are equal with nginx, one by one.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 
 use crate::harness::{Backend, Reply, Server, until};
 
@@ -211,4 +212,25 @@ fn a_kept_connection_that_died_costs_no_error() {
         *counts.entry(server.get("/").status).or_insert(0) += 1;
     }
     assert_eq!(counts, BTreeMap::from([(200, 50)]));
+}
+
+#[test]
+fn a_kept_connection_that_dies_under_a_request_costs_no_error() {
+    let a = Backend::new(|_| {
+        Reply::Custom(Box::new(|stream| {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            // Takes the next request of the connection and leaves it unanswered.
+            let _ = stream.read(&mut [0; 4096]);
+        }))
+    });
+    let server = Server::http(
+        "upstream u { server %a%; keepalive 4; } proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+         server { listen 127.0.0.1:%port%; location / { proxy_pass http://u; } }",
+    )
+    .set("a", a.address())
+    .start();
+    for _ in 0..10 {
+        assert_eq!(server.text("/"), "ok");
+    }
 }

@@ -22,7 +22,7 @@
 //!         "set" in [server, location, server_if, location_if] [2]: "$variable value" => set_set,
 //!         /// Likewise with a raw block, which the setter finds in `node.block`.
 //!         "pairs" in [http] block [0]: "{ … }" => set_pairs,
-//!         /// Opens a block with directives of its own; setter (before) and `then` (after) or none.
+//!         /// Opens a block with directives of its own; setter (before) and `then` (after).
 //!         "location" in [server, location] opens location [1, 2]: "[ = | ~ ] uri" => open_location,
 //!         "if" in [location] opens location_if [1+]: "(condition)" then close_if => open_if,
 //!         "limit_except" in [location] opens limit_except [1+]: "method ...",

@@ -211,7 +211,8 @@ fn failed(
 ) -> Option<Verdict> {
     let now = clock::now();
     let freed = pick.free(failure.outcome(), state::timings(request), now);
-    // A kept connection that the peer had closed meanwhile says nothing about the peer.
+    // A kept connection that the peer had closed meanwhile says nothing about the peer. A group of
+    // one has no try left once its peer is given back, so this comes after that.
     if failure.reused && failure.cause == Causes::ERROR {
         pick.give_back_try();
     }
