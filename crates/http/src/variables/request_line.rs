@@ -2,6 +2,8 @@
 
 use std::os::unix::ffi::OsStrExt;
 
+use weir_engine::error_log::Level;
+use weir_engine::os_error::Failed;
 use weir_wire::h1::Version;
 
 use crate::request::Request;
@@ -52,6 +54,9 @@ pub(super) fn is_args(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool
 
 /// `$arg_NAME`: the first argument of that name, as it was sent.
 pub(super) fn arg(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
+    if name.is_empty() {
+        return false;
+    }
     for pair in request.args.split(|&b| b == b'&') {
         let Some(equals) = pair.iter().position(|&b| b == b'=') else { continue };
         if pair[..equals].eq_ignore_ascii_case(name.as_bytes()) {
@@ -89,7 +94,14 @@ pub(super) fn document_root(request: &mut Request, _: &str, out: &mut Vec<u8>) -
 /// `$realpath_root`.
 pub(super) fn realpath_root(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let root = request.document_root();
-    root.canonicalize().is_ok_and(|real| found(real.as_os_str().as_bytes(), out))
+    match root.canonicalize() {
+        Ok(real) => found(real.as_os_str().as_bytes(), out),
+        Err(error) => {
+            let failed = format!("realpath() \"{}\" failed", root.display());
+            request.log(Level::Crit, &Failed(&failed, &error).to_string());
+            false
+        }
+    }
 }
 
 /// `$request_filename`.

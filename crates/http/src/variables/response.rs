@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use weir_engine::clock;
+use weir_engine::error_log::Level;
 use weir_wire::h1::Version;
 
 use super::head::join;
@@ -73,6 +74,8 @@ pub(super) fn limit_rate(request: &mut Request, _: &str, out: &mut Vec<u8>) -> b
 /// `set $limit_rate …`.
 pub(super) fn set_limit_rate(request: &mut Request, value: &[u8]) {
     let Some(bytes) = weir_conf::value::parse_size(value) else {
+        let value = String::from_utf8_lossy(value);
+        request.log(Level::Error, &format!("invalid $limit_rate \"{value}\""));
         return;
     };
     request.client.rate = (bytes > 0).then(|| Rate::new(bytes, 0));
