@@ -43,6 +43,11 @@ fn proxied(
     request.info.proxy_protocol.as_ref().is_some_and(|header| part(header, out))
 }
 
+/// A port; 0 is none, but not "not found".
+fn port(port: u16, out: &mut Vec<u8>) -> bool {
+    port == 0 || number_of(Some(port.into()), out)
+}
+
 /// `$proxy_protocol_addr`.
 pub(super) fn proxy_protocol_addr(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     proxied(request, out, |header, out| found(header.source.as_bytes(), out))
@@ -50,7 +55,7 @@ pub(super) fn proxy_protocol_addr(request: &mut Request, _: &str, out: &mut Vec<
 
 /// `$proxy_protocol_port`.
 pub(super) fn proxy_protocol_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    proxied(request, out, |header, out| number_of(Some(header.source_port.into()), out))
+    proxied(request, out, |header, out| port(header.source_port, out))
 }
 
 /// `$proxy_protocol_server_addr`.
@@ -68,7 +73,7 @@ pub(super) fn proxy_protocol_server_port(
     _: &str,
     out: &mut Vec<u8>,
 ) -> bool {
-    proxied(request, out, |header, out| number_of(Some(header.destination_port.into()), out))
+    proxied(request, out, |header, out| port(header.destination_port, out))
 }
 
 /// `$proxy_protocol_tlv_NAME`.

@@ -7,7 +7,8 @@ use weir_engine::buffer::Buf;
 use weir_engine::clock::{self, Instant};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
-use weir_wire::proxy_protocol::{self, Parsed};
+use weir_engine::os_error::Failed;
+use weir_wire::proxy_protocol::{self, Parsed, ProxyError};
 
 use crate::client::Link;
 use crate::core::{CONNECTION, LIMITS};
@@ -56,22 +57,39 @@ async fn read_proxy_header(
     let mut buf = weir_engine::buffer::take(proxy_protocol::HEADER_MAX);
     loop {
         let room = proxy_protocol::HEADER_MAX.saturating_sub(buf.len());
-        let received = conn.recv(&mut buf, room.max(1), timeout).await.ok()?;
+        let received = match conn.recv(&mut buf, room.max(1), timeout).await {
+            Ok(received) => received,
+            Err(error) => {
+                if error.kind() == std::io::ErrorKind::TimedOut {
+                    let what = Failed("client timed out", &error).to_string();
+                    tell(endpoint, conn, Level::Info, &what);
+                }
+                return None;
+            }
+        };
         match proxy_protocol::parse(&buf) {
             Ok(Parsed::Header { consumed, header }) => {
                 conn.unread(&buf[consumed..]);
                 return Some(header);
             }
             Ok(Parsed::NeedMore) if received > 0 && room > 0 => {}
-            Ok(Parsed::NeedMore) => return None,
+            Ok(Parsed::NeedMore) => {
+                tell(endpoint, conn, Level::Info, "client closed connection");
+                return None;
+            }
+            // nginx has no words for this one.
+            Err(ProxyError::Short) => return None,
             Err(error) => {
-                let (client, local) = (conn.peer().ip_text(), conn.local());
-                let message = format!(
-                    "{error} while reading PROXY protocol, client: {client}, server: {local}"
-                );
-                endpoint.default.location.handlers.log(Level::Error, conn.id(), &message);
+                tell(endpoint, conn, Level::Error, &error.to_string());
                 return None;
             }
         }
     }
+}
+
+/// Writes to the error log what became of the header.
+fn tell(endpoint: &Endpoint, conn: &Conn, level: Level, what: &str) {
+    let (client, local) = (conn.peer().ip_text(), conn.local());
+    let message = format!("{what} while reading PROXY protocol, client: {client}, server: {local}");
+    endpoint.default.location.handlers.log(level, conn.id(), &message);
 }
