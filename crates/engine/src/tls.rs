@@ -11,6 +11,7 @@ mod server;
 pub(crate) mod session;
 mod tickets;
 mod verify;
+mod wording;
 pub mod x509;
 
 /// A certificate as DER.

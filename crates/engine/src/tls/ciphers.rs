@@ -151,8 +151,13 @@ pub(super) fn select(
     warnings: &mut Vec<String>,
 ) -> Result<Vec<SupportedCipherSuite>, String> {
     let mut list = List::default();
+    let mut unknown = Vec::new();
     for word in text.split([':', ',', ' ', ';']).filter(|word| !word.is_empty()) {
-        list.apply(word, warnings);
+        list.apply(word, &mut unknown);
+    }
+    if !unknown.is_empty() {
+        let names = unknown.join(":");
+        warnings.push(format!("the ciphers \"{names}\" are not supported, ignored"));
     }
     if list.chosen.is_empty() {
         return Err(format!(
@@ -202,13 +207,13 @@ struct List {
 }
 
 impl List {
-    fn apply(&mut self, word: &str, warnings: &mut Vec<String>) {
+    fn apply(&mut self, word: &str, unknown: &mut Vec<String>) {
         let (operator, words) = match word.as_bytes()[0] {
             operator @ (b'!' | b'-' | b'+') => (operator, &word[1..]),
             b'@' => return self.command(word),
             _ => (b' ', word),
         };
-        let matched = matching(words, operator == b' ', warnings);
+        let matched = matching(words, operator == b' ', unknown);
         match operator {
             b'!' => {
                 self.chosen.retain(|at| !matched.contains(at));
@@ -239,7 +244,7 @@ impl List {
 }
 
 /// The ciphers that all the words joined by `+` select.
-fn matching(words: &str, wanted: bool, warnings: &mut Vec<String>) -> Vec<usize> {
+fn matching(words: &str, wanted: bool, unknown: &mut Vec<String>) -> Vec<usize> {
     let mut matched: Vec<usize> = (0..TLS12.len()).collect();
     for word in words.split('+') {
         if tls13().iter().any(|suite| name(suite.suite()) == word) {
@@ -251,7 +256,7 @@ fn matching(words: &str, wanted: bool, warnings: &mut Vec<String>) -> Vec<usize>
             || NONE_TOO.contains(&word)
             || TLS12.iter().any(|cipher| cipher.name == word || cipher.words.contains(&word));
         if !known && wanted {
-            warnings.push(format!("the cipher \"{word}\" is not supported, ignored"));
+            unknown.push(word.to_owned());
         }
         matched.retain(|&at| {
             let cipher = &TLS12[at];

@@ -18,6 +18,7 @@ use super::info::{TlsInfo, offered_ciphers, offered_curves};
 use super::server::ServerTls;
 use super::session::{Outbound, Session};
 use super::verify::{Fault, Verdict, is_for};
+use super::wording;
 use crate::buffer::{self, Buf};
 use crate::connection::Conn;
 use crate::error_log::Level;
@@ -76,7 +77,9 @@ impl fmt::Display for HandshakeError {
                 write!(f, "peer closed connection in SSL handshake ({})", OsError(error))
             }
             Self::TimedOut => f.write_str("SSL handshake timed out (110: Connection timed out)"),
-            Self::Tls(error) => write!(f, "SSL_do_handshake() failed (SSL: error:{error})"),
+            Self::Tls(error) => {
+                write!(f, "SSL_do_handshake() failed (SSL: {})", wording::of(error))
+            }
             Self::Rejected => f.write_str(
                 "SSL_do_handshake() failed (SSL: error:0A0000EA:SSL routines::callback failed)",
             ),

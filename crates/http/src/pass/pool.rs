@@ -44,11 +44,13 @@ pub fn take(peer: &Peer, pass: &Pass) -> Option<Kept> {
         return None;
     }
     let place = pass.target.upstream.as_ref()?.pool;
+    let secure = pass.protocol.tls(&pass.location).is_some();
     POOLS.with_borrow_mut(|pools| {
         let pool = pools.pool(place);
         loop {
             let (mut conn, usage) = pool.take(config, &peer.address, pass.tag())?;
-            if conn.is_idle_alive() {
+            // A pool of several locations may have both kinds; one is no good for the other.
+            if conn.tls().is_some() == secure && conn.is_idle_alive() {
                 return Some(Kept { conn, usage });
             }
         }
