@@ -14,6 +14,7 @@ mod autoindex;
 mod browser;
 mod charset;
 mod empty_gif;
+mod flv;
 mod geo;
 mod gunzip;
 mod gzip;
@@ -71,6 +72,7 @@ pub const MODULES: &[&Module] = &[
     &proxy::MODULE, &tunnel::MODULE, &upstream::MODULE,
     &stub_status::MODULE,
     &empty_gif::MODULE,
+    &flv::MODULE,
     &random_index::MODULE,
     &index::MODULE,
     &autoindex::MODULE,

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::rc::Rc;
 
 use weir_wire::header::Known;
@@ -51,14 +52,30 @@ impl Request {
 
     /// Sends the head and `size` bytes of a file.
     pub async fn send_file(&mut self, file: Rc<File>, size: u64) -> Verdict {
+        self.send_part(None, file, 0..size).await
+    }
+
+    /// Sends the head, perhaps some bytes that the file lacks, and a part of the file.
+    pub async fn send_part(
+        &mut self,
+        before: Option<Piece>,
+        file: Rc<File>,
+        part: Range<u64>,
+    ) -> Verdict {
         if let Err(status) = self.send_head() {
             return Verdict::Status(status);
         }
-        if self.get(&FILES).read_ahead.0 > 0 && size > MIN_READ_AHEAD {
+        if self.get(&FILES).read_ahead.0 > 0 && part.end > MIN_READ_AHEAD {
             // Advice that is not taken is no fault.
             let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         }
-        match self.send_file_body(file, size).await {
+        let sent = async {
+            if let Some(before) = before {
+                self.push(before)?;
+            }
+            self.send_file_body(file, part).await
+        };
+        match sent.await {
             Ok(()) => Verdict::Done,
             Err(_) => Verdict::Abort,
         }
@@ -66,18 +83,18 @@ impl Request {
 
     /// A file that no filter looks into is handed over whole. One that is transformed goes stretch
     /// by stretch, as fast as the client takes what comes of it.
-    async fn send_file_body(&mut self, file: Rc<File>, size: u64) -> io::Result<()> {
+    async fn send_file_body(&mut self, file: Rc<File>, part: Range<u64>) -> io::Result<()> {
         let whole = self.response.header_only || self.response.chain.takes_whole();
-        if whole || size <= FILE_READ {
-            return self.send_last(Some(Piece::File(file, 0..size))).await;
+        if whole || part.end - part.start <= FILE_READ {
+            return self.send_last(Some(Piece::File(file, part))).await;
         }
-        let mut start = 0;
-        while start < size {
-            let end = size.min(start + FILE_READ);
+        let mut start = part.start;
+        while start < part.end {
+            let end = part.end.min(start + FILE_READ);
             self.push(Piece::File(Rc::clone(&file), start..end))?;
             start = end;
-            if self.queued() > QUEUE_LIMIT {
-                self.flush().await?;
+            if self.client.queued() > QUEUE_LIMIT {
+                self.client.flush().await?;
             }
         }
         self.send_last(None).await

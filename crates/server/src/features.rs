@@ -64,7 +64,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_slice_module",                LeftOut, false),
     ("http_stub_status_module",          LeftOut, true),
     ("http_dav_module",                  LeftOut, false),
-    ("http_flv_module",                  LeftOut, false),
+    ("http_flv_module",                  LeftOut, true),
     ("http_mp4_module",                  LeftOut, false),
     ("http_geoip_module",                LeftOut, false),
     ("http_xslt_module",                 LeftOut, false),

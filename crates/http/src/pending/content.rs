@@ -20,7 +20,6 @@ directives! {
         "proxy_pass" in [location, location_if, limit_except] [1]: "URL" => set_content,
         "perl" in [location, limit_except] [1]: "module::function" => set_content,
         "mp4" in [location] [0]: "" => set_content,
-        "flv" in [location] [0]: "" => set_content,
         field content: Local<Option<Arc<str>>>,
     }
 }

@@ -1,0 +1,69 @@
+//! `flv`: videos from a point in their middle
+//! (<https://nginx.org/en/docs/http/ngx_http_flv_module.html>).
+
+use weir_conf::value::parse_number;
+use weir_conf::{Cx, Fault, Local, Node, Settings, Slot, directives};
+use weir_wire::h1::Method;
+
+use crate::module::{Handler, Module, Pending, Verdict};
+use crate::open_file::Want;
+use crate::piece::Piece;
+use crate::request::Request;
+
+pub(crate) const MODULE: Module =
+    Module { name: "flv", tables: &[&Flv::table(&FLV)], content: Some(content), ..Module::NONE };
+
+static FLV: Slot<Flv> = Slot::new();
+
+/// What every video begins with: version 1, sound and pictures, a header of nine bytes, nothing
+/// before the first tag.
+const HEADER: &[u8] = b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00";
+
+directives! {
+    /// Videos from a point in their middle.
+    pub(crate) struct Flv as FlvWritten in [location] {
+        /// Sends files from the byte that the argument `start` names, a header before it.
+        "flv" [0]: "" => set,
+        field on: Local<bool>,
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of all setters")]
+fn set(own: &mut FlvWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
+    own.on = Some(true);
+    Ok(())
+}
+
+fn content(settings: &Settings) -> Option<Handler> {
+    settings.get(&FLV).on.then_some(Handler::Async(handle))
+}
+
+fn handle(request: &mut Request) -> Pending<'_, Verdict> {
+    Box::pin(async move {
+        if !matches!(request.method, Method::Get | Method::Head) {
+            return Verdict::Status(405);
+        }
+        if request.uri.ends_with(b"/") {
+            return Verdict::Next;
+        }
+        let path = request.path();
+        let found = match request.open_file(&path, Want::File) {
+            Ok(found) => found,
+            Err(fault) => return Verdict::Status(request.open_failed(&path, fault)),
+        };
+        let Some(file) = found.file.filter(|_| found.is_file) else { return Verdict::Next };
+        let (before, start) = match start(request, found.size) {
+            0 => (None, 0),
+            start => (Some(Piece::Static(HEADER)), start),
+        };
+        let length = before.as_ref().map_or(0, Piece::len) + found.size - start;
+        request.describe_file(length, found.modified);
+        request.send_part(before, file, start..found.size).await
+    })
+}
+
+/// Where to begin: 0 for anything but a place in the file.
+fn start(request: &Request, size: u64) -> u64 {
+    let start = weir_wire::uri::arg(&request.args, b"start").and_then(parse_number);
+    start.filter(|&start| start < size).unwrap_or(0)
+}
