@@ -9,6 +9,7 @@
 //! ```
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use weir_engine::error_log::Level;
 use weir_upstream::{Causes, Outcome, Retry};
@@ -36,6 +37,7 @@ pub mod variables;
 
 use attempt::Failure;
 use body::BodyReader;
+use state::{Asked, Label};
 use target::Target;
 use transfer::Transfer;
 
@@ -210,15 +212,22 @@ fn failed(
     started: weir_upstream::Now,
 ) -> Option<Verdict> {
     let now = clock::now();
+    let peer = pick.peer().map(Arc::clone);
     let freed = pick.free(failure.outcome(), state::timings(request), now);
+    state::finish(request);
     // A kept connection that the peer had closed meanwhile says nothing about the peer. A group of
     // one has no try left once its peer is given back, so this comes after that.
     if failure.reused && failure.cause == Causes::ERROR {
         pick.give_back_try();
     }
-    state::finish(request);
-    if freed.disabled {
-        request.log(Level::Warn, "upstream server temporarily disabled");
+    if let (true, Some(peer)) = (freed.disabled, peer) {
+        let label = Label { scheme: pass.protocol.scheme(), asked: Asked::Peer(peer) };
+        let doing = match failure.request_sent {
+            true => attempt::READING,
+            false => "connecting to upstream",
+        };
+        let message = format!("upstream server temporarily disabled while {doing}");
+        request.log_upstream(Level::Warn, &message, &label);
     }
     state::set_status(request, failure.cause.status());
     let progress = headers::progress(request, pick, failure.request_sent, started);

@@ -115,7 +115,12 @@ pub async fn attempt(
             }
             Ok(Box::new(Exchange { conn, usage, input, head, sender, label }))
         }
-        Err(cause) => Err(Failure { request_sent: true, reused, ..Failure::new(cause) }),
+        Err(cause) => {
+            if let Some(attempt) = state::current(request) {
+                attempt.sent = sender.sent;
+            }
+            Err(Failure { request_sent: true, reused, ..Failure::new(cause) })
+        }
     }
 }
 
@@ -147,14 +152,36 @@ async fn connect(
             conn.set_nodelay();
             target::secure(request, pass, conn, label).await
         }
-        Some(Err(error)) => Err(Failure::new(io_failed(
-            request,
-            &error,
-            "connecting to upstream",
-            "connect() failed",
-            label,
-        ))),
+        Some(Err(error)) => Err(Failure::new(connect_failed(request, peer, &error, label))),
     }
+}
+
+/// Logs why there is no connection. What the kernel says at once names the address, what it says
+/// later does not; and what the network does is less grave than the rest.
+fn connect_failed(
+    request: &Request,
+    peer: &weir_upstream::Peer,
+    error: &io::Error,
+    label: &Label,
+) -> Causes {
+    use io::ErrorKind as Kind;
+    const DOING: &str = "connecting to upstream";
+    let later = matches!(
+        error.kind(),
+        Kind::ConnectionRefused | Kind::ConnectionReset | Kind::HostUnreachable | Kind::TimedOut
+    );
+    if later && !peer.address.is_unix() {
+        return io_failed(request, error, DOING, "connect() failed", label);
+    }
+    let level = match error.kind() {
+        Kind::NetworkDown | Kind::NetworkUnreachable | Kind::WouldBlock => Level::Error,
+        _ if later => Level::Error,
+        _ => Level::Crit,
+    };
+    let call = format!("connect() to {} failed", peer.name);
+    let message = format!("{} while {DOING}", Failed(&call, error));
+    request.log_upstream(level, &message, label);
+    Causes::ERROR
 }
 
 /// Waits for the head of the response while the request goes out.
@@ -243,7 +270,7 @@ async fn read_head(
     }
 }
 
-const READING: &str = "reading response header from upstream";
+pub(super) const READING: &str = "reading response header from upstream";
 
 enum Event {
     Received(io::Result<usize>),

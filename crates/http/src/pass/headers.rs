@@ -145,7 +145,9 @@ pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> R
         request.response.override_charset = value.to_vec();
     }
     for (name, value, known) in headers.iter() {
-        copy(request, pass, name, value, known);
+        if !is_hidden(pass, name) {
+            copy(request, pass, name, value, known);
+        }
     }
     if !settings.pass_header.is_empty() {
         // Passed on as they are, which may be not at all.
@@ -171,9 +173,6 @@ pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> R
 
 /// Copies one field, by what it is.
 fn copy(request: &mut Request, pass: &Pass, name: &[u8], value: &[u8], known: Known) {
-    if is_hidden(pass, name) {
-        return;
-    }
     let response = &mut request.response;
     match known {
         Known::Connection | Known::TransferEncoding | Known::KeepAlive => {}
@@ -213,7 +212,6 @@ fn copy(request: &mut Request, pass: &Pass, name: &[u8], value: &[u8], known: Kn
             Some(rewritten) => request.response.headers.push_known(known, name, &rewritten),
             None => request.response.headers.push_known(known, name, value),
         },
-        Known::Trailer if !pass.settings().pass_trailers => {}
         _ => response.headers.push_known(known, name, value),
     }
 }
@@ -263,14 +261,13 @@ fn accel_redirect(
     headers: &weir_wire::header::Headers,
     target: &[u8],
 ) -> Verdict {
-    const KEPT: [Known; 7] = [
+    const KEPT: [Known; 6] = [
         Known::ContentType,
         Known::SetCookie,
         Known::ContentDisposition,
         Known::CacheControl,
         Known::Expires,
         Known::AcceptRanges,
-        Known::ContentLanguage,
     ];
     for (name, value, known) in headers.iter() {
         if KEPT.contains(&known) {

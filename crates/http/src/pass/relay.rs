@@ -160,6 +160,9 @@ impl<'a> Relay<'a> {
     }
 
     async fn run(&mut self, request: &mut Request, pass: &Pass) -> End {
+        if let Some(attempt) = state::current(request) {
+            attempt.body += self.exchange.input.len() as u64;
+        }
         if let Err(end) = self.take_input(request) {
             return end;
         }
@@ -182,6 +185,7 @@ impl<'a> Relay<'a> {
                     self.received += n as u64;
                     if let Some(attempt) = state::current(request) {
                         attempt.received += n as u64;
+                        attempt.body += n as u64;
                     }
                     self.take_input(request)
                 }
@@ -300,10 +304,6 @@ impl<'a> Relay<'a> {
             request.log_upstream(Level::Warn, message, label);
             head.reusable = false;
             input.clear();
-        }
-        if let Some(attempt) = state::current(request) {
-            let n = pieces[0].as_ref().map_or(0, |buf| buf.len() as u64);
-            attempt.body += n;
         }
         if let Some(buf) = pieces[0].take() {
             self.hold(request, buf)?;

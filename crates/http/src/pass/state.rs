@@ -42,7 +42,12 @@ impl Label {
     /// Scheme, address and the URI that was sent.
     pub fn text(&self, request: &Request) -> String {
         let uri = request.state_if(&STATES).map_or(&[][..], Attempts::uri);
-        format!("{}{}{}", self.scheme, self.asked.name(), String::from_utf8_lossy(uri))
+        let between = match &self.asked {
+            Asked::Peer(peer) if peer.address.is_unix() => ":",
+            _ => "",
+        };
+        let uri = String::from_utf8_lossy(uri);
+        format!("{}{}{between}{uri}", self.scheme, self.asked.name())
     }
 }
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_engine::error_log::Level;
+use weir_engine::error_log::Level;
 use weir_script::Template;
 use weir_wire::h1::{Chunked, Framing, ResponseParser, Version};
 use weir_wire::header::{Headers, Known};
@@ -207,7 +208,6 @@ impl Protocol for Http1 {
         request: &Request,
         input: &[u8],
     ) -> Result<Option<ResponseHead>, String> {
-        let _ = request;
         let transfer = super::transfer(&self.location);
         let size = transfer.buffer_size.0 as usize;
         let length = match self.parser.advance(input, size) {
@@ -265,6 +265,10 @@ impl Protocol for Http1 {
 
 /// The status line, unless it is the one that we would write ourselves.
 fn unusual(status: u16, line: &[u8]) -> Option<Vec<u8>> {
+    // HTTP/0.9 has none.
+    if line.is_empty() {
+        return None;
+    }
     (crate::serve::reason(status) != Some(line)).then(|| line.to_vec())
 }
 
