@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_engine::error_log::Level;
-use weir_engine::error_log::Level;
 use weir_script::Template;
 use weir_wire::h1::{Chunked, Framing, ResponseParser, Version};
 use weir_wire::header::{Headers, Known};
@@ -216,6 +215,11 @@ impl Protocol for Http1 {
             Err(error) => return Err(error.message(input)),
         };
         let head = self.parser.head();
+        if head.status_line.of(input).is_empty() {
+            let message = "upstream sent no valid HTTP/1.0 header while reading response header \
+                           from upstream";
+            request.log(Level::Error, message);
+        }
         let mut headers = spare::headers();
         headers.adopt(&input[..length], &head.entries);
         let upgraded = head.status == 101 && self.upgrade;
