@@ -21,6 +21,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use weir_engine::error_log::Level;
+
 use crate::client::{Pipe, Sink};
 use crate::core::{CONNECTION, LIMITS};
 use crate::filter::{After, Part};
@@ -32,6 +34,10 @@ use crate::response::Sent;
 
 /// How many subrequests of one request go on at the same time.
 const PARALLEL: usize = 64;
+
+/// How many subrequests of one request may wait or go on (nginx: what a counter of 16 bits holds,
+/// with 1000 kept back).
+const IN_LINE: usize = 65535 - 1000;
 
 /// How much is handed to the client's queue before what is there has left.
 const QUEUE_LIMIT: u64 = 64 * 1024;
@@ -88,8 +94,14 @@ enum Stop {
 
 impl Request {
     /// Begins a subrequest whose response becomes part of this one; the piece marks its place.
-    /// None when subrequests nest too deep, which has been logged.
+    /// None when there are too many or they nest too deep, which has been logged.
     pub fn include(&mut self, include: Include) -> Option<Piece> {
+        if self.line.waiting.len() >= IN_LINE {
+            let uri = String::from_utf8_lossy(&include.uri).into_owned();
+            let message = format!("request reference counter overflow while processing \"{uri}\"");
+            self.log(Level::Crit, &message);
+            return None;
+        }
         let pipe = Rc::new(Pipe::default());
         let sink = match include.capture {
             true => Sink::Capture(Vec::new(), usize::MAX),
@@ -240,7 +252,7 @@ impl Request {
         done: Option<Done>,
     ) -> io::Result<()> {
         if child.client.overflowed() {
-            child.log(weir_engine::error_log::Level::Error, "too big subrequest response");
+            child.log(Level::Error, "too big subrequest response");
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         // A part that broke off breaks the whole.
