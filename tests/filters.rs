@@ -7,7 +7,8 @@ fn sub_filter_replaces_within_and_across_pieces() {
     let server = Server::server(
         "root %dir%/html; default_type text/html;
          location /once { sub_filter one 1; sub_filter TWO $arg_x; return 200 $arg_t; }
-         location /all { sub_filter_once off; sub_filter abc X; sub_filter bcd Y; return 200 $arg_t; }
+         location /all { sub_filter_once off; sub_filter abc X; sub_filter bcd Y;
+             return 200 $arg_t; }
          location /types { sub_filter a b; sub_filter_types text/css; default_type text/css;
              return 200 a; }
          location /other { sub_filter a b; default_type text/css; return 200 a; }
