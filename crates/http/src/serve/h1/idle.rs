@@ -105,7 +105,7 @@ pub(super) struct Parked {
     pub(super) start: Instant,
     pub(super) number: u64,
     pub(super) until: Instant,
-    /// Only where the PROXY protocol has told more than the connection itself knows.
+    /// Only where the PROXY protocol or the handshake has told more than the connection knows.
     pub(super) info: Option<Rc<ConnectionInfo>>,
 }
 
