@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Backend, Reply, Server};
+use crate::harness::{Backend, Reply, Server, Signal};
 
 #[test]
 fn a_connection_is_kept_alive() {
@@ -294,4 +294,134 @@ fn a_client_that_goes_away_closes_the_upstream() {
     drop(client);
     let line = server.wait_lines("access.log", 1).remove(0);
     assert!(line.contains("\" 499 0 "), "{line}");
+}
+
+#[test]
+fn a_connection_that_was_idle_for_long_goes_on_as_it_was() {
+    let server = Server::server(
+        r#"location / { return 200 "$connection $connection_requests"; }
+           location /short { keepalive_timeout 2s; return 200 short; }
+           location /status { stub_status; }"#,
+    )
+    .start();
+    let mut client = server.client();
+    let first = client.get("/").text();
+    let (number, one) = first.split_once(' ').unwrap();
+    assert_eq!(one, "1");
+    // By the time this one is closed, the other has been idle for long.
+    let mut other = server.client();
+    other.get("/short");
+    assert!(other.is_closed());
+    let status = server.get("/status").text();
+    assert!(status.contains("Active connections: 2 \n"), "{status}");
+    assert!(status.contains("Reading: 0 Writing: 1 Waiting: 1 "), "{status}");
+    assert_eq!(client.get("/").text(), format!("{number} 2"));
+    assert_eq!(client.get("/").text(), format!("{number} 3"));
+}
+
+#[test]
+fn a_crowd_of_idle_connections_is_served_and_ended() {
+    const CROWD: usize = 400;
+    let mut server = Server::server(
+        r#"location / { return 200 "$connection_requests"; }
+           location /short { keepalive_timeout 500ms; return 200 short; }"#,
+    )
+    .start();
+    let mut clients: Vec<_> = (0..CROWD).map(|_| server.client()).collect();
+    for round in 1..4 {
+        for client in &mut clients {
+            assert_eq!(client.get("/").text(), round.to_string());
+        }
+        let mut other = server.client();
+        other.get("/short");
+        assert!(other.is_closed());
+    }
+    server.signal(Signal::QUIT);
+    for client in &mut clients {
+        assert!(client.is_closed());
+    }
+    assert!(server.wait_exit());
+}
+
+/// Sends each request on a connection of its own and gives the lines of the access log.
+fn logged(conf: &str, requests: &[&[u8]]) -> Vec<String> {
+    let server = Server::http(&format!(
+        "log_format short '\"$request\" $status $request_length \"$uri\"';
+         server {{ listen 127.0.0.1:%port%; access_log %dir%/access.log short; {conf} }}"
+    ))
+    .start();
+    for request in requests {
+        let mut client = server.client();
+        client.send(request);
+        client.finish();
+        let _ = client.try_rest();
+    }
+    server.wait_lines("access.log", requests.len())
+}
+
+#[test]
+fn refused_requests_are_logged_as_far_as_they_came() {
+    let lines = logged(
+        "location / { return 204; }",
+        &[
+            b"\x16\x03\x01\r\n\r\n",
+            b"GET /part",
+            b"GET /x HTTP/1.1\r\nHost: a",
+            b"GET /x HTTP/1.1\r\n\r\n",
+            b"GET /x HTTP/1.1\r\nHost: a/b\r\n\r\n",
+            b"GET /../x HTTP/1.0\r\n\r\n",
+            b"\r\n",
+        ],
+    );
+    let mut sorted = lines.clone();
+    sorted.sort();
+    let mut expected = [
+        r#""\x16\x03\x01" 400 0 "-""#,
+        r#""GET /part" 400 0 "-""#,
+        r#""GET /x HTTP/1.1" 400 17 "/x""#,
+        r#""GET /x HTTP/1.1" 400 19 "/x""#,
+        r#""GET /x HTTP/1.1" 400 28 "/x""#,
+        r#""GET /../x HTTP/1.0" 400 22 """#,
+        r#""" 400 0 "-""#,
+    ];
+    expected.sort();
+    if !crate::harness::is_nginx() {
+        assert_eq!(sorted, expected);
+    }
+}
+
+#[test]
+fn browsers_that_cannot_keep_connections_get_none() {
+    let server =
+        Server::server("keepalive_disable msie6 safari; location / { return 204; }").start();
+    let ask = |method: &str, agent: &str| {
+        let mut client = server.client();
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\nUser-Agent: {agent}\r\n\r\n"));
+        client.response().header("Connection").unwrap().to_owned()
+    };
+    assert_eq!(ask("POST", "Mozilla/4.0 (compatible; MSIE 6.0; Windows)"), "close");
+    assert_eq!(ask("GET", "Mozilla/4.0 (compatible; MSIE 6.0; Windows)"), "keep-alive");
+    assert_eq!(ask("GET", "Mozilla/5.0 (Mac OS X) Safari/4"), "close");
+    assert_eq!(ask("GET", "curl"), "keep-alive");
+}
+
+#[test]
+fn bodies_go_to_named_files_where_that_is_wanted() {
+    let backend = Backend::new(|seen| Reply::ok(seen.body.clone()));
+    let server = Server::server(
+        r#"client_body_in_file_only clean;
+           location / {
+               add_header X-File $request_body_file;
+               proxy_pass http://%backend%;
+           }"#,
+    )
+    .set("backend", backend.address())
+    .start();
+    let mut client = server.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    let response = client.response();
+    assert_eq!(response.text(), "hello");
+    let file = response.header("X-File").unwrap().to_owned();
+    assert!(file.contains("client_body_temp/"), "{file}");
+    crate::harness::until("the file's end", || !std::path::Path::new(&file).exists());
 }

@@ -101,6 +101,8 @@ fn mutated_requests_end_in_time() {
     let count = number("WEIR_TESTS_MUTATIONS").map_or(MUTATIONS, |count| count as usize);
     let backend = Backend::text("ok");
     let server = Server::server(CONF).set("backend", backend.address()).start();
+    // Only what answers has surely been started.
+    assert_eq!(server.get("/").status, 200);
     let workers = children(server.pid());
     let mut random = Random(seed);
     let requests: Vec<Vec<u8>> = (0..count).map(|_| mutate(&mut random)).collect();
