@@ -274,14 +274,14 @@ async fn content(request: &mut Request) -> Verdict {
         request.log(Level::Error, &line);
         return Verdict::Status(500);
     }
-    let verdict = match location.handlers.content {
+    let verdict = match request.content {
         Some(handler) => call(request, handler).await,
         None => walk(request, Phase::Content).await,
     };
     if verdict != Verdict::Next {
         return verdict;
     }
-    if request.uri.ends_with(b"/") && location.handlers.content.is_none() {
+    if request.uri.ends_with(b"/") && request.content.is_none() {
         let path = request.path_text();
         request.log(Level::Error, &format!("directory index of \"{path}\" is forbidden"));
         return Verdict::Status(403);
@@ -351,6 +351,11 @@ impl Request {
             && let Some(inner) = location.limit_except()
         {
             self.location = Rc::clone(inner);
+        }
+        // The block of an `if` without a handler leaves the one that was chosen before.
+        let content = self.location.handlers.content;
+        if content.is_some() || self.location.kind != Kind::If {
+            self.content = content;
         }
         self.enter_location();
     }

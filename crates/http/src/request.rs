@@ -15,6 +15,7 @@ use crate::body::Body;
 use crate::client::{Client, Sink};
 use crate::head::Head;
 use crate::include::Line;
+use crate::module::Handler;
 use crate::response::Response;
 use crate::route::{Location, Server};
 use crate::snapshot::Snapshot;
@@ -82,6 +83,8 @@ pub struct Request {
     pub server: Rc<Server>,
     /// The chosen location; the server's own level before one is chosen.
     pub location: Rc<Location>,
+    /// The exclusive handler of the content, as the location and its `if` blocks chose it.
+    pub content: Option<Handler>,
     /// The head as received, shared with subrequests.
     pub head: Rc<Head>,
     /// The connection.
@@ -223,6 +226,7 @@ impl Request {
         client.lend(queue);
         Self {
             location: Rc::clone(&server.location),
+            content: None,
             server,
             remote: info.peer.clone(),
             info,

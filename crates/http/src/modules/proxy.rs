@@ -7,6 +7,7 @@ use weir_conf::value::Pair;
 use weir_conf::{
     Block, Cx, Fault, Inherit, Local, Many, Node, Settings, Slot, directives, keywords,
 };
+use weir_engine::error_log::Level;
 use weir_script::Template;
 use weir_wire::h1::Version;
 
@@ -193,7 +194,11 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
     Box::pin(async move {
         let location = Rc::clone(&request.location);
         let proxy = location.settings.get(&PROXY);
-        let Some(destination) = &proxy.pass else { return Verdict::Next };
+        let Some(destination) = &proxy.pass else {
+            // The handler was chosen by an `if`, and another one took its settings away.
+            request.log(Level::Alert, "no upstream configuration");
+            return Verdict::Status(500);
+        };
         let target = match Target::resolve(request, destination).await {
             Ok(target) => target,
             Err(status) => return Verdict::Status(status),

@@ -11,7 +11,7 @@ use super::listen::Shared;
 use super::{Endpoint, Kind, Listener, Location, Locations, Routes, Server, ServerNames};
 use crate::core::server_name::{self, ServerName};
 use crate::core::{self, location::Pattern};
-use crate::module::{Handler, Handlers};
+use crate::module::Handlers;
 use crate::pending;
 
 /// What the routes are built with.
@@ -99,10 +99,6 @@ impl Builder<'_> {
         let passes = (self.passes)(&block.settings);
         let inherited = outer.filter(|_| !passes).and_then(|outer| outer.pending.clone());
         let pending_content = pending::content(&block.settings).or(inherited);
-        let mut handlers = (self.handlers)(&block.settings, block.context);
-        if let (Kind::If, None, Some(outer)) = (pattern.kind, handlers.content, outer) {
-            handlers.content = outer.content;
-        }
         let mut nested = Vec::new();
         let mut blocks = Vec::new();
         for child in &block.blocks {
@@ -113,7 +109,7 @@ impl Builder<'_> {
                 }
                 nested.push(self.nested(child, pattern_inside));
             } else {
-                let outer = Outer { pending: pending_content.clone(), content: handlers.content };
+                let outer = Outer { pending: pending_content.clone() };
                 let inner = self.location(child, pattern_inside, Some(&outer));
                 blocks.push((child.id, Rc::new(inner)));
             }
@@ -127,7 +123,7 @@ impl Builder<'_> {
             block: block.id,
             span: block.span,
             settings: block.settings.clone(),
-            handlers,
+            handlers: (self.handlers)(&block.settings, block.context),
             nested: Locations::new(nested),
             blocks,
             pending_content,
@@ -143,7 +139,6 @@ impl Builder<'_> {
 /// What an `if` or `limit_except` takes over from the block around it.
 struct Outer {
     pending: Option<Arc<str>>,
-    content: Option<Handler>,
 }
 
 /// What a block inside a server or a location is; `None` for blocks that requests are never in.
