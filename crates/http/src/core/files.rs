@@ -28,7 +28,7 @@ directives! {
         "sendfile_max_chunk" => sendfile_max_chunk: Size = Size::m(2),
         /// The buffers for reading files: one of them is what is read at once.
         "output_buffers" => output_buffers: Bufs = Bufs::new(2, 32 * 1024),
-        /// How nginx reads files. Has no effect here: the loop reads them, or the kernel sends them.
+        /// How nginx reads files. Has no effect here: the loop reads, or the kernel sends.
         "aio" => aio: Aio = Aio::Off,
         /// How nginx writes temporary files. Has no effect here.
         "aio_write" => aio_write: bool = false,
