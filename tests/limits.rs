@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Backend, Reply, Server};
+use crate::harness::{Backend, Reply, Server, Signal, until};
 
 #[test]
 fn limit_req_rejects_what_exceeds_the_burst() {
@@ -73,7 +73,7 @@ fn limit_conn() {
     server.wait_log("limiting connections by zone \"c\"");
     assert_eq!(server.get("/free").status, 200);
     drop(holder);
-    crate::harness::until("the slot to be free again", || server.get("/x").status == 200);
+    until("the slot to be free again", || server.get("/x").status == 200);
 }
 
 #[test]
@@ -92,4 +92,68 @@ fn limit_rate() {
     let started = Instant::now();
     assert_eq!(server.get("/var/f").body.len(), 140_000);
     assert!(started.elapsed() < took);
+}
+
+#[test]
+fn limits_outlive_a_reload_unless_they_count_otherwise() {
+    let conf = |key: &str, size: &str, status: u16| {
+        format!(
+            "limit_req_zone {key} zone=z:{size} rate=1r/m; limit_req_status {status};
+             server {{ listen 127.0.0.1:%port%; location / {{ limit_req zone=z; root %dir%; }} }}"
+        )
+    };
+    let server = Server::http(&conf("$remote_addr", "1m", 503)).file("x", "ok").start();
+    let status = || server.get("/x").status;
+    let reload = |conf: &str| {
+        server.rewrite_http(conf);
+        server.signal(Signal::HUP);
+    };
+    assert_eq!([status(), status()], [200, 503]);
+    reload(&conf("$remote_addr", "1m", 429));
+    until("the new status", || status() == 429);
+    reload(&conf("$http_host", "1m", 503));
+    server.wait_log(
+        "limit_req \"z\" uses the \"$http_host\" key while previously it used the \
+         \"$remote_addr\" key",
+    );
+    assert_eq!(status(), 429, "the old configuration is in force");
+    reload(&conf("$http_host", "2m", 503));
+    until("a zone of another size", || status() == 200);
+    assert_eq!(status(), 503);
+}
+
+#[test]
+fn stub_status() {
+    let server = Server::server("location /status { stub_status; }").start();
+    let mut held = server.client();
+    assert_eq!(held.get("/none").status, 404);
+    let mut client = server.client();
+    let page = client.get("/status").text();
+    let numbers: Vec<u64> = page.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [active, accepted, handled, requests, reading, writing, waiting] = numbers[..] else {
+        panic!("{page}");
+    };
+    assert_eq!((active, reading, writing, waiting), (2, 0, 1, 1));
+    assert_eq!(accepted, handled);
+    assert_eq!(requests, 2);
+    assert_eq!(server.ask("POST /status HTTP/1.1\r\nHost: a\r\n\r\n").status, 405);
+}
+
+#[test]
+fn mirror() {
+    let backend = Backend::text("ok");
+    let server = Server::server(
+        "location / { mirror /copy; proxy_pass http://%backend%; }
+         location /copy { internal; proxy_pass http://%backend%/copy; }",
+    )
+    .set("backend", backend.address())
+    .start();
+    let request = "POST /x?a=b HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+    assert_eq!(server.ask(request).text(), "ok");
+    backend.wait(1);
+    let mut targets: Vec<String> =
+        backend.seen().iter().map(|seen| seen.target().to_owned()).collect();
+    targets.sort();
+    assert_eq!(targets, ["/copy?a=b", "/x?a=b"]);
+    assert!(backend.seen().iter().all(|seen| seen.body == b"body"));
 }
