@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use crate::harness::{Backend, Certificate, Server, Setup, run};
+use crate::harness::{Backend, Certificate, Server, Setup, Signal, run, until};
 
 /// Adds self-signed certificates for `a.test` and `b.test` as `a` and `b`.
 fn with_certificates(setup: Setup) -> Setup {
@@ -196,6 +196,36 @@ fn certificates_that_cannot_be_loaded_are_told() {
         text(&setup.check())
             .contains("no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive")
     );
+}
+
+#[test]
+fn another_name_than_that_of_the_handshake_does_not_open_a_closed_server() {
+    let server = with_certificates(Server::http(
+        "server { listen 127.0.0.1:%port% ssl; server_name a.test; ssl_certificate a.crt;
+            ssl_certificate_key a.key; return 200 a; }
+         server { listen 127.0.0.1:%port% ssl; server_name b.test; ssl_certificate b.crt;
+            ssl_certificate_key b.key; ssl_verify_client optional; ssl_client_certificate b.crt;
+            return 200 b; }",
+    ))
+    .start();
+    let answer = curl(&server, "a.test", "/", &["--http1.1", "-H", "Host: b.test"]);
+    assert!(text(&answer).contains("421 Misdirected Request"), "{}", text(&answer));
+    server.wait_log("client attempted to request the server name different from the one");
+    let answer = curl(&server, "b.test", "/", &["--http1.1", "-H", "Host: a.test"]);
+    assert_eq!(text(&answer), "a");
+}
+
+#[test]
+fn certificates_follow_a_reload() {
+    let server = https("return 200 ok;").start();
+    assert!(s_client(&server, &[]).contains("CN = a.test"));
+    for kind in ["crt", "key"] {
+        let text = std::fs::read(server.directory().join(&format!("b.{kind}"))).unwrap();
+        std::fs::write(server.directory().join(&format!("a.{kind}")), text).unwrap();
+    }
+    assert!(s_client(&server, &[]).contains("CN = a.test"), "not before the reload");
+    server.signal(Signal::HUP);
+    until("the new certificate", || s_client(&server, &[]).contains("CN = b.test"));
 }
 
 #[test]
