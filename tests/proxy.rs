@@ -494,3 +494,45 @@ fn stub_status() {
          Reading: 0 Writing: 1 Waiting: 1 \n"
     );
 }
+
+#[test]
+fn interim_responses_stay_behind_but_for_early_hints() {
+    let backend = Backend::new(|_| {
+        Reply::Custom(Box::new(|stream| {
+            let _ = stream.write_all(
+                b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\
+                  X-Accel-Expires: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            );
+        }))
+    });
+    let server = proxied(
+        &backend,
+        "location / { proxy_pass http://%backend%; }
+         location /hints { early_hints $arg_hints; proxy_pass http://%backend%; }",
+    );
+    assert_eq!(server.text("/"), "ok");
+    assert_eq!(server.text("/hints?hints=0"), "ok");
+    let mut client = server.client();
+    client.send("GET /hints?hints=1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let hints = client.head();
+    assert_eq!((hints.status, hints.header("Link")), (103, Some("</a>")));
+    assert_eq!(hints.header("X-Accel-Expires"), None);
+    assert_eq!(client.response().text(), "ok");
+}
+
+#[test]
+fn connect_makes_a_tunnel_where_one_is_allowed() {
+    let backend = Backend::text("through");
+    let server = proxied(
+        &backend,
+        "location / { if ($request_method = CONNECT) { tunnel_pass %backend%; break; } return 204; }",
+    );
+    assert_eq!(server.get("/").status, 204);
+    let mut client = server.client();
+    client.send("CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n");
+    assert_eq!(client.head().status, 200);
+    assert_eq!(client.get("/x").text(), "through");
+    assert_eq!(backend.last().target(), "/x");
+    let closed = Server::server("location / { return 204; }").start();
+    assert_eq!(closed.ask("CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n").status, 405);
+}
