@@ -1,10 +1,10 @@
 //! The walk of a request through the phases.
 //!
 //! ```text
-//!  post_read → server_rewrite → find location → rewrite → preaccess → access → precontent → content
-//!                    ▲                ▲             ▲                                          │
-//!                    └ internal redirect            └ named location                           │
-//!                                     └ rewritten URI                    error_page, try_files ┘
+//! post_read → server_rewrite → find location → rewrite → preaccess → access → precontent → content
+//!                   ▲                ▲             ▲                                          │
+//!                   └ internal redirect            └ named location                           │
+//!                                    └ rewritten URI                    error_page, try_files ┘
 //! ```
 
 use std::io::ErrorKind;
