@@ -3,6 +3,7 @@
 use crate::context::Contexts;
 use crate::suggest;
 use crate::table::{Row, Table};
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// A row and the number of its table.
@@ -22,6 +23,9 @@ pub(super) enum Found {
 
 pub(super) struct Lookup {
     rows: HashMap<String, Vec<Known>>,
+    /// What was meant by names that were asked about before: one mistake in an included file comes
+    /// back as often as the file is included.
+    meant: RefCell<HashMap<(String, Contexts), Option<String>>>,
 }
 
 impl Lookup {
@@ -36,7 +40,7 @@ impl Lookup {
         for known in rows.values_mut() {
             known.sort_by_key(|known| known.row.pending);
         }
-        Self { rows }
+        Self { rows, meant: RefCell::default() }
     }
 
     pub(super) fn find(&self, name: &str, context: Contexts) -> Found {
@@ -51,10 +55,14 @@ impl Lookup {
 
     /// A name like this one, preferably one that may stand here.
     pub(super) fn meant(&self, name: &str, context: Contexts) -> Option<String> {
-        let here = self.rows.iter().filter(|(_, known)| contexts(known).intersects(context));
-        let near = suggest::nearest(name, here.map(|(name, _)| name.as_str()));
-        let near = near.or_else(|| suggest::nearest(name, self.rows.keys().map(String::as_str)));
-        near.map(str::to_owned)
+        let mut meant = self.meant.borrow_mut();
+        let near = meant.entry((name.to_owned(), context)).or_insert_with(|| {
+            let here = self.rows.iter().filter(|(_, known)| contexts(known).intersects(context));
+            let near = suggest::nearest(name, here.map(|(name, _)| name.as_str()));
+            let all = || suggest::nearest(name, self.rows.keys().map(String::as_str));
+            near.or_else(all).map(str::to_owned)
+        });
+        near.clone()
     }
 }
 
