@@ -2,7 +2,8 @@
 //!
 //! Each is started afresh in every round with one worker, the same job and no access log.
 //! Measured are CPU time per request over all its processes (from /proc, so the load
-//! generator does not count), requests per second, and memory per idle keepalive connection. The medians are what counts.
+//! generator does not count), requests per second, and memory per idle keepalive connection. The
+//! medians are what counts.
 
 mod load;
 mod side;

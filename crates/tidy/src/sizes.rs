@@ -33,12 +33,9 @@ fn lines_fit() {
     for (path, text) in tree::rust_files("crates") {
         for (at, line) in text.lines().enumerate() {
             let columns = line.chars().count();
-            // What stands in quotes is not broken for its looks.
-            assert!(
-                columns <= WIDTH || line.contains('"'),
-                "{path}:{} has {columns} columns",
-                at + 1
-            );
+            // What stands in quotes, a row of a table and a drawing are not broken for their looks.
+            let whole = line.contains(['"', '─', '→']);
+            assert!(columns <= WIDTH || whole, "{path}:{} has {columns} columns", at + 1);
         }
     }
 }
