@@ -7,6 +7,7 @@
 //! ```
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use weir_engine::buffer::Buf;
 use weir_engine::clock::{self, Instant};
@@ -15,7 +16,7 @@ use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_engine::stats;
 use weir_engine::timer::Deadline;
-use weir_wire::h1::{Connection as Wish, Framing, RequestParser, Version};
+use weir_wire::h1::{Connection as Wish, Framing, RequestHead, RequestParser, Version};
 use weir_wire::header::Known;
 
 use crate::body::Body;
@@ -96,17 +97,11 @@ async fn requests(
         let start = clock::precise();
         deadline.set(match waits && number == 1 {
             true => patience.until(),
-            false => start + endpoint.default.settings.get(&LIMITS).client_header_timeout.0,
+            false => start + header_timeout(&endpoint),
         });
         let outcome = read::head(&mut link, &mut parser, &endpoint, &info, &mut deadline).await;
         let read::Outcome { server, captures, result } = outcome;
-        let (found, length, fault) = match result {
-            read::Head::Complete(length) => (parser.take_head(), length, None),
-            read::Head::Faulty(fault) => {
-                let found = parser.take_partial(&link.input, fault.whole_line);
-                (found, link.input.len(), Some(fault))
-            }
-        };
+        let (found, length, fault) = take_found(&mut parser, result, &link.input);
         gauge.set(stats::Gauge::Writing);
         let bytes = crate::body::split_front(&mut link.input, length);
         let head = Rc::new(Head::new(bytes, found));
@@ -125,12 +120,36 @@ async fn requests(
         }
         let Some((kept, head)) = end(&service, request, &mut patience).await else { return };
         link = kept;
-        match Rc::try_unwrap(head) {
-            Ok(head) => parser.restore(head.into_found()),
-            Err(_) => parser.reset(),
-        }
+        recycle(&mut parser, head);
         gauge.set(stats::Gauge::Waiting);
         number += 1;
+    }
+}
+
+/// How long a head may take (`client_header_timeout`) while nobody knows which server it is for.
+fn header_timeout(endpoint: &Endpoint) -> Duration {
+    endpoint.default.settings.get(&LIMITS).client_header_timeout.0
+}
+
+/// What the parser has found, how many bytes belong to it, and what is wrong with it.
+fn take_found(
+    parser: &mut RequestParser,
+    result: read::Head,
+    input: &[u8],
+) -> (RequestHead, usize, Option<read::Fault>) {
+    match result {
+        read::Head::Complete(length) => (parser.take_head(), length, None),
+        read::Head::Faulty(fault) => {
+            (parser.take_partial(input, fault.whole_line), input.len(), Some(fault))
+        }
+    }
+}
+
+/// Gives the parser the memory of a head that nobody needs any more.
+fn recycle(parser: &mut RequestParser, head: Rc<Head>) {
+    match Rc::try_unwrap(head) {
+        Ok(head) => parser.restore(head.into_found()),
+        Err(_) => parser.reset(),
     }
 }
 
