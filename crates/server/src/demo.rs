@@ -2,6 +2,8 @@
 //! shipped with, and what happens when one of the two is stopped. Needs no rights and leaves
 //! nothing behind.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the demo talks to whoever looks on")]
+
 use std::io::{IsTerminal, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;

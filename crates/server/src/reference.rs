@@ -1,6 +1,8 @@
 //! `weir --reference FOLDER`: the pages of `docs/reference`, written from the tables, and the list
 //! of what is pending in `docs/differences.md` beside that folder.
 
+#![allow(clippy::print_stderr, reason = "a tool for developers, without a log")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io;
