@@ -14,7 +14,7 @@ fn sub_filter_replaces_within_and_across_pieces() {
          location /other { sub_filter a b; default_type text/css; return 200 a; }
          location /large { sub_filter_once off; sub_filter 0123456789 -; }",
     )
-    .file("html/large", &"ab0123456789".repeat(10_000))
+    .file("html/large", "ab0123456789".repeat(10_000))
     .start();
     assert_eq!(server.text("/once?t=one,two,One&x=zwei"), "1,zwei,One");
     assert_eq!(server.text("/all?t=abcd,bcd,xabc,ab"), "Xd,Y,xX,ab");
@@ -60,7 +60,7 @@ fn pages_include_in_their_order() {
         "A<!--#include virtual=\"/back/slow.html\" -->B<!--#include virtual=\"/r?x=1\" -->\
          C<!--#include virtual=\"part.html\" wait=\"yes\" -->D",
     )
-    .file("html/slow.html", &"s".repeat(100_000))
+    .file("html/slow.html", "s".repeat(100_000))
     .file("html/part.html", "<!--#include virtual=\"/r?x=$v\" --><!--#echo var=\"uri\" -->")
     .file(
         "html/set.html",
