@@ -83,12 +83,23 @@ fn question(query: &[u8]) -> (String, u16) {
 
 type Log = Rc<RefCell<Vec<String>>>;
 
+/// A UDP and a TCP socket with the same port. One that is free for the one may be taken for the
+/// other, by a connection of another test for example; then another is tried.
+async fn same_port() -> (UdpSocket, TcpListener) {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        if let Ok(socket) = UdpSocket::bind(listener.local_addr().unwrap()).await {
+            return (socket, listener);
+        }
+    }
+}
+
 /// A name server over UDP and, with `tcp`, over TCP at the same port. The log has each question.
 async fn server(
     tcp: Option<fn(&str, u16) -> Reply>,
     reply: impl Fn(usize, &str, u16) -> Reply + 'static,
 ) -> (SocketAddr, Log) {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (socket, listener) = same_port().await;
     let address = socket.local_addr().unwrap();
     let log = Log::default();
     let seen = Rc::clone(&log);
@@ -106,7 +117,6 @@ async fn server(
         }
     });
     if let Some(reply) = tcp {
-        let listener = TcpListener::bind(address).await.unwrap();
         weir_engine::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
