@@ -171,12 +171,10 @@ pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
     let started = clock::now();
     loop {
         let failure = match attempt::attempt(request, &mut pass, &mut pick).await {
-            Ok(exchange) => {
-                match headers::refuse(request, &pass, &pick, &retry, &exchange, started) {
-                    None => return respond(request, pass, pick, exchange).await,
-                    Some(cause) => Failure { request_sent: true, ..Failure::new(cause) },
-                }
-            }
+            Ok(exchange) => match headers::refuse(request, &pick, &retry, &exchange, started) {
+                None => return respond(request, pass, pick, exchange).await,
+                Some(cause) => Failure { request_sent: true, ..Failure::new(cause) },
+            },
             Err(failure) => failure,
         };
         if failure.cause == Causes::NO_LIVE {

@@ -104,7 +104,7 @@ fn set_pass(own: &mut ProxyWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
     if own.pass.is_some() {
         return Err(Fault::duplicate());
     }
-    let mut destination = Destination::parse(&node.args[0], "http", cx)?;
+    let mut destination = Destination::parse(&node.args[0], cx)?;
     if let Destination::Fixed { uri, location, .. } = &mut destination {
         match prefix(cx) {
             Some(name) => *location = name,
@@ -148,10 +148,7 @@ impl Proxy {
             let same = parent.filter(|parent| parent.set_header == self.set_header);
             self.fields = match same.and_then(|parent| parent.fields.clone()) {
                 Some(fields) => Some(fields),
-                None => {
-                    let body = self.set_body.is_some();
-                    Some(Arc::new(Fields::compile(&self.set_header, body, cx)?))
-                }
+                None => Some(Arc::new(Fields::compile(&self.set_header, cx)?)),
             };
         }
         Ok(())

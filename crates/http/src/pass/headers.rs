@@ -76,13 +76,11 @@ pub fn progress(request: &Request, pick: &Pick, sent: bool, started: Now) -> Pro
 /// Whether the status sends the request on to another peer, and why.
 pub fn refuse(
     request: &Request,
-    pass: &Pass,
     pick: &Pick,
     retry: &Retry,
     exchange: &Exchange,
     started: Now,
 ) -> Option<Causes> {
-    let _ = pass;
     retry.refuses(exchange.head.status, &progress(request, pick, true, started))
 }
 

@@ -43,11 +43,8 @@ pub async fn run(
         return Verdict::Status(status);
     }
     let mut relay = Relay::new(request, &pass, exchange);
-    let end = if request.response.header_only && !relay.wants_rest() {
-        End::Complete
-    } else {
-        relay.run(request, &pass).await
-    };
+    let end =
+        if request.response.header_only { End::Complete } else { relay.run(request, &pass).await };
     let Relay { exchange, .. } = relay;
     if let (End::Complete, BodyReader::Chunked(chunked)) = (&end, &exchange.head.body)
         && pass.settings().pass_trailers
@@ -154,11 +151,6 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Whether the body is read although the client gets none, so that the connection is kept.
-    fn wants_rest(&self) -> bool {
-        false
-    }
-
     async fn run(&mut self, request: &mut Request, pass: &Pass) -> End {
         if let Some(attempt) = state::current(request) {
             attempt.body += self.exchange.input.len() as u64;
@@ -178,7 +170,7 @@ impl<'a> Relay<'a> {
             let event = poll_fn(|cx| self.poll_event(cx, request, timeout)).await;
             let result = match event {
                 Event::Drained => Ok(()),
-                Event::ClientGone => Err(self.client_gone(request, pass)),
+                Event::ClientGone => Err(self.client_gone(request)),
                 Event::Received(Ok(0)) => self.closed(request),
                 Event::Received(Ok(n)) => {
                     self.exchange.conn.end_wait();
@@ -390,7 +382,7 @@ impl<'a> Relay<'a> {
         Err(End::Broken)
     }
 
-    fn client_gone(&self, request: &mut Request, _pass: &Pass) -> End {
+    fn client_gone(&self, request: &mut Request) -> End {
         let message = "client prematurely closed connection, so upstream connection is closed too \
                        while reading upstream";
         request.log_upstream(Level::Info, message, &self.exchange.label);

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault, Word};
-use weir_engine::addr::Addr;
 use weir_engine::connection::Conn;
 use weir_engine::connection::connect::ConnectOptions;
 use weir_engine::error_log::Level;
@@ -86,7 +85,7 @@ impl Destination {
     ///
     /// # Errors
     /// In nginx's words.
-    pub fn parse(word: &Word, _default: &str, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+    pub fn parse(word: &Word, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let template = Template::compile(&word.value, cx.registry::<Variables>())?;
         if template.literal().is_none() {
             return Ok(Self::Computed(template));
@@ -317,9 +316,4 @@ pub fn limit_rate(request: &mut Request, pass: &Pass) -> Option<Rate> {
     let limit = pass.settings().limit_rate.as_ref()?;
     let bytes = limit.eval(request);
     (bytes > 0).then(|| Rate::new(bytes, 0))
-}
-
-/// Whether a peer's address is a UNIX socket's.
-pub fn is_unix(address: &Addr) -> bool {
-    address.is_unix()
 }

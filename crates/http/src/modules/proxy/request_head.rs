@@ -50,7 +50,7 @@ pub(crate) struct BodyPlan {
 
 impl Fields {
     /// Compiles the fields of a location.
-    pub(crate) fn compile(set: &[Pair], _body: bool, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+    pub(crate) fn compile(set: &[Pair], cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let mut fields = Self { host: None, set: Vec::new(), names: vec![Box::from(&b"host"[..])] };
         let vars = cx.registry::<Variables>();
         for pair in set {
