@@ -107,6 +107,13 @@ impl Body {
         Self { framing: Framing::Chunked(Box::default()), chunked: true, ..Self::default() }
     }
 
+    /// Back to no body at all, keeping the memory.
+    pub(crate) fn reset(&mut self) {
+        let mut ahead = std::mem::take(&mut self.ahead);
+        ahead.clear();
+        *self = Self { ahead, ..Self::default() };
+    }
+
     /// What a subrequest sees of it: the content, as far as it has been read.
     pub fn shared(&self) -> Self {
         Self {
@@ -121,6 +128,13 @@ impl Body {
     /// Whether nothing is left to be read from the connection.
     pub fn is_done(&self) -> bool {
         matches!(self.framing, Framing::None) && self.ahead.is_empty()
+    }
+
+    /// Whether there is nothing to read and nothing to ask the client for: it is here, or there is
+    /// none.
+    pub fn is_ready(&self) -> bool {
+        self.content.is_some()
+            || !self.chunked && self.content_length.is_none() && !self.expects_continue
     }
 
     /// Whether the request announced a body at all.

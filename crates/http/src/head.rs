@@ -28,9 +28,15 @@ impl Head {
         Self { bytes, found }
     }
 
-    /// The parts, for the parser to use their memory again.
-    pub fn into_found(self) -> RequestHead {
-        self.found
+    /// Another head in this one's place; gives back what was found in the old one, for its memory.
+    pub(crate) fn replace(&mut self, bytes: Buf, found: RequestHead) -> RequestHead {
+        self.bytes = bytes;
+        std::mem::replace(&mut self.found, found)
+    }
+
+    /// Lets go of the bytes; the memory of the findings stays.
+    pub(crate) fn forget(&mut self) {
+        self.bytes = Buf::default();
     }
 
     /// The request line without its end (`$request`).

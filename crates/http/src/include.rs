@@ -83,6 +83,15 @@ pub(crate) struct Line {
     closing: bool,
 }
 
+impl Line {
+    /// Forgets everything.
+    pub(crate) fn reset(&mut self) {
+        let Self { waiting, bytes, held, closing } = self;
+        waiting.clear();
+        (*bytes, *held, *closing) = (0, 0, false);
+    }
+}
+
 /// Why there is still something in line.
 enum Stop {
     Empty,

@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use weir_engine::error_log::{ErrorLog, Level};
 
-use crate::pass::state::Label;
 use crate::request::Request;
 
 impl Request {
@@ -20,10 +19,10 @@ impl Request {
         }
     }
 
-    /// Likewise, naming the upstream that was being talked to.
-    pub fn log_upstream(&self, level: Level, message: &str, upstream: &Label) {
+    /// Likewise, naming the upstream that was asked last.
+    pub fn log_upstream(&self, level: Level, message: &str) {
         if self.logs(level) {
-            self.log_with(level, message, Some(&upstream.text(self)));
+            self.log_with(level, message, self.attempts.label().as_deref());
         }
     }
 

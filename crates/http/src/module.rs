@@ -13,6 +13,7 @@ use weir_engine::error_log::directive::ERROR_LOGS;
 use weir_engine::error_log::{ErrorLog, Level};
 use weir_engine::log_files::LogFile;
 
+use crate::pass::Passing;
 use crate::request::Request;
 use crate::snapshot::Prepare;
 use crate::variables::VariableRow;
@@ -79,8 +80,11 @@ pub enum Entry {
 pub enum Handler {
     /// Decides at once.
     Sync(fn(&mut Request) -> Verdict),
-    /// May wait, for a subrequest, a timer or an upstream.
+    /// May wait, for a subrequest or a timer.
     Async(for<'a> fn(&'a mut Request) -> Pending<'a, Verdict>),
+    /// Says how the request is passed to an upstream; the way there is the same for all. Only for
+    /// [`Module::content`].
+    Pass(for<'a> fn(&'a mut Request) -> Passing<'a>),
 }
 
 /// Looks at the head of a response before it is sent: changes fields, adds body filters. `Err`

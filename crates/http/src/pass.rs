@@ -9,12 +9,12 @@
 //! ```
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use weir_engine::error_log::Level;
-use weir_upstream::{Causes, Outcome, Retry};
+use weir_upstream::{Causes, Outcome, Pick, Retry};
+use weir_wire::header::Headers;
 
-use crate::module::Verdict;
+use crate::module::{Pending, Verdict};
 use crate::request::Request;
 use crate::route::Location;
 
@@ -35,9 +35,8 @@ pub mod transfer;
 pub mod tunnel;
 pub mod variables;
 
-use attempt::Failure;
+use attempt::{Exchange, Failure};
 use body::BodyReader;
-use state::{Asked, Label};
 use target::Target;
 use transfer::Transfer;
 
@@ -47,8 +46,8 @@ pub struct ResponseHead {
     pub status: u16,
     /// The status line's text behind the version, when the protocol has one.
     pub status_line: Option<Vec<u8>>,
-    /// The fields, in order.
-    pub headers: weir_wire::header::Headers,
+    /// Whether the response had no status line (HTTP/0.9).
+    pub lacks_status_line: bool,
     /// How the body ends.
     pub body: BodyReader,
     /// Bytes of the head in the buffer.
@@ -61,31 +60,29 @@ pub struct ResponseHead {
 
 /// What a protocol must know how to do.
 pub trait Protocol {
-    /// `http://`, `https://`, …: how an upstream's address is shown in the log.
-    fn scheme(&self) -> &'static str;
-
-    /// Writes the head of the request, and says where in it the URI stands.
+    /// Writes the head of the request to `target`, and says where in it the URI stands.
     ///
     /// # Errors
     /// The status to answer with; it has been logged.
     fn write_head(
         &mut self,
         request: &mut Request,
+        target: &Target,
         out: &mut Vec<u8>,
     ) -> Result<std::ops::Range<usize>, u16>;
 
     /// Whether the request's body goes out in chunks of the protocol's own.
     fn chunks_body(&self) -> bool;
 
-    /// Looks at what has been received; None means that more is needed. The text of an error goes
-    /// to the log.
+    /// Looks at what has been received; None means that more is needed. The fields of a head that
+    /// is there take the place of what `headers` has. The text of an error goes to the log.
     ///
     /// # Errors
     /// Bytes that are no response.
     fn read_head(
         &mut self,
-        request: &Request,
         input: &[u8],
+        headers: &mut Headers,
     ) -> Result<Option<ResponseHead>, String>;
 
     /// The response that stands as soon as the connection does, where nothing is asked.
@@ -129,6 +126,16 @@ pub struct Pass {
     pub target: Target,
 }
 
+/// What a handler that passes requests on says to one of them.
+pub enum Passing<'a> {
+    /// Pass it on like this.
+    Now(Pass),
+    /// Likewise, as soon as it is known where to.
+    Later(Pending<'a, Result<Pass, Verdict>>),
+    /// This instead.
+    Not(Verdict),
+}
+
 impl Pass {
     /// What connections kept for this location only are found by.
     pub fn tag(&self) -> u64 {
@@ -144,23 +151,35 @@ impl Pass {
 /// Room for the head of a usual request.
 const USUAL_HEAD: usize = 1024;
 
-/// Passes the request, and answers with what comes back.
-pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
-    let asked = match pass.settings().request_buffering {
-        true if request.body.is_done() && request.body.content.is_some() => Ok(()),
-        true => Box::pin(request.read_body()).await,
-        false => Box::pin(request.read_body_ahead()).await,
+/// Passes the request as `passing` says.
+pub async fn begin(
+    request: &mut Request,
+    passing: for<'a> fn(&'a mut Request) -> Passing<'a>,
+) -> Verdict {
+    let pass = match passing(request) {
+        Passing::Now(pass) => pass,
+        Passing::Not(verdict) => return verdict,
+        Passing::Later(coming) => match coming.await {
+            Ok(pass) => pass,
+            Err(verdict) => return verdict,
+        },
     };
-    if let Err(status) = asked {
-        return Verdict::Status(status);
-    }
-    let mut head = weir_engine::buffer::take(USUAL_HEAD);
-    match pass.protocol.write_head(request, &mut head) {
-        Ok(uri) => {
-            let attempts = request.state(&state::STATES);
-            (attempts.head, attempts.uri) = (head, uri);
+    run(request, pass).await
+}
+
+/// Passes the request, and answers with what comes back.
+async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
+    if !request.body.is_ready() {
+        let read = match pass.settings().request_buffering {
+            true => Box::pin(request.read_body()).await,
+            false => Box::pin(request.read_body_ahead()).await,
+        };
+        if let Err(status) = read {
+            return Verdict::Status(status);
         }
-        Err(status) => return Verdict::Status(status),
+    }
+    if let Err(status) = write_head(request, &mut pass) {
+        return Verdict::Status(status);
     }
     let mut pick = target::start(request, &pass);
     pick.limit_tries(pass.settings().next_upstream_tries as usize);
@@ -172,7 +191,7 @@ pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
     loop {
         let failure = match attempt::attempt(request, &mut pass, &mut pick).await {
             Ok(exchange) => match headers::refuse(request, &pick, &retry, &exchange, started) {
-                None => return respond(request, pass, pick, exchange).await,
+                None => return respond(request, &pass, &mut pick, exchange).await,
                 Some(cause) => Failure { request_sent: true, ..Failure::new(cause) },
             },
             Err(failure) => failure,
@@ -200,34 +219,44 @@ pub async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
     }
 }
 
+/// Writes the head into the request's own place for it, whose memory is used again and again.
+fn write_head(request: &mut Request, pass: &mut Pass) -> Result<(), u16> {
+    let mut head = std::mem::take(&mut request.attempts.head);
+    if head.capacity() == 0 {
+        head = weir_engine::buffer::take(USUAL_HEAD);
+    }
+    head.clear();
+    request.attempts.uri = pass.protocol.write_head(request, &pass.target, &mut head)?;
+    request.attempts.head = head;
+    Ok(())
+}
+
 /// Decides after a failed attempt: None to try another peer.
 fn failed(
     request: &mut Request,
     pass: &Pass,
-    pick: &mut weir_upstream::Pick,
+    pick: &mut Pick,
     retry: &Retry,
     failure: &Failure,
     started: weir_upstream::Now,
 ) -> Option<Verdict> {
     let now = clock::now();
-    let peer = pick.peer().map(Arc::clone);
-    let freed = pick.free(failure.outcome(), state::timings(request), now);
-    state::finish(request);
+    let freed = pick.free(failure.outcome(), request.attempts.timings(), now);
+    request.attempts.finish();
     // A kept connection that the peer had closed meanwhile says nothing about the peer. A group of
     // one has no try left once its peer is given back, so this comes after that.
     if failure.reused && failure.cause == Causes::ERROR {
         pick.give_back_try();
     }
-    if let (true, Some(peer)) = (freed.disabled, peer) {
-        let label = Label { scheme: pass.protocol.scheme(), asked: Asked::Peer(peer) };
+    if freed.disabled {
         let doing = match failure.request_sent {
             true => attempt::READING,
             false => "connecting to upstream",
         };
         let message = format!("upstream server temporarily disabled while {doing}");
-        request.log_upstream(Level::Warn, &message, &label);
+        request.log_upstream(Level::Warn, &message);
     }
-    state::set_status(request, failure.cause.status());
+    request.attempts.set_status(failure.cause.status());
     let progress = headers::progress(request, pick, failure.request_sent, started);
     if retry.goes_on(failure.cause, &progress) {
         return None;
@@ -240,21 +269,21 @@ fn failed(
 /// Sends the upstream's response to the client.
 async fn respond(
     request: &mut Request,
-    pass: Pass,
-    mut pick: weir_upstream::Pick,
-    mut exchange: Box<attempt::Exchange>,
+    pass: &Pass,
+    pick: &mut Pick,
+    mut exchange: Exchange,
 ) -> Verdict {
-    sticky::set_cookie(request, &pass);
-    if let Some(verdict) = headers::intercept(request, &pass, &exchange) {
-        release(request, &pass, &mut pick);
+    sticky::set_cookie(request, pass);
+    if let Some(verdict) = headers::intercept(request, pass, &exchange) {
+        release(request, pass, pick);
         return verdict;
     }
-    sticky::headed(request, &pass, &pick);
-    if let Some(header) = state::current(request).and_then(|attempt| attempt.header) {
+    sticky::headed(request, pass, pick);
+    if let Some(header) = request.attempts.current().and_then(|attempt| attempt.header) {
         pick.reached(weir_upstream::Moment::Header, header, clock::now());
     }
-    if let Err(verdict) = headers::process(request, &pass, &mut exchange) {
-        release(request, &pass, &mut pick);
+    if let Err(verdict) = headers::process(request, pass, &mut exchange) {
+        release(request, pass, pick);
         return verdict;
     }
     if exchange.head.upgraded {
@@ -264,8 +293,8 @@ async fn respond(
 }
 
 /// Gives back a peer that answered.
-pub(crate) fn release(request: &mut Request, pass: &Pass, pick: &mut weir_upstream::Pick) {
-    state::finish(request);
+pub(crate) fn release(request: &mut Request, pass: &Pass, pick: &mut Pick) {
+    request.attempts.finish();
     sticky::served(request, pass, pick);
-    pick.free(Outcome::Success, state::timings(request), clock::now());
+    pick.free(Outcome::Success, request.attempts.timings(), clock::now());
 }

@@ -18,6 +18,7 @@ use crate::client::Sink;
 use crate::core::{ACCESS, ERRORS, LOCATION, Satisfy};
 use crate::error_page;
 use crate::module::{Entry, Handler, Pending, Phase, Verdict};
+use crate::pass;
 use crate::pause::Gone;
 use crate::request::Request;
 use crate::response::Sent;
@@ -26,12 +27,17 @@ use crate::route::{Kind, Location};
 /// Takes a request from its head to the end of its response. The log phase is the caller's, as it
 /// comes after the last byte.
 pub async fn run(request: &mut Request) {
-    let verdict = match walk(request, Phase::PostRead).await {
-        Verdict::Next => process(request, Entry::ServerRewrite).await,
-        other => other,
-    };
+    let mut verdict = Verdict::Next;
+    if request.has_handlers(Phase::PostRead) {
+        verdict = walk(request, Phase::PostRead).await;
+    }
+    if verdict == Verdict::Next {
+        verdict = process(request, Entry::ServerRewrite).await;
+    }
     finalize(request, verdict).await;
-    post_action(request).await;
+    if request.get(&ERRORS).post_action.is_some() {
+        Box::pin(post_action(request)).await;
+    }
 }
 
 /// Runs the `post_action` of the location that a request ended in, and that of the location which
@@ -115,9 +121,11 @@ pub(crate) async fn process(request: &mut Request, entry: Entry) -> Verdict {
 async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
     if entry == Entry::ServerRewrite {
         request.location = Rc::clone(&request.server.location);
-        match walk(request, Phase::ServerRewrite).await {
-            Verdict::Next | Verdict::Granted | Verdict::Restart(Entry::FindLocation) => {}
-            verdict => return verdict,
+        if request.has_handlers(Phase::ServerRewrite) {
+            match walk(request, Phase::ServerRewrite).await {
+                Verdict::Next | Verdict::Granted | Verdict::Restart(Entry::FindLocation) => {}
+                verdict => return verdict,
+            }
         }
         entry = Entry::FindLocation;
     }
@@ -126,6 +134,9 @@ async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
             && let Some(verdict) = find_location(request)
         {
             return verdict;
+        }
+        if !request.has_handlers(Phase::Rewrite) {
+            break;
         }
         match walk(request, Phase::Rewrite).await {
             Verdict::Next | Verdict::Granted => break,
@@ -140,6 +151,9 @@ async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
         }
     }
     for phase in [Phase::PreAccess, Phase::Access, Phase::PreContent] {
+        if !request.has_handlers(phase) {
+            continue;
+        }
         let verdict = match phase {
             Phase::Access => access(request).await,
             _ => walk(request, phase).await,
@@ -169,6 +183,7 @@ pub(crate) async fn call(request: &mut Request, handler: Handler) -> Verdict {
     match handler {
         Handler::Sync(handler) => handler(request),
         Handler::Async(handler) => handler(request).await,
+        Handler::Pass(handler) => Box::pin(pass::begin(request, handler)).await,
     }
 }
 
@@ -275,6 +290,8 @@ async fn content(request: &mut Request) -> Verdict {
         return Verdict::Status(500);
     }
     let verdict = match request.content {
+        // Inside of this future, not in a box: it is what a proxy does all day.
+        Some(Handler::Pass(handler)) => pass::begin(request, handler).await,
         Some(handler) => call(request, handler).await,
         None => walk(request, Phase::Content).await,
     };
@@ -290,6 +307,11 @@ async fn content(request: &mut Request) -> Verdict {
 }
 
 impl Request {
+    /// Whether anything is to be asked in a phase. Where nothing is, not even a walk begins.
+    fn has_handlers(&self, phase: Phase) -> bool {
+        !self.location.handlers.phases[phase as usize].is_empty()
+    }
+
     /// Serves another URI in this request's place (nginx: `ngx_http_internal_redirect`).
     pub fn internal_redirect(&mut self, uri: Vec<u8>, args: Vec<u8>) -> Verdict {
         if self.is_cycle("internally redirecting to", &String::from_utf8_lossy(&uri)) {
@@ -368,7 +390,7 @@ impl Request {
 
 /// The log phase: after the last byte, whatever came of the request.
 pub async fn log(request: &mut Request) {
-    if !request.discard_log {
+    if !request.discard_log && request.has_handlers(Phase::Log) {
         walk(request, Phase::Log).await;
     }
 }

@@ -7,19 +7,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use weir_conf::{Group, Settings, Slot};
 use weir_engine::Addr;
+use weir_engine::buffer::Buf;
 use weir_engine::clock::Instant;
 use weir_script::{Captures, Host, Scope, Template, VarId};
-use weir_wire::h1::Method;
+use weir_wire::h1::{Method, RequestHead};
 
 use crate::body::Body;
-use crate::client::{Client, Sink};
+use crate::client::{Client, Link, Sink};
 use crate::head::Head;
 use crate::include::Line;
 use crate::module::Handler;
+use crate::pass::state::Attempts;
 use crate::response::Response;
 use crate::route::{Location, Server};
 use crate::snapshot::Snapshot;
-use crate::spare::Parts;
+use crate::spare;
 use crate::variables::Values;
 
 /// What all requests of a connection share.
@@ -130,6 +132,8 @@ pub struct Request {
     pub response: Response,
     /// The way to and from the client.
     pub client: Client,
+    /// What upstreams were asked and have answered.
+    pub(crate) attempts: Attempts,
     /// What waits for included subrequests.
     pub(crate) line: Line,
     /// Values of variables.
@@ -220,10 +224,8 @@ impl Request {
         head: Rc<Head>,
         client: Client,
     ) -> Self {
-        let Parts { uri, args, mut values, response, states, queue } = Parts::take();
+        let mut values = Values::default();
         values.reset(snapshot.variable_count());
-        let mut client = client;
-        client.lend(queue);
         Self {
             location: Rc::clone(&server.location),
             content: None,
@@ -233,8 +235,8 @@ impl Request {
             body: Body::default(),
             method: head.method,
             head,
-            uri,
-            args,
+            uri: Vec::new(),
+            args: Vec::new(),
             uri_intact: true,
             location_valid: true,
             origin: Origin::Main,
@@ -247,8 +249,9 @@ impl Request {
             number: 1,
             start: weir_engine::clock::precise(),
             length: 0,
-            response,
+            response: Response::default(),
             client,
+            attempts: Attempts::default(),
             line: Line::default(),
             values,
             captures: Captures::default(),
@@ -256,18 +259,121 @@ impl Request {
             error_status: 0,
             discard_log: false,
             upgraded: false,
-            states,
+            states: Vec::new(),
             common: None,
             snapshot,
         }
     }
 
+    /// The next request of a client, in the memory of an earlier one of this thread where there
+    /// is any. What its head says comes with [`Request::take_head`].
+    pub(crate) fn next(
+        snapshot: Rc<Snapshot>,
+        server: Rc<Server>,
+        info: &Rc<ConnectionInfo>,
+        link: Box<Link>,
+    ) -> Box<Self> {
+        let Some(mut request) = spare::request() else {
+            let client = Client::new(Sink::Link(link));
+            return Box::new(Self::new(snapshot, server, Rc::clone(info), Rc::default(), client));
+        };
+        request.values.reset(snapshot.variable_count());
+        request.location = Rc::clone(&server.location);
+        request.server = server;
+        request.snapshot = snapshot;
+        request.remote = info.peer.clone();
+        request.info = Rc::clone(info);
+        request.client.replace_sink(Sink::Link(link));
+        request
+    }
+
+    /// Takes in a head: its bytes and what was found there. Gives back memory for the next one.
+    pub(crate) fn take_head(&mut self, bytes: Buf, found: RequestHead) -> RequestHead {
+        self.method = found.method;
+        self.length = found.length as u64;
+        match Rc::get_mut(&mut self.head) {
+            Some(head) => head.replace(bytes, found),
+            None => {
+                self.head = Rc::new(Head::new(bytes, found));
+                RequestHead::default()
+            }
+        }
+    }
+
     /// Ends the request: its memory is left to others, and the connection can be used again.
-    pub(crate) fn retire(self) -> (Sink, Rc<Head>) {
-        let Self { uri, args, values, response, states, client, head, .. } = self;
-        let (sink, queue) = client.retire();
-        Parts { uri, args, values, response, states, queue }.leave();
-        (sink, head)
+    pub(crate) fn retire(mut self: Box<Self>) -> Option<Box<Link>> {
+        let sink = self.client.replace_sink(Sink::Discard);
+        self.forget();
+        spare::leave_request(self);
+        match sink {
+            Sink::Link(link) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// Back to the state before the first phase, but for what [`Request::next`] settles. Every
+    /// field is named, so that a new one is not left to the next request by mistake.
+    fn forget(&mut self) {
+        let Self {
+            snapshot: _,
+            server: _,
+            location: _,
+            content,
+            head,
+            info: _,
+            remote: _,
+            body,
+            method: _,
+            uri,
+            args,
+            uri_intact,
+            location_valid,
+            origin,
+            internal,
+            uri_changes,
+            uri_in_alias,
+            depth,
+            keepalive,
+            pipelined,
+            number: _,
+            start: _,
+            length: _,
+            response,
+            client,
+            attempts,
+            line,
+            values: _,
+            captures,
+            error_page,
+            error_status,
+            discard_log,
+            upgraded,
+            states,
+            common,
+        } = self;
+        *content = None;
+        match Rc::get_mut(head) {
+            Some(head) => head.forget(),
+            // A subrequest that outlives the request holds it.
+            None => *head = Rc::default(),
+        }
+        body.reset();
+        uri.clear();
+        args.clear();
+        (*uri_intact, *location_valid) = (true, true);
+        *origin = Origin::Main;
+        (*internal, *uri_in_alias) = (false, false);
+        (*uri_changes, *depth) = (MAX_URI_CHANGES + 1, MAX_SUBREQUESTS + 1);
+        (*keepalive, *pipelined) = (false, false);
+        response.reset();
+        client.reset();
+        attempts.reset();
+        line.reset();
+        captures.clear();
+        (*error_page, *error_status) = (false, 0);
+        (*discard_log, *upgraded) = (false, false);
+        states.clear();
+        *common = None;
     }
 
     /// The settings in force.

@@ -41,6 +41,7 @@ pub struct Service {
 impl Service {
     /// A service that begins with `snapshot`.
     pub fn new(snapshot: Rc<Snapshot>) -> Rc<Self> {
+        crate::spare::follow(Some(&snapshot));
         Rc::new_cyclic(|service| Self {
             snapshot: RefCell::new(snapshot),
             quitting: Cell::new(false),
@@ -58,6 +59,7 @@ impl Service {
     pub fn swap(&self, snapshot: Rc<Snapshot>) {
         let old = self.snapshot.replace(Rc::clone(&snapshot));
         drop(old);
+        crate::spare::follow(Some(&snapshot));
         self.idle.look_around(|listener| snapshot.listens_on(listener));
     }
 
@@ -70,6 +72,7 @@ impl Service {
     /// Closes what is idle, and lets every connection end after its current request.
     pub fn quit(&self) {
         self.quitting.set(true);
+        crate::spare::follow(None);
         self.snapshot.borrow().drain();
         self.idle.look_around(|_| false);
         crate::pass::pool::close_all();

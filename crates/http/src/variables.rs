@@ -207,6 +207,8 @@ pub fn settable(name: &str) -> Option<&'static VariableRow> {
 pub struct Values {
     /// By variable; the range lies in `arena`.
     slots: Vec<Slot>,
+    /// Which slots are set, so that forgetting costs what was used.
+    used: Vec<u32>,
     arena: Vec<u8>,
     /// How many variables that are not kept are being computed, each for the one before.
     depth: u8,
@@ -228,6 +230,9 @@ enum Slot {
 /// somewhere, and so does memory.
 const ARENA_LIMIT: usize = 16 * 1024 * 1024;
 
+/// How much of that stays for the next request.
+const ARENA_KEPT: usize = 64 * 1024;
+
 /// How deep variables that are not kept may ask for each other (nginx: 100).
 const MAX_DEPTH: u8 = 100;
 
@@ -235,8 +240,16 @@ impl Values {
     /// Forgets all values, keeping the memory.
     pub fn reset(&mut self, count: usize) {
         self.arena.clear();
-        self.slots.clear();
-        self.slots.resize(count, Slot::Unset);
+        self.arena.shrink_to(ARENA_KEPT);
+        for at in self.used.drain(..) {
+            if let Some(slot) = self.slots.get_mut(at as usize) {
+                *slot = Slot::Unset;
+            }
+        }
+        if self.slots.len() != count {
+            self.slots.clear();
+            self.slots.resize(count, Slot::Unset);
+        }
     }
 
     /// Stores a value (`set`); None stores "not found".
@@ -254,6 +267,9 @@ impl Values {
             _ => Slot::NotFound,
         };
         if let Some(place) = self.slots.get_mut(at) {
+            if matches!(place, Slot::Unset) {
+                self.used.push(at as u32);
+            }
             *place = slot;
         }
     }
@@ -336,6 +352,7 @@ impl Request {
         compute: impl FnOnce(&mut Self, &mut Vec<u8>) -> bool,
     ) -> bool {
         self.values.slots[id.index()] = Slot::Busy;
+        self.values.used.push(id.index() as u32);
         let start = out.len();
         let found = compute(self, out);
         self.values.store(id, found.then(|| &out[start..]));

@@ -11,11 +11,11 @@ use weir_engine::error_log::Level;
 use weir_script::Template;
 use weir_wire::h1::Version;
 
-use crate::module::{Handler, Module, Pending, Verdict};
-use crate::pass::target::{Destination, Scheme, Target};
+use crate::module::{Handler, Module, Verdict};
+use crate::pass::target::{Destination, Place, Scheme, Target};
 use crate::pass::tls::UpstreamTls;
 use crate::pass::transfer::Transfer;
-use crate::pass::{self, Pass};
+use crate::pass::{Pass, Passing};
 use crate::request::{Request, State};
 use crate::route::{Kind, Location};
 use crate::snapshot::Prepare;
@@ -44,7 +44,7 @@ pub(crate) const MODULE: Module = Module {
         VariableRow::new("proxy_internal_body_length", body_length),
         VariableRow::new("proxy_internal_chunked", chunked),
     ],
-    content: Some(|settings| passes(settings).then_some(Handler::Async(handle))),
+    content: Some(|settings| passes(settings).then_some(Handler::Pass(handle))),
     passes: Some(passes),
     prepare: Some(prepare),
     ..Module::NONE
@@ -105,10 +105,10 @@ fn set_pass(own: &mut ProxyWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
         return Err(Fault::duplicate());
     }
     let mut destination = Destination::parse(&node.args[0], cx)?;
-    if let Destination::Fixed { uri, location, .. } = &mut destination {
+    if let Destination::Fixed { place, .. } = &destination {
         match prefix(cx) {
-            Some(name) => *location = name,
-            None if uri.is_some() => {
+            Some(name) => destination.set_location(name),
+            None if place.uri.is_some() => {
                 return Err(Fault::new(
                     "\"proxy_pass\" cannot have URI part in location given by regular \
                      expression, or inside named location, or inside \"if\" statement, or inside \
@@ -179,34 +179,38 @@ fn passes(settings: &Settings) -> bool {
 /// What variables tell about the pass.
 #[derive(Default)]
 pub(crate) struct Shown {
-    host: Option<Arc<str>>,
-    port: u16,
+    place: Option<Arc<Place>>,
     chunked: bool,
     body_length: Option<u64>,
 }
 
 pub(crate) static SHOWN: State<Shown> = State::new(Shown::default);
 
-fn handle(request: &mut Request) -> Pending<'_, Verdict> {
-    Box::pin(async move {
-        let location = Rc::clone(&request.location);
-        let proxy = location.settings.get(&PROXY);
-        let Some(destination) = &proxy.pass else {
-            // The handler was chosen by an `if`, and another one took its settings away.
-            request.log(Level::Alert, "no upstream configuration");
-            return Verdict::Status(500);
+fn handle(request: &mut Request) -> Passing<'_> {
+    let location = Rc::clone(&request.location);
+    let Some(destination) = &location.settings.get(&PROXY).pass else {
+        // The handler was chosen by an `if`, and another one took its settings away.
+        request.log(Level::Alert, "no upstream configuration");
+        return Passing::Not(Verdict::Status(500));
+    };
+    if let Some(target) = Target::at_once(request, destination) {
+        return Passing::Now(pass(request, location, target));
+    }
+    Passing::Later(Box::pin(async move {
+        let settings = location.settings.clone();
+        let Some(destination) = &settings.get(&PROXY).pass else {
+            return Err(Verdict::Status(500));
         };
-        let target = match Target::resolve(request, destination).await {
-            Ok(target) => target,
-            Err(status) => return Verdict::Status(status),
-        };
-        let shown = request.state(&SHOWN);
-        shown.host = Some(Arc::clone(&target.host));
-        shown.port = target.port;
-        request.state(&pass::state::STATES).begin_pass();
-        let protocol = Box::new(http1::Http1::new(Rc::clone(&location), &target));
-        pass::run(request, Pass { location, transfer, protocol, target }).await
-    })
+        let target = Target::resolve(request, destination).await.map_err(Verdict::Status)?;
+        Ok(pass(request, location, target))
+    }))
+}
+
+fn pass(request: &mut Request, location: Rc<Location>, target: Target) -> Pass {
+    request.state(&SHOWN).place = Some(Arc::clone(&target.place));
+    request.attempts.begin_pass(target.scheme.text());
+    let protocol = Box::new(http1::Http1::new(Rc::clone(&location), target.scheme));
+    Pass { location, transfer, protocol, target }
 }
 
 fn transfer(location: &Location) -> &Transfer {
@@ -214,17 +218,19 @@ fn transfer(location: &Location) -> &Transfer {
 }
 
 fn proxy_host(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let Some(host) = request.state_if(&SHOWN).and_then(|shown| shown.host.as_ref()) else {
+    let Some(place) = request.state_if(&SHOWN).and_then(|shown| shown.place.as_ref()) else {
         return false;
     };
-    out.extend_from_slice(host.as_bytes());
+    out.extend_from_slice(place.host.as_bytes());
     true
 }
 
 fn proxy_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let Some(shown) = request.state_if(&SHOWN) else { return false };
-    if shown.port != 0 {
-        out.extend_from_slice(shown.port.to_string().as_bytes());
+    let Some(place) = request.state_if(&SHOWN).and_then(|shown| shown.place.as_ref()) else {
+        return false;
+    };
+    if place.port != 0 {
+        out.extend_from_slice(place.port.to_string().as_bytes());
     }
     true
 }

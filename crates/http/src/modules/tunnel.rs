@@ -14,18 +14,18 @@ use weir_upstream::{Causes, Side, UpstreamRef, Upstreams};
 use weir_wire::h1::Method;
 use weir_wire::header::Headers;
 
-use crate::module::{Handler, Module, Pending, Verdict};
+use crate::module::{Handler, Module, Verdict};
 use crate::pass::body::BodyReader;
 use crate::pass::target::{Scheme, Target};
 use crate::pass::transfer::{Bind, NextUpstream, Transfer};
-use crate::pass::{self, Pass, Protocol, ResponseHead};
+use crate::pass::{Pass, Passing, Protocol, ResponseHead};
 use crate::request::Request;
 use crate::route::Location;
 
 pub(crate) const MODULE: Module = Module {
     name: "tunnel",
     tables: &[&Tunnel::table(&TUNNEL)],
-    content: Some(|settings| connects(settings).then_some(Handler::Async(handle))),
+    content: Some(|settings| connects(settings).then_some(Handler::Pass(handle))),
     connects: Some(connects),
     ..Module::NONE
 };
@@ -150,20 +150,18 @@ fn connects(settings: &Settings) -> bool {
     settings.get(&TUNNEL).pass.is_some()
 }
 
-fn handle(request: &mut Request) -> Pending<'_, Verdict> {
-    Box::pin(async move {
-        if request.method != Method::Connect {
-            return Verdict::Status(405);
-        }
+fn handle(request: &mut Request) -> Passing<'_> {
+    if request.method != Method::Connect {
+        return Passing::Not(Verdict::Status(405));
+    }
+    Passing::Later(Box::pin(async move {
         let location = Rc::clone(&request.location);
-        let Some(to) = &location.settings.get(&TUNNEL).pass else { return Verdict::Next };
-        let target = match resolve(request, to).await {
-            Ok(target) => target,
-            Err(status) => return Verdict::Status(status),
-        };
-        request.state(&pass::state::STATES).begin_pass();
-        pass::run(request, Pass { location, transfer, protocol: Box::new(Bytes), target }).await
-    })
+        let Some(to) = &location.settings.get(&TUNNEL).pass else { return Err(Verdict::Next) };
+        let target = resolve(request, to).await.map_err(Verdict::Status)?;
+        request.attempts.begin_pass("");
+        let location = Rc::clone(&location);
+        Ok(Pass { location, transfer, protocol: Box::new(Bytes), target })
+    }))
 }
 
 fn transfer(location: &Location) -> &Transfer {
@@ -192,11 +190,12 @@ async fn resolve(request: &mut Request, to: &To) -> Result<Target, u16> {
 struct Bytes;
 
 impl Protocol for Bytes {
-    fn scheme(&self) -> &'static str {
-        ""
-    }
-
-    fn write_head(&mut self, _: &mut Request, _: &mut Vec<u8>) -> Result<Range<usize>, u16> {
+    fn write_head(
+        &mut self,
+        _: &mut Request,
+        _: &Target,
+        _: &mut Vec<u8>,
+    ) -> Result<Range<usize>, u16> {
         Ok(0..0)
     }
 
@@ -204,7 +203,7 @@ impl Protocol for Bytes {
         false
     }
 
-    fn read_head(&mut self, _: &Request, _: &[u8]) -> Result<Option<ResponseHead>, String> {
+    fn read_head(&mut self, _: &[u8], _: &mut Headers) -> Result<Option<ResponseHead>, String> {
         Ok(None)
     }
 
@@ -212,7 +211,7 @@ impl Protocol for Bytes {
         Some(ResponseHead {
             status: 200,
             status_line: None,
-            headers: Headers::new(),
+            lacks_status_line: false,
             body: BodyReader::None,
             length: 0,
             reusable: false,

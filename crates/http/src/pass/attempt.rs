@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -14,14 +13,14 @@ use weir_upstream::{Causes, NoLive, Outcome, Pick, Usage};
 
 use super::pool::{self, Kept};
 use super::sender::{SendError, Sender};
-use super::state::{Asked, Label};
-use super::{Pass, ResponseHead, clock, interim, state, sticky, target};
+use super::state::Asked;
+use super::{Pass, ResponseHead, clock, interim, sticky, target};
 use crate::request::Request;
 
 /// A connection on which a request is being answered.
 pub struct Exchange {
     /// The connection.
-    pub conn: Conn,
+    pub conn: Box<Conn>,
     /// What it has behind it.
     pub usage: Usage,
     /// Bytes received behind the head.
@@ -30,8 +29,6 @@ pub struct Exchange {
     pub head: ResponseHead,
     /// What of the request is still to be sent.
     pub sender: Sender,
-    /// How the log calls the upstream.
-    pub label: Label,
 }
 
 /// Why an attempt came to nothing.
@@ -79,91 +76,79 @@ pub async fn attempt(
     request: &mut Request,
     pass: &mut Pass,
     pick: &mut Pick,
-) -> Result<Box<Exchange>, Failure> {
+) -> Result<Exchange, Failure> {
     let peer = match pool::with_random(|random| pick.next(random, clock::now())) {
         Ok(peer) => peer,
-        Err(NoLive) => return Err(no_live(request, pass, pick)),
+        Err(NoLive) => return Err(no_live(request, pick)),
     };
-    request.state(&state::STATES).begin(Asked::Peer(Arc::clone(&peer)));
-    let label = Label { scheme: pass.protocol.scheme(), asked: Asked::Peer(Arc::clone(&peer)) };
     sticky::chosen(request, pass, &peer);
     let kept = pool::take(&peer, pass);
+    request.attempts.begin(Asked::Peer(peer));
     let reused = kept.is_some();
     let (mut conn, usage) = match kept {
         Some(Kept { conn, usage }) => (conn, usage),
         None => {
             // What a kept connection never needs must not make every request's state larger.
-            let conn = Box::pin(connect(request, pass, &peer, &label)).await?;
-            (conn, Usage::new(clock::millis()))
+            let conn = Box::pin(connect(request, pass, pick)).await?;
+            (Box::new(conn), Usage::new(clock::millis()))
         }
     };
-    state::connected(request);
+    request.attempts.connected();
     if let Some(head) = pass.protocol.without_asking() {
-        state::headed(request, head.status);
-        let sender = Sender::nothing();
-        return Ok(Box::new(Exchange { conn, usage, input: Buf::default(), head, sender, label }));
+        request.attempts.headed(head.status);
+        return Ok(Exchange {
+            conn,
+            usage,
+            input: Buf::default(),
+            head,
+            sender: Sender::nothing(),
+        });
     }
     let body = pass.settings().pass_request_body;
     let chunked = body && pass.protocol.chunks_body();
     let mut sender = Sender::new(request, body && !pass.protocol.sets_body(), chunked);
-    match read_head(request, pass, &mut conn, &mut sender, &label).await {
-        Ok((mut head, input)) => {
-            state::headed(request, head.status);
-            request.state(&state::STATES).headers = Rc::new(std::mem::take(&mut head.headers));
-            if let Some(attempt) = state::current(request) {
-                attempt.sent = sender.sent;
-            }
-            Ok(Box::new(Exchange { conn, usage, input, head, sender, label }))
+    let mut input = Buf::default();
+    let read = read_head(request, pass, &mut conn, &mut sender, &mut input).await;
+    if let Some(attempt) = request.attempts.current() {
+        attempt.sent = sender.sent;
+    }
+    match read {
+        Ok(head) => {
+            request.attempts.headed(head.status);
+            Ok(Exchange { conn, usage, input, head, sender })
         }
-        Err(cause) => {
-            if let Some(attempt) = state::current(request) {
-                attempt.sent = sender.sent;
-            }
-            Err(Failure { request_sent: true, reused, ..Failure::new(cause) })
-        }
+        Err(cause) => Err(Failure { request_sent: true, reused, ..Failure::new(cause) }),
     }
 }
 
 /// Nobody can take the request.
 #[cold]
-fn no_live(request: &mut Request, pass: &Pass, pick: &Pick) -> Failure {
-    let asked = Asked::Group(Arc::clone(pick.group()));
-    request.state(&state::STATES).begin(asked.clone());
-    let label = Label { scheme: pass.protocol.scheme(), asked };
-    request.log_upstream(Level::Error, "no live upstreams while connecting to upstream", &label);
-    state::set_status(request, 502);
-    state::finish(request);
+fn no_live(request: &mut Request, pick: &Pick) -> Failure {
+    request.attempts.begin(Asked::Group(Arc::clone(pick.group())));
+    request.log_upstream(Level::Error, "no live upstreams while connecting to upstream");
+    request.attempts.set_status(502);
+    request.attempts.finish();
     Failure::new(Causes::NO_LIVE)
 }
 
-async fn connect(
-    request: &mut Request,
-    pass: &Pass,
-    peer: &weir_upstream::Peer,
-    label: &Label,
-) -> Result<Conn, Failure> {
+async fn connect(request: &mut Request, pass: &Pass, pick: &Pick) -> Result<Conn, Failure> {
+    let Some(peer) = pick.peer() else { return Err(Failure::new(Causes::NO_LIVE)) };
     let options = target::connect_options(request, pass);
     let timeout = pass.settings().connect_timeout.0;
-    let address = peer.address.clone();
-    let connecting = weir_engine::connection::connect::connect(&address, &options, timeout);
+    let connecting = weir_engine::connection::connect::connect(&peer.address, &options, timeout);
     match while_client_stays(request, pass, connecting).await {
-        None => Err(client_gone(request, "connecting to upstream", label)),
+        None => Err(client_gone(request, "connecting to upstream")),
         Some(Ok(mut conn)) => {
             conn.set_nodelay();
-            target::secure(request, pass, conn, label).await
+            target::secure(request, pass, conn).await
         }
-        Some(Err(error)) => Err(Failure::new(connect_failed(request, peer, &error, label))),
+        Some(Err(error)) => Err(Failure::new(connect_failed(request, peer, &error))),
     }
 }
 
 /// Logs why there is no connection. What the kernel says at once names the address, what it says
 /// later does not; and what the network does is less grave than the rest.
-fn connect_failed(
-    request: &Request,
-    peer: &weir_upstream::Peer,
-    error: &io::Error,
-    label: &Label,
-) -> Causes {
+fn connect_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Error) -> Causes {
     use io::ErrorKind as Kind;
     const DOING: &str = "connecting to upstream";
     let later = matches!(
@@ -171,7 +156,7 @@ fn connect_failed(
         Kind::ConnectionRefused | Kind::ConnectionReset | Kind::HostUnreachable | Kind::TimedOut
     );
     if later && !peer.address.is_unix() {
-        return io_failed(request, error, DOING, "connect() failed", label);
+        return io_failed(request, error, DOING, "connect() failed");
     }
     let level = match error.kind() {
         Kind::NetworkDown | Kind::NetworkUnreachable | Kind::WouldBlock => Level::Error,
@@ -180,7 +165,7 @@ fn connect_failed(
     };
     let call = format!("connect() to {} failed", peer.name);
     let message = format!("{} while {DOING}", Failed(&call, error));
-    request.log_upstream(level, &message, label);
+    request.log_upstream(level, &message);
     Causes::ERROR
 }
 
@@ -190,12 +175,12 @@ async fn read_head(
     pass: &mut Pass,
     conn: &mut Conn,
     sender: &mut Sender,
-    label: &Label,
-) -> Result<(ResponseHead, Buf), Causes> {
+    input: &mut Buf,
+) -> Result<ResponseHead, Causes> {
     let settings = pass.settings();
     let (size, ignore_abort) = (settings.buffer_size.0 as usize, settings.ignore_client_abort);
     let (send_timeout, read_timeout) = (settings.send_timeout.0, settings.read_timeout.0);
-    let mut input = buffer::take(size);
+    *input = buffer::take(size);
     conn.end_wait();
     let mut sent = false;
     let mut watch = Watch::new(ignore_abort);
@@ -214,7 +199,7 @@ async fn read_head(
                 }
             }
             let room = size.saturating_sub(input.len());
-            if let Poll::Ready(result) = conn.poll_recv(cx, &mut input, room.max(1)) {
+            if let Poll::Ready(result) = conn.poll_recv(cx, input, room.max(1)) {
                 return Poll::Ready(Event::Received(result));
             }
             // Early hints, if any; that the client is gone shows by itself.
@@ -233,38 +218,38 @@ async fn read_head(
             Event::Received(Ok(0)) => {
                 let message = "upstream prematurely closed connection while reading response \
                                header from upstream";
-                request.log_upstream(Level::Error, message, label);
+                request.log_upstream(Level::Error, message);
                 return Err(Causes::ERROR);
             }
             Event::Received(Ok(n)) => {
-                if let Some(attempt) = state::current(request) {
+                if let Some(attempt) = request.attempts.current() {
                     attempt.received += n as u64;
                 }
                 conn.end_wait();
-                if let Some(head) = parse(request, pass, &mut input, size, label)? {
-                    return Ok((head, input));
+                if let Some(head) = parse(request, pass, input, size)? {
+                    return Ok(head);
                 }
             }
             Event::Received(Err(error)) => {
-                return Err(io_failed(request, &error, doing, "recv() failed", label));
+                return Err(io_failed(request, &error, doing, "recv() failed"));
             }
             Event::Unsent(SendError::Upstream(error)) => {
                 // The answer may be there already: a refusal of what is being sent.
-                let last = Box::pin(last_words(request, pass, conn, &mut input, size, label));
+                let last = Box::pin(last_words(request, pass, conn, input, size));
                 if let Some(done) = last.await {
                     return done;
                 }
-                return Err(io_failed(request, &error, doing, "writev() failed", label));
+                return Err(io_failed(request, &error, doing, "writev() failed"));
             }
             Event::Unsent(SendError::Client(error)) => {
                 let status = request.body_failed(error);
                 request.response.status = status;
                 return Err(CLIENT_GONE);
             }
-            Event::ClientGone => return Err(client_gone(request, doing, label).cause),
+            Event::ClientGone => return Err(client_gone(request, doing).cause),
             Event::TimedOut => {
                 let error = io::ErrorKind::TimedOut.into();
-                return Err(io_failed(request, &error, doing, "", label));
+                return Err(io_failed(request, &error, doing, ""));
             }
         }
     }
@@ -286,17 +271,16 @@ async fn last_words(
     conn: &mut Conn,
     input: &mut Buf,
     size: usize,
-    label: &Label,
-) -> Option<Result<(ResponseHead, Buf), Causes>> {
+) -> Option<Result<ResponseHead, Causes>> {
     let wait = pass.settings().read_timeout.0;
     while input.len() < size {
         let room = size - input.len();
         match conn.recv(input, room, wait).await {
-            Ok(1..) => match parse(request, pass, input, size, label) {
+            Ok(1..) => match parse(request, pass, input, size) {
                 Ok(None) => {}
                 Ok(Some(mut head)) => {
                     head.reusable = false;
-                    return Some(Ok((head, std::mem::take(input))));
+                    return Some(Ok(head));
                 }
                 Err(cause) => return Some(Err(cause)),
             },
@@ -312,21 +296,25 @@ fn parse(
     pass: &mut Pass,
     input: &mut Buf,
     size: usize,
-    label: &Label,
 ) -> Result<Option<ResponseHead>, Causes> {
     let message = loop {
-        match pass.protocol.read_head(request, input) {
+        let headers = request.attempts.headers_to_fill();
+        match pass.protocol.read_head(input, headers) {
             Ok(Some(head)) => {
+                if head.lacks_status_line {
+                    let message = "upstream sent no valid HTTP/1.0 header while reading response \
+                                   header from upstream";
+                    request.log(Level::Error, message);
+                }
                 crate::body::drop_front(input, head.length);
                 if head.status >= 200 || head.upgraded {
                     return Ok(Some(head));
                 }
-                let attempts = request.state(&state::STATES);
-                attempts.interims += 1;
-                if attempts.interims > interim::MOST {
+                request.attempts.interims += 1;
+                if request.attempts.interims > interim::MOST {
                     break "upstream sent too many interim responses".to_owned();
                 }
-                interim::pass_on(request, pass, &head, label);
+                interim::pass_on(request, pass, &head);
                 pass.protocol.reset();
             }
             Ok(None) if input.len() < size => return Ok(None),
@@ -335,35 +323,29 @@ fn parse(
         }
     };
     let message = format!("{message} while {READING}");
-    request.log_upstream(Level::Error, &message, label);
+    request.log_upstream(Level::Error, &message);
     Err(Causes::INVALID_HEADER)
 }
 
 /// Logs an error of the upstream's connection and says what it means for `next_upstream`.
-pub fn io_failed(
-    request: &Request,
-    error: &io::Error,
-    doing: &str,
-    call: &str,
-    label: &Label,
-) -> Causes {
+pub fn io_failed(request: &Request, error: &io::Error, doing: &str, call: &str) -> Causes {
     if error.kind() == io::ErrorKind::TimedOut {
         let message = format!("upstream timed out (110: Connection timed out) while {doing}");
-        request.log_upstream(Level::Error, &message, label);
+        request.log_upstream(Level::Error, &message);
         return Causes::TIMEOUT;
     }
     let message = format!("{} while {doing}", Failed(call, error));
-    request.log_upstream(Level::Error, &message, label);
+    request.log_upstream(Level::Error, &message);
     Causes::ERROR
 }
 
-fn client_gone(request: &mut Request, doing: &str, label: &Label) -> Failure {
+fn client_gone(request: &mut Request, doing: &str) -> Failure {
     let message = format!(
         "client prematurely closed connection, so upstream connection is closed too \
                  while {doing}"
     );
-    request.log_upstream(Level::Info, &message, label);
-    state::set_status(request, 499);
+    request.log_upstream(Level::Info, &message);
+    request.attempts.set_status(499);
     Failure::new(CLIENT_GONE)
 }
 

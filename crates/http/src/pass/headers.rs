@@ -7,10 +7,9 @@ use weir_conf::bitmask;
 use weir_engine::error_log::Level;
 use weir_upstream::{Causes, Now, Pick, Progress, Retry};
 use weir_wire::h1::Method;
-use weir_wire::header::Known;
+use weir_wire::header::{Known, Seen};
 
 use super::attempt::Exchange;
-use super::state::STATES;
 use super::{Pass, clock};
 use crate::client::Rate;
 use crate::module::Verdict;
@@ -62,6 +61,39 @@ const HIDDEN: &[&str] = &[
     "X-Accel-Charset",
 ];
 
+/// The fields of a response that stay behind, as `proxy_hide_header` and `proxy_pass_header` have
+/// it: made ready when the configuration is read.
+#[derive(Clone, Debug, Default)]
+pub struct Hidden {
+    known: Seen,
+    /// Names without an id.
+    others: Vec<Box<[u8]>>,
+}
+
+impl Hidden {
+    /// Those that `hide` names, and the usual ones unless `pass` names them.
+    pub fn new(hide: &[String], pass: &[String]) -> Self {
+        let is_passed = |name: &str| pass.iter().any(|passed| passed.eq_ignore_ascii_case(name));
+        let usual = HIDDEN.iter().copied().filter(|name| !is_passed(name));
+        let mut hidden = Self::default();
+        for name in hide.iter().map(String::as_str).chain(usual) {
+            match Known::from_name(name.as_bytes()) {
+                Known::Other => hidden.others.push(name.as_bytes().into()),
+                known => drop(hidden.known.insert(known)),
+            }
+        }
+        hidden
+    }
+
+    /// Whether the field of this name stays behind.
+    pub fn has(&self, name: &[u8], known: Known) -> bool {
+        match known {
+            Known::Other => self.others.iter().any(|other| name.eq_ignore_ascii_case(other)),
+            known => self.known.contains(known),
+        }
+    }
+}
+
 /// How far the request has come, for the decision about another attempt.
 pub fn progress(request: &Request, pick: &Pick, sent: bool, started: Now) -> Progress {
     Progress {
@@ -96,8 +128,8 @@ pub fn intercept(request: &mut Request, pass: &Pass, exchange: &Exchange) -> Opt
         return None;
     }
     if status == 401 {
-        let headers = Rc::clone(&request.state(&STATES).headers);
-        for value in headers.get_all_name(b"www-authenticate") {
+        let headers = Rc::clone(&request.attempts.headers);
+        for value in headers.get_all(Known::WwwAuthenticate) {
             request.response.headers.push(b"WWW-Authenticate", value);
         }
     }
@@ -110,25 +142,25 @@ pub fn intercept(request: &mut Request, pass: &Pass, exchange: &Exchange) -> Opt
 /// The verdict that takes the response's place: `X-Accel-Redirect`.
 pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> Result<(), Verdict> {
     let head = &mut exchange.head;
-    let headers = Rc::clone(&request.state(&STATES).headers);
+    let headers = Rc::clone(&request.attempts.headers);
     let settings = pass.settings();
     let ignored = settings.ignore_headers;
     if !ignored.has(Ignored::LIMIT_RATE)
-        && let Some(value) = headers.get_name(b"x-accel-limit-rate")
+        && let Some(value) = headers.get(Known::XAccelLimitRate)
         && let Some(bytes) = decimal(value)
     {
         request.client.rate = (bytes > 0).then(|| Rate::new(bytes, 0));
         request.client.rate_set = true;
     }
     if !ignored.has(Ignored::REDIRECT)
-        && let Some(target) = headers.get_name(b"x-accel-redirect")
+        && let Some(target) = headers.get(Known::XAccelRedirect)
     {
         return Err(accel_redirect(request, pass, &headers, target));
     }
     request.response.status = head.status;
     request.response.status_line = head.status_line.take();
     if !ignored.has(Ignored::BUFFERING)
-        && let Some(value) = headers.get_name(b"x-accel-buffering")
+        && let Some(value) = headers.get(Known::XAccelBuffering)
     {
         let buffering = match value.to_ascii_lowercase().as_slice() {
             b"yes" => Some(true),
@@ -138,20 +170,21 @@ pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> R
         request.state(&OVERRIDES).buffering = buffering;
     }
     if !ignored.has(Ignored::CHARSET)
-        && let Some(value) = headers.get_name(b"x-accel-charset")
+        && let Some(value) = headers.get(Known::XAccelCharset)
     {
         request.response.override_charset = value.to_vec();
     }
     for (name, value, known) in headers.iter() {
-        if !is_hidden(pass, name) {
+        if !settings.hidden.has(name, known) {
             copy(request, pass, name, value, known);
         }
     }
     if !settings.pass_header.is_empty() {
         // Passed on as they are, which may be not at all.
         let response = &mut request.response;
-        for (own, name) in [(&mut response.server, "Server"), (&mut response.date, "Date")] {
-            if own.is_none() && !is_hidden(pass, name.as_bytes()) {
+        let own = [(&mut response.server, Known::Server), (&mut response.date, Known::Date)];
+        for (own, known) in own {
+            if own.is_none() && !settings.hidden.has(b"", known) {
                 *own = Some(Vec::new());
             }
         }
@@ -212,16 +245,6 @@ fn copy(request: &mut Request, pass: &Pass, name: &[u8], value: &[u8], known: Kn
         },
         _ => response.headers.push_known(known, name, value),
     }
-}
-
-/// Whether a field stays behind.
-pub fn is_hidden(pass: &Pass, name: &[u8]) -> bool {
-    let settings = pass.settings();
-    let is = |listed: &str| name.eq_ignore_ascii_case(listed.as_bytes());
-    if settings.hide_header.iter().any(|listed| is(listed)) {
-        return true;
-    }
-    HIDDEN.iter().any(|listed| is(listed)) && !settings.pass_header.iter().any(|listed| is(listed))
 }
 
 /// `Content-Type`, with its charset told apart so that `charset` can change it.
@@ -289,5 +312,9 @@ fn accel_redirect(
 
 /// Decimal digits and nothing else.
 fn decimal(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |value, byte| value.checked_mul(10)?.checked_add(digit(byte)?))
 }

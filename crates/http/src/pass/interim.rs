@@ -6,8 +6,7 @@ use std::rc::Rc;
 use weir_engine::error_log::Level;
 use weir_wire::h1::Version;
 
-use super::state::{Label, STATES};
-use super::{Pass, ResponseHead, headers};
+use super::{Pass, ResponseHead};
 use crate::core::REDIRECT;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -19,14 +18,13 @@ pub const MOST: usize = 100;
 const EARLY_HINTS: u16 = 103;
 
 /// Passes an interim response on, if it is one for clients.
-pub fn pass_on(request: &mut Request, pass: &Pass, head: &ResponseHead, label: &Label) {
+pub fn pass_on(request: &mut Request, pass: &Pass, head: &ResponseHead) {
     if head.status != EARLY_HINTS || !may_have(request) {
         return;
     }
-    let attempts = request.state(&STATES);
-    attempts.hints += head.length as u64;
-    if attempts.hints > pass.settings().buffer_size.0 {
-        return request.log_upstream(Level::Info, "upstream sent too big early hints", label);
+    request.attempts.hints += head.length as u64;
+    if request.attempts.hints > pass.settings().buffer_size.0 {
+        return request.log_upstream(Level::Info, "upstream sent too big early hints");
     }
     let location = Rc::clone(&request.location);
     if !location.settings.get(&REDIRECT).early_hints.any(request) {
@@ -35,7 +33,9 @@ pub fn pass_on(request: &mut Request, pass: &Pass, head: &ResponseHead, label: &
     let mut out = weir_engine::buffer::take(head.length + 32);
     out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
     let start = out.len();
-    for (name, value, _) in head.headers.iter().filter(|(n, _, _)| !headers::is_hidden(pass, n)) {
+    let hidden = &pass.settings().hidden;
+    let fields = request.attempts.headers.iter();
+    for (name, value, _) in fields.filter(|&(name, _, known)| !hidden.has(name, known)) {
         for part in [name, b": ", value, b"\r\n"] {
             out.extend_from_slice(part);
         }

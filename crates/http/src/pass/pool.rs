@@ -10,7 +10,7 @@ use weir_upstream::{Peer, PoolId, Pools, Usage};
 use super::{Pass, clock};
 
 thread_local! {
-    static POOLS: RefCell<Pools<Conn>> = RefCell::default();
+    static POOLS: RefCell<Pools<Box<Conn>>> = RefCell::default();
     static SWEEPING: Cell<bool> = const { Cell::new(false) };
     static CLOSED: Cell<bool> = const { Cell::new(false) };
     static RANDOM: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::new());
@@ -22,7 +22,7 @@ const SWEEP_EVERY: Duration = Duration::from_millis(500);
 /// A connection that was kept.
 pub struct Kept {
     /// The connection.
-    pub conn: Conn,
+    pub conn: Box<Conn>,
     /// What it has behind it.
     pub usage: Usage,
 }
@@ -43,7 +43,7 @@ pub fn take(peer: &Peer, pass: &Pass) -> Option<Kept> {
     if config.connections == 0 {
         return None;
     }
-    let place = pass.target.upstream.as_ref()?.pool;
+    let place = pass.target.upstream()?.pool;
     let secure = pass.protocol.tls(&pass.location).is_some();
     POOLS.with_borrow_mut(|pools| {
         let pool = pools.pool(place);
@@ -58,12 +58,12 @@ pub fn take(peer: &Peer, pass: &Pass) -> Option<Kept> {
 }
 
 /// Keeps a connection whose response has ended and left it usable.
-pub fn put(peer: &Peer, pass: &Pass, conn: Conn, mut usage: Usage) {
+pub fn put(peer: &Peer, pass: &Pass, conn: Box<Conn>, mut usage: Usage) {
     let config = pass.target.keepalive();
     if config.connections == 0 || CLOSED.get() {
         return;
     }
-    let Some(upstream) = &pass.target.upstream else { return };
+    let Some(upstream) = pass.target.upstream() else { return };
     let place = upstream.pool;
     usage.requests += 1;
     let now = clock::millis();

@@ -19,8 +19,7 @@ use weir_wire::header::Headers;
 
 use super::attempt::{Exchange, Watch, io_failed};
 use super::body::BodyReader;
-use super::headers::is_hidden;
-use super::{Pass, pool, release, state};
+use super::{Pass, pool, release};
 use crate::module::Verdict;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -34,27 +33,27 @@ const LARGEST_READ: usize = 128 * 1024;
 /// Relays the body and ends the response.
 pub async fn run(
     request: &mut Request,
-    pass: Pass,
-    mut pick: Pick,
-    exchange: Box<Exchange>,
+    pass: &Pass,
+    pick: &mut Pick,
+    mut exchange: Exchange,
 ) -> Verdict {
     if let Err(status) = request.send_head() {
-        release(request, &pass, &mut pick);
+        release(request, pass, pick);
         return Verdict::Status(status);
     }
-    let mut relay = Relay::new(request, &pass, exchange);
-    let end =
-        if request.response.header_only { End::Complete } else { relay.run(request, &pass).await };
-    let Relay { exchange, .. } = relay;
-    if let (End::Complete, BodyReader::Chunked(chunked)) = (&end, &exchange.head.body)
-        && pass.settings().pass_trailers
-    {
-        trailers(request, &pass, chunked);
-    }
+    let end = match request.response.header_only {
+        true => End::Complete,
+        false => body(request, pass, &mut exchange).await,
+    };
     if matches!(end, End::Complete) {
-        keep(&pass, &pick, exchange);
+        if let BodyReader::Chunked(chunked) = &exchange.head.body
+            && pass.settings().pass_trailers
+        {
+            trailers(request, pass, chunked);
+        }
+        keep(pass, pick, exchange);
     }
-    release(request, &pass, &mut pick);
+    release(request, pass, pick);
     match end {
         End::Complete => match request.send_last(None).await {
             Ok(()) => Verdict::Done,
@@ -70,23 +69,71 @@ pub async fn run(
     }
 }
 
+/// Relays the body. What came with the head is often all of it.
+async fn body(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> End {
+    if let Some(attempt) = request.attempts.current() {
+        attempt.body += exchange.input.len() as u64;
+    }
+    let (first, ended) = match take(request, exchange) {
+        Ok(taken) => taken,
+        Err(end) => return end,
+    };
+    match first {
+        Some(first) if ended && pass.settings().buffering => match request.push(first.into()) {
+            Ok(()) => End::Complete,
+            Err(_) => End::Broken,
+        },
+        None if ended => End::Complete,
+        first => {
+            Box::pin(async {
+                let mut relay = Relay::new(request, pass, exchange, ended);
+                relay.run(request, first).await
+            })
+            .await
+        }
+    }
+}
+
+/// Takes what belongs to the body out of what was received, and whether it has ended.
+fn take(request: &mut Request, exchange: &mut Exchange) -> Result<(Option<Buf>, bool), End> {
+    let Exchange { head, input, .. } = exchange;
+    let mut piece = None;
+    let ended = match head.body.take(input, |buf| piece = Some(buf)) {
+        Ok(ended) => ended,
+        Err(message) => {
+            let message = format!("{message} while {READING}");
+            request.log_upstream(Level::Error, &message);
+            return Err(End::Broken);
+        }
+    };
+    if ended && !input.is_empty() {
+        let message = "upstream sent more data than specified in \"Content-Length\" header while \
+                       reading upstream";
+        request.log_upstream(Level::Warn, message);
+        head.reusable = false;
+        input.clear();
+    }
+    Ok((piece, ended))
+}
+
 /// Passes on what came behind the body.
 fn trailers(request: &mut Request, pass: &Pass, chunked: &Chunked) {
     let mut found = Headers::new();
     if chunked.trailers(&mut found).is_err() {
         return;
     }
-    for (name, value, _) in found.iter() {
-        if !is_hidden(pass, name) {
+    let hidden = &pass.settings().hidden;
+    for (name, value, known) in found.iter() {
+        if !hidden.has(name, known) {
             request.response.trailers.push(name, value);
         }
     }
-    request.state(&state::STATES).trailers = found;
+    request.attempts.trailers = found;
 }
 
 /// Keeps the connection if it can serve another request.
-fn keep(pass: &Pass, pick: &Pick, exchange: Box<Exchange>) {
-    let Exchange { conn, usage, input, head, sender, .. } = *exchange;
+fn keep(pass: &Pass, pick: &Pick, exchange: Exchange) {
+    let Exchange { conn, usage, input, head, sender } = exchange;
     let usable = head.reusable && head.body.is_done() && input.is_empty() && sender.is_done();
     if let Some(peer) = pick.peer()
         && usable
@@ -106,7 +153,7 @@ enum End {
 
 struct Relay<'a> {
     pass: &'a Pass,
-    exchange: Box<Exchange>,
+    exchange: &'a mut Exchange,
     /// Decoded pieces that the client's queue has no room for yet.
     waiting: VecDeque<Piece>,
     waiting_memory: u64,
@@ -127,14 +174,14 @@ struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
-    fn new(request: &mut Request, pass: &'a Pass, exchange: Box<Exchange>) -> Self {
+    fn new(request: &mut Request, pass: &'a Pass, exchange: &'a mut Exchange, ended: bool) -> Self {
         let settings = pass.settings();
         let overrides = request.state_if(&super::headers::OVERRIDES);
         let buffering = overrides.and_then(|o| o.buffering).unwrap_or(settings.buffering);
         let rate = super::target::limit_rate(request, pass);
         Self {
             pass,
-            ended: exchange.head.body.is_done(),
+            ended,
             exchange,
             waiting: VecDeque::new(),
             waiting_memory: 0,
@@ -151,15 +198,14 @@ impl<'a> Relay<'a> {
         }
     }
 
-    async fn run(&mut self, request: &mut Request, pass: &Pass) -> End {
-        if let Some(attempt) = state::current(request) {
-            attempt.body += self.exchange.input.len() as u64;
-        }
-        if let Err(end) = self.take_input(request) {
+    async fn run(&mut self, request: &mut Request, first: Option<Buf>) -> End {
+        if let Some(first) = first
+            && let Err(end) = self.hold(request, first)
+        {
             return end;
         }
         self.exchange.conn.end_wait();
-        let timeout = pass.settings().read_timeout.0;
+        let timeout = self.pass.settings().read_timeout.0;
         loop {
             if let Err(end) = self.hand_on(request) {
                 return end;
@@ -175,19 +221,19 @@ impl<'a> Relay<'a> {
                 Event::Received(Ok(n)) => {
                     self.exchange.conn.end_wait();
                     self.received += n as u64;
-                    if let Some(attempt) = state::current(request) {
+                    if let Some(attempt) = request.attempts.current() {
                         attempt.received += n as u64;
                         attempt.body += n as u64;
                     }
                     self.take_input(request)
                 }
                 Event::Received(Err(error)) => {
-                    io_failed(request, &error, READING, "recv() failed", &self.exchange.label);
+                    io_failed(request, &error, READING, "recv() failed");
                     Err(End::Broken)
                 }
                 Event::TimedOut => {
                     let error = io::ErrorKind::TimedOut.into();
-                    io_failed(request, &error, READING, "", &self.exchange.label);
+                    io_failed(request, &error, READING, "");
                     Err(End::Broken)
                 }
             };
@@ -279,28 +325,9 @@ impl<'a> Relay<'a> {
 
     /// Takes the body out of what was received.
     fn take_input(&mut self, request: &mut Request) -> Result<(), End> {
-        let Exchange { head, input, label, .. } = &mut *self.exchange;
-        let mut pieces: [Option<Buf>; 1] = [None];
-        let taken = head.body.take(input, |buf| pieces[0] = Some(buf));
-        match taken {
-            Ok(ended) => self.ended = ended,
-            Err(message) => {
-                let message = format!("{message} while {READING}");
-                request.log_upstream(Level::Error, &message, label);
-                return Err(End::Broken);
-            }
-        }
-        if self.ended && !input.is_empty() {
-            let message = "upstream sent more data than specified in \"Content-Length\" header \
-                           while reading upstream";
-            request.log_upstream(Level::Warn, message, label);
-            head.reusable = false;
-            input.clear();
-        }
-        if let Some(buf) = pieces[0].take() {
-            self.hold(request, buf)?;
-        }
-        Ok(())
+        let (piece, ended) = take(request, self.exchange)?;
+        self.ended = ended;
+        piece.map_or(Ok(()), |piece| self.hold(request, piece))
     }
 
     /// Puts a piece in line, in the file if memory is used up.
@@ -320,7 +347,7 @@ impl<'a> Relay<'a> {
             Ok(file) => {
                 if start == 0 {
                     let message = "an upstream response is buffered to a temporary file";
-                    request.log_upstream(Level::Warn, message, &self.exchange.label);
+                    request.log_upstream(Level::Warn, message);
                 }
                 self.waiting.push_back(Piece::File(file, start..self.file_len));
                 Ok(())
@@ -374,7 +401,7 @@ impl<'a> Relay<'a> {
             return Ok(());
         }
         let message = "upstream prematurely closed connection while reading upstream";
-        request.log_upstream(Level::Error, message, &self.exchange.label);
+        request.log_upstream(Level::Error, message);
         // What there is goes out before the connection ends.
         while let Some(piece) = self.waiting.pop_front() {
             request.push(piece).map_err(|_| End::Broken)?;
@@ -385,7 +412,7 @@ impl<'a> Relay<'a> {
     fn client_gone(&self, request: &mut Request) -> End {
         let message = "client prematurely closed connection, so upstream connection is closed too \
                        while reading upstream";
-        request.log_upstream(Level::Info, message, &self.exchange.label);
+        request.log_upstream(Level::Info, message);
         request.keepalive = false;
         End::ClientGone
     }

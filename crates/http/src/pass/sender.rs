@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 
 use weir_engine::connection::Conn;
 
-use super::state::STATES;
 use crate::body::{BodyError, BodyStep};
 use crate::piece::Piece;
 use crate::request::Request;
@@ -46,7 +45,7 @@ impl Sender {
     pub fn new(request: &Request, body: bool, chunked: bool) -> Self {
         let mut sender =
             Self { head: 0, queue: VecDeque::new(), queued: 0, streaming: false, chunked, sent: 0 };
-        sender.head = request.state_if(&STATES).map_or(0, |attempts| attempts.head.len());
+        sender.head = request.attempts.head.len();
         if !body {
             return sender;
         }
@@ -160,7 +159,7 @@ impl Sender {
         let mut slices = [IoSlice::new(&[]); GATHER];
         let mut count = 0;
         if self.head > 0 {
-            let head = request.state_if(&STATES).map_or(&[][..], |attempts| &attempts.head);
+            let head = &request.attempts.head;
             slices[0] = IoSlice::new(&head[head.len().saturating_sub(self.head)..]);
             count = 1;
         }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use weir_engine::buffer::Buf;
 use weir_upstream::{Group, Peer, Timings};
+use weir_wire::header::Headers;
 
 use super::clock;
-use crate::request::{Request, State};
 
 /// Who was asked: kept as it is, and made text only for those who want to read it.
 #[derive(Clone, Debug)]
@@ -26,28 +26,6 @@ impl Asked {
             Self::Peer(peer) => &peer.name,
             Self::Group(group) => group.name(),
         }
-    }
-}
-
-/// How the log calls an upstream.
-#[derive(Clone, Debug)]
-pub struct Label {
-    /// What stands before the address.
-    pub scheme: &'static str,
-    /// Whose address.
-    pub asked: Asked,
-}
-
-impl Label {
-    /// Scheme, address and the URI that was sent.
-    pub fn text(&self, request: &Request) -> String {
-        let uri = request.state_if(&STATES).map_or(&[][..], Attempts::uri);
-        let between = match &self.asked {
-            Asked::Peer(peer) if peer.address.is_unix() => ":",
-            _ => "",
-        };
-        let uri = String::from_utf8_lossy(uri);
-        format!("{}{}{between}{uri}", self.scheme, self.asked.name())
     }
 }
 
@@ -77,13 +55,15 @@ pub struct Attempt {
 /// All attempts of a request, over internal redirects.
 #[derive(Default)]
 pub struct Attempts {
+    /// What stands before an address in the log.
+    scheme: &'static str,
     /// In order. The flag says that an attempt was the first of another pass (an internal
     /// redirect), which the variables show by a colon instead of a comma.
     pub list: Vec<(bool, Attempt)>,
     /// The response's fields as the upstream sent them (`$upstream_http_*`).
-    pub headers: Rc<weir_wire::header::Headers>,
+    pub headers: Rc<Headers>,
     /// Its trailers.
-    pub trailers: weir_wire::header::Headers,
+    pub trailers: Headers,
     /// The head of the request as it goes out.
     pub head: Buf,
     /// Where the URI stands in it.
@@ -95,23 +75,95 @@ pub struct Attempts {
     new_pass: bool,
 }
 
-/// Where a request keeps them.
-pub static STATES: State<Attempts> = State::kept(Attempts::default);
+impl Attempts {
+    /// Forgets everything and keeps the memory.
+    pub(crate) fn reset(&mut self) {
+        let Self { scheme, list, headers, trailers, head, uri, hints, interims, new_pass } = self;
+        *scheme = "";
+        list.clear();
+        clear(headers);
+        trailers.clear();
+        head.clear();
+        *uri = 0..0;
+        (*hints, *interims) = (0, 0);
+        *new_pass = false;
+    }
 
-impl Drop for Attempts {
-    fn drop(&mut self) {
-        if let Some(headers) = Rc::get_mut(&mut self.headers) {
-            crate::spare::leave_headers(std::mem::take(headers));
+    /// A pass begins: what it does is told apart from what an earlier one did. `scheme` stands
+    /// before addresses in the log.
+    pub fn begin_pass(&mut self, scheme: &'static str) {
+        self.scheme = scheme;
+        self.new_pass = true;
+        clear(&mut self.headers);
+        self.trailers.clear();
+    }
+
+    /// How the log calls the upstream that was asked last: scheme, address, and the URI that was
+    /// sent. None before the first.
+    pub fn label(&self) -> Option<String> {
+        let (_, last) = self.list.last()?;
+        let between = match &last.asked {
+            Asked::Peer(peer) if peer.address.is_unix() => ":",
+            _ => "",
+        };
+        let uri = String::from_utf8_lossy(self.uri());
+        Some(format!("{}{}{between}{uri}", self.scheme, last.asked.name()))
+    }
+
+    /// The fields of the response, to be filled in.
+    pub(super) fn headers_to_fill(&mut self) -> &mut Headers {
+        Rc::make_mut(&mut self.headers)
+    }
+
+    /// The attempt under way.
+    pub fn current(&mut self) -> Option<&mut Attempt> {
+        self.list.last_mut().map(|(_, attempt)| attempt)
+    }
+
+    /// The connection is there.
+    pub fn connected(&mut self) {
+        if let Some(attempt) = self.current() {
+            attempt.connect = Some(attempt.elapsed());
         }
     }
-}
 
-impl Attempts {
-    /// A pass begins: what it does is told apart from what an earlier one did.
-    pub fn begin_pass(&mut self) {
-        self.new_pass = true;
-        self.headers = Rc::default();
-        self.trailers.clear();
+    /// The head is there.
+    pub fn headed(&mut self, status: u16) {
+        if let Some(attempt) = self.current() {
+            attempt.header = Some(attempt.elapsed());
+            attempt.status = status;
+        }
+    }
+
+    /// The attempt has ended.
+    pub fn finish(&mut self) {
+        if let Some(attempt) = self.current()
+            && attempt.response.is_none()
+        {
+            attempt.response = Some(attempt.elapsed());
+        }
+    }
+
+    /// The attempt failed with this status.
+    pub fn set_status(&mut self, status: u16) {
+        if let Some(attempt) = self.current()
+            && attempt.status == 0
+        {
+            attempt.status = status;
+        }
+    }
+
+    /// What balancing wants to know.
+    pub fn timings(&mut self) -> Timings {
+        let Some(attempt) = self.current() else { return Timings::default() };
+        if attempt.header.is_none() {
+            return Timings::default();
+        }
+        Timings {
+            connect: attempt.connect,
+            header: attempt.header,
+            response: Some(attempt.response.unwrap_or_else(|| attempt.elapsed())),
+        }
     }
 
     /// The URI as it is sent.
@@ -138,58 +190,17 @@ impl Attempts {
     }
 }
 
-/// The attempt under way.
-pub fn current(request: &mut Request) -> Option<&mut Attempt> {
-    request.state(&STATES).list.last_mut().map(|(_, attempt)| attempt)
-}
-
-/// Milliseconds since the attempt began.
-fn elapsed(attempt: &Attempt) -> u64 {
-    clock::millis().saturating_sub(attempt.started)
-}
-
-/// The connection is there.
-pub fn connected(request: &mut Request) {
-    if let Some(attempt) = current(request) {
-        attempt.connect = Some(elapsed(attempt));
+impl Attempt {
+    /// Milliseconds since the attempt began.
+    fn elapsed(&self) -> u64 {
+        clock::millis().saturating_sub(self.started)
     }
 }
 
-/// The head is there.
-pub fn headed(request: &mut Request, status: u16) {
-    if let Some(attempt) = current(request) {
-        attempt.header = Some(elapsed(attempt));
-        attempt.status = status;
-    }
-}
-
-/// The attempt has ended.
-pub fn finish(request: &mut Request) {
-    if let Some(attempt) = current(request)
-        && attempt.response.is_none()
-    {
-        attempt.response = Some(elapsed(attempt));
-    }
-}
-
-/// The attempt failed with this status.
-pub fn set_status(request: &mut Request, status: u16) {
-    if let Some(attempt) = current(request)
-        && attempt.status == 0
-    {
-        attempt.status = status;
-    }
-}
-
-/// What balancing wants to know.
-pub fn timings(request: &mut Request) -> Timings {
-    let Some(attempt) = current(request) else { return Timings::default() };
-    if attempt.header.is_none() {
-        return Timings::default();
-    }
-    Timings {
-        connect: attempt.connect,
-        header: attempt.header,
-        response: Some(attempt.response.unwrap_or_else(|| elapsed(attempt))),
+/// Empties fields, in their own memory unless somebody else still reads them.
+fn clear(headers: &mut Rc<Headers>) {
+    match Rc::get_mut(headers) {
+        Some(headers) => headers.clear(),
+        None => *headers = Rc::default(),
     }
 }

@@ -45,7 +45,7 @@ fn first_value(request: &mut Request, variables: &[VarId]) -> Vec<u8> {
 }
 
 fn config(pass: &Pass) -> Option<&StickyConfig> {
-    pass.target.upstream.as_ref()?.plan.sticky.as_ref()
+    pass.target.upstream()?.plan.sticky.as_ref()
 }
 
 /// A peer was chosen: its cookie is what the response will set.
@@ -94,7 +94,7 @@ pub fn served(request: &mut Request, pass: &Pass, pick: &Pick) {
 
 fn learn(request: &mut Request, pass: &Pass, pick: &Pick) {
     let (Some(config), Some(peer)) = (config(pass), pick.peer()) else { return };
-    let Some(sessions) = pass.target.group.sessions() else { return };
+    let Some(sessions) = pass.target.group().sessions() else { return };
     let created = first_value(request, &config.create);
     let now = clock::millis();
     if !created.is_empty() {

@@ -14,7 +14,6 @@ use weir_upstream::url::{Url, UrlOptions, parse_url};
 use weir_upstream::{Group, KeepaliveConfig, Pick, Plan, Side, UpstreamRef, Upstreams};
 
 use super::Pass;
-use super::state::Label;
 use crate::client::Rate;
 use crate::request::Request;
 
@@ -64,12 +63,8 @@ pub enum Destination {
         scheme: Scheme,
         /// Which one, among those of the configuration.
         upstream: UpstreamRef,
-        /// The host as written, with its port if that is not the usual one.
-        host: Arc<str>,
-        /// The port as written or usual.
-        port: u16,
-        /// The URI part, if one is written.
-        uri: Option<Arc<[u8]>>,
+        /// Host, port and URI part as written.
+        place: Arc<Place>,
         /// The whole URL as written, for `proxy_redirect default`.
         url: String,
         /// The part of a request's URI that the URI part takes the place of: the name of the
@@ -80,7 +75,29 @@ pub enum Destination {
     Computed(Template),
 }
 
+/// Host, port and URI part of a URL.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// The host as `Host` shows it, with its port if that is not the usual one.
+    pub host: Box<str>,
+    /// The port as written or usual.
+    pub port: u16,
+    /// The URI part, if there is one.
+    pub uri: Option<Box<[u8]>>,
+    /// How much of the request's URI the URI part takes the place of; None means all of it,
+    /// because variables made it.
+    pub replaces: Option<usize>,
+}
+
 impl Destination {
+    /// Names the location whose part of a request's URI the URI part takes the place of.
+    pub fn set_location(&mut self, name: Vec<u8>) {
+        if let Self::Fixed { place, location, .. } = self {
+            Arc::make_mut(place).replaces = Some(name.len());
+            *location = name;
+        }
+    }
+
     /// Reads the argument of `…_pass`.
     ///
     /// # Errors
@@ -97,18 +114,15 @@ impl Destination {
         let options = UrlOptions { default_port: scheme.port(), uri_part: true, lookup: None };
         let url = parse_url(rest, options)
             .map_err(|why| Fault::new(format!("{why} in upstream \"{rest}\"")))?;
-        let place = cx.span();
-        let upstream = cx.registry::<Upstreams>().refer(Side::Http, &url, place)?;
-        let uri = (!url.uri.is_empty()).then(|| Arc::from(url.uri.as_bytes()));
-        Ok(Self::Fixed {
-            scheme,
-            upstream,
+        let span = cx.span();
+        let upstream = cx.registry::<Upstreams>().refer(Side::Http, &url, span)?;
+        let place = Arc::new(Place {
             host: shown_host(&url, scheme).into(),
             port: url.port,
-            uri,
-            url: text,
-            location: Vec::new(),
-        })
+            uri: (!url.uri.is_empty()).then(|| url.uri.as_bytes().into()),
+            replaces: Some(0),
+        });
+        Ok(Self::Fixed { scheme, upstream, place, url: text, location: Vec::new() })
     }
 }
 
@@ -138,40 +152,38 @@ pub struct Target {
     /// How it is talked to.
     pub scheme: Scheme,
     /// Who may be asked.
-    pub group: Arc<Group>,
-    /// The upstream of the configuration, if it is one.
-    pub upstream: Option<Rc<Upstream>>,
-    /// The host as `Host` shows it.
-    pub host: Arc<str>,
-    /// The port.
-    pub port: u16,
-    /// The URI part.
-    pub uri: Option<Arc<[u8]>>,
-    /// How much of the request's URI the URI part takes the place of; None means all of it,
-    /// because variables made it.
-    pub replaces: Option<usize>,
+    peers: Peers,
+    /// Host, port and URI part.
+    pub place: Arc<Place>,
+}
+
+/// Who may be asked.
+enum Peers {
+    /// Those of an upstream of the configuration.
+    Configured(Rc<Upstream>),
+    /// Those that a name stands for at this moment.
+    Transient(Arc<Group>),
 }
 
 impl Target {
+    /// What a destination comes to that needs no waiting for names; None for others.
+    pub fn at_once(request: &Request, destination: &Destination) -> Option<Self> {
+        let Destination::Fixed { scheme, upstream, place, .. } = destination else { return None };
+        let peers = Peers::Configured(request.snapshot.upstream(*upstream));
+        Some(Self { scheme: *scheme, peers, place: Arc::clone(place) })
+    }
+
     /// What `destination` comes to for this request.
     ///
     /// # Errors
     /// The status to answer with.
     pub async fn resolve(request: &mut Request, destination: &Destination) -> Result<Self, u16> {
         match destination {
-            Destination::Fixed { scheme, upstream, host, port, uri, location, .. } => {
-                let upstream = request.snapshot.upstream(*upstream);
-                Ok(Self {
-                    scheme: *scheme,
-                    group: Arc::clone(&upstream.group),
-                    upstream: Some(upstream),
-                    host: host.clone(),
-                    port: *port,
-                    uri: uri.clone(),
-                    replaces: Some(location.len()),
-                })
+            Destination::Fixed { scheme, upstream, place, .. } => {
+                let peers = Peers::Configured(request.snapshot.upstream(*upstream));
+                Ok(Self { scheme: *scheme, peers, place: Arc::clone(place) })
             }
-            Destination::Computed(template) => Box::pin(Self::compute(request, template)).await,
+            Destination::Computed(template) => Self::compute(request, template).await,
         }
     }
 
@@ -194,16 +206,16 @@ impl Target {
             true => format!("/{}", url.uri).into_bytes().into(),
             false => url.uri.clone().into_bytes().into(),
         });
-        let target = Self::locate(request, &url, scheme).await?;
-        Ok(Self { uri, replaces: None, ..target })
+        let mut target = Self::locate(request, &url, scheme).await?;
+        Arc::make_mut(&mut target.place).uri = uri;
+        Ok(target)
     }
 
     /// An upstream of the configuration, by its place.
     pub fn fixed(request: &Request, upstream: UpstreamRef, scheme: Scheme) -> Self {
         let upstream = request.snapshot.upstream(upstream);
-        let group = Arc::clone(&upstream.group);
-        let host = group.name().into();
-        Self { scheme, group, upstream: Some(upstream), host, port: 0, uri: None, replaces: None }
+        let place = Place { host: upstream.group.name().into(), ..Place::default() };
+        Self { scheme, peers: Peers::Configured(upstream), place: Arc::new(place) }
     }
 
     /// Who answers at an address that was computed: an upstream of the configuration, or
@@ -217,8 +229,8 @@ impl Target {
             false => None,
         };
         let host = shown_host(url, scheme).into();
-        let (group, upstream) = match known {
-            Some(upstream) => (Arc::clone(&upstream.group), Some(upstream)),
+        let peers = match known {
+            Some(upstream) => Peers::Configured(upstream),
             None if url.port == 0 && !url.is_unix() => {
                 request.log(Level::Error, &format!("no port in upstream \"{}\"", url.host));
                 return Err(500);
@@ -228,34 +240,47 @@ impl Target {
                     false => url.addresses.clone(),
                     true => super::resolve::addresses(request, &url.host, url.port).await?,
                 };
-                (Group::transient(&url.host, addresses), None)
+                Peers::Transient(Group::transient(&url.host, addresses))
             }
         };
-        Ok(Self { scheme, group, upstream, host, port: url.port, uri: None, replaces: None })
+        let place = Place { host, port: url.port, uri: None, replaces: None };
+        Ok(Self { scheme, peers, place: Arc::new(place) })
+    }
+
+    /// Who may be asked.
+    pub fn group(&self) -> &Arc<Group> {
+        match &self.peers {
+            Peers::Configured(upstream) => &upstream.group,
+            Peers::Transient(group) => group,
+        }
+    }
+
+    /// The upstream of the configuration, if it is one.
+    pub fn upstream(&self) -> Option<&Rc<Upstream>> {
+        match &self.peers {
+            Peers::Configured(upstream) => Some(upstream),
+            Peers::Transient(_) => None,
+        }
     }
 
     /// How connections are kept.
     pub fn keepalive(&self) -> &KeepaliveConfig {
-        match &self.upstream {
-            Some(upstream) => &upstream.plan.keepalive,
-            None => &KeepaliveConfig::IMPLICIT,
-        }
+        self.upstream().map_or(&KeepaliveConfig::IMPLICIT, |upstream| &upstream.plan.keepalive)
     }
 }
 
 /// Begins the choice among the peers.
 pub fn start(request: &mut Request, pass: &Pass) -> Pick {
-    let upstream = pass.target.upstream.clone();
-    let plan = upstream.as_ref().map(|upstream| &upstream.plan);
+    let plan = pass.target.upstream().map(|upstream| &upstream.plan);
     let key = match plan.and_then(|plan| plan.key.as_ref()) {
         Some(template) => request.eval(template),
         None => Vec::new(),
     };
     let sticky = match plan.and_then(|plan| plan.sticky.as_ref()) {
-        Some(config) => super::sticky::wanted(request, &pass.target.group, config),
+        Some(config) => super::sticky::wanted(request, pass.target.group(), config),
         None => Vec::new(),
     };
-    pass.target.group.start(weir_upstream::Request {
+    pass.target.group().start(weir_upstream::Request {
         client: request.remote.ip(),
         key: &key,
         sticky: &sticky,
@@ -306,9 +331,8 @@ pub async fn secure(
     request: &mut Request,
     pass: &Pass,
     conn: Conn,
-    label: &Label,
 ) -> Result<Conn, super::attempt::Failure> {
-    super::tls::handshake(request, pass, conn, label).await
+    super::tls::handshake(request, pass, conn).await
 }
 
 /// `proxy_limit_rate` for this request.

@@ -186,12 +186,7 @@ const DOING: &str = "SSL handshaking to upstream";
 ///
 /// # Errors
 /// Why it failed; it has been logged.
-pub async fn handshake(
-    request: &mut Request,
-    pass: &Pass,
-    conn: Conn,
-    label: &super::state::Label,
-) -> Result<Conn, Failure> {
+pub async fn handshake(request: &mut Request, pass: &Pass, conn: Conn) -> Result<Conn, Failure> {
     let location = Rc::clone(&pass.location);
     let Some(settings) = pass.protocol.tls(&location) else { return Ok(conn) };
     let Some(Ok(context)) = settings.context.as_deref() else {
@@ -199,13 +194,13 @@ pub async fn handshake(
     };
     let name = match &settings.name {
         Some(template) => request.eval(template),
-        None => pass.target.host.as_bytes().to_vec(),
+        None => pass.target.place.host.as_bytes().to_vec(),
     };
     let name = String::from_utf8_lossy(without_port(&name)).into_owned();
     let own = match context.compute(request) {
         Ok(own) => own,
         Err(fault) => {
-            request.log_upstream(Level::Error, &format!("{fault} while {DOING}"), label);
+            request.log_upstream(Level::Error, &format!("{fault} while {DOING}"));
             return Err(Failure::own(500));
         }
     };
@@ -215,10 +210,10 @@ pub async fn handshake(
         Ok(conn) => Ok(conn),
         Err(HandshakeError::TimedOut) => {
             let error = io::ErrorKind::TimedOut.into();
-            Err(Failure::new(io_failed(request, &error, DOING, "", label)))
+            Err(Failure::new(io_failed(request, &error, DOING, "")))
         }
         Err(error) => {
-            request.log_upstream(Level::Error, &format!("{error} while {DOING}"), label);
+            request.log_upstream(Level::Error, &format!("{error} while {DOING}"));
             Err(Failure::new(Causes::ERROR))
         }
     }

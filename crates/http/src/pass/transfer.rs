@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 
 use weir_conf::value::{Bufs, Msec, Off, Size};
-use weir_conf::{Arity, Cx, Fault, Many, Node, Value, directives};
+use weir_conf::{Arity, Cx, Fault, Local, Many, Node, Value, directives};
 use weir_script::Template;
 use weir_upstream::Causes;
 
-use super::headers::Ignored;
+use super::headers::{Hidden, Ignored};
 use crate::core::temp_path::TempPath;
 use crate::core::value::SizeTemplate;
 
@@ -73,6 +73,8 @@ directives! {
         "hide_header" => hide_header: Many<String>,
         /// Fields of a response that are passed on but not acted upon.
         "ignore_headers" => ignore_headers: Ignored,
+        // What the two before come to.
+        field hidden: Local<Hidden>,
     }
     finish = Transfer::finish;
 }
@@ -85,6 +87,7 @@ impl Transfer {
             "proxy_temp",
             cx,
         )?;
+        self.hidden = Hidden::new(&self.hide_header, &self.pass_header);
         self.check_sizes()
     }
 

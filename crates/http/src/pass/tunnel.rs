@@ -11,7 +11,7 @@ use weir_engine::timer::Deadline;
 use weir_upstream::Pick;
 
 use super::attempt::Exchange;
-use super::{Pass, release, state};
+use super::{Pass, release};
 use crate::client::Link;
 use crate::module::Verdict;
 use crate::request::Request;
@@ -23,9 +23,9 @@ const BUFFER: usize = 16 * 1024;
 /// Sends the head and then carries bytes.
 pub async fn run(
     request: &mut Request,
-    pass: Pass,
-    mut pick: Pick,
-    mut exchange: Box<Exchange>,
+    pass: &Pass,
+    pick: &mut Pick,
+    mut exchange: Exchange,
 ) -> Verdict {
     request.keepalive = false;
     request.upgraded = true;
@@ -34,9 +34,9 @@ pub async fn run(
     }
     request.response.sent = Sent::All;
     if request.client.flush().await.is_ok() {
-        carry(request, &pass, &mut exchange).await;
+        carry(request, pass, &mut exchange).await;
     }
-    release(request, &pass, &mut pick);
+    release(request, pass, pick);
     Verdict::Done
 }
 
@@ -108,7 +108,7 @@ async fn carry(request: &mut Request, pass: &Pass, exchange: &mut Exchange) {
         let Some(Link { conn: client, .. }) = request.client.link() else {
             return Poll::Ready(Ok(()));
         };
-        let server = &mut exchange.conn;
+        let server = &mut *exchange.conn;
         let first = up.poll(cx, client, server);
         let second = down.poll(cx, server, client);
         match (first, second) {
@@ -126,7 +126,7 @@ async fn carry(request: &mut Request, pass: &Pass, exchange: &mut Exchange) {
     })
     .await;
     request.client.bytes_sent += down.carried;
-    if let Some(attempt) = state::current(request) {
+    if let Some(attempt) = request.attempts.current() {
         attempt.received += down.carried;
         attempt.sent += up.carried;
         attempt.body += down.carried;
@@ -136,6 +136,6 @@ async fn carry(request: &mut Request, pass: &Pass, exchange: &mut Exchange) {
     {
         let message = "upstream timed out (110: Connection timed out) while proxying upgraded \
                        connection";
-        request.log_upstream(Level::Error, message, &exchange.label);
+        request.log_upstream(Level::Error, message);
     }
 }

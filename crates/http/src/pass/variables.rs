@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use super::state::{Attempt, Attempts, STATES};
+use super::state::{Attempt, Attempts};
 use crate::request::Request;
 use crate::variables::VariableRow as Row;
 
@@ -28,7 +28,7 @@ fn each(
     out: &mut Vec<u8>,
     mut figure: impl FnMut(&Attempt, &mut Vec<u8>),
 ) -> bool {
-    let Some(attempts) = request.state_if(&STATES) else { return false };
+    let attempts = &request.attempts;
     if attempts.list.is_empty() {
         return false;
     }
@@ -79,14 +79,14 @@ fn field(
     name: &str,
     out: &mut Vec<u8>,
 ) -> bool {
-    let Some(attempts) = request.state_if(&STATES) else { return false };
+    let attempts = &request.attempts;
     let lines = which(attempts).iter().map(|(n, v, _)| (n, v));
     crate::variables::join(lines, name, b", ", out)
 }
 
 /// `$upstream_cookie_NAME`: the value of the cookie that the response sets.
 fn cookie(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
-    let Some(attempts) = request.state_if(&STATES) else { return false };
+    let attempts = &request.attempts;
     for (_, value, known) in attempts.headers.iter() {
         if known != weir_wire::header::Known::SetCookie {
             continue;

@@ -20,9 +20,8 @@ use weir_wire::h1::{Connection as Wish, Framing, RequestHead, RequestParser, Ver
 use weir_wire::header::Known;
 
 use crate::body::Body;
-use crate::client::{Client, Link, Sink};
+use crate::client::Link;
 use crate::core::{CONNECTION, LIMITS};
-use crate::head::Head;
 use crate::module::Verdict;
 use crate::phase;
 use crate::request::{ConnectionInfo, Request};
@@ -104,13 +103,11 @@ async fn requests(
         let (found, length, fault) = take_found(&mut parser, result, &link.input);
         gauge.set(stats::Gauge::Writing);
         let bytes = crate::body::split_front(&mut link.input, length);
-        let head = Rc::new(Head::new(bytes, found));
-        let client = Client::new(Sink::Link(link));
-        let mut request = Box::new(Request::new(snapshot, server, Rc::clone(&info), head, client));
+        let mut request = Request::next(snapshot, server, &info, link);
+        parser.restore(request.take_head(bytes, found));
         request.number = number;
         request.pipelined = !waits;
         request.start = start;
-        request.length = request.head.length as u64;
         if let Some(matched) = captures {
             matched.apply(&mut *request);
         }
@@ -118,9 +115,8 @@ async fn requests(
             None => answer(&mut request).await,
             Some(fault) => Box::pin(refuse(&mut request, &fault)).await,
         }
-        let Some((kept, head)) = end(&service, request, &mut patience).await else { return };
+        let Some(kept) = end(&service, request, &mut patience).await else { return };
         link = kept;
-        recycle(&mut parser, head);
         gauge.set(stats::Gauge::Waiting);
         number += 1;
     }
@@ -142,14 +138,6 @@ fn take_found(
         read::Head::Faulty(fault) => {
             (parser.take_partial(input, fault.whole_line), input.len(), Some(fault))
         }
-    }
-}
-
-/// Gives the parser the memory of a head that nobody needs any more.
-fn recycle(parser: &mut RequestParser, head: Rc<Head>) {
-    match Rc::try_unwrap(head) {
-        Ok(head) => parser.restore(head.into_found()),
-        Err(_) => parser.reset(),
     }
 }
 
@@ -317,7 +305,7 @@ async fn end(
     service: &Service,
     mut request: Box<Request>,
     patience: &mut Patience,
-) -> Option<(Box<Link>, Rc<Head>)> {
+) -> Option<Box<Link>> {
     phase::log(&mut request).await;
     let settings = request.get(&CONNECTION);
     let (timeout, least) = (settings.keepalive_timeout.idle, settings.keepalive_min_timeout.0);
@@ -327,15 +315,11 @@ async fn end(
         Box::pin(linger::close(request)).await;
         return None;
     }
-    match request.retire() {
-        (Sink::Link(link), head) => {
-            let now = clock::now();
-            let hold = if least.is_zero() { Instant::default() } else { now + least };
-            *patience = Patience::kept(now + timeout, hold);
-            Some((link, head))
-        }
-        _ => None,
-    }
+    let link = request.retire()?;
+    let now = clock::now();
+    let hold = if least.is_zero() { Instant::default() } else { now + least };
+    *patience = Patience::kept(now + timeout, hold);
+    Some(link)
 }
 
 /// Queues what ends a body: the last chunk and the trailers.

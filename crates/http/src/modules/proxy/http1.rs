@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use weir_engine::error_log::Level;
 use weir_script::Template;
-use weir_wire::h1::{Chunked, Framing, ResponseParser, Version};
+use weir_wire::h1::{Chunked, Framing, Version};
 use weir_wire::header::{Headers, Known};
 use weir_wire::uri::{self, Escape};
 
@@ -24,13 +23,7 @@ use crate::spare;
 pub(super) struct Http1 {
     location: Rc<Location>,
     scheme: Scheme,
-    /// `Host` when none is set: the address as `proxy_pass` names it.
-    host: Arc<str>,
-    /// The URI part of `proxy_pass`; None passes the client's on.
-    uri: Option<Arc<[u8]>>,
-    /// How much of the request's URI that takes the place of; None means all of it.
-    replaces: Option<usize>,
-    parser: ResponseParser,
+    parser: spare::LentParser,
     /// The request is a HEAD, whose response has no body.
     head: bool,
     upgrade: bool,
@@ -38,24 +31,15 @@ pub(super) struct Http1 {
 }
 
 impl Http1 {
-    pub(super) fn new(location: Rc<Location>, target: &Target) -> Self {
-        Self {
-            location,
-            scheme: target.scheme,
-            host: Arc::clone(&target.host),
-            uri: target.uri.clone(),
-            replaces: target.replaces,
-            parser: spare::response_parser(),
-            head: false,
-            upgrade: false,
-            chunks: false,
-        }
+    pub(super) fn new(location: Rc<Location>, scheme: Scheme) -> Self {
+        let parser = spare::response_parser();
+        Self { location, scheme, parser, head: false, upgrade: false, chunks: false }
     }
 
     /// `Host`: what is set, or the upstream's. HTTP/1.1 cannot do without.
     fn write_host(
-        &self,
         request: &mut Request,
+        host: &str,
         set: Option<&Template>,
         version: Version,
         out: &mut Vec<u8>,
@@ -65,10 +49,10 @@ impl Http1 {
         let start = out.len();
         match set {
             Some(template) => template.eval(request, out),
-            None => out.extend_from_slice(self.host.as_bytes()),
+            None => out.extend_from_slice(host.as_bytes()),
         }
         if out.len() == start && version >= Version::HTTP_11 {
-            out.extend_from_slice(self.host.as_bytes());
+            out.extend_from_slice(host.as_bytes());
         }
         if out.len() == start {
             return out.truncate(line);
@@ -78,9 +62,9 @@ impl Http1 {
     }
 
     /// The request's URI as it goes out.
-    fn write_uri(&self, request: &Request, out: &mut Vec<u8>) {
+    fn write_uri(request: &Request, target: &Target, out: &mut Vec<u8>) {
         let start = out.len();
-        match (&self.uri, self.replaces) {
+        match (&target.place.uri, target.place.replaces) {
             (Some(uri), None) => out.extend_from_slice(uri),
             (None, _) if request.uri_intact => out.extend_from_slice(&request.head.unparsed_uri()),
             (uri, replaces) => {
@@ -140,20 +124,11 @@ fn escape_blanks(out: &mut Vec<u8>, start: usize) -> bool {
     out[start..].iter().any(u8::is_ascii_control)
 }
 
-impl Drop for Http1 {
-    fn drop(&mut self) {
-        spare::leave_response_parser(std::mem::take(&mut self.parser));
-    }
-}
-
 impl Protocol for Http1 {
-    fn scheme(&self) -> &'static str {
-        self.scheme.text()
-    }
-
     fn write_head(
         &mut self,
         request: &mut Request,
+        target: &Target,
         out: &mut Vec<u8>,
     ) -> Result<Range<usize>, u16> {
         let location = Rc::clone(&self.location);
@@ -171,7 +146,7 @@ impl Protocol for Http1 {
         self.head = out[start..].eq_ignore_ascii_case(b"HEAD");
         out.push(b' ');
         let uri_start = out.len();
-        self.write_uri(request, out);
+        Self::write_uri(request, target, out);
         if escape_blanks(out, uri_start) {
             request.log(Level::Error, "URI to be passed on has control characters");
             return Err(400);
@@ -182,7 +157,8 @@ impl Protocol for Http1 {
             false => b" HTTP/1.0\r\n",
         });
         let Some(fields) = &proxy.fields else { return Err(500) };
-        self.write_host(request, fields.host.as_ref(), super::version(proxy), out);
+        let version = super::version(proxy);
+        Self::write_host(request, &target.place.host, fields.host.as_ref(), version, out);
         let passes = crate::modules::proxy::transfer(&location).pass_request_headers;
         let fields_start = out.len();
         fields.write(request, plan, passes, out);
@@ -204,8 +180,8 @@ impl Protocol for Http1 {
 
     fn read_head(
         &mut self,
-        request: &Request,
         input: &[u8],
+        headers: &mut Headers,
     ) -> Result<Option<ResponseHead>, String> {
         let transfer = super::transfer(&self.location);
         let size = transfer.buffer_size.0 as usize;
@@ -215,12 +191,6 @@ impl Protocol for Http1 {
             Err(error) => return Err(error.message(input)),
         };
         let head = self.parser.head();
-        if head.status_line.of(input).is_empty() {
-            let message = "upstream sent no valid HTTP/1.0 header while reading response header \
-                           from upstream";
-            request.log(Level::Error, message);
-        }
-        let mut headers = spare::headers();
         headers.adopt(&input[..length], &head.entries);
         let upgraded = head.status == 101 && self.upgrade;
         if head.status == 101 && !upgraded {
@@ -238,11 +208,11 @@ impl Protocol for Http1 {
         };
         let reusable = !matches!(body, BodyReader::Close)
             && !head.close
-            && (head.version >= Version::HTTP_11 || says_keepalive(&headers));
+            && (head.version >= Version::HTTP_11 || says_keepalive(headers));
         Ok(Some(ResponseHead {
             status: head.status,
             status_line: unusual(head.status, head.status_line.of(input)),
-            headers,
+            lacks_status_line: head.status_line.is_empty(),
             body,
             length,
             reusable,

@@ -38,8 +38,8 @@ impl Rule {
 
     /// What `proxy_redirect default` comes to: the URL of `proxy_pass` becomes the location.
     pub(super) fn default(destination: &Destination) -> Option<Self> {
-        let Destination::Fixed { url, uri, location, .. } = destination else { return None };
-        let (from, to) = match uri {
+        let Destination::Fixed { url, place, location, .. } = destination else { return None };
+        let (from, to) = match place.uri {
             Some(_) => (url.clone().into_bytes(), location.as_slice()),
             None => (format!("{url}/").into_bytes(), &b"/"[..]),
         };

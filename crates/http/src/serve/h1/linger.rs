@@ -7,7 +7,6 @@ use std::task::Poll;
 use weir_engine::timer::Deadline;
 
 use crate::body::BodyStep;
-use crate::client::Sink;
 use crate::core::{CONNECTION, Lingering};
 use crate::request::Request;
 
@@ -47,7 +46,7 @@ pub(super) async fn close(request: Box<Request>) {
     let unread = !request.body.is_done() || request.response.lingers;
     let answered = request.response.sent != crate::response::Sent::Nothing;
     let timed_out = request.client.timed_out;
-    let (Sink::Link(mut link), _) = request.retire() else { return };
+    let Some(mut link) = request.retire() else { return };
     if timed_out && resets {
         return link.conn.reset_on_drop();
     }
