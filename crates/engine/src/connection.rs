@@ -15,6 +15,7 @@ use rustix::net::{Shutdown, sockopt};
 
 use crate::addr::Addr;
 use crate::clock::Instant;
+use crate::event_loop::reactor::LotId;
 use crate::stats::Slot;
 use crate::timer::Deadline;
 use crate::tls::TlsInfo;
@@ -44,7 +45,7 @@ pub struct Conn {
 /// A connection without anything that only a busy one needs. It is closed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Idle {
-    fd: OwnedFd,
+    socket: Socket,
     tls: Option<Box<Session>>,
     peer: Addr,
     id: u64,
@@ -53,17 +54,16 @@ pub(crate) struct Idle {
 }
 
 impl Idle {
+    /// Whether something has come.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.socket.was_heard()
+    }
+
     /// Closes the connection in order.
     pub(crate) fn close(mut self) {
         if let Some(tls) = &mut self.tls {
-            tls.close_notify_on(&self.fd);
+            tls.close_notify_on(&self.socket);
         }
-    }
-}
-
-impl AsFd for Idle {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 }
 
@@ -75,17 +75,17 @@ fn next_number() -> u64 {
 }
 
 impl Conn {
-    pub(crate) fn accepted(fd: OwnedFd, peer: Addr) -> io::Result<Self> {
-        Self::new(fd, peer, next_number(), Slot::accepted())
+    pub(crate) fn accepted(fd: OwnedFd, peer: Addr) -> Self {
+        Self::new(Socket::new(fd), peer, next_number(), Slot::accepted())
     }
 
-    pub(crate) fn outgoing(fd: OwnedFd, peer: Addr) -> io::Result<Self> {
-        Self::new(fd, peer, next_number(), Slot::outgoing())
+    pub(crate) fn outgoing(fd: OwnedFd, peer: Addr) -> Self {
+        Self::new(Socket::new(fd), peer, next_number(), Slot::outgoing())
     }
 
-    fn new(fd: OwnedFd, peer: Addr, id: u64, slot: Slot) -> io::Result<Self> {
-        Ok(Self {
-            socket: Socket::new(fd)?,
+    fn new(socket: Socket, peer: Addr, id: u64, slot: Slot) -> Self {
+        Self {
+            socket,
             tls: None,
             early: Vec::new(),
             peer,
@@ -94,34 +94,37 @@ impl Conn {
             deadline: Deadline::new(),
             nodelay: false,
             _slot: slot,
-        })
+        }
     }
 
     /// A connection over a descriptor that is open already, non-blocking, and ours: one end of a
     /// socket pair, or one that another process has handed over.
-    ///
-    /// # Errors
-    /// The system's when the loop cannot watch it.
-    pub fn from_fd(fd: OwnedFd, peer: Addr) -> io::Result<Self> {
+    pub fn from_fd(fd: OwnedFd, peer: Addr) -> Self {
         Self::outgoing(fd, peer)
     }
 
-    pub(crate) fn into_idle(self) -> Idle {
-        Idle {
-            fd: self.socket.into_fd(),
+    /// Makes the lot hear of it instead of tasks, and leaves what only tasks need. Gives the
+    /// connection back if there is something to hear already.
+    pub(crate) fn into_idle(mut self, lot: &LotId, key: u32) -> Result<Idle, Box<Self>> {
+        if !self.socket.park(lot, key) {
+            return Err(Box::new(self));
+        }
+        Ok(Idle {
+            socket: self.socket,
             tls: self.tls,
             peer: self.peer,
             id: self.id,
             nodelay: self.nodelay,
             slot: self._slot,
-        }
+        })
     }
 
-    pub(crate) fn from_idle(idle: Idle) -> io::Result<Self> {
-        let mut conn = Self::new(idle.fd, idle.peer, idle.id, idle.slot)?;
+    pub(crate) fn from_idle(idle: Idle) -> Self {
+        idle.socket.unpark();
+        let mut conn = Self::new(idle.socket, idle.peer, idle.id, idle.slot);
         conn.nodelay = idle.nodelay;
         conn.tls = idle.tls;
-        Ok(conn)
+        conn
     }
 
     /// Whether there are bytes that have been received and not read, or not sent yet.

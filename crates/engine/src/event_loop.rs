@@ -1,11 +1,34 @@
-//! The loop of one thread: tasks that stay on it, its timers and its sockets.
+//! The loop of one thread: tasks that stay on it, its sockets and its timers.
+//!
+//! ```text
+//!   ┌─▶ run what was woken, a turn's worth ─▶ ask the kernel (wait only if nothing runs) ─┐
+//!   └──────── wake whose timers are due ◀──── wake whose sockets have something ◀─────────┘
+//! ```
+//!
+//! Everything of a loop belongs to its thread and is reached through a thread-local pointer, so
+//! scheduling needs no atomic operation and no reference count. What comes from other threads
+//! goes through `remote`.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::marker::PhantomData;
+use std::pin::pin;
+use std::task::{Context, Poll};
 
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+mod here;
+mod join;
+pub(crate) mod reactor;
+mod remote;
+mod tasks;
+mod threads;
+pub(crate) mod timers;
 
-pub use tokio::task::JoinHandle;
+pub use join::{Ended, JoinHandle};
+pub use tasks::Task;
+pub use threads::on_a_thread;
+
+use here::Loop;
+pub(crate) use here::{here, with_here};
 
 /// How many tasks run before the loop looks at sockets and timers again. Keeps one busy
 /// connection from starving the others without looking after every task.
@@ -13,65 +36,105 @@ const TASKS_PER_TURN: u32 = 61;
 
 /// The loop of one thread. It is made on the thread that runs it.
 #[derive(Debug)]
-pub struct EventLoop(LocalRuntime);
+pub struct EventLoop {
+    here: &'static Loop,
+    not_send: PhantomData<*const ()>,
+}
 
 impl EventLoop {
     /// A loop for the calling thread.
     ///
     /// # Errors
-    /// What the kernel answers when it cannot give an epoll set.
+    /// What the kernel answers when it cannot give an epoll set, or `QuotaExceeded` when there
+    /// are too many loops.
+    ///
+    /// # Panics
+    /// If the thread has a loop already.
     pub fn new() -> io::Result<Self> {
-        Builder::new_current_thread()
-            .enable_all()
-            .event_interval(TASKS_PER_TURN)
-            .build_local(LocalOptions::default())
-            .map(Self)
+        Ok(Self { here: Loop::open()?, not_send: PhantomData })
     }
 
     /// Runs the loop until `main` ends. What it has spawned and has not ended is dropped with the
     /// loop.
     pub fn block_on<F: Future>(&self, main: F) -> F::Output {
-        self.0.block_on(main)
+        let mut main = pin!(main);
+        let waker = self.here.tasks.main_waker();
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if self.here.tasks.take_main()
+                && let Poll::Ready(output) = main.as_mut().poll(&mut cx)
+            {
+                return output;
+            }
+            self.here.turn();
+        }
     }
 }
 
-/// Starts a task on this thread's loop. Dropping the handle does not end the task.
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        self.here.close();
+    }
+}
+
+impl Loop {
+    fn turn(&self) {
+        for _ in 0..TASKS_PER_TURN {
+            if !self.tasks.run_next() {
+                break;
+            }
+        }
+        let wait = match self.tasks.is_idle() {
+            true => self.timers.next(),
+            false => timers::Wait::No,
+        };
+        if self.reactor.wait(wait) {
+            remote::take(self.number());
+        }
+        self.timers.fire();
+    }
+}
+
+/// Starts a task on this thread's loop, which nobody waits for. A task that panics ends alone.
 ///
 /// # Panics
 /// Outside of a loop.
-pub fn spawn<F>(task: F) -> JoinHandle<F::Output>
+pub fn spawn(task: impl Future<Output = ()> + 'static) -> Task {
+    here().tasks.spawn(Box::pin(task))
+}
+
+/// Starts a task whose output somebody waits for. Dropping the handle does not end the task.
+///
+/// # Panics
+/// Outside of a loop.
+pub fn spawn_joined<F>(task: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
     F::Output: 'static,
 {
-    tokio::task::spawn_local(task)
+    JoinHandle::start(task)
 }
 
 /// Lets the other tasks of the loop run.
 pub async fn yield_now() {
-    tokio::task::yield_now().await;
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Runs a future on a loop of its own; for tests and for tools.
 ///
 /// # Panics
-/// If the kernel cannot give an epoll set.
+/// If the kernel cannot give an epoll set, or if the thread has a loop already.
 pub fn block_on<F: Future>(main: F) -> F::Output {
     EventLoop::new().expect("an event loop").block_on(main)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::rc::Rc;
-
-    #[test]
-    fn tasks_need_not_be_send() {
-        let shared = Rc::new(5);
-        let seen = block_on(async {
-            let shared = Rc::clone(&shared);
-            spawn(async move { *shared }).await.unwrap()
-        });
-        assert_eq!(seen, 5);
-    }
-}
+mod tests;

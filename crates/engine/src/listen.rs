@@ -1,5 +1,6 @@
 //! Listening sockets: how they are bound, and how each thread accepts from them.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -7,15 +8,16 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
-use tokio::io::unix::AsyncFd;
 
 use crate::addr::Addr;
 use crate::capacity;
 use crate::connection::Conn;
 use crate::error_log::{Level, process_log};
-use crate::event_loop::{self, JoinHandle};
+use crate::event_loop::reactor::{Watch, Watched};
+use crate::event_loop::{self, Task};
 use crate::os_error::Failed;
 use crate::stats;
+use crate::timer;
 
 mod bind;
 
@@ -34,7 +36,7 @@ const ACCEPTS_PER_LONG_TURN: usize = 1024;
 /// How one thread accepts from one listener. Accepting ends when it is dropped.
 #[derive(Debug)]
 pub struct Accepting {
-    task: JoinHandle<()>,
+    task: Task,
 }
 
 impl Drop for Accepting {
@@ -53,35 +55,42 @@ pub fn accept(
     multi_accept: bool,
     handle: impl Fn(Conn) + 'static,
 ) -> io::Result<Accepting> {
-    let listener = weir_sys::epoll::watch_shared(listener)?;
+    let mut listener = Watched::new(listener, Watch::Listener)?;
     let turn = if multi_accept { ACCEPTS_PER_LONG_TURN } else { ACCEPTS_PER_TURN };
     let task = event_loop::spawn(async move {
         loop {
-            accept_some(&listener, turn, &handle).await;
+            accept_some(&mut listener, turn, &handle).await;
         }
     });
     Ok(Accepting { task })
 }
 
-/// Accepts what waits, at most one turn's worth.
-async fn accept_some(listener: &AsyncFd<Arc<OwnedFd>>, turn: usize, handle: &impl Fn(Conn)) {
-    let Ok(mut guard) = listener.readable().await else {
-        return tokio::time::sleep(REST_WITHOUT_DESCRIPTORS).await;
-    };
+/// Accepts what waits, at most one turn's worth: the kernel tells again of what is left.
+async fn accept_some(listener: &mut Watched, turn: usize, handle: &impl Fn(Conn)) {
+    let Some(source) = listener.source() else { return rest(listener).await };
+    poll_fn(|cx| source.poll_read(cx)).await;
+    source.read_blocked();
     for _ in 0..turn {
-        match accept_one(listener.get_ref()) {
+        match accept_one(listener.fd()) {
             Ok(Some(conn)) => handle(conn),
             Ok(None) => {}
-            Err(Errno::AGAIN) => return guard.clear_ready(),
+            Err(Errno::AGAIN) => return,
             Err(Errno::INTR) => {}
             Err(error) => {
                 if complain(error) {
-                    return tokio::time::sleep(REST_WITHOUT_DESCRIPTORS).await;
+                    return rest(listener).await;
                 }
             }
         }
     }
-    event_loop::yield_now().await;
+}
+
+/// Leaves the listener alone for a while.
+async fn rest(listener: &mut Watched) {
+    listener.rest();
+    timer::sleep(REST_WITHOUT_DESCRIPTORS).await;
+    // If it fails, the next look at it is another rest.
+    let _ = listener.resume(Watch::Listener);
 }
 
 /// One connection; `None` if there is no room for it and it was closed.
@@ -93,7 +102,7 @@ fn accept_one(listener: &OwnedFd) -> rustix::io::Result<Option<Conn>> {
         return Ok(None);
     }
     let peer = peer.map_or(Addr::Unix(None), Addr::from_any);
-    Conn::accepted(socket, peer).map(Some).map_err(|_| Errno::NFILE)
+    Ok(Some(Conn::accepted(socket, peer)))
 }
 
 /// Tells of an error; whether accepting has to rest.

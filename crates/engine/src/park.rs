@@ -1,28 +1,24 @@
 //! Idle keepalive connections, held outside of tasks and of the runtime.
 //!
-//! A parked connection is a descriptor and a few words in a slab. The descriptors are in an epoll
-//! set of their own, which the loop watches as one more descriptor. Parking and waking cost four
-//! system calls together, so only connections that have been idle for a while are parked
-//! ([`IDLE_BEFORE_PARK`]); busy ones wait inside their tasks.
+//! A parked connection is a descriptor and a few words in a slab. It stays in the loop's epoll set,
+//! but what comes from it wakes the lot instead of a task, so parking and waking need no system
+//! call. Only connections that have been idle for a while are parked ([`IDLE_BEFORE_PARK`]), as a
+//! task that was dropped has to be made again; busy ones wait inside their tasks.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::time::Timespec;
 use slab::Slab;
-use tokio::io::unix::AsyncFd;
 
 use crate::capacity;
 use crate::clock::{self, Instant};
 use crate::connection::{Conn, Idle};
-use crate::event_loop::{self, JoinHandle};
+use crate::event_loop::reactor::LotId;
+use crate::event_loop::{self, Task};
 use crate::stats::{Gauge, Gauged};
 use crate::timer::Deadline;
 
@@ -42,17 +38,19 @@ const RECLAIM_MOST: usize = 32;
 /// what the waker needs to go on serving. Dropping the lot closes them all.
 pub struct Lot<T: 'static> {
     inner: Rc<RefCell<Inner<T>>>,
-    task: JoinHandle<()>,
+    task: Task,
 }
 
 struct Inner<T> {
-    epoll: AsyncFd<OwnedFd>,
+    id: LotId,
     entries: Slab<Entry<T>>,
     /// The first entry of each tick in which entries end; the entries form a ring-less list.
     ticks: BTreeMap<u32, u32>,
     /// The tick that the task's deadline is set to.
     armed: u32,
     task: Option<Waker>,
+    /// Memory for the keys of those that wake.
+    keys: Vec<u32>,
 }
 
 struct Entry<T> {
@@ -70,32 +68,29 @@ const NONE: u32 = u32::MAX;
 impl<T: 'static> Lot<T> {
     /// An empty lot on this thread's loop. `wake` gets each connection that has something to
     /// receive, be it the end of the stream; mostly it spawns a task.
-    ///
-    /// # Errors
-    /// The system's when it has no epoll set to give.
-    pub fn new(wake: impl Fn(Conn, T) + 'static) -> io::Result<Self> {
-        let epoll = weir_sys::epoll::watch(epoll::create(CreateFlags::CLOEXEC)?)?;
+    pub fn new(wake: impl Fn(Conn, T) + 'static) -> Self {
         let inner = Rc::new(RefCell::new(Inner {
-            epoll,
+            id: LotId::new(),
             entries: Slab::new(),
             ticks: BTreeMap::new(),
             armed: NONE,
             task: None,
+            keys: Vec::new(),
         }));
         let task = event_loop::spawn(run(Rc::clone(&inner), wake));
         let weak = Rc::downgrade(&inner);
         capacity::on_shortage(move || {
             weak.upgrade().map_or(0, |inner| inner.borrow_mut().reclaim())
         });
-        Ok(Self { inner, task })
+        Self { inner, task }
     }
 
     /// Parks a connection until it has something to receive or `until` has come; in that case it
     /// is closed in order. While it is parked it counts as waiting.
     ///
     /// # Errors
-    /// Gives the connection back if it holds bytes that were received already: it is not idle.
-    /// If the system refuses to watch it, too.
+    /// Gives the connection back if it has something to say already: it is not idle. If the
+    /// system refuses to watch it, too.
     pub fn park(&self, mut conn: Conn, until: Instant, data: T) -> Result<(), (Box<Conn>, T)> {
         if conn.is_busy() {
             return Err((Box::new(conn), data));
@@ -151,9 +146,7 @@ async fn run<T: 'static>(inner: Rc<RefCell<Inner<T>>>, wake: impl Fn(Conn, T)) {
         std::future::poll_fn(|cx| inner.borrow_mut().poll(cx, &mut deadline, &mut woken)).await;
         // The lot is not borrowed here: a waker may park again at once.
         for (idle, data) in woken.drain(..) {
-            if let Ok(conn) = Conn::from_idle(idle) {
-                wake(conn, data);
-            }
+            wake(Conn::from_idle(idle), data);
         }
         event_loop::yield_now().await;
     }
@@ -162,20 +155,17 @@ async fn run<T: 'static>(inner: Rc<RefCell<Inner<T>>>, wake: impl Fn(Conn, T)) {
 impl<T> Inner<T> {
     fn park(&mut self, conn: Conn, until: Instant, data: T) -> Result<(), (Box<Conn>, T)> {
         let slot = self.entries.vacant_entry();
-        let key = slot.key();
-        let event = EventData::new_u64(key as u64);
-        // Watched here before the runtime lets go of it, so that it can be given back.
-        let flags = EventFlags::IN | EventFlags::RDHUP;
-        if epoll::add(self.epoll.as_fd(), conn.as_fd(), event, flags).is_err() {
-            return Err((Box::new(conn), data));
-        }
+        let key = slot.key() as u32;
+        let idle = match conn.into_idle(&self.id, key) {
+            Ok(idle) => idle,
+            Err(conn) => return Err((conn, data)),
+        };
         let tick = tick_after(until);
-        let next = self.ticks.insert(tick, key as u32).unwrap_or(NONE);
-        let idle = conn.into_idle();
+        let next = self.ticks.insert(tick, key).unwrap_or(NONE);
         let waiting = Gauged::new(Gauge::Waiting);
         slot.insert(Entry { idle, data, tick, next, previous: NONE, _waiting: waiting });
         if let Some(neighbour) = self.entries.get_mut(next as usize) {
-            neighbour.previous = key as u32;
+            neighbour.previous = key;
         }
         if tick < self.armed
             && let Some(task) = &self.task
@@ -185,7 +175,7 @@ impl<T> Inner<T> {
         Ok(())
     }
 
-    /// Takes an entry out of the slab, the list of its tick and the epoll set.
+    /// Takes an entry out of the slab and the list of its tick.
     fn remove(&mut self, key: usize) -> Entry<T> {
         let entry = self.entries.remove(key);
         if let Some(next) = self.entries.get_mut(entry.next as usize) {
@@ -196,8 +186,6 @@ impl<T> Inner<T> {
             None if entry.next == NONE => drop(self.ticks.remove(&entry.tick)),
             None => drop(self.ticks.insert(entry.tick, entry.next)),
         }
-        // Closing would do, were the descriptor not about to live on.
-        let _ = epoll::delete(self.epoll.as_fd(), entry.idle.as_fd());
         entry
     }
 
@@ -212,7 +200,7 @@ impl<T> Inner<T> {
             self.task = Some(cx.waker().clone());
         }
         loop {
-            if self.poll_events(cx, woken).is_ready() && !woken.is_empty() {
+            if self.poll_events(cx, woken).is_ready() {
                 return Poll::Ready(());
             }
             self.close_due();
@@ -226,30 +214,24 @@ impl<T> Inner<T> {
         }
     }
 
-    /// Moves what has become readable to `woken`.
+    /// Moves what has become readable to `woken`; ready if there is any.
     fn poll_events(&mut self, cx: &mut Context<'_>, woken: &mut Vec<(Idle, T)>) -> Poll<()> {
-        loop {
-            let Ok(mut guard) = ready!(self.epoll.poll_read_ready(cx)) else {
+        let mut keys = std::mem::take(&mut self.keys);
+        while woken.is_empty() {
+            if self.id.poll_woken(cx, WAKES_PER_TURN, &mut keys).is_pending() {
+                self.keys = keys;
                 return Poll::Pending;
-            };
-            let mut events = [NO_EVENT; WAKES_PER_TURN];
-            let count = epoll::wait(self.epoll.as_fd(), &mut events[..], Some(&AT_ONCE));
-            let count = count.unwrap_or(0);
-            if count < WAKES_PER_TURN {
-                guard.clear_ready();
             }
-            drop(guard);
-            for event in &events[..count] {
-                let key = event.data.u64() as usize;
-                if self.entries.contains(key) {
-                    let entry = self.remove(key);
+            for key in keys.drain(..) {
+                // What had something to say may have left, and another taken its place.
+                if self.entries.get(key as usize).is_some_and(|entry| entry.idle.was_heard()) {
+                    let entry = self.remove(key as usize);
                     woken.push((entry.idle, entry.data));
                 }
             }
-            if count > 0 {
-                return Poll::Ready(());
-            }
         }
+        self.keys = keys;
+        Poll::Ready(())
     }
 
     fn close_due(&mut self) {
@@ -274,8 +256,6 @@ impl<T> Inner<T> {
 }
 
 const TICK_NANOS: u64 = TICK.as_nanos() as u64;
-const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-const NO_EVENT: Event = Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
 
 /// The first tick that is not before `at`. 32 bits last for 13 years of uptime.
 fn tick_after(at: Instant) -> u32 {

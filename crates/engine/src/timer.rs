@@ -1,20 +1,17 @@
 //! Deadlines that cost a store to change.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant as TimerInstant, Sleep};
-
 use crate::clock::{self, Instant};
-
-pub use tokio::time::sleep;
+use crate::event_loop::timers::Timer;
 
 /// A point of time that a task waits for while it waits for something else.
 ///
-/// The runtime's timer is armed when the task first has to wait, and is left alone when the
+/// The loop's timer is armed when the task first has to wait, and is left alone when the
 /// deadline moves further away, as it does with every request of a connection: the timer then
 /// fires early once, sees that, and is armed anew.
 #[derive(Debug)]
@@ -22,7 +19,7 @@ pub struct Deadline {
     at: Instant,
     /// What the timer is set to; `NEVER` when it is not.
     armed: Instant,
-    sleep: Option<Pin<Box<Sleep>>>,
+    timer: Option<Timer>,
 }
 
 impl Default for Deadline {
@@ -34,7 +31,7 @@ impl Default for Deadline {
 impl Deadline {
     /// No deadline.
     pub const fn new() -> Self {
-        Self { at: Instant::NEVER, armed: Instant::NEVER, sleep: None }
+        Self { at: Instant::NEVER, armed: Instant::NEVER, timer: None }
     }
 
     /// Moves the deadline.
@@ -63,31 +60,22 @@ impl Deadline {
         if self.at == Instant::NEVER {
             return Poll::Pending;
         }
-        loop {
-            if self.armed > self.at || self.sleep.is_none() {
-                let wait = self.at.since(clock::precise());
-                if wait.is_zero() {
-                    return Poll::Ready(());
-                }
-                self.arm(wait);
-            }
-            let Some(sleep) = self.sleep.as_mut() else { return Poll::Pending };
-            ready!(sleep.as_mut().poll(cx));
+        if let Some(timer) = &mut self.timer
+            && self.armed <= self.at
+        {
+            ready!(timer.poll(cx));
             self.armed = Instant::NEVER;
-            if clock::precise() >= self.at {
-                return Poll::Ready(());
-            }
-            // It fired for a deadline that has moved on; the loop arms it anew.
         }
-    }
-
-    fn arm(&mut self, wait: Duration) {
-        let when = TimerInstant::now() + wait;
-        match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().reset(when),
-            None => self.sleep = Some(Box::pin(tokio::time::sleep_until(when))),
+        // It is not armed, or it fired for a deadline that has moved on, or that is over.
+        if clock::precise() >= self.at {
+            return Poll::Ready(());
+        }
+        match &mut self.timer {
+            Some(timer) => timer.set(self.at, cx),
+            None => self.timer = Some(Timer::new(self.at, cx)),
         }
         self.armed = self.at;
+        Poll::Pending
     }
 
     /// Waits for `operation` until the deadline.
@@ -111,7 +99,31 @@ impl Deadline {
     }
 }
 
-use std::future::Future;
+/// Waits for so long, and not a moment less.
+pub async fn sleep(duration: Duration) {
+    let mut deadline = Deadline::new();
+    deadline.set(clock::precise() + duration);
+    deadline.wait().await;
+}
+
+/// Waits for `future`, but not longer than `limit`.
+///
+/// # Errors
+/// `TimedOut` when the time has come first; the future is dropped then.
+pub async fn timeout<F: Future>(limit: Duration, future: F) -> io::Result<F::Output> {
+    let mut deadline = Deadline::new();
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        if deadline.at() == Instant::NEVER {
+            deadline.set(clock::precise() + limit);
+        }
+        deadline.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    })
+    .await
+}
 
 #[cfg(test)]
 mod tests {

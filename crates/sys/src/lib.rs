@@ -4,7 +4,6 @@
 
 pub mod allocator;
 pub mod daemon;
-pub mod epoll;
 pub mod errno;
 pub mod file;
 pub mod glob;
@@ -17,3 +16,4 @@ pub mod socket;
 pub mod title;
 pub mod user;
 pub mod wait;
+pub mod waker;

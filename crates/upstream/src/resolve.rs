@@ -96,7 +96,7 @@ async fn keep(group: Weak<Group>, index: usize, resolver: Resolver, timeout: Dur
     let mut wait = until(held.hosts[index].valid.load(Relaxed), 0);
     drop(held);
     loop {
-        tokio::time::sleep(wait).await;
+        weir_engine::timer::sleep(wait).await;
         if group.strong_count() == 0 {
             return;
         }

@@ -274,5 +274,5 @@ async fn within<T>(
     if timeout.is_zero() {
         return future.await;
     }
-    tokio::time::timeout(timeout, future).await.unwrap_or(Err(state::TIMED_OUT))
+    weir_engine::timer::timeout(timeout, future).await.unwrap_or(Err(state::TIMED_OUT))
 }

@@ -50,7 +50,7 @@ fn start(addr: &Addr, options: &ConnectOptions) -> io::Result<(Conn, bool)> {
         Err(Errno::INPROGRESS) => true,
         Err(error) => return Err(error.into()),
     };
-    Ok((Conn::outgoing(socket, addr.clone())?, pending))
+    Ok((Conn::outgoing(socket, addr.clone()), pending))
 }
 
 fn socket(addr: &Addr, options: &ConnectOptions) -> io::Result<OwnedFd> {

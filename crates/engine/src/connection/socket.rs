@@ -1,33 +1,55 @@
 //! A non-blocking socket and what the loop knows of its readiness.
 //!
-//! The loop's readiness is edge-triggered: it is set by events and cleared here. It can be
-//! cleared right after a call that would have blocked or that came back short, because events
-//! are only taken in on this very thread, while no task runs: an edge after the call has not
-//! been seen yet and will be.
+//! The loop is asked to watch it when the kernel first says that a call would block: by then
+//! nothing can have been missed, because what is there is told as news to whoever begins to watch.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use rustix::net::SendFlags;
-use tokio::io::unix::AsyncFd;
+
+use crate::event_loop::reactor::{LotId, Source, Watch};
 
 #[derive(Debug)]
 pub(crate) struct Socket {
-    fd: AsyncFd<OwnedFd>,
-    /// Nothing was asked of the kernel yet: data may be there that no event has told of.
-    fresh: bool,
+    /// Before the descriptor, so that its slot is free before the number is.
+    source: Option<Source>,
+    fd: OwnedFd,
+    /// While it is not watched: a read came back short, so another one would block.
+    drained: bool,
 }
 
 impl Socket {
-    /// Watches a socket that is non-blocking already.
-    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self { fd: weir_sys::epoll::watch(fd)?, fresh: true })
+    /// A socket that is non-blocking already.
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        Self { source: None, fd, drained: false }
     }
 
-    /// Lets go of the socket without closing it.
-    pub(crate) fn into_fd(self) -> OwnedFd {
-        self.fd.into_inner()
+    fn watch(&mut self) -> io::Result<&Source> {
+        let source = match self.source.take() {
+            Some(source) => source,
+            None => Source::new(self.fd.as_fd(), Watch::Socket)?,
+        };
+        Ok(self.source.insert(source))
+    }
+
+    /// Makes the lot hear of it. False if there is something to hear already, or if it cannot be
+    /// watched.
+    pub(crate) fn park(&mut self, lot: &LotId, key: u32) -> bool {
+        self.watch().is_ok_and(|source| source.park(lot, key))
+    }
+
+    /// Makes tasks hear of it again.
+    pub(crate) fn unpark(&self) {
+        if let Some(source) = &self.source {
+            source.unpark();
+        }
+    }
+
+    /// Whether nothing was heard from it that was not read. Says nothing if it is not watched.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| !source.is_silent())
     }
 
     pub(crate) fn poll_recv(
@@ -36,45 +58,49 @@ impl Socket {
         into: &mut Vec<u8>,
         max: usize,
     ) -> Poll<io::Result<usize>> {
-        if std::mem::take(&mut self.fresh) {
-            match weir_sys::socket::recv_append(self.fd.as_fd(), into, max) {
-                Err(error) if would_block(&error) => {}
-                done => {
-                    // There may be more that still no event has told of.
-                    self.fresh = matches!(done, Ok(count) if count == max);
-                    return Poll::Ready(done);
-                }
-            }
-        }
         loop {
-            let mut guard = ready!(self.fd.poll_read_ready(cx))?;
+            match &self.source {
+                Some(source) => ready!(source.poll_read(cx)),
+                None if self.drained => {
+                    self.watch()?;
+                    continue;
+                }
+                None => {}
+            }
             match weir_sys::socket::recv_append(self.fd.as_fd(), into, max) {
                 Ok(count) => {
-                    // A short read has emptied the socket. What comes later makes a new edge,
-                    // and a close seen already stays known.
+                    // A short read has emptied the socket. What comes later is news, and a close
+                    // seen already stays known.
                     if count > 0 && count < max {
-                        guard.clear_ready();
+                        match &self.source {
+                            Some(source) => source.drained(),
+                            None => self.drained = true,
+                        }
                     }
                     return Poll::Ready(Ok(count));
                 }
-                Err(error) if would_block(&error) => guard.clear_ready(),
+                Err(error) if would_block(&error) => self.read_blocked()?,
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
 
+    fn read_blocked(&mut self) -> io::Result<()> {
+        match &self.source {
+            Some(source) => source.read_blocked(),
+            None => drop(self.watch()?),
+        }
+        Ok(())
+    }
+
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if std::mem::take(&mut self.fresh) {
+        if self.source.is_none() && !self.drained {
             match weir_sys::socket::peek(self.fd.as_fd()) {
                 Err(error) if would_block(&error) => {}
-                done => {
-                    // The data is still there, so the next receive should try at once.
-                    self.fresh = true;
-                    return Poll::Ready(done.map(drop));
-                }
+                done => return Poll::Ready(done.map(drop)),
             }
         }
-        self.fd.poll_read_ready(cx).map_ok(drop)
+        self.watch()?.poll_read(cx).map(Ok)
     }
 
     /// Looks at the first byte that waits.
@@ -82,11 +108,7 @@ impl Socket {
         loop {
             ready!(self.poll_readable(cx))?;
             match weir_sys::socket::peek_byte(self.fd.as_fd()) {
-                Err(error) if would_block(&error) => {
-                    if let Poll::Ready(guard) = self.fd.poll_read_ready(cx) {
-                        guard?.clear_ready();
-                    }
-                }
+                Err(error) if would_block(&error) => self.read_blocked()?,
                 done => return Poll::Ready(done),
             }
         }
@@ -120,7 +142,7 @@ impl Socket {
     }
 
     fn poll_write(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
@@ -128,35 +150,26 @@ impl Socket {
             match call(self.fd.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if would_block(&error) => {
-                    ready!(self.fd.poll_write_ready(cx))?.clear_ready();
-                    // Pending unless the socket is broken, which the next call then tells.
-                    ready!(self.fd.poll_write_ready(cx)).map(drop)?;
+                    self.watch()?.write_blocked(cx);
+                    return Poll::Pending;
                 }
                 done => return Poll::Ready(done),
             }
         }
     }
 
-    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.fd.poll_write_ready(cx).map_ok(drop)
+    pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watch()?.poll_write(cx).map(Ok)
     }
 
-    /// Whether the loop has heard nothing since all was read; if it has, whether it was nothing.
+    /// Whether nothing has come since all was read. Costs a system call only if the loop has
+    /// heard of something, or does not watch the socket yet.
     pub(crate) fn is_silent(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        let guard = match self.fd.poll_read_ready(&mut cx) {
-            Poll::Pending if !self.fresh => return true,
-            Poll::Pending => None,
-            Poll::Ready(Err(_)) => return false,
-            Poll::Ready(Ok(guard)) => Some(guard),
-        };
+        if self.source.as_ref().is_some_and(Source::is_silent) {
+            return true;
+        }
         match weir_sys::socket::peek(self.fd.as_fd()) {
-            Err(error) if would_block(&error) => {
-                if let Some(mut guard) = guard {
-                    guard.clear_ready();
-                }
-                true
-            }
+            Err(error) if would_block(&error) => self.read_blocked().is_ok(),
             _ => false,
         }
     }

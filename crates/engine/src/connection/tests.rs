@@ -1,6 +1,6 @@
 use super::*;
 use crate::connection::connect::{ConnectOptions, connect};
-use crate::event_loop::{block_on, spawn};
+use crate::event_loop::{block_on, spawn_joined};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 
@@ -10,7 +10,7 @@ fn pair() -> (Conn, Conn) {
     let (one, two) = UnixStream::pair().unwrap();
     let conn = |end: UnixStream| {
         end.set_nonblocking(true).unwrap();
-        Conn::from_fd(end.into(), Addr::Unix(None)).unwrap()
+        Conn::from_fd(end.into(), Addr::Unix(None))
     };
     (conn(one), conn(two))
 }
@@ -40,7 +40,7 @@ fn bytes_go_both_ways_and_the_end_is_seen() {
 fn a_reader_is_woken() {
     block_on(async {
         let (mut one, mut two) = pair();
-        let reader = spawn(async move {
+        let reader = spawn_joined(async move {
             let mut got = Vec::new();
             for _ in 0..3 {
                 two.readable(SOON).await.unwrap();
@@ -64,7 +64,7 @@ fn a_full_socket_makes_the_sender_wait() {
         let (mut one, mut two) = pair();
         let big = vec![7_u8; 4 * 1024 * 1024];
         let size = big.len();
-        let sender = spawn(async move { one.send_all(&[&big], SOON).await });
+        let sender = spawn_joined(async move { one.send_all(&[&big], SOON).await });
         let mut got = Vec::new();
         while two.recv(&mut got, 65_536, SOON).await.unwrap() > 0 {}
         sender.await.unwrap().unwrap();

@@ -10,14 +10,14 @@ fn pair() -> (Conn, Conn) {
     let (one, two) = UnixStream::pair().unwrap();
     let conn = |end: UnixStream| {
         end.set_nonblocking(true).unwrap();
-        Conn::from_fd(end.into(), Addr::Unix(None)).unwrap()
+        Conn::from_fd(end.into(), Addr::Unix(None))
     };
     (conn(one), conn(two))
 }
 
 fn lot() -> (Lot<u32>, mpsc::UnboundedReceiver<(Conn, u32)>) {
     let (send, receive) = mpsc::unbounded_channel();
-    let lot = Lot::new(move |conn, data| drop(send.send((conn, data)))).unwrap();
+    let lot = Lot::new(move |conn, data| drop(send.send((conn, data))));
     (lot, receive)
 }
 

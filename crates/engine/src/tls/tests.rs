@@ -3,7 +3,7 @@ use crate::addr::Addr;
 use crate::buffer;
 use crate::clock;
 use crate::connection::Conn;
-use crate::event_loop::{block_on, spawn};
+use crate::event_loop::{block_on, spawn_joined};
 use crate::park::Lot;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn pair() -> (Conn, Conn) {
     let (one, two) = UnixStream::pair().unwrap();
     let conn = |end: UnixStream| {
         end.set_nonblocking(true).unwrap();
-        Conn::from_fd(end.into(), Addr::Unix(None)).unwrap()
+        Conn::from_fd(end.into(), Addr::Unix(None))
     };
     (conn(one), conn(two))
 }
@@ -47,7 +47,7 @@ type Both = (Result<Conn, HandshakeError>, Result<Conn, HandshakeError>);
 async fn shake(server: &Arc<ServerTls>, client: &ClientTls, name: &str) -> Both {
     let (one, two) = pair();
     let server = Arc::clone(server);
-    let accepting = spawn(accept(one, move |_| Some(server), SOON));
+    let accepting = spawn_joined(accept(one, move |_| Some(server), SOON));
     let connected = connect(two, client, name, SOON).await;
     (accepting.await.unwrap(), connected)
 }
@@ -76,7 +76,7 @@ fn bytes_go_both_ways() {
         assert!(!one.can_sendfile());
         let big = vec![b'x'; 1_000_000];
         let sent = big.clone();
-        let sender = spawn(async move {
+        let sender = spawn_joined(async move {
             one.send_all(&[b"head", &big], SOON).await.unwrap();
             one.close();
         });
@@ -172,7 +172,7 @@ fn an_upstreams_certificate_must_be_good_and_its_own() {
 fn a_handshake_can_be_refused() {
     block_on(async {
         let (one, two) = pair();
-        let accepting = spawn(accept(one, |_| None, SOON));
+        let accepting = spawn_joined(accept(one, |_| None, SOON));
         let error = connect(two, &client(ClientSettings::default()), "x", SOON).await.unwrap_err();
         assert!(matches!(error, HandshakeError::Tls(_)), "{error}");
         assert!(matches!(accepting.await.unwrap(), Err(HandshakeError::Rejected)));
@@ -202,7 +202,7 @@ fn what_is_no_tls_is_seen_before_and_told_after() {
 fn an_idle_connection_is_parked_and_closed_in_order() {
     block_on(async {
         let (send, mut woken) = tokio::sync::mpsc::unbounded_channel();
-        let lot = Lot::new(move |conn, ()| drop(send.send(conn))).unwrap();
+        let lot = Lot::new(move |conn, ()| drop(send.send(conn)));
         let server = server(ServerSettings::default());
         let (one, two) = shake(&server, &client(ClientSettings::default()), "x").await;
         let (one, mut two) = (one.unwrap(), two.unwrap());

@@ -1,20 +1,15 @@
 //! One question to the name servers: over UDP, over TCP when an answer does not fit, and again to
 //! the next server every five seconds.
 
-use std::{
-    future::poll_fn,
-    io,
-    net::{IpAddr, SocketAddr},
-    task::Poll,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, task::Poll, time::Duration};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadBuf},
-    net::{TcpStream, UdpSocket},
-    time::{Instant, timeout_at},
+use weir_engine::{
+    Addr, ConnectOptions, Deadline, Level,
+    clock::{self, Instant},
+    connect,
+    datagram::Datagrams,
+    error_log::process_log,
 };
-use weir_engine::{Level, error_log::process_log};
 
 use super::{
     ResolveError, ResolverConfig,
@@ -40,7 +35,7 @@ struct Exchange<'a> {
     resend: Duration,
     name: &'a str,
     questions: Vec<Question>,
-    sockets: Vec<(SocketAddr, UdpSocket)>,
+    sockets: Vec<(SocketAddr, Datagrams)>,
     /// The code of the failure that came last.
     code: u16,
 }
@@ -58,13 +53,8 @@ pub(super) async fn run(
     let mut exchange = Exchange { config, resend, name, questions, sockets: Vec::new(), code: 0 };
     for server in first.. {
         exchange.send(server).await;
-        let deadline = Instant::now() + resend;
-        while exchange.is_open() {
-            match timeout_at(deadline, exchange.receive(deadline)).await {
-                Ok(()) => {}
-                Err(_) => break,
-            }
-        }
+        let end = clock::precise() + resend;
+        while exchange.is_open() && exchange.receive(end).await {}
         if !exchange.is_open() {
             return exchange.conclude(key);
         }
@@ -110,15 +100,12 @@ impl Exchange<'_> {
     }
 
     async fn send_to(&mut self, server: SocketAddr) -> io::Result<()> {
-        let open = |(address, _): &(SocketAddr, UdpSocket)| *address == server;
+        let open = |(address, _): &(SocketAddr, Datagrams)| *address == server;
         let known = self.sockets.iter().position(open);
         let socket = match known {
             Some(place) => place,
             None => {
-                let any: IpAddr = if server.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
-                let socket = UdpSocket::bind((any, 0)).await?;
-                socket.connect(server).await?;
-                self.sockets.push((server, socket));
+                self.sockets.push((server, Datagrams::connect(server)?));
                 self.sockets.len() - 1
             }
         };
@@ -128,8 +115,8 @@ impl Exchange<'_> {
                 continue;
             }
             if question.over_tcp {
-                self.ask_over_tcp(place, server, Instant::now() + self.resend).await;
-            } else if let Err(error) = self.sockets[socket].1.send(&question.query).await {
+                self.ask_over_tcp(place, server, clock::precise() + self.resend).await;
+            } else if let Err(error) = self.sockets[socket].1.send(&question.query) {
                 self.sockets.remove(socket);
                 return Err(error);
             }
@@ -137,25 +124,26 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Takes one datagram from any of the servers asked so far.
-    async fn receive(&mut self, deadline: Instant) {
-        let mut buffer = [0; MAX_DATAGRAM];
-        let (place, received) = poll_fn(|cx| {
+    /// Takes one datagram from any of the servers asked so far; false if none has come by `end`.
+    async fn receive(&mut self, end: Instant) -> bool {
+        let mut buffer = Vec::new();
+        let mut deadline = Deadline::new();
+        deadline.set(end);
+        let received = deadline.within(|cx| {
             for (place, (_, socket)) in self.sockets.iter().enumerate() {
-                let mut into = ReadBuf::new(&mut buffer);
-                if let Poll::Ready(result) = socket.poll_recv(cx, &mut into) {
-                    return Poll::Ready((place, result.map(|()| into.filled().len())));
+                if let Poll::Ready(result) = socket.poll_recv(cx, &mut buffer, MAX_DATAGRAM) {
+                    return Poll::Ready(Ok((place, result)));
                 }
             }
             Poll::Pending
-        })
-        .await;
+        });
+        let Ok((place, received)) = received.await else { return false };
         let server = self.sockets[place].0;
         match received {
             Ok(length) => {
                 if let Some(question) = self.accept(&buffer[..length], false) {
                     self.questions[question].over_tcp = true;
-                    self.ask_over_tcp(question, server, deadline).await;
+                    self.ask_over_tcp(question, server, end).await;
                 }
             }
             Err(error) => {
@@ -163,16 +151,16 @@ impl Exchange<'_> {
                 self.sockets.remove(place);
             }
         }
+        true
     }
 
-    async fn ask_over_tcp(&mut self, place: usize, server: SocketAddr, deadline: Instant) {
-        let asked = tcp(server, &self.questions[place].query);
-        match timeout_at(deadline, asked).await {
-            Ok(Ok(message)) => {
+    async fn ask_over_tcp(&mut self, place: usize, server: SocketAddr, end: Instant) {
+        match tcp(server, &self.questions[place].query, end).await {
+            Ok(message) => {
                 self.accept(&message, true);
             }
-            Ok(Err(error)) => self.log_failure("recv", &error, server),
-            Err(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+            Err(error) => self.log_failure("recv", &error, server),
         }
     }
 
@@ -269,16 +257,23 @@ impl Exchange<'_> {
 }
 
 /// One query and its answer over TCP, each behind its length (RFC 1035, 4.2.2).
-async fn tcp(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(server).await?;
-    let mut framed = Vec::with_capacity(query.len() + 2);
-    framed.extend_from_slice(&(query.len() as u16).to_be_bytes());
-    framed.extend_from_slice(query);
-    stream.write_all(&framed).await?;
-    let length = stream.read_u16().await?;
-    let mut message = vec![0; usize::from(length)];
-    stream.read_exact(&mut message).await?;
-    Ok(message)
+async fn tcp(server: SocketAddr, query: &[u8], end: Instant) -> io::Result<Vec<u8>> {
+    let left = || end.since(clock::precise());
+    let mut conn = connect(&Addr::Inet(server), &ConnectOptions::default(), left()).await?;
+    let length = (query.len() as u16).to_be_bytes();
+    conn.send_all(&[&length, query], left()).await?;
+    let mut answer = Vec::new();
+    loop {
+        if let Some((length, message)) = answer.split_first_chunk::<2>() {
+            let length = usize::from(u16::from_be_bytes(*length));
+            if message.len() >= length {
+                return Ok(message[..length].to_vec());
+            }
+        }
+        if conn.recv(&mut answer, MAX_DATAGRAM, left()).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
 }
 
 fn log(line: &str) {

@@ -84,7 +84,8 @@ impl Resolver {
         let start = |record: Srv| {
             let resolver = self.clone();
             let name = record.target.clone();
-            (record, weir_engine::spawn(async move { resolver.resolve(&name, timeout).await }))
+            let resolve = async move { resolver.resolve(&name, timeout).await };
+            (record, weir_engine::spawn_joined(resolve))
         };
         let running: Vec<_> = records.into_iter().map(start).collect();
         let mut done = Vec::with_capacity(running.len());

@@ -1,11 +1,11 @@
 //! The resolver against name servers of the test's own.
 
-use std::{cell::RefCell, rc::Rc};
-
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+use std::{
+    io::{Read, Write},
     net::{TcpListener, UdpSocket},
+    sync::Mutex,
 };
+
 use weir_engine::event_loop::block_on;
 
 use super::*;
@@ -81,52 +81,54 @@ fn question(query: &[u8]) -> (String, u16) {
     (labels.join("."), u16::from_be_bytes([query[at + 1], query[at + 2]]))
 }
 
-type Log = Rc<RefCell<Vec<String>>>;
+type Log = Arc<Mutex<Vec<String>>>;
 
 /// A UDP and a TCP socket with the same port. One that is free for the one may be taken for the
 /// other, by a connection of another test for example; then another is tried.
-async fn same_port() -> (UdpSocket, TcpListener) {
+fn same_port() -> (UdpSocket, TcpListener) {
     loop {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        if let Ok(socket) = UdpSocket::bind(listener.local_addr().unwrap()).await {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        if let Ok(socket) = UdpSocket::bind(listener.local_addr().unwrap()) {
             return (socket, listener);
         }
     }
 }
 
-/// A name server over UDP and, with `tcp`, over TCP at the same port. The log has each question.
-async fn server(
+/// A name server over UDP and, with `tcp`, over TCP at the same port, on threads that end with the
+/// tests. The log has each question.
+fn server(
     tcp: Option<fn(&str, u16) -> Reply>,
-    reply: impl Fn(usize, &str, u16) -> Reply + 'static,
+    reply: impl Fn(usize, &str, u16) -> Reply + Send + 'static,
 ) -> (SocketAddr, Log) {
-    let (socket, listener) = same_port().await;
+    let (socket, listener) = same_port();
     let address = socket.local_addr().unwrap();
     let log = Log::default();
-    let seen = Rc::clone(&log);
-    weir_engine::spawn(async move {
+    let seen = Arc::clone(&log);
+    std::thread::spawn(move || {
         let mut buffer = [0; 512];
         loop {
-            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+            let (length, from) = socket.recv_from(&mut buffer).unwrap();
             let query = &buffer[..length];
             let (name, kind) = question(query);
-            let count = seen.borrow().len();
-            seen.borrow_mut().push(format!("{name} {kind}"));
+            let count = seen.lock().unwrap().len();
+            seen.lock().unwrap().push(format!("{name} {kind}"));
             if let Some(message) = message(query, reply(count, &name, kind)) {
-                socket.send_to(&message, from).await.unwrap();
+                socket.send_to(&message, from).unwrap();
             }
         }
     });
     if let Some(reply) = tcp {
-        weir_engine::spawn(async move {
+        std::thread::spawn(move || {
             loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let length = stream.read_u16().await.unwrap();
-                let mut query = vec![0; usize::from(length)];
-                stream.read_exact(&mut query).await.unwrap();
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut length = [0; 2];
+                stream.read_exact(&mut length).unwrap();
+                let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
+                stream.read_exact(&mut query).unwrap();
                 let (name, kind) = question(&query);
                 let message = message(&query, reply(&name, kind)).unwrap();
-                stream.write_u16(message.len() as u16).await.unwrap();
-                stream.write_all(&message).await.unwrap();
+                stream.write_all(&(message.len() as u16).to_be_bytes()).unwrap();
+                stream.write_all(&message).unwrap();
             }
         });
     }
@@ -148,8 +150,7 @@ fn both_families_are_asked_for_once_and_remembered() {
         let (server, log) = server(None, |_, _, kind| match kind {
             AAAA => Reply::Records(vec![(AAAA, 60, std::net::Ipv6Addr::LOCALHOST.octets().into())]),
             _ => Reply::Records(vec![address(1)]),
-        })
-        .await;
+        });
         let resolver = resolver(&[server], true);
         let (one, two) = tokio::join!(
             resolver.resolve("A.example", SECOND),
@@ -160,7 +161,7 @@ fn both_families_are_asked_for_once_and_remembered() {
         let mut again = texts(&resolver.resolve("a.example", SECOND).await.unwrap());
         again.sort();
         assert_eq!(again, ["127.0.0.1", "::1"]);
-        assert_eq!(*log.borrow(), ["a.example 1", "a.example 28"]);
+        assert_eq!(*log.lock().unwrap(), ["a.example 1", "a.example 28"]);
     });
 }
 
@@ -179,11 +180,10 @@ fn aliases_are_followed() {
             "a" => Reply::Records(vec![(CNAME, 60, name("b.net"))]),
             "loop" => Reply::Records(vec![(CNAME, 60, name("loop"))]),
             _ => Reply::Records(vec![address(2)]),
-        })
-        .await;
+        });
         let resolver = resolver(&[server], false);
         assert_eq!(texts(&resolver.resolve("a", SECOND).await.unwrap()), ["127.0.0.2"]);
-        assert_eq!(*log.borrow(), ["a 1", "b.net 1"]);
+        assert_eq!(*log.lock().unwrap(), ["a 1", "b.net 1"]);
         let error = resolver.resolve("loop", LONG).await.unwrap_err();
         assert_eq!(error.to_string(), "loop could not be resolved (3: Host not found)");
     });
@@ -198,8 +198,7 @@ fn failures_are_told_in_words_and_not_remembered() {
             (_, 2) => Reply::Code(3),
             (_, 3) => Reply::Code(5),
             _ => Reply::Records(vec![address(1)]),
-        })
-        .await;
+        });
         let resolver = resolver(&[server], false);
         let mut said = Vec::new();
         for asked in ["empty", "a", "a", "a"] {
@@ -223,7 +222,7 @@ fn failures_are_told_in_words_and_not_remembered() {
 #[test]
 fn silence_times_out() {
     block_on(async {
-        let (server, _) = server(None, |_, _, _| Reply::Silence).await;
+        let (server, _) = server(None, |_, _, _| Reply::Silence);
         let resolver = resolver(&[server], false);
         let error = resolver.resolve("a", Duration::from_millis(10)).await.unwrap_err();
         assert_eq!(error.to_string(), "a could not be resolved (110: Operation timed out)");
@@ -233,11 +232,11 @@ fn silence_times_out() {
 #[test]
 fn the_next_server_is_asked_after_a_while() {
     block_on(async {
-        let (dumb, asked) = server(None, |_, _, _| Reply::WrongIdent).await;
-        let (good, _) = server(None, |_, _, _| Reply::Records(vec![address(3)])).await;
+        let (dumb, asked) = server(None, |_, _, _| Reply::WrongIdent);
+        let (good, _) = server(None, |_, _, _| Reply::Records(vec![address(3)]));
         let resolver = resolver(&[dumb, good], false);
         assert_eq!(texts(&resolver.resolve("a", LONG).await.unwrap()), ["127.0.0.3"]);
-        assert_eq!(asked.borrow().len(), 1);
+        assert_eq!(asked.lock().unwrap().len(), 1);
     });
 }
 
@@ -247,8 +246,7 @@ fn a_format_error_is_ignored_until_the_query_is_sent_again() {
         let (server, _) = server(None, |count, _, _| match count {
             0 => Reply::Code(1),
             _ => Reply::Records(vec![address(3)]),
-        })
-        .await;
+        });
         let resolved = resolver(&[server], false).resolve("a", LONG).await.unwrap();
         assert_eq!(texts(&resolved), ["127.0.0.3"]);
     });
@@ -258,7 +256,7 @@ fn a_format_error_is_ignored_until_the_query_is_sent_again() {
 fn an_answer_that_does_not_fit_comes_over_tcp() {
     block_on(async {
         let over_tcp = |_: &str, _| Reply::Records(vec![address(4)]);
-        let (server, _) = server(Some(over_tcp), |_, _, _| Reply::Truncated).await;
+        let (server, _) = server(Some(over_tcp), |_, _, _| Reply::Truncated);
         let resolved = resolver(&[server], false).resolve("a", LONG).await.unwrap();
         assert_eq!(texts(&resolved), ["127.0.0.4"]);
     });
@@ -276,8 +274,7 @@ fn services_have_the_addresses_of_their_targets() {
             ("main", A) => Reply::Records(vec![address(1), address(2)]),
             ("backup", A) => Reply::Records(vec![address(3)]),
             _ => Reply::Code(3),
-        })
-        .await;
+        });
         let resolver = resolver(&[server], false);
         let found = resolver.resolve_service("a", "http", LONG).await.unwrap();
         let line = |it: &ServiceAddress| {
@@ -289,7 +286,7 @@ fn services_have_the_addresses_of_their_targets() {
             ["127.0.0.1:80 main 1 5", "127.0.0.2:80 main 1 5", "127.0.0.3:81 backup 2 1"]
         );
         assert_eq!(found.failed.len(), 1);
-        assert_eq!(log.borrow()[0], "_http._tcp.a 33");
+        assert_eq!(log.lock().unwrap()[0], "_http._tcp.a 33");
         let (error, _) = resolver.resolve_service("a", "_x._tcp", LONG).await.unwrap_err();
         assert_eq!(error.code, state::NOT_FOUND);
     });

@@ -35,7 +35,7 @@ pub(super) async fn verify(password: Vec<u8>, stored: Vec<u8>) -> Verified {
     if is_unknown(&stored) {
         return Verified::Unknown;
     }
-    let matches = tokio::task::spawn_blocking(move || matches(&password, &stored));
+    let matches = weir_engine::event_loop::on_a_thread(move || matches(&password, &stored));
     // A thread that dies leaves the password unproven.
     matches.await.unwrap_or(false).into()
 }

@@ -112,8 +112,7 @@ pub(super) struct Parked {
 /// The connections of one thread that wait for a client to ask for something.
 pub struct IdleConnections {
     wakers: RefCell<Slab<Waker>>,
-    /// None where the system has no epoll set to give: then all wait in their tasks.
-    lot: Option<Lot<Parked>>,
+    lot: Lot<Parked>,
     /// Changes with every configuration, and when the thread is to end.
     epoch: Cell<u32>,
 }
@@ -132,7 +131,7 @@ impl IdleConnections {
                 weir_engine::event_loop::spawn(super::resume(service, conn, parked));
             }
         });
-        Self { wakers: RefCell::default(), lot: lot.ok(), epoch: Cell::new(0) }
+        Self { wakers: RefCell::default(), lot, epoch: Cell::new(0) }
     }
 
     /// A place for a connection.
@@ -144,9 +143,7 @@ impl IdleConnections {
     /// configuration has changed. The parked are closed unless `keep` wants their listener.
     pub(in crate::serve) fn look_around(&self, keep: impl Fn(&str) -> bool) {
         self.epoch.set(self.epoch.get().wrapping_add(1));
-        if let Some(lot) = &self.lot {
-            lot.retain(|parked| keep(&parked.key));
-        }
+        self.lot.retain(|parked| keep(&parked.key));
         for (_, waker) in self.wakers.borrow().iter() {
             waker.wake_by_ref();
         }
@@ -154,10 +151,7 @@ impl IdleConnections {
 
     /// Parks a connection, or gives it back.
     pub(super) fn park(&self, conn: Conn, parked: Parked) -> Result<(), Box<Conn>> {
-        match &self.lot {
-            Some(lot) => lot.park(conn, parked.until, parked).map_err(|(conn, _)| conn),
-            None => Err(Box::new(conn)),
-        }
+        self.lot.park(conn, parked.until, parked).map_err(|(conn, _)| conn)
     }
 }
 
@@ -194,7 +188,7 @@ pub(super) async fn first_bytes(
     if crowded {
         patience.park = patience.park_in_crowd;
     }
-    let parks = service.idle.lot.is_some() && patience.park < patience.until;
+    let parks = patience.park < patience.until;
     poll_fn(|cx| {
         if link.input.capacity() == 0 {
             link.input = buffer::take(READ);

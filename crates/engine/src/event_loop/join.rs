@@ -1,0 +1,91 @@
+//! Tasks whose output somebody waits for.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::tasks::Task;
+
+/// A task that was started; waits for its output. Dropping it does not end the task.
+pub struct JoinHandle<T> {
+    task: Task,
+    shared: Rc<RefCell<Shared<T>>>,
+}
+
+/// The task has ended without an output: it was aborted, or it has panicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended;
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the task has ended early")
+    }
+}
+
+impl std::error::Error for Ended {}
+
+struct Shared<T> {
+    outcome: Option<Result<T, Ended>>,
+    waiting: Option<Waker>,
+}
+
+/// The task's end of it. However the task ends, who waits hears of it.
+struct Outcome<T>(Rc<RefCell<Shared<T>>>);
+
+impl<T> Outcome<T> {
+    fn settle(&self, outcome: Result<T, Ended>) {
+        let mut shared = self.0.borrow_mut();
+        if shared.outcome.is_none() {
+            shared.outcome = Some(outcome);
+        }
+        let waiting = shared.waiting.take();
+        drop(shared);
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+    }
+}
+
+impl<T> Drop for Outcome<T> {
+    fn drop(&mut self) {
+        self.settle(Err(Ended));
+    }
+}
+
+impl<T: 'static> JoinHandle<T> {
+    pub(super) fn start(task: impl Future<Output = T> + 'static) -> Self {
+        let shared = Rc::new(RefCell::new(Shared { outcome: None, waiting: None }));
+        let outcome = Outcome(Rc::clone(&shared));
+        let task = super::spawn(async move { outcome.settle(Ok(task.await)) });
+        Self { task, shared }
+    }
+
+    /// Drops the task's future: at once, or if it runs just now, when it waits next.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, Ended>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut shared = self.shared.borrow_mut();
+        match shared.outcome.take() {
+            Some(outcome) => Poll::Ready(outcome),
+            None => {
+                shared.waiting = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("task", &self.task).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,416 @@
+//! What the kernel says about descriptors, and whom that wakes.
+//!
+//! Sockets are watched by edges: the kernel tells once that something has come, which sets bits
+//! here, and whoever has used it up clears them. They can be cleared right after a call that
+//! would have blocked or that came back short, because events are only taken in on this very
+//! thread, while no task runs: an edge after the call has not been seen yet and will be.
+
+use std::cell::RefCell;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+
+use super::timers::Wait;
+use super::{here, with_here};
+
+/// How many events are taken from the kernel at once, nginx's `epoll_events`.
+const EVENTS: usize = 512;
+
+/// What the event of the bell carries, which no source does.
+const BELL: u64 = u64::MAX;
+
+/// Bits of what a descriptor is ready for.
+type Ready = u8;
+const READ: Ready = 1;
+const WRITE: Ready = 2;
+/// The peer will send no more. Stays, as it is true for good.
+const CLOSED: Ready = 4;
+/// The connection is broken, or closed in both directions. Stays, too.
+const BROKEN: Ready = 8;
+/// A read does not block.
+const READS: Ready = READ | CLOSED | BROKEN;
+/// A write does not block.
+const WRITES: Ready = WRITE | BROKEN;
+
+/// What is asked of the kernel about a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// Both directions of a socket, by edges.
+    Socket,
+    /// A listener that other threads may watch as well: as long as there is something to accept,
+    /// one of them is woken.
+    Listener,
+}
+
+/// The part of a loop that talks to the kernel.
+#[derive(Default)]
+pub(crate) struct Reactor {
+    epoll: RefCell<Option<OwnedFd>>,
+    events: RefCell<Vec<Event>>,
+    sources: RefCell<Sources>,
+    lots: RefCell<Vec<LotState>>,
+}
+
+#[derive(Default)]
+struct Sources {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+}
+
+struct Entry {
+    generation: u32,
+    ready: Ready,
+    waiting: Waiting,
+}
+
+/// Who hears of a source.
+enum Waiting {
+    /// At most one task that wants to read, and one that wants to write.
+    Tasks { reader: Option<Waker>, writer: Option<Waker> },
+    /// Nobody but the lot that holds the connection under this key.
+    Parked { lot: u32, key: u32 },
+}
+
+const NOBODY: Waiting = Waiting::Tasks { reader: None, writer: None };
+
+/// Keys of the parked connections of one lot that have something to say.
+#[derive(Default)]
+struct LotState {
+    used: bool,
+    woken: Vec<u32>,
+    task: Option<Waker>,
+}
+
+impl Reactor {
+    pub(super) fn open(&self, bell: &Arc<OwnedFd>) -> io::Result<()> {
+        let set = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&set, bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
+        self.events.borrow_mut().reserve_exact(EVENTS);
+        self.epoll.replace(Some(set));
+        Ok(())
+    }
+
+    pub(super) fn close(&self) {
+        self.epoll.take();
+        self.events.take();
+    }
+
+    /// Takes in what has happened, and waits for it if that is wanted. True when the bell has
+    /// rung.
+    pub(super) fn wait(&self, wait: Wait) -> bool {
+        let timeout = match wait {
+            Wait::No => Some(Timespec { tv_sec: 0, tv_nsec: 0 }),
+            Wait::Millis(millis) => Some(Timespec {
+                tv_sec: i64::from(millis / 1000),
+                tv_nsec: i64::from(millis % 1000) * 1_000_000,
+            }),
+            Wait::Forever => None,
+        };
+        let mut events = self.events.take();
+        events.clear();
+        if let Some(set) = &*self.epoll.borrow() {
+            // A signal may end the wait; then there is nothing.
+            let _ = epoll::wait(set, rustix::buffer::spare_capacity(&mut events), timeout.as_ref());
+        }
+        let mut rung = false;
+        for event in &events {
+            match event.data.u64() {
+                BELL => rung = true,
+                _ => self.dispatch(event),
+            }
+        }
+        self.events.replace(events);
+        rung
+    }
+
+    fn dispatch(&self, event: &Event) {
+        let data = event.data.u64();
+        let mut sources = self.sources.borrow_mut();
+        let Some(entry) = sources.entries.get_mut(data as u32 as usize) else { return };
+        if entry.generation != (data >> 32) as u32 {
+            // It was closed by a task that an earlier event of the same batch has woken.
+            return;
+        }
+        let ready = bits(event.flags);
+        entry.ready |= ready;
+        match &mut entry.waiting {
+            Waiting::Tasks { reader, writer } => {
+                let reader = if ready & READS != 0 { reader.take() } else { None };
+                let writer = if ready & WRITES != 0 { writer.take() } else { None };
+                drop(sources);
+                if let Some(reader) = reader {
+                    reader.wake();
+                }
+                if let Some(writer) = writer {
+                    writer.wake();
+                }
+            }
+            &mut Waiting::Parked { lot, key } if ready & READS != 0 => {
+                let mut lots = self.lots.borrow_mut();
+                let lot = &mut lots[lot as usize];
+                // Once is enough, which limits the queue.
+                entry.waiting = NOBODY;
+                lot.woken.push(key);
+                let task = lot.task.take();
+                drop((lots, sources));
+                if let Some(task) = task {
+                    task.wake();
+                }
+            }
+            Waiting::Parked { .. } => {}
+        }
+    }
+}
+
+fn bits(flags: EventFlags) -> Ready {
+    let mut ready = 0;
+    if flags.intersects(EventFlags::IN | EventFlags::PRI) {
+        ready |= READ;
+    }
+    if flags.contains(EventFlags::OUT) {
+        ready |= WRITE;
+    }
+    if flags.contains(EventFlags::RDHUP) {
+        ready |= CLOSED;
+    }
+    if flags.intersects(EventFlags::HUP | EventFlags::ERR) {
+        ready |= BROKEN;
+    }
+    ready
+}
+
+/// A descriptor that the loop watches. When it is dropped, nobody is woken any more; the kernel
+/// forgets the descriptor when it is closed, or with [`Source::remove`].
+#[derive(Debug)]
+pub(crate) struct Source {
+    slot: u32,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Source {
+    /// Begins to watch. What is there already is told as news.
+    pub(crate) fn new(fd: BorrowedFd<'_>, watch: Watch) -> io::Result<Self> {
+        let reactor = &here().reactor;
+        let mut sources = reactor.sources.borrow_mut();
+        let slot = sources.insert();
+        drop(sources);
+        // From here on the slot goes back when something fails.
+        let source = Self { slot, not_send: PhantomData };
+        let generation = source.with(|entry| entry.generation);
+        let data = EventData::new_u64(u64::from(generation) << 32 | u64::from(slot));
+        let flags = match watch {
+            Watch::Socket => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET,
+            Watch::Listener => EventFlags::IN | EventFlags::EXCLUSIVE,
+        };
+        match &*reactor.epoll.borrow() {
+            Some(set) => epoll::add(set, fd, data, flags)?,
+            None => return Err(io::ErrorKind::NotConnected.into()),
+        }
+        Ok(source)
+    }
+
+    /// Makes the kernel forget a descriptor that stays open.
+    pub(crate) fn remove(self, fd: BorrowedFd<'_>) {
+        if let Some(set) = &*here().reactor.epoll.borrow() {
+            // It was watched, so it can be.
+            let _ = epoll::delete(set, fd);
+        }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Entry) -> T) -> T {
+        act(&mut here().reactor.sources.borrow_mut().entries[self.slot as usize])
+    }
+
+    /// Ready when a read would find something, be it the end.
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with(|entry| {
+            if entry.ready & READS != 0 {
+                return Poll::Ready(());
+            }
+            if let Waiting::Tasks { reader, .. } = &mut entry.waiting {
+                remember(reader, cx.waker());
+            }
+            Poll::Pending
+        })
+    }
+
+    /// Ready when there is room to write, or when writing would fail.
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with(|entry| {
+            if entry.ready & WRITES != 0 {
+                return Poll::Ready(());
+            }
+            if let Waiting::Tasks { writer, .. } = &mut entry.waiting {
+                remember(writer, cx.waker());
+            }
+            Poll::Pending
+        })
+    }
+
+    /// Whether nothing has been heard that was not read.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.with(|entry| entry.ready & READS == 0)
+    }
+
+    /// A read has taken all there was; whether the peer has closed is still known.
+    pub(crate) fn drained(&self) {
+        self.with(|entry| entry.ready &= !READ);
+    }
+
+    /// A read would have blocked.
+    pub(crate) fn read_blocked(&self) {
+        self.with(|entry| entry.ready &= !READS);
+    }
+
+    /// A write would have blocked. The task is woken when it would not any more.
+    pub(crate) fn write_blocked(&self, cx: &mut Context<'_>) {
+        self.with(|entry| {
+            entry.ready &= !WRITE;
+            if let Waiting::Tasks { writer, .. } = &mut entry.waiting {
+                remember(writer, cx.waker());
+            }
+        });
+    }
+
+    /// From now on the lot hears of it. False, and nothing has changed, if there is something to
+    /// hear already.
+    pub(crate) fn park(&self, lot: &LotId, key: u32) -> bool {
+        self.with(|entry| {
+            let silent = entry.ready & READS == 0;
+            if silent {
+                entry.waiting = Waiting::Parked { lot: lot.0, key };
+            }
+            silent
+        })
+    }
+
+    /// From now on tasks hear of it again.
+    pub(crate) fn unpark(&self) {
+        self.with(|entry| entry.waiting = NOBODY);
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        with_here(|here| {
+            let waiting = here.reactor.sources.borrow_mut().release(self.slot);
+            drop(waiting);
+        });
+    }
+}
+
+fn remember(place: &mut Option<Waker>, waker: &Waker) {
+    if !place.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        *place = Some(waker.clone());
+    }
+}
+
+impl Sources {
+    fn insert(&mut self) -> u32 {
+        if let Some(slot) = self.free.pop() {
+            return slot;
+        }
+        self.entries.push(Entry { generation: 0, ready: 0, waiting: NOBODY });
+        (self.entries.len() - 1) as u32
+    }
+
+    fn release(&mut self, slot: u32) -> Waiting {
+        let entry = &mut self.entries[slot as usize];
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.ready = 0;
+        self.free.push(slot);
+        std::mem::replace(&mut entry.waiting, NOBODY)
+    }
+}
+
+/// The reactor's side of a lot of parked connections.
+#[derive(Debug)]
+pub(crate) struct LotId(u32, PhantomData<*const ()>);
+
+impl LotId {
+    /// A new one, nothing in it.
+    pub(crate) fn new() -> Self {
+        let mut lots = here().reactor.lots.borrow_mut();
+        let free = lots.iter().position(|lot| !lot.used);
+        let place = free.unwrap_or_else(|| {
+            lots.push(LotState::default());
+            lots.len() - 1
+        });
+        lots[place].used = true;
+        Self(place as u32, PhantomData)
+    }
+
+    /// Takes the keys of at most `most` connections that have something to say, oldest news
+    /// first. Ready if there are any. A key can be that of a connection that has left since.
+    pub(crate) fn poll_woken(
+        &self,
+        cx: &mut Context<'_>,
+        most: usize,
+        into: &mut Vec<u32>,
+    ) -> Poll<()> {
+        let mut lots = here().reactor.lots.borrow_mut();
+        let lot = &mut lots[self.0 as usize];
+        if lot.woken.is_empty() {
+            remember(&mut lot.task, cx.waker());
+            return Poll::Pending;
+        }
+        let count = lot.woken.len().min(most);
+        into.extend(lot.woken.drain(..count));
+        Poll::Ready(())
+    }
+}
+
+impl Drop for LotId {
+    fn drop(&mut self) {
+        with_here(|here| {
+            here.reactor.lots.borrow_mut()[self.0 as usize] = LotState::default();
+        });
+    }
+}
+
+/// A descriptor that is watched and stays open when it is not any more.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    fd: Arc<OwnedFd>,
+    source: Option<Source>,
+}
+
+impl Watched {
+    /// Watches a descriptor that others may hold, too.
+    pub(crate) fn new(fd: Arc<OwnedFd>, watch: Watch) -> io::Result<Self> {
+        let source = Some(Source::new(fd.as_fd(), watch)?);
+        Ok(Self { fd, source })
+    }
+
+    pub(crate) fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    pub(crate) fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
+    /// Stops to watch.
+    pub(crate) fn rest(&mut self) {
+        if let Some(source) = self.source.take() {
+            source.remove(self.fd.as_fd());
+        }
+    }
+
+    /// Watches again.
+    pub(crate) fn resume(&mut self, watch: Watch) -> io::Result<()> {
+        self.source = Some(Source::new(self.fd.as_fd(), watch)?);
+        Ok(())
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.rest();
+    }
+}

@@ -1,0 +1,255 @@
+//! The tasks of a loop and the queue of those that want to run.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Waker};
+
+use weir_sys::waker::{WakeByWord, waker};
+
+use super::{remote, with_here};
+
+type Running = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A task, in a word: which loop, which place there, and for the how manieth time it is used. A
+/// word whose task has ended wakes nobody, or in one of a million cases somebody for nothing.
+///
+/// ```text
+///  63      52 51          32 31           0
+///  │  loop   │  generation  │    slot     │
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word(u64);
+
+const _: () = assert!(usize::BITS == u64::BITS, "a waker's word has 64 bits");
+
+impl Word {
+    const GENERATIONS: u32 = 1 << 20;
+    /// Loops have numbers below this.
+    pub(super) const LOOPS: u32 = 1 << 12;
+    /// The slot that stands for the main future.
+    const MAIN: u32 = u32::MAX;
+
+    fn new(number: u32, generation: u32, slot: u32) -> Self {
+        Self(u64::from(number) << 52 | u64::from(generation) << 32 | u64::from(slot))
+    }
+
+    fn number(self) -> u32 {
+        (self.0 >> 52) as u32
+    }
+
+    fn generation(self) -> u32 {
+        (self.0 >> 32) as u32 % Self::GENERATIONS
+    }
+
+    fn slot(self) -> u32 {
+        self.0 as u32
+    }
+
+    fn waker(self) -> ManuallyDrop<Waker> {
+        waker::<Self>(self.0 as usize)
+    }
+}
+
+impl WakeByWord for Word {
+    fn wake(word: usize) {
+        let word = Self(word as u64);
+        let local = with_here(|here| {
+            let local = here.number() == word.number();
+            if local {
+                here.tasks.wake(word);
+            }
+            local
+        });
+        if local != Some(true) {
+            remote::wake(word.number(), word);
+        }
+    }
+}
+
+/// A task that was started, to end it early. The task does not end with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Task(Word);
+
+impl Task {
+    /// Drops the task's future: at once, or if it runs just now, when it waits next.
+    pub fn abort(self) {
+        let number = self.0.number();
+        with_here(|here| {
+            if here.number() == number {
+                here.tasks.abort(self.0);
+            }
+        });
+    }
+}
+
+/// The tasks of one loop.
+#[derive(Default)]
+pub(super) struct Tasks {
+    table: RefCell<Table>,
+    number: Cell<u32>,
+    /// The main future wants to run.
+    main: Cell<bool>,
+    /// Nothing can be spawned any more.
+    closed: Cell<bool>,
+}
+
+#[derive(Default)]
+struct Table {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    queue: VecDeque<u32>,
+}
+
+struct Entry {
+    /// None while it runs, and when there is no task.
+    future: Option<Running>,
+    generation: u32,
+    /// It is in the queue. Stays true when the task ends before its turn.
+    queued: bool,
+    /// To be dropped as soon as it does not run.
+    aborted: bool,
+}
+
+impl Tasks {
+    pub(super) fn open(&self, number: u32) {
+        self.number.set(number);
+        self.main.set(true);
+        self.closed.set(false);
+    }
+
+    /// Drops all tasks. Those which they spawn on their way out are dropped at once.
+    pub(super) fn close(&self) {
+        self.closed.set(true);
+        let slots = self.table.borrow().entries.len();
+        for slot in 0..slots {
+            let future = self.table.borrow_mut().take(slot);
+            if let Some(future) = future {
+                drop_quietly(future);
+            }
+        }
+        let mut table = self.table.borrow_mut();
+        table.queue = VecDeque::new();
+        for entry in &mut table.entries {
+            entry.queued = false;
+        }
+    }
+
+    pub(super) fn spawn(&self, future: Running) -> Task {
+        if self.closed.get() {
+            drop_quietly(future);
+            return Task(Word::new(0, 0, 0));
+        }
+        let mut table = self.table.borrow_mut();
+        let slot = table.insert(future);
+        table.enqueue(slot);
+        let generation = table.entries[slot as usize].generation;
+        Task(Word::new(self.number.get(), generation, slot))
+    }
+
+    pub(super) fn wake(&self, word: Word) {
+        if word.slot() == Word::MAIN {
+            return self.main.set(true);
+        }
+        let mut table = self.table.borrow_mut();
+        let entry = table.entries.get(word.slot() as usize);
+        if entry.is_some_and(|entry| entry.generation == word.generation()) {
+            table.enqueue(word.slot());
+        }
+    }
+
+    fn abort(&self, word: Word) {
+        let mut table = self.table.borrow_mut();
+        let slot = word.slot() as usize;
+        let Some(entry) = table.entries.get_mut(slot) else { return };
+        if entry.generation != word.generation() {
+            return;
+        }
+        entry.aborted = true;
+        if let Some(future) = table.take(slot) {
+            drop(table);
+            drop_quietly(future);
+        }
+    }
+
+    /// Runs the task whose turn it is; false if there is none.
+    pub(super) fn run_next(&self) -> bool {
+        let mut table = self.table.borrow_mut();
+        let Some(slot) = table.queue.pop_front() else { return false };
+        let entry = &mut table.entries[slot as usize];
+        entry.queued = false;
+        let Some(mut future) = entry.future.take() else { return true };
+        let waker = Word::new(self.number.get(), entry.generation, slot).waker();
+        drop(table);
+
+        let mut cx = Context::from_waker(&waker);
+        // The panic has been reported; the task has ended, the others have not.
+        let run = || future.as_mut().poll(&mut cx).is_ready();
+        let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or(true);
+
+        let mut table = self.table.borrow_mut();
+        let entry = &mut table.entries[slot as usize];
+        if !ended && !entry.aborted {
+            entry.future = Some(future);
+            return true;
+        }
+        drop(table);
+        drop_quietly(future);
+        self.table.borrow_mut().release(slot);
+        true
+    }
+
+    /// Whether nothing wants to run.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.main.get() && self.table.borrow().queue.is_empty()
+    }
+
+    pub(super) fn main_waker(&self) -> ManuallyDrop<Waker> {
+        Word::new(self.number.get(), 0, Word::MAIN).waker()
+    }
+
+    /// Whether the main future wants to run; from here on it does not.
+    pub(super) fn take_main(&self) -> bool {
+        self.main.replace(false)
+    }
+}
+
+impl Table {
+    fn insert(&mut self, future: Running) -> u32 {
+        if let Some(slot) = self.free.pop() {
+            self.entries[slot as usize].future = Some(future);
+            return slot;
+        }
+        let entry = Entry { future: Some(future), generation: 0, queued: false, aborted: false };
+        self.entries.push(entry);
+        (self.entries.len() - 1) as u32
+    }
+
+    fn enqueue(&mut self, slot: u32) {
+        if !std::mem::replace(&mut self.entries[slot as usize].queued, true) {
+            self.queue.push_back(slot);
+        }
+    }
+
+    /// Takes a task out that does not run.
+    fn take(&mut self, slot: usize) -> Option<Running> {
+        let future = self.entries[slot].future.take()?;
+        self.release(slot as u32);
+        Some(future)
+    }
+
+    fn release(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        entry.generation = (entry.generation + 1) % Word::GENERATIONS;
+        entry.aborted = false;
+        self.free.push(slot);
+    }
+}
+
+/// Drops a future; what panics in there is reported and goes no further.
+fn drop_quietly(future: Running) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
+}
