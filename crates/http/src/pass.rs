@@ -40,7 +40,8 @@ use body::BodyReader;
 use target::Target;
 use transfer::Transfer;
 
-/// The head of an upstream's response, as a protocol read it.
+/// The head of an upstream's response, as a protocol read it; its fields lie with the request.
+#[derive(Default)]
 pub struct ResponseHead {
     /// The status code.
     pub status: u16,
@@ -74,8 +75,8 @@ pub trait Protocol {
     /// Whether the request's body goes out in chunks of the protocol's own.
     fn chunks_body(&self) -> bool;
 
-    /// Looks at what has been received; None means that more is needed. The fields of a head that
-    /// is there take the place of what `headers` has. The text of an error goes to the log.
+    /// Looks at what has been received; whether the head is there. Then it takes the place of what
+    /// `head` and `headers` have. The text of an error goes to the log.
     ///
     /// # Errors
     /// Bytes that are no response.
@@ -83,7 +84,8 @@ pub trait Protocol {
         &mut self,
         input: &[u8],
         headers: &mut Headers,
-    ) -> Result<Option<ResponseHead>, String>;
+        head: &mut ResponseHead,
+    ) -> Result<bool, String>;
 
     /// The response that stands as soon as the connection does, where nothing is asked.
     fn without_asking(&self) -> Option<ResponseHead> {
@@ -114,9 +116,9 @@ pub trait Protocol {
     }
 }
 
-/// One request's way through upstreams.
-pub struct Pass {
-    /// The settings of the location, held because the request may move on.
+/// How a request is to be passed on, as its location's handler says.
+pub struct Course {
+    /// The location, held because the request may move on.
     pub location: Rc<Location>,
     /// Which of its settings apply.
     pub transfer: fn(&Location) -> &Transfer,
@@ -126,25 +128,32 @@ pub struct Pass {
     pub target: Target,
 }
 
+/// One request's way through upstreams.
+pub struct Pass<'a> {
+    /// The location.
+    pub location: &'a Rc<Location>,
+    /// Its settings that apply.
+    pub settings: &'a Transfer,
+    /// The protocol.
+    pub protocol: Box<dyn Protocol>,
+    /// Where to.
+    pub target: Target,
+}
+
 /// What a handler that passes requests on says to one of them.
 pub enum Passing<'a> {
     /// Pass it on like this.
-    Now(Pass),
+    Now(Course),
     /// Likewise, as soon as it is known where to.
-    Later(Pending<'a, Result<Pass, Verdict>>),
+    Later(Pending<'a, Result<Course, Verdict>>),
     /// This instead.
     Not(Verdict),
 }
 
-impl Pass {
+impl Pass<'_> {
     /// What connections kept for this location only are found by.
     pub fn tag(&self) -> u64 {
         u64::from(self.location.block.0)
-    }
-
-    /// The settings.
-    pub fn settings(&self) -> &Transfer {
-        (self.transfer)(&self.location)
     }
 }
 
@@ -156,21 +165,23 @@ pub async fn begin(
     request: &mut Request,
     passing: for<'a> fn(&'a mut Request) -> Passing<'a>,
 ) -> Verdict {
-    let pass = match passing(request) {
-        Passing::Now(pass) => pass,
+    let course = match passing(request) {
+        Passing::Now(course) => course,
         Passing::Not(verdict) => return verdict,
         Passing::Later(coming) => match coming.await {
-            Ok(pass) => pass,
+            Ok(course) => course,
             Err(verdict) => return verdict,
         },
     };
-    run(request, pass).await
+    let Course { location, transfer, protocol, target } = course;
+    let mut pass = Pass { location: &location, settings: transfer(&location), protocol, target };
+    run(request, &mut pass).await
 }
 
 /// Passes the request, and answers with what comes back.
-async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
+async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
     if !request.body.is_ready() {
-        let read = match pass.settings().request_buffering {
+        let read = match pass.settings.request_buffering {
             true => Box::pin(request.read_body()).await,
             false => Box::pin(request.read_body_ahead()).await,
         };
@@ -178,49 +189,53 @@ async fn run(request: &mut Request, mut pass: Pass) -> Verdict {
             return Verdict::Status(status);
         }
     }
-    if let Err(status) = write_head(request, &mut pass) {
+    if let Err(status) = write_head(request, pass) {
         return Verdict::Status(status);
     }
-    let mut pick = target::start(request, &pass);
-    pick.limit_tries(pass.settings().next_upstream_tries as usize);
+    let settings = pass.settings;
+    let mut pick = target::start(request, pass);
+    pick.limit_tries(settings.next_upstream_tries as usize);
     let retry = Retry {
-        causes: pass.settings().next_upstream.0,
-        timeout: pass.settings().next_upstream_timeout.0.as_millis() as u64,
+        causes: settings.next_upstream.0,
+        timeout: settings.next_upstream_timeout.0.as_millis() as u64,
     };
+    // Here and nowhere else: what is moved about costs more than what is done with it.
+    let mut exchange = None;
     let started = clock::now();
     loop {
-        let failure = match attempt::attempt(request, &mut pass, &mut pick).await {
-            Ok(exchange) => match headers::refuse(request, &pick, &retry, &exchange, started) {
-                None => return respond(request, &pass, &mut pick, exchange).await,
+        let failure = match attempt::attempt(request, pass, &mut pick, &mut exchange).await {
+            Ok(status) => match headers::refuse(request, &pick, &retry, status, started) {
+                None => return respond(request, pass, &mut pick, &mut exchange).await,
                 Some(cause) => Failure { request_sent: true, ..Failure::new(cause) },
             },
             Err(failure) => failure,
         };
         if failure.cause == Causes::NO_LIVE {
-            sticky::set_cookie(request, &pass);
+            sticky::set_cookie(request, pass);
             return Verdict::Status(502);
         }
         if let Some(status) = failure.status {
-            release(request, &pass, &mut pick);
+            release(request, pass, &mut pick);
             return Verdict::Status(status);
         }
         if failure.is_client_gone() {
-            release(request, &pass, &mut pick);
+            release(request, pass, &mut pick);
             // A body that could not be read has a status of its own.
             return match std::mem::take(&mut request.response.status) {
                 0 => Verdict::Status(499),
                 status => Verdict::Status(status),
             };
         }
-        if let Some(verdict) = failed(request, &pass, &mut pick, &retry, &failure, started) {
+        if let Some(verdict) = failed(request, pass, &mut pick, &retry, &failure, started) {
             return verdict;
         }
         pass.protocol.reset();
+        exchange = None;
     }
 }
 
 /// Writes the head into the request's own place for it, whose memory is used again and again.
-fn write_head(request: &mut Request, pass: &mut Pass) -> Result<(), u16> {
+fn write_head(request: &mut Request, pass: &mut Pass<'_>) -> Result<(), u16> {
     let mut head = std::mem::take(&mut request.attempts.head);
     if head.capacity() == 0 {
         head = weir_engine::buffer::take(USUAL_HEAD);
@@ -234,7 +249,7 @@ fn write_head(request: &mut Request, pass: &mut Pass) -> Result<(), u16> {
 /// Decides after a failed attempt: None to try another peer.
 fn failed(
     request: &mut Request,
-    pass: &Pass,
+    pass: &Pass<'_>,
     pick: &mut Pick,
     retry: &Retry,
     failure: &Failure,
@@ -269,12 +284,13 @@ fn failed(
 /// Sends the upstream's response to the client.
 async fn respond(
     request: &mut Request,
-    pass: &Pass,
+    pass: &Pass<'_>,
     pick: &mut Pick,
-    mut exchange: Exchange,
+    slot: &mut Option<Exchange>,
 ) -> Verdict {
+    let Some(exchange) = slot else { return Verdict::Status(502) };
     sticky::set_cookie(request, pass);
-    if let Some(verdict) = headers::intercept(request, pass, &exchange) {
+    if let Some(verdict) = headers::intercept(request, pass, exchange.head.status) {
         release(request, pass, pick);
         return verdict;
     }
@@ -282,18 +298,18 @@ async fn respond(
     if let Some(header) = request.attempts.current().and_then(|attempt| attempt.header) {
         pick.reached(weir_upstream::Moment::Header, header, clock::now());
     }
-    if let Err(verdict) = headers::process(request, pass, &mut exchange) {
+    if let Err(verdict) = headers::process(request, pass, &mut exchange.head) {
         release(request, pass, pick);
         return verdict;
     }
     if exchange.head.upgraded {
         return Box::pin(tunnel::run(request, pass, pick, exchange)).await;
     }
-    relay::run(request, pass, pick, exchange).await
+    relay::run(request, pass, pick, slot).await
 }
 
 /// Gives back a peer that answered.
-pub(crate) fn release(request: &mut Request, pass: &Pass, pick: &mut Pick) {
+pub(crate) fn release(request: &mut Request, pass: &Pass<'_>, pick: &mut Pick) {
     request.attempts.finish();
     sticky::served(request, pass, pick);
     pick.free(Outcome::Success, request.attempts.timings(), clock::now());

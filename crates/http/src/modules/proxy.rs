@@ -15,7 +15,7 @@ use crate::module::{Handler, Module, Verdict};
 use crate::pass::target::{Destination, Place, Scheme, Target};
 use crate::pass::tls::UpstreamTls;
 use crate::pass::transfer::Transfer;
-use crate::pass::{Pass, Passing};
+use crate::pass::{Course, Passing};
 use crate::request::{Request, State};
 use crate::route::{Kind, Location};
 use crate::snapshot::Prepare;
@@ -194,7 +194,7 @@ fn handle(request: &mut Request) -> Passing<'_> {
         return Passing::Not(Verdict::Status(500));
     };
     if let Some(target) = Target::at_once(request, destination) {
-        return Passing::Now(pass(request, location, target));
+        return Passing::Now(course(request, location, target));
     }
     Passing::Later(Box::pin(async move {
         let settings = location.settings.clone();
@@ -202,15 +202,15 @@ fn handle(request: &mut Request) -> Passing<'_> {
             return Err(Verdict::Status(500));
         };
         let target = Target::resolve(request, destination).await.map_err(Verdict::Status)?;
-        Ok(pass(request, location, target))
+        Ok(course(request, location, target))
     }))
 }
 
-fn pass(request: &mut Request, location: Rc<Location>, target: Target) -> Pass {
+fn course(request: &mut Request, location: Rc<Location>, target: Target) -> Course {
     request.state(&SHOWN).place = Some(Arc::clone(&target.place));
     request.attempts.begin_pass(target.scheme.text());
     let protocol = Box::new(http1::Http1::new(Rc::clone(&location), target.scheme));
-    Pass { location, transfer, protocol, target }
+    Course { location, transfer, protocol, target }
 }
 
 fn transfer(location: &Location) -> &Transfer {

@@ -18,7 +18,7 @@ use crate::module::{Handler, Module, Verdict};
 use crate::pass::body::BodyReader;
 use crate::pass::target::{Scheme, Target};
 use crate::pass::transfer::{Bind, NextUpstream, Transfer};
-use crate::pass::{Pass, Passing, Protocol, ResponseHead};
+use crate::pass::{Course, Passing, Protocol, ResponseHead};
 use crate::request::Request;
 use crate::route::Location;
 
@@ -160,7 +160,7 @@ fn handle(request: &mut Request) -> Passing<'_> {
         let target = resolve(request, to).await.map_err(Verdict::Status)?;
         request.attempts.begin_pass("");
         let location = Rc::clone(&location);
-        Ok(Pass { location, transfer, protocol: Box::new(Bytes), target })
+        Ok(Course { location, transfer, protocol: Box::new(Bytes), target })
     }))
 }
 
@@ -203,8 +203,13 @@ impl Protocol for Bytes {
         false
     }
 
-    fn read_head(&mut self, _: &[u8], _: &mut Headers) -> Result<Option<ResponseHead>, String> {
-        Ok(None)
+    fn read_head(
+        &mut self,
+        _: &[u8],
+        _: &mut Headers,
+        _: &mut ResponseHead,
+    ) -> Result<bool, String> {
+        Ok(false)
     }
 
     fn without_asking(&self) -> Option<ResponseHead> {

@@ -71,12 +71,13 @@ impl Failure {
     }
 }
 
-/// Asks the next peer.
+/// Asks the next peer. The status of an answer that is here; the rest of it is in `slot`.
 pub async fn attempt(
     request: &mut Request,
-    pass: &mut Pass,
+    pass: &mut Pass<'_>,
     pick: &mut Pick,
-) -> Result<Exchange, Failure> {
+    slot: &mut Option<Exchange>,
+) -> Result<u16, Failure> {
     let peer = match pool::with_random(|random| pick.next(random, clock::now())) {
         Ok(peer) => peer,
         Err(NoLive) => return Err(no_live(request, pick)),
@@ -85,7 +86,7 @@ pub async fn attempt(
     let kept = pool::take(&peer, pass);
     request.attempts.begin(Asked::Peer(peer));
     let reused = kept.is_some();
-    let (mut conn, usage) = match kept {
+    let (conn, usage) = match kept {
         Some(Kept { conn, usage }) => (conn, usage),
         None => {
             // What a kept connection never needs must not make every request's state larger.
@@ -95,27 +96,26 @@ pub async fn attempt(
     };
     request.attempts.connected();
     if let Some(head) = pass.protocol.without_asking() {
-        request.attempts.headed(head.status);
-        return Ok(Exchange {
-            conn,
-            usage,
-            input: Buf::default(),
-            head,
-            sender: Sender::nothing(),
-        });
+        let status = head.status;
+        request.attempts.headed(status);
+        let (input, sender) = (Buf::default(), Sender::nothing());
+        *slot = Some(Exchange { conn, usage, input, head, sender });
+        return Ok(status);
     }
-    let body = pass.settings().pass_request_body;
+    let body = pass.settings.pass_request_body;
     let chunked = body && pass.protocol.chunks_body();
-    let mut sender = Sender::new(request, body && !pass.protocol.sets_body(), chunked);
-    let mut input = Buf::default();
-    let read = read_head(request, pass, &mut conn, &mut sender, &mut input).await;
+    let sender = Sender::new(request, body && !pass.protocol.sets_body(), chunked);
+    let input = buffer::take(pass.settings.buffer_size.0 as usize);
+    let head = ResponseHead::default();
+    let exchange = slot.insert(Exchange { conn, usage, input, head, sender });
+    let read = read_head(request, pass, exchange).await;
     if let Some(attempt) = request.attempts.current() {
-        attempt.sent = sender.sent;
+        attempt.sent = exchange.sender.sent;
     }
     match read {
-        Ok(head) => {
-            request.attempts.headed(head.status);
-            Ok(Exchange { conn, usage, input, head, sender })
+        Ok(()) => {
+            request.attempts.headed(exchange.head.status);
+            Ok(exchange.head.status)
         }
         Err(cause) => Err(Failure { request_sent: true, reused, ..Failure::new(cause) }),
     }
@@ -131,10 +131,10 @@ fn no_live(request: &mut Request, pick: &Pick) -> Failure {
     Failure::new(Causes::NO_LIVE)
 }
 
-async fn connect(request: &mut Request, pass: &Pass, pick: &Pick) -> Result<Conn, Failure> {
+async fn connect(request: &mut Request, pass: &Pass<'_>, pick: &Pick) -> Result<Conn, Failure> {
     let Some(peer) = pick.peer() else { return Err(Failure::new(Causes::NO_LIVE)) };
     let options = target::connect_options(request, pass);
-    let timeout = pass.settings().connect_timeout.0;
+    let timeout = pass.settings.connect_timeout.0;
     let connecting = weir_engine::connection::connect::connect(&peer.address, &options, timeout);
     match while_client_stays(request, pass, connecting).await {
         None => Err(client_gone(request, "connecting to upstream")),
@@ -172,20 +172,17 @@ fn connect_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Err
 /// Waits for the head of the response while the request goes out.
 async fn read_head(
     request: &mut Request,
-    pass: &mut Pass,
-    conn: &mut Conn,
-    sender: &mut Sender,
-    input: &mut Buf,
-) -> Result<ResponseHead, Causes> {
-    let settings = pass.settings();
-    let (size, ignore_abort) = (settings.buffer_size.0 as usize, settings.ignore_client_abort);
-    let (send_timeout, read_timeout) = (settings.send_timeout.0, settings.read_timeout.0);
-    *input = buffer::take(size);
-    conn.end_wait();
+    pass: &mut Pass<'_>,
+    exchange: &mut Exchange,
+) -> Result<(), Causes> {
+    let size = pass.settings.buffer_size.0 as usize;
+    let (send_timeout, read_timeout) = (pass.settings.send_timeout.0, pass.settings.read_timeout.0);
+    exchange.conn.end_wait();
     let mut sent = false;
-    let mut watch = Watch::new(ignore_abort);
+    let mut watch = Watch::new(pass.settings.ignore_client_abort);
     loop {
         let event = poll_fn(|cx| {
+            let Exchange { conn, sender, input, .. } = &mut *exchange;
             if !sent {
                 let before = sender.sent;
                 match sender.poll(cx, request, conn) {
@@ -225,9 +222,9 @@ async fn read_head(
                 if let Some(attempt) = request.attempts.current() {
                     attempt.received += n as u64;
                 }
-                conn.end_wait();
-                if let Some(head) = parse(request, pass, input, size)? {
-                    return Ok(head);
+                exchange.conn.end_wait();
+                if parse(request, pass, exchange, size)? {
+                    return Ok(());
                 }
             }
             Event::Received(Err(error)) => {
@@ -235,7 +232,7 @@ async fn read_head(
             }
             Event::Unsent(SendError::Upstream(error)) => {
                 // The answer may be there already: a refusal of what is being sent.
-                let last = Box::pin(last_words(request, pass, conn, input, size));
+                let last = Box::pin(last_words(request, pass, exchange, size));
                 if let Some(done) = last.await {
                     return done;
                 }
@@ -267,20 +264,19 @@ enum Event {
 /// What can still be read from an upstream that takes no more of the request.
 async fn last_words(
     request: &mut Request,
-    pass: &mut Pass,
-    conn: &mut Conn,
-    input: &mut Buf,
+    pass: &mut Pass<'_>,
+    exchange: &mut Exchange,
     size: usize,
-) -> Option<Result<ResponseHead, Causes>> {
-    let wait = pass.settings().read_timeout.0;
-    while input.len() < size {
-        let room = size - input.len();
-        match conn.recv(input, room, wait).await {
-            Ok(1..) => match parse(request, pass, input, size) {
-                Ok(None) => {}
-                Ok(Some(mut head)) => {
-                    head.reusable = false;
-                    return Some(Ok(head));
+) -> Option<Result<(), Causes>> {
+    let wait = pass.settings.read_timeout.0;
+    while exchange.input.len() < size {
+        let room = size - exchange.input.len();
+        match exchange.conn.recv(&mut exchange.input, room, wait).await {
+            Ok(1..) => match parse(request, pass, exchange, size) {
+                Ok(false) => {}
+                Ok(true) => {
+                    exchange.head.reusable = false;
+                    return Some(Ok(()));
                 }
                 Err(cause) => return Some(Err(cause)),
             },
@@ -290,17 +286,19 @@ async fn last_words(
     None
 }
 
-/// Tries to take a head out of what there is, behind those of interim responses.
+/// Tries to take a head out of what there is, behind those of interim responses; whether it is
+/// there.
 fn parse(
     request: &mut Request,
-    pass: &mut Pass,
-    input: &mut Buf,
+    pass: &mut Pass<'_>,
+    exchange: &mut Exchange,
     size: usize,
-) -> Result<Option<ResponseHead>, Causes> {
+) -> Result<bool, Causes> {
+    let Exchange { input, head, .. } = exchange;
     let message = loop {
         let headers = request.attempts.headers_to_fill();
-        match pass.protocol.read_head(input, headers) {
-            Ok(Some(head)) => {
+        match pass.protocol.read_head(input, headers, head) {
+            Ok(true) => {
                 if head.lacks_status_line {
                     let message = "upstream sent no valid HTTP/1.0 header while reading response \
                                    header from upstream";
@@ -308,17 +306,17 @@ fn parse(
                 }
                 crate::body::drop_front(input, head.length);
                 if head.status >= 200 || head.upgraded {
-                    return Ok(Some(head));
+                    return Ok(true);
                 }
                 request.attempts.interims += 1;
                 if request.attempts.interims > interim::MOST {
                     break "upstream sent too many interim responses".to_owned();
                 }
-                interim::pass_on(request, pass, &head);
+                interim::pass_on(request, pass, head);
                 pass.protocol.reset();
             }
-            Ok(None) if input.len() < size => return Ok(None),
-            Ok(None) => break "upstream sent too big header".to_owned(),
+            Ok(false) if input.len() < size => return Ok(false),
+            Ok(false) => break "upstream sent too big header".to_owned(),
             Err(message) => break message,
         }
     };
@@ -379,11 +377,11 @@ impl Watch {
 /// Runs `future` unless the client goes away first.
 async fn while_client_stays<T>(
     request: &mut Request,
-    pass: &Pass,
+    pass: &Pass<'_>,
     future: impl Future<Output = T>,
 ) -> Option<T> {
     let mut future = std::pin::pin!(future);
-    let mut watch = Watch::new(pass.settings().ignore_client_abort);
+    let mut watch = Watch::new(pass.settings.ignore_client_abort);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(value) => Poll::Ready(Some(value)),
         Poll::Pending if watch.is_gone(cx, request) => Poll::Ready(None),

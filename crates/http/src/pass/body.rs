@@ -4,8 +4,10 @@ use weir_engine::buffer::Buf;
 use weir_wire::h1::Chunked;
 
 /// How the body ends.
+#[derive(Default)]
 pub enum BodyReader {
     /// There is none.
+    #[default]
     None,
     /// After so many bytes more.
     Length(u64),

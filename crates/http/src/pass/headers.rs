@@ -9,8 +9,7 @@ use weir_upstream::{Causes, Now, Pick, Progress, Retry};
 use weir_wire::h1::Method;
 use weir_wire::header::{Known, Seen};
 
-use super::attempt::Exchange;
-use super::{Pass, clock};
+use super::{Pass, ResponseHead, clock};
 use crate::client::Rate;
 use crate::module::Verdict;
 use crate::request::{Request, State};
@@ -110,16 +109,15 @@ pub fn refuse(
     request: &Request,
     pick: &Pick,
     retry: &Retry,
-    exchange: &Exchange,
+    status: u16,
     started: Now,
 ) -> Option<Causes> {
-    retry.refuses(exchange.head.status, &progress(request, pick, true, started))
+    retry.refuses(status, &progress(request, pick, true, started))
 }
 
 /// Whether `error_page` takes the place of the response.
-pub fn intercept(request: &mut Request, pass: &Pass, exchange: &Exchange) -> Option<Verdict> {
-    let status = exchange.head.status;
-    if status < 300 || !pass.settings().intercept_errors {
+pub fn intercept(request: &mut Request, pass: &Pass<'_>, status: u16) -> Option<Verdict> {
+    if status < 300 || !pass.settings.intercept_errors {
         return None;
     }
     let pages = &pass.location.settings.get(&crate::core::ERRORS).pages;
@@ -140,10 +138,13 @@ pub fn intercept(request: &mut Request, pass: &Pass, exchange: &Exchange) -> Opt
 ///
 /// # Errors
 /// The verdict that takes the response's place: `X-Accel-Redirect`.
-pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> Result<(), Verdict> {
-    let head = &mut exchange.head;
+pub fn process(
+    request: &mut Request,
+    pass: &Pass<'_>,
+    head: &mut ResponseHead,
+) -> Result<(), Verdict> {
     let headers = Rc::clone(&request.attempts.headers);
-    let settings = pass.settings();
+    let settings = pass.settings;
     let ignored = settings.ignore_headers;
     if !ignored.has(Ignored::LIMIT_RATE)
         && let Some(value) = headers.get(Known::XAccelLimitRate)
@@ -203,7 +204,7 @@ pub fn process(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> R
 }
 
 /// Copies one field, by what it is.
-fn copy(request: &mut Request, pass: &Pass, name: &[u8], value: &[u8], known: Known) {
+fn copy(request: &mut Request, pass: &Pass<'_>, name: &[u8], value: &[u8], known: Known) {
     let response = &mut request.response;
     match known {
         Known::Connection | Known::TransferEncoding | Known::KeepAlive => {}
@@ -221,7 +222,7 @@ fn copy(request: &mut Request, pass: &Pass, name: &[u8], value: &[u8], known: Kn
             response.headers.push_known(known, name, value);
         }
         Known::AcceptRanges => {
-            if pass.settings().force_ranges {
+            if pass.settings.force_ranges {
                 return;
             }
             response.headers.push_known(known, name, value);
@@ -269,7 +270,7 @@ fn content_type(request: &mut Request, value: &[u8]) {
 }
 
 /// `Refresh: N; url=…`, of which only the URL is rewritten.
-fn refresh(request: &mut Request, pass: &Pass, value: &[u8]) -> Option<Vec<u8>> {
+fn refresh(request: &mut Request, pass: &Pass<'_>, value: &[u8]) -> Option<Vec<u8>> {
     let at = value.windows(4).position(|w| w.eq_ignore_ascii_case(b"url="))? + 4;
     let rewritten = pass.protocol.redirect(request, &value[at..])?;
     Some([&value[..at], &rewritten[..]].concat())
@@ -278,7 +279,7 @@ fn refresh(request: &mut Request, pass: &Pass, value: &[u8]) -> Option<Vec<u8>> 
 /// Serves another URI in the response's place; some of the upstream's fields come along.
 fn accel_redirect(
     request: &mut Request,
-    pass: &Pass,
+    pass: &Pass<'_>,
     headers: &weir_wire::header::Headers,
     target: &[u8],
 ) -> Verdict {

@@ -18,12 +18,12 @@ pub const MOST: usize = 100;
 const EARLY_HINTS: u16 = 103;
 
 /// Passes an interim response on, if it is one for clients.
-pub fn pass_on(request: &mut Request, pass: &Pass, head: &ResponseHead) {
+pub fn pass_on(request: &mut Request, pass: &Pass<'_>, head: &ResponseHead) {
     if head.status != EARLY_HINTS || !may_have(request) {
         return;
     }
     request.attempts.hints += head.length as u64;
-    if request.attempts.hints > pass.settings().buffer_size.0 {
+    if request.attempts.hints > pass.settings.buffer_size.0 {
         return request.log_upstream(Level::Info, "upstream sent too big early hints");
     }
     let location = Rc::clone(&request.location);
@@ -33,7 +33,7 @@ pub fn pass_on(request: &mut Request, pass: &Pass, head: &ResponseHead) {
     let mut out = weir_engine::buffer::take(head.length + 32);
     out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
     let start = out.len();
-    let hidden = &pass.settings().hidden;
+    let hidden = &pass.settings.hidden;
     let fields = request.attempts.headers.iter();
     for (name, value, _) in fields.filter(|&(name, _, known)| !hidden.has(name, known)) {
         for part in [name, b": ", value, b"\r\n"] {

@@ -38,7 +38,7 @@ pub fn place(key: &str) -> PoolId {
 }
 
 /// A kept connection to `peer` that is still good.
-pub fn take(peer: &Peer, pass: &Pass) -> Option<Kept> {
+pub fn take(peer: &Peer, pass: &Pass<'_>) -> Option<Kept> {
     let config = pass.target.keepalive();
     if config.connections == 0 {
         return None;
@@ -58,7 +58,7 @@ pub fn take(peer: &Peer, pass: &Pass) -> Option<Kept> {
 }
 
 /// Keeps a connection whose response has ended and left it usable.
-pub fn put(peer: &Peer, pass: &Pass, conn: Box<Conn>, mut usage: Usage) {
+pub fn put(peer: &Peer, pass: &Pass<'_>, conn: Box<Conn>, mut usage: Usage) {
     let config = pass.target.keepalive();
     if config.connections == 0 || CLOSED.get() {
         return;

@@ -33,25 +33,26 @@ const LARGEST_READ: usize = 128 * 1024;
 /// Relays the body and ends the response.
 pub async fn run(
     request: &mut Request,
-    pass: &Pass,
+    pass: &Pass<'_>,
     pick: &mut Pick,
-    mut exchange: Exchange,
+    slot: &mut Option<Exchange>,
 ) -> Verdict {
+    let Some(exchange) = slot else { return Verdict::Status(502) };
     if let Err(status) = request.send_head() {
         release(request, pass, pick);
         return Verdict::Status(status);
     }
     let end = match request.response.header_only {
         true => End::Complete,
-        false => body(request, pass, &mut exchange).await,
+        false => body(request, pass, exchange).await,
     };
     if matches!(end, End::Complete) {
         if let BodyReader::Chunked(chunked) = &exchange.head.body
-            && pass.settings().pass_trailers
+            && pass.settings.pass_trailers
         {
             trailers(request, pass, chunked);
         }
-        keep(pass, pick, exchange);
+        keep(pass, pick, slot.take());
     }
     release(request, pass, pick);
     match end {
@@ -70,7 +71,7 @@ pub async fn run(
 }
 
 /// Relays the body. What came with the head is often all of it.
-async fn body(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> End {
+async fn body(request: &mut Request, pass: &Pass<'_>, exchange: &mut Exchange) -> End {
     if let Some(attempt) = request.attempts.current() {
         attempt.body += exchange.input.len() as u64;
     }
@@ -79,7 +80,7 @@ async fn body(request: &mut Request, pass: &Pass, exchange: &mut Exchange) -> En
         Err(end) => return end,
     };
     match first {
-        Some(first) if ended && pass.settings().buffering => match request.push(first.into()) {
+        Some(first) if ended && pass.settings.buffering => match request.push(first.into()) {
             Ok(()) => End::Complete,
             Err(_) => End::Broken,
         },
@@ -117,12 +118,12 @@ fn take(request: &mut Request, exchange: &mut Exchange) -> Result<(Option<Buf>, 
 }
 
 /// Passes on what came behind the body.
-fn trailers(request: &mut Request, pass: &Pass, chunked: &Chunked) {
+fn trailers(request: &mut Request, pass: &Pass<'_>, chunked: &Chunked) {
     let mut found = Headers::new();
     if chunked.trailers(&mut found).is_err() {
         return;
     }
-    let hidden = &pass.settings().hidden;
+    let hidden = &pass.settings.hidden;
     for (name, value, known) in found.iter() {
         if !hidden.has(name, known) {
             request.response.trailers.push(name, value);
@@ -132,8 +133,8 @@ fn trailers(request: &mut Request, pass: &Pass, chunked: &Chunked) {
 }
 
 /// Keeps the connection if it can serve another request.
-fn keep(pass: &Pass, pick: &Pick, exchange: Exchange) {
-    let Exchange { conn, usage, input, head, sender } = exchange;
+fn keep(pass: &Pass<'_>, pick: &Pick, exchange: Option<Exchange>) {
+    let Some(Exchange { conn, usage, input, head, sender }) = exchange else { return };
     let usable = head.reusable && head.body.is_done() && input.is_empty() && sender.is_done();
     if let Some(peer) = pick.peer()
         && usable
@@ -152,7 +153,7 @@ enum End {
 }
 
 struct Relay<'a> {
-    pass: &'a Pass,
+    pass: &'a Pass<'a>,
     exchange: &'a mut Exchange,
     /// Decoded pieces that the client's queue has no room for yet.
     waiting: VecDeque<Piece>,
@@ -174,8 +175,13 @@ struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
-    fn new(request: &mut Request, pass: &'a Pass, exchange: &'a mut Exchange, ended: bool) -> Self {
-        let settings = pass.settings();
+    fn new(
+        request: &mut Request,
+        pass: &'a Pass<'a>,
+        exchange: &'a mut Exchange,
+        ended: bool,
+    ) -> Self {
+        let settings = pass.settings;
         let overrides = request.state_if(&super::headers::OVERRIDES);
         let buffering = overrides.and_then(|o| o.buffering).unwrap_or(settings.buffering);
         let rate = super::target::limit_rate(request, pass);
@@ -205,7 +211,7 @@ impl<'a> Relay<'a> {
             return end;
         }
         self.exchange.conn.end_wait();
-        let timeout = self.pass.settings().read_timeout.0;
+        let timeout = self.pass.settings.read_timeout.0;
         loop {
             if let Err(end) = self.hand_on(request) {
                 return end;
@@ -366,7 +372,7 @@ impl<'a> Relay<'a> {
         let file = match &self.file {
             Some(file) => Rc::clone(file),
             None => {
-                let file = Rc::new(weir_engine::temp_file::create(&self.pass.settings().folder())?);
+                let file = Rc::new(weir_engine::temp_file::create(&self.pass.settings.folder())?);
                 self.file = Some(Rc::clone(&file));
                 file
             }

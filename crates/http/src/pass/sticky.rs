@@ -44,12 +44,12 @@ fn first_value(request: &mut Request, variables: &[VarId]) -> Vec<u8> {
     value
 }
 
-fn config(pass: &Pass) -> Option<&StickyConfig> {
+fn config<'a>(pass: &'a Pass<'_>) -> Option<&'a StickyConfig> {
     pass.target.upstream()?.plan.sticky.as_ref()
 }
 
 /// A peer was chosen: its cookie is what the response will set.
-pub fn chosen(request: &mut Request, pass: &Pass, peer: &Peer) {
+pub fn chosen(request: &mut Request, pass: &Pass<'_>, peer: &Peer) {
     let Some(config) = config(pass) else { return };
     let Some(cookie) = &config.cookie else { return };
     let domain = config.domain.as_ref().map(|template| request.eval(template));
@@ -69,7 +69,7 @@ pub fn chosen(request: &mut Request, pass: &Pass, peer: &Peer) {
 }
 
 /// Adds the cookie to the fields of a response that is about to be made, whoever makes it.
-pub fn set_cookie(request: &mut Request, pass: &Pass) {
+pub fn set_cookie(request: &mut Request, pass: &Pass<'_>) {
     if config(pass).is_none_or(|config| config.cookie.is_none()) {
         return;
     }
@@ -79,20 +79,20 @@ pub fn set_cookie(request: &mut Request, pass: &Pass) {
 }
 
 /// The head of a response is here.
-pub fn headed(request: &mut Request, pass: &Pass, pick: &Pick) {
+pub fn headed(request: &mut Request, pass: &Pass<'_>, pick: &Pick) {
     if config(pass).is_some_and(|config| config.after_header) {
         learn(request, pass, pick);
     }
 }
 
 /// The peer is given back as one that answered.
-pub fn served(request: &mut Request, pass: &Pass, pick: &Pick) {
+pub fn served(request: &mut Request, pass: &Pass<'_>, pick: &Pick) {
     if config(pass).is_some_and(|config| !config.after_header) {
         learn(request, pass, pick);
     }
 }
 
-fn learn(request: &mut Request, pass: &Pass, pick: &Pick) {
+fn learn(request: &mut Request, pass: &Pass<'_>, pick: &Pick) {
     let (Some(config), Some(peer)) = (config(pass), pick.peer()) else { return };
     let Some(sessions) = pass.target.group().sessions() else { return };
     let created = first_value(request, &config.create);

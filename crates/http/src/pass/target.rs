@@ -270,7 +270,7 @@ impl Target {
 }
 
 /// Begins the choice among the peers.
-pub fn start(request: &mut Request, pass: &Pass) -> Pick {
+pub fn start(request: &mut Request, pass: &Pass<'_>) -> Pick {
     let plan = pass.target.upstream().map(|upstream| &upstream.plan);
     let key = match plan.and_then(|plan| plan.key.as_ref()) {
         Some(template) => request.eval(template),
@@ -289,8 +289,8 @@ pub fn start(request: &mut Request, pass: &Pass) -> Pick {
 
 /// `proxy_bind` and the socket options for this request.
 /// An address that variables made and that is none is logged and left out.
-pub fn connect_options(request: &mut Request, pass: &Pass) -> ConnectOptions {
-    let settings = pass.settings();
+pub fn connect_options(request: &mut Request, pass: &Pass<'_>) -> ConnectOptions {
+    let settings = pass.settings;
     let mut options = ConnectOptions {
         keepalive: settings.socket_keepalive,
         rcvbuf: settings.socket_rcvbuf.map(|size| size.0 as usize),
@@ -329,15 +329,15 @@ pub fn parse_bind(text: &str) -> Option<SocketAddr> {
 /// Why the handshake failed; it has been logged.
 pub async fn secure(
     request: &mut Request,
-    pass: &Pass,
+    pass: &Pass<'_>,
     conn: Conn,
 ) -> Result<Conn, super::attempt::Failure> {
     super::tls::handshake(request, pass, conn).await
 }
 
 /// `proxy_limit_rate` for this request.
-pub fn limit_rate(request: &mut Request, pass: &Pass) -> Option<Rate> {
-    let limit = pass.settings().limit_rate.as_ref()?;
+pub fn limit_rate(request: &mut Request, pass: &Pass<'_>) -> Option<Rate> {
+    let limit = pass.settings.limit_rate.as_ref()?;
     let bytes = limit.eval(request);
     (bytes > 0).then(|| Rate::new(bytes, 0))
 }

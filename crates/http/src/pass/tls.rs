@@ -186,7 +186,11 @@ const DOING: &str = "SSL handshaking to upstream";
 ///
 /// # Errors
 /// Why it failed; it has been logged.
-pub async fn handshake(request: &mut Request, pass: &Pass, conn: Conn) -> Result<Conn, Failure> {
+pub async fn handshake(
+    request: &mut Request,
+    pass: &Pass<'_>,
+    conn: Conn,
+) -> Result<Conn, Failure> {
     let location = Rc::clone(&pass.location);
     let Some(settings) = pass.protocol.tls(&location) else { return Ok(conn) };
     let Some(Ok(context)) = settings.context.as_deref() else {
@@ -205,7 +209,7 @@ pub async fn handshake(request: &mut Request, pass: &Pass, conn: Conn) -> Result
         }
     };
     let tls = own.as_ref().unwrap_or(&context.tls);
-    let timeout = pass.settings().connect_timeout.0;
+    let timeout = pass.settings.connect_timeout.0;
     match connect(conn, tls, &name, timeout).await {
         Ok(conn) => Ok(conn),
         Err(HandshakeError::TimedOut) => {

@@ -23,9 +23,9 @@ const BUFFER: usize = 16 * 1024;
 /// Sends the head and then carries bytes.
 pub async fn run(
     request: &mut Request,
-    pass: &Pass,
+    pass: &Pass<'_>,
     pick: &mut Pick,
-    mut exchange: Exchange,
+    exchange: &mut Exchange,
 ) -> Verdict {
     request.keepalive = false;
     request.upgraded = true;
@@ -34,7 +34,7 @@ pub async fn run(
     }
     request.response.sent = Sent::All;
     if request.client.flush().await.is_ok() {
-        carry(request, pass, &mut exchange).await;
+        carry(request, pass, exchange).await;
     }
     release(request, pass, pick);
     Verdict::Done
@@ -93,8 +93,8 @@ impl Lane {
 
 /// Carries bytes until both directions are done, one breaks, or nothing moves for the timeout of
 /// reading.
-async fn carry(request: &mut Request, pass: &Pass, exchange: &mut Exchange) {
-    let timeout = pass.settings().read_timeout.0;
+async fn carry(request: &mut Request, pass: &Pass<'_>, exchange: &mut Exchange) {
+    let timeout = pass.settings.read_timeout.0;
     let mut down = Lane::new(std::mem::take(&mut exchange.input));
     let early = match request.client.link() {
         Some(link) => std::mem::take(&mut link.input),

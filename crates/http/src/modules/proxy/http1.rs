@@ -61,12 +61,16 @@ impl Http1 {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// The request's URI as it goes out.
-    fn write_uri(request: &Request, target: &Target, out: &mut Vec<u8>) {
+    /// The request's URI as it goes out. True if it is what the client sent, which the parser has
+    /// found free of blanks and control bytes.
+    fn write_uri(request: &Request, target: &Target, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         match (&target.place.uri, target.place.replaces) {
             (Some(uri), None) => out.extend_from_slice(uri),
-            (None, _) if request.uri_intact => out.extend_from_slice(&request.head.unparsed_uri()),
+            (None, _) if request.uri_intact => {
+                out.extend_from_slice(&request.head.unparsed_uri());
+                return out.len() > start;
+            }
             (uri, replaces) => {
                 let replaced = match (uri, replaces) {
                     (Some(uri), Some(length)) if request.location_valid => {
@@ -85,6 +89,7 @@ impl Http1 {
         if out.len() == start {
             out.push(b'/');
         }
+        false
     }
 
     /// Settles how the body goes out, before the fields say so.
@@ -146,8 +151,8 @@ impl Protocol for Http1 {
         self.head = out[start..].eq_ignore_ascii_case(b"HEAD");
         out.push(b' ');
         let uri_start = out.len();
-        Self::write_uri(request, target, out);
-        if escape_blanks(out, uri_start) {
+        let intact = Self::write_uri(request, target, out);
+        if !intact && escape_blanks(out, uri_start) {
             request.log(Level::Error, "URI to be passed on has control characters");
             return Err(400);
         }
@@ -160,9 +165,7 @@ impl Protocol for Http1 {
         let version = super::version(proxy);
         Self::write_host(request, &target.place.host, fields.host.as_ref(), version, out);
         let passes = crate::modules::proxy::transfer(&location).pass_request_headers;
-        let fields_start = out.len();
-        fields.write(request, plan, passes, out);
-        self.upgrade = asks_upgrade(&out[fields_start..]);
+        self.upgrade = fields.write(request, plan, passes, out);
         out.extend_from_slice(b"\r\n");
         if let Some(body) = set_body {
             out.extend_from_slice(&body);
@@ -182,12 +185,13 @@ impl Protocol for Http1 {
         &mut self,
         input: &[u8],
         headers: &mut Headers,
-    ) -> Result<Option<ResponseHead>, String> {
+        into: &mut ResponseHead,
+    ) -> Result<bool, String> {
         let transfer = super::transfer(&self.location);
         let size = transfer.buffer_size.0 as usize;
         let length = match self.parser.advance(input, size) {
             Ok(Some(length)) => length,
-            Ok(None) => return Ok(None),
+            Ok(None) => return Ok(false),
             Err(error) => return Err(error.message(input)),
         };
         let head = self.parser.head();
@@ -209,7 +213,7 @@ impl Protocol for Http1 {
         let reusable = !matches!(body, BodyReader::Close)
             && !head.close
             && (head.version >= Version::HTTP_11 || says_keepalive(headers));
-        Ok(Some(ResponseHead {
+        *into = ResponseHead {
             status: head.status,
             status_line: unusual(head.status, head.status_line.of(input)),
             lacks_status_line: head.status_line.is_empty(),
@@ -217,7 +221,8 @@ impl Protocol for Http1 {
             length,
             reusable,
             upgraded,
-        }))
+        };
+        Ok(true)
     }
 
     fn reset(&mut self) {
@@ -244,13 +249,6 @@ fn unusual(status: u16, line: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     (crate::serve::reason(status) != Some(line)).then(|| line.to_vec())
-}
-
-/// Whether the request that goes out asks for another protocol.
-fn asks_upgrade(fields: &[u8]) -> bool {
-    fields.split(|&b| b == b'\n').any(|line| {
-        line.split_at_checked(8).is_some_and(|(name, _)| name.eq_ignore_ascii_case(b"upgrade:"))
-    })
 }
 
 /// HTTP/1.0 closes unless it says otherwise.

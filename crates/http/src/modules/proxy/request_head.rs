@@ -4,6 +4,7 @@
 use weir_conf::value::Pair;
 use weir_conf::{Cx, Fault};
 use weir_script::{Template, Variables};
+use weir_wire::header::{Known, Seen};
 
 use crate::request::Request;
 
@@ -25,13 +26,26 @@ pub(crate) struct Fields {
     /// `Host`, when it is set.
     pub(crate) host: Option<Template>,
     /// The others that may be written, in order.
-    set: Vec<(Box<[u8]>, Value)>,
-    /// The names of all that the client's fields of the same name give way to, in lower case.
-    names: Vec<Box<[u8]>>,
+    set: Vec<Field>,
+    /// The fields that the client's of the same name give way to.
+    known: Seen,
+    /// Those of them without an id.
+    others: Vec<Box<[u8]>>,
+}
+
+/// A field to be written.
+struct Field {
+    /// The name, with what stands between it and the value.
+    start: Box<[u8]>,
+    value: Value,
+    /// It is `Upgrade`: the request asks for another protocol.
+    upgrades: bool,
 }
 
 /// How a field's value comes about.
 enum Value {
+    /// It is known already, with the end of the line.
+    Fixed(Box<[u8]>),
     Template(Template),
     /// The length of the body as it is sent.
     BodyLength,
@@ -51,7 +65,9 @@ pub(crate) struct BodyPlan {
 impl Fields {
     /// Compiles the fields of a location.
     pub(crate) fn compile(set: &[Pair], cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let mut fields = Self { host: None, set: Vec::new(), names: vec![Box::from(&b"host"[..])] };
+        let (known, others) = (Seen::default(), Vec::new());
+        let mut fields = Self { host: None, set: Vec::new(), known, others };
+        fields.own(b"host");
         let vars = cx.registry::<Variables>();
         for pair in set {
             let template = Template::compile(&pair.value.value, vars)?;
@@ -60,71 +76,115 @@ impl Fields {
                 fields.host = Some(template);
                 continue;
             }
-            fields.names.push(name.to_ascii_lowercase().into());
-            if template.literal() != Some(b"") {
-                fields.set.push((name.as_slice().into(), Value::Template(template)));
+            fields.own(name);
+            match template.literal() {
+                Some(b"") => {}
+                Some(text) => {
+                    let mut line = text.to_vec();
+                    clean(&mut line, 0);
+                    line.extend_from_slice(b"\r\n");
+                    fields.add(name, Value::Fixed(line.into()));
+                }
+                None => fields.add(name, Value::Template(template)),
             }
         }
         for (name, value) in DEFAULTS {
-            let lower: Box<[u8]> = name.to_ascii_lowercase().as_bytes().into();
-            if fields.names.contains(&lower) {
+            if !fields.own(name.as_bytes()) {
                 continue;
             }
-            fields.names.push(lower);
-            let value = match *value {
-                "" => continue,
-                "$proxy_internal_chunked" => Value::Chunked,
-                _ => Value::BodyLength,
-            };
-            fields.set.push((name.as_bytes().into(), value));
+            match *value {
+                "" => {}
+                "$proxy_internal_chunked" => fields.add(name.as_bytes(), Value::Chunked),
+                _ => fields.add(name.as_bytes(), Value::BodyLength),
+            }
         }
         Ok(fields)
     }
 
-    /// Writes all fields but `Host`.
+    /// The client's field of this name is not passed on; whether that is news.
+    fn own(&mut self, name: &[u8]) -> bool {
+        match Known::from_name(name) {
+            Known::Other => {
+                let new = !self.others.iter().any(|other| other.eq_ignore_ascii_case(name));
+                self.others.push(name.into());
+                new
+            }
+            known => self.known.insert(known),
+        }
+    }
+
+    fn add(&mut self, name: &[u8], value: Value) {
+        let upgrades = name.eq_ignore_ascii_case(b"upgrade");
+        self.set.push(Field { start: [name, b": "].concat().into(), value, upgrades });
+    }
+
+    /// Writes all fields but `Host`. Whether they ask for another protocol.
     pub(crate) fn write(
         &self,
         request: &mut Request,
         plan: BodyPlan,
         passes_client: bool,
         out: &mut Vec<u8>,
-    ) {
-        for (name, value) in &self.set {
-            let start = out.len();
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            let value_start = out.len();
-            match value {
-                Value::Template(template) => {
-                    template.eval(request, out);
-                    clean(out, value_start);
-                }
-                Value::BodyLength => {
-                    if let Some(length) = plan.length {
-                        out.extend_from_slice(length.to_string().as_bytes());
+    ) -> bool {
+        let mut upgrade = false;
+        for field in &self.set {
+            upgrade |= field.write(request, plan, out) && field.upgrades;
+        }
+        if passes_client {
+            for (name, value, known) in request.head.iter() {
+                if !self.owns(name, known) {
+                    for part in [name, b": ", value, b"\r\n"] {
+                        out.extend_from_slice(part);
                     }
                 }
-                Value::Chunked if plan.chunked => out.extend_from_slice(b"chunked"),
-                Value::Chunked => {}
-            }
-            match out.len() == value_start {
-                true => out.truncate(start),
-                false => out.extend_from_slice(b"\r\n"),
             }
         }
-        if !passes_client {
-            return;
+        upgrade
+    }
+
+    fn owns(&self, name: &[u8], known: Known) -> bool {
+        match known {
+            Known::Other => self.others.iter().any(|own| name.eq_ignore_ascii_case(own)),
+            known => self.known.contains(known),
         }
-        let head = std::rc::Rc::clone(&request.head);
-        for (name, value, _) in head.iter() {
-            if self.names.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-                continue;
+    }
+}
+
+impl Field {
+    /// Writes the line, unless its value is empty; whether it was written.
+    fn write(&self, request: &mut Request, plan: BodyPlan, out: &mut Vec<u8>) -> bool {
+        let text = match &self.value {
+            Value::Fixed(line) => {
+                out.extend_from_slice(&self.start);
+                out.extend_from_slice(line);
+                return true;
             }
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
+            Value::Template(template) => return self.write_template(template, request, out),
+            Value::BodyLength => match plan.length {
+                Some(length) => length.to_string(),
+                None => return false,
+            },
+            Value::Chunked if plan.chunked => "chunked".to_owned(),
+            Value::Chunked => return false,
+        };
+        for part in [&self.start, text.as_bytes(), b"\r\n"] {
+            out.extend_from_slice(part);
         }
+        true
+    }
+
+    fn write_template(&self, value: &Template, request: &mut Request, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        out.extend_from_slice(&self.start);
+        let value_start = out.len();
+        value.eval(request, out);
+        if out.len() == value_start {
+            out.truncate(start);
+            return false;
+        }
+        clean(out, value_start);
+        out.extend_from_slice(b"\r\n");
+        true
     }
 }
 

@@ -72,8 +72,11 @@ fn settle_framing(request: &mut Request) {
 }
 
 fn status_line(request: &Request, out: &mut Buf) {
-    out.extend_from_slice(b"HTTP/1.1 ");
     let status = request.response.status;
+    if status == 200 && request.response.status_line.is_none() {
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
     match (&request.response.status_line, reason(status)) {
         (Some(line), _) => out.extend_from_slice(line),
         (None, Some(line)) => out.extend_from_slice(line),
@@ -91,12 +94,13 @@ fn server_and_date(request: &Request, out: &mut Buf) {
         Some(server) if server.is_empty() => {}
         Some(server) => field(out, b"Server", server),
         None => {
-            let name = match request.get(&REDIRECT).server_tokens {
-                ServerTokens::On => SERVER_NAME.full,
-                ServerTokens::Build => SERVER_NAME.build,
-                ServerTokens::Off => SERVER_NAME.short,
-            };
-            field(out, b"Server", name.as_bytes());
+            out.extend_from_slice(b"Server: ");
+            out.extend_from_slice(match request.get(&REDIRECT).server_tokens {
+                ServerTokens::On => SERVER_NAME.full.as_bytes(),
+                ServerTokens::Build => SERVER_NAME.build.as_bytes(),
+                ServerTokens::Off => SERVER_NAME.short.as_bytes(),
+            });
+            out.extend_from_slice(b"\r\n");
         }
     }
     match &request.response.date {
