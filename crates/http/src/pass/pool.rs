@@ -44,7 +44,7 @@ pub fn take(peer: &Peer, pass: &Pass<'_>) -> Option<Kept> {
         return None;
     }
     let place = pass.target.upstream()?.pool;
-    let secure = pass.protocol.tls(&pass.location).is_some();
+    let secure = pass.protocol.tls(pass.location).is_some();
     POOLS.with_borrow_mut(|pools| {
         let pool = pools.pool(place);
         loop {

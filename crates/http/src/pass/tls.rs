@@ -191,7 +191,7 @@ pub async fn handshake(
     pass: &Pass<'_>,
     conn: Conn,
 ) -> Result<Conn, Failure> {
-    let location = Rc::clone(&pass.location);
+    let location = Rc::clone(pass.location);
     let Some(settings) = pass.protocol.tls(&location) else { return Ok(conn) };
     let Some(Ok(context)) = settings.context.as_deref() else {
         return Err(Failure::new(Causes::ERROR));
