@@ -21,6 +21,7 @@ mod field;
 mod framing;
 pub mod fuzz;
 mod limits;
+mod lines;
 mod method;
 mod request;
 mod request_line;

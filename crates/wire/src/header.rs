@@ -108,6 +108,16 @@ impl Headers {
         }
     }
 
+    /// As [`Self::adopt`], where `seen` has the ids of the entries: leaves in their place a list
+    /// that is empty and has memory.
+    pub(crate) fn exchange(&mut self, head: &[u8], entries: &mut Vec<Entry>, seen: Seen) {
+        self.arena.clear();
+        self.arena.extend_from_slice(head);
+        self.entries.clear();
+        std::mem::swap(&mut self.entries, entries);
+        self.seen = seen;
+    }
+
     /// Adds a line at the end.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.push_known(Known::from_name(name), name, value);

@@ -10,3 +10,4 @@ pub mod h1;
 pub mod header;
 pub mod proxy_protocol;
 pub mod uri;
+mod words;

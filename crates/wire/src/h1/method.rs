@@ -25,6 +25,19 @@ pub enum Method {
 }
 
 impl Method {
+    /// The method that `text` begins with, with its length, if it is one of the most usual ones and
+    /// a space follows.
+    #[inline]
+    pub(super) fn usual(text: &[u8]) -> Option<(Self, usize)> {
+        match text {
+            [b'G', b'E', b'T', b' ', ..] => Some((Self::Get, 3)),
+            [b'P', b'O', b'S', b'T', b' ', ..] => Some((Self::Post, 4)),
+            [b'H', b'E', b'A', b'D', b' ', ..] => Some((Self::Head, 4)),
+            [b'P', b'U', b'T', b' ', ..] => Some((Self::Put, 3)),
+            _ => None,
+        }
+    }
+
     /// The method of a word; case matters.
     #[inline]
     pub fn from_bytes(word: &[u8]) -> Self {

@@ -4,6 +4,7 @@ use super::error::{RequestError, RequestFault};
 use super::field;
 use super::framing::{Framing, request_framing};
 use super::limits::{BLANK_MAX, Limits};
+use super::lines::{self, Rules, Stop};
 use super::method::{Method, Version};
 use super::request_line::{RequestLine, State};
 use crate::header::{Entry, Known, Seen, Span};
@@ -19,6 +20,20 @@ pub enum Connection {
     Close,
     /// `keep-alive`.
     KeepAlive,
+}
+
+impl Connection {
+    /// What a value says; `close` wins, and other words are not looked at.
+    #[inline]
+    pub(super) fn of(value: &[u8]) -> Self {
+        match value {
+            b"keep-alive" | b"Keep-Alive" => Self::KeepAlive,
+            b"close" => Self::Close,
+            _ if contains_word(value, b"close") => Self::Close,
+            _ if contains_word(value, b"keep-alive") => Self::KeepAlive,
+            _ => Self::Unsaid,
+        }
+    }
 }
 
 /// A request's head. Spans point into the buffer that the parser was given.
@@ -49,6 +64,8 @@ pub struct RequestHead {
     pub port: u16,
     /// The header lines that count, in order.
     pub entries: Vec<Entry>,
+    /// The ids among them.
+    seen: Seen,
     /// Lines left out because their names are invalid, for the log.
     pub skipped: Vec<Span>,
     /// How the body ends.
@@ -61,7 +78,11 @@ pub struct RequestHead {
 
 impl RequestHead {
     /// The value of the first line of this id.
+    #[inline]
     pub fn get<'a>(&self, buf: &'a [u8], known: Known) -> Option<&'a [u8]> {
+        if !self.seen.contains(known) {
+            return None;
+        }
         self.entries.iter().find(|entry| entry.known == known).map(|entry| entry.value.of(buf))
     }
 
@@ -97,10 +118,15 @@ impl RequestHead {
         self.skipped.clear();
         self.port = 0;
         self.framing = Framing::None;
+        self.seen = Seen::default();
         self.connection = Connection::Unsaid;
         self.length = 0;
     }
 }
+
+/// The lines that a request parser acts upon, or refuses.
+const NOT_AS_USUAL: Rules =
+    Rules { all: Seen::of(&[Known::Host, Known::Connection]), repeated: Known::UNIQUE_IN_REQUEST };
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
@@ -122,7 +148,6 @@ pub struct RequestParser {
     phase: Phase,
     /// The rules of the chosen server, once the host is known.
     own: Option<Limits>,
-    seen: Seen,
     /// Where the current line begins.
     line_start: usize,
     /// Bytes before this have been looked at.
@@ -144,7 +169,6 @@ impl RequestParser {
         self.line = RequestLine::default();
         self.phase = Phase::Line;
         self.own = None;
-        self.seen = Seen::default();
         (self.line_start, self.at, self.window_end, self.large_used) = (0, 0, 0, 0);
     }
 
@@ -211,7 +235,7 @@ impl RequestParser {
         if self.window_end == 0 {
             self.window_end = limits.header_buffer_size.max(1) as usize;
         }
-        if self.phase == Phase::Line {
+        if self.phase == Phase::Line && !self.usual_request_line(buf) {
             if !self.request_line(buf, limits)? {
                 return Ok(None);
             }
@@ -223,20 +247,68 @@ impl RequestParser {
                 if self.head.version < Version::HTTP_10 { Phase::Done } else { Phase::Headers };
         }
         while self.phase == Phase::Headers {
-            let limits = self.own.unwrap_or(*limits);
-            let Some(end) = self.line_end(buf, &limits)? else { return Ok(None) };
-            let line = &buf[self.line_start..end - 1];
-            if line.is_empty() || line == b"\r" {
-                self.finish(buf, &limits)?;
-            } else {
-                self.header_line(buf, line, &limits, &mut choose)?;
+            let stop = match self.at == self.line_start {
+                true => self.usual_lines(buf, limits),
+                false => Stop::Odd,
+            };
+            match stop {
+                Stop::Line(entry, end) => {
+                    self.at = end;
+                    self.take(entry, buf, limits, &mut choose)?;
+                }
+                Stop::Blank => {
+                    self.at += 2;
+                    self.finish(buf, limits)?;
+                }
+                Stop::Odd => match self.line_end(buf, limits)? {
+                    Some(end) => self.any_line(buf, end, limits, &mut choose)?,
+                    None => return Ok(None),
+                },
             }
-            self.line_start = end;
+            self.line_start = self.at;
         }
-        self.head.length = self.line_start - self.line.start;
+        self.head.length = self.line_start - self.head.line.start as usize;
         Ok(Some(self.line_start))
     }
 
+    /// Takes a request line that is all there, and as most are: a usual method, a path, HTTP/1.1.
+    /// Others are left to [`RequestLine`], and so are all faults.
+    #[inline]
+    fn usual_request_line(&mut self, buf: &[u8]) -> bool {
+        if self.at != 0 {
+            return false;
+        }
+        let buf = &buf[..buf.len().min(self.window_end)];
+        let Some((method, length)) = Method::usual(buf) else { return false };
+        let target = length + 1;
+        if buf.get(target) != Some(&b'/') {
+            return false;
+        }
+        let mut scan = Scan::default();
+        let end = scan.feed(buf, target + 1);
+        if !buf.get(end..).is_some_and(|rest| rest.starts_with(b" HTTP/1.1\r\n")) {
+            return false;
+        }
+        let head = &mut self.head;
+        head.method = method;
+        head.method_text = Span::new(0, length);
+        head.target = Span::new(target, end);
+        head.scan = scan;
+        head.protocol = Span::new(end + 1, end + 9);
+        head.line = Span::new(0, end + 9);
+        head.version = Version::HTTP_11;
+        self.at = end + 11;
+        self.line_start = self.at;
+        self.phase = Phase::Headers;
+        true
+    }
+
+    /// The rules that hold now.
+    fn rules(&self, limits: &Limits) -> Limits {
+        self.own.unwrap_or(*limits)
+    }
+
+    #[inline(never)]
     fn request_line(&mut self, buf: &[u8], limits: &Limits) -> Result<bool, RequestError> {
         loop {
             let end = buf.len().min(self.window_end);
@@ -284,8 +356,9 @@ impl RequestParser {
     }
 
     /// The offset after the LF of the current header line.
-    #[inline]
+    #[inline(never)]
     fn line_end(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
+        let limits = &self.rules(limits);
         loop {
             let end = buf.len().min(self.window_end);
             if let Some(n) = memchr::memchr(b'\n', &buf[self.at..end]) {
@@ -325,41 +398,70 @@ impl RequestParser {
         Ok(())
     }
 
+    /// Takes lines as most are, up to one that is not.
     #[inline]
-    fn header_line(
+    fn usual_lines(&mut self, buf: &[u8], limits: &Limits) -> Stop {
+        let buf = &buf[..buf.len().min(self.window_end)];
+        let most = self.own.as_ref().unwrap_or(limits).max_headers as usize;
+        let RequestHead { entries, seen, .. } = &mut self.head;
+        let (at, stop) = lines::read(buf, self.at, most, &NOT_AS_USUAL, entries, seen);
+        (self.at, self.line_start) = (at, at);
+        stop
+    }
+
+    /// The line that ends at `end`, which may be the blank one after the last.
+    fn any_line(
         &mut self,
         buf: &[u8],
-        line: &[u8],
+        end: usize,
         limits: &Limits,
         choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
     ) -> Result<(), RequestError> {
+        let rules = self.rules(limits);
         let base = self.line_start;
-        let field = field::parse(line, limits.underscores).map_err(|bad| RequestError {
+        let line = &buf[base..end - 1];
+        if line.is_empty() || line == b"\r" {
+            return self.finish(buf, limits);
+        }
+        let field = field::parse(line, rules.underscores).map_err(|bad| RequestError {
             fault: RequestFault::Header { byte: line[bad.0] },
             span: Span::new(base, base + bad.0),
         })?;
-        if field.invalid && limits.ignore_invalid {
+        if field.invalid && rules.ignore_invalid {
             self.head.skipped.push(Span::new(base, base + field.value_end));
             return Ok(());
         }
-        if self.head.entries.len() >= limits.max_headers as usize {
+        let entry = Entry {
+            name: Span::new(base, base + field.name_end),
+            value: Span::new(base + field.value_start, base + field.value_end),
+            known: Known::from_name(&line[..field.name_end]),
+        };
+        self.take(entry, buf, limits, choose)
+    }
+
+    /// Takes a line in, or refuses it.
+    #[inline]
+    fn take(
+        &mut self,
+        entry: Entry,
+        buf: &[u8],
+        limits: &Limits,
+        choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
+    ) -> Result<(), RequestError> {
+        let most = self.own.as_ref().unwrap_or(limits).max_headers;
+        if self.head.entries.len() >= most as usize {
             return Err(RequestError::new(RequestFault::ManyHeaders));
         }
-        let known = Known::from_name(&line[..field.name_end]);
-        let name = Span::new(base, base + field.name_end);
-        let value = Span::new(base + field.value_start, base + field.value_end);
-        if !self.seen.insert(known) && known.unique_in_request() {
-            return Err(self.duplicate(Entry { name, value, known }));
+        if !self.head.seen.insert(entry.known) && entry.known.unique_in_request() {
+            return Err(self.duplicate(entry));
         }
-        self.head.entries.push(Entry { name, value, known });
-        match known {
-            Known::Host => self.host(value, buf, choose),
-            Known::Connection => {
-                self.connection(value.of(buf));
-                Ok(())
-            }
-            _ => Ok(()),
+        self.head.entries.push(entry);
+        match entry.known {
+            Known::Host => self.host(entry.value, buf, choose)?,
+            Known::Connection => self.connection(entry.value.of(buf)),
+            _ => {}
         }
+        Ok(())
     }
 
     #[cold]
@@ -392,29 +494,30 @@ impl RequestParser {
     }
 
     fn connection(&mut self, value: &[u8]) {
-        if contains_word(value, b"close") {
-            self.head.connection = Connection::Close;
-        } else if contains_word(value, b"keep-alive") {
-            self.head.connection = Connection::KeepAlive;
+        match Connection::of(value) {
+            Connection::Unsaid => {}
+            said => self.head.connection = said,
         }
     }
 
     /// The checks that need the whole head, in nginx's order.
     fn finish(&mut self, buf: &[u8], limits: &Limits) -> Result<(), RequestError> {
+        let allow_connect = self.own.as_ref().unwrap_or(limits).allow_connect;
         let head = &mut self.head;
         let fail = |fault| Err(RequestError::new(fault));
-        if head.version > Version::HTTP_10 && !self.seen.contains(Known::Host) {
+        if head.version > Version::HTTP_10 && !head.seen.contains(Known::Host) {
             return fail(RequestFault::NoHost);
         }
-        let encoding = head.entries.iter().find(|e| e.known == Known::TransferEncoding);
         let length = head.get(buf, Known::ContentLength);
-        head.framing = request_framing(head.version, length, encoding.map(|e| e.value.of(buf)))
-            .map_err(|error| RequestError {
-                span: encoding.map(|e| e.value).unwrap_or_default(),
-                ..error
+        if length.is_some() || head.seen.contains(Known::TransferEncoding) {
+            let encoding = head.entries.iter().find(|e| e.known == Known::TransferEncoding);
+            let text = encoding.map(|entry| entry.value.of(buf));
+            head.framing = request_framing(head.version, length, text).map_err(|error| {
+                RequestError { span: encoding.map(|e| e.value).unwrap_or_default(), ..error }
             })?;
+        }
         match head.method {
-            Method::Connect if head.version != Version::HTTP_11 || !limits.allow_connect => {
+            Method::Connect if head.version != Version::HTTP_11 || !allow_connect => {
                 fail(RequestFault::Connect)
             }
             Method::Connect if !matches!(head.framing, Framing::None | Framing::Length(0)) => {
@@ -430,6 +533,6 @@ impl RequestParser {
 }
 
 /// Whether `text` has `word` (in lower case) somewhere, whatever its case.
-pub(super) fn contains_word(text: &[u8], word: &[u8]) -> bool {
+fn contains_word(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }

@@ -2,9 +2,11 @@
 
 use super::field;
 use super::framing::{Framing, parse_length};
+use super::lines::{self, Rules, Stop};
 use super::method::Version;
-use super::request::contains_word;
-use crate::header::{Entry, Known, Seen, Span, is_clean_value};
+use super::request::Connection;
+use crate::header::{Entry, Headers, Known, Seen, Span, is_clean_value};
+use crate::words;
 
 /// A response's head. Spans point into the buffer that the parser was given.
 #[derive(Clone, Debug, Default)]
@@ -128,6 +130,13 @@ impl ResponseError {
     }
 }
 
+/// The lines that are dropped or refused.
+const NOT_AS_USUAL: Rules = Rules {
+    all: Seen::of(&[]),
+    repeated: Known::FIRST_COUNTS_IN_RESPONSE
+        .or(Seen::of(&[Known::ContentLength, Known::TransferEncoding])),
+};
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
     #[default]
@@ -164,6 +173,12 @@ impl ResponseParser {
         &self.head
     }
 
+    /// Moves the lines of a head that is complete to `into`, whose memory this parser then uses:
+    /// only `head`, the bytes of the head, is copied.
+    pub fn give_lines(&mut self, head: &[u8], into: &mut Headers) {
+        into.exchange(head, &mut self.head.entries, self.seen);
+    }
+
     /// The head by value, to be given back with [`Self::restore`] for its memory.
     pub fn take_head(&mut self) -> ResponseHead {
         std::mem::take(&mut self.head)
@@ -179,34 +194,97 @@ impl ResponseParser {
     /// HTTP/0.9. `None`: feed more. A head of more than `max` bytes is refused.
     pub fn advance(&mut self, buf: &[u8], max: usize) -> Result<Option<usize>, ResponseError> {
         let seen = &buf[..buf.len().min(max)];
+        if self.phase == Phase::Status && self.at == 0 {
+            self.usual_status_line(seen);
+        }
         while self.phase != Phase::Done {
-            let Some(n) = memchr::memchr(b'\n', &seen[self.at..]) else {
-                self.at = seen.len();
-                if self.phase == Phase::Status && !b"HTTP/".starts_with(&seen[..seen.len().min(5)])
-                {
-                    return Ok(Some(self.without_head()));
-                }
-                if seen.len() == max {
-                    return Err(fault(ResponseFault::TooBig, 0, 0));
-                }
-                return Ok(None);
+            let stop = match self.phase == Phase::Headers && self.at == self.line_start {
+                true => self.usual_lines(seen),
+                false => Stop::Odd,
             };
-            self.at += n + 1;
-            let line = &seen[self.line_start..self.at - 1];
-            if self.phase == Phase::Status {
-                if !self.status_line(line)? {
-                    return Ok(Some(self.without_head()));
+            match stop {
+                Stop::Line(entry, end) => {
+                    self.at = end;
+                    self.take(entry)?;
                 }
-                self.phase = Phase::Headers;
-            } else if line.is_empty() || line == b"\r" {
-                self.finish(seen)?;
-                self.phase = Phase::Done;
-            } else {
-                self.header_line(line)?;
+                Stop::Blank => {
+                    self.at += 2;
+                    self.finish(seen)?;
+                }
+                Stop::Odd if self.line_end(seen) => {
+                    if !self.any_line(seen)? {
+                        return Ok(Some(self.without_head()));
+                    }
+                }
+                Stop::Odd => return self.wait(seen, max),
             }
             self.line_start = self.at;
         }
         Ok(Some(self.line_start))
+    }
+
+    /// Takes lines as most are, up to one that is not.
+    #[inline]
+    fn usual_lines(&mut self, seen: &[u8]) -> Stop {
+        let (entries, ids) = (&mut self.head.entries, &mut self.seen);
+        let (at, stop) = lines::read(seen, self.at, usize::MAX, &NOT_AS_USUAL, entries, ids);
+        (self.at, self.line_start) = (at, at);
+        stop
+    }
+
+    /// Looks for the end of the current line, which may have been looked for before.
+    fn line_end(&mut self, seen: &[u8]) -> bool {
+        let found = memchr::memchr(b'\n', &seen[self.at..]);
+        self.at = found.map_or(seen.len(), |n| self.at + n + 1);
+        found.is_some()
+    }
+
+    /// A line has not ended yet.
+    fn wait(&mut self, seen: &[u8], max: usize) -> Result<Option<usize>, ResponseError> {
+        if self.phase == Phase::Status && !b"HTTP/".starts_with(&seen[..seen.len().min(5)]) {
+            return Ok(Some(self.without_head()));
+        }
+        if seen.len() == max {
+            return Err(fault(ResponseFault::TooBig, 0, 0));
+        }
+        Ok(None)
+    }
+
+    /// The line before `self.at`. `false`: it should be a status line and is none, so that there is
+    /// no head.
+    fn any_line(&mut self, seen: &[u8]) -> Result<bool, ResponseError> {
+        let line = &seen[self.line_start..self.at - 1];
+        if self.phase == Phase::Status {
+            if !self.status_line(line)? {
+                return Ok(false);
+            }
+            self.phase = Phase::Headers;
+        } else if line.is_empty() || line == b"\r" {
+            self.finish(seen)?;
+        } else {
+            self.header_line(line)?;
+        }
+        Ok(true)
+    }
+
+    /// Takes a status line that is all there and as most are; others are left to
+    /// [`Self::status_line`], and so are all faults.
+    #[inline]
+    fn usual_status_line(&mut self, buf: &[u8]) {
+        let Some(rest) = buf.strip_prefix(b"HTTP/1.1 ") else { return };
+        let [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ', ..] = *rest else { return };
+        let end = words::find_control(buf, 13);
+        if !buf[end..].starts_with(b"\r\n") {
+            return;
+        }
+        let digit = |byte: u8| u16::from(byte - b'0');
+        self.head.version = Version::HTTP_11;
+        self.head.close = false;
+        self.head.status = digit(a) * 100 + digit(b) * 10 + digit(c);
+        self.head.status_line = Span::new(9, end);
+        self.phase = Phase::Headers;
+        self.at = end + 2;
+        self.line_start = self.at;
     }
 
     fn without_head(&mut self) -> usize {
@@ -252,32 +330,41 @@ impl ResponseParser {
         let field = field::parse(line, true).map_err(|bad| {
             fault(ResponseFault::Header { byte: line[bad.0] }, base, base + bad.0)
         })?;
-        let known = Known::from_name(&line[..field.name_end]);
-        let entry = Entry {
+        self.take(Entry {
             name: Span::new(base, base + field.name_end),
             value: Span::new(base + field.value_start, base + field.value_end),
-            known,
-        };
-        let new = self.seen.insert(known);
-        if !new && !self.head.is_interim() {
-            if known.first_counts_in_response() {
+            known: Known::from_name(&line[..field.name_end]),
+        })
+    }
+
+    #[inline]
+    fn take(&mut self, entry: Entry) -> Result<(), ResponseError> {
+        if !self.seen.insert(entry.known) && !self.head.is_interim() {
+            if entry.known.first_counts_in_response() {
                 self.head.duplicates.push(entry);
                 return Ok(());
             }
-            if matches!(known, Known::ContentLength | Known::TransferEncoding) {
-                let previous = self.head.entries.iter().find(|other| other.known == known);
-                let previous = *previous.unwrap_or(&entry);
-                let fault = ResponseFault::Duplicate { previous, entry };
-                return Err(ResponseError { fault, span: entry.value });
+            if matches!(entry.known, Known::ContentLength | Known::TransferEncoding) {
+                return Err(self.duplicate(entry));
             }
         }
         self.head.entries.push(entry);
         Ok(())
     }
 
+    #[cold]
+    fn duplicate(&self, entry: Entry) -> ResponseError {
+        let previous = self.head.entries.iter().find(|other| other.known == entry.known);
+        let previous = *previous.unwrap_or(&entry);
+        let fault = ResponseFault::Duplicate { previous, entry };
+        ResponseError { fault, span: entry.value }
+    }
+
+    /// Looks at the lines that say how the body ends, once all are there.
     fn finish(&mut self, buf: &[u8]) -> Result<(), ResponseError> {
         let head = &mut self.head;
         if head.is_interim() {
+            self.phase = Phase::Done;
             return Ok(());
         }
         for entry in &head.entries {
@@ -298,10 +385,11 @@ impl ResponseParser {
                     head.chunked = true;
                 }
                 Known::TransferEncoding => return refuse(ResponseFault::TransferEncoding),
-                Known::Connection if contains_word(value, b"close") => head.close = true,
+                Known::Connection if Connection::of(value) == Connection::Close => head.close = true,
                 _ => {}
             }
         }
+        self.phase = Phase::Done;
         Ok(())
     }
 }

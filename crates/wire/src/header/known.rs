@@ -1,5 +1,7 @@
 //! The names that the proxy acts on, and how a name becomes an id.
 
+mod find;
+
 macro_rules! known {
     ($($id:ident = $text:literal,)*) => {
         /// The id of a header name. Names that the proxy does not act on are [`Known::Other`].
@@ -90,6 +92,7 @@ known! {
     XAccelExpires = "X-Accel-Expires",
     XAccelBuffering = "X-Accel-Buffering",
     XAccelCharset = "X-Accel-Charset",
+    XPad = "X-Pad",
 }
 
 const COUNT: usize = IDS.len() - 1;
@@ -99,17 +102,19 @@ impl Known {
     /// The id of a name, whatever its case.
     #[inline]
     pub fn from_name(name: &[u8]) -> Self {
-        let Some(mut slot) = slot_of(name) else { return Self::Other };
-        loop {
-            let index = SLOTS[slot] as usize;
-            if index >= COUNT {
-                return Self::Other;
-            }
-            if same_name(name, NAMES[index].as_bytes()) {
-                return IDS[index];
-            }
-            slot = (slot + 1) % SLOT_COUNT;
-        }
+        find::find(name)
+    }
+
+    /// As [`Self::from_name`] of a name that is in one word, with zeros above it.
+    #[inline]
+    pub(crate) fn of_short(name: u64, len: usize) -> Self {
+        find::candidate(name, 0, len)
+    }
+
+    /// As [`Self::from_name`], where `first` and `last` are its first and last eight bytes.
+    #[inline]
+    pub(crate) fn of_long(first: u64, last: u64, name: &[u8]) -> Self {
+        find::by_ends(first, last, name)
     }
 
     /// The usual spelling; empty for [`Known::Other`].
@@ -125,146 +130,99 @@ impl Known {
     /// Whether a request with two of these lines is refused with 400
     /// (`ngx_http_process_unique_header_line` and the rule for Host).
     pub fn unique_in_request(self) -> bool {
-        UNIQUE_IN_REQUEST.contains(self)
+        Self::UNIQUE_IN_REQUEST.contains(self)
     }
 
     /// Whether of several such lines in an upstream's response only the first counts, and the
     /// others are dropped with a warning in the error log.
     pub fn first_counts_in_response(self) -> bool {
-        FIRST_COUNTS_IN_RESPONSE.contains(self)
+        Self::FIRST_COUNTS_IN_RESPONSE.contains(self)
     }
 }
 
 /// A set of ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen(u128);
+pub struct Seen([u64; 2]);
 
 impl Seen {
-    const fn of(ids: &[Known]) -> Self {
-        let mut bits = 0;
+    /// A set of these.
+    pub(crate) const fn of(ids: &[Known]) -> Self {
+        let mut set = Self([0; 2]);
         let mut i = 0;
         while i < ids.len() {
-            bits |= 1 << ids[i] as u8;
+            set.0[ids[i].place()] |= ids[i].bit();
             i += 1;
         }
-        Self(bits)
+        set
+    }
+
+    /// What is in one of the sets.
+    pub(crate) const fn or(self, other: Self) -> Self {
+        Self([self.0[0] | other.0[0], self.0[1] | other.0[1]])
     }
 
     /// Puts an id in and says whether it was new.
     #[inline]
     pub fn insert(&mut self, known: Known) -> bool {
         let new = !self.contains(known);
-        self.0 |= 1 << known as u8;
+        self.0[known.place()] |= known.bit();
         new
     }
 
     /// Takes an id out.
+    #[inline]
     pub fn remove(&mut self, known: Known) {
-        self.0 &= !(1 << known as u8);
+        self.0[known.place()] &= !known.bit();
     }
 
     /// Whether the id is in the set.
     #[inline]
     pub fn contains(self, known: Known) -> bool {
-        self.0 & (1 << known as u8) != 0
+        self.0[known.place()] & known.bit() != 0
     }
 }
 
-const UNIQUE_IN_REQUEST: Seen = Seen::of(&[
-    Known::Host,
-    Known::IfModifiedSince,
-    Known::IfUnmodifiedSince,
-    Known::IfMatch,
-    Known::IfNoneMatch,
-    Known::ContentLength,
-    Known::ContentRange,
-    Known::IfRange,
-    Known::TransferEncoding,
-    Known::Expect,
-    Known::Authorization,
-    Known::ProxyAuthorization,
-]);
+impl Known {
+    pub(crate) const UNIQUE_IN_REQUEST: Seen = Seen::of(&[
+        Self::Host,
+        Self::IfModifiedSince,
+        Self::IfUnmodifiedSince,
+        Self::IfMatch,
+        Self::IfNoneMatch,
+        Self::ContentLength,
+        Self::ContentRange,
+        Self::IfRange,
+        Self::TransferEncoding,
+        Self::Expect,
+        Self::Authorization,
+        Self::ProxyAuthorization,
+    ]);
 
-const FIRST_COUNTS_IN_RESPONSE: Seen = Seen::of(&[
-    Known::Status,
-    Known::ContentType,
-    Known::Date,
-    Known::LastModified,
-    Known::ETag,
-    Known::Server,
-    Known::Location,
-    Known::Refresh,
-    Known::Expires,
-    Known::XAccelExpires,
-    Known::XAccelRedirect,
-    Known::XAccelLimitRate,
-    Known::XAccelBuffering,
-    Known::XAccelCharset,
-]);
+    pub(crate) const FIRST_COUNTS_IN_RESPONSE: Seen = Seen::of(&[
+        Self::Status,
+        Self::ContentType,
+        Self::Date,
+        Self::LastModified,
+        Self::ETag,
+        Self::Server,
+        Self::Location,
+        Self::Refresh,
+        Self::Expires,
+        Self::XAccelExpires,
+        Self::XAccelRedirect,
+        Self::XAccelLimitRate,
+        Self::XAccelBuffering,
+        Self::XAccelCharset,
+    ]);
 
-/// Open addressing, at most a third full, so that an unknown name usually meets an empty slot
-/// first.
-const SLOT_COUNT: usize = 256;
-static SLOTS: [u8; SLOT_COUNT] = slots();
-
-const fn slots() -> [u8; SLOT_COUNT] {
-    let mut slots = [u8::MAX; SLOT_COUNT];
-    let mut i = 0;
-    while i < COUNT {
-        let Some(mut slot) = slot_of(NAMES[i].as_bytes()) else { panic!("a name is too short") };
-        while slots[slot] != u8::MAX {
-            slot = (slot + 1) % SLOT_COUNT;
-        }
-        slots[slot] = i as u8;
-        i += 1;
+    /// Which word of a [`Seen`] has the id.
+    const fn place(self) -> usize {
+        (self as usize >> 6) & 1
     }
-    slots
-}
 
-/// Length and three letters, without their case, spread the names well enough.
-const fn slot_of(name: &[u8]) -> Option<usize> {
-    let len = name.len();
-    if len < 2 {
-        return None;
+    const fn bit(self) -> u64 {
+        1 << (self as u8 & 63)
     }
-    let first = (name[0] | 0x20) as usize;
-    let middle = (name[len / 2] | 0x20) as usize;
-    let last = (name[len - 1] | 0x20) as usize;
-    Some((len * 7 + first * 31 + middle * 113 + last * 5) % SLOT_COUNT)
-}
-
-/// Whether `name` is `known` but for case, eight bytes at a time. `known` has letters, digits and
-/// `-`, so a byte that differs from its own in the case bit alone is a letter's other case or a
-/// control byte, and those are the ones with neither of the bits 0x40 and 0x20.
-#[inline]
-fn same_name(name: &[u8], known: &[u8]) -> bool {
-    let len = known.len();
-    if name.len() != len {
-        return false;
-    }
-    match (name.first_chunk::<8>(), known.first_chunk::<8>()) {
-        (Some(a), Some(b)) if same_eight(*a, *b) => {}
-        (None, None) => return name.eq_ignore_ascii_case(known),
-        _ => return false,
-    }
-    let mut at = 8;
-    while at < len {
-        // The last piece reaches back over bytes that have been compared.
-        let from = at.min(len - 8);
-        match (name[from..].first_chunk::<8>(), known[from..].first_chunk::<8>()) {
-            (Some(a), Some(b)) if same_eight(*a, *b) => at += 8,
-            _ => return false,
-        }
-    }
-    true
-}
-
-#[inline]
-fn same_eight(name: [u8; 8], known: [u8; 8]) -> bool {
-    const CASE: u64 = u64::from_ne_bytes([0x20; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x40; 8]);
-    let (a, b) = (u64::from_le_bytes(name), u64::from_le_bytes(known));
-    (a ^ b) & !CASE == 0 && (a | a << 1) & HIGH == HIGH
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::words;
+
 /// The host that a client sent cannot be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidHost;
@@ -12,6 +14,53 @@ pub struct InvalidHost;
 /// Taken are the characters of RFC 3986's reg-name and `%`; a name has no empty label in its
 /// middle.
 pub fn parse_host(text: &[u8], out: &mut Vec<u8>) -> Result<u16, InvalidHost> {
+    let base = out.len();
+    if let Some(port) = parse_usual_host(text, out) {
+        return Ok(port);
+    }
+    out.truncate(base);
+    parse_any_host(text, out)
+}
+
+/// As [`parse_host`], if the host has letters, digits, dashes and single dots alone.
+#[inline]
+fn parse_usual_host(text: &[u8], out: &mut Vec<u8>) -> Option<u16> {
+    const CASE: u64 = words::each(0x20);
+    let base = out.len();
+    let (mut rest, mut dot_before) = (text, 0);
+    loop {
+        let (word, next) = match rest.split_first_chunk::<8>() {
+            Some((word, next)) => (u64::from_le_bytes(*word), next),
+            // The zeros above the last bytes are no part of a host.
+            None => (words::load(rest), &[][..]),
+        };
+        let dots = words::exactly(word, b'.');
+        if dots & (dots << 8 | dot_before) != 0 {
+            return None;
+        }
+        // The case bit makes small letters of large ones, and the rest has it anyway.
+        out.extend_from_slice(&(word | CASE).to_le_bytes());
+        let end = words::lowest(words::not_host(word));
+        if end < 8 {
+            out.truncate(out.len() - 8 + end);
+            rest = rest.get(end..)?;
+            break;
+        }
+        dot_before = dots >> 56;
+        rest = next;
+    }
+    let port = match rest {
+        [] => 0,
+        [b':', digits @ ..] => parse_port(digits).ok()?,
+        _ => return None,
+    };
+    if out.len() > base && out.last() == Some(&b'.') {
+        out.pop();
+    }
+    (out.len() > base).then_some(port)
+}
+
+fn parse_any_host(text: &[u8], out: &mut Vec<u8>) -> Result<u16, InvalidHost> {
     let base = out.len();
     let literal = text.first() == Some(&b'[');
     let mut at = usize::from(literal);
@@ -58,10 +107,12 @@ pub fn parse_host(text: &[u8], out: &mut Vec<u8>) -> Result<u16, InvalidHost> {
 
 /// Digits up to 65535; none at all is 0, as `Host: name:` has it.
 fn parse_port(digits: &[u8]) -> Result<u16, InvalidHost> {
-    digits.iter().try_fold(0_u16, |port, byte| {
-        let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0')).ok_or(InvalidHost)?;
-        port.checked_mul(10).and_then(|port| port.checked_add(digit)).ok_or(InvalidHost)
-    })
+    // A number is kept just above the largest port, so that more digits cannot overflow it.
+    let port = digits.iter().try_fold(0_u32, |port, byte| {
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        (digit < 10).then(|| (port * 10 + digit).min(1 << 16))
+    });
+    port.and_then(|port| u16::try_from(port).ok()).ok_or(InvalidHost)
 }
 
 /// Unreserved characters and sub-delims of RFC 3986.
