@@ -48,14 +48,19 @@ pub fn request_framing(
 
 /// A `Content-Length`: digits only, at least one, below 2^63 as file offsets are.
 pub fn parse_length(value: &[u8]) -> Option<u64> {
-    if value.is_empty() {
-        return None;
+    let mut number = 0_i64;
+    for byte in value {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = match value.len() {
+            // Of so few digits all numbers fit.
+            ..=18 => number * 10 + i64::from(digit),
+            _ => number.checked_mul(10)?.checked_add(i64::from(digit))?,
+        };
     }
-    let number = value.iter().try_fold(0_i64, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    });
-    number.map(i64::unsigned_abs)
+    (!value.is_empty()).then_some(number.unsigned_abs())
 }
 
 #[cfg(test)]

@@ -124,9 +124,9 @@ impl RequestHead {
     }
 }
 
-/// The lines that a request parser acts upon, or refuses.
-const NOT_AS_USUAL: Rules =
-    Rules { all: Seen::of(&[Known::Host, Known::Connection]), repeated: Known::UNIQUE_IN_REQUEST };
+/// The lines that a request parser acts upon.
+const SPECIAL: Rules =
+    Rules { notice: Seen::of(&[Known::Host, Known::Connection]), once: Known::UNIQUE_IN_REQUEST };
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
@@ -252,10 +252,7 @@ impl RequestParser {
                 false => Stop::Odd,
             };
             match stop {
-                Stop::Line(entry, end) => {
-                    self.at = end;
-                    self.take(entry, buf, limits, &mut choose)?;
-                }
+                Stop::Notice => self.notice(buf, &mut choose)?,
                 Stop::Blank => {
                     self.at += 2;
                     self.finish(buf, limits)?;
@@ -404,7 +401,7 @@ impl RequestParser {
         let buf = &buf[..buf.len().min(self.window_end)];
         let most = self.own.as_ref().unwrap_or(limits).max_headers as usize;
         let RequestHead { entries, seen, .. } = &mut self.head;
-        let (at, stop) = lines::read(buf, self.at, most, &NOT_AS_USUAL, entries, seen);
+        let (at, stop) = lines::read(buf, self.at, most, &SPECIAL, entries, seen);
         (self.at, self.line_start) = (at, at);
         stop
     }
@@ -456,9 +453,21 @@ impl RequestParser {
             return Err(self.duplicate(entry));
         }
         self.head.entries.push(entry);
-        match entry.known {
-            Known::Host => self.host(entry.value, buf, choose)?,
-            Known::Connection => self.connection(entry.value.of(buf)),
+        self.notice(buf, choose)
+    }
+
+    /// Acts upon the line that was taken last.
+    #[inline]
+    fn notice(
+        &mut self,
+        buf: &[u8],
+        choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
+    ) -> Result<(), RequestError> {
+        let Some(&Entry { name, value, known }) = self.head.entries.last() else { return Ok(()) };
+        self.line_start = name.start as usize;
+        match known {
+            Known::Host => self.host(value, buf, choose)?,
+            Known::Connection => self.connection(value.of(buf)),
             _ => {}
         }
         Ok(())

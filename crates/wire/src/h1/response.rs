@@ -52,10 +52,11 @@ impl ResponseHead {
     }
 
     fn clear(&mut self) {
-        let Self { mut entries, mut duplicates, .. } = std::mem::take(self);
-        entries.clear();
-        duplicates.clear();
-        *self = Self { entries, duplicates, ..Self::default() };
+        (self.version, self.status, self.status_line) = Default::default();
+        self.entries.clear();
+        self.duplicates.clear();
+        self.content_length = None;
+        (self.chunked, self.close) = (false, false);
     }
 }
 
@@ -130,10 +131,10 @@ impl ResponseError {
     }
 }
 
-/// The lines that are dropped or refused.
-const NOT_AS_USUAL: Rules = Rules {
-    all: Seen::of(&[]),
-    repeated: Known::FIRST_COUNTS_IN_RESPONSE
+/// The lines of which there is one. None is acted upon before all are there.
+const SPECIAL: Rules = Rules {
+    notice: Seen::of(&[]),
+    once: Known::FIRST_COUNTS_IN_RESPONSE
         .or(Seen::of(&[Known::ContentLength, Known::TransferEncoding])),
 };
 
@@ -164,8 +165,9 @@ impl ResponseParser {
     /// Gets ready for the next head and keeps the memory. Its buffer starts at the next response.
     pub fn reset(&mut self) {
         self.head.clear();
-        let head = std::mem::take(&mut self.head);
-        *self = Self { head, ..Self::default() };
+        self.phase = Phase::Status;
+        self.seen = Seen::default();
+        (self.line_start, self.at) = (0, 0);
     }
 
     /// What has been parsed; complete once [`Self::advance`] gave a length.
@@ -203,20 +205,16 @@ impl ResponseParser {
                 false => Stop::Odd,
             };
             match stop {
-                Stop::Line(entry, end) => {
-                    self.at = end;
-                    self.take(entry)?;
-                }
                 Stop::Blank => {
                     self.at += 2;
                     self.finish(seen)?;
                 }
-                Stop::Odd if self.line_end(seen) => {
+                Stop::Odd | Stop::Notice if self.line_end(seen) => {
                     if !self.any_line(seen)? {
                         return Ok(Some(self.without_head()));
                     }
                 }
-                Stop::Odd => return self.wait(seen, max),
+                Stop::Odd | Stop::Notice => return self.wait(seen, max),
             }
             self.line_start = self.at;
         }
@@ -227,7 +225,7 @@ impl ResponseParser {
     #[inline]
     fn usual_lines(&mut self, seen: &[u8]) -> Stop {
         let (entries, ids) = (&mut self.head.entries, &mut self.seen);
-        let (at, stop) = lines::read(seen, self.at, usize::MAX, &NOT_AS_USUAL, entries, ids);
+        let (at, stop) = lines::read(seen, self.at, usize::MAX, &SPECIAL, entries, ids);
         (self.at, self.line_start) = (at, at);
         stop
     }
@@ -367,7 +365,8 @@ impl ResponseParser {
             self.phase = Phase::Done;
             return Ok(());
         }
-        for entry in &head.entries {
+        const HERE: [Known; 3] = [Known::ContentLength, Known::TransferEncoding, Known::Connection];
+        for entry in head.entries.iter().filter(|entry| HERE.contains(&entry.known)) {
             let value = entry.value.of(buf);
             let refuse = |fault| Err(ResponseError { fault, span: entry.value });
             match entry.known {
@@ -385,8 +384,7 @@ impl ResponseParser {
                     head.chunked = true;
                 }
                 Known::TransferEncoding => return refuse(ResponseFault::TransferEncoding),
-                Known::Connection if Connection::of(value) == Connection::Close => head.close = true,
-                _ => {}
+                _ => head.close |= Connection::of(value) == Connection::Close,
             }
         }
         self.phase = Phase::Done;

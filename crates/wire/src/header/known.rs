@@ -164,8 +164,9 @@ impl Seen {
     /// Puts an id in and says whether it was new.
     #[inline]
     pub fn insert(&mut self, known: Known) -> bool {
-        let new = !self.contains(known);
-        self.0[known.place()] |= known.bit();
+        let word = &mut self.0[known.place()];
+        let new = *word & known.bit() == 0;
+        *word |= known.bit();
         new
     }
 
@@ -177,7 +178,7 @@ impl Seen {
 
     /// Whether the id is in the set.
     #[inline]
-    pub fn contains(self, known: Known) -> bool {
+    pub fn contains(&self, known: Known) -> bool {
         self.0[known.place()] & known.bit() != 0
     }
 }

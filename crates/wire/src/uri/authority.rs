@@ -107,12 +107,15 @@ fn parse_any_host(text: &[u8], out: &mut Vec<u8>) -> Result<u16, InvalidHost> {
 
 /// Digits up to 65535; none at all is 0, as `Host: name:` has it.
 fn parse_port(digits: &[u8]) -> Result<u16, InvalidHost> {
-    // A number is kept just above the largest port, so that more digits cannot overflow it.
-    let port = digits.iter().try_fold(0_u32, |port, byte| {
+    let mut port = 0_u32;
+    for byte in digits {
         let digit = u32::from(byte.wrapping_sub(b'0'));
-        (digit < 10).then(|| (port * 10 + digit).min(1 << 16))
-    });
-    port.and_then(|port| u16::try_from(port).ok()).ok_or(InvalidHost)
+        if digit > 9 || port > u32::from(u16::MAX) {
+            return Err(InvalidHost);
+        }
+        port = port * 10 + digit;
+    }
+    u16::try_from(port).map_err(|_| InvalidHost)
 }
 
 /// Unreserved characters and sub-delims of RFC 3986.

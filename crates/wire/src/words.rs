@@ -1,0 +1,204 @@
+//! Bytes looked at eight at a time, as the digits of one number.
+//!
+//! The loops over heads are short, a line or less, so that calling a routine for long ones costs
+//! more than it saves. A mask has the top bit of each byte that was found; of those the lowest one
+//! is always right, and higher ones may be wrong, as a borrow runs upwards.
+
+const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+
+/// A word with this byte in every place.
+pub(crate) const fn each(byte: u8) -> u64 {
+    ONES * byte as u64
+}
+
+/// The mask of the bytes that are `byte`.
+#[inline]
+pub(crate) fn equal(word: u64, byte: u8) -> u64 {
+    let other = word ^ each(byte);
+    other.wrapping_sub(ONES) & !other & TOPS
+}
+
+/// The mask of control bytes, tabs among them.
+#[inline]
+pub(crate) fn control(word: u64) -> u64 {
+    let delete = (word & !TOPS) + ONES;
+    (word.wrapping_sub(each(b' ')) | delete) & !word & TOPS
+}
+
+/// Which byte of a word the lowest one of a mask is; 8 when there is none.
+#[inline]
+pub(crate) fn lowest(mask: u64) -> usize {
+    (mask.trailing_zeros() / 8) as usize
+}
+
+/// The offset of the first byte at or after `from` that `mask` or, where fewer than eight are left,
+/// `byte` finds. The length when there is none.
+#[inline(always)]
+pub(crate) fn find(
+    bytes: &[u8],
+    from: usize,
+    mask: impl Fn(u64) -> u64,
+    byte: impl Fn(u8) -> bool,
+) -> usize {
+    let mut at = from;
+    let (words, rest) = bytes.get(from..).unwrap_or_default().as_chunks::<8>();
+    for word in words {
+        let found = mask(u64::from_le_bytes(*word));
+        if found != 0 {
+            return at + lowest(found);
+        }
+        at += 8;
+    }
+    for &candidate in rest {
+        if byte(candidate) {
+            return at;
+        }
+        at += 1;
+    }
+    at
+}
+
+/// The offset of the first control byte at or after `from`; a tab is none.
+pub(crate) fn find_control(bytes: &[u8], mut from: usize) -> usize {
+    loop {
+        let at = find(bytes, from, control, |byte| byte.is_ascii_control());
+        if bytes.get(at) != Some(&b'\t') {
+            return at;
+        }
+        from = at + 1;
+    }
+}
+
+/// Whether there are bytes and all are letters, digits or `-`.
+#[inline(never)]
+pub(crate) fn is_name(bytes: &[u8]) -> bool {
+    match bytes.last_chunk::<8>() {
+        Some(last) => {
+            let (words, _) = bytes.as_chunks::<8>();
+            let clean = |word: &[u8; 8]| not_name(u64::from_le_bytes(*word)) == 0;
+            words.iter().all(clean) && clean(last)
+        }
+        None => {
+            !bytes.is_empty()
+                && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+        }
+    }
+}
+
+/// The same of the bytes of a word that `mask` has, the lowest ones.
+#[inline]
+pub(crate) fn is_name_word(word: u64, mask: u64) -> bool {
+    not_name(word & mask | each(b'a') & !mask) == 0
+}
+
+/// The mask of the bytes that are no letter, digit or `-`. As in all that says so, every bit of it
+/// is right.
+#[inline]
+fn not_name(word: u64) -> u64 {
+    not_alphanumeric_or(word, b'-', b'-')
+}
+
+/// The mask of the bytes that are no letter, digit, `-` or `.`. Every bit of it is right.
+#[inline]
+pub(crate) fn not_host(word: u64) -> u64 {
+    not_alphanumeric_or(word, b'-', b'.')
+}
+
+#[inline(always)]
+fn not_alphanumeric_or(word: u64, first: u8, last: u8) -> u64 {
+    // Without the top bits nothing is carried into the next byte: adding sets the top bit of the
+    // bytes that are at least as large as asked for.
+    let low = word & !TOPS;
+    let folded = low | each(0x20);
+    let within =
+        |word: u64, first: u8, last: u8| (word + each(0x80 - first)) & !(word + each(0x7f - last));
+    let taken = within(folded, b'a', b'z') | within(low, b'0', b'9') | within(low, first, last);
+    (!taken | word) & TOPS
+}
+
+/// The mask of the bytes that are `byte`, which is below 0x80. Every bit of it is right.
+#[inline]
+pub(crate) fn exactly(word: u64, byte: u8) -> u64 {
+    let other = word ^ each(byte);
+    !((other & !TOPS) + !TOPS | other) & TOPS
+}
+
+/// At most eight bytes as a word, zeros above them.
+#[inline]
+pub(crate) const fn load(bytes: &[u8]) -> u64 {
+    let len = bytes.len();
+    if let (Some(low), Some(high)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let (low, high) = (u32::from_le_bytes(*low), u32::from_le_bytes(*high));
+        // The two overlap in bytes that they have in common.
+        return low as u64 | (high as u64) << (8 * (len - 4) % 64);
+    }
+    match bytes {
+        [] => 0,
+        [only] => *only as u64,
+        [first, second] => *first as u64 | (*second as u64) << 8,
+        [first, second, third, ..] => *first as u64 | (*second as u64) << 8 | (*third as u64) << 16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words of every byte in every place, among bytes that carry and borrow.
+    fn words() -> impl Iterator<Item = [u8; 8]> {
+        let around = [b'a', 0, 0xff, 0x7f, 0x80, b' ', b'-', b'9'];
+        (0..=255).flat_map(move |byte| {
+            around.into_iter().flat_map(move |other| {
+                (0..8).map(move |place| {
+                    let mut bytes = [other; 8];
+                    bytes[place] = byte;
+                    bytes
+                })
+            })
+        })
+    }
+
+    #[test]
+    fn masks_know_the_lowest() {
+        for bytes in words() {
+            let word = u64::from_le_bytes(bytes);
+            let first = |is: &dyn Fn(u8) -> bool| bytes.iter().position(|&b| is(b)).unwrap_or(8);
+            assert_eq!(lowest(control(word)), first(&|b| b.is_ascii_control()), "{bytes:?}");
+            assert_eq!(lowest(equal(word, b':')), first(&|b| b == b':'), "{bytes:?}");
+            assert_eq!(lowest(equal(word, 0x80)), first(&|b| b == 0x80), "{bytes:?}");
+            let mask = |is: &dyn Fn(u8) -> bool| {
+                u64::from_le_bytes(bytes.map(|byte| if is(byte) { 0x80 } else { 0 }))
+            };
+            assert_eq!(exactly(word, b'-'), mask(&|b| b == b'-'), "{bytes:?}");
+            let host = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+            assert_eq!(not_host(word), mask(&|b| !host(b)), "{bytes:?}");
+            let name = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-';
+            assert_eq!(is_name(&bytes), bytes.iter().all(name), "{bytes:?}");
+            assert_eq!(is_name(&bytes[..5]), bytes[..5].iter().all(name), "{bytes:?}");
+            let long = [&bytes[..], &bytes[3..]].concat();
+            assert_eq!(is_name(&long), bytes.iter().all(name), "{bytes:?}");
+        }
+        assert!(!is_name(b""));
+    }
+
+    #[test]
+    fn loads_what_there_is() {
+        let bytes = b"abcdefgh";
+        for len in 0..=8 {
+            let mut expected = [0; 8];
+            expected[..len].copy_from_slice(&bytes[..len]);
+            assert_eq!(load(&bytes[..len]).to_le_bytes(), expected);
+        }
+    }
+
+    #[test]
+    fn finds_control_bytes_but_tabs() {
+        let text = b"\tabcdefgh\tijklmnopq\rrs";
+        for from in 0..text.len() {
+            let expected = if from <= 19 { 19 } else { text.len() };
+            assert_eq!(find_control(text, from), expected);
+        }
+        assert_eq!(find_control(b"", 0), 0);
+    }
+}
