@@ -121,7 +121,7 @@ fn not_alphanumeric_or(word: u64, first: u8, last: u8) -> u64 {
 #[inline]
 pub(crate) fn exactly(word: u64, byte: u8) -> u64 {
     let other = word ^ each(byte);
-    !((other & !TOPS) + !TOPS | other) & TOPS
+    !(((other & !TOPS) + !TOPS) | other) & TOPS
 }
 
 /// At most eight bytes as a word, zeros above them.

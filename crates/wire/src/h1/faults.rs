@@ -5,8 +5,9 @@
 use super::{ChunkError, Chunked, Framing, Limits, RequestParser, Step};
 use crate::header::Known;
 
-/// Parses one head: the status of its refusal, or 200.
+/// Parses one head, however it comes: the status of its refusal, or 200.
 fn status(request: &[u8]) -> u16 {
+    super::fuzz::fuzz_request(request);
     let mut parser = RequestParser::new();
     match parser.advance(request, &Limits::default()) {
         Ok(Some(_)) => {

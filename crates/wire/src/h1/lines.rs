@@ -79,10 +79,7 @@ fn usual(rest: &[u8]) -> Option<(Entry, &[u8])> {
     };
     let start = rest.len() - value.len();
     let stop = control(rest, value)?;
-    let next = match rest.get(stop..)? {
-        [b'\r', b'\n', next @ ..] | [b'\n', next @ ..] => next,
-        _ => return None,
-    };
+    let ([b'\r', b'\n', next @ ..] | [b'\n', next @ ..]) = rest.get(stop..)? else { return None };
     let end = match rest[stop - 1] {
         b' ' => last_of_value(rest, start, stop),
         _ => stop,

@@ -194,8 +194,8 @@ impl Protocol for Http1 {
             Ok(None) => return Ok(false),
             Err(error) => return Err(error.message(input)),
         };
+        self.parser.give_lines(&input[..length], headers);
         let head = self.parser.head();
-        headers.adopt(&input[..length], &head.entries);
         let upgraded = head.status == 101 && self.upgrade;
         if head.status == 101 && !upgraded {
             return Err("upstream sent unexpected \"101\" response".into());
