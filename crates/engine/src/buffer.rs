@@ -96,11 +96,14 @@ fn class_to_hold(size: usize) -> Option<usize> {
     (class < CLASSES).then_some(class)
 }
 
-/// The class that a buffer of this capacity can serve.
+/// The class of a buffer of this capacity. One that is between two, as growing can make it, has
+/// none.
 fn class_of(capacity: usize) -> Option<usize> {
+    if !capacity.is_power_of_two() {
+        return None;
+    }
     let class = (capacity / SMALLEST).checked_ilog2()? as usize;
-    // A buffer that has outgrown its class by far would waste the difference in the pool.
-    (class < CLASSES && capacity <= (SMALLEST << class) * 3 / 2).then_some(class)
+    (class < CLASSES).then_some(class)
 }
 
 #[cfg(test)]

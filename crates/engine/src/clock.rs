@@ -1,6 +1,6 @@
 //! Time: a monotonic clock for deadlines and wall-clock texts that are formatted once a second.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
@@ -12,10 +12,30 @@ use rustix::time::{ClockId, clock_gettime};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
-/// The monotonic time of the last timer tick: a few milliseconds coarse and the cheapest to get.
-/// For deadlines and windows.
+thread_local! {
+    /// The time that a thread with an event loop goes by, read once in each turn of the loop
+    /// (nginx: `ngx_cached_time`): the monotonic clock, and the second of the wall clock. Zero where
+    /// there is no loop.
+    static TURN: Cell<(Instant, i64)> = const { Cell::new((Instant(0), 0)) };
+}
+
+/// Begins a turn of the thread's event loop: time goes on.
+pub(crate) fn begin_turn() {
+    TURN.set((precise(), clock_gettime(ClockId::RealtimeCoarse).tv_sec));
+}
+
+/// The thread has no event loop any more.
+pub(crate) fn end_turns() {
+    TURN.set((Instant(0), 0));
+}
+
+/// The monotonic time at which this turn of the thread's event loop began; without a loop that of
+/// the last tick of the kernel. The cheapest to get, for deadlines and windows.
 pub fn now() -> Instant {
-    read(ClockId::MonotonicCoarse)
+    match TURN.get() {
+        (Instant(0), _) => read(ClockId::MonotonicCoarse),
+        (now, _) => now,
+    }
 }
 
 /// The exact monotonic time. For what is shown to people: `$request_time` and its like.
@@ -104,9 +124,12 @@ pub fn msec() -> u64 {
     wall.secs.unsigned_abs() * 1000 + u64::from(wall.millis)
 }
 
-/// The wall-clock second, from the coarse clock.
+/// The wall-clock second, as exact as [`now`].
 pub fn wall_secs() -> i64 {
-    clock_gettime(ClockId::RealtimeCoarse).tv_sec
+    match TURN.get() {
+        (Instant(0), _) => clock_gettime(ClockId::RealtimeCoarse).tv_sec,
+        (_, secs) => secs,
+    }
 }
 
 /// The texts of one second.

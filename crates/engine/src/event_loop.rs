@@ -27,6 +27,8 @@ pub use join::{Ended, JoinHandle};
 pub use tasks::Task;
 pub use threads::on_a_thread;
 
+use crate::clock;
+
 use here::Loop;
 pub(crate) use here::{here, with_here};
 
@@ -58,6 +60,7 @@ impl EventLoop {
     /// loop.
     pub fn block_on<F: Future>(&self, main: F) -> F::Output {
         let mut main = pin!(main);
+        clock::begin_turn();
         let waker = self.here.tasks.main_waker();
         let mut cx = Context::from_waker(&waker);
         loop {
@@ -74,6 +77,7 @@ impl EventLoop {
 impl Drop for EventLoop {
     fn drop(&mut self) {
         self.here.close();
+        clock::end_turns();
     }
 }
 
@@ -91,6 +95,7 @@ impl Loop {
         if self.reactor.wait(wait) {
             remote::take(self.number());
         }
+        clock::begin_turn();
         self.timers.fire();
     }
 }

@@ -54,6 +54,11 @@ impl Service {
         Rc::clone(&self.snapshot.borrow())
     }
 
+    /// Whether that configuration is still the one for new requests.
+    pub(crate) fn is_in_force(&self, snapshot: &Rc<Snapshot>) -> bool {
+        Rc::ptr_eq(&self.snapshot.borrow(), snapshot)
+    }
+
     /// Puts a new configuration in force. Requests under way end with the one they began with;
     /// idle connections to listeners that it no longer has are closed.
     pub fn swap(&self, snapshot: Rc<Snapshot>) {

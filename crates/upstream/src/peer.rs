@@ -190,6 +190,9 @@ impl PeerState {
 /// whole, and a fraction rounds to nearest.
 pub(crate) fn average(into: &AtomicU64, sample: u64) {
     let old = into.load(Relaxed);
+    if old == sample {
+        return;
+    }
     let new =
         if old == 0 { sample } else { (0.5 + sample as f64 * 0.05 + old as f64 * 0.95) as u64 };
     into.store(new, Relaxed);

@@ -27,6 +27,7 @@ use crate::phase;
 use crate::request::{ConnectionInfo, Request};
 use crate::route::Endpoint;
 use crate::serve::Service;
+use crate::snapshot::Snapshot;
 
 mod head;
 mod idle;
@@ -69,9 +70,11 @@ async fn requests(
     let mut gauge = stats::Gauged::new(stats::Gauge::Waiting);
     let mut deadline = Deadline::new();
     let mut place = service.idle.place();
+    let mut found = None;
     loop {
-        let snapshot = service.snapshot();
-        let Some(endpoint) = snapshot.endpoint(&key, &info) else { return link.conn.close() };
+        let Some((snapshot, endpoint)) = look_up(&service, &mut found, &key, &info) else {
+            return link.conn.close();
+        };
         let waits = link.input.is_empty();
         if waits {
             match idle::first_bytes(&service, &mut link, &mut place, &mut deadline, patience).await
@@ -88,22 +91,22 @@ async fn requests(
                     patience = Patience::unparked(patience.until());
                     continue;
                 }
-                wake => return end_idle(*link, &endpoint, &info, &key, number, wake),
+                wake => return end_idle(*link, endpoint, &info, &key, number, wake),
             }
         }
         gauge.set(stats::Gauge::Reading);
         stats::count_request();
-        let start = clock::precise();
+        let start = clock::now();
         deadline.set(match waits && number == 1 {
             true => patience.until(),
-            false => start + header_timeout(&endpoint),
+            false => start + header_timeout(endpoint),
         });
-        let outcome = read::head(&mut link, &mut parser, &endpoint, &info, &mut deadline).await;
+        let outcome = read::head(&mut link, &mut parser, endpoint, &info, &mut deadline).await;
         let read::Outcome { server, captures, result } = outcome;
         let (found, length, fault) = take_found(&mut parser, result, &link.input);
         gauge.set(stats::Gauge::Writing);
         let bytes = crate::body::split_front(&mut link.input, length);
-        let mut request = Request::next(snapshot, server, &info, link);
+        let mut request = Request::next(Rc::clone(snapshot), server, &info, link);
         parser.restore(request.take_head(bytes, found));
         request.number = number;
         request.pipelined = !waits;
@@ -120,6 +123,21 @@ async fn requests(
         gauge.set(stats::Gauge::Waiting);
         number += 1;
     }
+}
+
+/// The snapshot in force and the endpoint in it, which is looked for once in each snapshot.
+fn look_up<'a>(
+    service: &Service,
+    found: &'a mut Option<(Rc<Snapshot>, Rc<Endpoint>)>,
+    key: &str,
+    info: &ConnectionInfo,
+) -> Option<&'a (Rc<Snapshot>, Rc<Endpoint>)> {
+    if !found.as_ref().is_some_and(|(snapshot, _)| service.is_in_force(snapshot)) {
+        let snapshot = service.snapshot();
+        let endpoint = snapshot.endpoint(key, info)?;
+        *found = Some((snapshot, endpoint));
+    }
+    found.as_ref()
 }
 
 /// How long a head may take (`client_header_timeout`) while nobody knows which server it is for.
