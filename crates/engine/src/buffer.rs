@@ -73,11 +73,11 @@ impl DerefMut for Buf {
 impl Drop for Buf {
     fn drop(&mut self) {
         if let Some(class) = class_of(self.0.capacity()) {
-            let mut bytes = std::mem::take(&mut self.0);
             // While the thread ends its pools may be gone; then the buffer is simply freed.
             let _ = POOLS.try_with(|pools| {
                 let pool = &mut pools.borrow_mut()[class];
-                if pool.len() < pool_limit(class) {
+                if pool.len() < POOL_LIMITS[class] {
+                    let mut bytes = std::mem::take(&mut self.0);
                     bytes.clear();
                     pool.push(bytes);
                 }
@@ -86,9 +86,19 @@ impl Drop for Buf {
     }
 }
 
-fn pool_limit(class: usize) -> usize {
-    (POOL_BYTES / (SMALLEST << class)).min(POOL_BUFFERS)
-}
+/// How many buffers the pool of each class keeps.
+const POOL_LIMITS: [usize; CLASSES] = {
+    let mut limits = [POOL_BUFFERS; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let by_bytes = POOL_BYTES / (SMALLEST << class);
+        if by_bytes < POOL_BUFFERS {
+            limits[class] = by_bytes;
+        }
+        class += 1;
+    }
+    limits
+};
 
 /// The smallest class whose buffers hold `size` bytes.
 fn class_to_hold(size: usize) -> Option<usize> {

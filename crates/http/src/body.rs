@@ -96,22 +96,41 @@ pub struct Body {
 }
 
 impl Body {
-    /// A body of `length` bytes.
-    pub fn length(length: u64) -> Self {
-        let framing = if length == 0 { Framing::None } else { Framing::Length(length) };
-        Self { framing, content_length: Some(length), ..Self::default() }
+    /// There is a body of `length` bytes.
+    pub fn announce_length(&mut self, length: u64) {
+        self.framing = if length == 0 { Framing::None } else { Framing::Length(length) };
+        self.content_length = Some(length);
     }
 
-    /// A body in chunks.
-    pub fn chunked() -> Self {
-        Self { framing: Framing::Chunked(Box::default()), chunked: true, ..Self::default() }
+    /// There is a body in chunks.
+    pub fn announce_chunks(&mut self) {
+        self.framing = Framing::Chunked(Box::default());
+        self.chunked = true;
     }
 
     /// Back to no body at all, keeping the memory.
     pub(crate) fn reset(&mut self) {
-        let mut ahead = std::mem::take(&mut self.ahead);
+        let Self {
+            framing,
+            content_length,
+            chunked,
+            received,
+            raw,
+            max_size,
+            announced,
+            is_streamed,
+            timeout,
+            expects_continue,
+            content,
+            ahead,
+            deadline,
+        } = self;
+        *framing = Framing::None;
+        (*content_length, *content, *deadline) = (None, None, None);
+        (*chunked, *is_streamed, *expects_continue) = (false, false, false);
+        (*received, *raw, *max_size, *announced) = (0, 0, 0, 0);
+        *timeout = Duration::ZERO;
         ahead.clear();
-        *self = Self { ahead, ..Self::default() };
     }
 
     /// What a subrequest sees of it: the content, as far as it has been read.

@@ -20,6 +20,9 @@ mod rate;
 
 pub use rate::Rate;
 
+/// `send_timeout` before a location has said anything.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How many pieces one `writev` takes.
 const GATHER: usize = 32;
 
@@ -120,7 +123,7 @@ impl Client {
             queue: VecDeque::new(),
             queued: 0,
             bytes_sent: 0,
-            send_timeout: Duration::from_secs(60),
+            send_timeout: SEND_TIMEOUT,
             sendfile: false,
             sendfile_chunk: 0,
             file_read: FILE_READ,
@@ -158,10 +161,31 @@ impl Client {
 
     /// As new, but for where the response goes; keeps the memory of the queue.
     pub(crate) fn reset(&mut self) {
-        let mut queue = std::mem::take(&mut self.queue);
+        let Self {
+            sink: _,
+            queue,
+            queued,
+            bytes_sent,
+            send_timeout,
+            sendfile,
+            sendfile_chunk,
+            file_read,
+            nopush,
+            corked,
+            rate,
+            broken,
+            timed_out,
+            rate_set,
+            overflowed,
+            deadline,
+        } = self;
         queue.clear();
-        let sink = self.replace_sink(Sink::Discard);
-        *self = Self { queue, ..Self::new(sink) };
+        (*queued, *bytes_sent, *sendfile_chunk, *file_read) = (0, 0, 0, FILE_READ);
+        *send_timeout = SEND_TIMEOUT;
+        (*sendfile, *nopush, *corked, *broken) = (false, false, false, false);
+        (*timed_out, *overflowed) = (false, false);
+        (*rate, *rate_set) = (None, false);
+        *deadline = Deadline::new();
     }
 
     /// Queues a piece. Nothing is sent before [`Client::poll_flush`].

@@ -6,6 +6,7 @@ use crate::client::Rate;
 use crate::core::connection::KeepaliveDisable;
 use crate::core::{CONNECTION, FILES, LIMITS};
 use crate::request::Request;
+use weir_engine::clock;
 use weir_wire::h1::Method;
 
 /// How much of a file is read at once at most, whatever `output_buffers` says: the loop waits for
@@ -29,7 +30,7 @@ impl Request {
         if self.keepalive {
             self.keepalive = !connection.keepalive_timeout.idle.is_zero()
                 && self.number < u64::from(connection.keepalive_requests)
-                && self.info.start.elapsed() <= connection.keepalive_time.0
+                && clock::now().since(self.info.start) <= connection.keepalive_time.0
                 && !self.is_disabled(connection.keepalive_disable);
         }
     }

@@ -17,7 +17,7 @@ use crate::client::{Client, Link, Sink};
 use crate::head::Head;
 use crate::include::Line;
 use crate::module::Handler;
-use crate::pass::state::Attempts;
+use crate::pass::state::{Attempts, Shown};
 use crate::response::Response;
 use crate::route::{Location, Server};
 use crate::snapshot::Snapshot;
@@ -442,6 +442,7 @@ impl Request {
     /// Forgets the modules' states: an internal redirect begins anew (nginx clears all contexts).
     pub fn clear_states(&mut self) {
         self.response.chain.clear();
+        self.attempts.shown = Shown::default();
         for state in &mut self.states {
             if state.as_ref().is_some_and(|state| !state.kept) {
                 *state = None;

@@ -75,13 +75,56 @@ pub enum Sent {
 impl Response {
     /// Back to nothing, keeping the memory.
     pub fn reset(&mut self) {
-        let mut headers = std::mem::take(&mut self.headers);
-        let mut trailers = std::mem::take(&mut self.trailers);
-        let mut content_type = std::mem::take(&mut self.content_type);
+        let Self {
+            status,
+            status_line,
+            content_length,
+            content_type,
+            charset,
+            override_charset,
+            last_modified,
+            location,
+            server,
+            date,
+            allow_ranges,
+            single_range,
+            disable_not_modified,
+            vary_accept_encoding,
+            expires_set,
+            head_size,
+            headers,
+            trailers,
+            expect_trailers,
+            before_last,
+            chain,
+            header_only,
+            lingers,
+            chunked,
+            sent,
+        } = self;
+        (*status, *head_size, *sent) = (0, 0, Sent::Nothing);
+        (*status_line, *location, *server, *date) = (None, None, None, None);
+        (*content_length, *last_modified) = (None, None);
+        for text in [content_type, charset, override_charset] {
+            text.clear();
+        }
+        for flag in [
+            allow_ranges,
+            single_range,
+            disable_not_modified,
+            vary_accept_encoding,
+            expires_set,
+            expect_trailers,
+            header_only,
+            lingers,
+            chunked,
+        ] {
+            *flag = false;
+        }
         headers.clear();
         trailers.clear();
-        content_type.clear();
-        *self = Self { headers, trailers, content_type, ..Self::default() };
+        before_last.clear();
+        chain.clear();
     }
 
     /// Takes away the length and everything computed from the exact bytes, because a filter will

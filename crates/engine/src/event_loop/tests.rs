@@ -183,7 +183,7 @@ fn a_waker_may_outlive_its_loop() {
 fn timers_fire_in_order_and_not_early() {
     block_on(async {
         let log = Rc::new(RefCell::new(Vec::new()));
-        let start = crate::clock::precise();
+        let start = clock::precise();
         let tasks: Vec<_> = [9, 3, 27, 1, 15]
             .map(|millis| {
                 let log = Rc::clone(&log);

@@ -12,11 +12,11 @@ use weir_script::Template;
 use weir_wire::h1::Version;
 
 use crate::module::{Handler, Module, Verdict};
-use crate::pass::target::{Destination, Place, Scheme, Target};
+use crate::pass::target::{Destination, Scheme, Target};
 use crate::pass::tls::UpstreamTls;
 use crate::pass::transfer::Transfer;
 use crate::pass::{Course, Passing};
-use crate::request::{Request, State};
+use crate::request::Request;
 use crate::route::{Kind, Location};
 use crate::snapshot::Prepare;
 use crate::variables::VariableRow;
@@ -176,16 +176,6 @@ fn passes(settings: &Settings) -> bool {
     settings.get(&PROXY).pass.is_some()
 }
 
-/// What variables tell about the pass.
-#[derive(Default)]
-pub(crate) struct Shown {
-    place: Option<Arc<Place>>,
-    chunked: bool,
-    body_length: Option<u64>,
-}
-
-pub(crate) static SHOWN: State<Shown> = State::new(Shown::default);
-
 fn handle(request: &mut Request) -> Passing<'_> {
     let location = Rc::clone(&request.location);
     let Some(destination) = &location.settings.get(&PROXY).pass else {
@@ -207,8 +197,8 @@ fn handle(request: &mut Request) -> Passing<'_> {
 }
 
 fn course(request: &mut Request, location: Rc<Location>, target: Target) -> Course {
-    request.state(&SHOWN).place = Some(Arc::clone(&target.place));
     request.attempts.begin_pass(target.scheme.text());
+    request.attempts.shown.place = Some(Arc::clone(&target.place));
     let protocol = Box::new(http1::Http1::new(Rc::clone(&location), target.scheme));
     Course { location, transfer, protocol, target }
 }
@@ -218,17 +208,13 @@ fn transfer(location: &Location) -> &Transfer {
 }
 
 fn proxy_host(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let Some(place) = request.state_if(&SHOWN).and_then(|shown| shown.place.as_ref()) else {
-        return false;
-    };
+    let Some(place) = &request.attempts.shown.place else { return false };
     out.extend_from_slice(place.host.as_bytes());
     true
 }
 
 fn proxy_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let Some(place) = request.state_if(&SHOWN).and_then(|shown| shown.place.as_ref()) else {
-        return false;
-    };
+    let Some(place) = &request.attempts.shown.place else { return false };
     if place.port != 0 {
         out.extend_from_slice(place.port.to_string().as_bytes());
     }
@@ -254,15 +240,13 @@ fn add_x_forwarded_for(request: &mut Request, _: &str, out: &mut Vec<u8>) -> boo
 }
 
 fn body_length(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let Some(length) = request.state_if(&SHOWN).and_then(|shown| shown.body_length) else {
-        return false;
-    };
+    let Some(length) = request.attempts.shown.body_length else { return false };
     out.extend_from_slice(length.to_string().as_bytes());
     true
 }
 
 fn chunked(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let chunked = request.state_if(&SHOWN).is_some_and(|shown| shown.chunked);
+    let chunked = request.attempts.shown.chunked;
     if chunked {
         out.extend_from_slice(b"chunked");
     }

@@ -9,6 +9,7 @@ use weir_upstream::{Group, Peer, Timings};
 use weir_wire::header::Headers;
 
 use super::clock;
+use super::target::Place;
 
 /// Who was asked: kept as it is, and made text only for those who want to read it.
 #[derive(Clone, Debug)]
@@ -52,11 +53,24 @@ pub struct Attempt {
     pub body: u64,
 }
 
+/// What variables tell about a pass (`$proxy_host` and its like).
+#[derive(Default)]
+pub struct Shown {
+    /// Where to.
+    pub place: Option<Arc<Place>>,
+    /// Whether the body goes out in chunks.
+    pub chunked: bool,
+    /// How long the body is as it goes out.
+    pub body_length: Option<u64>,
+}
+
 /// All attempts of a request, over internal redirects.
 #[derive(Default)]
 pub struct Attempts {
     /// What stands before an address in the log.
     scheme: &'static str,
+    /// What variables tell about the pass under way.
+    pub shown: Shown,
     /// In order. The flag says that an attempt was the first of another pass (an internal
     /// redirect), which the variables show by a colon instead of a comma.
     pub list: Vec<(bool, Attempt)>,
@@ -78,8 +92,10 @@ pub struct Attempts {
 impl Attempts {
     /// Forgets everything and keeps the memory.
     pub(crate) fn reset(&mut self) {
-        let Self { scheme, list, headers, trailers, head, uri, hints, interims, new_pass } = self;
+        let Self { scheme, shown, list, headers, trailers, head, uri, hints, interims, new_pass } =
+            self;
         *scheme = "";
+        *shown = Shown::default();
         list.clear();
         clear(headers);
         trailers.clear();
@@ -93,6 +109,7 @@ impl Attempts {
     /// before addresses in the log.
     pub fn begin_pass(&mut self, scheme: &'static str) {
         self.scheme = scheme;
+        self.shown = Shown::default();
         self.new_pass = true;
         clear(&mut self.headers);
         self.trailers.clear();

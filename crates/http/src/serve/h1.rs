@@ -19,7 +19,6 @@ use weir_engine::timer::Deadline;
 use weir_wire::h1::{Connection as Wish, Framing, RequestHead, RequestParser, Version};
 use weir_wire::header::Known;
 
-use crate::body::Body;
 use crate::client::Link;
 use crate::core::{CONNECTION, LIMITS};
 use crate::module::Verdict;
@@ -277,11 +276,11 @@ fn begin(request: &mut Request) {
         );
         request.log(Level::Info, &message);
     }
-    request.body = match head.framing {
-        Framing::None | Framing::UntilClose => Body::default(),
-        Framing::Length(length) => Body::length(length),
-        Framing::Chunked => Body::chunked(),
-    };
+    match head.framing {
+        Framing::None | Framing::UntilClose => {}
+        Framing::Length(length) => request.body.announce_length(length),
+        Framing::Chunked => request.body.announce_chunks(),
+    }
     let limits = request.get(&LIMITS);
     let (max, timeout) = (limits.client_max_body_size.0, limits.client_body_timeout.0);
     (request.body.max_size, request.body.timeout) = (max, timeout);

@@ -10,7 +10,7 @@ use weir_wire::header::{Headers, Known};
 use weir_wire::uri::{self, Escape};
 
 use super::request_head::{BodyPlan, clean};
-use super::{PROXY, SHOWN, TLS, rewrite};
+use super::{PROXY, TLS, rewrite};
 use crate::pass::body::BodyReader;
 use crate::pass::target::{Scheme, Target};
 use crate::pass::tls::UpstreamTls;
@@ -107,7 +107,7 @@ impl Http1 {
             (None, None) => BodyPlan { length: request.body.content_length, chunked: false },
         };
         self.chunks = plan.chunked;
-        let shown = request.state(&SHOWN);
+        let shown = &mut request.attempts.shown;
         shown.chunked = plan.chunked;
         shown.body_length = plan.length;
         plan
