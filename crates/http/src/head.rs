@@ -28,10 +28,10 @@ impl Head {
         Self { bytes, found }
     }
 
-    /// Another head in this one's place; gives back what was found in the old one, for its memory.
-    pub(crate) fn replace(&mut self, bytes: Buf, found: RequestHead) -> RequestHead {
+    /// Another head in this one's place: its bytes, and `fill` puts in what was found there.
+    pub(crate) fn replace(&mut self, bytes: Buf, fill: impl FnOnce(&mut RequestHead)) {
         self.bytes = bytes;
-        std::mem::replace(&mut self.found, found)
+        fill(&mut self.found);
     }
 
     /// Lets go of the bytes; the memory of the findings stays.

@@ -287,17 +287,15 @@ impl Request {
         request
     }
 
-    /// Takes in a head: its bytes and what was found there. Gives back memory for the next one.
-    pub(crate) fn take_head(&mut self, bytes: Buf, found: RequestHead) -> RequestHead {
-        self.method = found.method;
-        self.length = found.length as u64;
-        match Rc::get_mut(&mut self.head) {
-            Some(head) => head.replace(bytes, found),
-            None => {
-                self.head = Rc::new(Head::new(bytes, found));
-                RequestHead::default()
-            }
-        }
+    /// Takes in a head: its bytes, and `fill` puts in what was found there, where there is memory
+    /// of an earlier one.
+    pub(crate) fn take_head(&mut self, bytes: Buf, fill: impl FnOnce(&mut RequestHead)) {
+        // `forget` has left a head that nobody shares.
+        let head = Rc::get_mut(&mut self.head)
+            .expect("a request that has not begun shares its head with nobody");
+        head.replace(bytes, fill);
+        self.method = head.method;
+        self.length = head.length as u64;
     }
 
     /// Ends the request: its memory is left to others, and the connection can be used again.

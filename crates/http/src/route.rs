@@ -100,7 +100,7 @@ impl Server {
 #[derive(Clone, Debug)]
 pub struct Matched<'a> {
     /// The captures by number.
-    pub captures: Captures,
+    pub captures: Box<Captures>,
     /// The variables that get a capture's value, each with the number of the capture.
     pub variables: &'a [(VarId, usize)],
 }
@@ -109,7 +109,7 @@ impl<'a> Matched<'a> {
     /// Matches, or says no.
     fn new(regex: &'a CaptureRegex, subject: &[u8]) -> Option<Self> {
         let captures = regex.regex().captures(subject)?;
-        Some(Self { captures, variables: regex.variables() })
+        Some(Self { captures: Box::new(captures), variables: regex.variables() })
     }
 
     /// Gives a request the captures and the values of its variables.
@@ -117,7 +117,7 @@ impl<'a> Matched<'a> {
         for (id, group) in self.variables {
             scope.assign(*id, self.captures.get(*group).unwrap_or_default());
         }
-        *scope.captures() = self.captures;
+        *scope.captures() = *self.captures;
     }
 }
 

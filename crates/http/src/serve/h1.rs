@@ -16,7 +16,7 @@ use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_engine::stats;
 use weir_engine::timer::Deadline;
-use weir_wire::h1::{Connection as Wish, Framing, RequestHead, RequestParser, Version};
+use weir_wire::h1::{Connection as Wish, Framing, RequestParser, Version};
 use weir_wire::header::Known;
 
 use crate::client::Link;
@@ -102,11 +102,14 @@ async fn requests(
         });
         let outcome = read::head(&mut link, &mut parser, endpoint, &info, &mut deadline).await;
         let read::Outcome { server, captures, result } = outcome;
-        let (found, length, fault) = take_found(&mut parser, result, &link.input);
         gauge.set(stats::Gauge::Writing);
+        let length = match &result {
+            read::Head::Complete(length) => *length,
+            read::Head::Faulty(_) => link.input.len(),
+        };
         let bytes = crate::body::split_front(&mut link.input, length);
         let mut request = Request::next(Rc::clone(snapshot), server, &info, link);
-        parser.restore(request.take_head(bytes, found));
+        let fault = take_head(&mut request, bytes, &mut parser, result);
         request.number = number;
         request.pipelined = !waits;
         request.start = start;
@@ -144,16 +147,24 @@ fn header_timeout(endpoint: &Endpoint) -> Duration {
     endpoint.default.settings.get(&LIMITS).client_header_timeout.0
 }
 
-/// What the parser has found, how many bytes belong to it, and what is wrong with it.
-fn take_found(
+/// Gives a request what the parser has found in its bytes, and the parser memory for the next
+/// head. What is wrong with the head comes back.
+fn take_head(
+    request: &mut Request,
+    bytes: Buf,
     parser: &mut RequestParser,
     result: read::Head,
-    input: &[u8],
-) -> (RequestHead, usize, Option<read::Fault>) {
+) -> Option<Box<read::Fault>> {
     match result {
-        read::Head::Complete(length) => (parser.take_head(), length, None),
+        read::Head::Complete(_) => {
+            request.take_head(bytes, |head| parser.swap_head(head));
+            None
+        }
         read::Head::Faulty(fault) => {
-            (parser.take_partial(input, fault.whole_line), input.len(), Some(fault))
+            let found = parser.take_partial(&bytes, fault.whole_line);
+            request.take_head(bytes, |head| *head = found);
+            parser.reset();
+            Some(fault)
         }
     }
 }

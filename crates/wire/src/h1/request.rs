@@ -177,14 +177,14 @@ impl RequestParser {
         &self.head
     }
 
-    /// The head by value, to be given back with [`Self::restore`] for its memory.
+    /// The head by value.
     pub fn take_head(&mut self) -> RequestHead {
         std::mem::take(&mut self.head)
     }
 
-    /// Gives a head's vectors back.
-    pub fn restore(&mut self, head: RequestHead) {
-        self.head = head;
+    /// Hands the head over and takes an old one for its memory, ready for the next.
+    pub fn swap_head(&mut self, head: &mut RequestHead) {
+        std::mem::swap(&mut self.head, head);
         self.reset();
     }
 

@@ -22,7 +22,7 @@ pub(super) enum Head {
     /// A head of this many bytes.
     Complete(usize),
     /// Something that cannot be served.
-    Faulty(Fault),
+    Faulty(Box<Fault>),
 }
 
 /// Why a head cannot be served.
@@ -158,25 +158,25 @@ fn poll_more(
 }
 
 impl Fault {
-    fn misdirected() -> Self {
+    fn misdirected() -> Box<Self> {
         let message = "client attempted to request the server name different from the one that \
                        was negotiated while reading client request headers"
             .to_owned();
         let (lingers, silent, timed_out, whole_line) = (false, false, false, true);
-        Self { status: 421, message, lingers, silent, timed_out, whole_line }
+        Box::new(Self { status: 421, message, lingers, silent, timed_out, whole_line })
     }
 
-    fn gone(parser: &RequestParser, what: &str) -> Self {
+    fn gone(parser: &RequestParser, what: &str) -> Box<Self> {
         let message = format!("{what} while {}", reading(parser));
         let (lingers, silent, timed_out, whole_line) = (false, true, false, false);
-        Self { status: 400, message, lingers, silent, timed_out, whole_line }
+        Box::new(Self { status: 400, message, lingers, silent, timed_out, whole_line })
     }
 
-    fn timed_out(parser: &RequestParser) -> Self {
+    fn timed_out(parser: &RequestParser) -> Box<Self> {
         let message =
             format!("client timed out (110: Connection timed out) while {}", reading(parser));
         let (lingers, silent, timed_out, whole_line) = (false, true, true, false);
-        Self { status: 408, message, lingers, silent, timed_out, whole_line }
+        Box::new(Self { status: 408, message, lingers, silent, timed_out, whole_line })
     }
 }
 
@@ -187,8 +187,8 @@ fn reading(parser: &RequestParser) -> &'static str {
     }
 }
 
-fn faulty(error: &RequestError, parser: &RequestParser, input: &[u8]) -> Fault {
-    Fault {
+fn faulty(error: &RequestError, parser: &RequestParser, input: &[u8]) -> Box<Fault> {
+    Box::new(Fault {
         status: error.status(),
         message: format!("{} while {}", error.message(input), reading(parser)),
         lingers: error.lingers(),
@@ -198,7 +198,7 @@ fn faulty(error: &RequestError, parser: &RequestParser, input: &[u8]) -> Fault {
             error.fault,
             RequestFault::Header { .. } | RequestFault::LongHeader | RequestFault::LargeRequest
         ),
-    }
+    })
 }
 
 /// The rules of a server for heads.
