@@ -73,12 +73,12 @@ fn usual(rest: &[u8]) -> Option<(Entry, &[u8])> {
         0 => long_name(rest, first)?,
         _ => short_name(first, colons)?,
     };
-    let value = match rest.get(colon + 1..)? {
-        [b' ', value @ ..] if value.first() != Some(&b' ') => value,
-        value => without_spaces(value),
+    let after = rest.get(colon + 1..)?;
+    let start = match after {
+        [b' ', next, ..] if *next != b' ' => colon + 2,
+        _ => colon + 1 + spaces(after),
     };
-    let start = rest.len() - value.len();
-    let stop = control(rest, value)?;
+    let stop = control(rest, after)?;
     let ([b'\r', b'\n', next @ ..] | [b'\n', next @ ..]) = rest.get(stop..)? else { return None };
     let end = match rest[stop - 1] {
         b' ' => last_of_value(rest, start, stop),
@@ -88,8 +88,8 @@ fn usual(rest: &[u8]) -> Option<(Entry, &[u8])> {
 }
 
 #[cold]
-fn without_spaces(value: &[u8]) -> &[u8] {
-    &value[value.iter().take_while(|&&byte| byte == b' ').count()..]
+fn spaces(value: &[u8]) -> usize {
+    value.iter().take_while(|&&byte| byte == b' ').count()
 }
 
 /// Where a value ends that has a space before `stop`.
@@ -119,6 +119,9 @@ fn is_short_name(word: u64, mask: u64) -> bool {
 /// The same of a longer name.
 #[inline(always)]
 fn long_name(rest: &[u8], first: u64) -> Option<(Known, usize)> {
+    if first as u16 == u16::from_le_bytes(*b"\r\n") {
+        return None;
+    }
     let mut len = 8;
     let name = loop {
         let word = u64::from_le_bytes(*rest.get(len..)?.first_chunk::<8>()?);

@@ -399,6 +399,9 @@ impl RequestParser {
     #[inline]
     fn usual_lines(&mut self, buf: &[u8], limits: &Limits) -> Stop {
         let buf = &buf[..buf.len().min(self.window_end)];
+        if buf.get(self.at..).is_some_and(|rest| rest.starts_with(b"\r\n")) {
+            return Stop::Blank;
+        }
         let most = self.own.as_ref().unwrap_or(limits).max_headers as usize;
         let RequestHead { entries, seen, .. } = &mut self.head;
         let (at, stop) = lines::read(buf, self.at, most, &SPECIAL, entries, seen);

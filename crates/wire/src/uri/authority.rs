@@ -110,12 +110,13 @@ fn parse_port(digits: &[u8]) -> Result<u16, InvalidHost> {
     let mut port = 0_u32;
     for byte in digits {
         let digit = u32::from(byte.wrapping_sub(b'0'));
+        port = port * 10 + digit;
+        // A number that is too large stays so, and more digits cannot make it overflow.
         if digit > 9 || port > u32::from(u16::MAX) {
             return Err(InvalidHost);
         }
-        port = port * 10 + digit;
     }
-    u16::try_from(port).map_err(|_| InvalidHost)
+    Ok(port as u16)
 }
 
 /// Unreserved characters and sub-delims of RFC 3986.

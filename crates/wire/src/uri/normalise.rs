@@ -47,15 +47,52 @@ impl Scan {
     #[inline]
     pub fn feed(&mut self, buf: &[u8], from: usize) -> usize {
         let mut at = from;
-        while let Some(&byte) = buf.get(at) {
-            if USUAL[byte as usize] {
-                if self.state == State::Slash {
+        // The path `/` needs no more than this.
+        while buf.get(at).is_some_and(|&byte| byte != b' ') {
+            at = self.skip(buf, at);
+            // What stopped it is near.
+            let near = buf.len().min(at + PIECE);
+            let state = self.state;
+            while at < near && (self.state == state || self.state != State::Rest) {
+                let run = usual_run(&buf[at..near]);
+                if run > 0 && self.state == State::Slash {
                     self.state = State::Path;
                 }
-            } else if !self.special(byte, at) {
-                break;
+                at += run;
+                if at == near {
+                    break;
+                }
+                if !self.special(buf[at], at) {
+                    return at;
+                }
+                at += 1;
             }
-            at += 1;
+        }
+        at
+    }
+
+    /// Goes over pieces in which nothing happens.
+    #[inline]
+    fn skip(&mut self, buf: &[u8], mut at: usize) -> usize {
+        if self.state == State::Rest {
+            while let Some(piece) = piece(buf, at).filter(|piece| is_plain_rest(piece)) {
+                at += piece.len();
+            }
+            return at;
+        }
+        // After a `+` that follows a slash, it is still the slash that counts.
+        let before = at.checked_sub(1).and_then(|before| buf.get(before));
+        if self.state == State::Slash && before != Some(&b'/') {
+            return at;
+        }
+        let start = at;
+        while let (Some(before), Some(piece)) = (piece(buf, at.wrapping_sub(1)), piece(buf, at))
+            && is_plain_path(before, piece)
+        {
+            at += piece.len();
+        }
+        if at > start {
+            self.state = if buf[at - 1] == b'/' { State::Slash } else { State::Path };
         }
         at
     }
@@ -117,8 +154,16 @@ pub fn normalise(
         walk.out.push(b'/');
     }
     let mut args = None;
+    walk.out.reserve(target.len());
     let mut at = 0;
-    while let Some(&byte) = target.get(at) {
+    loop {
+        let run = usual_run(&target[at..]);
+        if run > 0 {
+            walk.out.extend_from_slice(&target[at..at + run]);
+            walk.place = Place::Usual;
+            at += run;
+        }
+        let Some(&byte) = target.get(at) else { break };
         at += 1;
         match byte {
             b'?' => {
@@ -216,6 +261,39 @@ impl Walk<'_> {
     }
 }
 
+/// Bytes that are looked at together: as many as a register of any processor has.
+const PIECE: usize = 16;
+
+#[inline]
+fn piece(buf: &[u8], at: usize) -> Option<&[u8; PIECE]> {
+    buf.get(at..)?.first_chunk()
+}
+
+/// Whether a piece of a path has nothing that ends it, is escaped, or is to be resolved. `before` is
+/// the same piece one byte earlier.
+#[inline]
+fn is_plain_path(before: &[u8; PIECE], piece: &[u8; PIECE]) -> bool {
+    // Without an early exit the compiler makes a few operations on registers of this.
+    let mut odd = false;
+    for i in 0..PIECE {
+        let (last, byte) = (before[i], piece[i]);
+        let ends = (byte <= b' ') | (byte == 0x7f) | (byte == b'?') | (byte == b'#');
+        let after_slash = (last == b'/') & ((byte == b'/') | (byte == b'.'));
+        odd |= ends | after_slash | (byte == b'%') | (byte == b'+');
+    }
+    !odd
+}
+
+/// Whether a piece of what follows the path has no end of it and no `#`.
+#[inline]
+fn is_plain_rest(piece: &[u8; PIECE]) -> bool {
+    let mut odd = false;
+    for &byte in piece {
+        odd |= (byte <= b' ') | (byte == 0x7f) | (byte == b'#');
+    }
+    !odd
+}
+
 pub(super) fn hex_pair(pair: Option<&[u8]>) -> Option<u8> {
     let &[high, low] = pair? else { return None };
     Some(hex_digit(high)? << 4 | hex_digit(low)?)
@@ -228,6 +306,12 @@ pub(super) fn hex_digit(byte: u8) -> Option<u8> {
         b'A'..=b'F' => Some(byte - b'A' + 10),
         _ => None,
     }
+}
+
+/// How many bytes there are that are themselves wherever they stand in a path.
+#[inline]
+fn usual_run(text: &[u8]) -> usize {
+    text.iter().take_while(|&&byte| USUAL[byte as usize]).count()
 }
 
 static USUAL: [bool; 256] = usual();
