@@ -69,14 +69,17 @@ impl Civil {
 /// Appends `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub fn http(secs: i64, out: &mut Vec<u8>) {
     let t = Civil::from_unix(secs);
-    out.extend_from_slice(DAYS[usize::from(t.weekday)]);
-    out.extend_from_slice(b", ");
-    two(t.day, out);
-    month(t.month, b' ', out);
-    four(t.year, out);
-    out.push(b' ');
-    clock(t, out);
-    out.extend_from_slice(b" GMT");
+    let mut text = *b"Sun, 00 Jan 0000 00:00:00 GMT";
+    let mut put = |at: usize, digits: [u8; 2]| text[at..at + 2].copy_from_slice(&digits);
+    put(5, pair(t.day));
+    put(12, pair((t.year / 100) as u8));
+    put(14, pair((t.year % 100) as u8));
+    put(17, pair(t.hour));
+    put(20, pair(t.minute));
+    put(23, pair(t.second));
+    text[..3].copy_from_slice(DAYS[usize::from(t.weekday)]);
+    text[8..11].copy_from_slice(MONTHS[usize::from(t.month - 1)]);
+    out.extend_from_slice(&text);
 }
 
 /// Appends `Sun, 06-Nov-94 08:49:37 GMT` as cookies have it: the year has four digits after 2037,
@@ -165,7 +168,11 @@ fn clock(t: Civil, out: &mut Vec<u8>) {
 }
 
 fn two(n: u8, out: &mut Vec<u8>) {
-    out.extend([b'0' + n / 10 % 10, b'0' + n % 10]);
+    out.extend_from_slice(&pair(n));
+}
+
+fn pair(n: u8) -> [u8; 2] {
+    [b'0' + n / 10 % 10, b'0' + n % 10]
 }
 
 fn four(n: u16, out: &mut Vec<u8>) {
@@ -176,6 +183,9 @@ fn four(n: u16, out: &mut Vec<u8>) {
 /// Parses an HTTP-date in any of its three formats (RFC 9110 section 5.6.7). The name of the day
 /// and the zone are not looked at, as in nginx.
 pub fn parse(text: &[u8]) -> Option<i64> {
+    if let Some(civil) = text.first_chunk().and_then(preferred) {
+        return valid(civil);
+    }
     let at = text.iter().position(|&b| b == b',' || b == b' ')?;
     let asctime = text[at] == b' ';
     let mut rest = Reader(skip_spaces(&text[at + 1..]));
@@ -210,8 +220,37 @@ pub fn parse(text: &[u8]) -> Option<i64> {
         let (hour, minute, second) = rest.clock()?;
         Civil { year, month, day: day as u8, hour, minute, second, weekday: 0 }
     };
+    valid(civil)
+}
+
+fn valid(civil: Civil) -> Option<i64> {
     let valid = civil.hour < 24 && civil.minute < 60 && civil.second < 60;
     (valid && civil.day <= days_in(civil.month, civil.year)).then(|| civil.to_unix())
+}
+
+/// The format that all send today, of which everything has its place: `Sun, 06 Nov 1994 08:49:37`.
+fn preferred(text: &[u8; 25]) -> Option<Civil> {
+    let [a, b, c, b',', b' ', rest @ ..] = text else { return None };
+    let [d0, d1, b' ', m0, m1, m2, b' ', y0, y1, y2, y3, b' ', rest @ ..] = rest else {
+        return None;
+    };
+    let [h0, h1, b':', i0, i1, b':', s0, s1] = rest else { return None };
+    let mut bad = [a, b, c].iter().any(|byte| matches!(byte, b',' | b' '));
+    let mut two = |tens: &u8, ones: &u8| {
+        let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+        bad |= tens > 9 || ones > 9;
+        tens.wrapping_mul(10).wrapping_add(ones)
+    };
+    let (day, hour, minute, second) = (two(d0, d1), two(h0, h1), two(i0, i1), two(s0, s1));
+    let year = u16::from(two(y0, y1)) * 100 + u16::from(two(y2, y3));
+    let month = month_number(&[*m0, *m1, *m2])?;
+    (!bad).then_some(Civil { year, month, day, hour, minute, second, weekday: 0 })
+}
+
+fn month_number(name: &[u8; 3]) -> Option<u8> {
+    let word = |name: &[u8; 3]| u32::from_le_bytes([name[0], name[1], name[2], 0]);
+    let name = word(name);
+    MONTHS.iter().position(|month| word(month) == name).map(|i| i as u8 + 1)
 }
 
 fn skip_spaces(text: &[u8]) -> &[u8] {
@@ -247,7 +286,7 @@ impl Reader<'_> {
     fn month(&mut self) -> Option<u8> {
         let (name, rest) = self.0.split_at_checked(3)?;
         self.0 = rest;
-        MONTHS.iter().position(|month| &month[..] == name).map(|i| i as u8 + 1)
+        month_number(name.first_chunk()?)
     }
 
     fn clock(&mut self) -> Option<(u8, u8, u8)> {

@@ -71,6 +71,10 @@ pub struct Entry {
     pub known: Known,
 }
 
+/// What stands between a name and its value, and after it.
+const BETWEEN: &[u8; 2] = b": ";
+const AFTER: &[u8; 2] = b"\r\n";
+
 /// An ordered list of header lines over one arena of bytes. Order, case and duplicates are kept.
 ///
 /// Invariant: every span of `entries` lies inside `arena`, and `seen` holds at least the ids of the
@@ -125,8 +129,12 @@ impl Headers {
 
     /// Adds a line at the end whose id the caller knows.
     pub fn push_known(&mut self, known: Known, name: &[u8], value: &[u8]) {
+        // In the form in which it is most likely to be written.
+        self.arena.reserve(name.len() + value.len() + 4);
         let name = self.store(name);
+        self.arena.extend_from_slice(BETWEEN);
         let value = self.store(value);
+        self.arena.extend_from_slice(AFTER);
         self.seen.insert(known);
         self.entries.push(Entry { name, value, known });
     }
@@ -233,12 +241,28 @@ impl Headers {
     /// Appends all lines in the form of HTTP/1, without the blank one that closes a head.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         out.reserve(self.arena.len() + 4 * self.entries.len());
-        for (name, value, _) in self.iter() {
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
+        for entry in &self.entries {
+            if let Some(line) = self.whole_line(entry) {
+                out.extend_from_slice(line);
+                continue;
+            }
+            out.extend_from_slice(entry.name.of(&self.arena));
+            out.extend_from_slice(BETWEEN);
+            out.extend_from_slice(entry.value.of(&self.arena));
+            out.extend_from_slice(AFTER);
         }
+    }
+
+    /// The bytes of a line if they lie in the arena as they are to be written.
+    #[inline]
+    fn whole_line(&self, entry: &Entry) -> Option<&[u8]> {
+        let (start, end) = (entry.name.start as usize, entry.value.end as usize + AFTER.len());
+        let colon = (entry.name.end - entry.name.start) as usize;
+        let line = self.arena.get(start..end)?;
+        let whole = entry.value.start == entry.name.end + BETWEEN.len() as u32
+            && line.ends_with(AFTER)
+            && line.get(colon..)?.starts_with(BETWEEN);
+        whole.then_some(line)
     }
 
     /// The lines as spans into [`Self::arena`].

@@ -7,6 +7,7 @@ mod redirect;
 
 pub use authority::{Host, HostError, InvalidHost, ProxyUrl, Scheme, parse_host, parse_server};
 pub use escape::{Escape, Unescape, escape, escape_html, unescape};
+pub(crate) use normalise::hex_digit;
 pub use normalise::{InvalidUri, Normalised, Scan, normalise};
 pub use redirect::{PathAndArgs, UnsafeUri, parse_redirect};
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::field;
 use crate::header::{Headers, Known};
+use crate::uri::hex_digit;
 
 /// Bytes of one chunk-size line, extensions included. nginx has no limit; a line beyond this
 /// carries no message, only load.
@@ -14,6 +15,9 @@ pub const TRAILERS_MAX: u32 = 32 * 1024;
 
 /// The largest chunk: as in nginx, sixteen times it still fits a file offset.
 const CHUNK_MAX: u64 = i64::MAX as u64 / 16;
+
+/// Digits of a size that no limit can object to.
+const USUAL_DIGITS: usize = 8;
 
 /// The end of a body without trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -104,7 +108,7 @@ impl Chunked {
 
     /// Looks at input that continues what was given before.
     pub fn decode(&mut self, input: &[u8]) -> Result<Step, ChunkError> {
-        let mut at = 0;
+        let mut at = self.usual(input);
         while let Some(&byte) = input.get(at) {
             match self.state {
                 State::Data => {
@@ -130,6 +134,39 @@ impl Chunked {
             State::Done => Ok(Step::End { consumed: at }),
             _ => Ok(Step::NeedMore),
         }
+    }
+
+    /// Takes what stands between two pieces of data, or the end of the body, if it is there whole and
+    /// plain. What it leaves goes through the states.
+    #[inline]
+    fn usual(&mut self, input: &[u8]) -> usize {
+        let start = match (self.state, input) {
+            (State::DataCr, [b'\r', b'\n', ..]) => 2,
+            (State::Start, _) => 0,
+            _ => return 0,
+        };
+        let line = &input[start..];
+        let (mut size, mut digits) = (0, 0);
+        while let Some(digit) = line.get(digits).and_then(|&byte| hex_digit(byte)) {
+            size = size << 4 | u64::from(digit);
+            digits += 1;
+            if digits > USUAL_DIGITS {
+                return 0;
+            }
+        }
+        let used = match &line[digits..] {
+            [b'\r', b'\n', ..] if size > 0 => {
+                (self.state, self.left) = (State::Data, size);
+                digits + 2
+            }
+            [b'\r', b'\n', b'\r', b'\n', ..] if digits > 0 => {
+                (self.state, self.left) = (State::Done, 0);
+                digits + 4
+            }
+            _ => return 0,
+        };
+        self.line = 0;
+        start + used
     }
 
     fn size(&mut self, byte: u8) -> Result<(), ChunkError> {
@@ -251,14 +288,19 @@ const NOT_IN_TRAILERS: &[Known] = &[
 /// The line before a chunk of `size` bytes; empty for size 0, which would end the body.
 /// After the data comes `\r\n`.
 pub fn chunk_head(size: usize) -> ChunkHead {
-    let mut head = ChunkHead { bytes: [0; 18], len: 0 };
-    if size > 0 {
-        let digits = (size.ilog2() / 4 + 1) as usize;
-        for (i, byte) in head.bytes[..digits].iter_mut().enumerate() {
-            *byte = b"0123456789abcdef"[size >> (4 * (digits - 1 - i)) & 15];
+    let mut head = ChunkHead { bytes: [0; 18], start: 18 };
+    if size == 0 {
+        return head;
+    }
+    head.bytes[16..].copy_from_slice(b"\r\n");
+    let mut left = size;
+    for (place, byte) in head.bytes[..16].iter_mut().enumerate().rev() {
+        *byte = b"0123456789abcdef"[left & 15];
+        left >>= 4;
+        if left == 0 {
+            head.start = place as u8;
+            break;
         }
-        head.bytes[digits..digits + 2].copy_from_slice(b"\r\n");
-        head.len = digits as u8 + 2;
     }
     head
 }
@@ -266,15 +308,16 @@ pub fn chunk_head(size: usize) -> ChunkHead {
 /// A chunk-size line; read it as a slice.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkHead {
+    /// The line stands at the end.
     bytes: [u8; 18],
-    len: u8,
+    start: u8,
 }
 
 impl std::ops::Deref for ChunkHead {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+        self.bytes.get(usize::from(self.start)..).unwrap_or_default()
     }
 }
 
