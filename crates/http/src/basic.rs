@@ -19,7 +19,7 @@ pub const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
     let value = match request.method {
         // As a proxy, the server has credentials of its own (RFC 9110 section 11.7).
-        Method::Connect => request.head.get_name(b"proxy-authorization")?,
+        Method::Connect => request.head.get(Known::ProxyAuthorization)?,
         _ => request.head.get(Known::Authorization)?,
     };
     let (scheme, rest) = value.split_at_checked("Basic ".len())?;

@@ -80,7 +80,13 @@ impl Head {
 
     /// The value of the first line with this name, whatever its case.
     pub fn get_name(&self, name: &[u8]) -> Option<&[u8]> {
-        self.iter().find(|(n, _, _)| n.eq_ignore_ascii_case(name)).map(|(_, value, _)| value)
+        match Known::from_name(name) {
+            Known::Other => {
+                let same = |n: &[u8]| n.eq_ignore_ascii_case(name);
+                self.iter().find(|(n, _, _)| same(n)).map(|(_, value, _)| value)
+            }
+            known => self.get(known),
+        }
     }
 
     /// All lines in order: name, value, what the name is known as.

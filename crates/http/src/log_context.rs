@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use weir_engine::error_log::{ErrorLog, Level};
+use weir_wire::header::Known;
 
 use crate::request::Request;
 
@@ -52,10 +53,10 @@ impl Request {
         if let Some(upstream) = upstream {
             let _ = write!(line, ", upstream: \"{upstream}\"");
         }
-        if let Some(host) = self.head.get_name(b"host") {
+        if let Some(host) = self.head.get(Known::Host) {
             let _ = write!(line, ", host: \"{}\"", lossy(host));
         }
-        if let Some(referrer) = self.head.get_name(b"referer") {
+        if let Some(referrer) = self.head.get(Known::Referer) {
             let _ = write!(line, ", referrer: \"{}\"", lossy(referrer));
         }
         self.error_log(|log| log.log(level, self.info.id, &line));

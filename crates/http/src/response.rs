@@ -165,12 +165,12 @@ impl Response {
 
     /// Takes away the validator (nginx: `ngx_http_clear_etag`).
     pub fn clear_etag(&mut self) {
-        self.headers.remove_name(b"etag");
+        self.headers.remove(Known::ETag);
     }
 
     /// Makes a strong validator weak, or removes one that cannot be (nginx: `ngx_http_weak_etag`).
     pub fn weaken_etag(&mut self) {
-        let Some(etag) = self.headers.get_name(b"etag") else { return };
+        let Some(etag) = self.headers.get(Known::ETag) else { return };
         if etag.starts_with(b"W/") {
             return;
         }

@@ -26,6 +26,12 @@ pub(crate) fn control(word: u64) -> u64 {
     (word.wrapping_sub(each(b' ')) | delete) & !word & TOPS
 }
 
+/// The mask of the bytes that are control bytes or not ASCII.
+#[inline]
+pub(crate) fn not_text(word: u64) -> u64 {
+    (word.wrapping_sub(each(b' ')) | word.wrapping_add(ONES)) & TOPS
+}
+
 /// Which byte of a word the lowest one of a mask is; 8 when there is none.
 #[inline]
 pub(crate) fn lowest(mask: u64) -> usize {
@@ -165,6 +171,8 @@ mod tests {
             let word = u64::from_le_bytes(bytes);
             let first = |is: &dyn Fn(u8) -> bool| bytes.iter().position(|&b| is(b)).unwrap_or(8);
             assert_eq!(lowest(control(word)), first(&|b| b.is_ascii_control()), "{bytes:?}");
+            let text = |b: u8| b.is_ascii() && !b.is_ascii_control();
+            assert_eq!(lowest(not_text(word)), first(&|b| !text(b)), "{bytes:?}");
             assert_eq!(lowest(equal(word, b':')), first(&|b| b == b':'), "{bytes:?}");
             assert_eq!(lowest(equal(word, 0x80)), first(&|b| b == 0x80), "{bytes:?}");
             let mask = |is: &dyn Fn(u8) -> bool| {

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use weir_conf::{Cx, Fault, Inherit, Node, Settings, Slot, directives};
 use weir_engine::error_log::Level;
 use weir_script::{VarId, Variables};
+use weir_wire::header::Known;
 
 use crate::core::MediaTypes;
 use crate::module::Module;
@@ -157,7 +158,7 @@ fn recode(request: &mut Request, settings: &Charset, list: &List, wanted: &Named
         return set_name(request, &wanted.name);
     }
     if source.number.is_some() && wanted.number.is_some() {
-        let encoding = request.response.headers.get_name(b"content-encoding");
+        let encoding = request.response.headers.get(Known::ContentEncoding);
         if encoding.is_some_and(|encoding| !encoding.is_empty()) {
             return;
         }

@@ -8,6 +8,7 @@ use weir_conf::{Cx, Fault, Inherit, Node, Slot, Value, directives};
 use weir_engine::Addr;
 use weir_script::cidr::Cidr;
 use weir_script::forwarded::{forwarded_address, is_trusted};
+use weir_wire::header::Known;
 
 use crate::module::{Handler, Module, Phase, PhaseHandler, Verdict};
 use crate::request::{Request, State};
@@ -134,7 +135,7 @@ fn told(request: &Request, own: &RealIp, from: &From) -> Option<SocketAddr> {
     };
     let head = &request.head;
     match &own.header {
-        Source::RealIp => follow(&mut head.get_name(b"x-real-ip").into_iter()),
+        Source::RealIp => follow(&mut head.get(Known::XRealIp).into_iter()),
         Source::Field(name) => follow(&mut head.get_name(name).into_iter()),
         Source::ForwardedFor => {
             let lines: Vec<&[u8]> = head

@@ -6,6 +6,7 @@ use std::time::Duration;
 use weir_engine::clock;
 use weir_engine::error_log::Level;
 use weir_wire::h1::Version;
+use weir_wire::header::Known;
 
 use super::head::join;
 use crate::client::Rate;
@@ -85,7 +86,7 @@ pub(super) fn set_limit_rate(request: &mut Request, value: &[u8]) {
 /// `$sent_http_NAME`: the response's fields, those that the server computes included.
 pub(super) fn sent_http(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
     let response = &request.response;
-    let has = |known: &[u8]| response.headers.get_name(known).is_some();
+    let has = |known| response.headers.contains(known);
     match name {
         "content_type" if !response.content_type.is_empty() => {
             out.extend_from_slice(&response.content_type);
@@ -95,13 +96,13 @@ pub(super) fn sent_http(request: &mut Request, name: &str, out: &mut Vec<u8>) ->
             }
             return true;
         }
-        "content_length" if !has(b"content-length") => {
+        "content_length" if !has(Known::ContentLength) => {
             return match response.content_length {
                 Some(length) => write!(out, "{length}").is_ok(),
                 None => false,
             };
         }
-        "last_modified" if !has(b"last-modified") => {
+        "last_modified" if !has(Known::LastModified) => {
             return match response.last_modified {
                 Some(time) => {
                     weir_wire::date::http(time, out);

@@ -1,7 +1,7 @@
 //! Header lines as nearly all are, many in one sweep.
 //!
 //! A line is taken here when all of it is there and nothing is odd about it: a valid name, a colon,
-//! a clean value, CRLF or LF. Everything else, and every fault, is left to [`super::field`], which
+//! a value of ASCII without control bytes, CRLF. Everything else, and every fault, is left to [`super::field`], which
 //! finds the same in the lines that are taken here.
 
 use crate::header::{Entry, Known, Seen, Span};
@@ -35,56 +35,58 @@ pub(super) enum Stop {
 #[inline(never)]
 pub(super) fn read(
     buf: &[u8],
-    at: usize,
+    mut at: usize,
     most: usize,
     rules: &Rules,
     entries: &mut Vec<Entry>,
     seen: &mut Seen,
 ) -> (usize, Stop) {
-    let mut rest = buf.get(at..).unwrap_or_default();
     let stop = loop {
-        let base = (buf.len() - rest.len()) as u32;
-        let Some((line, next)) = usual(rest) else {
-            break if rest.starts_with(b"\r\n") { Stop::Blank } else { Stop::Odd };
+        let Some((line, next)) = usual(buf, at) else {
+            let blank = buf.get(at..).is_some_and(|rest| rest.starts_with(b"\r\n"));
+            break if blank { Stop::Blank } else { Stop::Odd };
         };
         let repeated = !seen.insert(line.known) && rules.once.contains(line.known);
         if repeated || entries.len() >= most {
             break Stop::Odd;
         }
-        entries.push(Entry {
-            name: Span { start: base, end: base + line.name.end },
-            value: Span { start: base + line.value.start, end: base + line.value.end },
-            known: line.known,
-        });
-        rest = next;
+        entries.push(line);
+        at = next;
         if rules.notice.contains(line.known) {
             break Stop::Notice;
         }
     };
-    (buf.len() - rest.len(), stop)
+    (at, stop)
 }
 
-/// The line that `rest` begins with, as offsets from there, and what follows it.
+/// The line at `at`, and the offset after it.
 #[inline(always)]
-fn usual(rest: &[u8]) -> Option<(Entry, &[u8])> {
-    let first = u64::from_le_bytes(*rest.first_chunk::<8>()?);
+fn usual(buf: &[u8], at: usize) -> Option<(Entry, usize)> {
+    let first = word(buf, at)?;
     let colons = words::equal(first, b':');
     let (known, colon) = match colons {
-        0 => long_name(rest, first)?,
-        _ => short_name(first, colons)?,
+        0 => long_name(buf, at, first)?,
+        _ => short_name(at, first, colons)?,
     };
-    let after = rest.get(colon + 1..)?;
-    let start = match after {
-        [b' ', next, ..] if *next != b' ' => colon + 2,
-        _ => colon + 1 + spaces(after),
-    };
-    let stop = control(rest, after)?;
-    let ([b'\r', b'\n', next @ ..] | [b'\n', next @ ..]) = rest.get(stop..)? else { return None };
-    let end = match rest[stop - 1] {
-        b' ' => last_of_value(rest, start, stop),
+    let (mut start, after) = (colon + 1, buf.get(colon + 1..)?);
+    match after {
+        [b' ', next, ..] if *next != b' ' => start += 1,
+        _ => start += spaces(after),
+    }
+    let stop = value_end(buf, at, colon + 1)?;
+    if buf.get(stop..)?.first_chunk() != Some(b"\r\n") {
+        return None;
+    }
+    let end = match buf[stop - 1] {
+        b' ' => without_spaces(buf, start, stop),
         _ => stop,
     };
-    Some((Entry { name: Span::new(0, colon), value: Span::new(start, end), known }, next))
+    Some((Entry { name: Span::new(at, colon), value: Span::new(start, end), known }, stop + 2))
+}
+
+#[inline(always)]
+fn word(buf: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*buf.get(at..)?.first_chunk()?))
 }
 
 #[cold]
@@ -94,13 +96,14 @@ fn spaces(value: &[u8]) -> usize {
 
 /// Where a value ends that has a space before `stop`.
 #[cold]
-fn last_of_value(line: &[u8], start: usize, stop: usize) -> usize {
-    start + line[start..stop].iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1)
+fn without_spaces(buf: &[u8], start: usize, stop: usize) -> usize {
+    start + buf[start..stop].iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1)
 }
 
-/// The id and the length of a name of less than eight bytes, which are in `first`, with `colons`.
+/// The id of a name of less than eight bytes, which are in `first`, and where its end is: the lowest
+/// of `colons`.
 #[inline(always)]
-fn short_name(first: u64, colons: u64) -> Option<(Known, usize)> {
+fn short_name(at: usize, first: u64, colons: u64) -> Option<(Known, usize)> {
     // From the lowest colon's top bit down to all the bits below that byte.
     let name = ((colons & colons.wrapping_neg()) >> 7) - 1;
     let len = words::lowest(colons);
@@ -108,7 +111,7 @@ fn short_name(first: u64, colons: u64) -> Option<(Known, usize)> {
     if known == Known::Other && !is_short_name(first, name) {
         return None;
     }
-    Some((known, len))
+    Some((known, at + len))
 }
 
 #[inline(never)]
@@ -118,58 +121,66 @@ fn is_short_name(word: u64, mask: u64) -> bool {
 
 /// The same of a longer name.
 #[inline(always)]
-fn long_name(rest: &[u8], first: u64) -> Option<(Known, usize)> {
+fn long_name(buf: &[u8], at: usize, first: u64) -> Option<(Known, usize)> {
     if first as u16 == u16::from_le_bytes(*b"\r\n") {
         return None;
     }
-    let mut len = 8;
-    let name = loop {
-        let word = u64::from_le_bytes(*rest.get(len..)?.first_chunk::<8>()?);
-        let colons = words::equal(word, b':');
+    let mut colon = at + 8;
+    loop {
+        let colons = words::equal(word(buf, colon)?, b':');
         if colons != 0 {
-            break rest.get(..len + words::lowest(colons))?;
+            colon += words::lowest(colons);
+            break;
         }
-        len += 8;
-        if len >= NAME_MAX {
+        colon += 8;
+        if colon >= at + NAME_MAX {
             return None;
         }
-    };
-    let last = u64::from_le_bytes(*name.last_chunk::<8>()?);
+    }
+    let name = buf.get(at..colon)?;
+    let last = u64::from_le_bytes(*name.last_chunk()?);
     let known = Known::of_long(first, last, name);
     if known == Known::Other && !words::is_name(name) {
         return None;
     }
-    Some((known, name.len()))
+    Some((known, colon))
 }
 
-/// The offset in `line` of the first control byte of its end `value`; a tab is one. Before it the
-/// line has none.
+/// The offset of the first byte of a value that is a control byte or not ASCII. From `line` to
+/// `value` there is none.
 #[inline(always)]
-fn control(line: &[u8], value: &[u8]) -> Option<usize> {
-    let mut rest = value;
+fn value_end(buf: &[u8], line: usize, value: usize) -> Option<usize> {
+    let mut at = value;
     // Most values end soon; for the others a register of sixteen tells where to look closer.
     for _ in 0..2 {
-        let Some((word, next)) = rest.split_first_chunk::<8>() else { break };
-        let found = words::control(u64::from_le_bytes(*word));
+        let Some(word) = word(buf, at) else { return near_end(buf, line) };
+        let found = words::not_text(word);
         if found != 0 {
-            return Some(line.len() - rest.len() + words::lowest(found));
+            return Some(at + words::lowest(found));
         }
-        rest = next;
+        at += 8;
     }
-    while let Some((piece, next)) = rest.split_first_chunk::<16>() {
-        if piece.iter().fold(false, |bad, byte| bad | byte.is_ascii_control()) {
+    while let Some(piece) = buf.get(at..).and_then(<[u8]>::first_chunk::<16>) {
+        if piece.iter().fold(false, |bad, &byte| bad | (byte < b' ') | (byte >= 0x7f)) {
             break;
         }
-        rest = next;
+        at += 16;
     }
-    while let Some((word, next)) = rest.split_first_chunk::<8>() {
-        let found = words::control(u64::from_le_bytes(*word));
+    while let Some(word) = word(buf, at) {
+        let found = words::not_text(word);
         if found != 0 {
-            return Some(line.len() - rest.len() + words::lowest(found));
+            return Some(at + words::lowest(found));
         }
-        rest = next;
+        at += 8;
     }
-    // The last word of the line reaches back over bytes that have been looked at.
-    let found = words::control(u64::from_le_bytes(*line.last_chunk::<8>()?));
-    (found != 0).then(|| line.len() - 8 + words::lowest(found))
+    near_end(buf, line)
+}
+
+/// The same where fewer than eight bytes are left: the last word reaches back over bytes of the line
+/// that have been looked at.
+#[inline(never)]
+fn near_end(buf: &[u8], line: usize) -> Option<usize> {
+    let last = u64::from_le_bytes(*buf.get(line..)?.last_chunk()?);
+    let found = words::not_text(last);
+    (found != 0).then(|| buf.len() - 8 + words::lowest(found))
 }

@@ -28,9 +28,7 @@ pub(crate) fn queue_head(request: &mut Request) {
     entity(request, &mut out);
     location(request, &mut out);
     connection(request, &mut out);
-    for (name, value, _) in request.response.headers.iter() {
-        field(&mut out, name, value);
-    }
+    request.response.headers.write_to(&mut out);
     out.extend_from_slice(b"\r\n");
     request.response.head_size = out.len() as u64;
     request.client.push(Piece::from(out));
