@@ -1,9 +1,8 @@
-//! Idle keepalive connections, held outside of tasks and of the runtime.
+//! Idle connections, held outside of tasks.
 //!
 //! A parked connection is a descriptor and a few words in a slab. It stays in the loop's epoll set,
 //! but what comes from it wakes the lot instead of a task, so parking and waking need no system
-//! call. Only connections that have been idle for a while are parked ([`IDLE_BEFORE_PARK`]), as a
-//! task that was dropped has to be made again; busy ones wait inside their tasks.
+//! call.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,17 +21,23 @@ use crate::event_loop::{self, Task};
 use crate::stats::{Gauge, Gauged};
 use crate::timer::Deadline;
 
-/// How long a connection should have been idle before it is worth parking it.
-pub const IDLE_BEFORE_PARK: Duration = Duration::from_secs(1);
-
 /// Deadlines are rounded up to this; a keepalive timeout need not be exact.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How many connections are woken before other tasks get their turn.
-const WAKES_PER_TURN: usize = 128;
+/// How many connections leave the lot before other tasks get their turn.
+const LEAVE_PER_TURN: usize = 128;
 
 /// How many idle connections are closed at most for one new one, as nginx does.
 const RECLAIM_MOST: usize = 32;
+
+/// Why a connection has left the lot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It has something to receive, be it the end of the stream.
+    Woken,
+    /// Its time has come.
+    TimedOut,
+}
 
 /// The parked connections of one thread. Each carries a value of type `T`, which should be small:
 /// what the waker needs to go on serving. Dropping the lot closes them all.
@@ -66,9 +71,9 @@ struct Entry<T> {
 const NONE: u32 = u32::MAX;
 
 impl<T: 'static> Lot<T> {
-    /// An empty lot on this thread's loop. `wake` gets each connection that has something to
-    /// receive, be it the end of the stream; mostly it spawns a task.
-    pub fn new(wake: impl Fn(Conn, T) + 'static) -> Self {
+    /// An empty lot on this thread's loop. `take` gets each connection that has something to
+    /// receive, or whose time has come, with the end of its wait; mostly it spawns a task.
+    pub fn new(take: impl Fn(Conn, T, Instant, Left) + 'static) -> Self {
         let inner = Rc::new(RefCell::new(Inner {
             id: LotId::new(),
             entries: Slab::new(),
@@ -77,7 +82,7 @@ impl<T: 'static> Lot<T> {
             task: None,
             keys: Vec::new(),
         }));
-        let task = event_loop::spawn(run(Rc::clone(&inner), wake));
+        let task = event_loop::spawn(run(Rc::clone(&inner), take));
         let weak = Rc::downgrade(&inner);
         capacity::on_shortage(move || {
             weak.upgrade().map_or(0, |inner| inner.borrow_mut().reclaim())
@@ -85,8 +90,8 @@ impl<T: 'static> Lot<T> {
         Self { inner, task }
     }
 
-    /// Parks a connection until it has something to receive or `until` has come; in that case it
-    /// is closed in order. While it is parked it counts as waiting.
+    /// Parks a connection until it has something to receive or `until` has come. While it is
+    /// parked it counts as waiting.
     ///
     /// # Errors
     /// Gives the connection back if it has something to say already: it is not idle. If the
@@ -139,14 +144,14 @@ impl<T> fmt::Debug for Lot<T> {
     }
 }
 
-async fn run<T: 'static>(inner: Rc<RefCell<Inner<T>>>, wake: impl Fn(Conn, T)) {
+async fn run<T: 'static>(inner: Rc<RefCell<Inner<T>>>, take: impl Fn(Conn, T, Instant, Left)) {
     let mut deadline = Deadline::new();
-    let mut woken = Vec::with_capacity(WAKES_PER_TURN);
+    let mut leaving = Vec::with_capacity(LEAVE_PER_TURN);
     loop {
-        std::future::poll_fn(|cx| inner.borrow_mut().poll(cx, &mut deadline, &mut woken)).await;
-        // The lot is not borrowed here: a waker may park again at once.
-        for (idle, data) in woken.drain(..) {
-            wake(Conn::from_idle(idle), data);
+        std::future::poll_fn(|cx| inner.borrow_mut().poll(cx, &mut deadline, &mut leaving)).await;
+        // The lot is not borrowed here: who takes one may park it again at once.
+        for (Entry { idle, data, tick, .. }, left) in leaving.drain(..) {
+            take(Conn::from_idle(idle), data, time_of(tick), left);
         }
         event_loop::yield_now().await;
     }
@@ -189,57 +194,58 @@ impl<T> Inner<T> {
         entry
     }
 
-    /// Ready with at least one connection in `woken`. Closes those whose time has come.
+    /// Ready with at least one connection in `leaving`.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         deadline: &mut Deadline,
-        woken: &mut Vec<(Idle, T)>,
+        leaving: &mut Vec<(Entry<T>, Left)>,
     ) -> Poll<()> {
         if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             self.task = Some(cx.waker().clone());
         }
         loop {
-            if self.poll_events(cx, woken).is_ready() {
+            self.take_due(leaving);
+            if self.poll_events(cx, leaving).is_ready() {
                 return Poll::Ready(());
             }
-            self.close_due();
             self.armed = self.ticks.first_key_value().map_or(NONE, |(&tick, _)| tick);
             if self.armed == NONE {
                 deadline.clear();
             } else {
-                deadline.set(Instant::from_nanos(u64::from(self.armed) * TICK_NANOS));
+                deadline.set(time_of(self.armed));
             }
             ready!(deadline.poll(cx));
         }
     }
 
-    /// Moves what has become readable to `woken`; ready if there is any.
-    fn poll_events(&mut self, cx: &mut Context<'_>, woken: &mut Vec<(Idle, T)>) -> Poll<()> {
+    /// Moves what has become readable to `leaving`; ready if there is anything in it.
+    fn poll_events(
+        &mut self,
+        cx: &mut Context<'_>,
+        leaving: &mut Vec<(Entry<T>, Left)>,
+    ) -> Poll<()> {
         let mut keys = std::mem::take(&mut self.keys);
-        while woken.is_empty() {
-            if self.id.poll_woken(cx, WAKES_PER_TURN, &mut keys).is_pending() {
-                self.keys = keys;
-                return Poll::Pending;
-            }
+        while leaving.is_empty() && self.id.poll_woken(cx, LEAVE_PER_TURN, &mut keys).is_ready() {
             for key in keys.drain(..) {
                 // What had something to say may have left, and another taken its place.
                 if self.entries.get(key as usize).is_some_and(|entry| entry.idle.was_heard()) {
-                    let entry = self.remove(key as usize);
-                    woken.push((entry.idle, entry.data));
+                    leaving.push((self.remove(key as usize), Left::Woken));
                 }
             }
         }
         self.keys = keys;
-        Poll::Ready(())
+        if leaving.is_empty() { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    fn close_due(&mut self) {
-        let now = tick_before(clock::precise());
+    /// Moves those whose time has come to `leaving`, a turn's worth.
+    fn take_due(&mut self, leaving: &mut Vec<(Entry<T>, Left)>) {
+        let now = if self.ticks.is_empty() { return } else { clock::precise() };
         while let Some((&tick, &key)) = self.ticks.first_key_value()
-            && tick <= now
+            && time_of(tick) <= now
+            && leaving.len() < LEAVE_PER_TURN
         {
-            self.remove(key as usize).idle.close();
+            leaving.push((self.remove(key as usize), Left::TimedOut));
         }
     }
 
@@ -262,8 +268,8 @@ fn tick_after(at: Instant) -> u32 {
     u32::try_from(at.nanos().div_ceil(TICK_NANOS)).unwrap_or(NONE - 1)
 }
 
-fn tick_before(at: Instant) -> u32 {
-    u32::try_from(at.nanos() / TICK_NANOS).unwrap_or(NONE - 1)
+fn time_of(tick: u32) -> Instant {
+    Instant::from_nanos(u64::from(tick) * TICK_NANOS)
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl Deadline {
             self.armed = Instant::NEVER;
         }
         // It is not armed, or it fired for a deadline that has moved on, or that is over.
-        if clock::precise() >= self.at {
+        if clock::now() >= self.at {
             return Poll::Ready(());
         }
         match &mut self.timer {

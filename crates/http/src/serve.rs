@@ -70,8 +70,7 @@ impl Service {
 
     /// Takes a connection accepted on `listener` (an index into the snapshot's listeners).
     pub fn accept(self: &Rc<Self>, conn: Conn, listener: &Rc<str>) {
-        let service = Rc::clone(self);
-        weir_engine::event_loop::spawn(h1::serve(service, conn, Rc::clone(listener)));
+        h1::accept(self, conn, listener);
     }
 
     /// Closes what is idle, and lets every connection end after its current request.

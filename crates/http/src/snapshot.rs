@@ -191,6 +191,12 @@ impl Snapshot {
         Some(Rc::clone(listener.endpoint(local)))
     }
 
+    /// The address that any connection to the listener comes to, if there is one only.
+    pub fn only_endpoint(&self, listener: &str) -> Option<&Rc<Endpoint>> {
+        let listener = self.routes.listeners.iter().find(|l| l.key() == listener)?;
+        if listener.needs_local() { None } else { Some(listener.endpoint(None)) }
+    }
+
     /// Whether this configuration has that listener.
     pub fn listens_on(&self, listener: &str) -> bool {
         self.routes.listeners.iter().any(|l| l.key() == listener)

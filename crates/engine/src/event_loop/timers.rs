@@ -23,8 +23,8 @@ const LONGEST: u32 = 3_600_000;
 
 const NANOS: u64 = 1_000_000;
 
-/// How far the cheap clock may be behind, in milliseconds: one tick of a slow kernel. The exact
-/// one is read only when a timer is as near as that.
+/// How far the time of a turn may be behind at its end, in milliseconds; more than that is a delay
+/// anyhow. The exact time is read only when a timer is as near as that.
 const COARSE: u64 = 10;
 
 /// The timers of one loop.
@@ -128,13 +128,9 @@ impl Timers {
         }
     }
 
-    /// Wakes whose time has come.
+    /// Wakes whose time has come by the time of this turn.
     pub(super) fn fire(&self) {
-        match self.0.borrow().due.first() {
-            Some(first) if first.tick <= clock::now().millis() + COARSE => {}
-            _ => return,
-        }
-        let now = clock::precise().millis();
+        let now = clock::now().millis();
         loop {
             let mut heap = self.0.borrow_mut();
             let Some(first) = heap.due.first().filter(|first| first.tick <= now) else { return };

@@ -15,9 +15,9 @@ fn pair() -> (Conn, Conn) {
     (conn(one), conn(two))
 }
 
-fn lot() -> (Lot<u32>, mpsc::UnboundedReceiver<(Conn, u32)>) {
+fn lot() -> (Lot<u32>, mpsc::UnboundedReceiver<(Conn, u32, Left)>) {
     let (send, receive) = mpsc::unbounded_channel();
-    let lot = Lot::new(move |conn, data| drop(send.send((conn, data))));
+    let lot = Lot::new(move |conn, data, _, left| drop(send.send((conn, data, left))));
     (lot, receive)
 }
 
@@ -41,8 +41,8 @@ fn a_parked_connection_wakes_with_its_data() {
         for number in [7_u32, 299, 0] {
             let (other, id) = &mut others[number as usize];
             other.send_all(&[b"hello"], SOON).await.unwrap();
-            let (mut conn, data) = woken.recv().await.unwrap();
-            assert_eq!((conn.id(), data), (*id, number));
+            let (mut conn, data, left) = woken.recv().await.unwrap();
+            assert_eq!((conn.id(), data, left), (*id, number, Left::Woken));
             let mut got = Vec::new();
             conn.recv(&mut got, 100, SOON).await.unwrap();
             assert_eq!(got, b"hello");
@@ -60,14 +60,15 @@ fn a_parked_connection_wakes_with_its_data() {
 }
 
 #[test]
-fn time_closes_a_parked_connection() {
+fn a_parked_connection_leaves_when_its_time_has_come() {
     block_on(async {
-        let (lot, _woken) = lot();
+        let (lot, mut left) = lot();
         let (mut late, two) = pair();
         lot.park(two, clock::now() + SOON * 100, 1).unwrap();
-        let (mut one, two) = pair();
+        let (_one, two) = pair();
         lot.park(two, clock::now(), 2).unwrap();
-        assert_eq!(one.recv(&mut Vec::new(), 1, SOON).await.unwrap(), 0);
+        let (_, data, why) = left.recv().await.unwrap();
+        assert_eq!((data, why), (2, Left::TimedOut));
         assert_eq!(lot.len(), 1);
         lot.close_all();
         assert_eq!(late.recv(&mut Vec::new(), 1, SOON).await.unwrap(), 0);

@@ -202,7 +202,7 @@ fn what_is_no_tls_is_seen_before_and_told_after() {
 fn an_idle_connection_is_parked_and_closed_in_order() {
     block_on(async {
         let (send, mut woken) = tokio::sync::mpsc::unbounded_channel();
-        let lot = Lot::new(move |conn, ()| drop(send.send(conn)));
+        let lot = Lot::new(move |conn, (), _, _| drop(send.send(conn)));
         let server = server(ServerSettings::default());
         let (one, two) = shake(&server, &client(ClientSettings::default()), "x").await;
         let (one, mut two) = (one.unwrap(), two.unwrap());

@@ -44,16 +44,40 @@ pub(crate) async fn serve(service: Rc<Service>, conn: Conn, key: Rc<str>) {
     // What happens once, or seldom, lies in boxes: the state of a connection's task is what
     // every connection costs.
     let Some(opened) = Box::pin(open::open(&service, conn, &key)).await else { return };
-    let patience = Patience::first(opened.until);
+    let patience = Patience::kept(opened.until, Instant::default());
     requests(service, opened.link, opened.info, key, 1, patience).await;
 }
 
+/// Takes a new connection. One that begins with a request waits for it without a task.
+pub(super) fn accept(service: &Rc<Service>, mut conn: Conn, key: &Rc<str>) {
+    let plain = open::plain(service, &mut conn, key);
+    let (service, key) = (Rc::clone(service), Rc::clone(key));
+    let Some(open::Plain { start, until }) = plain else {
+        weir_engine::spawn(serve(service, conn, key));
+        return;
+    };
+    let parked = Parked { key, start, number: 1, info: None };
+    if let Err((conn, parked)) = service.idle.park(conn, until, parked) {
+        weir_engine::spawn(resume(Rc::clone(&service), *conn, parked, until));
+    }
+}
+
 /// Goes on with a connection that was parked and has something to say.
-async fn resume(service: Rc<Service>, conn: Conn, parked: Parked) {
-    let Parked { key, start, number, until, info } = parked;
+async fn resume(service: Rc<Service>, conn: Conn, parked: Parked, until: Instant) {
+    let Parked { key, start, number, info } = parked;
     let info = info.unwrap_or_else(|| Rc::new(ConnectionInfo::of(&conn, start, None)));
     let link = Box::new(Link { conn, input: Buf::default() });
     requests(service, link, info, key, number, Patience::kept(until, Instant::default())).await;
+}
+
+/// Ends a parked connection that has said nothing for too long.
+fn time_out(service: &Service, conn: Conn, parked: Parked) {
+    let Parked { key, start, number, info } = parked;
+    let info = info.unwrap_or_else(|| Rc::new(ConnectionInfo::of(&conn, start, None)));
+    match service.snapshot().endpoint(&key, &info) {
+        Some(endpoint) => end_idle(conn, &endpoint, &info, &key, number, Wake::TimedOut),
+        None => conn.close(),
+    }
 }
 
 /// Serves one request after the other.
@@ -90,7 +114,7 @@ async fn requests(
                     patience = Patience::unparked(patience.until());
                     continue;
                 }
-                wake => return end_idle(*link, endpoint, &info, &key, number, wake),
+                wake => return end_idle(link.conn, endpoint, &info, &key, number, wake),
             }
         }
         gauge.set(stats::Gauge::Reading);
@@ -183,16 +207,15 @@ fn park(
         key: Rc::clone(key),
         start: info.start,
         number,
-        until: patience.until(),
         info: told.then(|| Rc::clone(info)),
     };
-    let conn = service.idle.park(link.conn, parked).err()?;
+    let (conn, _) = service.idle.park(link.conn, patience.until(), parked).err()?;
     Some(Box::new(Link { conn: *conn, input: Buf::default() }))
 }
 
 /// Closes a connection that nothing was asked on, with what nginx logs about it.
 fn end_idle(
-    link: Link,
+    conn: Conn,
     endpoint: &Endpoint,
     info: &ConnectionInfo,
     key: &str,
@@ -221,7 +244,7 @@ fn end_idle(
     if let Some(message) = message {
         endpoint.default.location.handlers.log(Level::Info, info.id, &message);
     }
-    link.conn.close();
+    conn.close();
 }
 
 /// Takes a request whose head is whole through the phases.

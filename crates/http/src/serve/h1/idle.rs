@@ -1,16 +1,16 @@
 //! Connections that wait for a request: in their task for a moment, then parked.
 //!
 //! ```text
-//!  answered ─▶ waits in its task ── bytes ─▶ request
-//!                    │ a second               ▲
-//!                    └──▶ parked ──── bytes ──┘
+//!  accepted ───────▶ parked ───────── bytes ─▶ request
+//!                      ▲                         │ answered
+//!                      │ some milliseconds       ▼
+//!                      └───────────────── waits in its task ── bytes ─▶ request
 //! ```
 //!
-//! Parking costs a few system calls, so a busy connection is not parked between two requests. A
-//! task costs some kilobytes, so a thread that has many of them does not wait for long.
-//!
-//! A parked connection has no task, no buffer and no timer of its own. A thread that is to end
-//! closes both kinds at once, but for what `keepalive_min_timeout` still holds.
+//! A busy connection is not parked between two requests, because its task would have to be made
+//! again for each. One that is silent for longer costs no task, no buffer and no timer: a sweep
+//! goes through those that wait in tasks, every few milliseconds while there are any. A thread
+//! that is to end closes both kinds at once, but for what `keepalive_min_timeout` still holds.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -23,7 +23,7 @@ use slab::Slab;
 use weir_engine::buffer::{self, Buf};
 use weir_engine::clock::{self, Instant};
 use weir_engine::connection::Conn;
-use weir_engine::park::{IDLE_BEFORE_PARK, Lot};
+use weir_engine::park::{Left, Lot};
 use weir_engine::timer::Deadline;
 
 use crate::client::Link;
@@ -32,6 +32,10 @@ use crate::serve::Service;
 
 use super::read::READ;
 
+/// How often those that wait in tasks are looked at. Who has waited since the look before the last
+/// one is parked.
+const SWEEP_EVERY: Duration = Duration::from_millis(5);
+
 /// How long a connection may wait for its next request.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
@@ -39,36 +43,19 @@ pub(super) struct Patience {
     until: Instant,
     /// Until then it is kept even by a thread that ends (`keepalive_min_timeout`).
     hold: Instant,
-    /// From then on it is worth parking.
-    park: Instant,
-    /// The same in a crowd.
-    park_in_crowd: Instant,
+    /// Whether it can be parked.
+    parks: bool,
 }
 
-/// A thread with more connections in tasks than this parks those that wait sooner.
-const CROWD: usize = 256;
-
-/// How long a connection waits in its task in a crowd.
-const IDLE_IN_CROWD: Duration = Duration::from_millis(100);
-
 impl Patience {
-    /// For a new connection, which has until then to begin. Mostly it begins at once, and if not
-    /// the log should tell, so only a crowd of them is parked.
-    pub(super) fn first(until: Instant) -> Self {
-        let park_in_crowd = clock::now() + IDLE_IN_CROWD;
-        Self { until, hold: Instant::default(), park: Instant::NEVER, park_in_crowd }
-    }
-
     /// For one that cannot be parked.
     pub(super) fn unparked(until: Instant) -> Self {
-        Self { park_in_crowd: Instant::NEVER, ..Self::first(until) }
+        Self { until, hold: Instant::default(), parks: false }
     }
 
-    /// For a kept one.
+    /// For a kept one, or a new one.
     pub(super) fn kept(until: Instant, hold: Instant) -> Self {
-        let now = clock::now();
-        let park = (now + IDLE_BEFORE_PARK).max(hold);
-        Self { until, hold, park, park_in_crowd: (now + IDLE_IN_CROWD).max(hold) }
+        Self { until, hold, parks: true }
     }
 
     /// When the connection must begin or end.
@@ -76,10 +63,14 @@ impl Patience {
         self.until
     }
 
-    /// The next moment that changes something.
+    /// Whether it may be parked as soon as the sweep says so. While it must be held, it may not.
+    fn can_park(&self) -> bool {
+        self.parks && self.hold == Instant::default()
+    }
+
+    /// The next moment that changes something for one that is not parked.
     fn next(&self, now: Instant) -> Instant {
-        let marks = [self.until, self.hold, self.park];
-        marks.into_iter().filter(|&mark| mark > now).min().unwrap_or(now)
+        if self.hold > now { self.hold } else { self.until }
     }
 }
 
@@ -95,7 +86,7 @@ pub(super) enum Wake {
     Quit,
     /// The configuration has changed; whether the listener is still there must be seen.
     Changed,
-    /// Nothing for so long that the connection should be parked.
+    /// Nothing for so long that the connection is to be parked.
     Park,
 }
 
@@ -104,18 +95,31 @@ pub(super) struct Parked {
     pub(super) key: Rc<str>,
     pub(super) start: Instant,
     pub(super) number: u64,
-    pub(super) until: Instant,
     /// Only where the PROXY protocol or the handshake has told more than the connection knows.
     pub(super) info: Option<Rc<ConnectionInfo>>,
 }
 
 /// The connections of one thread that wait for a client to ask for something.
 pub struct IdleConnections {
-    wakers: RefCell<Slab<Waker>>,
+    waiting: RefCell<Slab<Waiting>>,
     lot: Lot<Parked>,
     /// Changes with every configuration, and when the thread is to end.
     epoch: Cell<u32>,
+    /// Counts the looks of the sweep.
+    sweep: Cell<u32>,
+    /// The sweep, while it has nothing to look at.
+    sweeper: Cell<Option<Waker>>,
 }
+
+/// A connection in its task.
+struct Waiting {
+    waker: Waker,
+    /// The look before which it has begun to wait; `BUSY` when it does not wait, or cannot be
+    /// parked.
+    since: u32,
+}
+
+const BUSY: u32 = u32::MAX;
 
 /// A connection's place among the idle; left when dropped.
 pub(super) struct Place<'a> {
@@ -124,14 +128,25 @@ pub(super) struct Place<'a> {
 }
 
 impl IdleConnections {
-    /// None yet; those which wake go on in `service`.
+    /// None yet; those which leave go on in `service`.
     pub(in crate::serve) fn new(service: Weak<Service>) -> Self {
-        let lot = Lot::new(move |conn, parked| {
-            if let Some(service) = service.upgrade() {
-                weir_engine::event_loop::spawn(super::resume(service, conn, parked));
+        weir_engine::spawn(sweep(service.clone()));
+        let lot = Lot::new(move |conn, parked, until, left| {
+            let Some(service) = service.upgrade() else { return };
+            match left {
+                Left::Woken => {
+                    weir_engine::spawn(super::resume(service, conn, parked, until));
+                }
+                Left::TimedOut => super::time_out(&service, conn, parked),
             }
         });
-        Self { wakers: RefCell::default(), lot, epoch: Cell::new(0) }
+        Self {
+            waiting: RefCell::default(),
+            lot,
+            epoch: Cell::new(0),
+            sweep: Cell::new(0),
+            sweeper: Cell::new(None),
+        }
     }
 
     /// A place for a connection.
@@ -144,24 +159,90 @@ impl IdleConnections {
     pub(in crate::serve) fn look_around(&self, keep: impl Fn(&str) -> bool) {
         self.epoch.set(self.epoch.get().wrapping_add(1));
         self.lot.retain(|parked| keep(&parked.key));
-        for (_, waker) in self.wakers.borrow().iter() {
-            waker.wake_by_ref();
+        for (_, waiting) in self.waiting.borrow().iter() {
+            waiting.waker.wake_by_ref();
         }
     }
 
     /// Parks a connection, or gives it back.
-    pub(super) fn park(&self, conn: Conn, parked: Parked) -> Result<(), Box<Conn>> {
-        self.lot.park(conn, parked.until, parked).map_err(|(conn, _)| conn)
+    pub(super) fn park(
+        &self,
+        conn: Conn,
+        until: Instant,
+        parked: Parked,
+    ) -> Result<(), (Box<Conn>, Parked)> {
+        self.lot.park(conn, until, parked)
+    }
+
+    /// Wakes those that have waited long enough to be parked; false if none waits.
+    fn look(&self) -> bool {
+        let look = self.sweep.get().wrapping_add(1) % BUSY;
+        self.sweep.set(look);
+        let mut waiting = self.waiting.borrow_mut();
+        let mut some = false;
+        for (_, one) in waiting.iter().filter(|(_, one)| one.since != BUSY) {
+            some = true;
+            if look.wrapping_sub(one.since) >= 2 {
+                one.waker.wake_by_ref();
+            }
+        }
+        if waiting.is_empty() {
+            // After a crowd the memory goes back.
+            waiting.shrink_to_fit();
+        }
+        some
     }
 }
 
+/// Looks at those that wait, as long as there are any.
+async fn sweep(service: Weak<Service>) {
+    let mut deadline = Deadline::new();
+    poll_fn(|cx| {
+        let Some(service) = service.upgrade() else { return Poll::Ready(()) };
+        while deadline.at() == Instant::NEVER || deadline.poll(cx).is_ready() {
+            if !service.idle.look() {
+                deadline.clear();
+                service.idle.sweeper.set(Some(cx.waker().clone()));
+                return Poll::Pending;
+            }
+            deadline.set(clock::precise() + SWEEP_EVERY);
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
 impl Place<'_> {
-    /// Remembers whom to wake.
-    fn wait(&mut self, cx: &Context<'_>) {
-        let mut wakers = self.idle.wakers.borrow_mut();
-        match self.key {
-            Some(key) => wakers[key].clone_from(cx.waker()),
-            None => self.key = Some(wakers.insert(cx.waker().clone())),
+    /// Remembers whom to wake, and since when.
+    fn wait(&mut self, cx: &Context<'_>, parks: bool) {
+        let mut waiting = self.idle.waiting.borrow_mut();
+        let key = match self.key {
+            Some(key) => key,
+            None => waiting.insert(Waiting { waker: cx.waker().clone(), since: BUSY }),
+        };
+        self.key = Some(key);
+        let one = &mut waiting[key];
+        one.waker.clone_from(cx.waker());
+        if parks && one.since == BUSY {
+            one.since = self.idle.sweep.get();
+            if let Some(sweeper) = self.idle.sweeper.take() {
+                sweeper.wake();
+            }
+        }
+    }
+
+    /// Whether the sweep wants it to be parked.
+    fn is_overdue(&self) -> bool {
+        self.key.is_some_and(|key| {
+            let since = self.idle.waiting.borrow()[key].since;
+            since != BUSY && self.idle.sweep.get().wrapping_sub(since) >= 2
+        })
+    }
+
+    /// The wait is over.
+    fn leave(&mut self) {
+        if let Some(key) = self.key {
+            self.idle.waiting.borrow_mut()[key].since = BUSY;
         }
     }
 }
@@ -169,7 +250,7 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            self.idle.wakers.borrow_mut().remove(key);
+            self.idle.waiting.borrow_mut().remove(key);
         }
     }
 }
@@ -183,13 +264,7 @@ pub(super) async fn first_bytes(
     patience: Patience,
 ) -> Wake {
     let epoch = service.idle.epoch.get();
-    let crowded = service.idle.wakers.borrow().len() > CROWD;
-    let mut patience = patience;
-    if crowded {
-        patience.park = patience.park_in_crowd;
-    }
-    let parks = patience.park < patience.until;
-    poll_fn(|cx| {
+    let wake = poll_fn(|cx| {
         if link.input.capacity() == 0 {
             link.input = buffer::take(READ);
         }
@@ -200,26 +275,47 @@ pub(super) async fn first_bytes(
             Poll::Pending => {}
         }
         link.input = Buf::default();
-        place.wait(cx);
-        let mut now = clock::now();
-        loop {
-            if service.is_quitting() && now >= patience.hold {
-                return Poll::Ready(Wake::Quit);
-            }
-            if now >= patience.until {
-                return Poll::Ready(Wake::TimedOut);
-            }
-            if parks && now >= patience.park && !service.is_quitting() {
-                return Poll::Ready(Wake::Park);
-            }
-            if service.idle.epoch.get() != epoch && !service.is_quitting() {
-                return Poll::Ready(Wake::Changed);
-            }
-            deadline.set(patience.next(now));
-            ready!(deadline.poll(cx));
-            // The coarse clock may not have come as far yet.
-            now = clock::precise();
+        if service.is_quitting() || service.idle.epoch.get() != epoch || !patience.can_park() {
+            return wait_in_task(service, cx, place, deadline, patience, epoch);
         }
+        if place.is_overdue() {
+            return Poll::Ready(Wake::Park);
+        }
+        place.wait(cx, true);
+        Poll::Pending
     })
-    .await
+    .await;
+    place.leave();
+    wake
+}
+
+/// Waits for all that can end the wait but bytes and the sweep.
+fn wait_in_task(
+    service: &Service,
+    cx: &mut Context<'_>,
+    place: &mut Place<'_>,
+    deadline: &mut Deadline,
+    patience: Patience,
+    epoch: u32,
+) -> Poll<Wake> {
+    place.wait(cx, false);
+    let mut now = clock::now();
+    loop {
+        if service.is_quitting() && now >= patience.hold {
+            return Poll::Ready(Wake::Quit);
+        }
+        if now >= patience.until {
+            return Poll::Ready(Wake::TimedOut);
+        }
+        if service.idle.epoch.get() != epoch && !service.is_quitting() {
+            return Poll::Ready(Wake::Changed);
+        }
+        if patience.parks && now >= patience.hold && !service.is_quitting() {
+            return Poll::Ready(Wake::Park);
+        }
+        deadline.set(patience.next(now));
+        ready!(deadline.poll(cx));
+        // The coarse clock may not have come as far yet.
+        now = clock::precise();
+    }
 }

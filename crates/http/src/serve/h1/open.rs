@@ -24,6 +24,28 @@ pub(super) struct Opened {
     pub until: Instant,
 }
 
+/// When a connection was accepted, and when its first head must be there.
+pub(super) struct Plain {
+    pub start: Instant,
+    pub until: Instant,
+}
+
+/// Prepares a new connection that begins with a request at once. None if it does not, or if that
+/// depends on the address it came to.
+pub(super) fn plain(service: &Service, conn: &mut Conn, key: &str) -> Option<Plain> {
+    let snapshot = service.snapshot();
+    let endpoint = snapshot.only_endpoint(key)?;
+    if endpoint.proxy_protocol || endpoint.ssl {
+        return None;
+    }
+    let settings = &endpoint.default.settings;
+    if settings.get(&CONNECTION).tcp_nodelay {
+        conn.set_nodelay();
+    }
+    let start = clock::now();
+    Some(Plain { start, until: start + settings.get(&LIMITS).client_header_timeout.0 })
+}
+
 /// Brings a new connection to the point where a request can be read. None when it ended before.
 pub(super) async fn open(service: &Service, mut conn: Conn, key: &Rc<str>) -> Option<Opened> {
     let start = clock::now();
