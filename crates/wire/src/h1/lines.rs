@@ -161,7 +161,7 @@ fn value_end(buf: &[u8], line: usize, value: usize) -> Option<usize> {
         at += 8;
     }
     while let Some(piece) = buf.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        if piece.iter().fold(false, |bad, &byte| bad | (byte < b' ') | (byte >= 0x7f)) {
+        if piece.iter().fold(false, |bad, &byte| bad | !(b' '..0x7f).contains(&byte)) {
             break;
         }
         at += 16;
