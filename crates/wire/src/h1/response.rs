@@ -1,135 +1,18 @@
 //! Response heads of upstream servers.
 
+mod error;
+mod head;
+
+pub use error::{ResponseError, ResponseFault};
+pub use head::ResponseHead;
+
 use super::field;
-use super::framing::{Framing, parse_length};
+use super::framing::parse_length;
 use super::lines::{self, Rules, Stop};
 use super::method::Version;
 use super::request::Connection;
 use crate::header::{Entry, Headers, Known, Seen, Span, is_clean_value};
 use crate::words;
-
-/// A response's head. Spans point into the buffer that the parser was given.
-#[derive(Clone, Debug, Default)]
-pub struct ResponseHead {
-    /// The version; [`Version::HTTP_09`] when there is no head at all and every byte is body.
-    pub version: Version,
-    /// The status.
-    pub status: u16,
-    /// Status and reason as sent (`200 OK`), which is what nginx passes on.
-    pub status_line: Span,
-    /// The header lines that count, in order.
-    pub entries: Vec<Entry>,
-    /// Second lines of fields of which the first counts, for a warning in the log.
-    pub duplicates: Vec<Entry>,
-    /// `Content-Length`.
-    pub content_length: Option<u64>,
-    /// The body is chunked.
-    pub chunked: bool,
-    /// The connection cannot be used again: `Connection: close` or a version before 1.1.
-    pub close: bool,
-}
-
-impl ResponseHead {
-    /// The value of the first line of this id.
-    pub fn get<'a>(&self, buf: &'a [u8], known: Known) -> Option<&'a [u8]> {
-        self.entries.iter().find(|entry| entry.known == known).map(|entry| entry.value.of(buf))
-    }
-
-    /// Whether another head follows this one (1xx but 101).
-    pub fn is_interim(&self) -> bool {
-        self.status / 100 == 1 && self.status != 101
-    }
-
-    /// How the body ends (RFC 9112 section 6.3). `head`: the request's method was HEAD.
-    pub fn framing(&self, head: bool) -> Framing {
-        if head || self.status / 100 == 1 || self.status == 204 || self.status == 304 {
-            Framing::None
-        } else if self.chunked {
-            Framing::Chunked
-        } else {
-            self.content_length.map_or(Framing::UntilClose, Framing::Length)
-        }
-    }
-
-    fn clear(&mut self) {
-        (self.version, self.status, self.status_line) = Default::default();
-        self.entries.clear();
-        self.duplicates.clear();
-        self.content_length = None;
-        (self.chunked, self.close) = (false, false);
-    }
-}
-
-/// Why a response is of no use; always the upstream's fault (502).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ResponseError {
-    /// What went wrong.
-    pub fault: ResponseFault,
-    /// The line or value that the log shows.
-    pub span: Span,
-}
-
-/// What is wrong with a response head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResponseFault {
-    /// The head does not fit the buffer.
-    TooBig,
-    /// A status below 100, or a control byte in the reason.
-    Status,
-    /// A byte that a header line cannot have; the span ends at it.
-    Header {
-        /// The byte.
-        byte: u8,
-    },
-    /// A second `Content-Length` or `Transfer-Encoding`.
-    Duplicate {
-        /// The line before.
-        previous: Entry,
-        /// The line itself.
-        entry: Entry,
-    },
-    /// `Content-Length` and `Transfer-Encoding` in one response.
-    LengthAndEncoding,
-    /// A `Content-Length` that is no number.
-    ContentLength,
-    /// Another `Transfer-Encoding` than `chunked`.
-    TransferEncoding,
-    /// 103 from a server that speaks HTTP/1.0.
-    EarlyHints10,
-}
-
-impl ResponseError {
-    /// The message for the error log, at level error. `buf` is what the parser was given.
-    pub fn message(&self, buf: &[u8]) -> String {
-        let text = |span: Span| String::from_utf8_lossy(span.of(buf)).into_owned();
-        let field = |entry: Entry| format!("{}: {}", text(entry.name), text(entry.value));
-        match self.fault {
-            ResponseFault::TooBig => "upstream sent too big header".into(),
-            ResponseFault::Status => "upstream sent invalid status line".into(),
-            ResponseFault::Header { byte } => {
-                format!("upstream sent invalid header: \"{}\\x{byte:02x}...\"", text(self.span))
-            }
-            ResponseFault::Duplicate { previous, entry } => format!(
-                "upstream sent duplicate header line: \"{}\", previous value: \"{}\"",
-                field(entry),
-                field(previous)
-            ),
-            ResponseFault::LengthAndEncoding => "upstream sent \"Content-Length\" and \
-                \"Transfer-Encoding\" headers at the same time"
-                .into(),
-            ResponseFault::ContentLength => format!(
-                "upstream sent invalid \"Content-Length\" header: \"Content-Length: {}\"",
-                text(self.span)
-            ),
-            ResponseFault::TransferEncoding => {
-                format!("upstream sent unknown \"Transfer-Encoding\": \"{}\"", text(self.span))
-            }
-            ResponseFault::EarlyHints10 => {
-                "upstream sent HTTP/1.0 response with early hints".into()
-            }
-        }
-    }
-}
 
 /// The lines of which there is one. None is acted upon before all are there.
 const SPECIAL: Rules = Rules {
@@ -418,6 +301,7 @@ fn version_of(line: &[u8]) -> Option<(Version, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::framing::Framing;
     use super::*;
 
     fn parse(text: &str) -> Result<ResponseHead, ResponseFault> {

@@ -1,0 +1,74 @@
+//! Why a response is of no use.
+
+use crate::header::{Entry, Span};
+
+/// Why a response is of no use; always the upstream's fault (502).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseError {
+    /// What went wrong.
+    pub fault: ResponseFault,
+    /// The line or value that the log shows.
+    pub span: Span,
+}
+
+/// What is wrong with a response head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseFault {
+    /// The head does not fit the buffer.
+    TooBig,
+    /// A status below 100, or a control byte in the reason.
+    Status,
+    /// A byte that a header line cannot have; the span ends at it.
+    Header {
+        /// The byte.
+        byte: u8,
+    },
+    /// A second `Content-Length` or `Transfer-Encoding`.
+    Duplicate {
+        /// The line before.
+        previous: Entry,
+        /// The line itself.
+        entry: Entry,
+    },
+    /// `Content-Length` and `Transfer-Encoding` in one response.
+    LengthAndEncoding,
+    /// A `Content-Length` that is no number.
+    ContentLength,
+    /// Another `Transfer-Encoding` than `chunked`.
+    TransferEncoding,
+    /// 103 from a server that speaks HTTP/1.0.
+    EarlyHints10,
+}
+
+impl ResponseError {
+    /// The message for the error log, at level error. `buf` is what the parser was given.
+    pub fn message(&self, buf: &[u8]) -> String {
+        let text = |span: Span| String::from_utf8_lossy(span.of(buf)).into_owned();
+        let field = |entry: Entry| format!("{}: {}", text(entry.name), text(entry.value));
+        match self.fault {
+            ResponseFault::TooBig => "upstream sent too big header".into(),
+            ResponseFault::Status => "upstream sent invalid status line".into(),
+            ResponseFault::Header { byte } => {
+                format!("upstream sent invalid header: \"{}\\x{byte:02x}...\"", text(self.span))
+            }
+            ResponseFault::Duplicate { previous, entry } => format!(
+                "upstream sent duplicate header line: \"{}\", previous value: \"{}\"",
+                field(entry),
+                field(previous)
+            ),
+            ResponseFault::LengthAndEncoding => "upstream sent \"Content-Length\" and \
+                \"Transfer-Encoding\" headers at the same time"
+                .into(),
+            ResponseFault::ContentLength => format!(
+                "upstream sent invalid \"Content-Length\" header: \"Content-Length: {}\"",
+                text(self.span)
+            ),
+            ResponseFault::TransferEncoding => {
+                format!("upstream sent unknown \"Transfer-Encoding\": \"{}\"", text(self.span))
+            }
+            ResponseFault::EarlyHints10 => {
+                "upstream sent HTTP/1.0 response with early hints".into()
+            }
+        }
+    }
+}
