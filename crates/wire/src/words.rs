@@ -79,17 +79,32 @@ pub(crate) fn find_control(bytes: &[u8], mut from: usize) -> usize {
 /// Whether there are bytes and all are letters, digits or `-`.
 #[inline(never)]
 pub(crate) fn is_name(bytes: &[u8]) -> bool {
-    match bytes.last_chunk::<8>() {
-        Some(last) => {
-            let (words, _) = bytes.as_chunks::<8>();
-            let clean = |word: &[u8; 8]| not_name(u64::from_le_bytes(*word)) == 0;
-            words.iter().all(clean) && clean(last)
+    // The last piece reaches back over bytes of the one before it.
+    if let Some(last) = bytes.last_chunk::<16>() {
+        let (pieces, _) = bytes.as_chunks::<16>();
+        return pieces.iter().chain([last]).all(is_name_piece);
+    }
+    match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) => {
+            not_name(u64::from_le_bytes(*first)) | not_name(u64::from_le_bytes(*last)) == 0
         }
-        None => {
+        _ => {
             !bytes.is_empty()
                 && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
         }
     }
+}
+
+/// Without an early exit the compiler makes a few operations on registers of this.
+#[inline]
+fn is_name_piece(piece: &[u8; 16]) -> bool {
+    let mut odd = false;
+    for &byte in piece {
+        odd |= ((byte | 0x20).wrapping_sub(b'a') >= 26)
+            & (byte.wrapping_sub(b'0') >= 10)
+            & (byte != b'-');
+    }
+    !odd
 }
 
 /// The same of the bytes of a word that `mask` has, the lowest ones.
@@ -184,8 +199,11 @@ mod tests {
             let name = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-';
             assert_eq!(is_name(&bytes), bytes.iter().all(name), "{bytes:?}");
             assert_eq!(is_name(&bytes[..5]), bytes[..5].iter().all(name), "{bytes:?}");
-            let long = [&bytes[..], &bytes[3..]].concat();
-            assert_eq!(is_name(&long), bytes.iter().all(name), "{bytes:?}");
+            for more in [&b"Abc09"[..], b"Abcdefghi-09", b"Abcdefghijklmnopqrst"] {
+                for long in [[&bytes, more].concat(), [more, &bytes].concat()] {
+                    assert_eq!(is_name(&long), bytes.iter().all(name), "{bytes:?}");
+                }
+            }
         }
         assert!(!is_name(b""));
     }
