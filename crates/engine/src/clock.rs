@@ -13,9 +13,9 @@ use rustix::time::{ClockId, clock_gettime};
 pub struct Instant(u64);
 
 thread_local! {
-    /// The time that a thread with an event loop goes by, read once in each turn of the loop
-    /// (nginx: `ngx_cached_time`): the monotonic clock, and the second of the wall clock. Zero where
-    /// there is no loop.
+    /// The time that a thread with an event loop goes by, read once in each turn of the loop, as
+    /// nginx's `ngx_cached_time` is: the monotonic clock, and the second of the wall clock. Zero
+    /// where there is no loop.
     static TURN: Cell<(Instant, i64)> = const { Cell::new((Instant(0), 0)) };
 }
 

@@ -15,15 +15,16 @@ use rustix::net::{Shutdown, sockopt};
 
 use crate::addr::Addr;
 use crate::clock::Instant;
-use crate::event_loop::reactor::LotId;
 use crate::stats::Slot;
 use crate::timer::Deadline;
 use crate::tls::TlsInfo;
 use crate::tls::session::Session;
 
 pub mod connect;
+mod idle;
 pub(crate) mod socket;
 
+pub(crate) use idle::Idle;
 use socket::Socket;
 
 /// A connection. It is closed when it is dropped.
@@ -40,31 +41,6 @@ pub struct Conn {
     nodelay: bool,
     /// Counts the connection for as long as it lives.
     _slot: Slot,
-}
-
-/// A connection without anything that only a busy one needs. It is closed when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Idle {
-    socket: Socket,
-    tls: Option<Box<Session>>,
-    peer: Addr,
-    id: u64,
-    nodelay: bool,
-    slot: Slot,
-}
-
-impl Idle {
-    /// Whether something has come.
-    pub(crate) fn was_heard(&self) -> bool {
-        self.socket.was_heard()
-    }
-
-    /// Closes the connection in order.
-    pub(crate) fn close(mut self) {
-        if let Some(tls) = &mut self.tls {
-            tls.close_notify_on(&self.socket);
-        }
-    }
 }
 
 /// Numbers of connections, to clients and to upstreams alike; the first is 1.
@@ -101,30 +77,6 @@ impl Conn {
     /// socket pair, or one that another process has handed over.
     pub fn from_fd(fd: OwnedFd, peer: Addr) -> Self {
         Self::outgoing(fd, peer)
-    }
-
-    /// Makes the lot hear of it instead of tasks, and leaves what only tasks need. Gives the
-    /// connection back if there is something to hear already.
-    pub(crate) fn into_idle(mut self, lot: &LotId, key: u32) -> Result<Idle, Box<Self>> {
-        if !self.socket.park(lot, key) {
-            return Err(Box::new(self));
-        }
-        Ok(Idle {
-            socket: self.socket,
-            tls: self.tls,
-            peer: self.peer,
-            id: self.id,
-            nodelay: self.nodelay,
-            slot: self._slot,
-        })
-    }
-
-    pub(crate) fn from_idle(idle: Idle) -> Self {
-        idle.socket.unpark();
-        let mut conn = Self::new(idle.socket, idle.peer, idle.id, idle.slot);
-        conn.nodelay = idle.nodelay;
-        conn.tls = idle.tls;
-        conn
     }
 
     /// Whether there are bytes that have been received and not read, or not sent yet.

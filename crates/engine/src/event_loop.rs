@@ -88,6 +88,9 @@ impl Loop {
                 break;
             }
         }
+        if self.tasks.has_emptied() {
+            weir_sys::allocator::give_back();
+        }
         let wait = match self.tasks.is_idle() {
             true => self.timers.next(),
             false => timers::Wait::No,

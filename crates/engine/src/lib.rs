@@ -7,6 +7,7 @@
 pub mod addr;
 pub mod buffer;
 pub mod capacity;
+mod chunked;
 pub mod clock;
 pub mod connection;
 pub mod datagram;

@@ -11,9 +11,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use slab::Slab;
-
 use crate::capacity;
+use crate::chunked::Chunked;
 use crate::clock::{self, Instant};
 use crate::connection::{Conn, Idle};
 use crate::event_loop::reactor::LotId;
@@ -48,7 +47,7 @@ pub struct Lot<T: 'static> {
 
 struct Inner<T> {
     id: LotId,
-    entries: Slab<Entry<T>>,
+    entries: Chunked<Entry<T>>,
     /// The first entry of each tick in which entries end; the entries form a ring-less list.
     ticks: BTreeMap<u32, u32>,
     /// The tick that the task's deadline is set to.
@@ -76,7 +75,7 @@ impl<T: 'static> Lot<T> {
     pub fn new(take: impl Fn(Conn, T, Instant, Left) + 'static) -> Self {
         let inner = Rc::new(RefCell::new(Inner {
             id: LotId::new(),
-            entries: Slab::new(),
+            entries: Chunked::default(),
             ticks: BTreeMap::new(),
             armed: NONE,
             task: None,
@@ -116,13 +115,13 @@ impl<T: 'static> Lot<T> {
     /// Closes those which `keep` does not want, all of them on a graceful quit.
     pub fn retain(&self, mut keep: impl FnMut(&T) -> bool) {
         let mut inner = self.inner.borrow_mut();
-        let unwanted: Vec<usize> = inner
+        let unwanted: Vec<u32> = inner
             .entries
             .iter()
             .filter_map(|(key, entry)| (!keep(&entry.data)).then_some(key))
             .collect();
-        for key in unwanted {
-            inner.remove(key).idle.close();
+        for entry in unwanted.into_iter().filter_map(|key| inner.remove(key)) {
+            entry.idle.close();
         }
     }
 
@@ -159,8 +158,7 @@ async fn run<T: 'static>(inner: Rc<RefCell<Inner<T>>>, take: impl Fn(Conn, T, In
 
 impl<T> Inner<T> {
     fn park(&mut self, conn: Conn, until: Instant, data: T) -> Result<(), (Box<Conn>, T)> {
-        let slot = self.entries.vacant_entry();
-        let key = slot.key() as u32;
+        let key = self.entries.next_key();
         let idle = match conn.into_idle(&self.id, key) {
             Ok(idle) => idle,
             Err(conn) => return Err((conn, data)),
@@ -168,8 +166,8 @@ impl<T> Inner<T> {
         let tick = tick_after(until);
         let next = self.ticks.insert(tick, key).unwrap_or(NONE);
         let waiting = Gauged::new(Gauge::Waiting);
-        slot.insert(Entry { idle, data, tick, next, previous: NONE, _waiting: waiting });
-        if let Some(neighbour) = self.entries.get_mut(next as usize) {
+        self.entries.insert(Entry { idle, data, tick, next, previous: NONE, _waiting: waiting });
+        if let Some(neighbour) = self.entries.get_mut(next) {
             neighbour.previous = key;
         }
         if tick < self.armed
@@ -181,17 +179,17 @@ impl<T> Inner<T> {
     }
 
     /// Takes an entry out of the slab and the list of its tick.
-    fn remove(&mut self, key: usize) -> Entry<T> {
-        let entry = self.entries.remove(key);
-        if let Some(next) = self.entries.get_mut(entry.next as usize) {
+    fn remove(&mut self, key: u32) -> Option<Entry<T>> {
+        let entry = self.entries.remove(key)?;
+        if let Some(next) = self.entries.get_mut(entry.next) {
             next.previous = entry.previous;
         }
-        match self.entries.get_mut(entry.previous as usize) {
+        match self.entries.get_mut(entry.previous) {
             Some(previous) => previous.next = entry.next,
             None if entry.next == NONE => drop(self.ticks.remove(&entry.tick)),
             None => drop(self.ticks.insert(entry.tick, entry.next)),
         }
-        entry
+        Some(entry)
     }
 
     /// Ready with at least one connection in `leaving`.
@@ -229,8 +227,9 @@ impl<T> Inner<T> {
         while leaving.is_empty() && self.id.poll_woken(cx, LEAVE_PER_TURN, &mut keys).is_ready() {
             for key in keys.drain(..) {
                 // What had something to say may have left, and another taken its place.
-                if self.entries.get(key as usize).is_some_and(|entry| entry.idle.was_heard()) {
-                    leaving.push((self.remove(key as usize), Left::Woken));
+                let news = self.entries.get(key).is_some_and(|entry| entry.idle.was_heard());
+                if let Some(entry) = if news { self.remove(key) } else { None } {
+                    leaving.push((entry, Left::Woken));
                 }
             }
         }
@@ -245,7 +244,7 @@ impl<T> Inner<T> {
             && time_of(tick) <= now
             && leaving.len() < LEAVE_PER_TURN
         {
-            leaving.push((self.remove(key as usize), Left::TimedOut));
+            leaving.extend(self.remove(key).map(|entry| (entry, Left::TimedOut)));
         }
     }
 
@@ -254,7 +253,7 @@ impl<T> Inner<T> {
         let count = (self.entries.len() / 8).clamp(1, RECLAIM_MOST).min(self.entries.len());
         for _ in 0..count {
             if let Some((_, &key)) = self.ticks.first_key_value() {
-                self.remove(key as usize).idle.close();
+                self.remove(key).into_iter().for_each(|entry| entry.idle.close());
             }
         }
         count

@@ -33,5 +33,6 @@ mod worker;
 static ALLOCATOR: weir_sys::allocator::Mimalloc = weir_sys::allocator::Mimalloc;
 
 fn main() {
+    weir_sys::allocator::use_small_pages();
     std::process::exit(start::run());
 }

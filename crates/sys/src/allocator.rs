@@ -5,6 +5,11 @@ use std::ffi::c_void;
 
 use libmimalloc_sys as mi;
 
+unsafe extern "C" {
+    /// Of mimalloc; the crate has it only among much else.
+    fn mi_collect(force: bool);
+}
+
 /// What every allocation of mimalloc is aligned to (MI_MAX_ALIGN_SIZE), if it is no smaller.
 const NATURAL: usize = 16;
 
@@ -62,9 +67,39 @@ unsafe impl GlobalAlloc for Mimalloc {
     }
 }
 
+/// From here on the process, and those it starts, get memory in small pages, also where the
+/// system's habit is pages of two megabytes: such a page is resident as a whole for one live block
+/// in it. mimalloc itself is built so that it does not ask for them.
+pub fn use_small_pages() {
+    // SAFETY: takes numbers and touches no memory of ours. Where the kernel does not know it, all
+    // stays as it is.
+    let _ = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+}
+
+/// Gives memory that the calling thread has freed back to the system. Takes up to milliseconds.
+pub fn give_back() {
+    // SAFETY: no preconditions; it takes what is free, and nothing else.
+    unsafe { mi_collect(true) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_use_is_not_given_back() {
+        use_small_pages();
+        let layout = Layout::from_size_align(100_000, 8).unwrap();
+        // SAFETY: the size is not zero, and the blocks are freed with the layout they have.
+        unsafe {
+            let (one, two) = (Mimalloc.alloc_zeroed(layout), Mimalloc.alloc_zeroed(layout));
+            one.write(7);
+            Mimalloc.dealloc(two, layout);
+            give_back();
+            assert_eq!(one.read(), 7);
+            Mimalloc.dealloc(one, layout);
+        }
+    }
 
     #[test]
     fn alignment_and_content_hold() {

@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -17,6 +18,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 use super::timers::Wait;
 use super::{here, with_here};
+use crate::chunked::Chunked;
 
 /// How many events are taken from the kernel at once, nginx's `epoll_events`.
 const EVENTS: usize = 512;
@@ -58,8 +60,9 @@ pub(crate) struct Reactor {
 
 #[derive(Default)]
 struct Sources {
-    entries: Vec<Entry>,
-    free: Vec<u32>,
+    entries: Chunked<Entry>,
+    /// What the next source is told apart by from those that had its key before.
+    generation: u32,
 }
 
 struct Entry {
@@ -131,7 +134,7 @@ impl Reactor {
     fn dispatch(&self, event: &Event) {
         let data = event.data.u64();
         let mut sources = self.sources.borrow_mut();
-        let Some(entry) = sources.entries.get_mut(data as u32 as usize) else { return };
+        let Some(entry) = sources.entries.get_mut(data as u32) else { return };
         if entry.generation != (data >> 32) as u32 {
             // It was closed by a task that an earlier event of the same batch has woken.
             return;
@@ -188,7 +191,8 @@ fn bits(flags: EventFlags) -> Ready {
 /// forgets the descriptor when it is closed, or with [`Source::remove`].
 #[derive(Debug)]
 pub(crate) struct Source {
-    slot: u32,
+    /// One more than its key, so that there is room for none.
+    slot: NonZeroU32,
     not_send: PhantomData<*const ()>,
 }
 
@@ -197,11 +201,12 @@ impl Source {
     pub(crate) fn new(fd: BorrowedFd<'_>, watch: Watch) -> io::Result<Self> {
         let reactor = &here().reactor;
         let mut sources = reactor.sources.borrow_mut();
-        let slot = sources.insert();
+        let generation = sources.generation;
+        sources.generation = generation.wrapping_add(1);
+        let slot = sources.entries.insert(Entry { generation, ready: 0, waiting: NOBODY });
         drop(sources);
         // From here on the slot goes back when something fails.
-        let source = Self { slot, not_send: PhantomData };
-        let generation = source.with(|entry| entry.generation);
+        let source = Self { slot: NonZeroU32::MIN.saturating_add(slot), not_send: PhantomData };
         let data = EventData::new_u64(u64::from(generation) << 32 | u64::from(slot));
         let flags = match watch {
             Watch::Socket => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET,
@@ -222,8 +227,13 @@ impl Source {
         }
     }
 
+    fn key(&self) -> u32 {
+        self.slot.get() - 1
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut Entry) -> T) -> T {
-        act(&mut here().reactor.sources.borrow_mut().entries[self.slot as usize])
+        let mut sources = here().reactor.sources.borrow_mut();
+        act(sources.entries.get_mut(self.key()).expect("a source has its entry"))
     }
 
     /// Ready when a read would find something, be it the end.
@@ -298,8 +308,8 @@ impl Source {
 impl Drop for Source {
     fn drop(&mut self) {
         with_here(|here| {
-            let waiting = here.reactor.sources.borrow_mut().release(self.slot);
-            drop(waiting);
+            let entry = here.reactor.sources.borrow_mut().entries.remove(self.key());
+            drop(entry);
         });
     }
 }
@@ -307,24 +317,6 @@ impl Drop for Source {
 fn remember(place: &mut Option<Waker>, waker: &Waker) {
     if !place.as_ref().is_some_and(|known| known.will_wake(waker)) {
         *place = Some(waker.clone());
-    }
-}
-
-impl Sources {
-    fn insert(&mut self) -> u32 {
-        if let Some(slot) = self.free.pop() {
-            return slot;
-        }
-        self.entries.push(Entry { generation: 0, ready: 0, waiting: NOBODY });
-        (self.entries.len() - 1) as u32
-    }
-
-    fn release(&mut self, slot: u32) -> Waiting {
-        let entry = &mut self.entries[slot as usize];
-        entry.generation = entry.generation.wrapping_add(1);
-        entry.ready = 0;
-        self.free.push(slot);
-        std::mem::replace(&mut entry.waiting, NOBODY)
     }
 }
 

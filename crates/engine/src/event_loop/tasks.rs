@@ -95,7 +95,12 @@ pub(super) struct Tasks {
     main: Cell<bool>,
     /// Nothing can be spawned any more.
     closed: Cell<bool>,
+    /// How many tasks there were at most since memory was given back.
+    crowd: Cell<u32>,
 }
+
+/// From this many tasks on, what they leave behind is worth giving back to the system.
+const CROWD: u32 = 64;
 
 #[derive(Default)]
 struct Table {
@@ -200,6 +205,16 @@ impl Tasks {
         drop_quietly(future);
         self.table.borrow_mut().release(slot);
         true
+    }
+
+    /// Whether a crowd of tasks has gone for the most part, and left its memory.
+    pub(super) fn has_emptied(&self) -> bool {
+        let table = self.table.borrow();
+        let live = (table.entries.len() - table.free.len()) as u32;
+        let crowd = self.crowd.get().max(live);
+        let emptied = crowd >= CROWD && live <= crowd / 4;
+        self.crowd.set(if emptied { live } else { crowd });
+        emptied
     }
 
     /// Whether nothing wants to run.

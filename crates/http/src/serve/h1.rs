@@ -56,7 +56,7 @@ pub(super) fn accept(service: &Rc<Service>, mut conn: Conn, key: &Rc<str>) {
         weir_engine::spawn(serve(service, conn, key));
         return;
     };
-    let parked = Parked { key, start, number: 1, info: None };
+    let parked = service.idle.parked(&key, 1, start, None);
     if let Err((conn, parked)) = service.idle.park(conn, until, parked) {
         weir_engine::spawn(resume(Rc::clone(&service), *conn, parked, until));
     }
@@ -64,16 +64,22 @@ pub(super) fn accept(service: &Rc<Service>, mut conn: Conn, key: &Rc<str>) {
 
 /// Goes on with a connection that was parked and has something to say.
 async fn resume(service: Rc<Service>, conn: Conn, parked: Parked, until: Instant) {
-    let Parked { key, start, number, info } = parked;
-    let info = info.unwrap_or_else(|| Rc::new(ConnectionInfo::of(&conn, start, None)));
+    let (key, number) = (service.idle.listener(&parked), parked.number());
+    let info = info_of(&conn, parked);
     let link = Box::new(Link { conn, input: Buf::default() });
     requests(service, link, info, key, number, Patience::kept(until, Instant::default())).await;
 }
 
+/// What is known of a connection that was parked.
+fn info_of(conn: &Conn, parked: Parked) -> Rc<ConnectionInfo> {
+    let Parked { start, info, .. } = parked;
+    info.unwrap_or_else(|| Rc::new(ConnectionInfo::of(conn, start, None)))
+}
+
 /// Ends a parked connection that has said nothing for too long.
 fn time_out(service: &Service, conn: Conn, parked: Parked) {
-    let Parked { key, start, number, info } = parked;
-    let info = info.unwrap_or_else(|| Rc::new(ConnectionInfo::of(&conn, start, None)));
+    let (key, number) = (service.idle.listener(&parked), parked.number());
+    let info = info_of(&conn, parked);
     match service.snapshot().endpoint(&key, &info) {
         Some(endpoint) => end_idle(conn, &endpoint, &info, &key, number, Wake::TimedOut),
         None => conn.close(),
@@ -203,12 +209,8 @@ fn park(
     patience: Patience,
 ) -> Option<Box<Link>> {
     let told = info.proxy_protocol.is_some() || info.ssl;
-    let parked = Parked {
-        key: Rc::clone(key),
-        start: info.start,
-        number,
-        info: told.then(|| Rc::clone(info)),
-    };
+    let info_kept = told.then(|| Rc::clone(info));
+    let parked = service.idle.parked(key, number, info.start, info_kept);
     let (conn, _) = service.idle.park(link.conn, patience.until(), parked).err()?;
     Some(Box::new(Link { conn: *conn, input: Buf::default() }))
 }

@@ -92,17 +92,31 @@ pub(super) enum Wake {
 
 /// What is left of a connection while it is parked.
 pub(super) struct Parked {
-    pub(super) key: Rc<str>,
+    /// The listener.
+    key: Key,
+    /// The number of the request that it waits for.
+    number: u32,
     pub(super) start: Instant,
-    pub(super) number: u64,
     /// Only where the PROXY protocol or the handshake has told more than the connection knows.
     pub(super) info: Option<Rc<ConnectionInfo>>,
+}
+
+/// A listener's place among the names that a thread has seen.
+type Key = u32;
+
+impl Parked {
+    /// The number of the request that it waits for.
+    pub(super) fn number(&self) -> u64 {
+        u64::from(self.number)
+    }
 }
 
 /// The connections of one thread that wait for a client to ask for something.
 pub struct IdleConnections {
     waiting: RefCell<Slab<Waiting>>,
     lot: Lot<Parked>,
+    /// The names of listeners that have had connections here, few and short.
+    names: RefCell<Vec<Rc<str>>>,
     /// Changes with every configuration, and when the thread is to end.
     epoch: Cell<u32>,
     /// Counts the looks of the sweep.
@@ -143,6 +157,7 @@ impl IdleConnections {
         Self {
             waiting: RefCell::default(),
             lot,
+            names: RefCell::default(),
             epoch: Cell::new(0),
             sweep: Cell::new(0),
             sweeper: Cell::new(None),
@@ -158,10 +173,34 @@ impl IdleConnections {
     /// configuration has changed. The parked are closed unless `keep` wants their listener.
     pub(in crate::serve) fn look_around(&self, keep: impl Fn(&str) -> bool) {
         self.epoch.set(self.epoch.get().wrapping_add(1));
-        self.lot.retain(|parked| keep(&parked.key));
+        let names = self.names.borrow();
+        self.lot.retain(|parked| keep(&names[parked.key as usize]));
         for (_, waiting) in self.waiting.borrow().iter() {
             waiting.waker.wake_by_ref();
         }
+    }
+
+    /// What will be left of a connection to `listener` that waits for its request `number`.
+    pub(super) fn parked(
+        &self,
+        listener: &Rc<str>,
+        number: u64,
+        start: Instant,
+        info: Option<Rc<ConnectionInfo>>,
+    ) -> Parked {
+        let mut names = self.names.borrow_mut();
+        let known = names.iter().position(|name| Rc::ptr_eq(name, listener) || name == listener);
+        let key = known.unwrap_or_else(|| {
+            names.push(Rc::clone(listener));
+            names.len() - 1
+        });
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        Parked { key: key as Key, number, start, info }
+    }
+
+    /// The listener of a parked connection.
+    pub(super) fn listener(&self, parked: &Parked) -> Rc<str> {
+        Rc::clone(&self.names.borrow()[parked.key as usize])
     }
 
     /// Parks a connection, or gives it back.

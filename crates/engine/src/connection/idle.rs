@@ -1,0 +1,84 @@
+//! What is left of a connection that waits.
+
+use std::net::{SocketAddr, SocketAddrV4};
+
+use super::socket::Socket;
+use super::{Conn, Session, Slot};
+use crate::addr::Addr;
+use crate::event_loop::reactor::LotId;
+
+/// A connection without anything that only a busy one needs. It is closed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Idle {
+    socket: Socket,
+    tls: Option<Box<Session>>,
+    peer: Peer,
+    id: u64,
+    nodelay: bool,
+    slot: Slot,
+}
+
+/// An address in the room that most of them need.
+#[derive(Debug)]
+enum Peer {
+    V4(SocketAddrV4),
+    Other(Box<Addr>),
+}
+
+impl From<Addr> for Peer {
+    fn from(addr: Addr) -> Self {
+        match addr {
+            Addr::Inet(SocketAddr::V4(addr)) => Self::V4(addr),
+            other => Self::Other(Box::new(other)),
+        }
+    }
+}
+
+impl From<Peer> for Addr {
+    fn from(peer: Peer) -> Self {
+        match peer {
+            Peer::V4(addr) => Self::Inet(SocketAddr::V4(addr)),
+            Peer::Other(addr) => *addr,
+        }
+    }
+}
+
+impl Idle {
+    /// Whether something has come.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.socket.was_heard()
+    }
+
+    /// Closes the connection in order.
+    pub(crate) fn close(mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.close_notify_on(&self.socket);
+        }
+    }
+}
+
+impl Conn {
+    /// Makes the lot hear of it instead of tasks, and leaves what only tasks need. Gives the
+    /// connection back if there is something to hear already.
+    pub(crate) fn into_idle(mut self, lot: &LotId, key: u32) -> Result<Idle, Box<Self>> {
+        if !self.socket.park(lot, key) {
+            return Err(Box::new(self));
+        }
+        Ok(Idle {
+            socket: self.socket,
+            tls: self.tls,
+            peer: self.peer.into(),
+            id: self.id,
+            nodelay: self.nodelay,
+            slot: self._slot,
+        })
+    }
+
+    pub(crate) fn from_idle(idle: Idle) -> Self {
+        idle.socket.unpark();
+        let mut conn = Self::new(idle.socket, idle.peer.into(), idle.id, idle.slot);
+        conn.nodelay = idle.nodelay;
+        conn.tls = idle.tls;
+        conn
+    }
+}
