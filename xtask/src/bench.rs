@@ -1,77 +1,166 @@
-//! Weir, nginx and HAProxy in front of the same backend, one after the other, round after round.
+//! Weir, nginx, HAProxy and Pingora in front of the same backend, one after the other, round after
+//! round.
 //!
-//! Each is started afresh in every round with one worker, the same job and no access log.
-//! Measured are CPU time per request over all its processes (from /proc, so the load
-//! generator does not count), requests per second, and memory per idle keepalive connection. The
-//! medians are what counts.
+//! Each is started afresh in every round, on the same core. Measured are CPU time per request over
+//! all its threads and processes (the load generator does not count), the share of user space,
+//! requests per second, latency at half load, and memory per idle connection. `bench/README.md`
+//! says how to read the table.
 
+mod account;
 mod load;
+mod machine;
+mod report;
+mod request;
 mod side;
+mod workload;
 
-use side::Side;
+use std::io::Write;
+use std::time::Duration;
+
+use load::Pace;
+use machine::Cores;
+use report::Measured;
+pub(crate) use request::request;
+use side::{Side, Stage};
+pub(crate) use workload::Fields;
+use workload::{WORKLOADS, Workload};
 
 use crate::{Failure, cargo, packages};
 
 /// How often each side is measured.
 const ROUNDS: usize = 5;
 
-/// What one round of one side gave.
-#[derive(Clone, Copy, Debug)]
-struct Figures {
-    /// CPU time per request in microseconds.
-    cpu: f64,
-    /// Requests per second.
-    rate: f64,
-    /// Memory per idle connection in bytes.
-    idle: f64,
+/// What one round of one side gave, column by column.
+type Round = Vec<f64>;
+
+/// What was asked for.
+#[derive(Debug)]
+struct Order {
+    rounds: usize,
+    workloads: Vec<&'static Workload>,
+    pace: Pace,
+    save: bool,
 }
 
-/// Measures, and prints a table of medians.
+/// Measures, and prints tables of medians.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
+    if arguments.contains(&"--list") {
+        for workload in WORKLOADS {
+            println!("{:<18} {}", workload.name, workload.about);
+        }
+        return Ok(());
+    }
+    let mut order = order(arguments)?;
     packages::install(packages::BENCH)?;
-    let rounds = match arguments {
-        [] => ROUNDS,
-        [rounds, ..] => rounds.parse().map_err(|_| format!("{rounds} is no number of rounds"))?,
-    };
     let binary = match std::env::var_os("WEIR_BINARY") {
         Some(binary) => binary.into(),
-        None => cargo::build(true)?,
+        None => cargo::build(cargo::Profile::Release)?,
     };
     let sides = Side::all(binary);
-    let backend = side::backend()?;
-    let mut figures: Vec<Vec<Figures>> = vec![Vec::new(); sides.len()];
-    for round in 1..=rounds {
-        for (side, figures) in sides.iter().zip(&mut figures) {
-            let measured = measure(side, backend.port)?;
-            println!("round {round}: {:<8} {measured:?}", side.name);
-            figures.push(measured);
+    let head = report::head(&sides, order.rounds, order.pace.measured);
+    machine::raise_limits();
+    let cores = Cores::of_this_machine();
+    cores.pin_this_program()?;
+    let stage = Stage::set(cores)?;
+    let mut measured = Vec::new();
+    for workload in &order.workloads {
+        if matches!(workload.load, workload::Load::Paced) {
+            order.pace.paced_rate = Some(half_of_nginx(&stage, &sides, &order.pace)?);
+        }
+        measured.extend(compare(&stage, &sides, workload, &order));
+    }
+    let text = head + &report::tables(&measured);
+    println!("{text}");
+    if order.save {
+        save(&text)?;
+    }
+    let failed = measured.iter().filter_map(|row| {
+        let failure = row.rounds.as_ref().err()?;
+        Some(format!("{}, {}: {failure}\n", row.workload.name, row.side.name))
+    });
+    let failed: String = failed.collect();
+    if failed.is_empty() { Ok(()) } else { Err(format!("not measured:\n{failed}")) }
+}
+
+/// Rounds, names of workloads and flags, in any order.
+fn order(arguments: &[&str]) -> Result<Order, Failure> {
+    let mut order = Order {
+        rounds: ROUNDS,
+        workloads: Vec::new(),
+        pace: Pace {
+            warm_up: 1.0,
+            measured: 5.0,
+            settle: Duration::from_secs(3),
+            paced_rate: None,
+        },
+        save: false,
+    };
+    for &argument in arguments {
+        match argument {
+            "--quick" => {
+                order.rounds = 1;
+                order.pace.measured = 1.0;
+            }
+            "--save" => order.save = true,
+            _ => match (argument.parse(), WORKLOADS.iter().find(|row| row.name == argument)) {
+                (Ok(rounds), _) if rounds > 0 => order.rounds = rounds,
+                (_, Some(workload)) => order.workloads.push(workload),
+                _ => return Err(format!("{argument} is no workload; see bench --list")),
+            },
         }
     }
-    println!("\n{:<10} {:>12} {:>12} {:>18}", "", "CPU us/req", "req/s", "bytes/idle conn");
-    for (side, figures) in sides.iter().zip(&figures) {
-        let median = |of: fn(&Figures) -> f64| median(figures.iter().map(of).collect());
-        println!(
-            "{:<10} {:>12.2} {:>12.0} {:>18.0}",
-            side.name,
-            median(|figures| figures.cpu),
-            median(|figures| figures.rate),
-            median(|figures| figures.idle),
-        );
+    if order.workloads.is_empty() {
+        order.workloads = WORKLOADS.iter().collect();
     }
-    Ok(())
+    Ok(order)
 }
 
-fn measure(side: &Side, backend: u16) -> Result<Figures, Failure> {
-    let running = side.start(backend)?;
-    let idle = load::idle(&running)?;
-    load::wrk(running.port, load::WARM_UP)?;
-    let before = running.cpu();
-    let load = load::wrk(running.port, load::SECONDS)?;
-    let cpu = (running.cpu() - before) as f64 / 1000.0;
-    Ok(Figures { cpu: cpu / load.requests as f64, rate: load.rate, idle })
+/// All rounds of a workload, the sides taking turns. A side that fails is left out from then on.
+fn compare<'a>(
+    stage: &Stage,
+    sides: &'a [Side],
+    workload: &'a Workload,
+    order: &Order,
+) -> Vec<Measured<'a>> {
+    let able = sides.iter().filter(|side| side.takes(workload));
+    let mut measured: Vec<_> =
+        able.map(|side| Measured { workload, side, rounds: Ok(Vec::new()) }).collect();
+    for round in 1..=order.rounds {
+        for row in &mut measured {
+            let Ok(rounds) = &mut row.rounds else { continue };
+            match once(stage, row.side, workload, &order.pace) {
+                Ok(values) => {
+                    eprintln!("{} {round}: {} {values:.2?}", workload.name, row.side.name);
+                    rounds.push(values);
+                }
+                Err(failure) => {
+                    eprintln!("{} {round}: {} failed: {failure}", workload.name, row.side.name);
+                    row.rounds = Err(failure);
+                }
+            }
+        }
+    }
+    measured
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+fn once(stage: &Stage, side: &Side, workload: &Workload, pace: &Pace) -> Result<Round, Failure> {
+    let server = side.start(stage, workload)?;
+    load::measure(stage, &server, workload, pace)
+}
+
+/// Half of the small requests that nginx serves here at most in a second.
+fn half_of_nginx(stage: &Stage, sides: &[Side], pace: &Pace) -> Result<f64, Failure> {
+    let small = &WORKLOADS[0];
+    let nginx = sides.iter().find(|side| side.name == "nginx").ok_or("there is no nginx")?;
+    let values = once(stage, nginx, small, pace)?;
+    let rate = values.get(2).ok_or("nginx gave no rate")?;
+    Ok((rate / 2.0).round())
+}
+
+/// Appends the report to `bench/RESULTS.md`.
+fn save(text: &str) -> Result<(), Failure> {
+    let path = cargo::root().join("bench/RESULTS.md");
+    let file = std::fs::OpenOptions::new().append(true).open(&path);
+    let written = file.and_then(|mut file| write!(file, "\n{text}"));
+    written.map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -1,11 +1,15 @@
-//! The project's chores: `cargo xtask` and one of `test`, `bench`, `nginx-tests`, `docs`, `fuzz`.
+//! The project's chores: `cargo xtask` and one of `test`, `bench`, `instructions`,
+//! `nginx-tests`, `docs`, `fuzz`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "chores talk to whoever runs them")]
 
 mod bench;
 mod cargo;
+mod instructions;
 mod nginx_tests;
 mod packages;
+mod scratch;
+mod server;
 mod test;
 
 use std::process::ExitCode;
@@ -18,7 +22,10 @@ usage: cargo xtask CHORE
 
   test [--release] [NAME]   everything that must pass before a change lands; with NAME, only the
                             end-to-end tests whose names hold it
-  bench [ROUNDS]            Weir against nginx and HAProxy: CPU, throughput, memory
+  bench [ROUNDS] [WORKLOAD]..  Weir against nginx, HAProxy and Pingora: CPU, throughput, latency,
+                            memory; --list names the workloads, --quick is for trying out,
+                            --save appends the table to bench/RESULTS.md
+  instructions [--record]   fails if a request takes more instructions than is on record
   nginx-tests DIR [TEST]..  the nginx project's own tests, from a checkout in DIR
   docs                      writes docs/reference anew
   fuzz [TARGET] [SECONDS]   one fuzz target, or a short run of each";
@@ -29,6 +36,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.split_first() {
         Some((&"test", rest)) => test::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
+        Some((&"instructions", rest)) => instructions::run(rest),
         Some((&"nginx-tests", rest)) => nginx_tests::run(rest),
         Some((&"docs", [])) => docs(),
         Some((&"fuzz", rest)) => fuzz(rest),
@@ -45,7 +53,7 @@ fn main() -> ExitCode {
 
 /// Lets the binary write the reference pages: it knows its own tables.
 fn docs() -> Result<(), Failure> {
-    let binary = cargo::build(false)?;
+    let binary = cargo::build(cargo::Profile::Debug)?;
     let folder = cargo::root().join("docs/reference");
     cargo::succeed(std::process::Command::new(binary).arg("--reference").arg(folder))
 }

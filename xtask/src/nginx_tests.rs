@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     files.reverse();
     let binary = match std::env::var_os("WEIR_BINARY") {
         Some(binary) => PathBuf::from(binary),
-        None => cargo::build(false)?,
+        None => cargo::build(cargo::Profile::Debug)?,
     };
     let queue = Mutex::new(files);
     let reports = Mutex::new(Vec::new());

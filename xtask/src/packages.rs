@@ -18,7 +18,19 @@ pub(crate) const TESTS: &[Needed] = &[
 ];
 
 /// What the measurements compare with and use.
-pub(crate) const BENCH: &[Needed] = &[("nginx", "nginx"), ("haproxy", "haproxy"), ("wrk", "wrk")];
+pub(crate) const BENCH: &[Needed] = &[
+    ("nginx", "nginx"),
+    ("haproxy", "haproxy"),
+    ("wrk", "wrk"),
+    ("openssl", "openssl"),
+    // What Pingora is built with.
+    ("cmake", "cmake"),
+    ("pkg-config", "pkg-config"),
+    ("c++", "g++"),
+];
+
+/// What instructions are counted with.
+pub(crate) const INSTRUCTIONS: &[Needed] = &[("valgrind", "valgrind")];
 
 /// Installs what is missing, when this process may; otherwise says what is missing.
 pub(crate) fn install(needed: &[Needed]) -> Result<(), Failure> {

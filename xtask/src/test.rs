@@ -1,6 +1,6 @@
 //! Everything that must pass before a change lands.
 
-use crate::cargo::{build, cargo, root, succeed};
+use crate::cargo::{Profile, build, cargo, root, succeed};
 use crate::{Failure, packages};
 
 /// Runs all checks, or with a name only the end-to-end tests of that name.
@@ -16,7 +16,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
         let unit = ["test", "--quiet", "--workspace", "--exclude", "weir-tests"];
         step("unit tests", succeed(&mut cargo(&unit)))?;
     }
-    let binary = build(release)?;
+    let binary = build(if release { Profile::Release } else { Profile::Debug })?;
     let mut command = cargo(&["test", "--quiet", "--package", "weir-tests", "--"]);
     if names.is_empty() {
         command.args(skips(&pending()?));

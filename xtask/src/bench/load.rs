@@ -1,79 +1,70 @@
-//! The load: wrk for requests, and our own idle connections.
+//! The load generators.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::Command;
+mod handshakes;
+mod idle;
+mod paced;
+mod tls;
+mod wrk;
+
 use std::time::Duration;
 
-use super::side::Running;
+use super::account::{self, Cpu};
+use super::side::Stage;
+use super::workload::{Conf, Load, Workload};
 use crate::Failure;
+use crate::server::Server;
 
-/// Keepalive connections of the load.
-const CONNECTIONS: &str = "64";
-
-/// Seconds before a measurement, in which pools fill.
-pub(super) const WARM_UP: u32 = 1;
-
-/// Seconds of a measurement.
-pub(super) const SECONDS: u32 = 5;
-
-/// Idle connections; three descriptors for each stay within 20,000.
-const IDLE: usize = 5000;
-
-/// What the load generator counted.
-#[derive(Debug)]
-pub(super) struct Load {
-    /// Requests answered.
-    pub(super) requests: u64,
-    /// Requests in a second.
-    pub(super) rate: f64,
+/// How long things take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Seconds before a measurement, in which pools fill.
+    pub(super) warm_up: f64,
+    /// Seconds of a measurement.
+    pub(super) measured: f64,
+    /// How long connections are left alone before their memory is measured.
+    pub(super) settle: Duration,
+    /// Requests in a second of the paced workload.
+    pub(super) paced_rate: Option<f64>,
 }
 
-/// Runs wrk for so many seconds.
-pub(super) fn wrk(port: u16, seconds: u32) -> Result<Load, Failure> {
-    let duration = format!("{seconds}s");
-    let url = format!("http://127.0.0.1:{port}/");
-    let output = Command::new("wrk")
-        .args(["--threads", "1", "--connections", CONNECTIONS, "--duration", &duration, &url])
-        .output()
-        .map_err(|error| format!("wrk: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if text.contains("Non-2xx") || text.contains("Socket errors") {
-        return Err(format!("requests failed:\n{text}"));
+/// What a load generator counted.
+#[derive(Clone, Debug, Default)]
+struct Count {
+    /// Requests answered, or connections served.
+    answered: u64,
+    /// The same in a second.
+    rate: f64,
+    /// Microseconds of the median request and of the 99th percentile, where they are taken.
+    latency: Vec<f64>,
+}
+
+/// Puts the load on a server; gives the values for the columns of the workload.
+pub(super) fn measure(
+    stage: &Stage,
+    server: &Server,
+    workload: &Workload,
+    pace: &Pace,
+) -> Result<Vec<f64>, Failure> {
+    let tls = matches!(workload.conf, Conf::Tls(_));
+    if let Load::Idle { connections } = workload.load {
+        let cost = || account::memory(server.process());
+        let idle = idle::measure(server.port, tls, connections, pace.settle, &cost)?;
+        return Ok(vec![idle.each, idle.all / f64::from(1 << 20)]);
     }
-    let requests = text.lines().find(|line| line.contains(" requests in "));
-    let requests = requests.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    let rate = text.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:"));
-    let rate = rate.and_then(|rate| rate.trim().parse().ok());
-    match (requests, rate) {
-        (Some(requests), Some(rate)) => Ok(Load { requests, rate }),
-        _ => Err(format!("wrk said:\n{text}")),
-    }
-}
-
-/// Bytes of memory that an idle connection costs, after one request on it.
-pub(super) fn idle(server: &Running) -> Result<f64, Failure> {
-    let failed = |error: std::io::Error| format!("an idle connection: {error}");
-    one_request(server.port).map_err(failed)?;
-    let before = server.memory();
-    let kept: Result<Vec<TcpStream>, _> = (0..IDLE).map(|_| one_request(server.port)).collect();
-    let kept = kept.map_err(failed)?;
-    let after = server.memory();
-    Ok(after.saturating_sub(before) as f64 / kept.len() as f64)
-}
-
-/// Asks once on a connection of its own, and keeps it.
-fn one_request(port: u16) -> std::io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
-    let mut answer = Vec::new();
-    let mut chunk = [0; 4096];
-    while !answer.ends_with(b"hello\n") {
-        match stream.read(&mut chunk)? {
-            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-            count => answer.extend_from_slice(&chunk[..count]),
+    let generate = |seconds: f64| match workload.load {
+        Load::Handshakes { resumed } => handshakes::run(server.port, resumed, seconds),
+        Load::Paced => {
+            let rate = pace.paced_rate.ok_or("nginx's most is not known")?;
+            paced::run(server.port, rate, seconds)
         }
-    }
-    Ok(stream)
+        _ => wrk::run(&stage.scratch, server.port, tls, &workload.load, seconds),
+    };
+    generate(pace.warm_up)?;
+    let before = Cpu::of(server.process());
+    let count = generate(pace.measured)?;
+    let after = Cpu::of(server.process());
+    let cpu = after.microseconds_since(before) / (count.answered as f64).max(1.0);
+    let mut values = vec![cpu, after.user_share_since(before), count.rate];
+    values.extend(count.latency);
+    Ok(values)
 }

@@ -1,157 +1,219 @@
-//! The servers that are compared.
+//! The servers that are compared, and the backend behind them.
 
-use std::net::{TcpListener, TcpStream};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
+use super::machine::{Cores, first_line};
+use super::workload::{Conf, Key, Workload};
+use crate::scratch::{Scratch, template};
+use crate::server::Server;
 use crate::{Failure, cargo};
 
-/// How long a server may take to listen.
-const START: Duration = Duration::from_secs(10);
+/// What stands behind and around the servers, and is the same for all.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) cores: Cores,
+    backend: Server,
+    files: PathBuf,
+    /// Last, as the servers end before their folder goes.
+    pub(super) scratch: Scratch,
+}
+
+/// How a server takes its orders.
+#[derive(Debug)]
+enum Kind {
+    /// nginx and what reads its configurations.
+    Nginx,
+    HaProxy,
+    Pingora,
+}
 
 /// One of the servers.
 #[derive(Debug)]
 pub(super) struct Side {
     /// What it is called in the table.
     pub(super) name: &'static str,
-    binary: PathBuf,
-    conf: &'static str,
-    /// Flags in front of the configuration file.
-    flags: &'static [&'static str],
+    kind: Kind,
+    /// The program, or why there is none.
+    binary: Result<PathBuf, Failure>,
+    /// What it says about its version.
+    pub(super) version: String,
 }
 
-const NGINX_FLAGS: &[&str] = &["-e", "stderr", "-c"];
+/// Where Debian keeps nginx.
+const NGINX: &str = "/usr/sbin/nginx";
+
+/// Where Debian keeps HAProxy.
+const HAPROXY: &str = "/usr/sbin/haproxy";
 
 impl Side {
-    /// Weir, nginx and HAProxy.
-    pub(super) fn all(weir: PathBuf) -> [Self; 3] {
-        let nginx = PathBuf::from("/usr/sbin/nginx");
-        let haproxy = PathBuf::from("/usr/sbin/haproxy");
+    /// Weir, nginx, HAProxy and Pingora.
+    pub(super) fn all(weir: PathBuf) -> [Self; 4] {
+        let version = |program: &Path, flag: &str| {
+            first_line(&program.display().to_string(), &[flag]).unwrap_or_default()
+        };
+        let program = |name, kind, binary: PathBuf| {
+            let version = version(&binary, "-v");
+            Self { name, kind, binary: Ok(binary), version }
+        };
+        let (pingora, version) = match pingora() {
+            Ok(binary) => (Ok(binary), format!("pingora {}", pingora_version())),
+            Err(failure) => (Err(failure), "pingora could not be built".to_owned()),
+        };
         [
-            Self { name: "Weir", binary: weir, conf: "proxy.conf", flags: NGINX_FLAGS },
-            Self { name: "nginx", binary: nginx, conf: "proxy.conf", flags: NGINX_FLAGS },
-            Self { name: "HAProxy", binary: haproxy, conf: "haproxy.cfg", flags: &["-q", "-f"] },
+            program("Weir", Kind::Nginx, weir),
+            program("nginx", Kind::Nginx, NGINX.into()),
+            program("HAProxy", Kind::HaProxy, HAPROXY.into()),
+            Self { name: "Pingora", kind: Kind::Pingora, binary: pingora, version },
         ]
     }
 
-    /// Starts it in front of a backend.
-    pub(super) fn start(&self, backend: u16) -> Result<Running, Failure> {
-        let port = free_port()?;
-        let folder = std::env::temp_dir().join(format!("weir-bench-{port}"));
-        std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-        let source = cargo::root().join("bench").join(self.conf);
-        let text = std::fs::read_to_string(&source).map_err(|error| error.to_string())?;
-        let text = text
-            .replace("PORT_OF_BACKEND", &backend.to_string())
-            .replace("PORT", &port.to_string())
-            .replace("FOLDER", &folder.display().to_string());
-        let conf = folder.join(self.conf);
-        std::fs::write(&conf, text).map_err(|error| error.to_string())?;
-        let mut command = Command::new(&self.binary);
-        command.args(self.flags).arg(&conf).stdin(Stdio::null()).stdout(Stdio::null());
-        let log =
-            std::fs::File::create(folder.join("stderr")).map_err(|error| error.to_string())?;
-        let child = command.stderr(log).spawn();
-        let child = child.map_err(|error| format!("{}: {error}", self.binary.display()))?;
-        let mut running = Running { child, port, folder };
-        running.wait_until_it_listens(self.name)?;
-        Ok(running)
+    /// Whether it can do that at all.
+    pub(super) fn takes(&self, workload: &Workload) -> bool {
+        let proxies = matches!(workload.conf, Conf::Bare | Conf::Tls(_));
+        proxies || matches!(self.kind, Kind::Nginx)
     }
-}
 
-/// The backend of all: nginx with a small answer from memory.
-pub(super) fn backend() -> Result<Running, Failure> {
-    let binary = PathBuf::from("/usr/sbin/nginx");
-    let side = Side { name: "the backend", binary, conf: "backend.conf", flags: NGINX_FLAGS };
-    side.start(0)
-}
-
-fn free_port() -> Result<u16, Failure> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    Ok(listener.map_err(|error| error.to_string())?.port())
-}
-
-/// A running server; ended when dropped.
-#[derive(Debug)]
-pub(super) struct Running {
-    child: Child,
-    /// Where it listens.
-    pub(super) port: u16,
-    folder: PathBuf,
-}
-
-impl Running {
-    fn wait_until_it_listens(&mut self, name: &str) -> Result<(), Failure> {
-        let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let ended = self.child.try_wait().is_ok_and(|status| status.is_some());
-            if ended || started.elapsed() > START {
-                let told = std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default();
-                return Err(format!("{name} does not start:\n{told}"));
+    /// Starts it for a workload.
+    pub(super) fn start(&self, stage: &Stage, workload: &Workload) -> Result<Server, Failure> {
+        let binary = self.binary.clone()?;
+        let threads = workload.threads.to_string();
+        let cores = stage.cores.of_proxy(workload.threads);
+        Server::start(&stage.scratch, self.name, Some(&cores), &|port, folder| {
+            let conf = |name| stage.conf(name, workload, port, folder);
+            let mut line: Vec<OsString> = vec![binary.clone().into()];
+            match self.kind {
+                Kind::Nginx => {
+                    line.extend(NGINX_FLAGS.map(OsString::from));
+                    line.push(conf(nginx_conf(workload.conf))?.into());
+                }
+                Kind::HaProxy => {
+                    let tls = matches!(workload.conf, Conf::Tls(_));
+                    line.extend(["-q", "-f"].map(OsString::from));
+                    line.push(conf(if tls { "haproxy-tls.cfg" } else { "haproxy.cfg" })?.into());
+                }
+                Kind::Pingora => {
+                    let numbers = [port.to_string(), stage.backend.port.to_string()];
+                    line.extend(numbers.map(OsString::from));
+                    line.push(threads.clone().into());
+                    if let Conf::Tls(key) = workload.conf {
+                        let (certificate, key) = stage.certificate(key);
+                        line.extend([certificate.into(), key.into()]);
+                    }
+                }
             }
-            std::thread::park_timeout(Duration::from_millis(5));
+            Ok(line)
+        })
+    }
+}
+
+const NGINX_FLAGS: [&str; 5] = ["-e", "stderr", "-g", "daemon off;", "-c"];
+
+fn nginx_conf(conf: Conf) -> &'static str {
+    match conf {
+        Conf::Bare | Conf::Roomy => "proxy.conf",
+        Conf::Tls(_) => "tls.conf",
+        Conf::Realistic => "realistic.conf",
+        Conf::Static => "static.conf",
+    }
+}
+
+/// Bodies that the backend and the static workload have, with their sizes.
+const FILES: &[(&str, usize)] = &[("1k", 1 << 10), ("64k", 64 << 10), ("1m", 1 << 20)];
+
+impl Stage {
+    /// Starts the backend, and makes files and certificates.
+    pub(super) fn set(cores: Cores) -> Result<Self, Failure> {
+        let scratch = Scratch::new("bench")?;
+        let files = scratch.folder("files")?;
+        for (name, size) in FILES {
+            scratch.write(&format!("files/{name}"), &vec![b'x'; *size])?;
         }
-        Ok(())
+        certificate(&scratch, "p256", &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])?;
+        certificate(&scratch, "rsa", &["-newkey", "rsa:2048"])?;
+        let backend =
+            Server::start(&scratch, "backend", Some(&cores.of_load()), &|port, folder| {
+                let words = [
+                    ("PORT", &*port.to_string()),
+                    ("FOLDER", &folder.display().to_string()),
+                    ("FILES", &files.display().to_string()),
+                ];
+                let conf = folder.join("backend.conf");
+                let text = template("conf/backend.conf", &words)?;
+                std::fs::write(&conf, text).map_err(|error| error.to_string())?;
+                let line = [NGINX].into_iter().chain(NGINX_FLAGS).map(OsString::from);
+                Ok(line.chain([conf.into()]).collect())
+            })?;
+        Ok(Self { cores, backend, files, scratch })
     }
 
-    /// CPU time of all its threads so far, in nanoseconds.
-    pub(super) fn cpu(&self) -> u64 {
-        self.processes().into_iter().flat_map(threads).map(|path| on_cpu(&path)).sum()
+    /// Writes a configuration into a server's folder, and tells its path.
+    fn conf(
+        &self,
+        name: &str,
+        workload: &Workload,
+        port: u16,
+        folder: &Path,
+    ) -> Result<PathBuf, Failure> {
+        let key = if let Conf::Tls(key) = workload.conf { key } else { Key::P256 };
+        let (certificate, key) = self.certificate(key);
+        let words = [
+            ("THREADS", &*workload.threads.to_string()),
+            ("BACKEND", &self.backend.port.to_string()),
+            ("PORT", &port.to_string()),
+            ("FOLDER", &folder.display().to_string()),
+            ("FILES", &self.files.display().to_string()),
+            ("CERTIFICATE", &certificate.display().to_string()),
+            ("KEY", &key.display().to_string()),
+            ("BOTH", &certificate.with_extension("pem").display().to_string()),
+        ];
+        let path = folder.join(name);
+        let text = template(&format!("conf/{name}"), &words)?;
+        std::fs::write(&path, text).map_err(|error| error.to_string())?;
+        Ok(path)
     }
 
-    /// Memory of all its processes in bytes, shared pages counted once.
-    pub(super) fn memory(&self) -> u64 {
-        let of = |process: u32| {
-            let path = format!("/proc/{process}/smaps_rollup");
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or("0");
-            line.split_whitespace()
-                .next()
-                .and_then(|number| number.parse::<u64>().ok())
-                .unwrap_or(0)
+    /// A certificate and its key.
+    fn certificate(&self, key: Key) -> (PathBuf, PathBuf) {
+        let name = match key {
+            Key::P256 => "p256",
+            Key::Rsa => "rsa",
         };
-        self.processes().into_iter().map(of).sum::<u64>() * 1024
-    }
-
-    fn processes(&self) -> Vec<u32> {
-        let mut found = vec![self.child.id()];
-        let mut next = 0;
-        while let Some(&process) = found.get(next) {
-            found.extend(children(process));
-            next += 1;
-        }
-        found
+        let path = |ending| self.scratch.path().join(format!("{name}.{ending}"));
+        (path("crt"), path("key"))
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let mut term = Command::new("kill");
-        let _ = term.args(["-TERM", &self.child.id().to_string()]).status();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+/// Makes a certificate, its key, and a file with both, as HAProxy wants them.
+fn certificate(scratch: &Scratch, name: &str, key: &[&str]) -> Result<(), Failure> {
+    let path = |ending: &str| scratch.path().join(format!("{name}.{ending}"));
+    let mut command = std::process::Command::new("openssl");
+    command.args(["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"]).args(key);
+    command.arg("-keyout").arg(path("key")).arg("-out").arg(path("crt"));
+    let output = command.output().map_err(|error| format!("openssl: {error}"))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
+    let read = |ending| std::fs::read(path(ending)).map_err(|error| error.to_string());
+    let both = [read("crt")?, read("key")?].concat();
+    scratch.write(&format!("{name}.pem"), &both)?;
+    Ok(())
 }
 
-fn children(process: u32) -> Vec<u32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let is_child = |&child: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        rest.split_whitespace().nth(1) == Some(&process.to_string())
-    };
-    numbers.filter(is_child).collect()
+/// Builds the proxy in `bench/pingora`, which is no part of the workspace.
+fn pingora() -> Result<PathBuf, Failure> {
+    let target = cargo::target()?.join("pingora");
+    let manifest = cargo::root().join("bench/pingora/Cargo.toml");
+    let mut command = cargo::cargo(&["build", "--quiet", "--release", "--locked"]);
+    command.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(&target);
+    cargo::succeed(&mut command)?;
+    Ok(target.join("release/weir-bench-pingora"))
 }
 
-fn threads(process: u32) -> Vec<PathBuf> {
-    let tasks = Path::new("/proc").join(process.to_string()).join("task");
-    let entries = std::fs::read_dir(tasks).into_iter().flatten();
-    entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
-}
-
-fn on_cpu(thread: &Path) -> u64 {
-    let text = std::fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
-    text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
+fn pingora_version() -> String {
+    let lock = cargo::root().join("bench/pingora/Cargo.lock");
+    let text = std::fs::read_to_string(lock).unwrap_or_default();
+    let mut lines = text.lines().skip_while(|line| *line != "name = \"pingora\"");
+    let version = lines.nth(1).and_then(|line| line.split('"').nth(1));
+    version.unwrap_or("unknown").to_owned()
 }

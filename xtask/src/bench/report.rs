@@ -1,0 +1,103 @@
+//! The report: medians with their spread, as tables in markdown.
+
+use std::fmt::Write;
+
+use super::side::Side;
+use super::workload::{Workload, columns};
+use super::{Round, machine};
+use crate::Failure;
+
+/// What one side gave in one workload.
+#[derive(Debug)]
+pub(super) struct Measured<'a> {
+    pub(super) workload: &'a Workload,
+    pub(super) side: &'a Side,
+    /// Round by round; or why there are none.
+    pub(super) rounds: Result<Vec<Round>, Failure>,
+}
+
+/// The heading and the paragraph above the tables.
+pub(super) fn head(sides: &[Side], rounds: usize, seconds: f64) -> String {
+    let mut text = format!("## {}: {}\n\n", machine::today(), machine::description());
+    let versions: Vec<&str> = sides.iter().map(|side| side.version.as_str()).collect();
+    let _ = writeln!(
+        text,
+        "{}. Medians of {rounds} alternating rounds of {seconds} s, with the least and the most; \
+         CPU time is that of all processes of the proxy. In parentheses: against nginx.",
+        versions.join("; ")
+    );
+    text
+}
+
+/// One table for each run of workloads with the same columns.
+pub(super) fn tables(measured: &[Measured<'_>]) -> String {
+    let mut text = String::new();
+    let mut before: &[&str] = &[];
+    for row in measured {
+        let columns = columns(&row.workload.load);
+        if columns != before {
+            let _ = writeln!(text, "\n| workload | proxy | {} |", columns.join(" | "));
+            let _ = writeln!(text, "|---|---|{}", "---:|".repeat(columns.len()));
+            before = columns;
+        }
+        let cells = match &row.rounds {
+            Ok(rounds) => cells(rounds, columns.len(), reference(measured, row)),
+            Err(failure) => vec![failure.lines().next().unwrap_or_default().to_owned()],
+        };
+        let _ =
+            writeln!(text, "| {} | {} | {} |", row.workload.name, row.side.name, cells.join(" | "));
+    }
+    text
+}
+
+/// nginx's median of the first column in the same workload.
+fn reference(measured: &[Measured<'_>], row: &Measured<'_>) -> Option<f64> {
+    let nginx = measured
+        .iter()
+        .find(|other| other.side.name == "nginx" && other.workload.name == row.workload.name)?;
+    spread(nginx.rounds.as_ref().ok()?, 0).map(|(_, median, _)| median)
+}
+
+fn cells(rounds: &[Round], columns: usize, nginx: Option<f64>) -> Vec<String> {
+    let cell = |column| {
+        let Some((least, median, most)) = spread(rounds, column) else { return String::new() };
+        let mut text = format!("{} ({}..{})", number(median), number(least), number(most));
+        if let (0, Some(nginx)) = (column, nginx) {
+            let _ = write!(text, " ({:.2})", median / nginx);
+        }
+        text
+    };
+    (0..columns).map(cell).collect()
+}
+
+/// The least, the median and the most of a column.
+fn spread(rounds: &[Round], column: usize) -> Option<(f64, f64, f64)> {
+    let mut values: Vec<f64> =
+        rounds.iter().filter_map(|round| round.get(column).copied()).collect();
+    values.sort_by(f64::total_cmp);
+    let (least, most) = (*values.first()?, *values.last()?);
+    let middle = values.len() / 2;
+    let median = if values.len() % 2 == 1 {
+        values[middle]
+    } else {
+        f64::midpoint(values[middle - 1], values[middle])
+    };
+    Some((least, median, most))
+}
+
+/// Three digits or more, thousands apart.
+fn number(value: f64) -> String {
+    if value < 100.0 {
+        let digits = if value < 10.0 { 2 } else { 1 };
+        return format!("{value:.digits$}");
+    }
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

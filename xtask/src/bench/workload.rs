@@ -1,0 +1,137 @@
+//! What is measured: the table of workloads.
+
+/// The configuration that a workload runs in; `bench/conf` has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Conf {
+    /// The bare proxy.
+    Bare,
+    /// The bare proxy behind TLS 1.3.
+    Tls(Key),
+    /// The bare proxy at a location with settings that only nginx's language has.
+    Roomy,
+    /// What a proxy in use has besides.
+    Realistic,
+    /// Files, and nothing behind.
+    Static,
+}
+
+/// The key of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    /// ECDSA with P-256.
+    P256,
+    /// RSA with 2,048 bits.
+    Rsa,
+}
+
+/// Fields of a request's head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fields {
+    /// `Host` alone.
+    One,
+    /// Twelve as a browser sends them, 4 KiB in all.
+    Twelve,
+    /// `Host`, and `Connection: close`.
+    Close,
+}
+
+/// What the generator does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Load {
+    /// As many requests as the proxy can serve.
+    Requests {
+        path: &'static str,
+        fields: Fields,
+        /// Connections at once.
+        connections: usize,
+        /// Bytes of the request's body.
+        upload: usize,
+    },
+    /// As many TLS handshakes as it can serve, each with one small request.
+    Handshakes { resumed: bool },
+    /// Half of the requests that nginx can serve, at even intervals.
+    Paced,
+    /// Connections that are opened, used once and left alone.
+    Idle { connections: usize },
+}
+
+/// One thing that is measured.
+#[derive(Debug)]
+pub(super) struct Workload {
+    /// Its name in the table and on the command line.
+    pub(super) name: &'static str,
+    /// What it is, in a line.
+    pub(super) about: &'static str,
+    pub(super) conf: Conf,
+    /// Threads or worker processes of the proxy.
+    pub(super) threads: usize,
+    pub(super) load: Load,
+}
+
+const SMALL: Load = get("/", Fields::One);
+
+/// Keepalive connections of the plain loads.
+const CONNECTIONS: usize = 64;
+
+/// Connections that get a mebibyte at a time.
+const FEW: usize = 16;
+
+const fn get(path: &'static str, fields: Fields) -> Load {
+    Load::Requests { path, fields, connections: CONNECTIONS, upload: 0 }
+}
+
+const fn mebibyte(path: &'static str) -> Load {
+    Load::Requests { path, fields: Fields::One, connections: FEW, upload: 0 }
+}
+
+const fn row(name: &'static str, about: &'static str, conf: Conf, load: Load) -> Workload {
+    Workload { name, about, conf, threads: 1, load }
+}
+
+const UPLOAD: Load =
+    Load::Requests { path: "/", fields: Fields::One, connections: FEW, upload: 65_536 };
+const UPLOAD_ROOMY: Load =
+    Load::Requests { path: "/roomy/upload", fields: Fields::One, connections: FEW, upload: 65_536 };
+
+const P256: Conf = Conf::Tls(Key::P256);
+const RSA: Conf = Conf::Tls(Key::Rsa);
+const FULL: Load = Load::Handshakes { resumed: false };
+const RESUMED: Load = Load::Handshakes { resumed: true };
+
+/// All of them, in the order of the report.
+#[rustfmt::skip]
+pub(super) const WORKLOADS: &[Workload] = &[
+    row("small", "keepalive requests with one field, 6 bytes back", Conf::Bare, SMALL),
+    row("fields", "the same with 12 request fields of 4 KiB", Conf::Bare, get("/", Fields::Twelve)),
+    row("realistic", "the same with a log, fields set, a map and a limit", Conf::Realistic, get("/", Fields::Twelve)),
+    row("body-1k", "bodies of 1 KiB", Conf::Bare, get("/body/1k", Fields::One)),
+    row("body-64k", "bodies of 64 KiB", Conf::Bare, get("/body/64k", Fields::One)),
+    row("body-64k-roomy", "the same, with buffers as large", Conf::Roomy, get("/roomy/64k", Fields::One)),
+    row("body-1m", "bodies of 1 MiB", Conf::Bare, mebibyte("/body/1m")),
+    row("body-1m-roomy", "the same, with buffers as large", Conf::Roomy, mebibyte("/roomy/1m")),
+    row("upload-64k", "request bodies of 64 KiB", Conf::Bare, UPLOAD),
+    row("upload-64k-roomy", "the same, with a buffer as large", Conf::Roomy, UPLOAD_ROOMY),
+    row("close", "a client connection for each small request", Conf::Bare, get("/", Fields::Close)),
+    row("static-1k", "a file of 1 KiB, no backend", Conf::Static, get("/1k", Fields::One)),
+    Workload { threads: 2, ..row("threads-2", "like small, with two threads", Conf::Bare, SMALL) },
+    row("tls-small", "like small, over TLS 1.3", P256, SMALL),
+    row("tls-1m", "bodies of 1 MiB over TLS 1.3", P256, mebibyte("/body/1m")),
+    row("tls-full-p256", "a full handshake (ECDSA P-256) for each small request", P256, FULL),
+    row("tls-full-rsa", "a full handshake (RSA 2048) for each small request", RSA, FULL),
+    row("tls-resumed", "a resumed handshake for each small request", P256, RESUMED),
+    row("paced", "small requests at half of nginx's most", Conf::Bare, Load::Paced),
+    row("idle-5000", "5,000 idle keepalive connections", Conf::Bare, Load::Idle { connections: 5_000 }),
+    row("idle-15000", "15,000 of them", Conf::Bare, Load::Idle { connections: 15_000 }),
+    row("tls-idle-5000", "5,000 over TLS 1.3", P256, Load::Idle { connections: 5_000 }),
+    row("tls-idle-15000", "15,000 over TLS 1.3", P256, Load::Idle { connections: 15_000 }),
+];
+
+/// What a kind of workload gives, column by column; the first is what is compared.
+pub(super) fn columns(load: &Load) -> &'static [&'static str] {
+    match load {
+        Load::Requests { .. } => &["CPU µs per request", "user %", "requests per second"],
+        Load::Handshakes { .. } => &["CPU µs per connection", "user %", "connections per second"],
+        Load::Paced => &["CPU µs per request", "user %", "requests per second", "p50 µs", "p99 µs"],
+        Load::Idle { .. } => &["bytes per connection", "MiB in all"],
+    }
+}

@@ -1,0 +1,131 @@
+//! A server that was started here, on a port of its own, and ends with this program.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+use crate::scratch::Scratch;
+
+/// How long a server may take to listen; valgrind takes its time.
+const START: Duration = Duration::from_secs(60);
+
+/// How long it may take to end when it is told to.
+const END: Duration = Duration::from_secs(10);
+
+/// Another program may take a port before the server does.
+const ATTEMPTS: usize = 3;
+
+/// A running server; ended when dropped, and by the kernel if this program dies.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// Where it listens, on 127.0.0.1.
+    pub(crate) port: u16,
+    folder: PathBuf,
+}
+
+/// The program and its arguments, from the port it shall listen on and a folder of its own.
+pub(crate) type Line<'a> = &'a dyn Fn(u16, &Path) -> Result<Vec<OsString>, Failure>;
+
+impl Server {
+    /// Starts a server and waits until it listens; on these cores alone, if they are given as
+    /// taskset takes them.
+    pub(crate) fn start(
+        scratch: &Scratch,
+        name: &str,
+        cores: Option<&str>,
+        line: Line<'_>,
+    ) -> Result<Self, Failure> {
+        let mut outcome = Err(String::new());
+        for _ in 0..ATTEMPTS {
+            outcome = Self::attempt(scratch, name, cores, line);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn attempt(
+        scratch: &Scratch,
+        name: &str,
+        cores: Option<&str>,
+        line: Line<'_>,
+    ) -> Result<Self, Failure> {
+        let port = free_port()?;
+        let folder = scratch.folder(&format!("{name}-{port}"))?;
+        let log = File::create(folder.join("stderr")).map_err(|error| error.to_string())?;
+        // Both replace themselves by what they start, so the number of the process stays.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM"]);
+        if let Some(cores) = cores {
+            command.args(["taskset", "--cpu-list", cores]);
+        }
+        command.args(line(port, &folder)?).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().map_err(|error| format!("setpriv: {error}"))?;
+        let mut server = Self { child, port, folder };
+        server.wait_until_it_listens(name)?;
+        Ok(server)
+    }
+
+    fn wait_until_it_listens(&mut self, name: &str) -> Result<(), Failure> {
+        let started = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            let ended = self.child.try_wait().is_ok_and(|status| status.is_some());
+            if ended || started.elapsed() > START {
+                return Err(format!("{name} does not start:\n{}", self.told()));
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// What it wrote to its standard error.
+    pub(crate) fn told(&self) -> String {
+        std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
+    }
+
+    /// The number of the process that was started.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it, and tells what it wrote to its standard error.
+    pub(crate) fn end(mut self) -> String {
+        self.terminate();
+        self.told()
+    }
+
+    fn terminate(&mut self) {
+        let gone = |child: &mut Child| child.try_wait().is_ok_and(|status| status.is_some());
+        if gone(&mut self.child) {
+            return;
+        }
+        let mut term = Command::new("kill");
+        let _ = term.args(["-TERM", &self.child.id().to_string()]).status();
+        let told = Instant::now();
+        while !gone(&mut self.child) {
+            if told.elapsed() > END {
+                let _ = self.child.kill();
+            }
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.terminate();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn free_port() -> Result<u16, Failure> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let address = listener.and_then(|listener| listener.local_addr());
+    Ok(address.map_err(|error| error.to_string())?.port())
+}
