@@ -140,6 +140,15 @@ impl Conn {
         self.early.splice(..0, bytes.iter().copied());
     }
 
+    /// Pending when it is known without asking the kernel that there is nothing to receive: a
+    /// buffer is not needed yet.
+    pub fn poll_may_recv(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.early.is_empty() && self.tls.is_none() {
+            true => self.socket.poll_may_recv(cx),
+            false => Poll::Ready(()),
+        }
+    }
+
     /// Receives at most `max` bytes behind what `into` holds; `Ok(0)` is the end of the stream.
     /// `into` grows if its room is smaller than `max`.
     pub fn poll_recv(

@@ -4,7 +4,8 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use crate::{
     balance::{
-        Balance, Choice, Moment, Turn, Walk, least_time::inflight_done, round_robin::RoundRobin,
+        Balance, Choice, Method, Moment, Turn, Walk, least_time::inflight_done,
+        round_robin::RoundRobin,
     },
     clock::Now,
     group::Group,
@@ -111,21 +112,22 @@ impl Pick {
             self.free(Outcome::NotCounted, Timings::default(), now);
         }
         self.seen = now;
-        let group = Arc::clone(&self.group);
+        let Self { group, walk, current, .. } = self;
+        let method = group.method();
         let sets = group.sets();
-        if !std::mem::replace(&mut self.walk.started, true) {
-            group.method().start(&sets, &mut self.walk);
+        if !std::mem::replace(&mut walk.started, true) {
+            method.start(&sets, walk);
         }
         let mut leave_to_round_robin = false;
         loop {
             let set = match &sets.backup {
-                Some(backup) if self.walk.on_backup => backup,
+                Some(backup) if walk.on_backup => backup,
                 _ => &sets.primary,
             };
-            let turn = &mut Turn { sets: &sets, set, walk: &mut self.walk, random, now };
+            let turn = &mut Turn { sets: &sets, set, walk, random, now };
             let mut choice = Choice::RoundRobin;
             if !leave_to_round_robin {
-                choice = group.method().choose(turn);
+                choice = method.choose(turn);
             }
             if choice == Choice::RoundRobin {
                 leave_to_round_robin = true;
@@ -133,13 +135,14 @@ impl Pick {
             }
             match choice {
                 Choice::Peer(place) => {
-                    let (peer, single) = (Arc::clone(&set.peers[place]), set.single);
-                    self.take(&peer, single, now);
-                    return Ok(peer);
+                    let peer = &set.peers[place];
+                    walk.single = set.single;
+                    *current = Some(Current::take(peer, method, walk, now));
+                    return Ok(Arc::clone(peer));
                 }
-                Choice::Nobody if !self.walk.on_backup && sets.backup.is_some() => {
-                    self.walk.on_backup = true;
-                    self.walk.tried.clear();
+                Choice::Nobody if !walk.on_backup && sets.backup.is_some() => {
+                    walk.on_backup = true;
+                    walk.tried.clear();
                 }
                 _ => return Err(NoLive),
             }
@@ -207,12 +210,16 @@ impl Pick {
         self.tries = self.tries.saturating_sub(1);
         freed
     }
+}
 
-    fn take(&mut self, peer: &Arc<Peer>, single: bool, now: Now) {
+impl Current {
+    /// Gives the peer the request. To be called under the lock of the group.
+    fn take(peer: &Arc<Peer>, method: &Method, walk: &mut Walk, now: Now) -> Self {
         let state = &peer.state;
-        let followed = !single && self.group.method().taken(peer, now);
-        if !single {
-            self.walk.tried.push(peer.id());
+        let mut followed = false;
+        if !walk.single {
+            followed = method.taken(peer, now);
+            walk.tried.push(peer.id());
             if now.seconds - state.checked.load(Relaxed) > peer.limits.fail_timeout {
                 state.checked.store(now.seconds, Relaxed);
             }
@@ -220,9 +227,7 @@ impl Pick {
         state.conns.fetch_add(1, Relaxed);
         state.requests.fetch_add(1, Relaxed);
         state.selected.store(now.seconds, Relaxed);
-        self.walk.single = single;
-        let peer = Arc::clone(peer);
-        self.current = Some(Current { peer, started: now, followed, averaged: None });
+        Self { peer: Arc::clone(peer), started: now, followed, averaged: None }
     }
 }
 

@@ -85,6 +85,11 @@ impl Socket {
         }
     }
 
+    /// Pending when it is known without a call that there is nothing to receive.
+    pub(crate) fn poll_may_recv(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.source.as_ref().map_or(Poll::Ready(()), |source| source.poll_read(cx))
+    }
+
     fn read_blocked(&mut self) -> io::Result<()> {
         match &self.source {
             Some(source) => source.read_blocked(),

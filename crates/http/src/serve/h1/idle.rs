@@ -304,14 +304,14 @@ pub(super) async fn first_bytes(
 ) -> Wake {
     let epoch = service.idle.epoch.get();
     let wake = poll_fn(|cx| {
-        if link.input.capacity() == 0 {
+        if link.conn.poll_may_recv(cx).is_ready() {
             link.input = buffer::take(READ);
-        }
-        match link.conn.poll_recv(cx, &mut link.input, READ) {
-            Poll::Ready(Ok(0)) => return Poll::Ready(Wake::Gone(None)),
-            Poll::Ready(Ok(_)) => return Poll::Ready(Wake::Bytes),
-            Poll::Ready(Err(error)) => return Poll::Ready(Wake::Gone(Some(error))),
-            Poll::Pending => {}
+            match link.conn.poll_recv(cx, &mut link.input, READ) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Wake::Gone(None)),
+                Poll::Ready(Ok(_)) => return Poll::Ready(Wake::Bytes),
+                Poll::Ready(Err(error)) => return Poll::Ready(Wake::Gone(Some(error))),
+                Poll::Pending => {}
+            }
         }
         link.input = Buf::default();
         if service.is_quitting() || service.idle.epoch.get() != epoch || !patience.can_park() {
