@@ -1,7 +1,7 @@
 //! The loop of one thread: tasks that stay on it, its sockets and its timers.
 //!
 //! ```text
-//!   ┌─▶ run what was woken, a turn's worth ─▶ ask the kernel (wait only if nothing runs) ─┐
+//!   ┌─▶ run what was woken, each task once ─▶ ask the kernel (wait only if nothing runs) ─┐
 //!   └──────── wake whose timers are due ◀──── wake whose sockets have something ◀─────────┘
 //! ```
 //!
@@ -31,10 +31,6 @@ use crate::clock;
 
 use here::Loop;
 pub(crate) use here::{here, with_here};
-
-/// How many tasks run before the loop looks at sockets and timers again. Keeps one busy
-/// connection from starving the others without looking after every task.
-const TASKS_PER_TURN: u32 = 61;
 
 /// The loop of one thread. It is made on the thread that runs it.
 #[derive(Debug)]
@@ -83,10 +79,9 @@ impl Drop for EventLoop {
 
 impl Loop {
     fn turn(&self) {
-        for _ in 0..TASKS_PER_TURN {
-            if !self.tasks.run_next() {
-                break;
-            }
+        // Those that are woken meanwhile run in the next turn, so that nobody starves.
+        for _ in 0..self.tasks.waiting() {
+            self.tasks.run_next();
         }
         if self.tasks.has_emptied() {
             weir_sys::allocator::give_back();
