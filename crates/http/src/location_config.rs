@@ -4,8 +4,8 @@
 use crate::browser::Browser;
 use crate::client::Rate;
 use crate::core::connection::KeepaliveDisable;
-use crate::core::{CONNECTION, FILES, LIMITS};
 use crate::request::Request;
+use crate::route::Usual;
 use weir_engine::clock;
 use weir_wire::h1::Method;
 
@@ -17,11 +17,9 @@ impl Request {
     /// Takes over what the request's location says about its connection and its body.
     pub fn enter_location(&mut self) {
         let location = std::rc::Rc::clone(&self.location);
-        let limits = location.settings.get(&LIMITS);
-        let connection = location.settings.get(&CONNECTION);
+        let Usual { limits, connection, files, .. } = &location.usual;
         self.body.max_size = limits.client_max_body_size.0;
         self.body.timeout = limits.client_body_timeout.0;
-        let files = location.settings.get(&FILES);
         self.client.sendfile = files.sendfile;
         self.client.sendfile_chunk = files.sendfile_max_chunk.0;
         self.client.file_read = files.output_buffers.size.clamp(1, LARGEST_READ);
@@ -49,7 +47,7 @@ impl Request {
     /// Settles `limit_rate` when the response begins, unless something else has before.
     pub(crate) fn settle_rate(&mut self) {
         let location = std::rc::Rc::clone(&self.location);
-        let limits = location.settings.get(&LIMITS);
+        let limits = &location.usual.limits;
         if !self.client.rate_set {
             self.client.rate_set = true;
             let Some(limit) = &limits.limit_rate else { return };

@@ -15,7 +15,7 @@ use weir_wire::h1::Method;
 use weir_wire::header::Known;
 
 use crate::client::Sink;
-use crate::core::{ACCESS, ERRORS, LOCATION, Satisfy};
+use crate::core::{ACCESS, ERRORS, Satisfy};
 use crate::error_page;
 use crate::module::{Entry, Handler, Pending, Phase, Verdict};
 use crate::pass;
@@ -35,7 +35,7 @@ pub async fn run(request: &mut Request) {
         verdict = process(request, Entry::ServerRewrite).await;
     }
     finalize(request, verdict).await;
-    if request.get(&ERRORS).post_action.is_some() {
+    if request.location.usual.post_action {
         Box::pin(post_action(request)).await;
     }
 }
@@ -368,7 +368,7 @@ impl Request {
     /// name (nginx: `ngx_http_update_location_config`).
     pub fn enter(&mut self, location: &Rc<Location>) {
         self.location = Rc::clone(location);
-        if let Some(methods) = self.get(&LOCATION).unlimited
+        if let Some(methods) = self.location.usual.unlimited
             && !methods.has(self.method)
             && let Some(inner) = location.limit_except()
         {

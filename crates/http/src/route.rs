@@ -18,7 +18,12 @@ use weir_conf::{Block, BlockId, Contexts, Settings, Span};
 use weir_script::{CaptureRegex, Captures, Scope, VarId};
 
 use crate::core;
+use crate::core::blocks::Methods;
+use crate::core::connection::Connection;
+use crate::core::files::Files;
+use crate::core::limits::Limits;
 use crate::core::listen::Listen;
+use crate::core::redirect::Redirect;
 use crate::module::Handlers;
 
 pub use crate::core::location::Kind;
@@ -44,6 +49,8 @@ pub struct Location {
     pub span: Span,
     /// The settings in force.
     pub settings: Settings,
+    /// Those of them that every request asks for.
+    pub usual: Usual,
     /// What runs here.
     pub handlers: Handlers,
     /// The locations inside.
@@ -56,10 +63,44 @@ pub struct Location {
     pub pending_content: Option<Arc<str>>,
 }
 
+/// Settings that every request asks for, some of them several times: at hand, so that they need
+/// not be looked up.
+pub struct Usual {
+    /// `client_*` and the like.
+    pub limits: Arc<Limits>,
+    /// `keepalive_*` and the like.
+    pub connection: Arc<Connection>,
+    /// `server_tokens` and what redirects look like.
+    pub redirect: Arc<Redirect>,
+    /// `sendfile` and the like.
+    pub files: Arc<Files>,
+    /// Whether there is a `post_action`.
+    pub post_action: bool,
+    /// Whether only internal requests may enter (`internal`).
+    pub internal: bool,
+    /// The methods that `limit_except` leaves alone, if there is one.
+    pub unlimited: Option<Methods>,
+}
+
+impl Usual {
+    /// Those among the settings of a block.
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            limits: settings.arc(&core::LIMITS),
+            connection: settings.arc(&core::CONNECTION),
+            redirect: settings.arc(&core::REDIRECT),
+            files: settings.arc(&core::FILES),
+            post_action: settings.get(&core::ERRORS).post_action.is_some(),
+            internal: settings.get(&core::ACCESS).internal,
+            unlimited: settings.get(&core::LOCATION).unlimited,
+        }
+    }
+}
+
 impl Location {
     /// Whether only internal requests may enter (`internal`).
     pub fn is_internal(&self) -> bool {
-        self.settings.get(&core::ACCESS).internal
+        self.usual.internal
     }
 
     /// The `if` or `limit_except` block of that number directly inside.

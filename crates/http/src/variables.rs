@@ -240,7 +240,9 @@ impl Values {
     /// Forgets all values, keeping the memory.
     pub fn reset(&mut self, count: usize) {
         self.arena.clear();
-        self.arena.shrink_to(ARENA_KEPT);
+        if self.arena.capacity() > ARENA_KEPT {
+            self.arena.shrink_to(ARENA_KEPT);
+        }
         for at in self.used.drain(..) {
             if let Some(slot) = self.slots.get_mut(at as usize) {
                 *slot = Slot::Unset;

@@ -8,7 +8,7 @@ use weir_script::CaptureRegex;
 use weir_wire::uri;
 
 use super::listen::Shared;
-use super::{Endpoint, Kind, Listener, Location, Locations, Routes, Server, ServerNames};
+use super::{Endpoint, Kind, Listener, Location, Locations, Routes, Server, ServerNames, Usual};
 use crate::core::server_name::{self, ServerName};
 use crate::core::{self, location::Pattern};
 use crate::module::Handlers;
@@ -123,6 +123,7 @@ impl Builder<'_> {
             block: block.id,
             span: block.span,
             settings: block.settings.clone(),
+            usual: Usual::of(&block.settings),
             handlers: (self.handlers)(&block.settings, block.context),
             nested: Locations::new(nested),
             blocks,

@@ -112,6 +112,9 @@ impl Locations {
     }
 
     fn search<'a>(&'a self, uri: &[u8], found: &mut Found<'a>) -> End {
+        if self.statics.is_empty() && self.regexes.is_empty() {
+            return End::Nothing;
+        }
         let mut end = self.search_statics(uri, found);
         let mut prefer_prefix = false;
         if end == End::Prefix {

@@ -20,7 +20,7 @@ use weir_wire::h1::{Connection as Wish, Framing, RequestParser, Version};
 use weir_wire::header::Known;
 
 use crate::client::Link;
-use crate::core::{CONNECTION, LIMITS};
+use crate::core::LIMITS;
 use crate::module::Verdict;
 use crate::phase;
 use crate::request::{ConnectionInfo, Request};
@@ -174,7 +174,7 @@ fn look_up<'a>(
 
 /// How long a head may take (`client_header_timeout`) while nobody knows which server it is for.
 fn header_timeout(endpoint: &Endpoint) -> Duration {
-    endpoint.default.settings.get(&LIMITS).client_header_timeout.0
+    endpoint.default.location.usual.limits.client_header_timeout.0
 }
 
 /// Gives a request what the parser has found in its bytes, and the parser memory for the next
@@ -317,7 +317,7 @@ fn begin(request: &mut Request) {
         Framing::Length(length) => request.body.announce_length(length),
         Framing::Chunked => request.body.announce_chunks(),
     }
-    let limits = request.get(&LIMITS);
+    let limits = &request.location.usual.limits;
     let (max, timeout) = (limits.client_max_body_size.0, limits.client_body_timeout.0);
     (request.body.max_size, request.body.timeout) = (max, timeout);
     request.keepalive = match head.connection {
@@ -340,7 +340,7 @@ fn prepare_uri(request: &mut Request) -> Option<Verdict> {
 }
 
 fn fill_uri(request: &mut Request) -> bool {
-    let merge = request.get(&LIMITS).merge_slashes;
+    let merge = request.location.usual.limits.merge_slashes;
     let head = Rc::clone(&request.head);
     let mut uri = std::mem::take(&mut request.uri);
     uri.clear();
@@ -360,7 +360,7 @@ async fn end(
     patience: &mut Patience,
 ) -> Option<Box<Link>> {
     phase::log(&mut request).await;
-    let settings = request.get(&CONNECTION);
+    let settings = &request.location.usual.connection;
     let (timeout, least) = (settings.keepalive_timeout.idle, settings.keepalive_min_timeout.0);
     let ends = service.is_quitting() && least.is_zero();
     let keep = request.keepalive && !request.upgraded && !ends;

@@ -136,8 +136,8 @@ impl Chunked {
         }
     }
 
-    /// Takes what stands between two pieces of data, or the end of the body, if it is there whole and
-    /// plain. What it leaves goes through the states.
+    /// Takes what stands between two pieces of data, or the end of the body, if it is there whole
+    /// and plain. What it leaves goes through the states.
     #[inline]
     fn usual(&mut self, input: &[u8]) -> usize {
         let start = match (self.state, input) {

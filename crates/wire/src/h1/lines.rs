@@ -1,8 +1,8 @@
 //! Header lines as nearly all are, many in one sweep.
 //!
 //! A line is taken here when all of it is there and nothing is odd about it: a valid name, a colon,
-//! a value of ASCII without control bytes, CRLF. Everything else, and every fault, is left to [`super::field`], which
-//! finds the same in the lines that are taken here.
+//! a value of ASCII without control bytes, CRLF. Everything else, and every fault, is left to
+//! [`super::field`], which finds the same in the lines that are taken here.
 
 use crate::header::{Entry, Known, Seen, Span};
 use crate::words;

@@ -12,7 +12,7 @@ use super::lines::{self, Rules, Stop};
 use super::method::{Method, Version};
 use super::request_line::{RequestLine, State};
 use crate::header::{Entry, Known, Seen, Span};
-use crate::uri::{self, Scan};
+use crate::uri::{self, InvalidHost, Scan};
 
 /// The lines that a request parser acts upon.
 const SPECIAL: Rules =
@@ -45,6 +45,41 @@ pub struct RequestParser {
     /// Where nginx's current buffer would end. 0 before the first byte.
     window_end: usize,
     large_used: u32,
+    last_host: LastHost,
+}
+
+/// The `Host` that came last on the connection: mostly it comes again, and need not be taken apart
+/// again.
+#[derive(Clone, Debug, Default)]
+struct LastHost {
+    /// As it was sent.
+    text: Vec<u8>,
+    /// As it was understood.
+    host: Vec<u8>,
+    port: u16,
+}
+
+impl LastHost {
+    /// Longer ones are not remembered.
+    const LONGEST: usize = 64;
+
+    /// As [`uri::parse_host`].
+    fn parse(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<u16, InvalidHost> {
+        if !text.is_empty() && text == self.text {
+            out.extend_from_slice(&self.host);
+            return Ok(self.port);
+        }
+        let start = out.len();
+        let port = uri::parse_host(text, out)?;
+        if text.len() <= Self::LONGEST {
+            self.text.clear();
+            self.text.extend_from_slice(text);
+            self.host.clear();
+            self.host.extend_from_slice(&out[start..]);
+            self.port = port;
+        }
+        Ok(port)
+    }
 }
 
 impl RequestParser {
@@ -382,7 +417,7 @@ impl RequestParser {
     ) -> Result<(), RequestError> {
         let head = &mut self.head;
         let known = head.host.len();
-        let Ok(port) = uri::parse_host(value.of(buf), &mut head.host) else {
+        let Ok(port) = self.last_host.parse(value.of(buf), &mut head.host) else {
             head.host.truncate(known);
             return Err(RequestError { fault: RequestFault::Host, span: value });
         };

@@ -1,10 +1,12 @@
 //! Writing the head of a response (nginx: `ngx_http_header_filter`), in nginx's order.
 
+use std::sync::Arc;
+
 use weir_engine::buffer::{self, Buf};
 use weir_wire::h1::Version;
 use weir_wire::header::Known;
 
-use crate::core::{CONNECTION, REDIRECT, ServerTokens};
+use crate::core::ServerTokens;
 use crate::piece::Piece;
 use crate::request::Request;
 use crate::serve::SERVER_NAME;
@@ -57,7 +59,7 @@ fn settle_framing(request: &mut Request) {
         return;
     }
     if request.head.version >= Version::HTTP_11
-        && request.get(&CONNECTION).chunked_transfer_encoding
+        && request.location.usual.connection.chunked_transfer_encoding
     {
         if trailers {
             request.response.content_length = None;
@@ -93,7 +95,7 @@ fn server_and_date(request: &Request, out: &mut Buf) {
         Some(server) => field(out, b"Server", server),
         None => {
             out.extend_from_slice(b"Server: ");
-            out.extend_from_slice(match request.get(&REDIRECT).server_tokens {
+            out.extend_from_slice(match request.location.usual.redirect.server_tokens {
                 ServerTokens::On => SERVER_NAME.full.as_bytes(),
                 ServerTokens::Build => SERVER_NAME.build.as_bytes(),
                 ServerTokens::Off => SERVER_NAME.short.as_bytes(),
@@ -139,7 +141,7 @@ fn entity(request: &Request, out: &mut Buf) {
 /// `Location`, made absolute for a path unless `absolute_redirect off`.
 fn location(request: &mut Request, out: &mut Buf) {
     let Some(target) = request.response.location.take() else { return };
-    let redirect = request.get(&REDIRECT);
+    let redirect = Arc::clone(&request.location.usual.redirect);
     if target.first() != Some(&b'/') || !redirect.absolute_redirect {
         field(out, b"Location", &target);
         request.response.location = Some(target);
@@ -178,7 +180,7 @@ fn connection(request: &Request, out: &mut Buf) {
         out.extend_from_slice(b"Connection: upgrade\r\n");
     } else if request.keepalive {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
-        let settings = request.get(&CONNECTION);
+        let settings = &request.location.usual.connection;
         if let Some(seconds) = settings.keepalive_timeout.header {
             out.extend_from_slice(b"Keep-Alive: timeout=");
             number(out, seconds, 1);

@@ -12,7 +12,6 @@ use weir_engine::timer::Deadline;
 use weir_wire::h1::{Limits, RequestError, RequestFault, RequestParser};
 
 use crate::client::Link;
-use crate::core::LIMITS;
 use crate::request::{ConnectionInfo, Request};
 use crate::route::{Endpoint, Matched, Server};
 use crate::tls;
@@ -203,6 +202,6 @@ fn faulty(error: &RequestError, parser: &RequestParser, input: &[u8]) -> Box<Fau
 
 /// The rules of a server for heads.
 fn limits(server: &Server) -> Limits {
-    let limits = server.settings.get(&LIMITS).head_limits();
+    let limits = server.location.usual.limits.head_limits();
     Limits { allow_connect: server.allow_connect, ..limits }
 }
