@@ -100,8 +100,8 @@ fn without_spaces(buf: &[u8], start: usize, stop: usize) -> usize {
     start + buf[start..stop].iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1)
 }
 
-/// The id of a name of less than eight bytes, which are in `first`, and where its end is: the lowest
-/// of `colons`.
+/// The id of a name of less than eight bytes, which are in `first`, and where its end is: the
+/// lowest of `colons`.
 #[inline(always)]
 fn short_name(at: usize, first: u64, colons: u64) -> Option<(Known, usize)> {
     // From the lowest colon's top bit down to all the bits below that byte.
