@@ -231,6 +231,9 @@ fn a_slow_head_and_a_slow_body_end_in_time() {
     server.wait_log(
         "client timed out (110: Connection timed out) while reading client request headers",
     );
+    server.wait_log("client timed out (110: Connection timed out) while waiting for request");
+    drop(server.client());
+    server.wait_log("client closed connection while waiting for request");
     assert_eq!(backend.count(), 0);
 }
 

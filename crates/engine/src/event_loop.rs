@@ -32,6 +32,10 @@ use crate::clock;
 use here::Loop;
 pub(crate) use here::{here, with_here};
 
+/// How many tasks run before the loop looks at sockets and timers again, if not more were woken at
+/// once. What a task has started runs without a look in between, and nobody starves.
+const TASKS_PER_TURN: usize = 61;
+
 /// The loop of one thread. It is made on the thread that runs it.
 #[derive(Debug)]
 pub struct EventLoop {
@@ -79,9 +83,10 @@ impl Drop for EventLoop {
 
 impl Loop {
     fn turn(&self) {
-        // Those that are woken meanwhile run in the next turn, so that nobody starves.
-        for _ in 0..self.tasks.waiting() {
-            self.tasks.run_next();
+        for _ in 0..self.tasks.waiting().max(TASKS_PER_TURN) {
+            if !self.tasks.run_next() {
+                break;
+            }
         }
         if self.tasks.has_emptied() {
             weir_sys::allocator::give_back();

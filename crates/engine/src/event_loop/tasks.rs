@@ -185,13 +185,13 @@ impl Tasks {
         self.table.borrow().queue.len()
     }
 
-    /// Runs the task whose turn it is, if there is one.
-    pub(super) fn run_next(&self) {
+    /// Runs the task whose turn it is; false if there is none.
+    pub(super) fn run_next(&self) -> bool {
         let mut table = self.table.borrow_mut();
-        let Some(slot) = table.queue.pop_front() else { return };
+        let Some(slot) = table.queue.pop_front() else { return false };
         let entry = &mut table.entries[slot as usize];
         entry.queued = false;
-        let Some(mut future) = entry.future.take() else { return };
+        let Some(mut future) = entry.future.take() else { return true };
         let waker = Word::new(self.number.get(), entry.generation, slot).waker();
         drop(table);
 
@@ -204,11 +204,12 @@ impl Tasks {
         let entry = &mut table.entries[slot as usize];
         if !ended && !entry.aborted {
             entry.future = Some(future);
-            return;
+            return true;
         }
         drop(table);
         drop_quietly(future);
         self.table.borrow_mut().release(slot);
+        true
     }
 
     /// Whether a crowd of tasks has gone for the most part, and left its memory.
