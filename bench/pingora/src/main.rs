@@ -36,6 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let conf = ServerConf {
         threads: threads.parse()?,
         upstream_keepalive_pool_size: 128,
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(0),
         ..ServerConf::default()
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);

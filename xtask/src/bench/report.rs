@@ -23,7 +23,7 @@ pub(super) fn head(sides: &[Side], rounds: usize, seconds: f64) -> String {
     let _ = writeln!(
         text,
         "{}. Medians of {rounds} alternating rounds of {seconds} s, with the least and the most; \
-         CPU time is that of all processes of the proxy. In parentheses: against nginx.",
+         CPU time is that of all processes of the proxy. In brackets: against nginx.",
         versions.join("; ")
     );
     text
@@ -61,9 +61,12 @@ fn reference(measured: &[Measured<'_>], row: &Measured<'_>) -> Option<f64> {
 fn cells(rounds: &[Round], columns: usize, nginx: Option<f64>) -> Vec<String> {
     let cell = |column| {
         let Some((least, median, most)) = spread(rounds, column) else { return String::new() };
-        let mut text = format!("{} ({}..{})", number(median), number(least), number(most));
+        let mut text = number(median);
+        if rounds.len() > 1 {
+            let _ = write!(text, " ({}..{})", number(least), number(most));
+        }
         if let (0, Some(nginx)) = (column, nginx) {
-            let _ = write!(text, " ({:.2})", median / nginx);
+            let _ = write!(text, " [{:.2}]", median / nginx);
         }
         text
     };
