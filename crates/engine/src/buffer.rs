@@ -34,6 +34,19 @@ pub fn take(size: usize) -> Buf {
     Buf(pooled.unwrap_or_else(|| Vec::with_capacity(SMALLEST << class)))
 }
 
+/// How many buffers of each class stay when a crowd has gone.
+const POOL_AFTER_CROWD: usize = 16;
+
+/// Frees most of what the thread's pools hold: those who needed it have gone.
+pub(crate) fn give_back() {
+    POOLS.with_borrow_mut(|pools| {
+        for pool in pools {
+            pool.truncate(POOL_AFTER_CROWD);
+            pool.shrink_to_fit();
+        }
+    });
+}
+
 impl Buf {
     /// A buffer without memory; growing it allocates.
     pub const fn empty() -> Self {
@@ -142,6 +155,24 @@ mod tests {
         assert_eq!(second.as_ptr(), place);
         assert!(second.is_empty());
         assert_eq!(second.capacity(), 8192);
+    }
+
+    #[test]
+    fn a_crowd_leaves_little() {
+        crate::event_loop::block_on(async {
+            let crowd = (0..100).map(|_| async {
+                let _mine = take(8192);
+                crate::event_loop::yield_now().await;
+            });
+            for one in crowd {
+                crate::event_loop::spawn(one);
+            }
+            for _ in 0..3 {
+                crate::event_loop::yield_now().await;
+            }
+        });
+        let pooled = POOLS.with_borrow(|pools| pools[class_to_hold(8192).unwrap()].len());
+        assert!((1..=POOL_AFTER_CROWD).contains(&pooled), "{pooled}");
     }
 
     #[test]

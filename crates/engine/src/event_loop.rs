@@ -27,7 +27,7 @@ pub use join::{Ended, JoinHandle};
 pub use tasks::Task;
 pub use threads::on_a_thread;
 
-use crate::clock;
+use crate::{buffer, clock};
 
 use here::Loop;
 pub(crate) use here::{here, with_here};
@@ -89,6 +89,7 @@ impl Loop {
             }
         }
         if self.tasks.has_emptied() {
+            buffer::give_back();
             weir_sys::allocator::give_back();
         }
         let wait = match self.tasks.is_idle() {
