@@ -176,8 +176,8 @@ fn value_end(buf: &[u8], line: usize, value: usize) -> Option<usize> {
     near_end(buf, line)
 }
 
-/// The same where fewer than eight bytes are left: the last word reaches back over bytes of the line
-/// that have been looked at.
+/// The same where fewer than eight bytes are left: the last word reaches back over bytes of the
+/// line that have been looked at.
 #[inline(never)]
 fn near_end(buf: &[u8], line: usize) -> Option<usize> {
     let last = u64::from_le_bytes(*buf.get(line..)?.last_chunk()?);
