@@ -269,8 +269,8 @@ fn piece(buf: &[u8], at: usize) -> Option<&[u8; PIECE]> {
     buf.get(at..)?.first_chunk()
 }
 
-/// Whether a piece of a path has nothing that ends it, is escaped, or is to be resolved. `before` is
-/// the same piece one byte earlier.
+/// Whether a piece of a path has nothing that ends it, is escaped, or is to be resolved. `before`
+/// is the same piece one byte earlier.
 #[inline]
 fn is_plain_path(before: &[u8; PIECE], piece: &[u8; PIECE]) -> bool {
     // Without an early exit the compiler makes a few operations on registers of this.
