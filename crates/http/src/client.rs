@@ -226,6 +226,13 @@ impl Client {
         }
     }
 
+    /// Whether it is known without a look at the connection that nothing waits to be sent.
+    pub(crate) fn has_left(&self) -> bool {
+        self.queue.is_empty()
+            && !self.corked
+            && matches!(&self.sink, Sink::Link(link) if link.conn.tls().is_none())
+    }
+
     /// Whether the client is gone or took too long: not all that was queued has left.
     pub fn has_failed(&self) -> bool {
         self.broken || self.timed_out

@@ -188,6 +188,11 @@ impl Request {
         }
     }
 
+    /// Whether it is known without a look at the connection that nothing waits to be sent.
+    pub(crate) fn has_left(&self) -> bool {
+        self.line.waiting.is_empty() && self.client.has_left()
+    }
+
     /// Waits until everything queued has left, with what subrequests give.
     ///
     /// # Errors

@@ -87,6 +87,9 @@ pub async fn finalize(request: &mut Request, mut verdict: Verdict) {
 
 /// Sees to it that everything queued has left.
 async fn finish(request: &mut Request) {
+    if request.has_left() {
+        return;
+    }
     if let Err(error) = request.flush().await {
         request.keepalive = false;
         let message: String = match error.kind() {
