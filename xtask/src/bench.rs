@@ -31,6 +31,9 @@ use crate::{Failure, cargo, packages};
 /// How often each side is measured.
 const ROUNDS: usize = 5;
 
+/// How often nginx may show its most; what else runs on the machine can only lower it.
+const ATTEMPTS: usize = 3;
+
 /// What one round of one side gave, column by column.
 type Round = Vec<f64>;
 
@@ -165,9 +168,12 @@ fn once(stage: &Stage, side: &Side, workload: &Workload, pace: &Pace) -> Result<
 fn half_of_nginx(stage: &Stage, sides: &[Side], pace: &Pace) -> Result<f64, Failure> {
     let small = &WORKLOADS[0];
     let nginx = sides.iter().find(|side| side.name == "nginx").ok_or("there is no nginx")?;
-    let values = once(stage, nginx, small, pace)?;
-    let rate = values.get(2).ok_or("nginx gave no rate")?;
-    Ok((rate / 2.0).round())
+    let mut most: f64 = 0.0;
+    for _ in 0..ATTEMPTS {
+        let values = once(stage, nginx, small, pace)?;
+        most = most.max(*values.get(2).ok_or("nginx gave no rate")?);
+    }
+    Ok((most / 2.0).round())
 }
 
 /// Appends the report to `bench/RESULTS.md`.
