@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 use rustls::{ClientConfig, ClientConnection, Stream};
 
 use super::tls;
@@ -96,6 +96,9 @@ fn connected(port: u16, number: usize) -> std::io::Result<TcpStream> {
     let from = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, address), 0);
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    // Closed without a word: else the ports would be taken for a minute, and the next rounds want
+    // as many.
+    sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
     bind(&socket, &from)?;
     connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
     Ok(socket.into())
