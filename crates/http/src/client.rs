@@ -261,6 +261,9 @@ impl Client {
     /// Sends until the queue is empty. Ready with an error when the client is gone or has not
     /// taken a byte for `send_timeout` (`TimedOut`).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.queue.len() == 1 && self.rate.is_none() && self.poll_only(cx)?.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
         while !self.queue.is_empty() {
             let budget = match &mut self.rate {
                 Some(rate) => ready!(rate.poll_budget(cx, self.bytes_sent)),
@@ -301,6 +304,35 @@ impl Client {
             Sink::Pipe(pipe) if pipe.bytes.get() > 0 => Poll::Pending,
             _ => Poll::Ready(Ok(())),
         }
+    }
+
+    /// Sends the only piece there is over a plain connection, as most responses are sent. Pending
+    /// when something is left to do.
+    fn poll_only(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (Sink::Link(link), Some(Piece::Buf(buf, range))) = (&mut self.sink, self.queue.front())
+        else {
+            return Poll::Pending;
+        };
+        if self.corked || link.conn.tls().is_some() {
+            return Poll::Pending;
+        }
+        let sent = match link.conn.poll_send(cx, &[IoSlice::new(&buf[range.clone()])]) {
+            Poll::Ready(Ok(sent)) => sent,
+            Poll::Ready(Err(error)) => {
+                self.broken = true;
+                return Poll::Ready(Err(error));
+            }
+            Poll::Pending => return Poll::Pending,
+        };
+        self.bytes_sent += sent as u64;
+        self.deadline.clear();
+        if sent < range.len() {
+            self.consume(sent as u64);
+            return Poll::Pending;
+        }
+        self.queue.clear();
+        self.queued = 0;
+        Poll::Ready(Ok(()))
     }
 
     /// Whether a file goes by `sendfile` right behind bytes from memory.

@@ -137,7 +137,7 @@ pub struct Pass<'a> {
     /// The protocol.
     pub protocol: Box<dyn Protocol>,
     /// Where to.
-    pub target: Target,
+    pub target: &'a Target,
 }
 
 /// What a handler that passes requests on says to one of them.
@@ -174,7 +174,8 @@ pub async fn begin(
         },
     };
     let Course { location, transfer, protocol, target } = course;
-    let mut pass = Pass { location: &location, settings: transfer(&location), protocol, target };
+    let mut pass =
+        Pass { location: &location, settings: transfer(&location), protocol, target: &target };
     run(request, &mut pass).await
 }
 
@@ -241,7 +242,7 @@ fn write_head(request: &mut Request, pass: &mut Pass<'_>) -> Result<(), u16> {
         head = weir_engine::buffer::take(USUAL_HEAD);
     }
     head.clear();
-    request.attempts.uri = pass.protocol.write_head(request, &pass.target, &mut head)?;
+    request.attempts.uri = pass.protocol.write_head(request, pass.target, &mut head)?;
     request.attempts.head = head;
     Ok(())
 }
@@ -250,7 +251,7 @@ fn write_head(request: &mut Request, pass: &mut Pass<'_>) -> Result<(), u16> {
 fn failed(
     request: &mut Request,
     pass: &Pass<'_>,
-    pick: &mut Pick,
+    pick: &mut Pick<'_>,
     retry: &Retry,
     failure: &Failure,
     started: weir_upstream::Now,
@@ -285,7 +286,7 @@ fn failed(
 async fn respond(
     request: &mut Request,
     pass: &Pass<'_>,
-    pick: &mut Pick,
+    pick: &mut Pick<'_>,
     slot: &mut Option<Exchange>,
 ) -> Verdict {
     let Some(exchange) = slot else { return Verdict::Status(502) };
@@ -309,7 +310,7 @@ async fn respond(
 }
 
 /// Gives back a peer that answered.
-pub(crate) fn release(request: &mut Request, pass: &Pass<'_>, pick: &mut Pick) {
+pub(crate) fn release(request: &mut Request, pass: &Pass<'_>, pick: &mut Pick<'_>) {
     request.attempts.finish();
     sticky::served(request, pass, pick);
     pick.free(Outcome::Success, request.attempts.timings(), clock::now());

@@ -195,10 +195,10 @@ impl Group {
     }
 
     /// Begins the way of one request.
-    pub fn start(self: &Arc<Self>, request: Request<'_>) -> Pick {
+    pub fn start(self: &Arc<Self>, request: Request<'_>) -> Pick<'_> {
         let key = self.config.method.0.key(&request);
         let walk = Walk { hint: request.sticky.to_vec(), key, ..Walk::default() };
-        Pick::new(Arc::clone(self), walk, self.tries.load(Relaxed))
+        Pick::new(self, walk, self.tries.load(Relaxed))
     }
 
     pub(crate) fn method(&self) -> &Method {

@@ -49,8 +49,8 @@ pub struct Freed {
 /// The way of one request: which peers it tried, and which one has it now. Dropping it gives the
 /// peer back as a request that ended well.
 #[derive(Debug)]
-pub struct Pick {
-    group: Arc<Group>,
+pub struct Pick<'a> {
+    group: &'a Arc<Group>,
     walk: Walk,
     /// Attempts that are left, the running one included.
     tries: usize,
@@ -69,14 +69,14 @@ struct Current {
     averaged: Option<Moment>,
 }
 
-impl Pick {
-    pub(crate) fn new(group: Arc<Group>, walk: Walk, tries: usize) -> Self {
+impl<'a> Pick<'a> {
+    pub(crate) fn new(group: &'a Arc<Group>, walk: Walk, tries: usize) -> Self {
         Self { group, walk, tries, current: None, seen: Now::default() }
     }
 
     /// The group.
     pub fn group(&self) -> &Arc<Group> {
-        &self.group
+        self.group
     }
 
     /// The peer that has the request.
@@ -231,7 +231,7 @@ impl Current {
     }
 }
 
-impl Drop for Pick {
+impl Drop for Pick<'_> {
     fn drop(&mut self) {
         self.free(Outcome::Success, Timings::default(), self.seen);
     }

@@ -75,7 +75,7 @@ impl Failure {
 pub async fn attempt(
     request: &mut Request,
     pass: &mut Pass<'_>,
-    pick: &mut Pick,
+    pick: &mut Pick<'_>,
     slot: &mut Option<Exchange>,
 ) -> Result<u16, Failure> {
     let peer = match pool::with_random(|random| pick.next(random, clock::now())) {
@@ -123,7 +123,7 @@ pub async fn attempt(
 
 /// Nobody can take the request.
 #[cold]
-fn no_live(request: &mut Request, pick: &Pick) -> Failure {
+fn no_live(request: &mut Request, pick: &Pick<'_>) -> Failure {
     request.attempts.begin(Asked::Group(Arc::clone(pick.group())));
     request.log_upstream(Level::Error, "no live upstreams while connecting to upstream");
     request.attempts.set_status(502);
@@ -131,7 +131,7 @@ fn no_live(request: &mut Request, pick: &Pick) -> Failure {
     Failure::new(Causes::NO_LIVE)
 }
 
-async fn connect(request: &mut Request, pass: &Pass<'_>, pick: &Pick) -> Result<Conn, Failure> {
+async fn connect(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) -> Result<Conn, Failure> {
     let Some(peer) = pick.peer() else { return Err(Failure::new(Causes::NO_LIVE)) };
     let options = target::connect_options(request, pass);
     let timeout = pass.settings.connect_timeout.0;

@@ -94,7 +94,7 @@ impl Hidden {
 }
 
 /// How far the request has come, for the decision about another attempt.
-pub fn progress(request: &Request, pick: &Pick, sent: bool, started: Now) -> Progress {
+pub fn progress(request: &Request, pick: &Pick<'_>, sent: bool, started: Now) -> Progress {
     Progress {
         tries: pick.tries(),
         request_sent: sent,
@@ -107,7 +107,7 @@ pub fn progress(request: &Request, pick: &Pick, sent: bool, started: Now) -> Pro
 /// Whether the status sends the request on to another peer, and why.
 pub fn refuse(
     request: &Request,
-    pick: &Pick,
+    pick: &Pick<'_>,
     retry: &Retry,
     status: u16,
     started: Now,

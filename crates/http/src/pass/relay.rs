@@ -34,7 +34,7 @@ const LARGEST_READ: usize = 128 * 1024;
 pub async fn run(
     request: &mut Request,
     pass: &Pass<'_>,
-    pick: &mut Pick,
+    pick: &mut Pick<'_>,
     slot: &mut Option<Exchange>,
 ) -> Verdict {
     let Some(exchange) = slot else { return Verdict::Status(502) };
@@ -133,7 +133,7 @@ fn trailers(request: &mut Request, pass: &Pass<'_>, chunked: &Chunked) {
 }
 
 /// Keeps the connection if it can serve another request.
-fn keep(pass: &Pass<'_>, pick: &Pick, exchange: Option<Exchange>) {
+fn keep(pass: &Pass<'_>, pick: &Pick<'_>, exchange: Option<Exchange>) {
     let Some(Exchange { conn, usage, input, head, sender }) = exchange else { return };
     let usable = head.reusable && head.body.is_done() && input.is_empty() && sender.is_done();
     if let Some(peer) = pick.peer()

@@ -79,20 +79,20 @@ pub fn set_cookie(request: &mut Request, pass: &Pass<'_>) {
 }
 
 /// The head of a response is here.
-pub fn headed(request: &mut Request, pass: &Pass<'_>, pick: &Pick) {
+pub fn headed(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) {
     if config(pass).is_some_and(|config| config.after_header) {
         learn(request, pass, pick);
     }
 }
 
 /// The peer is given back as one that answered.
-pub fn served(request: &mut Request, pass: &Pass<'_>, pick: &Pick) {
+pub fn served(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) {
     if config(pass).is_some_and(|config| !config.after_header) {
         learn(request, pass, pick);
     }
 }
 
-fn learn(request: &mut Request, pass: &Pass<'_>, pick: &Pick) {
+fn learn(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) {
     let (Some(config), Some(peer)) = (config(pass), pick.peer()) else { return };
     let Some(sessions) = pass.target.group().sessions() else { return };
     let created = first_value(request, &config.create);

@@ -270,7 +270,7 @@ impl Target {
 }
 
 /// Begins the choice among the peers.
-pub fn start(request: &mut Request, pass: &Pass<'_>) -> Pick {
+pub fn start<'a>(request: &mut Request, pass: &Pass<'a>) -> Pick<'a> {
     let plan = pass.target.upstream().map(|upstream| &upstream.plan);
     let key = match plan.and_then(|plan| plan.key.as_ref()) {
         Some(template) => request.eval(template),

@@ -24,7 +24,7 @@ const BUFFER: usize = 16 * 1024;
 pub async fn run(
     request: &mut Request,
     pass: &Pass<'_>,
-    pick: &mut Pick,
+    pick: &mut Pick<'_>,
     exchange: &mut Exchange,
 ) -> Verdict {
     request.keepalive = false;
