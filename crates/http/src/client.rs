@@ -400,11 +400,6 @@ impl Client {
             }
             self.queue.push_front(memory);
         }
-        if let (Some(bytes), 1) = (self.queue.front().and_then(Piece::bytes), self.queue.len()) {
-            let bytes = &bytes[..bytes.len().min(usize::try_from(budget).unwrap_or(usize::MAX))];
-            let sent = ready!(link.conn.poll_send(cx, &[IoSlice::new(bytes)]))?;
-            return self.has_sent(sent);
-        }
         let mut slices = [IoSlice::new(&[]); GATHER];
         let mut count = 0;
         let mut left = budget;
@@ -419,10 +414,6 @@ impl Client {
             }
         }
         let sent = ready!(link.conn.poll_send(cx, &slices[..count]))?;
-        self.has_sent(sent)
-    }
-
-    fn has_sent(&mut self, sent: usize) -> Poll<io::Result<u64>> {
         if sent == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }

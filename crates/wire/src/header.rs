@@ -2,9 +2,11 @@
 
 mod known;
 mod list;
+mod names;
 
 pub use known::{Known, Seen};
 pub use list::{has_item, param};
+pub use names::NameSet;
 
 use std::ops::Range;
 

@@ -187,11 +187,10 @@ fn handle(request: &mut Request) -> Passing<'_> {
         return Passing::Now(course(request, location, target));
     }
     Passing::Later(Box::pin(async move {
-        let settings = location.settings.clone();
-        let Some(destination) = &settings.get(&PROXY).pass else {
+        let Some(Destination::Computed(url)) = &location.settings.get(&PROXY).pass else {
             return Err(Verdict::Status(500));
         };
-        let target = Target::resolve(request, destination).await.map_err(Verdict::Status)?;
+        let target = Target::compute(request, url).await.map_err(Verdict::Status)?;
         Ok(course(request, location, target))
     }))
 }

@@ -7,7 +7,7 @@ use weir_conf::bitmask;
 use weir_engine::error_log::Level;
 use weir_upstream::{Causes, Now, Pick, Progress, Retry};
 use weir_wire::h1::Method;
-use weir_wire::header::{Known, Seen};
+use weir_wire::header::{Known, NameSet};
 
 use super::{Pass, ResponseHead, clock};
 use crate::client::Rate;
@@ -63,33 +63,23 @@ const HIDDEN: &[&str] = &[
 /// The fields of a response that stay behind, as `proxy_hide_header` and `proxy_pass_header` have
 /// it: made ready when the configuration is read.
 #[derive(Clone, Debug, Default)]
-pub struct Hidden {
-    known: Seen,
-    /// Names without an id.
-    others: Vec<Box<[u8]>>,
-}
+pub struct Hidden(NameSet);
 
 impl Hidden {
     /// Those that `hide` names, and the usual ones unless `pass` names them.
     pub fn new(hide: &[String], pass: &[String]) -> Self {
         let is_passed = |name: &str| pass.iter().any(|passed| passed.eq_ignore_ascii_case(name));
         let usual = HIDDEN.iter().copied().filter(|name| !is_passed(name));
-        let mut hidden = Self::default();
+        let mut names = NameSet::default();
         for name in hide.iter().map(String::as_str).chain(usual) {
-            match Known::from_name(name.as_bytes()) {
-                Known::Other => hidden.others.push(name.as_bytes().into()),
-                known => drop(hidden.known.insert(known)),
-            }
+            names.insert(name.as_bytes());
         }
-        hidden
+        Self(names)
     }
 
     /// Whether the field of this name stays behind.
     pub fn has(&self, name: &[u8], known: Known) -> bool {
-        match known {
-            Known::Other => self.others.iter().any(|other| name.eq_ignore_ascii_case(other)),
-            known => self.known.contains(known),
-        }
+        self.0.contains(name, known)
     }
 }
 

@@ -173,21 +173,11 @@ impl Target {
         Some(Self { scheme: *scheme, peers, place: Arc::clone(place) })
     }
 
-    /// What `destination` comes to for this request.
+    /// What a URL made of variables comes to for this request.
     ///
     /// # Errors
     /// The status to answer with.
-    pub async fn resolve(request: &mut Request, destination: &Destination) -> Result<Self, u16> {
-        match destination {
-            Destination::Fixed { scheme, upstream, place, .. } => {
-                let peers = Peers::Configured(request.snapshot.upstream(*upstream));
-                Ok(Self { scheme: *scheme, peers, place: Arc::clone(place) })
-            }
-            Destination::Computed(template) => Self::compute(request, template).await,
-        }
-    }
-
-    async fn compute(request: &mut Request, template: &Template) -> Result<Self, u16> {
+    pub async fn compute(request: &mut Request, template: &Template) -> Result<Self, u16> {
         let value = request.eval(template);
         let text = String::from_utf8_lossy(&value).into_owned();
         let Some((scheme, rest)) = Scheme::split(&text) else {

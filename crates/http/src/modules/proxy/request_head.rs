@@ -4,7 +4,7 @@
 use weir_conf::value::Pair;
 use weir_conf::{Cx, Fault};
 use weir_script::{Template, Variables};
-use weir_wire::header::{Known, Seen};
+use weir_wire::header::NameSet;
 
 use crate::request::Request;
 
@@ -27,10 +27,8 @@ pub(crate) struct Fields {
     pub(crate) host: Option<Template>,
     /// The others that may be written, in order.
     set: Vec<Field>,
-    /// The fields that the client's of the same name give way to.
-    known: Seen,
-    /// Those of them without an id.
-    others: Vec<Box<[u8]>>,
+    /// The names whose fields of the client give way.
+    own: NameSet,
 }
 
 /// A field to be written.
@@ -65,9 +63,8 @@ pub(crate) struct BodyPlan {
 impl Fields {
     /// Compiles the fields of a location.
     pub(crate) fn compile(set: &[Pair], cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let (known, others) = (Seen::default(), Vec::new());
-        let mut fields = Self { host: None, set: Vec::new(), known, others };
-        fields.own(b"host");
+        let mut fields = Self { host: None, set: Vec::new(), own: NameSet::default() };
+        fields.own.insert(b"host");
         let vars = cx.registry::<Variables>();
         for pair in set {
             let template = Template::compile(&pair.value.value, vars)?;
@@ -76,7 +73,7 @@ impl Fields {
                 fields.host = Some(template);
                 continue;
             }
-            fields.own(name);
+            fields.own.insert(name);
             match template.literal() {
                 Some(b"") => {}
                 Some(text) => {
@@ -89,7 +86,7 @@ impl Fields {
             }
         }
         for (name, value) in DEFAULTS {
-            if !fields.own(name.as_bytes()) {
+            if !fields.own.insert(name.as_bytes()) {
                 continue;
             }
             match *value {
@@ -99,18 +96,6 @@ impl Fields {
             }
         }
         Ok(fields)
-    }
-
-    /// The client's field of this name is not passed on; whether that is news.
-    fn own(&mut self, name: &[u8]) -> bool {
-        match Known::from_name(name) {
-            Known::Other => {
-                let new = !self.others.iter().any(|other| other.eq_ignore_ascii_case(name));
-                self.others.push(name.into());
-                new
-            }
-            known => self.known.insert(known),
-        }
     }
 
     fn add(&mut self, name: &[u8], value: Value) {
@@ -132,7 +117,7 @@ impl Fields {
         }
         if passes_client {
             for (name, value, known) in request.head.iter() {
-                if !self.owns(name, known) {
+                if !self.own.contains(name, known) {
                     for part in [name, b": ", value, b"\r\n"] {
                         out.extend_from_slice(part);
                     }
@@ -140,13 +125,6 @@ impl Fields {
             }
         }
         upgrade
-    }
-
-    fn owns(&self, name: &[u8], known: Known) -> bool {
-        match known {
-            Known::Other => self.others.iter().any(|own| name.eq_ignore_ascii_case(own)),
-            known => self.known.contains(known),
-        }
     }
 }
 
