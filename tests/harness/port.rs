@@ -1,15 +1,20 @@
 //! A TCP port that is free and stays ours until the test ends.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-/// A port of 127.0.0.1 given by the kernel.
+/// A port given by the kernel, on every address of the machine.
 ///
 /// The socket stays bound and never listens: with SO_REUSEADDR on both sides the server under test
 /// may bind the port beside it, while the kernel gives it to nobody else, neither to another
 /// test nor as the local port of an outgoing connection.
+///
+/// It is bound to all addresses of both families. Held on 127.0.0.1 alone, the port could be in use
+/// on another address, for instance by a connection that somebody opened from 127.0.0.7, and then
+/// `listen *:PORT` fails.
 #[derive(Debug)]
 pub(crate) struct Port {
     number: u16,
@@ -19,9 +24,10 @@ pub(crate) struct Port {
 impl Port {
     /// Asks the kernel for a port.
     pub(crate) fn reserve() -> Self {
-        let held = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        sockopt::set_socket_reuseaddr(&held, true).unwrap();
-        rustix::net::bind(&held, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        // A machine without IPv6 has nobody who could take the port there.
+        let held = hold(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
+            .or_else(|_| hold(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))))
+            .unwrap();
         let address = rustix::net::getsockname(&held).unwrap();
         let address = SocketAddr::try_from(address).unwrap();
         Self { number: address.port(), _held: held }
@@ -30,5 +36,34 @@ impl Port {
     /// Its number.
     pub(crate) fn number(&self) -> u16 {
         self.number
+    }
+}
+
+/// A socket bound to `address` that lets others bind the same if they have SO_REUSEADDR, too.
+/// The servers that other tests start meanwhile do not inherit it.
+fn hold(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let held = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&held, true)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&held, false)?;
+    }
+    rustix::net::bind(&held, &address)?;
+    Ok(held)
+}
+
+#[test]
+fn a_reserved_port_is_ours_on_every_address() {
+    let port = Port::reserve();
+    let [home, other, any] = ["127.0.0.1", "127.0.0.7", "0.0.0.0"]
+        .map(|address| SocketAddr::new(address.parse().unwrap(), port.number()));
+    for address in [home, other, any] {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        let refused = rustix::net::bind(&socket, &address).unwrap_err();
+        assert_eq!(refused, rustix::io::Errno::ADDRINUSE, "{address}");
+    }
+    // std sets SO_REUSEADDR, as the server does.
+    for address in [home, other, any] {
+        drop(std::net::TcpListener::bind(address).unwrap());
     }
 }
