@@ -210,9 +210,11 @@ impl Client {
     }
 
     /// Copies a small piece into the room behind the last one: sending one piece costs the kernel
-    /// less than gathering two.
+    /// less than gathering two. A stretch of a file that follows another becomes one with it.
     fn join(&mut self, piece: &Piece) -> bool {
-        let Some(bytes) = piece.bytes() else { return false };
+        let Some(bytes) = piece.bytes() else {
+            return self.queue.back_mut().is_some_and(|last| last.extend(piece));
+        };
         match self.queue.back_mut() {
             Some(Piece::Buf(buf, range)) if bytes.len() <= JOINED => {
                 let fits = range.end == buf.len() && bytes.len() <= buf.room();
@@ -244,6 +246,45 @@ impl Client {
             Sink::Pipe(pipe) => pipe.bytes.get(),
             _ => self.queued,
         }
+    }
+
+    /// How many bytes wait in memory to be sent.
+    pub(crate) fn held(&self) -> u64 {
+        self.queue.iter().filter_map(Piece::bytes).map(|bytes| bytes.len() as u64).sum()
+    }
+
+    /// Moves what waits in memory, all but its first `keep` bytes, to where `store` puts it.
+    ///
+    /// # Errors
+    /// The error of `store`; the queue is then no longer what it was.
+    pub(crate) fn spill(
+        &mut self,
+        keep: u64,
+        mut store: impl FnMut(&[u8]) -> io::Result<Piece>,
+    ) -> io::Result<()> {
+        let mut room = keep;
+        for mut piece in std::mem::take(&mut self.queue) {
+            let stays = piece.len().min(room);
+            let stored = match piece.bytes() {
+                None => {
+                    self.queue.push_back(piece);
+                    continue;
+                }
+                Some(bytes) if stays < bytes.len() as u64 => Some(store(&bytes[stays as usize..])?),
+                Some(_) => None,
+            };
+            room -= stays;
+            piece.truncate(stays);
+            if !piece.is_empty() {
+                self.queue.push_back(piece.fitted());
+            }
+            if let Some(stored) = stored
+                && !self.join(&stored)
+            {
+                self.queue.push_back(stored);
+            }
+        }
+        Ok(())
     }
 
     /// Lowers the limit of a captured body, in bytes.

@@ -29,6 +29,7 @@ pub mod resolve;
 pub mod sender;
 pub mod state;
 pub mod sticky;
+mod store;
 pub mod target;
 pub mod tls;
 pub mod transfer;

@@ -81,6 +81,29 @@ impl Piece {
         }
     }
 
+    /// Takes in a stretch of a file that follows this one; whether it does.
+    pub fn extend(&mut self, next: &Self) -> bool {
+        match (self, next) {
+            (Self::File(file, range), Self::File(other, next))
+                if range.end == next.start && Rc::ptr_eq(file, other) =>
+            {
+                range.end = next.end;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The piece in a buffer that fits, if its own is much too large to wait in.
+    pub fn fitted(self) -> Self {
+        match &self {
+            Self::Buf(buf, range) if buf.capacity() / 4 >= range.len().max(SMALL_BUFFER) => {
+                Self::copy(&buf[range.clone()])
+            }
+            _ => self,
+        }
+    }
+
     /// A stretch of the piece, which must lie within it. Bytes of a pooled buffer are copied.
     pub fn part(&self, part: Range<u64>) -> Self {
         debug_assert!(part.start <= part.end && part.end <= self.len());
@@ -112,12 +135,17 @@ impl Piece {
     /// # Errors
     /// As for [`Piece::load`].
     pub fn load_at_most(self, limit: u64) -> std::io::Result<(Self, Option<Self>)> {
-        use std::os::unix::fs::FileExt;
         let Self::File(file, range) = self else { return Ok((self, None)) };
         let want = (range.end - range.start).min(limit) as usize;
         let mut buf = weir_engine::buffer::take(want);
-        buf.resize(want, 0);
-        file.read_exact_at(&mut buf, range.start)?;
+        while buf.len() < want {
+            let at = range.start + buf.len() as u64;
+            // The buffer may have more room than is wanted.
+            if rustix::io::pread(&file, rustix::buffer::spare_capacity(&mut *buf), at)? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        buf.truncate(want);
         let rest = range.start + want as u64..range.end;
         let rest = (rest.start < rest.end).then_some(Self::File(file, rest));
         Ok((Self::from(buf), rest))
@@ -126,6 +154,9 @@ impl Piece {
 
 /// How much of a file is read at once (nginx: `output_buffers 2 32k`).
 pub const FILE_READ: u64 = 32 * 1024;
+
+/// A buffer of four times this size is not too large for anything.
+const SMALL_BUFFER: usize = 4 * 1024;
 
 impl From<Buf> for Piece {
     fn from(buf: Buf) -> Self {

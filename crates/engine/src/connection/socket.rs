@@ -18,12 +18,14 @@ pub(crate) struct Socket {
     fd: OwnedFd,
     /// While it is not watched: a read came back short, so another one would block.
     drained: bool,
+    /// While it is watched: a write would have blocked, and no room has been heard of since.
+    full: bool,
 }
 
 impl Socket {
     /// A socket that is non-blocking already.
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        Self { source: None, fd, drained: false }
+        Self { source: None, fd, drained: false, full: false }
     }
 
     fn watch(&mut self) -> io::Result<&Source> {
@@ -124,13 +126,19 @@ impl Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write(cx, |fd| {
+        let sent = ready!(self.poll_write(cx, |fd| {
             Ok(match bufs {
                 // One piece goes straight to the socket, past the file layer of the kernel.
                 [only] => rustix::net::send(fd, only, SendFlags::NOSIGNAL)?,
                 _ => rustix::io::writev(fd, bufs)?,
             })
-        })
+        }))?;
+        if sent < bufs.iter().map(|buf| buf.len()).sum() {
+            // The kernel will tell when there is room again, so it need not be asked.
+            self.watch()?.filled();
+            self.full = true;
+        }
+        Poll::Ready(Ok(sent))
     }
 
     pub(crate) fn poll_sendfile(
@@ -152,10 +160,15 @@ impl Socket {
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
+            if self.full {
+                ready!(self.watch()?.poll_write(cx));
+                self.full = false;
+            }
             match call(self.fd.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if would_block(&error) => {
                     self.watch()?.write_blocked(cx);
+                    self.full = true;
                     return Poll::Pending;
                 }
                 done => return Poll::Ready(done),

@@ -277,6 +277,11 @@ impl Source {
         self.with(|entry| entry.ready &= !READS);
     }
 
+    /// A write has used up the room there was.
+    pub(crate) fn filled(&self) {
+        self.with(|entry| entry.ready &= !WRITE);
+    }
+
     /// A write would have blocked. The task is woken when it would not any more.
     pub(crate) fn write_blocked(&self, cx: &mut Context<'_>) {
         self.with(|entry| {

@@ -5,12 +5,12 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use weir_engine::buffer::{self, Buf};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_upstream::{Causes, NoLive, Outcome, Pick, Usage};
 
+use super::body::Input;
 use super::pool::{self, Kept};
 use super::sender::{SendError, Sender};
 use super::state::Asked;
@@ -24,7 +24,7 @@ pub struct Exchange {
     /// What it has behind it.
     pub usage: Usage,
     /// Bytes received behind the head.
-    pub input: Buf,
+    pub input: Input,
     /// The head of the response.
     pub head: ResponseHead,
     /// What of the request is still to be sent.
@@ -98,14 +98,14 @@ pub async fn attempt(
     if let Some(head) = pass.protocol.without_asking() {
         let status = head.status;
         request.attempts.headed(status);
-        let (input, sender) = (Buf::default(), Sender::nothing());
+        let (input, sender) = (Input::default(), Sender::nothing());
         *slot = Some(Exchange { conn, usage, input, head, sender });
         return Ok(status);
     }
     let body = pass.settings.pass_request_body;
     let chunked = body && pass.protocol.chunks_body();
     let sender = Sender::new(request, body && !pass.protocol.sets_body(), chunked);
-    let input = buffer::take(pass.settings.buffer_size.0 as usize);
+    let input = Input::default();
     let head = ResponseHead::default();
     let exchange = slot.insert(Exchange { conn, usage, input, head, sender });
     let read = read_head(request, pass, exchange).await;
@@ -176,6 +176,7 @@ async fn read_head(
     exchange: &mut Exchange,
 ) -> Result<(), Causes> {
     let size = pass.settings.buffer_size.0 as usize;
+    let most = pass.settings.first_read();
     let (send_timeout, read_timeout) = (pass.settings.send_timeout.0, pass.settings.read_timeout.0);
     exchange.conn.end_wait();
     let mut sent = false;
@@ -195,8 +196,7 @@ async fn read_head(
                     Poll::Pending => {}
                 }
             }
-            let room = size.saturating_sub(input.len());
-            if let Poll::Ready(result) = conn.poll_recv(cx, input, room.max(1)) {
+            if let Poll::Ready(result) = input.poll_fill(cx, conn, most) {
                 return Poll::Ready(Event::Received(result));
             }
             // Early hints, if any; that the client is gone shows by itself.
@@ -271,7 +271,7 @@ async fn last_words(
     let wait = pass.settings.read_timeout.0;
     while exchange.input.len() < size {
         let room = size - exchange.input.len();
-        match exchange.conn.recv(&mut exchange.input, room, wait).await {
+        match exchange.conn.recv(&mut exchange.input.buf, room, wait).await {
             Ok(1..) => match parse(request, pass, exchange, size) {
                 Ok(false) => {}
                 Ok(true) => {
@@ -286,6 +286,8 @@ async fn last_words(
     None
 }
 
+const TOO_BIG: &str = "upstream sent too big header";
+
 /// Tries to take a head out of what there is, behind those of interim responses; whether it is
 /// there.
 fn parse(
@@ -297,14 +299,15 @@ fn parse(
     let Exchange { input, head, .. } = exchange;
     let message = loop {
         let headers = request.attempts.headers_to_fill();
-        match pass.protocol.read_head(input, headers, head) {
+        match pass.protocol.read_head(input.bytes(), headers, head) {
+            Ok(true) if head.length > size => break TOO_BIG.to_owned(),
             Ok(true) => {
                 if head.lacks_status_line {
                     let message = "upstream sent no valid HTTP/1.0 header while reading response \
                                    header from upstream";
                     request.log(Level::Error, message);
                 }
-                crate::body::drop_front(input, head.length);
+                input.skip(head.length);
                 if head.status >= 200 || head.upgraded {
                     return Ok(true);
                 }
@@ -314,9 +317,10 @@ fn parse(
                 }
                 interim::pass_on(request, pass, head);
                 pass.protocol.reset();
+                input.buf = input.take();
             }
             Ok(false) if input.len() < size => return Ok(false),
-            Ok(false) => break "upstream sent too big header".to_owned(),
+            Ok(false) => break TOO_BIG.to_owned(),
             Err(message) => break message,
         }
     };

@@ -1,7 +1,14 @@
 //! The body of an upstream's response: where it ends.
 
-use weir_engine::buffer::Buf;
-use weir_wire::h1::Chunked;
+use std::io;
+use std::ops::Range;
+use std::task::{Context, Poll, ready};
+
+use weir_engine::buffer::{self, Buf};
+use weir_engine::connection::Conn;
+use weir_wire::h1::{ChunkError, Chunked, Step};
+
+use crate::piece::Piece;
 
 /// How the body ends.
 #[derive(Default)]
@@ -33,40 +40,206 @@ impl BodyReader {
         }
     }
 
-    /// Takes what belongs to the body out of `input` and hands it to `sink`. A body that is all of
-    /// the buffer moves without a copy.
+    /// Takes what belongs to the body out of `input`, and whether it has ended. The bytes stay
+    /// where they are; only what does not belong to the body is copied, and what stands behind a
+    /// chunk's size.
     ///
     /// # Errors
     /// Broken chunks, in words for the log.
-    pub fn take(
-        &mut self,
-        input: &mut Buf,
-        mut sink: impl FnMut(Buf),
-    ) -> Result<bool, &'static str> {
+    pub fn take(&mut self, input: &mut Input) -> Result<(Option<Piece>, bool), &'static str> {
+        let start = input.start;
         match self {
-            Self::None => Ok(true),
-            Self::Close => {
-                if !input.is_empty() {
-                    sink(std::mem::take(input));
-                }
-                Ok(false)
-            }
+            Self::None => Ok((None, true)),
+            Self::Close => Ok((input.split(start..input.buf.len(), input.buf.len()), false)),
             Self::Length(left) => {
                 let n = (input.len() as u64).min(*left) as usize;
                 *left -= n as u64;
-                if n > 0 {
-                    sink(crate::body::split_front(input, n));
-                }
-                Ok(*left == 0)
+                Ok((input.split(start..start + n, start + n), *left == 0))
             }
             Self::Chunked(chunked) => {
-                let (data, ended) = crate::body::dechunk(chunked, input)
+                let (data, used, ended) = dechunk(chunked, &mut input.buf, start)
                     .map_err(|_| "upstream sent invalid chunked response")?;
-                if !data.is_empty() {
-                    sink(data);
-                }
-                Ok(ended)
+                Ok((input.split(data, used), ended))
             }
         }
+    }
+}
+
+/// Moves the data of chunks together; where it lies then, where what was looked at ends, and
+/// whether the body has ended. The first stretch of data stays where it is.
+fn dechunk(
+    decoder: &mut Chunked,
+    buf: &mut [u8],
+    start: usize,
+) -> Result<(Range<usize>, usize, bool), ChunkError> {
+    let mut data = start..start;
+    let mut used = start;
+    loop {
+        match decoder.decode(&buf[used..])? {
+            Step::Data(range) => {
+                let found = used + range.start..used + range.end;
+                used = found.end;
+                if data.is_empty() {
+                    data = found;
+                } else {
+                    let end = data.end + found.len();
+                    buf.copy_within(found, data.end);
+                    data.end = end;
+                }
+            }
+            Step::NeedMore => return Ok((data, buf.len(), false)),
+            Step::End { consumed } => return Ok((data, used + consumed, true)),
+        }
+    }
+}
+
+/// What an upstream has sent and nobody has taken yet.
+#[derive(Default)]
+pub struct Input {
+    /// The bytes, with those before them that have been taken.
+    pub buf: Buf,
+    start: usize,
+}
+
+impl Input {
+    /// The bytes that wait.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buf[self.start..]
+    }
+
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        self.buf.len() - self.start
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets what waits, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.buf.clear();
+        self.start = 0;
+    }
+
+    /// Passes over the first `n` bytes, which must be there.
+    pub fn skip(&mut self, n: usize) {
+        debug_assert!(n <= self.len());
+        self.start += n;
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// All that waits, in a buffer that begins with it.
+    pub fn take(&mut self) -> Buf {
+        crate::body::drop_front(&mut self.buf, std::mem::take(&mut self.start));
+        std::mem::take(&mut self.buf)
+    }
+
+    /// Receives until there are `most` bytes at most. While there is nothing, there is no buffer
+    /// either: many requests may wait for slow upstreams.
+    pub fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        conn: &mut Conn,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        if self.buf.is_empty() {
+            ready!(conn.poll_may_recv(cx));
+            if self.buf.capacity() < most {
+                self.buf = buffer::take(most);
+            }
+        }
+        let room = most.saturating_sub(self.len()).max(1);
+        let received = conn.poll_recv(cx, &mut self.buf, room);
+        if received.is_pending() && self.buf.is_empty() {
+            self.buf = Buf::default();
+        }
+        received
+    }
+
+    /// Takes `part` of the buffer out and leaves what stands at `rest` and behind it.
+    fn split(&mut self, part: Range<usize>, rest: usize) -> Option<Piece> {
+        if part.is_empty() {
+            self.skip(rest - self.start);
+            return None;
+        }
+        let mut behind = Buf::default();
+        if rest < self.buf.len() {
+            behind = buffer::take(self.buf.len() - rest);
+            behind.extend_from_slice(&self.buf[rest..]);
+        }
+        self.start = 0;
+        let mut buf = std::mem::replace(&mut self.buf, behind);
+        // What follows the piece may be written behind it.
+        buf.truncate(part.end);
+        Some(Piece::Buf(buf, part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(bytes: &[u8]) -> Input {
+        let mut input = Input::default();
+        input.buf.extend_from_slice(bytes);
+        input
+    }
+
+    fn text(piece: &Option<Piece>) -> &[u8] {
+        piece.as_ref().and_then(Piece::bytes).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_body_behind_a_head_stays_where_it_is() {
+        let mut input = input(b"head\nbody");
+        input.skip(5);
+        let place = input.bytes().as_ptr();
+        let (piece, ended) = BodyReader::Length(4).take(&mut input).unwrap();
+        assert!(ended && input.is_empty());
+        assert_eq!((text(&piece), text(&piece).as_ptr()), (&b"body"[..], place));
+    }
+
+    #[test]
+    fn what_is_behind_the_body_is_left() {
+        let mut input = input(b"headbodymore");
+        input.skip(4);
+        let mut reader = BodyReader::Length(4);
+        let (piece, ended) = reader.take(&mut input).unwrap();
+        assert_eq!((text(&piece), ended, input.bytes()), (&b"body"[..], true, &b"more"[..]));
+        assert_eq!(input.take().as_slice(), b"more");
+    }
+
+    #[test]
+    fn a_body_that_goes_on_takes_all() {
+        let mut one = input(b"ab");
+        let mut reader = BodyReader::Length(3);
+        let (piece, ended) = reader.take(&mut one).unwrap();
+        assert_eq!((text(&piece), ended, reader.left()), (&b"ab"[..], false, Some(1)));
+        let (piece, ended) = BodyReader::Close.take(&mut input(b"xyz")).unwrap();
+        assert_eq!((text(&piece), ended), (&b"xyz"[..], false));
+        let (piece, ended) = BodyReader::None.take(&mut one).unwrap();
+        assert!(piece.is_none() && ended);
+    }
+
+    #[test]
+    fn chunks_are_joined_in_place() {
+        let mut reader = BodyReader::Chunked(Box::default());
+        let mut one = input(b"head3\r\nabc\r\n4;x=y\r\ndefg\r\n2\r\nh");
+        one.skip(4);
+        let (piece, ended) = reader.take(&mut one).unwrap();
+        assert_eq!((text(&piece), ended), (&b"abcdefgh"[..], false));
+        assert!(one.is_empty());
+        let (piece, ended) = reader.take(&mut input(b"i\r\n")).unwrap();
+        assert_eq!((text(&piece), ended), (&b"i"[..], false));
+        let mut last = input(b"0\r\n\r\nmore");
+        let (piece, ended) = reader.take(&mut last).unwrap();
+        assert!(piece.is_none() && ended && reader.is_done());
+        assert_eq!(last.bytes(), b"more");
+        let mut reader = BodyReader::Chunked(Box::default());
+        assert!(reader.take(&mut input(b"zz\r\n")).is_err());
     }
 }

@@ -1,16 +1,15 @@
 //! The body of a response on its way from the upstream to the client.
 //!
-//! With buffering, the upstream is read as fast as it sends, into memory up to `buffers` and then
-//! into a file, while the client takes its time. Without, a piece is read when the one before it
-//! has gone out.
+//! With buffering, the upstream is read as fast as it sends. While the client takes what comes, reads
+//! and writes alternate, and both are as large as they can be; what a slow client leaves waits in
+//! memory up to `buffers` and then in a file. Without buffering, a piece is read when the one before
+//! it has gone out.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use weir_engine::buffer::{self, Buf};
 use weir_engine::error_log::Level;
 use weir_upstream::Pick;
 
@@ -19,16 +18,18 @@ use weir_wire::header::Headers;
 
 use super::attempt::{Exchange, Watch, io_failed};
 use super::body::BodyReader;
+use super::store::Store;
+use super::transfer::LARGEST_READ;
 use super::{Pass, pool, release};
 use crate::module::Verdict;
 use crate::piece::Piece;
 use crate::request::Request;
 
-/// What one read takes at first; a fast upstream gets larger ones.
-const FIRST_READ: usize = 16 * 1024;
+/// What one read takes at most without buffering.
+const UNBUFFERED_READ: u64 = 16 * 1024;
 
-/// What one read takes at most.
-const LARGEST_READ: usize = 128 * 1024;
+/// How much is relayed before the other connections have their turn.
+const TURN: u64 = 1024 * 1024;
 
 /// Relays the body and ends the response.
 pub async fn run(
@@ -56,7 +57,7 @@ pub async fn run(
     }
     release(request, pass, pick);
     match end {
-        End::Complete => match request.send_last(None).await {
+        End::Complete => match send_rest(request, pass).await {
             Ok(()) => Verdict::Done,
             Err(_) => Verdict::Abort,
         },
@@ -70,6 +71,27 @@ pub async fn run(
     }
 }
 
+/// Ends the body and waits until everything has left. More than the buffers may hold waits in a
+/// file.
+async fn send_rest(request: &mut Request, pass: &Pass<'_>) -> io::Result<()> {
+    request.push_last(None)?;
+    let memory = pass.settings.buffers.total();
+    if request.queued() > memory && passes_unseen(request) {
+        let mut store = Store::new(pass.settings);
+        let sent = poll_fn(|cx| match request.poll_flush(cx) {
+            Poll::Pending => Poll::Ready(store.relieve(request, memory)),
+            sent => sent,
+        });
+        sent.await?;
+    }
+    request.flush().await
+}
+
+/// Whether what is pushed goes as it is to a connection.
+fn passes_unseen(request: &mut Request) -> bool {
+    request.response.chain.is_empty() && request.client.link().is_some()
+}
+
 /// Relays the body. What came with the head is often all of it.
 async fn body(request: &mut Request, pass: &Pass<'_>, exchange: &mut Exchange) -> End {
     if let Some(attempt) = request.attempts.current() {
@@ -80,7 +102,7 @@ async fn body(request: &mut Request, pass: &Pass<'_>, exchange: &mut Exchange) -
         Err(end) => return end,
     };
     match first {
-        Some(first) if ended && pass.settings.buffering => match request.push(first.into()) {
+        Some(first) if ended && pass.settings.buffering => match request.push(first) {
             Ok(()) => End::Complete,
             Err(_) => End::Broken,
         },
@@ -96,11 +118,10 @@ async fn body(request: &mut Request, pass: &Pass<'_>, exchange: &mut Exchange) -
 }
 
 /// Takes what belongs to the body out of what was received, and whether it has ended.
-fn take(request: &mut Request, exchange: &mut Exchange) -> Result<(Option<Buf>, bool), End> {
+fn take(request: &mut Request, exchange: &mut Exchange) -> Result<(Option<Piece>, bool), End> {
     let Exchange { head, input, .. } = exchange;
-    let mut piece = None;
-    let ended = match head.body.take(input, |buf| piece = Some(buf)) {
-        Ok(ended) => ended,
+    let (piece, ended) = match head.body.take(input) {
+        Ok(taken) => taken,
         Err(message) => {
             let message = format!("{message} while {READING}");
             request.log_upstream(Level::Error, &message);
@@ -155,22 +176,23 @@ enum End {
 struct Relay<'a> {
     pass: &'a Pass<'a>,
     exchange: &'a mut Exchange,
+    /// Whether pieces go straight into the client's queue. Otherwise filters or another response
+    /// stand between, and what waits must wait here.
+    direct: bool,
     /// Decoded pieces that the client's queue has no room for yet.
     waiting: VecDeque<Piece>,
     waiting_memory: u64,
-    file: Option<Rc<std::fs::File>>,
-    file_len: u64,
+    store: Store<'a>,
     buffering: bool,
     /// How much may wait in memory.
     memory: u64,
-    /// How much may wait in the file.
-    file_max: u64,
     /// How much may be with the client before more is handed on (`busy_buffers_size`).
     busy: u64,
-    read_size: usize,
     ended: bool,
     rate: Option<crate::client::Rate>,
     received: u64,
+    /// Bytes relayed since the other connections had their turn.
+    turn: u64,
     watch: Watch,
 }
 
@@ -189,22 +211,21 @@ impl<'a> Relay<'a> {
             pass,
             ended,
             exchange,
+            direct: buffering && passes_unseen(request),
             waiting: VecDeque::new(),
             waiting_memory: 0,
-            file: None,
-            file_len: 0,
+            store: Store::new(settings),
             buffering,
             memory: settings.buffers.total(),
-            file_max: settings.max_temp_file_size.map_or(DEFAULT_FILE_MAX, |size| size.0),
             busy: settings.busy(),
-            read_size: FIRST_READ,
             rate,
             received: 0,
+            turn: 0,
             watch: Watch::new(settings.ignore_client_abort),
         }
     }
 
-    async fn run(&mut self, request: &mut Request, first: Option<Buf>) -> End {
+    async fn run(&mut self, request: &mut Request, first: Option<Piece>) -> End {
         if let Some(first) = first
             && let Err(end) = self.hold(request, first)
         {
@@ -219,14 +240,23 @@ impl<'a> Relay<'a> {
             if self.ended && self.waiting.is_empty() {
                 return End::Complete;
             }
-            let event = poll_fn(|cx| self.poll_event(cx, request, timeout)).await;
+            let event = poll_fn(|cx| {
+                let event = self.poll_event(cx, request, timeout);
+                if event.is_pending() {
+                    self.turn = 0;
+                }
+                event
+            })
+            .await;
             let result = match event {
                 Event::Drained => Ok(()),
                 Event::ClientGone => Err(self.client_gone(request)),
+                Event::StoreFailed => Err(End::Broken),
                 Event::Received(Ok(0)) => self.closed(request),
                 Event::Received(Ok(n)) => {
                     self.exchange.conn.end_wait();
                     self.received += n as u64;
+                    self.turn += n as u64;
                     if let Some(attempt) = request.attempts.current() {
                         attempt.received += n as u64;
                         attempt.body += n as u64;
@@ -256,6 +286,10 @@ impl<'a> Relay<'a> {
         request: &mut Request,
         timeout: std::time::Duration,
     ) -> Poll<Event> {
+        if self.turn >= TURN {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let reads = self.may_read(request);
         if !self.exchange.sender.is_done() {
             let Exchange { sender, conn, .. } = &mut *self.exchange;
@@ -264,19 +298,24 @@ impl<'a> Relay<'a> {
                 self.exchange.head.reusable = false;
             }
         }
+        // A client that keeps up gets what there is before more is read.
+        let full = reads && self.waiting_memory + request.queued() >= self.memory.min(LARGEST_READ);
+        if full {
+            if let Poll::Ready(event) = self.poll_out(cx, request, reads) {
+                return Poll::Ready(event);
+            }
+            if self.direct && self.store.relieve(request, self.memory).is_err() {
+                return Poll::Ready(Event::StoreFailed);
+            }
+        }
         if reads {
-            match self.poll_read(cx) {
+            match self.poll_read(cx, request) {
                 Poll::Ready(result) => return Poll::Ready(Event::Received(result)),
                 Poll::Pending => {}
             }
         }
-        let before = request.queued();
-        match request.poll_flush(cx) {
-            Poll::Ready(Ok(())) if before > 0 => return Poll::Ready(Event::Drained),
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => return Poll::Ready(Event::ClientGone),
-            Poll::Pending if self.moved(request, before) => return Poll::Ready(Event::Drained),
-            Poll::Pending => {}
+        if !full && let Poll::Ready(event) = self.poll_out(cx, request, reads) {
+            return Poll::Ready(event);
         }
         if self.watch.is_gone(cx, request) {
             return Poll::Ready(Event::ClientGone);
@@ -288,6 +327,24 @@ impl<'a> Relay<'a> {
         Poll::Pending
     }
 
+    /// Sends what there is. Pending when nothing has come of it that changes what can be done.
+    fn poll_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &mut Request,
+        reads: bool,
+    ) -> Poll<Event> {
+        let before = request.queued();
+        match request.poll_flush(cx) {
+            Poll::Ready(Ok(())) if before > 0 => Poll::Ready(Event::Drained),
+            Poll::Ready(Ok(())) => Poll::Pending,
+            Poll::Ready(Err(_)) => Poll::Ready(Event::ClientGone),
+            Poll::Pending if self.moved(request, before) => Poll::Ready(Event::Drained),
+            Poll::Pending if !reads && self.may_read(request) => Poll::Ready(Event::Drained),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
     /// Whether the client took so much that more can be handed on.
     fn moved(&self, request: &Request, before: u64) -> bool {
         !self.waiting.is_empty() && before > self.busy && request.queued() <= self.busy
@@ -295,38 +352,36 @@ impl<'a> Relay<'a> {
 
     /// Whether there is room for more from the upstream.
     fn may_read(&self, request: &Request) -> bool {
-        if self.ended {
-            return false;
-        }
-        let held = self.waiting_memory + request.queued();
-        match self.buffering {
-            true => held < self.memory || self.file_len < self.file_max,
-            false => held == 0,
-        }
+        !self.ended
+            && match self.buffering {
+                true => self.room(request) >= self.pass.settings.buffers.size,
+                false => self.waiting_memory + request.queued() == 0,
+            }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut want = self.read_size;
+    /// How much may be read and then has to wait.
+    fn room(&self, request: &Request) -> u64 {
+        let held = match self.direct {
+            true => request.client.held(),
+            false => self.waiting_memory + request.queued(),
+        };
+        self.memory.saturating_sub(held).saturating_add(self.store.room())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, request: &Request) -> Poll<io::Result<usize>> {
+        let mut want = match self.buffering {
+            true => self.room(request).min(LARGEST_READ),
+            false => UNBUFFERED_READ,
+        };
         if let Some(rate) = &mut self.rate {
-            let budget = std::task::ready!(rate.poll_budget(cx, self.received));
-            want = want.min(budget as usize);
+            want = want.min(std::task::ready!(rate.poll_budget(cx, self.received)));
         }
         if let Some(left) = self.exchange.head.body.left() {
             // One byte more shows what an upstream sends beyond its own length.
-            want = want.min(usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1));
+            want = want.min(left.saturating_add(1));
         }
         let Exchange { conn, input, .. } = &mut *self.exchange;
-        if input.capacity() == 0 {
-            *input = buffer::take(want);
-        }
-        let result = std::task::ready!(conn.poll_recv(cx, input, want));
-        if let Ok(n) = result
-            && n == self.read_size
-            && self.buffering
-        {
-            self.read_size = (self.read_size * 2).min(LARGEST_READ);
-        }
-        Poll::Ready(result)
+        input.poll_fill(cx, conn, want as usize)
     }
 
     /// Takes the body out of what was received.
@@ -337,49 +392,37 @@ impl<'a> Relay<'a> {
     }
 
     /// Puts a piece in line, in the file if memory is used up.
-    fn hold(&mut self, request: &mut Request, buf: Buf) -> Result<(), End> {
+    fn hold(&mut self, request: &mut Request, piece: Piece) -> Result<(), End> {
+        if self.direct {
+            let piece = if request.queued() > 0 { piece.fitted() } else { piece };
+            return request.push(piece).map_err(|_| End::Broken);
+        }
         let held = self.waiting_memory + request.queued();
-        let spills = self.buffering && held >= self.memory && self.file_len < self.file_max;
+        let spills = self.buffering && held >= self.memory && self.store.room() > 0;
         if !spills && self.waiting.is_empty() && request.queued() <= self.busy {
-            return request.push(buf.into()).map_err(|_| End::Broken);
+            return request.push(piece).map_err(|_| End::Broken);
         }
         if !spills {
-            self.waiting_memory += buf.len() as u64;
-            self.waiting.push_back(buf.into());
+            let piece = piece.fitted();
+            self.waiting_memory += piece.len();
+            self.waiting.push_back(piece);
             return Ok(());
         }
-        let start = self.file_len;
-        match self.write_file(&buf) {
-            Ok(file) => {
-                if start == 0 {
-                    let message = "an upstream response is buffered to a temporary file";
-                    request.log_upstream(Level::Warn, message);
+        let bytes = piece.bytes().unwrap_or_default();
+        match self.store.put(bytes) {
+            Ok(stored) => {
+                self.store.tell(request);
+                let joined = self.waiting.back_mut().is_some_and(|last| last.extend(&stored));
+                if !joined {
+                    self.waiting.push_back(stored);
                 }
-                self.waiting.push_back(Piece::File(file, start..self.file_len));
                 Ok(())
             }
             Err(error) => {
-                let message =
-                    weir_engine::os_error::Failed("writing a temporary file failed", &error);
-                request.log(Level::Crit, &message.to_string());
+                Store::failed(request, &error);
                 Err(End::Broken)
             }
         }
-    }
-
-    fn write_file(&mut self, bytes: &[u8]) -> io::Result<Rc<std::fs::File>> {
-        use std::os::unix::fs::FileExt;
-        let file = match &self.file {
-            Some(file) => Rc::clone(file),
-            None => {
-                let file = Rc::new(weir_engine::temp_file::create(&self.pass.settings.folder())?);
-                self.file = Some(Rc::clone(&file));
-                file
-            }
-        };
-        file.write_all_at(bytes, self.file_len)?;
-        self.file_len += bytes.len() as u64;
-        Ok(file)
     }
 
     /// Hands pieces to the client's queue while there is room.
@@ -424,9 +467,6 @@ impl<'a> Relay<'a> {
     }
 }
 
-/// `max_temp_file_size` where nothing is said: 1 GiB.
-const DEFAULT_FILE_MAX: u64 = 1024 * 1024 * 1024;
-
 const READING: &str = "reading upstream";
 
 enum Event {
@@ -434,5 +474,6 @@ enum Event {
     /// The client took something.
     Drained,
     ClientGone,
+    StoreFailed,
     TimedOut,
 }

@@ -133,11 +133,33 @@ impl Transfer {
         self.busy_buffers_size.map_or(2 * self.buffer_size.0.max(self.buffers.size), |size| size.0)
     }
 
+    /// How much of a response may lie in a file.
+    pub fn file_max(&self) -> u64 {
+        self.max_temp_file_size.map_or(DEFAULT_FILE_MAX, |size| size.0)
+    }
+
+    /// How much the read that brings the head takes at most. What comes with it is part of what
+    /// the buffers may hold, or goes to a file if the client is slow.
+    pub fn first_read(&self) -> usize {
+        let head = self.buffer_size.0;
+        if !self.buffering || self.limit_rate.is_some() {
+            return head as usize;
+        }
+        let room = head.saturating_add(self.buffers.total()).saturating_add(self.file_max());
+        room.min(LARGEST_READ.max(head)) as usize
+    }
+
     /// The folder for temporary files.
     pub fn folder(&self) -> PathBuf {
         self.temp_path.as_ref().map(|path| path.path.clone()).unwrap_or_default()
     }
 }
+
+/// What one read from an upstream takes at most, unless the buffer for heads is larger.
+pub const LARGEST_READ: u64 = 128 * 1024;
+
+/// `max_temp_file_size` where nothing is said: 1 GiB.
+const DEFAULT_FILE_MAX: u64 = 1024 * 1024 * 1024;
 
 /// `proxy_next_upstream`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

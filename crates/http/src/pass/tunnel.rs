@@ -95,7 +95,7 @@ impl Lane {
 /// reading.
 async fn carry(request: &mut Request, pass: &Pass<'_>, exchange: &mut Exchange) {
     let timeout = pass.settings.read_timeout.0;
-    let mut down = Lane::new(std::mem::take(&mut exchange.input));
+    let mut down = Lane::new(exchange.input.take());
     let early = match request.client.link() {
         Some(link) => std::mem::take(&mut link.input),
         None => return,
