@@ -321,7 +321,7 @@ fn request_buffering_on_and_off() {
 
 #[test]
 fn large_responses_with_small_buffers_and_a_slow_client() {
-    let body: Vec<u8> = (0..3_000_000u32).map(|n| (n % 249) as u8).collect();
+    let body: Vec<u8> = (0..12_000_000u32).map(|n| (n % 249) as u8).collect();
     let copy = body.clone();
     let backend = Backend::new(move |_| Reply::ok(&copy));
     let server = proxied(
@@ -336,8 +336,68 @@ fn large_responses_with_small_buffers_and_a_slow_client() {
         client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
         // The backend has long sent everything it can when the client begins to read.
         backend.wait(0);
+        if target == "/" {
+            server.wait_log("an upstream response is buffered to a temporary file");
+        }
         assert!(client.response().body == body, "{target}");
         backend.forget();
+    }
+}
+
+#[test]
+fn bodies_of_any_framing_come_through_whole() {
+    let body: Vec<u8> = (0..1_500_000u32).map(|n| (n % 247) as u8).collect();
+    let copy = body.clone();
+    let backend = Backend::new(move |seen| {
+        let head = b"HTTP/1.1 200 OK\r\n".to_vec();
+        if seen.target() == "/close" {
+            return Reply::Last([&head[..], b"\r\n", &copy].concat());
+        }
+        let mut bytes = [&head[..], b"Transfer-Encoding: chunked\r\n\r\n"].concat();
+        let mut rest = &copy[..];
+        for size in [1, 100, 5_000, 70_000, 200_000].into_iter().cycle() {
+            let (chunk, behind) = rest.split_at(rest.len().min(size));
+            write!(bytes, "{:x}\r\n", chunk.len()).unwrap();
+            bytes.extend_from_slice(chunk);
+            bytes.extend_from_slice(b"\r\n");
+            rest = behind;
+            if chunk.is_empty() {
+                return Reply::Bytes(bytes);
+            }
+        }
+        unreachable!()
+    });
+    let server = proxied(
+        &backend,
+        "proxy_http_version 1.1; location / { proxy_pass http://%backend%; }
+         location /memory { proxy_max_temp_file_size 0; proxy_pass http://%backend%/; }
+         location /direct { proxy_buffering off; proxy_pass http://%backend%/; }",
+    );
+    for target in ["/", "/close", "/memory", "/direct"] {
+        assert!(server.get(target).body == body, "{target}");
+    }
+}
+
+#[test]
+fn a_request_behind_an_upload_is_read_whole() {
+    let backend = Backend::echo();
+    let server = proxied(
+        &backend,
+        "client_body_buffer_size 128k; location / { proxy_pass http://%backend%; }
+         location /file { client_body_buffer_size 1k; proxy_pass http://%backend%; }
+         location /off { proxy_request_buffering off; proxy_pass http://%backend%; }",
+    );
+    let body: Vec<u8> = (0..100_000u32).map(|n| (n % 241) as u8).collect();
+    for target in ["/", "/file", "/off"] {
+        let mut client = server.client();
+        let head =
+            format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+        let next = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.send([head.as_bytes(), &body, next.as_bytes()].concat());
+        assert_eq!(client.response().status, 200);
+        assert!(backend.last().body == body, "{target}");
+        assert_eq!(client.response().status, 200);
+        assert!(backend.last().line.starts_with("GET /next "), "{target}");
     }
 }
 

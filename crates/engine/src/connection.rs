@@ -201,6 +201,15 @@ impl Conn {
         self.socket.poll_send(cx, bufs)
     }
 
+    /// As [`Conn::poll_send`] with one piece behind which a file follows at once: a plain
+    /// connection may keep it back to fill a packet with both.
+    pub fn poll_send_more(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.tls {
+            Some(_) => self.poll_send(cx, &[IoSlice::new(buf)]),
+            None => self.socket.poll_send_more(cx, buf),
+        }
+    }
+
     /// Ready when everything taken by [`Conn::poll_send`] is with the kernel. A plain connection
     /// holds nothing back.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -52,6 +52,26 @@ pub enum BodyStep {
     End,
 }
 
+/// How bytes of a body came to whom collects it.
+enum Came {
+    Step(BodyStep),
+    /// So many of them right into its memory.
+    Direct(u64),
+}
+
+impl Came {
+    /// What is still to be done with them.
+    fn step(self, collector: &mut Collector) -> Option<BodyStep> {
+        match self {
+            Self::Step(step) => Some(step),
+            Self::Direct(count) => {
+                collector.received(count);
+                None
+            }
+        }
+    }
+}
+
 /// The body as the head announced it.
 #[derive(Default)]
 enum Framing {
@@ -225,17 +245,50 @@ impl Body {
 
     /// Receives more bytes into the link's input.
     fn poll_fill(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Poll<Result<(), BodyError>> {
-        // What belongs to the next request stays in the socket when the length is known.
+        // What belongs to the next request stays in the socket when the length is known. One byte
+        // more than that shows the socket to be empty, so that nobody has to look again.
         let want = match self.framing {
-            Framing::Length(left) => left.min(READ_SIZE as u64) as usize,
+            Framing::Length(left) => left.saturating_add(1).min(LARGEST_READ) as usize,
             _ => READ_SIZE,
         };
-        if link.input.capacity() == 0 {
-            link.input = buffer::take(want);
+        let received = poll_fill(cx, link, want);
+        self.received_or_late(cx, received).map_ok(drop)
+    }
+
+    /// Receives more of a body of known length right behind what `into` holds, which has room for
+    /// all of it and one byte more. Not while there are bytes received already.
+    fn poll_append(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut Link,
+        into: &mut Buf,
+    ) -> Poll<Result<u64, BodyError>> {
+        let Framing::Length(left) = self.framing else { return Poll::Ready(Ok(0)) };
+        let want = left.saturating_add(1).min(into.room() as u64) as usize;
+        let received = link.conn.poll_recv(cx, into, want);
+        let count = ready!(self.received_or_late(cx, received))? as u64;
+        self.deadline = None;
+        if count > left {
+            let last = into.len() - 1;
+            let next = into.split_off(last);
+            link.input.extend_from_slice(&next);
         }
-        match link.conn.poll_recv(cx, &mut link.input, want) {
+        let count = count.min(left);
+        self.framing = if count == left { Framing::None } else { Framing::Length(left - count) };
+        self.received += count;
+        self.raw += count;
+        Poll::Ready(Ok(count))
+    }
+
+    /// What came of receiving; too late if nothing has come for too long.
+    fn received_or_late(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: Poll<io::Result<usize>>,
+    ) -> Poll<Result<usize, BodyError>> {
+        match received {
             Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => Poll::Ready(Err(BodyError::Closed)),
-            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
             Poll::Pending => {
                 let timeout = self.timeout;
                 let deadline = self.deadline.get_or_insert_with(|| {
@@ -247,6 +300,11 @@ impl Body {
                 Poll::Ready(Err(BodyError::TimedOut))
             }
         }
+    }
+
+    /// Whether the rest of it can be received into a place of its own.
+    fn is_plain(&self, link: &Link) -> bool {
+        matches!(self.framing, Framing::Length(_)) && self.ahead.is_empty() && link.input.is_empty()
     }
 
     /// What of the body has come already is looked at and dropped, for a response that does not
@@ -280,6 +338,25 @@ impl Body {
         self.framing = Framing::None;
     }
 }
+
+/// Receives `want` bytes at most. While there is nothing, there is no buffer either.
+fn poll_fill(cx: &mut Context<'_>, link: &mut Link, want: usize) -> Poll<io::Result<usize>> {
+    let Link { conn, input } = link;
+    if input.is_empty() {
+        ready!(conn.poll_may_recv(cx));
+        if input.capacity() < want {
+            *input = buffer::take(want);
+        }
+    }
+    let received = conn.poll_recv(cx, input, want);
+    if received.is_pending() && input.is_empty() {
+        *input = Buf::default();
+    }
+    received
+}
+
+/// How much one read of a body of known length takes at most.
+const LARGEST_READ: u64 = 64 * 1024;
 
 /// Takes the first `n` bytes of `buf` out, without copying when that is all there is.
 pub fn split_front(buf: &mut Buf, n: usize) -> Buf {
@@ -344,12 +421,16 @@ impl crate::request::Request {
         let received = self.client.link().map_or(0, |link| link.input.len());
         let mut collector = Collector::new(self, received as u64);
         loop {
-            let step = std::future::poll_fn(|cx| self.poll_body(cx)).await;
-            match step {
-                Ok(BodyStep::Data(data)) => {
+            let step = std::future::poll_fn(|cx| match collector.room() {
+                Some(room) => self.poll_body_into(cx, room),
+                None => self.poll_body(cx).map_ok(Came::Step),
+            });
+            match step.await.map(|came| came.step(&mut collector)) {
+                Ok(None) => {}
+                Ok(Some(BodyStep::Data(data))) => {
                     collector.add(self, &data).map_err(|error| self.body_file_failed(&error))?;
                 }
-                Ok(BodyStep::End) => break,
+                Ok(Some(BodyStep::End)) => break,
                 Err(error) => return Err(self.body_failed(error)),
             }
         }
@@ -413,6 +494,22 @@ impl crate::request::Request {
         match client.link() {
             Some(link) => body.poll_step(cx, link),
             None => Poll::Ready(Ok(BodyStep::End)),
+        }
+    }
+
+    /// Likewise; the rest of a body of known length goes right into `room`.
+    fn poll_body_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Buf,
+    ) -> Poll<Result<Came, BodyError>> {
+        let Self { body, client, .. } = self;
+        match client.link() {
+            Some(link) if body.is_plain(link) => {
+                body.is_streamed = true;
+                body.poll_append(cx, link, room).map_ok(Came::Direct)
+            }
+            _ => self.poll_body(cx).map_ok(Came::Step),
         }
     }
 

@@ -17,6 +17,8 @@ use weir_engine::timer::Deadline;
 use crate::piece::{FILE_READ, Piece};
 
 mod rate;
+#[cfg(test)]
+mod tests;
 
 pub use rate::Rate;
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use weir_engine::buffer::Buf;
 
+use crate::body::Content;
 use crate::include::Child;
 
 /// Bytes in memory, or a stretch of a file that is read when it is sent; or the place of what a
@@ -17,6 +18,8 @@ pub enum Piece {
     Buf(Buf, Range<usize>),
     /// Bytes shared by several responses (an error page's parts, a cached file).
     Shared(Rc<[u8]>, Range<usize>),
+    /// Bytes of a request's body.
+    Content(Rc<Content>, Range<usize>),
     /// A stretch of a file, offsets in bytes.
     File(Rc<File>, Range<u64>),
     /// A subrequest whose response stands here. It never reaches the client's queue, and filters
@@ -36,7 +39,9 @@ impl Piece {
     pub fn len(&self) -> u64 {
         match self {
             Self::Static(bytes) => bytes.len() as u64,
-            Self::Buf(_, range) | Self::Shared(_, range) => range.len() as u64,
+            Self::Buf(_, range) | Self::Shared(_, range) | Self::Content(_, range) => {
+                range.len() as u64
+            }
             Self::File(_, range) => range.end - range.start,
             Self::Include(_) => 0,
         }
@@ -53,6 +58,7 @@ impl Piece {
             Self::Static(bytes) => Some(bytes),
             Self::Buf(buf, range) => Some(&buf[range.clone()]),
             Self::Shared(bytes, range) => Some(&bytes[range.clone()]),
+            Self::Content(content, range) => Some(&content.memory[range.clone()]),
             Self::File(..) | Self::Include(_) => None,
         }
     }
@@ -62,7 +68,9 @@ impl Piece {
         debug_assert!(n <= self.len());
         match self {
             Self::Static(bytes) => *bytes = &bytes[n as usize..],
-            Self::Buf(_, range) | Self::Shared(_, range) => range.start += n as usize,
+            Self::Buf(_, range) | Self::Shared(_, range) | Self::Content(_, range) => {
+                range.start += n as usize;
+            }
             Self::File(_, range) => range.start += n,
             Self::Include(_) => {}
         }
@@ -75,7 +83,9 @@ impl Piece {
         }
         match self {
             Self::Static(bytes) => *bytes = &bytes[..n as usize],
-            Self::Buf(_, range) | Self::Shared(_, range) => range.end = range.start + n as usize,
+            Self::Buf(_, range) | Self::Shared(_, range) | Self::Content(_, range) => {
+                range.end = range.start + n as usize;
+            }
             Self::File(_, range) => range.end = range.start + n,
             Self::Include(_) => {}
         }
@@ -113,6 +123,9 @@ impl Piece {
             Self::Buf(buf, range) => Self::copy(&buf[range.clone()][start..end]),
             Self::Shared(bytes, range) => {
                 Self::Shared(Rc::clone(bytes), range.start + start..range.start + end)
+            }
+            Self::Content(content, range) => {
+                Self::Content(Rc::clone(content), range.start + start..range.start + end)
             }
             Self::File(file, range) => {
                 Self::File(Rc::clone(file), range.start + part.start..range.start + part.end)

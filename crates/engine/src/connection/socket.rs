@@ -141,6 +141,15 @@ impl Socket {
         Poll::Ready(Ok(sent))
     }
 
+    pub(crate) fn poll_send_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+        self.poll_write(cx, |fd| Ok(rustix::net::send(fd, buf, flags)?))
+    }
+
     pub(crate) fn poll_sendfile(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,10 +1,11 @@
 //! A body that is read whole: into memory, then into a file.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice, Write};
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use weir_engine::buffer::{self, Buf};
 use weir_engine::error_log::Level;
 
 use crate::core::LIMITS;
@@ -15,7 +16,7 @@ use crate::request::Request;
 #[derive(Default)]
 pub struct Content {
     /// The bytes, when they fitted into memory.
-    pub memory: Vec<u8>,
+    pub memory: Buf,
     /// The file that holds the bytes instead.
     pub file: Option<Rc<File>>,
     /// The file's name, for `$request_body_file`.
@@ -40,6 +41,8 @@ impl Drop for Content {
 pub struct Collector {
     content: Content,
     limit: usize,
+    /// How long the body is, when that is known.
+    expected: Option<u64>,
     in_file: BodyInFile,
 }
 
@@ -58,7 +61,12 @@ impl Collector {
             _ => size,
         };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Self { content: Content::default(), limit, in_file: limits.client_body_in_file_only }
+        Self {
+            content: Content::default(),
+            limit,
+            expected: request.body.content_length,
+            in_file: limits.client_body_in_file_only,
+        }
     }
 
     /// Adds bytes.
@@ -68,25 +76,44 @@ impl Collector {
     pub fn add(&mut self, request: &Request, data: &[u8]) -> io::Result<()> {
         self.content.len += data.len() as u64;
         if self.content.file.is_none() && self.content.memory.len() + data.len() <= self.limit {
+            if self.content.memory.capacity() == 0 {
+                let length = self.expected.unwrap_or(data.len() as u64);
+                self.content.memory = buffer::take((length as usize).min(self.limit) + 1);
+            }
             self.content.memory.extend_from_slice(data);
             return Ok(());
         }
-        self.spill(request)?;
-        self.write(data)
+        self.spill(request, data)
     }
 
-    fn write(&mut self, data: &[u8]) -> io::Result<()> {
-        match self.content.file.as_deref() {
-            Some(mut file) => io::Write::write_all(&mut file, data),
+    /// The memory that the rest of the body can be received into, when there is room for all of
+    /// it and one byte more.
+    pub fn room(&mut self) -> Option<&mut Buf> {
+        let Self { content, limit, expected, .. } = self;
+        let length = usize::try_from((*expected)?).unwrap_or(usize::MAX);
+        let fits = content.file.is_none() && length <= *limit && length < content.memory.capacity();
+        fits.then_some(&mut content.memory)
+    }
+
+    /// Counts what has been received into [`Collector::room`].
+    pub fn received(&mut self, count: u64) {
+        self.content.len += count;
+    }
+
+    /// Moves what is in memory to the file, and `data` behind it.
+    fn spill(&mut self, request: &Request, data: &[u8]) -> io::Result<()> {
+        if let Some(file) = &self.content.file {
+            return (&**file).write_all(data);
+        }
+        self.make_file(request)?;
+        let memory = std::mem::take(&mut self.content.memory);
+        match &self.content.file {
+            Some(file) => write_both(file, &memory, data),
             None => Ok(()),
         }
     }
 
-    /// Moves what is in memory to the file.
-    fn spill(&mut self, request: &Request) -> io::Result<()> {
-        if self.content.file.is_some() {
-            return Ok(());
-        }
+    fn make_file(&mut self, request: &Request) -> io::Result<()> {
         let limits = request.get(&LIMITS);
         let Some(temp) = &limits.client_body_temp_path else {
             return Err(io::ErrorKind::NotFound.into());
@@ -100,8 +127,7 @@ impl Collector {
         self.content.file = Some(Rc::new(file));
         self.content.path = Some(path);
         self.content.clean = self.in_file == BodyInFile::Clean;
-        let memory = std::mem::take(&mut self.content.memory);
-        self.write(&memory)
+        Ok(())
     }
 
     /// The body, whole.
@@ -110,8 +136,24 @@ impl Collector {
     /// As [`Collector::add`].
     pub fn finish(mut self, request: &Request) -> io::Result<Content> {
         if self.in_file != BodyInFile::Off {
-            self.spill(request)?;
+            self.spill(request, &[])?;
         }
         Ok(self.content)
     }
+}
+
+/// Writes two pieces with one call, as a rule.
+fn write_both(mut file: &File, one: &[u8], two: &[u8]) -> io::Result<()> {
+    let mut slices = [IoSlice::new(one), IoSlice::new(two)];
+    let mut left = &mut slices[..];
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => IoSlice::advance_slices(&mut left, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

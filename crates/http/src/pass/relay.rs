@@ -1,9 +1,9 @@
 //! The body of a response on its way from the upstream to the client.
 //!
-//! With buffering, the upstream is read as fast as it sends. While the client takes what comes, reads
-//! and writes alternate, and both are as large as they can be; what a slow client leaves waits in
-//! memory up to `buffers` and then in a file. Without buffering, a piece is read when the one before
-//! it has gone out.
+//! With buffering, the upstream is read as fast as it sends. While the client takes what comes,
+//! reads and writes alternate, and both are as large as they can be; what a slow client leaves
+//! waits in memory up to `buffers` and then in a file. Without buffering, a piece is read when the
+//! one before it has gone out.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -27,6 +27,9 @@ use crate::request::Request;
 
 /// What one read takes at most without buffering.
 const UNBUFFERED_READ: u64 = 16 * 1024;
+
+/// How much a read takes beyond [`LARGEST_READ`] when that is all there is.
+const SMALL_REST: u64 = 8 * 1024;
 
 /// How much is relayed before the other connections have their turn.
 const TURN: u64 = 1024 * 1024;
@@ -378,7 +381,10 @@ impl<'a> Relay<'a> {
         }
         if let Some(left) = self.exchange.head.body.left() {
             // One byte more shows what an upstream sends beyond its own length.
-            want = want.min(left.saturating_add(1));
+            let all = left.saturating_add(1);
+            // A small rest is not worth a read and a write of its own.
+            let near = want == LARGEST_READ && all <= LARGEST_READ + SMALL_REST;
+            want = if near { all } else { want.min(all) };
         }
         let Exchange { conn, input, .. } = &mut *self.exchange;
         input.poll_fill(cx, conn, want as usize)

@@ -55,7 +55,8 @@ impl Sender {
                 if let Some(file) = &content.file {
                     sender.frame(Piece::File(std::rc::Rc::clone(file), 0..content.len));
                 } else if memory {
-                    sender.frame(Piece::copy(&content.memory));
+                    let all = 0..content.memory.len();
+                    sender.frame(Piece::Content(std::rc::Rc::clone(content), all));
                 }
                 sender.end_body();
             }
@@ -160,7 +161,12 @@ impl Sender {
         let mut count = 0;
         if self.head > 0 {
             let head = &request.attempts.head;
-            slices[0] = IoSlice::new(&head[head.len().saturating_sub(self.head)..]);
+            let head = &head[head.len().saturating_sub(self.head)..];
+            if let Some(Piece::File(..)) = self.queue.front() {
+                let n = ready!(conn.poll_send_more(cx, head))?;
+                return Poll::Ready(self.advance(n));
+            }
+            slices[0] = IoSlice::new(head);
             count = 1;
         }
         for piece in self.queue.iter().take(GATHER - 1) {

@@ -1,0 +1,55 @@
+use std::os::unix::net::UnixStream;
+
+use weir_engine::addr::Addr;
+use weir_engine::event_loop::block_on;
+
+use super::*;
+
+fn client() -> (Client, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let conn = Conn::from_fd(ours.into(), Addr::Unix(None));
+    (Client::new(Sink::Link(Box::new(Link { conn, input: Buf::default() }))), theirs)
+}
+
+#[test]
+fn what_is_beyond_memory_goes_to_a_file_in_its_order() {
+    use std::io::Read;
+    use std::os::unix::fs::FileExt;
+    block_on(async {
+        let (mut client, mut other) = client();
+        let file = Rc::new(weir_engine::temp_file::create(&std::env::temp_dir()).unwrap());
+        let mut stored = 0;
+        let mut store = |bytes: &[u8]| {
+            file.write_all_at(bytes, stored)?;
+            stored += bytes.len() as u64;
+            Ok(Piece::File(Rc::clone(&file), stored - bytes.len() as u64..stored))
+        };
+        let all: Vec<u8> = (0..9_000_u32).map(|number| (number % 251) as u8).collect();
+        client.push(Piece::copy(&all[..2_000]));
+        client.push(Piece::copy(&all[2_000..5_000]));
+        client.spill(2_500, &mut store).unwrap();
+        assert_eq!((client.held(), client.queued(), client.queue.len()), (2_500, 5_000, 3));
+        client.push(Piece::copy(&all[5_000..]));
+        client.spill(2_500, &mut store).unwrap();
+        // Stretches of the file that follow each other have become one.
+        assert_eq!((client.held(), client.queued(), client.queue.len()), (2_500, 9_000, 3));
+        client.flush().await.unwrap();
+        drop(client);
+        let mut got = Vec::new();
+        other.read_to_end(&mut got).unwrap();
+        assert!(got == all);
+    });
+}
+
+#[test]
+fn a_piece_does_not_wait_in_a_buffer_that_is_much_too_large() {
+    let mut buf = buffer::take(128 * 1024);
+    buf.extend_from_slice(b"few");
+    let place = buf.as_ptr();
+    let Piece::Buf(fitted, _) = Piece::from(buf).fitted() else { panic!("a copy") };
+    assert!(fitted.as_ptr() != place && fitted.capacity() < 16 * 1024);
+    let place = fitted.as_ptr();
+    let Piece::Buf(same, _) = Piece::from(fitted).fitted() else { panic!("the same") };
+    assert_eq!((same.as_ptr(), same.as_slice()), (place, &b"few"[..]));
+}
