@@ -15,6 +15,7 @@ use rustix::net::{Shutdown, sockopt};
 
 use crate::addr::Addr;
 use crate::clock::Instant;
+use crate::listen::Inherited;
 use crate::stats::Slot;
 use crate::timer::Deadline;
 use crate::tls::TlsInfo;
@@ -38,7 +39,7 @@ pub struct Conn {
     local: OnceCell<Addr>,
     id: u64,
     deadline: Deadline,
-    nodelay: bool,
+    inherited: Inherited,
     /// Counts the connection for as long as it lives.
     _slot: Slot,
 }
@@ -51,8 +52,9 @@ fn next_number() -> u64 {
 }
 
 impl Conn {
-    pub(crate) fn accepted(fd: OwnedFd, peer: Addr) -> Self {
-        Self::new(Socket::new(fd), peer, next_number(), Slot::accepted())
+    pub(crate) fn accepted(fd: OwnedFd, peer: Addr, inherited: Inherited) -> Self {
+        let conn = Self::new(Socket::new(fd), peer, next_number(), Slot::accepted());
+        Self { inherited, ..conn }
     }
 
     pub(crate) fn outgoing(fd: OwnedFd, peer: Addr) -> Self {
@@ -68,7 +70,7 @@ impl Conn {
             local: OnceCell::new(),
             id,
             deadline: Deadline::new(),
-            nodelay: false,
+            inherited: Inherited::default(),
             _slot: slot,
         }
     }
@@ -91,6 +93,12 @@ impl Conn {
 
     pub(crate) fn set_tls(&mut self, session: Session) {
         self.tls = Some(Box::new(session));
+    }
+
+    /// What it has from its listener.
+    #[cfg(test)]
+    pub(crate) fn inherited(&self) -> Inherited {
+        self.inherited
     }
 
     pub(crate) fn socket(&mut self) -> &mut Socket {
@@ -125,9 +133,12 @@ impl Conn {
         std::mem::replace(&mut self.peer, peer)
     }
 
-    /// This end's address, asked for when it is first needed.
+    /// This end's address; where the listener's is not enough, asked for when it is first needed.
     pub fn local(&self) -> &Addr {
-        self.local.get_or_init(|| Addr::of_socket(&self.socket).unwrap_or(Addr::Unix(None)))
+        self.local.get_or_init(|| {
+            let ask = || Addr::of_socket(&self.socket).unwrap_or(Addr::Unix(None));
+            self.inherited.address().unwrap_or_else(ask)
+        })
     }
 
     /// The descriptor's number, for messages.
@@ -398,13 +409,13 @@ impl Conn {
         }
     }
 
-    /// Switches Nagle's algorithm off, once per connection (`tcp_nodelay`).
-    pub fn set_nodelay(&mut self) {
-        if !self.nodelay {
-            self.nodelay = true;
+    /// Switches Nagle's algorithm off or on (`tcp_nodelay`), if that is not how it is.
+    pub fn set_nodelay(&mut self, nodelay: bool) {
+        if self.inherited.nodelay != nodelay {
+            self.inherited.nodelay = nodelay;
             if !self.peer.is_unix() {
                 // A connection that is dead already says so when it is used next.
-                let _ = sockopt::set_tcp_nodelay(&self.socket, true);
+                let _ = sockopt::set_tcp_nodelay(&self.socket, nodelay);
             }
         }
     }

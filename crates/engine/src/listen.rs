@@ -20,8 +20,10 @@ use crate::stats;
 use crate::timer;
 
 mod bind;
+mod inherited;
 
 pub use bind::{BindError, DEFAULT_BACKLOG, Keepalive, ListenOptions, Transport, apply, bind};
+pub(crate) use inherited::Inherited;
 
 /// How long accepting rests when the process has no descriptors left, nginx's
 /// `accept_mutex_delay`.
@@ -55,23 +57,29 @@ pub fn accept(
     multi_accept: bool,
     handle: impl Fn(Conn) + 'static,
 ) -> io::Result<Accepting> {
+    let inherited = Inherited::from(&listener);
     let mut listener = Watched::new(listener, Watch::Listener)?;
     let turn = if multi_accept { ACCEPTS_PER_LONG_TURN } else { ACCEPTS_PER_TURN };
     let task = event_loop::spawn(async move {
         loop {
-            accept_some(&mut listener, turn, &handle).await;
+            accept_some(&mut listener, inherited, turn, &handle).await;
         }
     });
     Ok(Accepting { task })
 }
 
 /// Accepts what waits, at most one turn's worth: the kernel tells again of what is left.
-async fn accept_some(listener: &mut Watched, turn: usize, handle: &impl Fn(Conn)) {
+async fn accept_some(
+    listener: &mut Watched,
+    inherited: Inherited,
+    turn: usize,
+    handle: &impl Fn(Conn),
+) {
     let Some(source) = listener.source() else { return rest(listener).await };
     poll_fn(|cx| source.poll_read(cx)).await;
     source.read_blocked();
     for _ in 0..turn {
-        match accept_one(listener.fd()) {
+        match accept_one(listener.fd(), inherited) {
             Ok(Some(conn)) => handle(conn),
             Ok(None) => {}
             Err(Errno::AGAIN) => return,
@@ -94,7 +102,7 @@ async fn rest(listener: &mut Watched) {
 }
 
 /// One connection; `None` if there is no room for it and it was closed.
-fn accept_one(listener: &OwnedFd) -> rustix::io::Result<Option<Conn>> {
+fn accept_one(listener: &OwnedFd, inherited: Inherited) -> rustix::io::Result<Option<Conn>> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (socket, peer) = rustix::net::acceptfrom_with(listener.as_fd(), flags)?;
     stats::count_accepted();
@@ -102,7 +110,7 @@ fn accept_one(listener: &OwnedFd) -> rustix::io::Result<Option<Conn>> {
         return Ok(None);
     }
     let peer = peer.map_or(Addr::Unix(None), Addr::from_any);
-    Ok(Some(Conn::accepted(socket, peer)))
+    Ok(Some(Conn::accepted(socket, peer, inherited)))
 }
 
 /// Tells of an error; whether accepting has to rest.

@@ -6,6 +6,7 @@ use super::socket::Socket;
 use super::{Conn, Session, Slot};
 use crate::addr::Addr;
 use crate::event_loop::reactor::LotId;
+use crate::listen::Inherited;
 
 /// A connection without anything that only a busy one needs. It is closed when it is dropped.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub(crate) struct Idle {
     tls: Option<Box<Session>>,
     peer: Peer,
     id: u64,
-    nodelay: bool,
+    inherited: Inherited,
     slot: Slot,
 }
 
@@ -69,7 +70,7 @@ impl Conn {
             tls: self.tls,
             peer: self.peer.into(),
             id: self.id,
-            nodelay: self.nodelay,
+            inherited: self.inherited,
             slot: self._slot,
         })
     }
@@ -77,7 +78,7 @@ impl Conn {
     pub(crate) fn from_idle(idle: Idle) -> Self {
         idle.socket.unpark();
         let mut conn = Self::new(idle.socket, idle.peer.into(), idle.id, idle.slot);
-        conn.nodelay = idle.nodelay;
+        conn.inherited = idle.inherited;
         conn.tls = idle.tls;
         conn
     }

@@ -108,7 +108,7 @@ fn tcp_connections_have_addresses_and_numbers() {
         assert_eq!(conn.peer(), &addr);
         assert_eq!(conn.local(), &Addr::Inet(from));
         assert!(conn.id() > 0);
-        conn.set_nodelay();
+        conn.set_nodelay(true);
         assert!(conn.tcp_info().is_some());
         let next = connect(&addr, &ConnectOptions::default(), SOON).await.unwrap();
         assert!(next.id() > conn.id());

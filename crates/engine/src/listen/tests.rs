@@ -71,6 +71,35 @@ fn connections_are_accepted_until_the_handle_is_dropped() {
 }
 
 #[test]
+fn connections_have_what_the_listener_has() {
+    for (bound, one_address) in [("127.0.0.1:0", true), ("0.0.0.0:0", false)] {
+        block_on(async {
+            let (socket, addr) = listen(bound);
+            let port = addr.port().unwrap();
+            let accepted = Rc::new(RefCell::new(Vec::new()));
+            let take = Rc::clone(&accepted);
+            let _accepting =
+                accept(socket, false, move |conn| take.borrow_mut().push(conn)).unwrap();
+            let there = Addr::Inet((std::net::Ipv4Addr::LOCALHOST, port).into());
+            let _client = connect(&there, &ConnectOptions::default(), SOON).await.unwrap();
+            while accepted.borrow().is_empty() {
+                event_loop::yield_now().await;
+            }
+            let mut server = accepted.borrow_mut().pop().unwrap();
+            let inherited = server.inherited();
+            assert_eq!(inherited.address(), one_address.then(|| there.clone()));
+            assert_eq!(server.local(), &there);
+            let is_off = |server: &mut Conn| {
+                rustix::net::sockopt::tcp_nodelay(server.socket().as_fd()).unwrap()
+            };
+            assert!(inherited.nodelay && is_off(&mut server));
+            server.set_nodelay(false);
+            assert!(!is_off(&mut server));
+        });
+    }
+}
+
+#[test]
 fn a_connection_too_many_is_closed() {
     block_on(async {
         let (socket, addr) = listen("127.0.0.1:0");

@@ -139,7 +139,7 @@ async fn connect(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) -> Res
     match while_client_stays(request, pass, connecting).await {
         None => Err(client_gone(request, "connecting to upstream")),
         Some(Ok(mut conn)) => {
-            conn.set_nodelay();
+            conn.set_nodelay(true);
             target::secure(request, pass, conn).await
         }
         Some(Err(error)) => Err(Failure::new(connect_failed(request, peer, &error))),

@@ -39,9 +39,7 @@ pub(super) fn plain(service: &Service, conn: &mut Conn, key: &str) -> Option<Pla
         return None;
     }
     let settings = &endpoint.default.settings;
-    if settings.get(&CONNECTION).tcp_nodelay {
-        conn.set_nodelay();
-    }
+    conn.set_nodelay(settings.get(&CONNECTION).tcp_nodelay);
     let start = clock::now();
     Some(Plain { start, until: start + settings.get(&LIMITS).client_header_timeout.0 })
 }
@@ -53,9 +51,7 @@ pub(super) async fn open(service: &Service, mut conn: Conn, key: &Rc<str>) -> Op
     let snapshot = service.snapshot();
     let endpoint = snapshot.endpoint(key, &info)?;
     let settings = &endpoint.default.settings;
-    if settings.get(&CONNECTION).tcp_nodelay {
-        conn.set_nodelay();
-    }
+    conn.set_nodelay(settings.get(&CONNECTION).tcp_nodelay);
     let timeout = settings.get(&LIMITS).client_header_timeout.0;
     if endpoint.proxy_protocol {
         info.proxy_protocol = read_proxy_header(&endpoint, &mut conn, timeout).await?;
