@@ -12,6 +12,7 @@ mod machine;
 mod report;
 mod request;
 mod side;
+mod training;
 mod workload;
 
 use std::io::Write;
@@ -23,10 +24,11 @@ use machine::Cores;
 use report::Measured;
 pub(crate) use request::request;
 use side::{Side, Stage};
+pub(crate) use training::{plan as training_plan, train};
 pub(crate) use workload::Fields;
 use workload::{WORKLOADS, Workload};
 
-use crate::{Failure, cargo, packages};
+use crate::{Failure, cargo, packages, release};
 
 /// How often each side is measured.
 const ROUNDS: usize = 5;
@@ -58,10 +60,10 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     if cfg!(debug_assertions) {
         return optimised(arguments);
     }
-    packages::install(packages::BENCH)?;
+    packages::install(&[packages::LOAD, packages::BENCH].concat())?;
     let binary = match std::env::var_os("WEIR_BINARY") {
         Some(binary) => binary.into(),
-        None => cargo::build(cargo::Profile::Release)?,
+        None => release::build()?,
     };
     let sides = Side::all(binary);
     let head = report::head(&sides, order.rounds, order.pace.measured);

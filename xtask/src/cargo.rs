@@ -32,10 +32,8 @@ pub(crate) fn succeed(command: &mut Command) -> Result<(), Failure> {
 pub(crate) enum Profile {
     /// For tests.
     Debug,
-    /// As it is shipped.
+    /// What `cargo build --release` makes; `release.rs` has more for what is shipped.
     Release,
-    /// Nearly as it is shipped, for counting instructions; quicker to build.
-    Guard,
 }
 
 impl Profile {
@@ -44,7 +42,6 @@ impl Profile {
         match self {
             Self::Debug => "dev",
             Self::Release => "release",
-            Self::Guard => "guard",
         }
     }
 
@@ -56,9 +53,40 @@ impl Profile {
 
 /// Builds the server and tells where it is.
 pub(crate) fn build(profile: Profile) -> Result<PathBuf, Failure> {
-    let package = ["build", "--package", "weir-server", "--bin", "weir"];
-    succeed(cargo(&package).args(["--profile", profile.name()]))?;
+    succeed(&mut build_server(profile))?;
     Ok(target()?.join(profile.folder()).join("weir"))
+}
+
+/// Builds the server's release with a flag for the compiler, which build scripts and macros are
+/// spared, and tells where it is.
+pub(crate) fn build_with(flag: &str) -> Result<PathBuf, Failure> {
+    let host = host()?;
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let mut command = build_server(Profile::Release);
+    // Only with a target do the flags reach nothing but the server.
+    command.args(["--target", &host]).env("RUSTFLAGS", format!("{flags} {flag}"));
+    succeed(&mut command)?;
+    Ok(target()?.join(host).join("release/weir"))
+}
+
+fn build_server(profile: Profile) -> Command {
+    let mut command = cargo(&["build", "--package", "weir-server", "--bin", "weir"]);
+    command.args(["--profile", profile.name()]);
+    command
+}
+
+/// The triple of this machine.
+fn host() -> Result<String, Failure> {
+    let version = rustc(&["-vV"])?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| format!("rustc names no host:\n{version}"))
+}
+
+/// What the compiler of this workspace prints.
+pub(crate) fn rustc(arguments: &[&str]) -> Result<String, Failure> {
+    let output = Command::new("rustc").current_dir(root()).args(arguments).output();
+    let output = output.map_err(|error| format!("rustc: {error}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The directory that cargo builds in.

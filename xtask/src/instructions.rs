@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
             println!("the record is for another build; only runs of this binary compare");
             binary.into()
         }
-        None => cargo::build(cargo::Profile::Guard)?,
+        None => cargo::build(cargo::Profile::Release)?,
     };
     let scratch = Scratch::new("instructions")?;
     scratch.folder("files")?;

@@ -1,5 +1,5 @@
-//! The project's chores: `cargo xtask` and one of `test`, `bench`, `instructions`,
-//! `nginx-tests`, `docs`, `fuzz`.
+//! The project's chores: `cargo xtask` and one of `test`, `release`, `bench`,
+//! `instructions`, `nginx-tests`, `docs`, `fuzz`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "chores talk to whoever runs them")]
 
@@ -8,6 +8,7 @@ mod cargo;
 mod instructions;
 mod nginx_tests;
 mod packages;
+mod release;
 mod scratch;
 mod server;
 mod test;
@@ -22,6 +23,7 @@ usage: cargo xtask CHORE
 
   test [--release] [NAME]   everything that must pass before a change lands; with NAME, only the
                             end-to-end tests whose names hold it
+  release                   the server as it is shipped: built for what it was seen doing under load
   bench [ROUNDS] [WORKLOAD]..  Weir against nginx, HAProxy and Pingora: CPU, throughput, latency,
                             memory; --list names the workloads, --quick is for trying out,
                             --save appends the table to bench/RESULTS.md
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.split_first() {
         Some((&"test", rest)) => test::run(rest),
+        Some((&"release", [])) => release::run(),
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"instructions", rest)) => instructions::run(rest),
         Some((&"nginx-tests", rest)) => nginx_tests::run(rest),

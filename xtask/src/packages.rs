@@ -17,12 +17,12 @@ pub(crate) const TESTS: &[Needed] = &[
     ("openssl", "openssl"),
 ];
 
-/// What the measurements compare with and use.
+/// What load is made with: the backend, the generator, certificates.
+pub(crate) const LOAD: &[Needed] = &[("nginx", "nginx"), ("wrk", "wrk"), ("openssl", "openssl")];
+
+/// What the measurements compare with besides nginx.
 pub(crate) const BENCH: &[Needed] = &[
-    ("nginx", "nginx"),
     ("haproxy", "haproxy"),
-    ("wrk", "wrk"),
-    ("openssl", "openssl"),
     // What Pingora is built with.
     ("cmake", "cmake"),
     ("pkg-config", "pkg-config"),

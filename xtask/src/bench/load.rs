@@ -29,7 +29,7 @@ pub(super) struct Pace {
 
 /// What a load generator counted.
 #[derive(Clone, Debug, Default)]
-struct Count {
+pub(super) struct Count {
     /// Requests answered, or connections served.
     answered: u64,
     /// The same in a second.
@@ -52,12 +52,11 @@ pub(super) fn measure(
         return Ok(vec![idle.each, idle.all / f64::from(1 << 20)]);
     }
     let generate = |seconds: f64| match workload.load {
-        Load::Handshakes { resumed } => handshakes::run(server.port, resumed, seconds),
         Load::Paced => {
             let rate = pace.paced_rate.ok_or("nginx's most is not known")?;
             paced::run(server.port, rate, seconds)
         }
-        _ => wrk::run(&stage.scratch, server.port, tls, &workload.load, seconds),
+        _ => flat_out(stage, server, workload, seconds),
     };
     generate(pace.warm_up)?;
     let before = Cpu::of(server.process());
@@ -67,4 +66,18 @@ pub(super) fn measure(
     let mut values = vec![cpu, after.user_share_since(before), count.rate];
     values.extend(count.latency);
     Ok(values)
+}
+
+/// As many requests or handshakes as the server can take, for so many seconds.
+pub(super) fn flat_out(
+    stage: &Stage,
+    server: &Server,
+    workload: &Workload,
+    seconds: f64,
+) -> Result<Count, Failure> {
+    let tls = matches!(workload.conf, Conf::Tls(_));
+    match workload.load {
+        Load::Handshakes { resumed } => handshakes::run(server.port, resumed, seconds),
+        _ => wrk::run(&stage.scratch, server.port, tls, &workload.load, seconds),
+    }
 }

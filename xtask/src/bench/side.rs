@@ -22,8 +22,8 @@ pub(super) struct Stage {
 /// How a server takes its orders.
 #[derive(Debug)]
 enum Kind {
-    /// nginx and what reads its configurations.
-    Nginx,
+    /// nginx and what reads its configurations, with these directives besides.
+    Nginx(&'static str),
     HaProxy,
     Pingora,
 }
@@ -61,17 +61,23 @@ impl Side {
             Err(failure) => (Err(failure), "pingora could not be built".to_owned()),
         };
         [
-            program("Weir", Kind::Nginx, weir),
-            program("nginx", Kind::Nginx, NGINX.into()),
+            program("Weir", Kind::Nginx(IN_FRONT), weir),
+            program("nginx", Kind::Nginx(IN_FRONT), NGINX.into()),
             program("HAProxy", Kind::HaProxy, HAPROXY.into()),
             Self { name: "Pingora", kind: Kind::Pingora, binary: pingora, version },
         ]
     }
 
+    /// A Weir that writes down what it does: one process, which may write where it likes.
+    pub(super) fn in_training(weir: PathBuf) -> Self {
+        let kind = Kind::Nginx("daemon off; master_process off;");
+        Self { name: "Weir", kind, binary: Ok(weir), version: String::new() }
+    }
+
     /// Whether it can do that at all.
     pub(super) fn takes(&self, workload: &Workload) -> bool {
         let proxies = matches!(workload.conf, Conf::Bare | Conf::Tls(_));
-        proxies || matches!(self.kind, Kind::Nginx)
+        proxies || matches!(self.kind, Kind::Nginx(_))
     }
 
     /// Starts it for a workload.
@@ -83,8 +89,8 @@ impl Side {
             let conf = |name| stage.conf(name, workload, port, folder);
             let mut line: Vec<OsString> = vec![binary.clone().into()];
             match self.kind {
-                Kind::Nginx => {
-                    line.extend(NGINX_FLAGS.map(OsString::from));
+                Kind::Nginx(directives) => {
+                    line.extend(nginx_flags(directives).map(OsString::from));
                     line.push(conf(nginx_conf(workload.conf))?.into());
                 }
                 Kind::HaProxy => {
@@ -107,7 +113,12 @@ impl Side {
     }
 }
 
-const NGINX_FLAGS: [&str; 5] = ["-e", "stderr", "-g", "daemon off;", "-c"];
+/// What keeps a server of nginx's kind where its process is known.
+const IN_FRONT: &str = "daemon off;";
+
+fn nginx_flags(directives: &'static str) -> [&'static str; 5] {
+    ["-e", "stderr", "-g", directives, "-c"]
+}
 
 fn nginx_conf(conf: Conf) -> &'static str {
     match conf {
@@ -115,6 +126,7 @@ fn nginx_conf(conf: Conf) -> &'static str {
         Conf::Tls(_) => "tls.conf",
         Conf::Realistic => "realistic.conf",
         Conf::Static => "static.conf",
+        Conf::Everyday => "everyday.conf",
     }
 }
 
@@ -141,7 +153,7 @@ impl Stage {
                 let conf = folder.join("backend.conf");
                 let text = template("conf/backend.conf", &words)?;
                 std::fs::write(&conf, text).map_err(|error| error.to_string())?;
-                let line = [NGINX].into_iter().chain(NGINX_FLAGS).map(OsString::from);
+                let line = [NGINX].into_iter().chain(nginx_flags(IN_FRONT)).map(OsString::from);
                 Ok(line.chain([conf.into()]).collect())
             })?;
         Ok(Self { cores, backend, files, scratch })

@@ -13,6 +13,8 @@ pub(super) enum Conf {
     Realistic,
     /// Files, and nothing behind.
     Static,
+    /// A little of everything; only the training uses it.
+    Everyday,
 }
 
 /// The key of a certificate.
@@ -76,7 +78,7 @@ const CONNECTIONS: usize = 64;
 /// Connections that get a mebibyte at a time.
 const FEW: usize = 16;
 
-const fn get(path: &'static str, fields: Fields) -> Load {
+pub(super) const fn get(path: &'static str, fields: Fields) -> Load {
     Load::Requests { path, fields, connections: CONNECTIONS, upload: 0 }
 }
 
@@ -84,7 +86,12 @@ const fn mebibyte(path: &'static str) -> Load {
     Load::Requests { path, fields: Fields::One, connections: FEW, upload: 0 }
 }
 
-const fn row(name: &'static str, about: &'static str, conf: Conf, load: Load) -> Workload {
+pub(super) const fn row(
+    name: &'static str,
+    about: &'static str,
+    conf: Conf,
+    load: Load,
+) -> Workload {
     Workload { name, about, conf, threads: 1, load }
 }
 

@@ -1,0 +1,79 @@
+//! What a Weir does that is watched for the sake of its release. What is not seen here is built for
+//! size, so everything that is common in configurations should be.
+
+use std::path::PathBuf;
+
+use super::load;
+use super::machine::{self, Cores};
+use super::side::{Side, Stage};
+use super::workload::{Conf, Fields, WORKLOADS, Workload, get, row};
+use crate::{Failure, cargo};
+
+/// Seconds of each workload.
+const SECONDS: f64 = 2.0;
+
+/// The measured workloads that are part of it.
+const MEASURED: &[&str] = &[
+    "small",
+    "fields",
+    "realistic",
+    "body-1k",
+    "body-64k",
+    "body-1m-roomy",
+    "upload-64k",
+    "upload-64k-roomy",
+    "close",
+    "static-1k",
+    "tls-small",
+    "tls-1m",
+    "tls-full-p256",
+    "tls-full-rsa",
+    "tls-resumed",
+];
+
+/// The others.
+#[rustfmt::skip]
+const BESIDES: &[Workload] = &[
+    everyday("a response of its own", "/exact"),
+    everyday("a rewritten path", "/old/page"),
+    everyday("regular expressions and variables", "/api/v2/items"),
+    everyday("a file of several that are tried", "/tried/1k"),
+    everyday("a named location after what was tried", "/tried/nothing"),
+    everyday("no buffering", "/unbuffered/1k"),
+    everyday("text that is replaced", "/replaced/"),
+    everyday("a subrequest that allows", "/guarded/"),
+    everyday("an error page", "/missing/"),
+    everyday("a compressed body", "/compressed/1k"),
+    everyday("a chunked body", "/chunked/1k"),
+];
+
+const fn everyday(about: &'static str, path: &'static str) -> Workload {
+    row("everyday", about, Conf::Everyday, get(path, Fields::Twelve))
+}
+
+/// All that is done, as text: another text is another training.
+pub(crate) fn plan() -> Result<String, Failure> {
+    let mut text = format!("{SECONDS} {MEASURED:?} {BESIDES:?}");
+    for conf in ["everyday.conf", "backend.conf"] {
+        let path = cargo::root().join("bench/conf").join(conf);
+        let told = |error| format!("{}: {error}", path.display());
+        text += &std::fs::read_to_string(&path).map_err(told)?;
+    }
+    Ok(text)
+}
+
+/// Has a Weir do it all.
+pub(crate) fn train(binary: PathBuf) -> Result<(), Failure> {
+    machine::raise_limits();
+    let stage = Stage::set(Cores::of_this_machine())?;
+    let weir = Side::in_training(binary);
+    let measured = WORKLOADS.iter().filter(|workload| MEASURED.contains(&workload.name));
+    for workload in measured.chain(BESIDES) {
+        eprintln!("training: {}, {}", workload.name, workload.about);
+        let server = weir.start(&stage, workload)?;
+        load::flat_out(&stage, &server, workload, SECONDS)
+            .map_err(|failure| format!("{failure}\n{}", server.told()))?;
+        server.end();
+    }
+    Ok(())
+}
