@@ -141,7 +141,14 @@ pub fn crls_from_pem(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'sta
     let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|_| "X509_LOOKUP_load_file() failed".to_owned())?;
-    if lists.is_empty() { Err("X509_LOOKUP_load_file() failed".to_owned()) } else { Ok(lists) }
+    // One that cannot be read must not be left out silently: what it revokes would come in.
+    let readable =
+        |list: &CertificateRevocationListDer<'_>| x509_parser::parse_x509_crl(list).is_ok();
+    if lists.is_empty() || !lists.iter().all(readable) {
+        Err("X509_LOOKUP_load_file() failed".to_owned())
+    } else {
+        Ok(lists)
+    }
 }
 
 fn private_key(pem: &[u8], passwords: &[&[u8]]) -> Result<PrivateKeyDer<'static>, String> {

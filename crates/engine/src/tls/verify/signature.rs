@@ -4,6 +4,12 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
+use x509_parser::der_parser::{Oid, oid};
+use x509_parser::prelude::{CertificateRevocationList, X509Certificate};
+use x509_parser::public_key::PublicKey;
+
+/// 112 bits of security.
+const LEAST_RSA_BITS: usize = 2048;
 
 /// What rustls can check.
 pub(crate) fn algorithms() -> WebPkiSupportedAlgorithms {
@@ -12,10 +18,57 @@ pub(crate) fn algorithms() -> WebPkiSupportedAlgorithms {
 
 /// Whether `signature` over `message` was made with the algorithm whose identifier's bytes are
 /// `oid` and with the private half of `key`.
-pub(super) fn check(oid: &[u8], key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+fn check(oid: &[u8], key: &[u8], message: &[u8], signature: &[u8]) -> bool {
     algorithms().all.iter().any(|algorithm| {
         names(*algorithm, oid) && algorithm.verify_signature(key, message, signature).is_ok()
     })
+}
+
+/// Whether `issuer` has signed a certificate. What the certificate says of the algorithm inside
+/// and outside of what is signed must be the same.
+pub(super) fn is_of(issued: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
+    issued.signature_algorithm == issued.tbs_certificate.signature
+        && check(
+            issued.signature_algorithm.algorithm.as_bytes(),
+            &issuer.public_key().subject_public_key.data,
+            issued.tbs_certificate.as_ref(),
+            &issued.signature_value.data,
+        )
+}
+
+/// Whether `issuer` has signed a revocation list.
+pub(super) fn is_of_list(
+    list: &CertificateRevocationList<'_>,
+    issuer: &X509Certificate<'_>,
+) -> bool {
+    list.signature_algorithm == list.tbs_cert_list.signature
+        && check(
+            list.signature_algorithm.algorithm.as_bytes(),
+            &issuer.public_key().subject_public_key.data,
+            list.tbs_cert_list.as_ref(),
+            &list.signature_value.data,
+        )
+}
+
+/// Whether a certificate is signed over a hash that can be forged; it is not checked at all then.
+pub(super) fn is_weak(certificate: &X509Certificate<'_>) -> bool {
+    const WEAK: [Oid<'static>; 5] = [
+        // md2, md5 and sha1WithRSAEncryption, dsa-with-sha1, ecdsa-with-SHA1
+        oid!(1.2.840.113549.1.1.2),
+        oid!(1.2.840.113549.1.1.4),
+        oid!(1.2.840.113549.1.1.5),
+        oid!(1.2.840.10040.4.3),
+        oid!(1.2.840.10045.4.1),
+    ];
+    WEAK.contains(&certificate.signature_algorithm.algorithm)
+}
+
+/// Whether a key can be guessed.
+pub(super) fn is_small(certificate: &X509Certificate<'_>) -> bool {
+    match certificate.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => key.key_size() < LEAST_RSA_BITS,
+        _ => false,
+    }
 }
 
 /// Whether the algorithm's identifier, an object identifier and parameters, begins with `oid`.
