@@ -19,7 +19,8 @@ pub(super) struct Measured<'a> {
 /// The heading and the paragraph above the tables.
 pub(super) fn head(sides: &[Side], rounds: usize, seconds: f64) -> String {
     let mut text = format!("## {}: {}\n\n", machine::today(), machine::description());
-    let versions: Vec<&str> = sides.iter().map(|side| side.version.as_str()).collect();
+    let versions = sides.iter().map(|side| side.version.as_str());
+    let versions: Vec<&str> = versions.filter(|version| !version.is_empty()).collect();
     let _ = writeln!(
         text,
         "{}. Medians of {rounds} alternating rounds of {seconds} s, with the least and the most; \

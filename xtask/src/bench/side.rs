@@ -26,6 +26,8 @@ enum Kind {
     Nginx(&'static str),
     HaProxy,
     Pingora,
+    /// What only moves bytes, by `epoll` or by `io_uring`.
+    Floor(&'static str),
 }
 
 /// One of the servers.
@@ -47,8 +49,8 @@ const NGINX: &str = "/usr/sbin/nginx";
 const HAPROXY: &str = "/usr/sbin/haproxy";
 
 impl Side {
-    /// Weir, nginx, HAProxy and Pingora.
-    pub(super) fn all(weir: PathBuf) -> [Self; 4] {
+    /// Weir, nginx, HAProxy, Pingora, and what moving the bytes alone costs.
+    pub(super) fn all(weir: PathBuf) -> [Self; 6] {
         let version = |program: &Path, flag: &str| {
             first_line(&program.display().to_string(), &[flag]).unwrap_or_default()
         };
@@ -56,15 +58,22 @@ impl Side {
             let version = version(&binary, "-v");
             Self { name, kind, binary: Ok(binary), version }
         };
-        let (pingora, version) = match pingora() {
+        let (pingora, version) = match beside("pingora") {
             Ok(binary) => (Ok(binary), format!("pingora {}", pingora_version())),
             Err(failure) => (Err(failure), "pingora could not be built".to_owned()),
+        };
+        let floor = beside("floor");
+        let floor = |name, way| {
+            let (kind, binary) = (Kind::Floor(way), floor.clone());
+            Self { name, kind, binary, version: String::new() }
         };
         [
             program("Weir", Kind::Nginx(IN_FRONT), weir),
             program("nginx", Kind::Nginx(IN_FRONT), NGINX.into()),
             program("HAProxy", Kind::HaProxy, HAPROXY.into()),
             Self { name: "Pingora", kind: Kind::Pingora, binary: pingora, version },
+            floor("epoll alone", "epoll"),
+            floor("io_uring alone", "io_uring"),
         ]
     }
 
@@ -76,8 +85,11 @@ impl Side {
 
     /// Whether it can do that at all.
     pub(super) fn takes(&self, workload: &Workload) -> bool {
-        let proxies = matches!(workload.conf, Conf::Bare | Conf::Tls(_));
-        proxies || matches!(self.kind, Kind::Nginx(_))
+        match self.kind {
+            Kind::Nginx(_) => true,
+            Kind::HaProxy | Kind::Pingora => matches!(workload.conf, Conf::Bare | Conf::Tls(_)),
+            Kind::Floor(_) => workload.is_small_talk(),
+        }
     }
 
     /// Starts it for a workload.
@@ -97,6 +109,10 @@ impl Side {
                     let tls = matches!(workload.conf, Conf::Tls(_));
                     line.extend(["-q", "-f"].map(OsString::from));
                     line.push(conf(if tls { "haproxy-tls.cfg" } else { "haproxy.cfg" })?.into());
+                }
+                Kind::Floor(way) => {
+                    let words = [way.to_owned(), port.to_string(), stage.backend.port.to_string()];
+                    line.extend(words.map(OsString::from));
                 }
                 Kind::Pingora => {
                     let numbers = [port.to_string(), stage.backend.port.to_string()];
@@ -212,14 +228,14 @@ fn certificate(scratch: &Scratch, name: &str, key: &[&str]) -> Result<(), Failur
     Ok(())
 }
 
-/// Builds the proxy in `bench/pingora`, which is no part of the workspace.
-fn pingora() -> Result<PathBuf, Failure> {
-    let target = cargo::target()?.join("pingora");
-    let manifest = cargo::root().join("bench/pingora/Cargo.toml");
+/// Builds a proxy in `bench/`, which is no part of the workspace.
+fn beside(name: &str) -> Result<PathBuf, Failure> {
+    let target = cargo::target()?.join(name);
+    let manifest = cargo::root().join(format!("bench/{name}/Cargo.toml"));
     let mut command = cargo::cargo(&["build", "--quiet", "--release", "--locked"]);
     command.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(&target);
     cargo::succeed(&mut command)?;
-    Ok(target.join("release/weir-bench-pingora"))
+    Ok(target.join(format!("release/weir-bench-{name}")))
 }
 
 fn pingora_version() -> String {

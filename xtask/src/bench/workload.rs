@@ -70,6 +70,18 @@ pub(super) struct Workload {
     pub(super) load: Load,
 }
 
+impl Workload {
+    /// Whether requests and responses are so small that each is one read, on kept connections
+    /// and one thread.
+    pub(super) fn is_small_talk(&self) -> bool {
+        let small = matches!(
+            self.load,
+            Load::Requests { path: "/", fields: Fields::One | Fields::Twelve, upload: 0, .. }
+        );
+        small && self.conf == Conf::Bare && self.threads == 1
+    }
+}
+
 const SMALL: Load = get("/", Fields::One);
 
 /// Keepalive connections of the plain loads.

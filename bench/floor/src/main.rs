@@ -1,0 +1,28 @@
+//! What moving the bytes alone costs: what a client sends goes to the backend as it came, and what
+//! the backend sends goes back. One read is taken for a whole message, and nothing is looked at, kept
+//! or limited, so no proxy that does its work can be cheaper than this on the same kernel.
+//!
+//! `weir-bench-floor epoll|io_uring PORT BACKEND`
+
+mod completion;
+mod connections;
+mod readiness;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+/// Bytes of the largest message.
+const MESSAGE: usize = 8192;
+
+fn main() -> std::io::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let port = |text: &str| SocketAddr::from((Ipv4Addr::LOCALHOST, text.parse().expect("a port")));
+    let [way, front, backend] = &arguments[..] else {
+        panic!("usage: weir-bench-floor epoll|io_uring PORT BACKEND");
+    };
+    let (listener, backend) = (TcpListener::bind(port(front))?, port(backend));
+    match way.as_str() {
+        "epoll" => readiness::run(&listener, backend),
+        "io_uring" => completion::run(&listener, backend),
+        _ => panic!("{way} is neither epoll nor io_uring"),
+    }
+}
