@@ -6,60 +6,29 @@ use weir_wire::uri;
 use crate::browser::Browser;
 use crate::core::{ERRORS, REDIRECT, ServerTokens};
 use crate::request::Request;
-use crate::serve::SERVER_NAME;
+use crate::serve::{SERVER_NAME, reason};
 
-/// The title of an error or redirect page; None means a response without a body.
-fn title(status: u16) -> Option<&'static str> {
+/// The title of an error or redirect page; None means a response without a body. It is the status
+/// line's text but for a few.
+fn title(status: u16) -> Option<&'static [u8]> {
     Some(match status {
-        301 => "301 Moved Permanently",
-        302 => "302 Found",
-        303 => "303 See Other",
-        307 => "307 Temporary Redirect",
-        308 => "308 Permanent Redirect",
-        400 => "400 Bad Request",
-        401 => "401 Authorization Required",
-        402 => "402 Payment Required",
-        403 => "403 Forbidden",
-        404 => "404 Not Found",
-        405 => "405 Not Allowed",
-        406 => "406 Not Acceptable",
-        407 => "407 Proxy Authentication Required",
-        408 => "408 Request Time-out",
-        409 => "409 Conflict",
-        410 => "410 Gone",
-        411 => "411 Length Required",
-        412 => "412 Precondition Failed",
-        413 => "413 Request Entity Too Large",
-        414 => "414 Request-URI Too Large",
-        415 => "415 Unsupported Media Type",
-        416 => "416 Requested Range Not Satisfiable",
-        421 => "421 Misdirected Request",
-        429 => "429 Too Many Requests",
-        494 => "400 Request Header Or Cookie Too Large",
-        495 => "400 The SSL certificate error",
-        496 => "400 No required SSL certificate was sent",
-        497 => "400 The plain HTTP request was sent to HTTPS port",
-        500 => "500 Internal Server Error",
-        501 => "501 Not Implemented",
-        502 => "502 Bad Gateway",
-        503 => "503 Service Temporarily Unavailable",
-        504 => "504 Gateway Time-out",
-        505 => "505 HTTP Version Not Supported",
-        507 => "507 Insufficient Storage",
-        _ => return None,
+        302 => b"302 Found",
+        401 => b"401 Authorization Required",
+        494 => b"400 Request Header Or Cookie Too Large",
+        495 => b"400 The SSL certificate error",
+        496 => b"400 No required SSL certificate was sent",
+        497 => b"400 The plain HTTP request was sent to HTTPS port",
+        ..300 | 304 => return None,
+        _ => return reason(status),
     })
 }
 
 /// What the page's heading says; some errors explain themselves in a line of their own.
-fn body(status: u16) -> Option<(&'static str, &'static str)> {
-    let explanation = match status {
-        494 => "Request Header Or Cookie Too Large",
-        495 => "The SSL certificate error",
-        496 => "No required SSL certificate was sent",
-        497 => "The plain HTTP request was sent to HTTPS port",
-        _ => return title(status).map(|title| (title, "")),
-    };
-    Some(("400 Bad Request", explanation))
+fn body(status: u16) -> Option<(&'static [u8], &'static [u8])> {
+    match status {
+        494..=497 => Some((b"400 Bad Request", title(status)?.strip_prefix(b"400 ")?)),
+        _ => title(status).map(|title| (title, b"".as_slice())),
+    }
 }
 
 /// Below the rule stands who answers, as much as `server_tokens` lets be known.
@@ -82,11 +51,11 @@ pub(super) fn page(request: &mut Request, status: u16) -> Vec<u8> {
         out.extend_from_slice(b"\r\n");
     };
     line(&[b"<html>"]);
-    line(&[b"<head><title>", title.as_bytes(), b"</title></head>"]);
+    line(&[b"<head><title>", title, b"</title></head>"]);
     line(&[b"<body>"]);
-    line(&[b"<center><h1>", heading.as_bytes(), b"</h1></center>"]);
+    line(&[b"<center><h1>", heading, b"</h1></center>"]);
     if !explanation.is_empty() {
-        line(&[b"<center>", explanation.as_bytes(), b"</center>"]);
+        line(&[b"<center>", explanation, b"</center>"]);
     }
     let signature = signature(request);
     line(&[b"<hr><center>", &signature, b"</center>"]);
