@@ -30,7 +30,15 @@ struct Kind {
     params: &'static [(&'static str, bool)],
     /// The latest stage of a condition in which it may stand; None for everywhere.
     stage: Option<Stage>,
-    run: fn(&mut Page, &mut Request, Params<'_>, &mut Vec<Piece>) -> Result<Flow, Failed>,
+    run: fn(Call<'_>) -> Result<Flow, Failed>,
+}
+
+/// A command on its way: the page that it stands in, its values, and what comes of it.
+struct Call<'a> {
+    page: &'a mut Page,
+    request: &'a mut Request,
+    params: Params<'a>,
+    out: &'a mut Vec<Piece>,
 }
 
 const KINDS: &[Kind] = &[
@@ -152,7 +160,7 @@ pub(super) fn run(
         return Err(fail(request, &message));
     }
     let params = Params::of(command, kind, request)?;
-    (kind.run)(page, request, params, out)
+    (kind.run)(Call { page, request, params, out })
 }
 
 /// The text of a command, for a block that will be read again.
@@ -167,12 +175,7 @@ fn written(command: &Command) -> Vec<u8> {
     text
 }
 
-fn include(
-    _: &mut Page,
-    request: &mut Request,
-    params: Params<'_>,
-    out: &mut Vec<Piece>,
-) -> Result<Flow, Failed> {
+fn include(Call { request, params, out, .. }: Call<'_>) -> Result<Flow, Failed> {
     let [wanted, file, wait, set, stub] = params.0;
     let target = match (wanted, file) {
         (Some(wanted), Some(file)) => {
@@ -260,12 +263,7 @@ fn keep(request: &mut Request, name: &[u8]) -> Done {
     })
 }
 
-fn echo(
-    page: &mut Page,
-    request: &mut Request,
-    params: Params<'_>,
-    out: &mut Vec<Piece>,
-) -> Result<Flow, Failed> {
+fn echo(Call { page, request, params, out }: Call<'_>) -> Result<Flow, Failed> {
     let mut value = Vec::new();
     if !variable(request, params.must(0), &mut value) {
         value.extend_from_slice(params.get(1).unwrap_or(b"(none)"));
@@ -293,12 +291,7 @@ fn echo(
     Ok(Flow::On)
 }
 
-fn config(
-    page: &mut Page,
-    request: &mut Request,
-    params: Params<'_>,
-    _: &mut Vec<Piece>,
-) -> Result<Flow, Failed> {
+fn config(Call { page, request, params, .. }: Call<'_>) -> Result<Flow, Failed> {
     if let Some(message) = params.get(0) {
         page.error_message = message.to_vec();
     }
@@ -308,35 +301,20 @@ fn config(
     Ok(Flow::On)
 }
 
-fn set(
-    _: &mut Page,
-    request: &mut Request,
-    params: Params<'_>,
-    _: &mut Vec<Piece>,
-) -> Result<Flow, Failed> {
+fn set(Call { request, params, .. }: Call<'_>) -> Result<Flow, Failed> {
     let value = evaluate(request, params.must(1))?;
     request.state(&SHARED).borrow_mut().set(params.must(0), &value);
     Ok(Flow::On)
 }
 
-fn begin_if(
-    page: &mut Page,
-    request: &mut Request,
-    params: Params<'_>,
-    out: &mut Vec<Piece>,
-) -> Result<Flow, Failed> {
-    if page.stage.is_some() {
-        return Err(fail(request, "the \"if\" command inside the \"if\" command"));
+fn begin_if(call: Call<'_>) -> Result<Flow, Failed> {
+    if call.page.stage.is_some() {
+        return Err(fail(call.request, "the \"if\" command inside the \"if\" command"));
     }
-    elif(page, request, params, out)
+    elif(call)
 }
 
-fn elif(
-    page: &mut Page,
-    request: &mut Request,
-    params: Params<'_>,
-    _: &mut Vec<Piece>,
-) -> Result<Flow, Failed> {
+fn elif(Call { page, request, params, .. }: Call<'_>) -> Result<Flow, Failed> {
     if page.chosen {
         page.output = false;
         return Ok(Flow::On);
@@ -395,47 +373,27 @@ fn matches(request: &mut Request, pattern: &[u8], text: &[u8]) -> Result<bool, F
     Ok(true)
 }
 
-fn otherwise(
-    page: &mut Page,
-    _: &mut Request,
-    _: Params<'_>,
-    _: &mut Vec<Piece>,
-) -> Result<Flow, Failed> {
+fn otherwise(Call { page, .. }: Call<'_>) -> Result<Flow, Failed> {
     page.output = !page.chosen;
     page.stage = Some(Stage::Else);
     Ok(Flow::On)
 }
 
-fn endif(
-    page: &mut Page,
-    _: &mut Request,
-    _: Params<'_>,
-    _: &mut Vec<Piece>,
-) -> Result<Flow, Failed> {
+fn endif(Call { page, .. }: Call<'_>) -> Result<Flow, Failed> {
     page.output = true;
     page.chosen = false;
     page.stage = None;
     Ok(Flow::On)
 }
 
-fn block(
-    page: &mut Page,
-    request: &mut Request,
-    params: Params<'_>,
-    _: &mut Vec<Piece>,
-) -> Result<Flow, Failed> {
+fn block(Call { page, request, params, .. }: Call<'_>) -> Result<Flow, Failed> {
     request.state(&SHARED).borrow_mut().begin_block(params.must(0));
     page.output = false;
     page.in_block = true;
     Ok(Flow::On)
 }
 
-fn endblock(
-    page: &mut Page,
-    _: &mut Request,
-    _: Params<'_>,
-    _: &mut Vec<Piece>,
-) -> Result<Flow, Failed> {
+fn endblock(Call { page, .. }: Call<'_>) -> Result<Flow, Failed> {
     page.output = true;
     page.in_block = false;
     Ok(Flow::On)
