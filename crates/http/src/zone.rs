@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use weir_conf::value::parse_size;
 use weir_conf::{Cx, Fault, Node, TypeMap, Word};
+use weir_engine::error_log::Level;
 use weir_script::{Template, Variables};
 use weir_upstream::{MIN_ZONE, Zones};
+
+use crate::request::Request;
 
 /// What is kept in a zone.
 pub trait Contents: Send + Sync + 'static {
@@ -34,6 +37,23 @@ pub struct Definition {
     /// Thousandths of a request per second, where the module counts in time.
     pub rate: u64,
     size: u64,
+}
+
+impl Definition {
+    /// What a request is counted by. None if it does not count: its key is empty, or longer than
+    /// `longest` bytes, which is told of.
+    pub fn key_of(&self, request: &mut Request, longest: usize) -> Option<Vec<u8>> {
+        let key = request.eval(&self.key);
+        if key.len() > longest {
+            let source = String::from_utf8_lossy(self.key.source());
+            let key = String::from_utf8_lossy(&key);
+            let message = format!(
+                "the value of the \"{source}\" key is more than {longest} bytes: \"{key}\""
+            );
+            request.log(Level::Error, &message);
+        }
+        (1..=longest).contains(&key.len()).then_some(key)
+    }
 }
 
 /// Zones that are in use, for an assembly to find again.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use weir_conf::value::parse_number;
 use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
-use weir_engine::error_log::Level;
 
 use crate::core::value::{ErrorStatus, LimitLevel};
 use crate::module::{Handler, Module, Phase, PhaseHandler, Verdict};
@@ -47,6 +46,9 @@ directives! {
         field limits: Inherit<Vec<Limit>>,
     }
 }
+
+/// The longest key that counts, in bytes.
+const LONGEST_KEY: usize = 255;
 
 /// What nginx's node takes besides the key.
 const NODE_HEAD: usize = 36;
@@ -172,10 +174,7 @@ fn handle(request: &mut Request) -> Verdict {
         else {
             continue;
         };
-        let key = request.eval(&definition.key);
-        if !is_key(request, &key, definition.key.source()) {
-            continue;
-        }
+        let Some(key) = definition.key_of(request, LONGEST_KEY) else { continue };
         match zone.take(&key, limit.most) {
             Ok(held) => request.with_main(&COUNTED, |standing| {
                 standing.outcome = Some(Outcome::Passed);
@@ -198,18 +197,6 @@ fn refuse(request: &mut Request, own: &LimitConn, limit: &Limit, refusal: &Refus
         *standing = Standing { outcome: Some(outcome), held: Vec::new() };
     });
     if own.dry_run { Verdict::Next } else { Verdict::Status(own.status.0) }
-}
-
-/// Whether a key counts: an empty one does not, and one that is too long is told of.
-fn is_key(request: &Request, key: &[u8], source: &[u8]) -> bool {
-    const LONGEST: usize = 255;
-    if key.len() > LONGEST {
-        let (source, key) = (String::from_utf8_lossy(source), String::from_utf8_lossy(key));
-        let message =
-            format!("the value of the \"{source}\" key is more than 255 bytes: \"{key}\"");
-        request.log(Level::Error, &message);
-    }
-    (1..=LONGEST).contains(&key.len())
 }
 
 fn status_variable(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {

@@ -53,6 +53,9 @@ directives! {
     }
 }
 
+/// The longest key that counts, in bytes.
+const LONGEST_KEY: usize = 65_535;
+
 /// The buckets of a zone, for all threads.
 struct Requests(Mutex<Table>);
 
@@ -208,10 +211,7 @@ fn decide<'l>(request: &mut Request, limits: &'l [Limit]) -> Option<Decision<'l>
         else {
             continue;
         };
-        let key = request.eval(&definition.key);
-        if !is_key(request, &key, definition.key.source()) {
-            continue;
-        }
+        let Some(key) = definition.key_of(request, LONGEST_KEY) else { continue };
         let last = place + 1 == limits.len();
         let now = clock::now().millis();
         let found = zone.lock().count(&key, now, definition.rate, limit.burst, last);
@@ -232,18 +232,6 @@ fn decide<'l>(request: &mut Request, limits: &'l [Limit]) -> Option<Decision<'l>
         }
     }
     settle(&agreed, counted)
-}
-
-/// Whether a key counts: an empty one does not, and one that is too long is told of.
-fn is_key(request: &Request, key: &[u8], source: &[u8]) -> bool {
-    const LONGEST: usize = 65_535;
-    if key.len() > LONGEST {
-        let (source, key) = (String::from_utf8_lossy(source), String::from_utf8_lossy(key));
-        let message =
-            format!("the value of the \"{source}\" key is more than 65535 bytes: \"{key}\"");
-        request.log(Level::Error, &message);
-    }
-    (1..=LONGEST).contains(&key.len())
 }
 
 fn give_up(agreed: &[Agreed<'_>]) {
