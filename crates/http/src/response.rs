@@ -168,6 +168,18 @@ impl Response {
         self.headers.remove(Known::ETag);
     }
 
+    /// Readies the head for a filter that will put something else into the body. What tells
+    /// versions apart stays only if the module's `…_last_modified` wants it.
+    pub fn expect_change(&mut self, keep_last_modified: bool) {
+        self.clear_length();
+        if keep_last_modified {
+            self.weaken_etag();
+        } else {
+            self.clear_last_modified();
+            self.clear_etag();
+        }
+    }
+
     /// Makes a strong validator weak, or removes one that cannot be (nginx: `ngx_http_weak_etag`).
     pub fn weaken_etag(&mut self) {
         let Some(etag) = self.headers.get(Known::ETag) else { return };

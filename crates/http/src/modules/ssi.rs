@@ -71,13 +71,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     let page = Page::new(limit, ssi.silent_errors);
     let keeps = ssi.last_modified;
     if !request.is_subrequest() {
-        request.response.clear_length();
-        if keeps {
-            request.response.weaken_etag();
-        } else {
-            request.response.clear_last_modified();
-            request.response.clear_etag();
-        }
+        request.response.expect_change(keeps);
     }
     // From here on subrequests have the same variables.
     request.state(&SHARED);

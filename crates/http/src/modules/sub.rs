@@ -100,13 +100,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
         },
     };
     if !request.is_subrequest() {
-        request.response.clear_length();
-        if sub.last_modified {
-            request.response.weaken_etag();
-        } else {
-            request.response.clear_last_modified();
-            request.response.clear_etag();
-        }
+        request.response.expect_change(sub.last_modified);
     }
     let (once, count) = (sub.once, matcher.len());
     request.response.chain.add(Box::new(Replace {
