@@ -9,7 +9,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, sign};
 
 use super::keys::CertifiedKey;
 use super::names::Protocols;
-use super::server::{provider, versions};
+use super::offer::Offer;
 use super::verify::{self, Purpose, Trust, Verdict};
 use crate::clock;
 
@@ -19,14 +19,8 @@ const SESSIONS: usize = 1024;
 /// The `proxy_ssl_*` settings of one place.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
-    /// `proxy_ssl_protocols`.
-    pub protocols: Protocols,
-    /// `proxy_ssl_ciphers`, a cipher string of OpenSSL.
-    pub ciphers: String,
-    /// The suites of TLS 1.3, joined by colons; `None` is all.
-    pub ciphersuites: Option<String>,
-    /// The curves, joined by colons.
-    pub curves: String,
+    /// `proxy_ssl_protocols`, `proxy_ssl_ciphers`.
+    pub offer: Offer,
     /// `proxy_ssl_server_name`: whether the name is sent.
     pub server_name: bool,
     /// `proxy_ssl_session_reuse`.
@@ -46,10 +40,7 @@ pub struct ClientSettings {
 impl Default for ClientSettings {
     fn default() -> Self {
         Self {
-            protocols: Protocols::DEFAULT,
-            ciphers: "DEFAULT".into(),
-            ciphersuites: None,
-            curves: "auto".into(),
+            offer: Offer::new(Protocols::DEFAULT, "DEFAULT"),
             server_name: false,
             session_reuse: true,
             key: None,
@@ -76,13 +67,7 @@ impl ClientTls {
     /// # Errors
     /// If no protocol or no cipher remains.
     pub fn new(settings: ClientSettings, warnings: &mut Vec<String>) -> Result<Self, String> {
-        let provider = provider(
-            &settings.ciphers,
-            settings.ciphersuites.as_deref(),
-            &settings.curves,
-            warnings,
-        )?;
-        let versions = versions(settings.protocols, warnings)?;
+        let (provider, versions) = settings.offer.ready(warnings)?;
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
             .map_err(|error| error.to_string())?

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -13,9 +12,9 @@ use rustls::{
 
 use super::keys::CertifiedKey;
 use super::names::Protocols;
+use super::offer::Offer;
 use super::tickets::{Scope, SessionCache, Tickets};
 use super::verify::{self, Purpose, Trust, Verdict};
-use super::{ciphers, names as openssl};
 use crate::clock;
 
 /// `ssl_verify_client`.
@@ -37,16 +36,10 @@ pub enum VerifyClient {
 pub struct ServerSettings {
     /// `ssl_certificate` and `ssl_certificate_key`, one for each kind of key.
     pub keys: Vec<CertifiedKey>,
-    /// `ssl_protocols`.
-    pub protocols: Protocols,
-    /// `ssl_ciphers`, a cipher string of OpenSSL.
-    pub ciphers: String,
-    /// The suites of TLS 1.3 (`ssl_conf_command Ciphersuites`), joined by colons; `None` is all.
-    pub ciphersuites: Option<String>,
+    /// `ssl_protocols`, `ssl_ciphers`, `ssl_ecdh_curve`.
+    pub offer: Offer,
     /// `ssl_prefer_server_ciphers`.
     pub prefer_server_ciphers: bool,
-    /// `ssl_ecdh_curve`.
-    pub curves: String,
     /// `ssl_buffer_size`: the most plaintext in one record.
     pub buffer_size: usize,
     /// What is offered with ALPN, the preferred first.
@@ -74,11 +67,8 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             keys: Vec::new(),
-            protocols: Protocols::DEFAULT,
-            ciphers: "HIGH:!aNULL:!MD5".into(),
-            ciphersuites: None,
+            offer: Offer::new(Protocols::DEFAULT, "HIGH:!aNULL:!MD5"),
             prefer_server_ciphers: false,
-            curves: "auto".into(),
             buffer_size: 16 * 1024,
             alpn: Vec::new(),
             tickets: Tickets::process(),
@@ -108,13 +98,7 @@ impl ServerTls {
     /// # Errors
     /// If no protocol or no cipher remains.
     pub fn new(settings: ServerSettings, warnings: &mut Vec<String>) -> Result<Self, String> {
-        let provider = provider(
-            &settings.ciphers,
-            settings.ciphersuites.as_deref(),
-            &settings.curves,
-            warnings,
-        )?;
-        let versions = versions(settings.protocols, warnings)?;
+        let (provider, versions) = settings.offer.ready(warnings)?;
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
             .map_err(|error| error.to_string())?;
@@ -170,33 +154,6 @@ impl ServerTls {
         let now = clock::wall_secs();
         verify::verify(chain, &self.trust, Purpose::Client, self.verify_depth, now)
     }
-}
-
-pub(super) fn provider(
-    ciphers: &str,
-    ciphersuites: Option<&str>,
-    curves: &str,
-    warnings: &mut Vec<String>,
-) -> Result<Arc<CryptoProvider>, String> {
-    Ok(Arc::new(CryptoProvider {
-        cipher_suites: ciphers::select(ciphers, ciphersuites, warnings)?,
-        kx_groups: openssl::curves(curves, warnings)?,
-        ..aws_lc_rs::default_provider()
-    }))
-}
-
-pub(super) fn versions(
-    protocols: Protocols,
-    warnings: &mut Vec<String>,
-) -> Result<openssl::Versions, String> {
-    let versions = protocols.versions();
-    if protocols.obsolete {
-        warnings.push("protocols older than TLSv1.2 are not supported, ignored".to_owned());
-    }
-    if versions.is_empty() {
-        return Err("none of the protocols is supported; TLSv1.2 and TLSv1.3 are".to_owned());
-    }
-    Ok(versions)
 }
 
 /// rustls counts the record's head, and has bounds.

@@ -94,7 +94,8 @@ fn a_session_is_resumed_in_both_versions() {
         for word in ["TLSv1.2", "TLSv1.3"] {
             let mut protocols = Protocols::default();
             protocols.add(word);
-            let server = server(ServerSettings { protocols, ..ServerSettings::default() });
+            let offer = Offer { protocols, ..ServerSettings::default().offer };
+            let server = server(ServerSettings { offer, ..ServerSettings::default() });
             let client = client(ClientSettings::default());
             for resumed in [false, true] {
                 let (one, two) = shake(&server, &client, "example.com").await;
@@ -244,8 +245,8 @@ fn each_client_gets_the_key_that_it_can_check() {
         {
             let mut protocols = Protocols::default();
             protocols.add("TLSv1.2");
-            let client =
-                client(ClientSettings { protocols, ciphers: ciphers.into(), ..Default::default() });
+            let offer = Offer::new(protocols, ciphers);
+            let client = client(ClientSettings { offer, ..Default::default() });
             let (one, _two) = shake(&server, &client, "x").await;
             assert_eq!(one.unwrap().tls().unwrap().cipher, expected);
         }

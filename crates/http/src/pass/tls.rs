@@ -119,10 +119,7 @@ impl ClientContext {
             warn_once(cx, message);
         }
         let mut settings = ClientSettings {
-            protocols: commands.protocols(own.protocols.0),
-            ciphers: commands.ciphers.as_ref().unwrap_or(&own.ciphers).clone(),
-            ciphersuites: commands.ciphersuites.clone(),
-            curves: commands.curves.clone().unwrap_or_else(|| "auto".to_owned()),
+            offer: commands.offer(own.protocols.0, &own.ciphers, "auto"),
             server_name: own.server_name,
             session_reuse: own.session_reuse,
             verify: own.verify,

@@ -2,7 +2,7 @@
 //! meaning here. What OpenSSL would refuse is refused; the rest is ignored with a warning.
 
 use weir_conf::value::Pair;
-use weir_engine::tls::Protocols;
+use weir_engine::tls::{Offer, Protocols};
 
 /// What the commands may change.
 #[derive(Debug, Default)]
@@ -12,11 +12,11 @@ pub struct Commands {
     /// `Options ±ServerPreference`.
     pub server_preference: Option<bool>,
     /// `Ciphersuites`.
-    pub ciphersuites: Option<String>,
+    ciphersuites: Option<String>,
     /// `CipherString`.
-    pub ciphers: Option<String>,
+    ciphers: Option<String>,
     /// `Groups` and `Curves`.
-    pub curves: Option<String>,
+    curves: Option<String>,
     /// `Certificate`.
     pub certificate: Option<String>,
     /// `PrivateKey`.
@@ -148,8 +148,19 @@ impl Commands {
         known.then(|| self.protocols.push((bound, value.to_owned())))
     }
 
+    /// What is offered to the other side, given what the directives say.
+    pub fn offer(&self, protocols: Protocols, ciphers: &str, curves: &str) -> Offer {
+        let or = |own: &Option<String>, given: &str| own.as_deref().unwrap_or(given).to_owned();
+        Offer {
+            protocols: self.protocols(protocols),
+            ciphers: or(&self.ciphers, ciphers),
+            ciphersuites: self.ciphersuites.clone(),
+            curves: or(&self.curves, curves),
+        }
+    }
+
     /// The protocols that remain of those of `ssl_protocols`.
-    pub fn protocols(&self, given: Protocols) -> Protocols {
+    fn protocols(&self, given: Protocols) -> Protocols {
         let mut on = [false, false, given.obsolete, given.tls12, given.tls13];
         for (bound, value) in &self.protocols {
             let at = PROTOCOLS.iter().position(|name| name == value);

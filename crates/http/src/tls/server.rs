@@ -45,11 +45,8 @@ impl ServerContext {
         let commands = Commands::read(&ssl.conf_commands).map_err(late)?;
         let lifetime = u32::try_from(ssl.session_timeout.0.as_secs()).unwrap_or(u32::MAX);
         let mut settings = ServerSettings {
-            protocols: commands.protocols(ssl.protocols.0),
-            ciphers: commands.ciphers.as_ref().unwrap_or(&ssl.ciphers).clone(),
-            ciphersuites: commands.ciphersuites.clone(),
+            offer: commands.offer(ssl.protocols.0, &ssl.ciphers, &ssl.ecdh_curve),
             prefer_server_ciphers: commands.server_preference.unwrap_or(ssl.prefer_server_ciphers),
-            curves: commands.curves.as_ref().unwrap_or(&ssl.ecdh_curve).clone(),
             buffer_size: usize::try_from(ssl.buffer_size.0).unwrap_or(usize::MAX),
             alpn: PROTOCOLS.iter().map(|name| name.to_vec()).collect(),
             verify_client: ssl.verify(),

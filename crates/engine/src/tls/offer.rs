@@ -1,0 +1,52 @@
+//! What is offered to the other side, be it a client or an upstream.
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+use super::ciphers;
+use super::names::{self, Protocols, Versions};
+
+/// Protocols, ciphers and curves.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// `ssl_protocols`.
+    pub protocols: Protocols,
+    /// `ssl_ciphers`, a cipher string of OpenSSL.
+    pub ciphers: String,
+    /// The suites of TLS 1.3 (`ssl_conf_command Ciphersuites`), joined by colons; `None` is all.
+    pub ciphersuites: Option<String>,
+    /// `ssl_ecdh_curve`: curves joined by colons, or `auto`.
+    pub curves: String,
+}
+
+impl Offer {
+    /// All curves and suites.
+    pub fn new(protocols: Protocols, ciphers: &str) -> Self {
+        Self { protocols, ciphers: ciphers.into(), ciphersuites: None, curves: "auto".into() }
+    }
+
+    /// What rustls knows of it; what it does not know is pushed to `warnings`.
+    ///
+    /// # Errors
+    /// If no protocol or no cipher remains.
+    pub(super) fn ready(
+        &self,
+        warnings: &mut Vec<String>,
+    ) -> Result<(Arc<CryptoProvider>, Versions), String> {
+        let suites = self.ciphersuites.as_deref();
+        let provider = CryptoProvider {
+            cipher_suites: ciphers::select(&self.ciphers, suites, warnings)?,
+            kx_groups: names::curves(&self.curves, warnings)?,
+            ..aws_lc_rs::default_provider()
+        };
+        let versions = self.protocols.versions();
+        if self.protocols.obsolete {
+            warnings.push("protocols older than TLSv1.2 are not supported, ignored".to_owned());
+        }
+        if versions.is_empty() {
+            return Err("none of the protocols is supported; TLSv1.2 and TLSv1.3 are".to_owned());
+        }
+        Ok((Arc::new(provider), versions))
+    }
+}
