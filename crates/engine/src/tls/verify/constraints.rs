@@ -7,8 +7,8 @@ use x509_parser::prelude::{GeneralName, GeneralSubtree, ParsedExtension, X509Cer
 use super::{Fault, dn};
 
 /// Whether the names of a certificate are within what an authority above it may vouch for. The
-/// common name counts for `leaf` ones that have no alternative name of a host. Each pair of a name and a
-/// subtree takes one of the `pairs_left`.
+/// common name counts for `leaf` ones that have no alternative name of a host. Each pair of a name
+/// and a subtree takes one of the `pairs_left`.
 pub(super) fn obeyed(
     certificate: &X509Certificate<'_>,
     above: &X509Certificate<'_>,
