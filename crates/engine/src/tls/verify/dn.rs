@@ -1,17 +1,21 @@
 //! Who a certificate says that it is, and who has issued it.
 
 use x509_parser::der_parser::asn1_rs::Tag;
-use x509_parser::prelude::{AttributeTypeAndValue, ParsedExtension, X509Certificate, X509Name};
+use x509_parser::prelude::{
+    AttributeTypeAndValue, ParsedExtension, RelativeDistinguishedName, X509Certificate, X509Name,
+};
 
 /// Whether two names are the same to OpenSSL: it matters neither which type of string they are
 /// written in, nor capital letters, nor how much space there is (RFC 5280 section 7.1).
 pub(super) fn are_same(one: &X509Name<'_>, other: &X509Name<'_>) -> bool {
-    one.as_raw() == other.as_raw() || canonical(one) == canonical(other)
+    let count = |name: &X509Name<'_>| name.iter_rdn().count();
+    one.as_raw() == other.as_raw() || count(one) == count(other) && is_below(one, other)
 }
 
 /// Whether a name lies in the subtree that another is the head of.
 pub(super) fn is_below(name: &X509Name<'_>, head: &X509Name<'_>) -> bool {
-    canonical(name).starts_with(&canonical(head))
+    let mut parts = name.iter_rdn();
+    head.iter_rdn().all(|wanted| parts.next().is_some_and(|part| pairs(part) == pairs(wanted)))
 }
 
 /// A certificate with its own name as its issuer's.
@@ -48,17 +52,14 @@ pub(super) fn has_key_of(issued: &X509Certificate<'_>, issuer: &X509Certificate<
     !other_key && !other_serial
 }
 
-/// The sets of a name, each of sorted pairs of a type and a value.
-fn canonical(name: &X509Name<'_>) -> Vec<Vec<(Vec<u8>, Vec<u8>)>> {
+/// A part of a name as sorted pairs of a type and a value.
+fn pairs(part: &RelativeDistinguishedName<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let pair = |attribute: &AttributeTypeAndValue<'_>| {
         (attribute.attr_type().as_bytes().to_vec(), value(attribute))
     };
-    let set = |set: &x509_parser::x509::RelativeDistinguishedName<'_>| {
-        let mut pairs: Vec<_> = set.iter().map(pair).collect();
-        pairs.sort();
-        pairs
-    };
-    name.iter_rdn().map(set).collect()
+    let mut pairs: Vec<_> = part.iter().map(pair).collect();
+    pairs.sort();
+    pairs
 }
 
 fn value(attribute: &AttributeTypeAndValue<'_>) -> Vec<u8> {
