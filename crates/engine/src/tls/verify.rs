@@ -10,6 +10,7 @@ use std::fmt;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use x509_parser::der_parser::asn1_rs::{Any, Class, Tag};
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 mod constraints;
@@ -137,7 +138,26 @@ pub(super) fn is_for(certificate: &CertificateDer<'_>, wanted: &str) -> bool {
 }
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
-    X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate)
+    let (rest, certificate) = X509Certificate::from_der(der).ok()?;
+    (rest.is_empty() && is_strict(der)).then_some(certificate)
+}
+
+/// Whether what is around the signed part is what it must be: nobody has signed that, and the
+/// parser is lenient there. Otherwise a peer could change his certificate's fingerprint.
+fn is_strict(der: &[u8]) -> bool {
+    let is = |part: &Any<'_>, tag: Tag| part.tag() == tag && part.class() == Class::Universal;
+    let parts = || -> Option<bool> {
+        let (_, outer) = Any::from_der(der).ok()?;
+        let (rest, _) = Any::from_der(outer.data).ok()?;
+        let (rest, algorithm) = Any::from_der(rest).ok()?;
+        let (_, id) = Any::from_der(algorithm.data).ok()?;
+        let (rest, signature) = Any::from_der(rest).ok()?;
+        let sequences = is(&outer, Tag::Sequence) && is(&algorithm, Tag::Sequence);
+        // Signatures are whole bytes: none of the bits is unused.
+        let ends = rest.is_empty() && signature.data.first() == Some(&0);
+        Some(sequences && is(&id, Tag::Oid) && is(&signature, Tag::BitString) && ends)
+    };
+    parts().unwrap_or(false)
 }
 
 struct Check<'a> {

@@ -327,3 +327,36 @@ fn a_list_that_cannot_be_read_is_no_licence() {
     let pem = b"-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
     assert!(crls_from_pem(pem).is_err());
 }
+
+/// Whatever a peer sends is judged: nothing panics, and no byte can be another.
+#[test]
+fn a_changed_byte_is_refused_wherever_it_is() {
+    let leaf = leaf()
+        .with(alternatives(&[(0x82, b"a.test"), (0x87, &[10, 0, 0, 1]), (0x81, b"me@a.test")]))
+        .with(purposes(&[1, 2]))
+        .with(key_usage(DIGITAL_SIGNATURE))
+        .with(extension(ID_AUTHORITY_KEY, false, &[0x30, 3, 0x80, 1, 5]));
+    let middle = middle()
+        .with(subtrees(&[(0x82, b"test"), (0x87, &[10, 0, 0, 0, 255, 0, 0, 0])], &[(0x81, b"x")]))
+        .with(extension(ID_SUBJECT_KEY, false, &[4, 1, 5]));
+    let trust = Trust {
+        anchors: vec![root().make()],
+        revocation: vec![
+            list("root", ROOT, VALID, &[9], &[]),
+            list("middle", MIDDLE, VALID, &[], &[]),
+        ],
+    };
+    let chain = [leaf.make(), middle.make()];
+    assert_eq!(check(&chain, &trust, 1), Ok(()));
+    for (place, certificate) in chain.iter().enumerate() {
+        for (at, bit) in (0..certificate.len()).flat_map(|at| [(at, 1), (at, 0x80)]) {
+            let mut changed = certificate.to_vec();
+            changed[at] ^= bit;
+            let mut chain = chain.clone();
+            chain[place] = changed.into();
+            assert!(check(&chain, &trust, 1).is_err(), "byte {at} of certificate {place}");
+        }
+    }
+    let longer = CertificateDer::from([&chain[0][..], &[0]].concat());
+    assert!(check(&[longer, chain[1].clone()], &trust, 1).is_err());
+}
