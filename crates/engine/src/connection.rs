@@ -14,6 +14,7 @@ use std::time::Duration;
 use rustix::net::{Shutdown, sockopt};
 
 use crate::addr::Addr;
+use crate::buffer::{self, Buf};
 use crate::clock::Instant;
 use crate::listen::Inherited;
 use crate::stats::Slot;
@@ -175,6 +176,28 @@ impl Conn {
             return tls.poll_recv(cx, &mut self.socket, into, max);
         }
         self.socket.poll_recv(cx, into, max)
+    }
+
+    /// Receives at most `max` bytes behind what `into` holds, as [`Conn::poll_recv`] does. An empty
+    /// buffer gets its memory when there is something to receive and loses it when there is not:
+    /// many may wait.
+    pub fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Buf,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        if self.early.is_empty() && self.tls.is_none() {
+            return self.socket.poll_fill(cx, into, max);
+        }
+        if into.is_empty() && into.capacity() < max {
+            *into = buffer::take(max);
+        }
+        let received = self.poll_recv(cx, into, max);
+        if received.is_pending() && into.is_empty() {
+            *into = Buf::empty();
+        }
+        received
     }
 
     fn take_early(&mut self, into: &mut Vec<u8>, max: usize) -> usize {

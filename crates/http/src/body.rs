@@ -251,7 +251,7 @@ impl Body {
             Framing::Length(left) => left.saturating_add(1).min(LARGEST_READ) as usize,
             _ => READ_SIZE,
         };
-        let received = poll_fill(cx, link, want);
+        let received = link.conn.poll_fill(cx, &mut link.input, want);
         self.received_or_late(cx, received).map_ok(drop)
     }
 
@@ -337,22 +337,6 @@ impl Body {
         self.ahead.clear();
         self.framing = Framing::None;
     }
-}
-
-/// Receives `want` bytes at most. While there is nothing, there is no buffer either.
-fn poll_fill(cx: &mut Context<'_>, link: &mut Link, want: usize) -> Poll<io::Result<usize>> {
-    let Link { conn, input } = link;
-    if input.is_empty() {
-        ready!(conn.poll_may_recv(cx));
-        if input.capacity() < want {
-            *input = buffer::take(want);
-        }
-    }
-    let received = conn.poll_recv(cx, input, want);
-    if received.is_pending() && input.is_empty() {
-        *input = Buf::default();
-    }
-    received
 }
 
 /// How much one read of a body of known length takes at most.

@@ -213,6 +213,7 @@ impl Client {
 
     /// Copies a small piece into the room behind the last one: sending one piece costs the kernel
     /// less than gathering two. A stretch of a file that follows another becomes one with it.
+    #[inline]
     fn join(&mut self, piece: &Piece) -> bool {
         let Some(bytes) = piece.bytes() else {
             return self.queue.back_mut().is_some_and(|last| last.extend(piece));

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use rustix::net::SendFlags;
 
+use crate::buffer::{self, Buf};
 use crate::event_loop::reactor::{LotId, Source, Watch};
 
 #[derive(Debug)]
@@ -61,29 +62,61 @@ impl Socket {
         max: usize,
     ) -> Poll<io::Result<usize>> {
         loop {
-            match &self.source {
-                Some(source) => ready!(source.poll_read(cx)),
-                None if self.drained => {
-                    self.watch()?;
-                    continue;
-                }
-                None => {}
+            ready!(self.poll_heard(cx))?;
+            if let Some(received) = self.try_recv(into, max) {
+                return Poll::Ready(received);
             }
-            match weir_sys::socket::recv_append(self.fd.as_fd(), into, max) {
-                Ok(count) => {
-                    // A short read has emptied the socket. What comes later is news, and a close
-                    // seen already stays known.
-                    if count > 0 && count < max {
-                        match &self.source {
-                            Some(source) => source.drained(),
-                            None => self.drained = true,
-                        }
+        }
+    }
+
+    /// Likewise, with a buffer that is there only while there is something in it.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Buf,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_heard(cx))?;
+            if into.is_empty() && into.capacity() < max {
+                *into = buffer::take(max);
+            }
+            if let Some(received) = self.try_recv(into, max) {
+                return Poll::Ready(received);
+            }
+            if into.is_empty() {
+                *into = Buf::empty();
+            }
+        }
+    }
+
+    /// Pending when it is known without a call that there is nothing to receive.
+    #[inline]
+    fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.source {
+            Some(source) => source.poll_read(cx).map(Ok),
+            None if self.drained => self.watch()?.poll_read(cx).map(Ok),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Receives, or takes note that it would block.
+    #[inline]
+    fn try_recv(&mut self, into: &mut Vec<u8>, max: usize) -> Option<io::Result<usize>> {
+        match weir_sys::socket::recv_append(self.fd.as_fd(), into, max) {
+            Ok(count) => {
+                // A short read has emptied the socket. What comes later is news, and a close
+                // seen already stays known.
+                if count > 0 && count < max {
+                    match &self.source {
+                        Some(source) => source.drained(),
+                        None => self.drained = true,
                     }
-                    return Poll::Ready(Ok(count));
                 }
-                Err(error) if would_block(&error) => self.read_blocked()?,
-                Err(error) => return Poll::Ready(Err(error)),
+                Some(Ok(count))
             }
+            Err(error) if would_block(&error) => self.read_blocked().err().map(Err),
+            Err(error) => Some(Err(error)),
         }
     }
 
@@ -133,12 +166,22 @@ impl Socket {
                 _ => rustix::io::writev(fd, bufs)?,
             })
         }))?;
-        if sent < bufs.iter().map(|buf| buf.len()).sum() {
-            // The kernel will tell when there is room again, so it need not be asked.
-            self.watch()?.filled();
-            self.full = true;
+        let all = match bufs {
+            [only] => only.len(),
+            _ => bufs.iter().map(|buf| buf.len()).sum(),
+        };
+        if sent < all {
+            self.filled()?;
         }
         Poll::Ready(Ok(sent))
+    }
+
+    /// The kernel will tell when there is room again, so it need not be asked.
+    #[cold]
+    fn filled(&mut self) -> io::Result<()> {
+        self.watch()?.filled();
+        self.full = true;
+        Ok(())
     }
 
     pub(crate) fn poll_send_more(

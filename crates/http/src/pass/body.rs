@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use weir_engine::buffer::{self, Buf};
 use weir_engine::connection::Conn;
@@ -138,26 +138,15 @@ impl Input {
         std::mem::take(&mut self.buf)
     }
 
-    /// Receives until there are `most` bytes at most. While there is nothing, there is no buffer
-    /// either: many requests may wait for slow upstreams.
+    /// Receives until there are `most` bytes at most.
     pub fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
         conn: &mut Conn,
         most: usize,
     ) -> Poll<io::Result<usize>> {
-        if self.buf.is_empty() {
-            ready!(conn.poll_may_recv(cx));
-            if self.buf.capacity() < most {
-                self.buf = buffer::take(most);
-            }
-        }
         let room = most.saturating_sub(self.len()).max(1);
-        let received = conn.poll_recv(cx, &mut self.buf, room);
-        if received.is_pending() && self.buf.is_empty() {
-            self.buf = Buf::default();
-        }
-        received
+        conn.poll_fill(cx, &mut self.buf, room)
     }
 
     /// Takes `part` of the buffer out and leaves what stands at `rest` and behind it.
