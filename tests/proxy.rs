@@ -379,6 +379,50 @@ fn bodies_of_any_framing_come_through_whole() {
 }
 
 #[test]
+fn a_large_body_is_counted_and_its_end_is_known() {
+    const LENGTH: usize = 4_000_000;
+    let body: Vec<u8> = (0..LENGTH).map(|n| (n % 239) as u8).collect();
+    let copy = body.clone();
+    let backend = Backend::new(move |seen| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
+        match seen.target() {
+            "/short" => Reply::Last([head.as_bytes(), &copy[..LENGTH - 1]].concat()),
+            "/long" => Reply::Bytes([head.as_bytes(), &copy, b"more"].concat()),
+            _ => Reply::Bytes([head.as_bytes(), &copy].concat()),
+        }
+    });
+    let server = Server::http(
+        "log_format own '$body_bytes_sent $upstream_response_length';
+         upstream backend { server %backend%; keepalive 4; }
+         server {
+             listen 127.0.0.1:%port%;
+             access_log %dir%/own.log own;
+             proxy_http_version 1.1;
+             proxy_set_header Connection '';
+             location / { proxy_pass http://backend; }
+         }",
+    )
+    .set("backend", backend.address())
+    .start();
+    for number in 1..=3 {
+        assert!(server.get("/").body == body);
+        server.wait_lines("own.log", number);
+    }
+    assert_eq!(backend.connections(), 1, "the connection is kept");
+    assert!(server.get("/long").body == body);
+    let mut client = server.client();
+    client.send("GET /short HTTP/1.1\r\nHost: a\r\n\r\n");
+    let all = client.rest();
+    assert!(all.ends_with(&body[LENGTH - 1_000_000..LENGTH - 1]), "what came goes out");
+    server.wait_log("upstream prematurely closed connection while reading upstream");
+    assert_eq!(backend.connections(), 2, "a connection with more on it is not kept");
+    let lines = server.wait_lines("own.log", 5);
+    let whole = format!("{LENGTH} {LENGTH}");
+    assert_eq!(lines[..3], [&*whole, &whole, &whole]);
+    assert_eq!(lines[4], format!("{0} {0}", LENGTH - 1));
+}
+
+#[test]
 fn a_request_behind_an_upload_is_read_whole() {
     let backend = Backend::echo();
     let server = proxied(

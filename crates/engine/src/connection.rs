@@ -25,6 +25,7 @@ use crate::tls::session::Session;
 pub mod connect;
 mod idle;
 pub(crate) mod socket;
+pub mod splice;
 
 pub(crate) use idle::Idle;
 use socket::Socket;

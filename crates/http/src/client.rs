@@ -192,18 +192,19 @@ impl Client {
 
     /// Queues a piece. Nothing is sent before [`Client::poll_flush`].
     pub fn push(&mut self, piece: Piece) {
-        if piece.is_empty() {
+        let length = piece.len();
+        if length == 0 {
             return;
         }
         match &mut self.sink {
             Sink::Link(_) => {
-                self.queued += piece.len();
+                self.queued += length;
                 if !self.join(&piece) {
                     self.queue.push_back(piece);
                 }
             }
             Sink::Capture(body, limit) => {
-                self.overflowed |= body.len() as u64 + piece.len() > *limit as u64;
+                self.overflowed |= body.len() as u64 + length > *limit as u64;
                 capture(body, *limit, piece);
             }
             Sink::Discard => {}
@@ -348,6 +349,35 @@ impl Client {
             Sink::Pipe(pipe) if pipe.bytes.get() > 0 => Poll::Pending,
             _ => Poll::Ready(Ok(())),
         }
+    }
+
+    /// Whether bytes can go straight from another connection: to a plain one, as fast as it takes
+    /// them, and before everything else.
+    pub(crate) fn can_move(&self) -> bool {
+        self.queue.is_empty()
+            && self.rate.is_none()
+            && !self.corked
+            && matches!(&self.sink, Sink::Link(link) if link.conn.can_move())
+    }
+
+    /// Moves at most `max` bytes from another connection to the client's; how many came. What the
+    /// client does not take waits in the queue. Only where [`Client::can_move`] says so; that the
+    /// client is gone shows in [`Client::broken`].
+    pub(crate) fn poll_move(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Conn,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        let Sink::Link(link) = &mut self.sink else { return Poll::Ready(Ok(0)) };
+        let moved = ready!(from.poll_move(cx, &mut link.conn, max))?;
+        self.bytes_sent += moved.sent as u64;
+        if moved.sent > 0 {
+            self.deadline.clear();
+        }
+        self.broken |= moved.broken.is_some();
+        self.push(moved.rest.into());
+        Poll::Ready(Ok(moved.received))
     }
 
     /// Sends the only piece there is over a plain connection, as most responses are sent. Pending

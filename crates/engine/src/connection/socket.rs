@@ -92,7 +92,7 @@ impl Socket {
 
     /// Pending when it is known without a call that there is nothing to receive.
     #[inline]
-    fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.source {
             Some(source) => source.poll_read(cx).map(Ok),
             None if self.drained => self.watch()?.poll_read(cx).map(Ok),
@@ -125,7 +125,7 @@ impl Socket {
         self.source.as_ref().map_or(Poll::Ready(()), |source| source.poll_read(cx))
     }
 
-    fn read_blocked(&mut self) -> io::Result<()> {
+    pub(super) fn read_blocked(&mut self) -> io::Result<()> {
         match &self.source {
             Some(source) => source.read_blocked(),
             None => drop(self.watch()?),
@@ -206,7 +206,7 @@ impl Socket {
         })
     }
 
-    fn poll_write(
+    pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,

@@ -40,6 +40,13 @@ impl BodyReader {
         }
     }
 
+    /// `n` bytes of a body of known length have gone another way.
+    pub fn pass_over(&mut self, n: u64) {
+        if let Self::Length(left) = self {
+            *left = left.saturating_sub(n);
+        }
+    }
+
     /// Takes what belongs to the body out of `input`, and whether it has ended. The bytes stay
     /// where they are; only what does not belong to the body is copied, and what stands behind a
     /// chunk's size.

@@ -10,6 +10,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
+use weir_engine::connection::splice;
 use weir_engine::error_log::Level;
 use weir_upstream::Pick;
 
@@ -27,6 +28,10 @@ use crate::request::Request;
 
 /// What one read takes at most without buffering.
 const UNBUFFERED_READ: u64 = 16 * 1024;
+
+/// How much must still be to come for it to be moved without being read: for less, copying is no
+/// dearer.
+const LEAST_MOVED: u64 = 64 * 1024;
 
 /// How much a read takes beyond [`LARGEST_READ`] when that is all there is.
 const SMALL_REST: u64 = 8 * 1024;
@@ -182,6 +187,8 @@ struct Relay<'a> {
     /// Whether pieces go straight into the client's queue. Otherwise filters or another response
     /// stand between, and what waits must wait here.
     direct: bool,
+    /// Whether bytes may go from connection to connection without being read.
+    moves: bool,
     /// Decoded pieces that the client's queue has no room for yet.
     waiting: VecDeque<Piece>,
     waiting_memory: u64,
@@ -210,9 +217,15 @@ impl<'a> Relay<'a> {
         let overrides = request.state_if(&super::headers::OVERRIDES);
         let buffering = overrides.and_then(|o| o.buffering).unwrap_or(settings.buffering);
         let rate = super::target::limit_rate(request, pass);
+        let moves = rate.is_none()
+            && !request.response.chunked
+            && exchange.conn.can_move()
+            && exchange.head.body.left().is_some_and(|left| left >= LEAST_MOVED)
+            && splice::is_possible();
         Self {
             pass,
             ended,
+            moves,
             exchange,
             direct: buffering && passes_unseen(request),
             waiting: VecDeque::new(),
@@ -312,9 +325,12 @@ impl<'a> Relay<'a> {
             }
         }
         if reads {
-            match self.poll_read(cx, request) {
-                Poll::Ready(result) => return Poll::Ready(Event::Received(result)),
-                Poll::Pending => {}
+            let event = match self.moves(request) {
+                true => self.poll_move(cx, request),
+                false => self.poll_read(cx, request).map(Event::Received),
+            };
+            if event.is_ready() {
+                return event;
             }
         }
         if !full && let Poll::Ready(event) = self.poll_out(cx, request, reads) {
@@ -388,6 +404,38 @@ impl<'a> Relay<'a> {
         }
         let Exchange { conn, input, .. } = &mut *self.exchange;
         input.poll_fill(cx, conn, want as usize)
+    }
+
+    /// Whether so much is still to come that it should go past our memory.
+    fn moves(&self, request: &Request) -> bool {
+        self.direct
+            && self.moves
+            && self.exchange.head.body.left().is_some_and(|left| left >= LEAST_MOVED)
+            && self.exchange.input.is_empty()
+            && request.client.can_move()
+    }
+
+    /// Moves a part of the body from the upstream's connection to the client's.
+    fn poll_move(&mut self, cx: &mut Context<'_>, request: &mut Request) -> Poll<Event> {
+        let room = self.room(request);
+        let Exchange { conn, head, input, .. } = &mut *self.exchange;
+        let left = head.body.left().unwrap_or_default();
+        let most = usize::try_from(room.min(left)).unwrap_or(usize::MAX);
+        let received = match std::task::ready!(request.client.poll_move(cx, conn, most)) {
+            Ok(received) => received,
+            Err(error) => return Poll::Ready(Event::Received(Err(error))),
+        };
+        if request.client.broken {
+            return Poll::Ready(Event::ClientGone);
+        }
+        head.body.pass_over(received as u64);
+        if head.body.is_done()
+            && let Poll::Ready(Ok(0) | Err(_)) = input.poll_fill(cx, conn, 1)
+        {
+            // The end, or one byte more than there should be, is seen here as it is by a read.
+            head.reusable = false;
+        }
+        Poll::Ready(Event::Received(Ok(received)))
     }
 
     /// Takes the body out of what was received.
