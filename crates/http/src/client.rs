@@ -31,6 +31,9 @@ const GATHER: usize = 32;
 /// What is copied behind another piece rather than sent as one of its own, in bytes.
 const JOINED: usize = 1024;
 
+/// Up to this many bytes, a head and the file behind it are one piece.
+const SMALL_RESPONSE: usize = 8 * 1024;
+
 /// What the kernel takes in one call at most, when nothing else limits it.
 const LARGEST_WRITE: u64 = 1 << 30;
 
@@ -199,7 +202,7 @@ impl Client {
         match &mut self.sink {
             Sink::Link(_) => {
                 self.queued += length;
-                if !self.join(&piece) {
+                if !self.join(&piece) && !self.join_file(&piece) {
                     self.queue.push_back(piece);
                 }
             }
@@ -230,6 +233,41 @@ impl Client {
             }
             _ => false,
         }
+    }
+
+    /// Reads a small file behind the head in front of it. One `send` for both costs less than
+    /// `sendfile` saves, above all where the head would be held back for it.
+    fn join_file(&mut self, piece: &Piece) -> bool {
+        let Piece::File(file, stretch) = piece else { return false };
+        if self.queue.len() != 1 || stretch.end - stretch.start > SMALL_RESPONSE as u64 {
+            return false;
+        }
+        let Some(Piece::Buf(buf, range)) = self.queue.front_mut() else { return false };
+        let length = (stretch.end - stretch.start) as usize;
+        if range.end != buf.len() || range.len() + length > SMALL_RESPONSE {
+            return false;
+        }
+        if buf.room() < length {
+            let mut larger = buffer::take(range.len() + length);
+            larger.extend_from_slice(&buf[range.clone()]);
+            (*buf, *range) = (larger, 0..range.len());
+        }
+        let all = range.end + length;
+        while buf.len() < all {
+            let at = stretch.start + (buf.len() - range.end) as u64;
+            // The buffer may have more room than is wanted.
+            match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut **buf), at) {
+                Ok(1..) => {}
+                // Whoever sends the file meets the fault again, and tells of it.
+                _ => {
+                    buf.truncate(range.end);
+                    return false;
+                }
+            }
+        }
+        buf.truncate(all);
+        range.end = all;
+        true
     }
 
     /// Whether it is known without a look at the connection that nothing waits to be sent.

@@ -53,3 +53,26 @@ fn a_piece_does_not_wait_in_a_buffer_that_is_much_too_large() {
     let Piece::Buf(same, _) = Piece::from(fitted).fitted() else { panic!("the same") };
     assert_eq!((same.as_ptr(), same.as_slice()), (place, &b"few"[..]));
 }
+
+#[test]
+fn a_small_file_goes_out_in_one_piece_with_its_head() {
+    use std::io::Write;
+    let text: Vec<u8> = (0..20_000_u32).map(|number| (number % 251) as u8).collect();
+    let mut file = weir_engine::temp_file::create(&std::env::temp_dir()).unwrap();
+    file.write_all(&text).unwrap();
+    let file = Rc::new(file);
+    block_on(async {
+        let queue = |stretch: std::ops::Range<u64>| {
+            let (mut client, _other) = client();
+            client.push(Piece::copy(b"head"));
+            client.push(Piece::File(Rc::clone(&file), stretch));
+            let first = client.queue.front().and_then(Piece::bytes).unwrap().to_vec();
+            (first, client.queue.len(), client.queued())
+        };
+        let joined = [b"head", &text[300..5_300]].concat();
+        assert_eq!(queue(300..5_300), (joined, 1, 5_004));
+        // Too long, and shorter than it was.
+        assert_eq!(queue(0..8_190), (b"head".to_vec(), 2, 8_194));
+        assert_eq!(queue(19_999..20_001), (b"head".to_vec(), 2, 6));
+    });
+}
