@@ -234,7 +234,7 @@ fn beside(name: &str) -> Result<PathBuf, Failure> {
     let manifest = cargo::root().join(format!("bench/{name}/Cargo.toml"));
     let mut command = cargo::cargo(&["build", "--quiet", "--release", "--locked"]);
     command.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(&target);
-    cargo::succeed(&mut command)?;
+    cargo::succeed(&mut command).map_err(|_| format!("bench/{name} could not be built"))?;
     Ok(target.join(format!("release/weir-bench-{name}")))
 }
 
