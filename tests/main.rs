@@ -18,6 +18,7 @@ mod locations;
 mod log;
 mod process;
 mod proxy;
+mod proxy_bodies;
 mod rewrite;
 mod server_names;
 mod storm;

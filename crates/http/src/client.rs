@@ -14,7 +14,7 @@ use weir_engine::clock::Instant;
 use weir_engine::connection::Conn;
 use weir_engine::timer::Deadline;
 
-use crate::piece::{FILE_READ, Piece};
+use crate::piece::{FILE_READ, Piece, read_behind};
 
 mod rate;
 #[cfg(test)]
@@ -252,21 +252,11 @@ impl Client {
             larger.extend_from_slice(&buf[range.clone()]);
             (*buf, *range) = (larger, 0..range.len());
         }
-        let all = range.end + length;
-        while buf.len() < all {
-            let at = stretch.start + (buf.len() - range.end) as u64;
-            // The buffer may have more room than is wanted.
-            match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut **buf), at) {
-                Ok(1..) => {}
-                // Whoever sends the file meets the fault again, and tells of it.
-                _ => {
-                    buf.truncate(range.end);
-                    return false;
-                }
-            }
+        // Whoever sends the file meets a fault again, and tells of it.
+        if read_behind(file, stretch.start, length, buf).is_err() {
+            return false;
         }
-        buf.truncate(all);
-        range.end = all;
+        range.end = buf.len();
         true
     }
 

@@ -151,18 +151,39 @@ impl Piece {
         let Self::File(file, range) = self else { return Ok((self, None)) };
         let want = (range.end - range.start).min(limit) as usize;
         let mut buf = weir_engine::buffer::take(want);
-        while buf.len() < want {
-            let at = range.start + buf.len() as u64;
-            // The buffer may have more room than is wanted.
-            if rustix::io::pread(&file, rustix::buffer::spare_capacity(&mut *buf), at)? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        buf.truncate(want);
+        read_behind(&file, range.start, want, &mut buf)?;
         let rest = range.start + want as u64..range.end;
         let rest = (rest.start < rest.end).then_some(Self::File(file, rest));
         Ok((Self::from(buf), rest))
     }
+}
+
+/// Reads `count` bytes of a file, from offset `at` on, behind what `into` holds. After an error
+/// that is all it holds.
+///
+/// # Errors
+/// What reading the file gave; a file that has become shorter is `UnexpectedEof`.
+pub(crate) fn read_behind(
+    file: &File,
+    at: u64,
+    count: usize,
+    into: &mut Buf,
+) -> std::io::Result<()> {
+    let start = into.len();
+    into.reserve(count);
+    while into.len() < start + count {
+        let at = at + (into.len() - start) as u64;
+        // The buffer may have more room than is wanted.
+        let fault = match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut **into), at) {
+            Ok(0) => std::io::ErrorKind::UnexpectedEof.into(),
+            Ok(_) | Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => error.into(),
+        };
+        into.truncate(start);
+        return Err(fault);
+    }
+    into.truncate(start + count);
+    Ok(())
 }
 
 /// How much of a file is read at once (nginx: `output_buffers 2 32k`).

@@ -1,0 +1,192 @@
+//! Bodies through proxy_pass, both ways: buffered or not, in memory or in a file, whole.
+
+use std::io::Write;
+
+use crate::harness::{Backend, Reply, Server};
+use crate::proxy::proxied;
+
+#[test]
+fn buffering_off_passes_every_piece_at_once() {
+    let backend = Backend::new(|_| {
+        Reply::Custom(Box::new(|stream| {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst");
+            // Goes on only when the client has had the first half, and closes the connection.
+            let _ = std::io::Read::read(stream, &mut [0]);
+        }))
+    });
+    let server = proxied(
+        &backend,
+        "proxy_read_timeout 30s; location / { proxy_buffering off; proxy_pass http://%backend%; }",
+    );
+    let mut client = server.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head().status, 200);
+    assert_eq!(client.take(5), b"first");
+}
+
+#[test]
+fn request_buffering_on_and_off() {
+    let backend = Backend::echo();
+    let server = proxied(
+        &backend,
+        "client_body_buffer_size 1k;
+         location / { proxy_pass http://%backend%; }
+         location /off { proxy_request_buffering off; proxy_http_version 1.1;
+             proxy_pass http://%backend%; }",
+    );
+    let body: Vec<u8> = (0..300_000u32).map(|n| (n % 253) as u8).collect();
+    for target in ["/", "/off"] {
+        let mut client = server.client();
+        let head =
+            format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+        client.send(head).send(&body);
+        assert_eq!(client.response().status, 200);
+        assert!(backend.last().body == body, "{target}");
+    }
+    // With buffering, nothing of a request reaches the upstream before it is whole.
+    backend.forget();
+    let before = backend.connections();
+    let mut client = server.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
+    assert_eq!(server.get("/other").status, 200);
+    assert_eq!(backend.connections(), before + 1);
+    client.send("second");
+    assert_eq!(client.response().status, 200);
+    // Without, the head goes at once; a chunked body stays chunked.
+    let mut client = server.client();
+    client.send("POST /off HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    crate::harness::until("the upstream connection", || backend.connections() == before + 3);
+    client.send("0\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    let seen = backend.last();
+    assert_eq!((seen.header("Transfer-Encoding"), &*seen.body), (Some("chunked"), &b"abc"[..]));
+}
+
+#[test]
+fn large_responses_with_small_buffers_and_a_slow_client() {
+    let body: Vec<u8> = (0..12_000_000u32).map(|n| (n % 249) as u8).collect();
+    let copy = body.clone();
+    let backend = Backend::new(move |_| Reply::ok(&copy));
+    let server = proxied(
+        &backend,
+        "proxy_buffer_size 1k; proxy_buffers 4 1k; proxy_busy_buffers_size 2k;
+         location / { proxy_pass http://%backend%; }
+         location /memory { proxy_max_temp_file_size 0; proxy_pass http://%backend%; }
+         location /direct { proxy_buffering off; proxy_pass http://%backend%; }",
+    );
+    for target in ["/", "/memory", "/direct"] {
+        let mut client = server.client();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        // The backend has long sent everything it can when the client begins to read.
+        backend.wait(0);
+        if target == "/" {
+            server.wait_log("an upstream response is buffered to a temporary file");
+        }
+        assert!(client.response().body == body, "{target}");
+        backend.forget();
+    }
+}
+
+#[test]
+fn bodies_of_any_framing_come_through_whole() {
+    let body: Vec<u8> = (0..1_500_000u32).map(|n| (n % 247) as u8).collect();
+    let copy = body.clone();
+    let backend = Backend::new(move |seen| {
+        let head = b"HTTP/1.1 200 OK\r\n".to_vec();
+        if seen.target() == "/close" {
+            return Reply::Last([&head[..], b"\r\n", &copy].concat());
+        }
+        let mut bytes = [&head[..], b"Transfer-Encoding: chunked\r\n\r\n"].concat();
+        let mut rest = &copy[..];
+        for size in [1, 100, 5_000, 70_000, 200_000].into_iter().cycle() {
+            let (chunk, behind) = rest.split_at(rest.len().min(size));
+            write!(bytes, "{:x}\r\n", chunk.len()).unwrap();
+            bytes.extend_from_slice(chunk);
+            bytes.extend_from_slice(b"\r\n");
+            rest = behind;
+            if chunk.is_empty() {
+                return Reply::Bytes(bytes);
+            }
+        }
+        unreachable!()
+    });
+    let server = proxied(
+        &backend,
+        "proxy_http_version 1.1; location / { proxy_pass http://%backend%; }
+         location /memory { proxy_max_temp_file_size 0; proxy_pass http://%backend%/; }
+         location /direct { proxy_buffering off; proxy_pass http://%backend%/; }",
+    );
+    for target in ["/", "/close", "/memory", "/direct"] {
+        assert!(server.get(target).body == body, "{target}");
+    }
+}
+
+#[test]
+fn a_large_body_is_counted_and_its_end_is_known() {
+    const LENGTH: usize = 4_000_000;
+    let body: Vec<u8> = (0..LENGTH).map(|n| (n % 239) as u8).collect();
+    let copy = body.clone();
+    let backend = Backend::new(move |seen| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
+        match seen.target() {
+            "/short" => Reply::Last([head.as_bytes(), &copy[..LENGTH - 1]].concat()),
+            "/long" => Reply::Bytes([head.as_bytes(), &copy, b"more"].concat()),
+            _ => Reply::Bytes([head.as_bytes(), &copy].concat()),
+        }
+    });
+    let server = Server::http(
+        "log_format own '$body_bytes_sent $upstream_response_length';
+         upstream backend { server %backend%; keepalive 4; }
+         server {
+             listen 127.0.0.1:%port%;
+             access_log %dir%/own.log own;
+             proxy_http_version 1.1;
+             proxy_set_header Connection '';
+             location / { proxy_pass http://backend; }
+         }",
+    )
+    .set("backend", backend.address())
+    .start();
+    for number in 1..=3 {
+        assert!(server.get("/").body == body);
+        server.wait_lines("own.log", number);
+    }
+    assert_eq!(backend.connections(), 1, "the connection is kept");
+    assert!(server.get("/long").body == body);
+    let mut client = server.client();
+    client.send("GET /short HTTP/1.1\r\nHost: a\r\n\r\n");
+    let all = client.rest();
+    assert!(all.ends_with(&body[LENGTH - 1_000_000..LENGTH - 1]), "what came goes out");
+    server.wait_log("upstream prematurely closed connection while reading upstream");
+    assert_eq!(backend.connections(), 2, "a connection with more on it is not kept");
+    let lines = server.wait_lines("own.log", 5);
+    let whole = format!("{LENGTH} {LENGTH}");
+    assert_eq!(lines[..3], [&*whole, &whole, &whole]);
+    assert_eq!(lines[4], format!("{0} {0}", LENGTH - 1));
+}
+
+#[test]
+fn a_request_behind_an_upload_is_read_whole() {
+    let backend = Backend::echo();
+    let server = proxied(
+        &backend,
+        "client_body_buffer_size 128k; location / { proxy_pass http://%backend%; }
+         location /file { client_body_buffer_size 1k; proxy_pass http://%backend%; }
+         location /off { proxy_request_buffering off; proxy_pass http://%backend%; }",
+    );
+    let body: Vec<u8> = (0..100_000u32).map(|n| (n % 241) as u8).collect();
+    for target in ["/", "/file", "/off"] {
+        let mut client = server.client();
+        let head =
+            format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+        let next = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.send([head.as_bytes(), &body, next.as_bytes()].concat());
+        assert_eq!(client.response().status, 200);
+        assert_eq!(client.response().status, 200);
+        // The second request may be at the backend before the first answer is here.
+        let seen = backend.seen();
+        let [.., first, second] = &seen[..] else { panic!("two requests at the backend") };
+        assert!(first.body == body, "{target}");
+        assert!(second.line.starts_with("GET /next "), "{target}");
+    }
+}
