@@ -28,6 +28,7 @@ pub(crate) use training::{plan as training_plan, train};
 pub(crate) use workload::Fields;
 use workload::{WORKLOADS, Workload};
 
+use crate::server::Server;
 use crate::{Failure, cargo, packages, release};
 
 /// How often each side is measured.
@@ -66,11 +67,12 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
         None => release::build()?,
     };
     let sides = Side::all(binary);
-    let head = report::head(&sides, order.rounds, order.pace.measured);
+    let head = report::head(&sides, order.rounds, &order.pace);
     machine::raise_limits();
     let cores = Cores::of_this_machine();
     cores.pin_this_program()?;
-    let stage = Stage::set(cores)?;
+    let mut stage = Stage::set(cores)?;
+    stage.answer_cheaply()?;
     let mut measured = Vec::new();
     for workload in &order.workloads {
         if matches!(workload.load, workload::Load::Paced) {
@@ -107,7 +109,8 @@ fn order(arguments: &[&str]) -> Result<Order, Failure> {
         workloads: Vec::new(),
         pace: Pace {
             warm_up: 1.0,
-            measured: 5.0,
+            turns: 5,
+            turn: 1.0,
             settle: Duration::from_secs(3),
             paced_rate: None,
         },
@@ -117,7 +120,7 @@ fn order(arguments: &[&str]) -> Result<Order, Failure> {
         match argument {
             "--quick" => {
                 order.rounds = 1;
-                order.pace.measured = 1.0;
+                order.pace.turns = 1;
             }
             "--save" => order.save = true,
             _ => match (argument.parse(), WORKLOADS.iter().find(|row| row.name == argument)) {
@@ -133,7 +136,7 @@ fn order(arguments: &[&str]) -> Result<Order, Failure> {
     Ok(order)
 }
 
-/// All rounds of a workload, the sides taking turns. A side that fails is left out from then on.
+/// All rounds of a workload. A side that fails is left out from then on.
 fn compare<'a>(
     stage: &Stage,
     sides: &'a [Side],
@@ -144,26 +147,39 @@ fn compare<'a>(
     let mut measured: Vec<_> =
         able.map(|side| Measured { workload, side, rounds: Ok(Vec::new()) }).collect();
     for round in 1..=order.rounds {
-        for row in &mut measured {
-            let Ok(rounds) = &mut row.rounds else { continue };
-            match once(stage, row.side, workload, &order.pace) {
-                Ok(values) => {
-                    eprintln!("{} {round}: {} {values:.2?}", workload.name, row.side.name);
-                    rounds.push(values);
+        let mut servers = Vec::new();
+        for row in measured.iter_mut().filter(|row| row.rounds.is_ok()) {
+            match ready(stage, row.side, workload, &order.pace) {
+                Ok(server) => servers.push((row, server, Vec::new())),
+                Err(failure) => row.fail(round, failure),
+            }
+        }
+        // What else the machine does changes from second to second, so turns are short.
+        for _ in 0..order.pace.of(workload).0 {
+            for (row, server, turns) in &mut servers {
+                match load::measure(stage, server, workload, &order.pace) {
+                    Ok(values) => turns.push(values),
+                    Err(failure) => row.fail(round, failure),
                 }
-                Err(failure) => {
-                    eprintln!("{} {round}: {} failed: {failure}", workload.name, row.side.name);
-                    row.rounds = Err(failure);
-                }
+            }
+            servers.retain(|(row, ..)| row.rounds.is_ok());
+        }
+        for (row, _, turns) in servers {
+            let values: Round = report::medians(&turns);
+            eprintln!("{} {round}: {} {values:.2?}", workload.name, row.side.name);
+            if let Ok(rounds) = &mut row.rounds {
+                rounds.push(values);
             }
         }
     }
     measured
 }
 
-fn once(stage: &Stage, side: &Side, workload: &Workload, pace: &Pace) -> Result<Round, Failure> {
+/// A server with its pools filled.
+fn ready(stage: &Stage, side: &Side, workload: &Workload, pace: &Pace) -> Result<Server, Failure> {
     let server = side.start(stage, workload)?;
-    load::measure(stage, &server, workload, pace)
+    load::warm_up(stage, &server, workload, pace)?;
+    Ok(server)
 }
 
 /// Half of the small requests that nginx serves here at most in a second.
@@ -172,7 +188,8 @@ fn half_of_nginx(stage: &Stage, sides: &[Side], pace: &Pace) -> Result<f64, Fail
     let nginx = sides.iter().find(|side| side.name == "nginx").ok_or("there is no nginx")?;
     let mut most: f64 = 0.0;
     for _ in 0..ATTEMPTS {
-        let values = once(stage, nginx, small, pace)?;
+        let server = ready(stage, nginx, small, pace)?;
+        let values = load::measure(stage, &server, small, pace)?;
         most = most.max(*values.get(2).ok_or("nginx gave no rate")?);
     }
     Ok((most / 2.0).round())

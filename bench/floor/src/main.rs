@@ -3,7 +3,12 @@
 //! or limited, so no proxy that does its work can be cheaper than this on the same kernel.
 //!
 //! `weir-bench-floor epoll|io_uring PORT BACKEND`
+//!
+//! The same program is the backend of the measurements with small answers:
+//!
+//! `weir-bench-floor answer PORT`
 
+mod answer;
 mod completion;
 mod connections;
 mod readiness;
@@ -16,13 +21,15 @@ const MESSAGE: usize = 8192;
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let port = |text: &str| SocketAddr::from((Ipv4Addr::LOCALHOST, text.parse().expect("a port")));
-    let [way, front, backend] = &arguments[..] else {
-        panic!("usage: weir-bench-floor epoll|io_uring PORT BACKEND");
-    };
-    let (listener, backend) = (TcpListener::bind(port(front))?, port(backend));
-    match way.as_str() {
-        "epoll" => readiness::run(&listener, backend),
-        "io_uring" => completion::run(&listener, backend),
-        _ => panic!("{way} is neither epoll nor io_uring"),
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["answer", front] => answer::run(&TcpListener::bind(port(front))?),
+        ["epoll", front, backend] => {
+            readiness::run(&TcpListener::bind(port(front))?, port(backend))
+        }
+        ["io_uring", front, backend] => {
+            completion::run(&TcpListener::bind(port(front))?, port(backend))
+        }
+        _ => panic!("usage: weir-bench-floor epoll|io_uring PORT BACKEND, or answer PORT"),
     }
 }

@@ -19,12 +19,25 @@ use crate::server::Server;
 pub(super) struct Pace {
     /// Seconds before a measurement, in which pools fill.
     pub(super) warm_up: f64,
-    /// Seconds of a measurement.
-    pub(super) measured: f64,
+    /// How often the sides take turns in a round.
+    pub(super) turns: usize,
+    /// Seconds of a turn.
+    pub(super) turn: f64,
     /// How long connections are left alone before their memory is measured.
     pub(super) settle: Duration,
     /// Requests in a second of the paced workload.
     pub(super) paced_rate: Option<f64>,
+}
+
+impl Pace {
+    /// How often the sides take turns in a round of this workload, and for how many seconds. What
+    /// is left alone or watched for stragglers has all its time at once.
+    pub(super) fn of(&self, workload: &Workload) -> (usize, f64) {
+        match workload.load {
+            Load::Idle { .. } | Load::Paced => (1, self.turn * self.turns as f64),
+            Load::Requests { .. } | Load::Handshakes { .. } => (self.turns, self.turn),
+        }
+    }
 }
 
 /// What a load generator counted.
@@ -38,34 +51,53 @@ pub(super) struct Count {
     latency: Vec<f64>,
 }
 
-/// Puts the load on a server; gives the values for the columns of the workload.
+/// Has a server's pools fill.
+pub(super) fn warm_up(
+    stage: &Stage,
+    server: &Server,
+    workload: &Workload,
+    pace: &Pace,
+) -> Result<(), Failure> {
+    generate(stage, server, workload, pace, pace.warm_up).map(|_| ())
+}
+
+/// Puts the load on a server for one turn; gives the values for the columns of the workload.
 pub(super) fn measure(
     stage: &Stage,
     server: &Server,
     workload: &Workload,
     pace: &Pace,
 ) -> Result<Vec<f64>, Failure> {
-    let tls = matches!(workload.conf, Conf::Tls(_));
     if let Load::Idle { connections } = workload.load {
+        let tls = matches!(workload.conf, Conf::Tls(_));
         let cost = || account::memory(server.process());
         let idle = idle::measure(server.port, tls, connections, pace.settle, &cost)?;
         return Ok(vec![idle.each, idle.all / f64::from(1 << 20)]);
     }
-    let generate = |seconds: f64| match workload.load {
-        Load::Paced => {
-            let rate = pace.paced_rate.ok_or("nginx's most is not known")?;
-            paced::run(server.port, rate, seconds)
-        }
-        _ => flat_out(stage, server, workload, seconds),
-    };
-    generate(pace.warm_up)?;
     let before = Cpu::of(server.process());
-    let count = generate(pace.measured)?;
+    let count = generate(stage, server, workload, pace, pace.of(workload).1)?;
     let after = Cpu::of(server.process());
     let cpu = after.microseconds_since(before) / (count.answered as f64).max(1.0);
     let mut values = vec![cpu, after.user_share_since(before), count.rate];
     values.extend(count.latency);
     Ok(values)
+}
+
+fn generate(
+    stage: &Stage,
+    server: &Server,
+    workload: &Workload,
+    pace: &Pace,
+    seconds: f64,
+) -> Result<Count, Failure> {
+    match workload.load {
+        Load::Idle { .. } => Ok(Count::default()),
+        Load::Paced => {
+            let rate = pace.paced_rate.ok_or("nginx's most is not known")?;
+            paced::run(server.port, rate, seconds)
+        }
+        _ => flat_out(stage, server, workload, seconds),
+    }
 }
 
 /// As many requests or handshakes as the server can take, for so many seconds.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::load::Pace;
 use super::side::Side;
 use super::workload::{Workload, columns};
 use super::{Round, machine};
@@ -16,16 +17,27 @@ pub(super) struct Measured<'a> {
     pub(super) rounds: Result<Vec<Round>, Failure>,
 }
 
+impl Measured<'_> {
+    /// It takes part no more.
+    pub(super) fn fail(&mut self, round: usize, failure: Failure) {
+        eprintln!("{} {round}: {} failed: {failure}", self.workload.name, self.side.name);
+        self.rounds = Err(failure);
+    }
+}
+
 /// The heading and the paragraph above the tables.
-pub(super) fn head(sides: &[Side], rounds: usize, seconds: f64) -> String {
+pub(super) fn head(sides: &[Side], rounds: usize, pace: &Pace) -> String {
     let mut text = format!("## {}: {}\n\n", machine::today(), machine::description());
     let versions = sides.iter().map(|side| side.version.as_str());
     let versions: Vec<&str> = versions.filter(|version| !version.is_empty()).collect();
     let _ = writeln!(
         text,
-        "{}. Medians of {rounds} alternating rounds of {seconds} s, with the least and the most; \
-         CPU time is that of all processes of the proxy. In brackets: against nginx.",
-        versions.join("; ")
+        "{}. Medians of {rounds} rounds with the least and the most; in a round, the sides take \
+         {} turns of {} s, whose medians it gives. CPU time is that of all processes of the \
+         proxy. In brackets: against nginx.",
+        versions.join("; "),
+        pace.turns,
+        pace.turn
     );
     text
 }
@@ -57,6 +69,12 @@ fn reference(measured: &[Measured<'_>], row: &Measured<'_>) -> Option<f64> {
         .iter()
         .find(|other| other.side.name == "nginx" && other.workload.name == row.workload.name)?;
     spread(nginx.rounds.as_ref().ok()?, 0).map(|(_, median, _)| median)
+}
+
+/// The medians of all columns.
+pub(super) fn medians(turns: &[Round]) -> Round {
+    let columns = turns.first().map_or(0, Vec::len);
+    (0..columns).filter_map(|column| spread(turns, column)).map(|(_, median, _)| median).collect()
 }
 
 fn cells(rounds: &[Round], columns: usize, nginx: Option<f64>) -> Vec<String> {

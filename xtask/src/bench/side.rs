@@ -14,6 +14,8 @@ use crate::{Failure, cargo};
 pub(super) struct Stage {
     pub(super) cores: Cores,
     backend: Server,
+    /// The backend where answers are small: it costs less than the proxies that are measured.
+    answers: Option<Server>,
     files: PathBuf,
     /// Last, as the servers end before their folder goes.
     pub(super) scratch: Scratch,
@@ -111,11 +113,12 @@ impl Side {
                     line.push(conf(if tls { "haproxy-tls.cfg" } else { "haproxy.cfg" })?.into());
                 }
                 Kind::Floor(way) => {
-                    let words = [way.to_owned(), port.to_string(), stage.backend.port.to_string()];
+                    let backend = stage.backend(workload);
+                    let words = [way.to_owned(), port.to_string(), backend.to_string()];
                     line.extend(words.map(OsString::from));
                 }
                 Kind::Pingora => {
-                    let numbers = [port.to_string(), stage.backend.port.to_string()];
+                    let numbers = [port.to_string(), stage.backend(workload).to_string()];
                     line.extend(numbers.map(OsString::from));
                     line.push(threads.clone().into());
                     if let Conf::Tls(key) = workload.conf {
@@ -172,7 +175,26 @@ impl Stage {
                 let line = [NGINX].into_iter().chain(nginx_flags(IN_FRONT)).map(OsString::from);
                 Ok(line.chain([conf.into()]).collect())
             })?;
-        Ok(Self { cores, backend, files, scratch })
+        Ok(Self { cores, backend, answers: None, files, scratch })
+    }
+
+    /// From now on small answers come from a program that does nothing else.
+    pub(super) fn answer_cheaply(&mut self) -> Result<(), Failure> {
+        let binary = beside("floor")?;
+        let cores = self.cores.of_load();
+        let server = Server::start(&self.scratch, "answers", Some(&cores), &|port, _| {
+            Ok(vec![binary.clone().into(), "answer".into(), port.to_string().into()])
+        })?;
+        self.answers = Some(server);
+        Ok(())
+    }
+
+    /// The port of the backend of a workload.
+    fn backend(&self, workload: &Workload) -> u16 {
+        match &self.answers {
+            Some(answers) if workload.has_small_answers() => answers.port,
+            _ => self.backend.port,
+        }
     }
 
     /// Writes a configuration into a server's folder, and tells its path.
@@ -187,7 +209,7 @@ impl Stage {
         let (certificate, key) = self.certificate(key);
         let words = [
             ("THREADS", &*workload.threads.to_string()),
-            ("BACKEND", &self.backend.port.to_string()),
+            ("BACKEND", &self.backend(workload).to_string()),
             ("PORT", &port.to_string()),
             ("FOLDER", &folder.display().to_string()),
             ("FILES", &self.files.display().to_string()),

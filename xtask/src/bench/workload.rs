@@ -71,14 +71,19 @@ pub(super) struct Workload {
 }
 
 impl Workload {
+    /// Whether the backend answers each request alike, in a few bytes.
+    pub(super) fn has_small_answers(&self) -> bool {
+        match self.load {
+            Load::Requests { path, upload, .. } => path == "/" && upload == 0,
+            Load::Handshakes { .. } | Load::Paced | Load::Idle { .. } => true,
+        }
+    }
+
     /// Whether requests and responses are so small that each is one read, on kept connections
     /// and one thread.
     pub(super) fn is_small_talk(&self) -> bool {
-        let small = matches!(
-            self.load,
-            Load::Requests { path: "/", fields: Fields::One | Fields::Twelve, upload: 0, .. }
-        );
-        small && self.conf == Conf::Bare && self.threads == 1
+        let kept = matches!(self.load, Load::Requests { fields: Fields::One | Fields::Twelve, .. });
+        kept && self.has_small_answers() && self.conf == Conf::Bare && self.threads == 1
     }
 }
 
