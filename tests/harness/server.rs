@@ -62,7 +62,7 @@ impl Setup {
     #[track_caller]
     pub(crate) fn start(self) -> Server {
         let ports = Mutex::new(BTreeMap::new());
-        let text = fill(&self.conf, &self.values, &self.directory, &ports);
+        let text = written(&self.conf, &self.values, &self.directory, &ports);
         self.directory.write("nginx.conf", text);
         let mut child = command(&self.directory).stderr(Stdio::piped()).spawn().unwrap();
         let pid = self.directory.join("nginx.pid");
@@ -88,7 +88,7 @@ impl Setup {
     /// Runs the binary with further flags until it ends or, as a daemon, leaves.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let ports = Mutex::new(BTreeMap::new());
-        let text = fill(&self.conf, &self.values, &self.directory, &ports);
+        let text = written(&self.conf, &self.values, &self.directory, &ports);
         self.directory.write("nginx.conf", text);
         command(&self.directory).args(arguments).output().unwrap()
     }
@@ -99,6 +99,21 @@ fn command(directory: &Directory) -> Command {
     command.arg("-p").arg(format!("{}/", directory.path().display()));
     command.args(["-c", "nginx.conf", "-e", "error.log"]).stdin(Stdio::null());
     command
+}
+
+/// The configuration as it is written: filled in, and with what `WEIR_TEST_USE` names as the method
+/// of waiting, so that all tests can be run with each.
+fn written(
+    conf: &str,
+    values: &BTreeMap<String, String>,
+    directory: &Directory,
+    ports: &Mutex<BTreeMap<String, Port>>,
+) -> String {
+    let text = fill(conf, values, directory, ports);
+    match std::env::var("WEIR_TEST_USE") {
+        Ok(method) => text.replacen("events {", &format!("events {{ use {method};"), 1),
+        Err(_) => text,
+    }
 }
 
 /// Replaces `%dir%`, `%portX%` (reserved on first use) and the values of the test.
@@ -228,7 +243,7 @@ impl Server {
     /// Writes a new configuration, with the same ports and values, and does not tell the server.
     pub(crate) fn rewrite(&self, conf: &str) {
         let directory = &self.setup.directory;
-        let text = fill(conf, &self.setup.values, directory, &self.ports);
+        let text = written(conf, &self.setup.values, directory, &self.ports);
         // Renamed into place, so that the server never reads half of it.
         let fresh = directory.write("nginx.conf.new", text);
         std::fs::rename(fresh, directory.join("nginx.conf")).unwrap();

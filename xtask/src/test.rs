@@ -21,12 +21,32 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     if names.is_empty() {
         command.args(skips(&pending()?));
     }
-    command.args(names);
+    command.args(&names);
     // Another binary may stand in, to compare.
     if std::env::var_os("WEIR_BINARY").is_none() {
         command.env("WEIR_BINARY", binary);
     }
-    step("end-to-end tests", succeed(&mut command))
+    step("end-to-end tests", succeed(&mut command))?;
+    if !names.is_empty() {
+        return Ok(());
+    }
+    if !has_io_uring()? {
+        println!("the same by io_uring: skipped, this machine has none");
+        return Ok(());
+    }
+    let mut unit = cargo(&["test", "--quiet", "--package", "weir-engine"]);
+    step("unit tests of the loop by io_uring", succeed(unit.env(USE, "io_uring")))?;
+    step("end-to-end tests by io_uring", succeed(command.env(USE, "io_uring")))
+}
+
+/// Names the method of waiting that tests run with.
+const USE: &str = "WEIR_TEST_USE";
+
+/// Whether the tests that need a ring get one here.
+fn has_io_uring() -> Result<bool, Failure> {
+    let mut tests = cargo(&["test", "--quiet", "--package", "weir-sys", "ring::", "--"]);
+    let output = tests.arg("--nocapture").output().map_err(|error| error.to_string())?;
+    Ok(!String::from_utf8_lossy(&output.stderr).contains("there is no io_uring"))
 }
 
 /// End-to-end tests that Weir is known to fail, with the reason; shown in every run, so that nobody

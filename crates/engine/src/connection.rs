@@ -254,11 +254,6 @@ impl Conn {
         }
     }
 
-    /// Ready when the kernel has room for more to send.
-    pub fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_writable(cx)
-    }
-
     /// Sends at most `len` bytes of `file` from `offset` without copying them through memory.
     /// Only where [`Conn::can_sendfile`] says so. `Ok(0)` means that the file is shorter.
     pub fn poll_sendfile(
@@ -427,10 +422,7 @@ impl Conn {
     /// Whether the peer has closed or broken the connection, by a look at the socket that takes
     /// nothing away. Bytes that wait hide a close behind them, as with nginx.
     pub fn is_closed(&self) -> bool {
-        match weir_sys::socket::peek(self.socket.as_fd()) {
-            Ok(count) => count == 0,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        }
+        self.socket.is_closed()
     }
 
     /// Switches Nagle's algorithm off or on (`tcp_nodelay`), if that is not how it is.
@@ -460,11 +452,6 @@ impl Conn {
     /// The state of the TCP connection for `$tcpinfo_*`; `None` for a unix socket.
     pub fn tcp_info(&self) -> Option<weir_sys::socket::TcpInfo> {
         weir_sys::socket::tcp_info(self.socket.as_fd()).ok()
-    }
-
-    /// The socket's pending error, as `connect` leaves it.
-    pub(crate) fn take_error(&self) -> io::Result<()> {
-        Ok(sockopt::socket_error(&self.socket)??)
     }
 }
 

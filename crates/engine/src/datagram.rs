@@ -29,7 +29,7 @@ impl Datagrams {
         let any: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
         rustix::net::bind(&fd, &SocketAddr::new(any, 0))?;
         rustix::net::connect(&fd, &to)?;
-        Ok(Self { source: Source::new(fd.as_fd(), Watch::Socket)?, fd })
+        Ok(Self { source: Source::new(fd.as_fd(), Watch::Datagrams)?, fd })
     }
 
     /// Sends one. It is lost if the kernel has no room for it, as it can be anywhere on its way.

@@ -9,12 +9,14 @@
 //! scheduling needs no atomic operation and no reference count. What comes from other threads
 //! goes through `remote`.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::marker::PhantomData;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
+mod completion;
 mod here;
 mod join;
 pub(crate) mod reactor;
@@ -36,6 +38,26 @@ pub(crate) use here::{here, with_here};
 /// once. What a task has started runs without a look in between, and nobody starves.
 const TASKS_PER_TURN: usize = 61;
 
+/// How a loop learns of what happens to its descriptors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// The kernel says what is ready.
+    #[default]
+    Epoll,
+    /// The kernel is asked for what is wanted, and says when it is done. Needs Linux 6.1.
+    IoUring,
+}
+
+impl fmt::Display for Method {
+    /// Its name in `use`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Epoll => "epoll",
+            Self::IoUring => "io_uring",
+        })
+    }
+}
+
 /// The loop of one thread. It is made on the thread that runs it.
 #[derive(Debug)]
 pub struct EventLoop {
@@ -47,13 +69,13 @@ impl EventLoop {
     /// A loop for the calling thread.
     ///
     /// # Errors
-    /// What the kernel answers when it cannot give an epoll set, or `QuotaExceeded` when there
-    /// are too many loops.
+    /// What the kernel answers when it cannot give an epoll set or a ring, or `QuotaExceeded` when
+    /// there are too many loops.
     ///
     /// # Panics
     /// If the thread has a loop already.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self { here: Loop::open()?, not_send: PhantomData })
+    pub fn new(method: Method) -> io::Result<Self> {
+        Ok(Self { here: Loop::open(method)?, not_send: PhantomData })
     }
 
     /// Runs the loop until `main` ends. What it has spawned and has not ended is dropped with the
@@ -142,7 +164,21 @@ pub async fn yield_now() {
 /// # Panics
 /// If the kernel cannot give an epoll set, or if the thread has a loop already.
 pub fn block_on<F: Future>(main: F) -> F::Output {
-    EventLoop::new().expect("an event loop").block_on(main)
+    EventLoop::new(usual_method()).expect("an event loop").block_on(main)
+}
+
+#[cfg(not(test))]
+fn usual_method() -> Method {
+    Method::default()
+}
+
+/// The tests of this crate can all be run with the other one.
+#[cfg(test)]
+fn usual_method() -> Method {
+    match std::env::var("WEIR_TEST_USE").as_deref() {
+        Ok("io_uring") => Method::IoUring,
+        _ => Method::Epoll,
+    }
 }
 
 #[cfg(test)]

@@ -158,6 +158,12 @@ impl Cycle {
         channel::send_order(channel, Order::Reopen, &descriptors)
     }
 
+    /// Says how the threads wait for what happens.
+    pub(crate) fn log_method(&self, console: &Console) {
+        let method = self.process.method;
+        console.log(Level::Notice, format_args!("using the \"{method}\" event method"));
+    }
+
     /// Warns of more connections than there can be descriptors.
     pub(crate) fn check_limits(&self, console: &Console) {
         let Ok((soft, _)) = process::open_files_limit() else { return };

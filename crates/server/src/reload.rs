@@ -17,7 +17,7 @@ use crate::{pid_file, sockets};
 pub(crate) fn reconfigure(master: &mut Master) {
     master.console.log(Level::Notice, "reconfiguring");
     let Ok(cycle) = prepare(master) else { return };
-    master.console.log(Level::Notice, "using the \"epoll\" event method");
+    cycle.log_method(&master.console);
     let serving = master.children.0.iter().find(|child| child.is_serving());
     let Some(channel) = serving.and_then(Child::channel) else {
         commit(master, cycle);

@@ -150,7 +150,7 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
     let Ok(cycle) = draft.and_then(|draft| draft.open(&old, 1, false, &console)) else { return 1 };
     drop(old);
     console.set_error_log(cycle.error_log.clone());
-    console.log(Level::Notice, "using the \"epoll\" event method");
+    cycle.log_method(&console);
     cycle.check_limits(&console);
     log_start(&console);
     let settings = &cycle.process;

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use weir_engine::event_loop::EventLoop;
+use weir_engine::event_loop::{EventLoop, Method};
 use weir_engine::listen::{self, Accepting};
 use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level, capacity};
@@ -174,10 +174,26 @@ fn run(number: usize, load: Load, mut orders: UnboundedReceiver<Order>) {
     {
         log.log(Level::Alert, 0, Failed("sched_setaffinity() failed", &error));
     }
-    match EventLoop::new() {
+    match open_loop(number, &load) {
         Ok(event_loop) => event_loop.block_on(serve(number, load, &mut orders)),
         Err(error) => log.log(Level::Emerg, 0, Failed("epoll_create() failed", &error)),
     }
+}
+
+/// A loop by the method that is wanted, or by epoll where it cannot be had; one thread says so for
+/// all.
+fn open_loop(number: usize, load: &Load) -> std::io::Result<EventLoop> {
+    let method = load.process.method;
+    EventLoop::new(method).or_else(|error| {
+        if method == Method::Epoll {
+            return Err(error);
+        }
+        if number == 0 {
+            let what = format!("\"{method}\" is not to be had, using \"{}\"", Method::Epoll);
+            load.error_log.log(Level::Warn, 0, Failed(&what, &error));
+        }
+        EventLoop::new(Method::Epoll)
+    })
 }
 
 async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>) {

@@ -11,6 +11,7 @@ pub mod inherit;
 pub mod memory_file;
 pub mod pass_fd;
 pub mod process;
+pub mod ring;
 pub mod signal;
 pub mod socket;
 pub mod title;

@@ -36,8 +36,7 @@ pub async fn connect(addr: &Addr, options: &ConnectOptions, timeout: Duration) -
     capacity::claim_or_fail()?;
     let (mut conn, pending) = start(addr, options)?;
     if pending {
-        conn.within(timeout, Conn::poll_writable).await?;
-        conn.take_error()?;
+        conn.within(timeout, |conn, cx| conn.socket().poll_connected(cx)).await?;
     }
     Ok(conn)
 }

@@ -7,10 +7,11 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
-use rustix::net::SendFlags;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, sockopt};
 
 use crate::buffer::{self, Buf};
-use crate::event_loop::reactor::{LotId, Source, Watch};
+use crate::event_loop::reactor::{Heard, LotId, Source, Watch};
 
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -27,6 +28,18 @@ impl Socket {
     /// A socket that is non-blocking already.
     pub(crate) fn new(fd: OwnedFd) -> Self {
         Self { source: None, fd, drained: false, full: false }
+    }
+
+    /// Ready when a connection that was begun is there, or has failed.
+    pub(crate) fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let source = match self.source.take() {
+            Some(source) => source,
+            None => Source::new(self.fd.as_fd(), Watch::Connecting)?,
+        };
+        ready!(self.source.insert(source).poll_write(cx));
+        sockopt::socket_error(&self.fd)??;
+        self.watch()?.connected();
+        Poll::Ready(Ok(()))
     }
 
     fn watch(&mut self) -> io::Result<&Source> {
@@ -62,8 +75,8 @@ impl Socket {
         max: usize,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.poll_heard(cx))?;
-            if let Some(received) = self.try_recv(into, max) {
+            let heard = ready!(self.poll_heard(cx))?;
+            if let Some(received) = self.try_recv(heard, into, max) {
                 return Poll::Ready(received);
             }
         }
@@ -77,11 +90,11 @@ impl Socket {
         max: usize,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.poll_heard(cx))?;
+            let heard = ready!(self.poll_heard(cx))?;
             if into.is_empty() && into.capacity() < max {
                 *into = buffer::take(max);
             }
-            if let Some(received) = self.try_recv(into, max) {
+            if let Some(received) = self.try_recv(heard, into, max) {
                 return Poll::Ready(received);
             }
             if into.is_empty() {
@@ -92,17 +105,25 @@ impl Socket {
 
     /// Pending when it is known without a call that there is nothing to receive.
     #[inline]
-    pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Heard>> {
         match &self.source {
             Some(source) => source.poll_read(cx).map(Ok),
             None if self.drained => self.watch()?.poll_read(cx).map(Ok),
-            None => Poll::Ready(Ok(())),
+            None => Poll::Ready(Ok(Heard::Readable)),
         }
     }
 
     /// Receives, or takes note that it would block.
     #[inline]
-    fn try_recv(&mut self, into: &mut Vec<u8>, max: usize) -> Option<io::Result<usize>> {
+    fn try_recv(
+        &mut self,
+        heard: Heard,
+        into: &mut Vec<u8>,
+        max: usize,
+    ) -> Option<io::Result<usize>> {
+        if heard == Heard::Held {
+            return Some(self.take_held(into, max));
+        }
         match weir_sys::socket::recv_append(self.fd.as_fd(), into, max) {
             Ok(count) => {
                 // A short read has emptied the socket. What comes later is news, and a close
@@ -120,9 +141,29 @@ impl Socket {
         }
     }
 
+    /// Takes what the loop has received, and behind it what the socket has, if that can be more.
+    pub(super) fn take_held(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+        let source = self.source.as_ref().expect("what is held has a source");
+        let (taken, may_be_more) = source.take(into, max);
+        let count = taken?;
+        if !may_be_more || count == 0 || count == max {
+            return Ok(count);
+        }
+        match self.try_recv(Heard::Readable, into, max - count) {
+            Some(Ok(more)) => Ok(count + more),
+            Some(Err(error)) => {
+                let source = self.source.as_ref().expect("it is watched");
+                source.fail_later(Errno::from_io_error(&error).unwrap_or(Errno::CONNRESET));
+                Ok(count)
+            }
+            None => Ok(count),
+        }
+    }
+
     /// Pending when it is known without a call that there is nothing to receive.
     pub(crate) fn poll_may_recv(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.source.as_ref().map_or(Poll::Ready(()), |source| source.poll_read(cx))
+        let watched = self.source.as_ref().map(|source| source.poll_read(cx).map(drop));
+        watched.unwrap_or(Poll::Ready(()))
     }
 
     pub(super) fn read_blocked(&mut self) -> io::Result<()> {
@@ -133,6 +174,12 @@ impl Socket {
         Ok(())
     }
 
+    /// The same for bytes that are moved past our memory.
+    pub(super) fn move_blocked(&mut self) -> io::Result<()> {
+        self.watch()?.move_blocked();
+        Ok(())
+    }
+
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.source.is_none() && !self.drained {
             match weir_sys::socket::peek(self.fd.as_fd()) {
@@ -140,13 +187,18 @@ impl Socket {
                 done => return Poll::Ready(done.map(drop)),
             }
         }
-        self.watch()?.poll_read(cx).map(Ok)
+        self.watch()?.poll_read(cx).map(|_| Ok(()))
     }
 
     /// Looks at the first byte that waits.
     pub(crate) fn poll_first_byte(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
         loop {
             ready!(self.poll_readable(cx))?;
+            if let Some(source) = &self.source
+                && source.heard() == Some(Heard::Held)
+            {
+                return Poll::Ready(source.first_byte());
+            }
             match weir_sys::socket::peek_byte(self.fd.as_fd()) {
                 Err(error) if would_block(&error) => self.read_blocked()?,
                 done => return Poll::Ready(done),
@@ -228,19 +280,31 @@ impl Socket {
         }
     }
 
-    pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.watch()?.poll_write(cx).map(Ok)
-    }
-
     /// Whether nothing has come since all was read. Costs a system call only if the loop has
     /// heard of something, or does not watch the socket yet.
     pub(crate) fn is_silent(&mut self) -> bool {
-        if self.source.as_ref().is_some_and(Source::is_silent) {
-            return true;
+        match self.source.as_ref().map(Source::heard) {
+            Some(None) => return true,
+            Some(Some(Heard::Held)) => return false,
+            Some(Some(Heard::Readable)) | None => {}
         }
         match weir_sys::socket::peek(self.fd.as_fd()) {
             Err(error) if would_block(&error) => self.read_blocked().is_ok(),
             _ => false,
+        }
+    }
+
+    /// Whether the peer has closed or broken the connection, as far as that is not hidden behind
+    /// bytes that wait.
+    pub(crate) fn is_closed(&self) -> bool {
+        if let Some(source) = &self.source
+            && source.heard() == Some(Heard::Held)
+        {
+            return !matches!(source.first_byte(), Ok(Some(_)));
+        }
+        match weir_sys::socket::peek(self.fd.as_fd()) {
+            Ok(count) => count == 0,
+            Err(error) => !would_block(&error),
         }
     }
 }

@@ -10,10 +10,12 @@ use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
+use weir_sys::ring::BUFFER_SIZE;
 
 use super::Conn;
 use super::socket::Socket;
 use crate::buffer::{self, Buf};
+use crate::event_loop::reactor::Heard;
 
 /// How much the pipe holds: 64 stretches of memory, which are up to 32 KiB long on their way
 /// through the loopback device and a packet's content elsewhere.
@@ -73,6 +75,9 @@ impl Conn {
         to: &mut Self,
         max: usize,
     ) -> Poll<io::Result<Moved>> {
+        if ready!(self.socket.poll_heard(cx))? == Heard::Held {
+            return Poll::Ready(self.move_held(max));
+        }
         let pipe = match PIPE.take() {
             Some(pipe) => pipe,
             None => Pipe::open()?,
@@ -101,6 +106,13 @@ impl Conn {
             PIPE.set(Some(pipe));
         }
         Poll::Ready(Ok(moved))
+    }
+
+    /// What the loop has received already cannot go through the pipe.
+    fn move_held(&mut self, max: usize) -> io::Result<Moved> {
+        let mut rest = buffer::take(max.min(BUFFER_SIZE));
+        let received = self.socket.take_held(&mut rest, max.min(BUFFER_SIZE))?;
+        Ok(Moved { rest, ..Moved::nothing(received) })
     }
 }
 
@@ -144,7 +156,7 @@ impl Socket {
             ready!(self.poll_heard(cx))?;
             // Less than was asked for can mean that the pipe is full.
             match rustix::pipe::splice(&*self, None, into, None, max, FLAGS) {
-                Err(Errno::AGAIN) => self.read_blocked()?,
+                Err(Errno::AGAIN) => self.move_blocked()?,
                 Err(Errno::INTR) => {}
                 done => return Poll::Ready(Ok(done?)),
             }

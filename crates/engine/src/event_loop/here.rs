@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 
+use super::Method;
 use super::reactor::Reactor;
 use super::remote;
 use super::tasks::Tasks;
@@ -25,7 +26,7 @@ pub(crate) struct Loop {
 }
 
 impl Loop {
-    pub(super) fn open() -> io::Result<&'static Self> {
+    pub(super) fn open(method: Method) -> io::Result<&'static Self> {
         let here = HERE.get().unwrap_or_else(|| {
             let new: &'static Self = Box::leak(Box::new(Self {
                 number: Cell::new(0),
@@ -38,7 +39,7 @@ impl Loop {
         });
         assert!(here.number.get() == 0, "a thread has one event loop");
         let (number, bell) = remote::open()?;
-        if let Err(error) = here.reactor.open(&bell) {
+        if let Err(error) = here.reactor.open(&bell, method) {
             remote::close(number);
             return Err(error);
         }

@@ -1,21 +1,26 @@
 //! What the kernel says about descriptors, and whom that wakes.
 //!
-//! Sockets are watched by edges: the kernel tells once that something has come, which sets bits
-//! here, and whoever has used it up clears them. They can be cleared right after a call that
-//! would have blocked or that came back short, because events are only taken in on this very
-//! thread, while no task runs: an edge after the call has not been seen yet and will be.
+//! It says it by epoll, or by io_uring, which can bring what was received as well: `completion`
+//! has that. By epoll sockets are watched by edges: the kernel tells once that something has come,
+//! which sets bits here, and whoever has used it up clears them. They can be cleared right after a
+//! call that would have blocked or that came back short, because events are only taken in on this
+//! very thread, while no task runs: an edge after the call has not been seen yet and will be.
 
 use std::cell::RefCell;
 use std::io;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use weir_sys::ring::Completion;
 
+use super::Method;
+use super::completion::{self, Completions, Left, News};
 use super::timers::Wait;
 use super::{here, with_here};
 use crate::chunked::Chunked;
@@ -27,33 +32,58 @@ const EVENTS: usize = 512;
 const BELL: u64 = u64::MAX;
 
 /// Bits of what a descriptor is ready for.
-type Ready = u8;
-const READ: Ready = 1;
-const WRITE: Ready = 2;
+pub(super) type Ready = u8;
+pub(super) const READ: Ready = 1;
+pub(super) const WRITE: Ready = 2;
 /// The peer will send no more. Stays, as it is true for good.
-const CLOSED: Ready = 4;
+pub(super) const CLOSED: Ready = 4;
 /// The connection is broken, or closed in both directions. Stays, too.
-const BROKEN: Ready = 8;
+pub(super) const BROKEN: Ready = 8;
+/// The ring has received something, which comes before what is in the socket.
+pub(super) const HELD: Ready = 16;
 /// A read does not block.
 const READS: Ready = READ | CLOSED | BROKEN;
 /// A write does not block.
-const WRITES: Ready = WRITE | BROKEN;
+pub(super) const WRITES: Ready = WRITE | BROKEN;
 
 /// What is asked of the kernel about a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Watch {
-    /// Both directions of a socket, by edges.
+    /// Both directions of a stream, which may be received from at once when something comes.
     Socket,
+    /// The same of a socket whose messages are apart; it is told only that there are some.
+    Datagrams,
+    /// A stream that is not connected yet: an error is for whoever connects, and until
+    /// [`Source::connected`] nothing is received.
+    Connecting,
     /// A listener that other threads may watch as well: as long as there is something to accept,
     /// one of them is woken.
     Listener,
 }
 
+/// Where what was heard is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// In the socket.
+    Readable,
+    /// In the loop, to be had with [`Source::take`] before anything is read.
+    Held,
+}
+
+impl Heard {
+    fn of(ready: Ready) -> Self {
+        if ready & HELD == 0 { Self::Readable } else { Self::Held }
+    }
+}
+
 /// The part of a loop that talks to the kernel.
 #[derive(Default)]
 pub(crate) struct Reactor {
+    /// One of the two is there while the loop is open.
     epoll: RefCell<Option<OwnedFd>>,
+    ring: RefCell<Option<Box<Completions>>>,
     events: RefCell<Vec<Event>>,
+    done: RefCell<Vec<Completion>>,
     sources: RefCell<Sources>,
     lots: RefCell<Vec<LotState>>,
 }
@@ -90,7 +120,11 @@ struct LotState {
 }
 
 impl Reactor {
-    pub(super) fn open(&self, bell: &Arc<OwnedFd>) -> io::Result<()> {
+    pub(super) fn open(&self, bell: &Arc<OwnedFd>, method: Method) -> io::Result<()> {
+        if method == Method::IoUring {
+            self.ring.replace(Some(Box::new(Completions::open(bell)?)));
+            return Ok(());
+        }
         let set = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&set, bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
         self.events.borrow_mut().reserve_exact(EVENTS);
@@ -101,11 +135,16 @@ impl Reactor {
     pub(super) fn close(&self) {
         self.epoll.take();
         self.events.take();
+        self.ring.take();
+        self.done.take();
     }
 
     /// Takes in what has happened, and waits for it if that is wanted. True when the bell has
     /// rung.
     pub(super) fn wait(&self, wait: Wait) -> bool {
+        if self.ring.borrow().is_some() {
+            return self.wait_for_completions(wait);
+        }
         let timeout = match wait {
             Wait::No => Some(Timespec { tv_sec: 0, tv_nsec: 0 }),
             Wait::Millis(millis) => Some(Timespec {
@@ -124,22 +163,41 @@ impl Reactor {
         for event in &events {
             match event.data.u64() {
                 BELL => rung = true,
-                _ => self.dispatch(event),
+                data => self.dispatch(data as u32, (data >> 32) as u32, bits(event.flags)),
             }
         }
         self.events.replace(events);
         rung
     }
 
-    fn dispatch(&self, event: &Event) {
-        let data = event.data.u64();
+    fn wait_for_completions(&self, wait: Wait) -> bool {
+        let mut done = self.done.take();
+        if let Some(ring) = &mut *self.ring.borrow_mut() {
+            ring.turn(wait, &mut done);
+        }
+        let mut rung = false;
+        for completion in done.drain(..) {
+            let news = match &mut *self.ring.borrow_mut() {
+                Some(ring) => ring.complete(completion),
+                None => News::Nobody,
+            };
+            match news {
+                News::Source { key, generation, ready } => self.dispatch(key, generation, ready),
+                News::Bell => rung = true,
+                News::Nobody => {}
+            }
+        }
+        self.done.replace(done);
+        rung
+    }
+
+    fn dispatch(&self, key: u32, generation: u32, ready: Ready) {
         let mut sources = self.sources.borrow_mut();
-        let Some(entry) = sources.entries.get_mut(data as u32) else { return };
-        if entry.generation != (data >> 32) as u32 {
+        let Some(entry) = sources.entries.get_mut(key) else { return };
+        if entry.generation != generation {
             // It was closed by a task that an earlier event of the same batch has woken.
             return;
         }
-        let ready = bits(event.flags);
         entry.ready |= ready;
         match &mut entry.waiting {
             Waiting::Tasks { reader, writer } => {
@@ -170,7 +228,7 @@ impl Reactor {
     }
 }
 
-fn bits(flags: EventFlags) -> Ready {
+pub(super) fn bits(flags: EventFlags) -> Ready {
     let mut ready = 0;
     if flags.intersects(EventFlags::IN | EventFlags::PRI) {
         ready |= READ;
@@ -203,13 +261,22 @@ impl Source {
         let mut sources = reactor.sources.borrow_mut();
         let generation = sources.generation;
         sources.generation = generation.wrapping_add(1);
-        let slot = sources.entries.insert(Entry { generation, ready: 0, waiting: NOBODY });
+        let by_ring = reactor.ring.borrow().is_some();
+        // Whoever reads nevertheless finds out.
+        let ready = if by_ring && watch == Watch::Connecting { READ } else { 0 };
+        let slot = sources.entries.insert(Entry { generation, ready, waiting: NOBODY });
         drop(sources);
         // From here on the slot goes back when something fails.
         let source = Self { slot: NonZeroU32::MIN.saturating_add(slot), not_send: PhantomData };
+        if let Some(ring) = &mut *reactor.ring.borrow_mut() {
+            ring.add(slot, generation, fd.as_raw_fd(), watch);
+            return Ok(source);
+        }
         let data = EventData::new_u64(u64::from(generation) << 32 | u64::from(slot));
         let flags = match watch {
-            Watch::Socket => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET,
+            Watch::Socket | Watch::Datagrams | Watch::Connecting => {
+                EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET
+            }
             Watch::Listener => EventFlags::IN | EventFlags::EXCLUSIVE,
         };
         match &*reactor.epoll.borrow() {
@@ -217,6 +284,15 @@ impl Source {
             None => return Err(io::ErrorKind::NotConnected.into()),
         }
         Ok(source)
+    }
+
+    /// A connection has been made; the peer has not been heard.
+    pub(crate) fn connected(&self) {
+        // By epoll it was heard of already, or will be.
+        self.ask(|ring, key| {
+            self.with(|entry| entry.ready &= !READS);
+            ring.connected(key);
+        });
     }
 
     /// Makes the kernel forget a descriptor that stays open.
@@ -237,10 +313,10 @@ impl Source {
     }
 
     /// Ready when a read would find something, be it the end.
-    pub(crate) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Heard> {
         self.with(|entry| {
             if entry.ready & READS != 0 {
-                return Poll::Ready(());
+                return Poll::Ready(Heard::of(entry.ready));
             }
             if let Waiting::Tasks { reader, .. } = &mut entry.waiting {
                 remember(reader, cx.waker());
@@ -251,7 +327,7 @@ impl Source {
 
     /// Ready when there is room to write, or when writing would fail.
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.with(|entry| {
+        let ready = self.with(|entry| {
             if entry.ready & WRITES != 0 {
                 return Poll::Ready(());
             }
@@ -259,7 +335,18 @@ impl Source {
                 remember(writer, cx.waker());
             }
             Poll::Pending
-        })
+        });
+        if ready.is_pending() {
+            self.ask(Completions::want_write);
+        }
+        ready
+    }
+
+    /// Asks the ring for something, if there is one.
+    fn ask(&self, ask: impl FnOnce(&mut Completions, u32)) {
+        if let Some(ring) = &mut *here().reactor.ring.borrow_mut() {
+            ask(ring, self.key());
+        }
     }
 
     /// Whether nothing has been heard that was not read.
@@ -267,14 +354,65 @@ impl Source {
         self.with(|entry| entry.ready & READS == 0)
     }
 
+    /// What was heard and not read.
+    pub(crate) fn heard(&self) -> Option<Heard> {
+        self.with(|entry| (entry.ready & READS != 0).then_some(Heard::of(entry.ready)))
+    }
+
     /// A read has taken all there was; whether the peer has closed is still known.
     pub(crate) fn drained(&self) {
-        self.with(|entry| entry.ready &= !READ);
+        let silent = self.with(|entry| {
+            entry.ready &= !READ;
+            entry.ready & READS == 0
+        });
+        if silent {
+            self.ask(|ring, key| ring.want_read(key, false));
+        }
     }
 
     /// A read would have blocked.
     pub(crate) fn read_blocked(&self) {
         self.with(|entry| entry.ready &= !READS);
+        self.ask(|ring, key| ring.want_read(key, false));
+    }
+
+    /// The same of a read that goes past our memory, as the next one will.
+    pub(crate) fn move_blocked(&self) {
+        self.with(|entry| entry.ready &= !READS);
+        self.ask(|ring, key| ring.want_read(key, true));
+    }
+
+    /// Takes at most `max` bytes of what is [`Heard::Held`]. `Ok(0)` is the end of the stream.
+    /// The second of the pair says whether there may be more in the socket.
+    pub(crate) fn take(&self, into: &mut Vec<u8>, max: usize) -> (io::Result<usize>, bool) {
+        let taken = match &mut *here().reactor.ring.borrow_mut() {
+            Some(ring) => ring.take(self.key(), into, max),
+            None => completion::lost(),
+        };
+        match taken.left {
+            Left::Held => {}
+            Left::Unknown => self.with(|entry| entry.ready &= !HELD),
+            Left::Nothing => {
+                self.with(|entry| entry.ready &= !HELD);
+                self.drained();
+            }
+        }
+        (taken.count, taken.left == Left::Unknown)
+    }
+
+    /// The first byte of what is [`Heard::Held`]; `None` at the end of the stream.
+    pub(crate) fn first_byte(&self) -> io::Result<Option<u8>> {
+        match &*here().reactor.ring.borrow() {
+            Some(ring) => ring.first(self.key()),
+            None => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+
+    /// A read has failed that had brought something already: the next one fails.
+    #[cold]
+    pub(crate) fn fail_later(&self, error: Errno) {
+        self.ask(|ring, key| ring.hold(key, error));
+        self.with(|entry| entry.ready |= READ | HELD);
     }
 
     /// A write has used up the room there was.
@@ -290,6 +428,7 @@ impl Source {
                 remember(writer, cx.waker());
             }
         });
+        self.ask(Completions::want_write);
     }
 
     /// From now on the lot hears of it. False, and nothing has changed, if there is something to
@@ -315,6 +454,9 @@ impl Drop for Source {
         with_here(|here| {
             let entry = here.reactor.sources.borrow_mut().entries.remove(self.key());
             drop(entry);
+            if let Some(ring) = &mut *here.reactor.ring.borrow_mut() {
+                ring.forget(self.key());
+            }
         });
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use weir_conf::value::{Msec, Offset};
 use weir_conf::{Arity, Cx, Fault, Local, Many, Node, Slot, Table, Value, directives, keywords};
+use weir_engine::event_loop::Method;
 use weir_sys::{process, user};
 
 use crate::features;
@@ -389,6 +390,8 @@ pub(crate) struct Process {
     /// Connections of each thread.
     pub(crate) connections: u64,
     pub(crate) multi_accept: bool,
+    /// How the threads wait.
+    pub(crate) method: Method,
 }
 
 #[cfg(test)]

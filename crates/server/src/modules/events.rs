@@ -2,6 +2,7 @@
 
 use weir_conf::value::Msec;
 use weir_conf::{Arity, Cx, Fault, Node, Slot, Table, Value, directives};
+use weir_engine::event_loop;
 
 pub(crate) static BLOCK: Slot<EventsBlock> = Slot::new();
 pub(crate) const BLOCK_TABLE: Table = EventsBlock::table(&BLOCK);
@@ -31,9 +32,11 @@ directives! {
     pub(crate) struct Events as EventsWritten in [events] {
         /// How many connections each thread may have at once, to clients and to servers together.
         "worker_connections" => connections: Connections = Connections(512),
-        /// The method of waiting for connections. Weir has one, epoll; the others that nginx may be
-        /// built with are taken for it, with a warning.
-        "use" => method: Option<Method>,
+        /// The method of waiting for connections: `epoll` or `io_uring`. The latter needs Linux 6.1
+        /// and must not be forbidden; where it cannot be had, a warning says so and epoll is used.
+        /// A change takes effect in threads that are started after it. `select` and `poll`, which
+        /// nginx may be built with, are taken for epoll, with a warning.
+        "use" => method: Method = Method(event_loop::Method::Epoll),
         /// Accepts every waiting connection at once instead of one after the other.
         "multi_accept" => multi_accept: bool = false,
         /// Has no effect with a warning when on: the threads of one process share the sockets
@@ -71,9 +74,9 @@ impl Value for Connections {
     }
 }
 
-/// A method that is named; epoll is used whatever it is.
-#[derive(Debug, Clone)]
-pub(crate) struct Method;
+/// How the threads wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Method(pub(crate) event_loop::Method);
 
 impl Value for Method {
     const SYNTAX: &'static str = "method";
@@ -82,13 +85,18 @@ impl Value for Method {
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let word = &node.args[0];
         match word.str() {
-            Some("epoll") => Ok(Self),
+            Some("epoll") => Ok(Self(event_loop::Method::Epoll)),
+            Some("io_uring") => Ok(Self(event_loop::Method::IoUring)),
             Some(name @ ("select" | "poll")) => {
                 cx.warn(format!("event type \"{name}\" is not used, \"epoll\" is"));
-                Ok(Self)
+                Ok(Self(event_loop::Method::Epoll))
             }
             _ => Err(Fault::new(format!("invalid event type \"{}\"", word.text())).at(word)),
         }
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.0.to_string())
     }
 }
 

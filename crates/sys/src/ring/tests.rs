@@ -1,0 +1,155 @@
+use super::*;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+
+/// A ring, unless the system gives none, which is said.
+fn ring() -> Option<Ring> {
+    Ring::new().inspect_err(|error| eprintln!("skipped, there is no io_uring here: {error}")).ok()
+}
+
+/// What is done after one entry that waits.
+fn wait(ring: &mut Ring) -> Vec<Completion> {
+    let mut done = Vec::new();
+    ring.enter(Patience::For(Duration::from_secs(10))).unwrap();
+    ring.completions(&mut done);
+    done
+}
+
+fn pair() -> (UnixStream, UnixStream) {
+    let (one, two) = UnixStream::pair().unwrap();
+    two.set_nonblocking(true).unwrap();
+    (one, two)
+}
+
+#[test]
+fn a_poll_is_answered_once() {
+    let Some(mut ring) = ring() else { return };
+    let (mut other, end) = pair();
+    assert!(ring.poll(end.as_raw_fd(), Interest::READ, 7));
+    ring.enter(Patience::For(Duration::from_millis(1))).unwrap();
+    let mut done = Vec::new();
+    ring.completions(&mut done);
+    assert!(done.is_empty());
+    other.write_all(b"a").unwrap();
+    let done = wait(&mut ring);
+    assert_eq!((done.len(), done[0].data, done[0].more), (1, 7, false));
+    assert_eq!(done[0].result & i32::from(libc::POLLIN), i32::from(libc::POLLIN));
+    assert!(ring.poll(end.as_raw_fd(), Interest::WRITE, 8));
+    let done = wait(&mut ring);
+    assert_eq!((done.len(), done[0].data), (1, 8));
+    assert_eq!(done[0].result, i32::from(libc::POLLOUT));
+}
+
+#[test]
+fn edges_are_told_one_by_one() {
+    let Some(mut ring) = ring() else { return };
+    let (mut other, end) = pair();
+    assert!(ring.poll_edges(end.as_raw_fd(), 7));
+    for _ in 0..3 {
+        other.write_all(b"a").unwrap();
+        let done = wait(&mut ring);
+        assert_eq!((done.len(), done[0].data, done[0].more), (1, 7, true));
+    }
+}
+
+#[test]
+fn what_comes_is_in_a_buffer_and_a_close_is_empty() {
+    let Some(mut ring) = ring() else { return };
+    let (mut other, end) = pair();
+    for round in 0..u64::from(buffers::BUFFERS) * 2 {
+        assert!(ring.receive(end.as_raw_fd(), round));
+        ring.enter(Patience::None).unwrap();
+        write!(other, "round {round}").unwrap();
+        let mut done = wait(&mut ring);
+        assert_eq!((done.len(), done[0].data), (1, round));
+        let received = done[0].received.take().unwrap();
+        assert_eq!(ring.bytes(&received), format!("round {round}").as_bytes());
+        ring.give_back(received);
+    }
+    // What is there already is received as well, a buffer's worth.
+    other.write_all(&[b'x'; BUFFER_SIZE + 1]).unwrap();
+    drop(other);
+    for len in [BUFFER_SIZE, 1, 0] {
+        assert!(ring.receive(end.as_raw_fd(), 1));
+        let mut done = wait(&mut ring);
+        assert_eq!(done[0].result, len as i32);
+        if let Some(received) = done[0].received.take() {
+            assert_eq!(received.len(), len);
+            ring.give_back(received);
+        }
+    }
+}
+
+#[test]
+fn without_a_buffer_nothing_is_taken() {
+    let Some(mut ring) = ring() else { return };
+    let (mut other, mut end) = pair();
+    let mut kept = Vec::new();
+    for _ in 0..buffers::BUFFERS {
+        other.write_all(b"a").unwrap();
+        assert!(ring.receive(end.as_raw_fd(), 1));
+        kept.push(wait(&mut ring)[0].received.take().unwrap());
+    }
+    other.write_all(b"bc").unwrap();
+    assert!(ring.receive(end.as_raw_fd(), 2));
+    let done = wait(&mut ring);
+    assert_eq!((done[0].data, done[0].result), (2, -libc::ENOBUFS));
+    let mut two = [0; 2];
+    end.read_exact(&mut two).unwrap();
+    assert_eq!(&two, b"bc");
+    assert!(kept.iter().all(|received| ring.bytes(received) == b"a"));
+    kept.into_iter().for_each(|received| ring.give_back(received));
+    other.write_all(b"d").unwrap();
+    assert!(ring.receive(end.as_raw_fd(), 3));
+    assert_eq!(wait(&mut ring)[0].result, 1);
+}
+
+#[test]
+fn what_is_cancelled_lets_go_of_its_socket() {
+    let Some(mut ring) = ring() else { return };
+    let (mut other, end) = pair();
+    assert!(ring.receive(end.as_raw_fd(), 1));
+    ring.enter(Patience::None).unwrap();
+    // The kernel holds the socket for as long as it would receive from it.
+    drop(end);
+    assert!(ring.cancel(1, 2));
+    let done = wait(&mut ring);
+    assert_eq!((done.len(), done[0].data, done[0].result), (1, 1, -libc::ECANCELED));
+    assert_eq!(other.read(&mut [0]).unwrap(), 0);
+    assert!(ring.cancel(1, 2));
+    let done = wait(&mut ring);
+    assert_eq!((done.len(), done[0].data, done[0].result), (1, 2, -libc::ENOENT));
+}
+
+#[test]
+fn more_requests_than_the_queue_holds_are_handed_over() {
+    let Some(mut ring) = ring() else { return };
+    let (_other, end) = pair();
+    let many = u64::from(REQUESTS) * 2 + 1;
+    for data in 0..many {
+        assert!(ring.poll(end.as_raw_fd(), Interest::WRITE, data));
+    }
+    let mut done = Vec::new();
+    while done.len() < many as usize {
+        done.append(&mut wait(&mut ring));
+    }
+    let mut seen: Vec<u64> = done.iter().map(|done| done.data).collect();
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(0..many));
+}
+
+#[test]
+fn a_ring_ends_while_something_is_under_way() {
+    let Some(mut ring) = ring() else { return };
+    let (mut other, end) = pair();
+    assert!(ring.receive(end.as_raw_fd(), 1));
+    ring.enter(Patience::None).unwrap();
+    other.write_all(b"kept").unwrap();
+    drop(ring);
+    let mut kept = [0; 4];
+    (&end).read_exact(&mut kept).unwrap();
+    assert_eq!(&kept, b"kept");
+    drop(end);
+    assert_eq!(other.read(&mut [0]).unwrap(), 0);
+}
