@@ -19,7 +19,7 @@ use weir_wire::header::Headers;
 
 use super::attempt::{Exchange, Watch, io_failed};
 use super::body::BodyReader;
-use super::store::Store;
+use super::spill::Spill;
 use super::transfer::LARGEST_READ;
 use super::{Pass, pool, release};
 use crate::module::Verdict;
@@ -85,9 +85,9 @@ async fn send_rest(request: &mut Request, pass: &Pass<'_>) -> io::Result<()> {
     request.push_last(None)?;
     let memory = pass.settings.buffers.total();
     if request.queued() > memory && passes_unseen(request) {
-        let mut store = Store::new(pass.settings);
+        let mut spill = Spill::new(pass.settings);
         let sent = poll_fn(|cx| match request.poll_flush(cx) {
-            Poll::Pending => Poll::Ready(store.relieve(request, memory)),
+            Poll::Pending => Poll::Ready(spill.relieve(request, memory)),
             sent => sent,
         });
         sent.await?;
@@ -192,7 +192,7 @@ struct Relay<'a> {
     /// Decoded pieces that the client's queue has no room for yet.
     waiting: VecDeque<Piece>,
     waiting_memory: u64,
-    store: Store<'a>,
+    spill: Spill<'a>,
     buffering: bool,
     /// How much may wait in memory.
     memory: u64,
@@ -230,7 +230,7 @@ impl<'a> Relay<'a> {
             direct: buffering && passes_unseen(request),
             waiting: VecDeque::new(),
             waiting_memory: 0,
-            store: Store::new(settings),
+            spill: Spill::new(settings),
             buffering,
             memory: settings.buffers.total(),
             busy: settings.busy(),
@@ -267,7 +267,7 @@ impl<'a> Relay<'a> {
             let result = match event {
                 Event::Drained => Ok(()),
                 Event::ClientGone => Err(self.client_gone(request)),
-                Event::StoreFailed => Err(End::Broken),
+                Event::SpillFailed => Err(End::Broken),
                 Event::Received(Ok(0)) => self.closed(request),
                 Event::Received(Ok(n)) => {
                     self.exchange.conn.end_wait();
@@ -320,8 +320,8 @@ impl<'a> Relay<'a> {
             if let Poll::Ready(event) = self.poll_out(cx, request, reads) {
                 return Poll::Ready(event);
             }
-            if self.direct && self.store.relieve(request, self.memory).is_err() {
-                return Poll::Ready(Event::StoreFailed);
+            if self.direct && self.spill.relieve(request, self.memory).is_err() {
+                return Poll::Ready(Event::SpillFailed);
             }
         }
         if reads {
@@ -384,7 +384,7 @@ impl<'a> Relay<'a> {
             true => request.client.held(),
             false => self.waiting_memory + request.queued(),
         };
-        self.memory.saturating_sub(held).saturating_add(self.store.room())
+        self.memory.saturating_sub(held).saturating_add(self.spill.room())
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, request: &Request) -> Poll<io::Result<usize>> {
@@ -452,7 +452,7 @@ impl<'a> Relay<'a> {
             return request.push(piece).map_err(|_| End::Broken);
         }
         let held = self.waiting_memory + request.queued();
-        let spills = self.buffering && held >= self.memory && self.store.room() > 0;
+        let spills = self.buffering && held >= self.memory && self.spill.room() > 0;
         if !spills && self.waiting.is_empty() && request.queued() <= self.busy {
             return request.push(piece).map_err(|_| End::Broken);
         }
@@ -463,9 +463,9 @@ impl<'a> Relay<'a> {
             return Ok(());
         }
         let bytes = piece.bytes().unwrap_or_default();
-        match self.store.put(bytes) {
+        match self.spill.put(bytes) {
             Ok(stored) => {
-                self.store.tell(request);
+                self.spill.tell(request);
                 let joined = self.waiting.back_mut().is_some_and(|last| last.extend(&stored));
                 if !joined {
                     self.waiting.push_back(stored);
@@ -473,7 +473,7 @@ impl<'a> Relay<'a> {
                 Ok(())
             }
             Err(error) => {
-                Store::failed(request, &error);
+                Spill::failed(request, &error);
                 Err(End::Broken)
             }
         }
@@ -528,6 +528,6 @@ enum Event {
     /// The client took something.
     Drained,
     ClientGone,
-    StoreFailed,
+    SpillFailed,
     TimedOut,
 }

@@ -13,14 +13,14 @@ use crate::piece::Piece;
 use crate::request::Request;
 
 /// The temporary file of a response, made when it is needed.
-pub(super) struct Store<'a> {
+pub(super) struct Spill<'a> {
     settings: &'a Transfer,
     file: Option<Rc<File>>,
     len: u64,
     told: bool,
 }
 
-impl<'a> Store<'a> {
+impl<'a> Spill<'a> {
     /// Nothing so far.
     pub(super) fn new(settings: &'a Transfer) -> Self {
         Self { settings, file: None, len: 0, told: false }
