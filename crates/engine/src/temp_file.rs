@@ -1,5 +1,5 @@
 //! Temporary files without a name: they are gone when their last descriptor is closed, however
-//! the process ends.
+//! the process ends, unless they are kept under a name.
 
 use std::fs::File;
 use std::io;
@@ -8,6 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+
+mod keep;
+
+pub use keep::{Attributes, KeepError, keep};
 
 /// Only we may read what clients send.
 const OURS: Mode = Mode::from_raw_mode(0o600);

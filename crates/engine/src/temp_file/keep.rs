@@ -1,0 +1,260 @@
+//! A temporary file that is to stay: it gets its rights, its time and a name.
+//!
+//! ```text
+//!  link ──▶ there it is
+//!   │ │
+//!   │ └ no such folder ──▶ folders made ──▶ link
+//!   └ the name is taken, or no link can be made
+//!        └──▶ link or copy beside it ──▶ rename over it
+//! ```
+//!
+//! Whoever opens the name finds what was there before or the whole of the new file.
+
+use std::fmt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use super::NUMBERS;
+use crate::os_error::Failed;
+
+/// How many names beside the final one are tried, when files of an earlier process have them.
+const TRIES: usize = 10_000;
+
+/// What a file that stays gets besides its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Its rights, as `chmod` takes them. Whoever may read may enter the folders made for it.
+    pub mode: u32,
+    /// When it was modified, in seconds since 1970; the time of the last write if none.
+    pub modified: Option<i64>,
+}
+
+/// Why a file could not be kept; shown in the words of the error log.
+#[derive(Debug)]
+pub struct KeepError {
+    /// The call that failed, and on what.
+    call: String,
+    /// What the system says.
+    error: io::Error,
+}
+
+impl KeepError {
+    fn new(call: &str, path: &Path, error: impl Into<io::Error>) -> Self {
+        Self { call: format!("{call} \"{}\" failed", path.display()), error: error.into() }
+    }
+}
+
+impl fmt::Display for KeepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Failed(&self.call, &self.error).fmt(f)
+    }
+}
+
+/// Gives a temporary file the name `to`, in place of what has it. Missing folders are made, and
+/// the file is copied if it lies on another file system.
+///
+/// # Errors
+/// The first call that failed. The file is then as temporary as before.
+pub fn keep(file: &File, to: &Path, attributes: Attributes) -> Result<(), KeepError> {
+    dress(file, attributes, to)?;
+    let mut linked = link(file, to);
+    if linked == Err(Errno::NOENT)
+        && let Some(folder) = to.parent().filter(|folder| !folder.is_dir())
+    {
+        let mode = folder_mode(attributes.mode);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(folder)
+            .map_err(|error| KeepError::new("mkdir()", folder, error))?;
+        linked = link(file, to);
+    }
+    match linked {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => replace(file, to, attributes),
+        Err(error) if is_about_links(error) => replace(file, to, attributes),
+        Err(error) => Err(KeepError::new("linkat()", to, error)),
+    }
+}
+
+/// Rights and time. `name` is what the file will be called.
+fn dress(file: &File, attributes: Attributes, name: &Path) -> Result<(), KeepError> {
+    rustix::fs::fchmod(file, Mode::from_raw_mode(attributes.mode))
+        .map_err(|error| KeepError::new("fchmod()", name, error))?;
+    let Some(seconds) = attributes.modified else { return Ok(()) };
+    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    let both = Timestamps { last_access: time, last_modification: time };
+    rustix::fs::futimens(file, &both).map_err(|error| KeepError::new("futimens()", name, error))
+}
+
+/// A name for an open file that has none.
+fn link(file: &File, to: &Path) -> Result<(), Errno> {
+    let from = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(CWD, from, CWD, to, AtFlags::SYMLINK_FOLLOW)
+}
+
+/// Whether a copy may succeed where a link has failed: another file system, one without links, a
+/// file whose name was taken from it, no `/proc`.
+fn is_about_links(error: Errno) -> bool {
+    matches!(error, Errno::XDEV | Errno::NOENT | Errno::OPNOTSUPP | Errno::PERM | Errno::MLINK)
+}
+
+/// Puts the file, or a copy, beside what has the name, and renames it.
+fn replace(file: &File, to: &Path, attributes: Attributes) -> Result<(), KeepError> {
+    let beside = put_beside(file, to, attributes)?;
+    std::fs::rename(&beside, to).map_err(|error| {
+        let _ = std::fs::remove_file(&beside);
+        let both = format!("rename() \"{}\" to", beside.display());
+        KeepError::new(&both, to, error)
+    })
+}
+
+/// The file under a name of its own in the folder of `to`.
+fn put_beside(file: &File, to: &Path, attributes: Attributes) -> Result<PathBuf, KeepError> {
+    for _ in 0..TRIES {
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let path = to.with_file_name(format!("{number:010}.{}", std::process::id()));
+        match link(file, &path) {
+            Ok(()) => return Ok(path),
+            Err(Errno::EXIST) => continue,
+            Err(_) => {}
+        }
+        let mut options = OpenOptions::new();
+        let mut copy = match options.write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(copy) => copy,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(KeepError::new("open()", &path, error)),
+        };
+        let filled = fill(file, &mut copy)
+            .map_err(|error| KeepError::new("copying to", &path, error))
+            .and_then(|()| dress(&copy, attributes, &path));
+        return match filled {
+            Ok(()) => Ok(path),
+            Err(error) => {
+                let _ = std::fs::remove_file(&path);
+                Err(error)
+            }
+        };
+    }
+    Err(KeepError::new("open()", to, Errno::EXIST))
+}
+
+fn fill(mut from: &File, to: &mut File) -> io::Result<()> {
+    from.seek(SeekFrom::Start(0))?;
+    io::copy(&mut from, to).map(|_| ())
+}
+
+/// The rights of a folder: whoever may read the files in it may enter it.
+fn folder_mode(mode: u32) -> u32 {
+    mode | (mode & 0o444) >> 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use crate::temp_file::{create, create_and_unlink};
+
+    const TIME: i64 = 784_111_777;
+
+    fn folder(name: &str) -> PathBuf {
+        let name = format!("weir-keep-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    fn with(mut file: File, text: &str) -> File {
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// Each way to a temporary file, one of which can only be kept by a copy.
+    const WAYS: [fn(&Path) -> io::Result<File>; 2] = [create, create_and_unlink];
+
+    #[test]
+    fn a_kept_file_has_its_name_its_rights_and_its_time() {
+        let folder = folder("new");
+        for (number, make) in WAYS.into_iter().enumerate() {
+            let file = with(make(&folder).unwrap(), "body");
+            let to = folder.join(format!("{number}/deep/er/name"));
+            keep(&file, &to, Attributes { mode: 0o640, modified: Some(TIME) }).unwrap();
+            assert_eq!(std::fs::read_to_string(&to).unwrap(), "body");
+            let found = std::fs::metadata(&to).unwrap();
+            assert_eq!((found.permissions().mode() & 0o7777, found.mtime()), (0o640, TIME));
+            let above = std::fs::metadata(to.parent().unwrap()).unwrap();
+            assert_eq!(above.permissions().mode() & 0o7777, 0o750);
+            assert_eq!(names(to.parent().unwrap()), ["name"]);
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_has_the_name_is_replaced() {
+        let folder = folder("again");
+        let to = folder.join("x".repeat(255));
+        let aside = folder.join("aside");
+        std::fs::write(&aside, "untouched").unwrap();
+        std::os::unix::fs::symlink(&aside, &to).unwrap();
+        for (make, text) in WAYS.into_iter().cycle().zip(["one", "two", "", "four"]) {
+            let file = with(make(&folder).unwrap(), text);
+            keep(&file, &to, Attributes { mode: 0o600, modified: None }).unwrap();
+            assert_eq!(std::fs::read_to_string(&to).unwrap(), text);
+            assert_eq!(names(&folder).len(), 2);
+        }
+        assert_eq!(std::fs::read_to_string(&aside).unwrap(), "untouched");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_kept_leaves_nothing() {
+        let folder = folder("fault");
+        std::fs::create_dir(folder.join("folder")).unwrap();
+        std::fs::write(folder.join("file"), "").unwrap();
+        let cases = [("folder", "(21: Is a directory)"), ("file/name", "(20: Not a directory)")];
+        for make in WAYS {
+            let file = with(make(&folder).unwrap(), "body");
+            for (name, why) in cases {
+                let to = folder.join(name);
+                let fault = keep(&file, &to, Attributes { mode: 0o600, modified: None });
+                let text = fault.unwrap_err().to_string();
+                assert!(text.ends_with(why) && text.contains(name), "{text}");
+            }
+            assert_eq!(names(&folder).len(), 2);
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_goes_to_another_file_system() {
+        let shm = Path::new("/dev/shm");
+        let folder = folder("far");
+        let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
+        if device(shm).is_some() && device(shm) != device(&folder) {
+            let file = with(create(shm).unwrap(), "body");
+            let to = folder.join("far/name");
+            for _ in 0..2 {
+                keep(&file, &to, Attributes { mode: 0o604, modified: Some(TIME) }).unwrap();
+                assert_eq!(std::fs::read_to_string(&to).unwrap(), "body");
+                let found = std::fs::metadata(&to).unwrap();
+                assert_eq!((found.mode() & 0o7777, found.mtime()), (0o604, TIME));
+            }
+            assert_eq!(names(to.parent().unwrap()), ["name"]);
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
