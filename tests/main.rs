@@ -19,6 +19,7 @@ mod log;
 mod process;
 mod proxy;
 mod proxy_bodies;
+mod proxy_store;
 mod rewrite;
 mod server_names;
 mod storm;

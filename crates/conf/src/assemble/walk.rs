@@ -88,6 +88,11 @@ impl Walk<'_> {
             let message =
                 format!("\"{}\" directive is not supported yet and has no effect", node.text());
             self.state.fault(Fault::new(message).severity(Severity::Warn).at(&node.name));
+            if let Some(check) = known.row.set
+                && let Err(fault) = check(&mut (), &node, &mut self.cx())
+            {
+                self.state.fault(fault);
+            }
             return;
         }
         match known.row.body {

@@ -246,12 +246,14 @@ macro_rules! __optional {
 
 /// Makes a table of directives that are accepted with one warning and have no effect:
 /// `pending! { pub static PENDING = { "gunzip" in [http] [1]; "match" in [http] [1] block; } }`
+/// A setter behind `=>` may still find fault; what it is to write to means nothing.
 #[macro_export]
 macro_rules! pending {
     (
         $(#[doc = $tdoc:literal])*
         $vis:vis static $T:ident = {
-            $($name:literal in [$($ctx:ident),*] [$($arity:tt)+] $($block:ident)?;)*
+            $($name:literal in [$($ctx:ident),*] [$($arity:tt)+] $($block:ident)?
+                $(=> $check:ident)?;)*
         }
     ) => {
         $(#[doc = $tdoc])*
@@ -260,6 +262,7 @@ macro_rules! pending {
             contexts: $crate::contexts!($($ctx),*),
             arity: $crate::arity!($($arity)+),
             body: $crate::__pending_body!($($block)?),
+            set: $crate::__optional!($($check)?),
             pending: true,
             ..$crate::Row::BARE
         }),*]);

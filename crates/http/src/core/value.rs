@@ -135,3 +135,41 @@ impl Value for ErrorStatus {
         Some(self.0.to_string())
     }
 }
+
+/// The rights of a file, as `chmod` takes them (`proxy_store_access`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights(pub u32);
+
+impl Rights {
+    /// Only we may read and write it.
+    pub const OURS: Self = Self(0o600);
+}
+
+impl Value for Rights {
+    const SYNTAX: &'static str = "users:permissions ...";
+    const ARITY: Arity = Arity::exactly(1).or(Arity::exactly(2)).or(Arity::exactly(3));
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        const USERS: [(&str, u32); 3] = [("user:", 6), ("group:", 3), ("all:", 0)];
+        let mut mode = 0;
+        let mut own = Self::OURS.0;
+        for word in &node.args {
+            let found = USERS.iter().find_map(|&(user, shift)| Some((word.after(user)?, shift)));
+            let Some((permissions, shift)) = found else { return Err(Fault::invalid(word)) };
+            let bits = match permissions {
+                b"rw" => 6,
+                b"r" => 4,
+                _ => return Err(Fault::invalid(word)),
+            };
+            if shift == 6 {
+                own = 0;
+            }
+            mode |= bits << shift;
+        }
+        Ok(Self(mode | own))
+    }
+
+    fn show(&self) -> Option<String> {
+        (*self == Self::OURS).then(|| "user:rw".to_owned())
+    }
+}

@@ -180,7 +180,7 @@ async fn read_head(
     let (send_timeout, read_timeout) = (pass.settings.send_timeout.0, pass.settings.read_timeout.0);
     exchange.conn.end_wait();
     let mut sent = false;
-    let mut watch = Watch::new(pass.settings.ignore_client_abort);
+    let mut watch = Watch::new(pass.settings.outlasts_client);
     loop {
         let event = poll_fn(|cx| {
             let Exchange { conn, sender, input, .. } = &mut *exchange;
@@ -357,7 +357,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches, unless `ignore_client_abort` says not to.
+    /// Watches, unless `ignore_client_abort` says not to, or the response is wanted as a file.
     pub fn new(ignore: bool) -> Self {
         Self { ignore }
     }
@@ -385,7 +385,7 @@ async fn while_client_stays<T>(
     future: impl Future<Output = T>,
 ) -> Option<T> {
     let mut future = std::pin::pin!(future);
-    let mut watch = Watch::new(pass.settings.ignore_client_abort);
+    let mut watch = Watch::new(pass.settings.outlasts_client);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(value) => Poll::Ready(Some(value)),
         Poll::Pending if watch.is_gone(cx, request) => Poll::Ready(None),

@@ -3,7 +3,8 @@
 //! With buffering, the upstream is read as fast as it sends. While the client takes what comes,
 //! reads and writes alternate, and both are as large as they can be; what a slow client leaves
 //! waits in memory up to `buffers` and then in a file. Without buffering, a piece is read when the
-//! one before it has gone out.
+//! one before it has gone out. A response that is to be kept as a file is read whatever the client
+//! does; what the client has not taken when memory is used up, it gets from that file.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -20,11 +21,14 @@ use weir_wire::header::Headers;
 use super::attempt::{Exchange, Watch, io_failed};
 use super::body::BodyReader;
 use super::spill::Spill;
-use super::transfer::LARGEST_READ;
+use super::stored::Stored;
+use super::transfer::{LARGEST_READ, Transfer};
 use super::{Pass, pool, release};
 use crate::module::Verdict;
 use crate::piece::Piece;
 use crate::request::Request;
+
+mod line;
 
 /// What one read takes at most without buffering.
 const UNBUFFERED_READ: u64 = 16 * 1024;
@@ -51,11 +55,12 @@ pub async fn run(
         release(request, pass, pick);
         return Verdict::Status(status);
     }
-    let end = match request.response.header_only {
+    let stored = Stored::begin(request, pass, &exchange.head);
+    let end = match request.response.header_only && stored.is_none() {
         true => End::Complete,
-        false => body(request, pass, exchange).await,
+        false => body(request, pass, exchange, stored).await,
     };
-    if matches!(end, End::Complete) {
+    if matches!(end, End::Complete | End::Unheard) {
         if let BodyReader::Chunked(chunked) = &exchange.head.body
             && pass.settings.pass_trailers
         {
@@ -75,8 +80,14 @@ pub async fn run(
             let _ = request.flush().await;
             Verdict::Abort
         }
-        End::ClientGone => Verdict::Abort,
+        End::Unheard | End::ClientGone => Verdict::Abort,
     }
+}
+
+/// Whether the response is read as fast as the upstream sends it.
+pub(super) fn is_buffered(request: &Request, settings: &Transfer) -> bool {
+    let overrides = request.state_if(&super::headers::OVERRIDES);
+    overrides.and_then(|o| o.buffering).unwrap_or(settings.buffering)
 }
 
 /// Ends the body and waits until everything has left. More than the buffers may hold waits in a
@@ -101,13 +112,25 @@ fn passes_unseen(request: &mut Request) -> bool {
 }
 
 /// Relays the body. What came with the head is often all of it.
-async fn body(request: &mut Request, pass: &Pass<'_>, exchange: &mut Exchange) -> End {
+async fn body(
+    request: &mut Request,
+    pass: &Pass<'_>,
+    exchange: &mut Exchange,
+    stored: Option<Stored<'_>>,
+) -> End {
     if let Some(attempt) = request.attempts.current() {
         attempt.body += exchange.input.len() as u64;
     }
     let (first, ended) = match take(request, exchange) {
         Ok(taken) => taken,
         Err(end) => return end,
+    };
+    let stored = match stored {
+        Some(stored) if ended => {
+            keep_at_once(request, stored, first.as_ref());
+            None
+        }
+        other => other,
     };
     match first {
         Some(first) if ended && pass.settings.buffering => match request.push(first) {
@@ -117,11 +140,19 @@ async fn body(request: &mut Request, pass: &Pass<'_>, exchange: &mut Exchange) -
         None if ended => End::Complete,
         first => {
             Box::pin(async {
-                let mut relay = Relay::new(request, pass, exchange, ended);
+                let mut relay = Relay::new(request, pass, exchange, ended, stored);
                 relay.run(request, first).await
             })
             .await
         }
+    }
+}
+
+/// Keeps a body of one piece, or of none.
+fn keep_at_once(request: &mut Request, mut stored: Stored<'_>, body: Option<&Piece>) {
+    let bytes = body.and_then(Piece::bytes);
+    if bytes.is_none_or(|bytes| stored.put(request, bytes).is_some()) {
+        stored.keep(request);
     }
 }
 
@@ -175,6 +206,8 @@ fn keep(pass: &Pass<'_>, pick: &Pick<'_>, exchange: Option<Exchange>) {
 /// How a relay ended.
 enum End {
     Complete,
+    /// The upstream has said everything, and the client was gone by then.
+    Unheard,
     /// The upstream broke off.
     Broken,
     /// The client is gone.
@@ -193,6 +226,10 @@ struct Relay<'a> {
     waiting: VecDeque<Piece>,
     waiting_memory: u64,
     spill: Spill<'a>,
+    /// The file that the response is kept in, until its end has come.
+    stored: Option<Stored<'a>>,
+    /// Whether the client is gone, and only the file is left to be filled.
+    unheard: bool,
     buffering: bool,
     /// How much may wait in memory.
     memory: u64,
@@ -212,12 +249,13 @@ impl<'a> Relay<'a> {
         pass: &'a Pass<'a>,
         exchange: &'a mut Exchange,
         ended: bool,
+        stored: Option<Stored<'a>>,
     ) -> Self {
         let settings = pass.settings;
-        let overrides = request.state_if(&super::headers::OVERRIDES);
-        let buffering = overrides.and_then(|o| o.buffering).unwrap_or(settings.buffering);
+        let buffering = is_buffered(request, settings);
         let rate = super::target::limit_rate(request, pass);
         let moves = rate.is_none()
+            && stored.is_none()
             && !request.response.chunked
             && exchange.conn.can_move()
             && exchange.head.body.left().is_some_and(|left| left >= LEAST_MOVED)
@@ -231,13 +269,15 @@ impl<'a> Relay<'a> {
             waiting: VecDeque::new(),
             waiting_memory: 0,
             spill: Spill::new(settings),
+            stored,
+            unheard: false,
             buffering,
             memory: settings.buffers.total(),
             busy: settings.busy(),
             rate,
             received: 0,
             turn: 0,
-            watch: Watch::new(settings.ignore_client_abort),
+            watch: Watch::new(settings.outlasts_client),
         }
     }
 
@@ -250,11 +290,16 @@ impl<'a> Relay<'a> {
         self.exchange.conn.end_wait();
         let timeout = self.pass.settings.read_timeout.0;
         loop {
+            if self.ended
+                && let Some(stored) = self.stored.take()
+            {
+                stored.keep(request);
+            }
             if let Err(end) = self.hand_on(request) {
                 return end;
             }
             if self.ended && self.waiting.is_empty() {
-                return End::Complete;
+                return if self.unheard { End::Unheard } else { End::Complete };
             }
             let event = poll_fn(|cx| {
                 let event = self.poll_event(cx, request, timeout);
@@ -266,7 +311,7 @@ impl<'a> Relay<'a> {
             .await;
             let result = match event {
                 Event::Drained => Ok(()),
-                Event::ClientGone => Err(self.client_gone(request)),
+                Event::ClientGone => self.client_gone(request),
                 Event::SpillFailed => Err(End::Broken),
                 Event::Received(Ok(0)) => self.closed(request),
                 Event::Received(Ok(n)) => {
@@ -320,7 +365,10 @@ impl<'a> Relay<'a> {
             if let Poll::Ready(event) = self.poll_out(cx, request, reads) {
                 return Poll::Ready(event);
             }
-            if self.direct && self.spill.relieve(request, self.memory).is_err() {
+            if self.direct
+                && self.stored.is_none()
+                && self.spill.relieve(request, self.memory).is_err()
+            {
                 return Poll::Ready(Event::SpillFailed);
             }
         }
@@ -353,6 +401,9 @@ impl<'a> Relay<'a> {
         request: &mut Request,
         reads: bool,
     ) -> Poll<Event> {
+        if self.unheard {
+            return Poll::Pending;
+        }
         let before = request.queued();
         match request.poll_flush(cx) {
             Poll::Ready(Ok(())) if before > 0 => Poll::Ready(Event::Drained),
@@ -376,15 +427,6 @@ impl<'a> Relay<'a> {
                 true => self.room(request) >= self.pass.settings.buffers.size,
                 false => self.waiting_memory + request.queued() == 0,
             }
-    }
-
-    /// How much may be read and then has to wait.
-    fn room(&self, request: &Request) -> u64 {
-        let held = match self.direct {
-            true => request.client.held(),
-            false => self.waiting_memory + request.queued(),
-        };
-        self.memory.saturating_sub(held).saturating_add(self.spill.room())
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, request: &Request) -> Poll<io::Result<usize>> {
@@ -445,57 +487,6 @@ impl<'a> Relay<'a> {
         piece.map_or(Ok(()), |piece| self.hold(request, piece))
     }
 
-    /// Puts a piece in line, in the file if memory is used up.
-    fn hold(&mut self, request: &mut Request, piece: Piece) -> Result<(), End> {
-        if self.direct {
-            let piece = if request.queued() > 0 { piece.fitted() } else { piece };
-            return request.push(piece).map_err(|_| End::Broken);
-        }
-        let held = self.waiting_memory + request.queued();
-        let spills = self.buffering && held >= self.memory && self.spill.room() > 0;
-        if !spills && self.waiting.is_empty() && request.queued() <= self.busy {
-            return request.push(piece).map_err(|_| End::Broken);
-        }
-        if !spills {
-            let piece = piece.fitted();
-            self.waiting_memory += piece.len();
-            self.waiting.push_back(piece);
-            return Ok(());
-        }
-        let bytes = piece.bytes().unwrap_or_default();
-        match self.spill.put(bytes) {
-            Ok(stored) => {
-                self.spill.tell(request);
-                let joined = self.waiting.back_mut().is_some_and(|last| last.extend(&stored));
-                if !joined {
-                    self.waiting.push_back(stored);
-                }
-                Ok(())
-            }
-            Err(error) => {
-                Spill::failed(request, &error);
-                Err(End::Broken)
-            }
-        }
-    }
-
-    /// Hands pieces to the client's queue while there is room.
-    fn hand_on(&mut self, request: &mut Request) -> Result<(), End> {
-        while let Some(piece) = self.waiting.pop_front() {
-            if piece.bytes().is_some() {
-                self.waiting_memory -= piece.len();
-            }
-            request.push(piece).map_err(|_| End::Broken)?;
-            if request.queued() > self.busy {
-                break;
-            }
-        }
-        if !self.buffering {
-            request.push_flush().map_err(|_| End::Broken)?;
-        }
-        Ok(())
-    }
-
     /// The upstream closed its connection.
     fn closed(&mut self, request: &mut Request) -> Result<(), End> {
         self.exchange.head.reusable = false;
@@ -512,12 +503,24 @@ impl<'a> Relay<'a> {
         Err(End::Broken)
     }
 
-    fn client_gone(&self, request: &mut Request) -> End {
-        let message = "client prematurely closed connection, so upstream connection is closed too \
-                       while reading upstream";
-        request.log_upstream(Level::Info, message);
+    /// The client is gone. Only a response that is to be kept goes on.
+    fn client_gone(&mut self, request: &mut Request) -> Result<(), End> {
         request.keepalive = false;
-        End::ClientGone
+        if self.stored.is_none() {
+            let message = "client prematurely closed connection, so upstream connection is closed \
+                           too while reading upstream";
+            request.log_upstream(Level::Info, message);
+            return Err(End::ClientGone);
+        }
+        let message = match request.client.timed_out {
+            true => "client timed out (110: Connection timed out) while reading upstream",
+            false => "client prematurely closed connection while reading upstream",
+        };
+        request.log_upstream(Level::Info, message);
+        self.unheard = true;
+        self.waiting.clear();
+        self.waiting_memory = 0;
+        Ok(())
     }
 }
 

@@ -9,8 +9,9 @@ use weir_script::Template;
 use weir_upstream::Causes;
 
 use super::headers::{Hidden, Ignored};
+use super::stored::Store;
 use crate::core::temp_path::TempPath;
-use crate::core::value::SizeTemplate;
+use crate::core::value::{Rights, SizeTemplate};
 
 directives! {
     /// How requests are passed to an upstream and responses taken from it.
@@ -61,6 +62,12 @@ directives! {
         "max_temp_file_size" => max_temp_file_size: Option<Size>,
         /// How much is written to such a file at once.
         "temp_file_write_size" => temp_file_write_size: Option<Size>,
+        /// Keeps responses with status 200 as files: where the URI is found by `root` or `alias`,
+        /// or under this name. The folders on the way are made. A client that goes away does not
+        /// matter. Nothing is kept where `buffering` is off.
+        "store" => store: Store = Store::Off,
+        /// Who may read and write such files, and enter the folders made for them.
+        "store_access" => store_access: Rights = Rights::OURS,
         /// When a request goes on to another server.
         "next_upstream" => next_upstream: NextUpstream = NextUpstream(Causes::DEFAULT),
         /// To how many servers; 0 is no limit.
@@ -75,6 +82,8 @@ directives! {
         "ignore_headers" => ignore_headers: Ignored,
         // What the two before come to.
         field hidden: Local<Hidden>,
+        // Whether a client that goes away changes nothing.
+        field outlasts_client: Local<bool>,
     }
     finish = Transfer::finish;
 }
@@ -88,6 +97,7 @@ impl Transfer {
             cx,
         )?;
         self.hidden = Hidden::new(&self.hide_header, &self.pass_header);
+        self.outlasts_client = self.ignore_client_abort || self.store.is_on();
         self.check_sizes()
     }
 

@@ -1,0 +1,114 @@
+//! Where pieces of a body wait on their way: in memory, in a file, in the client's queue.
+
+use super::{End, Relay};
+use crate::pass::temp_file::failed;
+use crate::piece::Piece;
+use crate::request::Request;
+
+impl Relay<'_> {
+    /// How much may be read and then has to wait.
+    pub(super) fn room(&self, request: &Request) -> u64 {
+        if self.stored.is_some() {
+            // All of it goes into the file anyway.
+            return u64::MAX;
+        }
+        self.memory.saturating_sub(self.held(request)).saturating_add(self.spill.room())
+    }
+
+    /// How much waits in memory.
+    fn held(&self, request: &Request) -> u64 {
+        match self.direct {
+            true => request.client.held(),
+            false => self.waiting_memory + request.queued(),
+        }
+    }
+
+    /// Puts a piece in line, and into the file that is kept if there is one.
+    pub(super) fn hold(&mut self, request: &mut Request, piece: Piece) -> Result<(), End> {
+        let piece = self.store(request, piece);
+        if !self.unheard {
+            let lined_up = self.line_up(request, piece);
+            return self.goes_on(request, lined_up);
+        }
+        match self.stored {
+            Some(_) => Ok(()),
+            // There is nobody left to do it for.
+            None => Err(End::ClientGone),
+        }
+    }
+
+    /// Writes a piece to the file that is kept. What comes back waits there if memory is used up.
+    fn store(&mut self, request: &Request, piece: Piece) -> Piece {
+        let Some(stored) = &mut self.stored else { return piece };
+        match stored.put(request, piece.bytes().unwrap_or_default()) {
+            Some(written) if self.held(request) >= self.memory => written,
+            Some(_) => piece,
+            None => {
+                self.stored = None;
+                piece
+            }
+        }
+    }
+
+    /// Puts a piece in line, in a file if memory is used up.
+    fn line_up(&mut self, request: &mut Request, piece: Piece) -> Result<(), End> {
+        if self.direct {
+            let piece = if request.queued() > 0 { piece.fitted() } else { piece };
+            return request.push(piece).map_err(|_| End::Broken);
+        }
+        let spilled = match piece.bytes() {
+            Some(bytes) if self.spills(request) => Some(self.spill.put(bytes)),
+            _ => None,
+        };
+        let piece = match spilled {
+            Some(Ok(spilled)) => {
+                self.spill.tell(request);
+                spilled
+            }
+            Some(Err(error)) => {
+                failed(request, &error);
+                return Err(End::Broken);
+            }
+            None if self.waiting.is_empty() && request.queued() <= self.busy => {
+                return request.push(piece).map_err(|_| End::Broken);
+            }
+            None => piece.fitted(),
+        };
+        if !self.waiting.back_mut().is_some_and(|last| last.extend(&piece)) {
+            self.waiting_memory += piece.bytes().map_or(0, |bytes| bytes.len() as u64);
+            self.waiting.push_back(piece);
+        }
+        Ok(())
+    }
+
+    /// Whether what comes next must not wait in memory.
+    fn spills(&self, request: &Request) -> bool {
+        self.buffering && self.held(request) >= self.memory && self.spill.room() > 0
+    }
+
+    /// Hands pieces to the client's queue while there is room.
+    pub(super) fn hand_on(&mut self, request: &mut Request) -> Result<(), End> {
+        while let Some(piece) = self.waiting.pop_front() {
+            if piece.bytes().is_some() {
+                self.waiting_memory -= piece.len();
+            }
+            let pushed = request.push(piece).map_err(|_| End::Broken);
+            self.goes_on(request, pushed)?;
+            if request.queued() > self.busy {
+                break;
+            }
+        }
+        if !self.buffering {
+            request.push_flush().map_err(|_| End::Broken)?;
+        }
+        Ok(())
+    }
+
+    /// A response that cannot go to the client may still be one to be kept.
+    fn goes_on(&mut self, request: &mut Request, result: Result<(), End>) -> Result<(), End> {
+        match result {
+            Err(_) if self.stored.is_some() => self.client_gone(request),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! A response that is kept as a file (`proxy_store` and its relatives).
+//!
+//! What an upstream sends is written to a temporary file while it goes to the client. When the body
+//! has ended, whole and with status 200, the file gets its name; else it is gone with its last
+//! descriptor. The client's pace does not matter, nor whether it stays.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use weir_conf::{Arity, BlockId, Cx, Fault, Node, Value};
+use weir_engine::error_log::Level;
+use weir_engine::temp_file::{Attributes, keep};
+use weir_script::{Template, Variables};
+use weir_wire::date;
+use weir_wire::header::Known;
+
+use super::body::BodyReader;
+use super::temp_file::{TempFile, failed};
+use super::transfer::Transfer;
+use super::{Pass, ResponseHead};
+use crate::core::ROOT;
+use crate::core::root::Alias;
+use crate::piece::Piece;
+use crate::request::Request;
+
+/// `proxy_store`: whether responses are kept as files, and under which name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Store {
+    /// They are not.
+    #[default]
+    Off,
+    /// Under the name that the URI has by `root` or `alias`.
+    Mapped,
+    /// Under this one.
+    Named(Template),
+}
+
+impl Value for Store {
+    const SYNTAX: &'static str = "on | off | string";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let word = &node.args[0];
+        if word.is("off") {
+            return Ok(Self::Off);
+        }
+        if word.value.is_empty() {
+            return Err(Fault::new("empty path").at(word));
+        }
+        exclude(node, cx, "store", "cache")?;
+        if word.is("on") {
+            return Ok(Self::Mapped);
+        }
+        let name = Template::compile(&word.value, cx.registry::<Variables>())?;
+        Ok(Self::Named(name))
+    }
+
+    fn show(&self) -> Option<String> {
+        match self {
+            Self::Off => Some("off".to_owned()),
+            Self::Mapped => Some("on".to_owned()),
+            Self::Named(name) => name.show(),
+        }
+    }
+}
+
+/// Which blocks keep responses, and by which directive.
+#[derive(Default)]
+struct Keepers(Vec<(BlockId, String)>);
+
+/// Lets a block have one of two directives, told apart by what follows the protocol in their
+/// names: `node` is the one that ends in `own`.
+///
+/// # Errors
+/// nginx's words when the block has the other one.
+pub(crate) fn exclude(node: &Node, cx: &mut Cx<'_>, own: &str, other: &str) -> Result<(), Fault> {
+    let name = node.text().into_owned();
+    let other = format!("{}{other}", name.strip_suffix(own).unwrap_or_default());
+    let block = cx.block_id();
+    let Keepers(keepers) = cx.registry();
+    if keepers.iter().any(|(place, keeper)| *place == block && *keeper == other) {
+        return Err(Fault::directive(format!("is incompatible with \"{other}\"")));
+    }
+    keepers.push((block, name));
+    Ok(())
+}
+
+impl Store {
+    /// Whether responses are kept.
+    pub fn is_on(&self) -> bool {
+        *self != Self::Off
+    }
+
+    /// The name of this request's response. None if it has none, which has been logged if it is a
+    /// fault.
+    fn path(&self, request: &mut Request) -> Option<PathBuf> {
+        match self {
+            Self::Off => None,
+            Self::Named(name) => {
+                let path = request.eval(name);
+                (!path.is_empty()).then(|| OsString::from_vec(path).into())
+            }
+            Self::Mapped => {
+                let aliased = request.get(&ROOT).root.alias != Alias::No;
+                if aliased && !request.location_valid {
+                    let name = String::from_utf8_lossy(&request.location.name).into_owned();
+                    let message = format!(
+                        "\"alias\" cannot be used in location \"{name}\" where URI was rewritten \
+                         while reading upstream"
+                    );
+                    request.log_upstream(Level::Alert, &message);
+                    return None;
+                }
+                Some(request.path())
+            }
+        }
+    }
+}
+
+/// A response on its way into a file.
+pub(super) struct Stored<'a> {
+    settings: &'a Transfer,
+    file: TempFile,
+}
+
+impl<'a> Stored<'a> {
+    /// Begins with the response of this head, if it is one to be kept. A HEAD request has brought
+    /// nothing to keep, and what came without a head may be anything.
+    pub(super) fn begin(request: &Request, pass: &Pass<'a>, head: &ResponseHead) -> Option<Self> {
+        let settings = pass.settings;
+        if !settings.store.is_on() {
+            return None;
+        }
+        let kept = head.status == 200
+            && !head.lacks_status_line
+            && !matches!(head.body, BodyReader::None)
+            && super::relay::is_buffered(request, settings);
+        kept.then(|| Self { settings, file: TempFile::default() })
+    }
+
+    /// Writes what comes next; the stretch of the file that holds it. None if it cannot be written,
+    /// which has been logged: the response cannot be kept then.
+    pub(super) fn put(&mut self, request: &Request, bytes: &[u8]) -> Option<Piece> {
+        let put = self.file.put(self.settings, bytes);
+        put.inspect_err(|error| failed(request, error)).ok()
+    }
+
+    /// Keeps the response, which is whole. A fault is logged.
+    pub(super) fn keep(mut self, request: &mut Request) {
+        let Some(path) = self.settings.store.path(request) else { return };
+        let modified = request.attempts.headers.get(Known::LastModified).and_then(date::parse);
+        let attributes = Attributes { mode: self.settings.store_access.0, modified };
+        let file = match self.file.open(self.settings) {
+            Ok(file) => file,
+            Err(error) => return failed(request, &error),
+        };
+        if let Err(error) = keep(file, &path, attributes) {
+            request.log_upstream(Level::Crit, &format!("{error} while reading upstream"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_conf::{Assembly, Slot, Table, assemble_text};
+
+    use crate::core::value::Rights;
+
+    static TRANSFER: Slot<Transfer> = Slot::new();
+    static TABLE: Table = Transfer::table(&TRANSFER).prefix("proxy_");
+
+    fn assembled(http: &str) -> Assembly {
+        let others = crate::core::TABLES.iter().chain(crate::pending::TABLES).copied();
+        let tables: Vec<_> = std::iter::once(&TABLE).chain(others).collect();
+        assemble_text(&tables, &format!("http {{\n{http}\n}}\n"))
+    }
+
+    /// What is in force in the one server of `http`.
+    fn in_force(http: &str) -> (Store, Rights, bool) {
+        let assembly = assembled(http);
+        assert_eq!(assembly.one_lines(), Vec::<String>::new(), "{http}");
+        let transfer = assembly.root.blocks[0].blocks[0].settings.get(&TRANSFER);
+        (transfer.store.clone(), transfer.store_access, transfer.outlasts_client)
+    }
+
+    #[test]
+    fn both_directives_are_inherited_each_by_itself() {
+        let named = || Store::Named(Template::from_literal(b"/a"));
+        let cases = [
+            ("server { }", (Store::Off, 0o600, false)),
+            ("proxy_store on; server { }", (Store::Mapped, 0o600, true)),
+            ("proxy_store on; server { proxy_store off; }", (Store::Off, 0o600, false)),
+            ("proxy_store on; server { proxy_store /a; }", (named(), 0o600, true)),
+            ("proxy_store /a; server { proxy_store_access group:r; }", (named(), 0o640, true)),
+            (
+                "proxy_store_access user:r all:rw; server { proxy_store on; }",
+                (Store::Mapped, 0o406, true),
+            ),
+            ("proxy_ignore_client_abort on; server { }", (Store::Off, 0o600, true)),
+        ];
+        for (http, (store, mode, outlasts)) in cases {
+            assert_eq!(in_force(http), (store, Rights(mode), outlasts), "{http}");
+        }
+    }
+
+    #[test]
+    fn faults_have_nginxs_words() {
+        let cases = [
+            ("proxy_store \"\";", "empty path"),
+            ("proxy_store off; proxy_store off;", "\"proxy_store\" directive is duplicate"),
+            ("proxy_store $;", "invalid variable name"),
+            ("proxy_store_access user:rwx;", "invalid value \"user:rwx\""),
+            ("proxy_store_access group:r other:r;", "invalid value \"other:r\""),
+            (
+                "proxy_store on; proxy_cache a;",
+                "\"proxy_cache\" directive is incompatible with \"proxy_store\"",
+            ),
+            (
+                "proxy_cache a; proxy_store /a;",
+                "\"proxy_store\" directive is incompatible with \"proxy_cache\"",
+            ),
+        ];
+        for (http, words) in cases {
+            let lines = assembled(http).one_lines();
+            let told = format!("[emerg] {words} in /nginx.conf:2");
+            assert_eq!(lines.last(), Some(&told), "{http}");
+        }
+        for http in ["proxy_cache a; proxy_store off;", "proxy_cache off; proxy_store on;"] {
+            let lines = assembled(http).one_lines();
+            assert!(lines.iter().all(|line| line.starts_with("[warn]")), "{lines:?}");
+        }
+    }
+}
