@@ -272,6 +272,37 @@ fn a_client_that_goes_away_does_not_matter() {
 }
 
 #[test]
+fn an_included_response_outlives_the_client_of_the_page() {
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    let backend = Backend::new(move |_| {
+        let wait = Arc::clone(&wait);
+        Reply::Custom(Box::new(move |stream| {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf");
+            let _ = wait.lock().unwrap().recv();
+            let _ = stream.write_all(b"half");
+            let _ = stream.read(&mut [0]);
+        }))
+    });
+    let server = keeping(
+        &backend,
+        "location /page { ssi on; ssi_types *; access_log %dir%/access.log; }
+         location /included/ { root %dir%/kept; proxy_pass http://%backend%; proxy_store on; }",
+    )
+    .file("html/page", "<!--#include virtual=\"/included/a\" -->")
+    .start();
+    let mut client = server.client();
+    client.send("GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
+    backend.wait(0);
+    drop(client);
+    if !is_nginx() {
+        server.wait_lines("access.log", 1);
+    }
+    go.send(()).unwrap();
+    wait_kept(&server, "kept/included/a", "halfhalf");
+}
+
+#[test]
 fn an_upstream_that_breaks_off_leaves_nothing() {
     let backend = Backend::new(|_| {
         Reply::Custom(Box::new(|stream| {

@@ -64,12 +64,19 @@ pub struct Pipe {
     bytes: Cell<u64>,
     /// Whether anything has ever come.
     used: Cell<bool>,
+    /// Whether the subrequest is to come to its end even if nobody takes what it gives.
+    wanted: Cell<bool>,
+    /// Whether nobody takes anything any more.
+    closed: Cell<bool>,
 }
 
 impl Pipe {
     fn push(&self, piece: Piece) {
-        self.bytes.set(self.bytes.get() + piece.len());
         self.used.set(true);
+        if self.closed.get() {
+            return;
+        }
+        self.bytes.set(self.bytes.get() + piece.len());
         self.pieces.borrow_mut().push_back(piece);
     }
 
@@ -83,6 +90,17 @@ impl Pipe {
     /// Whether anything has ever come.
     pub fn was_used(&self) -> bool {
         self.used.get()
+    }
+
+    /// Drops what is there and whatever comes, if the subrequest is to go on nevertheless; whether
+    /// it is.
+    pub(crate) fn close_if_wanted(&self) -> bool {
+        if self.wanted.get() {
+            self.closed.set(true);
+            self.pieces.borrow_mut().clear();
+            self.bytes.set(0);
+        }
+        self.wanted.get()
     }
 }
 
@@ -156,6 +174,13 @@ impl Client {
         match &self.sink {
             Sink::Link(link) => Some(&link.conn),
             _ => None,
+        }
+    }
+
+    /// The response is wanted for more than what becomes of it here.
+    pub(crate) fn goes_on_alone(&self) {
+        if let Sink::Pipe(pipe) = &self.sink {
+            pipe.wanted.set(true);
         }
     }
 

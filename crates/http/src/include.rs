@@ -287,6 +287,19 @@ impl Request {
         self.join(pieces?, After::More)
     }
 
+    /// Nobody takes what is in line any more. Subrequests whose responses are to be kept go on by
+    /// themselves.
+    pub(crate) fn abandon_line(&mut self) {
+        for piece in std::mem::take(&mut self.line).waiting {
+            if let Piece::Include(mut child) = piece
+                && child.pipe.close_if_wanted()
+                && let Some(run) = child.run.take()
+            {
+                crate::subrequest::detach(run);
+            }
+        }
+    }
+
     /// Runs the filters behind the line, and queues what comes out of them.
     fn run_joint(&mut self, pieces: Vec<Piece>, after: After) -> io::Result<()> {
         if !self.response.chain.has_joint() {

@@ -177,8 +177,11 @@ pub async fn begin(
         },
     };
     let Course { location, transfer, protocol, target } = course;
-    let mut pass =
-        Pass { location: &location, settings: transfer(&location), protocol, target: &target };
+    let settings = transfer(&location);
+    if settings.store.is_on() {
+        request.client.goes_on_alone();
+    }
+    let mut pass = Pass { location: &location, settings, protocol, target: &target };
     run(request, &mut pass).await
 }
 

@@ -92,6 +92,7 @@ async fn finish(request: &mut Request) {
     }
     if let Err(error) = request.flush().await {
         request.keepalive = false;
+        request.abandon_line();
         let message: String = match error.kind() {
             ErrorKind::TimedOut => "client timed out (110: Connection timed out)".into(),
             ErrorKind::ConnectionAborted => "client prematurely closed connection".into(),
@@ -104,6 +105,7 @@ async fn finish(request: &mut Request) {
 /// The connection is of no more use; nginx counts such a request as 499 when nothing was decided.
 fn abort(request: &mut Request) {
     request.keepalive = false;
+    request.abandon_line();
     if request.response.status == 0 {
         request.response.status = 499;
     }

@@ -23,6 +23,15 @@ pub fn running_here() -> usize {
     RUNNING.get()
 }
 
+/// Lets a subrequest that has begun come to its end by itself.
+pub(crate) fn detach(run: impl Future<Output = Box<Request>> + 'static) {
+    let running = Running::new();
+    weir_engine::event_loop::spawn(async move {
+        let _running = running;
+        run.await;
+    });
+}
+
 /// Counts one of them while it lives.
 struct Running(PhantomData<*const ()>);
 

@@ -89,7 +89,7 @@ pub(crate) fn exclude(node: &Node, cx: &mut Cx<'_>, own: &str, other: &str) -> R
 impl Store {
     /// Whether responses are kept.
     pub fn is_on(&self) -> bool {
-        *self != Self::Off
+        !matches!(self, Self::Off)
     }
 
     /// The name of this request's response. None if it has none, which has been logged if it is a
