@@ -15,6 +15,27 @@ const INBOUND: usize = 32 * 1024;
 /// How much plaintext may be on its way to the kernel, encrypted. Beyond it a sender waits.
 const OUTBOUND_LIMIT: usize = 64 * 1024;
 
+/// How long the stretches are that rustls gets. It copies each behind the five bytes of a record's
+/// head, so the target lies as far behind the source as the two buffers do, and five bytes: where
+/// that is a little more than a multiple of 4,096, which it often is, the one instruction by which
+/// the C library copies longer stretches takes thirty times as long on some processors (AMD's Zen
+/// 3 and 4). That was a third of the time of a large response.
+const STRETCH: usize = 2 * 1024;
+
+/// How many stretches are encrypted at once: what may be on its way, and the ends of some buffers.
+const PARTS: usize = OUTBOUND_LIMIT / STRETCH + 8;
+
+/// Cuts `bufs` into stretches, as many as there is room for.
+fn cut<'a, 'b>(bufs: &'a [IoSlice<'_>], parts: &'b mut [IoSlice<'a>; PARTS]) -> &'b [IoSlice<'a>] {
+    let mut count = 0;
+    let stretches = bufs.iter().flat_map(|buf| buf.chunks(STRETCH));
+    for (part, stretch) in parts.iter_mut().zip(stretches) {
+        *part = IoSlice::new(stretch);
+        count += 1;
+    }
+    &parts[..count]
+}
+
 /// One end of a TLS connection.
 pub(crate) struct Session {
     tls: rustls::Connection,
@@ -151,6 +172,13 @@ impl Session {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_flush(cx, socket))?;
+        let mut parts;
+        let bufs = if bufs.iter().all(|buf| buf.len() <= STRETCH) {
+            bufs
+        } else {
+            parts = [IoSlice::new(&[]); PARTS];
+            cut(bufs, &mut parts)
+        };
         let taken = self.tls.writer().write_vectored(bufs)?;
         if let Poll::Ready(Err(error)) = self.poll_write(cx, socket) {
             return Poll::Ready(Err(error));
@@ -227,5 +255,29 @@ impl Write for Outbound<'_, '_> {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_pieces_are_cut_and_none_is_lost() {
+        let bytes: Vec<u8> = (0..OUTBOUND_LIMIT).map(|number| (number % 251) as u8).collect();
+        let bufs = [&bytes[..100], &bytes[100..100], &bytes[100..5000], &bytes[5000..]];
+        let bufs = bufs.map(IoSlice::new);
+        let mut parts = [IoSlice::new(&[]); PARTS];
+        let parts = cut(&bufs, &mut parts);
+        assert!(parts.iter().all(|part| (1..=STRETCH).contains(&part.len())));
+        let joined: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        assert!(joined == bytes);
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_is_cut() {
+        let bytes = vec![0; 2 * OUTBOUND_LIMIT];
+        let mut parts = [IoSlice::new(&[]); PARTS];
+        assert_eq!(cut(&[IoSlice::new(&bytes)], &mut parts).len(), PARTS);
     }
 }
