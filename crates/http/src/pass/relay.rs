@@ -21,7 +21,7 @@ use weir_wire::header::Headers;
 use super::attempt::{Exchange, Watch, io_failed};
 use super::body::BodyReader;
 use super::spill::Spill;
-use super::stored::Stored;
+use super::stored::{self, Stored};
 use super::transfer::{LARGEST_READ, Transfer};
 use super::{Pass, pool, release};
 use crate::module::Verdict;
@@ -55,10 +55,10 @@ pub async fn run(
         release(request, pass, pick);
         return Verdict::Status(status);
     }
-    let stored = Stored::begin(request, pass, &exchange.head);
-    let end = match request.response.header_only && stored.is_none() {
+    let stores = stored::is_wanted(request, pass.settings, &exchange.head);
+    let end = match request.response.header_only && !stores {
         true => End::Complete,
-        false => body(request, pass, exchange, stored).await,
+        false => body(request, pass, exchange, stores).await,
     };
     if matches!(end, End::Complete | End::Unheard) {
         if let BodyReader::Chunked(chunked) = &exchange.head.body
@@ -116,7 +116,7 @@ async fn body(
     request: &mut Request,
     pass: &Pass<'_>,
     exchange: &mut Exchange,
-    stored: Option<Stored<'_>>,
+    stores: bool,
 ) -> End {
     if let Some(attempt) = request.attempts.current() {
         attempt.body += exchange.input.len() as u64;
@@ -125,13 +125,9 @@ async fn body(
         Ok(taken) => taken,
         Err(end) => return end,
     };
-    let stored = match stored {
-        Some(stored) if ended => {
-            keep_at_once(request, stored, first.as_ref());
-            None
-        }
-        other => other,
-    };
+    if stores && ended {
+        keep_at_once(request, pass, first.as_ref());
+    }
     match first {
         Some(first) if ended && pass.settings.buffering => match request.push(first) {
             Ok(()) => End::Complete,
@@ -140,6 +136,7 @@ async fn body(
         None if ended => End::Complete,
         first => {
             Box::pin(async {
+                let stored = (stores && !ended).then(|| Stored::new(pass.settings));
                 let mut relay = Relay::new(request, pass, exchange, ended, stored);
                 relay.run(request, first).await
             })
@@ -149,7 +146,9 @@ async fn body(
 }
 
 /// Keeps a body of one piece, or of none.
-fn keep_at_once(request: &mut Request, mut stored: Stored<'_>, body: Option<&Piece>) {
+#[cold]
+fn keep_at_once(request: &mut Request, pass: &Pass<'_>, body: Option<&Piece>) {
+    let mut stored = Stored::new(pass.settings);
     let bytes = body.and_then(Piece::bytes);
     if bytes.is_none_or(|bytes| stored.put(request, bytes).is_some()) {
         stored.keep(request);

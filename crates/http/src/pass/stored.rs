@@ -15,10 +15,10 @@ use weir_script::{Template, Variables};
 use weir_wire::date;
 use weir_wire::header::Known;
 
+use super::ResponseHead;
 use super::body::BodyReader;
 use super::temp_file::{TempFile, failed};
 use super::transfer::Transfer;
-use super::{Pass, ResponseHead};
 use crate::core::ROOT;
 use crate::core::root::Alias;
 use crate::piece::Piece;
@@ -118,6 +118,17 @@ impl Store {
     }
 }
 
+/// Whether the response of this head is to be kept. A HEAD request has brought nothing to keep, and
+/// what came without a head may be anything.
+#[inline]
+pub(super) fn is_wanted(request: &Request, settings: &Transfer, head: &ResponseHead) -> bool {
+    settings.store.is_on()
+        && head.status == 200
+        && !head.lacks_status_line
+        && !matches!(head.body, BodyReader::None)
+        && super::relay::is_buffered(request, settings)
+}
+
 /// A response on its way into a file.
 pub(super) struct Stored<'a> {
     settings: &'a Transfer,
@@ -125,18 +136,9 @@ pub(super) struct Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
-    /// Begins with the response of this head, if it is one to be kept. A HEAD request has brought
-    /// nothing to keep, and what came without a head may be anything.
-    pub(super) fn begin(request: &Request, pass: &Pass<'a>, head: &ResponseHead) -> Option<Self> {
-        let settings = pass.settings;
-        if !settings.store.is_on() {
-            return None;
-        }
-        let kept = head.status == 200
-            && !head.lacks_status_line
-            && !matches!(head.body, BodyReader::None)
-            && super::relay::is_buffered(request, settings);
-        kept.then(|| Self { settings, file: TempFile::default() })
+    /// Nothing so far.
+    pub(super) fn new(settings: &'a Transfer) -> Self {
+        Self { settings, file: TempFile::default() }
     }
 
     /// Writes what comes next; the stretch of the file that holds it. None if it cannot be written,
