@@ -18,10 +18,11 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use weir_sys::ring::{BUFFER_SIZE, Completion, Interest, Patience, Received, Ring};
 
-use super::reactor::{BROKEN, CLOSED, HELD, READ, Ready, WRITE, WRITES, Watch, bits};
+use super::reactor::{BROKEN, CLOSED, HELD, READ, READS, Ready, WRITE, WRITES, Watch, bits};
 use super::timers::Wait;
 
 /// What the bell's completions carry.
@@ -260,12 +261,11 @@ impl Completions {
             }
             POLL_READ => {
                 ask.state &= !POLLS_READ;
-                // Whoever reads learns what a failure was.
-                if done.result < 0 { READ } else { bits_of(done.result) & !WRITE }
+                polled(done.result, READS, READ)
             }
             _ => {
                 ask.state &= !POLLS_WRITE;
-                if done.result < 0 { WRITE } else { bits_of(done.result) & WRITES }
+                polled(done.result, WRITES, WRITE)
             }
         };
         if ready == 0 {
@@ -386,10 +386,19 @@ fn outcome(done: Completion, ring: &mut Ring) -> (Held, Ready) {
     }
 }
 
-fn bits_of(polled: i32) -> Ready {
-    bits(rustix::event::epoll::EventFlags::from_bits_retain(polled.cast_unsigned()))
+/// What a poll has found of the bits that were asked for. Where it has failed, whoever goes on
+/// learns why.
+fn polled(result: i32, asked: Ready, least: Ready) -> Ready {
+    let flags = EventFlags::from_bits_retain(result.max(0).cast_unsigned());
+    match bits(flags) & asked {
+        0 => least,
+        ready => ready,
+    }
 }
 
 fn data(key: u32, generation: u32, kind: u32) -> u64 {
     u64::from(generation) << 32 | u64::from(kind * KEYS + key)
 }
+
+#[cfg(test)]
+mod tests;

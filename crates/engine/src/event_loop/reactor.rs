@@ -42,7 +42,7 @@ pub(super) const BROKEN: Ready = 8;
 /// The ring has received something, which comes before what is in the socket.
 pub(super) const HELD: Ready = 16;
 /// A read does not block.
-const READS: Ready = READ | CLOSED | BROKEN;
+pub(super) const READS: Ready = READ | CLOSED | BROKEN;
 /// A write does not block.
 pub(super) const WRITES: Ready = WRITE | BROKEN;
 

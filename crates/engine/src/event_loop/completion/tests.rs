@@ -1,0 +1,237 @@
+use crate::addr::Addr;
+use crate::connection::Conn;
+use crate::event_loop::{EventLoop, Method, spawn_joined, yield_now};
+use crate::park::{Left, Lot};
+use crate::timer::timeout;
+use crate::{buffer, clock};
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+use weir_sys::ring::BUFFER_SIZE;
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// Runs a test on a ring, unless the system gives none, which is said.
+fn by_ring(test: impl Future<Output = ()>) {
+    match EventLoop::new(Method::IoUring) {
+        Ok(event_loop) => event_loop.block_on(test),
+        Err(error) => eprintln!("skipped, there is no io_uring here: {error}"),
+    }
+}
+
+/// Two ends of a TCP connection; ours first.
+fn pair() -> (Conn, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    theirs.set_nodelay(true).unwrap();
+    let (ours, peer) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (Conn::from_fd(ours.into(), Addr::Inet(peer)), theirs)
+}
+
+/// Makes the kernel receive: a connection that has waited once and gone on to something else.
+async fn has_waited(conn: &mut Conn) {
+    let mut none = Vec::new();
+    let wait = poll_fn(|cx| conn.poll_recv(cx, &mut none, 9));
+    assert!(timeout(Duration::from_millis(1), wait).await.is_err());
+    yield_now().await;
+}
+
+/// Waits until something was heard.
+async fn heard(conn: &mut Conn) {
+    conn.readable(SOON).await.unwrap();
+}
+
+#[test]
+fn what_was_received_early_comes_first_and_in_pieces() {
+    by_ring(async {
+        let (mut conn, mut other) = pair();
+        has_waited(&mut conn).await;
+        other.write_all(b"GET / HTTP/1.1").unwrap();
+        heard(&mut conn).await;
+        other.write_all(b" and more").unwrap();
+        assert!(!conn.is_idle_alive() && !conn.is_closed());
+        let first = poll_fn(|cx| conn.poll_first_byte(cx)).await.unwrap();
+        assert_eq!(first, Some(b'G'));
+        let mut got = Vec::new();
+        while got.len() < 23 {
+            assert_ne!(conn.recv(&mut got, 5, SOON).await.unwrap(), 0);
+        }
+        assert_eq!(got, b"GET / HTTP/1.1 and more");
+        assert!(conn.is_idle_alive());
+    });
+}
+
+#[test]
+fn a_full_buffer_is_not_all() {
+    by_ring(async {
+        let (mut conn, mut other) = pair();
+        has_waited(&mut conn).await;
+        let all: Vec<u8> = (0..BUFFER_SIZE * 5).map(|at| (at % 251) as u8).collect();
+        other.write_all(&all).unwrap();
+        drop(other);
+        let mut got = buffer::take(all.len());
+        let large = poll_fn(|cx| conn.poll_fill(cx, &mut got, BUFFER_SIZE * 4)).await.unwrap();
+        assert!(large > BUFFER_SIZE, "{large}");
+        while conn.recv(&mut got, 1000, SOON).await.unwrap() > 0 {}
+        assert!(got[..] == all[..]);
+        assert!(conn.is_closed() && !conn.is_idle_alive());
+        assert_eq!(conn.recv(&mut got, 1000, SOON).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn an_end_and_a_reset_are_seen_by_those_who_only_look() {
+    by_ring(async {
+        let (mut conn, other) = pair();
+        has_waited(&mut conn).await;
+        assert!(conn.is_idle_alive() && !conn.is_closed());
+        drop(other);
+        heard(&mut conn).await;
+        assert!(conn.is_closed() && !conn.is_idle_alive());
+        assert_eq!(poll_fn(|cx| conn.poll_first_byte(cx)).await.unwrap(), None);
+        for _ in 0..2 {
+            assert_eq!(conn.recv(&mut Vec::new(), 9, SOON).await.unwrap(), 0);
+        }
+
+        let (mut conn, other) = pair();
+        has_waited(&mut conn).await;
+        rustix::net::sockopt::set_socket_linger(&other, Some(Duration::ZERO)).unwrap();
+        drop(other);
+        heard(&mut conn).await;
+        assert!(conn.is_closed() && !conn.is_idle_alive());
+        let error = conn.recv(&mut Vec::new(), 9, SOON).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn a_dropped_connection_is_closed_though_it_was_received_from() {
+    by_ring(async {
+        for speaks in [false, true] {
+            let (mut conn, mut other) = pair();
+            has_waited(&mut conn).await;
+            if speaks {
+                other.write_all(b"nobody reads this").unwrap();
+                heard(&mut conn).await;
+            }
+            drop(conn);
+            // What is taken back is handed over with the end of the turn.
+            let end = super::super::on_a_thread(move || other.read(&mut [0; 1]));
+            assert_eq!(spawn_joined(end).await.unwrap().unwrap().unwrap(), 0, "{speaks}");
+        }
+    });
+}
+
+#[test]
+fn buffers_come_back_and_nothing_needs_one() {
+    by_ring(async {
+        // More than there are buffers, each holding one.
+        let mut all: Vec<(Conn, TcpStream)> = Vec::new();
+        for _ in 0..200 {
+            let mut one = pair();
+            has_waited(&mut one.0).await;
+            all.push(one);
+        }
+        for round in 0..3_u8 {
+            for (_, other) in &mut all {
+                other.write_all(&[b'a' + round; 100]).unwrap();
+            }
+            for (conn, _) in &mut all {
+                heard(conn).await;
+            }
+            for (conn, _) in &mut all {
+                let mut got = Vec::new();
+                while got.len() < 100 {
+                    conn.recv(&mut got, 1000, SOON).await.unwrap();
+                }
+                assert_eq!(got, [b'a' + round; 100]);
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_held_is_moved_as_well() {
+    by_ring(async {
+        let ((mut from, mut source), (mut to, mut sink)) = (pair(), pair());
+        has_waited(&mut from).await;
+        source.write_all(b"some bytes").unwrap();
+        heard(&mut from).await;
+        let mut got = Vec::new();
+        while got.len() < 10 {
+            let moved = poll_fn(|cx| from.poll_move(cx, &mut to, 4)).await.unwrap();
+            assert_eq!((moved.received, moved.sent), (moved.rest.len(), 0));
+            got.extend_from_slice(&moved.rest);
+        }
+        assert_eq!(got, b"some bytes");
+        // From here on bytes go through the pipe.
+        for _ in 0..3 {
+            let wait = poll_fn(|cx| from.poll_move(cx, &mut to, 100));
+            assert!(timeout(Duration::from_millis(1), wait).await.is_err());
+            source.write_all(&[b'x'; 50]).unwrap();
+            let moved = poll_fn(|cx| from.poll_move(cx, &mut to, 100)).await.unwrap();
+            got.extend_from_slice(&moved.rest);
+            if moved.sent > 0 {
+                let mut sent = [0; 50];
+                sink.read_exact(&mut sent[..moved.sent]).unwrap();
+                got.extend_from_slice(&sent[..moved.sent]);
+            }
+        }
+        assert_eq!(got[10..], [b'x'; 150]);
+        drop(source);
+        let end = poll_fn(|cx| from.poll_move(cx, &mut to, 100)).await.unwrap();
+        assert_eq!(end.received, 0);
+    });
+}
+
+#[test]
+fn a_parked_connection_brings_what_has_come() {
+    by_ring(async {
+        let left = Rc::new(RefCell::new(Vec::new()));
+        let taken = Rc::clone(&left);
+        let lot = Lot::new(move |conn: Conn, number: u32, _, why| {
+            taken.borrow_mut().push((conn, number, why));
+        });
+        let (mut conn, mut other) = pair();
+        has_waited(&mut conn).await;
+        let until = clock::now() + SOON;
+        lot.park(conn, until, 7).map_err(|_| "it is idle").unwrap();
+        other.write_all(b"hello").unwrap();
+        let arrived = poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            left.borrow_mut().pop().map_or(Poll::Pending, Poll::Ready)
+        });
+        let (mut conn, number, why) = timeout(SOON, arrived).await.unwrap();
+        assert_eq!((number, why), (7, Left::Woken));
+        let mut got = Vec::new();
+        assert_eq!(conn.recv(&mut got, 9, SOON).await.unwrap(), 5);
+        assert_eq!(got, b"hello");
+        other.write_all(b"again").unwrap();
+        heard(&mut conn).await;
+        // It has something to say, so it is not idle.
+        assert!(lot.park(conn, until, 8).is_err());
+    });
+}
+
+#[test]
+fn what_a_loop_has_received_is_not_taken_for_nothing() {
+    let mut kept: Option<(Conn, TcpStream)> = None;
+    by_ring(async {
+        let (mut conn, mut other) = pair();
+        has_waited(&mut conn).await;
+        other.write_all(b"held").unwrap();
+        heard(&mut conn).await;
+        kept = Some((conn, other));
+    });
+    let Some((mut conn, _other)) = kept else { return };
+    let lost = |outcome: io::Result<usize>| outcome.unwrap_err().kind();
+    by_ring(async {
+        let outcome = conn.recv(&mut Vec::new(), 9, SOON).await;
+        assert_eq!(lost(outcome), ErrorKind::ConnectionAborted);
+    });
+}
