@@ -107,7 +107,7 @@ fn the_master_runs_workers_and_starts_them_again() {
         let bytes = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    assert!(title(server.pid()).contains(": master process "), "{}", title(server.pid()));
+    until("the master's title", || title(server.pid()).contains(": master process "));
     let worker = until_some("a worker", || children(server.pid()).first().copied());
     until("the worker's title", || title(worker).contains(": worker process"));
     send_signal(worker, Signal::KILL);

@@ -35,6 +35,9 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 /// something has come.
 const POLL_FIRST: u16 = 1;
 
+/// `IORING_RECV_MULTISHOT`.
+const MULTISHOT: u16 = 2;
+
 /// A ring of one thread, with the buffers that it receives into.
 #[derive(Debug)]
 pub struct Ring {
@@ -116,12 +119,12 @@ impl Ring {
         self.push(poll.build().user_data(data))
     }
 
-    /// Asks for what a socket receives next, at most [`BUFFER_SIZE`] bytes. `ENOBUFS` says that
-    /// something has come while all buffers were in use.
+    /// Asks for what a socket receives next, at most [`BUFFER_SIZE`] bytes, or for that again and
+    /// again (`goes_on`). `ENOBUFS` says that something has come while all buffers were in use.
     #[must_use]
-    pub fn receive(&mut self, fd: RawFd, data: u64) -> bool {
+    pub fn receive(&mut self, fd: RawFd, goes_on: bool, data: u64) -> bool {
         let receive = opcode::Recv::new(Fd(fd), std::ptr::null_mut(), 0)
-            .ioprio(POLL_FIRST)
+            .ioprio(if goes_on { POLL_FIRST | MULTISHOT } else { POLL_FIRST })
             .buf_group(buffers::GROUP)
             .build()
             .flags(squeue::Flags::BUFFER_SELECT);

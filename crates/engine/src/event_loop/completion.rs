@@ -20,10 +20,15 @@ use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use weir_sys::ring::{BUFFER_SIZE, Completion, Interest, Patience, Received, Ring};
+use weir_sys::ring::{BUFFER_SIZE, Completion, Interest, Patience, Ring};
 
-use super::reactor::{BROKEN, CLOSED, HELD, READ, READS, Ready, WRITE, WRITES, Watch, bits};
+use super::reactor::{HELD, READ, READS, Ready, WRITE, WRITES, Watch, bits};
 use super::timers::Wait;
+
+mod inbox;
+
+pub(super) use inbox::Left;
+use inbox::{Inbox, Then};
 
 /// What the bell's completions carry.
 const BELL: u64 = u64::MAX;
@@ -60,11 +65,25 @@ struct Ask {
     generation: u32,
     watch: Watch,
     state: u8,
-    held: Held,
+    /// How many receives in a row have left room in their buffers.
+    short: u8,
+    inbox: Inbox,
 }
 
-const VACANT: Ask =
-    Ask { fd: -1, generation: 0, watch: Watch::Socket, state: 0, held: Held::Nothing };
+impl Ask {
+    fn vacant() -> Self {
+        let (watch, inbox) = (Watch::Socket, Inbox::default());
+        Self { fd: -1, generation: 0, watch, state: 0, short: 0, inbox }
+    }
+}
+
+/// After so many short receives the kernel is asked to go on receiving, until it has filled a
+/// buffer: then larger things come, which are better read into larger buffers.
+const SHORT_RUN: u8 = 3;
+
+/// How many buffers may be filled for a connection that nobody reads from before the kernel is
+/// asked to stop; what it does until then is limited by the number of buffers.
+const MOST_HELD: usize = 2;
 
 /// Bits of an [`Ask`]: it is in the queue,
 const QUEUED: u8 = 1;
@@ -80,17 +99,8 @@ const RECEIVES: u8 = 16;
 const POLLS_READ: u8 = 32;
 /// it polls for room to write.
 const POLLS_WRITE: u8 = 64;
-
-/// What the kernel has received and nobody has taken.
-#[derive(Default)]
-enum Held {
-    #[default]
-    Nothing,
-    /// From this byte on.
-    Bytes(Received, u16),
-    End,
-    Failed(Errno),
-}
+/// It is asked to receive no more.
+const STOPS: u8 = 128;
 
 /// What became of bytes that were held.
 pub(crate) struct Taken {
@@ -98,17 +108,6 @@ pub(crate) struct Taken {
     pub(crate) count: io::Result<usize>,
     /// What the source is still ready for.
     pub(super) left: Left,
-}
-
-/// What there is to read behind what was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
-    /// More that is held.
-    Held,
-    /// Perhaps more in the socket.
-    Unknown,
-    /// Nothing.
-    Nothing,
 }
 
 /// Whom a completion is for.
@@ -135,10 +134,10 @@ impl Completions {
         debug_assert!(key < KEYS);
         let place = key as usize;
         if place >= self.asks.len() {
-            self.asks.resize_with(place + 1, || VACANT);
+            self.asks.resize_with(place + 1, Ask::vacant);
         }
         let queued = self.asks[place].state & QUEUED;
-        self.asks[place] = Ask { fd, generation, watch, state: queued, ..VACANT };
+        self.asks[place] = Ask { fd, generation, watch, state: queued, ..Ask::vacant() };
         if watch != Watch::Connecting {
             self.want_read(key, false);
         }
@@ -156,10 +155,8 @@ impl Completions {
     pub(super) fn forget(&mut self, key: u32) {
         let Some(ask) = self.asks.get_mut(key as usize) else { return };
         let queued = ask.state & QUEUED;
-        let ask = std::mem::replace(ask, Ask { state: queued, ..VACANT });
-        if let Held::Bytes(received, _) = ask.held {
-            self.ring.give_back(received);
-        }
+        let ask = std::mem::replace(ask, Ask { state: queued, ..Ask::vacant() });
+        ask.inbox.clear(&mut self.ring);
         for (bit, kind) in [(RECEIVES, RECEIVE), (POLLS_READ, POLL_READ), (POLLS_WRITE, POLL_WRITE)]
         {
             if ask.state & bit != 0 {
@@ -254,9 +251,14 @@ impl Completions {
         };
         let ready = match kind {
             RECEIVE => {
-                ask.state &= !RECEIVES;
-                let (held, ready) = outcome(done, &mut self.ring);
-                ask.held = held;
+                if !done.more {
+                    ask.state &= !(RECEIVES | STOPS);
+                }
+                let ready = ask.received(done, &mut self.ring);
+                if ask.is_to_stop() {
+                    ask.state |= STOPS;
+                    self.cancels.push(data(key, generation, RECEIVE));
+                }
                 ready
             }
             POLL_READ => {
@@ -278,53 +280,24 @@ impl Completions {
 
     /// Takes at most `max` bytes of what a source holds.
     pub(super) fn take(&mut self, key: u32, into: &mut Vec<u8>, max: usize) -> Taken {
-        let ask = self.asks.get_mut(key as usize);
-        let held = ask.map(|ask| std::mem::take(&mut ask.held)).unwrap_or_default();
-        match held {
-            Held::Bytes(received, from) => self.take_bytes(key, received, from, into, max),
-            Held::End => Taken { count: Ok(0), left: Left::Unknown },
-            Held::Failed(error) => Taken { count: Err(error.into()), left: Left::Unknown },
-            Held::Nothing => lost(),
-        }
-    }
-
-    fn take_bytes(
-        &mut self,
-        key: u32,
-        received: Received,
-        from: u16,
-        into: &mut Vec<u8>,
-        max: usize,
-    ) -> Taken {
-        let bytes = &self.ring.bytes(&received)[usize::from(from)..];
-        let count = bytes.len().min(max);
-        into.extend_from_slice(&bytes[..count]);
-        if count < bytes.len() {
-            self.asks[key as usize].held = Held::Bytes(received, from + count as u16);
-            return Taken { count: Ok(count), left: Left::Held };
-        }
-        let filled = received.len() == BUFFER_SIZE;
-        self.ring.give_back(received);
-        let left = if filled { Left::Unknown } else { Left::Nothing };
-        Taken { count: Ok(count), left }
+        let Some(ask) = self.asks.get_mut(key as usize) else { return lost() };
+        let (count, left) = ask.inbox.take(&mut self.ring, into, max);
+        let goes_on = left == Left::Unknown && ask.state & RECEIVES != 0;
+        Taken { count, left: if goes_on { Left::Nothing } else { left } }
     }
 
     /// The first byte that a source holds; `None` at the end.
     pub(super) fn first(&self, key: u32) -> io::Result<Option<u8>> {
-        match self.asks.get(key as usize).map(|ask| &ask.held) {
-            Some(Held::Bytes(received, from)) => {
-                Ok(self.ring.bytes(received).get(usize::from(*from)).copied())
-            }
-            Some(Held::End) => Ok(None),
-            Some(Held::Failed(error)) => Err((*error).into()),
-            Some(Held::Nothing) | None => Err(io::ErrorKind::ConnectionAborted.into()),
+        match self.asks.get(key as usize) {
+            Some(ask) => ask.inbox.first(&self.ring),
+            None => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }
 
     /// Keeps an error for whoever receives next.
     pub(super) fn hold(&mut self, key: u32, error: Errno) {
         if let Some(ask) = self.asks.get_mut(key as usize) {
-            ask.held = Held::Failed(error);
+            ask.inbox.end(Then::Failed(error));
         }
     }
 }
@@ -340,7 +313,9 @@ impl Ask {
         if self.state & WANTS_READ != 0 {
             let receives = self.watch == Watch::Socket && self.state & BY_POLL == 0;
             let (taken, bit) = if receives {
-                (ring.receive(self.fd, data(key, self.generation, RECEIVE)), RECEIVES)
+                let goes_on = self.short >= SHORT_RUN;
+                let data = data(key, self.generation, RECEIVE);
+                (ring.receive(self.fd, goes_on, data), RECEIVES)
             } else {
                 let interest = match self.watch {
                     Watch::Listener => Interest::ACCEPT,
@@ -364,25 +339,50 @@ impl Ask {
         }
         true
     }
+
+    /// Keeps what a receive has brought. What the source is ready for then; nothing if the kernel
+    /// does not receive from it.
+    fn received(&mut self, done: Completion, ring: &mut Ring) -> Ready {
+        let bytes_wait = self.inbox.len() > 0;
+        let then = match (done.received, done.result) {
+            (Some(received), 1..) => {
+                let is_short = received.len() < BUFFER_SIZE;
+                self.short = if is_short { self.short.saturating_add(1) } else { 0 };
+                self.inbox.push(received);
+                return READ | HELD;
+            }
+            (received, result) => {
+                received.into_iter().for_each(|received| ring.give_back(received));
+                end(result)
+            }
+        };
+        match then {
+            Then::Nothing if bytes_wait => self.inbox.end(Then::Unknown),
+            Then::Unknown if bytes_wait => self.inbox.end(then),
+            Then::Nothing => return 0,
+            Then::Unknown => return READ,
+            Then::End | Then::Failed(_) => self.inbox.end(then),
+        }
+        READ | HELD
+    }
+
+    /// Whether the kernel goes on receiving and had better not.
+    fn is_to_stop(&self) -> bool {
+        self.state & (RECEIVES | STOPS) == RECEIVES
+            && (self.short == 0 || self.inbox.len() >= MOST_HELD)
+    }
 }
 
-/// What a receive has brought, and what its source is ready for then; for nothing if the kernel
-/// does not do it.
-fn outcome(done: Completion, ring: &mut Ring) -> (Held, Ready) {
-    match (done.received, done.result) {
-        (Some(received), 1..) => (Held::Bytes(received, 0), READ | HELD),
-        (received, result) => {
-            received.into_iter().for_each(|received| ring.give_back(received));
-            if result >= 0 {
-                return (Held::End, READ | CLOSED | HELD);
-            }
-            match Errno::from_raw_os_error(-result) {
-                // Something has come, and goes into a buffer of whoever reads it.
-                Errno::NOBUFS => (Held::Nothing, READ),
-                Errno::AGAIN | Errno::CANCELED | Errno::INVAL => (Held::Nothing, 0),
-                error => (Held::Failed(error), READ | BROKEN | HELD),
-            }
-        }
+/// Why a receive has brought nothing, as its result says it.
+fn end(result: i32) -> Then {
+    if result >= 0 {
+        return Then::End;
+    }
+    match Errno::from_raw_os_error(-result) {
+        // Something has come, and goes into a buffer of whoever reads it; or it was stopped.
+        Errno::NOBUFS | Errno::CANCELED => Then::Unknown,
+        Errno::AGAIN | Errno::INVAL => Then::Nothing,
+        error => Then::Failed(error),
     }
 }
 

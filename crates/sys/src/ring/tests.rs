@@ -58,7 +58,7 @@ fn what_comes_is_in_a_buffer_and_a_close_is_empty() {
     let Some(mut ring) = ring() else { return };
     let (mut other, end) = pair();
     for round in 0..u64::from(buffers::BUFFERS) * 2 {
-        assert!(ring.receive(end.as_raw_fd(), round));
+        assert!(ring.receive(end.as_raw_fd(), false, round));
         ring.enter(Patience::None).unwrap();
         write!(other, "round {round}").unwrap();
         let mut done = wait(&mut ring);
@@ -71,7 +71,7 @@ fn what_comes_is_in_a_buffer_and_a_close_is_empty() {
     other.write_all(&[b'x'; BUFFER_SIZE + 1]).unwrap();
     drop(other);
     for len in [BUFFER_SIZE, 1, 0] {
-        assert!(ring.receive(end.as_raw_fd(), 1));
+        assert!(ring.receive(end.as_raw_fd(), false, 1));
         let mut done = wait(&mut ring);
         assert_eq!(done[0].result, len as i32);
         if let Some(received) = done[0].received.take() {
@@ -88,11 +88,11 @@ fn without_a_buffer_nothing_is_taken() {
     let mut kept = Vec::new();
     for _ in 0..buffers::BUFFERS {
         other.write_all(b"a").unwrap();
-        assert!(ring.receive(end.as_raw_fd(), 1));
+        assert!(ring.receive(end.as_raw_fd(), false, 1));
         kept.push(wait(&mut ring)[0].received.take().unwrap());
     }
     other.write_all(b"bc").unwrap();
-    assert!(ring.receive(end.as_raw_fd(), 2));
+    assert!(ring.receive(end.as_raw_fd(), false, 2));
     let done = wait(&mut ring);
     assert_eq!((done[0].data, done[0].result), (2, -libc::ENOBUFS));
     let mut two = [0; 2];
@@ -101,7 +101,7 @@ fn without_a_buffer_nothing_is_taken() {
     assert!(kept.iter().all(|received| ring.bytes(received) == b"a"));
     kept.into_iter().for_each(|received| ring.give_back(received));
     other.write_all(b"d").unwrap();
-    assert!(ring.receive(end.as_raw_fd(), 3));
+    assert!(ring.receive(end.as_raw_fd(), false, 3));
     assert_eq!(wait(&mut ring)[0].result, 1);
 }
 
@@ -109,7 +109,7 @@ fn without_a_buffer_nothing_is_taken() {
 fn what_is_cancelled_lets_go_of_its_socket() {
     let Some(mut ring) = ring() else { return };
     let (mut other, end) = pair();
-    assert!(ring.receive(end.as_raw_fd(), 1));
+    assert!(ring.receive(end.as_raw_fd(), false, 1));
     ring.enter(Patience::None).unwrap();
     // The kernel holds the socket for as long as it would receive from it.
     drop(end);
@@ -143,7 +143,7 @@ fn more_requests_than_the_queue_holds_are_handed_over() {
 fn a_ring_ends_while_something_is_under_way() {
     let Some(mut ring) = ring() else { return };
     let (mut other, end) = pair();
-    assert!(ring.receive(end.as_raw_fd(), 1));
+    assert!(ring.receive(end.as_raw_fd(), false, 1));
     ring.enter(Patience::None).unwrap();
     other.write_all(b"kept").unwrap();
     drop(ring);
@@ -152,4 +152,31 @@ fn a_ring_ends_while_something_is_under_way() {
     assert_eq!(&kept, b"kept");
     drop(end);
     assert_eq!(other.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn a_receive_that_goes_on_brings_all_in_order_until_it_is_cancelled() {
+    let Some(mut ring) = ring() else { return };
+    let (mut other, mut end) = pair();
+    assert!(ring.receive(end.as_raw_fd(), true, 1));
+    ring.enter(Patience::None).unwrap();
+    let mut got = Vec::new();
+    for round in 0..5_u8 {
+        let sent = vec![round; if round == 3 { BUFFER_SIZE * 2 + 1 } else { 10 }];
+        other.write_all(&sent).unwrap();
+        while got.len() < sent.len() {
+            for done in wait(&mut ring) {
+                assert!(done.more && done.data == 1);
+                let received = done.received.unwrap();
+                got.extend_from_slice(ring.bytes(&received));
+                ring.give_back(received);
+            }
+        }
+        assert_eq!(std::mem::take(&mut got), sent);
+    }
+    assert!(ring.cancel(1, 2));
+    let done = wait(&mut ring);
+    assert_eq!((done[0].data, done[0].result, done[0].more), (1, -libc::ECANCELED, false));
+    other.write_all(b"x").unwrap();
+    assert_eq!(end.read(&mut [0; 9]).unwrap(), 1);
 }

@@ -235,3 +235,60 @@ fn what_a_loop_has_received_is_not_taken_for_nothing() {
         assert_eq!(lost(outcome), ErrorKind::ConnectionAborted);
     });
 }
+
+#[test]
+fn bytes_stay_in_order_however_they_come() {
+    by_ring(async {
+        let (mut conn, mut other) = pair();
+        has_waited(&mut conn).await;
+        let mut random = fastrand::Rng::with_seed(7);
+        let (mut sent, mut got) = (Vec::new(), Vec::new());
+        for round in 0..600 {
+            // Runs of short messages, then some that fill buffers.
+            let most = if round % 40 < 30 { 50 } else { 4 * BUFFER_SIZE };
+            let message: Vec<u8> = (0..random.usize(1..most)).map(|_| random.u8(..)).collect();
+            other.write_all(&message).unwrap();
+            sent.extend_from_slice(&message);
+            if random.bool() {
+                // What comes meanwhile is received early.
+                for _ in 0..random.u8(..4) {
+                    yield_now().await;
+                }
+            }
+            if random.u8(..3) > 0 {
+                while got.len() < sent.len() {
+                    let most = random.usize(1..2 * BUFFER_SIZE);
+                    assert_ne!(conn.recv(&mut got, most, SOON).await.unwrap(), 0);
+                }
+                assert!(got == sent);
+            }
+        }
+        drop(other);
+        while conn.recv(&mut got, 1000, SOON).await.unwrap() > 0 {}
+        assert!(got == sent);
+    });
+}
+
+#[test]
+fn who_sends_and_is_not_read_from_holds_few_buffers() {
+    by_ring(async {
+        let (mut conn, mut other) = pair();
+        has_waited(&mut conn).await;
+        let mut got = Vec::new();
+        for _ in 0..10 {
+            other.write_all(b"short").unwrap();
+            conn.recv(&mut got, 9, SOON).await.unwrap();
+        }
+        for round in 0..100_u8 {
+            other.write_all(&[round; 3]).unwrap();
+            yield_now().await;
+        }
+        got.clear();
+        // The first reads find what is held, and the others what has stayed in the socket.
+        while got.len() < 300 {
+            assert_ne!(conn.recv(&mut got, 1000, SOON).await.unwrap(), 0);
+        }
+        let all: Vec<u8> = (0..100).flat_map(|round| [round; 3]).collect();
+        assert_eq!(got, all);
+    });
+}
