@@ -47,6 +47,34 @@ pub(crate) fn give_back() {
     });
 }
 
+/// How much is copied at once. The one instruction by which the C library copies longer stretches
+/// takes thirty times as long on some processors (AMD's Zen 3 and 4) when the target lies up to 63
+/// bytes further in its page of 4,096 bytes than the source does.
+pub(crate) const STRETCH: usize = 2 * 1024;
+
+/// Copies a stretch that can be long. `into` has its length.
+pub fn copy(from: &[u8], into: &mut [u8]) {
+    for (from, into) in from.chunks(STRETCH).zip(into.chunks_mut(STRETCH)) {
+        into.copy_from_slice(from);
+    }
+}
+
+/// Copies a stretch that can be long behind what `into` holds.
+pub fn append(from: &[u8], into: &mut Vec<u8>) {
+    into.reserve(from.len());
+    from.chunks(STRETCH).for_each(|from| into.extend_from_slice(from));
+}
+
+/// A buffer with these bytes; without memory if there are none.
+pub fn copy_of(bytes: &[u8]) -> Buf {
+    if bytes.is_empty() {
+        return Buf::empty();
+    }
+    let mut buf = take(bytes.len());
+    append(bytes, &mut buf);
+    buf
+}
+
 impl Buf {
     /// A buffer without memory; growing it allocates.
     pub const fn empty() -> Self {
@@ -155,6 +183,19 @@ mod tests {
         assert_eq!(second.as_ptr(), place);
         assert!(second.is_empty());
         assert_eq!(second.capacity(), 8192);
+    }
+
+    #[test]
+    fn long_stretches_are_copied_whole() {
+        let bytes: Vec<u8> = (0..STRETCH * 3 + 7).map(|number| (number % 251) as u8).collect();
+        let mut copied = vec![0; bytes.len()];
+        copy(&bytes, &mut copied);
+        assert!(copied == bytes);
+        let mut joined = b"head".to_vec();
+        append(&bytes, &mut joined);
+        assert!(joined[4..] == bytes);
+        assert!(copy_of(&bytes)[..] == bytes);
+        assert_eq!(copy_of(b"").capacity(), 0);
     }
 
     #[test]

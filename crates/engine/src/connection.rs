@@ -103,6 +103,11 @@ impl Conn {
         self.inherited
     }
 
+    #[cfg(test)]
+    pub(crate) fn session(&mut self) -> Option<&mut Session> {
+        self.tls.as_deref_mut()
+    }
+
     pub(crate) fn socket(&mut self) -> &mut Socket {
         &mut self.socket
     }

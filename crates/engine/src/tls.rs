@@ -1,6 +1,7 @@
 //! TLS for both sides of the proxy: rustls with aws-lc-rs behind nginx's settings, which speak
 //! OpenSSL's names.
 
+mod aead;
 mod ciphers;
 mod client;
 mod handshake;
@@ -8,6 +9,7 @@ mod info;
 mod keys;
 mod names;
 mod offer;
+mod records;
 mod server;
 pub(crate) mod session;
 mod tickets;

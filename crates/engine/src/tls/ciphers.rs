@@ -3,6 +3,8 @@
 use rustls::crypto::aws_lc_rs::cipher_suite as suites;
 use rustls::{CipherSuite, SupportedCipherSuite};
 
+use super::aead::tls13;
+
 /// One TLS 1.2 cipher that both OpenSSL and rustls have.
 struct Cipher {
     name: &'static str,
@@ -189,14 +191,6 @@ fn named(names: &str) -> Result<Vec<SupportedCipherSuite>, String> {
 
 /// What else TLS 1.3 has: nobody uses them.
 const OTHERS13: [&str; 2] = ["TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256"];
-
-fn tls13() -> [SupportedCipherSuite; 3] {
-    [
-        suites::TLS13_AES_256_GCM_SHA384,
-        suites::TLS13_CHACHA20_POLY1305_SHA256,
-        suites::TLS13_AES_128_GCM_SHA256,
-    ]
-}
 
 #[derive(Default)]
 struct List {

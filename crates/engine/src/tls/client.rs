@@ -138,7 +138,7 @@ impl ResolvesClientCert for OneKey {
 
 /// Takes any server certificate whose key has signed the handshake; see [`verify`].
 #[derive(Debug)]
-struct AnyServer;
+pub(super) struct AnyServer;
 
 impl ServerCertVerifier for AnyServer {
     fn verify_server_cert(

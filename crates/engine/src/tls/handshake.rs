@@ -13,6 +13,7 @@ use rustls::pki_types::ServerName;
 use rustls::server::{Accepted, Acceptor};
 use rustls::{ClientConnection, Connection, Error};
 
+use super::aead::{HEAD, Keys};
 use super::client::ClientTls;
 use super::info::{TlsInfo, offered_ciphers, offered_curves};
 use super::server::ServerTls;
@@ -131,16 +132,18 @@ pub async fn accept(
         let _ = rustix::net::send(&conn, &UNRECOGNIZED_NAME, rustix::net::SendFlags::NOSIGNAL);
         return Err(HandshakeError::Rejected);
     };
-    let mut tls: Connection = match accepted.into_connection(server.config()) {
+    let mut done = Done::default();
+    let begun = done.keys.follow(|| accepted.into_connection(server.config()));
+    let mut tls: Connection = match begun {
         Ok(tls) => tls.into(),
         Err((error, alert)) => return Err(fail(&conn, error, alert)),
     };
-    let mut sent = Sent::default();
-    complete(&mut conn, &mut tls, &mut inbound, &mut deadline, &mut sent).await?;
-    let session_id = sent.session_id();
+    complete(&mut conn, &mut tls, &mut inbound, &mut deadline, &mut done).await?;
+    let session_id = done.sent.session_id();
     let mut info = TlsInfo { server_name, ciphers, curves, session_id, ..TlsInfo::of(&tls) };
     info.verdict = server.judge(&info.certificates);
-    conn.set_tls(Session::new(tls, Rc::new(info), inbound.rest()));
+    let fragment = Some(server.fragment());
+    conn.set_tls(Session::new(tls, done.keys, fragment, Rc::new(info), inbound.rest()));
     Ok(conn)
 }
 
@@ -160,7 +163,8 @@ pub async fn connect(
     let mut inbound = Inbound::new(&mut conn);
     let tls = ClientConnection::new(client.config(), server_name(name));
     let mut tls: Connection = tls.map_err(HandshakeError::Tls)?.into();
-    complete(&mut conn, &mut tls, &mut inbound, &mut deadline, &mut Sent::default()).await?;
+    let mut done = Done::default();
+    complete(&mut conn, &mut tls, &mut inbound, &mut deadline, &mut done).await?;
     let mut info = TlsInfo::of(&tls);
     info.verdict = client.judge(&info.certificates);
     if let Verdict::Invalid(fault) = info.verdict {
@@ -169,7 +173,7 @@ pub async fn connect(
     if client.verifies() && !info.certificates.first().is_some_and(|own| is_for(own, name)) {
         return Err(HandshakeError::Name(name.to_owned()));
     }
-    conn.set_tls(Session::new(tls, Rc::new(info), inbound.rest()));
+    conn.set_tls(Session::new(tls, done.keys, None, Rc::new(info), inbound.rest()));
     Ok(conn)
 }
 
@@ -181,15 +185,18 @@ fn server_name(name: &str) -> ServerName<'static> {
         .unwrap_or_else(|_| IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED).into())
 }
 
-/// Received bytes that rustls has not taken yet.
+/// Received bytes that rustls has not taken yet. It gets them record by record, so that it has
+/// nothing left of what follows the handshake.
 struct Inbound {
     bytes: Buf,
     taken: usize,
+    /// How much of a record that rustls has begun to take is still to come.
+    left: usize,
 }
 
 impl Inbound {
     fn new(conn: &mut Conn) -> Self {
-        Self { bytes: Buf::from(conn.take_unread()), taken: 0 }
+        Self { bytes: Buf::from(conn.take_unread()), taken: 0, left: 0 }
     }
 
     fn rest(mut self) -> Buf {
@@ -200,24 +207,42 @@ impl Inbound {
         self.bytes
     }
 
+    /// Receives until there is something that can be handed on.
     fn poll_fill(&mut self, cx: &mut Context<'_>, conn: &mut Conn) -> Poll<io::Result<()>> {
-        if self.taken < self.bytes.len() {
-            return Poll::Ready(Ok(()));
+        loop {
+            let waiting = self.bytes.len() - self.taken;
+            if waiting >= HEAD || (self.left > 0 && waiting > 0) {
+                return Poll::Ready(Ok(()));
+            }
+            if self.taken > 0 || self.bytes.capacity() < INBOUND {
+                let mut bytes = buffer::take(INBOUND);
+                bytes.extend_from_slice(&self.bytes[self.taken..]);
+                (self.bytes, self.taken) = (bytes, 0);
+            }
+            let received = conn.socket().poll_recv(cx, &mut self.bytes, INBOUND - waiting);
+            if received.is_pending() && waiting == 0 {
+                self.bytes = Buf::empty();
+            }
+            if ready!(received)? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
         }
-        let mut bytes = buffer::take(INBOUND);
-        if ready!(conn.socket().poll_recv(cx, &mut bytes, INBOUND))? == 0 {
-            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-        }
-        (self.bytes, self.taken) = (bytes, 0);
-        Poll::Ready(Ok(()))
     }
 
+    /// Hands on what there is of one record.
     fn feed(&mut self, tls: impl FnOnce(&mut dyn io::Read) -> io::Result<usize>) -> io::Result<()> {
-        let fed = tls(&mut &self.bytes[self.taken..])?;
+        let waiting = &self.bytes[self.taken..];
+        if self.left == 0
+            && let [_, _, _, high, low, ..] = waiting
+        {
+            self.left = HEAD + usize::from(u16::from_be_bytes([*high, *low]));
+        }
+        let fed = tls(&mut &waiting[..waiting.len().min(self.left)])?;
         if fed == 0 {
             return Err(io::ErrorKind::InvalidData.into());
         }
         self.taken += fed;
+        self.left -= fed;
         Ok(())
     }
 }
@@ -253,21 +278,21 @@ async fn complete(
     tls: &mut Connection,
     inbound: &mut Inbound,
     deadline: &mut Deadline,
-    sent: &mut Sent,
+    done: &mut Done,
 ) -> Result<(), HandshakeError> {
     loop {
         while tls.wants_write() {
-            deadline.within(|cx| poll_write(cx, conn, tls, sent)).await?;
+            deadline.within(|cx| poll_write(cx, conn, tls, &mut done.sent)).await?;
         }
         if !tls.is_handshaking() {
             return Ok(());
         }
         deadline.within(|cx| inbound.poll_fill(cx, conn)).await?;
         inbound.feed(|bytes| tls.read_tls(bytes))?;
-        if let Err(error) = tls.process_new_packets() {
+        if let Err(error) = done.keys.follow(|| tls.process_new_packets()) {
             // The alert, if the socket takes it at once.
             poll_fn(|cx| {
-                let _ = poll_write(cx, conn, tls, sent);
+                let _ = poll_write(cx, conn, tls, &mut done.sent);
                 Poll::Ready(())
             })
             .await;
@@ -287,6 +312,13 @@ fn poll_write(
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
         done => Poll::Ready(done.map(drop)),
     }
+}
+
+/// What a handshake leaves.
+#[derive(Default)]
+struct Done {
+    sent: Sent,
+    keys: Keys,
 }
 
 /// The first bytes that went out: as much of a server's hello as tells the session's id.

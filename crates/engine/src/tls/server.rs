@@ -10,6 +10,7 @@ use rustls::{
     sign,
 };
 
+use super::aead::{HEAD, LARGEST_FRAGMENT};
 use super::keys::CertifiedKey;
 use super::names::Protocols;
 use super::offer::Offer;
@@ -130,6 +131,11 @@ impl ServerTls {
         })
     }
 
+    /// The most plaintext in a record, in bytes.
+    pub(super) fn fragment(&self) -> usize {
+        self.config.max_fragment_size.map_or(LARGEST_FRAGMENT, |size| size - HEAD)
+    }
+
     /// The same with other keys, as variables in `ssl_certificate` give them for one connection.
     #[must_use]
     pub fn with_keys(&self, keys: Vec<CertifiedKey>) -> Self {
@@ -158,7 +164,6 @@ impl ServerTls {
 
 /// rustls counts the record's head, and has bounds.
 fn fragment(buffer_size: usize) -> usize {
-    const HEAD: usize = 5;
     (buffer_size + HEAD).clamp(512, 16_384 + HEAD)
 }
 

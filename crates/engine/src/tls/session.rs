@@ -1,31 +1,39 @@
 //! The TLS layer of a connection once its handshake is done.
+//!
+//! With TLS 1.3 the records of application data are encrypted and decrypted here (`aead.rs`), and
+//! rustls gets all the others, each as a whole. With TLS 1.2 it gets everything.
+//!
+//! Records leave in the order of their numbers: rustls's are sent before anything is encrypted
+//! here, and what waits here is sent before what rustls has encrypted since.
 
 use std::fmt;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use super::aead::{Keys, LARGEST_FRAGMENT};
 use super::info::TlsInfo;
-use crate::buffer::{self, Buf};
+use super::records::{self, OUTBOUND_LIMIT};
+use crate::buffer::{self, Buf, STRETCH};
 use crate::connection::socket::Socket;
 
-/// How much is received from the kernel at once: a few whole records.
+/// How much is received from the kernel at once: a whole record and most of another.
 const INBOUND: usize = 32 * 1024;
 
-/// How much plaintext may be on its way to the kernel, encrypted. Beyond it a sender waits.
-const OUTBOUND_LIMIT: usize = 64 * 1024;
+/// The same where much is wanted.
+const LARGE_INBOUND: usize = 128 * 1024;
 
-/// How long the stretches are that rustls gets. It copies each behind the five bytes of a record's
-/// head, so the target lies as far behind the source as the two buffers do, and five bytes: where
-/// that is a little more than a multiple of 4,096, which it often is, the one instruction by which
-/// the C library copies longer stretches takes thirty times as long on some processors (AMD's Zen
-/// 3 and 4). That was a third of the time of a large response.
-const STRETCH: usize = 2 * 1024;
+/// A buffer of four times this size is not too large for what waits.
+const SMALL_INBOUND: usize = 1024;
 
-/// How many stretches are encrypted at once: what may be on its way, and the ends of some buffers.
+/// After so many records a key is replaced: half of what is thought to be safe with AES-GCM (RFC
+/// 8446 section 5.5).
+const RECORDS_PER_KEY: u64 = 1 << 23;
+
+/// How many stretches rustls gets at once: what may be on its way, and the ends of some buffers.
 const PARTS: usize = OUTBOUND_LIMIT / STRETCH + 8;
 
-/// Cuts `bufs` into stretches, as many as there is room for.
+/// Cuts `bufs` into stretches, as many as there is room for: rustls copies them.
 fn cut<'a, 'b>(bufs: &'a [IoSlice<'_>], parts: &'b mut [IoSlice<'a>; PARTS]) -> &'b [IoSlice<'a>] {
     let mut count = 0;
     let stretches = bufs.iter().flat_map(|buf| buf.chunks(STRETCH));
@@ -43,14 +51,41 @@ pub(crate) struct Session {
     /// Bytes received and not decrypted yet, from `taken` on. Without memory while idle.
     inbound: Buf,
     taken: usize,
+    /// What of a decrypted record nobody has taken yet.
+    plain: Buf,
+    /// Encrypted bytes that the socket has not taken, from `sent` on.
+    outbound: Buf,
+    sent: usize,
+    /// None with TLS 1.2.
+    keys: Keys,
+    /// The most plaintext in a record.
+    fragment: usize,
     closing: bool,
 }
 
 impl Session {
-    /// `inbound` is what was received behind the handshake's last message.
-    pub(crate) fn new(mut tls: rustls::Connection, info: Rc<TlsInfo>, inbound: Buf) -> Self {
+    /// `inbound` is what was received behind the handshake's last message, which rustls has not
+    /// seen. `fragment` is the most plaintext in a record, where that is settled.
+    pub(super) fn new(
+        mut tls: rustls::Connection,
+        keys: Keys,
+        fragment: Option<usize>,
+        info: Rc<TlsInfo>,
+        inbound: Buf,
+    ) -> Self {
         tls.set_buffer_limit(Some(OUTBOUND_LIMIT));
-        Self { tls, info, inbound, taken: 0, closing: false }
+        Self {
+            tls,
+            info,
+            inbound,
+            taken: 0,
+            plain: Buf::empty(),
+            outbound: Buf::empty(),
+            sent: 0,
+            keys,
+            fragment: fragment.unwrap_or(LARGEST_FRAGMENT).clamp(1, LARGEST_FRAGMENT),
+            closing: false,
+        }
     }
 
     pub(crate) fn info(&self) -> &Rc<TlsInfo> {
@@ -60,7 +95,8 @@ impl Session {
     /// Whether nothing was received that nobody has read yet, and nothing waits to be sent.
     pub(crate) fn is_idle(&mut self) -> bool {
         self.inbound.is_empty()
-            && !self.tls.wants_write()
+            && self.plain.is_empty()
+            && !self.wants_write()
             && !matches!(self.tls.reader().fill_buf(), Ok(bytes) if !bytes.is_empty())
     }
 
@@ -76,7 +112,11 @@ impl Session {
             if let Some(done) = self.take_plaintext(into, max) {
                 return Poll::Ready(done);
             }
-            ready!(self.poll_records(cx, socket))?;
+            let opened = self.open_records(into, max);
+            if opened > 0 {
+                return Poll::Ready(Ok(opened));
+            }
+            ready!(self.poll_records(cx, socket, max))?;
         }
     }
 
@@ -86,16 +126,20 @@ impl Session {
         cx: &mut Context<'_>,
         socket: &mut Socket,
     ) -> Poll<io::Result<()>> {
-        if !self.inbound.is_empty() || self.tls.reader().fill_buf().is_ok() {
-            return Poll::Ready(Ok(()));
+        let waits = !self.plain.is_empty()
+            || records::whole(&self.inbound[self.taken..]).is_some()
+            || (self.keys.inbound.is_none() && !self.inbound.is_empty())
+            || self.tls.reader().fill_buf().is_ok();
+        match waits {
+            true => Poll::Ready(Ok(())),
+            false => socket.poll_readable(cx),
         }
-        socket.poll_readable(cx)
     }
 
     /// Whether a connection that should be silent is still open: what the peer says of TLS
     /// itself, such as new session tickets, does not count.
     pub(crate) fn is_silent(&mut self, socket: &mut Socket) -> bool {
-        if self.inbound.is_empty() && self.is_idle() && socket.is_silent() {
+        if self.is_idle() && socket.is_silent() {
             return true;
         }
         let mut cx = Context::from_waker(Waker::noop());
@@ -104,6 +148,15 @@ impl Session {
 
     /// Plaintext that is there already; `None` if more records are needed.
     fn take_plaintext(&mut self, into: &mut Vec<u8>, max: usize) -> Option<io::Result<usize>> {
+        if !self.plain.is_empty() {
+            let count = self.plain.len().min(max);
+            buffer::append(&self.plain[..count], into);
+            match count == self.plain.len() {
+                true => self.plain = Buf::empty(),
+                false => drop(self.plain.drain(..count)),
+            }
+            return Some(Ok(count));
+        }
         let mut total = 0;
         while total < max {
             let mut reader = self.tls.reader();
@@ -112,7 +165,7 @@ impl Session {
                 Ok([]) => return Some(Ok(total)),
                 Ok(bytes) => {
                     let count = bytes.len().min(max - total);
-                    into.extend_from_slice(&bytes[..count]);
+                    buffer::append(&bytes[..count], into);
                     reader.consume(count);
                     total += count;
                 }
@@ -127,41 +180,124 @@ impl Session {
         (total > 0).then_some(Ok(total))
     }
 
-    /// Takes in what the socket has, as far as it makes whole records.
-    fn poll_records(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> Poll<io::Result<()>> {
-        if self.taken == self.inbound.len() {
-            ready!(self.poll_fill(cx, socket))?;
+    /// Decrypts whole records of application data as far as they are needed; how many bytes were
+    /// put behind `into`. Stops before a record that is one for rustls.
+    fn open_records(&mut self, into: &mut Vec<u8>, max: usize) -> usize {
+        let Some(key) = &self.keys.inbound else { return 0 };
+        let mut total = 0;
+        while total < max
+            && let Some(length) = records::whole(&self.inbound[self.taken..])
+        {
+            let record = &self.inbound[self.taken..self.taken + length];
+            let opened = records::open(key, record, |plain| {
+                let (now, later) = plain.split_at(plain.len().min(max - total));
+                buffer::append(now, into);
+                if !later.is_empty() {
+                    self.plain = buffer::copy_of(later);
+                }
+                now.len()
+            });
+            let Some(count) = opened else { break };
+            total += count;
+            self.taken += length;
         }
-        let before = self.taken;
-        let mut rest = &self.inbound[before..];
-        let fed = self.tls.read_tls(&mut rest)?;
-        if fed == 0 && !self.inbound.is_empty() {
+        self.drop_taken();
+        total
+    }
+
+    /// Takes in what the socket has, and hands on what is for rustls.
+    fn poll_records(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut Socket,
+        max: usize,
+    ) -> Poll<io::Result<()>> {
+        if self.keys.inbound.is_some() {
+            // What is whole and was left is for rustls.
+            let Some(length) = records::whole(&self.inbound[self.taken..]) else {
+                return self.poll_fill(cx, socket, max);
+            };
+            let end = self.taken + length;
+            while self.taken < end {
+                self.feed(cx, socket, end)?;
+            }
+            self.drop_taken();
+            return Poll::Ready(Ok(()));
+        }
+        if self.taken == self.inbound.len() {
+            ready!(self.poll_fill(cx, socket, max))?;
+        }
+        if !self.inbound.is_empty() {
+            self.feed(cx, socket, self.inbound.len())?;
+            self.drop_taken();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands received bytes to rustls, as many as it takes.
+    fn feed(&mut self, cx: &mut Context<'_>, socket: &mut Socket, end: usize) -> io::Result<()> {
+        let fed = self.tls.read_tls(&mut &self.inbound[self.taken..end])?;
+        if fed == 0 {
             // Nothing is taken any more: what follows the peer's close is not for us.
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            return Err(io::ErrorKind::InvalidData.into());
         }
         self.taken += fed;
-        if self.taken == self.inbound.len() {
-            (self.inbound, self.taken) = (Buf::empty(), 0);
+        let processed = self.keys.follow(|| self.tls.process_new_packets());
+        if self.keys.inbound.is_some() {
+            // With new keys, those who asked for them are told before they are used.
+            let _ = self.tls.writer().write(&[]);
         }
-        let processed = self.tls.process_new_packets();
         if self.tls.wants_write() {
             // An alert, a ticket or a key update; what the socket does not take now goes out
             // before whatever is sent next.
             let _ = self.poll_write(cx, socket);
         }
         processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(())
+    }
+
+    /// A connection that waits for the beginning of a record holds no buffer.
+    fn drop_taken(&mut self) {
+        if self.taken == self.inbound.len() {
+            (self.inbound, self.taken) = (Buf::empty(), 0);
+        }
+    }
+
+    /// Receives behind the part of a record that is there.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut Socket,
+        max: usize,
+    ) -> Poll<io::Result<()>> {
+        if socket.poll_may_recv(cx).is_pending() {
+            self.hold_little();
+            return Poll::Pending;
+        }
+        let size = if max > INBOUND { LARGE_INBOUND } else { INBOUND };
+        if !self.inbound.is_empty() && (self.taken > 0 || self.inbound.room() < INBOUND / 4) {
+            let mut larger = buffer::take(size);
+            buffer::append(&self.inbound[self.taken..], &mut larger);
+            (self.inbound, self.taken) = (larger, 0);
+        }
+        let room = if self.inbound.is_empty() { size } else { self.inbound.room() };
+        let received = socket.poll_fill(cx, &mut self.inbound, room);
+        if received.is_pending() {
+            self.hold_little();
+        }
+        if ready!(received)? == 0 {
+            self.inbound = Buf::empty();
+            self.tls.read_tls(&mut io::empty())?;
+        }
         Poll::Ready(Ok(()))
     }
 
-    fn poll_fill(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> Poll<io::Result<()>> {
-        let mut inbound = buffer::take(INBOUND);
-        // On `Pending` the buffer goes back to its pool: a waiting connection holds none.
-        let count = ready!(socket.poll_recv(cx, &mut inbound, INBOUND))?;
-        if count == 0 {
-            self.tls.read_tls(&mut io::empty())?;
+    /// Many may wait for the rest of a record.
+    fn hold_little(&mut self) {
+        let waiting = &self.inbound[self.taken..];
+        if self.inbound.capacity() >= 4 * waiting.len().max(SMALL_INBOUND) {
+            (self.inbound, self.taken) = (buffer::copy_of(waiting), 0);
         }
-        (self.inbound, self.taken) = (inbound, 0);
-        Poll::Ready(Ok(()))
     }
 
     /// Encrypts from `bufs` and sends; returns how much plaintext was taken.
@@ -172,18 +308,50 @@ impl Session {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_flush(cx, socket))?;
-        let mut parts;
-        let bufs = if bufs.iter().all(|buf| buf.len() <= STRETCH) {
-            bufs
-        } else {
-            parts = [IoSlice::new(&[]); PARTS];
-            cut(bufs, &mut parts)
+        let Some(key) = &self.keys.outbound else {
+            let mut parts = [IoSlice::new(&[]); PARTS];
+            let taken = self.tls.writer().write_vectored(cut(bufs, &mut parts))?;
+            if let Poll::Ready(Err(error)) = self.poll_write(cx, socket) {
+                return Poll::Ready(Err(error));
+            }
+            return Poll::Ready(Ok(taken));
         };
-        let taken = self.tls.writer().write_vectored(bufs)?;
-        if let Poll::Ready(Err(error)) = self.poll_write(cx, socket) {
-            return Poll::Ready(Err(error));
+        if self.closing {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        Poll::Ready(Ok(taken))
+        // A connection that has failed says so.
+        self.tls.writer().flush()?;
+        if key.used() >= RECORDS_PER_KEY {
+            self.refresh()?;
+            return self.poll_send(cx, socket, bufs);
+        }
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        let mut rest = Buf::empty();
+        let sealed = records::seal(key, bufs, self.fragment, |records| {
+            let count = match socket.poll_send(cx, &[IoSlice::new(records)]) {
+                Poll::Ready(sent) => sent?,
+                Poll::Pending => 0,
+            };
+            if count < records.len() {
+                rest = buffer::copy_of(&records[count..]);
+            }
+            Ok(())
+        });
+        let (taken, sent) = sealed.map_err(io::Error::other)?;
+        self.outbound = rest;
+        Poll::Ready(sent.map(|()| taken))
+    }
+
+    /// Replaces the keys of both directions.
+    fn refresh(&mut self) -> io::Result<()> {
+        let refreshed = self.keys.follow(|| self.tls.refresh_traffic_keys());
+        refreshed.map_err(io::Error::other)
+    }
+
+    fn wants_write(&self) -> bool {
+        !self.outbound.is_empty() || self.tls.wants_write()
     }
 
     /// Ready when nothing encrypted waits any more.
@@ -192,13 +360,24 @@ impl Session {
         cx: &mut Context<'_>,
         socket: &mut Socket,
     ) -> Poll<io::Result<()>> {
-        while self.tls.wants_write() {
+        while self.wants_write() {
             ready!(self.poll_write(cx, socket))?;
         }
         Poll::Ready(Ok(()))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> Poll<io::Result<()>> {
+        if !self.outbound.is_empty() {
+            let rest = IoSlice::new(&self.outbound[self.sent..]);
+            match ready!(socket.poll_send(cx, &[rest]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.sent += count,
+            }
+            if self.sent == self.outbound.len() {
+                (self.outbound, self.sent) = (Buf::empty(), 0);
+            }
+            return Poll::Ready(Ok(()));
+        }
         match self.tls.write_tls(&mut Outbound { cx, socket }) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             Ok(0) if self.tls.wants_write() => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -222,7 +401,7 @@ impl Session {
     pub(crate) fn close_notify_on(&mut self, fd: impl std::os::fd::AsFd) {
         if !std::mem::replace(&mut self.closing, true) {
             self.tls.send_close_notify();
-            let mut bytes = Vec::new();
+            let mut bytes = self.outbound[self.sent..].to_vec();
             while self.tls.wants_write() && self.tls.write_tls(&mut bytes).is_ok() {}
             let _ = rustix::net::send(fd, &bytes, rustix::net::SendFlags::NOSIGNAL);
         }
@@ -259,25 +438,4 @@ impl fmt::Debug for Session {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_pieces_are_cut_and_none_is_lost() {
-        let bytes: Vec<u8> = (0..OUTBOUND_LIMIT).map(|number| (number % 251) as u8).collect();
-        let bufs = [&bytes[..100], &bytes[100..100], &bytes[100..5000], &bytes[5000..]];
-        let bufs = bufs.map(IoSlice::new);
-        let mut parts = [IoSlice::new(&[]); PARTS];
-        let parts = cut(&bufs, &mut parts);
-        assert!(parts.iter().all(|part| (1..=STRETCH).contains(&part.len())));
-        let joined: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
-        assert!(joined == bytes);
-    }
-
-    #[test]
-    fn there_is_an_end_to_what_is_cut() {
-        let bytes = vec![0; 2 * OUTBOUND_LIMIT];
-        let mut parts = [IoSlice::new(&[]); PARTS];
-        assert_eq!(cut(&[IoSlice::new(&bytes)], &mut parts).len(), PARTS);
-    }
-}
+mod tests;

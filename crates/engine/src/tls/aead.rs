@@ -1,0 +1,348 @@
+//! The suites of TLS 1.3 with keys that rustls and the connection share.
+//!
+//! rustls encrypts and decrypts by way of several copies and an allocation for each record. So a
+//! connection does it itself for the records of application data, from and into buffers of its
+//! own (`session.rs`), and leaves every other record to rustls, with the rules for it. For that
+//! both have the same [`Key`] with one count of records: what one of them has encrypted or
+//! decrypted is counted for the other, and no number is used twice.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use aws_lc_rs::aead::{self, Aad, LessSafeKey, UnboundKey};
+use rustls::crypto::aws_lc_rs::cipher_suite as suites;
+use rustls::crypto::cipher::{
+    AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, MessageDecrypter, MessageEncrypter,
+    Nonce, OutboundOpaqueMessage, OutboundPlainMessage, PrefixedPayload, Tls13AeadAlgorithm,
+    UnsupportedOperationError, make_tls13_aad,
+};
+use rustls::{
+    CipherSuiteCommon, ConnectionTrafficSecrets, ContentType, Error, ProtocolVersion,
+    SupportedCipherSuite, Tls13CipherSuite,
+};
+
+/// The length of a record's head.
+pub(super) const HEAD: usize = 5;
+
+/// What a record has behind its plaintext: the type, and the tag.
+pub(super) const TAIL: usize = 1 + TAG;
+
+const TAG: usize = 16;
+
+/// The most plaintext in a record (RFC 8446 section 5.1).
+pub(super) const LARGEST_FRAGMENT: usize = 16 * 1024;
+
+/// The longest record that may come, its head included (RFC 8446 section 5.2).
+pub(super) const LARGEST_RECORD: usize = HEAD + LARGEST_FRAGMENT + 256;
+
+const APPLICATION_DATA: u8 = 23;
+
+/// The key of one direction, and how many records it has been used for.
+pub(super) struct Key {
+    key: LessSafeKey,
+    iv: Iv,
+    used: AtomicU64,
+}
+
+impl Key {
+    fn new(algorithm: &'static aead::Algorithm, key: &AeadKey, iv: Iv) -> Arc<Self> {
+        let key = UnboundKey::new(algorithm, key.as_ref());
+        let key = LessSafeKey::new(key.expect("rustls makes keys of the algorithm's length"));
+        Arc::new(Self { key, iv, used: AtomicU64::new(0) })
+    }
+
+    /// How many records it has been used for.
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn nonce(&self, number: u64) -> aead::Nonce {
+        aead::Nonce::assume_unique_for_key(Nonce::new(&self.iv, number).0)
+    }
+
+    /// The number of the next record to be sent, which is given once.
+    fn take_nonce(&self) -> aead::Nonce {
+        self.nonce(self.used.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Writes a record of application data. `record` is as long as that, see [`HEAD`] and
+    /// [`TAIL`]; without `plain` the plaintext lies behind its head already.
+    pub(super) fn seal(&self, plain: Option<&[u8]>, record: &mut [u8]) -> Result<(), Error> {
+        let (head, body) = record.split_at_mut(HEAD);
+        // What is authenticated is the record's head.
+        let aad = make_tls13_aad(body.len());
+        head.copy_from_slice(&aad);
+        let (text, tail) = body.split_at_mut(body.len() - TAIL);
+        let (nonce, aad, kind) = (self.take_nonce(), Aad::from(aad), [APPLICATION_DATA]);
+        let sealed = match plain {
+            Some(plain) => self.key.seal_out_of_place_scatter(nonce, aad, plain, text, &kind, tail),
+            None => self.key.seal_in_place_scatter(nonce, aad, text, &kind, tail),
+        };
+        sealed.map_err(|_| Error::EncryptError)
+    }
+
+    /// Decrypts a whole record into `into`, if it is one of application data: how many bytes of it
+    /// there are. Every other record, and one that is not what it should be, is for rustls and as
+    /// if it had not been looked at.
+    pub(super) fn open(
+        &self,
+        record: &[u8],
+        into: &mut [u8; LARGEST_FRAGMENT + 256],
+    ) -> Option<usize> {
+        let (head, body) = record.split_at_checked(HEAD)?;
+        let (text, tag) = body.split_at_checked(body.len().checked_sub(TAG)?)?;
+        let aad = make_tls13_aad(body.len());
+        if head != aad {
+            return None;
+        }
+        let number = self.used();
+        let plain = into.get_mut(..text.len())?;
+        self.key.open_separate_gather(self.nonce(number), Aad::from(aad), text, tag, plain).ok()?;
+        // Zeros that make a record longer stand behind the type.
+        let length = plain.iter().rposition(|&byte| byte != 0)?;
+        if plain[length] != APPLICATION_DATA || length > LARGEST_FRAGMENT {
+            return None;
+        }
+        self.used.store(number + 1, Ordering::Relaxed);
+        Some(length)
+    }
+}
+
+/// Keys that rustls has begun to use.
+#[derive(Default)]
+pub(super) struct Keys {
+    /// For what is sent.
+    pub(super) outbound: Option<Arc<Key>>,
+    /// For what is received.
+    pub(super) inbound: Option<Arc<Key>>,
+}
+
+impl Keys {
+    /// Runs something that may make rustls begin to use new keys, and replaces those.
+    pub(super) fn follow<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        MADE.set(Some(Self::default()));
+        let done = run();
+        if let Some(made) = MADE.take() {
+            self.outbound = made.outbound.or(self.outbound.take());
+            self.inbound = made.inbound.or(self.inbound.take());
+        }
+        done
+    }
+}
+
+thread_local! {
+    /// The latest keys while somebody follows. rustls makes a key when it begins to use it, or when
+    /// nothing but the peer's next message comes before that.
+    static MADE: RefCell<Option<Keys>> = const { RefCell::new(None) };
+}
+
+fn note(note: impl FnOnce(&mut Keys)) {
+    MADE.with_borrow_mut(|made| made.as_mut().map(note));
+}
+
+/// An algorithm of rustls with keys that are shared.
+struct Shared {
+    algorithm: &'static aead::Algorithm,
+    theirs: &'static dyn Tls13AeadAlgorithm,
+}
+
+impl Tls13AeadAlgorithm for Shared {
+    fn encrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageEncrypter> {
+        let key = Key::new(self.algorithm, &key, iv);
+        note(|keys| keys.outbound = Some(Arc::clone(&key)));
+        Box::new(Theirs(key))
+    }
+
+    fn decrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageDecrypter> {
+        let key = Key::new(self.algorithm, &key, iv);
+        note(|keys| keys.inbound = Some(Arc::clone(&key)));
+        Box::new(Theirs(key))
+    }
+
+    fn key_len(&self) -> usize {
+        self.theirs.key_len()
+    }
+
+    fn extract_keys(
+        &self,
+        key: AeadKey,
+        iv: Iv,
+    ) -> Result<ConnectionTrafficSecrets, UnsupportedOperationError> {
+        self.theirs.extract_keys(key, iv)
+    }
+}
+
+/// A key as rustls uses it. The numbers of records that rustls gives are too small: it knows of
+/// its own records only.
+struct Theirs(Arc<Key>);
+
+impl MessageEncrypter for Theirs {
+    fn encrypt(
+        &mut self,
+        message: OutboundPlainMessage<'_>,
+        _number: u64,
+    ) -> Result<OutboundOpaqueMessage, Error> {
+        let length = self.encrypted_payload_len(message.payload.len());
+        let mut payload = PrefixedPayload::with_capacity(length);
+        payload.extend_from_chunks(&message.payload);
+        payload.extend_from_slice(&[u8::from(message.typ)]);
+        let aad = Aad::from(make_tls13_aad(length));
+        self.0
+            .key
+            .seal_in_place_append_tag(self.0.take_nonce(), aad, &mut payload)
+            .map_err(|_| Error::EncryptError)?;
+        let (kind, version) = (ContentType::ApplicationData, ProtocolVersion::TLSv1_2);
+        Ok(OutboundOpaqueMessage::new(kind, version, payload))
+    }
+
+    fn encrypted_payload_len(&self, length: usize) -> usize {
+        length + TAIL
+    }
+}
+
+impl MessageDecrypter for Theirs {
+    fn decrypt<'a>(
+        &mut self,
+        mut message: InboundOpaqueMessage<'a>,
+        _number: u64,
+    ) -> Result<InboundPlainMessage<'a>, Error> {
+        let payload = &mut message.payload;
+        let aad = Aad::from(make_tls13_aad(payload.len()));
+        let number = self.0.used();
+        let opened = self.0.key.open_in_place(self.0.nonce(number), aad, payload);
+        let length = opened.map_err(|_| Error::DecryptError)?.len();
+        self.0.used.store(number + 1, Ordering::Relaxed);
+        payload.truncate(length);
+        message.into_tls13_unpadded_message()
+    }
+}
+
+/// The suites of TLS 1.3, the preferred first.
+pub(super) fn tls13() -> [SupportedCipherSuite; 3] {
+    static ALL: LazyLock<[SupportedCipherSuite; 3]> = LazyLock::new(|| {
+        [
+            shared(suites::TLS13_AES_256_GCM_SHA384, &aead::AES_256_GCM),
+            shared(suites::TLS13_CHACHA20_POLY1305_SHA256, &aead::CHACHA20_POLY1305),
+            shared(suites::TLS13_AES_128_GCM_SHA256, &aead::AES_128_GCM),
+        ]
+    });
+    *ALL
+}
+
+/// A suite of rustls with keys that are shared. Called once for each.
+fn shared(
+    theirs: SupportedCipherSuite,
+    algorithm: &'static aead::Algorithm,
+) -> SupportedCipherSuite {
+    let Some(suite) = theirs.tls13() else { return theirs };
+    let common = CipherSuiteCommon {
+        suite: suite.common.suite,
+        hash_provider: suite.common.hash_provider,
+        confidentiality_limit: suite.common.confidentiality_limit,
+    };
+    let aead_alg = Box::leak(Box::new(Shared { algorithm, theirs: suite.aead_alg }));
+    SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
+        common,
+        hkdf_provider: suite.hkdf_provider,
+        aead_alg,
+        quic: suite.quic,
+    })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both ends of one direction.
+    fn pair() -> (Arc<Key>, Arc<Key>) {
+        let key = || Key::new(&aead::AES_256_GCM, &AeadKey::from([7; 32]), Iv::new([9; 12]));
+        (key(), key())
+    }
+
+    fn sealed(key: &Key, plain: &[u8]) -> Vec<u8> {
+        let mut record = vec![0; HEAD + plain.len() + TAIL];
+        key.seal(Some(plain), &mut record).unwrap();
+        record
+    }
+
+    /// A record whose plaintext, with type and padding, is this.
+    fn inner(key: &Key, inner: &[u8]) -> Vec<u8> {
+        let aad = make_tls13_aad(inner.len() + TAG);
+        let mut body = inner.to_vec();
+        key.key.seal_in_place_append_tag(key.take_nonce(), Aad::from(aad), &mut body).unwrap();
+        [&aad[..], &body].concat()
+    }
+
+    fn open(key: &Key, record: &[u8]) -> Option<Vec<u8>> {
+        let mut into = [0; LARGEST_FRAGMENT + 256];
+        key.open(record, &mut into).map(|length| into[..length].to_vec())
+    }
+
+    #[test]
+    fn each_record_has_a_number_of_its_own() {
+        let (one, two) = pair();
+        let records = [sealed(&one, b"same"), sealed(&one, b"same")];
+        assert_ne!(records[0], records[1]);
+        assert_eq!(open(&two, &records[1]), None);
+        assert_eq!(open(&two, &records[0]).as_deref(), Some(&b"same"[..]));
+        assert_eq!(open(&two, &records[0]), None);
+        assert_eq!(open(&two, &records[1]).as_deref(), Some(&b"same"[..]));
+        assert_eq!((one.used(), two.used()), (2, 2));
+    }
+
+    #[test]
+    fn it_is_the_same_where_the_plaintext_lies_in_the_record() {
+        let (one, two) = pair();
+        let mut record = [&[0; HEAD][..], b"plain", &[0; TAIL]].concat();
+        one.seal(None, &mut record).unwrap();
+        assert_eq!(record, sealed(&two, b"plain"));
+    }
+
+    #[test]
+    fn zeros_behind_the_type_do_not_count() {
+        let (one, two) = pair();
+        let record = inner(&one, b"ab\0\x17\0\0\0");
+        assert_eq!(open(&two, &record).as_deref(), Some(&b"ab\0"[..]));
+        assert_eq!(open(&two, &inner(&one, &[23])).as_deref(), Some(&b""[..]));
+        let long = [&[1; LARGEST_FRAGMENT][..], &[23, 0]].concat();
+        assert_eq!(open(&two, &inner(&one, &long)).map(|all| all.len()), Some(LARGEST_FRAGMENT));
+    }
+
+    #[test]
+    fn what_is_for_rustls_is_as_if_it_had_not_been_looked_at() {
+        let (one, two) = pair();
+        let too_long = [&[1; LARGEST_FRAGMENT + 1][..], &[23]].concat();
+        for content in [&b"\x01\0\x15"[..], b"\0\0", b"", &too_long] {
+            let record = inner(&one, content);
+            assert_eq!(open(&two, &record), None);
+            // rustls would count it.
+            assert_eq!(two.used.fetch_add(1, Ordering::Relaxed) + 1, one.used());
+        }
+        let good = sealed(&one, b"text");
+        for at in 0..good.len() {
+            let mut changed = good.clone();
+            changed[at] ^= 1;
+            assert_eq!(open(&two, &changed), None);
+        }
+        assert_eq!(open(&two, &good[..HEAD]), None);
+        assert_eq!(open(&two, &good).as_deref(), Some(&b"text"[..]));
+    }
+
+    #[test]
+    fn only_keys_of_the_one_who_follows_are_taken() {
+        let suite = tls13()[0].tls13().unwrap();
+        let make = || drop(suite.aead_alg.encrypter(AeadKey::from([1; 32]), Iv::new([2; 12])));
+        let mut keys = Keys::default();
+        make();
+        keys.follow(|| ());
+        assert!(keys.outbound.is_none());
+        keys.follow(make);
+        let first = keys.outbound.clone().unwrap();
+        keys.follow(|| ());
+        assert!(Arc::ptr_eq(&first, keys.outbound.as_ref().unwrap()));
+        keys.follow(make);
+        assert!(!Arc::ptr_eq(&first, keys.outbound.as_ref().unwrap()));
+        assert!(keys.inbound.is_none());
+    }
+}

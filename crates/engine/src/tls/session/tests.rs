@@ -1,0 +1,342 @@
+//! The other side is rustls as it comes, which knows nothing of keys that are shared.
+
+use std::future::poll_fn;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use rustls::{Stream, SupportedCipherSuite, version};
+
+use super::*;
+use crate::addr::Addr;
+use crate::connection::Conn;
+use crate::event_loop::block_on;
+use crate::tls::client::AnyServer;
+use crate::tls::{CertifiedKey, ClientSettings, ClientTls, ServerSettings, ServerTls};
+use crate::tls::{accept, connect};
+
+const SOON: Duration = Duration::from_secs(5);
+
+const SERVER: &[u8] = include_bytes!("../fixtures/server.pem");
+const SERVER_KEY: &[u8] = include_bytes!("../fixtures/server.key");
+
+/// More than fits into buffers, and no multiple of anything.
+const MUCH: usize = 300_007;
+
+fn bytes(count: usize) -> Vec<u8> {
+    (0..count).map(|number| (number % 251) as u8).collect()
+}
+
+fn pair() -> (Conn, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    theirs.set_read_timeout(Some(SOON)).unwrap();
+    (Conn::from_fd(ours.into(), Addr::Unix(None)), theirs)
+}
+
+fn suites() -> Vec<SupportedCipherSuite> {
+    let all = aws_lc_rs::ALL_CIPHER_SUITES.iter();
+    all.filter(|suite| suite.tls13().is_some()).copied().collect()
+}
+
+fn provider(suite: SupportedCipherSuite) -> Arc<CryptoProvider> {
+    let cipher_suites = vec![suite];
+    Arc::new(CryptoProvider { cipher_suites, ..aws_lc_rs::default_provider() })
+}
+
+fn their_client(suite: SupportedCipherSuite) -> ClientConnection {
+    let config = ClientConfig::builder_with_provider(provider(suite))
+        .with_protocol_versions(&[&version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyServer))
+        .with_no_client_auth();
+    ClientConnection::new(Arc::new(config), "example.com".try_into().unwrap()).unwrap()
+}
+
+fn their_server(suite: SupportedCipherSuite) -> ServerConnection {
+    let key = rustls::sign::SingleCertAndKey::from(key().0);
+    let config = ServerConfig::builder_with_provider(provider(suite))
+        .with_protocol_versions(&[&version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(key));
+    ServerConnection::new(Arc::new(config)).unwrap()
+}
+
+fn key() -> CertifiedKey {
+    CertifiedKey::from_pem(SERVER, SERVER_KEY, &[]).unwrap()
+}
+
+async fn our_server(conn: Conn, settings: ServerSettings) -> Conn {
+    let settings = ServerSettings { keys: vec![key()], ..settings };
+    let server = Arc::new(ServerTls::new(settings, &mut Vec::new()).unwrap());
+    accept(conn, |_| Some(server), SOON).await.unwrap()
+}
+
+/// Receives `count` bytes, at most `step` at once, and sends them back.
+async fn echo(conn: &mut Conn, count: usize, step: usize) {
+    let mut got = Vec::new();
+    while got.len() < count {
+        assert!(conn.recv(&mut got, step, SOON).await.unwrap() > 0);
+    }
+    let (first, rest) = got.split_at(count / 3);
+    conn.send_all(&[first, b"", rest], SOON).await.unwrap();
+}
+
+/// Sends bytes and gets them back.
+fn there_and_back(tls: &mut (impl Read + Write), count: usize) {
+    let sent = bytes(count);
+    tls.write_all(&sent).unwrap();
+    tls.flush().unwrap();
+    let mut got = vec![0; count];
+    tls.read_exact(&mut got).unwrap();
+    assert!(got == sent);
+}
+
+#[test]
+fn clients_are_understood_in_every_suite() {
+    for suite in suites() {
+        let (ours, mut theirs) = pair();
+        let client = std::thread::spawn(move || {
+            let mut client = their_client(suite);
+            let mut tls = Stream::new(&mut client, &mut theirs);
+            there_and_back(&mut tls, 1);
+            there_and_back(&mut tls, MUCH);
+        });
+        block_on(async {
+            let mut conn = our_server(ours, ServerSettings::default()).await;
+            echo(&mut conn, 1, 1).await;
+            echo(&mut conn, MUCH, 100_000).await;
+        });
+        client.join().unwrap();
+    }
+}
+
+#[test]
+fn upstreams_are_understood_in_every_suite() {
+    for suite in suites() {
+        let (ours, mut theirs) = pair();
+        let server = std::thread::spawn(move || {
+            let mut server = their_server(suite);
+            let mut tls = Stream::new(&mut server, &mut theirs);
+            // The tickets come before what is to be read.
+            there_and_back(&mut tls, MUCH);
+        });
+        block_on(async {
+            let client = ClientTls::new(ClientSettings::default(), &mut Vec::new()).unwrap();
+            let mut conn = connect(ours, &client, "example.com", SOON).await.unwrap();
+            echo(&mut conn, MUCH, 10_000).await;
+        });
+        server.join().unwrap();
+    }
+}
+
+/// A socket that takes few bytes at once, the handshake's too.
+struct Narrow(UnixStream);
+
+impl Read for Narrow {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl Write for Narrow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(&bytes[..bytes.len().min(3)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[test]
+fn records_may_come_byte_by_byte() {
+    let (ours, theirs) = pair();
+    let client = std::thread::spawn(move || {
+        let (mut client, mut theirs) = (their_client(suites()[0]), Narrow(theirs));
+        let mut tls = Stream::new(&mut client, &mut theirs);
+        there_and_back(&mut tls, 40_000);
+    });
+    block_on(async {
+        let mut conn = our_server(ours, ServerSettings::default()).await;
+        echo(&mut conn, 40_000, 50_000).await;
+        assert!(conn.is_idle_alive());
+    });
+    client.join().unwrap();
+}
+
+#[test]
+fn a_record_is_given_in_parts_and_the_rest_is_known_of() {
+    let (ours, mut theirs) = pair();
+    let client = std::thread::spawn(move || {
+        let mut client = their_client(suites()[0]);
+        there_and_back(&mut Stream::new(&mut client, &mut theirs), 1000);
+    });
+    block_on(async {
+        let mut conn = our_server(ours, ServerSettings::default()).await;
+        let mut got = Vec::new();
+        conn.recv(&mut got, 7, SOON).await.unwrap();
+        while got.len() < 1000 {
+            assert!(conn.is_busy());
+            conn.readable(SOON).await.unwrap();
+            let left = 1000 - got.len();
+            assert_eq!(conn.recv(&mut got, 7, SOON).await.unwrap(), left.min(7));
+        }
+        assert!(!conn.is_busy());
+        conn.send_all(&[&got], SOON).await.unwrap();
+    });
+    client.join().unwrap();
+}
+
+#[test]
+fn part_of_a_record_waits_in_little_memory() {
+    let (ours, mut theirs) = pair();
+    block_on(async {
+        let client = std::thread::spawn(move || {
+            let mut client = their_client(suites()[0]);
+            there_and_back(&mut Stream::new(&mut client, &mut theirs), 1);
+            client.writer().write_all(&bytes(10_000)).unwrap();
+            let mut record = Vec::new();
+            client.write_tls(&mut record).unwrap();
+            (client, theirs, record)
+        });
+        let mut conn = our_server(ours, ServerSettings::default()).await;
+        echo(&mut conn, 1, 1).await;
+        let (client, mut theirs, record) = client.join().unwrap();
+        assert_eq!(conn.session().unwrap().inbound.capacity(), 0);
+        let mut got = Vec::new();
+        for (part, most) in [(0..3, 1024), (3..5000, 8192), (5000..7000, 32_768)] {
+            theirs.write_all(&record[part]).unwrap();
+            conn.readable(SOON).await.unwrap();
+            poll_fn(|cx| {
+                assert!(conn.poll_recv(cx, &mut got, 20_000).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            assert!(conn.session().unwrap().inbound.capacity() <= most);
+        }
+        theirs.write_all(&record[7000..]).unwrap();
+        assert_eq!(conn.recv(&mut got, 20_000, SOON).await.unwrap(), 10_000);
+        assert_eq!(conn.session().unwrap().inbound.capacity(), 0);
+        drop(client);
+    });
+}
+
+#[test]
+fn keys_are_replaced_by_either_side() {
+    let (ours, mut theirs) = pair();
+    let client = std::thread::spawn(move || {
+        let mut client = their_client(suites()[0]);
+        for _ in 0..3 {
+            there_and_back(&mut Stream::new(&mut client, &mut theirs), 20_000);
+            client.refresh_traffic_keys().unwrap();
+        }
+        there_and_back(&mut Stream::new(&mut client, &mut theirs), MUCH);
+    });
+    block_on(async {
+        let mut conn = our_server(ours, ServerSettings::default()).await;
+        for _ in 0..3 {
+            echo(&mut conn, 20_000, 30_000).await;
+            let session = conn.session().unwrap();
+            let before = session.keys.outbound.clone().unwrap();
+            session.refresh().unwrap();
+            assert!(!Arc::ptr_eq(&before, session.keys.outbound.as_ref().unwrap()));
+        }
+        echo(&mut conn, MUCH, MUCH).await;
+    });
+    client.join().unwrap();
+}
+
+#[test]
+fn a_record_that_was_changed_is_refused() {
+    let (ours, mut theirs) = pair();
+    let client = std::thread::spawn(move || {
+        let mut client = their_client(suites()[0]);
+        there_and_back(&mut Stream::new(&mut client, &mut theirs), 100);
+        client.writer().write_all(&bytes(100)).unwrap();
+        let mut record = Vec::new();
+        client.write_tls(&mut record).unwrap();
+        record[50] ^= 1;
+        theirs.write_all(&record).unwrap();
+        let error = Stream::new(&mut client, &mut theirs).read(&mut [0; 1]).unwrap_err();
+        let told = error.into_inner().unwrap().downcast::<rustls::Error>().unwrap();
+        assert_eq!(*told, rustls::Error::AlertReceived(AlertDescription::BadRecordMac));
+    });
+    block_on(async {
+        let mut conn = our_server(ours, ServerSettings::default()).await;
+        echo(&mut conn, 100, 100).await;
+        let mut got = Vec::new();
+        let error = conn.recv(&mut got, 1000, SOON).await.unwrap_err();
+        assert_eq!((error.kind(), got.len()), (io::ErrorKind::InvalidData, 0));
+        assert!(conn.send_all(&[b"more"], SOON).await.is_err());
+    });
+    client.join().unwrap();
+}
+
+/// A socket that remembers what was received.
+struct Seen(UnixStream, Vec<u8>);
+
+impl Read for Seen {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(into)?;
+        self.1.extend_from_slice(&into[..count]);
+        Ok(count)
+    }
+}
+
+impl Write for Seen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[test]
+fn records_are_no_longer_than_they_should_be() {
+    let (ours, theirs) = pair();
+    let client = std::thread::spawn(move || {
+        let (mut client, mut theirs) = (their_client(suites()[0]), Seen(theirs, Vec::new()));
+        there_and_back(&mut Stream::new(&mut client, &mut theirs), 5000);
+        let mut rest = &theirs.1[..];
+        let mut lengths = Vec::new();
+        while let Some(length) = records::whole(rest) {
+            lengths.push(length);
+            rest = &rest[length..];
+        }
+        // Two parts, which are echoed with one call: three whole records and one of what is left.
+        assert!(lengths.ends_with(&[1422, 1422, 1422, 822]), "{lengths:?}");
+    });
+    block_on(async {
+        let settings = ServerSettings { buffer_size: 1400, ..ServerSettings::default() };
+        let mut conn = our_server(ours, settings).await;
+        echo(&mut conn, 5000, 5000).await;
+    });
+    client.join().unwrap();
+}
+
+#[test]
+fn long_pieces_are_cut_and_none_is_lost() {
+    let bytes = bytes(OUTBOUND_LIMIT);
+    let bufs = [&bytes[..100], &bytes[100..100], &bytes[100..5000], &bytes[5000..]];
+    let bufs = bufs.map(IoSlice::new);
+    let mut parts = [IoSlice::new(&[]); PARTS];
+    let parts = cut(&bufs, &mut parts);
+    assert!(parts.iter().all(|part| (1..=STRETCH).contains(&part.len())));
+    let joined: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+    assert!(joined == bytes);
+}
+
+#[test]
+fn there_is_an_end_to_what_is_cut() {
+    let bytes = vec![0; 2 * OUTBOUND_LIMIT];
+    let mut parts = [IoSlice::new(&[]); PARTS];
+    assert_eq!(cut(&[IoSlice::new(&bytes)], &mut parts).len(), PARTS);
+}
