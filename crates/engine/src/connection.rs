@@ -241,6 +241,17 @@ impl Conn {
         self.socket.poll_send(cx, bufs)
     }
 
+    /// Sends a message at the end of the loop's turn, together with those of other connections,
+    /// which costs less; a large one at once. That it did not leave shows when the connection is
+    /// read from, so this is for a message that is waited on there: a request, or a response on a
+    /// connection that is kept.
+    pub fn poll_post(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<usize>> {
+        match self.tls {
+            Some(_) => self.poll_send(cx, &[IoSlice::new(message)]),
+            None => self.socket.poll_post(cx, message),
+        }
+    }
+
     /// As [`Conn::poll_send`] with one piece behind which a file follows at once: a plain
     /// connection may keep it back to fill a packet with both.
     pub fn poll_send_more(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -281,6 +292,7 @@ impl Conn {
         if let Some(tls) = &mut self.tls {
             ready!(tls.poll_close_notify(cx, &mut self.socket))?;
         }
+        ready!(self.socket.poll_posted(cx));
         Poll::Ready(self.shutdown_write())
     }
 

@@ -1,8 +1,11 @@
 //! The loop of one thread: tasks that stay on it, its sockets and its timers.
 //!
 //! ```text
-//!   ┌─▶ run what was woken, each task once ─▶ ask the kernel (wait only if nothing runs) ─┐
-//!   └──────── wake whose timers are due ◀──── wake whose sockets have something ◀─────────┘
+//!   ┌─▶ run what was woken, each task once ─▶ send the small messages that they have left ─┐
+//!   │                                                                                      ▼
+//!   │                                          ask the kernel (wait only if nothing is to run)
+//!   │                                                                                      │
+//!   └──────── wake whose timers are due ◀──── wake whose sockets have something ◀──────────┘
 //! ```
 //!
 //! Everything of a loop belongs to its thread and is reached through a thread-local pointer, so
@@ -19,6 +22,7 @@ use std::task::{Context, Poll};
 mod completion;
 mod here;
 mod join;
+pub(crate) mod outbox;
 pub(crate) mod reactor;
 mod remote;
 mod tasks;
@@ -110,6 +114,7 @@ impl Loop {
                 break;
             }
         }
+        self.outbox.send();
         if self.tasks.has_emptied() {
             buffer::give_back();
             weir_sys::allocator::give_back();

@@ -356,11 +356,26 @@ impl Client {
         self.overflowed
     }
 
+    /// As [`Client::poll_flush`] where nothing follows before the client has answered: a single
+    /// piece leaves at the end of the loop's turn.
+    pub(crate) fn poll_post(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.queue.len() == 1
+            && self.rate.is_none()
+            && self.poll_only(|conn, bytes| conn.poll_post(cx, bytes))?.is_ready()
+        {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_flush(cx)
+    }
+
     /// Sends until the queue is empty. Ready with an error when the client is gone or has not
     /// taken a byte for `send_timeout` (`TimedOut`).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.queue.len() == 1 && self.rate.is_none() && self.poll_only(cx)?.is_ready() {
-            return Poll::Ready(Ok(()));
+        if self.queue.len() == 1 && self.rate.is_none() {
+            let send = |conn: &mut Conn, bytes: &[u8]| conn.poll_send(cx, &[IoSlice::new(bytes)]);
+            if self.poll_only(send)?.is_ready() {
+                return Poll::Ready(Ok(()));
+            }
         }
         while !self.queue.is_empty() {
             let budget = match &mut self.rate {
@@ -435,7 +450,10 @@ impl Client {
 
     /// Sends the only piece there is over a plain connection, as most responses are sent. Pending
     /// when something is left to do.
-    fn poll_only(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_only(
+        &mut self,
+        send: impl FnOnce(&mut Conn, &[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
         let (Sink::Link(link), Some(Piece::Buf(buf, range))) = (&mut self.sink, self.queue.front())
         else {
             return Poll::Pending;
@@ -443,7 +461,7 @@ impl Client {
         if self.corked || link.conn.tls().is_some() {
             return Poll::Pending;
         }
-        let sent = match link.conn.poll_send(cx, &[IoSlice::new(&buf[range.clone()])]) {
+        let sent = match send(&mut link.conn, &buf[range.clone()]) {
             Poll::Ready(Ok(sent)) => sent,
             Poll::Ready(Err(error)) => {
                 self.broken = true;

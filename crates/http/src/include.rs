@@ -171,7 +171,10 @@ impl Request {
     /// Sends what is queued, as far as the client takes it, and lets included subrequests go on.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.line.waiting.is_empty() {
-            return self.client.poll_flush(cx);
+            return match self.is_answered_and_kept() {
+                true => self.client.poll_post(cx),
+                false => self.client.poll_flush(cx),
+            };
         }
         loop {
             let stop = self.poll_line(cx)?;
@@ -186,6 +189,15 @@ impl Request {
                 (other, _) => return other,
             }
         }
+    }
+
+    /// Whether the response is whole, and the connection waits for the next request behind it.
+    fn is_answered_and_kept(&mut self) -> bool {
+        self.keepalive
+            && self.response.sent == Sent::All
+            && !self.upgraded
+            && self.body.is_done()
+            && self.client.link().is_some_and(|link| link.input.is_empty())
     }
 
     /// Whether it is known without a look at the connection that nothing waits to be sent.

@@ -1,8 +1,9 @@
 //! Socket calls that rustix does not have, or has not in the shape that the data path needs.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
+use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
 /// Options of a socket that take an `int` and that rustix has no function for.
@@ -36,6 +37,20 @@ impl IntOption {
             Self::PacketInfoV6 => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
         }
     }
+}
+
+/// Sends to a socket that is known by its number; whoever knows it sees to it that the number is
+/// still that socket's. How many bytes were taken.
+#[inline]
+pub fn send_by_number(socket: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
+    // SAFETY: the kernel only reads `bytes`, and answers `EBADF` for a number that is none.
+    let sent =
+        unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+    usize::try_from(sent).map_err(|_| Errno::from_raw_os_error(last_error()))
+}
+
+fn last_error() -> i32 {
+    io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
 
 /// Sets an option that takes an `int`.

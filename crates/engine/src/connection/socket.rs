@@ -11,13 +11,17 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, sockopt};
 
 use crate::buffer::{self, Buf};
+use crate::event_loop::outbox::{self, Round};
 use crate::event_loop::reactor::{Heard, LotId, Source, Watch};
+use crate::event_loop::{here, with_here};
 
 #[derive(Debug)]
 pub(crate) struct Socket {
     /// Before the descriptor, so that its slot is free before the number is.
     source: Option<Source>,
     fd: OwnedFd,
+    /// When the last message was put into the outbox, until it is known to have left.
+    posted: Option<Round>,
     /// While it is not watched: a read came back short, so another one would block.
     drained: bool,
     /// While it is watched: a write would have blocked, and no room has been heard of since.
@@ -27,7 +31,7 @@ pub(crate) struct Socket {
 impl Socket {
     /// A socket that is non-blocking already.
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        Self { source: None, fd, drained: false, full: false }
+        Self { source: None, fd, posted: None, drained: false, full: false }
     }
 
     /// Ready when a connection that was begun is there, or has failed.
@@ -206,6 +210,37 @@ impl Socket {
         }
     }
 
+    /// Leaves a small message to the end of the loop's turn. Whether the peer gets it shows when
+    /// the socket is read from.
+    pub(crate) fn poll_post(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let source = match &self.source {
+            Some(source) if message.len() <= outbox::LARGEST && !self.full => source.id(),
+            _ => return self.poll_send(cx, &[IoSlice::new(message)]),
+        };
+        ready!(self.poll_posted(cx));
+        self.posted = Some(here().outbox.put(self.fd.as_fd(), source, message));
+        Poll::Ready(Ok(message.len()))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn forget_fullness(&mut self) {
+        self.full = false;
+    }
+
+    /// Ready when the kernel has all that was left to the end of a turn.
+    #[inline]
+    pub(crate) fn poll_posted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let (Some(source), Some(round)) = (&self.source, self.posted) {
+            ready!(here().outbox.poll_gone(cx, || source.id(), round));
+            self.posted = None;
+        }
+        Poll::Ready(())
+    }
+
     pub(crate) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -263,6 +298,7 @@ impl Socket {
         cx: &mut Context<'_>,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_posted(cx));
         loop {
             if self.full {
                 ready!(self.watch()?.poll_write(cx));
@@ -311,6 +347,14 @@ impl Socket {
 
 fn would_block(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let (Some(source), Some(round)) = (&self.source, self.posted) {
+            with_here(|here| here.outbox.forget(|| source.id(), round));
+        }
+    }
 }
 
 impl AsFd for Socket {

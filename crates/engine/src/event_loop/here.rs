@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use super::Method;
+use super::outbox::Outbox;
 use super::reactor::Reactor;
 use super::remote;
 use super::tasks::Tasks;
@@ -23,6 +24,7 @@ pub(crate) struct Loop {
     pub(super) tasks: Tasks,
     pub(crate) reactor: Reactor,
     pub(crate) timers: Timers,
+    pub(crate) outbox: Outbox,
 }
 
 impl Loop {
@@ -33,6 +35,7 @@ impl Loop {
                 tasks: Tasks::default(),
                 reactor: Reactor::default(),
                 timers: Timers::default(),
+                outbox: Outbox::default(),
             }));
             HERE.set(Some(new));
             new
@@ -51,6 +54,7 @@ impl Loop {
     /// Drops the tasks and lets go of the kernel's part.
     pub(super) fn close(&self) {
         self.tasks.close();
+        self.outbox.close();
         self.reactor.close();
         remote::close(self.number.replace(0));
     }

@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -191,6 +192,11 @@ impl Reactor {
         rung
     }
 
+    /// Which of those that have had the key is there now.
+    fn generation_of(&self, key: u32) -> Option<u32> {
+        self.sources.borrow_mut().entries.get_mut(key).map(|entry| entry.generation)
+    }
+
     fn dispatch(&self, key: u32, generation: u32, ready: Ready) {
         let mut sources = self.sources.borrow_mut();
         let Some(entry) = sources.entries.get_mut(key) else { return };
@@ -305,6 +311,11 @@ impl Source {
 
     fn key(&self) -> u32 {
         self.slot.get() - 1
+    }
+
+    /// What it can be found again by.
+    pub(crate) fn id(&self) -> SourceId {
+        SourceId { slot: self.slot, generation: self.with(|entry| entry.generation) }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Entry) -> T) -> T {
@@ -458,6 +469,23 @@ impl Drop for Source {
                 ring.forget(self.key());
             }
         });
+    }
+}
+
+/// A source, to be looked for when it may have gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SourceId {
+    slot: NonZeroU32,
+    generation: u32,
+}
+
+impl SourceId {
+    /// Does something with the source if it is still there.
+    pub(crate) fn with<T>(self, act: impl FnOnce(&Source) -> T) -> Option<T> {
+        // Not ours, so it must not be dropped.
+        let source = ManuallyDrop::new(Source { slot: self.slot, not_send: PhantomData });
+        let found = here().reactor.generation_of(source.key());
+        (found == Some(self.generation)).then(|| act(&source))
     }
 }
 

@@ -162,6 +162,10 @@ impl Sender {
         if self.head > 0 {
             let head = &request.attempts.head;
             let head = &head[head.len().saturating_sub(self.head)..];
+            if self.queue.is_empty() && !self.streaming {
+                let n = ready!(conn.poll_post(cx, head))?;
+                return Poll::Ready(self.advance(n));
+            }
             if let Some(Piece::File(..)) = self.queue.front() {
                 let n = ready!(conn.poll_send_more(cx, head))?;
                 return Poll::Ready(self.advance(n));

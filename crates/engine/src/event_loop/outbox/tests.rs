@@ -1,0 +1,154 @@
+use std::future::poll_fn;
+use std::io::{IoSlice, Read};
+use std::os::unix::net::UnixStream;
+use std::task::Poll;
+
+use crate::addr::Addr;
+use crate::connection::Conn;
+use crate::event_loop::{block_on, here, yield_now};
+
+/// Two ends of a connection; ours first. It is watched, as one that has waited for something is.
+async fn pair() -> (Conn, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let mut conn = Conn::from_fd(ours.into(), Addr::Unix(None));
+    let mut input = Vec::new();
+    poll_fn(|cx| match conn.poll_recv(cx, &mut input, 16) {
+        Poll::Pending => Poll::Ready(()),
+        Poll::Ready(received) => panic!("nothing was sent, but there is {received:?}"),
+    })
+    .await;
+    (conn, theirs)
+}
+
+async fn post(conn: &mut Conn, message: &[u8]) {
+    let taken = poll_fn(|cx| conn.poll_post(cx, message)).await.unwrap();
+    assert_eq!(taken, message.len());
+}
+
+/// Sends until the other end, which nobody reads, takes no more. How much it took.
+async fn fill(conn: &mut Conn) -> usize {
+    let mut all = 0;
+    loop {
+        let sent = poll_fn(|cx| match conn.poll_send(cx, &[IoSlice::new(&[b'.'; 4096])]) {
+            Poll::Pending => Poll::Ready(None),
+            Poll::Ready(sent) => Poll::Ready(Some(sent.unwrap())),
+        });
+        match sent.await {
+            Some(sent) => all += sent,
+            None => return all,
+        }
+    }
+}
+
+#[test]
+fn a_message_leaves_at_the_end_of_the_turn() {
+    block_on(async {
+        let (mut conn, mut theirs) = pair().await;
+        theirs.set_nonblocking(true).unwrap();
+        post(&mut conn, b"later").await;
+        let mut got = [0; 16];
+        assert!(theirs.read(&mut got).is_err(), "it has not left yet");
+        yield_now().await;
+        assert_eq!(theirs.read(&mut got).unwrap(), 5);
+        assert_eq!(&got[..5], b"later");
+    });
+}
+
+#[test]
+fn what_is_sent_behind_it_comes_behind_it() {
+    block_on(async {
+        let (mut conn, mut theirs) = pair().await;
+        post(&mut conn, b"one, ").await;
+        post(&mut conn, b"two, ").await;
+        poll_fn(|cx| conn.poll_send(cx, &[IoSlice::new(b"three")])).await.unwrap();
+        drop(conn);
+        let mut got = String::new();
+        theirs.read_to_string(&mut got).unwrap();
+        assert_eq!(got, "one, two, three");
+    });
+}
+
+#[test]
+fn it_leaves_before_its_connection_closes() {
+    block_on(async {
+        let (mut conn, mut theirs) = pair().await;
+        post(&mut conn, b"last words").await;
+        drop(conn);
+        yield_now().await;
+        let mut got = String::new();
+        theirs.read_to_string(&mut got).unwrap();
+        assert_eq!(got, "last words");
+    });
+}
+
+#[test]
+fn many_do_not_wait_for_the_end_of_the_turn() {
+    block_on(async {
+        let (mut conn, mut theirs) = pair().await;
+        let (mut other, _) = pair().await;
+        theirs.set_nonblocking(true).unwrap();
+        post(&mut conn, b"first").await;
+        for _ in 0..super::BYTES / super::LARGEST {
+            let (mut another, _kept) = pair().await;
+            post(&mut another, &[b'x'; super::LARGEST]).await;
+        }
+        post(&mut other, b"one too many").await;
+        let mut got = [0; 16];
+        assert_eq!(theirs.read(&mut got).unwrap(), 5);
+    });
+}
+
+#[test]
+fn what_does_not_fit_is_sent_when_there_is_room() {
+    block_on(async {
+        let (mut conn, mut theirs) = pair().await;
+        let before = fill(&mut conn).await;
+        // Room is not waited for by the connection, which does not know that there is none.
+        conn.socket().forget_fullness();
+        post(&mut conn, b"stuck, ").await;
+        yield_now().await;
+        assert_eq!(here().outbox.stuck.borrow().len(), 1);
+        let reader = std::thread::spawn(move || {
+            let mut got = Vec::new();
+            theirs.read_to_end(&mut got).unwrap();
+            got
+        });
+        poll_fn(|cx| conn.poll_send(cx, &[IoSlice::new(b"behind it")])).await.unwrap();
+        assert!(here().outbox.stuck.borrow().is_empty());
+        drop(conn);
+        let got = reader.join().unwrap();
+        assert_eq!(&got[before..], b"stuck, behind it");
+    });
+}
+
+#[test]
+fn a_connection_that_goes_takes_what_is_stuck_with_it() {
+    block_on(async {
+        let (mut conn, mut theirs) = pair().await;
+        let before = fill(&mut conn).await;
+        conn.socket().forget_fullness();
+        post(&mut conn, b"stuck").await;
+        yield_now().await;
+        drop(conn);
+        assert!(here().outbox.stuck.borrow().is_empty());
+        yield_now().await;
+        let mut got = Vec::new();
+        // It ends, so nobody holds the descriptor any more.
+        theirs.read_to_end(&mut got).unwrap();
+        assert_eq!(got.len(), before);
+    });
+}
+
+#[test]
+fn a_broken_connection_shows_when_it_is_read() {
+    block_on(async {
+        let (mut conn, theirs) = pair().await;
+        drop(theirs);
+        post(&mut conn, b"for nobody").await;
+        yield_now().await;
+        let mut input = Vec::new();
+        let received = poll_fn(|cx| conn.poll_recv(cx, &mut input, 16)).await;
+        assert!(matches!(received, Ok(0) | Err(_)), "{received:?}");
+    });
+}
