@@ -117,6 +117,14 @@ impl Socket {
         }
     }
 
+    /// The same for somebody who moves what comes past our memory.
+    pub(super) fn poll_to_move(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Heard>> {
+        match &self.source {
+            Some(source) => source.poll_move(cx).map(Ok),
+            None => self.poll_heard(cx),
+        }
+    }
+
     /// Receives, or takes note that it would block.
     #[inline]
     fn try_recv(
@@ -134,7 +142,7 @@ impl Socket {
                 // seen already stays known.
                 if count > 0 && count < max {
                     match &self.source {
-                        Some(source) => source.drained(),
+                        Some(source) => source.drained(count),
                         None => self.drained = true,
                     }
                 }
@@ -175,12 +183,6 @@ impl Socket {
             Some(source) => source.read_blocked(),
             None => drop(self.watch()?),
         }
-        Ok(())
-    }
-
-    /// The same for bytes that are moved past our memory.
-    pub(super) fn move_blocked(&mut self) -> io::Result<()> {
-        self.watch()?.move_blocked();
         Ok(())
     }
 

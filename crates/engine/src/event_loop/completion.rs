@@ -1,17 +1,18 @@
-//! io_uring behind the reactor. Where epoll watches a descriptor until it is closed, the ring is
-//! asked for one thing at a time:
+//! io_uring behind the reactor. The ring watches descriptors by edges, as an epoll set does, but it
+//! receives from those sockets on which small messages come:
 //!
 //! ```text
-//!            asked ──── what has come is in a buffer, or an error ──▶ held ─┐
-//!              ▲  └──── something is to be read ──▶ readable ◀──── taken ───┘
-//!              └─────────────── a read has taken all there was ──────┘
+//!                        ┌──────── a buffer was filled, or nobody reads ◀───────┐
+//!                        ▼                                                      │
+//!   connected ──▶ edges are told ──── some short reads in a row ──▶ messages are received
+//!                                                                               ▲
+//!   accepted ──▶ the first message is received ─────── it was short ────────────┘
 //! ```
 //!
-//! A source is in the first of these states exactly while its bits say that there is nothing to
-//! read, and while it is, nobody reads from its descriptor: so bytes come in order, by whichever
-//! way. The kernel does its part only inside of the call at the end of a turn, which also hands
-//! over what tasks have asked for in that turn. Room to write is asked for when somebody waits for
-//! it.
+//! Larger things are better read into larger buffers than the ring has. While the kernel receives
+//! from a socket, nobody reads from it, so bytes come in order, whichever way they come. The kernel
+//! does its part only inside of the call at the end of a turn, which also hands over what tasks
+//! have asked for in that turn. Room to write is asked for when somebody waits for it.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -65,7 +66,7 @@ struct Ask {
     generation: u32,
     watch: Watch,
     state: u8,
-    /// How many receives in a row have left room in their buffers.
+    /// How many messages in a row were smaller than a buffer.
     short: u8,
     inbox: Inbox,
 }
@@ -77,9 +78,8 @@ impl Ask {
     }
 }
 
-/// After so many short receives the kernel is asked to go on receiving, until it has filled a
-/// buffer: then larger things come, which are better read into larger buffers.
-const SHORT_RUN: u8 = 3;
+/// After so many small messages the kernel is asked to receive whatever comes.
+const SHORT_RUN: u8 = 4;
 
 /// How many buffers may be filled for a connection that nobody reads from before the kernel is
 /// asked to stop; what it does until then is limited by the number of buffers.
@@ -87,20 +87,17 @@ const MOST_HELD: usize = 2;
 
 /// Bits of an [`Ask`]: it is in the queue,
 const QUEUED: u8 = 1;
-/// something to read is wanted,
+/// something to read is wanted, or room to write.
 const WANTS_READ: u8 = 2;
-/// as readiness, not as bytes;
-const BY_POLL: u8 = 4;
-/// room to write is wanted.
-const WANTS_WRITE: u8 = 8;
-/// The kernel receives,
-const RECEIVES: u8 = 16;
-/// or it polls for something to read;
-const POLLS_READ: u8 = 32;
-/// it polls for room to write.
-const POLLS_WRITE: u8 = 64;
-/// It is asked to receive no more.
-const STOPS: u8 = 128;
+const WANTS_WRITE: u8 = 4;
+/// The kernel receives, or was told to stop that and has not answered.
+const RECEIVES: u8 = 8;
+const STOPS_RECEIVING: u8 = 16;
+/// It watches for something to read, or likewise.
+const WATCHES: u8 = 32;
+const STOPS_WATCHING: u8 = 64;
+/// It watches for room to write.
+const WATCHES_WRITE: u8 = 128;
 
 /// What became of bytes that were held.
 pub(crate) struct Taken {
@@ -137,9 +134,11 @@ impl Completions {
             self.asks.resize_with(place + 1, Ask::vacant);
         }
         let queued = self.asks[place].state & QUEUED;
-        self.asks[place] = Ask { fd, generation, watch, state: queued, ..Ask::vacant() };
+        // Who is accepted mostly says something small first.
+        let short = if watch == Watch::Socket { SHORT_RUN - 1 } else { 0 };
+        self.asks[place] = Ask { fd, generation, watch, state: queued, short, ..Ask::vacant() };
         if watch != Watch::Connecting {
-            self.want_read(key, false);
+            self.want_read(key);
         }
     }
 
@@ -148,7 +147,7 @@ impl Completions {
         if let Some(ask) = self.asks.get_mut(key as usize) {
             ask.watch = Watch::Socket;
         }
-        self.want_read(key, false);
+        self.want_read(key);
     }
 
     /// A source has gone: what it has asked for goes with it.
@@ -157,32 +156,55 @@ impl Completions {
         let queued = ask.state & QUEUED;
         let ask = std::mem::replace(ask, Ask { state: queued, ..Ask::vacant() });
         ask.inbox.clear(&mut self.ring);
-        for (bit, kind) in [(RECEIVES, RECEIVE), (POLLS_READ, POLL_READ), (POLLS_WRITE, POLL_WRITE)]
-        {
+        let under_way = [(RECEIVES, RECEIVE), (WATCHES, POLL_READ), (WATCHES_WRITE, POLL_WRITE)];
+        for (bit, kind) in under_way {
             if ask.state & bit != 0 {
                 self.cancels.push(data(key, ask.generation, kind));
             }
         }
     }
 
-    /// Nothing is left to read: what comes next is to be told, or received at once unless it
-    /// goes another way (`by_poll`).
-    pub(super) fn want_read(&mut self, key: u32, by_poll: bool) {
+    /// Nothing is left to read: what comes next is to be told or received.
+    pub(super) fn want_read(&mut self, key: u32) {
         let Some(ask) = self.asks.get_mut(key as usize).filter(|ask| ask.fd >= 0) else { return };
-        if ask.state & (RECEIVES | POLLS_READ) == 0 {
-            ask.state |= WANTS_READ;
-            ask.state &= !BY_POLL;
-            if by_poll {
-                ask.state |= BY_POLL;
+        if ask.state & RECEIVES != 0 {
+            return;
+        }
+        if ask.state & WATCHES != 0 {
+            if !ask.receives() {
+                return;
             }
-            self.enqueue(key);
+            if ask.state & STOPS_WATCHING == 0 {
+                ask.state |= STOPS_WATCHING;
+                self.cancels.push(data(key, ask.generation, POLL_READ));
+            }
+        }
+        ask.state |= WANTS_READ;
+        self.enqueue(key);
+    }
+
+    /// A read has brought so many bytes, and nothing is left.
+    pub(super) fn drained(&mut self, key: u32, count: usize) {
+        if let Some(ask) = self.asks.get_mut(key as usize) {
+            ask.has_come(count);
+        }
+        self.want_read(key);
+    }
+
+    /// What comes next goes past our memory, so it is not to be received.
+    pub(super) fn want_to_move(&mut self, key: u32) {
+        let Some(ask) = self.asks.get_mut(key as usize).filter(|ask| ask.fd >= 0) else { return };
+        ask.short = 0;
+        if ask.is_to_stop() {
+            ask.state |= STOPS_RECEIVING;
+            self.cancels.push(data(key, ask.generation, RECEIVE));
         }
     }
 
     /// Somebody waits for room to write.
     pub(super) fn want_write(&mut self, key: u32) {
         let Some(ask) = self.asks.get_mut(key as usize).filter(|ask| ask.fd >= 0) else { return };
-        if ask.state & POLLS_WRITE == 0 {
+        if ask.state & WATCHES_WRITE == 0 {
             ask.state |= WANTS_WRITE;
             self.enqueue(key);
         }
@@ -252,30 +274,31 @@ impl Completions {
         let ready = match kind {
             RECEIVE => {
                 if !done.more {
-                    ask.state &= !(RECEIVES | STOPS);
+                    ask.state &= !(RECEIVES | STOPS_RECEIVING);
                 }
                 let ready = ask.received(done, &mut self.ring);
                 if ask.is_to_stop() {
-                    ask.state |= STOPS;
+                    ask.state |= STOPS_RECEIVING;
                     self.cancels.push(data(key, generation, RECEIVE));
                 }
                 ready
             }
             POLL_READ => {
-                ask.state &= !POLLS_READ;
-                polled(done.result, READS, READ)
+                if !done.more {
+                    ask.state &= !(WATCHES | STOPS_WATCHING);
+                }
+                // It comes late if the kernel receives already.
+                if ask.state & RECEIVES == 0 { polled(done.result, READS, READ) } else { 0 }
             }
             _ => {
-                ask.state &= !POLLS_WRITE;
+                ask.state &= !WATCHES_WRITE;
                 polled(done.result, WRITES, WRITE)
             }
         };
-        if ready == 0 {
-            // The kernel would not wait for the socket to receive from it; it may to poll it.
-            self.want_read(key, true);
-            return News::Nobody;
+        match ready {
+            0 => News::Nobody,
+            ready => News::Source { key, generation, ready },
         }
-        News::Source { key, generation, ready }
     }
 
     /// Takes at most `max` bytes of what a source holds.
@@ -311,23 +334,10 @@ impl Ask {
     /// False if the kernel takes no more; then the rest is still wanted.
     fn hand_over(&mut self, key: u32, ring: &mut Ring) -> bool {
         if self.state & WANTS_READ != 0 {
-            let receives = self.watch == Watch::Socket && self.state & BY_POLL == 0;
-            let (taken, bit) = if receives {
-                let goes_on = self.short >= SHORT_RUN;
-                let data = data(key, self.generation, RECEIVE);
-                (ring.receive(self.fd, goes_on, data), RECEIVES)
-            } else {
-                let interest = match self.watch {
-                    Watch::Listener => Interest::ACCEPT,
-                    Watch::Socket | Watch::Datagrams | Watch::Connecting => Interest::READ,
-                };
-                (ring.poll(self.fd, interest, data(key, self.generation, POLL_READ)), POLLS_READ)
-            };
-            if !taken {
+            if !self.hand_over_read(key, ring) {
                 return false;
             }
-            self.state &= !(WANTS_READ | BY_POLL);
-            self.state |= bit;
+            self.state &= !WANTS_READ;
         }
         if self.state & WANTS_WRITE != 0 {
             let write = data(key, self.generation, POLL_WRITE);
@@ -335,19 +345,47 @@ impl Ask {
                 return false;
             }
             self.state &= !WANTS_WRITE;
-            self.state |= POLLS_WRITE;
+            self.state |= WATCHES_WRITE;
         }
         true
     }
 
-    /// Keeps what a receive has brought. What the source is ready for then; nothing if the kernel
-    /// does not receive from it.
+    fn hand_over_read(&mut self, key: u32, ring: &mut Ring) -> bool {
+        if self.receives() {
+            let data = data(key, self.generation, RECEIVE);
+            let taken = ring.receive(self.fd, self.short >= SHORT_RUN, data);
+            self.state |= if taken { RECEIVES } else { 0 };
+            return taken;
+        }
+        if self.state & WATCHES != 0 {
+            // It was to receive, and is not any more. When the watch has ended, a read finds out.
+            return true;
+        }
+        let data = data(key, self.generation, POLL_READ);
+        let taken = match self.watch {
+            Watch::Listener => ring.poll(self.fd, Interest::ACCEPT, data),
+            _ => ring.poll_edges(self.fd, data),
+        };
+        self.state |= if taken { WATCHES } else { 0 };
+        taken
+    }
+
+    /// Whether messages are to be received.
+    fn receives(&self) -> bool {
+        self.watch == Watch::Socket && self.short + 1 >= SHORT_RUN
+    }
+
+    /// Takes note of how large what has come was.
+    fn has_come(&mut self, count: usize) {
+        self.short = if count < BUFFER_SIZE { (self.short + 1).min(SHORT_RUN) } else { 0 };
+    }
+
+    /// Keeps what a receive has brought. What the source is ready for then.
     fn received(&mut self, done: Completion, ring: &mut Ring) -> Ready {
         let bytes_wait = self.inbox.len() > 0;
         let then = match (done.received, done.result) {
             (Some(received), 1..) => {
-                let is_short = received.len() < BUFFER_SIZE;
-                self.short = if is_short { self.short.saturating_add(1) } else { 0 };
+                self.has_come(received.len());
                 self.inbox.push(received);
                 return READ | HELD;
             }
@@ -359,7 +397,11 @@ impl Ask {
         match then {
             Then::Nothing if bytes_wait => self.inbox.end(Then::Unknown),
             Then::Unknown if bytes_wait => self.inbox.end(then),
-            Then::Nothing => return 0,
+            Then::Nothing => {
+                // The kernel does not wait for this socket to receive from it.
+                self.watch = Watch::Datagrams;
+                return READ;
+            }
             Then::Unknown => return READ,
             Then::End | Then::Failed(_) => self.inbox.end(then),
         }
@@ -368,7 +410,7 @@ impl Ask {
 
     /// Whether the kernel goes on receiving and had better not.
     fn is_to_stop(&self) -> bool {
-        self.state & (RECEIVES | STOPS) == RECEIVES
+        self.state & (RECEIVES | STOPS_RECEIVING) == RECEIVES
             && (self.short == 0 || self.inbox.len() >= MOST_HELD)
     }
 }

@@ -370,27 +370,34 @@ impl Source {
         self.with(|entry| (entry.ready & READS != 0).then_some(Heard::of(entry.ready)))
     }
 
-    /// A read has taken all there was; whether the peer has closed is still known.
-    pub(crate) fn drained(&self) {
-        let silent = self.with(|entry| {
+    /// A read has brought so many bytes, and has taken all there was; whether the peer has closed
+    /// is still known.
+    pub(crate) fn drained(&self, count: usize) {
+        if self.is_silent_after_read() {
+            self.ask(|ring, key| ring.drained(key, count));
+        }
+    }
+
+    fn is_silent_after_read(&self) -> bool {
+        self.with(|entry| {
             entry.ready &= !READ;
             entry.ready & READS == 0
-        });
-        if silent {
-            self.ask(|ring, key| ring.want_read(key, false));
-        }
+        })
     }
 
     /// A read would have blocked.
     pub(crate) fn read_blocked(&self) {
         self.with(|entry| entry.ready &= !READS);
-        self.ask(|ring, key| ring.want_read(key, false));
+        self.ask(Completions::want_read);
     }
 
-    /// The same of a read that goes past our memory, as the next one will.
-    pub(crate) fn move_blocked(&self) {
-        self.with(|entry| entry.ready &= !READS);
-        self.ask(|ring, key| ring.want_read(key, true));
+    /// Ready as [`Source::poll_read`] is, for somebody who moves what comes past our memory.
+    pub(crate) fn poll_move(&self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let heard = self.poll_read(cx);
+        if heard.is_pending() {
+            self.ask(Completions::want_to_move);
+        }
+        heard
     }
 
     /// Takes at most `max` bytes of what is [`Heard::Held`]. `Ok(0)` is the end of the stream.
@@ -405,7 +412,9 @@ impl Source {
             Left::Unknown => self.with(|entry| entry.ready &= !HELD),
             Left::Nothing => {
                 self.with(|entry| entry.ready &= !HELD);
-                self.drained();
+                if self.is_silent_after_read() {
+                    self.ask(Completions::want_read);
+                }
             }
         }
         (taken.count, taken.left == Left::Unknown)
