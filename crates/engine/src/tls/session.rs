@@ -50,16 +50,16 @@ pub(crate) struct Session {
     info: Rc<TlsInfo>,
     /// Bytes received and not decrypted yet, from `taken` on. Without memory while idle.
     inbound: Buf,
-    taken: usize,
+    taken: u32,
     /// What of a decrypted record nobody has taken yet.
     plain: Buf,
     /// Encrypted bytes that the socket has not taken, from `sent` on.
     outbound: Buf,
-    sent: usize,
+    sent: u32,
     /// None with TLS 1.2.
     keys: Keys,
     /// The most plaintext in a record.
-    fragment: usize,
+    fragment: u16,
     closing: bool,
 }
 
@@ -83,13 +83,18 @@ impl Session {
             outbound: Buf::empty(),
             sent: 0,
             keys,
-            fragment: fragment.unwrap_or(LARGEST_FRAGMENT).clamp(1, LARGEST_FRAGMENT),
+            fragment: fragment.unwrap_or(LARGEST_FRAGMENT).clamp(1, LARGEST_FRAGMENT) as u16,
             closing: false,
         }
     }
 
     pub(crate) fn info(&self) -> &Rc<TlsInfo> {
         &self.info
+    }
+
+    /// The bytes that were received and not decrypted yet.
+    fn received(&self) -> &[u8] {
+        &self.inbound[self.taken as usize..]
     }
 
     /// Whether nothing was received that nobody has read yet, and nothing waits to be sent.
@@ -127,7 +132,7 @@ impl Session {
         socket: &mut Socket,
     ) -> Poll<io::Result<()>> {
         let waits = !self.plain.is_empty()
-            || records::whole(&self.inbound[self.taken..]).is_some()
+            || records::whole(self.received()).is_some()
             || (self.keys.inbound.is_none() && !self.inbound.is_empty())
             || self.tls.reader().fill_buf().is_ok();
         match waits {
@@ -186,9 +191,9 @@ impl Session {
         let Some(key) = &self.keys.inbound else { return 0 };
         let mut total = 0;
         while total < max
-            && let Some(length) = records::whole(&self.inbound[self.taken..])
+            && let Some(length) = records::whole(self.received())
         {
-            let record = &self.inbound[self.taken..self.taken + length];
+            let record = &self.inbound[self.taken as usize..][..length];
             let opened = records::open(key, record, |plain| {
                 let (now, later) = plain.split_at(plain.len().min(max - total));
                 buffer::append(now, into);
@@ -199,7 +204,7 @@ impl Session {
             });
             let Some(count) = opened else { break };
             total += count;
-            self.taken += length;
+            self.taken += length as u32;
         }
         self.drop_taken();
         total
@@ -214,17 +219,17 @@ impl Session {
     ) -> Poll<io::Result<()>> {
         if self.keys.inbound.is_some() {
             // What is whole and was left is for rustls.
-            let Some(length) = records::whole(&self.inbound[self.taken..]) else {
+            let Some(length) = records::whole(self.received()) else {
                 return self.poll_fill(cx, socket, max);
             };
-            let end = self.taken + length;
-            while self.taken < end {
+            let end = self.taken as usize + length;
+            while (self.taken as usize) < end {
                 self.feed(cx, socket, end)?;
             }
             self.drop_taken();
             return Poll::Ready(Ok(()));
         }
-        if self.taken == self.inbound.len() {
+        if self.received().is_empty() {
             ready!(self.poll_fill(cx, socket, max))?;
         }
         if !self.inbound.is_empty() {
@@ -236,12 +241,12 @@ impl Session {
 
     /// Hands received bytes to rustls, as many as it takes.
     fn feed(&mut self, cx: &mut Context<'_>, socket: &mut Socket, end: usize) -> io::Result<()> {
-        let fed = self.tls.read_tls(&mut &self.inbound[self.taken..end])?;
+        let fed = self.tls.read_tls(&mut &self.inbound[self.taken as usize..end])?;
         if fed == 0 {
             // Nothing is taken any more: what follows the peer's close is not for us.
             return Err(io::ErrorKind::InvalidData.into());
         }
-        self.taken += fed;
+        self.taken += fed as u32;
         let processed = self.keys.follow(|| self.tls.process_new_packets());
         if self.keys.inbound.is_some() {
             // With new keys, those who asked for them are told before they are used.
@@ -258,7 +263,7 @@ impl Session {
 
     /// A connection that waits for the beginning of a record holds no buffer.
     fn drop_taken(&mut self) {
-        if self.taken == self.inbound.len() {
+        if self.received().is_empty() {
             (self.inbound, self.taken) = (Buf::empty(), 0);
         }
     }
@@ -277,7 +282,7 @@ impl Session {
         let size = if max > INBOUND { LARGE_INBOUND } else { INBOUND };
         if !self.inbound.is_empty() && (self.taken > 0 || self.inbound.room() < INBOUND / 4) {
             let mut larger = buffer::take(size);
-            buffer::append(&self.inbound[self.taken..], &mut larger);
+            buffer::append(self.received(), &mut larger);
             (self.inbound, self.taken) = (larger, 0);
         }
         let room = if self.inbound.is_empty() { size } else { self.inbound.room() };
@@ -286,7 +291,7 @@ impl Session {
             self.hold_little();
         }
         if ready!(received)? == 0 {
-            self.inbound = Buf::empty();
+            (self.inbound, self.taken) = (Buf::empty(), 0);
             self.tls.read_tls(&mut io::empty())?;
         }
         Poll::Ready(Ok(()))
@@ -294,7 +299,7 @@ impl Session {
 
     /// Many may wait for the rest of a record.
     fn hold_little(&mut self) {
-        let waiting = &self.inbound[self.taken..];
+        let waiting = self.received();
         if self.inbound.capacity() >= 4 * waiting.len().max(SMALL_INBOUND) {
             (self.inbound, self.taken) = (buffer::copy_of(waiting), 0);
         }
@@ -329,7 +334,7 @@ impl Session {
             return Poll::Ready(Ok(0));
         }
         let mut rest = Buf::empty();
-        let sealed = records::seal(key, bufs, self.fragment, |records| {
+        let sealed = records::seal(key, bufs, usize::from(self.fragment), |records| {
             let count = match socket.poll_send(cx, &[IoSlice::new(records)]) {
                 Poll::Ready(sent) => sent?,
                 Poll::Pending => 0,
@@ -368,12 +373,12 @@ impl Session {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> Poll<io::Result<()>> {
         if !self.outbound.is_empty() {
-            let rest = IoSlice::new(&self.outbound[self.sent..]);
+            let rest = IoSlice::new(&self.outbound[self.sent as usize..]);
             match ready!(socket.poll_send(cx, &[rest]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => self.sent += count,
+                count => self.sent += count as u32,
             }
-            if self.sent == self.outbound.len() {
+            if self.sent as usize == self.outbound.len() {
                 (self.outbound, self.sent) = (Buf::empty(), 0);
             }
             return Poll::Ready(Ok(()));
@@ -401,7 +406,7 @@ impl Session {
     pub(crate) fn close_notify_on(&mut self, fd: impl std::os::fd::AsFd) {
         if !std::mem::replace(&mut self.closing, true) {
             self.tls.send_close_notify();
-            let mut bytes = self.outbound[self.sent..].to_vec();
+            let mut bytes = self.outbound[self.sent as usize..].to_vec();
             while self.tls.wants_write() && self.tls.write_tls(&mut bytes).is_ok() {}
             let _ = rustix::net::send(fd, &bytes, rustix::net::SendFlags::NOSIGNAL);
         }
