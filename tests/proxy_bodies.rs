@@ -166,6 +166,33 @@ fn a_large_body_is_counted_and_its_end_is_known() {
 }
 
 #[test]
+fn behind_a_large_body_comes_one_of_any_size() {
+    let body: Vec<u8> = (0..1_000_000u32).map(|n| (n % 241) as u8).collect();
+    let copy = body.clone();
+    let backend = Backend::new(move |seen| {
+        let length: usize = seen.target()[1..].parse().unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        Reply::Bytes([head.as_bytes(), &copy[..length]].concat())
+    });
+    let server = Server::http(
+        "upstream backend { server %backend%; keepalive 1; }
+         server {
+             listen 127.0.0.1:%port%;
+             proxy_http_version 1.1;
+             proxy_set_header Connection '';
+             location / { proxy_pass http://backend; }
+         }",
+    )
+    .set("backend", backend.address())
+    .start();
+    for length in [0, 5, 16_000, 16_384, 16_385, 70_000, 140_000, 999_999] {
+        assert!(server.get("/1000000").body == body);
+        assert!(server.get(&format!("/{length}")).body == body[..length], "{length}");
+    }
+    assert_eq!(backend.connections(), 1);
+}
+
+#[test]
 fn a_request_behind_an_upload_is_read_whole() {
     let backend = Backend::echo();
     let server = proxied(

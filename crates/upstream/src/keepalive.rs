@@ -36,12 +36,15 @@ pub struct Usage {
     pub opened: u64,
     /// How many requests it has served.
     pub requests: u64,
+    /// Whether its latest response was so large that it went past our memory. The next one is
+    /// likely to be as large.
+    pub large: bool,
 }
 
 impl Usage {
     /// Of a connection that is opened now.
     pub fn new(now_millis: u64) -> Self {
-        Self { opened: now_millis, requests: 0 }
+        Self { opened: now_millis, requests: 0, large: false }
     }
 }
 
@@ -198,7 +201,7 @@ mod tests {
     }
 
     fn used(requests: u64) -> Usage {
-        Usage { opened: 0, requests }
+        Usage { opened: 0, requests, large: false }
     }
 
     const CONFIG: KeepaliveConfig =

@@ -169,6 +169,9 @@ fn connect_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Err
     Causes::ERROR
 }
 
+/// What the read that brings a head takes at most where the body is likely to be moved.
+const SHORT_READ: usize = 16 * 1024;
+
 /// Waits for the head of the response while the request goes out.
 async fn read_head(
     request: &mut Request,
@@ -176,7 +179,11 @@ async fn read_head(
     exchange: &mut Exchange,
 ) -> Result<(), Causes> {
     let size = pass.settings.buffer_size.0 as usize;
-    let most = pass.settings.first_read();
+    // Of a large body, little is read that could be moved.
+    let most = match std::mem::take(&mut exchange.usage.large) {
+        true => pass.settings.first_read().min(size.max(SHORT_READ)),
+        false => pass.settings.first_read(),
+    };
     let (send_timeout, read_timeout) = (pass.settings.send_timeout.0, pass.settings.read_timeout.0);
     exchange.conn.end_wait();
     let mut sent = false;

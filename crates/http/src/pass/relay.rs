@@ -358,8 +358,10 @@ impl<'a> Relay<'a> {
                 self.exchange.head.reusable = false;
             }
         }
-        // A client that keeps up gets what there is before more is read.
-        let full = reads && self.waiting_memory + request.queued() >= self.memory.min(LARGEST_READ);
+        // A client that keeps up gets what there is before more is read, or moved.
+        let full = reads
+            && (self.waiting_memory + request.queued() >= self.memory.min(LARGEST_READ)
+                || request.queued() > 0 && self.is_to_move());
         if full {
             if let Poll::Ready(event) = self.poll_out(cx, request, reads) {
                 return Poll::Ready(event);
@@ -447,19 +449,24 @@ impl<'a> Relay<'a> {
         input.poll_fill(cx, conn, want as usize)
     }
 
-    /// Whether so much is still to come that it should go past our memory.
+    /// Whether so much is still to come that it should go past our memory, and nothing of it is
+    /// waiting before the client.
     fn moves(&self, request: &Request) -> bool {
+        self.is_to_move() && request.client.can_move()
+    }
+
+    /// The same without a look at the client.
+    fn is_to_move(&self) -> bool {
         self.direct
             && self.moves
             && self.exchange.head.body.left().is_some_and(|left| left >= LEAST_MOVED)
             && self.exchange.input.is_empty()
-            && request.client.can_move()
     }
 
     /// Moves a part of the body from the upstream's connection to the client's.
     fn poll_move(&mut self, cx: &mut Context<'_>, request: &mut Request) -> Poll<Event> {
         let room = self.room(request);
-        let Exchange { conn, head, input, .. } = &mut *self.exchange;
+        let Exchange { conn, head, input, usage, .. } = &mut *self.exchange;
         let left = head.body.left().unwrap_or_default();
         let most = usize::try_from(room.min(left)).unwrap_or(usize::MAX);
         let received = match std::task::ready!(request.client.poll_move(cx, conn, most)) {
@@ -469,6 +476,7 @@ impl<'a> Relay<'a> {
         if request.client.broken {
             return Poll::Ready(Event::ClientGone);
         }
+        usage.large = true;
         head.body.pass_over(received as u64);
         if head.body.is_done()
             && let Poll::Ready(Ok(0) | Err(_)) = input.poll_fill(cx, conn, 1)
