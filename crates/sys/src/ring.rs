@@ -28,6 +28,9 @@ const REQUESTS: u32 = 256;
 /// How many completions are taken without a detour: the kernel keeps what is beyond them.
 const COMPLETIONS: u32 = 2048;
 
+/// How often the kernel is asked to take requests that cannot stay in the queue.
+const SUBMISSIONS: usize = 1000;
+
 /// How long the end of a ring waits for the kernel to let go of what is under way.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -139,9 +142,44 @@ impl Ring {
         self.push(cancel.user_data(answer))
     }
 
+    /// Sends messages, each to the socket with this number, in one call. Nothing is under way when
+    /// it returns: a message that a socket did not take as a whole has completed with its data,
+    /// and with the bytes taken, or with an error.
+    ///
+    /// # Panics
+    /// If the kernel has no memory for requests.
+    pub fn send_all<'a>(&mut self, messages: impl Iterator<Item = (RawFd, &'a [u8], u64)>) {
+        for (socket, bytes, data) in messages {
+            // What cannot be sent without waiting fails, and so nothing waits in the kernel. All or
+            // nothing is a success then, which nobody has to hear of.
+            let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT | libc::MSG_WAITALL;
+            let send = opcode::Send::new(Fd(socket), bytes.as_ptr(), bytes.len() as u32);
+            let send = send.flags(flags).build().flags(squeue::Flags::SKIP_SUCCESS);
+            let send = send.user_data(data);
+            // SAFETY: the bytes are read before this function returns.
+            while unsafe { self.ring.0.submission().push(&send) }.is_err() {
+                self.submit_all();
+            }
+        }
+        self.submit_all();
+    }
+
+    /// Has the kernel take all requests from the queue.
+    fn submit_all(&mut self) {
+        for _ in 0..SUBMISSIONS {
+            let _ = self.enter_with(0, EnterFlags::empty());
+            if self.ring.0.submission().is_empty() {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("io_uring takes no requests");
+    }
+
     fn push(&mut self, entry: squeue::Entry) -> bool {
-        // SAFETY: no request has a pointer in it. What the kernel receives goes to the ring's own
-        // buffers, which live until nothing is under way any more.
+        // SAFETY: no request has a pointer in it but those that are gone from the queue when
+        // [`Ring::send_all`] returns. What the kernel receives goes to the ring's own buffers,
+        // which live until nothing is under way any more.
         if unsafe { self.ring.0.submission().push(&entry) }.is_ok() {
             return true;
         }

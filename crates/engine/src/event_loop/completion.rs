@@ -45,6 +45,7 @@ const KEYS: u32 = 1 << 29;
 const RECEIVE: u32 = 0;
 const POLL_READ: u32 = 1;
 const POLL_WRITE: u32 = 2;
+const SEND: u32 = 3;
 
 /// The ring of a loop, and what was asked of it.
 pub(super) struct Completions {
@@ -215,6 +216,35 @@ impl Completions {
         if *state & QUEUED == 0 {
             *state |= QUEUED;
             self.queue.push(key);
+        }
+    }
+
+    /// Sends messages, each to the socket with this number. `left` hears of those that did not leave
+    /// as a whole, and how much the socket took or why it did not. What else completes is put
+    /// into `done`.
+    pub(super) fn send_all<'a>(
+        &mut self,
+        messages: impl Iterator<Item = (RawFd, &'a [u8])>,
+        done: &mut Vec<Completion>,
+        mut left: impl FnMut(usize, Result<usize, Errno>),
+    ) {
+        let numbered = (0..).zip(messages);
+        self.ring
+            .send_all(numbered.map(|(number, (fd, bytes))| (fd, bytes, data(number, 0, SEND))));
+        let before = done.len();
+        self.ring.completions(done);
+        if done.len() == before {
+            return;
+        }
+        for completion in done.split_off(before) {
+            match completion.data as u32 / KEYS {
+                SEND if completion.data >> 32 == 0 => {
+                    let error = Errno::from_raw_os_error(-completion.result);
+                    let sent = usize::try_from(completion.result).map_err(|_| error);
+                    left(completion.data as usize % KEYS as usize, sent);
+                }
+                _ => done.push(completion),
+            }
         }
     }
 

@@ -43,6 +43,21 @@ struct Waiting {
     bytes: Vec<u8>,
 }
 
+impl Waiting {
+    fn message(&self, number: usize) -> &[u8] {
+        let start = number.checked_sub(1).map_or(0, |before| self.messages[before].end);
+        &self.bytes[start..self.messages[number].end]
+    }
+
+    /// The messages, and the sockets that they are for.
+    fn all(&self) -> impl Iterator<Item = (RawFd, &[u8])> {
+        self.messages
+            .iter()
+            .enumerate()
+            .map(|(number, message)| (message.socket, self.message(number)))
+    }
+}
+
 struct Message {
     /// Open: whoever closes it sends what waits before, see [`Outbox::forget`].
     socket: RawFd,
@@ -104,22 +119,30 @@ impl Outbox {
 
     fn send_all(&self) {
         self.round.set(self.round.get().next());
-        let Waiting { mut messages, mut bytes } = self.waiting.take();
-        let mut start = 0;
-        for Message { socket, source, end } in messages.drain(..) {
-            let message = &bytes[start..end];
-            start = end;
-            let sent = match send_by_number(socket, message) {
+        let mut waiting = self.waiting.take();
+        let left = |number: usize, sent: Result<usize, Errno>| {
+            let message = &waiting.messages[number];
+            let all = waiting.message(number);
+            let sent = match sent {
                 Ok(sent) => sent,
                 Err(Errno::AGAIN | Errno::INTR) => 0,
-                Err(_) => continue,
+                Err(_) => return,
             };
-            if sent < message.len() {
-                self.send_later(socket, source, message[sent..].to_vec());
+            if sent < all.len() {
+                self.send_later(message.socket, message.source, all[sent..].to_vec());
+            }
+        };
+        if !here().reactor.send_all(waiting.all(), left) {
+            for (number, (socket, message)) in waiting.all().enumerate() {
+                let sent = send_by_number(socket, message);
+                if sent != Ok(message.len()) {
+                    left(number, sent);
+                }
             }
         }
-        bytes.clear();
-        self.waiting.replace(Waiting { messages, bytes });
+        waiting.messages.clear();
+        waiting.bytes.clear();
+        self.waiting.replace(waiting);
     }
 
     /// Has a task send the rest of a message when there is room.

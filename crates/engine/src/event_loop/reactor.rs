@@ -11,7 +11,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -173,6 +173,7 @@ impl Reactor {
 
     fn wait_for_completions(&self, wait: Wait) -> bool {
         let mut done = self.done.take();
+        let wait = if done.is_empty() { wait } else { Wait::No };
         if let Some(ring) = &mut *self.ring.borrow_mut() {
             ring.turn(wait, &mut done);
         }
@@ -190,6 +191,20 @@ impl Reactor {
         }
         self.done.replace(done);
         rung
+    }
+
+    /// Sends messages in one call if there is a ring, as [`Completions::send_all`] says; false if
+    /// there is none.
+    pub(super) fn send_all<'a>(
+        &self,
+        messages: impl Iterator<Item = (RawFd, &'a [u8])>,
+        left: impl FnMut(usize, Result<usize, Errno>),
+    ) -> bool {
+        let mut ring = self.ring.borrow_mut();
+        if let Some(ring) = &mut *ring {
+            ring.send_all(messages, &mut self.done.borrow_mut(), left);
+        }
+        ring.is_some()
     }
 
     /// Which of those that have had the key is there now.

@@ -5,7 +5,16 @@ use std::task::Poll;
 
 use crate::addr::Addr;
 use crate::connection::Conn;
-use crate::event_loop::{block_on, here, yield_now};
+use crate::event_loop::{EventLoop, Method, here, yield_now};
+
+/// Runs a test by epoll, and by io_uring where that is possible.
+fn either_way(test: impl AsyncFn()) {
+    EventLoop::new(Method::Epoll).unwrap().block_on(test());
+    match EventLoop::new(Method::IoUring) {
+        Ok(ring) => ring.block_on(test()),
+        Err(error) => eprintln!("skipped, there is no io_uring here: {error}"),
+    }
+}
 
 /// Two ends of a connection; ours first. It is watched, as one that has waited for something is.
 async fn pair() -> (Conn, UnixStream) {
@@ -43,7 +52,7 @@ async fn fill(conn: &mut Conn) -> usize {
 
 #[test]
 fn a_message_leaves_at_the_end_of_the_turn() {
-    block_on(async {
+    either_way(async || {
         let (mut conn, mut theirs) = pair().await;
         theirs.set_nonblocking(true).unwrap();
         post(&mut conn, b"later").await;
@@ -57,12 +66,13 @@ fn a_message_leaves_at_the_end_of_the_turn() {
 
 #[test]
 fn what_is_sent_behind_it_comes_behind_it() {
-    block_on(async {
+    either_way(async || {
         let (mut conn, mut theirs) = pair().await;
         post(&mut conn, b"one, ").await;
         post(&mut conn, b"two, ").await;
         poll_fn(|cx| conn.poll_send(cx, &[IoSlice::new(b"three")])).await.unwrap();
         drop(conn);
+        yield_now().await;
         let mut got = String::new();
         theirs.read_to_string(&mut got).unwrap();
         assert_eq!(got, "one, two, three");
@@ -71,7 +81,7 @@ fn what_is_sent_behind_it_comes_behind_it() {
 
 #[test]
 fn it_leaves_before_its_connection_closes() {
-    block_on(async {
+    either_way(async || {
         let (mut conn, mut theirs) = pair().await;
         post(&mut conn, b"last words").await;
         drop(conn);
@@ -84,7 +94,7 @@ fn it_leaves_before_its_connection_closes() {
 
 #[test]
 fn many_do_not_wait_for_the_end_of_the_turn() {
-    block_on(async {
+    either_way(async || {
         let (mut conn, mut theirs) = pair().await;
         let (mut other, _) = pair().await;
         theirs.set_nonblocking(true).unwrap();
@@ -101,7 +111,7 @@ fn many_do_not_wait_for_the_end_of_the_turn() {
 
 #[test]
 fn what_does_not_fit_is_sent_when_there_is_room() {
-    block_on(async {
+    either_way(async || {
         let (mut conn, mut theirs) = pair().await;
         let before = fill(&mut conn).await;
         // Room is not waited for by the connection, which does not know that there is none.
@@ -117,6 +127,8 @@ fn what_does_not_fit_is_sent_when_there_is_room() {
         poll_fn(|cx| conn.poll_send(cx, &[IoSlice::new(b"behind it")])).await.unwrap();
         assert!(here().outbox.stuck.borrow().is_empty());
         drop(conn);
+        // By ring it is closed when the turn has ended.
+        yield_now().await;
         let got = reader.join().unwrap();
         assert_eq!(&got[before..], b"stuck, behind it");
     });
@@ -124,7 +136,7 @@ fn what_does_not_fit_is_sent_when_there_is_room() {
 
 #[test]
 fn a_connection_that_goes_takes_what_is_stuck_with_it() {
-    block_on(async {
+    either_way(async || {
         let (mut conn, mut theirs) = pair().await;
         let before = fill(&mut conn).await;
         conn.socket().forget_fullness();
@@ -142,7 +154,7 @@ fn a_connection_that_goes_takes_what_is_stuck_with_it() {
 
 #[test]
 fn a_broken_connection_shows_when_it_is_read() {
-    block_on(async {
+    either_way(async || {
         let (mut conn, theirs) = pair().await;
         drop(theirs);
         post(&mut conn, b"for nobody").await;
