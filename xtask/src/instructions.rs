@@ -72,6 +72,7 @@ fn count(
     let server = Server::start(scratch, "weir", None, &|port, folder| {
         let words = [
             ("THREADS", "1"),
+            ("EVENTS", "use epoll;"),
             ("BACKEND", &*backend.to_string()),
             ("PORT", &port.to_string()),
             ("FOLDER", &folder.display().to_string()),

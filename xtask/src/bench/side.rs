@@ -24,8 +24,9 @@ pub(super) struct Stage {
 /// How a server takes its orders.
 #[derive(Debug)]
 enum Kind {
-    /// nginx and what reads its configurations, with these directives besides.
-    Nginx(&'static str),
+    /// nginx and what reads its configurations, with these directives besides, at the top and in
+    /// `events`.
+    Nginx(&'static str, &'static str),
     HaProxy,
     Pingora,
     /// What only moves bytes, by `epoll` or by `io_uring`.
@@ -52,7 +53,7 @@ const HAPROXY: &str = "/usr/sbin/haproxy";
 
 impl Side {
     /// Weir, nginx, HAProxy, Pingora, and what moving the bytes alone costs.
-    pub(super) fn all(weir: PathBuf) -> [Self; 6] {
+    pub(super) fn all(weir: PathBuf) -> [Self; 7] {
         let version = |program: &Path, flag: &str| {
             first_line(&program.display().to_string(), &[flag]).unwrap_or_default()
         };
@@ -70,8 +71,12 @@ impl Side {
             Self { name, kind, binary, version: String::new() }
         };
         [
-            program("Weir", Kind::Nginx(IN_FRONT), weir),
-            program("nginx", Kind::Nginx(IN_FRONT), NGINX.into()),
+            program("Weir", Kind::Nginx(IN_FRONT, "use epoll;"), weir.clone()),
+            Self {
+                version: String::new(),
+                ..program("Weir, io_uring", Kind::Nginx(IN_FRONT, "use io_uring;"), weir)
+            },
+            program("nginx", Kind::Nginx(IN_FRONT, ""), NGINX.into()),
             program("HAProxy", Kind::HaProxy, HAPROXY.into()),
             Self { name: "Pingora", kind: Kind::Pingora, binary: pingora, version },
             floor("epoll alone", "epoll"),
@@ -81,14 +86,14 @@ impl Side {
 
     /// A Weir that writes down what it does: one process, which may write where it likes.
     pub(super) fn in_training(weir: PathBuf) -> Self {
-        let kind = Kind::Nginx("daemon off; master_process off;");
+        let kind = Kind::Nginx("daemon off; master_process off;", "use epoll;");
         Self { name: "Weir", kind, binary: Ok(weir), version: String::new() }
     }
 
     /// Whether it can do that at all.
     pub(super) fn takes(&self, workload: &Workload) -> bool {
         match self.kind {
-            Kind::Nginx(_) => true,
+            Kind::Nginx(..) => true,
             Kind::HaProxy | Kind::Pingora => matches!(workload.conf, Conf::Bare | Conf::Tls(_)),
             Kind::Floor(_) => workload.is_small_talk(),
         }
@@ -100,10 +105,11 @@ impl Side {
         let threads = workload.threads.to_string();
         let cores = stage.cores.of_proxy(workload.threads);
         Server::start(&stage.scratch, self.name, Some(&cores), &|port, folder| {
-            let conf = |name| stage.conf(name, workload, port, folder);
+            let events = if let Kind::Nginx(_, events) = self.kind { events } else { "" };
+            let conf = |name| stage.conf(name, workload, port, folder, events);
             let mut line: Vec<OsString> = vec![binary.clone().into()];
             match self.kind {
-                Kind::Nginx(directives) => {
+                Kind::Nginx(directives, _) => {
                     line.extend(nginx_flags(directives).map(OsString::from));
                     line.push(conf(nginx_conf(workload.conf))?.into());
                 }
@@ -204,6 +210,7 @@ impl Stage {
         workload: &Workload,
         port: u16,
         folder: &Path,
+        events: &str,
     ) -> Result<PathBuf, Failure> {
         let key = if let Conf::Tls(key) = workload.conf { key } else { Key::P256 };
         let (certificate, key) = self.certificate(key);
@@ -211,6 +218,7 @@ impl Stage {
             ("THREADS", &*workload.threads.to_string()),
             ("BACKEND", &self.backend(workload).to_string()),
             ("PORT", &port.to_string()),
+            ("EVENTS", events),
             ("FOLDER", &folder.display().to_string()),
             ("FILES", &self.files.display().to_string()),
             ("CERTIFICATE", &certificate.display().to_string()),
