@@ -104,7 +104,9 @@ impl Side {
         let binary = self.binary.clone()?;
         let threads = workload.threads.to_string();
         let cores = stage.cores.of_proxy(workload.threads);
-        Server::start(&stage.scratch, self.name, Some(&cores), &|port, folder| {
+        // Part of a path in a configuration.
+        let name = self.name.replace(", ", "-");
+        Server::start(&stage.scratch, &name, Some(&cores), &|port, folder| {
             let events = if let Kind::Nginx(_, events) = self.kind { events } else { "" };
             let conf = |name| stage.conf(name, workload, port, folder, events);
             let mut line: Vec<OsString> = vec![binary.clone().into()];

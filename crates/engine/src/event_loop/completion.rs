@@ -219,9 +219,9 @@ impl Completions {
         }
     }
 
-    /// Sends messages, each to the socket with this number. `left` hears of those that did not leave
-    /// as a whole, and how much the socket took or why it did not. What else completes is put
-    /// into `done`.
+    /// Sends messages, each to the socket with this number. `left` hears of those that did not
+    /// leave as a whole, and how much the socket took or why it did not. What else completes is
+    /// put into `done`.
     pub(super) fn send_all<'a>(
         &mut self,
         messages: impl Iterator<Item = (RawFd, &'a [u8])>,
