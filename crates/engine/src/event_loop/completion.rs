@@ -273,14 +273,18 @@ impl Completions {
             }
             self.cancels.pop();
         }
-        while let Some(&key) = self.queue.last() {
-            if !self.asks[key as usize].hand_over(key, &mut self.ring) {
-                return false;
+        // In their order: who has come first is to be heard first.
+        let mut handed = 0;
+        for &key in &self.queue {
+            let ask = &mut self.asks[key as usize];
+            if !ask.hand_over(key, &mut self.ring) {
+                break;
             }
-            self.asks[key as usize].state &= !QUEUED;
-            self.queue.pop();
+            ask.state &= !QUEUED;
+            handed += 1;
         }
-        self.bell_is_heard
+        self.queue.drain(..handed);
+        self.queue.is_empty() && self.bell_is_heard
     }
 
     /// Takes note of a completion.

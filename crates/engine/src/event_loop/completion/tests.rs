@@ -292,3 +292,23 @@ fn who_sends_and_is_not_read_from_holds_few_buffers() {
         assert_eq!(got, all);
     });
 }
+
+#[test]
+fn who_has_come_first_is_heard_first() {
+    by_ring(async {
+        let woken = Rc::new(RefCell::new(Vec::new()));
+        let log = Rc::clone(&woken);
+        let lot = Lot::new(move |_: Conn, number: u32, _, _| log.borrow_mut().push(number));
+        let mut others = Vec::new();
+        for number in 0..5 {
+            let (conn, mut other) = pair();
+            other.write_all(b"hello").unwrap();
+            lot.park(conn, clock::now() + SOON, number).map_err(|_| "not known yet").unwrap();
+            others.push(other);
+        }
+        while woken.borrow().len() < 5 {
+            yield_now().await;
+        }
+        assert_eq!(*woken.borrow(), [0, 1, 2, 3, 4]);
+    });
+}
