@@ -53,7 +53,7 @@ pub(super) struct Completions {
     bell: Arc<OwnedFd>,
     bell_is_heard: bool,
     /// By the keys of the sources.
-    asks: Vec<Ask>,
+    asks: Asks,
     /// Keys of those that want something of the kernel, each once.
     queue: Vec<u32>,
     /// What is to be taken back, two for each source that has gone in this turn.
@@ -76,6 +76,32 @@ impl Ask {
     fn vacant() -> Self {
         let (watch, inbox) = (Watch::Socket, Inbox::default());
         Self { fd: -1, generation: 0, watch, state: 0, short: 0, inbox }
+    }
+}
+
+/// What sources have asked for, by their keys, in pieces that stay where they are: growing then
+/// needs no room for both the old and the new.
+#[derive(Default)]
+struct Asks(Vec<Vec<Ask>>);
+
+/// How many are in a piece.
+const PIECE: u32 = 128;
+
+impl Asks {
+    fn get(&self, key: u32) -> Option<&Ask> {
+        self.0.get((key / PIECE) as usize)?.get((key % PIECE) as usize)
+    }
+
+    fn get_mut(&mut self, key: u32) -> Option<&mut Ask> {
+        self.0.get_mut((key / PIECE) as usize)?.get_mut((key % PIECE) as usize)
+    }
+
+    fn get_or_add(&mut self, key: u32) -> &mut Ask {
+        let (piece, place) = ((key / PIECE) as usize, (key % PIECE) as usize);
+        while self.0.len() <= piece {
+            self.0.push((0..PIECE).map(|_| Ask::vacant()).collect());
+        }
+        &mut self.0[piece][place]
     }
 }
 
@@ -121,7 +147,7 @@ impl Completions {
             ring: Ring::new()?,
             bell: Arc::clone(bell),
             bell_is_heard: false,
-            asks: Vec::new(),
+            asks: Asks::default(),
             queue: Vec::new(),
             cancels: Vec::new(),
         })
@@ -130,14 +156,11 @@ impl Completions {
     /// A new source, of which nothing is known.
     pub(super) fn add(&mut self, key: u32, generation: u32, fd: RawFd, watch: Watch) {
         debug_assert!(key < KEYS);
-        let place = key as usize;
-        if place >= self.asks.len() {
-            self.asks.resize_with(place + 1, Ask::vacant);
-        }
-        let queued = self.asks[place].state & QUEUED;
+        let ask = self.asks.get_or_add(key);
+        let queued = ask.state & QUEUED;
         // Who is accepted mostly says something small first.
         let short = if watch == Watch::Socket { SHORT_RUN - 1 } else { 0 };
-        self.asks[place] = Ask { fd, generation, watch, state: queued, short, ..Ask::vacant() };
+        *ask = Ask { fd, generation, watch, state: queued, short, ..Ask::vacant() };
         if watch != Watch::Connecting {
             self.want_read(key);
         }
@@ -145,7 +168,7 @@ impl Completions {
 
     /// A source that was connecting is one like others.
     pub(super) fn connected(&mut self, key: u32) {
-        if let Some(ask) = self.asks.get_mut(key as usize) {
+        if let Some(ask) = self.asks.get_mut(key) {
             ask.watch = Watch::Socket;
         }
         self.want_read(key);
@@ -153,7 +176,7 @@ impl Completions {
 
     /// A source has gone: what it has asked for goes with it.
     pub(super) fn forget(&mut self, key: u32) {
-        let Some(ask) = self.asks.get_mut(key as usize) else { return };
+        let Some(ask) = self.asks.get_mut(key) else { return };
         let queued = ask.state & QUEUED;
         let ask = std::mem::replace(ask, Ask { state: queued, ..Ask::vacant() });
         ask.inbox.clear(&mut self.ring);
@@ -167,7 +190,7 @@ impl Completions {
 
     /// Nothing is left to read: what comes next is to be told or received.
     pub(super) fn want_read(&mut self, key: u32) {
-        let Some(ask) = self.asks.get_mut(key as usize).filter(|ask| ask.fd >= 0) else { return };
+        let Some(ask) = self.asks.get_mut(key).filter(|ask| ask.fd >= 0) else { return };
         if ask.state & RECEIVES != 0 {
             return;
         }
@@ -186,7 +209,7 @@ impl Completions {
 
     /// A read has brought so many bytes, and nothing is left.
     pub(super) fn drained(&mut self, key: u32, count: usize) {
-        if let Some(ask) = self.asks.get_mut(key as usize) {
+        if let Some(ask) = self.asks.get_mut(key) {
             ask.has_come(count);
         }
         self.want_read(key);
@@ -194,7 +217,7 @@ impl Completions {
 
     /// What comes next goes past our memory, so it is not to be received.
     pub(super) fn want_to_move(&mut self, key: u32) {
-        let Some(ask) = self.asks.get_mut(key as usize).filter(|ask| ask.fd >= 0) else { return };
+        let Some(ask) = self.asks.get_mut(key).filter(|ask| ask.fd >= 0) else { return };
         ask.short = 0;
         if ask.is_to_stop() {
             ask.state |= STOPS_RECEIVING;
@@ -204,7 +227,7 @@ impl Completions {
 
     /// Somebody waits for room to write.
     pub(super) fn want_write(&mut self, key: u32) {
-        let Some(ask) = self.asks.get_mut(key as usize).filter(|ask| ask.fd >= 0) else { return };
+        let Some(ask) = self.asks.get_mut(key).filter(|ask| ask.fd >= 0) else { return };
         if ask.state & WATCHES_WRITE == 0 {
             ask.state |= WANTS_WRITE;
             self.enqueue(key);
@@ -212,9 +235,10 @@ impl Completions {
     }
 
     fn enqueue(&mut self, key: u32) {
-        let state = &mut self.asks[key as usize].state;
-        if *state & QUEUED == 0 {
-            *state |= QUEUED;
+        if let Some(ask) = self.asks.get_mut(key)
+            && ask.state & QUEUED == 0
+        {
+            ask.state |= QUEUED;
             self.queue.push(key);
         }
     }
@@ -276,11 +300,12 @@ impl Completions {
         // In their order: who has come first is to be heard first.
         let mut handed = 0;
         for &key in &self.queue {
-            let ask = &mut self.asks[key as usize];
-            if !ask.hand_over(key, &mut self.ring) {
-                break;
+            if let Some(ask) = self.asks.get_mut(key) {
+                if !ask.hand_over(key, &mut self.ring) {
+                    break;
+                }
+                ask.state &= !QUEUED;
             }
-            ask.state &= !QUEUED;
             handed += 1;
         }
         self.queue.drain(..handed);
@@ -299,7 +324,7 @@ impl Completions {
         }
         let key = done.data as u32 % KEYS;
         let (kind, generation) = (done.data as u32 / KEYS, (done.data >> 32) as u32);
-        let ask = self.asks.get_mut(key as usize);
+        let ask = self.asks.get_mut(key);
         let Some(ask) = ask.filter(|ask| ask.fd >= 0 && ask.generation == generation) else {
             // Its source was dropped while it was under way.
             done.received.into_iter().for_each(|received| self.ring.give_back(received));
@@ -337,7 +362,7 @@ impl Completions {
 
     /// Takes at most `max` bytes of what a source holds.
     pub(super) fn take(&mut self, key: u32, into: &mut Vec<u8>, max: usize) -> Taken {
-        let Some(ask) = self.asks.get_mut(key as usize) else { return lost() };
+        let Some(ask) = self.asks.get_mut(key) else { return lost() };
         let (count, left) = ask.inbox.take(&mut self.ring, into, max);
         let goes_on = left == Left::Unknown && ask.state & RECEIVES != 0;
         Taken { count, left: if goes_on { Left::Nothing } else { left } }
@@ -345,7 +370,7 @@ impl Completions {
 
     /// The first byte that a source holds; `None` at the end.
     pub(super) fn first(&self, key: u32) -> io::Result<Option<u8>> {
-        match self.asks.get(key as usize) {
+        match self.asks.get(key) {
             Some(ask) => ask.inbox.first(&self.ring),
             None => Err(io::ErrorKind::ConnectionAborted.into()),
         }
@@ -353,7 +378,7 @@ impl Completions {
 
     /// Keeps an error for whoever receives next.
     pub(super) fn hold(&mut self, key: u32, error: Errno) {
-        if let Some(ask) = self.asks.get_mut(key as usize) {
+        if let Some(ask) = self.asks.get_mut(key) {
             ask.inbox.end(Then::Failed(error));
         }
     }

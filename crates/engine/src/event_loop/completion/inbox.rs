@@ -12,7 +12,8 @@ pub(super) struct Inbox {
     /// The buffer whose turn it is, from this byte on.
     first: Option<(Received, u16)>,
     /// Those behind it, mostly none. [`super::MOST_HELD`] says when no more are wanted.
-    others: VecDeque<Received>,
+    #[expect(clippy::box_collection, reason = "there is one for each idle connection")]
+    others: Option<Box<VecDeque<Received>>>,
     then: Then,
 }
 
@@ -46,7 +47,7 @@ impl Inbox {
         if self.first.is_none() {
             self.first = Some((received, 0));
         } else {
-            self.others.push_back(received);
+            self.others.get_or_insert_default().push_back(received);
         }
     }
 
@@ -57,7 +58,7 @@ impl Inbox {
 
     /// How many buffers there are.
     pub(super) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.others.len()
+        usize::from(self.first.is_some()) + self.others.as_ref().map_or(0, |others| others.len())
     }
 
     /// Takes at most `max` bytes, or the end, or an error; the second of the pair is what is left
@@ -102,9 +103,10 @@ impl Inbox {
     }
 
     fn next(&mut self) {
-        self.first = self.others.pop_front().map(|received| (received, 0));
-        if self.others.is_empty() && self.others.capacity() > 0 {
-            self.others = VecDeque::new();
+        let Some(others) = &mut self.others else { return };
+        self.first = others.pop_front().map(|received| (received, 0));
+        if others.is_empty() {
+            self.others = None;
         }
     }
 

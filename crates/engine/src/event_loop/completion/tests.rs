@@ -312,3 +312,8 @@ fn who_has_come_first_is_heard_first() {
         assert_eq!(*woken.borrow(), [0, 1, 2, 3, 4]);
     });
 }
+
+#[test]
+fn what_an_idle_connection_has_asked_for_is_small() {
+    assert!(size_of::<super::Ask>() <= 48, "{}", size_of::<super::Ask>());
+}
