@@ -101,10 +101,8 @@ fn with_pending(text: &str) -> io::Result<String> {
     let (_, after) = rest.split_once(END).ok_or_else(missing)?;
     let mut list = String::new();
     let mut sections = vec![("Directives", pending_names(&assemble::tables()))];
-    let variables = weir_http::pending::variables::names();
-    let known = |name: &&&str| !weir_http::modules::variable_rows().any(|row| row.name == **name);
-    let variables = variables.iter().filter(known).map(|name| format!("${name}")).collect();
-    sections.push(("Variables", variables));
+    let variables = weir_http::pending::variables::names().iter();
+    sections.push(("Variables", variables.map(|name| format!("${name}")).collect()));
     for (title, names) in sections {
         let _ = write!(list, "\n### {title}\n\n");
         for line in names.chunks(NAMES_PER_LINE) {
