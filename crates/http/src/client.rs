@@ -1,7 +1,6 @@
 //! The client's side of a request: the queue of pieces on their way out, and what comes in after
 //! the head. One type for every protocol, so that phases and modules need not know which it is.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
@@ -16,10 +15,12 @@ use weir_engine::timer::Deadline;
 
 use crate::piece::{FILE_READ, Piece, read_behind};
 
+mod pipe;
 mod rate;
 #[cfg(test)]
 mod tests;
 
+pub use pipe::Pipe;
 pub use rate::Rate;
 
 /// `send_timeout` before a location has said anything.
@@ -55,53 +56,6 @@ pub enum Sink {
     Discard,
     /// Into the response of another request, which takes it from the pipe.
     Pipe(Rc<Pipe>),
-}
-
-/// What a subrequest has given and the request that includes it has not taken yet.
-#[derive(Default)]
-pub struct Pipe {
-    pieces: RefCell<VecDeque<Piece>>,
-    bytes: Cell<u64>,
-    /// Whether anything has ever come.
-    used: Cell<bool>,
-    /// Whether the subrequest is to come to its end even if nobody takes what it gives.
-    wanted: Cell<bool>,
-    /// Whether nobody takes anything any more.
-    closed: Cell<bool>,
-}
-
-impl Pipe {
-    fn push(&self, piece: Piece) {
-        self.used.set(true);
-        if self.closed.get() {
-            return;
-        }
-        self.bytes.set(self.bytes.get() + piece.len());
-        self.pieces.borrow_mut().push_back(piece);
-    }
-
-    /// The next piece.
-    pub fn take(&self) -> Option<Piece> {
-        let piece = self.pieces.borrow_mut().pop_front()?;
-        self.bytes.set(self.bytes.get() - piece.len());
-        Some(piece)
-    }
-
-    /// Whether anything has ever come.
-    pub fn was_used(&self) -> bool {
-        self.used.get()
-    }
-
-    /// Drops what is there and whatever comes, if the subrequest is to go on nevertheless; whether
-    /// it is.
-    pub(crate) fn close_if_wanted(&self) -> bool {
-        if self.wanted.get() {
-            self.closed.set(true);
-            self.pieces.borrow_mut().clear();
-            self.bytes.set(0);
-        }
-        self.wanted.get()
-    }
 }
 
 /// The way out to the client, and the way in behind the request's head.

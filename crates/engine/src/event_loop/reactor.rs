@@ -11,7 +11,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -25,6 +25,13 @@ use super::completion::{self, Completions, Left, News};
 use super::timers::Wait;
 use super::{here, with_here};
 use crate::chunked::Chunked;
+
+mod lot;
+mod watched;
+
+pub(crate) use lot::LotId;
+use lot::LotState;
+pub(crate) use watched::Watched;
 
 /// How many events are taken from the kernel at once, nginx's `epoll_events`.
 const EVENTS: usize = 512;
@@ -111,14 +118,6 @@ enum Waiting {
 }
 
 const NOBODY: Waiting = Waiting::Tasks { reader: None, writer: None };
-
-/// Keys of the parked connections of one lot that have something to say.
-#[derive(Default)]
-struct LotState {
-    used: bool,
-    woken: Vec<u32>,
-    task: Option<Waker>,
-}
 
 impl Reactor {
     pub(super) fn open(&self, bell: &Arc<OwnedFd>, method: Method) -> io::Result<()> {
@@ -516,92 +515,5 @@ impl SourceId {
 fn remember(place: &mut Option<Waker>, waker: &Waker) {
     if !place.as_ref().is_some_and(|known| known.will_wake(waker)) {
         *place = Some(waker.clone());
-    }
-}
-
-/// The reactor's side of a lot of parked connections.
-#[derive(Debug)]
-pub(crate) struct LotId(u32, PhantomData<*const ()>);
-
-impl LotId {
-    /// A new one, nothing in it.
-    pub(crate) fn new() -> Self {
-        let mut lots = here().reactor.lots.borrow_mut();
-        let free = lots.iter().position(|lot| !lot.used);
-        let place = free.unwrap_or_else(|| {
-            lots.push(LotState::default());
-            lots.len() - 1
-        });
-        lots[place].used = true;
-        Self(place as u32, PhantomData)
-    }
-
-    /// Takes the keys of at most `most` connections that have something to say, oldest news
-    /// first. Ready if there are any. A key can be that of a connection that has left since.
-    pub(crate) fn poll_woken(
-        &self,
-        cx: &mut Context<'_>,
-        most: usize,
-        into: &mut Vec<u32>,
-    ) -> Poll<()> {
-        let mut lots = here().reactor.lots.borrow_mut();
-        let lot = &mut lots[self.0 as usize];
-        if lot.woken.is_empty() {
-            remember(&mut lot.task, cx.waker());
-            return Poll::Pending;
-        }
-        let count = lot.woken.len().min(most);
-        into.extend(lot.woken.drain(..count));
-        Poll::Ready(())
-    }
-}
-
-impl Drop for LotId {
-    fn drop(&mut self) {
-        with_here(|here| {
-            here.reactor.lots.borrow_mut()[self.0 as usize] = LotState::default();
-        });
-    }
-}
-
-/// A descriptor that is watched and stays open when it is not any more.
-#[derive(Debug)]
-pub(crate) struct Watched {
-    fd: Arc<OwnedFd>,
-    source: Option<Source>,
-}
-
-impl Watched {
-    /// Watches a descriptor that others may hold, too.
-    pub(crate) fn new(fd: Arc<OwnedFd>, watch: Watch) -> io::Result<Self> {
-        let source = Some(Source::new(fd.as_fd(), watch)?);
-        Ok(Self { fd, source })
-    }
-
-    pub(crate) fn fd(&self) -> &OwnedFd {
-        &self.fd
-    }
-
-    pub(crate) fn source(&self) -> Option<&Source> {
-        self.source.as_ref()
-    }
-
-    /// Stops to watch.
-    pub(crate) fn rest(&mut self) {
-        if let Some(source) = self.source.take() {
-            source.remove(self.fd.as_fd());
-        }
-    }
-
-    /// Watches again.
-    pub(crate) fn resume(&mut self, watch: Watch) -> io::Result<()> {
-        self.source = Some(Source::new(self.fd.as_fd(), watch)?);
-        Ok(())
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.rest();
     }
 }

@@ -1,0 +1,59 @@
+//! Lots of parked connections, as far as the reactor knows them: who has something to say.
+
+use std::marker::PhantomData;
+use std::task::{Context, Poll, Waker};
+
+use super::{here, remember, with_here};
+
+/// Keys of the parked connections of one lot that have something to say.
+#[derive(Default)]
+pub(super) struct LotState {
+    used: bool,
+    pub(super) woken: Vec<u32>,
+    pub(super) task: Option<Waker>,
+}
+
+/// The reactor's side of a lot of parked connections.
+#[derive(Debug)]
+pub(crate) struct LotId(pub(super) u32, PhantomData<*const ()>);
+
+impl LotId {
+    /// A new one, nothing in it.
+    pub(crate) fn new() -> Self {
+        let mut lots = here().reactor.lots.borrow_mut();
+        let free = lots.iter().position(|lot| !lot.used);
+        let place = free.unwrap_or_else(|| {
+            lots.push(LotState::default());
+            lots.len() - 1
+        });
+        lots[place].used = true;
+        Self(place as u32, PhantomData)
+    }
+
+    /// Takes the keys of at most `most` connections that have something to say, oldest news
+    /// first. Ready if there are any. A key can be that of a connection that has left since.
+    pub(crate) fn poll_woken(
+        &self,
+        cx: &mut Context<'_>,
+        most: usize,
+        into: &mut Vec<u32>,
+    ) -> Poll<()> {
+        let mut lots = here().reactor.lots.borrow_mut();
+        let lot = &mut lots[self.0 as usize];
+        if lot.woken.is_empty() {
+            remember(&mut lot.task, cx.waker());
+            return Poll::Pending;
+        }
+        let count = lot.woken.len().min(most);
+        into.extend(lot.woken.drain(..count));
+        Poll::Ready(())
+    }
+}
+
+impl Drop for LotId {
+    fn drop(&mut self) {
+        with_here(|here| {
+            here.reactor.lots.borrow_mut()[self.0 as usize] = LotState::default();
+        });
+    }
+}
