@@ -261,6 +261,12 @@ impl Conn {
         }
     }
 
+    /// The connection is closed or shut down right behind what is sent from now on: what does not
+    /// fill a packet may leave with that.
+    pub fn end_follows(&mut self) {
+        self.socket.end_follows();
+    }
+
     /// Ready when everything taken by [`Conn::poll_send`] is with the kernel. A plain connection
     /// holds nothing back.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -58,6 +58,17 @@ pub enum Sink {
     Pipe(Rc<Pipe>),
 }
 
+/// What comes behind all that is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// More, or nobody knows.
+    More,
+    /// The client's next request.
+    Request,
+    /// The end of the connection, without a wait.
+    Close,
+}
+
 /// The way out to the client, and the way in behind the request's head.
 pub struct Client {
     sink: Sink,
@@ -310,14 +321,23 @@ impl Client {
         self.overflowed
     }
 
-    /// As [`Client::poll_flush`] where nothing follows before the client has answered: a single
-    /// piece leaves at the end of the loop's turn.
-    pub(crate) fn poll_post(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.queue.len() == 1
+    /// As [`Client::poll_flush`], in the way that is cheapest before what comes behind: before a
+    /// request, a single piece leaves at the end of the loop's turn; before the end of the stream,
+    /// the last piece leaves in one packet with it.
+    pub(crate) fn poll_flush_before(
+        &mut self,
+        cx: &mut Context<'_>,
+        behind: Behind,
+    ) -> Poll<io::Result<()>> {
+        if behind == Behind::Request
+            && self.queue.len() == 1
             && self.rate.is_none()
             && self.poll_only(|conn, bytes| conn.poll_post(cx, bytes))?.is_ready()
         {
             return Poll::Ready(Ok(()));
+        }
+        if let (Behind::Close, Sink::Link(link)) = (behind, &mut self.sink) {
+            link.conn.end_follows();
         }
         self.poll_flush(cx)
     }

@@ -23,7 +23,7 @@ use std::task::{Context, Poll};
 
 use weir_engine::error_log::Level;
 
-use crate::client::{Pipe, Sink};
+use crate::client::{Behind, Pipe, Sink};
 use crate::core::{CONNECTION, LIMITS};
 use crate::filter::{After, Part};
 use crate::module::{Entry, Verdict};
@@ -171,10 +171,8 @@ impl Request {
     /// Sends what is queued, as far as the client takes it, and lets included subrequests go on.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.line.waiting.is_empty() {
-            return match self.is_answered_and_kept() {
-                true => self.client.poll_post(cx),
-                false => self.client.poll_flush(cx),
-            };
+            let behind = self.comes_behind();
+            return self.client.poll_flush_before(cx, behind);
         }
         loop {
             let stop = self.poll_line(cx)?;
@@ -191,13 +189,19 @@ impl Request {
         }
     }
 
-    /// Whether the response is whole, and the connection waits for the next request behind it.
-    fn is_answered_and_kept(&mut self) -> bool {
-        self.keepalive
-            && self.response.sent == Sent::All
+    /// What the connection is for when what is queued has left.
+    fn comes_behind(&mut self) -> Behind {
+        let answered = self.response.sent == Sent::All
             && !self.upgraded
             && self.body.is_done()
-            && self.client.link().is_some_and(|link| link.input.is_empty())
+            && self.client.link().is_some_and(|link| link.input.is_empty());
+        match self.keepalive {
+            _ if !answered => Behind::More,
+            true => Behind::Request,
+            // It may take its time, and would hold the end of the response back.
+            false if self.location.usual.post_action => Behind::More,
+            false => Behind::Close,
+        }
     }
 
     /// Whether it is known without a look at the connection that nothing waits to be sent.

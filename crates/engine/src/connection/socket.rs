@@ -15,6 +15,16 @@ use crate::event_loop::outbox::{self, Round};
 use crate::event_loop::reactor::{Heard, LotId, Source, Watch};
 use crate::event_loop::{here, with_here};
 
+/// What is known about the next call without the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    /// A read came back short, so another one would block. Of a socket that is not watched.
+    Drained,
+    /// A write would have blocked, and no room has been heard of since. Of one that is watched.
+    Full,
+}
+
 #[derive(Debug)]
 pub(crate) struct Socket {
     /// Before the descriptor, so that its slot is free before the number is.
@@ -22,16 +32,15 @@ pub(crate) struct Socket {
     fd: OwnedFd,
     /// When the last message was put into the outbox, until it is known to have left.
     posted: Option<Round>,
-    /// While it is not watched: a read came back short, so another one would block.
-    drained: bool,
-    /// While it is watched: a write would have blocked, and no room has been heard of since.
-    full: bool,
+    known: Known,
+    /// The end comes right behind what is sent.
+    ends: bool,
 }
 
 impl Socket {
     /// A socket that is non-blocking already.
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        Self { source: None, fd, posted: None, drained: false, full: false }
+        Self { source: None, fd, posted: None, known: Known::Nothing, ends: false }
     }
 
     /// Ready when a connection that was begun is there, or has failed.
@@ -112,7 +121,7 @@ impl Socket {
     pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Heard>> {
         match &self.source {
             Some(source) => source.poll_read(cx).map(Ok),
-            None if self.drained => self.watch()?.poll_read(cx).map(Ok),
+            None if self.known == Known::Drained => self.watch()?.poll_read(cx).map(Ok),
             None => Poll::Ready(Ok(Heard::Readable)),
         }
     }
@@ -143,7 +152,7 @@ impl Socket {
                 if count > 0 && count < max {
                     match &self.source {
                         Some(source) => source.drained(count),
-                        None => self.drained = true,
+                        None => self.known = Known::Drained,
                     }
                 }
                 Some(Ok(count))
@@ -187,7 +196,7 @@ impl Socket {
     }
 
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.source.is_none() && !self.drained {
+        if self.source.is_none() && self.known != Known::Drained {
             match weir_sys::socket::peek(self.fd.as_fd()) {
                 Err(error) if would_block(&error) => {}
                 done => return Poll::Ready(done.map(drop)),
@@ -199,10 +208,8 @@ impl Socket {
     /// Looks at the first byte that waits.
     pub(crate) fn poll_first_byte(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
         loop {
-            ready!(self.poll_readable(cx))?;
-            if let Some(source) = &self.source
-                && source.heard() == Some(Heard::Held)
-            {
+            let heard = ready!(self.poll_heard(cx))?;
+            if let (Some(source), Heard::Held) = (&self.source, heard) {
                 return Poll::Ready(source.first_byte());
             }
             match weir_sys::socket::peek_byte(self.fd.as_fd()) {
@@ -220,7 +227,9 @@ impl Socket {
         message: &[u8],
     ) -> Poll<io::Result<usize>> {
         let source = match &self.source {
-            Some(source) if message.len() <= outbox::LARGEST && !self.full => source.id(),
+            Some(source) if message.len() <= outbox::LARGEST && self.known != Known::Full => {
+                source.id()
+            }
             _ => return self.poll_send(cx, &[IoSlice::new(message)]),
         };
         ready!(self.poll_posted(cx));
@@ -230,7 +239,7 @@ impl Socket {
 
     #[cfg(test)]
     pub(crate) fn forget_fullness(&mut self) {
-        self.full = false;
+        self.known = Known::Nothing;
     }
 
     /// Ready when the kernel has all that was left to the end of a turn.
@@ -243,15 +252,22 @@ impl Socket {
         Poll::Ready(())
     }
 
+    /// Nothing comes behind what is sent from now on but the end, at once: the kernel may send
+    /// both in one packet.
+    pub(crate) fn end_follows(&mut self) {
+        self.ends = true;
+    }
+
     pub(crate) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let more = if self.ends { SendFlags::MORE } else { SendFlags::empty() };
         let sent = ready!(self.poll_write(cx, |fd| {
             Ok(match bufs {
                 // One piece goes straight to the socket, past the file layer of the kernel.
-                [only] => rustix::net::send(fd, only, SendFlags::NOSIGNAL)?,
+                [only] => rustix::net::send(fd, only, SendFlags::NOSIGNAL | more)?,
                 _ => rustix::io::writev(fd, bufs)?,
             })
         }))?;
@@ -269,7 +285,7 @@ impl Socket {
     #[cold]
     fn filled(&mut self) -> io::Result<()> {
         self.watch()?.filled();
-        self.full = true;
+        self.known = Known::Full;
         Ok(())
     }
 
@@ -302,15 +318,15 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_posted(cx));
         loop {
-            if self.full {
+            if self.known == Known::Full {
                 ready!(self.watch()?.poll_write(cx));
-                self.full = false;
+                self.known = Known::Nothing;
             }
             match call(self.fd.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if would_block(&error) => {
                     self.watch()?.write_blocked(cx);
-                    self.full = true;
+                    self.known = Known::Full;
                     return Poll::Pending;
                 }
                 done => return Poll::Ready(done),

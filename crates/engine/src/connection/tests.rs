@@ -116,6 +116,36 @@ fn tcp_connections_have_addresses_and_numbers() {
 }
 
 #[test]
+fn what_comes_right_before_the_end_leaves_with_it() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = Addr::Inet(listener.local_addr().unwrap());
+        // The kernel holds the bytes back for a while only, and this thread may be stopped so long.
+        let held_back = (0..50).any(|_| {
+            let mut theirs = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (ours, _) = listener.accept().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            theirs.set_nonblocking(true).unwrap();
+            let mut conn = Conn::from_fd(ours.into(), addr.clone());
+            conn.end_follows();
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let sent = conn.poll_send(&mut cx, &[IoSlice::new(b"last")]);
+            assert!(matches!(sent, Poll::Ready(Ok(4))), "{sent:?}");
+            let mut got = Vec::new();
+            let nothing = io::Read::read_to_end(&mut theirs, &mut got).unwrap_err();
+            assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+            let held_back = got.is_empty();
+            conn.close();
+            theirs.set_nonblocking(false).unwrap();
+            io::Read::read_to_end(&mut theirs, &mut got).unwrap();
+            assert_eq!(got, b"last");
+            held_back
+        });
+        assert!(held_back);
+    });
+}
+
+#[test]
 fn a_refused_connection_is_an_error() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

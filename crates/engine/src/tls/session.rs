@@ -11,6 +11,8 @@ use std::io::{self, BufRead, IoSlice, Write};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use rustix::net::SendFlags;
+
 use super::aead::{Keys, LARGEST_FRAGMENT};
 use super::info::TlsInfo;
 use super::records::{self, OUTBOUND_LIMIT};
@@ -402,13 +404,16 @@ impl Session {
         self.poll_flush(cx, socket)
     }
 
-    /// The same for a socket that the loop does not watch (any more): as far as one call gets.
+    /// The same for a socket that the loop does not watch (any more), and that is closed at once:
+    /// as far as one call gets.
     pub(crate) fn close_notify_on(&mut self, fd: impl std::os::fd::AsFd) {
         if !std::mem::replace(&mut self.closing, true) {
             self.tls.send_close_notify();
             let mut bytes = self.outbound[self.sent as usize..].to_vec();
             while self.tls.wants_write() && self.tls.write_tls(&mut bytes).is_ok() {}
-            let _ = rustix::net::send(fd, &bytes, rustix::net::SendFlags::NOSIGNAL);
+            // In one packet with the end.
+            let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+            let _ = rustix::net::send(fd, &bytes, flags);
         }
     }
 }
