@@ -5,6 +5,7 @@ mod aead;
 mod ciphers;
 mod client;
 mod handshake;
+mod hkdf;
 mod info;
 mod keys;
 mod names;

@@ -17,10 +17,13 @@ use rustls::crypto::cipher::{
     Nonce, OutboundOpaqueMessage, OutboundPlainMessage, PrefixedPayload, Tls13AeadAlgorithm,
     UnsupportedOperationError, make_tls13_aad,
 };
+use rustls::crypto::tls13::HkdfUsingHmac;
 use rustls::{
     CipherSuiteCommon, ConnectionTrafficSecrets, ContentType, Error, ProtocolVersion,
     SupportedCipherSuite, Tls13CipherSuite,
 };
+
+use super::hkdf;
 
 /// The length of a record's head.
 pub(super) const HEAD: usize = 5;
@@ -222,18 +225,19 @@ impl MessageDecrypter for Theirs {
 pub(super) fn tls13() -> [SupportedCipherSuite; 3] {
     static ALL: LazyLock<[SupportedCipherSuite; 3]> = LazyLock::new(|| {
         [
-            shared(suites::TLS13_AES_256_GCM_SHA384, &aead::AES_256_GCM),
-            shared(suites::TLS13_CHACHA20_POLY1305_SHA256, &aead::CHACHA20_POLY1305),
-            shared(suites::TLS13_AES_128_GCM_SHA256, &aead::AES_128_GCM),
+            shared(suites::TLS13_AES_256_GCM_SHA384, &aead::AES_256_GCM, &hkdf::SHA384),
+            shared(suites::TLS13_CHACHA20_POLY1305_SHA256, &aead::CHACHA20_POLY1305, &hkdf::SHA256),
+            shared(suites::TLS13_AES_128_GCM_SHA256, &aead::AES_128_GCM, &hkdf::SHA256),
         ]
     });
     *ALL
 }
 
-/// A suite of rustls with keys that are shared. Called once for each.
+/// A suite of rustls with keys that are shared, and derived by ours. Called once for each.
 fn shared(
     theirs: SupportedCipherSuite,
     algorithm: &'static aead::Algorithm,
+    hkdf_provider: &'static HkdfUsingHmac<'static>,
 ) -> SupportedCipherSuite {
     let Some(suite) = theirs.tls13() else { return theirs };
     let common = CipherSuiteCommon {
@@ -244,7 +248,7 @@ fn shared(
     let aead_alg = Box::leak(Box::new(Shared { algorithm, theirs: suite.aead_alg }));
     SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
         common,
-        hkdf_provider: suite.hkdf_provider,
+        hkdf_provider,
         aead_alg,
         quic: suite.quic,
     })))
