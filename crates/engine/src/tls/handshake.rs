@@ -15,7 +15,7 @@ use rustls::{ClientConnection, Connection, Error};
 
 use super::aead::{HEAD, Keys};
 use super::client::ClientTls;
-use super::info::{TlsInfo, offered_ciphers, offered_curves};
+use super::info::TlsInfo;
 use super::server::ServerTls;
 use super::session::{Outbound, Session};
 use super::verify::{Fault, Verdict, is_for};
@@ -120,10 +120,8 @@ pub async fn accept(
     let accepted = hello(&mut conn, &mut inbound, &mut deadline).await?;
     let server_name = accepted.client_hello().server_name().map(str::to_ascii_lowercase);
     let offer = accepted.client_hello();
-    let (ciphers, curves) = (
-        offered_ciphers(offer.cipher_suites()),
-        offer.named_groups().map(offered_curves).unwrap_or_default(),
-    );
+    let suites = offer.cipher_suites().into();
+    let groups = offer.named_groups().unwrap_or_default().into();
     let chosen = {
         let alpn: Vec<&[u8]> = offer.alpn().map(Iterator::collect).unwrap_or_default();
         choose(&ClientHello { server_name: server_name.as_deref(), alpn: &alpn })
@@ -139,8 +137,8 @@ pub async fn accept(
         Err((error, alert)) => return Err(fail(&conn, error, alert)),
     };
     complete(&mut conn, &mut tls, &mut inbound, &mut deadline, &mut done).await?;
-    let session_id = done.sent.session_id();
-    let mut info = TlsInfo { server_name, ciphers, curves, session_id, ..TlsInfo::of(&tls) };
+    let session_id = done.sent.session_id().into();
+    let mut info = TlsInfo { server_name, suites, groups, session_id, ..TlsInfo::of(&tls) };
     info.verdict = server.judge(&info.certificates);
     let fragment = Some(server.fragment());
     conn.set_tls(Session::new(tls, done.keys, fragment, Rc::new(info), inbound.rest()));
@@ -338,17 +336,14 @@ impl Sent {
         }
     }
 
-    /// The id in hexadecimal digits (RFC 5246 section 7.4.1.3; RFC 8446 section 4.1.3).
-    fn session_id(&self) -> String {
+    /// The session's id (RFC 5246 section 7.4.1.3; RFC 8446 section 4.1.3).
+    fn session_id(&self) -> &[u8] {
         let hello = matches!(self.0.as_slice(), [22, _, _, _, _, 2, ..]);
         let id = self.0.get(43..).and_then(|rest| {
             let (&length, rest) = rest.split_first()?;
             rest.get(..usize::from(length))
         });
-        id.filter(|_| hello).unwrap_or_default().iter().fold(String::new(), |mut text, byte| {
-            let _ = fmt::Write::write_fmt(&mut text, format_args!("{byte:02x}"));
-            text
-        })
+        id.filter(|_| hello).unwrap_or_default()
     }
 }
 

@@ -1,30 +1,32 @@
-//! What a handshake has agreed on, for the `$ssl_*` variables.
+//! What a handshake has agreed on, for the `$ssl_*` variables. It is kept as numbers, which get
+//! their names when somebody asks.
 
-use super::ciphers;
-use super::names;
-use super::verify::Verdict;
+use std::fmt::Write;
+
 use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, HandshakeKind, NamedGroup, ProtocolVersion};
+
+use super::handshake::ClientHello;
+use super::verify::Verdict;
+use super::{ciphers, names};
 
 /// A finished handshake.
 #[derive(Clone, Debug, Default)]
 pub struct TlsInfo {
     /// `$ssl_protocol`: `TLSv1.3`.
     pub protocol: &'static str,
-    /// `$ssl_cipher`, by OpenSSL's name.
-    pub cipher: String,
-    /// `$ssl_ciphers`: what the client offered, joined by colons.
-    pub ciphers: String,
-    /// `$ssl_curve`: the group of the key exchange, by OpenSSL's name.
-    pub curve: String,
-    /// `$ssl_curves`: what the client offered, joined by colons.
-    pub curves: String,
+    /// What was agreed on.
+    pub(super) suite: Option<CipherSuite>,
+    pub(super) group: Option<NamedGroup>,
+    /// What the client offered.
+    pub(super) suites: Box<[CipherSuite]>,
+    pub(super) groups: Box<[NamedGroup]>,
     /// `$ssl_server_name`: what the client asked for, in lower case.
     pub server_name: Option<String>,
     /// `$ssl_alpn_protocol`.
     pub alpn: Option<Vec<u8>>,
-    /// `$ssl_session_id`: hexadecimal digits, as the server's hello gives it.
-    pub session_id: String,
+    /// The session's id as the server's hello gives it.
+    pub(super) session_id: Box<[u8]>,
     /// `$ssl_session_reused` is `r` if so, else `.`.
     pub resumed: bool,
     /// The peer's certificates as DER, its own first.
@@ -34,21 +36,52 @@ pub struct TlsInfo {
 }
 
 impl TlsInfo {
+    /// What is known when nothing but a client's hello has come.
+    pub fn before(hello: &ClientHello<'_>) -> Self {
+        Self { server_name: hello.server_name.map(str::to_owned), ..Self::default() }
+    }
+
     /// Reads everything but the verdict and what only a client's hello tells.
     pub(super) fn of(tls: &rustls::Connection) -> Self {
-        let curve = tls.negotiated_key_exchange_group();
         Self {
             protocol: tls.protocol_version().map_or("", protocol_name),
-            cipher: tls
-                .negotiated_cipher_suite()
-                .map(|suite| ciphers::name(suite.suite()))
-                .unwrap_or_default(),
-            curve: curve.map(|group| names::curve_name(group.name())).unwrap_or_default(),
+            suite: tls.negotiated_cipher_suite().map(|suite| suite.suite()),
+            group: tls.negotiated_key_exchange_group().map(|group| group.name()),
             alpn: tls.alpn_protocol().map(<[u8]>::to_vec),
             resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
             certificates: tls.peer_certificates().map(<[_]>::to_vec).unwrap_or_default(),
             ..Self::default()
         }
+    }
+
+    /// `$ssl_cipher`, by OpenSSL's name.
+    pub fn cipher(&self) -> String {
+        self.suite.map(ciphers::name).unwrap_or_default()
+    }
+
+    /// `$ssl_ciphers`: what the client offered, by OpenSSL's names, joined by colons.
+    pub fn ciphers(&self) -> String {
+        let suites = self.suites.iter().copied();
+        join(suites.filter(|&suite| !is_grease(u16::from(suite))).map(ciphers::name))
+    }
+
+    /// `$ssl_curve`: the group of the key exchange, by OpenSSL's name.
+    pub fn curve(&self) -> String {
+        self.group.map(names::curve_name).unwrap_or_default()
+    }
+
+    /// `$ssl_curves`: what the client offered, by OpenSSL's names, joined by colons.
+    pub fn curves(&self) -> String {
+        let groups = self.groups.iter().copied();
+        join(groups.filter(|&group| !is_grease(u16::from(group))).map(names::curve_name))
+    }
+
+    /// `$ssl_session_id`, in hexadecimal digits.
+    pub fn session_id(&self) -> String {
+        self.session_id.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 
     /// The peer's own certificate as DER.
@@ -64,25 +97,6 @@ impl TlsInfo {
             _ => "SUCCESS".to_owned(),
         }
     }
-}
-
-/// The offers of a client's hello, by OpenSSL's names.
-pub(super) fn offered_ciphers(suites: &[CipherSuite]) -> String {
-    join(
-        suites
-            .iter()
-            .filter(|suite| !is_grease(u16::from(**suite)))
-            .map(|suite| ciphers::name(*suite)),
-    )
-}
-
-pub(super) fn offered_curves(groups: &[NamedGroup]) -> String {
-    join(
-        groups
-            .iter()
-            .filter(|group| !is_grease(u16::from(**group)))
-            .map(|group| names::curve_name(*group)),
-    )
 }
 
 fn join(names: impl Iterator<Item = String>) -> String {

@@ -119,15 +119,13 @@ impl Opening<'_> {
 
     /// A request that variables can be asked of before there is one.
     fn stand_in(&self, server: &Rc<Server>, hello: &ClientHello<'_>) -> Request {
-        let tls =
-            TlsInfo { server_name: hello.server_name.map(str::to_owned), ..TlsInfo::default() };
         let info = ConnectionInfo {
             id: self.info.id,
             peer: self.info.peer.clone(),
             local: self.info.local.clone(),
             proxy_protocol: self.info.proxy_protocol.clone(),
             ssl: true,
-            tls: Some(Rc::new(tls)),
+            tls: Some(Rc::new(TlsInfo::before(hello))),
             negotiated: self.info.negotiated.clone(),
             start: self.info.start,
         };

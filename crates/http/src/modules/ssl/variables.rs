@@ -8,14 +8,14 @@ use crate::variables::VariableRow as Row;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("ssl_protocol", |r, _, out| text(r, out, |tls| tls.protocol.into())),
-    Row::new("ssl_cipher", |r, _, out| text(r, out, |tls| tls.cipher.clone())),
-    Row::new("ssl_ciphers", |r, _, out| text(r, out, |tls| tls.ciphers.clone())),
-    Row::new("ssl_curve", |r, _, out| text(r, out, |tls| tls.curve.clone())),
-    Row::new("ssl_curves", |r, _, out| text(r, out, |tls| tls.curves.clone())),
+    Row::new("ssl_cipher", |r, _, out| text(r, out, |tls| tls.cipher())),
+    Row::new("ssl_ciphers", |r, _, out| text(r, out, |tls| tls.ciphers())),
+    Row::new("ssl_curve", |r, _, out| text(r, out, |tls| tls.curve())),
+    Row::new("ssl_curves", |r, _, out| text(r, out, |tls| tls.curves())),
     // With OpenSSL before 3.5 nginx cannot tell these three either.
     Row::new("ssl_sigalg", |_, _, _| false),
     Row::new("ssl_sigalgs", |_, _, _| false),
-    Row::new("ssl_session_id", |r, _, out| text(r, out, |tls| tls.session_id.clone())),
+    Row::new("ssl_session_id", |r, _, out| text(r, out, |tls| tls.session_id())),
     Row::new("ssl_session_reused", |r, _, out| {
         text(r, out, |tls| if tls.resumed { "r" } else { "." }.into())
     }),
