@@ -17,12 +17,12 @@ use super::socket::Socket;
 use crate::buffer::{self, Buf};
 use crate::event_loop::reactor::Heard;
 
-/// How much the pipe holds: 64 stretches of memory, which are up to 32 KiB long on their way
+/// How much the pipe holds: 128 stretches of memory, which are up to 32 KiB long on their way
 /// through the loopback device and a packet's content elsewhere.
-const PIPE_SIZE: usize = 256 * 1024;
+const PIPE_SIZE: usize = 512 * 1024;
 
 /// What one call moves at most, in bytes.
-pub const LARGEST_MOVE: usize = 256 * 1024;
+pub const LARGEST_MOVE: usize = 512 * 1024;
 
 const FLAGS: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
 
