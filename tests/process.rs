@@ -274,3 +274,25 @@ fn several_workers_serve_one_port() {
         }
     }
 }
+
+#[test]
+fn a_method_of_waiting_is_found_where_none_is_named() {
+    // Written so that the harness names none either.
+    let server = Server::conf(
+        "daemon off; pid %dir%/nginx.pid; error_log %dir%/error.log notice;
+         events
+         {}
+         http {
+             access_log off;
+             client_body_temp_path %dir%/client_body_temp;
+             proxy_temp_path %dir%/proxy_temp;
+             server { listen 127.0.0.1:%port%; return 200 ok; }
+         }",
+    )
+    .start();
+    assert_eq!(server.get("/").status, 200);
+    let log = server.error_log();
+    let named = |method| log.contains(&format!("using the \"{method}\" event method"));
+    assert!(named("epoll") || named("io_uring"), "{log}");
+    assert!(!log.contains("[warn]"), "{log}");
+}

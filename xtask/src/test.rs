@@ -26,6 +26,9 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     if std::env::var_os("WEIR_BINARY").is_none() {
         command.env("WEIR_BINARY", binary);
     }
+    if std::env::var_os(USE).is_none() {
+        command.env(USE, "epoll");
+    }
     step("end-to-end tests", succeed(&mut command))?;
     if !names.is_empty() {
         return Ok(());
@@ -39,7 +42,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     step("end-to-end tests by io_uring", succeed(command.env(USE, "io_uring")))
 }
 
-/// Names the method of waiting that tests run with.
+/// Names the method of waiting that tests run with, in place of what the server would choose.
 const USE: &str = "WEIR_TEST_USE";
 
 /// Whether the tests that need a ring get one here.

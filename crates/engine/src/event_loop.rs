@@ -33,6 +33,8 @@ pub use join::{Ended, JoinHandle};
 pub use tasks::Task;
 pub use threads::on_a_thread;
 
+use weir_sys::ring::Ring;
+
 use crate::{buffer, clock};
 
 use here::Loop;
@@ -43,13 +45,29 @@ pub(crate) use here::{here, with_here};
 const TASKS_PER_TURN: usize = 61;
 
 /// How a loop learns of what happens to its descriptors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// The kernel says what is ready.
-    #[default]
     Epoll,
     /// The kernel is asked for what is wanted, and says when it is done. Needs Linux 6.1.
     IoUring,
+}
+
+impl Method {
+    /// The one that this process does best with: io_uring, where the kernel gives a ring that can
+    /// wait unseen.
+    pub fn best() -> Self {
+        Self::by(Ring::new().map(|ring| ring.waits_unseen()))
+    }
+
+    /// The same by what became of a ring that was asked for.
+    fn by(waits_unseen: io::Result<bool>) -> Self {
+        match waits_unseen {
+            Ok(true) => Self::IoUring,
+            // Before Linux 6.15 an idle thread would be shown as one that waits for a disk.
+            Ok(false) | Err(_) => Self::Epoll,
+        }
+    }
 }
 
 impl fmt::Display for Method {
@@ -174,7 +192,7 @@ pub fn block_on<F: Future>(main: F) -> F::Output {
 
 #[cfg(not(test))]
 fn usual_method() -> Method {
-    Method::default()
+    Method::Epoll
 }
 
 /// The tests of this crate can all be run with the other one.

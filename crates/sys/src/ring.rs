@@ -108,6 +108,12 @@ impl Ring {
         Ok(Self { ring: Queues(ring), buffers, flags })
     }
 
+    /// Whether a thread that waits in the ring is shown as what it is, idle, and not as one that
+    /// waits for a disk.
+    pub fn waits_unseen(&self) -> bool {
+        self.flags.contains(EnterFlags::NO_IOWAIT)
+    }
+
     /// Asks to be told once when a descriptor is ready. Only its number is looked at, when the
     /// ring is entered. False if the kernel takes no more requests for now.
     #[must_use]
