@@ -45,8 +45,17 @@ type Round = Vec<f64>;
 struct Order {
     rounds: usize,
     workloads: Vec<&'static Workload>,
+    /// How the names of the sides begin that take part; all do if there are none.
+    sides: Vec<String>,
     pace: Pace,
     save: bool,
+}
+
+impl Order {
+    fn wants(&self, side: &Side) -> bool {
+        let name = side.name.to_lowercase();
+        self.sides.is_empty() || self.sides.iter().any(|wanted| name.starts_with(wanted))
+    }
 }
 
 /// Measures, and prints tables of medians.
@@ -66,7 +75,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
         Some(binary) => binary.into(),
         None => release::build()?,
     };
-    let sides = Side::all(binary);
+    let sides: Vec<_> = Side::all(binary).into_iter().filter(|side| order.wants(side)).collect();
     let head = report::head(&sides, order.rounds, &order.pace);
     machine::raise_limits();
     let cores = Cores::of_this_machine();
@@ -107,6 +116,7 @@ fn order(arguments: &[&str]) -> Result<Order, Failure> {
     let mut order = Order {
         rounds: ROUNDS,
         workloads: Vec::new(),
+        sides: Vec::new(),
         pace: Pace {
             warm_up: 1.0,
             turns: 5,
@@ -123,6 +133,15 @@ fn order(arguments: &[&str]) -> Result<Order, Failure> {
                 order.pace.turns = 1;
             }
             "--save" => order.save = true,
+            _ if argument.starts_with("--only=") => {
+                let names = argument.trim_start_matches("--only=").to_lowercase();
+                order.sides = names.split(',').map(str::to_owned).collect();
+            }
+            _ if argument.starts_with("--turns=") => {
+                let turns = argument.trim_start_matches("--turns=").parse().ok();
+                let turns = turns.filter(|&turns| turns > 0);
+                order.pace.turns = turns.ok_or("--turns= takes a number of seconds")?;
+            }
             _ => match (argument.parse(), WORKLOADS.iter().find(|row| row.name == argument)) {
                 (Ok(rounds), _) if rounds > 0 => order.rounds = rounds,
                 (_, Some(workload)) => order.workloads.push(workload),

@@ -2,7 +2,9 @@
 //! the backend sends goes back. One read is taken for a whole message, and nothing is looked at, kept
 //! or limited, so no proxy that does its work can be cheaper than this on the same kernel.
 //!
-//! `weir-bench-floor epoll|io_uring PORT BACKEND`
+//! `weir-bench-floor epoll|io_uring|splice PORT BACKEND`
+//!
+//! By `splice` answers may be of any length.
 //!
 //! The same program is the backend of the measurements with small answers:
 //!
@@ -11,6 +13,7 @@
 mod answer;
 mod completion;
 mod connections;
+mod moving;
 mod readiness;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -30,6 +33,7 @@ fn main() -> std::io::Result<()> {
         ["io_uring", front, backend] => {
             completion::run(&TcpListener::bind(port(front))?, port(backend))
         }
-        _ => panic!("usage: weir-bench-floor epoll|io_uring PORT BACKEND, or answer PORT"),
+        ["splice", front, backend] => moving::run(&TcpListener::bind(port(front))?, port(backend)),
+        _ => panic!("usage: weir-bench-floor epoll|io_uring|splice PORT BACKEND, or answer PORT"),
     }
 }

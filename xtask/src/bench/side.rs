@@ -29,7 +29,7 @@ enum Kind {
     Nginx(&'static str, &'static str),
     HaProxy,
     Pingora,
-    /// What only moves bytes, by `epoll` or by `io_uring`.
+    /// What only moves bytes, by `epoll`, by `io_uring`, or large ones by `splice`.
     Floor(&'static str),
 }
 
@@ -45,6 +45,9 @@ pub(super) struct Side {
     pub(super) version: String,
 }
 
+/// How large answers are moved without a look at them.
+const SPLICE: &str = "splice";
+
 /// Where Debian keeps nginx.
 const NGINX: &str = "/usr/sbin/nginx";
 
@@ -53,7 +56,7 @@ const HAPROXY: &str = "/usr/sbin/haproxy";
 
 impl Side {
     /// Weir, nginx, HAProxy, Pingora, and what moving the bytes alone costs.
-    pub(super) fn all(weir: PathBuf) -> [Self; 7] {
+    pub(super) fn all(weir: PathBuf) -> [Self; 8] {
         let version = |program: &Path, flag: &str| {
             first_line(&program.display().to_string(), &[flag]).unwrap_or_default()
         };
@@ -81,13 +84,17 @@ impl Side {
             Self { name: "Pingora", kind: Kind::Pingora, binary: pingora, version },
             floor("epoll alone", "epoll"),
             floor("io_uring alone", "io_uring"),
+            floor("splice alone", SPLICE),
         ]
     }
 
-    /// A Weir that writes down what it does: one process, which may write where it likes.
-    pub(super) fn in_training(weir: PathBuf) -> Self {
-        let kind = Kind::Nginx("daemon off; master_process off;", "use epoll;");
-        Self { name: "Weir", kind, binary: Ok(weir), version: String::new() }
+    /// Weirs that write down what they do, by each method of waiting: one process, which may write
+    /// where it likes.
+    pub(super) fn in_training(weir: &Path) -> [Self; 2] {
+        [("epoll", "use epoll;"), ("io_uring", "use io_uring;")].map(|(name, events)| {
+            let kind = Kind::Nginx("daemon off; master_process off;", events);
+            Self { name, kind, binary: Ok(weir.to_owned()), version: String::new() }
+        })
     }
 
     /// Whether it can do that at all.
@@ -95,6 +102,7 @@ impl Side {
         match self.kind {
             Kind::Nginx(..) => true,
             Kind::HaProxy | Kind::Pingora => matches!(workload.conf, Conf::Bare | Conf::Tls(_)),
+            Kind::Floor(SPLICE) => workload.name == "body-1m",
             Kind::Floor(_) => workload.is_small_talk(),
         }
     }

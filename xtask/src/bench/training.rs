@@ -62,18 +62,19 @@ pub(crate) fn plan() -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Has a Weir do it all.
+/// Has a Weir do it all, by each method of waiting.
 pub(crate) fn train(binary: PathBuf) -> Result<(), Failure> {
     machine::raise_limits();
     let stage = Stage::set(Cores::of_this_machine())?;
-    let weir = Side::in_training(binary);
-    let measured = WORKLOADS.iter().filter(|workload| MEASURED.contains(&workload.name));
-    for workload in measured.chain(BESIDES) {
-        eprintln!("training: {}, {}", workload.name, workload.about);
-        let server = weir.start(&stage, workload)?;
-        load::flat_out(&stage, &server, workload, SECONDS)
-            .map_err(|failure| format!("{failure}\n{}", server.told()))?;
-        server.end();
+    for weir in Side::in_training(&binary) {
+        let measured = WORKLOADS.iter().filter(|workload| MEASURED.contains(&workload.name));
+        for workload in measured.chain(BESIDES) {
+            eprintln!("training {}: {}, {}", weir.name, workload.name, workload.about);
+            let server = weir.start(&stage, workload)?;
+            load::flat_out(&stage, &server, workload, SECONDS)
+                .map_err(|failure| format!("{failure}\n{}", server.told()))?;
+            server.end();
+        }
     }
     Ok(())
 }
