@@ -33,6 +33,7 @@ pub use join::{Ended, JoinHandle};
 pub use tasks::Task;
 pub use threads::on_a_thread;
 
+use weir_sys::process;
 use weir_sys::ring::Ring;
 
 use crate::{buffer, clock};
@@ -55,9 +56,12 @@ pub enum Method {
 
 impl Method {
     /// The one that this process does best with: io_uring, where the kernel gives a ring that can
-    /// wait unseen.
+    /// wait unseen. Nothing is tried under a filter of system calls, which could end the process.
     pub fn best() -> Self {
-        Self::by(Ring::new().map(|ring| ring.waits_unseen()))
+        match process::is_filtered() {
+            true => Self::Epoll,
+            false => Self::by(Ring::new().map(|ring| ring.waits_unseen())),
+        }
     }
 
     /// The same by what became of a ring that was asked for.

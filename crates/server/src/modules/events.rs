@@ -33,10 +33,11 @@ directives! {
         /// How many connections each thread may have at once, to clients and to servers together.
         "worker_connections" => connections: Connections = Connections(512),
         /// The method of waiting for connections: `epoll` or `io_uring`. Where nothing is said, it
-        /// is io_uring from Linux 6.15 on, unless that is forbidden, and epoll elsewhere. Asked for
-        /// by name, io_uring needs Linux 6.1; where it cannot be had, a warning says so and epoll
-        /// is used. A change takes effect in threads that are started after it. `select` and
-        /// `poll`, which nginx may be built with, are taken for epoll, with a warning.
+        /// is io_uring from Linux 6.15 on, unless that is forbidden or a filter of system calls is
+        /// in force (seccomp, as in most containers), and epoll elsewhere. Asked for by name,
+        /// io_uring needs Linux 6.1; where it cannot be had, a warning says so and epoll is used. A
+        /// change takes effect in threads that are started after it. `select` and `poll`, which
+        /// nginx may be built with, are taken for epoll, with a warning.
         "use" => method: Method = Method(None),
         /// Accepts every waiting connection at once instead of one after the other.
         "multi_accept" => multi_accept: bool = false,
