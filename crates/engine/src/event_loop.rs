@@ -34,7 +34,7 @@ pub use tasks::Task;
 pub use threads::on_a_thread;
 
 use weir_sys::process;
-use weir_sys::ring::Ring;
+use weir_sys::ring::{self, Ring};
 
 use crate::{buffer, clock};
 
@@ -55,13 +55,14 @@ pub enum Method {
 }
 
 impl Method {
-    /// The one that this process does best with: io_uring, where the kernel gives a ring that can
-    /// wait unseen. Nothing is tried under a filter of system calls, which could end the process.
+    /// The one that this process and its workers do best with: io_uring, where the kernel gives
+    /// everybody a ring, and one that can wait unseen. Nothing is tried under a filter of system
+    /// calls, which could end the process.
     pub fn best() -> Self {
-        match process::is_filtered() {
-            true => Self::Epoll,
-            false => Self::by(Ring::new().map(|ring| ring.waits_unseen())),
+        if process::is_filtered() || !ring::is_for_everybody() {
+            return Self::Epoll;
         }
+        Self::by(Ring::new().map(|ring| ring.waits_unseen()))
     }
 
     /// The same by what became of a ring that was asked for.

@@ -88,6 +88,13 @@ pub enum Patience {
     Forever,
 }
 
+/// Whether every process may have rings, also a worker that is no longer root
+/// (`kernel.io_uring_disabled` is 0; kernels before 6.6 have no such switch).
+pub fn is_for_everybody() -> bool {
+    let switch = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+    switch.map_or(true, |switch| switch.trim() == "0")
+}
+
 impl Ring {
     /// A ring for the calling thread, which is the only one that may use it.
     ///
