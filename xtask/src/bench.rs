@@ -52,9 +52,15 @@ struct Order {
 }
 
 impl Order {
-    fn wants(&self, side: &Side) -> bool {
-        let name = side.name.to_lowercase();
-        self.sides.is_empty() || self.sides.iter().any(|wanted| name.starts_with(wanted))
+    /// The sides that take part; each name that was given must be there.
+    fn choose(&self, all: impl IntoIterator<Item = Side>) -> Result<Vec<Side>, Failure> {
+        let is_it = |side: &Side, wanted: &str| side.name.to_lowercase().starts_with(wanted);
+        let all: Vec<Side> = all.into_iter().collect();
+        if let Some(nobody) = self.sides.iter().find(|name| !all.iter().any(|s| is_it(s, name))) {
+            return Err(format!("--only=: {nobody} is no side of the table"));
+        }
+        let wanted = |side: &Side| self.sides.iter().any(|name| is_it(side, name));
+        Ok(all.into_iter().filter(|side| self.sides.is_empty() || wanted(side)).collect())
     }
 }
 
@@ -75,7 +81,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
         Some(binary) => binary.into(),
         None => release::build()?,
     };
-    let sides: Vec<_> = Side::all(binary).into_iter().filter(|side| order.wants(side)).collect();
+    let sides = order.choose(Side::all(binary))?;
     let head = report::head(&sides, order.rounds, &order.pace);
     machine::raise_limits();
     let cores = Cores::of_this_machine();
@@ -127,21 +133,21 @@ fn order(arguments: &[&str]) -> Result<Order, Failure> {
         save: false,
     };
     for &argument in arguments {
+        if let Some(names) = argument.strip_prefix("--only=") {
+            order.sides = names.to_lowercase().split(',').map(str::to_owned).collect();
+            continue;
+        }
+        if let Some(turns) = argument.strip_prefix("--turns=") {
+            let turns = turns.parse().ok().filter(|&turns| turns > 0);
+            order.pace.turns = turns.ok_or("--turns= takes a number of seconds")?;
+            continue;
+        }
         match argument {
             "--quick" => {
                 order.rounds = 1;
                 order.pace.turns = 1;
             }
             "--save" => order.save = true,
-            _ if argument.starts_with("--only=") => {
-                let names = argument.trim_start_matches("--only=").to_lowercase();
-                order.sides = names.split(',').map(str::to_owned).collect();
-            }
-            _ if argument.starts_with("--turns=") => {
-                let turns = argument.trim_start_matches("--turns=").parse().ok();
-                let turns = turns.filter(|&turns| turns > 0);
-                order.pace.turns = turns.ok_or("--turns= takes a number of seconds")?;
-            }
             _ => match (argument.parse(), WORKLOADS.iter().find(|row| row.name == argument)) {
                 (Ok(rounds), _) if rounds > 0 => order.rounds = rounds,
                 (_, Some(workload)) => order.workloads.push(workload),

@@ -88,13 +88,11 @@ impl Side {
         ]
     }
 
-    /// Weirs that write down what they do, by each method of waiting: one process, which may write
-    /// where it likes.
-    pub(super) fn in_training(weir: &Path) -> [Self; 2] {
-        [("epoll", "use epoll;"), ("io_uring", "use io_uring;")].map(|(name, events)| {
-            let kind = Kind::Nginx("daemon off; master_process off;", events);
-            Self { name, kind, binary: Ok(weir.to_owned()), version: String::new() }
-        })
+    /// A Weir that writes down what it does: one process, which may write where it likes. It waits
+    /// as `events` says.
+    pub(super) fn in_training(weir: PathBuf, events: &'static str) -> Self {
+        let kind = Kind::Nginx("daemon off; master_process off;", events);
+        Self { name: "Weir", kind, binary: Ok(weir), version: String::new() }
     }
 
     /// Whether it can do that at all.

@@ -12,6 +12,9 @@ use crate::{Failure, cargo};
 /// Seconds of each workload.
 const SECONDS: f64 = 2.0;
 
+/// The methods of waiting that it is done by.
+const METHODS: &[(&str, &str)] = &[("epoll", "use epoll;"), ("io_uring", "use io_uring;")];
+
 /// The measured workloads that are part of it.
 const MEASURED: &[&str] = &[
     "small",
@@ -53,7 +56,7 @@ const fn everyday(about: &'static str, path: &'static str) -> Workload {
 
 /// All that is done, as text: another text is another training.
 pub(crate) fn plan() -> Result<String, Failure> {
-    let mut text = format!("{SECONDS} {MEASURED:?} {BESIDES:?}");
+    let mut text = format!("{SECONDS} {METHODS:?} {MEASURED:?} {BESIDES:?}");
     for conf in ["everyday.conf", "backend.conf"] {
         let path = cargo::root().join("bench/conf").join(conf);
         let told = |error| format!("{}: {error}", path.display());
@@ -66,10 +69,11 @@ pub(crate) fn plan() -> Result<String, Failure> {
 pub(crate) fn train(binary: PathBuf) -> Result<(), Failure> {
     machine::raise_limits();
     let stage = Stage::set(Cores::of_this_machine())?;
-    for weir in Side::in_training(&binary) {
+    for &(method, events) in METHODS {
+        let weir = Side::in_training(binary.clone(), events);
         let measured = WORKLOADS.iter().filter(|workload| MEASURED.contains(&workload.name));
         for workload in measured.chain(BESIDES) {
-            eprintln!("training {}: {}, {}", weir.name, workload.name, workload.about);
+            eprintln!("training by {method}: {}, {}", workload.name, workload.about);
             let server = weir.start(&stage, workload)?;
             load::flat_out(&stage, &server, workload, SECONDS)
                 .map_err(|failure| format!("{failure}\n{}", server.told()))?;
