@@ -57,14 +57,26 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf, Failure> {
     Ok(target()?.join(profile.folder()).join("weir"))
 }
 
+/// What tells the build where the server's files are by default: arguments of nginx's `configure`.
+pub(crate) const CONFIGURE: &str = "WEIR_CONFIGURE";
+
+/// Builds the server for other places than those of nginx.org's packages, and tells where it is.
+pub(crate) fn build_for(configure: &str, profile: Profile) -> Result<PathBuf, Failure> {
+    succeed(build_server(profile).env(CONFIGURE, configure))?;
+    Ok(target()?.join(profile.folder()).join("weir"))
+}
+
 /// Builds the server's release with a flag for the compiler, which build scripts and macros are
-/// spared, and tells where it is.
-pub(crate) fn build_with(flag: &str) -> Result<PathBuf, Failure> {
+/// spared, for other places if any are named, and tells where it is.
+pub(crate) fn build_with(flag: &str, configure: Option<&str>) -> Result<PathBuf, Failure> {
     let host = host()?;
     let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     let mut command = build_server(Profile::Release);
     // Only with a target do the flags reach nothing but the server.
     command.args(["--target", &host]).env("RUSTFLAGS", format!("{flags} {flag}"));
+    if let Some(configure) = configure {
+        command.env(CONFIGURE, configure);
+    }
     succeed(&mut command)?;
     Ok(target()?.join(host).join("release/weir"))
 }

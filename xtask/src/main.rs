@@ -1,10 +1,11 @@
-//! The project's chores: `cargo xtask` and one of `test`, `release`, `bench`,
+//! The project's chores: `cargo xtask` and one of `test`, `release`, `install`, `bench`,
 //! `instructions`, `nginx-tests`, `docs`, `fuzz`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "chores talk to whoever runs them")]
 
 mod bench;
 mod cargo;
+mod install;
 mod instructions;
 mod nginx_tests;
 mod packages;
@@ -24,6 +25,10 @@ usage: cargo xtask CHORE
   test [--release] [NAME]   everything that must pass before a change lands; with NAME, only the
                             end-to-end tests whose names hold it
   release                   the server as it is shipped: built for what it was seen doing under load
+  install [--layout=packages|debian|source] [--like=NGINX] [--quick] [--prefix=DIR] ..
+                            builds the server for the places that nginx's `configure` would be
+                            told, or those of an installed nginx, and installs it below DESTDIR;
+                            --quick leaves the training out
   bench [ROUNDS] [WORKLOAD]..  Weir against nginx, HAProxy and Pingora: CPU, throughput, latency,
                             memory; --list names the workloads, --quick is for trying out,
                             --save appends the table to bench/RESULTS.md
@@ -38,6 +43,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.split_first() {
         Some((&"test", rest)) => test::run(rest),
         Some((&"release", [])) => release::run(),
+        Some((&"install", rest)) => install::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"instructions", rest)) => instructions::run(rest),
         Some((&"nginx-tests", rest)) => nginx_tests::run(rest),

@@ -17,10 +17,20 @@ pub(crate) fn run() -> Result<(), Failure> {
 /// Builds it and tells where it is. Where neither the sources nor the training have changed, it
 /// is not trained again.
 pub(crate) fn build() -> Result<PathBuf, Failure> {
+    build_trained(None)
+}
+
+/// The same for other places than those of nginx.org's packages. They don't matter for the
+/// training, which all layouts share.
+pub(crate) fn build_for(configure: &str) -> Result<PathBuf, Failure> {
+    build_trained(Some(configure))
+}
+
+fn build_trained(configure: Option<&str>) -> Result<PathBuf, Failure> {
     let merge = profile_merger()?;
     let folder = cargo::target()?.join("training");
     let seen = folder.join("seen");
-    let watched = cargo::build_with(&format!("-Cprofile-generate={}", seen.display()))?;
+    let watched = cargo::build_with(&format!("-Cprofile-generate={}", seen.display()), None)?;
     // Cargo does not look into the profile, so another one has another name.
     let profile = folder.join(format!("{:016x}.profdata", fingerprint(&watched)?));
     if !profile.is_file() {
@@ -31,7 +41,7 @@ pub(crate) fn build() -> Result<PathBuf, Failure> {
             Command::new(merge).args(["merge", "--sparse", "-o"]).args([&profile, &seen]),
         )?;
     }
-    cargo::build_with(&format!("-Cprofile-use={}", profile.display()))
+    cargo::build_with(&format!("-Cprofile-use={}", profile.display()), configure)
 }
 
 /// The compiler's program that puts the profiles of several processes together; rustup gets it

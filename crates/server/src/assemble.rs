@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use weir_conf::{Assembly, Block, Contexts, Environment, Table};
+use weir_conf::{Assembly, Block, Contexts, Environment, Layout, Table};
 use weir_engine::Level;
 use weir_engine::error_log::directive::{self, ERROR_LOGS, ErrorLogs};
 use weir_sys::user;
@@ -15,7 +15,7 @@ use crate::modules::events::{EVENTS, Events};
 use crate::paths;
 use crate::serve;
 
-/// The user that the worker runs as when the configuration does not say.
+/// The user that the worker runs as when neither the configuration nor the layout says.
 const DEFAULT_USER: &str = "nobody";
 
 /// The groups that such a user has on one system or another.
@@ -79,7 +79,7 @@ impl Main {
             None if user::is_root() => Some(default_user(console)?),
             named => named.clone(),
         };
-        let pid = core.pid.as_deref().unwrap_or(paths::PID);
+        let pid = core.pid.as_deref().unwrap_or(Layout::built().pid_path);
         let timeout = core.shutdown_timeout.map(|time| time.0);
         Ok(Process {
             daemon: core.daemon,
@@ -110,9 +110,13 @@ fn default_user(console: &Console) -> Result<User, ()> {
     let failed = |function: &str, name: &str| {
         console.log(Level::Emerg, format_args!("{function}(\"{name}\") failed"));
     };
-    let found = user::user(DEFAULT_USER).ok().flatten();
-    let (uid, _) = found.ok_or_else(|| failed("getpwnam", DEFAULT_USER))?;
-    let group = DEFAULT_GROUPS.iter().find_map(|name| user::group(name).ok().flatten());
-    let gid = group.ok_or_else(|| failed("getgrnam", DEFAULT_GROUPS[0]))?;
-    Ok(User { name: DEFAULT_USER.to_owned(), uid, gid })
+    let layout = Layout::built();
+    let name = layout.user.unwrap_or(DEFAULT_USER);
+    let found = user::user(name).ok().flatten();
+    let (uid, _) = found.ok_or_else(|| failed("getpwnam", name))?;
+    let own = layout.group.or(layout.user);
+    let groups = own.as_ref().map_or(&DEFAULT_GROUPS[..], std::slice::from_ref);
+    let group = groups.iter().find_map(|name| user::group(name).ok().flatten());
+    let gid = group.ok_or_else(|| failed("getgrnam", groups[0]))?;
+    Ok(User { name: name.to_owned(), uid, gid })
 }

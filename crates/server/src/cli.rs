@@ -32,6 +32,9 @@ pub(crate) struct Options {
     pub(crate) help: bool,
     /// `-v`, and whatever implies it.
     pub(crate) version: bool,
+    /// What is asked for was written as a word, `--help` or `--version`, as programs other than
+    /// nginx have it; the answer goes to standard output.
+    pub(crate) spelled_out: bool,
     /// `-V`.
     pub(crate) configure: bool,
     /// `-t`, and whatever implies it.
@@ -59,6 +62,17 @@ impl Options {
     /// What nginx prints, without its name at the head.
     pub(crate) fn parse(args: &[OsString]) -> Result<Self, String> {
         let mut options = Self::default();
+        match args {
+            [word] if word == "--help" || word == "help" => {
+                (options.version, options.help, options.spelled_out) = (true, true, true);
+                return Ok(options);
+            }
+            [word] if word == "--version" => {
+                (options.version, options.spelled_out) = (true, true);
+                return Ok(options);
+            }
+            _ => {}
+        }
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             let Some(letters) = arg.as_bytes().strip_prefix(b"-") else {
@@ -142,6 +156,17 @@ mod tests {
         assert_eq!(options.globals.as_deref(), Some(OsStr::new("pid x;")));
         assert_eq!(parse(&["-squit"]).unwrap().command, Some(Command::Quit));
         assert_eq!(parse(&["-"]).unwrap(), Options::default());
+    }
+
+    #[test]
+    fn words_ask_for_help_and_version() {
+        for word in ["--help", "help"] {
+            let options = parse(&[word]).unwrap();
+            assert!(options.help && options.spelled_out, "{word}");
+        }
+        let options = parse(&["--version"]).unwrap();
+        assert!(options.version && !options.help && options.spelled_out);
+        assert_eq!(parse(&["--verbose"]).unwrap_err(), "invalid option: \"-\"");
     }
 
     #[test]

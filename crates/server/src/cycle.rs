@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use weir_conf::{Assembly, Diagnostic, Severity};
+use weir_conf::{Assembly, Diagnostic, Layout, Severity};
 use weir_engine::error_log::directive::ErrorLogs;
 use weir_engine::error_log::{Sink, Target};
 use weir_engine::log_files::LogFile;
@@ -229,9 +229,19 @@ fn level(diagnostic: &Diagnostic) -> Level {
     }
 }
 
-/// Makes a folder for the worker's user.
+/// Makes a folder for the worker's user. The parents of a folder that no configuration has named
+/// are made as well, because they are ours to make.
 fn make_folder(path: &Path, user: Option<&User>) -> Result<(), String> {
-    let made = std::fs::DirBuilder::new().mode(FOLDER_MODE).create(path);
+    let make = || std::fs::DirBuilder::new().mode(FOLDER_MODE).create(path);
+    let made = match (make(), path.parent()) {
+        (Err(error), Some(parent))
+            if error.kind() == std::io::ErrorKind::NotFound
+                && Layout::built().has_temp_folder(&path.to_string_lossy()) =>
+        {
+            std::fs::create_dir_all(parent).and_then(|()| make())
+        }
+        (made, _) => made,
+    };
     if let Err(error) = made
         && error.kind() != std::io::ErrorKind::AlreadyExists
     {

@@ -1,18 +1,10 @@
-//! Where things are unless the command line or the configuration says otherwise: the places of
-//! nginx's own packages, so that a machine that runs nginx runs Weir with the files it has.
+//! The places of this run: what the command line names, and else those of the build.
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::Options;
+use weir_conf::Layout;
 
-/// What relative paths of logs, roots and the like start from.
-pub(crate) const PREFIX: &str = "/etc/nginx/";
-/// The configuration file.
-pub(crate) const CONF: &str = "/etc/nginx/nginx.conf";
-/// Where messages go before the configuration has been read, and after that if it does not say.
-pub(crate) const ERROR_LOG: &str = "/var/log/nginx/error.log";
-/// The file with the master's process id.
-pub(crate) const PID: &str = "/run/nginx.pid";
+use crate::cli::Options;
 
 /// The places of this run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,16 +20,15 @@ pub(crate) struct Paths {
 impl Paths {
     /// Takes what was given and else the defaults.
     pub(crate) fn of(options: &Options) -> Self {
-        let prefix = match &options.prefix {
-            Some(given) => Path::new(given).join(""),
-            None => PathBuf::from(PREFIX),
-        };
+        let layout = Layout::built();
+        let prefix = options.prefix.as_deref().map_or(Path::new(layout.prefix), Path::new).join("");
         let or = |given: &Option<std::ffi::OsString>, default: &str| {
             given.clone().unwrap_or_else(|| default.into())
         };
-        let conf = full_name(&prefix, Path::new(&or(&options.conf, CONF)));
-        let error_log = or(&options.error_log, ERROR_LOG);
-        let error_log = (!error_log.is_empty()).then(|| full_name(&prefix, Path::new(&error_log)));
+        let conf = full_name(&prefix, Path::new(&or(&options.conf, layout.conf_path)));
+        let error_log = or(&options.error_log, layout.error_log_path);
+        let error_log = (!error_log.is_empty() && error_log != "stderr")
+            .then(|| full_name(&prefix, Path::new(&error_log)));
         Self { prefix, conf, error_log }
     }
 }

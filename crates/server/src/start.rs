@@ -36,7 +36,12 @@ pub(crate) fn run() -> i32 {
         }
     };
     if options.version {
-        let _ = std::io::stderr().write_all(version::text(console.program(), &options).as_bytes());
+        let text = version::text(console.program(), &options);
+        let _ = if options.spelled_out {
+            std::io::stdout().write_all(text.as_bytes())
+        } else {
+            std::io::stderr().write_all(text.as_bytes())
+        };
         if !options.test {
             return 0;
         }

@@ -1,8 +1,9 @@
 //! `-v`, `-V` and `-h`.
 
+use weir_conf::Layout;
+
 use crate::cli::Options;
 use crate::features;
-use crate::paths;
 
 /// What this program calls itself.
 pub(crate) const WEIR: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
@@ -10,11 +11,15 @@ pub(crate) const WEIR: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
 /// The nginx whose behaviour Weir follows. Scripts compare it, and so does nginx's own test suite.
 pub(crate) const NGINX: &str = "nginx/1.31.5";
 
-/// The text for standard error. Under the name nginx, nginx's line is the first one, because that
-/// is the one that scripts read.
+/// The text for standard error. Under the name nginx, nginx's line is the first one, and with `-v`
+/// the only one, because that is what scripts read.
 pub(crate) fn text(program: &str, options: &Options) -> String {
     let (weir, nginx) = (format!("weir version: {WEIR}\n"), format!("nginx version: {NGINX}\n"));
-    let mut text = if program == "nginx" { nginx + &weir } else { weir + &nginx };
+    let mut text = match program {
+        "nginx" if options.configure || options.help => nginx + &weir,
+        "nginx" => nginx,
+        _ => weir + &nginx,
+    };
     if options.help {
         text.push_str(&help(program));
     }
@@ -22,6 +27,7 @@ pub(crate) fn text(program: &str, options: &Options) -> String {
         text.push_str("built with OpenSSL 3.0 names and settings, mapped onto rustls 0.23\n");
         text.push_str("TLS SNI support enabled\n");
         text.push_str("configure arguments:");
+        text.push_str(&Layout::built().configure_arguments());
         text.push_str(&features::configure_arguments());
         text.push('\n');
     }
@@ -30,13 +36,15 @@ pub(crate) fn text(program: &str, options: &Options) -> String {
 
 fn help(program: &str) -> String {
     let indent = " ".repeat("Usage: ".len() + program.len() + 1);
+    let layout = Layout::built();
     format!(
         "Usage: {program} [-?hvVtTq] [-s signal] [-p prefix]
 {indent}[-e filename] [-c filename] [-g directives]
+       {program} demo
 
 Options:
-  -?,-h         : this help
-  -v            : show version and exit
+  -?,-h,--help  : this help
+  -v,--version  : show version and exit
   -V            : show version and configure options then exit
   -t            : test configuration and exit
   -T            : test configuration, dump it and exit
@@ -47,10 +55,12 @@ Options:
   -c filename   : set configuration file (default: {conf})
   -g directives : set global directives out of configuration file
 
+  demo          : show two small web servers behind {program}, without touching any file
+
 ",
-        prefix = paths::PREFIX,
-        error_log = paths::ERROR_LOG,
-        conf = paths::CONF,
+        prefix = format_args!("{}/", layout.prefix),
+        error_log = layout.error_log_path,
+        conf = layout.conf_path,
     )
 }
 
@@ -62,7 +72,19 @@ mod tests {
     fn the_line_of_the_name_in_use_comes_first() {
         let options = Options { version: true, ..Options::default() };
         assert!(text("weir", &options).starts_with("weir version: weir/"));
-        assert!(text("nginx", &options).starts_with("nginx version: nginx/1."));
+        assert_eq!(text("nginx", &options), format!("nginx version: {NGINX}\n"));
+    }
+
+    /// What looks for nginx's files reads the paths there.
+    #[test]
+    fn the_places_are_shown() {
+        let options = Options { version: true, configure: true, ..Options::default() };
+        let text = text("nginx", &options);
+        let conf = Layout::built().conf_path;
+        assert!(
+            text.contains(&format!("configure arguments: --prefix={}", Layout::built().prefix))
+        );
+        assert!(text.contains(&format!("{conf} --error-log-path=")), "{text}");
     }
 
     /// Any of these words makes nginx's test suite expect that library's behaviour.

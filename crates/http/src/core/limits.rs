@@ -73,9 +73,6 @@ directives! {
     finish = Limits::finish;
 }
 
-/// The folder for bodies, below the prefix, where nothing else is said.
-const BODY_FOLDER: &str = "client_body_temp";
-
 impl Limits {
     /// The rules for the heads of requests.
     pub fn head_limits(&self) -> HeadLimits {
@@ -95,7 +92,7 @@ impl Limits {
         TempPath::settle(
             &mut self.client_body_temp_path,
             parent.and_then(|parent| parent.client_body_temp_path.as_ref()),
-            BODY_FOLDER,
+            weir_conf::Layout::built().client_body_temp,
             cx,
         )?;
         if self.large_client_header_buffers.size < self.connection_pool_size.0 {

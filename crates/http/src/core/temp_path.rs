@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use weir_conf::environment::errno_text;
+use weir_conf::layout::TempFolder;
 use weir_conf::value::parse_number;
 use weir_conf::{Arity, Cx, Fault, Node, Value};
 
@@ -91,19 +92,22 @@ impl TempPath {
         path
     }
 
-    /// In a table's `finish`: takes the default below the prefix if nothing was said, and creates
+    /// In a table's `finish`: takes the default if nothing was said, and creates
     /// the folder if this block is the one that names it.
     pub fn settle(
         own: &mut Option<Self>,
         parent: Option<&Self>,
-        default: &str,
+        default: TempFolder,
         cx: &mut Cx<'_>,
     ) -> Result<(), Fault> {
         if !cx.context().intersects(weir_conf::contexts!(http, server, location)) {
             return Ok(());
         }
-        let path =
-            own.get_or_insert_with(|| Self { path: cx.prefix_path(default), levels: Vec::new() });
+        let path = own.get_or_insert_with(|| {
+            let prefix = cx.prefix_path("");
+            let default = default.below(&prefix.to_string_lossy());
+            Self { path: cx.prefix_path(default), levels: Vec::new() }
+        });
         if parent.is_some_and(|parent| parent.path == path.path) {
             return Ok(());
         }

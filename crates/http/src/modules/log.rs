@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use weir_conf::{Contexts, Cx, Fault, Inherit, LogFile as Handle, Node, Slot, directives};
+use weir_conf::{Contexts, Cx, Fault, Inherit, Layout, LogFile as Handle, Node, Slot, directives};
 use weir_engine::error_log::Level;
 use weir_engine::log_buffer::{self, Buffering};
 use weir_engine::os_error::Failed;
@@ -36,9 +36,6 @@ pub(crate) const MODULE: Module = Module {
 };
 
 static LOG: Slot<Logging> = Slot::new();
-
-/// Where requests are told when the configuration does not say.
-const DEFAULT_PATH: &str = "/var/log/nginx/access.log";
 
 /// The format that every configuration has.
 const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status \
@@ -97,8 +94,9 @@ impl Logging {
         if self.logs.off || !self.logs.list.is_empty() || cx.context() == Contexts::HTTP {
             return Ok(());
         }
-        let path = std::path::Path::new(DEFAULT_PATH);
-        let handle = cx.env().open_log(path).map_err(|error| destination::refused(path, &error))?;
+        let path = cx.prefix_path(Layout::built().http_log_path);
+        let handle =
+            cx.env().open_log(&path).map_err(|error| destination::refused(&path, &error))?;
         let format = Formats::find(cx, "combined").unwrap_or_default();
         let (condition, trouble) = (None, Trouble::default());
         let log = AccessLog { to: To::File(handle), format, condition, trouble };

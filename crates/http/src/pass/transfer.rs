@@ -93,7 +93,7 @@ impl Transfer {
         TempPath::settle(
             &mut self.temp_path,
             parent.and_then(|parent| parent.temp_path.as_ref()),
-            "proxy_temp",
+            weir_conf::Layout::built().proxy_temp,
             cx,
         )?;
         self.hidden = Hidden::new(&self.hide_header, &self.pass_header);

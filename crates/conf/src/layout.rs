@@ -1,0 +1,242 @@
+//! Where things are unless the command line or the configuration says otherwise, in the words of
+//! nginx's own `configure` (<https://nginx.org/en/docs/configure.html>).
+//!
+//! The layout is chosen when Weir is built: `WEIR_CONFIGURE` holds the arguments, and
+//! `cargo xtask install` sets it. Without it the layout is that of nginx.org's packages, whose files
+//! most machines with nginx have.
+
+use std::sync::LazyLock;
+
+/// Layouts that have a name, for `--layout=NAME`: nginx.org's packages, Debian's, and nginx built
+/// from its source.
+const NAMED: [(&str, &str); 3] = [
+    (
+        "packages",
+        "--prefix=/etc/nginx --sbin-path=/usr/sbin/weir --modules-path=/usr/lib/nginx/modules \
+         --conf-path=/etc/nginx/nginx.conf --error-log-path=/var/log/nginx/error.log \
+         --http-log-path=/var/log/nginx/access.log --pid-path=/run/nginx.pid \
+         --lock-path=/run/nginx.lock --http-client-body-temp-path=/var/cache/nginx/client_temp \
+         --http-proxy-temp-path=/var/cache/nginx/proxy_temp \
+         --http-fastcgi-temp-path=/var/cache/nginx/fastcgi_temp \
+         --http-uwsgi-temp-path=/var/cache/nginx/uwsgi_temp \
+         --http-scgi-temp-path=/var/cache/nginx/scgi_temp",
+    ),
+    (
+        "debian",
+        "--prefix=/usr/share/nginx --sbin-path=/usr/sbin/weir \
+         --modules-path=/usr/lib/nginx/modules --conf-path=/etc/nginx/nginx.conf \
+         --error-log-path=stderr --http-log-path=/var/log/nginx/access.log \
+         --pid-path=/run/nginx.pid --lock-path=/var/lock/nginx.lock \
+         --http-client-body-temp-path=/var/lib/nginx/body \
+         --http-proxy-temp-path=/var/lib/nginx/proxy \
+         --http-fastcgi-temp-path=/var/lib/nginx/fastcgi \
+         --http-uwsgi-temp-path=/var/lib/nginx/uwsgi --http-scgi-temp-path=/var/lib/nginx/scgi",
+    ),
+    ("source", "--prefix=/usr/local/nginx"),
+];
+
+/// What this program was built with.
+static BUILT: LazyLock<Layout> =
+    LazyLock::new(|| Layout::of(option_env!("WEIR_CONFIGURE").unwrap_or("--layout=packages")));
+
+/// The default places. A relative one lies below the prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// What relative paths of logs, roots and the like start from, without a slash at its end.
+    pub prefix: &'static str,
+    /// The program.
+    pub sbin_path: &'static str,
+    /// Where nginx has the modules that it loads.
+    pub modules_path: &'static str,
+    /// The configuration file.
+    pub conf_path: &'static str,
+    /// Where messages go before the configuration has been read, and after that if it does not
+    /// say; `stderr` for standard error.
+    pub error_log_path: &'static str,
+    /// The log of requests where the configuration names none.
+    pub http_log_path: &'static str,
+    /// The file with the master's process id.
+    pub pid_path: &'static str,
+    /// The prefix of lock files, which are not needed.
+    pub lock_path: &'static str,
+    /// Request bodies that do not fit into memory.
+    pub client_body_temp: TempFolder,
+    /// Responses of upstreams that do not fit into memory.
+    pub proxy_temp: TempFolder,
+    /// The same for FastCGI.
+    pub fastcgi_temp: TempFolder,
+    /// The same for uwsgi.
+    pub uwsgi_temp: TempFolder,
+    /// The same for SCGI.
+    pub scgi_temp: TempFolder,
+    /// The user of the worker where the configuration names none; `None` for nobody.
+    pub user: Option<&'static str>,
+    /// The group of that user; `None` for the one of the same name.
+    pub group: Option<&'static str>,
+}
+
+/// A default folder for temporary files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TempFolder {
+    /// Where it is for a server with the built-in prefix.
+    path: &'static str,
+    /// Its name below any other prefix.
+    name: &'static str,
+}
+
+impl TempFolder {
+    const fn named(name: &'static str) -> Self {
+        Self { path: name, name }
+    }
+
+    /// The folder of a server with this prefix. One with a prefix of its own has its own
+    /// folders too, so that two servers of different users do not take them from one another.
+    pub fn below(self, prefix: &str) -> &'static str {
+        if prefix.trim_end_matches('/') == Layout::built().prefix { self.path } else { self.name }
+    }
+}
+
+impl Layout {
+    /// The layout of this build.
+    pub fn built() -> &'static Self {
+        &BUILT
+    }
+
+    /// Whether this is a folder for temporary files that no configuration has named.
+    pub fn has_temp_folder(&self, path: &str) -> bool {
+        self.temp_folders().iter().any(|folder| folder.path == path)
+    }
+
+    fn temp_folders(&self) -> [TempFolder; 5] {
+        [self.client_body_temp, self.proxy_temp, self.fastcgi_temp, self.uwsgi_temp, self.scgi_temp]
+    }
+
+    /// nginx's defaults with what these arguments of `configure` say. Arguments that name no
+    /// place are none of ours.
+    fn of(arguments: &'static str) -> Self {
+        let mut layout = Self {
+            prefix: "/usr/local/nginx",
+            sbin_path: "sbin/weir",
+            modules_path: "modules",
+            conf_path: "conf/nginx.conf",
+            error_log_path: "logs/error.log",
+            http_log_path: "logs/access.log",
+            pid_path: "logs/nginx.pid",
+            lock_path: "logs/nginx.lock",
+            client_body_temp: TempFolder::named("client_body_temp"),
+            proxy_temp: TempFolder::named("proxy_temp"),
+            fastcgi_temp: TempFolder::named("fastcgi_temp"),
+            uwsgi_temp: TempFolder::named("uwsgi_temp"),
+            scgi_temp: TempFolder::named("scgi_temp"),
+            user: None,
+            group: None,
+        };
+        for argument in arguments.split_ascii_whitespace() {
+            if let Some((name, value)) = argument.split_once('=') {
+                layout.set(name, value);
+            }
+        }
+        layout
+    }
+
+    fn set(&mut self, name: &str, value: &'static str) {
+        match name {
+            "--layout" => {
+                if let Some((_, arguments)) = NAMED.iter().find(|(layout, _)| *layout == value) {
+                    *self = Self::of(arguments);
+                }
+            }
+            "--prefix" => self.prefix = value.trim_end_matches('/'),
+            "--sbin-path" => self.sbin_path = value,
+            "--modules-path" => self.modules_path = value,
+            "--conf-path" => self.conf_path = value,
+            "--error-log-path" => self.error_log_path = value,
+            "--http-log-path" => self.http_log_path = value,
+            "--pid-path" => self.pid_path = value,
+            "--lock-path" => self.lock_path = value,
+            "--http-client-body-temp-path" => self.client_body_temp.path = value,
+            "--http-proxy-temp-path" => self.proxy_temp.path = value,
+            "--http-fastcgi-temp-path" => self.fastcgi_temp.path = value,
+            "--http-uwsgi-temp-path" => self.uwsgi_temp.path = value,
+            "--http-scgi-temp-path" => self.scgi_temp.path = value,
+            "--user" => self.user = Some(value),
+            "--group" => self.group = Some(value),
+            _ => {}
+        }
+    }
+
+    /// The arguments of `configure` that make this layout, with absolute paths, each with a blank
+    /// before it: what `-V` shows, and what programs that look for nginx's files read there.
+    pub fn configure_arguments(&self) -> String {
+        let mut text = format!(" --prefix={}", self.prefix);
+        let paths = [
+            ("sbin-path", self.sbin_path),
+            ("modules-path", self.modules_path),
+            ("conf-path", self.conf_path),
+            ("error-log-path", self.error_log_path),
+            ("http-log-path", self.http_log_path),
+            ("pid-path", self.pid_path),
+            ("lock-path", self.lock_path),
+            ("http-client-body-temp-path", self.client_body_temp.path),
+            ("http-proxy-temp-path", self.proxy_temp.path),
+            ("http-fastcgi-temp-path", self.fastcgi_temp.path),
+            ("http-uwsgi-temp-path", self.uwsgi_temp.path),
+            ("http-scgi-temp-path", self.scgi_temp.path),
+        ];
+        for (name, path) in paths {
+            let base = if path.starts_with('/') || path == "stderr" { "" } else { self.prefix };
+            let slash = if base.is_empty() { "" } else { "/" };
+            text.push_str(&format!(" --{name}={base}{slash}{path}"));
+        }
+        for (name, value) in [("user", self.user), ("group", self.group)] {
+            text.extend(value.map(|value| format!(" --{name}={value}")));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_lies_below_the_prefix() {
+        let layout =
+            Layout::of("--prefix=/opt/web/ --pid-path=/run/web.pid --with-http_ssl_module");
+        assert_eq!(layout.prefix, "/opt/web");
+        assert_eq!(layout.conf_path, "conf/nginx.conf");
+        assert_eq!(layout.pid_path, "/run/web.pid");
+        let shown = layout.configure_arguments();
+        assert!(shown.starts_with(" --prefix=/opt/web --sbin-path=/opt/web/sbin/weir"), "{shown}");
+        assert!(shown.contains(" --conf-path=/opt/web/conf/nginx.conf "), "{shown}");
+        assert!(!shown.contains("--user"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_shown_makes_the_same_layout() {
+        let text = "--prefix=/usr/share/nginx --error-log-path=stderr --user=web --group=www";
+        let layout = Layout::of(text);
+        let again = Layout::of(layout.configure_arguments().leak());
+        assert_eq!(again.configure_arguments(), layout.configure_arguments());
+        assert_eq!(again.error_log_path, "stderr");
+        assert_eq!((again.user, again.group), (Some("web"), Some("www")));
+    }
+
+    #[test]
+    fn layouts_have_names() {
+        let layout = Layout::of("--layout=debian --pid-path=/run/weir.pid");
+        assert_eq!((layout.prefix, layout.pid_path), ("/usr/share/nginx", "/run/weir.pid"));
+        assert_eq!(
+            Layout::of("--layout=source").configure_arguments(),
+            Layout::of("").configure_arguments()
+        );
+    }
+
+    #[test]
+    fn another_prefix_has_folders_of_its_own() {
+        let built = Layout::built();
+        let folder = built.client_body_temp;
+        assert_eq!(folder.below(&format!("{}/", built.prefix)), folder.path);
+        assert_eq!(folder.below("/srv/two/"), "client_body_temp");
+    }
+}

@@ -1,0 +1,235 @@
+//! Installs the server: the program, a configuration, the man page, the systemd unit and the
+//! rotation of logs. Takes the arguments of nginx's `configure` that name places, and `DESTDIR`
+//! as `make install` does.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Failure, cargo, release};
+
+mod layout;
+
+use layout::{Choice, Places};
+
+/// Where man(1) looks for pages of what is not a package.
+const MAN_PAGE: &str = "/usr/local/share/man/man8/weir.8";
+/// The unit, where systemd looks for those of the machine's administrator.
+const UNIT: &str = "/etc/systemd/system/weir.service";
+/// The rotation of logs.
+const ROTATIONS: &str = "/etc/logrotate.d";
+
+/// Files of the configuration. One that exists is left as it is, and what is shipped lies beside
+/// it with this ending.
+const CONF_FILES: [&str; 3] = ["nginx.conf", "proxy.conf", "mime.types"];
+const SHIPPED: &str = "default";
+
+/// Rights of programs and folders, and of other files.
+const PROGRAM: u32 = 0o755;
+const FILE: u32 = 0o644;
+
+/// Builds the server for the places asked for, and installs it.
+pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
+    let choice = Choice::of(arguments)?;
+    let configure = choice.configure()?;
+    let program = if choice.quick {
+        cargo::build_for(&configure, cargo::Profile::Release)?
+    } else {
+        release::build_for(&configure)?
+    };
+    let places = Places::of(&program)?;
+    let destination = std::env::var_os("DESTDIR").unwrap_or_default();
+    Installation { program, places, destination: destination.into() }.install()
+}
+
+/// What is installed, and where to.
+struct Installation {
+    program: PathBuf,
+    places: Places,
+    /// A folder that stands for `/`; empty for `/` itself.
+    destination: PathBuf,
+}
+
+impl Installation {
+    fn install(&self) -> Result<(), Failure> {
+        let places = &self.places;
+        let program = std::fs::read(&self.program)
+            .map_err(|error| format!("{}: {error}", self.program.display()))?;
+        self.put(&places.program, &program, PROGRAM)?;
+        let folder = Path::new(&places.conf).parent().unwrap_or(Path::new("/"));
+        for name in CONF_FILES {
+            let text = self.conf_file(&shipped(&Path::new("conf").join(name))?);
+            // The configuration may have another name than the one that is shipped.
+            let path =
+                if name == "nginx.conf" { places.conf.clone().into() } else { folder.join(name) };
+            self.put_beside(&path, text.as_bytes())?;
+        }
+        for file in [&places.error_log, &places.access_log, &places.pid, &places.body_temp] {
+            if let Some(parent) = Path::new(file).parent().filter(|_| file != "stderr") {
+                self.make_folder(parent)?;
+            }
+        }
+        self.put(MAN_PAGE, self.packaged("weir.8")?.as_bytes(), FILE)?;
+        self.put(UNIT, self.packaged("weir.service")?.as_bytes(), FILE)?;
+        self.rotate_logs()
+    }
+
+    /// A file of the configuration with the logs and the pid file in the places of the layout.
+    fn conf_file(&self, text: &str) -> String {
+        text.replace("logs/error.log", &self.places.error_log)
+            .replace("logs/access.log", &self.places.access_log)
+            .replace("logs/nginx.pid", &self.places.pid)
+    }
+
+    /// A file of `packaging/` with the places filled in.
+    fn packaged(&self, name: &str) -> Result<String, Failure> {
+        let places = &self.places;
+        let text = shipped(&Path::new("packaging").join(name))?;
+        Ok(text
+            .replace("@PROGRAM@", &places.program)
+            .replace("@CONF@", &places.conf)
+            .replace("@PREFIX@", &places.prefix)
+            .replace("@PID@", &places.pid)
+            .replace("@ERROR_LOG@", &places.error_log)
+            .replace("@ACCESS_LOG@", &places.access_log)
+            .replace("@LOGS@", &self.log_folder())
+            .replace("@VERSION@", env!("CARGO_PKG_VERSION")))
+    }
+
+    fn log_folder(&self) -> String {
+        let folder = Path::new(&self.places.access_log).parent();
+        folder.map(|folder| folder.display().to_string()).unwrap_or_default()
+    }
+
+    /// Lets the logs be rotated, unless somebody else's file does so already: logrotate refuses
+    /// a log that is named twice.
+    fn rotate_logs(&self) -> Result<(), Failure> {
+        let pattern = format!("{}/*.log", self.log_folder());
+        let folder = self.below_destination(Path::new(ROTATIONS));
+        let others = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut others = others.map(|entry| entry.path()).filter(|path| !path.ends_with("weir"));
+        let other = others
+            .find(|path| std::fs::read_to_string(path).is_ok_and(|text| text.contains(&pattern)));
+        if let Some(other) = other {
+            println!("{}: left out, {} rotates {pattern}", ROTATIONS, other.display());
+            return Ok(());
+        }
+        let path = Path::new(ROTATIONS).join("weir");
+        self.put(path, self.packaged("logrotate")?.as_bytes(), FILE)
+    }
+
+    /// Writes a file of the configuration, or beside it if it exists.
+    fn put_beside(&self, path: &Path, content: &[u8]) -> Result<(), Failure> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".");
+        beside.push(SHIPPED);
+        self.put(Path::new(&beside), content, FILE)?;
+        if self.below_destination(path).exists() {
+            println!("{}: kept", path.display());
+            return Ok(());
+        }
+        self.put(path, content, FILE)
+    }
+
+    /// Writes a file under another name and renames it into place, so that a running program
+    /// keeps the file that it was started from.
+    fn put(&self, path: impl AsRef<Path>, content: &[u8], mode: u32) -> Result<(), Failure> {
+        let path = path.as_ref();
+        self.make_folder(path.parent().unwrap_or(Path::new("/")))?;
+        let target = self.below_destination(path);
+        let mut fresh = target.clone().into_os_string();
+        fresh.push(".new");
+        let write = || {
+            std::fs::write(&fresh, content)?;
+            std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(mode))?;
+            std::fs::rename(&fresh, &target)
+        };
+        write().map_err(|error| format!("{}: {error}", target.display()))?;
+        println!("{}", target.display());
+        Ok(())
+    }
+
+    fn make_folder(&self, path: &Path) -> Result<(), Failure> {
+        let folder = self.below_destination(path);
+        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))
+    }
+
+    fn below_destination(&self, path: &Path) -> PathBuf {
+        if self.destination.as_os_str().is_empty() {
+            return path.to_owned();
+        }
+        self.destination.join(path.strip_prefix("/").unwrap_or(path))
+    }
+}
+
+fn shipped(path: &Path) -> Result<String, Failure> {
+    let path = cargo::root().join(path);
+    std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// What a program prints with `-V`.
+fn version_of(program: &Path) -> Result<String, Failure> {
+    let output = Command::new(program).arg("-V").output();
+    let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    const VERSION: &str = "configure arguments: --prefix=/etc/nginx --sbin-path=/usr/sbin/weir \
+        --conf-path=/etc/nginx/nginx.conf --error-log-path=/var/log/nginx/error.log \
+        --http-log-path=/var/log/nginx/access.log --pid-path=/run/nginx.pid \
+        --http-client-body-temp-path=/var/cache/nginx/client_temp";
+
+    fn installation(scratch: &Scratch) -> Installation {
+        let program = scratch.write("built", b"program").unwrap();
+        let places = Places::read(VERSION).unwrap();
+        Installation { program, places, destination: scratch.folder("root").unwrap() }
+    }
+
+    #[test]
+    fn everything_lies_where_it_belongs() {
+        let scratch = Scratch::new("install").unwrap();
+        let installation = installation(&scratch);
+        installation.install().unwrap();
+        let read = |path: &str| {
+            let path = installation.destination.join(path);
+            std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+        };
+        assert_eq!(read("usr/sbin/weir"), "program");
+        let conf = read("etc/nginx/nginx.conf");
+        assert!(conf.contains(" /run/nginx.pid;") && !conf.contains("logs/"), "{conf}");
+        read("etc/nginx/mime.types.default");
+        let unit = read("etc/systemd/system/weir.service");
+        assert!(unit.contains("PIDFile=/run/nginx.pid\n") && !unit.contains('@'), "{unit}");
+        let rotation = read("etc/logrotate.d/weir");
+        assert!(rotation.contains("/var/log/nginx/*.log {") && !rotation.contains('@'));
+        let page = read("usr/local/share/man/man8/weir.8");
+        assert!(page.contains("instead of /etc/nginx/nginx.conf") && !page.contains('@'));
+        let program = installation.destination.join("usr/sbin/weir");
+        assert_eq!(std::fs::metadata(program).unwrap().permissions().mode() & 0o777, PROGRAM);
+        assert!(installation.destination.join("var/cache/nginx").is_dir());
+    }
+
+    #[test]
+    fn the_files_of_an_administrator_are_kept() {
+        let scratch = Scratch::new("install-kept").unwrap();
+        let installation = installation(&scratch);
+        let root = &installation.destination;
+        std::fs::create_dir_all(root.join("etc/nginx")).unwrap();
+        std::fs::create_dir_all(root.join("etc/logrotate.d")).unwrap();
+        std::fs::write(root.join("etc/nginx/nginx.conf"), "events {}").unwrap();
+        std::fs::write(root.join("etc/logrotate.d/nginx"), "/var/log/nginx/*.log {\n}").unwrap();
+        installation.install().unwrap();
+        assert_eq!(
+            std::fs::read_to_string(root.join("etc/nginx/nginx.conf")).unwrap(),
+            "events {}"
+        );
+        assert!(root.join("etc/nginx/nginx.conf.default").is_file());
+        assert!(!root.join("etc/logrotate.d/weir").exists());
+    }
+}
