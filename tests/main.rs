@@ -9,6 +9,7 @@
 mod harness;
 
 mod access;
+mod command_line;
 mod faults;
 mod files;
 mod filters;
