@@ -13,6 +13,7 @@ mod command_line;
 mod faults;
 mod files;
 mod filters;
+mod graceful;
 mod http_core;
 mod limits;
 mod locations;

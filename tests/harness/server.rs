@@ -254,6 +254,11 @@ impl Server {
         self.rewrite(&format!("{HTTP}{conf}\n}}\n"));
     }
 
+    /// The same with other lines in the main context.
+    pub(crate) fn rewrite_with(&self, conf: &str, main: &str) {
+        self.rewrite(&format!("{HTTP}{conf}\n}}\n").replace("%main%", main));
+    }
+
     /// Its prefix.
     pub(crate) fn directory(&self) -> &Directory {
         &self.setup.directory

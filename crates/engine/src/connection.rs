@@ -433,6 +433,12 @@ impl Conn {
             }
     }
 
+    /// Whether nothing waits to be received, not even the end, by a look at the socket itself: the
+    /// loop may not have heard of it yet. A record of TLS that has come in part waits, too.
+    pub fn has_nothing_unread(&mut self) -> bool {
+        !self.is_busy() && self.socket.has_nothing_unread()
+    }
+
     /// The first byte that waits, without taking it: whether a client speaks TLS (22) or not, on
     /// a port where both come. `Ok(None)` is the end of the stream.
     pub fn poll_first_byte(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {

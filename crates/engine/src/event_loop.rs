@@ -18,6 +18,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::pin::pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 mod completion;
 mod here;
@@ -36,7 +37,7 @@ pub use threads::on_a_thread;
 use weir_sys::process;
 use weir_sys::ring::{self, Ring};
 
-use crate::{buffer, clock};
+use crate::{buffer, clock, timer};
 
 use here::Loop;
 pub(crate) use here::{here, with_here};
@@ -186,6 +187,17 @@ pub async fn yield_now() {
     })
     .await;
 }
+
+/// Waits until the loop has told of everything that has happened to its descriptors until now, and the
+/// kernel knows what the loop does not want any more.
+pub async fn settle() {
+    for _ in 0..SETTLING {
+        timer::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// How many turns that takes at most: a queue of completions can have overflowed.
+const SETTLING: usize = 2;
 
 /// Runs a future on a loop of its own; for tests and for tools.
 ///

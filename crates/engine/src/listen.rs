@@ -1,8 +1,10 @@
 //! Listening sockets: how they are bound, and how each thread accepts from them.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,9 +38,41 @@ const ACCEPTS_PER_TURN: usize = 16;
 const ACCEPTS_PER_LONG_TURN: usize = 1024;
 
 /// How one thread accepts from one listener. Accepting ends when it is dropped.
-#[derive(Debug)]
 pub struct Accepting {
     task: Task,
+    listener: Arc<OwnedFd>,
+    inherited: Inherited,
+    handle: Rc<dyn Fn(Conn)>,
+}
+
+/// Ends accepting by these: nobody is woken for a new connection in vain any more, and what has come
+/// until then is accepted, because nobody else may be.
+pub async fn end(all: Vec<Accepting>) {
+    if all.is_empty() {
+        return;
+    }
+    all.iter().for_each(|one| one.task.abort());
+    // A ring lets go of the sockets in its next turn.
+    event_loop::settle().await;
+    all.iter().for_each(Accepting::take_rest);
+}
+
+impl Accepting {
+    fn take_rest(&self) {
+        for _ in 0..ACCEPTS_PER_LONG_TURN {
+            match accept_one(&self.listener, self.inherited) {
+                Ok(Some(conn)) => (self.handle)(conn),
+                Ok(None) | Err(Errno::CONNABORTED | Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Accepting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accepting").field("listener", &self.listener).finish_non_exhaustive()
+    }
 }
 
 impl Drop for Accepting {
@@ -58,14 +92,16 @@ pub fn accept(
     handle: impl Fn(Conn) + 'static,
 ) -> io::Result<Accepting> {
     let inherited = Inherited::from(&listener);
-    let mut listener = Watched::new(listener, Watch::Listener)?;
+    let mut watched = Watched::new(Arc::clone(&listener), Watch::Listener)?;
     let turn = if multi_accept { ACCEPTS_PER_LONG_TURN } else { ACCEPTS_PER_TURN };
+    let handle: Rc<dyn Fn(Conn)> = Rc::new(handle);
+    let taker = Rc::clone(&handle);
     let task = event_loop::spawn(async move {
         loop {
-            accept_some(&mut listener, inherited, turn, &handle).await;
+            accept_some(&mut watched, inherited, turn, &*taker).await;
         }
     });
-    Ok(Accepting { task })
+    Ok(Accepting { task, listener, inherited, handle })
 }
 
 /// Accepts what waits, at most one turn's worth: the kernel tells again of what is left.
@@ -73,7 +109,7 @@ async fn accept_some(
     listener: &mut Watched,
     inherited: Inherited,
     turn: usize,
-    handle: &impl Fn(Conn),
+    handle: &dyn Fn(Conn),
 ) {
     let Some(source) = listener.source() else { return rest(listener).await };
     poll_fn(|cx| source.poll_read(cx)).await;

@@ -112,22 +112,18 @@ impl<T: 'static> Lot<T> {
         self.len() == 0
     }
 
-    /// Closes those which `keep` does not want, all of them on a graceful quit.
-    pub fn retain(&self, mut keep: impl FnMut(&T) -> bool) {
+    /// Takes those out that `choose` wants, each with the end of its wait.
+    pub fn take_if(&self, mut choose: impl FnMut(&T) -> bool) -> Vec<(Conn, T, Instant)> {
         let mut inner = self.inner.borrow_mut();
-        let unwanted: Vec<u32> = inner
+        let chosen: Vec<u32> = inner
             .entries
             .iter()
-            .filter_map(|(key, entry)| (!keep(&entry.data)).then_some(key))
+            .filter_map(|(key, entry)| choose(&entry.data).then_some(key))
             .collect();
-        for entry in unwanted.into_iter().filter_map(|key| inner.remove(key)) {
-            entry.idle.close();
-        }
-    }
-
-    /// Closes all of them.
-    pub fn close_all(&self) {
-        self.retain(|_| false);
+        let entries = chosen.into_iter().filter_map(|key| inner.remove(key));
+        entries
+            .map(|entry| (Conn::from_idle(entry.idle), entry.data, time_of(entry.tick)))
+            .collect()
     }
 }
 
@@ -203,8 +199,12 @@ impl<T> Inner<T> {
             self.task = Some(cx.waker().clone());
         }
         loop {
-            self.take_due(leaving);
+            // Who has said something in the last moment is not late.
             if self.poll_events(cx, leaving).is_ready() {
+                return Poll::Ready(());
+            }
+            self.take_due(leaving);
+            if !leaving.is_empty() {
                 return Poll::Ready(());
             }
             self.armed = self.ticks.first_key_value().map_or(NONE, |(&tick, _)| tick);

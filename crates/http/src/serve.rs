@@ -59,13 +59,14 @@ impl Service {
         Rc::ptr_eq(&self.snapshot.borrow(), snapshot)
     }
 
-    /// Puts a new configuration in force. Requests under way end with the one they began with;
-    /// idle connections to listeners that it no longer has are closed.
-    pub fn swap(&self, snapshot: Rc<Snapshot>) {
+    /// Puts a new configuration in force. Requests under way end with the one they began with.
+    /// Connections to listeners that it no longer has are closed when they are idle; the others,
+    /// new ones too, have their next request answered by the old one.
+    pub fn swap(self: &Rc<Self>, snapshot: Rc<Snapshot>) {
         let old = self.snapshot.replace(Rc::clone(&snapshot));
-        drop(old);
         crate::spare::follow(Some(&snapshot));
-        self.idle.look_around(|listener| snapshot.listens_on(listener));
+        let leaving = self.idle.look_around(|listener, _| !snapshot.listens_on(listener));
+        leaving.see_off(self, Some(old));
     }
 
     /// Takes a connection accepted on `listener` (an index into the snapshot's listeners).
@@ -73,12 +74,13 @@ impl Service {
         h1::accept(self, conn, listener);
     }
 
-    /// Closes what is idle, and lets every connection end after its current request.
-    pub fn quit(&self) {
+    /// Closes what is idle, and lets every connection end after its current request. A new
+    /// connection may have its first one.
+    pub fn quit(self: &Rc<Self>) {
         self.quitting.set(true);
         crate::spare::follow(None);
         self.snapshot.borrow().drain();
-        self.idle.look_around(|_| false);
+        self.idle.look_around(|_, number| number > 1).see_off(self, None);
         crate::pass::pool::close_all();
     }
 

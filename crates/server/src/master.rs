@@ -123,8 +123,9 @@ impl Master {
         if self.asked.terminate {
             self.patience = Some(self.terminate());
         } else if self.asked.quit {
-            self.children.tell(Order::Quit, &self.console);
+            // The worker accepts what has come until then, so nobody else may keep the sockets open.
             self.close_sockets();
+            self.children.tell(Order::Quit, &self.console);
         } else {
             self.do_what_was_asked();
         }

@@ -73,7 +73,8 @@ impl Socket {
 }
 
 /// Opens what the configuration wants, `threads` sockets for a `reuseport` listener and one for
-/// every other, and takes from `old` what is open already.
+/// every other, and takes from `old` what is open already. What is open of an address stays, also
+/// if there are fewer threads than before: with a socket, those who wait in its queue are lost.
 ///
 /// # Errors
 /// Why it cannot be done has been logged. With `test`, an address that somebody else uses is none.
@@ -89,10 +90,11 @@ pub(crate) fn open(
     let mut free: Vec<&Socket> = old.iter().collect();
     for wanted in wanted {
         let key = wanted.key();
-        let copies = if wanted.options.reuseport { threads } else { 1 };
+        let known = free.iter().filter(|socket| socket.key == key).count();
+        let copies = if wanted.options.reuseport { threads.max(known) } else { known.max(1) };
         for _ in 0..copies {
             match free.iter().position(|socket| socket.key == key) {
-                Some(at) => open.push(keep(free.swap_remove(at), wanted, console)),
+                Some(at) => open.push(keep(free.remove(at), wanted, console)),
                 None => missing.push(wanted),
             }
         }
@@ -226,6 +228,18 @@ mod tests {
         let mut wanted = wanted("127.0.0.1:0");
         wanted.options.reuseport = true;
         assert_eq!(open(&[wanted], &[], 3, false, &console).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_socket_stays_open_when_there_are_fewer_threads() {
+        let console = Console::new(None);
+        let mut wanted = wanted("127.0.0.1:0");
+        wanted.options.reuseport = true;
+        let wanted = [wanted];
+        let before = open(&wanted, &[], 3, false, &console).unwrap();
+        let after = open(&wanted, &before, 1, false, &console).unwrap();
+        assert_eq!(after.len(), 3);
+        assert_eq!(open(&wanted, &after, 4, false, &console).unwrap().len(), 4);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The threads of the worker. Each has an event loop and a service of its own, and shares nothing
 //! that it would have to wait for.
 
-use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
@@ -198,21 +197,24 @@ fn open_loop(number: usize, load: &Load) -> std::io::Result<EventLoop> {
 
 async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>) {
     let service = Service::new(&load.plan);
-    let accepting = RefCell::new(accept(number, &service, &load));
+    let mut accepting = accept(number, &service, &load);
     // From here on the plan belongs to the service, which lets go of it at the next one.
     drop(load);
     while let Some(order) = orders.recv().await {
         match order {
             Order::Serve(load) => {
+                let stays = |name: &str| load.sockets.iter().any(|(other, _)| other == name);
+                let old = accepting.drain(..).filter(|(name, _)| !stays(name));
+                listen::end(old.map(|(_, one)| one).collect()).await;
                 service.swap(&load.plan);
-                accepting.replace(accept(number, &service, &load));
+                accepting = accept(number, &service, &load);
             }
             Order::Flush(done) => {
                 service.flush_logs();
                 let _ = done.send(());
             }
             Order::Quit(timeout) => {
-                accepting.take();
+                listen::end(accepting.drain(..).map(|(_, one)| one).collect()).await;
                 service.quit();
                 finish(&service, orders, timeout).await;
                 break;
@@ -222,8 +224,11 @@ async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>)
     service.flush_logs();
 }
 
+/// How a thread accepts from the sockets of that name.
+type Acceptors = Vec<(String, Accepting)>;
+
 /// Starts to accept connections; what accepted before ends when it is dropped.
-fn accept(number: usize, service: &Service, load: &Load) -> Vec<Accepting> {
+fn accept(number: usize, service: &Service, load: &Load) -> Acceptors {
     capacity::set_limit(load.process.connections);
     let mut accepting = Vec::new();
     for (at, (name, _)) in load.sockets.iter().enumerate() {
@@ -231,13 +236,18 @@ fn accept(number: usize, service: &Service, load: &Load) -> Vec<Accepting> {
             continue;
         }
         let group: Vec<_> = load.sockets.iter().filter(|(other, _)| other == name).collect();
-        let (_, socket) = group[number % group.len()];
-        let acceptor = service.acceptor(name);
-        match listen::accept(Arc::clone(socket), load.process.multi_accept, acceptor) {
-            Ok(started) => accepting.push(started),
-            Err(error) => {
-                let what = format!("epoll_ctl() of the socket \"{name}\" failed");
-                load.error_log.log(Level::Alert, 0, Failed(&what, &error));
+        for (place, (_, socket)) in group.iter().enumerate() {
+            // Those that no thread has to itself, as there were more threads before, are for all.
+            if place != number % group.len() && place < load.process.threads {
+                continue;
+            }
+            let (acceptor, multi) = (service.acceptor(name), load.process.multi_accept);
+            match listen::accept(Arc::clone(socket), multi, acceptor) {
+                Ok(started) => accepting.push((name.clone(), started)),
+                Err(error) => {
+                    let what = format!("epoll_ctl() of the socket \"{name}\" failed");
+                    load.error_log.log(Level::Alert, 0, Failed(&what, &error));
+                }
             }
         }
     }

@@ -348,6 +348,13 @@ impl Socket {
         }
     }
 
+    /// Whether nothing waits, not even the end, neither in the loop nor in the socket.
+    pub(crate) fn has_nothing_unread(&self) -> bool {
+        let held = self.source.as_ref().and_then(Source::heard) == Some(Heard::Held);
+        let peeked = || weir_sys::socket::peek(self.fd.as_fd());
+        !held && peeked().is_err_and(|error| would_block(&error))
+    }
+
     /// Whether the peer has closed or broken the connection, as far as that is not hidden behind
     /// bytes that wait.
     pub(crate) fn is_closed(&self) -> bool {

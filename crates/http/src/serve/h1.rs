@@ -44,8 +44,9 @@ pub(crate) async fn serve(service: Rc<Service>, conn: Conn, key: Rc<str>) {
     // What happens once, or seldom, lies in boxes: the state of a connection's task is what
     // every connection costs.
     let Some(opened) = Box::pin(open::open(&service, conn, &key)).await else { return };
-    let patience = Patience::kept(opened.until, Instant::default());
-    requests(service, opened.link, opened.info, key, 1, patience).await;
+    let patience = Patience::fresh(opened.until);
+    let found = Some((opened.snapshot, opened.endpoint));
+    requests(service, opened.link, opened.info, key, 1, patience, found).await;
 }
 
 /// Takes a new connection. One that begins with a request waits for it without a task.
@@ -58,16 +59,24 @@ pub(super) fn accept(service: &Rc<Service>, mut conn: Conn, key: &Rc<str>) {
     };
     let parked = service.idle.parked(&key, 1, start, None);
     if let Err((conn, parked)) = service.idle.park(conn, until, parked) {
-        weir_engine::spawn(resume(Rc::clone(&service), *conn, parked, until));
+        weir_engine::spawn(resume(Rc::clone(&service), *conn, parked, until, None));
     }
 }
 
-/// Goes on with a connection that was parked and has something to say.
-async fn resume(service: Rc<Service>, conn: Conn, parked: Parked, until: Instant) {
+/// Goes on with a connection that was parked and has something to say, by `old` if the
+/// configuration in force does not know its listener.
+async fn resume(
+    service: Rc<Service>,
+    conn: Conn,
+    parked: Parked,
+    until: Instant,
+    old: Option<Rc<Snapshot>>,
+) {
     let (key, number) = (service.idle.listener(&parked), parked.number());
     let info = info_of(&conn, parked);
     let link = Box::new(Link { conn, input: Buf::default() });
-    requests(service, link, info, key, number, Patience::kept(until, Instant::default())).await;
+    let found = old.and_then(|old| Some((Rc::clone(&old), old.endpoint(&key, &info)?)));
+    requests(service, link, info, key, number, Patience::of(number, until), found).await;
 }
 
 /// What is known of a connection that was parked.
@@ -86,6 +95,9 @@ fn time_out(service: &Service, conn: Conn, parked: Parked) {
     }
 }
 
+/// A snapshot, and in it the endpoint of a connection.
+type Found = (Rc<Snapshot>, Rc<Endpoint>);
+
 /// Serves one request after the other.
 async fn requests(
     service: Rc<Service>,
@@ -94,16 +106,20 @@ async fn requests(
     key: Rc<str>,
     mut number: u64,
     mut patience: Patience,
+    mut found: Option<Found>,
 ) {
     let mut parser = RequestParser::new();
     let mut gauge = stats::Gauged::new(stats::Gauge::Waiting);
     let mut deadline = Deadline::new();
     let mut place = service.idle.place();
-    let mut found = None;
     loop {
         let Some((snapshot, endpoint)) = look_up(&service, &mut found, &key, &info) else {
             return link.conn.close();
         };
+        let listener_is_gone = !service.is_in_force(snapshot);
+        if listener_is_gone {
+            patience = patience.ending();
+        }
         let waits = link.input.is_empty();
         if waits {
             match idle::first_bytes(&service, &mut link, &mut place, &mut deadline, patience).await
@@ -117,7 +133,7 @@ async fn requests(
                         Some(back) => link = back,
                     }
                     gauge = stats::Gauged::new(stats::Gauge::Waiting);
-                    patience = Patience::unparked(patience.until());
+                    patience = patience.unparked();
                     continue;
                 }
                 wake => return end_idle(link.conn, endpoint, &info, &key, number, wake),
@@ -147,27 +163,29 @@ async fn requests(
             matched.apply(&mut *request);
         }
         match fault {
-            None => answer(&mut request).await,
+            None => answer(&mut request, listener_is_gone).await,
             Some(fault) => Box::pin(refuse(&mut request, &fault)).await,
         }
-        let Some(kept) = end(&service, request, &mut patience).await else { return };
+        let Some(kept) = end(request, &mut patience).await else { return };
         link = kept;
         gauge.set(stats::Gauge::Waiting);
         number += 1;
     }
 }
 
-/// The snapshot in force and the endpoint in it, which is looked for once in each snapshot.
+/// The snapshot in force and the endpoint in it, which is looked for once in each snapshot. Where it
+/// has none, because the listener has gone, what was found before stays.
 fn look_up<'a>(
     service: &Service,
-    found: &'a mut Option<(Rc<Snapshot>, Rc<Endpoint>)>,
+    found: &'a mut Option<Found>,
     key: &str,
     info: &ConnectionInfo,
-) -> Option<&'a (Rc<Snapshot>, Rc<Endpoint>)> {
+) -> Option<&'a Found> {
     if !found.as_ref().is_some_and(|(snapshot, _)| service.is_in_force(snapshot)) {
         let snapshot = service.snapshot();
-        let endpoint = snapshot.endpoint(key, info)?;
-        *found = Some((snapshot, endpoint));
+        if let Some(endpoint) = snapshot.endpoint(key, info) {
+            *found = Some((snapshot, endpoint));
+        }
     }
     found.as_ref()
 }
@@ -249,9 +267,10 @@ fn end_idle(
     conn.close();
 }
 
-/// Takes a request whose head is whole through the phases.
-async fn answer(request: &mut Request) {
+/// Takes a request whose head is whole through the phases; `last` if it is the connection's last.
+async fn answer(request: &mut Request, last: bool) {
     begin(request);
+    request.keepalive &= !last;
     let refused = match prepare_uri(request).or_else(|| lacking(request)) {
         None => read_early(request).await,
         refused => refused,
@@ -354,16 +373,13 @@ fn fill_uri(request: &mut Request) -> bool {
 }
 
 /// Logs the request and decides about its connection: Some when it can take another.
-async fn end(
-    service: &Service,
-    mut request: Box<Request>,
-    patience: &mut Patience,
-) -> Option<Box<Link>> {
+async fn end(mut request: Box<Request>, patience: &mut Patience) -> Option<Box<Link>> {
     phase::log(&mut request).await;
     let settings = &request.location.usual.connection;
     let (timeout, least) = (settings.keepalive_timeout.idle, settings.keepalive_min_timeout.0);
-    let ends = service.is_quitting() && least.is_zero();
-    let keep = request.keepalive && !request.upgraded && !ends;
+    // A thread that ends has told the client so, unless it began to end since. Then the next request
+    // may be on its way.
+    let keep = request.keepalive && !request.upgraded;
     if !keep || !request.body.is_done() && !Box::pin(linger::discard(&mut request)).await {
         Box::pin(linger::close(request)).await;
         return None;

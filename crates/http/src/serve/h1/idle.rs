@@ -9,8 +9,12 @@
 //!
 //! A busy connection is not parked between two requests, because its task would have to be made
 //! again for each. One that is silent for longer costs no task, no buffer and no timer: a sweep
-//! goes through those that wait in tasks, every few milliseconds while there are any. A thread
-//! that is to end closes both kinds at once, but for what `keepalive_min_timeout` still holds.
+//! goes through those that wait in tasks, every few milliseconds while there are any.
+//!
+//! A thread that is to end closes those of both kinds that are idle: they have had an answer, nothing
+//! has come since, and `keepalive_min_timeout` is over. A request that has arrived is answered, and
+//! a new connection waits for its request as ever. A reload that removes a listener does the same
+//! with its connections; those which are served once more are served by the old configuration.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -29,6 +33,7 @@ use weir_engine::timer::Deadline;
 use crate::client::Link;
 use crate::request::ConnectionInfo;
 use crate::serve::Service;
+use crate::snapshot::Snapshot;
 
 use super::read::READ;
 
@@ -45,17 +50,36 @@ pub(super) struct Patience {
     hold: Instant,
     /// Whether it can be parked.
     parks: bool,
+    /// Whether it has had an answer and nothing since: then it can be closed at any time.
+    idle: bool,
+    /// Whether its listener has gone, so that it takes one more request at most.
+    ends: bool,
 }
 
 impl Patience {
-    /// For one that cannot be parked.
-    pub(super) fn unparked(until: Instant) -> Self {
-        Self { until, hold: Instant::default(), parks: false }
+    /// For a new connection, which is not idle: its first request may be on the way.
+    pub(super) fn fresh(until: Instant) -> Self {
+        Self { until, hold: Instant::default(), parks: true, idle: false, ends: false }
     }
 
-    /// For a kept one, or a new one.
+    /// For a kept one.
     pub(super) fn kept(until: Instant, hold: Instant) -> Self {
-        Self { until, hold, parks: true }
+        Self { hold, idle: true, ..Self::fresh(until) }
+    }
+
+    /// For the one that waits for its request `number` until then.
+    pub(super) fn of(number: u64, until: Instant) -> Self {
+        Self { idle: number > 1, ..Self::fresh(until) }
+    }
+
+    /// The same for one that cannot be parked.
+    pub(super) fn unparked(self) -> Self {
+        Self { hold: Instant::default(), parks: false, ..self }
+    }
+
+    /// The same for one whose listener has gone.
+    pub(super) fn ending(self) -> Self {
+        Self { parks: false, ends: true, ..self }
     }
 
     /// When the connection must begin or end.
@@ -82,7 +106,7 @@ pub(super) enum Wake {
     Gone(Option<io::Error>),
     /// The patience is over.
     TimedOut,
-    /// The thread is to end.
+    /// The thread is to end, or the listener has gone, and the connection is idle.
     Quit,
     /// The configuration has changed; whether the listener is still there must be seen.
     Changed,
@@ -99,6 +123,30 @@ pub(super) struct Parked {
     pub(super) start: Instant,
     /// Only where the PROXY protocol or the handshake has told more than the connection knows.
     pub(super) info: Option<Rc<ConnectionInfo>>,
+}
+
+/// Connections that were parked and cannot be any more, each with the end of its wait.
+pub(in crate::serve) struct Leaving(Vec<(Conn, Parked, Instant)>);
+
+impl Leaving {
+    /// Closes those that are idle, and serves the others, by `old` if their listener has gone.
+    pub(in crate::serve) fn see_off(self, service: &Rc<Service>, old: Option<Rc<Snapshot>>) {
+        if self.0.is_empty() {
+            return;
+        }
+        let service = Rc::clone(service);
+        weir_engine::spawn(async move {
+            weir_engine::event_loop::settle().await;
+            for (mut conn, parked, until) in self.0 {
+                if parked.number > 1 && conn.has_nothing_unread() {
+                    conn.close();
+                } else {
+                    let service = Rc::clone(&service);
+                    weir_engine::spawn(super::resume(service, conn, parked, until, old.clone()));
+                }
+            }
+        });
+    }
 }
 
 /// A listener's place among the names that a thread has seen.
@@ -149,7 +197,7 @@ impl IdleConnections {
             let Some(service) = service.upgrade() else { return };
             match left {
                 Left::Woken => {
-                    weir_engine::spawn(super::resume(service, conn, parked, until));
+                    weir_engine::spawn(super::resume(service, conn, parked, until, None));
                 }
                 Left::TimedOut => super::time_out(&service, conn, parked),
             }
@@ -169,15 +217,17 @@ impl IdleConnections {
         Place { idle: self, key: None }
     }
 
-    /// Makes every connection that waits look around: the thread is quitting, or its
-    /// configuration has changed. The parked are closed unless `keep` wants their listener.
-    pub(in crate::serve) fn look_around(&self, keep: impl Fn(&str) -> bool) {
+    /// Makes every connection that waits in a task look around: the thread is quitting, or its
+    /// configuration has changed. The parked that `leaves` names by listener and number of the
+    /// request come back.
+    pub(in crate::serve) fn look_around(&self, leaves: impl Fn(&str, u64) -> bool) -> Leaving {
         self.epoch.set(self.epoch.get().wrapping_add(1));
-        let names = self.names.borrow();
-        self.lot.retain(|parked| keep(&names[parked.key as usize]));
         for (_, waiting) in self.waiting.borrow().iter() {
             waiting.waker.wake_by_ref();
         }
+        let names = self.names.borrow();
+        let leaves = |parked: &Parked| leaves(&names[parked.key as usize], parked.number());
+        Leaving(self.lot.take_if(leaves))
     }
 
     /// What will be left of a connection to `listener` that waits for its request `number`.
@@ -300,32 +350,52 @@ pub(super) async fn first_bytes(
     link: &mut Link,
     place: &mut Place<'_>,
     deadline: &mut Deadline,
-    patience: Patience,
+    mut patience: Patience,
 ) -> Wake {
-    let epoch = service.idle.epoch.get();
-    let wake = poll_fn(|cx| {
-        if link.conn.poll_may_recv(cx).is_ready() {
-            link.input = buffer::take(READ);
-            match link.conn.poll_recv(cx, &mut link.input, READ) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Wake::Gone(None)),
-                Poll::Ready(Ok(_)) => return Poll::Ready(Wake::Bytes),
-                Poll::Ready(Err(error)) => return Poll::Ready(Wake::Gone(Some(error))),
-                Poll::Pending => {}
-            }
+    loop {
+        let epoch = service.idle.epoch.get();
+        let wake =
+            poll_fn(|cx| poll_first_bytes(cx, service, link, place, deadline, patience, epoch));
+        let wake = wake.await;
+        place.leave();
+        if !matches!(wake, Wake::Quit) {
+            return wake;
         }
-        link.input = Buf::default();
-        if service.is_quitting() || service.idle.epoch.get() != epoch || !patience.can_park() {
-            return wait_in_task(service, cx, place, deadline, patience, epoch);
+        Box::pin(weir_engine::event_loop::settle()).await;
+        if link.conn.has_nothing_unread() {
+            return Wake::Quit;
         }
-        if place.is_overdue() {
-            return Poll::Ready(Wake::Park);
+        patience.idle = false;
+    }
+}
+
+fn poll_first_bytes(
+    cx: &mut Context<'_>,
+    service: &Service,
+    link: &mut Link,
+    place: &mut Place<'_>,
+    deadline: &mut Deadline,
+    patience: Patience,
+    epoch: u32,
+) -> Poll<Wake> {
+    if link.conn.poll_may_recv(cx).is_ready() {
+        link.input = buffer::take(READ);
+        match link.conn.poll_recv(cx, &mut link.input, READ) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Wake::Gone(None)),
+            Poll::Ready(Ok(_)) => return Poll::Ready(Wake::Bytes),
+            Poll::Ready(Err(error)) => return Poll::Ready(Wake::Gone(Some(error))),
+            Poll::Pending => {}
         }
-        place.wait(cx, true);
-        Poll::Pending
-    })
-    .await;
-    place.leave();
-    wake
+    }
+    link.input = Buf::default();
+    if service.is_quitting() || service.idle.epoch.get() != epoch || !patience.can_park() {
+        return wait_in_task(service, cx, place, deadline, patience, epoch);
+    }
+    if place.is_overdue() {
+        return Poll::Ready(Wake::Park);
+    }
+    place.wait(cx, true);
+    Poll::Pending
 }
 
 /// Waits for all that can end the wait but bytes and the sweep.
@@ -340,7 +410,7 @@ fn wait_in_task(
     place.wait(cx, false);
     let mut now = clock::now();
     loop {
-        if service.is_quitting() && now >= patience.hold {
+        if (service.is_quitting() || patience.ends) && patience.idle && now >= patience.hold {
             return Poll::Ready(Wake::Quit);
         }
         if now >= patience.until {

@@ -15,11 +15,15 @@ use crate::core::{CONNECTION, LIMITS};
 use crate::request::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::serve::{Service, tls};
+use crate::snapshot::Snapshot;
 
 /// A connection that can read requests.
 pub(super) struct Opened {
     pub link: Box<Link>,
     pub info: Rc<ConnectionInfo>,
+    /// What it was opened by.
+    pub snapshot: Rc<Snapshot>,
+    pub endpoint: Rc<Endpoint>,
     /// When the first head must be there (`client_header_timeout`, from the start).
     pub until: Instant,
 }
@@ -63,7 +67,8 @@ pub(super) async fn open(service: &Service, mut conn: Conn, key: &Rc<str>) -> Op
     let link = Box::new(Link { conn, input: Buf::default() });
     // A handshake takes its time by itself.
     let begun = if endpoint.ssl { clock::now() } else { start };
-    Some(Opened { link, info: Rc::new(info), until: begun + timeout })
+    let until = begun + timeout;
+    Some(Opened { link, info: Rc::new(info), snapshot, endpoint, until })
 }
 
 /// Reads the PROXY protocol header; the outer None closes the connection.

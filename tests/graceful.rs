@@ -1,0 +1,194 @@
+//! A graceful end, of the server or of a part of it, loses nothing that a client has begun: new
+//! connections may send their request, and a request that has arrived is answered.
+
+use crate::harness::{
+    Client, Daemon, Port, Response, Server, Setup, Signal, children, is_nginx, send_signal, until,
+    until_some,
+};
+
+/// How many connections wait.
+const MANY: usize = 40;
+
+const ASK: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// `conf` in a server beside one that counts connections.
+fn counting(conf: &str) -> Setup {
+    Server::http(&counting_conf(conf))
+}
+
+fn counting_conf(conf: &str) -> String {
+    format!("{conf} server {{ listen 127.0.0.1:%port%; location /status {{ stub_status; }} }}")
+}
+
+/// New connections to a port that the server has accepted.
+fn accepted(server: &Server, port: &str, count: usize) -> Vec<Client> {
+    let before = active(server);
+    let clients = (0..count).map(|_| Client::connect(server.address(port))).collect();
+    until("all connections to be accepted", || active(server) == before + count);
+    clients
+}
+
+/// How many connections there are, with the one that asks.
+fn active(server: &Server) -> usize {
+    let text = server.text("/status");
+    let number = text.strip_prefix("Active connections: ").and_then(|rest| rest.lines().next());
+    number.and_then(|number| number.trim().parse().ok()).expect("the number of connections")
+}
+
+/// What becomes of a request on each of the connections.
+#[track_caller]
+fn all_are_served(clients: Vec<Client>) {
+    let mut lost = 0;
+    for mut client in clients {
+        let sent = client.send_if_wanted(ASK);
+        let answer = client.try_response(false);
+        lost += usize::from(!sent || !answer.is_ok_and(|answer| is_last(&answer)));
+    }
+    assert_eq!(lost, 0, "requests were lost");
+}
+
+/// nginx does not tell the client that it is about to close.
+fn is_last(answer: &Response) -> bool {
+    answer.status == 200 && (is_nginx() || answer.header("Connection") == Some("close"))
+}
+
+#[test]
+fn a_new_connection_has_its_request_answered_after_quit() {
+    let mut server = counting("server { listen 127.0.0.1:%port_new%; return 200 ok; }").start();
+    let clients = accepted(&server, "port_new", MANY);
+    server.signal(Signal::QUIT);
+    server.wait_log("gracefully shutting down");
+    let address = server.address("port_new");
+    until("the listener to close", || Client::try_connect(&address).is_err());
+    all_are_served(clients);
+    assert!(server.wait_exit());
+}
+
+#[test]
+fn a_new_connection_to_the_old_binary_has_its_request_answered() {
+    let port = Port::reserve();
+    let setup = Server::conf(
+        "pid %dir%/nginx.pid; error_log %dir%/error.log info; events { }
+         http { access_log off; server { listen 127.0.0.1:%number%; return 200 ok; } }",
+    )
+    .set("number", port.number());
+    assert!(setup.run(&[]).status.success());
+    let directory = setup.directory();
+    let old = Daemon::of(directory, "nginx.pid");
+    let address = format!("127.0.0.1:{}", port.number());
+    let mut clients: Vec<_> = (0..MANY).map(|_| Client::connect(&address)).collect();
+    // They are accepted in their order.
+    assert_eq!(Client::connect(&address).get("/").status, 200);
+    send_signal(old.pid, Signal::USR2);
+    let new = until_some("the new master", || {
+        let daemon = Daemon::try_of(directory, "nginx.pid")?;
+        (daemon.pid != old.pid && children(daemon.pid).len() == 1).then_some(daemon)
+    });
+    send_signal(old.pid, Signal::QUIT);
+    for client in &mut clients {
+        client.send_if_wanted(ASK);
+    }
+    let lost = clients.iter_mut().filter_map(|client| client.try_response(false).err()).count();
+    assert_eq!(lost, 0, "requests were lost");
+    drop(clients);
+    old.wait();
+    send_signal(new.pid, Signal::QUIT);
+    new.wait();
+}
+
+/// nginx closes kept connections without a look at what has come.
+#[test]
+fn a_request_that_has_come_on_a_kept_connection_is_answered_after_quit() {
+    if is_nginx() {
+        return;
+    }
+    let mut server = Server::server("return 200 ok;").start();
+    let worker = until_some("the worker", || children(server.pid()).first().copied());
+    let mut clients: Vec<_> = (0..MANY).map(|_| server.client()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").status, 200);
+    }
+    // What the worker finds when it goes on: requests, and that it is to end.
+    send_signal(worker, Signal::STOP);
+    let mut idle = clients.pop().unwrap();
+    for client in &mut clients {
+        client.send(ASK);
+    }
+    server.signal(Signal::QUIT);
+    server.wait_log("signal 3 (SIGQUIT) received");
+    send_signal(worker, Signal::CONT);
+    for client in &mut clients {
+        assert_eq!(client.response().status, 200);
+    }
+    assert!(idle.is_closed(), "an idle connection is closed");
+    assert!(server.wait_exit());
+}
+
+fn listening(options: &str) -> String {
+    counting_conf(&format!("server {{ listen 127.0.0.1:%port_new% {options}; return 200 ok; }}"))
+}
+
+#[test]
+fn new_connections_outlive_fewer_workers() {
+    for options in ["", "reuseport"] {
+        let server = Server::http(&listening(options)).main("worker_processes 4;").start();
+        let clients = accepted(&server, "port_new", MANY);
+        let fewer = format!("{} server {{ listen 127.0.0.1:%port_more%; }}", listening(options));
+        server.rewrite_with(&fewer, "worker_processes 1;");
+        server.signal(Signal::HUP);
+        let address = server.address("port_more");
+        until("the new configuration", || Client::try_connect(&address).is_ok());
+        let mut kept = 0;
+        for mut client in clients {
+            client.send(ASK);
+            let answer = client.response();
+            assert_eq!(answer.status, 200);
+            kept += usize::from(answer.header("Connection") != Some("close"));
+        }
+        // Those of the thread that stays go on.
+        assert!(is_nginx() || kept > 0);
+    }
+}
+
+/// What waits in the queue of a socket that is closed is lost in nginx.
+#[test]
+fn queues_outlive_fewer_workers() {
+    if is_nginx() {
+        return;
+    }
+    let server = Server::http(&listening("reuseport")).main("worker_processes 4;").start();
+    assert_eq!(active(&server), 1);
+    let worker = until_some("the worker", || children(server.pid()).first().copied());
+    send_signal(worker, Signal::STOP);
+    let address = server.address("port_new");
+    let mut clients: Vec<_> = (0..MANY).map(|_| Client::connect(&address)).collect();
+    for client in &mut clients {
+        client.send(ASK);
+    }
+    server.rewrite_with(&listening("reuseport"), "worker_processes 1;");
+    server.signal(Signal::HUP);
+    server.wait_log("reconfiguring");
+    send_signal(worker, Signal::CONT);
+    for client in &mut clients {
+        assert_eq!(client.response().status, 200);
+    }
+    // And who comes later finds somebody at every socket.
+    for _ in 0..MANY {
+        assert_eq!(Client::connect(&address).get("/").status, 200);
+    }
+}
+
+#[test]
+fn new_connections_to_a_removed_listener_are_served_by_the_old_configuration() {
+    let server = counting("server { listen 127.0.0.1:%port_new%; return 200 ok; }").start();
+    let mut kept = Client::connect(server.address("port_new"));
+    assert_eq!(kept.get("/").status, 200);
+    let clients = accepted(&server, "port_new", MANY);
+    server.rewrite_http(&counting_conf(""));
+    server.signal(Signal::HUP);
+    let address = server.address("port_new");
+    until("the listener to close", || Client::try_connect(&address).is_err());
+    assert!(kept.is_closed(), "an idle connection is closed");
+    all_are_served(clients);
+    server.wait_log("exited with code 0");
+}
