@@ -2,8 +2,8 @@
 //! nginx's own `configure` (<https://nginx.org/en/docs/configure.html>).
 //!
 //! The layout is chosen when Weir is built: `WEIR_CONFIGURE` holds the arguments, and
-//! `cargo xtask install` sets it. Without it the layout is that of nginx.org's packages, whose files
-//! most machines with nginx have.
+//! `cargo xtask install` sets it. Without it the layout is that of nginx.org's packages, whose
+//! files most machines with nginx have.
 
 use std::sync::LazyLock;
 

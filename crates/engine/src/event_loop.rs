@@ -188,8 +188,8 @@ pub async fn yield_now() {
     .await;
 }
 
-/// Waits until the loop has told of everything that has happened to its descriptors until now, and the
-/// kernel knows what the loop does not want any more.
+/// Waits until the loop has told of everything that has happened to its descriptors until now, and
+/// the kernel knows what the loop does not want any more.
 pub async fn settle() {
     for _ in 0..SETTLING {
         timer::sleep(Duration::from_millis(1)).await;

@@ -45,8 +45,8 @@ pub struct Accepting {
     handle: Rc<dyn Fn(Conn)>,
 }
 
-/// Ends accepting by these: nobody is woken for a new connection in vain any more, and what has come
-/// until then is accepted, because nobody else may be.
+/// Ends accepting by these: no new connection wakes this thread in vain any more, and what has come
+/// until then is accepted, because nobody else may have been woken for it.
 pub async fn end(all: Vec<Accepting>) {
     if all.is_empty() {
         return;

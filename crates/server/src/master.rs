@@ -123,7 +123,7 @@ impl Master {
         if self.asked.terminate {
             self.patience = Some(self.terminate());
         } else if self.asked.quit {
-            // The worker accepts what has come until then, so nobody else may keep the sockets open.
+            // The worker accepts what has come, so nobody may keep the sockets open for longer.
             self.close_sockets();
             self.children.tell(Order::Quit, &self.console);
         } else {

@@ -173,8 +173,8 @@ async fn requests(
     }
 }
 
-/// The snapshot in force and the endpoint in it, which is looked for once in each snapshot. Where it
-/// has none, because the listener has gone, what was found before stays.
+/// The snapshot in force and the endpoint in it, which is looked for once in each snapshot. Where
+/// it has none, because the listener has gone, what was found before stays.
 fn look_up<'a>(
     service: &Service,
     found: &'a mut Option<Found>,
@@ -377,8 +377,8 @@ async fn end(mut request: Box<Request>, patience: &mut Patience) -> Option<Box<L
     phase::log(&mut request).await;
     let settings = &request.location.usual.connection;
     let (timeout, least) = (settings.keepalive_timeout.idle, settings.keepalive_min_timeout.0);
-    // A thread that ends has told the client so, unless it began to end since. Then the next request
-    // may be on its way.
+    // A thread that ends has told the client so, unless it began to end since. Then the next
+    // request may be on its way.
     let keep = request.keepalive && !request.upgraded;
     if !keep || !request.body.is_done() && !Box::pin(linger::discard(&mut request)).await {
         Box::pin(linger::close(request)).await;

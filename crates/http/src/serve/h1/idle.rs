@@ -11,10 +11,11 @@
 //! again for each. One that is silent for longer costs no task, no buffer and no timer: a sweep
 //! goes through those that wait in tasks, every few milliseconds while there are any.
 //!
-//! A thread that is to end closes those of both kinds that are idle: they have had an answer, nothing
-//! has come since, and `keepalive_min_timeout` is over. A request that has arrived is answered, and
-//! a new connection waits for its request as ever. A reload that removes a listener does the same
-//! with its connections; those which are served once more are served by the old configuration.
+//! A thread that is to end closes those of both kinds that are idle: they have had an answer,
+//! nothing has come since, and `keepalive_min_timeout` is over. A request that has arrived is
+//! answered, and a new connection waits for its request as ever. A reload that removes a listener
+//! does the same with its connections; those which are served once more are served by the old
+//! configuration.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
