@@ -14,12 +14,15 @@ use crate::request::Request;
 
 impl Request {
     /// The folder that the URI, which ends in a slash, names: without that slash.
-    pub fn folder_path(&mut self) -> PathBuf {
-        let mut path = self.path().into_os_string().into_vec();
+    ///
+    /// # Errors
+    /// As for [`Request::path`].
+    pub fn folder_path(&mut self) -> Result<PathBuf, u16> {
+        let mut path = self.path()?.into_os_string().into_vec();
         if path.len() > 1 && path.ends_with(b"/") {
             path.pop();
         }
-        PathBuf::from(OsString::from_vec(path))
+        Ok(PathBuf::from(OsString::from_vec(path)))
     }
 
     /// Opens a folder to be read.

@@ -1,9 +1,16 @@
 //! From a URI to a file: `root` and `alias` (nginx: `ngx_http_map_uri_to_path`).
+//!
+//! Whatever a request has in its URI or its variables, its path stays below the folder that the
+//! configuration names: a segment `..` counts only where the configuration itself wrote it.
 
 use std::ffi::OsString;
+use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::rc::Rc;
+
+use weir_engine::error_log::Level;
+use weir_script::Template;
 
 use crate::core::ROOT;
 use crate::core::root::Alias;
@@ -11,49 +18,150 @@ use crate::request::Request;
 
 impl Request {
     /// The file or folder that the URI names.
-    pub fn path(&mut self) -> PathBuf {
-        let uri = std::mem::take(&mut self.uri);
-        let path = self.path_of(&uri);
-        self.uri = uri;
-        path
-    }
-
-    /// The file or folder that another URI names in this location.
-    pub fn path_of(&mut self, uri: &[u8]) -> PathBuf {
+    ///
+    /// # Errors
+    /// The status to answer with; the reason is in the log.
+    pub fn path(&mut self) -> Result<PathBuf, u16> {
         let location = Rc::clone(&self.location);
-        let mut path = self.root_bytes();
+        let mut path = self.root_for_files()?;
+        let root = path.len();
         match location.settings.get(&ROOT).root.alias {
-            Alias::No => path.extend_from_slice(uri),
+            Alias::No => path.extend_from_slice(&self.uri),
             Alias::Prefix(length) => {
-                path.extend_from_slice(uri.get(length..).unwrap_or_default());
+                path.extend_from_slice(self.uri.get(length..).unwrap_or_default());
             }
-            Alias::Whole if self.uri_in_alias => path.extend_from_slice(uri),
+            Alias::Whole if self.uri_in_alias => path.extend_from_slice(&self.uri),
             Alias::Whole => {}
         }
-        PathBuf::from(OsString::from_vec(path))
-    }
-
-    /// The path as text, for the log.
-    pub fn path_text(&mut self) -> String {
-        self.path().to_string_lossy().into_owned()
+        if self.leaves_root(&path, root) {
+            return Err(self.forbid(&path));
+        }
+        Ok(PathBuf::from(OsString::from_vec(path)))
     }
 
     /// `root` (or `alias`) with its variables.
-    pub fn document_root(&mut self) -> PathBuf {
-        PathBuf::from(OsString::from_vec(self.root_bytes()))
+    ///
+    /// # Errors
+    /// As for [`Request::path`].
+    pub fn document_root(&mut self) -> Result<PathBuf, u16> {
+        self.root_bytes().map(|root| PathBuf::from(OsString::from_vec(root)))
     }
 
-    fn root_bytes(&mut self) -> Vec<u8> {
+    /// What a URI is appended to. An `alias` takes the place of the location's name, so it is of no
+    /// use for a URI that no longer is the one the location was found by.
+    ///
+    /// # Errors
+    /// As for [`Request::path`].
+    pub fn root_for_files(&mut self) -> Result<Vec<u8>, u16> {
+        let aliased = self.get(&ROOT).root.alias != Alias::No;
+        if aliased && !self.location_valid {
+            let name = String::from_utf8_lossy(&self.location.name).into_owned();
+            let message =
+                format!("\"alias\" cannot be used in location \"{name}\" where URI was rewritten");
+            self.log(Level::Alert, &message);
+            return Err(500);
+        }
+        self.root_bytes()
+    }
+
+    /// Whether a path, whose first `root` bytes are those of `root` or `alias`, leads elsewhere.
+    pub fn leaves_root(&self, path: &[u8], root: usize) -> bool {
+        let appended = &path[root..];
+        // What has lost its slash, in a rewrite or with the name of the location, would name a
+        // neighbour of the root. Names that both lack theirs are cut in the middle on purpose.
+        let whole = match self.get(&ROOT).root.alias {
+            Alias::No => true,
+            Alias::Prefix(_) => self.location.name.ends_with(b"/"),
+            Alias::Whole => false,
+        };
+        let joined = appended.is_empty() || appended.starts_with(b"/");
+        let beside = whole && !joined && !path[..root].ends_with(b"/");
+        beside || climbs(path, std::slice::from_ref(&(root..path.len())))
+    }
+
+    /// Refuses a path that leads out of its root; the status to answer with.
+    pub fn forbid(&self, path: &[u8]) -> u16 {
+        let path = String::from_utf8_lossy(path);
+        self.log(Level::Error, &format!("\"{path}\" is forbidden, as it leads out of its root"));
+        403
+    }
+
+    /// The value of a template that names a file.
+    ///
+    /// # Errors
+    /// The status to answer with where a variable's value climbs out of a folder that the template
+    /// names. An absolute path in a variable at its very start is the folder itself.
+    pub fn eval_path(&mut self, template: &Template) -> Result<Vec<u8>, u16> {
+        if let Some(literal) = template.literal() {
+            return Ok(literal.to_vec());
+        }
+        let (mut path, mut foreign) = (Vec::new(), Vec::new());
+        template.eval_marked(self, &mut path, &mut foreign);
+        let is_folder = |first: &Range<usize>| first.start == 0 && path.starts_with(b"/");
+        if foreign.first().is_some_and(is_folder) {
+            foreign.remove(0);
+        }
+        if climbs(&path, &foreign) {
+            return Err(self.forbid(&path));
+        }
+        Ok(path)
+    }
+
+    fn root_bytes(&mut self) -> Result<Vec<u8>, u16> {
         let location = Rc::clone(&self.location);
-        let value = self.eval(&location.settings.get(&ROOT).root.path);
+        let value = self.eval_path(&location.settings.get(&ROOT).root.path)?;
         if value.first() == Some(&b'/') {
-            return value;
+            return Ok(value);
         }
         let mut path = self.snapshot.prefix().as_os_str().as_bytes().to_vec();
         if path.last() != Some(&b'/') {
             path.push(b'/');
         }
         path.extend_from_slice(&value);
-        path
+        Ok(path)
+    }
+}
+
+/// Whether a segment `..` of a path lies in one of its `foreign` parts, which are in order, or
+/// reaches into one.
+fn climbs(path: &[u8], foreign: &[Range<usize>]) -> bool {
+    let mut from = match foreign.first() {
+        Some(first) => first.start.saturating_sub(1),
+        None => return false,
+    };
+    while let Some(found) = memchr::memmem::find(&path[from..], b"..") {
+        let start = from + found;
+        let end = start + 2;
+        let is_segment = (start == 0 || path[start - 1] == b'/')
+            && path.get(end).is_none_or(|&byte| byte == b'/');
+        if is_segment && foreign.iter().any(|part| part.start < end && start < part.end) {
+            return true;
+        }
+        from = start + 1;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_count_where_they_are_not_of_the_configuration() {
+        let climbs =
+            |path: &str, from: usize, to: usize| super::climbs(path.as_bytes(), &[from..to]);
+        assert!(climbs("/srv/../x", 4, 9));
+        assert!(climbs("/srv/../x", 5, 7));
+        assert!(climbs("/srv/a/..", 4, 9));
+        // One of the dots, or the end of the segment, comes from elsewhere.
+        assert!(climbs("/srv/../x", 6, 9));
+        assert!(climbs("/srv/../x", 5, 6));
+        assert!(!climbs("/srv/../x", 7, 9));
+        assert!(!climbs("/srv/../a/b", 10, 11));
+        assert!(!climbs("/srv/a../b", 4, 10));
+        assert!(!climbs("/srv/..a/b", 4, 10));
+        assert!(!climbs("/srv/.../b", 4, 10));
+        assert!(!climbs("/srv/.", 4, 6));
+        assert!(!super::climbs(b"/srv/../x", &[]));
     }
 }

@@ -304,8 +304,10 @@ async fn content(request: &mut Request) -> Verdict {
         return verdict;
     }
     if request.uri.ends_with(b"/") && request.content.is_none() {
-        let path = request.path_text();
-        request.log(Level::Error, &format!("directory index of \"{path}\" is forbidden"));
+        if let Ok(path) = request.path() {
+            let line = format!("directory index of \"{}\" is forbidden", path.display());
+            request.log(Level::Error, &line);
+        }
         return Verdict::Status(403);
     }
     Verdict::Status(404)

@@ -110,6 +110,34 @@ impl Template {
     }
 }
 
+impl Template {
+    /// Likewise, and appends to `foreign` which stretches of `out` came from variables and
+    /// captures, in order; a value that is empty or not found is one of no length.
+    pub fn eval_marked<H: Host + ?Sized>(
+        &self,
+        host: &mut H,
+        out: &mut Vec<u8>,
+        foreign: &mut Vec<Range<usize>>,
+    ) {
+        if self.parts.is_empty() {
+            out.extend_from_slice(&self.source);
+            return;
+        }
+        for part in &*self.parts {
+            let start = out.len();
+            match part {
+                Part::Literal(range) => {
+                    out.extend_from_slice(slice(&self.source, range));
+                    continue;
+                }
+                Part::Variable(id) => host.variable(*id, out),
+                Part::Capture(n) => host.capture(usize::from(*n), out),
+            };
+            foreign.push(start..out.len());
+        }
+    }
+}
+
 impl PartialEq for Template {
     fn eq(&self, other: &Self) -> bool {
         self.source == other.source && self.parts.is_empty() == other.parts.is_empty()

@@ -81,7 +81,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
 async fn list(request: &mut Request) -> Result<(), Verdict> {
     let location = Rc::clone(&request.location);
     let settings = location.settings.get(&AUTO_INDEX);
-    let path = request.folder_path();
+    let path = request.folder_path().map_err(Verdict::Status)?;
     let mut format = settings.format;
     let mut callback = Vec::new();
     if format == Format::Jsonp {

@@ -71,7 +71,7 @@ fn find(request: &mut Request) -> Result<Found, Verdict> {
     if !taken && !request.get(&GZIP).vary {
         return Err(Verdict::Next);
     }
-    let mut path = request.path().into_os_string();
+    let mut path = request.path().map_err(Verdict::Status)?.into_os_string();
     path.push(".gz");
     let path = std::path::PathBuf::from(path);
     let found = match request.open_file(&path, Want::File) {

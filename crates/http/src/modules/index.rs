@@ -79,7 +79,13 @@ fn handle(request: &mut Request) -> Verdict {
             let args = request.args.clone();
             return request.internal_redirect(name, args);
         }
-        let folder = folder.get_or_insert_with(|| Folder::of(request));
+        let folder = match &mut folder {
+            Some(folder) => folder,
+            none => match Folder::of(request) {
+                Ok(found) => none.insert(found),
+                Err(status) => return Verdict::Status(status),
+            },
+        };
         match folder.look_for(request, &name) {
             Ok(true) => {
                 let uri = [&request.uri[..], &name[..]].concat();
@@ -100,13 +106,18 @@ struct Folder {
 }
 
 impl Folder {
-    fn of(request: &mut Request) -> Self {
-        Self { path: request.path().into_os_string().into_vec(), tested: false }
+    fn of(request: &mut Request) -> Result<Self, u16> {
+        let path = request.path()?.into_os_string().into_vec();
+        Ok(Self { path, tested: false })
     }
 
     /// Whether a file is in the folder; an error is the status to answer with.
     fn look_for(&mut self, request: &mut Request, name: &[u8]) -> Result<bool, u16> {
-        let path = PathBuf::from(OsString::from_vec([&self.path[..], name].concat()));
+        let path = [&self.path[..], name].concat();
+        if request.leaves_root(&path, self.path.len()) {
+            return Err(request.forbid(&path));
+        }
+        let path = PathBuf::from(OsString::from_vec(path));
         let Err(fault) = request.open_file(&path, Want::Look) else { return Ok(true) };
         match fault.errno {
             Errno::MLINK | Errno::LOOP => return Err(403),

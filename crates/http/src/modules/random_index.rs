@@ -53,7 +53,7 @@ fn handle(request: &mut Request) -> Verdict {
 
 /// The regular files of the folder that the request names.
 fn names(request: &mut Request) -> Result<Vec<Vec<u8>>, u16> {
-    let path = request.folder_path();
+    let path = request.folder_path()?;
     let mut names = Vec::new();
     for entry in request.open_folder(&path)? {
         let entry = entry.map_err(|error| {

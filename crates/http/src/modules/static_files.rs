@@ -27,7 +27,10 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         if request.uri.ends_with(b"/") {
             return Verdict::Next;
         }
-        let path = request.path();
+        let path = match request.path() {
+            Ok(path) => path,
+            Err(status) => return Verdict::Status(status),
+        };
         let found = match request.open_file(&path, Want::File) {
             Ok(found) => found,
             Err(fault) => return Verdict::Status(request.open_failed(&path, fault)),

@@ -36,14 +36,16 @@ fn handle(request: &mut Request) -> Verdict {
         return Verdict::Next;
     };
     let alias = location.settings.get(&ROOT).root.alias;
-    let root = request.document_root();
-    let root = root.as_os_str().as_bytes();
+    let root = match request.root_for_files() {
+        Ok(root) => root,
+        Err(status) => return Verdict::Status(status),
+    };
     let mut path = Vec::new();
     for attempt in &attempts.files {
         path.clear();
-        path.extend_from_slice(root);
+        path.extend_from_slice(&root);
         name(request, &attempt.name, alias, &mut path);
-        if is_there(request, &path, attempt.directory) {
+        if !request.leaves_root(&path, root.len()) && is_there(request, &path, attempt.directory) {
             take(request, &path[root.len()..], alias, attempt.directory);
             return Verdict::Next;
         }

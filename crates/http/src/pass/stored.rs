@@ -19,8 +19,6 @@ use super::ResponseHead;
 use super::body::BodyReader;
 use super::temp_file::{TempFile, failed};
 use super::transfer::Transfer;
-use crate::core::ROOT;
-use crate::core::root::Alias;
 use crate::piece::Piece;
 use crate::request::Request;
 
@@ -98,22 +96,10 @@ impl Store {
         match self {
             Self::Off => None,
             Self::Named(name) => {
-                let path = request.eval(name);
+                let path = request.eval_path(name).ok()?;
                 (!path.is_empty()).then(|| OsString::from_vec(path).into())
             }
-            Self::Mapped => {
-                let aliased = request.get(&ROOT).root.alias != Alias::No;
-                if aliased && !request.location_valid {
-                    let name = String::from_utf8_lossy(&request.location.name).into_owned();
-                    let message = format!(
-                        "\"alias\" cannot be used in location \"{name}\" where URI was rewritten \
-                         while reading upstream"
-                    );
-                    request.log_upstream(Level::Alert, &message);
-                    return None;
-                }
-                Some(request.path())
-            }
+            Self::Mapped => request.path().ok(),
         }
     }
 }

@@ -87,13 +87,12 @@ pub(super) fn protocol(request: &mut Request, _: &str, out: &mut Vec<u8>) -> boo
 
 /// `$document_root`.
 pub(super) fn document_root(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let root = request.document_root();
-    found(root.as_os_str().as_bytes(), out)
+    request.document_root().is_ok_and(|root| found(root.as_os_str().as_bytes(), out))
 }
 
 /// `$realpath_root`.
 pub(super) fn realpath_root(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let root = request.document_root();
+    let Ok(root) = request.document_root() else { return false };
     match root.canonicalize() {
         Ok(real) => found(real.as_os_str().as_bytes(), out),
         Err(error) => {
@@ -106,8 +105,7 @@ pub(super) fn realpath_root(request: &mut Request, _: &str, out: &mut Vec<u8>) -
 
 /// `$request_filename`.
 pub(super) fn filename(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let path = request.path();
-    found(path.as_os_str().as_bytes(), out)
+    request.path().is_ok_and(|path| found(path.as_os_str().as_bytes(), out))
 }
 
 /// `$request_body`: the body, when it was read into memory.

@@ -103,7 +103,7 @@ pub(super) fn forget() {
 /// The file for a request. None when it cannot be opened, which has been told then, or when the
 /// root of the request does not exist: nobody shall fill the disk with names made up by clients.
 pub(super) fn open(request: &mut Request, path: &Template, cache: &Cache) -> Option<Arc<LogFile>> {
-    let root = request.document_root();
+    let root = request.document_root().ok()?;
     if let Err(error) = is_folder(&root) {
         let what = format!("testing \"{}\" existence failed", root.display());
         request.log(Level::Error, &Failed(&what, &error).to_string());
