@@ -10,14 +10,17 @@ mod harness;
 
 mod access;
 mod command_line;
+mod conditions;
 mod faults;
 mod files;
 mod filters;
 mod graceful;
+mod header_fields;
 mod http_core;
 mod limits;
 mod locations;
 mod log;
+mod paths;
 mod process;
 mod proxy;
 mod proxy_bodies;

@@ -11,6 +11,7 @@ pub mod browser;
 pub mod client;
 pub mod core;
 pub mod error_page;
+pub mod field;
 pub mod filter;
 pub mod folder;
 pub mod head;

@@ -32,7 +32,7 @@ pub struct Response {
     pub allow_ranges: bool,
     /// Whether only one range may be asked for (an unfinished upstream response).
     pub single_range: bool,
-    /// Whether the body must be in memory for the filters to see it.
+    /// Whether conditions of the request (`If-Match` and the like) are not looked at.
     pub disable_not_modified: bool,
     /// Whether `Vary: Accept-Encoding` is owed.
     pub vary_accept_encoding: bool,
@@ -127,15 +127,14 @@ impl Response {
         chain.clear();
     }
 
-    /// Takes away the length and everything computed from the exact bytes, because a filter will
-    /// change them (nginx: `ngx_http_clear_content_length`, `_accept_ranges`).
+    /// Takes away the length, because a filter will change it
+    /// (nginx: `ngx_http_clear_content_length`).
     pub fn clear_length(&mut self) {
         self.content_length = None;
         self.headers.remove(Known::ContentLength);
-        self.clear_ranges();
     }
 
-    /// Ranges can no longer be cut from the body.
+    /// Ranges can no longer be cut from the body (nginx: `ngx_http_clear_accept_ranges`).
     pub fn clear_ranges(&mut self) {
         self.allow_ranges = false;
         self.headers.remove(Known::AcceptRanges);

@@ -49,6 +49,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     let wanted = |uri: &String| (!uri.is_empty()).then(|| uri.as_bytes().to_vec());
     let add = Add { before: wanted(&addition.before), after: wanted(&addition.after) };
     request.response.clear_length();
+    request.response.clear_ranges();
     request.response.weaken_etag();
     request.response.chain.add(Box::new(add));
     Ok(())

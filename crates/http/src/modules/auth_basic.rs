@@ -13,6 +13,7 @@ use weir_script::{Template, Variables};
 use weir_wire::h1::Method;
 
 use crate::basic;
+use crate::field;
 use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
 use crate::request::Request;
 
@@ -121,11 +122,8 @@ fn refuse(request: &mut Request, path: &Path, error: &user_file::Error) -> Verdi
 
 /// Asks the client for a name and a password. A client of a tunnel takes us for a proxy.
 fn ask(request: &mut Request, realm: &[u8]) -> Verdict {
-    let value = [b"Basic realm=\"", realm, b"\""].concat();
-    if request.method == Method::Connect {
-        request.response.headers.push(b"Proxy-Authenticate", &value);
-        return Verdict::Status(407);
-    }
+    let mut value = [b"Basic realm=\"", realm, b"\""].concat();
+    field::clean(&mut value, 0);
     if request.method == Method::Connect {
         request.response.headers.push(b"Proxy-Authenticate", &value);
         return Verdict::Status(407);

@@ -9,6 +9,7 @@ use weir_script::{VarId, Variables};
 use weir_wire::header::Known;
 
 use crate::core::MediaTypes;
+use crate::field;
 use crate::module::Module;
 use crate::request::{Request, State};
 use crate::snapshot::Prepare;
@@ -231,4 +232,5 @@ fn set_name(request: &mut Request, name: &[u8]) {
         301 | 302 => Vec::new(),
         _ => name.to_vec(),
     };
+    field::clean(&mut request.response.charset, 0);
 }

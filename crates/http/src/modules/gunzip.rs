@@ -50,6 +50,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     let response = &mut request.response;
     response.headers.remove(Known::ContentEncoding);
     response.clear_length();
+    response.clear_ranges();
     response.weaken_etag();
     let stream = Decompress::new_gzip(WINDOW);
     let out = Buf::empty();

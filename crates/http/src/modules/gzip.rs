@@ -141,6 +141,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     response.headers.remove(Known::ContentEncoding);
     response.headers.push_known(Known::ContentEncoding, b"Content-Encoding", b"gzip");
     response.clear_length();
+    response.clear_ranges();
     response.weaken_etag();
     response.chain.add(Box::new(Compressor {
         stream: None,

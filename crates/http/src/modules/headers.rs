@@ -136,7 +136,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     let mut value = Vec::new();
     for added in headers.headers.iter().filter(|added| added.applies(success)) {
         value.clear();
-        added.value.eval(request, &mut value);
+        request.eval_field(&added.value, &mut value);
         add(request, &added.name, &value);
     }
     if headers.trailers.iter().any(|added| added.applies(success)) {
@@ -183,7 +183,7 @@ fn compute_trailers(request: &mut Request) {
     let mut value = Vec::new();
     for added in trailers.iter().filter(|added| added.applies(success)) {
         value.clear();
-        added.value.eval(request, &mut value);
+        request.eval_field(&added.value, &mut value);
         if !value.is_empty() {
             request.response.trailers.push(&added.name, &value);
         }

@@ -38,6 +38,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     response.status_line = None;
     response.content_type.clear();
     response.clear_length();
+    response.clear_ranges();
     response.headers.remove(Known::ContentEncoding);
     Ok(())
 }

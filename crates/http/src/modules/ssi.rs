@@ -72,6 +72,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     let keeps = ssi.last_modified;
     if !request.is_subrequest() {
         request.response.expect_change(keeps);
+        request.response.clear_ranges();
     }
     // From here on subrequests have the same variables.
     request.state(&SHARED);

@@ -11,6 +11,7 @@ use weir_wire::header::{Known, NameSet};
 
 use super::{Pass, ResponseHead, clock};
 use crate::client::Rate;
+use crate::field;
 use crate::module::Verdict;
 use crate::request::{Request, State};
 
@@ -150,6 +151,8 @@ pub fn process(
     }
     request.response.status = head.status;
     request.response.status_line = head.status_line.take();
+    // The server behind has judged the conditions, and may have acted: they are not ours to judge.
+    request.response.disable_not_modified = true;
     if !ignored.has(Ignored::BUFFERING)
         && let Some(value) = headers.get(Known::XAccelBuffering)
     {
@@ -219,19 +222,31 @@ fn copy(request: &mut Request, pass: &Pass<'_>, name: &[u8], value: &[u8], known
         }
         Known::Location => match pass.protocol.redirect(request, value) {
             // One of ours: it may have to be made absolute.
-            Some(rewritten) if rewritten.first() == Some(&b'/') => {
+            Some(rewritten)
+                if rewritten.first() == Some(&b'/')
+                    && request.location.usual.redirect.absolute_redirect =>
+            {
                 request.response.location = Some(rewritten);
             }
-            Some(rewritten) => request.response.headers.push_known(known, name, &rewritten),
+            Some(mut rewritten) => {
+                field::escape_address(&mut rewritten);
+                request.response.headers.push_known(known, name, &rewritten);
+            }
             None => request.response.headers.push_known(known, name, value),
         },
         Known::Refresh => {
-            let rewritten = refresh(request, pass, value);
+            let mut rewritten = refresh(request, pass, value);
+            if let Some(rewritten) = &mut rewritten {
+                field::escape_address(rewritten);
+            }
             let value = rewritten.as_deref().unwrap_or(value);
             request.response.headers.push_known(known, name, value);
         }
         Known::SetCookie => match pass.protocol.cookie(request, value) {
-            Some(rewritten) => request.response.headers.push_known(known, name, &rewritten),
+            Some(mut rewritten) => {
+                field::clean(&mut rewritten, 0);
+                request.response.headers.push_known(known, name, &rewritten);
+            }
             None => request.response.headers.push_known(known, name, value),
         },
         _ => response.headers.push_known(known, name, value),

@@ -60,11 +60,7 @@ pub fn chosen(request: &mut Request, pass: &Pass<'_>, peer: &Peer) {
         now: weir_engine::clock::wall_secs(),
     };
     let mut value = cookie.value(&peer.sid, moment);
-    for byte in &mut value {
-        if matches!(byte, b'\r' | b'\n' | 0) {
-            *byte = b' ';
-        }
-    }
+    crate::field::clean(&mut value, 0);
     request.state(&BOUND).cookie = Some(value);
 }
 

@@ -111,7 +111,7 @@ pub(super) fn sent_http(request: &mut Request, name: &str, out: &mut Vec<u8>) ->
                 None => false,
             };
         }
-        "location" => {
+        "location" if response.location.is_some() => {
             return response.location.as_ref().is_some_and(|location| found(location, out));
         }
         "connection" => {

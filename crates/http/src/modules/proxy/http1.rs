@@ -242,13 +242,14 @@ impl Protocol for Http1 {
     }
 }
 
-/// The status line, unless it is the one that we would write ourselves.
+/// The status line, unless it is the one that we would write ourselves. With one of its own, a 204
+/// keeps its `Content-Type`.
 fn unusual(status: u16, line: &[u8]) -> Option<Vec<u8>> {
     // HTTP/0.9 has none.
     if line.is_empty() {
         return None;
     }
-    (crate::serve::reason(status) != Some(line)).then(|| line.to_vec())
+    (status == 204 || crate::serve::reason(status) != Some(line)).then(|| line.to_vec())
 }
 
 /// HTTP/1.0 closes unless it says otherwise.

@@ -174,9 +174,6 @@ impl<'r> Run<'r> {
         if !self.uri_changed {
             self.request.location_valid = false;
         }
-        if !self.uri_changed {
-            self.request.location_valid = false;
-        }
         self.quotes = false;
         let args = std::mem::take(&mut self.request.args);
         self.request.args.clone_from(&args);

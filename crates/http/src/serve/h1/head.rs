@@ -7,6 +7,7 @@ use weir_wire::h1::Version;
 use weir_wire::header::Known;
 
 use crate::core::ServerTokens;
+use crate::field;
 use crate::piece::Piece;
 use crate::request::Request;
 use crate::serve::SERVER_NAME;
@@ -28,8 +29,12 @@ pub(crate) fn queue_head(request: &mut Request) {
     status_line(request, &mut out);
     server_and_date(request, &mut out);
     entity(request, &mut out);
-    location(request, &mut out);
+    let relative = location(request, &mut out);
     connection(request, &mut out);
+    if relative && let Some(target) = &request.response.location {
+        line(&mut out, b"Location", target);
+    }
+    debug_assert!(request.response.headers.iter().all(|(_, value, _)| field::is_clean(value)));
     request.response.headers.write_to(&mut out);
     out.extend_from_slice(b"\r\n");
     request.response.head_size = out.len() as u64;
@@ -41,10 +46,13 @@ pub(crate) fn queue_head(request: &mut Request) {
 fn settle_framing(request: &mut Request) {
     let response = &mut request.response;
     if response.status == 204 {
-        response.content_type.clear();
         response.content_length = None;
-        response.last_modified = None;
         response.headers.remove(Known::ContentLength);
+        // That of an upstream keeps what it says of a type.
+        if response.status_line.is_none() {
+            response.content_type.clear();
+            response.last_modified = None;
+        }
     }
     if !matches!(response.status, 200 | 206 | 304) {
         response.last_modified = None;
@@ -92,7 +100,7 @@ fn server_and_date(request: &Request, out: &mut Buf) {
     match &request.response.server {
         // An upstream's, passed on although it has none.
         Some(server) if server.is_empty() => {}
-        Some(server) => field(out, b"Server", server),
+        Some(server) => line(out, b"Server", server),
         None => {
             out.extend_from_slice(b"Server: ");
             out.extend_from_slice(match request.location.usual.redirect.server_tokens {
@@ -105,8 +113,8 @@ fn server_and_date(request: &Request, out: &mut Buf) {
     }
     match &request.response.date {
         Some(date) if date.is_empty() => {}
-        Some(date) => field(out, b"Date", date),
-        None => field(out, b"Date", &weir_engine::clock::http_date()),
+        Some(date) => line(out, b"Date", date),
+        None => line(out, b"Date", &weir_engine::clock::http_date()),
     }
 }
 
@@ -138,14 +146,15 @@ fn entity(request: &Request, out: &mut Buf) {
     }
 }
 
-/// `Location`, made absolute for a path unless `absolute_redirect off`.
-fn location(request: &mut Request, out: &mut Buf) {
-    let Some(target) = request.response.location.take() else { return };
+/// `Location`, made absolute for a path unless `absolute_redirect off`. Whether there is one that
+/// is to be sent as it is, which nginx does with the other fields.
+fn location(request: &mut Request, out: &mut Buf) -> bool {
+    let Some(mut target) = request.response.location.take() else { return false };
+    field::escape_address(&mut target);
     let redirect = Arc::clone(&request.location.usual.redirect);
     if target.first() != Some(&b'/') || !redirect.absolute_redirect {
-        field(out, b"Location", &target);
         request.response.location = Some(target);
-        return;
+        return true;
     }
     let mut absolute: Vec<u8> = match request.info.tls {
         Some(_) => b"https://".to_vec(),
@@ -167,8 +176,9 @@ fn location(request: &mut Request, out: &mut Buf) {
         number(&mut absolute, u64::from(port), 1);
     }
     absolute.extend_from_slice(&target);
-    field(out, b"Location", &absolute);
+    line(out, b"Location", &absolute);
     request.response.location = Some(absolute);
+    false
 }
 
 /// The fields of this hop.
@@ -194,7 +204,7 @@ fn connection(request: &Request, out: &mut Buf) {
     }
 }
 
-fn field(out: &mut Buf, name: &[u8], value: &[u8]) {
+fn line(out: &mut Buf, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
