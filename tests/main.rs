@@ -25,6 +25,7 @@ mod process;
 mod proxy;
 mod proxy_bodies;
 mod proxy_store;
+mod resolving;
 mod rewrite;
 mod server_names;
 mod storm;

@@ -18,6 +18,7 @@ pub mod log_buffer;
 pub mod log_files;
 pub mod os_error;
 pub mod park;
+pub mod random;
 pub mod stats;
 pub mod syslog;
 pub mod temp_file;

@@ -10,14 +10,16 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use weir_conf::{
     Assembly, Block, Contexts, Diagnostic, Environment, LogFile as Handle, Severity, TypeMap,
 };
 use weir_engine::log_files::LogFile;
 use weir_script::{VarId, Variables};
-use weir_upstream::{Registry, Resolver, ResolverConfig, Side, UpstreamRef, Upstreams, Zones};
+use weir_upstream::{
+    Group, Registry, Resolver, ResolverConfig, Side, UpstreamRef, Upstreams, Zones,
+};
 
 use crate::core::RESOLVER;
 use crate::module::Handlers;
@@ -51,6 +53,8 @@ pub struct Plan {
     prefix: PathBuf,
     /// What each upstream is, by its reference; None for those of stream.
     plans: Vec<Option<weir_upstream::Plan>>,
+    /// The group of each of them, once somebody is to serve by them.
+    groups: OnceLock<Vec<Option<Arc<Group>>>>,
     /// The upstreams of the configuration, for names known only at run time.
     named: HashMap<(String, u16), UpstreamRef>,
     files: Vec<Arc<LogFile>>,
@@ -122,6 +126,7 @@ impl Plan {
             hostname,
             prefix,
             plans,
+            groups: OnceLock::new(),
             named,
             files: files.to_vec(),
             generation,
@@ -134,6 +139,14 @@ impl Plan {
         route::listeners(&self.root)
     }
 
+    /// The groups of the upstreams. They are made when this is first called, which may take its
+    /// time where a ring of a consistent hash is large: so somebody calls it who holds up nothing.
+    pub fn groups(&self, registry: &Registry) -> &[Option<Arc<Group>>] {
+        let group =
+            |plan: &Option<weir_upstream::Plan>| Some(registry.group(&plan.as_ref()?.group));
+        self.groups.get_or_init(|| self.plans.iter().map(group).collect())
+    }
+
     /// One thread's view.
     pub fn snapshot(&self, registry: &Registry) -> Rc<Snapshot> {
         let handlers =
@@ -142,11 +155,9 @@ impl Plan {
         let connects =
             |settings: &_| MODULES.iter().any(|m| m.connects.is_some_and(|p| p(settings)));
         let builder = Builder { handlers: &handlers, passes: &passes, connects: &connects };
-        let upstreams = self.plans.iter().map(|plan| {
-            let plan = plan.clone()?;
-            let group = registry.group(&plan.group);
+        let upstreams = self.plans.iter().zip(self.groups(registry)).map(|(plan, group)| {
+            let (plan, group) = (plan.clone()?, group.clone()?);
             let pool = pool::place(&plan.group.key);
-            group.keep_resolved(registry);
             Some(Rc::new(Upstream { plan, group, pool }))
         });
         Rc::new(Snapshot {
@@ -244,6 +255,14 @@ impl Snapshot {
     /// How many variables there are.
     pub fn variable_count(&self) -> usize {
         self.sources.len()
+    }
+
+    /// Keeps the names of servers resolved, on the loop of the calling thread, which must be one
+    /// that lasts.
+    pub fn keep_resolved(&self, registry: &Registry) {
+        for upstream in self.upstreams.iter().flatten() {
+            upstream.group.keep_resolved(registry);
+        }
     }
 
     /// The machine's name, for `$hostname`.

@@ -56,6 +56,11 @@ impl Plan {
         plan.map(|plan| Self(Arc::new(plan)))
     }
 
+    /// Makes what all threads share, so that none of them has to.
+    pub(crate) fn make_ready(&self) {
+        self.0.groups(&UPSTREAMS);
+    }
+
     /// The sockets that it wants.
     pub(crate) fn listens(&self) -> Vec<Wanted> {
         self.0.listeners().iter().map(wanted).collect()
@@ -107,6 +112,11 @@ impl Service {
     /// Serves new requests by another plan.
     pub(crate) fn swap(&self, plan: &Plan) {
         self.0.swap(plan.0.snapshot(&UPSTREAMS));
+    }
+
+    /// Keeps the names of upstreams resolved. Only for a thread that no reload ends.
+    pub(crate) fn keep_resolved(&self) {
+        self.0.snapshot().keep_resolved(&UPSTREAMS);
     }
 
     /// What to do with each connection that comes in at the socket of that name.

@@ -18,6 +18,9 @@ use weir_sys::process;
 use crate::modules::core::Process;
 use crate::serve::{Plan, Service};
 
+/// The thread that lasts as long as the worker does, whatever number of threads a reload asks for.
+const FIRST: usize = 0;
+
 /// How long threads have to write out what their log files have in memory.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -187,7 +190,7 @@ fn open_loop(number: usize, load: &Load) -> std::io::Result<EventLoop> {
         if method == Method::Epoll {
             return Err(error);
         }
-        if number == 0 {
+        if number == FIRST {
             let what = format!("\"{method}\" is not to be had, using \"{}\"", Method::Epoll);
             load.error_log.log(Level::Warn, 0, Failed(&what, &error));
         }
@@ -197,6 +200,9 @@ fn open_loop(number: usize, load: &Load) -> std::io::Result<EventLoop> {
 
 async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>) {
     let service = Service::new(&load.plan);
+    if number == FIRST {
+        service.keep_resolved();
+    }
     let mut accepting = accept(number, &service, &load);
     // From here on the plan belongs to the service, which lets go of it at the next one.
     drop(load);
@@ -207,6 +213,9 @@ async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>)
                 let old = accepting.drain(..).filter(|(name, _)| !stays(name));
                 listen::end(old.map(|(_, one)| one).collect()).await;
                 service.swap(&load.plan);
+                if number == FIRST {
+                    service.keep_resolved();
+                }
                 accepting = accept(number, &service, &load);
             }
             Order::Flush(done) => {

@@ -203,6 +203,7 @@ impl Worker {
             .map_err(|()| "the user of the worker is not known".to_owned())?;
         let error_log = cycle::main_error_log(&main.logs, bundle, &logs);
         self.logs = logs;
+        plan.make_ready();
         generation.served.store(true, Ordering::Relaxed);
         Ok(Load { plan, sockets: sockets.into(), process: Arc::new(process), error_log })
     }

@@ -116,6 +116,7 @@ pub struct Group {
     pub(crate) fingerprint: String,
     pub(crate) hosts: Vec<Host>,
     sets: Mutex<Sets>,
+    lining_up: Mutex<()>,
     /// How many attempts the sets allow.
     tries: AtomicUsize,
     sessions: Option<Arc<Sessions>>,
@@ -127,7 +128,7 @@ pub struct Group {
 pub(crate) struct Host {
     pub(crate) server: Server,
     pub(crate) name: Name,
-    /// In seconds of the wall clock; 0 if it was never resolved.
+    /// In seconds of [`Now::current`](crate::Now::current); 0 if it was never resolved.
     pub(crate) valid: AtomicI64,
 }
 
@@ -173,6 +174,7 @@ impl Group {
             hosts,
             tries: AtomicUsize::new(sets.tries()),
             sets: Mutex::new(sets),
+            lining_up: Mutex::new(()),
             sessions,
             resolving: AtomicBool::new(false),
             config,
@@ -210,10 +212,19 @@ impl Group {
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts other peers in place of the present ones.
-    pub(crate) fn line_up(&self, sets: &mut Sets, primary: Vec<Arc<Peer>>, backup: Vec<Arc<Peer>>) {
-        *sets = Sets::new(primary, backup, self.method().needs_ring());
-        self.tries.store(sets.tries(), Relaxed);
+    /// The turn of whoever puts other peers in place of the present ones. Requests don't wait
+    /// for it.
+    pub(crate) fn lining_up(&self) -> MutexGuard<'_, ()> {
+        self.lining_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts other peers in place of the present ones, whose lines nobody else may change in the
+    /// meantime. Requests wait for the exchange only, not for a ring to be made or dropped.
+    pub(crate) fn line_up(&self, primary: Vec<Arc<Peer>>, backup: Vec<Arc<Peer>>) {
+        let fresh = Sets::new(primary, backup, self.method().needs_ring());
+        self.tries.store(fresh.tries(), Relaxed);
+        let old = std::mem::replace(&mut *self.sets(), fresh);
+        drop(old);
     }
 
     /// Gives the addresses that names of the new configuration had under this one, so that a

@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
-use weir_engine::{Addr, Level, clock::wall_secs, error_log::process_log};
+use weir_engine::{Addr, Level, error_log::process_log, event_loop::on_a_thread};
 
 use crate::{
+    clock::Now,
     group::{Group, Host, Name},
     peer::Peer,
     registry::Registry,
@@ -23,7 +24,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 
 impl Group {
     /// Starts to resolve the names of the group's servers, on the loop of the calling thread, if
-    /// nobody does it yet. It goes on until the group is gone.
+    /// nobody does it yet. It goes on until the group is gone, so the thread must be one that
+    /// lasts.
     pub fn keep_resolved(self: &Arc<Self>, registry: &Registry) {
         let Some((config, timeout)) = &self.config.resolver else { return };
         if self.hosts.is_empty() || self.resolving.swap(true, AcqRel) {
@@ -37,16 +39,28 @@ impl Group {
         }
     }
 
+    /// The same beside the loop where lining up takes its time.
+    async fn apply_beside(self: &Arc<Self>, index: usize, found: Vec<ServiceAddress>) {
+        if !self.method().needs_ring() {
+            return self.apply(index, &found);
+        }
+        let group = Arc::clone(self);
+        // Without a thread to be had, the addresses stay as they are until the next time.
+        let _ = on_a_thread(move || group.apply(index, &found)).await;
+    }
+
     /// Puts new addresses in the place of those that a name had. Peers whose address is still
     /// there stay as they are.
     fn apply(&self, index: usize, found: &[ServiceAddress]) {
+        let _turn = self.lining_up();
         let host = &self.hosts[index];
         let first = found.iter().map(|it| it.priority).min();
         let (preferred, others): (Vec<_>, Vec<_>) =
             found.iter().partition(|it| Some(it.priority) == first);
-        let mut sets = self.sets();
+        let sets = self.sets();
         let mut primary = sets.primary.peers.clone();
         let mut backup = sets.backup.as_ref().map_or_else(Vec::new, |set| set.peers.clone());
+        drop(sets);
         if host.server.backup {
             host.replace(index, &mut backup, preferred);
         } else {
@@ -55,7 +69,7 @@ impl Group {
                 host.replace(index, &mut backup, others);
             }
         }
-        self.line_up(&mut sets, primary, backup);
+        self.line_up(primary, backup);
     }
 }
 
@@ -104,7 +118,7 @@ async fn keep(group: Weak<Group>, index: usize, resolver: Resolver, timeout: Dur
         let Some(group) = group.upgrade() else { return };
         wait = match answer {
             Some((found, valid)) => {
-                group.apply(index, &found);
+                group.apply_beside(index, found).await;
                 group.hosts[index].valid.store(valid, Relaxed);
                 until(valid, 1).max(SHORTEST)
             }
@@ -113,9 +127,9 @@ async fn keep(group: Weak<Group>, index: usize, resolver: Resolver, timeout: Dur
     }
 }
 
-/// How long it is until a second of the wall clock and so many seconds more.
+/// How long it is until a second and so many seconds more.
 fn until(valid: i64, more: u64) -> Duration {
-    let left = u64::try_from(valid - wall_secs()).unwrap_or(0);
+    let left = u64::try_from(valid.saturating_sub(Now::current().seconds)).unwrap_or(0);
     if left == 0 { Duration::ZERO } else { Duration::from_secs(left + more) }
 }
 
@@ -162,7 +176,7 @@ async fn resolve(
     };
     log(&line);
     let valid = resolver.config().valid.unwrap_or(FAILURE_VALID);
-    (error.code == state::NOT_FOUND).then(|| (Vec::new(), wall_secs() + valid))
+    (error.code == state::NOT_FOUND).then(|| (Vec::new(), Now::current().seconds + valid))
 }
 
 fn log(line: &str) {
@@ -208,7 +222,7 @@ mod tests {
         assert!(
             group
                 .start(Request::default())
-                .next(&mut fastrand::Rng::new(), crate::Now::default())
+                .next(&mut fastrand::Rng::new(), Now::default())
                 .is_err()
         );
         group.apply(0, &[at(1, 0, 0, 1), at(2, 0, 0, 1)]);

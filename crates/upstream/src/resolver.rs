@@ -151,7 +151,7 @@ impl std::error::Error for ResolveError {}
 pub struct Resolved {
     /// In the order in which they are to be tried; never empty.
     pub addresses: Vec<IpAddr>,
-    /// Until when they hold, in seconds of the wall clock.
+    /// Until when they hold, in seconds of [`Now::current`](crate::Now::current).
     pub valid: i64,
 }
 
@@ -231,14 +231,22 @@ impl Resolver {
     }
 
     async fn find(&self, key: Key) -> Result<(Answer, i64), u16> {
-        match self.0.cache.find(&key, now()) {
-            Flight::Cached(answer, valid) => Ok((answer.rotated(&mut fastrand::Rng::new()), valid)),
-            Flight::Full => Err(state::SERVER_FAILURE),
-            Flight::Asked(flying) => cache::landed(flying).await,
-            Flight::Ask(ticket, flying) => {
-                let inner = Arc::clone(&self.0);
-                weir_engine::spawn(async move { inner.ask(key, ticket).await });
-                cache::landed(flying).await
+        loop {
+            let flying = match self.0.cache.find(&key, now()) {
+                Flight::Cached(answer, valid) => {
+                    return Ok((answer.rotated(&mut fastrand::Rng::new()), valid));
+                }
+                Flight::Full => return Err(state::SERVER_FAILURE),
+                Flight::Asked(flying) => flying,
+                Flight::Ask(ticket, flying) => {
+                    let (inner, key) = (Arc::clone(&self.0), key.clone());
+                    weir_engine::spawn(async move { inner.ask(key, ticket).await });
+                    flying
+                }
+            };
+            // A thread that ends takes its questions along; somebody else asks them again.
+            if let Some(landing) = cache::landed(flying).await {
+                return landing;
             }
         }
     }
@@ -264,7 +272,7 @@ fn normal(name: &str) -> String {
 }
 
 fn now() -> i64 {
-    weir_engine::clock::wall_secs()
+    crate::Now::current().seconds
 }
 
 async fn within<T>(

@@ -50,7 +50,7 @@ pub(super) fn open(
             caches.push((Rc::downgrade(snapshot), Cache::new(rules)));
             caches.len() - 1
         });
-        caches[at].1.open(path, want, links, rules, clock::wall_secs())
+        caches[at].1.open(path, want, links, rules, clock::now().secs().cast_signed())
     })
 }
 

@@ -1,11 +1,11 @@
-//! The two clocks that balancing looks at.
+//! The clock that balancing looks at.
 
 use weir_engine::clock;
 use weir_upstream::Now;
 
 /// This moment.
 pub fn now() -> Now {
-    Now { seconds: clock::wall_secs(), millis: millis() }
+    Now::current()
 }
 
 /// Milliseconds of the monotonic clock.

@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
+use weir_engine::random::unguessable;
 use weir_wire::h1::Version;
 
 use crate::request::Request;
@@ -125,7 +126,8 @@ pub(super) fn length(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool 
     found((request.length + request.body.raw).to_string().as_bytes(), out)
 }
 
-/// `$request_id`: sixteen random bytes in hexadecimal.
+/// `$request_id`: sixteen random bytes in hexadecimal. Pages use it where it must not be guessed,
+/// as the nonce of a content security policy.
 pub(super) fn id(_: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    found(format!("{:032x}", fastrand::u128(..)).as_bytes(), out)
+    found(format!("{:032x}", u128::from_ne_bytes(unguessable())).as_bytes(), out)
 }

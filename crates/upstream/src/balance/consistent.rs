@@ -11,7 +11,11 @@ use crate::{
 };
 
 /// Points on the ring for each unit of weight.
-const POINTS: u32 = 160;
+const POINTS: u64 = 160;
+
+/// Points on a ring at most, which are 128 MiB and made in about two seconds. Beyond that, all
+/// servers get fewer in proportion.
+const MAX_POINTS: u64 = 1 << 24;
 
 /// By a ring of points.
 #[derive(Debug)]
@@ -67,26 +71,28 @@ impl Balance for Consistent {
 /// server share its points.
 #[derive(Debug, Default)]
 pub(crate) struct Points {
-    ring: Vec<(u32, u32)>,
+    /// The hash in the upper half, the server in the lower.
+    ring: Vec<u64>,
     servers: Vec<String>,
 }
 
 impl Points {
+    /// Makes the ring. A large one takes its time, so this is nothing for a loop.
     pub(crate) fn new(peers: &[Arc<Peer>]) -> Self {
         let mut points = Self::default();
-        for peer in peers {
+        for (peer, count) in peers.iter().zip(counts(peers)) {
             let server = points.index(&peer.server);
             let base = base_hash(&peer.server);
             let mut previous = 0_u32;
-            for _ in 0..peer.limits.weight.saturating_mul(POINTS) {
+            for _ in 0..count {
                 let mut hasher = base.clone();
                 hasher.update(&previous.to_le_bytes());
                 previous = hasher.finalize();
-                points.ring.push((previous, server));
+                points.ring.push(u64::from(previous) << 32 | u64::from(server));
             }
         }
-        points.ring.sort_by_key(|&(hash, _)| hash);
-        points.ring.dedup_by_key(|&mut (hash, _)| hash);
+        points.ring.sort_unstable();
+        points.ring.dedup_by_key(|point| *point >> 32);
         points
     }
 
@@ -100,15 +106,28 @@ impl Points {
 
     /// The place of the first point at or after a hash.
     fn after(&self, hash: u32) -> u32 {
-        self.ring.partition_point(|&(point, _)| point < hash) as u32
+        self.ring.partition_point(|&point| point >> 32 < u64::from(hash)) as u32
     }
 
     /// The server of a place, going round.
     fn server(&self, place: u32) -> Option<&str> {
         let place = (place as usize).checked_rem(self.ring.len())?;
-        let (_, server) = self.ring.get(place)?;
-        self.servers.get(*server as usize).map(String::as_str)
+        let server = *self.ring.get(place)? as u32;
+        self.servers.get(server as usize).map(String::as_str)
     }
+}
+
+/// How many points each peer gets. Every point of a ring with one server leads to it, so one will
+/// do there.
+fn counts(peers: &[Arc<Peer>]) -> Vec<u64> {
+    let only = peers.iter().all(|peer| peer.server == peers[0].server);
+    if only {
+        return vec![1; peers.len()];
+    }
+    let points = |peer: &Arc<Peer>| u64::from(peer.limits.weight) * POINTS;
+    let total: u64 = peers.iter().map(points).sum();
+    let excess = total.div_ceil(MAX_POINTS);
+    peers.iter().map(|peer| (points(peer) / excess).max(1)).collect()
 }
 
 /// The part of a point's hash that belongs to the server: host, a zero byte, port.
@@ -130,4 +149,40 @@ fn base_hash(server: &str) -> crc32fast::Hasher {
     hasher.update(&[0]);
     hasher.update(port);
     hasher
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::Limits;
+
+    fn peers(weights: &[(u16, u32)]) -> Vec<Arc<Peer>> {
+        let peer = |&(port, weight): &(u16, u32)| {
+            let address = weir_engine::Addr::Inet(([127, 0, 0, 1], port).into());
+            let limits = Limits { weight, ..Limits::default() };
+            Arc::new(Peer::new(address, &format!("s:{port}"), limits, None))
+        };
+        weights.iter().map(peer).collect()
+    }
+
+    #[test]
+    fn a_ring_has_160_points_for_a_unit_of_weight() {
+        let points = Points::new(&peers(&[(1, 2), (2, 1)]));
+        assert_eq!(points.ring.len(), 480);
+        assert!(points.ring.is_sorted());
+    }
+
+    #[test]
+    fn a_single_server_needs_one_point() {
+        assert_eq!(Points::new(&peers(&[(1, u32::MAX)])).ring.len(), 1);
+        assert_eq!(Points::new(&peers(&[(1, 9), (1, 100_000)])).ring.len(), 1);
+    }
+
+    /// The largest weights would take 10 TB.
+    #[test]
+    fn a_ring_has_a_limit() {
+        let counts = counts(&peers(&[(1, u32::MAX), (2, 1)]));
+        assert!(counts.iter().sum::<u64>() <= MAX_POINTS + 1);
+        assert_eq!(counts[1], 1);
+    }
 }

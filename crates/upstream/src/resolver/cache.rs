@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{message::Srv, state};
+use super::message::Srv;
 
 /// Names that are remembered at most. Beyond that those that hold no longer are dropped, and if
 /// all hold, everything is.
@@ -166,11 +166,7 @@ impl Cache {
     }
 }
 
-/// Waits for an answer.
-pub(super) async fn landed(mut flying: Flying) -> Landing {
-    match flying.wait_for(Option::is_some).await {
-        Ok(landing) => landing.clone().unwrap_or(Err(state::SERVER_FAILURE)),
-        // The thread that asked has ended; so will whoever waits, or it asks again later.
-        Err(_) => Err(state::SERVER_FAILURE),
-    }
+/// Waits for an answer. `None` if the thread that asked has ended.
+pub(super) async fn landed(mut flying: Flying) -> Option<Landing> {
+    flying.wait_for(Option::is_some).await.ok()?.clone()
 }

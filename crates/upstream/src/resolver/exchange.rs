@@ -9,10 +9,11 @@ use weir_engine::{
     connect,
     datagram::Datagrams,
     error_log::process_log,
+    random::unguessable,
 };
 
 use super::{
-    ResolveError, ResolverConfig,
+    FAILURE_VALID, ResolveError, ResolverConfig,
     cache::{Answer, Key},
     message::{self, Kind, Response},
     state,
@@ -55,7 +56,7 @@ pub(super) async fn run(
         exchange.send(server).await;
         let end = clock::precise() + resend;
         while exchange.is_open() && exchange.receive(end).await {}
-        if !exchange.is_open() {
+        if !exchange.is_open() || exchange.has_addresses() {
             return exchange.conclude(key);
         }
         if !is_awaited() {
@@ -73,7 +74,7 @@ fn questions(config: &ResolverConfig, key: &Key) -> Option<Vec<Question>> {
         Key::Name(_) => &[Kind::A, Kind::Aaaa],
     };
     let question = |&kind: &Kind| {
-        let id = fastrand::u16(..);
+        let id = u16::from_ne_bytes(unguessable());
         let query = message::query(id, key.text(), kind)?;
         Some(Question { kind, id, query, over_tcp: false, answer: None })
     };
@@ -83,6 +84,12 @@ fn questions(config: &ResolverConfig, key: &Key) -> Option<Vec<Question>> {
 impl Exchange<'_> {
     fn is_open(&self) -> bool {
         self.questions.iter().any(|question| question.answer.is_none())
+    }
+
+    /// Whether one family's addresses are known. Those of the other are waited for once, because
+    /// some name servers never answer for a family that they do not know.
+    fn has_addresses(&self) -> bool {
+        self.questions.iter().filter_map(|it| it.answer.as_ref()).any(|it| !it.addresses.is_empty())
     }
 
     /// Sends what is not answered to a server; if that fails at once, to the one after it.
@@ -213,17 +220,23 @@ impl Exchange<'_> {
         None
     }
 
-    /// All is answered: what it comes to.
+    /// What the answers come to. Addresses of one family are good even where the question for
+    /// the other has failed; then they hold for a short time only.
     fn conclude(self, key: &Key) -> Result<(Answer, u32), u16> {
-        if self.code != 0 {
-            return Err(self.code);
+        let asked = self.questions.len();
+        let answers = self.questions.into_iter().filter_map(|it| it.answer);
+        let mut answers: Vec<_> = answers.filter(|answer| answer.code == 0).collect();
+        let mut ttl = answers.iter().map(|answer| answer.ttl).min().unwrap_or(0);
+        if answers.len() < asked {
+            ttl = ttl.min(FAILURE_VALID as u32);
         }
-        let mut answers: Vec<_> = self.questions.into_iter().filter_map(|it| it.answer).collect();
-        let ttl = answers.iter().map(|answer| answer.ttl).min().unwrap_or(0);
         let addresses: Vec<_> =
             answers.iter().flat_map(|answer| answer.addresses.iter().copied()).collect();
         if !addresses.is_empty() {
             return Ok((Answer::Addresses(addresses), ttl));
+        }
+        if self.code != 0 {
+            return Err(self.code);
         }
         let mut services: Vec<_> =
             answers.iter_mut().flat_map(|answer| std::mem::take(&mut answer.services)).collect();

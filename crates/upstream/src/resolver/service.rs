@@ -22,7 +22,7 @@ pub struct ServiceAddress {
 pub struct Service {
     /// The addresses in the order in which they are to be tried.
     pub addresses: Vec<ServiceAddress>,
-    /// Until when they hold, in seconds of the wall clock.
+    /// Until when they hold, in seconds of [`Now::current`](crate::Now::current).
     pub valid: i64,
     /// Targets that could not be resolved.
     pub failed: Vec<ResolveError>,

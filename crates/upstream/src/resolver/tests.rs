@@ -262,6 +262,62 @@ fn an_answer_that_does_not_fit_comes_over_tcp() {
     });
 }
 
+/// Where a name server knows one family only, the addresses of that one are good.
+#[test]
+fn one_family_is_enough() {
+    block_on(async {
+        let (server, _) = server(None, |_, asked, kind| match (asked, kind) {
+            ("silent", AAAA) => Reply::Silence,
+            ("refused", AAAA) => Reply::Code(5),
+            ("format", AAAA) => Reply::Code(1),
+            ("nothing", _) => Reply::Code(3),
+            _ => Reply::Records(vec![address(6)]),
+        });
+        let resolver = resolver(&[server], true);
+        for asked in ["silent", "refused", "format"] {
+            let resolved = resolver.resolve(asked, LONG).await.unwrap();
+            assert_eq!(texts(&resolved), ["127.0.0.6"], "{asked}");
+            let held = resolved.valid - now();
+            assert!(held <= FAILURE_VALID, "the other family is asked for again soon: {held}");
+        }
+        assert_eq!(resolver.resolve("nothing", LONG).await.unwrap_err().code, state::NOT_FOUND);
+    });
+}
+
+/// A question that was asked on a thread which ends is asked again by another one that waits.
+#[test]
+fn a_question_outlives_its_thread() {
+    let (server, log) = server(None, |count, _, _| match count {
+        0 => Reply::Silence,
+        _ => Reply::Records(vec![address(7)]),
+    });
+    let resolver = Resolver::new(ResolverConfig {
+        servers: vec![server],
+        valid: None,
+        ipv4: true,
+        ipv6: false,
+    });
+    let (asked, other) = (Arc::clone(&log), resolver.clone());
+    let first = std::thread::spawn(move || {
+        block_on(async {
+            let waiting = weir_engine::spawn_joined(async move {
+                let _ = other.resolve("a", Duration::ZERO).await;
+            });
+            while asked.lock().unwrap().is_empty() {
+                weir_engine::timer::sleep(Duration::from_millis(1)).await;
+            }
+            drop(waiting);
+        });
+    });
+    block_on(async {
+        while log.lock().unwrap().is_empty() {
+            weir_engine::timer::sleep(Duration::from_millis(1)).await;
+        }
+        first.join().unwrap();
+        assert_eq!(texts(&resolver.resolve("a", LONG).await.unwrap()), ["127.0.0.7"]);
+    });
+}
+
 #[test]
 fn services_have_the_addresses_of_their_targets() {
     block_on(async {
