@@ -24,6 +24,9 @@ const ROTATIONS: &str = "/etc/logrotate.d";
 const CONF_FILES: [&str; 3] = ["nginx.conf", "proxy.conf", "mime.types"];
 const SHIPPED: &str = "default";
 
+/// The user that the shipped configuration names for the worker.
+const USER: &str = "www";
+
 /// Rights of programs and folders, and of other files.
 const PROGRAM: u32 = 0o755;
 const FILE: u32 = 0o644;
@@ -76,7 +79,12 @@ impl Installation {
 
     /// A file of the configuration with the logs and the pid file in the places of the layout.
     fn conf_file(&self, text: &str) -> String {
-        text.replace("logs/error.log", &self.places.error_log)
+        // A daemon's standard error leads nowhere.
+        let error_log = match self.places.error_log.as_str() {
+            "stderr" => format!("{}/error.log", self.log_folder()),
+            path => path.to_owned(),
+        };
+        text.replace("logs/error.log", &error_log)
             .replace("logs/access.log", &self.places.access_log)
             .replace("logs/nginx.pid", &self.places.pid)
     }
@@ -128,7 +136,14 @@ impl Installation {
             println!("{}: kept", path.display());
             return Ok(());
         }
-        self.put(path, content, FILE)
+        self.put(path, content, FILE)?;
+        if path == Path::new(&self.places.conf) && !has_user() {
+            println!(
+                "there is no user {USER}: make one (useradd --system {USER}), or name another in {}",
+                path.display()
+            );
+        }
+        Ok(())
     }
 
     /// Writes a file under another name and renames it into place, so that a running program
@@ -160,6 +175,11 @@ impl Installation {
         }
         self.destination.join(path.strip_prefix("/").unwrap_or(path))
     }
+}
+
+fn has_user() -> bool {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    users.lines().any(|line| line.starts_with(&format!("{USER}:")))
 }
 
 fn shipped(path: &Path) -> Result<String, Failure> {
@@ -213,6 +233,16 @@ mod tests {
         let program = installation.destination.join("usr/sbin/weir");
         assert_eq!(std::fs::metadata(program).unwrap().permissions().mode() & 0o777, PROGRAM);
         assert!(installation.destination.join("var/cache/nginx").is_dir());
+    }
+
+    #[test]
+    fn a_log_that_is_standard_error_becomes_a_file() {
+        let scratch = Scratch::new("install-log").unwrap();
+        let mut installation = installation(&scratch);
+        installation.places.error_log = "stderr".to_owned();
+        installation.install().unwrap();
+        let conf = std::fs::read_to_string(installation.destination.join("etc/nginx/nginx.conf"));
+        assert!(conf.unwrap().contains(" /var/log/nginx/error.log;"));
     }
 
     #[test]
