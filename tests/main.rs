@@ -28,6 +28,7 @@ mod proxy_store;
 mod resolving;
 mod rewrite;
 mod server_names;
+mod shortage;
 mod storm;
 mod tls;
 mod tutorial;

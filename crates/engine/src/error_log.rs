@@ -7,6 +7,9 @@ use std::io::Write;
 use std::sync::{Arc, RwLock};
 
 pub mod directive;
+mod seldom;
+
+pub use seldom::Seldom;
 
 use crate::clock;
 use crate::log_files::LogFile;

@@ -6,7 +6,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
@@ -14,22 +13,17 @@ use rustix::net::SocketFlags;
 use crate::addr::Addr;
 use crate::capacity;
 use crate::connection::Conn;
-use crate::error_log::{Level, process_log};
+use crate::error_log::{Level, Seldom};
 use crate::event_loop::reactor::{Watch, Watched};
 use crate::event_loop::{self, Task};
 use crate::os_error::Failed;
 use crate::stats;
-use crate::timer;
 
 mod bind;
 mod inherited;
 
 pub use bind::{BindError, DEFAULT_BACKLOG, Keepalive, ListenOptions, Transport, apply, bind};
 pub(crate) use inherited::Inherited;
-
-/// How long accepting rests when the process has no descriptors left, nginx's
-/// `accept_mutex_delay`.
-const REST_WITHOUT_DESCRIPTORS: Duration = Duration::from_millis(500);
 
 /// How many connections are accepted before the tasks of those get their turn.
 const ACCEPTS_PER_TURN: usize = 16;
@@ -129,10 +123,10 @@ async fn accept_some(
     }
 }
 
-/// Leaves the listener alone for a while.
+/// Leaves the listener alone until a descriptor is free. Meanwhile others run, who free some.
 async fn rest(listener: &mut Watched) {
     listener.rest();
-    timer::sleep(REST_WITHOUT_DESCRIPTORS).await;
+    capacity::rest().await;
     // If it fails, the next look at it is another rest.
     let _ = listener.resume(Watch::Listener);
 }
@@ -149,6 +143,9 @@ fn accept_one(listener: &OwnedFd, inherited: Inherited) -> rustix::io::Result<Op
     Ok(Some(Conn::accepted(socket, peer, inherited)))
 }
 
+static EXHAUSTED: Seldom = Seldom::new();
+static FAILED: Seldom = Seldom::new();
+
 /// Tells of an error; whether accepting has to rest.
 fn complain(error: Errno) -> bool {
     let exhausted = error == Errno::MFILE || error == Errno::NFILE;
@@ -157,7 +154,8 @@ fn complain(error: Errno) -> bool {
         _ if exhausted => Level::Crit,
         _ => Level::Alert,
     };
-    process_log().log(level, 0, Failed("accept4() failed", &error.into()));
+    let told = if exhausted { &EXHAUSTED } else { &FAILED };
+    told.log(level, Failed("accept4() failed", &error.into()));
     // An error that comes again at once must not spin either; only a client's own fault may.
     error != Errno::CONNABORTED
 }

@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::capacity;
+
 /// One thread's counters.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -176,6 +178,7 @@ impl Drop for Slot {
                 add(&counters.active, -1);
             }
         });
+        capacity::freed();
     }
 }
 

@@ -3,6 +3,7 @@ use crate::connection::connect::{ConnectOptions, connect};
 use crate::event_loop::block_on;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(5);
 

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use slab::Slab;
 use weir_engine::buffer::{self, Buf};
+use weir_engine::capacity;
 use weir_engine::clock::{self, Instant};
 use weir_engine::connection::Conn;
 use weir_engine::park::{Left, Lot};
@@ -107,7 +108,8 @@ pub(super) enum Wake {
     Gone(Option<io::Error>),
     /// The patience is over.
     TimedOut,
-    /// The thread is to end, or the listener has gone, and the connection is idle.
+    /// The connection is idle, and the thread is to end, or the listener has gone, or connections
+    /// run short.
     Quit,
     /// The configuration has changed; whether the listener is still there must be seen.
     Changed,
@@ -178,11 +180,16 @@ pub struct IdleConnections {
 struct Waiting {
     waker: Waker,
     /// The look before which it has begun to wait; `BUSY` when it does not wait, or cannot be
-    /// parked.
+    /// parked; `CLOSED` when it is to be closed.
     since: u32,
 }
 
 const BUSY: u32 = u32::MAX;
+const CLOSED: u32 = u32::MAX - 1;
+
+/// How many are closed for one new one, as a part of those that wait in tasks and at most.
+const RECLAIM_PART: usize = 8;
+const RECLAIM_MOST: usize = 32;
 
 /// A connection's place among the idle; left when dropped.
 pub(super) struct Place<'a> {
@@ -194,14 +201,18 @@ impl IdleConnections {
     /// None yet; those which leave go on in `service`.
     pub(in crate::serve) fn new(service: Weak<Service>) -> Self {
         weir_engine::spawn(sweep(service.clone()));
+        let weak = service.clone();
         let lot = Lot::new(move |conn, parked, until, left| {
-            let Some(service) = service.upgrade() else { return };
+            let Some(service) = weak.upgrade() else { return };
             match left {
                 Left::Woken => {
                     weir_engine::spawn(super::resume(service, conn, parked, until, None));
                 }
                 Left::TimedOut => super::time_out(&service, conn, parked),
             }
+        });
+        capacity::on_shortage(move || {
+            service.upgrade().map_or(0, |service| service.idle.reclaim())
         });
         Self {
             waiting: RefCell::default(),
@@ -266,11 +277,11 @@ impl IdleConnections {
 
     /// Wakes those that have waited long enough to be parked; false if none waits.
     fn look(&self) -> bool {
-        let look = self.sweep.get().wrapping_add(1) % BUSY;
+        let look = self.sweep.get().wrapping_add(1) % CLOSED;
         self.sweep.set(look);
         let mut waiting = self.waiting.borrow_mut();
         let mut some = false;
-        for (_, one) in waiting.iter().filter(|(_, one)| one.since != BUSY) {
+        for (_, one) in waiting.iter().filter(|(_, one)| one.since < CLOSED) {
             some = true;
             if look.wrapping_sub(one.since) >= 2 {
                 one.waker.wake_by_ref();
@@ -281,6 +292,21 @@ impl IdleConnections {
             waiting.shrink_to_fit();
         }
         some
+    }
+}
+
+impl IdleConnections {
+    /// Makes some of those that wait in tasks close, as connections run short and none is parked;
+    /// how many. What has come from them until they run is still served.
+    fn reclaim(&self) -> usize {
+        let mut waiting = self.waiting.borrow_mut();
+        let most = (waiting.len() / RECLAIM_PART).clamp(1, RECLAIM_MOST);
+        let idle = waiting.iter_mut().filter(|(_, one)| one.since < CLOSED).take(most);
+        idle.map(|(_, one)| {
+            one.since = CLOSED;
+            one.waker.wake_by_ref();
+        })
+        .count()
     }
 }
 
@@ -321,12 +347,14 @@ impl Place<'_> {
         }
     }
 
-    /// Whether the sweep wants it to be parked.
-    fn is_overdue(&self) -> bool {
-        self.key.is_some_and(|key| {
-            let since = self.idle.waiting.borrow()[key].since;
-            since != BUSY && self.idle.sweep.get().wrapping_sub(since) >= 2
-        })
+    /// What the sweep wants of it, or somebody who needs room.
+    fn wanted(&self) -> Option<Wake> {
+        match self.idle.waiting.borrow()[self.key?].since {
+            BUSY => None,
+            CLOSED => Some(Wake::Quit),
+            since if self.idle.sweep.get().wrapping_sub(since) >= 2 => Some(Wake::Park),
+            _ => None,
+        }
     }
 
     /// The wait is over.
@@ -392,8 +420,8 @@ fn poll_first_bytes(
     if service.is_quitting() || service.idle.epoch.get() != epoch || !patience.can_park() {
         return wait_in_task(service, cx, place, deadline, patience, epoch);
     }
-    if place.is_overdue() {
-        return Poll::Ready(Wake::Park);
+    if let Some(wake) = place.wanted() {
+        return Poll::Ready(wake);
     }
     place.wait(cx, true);
     Poll::Pending

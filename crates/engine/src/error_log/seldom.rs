@@ -1,0 +1,62 @@
+//! Lines that would come again with everything that happens, and fill the disk: once a second each.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use super::{Level, process_log};
+use crate::clock;
+
+/// One such line of the process's own log.
+#[derive(Debug)]
+pub struct Seldom {
+    /// The second of the wall clock in which it was last written.
+    written: AtomicI64,
+    /// How often it was not, since.
+    withheld: AtomicU64,
+}
+
+impl Seldom {
+    /// A line that was not written yet.
+    pub const fn new() -> Self {
+        Self { written: AtomicI64::new(0), withheld: AtomicU64::new(0) }
+    }
+
+    /// Writes it, unless it was written in this second; then the next one says how many there were.
+    pub fn log(&self, level: Level, message: impl Display) {
+        match self.take(clock::wall_secs()) {
+            None => {}
+            Some(0) => process_log().log(level, 0, message),
+            Some(1) => process_log().log(level, 0, format_args!("{message}, once more before")),
+            Some(more) => {
+                process_log().log(level, 0, format_args!("{message}, {more} times more before"));
+            }
+        }
+    }
+
+    /// How many were withheld before this one; `None` if this one is, too.
+    fn take(&self, second: i64) -> Option<u64> {
+        if self.written.swap(second, Relaxed) == second {
+            self.withheld.fetch_add(1, Relaxed);
+            return None;
+        }
+        Some(self.withheld.swap(0, Relaxed))
+    }
+}
+
+impl Default for Seldom {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_comes_once_a_second_and_counts_the_others() {
+        let line = Seldom::new();
+        let told: Vec<_> = [7, 7, 7, 8, 9, 9].map(|second| line.take(second)).into();
+        assert_eq!(told, [Some(0), None, None, Some(2), Some(0), None]);
+    }
+}

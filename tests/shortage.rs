@@ -1,0 +1,77 @@
+//! What happens when connections or descriptors run short.
+
+use crate::harness::{Client, Server, is_nginx};
+
+const ASK: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn conf(main: &str, connections: usize) -> String {
+    format!(
+        "daemon off; pid %dir%/nginx.pid; error_log %dir%/error.log info; {main}
+         events {{ worker_connections {connections}; }}
+         http {{
+             access_log off;
+             client_body_temp_path %dir%/client_body_temp;
+             proxy_temp_path %dir%/proxy_temp;
+             server {{ listen 127.0.0.1:%port%; return 200 ok; }}
+         }}"
+    )
+}
+
+/// Whoever has just had an answer makes room as well as who has been silent for long.
+#[test]
+fn idle_connections_make_room_for_new_ones() {
+    let server = Server::conf(&conf("", 20)).start();
+    let mut kept = Vec::new();
+    for _ in 0..200 {
+        let mut client = server.client();
+        assert_eq!(client.get("/").text(), "ok");
+        kept.push(client);
+    }
+    server.wait_log("20 worker_connections are not enough, reusing connections");
+    // The first have gone.
+    assert!(kept[0].is_closed());
+    assert_eq!(server.error_log().matches("[alert]").count(), 0);
+}
+
+/// Connections that are in the middle of a request are not closed for others, who are refused; that
+/// is told, but not for each.
+#[test]
+fn who_is_busy_is_left_alone() {
+    let server = Server::conf(&conf("", 20)).alerts_expected().start();
+    let mut busy: Vec<_> = (0..30).map(|_| server.client()).collect();
+    for client in &mut busy {
+        client.send_if_wanted("GET / HTTP/1.1\r\n");
+    }
+    server.wait_log("20 worker_connections are not enough");
+    for _ in 0..300 {
+        let mut client = server.client();
+        if client.send_if_wanted(ASK) {
+            let _ = client.try_response(false);
+        }
+    }
+    let mut served = 0;
+    for client in &mut busy {
+        let sent = client.send_if_wanted("Host: a\r\n\r\n");
+        served += usize::from(sent && client.try_response(false).is_ok());
+    }
+    assert!((10..=20).contains(&served), "{served} were served");
+    let lines = server.error_log().matches("not enough\n").count();
+    assert!(is_nginx() || lines < 100, "{lines} lines");
+}
+
+#[test]
+fn accepting_goes_on_when_descriptors_are_free_again() {
+    let server = Server::conf(&conf("worker_rlimit_nofile 64;", 1000)).start();
+    let mut first = server.client();
+    assert_eq!(first.get("/").text(), "ok");
+    let crowd: Vec<_> = (0..500).map(|_| server.client()).collect();
+    server.wait_log("accept4() failed (24: Too many open files)");
+    assert_eq!(first.get("/").text(), "ok", "who is there is served");
+    // Most of these wait to be accepted still, and are dead when they are: nobody needs to wait for
+    // those that cannot be accepted all at once.
+    drop(crowd);
+    let address = server.address("port");
+    assert_eq!(Client::connect(&address).get("/").text(), "ok");
+    let lines = server.error_log().matches("accept4() failed").count();
+    assert!(lines < 50, "{lines} lines");
+}
