@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use weir_conf::{
     Assembly, Block, Contexts, Diagnostic, Environment, LogFile as Handle, Severity, TypeMap,
 };
+use weir_engine::Addr;
 use weir_engine::log_files::LogFile;
 use weir_script::{VarId, Variables};
 use weir_upstream::{
@@ -27,7 +28,7 @@ use crate::modules::MODULES;
 use crate::pass::pool;
 use crate::pass::target::Upstream;
 use crate::request::ConnectionInfo;
-use crate::route::{self, Builder, Endpoint, ListenSpec, Routes};
+use crate::route::{self, Builder, Endpoint, ListenSpec, Listener, Routes};
 use crate::variables::{Definitions, Source};
 
 /// What modules see when the whole configuration has been read.
@@ -195,11 +196,20 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The address that a connection came to; None when this configuration no longer has it.
+    /// The address that a connection came to; None when this configuration no longer has it. Where
+    /// it has another listener for that address, the connection goes on with that one.
     pub fn endpoint(&self, listener: &str, info: &ConnectionInfo) -> Option<Rc<Endpoint>> {
-        let listener = self.routes.listeners.iter().find(|l| l.key() == listener)?;
+        let known = self.routes.listeners.iter().find(|l| l.key() == listener);
+        let listener = known.or_else(|| self.heir(&info.local))?;
         let local: Option<IpAddr> = if listener.needs_local() { info.local.ip() } else { None };
         Some(Rc::clone(listener.endpoint(local)))
+    }
+
+    /// The listener that gets connections to an address, the one at that address alone first.
+    fn heir(&self, local: &Addr) -> Option<&Listener> {
+        let (ip, port) = (local.ip()?, local.port()?);
+        let find = |alone| self.routes.listeners.iter().find(|l| l.spec().gets(ip, port, alone));
+        find(true).or_else(|| find(false))
     }
 
     /// The address that any connection to the listener comes to, if there is one only.
@@ -208,9 +218,13 @@ impl Snapshot {
         if listener.needs_local() { None } else { Some(listener.endpoint(None)) }
     }
 
-    /// Whether this configuration has that listener.
+    /// Whether connections to that listener may go on: it is still there, or another one is at its
+    /// port.
     pub fn listens_on(&self, listener: &str) -> bool {
-        self.routes.listeners.iter().any(|l| l.key() == listener)
+        let port = |key: &str| key.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        let old = port(listener);
+        let goes_on = |l: &Listener| l.key() == listener || (old.is_some() && port(l.key()) == old);
+        self.routes.listeners.iter().any(goes_on)
     }
 
     /// An upstream of the configuration.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use weir_engine::connection::Conn;
-use weir_engine::connection::connect::ConnectError;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_upstream::{Causes, NoLive, Outcome, Pick, Usage};
@@ -40,9 +39,7 @@ pub struct Failure {
     pub request_sent: bool,
     /// Whether it was tried on a kept connection.
     pub reused: bool,
-    /// Whether the fault is our own and says nothing about the peer.
-    pub blameless: bool,
-    /// The status to answer with at once, when no other peer can help.
+    /// The status to answer with at once, when the fault is our own and no other peer can help.
     pub status: Option<u16>,
 }
 
@@ -52,12 +49,12 @@ const CLIENT_GONE: Causes = Causes::UPDATING;
 impl Failure {
     /// A failure before anything was sent.
     pub fn new(cause: Causes) -> Self {
-        Self { cause, request_sent: false, reused: false, blameless: false, status: None }
+        Self { cause, request_sent: false, reused: false, status: None }
     }
 
-    /// A fault of ours, or of the configuration.
+    /// A fault of the configuration.
     pub fn own(status: u16) -> Self {
-        Self { blameless: true, status: Some(status), ..Self::new(Causes::default()) }
+        Self { status: Some(status), ..Self::new(Causes::default()) }
     }
 
     /// Whether it was the client that ended it.
@@ -67,7 +64,7 @@ impl Failure {
 
     /// What it says about the peer.
     pub fn outcome(&self) -> Outcome {
-        match self.blameless || self.reused && self.cause == Causes::ERROR {
+        match self.reused && self.cause == Causes::ERROR {
             true => Outcome::NotCounted,
             false => self.cause.outcome(),
         }
@@ -105,7 +102,9 @@ pub async fn attempt(
         *slot = Some(Exchange { conn, usage, input, head, sender });
         return Ok(status);
     }
-    let sender = Sender::new(request, pass.protocol.sends_body(), pass.protocol.chunks_body());
+    let body = pass.settings.pass_request_body;
+    let chunked = body && pass.protocol.chunks_body();
+    let sender = Sender::new(request, body && !pass.protocol.sets_body(), chunked);
     let input = Input::default();
     let head = ResponseHead::default();
     let exchange = slot.insert(Exchange { conn, usage, input, head, sender });
@@ -138,47 +137,26 @@ async fn connect(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) -> Res
     let timeout = pass.settings.connect_timeout.0;
     let connecting = weir_engine::connection::connect::connect(&peer.address, &options, timeout);
     match while_client_stays(request, pass, connecting).await {
-        None => Err(client_gone(request, CONNECTING)),
+        None => Err(client_gone(request, "connecting to upstream")),
         Some(Ok(mut conn)) => {
             conn.set_nodelay(true);
             target::secure(request, pass, conn).await
         }
-        Some(Err(error)) => Err(connect_failed(request, peer, &error)),
+        Some(Err(error)) => Err(Failure::new(connect_failed(request, peer, &error))),
     }
 }
 
-const CONNECTING: &str = "connecting to upstream";
-
-/// Logs why there is no connection, and says whose fault it is.
-#[cold]
-fn connect_failed(request: &Request, peer: &weir_upstream::Peer, error: &ConnectError) -> Failure {
-    match error {
-        ConnectError::Peer(error) => Failure::new(peer_failed(request, peer, error)),
-        ConnectError::Ports(error) => {
-            let cause = peer_failed(request, peer, error);
-            Failure { blameless: true, ..Failure::new(cause) }
-        }
-        ConnectError::Own(call, error) => {
-            let call = format!("{call} failed");
-            let message = format!("{} while {CONNECTING}", Failed(&call, error));
-            let level = if call.starts_with("bind") { Level::Crit } else { Level::Alert };
-            request.log_upstream(level, &message);
-            Failure::own(500)
-        }
-        ConnectError::Capacity => Failure::own(500),
-    }
-}
-
-/// Logs why a peer cannot be reached. What the kernel says at once names the address, what it says
+/// Logs why there is no connection. What the kernel says at once names the address, what it says
 /// later does not; and what the network does is less grave than the rest.
-fn peer_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Error) -> Causes {
+fn connect_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Error) -> Causes {
     use io::ErrorKind as Kind;
+    const DOING: &str = "connecting to upstream";
     let later = matches!(
         error.kind(),
         Kind::ConnectionRefused | Kind::ConnectionReset | Kind::HostUnreachable | Kind::TimedOut
     );
     if later && !peer.address.is_unix() {
-        return io_failed(request, error, CONNECTING, "connect() failed");
+        return io_failed(request, error, DOING, "connect() failed");
     }
     let level = match error.kind() {
         Kind::NetworkDown | Kind::NetworkUnreachable | Kind::WouldBlock => Level::Error,
@@ -186,7 +164,7 @@ fn peer_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Error)
         _ => Level::Crit,
     };
     let call = format!("connect() to {} failed", peer.name);
-    let message = format!("{} while {CONNECTING}", Failed(&call, error));
+    let message = format!("{} while {DOING}", Failed(&call, error));
     request.log_upstream(level, &message);
     Causes::ERROR
 }
@@ -221,9 +199,7 @@ async fn read_head(
                         conn.end_wait();
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Event::Unsent(error)),
-                    Poll::Pending if sender.sent > before || sender.waits_for_client() => {
-                        conn.end_wait();
-                    }
+                    Poll::Pending if sender.sent > before => conn.end_wait(),
                     Poll::Pending => {}
                 }
             }
@@ -236,10 +212,6 @@ async fn read_head(
             }
             if watch.is_gone(cx, request) {
                 return Poll::Ready(Event::ClientGone);
-            }
-            if !sent && sender.waits_for_client() {
-                // Who has a timeout of its own.
-                return Poll::Pending;
             }
             conn.begin_wait(if sent { read_timeout } else { send_timeout });
             conn.poll_wait(cx).map(|()| Event::TimedOut)
@@ -257,7 +229,7 @@ async fn read_head(
                 if let Some(attempt) = request.attempts.current() {
                     attempt.received += n as u64;
                 }
-                // The wait goes on: the head must be there in time, however it comes.
+                exchange.conn.end_wait();
                 if parse(request, pass, exchange, size)? {
                     return Ok(());
                 }
@@ -296,29 +268,21 @@ enum Event {
     TimedOut,
 }
 
-/// What can still be read from an upstream that takes no more of the request. It must be there
-/// within the timeout of reading, however it comes.
+/// What can still be read from an upstream that takes no more of the request.
 async fn last_words(
     request: &mut Request,
     pass: &mut Pass<'_>,
     exchange: &mut Exchange,
     size: usize,
 ) -> Option<Result<(), Causes>> {
-    exchange.conn.restart_wait(pass.settings.read_timeout.0);
+    let wait = pass.settings.read_timeout.0;
     while exchange.input.len() < size {
-        let received = poll_fn(|cx| {
-            let Exchange { conn, input, .. } = &mut *exchange;
-            match input.poll_fill(cx, conn, size) {
-                Poll::Pending => conn.poll_wait(cx).map(|()| None),
-                received => received.map(Result::ok),
-            }
-        });
-        match received.await {
-            Some(1..) => match parse(request, pass, exchange, size) {
+        let room = size - exchange.input.len();
+        match exchange.conn.recv(&mut exchange.input.buf, room, wait).await {
+            Ok(1..) => match parse(request, pass, exchange, size) {
                 Ok(false) => {}
                 Ok(true) => {
                     exchange.head.reusable = false;
-                    exchange.sender.abandon();
                     return Some(Ok(()));
                 }
                 Err(cause) => return Some(Err(cause)),
@@ -345,6 +309,11 @@ fn parse(
         match pass.protocol.read_head(input.bytes(), headers, head) {
             Ok(true) if head.length > size => break TOO_BIG.to_owned(),
             Ok(true) => {
+                if head.lacks_status_line {
+                    let message = "upstream sent no valid HTTP/1.0 header while reading response \
+                                   header from upstream";
+                    request.log(Level::Error, message);
+                }
                 input.skip(head.length);
                 if head.status >= 200 || head.upgraded {
                     return Ok(true);

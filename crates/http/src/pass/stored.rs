@@ -104,11 +104,13 @@ impl Store {
     }
 }
 
-/// Whether the response of this head is to be kept. A HEAD request has brought nothing to keep.
+/// Whether the response of this head is to be kept. A HEAD request has brought nothing to keep, and
+/// what came without a head may be anything.
 #[inline]
 pub(super) fn is_wanted(request: &Request, settings: &Transfer, head: &ResponseHead) -> bool {
     settings.store.is_on()
         && head.status == 200
+        && !head.lacks_status_line
         && !matches!(head.body, BodyReader::None)
         && super::relay::is_buffered(request, settings)
 }

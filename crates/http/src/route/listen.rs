@@ -41,6 +41,19 @@ impl ListenSpec {
     pub fn key(&self) -> String {
         self.address.to_string()
     }
+
+    /// Whether the socket gets connections to an address: `alone` if it is at that address, else if
+    /// it is at all of them.
+    pub fn gets(&self, ip: IpAddr, port: u16, alone: bool) -> bool {
+        let Address::Inet(listens) = self.address else { return false };
+        // Through a socket of both families, an address of the older one looks like a newer one.
+        let ip = ip.to_canonical();
+        let gets = match alone {
+            true => listens.ip() == ip,
+            false => self.address.is_wildcard() && (listens.is_ipv6() || ip.is_ipv4()),
+        };
+        gets && listens.port() == port
+    }
 }
 
 fn keepalive(own: Keepalive) -> weir_engine::listen::Keepalive {
