@@ -22,7 +22,10 @@ use crate::stats;
 mod bind;
 mod inherited;
 
-pub use bind::{BindError, DEFAULT_BACKLOG, Keepalive, ListenOptions, Transport, apply, bind};
+pub use bind::{
+    BindError, DEFAULT_BACKLOG, Keepalive, ListenOptions, Transport, apply, bind, is_abandoned,
+    retire, share,
+};
 pub(crate) use inherited::Inherited;
 
 /// How many connections are accepted before the tasks of those get their turn.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::fs::{Mode, OFlags};
+use weir_sys::file::{self, Links};
 
 /// Rights of a new log file, before the umask; nginx's `NGX_FILE_DEFAULT_ACCESS`.
 const NEW_FILE: Mode = Mode::from_raw_mode(0o644);
@@ -16,6 +17,8 @@ const NEW_FILE: Mode = Mode::from_raw_mode(0o644);
 pub struct LogFile {
     path: PathBuf,
     fd: OwnedFd,
+    /// Which links lead to it.
+    links: Links,
 }
 
 impl LogFile {
@@ -25,14 +28,22 @@ impl LogFile {
     /// The system's, for the caller to report as `open() "PATH" failed (2: No such file or
     /// directory)`.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
+        Self::open_by(path, Links::Any)
+    }
+
+    /// The same, and only by such links, now and when it is reopened.
+    ///
+    /// # Errors
+    /// The same; `ELOOP` for another link.
+    pub fn open_by(path: impl Into<PathBuf>, links: Links) -> io::Result<Self> {
         let path = path.into();
-        let fd = open(&path)?;
-        Ok(Self { path, fd })
+        let fd = open(&path, links)?;
+        Ok(Self { path, fd, links })
     }
 
     /// A file that somebody else has opened.
     pub fn from_fd(path: impl Into<PathBuf>, fd: OwnedFd) -> Self {
-        Self { path: path.into(), fd }
+        Self { path: path.into(), fd, links: Links::Any }
     }
 
     /// The name it was opened by.
@@ -61,7 +72,7 @@ impl LogFile {
     /// # Errors
     /// The system's; the old file then stays in use.
     pub fn reopen(&self) -> io::Result<()> {
-        self.replace(open(&self.path)?.as_fd())
+        self.replace(open(&self.path, self.links)?.as_fd())
     }
 
     /// Puts an open file in the place of the one in use.
@@ -69,7 +80,7 @@ impl LogFile {
     /// # Errors
     /// The system's.
     pub fn replace(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        weir_sys::file::replace(&self.fd, fd)
+        file::replace(&self.fd, fd)
     }
 }
 
@@ -79,9 +90,9 @@ impl AsFd for LogFile {
     }
 }
 
-fn open(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, NEW_FILE)?)
+fn open(path: &Path, links: Links) -> io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+    file::open(path, flags, NEW_FILE, links)
 }
 
 /// The log files of the process by name. Two directives that name one file share it.

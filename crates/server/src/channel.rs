@@ -121,25 +121,36 @@ pub(crate) fn send_report(to: impl AsFd, report: &Report) -> io::Result<()> {
 
 /// The next report, without waiting. `None` when there is none.
 ///
+/// A worker may have been taken over by somebody: whatever it sends is at most one message's worth
+/// of memory, and brings no descriptors.
+///
 /// # Errors
-/// `UnexpectedEof` when the worker is gone.
+/// `UnexpectedEof` when the worker is gone; `InvalidData` when that was no report.
 pub(crate) fn next_report(from: impl AsFd) -> io::Result<Option<Report>> {
-    let message = match pass_fd::receive(from, false) {
-        Ok(message) => message,
+    let bytes = match pass_fd::receive_bytes(from) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
         Err(error) => return Err(error),
     };
-    let Some((&kind, rest)) = message.bytes.split_first() else {
+    let Some((&kind, rest)) = bytes.split_first() else {
         return Err(io::ErrorKind::UnexpectedEof.into());
     };
     let (generation, text) = rest.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
     let generation = u64::from_le_bytes(*generation);
-    match kind {
-        LOADED => Ok(Some(Report::Loaded(generation))),
-        FAILED => Ok(Some(Report::Failed(generation, String::from_utf8_lossy(text).into_owned()))),
-        DRAINED => Ok(Some(Report::Drained(generation))),
+    match (kind, text) {
+        (LOADED, []) => Ok(Some(Report::Loaded(generation))),
+        (FAILED, text) => Ok(Some(Report::Failed(generation, one_line(text)))),
+        (DRAINED, []) => Ok(Some(Report::Drained(generation))),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
+}
+
+/// A reason for the error log, where it is to stay one line, and not a long one.
+fn one_line(text: &[u8]) -> String {
+    /// nginx's `NGX_MAX_ERROR_STR`.
+    const MOST: usize = 2048;
+    let text = String::from_utf8_lossy(&text[..text.len().min(MOST)]);
+    text.replace(char::is_control, " ")
 }
 
 #[cfg(test)]
@@ -171,6 +182,12 @@ mod tests {
             assert_eq!(next_report(&far).unwrap().as_ref(), Some(report));
         }
         assert_eq!(next_report(&far).unwrap(), None);
+        send_report(&near, &Report::Failed(1, "a\nb".into())).unwrap();
+        assert_eq!(next_report(&far).unwrap(), Some(Report::Failed(1, "a b".into())));
+        for nonsense in [&b"l"[..], b"x12345678", b"l123456789"] {
+            pass_fd::send(&near, nonsense, &[]).unwrap();
+            assert_eq!(next_report(&far).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        }
         drop(near);
         assert_eq!(next_report(&far).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }

@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use weir_engine::Level;
+use weir_engine::log_files::LogFile;
 use weir_engine::os_error::Failed;
 use weir_sys::process::{self, Ending};
 
@@ -13,6 +15,9 @@ use crate::signals;
 
 /// The exit code with which a worker says that another one would fail as well.
 const FATAL: i32 = 2;
+
+/// The log files of a configuration, in the order in which a worker knows them.
+pub(crate) type Logs = Arc<[Arc<LogFile>]>;
 
 /// What a child is.
 #[derive(Debug)]
@@ -34,16 +39,20 @@ pub(crate) struct Child {
     pub(crate) respawn: bool,
     /// It has ended.
     pub(crate) exited: bool,
+    /// The log files that a worker writes to; its configuration is not always the newest.
+    pub(crate) logs: Logs,
 }
 
 impl Child {
-    pub(crate) fn worker(pid: i32, channel: OwnedFd) -> Self {
-        Self { pid, kind: Kind::Worker(channel), exiting: false, respawn: true, exited: false }
+    pub(crate) fn worker(pid: i32, channel: OwnedFd, logs: Logs) -> Self {
+        let kind = Kind::Worker(channel);
+        Self { pid, kind, exiting: false, respawn: true, exited: false, logs }
     }
 
     pub(crate) fn new_binary(pid: i32, program: OsString) -> Self {
         let kind = Kind::NewBinary(program);
-        Self { pid, kind, exiting: false, respawn: false, exited: false }
+        let logs = Arc::default();
+        Self { pid, kind, exiting: false, respawn: false, exited: false, logs }
     }
 
     fn name(&self) -> &'static str {
@@ -96,6 +105,18 @@ impl Children {
         self.0.iter_mut().for_each(|child| child.tell(order, console));
     }
 
+    /// Tells every worker but one to end when its last request has ended.
+    pub(crate) fn quit_all_but(&mut self, pid: i32, console: &Console) {
+        let others = self.0.iter_mut().filter(|child| child.pid != pid);
+        others.for_each(|child| child.tell(Order::Quit, console));
+    }
+
+    /// Ends a worker that does what no worker does.
+    pub(crate) fn kill_one(&mut self, pid: i32, console: &Console) {
+        let worker = self.0.iter_mut().find(|child| child.pid == pid && !child.exited);
+        worker.into_iter().for_each(|worker| worker.signal(signals::KILL, console));
+    }
+
     /// Ends every worker that is left.
     pub(crate) fn kill(&mut self, console: &Console) {
         let workers = self.0.iter_mut().filter(|c| c.channel().is_some() && !c.exited);
@@ -105,6 +126,11 @@ impl Children {
     /// Whether there is a new binary.
     pub(crate) fn new_binary(&self) -> bool {
         self.0.iter().any(|child| matches!(child.kind, Kind::NewBinary(_)) && !child.exited)
+    }
+
+    /// Whether a worker is there that has not been told to end.
+    pub(crate) fn any_serving(&self) -> bool {
+        self.0.iter().any(Child::is_serving)
     }
 
     /// Whether a worker is left, serving or ending.

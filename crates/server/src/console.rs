@@ -4,9 +4,11 @@
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use weir_engine::error_log::{Sink, process_log, set_process_log};
+use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level};
 
 /// The process's own voice.
@@ -53,6 +55,19 @@ impl Console {
     /// Nobody looks at the terminal any more.
     pub(crate) fn leave_terminal(&mut self) {
         self.stderr = false;
+    }
+
+    /// Lets standard error go where the first file of a log goes.
+    pub(crate) fn redirect_stderr(&self, log: &ErrorLog) {
+        let file = log.targets().iter().find_map(|target| match &target.sink {
+            Sink::File(file) => Some(file),
+            _ => None,
+        });
+        if let Some(file) = file
+            && let Err(error) = weir_sys::daemon::redirect_stderr(file.as_fd())
+        {
+            self.log(Level::Alert, Failed("dup2(STDERR_FILENO) failed", &error));
+        }
     }
 
     /// Writes a message that the log takes, and if it is grave enough, to the terminal as well.

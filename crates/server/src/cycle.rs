@@ -5,7 +5,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,11 +15,13 @@ use weir_engine::error_log::{Sink, Target};
 use weir_engine::log_files::LogFile;
 use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level};
-use weir_sys::{process, user};
+use weir_sys::file::{self, Links};
+use weir_sys::process;
 
 use crate::assemble::{self, Main};
 use crate::bundle::Bundle;
 use crate::channel::{self, Order};
+use crate::children::Logs;
 use crate::console::Console;
 use crate::environment::Recorder;
 use crate::modules::core::{Process, User};
@@ -92,7 +94,7 @@ impl Draft {
         }
         let main_log = &self.main.logs;
         add_default_log(&mut self.bundle, main_log);
-        let logs = open_logs(&self.bundle.logs, console)?;
+        let logs = open_logs(&self.bundle.logs, self.process.links(), console)?;
         let error_log = main_error_log(main_log, &self.bundle, &logs);
         let sockets = sockets::open(&self.sockets, old, self.process.threads, test, console)?;
         self.bundle.generation = generation;
@@ -101,7 +103,7 @@ impl Draft {
         Ok(Cycle {
             process: self.process,
             bundle: self.bundle,
-            logs,
+            logs: logs.into(),
             sockets,
             error_log,
             stderr_is_log,
@@ -118,7 +120,7 @@ pub(crate) struct Cycle {
     pub(crate) error_log: ErrorLog,
     /// Standard error is one of its logs, so it stays what it is.
     pub(crate) stderr_is_log: bool,
-    logs: Vec<Arc<LogFile>>,
+    pub(crate) logs: Logs,
 }
 
 impl Cycle {
@@ -134,28 +136,11 @@ impl Cycle {
         channel::send_order(channel, Order::Load, &descriptors)
     }
 
-    /// Opens the log files again, by their names, and gives them to the user of the worker.
-    pub(crate) fn reopen_logs(&self, console: &Console) {
-        for log in &self.logs {
-            if let Err(error) = log.reopen() {
-                let what = format!("open() \"{}\" failed", log.path().display());
-                console.log(Level::Emerg, Failed(&what, &error));
-                continue;
-            }
-            let user = self.process.user.as_ref();
-            if let Err(text) = give(log.path(), user, 0o600) {
-                console.log(Level::Emerg, text);
-            }
-        }
-    }
-
-    /// Sends the log files to a worker, which writes to them from then on.
-    ///
-    /// # Errors
-    /// The system's.
-    pub(crate) fn send_logs(&self, channel: &OwnedFd) -> std::io::Result<()> {
-        let descriptors: Vec<_> = self.logs.iter().map(|log| log.as_fd()).collect();
-        channel::send_order(channel, Order::Reopen, &descriptors)
+    /// Closes what it has open, as far as nobody else uses it.
+    pub(crate) fn let_go(&mut self) {
+        self.sockets.clear();
+        self.logs = Arc::default();
+        self.error_log = ErrorLog::default();
     }
 
     /// Says how the threads wait for what happens.
@@ -181,19 +166,30 @@ impl Cycle {
 
     /// Lets standard error go where the main log goes, unless it is one of the logs.
     pub(crate) fn redirect_stderr(&self, console: &Console) {
-        if self.stderr_is_log {
-            return;
-        }
-        let files = self.error_log.targets().iter().filter_map(|target| match &target.sink {
-            Sink::File(file) => Some(file),
-            _ => None,
-        });
-        if let Some(file) = files.into_iter().next()
-            && let Err(error) = weir_sys::daemon::redirect_stderr(file.as_fd())
-        {
-            console.log(Level::Alert, Failed("dup2(STDERR_FILENO) failed", &error));
+        if !self.stderr_is_log {
+            console.redirect_stderr(&self.error_log);
         }
     }
+}
+
+/// Opens log files again, by their names. They stay root's: a worker is sent descriptors and needs
+/// no right to open them.
+pub(crate) fn reopen(logs: &Logs, console: &Console) {
+    for log in logs.iter() {
+        if let Err(error) = log.reopen() {
+            let what = format!("open() \"{}\" failed", log.path().display());
+            console.log(Level::Emerg, Failed(&what, &error));
+        }
+    }
+}
+
+/// Sends log files to a worker, which writes to them from then on.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn send_logs(logs: &Logs, channel: &OwnedFd) -> std::io::Result<()> {
+    let descriptors: Vec<_> = logs.iter().map(|log| log.as_fd()).collect();
+    channel::send_order(channel, Order::Reopen, &descriptors)
 }
 
 /// Logs what the configuration's reading has found; on a terminal with the line and a hint below.
@@ -248,26 +244,10 @@ fn make_folder(path: &Path, user: Option<&User>) -> Result<(), String> {
         let what = format!("mkdir() \"{}\" failed", path.display());
         return Err(Failed(&what, &error).to_string());
     }
-    give(path, user, FOLDER_MODE)
-}
-
-/// Gives a file or folder to the worker's user, if there is one, with at least these rights.
-fn give(path: &Path, user: Option<&User>, mode: u32) -> Result<(), String> {
     let Some(user) = user else { return Ok(()) };
-    let failed = |what: String, error: &std::io::Error| Failed(&what, error).to_string();
-    let shown = path.display();
-    let info =
-        std::fs::metadata(path).map_err(|e| failed(format!("stat() \"{shown}\" failed"), &e))?;
-    if info.uid() != user.uid {
-        user::give_file(path, user.uid)
-            .map_err(|e| failed(format!("chown(\"{shown}\", {}) failed", user.uid), &e))?;
-    }
-    let rights = info.permissions().mode();
-    if rights & mode != mode {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(rights | mode))
-            .map_err(|e| failed(format!("chmod() \"{shown}\" failed"), &e))?;
-    }
-    Ok(())
+    let links = Links::not_of(Some(user.uid));
+    file::give_folder(path, user.uid, FOLDER_MODE, links)
+        .map_err(|(what, error)| Failed(&what, &error).to_string())
 }
 
 /// Makes sure that the file of a main log that the configuration does not name is opened as well.
@@ -278,9 +258,9 @@ fn add_default_log(bundle: &mut Bundle, main: &ErrorLogs) {
     }
 }
 
-fn open_logs(paths: &[PathBuf], console: &Console) -> Result<Vec<Arc<LogFile>>, ()> {
+fn open_logs(paths: &[PathBuf], links: Links, console: &Console) -> Result<Vec<Arc<LogFile>>, ()> {
     let open = |path: &PathBuf| {
-        LogFile::open(path).map(Arc::new).map_err(|error| {
+        LogFile::open_by(path, links).map(Arc::new).map_err(|error| {
             let what = format!("open() \"{}\" failed", path.display());
             console.log(Level::Emerg, Failed(&what, &error));
         })

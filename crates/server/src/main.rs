@@ -11,6 +11,7 @@ mod cycle;
 mod demo;
 mod environment;
 mod features;
+mod identity;
 mod master;
 mod modules;
 mod paths;

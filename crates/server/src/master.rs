@@ -3,10 +3,12 @@
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_engine::Level;
 use weir_engine::os_error::Failed;
+use weir_sys::daemon::Launcher;
 use weir_sys::process::{self, Fork};
 use weir_sys::signal::Signals;
 use weir_sys::{pass_fd, title, wait};
@@ -14,7 +16,7 @@ use weir_sys::{pass_fd, title, wait};
 use crate::channel::{self, Order};
 use crate::children::{Child, Children, Kind};
 use crate::console::Console;
-use crate::cycle::Cycle;
+use crate::cycle::{self, Cycle};
 use crate::paths::Paths;
 use crate::signals::{self, Request};
 use crate::{pid_file, reload, sockets, upgrade, worker};
@@ -25,6 +27,12 @@ const FIRST_PATIENCE: Duration = Duration::from_millis(50);
 
 /// When the patience is over, the worker is killed.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many reports of one worker are read before the master does something else.
+const REPORTS_AT_ONCE: usize = 16;
+
+/// How often a worker may be killed before one has served, until the start is given up.
+const TRIES_AT_START: u32 = 10;
 
 /// What a process of this run knows from its start.
 #[derive(Debug, Clone)]
@@ -49,15 +57,28 @@ pub(crate) struct Master {
     /// The configuration in force.
     pub(crate) cycle: Cycle,
     /// The configuration that a worker is reading and has not yet accepted.
-    pub(crate) pending: Option<Cycle>,
+    pub(crate) pending: Option<Pending>,
     /// The number of the newest configuration.
     pub(crate) generation: u64,
     pub(crate) children: Children,
     pub(crate) asked: Asked,
     /// Has let its workers go, so that a new binary serves alone.
     pub(crate) not_accepting: bool,
+    /// Who has started the server and waits for it to be up.
+    launcher: Option<Launcher>,
+    /// A worker has served.
+    up: bool,
+    /// How many workers have been killed before one has served.
+    killed_at_start: u32,
     /// Until when, and after how long a wait, workers that have been terminated may take.
     patience: Option<(Instant, Duration)>,
+}
+
+/// A configuration on its way.
+pub(crate) struct Pending {
+    pub(crate) cycle: Cycle,
+    /// The process id of the worker that reads it.
+    pub(crate) worker: i32,
 }
 
 /// What signals have asked for and has not been done.
@@ -73,15 +94,20 @@ pub(crate) struct Asked {
 }
 
 /// Runs the master until it ends.
-pub(crate) fn run(startup: Startup, console: Console, cycle: Cycle) -> ! {
+pub(crate) fn run(
+    startup: Startup,
+    console: Console,
+    cycle: Cycle,
+    signals: &Signals,
+    launcher: Option<Launcher>,
+) -> ! {
     let args: Vec<_> = startup.args.iter().map(|arg| arg.to_string_lossy()).collect();
     title::set(&format!("{}: master process {}", console.program(), args.join(" ")));
-    let signals = block_signals(&console);
-    let mut master = Master::new(startup, console, cycle);
+    let mut master = Master::new(startup, console, cycle, launcher);
     master.start_workers();
     loop {
-        master.wait(&signals, &[]);
-        master.step(&signals);
+        master.wait(signals, &[]);
+        master.step(signals);
     }
 }
 
@@ -95,7 +121,12 @@ pub(crate) fn block_signals(console: &Console) -> Signals {
 
 impl Master {
     /// A master that has no worker yet.
-    pub(crate) fn new(startup: Startup, console: Console, cycle: Cycle) -> Self {
+    pub(crate) fn new(
+        startup: Startup,
+        console: Console,
+        cycle: Cycle,
+        launcher: Option<Launcher>,
+    ) -> Self {
         Self {
             startup,
             console,
@@ -105,6 +136,9 @@ impl Master {
             children: Children::default(),
             asked: Asked::default(),
             not_accepting: false,
+            launcher,
+            up: false,
+            killed_at_start: 0,
             patience: None,
         }
     }
@@ -141,7 +175,8 @@ impl Master {
                 reload::reconfigure(self);
             }
         }
-        if std::mem::take(&mut self.asked.reopen) {
+        // A worker that is reading another configuration will know other files than it does now.
+        if self.pending.is_none() && std::mem::take(&mut self.asked.reopen) {
             self.reopen_logs();
         }
         if std::mem::take(&mut self.asked.change_binary) {
@@ -185,18 +220,24 @@ impl Master {
         }
     }
 
-    fn read_reports(&mut self) {
+    /// Acts on what the workers report. One that reports nonsense has been taken over by somebody,
+    /// and one that reports without an end must not keep the master from its work.
+    pub(crate) fn read_reports(&mut self) {
         let mut reports = Vec::new();
-        for child in &self.children.0 {
+        let mut frauds = Vec::new();
+        for child in self.children.0.iter().filter(|child| !child.exited) {
             let Some(channel) = child.channel() else { continue };
-            loop {
+            for _ in 0..REPORTS_AT_ONCE {
                 match channel::next_report(channel) {
                     Ok(Some(report)) => reports.push((child.pid, report)),
                     Ok(None) => break,
-                    Err(_) => {
-                        // The worker has closed its end, so it is about to be gone. Until it can be
-                        // reaped, its end would wake the master again and again.
+                    Err(error) => {
+                        // Mostly, the worker has closed its end, so it is about to be gone. Until
+                        // it can be reaped, its end would wake the master again and again.
                         self.asked.reap = true;
+                        if error.kind() == std::io::ErrorKind::InvalidData {
+                            frauds.push(child.pid);
+                        }
                         break;
                     }
                 }
@@ -204,6 +245,11 @@ impl Master {
         }
         for (pid, report) in reports {
             reload::take_report(self, pid, report);
+        }
+        for pid in frauds {
+            let what = format_args!("worker process {pid} sent what is no report, killing it");
+            self.console.log(Level::Alert, what);
+            self.children.kill_one(pid, &self.console);
         }
     }
 
@@ -213,9 +259,16 @@ impl Master {
             match child.kind {
                 Kind::Worker(_) => {
                     let ending = self.asked.terminate || self.asked.quit;
-                    reload::worker_has_ended(self);
-                    if child.respawn && !child.exiting && !ending {
-                        self.start_worker();
+                    reload::worker_has_ended(self, child.pid);
+                    if child.exiting || ending || self.children.any_serving() {
+                        continue;
+                    }
+                    self.killed_at_start += u32::from(!self.up);
+                    if !self.up && (!child.respawn || self.killed_at_start > TRIES_AT_START) {
+                        self.fail();
+                    }
+                    if child.respawn {
+                        self.start_worker(false);
                     }
                 }
                 Kind::NewBinary(program) => upgrade::new_binary_has_ended(self, &program),
@@ -223,13 +276,34 @@ impl Master {
         }
     }
 
+    /// A worker serves for the first time: nobody waits for the server any more.
+    pub(crate) fn come_up(&mut self) {
+        if std::mem::replace(&mut self.up, true) {
+            return;
+        }
+        self.cycle.redirect_stderr(&self.console);
+        self.console.leave_terminal();
+        if let Some(launcher) = self.launcher.take() {
+            launcher.release();
+        }
+    }
+
+    /// Ends a start that came to nothing; why has been logged.
+    pub(crate) fn fail(&mut self) -> ! {
+        pid_file::remove(&self.cycle.process.pid, &self.console);
+        self.close_sockets();
+        std::process::exit(1)
+    }
+
     /// Starts the worker, with nginx's words about it.
     pub(crate) fn start_workers(&mut self) {
         self.console.log(Level::Notice, "start worker processes");
-        self.start_worker();
+        self.start_worker(false);
     }
 
-    fn start_worker(&mut self) {
+    /// Starts a worker by the configuration in force or by the pending one, which is then on its
+    /// way to it.
+    pub(crate) fn start_worker(&mut self, pending: bool) {
         let (near, far) = match pass_fd::pair() {
             Ok(pair) => pair,
             Err(error) => {
@@ -237,23 +311,33 @@ impl Master {
                 return self.console.log(Level::Alert, Failed(what, &error));
             }
         };
+        let cycle = match &mut self.pending {
+            Some(pending_one) if pending => &mut pending_one.cycle,
+            _ => &mut self.cycle,
+        };
         match process::fork() {
             Ok(Fork::Child) => {
                 drop(near);
-                // Other workers' channels and the sockets are the master's; the worker is sent its
-                // own.
+                let settings = cycle.process.clone();
+                let console = std::mem::replace(&mut self.console, Console::new(None));
+                // Channels, sockets and log files are the master's: the worker is sent its own, and
+                // would hold on to files that have been removed.
                 self.children.0.clear();
-                self.cycle.sockets.clear();
-                let settings = self.cycle.process.clone();
-                worker::run(settings, &self.startup, self.console.clone(), far)
+                self.cycle.let_go();
+                self.pending = None;
+                self.launcher = None;
+                worker::run(settings, &self.startup, console, far)
             }
             Ok(Fork::Parent(pid)) => {
                 self.console.log(Level::Notice, format_args!("start worker process {pid}"));
-                if let Err(error) = self.cycle.send(&near) {
+                if let Err(error) = cycle.send(&near) {
                     let what = format!("configuration of worker process {pid} could not be sent");
                     self.console.log(Level::Alert, Failed(&what, &error));
                 }
-                self.children.0.push(Child::worker(pid, near));
+                self.children.0.push(Child::worker(pid, near, cycle.logs.clone()));
+                if let Some(pending_one) = self.pending.as_mut().filter(|_| pending) {
+                    pending_one.worker = pid;
+                }
             }
             Err(error) => {
                 let what = "fork() failed while spawning \"worker process\"";
@@ -280,10 +364,15 @@ impl Master {
 
     fn reopen_logs(&mut self) {
         self.console.log(Level::Notice, "reopening logs");
-        self.cycle.reopen_logs(&self.console);
+        cycle::reopen(&self.cycle.logs, &self.console);
         self.cycle.redirect_stderr(&self.console);
-        for worker in self.children.0.iter().filter_map(Child::channel) {
-            if let Err(error) = self.cycle.send_logs(worker) {
+        for worker in self.children.0.iter().filter(|child| !child.exited) {
+            let Some(channel) = worker.channel() else { continue };
+            // A worker that is about to end may know other files.
+            if !Arc::ptr_eq(&worker.logs, &self.cycle.logs) {
+                cycle::reopen(&worker.logs, &self.console);
+            }
+            if let Err(error) = cycle::send_logs(&worker.logs, channel) {
                 self.console.log(Level::Alert, Failed("logs could not be sent", &error));
             }
         }

@@ -2,17 +2,21 @@
 //! connect.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use weir_engine::Level;
 use weir_engine::os_error::Failed;
+use weir_sys::file::{self, Links};
 
 use crate::console::Console;
 
 /// The longest content that is read: a 64-bit number and a line end.
 const MAX_BYTES: usize = 22;
+
+/// Rights of the file: whoever could write to it would choose the process that root stops.
+const MODE: u32 = 0o644;
 
 /// The name while a new binary has the other one.
 pub(crate) fn old_name(path: &Path) -> PathBuf {
@@ -24,13 +28,15 @@ pub(crate) fn old_name(path: &Path) -> PathBuf {
 /// Writes the id of this process, replacing what was there.
 ///
 /// # Errors
-/// Why it cannot be done has been logged.
-pub(crate) fn write(path: &Path, console: &Console) -> Result<(), ()> {
-    let written =
-        open(path, true, console)?.write_all(format!("{}\n", std::process::id()).as_bytes());
+/// Why it cannot be done has been logged; then there is no file.
+pub(crate) fn write(path: &Path, links: Links, console: &Console) -> Result<(), ()> {
+    let mut file = open(path, true, links, console)?;
+    let id = format!("{}\n", std::process::id());
+    let written = file::deny_writing_to_others(&file).and_then(|()| file.write_all(id.as_bytes()));
     written.map_err(|error| {
         let what = format!("write() \"{}\" failed", path.display());
         console.log(Level::Emerg, Failed(&what, &error));
+        remove(path, console);
     })
 }
 
@@ -38,14 +44,12 @@ pub(crate) fn write(path: &Path, console: &Console) -> Result<(), ()> {
 ///
 /// # Errors
 /// Why it could not has been logged.
-pub(crate) fn test(path: &Path, console: &Console) -> Result<(), ()> {
-    open(path, false, console).map(drop)
+pub(crate) fn test(path: &Path, links: Links, console: &Console) -> Result<(), ()> {
+    open(path, false, links, console).map(drop)
 }
 
-fn open(path: &Path, truncate: bool, console: &Console) -> Result<File, ()> {
-    let mut options = OpenOptions::new();
-    let options = options.read(true).write(true).create(true).truncate(truncate);
-    options.open(path).map_err(|error| {
+fn open(path: &Path, truncate: bool, links: Links, console: &Console) -> Result<File, ()> {
+    file::open_or_make(path, truncate, MODE, links).map_err(|error| {
         let what = format!("open() \"{}\" failed", path.display());
         console.log(Level::Emerg, Failed(&what, &error));
     })
@@ -70,7 +74,9 @@ pub(crate) fn read(path: &Path, console: &Console) -> Result<i32, ()> {
     })?;
     let text = String::from_utf8_lossy(&content[..content.len().min(MAX_BYTES)]);
     let text = text.trim_end_matches(['\r', '\n']);
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten().ok_or_else(|| {
+    let number = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    // 0 would be every process of the caller's group.
+    number.filter(|&pid| pid > 0).ok_or_else(|| {
         let message = format_args!("invalid PID number \"{text}\" in \"{}\"", path.display());
         console.log(Level::Error, message);
     })
@@ -79,15 +85,21 @@ pub(crate) fn read(path: &Path, console: &Console) -> Result<i32, ()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn what_is_written_is_read() {
         let path = std::env::temp_dir().join(format!("weir-pid-{}", std::process::id()));
         let console = Console::new(None);
-        write(&path, &console).unwrap();
+        std::fs::write(&path, "something longer\n").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();
+        write(&path, Links::Any, &console).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(read(&path, &console), Ok(std::process::id().cast_signed()));
-        std::fs::write(&path, "-1\n").unwrap();
-        assert_eq!(read(&path, &console), Err(()));
+        for nonsense in ["-1\n", "0\n", "", "1x", "99999999999"] {
+            std::fs::write(&path, nonsense).unwrap();
+            assert_eq!(read(&path, &console), Err(()), "{nonsense:?}");
+        }
         remove(&path, &console);
         assert!(!path.exists());
         assert_eq!(old_name(Path::new("/run/x.pid")), Path::new("/run/x.pid.oldbin"));

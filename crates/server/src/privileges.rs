@@ -26,12 +26,19 @@ pub(crate) fn become_worker(settings: &Process, env: &[OsString], console: &Cons
     }
     set_limits(settings, console);
     if let Some(user) = settings.user.as_ref().filter(|_| user::is_root())
-        && let Err((what, error)) = become_user(user, settings.raw_sockets, console)
+        && let Err((what, error)) = become_user(user, settings.raw_sockets)
     {
         fatal(&what, error, Level::Emerg);
     }
-    if let Err(error) = process::allow_core() {
+    // Without that, the kernel keeps the memory of a process that has changed its user from others
+    // of the same user: there are private keys in it.
+    if settings.wants_core()
+        && let Err(error) = process::allow_core()
+    {
         console.log(Level::Alert, Failed("prctl(PR_SET_DUMPABLE) failed", &error));
+    }
+    if let Err(error) = user::no_new_privileges() {
+        console.log(Level::Alert, Failed("prctl(PR_SET_NO_NEW_PRIVS) failed", &error));
     }
     if let Some(directory) = &settings.working_directory
         && let Err(error) = process::change_directory(directory)
@@ -63,26 +70,22 @@ fn set_limits(settings: &Process, console: &Console) {
 
 /// Takes the user and the groups. The worker could not bind or read more than they may from then
 /// on.
-fn become_user(
-    user: &User,
-    raw_sockets: bool,
-    console: &Console,
-) -> Result<(), (String, std::io::Error)> {
+fn become_user(user: &User, raw_sockets: bool) -> Result<(), (String, std::io::Error)> {
     let User { name, uid, gid } = user;
     user::set_group(*gid).map_err(|error| (format!("setgid({gid}) failed"), error))?;
-    if let Err(error) = user::set_groups(name, *gid) {
-        console.log(Level::Emerg, Failed(&format!("initgroups({name}, {gid}) failed"), &error));
+    user::set_groups(name, *gid)
+        .map_err(|error| (format!("initgroups({name}, {gid}) failed"), error))?;
+    if *uid == 0 {
+        return Ok(());
     }
-    let keeps = raw_sockets && *uid != 0;
-    if keeps {
+    user::empty_bounding_set();
+    if raw_sockets {
         user::keep_capabilities()
             .map_err(|error| ("prctl(PR_SET_KEEPCAPS, 1) failed".to_owned(), error))?;
     }
     user::set_user(*uid).map_err(|error| (format!("setuid({uid}) failed"), error))?;
-    if keeps {
-        user::only_raw_sockets().map_err(|error| ("capset() failed".to_owned(), error))?;
-    }
-    Ok(())
+    let limited = if raw_sockets { user::only_raw_sockets() } else { user::no_capabilities() };
+    limited.map_err(|error| ("capset() failed".to_owned(), error))
 }
 
 /// The environment of a worker or a new binary: what `env` directives name or set, and `TZ`, which

@@ -1,16 +1,20 @@
-//! Another configuration, without another worker.
+//! Another configuration, without another worker where that is possible.
 //!
 //! The master reads it, opens what is new and sends it. The worker reads it in its turn and says
 //! whether it serves by it; only then does the master let go of what the old one had. Requests that
 //! are under way end by the old configuration, and the worker says when the last one has.
+//!
+//! What only the start of a process can set, its user for one, takes another worker. When that
+//! serves, the one before is told to end as soon as its last request has.
 
 use weir_engine::Level;
 use weir_engine::os_error::Failed;
+use weir_sys::process;
 
 use crate::channel::Report;
-use crate::children::Child;
 use crate::cycle::{Cycle, Draft};
-use crate::master::Master;
+use crate::master::{Master, Pending};
+use crate::modules::core::Process;
 use crate::{pid_file, sockets};
 
 /// Reads the configuration again and sends it to the worker. If it is no good, nothing changes.
@@ -19,12 +23,25 @@ pub(crate) fn reconfigure(master: &mut Master) {
     let Ok(cycle) = prepare(master) else { return };
     cycle.log_method(&master.console);
     let serving = master.children.0.iter().find(|child| child.is_serving());
-    let Some(channel) = serving.and_then(Child::channel) else {
+    let Some((worker, channel)) = serving.and_then(|child| Some((child.pid, child.channel()?)))
+    else {
         commit(master, cycle);
         return master.start_workers();
     };
+    let changed = set_at_start(&master.cycle.process, &cycle.process);
+    if !changed.is_empty() && worker != process::id() {
+        let names = changed.join("\", \"");
+        let why = format_args!("\"{names}\" changed, which takes another worker process");
+        master.console.log(Level::Notice, why);
+        master.console.log(Level::Notice, "start worker processes");
+        master.pending = Some(Pending { cycle, worker: 0 });
+        master.start_worker(true);
+        // Without one, the old worker serves on.
+        master.pending.take_if(|pending| pending.worker == 0);
+        return;
+    }
     match cycle.send(channel) {
-        Ok(()) => master.pending = Some(cycle),
+        Ok(()) => master.pending = Some(Pending { cycle, worker }),
         Err(error) => {
             let what = "configuration could not be sent to the worker process";
             master.console.log(Level::Alert, Failed(what, &error));
@@ -38,7 +55,7 @@ fn prepare(master: &mut Master) -> Result<Cycle, ()> {
     let new_pid =
         (draft.process.pid != master.cycle.process.pid).then(|| draft.process.pid.clone());
     if let Some(pid) = &new_pid {
-        pid_file::write(pid, &master.console)?;
+        pid_file::write(pid, draft.process.links(), &master.console)?;
         pid_file::remove(&master.cycle.process.pid, &master.console);
         master.cycle.process.pid = pid.clone();
     }
@@ -52,14 +69,13 @@ fn commit(master: &mut Master, cycle: Cycle) {
     let old = std::mem::replace(&mut master.cycle, cycle);
     master.cycle.redirect_stderr(&master.console);
     master.cycle.check_limits(&master.console);
-    warn_of_fixed(&old, master);
+    sockets::retire_unused(&old.sockets, &master.cycle.sockets);
     sockets::remove_unused_names(&old.sockets, &master.cycle.sockets, &master.console);
 }
 
-/// A running worker keeps what only its start can set.
-fn warn_of_fixed(old: &Cycle, master: &Master) {
-    let (old, new) = (&old.process, &master.cycle.process);
-    let fixed = [
+/// The directives that have changed and that only the start of a worker can carry out.
+fn set_at_start(old: &Process, new: &Process) -> Vec<&'static str> {
+    let all = [
         ("user", old.user != new.user),
         ("worker_priority", old.priority != new.priority),
         ("worker_cpu_affinity", old.affinity != new.affinity),
@@ -67,13 +83,18 @@ fn warn_of_fixed(old: &Cycle, master: &Master) {
         ("worker_rlimit_core", old.core_size != new.core_size),
         ("working_directory", old.working_directory != new.working_directory),
         ("env", old.env != new.env),
+        ("use", old.method != new.method),
+        ("proxy_bind ... transparent", old.raw_sockets != new.raw_sockets),
     ];
-    for (name, _) in fixed.iter().filter(|(_, changed)| *changed) {
+    all.iter().filter(|(_, changed)| *changed).map(|&(name, _)| name).collect()
+}
+
+/// A process that is master and worker in one keeps what only its start can set.
+fn warn_of_fixed(master: &Master, new: &Process) {
+    for name in set_at_start(&master.cycle.process, new) {
         master.console.log(
             Level::Warn,
-            format_args!(
-                "\"{name}\" has changed, which takes effect when the worker is started anew"
-            ),
+            format_args!("\"{name}\" has changed, which takes effect with the next start"),
         );
     }
 }
@@ -82,13 +103,23 @@ fn warn_of_fixed(old: &Cycle, master: &Master) {
 pub(crate) fn take_report(master: &mut Master, pid: i32, report: Report) {
     match report {
         Report::Loaded(generation) => {
-            let pending = master.pending.take_if(|cycle| cycle.bundle.generation == generation);
-            if let Some(cycle) = pending {
-                commit(master, cycle);
+            if master.cycle.bundle.generation == generation {
+                master.come_up();
+            }
+            if let Some(pending) = take_pending(master, pid, generation) {
+                if pid == process::id() {
+                    warn_of_fixed(master, &pending.cycle.process);
+                }
+                commit(master, pending.cycle);
+                let logs = master.cycle.logs.clone();
+                let reader = master.children.0.iter_mut().find(|child| child.pid == pid);
+                reader.into_iter().for_each(|reader| reader.logs = logs.clone());
+                // Those that served before go on until their last request has ended.
+                master.children.quit_all_but(pid, &master.console);
             }
         }
         Report::Failed(generation, reason) => {
-            master.pending.take_if(|cycle| cycle.bundle.generation == generation);
+            take_pending(master, pid, generation);
             master.console.log(Level::Emerg, reason);
         }
         Report::Drained(generation) => master.console.log(
@@ -98,10 +129,17 @@ pub(crate) fn take_report(master: &mut Master, pid: i32, report: Report) {
     }
 }
 
+fn take_pending(master: &mut Master, pid: i32, generation: u64) -> Option<Pending> {
+    let is_it = |pending: &mut Pending| {
+        (pending.worker, pending.cycle.bundle.generation) == (pid, generation)
+    };
+    master.pending.take_if(is_it)
+}
+
 /// A worker that ends while it reads a configuration is the best reason not to send it to another
 /// one.
-pub(crate) fn worker_has_ended(master: &mut Master) {
-    if master.pending.take().is_some() {
+pub(crate) fn worker_has_ended(master: &mut Master, pid: i32) {
+    if master.pending.take_if(|pending| pending.worker == pid).is_some() {
         master.console.log(
             Level::Alert,
             "worker process ended while it read the new configuration, the old one stays in force",

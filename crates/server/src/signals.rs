@@ -6,6 +6,7 @@ use weir_sys::signal::Received;
 
 use crate::cli::Command;
 use crate::console::Console;
+use crate::identity;
 
 const HUP: i32 = 1;
 const INT: i32 = 2;
@@ -137,6 +138,14 @@ fn log(signal: Received, action: &str, console: &Console) {
 pub(crate) fn send(command: Command, pid_file: &std::path::Path, console: &Console) -> i32 {
     console.log(Level::Notice, "signal process started");
     let Ok(pid) = crate::pid_file::read(pid_file, console) else { return 1 };
+    if let Err(other) = identity::check(pid, console.program()) {
+        let file = pid_file.display();
+        console.log(
+            Level::Error,
+            format_args!("process {pid} in \"{file}\" is no server but \"{other}\""),
+        );
+        return 1;
+    }
     let number = number(command);
     match process::kill(pid, number) {
         Ok(()) => 0,

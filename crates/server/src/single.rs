@@ -5,37 +5,52 @@ use std::os::fd::AsFd;
 
 use weir_engine::Level;
 use weir_engine::os_error::Failed;
+use weir_sys::daemon::Launcher;
+use weir_sys::signal::Signals;
 use weir_sys::{pass_fd, process};
 
 use crate::children::Child;
 use crate::console::Console;
 use crate::cycle::Cycle;
-use crate::master::{self, Master, Startup};
-use crate::worker::Worker;
+use crate::master::{Master, Startup};
+use crate::worker::{Progress, Worker};
 
 /// Serves until the process ends.
-pub(crate) fn run(startup: Startup, console: Console, cycle: Cycle) -> ! {
+pub(crate) fn run(
+    startup: Startup,
+    console: Console,
+    cycle: Cycle,
+    signals: &Signals,
+    launcher: Option<Launcher>,
+) -> ! {
     let fatal = |what, error: std::io::Error| -> ! {
         console.log(Level::Emerg, Failed(what, &error));
         std::process::exit(1)
     };
-    let signals = master::block_signals(&console);
     let (near, far) = pass_fd::pair().unwrap_or_else(|e| fatal("socketpair() failed", e));
     let worker = Worker::new(console.clone(), far);
     let mut worker = worker.unwrap_or_else(|error| fatal("socketpair() failed", error));
     if let Err(error) = cycle.send(&near) {
         fatal("configuration could not be sent", error);
     }
-    let mut master = Master::new(startup, console.clone(), cycle);
-    master.children.0.push(Child::worker(process::id(), near));
+    let mut master = Master::new(startup, console.clone(), cycle, launcher);
+    let logs = master.cycle.logs.clone();
+    master.children.0.push(Child::worker(process::id(), near, logs));
     loop {
-        if worker.step() {
-            master.children.0.clear();
-            if !master.asked.quit {
-                master.asked.terminate = true;
+        match worker.step() {
+            Progress::Serving => {}
+            Progress::Ended => {
+                master.children.0.clear();
+                if !master.asked.quit {
+                    master.asked.terminate = true;
+                }
+            }
+            Progress::Failed => {
+                master.read_reports();
+                master.fail();
             }
         }
-        master.step(&signals);
-        master.wait(&signals, &[worker.threads().as_fd(), worker.orders().as_fd()]);
+        master.step(signals);
+        master.wait(signals, &[worker.threads().as_fd(), worker.orders().as_fd()]);
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_engine::listen::{self, ListenOptions, Transport};
+use weir_engine::listen::{self, BindError, ListenOptions, Transport};
 use weir_engine::os_error::Failed;
 use weir_engine::{Addr, Level};
 use weir_sys::inherit;
@@ -49,6 +49,7 @@ pub(crate) struct Socket {
     /// What the plan calls it; empty until a plan wants it.
     pub(crate) name: String,
     key: String,
+    transport: Transport,
     pub(crate) addr: Addr,
     pub(crate) fd: Arc<OwnedFd>,
     /// Came from the binary that ran before.
@@ -68,7 +69,15 @@ impl Socket {
         let addr = Addr::of_socket(&fd)?;
         let key = key(&addr, transport);
         let name = String::new();
-        Ok(Self { name, key, addr, fd: Arc::new(fd), inherited: true, options: None })
+        let fd = Arc::new(fd);
+        Ok(Self { name, key, transport, addr, fd, inherited: true, options: None })
+    }
+
+    /// Whether both listen at the same port, be it at different addresses.
+    fn shares_port_with(&self, wanted: &Wanted) -> bool {
+        self.transport == wanted.options.transport
+            && self.addr.port().is_some()
+            && self.addr.port() == wanted.addr.port()
     }
 }
 
@@ -99,7 +108,7 @@ pub(crate) fn open(
             }
         }
     }
-    bind_all(missing, &mut open, test, console)?;
+    bind_all(missing, old, &mut open, test, console)?;
     // The order of the configuration, so that every thread finds its socket of a reuseport group.
     let place = |socket: &Socket| wanted.iter().position(|wanted| wanted.key() == socket.key);
     open.sort_by_key(place);
@@ -122,6 +131,7 @@ fn keep(old: &Socket, wanted: &Wanted, console: &Console) -> Socket {
 /// Binds, and tries again for a while where the address is in use.
 fn bind_all(
     mut missing: Vec<&Wanted>,
+    old: &[Socket],
     open: &mut Vec<Socket>,
     test: bool,
     console: &Console,
@@ -133,7 +143,7 @@ fn bind_all(
         }
         let mut failed = Vec::new();
         for wanted in missing {
-            if !bind(wanted, open, test, console)? {
+            if !bind(wanted, old, open, test, console)? {
                 failed.push(wanted);
             }
         }
@@ -149,12 +159,16 @@ fn bind_all(
 /// Binds one socket; `false` when somebody else has the address.
 fn bind(
     wanted: &Wanted,
+    old: &[Socket],
     open: &mut Vec<Socket>,
     test: bool,
     console: &Console,
 ) -> Result<bool, ()> {
     let mut alerts = Vec::new();
-    let bound = listen::bind(&wanted.addr, &wanted.options, &mut alerts);
+    let mut bound = listen::bind(&wanted.addr, &wanted.options, &mut alerts);
+    if !test && bound.as_ref().is_err_and(BindError::in_use) {
+        bound = bind_again(wanted, old, &mut alerts, console).unwrap_or(bound);
+    }
     alerts.iter().for_each(|alert| console.log(Level::Alert, alert));
     match bound {
         Ok(fd) => {
@@ -164,6 +178,7 @@ fn bind(
             open.push(Socket {
                 name: wanted.name.clone(),
                 key: wanted.key(),
+                transport: wanted.options.transport,
                 addr: wanted.addr.clone(),
                 fd: Arc::new(fd),
                 inherited: false,
@@ -181,6 +196,44 @@ fn bind(
             console.log(Level::Emerg, error);
             Err(())
         }
+    }
+}
+
+/// Binds where an address is in use by a name that a server before has left behind, or by our own
+/// socket at an address that overlaps. `None` when it is somebody else who has it.
+fn bind_again(
+    wanted: &Wanted,
+    old: &[Socket],
+    alerts: &mut Vec<String>,
+    console: &Console,
+) -> Option<Result<OwnedFd, BindError>> {
+    if listen::is_abandoned(&wanted.addr) {
+        let name = &wanted.addr;
+        console.log(Level::Notice, format_args!("nobody listens at {name} any more, replacing it"));
+        remove_name(name, console);
+        return Some(listen::bind(name, &wanted.options, alerts));
+    }
+    let rivals = old.iter().filter(|socket| socket.shares_port_with(wanted));
+    let shared: Vec<_> = rivals.map(|socket| listen::share(&socket.fd)).collect();
+    let shares = !shared.is_empty() && shared.iter().all(Result::is_ok);
+    let options = ListenOptions { reuseport: true, ..wanted.options.clone() };
+    shares.then(|| listen::bind(&wanted.addr, &options, alerts))
+}
+
+/// Lets those sockets of `old` that are not in `new` accept nobody new, where others take their
+/// place: the worker goes on accepting from them for a moment, and closing them at once would cut
+/// off who is just connecting.
+pub(crate) fn retire_unused(old: &[Socket], new: &[Socket]) {
+    let is_kept = |socket: &Socket| new.iter().any(|kept| Arc::ptr_eq(&kept.fd, &socket.fd));
+    let has_heir = |socket: &Socket| {
+        let port = socket.addr.port();
+        let at_port =
+            |heir: &Socket| (heir.transport, heir.addr.port()) == (socket.transport, port);
+        port.is_some() && new.iter().any(at_port)
+    };
+    for socket in old.iter().filter(|socket| !is_kept(socket) && has_heir(socket)) {
+        // Where it cannot be had, connections of that moment are lost, as all are with nginx.
+        let _ = listen::retire(&socket.fd);
     }
 }
 
@@ -240,6 +293,55 @@ mod tests {
         let after = open(&wanted, &before, 1, false, &console).unwrap();
         assert_eq!(after.len(), 3);
         assert_eq!(open(&wanted, &after, 4, false, &console).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_wildcard_and_an_address_follow_each_other() {
+        let console = Console::new(None);
+        for (any, one) in [("0.0.0.0", "127.0.0.1"), ("[::]", "[::1]")] {
+            let mut first = wanted(&format!("{one}:0"));
+            let Ok(mut sockets) = open(std::slice::from_ref(&first), &[], 1, false, &console)
+            else {
+                continue;
+            };
+            // The kernel has chosen the port.
+            first.addr = Addr::of_socket(&sockets[0].fd).unwrap();
+            first.name = first.addr.to_string();
+            sockets[0].addr = first.addr.clone();
+            sockets[0].key = first.key();
+            let wildcard = wanted(&format!("{any}:{}", first.addr.port().unwrap()));
+            let both = open(std::slice::from_ref(&wildcard), &sockets, 1, false, &console).unwrap();
+            assert!(both.len() == 1 && both[0].name == wildcard.name);
+            let back = open(&[first], &both, 1, false, &console).unwrap();
+            retire_unused(&both, &back);
+            let again = open(&[wildcard], &[], 1, true, &console).unwrap();
+            assert!(again.is_empty(), "somebody else's socket is not shared");
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_left_behind_is_replaced_and_no_other() {
+        let console = Console::new(None);
+        let path = std::env::temp_dir().join(format!("weir-socket-{}", std::process::id()));
+        let addr = Addr::unix(&path);
+        let wanted = Wanted { name: addr.to_string(), addr, options: ListenOptions::default() };
+        let bound = |wanted: &Wanted| {
+            let mut sockets = Vec::new();
+            bind(wanted, &[], &mut sockets, false, &console) == Ok(true)
+        };
+        std::fs::write(&path, "").unwrap();
+        assert!(!bound(&wanted), "a file is no socket");
+        std::fs::remove_file(&path).unwrap();
+        let alive = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert!(!bound(&wanted), "somebody listens");
+        drop(alive);
+        let link = path.with_extension("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let by_link = Wanted { addr: Addr::unix(&link), ..wanted.clone() };
+        assert!(!bound(&by_link), "a link is no socket");
+        assert!(bound(&wanted));
+        std::fs::remove_file(link).unwrap();
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -10,7 +10,8 @@ use weir_engine::error_log::{Sink, Target};
 use weir_engine::log_files::LogFile;
 use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level};
-use weir_sys::{daemon, process, title};
+use weir_sys::file::Links;
+use weir_sys::{daemon, process, title, user};
 
 use crate::cli::Options;
 use crate::console::Console;
@@ -79,7 +80,7 @@ fn open_first_log(paths: &Paths, test: bool, console: &mut Console) {
     let level = if test { Level::Info } else { Level::Notice };
     let sink = match &paths.error_log {
         None => Sink::Stderr,
-        Some(path) => match LogFile::open(path) {
+        Some(path) => match LogFile::open_by(path, first_links()) {
             Ok(file) => Sink::File(Arc::new(file)),
             Err(error) => {
                 let what = format!("open() \"{}\" failed", path.display());
@@ -92,6 +93,11 @@ fn open_first_log(paths: &Paths, test: bool, console: &mut Console) {
         },
     };
     console.set_error_log(ErrorLog::new(vec![Target { level, sink }]));
+}
+
+/// Nobody has said yet who the worker's user is.
+fn first_links() -> Links {
+    if user::is_root() { Links::Own } else { Links::Any }
 }
 
 /// `-t` and `-T`.
@@ -120,7 +126,7 @@ fn try_out(startup: &Startup, quiet: bool, console: &Console) -> Result<Vec<u8>,
         }
     };
     let draft = Draft::read(&startup.paths, startup.globals.as_deref(), console, syntax_is_ok)?;
-    pid_file::test(&draft.process.pid, console)?;
+    pid_file::test(&draft.process.pid, draft.process.links(), console)?;
     let dump = dump(&draft);
     let cycle = draft.open(&[], 1, true, console)?;
     let mut console = console.clone();
@@ -159,25 +165,29 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
     cycle.check_limits(&console);
     log_start(&console);
     let settings = &cycle.process;
+    let mut launcher = None;
     if settings.daemon && !is_upgrade {
-        let launcher = process::id();
-        if let Err(daemon::Failed { step, error }) = daemon::daemonise() {
-            console.log(Level::Emerg, Failed(&format!("{step} failed"), &error));
-            return 1;
+        let caller = process::id();
+        match daemon::daemonise() {
+            Ok(waiting) => launcher = Some(waiting),
+            Err(daemon::Failed { step, error }) => {
+                console.log(Level::Emerg, Failed(&format!("{step} failed"), &error));
+                return 1;
+            }
         }
-        startup.parent = launcher;
+        startup.parent = caller;
     }
     startup.daemonised = is_upgrade || settings.daemon;
-    if pid_file::write(&settings.pid, &console).is_err() {
+    // From the moment when somebody can read the process id.
+    let signals = master::block_signals(&console);
+    if pid_file::write(&settings.pid, settings.links(), &console).is_err() {
         return 1;
     }
-    cycle.redirect_stderr(&console);
-    console.leave_terminal();
     Console::log_panics();
     if settings.master {
-        master::run(startup, console, cycle)
+        master::run(startup, console, cycle, &signals, launcher)
     } else {
-        single::run(startup, console, cycle)
+        single::run(startup, console, cycle, &signals, launcher)
     }
 }
 

@@ -9,12 +9,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use weir_engine::event_loop::{EventLoop, Method};
+use weir_engine::event_loop::{self, EventLoop, Method};
 use weir_engine::listen::{self, Accepting};
 use weir_engine::os_error::Failed;
-use weir_engine::{ErrorLog, Level, capacity};
+use weir_engine::{ErrorLog, Level, capacity, timer};
 use weir_sys::process;
 
+use crate::console::Console;
 use crate::modules::core::Process;
 use crate::serve::{Plan, Service};
 
@@ -24,6 +25,10 @@ const FIRST: usize = 0;
 /// How long threads have to write out what their log files have in memory.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long whoever is connecting to a socket that another one replaces may take for it: two lost
+/// packets of a handshake.
+const LAST_HANDSHAKES: Duration = Duration::from_secs(3);
+
 /// What a thread serves, by one configuration.
 #[derive(Clone)]
 pub(crate) struct Load {
@@ -32,6 +37,17 @@ pub(crate) struct Load {
     pub(crate) sockets: Arc<[(String, Arc<OwnedFd>)]>,
     pub(crate) process: Arc<Process>,
     pub(crate) error_log: ErrorLog,
+    /// Standard error is one of its logs, so it stays what it is.
+    pub(crate) stderr_is_log: bool,
+}
+
+impl Load {
+    /// Lets standard error go where the main log goes.
+    pub(crate) fn redirect_stderr(&self, console: &Console) {
+        if !self.stderr_is_log {
+            console.redirect_stderr(&self.error_log);
+        }
+    }
 }
 
 /// What a thread is told.
@@ -79,22 +95,35 @@ impl Threads {
     /// Serves by another configuration, with as many threads as it wants.
     ///
     /// # Errors
-    /// Those of starting a thread; the others serve.
-    pub(crate) fn serve(&mut self, load: &Load) -> std::io::Result<()> {
+    /// A new thread could not be started, for this reason; everything is as before.
+    pub(crate) fn serve(&mut self, load: &Load) -> Result<(), String> {
         let wanted = load.process.threads;
-        for surplus in self.serving.drain(wanted.min(self.serving.len())..) {
-            let _ = surplus.orders.send(Order::Quit(load.process.shutdown_timeout));
-            self.ending.push(surplus);
-        }
-        for thread in &self.serving {
-            let _ = thread.orders.send(Order::Serve(load.clone()));
-        }
+        let mut fresh = Vec::new();
         for number in self.serving.len()..wanted {
             let end = End { to: Arc::clone(&self.end), id: self.next_id };
             self.next_id += 1;
-            self.serving.push(start(number, load.clone(), end)?);
+            match start(number, load.clone(), end) {
+                Ok(thread) => fresh.push(thread),
+                Err(reason) => {
+                    self.let_go(fresh, None);
+                    return Err(reason);
+                }
+            }
         }
+        let surplus = self.serving.drain(wanted.min(self.serving.len())..).collect();
+        self.let_go(surplus, load.process.shutdown_timeout);
+        for thread in &self.serving {
+            let _ = thread.orders.send(Order::Serve(load.clone()));
+        }
+        self.serving.append(&mut fresh);
         Ok(())
+    }
+
+    fn let_go(&mut self, threads: Vec<Thread>, timeout: Option<Duration>) {
+        for thread in threads {
+            let _ = thread.orders.send(Order::Quit(timeout));
+            self.ending.push(thread);
+        }
     }
 
     /// Writes out what log files have in memory, and waits until that is done.
@@ -110,10 +139,8 @@ impl Threads {
 
     /// Lets every thread end after its last request.
     pub(crate) fn quit(&mut self, timeout: Option<Duration>) {
-        for thread in self.serving.drain(..) {
-            let _ = thread.orders.send(Order::Quit(timeout));
-            self.ending.push(thread);
-        }
+        let all = std::mem::take(&mut self.serving);
+        self.let_go(all, timeout);
     }
 
     /// Forgets the threads that have ended as they were told to. `false` when one has ended that
@@ -158,27 +185,41 @@ impl Drop for End {
     }
 }
 
-fn start(number: usize, load: Load, end: End) -> std::io::Result<Thread> {
+/// Starts a thread, and waits until it has what it needs.
+fn start(number: usize, load: Load, end: End) -> Result<Thread, String> {
     let (orders, receiver) = unbounded_channel();
+    let (ready, is_ready) = sync_channel(1);
     let id = end.id;
     let run = move || {
         let _end = end;
-        run(number, load, receiver);
+        run(number, load, receiver, &ready);
     };
-    let handle = std::thread::Builder::new().name(format!("weir-{number}")).spawn(run)?;
-    Ok(Thread { id, orders, handle })
+    let started = std::thread::Builder::new().name(format!("weir-{number}")).spawn(run);
+    let handle = started.map_err(|error| Failed("pthread_create() failed", &error).to_string())?;
+    match is_ready.recv() {
+        Ok(None) => Ok(Thread { id, orders, handle }),
+        Ok(Some(reason)) => Err(reason),
+        Err(_) => Err("a thread of the worker process has ended on its own".to_owned()),
+    }
 }
 
-fn run(number: usize, load: Load, mut orders: UnboundedReceiver<Order>) {
-    let log = load.error_log.clone();
+/// Tells `ready` why the thread cannot serve, or that it can.
+fn run(
+    number: usize,
+    load: Load,
+    mut orders: UnboundedReceiver<Order>,
+    ready: &SyncSender<Option<String>>,
+) {
     if let Some(processors) = load.process.affinity.of(number)
         && let Err(error) = process::set_affinity(&processors)
     {
-        log.log(Level::Alert, 0, Failed("sched_setaffinity() failed", &error));
+        load.error_log.log(Level::Alert, 0, Failed("sched_setaffinity() failed", &error));
     }
-    match open_loop(number, &load) {
-        Ok(event_loop) => event_loop.block_on(serve(number, load, &mut orders)),
-        Err(error) => log.log(Level::Emerg, 0, Failed("epoll_create() failed", &error)),
+    let event_loop = open_loop(number, &load);
+    let fault = |error| Failed("epoll_create() failed", error).to_string();
+    let _ = ready.send(event_loop.as_ref().err().map(fault));
+    if let Ok(event_loop) = event_loop {
+        event_loop.block_on(serve(number, load, &mut orders));
     }
 }
 
@@ -209,10 +250,15 @@ async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>)
     while let Some(order) = orders.recv().await {
         match order {
             Order::Serve(load) => {
-                let stays = |name: &str| load.sockets.iter().any(|(other, _)| other == name);
-                let old = accepting.drain(..).filter(|(name, _)| !stays(name));
-                listen::end(old.map(|(_, one)| one).collect()).await;
+                let (replaced, gone) = changing(&mut accepting, &load);
+                listen::end(gone).await;
                 service.swap(&load.plan);
+                if !replaced.is_empty() {
+                    event_loop::spawn(async move {
+                        timer::sleep(LAST_HANDSHAKES).await;
+                        listen::end(replaced).await;
+                    });
+                }
                 if number == FIRST {
                     service.keep_resolved();
                 }
@@ -235,6 +281,21 @@ async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>)
 
 /// How a thread accepts from the sockets of that name.
 type Acceptors = Vec<(String, Accepting)>;
+
+/// Takes out what accepts at addresses that the new configuration does not have: first where
+/// another one takes its place, as one for all addresses does, then where none does.
+fn changing(accepting: &mut Acceptors, load: &Load) -> (Vec<Accepting>, Vec<Accepting>) {
+    let stays = |name: &str| load.sockets.iter().any(|(other, _)| other == name);
+    let port = |name: &str| name.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let has_heir = |name: &str| {
+        let own = port(name);
+        own.is_some() && load.sockets.iter().any(|(other, _)| port(other) == own)
+    };
+    let old = accepting.drain(..).filter(|(name, _)| !stays(name));
+    let (replaced, gone): (Vec<_>, Vec<_>) = old.partition(|(name, _)| has_heir(name));
+    let all = |these: Acceptors| these.into_iter().map(|(_, one)| one).collect();
+    (all(replaced), all(gone))
+}
 
 /// Starts to accept connections; what accepted before ends when it is dropped.
 fn accept(number: usize, service: &Service, load: &Load) -> Acceptors {
@@ -281,7 +342,7 @@ async fn finish(
     let over = async {
         match timeout {
             // What is left is dropped with the event loop.
-            Some(timeout) => weir_engine::timer::sleep(timeout).await,
+            Some(timeout) => timer::sleep(timeout).await,
             None => std::future::pending().await,
         }
     };

@@ -40,10 +40,14 @@ pub(crate) fn inherited(console: &Console) -> Option<Vec<Socket>> {
             );
             return Some(sockets);
         };
-        match Socket::inherit(number.into()) {
-            Ok(socket) => sockets.push(socket),
-            Err(error) => {
-                let what = format!("getsockname() of the inherited socket #{number} failed");
+        // A number that is there twice has one owner.
+        let known = sockets.iter().any(|socket: &Socket| socket.fd.as_raw_fd() == number.into());
+        let socket = if known { None } else { Some(Socket::inherit(number.into())) };
+        match socket {
+            None => {}
+            Some(Ok(socket)) => sockets.push(socket),
+            Some(Err(error)) => {
+                let what = format!("inherited socket #{number} is not one to listen at, ignored");
                 console.log(Level::Crit, Failed(&what, &error));
             }
         }

@@ -57,6 +57,19 @@ pub(crate) struct Worker {
     logs: Vec<Arc<LogFile>>,
     quitting: bool,
     terminated: bool,
+    /// There was no first configuration to serve by.
+    failed: bool,
+}
+
+/// How far a worker has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It goes on.
+    Serving,
+    /// There is nothing left to do.
+    Ended,
+    /// It could not begin; another one would not fare better.
+    Failed,
 }
 
 impl Worker {
@@ -75,6 +88,7 @@ impl Worker {
             logs: Vec::new(),
             quitting: false,
             terminated: false,
+            failed: false,
         })
     }
 
@@ -89,27 +103,32 @@ impl Worker {
                     _ => {}
                 }
             }
-            if self.step() {
-                std::process::exit(0);
+            match self.step() {
+                Progress::Serving => {}
+                Progress::Ended => std::process::exit(0),
+                Progress::Failed => std::process::exit(FATAL),
             }
         }
     }
 
-    /// Acts on orders and on threads that have ended; `true` when there is nothing left to do.
-    pub(crate) fn step(&mut self) -> bool {
+    /// Acts on orders and on threads that have ended.
+    pub(crate) fn step(&mut self) -> Progress {
         self.take_orders();
+        if self.failed {
+            return Progress::Failed;
+        }
         if !self.threads.join_ended() {
             self.console.log(Level::Alert, "a thread of the worker process has ended on its own");
             std::process::exit(1);
         }
         let finished = self.quitting && self.threads.is_empty();
         if !self.terminated && !finished {
-            return false;
+            return Progress::Serving;
         }
         self.console.log(Level::Notice, "exiting");
         self.threads.flush_logs();
         self.console.log(Level::Notice, "exit");
-        true
+        Progress::Ended
     }
 
     /// Its end of the channel, to wait for an order.
@@ -153,11 +172,8 @@ impl Worker {
             Err((generation, reason)) => Report::Failed(generation, reason),
         };
         let _ = channel::send_report(&self.reports, &report);
-        if self.load.is_none() && !self.quitting {
-            // Without a first configuration there is nothing to do, and another worker would not
-            // fare better.
-            std::process::exit(FATAL);
-        }
+        // Without a first configuration there is nothing to do.
+        self.failed |= self.load.is_none() && !self.quitting;
     }
 
     fn load(&mut self, descriptors: Vec<OwnedFd>) -> Result<u64, (u64, String)> {
@@ -167,7 +183,10 @@ impl Worker {
         let generation = bundle.generation;
         let load = self.prepare(&bundle, descriptors).map_err(|reason| (generation, reason))?;
         self.console.set_error_log(load.error_log.clone());
-        self.threads.serve(&load).map_err(|error| (generation, error.to_string()))?;
+        self.threads.serve(&load).map_err(|reason| (generation, reason))?;
+        // Whoever has started the server waits for no more from here.
+        load.redirect_stderr(&self.console);
+        self.console.leave_terminal();
         self.load = Some(load);
         LogFiles::process().forget_unused();
         Ok(generation)
@@ -205,7 +224,9 @@ impl Worker {
         self.logs = logs;
         plan.make_ready();
         generation.served.store(true, Ordering::Relaxed);
-        Ok(Load { plan, sockets: sockets.into(), process: Arc::new(process), error_log })
+        let stderr_is_log = main.stderr_is_log;
+        let process = Arc::new(process);
+        Ok(Load { plan, sockets: sockets.into(), process, error_log, stderr_is_log })
     }
 
     /// Writes to the files that the master has opened under the same names.
@@ -218,6 +239,7 @@ impl Worker {
                 self.console.log(Level::Emerg, Failed(&what, &error));
             }
         }
+        self.redirect_stderr();
     }
 
     /// Opens the log files by their names, as the user of the worker may.
@@ -228,6 +250,11 @@ impl Worker {
             let what = format!("open() \"{}\" failed", file.path().display());
             self.console.log(Level::Emerg, Failed(&what, &error));
         }
+        self.redirect_stderr();
+    }
+
+    fn redirect_stderr(&self) {
+        self.load.iter().for_each(|load| load.redirect_stderr(&self.console));
     }
 
     fn quit(&mut self) {

@@ -1,7 +1,146 @@
 //! File calls that rustix has not in the shape needed.
 
+use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+/// Which symbolic links are followed at the end of a path. Root opens files in folders that may
+/// belong to the worker's user, who could put a link there that leads anywhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Links {
+    /// All of them.
+    #[default]
+    Any,
+    /// Not those of this user.
+    NotOf(u32),
+    /// Those of root and of the process's own user.
+    Own,
+}
+
+impl Links {
+    /// As root, links of `user` are not followed; whoever is not root, or is the same user, gains
+    /// nothing by a link.
+    pub fn not_of(user: Option<u32>) -> Self {
+        match user {
+            Some(user) if user != 0 => Self::NotOf(user),
+            _ => Self::Any,
+        }
+    }
+
+    fn follows(self, owner: u32) -> bool {
+        match self {
+            Self::Any => true,
+            Self::NotOf(user) => owner != user,
+            Self::Own => owner == 0 || owner == rustix::process::geteuid().as_raw(),
+        }
+    }
+}
+
+/// Opens a file by its name, closed on exec.
+///
+/// # Errors
+/// Those of open(2); `ELOOP` for a link that is not to be followed.
+pub fn open(path: &Path, flags: OFlags, mode: Mode, links: Links) -> io::Result<OwnedFd> {
+    let flags = flags | OFlags::CLOEXEC;
+    if links == Links::Any {
+        return Ok(rustix::fs::open(path, flags, mode)?);
+    }
+    match rustix::fs::open(path, flags | OFlags::NOFOLLOW, mode) {
+        Err(Errno::LOOP) => {}
+        opened => return Ok(opened?),
+    }
+    // What the link says is read from the link that was looked at, not from its name once more.
+    let link = rustix::fs::open(path, LOOK | OFlags::NOFOLLOW, Mode::empty())?;
+    let target = target_of(&link, path, links)?;
+    Ok(rustix::fs::open(target, flags, mode)?)
+}
+
+/// Opens a file for reading and writing, empty if `truncate` says so, and makes it with the rights
+/// `mode` if there is none.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_or_make(path: &Path, truncate: bool, mode: u32, links: Links) -> io::Result<File> {
+    let mut flags = OFlags::RDWR | OFlags::CREATE;
+    flags.set(OFlags::TRUNC, truncate);
+    open(path, flags, Mode::from_raw_mode(mode), links).map(File::from)
+}
+
+/// To ask about a file, and for nothing else.
+const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
+fn target_of(link: &OwnedFd, path: &Path, links: Links) -> io::Result<PathBuf> {
+    if !links.follows(rustix::fs::fstat(link)?.st_uid) {
+        return Err(Errno::LOOP.into());
+    }
+    let target = rustix::fs::readlinkat(link, c"", Vec::new())?;
+    let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+    Ok(path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target)))
+}
+
+/// Takes the right to write from everybody but the owner, if the file is one of this process's
+/// user.
+///
+/// # Errors
+/// Those of fstat(2) and fchmod(2).
+pub fn deny_writing_to_others(file: impl std::os::fd::AsFd) -> io::Result<()> {
+    const OTHERS: u32 = 0o022;
+    let found = rustix::fs::fstat(&file)?;
+    let ours = found.st_uid == rustix::process::geteuid().as_raw();
+    if ours && kind(&found) == FileType::RegularFile && found.st_mode & OTHERS != 0 {
+        let rights = Mode::from_raw_mode(found.st_mode & 0o7777 & !OTHERS);
+        rustix::fs::fchmod(&file, rights)?;
+    }
+    Ok(())
+}
+
+/// Gives a folder to a user, leaving its group alone, with at least these rights for the owner.
+/// What is no folder is left as it is.
+///
+/// # Errors
+/// The call that failed, as nginx names it, and the system's error; `ELOOP` for a link that is
+/// not to be followed.
+pub fn give_folder(
+    path: &Path,
+    user: u32,
+    mode: u32,
+    links: Links,
+) -> Result<(), (String, io::Error)> {
+    let shown = path.display();
+    let stat = |error| (format!("stat() \"{shown}\" failed"), error);
+    let mut folder = rustix::fs::open(path, LOOK | OFlags::NOFOLLOW, Mode::empty())
+        .map_err(|error| stat(error.into()))?;
+    let mut found = rustix::fs::fstat(&folder).map_err(|error| stat(error.into()))?;
+    if kind(&found) == FileType::Symlink {
+        let target = target_of(&folder, path, links).map_err(stat)?;
+        folder = rustix::fs::open(target, LOOK, Mode::empty()).map_err(|e| stat(e.into()))?;
+        found = rustix::fs::fstat(&folder).map_err(|error| stat(error.into()))?;
+    }
+    if kind(&found) != FileType::Directory {
+        return Ok(());
+    }
+    if found.st_uid != user {
+        let owner = Some(rustix::process::Uid::from_raw(user));
+        rustix::fs::chownat(&folder, c"", owner, None, AtFlags::EMPTY_PATH)
+            .map_err(|error| (format!("chown(\"{shown}\", {user}) failed"), error.into()))?;
+    }
+    if found.st_mode & mode != mode {
+        let rights = Mode::from_raw_mode(found.st_mode & 0o7777 | mode);
+        rustix::fs::chmodat(&folder, c".", rights, AtFlags::empty())
+            .map_err(|error| (format!("chmod() \"{shown}\" failed"), error.into()))?;
+    }
+    Ok(())
+}
+
+fn kind(found: &Stat) -> FileType {
+    FileType::from_raw_mode(found.st_mode)
+}
 
 /// Makes the descriptor number `old` refer to what `new` refers to, in one step: a thread that
 /// writes to `old` at the same time writes either to the one file or to the other.
@@ -16,6 +155,58 @@ pub fn replace(old: &OwnedFd, new: BorrowedFd<'_>) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::fd::AsFd;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("weir-file-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn links_are_followed_unless_they_are_a_strangers() {
+        let folder = folder("links");
+        let (link, other) = (folder.join("link"), folder.join("other"));
+        symlink("target", &link).unwrap();
+        symlink("/dev/stdout", &other).unwrap();
+        let me = rustix::process::geteuid().as_raw();
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+        let mode = Mode::from_raw_mode(0o644);
+        let refused = open(&link, flags, mode, Links::NotOf(me)).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::ELOOP));
+        assert!(!folder.join("target").exists());
+        let give = |path: &Path, links| give_folder(path, me, 0o700, links);
+        assert!(give(&link, Links::NotOf(me)).unwrap_err().0.starts_with("stat() "));
+        for links in [Links::Any, Links::Own, Links::NotOf(me + 1)] {
+            open(&link, flags, mode, links).unwrap();
+            open(&other, flags, mode, links).unwrap();
+            give(&link, links).unwrap();
+        }
+        assert!(folder.join("target").exists());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_gets_the_rights_it_has_not() {
+        let folder = folder("give");
+        let path = folder.join("temp");
+        std::fs::create_dir(&path).unwrap();
+        let mode = || std::fs::metadata(&path).unwrap().mode() & 0o777;
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o155))
+            .unwrap();
+        let me = rustix::process::geteuid().as_raw();
+        give_folder(&path, me, 0o700, Links::Own).unwrap();
+        assert_eq!(mode(), 0o755);
+        let file = File::create(folder.join("file")).unwrap();
+        std::fs::set_permissions(
+            folder.join("file"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o666),
+        )
+        .unwrap();
+        deny_writing_to_others(&file).unwrap();
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o644);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn replace_swaps_the_file_behind_a_number() {

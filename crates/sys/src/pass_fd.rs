@@ -93,6 +93,29 @@ pub fn receive(from: impl AsFd, wait: bool) -> io::Result<Message> {
     Ok(message)
 }
 
+/// Receives the bytes of one message without waiting. From a peer that is not trusted: descriptors
+/// that come with it are closed by the kernel.
+///
+/// # Errors
+/// As [`receive`]; `InvalidData` for a message that brought descriptors, too.
+pub fn receive_bytes(from: impl AsFd) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; MAX_BYTES];
+    let mut ancillary = RecvAncillaryBuffer::default();
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let received = loop {
+        match recvmsg(&from, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags) {
+            Ok(received) => break received,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
+    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    bytes.truncate(received.bytes);
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +147,19 @@ mod tests {
         assert_eq!(receive(&far, true).unwrap().bytes, b"bc");
         drop(near);
         assert!(receive(&far, true).unwrap().bytes.is_empty());
+    }
+
+    #[test]
+    fn descriptors_that_nobody_asked_for_are_not_taken() {
+        let (near, far) = pair().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
+        send(&near, b"a", &[writer.as_fd()]).unwrap();
+        drop(writer);
+        assert_eq!(receive_bytes(&far).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        // Nobody has the other end any more.
+        assert_eq!({ reader }.read(&mut [0]).unwrap(), 0);
+        send(&near, b"b", &[]).unwrap();
+        assert_eq!(receive_bytes(&far).unwrap(), b"b");
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum IntOption {
     PacketInfoV4,
     /// `IPV6_RECVPKTINFO`, the same for IPv6.
     PacketInfoV6,
+    /// `SO_BINDTOIFINDEX`: only what comes in at the interface of this number.
+    Interface,
 }
 
 impl IntOption {
@@ -35,6 +37,7 @@ impl IntOption {
             Self::BindAddressNoPort => (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT),
             Self::PacketInfoV4 => (libc::IPPROTO_IP, libc::IP_PKTINFO),
             Self::PacketInfoV6 => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
+            Self::Interface => (libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX),
         }
     }
 }

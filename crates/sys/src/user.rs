@@ -64,19 +64,41 @@ pub fn keep_capabilities() -> io::Result<()> {
 /// # Errors
 /// Those of capset(2).
 pub fn only_raw_sockets() -> io::Result<()> {
+    only(rustix::thread::CapabilitySet::NET_RAW)
+}
+
+/// Drops every capability, inheritable ones too.
+///
+/// # Errors
+/// Those of capset(2).
+pub fn no_capabilities() -> io::Result<()> {
+    only(rustix::thread::CapabilitySet::empty())
+}
+
+fn only(kept: rustix::thread::CapabilitySet) -> io::Result<()> {
     use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
-    let raw = CapabilitySet::NET_RAW;
-    let sets =
-        CapabilitySets { effective: raw, permitted: raw, inheritable: CapabilitySet::empty() };
+    let inheritable = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable };
     Ok(set_capabilities(None, sets)?)
 }
 
-/// Gives a file to another user, leaving its group alone.
+/// Empties the set of capabilities that a program executed later could get. Those that cannot be
+/// taken out stay, as all do without `CAP_SETPCAP`.
+pub fn empty_bounding_set() {
+    /// The kernel has 41 and numbers them in 64 bits.
+    const MOST: libc::c_ulong = 64;
+    for number in 0..MOST {
+        // SAFETY: the call takes two numbers and touches no memory.
+        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) };
+    }
+}
+
+/// No program that this process executes has more rights than it has (set-user-ID and the like).
 ///
 /// # Errors
-/// Those of chown(2).
-pub fn give_file(path: &std::path::Path, uid: u32) -> io::Result<()> {
-    std::os::unix::fs::chown(path, Some(uid), None)
+/// Those of prctl(2).
+pub fn no_new_privileges() -> io::Result<()> {
+    Ok(rustix::thread::set_no_new_privs(true)?)
 }
 
 #[cfg(test)]

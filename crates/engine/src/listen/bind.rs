@@ -3,11 +3,10 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::Mode;
-use rustix::net::{SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use weir_sys::socket::{IntOption, set_int_option};
 
 use crate::addr::Addr;
@@ -126,13 +125,8 @@ pub fn bind(
     alerts: &mut Vec<String>,
 ) -> Result<OwnedFd, BindError> {
     let socket = open(addr, options, alerts)?;
-    let any =
-        addr.to_any().map_err(|error| BindError::new(format!("bind() to {addr} failed"), error))?;
-    rustix::net::bind(&socket, &any)
+    bind_name(&socket, addr)
         .map_err(|error| BindError::new(format!("bind() to {addr} failed"), error))?;
-    if let Addr::Unix(Some(path)) = addr {
-        open_to_everybody(path, alerts);
-    }
     if options.transport == Transport::Stream {
         rustix::net::listen(&socket, options.backlog).map_err(|error| {
             let backlog = options.backlog;
@@ -170,11 +164,64 @@ fn open(
     Ok(socket)
 }
 
-fn open_to_everybody(path: &Path, alerts: &mut Vec<String>) {
-    if let Err(error) = rustix::fs::chmod(path, EVERYBODY) {
-        let what = format!("chmod() \"{}\" failed", path.display());
-        alerts.push(Failed(&what, &error.into()).to_string());
+/// The name of a unix socket has its rights from the beginning: set afterwards, by its name, they
+/// could be those of another file that somebody has put there meanwhile.
+fn bind_name(socket: &OwnedFd, addr: &Addr) -> io::Result<()> {
+    let any = addr.to_any()?;
+    if !matches!(addr, Addr::Unix(Some(_))) {
+        return Ok(rustix::net::bind(socket, &any)?);
     }
+    rustix::fs::fchmod(socket, EVERYBODY)?;
+    let mask = rustix::process::umask(Mode::empty());
+    let bound = rustix::net::bind(socket, &any);
+    rustix::process::umask(mask);
+    Ok(bound?)
+}
+
+/// Lets another socket of this user listen at an address that overlaps with that of `socket`, if
+/// it is bound with `reuseport`.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn share(socket: &OwnedFd) -> io::Result<()> {
+    Ok(sockopt::set_socket_reuseport(socket, true)?)
+}
+
+/// Lets nobody new connect to a listener, while whoever has begun to still gets through: other
+/// sockets that listen at the address take the rest.
+///
+/// # Errors
+/// Those of setsockopt(2); before Linux 5.7 only root may do it.
+pub fn retire(socket: &OwnedFd) -> io::Result<()> {
+    // The kernel looks for the listener of a new connection by its interface, too.
+    const NO_INTERFACE: i32 = i32::MAX;
+    set_int_option(socket.as_fd(), IntOption::Interface, NO_INTERFACE)
+}
+
+/// Whether the name of a unix socket is one that a server has left behind: there is a socket of
+/// that name, and nobody has it open.
+pub fn is_abandoned(addr: &Addr) -> bool {
+    let Addr::Unix(Some(path)) = addr else { return false };
+    let found = rustix::fs::lstat(&**path);
+    let is_socket = |found: rustix::fs::Stat| {
+        rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::Socket
+    };
+    if !found.is_ok_and(is_socket) || is_open(path) {
+        return false;
+    }
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+    let (Ok(socket), Ok(any)) = (socket, addr.to_any()) else { return false };
+    rustix::net::connect(&socket, &any) == Err(rustix::io::Errno::CONNREFUSED)
+}
+
+/// Whether a socket of that name is open, be it one that does not listen yet.
+fn is_open(path: &std::path::Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    // Without the list, what connect(2) says has to do.
+    let list = std::fs::read("/proc/net/unix").unwrap_or_default();
+    let name = [b" ", path.as_os_str().as_bytes()].concat();
+    list.split(|&byte| byte == b'\n').any(|line| line.ends_with(&name))
 }
 
 fn ignore(what: String, addr: &Addr, done: io::Result<()>, alerts: &mut Vec<String>) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use weir_conf::value::{Msec, Offset};
 use weir_conf::{Arity, Cx, Fault, Local, Many, Node, Slot, Table, Value, directives, keywords};
 use weir_engine::event_loop::Method;
+use weir_sys::file::Links;
 use weir_sys::{process, user};
 
 use crate::features;
@@ -392,6 +393,18 @@ pub(crate) struct Process {
     pub(crate) multi_accept: bool,
     /// How the threads wait.
     pub(crate) method: Method,
+}
+
+impl Process {
+    /// Which links the master follows where the worker's user may have put them.
+    pub(crate) fn links(&self) -> Links {
+        Links::not_of(self.user.as_ref().filter(|_| user::is_root()).map(|user| user.uid))
+    }
+
+    /// Whether somebody wants core files of the worker.
+    pub(crate) fn wants_core(&self) -> bool {
+        self.core_size.is_some() || self.working_directory.is_some()
+    }
 }
 
 #[cfg(test)]

@@ -35,9 +35,8 @@ directives! {
         /// The method of waiting for connections: `epoll` or `io_uring`. Where nothing is said, it
         /// is io_uring from Linux 6.15 on, unless that is forbidden or a filter of system calls is
         /// in force (seccomp, as in most containers), and epoll elsewhere. Asked for by name,
-        /// io_uring needs Linux 6.1; where it cannot be had, a warning says so and epoll is used. A
-        /// change takes effect in threads that are started after it. `select` and `poll`, which
-        /// nginx may be built with, are taken for epoll, with a warning.
+        /// io_uring needs Linux 6.1; where it cannot be had, a warning says so and epoll is used.
+        /// `select` and `poll`, which nginx may be built with, are taken for epoll, with a warning.
         "use" => method: Method = Method(None),
         /// Accepts every waiting connection at once instead of one after the other.
         "multi_accept" => multi_accept: bool = false,

@@ -1,0 +1,258 @@
+//! The worker process: what it may do, what a reload changes of it, and what happens when it dies.
+
+use std::os::unix::fs::MetadataExt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+
+use crate::harness::{
+    Backend, Client, Reply, Server, Signal, children, is_nginx, is_root, send_signal, until,
+    until_some,
+};
+
+const NOBODY: u32 = 65534;
+
+fn read(process: u32, name: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{process}/{name}")).unwrap_or_default()
+}
+
+fn title(process: u32) -> String {
+    read(process, "cmdline").trim_end_matches('\0').to_owned()
+}
+
+/// The workers that have not been told to end.
+fn workers(server: &Server) -> Vec<u32> {
+    let all = children(server.pid()).into_iter();
+    all.filter(|&child| title(child).ends_with(": worker process")).collect()
+}
+
+/// The value of a line of `/proc/PID/status`.
+fn status(process: u32, name: &str) -> String {
+    let text = read(process, "status");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":"));
+    line.unwrap_or_default().trim().to_owned()
+}
+
+fn soft_limit(process: u32, name: &str) -> String {
+    let text = read(process, "limits");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_worker_cannot_get_its_rights_back() {
+    if !is_root() || is_nginx() {
+        return;
+    }
+    for (main, location, kept) in [
+        ("", "", "0000000000000000"),
+        ("worker_rlimit_core 1m;", "", "0000000000000000"),
+        (
+            "working_directory /;",
+            "location / { proxy_pass http://127.0.0.1:1; proxy_bind 127.0.0.1 transparent; }",
+            "0000000000002000",
+        ),
+    ] {
+        let server = Server::server(location).main(main).start();
+        let worker = until_some("a worker", || workers(&server).first().copied());
+        until("the worker's user", || status(worker, "Uid").starts_with("65534"));
+        until("its capabilities", || status(worker, "CapPrm") == kept);
+        assert_eq!(status(worker, "NoNewPrivs"), "1");
+        assert_eq!(status(worker, "CapEff"), kept);
+        for set in ["CapInh", "CapBnd", "CapAmb"] {
+            assert_eq!(status(worker, set), "0000000000000000", "{set}");
+        }
+        // Others of its user may look into it only if core files are wanted.
+        let owner = std::fs::metadata(format!("/proc/{worker}/environ")).unwrap().uid();
+        assert_eq!(owner, if main.is_empty() { 0 } else { NOBODY }, "{main}");
+    }
+}
+
+#[test]
+fn a_reload_changes_what_only_a_start_can_set() {
+    let (go, wait) = channel();
+    let wait = Mutex::new(wait);
+    let backend = Backend::new(move |_| {
+        wait.lock().unwrap().recv().unwrap();
+        Reply::ok("finished")
+    });
+    let http = "server { listen 127.0.0.1:%port%;
+        location / { proxy_pass http://%backend%; } location /ok { return 200 ok; } }";
+    let server = Server::http(http)
+        .set("backend", backend.address())
+        .main("worker_rlimit_nofile 700;")
+        .alerts_expected()
+        .start();
+    until("the limit", || {
+        workers(&server).first().is_some_and(|&w| soft_limit(w, "Max open files") == "700")
+    });
+    let mut busy = server.client();
+    busy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    backend.wait(0);
+
+    let conf = server.directory().read("nginx.conf");
+    let mut lines = "worker_rlimit_nofile 600; worker_rlimit_core 4096; worker_priority 3;
+        working_directory /;"
+        .to_owned();
+    if is_root() {
+        lines.push_str("user daemon;");
+    }
+    let changed = conf.replace("worker_rlimit_nofile 700;", &lines);
+    server.directory().write("nginx.conf", &changed);
+    server.signal(Signal::HUP);
+    let is_new = |&worker: &u32| {
+        let nice = read(worker, "stat")
+            .rsplit_once(')')
+            .map(|(_, rest)| rest.split_whitespace().nth(16).unwrap_or_default().to_owned());
+        soft_limit(worker, "Max open files") == "600"
+            && soft_limit(worker, "Max core file size") == "4096"
+            && nice.as_deref() == Some("3")
+            && std::fs::read_link(format!("/proc/{worker}/cwd")).is_ok_and(|d| d.as_os_str() == "/")
+            && (!is_root() || status(worker, "Uid").starts_with("1\t"))
+    };
+    until("a worker with other settings alone", || {
+        let all = workers(&server);
+        !all.is_empty() && all.iter().all(is_new)
+    });
+    assert_eq!(server.text("/ok"), "ok");
+    go.send(()).unwrap();
+    assert_eq!(busy.response().text(), "finished");
+    until("the end of the old worker", || children(server.pid()).len() == 1);
+
+    // A worker that cannot be started leaves the one that serves.
+    if !is_nginx() {
+        let broken = changed.replace("working_directory /;", "working_directory /nothing;");
+        server.directory().write("nginx.conf", broken);
+        server.signal(Signal::HUP);
+        server.wait_log("the old one stays in force");
+        assert_eq!(server.text("/ok"), "ok");
+    }
+}
+
+#[test]
+fn logs_that_are_reopened_stay_apart_while_an_old_worker_ends() {
+    let (go, wait) = channel();
+    let wait = Mutex::new(wait);
+    let backend = Backend::new(move |_| {
+        wait.lock().unwrap().recv().unwrap();
+        Reply::ok("finished")
+    });
+    let a = "server { listen 127.0.0.1:%port%; access_log %dir%/a.log;
+        location / { proxy_pass http://%backend%; } }";
+    let b = "server { listen 127.0.0.1:%port_b%; access_log %dir%/b.log; return 200 b; }";
+    let server = Server::http(&format!("{a} {b}"))
+        .set("backend", backend.address())
+        .main("worker_rlimit_nofile 700;")
+        .start();
+    let mut busy = server.client();
+    busy.send("GET /waiting HTTP/1.1\r\nHost: a\r\n\r\n");
+    backend.wait(0);
+    server.rewrite_http(&format!("{b} {a}"));
+    let conf = server.directory().read("nginx.conf");
+    server.directory().write("nginx.conf", conf.replace("nofile 700", "nofile 600"));
+    let old = workers(&server);
+    server.signal(Signal::HUP);
+    until("the other worker", || workers(&server).iter().any(|worker| !old.contains(worker)));
+    until("the old one to be told", || !workers(&server).iter().any(|w| old.contains(w)));
+    for name in ["a.log", "b.log"] {
+        std::fs::rename(server.directory().join(name), server.directory().join("old")).unwrap();
+    }
+    server.signal(Signal::USR1);
+    until("the new logs", || {
+        ["a.log", "b.log"].iter().all(|name| server.directory().join(name).exists())
+    });
+    let has_old = |&worker: &u32| {
+        let files = std::fs::read_dir(format!("/proc/{worker}/fd")).unwrap();
+        let mut files = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        files.any(|file| file.display().to_string().contains("/old"))
+    };
+    until("the workers to have reopened them", || !children(server.pid()).iter().any(has_old));
+    go.send(()).unwrap();
+    assert_eq!(busy.response().text(), "finished");
+    assert_eq!(Client::connect(server.address("port_b")).get("/b").text(), "b");
+    assert!(server.wait_lines("a.log", 1)[0].contains("/waiting"));
+    assert!(server.wait_lines("b.log", 1)[0].contains("/b"));
+}
+
+#[test]
+fn whoever_connects_while_the_worker_is_dead_is_served_by_the_next() {
+    let server = Server::http(
+        "server { listen 127.0.0.1:%port%; return 200 ok; }
+         server { listen 127.0.0.1:%port_each% reuseport; return 200 ok; }",
+    )
+    .main("worker_processes 2;")
+    .alerts_expected()
+    .start();
+    for _ in 0..5 {
+        let all = until_some("workers", || Some(workers(&server)).filter(|all| !all.is_empty()));
+        all.iter().for_each(|&worker| send_signal(worker, Signal::KILL));
+        until("their end", || !children(server.pid()).iter().any(|child| all.contains(child)));
+        let mut clients: Vec<_> = ["port", "port_each"]
+            .iter()
+            .flat_map(|port| (0..8).map(|_| Client::connect(server.address(port))))
+            .collect();
+        for client in &mut clients {
+            assert_eq!(client.get("/").text(), "ok");
+        }
+    }
+}
+
+/// Runs a server through configurations of `listen` while clients connect to 127.0.0.1 all the
+/// time, none of which may fail.
+fn serves_through(listens: &[&str], address: &str) {
+    let conf =
+        |listen: &str, number: usize| format!("server {{ listen {listen}; return 200 {number}; }}");
+    let server = Server::http(&conf(listens[0], 0)).main("worker_processes 2;").start();
+    let address = format!("{address}:{}", server.port("port"));
+    let (done, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let ask = || -> Result<String, String> {
+        let mut client = Client::try_connect(&address).map_err(|error| error.to_string())?;
+        client.send_if_wanted("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        asked.fetch_add(1, Ordering::Relaxed);
+        Ok(client.try_response(false).map_err(|error| error.to_string())?.text())
+    };
+    let ask_on = || {
+        while !done.load(Ordering::Relaxed) {
+            ask()?;
+        }
+        Ok(String::new())
+    };
+    let faults = std::thread::scope(|scope| {
+        let clients = [scope.spawn(ask_on), scope.spawn(ask_on)];
+        let mut served = Ok(String::new());
+        for (number, listen) in listens.iter().enumerate().skip(1) {
+            server.rewrite_http(&conf(listen, number));
+            server.signal(Signal::HUP);
+            while served.as_ref().is_ok_and(|text| *text != number.to_string()) {
+                served = ask();
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        let [one, two] = clients.map(|client| client.join().unwrap().err());
+        [served.err(), one, two]
+    });
+    assert_eq!(faults, [None, None, None]);
+    assert!(asked.load(Ordering::Relaxed) > 0);
+    assert!(!server.error_log().contains("[emerg]"), "{}", server.error_log());
+}
+
+#[test]
+fn a_listener_changes_between_all_addresses_and_one() {
+    if is_nginx() {
+        return;
+    }
+    let (one, any) = ("127.0.0.1:%port%", "%port%");
+    serves_through(&[one, any, one, any, one], "127.0.0.1");
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        let (one, any) = ("[::1]:%port%", "[::]:%port%");
+        serves_through(&[one, any, one, any, one], "[::1]");
+        let both = "[::]:%port% ipv6only=off";
+        serves_through(&["%port%", both, "%port%", "127.0.0.1:%port%", both], "127.0.0.1");
+    }
+}
+
+#[test]
+fn a_listener_is_divided_among_the_threads_by_a_reload() {
+    let (plain, each) = ("127.0.0.1:%port%", "127.0.0.1:%port% reuseport");
+    serves_through(&[plain, each], "127.0.0.1");
+}
