@@ -9,6 +9,7 @@
 mod harness;
 
 mod access;
+mod client_certificates;
 mod command_line;
 mod conditions;
 mod faults;

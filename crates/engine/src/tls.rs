@@ -4,6 +4,7 @@
 mod aead;
 mod ciphers;
 mod client;
+mod der;
 mod handshake;
 mod hkdf;
 mod info;

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, sign};
 use super::keys::CertifiedKey;
 use super::names::Protocols;
 use super::offer::Offer;
-use super::verify::{self, Purpose, Trust, Verdict};
+use super::verify::{self, Judge, Purpose, Trust, Verdict};
 use crate::clock;
 
 /// How many upstream names have a session to resume, per set of settings.
@@ -56,9 +56,8 @@ impl Default for ClientSettings {
 #[derive(Clone, Debug)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
-    verify: bool,
-    verify_depth: u32,
-    trust: Arc<Trust>,
+    /// None where nobody wants certificates checked.
+    judge: Option<Judge>,
 }
 
 impl ClientTls {
@@ -88,9 +87,9 @@ impl ClientTls {
         };
         Ok(Self {
             config: Arc::new(config),
-            verify: settings.verify,
-            verify_depth: settings.verify_depth,
-            trust: Arc::new(settings.trust),
+            judge: settings
+                .verify
+                .then(|| Judge::new(&settings.trust, Purpose::Server, settings.verify_depth)),
         })
     }
 
@@ -107,15 +106,14 @@ impl ClientTls {
     }
 
     pub(super) fn verifies(&self) -> bool {
-        self.verify
+        self.judge.is_some()
     }
 
     pub(super) fn judge(&self, chain: &[CertificateDer<'_>]) -> Verdict {
-        if !self.verify {
-            return Verdict::Unchecked;
+        match &self.judge {
+            Some(judge) => judge.judge(chain, clock::wall_secs()),
+            None => Verdict::Unchecked,
         }
-        let now = clock::wall_secs();
-        verify::verify(chain, &self.trust, Purpose::Server, self.verify_depth, now)
     }
 }
 

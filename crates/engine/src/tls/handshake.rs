@@ -15,7 +15,7 @@ use rustls::{ClientConnection, Connection, Error};
 
 use super::aead::{HEAD, Keys};
 use super::client::ClientTls;
-use super::info::TlsInfo;
+use super::info::{Judged, TlsInfo};
 use super::server::ServerTls;
 use super::session::{Outbound, Session};
 use super::verify::{Fault, Verdict, is_for};
@@ -138,8 +138,8 @@ pub async fn accept(
     };
     complete(&mut conn, &mut tls, &mut inbound, &mut deadline, &mut done).await?;
     let session_id = done.sent.session_id().into();
-    let mut info = TlsInfo { server_name, suites, groups, session_id, ..TlsInfo::of(&tls) };
-    info.verdict = server.judge(&info.certificates);
+    let info = TlsInfo { server_name, suites, groups, session_id, ..TlsInfo::of(&tls) };
+    info.judged.set(server.judge(&info.certificates));
     let fragment = Some(server.fragment());
     conn.set_tls(Session::new(tls, done.keys, fragment, Rc::new(info), inbound.rest()));
     Ok(conn)
@@ -163,9 +163,10 @@ pub async fn connect(
     let mut tls: Connection = tls.map_err(HandshakeError::Tls)?.into();
     let mut done = Done::default();
     complete(&mut conn, &mut tls, &mut inbound, &mut deadline, &mut done).await?;
-    let mut info = TlsInfo::of(&tls);
-    info.verdict = client.judge(&info.certificates);
-    if let Verdict::Invalid(fault) = info.verdict {
+    let info = TlsInfo::of(&tls);
+    let verdict = client.judge(&info.certificates);
+    info.judged.set(Judged { verdict, by: None });
+    if let Verdict::Invalid(fault) = verdict {
         return Err(HandshakeError::Certificate(fault));
     }
     if client.verifies() && !info.certificates.first().is_some_and(|own| is_for(own, name)) {

@@ -1,13 +1,15 @@
 //! What a handshake has agreed on, for the `$ssl_*` variables. It is kept as numbers, which get
 //! their names when somebody asks.
 
+use std::cell::Cell;
 use std::fmt::Write;
 
 use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, HandshakeKind, NamedGroup, ProtocolVersion};
 
 use super::handshake::ClientHello;
-use super::verify::Verdict;
+use super::server::ServerTls;
+use super::verify::{Identity, Verdict};
 use super::{ciphers, names};
 
 /// A finished handshake.
@@ -31,8 +33,15 @@ pub struct TlsInfo {
     pub resumed: bool,
     /// The peer's certificates as DER, its own first.
     pub certificates: Vec<CertificateDer<'static>>,
-    /// What the check of the peer's certificate gave.
-    pub verdict: Verdict,
+    /// What the last check of the peer's certificate gave.
+    pub(super) judged: Cell<Judged>,
+}
+
+/// What a check of certificates gave, and who has checked them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    pub(super) by: Option<Identity>,
 }
 
 impl TlsInfo {
@@ -52,6 +61,21 @@ impl TlsInfo {
             certificates: tls.peer_certificates().map(<[_]>::to_vec).unwrap_or_default(),
             ..Self::default()
         }
+    }
+
+    /// What the last check of the peer's certificate gave.
+    pub fn verdict(&self) -> Verdict {
+        self.judged.get().verdict
+    }
+
+    /// What `server` holds of the peer's certificate, which is judged anew if those who are
+    /// believed there, or the lists of whom is not, are others than when it was judged.
+    pub fn verdict_by(&self, server: &ServerTls) -> Verdict {
+        let by = server.judged_by();
+        if by.is_some() && by != self.judged.get().by && !self.certificates.is_empty() {
+            self.judged.set(server.judge(&self.certificates));
+        }
+        self.verdict()
     }
 
     /// `$ssl_cipher`, by OpenSSL's name.
@@ -91,7 +115,7 @@ impl TlsInfo {
 
     /// `$ssl_client_verify`: `SUCCESS`, `FAILED:reason` or `NONE`.
     pub fn client_verify(&self) -> String {
-        match (&self.verdict, self.certificates.is_empty()) {
+        match (self.verdict(), self.certificates.is_empty()) {
             (_, true) => "NONE".to_owned(),
             (Verdict::Invalid(fault), _) => format!("FAILED:{}", fault.text),
             _ => "SUCCESS".to_owned(),

@@ -8,6 +8,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign;
 
+use super::der::Reader;
+use super::verify::Revocation;
+use super::verify::certificate::Certificate;
+use super::verify::list::List;
+
 mod encrypted;
 
 /// A certificate with its chain and its private key.
@@ -62,9 +67,9 @@ impl CertifiedKey {
             KeyError::Key(format!("PEM_read_bio_PrivateKey() failed (SSL: error:{error})"))
         })?;
         if let Some(public) = key.public_key() {
-            let parsed = x509_parser::parse_x509_certificate(&chain[0]);
-            let (_, leaf) = parsed.map_err(|_| KeyError::Certificate(NO_CERTIFICATE.into()))?;
-            if leaf.tbs_certificate.subject_pki.raw != public.as_ref() {
+            let leaf = Certificate::read(&chain[0]);
+            let leaf = leaf.ok_or_else(|| KeyError::Certificate(NO_CERTIFICATE.into()))?;
+            if leaf.key_info() != public.as_ref() {
                 return Err(KeyError::Mismatch);
             }
         }
@@ -111,13 +116,13 @@ pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
         .collect::<Result<_, _>>()
         .map_err(|_| NO_CERTIFICATE.to_owned())?;
     for certificate in &mut certificates {
-        let Ok((rest, _)) = x509_parser::parse_x509_certificate(certificate) else {
-            return Err(NO_CERTIFICATE.to_owned());
-        };
         // What `openssl x509 -trustout` puts behind a certificate says nothing to us.
-        let length = certificate.len() - rest.len();
+        let length = Reader::new(certificate).value().map_or(0, |value| value.whole.len());
         if length < certificate.len() {
             *certificate = certificate[..length].to_vec().into();
+        }
+        if Certificate::read(certificate).is_none() {
+            return Err(NO_CERTIFICATE.to_owned());
         }
     }
     if certificates.is_empty() { Err(NO_CERTIFICATE.to_owned()) } else { Ok(certificates) }
@@ -137,18 +142,13 @@ fn plain_certificates(pem: &[u8]) -> std::borrow::Cow<'_, [u8]> {
 ///
 /// # Errors
 /// OpenSSL's text.
-pub fn crls_from_pem(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
-    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|_| "X509_LOOKUP_load_file() failed".to_owned())?;
+pub fn crls_from_pem(pem: &[u8]) -> Result<Revocation, String> {
     // One that cannot be read must not be left out silently: what it revokes would come in.
-    let readable =
-        |list: &CertificateRevocationListDer<'_>| x509_parser::parse_x509_crl(list).is_ok();
-    if lists.is_empty() || !lists.iter().all(readable) {
-        Err("X509_LOOKUP_load_file() failed".to_owned())
-    } else {
-        Ok(lists)
-    }
+    let read = || -> Option<Vec<List>> {
+        let lists = CertificateRevocationListDer::pem_slice_iter(pem);
+        lists.map(|list| List::read(&list.ok()?)).collect()
+    };
+    Revocation::of_file(pem, read).ok_or_else(|| "X509_LOOKUP_load_file() failed".to_owned())
 }
 
 fn private_key(pem: &[u8], passwords: &[&[u8]]) -> Result<PrivateKeyDer<'static>, String> {

@@ -11,11 +11,13 @@ use rustls::{
 };
 
 use super::aead::{HEAD, LARGEST_FRAGMENT};
+use super::info::Judged;
 use super::keys::CertifiedKey;
 use super::names::Protocols;
 use super::offer::Offer;
 use super::tickets::{Scope, SessionCache, Tickets};
-use super::verify::{self, Purpose, Trust, Verdict};
+use super::verify::certificate::Certificate;
+use super::verify::{self, Identity, Judge, Purpose, Trust};
 use crate::clock;
 
 /// `ssl_verify_client`.
@@ -89,8 +91,8 @@ impl Default for ServerSettings {
 pub struct ServerTls {
     config: Arc<ServerConfig>,
     verify_client: VerifyClient,
-    trust: Arc<Trust>,
-    verify_depth: u32,
+    /// None where no certificate is asked for.
+    judge: Option<Judge>,
 }
 
 impl ServerTls {
@@ -112,6 +114,8 @@ impl ServerTls {
                 .with_client_cert_verifier(Arc::new(AnyClient::new(&settings.client_authorities)))
         };
         trust.anchors.extend(settings.client_authorities);
+        let judge = (settings.verify_client != VerifyClient::Off)
+            .then(|| Judge::new(&trust, Purpose::Client, settings.verify_depth));
         let mut config = builder.with_cert_resolver(Arc::new(Keys::new(settings.keys)));
         config.alpn_protocols = settings.alpn;
         config.ignore_client_order = settings.prefer_server_ciphers;
@@ -123,12 +127,7 @@ impl ServerTls {
             None if !settings.cache.keeps() => config.send_tls13_tickets = 0,
             None => {}
         }
-        Ok(Self {
-            config: Arc::new(config),
-            verify_client: settings.verify_client,
-            trust: Arc::new(trust),
-            verify_depth: settings.verify_depth,
-        })
+        Ok(Self { config: Arc::new(config), verify_client: settings.verify_client, judge })
     }
 
     /// The most plaintext in a record, in bytes.
@@ -153,12 +152,20 @@ impl ServerTls {
         Arc::clone(&self.config)
     }
 
-    pub(super) fn judge(&self, chain: &[CertificateDer<'_>]) -> Verdict {
-        if self.verify_client == VerifyClient::Off {
-            return Verdict::Unchecked;
+    /// What is held of a client's certificates, the own one first.
+    pub(super) fn judge(&self, chain: &[CertificateDer<'_>]) -> Judged {
+        match &self.judge {
+            Some(judge) => Judged {
+                verdict: judge.judge(chain, clock::wall_secs()),
+                by: Some(judge.identity()),
+            },
+            None => Judged::default(),
         }
-        let now = clock::wall_secs();
-        verify::verify(chain, &self.trust, Purpose::Client, self.verify_depth, now)
+    }
+
+    /// Who judges; none where no certificate is asked for.
+    pub(super) fn judged_by(&self) -> Option<Identity> {
+        self.judge.as_ref().map(Judge::identity)
     }
 }
 
@@ -208,8 +215,8 @@ struct AnyClient {
 impl AnyClient {
     fn new(authorities: &[CertificateDer<'static>]) -> Self {
         let hint = |der: &CertificateDer<'_>| {
-            let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
-            Some(DistinguishedName::from(certificate.subject().as_raw().to_vec()))
+            let certificate = Certificate::read(der)?;
+            Some(DistinguishedName::in_sequence(certificate.raw_subject()))
         };
         let mut hints: Vec<DistinguishedName> = Vec::new();
         for name in authorities.iter().filter_map(hint) {

@@ -154,7 +154,7 @@ fn client_certificates_are_judged_and_not_refused() {
 fn an_upstreams_certificate_must_be_good_and_its_own() {
     block_on(async {
         let server = server(ServerSettings::default());
-        let trust = Trust { anchors: root(), revocation: Vec::new() };
+        let trust = Trust { anchors: root(), revocation: Revocation::default() };
         let settings = ClientSettings { verify: true, trust, ..ClientSettings::default() };
         let good = client(settings.clone());
         assert!(shake(&server, &good, "example.com").await.1.is_ok());

@@ -6,33 +6,36 @@
 //! and the path is checked here when the handshake is done. A resumed session is checked, too.
 
 use std::fmt;
+use std::sync::Arc;
 
-use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
-use x509_parser::der_parser::asn1_rs::{Any, Class, Tag};
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+use rustls::pki_types::CertificateDer;
 
+pub(super) mod certificate;
 mod constraints;
-mod dn;
+pub(super) mod dn;
 mod extensions;
+mod general_name;
+pub(super) mod list;
 mod name;
 mod path;
+mod points;
 mod revocation;
 mod signature;
+mod trust;
 
+use certificate::Certificate;
+use constraints::Budget;
 use path::Path;
 pub(super) use signature::{algorithms, tls12_signature, tls13_signature};
+use trust::Facts;
+pub use trust::{Revocation, Trust};
 
-/// The longest path that is tried, whatever the configured depth: a limit on work.
+/// The longest path that is tried, whatever the configured depth, and how many certificates are
+/// looked at besides the peer's own: a limit on work.
 const LONGEST_PATH: usize = 16;
 
 /// How many signatures are checked at most for one peer: names that fit are cheap to make up.
-const MOST_SIGNATURES: usize = 64;
-
-/// How many pairs of a name and a name constraint are compared at most for one peer, who may send
-/// thousands of both.
-const MOST_PAIRS: usize = 1 << 16;
+const MOST_SIGNATURES: usize = 32;
 
 /// Why a certificate was refused: OpenSSL's number and text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,7 @@ pub struct Fault {
 }
 
 impl Fault {
+    const UNSPECIFIED: Self = Self { code: 1, text: "unspecified certificate verification error" };
     const NO_ISSUER_OF_TRUSTED: Self = Self { code: 2, text: "unable to get issuer certificate" };
     const NO_CRL: Self = Self { code: 3, text: "unable to get certificate CRL" };
     const SIGNATURE: Self = Self { code: 7, text: "certificate signature failure" };
@@ -52,11 +56,16 @@ impl Fault {
     const EXPIRED: Self = Self { code: 10, text: "certificate has expired" };
     const CRL_NOT_YET: Self = Self { code: 11, text: "CRL is not yet valid" };
     const CRL_EXPIRED: Self = Self { code: 12, text: "CRL has expired" };
+    const START: Self = Self { code: 13, text: "format error in certificate's notBefore field" };
+    const END: Self = Self { code: 14, text: "format error in certificate's notAfter field" };
+    const CRL_START: Self = Self { code: 15, text: "format error in CRL's lastUpdate field" };
+    const CRL_END: Self = Self { code: 16, text: "format error in CRL's nextUpdate field" };
     const SELF_SIGNED: Self = Self { code: 18, text: "self-signed certificate" };
     const SELF_SIGNED_IN_CHAIN: Self =
         Self { code: 19, text: "self-signed certificate in certificate chain" };
     const NO_ISSUER: Self = Self { code: 20, text: "unable to get local issuer certificate" };
     const LEAF: Self = Self { code: 21, text: "unable to verify the first certificate" };
+    const TOO_LONG: Self = Self { code: 22, text: "certificate chain too long" };
     const REVOKED: Self = Self { code: 23, text: "certificate revoked" };
     const PATH_LENGTH: Self = Self { code: 25, text: "path length constraint exceeded" };
     const PURPOSE: Self = Self { code: 26, text: "unsuitable certificate purpose" };
@@ -65,10 +74,18 @@ impl Fault {
     const CRITICAL: Self = Self { code: 34, text: "unhandled critical extension" };
     const NO_CRL_SIGN: Self = Self { code: 35, text: "key usage does not include CRL signing" };
     const CRL_CRITICAL: Self = Self { code: 36, text: "unhandled critical CRL extension" };
+    const PROXY: Self =
+        Self { code: 40, text: "proxy certificates not allowed, please set the appropriate flag" };
+    const CRL_SCOPE: Self = Self { code: 44, text: "different CRL scope" };
+    const RESOURCES: Self =
+        Self { code: 46, text: "RFC 3779 resource not subset of parent's resources" };
     const NOT_PERMITTED: Self = Self { code: 47, text: "permitted subtree violation" };
     const EXCLUDED: Self = Self { code: 48, text: "excluded subtree violation" };
+    const BOUNDED: Self =
+        Self { code: 49, text: "name constraints minimum and maximum not supported" };
     const CONSTRAINT_KIND: Self = Self { code: 51, text: "unsupported name constraint type" };
     const NAME_SYNTAX: Self = Self { code: 53, text: "unsupported or invalid name syntax" };
+    const SMALL_LEAF_KEY: Self = Self { code: 66, text: "EE certificate key too weak" };
     const SMALL_KEY: Self = Self { code: 67, text: "CA certificate key too weak" };
     const WEAK_DIGEST: Self = Self { code: 68, text: "CA signature digest algorithm too weak" };
     const NOT_A_CA: Self = Self { code: 79, text: "invalid CA certificate" };
@@ -97,18 +114,6 @@ pub enum Verdict {
     Invalid(Fault),
 }
 
-/// Whose certificates are believed.
-#[derive(Clone, Debug, Default)]
-pub struct Trust {
-    /// The certificates of authorities, as DER.
-    pub anchors: Vec<CertificateDer<'static>>,
-    /// If any, each certificate of a path must be covered by one of these lists.
-    pub revocation: Revocation,
-}
-
-/// Certificate revocation lists as DER.
-pub type Revocation = Vec<CertificateRevocationListDer<'static>>;
-
 /// What a certificate is to be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -116,109 +121,107 @@ pub(super) enum Purpose {
     Server,
 }
 
-/// Checks the path from the peer's certificate to one that is believed. `depth` is how many
-/// authorities may stand between the two; `now` is in seconds since 1970.
-pub(super) fn verify(
-    chain: &[CertificateDer<'_>],
-    trust: &Trust,
+/// Who judges the peers of one place in the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Judge {
+    trust: Arc<Facts>,
     purpose: Purpose,
+    /// How many authorities may stand between a peer's certificate and one that is believed.
     depth: u32,
-    now: i64,
-) -> Verdict {
-    let Some((leaf, offered)) = chain.split_first() else { return Verdict::Unchecked };
-    let Some(leaf) = parse(leaf) else { return Verdict::Invalid(Fault::SIGNATURE) };
-    let mut check = Check::new(offered, trust, now);
-    check.all(leaf, purpose, depth);
-    check.fault.map_or(Verdict::Valid, Verdict::Invalid)
+}
+
+/// Judges who hold the same are the same: a verdict of one is the other's, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Identity(u64, u32);
+
+impl Judge {
+    pub(super) fn new(trust: &Trust, purpose: Purpose, depth: u32) -> Self {
+        Self { trust: Facts::of(trust), purpose, depth }
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        Identity(self.trust.identity(), self.depth)
+    }
+
+    /// Checks the path from the peer's certificate to one that is believed; `now` is in seconds
+    /// since 1970.
+    pub(super) fn judge(&self, chain: &[CertificateDer<'_>], now: i64) -> Verdict {
+        let faults = self.faults(chain, now);
+        faults.last().map_or(Verdict::Valid, |fault| Verdict::Invalid(*fault))
+    }
+
+    /// All that is wrong, in OpenSSL's order.
+    fn faults(&self, chain: &[CertificateDer<'_>], now: i64) -> Vec<Fault> {
+        // What cannot be read is refused, also where nobody needs it: what it says is unknown.
+        let read = |der: &CertificateDer<'_>| Certificate::read(der);
+        let some: Option<Vec<_>> = chain.iter().take(1 + LONGEST_PATH).map(read).collect();
+        let Some(certificates) = some else { return vec![Fault::SIGNATURE] };
+        let Some((leaf, offered)) = certificates.split_first() else { return Vec::new() };
+        let mut check = Check {
+            trust: &self.trust,
+            offered,
+            now,
+            signatures_left: MOST_SIGNATURES,
+            budget: Budget::MOST,
+            faults: Vec::new(),
+        };
+        check.all(leaf, self.purpose, self.depth);
+        check.faults
+    }
 }
 
 /// Whether the certificate is for `name`, as OpenSSL's `X509_check_host` and `_check_ip` say.
 pub(super) fn is_for(certificate: &CertificateDer<'_>, wanted: &str) -> bool {
-    parse(certificate).is_some_and(|certificate| name::matches(&certificate, wanted))
-}
-
-fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
-    let (rest, certificate) = X509Certificate::from_der(der).ok()?;
-    (rest.is_empty() && is_strict(der)).then_some(certificate)
-}
-
-/// Whether what is around the signed part is what it must be: nobody has signed that, and the
-/// parser is lenient there. Otherwise a peer could change his certificate's fingerprint.
-fn is_strict(der: &[u8]) -> bool {
-    let is = |part: &Any<'_>, tag: Tag| part.tag() == tag && part.class() == Class::Universal;
-    let parts = || -> Option<bool> {
-        let (_, outer) = Any::from_der(der).ok()?;
-        let (rest, _) = Any::from_der(outer.data).ok()?;
-        let (rest, algorithm) = Any::from_der(rest).ok()?;
-        let (_, id) = Any::from_der(algorithm.data).ok()?;
-        let (rest, signature) = Any::from_der(rest).ok()?;
-        let sequences = is(&outer, Tag::Sequence) && is(&algorithm, Tag::Sequence);
-        // Signatures are whole bytes: none of the bits is unused.
-        let ends = rest.is_empty() && signature.data.first() == Some(&0);
-        Some(sequences && is(&id, Tag::Oid) && is(&signature, Tag::BitString) && ends)
-    };
-    parts().unwrap_or(false)
+    Certificate::read(certificate).is_some_and(|certificate| name::matches(&certificate, wanted))
 }
 
 struct Check<'a> {
-    anchors: Vec<X509Certificate<'a>>,
-    offered: Vec<X509Certificate<'a>>,
-    lists: Vec<CertificateRevocationList<'a>>,
-    /// Whether revocation counts. Lists that cannot be read make it fail, not go away.
-    revocable: bool,
+    trust: &'a Facts,
+    offered: &'a [Certificate],
     now: i64,
     signatures_left: usize,
-    pairs_left: usize,
-    fault: Option<Fault>,
+    budget: Budget,
+    faults: Vec<Fault>,
 }
 
 impl<'a> Check<'a> {
-    fn new(offered: &'a [CertificateDer<'_>], trust: &'a Trust, now: i64) -> Self {
-        let list = |der: &'a CertificateRevocationListDer<'static>| {
-            CertificateRevocationList::from_der(der).ok().map(|(_, list)| list)
-        };
-        Self {
-            anchors: trust.anchors.iter().filter_map(parse).collect(),
-            offered: offered.iter().take(LONGEST_PATH).filter_map(parse).collect(),
-            lists: trust.revocation.iter().filter_map(list).collect(),
-            revocable: !trust.revocation.is_empty(),
-            now,
-            signatures_left: MOST_SIGNATURES,
-            pairs_left: MOST_PAIRS,
-            fault: None,
-        }
-    }
-
     /// Makes all checks in OpenSSL's order, whatever the earlier ones have found. The last fault
     /// is the answer, because nginx tells OpenSSL to go on: an expired certificate of an unknown
     /// authority is expired, which `optional_no_ca` does not forgive.
-    fn all(&mut self, leaf: X509Certificate<'a>, purpose: Purpose, depth: u32) {
+    fn all(&mut self, leaf: &'a Certificate, purpose: Purpose, depth: u32) {
+        if signature::is_small(leaf) {
+            self.note(Err(Fault::SMALL_LEAF_KEY));
+        }
         let path = self.path(leaf, depth);
         self.extensions(&path, purpose);
         self.strength(&path);
-        if self.revocable {
+        if self.trust.is_revocable() {
             self.revocation(&path);
         }
         self.signatures_and_times(&path);
         self.names(&path);
+        // Nobody says which parts of the net belong to whom in TLS.
+        if path.certificates.iter().any(|certificate| certificate.extensions.resources) {
+            self.note(Err(Fault::RESOURCES));
+        }
     }
 
     fn note(&mut self, result: Result<(), Fault>) {
-        self.fault = result.err().or(self.fault);
+        self.faults.extend(result.err());
     }
 
     fn extensions(&mut self, path: &Path<'a>, purpose: Purpose) {
         let mut below = 0;
         for (at, certificate) in path.certificates.iter().enumerate() {
             let last = at + 1 == path.certificates.len();
-            self.note(extensions::critical(certificate));
+            self.note(extensions::understood(certificate));
             if at > 0 {
                 self.note(extensions::may_issue(certificate, last));
             }
             self.note(extensions::suits(certificate, purpose, at > 0));
             if at > 0 {
                 self.note(extensions::may_be_above(certificate, below));
-                below += usize::from(!dn::is_self_issued(certificate));
+                below += usize::from(!certificate.is_self_issued);
             }
         }
     }
@@ -237,14 +240,14 @@ impl<'a> Check<'a> {
 
     fn signatures_and_times(&mut self, path: &Path<'a>) {
         let [below @ .., last] = path.certificates.as_slice() else { return };
-        if dn::is_self_signed(last) {
+        if last.is_self_signed {
             self.in_time(last);
         } else if below.is_empty() {
             self.note(Err(Fault::LEAF));
             self.in_time(last);
         }
         for (at, certificate) in below.iter().enumerate().rev() {
-            let issuer = &path.certificates[at + 1];
+            let issuer = path.certificates[at + 1];
             self.note(extensions::may_sign(issuer));
             // Some cannot even be checked here; that has been said already.
             let hopeless = signature::is_weak(certificate) || signature::is_small(issuer);
@@ -255,31 +258,31 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn in_time(&mut self, certificate: &X509Certificate<'_>) {
-        let validity = certificate.validity();
-        if self.now < validity.not_before.timestamp() {
-            self.note(Err(Fault::NOT_YET));
+    fn in_time(&mut self, certificate: &Certificate) {
+        match certificate.not_before {
+            None => self.note(Err(Fault::START)),
+            Some(start) if self.now < start => self.note(Err(Fault::NOT_YET)),
+            Some(_) => {}
         }
-        if self.now > validity.not_after.timestamp() {
-            self.note(Err(Fault::EXPIRED));
+        match certificate.not_after {
+            None => self.note(Err(Fault::END)),
+            Some(end) if self.now >= end => self.note(Err(Fault::EXPIRED)),
+            Some(_) => {}
         }
     }
 
     fn names(&mut self, path: &Path<'a>) {
         for (at, certificate) in path.certificates.iter().enumerate().rev() {
-            if at > 0 && dn::is_self_issued(certificate) {
+            if at > 0 && certificate.is_self_issued {
                 continue;
             }
             for above in path.certificates[at + 1..].iter().rev() {
-                let obeyed = constraints::obeyed(certificate, above, at == 0, &mut self.pairs_left);
+                let Some(constraints) = &above.extensions.constraints else { continue };
+                let obeyed = constraints.obeyed(certificate, at == 0, &mut self.budget);
                 self.note(obeyed);
             }
         }
     }
-}
-
-fn provider_algorithms() -> WebPkiSupportedAlgorithms {
-    default_provider().signature_verification_algorithms
 }
 
 #[cfg(test)]

@@ -1,90 +1,92 @@
-//! Fields of a certificate in nginx's forms, for `$ssl_client_*`.
+//! Fields of a certificate in nginx's forms, for `$ssl_client_*`. All that a certificate can hold
+//! is written as OpenSSL writes it: nothing in it can end a field or a line.
 
 use std::fmt::Write;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use x509_parser::asn1_rs::{Oid, Tag, ToDer};
-use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
-use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
-/// OpenSSL's short names of the attributes that names are made of.
-const ATTRIBUTES: [(&str, &str); 18] = [
-    ("2.5.4.3", "CN"),
-    ("2.5.4.4", "SN"),
-    ("2.5.4.5", "serialNumber"),
-    ("2.5.4.6", "C"),
-    ("2.5.4.7", "L"),
-    ("2.5.4.8", "ST"),
-    ("2.5.4.9", "street"),
-    ("2.5.4.10", "O"),
-    ("2.5.4.11", "OU"),
-    ("2.5.4.12", "title"),
-    ("2.5.4.13", "description"),
-    ("2.5.4.42", "GN"),
-    ("2.5.4.43", "initials"),
-    ("2.5.4.46", "dnQualifier"),
-    ("2.5.4.65", "pseudonym"),
-    ("0.9.2342.19200300.100.1.1", "UID"),
-    ("0.9.2342.19200300.100.1.25", "DC"),
-    ("1.2.840.113549.1.9.1", "emailAddress"),
-];
+use super::der;
+use super::verify::certificate::Certificate;
+use super::verify::dn::{self, Attribute};
 
-fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
-    X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate)
-}
+mod attributes;
+
+/// The most that OpenSSL writes of a name in its old form, in bytes.
+const LONGEST_NAME: usize = 1 << 20;
 
 /// `$ssl_client_s_dn`: the subject as RFC 2253 writes it.
 pub fn subject(der: &[u8]) -> Option<String> {
-    Some(rfc2253(&parse(der)?.tbs_certificate.subject))
+    rfc2253(Certificate::read(der)?.raw_subject())
 }
 
 /// `$ssl_client_i_dn`: the issuer as RFC 2253 writes it.
 pub fn issuer(der: &[u8]) -> Option<String> {
-    Some(rfc2253(&parse(der)?.tbs_certificate.issuer))
+    rfc2253(Certificate::read(der)?.raw_issuer())
 }
 
 /// `$ssl_client_s_dn_legacy`: the subject as `/C=DE/CN=name`.
 pub fn subject_legacy(der: &[u8]) -> Option<String> {
-    Some(one_line(&parse(der)?.tbs_certificate.subject))
+    one_line(Certificate::read(der)?.raw_subject())
 }
 
 /// `$ssl_client_i_dn_legacy`: the issuer as `/C=DE/CN=name`.
 pub fn issuer_legacy(der: &[u8]) -> Option<String> {
-    Some(one_line(&parse(der)?.tbs_certificate.issuer))
+    one_line(Certificate::read(der)?.raw_issuer())
 }
 
-/// `$ssl_client_serial`: capital hexadecimal digits.
+/// `$ssl_client_serial`: capital hexadecimal digits, behind a `-` for a negative number.
 pub fn serial(der: &[u8]) -> Option<String> {
-    let certificate = parse(der)?;
-    let bytes = certificate.tbs_certificate.raw_serial();
-    let first = bytes.iter().position(|&byte| byte != 0).unwrap_or(bytes.len().saturating_sub(1));
-    Some(bytes[first..].iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02X}");
-        text
-    }))
+    let certificate = Certificate::read(der)?;
+    let digits = certificate.serial();
+    let negative = digits[0] >= 0x80;
+    let magnitude = if negative { negated(digits) } else { digits.to_vec() };
+    let last = magnitude.len() - 1;
+    let first = magnitude.iter().position(|&byte| byte != 0).unwrap_or(last);
+    let sign = if negative { "-" } else { "" };
+    Some(sign.to_owned() + &capitals(&magnitude[first..]))
+}
+
+/// A number of two's complement without its sign.
+fn negated(digits: &[u8]) -> Vec<u8> {
+    let mut carry = true;
+    let mut negated: Vec<u8> = digits
+        .iter()
+        .rev()
+        .map(|digit| {
+            let (digit, over) = (!digit).overflowing_add(carry.into());
+            carry = over;
+            digit
+        })
+        .collect();
+    negated.reverse();
+    negated
 }
 
 /// `$ssl_client_fingerprint`: the SHA-1 hash of the certificate in hexadecimal digits.
 pub fn fingerprint(der: &[u8]) -> String {
-    hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, der).as_ref())
+    capitals(digest(&SHA1_FOR_LEGACY_USE_ONLY, der).as_ref()).to_ascii_lowercase()
 }
 
 /// `$ssl_client_v_start`: `Nov 22 17:34:16 2026 GMT`.
 pub fn valid_from(der: &[u8]) -> Option<String> {
-    Some(time(parse(der)?.tbs_certificate.validity.not_before))
+    let certificate = Certificate::read(der)?;
+    let [(tag, text), _] = certificate.validity();
+    time(tag, text)
 }
 
 /// `$ssl_client_v_end`.
 pub fn valid_until(der: &[u8]) -> Option<String> {
-    Some(time(parse(der)?.tbs_certificate.validity.not_after))
+    let certificate = Certificate::read(der)?;
+    let [_, (tag, text)] = certificate.validity();
+    time(tag, text)
 }
 
 /// `$ssl_client_v_remain`: whole days until the certificate expires, 0 if it has. `now` is in
 /// seconds since 1970.
 pub fn days_left(der: &[u8], now: i64) -> Option<i64> {
-    let end = parse(der)?.tbs_certificate.validity.not_after.timestamp();
+    let end = Certificate::read(der)?.not_after?;
     Some(((end - now) / 86_400).max(0))
 }
 
@@ -100,110 +102,132 @@ pub fn pem(der: &[u8]) -> String {
     pem
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn capitals(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
+        let _ = write!(text, "{byte:02X}");
         text
     })
 }
 
-fn time(at: ASN1Time) -> String {
+fn time(tag: u8, text: &[u8]) -> Option<String> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let at = at.to_datetime();
-    let month = MONTHS[usize::from(u8::from(at.month())) - 1];
-    let (hour, minute, second) = at.to_hms();
-    format!("{month} {:2} {hour:02}:{minute:02}:{second:02} {} GMT", at.day(), at.year())
+    // Such a time is of digits alone.
+    der::time(tag, text)?;
+    let text = std::str::from_utf8(text).ok()?;
+    let (year, rest) = text.split_at(if tag == der::UTC_TIME { 2 } else { 4 });
+    let century = match year {
+        _ if year.len() == 4 => "",
+        _ if year < "50" => "20",
+        _ => "19",
+    };
+    let year: u32 = format!("{century}{year}").parse().ok()?;
+    let part = |at: usize| rest.get(at..at + 2);
+    let month = MONTHS.get(part(0)?.parse::<usize>().ok()?.checked_sub(1)?)?;
+    let day: u32 = part(2)?.parse().ok()?;
+    Some(format!("{month} {day:2} {}:{}:{} {year} GMT", part(4)?, part(6)?, part(8)?))
 }
 
-fn rfc2253(name: &X509Name<'_>) -> String {
-    let mut parts: Vec<String> = name
-        .iter_rdn()
-        .map(|rdn| rdn.iter().map(attribute).collect::<Vec<_>>().join("+"))
-        .collect();
-    parts.reverse();
-    parts.join(",")
-}
-
-fn one_line(name: &X509Name<'_>) -> String {
+/// A name, without its tag, as OpenSSL's `XN_FLAG_RFC2253` has it: the last attribute first.
+fn rfc2253(name: &[u8]) -> Option<String> {
     let mut text = String::new();
-    for attribute in name.iter_attributes() {
-        let value = String::from_utf8_lossy(attribute.attr_value().data);
-        let _ = write!(
-            text,
-            "/{}={value}",
-            short_name(attribute.attr_type())
-                .unwrap_or_else(|| attribute.attr_type().to_id_string())
-        );
-    }
-    text
-}
-
-fn short_name(oid: &Oid<'_>) -> Option<String> {
-    let id = oid.to_id_string();
-    ATTRIBUTES.iter().find(|(known, _)| *known == id).map(|(_, name)| (*name).to_owned())
-}
-
-fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
-    let value = attribute.attr_value();
-    match short_name(attribute.attr_type()) {
-        Some(name) => format!("{name}={}", escape(&text_of(value.tag(), value.data))),
-        None => {
-            let der = value.to_der_vec().unwrap_or_default();
-            let dump = der.iter().fold(String::new(), |mut text, byte| {
-                let _ = write!(text, "{byte:02X}");
-                text
-            });
-            format!("{}=#{dump}", attribute.attr_type().to_id_string())
+    for part in dn::parts(name)?.iter().rev() {
+        for (at, attribute) in part.iter().rev().enumerate() {
+            if !text.is_empty() {
+                text.push(if at > 0 { '+' } else { ',' });
+            }
+            add_attribute(&mut text, attribute)?;
         }
     }
+    Some(text)
 }
 
-/// The value's bytes as UTF-8.
-fn text_of(tag: Tag, data: &[u8]) -> Vec<u8> {
-    match tag {
-        Tag::BmpString => {
-            let units: Vec<u16> =
-                data.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
-            String::from_utf16_lossy(&units).into_bytes()
+fn add_attribute(out: &mut String, attribute: &Attribute<'_>) -> Option<()> {
+    match (attributes::short_name(attribute.id), dn::text(attribute.tag, attribute.value)) {
+        (Some(name), Some(text)) => {
+            out.push_str(name);
+            out.push('=');
+            escape(out, &text);
         }
-        Tag::T61String => {
-            data.iter().map(|&byte| char::from(byte)).collect::<String>().into_bytes()
+        (name, _) => {
+            // What is no text, or has a type that nobody knows, as its DER.
+            match name {
+                Some(name) => out.push_str(name),
+                None => out.push_str(&attributes::numbers(attribute.id)?),
+            }
+            let _ = write!(out, "=#{}", capitals(attribute.whole));
         }
-        _ => data.to_vec(),
     }
+    Some(())
 }
 
 /// RFC 2253 section 2.4, with control characters and bytes beyond ASCII as `\XX`.
-fn escape(value: &[u8]) -> String {
-    let mut text = String::with_capacity(value.len());
-    for (at, &byte) in value.iter().enumerate() {
+fn escape(out: &mut String, value: &str) {
+    for (at, byte) in value.bytes().enumerate() {
+        let (first, last) = (at == 0, at + 1 == value.len());
         let special = match byte {
             b',' | b'+' | b'"' | b'\\' | b'<' | b'>' | b';' => true,
-            b'#' => at == 0,
-            b' ' => at == 0 || at + 1 == value.len(),
+            b'#' => first && !last,
+            b' ' => first || last,
             _ => false,
         };
         if special {
-            text.push('\\');
+            out.push('\\');
         }
-        if !(0x20..0x7f).contains(&byte) {
-            let _ = write!(text, "\\{byte:02X}");
+        if (0x20..0x7f).contains(&byte) {
+            out.push(char::from(byte));
         } else {
-            text.push(char::from(byte));
+            let _ = write!(out, "\\{byte:02X}");
         }
     }
-    text
+}
+
+/// What OpenSSL holds of a value: a sequence with its tag, bits without the count of those unused.
+fn bytes(attribute: &Attribute<'_>) -> Vec<u8> {
+    match attribute.tag {
+        der::SEQUENCE => attribute.whole.to_vec(),
+        der::BIT_STRING => der::bits(attribute.value).unwrap_or_default(),
+        _ => attribute.value.to_vec(),
+    }
+}
+
+/// A name, without its tag, as OpenSSL's `X509_NAME_oneline` has it. None if it gets too long.
+fn one_line(name: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    for part in dn::parts(name)? {
+        for (at, attribute) in part.iter().enumerate() {
+            text.push(if at > 0 { '+' } else { '/' });
+            match attributes::short_name(attribute.id) {
+                Some(name) => text.push_str(name),
+                None => text.push_str(&attributes::numbers(attribute.id)?),
+            }
+            text.push('=');
+            for byte in bytes(attribute) {
+                match byte {
+                    b'/' | b'+' => text.extend(['\\', char::from(byte)]),
+                    b' '..=b'~' => text.push(char::from(byte)),
+                    _ => drop(write!(text, "\\x{byte:02X}")),
+                }
+            }
+        }
+    }
+    (text.len() <= LONGEST_NAME).then_some(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn escaped(text: &str) -> String {
+        let mut out = String::new();
+        escape(&mut out, text);
+        out
+    }
+
     #[test]
     fn names_are_escaped_as_rfc_2253_says() {
-        assert_eq!(escape(b" a,b+c "), "\\ a\\,b\\+c\\ ");
-        assert_eq!(escape("#é\n".as_bytes()), "\\#\\C3\\A9\\0A");
+        assert_eq!(escaped(" a,b+c "), "\\ a\\,b\\+c\\ ");
+        assert_eq!(escaped("#é\n"), "\\#\\C3\\A9\\0A");
     }
 
     #[test]

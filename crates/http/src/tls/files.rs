@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::cache::FileCache;
 use weir_conf::Cx;
 use weir_engine::os_error::OsError;
-use weir_engine::tls::{CertifiedKey, Trust, certificates_from_pem, crls_from_pem};
+use weir_engine::tls::{CertifiedKey, Revocation, Trust, certificates_from_pem, crls_from_pem};
 
 /// `data:` before PEM text that stands in the configuration itself.
 const DATA: &str = "data:";
@@ -142,7 +142,7 @@ impl Source<'_> {
     pub fn trust(&self, authorities: &str, crl: &str) -> Result<Trust, String> {
         let anchors = self.authorities(authorities)?;
         if crl.is_empty() {
-            return Ok(Trust { anchors, revocation: Vec::new() });
+            return Ok(Trust { anchors, revocation: Revocation::default() });
         }
         let (shown, text) = self.text(crl);
         let load = |why| format!("cannot load CRL \"{shown}\": BIO_new_file() failed {why}");

@@ -24,11 +24,17 @@ pub fn refused(request: &Request) -> Option<u16> {
         log(request, "client sent plain HTTP request to HTTPS port");
         return Some(TO_HTTPS);
     };
-    let verify = request.server.settings.get(&SSL).verify_client;
+    let ssl = request.server.settings.get(&SSL);
+    let verify = ssl.verify_client;
     if verify == Verify::Off {
         return None;
     }
-    if let Verdict::Invalid(fault) = tls.verdict
+    // The connection may be older than what the server trusts now.
+    let verdict = match &ssl.context {
+        Some(context) => tls.verdict_by(context.tls()),
+        None => tls.verdict(),
+    };
+    if let Verdict::Invalid(fault) = verdict
         && !(verify == Verify::OptionalNoCa && fault.is_about_trust())
     {
         log(request, &format!("client SSL certificate verify error: ({fault})"));

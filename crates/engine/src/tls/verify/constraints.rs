@@ -1,132 +1,203 @@
 //! Which names an authority may vouch for (RFC 5280 section 4.2.1.10).
 
-use std::mem::discriminant;
-
-use x509_parser::prelude::{GeneralName, GeneralSubtree, ParsedExtension, X509Certificate};
-
+use super::super::der::{self, OID, Reader, SEQUENCE};
+use super::certificate::Certificate;
+use super::general_name::{GeneralName, KINDS, Kind};
 use super::{Fault, dn};
 
-/// Whether the names of a certificate are within what an authority above it may vouch for. The
-/// common name counts for `leaf` ones that have no alternative name of a host. Each pair of a name
-/// and a subtree takes one of the `pairs_left`.
-pub(super) fn obeyed(
-    certificate: &X509Certificate<'_>,
-    above: &X509Certificate<'_>,
-    leaf: bool,
-    pairs_left: &mut usize,
-) -> Result<(), Fault> {
-    let constraints = above.extensions().iter().find_map(|one| match one.parsed_extension() {
-        ParsedExtension::NameConstraints(constraints) => Some(constraints),
-        _ => None,
-    });
-    let Some(constraints) = constraints else { return Ok(()) };
-    let permitted = bases(&constraints.permitted_subtrees);
-    let excluded = bases(&constraints.excluded_subtrees);
-    let names = names(certificate, leaf);
-    let pairs = names.len() * (permitted.len() + excluded.len());
-    *pairs_left = pairs_left.checked_sub(pairs).ok_or(Fault::NAME_SYNTAX)?;
-    names.iter().try_for_each(|name| is_allowed(name, &permitted, &excluded))
+/// `id-on-SmtpUTF8Mailbox` (RFC 8398): a mailbox, although it is not of that kind.
+const UNICODE_MAILBOX: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 9];
+
+/// What a pair of a name and a subtree takes of the budget besides the bytes that are compared.
+const PAIR: usize = 16;
+
+/// How much may be compared for one peer, who may send thousands of names and of constraints:
+/// bytes, and [`PAIR`] for each pair.
+pub(super) struct Budget(usize);
+
+impl Budget {
+    /// A thousand subtrees and forty names of common length.
+    pub(super) const MOST: Self = Self(1 << 21);
+
+    fn take(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.0 = self.0.checked_sub(bytes + PAIR).ok_or(Fault::UNSPECIFIED)?;
+        Ok(())
+    }
 }
 
-/// All names of a certificate that constraints can be about.
-fn names<'a>(certificate: &'a X509Certificate<'_>, leaf: bool) -> Vec<GeneralName<'a>> {
-    let subject = certificate.subject();
-    let mut names = Vec::new();
-    if subject.iter_rdn().next().is_some() {
-        names.push(GeneralName::DirectoryName(subject.clone()));
-    }
-    let texts = subject.iter_email().filter_map(|mail| mail.as_str().ok());
-    names.extend(texts.map(GeneralName::RFC822Name));
-    let alternatives = certificate.subject_alternative_name().ok().flatten();
-    let alternatives =
-        alternatives.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
-    let host = alternatives.iter().any(|name| matches!(name, GeneralName::DNSName(_)));
-    names.extend(alternatives.iter().cloned());
-    if leaf && !host {
-        let common = subject.iter_common_name().filter_map(|name| name.as_str().ok());
-        names.extend(common.filter(|name| is_host(name)).map(GeneralName::DNSName));
-    }
-    names
+/// The subtrees of an authority, by the kind of their names.
+#[derive(Debug, Default)]
+pub(super) struct Constraints {
+    permitted: [Vec<Tree>; KINDS],
+    excluded: [Vec<Tree>; KINDS],
 }
 
-fn bases<'a>(trees: &Option<Vec<GeneralSubtree<'a>>>) -> Vec<GeneralName<'a>> {
-    trees.iter().flatten().map(|tree| tree.base.clone()).collect()
+#[derive(Debug)]
+struct Tree {
+    base: Box<[u8]>,
+    /// It is about some depths only, which nobody understands.
+    bounded: bool,
 }
 
-fn is_allowed(
-    name: &GeneralName<'_>,
-    permitted: &[GeneralName<'_>],
-    excluded: &[GeneralName<'_>],
-) -> Result<(), Fault> {
-    if matches!(name, GeneralName::Invalid(..)) {
-        return Err(Fault::NAME_SYNTAX);
+impl Constraints {
+    /// Reads the extension's value.
+    pub(super) fn read(value: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(Reader::only(value, SEQUENCE)?);
+        let permitted =
+            reader.optional(der::constructed(0))?.map_or(Some(Default::default()), trees)?;
+        let excluded =
+            reader.optional(der::constructed(1))?.map_or(Some(Default::default()), trees)?;
+        reader.end()?;
+        Some(Self { permitted, excluded })
     }
-    let like = |tree: &&GeneralName<'_>| discriminant(*tree) == discriminant(name);
-    let (mut some, mut fits) = (false, false);
-    for tree in permitted.iter().filter(like) {
-        some = true;
-        fits = fits || is_in(name, tree)?;
-    }
-    if some && !fits {
-        return Err(Fault::NOT_PERMITTED);
-    }
-    for tree in excluded.iter().filter(like) {
-        if is_in(name, tree)? {
-            return Err(Fault::EXCLUDED);
+
+    /// Whether the names of a certificate below are within what the authority may vouch for. The
+    /// common name counts for `leaf` ones that have no alternative name of a host.
+    pub(super) fn obeyed(
+        &self,
+        certificate: &Certificate,
+        leaf: bool,
+        budget: &mut Budget,
+    ) -> Result<(), Fault> {
+        if !certificate.subject.is_empty() {
+            self.allows(Kind::Directory, &certificate.subject, budget)?;
         }
+        let attributes = dn::parts(certificate.raw_subject()).unwrap_or_default().concat();
+        for mail in attributes.iter().filter(|attribute| attribute.id == dn::EMAIL) {
+            if mail.tag != dn::IA5 {
+                return Err(Fault::NAME_SYNTAX);
+            }
+            self.allows(Kind::Mail, mail.value, budget)?;
+        }
+        let alternatives = certificate.extensions.names.as_deref().unwrap_or_default();
+        for name in alternatives {
+            self.allows(name.kind, &name.value, budget)?;
+        }
+        if leaf && !alternatives.iter().any(|name| name.kind == Kind::Host) {
+            for common in attributes.iter().filter(|attribute| attribute.id == dn::COMMON_NAME) {
+                let text = dn::text(common.tag, common.value).ok_or(Fault::NAME_SYNTAX)?;
+                let text = text.trim_end_matches('\0');
+                if text.contains('\0') {
+                    return Err(Fault::NAME_SYNTAX);
+                }
+                if is_host(text) {
+                    self.allows(Kind::Host, text.as_bytes(), budget)?;
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn allows(&self, kind: Kind, name: &[u8], budget: &mut Budget) -> Result<(), Fault> {
+        let id = if kind == Kind::Other { id(name) } else { None };
+        let unicode = id == Some(UNICODE_MAILBOX);
+        let kind = if unicode { Kind::Mail } else { kind };
+        let like = |tree: &&Tree| kind != Kind::Other || self::id(&tree.base) == id;
+        let mut is_in = |tree: &Tree| {
+            budget.take(name.len().min(tree.base.len()))?;
+            // Mailboxes in Unicode would have to be translated; nobody vouches for them.
+            if unicode { Err(Fault::NAME_SYNTAX) } else { is_in(kind, name, &tree.base) }
+        };
+        let (mut some, mut fits) = (false, false);
+        for tree in self.permitted[kind as usize].iter().filter(like) {
+            tree.understood()?;
+            some = true;
+            fits = fits || is_in(tree)?;
+        }
+        if some && !fits {
+            return Err(Fault::NOT_PERMITTED);
+        }
+        for tree in self.excluded[kind as usize].iter().filter(like) {
+            tree.understood()?;
+            if is_in(tree)? {
+                return Err(Fault::EXCLUDED);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Tree {
+    fn understood(&self) -> Result<(), Fault> {
+        if self.bounded { Err(Fault::BOUNDED) } else { Ok(()) }
+    }
+}
+
+fn trees(list: &[u8]) -> Option<[Vec<Tree>; KINDS]> {
+    let mut trees: [Vec<Tree>; KINDS] = Default::default();
+    for tree in Reader::new(list).each(SEQUENCE) {
+        let mut reader = Reader::new(tree?);
+        let GeneralName { kind, value } = GeneralName::read(&mut reader)?;
+        let least = reader.optional(der::primitive(0))?;
+        let most = reader.optional(der::primitive(1))?;
+        reader.end()?;
+        let bounded = most.is_some() || least.is_some_and(|least| least != [0]);
+        trees[kind as usize].push(Tree { base: value, bounded });
+    }
+    Some(trees)
+}
+
+/// The identifier of a name's kind that has no number.
+fn id(other: &[u8]) -> Option<&[u8]> {
+    Reader::new(other).take(OID)
 }
 
 /// Whether a name lies in a subtree of its kind.
-fn is_in(name: &GeneralName<'_>, tree: &GeneralName<'_>) -> Result<bool, Fault> {
-    match (name, tree) {
-        (GeneralName::DirectoryName(name), GeneralName::DirectoryName(tree)) => {
-            Ok(dn::is_below(name, tree))
-        }
-        (GeneralName::DNSName(name), GeneralName::DNSName(tree)) => Ok(is_below(name, tree)),
-        (GeneralName::RFC822Name(name), GeneralName::RFC822Name(tree)) => is_mail(name, tree),
-        (GeneralName::URI(name), GeneralName::URI(tree)) => {
-            let host = host(name).ok_or(Fault::NAME_SYNTAX)?;
-            Ok(is_host_of(host, tree))
-        }
-        (GeneralName::IPAddress(name), GeneralName::IPAddress(tree)) => is_in_net(name, tree),
-        _ => Err(Fault::CONSTRAINT_KIND),
+fn is_in(kind: Kind, name: &[u8], tree: &[u8]) -> Result<bool, Fault> {
+    match kind {
+        Kind::Directory => Ok(name.starts_with(tree)),
+        Kind::Host => Ok(is_below(name, tree)),
+        Kind::Mail => is_mail(name, tree),
+        Kind::Link => Ok(is_host_of(host(name).ok_or(Fault::NAME_SYNTAX)?, tree)),
+        Kind::Address => is_in_net(name, tree),
+        Kind::Other | Kind::X400 | Kind::Party | Kind::Registered => Err(Fault::CONSTRAINT_KIND),
     }
 }
 
 /// Whether a host is the domain or below it; an empty one holds all.
-fn is_below(name: &str, domain: &str) -> bool {
-    let (name, domain) = (name.as_bytes(), domain.as_bytes());
+fn is_below(name: &[u8], domain: &[u8]) -> bool {
     let Some(head) = name.len().checked_sub(domain.len()) else { return false };
     let whole = head == 0 || domain.is_empty() || domain[0] == b'.' || name[head - 1] == b'.';
     whole && name[head..].eq_ignore_ascii_case(domain)
 }
 
 /// Whether a host is the one meant, or below a domain that begins with a dot.
-fn is_host_of(host: &str, tree: &str) -> bool {
-    match tree.starts_with('.') {
+fn is_host_of(host: &[u8], tree: &[u8]) -> bool {
+    match tree.starts_with(b".") {
         true => host.len() > tree.len() && is_below(host, tree),
         false => host.eq_ignore_ascii_case(tree),
     }
 }
 
 /// A mailbox, all of a host, or all of the hosts below a domain.
-fn is_mail(name: &str, tree: &str) -> Result<bool, Fault> {
-    let (mailbox, host) = name.rsplit_once('@').ok_or(Fault::NAME_SYNTAX)?;
-    match tree.rsplit_once('@') {
+fn is_mail(name: &[u8], tree: &[u8]) -> Result<bool, Fault> {
+    let (mailbox, host) = at_sign(name).ok_or(Fault::NAME_SYNTAX)?;
+    match at_sign(tree) {
         Some((wanted, at)) => {
+            if wanted.len() == mailbox.len() && [wanted, mailbox].iter().any(|one| one.contains(&0))
+            {
+                return Err(Fault::NAME_SYNTAX);
+            }
             Ok((wanted.is_empty() || wanted == mailbox) && host.eq_ignore_ascii_case(at))
         }
-        None => Ok(is_host_of(host, tree)),
+        // The whole name is compared with a domain, whatever stands before the last sign.
+        None if tree.starts_with(b".") => Ok(is_host_of(name, tree)),
+        None => Ok(host.eq_ignore_ascii_case(tree)),
     }
 }
 
+/// What stands before and behind the last `@`.
+fn at_sign(mail: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = mail.iter().rposition(|byte| *byte == b'@')?;
+    Some((&mail[..at], &mail[at + 1..]))
+}
+
 /// The host of a URI.
-fn host(uri: &str) -> Option<&str> {
-    let (_, rest) = uri.split_once(':')?;
-    let rest = rest.strip_prefix("//")?;
-    let end = rest.find([':', '/']).unwrap_or(rest.len());
+fn host(uri: &[u8]) -> Option<&[u8]> {
+    let colon = uri.iter().position(|byte| *byte == b':')?;
+    let rest = uri[colon + 1..].strip_prefix(b"//")?;
+    let find = |wanted: u8| rest.iter().position(|byte| *byte == wanted);
+    let end = find(b':').or_else(|| find(b'/')).unwrap_or(rest.len());
     Some(&rest[..end]).filter(|host| !host.is_empty())
 }
 

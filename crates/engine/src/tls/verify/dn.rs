@@ -1,86 +1,214 @@
-//! Who a certificate says that it is, and who has issued it.
+//! Distinguished names, in the form in which OpenSSL compares them.
 
-use x509_parser::der_parser::asn1_rs::Tag;
-use x509_parser::prelude::{
-    AttributeTypeAndValue, ParsedExtension, RelativeDistinguishedName, X509Certificate, X509Name,
-};
+use super::super::der::{OID, Reader, SEQUENCE, SET};
 
-/// Whether two names are the same to OpenSSL: it matters neither which type of string they are
-/// written in, nor capital letters, nor how much space there is (RFC 5280 section 7.1).
-pub(super) fn are_same(one: &X509Name<'_>, other: &X509Name<'_>) -> bool {
-    let count = |name: &X509Name<'_>| name.iter_rdn().count();
-    one.as_raw() == other.as_raw() || count(one) == count(other) && is_below(one, other)
+/// `commonName`.
+pub(super) const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+/// `emailAddress` of PKCS #9.
+pub(super) const EMAIL: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
+
+const BIT_STRING: u8 = 0x03;
+const UTF8: u8 = 0x0c;
+const NUMERIC: u8 = 0x12;
+const PRINTABLE: u8 = 0x13;
+const T61: u8 = 0x14;
+pub(super) const IA5: u8 = 0x16;
+const UNIVERSAL: u8 = 0x1c;
+const BMP: u8 = 0x1e;
+
+/// An attribute of a name: its type, and its value with the value's tag.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Attribute<'a> {
+    pub(in super::super) id: &'a [u8],
+    pub(in super::super) tag: u8,
+    pub(in super::super) value: &'a [u8],
+    /// The value with its tag and its length.
+    pub(in super::super) whole: &'a [u8],
 }
 
-/// Whether a name lies in the subtree that another is the head of.
-pub(super) fn is_below(name: &X509Name<'_>, head: &X509Name<'_>) -> bool {
-    let mut parts = name.iter_rdn();
-    head.iter_rdn().all(|wanted| parts.next().is_some_and(|part| pairs(part) == pairs(wanted)))
+/// The attributes of a name, which is given without its own tag, by the parts that they stand in.
+/// None if it is no name.
+pub(in super::super) fn parts(name: &[u8]) -> Option<Vec<Vec<Attribute<'_>>>> {
+    Reader::new(name).each(SET).map(|part| attributes(part?)).collect()
 }
 
-/// A certificate with its own name as its issuer's.
-pub(super) fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
-    are_same(certificate.subject(), certificate.issuer())
+/// The attributes of one part of a name.
+fn attributes(part: &[u8]) -> Option<Vec<Attribute<'_>>> {
+    Reader::new(part).each(SEQUENCE).map(|pair| attribute(pair?)).collect()
 }
 
-/// The same, unless it says that the key of somebody else has signed it.
-pub(super) fn is_self_signed(certificate: &X509Certificate<'_>) -> bool {
-    is_self_issued(certificate)
-        && super::extensions::are_sound(certificate)
-        && has_key_of(certificate, certificate)
+fn attribute(pair: &[u8]) -> Option<Attribute<'_>> {
+    let mut pair = Reader::new(pair);
+    let id = pair.take(OID)?;
+    let value = pair.value()?;
+    pair.end()?;
+    let known = matches!(
+        value.tag,
+        BIT_STRING | UTF8 | SEQUENCE | NUMERIC | PRINTABLE | T61 | IA5 | UNIVERSAL | BMP
+    );
+    known.then_some(Attribute { id, tag: value.tag, value: value.body, whole: value.whole })
 }
 
-/// Whether what a certificate says of its issuer's key fits `issuer` (RFC 5280 section 4.2.1.1).
-pub(super) fn has_key_of(issued: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
-    let Some(authority) =
-        issued.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::AuthorityKeyIdentifier(authority) => Some(authority),
-            _ => None,
-        })
-    else {
-        return true;
-    };
-    let own = issuer.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::SubjectKeyIdentifier(own) => Some(own),
-        _ => None,
-    });
-    let other_key =
-        matches!((&authority.key_identifier, own), (Some(key), Some(own)) if key != own);
-    let other_serial = authority
-        .authority_cert_serial
-        .is_some_and(|serial| serial != issuer.tbs_certificate.raw_serial());
-    !other_key && !other_serial
+/// A name, without its own tag, as bytes that are equal where OpenSSL takes names as equal, and
+/// with which those of all names below it begin. It matters neither which type of string a name is
+/// written in, nor capital letters of ASCII, nor how much space there is (RFC 5280 section 7.1).
+/// None if it is no name, or has characters that there are not.
+pub(super) fn canonical(name: &[u8]) -> Option<Box<[u8]>> {
+    let mut out = Vec::with_capacity(name.len());
+    for part in parts(name)? {
+        add_part(&mut out, &part)?;
+    }
+    Some(out.into())
 }
 
-/// A part of a name as sorted pairs of a type and a value.
-fn pairs(part: &RelativeDistinguishedName<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let pair = |attribute: &AttributeTypeAndValue<'_>| {
-        (attribute.attr_type().as_bytes().to_vec(), value(attribute))
-    };
-    let mut pairs: Vec<_> = part.iter().map(pair).collect();
+/// The same for a single part, which is given without its tag.
+pub(super) fn canonical_part(part: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(part.len());
+    add_part(&mut out, &attributes(part)?)?;
+    Some(out)
+}
+
+fn add_part(out: &mut Vec<u8>, part: &[Attribute<'_>]) -> Option<()> {
+    // A part with nothing in it is none.
+    if part.is_empty() {
+        return Some(());
+    }
+    let mut pairs = Vec::with_capacity(part.len());
+    for attribute in part {
+        let mut pair = Vec::with_capacity(attribute.whole.len() + attribute.id.len() + 16);
+        add(&mut pair, attribute.id);
+        add_value(&mut pair, attribute)?;
+        pairs.push(pair);
+    }
     pairs.sort();
-    pairs
+    add(out, &pairs.concat());
+    Some(())
 }
 
-fn value(attribute: &AttributeTypeAndValue<'_>) -> Vec<u8> {
-    let (tag, data) = (attribute.attr_value().tag(), attribute.attr_value().data);
-    let text = match tag {
-        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::VisibleString => {
-            data.to_vec()
+/// Adds bytes behind their length, so that no two sequences of bytes look alike.
+fn add(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend((bytes.len() as u32).to_be_bytes());
+    out.extend(bytes);
+}
+
+fn add_value(out: &mut Vec<u8>, attribute: &Attribute<'_>) -> Option<()> {
+    // Others than strings that can be compared as text are compared as they are.
+    if matches!(attribute.tag, BIT_STRING | SEQUENCE | NUMERIC) {
+        out.push(attribute.tag);
+        add(out, attribute.value);
+        return Some(());
+    }
+    let text = text(attribute.tag, attribute.value)?;
+    out.push(UTF8);
+    let words = text.as_bytes().split(|byte| is_space(*byte)).filter(|word| !word.is_empty());
+    let start = out.len();
+    out.extend([0; 4]);
+    for (at, word) in words.enumerate() {
+        if at > 0 {
+            out.push(b' ');
         }
-        Tag::T61String => {
-            data.iter().map(|&byte| char::from(byte)).collect::<String>().into_bytes()
+        out.extend(word.iter().map(u8::to_ascii_lowercase));
+    }
+    let length = (out.len() - start - 4) as u32;
+    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+    Some(())
+}
+
+/// What is space in C, the vertical tab included.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+/// The characters of a string by its type. None if there are bytes that stand for none.
+pub(in super::super) fn text(tag: u8, value: &[u8]) -> Option<String> {
+    match tag {
+        UTF8 => Some(std::str::from_utf8(value).ok()?.to_owned()),
+        // Two bytes or four for a character, no pairs of surrogates.
+        BMP => characters(value, 2),
+        UNIVERSAL => characters(value, 4),
+        // All others are taken as Latin-1.
+        NUMERIC | PRINTABLE | T61 | IA5 => Some(value.iter().map(|&b| char::from(b)).collect()),
+        _ => None,
+    }
+}
+
+fn characters(value: &[u8], width: usize) -> Option<String> {
+    let chunks = value.chunks_exact(width);
+    if !chunks.remainder().is_empty() {
+        return None;
+    }
+    chunks
+        .map(|bytes| {
+            let number = bytes.iter().fold(0, |number, &byte| number << 8 | u32::from(byte));
+            char::from_u32(number)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tlv(tag: u8, body: &[u8]) -> Vec<u8> {
+        [&[tag, body.len() as u8], body].concat()
+    }
+
+    fn part(pairs: &[(u8, u8, &[u8])]) -> Vec<u8> {
+        let pair = |(id, tag, value): &(u8, u8, &[u8])| {
+            tlv(SEQUENCE, &[tlv(OID, &[0x55, 4, *id]), tlv(*tag, value)].concat())
+        };
+        tlv(SET, &pairs.iter().flat_map(pair).collect::<Vec<_>>())
+    }
+
+    fn one(tag: u8, value: &[u8]) -> Option<Box<[u8]>> {
+        canonical(&part(&[(3, tag, value)]))
+    }
+
+    #[test]
+    fn the_type_of_string_makes_no_difference() {
+        let plain = one(UTF8, "caf\u{e9} \u{df}".as_bytes()).unwrap();
+        for same in [
+            one(UTF8, "  CAF\u{e9}\t \u{df} ".as_bytes()),
+            one(PRINTABLE, b"caf\xe9 \xdf"),
+            one(IA5, b"Caf\xe9  \xdf"),
+            one(T61, b"cAf\xe9\x0b\xdf"),
+            one(BMP, b"\0c\0a\0f\0\xe9\0 \0\xdf"),
+            one(UNIVERSAL, b"\0\0\0c\0\0\0a\0\0\0f\0\0\0\xe9\0\0\0 \0\0\0\xdf"),
+        ] {
+            assert_eq!(same.as_ref(), Some(&plain));
         }
-        Tag::BmpString => {
-            let units = data.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-            String::from_utf16_lossy(&units.collect::<Vec<u16>>()).into_bytes()
+        // Only letters of ASCII have two forms.
+        assert_ne!(one(UTF8, "caf\u{c9} \u{df}".as_bytes()).unwrap(), plain);
+        assert_ne!(one(NUMERIC, b"12"), one(PRINTABLE, b"12"));
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_no_name() {
+        for (tag, value) in [
+            (UTF8, &b"\xff"[..]),
+            (UTF8, b"\xed\xa0\x80"),
+            (BMP, b"\0a\0"),
+            (BMP, b"\xd8\x00\xdc\x00"),
+            (UNIVERSAL, b"\0\0\0"),
+            (UNIVERSAL, b"\0\x11\0\0"),
+            (0x1a, b"visible"),
+            (0x1b, b"general"),
+            (0x04, b"octets"),
+        ] {
+            assert_eq!(one(tag, value), None, "{tag} {value:?}");
         }
-        _ => {
-            // Not a string that OpenSSL compares as one: the type counts, too.
-            let tag = tag.0.to_be_bytes();
-            return [b"\0".as_slice(), &tag, data].concat();
-        }
-    };
-    let words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join(&b' ').to_ascii_lowercase()
+    }
+
+    #[test]
+    fn a_name_below_begins_with_the_one_above() {
+        let above = part(&[(10, UTF8, b"a")]);
+        let below = [above.clone(), part(&[(3, UTF8, b"ab")])].concat();
+        let aside = part(&[(10, UTF8, b"ab")]);
+        let canonical = |name: &[u8]| canonical(name).unwrap();
+        assert!(canonical(&below).starts_with(&canonical(&above)));
+        assert!(!canonical(&aside).starts_with(&canonical(&above)));
+        let both = part(&[(10, UTF8, b"a"), (11, UTF8, b"b")]);
+        assert_eq!(canonical(&both), canonical(&part(&[(11, UTF8, b"B"), (10, UTF8, b"a")])));
+        assert!(!canonical(&both).starts_with(&canonical(&above)));
+    }
 }

@@ -1,56 +1,249 @@
-//! What a certificate's extensions allow it to be.
+//! What a certificate's extensions say, and what they allow it to be.
 
-use x509_parser::oid_registry as oid;
-use x509_parser::prelude::{
-    BasicConstraints, FromDer, KeyUsage, NSCertType, ParsedExtension, X509Certificate,
-};
-
+use super::super::der::{self, BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE};
+use super::certificate::Certificate;
+use super::constraints::Constraints;
+use super::general_name::GeneralName;
+use super::points::Point;
 use super::{Fault, Purpose};
 
-/// Whether each extension that means something here stands there once and can be read.
-pub(super) fn are_sound(certificate: &X509Certificate<'_>) -> bool {
-    let known = [
-        oid::OID_X509_EXT_BASIC_CONSTRAINTS,
-        oid::OID_X509_EXT_KEY_USAGE,
-        oid::OID_X509_EXT_EXTENDED_KEY_USAGE,
-        oid::OID_X509_EXT_CERT_TYPE,
-        oid::OID_X509_EXT_SUBJECT_ALT_NAME,
-        oid::OID_X509_EXT_SUBJECT_KEY_IDENTIFIER,
-        oid::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER,
-        oid::OID_X509_EXT_NAME_CONSTRAINTS,
-        oid::OID_X509_EXT_CRL_DISTRIBUTION_POINTS,
-    ];
-    known.iter().all(|id| match certificate.get_extension_unique(id) {
-        Ok(Some(extension)) => {
-            !matches!(extension.parsed_extension(), ParsedExtension::ParseError { .. })
+/// `id-ce` of RFC 5280, below which most extensions are.
+const fn id_ce(last: u8) -> [u8; 3] {
+    [0x55, 0x1d, last]
+}
+
+const SUBJECT_KEY: [u8; 3] = id_ce(14);
+const KEY_USAGE: [u8; 3] = id_ce(15);
+const ALTERNATIVE_NAMES: [u8; 3] = id_ce(17);
+const BASIC_CONSTRAINTS: [u8; 3] = id_ce(19);
+const NAME_CONSTRAINTS: [u8; 3] = id_ce(30);
+const CRL_POINTS: [u8; 3] = id_ce(31);
+const POLICIES: [u8; 3] = id_ce(32);
+const POLICY_MAPPINGS: [u8; 3] = id_ce(33);
+pub(super) const AUTHORITY_KEY: [u8; 3] = id_ce(35);
+const POLICY_CONSTRAINTS: [u8; 3] = id_ce(36);
+const PURPOSES: [u8; 3] = id_ce(37);
+const INHIBIT_ANY_POLICY: [u8; 3] = id_ce(54);
+const NETSCAPE_KIND: &[u8] = &[0x60, 0x86, 0x48, 1, 0x86, 0xf8, 0x42, 1, 1];
+const NO_OCSP: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 5];
+/// Blocks of addresses and numbers of autonomous systems (RFC 3779).
+const RESOURCES: [&[u8]; 2] = [&[0x2b, 6, 1, 5, 5, 7, 1, 7], &[0x2b, 6, 1, 5, 5, 7, 1, 8]];
+/// `proxyCertInfo` of RFC 3820.
+const PROXY: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 14];
+
+/// What is said of policies, and of asking for revocation, needs no understanding as long as
+/// nobody asks for a policy or a responder.
+const HARMLESS: [&[u8]; 5] =
+    [&POLICIES, &POLICY_MAPPINGS, &POLICY_CONSTRAINTS, &INHIBIT_ANY_POLICY, NO_OCSP];
+
+const SERVER_PURPOSE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+const CLIENT_PURPOSE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+/// Strong cryptography for servers, by the names that Microsoft and Netscape once gave it.
+const STEP_UP: [&[u8]; 2] =
+    [&[0x2b, 6, 1, 4, 1, 0x82, 0x37, 10, 3, 3], &[0x60, 0x86, 0x48, 1, 0x86, 0xf8, 0x42, 4, 1]];
+
+const DIGITAL_SIGNATURE: u16 = 0x80;
+const KEY_ENCIPHERMENT: u16 = 0x20;
+const KEY_AGREEMENT: u16 = 0x08;
+const CERT_SIGN: u16 = 0x04;
+const CRL_SIGN: u16 = 0x02;
+
+const NETSCAPE_CLIENT: u8 = 0x80;
+const NETSCAPE_SERVER: u8 = 0x40;
+const NETSCAPE_TLS_AUTHORITY: u8 = 0x04;
+const NETSCAPE_AUTHORITY: u8 = 0x07;
+
+/// One extension: its identifier, whether it is critical, its value.
+pub(super) struct Extension<'a> {
+    pub(super) id: &'a [u8],
+    pub(super) critical: bool,
+    pub(super) value: &'a [u8],
+}
+
+impl<'a> Extension<'a> {
+    /// All extensions of a list, which is given without its tag.
+    pub(super) fn list(body: &'a [u8]) -> impl Iterator<Item = Option<Self>> {
+        Reader::new(body).each(SEQUENCE).map(|body| {
+            let mut reader = Reader::new(body?);
+            let id = reader.take(OID)?;
+            let critical = reader.optional(BOOLEAN)?.map_or(Some(false), der::boolean)?;
+            let value = reader.take(OCTET_STRING)?;
+            reader.end()?;
+            Some(Self { id, critical, value })
+        })
+    }
+}
+
+/// What a certificate's extensions say.
+#[derive(Debug, Default)]
+pub(super) struct Extensions {
+    /// Each that means something here stands there once and can be read.
+    pub(super) sound: bool,
+    /// One that is critical is not understood here.
+    pub(super) strange: bool,
+    /// It has been issued by somebody who is no authority (RFC 3820).
+    pub(super) proxy: bool,
+    /// It says which parts of the net belong to its holder (RFC 3779).
+    pub(super) resources: bool,
+    basic: Option<Basic>,
+    usage: Option<u16>,
+    purposes: Option<Purposes>,
+    netscape: Option<u8>,
+    pub(super) subject_key: Option<Box<[u8]>>,
+    pub(super) authority_key: Option<AuthorityKey>,
+    pub(super) names: Option<Vec<GeneralName>>,
+    pub(super) constraints: Option<Box<Constraints>>,
+    pub(super) points: Option<Vec<Point>>,
+}
+
+#[derive(Debug)]
+struct Basic {
+    authority: bool,
+    most_below: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Purposes {
+    client: bool,
+    server: bool,
+}
+
+/// What a certificate or a list says of its issuer's key (RFC 5280 section 4.2.1.1).
+#[derive(Debug)]
+pub(super) struct AuthorityKey {
+    key: Option<Box<[u8]>>,
+    /// Who has issued the issuer's certificate, in canonical form, and its serial number.
+    issuer: Option<Box<[u8]>>,
+    serial: Option<Box<[u8]>>,
+}
+
+impl Extensions {
+    /// Reads a list of extensions without its tag; `issuer` is the certificate's, in canonical
+    /// form. None if it is no list. An extension that cannot be read makes them unsound.
+    pub(super) fn read(list: &[u8], issuer: &[u8]) -> Option<Self> {
+        let mut own = Self { sound: true, ..Self::default() };
+        for extension in Extension::list(list) {
+            let Extension { id, critical, value } = extension?;
+            let understood = own.add(id, value, issuer);
+            own.strange |= critical && !understood;
         }
-        Ok(None) => true,
-        Err(_) => false,
+        Some(own)
+    }
+
+    /// Takes one in; whether it may be critical.
+    fn add(&mut self, id: &[u8], value: &[u8], issuer: &[u8]) -> bool {
+        let (sound, understood) = match id {
+            _ if id == BASIC_CONSTRAINTS => (once(&mut self.basic, basic(value)), true),
+            _ if id == KEY_USAGE => (once(&mut self.usage, usage(value)), true),
+            _ if id == PURPOSES => (once(&mut self.purposes, purposes(value)), true),
+            _ if id == NETSCAPE_KIND => (once(&mut self.netscape, netscape(value)), true),
+            _ if id == ALTERNATIVE_NAMES => (once(&mut self.names, names(value)), true),
+            _ if id == NAME_CONSTRAINTS => {
+                (once(&mut self.constraints, Constraints::read(value).map(Box::new)), true)
+            }
+            _ if id == CRL_POINTS => (once(&mut self.points, Point::list(value, issuer)), true),
+            _ if id == SUBJECT_KEY => {
+                let key = Reader::only(value, OCTET_STRING).map(Box::from);
+                (once(&mut self.subject_key, key), false)
+            }
+            _ if id == AUTHORITY_KEY => {
+                (once(&mut self.authority_key, AuthorityKey::read(value)), false)
+            }
+            _ if id == PROXY => {
+                self.proxy = true;
+                (true, true)
+            }
+            _ if RESOURCES.contains(&id) => {
+                self.resources = true;
+                (true, true)
+            }
+            _ => (true, HARMLESS.contains(&id)),
+        };
+        self.sound &= sound;
+        understood
+    }
+}
+
+/// Fills an empty place; false if there is nothing to fill it with or if it is full.
+fn once<T>(place: &mut Option<T>, value: Option<T>) -> bool {
+    let good = place.is_none() && value.is_some();
+    if place.is_none() {
+        *place = value;
+    }
+    good
+}
+
+fn basic(value: &[u8]) -> Option<Basic> {
+    let mut reader = Reader::new(Reader::only(value, SEQUENCE)?);
+    let authority = reader.optional(BOOLEAN)?.map_or(Some(false), der::boolean)?;
+    let most_below = reader.optional(INTEGER)?.map_or(Some(None), |digits| {
+        let positive = der::is_integer(digits) && digits[0] < 0x80;
+        positive.then(|| Some(count(digits)))
+    })?;
+    reader.end()?;
+    Some(Basic { authority, most_below })
+}
+
+/// A number that is not negative; the largest one stands for all that are larger.
+fn count(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |number: u64, &digit| {
+        number.checked_mul(0x100).map_or(u64::MAX, |number| number | u64::from(digit))
     })
 }
 
-/// Whether there are conditions that are not understood here. What is said of policies needs no
-/// understanding as long as nobody asks for a policy.
-pub(super) fn critical(certificate: &X509Certificate<'_>) -> Result<(), Fault> {
-    let understood = |extension: &ParsedExtension<'_>| {
-        matches!(
-            extension,
-            ParsedExtension::BasicConstraints(_)
-                | ParsedExtension::KeyUsage(_)
-                | ParsedExtension::ExtendedKeyUsage(_)
-                | ParsedExtension::NSCertType(_)
-                | ParsedExtension::SubjectAlternativeName(_)
-                | ParsedExtension::NameConstraints(_)
-                | ParsedExtension::CRLDistributionPoints(_)
-                | ParsedExtension::CertificatePolicies(_)
-                | ParsedExtension::PolicyConstraints(_)
-                | ParsedExtension::PolicyMappings(_)
-                | ParsedExtension::InhibitAnyPolicy(_)
-        )
-    };
-    let mut all = certificate.extensions().iter();
-    let strange = all.any(|one| one.critical && !understood(one.parsed_extension()));
-    if strange { Err(Fault::CRITICAL) } else { Ok(()) }
+fn usage(value: &[u8]) -> Option<u16> {
+    let bits = der::bits(Reader::only(value, BIT_STRING)?)?;
+    let byte = |at: usize| u16::from(bits.get(at).copied().unwrap_or(0));
+    // One without any use is none (RFC 5280 section 4.2.1.3).
+    Some(byte(0) | byte(1) << 8).filter(|usage| *usage != 0)
+}
+
+fn purposes(value: &[u8]) -> Option<Purposes> {
+    let mut purposes = Purposes::default();
+    for id in Reader::new(Reader::only(value, SEQUENCE)?).each(OID) {
+        let id = id?;
+        purposes.client |= id == CLIENT_PURPOSE;
+        purposes.server |= id == SERVER_PURPOSE || STEP_UP.contains(&id);
+    }
+    Some(purposes)
+}
+
+fn netscape(value: &[u8]) -> Option<u8> {
+    let bits = der::bits(Reader::only(value, BIT_STRING)?)?;
+    Some(bits.first().copied().unwrap_or(0))
+}
+
+fn names(value: &[u8]) -> Option<Vec<GeneralName>> {
+    GeneralName::list(Reader::only(value, SEQUENCE)?)
+}
+
+impl AuthorityKey {
+    /// Reads the extension's value.
+    pub(super) fn read(value: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(Reader::only(value, SEQUENCE)?);
+        let key = reader.optional(der::primitive(0))?.map(Box::from);
+        let issuer = reader.optional(der::constructed(1))?;
+        let issuer = issuer.map_or(Some(Vec::new()), GeneralName::list)?;
+        let serial = reader.optional(der::primitive(2))?;
+        if serial.is_some_and(|serial| !der::is_integer(serial)) {
+            return None;
+        }
+        reader.end()?;
+        Some(Self {
+            key,
+            issuer: GeneralName::directory(&issuer).map(Box::from),
+            serial: serial.map(Box::from),
+        })
+    }
+
+    /// Whether it can be the key of `issuer`.
+    pub(super) fn fits(&self, issuer: &Certificate) -> bool {
+        let own = &issuer.extensions.subject_key;
+        let other_key = matches!((&self.key, own), (Some(key), Some(own)) if key != own);
+        let other_serial = self.serial.as_ref().is_some_and(|serial| **serial != *issuer.serial());
+        let other_issuer = self.issuer.as_ref().is_some_and(|name| *name != issuer.issuer);
+        !other_key && !other_serial && !other_issuer
+    }
 }
 
 /// How a certificate says that it is an authority's.
@@ -60,101 +253,103 @@ enum Authority {
     Yes,
     /// Not in so many words. That is taken from those who are believed.
     Old,
+    /// By Netscape's extension alone.
+    Netscape,
 }
 
-fn authority(certificate: &X509Certificate<'_>) -> Authority {
-    let usage = usage(certificate);
-    if usage.is_some_and(|usage| !usage.key_cert_sign()) {
+fn authority(certificate: &Certificate) -> Authority {
+    let own = &certificate.extensions;
+    if own.usage.is_some_and(|usage| usage & CERT_SIGN == 0) {
         return Authority::No;
     }
     // Version 1 had no extensions.
-    let first = certificate.version().0 == 0 && super::dn::is_self_signed(certificate);
-    match constraints(certificate) {
-        Some(BasicConstraints { ca: true, .. }) => Authority::Yes,
+    let first = certificate.version == 0 && certificate.is_self_signed;
+    match &own.basic {
+        Some(Basic { authority: true, .. }) => Authority::Yes,
         Some(_) => Authority::No,
-        None if first || usage.is_some() => Authority::Old,
+        None if first || own.usage.is_some() => Authority::Old,
+        None if own.netscape.is_some_and(|kind| kind & NETSCAPE_AUTHORITY != 0) => {
+            Authority::Netscape
+        }
         None => Authority::No,
     }
 }
 
 /// Whether the certificate is an authority's. `last` is whether it ends the path.
-pub(super) fn may_issue(certificate: &X509Certificate<'_>, last: bool) -> Result<(), Fault> {
+pub(super) fn may_issue(certificate: &Certificate, last: bool) -> Result<(), Fault> {
     match authority(certificate) {
         Authority::Yes => Ok(()),
-        Authority::Old if last => Ok(()),
+        Authority::Old | Authority::Netscape if last => Ok(()),
         _ => Err(Fault::NOT_A_CA),
     }
 }
 
 /// Whether it may stand above `below` other authorities.
-pub(super) fn may_be_above(certificate: &X509Certificate<'_>, below: usize) -> Result<(), Fault> {
-    let most = constraints(certificate).and_then(|constraints| constraints.path_len_constraint);
+pub(super) fn may_be_above(certificate: &Certificate, below: usize) -> Result<(), Fault> {
+    let most = certificate.extensions.basic.as_ref().and_then(|basic| basic.most_below);
     match most {
-        Some(most) if below > most as usize => Err(Fault::PATH_LENGTH),
+        Some(most) if below as u64 > most => Err(Fault::PATH_LENGTH),
         _ => Ok(()),
     }
 }
 
 /// Whether its key may sign certificates.
-pub(super) fn may_sign(certificate: &X509Certificate<'_>) -> Result<(), Fault> {
-    match usage(certificate) {
-        Some(usage) if !usage.key_cert_sign() => Err(Fault::NO_CERT_SIGN),
+pub(super) fn may_sign(certificate: &Certificate) -> Result<(), Fault> {
+    match certificate.extensions.usage {
+        Some(usage) if usage & CERT_SIGN == 0 => Err(Fault::NO_CERT_SIGN),
         _ => Ok(()),
     }
 }
 
 /// Whether its key may sign revocation lists.
-pub(super) fn may_revoke(certificate: &X509Certificate<'_>) -> Result<(), Fault> {
-    match usage(certificate) {
-        Some(usage) if !usage.crl_sign() => Err(Fault::NO_CRL_SIGN),
+pub(super) fn may_revoke(certificate: &Certificate) -> Result<(), Fault> {
+    match certificate.extensions.usage {
+        Some(usage) if usage & CRL_SIGN == 0 => Err(Fault::NO_CRL_SIGN),
         _ => Ok(()),
     }
 }
 
 /// Whether it says that it is an authority's.
-pub(super) fn is_authority(certificate: &X509Certificate<'_>) -> bool {
-    constraints(certificate).is_some_and(|constraints| constraints.ca)
+pub(super) fn is_authority(certificate: &Certificate) -> bool {
+    certificate.extensions.basic.as_ref().is_some_and(|basic| basic.authority)
+}
+
+/// Whether nothing is demanded that is not understood here, and nobody has issued it who is no
+/// authority.
+pub(super) fn understood(certificate: &Certificate) -> Result<(), Fault> {
+    match &certificate.extensions {
+        own if own.strange => Err(Fault::CRITICAL),
+        own if own.proxy => Err(Fault::PROXY),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the certificate can be used for the purpose, by its peer or, `above`, by an authority.
 /// "Any purpose" is not enough.
-pub(super) fn suits(
-    certificate: &X509Certificate<'_>,
-    purpose: Purpose,
-    above: bool,
-) -> Result<(), Fault> {
-    let purposes = certificate.extended_key_usage().ok().flatten();
-    let named = purposes.is_none_or(|purposes| match purpose {
-        Purpose::Client => purposes.value.client_auth,
-        Purpose::Server => purposes.value.server_auth,
+pub(super) fn suits(certificate: &Certificate, purpose: Purpose, above: bool) -> Result<(), Fault> {
+    let own = &certificate.extensions;
+    let named = own.purposes.as_ref().is_none_or(|purposes| match purpose {
+        Purpose::Client => purposes.client,
+        Purpose::Server => purposes.server,
     });
     let fits = if above {
-        authority(certificate) != Authority::No
-    } else {
-        usage(certificate).is_none_or(|usage| match purpose {
-            Purpose::Client => usage.digital_signature() || usage.key_agreement(),
-            Purpose::Server => {
-                usage.digital_signature() || usage.key_encipherment() || usage.key_agreement()
+        match authority(certificate) {
+            Authority::No => false,
+            Authority::Yes | Authority::Old => true,
+            Authority::Netscape => {
+                own.netscape.is_some_and(|kind| kind & NETSCAPE_TLS_AUTHORITY != 0)
             }
-        }) && kind(certificate).is_none_or(|kind| match purpose {
-            Purpose::Client => kind.ssl_client(),
-            Purpose::Server => kind.ssl_server(),
-        })
+        }
+    } else {
+        let (uses, kind) = match purpose {
+            Purpose::Client => (DIGITAL_SIGNATURE | KEY_AGREEMENT, NETSCAPE_CLIENT),
+            Purpose::Server => {
+                (DIGITAL_SIGNATURE | KEY_ENCIPHERMENT | KEY_AGREEMENT, NETSCAPE_SERVER)
+            }
+        };
+        own.usage.is_none_or(|usage| usage & uses != 0)
+            && own.netscape.is_none_or(|own| own & kind != 0)
     };
     // OpenSSL has no opinion on what it cannot read, and finds no issuer for it.
-    if named && fits || !are_sound(certificate) { Ok(()) } else { Err(Fault::PURPOSE) }
-}
-
-fn usage<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a KeyUsage> {
-    certificate.key_usage().ok().flatten().map(|extension| extension.value)
-}
-
-fn constraints<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a BasicConstraints> {
-    certificate.basic_constraints().ok().flatten().map(|extension| extension.value)
-}
-
-/// Netscape's own kind of purposes.
-fn kind(certificate: &X509Certificate<'_>) -> Option<NSCertType> {
-    let extension = certificate.get_extension_unique(&oid::OID_X509_EXT_CERT_TYPE).ok()??;
-    NSCertType::from_der(extension.value).ok().map(|(_, kind)| kind)
+    if named && fits || !own.sound { Ok(()) } else { Err(Fault::PURPOSE) }
 }

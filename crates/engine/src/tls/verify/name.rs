@@ -3,84 +3,98 @@
 
 use std::net::IpAddr;
 
-use x509_parser::prelude::{GeneralName, X509Certificate};
+use super::certificate::Certificate;
+use super::dn;
+use super::general_name::Kind;
 
 /// As OpenSSL's `X509_check_host`, and `X509_check_ip` if `wanted` is an address.
-pub(super) fn matches(certificate: &X509Certificate<'_>, wanted: &str) -> bool {
-    let alternatives = certificate
-        .subject_alternative_name()
-        .ok()
-        .flatten()
-        .map(|extension| extension.value.general_names.as_slice())
-        .unwrap_or_default();
+pub(super) fn matches(certificate: &Certificate, wanted: &str) -> bool {
+    let alternatives = certificate.extensions.names.as_deref().unwrap_or_default();
+    let of = |kind: Kind| alternatives.iter().filter(move |name| name.kind == kind);
     let address = wanted.parse::<IpAddr>().ok();
     if let Some(address) = address
-        && alternatives.iter().any(|name| is_address(name, address))
+        && of(Kind::Address).any(|name| is_address(&name.value, address))
     {
         return true;
     }
-    let mut names = alternatives
-        .iter()
-        .filter_map(|name| if let GeneralName::DNSName(name) = name { Some(*name) } else { None })
-        .peekable();
-    if names.peek().is_some() {
-        return names.any(|name| fits(name, wanted));
+    if of(Kind::Host).next().is_some() {
+        return of(Kind::Host).any(|name| fits(&name.value, wanted.as_bytes()));
     }
-    certificate
-        .subject()
-        .iter_common_name()
-        .filter_map(|name| name.as_str().ok())
-        .any(|name| fits(name, wanted))
+    let attributes = dn::parts(certificate.raw_subject()).unwrap_or_default().concat();
+    attributes
+        .iter()
+        .filter(|attribute| attribute.id == dn::COMMON_NAME)
+        .filter_map(|attribute| dn::text(attribute.tag, attribute.value))
+        .any(|name| fits(name.as_bytes(), wanted.as_bytes()))
 }
 
-fn is_address(name: &GeneralName<'_>, address: IpAddr) -> bool {
-    let GeneralName::IPAddress(bytes) = name else { return false };
+fn is_address(name: &[u8], address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => *bytes == address.octets(),
-        IpAddr::V6(address) => *bytes == address.octets(),
+        IpAddr::V4(address) => *name == address.octets(),
+        IpAddr::V6(address) => *name == address.octets(),
     }
 }
 
 /// Whether a name of a certificate covers the wanted one. A star stands in the first label, above
 /// at least two others (RFC 6125 section 6.4.3), for the label or for its beginning or end.
-fn fits(pattern: &str, wanted: &str) -> bool {
-    if pattern.contains('\0') || wanted.is_empty() {
+fn fits(pattern: &[u8], wanted: &[u8]) -> bool {
+    if pattern.contains(&0) || wanted.is_empty() {
         return false;
     }
     if pattern.eq_ignore_ascii_case(wanted) {
         return true;
     }
-    let (Some((star, suffix)), Some((label, rest))) =
-        (pattern.split_once('.'), wanted.split_once('.'))
+    let (Some((star, suffix)), Some((label, rest))) = (first_label(pattern), first_label(wanted))
     else {
         return false;
     };
-    let domain = suffix.split('.').all(|label| !label.is_empty() && !label.contains('*'));
-    domain && suffix.contains('.') && suffix.eq_ignore_ascii_case(rest) && covers(star, label)
+    let domain = suffix.split(|byte| *byte == b'.').all(is_label);
+    domain && suffix.contains(&b'.') && suffix.eq_ignore_ascii_case(rest) && covers(star, label)
+}
+
+/// The first label, and what stands behind its dot.
+fn first_label(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    let dot = name.iter().position(|byte| *byte == b'.')?;
+    Some((&name[..dot], &name[dot + 1..]))
+}
+
+/// Letters, digits and hyphens, which do not stand first or last.
+fn is_label(label: &[u8]) -> bool {
+    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    !label.is_empty()
+        && label.iter().all(inner)
+        && !label.starts_with(b"-")
+        && !label.ends_with(b"-")
 }
 
 /// Whether a label with a star covers another label. A part of one is not looked for in labels of
 /// international names, whose letters are not what they mean.
-fn covers(star: &str, label: &str) -> bool {
+fn covers(star: &[u8], label: &[u8]) -> bool {
     let international =
-        |label: &str| label.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("xn--"));
-    let covered = match (star.strip_prefix('*'), star.strip_suffix('*')) {
-        (Some(""), _) if !label.is_empty() => Some(label),
-        (Some(""), _) => None,
+        |label: &[u8]| label.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"xn--"));
+    let covered = match (star.strip_prefix(b"*"), star.strip_suffix(b"*")) {
+        (Some([]), _) if !label.is_empty() => Some(label),
+        (Some([]), _) => None,
         _ if international(star) || international(label) => None,
-        (Some(tail), _) => split(label, label.len().checked_sub(tail.len()), tail, false),
-        (_, Some(head)) => split(label, Some(head.len()), head, true),
+        (Some(tail), _) if is_label(&[b"a", tail].concat()) => {
+            split(label, label.len().checked_sub(tail.len()), tail, false)
+        }
+        (_, Some(head)) if is_label(&[head, b"a"].concat()) => {
+            split(label, Some(head.len()), head, true)
+        }
         _ => None,
     };
-    covered.is_some_and(|part| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+    covered.is_some_and(|part| {
+        *part == *b"*" || part.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    })
 }
 
 /// The part of a label, cut at a place, that the star stands for if the other part is the same as
 /// the pattern's, which comes `first` or last.
-fn split<'a>(label: &'a str, at: Option<usize>, same: &str, first: bool) -> Option<&'a str> {
+fn split<'a>(label: &'a [u8], at: Option<usize>, same: &[u8], first: bool) -> Option<&'a [u8]> {
     let (head, tail) = label.split_at_checked(at?)?;
     let (ours, stars) = if first { (head, tail) } else { (tail, head) };
-    (!same.contains('*') && ours.eq_ignore_ascii_case(same)).then_some(stars)
+    ours.eq_ignore_ascii_case(same).then_some(stars)
 }
 
 #[cfg(test)]
@@ -120,7 +134,13 @@ mod tests {
             ("*", "x"),
             ("", ""),
         ];
-        assert_eq!(yes.iter().find(|(pattern, wanted)| !fits(pattern, wanted)), None);
-        assert_eq!(no.iter().find(|(pattern, wanted)| fits(pattern, wanted)), None);
+        assert_eq!(
+            yes.iter().find(|(pattern, wanted)| !fits(pattern.as_bytes(), wanted.as_bytes())),
+            None
+        );
+        assert_eq!(
+            no.iter().find(|(pattern, wanted)| fits(pattern.as_bytes(), wanted.as_bytes())),
+            None
+        );
     }
 }

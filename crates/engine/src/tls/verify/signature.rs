@@ -1,87 +1,290 @@
-//! Signatures: of certificates by their issuers, and of handshakes by their peers.
+//! Signatures: of certificates and lists by their issuers, and of handshakes by their peers.
 
+use aws_lc_rs::digest::{self, Digest};
+use aws_lc_rs::signature as aws;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
-use x509_parser::der_parser::{Oid, oid};
-use x509_parser::prelude::{CertificateRevocationList, X509Certificate};
-use x509_parser::public_key::PublicKey;
+
+use super::super::der::{INTEGER, OID, Reader, SEQUENCE, constructed};
+use super::certificate::{self, Certificate};
 
 /// 112 bits of security.
 const LEAST_RSA_BITS: usize = 2048;
 
+/// `pkcs-1` of RFC 8017: RSA's keys and signatures. The last byte follows.
+const PKCS1: [u8; 8] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1];
+const RSA_KEY: u8 = 1;
+const RSA_PSS: u8 = 10;
+/// MD2, MD4, MD5 and SHA-1 with RSA.
+const WEAK_RSA: [u8; 4] = [2, 3, 4, 5];
+const MGF1: u8 = 8;
+
+/// `ansi-X9-62` of RFC 5480: keys of curves and their signatures.
+const EC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+const ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4];
+
+/// Signatures over hashes that can be forged: ecdsa-with-SHA1, dsa-with-sha1 and an older
+/// identifier of sha1WithRSA.
+const WEAK: [&[u8]; 3] = [
+    &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1],
+    &[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 3],
+    &[0x2b, 0x0e, 3, 2, 0x1d],
+];
+
+/// SHA-256, SHA-384 and SHA-512, to which the last byte belongs, with the length of a digest.
+const SHA2: [u8; 8] = [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2];
+const HASHES: [(u8, usize, &digest::Algorithm); 3] =
+    [(1, 32, &digest::SHA256), (2, 48, &digest::SHA384), (3, 64, &digest::SHA512)];
+
 /// What rustls can check.
-pub(crate) fn algorithms() -> WebPkiSupportedAlgorithms {
-    super::provider_algorithms()
+pub(in super::super) fn algorithms() -> WebPkiSupportedAlgorithms {
+    default_provider().signature_verification_algorithms
 }
 
-/// Whether `signature` over `message` was made with the algorithm whose identifier's bytes are
-/// `oid` and with the private half of `key`.
-fn check(oid: &[u8], key: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    algorithms().all.iter().any(|algorithm| {
-        names(*algorithm, oid) && algorithm.verify_signature(key, message, signature).is_ok()
+/// A public key: its algorithm, an object identifier and a parameter, and its bits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Key<'a> {
+    pub(super) algorithm: &'a [u8],
+    pub(super) bits: &'a [u8],
+}
+
+impl Key<'_> {
+    /// Whether it is of the kind that makes such signatures.
+    pub(super) fn can_sign(&self, signature: &[u8]) -> bool {
+        let (Some(signature), Some(key)) = (id(signature), id(self.algorithm)) else {
+            return false;
+        };
+        match signature {
+            [prefix @ .., RSA_PSS] if prefix == PKCS1 => {
+                matches!(key, [prefix @ .., RSA_KEY | RSA_PSS] if prefix == PKCS1)
+            }
+            [prefix @ .., _] if prefix == PKCS1 => {
+                matches!(key, [prefix @ .., RSA_KEY] if prefix == PKCS1)
+            }
+            _ if signature.starts_with(ECDSA) => key == EC_KEY,
+            // Newer kinds have one name for both.
+            _ => signature == key,
+        }
+    }
+
+    /// Whether `signature` over `message` was made with the private half.
+    fn has_signed(&self, algorithm: &[u8], message: &[u8], signature: &[u8]) -> bool {
+        self.check(algorithm)
+            .is_some_and(|check| check.verify_signature(self.bits, message, signature).is_ok())
+    }
+
+    /// What can check such signatures by this key.
+    fn check(&self, algorithm: &[u8]) -> Option<&'static dyn SignatureVerificationAlgorithm> {
+        let wanted = Named::of(algorithm)?;
+        let mut all = algorithms().all.iter().copied();
+        all.find(|one| {
+            Named::of(one.signature_alg_id().as_ref()) == Some(wanted)
+                && without_null(one.public_key_alg_id().as_ref()) == without_null(self.algorithm)
+        })
+    }
+
+    /// How many bits a key of RSA has.
+    fn rsa_bits(&self) -> Option<usize> {
+        if !matches!(id(self.algorithm)?, [prefix @ .., RSA_KEY | RSA_PSS] if prefix == PKCS1) {
+            return None;
+        }
+        let digits = Reader::new(Reader::only(self.bits, SEQUENCE)?).integer()?;
+        let first = digits.iter().position(|digit| *digit != 0)?;
+        let digits = &digits[first..];
+        Some(digits.len() * 8 - digits[0].leading_zeros() as usize)
+    }
+}
+
+/// An algorithm of signatures: its identifier, and its hash if the identifier does not tell it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Named<'a> {
+    id: &'a [u8],
+    hash: Option<u8>,
+}
+
+impl<'a> Named<'a> {
+    fn of(algorithm: &'a [u8]) -> Option<Self> {
+        let id = id(algorithm)?;
+        let hash = match id {
+            [prefix @ .., RSA_PSS] if prefix == PKCS1 => Some(pss_hash(algorithm)?),
+            _ => None,
+        };
+        Some(Self { id, hash })
+    }
+}
+
+/// The hash of RSASSA-PSS, by the last byte of its identifier, where the same one is for the
+/// mask, and the salt is as long as the digest (RFC 4055 section 3.1).
+fn pss_hash(algorithm: &[u8]) -> Option<u8> {
+    let mut reader = Reader::new(algorithm);
+    reader.take(OID)?;
+    let mut parameters = Reader::new(reader.take(SEQUENCE)?);
+    let hash = sha2(Reader::only(parameters.take(constructed(0))?, SEQUENCE)?)?;
+    let mask = Reader::only(parameters.take(constructed(1))?, SEQUENCE)?;
+    let mut mask = Reader::new(mask);
+    let is_mgf1 = matches!(mask.take(OID)?, [prefix @ .., MGF1] if prefix == PKCS1);
+    let of_mask = sha2(mask.take(SEQUENCE)?)?;
+    let salt = Reader::only(parameters.take(constructed(2))?, INTEGER)?;
+    parameters.end()?;
+    let (_, length, _) = HASHES.iter().find(|(last, ..)| *last == hash)?;
+    (is_mgf1 && of_mask == hash && salt == [*length as u8]).then_some(hash)
+}
+
+fn sha2(algorithm: &[u8]) -> Option<u8> {
+    match id(algorithm)? {
+        [prefix @ .., last] if prefix == SHA2 => Some(*last),
+        _ => None,
+    }
+}
+
+/// The object identifier of an algorithm.
+fn id(algorithm: &[u8]) -> Option<&[u8]> {
+    Reader::new(algorithm).take(OID)
+}
+
+/// An algorithm without a parameter that says nothing (RFC 4055 section 1.2).
+fn without_null(algorithm: &[u8]) -> &[u8] {
+    algorithm.strip_suffix(&[5, 0]).unwrap_or(algorithm)
+}
+
+/// Whether `issuer` has signed a certificate. What it says of the algorithm inside and outside of
+/// what is signed must be the same.
+pub(super) fn is_of(issued: &Certificate, issuer: &Certificate) -> bool {
+    issued.algorithm() == issued.inner_algorithm()
+        && issuer.key().has_signed(issued.algorithm(), issued.signed(), issued.signature())
+}
+
+/// Something that was signed, without what was signed where a digest of it is enough: that of a
+/// long list need not be computed for each peer.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    algorithm: Box<[u8]>,
+    signature: Box<[u8]>,
+    message: Message,
+}
+
+#[derive(Debug)]
+enum Message {
+    Digest(Digest),
+    Whole(Box<[u8]>),
+}
+
+impl Sealed {
+    pub(super) fn new(algorithm: &[u8], message: &[u8], signature: &[u8]) -> Self {
+        let hash = Named::of(algorithm).and_then(Digested::of);
+        let message = match hash {
+            Some(hash) => Message::Digest(digest::digest(hash.hash, message)),
+            None => Message::Whole(message.into()),
+        };
+        Self { algorithm: algorithm.into(), signature: signature.into(), message }
+    }
+
+    /// Whether it is `issuer` who has signed.
+    pub(super) fn is_of(&self, issuer: &Certificate) -> bool {
+        let key = issuer.key();
+        match &self.message {
+            Message::Whole(message) => key.has_signed(&self.algorithm, message, &self.signature),
+            Message::Digest(digest) => Named::of(&self.algorithm)
+                .and_then(Digested::of)
+                .and_then(|hash| hash.algorithm(key.algorithm))
+                .is_some_and(|algorithm| {
+                    let key = aws::UnparsedPublicKey::new(algorithm, key.bits);
+                    key.verify_digest(digest, &self.signature).is_ok()
+                }),
+        }
+    }
+}
+
+/// Signatures over a digest that can be computed beforehand.
+struct Digested {
+    scheme: Scheme,
+    hash: &'static digest::Algorithm,
+}
+
+enum Scheme {
+    Ecdsa,
+    Pkcs1,
+    Pss,
+}
+
+impl Digested {
+    fn of(named: Named<'_>) -> Option<Self> {
+        let (scheme, hash) = match named.id {
+            [prefix @ .., RSA_PSS] if prefix == PKCS1 => (Scheme::Pss, named.hash?),
+            [prefix @ .., last @ 11..=13] if prefix == PKCS1 => (Scheme::Pkcs1, last - 10),
+            [prefix @ .., 3, last @ 2..=4] if prefix == ECDSA => (Scheme::Ecdsa, last - 1),
+            _ => return None,
+        };
+        let (.., hash) = HASHES.iter().find(|(last, ..)| *last == hash)?;
+        Some(Self { scheme, hash })
+    }
+
+    /// What checks it by a key whose algorithm is `key`.
+    fn algorithm(&self, key: &[u8]) -> Option<&'static dyn aws::VerificationAlgorithm> {
+        let hash = HASHES.iter().position(|(.., hash)| *hash == self.hash)?;
+        let mut key = Reader::new(key);
+        let id = key.take(OID)?;
+        if let Scheme::Ecdsa = self.scheme {
+            let curve = key.take(OID)?;
+            let (_, rows) = CURVES.iter().find(|(known, _)| *known == curve)?;
+            return (id == EC_KEY).then_some(rows[hash] as _);
+        }
+        if !matches!(id, [prefix @ .., RSA_KEY] if prefix == PKCS1) {
+            return None;
+        }
+        let rows = if let Scheme::Pss = self.scheme { PSS } else { PLAIN };
+        Some(rows[hash] as _)
+    }
+}
+
+type Curve = (&'static [u8], [&'static aws::EcdsaVerificationAlgorithm; 3]);
+
+/// P-256, P-384 and P-521, with each of the hashes.
+const CURVES: [Curve; 3] = [
+    (
+        &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7],
+        [&aws::ECDSA_P256_SHA256_ASN1, &aws::ECDSA_P256_SHA384_ASN1, &aws::ECDSA_P256_SHA512_ASN1],
+    ),
+    (
+        &[0x2b, 0x81, 4, 0, 0x22],
+        [&aws::ECDSA_P384_SHA256_ASN1, &aws::ECDSA_P384_SHA384_ASN1, &aws::ECDSA_P384_SHA512_ASN1],
+    ),
+    (
+        &[0x2b, 0x81, 4, 0, 0x23],
+        [&aws::ECDSA_P521_SHA256_ASN1, &aws::ECDSA_P521_SHA384_ASN1, &aws::ECDSA_P521_SHA512_ASN1],
+    ),
+];
+
+const PLAIN: [&aws::RsaParameters; 3] = [
+    &aws::RSA_PKCS1_2048_8192_SHA256,
+    &aws::RSA_PKCS1_2048_8192_SHA384,
+    &aws::RSA_PKCS1_2048_8192_SHA512,
+];
+
+const PSS: [&aws::RsaParameters; 3] = [
+    &aws::RSA_PSS_2048_8192_SHA256,
+    &aws::RSA_PSS_2048_8192_SHA384,
+    &aws::RSA_PSS_2048_8192_SHA512,
+];
+
+/// Whether a certificate is signed over a hash that can be forged; it is not checked at all then.
+pub(super) fn is_weak(certificate: &Certificate) -> bool {
+    id(certificate.algorithm()).is_some_and(|id| match id {
+        [prefix @ .., last] if prefix == PKCS1 => WEAK_RSA.contains(last),
+        _ => WEAK.contains(&id),
     })
 }
 
-/// Whether `issuer` has signed a certificate. What the certificate says of the algorithm inside
-/// and outside of what is signed must be the same.
-pub(super) fn is_of(issued: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
-    issued.signature_algorithm == issued.tbs_certificate.signature
-        && check(
-            issued.signature_algorithm.algorithm.as_bytes(),
-            &issuer.public_key().subject_public_key.data,
-            issued.tbs_certificate.as_ref(),
-            &issued.signature_value.data,
-        )
-}
-
-/// Whether `issuer` has signed a revocation list.
-pub(super) fn is_of_list(
-    list: &CertificateRevocationList<'_>,
-    issuer: &X509Certificate<'_>,
-) -> bool {
-    list.signature_algorithm == list.tbs_cert_list.signature
-        && check(
-            list.signature_algorithm.algorithm.as_bytes(),
-            &issuer.public_key().subject_public_key.data,
-            list.tbs_cert_list.as_ref(),
-            &list.signature_value.data,
-        )
-}
-
-/// Whether a certificate is signed over a hash that can be forged; it is not checked at all then.
-pub(super) fn is_weak(certificate: &X509Certificate<'_>) -> bool {
-    const WEAK: [Oid<'static>; 5] = [
-        // md2, md5 and sha1WithRSAEncryption, dsa-with-sha1, ecdsa-with-SHA1
-        oid!(1.2.840.113549.1.1.2),
-        oid!(1.2.840.113549.1.1.4),
-        oid!(1.2.840.113549.1.1.5),
-        oid!(1.2.840.10040.4.3),
-        oid!(1.2.840.10045.4.1),
-    ];
-    WEAK.contains(&certificate.signature_algorithm.algorithm)
-}
-
 /// Whether a key can be guessed.
-pub(super) fn is_small(certificate: &X509Certificate<'_>) -> bool {
-    match certificate.public_key().parsed() {
-        Ok(PublicKey::RSA(key)) => key.key_size() < LEAST_RSA_BITS,
-        _ => false,
-    }
-}
-
-/// Whether the algorithm's identifier, an object identifier and parameters, begins with `oid`.
-fn names(algorithm: &dyn SignatureVerificationAlgorithm, oid: &[u8]) -> bool {
-    let identifier = algorithm.signature_alg_id();
-    match identifier.as_ref() {
-        [0x06, len, rest @ ..] => usize::from(*len) == oid.len() && rest.starts_with(oid),
-        _ => false,
-    }
+pub(super) fn is_small(certificate: &Certificate) -> bool {
+    certificate.key().rsa_bits().is_some_and(|bits| bits < LEAST_RSA_BITS)
 }
 
 /// Checks the signature of a TLS 1.2 handshake. The key may be of any kind that the scheme names.
-pub(crate) fn tls12_signature(
+pub(in super::super) fn tls12_signature(
     message: &[u8],
     certificate: &CertificateDer<'_>,
     signed: &DigitallySignedStruct,
@@ -91,7 +294,7 @@ pub(crate) fn tls12_signature(
 
 /// Checks the signature of a TLS 1.3 handshake: RFC 8446 section 4.2.3 ties a scheme to one kind
 /// of key and leaves out the old padding.
-pub(crate) fn tls13_signature(
+pub(in super::super) fn tls13_signature(
     message: &[u8],
     certificate: &CertificateDer<'_>,
     signed: &DigitallySignedStruct,
@@ -116,18 +319,17 @@ fn verify(
     signed: &DigitallySignedStruct,
     tries: usize,
 ) -> Result<HandshakeSignatureValid, Error> {
-    let parsed = super::parse(certificate)
+    let key = certificate::key_of(certificate)
         .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
-    let key = &parsed.tbs_certificate.subject_pki.subject_public_key.data;
     let (_, candidates) = algorithms()
         .mapping
         .iter()
         .find(|(scheme, _)| *scheme == signed.scheme)
         .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
-    let good = candidates
-        .iter()
-        .take(tries)
-        .any(|algorithm| algorithm.verify_signature(key, message, signed.signature()).is_ok());
+    let good = candidates.iter().take(tries).any(|algorithm| {
+        without_null(algorithm.public_key_alg_id().as_ref()) == without_null(key.algorithm)
+            && algorithm.verify_signature(key.bits, message, signed.signature()).is_ok()
+    });
     if good {
         Ok(HandshakeSignatureValid::assertion())
     } else {

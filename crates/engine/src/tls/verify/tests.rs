@@ -1,8 +1,13 @@
+use rustls::pki_types::CertificateRevocationListDer;
+
+use super::list::List;
 use super::*;
 use crate::tls::keys::{certificates_from_pem, crls_from_pem};
 
+mod differential;
 mod forge;
 mod paths;
+mod written;
 
 const NOW: i64 = 1_900_000_000;
 
@@ -20,6 +25,23 @@ fn client() -> Vec<CertificateDer<'static>> {
     chain
 }
 
+fn verify(
+    chain: &[CertificateDer<'_>],
+    trust: &Trust,
+    purpose: Purpose,
+    depth: u32,
+    now: i64,
+) -> Verdict {
+    Judge::new(trust, purpose, depth).judge(chain, now)
+}
+
+/// Lists as from a file, none if there are none.
+fn lists(all: &[CertificateRevocationListDer<'_>]) -> Revocation {
+    let file: Vec<u8> = all.iter().flat_map(|list| list.to_vec()).collect();
+    let read = || all.iter().map(|list| List::read(list)).collect();
+    Revocation::of_file(&file, read).unwrap_or_default()
+}
+
 fn check(chain: &[CertificateDer<'_>], trust: &Trust, depth: u32) -> Result<(), u32> {
     match verify(chain, trust, Purpose::Client, depth, NOW) {
         Verdict::Invalid(fault) => Err(fault.code),
@@ -28,7 +50,7 @@ fn check(chain: &[CertificateDer<'_>], trust: &Trust, depth: u32) -> Result<(), 
 }
 
 fn trusting(anchors: Vec<CertificateDer<'static>>) -> Trust {
-    Trust { anchors, revocation: Vec::new() }
+    Trust { anchors, revocation: Revocation::default() }
 }
 
 #[test]
@@ -83,7 +105,7 @@ fn revocation_lists_count_when_there_are_any() {
     let good = crls_from_pem(include_bytes!("../fixtures/root.crl")).unwrap();
     let revoked = crls_from_pem(include_bytes!("../fixtures/revoked.crl")).unwrap();
     let trust = |revocation| Trust { anchors: root(), revocation };
-    assert_eq!(check(&old, &trust(Vec::new()), 1), Ok(()));
+    assert_eq!(check(&old, &trust(Revocation::default()), 1), Ok(()));
     assert_eq!(check(&old, &trust(good.clone()), 1), Ok(()));
     assert_eq!(check(&old, &trust(revoked), 1), Err(23));
     // The authority between has no list.

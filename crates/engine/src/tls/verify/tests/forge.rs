@@ -3,17 +3,93 @@
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex};
 
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivatePkcs8KeyDer};
 
-/// How many keys there are to choose from.
-const KEYS: usize = 5;
+/// How many keys there are to choose from: the first ones for P-256, then one each for P-384,
+/// Ed25519, RSA and RSA with RSASSA-PSS.
+pub(super) const KEYS: usize = PLAIN_KEYS + 4;
+pub(super) const PLAIN_KEYS: usize = 6;
 
-static KEY: LazyLock<Vec<EcdsaKeyPair>> = LazyLock::new(|| {
-    let make = |_| EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
-    (0..KEYS).map(make).collect()
+static KEY: LazyLock<Vec<Pair>> = LazyLock::new(|| {
+    let curve = |curve| EcdsaKeyPair::generate(curve).unwrap();
+    let rsa = || {
+        let pem = include_bytes!("../../fixtures/rsa.key");
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem).unwrap();
+        RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).unwrap()
+    };
+    let mut keys: Vec<Pair> =
+        (0..PLAIN_KEYS).map(|_| Pair::P256(curve(&ECDSA_P256_SHA256_ASN1_SIGNING))).collect();
+    keys.push(Pair::P384(curve(&ECDSA_P384_SHA384_ASN1_SIGNING)));
+    keys.push(Pair::Ed25519(Ed25519KeyPair::generate().unwrap()));
+    keys.push(Pair::Rsa(rsa()));
+    keys.push(Pair::Pss(rsa()));
+    keys
 });
+
+enum Pair {
+    P256(EcdsaKeyPair),
+    P384(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+    Rsa(RsaKeyPair),
+    Pss(RsaKeyPair),
+}
+
+impl Pair {
+    /// The public key with its algorithm.
+    fn public(&self) -> Vec<u8> {
+        let der = |key: &dyn AsDer<PublicKeyX509Der<'static>>| key.as_der().unwrap();
+        let der = match self {
+            Self::P256(pair) | Self::P384(pair) => der(pair.public_key()),
+            Self::Ed25519(pair) => der(pair.public_key()),
+            Self::Rsa(pair) | Self::Pss(pair) => der(pair.public_key()),
+        };
+        der.as_ref().to_vec()
+    }
+
+    /// What its signatures are called.
+    fn algorithm(&self) -> Vec<u8> {
+        let sha256 = tlv(0x30, &[6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1, 5, 0]);
+        let pkcs1 = |last: u8| [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, last];
+        let body = match self {
+            Self::P256(_) => vec![6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2],
+            Self::P384(_) => vec![6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3],
+            Self::Ed25519(_) => vec![6, 3, 0x2b, 0x65, 0x70],
+            Self::Rsa(_) => [&pkcs1(11)[..], &[5, 0]].concat(),
+            Self::Pss(_) => {
+                let mask = tlv(0x30, &[&pkcs1(8)[..], &sha256].concat());
+                let parts = [tlv(0xa0, &sha256), tlv(0xa1, &mask), tlv(0xa2, &[2, 1, 32])];
+                [&pkcs1(10)[..], &tlv(0x30, &parts.concat())].concat()
+            }
+        };
+        tlv(0x30, &body)
+    }
+
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let random = SystemRandom::new();
+        match self {
+            Self::P256(pair) | Self::P384(pair) => {
+                pair.sign(&random, message).unwrap().as_ref().to_vec()
+            }
+            Self::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
+            Self::Rsa(pair) | Self::Pss(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                match self {
+                    Self::Rsa(_) => pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature),
+                    _ => pair.sign(&RSA_PSS_SHA256, &random, message, &mut signature),
+                }
+                .unwrap();
+                signature
+            }
+        }
+    }
+}
 
 /// From when until when, as in a certificate's UTCTime.
 pub(super) type Span = (&'static str, &'static str);
@@ -40,17 +116,29 @@ pub(super) const CERT_SIGN: u8 = 0x04;
 pub(super) const CRL_SIGN: u8 = 0x02;
 
 /// A certificate to be made.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) subject: Vec<u8>,
     pub(super) issuer: Vec<u8>,
     pub(super) key: usize,
     pub(super) signer: usize,
-    pub(super) serial: u8,
+    /// The digits of its number.
+    pub(super) serial: Vec<u8>,
     pub(super) span: Span,
-    /// Whether it says that it is signed over SHA-1, which is not true.
-    pub(super) weak: bool,
+    pub(super) algorithm: Algorithm,
     pub(super) extensions: Vec<Vec<u8>>,
+}
+
+/// What is said of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    True,
+    /// It says ecdsa-with-SHA1, which is not true.
+    Weak,
+    /// It says so outside of what is signed only.
+    WeakOutside,
+    /// One bit is wrong.
+    Changed,
 }
 
 impl Order {
@@ -60,9 +148,9 @@ impl Order {
             issuer: name(issuer),
             key,
             signer,
-            serial: 7,
+            serial: vec![7],
             span: VALID,
-            weak: false,
+            algorithm: Algorithm::True,
             extensions: Vec::new(),
         }
     }
@@ -89,27 +177,78 @@ impl Order {
         self
     }
 
+    /// The same order gives the same bytes, although each signature is another.
     pub(super) fn make(&self) -> CertificateDer<'static> {
+        type Made = BTreeMap<(Vec<u8>, usize), Vec<u8>>;
+        static MADE: Mutex<Made> = Mutex::new(Made::new());
+        let signed = self.signed();
+        let mut made = MADE.lock().unwrap();
+        let make = || sign(&signed, self.signer, self.algorithm);
+        made.entry((signed.clone(), self.signer)).or_insert_with(make).clone().into()
+    }
+
+    /// Gives other bytes each time.
+    pub(super) fn forge(&self) -> CertificateDer<'static> {
+        sign(&self.signed(), self.signer, self.algorithm).into()
+    }
+
+    fn signed(&self) -> Vec<u8> {
         let version = tlv(0xa0, &[2, 1, 2]);
-        let span = [tlv(0x17, self.span.0.as_bytes()), tlv(0x17, self.span.1.as_bytes())].concat();
-        let kind = [0x30, 19, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1]
-            .into_iter()
-            .chain([6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]);
-        let point = [&[0], KEY[self.key].public_key().as_ref()].concat();
-        let key = tlv(0x30, &[kind.collect(), tlv(3, &point)].concat());
+        let span = [time(self.span.0), time(self.span.1)].concat();
         let mut parts = vec![
-            tlv(2, &[self.serial]),
-            algorithm(self.weak),
+            tlv(2, &self.serial),
+            algorithm(self.signer, self.algorithm == Algorithm::Weak),
             self.issuer.clone(),
             tlv(0x30, &span),
             self.subject.clone(),
-            key,
+            KEY[self.key].public(),
         ];
         if !self.extensions.is_empty() {
             parts.insert(0, version);
             parts.push(tlv(0xa3, &tlv(0x30, &self.extensions.concat())));
         }
-        sign(&parts.concat(), self.signer, self.weak).into()
+        tlv(0x30, &parts.concat())
+    }
+}
+
+/// A time of one of the two forms.
+fn time(text: &str) -> Vec<u8> {
+    tlv(if text.len() > 13 { 0x18 } else { 0x17 }, text.as_bytes())
+}
+
+/// A revocation list to be made.
+#[derive(Clone, Debug)]
+pub(super) struct ListOrder {
+    pub(super) issuer: Vec<u8>,
+    pub(super) signer: usize,
+    pub(super) span: (&'static str, Option<&'static str>),
+    pub(super) algorithm: Algorithm,
+    /// Numbers with the extensions of their entries.
+    pub(super) revoked: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) extensions: Vec<Vec<u8>>,
+}
+
+impl ListOrder {
+    pub(super) fn make(&self) -> CertificateRevocationListDer<'static> {
+        let date = time(self.span.0);
+        let entry = |(serial, extensions): &(Vec<u8>, Vec<u8>)| {
+            let extensions = if extensions.is_empty() { Vec::new() } else { tlv(0x30, extensions) };
+            tlv(0x30, &[tlv(2, serial), date.clone(), extensions].concat())
+        };
+        let mut parts = vec![
+            tlv(2, &[1]),
+            algorithm(self.signer, self.algorithm == Algorithm::Weak),
+            self.issuer.clone(),
+            date.clone(),
+        ];
+        parts.extend(self.span.1.map(time));
+        if !self.revoked.is_empty() {
+            parts.push(tlv(0x30, &self.revoked.iter().flat_map(entry).collect::<Vec<u8>>()));
+        }
+        if !self.extensions.is_empty() {
+            parts.push(tlv(0xa0, &tlv(0x30, &self.extensions.concat())));
+        }
+        sign(&tlv(0x30, &parts.concat()), self.signer, self.algorithm).into()
     }
 }
 
@@ -121,46 +260,33 @@ pub(super) fn list(
     revoked: &[u8],
     extensions: &[Vec<u8>],
 ) -> CertificateRevocationListDer<'static> {
-    let date = tlv(0x17, span.0.as_bytes());
-    let entry = |serial: &u8| tlv(0x30, &[tlv(2, &[*serial]), date.clone()].concat());
-    let mut parts = vec![
-        tlv(2, &[1]),
-        algorithm(false),
-        name(issuer),
-        date.clone(),
-        tlv(0x17, span.1.as_bytes()),
-    ];
-    if !revoked.is_empty() {
-        parts.push(tlv(0x30, &revoked.iter().flat_map(entry).collect::<Vec<u8>>()));
+    ListOrder {
+        issuer: name(issuer),
+        signer,
+        span: (span.0, Some(span.1)),
+        algorithm: Algorithm::True,
+        revoked: revoked.iter().map(|serial| (vec![*serial], Vec::new())).collect(),
+        extensions: extensions.to_vec(),
     }
-    if !extensions.is_empty() {
-        parts.push(tlv(0xa0, &tlv(0x30, &extensions.concat())));
+    .make()
+}
+
+fn sign(signed: &[u8], signer: usize, kind: Algorithm) -> Vec<u8> {
+    let mut signature = KEY[signer].sign(signed);
+    if kind == Algorithm::Changed {
+        *signature.last_mut().unwrap() ^= 1;
     }
-    sign(&parts.concat(), signer, false).into()
+    let weak = matches!(kind, Algorithm::Weak | Algorithm::WeakOutside);
+    let signature = tlv(3, &[&[0], &signature[..]].concat());
+    tlv(0x30, &[signed.to_vec(), algorithm(signer, weak), signature].concat())
 }
 
-/// The same order gives the same bytes, although each signature is another.
-fn sign(message: &[u8], signer: usize, weak: bool) -> Vec<u8> {
-    type Made = BTreeMap<(Vec<u8>, usize), Vec<u8>>;
-    static MADE: Mutex<Made> = Mutex::new(Made::new());
-    let mut made = MADE.lock().unwrap();
-    made.entry((message.to_vec(), signer))
-        .or_insert_with(|| sign_anew(message, signer, weak))
-        .clone()
-}
-
-fn sign_anew(message: &[u8], signer: usize, weak: bool) -> Vec<u8> {
-    let signed = tlv(0x30, message);
-    let signature = KEY[signer].sign(&SystemRandom::new(), &signed).unwrap();
-    let signature = tlv(3, &[&[0], signature.as_ref()].concat());
-    tlv(0x30, &[signed, algorithm(weak), signature].concat())
-}
-
-/// ecdsa-with-SHA256, or `weak`, ecdsa-with-SHA1.
-fn algorithm(weak: bool) -> Vec<u8> {
-    let mut id = vec![0x2a, 0x86, 0x48, 0xce, 0x3d, 4];
-    id.extend_from_slice(if weak { &[1] } else { &[3, 2] });
-    tlv(0x30, &tlv(6, &id))
+/// What signatures of a key are called, or `weak`, ecdsa-with-SHA1.
+fn algorithm(signer: usize, weak: bool) -> Vec<u8> {
+    match weak {
+        true => tlv(0x30, &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1]),
+        false => KEY[signer].algorithm(),
+    }
 }
 
 /// A name of one common name in UTF-8.
@@ -170,7 +296,17 @@ pub(super) fn name(common: &str) -> Vec<u8> {
 
 /// The same in another type of string.
 pub(super) fn name_as(tag: u8, common: &str) -> Vec<u8> {
-    let attribute = [vec![6, 3, 0x55, 4, 3], tlv(tag, common.as_bytes())].concat();
+    name_of(tag, common.as_bytes())
+}
+
+/// The same with any bytes.
+pub(super) fn name_of(tag: u8, common: &[u8]) -> Vec<u8> {
+    attribute(&[0x55, 4, 3], tag, common)
+}
+
+/// A name of one attribute.
+pub(super) fn attribute(id: &[u8], tag: u8, value: &[u8]) -> Vec<u8> {
+    let attribute = [tlv(6, id), tlv(tag, value)].concat();
     tlv(0x30, &tlv(0x31, &tlv(0x30, &attribute)))
 }
 
@@ -223,7 +359,8 @@ pub(super) fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
     match value.len() {
         len @ ..0x80 => out.push(len as u8),
         len @ ..0x100 => out.extend([0x81, len as u8]),
-        len => out.extend([0x82, (len >> 8) as u8, len as u8]),
+        len @ ..0x1_0000 => out.extend([0x82, (len >> 8) as u8, len as u8]),
+        len => out.extend([0x83, (len >> 16) as u8, (len >> 8) as u8, len as u8]),
     }
     out.extend(value);
     out

@@ -11,7 +11,7 @@ struct Case {
     what: &'static str,
     chain: Vec<Order>,
     anchors: Vec<Order>,
-    lists: Revocation,
+    lists: Vec<CertificateRevocationListDer<'static>>,
     depth: u32,
     code: u32,
 }
@@ -229,6 +229,42 @@ fn names() -> Vec<Case> {
     ]
 }
 
+/// Names in types of string that are not UTF-8, which constraints hold for all the same.
+fn strings() -> Vec<Case> {
+    const HOST: u8 = 0x82;
+    const MAIL: u8 = 0x81;
+    const DIRECTORY: u8 = 0xa4;
+    const T61: u8 = 0x14;
+    let wide = |text: &str, width: usize| -> Vec<u8> {
+        text.bytes().flat_map(|byte| [vec![0; width - 1], vec![byte]].concat()).collect()
+    };
+    let (bmp, universal) = (wide("b.test", 2), wide("b.test", 4));
+    let named = |name: Vec<u8>| Order { subject: name, ..leaf() };
+    let under = |code, what, trees: Vec<u8>, subject: Vec<u8>| {
+        case(code, what, [named(subject), middle().with(trees)], [root()])
+    };
+    let hosts = || subtrees(&[(HOST, b"a.test")], &[]);
+    let mails = || subtrees(&[], &[(MAIL, b"b.test")]);
+    let latin = subtrees(&[], &[(DIRECTORY, &name("caf\u{e9}"))]);
+    let mail = |tag| attribute(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1], tag, b"x@b.test");
+    vec![
+        under(47, "common name in T61", hosts(), name_of(T61, b"b.test")),
+        under(47, "common name in BMP", hosts(), name_of(0x1e, &bmp)),
+        under(47, "common name in Universal", hosts(), name_of(0x1c, &universal)),
+        under(0, "permitted name in BMP", hosts(), name_of(0x1e, &wide("x.a.test", 2))),
+        under(53, "common name with a zero", hosts(), name_of(T61, b"b.test\0x")),
+        under(47, "common name before a zero", hosts(), name_of(T61, b"b.test\0")),
+        under(53, "mailbox in UTF-8", mails(), mail(0x0c)),
+        under(53, "mailbox in T61", mails(), mail(T61)),
+        under(48, "mailbox", mails(), mail(0x16)),
+        under(48, "directory in T61", latin.clone(), name_of(T61, b"CAF\xe9")),
+        under(48, "directory in Printable", latin.clone(), name_of(0x13, b"caf\xe9")),
+        under(48, "directory in BMP", latin, name_of(0x1e, b"\0c\0a\0f\0\xe9")),
+        under(7, "half a character", hosts(), name_of(0x1e, b"\0b\0")),
+        under(7, "no UTF-8", hosts(), name_of(0x0c, b"\xff")),
+    ]
+}
+
 fn lists() -> Vec<Case> {
     let with = |code, what, lists: Vec<CertificateRevocationListDer<'static>>| Case {
         lists,
@@ -279,10 +315,19 @@ fn lists() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    [trust(), keys(), times(), authorities(), purposes_and_extensions(), names(), lists()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        trust(),
+        keys(),
+        times(),
+        authorities(),
+        purposes_and_extensions(),
+        names(),
+        strings(),
+        lists(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[test]
@@ -290,7 +335,7 @@ fn answers_are_openssls() {
     let make = |orders: &[Order]| orders.iter().map(Order::make).collect::<Vec<_>>();
     let mut wrong = Vec::new();
     for case in cases() {
-        let trust = Trust { anchors: make(&case.anchors), revocation: case.lists };
+        let trust = Trust { anchors: make(&case.anchors), revocation: super::lists(&case.lists) };
         let verdict = check(&make(&case.chain), &trust, case.depth);
         let code = verdict.err().unwrap_or(0);
         if code != case.code {
@@ -303,14 +348,14 @@ fn answers_are_openssls() {
 /// SHA-1 is refused without a look at the signature, with OpenSSL's answer to a good one.
 #[test]
 fn a_weak_digest_is_refused() {
-    let trust = Trust { anchors: vec![root().make()], revocation: Vec::new() };
-    let weak = Order { weak: true, ..near() };
+    let trust = Trust { anchors: vec![root().make()], revocation: Revocation::default() };
+    let weak = Order { algorithm: Algorithm::Weak, ..near() };
     assert_eq!(check(&[weak.make()], &trust, 1), Err(68));
 }
 
 #[test]
 fn a_server_may_use_its_key_otherwise() {
-    let trust = Trust { anchors: vec![root().make()], revocation: Vec::new() };
+    let trust = Trust { anchors: vec![root().make()], revocation: Revocation::default() };
     let judge = |leaf: Order| verify(&[leaf.make()], &trust, Purpose::Server, 1, NOW);
     let encrypting = near().with(key_usage(KEY_ENCIPHERMENT));
     assert_eq!(judge(encrypting.clone().with(purposes(&[1]))), Verdict::Valid);
@@ -321,9 +366,6 @@ fn a_server_may_use_its_key_otherwise() {
 
 #[test]
 fn a_list_that_cannot_be_read_is_no_licence() {
-    let broken = CertificateRevocationListDer::from(vec![0x30, 0]);
-    let trust = Trust { anchors: vec![root().make()], revocation: vec![broken] };
-    assert_eq!(check(&[near().make()], &trust, 1), Err(3));
     let pem = b"-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
     assert!(crls_from_pem(pem).is_err());
 }
@@ -341,10 +383,10 @@ fn a_changed_byte_is_refused_wherever_it_is() {
         .with(extension(ID_SUBJECT_KEY, false, &[4, 1, 5]));
     let trust = Trust {
         anchors: vec![root().make()],
-        revocation: vec![
+        revocation: super::lists(&[
             list("root", ROOT, VALID, &[9], &[]),
             list("middle", MIDDLE, VALID, &[], &[]),
-        ],
+        ]),
     };
     let chain = [leaf.make(), middle.make()];
     assert_eq!(check(&chain, &trust, 1), Ok(()));
@@ -359,4 +401,20 @@ fn a_changed_byte_is_refused_wherever_it_is() {
     }
     let longer = CertificateDer::from([&chain[0][..], &[0]].concat());
     assert!(check(&[longer, chain[1].clone()], &trust, 1).is_err());
+}
+
+/// Thousands of names under thousands of constraints are not compared for as long as that takes.
+#[test]
+fn there_is_an_end_to_comparing() {
+    const HOST: u8 = 0x82;
+    let judge = |trees: usize, names: usize| {
+        let trees: Vec<(u8, &[u8])> = vec![(HOST, b"nobody.a.test"); trees];
+        let names: Vec<(u8, &[u8])> = vec![(HOST, b"somebody.b.test"); names];
+        let leaf = leaf().with(alternatives(&names));
+        let middle = middle().with(subtrees(&[(HOST, b"test")], &trees));
+        let trust = Trust { anchors: vec![root().make()], revocation: Revocation::default() };
+        check(&[leaf.make(), middle.make()], &trust, 1)
+    };
+    assert_eq!(judge(1000, 40), Ok(()));
+    assert_eq!(judge(2000, 2000), Err(1));
 }

@@ -1,0 +1,248 @@
+//! DER (ITU-T X.690), the encoding of certificates: values that are read one after the other.
+
+use std::ops::Range;
+
+pub(super) const BOOLEAN: u8 = 0x01;
+pub(super) const INTEGER: u8 = 0x02;
+pub(super) const BIT_STRING: u8 = 0x03;
+pub(super) const OCTET_STRING: u8 = 0x04;
+pub(super) const OID: u8 = 0x06;
+pub(super) const ENUMERATED: u8 = 0x0a;
+pub(super) const UTC_TIME: u8 = 0x17;
+pub(super) const GENERALIZED_TIME: u8 = 0x18;
+pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const SET: u8 = 0x31;
+
+/// The tag of a value that carries a number in place of its type (`[0]`) and holds no other values.
+pub(super) const fn primitive(number: u8) -> u8 {
+    0x80 | number
+}
+
+/// The same, for one that holds other values.
+pub(super) const fn constructed(number: u8) -> u8 {
+    0xa0 | number
+}
+
+/// The bits of a tag in which tags with more than one byte have all ones.
+const NUMBER: u8 = 0x1f;
+
+/// A value with its tag.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Value<'a> {
+    pub(super) tag: u8,
+    pub(super) body: &'a [u8],
+    /// The body behind its tag and its length.
+    pub(super) whole: &'a [u8],
+}
+
+/// Reads values. `None` is everywhere the answer to what is not DER or not what was asked for:
+/// lengths in another form than the shortest one, for instance.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The single value of these bytes.
+    pub(super) fn only(bytes: &'a [u8], tag: u8) -> Option<&'a [u8]> {
+        let mut reader = Self(bytes);
+        let body = reader.take(tag)?;
+        reader.end().map(|()| body)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Succeeds where nothing is left.
+    pub(super) fn end(&self) -> Option<()> {
+        self.0.is_empty().then_some(())
+    }
+
+    /// The next value, whatever it is.
+    pub(super) fn value(&mut self) -> Option<Value<'a>> {
+        let (&tag, rest) = self.0.split_first()?;
+        let (length, head) = length(rest)?;
+        let end = head.checked_add(length)?.checked_add(1)?;
+        let whole = self.0.get(..end)?;
+        self.0 = &self.0[end..];
+        (tag & NUMBER != NUMBER).then_some(Value { tag, body: &whole[1 + head..], whole })
+    }
+
+    /// The body of the next value, which must have this tag.
+    pub(super) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+        self.value().filter(|value| value.tag == tag).map(|value| value.body)
+    }
+
+    /// The same where the value may be missing.
+    pub(super) fn optional(&mut self, tag: u8) -> Option<Option<&'a [u8]>> {
+        if self.0.first() == Some(&tag) { self.take(tag).map(Some) } else { Some(None) }
+    }
+
+    /// The body of a number: at least one byte, and no more than are needed.
+    pub(super) fn integer(&mut self) -> Option<&'a [u8]> {
+        self.take(INTEGER).filter(|body| is_integer(body))
+    }
+
+    /// Values up to the end, all with this tag.
+    pub(super) fn each(self, tag: u8) -> impl Iterator<Item = Option<&'a [u8]>> {
+        let mut rest = Some(self);
+        std::iter::from_fn(move || {
+            let mut reader = rest.filter(|reader| !reader.is_empty())?;
+            let body = reader.take(tag);
+            // A fault is told once.
+            rest = body.map(|_| reader);
+            Some(body)
+        })
+    }
+}
+
+/// A length and how many bytes it takes.
+fn length(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (&first, rest) = bytes.split_first()?;
+    if first < 0x80 {
+        return Some((first.into(), 1));
+    }
+    let count = usize::from(first & 0x7f);
+    let digits = rest.get(..count).filter(|digits| matches!(digits.len(), 1..=4))?;
+    let length = digits.iter().fold(0, |length, &digit| length << 8 | usize::from(digit));
+    let shortest = length >= 0x80 && digits[0] != 0;
+    shortest.then_some((length, 1 + count))
+}
+
+/// Whether this is the shortest form of a number.
+pub(super) fn is_integer(body: &[u8]) -> bool {
+    !matches!(body, [] | [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..])
+}
+
+/// The bytes of a string of bits, those behind its end as zeros.
+pub(super) fn bits(body: &[u8]) -> Option<Vec<u8>> {
+    let (&unused, bytes) = body.split_first()?;
+    if unused > 7 || (unused > 0 && bytes.is_empty()) {
+        return None;
+    }
+    let mut bytes = bytes.to_vec();
+    if let Some(last) = bytes.last_mut() {
+        *last &= 0xff << unused;
+    }
+    Some(bytes)
+}
+
+/// A string of bits that fill whole bytes, as signatures and keys are.
+pub(super) fn whole_bits(body: &[u8]) -> Option<&[u8]> {
+    body.split_first().filter(|(unused, _)| **unused == 0).map(|(_, bytes)| bytes)
+}
+
+/// Anything but zero is true.
+pub(super) fn boolean(body: &[u8]) -> Option<bool> {
+    match body {
+        [byte] => Some(*byte != 0),
+        _ => None,
+    }
+}
+
+/// Where a part of `all` lies in it.
+pub(super) fn place(all: &[u8], part: &[u8]) -> Range<usize> {
+    let start = (part.as_ptr() as usize).saturating_sub(all.as_ptr() as usize);
+    start..start + part.len()
+}
+
+/// A time in seconds since 1970. RFC 5280 section 4.1.2.5 allows two forms: `YYMMDDHHMMSSZ` for
+/// the years from 1950 to 2049, and `YYYYMMDDHHMMSSZ`.
+pub(super) fn time(tag: u8, text: &[u8]) -> Option<i64> {
+    let (year, rest) = match (tag, text.len()) {
+        (UTC_TIME, 13) => {
+            let year = number(&text[..2])?;
+            (year + if year < 50 { 2000 } else { 1900 }, &text[2..])
+        }
+        (GENERALIZED_TIME, 15) => (number(&text[..4])?, &text[4..]),
+        _ => return None,
+    };
+    let [digits @ .., b'Z'] = rest else { return None };
+    let mut parts = digits.chunks_exact(2).map(number);
+    let mut part =
+        |least: i64, most: i64| parts.next().flatten().filter(|part| (least..=most).contains(part));
+    let (month, day) = (part(1, 12)?, part(1, 31)?);
+    let (hour, minute, second) = (part(0, 23)?, part(0, 59)?, part(0, 59)?);
+    if day > days_of(year, month) {
+        return None;
+    }
+    Some(((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |number, digit| match digit {
+        b'0'..=b'9' => Some(number * 10 + i64::from(digit - b'0')),
+        _ => None,
+    })
+}
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+fn days_of(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + i64::from(is_leap(year)),
+        _ => 31,
+    }
+}
+
+/// Days since 1970 began.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let before = year - 1;
+    let leaps = before / 4 - before / 100 + before / 400;
+    let months: i64 = (1..month).map(|month| days_of(year, month)).sum();
+    // 719,162 days lie between the first days of the years 1 and 1970; the year 0 has 366.
+    let years = if year == 0 { -366 } else { before * 365 + leaps };
+    years + months + day - 1 - 719_162
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_shortest_form_is_read() {
+        let read = |bytes: &[u8]| Reader::only(bytes, OCTET_STRING).map(<[u8]>::len);
+        assert_eq!(read(&[4, 1, 9]), Some(1));
+        assert_eq!(read(&[&[4, 0x81, 0x80][..], &[0; 0x80]].concat()), Some(0x80));
+        for wrong in [
+            &[4, 2, 9][..],
+            &[4, 1, 9, 9],
+            &[4, 0x81, 1, 9],
+            &[4, 0x82, 0, 0x80],
+            &[4, 0x80, 9, 0, 0],
+            &[4, 0x85, 0, 0, 0, 0, 1, 9],
+            &[4, 0xff],
+            &[0x1f, 4, 1, 9],
+            &[4],
+            &[],
+        ] {
+            assert_eq!(read(wrong), None, "{wrong:?}");
+        }
+        assert!(!is_integer(&[0, 1]) && !is_integer(&[0xff, 0xff]) && !is_integer(&[]));
+        assert!(is_integer(&[0, 0x80]) && is_integer(&[0xff, 0x7f]) && is_integer(&[0]));
+    }
+
+    #[test]
+    fn times_are_counted_from_1970() {
+        let short = |text: &str| time(UTC_TIME, text.as_bytes());
+        let long = |text: &str| time(GENERALIZED_TIME, text.as_bytes());
+        assert_eq!(short("700101000000Z"), Some(0));
+        assert_eq!(short("000229235959Z"), Some(951_868_799));
+        assert_eq!(short("491231235959Z"), long("20491231235959Z"));
+        assert_eq!(short("500101000000Z"), long("19500101000000Z"));
+        assert_eq!(long("99991231235959Z"), Some(253_402_300_799));
+        assert_eq!(long("00000101000000Z"), Some(-62_167_219_200));
+        for wrong in
+            ["010229000000Z", "011301000000Z", "010100000060Z", "0101010000Z", "01010100000 Z"]
+        {
+            assert_eq!(short(wrong), None, "{wrong}");
+        }
+        assert_eq!(long("20010101000000+0100"), None);
+    }
+}

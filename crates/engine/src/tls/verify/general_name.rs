@@ -1,0 +1,75 @@
+//! The names of RFC 5280 section 4.2.1.6: of hosts, mailboxes, addresses and others.
+
+use super::super::der::{self, OID, Reader, SEQUENCE, Value};
+use super::dn;
+
+/// What a name is a name of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Other,
+    Mail,
+    Host,
+    X400,
+    Directory,
+    Party,
+    Link,
+    Address,
+    Registered,
+}
+
+/// How many kinds there are.
+pub(super) const KINDS: usize = 9;
+
+/// A name. Directories have their canonical form, others the bytes of the certificate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct GeneralName {
+    pub(super) kind: Kind,
+    pub(super) value: Box<[u8]>,
+}
+
+impl GeneralName {
+    /// None if it is no name, or cannot be decoded.
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let Value { tag, body, .. } = from.value()?;
+        let (kind, value) = match tag {
+            0xa0 => (Kind::Other, other(body)?),
+            0x81 => (Kind::Mail, body.into()),
+            0x82 => (Kind::Host, body.into()),
+            0xa3 => (Kind::X400, body.into()),
+            0xa4 => (Kind::Directory, dn::canonical(Reader::only(body, SEQUENCE)?)?),
+            0xa5 => (Kind::Party, body.into()),
+            0x86 => (Kind::Link, body.into()),
+            0x87 => (Kind::Address, body.into()),
+            0x88 if !body.is_empty() => (Kind::Registered, body.into()),
+            _ => return None,
+        };
+        Some(Self { kind, value })
+    }
+
+    /// All names of a list, which is given without its tag.
+    pub(super) fn list(body: &[u8]) -> Option<Vec<Self>> {
+        let mut reader = Reader::new(body);
+        let mut names = Vec::new();
+        while !reader.is_empty() {
+            names.push(Self::read(&mut reader)?);
+        }
+        Some(names)
+    }
+
+    /// The first directory among names.
+    pub(super) fn directory(names: &[Self]) -> Option<&[u8]> {
+        let mut directories = names.iter().filter(|name| name.kind == Kind::Directory);
+        directories.next().map(|name| &*name.value)
+    }
+}
+
+/// A name of a kind that an object identifier tells: the identifier and one value of any type.
+fn other(body: &[u8]) -> Option<Box<[u8]>> {
+    let mut reader = Reader::new(body);
+    reader.take(OID)?;
+    let mut value = Reader::new(reader.take(der::constructed(0))?);
+    value.value()?;
+    value.end()?;
+    reader.end()?;
+    Some(body.into())
+}

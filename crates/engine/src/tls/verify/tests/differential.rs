@@ -1,0 +1,294 @@
+//! The judgement beside that of the `openssl` tool, over worlds of authorities, certificates and
+//! lists that are made up from a seed. Each deviation must be of a kind that is listed here.
+//!
+//! `WEIR_DIFFERENTIAL=SEED` makes up one world alone, says all about it and leaves its files;
+//! `=SEED+COUNT` makes up as many from that seed on.
+
+#![allow(clippy::print_stdout, reason = "a failing test shows what it has made up")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::*;
+use world::World;
+
+mod knobs;
+mod names;
+mod world;
+
+/// How many worlds are made up, with how many certificates each that are judged.
+const WORLDS: u64 = 2600;
+const LEAVES: usize = 8;
+
+/// How long a list may be at most for each case where there is a deviation.
+const SHOWN: usize = 12;
+
+/// A reason for which something is refused here and not by OpenSSL.
+struct Stricter {
+    what: &'static str,
+    faults: &'static [Fault],
+    applies: fn(&Case<'_>) -> bool,
+}
+
+/// The only thing that is good here and not for OpenSSL, which takes the first authority that has
+/// the right name and holds, and gives up if it is another one who has signed. Besides, it can go
+/// another way then, which leads nowhere.
+const TWINS: &str = "several authorities have one name, and another than the first has signed";
+
+/// What is listed in `docs/differences.md`, and what the tool does otherwise than nginx.
+const STRICTER: [Stricter; 5] = [
+    // nginx ends the handshake; the tool leaves out what it cannot read.
+    Stricter {
+        what: "something cannot be read that is sent besides",
+        faults: &[Fault::SIGNATURE],
+        applies: |case| case.world.offered.iter().any(|der| Certificate::read(der).is_none()),
+    },
+    Stricter {
+        what: "an extension of a list cannot be read or stands twice",
+        faults: &[Fault::NO_CRL, Fault::CRL_CRITICAL],
+        applies: |case| {
+            let broken = ["broken scope", "list's key", "number of list", "scope", "delta"];
+            broken.iter().any(|what| case.world.has(what))
+        },
+    },
+    Stricter {
+        what: "an entry of a list names another issuer, although the list is not indirect",
+        faults: &[Fault::REVOKED],
+        applies: |case| case.world.has("entry of another issuer"),
+    },
+    Stricter {
+        what: "addresses of the net (RFC 3779)",
+        faults: &[Fault::RESOURCES],
+        applies: |_| true,
+    },
+    Stricter {
+        what: "a mailbox in Unicode (RFC 8398)",
+        faults: &[Fault::NAME_SYNTAX],
+        applies: |case| {
+            let id = [0x2b, 6, 1, 5, 5, 7, 8, 9];
+            case.world.leaves[case.at].windows(id.len()).any(|part| part == id)
+        },
+    },
+];
+
+/// One certificate as both have judged it.
+struct Case<'a> {
+    world: &'a World,
+    at: usize,
+    ours: Vec<Fault>,
+    /// OpenSSL's numbers; none if it is good.
+    theirs: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Report {
+    judged: usize,
+    good: usize,
+    listed: BTreeMap<&'static str, usize>,
+    /// What was first wrong with certificates, here and there.
+    pairs: BTreeMap<(u32, u32), usize>,
+    wrong: Vec<String>,
+}
+
+#[test]
+fn openssl_judges_the_same() {
+    // The engine's tests run once more by another way of waiting, which makes no difference here.
+    if std::env::var("WEIR_TEST_USE").is_ok_and(|method| method == "io_uring") {
+        return;
+    }
+    let wanted = std::env::var("WEIR_DIFFERENTIAL").unwrap_or_else(|_| format!("0+{WORLDS}"));
+    let (first, count) = wanted.split_once('+').unwrap_or((&wanted, "1"));
+    let (first, count): (u64, u64) = (first.parse().unwrap(), count.parse().unwrap());
+    let next = AtomicU64::new(first);
+    let report = Mutex::new(Report::default());
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(8));
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let (next, report) = (&next, &report);
+            scope.spawn(move || {
+                let name = format!("weir-differential-{}-{thread}", std::process::id());
+                let folder = std::env::temp_dir().join(name);
+                std::fs::create_dir_all(&folder).unwrap();
+                while let Some(seed) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| seed - first < count)
+                {
+                    judge(&World::new(seed, LEAVES), &folder, report, count == 1);
+                }
+                match count {
+                    1 => println!("files: {}", folder.display()),
+                    _ => drop(std::fs::remove_dir_all(&folder)),
+                }
+            });
+        }
+    });
+    let report = report.into_inner().unwrap();
+    println!("{} certificates, {} of them good", report.judged, report.good);
+    println!("listed: {:#?}\nfirst faults: {:?}", report.listed, report.pairs);
+    let shown = &report.wrong[..report.wrong.len().min(SHOWN)];
+    assert!(report.wrong.is_empty(), "{} wrong:\n{}", report.wrong.len(), shown.join("\n"));
+}
+
+/// Has both judge the certificates of a world.
+fn judge(world: &World, folder: &Path, report: &Mutex<Report>, show: bool) {
+    let theirs = openssl(world, folder);
+    for (at, theirs) in theirs.into_iter().enumerate() {
+        let ours = ours(world, at);
+        let case = Case { world, at, ours, theirs };
+        if show {
+            println!("{}", case.told());
+        }
+        report.lock().unwrap().add(&case);
+    }
+}
+
+impl Report {
+    fn add(&mut self, case: &Case<'_>) {
+        self.judged += 1;
+        let (here, there) = (case.ours.is_empty(), case.theirs.is_empty());
+        self.good += usize::from(here && there);
+        if here == there {
+            if let (Some(ours), Some(theirs)) = (case.ours.first(), case.theirs.first()) {
+                let pair = (ours.code, *theirs);
+                *self.pairs.entry(pair).or_default() += 1;
+            }
+            return;
+        }
+        let listed = case.listed();
+        if listed.is_empty() {
+            self.wrong.push(case.told());
+        }
+        for what in listed {
+            *self.listed.entry(what).or_default() += 1;
+        }
+    }
+}
+
+impl Case<'_> {
+    /// By which rows both may differ; none if they may not.
+    fn listed(&self) -> Vec<&'static str> {
+        if self.world.has_twins() {
+            return vec![TWINS];
+        }
+        let row = |fault: &Fault| {
+            let mut rows = STRICTER.iter().filter(|row| row.faults.contains(fault));
+            rows.find(|row| (row.applies)(self)).map(|row| row.what)
+        };
+        let rows: Option<Vec<_>> = self.ours.iter().map(row).collect();
+        rows.unwrap_or_default()
+    }
+
+    fn told(&self) -> String {
+        let mut text = format!(
+            "world {} certificate {}: here {:?}, OpenSSL {:?}",
+            self.world.seed,
+            self.at,
+            self.ours.iter().map(|fault| fault.code).collect::<Vec<_>>(),
+            self.theirs
+        );
+        let _ = write!(text, "\n    {}", self.world.told(self.at));
+        text
+    }
+}
+
+fn ours(world: &World, at: usize) -> Vec<Fault> {
+    // A configuration with what cannot be read is not taken, and nobody is judged by it.
+    if world.anchors.iter().any(|der| Certificate::read(der).is_none()) {
+        return vec![Fault::UNSPECIFIED];
+    }
+    let revocation = lists(&world.lists);
+    if revocation.is_empty() != world.lists.is_empty() {
+        return vec![Fault::UNSPECIFIED];
+    }
+    let trust = Trust { anchors: world.anchors.clone(), revocation };
+    let chain = [std::slice::from_ref(&world.leaves[at]), &world.offered].concat();
+    let mut faults = Judge::new(&trust, world.purpose, world.depth).faults(&chain, NOW);
+    if let Some(host) = world.host
+        && !is_for(&chain[0], host)
+    {
+        faults.push(Fault { code: 62, text: "hostname mismatch" });
+    }
+    faults
+}
+
+/// What the tool says of each certificate.
+fn openssl(world: &World, folder: &Path) -> Vec<Vec<u32>> {
+    let file = |name: &str, label: &str, all: &[&[u8]]| {
+        std::fs::write(
+            folder.join(name),
+            all.iter().map(|der| pem(label, der)).collect::<String>(),
+        )
+        .unwrap();
+        name.to_owned()
+    };
+    let name = match world.purpose {
+        Purpose::Client => "ssl_client",
+        Purpose::Server => "ssl_server",
+    };
+    let mut command = Command::new("openssl");
+    command.current_dir(folder).args(["verify", "-no-CApath", "-no-CAstore"]);
+    // What nginx's connections have: the security level of the library's default.
+    command.args(["-auth_level", "2", "-verify_name", name]);
+    command.args(["-verify_depth", &world.depth.to_string(), "-attime", &NOW.to_string()]);
+    let anchors: Vec<&[u8]> = world.anchors.iter().map(|der| &der[..]).collect();
+    command.args(["-CAfile", &file("anchors.pem", "CERTIFICATE", &anchors)]);
+    let offered: Vec<&[u8]> = world.offered.iter().map(|der| &der[..]).collect();
+    if !offered.is_empty() {
+        command.args(["-untrusted", &file("offered.pem", "CERTIFICATE", &offered)]);
+    }
+    let lists: Vec<&[u8]> = world.lists.iter().map(|der| &der[..]).collect();
+    if !lists.is_empty() {
+        command.args(["-crl_check", "-crl_check_all"]);
+        command.args(["-CRLfile", &file("lists.pem", "X509 CRL", &lists)]);
+    }
+    if let Some(host) = world.host {
+        command.args(["-verify_hostname", host]);
+    }
+    for (at, leaf) in world.leaves.iter().enumerate() {
+        command.arg(file(&format!("{at}.pem"), "CERTIFICATE", &[leaf]));
+    }
+    let output = command.output().expect("openssl is needed");
+    let good = String::from_utf8_lossy(&output.stdout);
+    let bad = String::from_utf8_lossy(&output.stderr);
+    let codes = codes(&bad);
+    let is_good = |at: usize| good.lines().any(|line| line == format!("{at}.pem: OK"));
+    (0..world.leaves.len())
+        .map(|at| match is_good(at) {
+            true => Vec::new(),
+            // Some cannot even be loaded.
+            false => codes.get(&at).cloned().filter(|codes| !codes.is_empty()).unwrap_or(vec![0]),
+        })
+        .collect()
+}
+
+/// The numbers of errors by the files that they are about, which are named after them.
+fn codes(text: &str) -> BTreeMap<usize, Vec<u32>> {
+    let mut codes: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    let mut last = Vec::new();
+    for line in text.lines() {
+        let Some(rest) = line.strip_prefix("error ") else { continue };
+        let (word, _) = rest.split_once([' ', ':']).unwrap_or((rest, ""));
+        if let Ok(code) = word.parse() {
+            last.push(code);
+        } else if let Some(at) = word.strip_suffix(".pem").and_then(|at| at.parse().ok()) {
+            codes.insert(at, std::mem::take(&mut last));
+        }
+    }
+    codes
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.push_str(std::str::from_utf8(line).unwrap());
+        pem.push('\n');
+    }
+    pem + &format!("-----END {label}-----\n")
+}
