@@ -102,6 +102,8 @@ pub struct Body {
     announced: u64,
     /// Whether somebody reads it piece by piece.
     pub is_streamed: bool,
+    /// Whether nobody gets it any more: what the connection still brings of it is dropped.
+    pub refused: bool,
     /// `client_body_timeout`.
     pub timeout: Duration,
     /// Whether the client waits for `100 Continue`.
@@ -139,6 +141,7 @@ impl Body {
             max_size,
             announced,
             is_streamed,
+            refused,
             timeout,
             expects_continue,
             content,
@@ -147,7 +150,7 @@ impl Body {
         } = self;
         *framing = Framing::None;
         (*content_length, *content, *deadline) = (None, None, None);
-        (*chunked, *is_streamed, *expects_continue) = (false, false, false);
+        (*chunked, *is_streamed, *refused, *expects_continue) = (false, false, false, false);
         (*received, *raw, *max_size, *announced) = (0, 0, 0, 0);
         *timeout = Duration::ZERO;
         ahead.clear();
@@ -164,6 +167,21 @@ impl Body {
         }
     }
 
+    /// Nobody gets it from here on, in full or at all: whoever answers the request now does so
+    /// without it, and what the connection still brings of it is dropped.
+    pub fn refuse(&mut self) {
+        self.refused = true;
+        self.content_length = (self.chunked || self.content_length.is_some()).then_some(0);
+        (self.chunked, self.content) = (false, None);
+        self.expects_continue = false;
+        self.ahead.clear();
+    }
+
+    /// Whether it was begun to be sent on and cannot be had again.
+    pub fn is_spent(&self) -> bool {
+        self.is_streamed && self.content.is_none()
+    }
+
     /// Whether nothing is left to be read from the connection.
     pub fn is_done(&self) -> bool {
         matches!(self.framing, Framing::None) && self.ahead.is_empty()
@@ -173,6 +191,7 @@ impl Body {
     /// none.
     pub fn is_ready(&self) -> bool {
         self.content.is_some()
+            || self.refused
             || !self.chunked && self.content_length.is_none() && !self.expects_continue
     }
 
@@ -395,7 +414,7 @@ impl crate::request::Request {
     /// # Errors
     /// The status to answer with.
     pub async fn read_body(&mut self) -> Result<(), u16> {
-        if self.body.content.is_some() {
+        if self.body.is_ready() {
             return Ok(());
         }
         self.ask_for_body().await?;
@@ -534,6 +553,7 @@ impl crate::request::Request {
             }
             BodyError::File => {}
         }
+        self.body.refuse();
         error.status()
     }
 

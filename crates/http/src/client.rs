@@ -1,6 +1,7 @@
 //! The client's side of a request: the queue of pieces on their way out, and what comes in after
 //! the head. One type for every protocol, so that phases and modules need not know which it is.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
@@ -99,6 +100,9 @@ pub struct Client {
     pub timed_out: bool,
     /// Whether `set $limit_rate` or `X-Accel-Limit-Rate` has settled the rate.
     pub rate_set: bool,
+    /// Whether the client of the request that this one was made for has gone meanwhile; None where
+    /// nobody looks.
+    pub(crate) deserted: Option<Rc<Cell<bool>>>,
     overflowed: bool,
     deadline: Deadline,
 }
@@ -119,6 +123,7 @@ impl Client {
             corked: false,
             rate: None,
             rate_set: false,
+            deserted: None,
             overflowed: false,
             broken: false,
             timed_out: false,
@@ -132,6 +137,11 @@ impl Client {
             Sink::Link(link) => Some(link),
             _ => None,
         }
+    }
+
+    /// Whether the client that a subrequest works for is gone.
+    pub fn is_deserted(&self) -> bool {
+        self.deserted.as_ref().is_some_and(|gone| gone.get())
     }
 
     /// The connection, to look at.
@@ -171,6 +181,7 @@ impl Client {
             broken,
             timed_out,
             rate_set,
+            deserted,
             overflowed,
             deadline,
         } = self;
@@ -179,7 +190,7 @@ impl Client {
         *send_timeout = SEND_TIMEOUT;
         (*sendfile, *nopush, *corked, *broken) = (false, false, false, false);
         (*timed_out, *overflowed) = (false, false);
-        (*rate, *rate_set) = (None, false);
+        (*rate, *rate_set, *deserted) = (None, false, None);
         *deadline = Deadline::new();
     }
 

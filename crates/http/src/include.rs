@@ -31,8 +31,10 @@ use crate::phase;
 use crate::piece::Piece;
 use crate::request::Request;
 use crate::response::Sent;
+use crate::subrequest::Family;
 
-/// How many subrequests of one request go on at the same time.
+/// How many included subrequests of a client's request go on at the same time. Beyond that, only the
+/// first in each line begins.
 const PARALLEL: usize = 64;
 
 /// How many subrequests of one request may wait or go on (nginx: what a counter of 16 bits holds,
@@ -65,6 +67,9 @@ pub type Done = Box<dyn FnOnce(&mut Request, &mut Request)>;
 /// A subrequest that has a place in a response.
 pub struct Child {
     run: Option<Pin<Box<dyn Future<Output = Box<Request>>>>>,
+    /// Counts it among those that have begun.
+    running: Option<Running>,
+    family: Rc<Family>,
     ended: Option<Box<Request>>,
     pipe: Rc<Pipe>,
     waited: bool,
@@ -118,10 +123,13 @@ impl Request {
         };
         let mut child = Box::new(self.fork(include.uri, include.args, sink)?);
         child.values = self.values.clone();
+        let family = Rc::clone(child.family.get_or_insert_default());
         let content_type = self.response.content_type.clone();
         let stub = include.stub.map(|text| Stub { text, content_type, pipe: Rc::clone(&pipe) });
         Some(Piece::Include(Box::new(Child {
             run: Some(Box::pin(run(child, stub))),
+            running: None,
+            family,
             ended: None,
             pipe,
             waited: include.waited,
@@ -228,7 +236,11 @@ impl Request {
                 Piece::Include(child) => Some(child),
                 _ => None,
             });
-            children.take(PARALLEL).for_each(|child| child.poll(cx));
+            for (at, child) in children.take(PARALLEL).enumerate() {
+                if at == 0 || child.may_go_on() {
+                    child.poll(cx);
+                }
+            }
             let mut moved = false;
             loop {
                 if self.client.queued() > QUEUE_LIMIT {
@@ -340,13 +352,34 @@ enum Next {
 }
 
 impl Child {
+    /// Whether it has begun, or there is room for another.
+    fn may_go_on(&self) -> bool {
+        self.running.is_some() || self.family.running.get() < PARALLEL
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) {
-        if let Some(run) = &mut self.run
-            && let Poll::Ready(request) = run.as_mut().poll(cx)
-        {
-            self.run = None;
+        let Some(run) = &mut self.run else { return };
+        self.running.get_or_insert_with(|| Running::new(&self.family));
+        if let Poll::Ready(request) = run.as_mut().poll(cx) {
+            (self.run, self.running) = (None, None);
             self.ended = Some(request);
         }
+    }
+}
+
+/// Counts an included subrequest while it goes on.
+struct Running(Rc<Family>);
+
+impl Running {
+    fn new(family: &Rc<Family>) -> Self {
+        family.running.set(family.running.get() + 1);
+        Self(Rc::clone(family))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get() - 1);
     }
 }
 

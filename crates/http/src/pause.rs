@@ -43,8 +43,13 @@ impl Request {
 
     /// Ready when the client's connection has something to say: true for its end. Bytes that the
     /// client has sent hide an end behind them, so then there is nothing more to watch for.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let Some(link) = self.client.link() else { return Poll::Ready(false) };
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let Some(link) = self.client.link() else {
+            return match &self.client.deserted {
+                Some(gone) if !gone.get() => Poll::Pending,
+                gone => Poll::Ready(gone.is_some()),
+            };
+        };
         if !link.input.is_empty() {
             return Poll::Ready(false);
         }

@@ -280,8 +280,8 @@ pub(crate) fn refuse_large_body(request: &mut Request) -> Option<Verdict> {
     if max == 0 || length <= max || request.body.is_done() {
         return None;
     }
-    request.body.expects_continue = false;
     request.log(Level::Error, &format!("client intended to send too large body: {length} bytes"));
+    request.body.refuse();
     Some(Verdict::Status(413))
 }
 
@@ -325,6 +325,7 @@ impl Request {
             return Verdict::Status(500);
         }
         self.uri_in_alias = false;
+        self.leave_body();
         self.set_uri(uri, args);
         self.location_valid = true;
         self.internal = true;
@@ -347,6 +348,7 @@ impl Request {
         match server.locations.named(name) {
             Some(location) => {
                 debug_assert_eq!(location.kind, Kind::Named);
+                self.leave_body();
                 self.enter(location);
                 self.internal = true;
                 self.clear_states();
@@ -356,6 +358,13 @@ impl Request {
                 self.log(Level::Error, &format!("could not find named location \"{text}\""));
                 Verdict::Status(500)
             }
+        }
+    }
+
+    /// A body that has been sent on in part is not sent anywhere else.
+    fn leave_body(&mut self) {
+        if self.body.is_spent() {
+            self.body.refuse();
         }
     }
 

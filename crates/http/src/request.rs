@@ -22,6 +22,7 @@ use crate::response::Response;
 use crate::route::{Location, Server};
 use crate::snapshot::Snapshot;
 use crate::spare;
+use crate::subrequest::Family;
 use crate::variables::Values;
 
 /// What all requests of a connection share.
@@ -97,6 +98,8 @@ pub struct Request {
     pub body: Body,
     /// The method, which an error page may change to GET.
     pub method: Method,
+    /// In a subrequest, that of the request it was made for.
+    pub(crate) main_method: Method,
     /// The normalised path, decoded.
     pub uri: Vec<u8>,
     /// The query string without `?`.
@@ -152,6 +155,8 @@ pub struct Request {
     states: Vec<Option<Kept>>,
     /// What modules keep for a main request and its subrequests together; made when first needed.
     common: Option<Common>,
+    /// What the client's request and all its subrequests have in common; made with the first.
+    pub(crate) family: Option<Rc<Family>>,
 }
 
 /// States by place.
@@ -234,6 +239,7 @@ impl Request {
             info,
             body: Body::default(),
             method: head.method,
+            main_method: Method::Get,
             head,
             uri: Vec::new(),
             args: Vec::new(),
@@ -261,6 +267,7 @@ impl Request {
             upgraded: false,
             states: Vec::new(),
             common: None,
+            family: None,
             snapshot,
         }
     }
@@ -322,6 +329,7 @@ impl Request {
             remote: _,
             body,
             method: _,
+            main_method: _,
             uri,
             args,
             uri_intact,
@@ -348,6 +356,7 @@ impl Request {
             upgraded,
             states,
             common,
+            family,
         } = self;
         *content = None;
         match Rc::get_mut(head) {
@@ -371,7 +380,7 @@ impl Request {
         (*error_page, *error_status) = (false, 0);
         (*discard_log, *upgraded) = (false, false);
         states.clear();
-        *common = None;
+        (*common, *family) = (None, None);
     }
 
     /// The settings in force.
@@ -486,7 +495,16 @@ impl Request {
 
     /// The method as it is now: the client's, or what an error page made of it.
     pub fn method_name(&self) -> &[u8] {
-        match self.method {
+        self.name_of(self.method)
+    }
+
+    /// The method of the client's request as it is now (`$request_method`).
+    pub fn main_method_name(&self) -> &[u8] {
+        self.name_of(if self.is_subrequest() { self.main_method } else { self.method })
+    }
+
+    fn name_of(&self, method: Method) -> &[u8] {
+        match method {
             Method::Get => b"GET",
             Method::Head => b"HEAD",
             _ => self.head.method_text(),

@@ -1,8 +1,10 @@
 //! Requests that a module makes on behalf of another: `auth_request`, `mirror`, `post_action`.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::task::Poll;
 
 use weir_engine::error_log::Level;
 use weir_wire::h1::Method;
@@ -15,6 +17,19 @@ use crate::response::Sent;
 
 thread_local! {
     static RUNNING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many subrequests one request of a client may lead to, those of subrequests included: a page
+/// that includes itself twice has an end. nginx limits only how deep they nest.
+pub const MAX_SUBREQUESTS_IN_ALL: u32 = 10_000;
+
+/// What a client's request and all its subrequests have in common.
+#[derive(Default)]
+pub(crate) struct Family {
+    /// How many subrequests have been made.
+    made: Cell<u32>,
+    /// How many of those that are included in responses have begun and not ended.
+    pub(crate) running: Cell<usize>,
 }
 
 /// How many subrequests of this thread run by themselves: a thread that ends waits for them as for
@@ -49,24 +64,33 @@ impl Drop for Running {
 }
 
 impl Request {
-    /// Runs a subrequest to its end and gives it back, with its response and its captured body.
-    /// Variables are shared with it, as they are in nginx. None when subrequests nest too deep.
-    pub async fn subrequest(&mut self, uri: Vec<u8>, args: Vec<u8>, sink: Sink) -> Option<Self> {
-        let child = self.fork(uri, args, sink)?;
-        Some(self.follow(child).await)
-    }
-
-    /// Starts a subrequest that nobody waits for; its variables begin anew.
-    pub fn background(&mut self, uri: Vec<u8>, args: Vec<u8>) {
-        if let Some(child) = self.fork(uri, args, Sink::Discard) {
-            child.launch();
-        }
-    }
-
-    /// Runs a subrequest made by [`Request::fork`] to its end.
+    /// Runs a subrequest made by [`Request::fork`] to its end. Variables are shared with it, as
+    /// they are in nginx. A client that goes away meanwhile is gone for the subrequest as well,
+    /// which decides what that means ([`Client::is_deserted`]).
     pub async fn follow(&mut self, mut child: Self) -> Self {
+        let gone = Rc::new(Cell::new(false));
+        child.client.deserted = Some(Rc::clone(&gone));
         std::mem::swap(&mut child.values, &mut self.values);
-        phase::boxed(&mut child, Entry::ServerRewrite).await;
+        {
+            let mut run = phase::boxed(&mut child, Entry::ServerRewrite);
+            let mut watching = true;
+            poll_fn(|cx| {
+                if run.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                // Bytes that the client has sent hide an end behind them: then there is nothing more
+                // to watch for.
+                if watching && let Poll::Ready(end) = self.poll_gone(cx) {
+                    watching = false;
+                    gone.set(end);
+                    if end {
+                        return run.as_mut().poll(cx);
+                    }
+                }
+                Poll::Pending
+            })
+            .await;
+        }
         std::mem::swap(&mut child.values, &mut self.values);
         if child.get(&crate::core::ERRORS).log_subrequest {
             phase::log(&mut child).await;
@@ -88,16 +112,22 @@ impl Request {
 
     /// A subrequest that has not begun. None when subrequests nest too deep.
     pub fn fork(&mut self, uri: Vec<u8>, args: Vec<u8>, sink: Sink) -> Option<Self> {
-        if self.depth == 0 {
+        let family = Rc::clone(self.family.get_or_insert_default());
+        let refused = match () {
+            () if self.depth == 0 => Some("subrequests cycle"),
+            () if family.made.get() >= MAX_SUBREQUESTS_IN_ALL => Some("too many subrequests"),
+            () => None,
+        };
+        if let Some(reason) = refused {
             let text = String::from_utf8_lossy(&uri).into_owned();
             let place = match self.response.sent == Sent::Nothing {
                 true => "",
                 false => " while sending response to client",
             };
-            let message = format!("subrequests cycle while processing \"{text}\"{place}");
-            self.log(Level::Error, &message);
+            self.log(Level::Error, &format!("{reason} while processing \"{text}\"{place}"));
             return None;
         }
+        family.made.set(family.made.get() + 1);
         let mut child = Self::new(
             Rc::clone(&self.snapshot),
             Rc::clone(&self.server),
@@ -109,7 +139,10 @@ impl Request {
         child.remote = self.remote.clone();
         child.origin = Origin::Subrequest;
         child.internal = true;
-        child.method = if self.method == Method::Head { Method::Head } else { Method::Get };
+        child.family = Some(family);
+        // Whatever the client has asked by (nginx: ngx_http_subrequest).
+        child.method = Method::Get;
+        child.main_method = if self.is_subrequest() { self.main_method } else { self.method };
         child.depth = self.depth - 1;
         child.number = self.number;
         child.uri = uri;

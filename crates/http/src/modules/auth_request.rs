@@ -87,6 +87,10 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         child.body = Body::default();
         child.response.header_only = true;
         let mut child = request.follow(child).await;
+        if child.response.status == 499 && child.client.is_deserted() {
+            request.client.broken = true;
+            return Verdict::Abort;
+        }
         set_variables(request, &mut child, &own.variables);
         judge(request, &child)
     })

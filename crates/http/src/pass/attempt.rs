@@ -375,7 +375,7 @@ impl Watch {
         if self.ignore || !request.body.is_done() {
             return false;
         }
-        let Some(link) = request.client.link() else { return false };
+        let Some(link) = request.client.link() else { return request.client.is_deserted() };
         if !link.input.is_empty() || link.conn.poll_readable(cx).is_pending() {
             return false;
         }

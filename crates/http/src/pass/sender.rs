@@ -60,7 +60,9 @@ impl Sender {
                 }
                 sender.end_body();
             }
-            None => sender.streaming = !request.body.is_done(),
+            None => {
+                sender.streaming = !request.body.is_done() && !request.body.refused;
+            }
         }
         sender
     }

@@ -16,9 +16,7 @@ fn found(value: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// `$request_method`: that of the client's request, or what an error page made of it.
 pub(super) fn method(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let head = &request.head;
-    let method = if request.is_subrequest() { head.method_text() } else { request.method_name() };
-    !head.method_text().is_empty() && found(method, out)
+    !request.head.method_text().is_empty() && found(request.main_method_name(), out)
 }
 
 /// `$request`.

@@ -1,0 +1,173 @@
+//! What is left of a request once it goes on elsewhere: method, body and length.
+
+use crate::harness::{Backend, Client, Reply, Seen, Server, is_nginx};
+
+/// Answers as its path says: `/status/404`, `/accel/PATH`.
+fn backend() -> Backend {
+    Backend::new(|seen| {
+        let path = seen.target().split('?').next().unwrap();
+        if let Some(status) = path.strip_prefix("/status/") {
+            return Reply::with(&format!("{status} Said"), "", "theirs");
+        }
+        match path.strip_prefix("/accel") {
+            Some(to) => Reply::with("200 OK", &format!("X-Accel-Redirect: {to}\r\n"), ""),
+            None => Reply::ok("page"),
+        }
+    })
+}
+
+/// Method, length and body as they came to the backend.
+fn shape(seen: &Seen) -> (String, Option<String>, String) {
+    let method = seen.line.split(' ').next().unwrap().to_owned();
+    let length = seen.header("Content-Length").map(str::to_owned);
+    (method, length, String::from_utf8_lossy(&seen.body).into_owned())
+}
+
+fn post(server: &Server, target: &str) -> String {
+    let mut client = server.client();
+    client.send(format!(
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Length: 6\r\n\r\nabcdef"
+    ));
+    let answer = client.response();
+    format!("{} {}", answer.status, answer.text())
+}
+
+#[test]
+fn a_body_that_is_too_large_has_its_page() {
+    let backend = backend();
+    let server = Server::server(
+        r#"
+        client_max_body_size 3;
+        location = /plain { error_page 413 /text; }
+        location = /file { error_page 413 /large.html; }
+        location = /proxied { error_page 413 /to/page; }
+        location = /named { error_page 413 @to; }
+        location = /ok { error_page 413 =200 /text; }
+        location = /away { error_page 413 http://there/; }
+        location = /chunked { proxy_pass http://%backend%; error_page 413 /to/page; }
+        location = /text { return 200 "$status $request_method $uri\n"; }
+        location /to/ { proxy_pass http://%backend%; }
+        location @to { proxy_pass http://%backend%; }
+        "#,
+    )
+    .set("backend", backend.address())
+    .file("html/large.html", "too large")
+    .start();
+    assert_eq!(post(&server, "/plain"), "413 413 GET /text\n");
+    assert_eq!(post(&server, "/file"), "413 too large");
+    assert_eq!(post(&server, "/ok"), "200 200 GET /text\n");
+    assert!(post(&server, "/away").starts_with("302 "));
+    let none = |method: &str| (method.to_owned(), Some("0".to_owned()), String::new());
+    assert_eq!(post(&server, "/proxied"), "413 page");
+    assert_eq!(shape(&backend.last()), none("GET"));
+    assert_eq!(post(&server, "/named"), "413 page");
+    assert_eq!(shape(&backend.last()), none("POST"));
+    let chunked = "POST /chunked HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                   Transfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n0\r\n\r\n";
+    let answer = server.ask(chunked);
+    assert_eq!((answer.status, answer.text()), (413, "page".to_owned()));
+    assert_eq!(shape(&backend.last()).2, "");
+    assert_eq!(backend.count(), 3);
+    server.wait_log("client intended to send too large body: 6 bytes");
+}
+
+#[test]
+fn nobody_waits_for_a_body_that_was_refused() {
+    // nginx announces the length to the upstream of the page, which then waits for the body.
+    if is_nginx() {
+        return;
+    }
+    let backend = backend();
+    let server = Server::server(
+        "client_max_body_size 3; error_page 413 /to/page;
+         location = /large { }
+         location /to/ { proxy_pass http://%backend%; }",
+    )
+    .set("backend", backend.address())
+    .start();
+    let ask = |lines: &str| {
+        let mut client = server.client();
+        client.send(format!(
+            "POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n{lines}\r\n"
+        ));
+        client
+    };
+    let check = |mut client: Client| {
+        let answer = client.response();
+        assert_eq!((answer.status, answer.text()), (413, "page".to_owned()));
+        assert_eq!(answer.header("Connection"), Some("close"));
+    };
+    check(ask(""));
+    check(ask("Expect: 100-continue\r\n"));
+    assert_eq!(shape(&backend.last()), ("GET".into(), Some("0".into()), String::new()));
+}
+
+#[test]
+fn what_goes_on_to_another_place() {
+    let backend = backend();
+    let server = Server::server(
+        r#"
+        location = /uri { error_page 404 /to/page; return 404; }
+        location = /code { error_page 404 =202 /to/page; return 404; }
+        location = /named { error_page 404 @to; return 404; }
+        location = /kept { error_page 404 = @to; return 404; }
+        location = /theirs { error_page 404 /to/page; proxy_intercept_errors on;
+            proxy_pass http://%backend%/status/404; }
+        location = /accel { proxy_pass http://%backend%/accel/to/page; }
+        location = /tries { try_files /nothing /to/page; }
+        location = /tries-named { try_files /nothing @to; }
+        location = /last { rewrite ^ /to/page last; }
+        location = /index/ { index /to/page; }
+        location /to/ { proxy_pass http://%backend%; }
+        location @to { proxy_pass http://%backend%; }
+        "#,
+    )
+    .set("backend", backend.address())
+    .start();
+    for (target, status, method) in [
+        ("/uri", 404, "GET"),
+        ("/code", 202, "GET"),
+        ("/named", 404, "POST"),
+        ("/kept", 200, "POST"),
+        ("/theirs", 404, "GET"),
+        ("/accel", 200, "GET"),
+        ("/tries", 200, "POST"),
+        ("/tries-named", 200, "POST"),
+        ("/last", 200, "POST"),
+        ("/index/", 200, "POST"),
+    ] {
+        assert_eq!(post(&server, target), format!("{status} page"), "{target}");
+        let expected = (method.to_owned(), Some("6".to_owned()), "abcdef".to_owned());
+        assert_eq!(shape(&backend.last()), expected, "{target}");
+    }
+    let mut client = server.client();
+    client.send("HEAD /uri HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.head_response().status, 404);
+    assert_eq!(shape(&backend.last()), ("HEAD".to_owned(), None, String::new()));
+}
+
+#[test]
+fn a_body_that_went_elsewhere_is_not_sent_again() {
+    if is_nginx() {
+        return;
+    }
+    let backend = backend();
+    let server = Server::server(
+        "location = /streamed { proxy_pass http://%backend%/accel/to/page;
+             proxy_request_buffering off; }
+         location /to/ { proxy_pass http://%backend%; }",
+    )
+    .set("backend", backend.address())
+    .start();
+    let mut client = server.client();
+    client.send(
+        "POST /streamed HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Length: 6\r\n\r\nabc",
+    );
+    client.send("def");
+    assert_eq!(client.response().text(), "page");
+    let bodies: Vec<_> = backend.seen().iter().map(shape).collect();
+    assert_eq!(bodies[0].2, "abcdef");
+    assert!(bodies[1].2.is_empty() || bodies[1].2 == "abcdef", "{bodies:?}");
+}

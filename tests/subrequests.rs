@@ -1,0 +1,110 @@
+//! Requests that a module makes for another: how they ask, when they end, and how many there are.
+
+use std::fmt::Write;
+
+use crate::harness::{Backend, Client, Reply, Server, children, is_nginx, memory};
+
+/// The method of every request for `target`.
+fn methods(backend: &Backend, target: &str) -> Vec<String> {
+    let seen = backend.seen();
+    let same = seen.iter().filter(|seen| seen.target() == target);
+    same.map(|seen| seen.line.split(' ').next().unwrap().to_owned()).collect()
+}
+
+fn ask(server: &Server, method: &str, target: &str) -> Client {
+    let mut client = server.client();
+    let body = if method == "POST" { "Content-Length: 3\r\n\r\nabc" } else { "\r\n" };
+    client.send(format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{body}"
+    ));
+    client
+}
+
+#[test]
+fn subrequests_ask_by_get_and_mirrors_as_the_client() {
+    let backend = Backend::new(|seen| Reply::ok(seen.line.split(' ').next().unwrap()));
+    let server = Server::server(
+        r#"
+        location /guarded { auth_request /auth; proxy_pass http://%backend%; }
+        location /mirrored { mirror /mirror; proxy_pass http://%backend%; }
+        location /added { add_after_body /added-to; addition_types *; proxy_pass http://%backend%; }
+        location /paged { error_page 404 = /included; return 404; }
+        location /auth { proxy_pass http://%backend%; proxy_pass_request_body off;
+            proxy_set_header Content-Length ""; }
+        location /included { add_after_body /method; addition_types *; return 200 "page "; }
+        location = /method { return 200 $request_method; }
+        location / { proxy_pass http://%backend%; }
+        "#,
+    )
+    .set("backend", backend.address())
+    .start();
+    for method in ["GET", "HEAD", "POST"] {
+        let answer = ask(&server, method, "/guarded").try_response(method == "HEAD").unwrap();
+        assert_eq!(answer.status, 200);
+        assert_eq!(methods(&backend, "/auth"), ["GET"], "{method}");
+        assert_eq!(methods(&backend, "/guarded"), [method]);
+        backend.forget();
+        ask(&server, method, "/mirrored").try_response(method == "HEAD").unwrap();
+        backend.wait(1);
+        assert_eq!(methods(&backend, "/mirror"), [method]);
+        backend.forget();
+    }
+    assert_eq!(ask(&server, "POST", "/added").response().text(), "POSTGET");
+    // Variables of a subrequest are those of the request it is made for, as that is now.
+    assert_eq!(ask(&server, "POST", "/paged").response().text(), "page GET");
+}
+
+#[test]
+fn a_client_that_leaves_ends_the_subrequest_that_it_waits_for() {
+    let backend = Backend::new(|seen| match seen.target() {
+        "/free" => Reply::ok("done"),
+        _ => Reply::hold(),
+    });
+    let server = Server::http(
+        r#"
+        log_format f "$status $request_uri";
+        server {
+            listen 127.0.0.1:%port%;
+            access_log %dir%/access.log f;
+            location /guarded { auth_request /auth; proxy_pass http://%backend%; }
+            location /auth { proxy_pass http://%backend%; }
+        }
+        "#,
+    )
+    .set("backend", backend.address())
+    .start();
+    let client = ask(&server, "GET", "/guarded");
+    backend.wait(0);
+    drop(client);
+    assert_eq!(server.wait_lines("access.log", 1), ["499 /guarded"]);
+    server.wait_log("client prematurely closed connection, so upstream connection is closed too");
+    assert_eq!(methods(&backend, "/guarded"), [""; 0]);
+}
+
+#[test]
+fn a_page_that_includes_itself_has_an_end() {
+    let mut flat = String::new();
+    for n in 0..500 {
+        let _ = write!(flat, "<!--# include virtual=\"/small?{n}\" -->");
+    }
+    let twice = "<!--# include virtual=\"/twice\" --><!--# include virtual=\"/twice\" -->";
+    let server = Server::server("location / { ssi on; ssi_types *; }")
+        .file("html/flat", flat)
+        .file("html/small", "s")
+        .file("html/once", "(<!--# include virtual=\"/once\" -->)")
+        .file("html/twice", twice)
+        .start();
+    assert_eq!(server.text("/flat"), "s".repeat(500));
+    let once = server.text("/once");
+    assert!(once.starts_with("((((") && once.contains("an error occurred"), "{once}");
+    server.wait_log("subrequests cycle while processing \"/once\"");
+    if is_nginx() {
+        return;
+    }
+    let worker = children(server.pid())[0];
+    let before = memory(worker);
+    assert!(server.text("/twice").contains("an error occurred"));
+    server.wait_log("too many subrequests while processing \"/twice\"");
+    let grown = memory(worker).saturating_sub(before);
+    assert!(grown < 128 * 1024, "{grown} KiB more");
+}
