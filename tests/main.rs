@@ -22,6 +22,7 @@ mod http_core;
 mod limits;
 mod locations;
 mod log;
+mod log_losses;
 mod paths;
 mod process;
 mod process_files;

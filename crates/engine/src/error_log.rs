@@ -8,6 +8,7 @@ use std::sync::{Arc, RwLock};
 
 pub mod directive;
 mod seldom;
+mod stderr;
 
 pub use seldom::Seldom;
 
@@ -192,16 +193,20 @@ fn ids() -> (u32, u32) {
 }
 
 impl Sink {
-    /// Writes one whole line, line end included. A log that cannot be written to has nowhere to
+    /// Writes one whole line, line end included. A file that cannot be written to has nowhere to
     /// complain.
     fn write(&self, level: Level, line: &[u8]) {
-        let _ = match self {
-            Self::File(file) => file.write(line),
-            Self::Stderr => std::io::stderr().write_all(line),
+        match self {
+            Self::File(file) => drop(file.write(line)),
+            Self::Stderr => drop(stderr::write(line)),
             Self::Syslog(syslog) => {
-                syslog.send_severity(level as u8 - 1, line.strip_suffix(b"\n").unwrap_or(line))
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                if let Some(news) = syslog.send_severity(level as u8 - 1, line) {
+                    // Itself, it may be one of these logs, and has no more news then.
+                    syslog.tell(&news, |level, message| process_log().log(level, 0, message));
+                }
             }
-        };
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod event_loop;
 pub mod listen;
 pub mod log_buffer;
 pub mod log_files;
+pub mod losses;
 pub mod os_error;
 pub mod park;
 pub mod random;

@@ -37,6 +37,11 @@ struct Buffer {
     timed: bool,
 }
 
+/// The lines in a text.
+fn count(lines: &[u8]) -> u64 {
+    lines.iter().filter(|&&byte| byte == b'\n').count() as u64
+}
+
 thread_local! {
     static BUFFERS: RefCell<Vec<Buffer>> = const { RefCell::new(Vec::new()) };
 }
@@ -65,7 +70,9 @@ pub fn flush() {
 }
 
 fn tell(file: &LogFile, written: io::Result<()>) {
-    if let Err(error) = written {
+    if let Err(error) = written
+        && file.is_news()
+    {
         let what = format!("write() to \"{}\" failed", file.path().display());
         process_log().log(Level::Alert, 0, Failed(&what, &error));
     }
@@ -140,7 +147,7 @@ fn write(file: &LogFile, how: Buffering, lines: &[u8]) -> io::Result<()> {
         Some(level) => {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
             encoder.write_all(lines)?;
-            file.write(&encoder.finish()?)
+            file.write_lines(&encoder.finish()?, || count(lines))
         }
     }
 }

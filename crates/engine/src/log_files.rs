@@ -1,13 +1,23 @@
 //! Files that logs are written to, one descriptor per name for the whole process, reopened in
 //! place when somebody has rotated them.
+//!
+//! Writing to a log never waits: what a pipe does not take, because nobody reads it, is lost, and
+//! so is what a full disk does not take. Lost lines are counted, and told when the log takes some
+//! again.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 use weir_sys::file::{self, Links};
+
+use crate::clock;
+use crate::error_log::{Level, process_log};
+use crate::losses::{self, Losses};
 
 /// Rights of a new log file, before the umask; nginx's `NGX_FILE_DEFAULT_ACCESS`.
 const NEW_FILE: Mode = Mode::from_raw_mode(0o644);
@@ -19,10 +29,26 @@ pub struct LogFile {
     fd: OwnedFd,
     /// Which links lead to it.
     links: Links,
+    /// Each write looks at `trouble` first: the file may take a part of one (a pipe), or has not
+    /// taken all of the last.
+    careful: AtomicBool,
+    trouble: Mutex<Trouble>,
+}
+
+/// What is known of a log's failures.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// The file may take a part of a write and the rest later.
+    takes_parts: bool,
+    /// What is left of a write that the file took in part; nothing comes before it.
+    rest: Vec<u8>,
+    losses: Losses,
+    /// The last second of the wall clock in which the disk was full.
+    full_at: i64,
 }
 
 impl LogFile {
-    /// Opens a file for appending and makes it if there is none.
+    /// Opens a file for appending and makes it if there is none. A pipe need not have a reader yet.
     ///
     /// # Errors
     /// The system's, for the caller to report as `open() "PATH" failed (2: No such file or
@@ -38,12 +64,15 @@ impl LogFile {
     pub fn open_by(path: impl Into<PathBuf>, links: Links) -> io::Result<Self> {
         let path = path.into();
         let fd = open(&path, links)?;
-        Ok(Self { path, fd, links })
+        Ok(Self { links, ..Self::from_fd(path, fd) })
     }
 
-    /// A file that somebody else has opened.
+    /// A file that somebody else has opened, as [`LogFile::open`] does.
     pub fn from_fd(path: impl Into<PathBuf>, fd: OwnedFd) -> Self {
-        Self { path: path.into(), fd, links: Links::Any }
+        let takes_parts = takes_parts(fd.as_fd());
+        let trouble = Mutex::new(Trouble { takes_parts, ..Trouble::default() });
+        let careful = AtomicBool::new(takes_parts);
+        Self { path: path.into(), fd, links: Links::Any, careful, trouble }
     }
 
     /// The name it was opened by.
@@ -51,20 +80,67 @@ impl LogFile {
         &self.path
     }
 
-    /// Writes all of `bytes`, with one system call unless the file takes less at once.
+    /// Writes all of `bytes`, whole lines, with one system call unless the file takes less at once.
     ///
     /// # Errors
-    /// The system's. What was written before stays written.
-    pub fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match rustix::io::write(&self.fd, bytes) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => bytes = &bytes[count..],
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+    /// The system's; the lines are lost then, and counted.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.write_lines(bytes, || bytes.iter().filter(|&&byte| byte == b'\n').count() as u64)
+    }
+
+    /// The same for bytes that stand for so many lines.
+    ///
+    /// # Errors
+    /// As [`LogFile::write`].
+    pub fn write_lines(&self, bytes: &[u8], lines: impl FnOnce() -> u64) -> io::Result<()> {
+        if self.careful.load(Ordering::Acquire) {
+            return self.write_carefully(bytes, lines);
+        }
+        match write_all(&self.fd, bytes) {
+            (_, Ok(())) => Ok(()),
+            (taken, Err(error)) => {
+                self.careful.store(true, Ordering::Release);
+                self.trouble().fail(&bytes[taken..], taken > 0, lines, error)
             }
         }
+    }
+
+    #[cold]
+    fn write_carefully(&self, bytes: &[u8], lines: impl FnOnce() -> u64) -> io::Result<()> {
+        let mut trouble = self.trouble();
+        if trouble.full_at != 0 && trouble.full_at == clock::wall_secs() {
+            // To find out anew each time is slow.
+            return trouble.fail(bytes, false, lines, Errno::NOSPC);
+        }
+        let (taken, left) = write_all(&self.fd, &trouble.rest);
+        trouble.rest.drain(..taken);
+        if let Err(error) = left {
+            return trouble.fail(bytes, false, lines, error);
+        }
+        let (taken, left) = write_all(&self.fd, bytes);
+        if let Err(error) = left {
+            return trouble.fail(&bytes[taken..], taken > 0, lines, error);
+        }
+        trouble.full_at = 0;
+        let lost = trouble.losses.over(clock::wall_secs());
+        self.careful.store(trouble.takes_parts || trouble.losses.any(), Ordering::Release);
+        drop(trouble);
+        if let Some(lost) = lost {
+            let (lost, path) = (losses::in_words(lost), self.path.display());
+            let message = format_args!("{lost} that \"{path}\" did not take");
+            process_log().log(Level::Error, 0, message);
+        }
         Ok(())
+    }
+
+    /// Whether a failure to write is to be told: each file's once a minute while it lasts, as nginx
+    /// does it.
+    pub fn is_news(&self) -> bool {
+        self.trouble().losses.is_news(clock::wall_secs())
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Opens the file anew by its name, for when the old one has been renamed or removed.
@@ -80,7 +156,37 @@ impl LogFile {
     /// # Errors
     /// The system's.
     pub fn replace(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        file::replace(&self.fd, fd)
+        let mut trouble = self.trouble();
+        file::replace(&self.fd, fd)?;
+        // The rest of a line belongs behind its beginning.
+        let torn = !std::mem::take(&mut trouble.rest).is_empty();
+        trouble.losses.add(torn.into());
+        trouble.full_at = 0;
+        trouble.takes_parts = takes_parts(fd);
+        self.careful.store(trouble.takes_parts || trouble.losses.any(), Ordering::Release);
+        Ok(())
+    }
+}
+
+impl Trouble {
+    /// Takes note that `left` was not taken, of which `begun` says that the beginning was. That is
+    /// an error unless the rest can still be written.
+    fn fail(
+        &mut self,
+        left: &[u8],
+        begun: bool,
+        lines: impl FnOnce() -> u64,
+        error: Errno,
+    ) -> io::Result<()> {
+        if error == Errno::NOSPC {
+            self.full_at = clock::wall_secs();
+        }
+        if begun {
+            self.rest.extend_from_slice(left);
+            return Ok(());
+        }
+        self.losses.add(lines());
+        Err(error.into())
     }
 }
 
@@ -90,9 +196,36 @@ impl AsFd for LogFile {
     }
 }
 
+/// How much was taken, and why not all.
+fn write_all(fd: &OwnedFd, bytes: &[u8]) -> (usize, rustix::io::Result<()>) {
+    let mut taken = 0;
+    while taken < bytes.len() {
+        match rustix::io::write(fd, &bytes[taken..]) {
+            Ok(0) => return (taken, Err(Errno::IO)),
+            Ok(count) => taken += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return (taken, Err(error)),
+        }
+    }
+    (taken, Ok(()))
+}
+
+/// Whether a file may take a part of a write and the rest later: a pipe, a terminal.
+fn takes_parts(fd: BorrowedFd<'_>) -> bool {
+    let status = rustix::fs::fstat(fd);
+    status.is_ok_and(|status| !FileType::from_raw_mode(status.st_mode).is_file())
+}
+
+/// Opens a file so that neither this nor writing waits.
 fn open(path: &Path, links: Links) -> io::Result<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
-    file::open(path, flags, NEW_FILE, links)
+    let flags = OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY;
+    match file::open(path, flags | OFlags::WRONLY | OFlags::CREATE, NEW_FILE, links) {
+        // A pipe without a reader; being one itself, it keeps lines for the reader to come.
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => {
+            file::open(path, flags | OFlags::RDWR, NEW_FILE, links)
+        }
+        opened => opened,
+    }
 }
 
 /// The log files of the process by name. Two directives that name one file share it.
@@ -173,6 +306,63 @@ mod tests {
         let path = std::env::temp_dir().join(format!("weir-logs-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         path
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_loses_lines_and_counts_them() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        let file = LogFile::from_fd("a pipe", writer);
+        let line = [&[b'x'; 99_999][..], b"\n"].concat();
+        // The pipe takes the beginning, so the rest follows before anything else.
+        file.write(&line).unwrap();
+        for _ in 0..3 {
+            assert_eq!(file.write(b"a\nb\n").unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        }
+        assert!(file.is_news() && !file.is_news());
+        assert!(file.trouble().losses.any());
+        let mut got = Vec::new();
+        let mut read = |most: usize| {
+            while got.len() < most {
+                let mut buffer = [0; 4096];
+                let count = rustix::io::read(&reader, &mut buffer).unwrap();
+                got.extend_from_slice(&buffer[..count]);
+            }
+            got.clone()
+        };
+        read(60_000);
+        file.write(b"c\n").unwrap();
+        assert!(!file.trouble().losses.any());
+        let all = read(line.len() + 2);
+        assert!(all.starts_with(&line) && all.ends_with(b"x\nc\n"));
+    }
+
+    #[test]
+    fn a_pipe_need_not_have_a_reader() {
+        let folder = folder("pipe");
+        let path = folder.join("pipe");
+        let mode = Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).unwrap();
+        let file = LogFile::open(&path).unwrap();
+        file.write(b"early\n").unwrap();
+        let mut reader = std::fs::File::open(&path).unwrap();
+        let mut got = [0; 6];
+        io::Read::read_exact(&mut reader, &mut got).unwrap();
+        assert_eq!(&got, b"early\n");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_loses_lines() {
+        let file = LogFile::open("/dev/full").unwrap();
+        for _ in 0..3 {
+            assert_eq!(file.write(b"a\n").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        }
+        assert!(file.trouble().losses.any());
+        file.replace(std::fs::File::options().write(true).open("/dev/null").unwrap().as_fd())
+            .unwrap();
+        file.write(b"a\n").unwrap();
+        assert!(!file.trouble().losses.any());
     }
 
     #[test]

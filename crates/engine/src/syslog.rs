@@ -5,15 +5,16 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
 mod parse;
 
 use crate::addr::Addr;
 use crate::clock;
-
-/// The longest datagram, nginx's `NGX_SYSLOG_MAX_STR`: the longest line with room for the head.
-pub const MAX_DATAGRAM: usize = 2048 + 256;
+use crate::error_log::Level;
+use crate::losses::{self, Losses};
+use crate::os_error::Failed;
 
 /// The facilities in the order of their numbers.
 pub const FACILITIES: [&str; 24] = [
@@ -46,15 +47,36 @@ pub struct SyslogOptions {
 pub struct Syslog {
     options: SyslogOptions,
     hostname: String,
-    /// Connected when the first line is sent, and anew after a failure.
-    socket: Mutex<Option<OwnedFd>>,
+    state: Mutex<State>,
 }
+
+#[derive(Debug, Default)]
+struct State {
+    /// Connected when the first line is sent, and anew after a failure.
+    socket: Option<OwnedFd>,
+    losses: Losses,
+    /// The second of the wall clock in which a line was last lost.
+    lost_at: i64,
+}
+
+/// What sending a line has shown that somebody should know.
+#[derive(Debug)]
+pub enum News {
+    /// This has failed, for the first time or for long.
+    Failed(&'static str, io::Error),
+    /// The server takes lines again; so many were lost.
+    Over(u64),
+}
+
+/// How long, in seconds, a server takes lines before its losses are told. One that is not there
+/// refuses by UDP every other line, as what is heard of one shows with the next.
+const STEADY: i64 = 2;
 
 impl Syslog {
     /// A sender; no system call is made before the first line.
     pub fn new(options: SyslogOptions) -> Self {
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { options, hostname, socket: Mutex::new(None) }
+        Self { options, hostname, state: Mutex::default() }
     }
 
     /// The options it was made with.
@@ -62,31 +84,37 @@ impl Syslog {
         &self.options
     }
 
-    /// Sends one line of an access log, without line end.
-    ///
-    /// # Errors
-    /// The system's. The next line tries to connect anew.
-    pub fn send(&self, line: &[u8]) -> io::Result<()> {
+    /// Sends one line of an access log, without line end, as a whole. Never waits: what the server
+    /// does not take is lost, and counted. What comes back is to be told with [`Syslog::tell`].
+    pub fn send(&self, line: &[u8]) -> Option<News> {
         self.send_severity(self.options.severity, line)
     }
 
-    /// Sends one line with that severity.
-    ///
-    /// # Errors
-    /// The system's. The next line tries to connect anew.
-    pub fn send_severity(&self, severity: u8, line: &[u8]) -> io::Result<()> {
+    /// Sends one line with that severity, as [`Syslog::send`] does.
+    pub fn send_severity(&self, severity: u8, line: &[u8]) -> Option<News> {
         let datagram = self.datagram(severity, line);
-        let mut socket = self.socket.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let connected = match socket.take() {
-            Some(connected) => connected,
-            None => connect(&self.options.server)?,
-        };
-        let sent = rustix::net::send(&connected, &datagram, SendFlags::NOSIGNAL);
-        // A full socket buffer costs the line and not the connection, as with nginx.
-        if sent.is_ok() || sent == Err(rustix::io::Errno::AGAIN) {
-            *socket = Some(connected);
+        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let sent = state.send(&self.options.server, &datagram);
+        state.judge(sent, clock::wall_secs())
+    }
+
+    /// Writes to an error log what was shown, in nginx's words.
+    pub fn tell(&self, news: &News, log: impl FnOnce(Level, &str)) {
+        let server = &self.options.server;
+        match news {
+            News::Failed(what, error) => {
+                // As nginx has it, with a server that is not there, or does not read.
+                let usual = [Errno::CONNREFUSED, Errno::AGAIN].map(Errno::raw_os_error).map(Some);
+                let is_usual = *what == "send() failed" && usual.contains(&error.raw_os_error());
+                let level = if is_usual { Level::Error } else { Level::Alert };
+                let failed = Failed(what, error);
+                log(level, &format!("{failed} while logging to syslog, server: {server}"));
+            }
+            News::Over(lost) => {
+                let lost = losses::in_words(*lost);
+                log(Level::Error, &format!("{lost} that syslog did not take, server: {server}"));
+            }
         }
-        sent.map(drop).map_err(io::Error::from)
     }
 
     fn datagram(&self, severity: u8, line: &[u8]) -> Vec<u8> {
@@ -101,13 +129,56 @@ impl Syslog {
         }
         datagram.extend_from_slice(self.options.tag.as_bytes());
         datagram.extend_from_slice(b": ");
-        let room = MAX_DATAGRAM.saturating_sub(datagram.len());
-        datagram.extend_from_slice(&line[..line.len().min(room)]);
+        datagram.extend_from_slice(line);
         datagram
     }
 }
 
-fn connect(server: &Addr) -> io::Result<OwnedFd> {
+/// What sending has come to: lines lost, and why.
+type Sent = Result<(), (&'static str, Errno)>;
+
+impl State {
+    /// Sends, and tries a new connection where the old one is broken. By UDP, an error is that of
+    /// a line before.
+    fn send(&mut self, server: &Addr, datagram: &[u8]) -> Sent {
+        let mut refused = Ok(());
+        for _ in 0..2 {
+            let socket = match self.socket.take() {
+                Some(connected) => connected,
+                None => connect(server).map_err(|error| ("connect() failed", error))?,
+            };
+            let sent = rustix::net::send(&socket, datagram, SendFlags::NOSIGNAL);
+            match sent {
+                Ok(_) => {
+                    self.socket = Some(socket);
+                    return if server.is_unix() { Ok(()) } else { refused };
+                }
+                // The connection is as good as before.
+                Err(error @ (Errno::AGAIN | Errno::MSGSIZE | Errno::NOBUFS)) => {
+                    self.socket = Some(socket);
+                    return Err(("send() failed", error));
+                }
+                Err(error) => refused = Err(("send() failed", error)),
+            }
+        }
+        refused
+    }
+
+    /// Counts, and says what is to be told.
+    fn judge(&mut self, sent: Sent, now: i64) -> Option<News> {
+        if let Err((what, error)) = sent {
+            self.losses.add(1);
+            self.lost_at = now;
+            return self.losses.is_news(now).then(|| News::Failed(what, error.into()));
+        }
+        if !self.losses.any() || now - self.lost_at < STEADY {
+            return None;
+        }
+        self.losses.over(now).map(News::Over)
+    }
+}
+
+fn connect(server: &Addr) -> rustix::io::Result<OwnedFd> {
     let family = match server {
         Addr::Inet(addr) if addr.is_ipv4() => AddressFamily::INET,
         Addr::Inet(_) => AddressFamily::INET6,
@@ -115,7 +186,8 @@ fn connect(server: &Addr) -> io::Result<OwnedFd> {
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
-    rustix::net::connect(&socket, &server.to_any()?)?;
+    let address = server.to_any().map_err(|_| Errno::NAMETOOLONG)?;
+    rustix::net::connect(&socket, &address)?;
     Ok(socket)
 }
 
@@ -123,6 +195,7 @@ fn connect(server: &Addr) -> io::Result<OwnedFd> {
 mod tests {
     use super::*;
     use std::net::UdpSocket;
+    use std::os::unix::net::UnixDatagram;
 
     #[test]
     fn a_datagram_has_nginxs_form() {
@@ -134,7 +207,7 @@ mod tests {
             tag: "nginx".into(),
             nohostname: true,
         });
-        syslog.send(b"hello").unwrap();
+        assert!(syslog.send(b"hello").is_none());
         let mut buf = [0; 100];
         let count = server.recv(&mut buf).unwrap();
         let text = std::str::from_utf8(&buf[..count]).unwrap();
@@ -142,16 +215,51 @@ mod tests {
         assert_eq!(&text[20..], " nginx: hello");
     }
 
-    #[test]
-    fn a_long_line_is_cut() {
-        let syslog = Syslog::new(SyslogOptions {
-            server: Addr::unix("/nowhere"),
+    fn syslog(path: &std::path::Path) -> Syslog {
+        Syslog::new(SyslogOptions {
+            server: Addr::unix(path),
             facility: 0,
             severity: 0,
             tag: "t".into(),
-            nohostname: false,
-        });
-        assert_eq!(syslog.datagram(3, &[b'x'; 4000]).len(), MAX_DATAGRAM);
-        assert!(syslog.send(b"x").is_err());
+            nohostname: true,
+        })
+    }
+
+    #[test]
+    fn a_server_that_goes_and_comes_back_is_told_once() {
+        let name = format!("weir-syslog-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let syslog = syslog(&path);
+        let server = UnixDatagram::bind(&path).unwrap();
+        assert!(syslog.send(&[b'x'; 20_000]).is_none());
+        let mut got = vec![0; 30_000];
+        assert!(server.recv(&mut got).unwrap() > 20_000, "a long line is whole");
+        drop(server);
+        std::fs::remove_file(&path).unwrap();
+        let news: Vec<_> = (0..10).filter_map(|_| syslog.send(b"lost")).collect();
+        let [News::Failed("connect() failed", _)] = &news[..] else { panic!("{news:?}") };
+        let server = UnixDatagram::bind(&path).unwrap();
+        assert!(syslog.send(b"there").is_none(), "it is too early to tell");
+        syslog.state.lock().unwrap().lost_at -= STEADY;
+        let Some(News::Over(10)) = syslog.send(b"there") else { panic!("ten were lost") };
+        // A server that has started again has another socket of the same name.
+        std::fs::remove_file(&path).unwrap();
+        drop(server);
+        let server = UnixDatagram::bind(&path).unwrap();
+        assert!(syslog.send(b"again").is_none());
+        let count = server.recv(&mut got).unwrap();
+        assert!(got[..count].ends_with(b"again"));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_server_that_does_not_read_makes_nobody_wait() {
+        let path = std::env::temp_dir().join(format!("weir-syslog-full-{}", std::process::id()));
+        let syslog = syslog(&path);
+        let _server = UnixDatagram::bind(&path).unwrap();
+        let news: Vec<_> = (0..1000).filter_map(|_| syslog.send(b"x")).collect();
+        std::fs::remove_file(path).unwrap();
+        let [News::Failed("send() failed", error)] = &news[..] else { panic!("{news:?}") };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -33,8 +33,8 @@ use crate::request::Request;
 use crate::response::Sent;
 use crate::subrequest::Family;
 
-/// How many included subrequests of a client's request go on at the same time. Beyond that, only the
-/// first in each line begins.
+/// How many included subrequests of a client's request go on at the same time. Beyond that, only
+/// the first in each line begins.
 const PARALLEL: usize = 64;
 
 /// How many subrequests of one request may wait or go on (nginx: what a counter of 16 bits holds,

@@ -78,8 +78,8 @@ impl Request {
                 if run.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                // Bytes that the client has sent hide an end behind them: then there is nothing more
-                // to watch for.
+                // Bytes that the client has sent hide an end behind them: then there is nothing
+                // more to watch for.
                 if watching && let Poll::Ready(end) = self.poll_gone(cx) {
                     watching = false;
                     gone.set(end);

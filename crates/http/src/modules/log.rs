@@ -5,9 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::{Contexts, Cx, Fault, Inherit, Layout, LogFile as Handle, Node, Slot, directives};
-use weir_engine::error_log::Level;
 use weir_engine::log_buffer::{self, Buffering};
-use weir_engine::os_error::Failed;
 use weir_engine::syslog::Syslog;
 use weir_script::escape::Escape;
 use weir_script::log_format::LogFormat;
@@ -171,12 +169,13 @@ impl AccessLog {
 
     fn write(&self, request: &mut Request, line: &mut Vec<u8>, cache: &Cache) {
         if let To::Syslog(syslog) = &self.to {
-            if let Err(error) = syslog.send(line) {
-                request.log(Level::Warn, &format!("{}", Failed("send() to syslog failed", &error)));
+            if let Some(news) = syslog.send(line) {
+                syslog.tell(&news, |level, message| request.log(level, message));
             }
             return;
         }
-        if self.trouble.is_full() {
+        let computed = matches!(self.to, To::Computed(_));
+        if computed && self.trouble.is_full() {
             return;
         }
         line.push(b'\n');
@@ -192,8 +191,12 @@ impl AccessLog {
             To::Buffer(_, how) => log_buffer::append(&file, *how, line),
             _ => file.write(line),
         };
-        if let Err(error) = written {
-            self.trouble.tell(request, &file, &error);
+        match written {
+            Ok(()) if computed => self.trouble.is_over(request),
+            Ok(()) => {}
+            Err(error) if computed => self.trouble.tell(request, &file, &error),
+            Err(error) if file.is_news() => trouble::tell(request, &file, &error),
+            Err(_) => {}
         }
     }
 }

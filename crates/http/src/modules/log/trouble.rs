@@ -1,42 +1,75 @@
-//! A log that cannot be written to: how often that is told, and when writing is left alone.
+//! A log of which each line may go to another file: how often it is told that one cannot be written
+//! to, and when writing is left alone. Other logs know that themselves.
 
 use std::io;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use weir_engine::clock;
 use weir_engine::error_log::Level;
 use weir_engine::log_files::LogFile;
+use weir_engine::losses::{self, Losses};
 use weir_engine::os_error::Failed;
 
 use crate::request::Request;
 
-/// Failures of one log are told no more often than this, in seconds.
-const QUIET: i64 = 60;
-
-/// What is known of one log's failures; times are seconds of the wall clock.
+/// What is known of one log's failures.
 #[derive(Default)]
 pub(super) struct Trouble {
+    /// The last second of the wall clock in which a disk was full.
     full_at: AtomicI64,
-    told_at: AtomicI64,
+    /// Whether there are losses.
+    any: AtomicBool,
+    losses: Mutex<Losses>,
 }
 
 impl Trouble {
-    /// Whether the file system was found full within this second: writing to one is slow.
+    /// Whether the file system was found full within this second: writing to one is slow. The line
+    /// counts as lost then.
     pub(super) fn is_full(&self) -> bool {
         let full_at = self.full_at.load(Relaxed);
-        full_at != 0 && full_at == clock::wall_secs()
+        let is_full = full_at != 0 && full_at == clock::wall_secs();
+        if is_full {
+            self.with(|losses| losses.add(1));
+        }
+        is_full
+    }
+
+    /// A line was written; tells of those that were not.
+    pub(super) fn is_over(&self, request: &Request) {
+        if self.any.load(Relaxed)
+            && let Some(lost) = self.with(|losses| losses.over(clock::wall_secs()))
+        {
+            request.log(Level::Error, &format!("{} of an access log", losses::in_words(lost)));
+        }
     }
 
     /// Notes a failure, and tells of it now and then.
-    pub(super) fn tell(&self, request: &Request, file: &LogFile, error: &io::Error) {
-        let now = clock::wall_secs();
+    pub(super) fn tell(&self, request: &Request, file: &Arc<LogFile>, error: &io::Error) {
         if error.kind() == io::ErrorKind::StorageFull {
-            self.full_at.store(now, Relaxed);
+            self.full_at.store(clock::wall_secs(), Relaxed);
         }
-        if now - self.told_at.load(Relaxed) >= QUIET {
-            self.told_at.store(now, Relaxed);
-            let what = format!("write() to \"{}\" failed", file.path().display());
-            request.log(Level::Alert, &Failed(&what, error).to_string());
+        // A file that is kept open counts what it has lost itself.
+        let lost = u64::from(Arc::strong_count(file) == 1);
+        let is_news = self.with(|losses| {
+            losses.add(lost);
+            losses.is_news(clock::wall_secs())
+        });
+        if is_news {
+            tell(request, file, error);
         }
     }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Losses) -> T) -> T {
+        let mut losses = self.losses.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let result = act(&mut losses);
+        self.any.store(losses.any(), Relaxed);
+        result
+    }
+}
+
+/// Tells of a failure.
+pub(super) fn tell(request: &Request, file: &LogFile, error: &io::Error) {
+    let what = format!("write() to \"{}\" failed", file.path().display());
+    request.log(Level::Alert, &Failed(&what, error).to_string());
 }
