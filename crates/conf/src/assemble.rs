@@ -108,6 +108,7 @@ pub fn assemble(
     }
     walk.main_file(main_file);
     walk.settle_main();
+    state.count_idle();
     let root = state.open.pop().unwrap_or_default();
     let root = merge::finished(root, None);
     let State { registries, sources, diagnostics, .. } = state;

@@ -94,6 +94,12 @@ impl Cx<'_> {
         self.error(Fault::new(message).severity(Severity::Warn));
     }
 
+    /// A warning that something at this directive has no effect. Warnings of one wording are told
+    /// once, with the number of places.
+    pub fn no_effect(&mut self, message: impl Into<String>) {
+        self.state.no_effect(message.into());
+    }
+
     /// A fault at this directive, without ending the setter.
     pub fn error(&mut self, fault: Fault) {
         self.state.fault(fault);
@@ -166,6 +172,16 @@ impl Cx<'_> {
     /// In `finish`: where a field of the struct was written.
     pub fn origin(&self, field: &str) -> Option<Span> {
         self.state.settling.as_ref()?.origins.get(field)
+    }
+
+    /// The directive that opened the block in which the directive stands.
+    pub fn block_span(&self) -> Span {
+        self.state.settling.as_ref().map_or_else(|| self.state.top().span, |here| here.span)
+    }
+
+    /// In `finish`: what stands before the names of the table's directives.
+    pub fn prefix(&self) -> &'static str {
+        self.state.settling.as_ref().map_or("", |here| here.prefix)
     }
 
     /// In `finish`: the arguments of the block's directive.

@@ -8,7 +8,7 @@ use std::fmt::Write;
 pub fn page(title: &str, tables: &[&Table]) -> String {
     let mut out = format!("# {title}\n");
     for table in tables {
-        let rows: Vec<_> = table.rows().filter(|(_, row)| !row.pending).collect();
+        let rows: Vec<_> = table.rows().filter(|(_, row)| !table.is_pending(row)).collect();
         if rows.is_empty() {
             continue;
         }
@@ -24,11 +24,17 @@ pub fn page(title: &str, tables: &[&Table]) -> String {
 }
 
 /// The names of directives that are accepted without effect, sorted, each once.
-pub fn pending_names(tables: &[&Table]) -> Vec<String> {
-    let rows = || tables.iter().flat_map(|table| table.rows());
+pub fn pending_names(tables: &[&'static Table]) -> Vec<String> {
+    let rows = || {
+        let of = |table: &&'static Table| {
+            let table = *table;
+            table.rows().map(move |(name, row)| (name, table.is_pending(row)))
+        };
+        tables.iter().flat_map(of)
+    };
     let done: std::collections::HashSet<_> =
-        rows().filter(|(_, row)| !row.pending).map(|(name, _)| name).collect();
-    let pending = rows().filter(|(name, row)| row.pending && !done.contains(name));
+        rows().filter(|(_, pending)| !pending).map(|(name, _)| name).collect();
+    let pending = rows().filter(|(name, pending)| *pending && !done.contains(name));
     let mut names: Vec<_> = pending.map(|(name, _)| name).collect();
     names.sort();
     names.dedup();

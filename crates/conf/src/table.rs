@@ -221,6 +221,8 @@ pub struct Table {
     pub doc: &'static [&'static str],
     /// What stands before the names of all rows.
     pub prefix: &'static str,
+    /// Its directives are read and checked, but nothing acts on them yet: each is told of.
+    pub unsupported: bool,
     pub(crate) except: &'static [&'static str],
     all: &'static [Row],
     pub(crate) slot: Option<&'static dyn AnySlot>,
@@ -239,6 +241,7 @@ impl Table {
             name: T::NAME,
             doc: T::DOC,
             prefix: "",
+            unsupported: false,
             except: &[],
             all: T::ROWS,
             slot: Some(slot),
@@ -253,6 +256,7 @@ impl Table {
             name,
             doc: &[],
             prefix: "",
+            unsupported: false,
             except: &[],
             all: rows,
             slot: None,
@@ -266,6 +270,19 @@ impl Table {
     pub const fn prefix(mut self, prefix: &'static str) -> Self {
         self.prefix = prefix;
         self
+    }
+
+    /// Says that nothing acts on these directives yet: they are read and checked as they will be,
+    /// and a warning tells of each.
+    #[must_use]
+    pub const fn unsupported(mut self) -> Self {
+        self.unsupported = true;
+        self
+    }
+
+    /// Whether a row of this table does nothing yet.
+    pub fn is_pending(&self, row: &Row) -> bool {
+        self.unsupported || row.pending
     }
 
     /// Leaves out the rows of these names (without the prefix).

@@ -102,7 +102,7 @@ pub fn tables() -> Vec<&'static Table> {
         .copied()
         .chain(modules)
         .chain(weir_upstream::tables())
-        .chain(crate::pending::TABLES.iter().copied())
+        .chain(crate::pending::tables())
         .collect()
 }
 

@@ -141,7 +141,8 @@ impl<C: Contents> Zone<C> {
 /// One request per second.
 const DEFAULT_RATE: u64 = 1000;
 
-fn name_and_size<'w>(word: &Word, value: &'w [u8]) -> Result<(&'w [u8], u64), Fault> {
+/// Reads `NAME:SIZE`, which stands behind `zone=`.
+pub(crate) fn name_and_size<'w>(word: &Word, value: &'w [u8]) -> Result<(&'w [u8], u64), Fault> {
     let invalid = || Fault::new(format!("invalid zone size \"{}\"", word.shown())).at(word);
     let colon = value.iter().position(|&byte| byte == b':').ok_or_else(invalid)?;
     let size = parse_size(&value[colon + 1..]).ok_or_else(invalid)?;

@@ -63,6 +63,7 @@ impl Draft {
         let sockets = plan.ok_or(())?.listens();
         syntax_is_ok();
         let process = main.process(&paths.prefix, console)?;
+        check_connections(process.connections, sockets.len(), console)?;
         let (answers, wanted) = recorder.finish();
         let bundle = Bundle {
             generation: 0,
@@ -190,6 +191,20 @@ pub(crate) fn reopen(logs: &Logs, console: &Console) {
 pub(crate) fn send_logs(logs: &Logs, channel: &OwnedFd) -> std::io::Result<()> {
     let descriptors: Vec<_> = logs.iter().map(|log| log.as_fd()).collect();
     channel::send_order(channel, Order::Reopen, &descriptors)
+}
+
+/// A thread needs a connection for each socket that it accepts from, and one to be called by.
+fn check_connections(connections: u64, sockets: usize, console: &Console) -> Result<(), ()> {
+    if connections > sockets as u64 {
+        return Ok(());
+    }
+    console.log(
+        Level::Emerg,
+        format_args!(
+            "{connections} worker_connections are not enough for {sockets} listening sockets"
+        ),
+    );
+    Err(())
 }
 
 /// Logs what the configuration's reading has found; on a terminal with the line and a hint below.

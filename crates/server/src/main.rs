@@ -27,6 +27,8 @@ mod sockets;
 mod start;
 mod threads;
 mod upgrade;
+#[cfg(test)]
+mod verdicts;
 mod version;
 mod worker;
 

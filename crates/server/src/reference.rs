@@ -87,8 +87,11 @@ static ERROR_LOG: Table = weir_engine::error_log::directive::TABLE;
 
 /// The names of the directives that work.
 fn rows(tables: &[&Table]) -> Vec<String> {
-    let rows = tables.iter().flat_map(|table| table.rows());
-    let work = rows.filter(|(_, row)| !row.pending && row.body != Body::Ignored);
+    let done = |table: &&Table| {
+        let table = *table;
+        table.rows().filter(|(_, row)| !table.is_pending(row)).collect::<Vec<_>>()
+    };
+    let work = tables.iter().flat_map(done).filter(|(_, row)| row.body != Body::Ignored);
     let mut names: Vec<_> = work.map(|(name, _)| name).collect();
     names.dedup();
     names

@@ -270,7 +270,7 @@ fn declared(
 
 fn implicit(entry: &Entry, env: &dyn Environment) -> Result<Plan, Fault> {
     let addresses = match &entry.addresses[..] {
-        [] if entry.port == 0 => return Err(entry.fault("no port")),
+        [] | [Addr::Inet(_)] if entry.port == 0 => return Err(entry.fault("no port")),
         [] => look_up(env, &entry.name, entry.port).map_err(|fault| entry.fault(fault))?,
         known => known.to_vec(),
     };

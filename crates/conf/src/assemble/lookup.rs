@@ -11,6 +11,8 @@ use std::collections::HashMap;
 pub(super) struct Known {
     pub(super) row: &'static Row,
     pub(super) table: usize,
+    /// Nothing acts on it yet.
+    pub(super) pending: bool,
 }
 
 pub(super) enum Found {
@@ -33,12 +35,16 @@ impl Lookup {
         let mut rows: HashMap<String, Vec<Known>> = HashMap::new();
         for (table, of) in tables.iter().enumerate() {
             for (name, row) in of.rows() {
-                rows.entry(name).or_default().push(Known { row, table });
+                rows.entry(name).or_default().push(Known {
+                    row,
+                    table,
+                    pending: of.is_pending(row),
+                });
             }
         }
         // What is done goes before what is pending; else the order of the tables counts.
         for known in rows.values_mut() {
-            known.sort_by_key(|known| known.row.pending);
+            known.sort_by_key(|known| known.pending);
         }
         Self { rows, meant: RefCell::default() }
     }

@@ -20,7 +20,8 @@ impl Walk<'_> {
         for (number, table) in self.tables.iter().enumerate() {
             let contexts = table.levels();
             let ours = contexts.family().intersects(block.context);
-            if ours && !contexts.intersects(Contexts::MAIN) {
+            let idle = table.unsupported && !is_touched(table, block);
+            if ours && !idle && !contexts.intersects(Contexts::MAIN) {
                 self.settle(number, table, contexts, block, None);
             }
         }
@@ -65,6 +66,8 @@ impl Walk<'_> {
                 self.state.settling = Some(Settling {
                     context: block.context,
                     id: block.id,
+                    span: block.span,
+                    prefix: table.prefix,
                     args: if finish { block.args.clone() } else { Vec::new() },
                     origins: Arc::default(),
                 });
@@ -81,6 +84,13 @@ impl Walk<'_> {
         }
         put(block, index, entry);
     }
+}
+
+/// Whether a directive of the table stands in the block, or deeper.
+fn is_touched(table: &Table, block: &Open) -> bool {
+    let Some(slot) = table.slot else { return false };
+    let written = block.written.get(slot.index()).is_some_and(Option::is_some);
+    written || block.blocks.iter().any(|child| is_touched(table, child))
 }
 
 /// Upstreams take nothing from around them.

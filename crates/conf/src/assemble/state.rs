@@ -2,13 +2,13 @@
 
 use crate::context::Contexts;
 use crate::cx::{BlockId, Open};
-use crate::diagnostic::{Diagnostic, Fault};
+use crate::diagnostic::{Diagnostic, Fault, Severity};
 use crate::node::{Node, Word};
 use crate::source::{SourceMap, Span};
 use crate::table::Origins;
 use crate::type_map::TypeMap;
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +19,9 @@ const MAX_DIAGNOSTICS: usize = 500;
 pub(crate) struct Settling {
     pub(crate) context: Contexts,
     pub(crate) id: BlockId,
+    pub(crate) span: Span,
+    /// What stands before the names of the table's directives.
+    pub(crate) prefix: &'static str,
     pub(crate) args: Vec<Word>,
     pub(crate) origins: Arc<Origins>,
 }
@@ -50,6 +53,8 @@ pub(crate) struct State {
     blocks: u32,
     /// Warnings and faults so far.
     told: [usize; 2],
+    /// What is without effect: the place of its message among the diagnostics, and how often.
+    idle: HashMap<String, (usize, usize)>,
 }
 
 impl State {
@@ -77,6 +82,7 @@ impl State {
             files: 0,
             blocks: 0,
             told: [0; 2],
+            idle: HashMap::new(),
         }
     }
 
@@ -109,6 +115,10 @@ impl State {
     pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
         let fatal = diagnostic.severity.is_fatal();
         self.failed |= fatal;
+        // What is wrong with values that are inherited is so in every block that inherits them.
+        if fatal && self.settling.is_some() && self.diagnostics.contains(&diagnostic) {
+            return;
+        }
         let told = &mut self.told[usize::from(fatal)];
         *told += 1;
         match (*told).cmp(&MAX_DIAGNOSTICS) {
@@ -118,6 +128,29 @@ impl State {
                 self.diagnostics.push(Diagnostic::new(diagnostic.severity, message, None));
             }
             Ordering::Greater => {}
+        }
+    }
+
+    /// A warning at the current directive that something has no effect. Those of one wording are
+    /// told once, at the first place, since one included file may hold thirty of them.
+    pub(crate) fn no_effect(&mut self, message: String) {
+        if let Some((_, times)) = self.idle.get_mut(&message) {
+            *times += 1;
+            return;
+        }
+        let at = self.diagnostics.len();
+        self.report(Diagnostic::new(Severity::Warn, message.clone(), Some(self.span)));
+        if self.diagnostics.len() > at {
+            self.idle.insert(message, (at, 1));
+        }
+    }
+
+    /// Adds to the warnings of [`no_effect`](Self::no_effect) how often each holds.
+    pub(crate) fn count_idle(&mut self) {
+        for (message, (at, times)) in std::mem::take(&mut self.idle) {
+            if times > 1 {
+                self.diagnostics[at].message = format!("{message}, {times} times, first");
+            }
         }
     }
 

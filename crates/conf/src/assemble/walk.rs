@@ -4,7 +4,7 @@ use super::lookup::{Found, Known, Lookup};
 use super::state::State;
 use crate::context::Contexts;
 use crate::cx::{Cx, Open};
-use crate::diagnostic::{Fault, Severity};
+use crate::diagnostic::Fault;
 use crate::environment::Environment;
 use crate::node::Node;
 use crate::parser::{Parsed, parse_parameter};
@@ -84,10 +84,12 @@ impl Walk<'_> {
     }
 
     fn apply(&mut self, mut node: Node, known: Known) {
-        if known.row.pending {
+        if known.pending {
             let message =
                 format!("\"{}\" directive is not supported yet and has no effect", node.text());
-            self.state.fault(Fault::new(message).severity(Severity::Warn).at(&node.name));
+            self.state.no_effect(message);
+        }
+        if known.row.pending {
             if let Some(check) = known.row.set
                 && let Err(fault) = check(&mut (), &node, &mut self.cx())
             {

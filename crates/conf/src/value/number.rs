@@ -29,7 +29,7 @@ macro_rules! numbers {
             fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
                 let word = &node.args[0];
                 parse_number(&word.value)
-                    .and_then(|number| number.try_into().ok())
+                    .map(|number| number.try_into().unwrap_or(<$T>::MAX))
                     .ok_or_else(|| Fault::directive("invalid number").at(word))
             }
 

@@ -194,7 +194,12 @@ fn fault(message: String, word: &Word) -> Fault {
 }
 
 impl Options {
-    fn parameter(&mut self, word: &Word, warn: &mut dyn FnMut(String)) -> Result<(), String> {
+    /// Takes a parameter in; `warn` gets what is accepted without effect.
+    pub(crate) fn parameter(
+        &mut self,
+        word: &Word,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<(), String> {
         let text = word.text();
         match &*text {
             "default_server" | "default" => self.default_server = true,
@@ -225,6 +230,15 @@ impl Options {
 
     /// What cannot stand beside `quic`, in the order in which nginx looks.
     fn check_quic(&self, args: &[Word]) -> Result<(), Fault> {
+        Self::no_tcp("quic", args)
+    }
+
+    /// What cannot stand beside `udp` in `stream {}`.
+    pub(crate) fn check_udp(&self, args: &[Word]) -> Result<(), Fault> {
+        Self::no_tcp("udp", args)
+    }
+
+    fn no_tcp(what: &str, args: &[Word]) -> Result<(), Fault> {
         let given =
             |name: &str| args.iter().any(|word| word.text().split('=').next() == Some(name));
         let clash = ["fastopen", "backlog", "deferred", "multipath", "ssl", "http2"]
@@ -232,9 +246,9 @@ impl Options {
             .chain(["so_keepalive", "proxy_protocol"])
             .find(|name| given(name));
         match clash {
-            Some(name) => {
-                Err(Fault::directive(format!("\"{name}\" parameter is incompatible with \"quic\"")))
-            }
+            Some(name) => Err(Fault::directive(format!(
+                "\"{name}\" parameter is incompatible with \"{what}\""
+            ))),
             None => Ok(()),
         }
     }

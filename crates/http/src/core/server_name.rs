@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
-use weir_conf::{Block, Cx, Fault, Local, Node, Slot, Word, directives};
-use weir_script::{CaptureRegex, Variables};
+use weir_conf::{Block, Contexts, Cx, Fault, Local, Node, Slot, Word, directives};
+use weir_script::CaptureRegex;
+use weir_script::variables::variables;
+
+use super::types::table_sizes;
 
 /// Which hosts a server answers for.
 pub static SERVER_NAMES: Slot<Names> = Slot::new();
@@ -26,6 +29,7 @@ directives! {
         "variables_hash_bucket_size" in [http] => variables_hash_bucket_size: u32 = 64,
         field names: Local<Vec<ServerName>>,
     }
+    finish = Names::finish;
 }
 
 /// One name of a server.
@@ -37,12 +41,29 @@ pub enum ServerName {
     Regex(CaptureRegex),
 }
 
+impl Names {
+    fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        let (max, bucket) = (self.variables_hash_max_size, self.variables_hash_bucket_size);
+        match cx.context() == Contexts::HTTP {
+            true => table_sizes("variables", max, bucket),
+            false => Ok(()),
+        }
+    }
+}
+
 fn add_names(own: &mut NamesWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     for word in &node.args {
         let name = parse(word, cx).map_err(|fault| fault.at(word))?;
         own.names.get_or_insert_default().push(name);
     }
     Ok(())
+}
+
+/// Reads the names of a server that nobody serves yet.
+pub(crate) fn check(node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    node.args
+        .iter()
+        .try_for_each(|word| parse(word, cx).map(|_| ()).map_err(|fault| fault.at(word)))
 }
 
 fn parse(word: &Word, cx: &mut Cx<'_>) -> Result<ServerName, Fault> {
@@ -60,7 +81,7 @@ fn parse(word: &Word, cx: &mut Cx<'_>) -> Result<ServerName, Fault> {
         }
         // Hosts are in lower case, so an upper-case letter in a pattern must match one of those.
         let caseless = pattern.iter().any(u8::is_ascii_uppercase);
-        let variables = cx.registry::<Variables>();
+        let variables = variables(cx);
         return Ok(ServerName::Regex(CaptureRegex::compile(pattern, caseless, variables)?));
     }
     if name.eq_ignore_ascii_case(b"$hostname") {

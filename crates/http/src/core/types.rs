@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
+use weir_conf::{Contexts, Cx, Fault, Inherit, Node, Slot, directives};
 
 /// From the ending of a file's name to its media type.
 pub static TYPES: Slot<MimeTypes> = Slot::new();
@@ -21,6 +21,20 @@ directives! {
         "types_hash_bucket_size" => types_hash_bucket_size: u32 = 64,
         field types: Inherit<Types>,
     }
+    finish = MimeTypes::finish;
+}
+
+/// What nginx says of the sizes of a table of its that it cannot build. Ours grow by themselves.
+pub(crate) fn table_sizes(table: &str, max: u32, bucket: u32) -> Result<(), Fault> {
+    for (what, size) in [("max_size", max), ("bucket_size", bucket)] {
+        if size == 0 {
+            return Err(Fault::new(format!(
+                "could not build {table}_hash, you should increase {table}_hash_{what}: 0"
+            ))
+            .nowhere());
+        }
+    }
+    Ok(())
 }
 
 /// Media types by endings.
@@ -44,6 +58,13 @@ impl Types {
 }
 
 impl MimeTypes {
+    fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        match cx.context() == Contexts::SERVER {
+            true => table_sizes("types", self.types_hash_max_size, self.types_hash_bucket_size),
+            false => Ok(()),
+        }
+    }
+
     /// The media type for the ending of a file's name, which may be empty.
     pub fn media_type(&self, ending: &[u8]) -> &[u8] {
         let found = if ending.iter().any(u8::is_ascii_uppercase) {

@@ -3,6 +3,7 @@
 use weir_conf::value::{parse_number, parse_size};
 use weir_conf::{Arity, Cx, Fault, Node, Value, keywords};
 use weir_engine::error_log::Level;
+use weir_script::variables::variables;
 use weir_script::{Host, Template, Variables};
 
 /// A size that may be computed for each request, as in `limit_rate $rate`.
@@ -34,7 +35,7 @@ impl Value for SizeTemplate {
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let word = &node.args[0];
-        let template = Template::compile(&word.value, cx.registry::<Variables>())?;
+        let template = Template::compile(&word.value, variables(cx))?;
         match template.literal() {
             None => Ok(Self::Computed(template)),
             Some(text) => {

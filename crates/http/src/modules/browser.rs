@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use memchr::memmem;
-use weir_conf::{Cx, Fault, Inherit, Local, Node, Slot, directives};
+use weir_conf::{Arity, Cx, Fault, Inherit, Local, Node, Slot, Value, directives};
 use weir_wire::header::Known;
 
 use crate::module::Module;
@@ -24,6 +24,28 @@ pub(crate) const MODULE: Module = Module {
 
 static BROWSER: Slot<Browser> = Slot::new();
 
+/// A string of which the last one counts, if it stands several times.
+#[derive(Clone, Debug)]
+pub(crate) struct Last(String);
+
+impl Value for Last {
+    const SYNTAX: &'static str = "string";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        String::parse(node, cx).map(Self)
+    }
+
+    fn again(&mut self, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        *self = Self::parse(node, cx)?;
+        Ok(())
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+}
+
 directives! {
     /// Tells modern browsers from ancient ones.
     pub struct Browser as BrowserWritten in [http, server, location] {
@@ -32,9 +54,9 @@ directives! {
         /// Texts in `User-Agent` by which ancient browsers are known.
         "ancient_browser" [1+]: "string ..." => add_ancient,
         /// The value of `$modern_browser` for a modern one.
-        "modern_browser_value" as "string" => modern_value: String = "1".to_owned(),
+        "modern_browser_value" as "string" => modern_value: Last = Last("1".to_owned()),
         /// The value of `$ancient_browser` for an ancient one.
-        "ancient_browser_value" as "string" => ancient_value: String = "1".to_owned(),
+        "ancient_browser_value" as "string" => ancient_value: Last = Last("1".to_owned()),
         field modern: Local<Modern>,
         field ancient: Inherit<Arc<Ancient>>,
     }
@@ -187,7 +209,7 @@ fn is_netscape4(agent: &[u8]) -> bool {
 fn modern(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let settings = request.get(&BROWSER);
     if settings.is_modern(request.head.get(Known::UserAgent)) {
-        out.extend_from_slice(settings.modern_value.as_bytes());
+        out.extend_from_slice(settings.modern_value.0.as_bytes());
     }
     true
 }
@@ -196,7 +218,7 @@ fn modern(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
 fn ancient(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let settings = request.get(&BROWSER);
     if !settings.is_modern(request.head.get(Known::UserAgent)) {
-        out.extend_from_slice(settings.ancient_value.as_bytes());
+        out.extend_from_slice(settings.ancient_value.0.as_bytes());
     }
     true
 }

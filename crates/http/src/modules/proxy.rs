@@ -11,6 +11,7 @@ use weir_engine::error_log::Level;
 use weir_script::Template;
 use weir_wire::h1::Version;
 
+use crate::core::types::table_sizes;
 use crate::module::{Handler, Module, Verdict};
 use crate::pass::target::{Destination, Scheme, Target};
 use crate::pass::tls::UpstreamTls;
@@ -135,6 +136,10 @@ fn prefix(cx: &Cx<'_>) -> Option<Vec<u8>> {
 impl Proxy {
     fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
         use weir_conf::Contexts;
+        if cx.context() == Contexts::SERVER {
+            let sizes = (self.headers_hash_max_size, self.headers_hash_bucket_size);
+            table_sizes("proxy_headers", sizes.0, sizes.1)?;
+        }
         let inner = cx.context().intersects(Contexts::LOCATION_IF.union(Contexts::LIMIT_EXCEPT));
         if self.redirects.is_none()
             && let Some(default) = self.pass.as_ref().and_then(Rule::default)
@@ -150,6 +155,12 @@ impl Proxy {
                 Some(fields) => Some(fields),
                 None => Some(Arc::new(Fields::compile(&self.set_header, cx)?)),
             };
+        } else if cx.context() == Contexts::SERVER
+            || parent.is_some_and(|parent| parent.set_header != self.set_header)
+        {
+            // Nobody passes anything on here, but what is written is read all the same. What
+            // stands in `http {}` is read where a server inherits it.
+            Fields::compile(&self.set_header, cx)?;
         }
         Ok(())
     }

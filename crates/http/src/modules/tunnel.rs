@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::value::{Msec, Off, Size};
-use weir_conf::{Arity, Cx, Fault, Inherit, Local, Node, Settings, Slot, Value, directives};
+use weir_conf::{Arity, Cx, Fault, Inherit, Local, Node, Settings, Slot, Value, Word, directives};
 use weir_engine::error_log::Level;
 use weir_script::{Template, Variables};
 use weir_upstream::url::{UrlOptions, parse_url};
@@ -88,10 +88,18 @@ impl Value for Next {
     const ARITY: Arity = Arity::at_least(1);
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let known = |word: &str| matches!(word, "error" | "timeout" | "off");
-        match node.args.iter().find(|word| !known(&word.text())) {
-            Some(word) => Err(Fault::new(format!("invalid value \"{}\"", word.text())).at(word)),
-            None => NextUpstream::parse(node, cx).map(Self),
+        let mut none = Self(NextUpstream(Causes::default()));
+        none.again(node, cx)?;
+        Ok(none)
+    }
+
+    fn again(&mut self, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        let known = |word: &Word| {
+            ["error", "timeout", "off"].iter().any(|known| word.text().eq_ignore_ascii_case(known))
+        };
+        match node.args.iter().find(|word| !known(word)) {
+            Some(word) => Err(Fault::invalid(word)),
+            None => self.0.again(node, cx),
         }
     }
 

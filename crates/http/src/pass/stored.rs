@@ -160,7 +160,7 @@ mod tests {
     static TABLE: Table = Transfer::table(&TRANSFER).prefix("proxy_");
 
     fn assembled(http: &str) -> Assembly {
-        let others = crate::core::TABLES.iter().chain(crate::pending::TABLES).copied();
+        let others = crate::core::TABLES.iter().copied().chain(crate::pending::tables());
         let tables: Vec<_> = std::iter::once(&TABLE).chain(others).collect();
         assemble_text(&tables, &format!("http {{\n{http}\n}}\n"))
     }

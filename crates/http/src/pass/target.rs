@@ -307,7 +307,7 @@ pub fn connect_options(request: &mut Request, pass: &Pass<'_>) -> ConnectOptions
 /// An address to connect from: an IP address with or without a port.
 pub fn parse_bind(text: &str) -> Option<SocketAddr> {
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return Some(address);
+        return (address.port() != 0).then_some(address);
     }
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     bare.parse().ok().map(|ip| SocketAddr::new(ip, 0))

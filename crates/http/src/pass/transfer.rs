@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 
 use weir_conf::value::{Bufs, Msec, Off, Size};
-use weir_conf::{Arity, Cx, Fault, Local, Many, Node, Value, directives};
+use weir_conf::{Arity, Contexts, Cx, Fault, Local, Many, Node, Value, directives};
 use weir_script::Template;
+use weir_script::variables::variables;
 use weir_upstream::Causes;
 
 use super::headers::{Hidden, Ignored};
@@ -90,50 +91,54 @@ directives! {
 
 impl Transfer {
     fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
-        TempPath::settle(
-            &mut self.temp_path,
-            parent.and_then(|parent| parent.temp_path.as_ref()),
-            weir_conf::Layout::built().proxy_temp,
-            cx,
-        )?;
+        let above = parent.and_then(|parent| parent.temp_path.as_ref());
+        if cx.prefix() == "proxy_" || self.temp_path.is_some() {
+            let default = weir_conf::Layout::built().proxy_temp;
+            TempPath::settle(&mut self.temp_path, above, default, cx)?;
+        }
         self.hidden = Hidden::new(&self.hide_header, &self.pass_header);
         self.outlasts_client = self.ignore_client_abort || self.store.is_on();
-        self.check_sizes()
+        self.check_sizes(cx)
     }
 
-    /// The relations between sizes that nginx insists on.
-    fn check_sizes(&mut self) -> Result<(), Fault> {
+    /// The relations between sizes that nginx insists on. What stands in `http {}` counts only
+    /// together with what the servers say.
+    fn check_sizes(&self, cx: &Cx<'_>) -> Result<(), Fault> {
+        if cx.context() == Contexts::HTTP {
+            return Ok(());
+        }
+        self.relations().map_err(|message| message.replace("proxy_", cx.prefix()).into())
+    }
+
+    fn relations(&self) -> Result<(), &'static str> {
         if self.buffers.count < 2 {
-            return Err(Fault::new("there must be at least 2 \"proxy_buffers\""));
+            return Err("there must be at least 2 \"proxy_buffers\"");
         }
         let largest = self.buffer_size.0.max(self.buffers.size);
         let all = self.buffers.total();
-        if let Some(busy) = self.busy_buffers_size {
-            if busy.0 < largest {
-                return Err(Fault::new(
-                    "\"proxy_busy_buffers_size\" must be equal to or greater than the maximum of \
-                     the value of \"proxy_buffer_size\" and one of the \"proxy_buffers\"",
-                ));
-            }
-            if busy.0 > all - self.buffers.size {
-                return Err(Fault::new(
-                    "\"proxy_busy_buffers_size\" must be less than the size of all \
-                     \"proxy_buffers\" minus one buffer",
-                ));
-            }
+        let busy = self.busy_buffers_size.map_or(largest.saturating_mul(2), |size| size.0);
+        if busy < largest {
+            return Err(
+                "\"proxy_busy_buffers_size\" must be equal to or greater than the maximum of \
+                 the value of \"proxy_buffer_size\" and one of the \"proxy_buffers\"",
+            );
+        }
+        if busy > all - self.buffers.size {
+            return Err("\"proxy_busy_buffers_size\" must be less than the size of all \
+                 \"proxy_buffers\" minus one buffer");
         }
         if self.temp_file_write_size.is_some_and(|size| size.0 < largest) {
-            return Err(Fault::new(
+            return Err(
                 "\"proxy_temp_file_write_size\" must be equal to or greater than the maximum of \
                  the value of \"proxy_buffer_size\" and one of the \"proxy_buffers\"",
-            ));
+            );
         }
         if self.max_temp_file_size.is_some_and(|size| size.0 != 0 && size.0 < largest) {
-            return Err(Fault::new(
+            return Err(
                 "\"proxy_max_temp_file_size\" must be equal to zero to disable temporary files \
                  usage or must be equal to or greater than the maximum of the value of \
                  \"proxy_buffer_size\" and one of the \"proxy_buffers\"",
-            ));
+            );
         }
         Ok(())
     }
@@ -189,10 +194,14 @@ impl Value for NextUpstream {
     fn again(&mut self, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
         let mut causes = self.0;
         for word in &node.args {
-            let found = Causes::WORDS.iter().find(|(name, _)| word.is(name) && *name != "updating");
-            let Some(&(name, cause)) = found else {
+            let named = |(name, _): &&(&str, _)| word.value.eq_ignore_ascii_case(name.as_bytes());
+            let known = Causes::WORDS.iter().find(named);
+            let Some(&(name, cause)) = known.filter(|(name, _)| is_said(&node.text(), name)) else {
                 return Err(Fault::new(format!("invalid value \"{}\"", word.text())).at(word));
             };
+            if cause == Causes::UPDATING {
+                continue;
+            }
             if causes.contains(cause) {
                 cx.warn(format!("duplicate value \"{name}\""));
             }
@@ -204,6 +213,15 @@ impl Value for NextUpstream {
 
     fn show(&self) -> Option<String> {
         (self.0 == Causes::DEFAULT).then(|| "error timeout".to_owned())
+    }
+}
+
+/// Whether a directive knows a cause: those of other protocols know fewer.
+fn is_said(directive: &str, cause: &str) -> bool {
+    match directive.split('_').next() {
+        Some("fastcgi" | "uwsgi" | "scgi") => !matches!(cause, "http_502" | "http_504"),
+        Some("grpc" | "tunnel") => cause != "updating",
+        _ => true,
     }
 }
 
@@ -226,23 +244,20 @@ impl Value for Bind {
     const ARITY: Arity = Arity::exactly(1).or(Arity::exactly(2));
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let transparent = match node.args.get(1) {
-            None => false,
-            Some(word) if word.is("transparent") => true,
-            Some(word) => {
-                return Err(Fault::new(format!("invalid parameter \"{}\"", word.text())).at(word));
-            }
-        };
-        if transparent {
-            cx.registry::<RawSockets>().0 = true;
-        }
-        let vars = cx.registry::<weir_script::Variables>();
-        let address = Template::compile(&node.args[0].value, vars)?;
+        let address = Template::compile(&node.args[0].value, variables(cx))?;
         if let Some(literal) = address.literal() {
             let text = String::from_utf8_lossy(literal);
             if super::target::parse_bind(&text).is_none() {
                 return Err(Fault::new(format!("invalid address \"{text}\"")).at(&node.args[0]));
             }
+        }
+        let transparent = match node.args.get(1) {
+            None => false,
+            Some(word) if word.is("transparent") => true,
+            Some(word) => return Err(Fault::parameter(word)),
+        };
+        if transparent {
+            cx.registry::<RawSockets>().0 = true;
         }
         Ok(Self { address, transparent })
     }

@@ -5,6 +5,9 @@
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault, Local, Node, Slot, directives};
+use weir_script::{Template, Variables};
+use weir_upstream::url::{UrlOptions, parse_url};
+use weir_upstream::{Side, Upstreams};
 
 /// What would serve the content of a location.
 pub static PENDING_CONTENT: Slot<Content> = Slot::new();
@@ -12,25 +15,62 @@ pub static PENDING_CONTENT: Slot<Content> = Slot::new();
 directives! {
     /// What would serve the content of a location.
     pub struct Content as ContentWritten in [location] {
-        "fastcgi_pass" in [location, location_if] [1]: "address" => set_content,
-        "uwsgi_pass" in [location, location_if] [1]: "address" => set_content,
-        "scgi_pass" in [location, location_if] [1]: "address" => set_content,
-        "grpc_pass" in [location, location_if] [1]: "address" => set_content,
-        "memcached_pass" in [location, location_if] [1]: "address" => set_content,
-        "proxy_pass" in [location, location_if, limit_except] [1]: "URL" => set_content,
-        "perl" in [location, limit_except] [1]: "module::function" => set_content,
+        "fastcgi_pass" in [location, location_if] [1]: "address" => set_pass,
+        "uwsgi_pass" in [location, location_if] [1]: "address" => set_pass,
+        "scgi_pass" in [location, location_if] [1]: "address" => set_pass,
+        "grpc_pass" in [location, location_if] [1]: "address" => set_pass,
+        "memcached_pass" in [location, location_if] [1]: "address" => set_pass,
         "mp4" in [location] [0]: "" => set_content,
         field content: Local<Option<Arc<str>>>,
+        // Every one of them, for those that stand twice.
+        field seen: Local<Vec<String>>,
     }
+}
+
+/// The schemes that may stand before an address, by directive.
+const SCHEMES: &[(&str, &str)] = &[
+    ("uwsgi_pass", "uwsgi://"),
+    ("uwsgi_pass", "suwsgi://"),
+    ("grpc_pass", "grpc://"),
+    ("grpc_pass", "grpcs://"),
+];
+
+const URL: UrlOptions<'static> = UrlOptions { default_port: 0, uri_part: false, lookup: None };
+
+fn set_pass(own: &mut ContentWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let (name, word) = (node.text(), &node.args[0]);
+    let seen = own.seen.get_or_insert_default();
+    if seen.iter().any(|before| *before == name) {
+        return Err(Fault::duplicate());
+    }
+    seen.push(name.clone().into_owned());
+    if name == "memcached_pass" {
+        cx.registry::<Variables>().reference("memcached_key");
+    }
+    let computes = name != "memcached_pass" && word.value.contains(&b'$');
+    if computes {
+        Template::compile(&word.value, cx.registry::<Variables>())?;
+    } else {
+        let text = word.text();
+        let starts = |scheme: &str| {
+            let start = text.get(..scheme.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        };
+        let scheme = SCHEMES.iter().find(|(of, scheme)| *of == name && starts(scheme));
+        let address = &text[scheme.map_or(0, |(_, scheme)| scheme.len())..];
+        let url = parse_url(address, URL)
+            .map_err(|why| Fault::new(format!("{why} in upstream \"{address}\"")).at(word))?;
+        let place = cx.span();
+        cx.registry::<Upstreams>().refer(Side::Http, &url, place)?;
+    }
+    set_content(own, node, cx)
 }
 
 fn set_content(own: &mut ContentWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     let name = node.text();
-    let before = own.content.as_ref().and_then(|content| content.as_deref());
-    if before == Some(&*name) && name.ends_with("_pass") {
-        return Err(Fault::duplicate());
-    }
-    cx.warn(format!("\"{name}\" directive is not supported yet, requests are answered with 500"));
+    cx.no_effect(format!(
+        "\"{name}\" directive is not supported yet, requests are answered with 500"
+    ));
     own.content = Some(Some((*name).into()));
     Ok(())
 }

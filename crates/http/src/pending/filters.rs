@@ -12,8 +12,6 @@ pending! {
         "image_filter_transparency" in [http, server, location] [1];
         "image_filter_interlace" in [http, server, location] [1];
         "image_filter_buffer" in [http, server, location] [1];
-        // slice
-        "slice" in [http, server, location] [1];
         // xslt
         "xml_entities" in [http, server, location] [1];
         "xml_external_entities" in [http, server, location] [1];

@@ -1,24 +1,32 @@
 //! Directives of the main level and of `events {}`.
 
-use weir_conf::pending;
+use weir_conf::{Slot, directives, pending};
+
+pub(super) static EVENTS: Slot<Events> = Slot::new();
+pub(super) static QUIC: Slot<Quic> = Slot::new();
+
+directives! {
+    /// The event method.
+    pub(super) struct Events in [events] {
+        "epoll_events" => epoll_events: u64 = 512,
+    }
+}
+
+directives! {
+    /// QUIC's part of the main level.
+    pub(super) struct Quic in [main] {
+        "quic_bpf" => bpf: bool = false,
+    }
+}
 
 pending! {
     /// What stands outside of `http {}`.
     pub static MAIN = {
-        // regex
-        "pcre_jit" in [main] [1];
-        // thread_pool
-        "thread_pool" in [main] [2, 3];
         // openssl
         "ssl_engine" in [main] [1];
         // openssl_cache
         "ssl_object_cache_inheritable" in [main] [1];
-        // quic_bpf
-        "quic_bpf" in [main] [1];
         // google_perftools
         "google_perftools_profiles" in [main] [1];
-        // epoll
-        "epoll_events" in [events] [1];
-        "worker_aio_requests" in [events] [1];
     }
 }

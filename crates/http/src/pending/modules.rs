@@ -1,15 +1,49 @@
 //! Modules of http that are neither filters nor upstreams.
 
-use weir_conf::pending;
+use weir_conf::value::Size;
+use weir_conf::{Slot, bitmask, directives, pending};
+
+use crate::core::value::Rights;
+
+pub(super) static DAV: Slot<Dav> = Slot::new();
+pub(super) static MP4: Slot<Mp4> = Slot::new();
+
+bitmask! {
+    /// The methods of WebDAV that change files.
+    pub(super) struct DavMethods {
+        "off" => OFF = 1,
+        "put" => PUT = 2,
+        "delete" => DELETE = 4,
+        "mkcol" => MKCOL = 8,
+        "copy" => COPY = 16,
+        "move" => MOVE = 32,
+    }
+}
+
+directives! {
+    /// Changing files.
+    pub(super) struct Dav in [http, server, location] {
+        "dav_methods" => methods: DavMethods,
+        "create_full_put_path" => create_full_put_path: bool = false,
+        "min_delete_depth" => min_delete_depth: u64,
+        "dav_access" => access: Rights = Rights::OURS,
+    }
+}
+
+directives! {
+    /// Seeking in films.
+    pub(super) struct Mp4 in [http, server, location] {
+        "mp4_buffer_size" => buffer_size: Size,
+        "mp4_max_buffer_size" => max_buffer_size: Size,
+        "mp4_start_key_frame" => start_key_frame: bool = false,
+        // The module of slices is as small.
+        "slice" => slice: Size,
+    }
+}
 
 pending! {
     /// Handlers, variables, limits and logs.
     pub static MODULES = {
-        // dav
-        "dav_methods" in [http, server, location] [1+];
-        "create_full_put_path" in [http, server, location] [1];
-        "min_delete_depth" in [http, server, location] [1];
-        "dav_access" in [http, server, location] [1, 2, 3];
         // degradation
         "degradation" in [http] [1];
         "degrade" in [http, server, location] [1];
@@ -19,44 +53,9 @@ pending! {
         "geoip_city" in [http] [1, 2];
         "geoip_proxy" in [http] [1];
         "geoip_proxy_recursive" in [http] [1];
-        // mp4
-        "mp4_buffer_size" in [http, server, location] [1];
-        "mp4_max_buffer_size" in [http, server, location] [1];
-        "mp4_start_key_frame" in [http, server, location] [1];
         // perl
         "perl_modules" in [http] [1];
         "perl_require" in [http] [1];
         "perl_set" in [http] [2];
-    }
-}
-
-pending! {
-    /// HTTP/2 and HTTP/3.
-    pub static VERSIONS = {
-        // v2
-        "http2" in [http, server] [1];
-        "http2_recv_buffer_size" in [http] [1];
-        "http2_pool_size" in [http, server] [1];
-        "http2_max_concurrent_streams" in [http, server] [1];
-        "http2_max_concurrent_pushes" in [http, server] [1];
-        "http2_max_requests" in [http, server] [1];
-        "http2_max_field_size" in [http, server] [1];
-        "http2_max_header_size" in [http, server] [1];
-        "http2_body_preread_size" in [http, server] [1];
-        "http2_streams_index_size" in [http, server] [1];
-        "http2_recv_timeout" in [http, server] [1];
-        "http2_idle_timeout" in [http, server] [1];
-        "http2_chunk_size" in [http, server, location] [1];
-        "http2_push_preload" in [http, server, location] [1];
-        "http2_push" in [http, server, location] [1];
-        // v3
-        "http3" in [http, server] [1];
-        "http3_hq" in [http, server] [1];
-        "http3_max_concurrent_streams" in [http, server] [1];
-        "http3_stream_buffer_size" in [http, server] [1];
-        "quic_retry" in [http, server] [1];
-        "quic_gso" in [http, server] [1];
-        "quic_host_key" in [http, server] [1];
-        "quic_active_connection_id_limit" in [http, server] [1];
     }
 }

@@ -1,155 +1,290 @@
-//! `stream {}`: its directives are checked for name, place and number of arguments, no more.
+//! `stream {}`: read and checked as nginx does it, and served by nobody yet.
 
-use weir_conf::{Cx, Fault, Node, Slot, directives};
+use weir_conf::value::{Msec, Off, Pair, Size};
+use weir_conf::{Contexts, Cx, Fault, Local, Many, Node, Settings, Slot, Table, directives};
+use weir_script::variables::StreamVariables;
+use weir_script::{GeoBlock, MapBlock, SplitClientsBlock, Template, variables::variables};
+use weir_upstream::url::{UrlOptions, parse_url};
+use weir_upstream::{ResolverConfig, Side, Upstreams, Zones};
 
-/// Proxying of TCP and UDP.
-pub(super) static STREAM: Slot<Stream> = Slot::new();
+use super::servers::{
+    ComputedAlpn, Kind, Ports, ProxyProtocol, TrustedNetwork, access_rule, file_cache, no_listen,
+};
+use super::transport::StreamTls;
+use crate::core::types::table_sizes;
+use crate::core::value::{LimitLevel, SizeTemplate};
+use crate::pass::transfer::Bind;
+use crate::tls::values::{CertificateCache, Passwords, ProtocolSet};
+
+mod log;
+
+static STREAM: Slot<Stream> = Slot::new();
+static PROXY: Slot<StreamProxy> = Slot::new();
+static TLS: Slot<StreamTls> = Slot::new();
+
+/// The tables of the directives in `stream {}`.
+pub(super) const TABLES: &[&Table] =
+    &[&Stream::table(&STREAM), &StreamProxy::table(&PROXY), &StreamTls::table(&TLS)];
 
 directives! {
     /// Proxying of TCP and UDP.
-    pub(super) struct Stream as StreamWritten in [stream] {
-        "stream" in [main] opens stream [0]: "{ … }" => warn,
-        // stream
-        // stream_access
-        "allow" in [stream, stream_server] [1]: "" => inert,
-        "deny" in [stream, stream_server] [1]: "" => inert,
-        // stream_core
-        "variables_hash_max_size" in [stream] [1]: "" => inert,
-        "variables_hash_bucket_size" in [stream] [1]: "" => inert,
-        "server_names_hash_max_size" in [stream] [1]: "" => inert,
-        "server_names_hash_bucket_size" in [stream] [1]: "" => inert,
-        "server" in [stream] opens stream_server [0]: "{ … }",
-        "listen" in [stream_server] [1+]: "" => inert,
-        "server_name" in [stream_server] [1+]: "" => inert,
-        "error_log" in [stream, stream_server] [1+]: "" => inert,
-        "resolver" in [stream, stream_server] [1+]: "" => inert,
-        "resolver_timeout" in [stream, stream_server] [1]: "" => inert,
-        "proxy_protocol_timeout" in [stream, stream_server] [1]: "" => inert,
-        "tcp_nodelay" in [stream, stream_server] [1]: "" => inert,
-        "preread_buffer_size" in [stream, stream_server] [1]: "" => inert,
-        "preread_timeout" in [stream, stream_server] [1]: "" => inert,
-        // stream_geo
-        "geo" in [stream] block [1, 2]: "" => inert,
-        // stream_geoip
+    pub(super) struct Stream as StreamWritten in [stream, stream_server] {
+        "stream" in [main] opens stream [0]: "{ … }" then close_stream => open_stream,
+        "server" in [stream] opens stream_server [0]: "{ … }" then close_server,
+        "listen" in [stream_server] [1+]: "" => add_listen,
+        "server_name" in [stream_server] [1+]: "" => add_names,
+        "allow" [1]: "" => add_rule,
+        "deny" [1]: "" => add_rule,
+        "limit_conn_zone" in [stream] [2]: "" => define_zone,
+        "limit_conn" [2]: "" => add_limit,
+        "log_format" in [stream] [2+]: "" => set_format,
+        "access_log" [1+]: "" => set_log,
+        "open_log_file_cache" [1, 2, 3, 4]: "" => set_file_cache,
+        "set_real_ip_from" => real_ip: Many<TrustedNetwork>,
+        "set" in [stream_server] [2]: "" => set_variable,
+        "map" in [stream] => maps: Many<MapBlock>,
+        "geo" in [stream] => geos: Many<GeoBlock>,
+        "split_clients" in [stream] => split_clients: Many<SplitClientsBlock>,
         "geoip_country" in [stream] [1, 2]: "" => inert,
         "geoip_org" in [stream] [1, 2]: "" => inert,
         "geoip_city" in [stream] [1, 2]: "" => inert,
-        // stream_limit_conn
-        "limit_conn_zone" in [stream] [2]: "" => inert,
-        "limit_conn" in [stream, stream_server] [2]: "" => inert,
-        "limit_conn_log_level" in [stream, stream_server] [1]: "" => inert,
-        "limit_conn_dry_run" in [stream, stream_server] [1]: "" => inert,
-        // stream_log
-        "log_format" in [stream] [2+]: "" => inert,
-        "access_log" in [stream, stream_server] [1+]: "" => inert,
-        "open_log_file_cache" in [stream, stream_server] [1, 2, 3, 4]: "" => inert,
-        // stream_map
-        "map" in [stream] block [2]: "" => inert,
-        "map_hash_max_size" in [stream] [1]: "" => inert,
-        "map_hash_bucket_size" in [stream] [1]: "" => inert,
-        // stream_pass
-        "pass" in [stream_server] [1]: "" => inert,
-        // stream_proxy
-        "proxy_pass" in [stream_server] [1]: "" => inert,
-        "proxy_bind" in [stream, stream_server] [1, 2]: "" => inert,
-        "proxy_socket_keepalive" in [stream, stream_server] [1]: "" => inert,
-        "proxy_socket_rcvbuf" in [stream, stream_server] [1]: "" => inert,
-        "proxy_socket_sndbuf" in [stream, stream_server] [1]: "" => inert,
-        "proxy_connect_timeout" in [stream, stream_server] [1]: "" => inert,
-        "proxy_timeout" in [stream, stream_server] [1]: "" => inert,
-        "proxy_buffer_size" in [stream, stream_server] [1]: "" => inert,
-        "proxy_downstream_buffer" in [stream, stream_server] [1]: "" => inert,
-        "proxy_upstream_buffer" in [stream, stream_server] [1]: "" => inert,
-        "proxy_upload_rate" in [stream, stream_server] [1]: "" => inert,
-        "proxy_download_rate" in [stream, stream_server] [1]: "" => inert,
-        "proxy_requests" in [stream, stream_server] [1]: "" => inert,
-        "proxy_responses" in [stream, stream_server] [1]: "" => inert,
-        "proxy_next_upstream" in [stream, stream_server] [1]: "" => inert,
-        "proxy_next_upstream_tries" in [stream, stream_server] [1]: "" => inert,
-        "proxy_next_upstream_timeout" in [stream, stream_server] [1]: "" => inert,
-        "proxy_protocol" in [stream, stream_server] [1]: "" => inert,
-        "proxy_half_close" in [stream, stream_server] [1]: "" => inert,
-        "proxy_ssl" in [stream, stream_server] [1]: "" => inert,
-        "proxy_ssl_session_reuse" in [stream, stream_server] [1]: "" => inert,
-        "proxy_ssl_protocols" in [stream, stream_server] [1+]: "" => inert,
-        "proxy_ssl_ciphers" in [stream, stream_server] [1]: "" => inert,
-        "proxy_ssl_name" in [stream, stream_server] [1]: "" => inert,
-        "proxy_ssl_server_name" in [stream, stream_server] [1]: "" => inert,
-        "proxy_ssl_alpn" in [stream, stream_server] [1+]: "" => inert,
-        "proxy_ssl_verify" in [stream, stream_server] [1]: "" => inert,
-        "proxy_ssl_verify_depth" in [stream, stream_server] [1]: "" => inert,
-        "proxy_ssl_trusted_certificate" in [stream, stream_server] [1]: "" => inert,
-        "proxy_ssl_crl" in [stream, stream_server] [1]: "" => inert,
-        "proxy_ssl_certificate" in [stream, stream_server] [1]: "" => inert,
-        "proxy_ssl_certificate_key" in [stream, stream_server] [1]: "" => inert,
-        "proxy_ssl_certificate_cache" in [stream, stream_server] [1, 2, 3]: "" => inert,
-        "proxy_ssl_password_file" in [stream, stream_server] [1]: "" => inert,
-        "proxy_ssl_conf_command" in [stream, stream_server] [2]: "" => inert,
-        // stream_realip
-        "set_real_ip_from" in [stream, stream_server] [1]: "" => inert,
-        // stream_return
-        "return" in [stream_server] [1]: "" => inert,
-        // stream_set
-        "set" in [stream_server] [2]: "" => inert,
-        // stream_split_clients
-        "split_clients" in [stream] block [2]: "" => inert,
-        // stream_ssl
-        "ssl_handshake_timeout" in [stream, stream_server] [1]: "" => inert,
-        "ssl_certificate" in [stream, stream_server] [1]: "" => inert,
-        "ssl_certificate_key" in [stream, stream_server] [1]: "" => inert,
-        "ssl_certificate_cache" in [stream, stream_server] [1, 2, 3]: "" => inert,
-        "ssl_ech_file" in [stream, stream_server] [1]: "" => inert,
-        "ssl_password_file" in [stream, stream_server] [1]: "" => inert,
-        "ssl_certificate_compression" in [stream, stream_server] [1]: "" => inert,
-        "ssl_dhparam" in [stream, stream_server] [1]: "" => inert,
-        "ssl_ecdh_curve" in [stream, stream_server] [1]: "" => inert,
-        "ssl_protocols" in [stream, stream_server] [1+]: "" => inert,
-        "ssl_ciphers" in [stream, stream_server] [1]: "" => inert,
-        "ssl_verify_client" in [stream, stream_server] [1]: "" => inert,
-        "ssl_verify_depth" in [stream, stream_server] [1]: "" => inert,
-        "ssl_client_certificate" in [stream, stream_server] [1]: "" => inert,
-        "ssl_trusted_certificate" in [stream, stream_server] [1]: "" => inert,
-        "ssl_prefer_server_ciphers" in [stream, stream_server] [1]: "" => inert,
-        "ssl_session_cache" in [stream, stream_server] [1, 2]: "" => inert,
-        "ssl_session_tickets" in [stream, stream_server] [1]: "" => inert,
-        "ssl_session_ticket_key" in [stream, stream_server] [1]: "" => inert,
-        "ssl_session_timeout" in [stream, stream_server] [1]: "" => inert,
-        "ssl_crl" in [stream, stream_server] [1]: "" => inert,
-        "ssl_ocsp" in [stream, stream_server] [1]: "" => inert,
-        "ssl_ocsp_responder" in [stream, stream_server] [1]: "" => inert,
-        "ssl_ocsp_cache" in [stream, stream_server] [1]: "" => inert,
-        "ssl_stapling" in [stream, stream_server] [1]: "" => inert,
-        "ssl_stapling_file" in [stream, stream_server] [1]: "" => inert,
-        "ssl_stapling_responder" in [stream, stream_server] [1]: "" => inert,
-        "ssl_stapling_verify" in [stream, stream_server] [1]: "" => inert,
-        "ssl_conf_command" in [stream, stream_server] [2]: "" => inert,
-        "ssl_reject_handshake" in [stream, stream_server] [1]: "" => inert,
-        "ssl_alpn" in [stream, stream_server] [1+]: "" => inert,
-        // stream_ssl_preread
-        "ssl_preread" in [stream, stream_server] [1]: "" => inert,
-        // stream_upstream
-        "upstream" in [stream] opens stream_upstream [1]: "{ … }",
-        "server" in [stream_upstream] [1+]: "" => inert,
-        "resolver" in [stream_upstream] [1+]: "" => inert,
-        "resolver_timeout" in [stream_upstream] [1]: "" => inert,
-        // stream_upstream_hash
-        "hash" in [stream_upstream] [1, 2]: "" => inert,
-        // stream_upstream_least_conn
-        "least_conn" in [stream_upstream] [0]: "" => inert,
-        // stream_upstream_least_time
-        "least_time" in [stream_upstream] [1, 2]: "" => inert,
-        // stream_upstream_random
-        "random" in [stream_upstream] [0, 1, 2]: "" => inert,
-        // stream_upstream_zone
-        "zone" in [stream_upstream] [1, 2]: "" => inert,
+        "pass" in [stream_server] [1]: "" => set_pass,
+        "variables_hash_max_size" in [stream] => variables_hash_max_size: u64 = 1024,
+        "variables_hash_bucket_size" in [stream] => variables_hash_bucket_size: u64 = 64,
+        "server_names_hash_max_size" in [stream] => server_names_hash_max_size: u64,
+        "server_names_hash_bucket_size" in [stream] => server_names_hash_bucket_size: u64,
+        "resolver" => resolver: Option<ResolverConfig>,
+        "resolver_timeout" => resolver_timeout: Msec = Msec::seconds(60),
+        "proxy_protocol_timeout" => proxy_protocol_timeout: Msec = Msec::seconds(60),
+        "tcp_nodelay" => tcp_nodelay: bool,
+        "preread_buffer_size" => preread_buffer_size: Size,
+        "preread_timeout" => preread_timeout: Msec = Msec::seconds(60),
+        "limit_conn_log_level" => limit_conn_log_level: LimitLevel = LimitLevel::Error,
+        "limit_conn_dry_run" => limit_conn_dry_run: bool,
+        "map_hash_max_size" in [stream] => map_hash_max_size: u64,
+        "map_hash_bucket_size" in [stream] => map_hash_bucket_size: u64,
+        "return" in [stream_server] => answer: Option<Template>,
+        "ssl_preread" => ssl_preread: bool,
+        field opened: Local<bool>,
+        field listens: Local<bool>,
+        field passes: Local<bool>,
+        field limits: Local<Vec<String>>,
+    }
+    finish = Stream::finish;
+}
+
+directives! {
+    /// Where connections go.
+    pub(super) struct StreamProxy as StreamProxyWritten in [stream, stream_server] {
+        "proxy_pass" in [stream_server] [1]: "" => set_proxy_pass,
+        "proxy_bind" => proxy_bind: Option<Off<Bind>>,
+        "proxy_socket_keepalive" => proxy_socket_keepalive: bool,
+        "proxy_socket_rcvbuf" => proxy_socket_rcvbuf: Size,
+        "proxy_socket_sndbuf" => proxy_socket_sndbuf: Size,
+        "proxy_connect_timeout" => proxy_connect_timeout: Msec = Msec::seconds(60),
+        "proxy_timeout" => proxy_timeout: Msec = Msec::seconds(60),
+        "proxy_buffer_size" => proxy_buffer_size: Size,
+        "proxy_downstream_buffer" => proxy_downstream_buffer: Size,
+        "proxy_upstream_buffer" => proxy_upstream_buffer: Size,
+        "proxy_upload_rate" => proxy_upload_rate: Option<SizeTemplate>,
+        "proxy_download_rate" => proxy_download_rate: Option<SizeTemplate>,
+        "proxy_requests" => proxy_requests: u64,
+        "proxy_responses" => proxy_responses: u64,
+        "proxy_next_upstream" => proxy_next_upstream: bool,
+        "proxy_next_upstream_tries" => proxy_next_upstream_tries: u64,
+        "proxy_next_upstream_timeout" => proxy_next_upstream_timeout: Msec = Msec::seconds(60),
+        "proxy_protocol" => proxy_protocol: ProxyProtocol = ProxyProtocol::Off,
+        "proxy_half_close" => proxy_half_close: bool,
+        "proxy_ssl" => proxy_ssl: bool,
+        "proxy_ssl_session_reuse" => proxy_ssl_session_reuse: bool,
+        "proxy_ssl_protocols" => proxy_ssl_protocols: ProtocolSet,
+        "proxy_ssl_ciphers" => proxy_ssl_ciphers: String,
+        "proxy_ssl_name" => proxy_ssl_name: Option<Template>,
+        "proxy_ssl_server_name" => proxy_ssl_server_name: bool,
+        "proxy_ssl_alpn" => proxy_ssl_alpn: Option<ComputedAlpn>,
+        "proxy_ssl_verify" => proxy_ssl_verify: bool,
+        "proxy_ssl_verify_depth" => proxy_ssl_verify_depth: u64,
+        "proxy_ssl_trusted_certificate" => proxy_ssl_trusted_certificate: String,
+        "proxy_ssl_crl" => proxy_ssl_crl: String,
+        "proxy_ssl_certificate" => proxy_ssl_certificate: Option<Template>,
+        "proxy_ssl_certificate_key" => proxy_ssl_certificate_key: Option<Template>,
+        "proxy_ssl_certificate_cache" => proxy_ssl_certificate_cache: CertificateCache,
+        "proxy_ssl_password_file" => proxy_ssl_password_file: Passwords,
+        "proxy_ssl_conf_command" => proxy_ssl_conf_command: Many<Pair>,
+        field destination: Local<bool>,
     }
 }
 
-fn warn(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    cx.warn(format!("\"{}\" directive is not supported yet and has no effect", node.text()));
+impl Stream {
+    fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        let cut = |size: u64| u32::try_from(size).unwrap_or(u32::MAX);
+        let (max, bucket) = (self.variables_hash_max_size, self.variables_hash_bucket_size);
+        match cx.context() == Contexts::STREAM {
+            true => table_sizes("variables", cut(max), cut(bucket)),
+            false => Ok(()),
+        }
+    }
+}
+
+fn open_stream(own: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    if own.opened.replace(true).is_some() {
+        return Err(Fault::duplicate());
+    }
+    cx.no_effect(format!("\"{}\" directive is not supported yet and has no effect", node.text()));
+    Ok(())
+}
+
+/// Says which variables are unknown, as nginx does at the end of the block.
+fn close_stream(_: &mut StreamWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let StreamVariables(used) = cx.registry();
+    let unknown = used.names().find(|&(id, name)| !used.is_defined(id) && !is_known(name));
+    match unknown {
+        Some((_, name)) => Err(Fault::new(format!("unknown \"{name}\" variable")).nowhere()),
+        None => Ok(()),
+    }
+}
+
+fn close_server(own: &mut StreamWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    match own.listens {
+        Some(_) => Ok(()),
+        None => Err(no_listen(cx)),
+    }
+}
+
+fn add_listen(own: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    own.listens = Some(true);
+    Ports::add(Kind::Stream, node, cx).map(|_| ())
+}
+
+fn add_names(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    crate::core::server_name::check(node, cx)
+}
+
+fn add_rule(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    access_rule(node, cx)
+}
+
+const ZONE_USAGE: &str = "stream limit_conn";
+
+fn define_zone(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    Template::compile(&node.args[0].value, variables(cx))?;
+    let word = &node.args[1];
+    let Some(value) = word.after("zone=") else { return Err(Fault::parameter(word)) };
+    let (name, size) = crate::zone::name_and_size(word, value)?;
+    if name.is_empty() {
+        let message = format!("\"{}\" must have \"zone\" parameter", node.text());
+        return Err(Fault::new(message));
+    }
+    Zones::declare(cx, name, size, ZONE_USAGE)
+}
+
+fn add_limit(own: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let (zone, number) = (&node.args[0], &node.args[1]);
+    Zones::declare(cx, &zone.value, 0, ZONE_USAGE)?;
+    let limits = own.limits.get_or_insert_default();
+    if limits.iter().any(|known| *known == zone.text()) {
+        return Err(Fault::duplicate());
+    }
+    match weir_conf::value::parse_number(&number.value) {
+        None | Some(0) => {
+            let message = format!("invalid number of connections \"{}\"", number.shown());
+            Err(Fault::new(message).at(number))
+        }
+        Some(1..=65535) => {
+            limits.push(zone.text().into_owned());
+            Ok(())
+        }
+        Some(_) => Err(Fault::new("connection limit must be less 65536").at(number)),
+    }
+}
+
+fn set_format(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    log::set_format(node, cx)
+}
+
+fn set_log(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    log::set_log(node, cx)
+}
+
+fn set_file_cache(_: &mut StreamWritten, node: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
+    file_cache(node)
+}
+
+fn set_variable(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let vars = variables(cx);
+    vars.define_word(&node.args[0].value)?;
+    Template::compile(&node.args[1].value, vars)?;
+    Ok(())
+}
+
+const URL: UrlOptions<'static> = UrlOptions { default_port: 0, uri_part: false, lookup: None };
+
+fn set_pass(own: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    if own.passes.replace(true).is_some() {
+        return Err(Fault::duplicate());
+    }
+    let word = &node.args[0];
+    if Template::compile(&word.value, variables(cx))?.literal().is_none() {
+        return Ok(());
+    }
+    let text = word.text();
+    let url = parse_url(&text, URL)
+        .map_err(|why| Fault::new(format!("{why} in \"{text}\" of the \"pass\" directive")))?;
+    if url.addresses.is_empty() {
+        return Err(Fault::directive("has no addresses"));
+    }
+    match url.has_port || url.is_unix() {
+        true => Ok(()),
+        false => Err(Fault::directive("has no port")),
+    }
+}
+
+fn set_proxy_pass(own: &mut StreamProxyWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    if own.destination.replace(true).is_some() {
+        return Err(Fault::duplicate());
+    }
+    let word = &node.args[0];
+    if Template::compile(&word.value, variables(cx))?.literal().is_none() {
+        return Ok(());
+    }
+    let text = word.text();
+    let url = parse_url(&text, URL)
+        .map_err(|why| Fault::new(format!("{why} in upstream \"{text}\"")).at(word))?;
+    let place = cx.span();
+    cx.registry::<Upstreams>().refer(Side::Stream, &url, place)?;
     Ok(())
 }
 
 fn inert(_: &mut StreamWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
     Ok(())
 }
+
+/// The name servers, with their timeout in milliseconds.
+pub(super) fn resolver(settings: &Settings) -> Option<(ResolverConfig, u64)> {
+    let own = settings.get(&STREAM);
+    Some((own.resolver.clone()?, own.resolver_timeout.0.as_millis() as u64))
+}
+
+/// Whether nginx's stream modules define a variable.
+fn is_known(name: &str) -> bool {
+    const PREFIXES: &[&str] = &["proxy_protocol_tlv_", "geoip_"];
+    BUILT_IN.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[rustfmt::skip]
+const BUILT_IN: &[&str] = &[
+    "limit_conn_status", "realip_remote_addr", "realip_remote_port", "ssl_protocol",
+    "ssl_cipher", "ssl_ciphers", "ssl_curve", "ssl_curves", "ssl_sigalg", "ssl_sigalgs",
+    "ssl_session_id", "ssl_session_reused", "ssl_server_name", "ssl_alpn_protocol",
+    "ssl_ech_status", "ssl_ech_outer_server_name", "ssl_client_cert", "ssl_client_raw_cert",
+    "ssl_client_escaped_cert", "ssl_client_s_dn", "ssl_client_i_dn", "ssl_client_serial",
+    "ssl_client_fingerprint", "ssl_client_verify", "ssl_client_v_start", "ssl_client_v_end",
+    "ssl_client_v_remain", "ssl_client_sigalg", "ssl_preread_protocol",
+    "ssl_preread_server_name", "ssl_preread_alpn_protocols", "upstream_addr",
+    "upstream_bytes_sent", "upstream_connect_time", "upstream_first_byte_time",
+    "upstream_session_time", "upstream_bytes_received", "binary_remote_addr", "remote_addr",
+    "remote_port", "proxy_protocol_addr", "proxy_protocol_port", "proxy_protocol_server_addr",
+    "proxy_protocol_server_port", "server_addr", "server_port", "server_name", "bytes_sent",
+    "bytes_received", "session_time", "status", "connection", "nginx_version", "hostname",
+    "pid", "msec", "time_iso8601", "time_local", "protocol",
+];

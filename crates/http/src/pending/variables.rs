@@ -8,7 +8,6 @@ const NAMES: &[&str] = &[
     "grpc_internal_trailers",
     "http2",
     "http3",
-    "memcached_key",
     "proxy_add_via",
     "slice_range",
     "upstream_cache_etag",

@@ -9,7 +9,7 @@ use super::*;
 
 fn assembled(text: &str) -> Assembly {
     let env = Memory::default().with("/etc/nginx.conf", text);
-    let tables: Vec<_> = core::TABLES.iter().chain(crate::pending::TABLES).copied().collect();
+    let tables: Vec<_> = core::TABLES.iter().copied().chain(crate::pending::tables()).collect();
     let mut assembly =
         assemble(&tables, Path::new("/etc/nginx.conf"), Path::new("/srv"), None, &env);
     let Assembly { root, diagnostics, .. } = &mut assembly;

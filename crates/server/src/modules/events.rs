@@ -1,5 +1,7 @@
 //! The `events` block: how many connections a thread has, and how it accepts them.
 
+use std::net::IpAddr;
+
 use weir_conf::value::Msec;
 use weir_conf::{Arity, Cx, Fault, Node, Slot, Table, Value, directives};
 use weir_engine::event_loop;
@@ -133,10 +135,25 @@ impl Value for AioRequests {
     }
 }
 
-fn set_debug_connection(_: &mut EventsWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+fn set_debug_connection(_: &mut EventsWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let word = &node.args[0];
+    let text = word.text();
+    let known = text == "unix:" || is_network(&text);
+    if !known && !cx.env().lookup(&text).is_ok_and(|found| !found.is_empty()) {
+        let message = format!("host not found in debug_connection \"{}\"", word.shown());
+        return Err(Fault::new(message).at(word));
+    }
     cx.warn(
         "\"debug_connection\" is ignored, you need to rebuild nginx using --with-debug option to \
          enable it",
     );
     Ok(())
+}
+
+/// An address, or a network as `address/bits`.
+fn is_network(text: &str) -> bool {
+    let (address, bits) = text.split_once('/').map_or((text, None), |(a, bits)| (a, Some(bits)));
+    let Ok(address) = address.parse::<IpAddr>() else { return false };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    bits.is_none_or(|bits| bits.parse::<u8>().is_ok_and(|bits| bits <= most))
 }

@@ -1,0 +1,268 @@
+//! What the servers of `stream {}` and `mail {}` have in common with those of http.
+
+use std::collections::{HashMap, HashSet};
+
+use weir_conf::value::{parse_number, parse_sec};
+use weir_conf::{Arity, BlockId, Cx, Fault, Node, Span, Value, Word, keywords};
+use weir_script::Template;
+use weir_script::cidr::Cidr;
+use weir_script::variables::variables;
+
+use crate::core::address::{self, Address};
+use crate::core::listen::Options;
+use crate::route;
+
+/// Whose servers they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Stream,
+    Mail,
+}
+
+/// The addresses of the servers so far. A registry of the assembly.
+#[derive(Default)]
+pub(super) struct Ports {
+    /// Those of `stream {}`; what http says of QUIC is said of UDP here.
+    known: route::Ports<u32>,
+    /// Those of `mail {}`, where no two servers have the same.
+    taken: HashSet<Address>,
+    /// Addresses that have a default server.
+    led: HashSet<(Address, bool)>,
+    /// Servers that take TLS, each with the place that nginx names.
+    with_tls: HashMap<BlockId, Span>,
+}
+
+/// The parameters of a `listen` that each kind knows.
+fn parameters(kind: Kind) -> &'static [&'static str] {
+    const MAIL: &[&str] = &[
+        "bind",
+        "backlog",
+        "rcvbuf",
+        "sndbuf",
+        "ipv6only",
+        "multipath",
+        "ssl",
+        "so_keepalive",
+        "proxy_protocol",
+    ];
+    const STREAM: &[&str] = &[
+        "default_server",
+        "udp",
+        "bind",
+        "fastopen",
+        "backlog",
+        "rcvbuf",
+        "sndbuf",
+        "accept_filter",
+        "deferred",
+        "ipv6only",
+        "reuseport",
+        "multipath",
+        "ssl",
+        "so_keepalive",
+        "proxy_protocol",
+    ];
+    match kind {
+        Kind::Mail => MAIL,
+        Kind::Stream => STREAM,
+    }
+}
+
+impl Ports {
+    /// Reads a `listen`. The protocol of its port, if it is one of mail's.
+    pub(super) fn add(
+        kind: Kind,
+        node: &Node,
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<&'static str>, Fault> {
+        let word = &node.args[0];
+        let text = word.text();
+        let mut addresses = address::parse(&text, 0, cx.env()).map_err(|why| {
+            Fault::new(format!("{why} in \"{text}\" of the \"listen\" directive")).at(word)
+        })?;
+        let mut seen = HashSet::new();
+        addresses.retain(|address| seen.insert(address.clone()));
+        let (options, udp) = read(kind, node, cx)?;
+        let (server, place) = (cx.block_id(), cx.span());
+        let block = cx.block_span();
+        let ports = cx.registry::<Self>();
+        if options.ssl && kind == Kind::Mail {
+            ports.with_tls.insert(server, place);
+        }
+        let mut warnings = Vec::new();
+        for address in &addresses {
+            if kind == Kind::Mail {
+                if !ports.taken.insert(address.clone()) {
+                    let message = format!("duplicate \"{address}\" address and port pair");
+                    return Err(Fault::new(message));
+                }
+                continue;
+            }
+            let first = ports.led.insert((address.clone(), udp)) || options.default_server;
+            if first && options.ssl {
+                ports.with_tls.insert(server, block);
+            }
+            warnings.extend(ports.known.add(server.0, address, &options)?);
+        }
+        warnings.into_iter().for_each(|warning| cx.warn(warning));
+        Ok(addresses.first().and_then(|address| protocol(address.port())))
+    }
+
+    /// The place to name if the server of the current block takes TLS: ` in FILE:LINE`.
+    pub(super) fn with_tls(cx: &mut Cx<'_>) -> Option<String> {
+        let server = cx.block_id();
+        let place = cx.registry::<Self>().with_tls.get(&server).copied()?;
+        Some(cx.sources().place(place))
+    }
+}
+
+fn read(kind: Kind, node: &Node, cx: &mut Cx<'_>) -> Result<(Options, bool), Fault> {
+    let mut options = Options::default();
+    let mut udp = false;
+    let mut warnings = Vec::new();
+    for word in &node.args[1..] {
+        let text = word.text();
+        let name = text.split('=').next().unwrap_or_default();
+        if !parameters(kind).contains(&name) {
+            return Err(Fault::parameter(word));
+        }
+        if text == "udp" {
+            udp = true;
+            continue;
+        }
+        options
+            .parameter(word, &mut |warning| warnings.push(warning))
+            .map_err(|why| Fault::new(why).at(word))?;
+    }
+    warnings.into_iter().for_each(|warning| cx.warn(warning));
+    if udp {
+        options.check_udp(&node.args[1..])?;
+        options.quic = true;
+    }
+    Ok((options, udp))
+}
+
+/// The mail protocol of a port.
+fn protocol(port: u16) -> Option<&'static str> {
+    match port {
+        143 | 993 => Some("imap"),
+        110 | 995 => Some("pop3"),
+        25 | 465 | 587 => Some("smtp"),
+        _ => None,
+    }
+}
+
+/// A server block that closes has no `listen`.
+pub(super) fn no_listen(cx: &Cx<'_>) -> Fault {
+    let place = cx.sources().place(cx.block_span());
+    Fault::new(format!("no \"listen\" is defined for server{place}")).nowhere()
+}
+
+keywords! {
+    /// Whether servers get a PROXY protocol header, and which.
+    pub(super) enum ProxyProtocol {
+        "off" => Off,
+        "on" => On,
+        "v2" => V2,
+    }
+}
+
+/// `ssl_alpn`: names of protocols.
+#[derive(Clone, Debug)]
+pub(super) struct Alpn;
+
+impl Value for Alpn {
+    const SYNTAX: &'static str = "protocol ...";
+    const ARITY: Arity = Arity::at_least(1);
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        /// A length takes a byte (RFC 7301, section 3.1).
+        const LONGEST: usize = 255;
+        match node.args.iter().find(|word| word.value.len() > LONGEST) {
+            Some(word) => Err(Fault::directive("protocol too long").at(word)),
+            None => Ok(Self),
+        }
+    }
+}
+
+/// `proxy_ssl_alpn`: names of protocols, with variables.
+#[derive(Clone, Debug)]
+pub(super) struct ComputedAlpn;
+
+impl Value for ComputedAlpn {
+    const SYNTAX: &'static str = "protocol ...";
+    const ARITY: Arity = Arity::at_least(1);
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        for word in &node.args {
+            Template::compile(&word.value, variables(cx))?;
+        }
+        Alpn::parse(node, cx).map(|_| Self)
+    }
+}
+
+/// `set_real_ip_from`: a network, or a name that stands for addresses.
+#[derive(Clone, Debug)]
+pub(super) struct TrustedNetwork;
+
+impl Value for TrustedNetwork {
+    const SYNTAX: &'static str = "address | CIDR | unix:";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let word = &node.args[0];
+        if word.is("unix:") || is_network(word, cx) {
+            return Ok(Self);
+        }
+        match cx.env().lookup(&word.text()) {
+            Ok(found) if !found.is_empty() => Ok(Self),
+            _ => {
+                let message = format!("host not found in set_real_ip_from \"{}\"", word.shown());
+                Err(Fault::new(message).at(word))
+            }
+        }
+    }
+}
+
+/// `allow` and `deny`.
+pub(super) fn access_rule(node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let word = &node.args[0];
+    match word.is("all") || word.is("unix:") || is_network(word, cx) {
+        true => Ok(()),
+        false => Err(Fault::parameter(word)),
+    }
+}
+
+fn is_network(word: &Word, cx: &mut Cx<'_>) -> bool {
+    let Some(parsed) = Cidr::parse(&word.value) else { return false };
+    if parsed.low_bits {
+        cx.warn(format!("low address bits of {} are meaningless", word.shown()));
+    }
+    true
+}
+
+/// `open_log_file_cache`.
+pub(super) fn file_cache(node: &Node) -> Result<(), Fault> {
+    let (mut max, mut off) = (0, false);
+    for word in &node.args {
+        let right = if let Some(number) = word.after("max=") {
+            max = parse_number(number).unwrap_or(0);
+            max > 0
+        } else if let Some(time) = word.after("inactive=").or(word.after("valid=")) {
+            parse_sec(time).is_some()
+        } else if let Some(number) = word.after("min_uses=") {
+            parse_number(number).is_some()
+        } else {
+            off |= word.is("off");
+            word.is("off")
+        };
+        if !right {
+            let (name, text) = (node.text(), word.shown());
+            return Err(Fault::new(format!("invalid \"{name}\" parameter \"{text}\"")).at(word));
+        }
+    }
+    match off || max > 0 {
+        true => Ok(()),
+        false => Err(Fault::new(format!("\"{}\" must have \"max\" parameter", node.text()))),
+    }
+}

@@ -1,0 +1,246 @@
+//! Upstreams that speak something else than HTTP/1: what their modules have of their own, and what
+//! they share with `proxy_`, all of it read and checked only.
+
+use std::sync::Arc;
+
+use weir_conf::value::Pair;
+use weir_conf::{Arity, Contexts, Cx, Fault, Many, Node, Slot, Table, Value, bitmask, directives};
+use weir_script::regex::Regex;
+use weir_script::{Template, Variables};
+
+use crate::pass::tls::UpstreamTls;
+use crate::pass::transfer::Transfer;
+
+static FASTCGI: Slot<FastCgi> = Slot::new();
+static FASTCGI_TRANSFER: Slot<Transfer> = Slot::new();
+static UWSGI: Slot<Uwsgi> = Slot::new();
+static UWSGI_TRANSFER: Slot<Transfer> = Slot::new();
+static UWSGI_TLS: Slot<UpstreamTls> = Slot::new();
+static SCGI: Slot<Scgi> = Slot::new();
+static SCGI_TRANSFER: Slot<Transfer> = Slot::new();
+static GRPC: Slot<Grpc> = Slot::new();
+static GRPC_TRANSFER: Slot<Transfer> = Slot::new();
+static GRPC_TLS: Slot<UpstreamTls> = Slot::new();
+static MEMCACHED: Slot<Memcached> = Slot::new();
+static MEMCACHED_TRANSFER: Slot<Transfer> = Slot::new();
+
+/// What gRPC has no buffers, files and bodies for.
+const NOT_GRPC: &[&str] = &[
+    "buffering",
+    "request_buffering",
+    "ignore_client_abort",
+    "send_lowat",
+    "pass_request_headers",
+    "pass_request_body",
+    "pass_trailers",
+    "buffers",
+    "busy_buffers_size",
+    "force_ranges",
+    "limit_rate",
+    "temp_path",
+    "max_temp_file_size",
+    "temp_file_write_size",
+    "store",
+    "store_access",
+];
+
+/// memcached knows neither fields nor buffers.
+const NOT_MEMCACHED: &[&str] = &[
+    "buffering",
+    "request_buffering",
+    "ignore_client_abort",
+    "socket_rcvbuf",
+    "socket_sndbuf",
+    "send_lowat",
+    "intercept_errors",
+    "pass_request_headers",
+    "pass_request_body",
+    "pass_trailers",
+    "buffers",
+    "busy_buffers_size",
+    "force_ranges",
+    "limit_rate",
+    "temp_path",
+    "max_temp_file_size",
+    "temp_file_write_size",
+    "store",
+    "store_access",
+    "next_upstream",
+    "pass_header",
+    "hide_header",
+    "ignore_headers",
+];
+
+const NOT_CGI: &[&str] = &["pass_trailers", "send_lowat"];
+
+/// The tables of the protocols.
+pub(super) const TABLES: &[&Table] = &[
+    &FastCgi::table(&FASTCGI).unsupported(),
+    &Transfer::table(&FASTCGI_TRANSFER).prefix("fastcgi_").except(&["pass_trailers"]).unsupported(),
+    &Uwsgi::table(&UWSGI).unsupported(),
+    &Transfer::table(&UWSGI_TRANSFER).prefix("uwsgi_").except(NOT_CGI).unsupported(),
+    &UpstreamTls::table(&UWSGI_TLS).prefix("uwsgi_ssl_").unsupported(),
+    &Scgi::table(&SCGI).unsupported(),
+    &Transfer::table(&SCGI_TRANSFER).prefix("scgi_").except(NOT_CGI).unsupported(),
+    &Grpc::table(&GRPC).unsupported(),
+    &Transfer::table(&GRPC_TRANSFER).prefix("grpc_").except(NOT_GRPC).unsupported(),
+    &UpstreamTls::table(&GRPC_TLS).prefix("grpc_ssl_").unsupported(),
+    &Memcached::table(&MEMCACHED).unsupported(),
+    &Transfer::table(&MEMCACHED_TRANSFER).prefix("memcached_").except(NOT_MEMCACHED).unsupported(),
+];
+
+directives! {
+    /// FastCGI.
+    pub(super) struct FastCgi in [http, server, location] {
+        "fastcgi_index" => index: String,
+        "fastcgi_split_path_info" => split_path_info: Option<Split>,
+        "fastcgi_param" => params: Many<Param>,
+        "fastcgi_catch_stderr" => catch_stderr: Many<String>,
+        "fastcgi_keep_conn" => keep_conn: bool = false,
+    }
+    finish = FastCgi::finish;
+}
+
+directives! {
+    /// uwsgi.
+    pub(super) struct Uwsgi in [http, server, location] {
+        "uwsgi_modifier1" => modifier1: Byte,
+        "uwsgi_modifier2" => modifier2: Byte,
+        "uwsgi_param" => params: Many<Param>,
+        "uwsgi_string" => string: String,
+    }
+    finish = Uwsgi::finish;
+}
+
+directives! {
+    /// SCGI.
+    pub(super) struct Scgi in [http, server, location] {
+        "scgi_param" => params: Many<Param>,
+    }
+    finish = Scgi::finish;
+}
+
+directives! {
+    /// gRPC.
+    pub(super) struct Grpc in [http, server, location] {
+        "grpc_set_header" => set_header: Many<Pair>,
+    }
+    finish = Grpc::finish;
+}
+
+bitmask! {
+    /// When another memcached server is asked.
+    pub(super) struct NextMemcached {
+        "error" => ERROR = 2,
+        "timeout" => TIMEOUT = 4,
+        "invalid_response" => INVALID_RESPONSE = 8,
+        "not_found" => NOT_FOUND = 16,
+        "off" => OFF = 32,
+    }
+}
+
+directives! {
+    /// memcached.
+    pub(super) struct Memcached in [http, server, location] {
+        "memcached_next_upstream" => next_upstream: NextMemcached,
+        "memcached_gzip_flag" => gzip_flag: u64,
+    }
+}
+
+/// `fastcgi_param` and its relatives: a name, a value with variables, `if_not_empty`.
+#[derive(Clone, Debug)]
+pub(super) struct Param(Arc<[u8]>);
+
+impl Value for Param {
+    const SYNTAX: &'static str = "parameter value [if_not_empty]";
+    const ARITY: Arity = Arity::exactly(2).or(Arity::exactly(3));
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        match node.args.get(2) {
+            Some(word) if !word.is("if_not_empty") => Err(Fault::parameter(word)),
+            _ => Ok(Self(node.args[1].value.as_slice().into())),
+        }
+    }
+}
+
+/// Reads the values as they will be computed, so that what is wrong with them is told. What stands
+/// in `http {}` is read where a server inherits it.
+fn compile(values: impl Iterator<Item = impl AsRef<[u8]>>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    if cx.context() == Contexts::HTTP {
+        return Ok(());
+    }
+    let vars = cx.registry::<Variables>();
+    for value in values {
+        Template::compile(value.as_ref(), vars)?;
+    }
+    Ok(())
+}
+
+impl FastCgi {
+    fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        compile(self.params.iter().map(|param| &param.0), cx)
+    }
+}
+
+impl Uwsgi {
+    fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        compile(self.params.iter().map(|param| &param.0), cx)
+    }
+}
+
+impl Scgi {
+    fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        compile(self.params.iter().map(|param| &param.0), cx)
+    }
+}
+
+impl Grpc {
+    fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        compile(self.set_header.iter().map(|pair| &pair.value.value), cx)
+    }
+}
+
+/// `fastcgi_split_path_info`: a pattern with two captures.
+#[derive(Clone, Debug)]
+pub(super) struct Split;
+
+impl Value for Split {
+    const SYNTAX: &'static str = "regex";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        let word = &node.args[0];
+        let regex =
+            Regex::compile_bytes(&word.value, false).map_err(|why| Fault::from(why).at(word))?;
+        match regex.groups() {
+            2 => Ok(Self),
+            _ => {
+                let message = format!("pattern \"{}\" must have 2 captures", word.shown());
+                Err(Fault::new(message).at(word))
+            }
+        }
+    }
+
+    /// The last one counts.
+    fn again(&mut self, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        *self = Self::parse(node, cx)?;
+        Ok(())
+    }
+}
+
+/// A number from 0 to 255.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Byte;
+
+impl Value for Byte {
+    const SYNTAX: &'static str = "number";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let number = u64::parse(node, cx)?;
+        if number > 255 {
+            return Err(Fault::new("value must be between 0 and 255").at(&node.args[0]));
+        }
+        Ok(Self)
+    }
+}

@@ -1,0 +1,103 @@
+//! What nginx 1.31.5 says of thousands of directives: for each directive values that it takes,
+//! one of each kind that it refuses, twice the same, and sizes in relation to one another.
+//!
+//! A row of `rows.tsv` is a context, what stands there, and nginx's first message, without a tab
+//! and empty if it takes it. ` @` at its end stands for the place. Rows are added by hand: write
+//! the line, ask nginx with `-t`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use weir_conf::environment::Memory;
+
+use crate::assemble::assemble;
+use crate::serve::Plan;
+
+const ROWS: &str = include_str!("verdicts/rows.tsv");
+
+/// What the rows of `http` may name.
+const HTTP: &str = "proxy_cache_path cache keys_zone=one:1m; \
+    limit_conn_zone $binary_remote_addr zone=lc:1m; \
+    limit_req_zone $binary_remote_addr zone=lr:1m rate=1r/s; \
+    log_format fmt \"$uri\"; upstream u { server 127.0.0.1:8081; }";
+
+/// What the rows of `stream` may name.
+const STREAM: &str = "limit_conn_zone $binary_remote_addr zone=lc:1m; \
+    log_format fmt \"$remote_addr\"; upstream u { server 127.0.0.1:8081; }";
+
+/// A whole configuration around a row.
+fn around(context: &str, row: &str) -> String {
+    let http = |inner: &str| format!("events {{}} http {{ {HTTP} {inner} }}");
+    let server = |inner: &str| http(&format!("server {{ listen 127.0.0.1:8080; {inner} }}"));
+    let location = |inner: &str| server(&format!("location /a/ {{ {inner} }}"));
+    let stream = |inner: &str| format!("events {{}} stream {{ {inner} }}");
+    let to = "listen 127.0.0.1:8080; proxy_pass";
+    match context {
+        "main" => format!("{row} events {{}}"),
+        "events" => format!("events {{ {row} }}"),
+        "http" => format!(
+            "events {{}} http {{ {row} server {{ listen 127.0.0.1:8080; location / {{ }} }} }}"
+        ),
+        "server" => server(&format!("{row} location / {{ }}")),
+        "location" => location(row),
+        "server_if" => server(&format!("if ($arg_a) {{ {row} }}")),
+        "location_if" => location(&format!("if ($arg_a) {{ {row} }}")),
+        "limit_except" => location(&format!("limit_except GET {{ {row} }}")),
+        "upstream" => format!(
+            "events {{}} http {{ upstream u {{ server 127.0.0.1:8081; {row} }} server {{ \
+             listen 127.0.0.1:8080; location / {{ proxy_pass http://u; }} }} }}"
+        ),
+        "stream" => stream(&format!("{row} server {{ {to} 127.0.0.1:8081; }}")),
+        "stream_server" => stream(&format!("{STREAM} server {{ {to} 127.0.0.1:8081; {row} }}")),
+        "stream_upstream" => {
+            stream(&format!("upstream u {{ server 127.0.0.1:8081; {row} }} server {{ {to} u; }}"))
+        }
+        "mail" => format!(
+            "events {{}} mail {{ auth_http 127.0.0.1:80/x; {row} server {{ \
+             listen 127.0.0.1:8080; protocol imap; }} }}"
+        ),
+        "mail_server" => format!(
+            "events {{}} mail {{ auth_http 127.0.0.1:80/x; server {{ \
+             listen 127.0.0.1:8080; protocol imap; {row} }} }}"
+        ),
+        other => panic!("no context {other}"),
+    }
+}
+
+/// The first grave message about a text, with ` @` for its place; empty if there is none.
+fn verdict(text: &str) -> String {
+    let mut env = Memory::default().with("/x.conf", text);
+    env.hosts.insert("localhost".into(), vec!["127.0.0.1".parse().unwrap()]);
+    let mut assembly = assemble(Path::new("/x.conf"), Path::new("/"), None, &env);
+    let _ = Plan::build(&mut assembly, &env, "/".into(), &[], Arc::new(()));
+    let fault = assembly.diagnostics.iter().find(|found| found.severity.is_fatal());
+    let Some(fault) = fault else { return String::new() };
+    let line = fault.one_line(&assembly.sources);
+    let line = line.strip_prefix("[emerg] ").unwrap_or(&line);
+    line.strip_suffix(" in /x.conf:1").map_or_else(|| line.to_owned(), |said| format!("{said} @"))
+}
+
+/// What is wrong with the verdict on a row; empty if nothing is.
+fn differing(row: &str) -> String {
+    let mut parts = row.splitn(3, '\t');
+    let mut part = || parts.next().unwrap_or_default();
+    let (context, text, message) = (part(), part(), part());
+    let got = verdict(&around(context, text));
+    match got == message {
+        true => String::new(),
+        false => format!("{context}: {text}\n  nginx: {message}\n  weir:  {got}\n"),
+    }
+}
+
+#[test]
+fn values_are_judged_as_nginx_does() {
+    let rows: Vec<&str> = ROWS.lines().collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let differences = |part: &[&str]| part.iter().map(|row| differing(row)).collect::<String>();
+    let wrong: String = std::thread::scope(|scope| {
+        let parts = rows.chunks(rows.len().div_ceil(threads));
+        let running: Vec<_> = parts.map(|part| scope.spawn(move || differences(part))).collect();
+        running.into_iter().map(|part| part.join().unwrap()).collect()
+    });
+    assert!(wrong.is_empty(), "{wrong}");
+}
