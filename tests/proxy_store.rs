@@ -196,7 +196,7 @@ fn what_was_kept_before_is_replaced_and_faults_do_not_matter_to_the_client() {
     if !is_nginx() {
         std::fs::remove_dir_all(server.directory().join("proxy_temp")).unwrap();
         assert_eq!(server.text("/b"), "body");
-        server.wait_log("writing a temporary file failed (2: No such file or directory)");
+        server.wait_log("\" failed (2: No such file or directory) while reading upstream");
     }
     assert_eq!(files(&server.directory().join("kept")).len(), 1);
 }

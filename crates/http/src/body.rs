@@ -44,6 +44,19 @@ impl BodyError {
     }
 }
 
+/// What can be sent on of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// There is none.
+    Nothing,
+    /// All of it is here: so many bytes.
+    Here(u64),
+    /// It is still to come, or as good as that.
+    Coming,
+    /// A part of it, or all, has gone elsewhere and cannot be had again.
+    Gone,
+}
+
 /// What one step of reading gave.
 pub enum BodyStep {
     /// Bytes of the body.
@@ -195,6 +208,17 @@ impl Body {
             || !self.chunked && self.content_length.is_none() && !self.expects_continue
     }
 
+    /// What can be sent on of it.
+    pub fn outlook(&self) -> Outlook {
+        let ahead = || self.ahead.iter().map(|data| data.len() as u64).sum::<u64>();
+        match &self.content {
+            Some(content) => Outlook::Here(content.len),
+            None if !self.is_announced() => Outlook::Nothing,
+            None if self.is_done() || self.received != ahead() => Outlook::Gone,
+            None => Outlook::Coming,
+        }
+    }
+
     /// Whether the request announced a body at all.
     pub fn is_announced(&self) -> bool {
         self.chunked || self.content_length.is_some_and(|n| n > 0)
@@ -251,6 +275,9 @@ impl Body {
                 self.received += data.len() as u64;
                 self.raw += (before - link.input.len()) as u64;
                 if ended {
+                    if decoder.has_framing_trailer() {
+                        return Err(BodyError::Malformed);
+                    }
                     self.framing = Framing::None;
                 }
                 match (data.is_empty(), ended) {
@@ -557,10 +584,8 @@ impl crate::request::Request {
         error.status()
     }
 
-    fn body_file_failed(&mut self, error: &io::Error) -> u16 {
-        use weir_engine::error_log::Level;
-        let message = weir_engine::os_error::Failed("open() temporary file failed", error);
-        self.log(Level::Crit, &message.to_string());
+    fn body_file_failed(&mut self, message: &str) -> u16 {
+        self.log(weir_engine::error_log::Level::Crit, message);
         500
     }
 }

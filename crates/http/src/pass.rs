@@ -50,8 +50,6 @@ pub struct ResponseHead {
     pub status: u16,
     /// The status line's text behind the version, when the protocol has one.
     pub status_line: Option<Vec<u8>>,
-    /// Whether the response had no status line (HTTP/0.9).
-    pub lacks_status_line: bool,
     /// How the body ends.
     pub body: BodyReader,
     /// Bytes of the head in the buffer.
@@ -75,7 +73,15 @@ pub trait Protocol {
         out: &mut Vec<u8>,
     ) -> Result<std::ops::Range<usize>, u16>;
 
-    /// Whether the request's body goes out in chunks of the protocol's own.
+    /// Whether the request's body can go out while it comes in (`…_request_buffering off`).
+    fn may_stream(&self, _request: &Request) -> bool {
+        true
+    }
+
+    /// Whether the request's body follows the head.
+    fn sends_body(&self) -> bool;
+
+    /// Whether it goes out in chunks of the protocol's own.
     fn chunks_body(&self) -> bool;
 
     /// Looks at what has been received; whether the head is there. Then it takes the place of what
@@ -101,11 +107,6 @@ pub trait Protocol {
     /// The settings for TLS, if connections are within it.
     fn tls<'a>(&self, _location: &'a Location) -> Option<&'a tls::UpstreamTls> {
         None
-    }
-
-    /// Whether the head brought the whole body with it (`proxy_set_body`).
-    fn sets_body(&self) -> bool {
-        false
     }
 
     /// Rewrites a `Location` or `Refresh` value (`proxy_redirect`).
@@ -188,7 +189,8 @@ pub async fn begin(
 /// Passes the request, and answers with what comes back.
 async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
     if !request.body.is_ready() {
-        let read = match pass.settings.request_buffering {
+        let buffers = pass.settings.request_buffering || !pass.protocol.may_stream(request);
+        let read = match buffers {
             true => Box::pin(request.read_body()).await,
             false => Box::pin(request.read_body_ahead()).await,
         };
@@ -222,7 +224,9 @@ async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
             return Verdict::Status(502);
         }
         if let Some(status) = failure.status {
-            release(request, pass, &mut pick);
+            // The peer is neither praised nor blamed.
+            request.attempts.finish();
+            pick.free(failure.outcome(), request.attempts.timings(), clock::now());
             return Verdict::Status(status);
         }
         if failure.is_client_gone() {
@@ -283,7 +287,7 @@ fn failed(
     if retry.goes_on(failure.cause, &progress) {
         return None;
     }
-    let status = failure.cause.status();
+    let status = if failure.blameless { 500 } else { failure.cause.status() };
     sticky::set_cookie(request, pass);
     Some(Verdict::Status(status))
 }

@@ -273,11 +273,13 @@ fn find_location(request: &mut Request) -> Option<Verdict> {
     None
 }
 
-/// A body that is announced to be larger than `client_max_body_size` is a 413.
+/// A body that is announced to be larger than `client_max_body_size` is a 413, and so is one that
+/// has been read and would be passed on from here.
 pub(crate) fn refuse_large_body(request: &mut Request) -> Option<Verdict> {
     let max = request.body.max_size;
     let length = request.body.content_length?;
-    if max == 0 || length <= max || request.body.is_done() {
+    let is_gone = request.body.is_done() && request.body.content.is_none();
+    if max == 0 || length <= max || is_gone {
         return None;
     }
     request.log(Level::Error, &format!("client intended to send too large body: {length} bytes"));

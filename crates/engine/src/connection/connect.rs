@@ -26,48 +26,116 @@ pub struct ConnectOptions {
     pub keepalive: bool,
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// The peer, or the way to it: `TimedOut` when it has not answered in time, else the system's,
+    /// `ECONNREFUSED` and so on.
+    Peer(io::Error),
+    /// This peer cannot be had with what we have: local ports to it are used up. It is not to
+    /// blame, and another one may be reached.
+    Ports(io::Error),
+    /// We are out of something, or the address to connect from is no good: what was called, and
+    /// what it gave. No peer is to blame, and none can be reached.
+    Own(String, io::Error),
+    /// `worker_connections` are used up, which the log has been told of.
+    Capacity,
+}
+
+impl ConnectError {
+    fn own(call: &str, error: impl Into<io::Error>) -> Self {
+        Self::Own(call.to_owned(), error.into())
+    }
+
+    /// Whose fault a failed `connect()` is.
+    fn of_connect(errno: Errno, addr: &Addr) -> Self {
+        let error = io::Error::from(errno);
+        match (errno, addr) {
+            (Errno::NOMEM | Errno::NOBUFS | Errno::MFILE | Errno::NFILE, _) => {
+                Self::own("connect()", error)
+            }
+            // With IPv6 it means as well that this host has no address of that kind.
+            (Errno::ADDRNOTAVAIL | Errno::AGAIN, Addr::Inet(SocketAddr::V4(_))) => {
+                Self::Ports(error)
+            }
+            _ => Self::Peer(error),
+        }
+    }
+}
+
+impl From<ConnectError> for io::Error {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Peer(error) | ConnectError::Ports(error) => error,
+            ConnectError::Own(_, error) => error,
+            ConnectError::Capacity => io::ErrorKind::QuotaExceeded.into(),
+        }
+    }
+}
+
 /// Connects within `timeout`.
 ///
 /// # Errors
-/// `TimedOut` when the peer has not answered in time, else the system's: `ECONNREFUSED` and so
-/// on; for a failed `bind` what it gave. `QuotaExceeded` when `worker_connections` are used up,
-/// which the log has been told of.
-pub async fn connect(addr: &Addr, options: &ConnectOptions, timeout: Duration) -> io::Result<Conn> {
-    capacity::claim_or_fail()?;
+/// Why not, and whose fault it is.
+pub async fn connect(
+    addr: &Addr,
+    options: &ConnectOptions,
+    timeout: Duration,
+) -> Result<Conn, ConnectError> {
+    capacity::claim_or_fail().map_err(|_| ConnectError::Capacity)?;
     let (mut conn, pending) = start(addr, options)?;
     if pending {
-        conn.within(timeout, |conn, cx| conn.socket().poll_connected(cx)).await?;
+        let connected = conn.within(timeout, |conn, cx| conn.socket().poll_connected(cx));
+        connected.await.map_err(ConnectError::Peer)?;
     }
     Ok(conn)
 }
 
 /// Begins to connect; whether the connection is still under way is the second of the pair.
-fn start(addr: &Addr, options: &ConnectOptions) -> io::Result<(Conn, bool)> {
+fn start(addr: &Addr, options: &ConnectOptions) -> Result<(Conn, bool), ConnectError> {
     let socket = socket(addr, options)?;
-    let pending = match rustix::net::connect(&socket, &addr.to_any()?) {
+    let to = addr.to_any().map_err(|error| ConnectError::Peer(error.into()))?;
+    let pending = match rustix::net::connect(&socket, &to) {
         Ok(()) => false,
         Err(Errno::INPROGRESS) => true,
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(ConnectError::of_connect(error, addr)),
     };
     Ok((Conn::outgoing(socket, addr.clone()), pending))
 }
 
-fn socket(addr: &Addr, options: &ConnectOptions) -> io::Result<OwnedFd> {
+fn socket(addr: &Addr, options: &ConnectOptions) -> Result<OwnedFd, ConnectError> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(family(addr), SocketType::STREAM, flags, None)?;
+    let made = rustix::net::socket_with(family(addr), SocketType::STREAM, flags, None);
+    let socket = made.map_err(|error| match error {
+        // This host knows no addresses of the peer's kind.
+        Errno::AFNOSUPPORT => ConnectError::Peer(error.into()),
+        _ => ConnectError::own("socket()", error),
+    })?;
     if addr.is_unix() {
         return Ok(socket);
     }
     if let Some(size) = options.rcvbuf {
-        sockopt::set_socket_recv_buffer_size(&socket, size)?;
+        let set = sockopt::set_socket_recv_buffer_size(&socket, size);
+        set.map_err(|error| ConnectError::own("setsockopt(SO_RCVBUF)", error))?;
     }
     if options.keepalive {
-        sockopt::set_socket_keepalive(&socket, true)?;
+        let set = sockopt::set_socket_keepalive(&socket, true);
+        set.map_err(|error| ConnectError::own("setsockopt(SO_KEEPALIVE)", error))?;
     }
     if let Some(from) = options.bind {
-        bind_source(&socket, from, options.transparent)?;
+        bind_source(&socket, from, options.transparent)
+            .map_err(|error| ConnectError::Own(bind_call(from), error))?;
     }
     Ok(socket)
+}
+
+/// How the log calls it: the port is shown if there is one.
+#[cold]
+fn bind_call(from: SocketAddr) -> String {
+    match from.port() {
+        0 => format!("bind({})", from.ip()),
+        _ => format!("bind({from})"),
+    }
 }
 
 fn bind_source(socket: &OwnedFd, from: SocketAddr, transparent: bool) -> io::Result<()> {

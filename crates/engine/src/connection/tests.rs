@@ -152,7 +152,7 @@ fn a_refused_connection_is_an_error() {
         let addr = Addr::Inet(listener.local_addr().unwrap());
         drop(listener);
         let error = connect(&addr, &ConnectOptions::default(), SOON).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::ConnectionRefused);
     });
 }
 

@@ -10,6 +10,7 @@ use weir_engine::error_log::Level;
 
 use crate::core::LIMITS;
 use crate::core::limits::BodyInFile;
+use crate::core::temp_path::failed;
 use crate::request::Request;
 
 /// A body that has been read whole.
@@ -72,8 +73,8 @@ impl Collector {
     /// Adds bytes.
     ///
     /// # Errors
-    /// When the temporary file cannot be made or written.
-    pub fn add(&mut self, request: &Request, data: &[u8]) -> io::Result<()> {
+    /// In words for the log, when the temporary file cannot be made or written.
+    pub fn add(&mut self, request: &Request, data: &[u8]) -> Result<(), String> {
         self.content.len += data.len() as u64;
         if self.content.file.is_none() && self.content.memory.len() + data.len() <= self.limit {
             if self.content.memory.capacity() == 0 {
@@ -101,22 +102,21 @@ impl Collector {
     }
 
     /// Moves what is in memory to the file, and `data` behind it.
-    fn spill(&mut self, request: &Request, data: &[u8]) -> io::Result<()> {
-        if let Some(file) = &self.content.file {
-            return (&**file).write_all(data);
+    fn spill(&mut self, request: &Request, data: &[u8]) -> Result<(), String> {
+        if self.content.file.is_none() {
+            self.make_file(request)?;
         }
-        self.make_file(request)?;
         let memory = std::mem::take(&mut self.content.memory);
-        match &self.content.file {
-            Some(file) => write_both(file, &memory, data),
-            None => Ok(()),
-        }
+        let Content { file: Some(file), path: Some(path), .. } = &self.content else {
+            return Ok(());
+        };
+        write_both(file, &memory, data).map_err(|error| failed("write()", path, &error))
     }
 
-    fn make_file(&mut self, request: &Request) -> io::Result<()> {
+    fn make_file(&mut self, request: &Request) -> Result<(), String> {
         let limits = request.get(&LIMITS);
         let Some(temp) = &limits.client_body_temp_path else {
-            return Err(io::ErrorKind::NotFound.into());
+            return Err("no \"client_body_temp_path\" is defined".to_owned());
         };
         let named = self.in_file != BodyInFile::Off;
         let (file, path) = temp.create(named)?;
@@ -134,7 +134,7 @@ impl Collector {
     ///
     /// # Errors
     /// As [`Collector::add`].
-    pub fn finish(mut self, request: &Request) -> io::Result<Content> {
+    pub fn finish(mut self, request: &Request) -> Result<Content, String> {
         if self.in_file != BodyInFile::Off {
             self.spill(request, &[])?;
         }

@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use weir_conf::environment::errno_text;
 use weir_conf::layout::TempFolder;
 use weir_conf::value::parse_number;
 use weir_conf::{Arity, Cx, Fault, Node, Value};
+use weir_engine::os_error::Failed;
 
 /// The most digits that the levels of folders may take from a file's name.
 const MAX_LEVEL_DIGITS: u64 = 10;
@@ -47,6 +48,12 @@ impl Value for TempPath {
 /// Numbers of temporary files; the first is 1.
 static NUMBERS: AtomicU32 = AtomicU32::new(1);
 
+/// A call for a temporary file that failed, in words for the log.
+#[cold]
+pub fn failed(call: &str, path: &Path, error: &io::Error) -> String {
+    Failed(&format!("{call} \"{}\" failed", path.display()), error).to_string()
+}
+
 /// How many names are tried when files of an earlier process are in the way.
 const TRIES: usize = 10_000;
 
@@ -55,12 +62,21 @@ impl TempPath {
     /// under that name.
     ///
     /// # Errors
-    /// The system's when the folder is missing, closed to us or full.
-    pub fn create(&self, named: bool) -> io::Result<(File, PathBuf)> {
-        if !named {
-            let file = weir_engine::temp_file::create(&self.path)?;
-            return Ok((file, self.file(NUMBERS.fetch_add(1, Ordering::Relaxed))));
-        }
+    /// In words for the log, when the folder is missing, closed to us or full.
+    pub fn create(&self, named: bool) -> Result<(File, PathBuf), String> {
+        let created = if named { self.create_named() } else { self.create_unnamed() };
+        created.map_err(|error| {
+            let path = self.file(NUMBERS.load(Ordering::Relaxed).saturating_sub(1));
+            failed("open()", &path, &error)
+        })
+    }
+
+    fn create_unnamed(&self) -> io::Result<(File, PathBuf)> {
+        let path = self.file(NUMBERS.fetch_add(1, Ordering::Relaxed));
+        Ok((weir_engine::temp_file::create(&self.path)?, path))
+    }
+
+    fn create_named(&self) -> io::Result<(File, PathBuf)> {
         for _ in 0..TRIES {
             let path = self.file(NUMBERS.fetch_add(1, Ordering::Relaxed));
             if let Some(folder) = path.parent()

@@ -207,6 +207,10 @@ impl Protocol for Bytes {
         Ok(0..0)
     }
 
+    fn sends_body(&self) -> bool {
+        false
+    }
+
     fn chunks_body(&self) -> bool {
         false
     }
@@ -224,7 +228,6 @@ impl Protocol for Bytes {
         Some(ResponseHead {
             status: 200,
             status_line: None,
-            lacks_status_line: false,
             body: BodyReader::None,
             length: 0,
             reusable: false,

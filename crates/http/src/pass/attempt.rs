@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use weir_engine::connection::Conn;
+use weir_engine::connection::connect::ConnectError;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_upstream::{Causes, NoLive, Outcome, Pick, Usage};
@@ -39,7 +40,9 @@ pub struct Failure {
     pub request_sent: bool,
     /// Whether it was tried on a kept connection.
     pub reused: bool,
-    /// The status to answer with at once, when the fault is our own and no other peer can help.
+    /// Whether the fault is our own and says nothing about the peer.
+    pub blameless: bool,
+    /// The status to answer with at once, when no other peer can help.
     pub status: Option<u16>,
 }
 
@@ -49,12 +52,12 @@ const CLIENT_GONE: Causes = Causes::UPDATING;
 impl Failure {
     /// A failure before anything was sent.
     pub fn new(cause: Causes) -> Self {
-        Self { cause, request_sent: false, reused: false, status: None }
+        Self { cause, request_sent: false, reused: false, blameless: false, status: None }
     }
 
-    /// A fault of the configuration.
+    /// A fault of ours, or of the configuration.
     pub fn own(status: u16) -> Self {
-        Self { status: Some(status), ..Self::new(Causes::default()) }
+        Self { blameless: true, status: Some(status), ..Self::new(Causes::default()) }
     }
 
     /// Whether it was the client that ended it.
@@ -64,7 +67,7 @@ impl Failure {
 
     /// What it says about the peer.
     pub fn outcome(&self) -> Outcome {
-        match self.reused && self.cause == Causes::ERROR {
+        match self.blameless || self.reused && self.cause == Causes::ERROR {
             true => Outcome::NotCounted,
             false => self.cause.outcome(),
         }
@@ -102,9 +105,7 @@ pub async fn attempt(
         *slot = Some(Exchange { conn, usage, input, head, sender });
         return Ok(status);
     }
-    let body = pass.settings.pass_request_body;
-    let chunked = body && pass.protocol.chunks_body();
-    let sender = Sender::new(request, body && !pass.protocol.sets_body(), chunked);
+    let sender = Sender::new(request, pass.protocol.sends_body(), pass.protocol.chunks_body());
     let input = Input::default();
     let head = ResponseHead::default();
     let exchange = slot.insert(Exchange { conn, usage, input, head, sender });
@@ -137,26 +138,47 @@ async fn connect(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) -> Res
     let timeout = pass.settings.connect_timeout.0;
     let connecting = weir_engine::connection::connect::connect(&peer.address, &options, timeout);
     match while_client_stays(request, pass, connecting).await {
-        None => Err(client_gone(request, "connecting to upstream")),
+        None => Err(client_gone(request, CONNECTING)),
         Some(Ok(mut conn)) => {
             conn.set_nodelay(true);
             target::secure(request, pass, conn).await
         }
-        Some(Err(error)) => Err(Failure::new(connect_failed(request, peer, &error))),
+        Some(Err(error)) => Err(connect_failed(request, peer, &error)),
     }
 }
 
-/// Logs why there is no connection. What the kernel says at once names the address, what it says
+const CONNECTING: &str = "connecting to upstream";
+
+/// Logs why there is no connection, and says whose fault it is.
+#[cold]
+fn connect_failed(request: &Request, peer: &weir_upstream::Peer, error: &ConnectError) -> Failure {
+    match error {
+        ConnectError::Peer(error) => Failure::new(peer_failed(request, peer, error)),
+        ConnectError::Ports(error) => {
+            let cause = peer_failed(request, peer, error);
+            Failure { blameless: true, ..Failure::new(cause) }
+        }
+        ConnectError::Own(call, error) => {
+            let call = format!("{call} failed");
+            let message = format!("{} while {CONNECTING}", Failed(&call, error));
+            let level = if call.starts_with("bind") { Level::Crit } else { Level::Alert };
+            request.log_upstream(level, &message);
+            Failure::own(500)
+        }
+        ConnectError::Capacity => Failure::own(500),
+    }
+}
+
+/// Logs why a peer cannot be reached. What the kernel says at once names the address, what it says
 /// later does not; and what the network does is less grave than the rest.
-fn connect_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Error) -> Causes {
+fn peer_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Error) -> Causes {
     use io::ErrorKind as Kind;
-    const DOING: &str = "connecting to upstream";
     let later = matches!(
         error.kind(),
         Kind::ConnectionRefused | Kind::ConnectionReset | Kind::HostUnreachable | Kind::TimedOut
     );
     if later && !peer.address.is_unix() {
-        return io_failed(request, error, DOING, "connect() failed");
+        return io_failed(request, error, CONNECTING, "connect() failed");
     }
     let level = match error.kind() {
         Kind::NetworkDown | Kind::NetworkUnreachable | Kind::WouldBlock => Level::Error,
@@ -164,7 +186,7 @@ fn connect_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Err
         _ => Level::Crit,
     };
     let call = format!("connect() to {} failed", peer.name);
-    let message = format!("{} while {DOING}", Failed(&call, error));
+    let message = format!("{} while {CONNECTING}", Failed(&call, error));
     request.log_upstream(level, &message);
     Causes::ERROR
 }
@@ -199,7 +221,9 @@ async fn read_head(
                         conn.end_wait();
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Event::Unsent(error)),
-                    Poll::Pending if sender.sent > before => conn.end_wait(),
+                    Poll::Pending if sender.sent > before || sender.waits_for_client() => {
+                        conn.end_wait();
+                    }
                     Poll::Pending => {}
                 }
             }
@@ -212,6 +236,10 @@ async fn read_head(
             }
             if watch.is_gone(cx, request) {
                 return Poll::Ready(Event::ClientGone);
+            }
+            if !sent && sender.waits_for_client() {
+                // Who has a timeout of its own.
+                return Poll::Pending;
             }
             conn.begin_wait(if sent { read_timeout } else { send_timeout });
             conn.poll_wait(cx).map(|()| Event::TimedOut)
@@ -229,7 +257,7 @@ async fn read_head(
                 if let Some(attempt) = request.attempts.current() {
                     attempt.received += n as u64;
                 }
-                exchange.conn.end_wait();
+                // The wait goes on: the head must be there in time, however it comes.
                 if parse(request, pass, exchange, size)? {
                     return Ok(());
                 }
@@ -268,21 +296,29 @@ enum Event {
     TimedOut,
 }
 
-/// What can still be read from an upstream that takes no more of the request.
+/// What can still be read from an upstream that takes no more of the request. It must be there
+/// within the timeout of reading, however it comes.
 async fn last_words(
     request: &mut Request,
     pass: &mut Pass<'_>,
     exchange: &mut Exchange,
     size: usize,
 ) -> Option<Result<(), Causes>> {
-    let wait = pass.settings.read_timeout.0;
+    exchange.conn.restart_wait(pass.settings.read_timeout.0);
     while exchange.input.len() < size {
-        let room = size - exchange.input.len();
-        match exchange.conn.recv(&mut exchange.input.buf, room, wait).await {
-            Ok(1..) => match parse(request, pass, exchange, size) {
+        let received = poll_fn(|cx| {
+            let Exchange { conn, input, .. } = &mut *exchange;
+            match input.poll_fill(cx, conn, size) {
+                Poll::Pending => conn.poll_wait(cx).map(|()| None),
+                received => received.map(Result::ok),
+            }
+        });
+        match received.await {
+            Some(1..) => match parse(request, pass, exchange, size) {
                 Ok(false) => {}
                 Ok(true) => {
                     exchange.head.reusable = false;
+                    exchange.sender.abandon();
                     return Some(Ok(()));
                 }
                 Err(cause) => return Some(Err(cause)),
@@ -309,11 +345,6 @@ fn parse(
         match pass.protocol.read_head(input.bytes(), headers, head) {
             Ok(true) if head.length > size => break TOO_BIG.to_owned(),
             Ok(true) => {
-                if head.lacks_status_line {
-                    let message = "upstream sent no valid HTTP/1.0 header while reading response \
-                                   header from upstream";
-                    request.log(Level::Error, message);
-                }
                 input.skip(head.length);
                 if head.status >= 200 || head.upgraded {
                     return Ok(true);

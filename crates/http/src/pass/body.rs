@@ -31,6 +31,11 @@ impl BodyReader {
             || matches!(self, Self::Chunked(chunked) if chunked.is_done())
     }
 
+    /// Whether what frames the body has begun and not ended.
+    pub fn is_amid_line(&self) -> bool {
+        matches!(self, Self::Chunked(chunked) if chunked.is_amid_line())
+    }
+
     /// How many bytes are still to come, when that is known.
     pub fn left(&self) -> Option<u64> {
         match self {

@@ -10,10 +10,13 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use weir_engine::clock::Instant;
 use weir_engine::connection::splice;
 use weir_engine::error_log::Level;
-use weir_upstream::Pick;
+use weir_engine::timer::Deadline;
+use weir_upstream::{Outcome, Pick};
 
 use weir_wire::h1::Chunked;
 use weir_wire::header::Headers;
@@ -23,7 +26,7 @@ use super::body::BodyReader;
 use super::spill::Spill;
 use super::stored::{self, Stored};
 use super::transfer::{LARGEST_READ, Transfer};
-use super::{Pass, pool, release};
+use super::{Pass, clock, pool, release};
 use crate::module::Verdict;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -40,6 +43,9 @@ const LEAST_MOVED: u64 = 64 * 1024;
 /// How much a read takes beyond [`LARGEST_READ`] when that is all there is.
 const SMALL_REST: u64 = 8 * 1024;
 
+/// How long filters may hold back what could be sent on, when the upstream pauses.
+const HELD_AT_MOST: Duration = Duration::from_millis(20);
+
 /// How much is relayed before the other connections have their turn.
 const TURN: u64 = 1024 * 1024;
 
@@ -51,6 +57,15 @@ pub async fn run(
     slot: &mut Option<Exchange>,
 ) -> Verdict {
     let Some(exchange) = slot else { return Verdict::Status(502) };
+    let came_with_head = exchange.input.len() as u64;
+    // Before the head goes out, which a body that begins broken has no use for.
+    let (first, ended) = match take(request, exchange) {
+        Ok(taken) => taken,
+        Err(end) => {
+            give_back(request, pass, pick, &end);
+            return Verdict::Status(502);
+        }
+    };
     if let Err(status) = request.send_head() {
         release(request, pass, pick);
         return Verdict::Status(status);
@@ -58,7 +73,12 @@ pub async fn run(
     let stores = stored::is_wanted(request, pass.settings, &exchange.head);
     let end = match request.response.header_only && !stores {
         true => End::Complete,
-        false => body(request, pass, exchange, stores).await,
+        false => {
+            if let Some(attempt) = request.attempts.current() {
+                attempt.body += came_with_head;
+            }
+            body(request, pass, exchange, stores, first, ended).await
+        }
     };
     if matches!(end, End::Complete | End::Unheard) {
         if let BodyReader::Chunked(chunked) = &exchange.head.body
@@ -68,19 +88,32 @@ pub async fn run(
         }
         keep(pass, pick, slot.take());
     }
-    release(request, pass, pick);
+    give_back(request, pass, pick, &end);
     match end {
         End::Complete => match send_rest(request, pass).await {
             Ok(()) => Verdict::Done,
             Err(_) => Verdict::Abort,
         },
-        End::Broken => {
+        End::Broken | End::Stuck => {
             // What came before the break goes out; the missing end tells the client.
             request.keepalive = false;
             let _ = request.flush().await;
             Verdict::Abort
         }
         End::Unheard | End::ClientGone => Verdict::Abort,
+    }
+}
+
+/// Gives the peer back: as one that failed if it broke its response off and that counts.
+fn give_back(request: &mut Request, pass: &Pass<'_>, pick: &mut Pick<'_>, end: &End) {
+    if !pass.settings.count_broken || !matches!(end, End::Broken) {
+        return release(request, pass, pick);
+    }
+    request.attempts.finish();
+    let freed = pick.free(Outcome::Failed, request.attempts.timings(), clock::now());
+    if freed.disabled {
+        let message = "upstream server temporarily disabled while reading upstream";
+        request.log_upstream(Level::Warn, message);
     }
 }
 
@@ -117,21 +150,16 @@ async fn body(
     pass: &Pass<'_>,
     exchange: &mut Exchange,
     stores: bool,
+    first: Option<Piece>,
+    ended: bool,
 ) -> End {
-    if let Some(attempt) = request.attempts.current() {
-        attempt.body += exchange.input.len() as u64;
-    }
-    let (first, ended) = match take(request, exchange) {
-        Ok(taken) => taken,
-        Err(end) => return end,
-    };
     if stores && ended {
         keep_at_once(request, pass, first.as_ref());
     }
     match first {
         Some(first) if ended && pass.settings.buffering => match request.push(first) {
             Ok(()) => End::Complete,
-            Err(_) => End::Broken,
+            Err(_) => End::Stuck,
         },
         None if ended => End::Complete,
         first => {
@@ -209,6 +237,8 @@ enum End {
     Unheard,
     /// The upstream broke off.
     Broken,
+    /// We cannot go on: a file cannot be written, or a filter cannot do its work.
+    Stuck,
     /// The client is gone.
     ClientGone,
 }
@@ -239,6 +269,8 @@ struct Relay<'a> {
     received: u64,
     /// Bytes relayed since the other connections had their turn.
     turn: u64,
+    /// When filters have held back for long enough what they were given.
+    held_until: Deadline,
     watch: Watch,
 }
 
@@ -252,7 +284,14 @@ impl<'a> Relay<'a> {
     ) -> Self {
         let settings = pass.settings;
         let buffering = is_buffered(request, settings);
-        let rate = super::target::limit_rate(request, pass);
+        let mut rate = None;
+        if buffering {
+            rate = super::target::limit_rate(request, pass);
+        } else {
+            // What is passed on at once has no rate, as in nginx.
+            request.client.rate = None;
+            request.client.rate_set = true;
+        }
         let moves = rate.is_none()
             && stored.is_none()
             && !request.response.chunked
@@ -276,6 +315,7 @@ impl<'a> Relay<'a> {
             rate,
             received: 0,
             turn: 0,
+            held_until: Deadline::new(),
             watch: Watch::new(settings.outlasts_client),
         }
     }
@@ -310,19 +350,14 @@ impl<'a> Relay<'a> {
             .await;
             let result = match event {
                 Event::Drained => Ok(()),
-                Event::ClientGone => self.client_gone(request),
-                Event::SpillFailed => Err(End::Broken),
-                Event::Received(Ok(0)) => self.closed(request),
-                Event::Received(Ok(n)) => {
-                    self.exchange.conn.end_wait();
-                    self.received += n as u64;
-                    self.turn += n as u64;
-                    if let Some(attempt) = request.attempts.current() {
-                        attempt.received += n as u64;
-                        attempt.body += n as u64;
-                    }
-                    self.take_input(request)
+                Event::Paused => {
+                    self.held_until.clear();
+                    request.push_flush().map_err(|_| End::Stuck)
                 }
+                Event::ClientGone => self.client_gone(request),
+                Event::SpillFailed => Err(End::Stuck),
+                Event::Received(Ok(0)) => self.closed(request),
+                Event::Received(Ok(n)) => self.received(request, n as u64),
                 Event::Received(Err(error)) => {
                     io_failed(request, &error, READING, "recv() failed");
                     Err(End::Broken)
@@ -344,7 +379,7 @@ impl<'a> Relay<'a> {
         &mut self,
         cx: &mut Context<'_>,
         request: &mut Request,
-        timeout: std::time::Duration,
+        timeout: Duration,
     ) -> Poll<Event> {
         if self.turn >= TURN {
             cx.waker().wake_by_ref();
@@ -389,6 +424,9 @@ impl<'a> Relay<'a> {
             return Poll::Ready(Event::ClientGone);
         }
         if reads {
+            if self.held_until.at() != Instant::NEVER && self.held_until.poll(cx).is_ready() {
+                return Poll::Ready(Event::Paused);
+            }
             self.exchange.conn.begin_wait(timeout);
             return self.exchange.conn.poll_wait(cx).map(|()| Event::TimedOut);
         }
@@ -487,9 +525,20 @@ impl<'a> Relay<'a> {
         Poll::Ready(Event::Received(Ok(received)))
     }
 
-    /// Takes the body out of what was received.
-    fn take_input(&mut self, request: &mut Request) -> Result<(), End> {
+    /// Takes the body out of the `n` bytes that were received.
+    fn received(&mut self, request: &mut Request, n: u64) -> Result<(), End> {
+        self.received += n;
+        self.turn += n;
+        if let Some(attempt) = request.attempts.current() {
+            attempt.received += n;
+            attempt.body += n;
+        }
+        let was_amid_line = self.exchange.head.body.is_amid_line();
         let (piece, ended) = take(request, self.exchange)?;
+        // A line between two chunks must be there in time, however it comes.
+        if piece.is_some() || !was_amid_line || !self.exchange.head.body.is_amid_line() {
+            self.exchange.conn.end_wait();
+        }
         self.ended = ended;
         piece.map_or(Ok(()), |piece| self.hold(request, piece))
     }
@@ -505,7 +554,7 @@ impl<'a> Relay<'a> {
         request.log_upstream(Level::Error, message);
         // What there is goes out before the connection ends.
         while let Some(piece) = self.waiting.pop_front() {
-            request.push(piece).map_err(|_| End::Broken)?;
+            request.push(piece).map_err(|_| End::Stuck)?;
         }
         Err(End::Broken)
     }
@@ -537,6 +586,8 @@ enum Event {
     Received(io::Result<usize>),
     /// The client took something.
     Drained,
+    /// The upstream has had nothing more to say for a while.
+    Paused,
     ClientGone,
     SpillFailed,
     TimedOut,

@@ -41,7 +41,8 @@ pub enum SendError {
 }
 
 impl Sender {
-    /// Sends the head that the request's state holds, and then the body.
+    /// Sends the head that the request's state holds, and then the client's body if there is one to
+    /// go with it.
     pub fn new(request: &Request, body: bool, chunked: bool) -> Self {
         let mut sender =
             Self { head: 0, queue: VecDeque::new(), queued: 0, streaming: false, chunked, sent: 0 };
@@ -104,6 +105,11 @@ impl Sender {
         self.streaming = false;
     }
 
+    /// Whether all that there is has gone out, and more is to come from the client.
+    pub fn waits_for_client(&self) -> bool {
+        self.streaming && self.head == 0 && self.queue.is_empty()
+    }
+
     /// Whether everything has gone out.
     pub fn is_done(&self) -> bool {
         self.head == 0 && self.queue.is_empty() && !self.streaming
@@ -129,9 +135,10 @@ impl Sender {
                 }
             }
             if self.head == 0 && self.queue.is_empty() {
-                return match self.streaming {
+                let flushed = conn.poll_flush(cx).map_err(SendError::Upstream);
+                return match self.streaming && !matches!(flushed, Poll::Ready(Err(_))) {
                     true => Poll::Pending,
-                    false => conn.poll_flush(cx).map_err(SendError::Upstream),
+                    false => flushed,
                 };
             }
             ready!(self.poll_write(cx, request, conn)).map_err(SendError::Upstream)?;

@@ -4,7 +4,7 @@ use std::io;
 
 use weir_engine::error_log::Level;
 
-use super::temp_file::{TempFile, failed};
+use super::temp_file::{TempFile, Unwritten, failed};
 use super::transfer::Transfer;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -33,22 +33,36 @@ impl<'a> Spill<'a> {
         if request.client.held() <= memory || self.room() == 0 {
             return Ok(());
         }
-        let moved = request.client.spill(memory, |bytes| self.put(bytes));
+        let mut unwritten = None;
+        let moved = request.client.spill(memory, |bytes| {
+            self.put(bytes).map_err(|why| {
+                unwritten = Some(why);
+                io::ErrorKind::Other.into()
+            })
+        });
         self.tell(request);
-        moved.inspect_err(|error| failed(request, error))
+        if let Some(why) = &unwritten {
+            failed(request, why);
+        }
+        moved
     }
 
     /// Writes `bytes` behind what there is; the stretch of the file that holds them.
-    pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<Piece> {
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<Piece, Unwritten> {
         self.file.put(self.settings, bytes)
     }
 
     /// Logs that there is a file, once.
     pub(super) fn tell(&mut self, request: &Request) {
-        if !self.told && self.file.is_made() {
+        if !self.told
+            && let Some(path) = self.file.path()
+        {
             self.told = true;
-            let message = "an upstream response is buffered to a temporary file";
-            request.log_upstream(Level::Warn, message);
+            let message = format!(
+                "an upstream response is buffered to a temporary file {} while reading upstream",
+                path.display()
+            );
+            request.log_upstream(Level::Warn, &message);
         }
     }
 }

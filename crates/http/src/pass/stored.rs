@@ -104,13 +104,11 @@ impl Store {
     }
 }
 
-/// Whether the response of this head is to be kept. A HEAD request has brought nothing to keep, and
-/// what came without a head may be anything.
+/// Whether the response of this head is to be kept. A HEAD request has brought nothing to keep.
 #[inline]
 pub(super) fn is_wanted(request: &Request, settings: &Transfer, head: &ResponseHead) -> bool {
     settings.store.is_on()
         && head.status == 200
-        && !head.lacks_status_line
         && !matches!(head.body, BodyReader::None)
         && super::relay::is_buffered(request, settings)
 }

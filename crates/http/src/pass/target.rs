@@ -43,14 +43,37 @@ impl Scheme {
     }
 
     /// The scheme at the start of a URL, and the rest.
-    fn split(url: &str) -> Option<(Self, &str)> {
+    fn split(url: &[u8]) -> Option<(Self, &[u8])> {
         let starts = |prefix: &str| {
-            url.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            let start = url.get(..prefix.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
         };
         if starts("http://") {
             return Some((Self::Http, &url[7..]));
         }
         starts("https://").then(|| (Self::Https, &url[8..]))
+    }
+}
+
+/// The address and the URI part of a URL without its scheme. The address is text, the URI part may
+/// be any bytes.
+fn parse_location(rest: &[u8], scheme: Scheme) -> Result<(Url, &[u8]), String> {
+    let length = match rest {
+        [b'u' | b'U', b'n' | b'N', b'i' | b'I', b'x' | b'X', b':', path @ ..] => {
+            path.iter().position(|&byte| byte == b':').map(|at| at + 5)
+        }
+        [b'[', ..] => rest.iter().position(|&byte| byte == b'/'),
+        _ => rest.iter().position(|byte| matches!(byte, b'/' | b'?')),
+    };
+    let (address, uri) = rest.split_at(length.unwrap_or(rest.len()));
+    // A colon stands between the path of a socket and the URI.
+    let uri = uri.strip_prefix(b":").unwrap_or(uri);
+    let options = UrlOptions { default_port: scheme.port(), uri_part: false, lookup: None };
+    let url = std::str::from_utf8(address).map_err(|_| "invalid host");
+    let url = url.and_then(|address| parse_url(address, options));
+    match url {
+        Ok(url) => Ok((url, uri)),
+        Err(why) => Err(format!("{why} in upstream \"{}\"", String::from_utf8_lossy(rest))),
     }
 }
 
@@ -66,7 +89,7 @@ pub enum Destination {
         /// Host, port and URI part as written.
         place: Arc<Place>,
         /// The whole URL as written, for `proxy_redirect default`.
-        url: String,
+        url: Vec<u8>,
         /// The part of a request's URI that the URI part takes the place of: the name of the
         /// location, if it is a prefix.
         location: Vec<u8>,
@@ -107,22 +130,20 @@ impl Destination {
         if template.literal().is_none() {
             return Ok(Self::Computed(template));
         }
-        let text = word.text().into_owned();
-        let Some((scheme, rest)) = Scheme::split(&text) else {
+        let Some((scheme, rest)) = Scheme::split(&word.value) else {
             return Err(Fault::new("invalid URL prefix"));
         };
-        let options = UrlOptions { default_port: scheme.port(), uri_part: true, lookup: None };
-        let url = parse_url(rest, options)
-            .map_err(|why| Fault::new(format!("{why} in upstream \"{rest}\"")))?;
+        let (url, uri) = parse_location(rest, scheme).map_err(Fault::new)?;
         let span = cx.span();
         let upstream = cx.registry::<Upstreams>().refer(Side::Http, &url, span)?;
         let place = Arc::new(Place {
             host: shown_host(&url, scheme).into(),
             port: url.port,
-            uri: (!url.uri.is_empty()).then(|| url.uri.as_bytes().into()),
+            uri: (!uri.is_empty()).then(|| uri.into()),
             replaces: Some(0),
         });
-        Ok(Self::Fixed { scheme, upstream, place, url: text, location: Vec::new() })
+        let (url, location) = (word.value.clone(), Vec::new());
+        Ok(Self::Fixed { scheme, upstream, place, url, location })
     }
 }
 
@@ -179,22 +200,21 @@ impl Target {
     /// The status to answer with.
     pub async fn compute(request: &mut Request, template: &Template) -> Result<Self, u16> {
         let value = request.eval(template);
-        let text = String::from_utf8_lossy(&value).into_owned();
-        let Some((scheme, rest)) = Scheme::split(&text) else {
+        let Some((scheme, rest)) = Scheme::split(&value) else {
+            let text = String::from_utf8_lossy(&value);
             request.log(Level::Error, &format!("invalid URL prefix in \"{text}\""));
             return Err(500);
         };
-        let options = UrlOptions { default_port: scheme.port(), uri_part: true, lookup: None };
-        let url = match parse_url(rest, options) {
-            Ok(url) => url,
-            Err(why) => {
-                request.log(Level::Error, &format!("{why} in upstream \"{rest}\""));
+        let (url, uri) = match parse_location(rest, scheme) {
+            Ok(found) => found,
+            Err(message) => {
+                request.log(Level::Error, &message);
                 return Err(500);
             }
         };
-        let uri = (!url.uri.is_empty()).then(|| match url.uri.starts_with('?') {
-            true => format!("/{}", url.uri).into_bytes().into(),
-            false => url.uri.clone().into_bytes().into(),
+        let uri = (!uri.is_empty()).then(|| match uri.first() {
+            Some(b'?') => [b"/", uri].concat().into(),
+            _ => uri.into(),
         });
         let mut target = Self::locate(request, &url, scheme).await?;
         Arc::make_mut(&mut target.place).uri = uri;

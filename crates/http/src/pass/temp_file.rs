@@ -1,14 +1,14 @@
 //! The temporary file of a response: bytes go in at its end, and pieces of it come out.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use weir_engine::error_log::Level;
-use weir_engine::os_error::Failed;
 
 use super::transfer::Transfer;
+use crate::core::temp_path;
 use crate::piece::Piece;
 use crate::request::Request;
 
@@ -16,8 +16,12 @@ use crate::request::Request;
 #[derive(Default)]
 pub(super) struct TempFile {
     file: Option<Rc<File>>,
+    path: PathBuf,
     len: u64,
 }
+
+/// Why the file could not be made or written, in words for the log.
+pub(super) struct Unwritten(String);
 
 impl TempFile {
     /// How many bytes it holds.
@@ -25,19 +29,25 @@ impl TempFile {
         self.len
     }
 
-    /// Whether there is a file.
-    pub(super) fn is_made(&self) -> bool {
-        self.file.is_some()
+    /// The name that the file would have, if there is a file.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|_| self.path.as_path())
     }
 
     /// The file, which is made in the folder of the settings unless it is there.
     ///
     /// # Errors
-    /// The system's when the folder is missing, closed to us or full.
-    pub(super) fn open(&mut self, settings: &Transfer) -> io::Result<&Rc<File>> {
+    /// When the folder is missing, closed to us or full.
+    pub(super) fn open(&mut self, settings: &Transfer) -> Result<&Rc<File>, Unwritten> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => Rc::new(weir_engine::temp_file::create(&settings.folder())?),
+            None => {
+                let folder = settings.temp_path.as_ref();
+                let folder = folder.ok_or_else(|| Unwritten("no temporary path".to_owned()))?;
+                let (file, path) = folder.create(false).map_err(Unwritten)?;
+                self.path = path;
+                Rc::new(file)
+            }
         };
         Ok(self.file.insert(file))
     }
@@ -45,11 +55,12 @@ impl TempFile {
     /// Writes `bytes` behind what there is; the stretch of the file that holds them.
     ///
     /// # Errors
-    /// As for [`TempFile::open`], and those of writing.
-    pub(super) fn put(&mut self, settings: &Transfer, bytes: &[u8]) -> io::Result<Piece> {
+    /// As for [`TempFile::open`], and when the file cannot be written.
+    pub(super) fn put(&mut self, settings: &Transfer, bytes: &[u8]) -> Result<Piece, Unwritten> {
         let start = self.len;
         let file = Rc::clone(self.open(settings)?);
-        file.write_all_at(bytes, start)?;
+        let written = file.write_all_at(bytes, start);
+        written.map_err(|error| Unwritten(temp_path::failed("pwrite()", &self.path, &error)))?;
         self.len += bytes.len() as u64;
         Ok(Piece::File(file, start..self.len))
     }
@@ -57,7 +68,6 @@ impl TempFile {
 
 /// Logs that the file could not be made or written.
 #[cold]
-pub(super) fn failed(request: &Request, error: &io::Error) {
-    let message = Failed("writing a temporary file failed", error);
-    request.log(Level::Crit, &message.to_string());
+pub(super) fn failed(request: &Request, why: &Unwritten) {
+    request.log_upstream(Level::Crit, &format!("{} while reading upstream", why.0));
 }

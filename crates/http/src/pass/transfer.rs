@@ -1,8 +1,6 @@
 //! The settings that `proxy_`, `fastcgi_`, `uwsgi_`, `scgi_` and `grpc_` share: one table under
 //! several prefixes (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html>).
 
-use std::path::PathBuf;
-
 use weir_conf::value::{Bufs, Msec, Off, Size};
 use weir_conf::{Arity, Contexts, Cx, Fault, Local, Many, Node, Value, directives};
 use weir_script::Template;
@@ -71,6 +69,9 @@ directives! {
         "store_access" => store_access: Rights = Rights::OURS,
         /// When a request goes on to another server.
         "next_upstream" => next_upstream: NextUpstream = NextUpstream(Causes::DEFAULT),
+        /// Counts a response that the server breaks off, or does not go on with in time, for
+        /// `max_fails`; otherwise a response whose head was good is a success.
+        "count_broken" => count_broken: bool = false,
         /// To how many servers; 0 is no limit.
         "next_upstream_tries" => next_upstream_tries: u32 = 0,
         /// For how long; 0 is no limit.
@@ -162,11 +163,6 @@ impl Transfer {
         }
         let room = head.saturating_add(self.buffers.total()).saturating_add(self.file_max());
         room.min(LARGEST_READ.max(head)) as usize
-    }
-
-    /// The folder for temporary files.
-    pub fn folder(&self) -> PathBuf {
-        self.temp_path.as_ref().map(|path| path.path.clone()).unwrap_or_default()
     }
 }
 

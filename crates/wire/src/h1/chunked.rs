@@ -2,13 +2,16 @@
 
 use std::ops::Range;
 
-use super::field;
-use crate::header::{Headers, Known};
+use super::field::{self, is_token};
+use crate::header::{Headers, Known, is_control};
 use crate::uri::hex_digit;
 
-/// Bytes of one chunk-size line, extensions included. nginx has no limit; a line beyond this
-/// carries no message, only load.
+/// Bytes of one chunk-size line, extensions included, and of all of them together beyond what the
+/// data is worth. nginx has no limit; what is beyond this carries no message, only load.
 pub const SIZE_LINE_MAX: u32 = 16 * 1024;
+
+/// Bytes of a size line that need no data to be worth them: as many as a size can have.
+const SIZE_LINE_FREE: u32 = 16;
 
 /// Bytes of all trailer lines together: what a header of a request may have by default.
 pub const TRAILERS_MAX: u32 = 32 * 1024;
@@ -29,7 +32,7 @@ pub enum ChunkError {
     Syntax,
     /// A chunk size that no file can have.
     Size,
-    /// A size line with extensions beyond [`SIZE_LINE_MAX`].
+    /// Size lines with extensions beyond [`SIZE_LINE_MAX`].
     Extension,
     /// Trailers beyond [`TRAILERS_MAX`].
     Trailers,
@@ -53,13 +56,16 @@ pub enum Step {
 /// Start ─▶ Size ─┬▶ Extension ─▶ SizeLf ─▶ Data ─▶ DataCr ─▶ DataLf ─▶ Start
 ///                └─────(size 0)──▶ SizeLf ─▶ Trailer ─┬▶ EndLf ─▶ Done
 ///                                     ▲ TrailerLf ◀── TrailerLine
+///
+/// Extension:  NameStart ─▶ Name ─▶ ValueStart ─┬▶ Value
+///                 ▲ (;)                        └▶ Quoted ◀─▶ Escaped ─▶ QuotedEnd
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     #[default]
     Start,
     Size,
-    Extension,
+    Extension(Part),
     SizeLf,
     Data,
     DataCr,
@@ -71,8 +77,20 @@ enum State {
     Done,
 }
 
-/// Decodes a chunked body. It takes exactly what nginx takes: CRLF everywhere, hex digits only, any
-/// extension, and skips trailers unless they are asked for.
+/// Where in an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    NameStart,
+    Name,
+    ValueStart,
+    Value,
+    Quoted,
+    Escaped,
+    QuotedEnd,
+}
+
+/// Decodes a chunked body. It takes the grammar and nothing else: CRLF everywhere, hex digits only,
+/// extensions without blanks, and trailers that are fields.
 #[derive(Clone, Debug, Default)]
 pub struct Chunked {
     state: State,
@@ -80,19 +98,15 @@ pub struct Chunked {
     left: u64,
     /// Bytes of the current size line, or of the trailers.
     line: u32,
-    keep: bool,
+    /// Bytes of size lines beyond what the data is worth.
+    excess: u32,
     trailer: Vec<u8>,
 }
 
 impl Chunked {
-    /// A decoder that drops trailers.
+    /// A decoder at the start of a body.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// A decoder that keeps trailers for [`Self::trailers`].
-    pub fn with_trailers() -> Self {
-        Self { keep: true, ..Self::default() }
     }
 
     /// Bytes of the current chunk that are still to come: with what the body has so far, a lower
@@ -104,6 +118,12 @@ impl Chunked {
     /// Whether the end has been seen.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// Whether a size line, or the trailers, have begun and not ended: what comes byte by byte here
+    /// is no progress of the body.
+    pub fn is_amid_line(&self) -> bool {
+        !matches!(self.state, State::Start | State::Data | State::DataCr | State::Done)
     }
 
     /// Looks at input that continues what was given before.
@@ -121,10 +141,11 @@ impl Chunked {
                     return Ok(Step::Data(at..at + take as usize));
                 }
                 State::Done => break,
-                State::Extension | State::TrailerLine => {
-                    at = self.skip_line(input, at)?;
+                State::TrailerLine => {
+                    at = self.trailer_line(input, at)?;
                     continue;
                 }
+                State::Extension(part) => self.extension(part, byte)?,
                 State::Start | State::Size => self.size(byte)?,
                 _ => self.delimiter(byte)?,
             }
@@ -185,16 +206,51 @@ impl Chunked {
         }
         self.state = match (self.state, byte) {
             (State::Size, b'\r') => State::SizeLf,
-            (State::Size, b';' | b' ' | b'\t') => State::Extension,
+            (State::Size, b';') => State::Extension(Part::NameStart),
             _ => return Err(ChunkError::Syntax),
         };
         Ok(())
     }
 
+    /// One byte of an extension (RFC 9112 section 7.1.1, without the blanks that it calls bad).
+    fn extension(&mut self, part: Part, byte: u8) -> Result<(), ChunkError> {
+        self.count(1, SIZE_LINE_MAX, ChunkError::Extension)?;
+        let next = match (part, byte) {
+            (Part::Name | Part::Value | Part::QuotedEnd, b'\r') => {
+                self.state = State::SizeLf;
+                return Ok(());
+            }
+            (Part::Name | Part::Value | Part::QuotedEnd, b';') => Part::NameStart,
+            (Part::NameStart | Part::Name, byte) if is_token(byte) => Part::Name,
+            (Part::Name, b'=') => Part::ValueStart,
+            (Part::ValueStart, b'"') => Part::Quoted,
+            (Part::ValueStart | Part::Value, byte) if is_token(byte) => Part::Value,
+            (Part::Quoted, b'"') => Part::QuotedEnd,
+            (Part::Quoted, b'\\') => Part::Escaped,
+            (Part::Quoted | Part::Escaped, byte) if !is_control(byte) => Part::Quoted,
+            _ => return Err(ChunkError::Syntax),
+        };
+        self.state = State::Extension(next);
+        Ok(())
+    }
+
+    /// A size line has ended: many chunks must not bring much more than their data.
+    fn weigh_line(&mut self) -> Result<(), ChunkError> {
+        // What can be a usual line must count for nothing, because most of those do not come here.
+        if self.line > SIZE_LINE_FREE {
+            let worth = u32::try_from(self.left).unwrap_or(u32::MAX);
+            self.excess = self.excess.saturating_add(self.line).saturating_sub(worth);
+        }
+        if self.excess > SIZE_LINE_MAX { Err(ChunkError::Extension) } else { Ok(()) }
+    }
+
     /// The states that wait for one byte of a line end.
     fn delimiter(&mut self, byte: u8) -> Result<(), ChunkError> {
         self.state = match (self.state, byte) {
-            (State::SizeLf, b'\n') if self.left > 0 => State::Data,
+            (State::SizeLf, b'\n') if self.left > 0 => {
+                self.weigh_line()?;
+                State::Data
+            }
             (State::SizeLf, b'\n') => {
                 self.line = 0;
                 State::Trailer
@@ -205,35 +261,32 @@ impl Chunked {
             (State::Trailer, b'\n') => return Err(ChunkError::Syntax),
             (State::Trailer, _) => {
                 self.count(1, TRAILERS_MAX, ChunkError::Trailers)?;
-                self.keep_trailer(&[byte]);
+                self.trailer.push(byte);
                 State::TrailerLine
             }
             (State::TrailerLf, b'\n') => {
-                self.keep_trailer(b"\n");
+                self.trailer.push(b'\n');
                 State::Trailer
             }
-            (State::EndLf, b'\n') => State::Done,
+            (State::EndLf, b'\n') => {
+                self.check_trailers()?;
+                State::Done
+            }
             _ => return Err(ChunkError::Syntax),
         };
         Ok(())
     }
 
-    /// Skips to the CR of an extension or a trailer line; gives the offset after what was used.
-    fn skip_line(&mut self, input: &[u8], at: usize) -> Result<usize, ChunkError> {
-        let extension = self.state == State::Extension;
+    /// Takes a trailer line to its CR; gives the offset after what was used.
+    fn trailer_line(&mut self, input: &[u8], at: usize) -> Result<usize, ChunkError> {
         let found = memchr::memchr2(b'\r', b'\n', &input[at..]);
         let end = found.map_or(input.len(), |n| at + n);
-        match extension {
-            true => self.count(end - at, SIZE_LINE_MAX, ChunkError::Extension)?,
-            false => {
-                self.count(end - at, TRAILERS_MAX, ChunkError::Trailers)?;
-                self.keep_trailer(&input[at..end]);
-            }
-        }
+        self.count(end - at, TRAILERS_MAX, ChunkError::Trailers)?;
+        self.trailer.extend_from_slice(&input[at..end]);
         match input.get(end) {
             None => Ok(end),
             Some(b'\r') => {
-                self.state = if extension { State::SizeLf } else { State::TrailerLf };
+                self.state = State::TrailerLf;
                 Ok(end + 1)
             }
             Some(_) => Err(ChunkError::Syntax),
@@ -245,16 +298,30 @@ impl Chunked {
         if self.line > max { Err(error) } else { Ok(()) }
     }
 
-    fn keep_trailer(&mut self, bytes: &[u8]) {
-        if self.keep {
-            self.trailer.extend_from_slice(bytes);
-        }
+    fn trailer_lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.trailer.split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
+    }
+
+    /// Every trailer line must be a field.
+    fn check_trailers(&self) -> Result<(), ChunkError> {
+        let is_field = |line| field::parse(line, true).is_ok_and(|field| !field.invalid);
+        if self.trailer_lines().all(is_field) { Ok(()) } else { Err(ChunkError::Syntax) }
+    }
+
+    /// Whether a trailer would change, if somebody took it for a field of the head, where the
+    /// message ends or whom it is for.
+    pub fn has_framing_trailer(&self) -> bool {
+        const FRAMING: [Known; 3] = [Known::ContentLength, Known::TransferEncoding, Known::Host];
+        self.trailer_lines().any(|line| {
+            let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+            FRAMING.contains(&Known::from_name(name))
+        })
     }
 
     /// Appends the trailers to `into`, without those that a trailer may not be (RFC 9110 section
     /// 6.5.1: framing, routing, and how to read the content). A bad line is an error.
     pub fn trailers(&self, into: &mut Headers) -> Result<(), ChunkError> {
-        for line in self.trailer.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in self.trailer_lines() {
             let field = field::parse(line, true).map_err(|_| ChunkError::Syntax)?;
             let name = &line[..field.name_end];
             let known = Known::from_name(name);
@@ -340,11 +407,13 @@ mod tests {
     }
 
     #[test]
-    fn takes_what_nginx_takes() {
+    fn takes_the_grammar() {
         for body in [
             "5\r\nhello\r\n0\r\n\r\n",
+            "005\r\nhello\r\n000\r\n\r\n",
             "5;a=b\r\nhello\r\n0;x\r\nA: b\r\n\r\n",
-            "005 \t;\0\r\nhello\r\n000\r\n\r\n",
+            "5;a;b=c;d=\"\"\r\nhello\r\n0\r\n\r\n",
+            "5;a=\"b; \\\"\t=\u{e9}\";c\r\nhello\r\n0\r\nA_b:\r\nC: \r\n\r\n",
         ] {
             let input = format!("{body}GET /");
             assert_eq!(run(input.as_bytes()), Ok((b"hello".to_vec(), body.len())), "{body}");
@@ -363,6 +432,27 @@ mod tests {
             "0x5\r\nhello\r\n0\r\n\r\n",
             "+5\r\nhello\r\n0\r\n\r\n",
             "5_0\r\nhello\r\n0\r\n\r\n",
+            "5 \r\nhello\r\n0\r\n\r\n",
+            "5\t\r\nhello\r\n0\r\n\r\n",
+            "5;\r\nhello\r\n0\r\n\r\n",
+            "5;;a\r\nhello\r\n0\r\n\r\n",
+            "5 ;a\r\nhello\r\n0\r\n\r\n",
+            "5; a\r\nhello\r\n0\r\n\r\n",
+            "5;a =b\r\nhello\r\n0\r\n\r\n",
+            "5;a=\r\nhello\r\n0\r\n\r\n",
+            "5;a=b \r\nhello\r\n0\r\n\r\n",
+            "5;\0\r\nhello\r\n0\r\n\r\n",
+            "5;a=\"b\r\nhello\r\n0\r\n\r\n",
+            "5;a=\"b\0\"\r\nhello\r\n0\r\n\r\n",
+            "5;a=\"b\"c\r\nhello\r\n0\r\n\r\n",
+            "5;a=\"b\\\r\nhello\r\n0\r\n\r\n",
+            "5;=b\r\nhello\r\n0\r\n\r\n",
+            "0 \r\n\r\n",
+            "0\r\nno field\r\n\r\n",
+            "0\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "0\r\n A: b\r\n\r\n",
+            "0\r\nA : b\r\n\r\n",
+            "0\r\nA: b\0\r\n\r\n",
             " 5\r\nhello\r\n0\r\n\r\n",
             "\r\nhello\r\n0\r\n\r\n",
             "5\r\nhello\r\n0\n\n",
@@ -379,6 +469,10 @@ mod tests {
     fn limits() {
         let long = format!("5;{}\r\n", "a".repeat(SIZE_LINE_MAX as usize));
         assert_eq!(run(long.as_bytes()), Err(Some(ChunkError::Extension)));
+        let dear = format!("1;{}\r\nx\r\n", "a".repeat(1000)).repeat(17);
+        assert_eq!(run(dear.as_bytes()), Err(Some(ChunkError::Extension)));
+        let worth = format!("400;{}\r\n{}\r\n", "a".repeat(1000), "x".repeat(0x400)).repeat(50);
+        assert_eq!(run(worth.as_bytes()), Err(None));
         let zeros = "0".repeat(SIZE_LINE_MAX as usize + 1);
         assert_eq!(run(zeros.as_bytes()), Err(Some(ChunkError::Extension)));
         let trailer = format!("0\r\nA: {}\r\n", "a".repeat(TRAILERS_MAX as usize));
@@ -386,14 +480,30 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_drip_are_told_apart() {
+        let mut chunked = Chunked::new();
+        let mut amid = String::new();
+        for byte in b"2;a\r\nhi\r\n0\r\nA: b\r\n\r\n" {
+            chunked.decode(&[*byte]).expect("valid");
+            amid.push(if chunked.is_amid_line() { 'x' } else { '-' });
+        }
+        assert_eq!(amid, "xxxx---x-xxxxxxxxxx-");
+    }
+
+    #[test]
     fn trailers() {
-        let mut chunked = Chunked::with_trailers();
+        let mut chunked = Chunked::new();
         let body = b"0\r\nX-Sum: 1\r\nContent-Length: 5\r\n\r\n";
         assert_eq!(chunked.decode(body), Ok(Step::End { consumed: body.len() }));
         let mut headers = Headers::new();
         chunked.trailers(&mut headers).expect("valid");
         let lines: Vec<_> = headers.iter().map(|(name, value, _)| (name, value)).collect();
         assert_eq!(lines, [(&b"X-Sum"[..], &b"1"[..])]);
+        assert!(chunked.has_framing_trailer());
+        let mut chunked = Chunked::new();
+        let body = b"0\r\nX-Host: 1\r\n\r\n";
+        assert_eq!(chunked.decode(body), Ok(Step::End { consumed: body.len() }));
+        assert!(!chunked.has_framing_trailer());
     }
 
     #[test]

@@ -41,6 +41,12 @@ const fn classes() -> [u8; 256] {
     table
 }
 
+/// Whether a byte may stand in a token (RFC 9110 section 5.6.2), and so in the name of a field or
+/// of an extension.
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// Parses a line that is not empty and has lost its LF. Spaces around the value are not part of it
 /// (tabs are: nginx passes them on), nor are the CRs before the LF.
 ///

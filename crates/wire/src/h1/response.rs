@@ -75,8 +75,8 @@ impl ResponseParser {
         self.reset();
     }
 
-    /// Looks at what `buf` has gained. `Some(n)`: the head has `n` bytes, 0 when the server speaks
-    /// HTTP/0.9. `None`: feed more. A head of more than `max` bytes is refused.
+    /// Looks at what `buf` has gained. `Some(n)`: the head has `n` bytes. `None`: feed more. A head of
+    /// more than `max` bytes is refused, and so is one without a status line (HTTP/0.9).
     pub fn advance(&mut self, buf: &[u8], max: usize) -> Result<Option<usize>, ResponseError> {
         let seen = &buf[..buf.len().min(max)];
         if self.phase == Phase::Status && self.at == 0 {
@@ -92,11 +92,7 @@ impl ResponseParser {
                     self.at += 2;
                     self.finish(seen)?;
                 }
-                Stop::Odd | Stop::Notice if self.line_end(seen) => {
-                    if !self.any_line(seen)? {
-                        return Ok(Some(self.without_head()));
-                    }
-                }
+                Stop::Odd | Stop::Notice if self.line_end(seen) => self.any_line(seen)?,
                 Stop::Odd | Stop::Notice => return self.wait(seen, max),
             }
             self.line_start = self.at;
@@ -123,7 +119,7 @@ impl ResponseParser {
     /// A line has not ended yet.
     fn wait(&mut self, seen: &[u8], max: usize) -> Result<Option<usize>, ResponseError> {
         if self.phase == Phase::Status && !b"HTTP/".starts_with(&seen[..seen.len().min(5)]) {
-            return Ok(Some(self.without_head()));
+            return Err(fault(ResponseFault::NoStatusLine, 0, 0));
         }
         if seen.len() == max {
             return Err(fault(ResponseFault::TooBig, 0, 0));
@@ -131,21 +127,18 @@ impl ResponseParser {
         Ok(None)
     }
 
-    /// The line before `self.at`. `false`: it should be a status line and is none, so that there is
-    /// no head.
-    fn any_line(&mut self, seen: &[u8]) -> Result<bool, ResponseError> {
+    /// The line before `self.at`.
+    fn any_line(&mut self, seen: &[u8]) -> Result<(), ResponseError> {
         let line = &seen[self.line_start..self.at - 1];
         if self.phase == Phase::Status {
-            if !self.status_line(line)? {
-                return Ok(false);
-            }
+            self.status_line(line)?;
             self.phase = Phase::Headers;
         } else if line.is_empty() || line == b"\r" {
             self.finish(seen)?;
         } else {
             self.header_line(line)?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Takes a status line that is all there and as most are; others are left to
@@ -168,25 +161,15 @@ impl ResponseParser {
         self.line_start = self.at;
     }
 
-    fn without_head(&mut self) -> usize {
-        self.phase = Phase::Done;
-        self.head.clear();
-        self.head.version = Version::HTTP_09;
-        self.head.status = 200;
-        self.head.close = true;
-        self.line_start = 0;
-        0
-    }
-
-    /// `false`: this is no status line, so there is no head.
-    fn status_line(&mut self, line: &[u8]) -> Result<bool, ResponseError> {
-        let Some((version, status_at)) = version_of(line) else { return Ok(false) };
+    fn status_line(&mut self, line: &[u8]) -> Result<(), ResponseError> {
+        let none = fault(ResponseFault::NoStatusLine, 0, 0);
+        let Some((version, status_at)) = version_of(line) else { return Err(none) };
         let rest = &line[status_at..];
-        let (Some(digits), after) = (rest.get(..3), rest.get(3)) else { return Ok(false) };
+        let (Some(digits), after) = (rest.get(..3), rest.get(3)) else { return Err(none) };
         if !digits.iter().all(u8::is_ascii_digit)
             || !matches!(after, None | Some(b' ' | b'.' | b'\r'))
         {
-            return Ok(false);
+            return Err(none);
         }
         let end = line.strip_suffix(b"\r").unwrap_or(line).len();
         self.head.version = version;
@@ -199,7 +182,7 @@ impl ResponseParser {
         if self.head.status == 103 && version < Version::HTTP_11 {
             return Err(fault(ResponseFault::EarlyHints10, 0, end));
         }
-        Ok(true)
+        Ok(())
     }
 
     fn header_line(&mut self, line: &[u8]) -> Result<(), ResponseError> {
@@ -335,7 +318,7 @@ mod tests {
             "HTTP/1 200 OK\n",
             "\n",
         ] {
-            assert_eq!(parse(line).expect(line).version, Version::HTTP_09, "{line}");
+            assert_eq!(parse(line).err(), Some(ResponseFault::NoStatusLine), "{line}");
         }
         assert_eq!(parse("HTTP/1.1 099 x\r\n").err(), Some(ResponseFault::Status));
         assert_eq!(parse("HTTP/1.1 200 a\x01b\r\n").err(), Some(ResponseFault::Status));

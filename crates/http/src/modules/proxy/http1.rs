@@ -5,12 +5,13 @@ use std::rc::Rc;
 
 use weir_engine::error_log::Level;
 use weir_script::Template;
-use weir_wire::h1::{Chunked, Framing, Version};
+use weir_wire::h1::{Framing, Method, Version};
 use weir_wire::header::{Headers, Known};
 use weir_wire::uri::{self, Escape};
 
 use super::request_head::{BodyPlan, clean};
 use super::{PROXY, TLS, rewrite};
+use crate::body::Outlook;
 use crate::pass::body::BodyReader;
 use crate::pass::target::{Scheme, Target};
 use crate::pass::tls::UpstreamTls;
@@ -26,14 +27,19 @@ pub(super) struct Http1 {
     parser: spare::LentParser,
     /// The request is a HEAD, whose response has no body.
     head: bool,
+    /// The request is a CONNECT, behind whose response nobody knows what comes.
+    connect: bool,
     upgrade: bool,
+    /// The client's body follows the head.
+    sends: bool,
     chunks: bool,
 }
 
 impl Http1 {
     pub(super) fn new(location: Rc<Location>, scheme: Scheme) -> Self {
         let parser = spare::response_parser();
-        Self { location, scheme, parser, head: false, upgrade: false, chunks: false }
+        let (head, connect, upgrade, sends, chunks) = (false, false, false, false, false);
+        Self { location, scheme, parser, head, connect, upgrade, sends, chunks }
     }
 
     /// `Host`: what is set, or the upstream's. HTTP/1.1 cannot do without.
@@ -79,7 +85,12 @@ impl Http1 {
                     }
                     _ => 0,
                 };
-                uri::escape(Escape::Uri, &request.uri[replaced..], out);
+                let path = &request.uri[replaced..];
+                match request.internal || is_escaped(&request.head.unparsed_uri()) {
+                    true => uri::escape(Escape::Uri, path, out),
+                    // The client's own bytes, as it wrote them.
+                    false => out.extend_from_slice(path),
+                }
                 if !request.args.is_empty() {
                     out.push(b'?');
                     out.extend_from_slice(&request.args);
@@ -93,25 +104,75 @@ impl Http1 {
     }
 
     /// Settles how the body goes out, before the fields say so.
-    fn plan_body(&mut self, request: &mut Request, set_body: Option<&[u8]>) -> BodyPlan {
-        let proxy = self.location.settings.get(&PROXY);
-        let plan = match (set_body, &request.body.content) {
-            (Some(body), _) => BodyPlan { length: Some(body.len() as u64), chunked: false },
-            (None, Some(content)) => {
-                let length = request.body.is_announced() || request.body.content_length.is_some();
-                BodyPlan { length: length.then_some(content.len), chunked: false }
-            }
-            (None, None) if request.body.chunked => {
-                BodyPlan { length: None, chunked: super::version(proxy) >= Version::HTTP_11 }
-            }
-            (None, None) => BodyPlan { length: request.body.content_length, chunked: false },
+    ///
+    /// # Errors
+    /// The status to answer with, when it is wanted and cannot be had again.
+    fn plan_body(
+        &mut self,
+        request: &mut Request,
+        set_body: Option<&[u8]>,
+    ) -> Result<BodyPlan, u16> {
+        let outlook = match (set_body, super::transfer(&self.location).pass_request_body) {
+            (Some(body), _) => Outlook::Here(body.len() as u64),
+            (None, true) => request.body.outlook(),
+            (None, false) => Outlook::Nothing,
         };
+        let body = &request.body;
+        let is_asking = matches!(request.method, Method::Get | Method::Head);
+        let plan = match outlook {
+            Outlook::Here(length) => {
+                let told = set_body.is_some() || length > 0 || body.content_length.is_some();
+                BodyPlan { length: told.then_some(length), chunked: false }
+            }
+            Outlook::Coming if body.chunked => BodyPlan { length: None, chunked: true },
+            Outlook::Coming => BodyPlan { length: body.content_length, chunked: false },
+            Outlook::Gone if !is_asking && !request.is_subrequest() => {
+                request.log(Level::Error, "the request body has been sent elsewhere already");
+                return Err(502);
+            }
+            // An empty body is told of as the client did, and one that is left out as empty.
+            Outlook::Nothing | Outlook::Gone => {
+                let told = body.content_length == Some(0) || body.is_announced() && !is_asking;
+                BodyPlan { length: told.then_some(0), chunked: false }
+            }
+        };
+        self.sends = set_body.is_none() && matches!(outlook, Outlook::Here(_) | Outlook::Coming);
         self.chunks = plan.chunked;
         let shown = &mut request.attempts.shown;
         shown.chunked = plan.chunked;
         shown.body_length = plan.length;
-        plan
+        Ok(plan)
     }
+
+    /// `proxy_method`, or the client's method. One that would change where the request line ends is
+    /// refused.
+    fn write_method(
+        &mut self,
+        request: &mut Request,
+        method: Option<&Template>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), u16> {
+        let start = out.len();
+        if let Some(template) = method {
+            template.eval(request, out);
+            if !out[start..].iter().all(u8::is_ascii_graphic) {
+                request
+                    .log(Level::Error, "method to be passed on has blanks or control characters");
+                return Err(400);
+            }
+            self.connect = out[start..].eq_ignore_ascii_case(b"CONNECT");
+        }
+        if out.len() == start {
+            out.extend_from_slice(request.method_name());
+        }
+        self.head = out[start..].eq_ignore_ascii_case(b"HEAD");
+        Ok(())
+    }
+}
+
+/// Whether a client has escaped something in the path of its URI (nginx: `quoted_uri`).
+fn is_escaped(uri: &[u8]) -> bool {
+    uri.iter().take_while(|&&byte| byte != b'?').any(|&byte| byte == b'%')
 }
 
 /// A URI that was computed from decoded text can hold what would end the request line: a blank is
@@ -139,16 +200,8 @@ impl Protocol for Http1 {
         let location = Rc::clone(&self.location);
         let proxy = location.settings.get(&PROXY);
         let set_body = proxy.set_body.as_ref().map(|template| request.eval(template));
-        let plan = self.plan_body(request, set_body.as_deref());
-        let start = out.len();
-        match &proxy.method {
-            Some(template) => {
-                template.eval(request, out);
-                clean(out, start);
-            }
-            None => out.extend_from_slice(request.method_name()),
-        }
-        self.head = out[start..].eq_ignore_ascii_case(b"HEAD");
+        let plan = self.plan_body(request, set_body.as_deref())?;
+        self.write_method(request, proxy.method.as_ref(), out)?;
         out.push(b' ');
         let uri_start = out.len();
         let intact = Self::write_uri(request, target, out);
@@ -173,8 +226,16 @@ impl Protocol for Http1 {
         Ok(uri)
     }
 
-    fn sets_body(&self) -> bool {
-        self.location.settings.get(&PROXY).set_body.is_some()
+    /// HTTP/1.0 knows no body without a length.
+    fn may_stream(&self, request: &Request) -> bool {
+        let proxy = self.location.settings.get(&PROXY);
+        proxy.set_body.is_none()
+            && super::transfer(&self.location).pass_request_body
+            && (!request.body.chunked || super::version(proxy) >= Version::HTTP_11)
+    }
+
+    fn sends_body(&self) -> bool {
+        self.sends
     }
 
     fn chunks_body(&self) -> bool {
@@ -204,19 +265,16 @@ impl Protocol for Http1 {
             _ if upgraded => BodyReader::None,
             Framing::None => BodyReader::None,
             Framing::Length(length) => BodyReader::Length(length),
-            Framing::Chunked if transfer.pass_trailers => {
-                BodyReader::Chunked(Box::new(Chunked::with_trailers()))
-            }
             Framing::Chunked => BodyReader::Chunked(Box::default()),
             Framing::UntilClose => BodyReader::Close,
         };
         let reusable = !matches!(body, BodyReader::Close)
             && !head.close
+            && !self.connect
             && (head.version >= Version::HTTP_11 || says_keepalive(headers));
         *into = ResponseHead {
             status: head.status,
             status_line: unusual(head.status, head.status_line.of(input)),
-            lacks_status_line: head.status_line.is_empty(),
             body,
             length,
             reusable,
@@ -245,10 +303,6 @@ impl Protocol for Http1 {
 /// The status line, unless it is the one that we would write ourselves. With one of its own, a 204
 /// keeps its `Content-Type`.
 fn unusual(status: u16, line: &[u8]) -> Option<Vec<u8>> {
-    // HTTP/0.9 has none.
-    if line.is_empty() {
-        return None;
-    }
     (status == 204 || crate::serve::reason(status) != Some(line)).then(|| line.to_vec())
 }
 

@@ -1,5 +1,6 @@
 //! The fields of a request to an upstream: `proxy_set_header` over nginx's defaults over the
-//! client's.
+//! client's. What says where the body ends is always true: `proxy_set_header` decides only
+//! where `Content-Length` and `Transfer-Encoding` stand, and whether an empty body is told of.
 
 use weir_conf::value::Pair;
 use weir_conf::{Cx, Fault};
@@ -45,8 +46,8 @@ enum Value {
     /// It is known already, with the end of the line.
     Fixed(Box<[u8]>),
     Template(Template),
-    /// The length of the body as it is sent.
-    BodyLength,
+    /// The length of the body as it is sent. If there is none, it is 0 where what is set says so.
+    BodyLength(Option<Template>),
     /// "chunked" when the body is sent so.
     Chunked,
 }
@@ -73,7 +74,19 @@ impl Fields {
                 fields.host = Some(template);
                 continue;
             }
-            fields.own.insert(name);
+            let is_first = fields.own.insert(name);
+            if name.eq_ignore_ascii_case(b"content-length") {
+                if is_first {
+                    fields.add(name, Value::BodyLength(Some(template)));
+                }
+                continue;
+            }
+            if name.eq_ignore_ascii_case(b"transfer-encoding") {
+                if is_first {
+                    fields.add(name, Value::Chunked);
+                }
+                continue;
+            }
             match template.literal() {
                 Some(b"") => {}
                 Some(text) => {
@@ -92,7 +105,7 @@ impl Fields {
             match *value {
                 "" => {}
                 "$proxy_internal_chunked" => fields.add(name.as_bytes(), Value::Chunked),
-                _ => fields.add(name.as_bytes(), Value::BodyLength),
+                _ => fields.add(name.as_bytes(), Value::BodyLength(None)),
             }
         }
         Ok(fields)
@@ -138,7 +151,10 @@ impl Field {
                 return true;
             }
             Value::Template(template) => return self.write_template(template, request, out),
-            Value::BodyLength => match plan.length {
+            Value::BodyLength(set) => match plan.length {
+                Some(0) if set.as_ref().is_some_and(|set| request.eval(set).is_empty()) => {
+                    return false;
+                }
                 Some(length) => length.to_string(),
                 None => return false,
             },

@@ -40,8 +40,8 @@ impl Rule {
     pub(super) fn default(destination: &Destination) -> Option<Self> {
         let Destination::Fixed { url, place, location, .. } = destination else { return None };
         let (from, to) = match place.uri {
-            Some(_) => (url.clone().into_bytes(), location.as_slice()),
-            None => (format!("{url}/").into_bytes(), &b"/"[..]),
+            Some(_) => (url.clone(), location.as_slice()),
+            None => ([url.as_slice(), b"/"].concat(), &b"/"[..]),
         };
         Some(Self {
             pattern: Pattern::Text(Template::from_literal(&from)),

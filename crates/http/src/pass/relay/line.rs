@@ -1,6 +1,8 @@
 //! Where pieces of a body wait on their way: in memory, in a file, in the client's queue.
 
-use super::{End, Relay};
+use weir_engine::clock::Instant;
+
+use super::{End, HELD_AT_MOST, Relay};
 use crate::pass::temp_file::failed;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -54,7 +56,7 @@ impl Relay<'_> {
     fn line_up(&mut self, request: &mut Request, piece: Piece) -> Result<(), End> {
         if self.direct {
             let piece = if request.queued() > 0 { piece.fitted() } else { piece };
-            return request.push(piece).map_err(|_| End::Broken);
+            return request.push(piece).map_err(|_| End::Stuck);
         }
         let spilled = match piece.bytes() {
             Some(bytes) if self.spills(request) => Some(self.spill.put(bytes)),
@@ -67,10 +69,10 @@ impl Relay<'_> {
             }
             Some(Err(error)) => {
                 failed(request, &error);
-                return Err(End::Broken);
+                return Err(End::Stuck);
             }
             None if self.waiting.is_empty() && request.queued() <= self.busy => {
-                return request.push(piece).map_err(|_| End::Broken);
+                return self.push(request, piece);
             }
             None => piece.fitted(),
         };
@@ -79,6 +81,14 @@ impl Relay<'_> {
             self.waiting.push_back(piece);
         }
         Ok(())
+    }
+
+    /// Gives a piece to the filters, which may hold it back for a while.
+    fn push(&mut self, request: &mut Request, piece: Piece) -> Result<(), End> {
+        if self.held_until.at() == Instant::NEVER && !request.response.chain.is_empty() {
+            self.held_until.after(HELD_AT_MOST);
+        }
+        request.push(piece).map_err(|_| End::Stuck)
     }
 
     /// Whether what comes next must not wait in memory.
@@ -92,14 +102,15 @@ impl Relay<'_> {
             if piece.bytes().is_some() {
                 self.waiting_memory -= piece.len();
             }
-            let pushed = request.push(piece).map_err(|_| End::Broken);
+            let pushed = self.push(request, piece);
             self.goes_on(request, pushed)?;
             if request.queued() > self.busy {
                 break;
             }
         }
         if !self.buffering {
-            request.push_flush().map_err(|_| End::Broken)?;
+            self.held_until.clear();
+            request.push_flush().map_err(|_| End::Stuck)?;
         }
         Ok(())
     }

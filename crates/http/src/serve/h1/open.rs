@@ -78,9 +78,12 @@ async fn read_proxy_header(
     timeout: std::time::Duration,
 ) -> Option<Option<Box<proxy_protocol::ProxyHeader>>> {
     let mut buf = weir_engine::buffer::take(proxy_protocol::HEADER_MAX);
+    // It must be there in time, however it comes.
+    let until = clock::now() + timeout;
     loop {
         let room = proxy_protocol::HEADER_MAX.saturating_sub(buf.len());
-        let received = match conn.recv(&mut buf, room.max(1), timeout).await {
+        let left = until.since(clock::now());
+        let received = match conn.recv(&mut buf, room.max(1), left).await {
             Ok(received) => received,
             Err(error) => {
                 if error.kind() == std::io::ErrorKind::TimedOut {

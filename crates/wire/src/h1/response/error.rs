@@ -16,6 +16,8 @@ pub struct ResponseError {
 pub enum ResponseFault {
     /// The head does not fit the buffer.
     TooBig,
+    /// No status line at all, as in HTTP/0.9, or one that cannot be read.
+    NoStatusLine,
     /// A status below 100, or a control byte in the reason.
     Status,
     /// A byte that a header line cannot have; the span ends at it.
@@ -47,6 +49,7 @@ impl ResponseError {
         let field = |entry: Entry| format!("{}: {}", text(entry.name), text(entry.value));
         match self.fault {
             ResponseFault::TooBig => "upstream sent too big header".into(),
+            ResponseFault::NoStatusLine => "upstream sent no valid HTTP/1.0 header".into(),
             ResponseFault::Status => "upstream sent invalid status line".into(),
             ResponseFault::Header { byte } => {
                 format!("upstream sent invalid header: \"{}\\x{byte:02x}...\"", text(self.span))

@@ -7,7 +7,7 @@ use crate::header::{Entry, Known, Span};
 /// A response's head. Spans point into the buffer that the parser was given.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseHead {
-    /// The version; [`Version::HTTP_09`] when there is no head at all and every byte is body.
+    /// The version.
     pub version: Version,
     /// The status.
     pub status: u16,

@@ -1,0 +1,167 @@
+//! Timeouts that bytes which drip in cannot move. Whoever drips does it until it sees the close:
+//! that the request ends at all is the proof.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+use crate::harness::{Backend, Client, Reply, Server, is_nginx};
+
+/// Between two drops; many fit into the timeouts here.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Writes byte after byte until the other side has closed.
+fn drip(stream: &mut TcpStream, bytes: impl IntoIterator<Item = u8>) {
+    // Nobody sends: it is a clock that needs no sleep.
+    let (_keep, clock) = std::sync::mpsc::channel::<()>();
+    for byte in bytes {
+        if stream.write_all(&[byte]).is_err() {
+            return;
+        }
+        assert_eq!(clock.recv_timeout(PAUSE), Err(RecvTimeoutError::Timeout));
+    }
+}
+
+/// A server that sends `first` and lets `line` drip, whose last byte comes again and again.
+fn dripping(first: &'static str, line: &'static str) -> Backend {
+    Backend::new(move |_| {
+        Reply::Custom(Box::new(move |stream| {
+            let _ = stream.write_all(first.as_bytes());
+            let last = *line.as_bytes().last().unwrap();
+            drip(stream, line.bytes().chain(std::iter::repeat(last)));
+        }))
+    })
+}
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+
+#[test]
+fn the_head_of_a_response_comes_in_time_or_another_server_is_asked() {
+    let good = Backend::text("good");
+    let hints = Backend::new(|_| {
+        Reply::Custom(Box::new(|stream| {
+            drip(stream, b"HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n".iter().copied().cycle());
+        }))
+    });
+    let status = dripping("", "HTTP/1.1 200 OK");
+    let field = dripping("HTTP/1.1 200 OK\r\n", "X: y");
+    for bad in [status, field, hints] {
+        let server = Server::http(
+            "proxy_read_timeout 300ms;
+             upstream servers { server %bad%; server %good% backup; }
+             server { listen 127.0.0.1:%port%; location / { proxy_pass http://servers; } }",
+        )
+        .set("bad", bad.address())
+        .set("good", good.address())
+        .start();
+        assert_eq!(server.text("/"), "good");
+        assert!(server.error_log().contains("upstream timed out (110: Connection timed out)"));
+    }
+}
+
+#[test]
+fn lines_between_chunks_come_in_time() {
+    if is_nginx() {
+        // Each byte gives it new patience.
+        return;
+    }
+    for line in ["5;a=b", "0000", "0\r\nX: y"] {
+        let bad = dripping(CHUNKED, line);
+        for buffering in ["on", "off"] {
+            let server = Server::server(&format!(
+                "proxy_read_timeout 300ms; proxy_buffering {buffering};
+                 location / {{ proxy_pass http://%bad%; }}"
+            ))
+            .set("bad", bad.address())
+            .start();
+            let mut client = server.client();
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(client.head().status, 200);
+            assert_eq!(client.rest(), b"3\r\nabc\r\n", "{line:?}");
+        }
+    }
+}
+
+#[test]
+fn data_may_drip_for_as_long_as_it_comes() {
+    let slow = Backend::new(|_| {
+        Reply::Custom(Box::new(|stream| {
+            let _ = stream.write_all(CHUNKED.as_bytes());
+            drip(stream, b"1\r\nx\r\n".repeat(15));
+            let _ = stream.write_all(b"0\r\n\r\n");
+        }))
+    });
+    let server = Server::server("proxy_read_timeout 1s; location / { proxy_pass http://%slow%; }")
+        .set("slow", slow.address())
+        .start();
+    assert_eq!(server.text("/"), format!("abc{}", "x".repeat(15)));
+}
+
+#[test]
+fn an_upstream_that_takes_no_more_has_one_timeout_to_say_why() {
+    // It reads nothing of the body and lets a refusal drip.
+    let bad = Backend::new(|_| {
+        Reply::Custom(Box::new(|stream| {
+            drip(stream, b"HTTP/1.1 413 No".iter().copied().chain(std::iter::repeat(b'o')));
+        }))
+    });
+    let server = Server::server(
+        "proxy_read_timeout 300ms; proxy_send_timeout 300ms; client_max_body_size 0;
+         location / { proxy_request_buffering off; proxy_pass http://%bad%; }",
+    )
+    .set("bad", bad.address())
+    .start();
+    let mut client = server.client();
+    // The test's backend answers when the body is there.
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    assert_eq!(client.response().status, 504);
+}
+
+#[test]
+fn waiting_for_the_client_is_not_waiting_for_the_upstream() {
+    let backend = Backend::echo();
+    let server = Server::server(
+        "proxy_send_timeout 100ms;
+         location = /here { return 200 here; }
+         location / { proxy_request_buffering off; proxy_pass http://%backend%; }",
+    )
+    .set("backend", backend.address())
+    .start();
+    let mut client = server.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+    let (_keep, clock) = std::sync::mpsc::channel::<()>();
+    assert_eq!(clock.recv_timeout(Duration::from_millis(300)), Err(RecvTimeoutError::Timeout));
+    client.send("def");
+    assert_eq!(client.response().status, 200);
+    assert_eq!(backend.last().body, b"abcdef");
+}
+
+#[test]
+fn a_client_s_head_and_what_stands_before_it_come_in_time() {
+    let server = Server::http(
+        "client_header_timeout 300ms; client_body_timeout 300ms;
+         server { listen 127.0.0.1:%port%; location / { proxy_pass http://%backend%; } }
+         server { listen 127.0.0.1:%portpp% proxy_protocol; return 200 ok; }",
+    )
+    .set("backend", Backend::text("ok").address())
+    .start();
+    let upload = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (port, first, last) in [
+        ("port", "GET /".to_owned(), b'a'),
+        ("port", "GET / HTTP/1.1\r\nHost: a\r\nX: ".to_owned(), b'a'),
+        ("portpp", "PROXY TCP4 ".to_owned(), b'1'),
+        ("port", format!("{upload}3;a="), b'b'),
+        ("port", format!("{upload}0\r\nX: "), b'y'),
+    ] {
+        if is_nginx() && (port == "portpp" || first.starts_with("POST")) {
+            continue;
+        }
+        let mut client = Client::connect(server.address(port));
+        client.send(&first);
+        let (_keep, clock) = std::sync::mpsc::channel::<()>();
+        while client.send_if_wanted([last]) {
+            assert_eq!(clock.recv_timeout(PAUSE), Err(RecvTimeoutError::Timeout));
+        }
+    }
+}

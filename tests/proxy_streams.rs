@@ -1,0 +1,131 @@
+//! Responses that come little by little, and what is copied of requests.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::harness::{Backend, Client, Reply, Server, is_nginx};
+use crate::proxy::proxied;
+
+/// Sends events, each one when a byte has come on another connection.
+fn events(kind: &'static str) -> (Backend, impl Fn()) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let trigger = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    trigger.set_nodelay(true).unwrap();
+    let (receiver, _) = listener.accept().unwrap();
+    let backend = Backend::new(move |_| {
+        let mut receiver = receiver.try_clone().unwrap();
+        Reply::Custom(Box::new(move |stream| {
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(head.as_bytes());
+            for event in 1.. {
+                if !matches!(receiver.read(&mut [0]), Ok(1)) {
+                    return;
+                }
+                let event = format!("data: foo {event}\n\n");
+                if stream.write_all(event.as_bytes()).is_err() {
+                    return;
+                }
+            }
+        }))
+    });
+    (backend, move || {
+        let _ = (&trigger).write_all(b"x");
+    })
+}
+
+/// Reads pieces of a chunked body until their data ends so.
+fn until_end(client: &mut Client, end: &[u8]) {
+    let mut data = Vec::new();
+    while !data.ends_with(end) {
+        let mut size = String::new();
+        while !size.ends_with("\r\n") {
+            size.push(char::from(client.take(1)[0]));
+        }
+        let size = usize::from_str_radix(size.trim_end(), 16).unwrap();
+        data.extend(client.take(size));
+        client.take(2);
+    }
+}
+
+/// What a compressor that gives out everything ends with (RFC 1951: an empty stored block).
+const FLUSHED: &[u8] = b"\x00\x00\xff\xff";
+
+#[test]
+fn filters_give_out_what_they_hold_when_the_upstream_pauses() {
+    if is_nginx() {
+        // It waits until its buffers are full, and so does the client.
+        return;
+    }
+    for (conf, gzip) in [
+        ("gzip on; gzip_types *;", true),
+        ("gzip on; gzip_types *; postpone_gzipping 1k;", true),
+        ("sub_filter foo bar; sub_filter_types *; sub_filter_once off;", false),
+        (
+            "gzip on; gzip_types *; sub_filter foo bar; sub_filter_types *; ssi on; ssi_types *;",
+            true,
+        ),
+    ] {
+        let (backend, next) = events("text/event-stream");
+        let server =
+            proxied(&backend, &format!("{conf} location / {{ proxy_pass http://%backend%; }}"));
+        let mut client = server.client();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
+        next();
+        let head = client.head();
+        assert_eq!(head.header("Content-Encoding"), gzip.then_some("gzip"), "{conf}");
+        for event in 1..4 {
+            match gzip {
+                true => until_end(&mut client, FLUSHED),
+                false => until_end(&mut client, format!("data: bar {event}\n\n").as_bytes()),
+            }
+            next();
+        }
+    }
+}
+
+#[test]
+fn a_rate_limits_nothing_that_is_not_buffered() {
+    let body = vec![b'x'; 60_000];
+    let backend = Backend::new(move |_| Reply::ok(&body));
+    let server = proxied(
+        &backend,
+        "proxy_buffering off;
+         location /client { limit_rate 1; proxy_pass http://%backend%; }
+         location /upstream { proxy_limit_rate 1; proxy_pass http://%backend%; }",
+    );
+    // With a rate, either would take most of a day.
+    assert_eq!(server.get("/client").body.len(), 60_000);
+    assert_eq!(server.get("/upstream").body.len(), 60_000);
+}
+
+#[test]
+fn a_mirror_takes_no_body_that_is_too_large_for_it() {
+    let (backend, copies) = (Backend::echo(), Backend::text("copy"));
+    let server = Server::server(
+        "location / { mirror /copy; proxy_pass http://%backend%; }
+         location /small { mirror /small-copy; proxy_pass http://%backend%; }
+         location /none { mirror /copy; mirror_request_body off; proxy_pass http://%backend%; }
+         location = /copy { internal; proxy_pass http://%copies%/copy; }
+         location = /small-copy { internal; client_max_body_size 4; proxy_pass http://%copies%; }",
+    )
+    .set("backend", backend.address())
+    .set("copies", copies.address())
+    .start();
+    let send = |target: &str, body: &str| {
+        let length = body.len();
+        let lines = format!("Content-Length: {length}\r\nConnection: close\r\n");
+        server.ask(format!("POST {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n{body}")).status
+    };
+    assert_eq!(send("/small", "hello"), 200);
+    server.wait_log("client intended to send too large body: 5 bytes");
+    assert_eq!(send("/small", "four"), 200);
+    assert_eq!(copies.wait(0).body, b"four");
+    assert_eq!(send("/", "hello"), 200);
+    assert_eq!(copies.wait(1).body, b"hello");
+    if !is_nginx() {
+        // What is not sent along is not announced.
+        assert_eq!(send("/none", "hello"), 200);
+        assert_eq!(copies.wait(2).header("Content-Length"), Some("0"));
+    }
+}
