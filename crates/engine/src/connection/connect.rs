@@ -47,11 +47,11 @@ impl ConnectError {
         Self::Own(call.to_owned(), error.into())
     }
 
-    /// Whose fault a failed `connect()` is.
-    fn of_connect(errno: Errno, addr: &Addr) -> Self {
-        let error = io::Error::from(errno);
+    /// Whose fault it is that connecting, or waiting for it, failed.
+    fn of_connect(error: io::Error, addr: &Addr) -> Self {
+        let Some(errno) = Errno::from_io_error(&error) else { return Self::Peer(error) };
         match (errno, addr) {
-            (Errno::NOMEM | Errno::NOBUFS | Errno::MFILE | Errno::NFILE, _) => {
+            (Errno::NOMEM | Errno::NOBUFS | Errno::MFILE | Errno::NFILE | Errno::NOSPC, _) => {
                 Self::own("connect()", error)
             }
             // With IPv6 it means as well that this host has no address of that kind.
@@ -86,7 +86,7 @@ pub async fn connect(
     let (mut conn, pending) = start(addr, options)?;
     if pending {
         let connected = conn.within(timeout, |conn, cx| conn.socket().poll_connected(cx));
-        connected.await.map_err(ConnectError::Peer)?;
+        connected.await.map_err(|error| ConnectError::of_connect(error, addr))?;
     }
     Ok(conn)
 }
@@ -98,7 +98,7 @@ fn start(addr: &Addr, options: &ConnectOptions) -> Result<(Conn, bool), ConnectE
     let pending = match rustix::net::connect(&socket, &to) {
         Ok(()) => false,
         Err(Errno::INPROGRESS) => true,
-        Err(error) => return Err(ConnectError::of_connect(error, addr)),
+        Err(error) => return Err(ConnectError::of_connect(error.into(), addr)),
     };
     Ok((Conn::outgoing(socket, addr.clone()), pending))
 }
