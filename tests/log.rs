@@ -127,3 +127,16 @@ fn error_log_lines_and_levels() {
     assert_eq!(server.directory().read("crit.log"), "");
     assert!(!server.directory().read("quiet.log").contains("[error]"));
 }
+
+#[test]
+fn arguments_that_are_not_there_are_a_dash() {
+    let server = Server::http(
+        "log_format args '$args|$query_string|$is_args';
+         server { listen 127.0.0.1:%port%; access_log %dir%/args.log args; return 200; }",
+    )
+    .start();
+    for target in ["/", "/?", "/?a"] {
+        server.get(target);
+    }
+    assert_eq!(server.wait_lines("args.log", 3), ["-|-|", "-|-|", "a|a|?"]);
+}

@@ -35,9 +35,9 @@ pub(super) fn uri(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     known && found(&request.uri, out)
 }
 
-/// `$args`.
+/// `$args`; there are none in an empty text.
 pub(super) fn args(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    found(&request.args, out)
+    !request.args.is_empty() && found(&request.args, out)
 }
 
 /// `set $args …`.
