@@ -32,6 +32,7 @@ mod proxy;
 mod proxy_bodies;
 mod proxy_deadlines;
 mod proxy_failures;
+mod proxy_kept;
 mod proxy_requests;
 mod proxy_store;
 mod proxy_streams;

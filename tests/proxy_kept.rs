@@ -1,0 +1,133 @@
+//! Connections to upstreams that are used again: whatever a response ends with, nothing of it is
+//! seen by the next request.
+
+use std::io::{Read, Write};
+
+use crate::harness::{Backend, Reply, Seen, Server, is_nginx};
+
+/// What an attacker would like to be taken for the next response.
+const FORGED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Forged: 1\r\n\r\nforged";
+
+/// Responses that end oddly; what follows a `|` comes behind the end.
+const ENDS: &[(&str, &str)] = &[
+    ("length", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok|"),
+    ("chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n|"),
+    (
+        "trailers",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nA: b\r\n\r\n|",
+    ),
+    ("none", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n|"),
+    ("204", "HTTP/1.1 204 No Content\r\n\r\n|"),
+    ("204-length", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n|hello"),
+    ("304", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n|"),
+    ("304-body", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n|hello"),
+    (
+        "interim",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n\
+        HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok|",
+    ),
+    ("old", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok|"),
+    ("old-kept", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok|"),
+    ("close", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok|"),
+    ("bare", "HTTP/1.1 200 OK\nContent-Length: 2\n\nok|"),
+    ("both", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n|"),
+    ("101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n|"),
+    ("size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\nok\r\n0\r\n\r\n|"),
+    ("control", "HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n|"),
+];
+
+fn answer(seen: &Seen, sends_more: bool) -> Reply {
+    let name = &seen.target()[1..];
+    let Some((_, text)) = ENDS.iter().find(|(known, _)| *known == name) else {
+        return Reply::ok(seen.target());
+    };
+    let (response, behind) = text.split_once('|').unwrap();
+    let forged = if sends_more { FORGED } else { "" };
+    // A body that a HEAD has no use for is sent all the same by some.
+    Reply::Bytes(format!("{response}{behind}{forged}").into_bytes())
+}
+
+#[test]
+fn odd_ends_leave_nothing_for_the_next_request() {
+    for sends_more in [false, true] {
+        let backend = Backend::new(move |seen| answer(seen, sends_more));
+        let server = Server::http(
+            "upstream servers { server %backend% max_fails=0; keepalive 1; }
+             proxy_http_version 1.1; proxy_set_header Connection ''; proxy_set_header Upgrade '';
+             server { listen 127.0.0.1:%port%; location / { proxy_pass http://servers; }
+                 location /off/ { proxy_buffering off; proxy_request_buffering off;
+                     proxy_pass http://servers/; }
+                 location /gzip/ { gzip on; gzip_min_length 0; gzip_types *; proxy_pass_trailers on;
+                     proxy_pass http://servers/; } }",
+        )
+        .set("backend", backend.address())
+        .start();
+        for prefix in ["/", "/off/", "/gzip/"] {
+            for (name, _) in ENDS {
+                for method in ["GET", "HEAD", "POST"] {
+                    // It waits where several interim responses come at once.
+                    let own = ["101", "interim"].contains(name) || sends_more && *name == "size";
+                    if is_nginx() && own {
+                        continue;
+                    }
+                    let mut client = server.client();
+                    client.send(format!(
+                        "{method} {prefix}{name} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\
+                         Accept-Encoding: gzip\r\nConnection: close\r\n\r\nhi"
+                    ));
+                    let case = format!("{method} {prefix}{name} {sends_more}");
+                    let rest = String::from_utf8_lossy(&client.rest()).into_owned();
+                    assert!(!rest.contains("orged"), "{case}: {rest}");
+                    let next = server.get("/next");
+                    assert_eq!((next.status, next.text().as_str()), (200, "/next"), "{case}");
+                    assert_eq!(next.header("X-Forged"), None, "{case}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_before_the_end_of_an_upload_leaves_nothing_of_it() {
+    // It answers a part of an upload and takes what comes next for a request.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (told, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let told = told.clone();
+            std::thread::spawn(move || {
+                let mut seen = Vec::new();
+                let mut buffer = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                    seen.extend_from_slice(&buffer[..count]);
+                    while let Some(end) = seen.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                        let line = String::from_utf8_lossy(&seen).lines().next().map(str::to_owned);
+                        let _ = told.send(line.unwrap_or_default());
+                        seen.drain(..end + 4);
+                        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                    }
+                }
+            });
+        }
+    });
+    let server = Server::http(
+        "upstream servers { server %backend%; keepalive 4; }
+         proxy_http_version 1.1; proxy_set_header Connection '';
+         server { listen 127.0.0.1:%port%; location / { proxy_request_buffering off;
+             proxy_pass http://servers; } }",
+    )
+    .set("backend", address)
+    .start();
+    for framing in ["Content-Length: 1000", "Transfer-Encoding: chunked"] {
+        let mut client = server.client();
+        client.send(format!("POST /early HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n"));
+        assert_eq!(client.response().text(), "ok");
+        client.send_if_wanted(
+            "3a\r\nGET /forged HTTP/1.1\r\nHost: a\r\n\r\nGET /forged HTTP/1.1\r\n\r\n",
+        );
+        assert_eq!(server.text("/next"), "ok");
+        assert_eq!(lines.recv().unwrap(), "POST /early HTTP/1.1");
+        assert_eq!(lines.recv().unwrap(), "GET /next HTTP/1.1", "{framing}");
+    }
+}
