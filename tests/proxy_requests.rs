@@ -221,6 +221,20 @@ fn a_uri_is_bytes() {
 }
 
 #[test]
+fn the_error_log_tells_bytes_apart() {
+    let server = Server::server("location / { proxy_pass http://127.0.0.1:%portnobody%; }").start();
+    for target in [&b"/\xff"[..], b"/\xfe"] {
+        let head = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"].concat();
+        assert_eq!(server.ask(head).status, 502);
+    }
+    if !is_nginx() {
+        // Which writes them as they are.
+        server.wait_log("request: \"GET /\\xFF HTTP/1.1\"");
+        server.wait_log("/\\xFE\", host: \"a\"");
+    }
+}
+
+#[test]
 fn a_uri_is_escaped_only_where_the_client_did_it() {
     let backend = Backend::echo();
     let server = proxied(

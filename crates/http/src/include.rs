@@ -111,7 +111,7 @@ impl Request {
     /// None when there are too many or they nest too deep, which has been logged.
     pub fn include(&mut self, include: Include) -> Option<Piece> {
         if self.line.waiting.len() >= IN_LINE {
-            let uri = String::from_utf8_lossy(&include.uri).into_owned();
+            let uri = weir_wire::shown(&include.uri).into_owned();
             let message = format!("request reference counter overflow while processing \"{uri}\"");
             self.log(Level::Crit, &message);
             return None;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use weir_engine::error_log::{ErrorLog, Level};
 use weir_wire::header::Known;
+use weir_wire::shown;
 
 use crate::request::Request;
 
@@ -36,28 +37,27 @@ impl Request {
 
     fn log_with(&self, level: Level, message: &str, upstream: Option<&str>) {
         let mut line = String::with_capacity(message.len() + 256);
-        let lossy = String::from_utf8_lossy;
         let _ = write!(
             line,
             "{message}, client: {}, server: {}",
             self.remote.ip_text(),
-            lossy(&self.server.name)
+            shown(&self.server.name)
         );
         let request = self.head.request_line();
         if !request.is_empty() {
-            let _ = write!(line, ", request: \"{}\"", lossy(request));
+            let _ = write!(line, ", request: \"{}\"", shown(request));
         }
         if self.is_subrequest() {
-            let _ = write!(line, ", subrequest: \"{}\"", lossy(&self.uri));
+            let _ = write!(line, ", subrequest: \"{}\"", shown(&self.uri));
         }
         if let Some(upstream) = upstream {
             let _ = write!(line, ", upstream: \"{upstream}\"");
         }
         if let Some(host) = self.head.get(Known::Host) {
-            let _ = write!(line, ", host: \"{}\"", lossy(host));
+            let _ = write!(line, ", host: \"{}\"", shown(host));
         }
         if let Some(referrer) = self.head.get(Known::Referer) {
-            let _ = write!(line, ", referrer: \"{}\"", lossy(referrer));
+            let _ = write!(line, ", referrer: \"{}\"", shown(referrer));
         }
         self.error_log(|log| log.log(level, self.info.id, &line));
     }

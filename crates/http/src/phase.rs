@@ -146,7 +146,7 @@ async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
         match walk(request, Phase::Rewrite).await {
             Verdict::Next | Verdict::Granted => break,
             Verdict::Restart(Entry::FindLocation) => {
-                let uri = String::from_utf8_lossy(&request.uri).into_owned();
+                let uri = weir_wire::shown(&request.uri).into_owned();
                 if request.is_cycle("processing", &uri) {
                     return Verdict::Status(500);
                 }
@@ -323,7 +323,7 @@ impl Request {
 
     /// Serves another URI in this request's place (nginx: `ngx_http_internal_redirect`).
     pub fn internal_redirect(&mut self, uri: Vec<u8>, args: Vec<u8>) -> Verdict {
-        if self.is_cycle("internally redirecting to", &String::from_utf8_lossy(&uri)) {
+        if self.is_cycle("internally redirecting to", &weir_wire::shown(&uri)) {
             return Verdict::Status(500);
         }
         self.uri_in_alias = false;
@@ -337,7 +337,7 @@ impl Request {
 
     /// Goes on in the location `@name` with the URI as it is (nginx: `ngx_http_named_location`).
     pub fn named_redirect(&mut self, name: &[u8]) -> Verdict {
-        let text = String::from_utf8_lossy(name).into_owned();
+        let text = weir_wire::shown(name).into_owned();
         if self.is_cycle("redirect to named location", &text) {
             return Verdict::Status(500);
         }

@@ -119,7 +119,7 @@ impl Request {
             () => None,
         };
         if let Some(reason) = refused {
-            let text = String::from_utf8_lossy(&uri).into_owned();
+            let text = weir_wire::shown(&uri).into_owned();
             let place = match self.response.sent == Sent::Nothing {
                 true => "",
                 false => " while sending response to client",

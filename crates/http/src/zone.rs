@@ -46,7 +46,7 @@ impl Definition {
         let key = request.eval(&self.key);
         if key.len() > longest {
             let source = String::from_utf8_lossy(self.key.source());
-            let key = String::from_utf8_lossy(&key);
+            let key = weir_wire::shown(&key);
             let message = format!(
                 "the value of the \"{source}\" key is more than {longest} bytes: \"{key}\""
             );

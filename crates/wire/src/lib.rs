@@ -9,5 +9,8 @@ pub mod date;
 pub mod h1;
 pub mod header;
 pub mod proxy_protocol;
+mod shown;
 pub mod uri;
 mod words;
+
+pub use shown::shown;

@@ -103,7 +103,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
 }
 
 fn lossy(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+    weir_wire::shown(bytes)
 }
 
 /// The file cannot be read. A missing one lets nobody in; anything else is an error of ours.

@@ -117,7 +117,7 @@ mod tests {
             (b",,,", br#""a""#, true, false),
             (b"", br#""a""#, true, false),
         ] {
-            let shown = String::from_utf8_lossy(list);
+            let shown = weir_wire::shown(list);
             assert_eq!(list_has(list, etag, weak), has, "{shown}");
         }
     }

@@ -182,7 +182,7 @@ async fn resolve(request: &mut Request, to: &To) -> Result<Target, u16> {
         To::Fixed(upstream) => Ok(Target::fixed(request, *upstream, Scheme::Http)),
         To::Computed(template) => {
             let value = request.eval(template);
-            let text = String::from_utf8_lossy(&value);
+            let text = weir_wire::shown(&value);
             match parse_url(&text, URL) {
                 Ok(url) => Target::locate(request, &url, Scheme::Http).await,
                 Err(why) => {

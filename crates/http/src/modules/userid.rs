@@ -205,7 +205,7 @@ fn read(request: &mut Request, settings: &UserId) {
         });
     let Some((line, value)) = found else { return };
     request.state(&UID).cookie = value.to_vec();
-    let shown = || String::from_utf8_lossy(line);
+    let shown = || weir_wire::shown(line);
     if value.len() < ID_LENGTH {
         let message = format!("client sent too short userid cookie \"{}\"", shown());
         return request.log(Level::Error, &message);

@@ -305,7 +305,7 @@ fn accel_redirect(
         return request.named_redirect(target);
     }
     let Ok((uri, args)) = weir_wire::uri::parse_redirect(target) else {
-        let text = String::from_utf8_lossy(target);
+        let text = weir_wire::shown(target);
         request.log(Level::Error, &format!("unsafe URI \"{text}\" was detected"));
         return Verdict::Status(404);
     };

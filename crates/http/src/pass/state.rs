@@ -123,7 +123,7 @@ impl Attempts {
             Asked::Peer(peer) if peer.address.is_unix() => ":",
             _ => "",
         };
-        let uri = String::from_utf8_lossy(self.uri());
+        let uri = weir_wire::shown(self.uri());
         Some(format!("{}{}{between}{uri}", self.scheme, last.asked.name()))
     }
 

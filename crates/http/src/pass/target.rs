@@ -73,7 +73,7 @@ fn parse_location(rest: &[u8], scheme: Scheme) -> Result<(Url, &[u8]), String> {
     let url = url.and_then(|address| parse_url(address, options));
     match url {
         Ok(url) => Ok((url, uri)),
-        Err(why) => Err(format!("{why} in upstream \"{}\"", String::from_utf8_lossy(rest))),
+        Err(why) => Err(format!("{why} in upstream \"{}\"", weir_wire::shown(rest))),
     }
 }
 
@@ -201,7 +201,7 @@ impl Target {
     pub async fn compute(request: &mut Request, template: &Template) -> Result<Self, u16> {
         let value = request.eval(template);
         let Some((scheme, rest)) = Scheme::split(&value) else {
-            let text = String::from_utf8_lossy(&value);
+            let text = weir_wire::shown(&value);
             request.log(Level::Error, &format!("invalid URL prefix in \"{text}\""));
             return Err(500);
         };
@@ -313,7 +313,7 @@ pub fn connect_options(request: &mut Request, pass: &Pass<'_>) -> ConnectOptions
     if value.is_empty() {
         return options;
     }
-    let text = String::from_utf8_lossy(&value);
+    let text = weir_wire::shown(&value);
     match parse_bind(&text) {
         Some(address) => {
             options.bind = Some(address);

@@ -325,7 +325,7 @@ async fn refuse(request: &mut Request, fault: &read::Fault) {
 fn begin(request: &mut Request) {
     let head = Rc::clone(&request.head);
     for line in &head.skipped {
-        let line = String::from_utf8_lossy(line.of(head.bytes()));
+        let line = weir_wire::shown(line.of(head.bytes()));
         let message = format!(
             "client sent invalid header line: \"{line}\" while reading client request headers"
         );

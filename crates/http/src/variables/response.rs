@@ -75,7 +75,7 @@ pub(super) fn limit_rate(request: &mut Request, _: &str, out: &mut Vec<u8>) -> b
 /// `set $limit_rate …`.
 pub(super) fn set_limit_rate(request: &mut Request, value: &[u8]) {
     let Some(bytes) = weir_conf::value::parse_size(value) else {
-        let value = String::from_utf8_lossy(value);
+        let value = weir_wire::shown(value);
         request.log(Level::Error, &format!("invalid $limit_rate \"{value}\""));
         return;
     };

@@ -92,7 +92,7 @@ impl RequestError {
 
     /// The message for the error log, at level info. `buf` is what the parser was given.
     pub fn message(&self, buf: &[u8]) -> String {
-        let text = |span: Span| String::from_utf8_lossy(span.of(buf)).into_owned();
+        let text = |span: Span| crate::shown(span.of(buf)).into_owned();
         let field = |entry: Entry| format!("{}: {}", text(entry.name), text(entry.value));
         match self.fault {
             RequestFault::Method => "client sent invalid method".into(),

@@ -155,7 +155,7 @@ impl<'r> Run<'r> {
         if self.log {
             let verb = if matched { "matches" } else { "does not match" };
             let pattern = String::from_utf8_lossy(regex.pattern());
-            let subject = String::from_utf8_lossy(subject);
+            let subject = weir_wire::shown(subject);
             self.request.log(Level::Notice, &format!("\"{pattern}\" {verb} \"{subject}\""));
         }
     }
@@ -181,7 +181,7 @@ impl<'r> Run<'r> {
         match rewrite.replace(self.request, &args, self.quoted, &mut out) {
             Rewritten::Redirect(status) => {
                 if self.log {
-                    let text = String::from_utf8_lossy(&out);
+                    let text = weir_wire::shown(&out);
                     self.request.log(Level::Notice, &format!("rewritten redirect: \"{text}\""));
                 }
                 self.request.response.location = Some(out);
@@ -199,8 +199,8 @@ impl<'r> Run<'r> {
             Args::Replace => self.request.args = text.split_off(length),
         }
         if self.log {
-            let uri = String::from_utf8_lossy(&text);
-            let args = String::from_utf8_lossy(&self.request.args);
+            let uri = weir_wire::shown(&text);
+            let args = weir_wire::shown(&self.request.args);
             let line = format!("rewritten data: \"{uri}\", args: \"{args}\"");
             self.request.log(Level::Notice, &line);
         }

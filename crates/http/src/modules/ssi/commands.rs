@@ -76,7 +76,7 @@ const KINDS: &[Kind] = &[
 ];
 
 fn lossy(text: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(text)
+    weir_wire::shown(text)
 }
 
 fn fail(request: &Request, message: &str) -> Failed {

@@ -75,7 +75,7 @@ pub(super) struct Parser {
 }
 
 fn lossy(text: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(text)
+    weir_wire::shown(text)
 }
 
 impl Parser {

@@ -45,7 +45,7 @@ pub enum ResponseFault {
 impl ResponseError {
     /// The message for the error log, at level error. `buf` is what the parser was given.
     pub fn message(&self, buf: &[u8]) -> String {
-        let text = |span: Span| String::from_utf8_lossy(span.of(buf)).into_owned();
+        let text = |span: Span| crate::shown(span.of(buf)).into_owned();
         let field = |entry: Entry| format!("{}: {}", text(entry.name), text(entry.value));
         match self.fault {
             ResponseFault::TooBig => "upstream sent too big header".into(),
