@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The bytes as text. What is no UTF-8 is written as `\xFF`, as in the access log, so that different
-/// bytes stay different.
+/// The bytes as text. What is no UTF-8 is written as `\xFF`, as in the access log, so that
+/// different bytes stay different.
 pub fn shown(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),

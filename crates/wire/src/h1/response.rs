@@ -75,8 +75,8 @@ impl ResponseParser {
         self.reset();
     }
 
-    /// Looks at what `buf` has gained. `Some(n)`: the head has `n` bytes. `None`: feed more. A head of
-    /// more than `max` bytes is refused, and so is one without a status line (HTTP/0.9).
+    /// Looks at what `buf` has gained. `Some(n)`: the head has `n` bytes. `None`: feed more. A head
+    /// of more than `max` bytes is refused, and so is one without a status line (HTTP/0.9).
     pub fn advance(&mut self, buf: &[u8], max: usize) -> Result<Option<usize>, ResponseError> {
         let seen = &buf[..buf.len().min(max)];
         if self.phase == Phase::Status && self.at == 0 {
