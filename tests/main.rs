@@ -43,6 +43,8 @@ mod shortage;
 mod storm;
 mod subrequests;
 mod tls;
+mod tls_names;
+mod tls_upstream;
 mod tutorial;
 mod upstream;
 mod variables;

@@ -6,14 +6,17 @@ mod ciphers;
 mod client;
 mod der;
 mod handshake;
+mod hello;
 mod hkdf;
 mod info;
 mod keys;
 mod names;
 mod offer;
 mod records;
+mod resumption;
 mod server;
 pub(crate) mod session;
+mod session_cache;
 mod tickets;
 mod verify;
 mod wording;
@@ -22,14 +25,15 @@ pub mod x509;
 /// A certificate as DER.
 pub type CertificateDer = rustls::pki_types::CertificateDer<'static>;
 
-pub use client::{ClientSettings, ClientTls};
+pub use client::{ClientIdentity, ClientSettings, ClientTls};
 pub use handshake::{ClientHello, HandshakeError, accept, connect};
 pub use info::TlsInfo;
 pub use keys::{CertifiedKey, KeyError, certificates_from_pem, crls_from_pem};
 pub use names::{Protocols, Versions};
 pub use offer::Offer;
 pub use server::{ServerSettings, ServerTls, VerifyClient};
-pub use tickets::{SessionCache, Tickets};
+pub use session_cache::SessionCache;
+pub use tickets::Tickets;
 pub use verify::{Fault, Revocation, Trust, Verdict};
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod body;
 pub mod clock;
 pub mod headers;
 pub mod interim;
+pub mod made;
 pub mod pool;
 pub mod relay;
 pub mod resolve;

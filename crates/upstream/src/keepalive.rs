@@ -39,12 +39,20 @@ pub struct Usage {
     /// Whether its latest response was so large that it went past our memory. The next one is
     /// likely to be as large.
     pub large: bool,
+    /// What it was made with.
+    pub made: Made,
 }
+
+/// What a connection was made with, by value: TLS settings, a name, a local address and so on, as
+/// a hash with a key of the process. It is the default one where nothing of that kind matters. A
+/// connection serves only requests that would have made the same one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Made(pub u64);
 
 impl Usage {
     /// Of a connection that is opened now.
-    pub fn new(now_millis: u64) -> Self {
-        Self { opened: now_millis, requests: 0, large: false }
+    pub fn new(now_millis: u64, made: Made) -> Self {
+        Self { opened: now_millis, requests: 0, large: false, made }
     }
 }
 
@@ -129,15 +137,20 @@ impl<C> Default for Pool<C> {
 }
 
 impl<C> Pool<C> {
-    /// The connection to an address that became idle last. `tag` is the location's, which counts
-    /// under `local` only.
+    /// The connection to an address that became idle last, of those that were made in the same
+    /// way. `tag` is the location's, which counts under `local` only.
     pub fn take(
         &mut self,
         config: &KeepaliveConfig,
         address: &Addr,
         tag: u64,
+        made: Made,
     ) -> Option<(C, Usage)> {
-        let fits = |idle: &Idle<C>| (!config.local || idle.tag == tag) && idle.address == *address;
+        let fits = |idle: &Idle<C>| {
+            (!config.local || idle.tag == tag)
+                && idle.usage.made == made
+                && idle.address == *address
+        };
         let idle = self.idle.remove(self.idle.iter().position(fits)?)?;
         Some((idle.connection, idle.usage))
     }
@@ -201,7 +214,7 @@ mod tests {
     }
 
     fn used(requests: u64) -> Usage {
-        Usage { opened: 0, requests, large: false }
+        Usage { opened: 0, requests, large: false, made: Made::default() }
     }
 
     const CONFIG: KeepaliveConfig =
@@ -213,10 +226,10 @@ mod tests {
         for (connection, port) in [(1, 80), (2, 80)] {
             assert_eq!(pool.put(&CONFIG, connection, &address(port), 0, used(1), 0), None);
         }
-        assert_eq!(pool.take(&CONFIG, &address(81), 0), None);
-        assert_eq!(pool.take(&CONFIG, &address(80), 9), Some((2, used(1))));
-        assert_eq!(pool.take(&CONFIG, &address(80), 0), Some((1, used(1))));
-        assert_eq!(pool.take(&CONFIG, &address(80), 0), None);
+        assert_eq!(pool.take(&CONFIG, &address(81), 0, Made::default()), None);
+        assert_eq!(pool.take(&CONFIG, &address(80), 9, Made::default()), Some((2, used(1))));
+        assert_eq!(pool.take(&CONFIG, &address(80), 0, Made::default()), Some((1, used(1))));
+        assert_eq!(pool.take(&CONFIG, &address(80), 0, Made::default()), None);
     }
 
     #[test]
@@ -243,8 +256,19 @@ mod tests {
         let local = KeepaliveConfig { local: true, ..CONFIG };
         let mut pool = Pool::default();
         pool.put(&local, 1, &address(80), 7, used(1), 0);
-        assert_eq!(pool.take(&local, &address(80), 8), None);
-        assert_eq!(pool.take(&local, &address(80), 7), Some((1, used(1))));
+        assert_eq!(pool.take(&local, &address(80), 8, Made::default()), None);
+        assert_eq!(pool.take(&local, &address(80), 7, Made::default()), Some((1, used(1))));
+    }
+
+    #[test]
+    fn connections_serve_only_those_who_would_make_the_same() {
+        let mut pool = Pool::default();
+        let made = Usage { made: Made(5), ..used(1) };
+        pool.put(&CONFIG, 1, &address(80), 0, made, 0);
+        for other in [Made::default(), Made(6)] {
+            assert_eq!(pool.take(&CONFIG, &address(80), 0, other), None);
+        }
+        assert_eq!(pool.take(&CONFIG, &address(80), 0, Made(5)), Some((1, made)));
     }
 
     #[test]

@@ -47,7 +47,7 @@ mod zones;
 pub use balance::Moment;
 pub use clock::Now;
 pub use group::{Group, GroupConfig, MethodHandle, Name, Request, Server};
-pub use keepalive::{KeepaliveConfig, Pool, PoolId, Pools, Usage};
+pub use keepalive::{KeepaliveConfig, Made, Pool, PoolId, Pools, Usage};
 pub use peer::{Admission, Limits, MAX_ROUTE, Peer, PeerState};
 pub use pick::{Freed, NoLive, Outcome, Pick, Timings};
 pub use registry::Registry;

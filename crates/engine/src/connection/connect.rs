@@ -14,7 +14,7 @@ use crate::addr::Addr;
 use crate::capacity;
 
 /// What is asked of a connection to an upstream before it is made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ConnectOptions {
     /// The address to connect from (`proxy_bind`). A port of 0 lets the kernel choose.
     pub bind: Option<SocketAddr>,

@@ -7,7 +7,7 @@
 //! decrypted is counted for the other, and no number is used twice.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, UnboundKey};
@@ -23,6 +23,7 @@ use rustls::{
     SupportedCipherSuite, Tls13CipherSuite,
 };
 
+use super::hello::Restoring;
 use super::hkdf;
 
 /// The length of a record's head.
@@ -39,20 +40,29 @@ pub(super) const LARGEST_FRAGMENT: usize = 16 * 1024;
 /// The longest record that may come, its head included (RFC 8446 section 5.2).
 pub(super) const LARGEST_RECORD: usize = HEAD + LARGEST_FRAGMENT + 256;
 
-const APPLICATION_DATA: u8 = 23;
+/// The type of records of application data.
+pub(super) const APPLICATION_DATA: u8 = 23;
 
 /// The key of one direction, and how many records it has been used for.
 pub(super) struct Key {
     key: LessSafeKey,
     iv: Iv,
     used: AtomicU64,
+    /// The next record is rustls's, whatever it is.
+    passed: AtomicBool,
 }
 
 impl Key {
     fn new(algorithm: &'static aead::Algorithm, key: &AeadKey, iv: Iv) -> Arc<Self> {
         let key = UnboundKey::new(algorithm, key.as_ref());
         let key = LessSafeKey::new(key.expect("rustls makes keys of the algorithm's length"));
-        Arc::new(Self { key, iv, used: AtomicU64::new(0) })
+        Arc::new(Self { key, iv, used: AtomicU64::new(0), passed: AtomicBool::new(false) })
+    }
+
+    /// Leaves the next record to rustls: it counts updates of keys, and must see that there is
+    /// application data between them.
+    pub(super) fn pass_one(&self) {
+        self.passed.store(true, Ordering::Relaxed);
     }
 
     /// How many records it has been used for.
@@ -72,12 +82,22 @@ impl Key {
     /// Writes a record of application data. `record` is as long as that, see [`HEAD`] and
     /// [`TAIL`]; without `plain` the plaintext lies behind its head already.
     pub(super) fn seal(&self, plain: Option<&[u8]>, record: &mut [u8]) -> Result<(), Error> {
+        self.seal_as(APPLICATION_DATA, plain, record)
+    }
+
+    /// The same for a record of that type.
+    pub(super) fn seal_as(
+        &self,
+        kind: u8,
+        plain: Option<&[u8]>,
+        record: &mut [u8],
+    ) -> Result<(), Error> {
         let (head, body) = record.split_at_mut(HEAD);
         // What is authenticated is the record's head.
         let aad = make_tls13_aad(body.len());
         head.copy_from_slice(&aad);
         let (text, tail) = body.split_at_mut(body.len() - TAIL);
-        let (nonce, aad, kind) = (self.take_nonce(), Aad::from(aad), [APPLICATION_DATA]);
+        let (nonce, aad, kind) = (self.take_nonce(), Aad::from(aad), [kind]);
         let sealed = match plain {
             Some(plain) => self.key.seal_out_of_place_scatter(nonce, aad, plain, text, &kind, tail),
             None => self.key.seal_in_place_scatter(nonce, aad, text, &kind, tail),
@@ -93,6 +113,9 @@ impl Key {
         record: &[u8],
         into: &mut [u8; LARGEST_FRAGMENT + 256],
     ) -> Option<usize> {
+        if self.passed.load(Ordering::Relaxed) {
+            return None;
+        }
         let (head, body) = record.split_at_checked(HEAD)?;
         let (text, tag) = body.split_at_checked(body.len().checked_sub(TAG)?)?;
         let aad = make_tls13_aad(body.len());
@@ -216,6 +239,7 @@ impl MessageDecrypter for Theirs {
         let opened = self.0.key.open_in_place(self.0.nonce(number), aad, payload);
         let length = opened.map_err(|_| Error::DecryptError)?.len();
         self.0.used.store(number + 1, Ordering::Relaxed);
+        self.0.passed.store(false, Ordering::Relaxed);
         payload.truncate(length);
         message.into_tls13_unpadded_message()
     }
@@ -242,7 +266,7 @@ fn shared(
     let Some(suite) = theirs.tls13() else { return theirs };
     let common = CipherSuiteCommon {
         suite: suite.common.suite,
-        hash_provider: suite.common.hash_provider,
+        hash_provider: Box::leak(Box::new(Restoring(suite.common.hash_provider))),
         confidentiality_limit: suite.common.confidentiality_limit,
     };
     let aead_alg = Box::leak(Box::new(Shared { algorithm, theirs: suite.aead_alg }));

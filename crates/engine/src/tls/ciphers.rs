@@ -1,9 +1,12 @@
 //! OpenSSL's cipher strings, as far as rustls has the ciphers.
 
+use std::sync::LazyLock;
+
 use rustls::crypto::aws_lc_rs::cipher_suite as suites;
-use rustls::{CipherSuite, SupportedCipherSuite};
+use rustls::{CipherSuite, CipherSuiteCommon, SupportedCipherSuite, Tls12CipherSuite};
 
 use super::aead::tls13;
+use super::hello::Restoring;
 
 /// One TLS 1.2 cipher that both OpenSSL and rustls have.
 struct Cipher {
@@ -167,12 +170,38 @@ pub(super) fn select(
              (SSL: error:0A0000B9:SSL routines::no cipher match)"
         ));
     }
-    let chosen = list.chosen.into_iter().map(|at| TLS12[at].suite);
+    let chosen = list.chosen.into_iter().map(|at| tls12()[at]);
     let tls13 = match suites {
         Some(names) => named(names)?,
         None => tls13().to_vec(),
     };
     Ok(tls13.into_iter().chain(chosen).collect())
+}
+
+/// The suites of [`TLS12`], with a hash that puts back what is hidden of hellos.
+fn tls12() -> &'static [SupportedCipherSuite] {
+    static ALL: LazyLock<Vec<SupportedCipherSuite>> = LazyLock::new(|| {
+        let restoring = |cipher: &Cipher| match cipher.suite {
+            SupportedCipherSuite::Tls12(suite) => {
+                let hash_provider = Box::leak(Box::new(Restoring(suite.common.hash_provider)));
+                let common = CipherSuiteCommon {
+                    suite: suite.common.suite,
+                    hash_provider,
+                    confidentiality_limit: suite.common.confidentiality_limit,
+                };
+                SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {
+                    common,
+                    prf_provider: suite.prf_provider,
+                    kx: suite.kx,
+                    sign: suite.sign,
+                    aead_alg: suite.aead_alg,
+                })))
+            }
+            other => other,
+        };
+        TLS12.iter().map(restoring).collect()
+    });
+    &ALL
 }
 
 /// The suites of TLS 1.3 with these names, in their order. Those that OpenSSL has and rustls has

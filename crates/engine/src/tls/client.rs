@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -10,11 +11,9 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, sign};
 use super::keys::CertifiedKey;
 use super::names::Protocols;
 use super::offer::Offer;
+use super::resumption::Sessions;
 use super::verify::{self, Judge, Purpose, Trust, Verdict};
 use crate::clock;
-
-/// How many upstream names have a session to resume, per set of settings.
-const SESSIONS: usize = 1024;
 
 /// The `proxy_ssl_*` settings of one place.
 #[derive(Clone, Debug)]
@@ -58,6 +57,57 @@ pub struct ClientTls {
     config: Arc<ClientConfig>,
     /// None where nobody wants certificates checked.
     judge: Option<Judge>,
+    /// Digest of everything but the certificate.
+    common: [u8; DIGEST],
+    identity: ClientIdentity,
+}
+
+/// The settings that a connection was made with, by value: a digest of them and of the files'
+/// content. Connections are alike only if theirs are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientIdentity([u8; DIGEST]);
+
+const DIGEST: usize = 32;
+
+impl ClientIdentity {
+    fn new(common: &[u8; DIGEST], chain: &[CertificateDer<'_>]) -> Self {
+        let mut digest = Parts::new();
+        digest.add(common);
+        chain.iter().for_each(|certificate| digest.add(certificate));
+        Self(digest.finish())
+    }
+}
+
+/// A digest of parts, each with its length.
+struct Parts(digest::Context);
+
+impl Parts {
+    fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+
+    fn add(&mut self, part: &[u8]) {
+        self.0.update(&(part.len() as u64).to_be_bytes());
+        self.0.update(part);
+    }
+
+    fn finish(self) -> [u8; DIGEST] {
+        let mut bytes = [0; DIGEST];
+        bytes.copy_from_slice(self.0.finish().as_ref());
+        bytes
+    }
+}
+
+impl ClientSettings {
+    /// Everything but the certificate that makes one connection differ from another. A judge's
+    /// identity stands for what it believes, and is nobody else's.
+    fn digest(&self, judge: Option<&Judge>) -> [u8; DIGEST] {
+        let mut digest = Parts::new();
+        digest.add(format!("{:?}", self.offer).as_bytes());
+        digest.add(format!("{:?}", self.alpn).as_bytes());
+        digest.add(format!("{} {:?}", self.server_name, judge.map(Judge::identity)).as_bytes());
+        digest.finish()
+    }
 }
 
 impl ClientTls {
@@ -67,6 +117,12 @@ impl ClientTls {
     /// If no protocol or no cipher remains.
     pub fn new(settings: ClientSettings, warnings: &mut Vec<String>) -> Result<Self, String> {
         let (provider, versions) = settings.offer.ready(warnings)?;
+        let judge = settings
+            .verify
+            .then(|| Judge::new(&settings.trust, Purpose::Server, settings.verify_depth));
+        let common = settings.digest(judge.as_ref());
+        let chain = settings.key.as_ref().map_or(&[][..], CertifiedKey::chain);
+        let identity = ClientIdentity::new(&common, chain);
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
             .map_err(|error| error.to_string())?
@@ -81,24 +137,35 @@ impl ClientTls {
         // An upstream that picks what was not offered is as nginx finds it.
         config.check_selected_alpn = false;
         config.resumption = if settings.session_reuse {
-            Resumption::in_memory_sessions(SESSIONS)
+            Resumption::store(Arc::new(Sessions::default()))
         } else {
             Resumption::disabled()
         };
-        Ok(Self {
-            config: Arc::new(config),
-            judge: settings
-                .verify
-                .then(|| Judge::new(&settings.trust, Purpose::Server, settings.verify_depth)),
-        })
+        Ok(Self { config: Arc::new(config), judge, common, identity })
+    }
+
+    /// What the settings come to.
+    pub fn identity(&self) -> ClientIdentity {
+        self.identity
+    }
+
+    /// What they would come to with a certificate that has this chain.
+    pub fn identity_with(&self, chain: &[CertificateDer<'_>]) -> ClientIdentity {
+        ClientIdentity::new(&self.common, chain)
+    }
+
+    /// Whether it matters to a connection which name it was made for.
+    pub fn is_named(&self) -> bool {
+        self.verifies() || self.config.enable_sni
     }
 
     /// The same with a certificate that variables have named for one request.
     #[must_use]
     pub fn with_key(&self, key: CertifiedKey) -> Self {
         let mut config = ClientConfig::clone(&self.config);
+        let identity = self.identity_with(key.chain());
         config.client_auth_cert_resolver = Arc::new(OneKey(key));
-        Self { config: Arc::new(config), ..self.clone() }
+        Self { config: Arc::new(config), identity, ..self.clone() }
     }
 
     pub(super) fn config(&self) -> Arc<ClientConfig> {

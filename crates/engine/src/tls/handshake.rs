@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use rustls::pki_types::ServerName;
 use rustls::server::{Accepted, Acceptor};
-use rustls::{ClientConnection, Connection, Error};
+use rustls::{ClientConnection, Connection, Error, ProtocolVersion};
 
 use super::aead::{HEAD, Keys};
 use super::client::ClientTls;
+use super::hello::{self, Hidden, Message, Received};
 use super::info::{Judged, TlsInfo};
 use super::server::ServerTls;
 use super::session::{Outbound, Session};
@@ -23,11 +25,20 @@ use super::wording;
 use crate::buffer::{self, Buf};
 use crate::connection::Conn;
 use crate::error_log::Level;
+use crate::event_loop;
 use crate::os_error::OsError;
 use crate::timer::Deadline;
 
 /// How much is received at once; most hellos fit.
 const INBOUND: usize = 4096;
+
+/// What a hello may take with the heads of its records to be read here. A longer one is rustls's
+/// from its first byte on.
+const LONGEST_HELLO: usize = 32 * 1024;
+
+/// After so many records of one handshake, others have their turn: a hello may come in pieces of
+/// one byte.
+const RECORDS_PER_TURN: usize = 16;
 
 /// A fatal alert "unrecognized_name" (RFC 6066 section 3), for `ssl_reject_handshake`.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -35,8 +46,8 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// What a client's first message says.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientHello<'a> {
-    /// The server name, in lower case.
-    pub server_name: Option<&'a str>,
+    /// The server name as the client wrote it.
+    pub server_name: Option<&'a [u8]>,
     /// The protocols offered with ALPN.
     pub alpn: &'a [&'a [u8]],
 }
@@ -117,9 +128,10 @@ pub async fn accept(
     let mut deadline = Deadline::new();
     deadline.after(timeout);
     let mut inbound = Inbound::new(&mut conn);
+    let (server_name, hidden) = read_name(&mut conn, &mut inbound, &mut deadline).await?;
     let accepted = hello(&mut conn, &mut inbound, &mut deadline).await?;
-    let server_name = accepted.client_hello().server_name().map(str::to_ascii_lowercase);
     let offer = accepted.client_hello();
+    let server_name = server_name.or_else(|| Some(offer.server_name()?.as_bytes().to_vec()));
     let suites = offer.cipher_suites().into();
     let groups = offer.named_groups().unwrap_or_default().into();
     let chosen = {
@@ -130,8 +142,10 @@ pub async fn accept(
         let _ = rustix::net::send(&conn, &UNRECOGNIZED_NAME, rustix::net::SendFlags::NOSIGNAL);
         return Err(HandshakeError::Rejected);
     };
-    let mut done = Done::default();
-    let begun = done.keys.follow(|| accepted.into_connection(server.config()));
+    let mut done = Done { hidden, ..Done::default() };
+    let begun = hello::restoring(done.hidden.as_ref(), || {
+        done.keys.follow(|| accepted.into_connection(server.config()))
+    });
     let mut tls: Connection = match begun {
         Ok(tls) => tls.into(),
         Err((error, alert)) => return Err(fail(&conn, error, alert)),
@@ -176,12 +190,15 @@ pub async fn connect(
     Ok(conn)
 }
 
-/// What rustls wants to be told. A name that is none, with an underscore or so, is not sent; then
-/// it stands only for the place where sessions are kept.
+/// What rustls wants to be told. A name that is none is not sent; then an address made of it
+/// stands for the place where its sessions are kept.
 fn server_name(name: &str) -> ServerName<'static> {
     let bare = name.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
-    ServerName::try_from(bare.to_owned())
-        .unwrap_or_else(|_| IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED).into())
+    ServerName::try_from(bare.to_owned()).unwrap_or_else(|_| {
+        let digest = digest::digest(&digest::SHA256, bare.as_bytes());
+        let bytes = digest.as_ref().first_chunk::<16>().copied().unwrap_or_default();
+        IpAddr::V6(bytes.into()).into()
+    })
 }
 
 /// Received bytes that rustls has not taken yet. It gets them record by record, so that it has
@@ -191,11 +208,13 @@ struct Inbound {
     taken: usize,
     /// How much of a record that rustls has begun to take is still to come.
     left: usize,
+    /// How many times bytes were handed on.
+    fed: usize,
 }
 
 impl Inbound {
     fn new(conn: &mut Conn) -> Self {
-        Self { bytes: Buf::from(conn.take_unread()), taken: 0, left: 0 }
+        Self { bytes: Buf::from(conn.take_unread()), taken: 0, left: 0, fed: 0 }
     }
 
     fn rest(mut self) -> Buf {
@@ -228,6 +247,32 @@ impl Inbound {
         }
     }
 
+    /// Receives until there is a whole hello, or something else.
+    fn poll_hello(
+        &mut self,
+        cx: &mut Context<'_>,
+        conn: &mut Conn,
+    ) -> Poll<io::Result<Option<Message>>> {
+        loop {
+            ready!(self.poll_fill(cx, conn))?;
+            let waiting = &self.bytes[self.taken..];
+            match hello::receive(waiting) {
+                Received::Whole(message) => return Poll::Ready(Ok(Some(message))),
+                Received::Part if waiting.len() < LONGEST_HELLO => {}
+                _ => return Poll::Ready(Ok(None)),
+            }
+            if self.bytes.room() == 0 || self.taken > 0 {
+                let mut bytes = buffer::take(2 * waiting.len().max(INBOUND / 2));
+                bytes.extend_from_slice(waiting);
+                (self.bytes, self.taken) = (bytes, 0);
+            }
+            let room = self.bytes.room();
+            if ready!(conn.socket().poll_recv(cx, &mut self.bytes, room))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
     /// Hands on what there is of one record.
     fn feed(&mut self, tls: impl FnOnce(&mut dyn io::Read) -> io::Result<usize>) -> io::Result<()> {
         let waiting = &self.bytes[self.taken..];
@@ -242,8 +287,35 @@ impl Inbound {
         }
         self.taken += fed;
         self.left -= fed;
+        self.fed += 1;
         Ok(())
     }
+
+    /// Lets others have their turn from time to time.
+    async fn pause(&self) {
+        if self.fed.is_multiple_of(RECORDS_PER_TURN) {
+            event_loop::yield_now().await;
+        }
+    }
+}
+
+/// The server's name in a hello that comes now. One that rustls would refuse is hidden from it.
+async fn read_name(
+    conn: &mut Conn,
+    inbound: &mut Inbound,
+    deadline: &mut Deadline,
+) -> Result<(Option<Vec<u8>>, Option<Hidden>), HandshakeError> {
+    let received = deadline.within(|cx| inbound.poll_hello(cx, conn)).await?;
+    let Some(message) = received else { return Ok((None, None)) };
+    let Some(named) = message.named() else { return Ok((None, None)) };
+    let taken = inbound.taken;
+    let hidden = named.is_refused().then(|| message.hide(&named, &mut inbound.bytes[taken..]));
+    Ok((Some(named.name), hidden))
+}
+
+/// Whether a client that speaks TLS 1.3 may send another hello: what is encrypted looks different.
+fn wants_hello(tls: &Connection) -> bool {
+    tls.protocol_version() == Some(ProtocolVersion::TLSv1_3)
 }
 
 /// The client's hello.
@@ -258,7 +330,7 @@ async fn hello(
         inbound.feed(|bytes| acceptor.read_tls(bytes))?;
         match acceptor.accept() {
             Ok(Some(accepted)) => return Ok(accepted),
-            Ok(None) => {}
+            Ok(None) => inbound.pause().await,
             Err((error, alert)) => return Err(fail(conn, error, alert)),
         }
     }
@@ -287,8 +359,15 @@ async fn complete(
             return Ok(());
         }
         deadline.within(|cx| inbound.poll_fill(cx, conn)).await?;
+        if done.hidden.is_some() && inbound.left == 0 && wants_hello(tls) {
+            let (_, hidden) = read_name(conn, inbound, deadline).await?;
+            done.hidden = hidden.or(done.hidden.take());
+        }
         inbound.feed(|bytes| tls.read_tls(bytes))?;
-        if let Err(error) = done.keys.follow(|| tls.process_new_packets()) {
+        let processed = hello::restoring(done.hidden.as_ref(), || {
+            done.keys.follow(|| tls.process_new_packets())
+        });
+        if let Err(error) = processed {
             // The alert, if the socket takes it at once.
             poll_fn(|cx| {
                 let _ = poll_write(cx, conn, tls, &mut done.sent);
@@ -297,6 +376,7 @@ async fn complete(
             .await;
             return Err(HandshakeError::Tls(error));
         }
+        inbound.pause().await;
     }
 }
 
@@ -318,6 +398,8 @@ fn poll_write(
 struct Done {
     sent: Sent,
     keys: Keys,
+    /// What of the client's hello rustls has not been shown.
+    hidden: Option<Hidden>,
 }
 
 /// The first bytes that went out: as much of a server's hello as tells the session's id.

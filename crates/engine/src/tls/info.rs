@@ -23,8 +23,8 @@ pub struct TlsInfo {
     /// What the client offered.
     pub(super) suites: Box<[CipherSuite]>,
     pub(super) groups: Box<[NamedGroup]>,
-    /// `$ssl_server_name`: what the client asked for, in lower case.
-    pub server_name: Option<String>,
+    /// `$ssl_server_name`: what the client asked for, as it wrote it.
+    pub server_name: Option<Vec<u8>>,
     /// `$ssl_alpn_protocol`.
     pub alpn: Option<Vec<u8>>,
     /// The session's id as the server's hello gives it.
@@ -47,7 +47,7 @@ pub(super) struct Judged {
 impl TlsInfo {
     /// What is known when nothing but a client's hello has come.
     pub fn before(hello: &ClientHello<'_>) -> Self {
-        Self { server_name: hello.server_name.map(str::to_owned), ..Self::default() }
+        Self { server_name: hello.server_name.map(<[u8]>::to_vec), ..Self::default() }
     }
 
     /// Reads everything but the verdict and what only a client's hello tells.

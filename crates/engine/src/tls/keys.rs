@@ -94,9 +94,8 @@ impl CertifiedKey {
         self.0.key.algorithm() == other.0.key.algorithm()
     }
 
-    /// Whether the key is for elliptic curves.
-    pub(super) fn is_ecdsa(&self) -> bool {
-        self.0.key.algorithm() == rustls::SignatureAlgorithm::ECDSA
+    pub(super) fn is_rsa(&self) -> bool {
+        self.0.key.algorithm() == rustls::SignatureAlgorithm::RSA
     }
 }
 

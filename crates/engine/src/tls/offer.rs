@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::SupportedCipherSuite;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 use super::ciphers;
@@ -35,8 +36,14 @@ impl Offer {
         warnings: &mut Vec<String>,
     ) -> Result<(Arc<CryptoProvider>, Versions), String> {
         let suites = self.ciphersuites.as_deref();
+        let mut cipher_suites = ciphers::select(&self.ciphers, suites, warnings)?;
+        // Suites of a version that is off must not count when a certificate is chosen.
+        cipher_suites.retain(|suite| match suite {
+            SupportedCipherSuite::Tls12(_) => self.protocols.tls12,
+            SupportedCipherSuite::Tls13(_) => self.protocols.tls13,
+        });
         let provider = CryptoProvider {
-            cipher_suites: ciphers::select(&self.ciphers, suites, warnings)?,
+            cipher_suites,
             kx_groups: names::curves(&self.curves, warnings)?,
             ..aws_lc_rs::default_provider()
         };

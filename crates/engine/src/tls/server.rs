@@ -7,15 +7,17 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::{
     CipherSuite, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
-    sign,
+    SupportedCipherSuite, sign,
 };
 
 use super::aead::{HEAD, LARGEST_FRAGMENT};
+use super::hello;
 use super::info::Judged;
 use super::keys::CertifiedKey;
 use super::names::Protocols;
 use super::offer::Offer;
-use super::tickets::{Scope, SessionCache, Tickets};
+use super::session_cache::SessionCache;
+use super::tickets::{Scope, Tickets};
 use super::verify::certificate::Certificate;
 use super::verify::{self, Identity, Judge, Purpose, Trust};
 use crate::clock;
@@ -90,6 +92,7 @@ impl Default for ServerSettings {
 #[derive(Clone, Debug)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
+    keys: Arc<Keys>,
     verify_client: VerifyClient,
     /// None where no certificate is asked for.
     judge: Option<Judge>,
@@ -102,6 +105,7 @@ impl ServerTls {
     /// If no protocol or no cipher remains.
     pub fn new(settings: ServerSettings, warnings: &mut Vec<String>) -> Result<Self, String> {
         let (provider, versions) = settings.offer.ready(warnings)?;
+        let suites = provider.cipher_suites.clone();
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
             .map_err(|error| error.to_string())?;
@@ -116,7 +120,8 @@ impl ServerTls {
         trust.anchors.extend(settings.client_authorities);
         let judge = (settings.verify_client != VerifyClient::Off)
             .then(|| Judge::new(&trust, Purpose::Client, settings.verify_depth));
-        let mut config = builder.with_cert_resolver(Arc::new(Keys::new(settings.keys)));
+        let keys = Arc::new(Keys::new(settings.keys, &suites, settings.prefer_server_ciphers));
+        let mut config = builder.with_cert_resolver(Arc::clone(&keys) as _);
         config.alpn_protocols = settings.alpn;
         config.ignore_client_order = settings.prefer_server_ciphers;
         config.max_fragment_size = Some(fragment(settings.buffer_size));
@@ -127,7 +132,8 @@ impl ServerTls {
             None if !settings.cache.keeps() => config.send_tls13_tickets = 0,
             None => {}
         }
-        Ok(Self { config: Arc::new(config), verify_client: settings.verify_client, judge })
+        let verify_client = settings.verify_client;
+        Ok(Self { config: Arc::new(config), keys, verify_client, judge })
     }
 
     /// The most plaintext in a record, in bytes.
@@ -139,8 +145,9 @@ impl ServerTls {
     #[must_use]
     pub fn with_keys(&self, keys: Vec<CertifiedKey>) -> Self {
         let mut config = ServerConfig::clone(&self.config);
-        config.cert_resolver = Arc::new(Keys::new(keys));
-        Self { config: Arc::new(config), ..self.clone() }
+        let keys = Arc::new(self.keys.with(keys));
+        config.cert_resolver = Arc::clone(&keys) as _;
+        Self { config: Arc::new(config), keys, ..self.clone() }
     }
 
     /// `ssl_verify_client`.
@@ -174,36 +181,86 @@ fn fragment(buffer_size: usize) -> usize {
     (buffer_size + HEAD).clamp(512, 16_384 + HEAD)
 }
 
-/// The keys of a server; each client gets one that it can check.
+/// The keys of a server; each client gets one that goes with what both sides can do.
 #[derive(Debug)]
-struct Keys(Vec<CertifiedKey>);
+struct Keys {
+    keys: Vec<CertifiedKey>,
+    /// The server's own suites, in its order.
+    suites: Vec<SupportedCipherSuite>,
+    prefer_own: bool,
+}
 
 impl Keys {
-    /// Keys for curves come first: they are cheaper for us.
-    fn new(keys: Vec<CertifiedKey>) -> Self {
+    fn new(keys: Vec<CertifiedKey>, suites: &[SupportedCipherSuite], prefer_own: bool) -> Self {
         // As with OpenSSL, the last one of each kind stands.
         let last = |at: usize| !keys[at + 1..].iter().any(|later| later.is_like(&keys[at]));
-        let mut kept: Vec<_> =
+        let mut keys: Vec<_> =
             (0..keys.len()).filter(|&at| last(at)).map(|at| keys[at].clone()).collect();
-        kept.sort_by_key(|key| !key.is_ecdsa());
-        Self(kept)
+        // OpenSSL's order of signatures, which counts with `ssl_prefer_server_ciphers`.
+        keys.sort_by_key(CertifiedKey::is_rsa);
+        Self { keys, suites: suites.to_vec(), prefer_own }
+    }
+
+    /// The same settings with other keys.
+    fn with(&self, keys: Vec<CertifiedKey>) -> Self {
+        Self::new(keys, &self.suites, self.prefer_own)
+    }
+
+    /// With TLS 1.3 the order of signatures decides (RFC 8446 section 4.4.2.2).
+    fn by_signature(&self, schemes: &[SignatureScheme]) -> Option<&CertifiedKey> {
+        let signs = |key: &CertifiedKey, schemes: &[SignatureScheme]| {
+            key.0.key.choose_scheme(schemes).is_some()
+        };
+        if self.prefer_own {
+            return self.keys.iter().find(|key| signs(key, schemes));
+        }
+        let mut schemes = schemes.iter().filter(|&&scheme| is_for_tls13(scheme));
+        schemes.find_map(|&scheme| self.keys.iter().find(|key| signs(key, &[scheme])))
+    }
+
+    /// With TLS 1.2 the first suite that both have and that there is a key for.
+    fn by_suite(
+        &self,
+        offered: &[CipherSuite],
+        schemes: &[SignatureScheme],
+    ) -> Option<&CertifiedKey> {
+        let key = |suite: &SupportedCipherSuite| {
+            let fits = |key: &&CertifiedKey| {
+                key.0.key.choose_scheme(schemes).is_some()
+                    && suite.usable_for_signature_algorithm(key.0.key.algorithm())
+            };
+            self.keys.iter().find(fits)
+        };
+        let own = self.suites.iter().filter(|suite| suite.tls13().is_none());
+        if self.prefer_own {
+            return own.filter(|suite| offered.contains(&suite.suite())).find_map(key);
+        }
+        offered
+            .iter()
+            .find_map(|&wanted| own.clone().find(|suite| suite.suite() == wanted).and_then(key))
     }
 }
 
 impl ResolvesServerCert for Keys {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<sign::CertifiedKey>> {
-        let (schemes, suites) = (hello.signature_schemes(), hello.cipher_suites());
-        let signs = |key: &&CertifiedKey| key.0.key.choose_scheme(schemes).is_some();
-        let named = |key: &&CertifiedKey| names(suites, key.is_ecdsa()) && signs(key);
-        let key = self.0.iter().find(named).or_else(|| self.0.iter().find(signs));
+        let (schemes, offered) = (hello.signature_schemes(), hello.cipher_suites());
+        let is_tls13 = self
+            .suites
+            .iter()
+            .any(|suite| suite.tls13().is_some() && offered.contains(&suite.suite()));
+        let key = match is_tls13 {
+            true => self.by_signature(schemes),
+            false => self.by_suite(offered, schemes),
+        };
         key.map(|key| Arc::clone(&key.0))
     }
 }
 
-/// Whether one of a client's suites names that kind of key, as those of TLS 1.2 do.
-fn names(suites: &[CipherSuite], ecdsa: bool) -> bool {
-    let kind = if ecdsa { "TLS_ECDHE_ECDSA_" } else { "TLS_ECDHE_RSA_" };
-    suites.iter().filter_map(|suite| suite.as_str()).any(|name| name.starts_with(kind))
+/// The others are for certificates only (RFC 8446 section 4.2.3).
+fn is_for_tls13(scheme: SignatureScheme) -> bool {
+    use SignatureScheme as S;
+    let old = [S::RSA_PKCS1_SHA1, S::RSA_PKCS1_SHA256, S::RSA_PKCS1_SHA384, S::RSA_PKCS1_SHA512];
+    !old.contains(&scheme)
 }
 
 /// Takes any client certificate whose key has signed the handshake; see [`verify`].
@@ -252,7 +309,8 @@ impl ClientCertVerifier for AnyClient {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
-        verify::tls12_signature(message, certificate, signed)
+        // TLS 1.2 signs the messages themselves.
+        verify::tls12_signature(&hello::restored(message), certificate, signed)
     }
 
     fn verify_tls13_signature(

@@ -9,11 +9,12 @@
 use std::fmt;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use rustix::net::SendFlags;
 
-use super::aead::{Keys, LARGEST_FRAGMENT};
+use super::aead::{APPLICATION_DATA, HEAD, Keys, LARGEST_FRAGMENT, TAIL};
 use super::info::TlsInfo;
 use super::records::{self, OUTBOUND_LIMIT};
 use crate::buffer::{self, Buf, STRETCH};
@@ -31,6 +32,18 @@ const SMALL_INBOUND: usize = 1024;
 /// After so many records a key is replaced: half of what is thought to be safe with AES-GCM (RFC
 /// 8446 section 5.5).
 const RECORDS_PER_KEY: u64 = 1 << 23;
+
+/// How many records without plaintext may come one after the other (as in OpenSSL).
+const MOST_EMPTY: u8 = 32;
+
+/// After so many records without anything for the reader, others have their turn.
+const RECORDS_PER_TURN: usize = 16;
+
+/// A fatal alert `unexpected_message` (RFC 8446 section 6.2).
+const UNEXPECTED_MESSAGE: [u8; 2] = [2, 10];
+
+/// The type of records with alerts.
+const ALERT: u8 = 21;
 
 /// How many stretches rustls gets at once: what may be on its way, and the ends of some buffers.
 const PARTS: usize = OUTBOUND_LIMIT / STRETCH + 8;
@@ -63,6 +76,8 @@ pub(crate) struct Session {
     /// The most plaintext in a record.
     fragment: u16,
     closing: bool,
+    /// How many records without plaintext have come since there was any.
+    empty: u8,
 }
 
 impl Session {
@@ -87,6 +102,7 @@ impl Session {
             keys,
             fragment: fragment.unwrap_or(LARGEST_FRAGMENT).clamp(1, LARGEST_FRAGMENT) as u16,
             closing: false,
+            empty: 0,
         }
     }
 
@@ -115,7 +131,7 @@ impl Session {
         into: &mut Vec<u8>,
         max: usize,
     ) -> Poll<io::Result<usize>> {
-        loop {
+        for _ in 0..RECORDS_PER_TURN {
             if let Some(done) = self.take_plaintext(into, max) {
                 return Poll::Ready(done);
             }
@@ -123,8 +139,11 @@ impl Session {
             if opened > 0 {
                 return Poll::Ready(Ok(opened));
             }
+            self.check_empty(cx, socket)?;
             ready!(self.poll_records(cx, socket, max))?;
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Ready when a receive would not wait for the socket, or when the socket has something.
@@ -135,7 +154,6 @@ impl Session {
     ) -> Poll<io::Result<()>> {
         let waits = !self.plain.is_empty()
             || records::whole(self.received()).is_some()
-            || (self.keys.inbound.is_none() && !self.inbound.is_empty())
             || self.tls.reader().fill_buf().is_ok();
         match waits {
             true => Poll::Ready(Ok(())),
@@ -184,6 +202,9 @@ impl Session {
                 Err(error) => return Some(Err(error)),
             }
         }
+        if total > 0 {
+            self.empty = 0;
+        }
         (total > 0).then_some(Ok(total))
     }
 
@@ -193,6 +214,7 @@ impl Session {
         let Some(key) = &self.keys.inbound else { return 0 };
         let mut total = 0;
         while total < max
+            && self.empty <= MOST_EMPTY
             && let Some(length) = records::whole(self.received())
         {
             let record = &self.inbound[self.taken as usize..][..length];
@@ -205,11 +227,29 @@ impl Session {
                 now.len()
             });
             let Some(count) = opened else { break };
+            self.empty = if count == 0 { self.empty + 1 } else { 0 };
             total += count;
             self.taken += length as u32;
         }
         self.drop_taken();
         total
+    }
+
+    /// Ends a connection that sends nothing but empty records.
+    fn check_empty(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> io::Result<()> {
+        if self.empty <= MOST_EMPTY {
+            return Ok(());
+        }
+        if let Some(key) = &self.keys.outbound
+            && !self.wants_write()
+            && !std::mem::replace(&mut self.closing, true)
+        {
+            let mut record = [0; HEAD + UNEXPECTED_MESSAGE.len() + TAIL];
+            if key.seal_as(ALERT, Some(&UNEXPECTED_MESSAGE), &mut record).is_ok() {
+                let _ = socket.poll_send(cx, &[IoSlice::new(&record)]);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, "too many empty records"))
     }
 
     /// Takes in what the socket has, and hands on what is for rustls.
@@ -219,24 +259,26 @@ impl Session {
         socket: &mut Socket,
         max: usize,
     ) -> Poll<io::Result<()>> {
-        if self.keys.inbound.is_some() {
-            // What is whole and was left is for rustls.
-            let Some(length) = records::whole(self.received()) else {
-                return self.poll_fill(cx, socket, max);
-            };
-            let end = self.taken as usize + length;
-            while (self.taken as usize) < end {
-                self.feed(cx, socket, end)?;
-            }
-            self.drop_taken();
-            return Poll::Ready(Ok(()));
+        // A peer that takes no alerts and no new keys is not listened to either.
+        if self.tls.wants_write() {
+            ready!(self.poll_flush(cx, socket))?;
         }
-        if self.received().is_empty() {
-            ready!(self.poll_fill(cx, socket, max))?;
+        // What is whole and was left is for rustls.
+        let Some(length) = records::whole(self.received()) else {
+            return self.poll_fill(cx, socket, max);
+        };
+        let may_be_empty = match self.keys.inbound {
+            Some(_) => length == HEAD + TAIL,
+            None => self.received()[0] == APPLICATION_DATA,
+        };
+        let end = self.taken as usize + length;
+        while (self.taken as usize) < end {
+            self.feed(cx, socket, end)?;
         }
-        if !self.inbound.is_empty() {
-            self.feed(cx, socket, self.inbound.len())?;
-            self.drop_taken();
+        self.drop_taken();
+        if may_be_empty && matches!(self.tls.reader().fill_buf(), Err(error) if is_nothing(&error))
+        {
+            self.empty += 1;
         }
         Poll::Ready(Ok(()))
     }
@@ -249,8 +291,12 @@ impl Session {
             return Err(io::ErrorKind::InvalidData.into());
         }
         self.taken += fed as u32;
+        let before = self.keys.inbound.clone();
         let processed = self.keys.follow(|| self.tls.process_new_packets());
-        if self.keys.inbound.is_some() {
+        if let (Some(before), Some(after)) = (before, &self.keys.inbound) {
+            if !Arc::ptr_eq(&before, after) {
+                after.pass_one();
+            }
             // With new keys, those who asked for them are told before they are used.
             let _ = self.tls.writer().write(&[]);
         }
@@ -416,6 +462,11 @@ impl Session {
             let _ = rustix::net::send(fd, &bytes, flags);
         }
     }
+}
+
+/// Whether a reader that gave this error waits for more.
+fn is_nothing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
 /// The socket as rustls writes to it.

@@ -69,7 +69,7 @@ fn bytes_go_both_ways() {
         let info = one.tls().unwrap();
         assert_eq!(info.protocol, "TLSv1.3");
         assert_eq!(info.cipher(), "TLS_AES_256_GCM_SHA384");
-        assert_eq!(info.server_name.as_deref(), Some("example.com"));
+        assert_eq!(info.server_name.as_deref(), Some(&b"Example.com"[..]));
         assert_eq!(info.alpn.as_deref(), Some(&b"http/1.1"[..]));
         assert_eq!(info.client_verify(), "NONE");
         assert!(info.curves().contains("X25519"), "{}", info.curves());
@@ -249,6 +249,33 @@ fn each_client_gets_the_key_that_it_can_check() {
             let client = client(ClientSettings { offer, ..Default::default() });
             let (one, _two) = shake(&server, &client, "x").await;
             assert_eq!(one.unwrap().tls().unwrap().cipher(), expected);
+        }
+    });
+}
+
+#[test]
+fn a_key_is_chosen_by_what_both_can_do() {
+    block_on(async {
+        let rsa = CertifiedKey::from_pem(RSA, include_bytes!("fixtures/rsa.key"), &[]).unwrap();
+        let both = Protocols::DEFAULT;
+        let mut tls12 = Protocols::default();
+        tls12.add("TLSv1.2");
+        for (protocols, ciphers, is_rsa) in [
+            (tls12, "ECDHE-RSA-AES128-GCM-SHA256", true),
+            (tls12, "ECDHE-ECDSA-AES128-GCM-SHA256", false),
+            (tls12, "HIGH", false),
+            // With TLS 1.3 the suites say nothing of keys.
+            (both, "ECDHE-RSA-AES128-GCM-SHA256", false),
+        ] {
+            let offer = Offer::new(protocols, ciphers);
+            let keys = vec![rsa.clone(), key()];
+            let settings = ServerSettings { keys, offer, ..ServerSettings::default() };
+            let server = Arc::new(ServerTls::new(settings, &mut Vec::new()).unwrap());
+            let client = client(ClientSettings::default());
+            let (one, two) = shake(&server, &client, "x").await;
+            one.unwrap();
+            let shown = two.unwrap().tls().unwrap().certificates[0].clone();
+            assert_eq!(shown == rsa.chain()[0], is_rsa, "{ciphers}");
         }
     });
 }

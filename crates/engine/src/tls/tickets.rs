@@ -1,4 +1,4 @@
-//! Session tickets and session caches.
+//! Session tickets, and who may resume a session.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::digest;
 use rustls::crypto::GetRandomFailed;
-use rustls::server::StoresServerSessions;
-use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache};
+use rustls::server::ProducesTickets;
 use rustls::ticketer::TicketRotator;
 
 use super::server::ServerSettings;
+use super::session_cache::LARGEST_SESSION;
 use crate::clock;
 
 /// The length of a key's name, with which each ticket begins (RFC 5077 section 4).
@@ -18,9 +18,6 @@ const NAME: usize = 16;
 
 /// For how many seconds the process's own key is used for new tickets.
 const PROCESS_LIFETIME: u32 = 6 * 3600;
-
-/// How many bytes nginx counts for a session in a shared cache: 1m holds about 4,000.
-const BYTES_PER_SESSION: usize = 256;
 
 /// What session tickets are encrypted with.
 #[derive(Clone)]
@@ -138,47 +135,6 @@ impl ProducesTickets for FileTickets {
     }
 }
 
-/// Where sessions of clients without tickets are kept (`ssl_session_cache`).
-#[derive(Clone)]
-pub struct SessionCache(Option<Arc<dyn StoresServerSessions>>);
-
-impl SessionCache {
-    /// `off` and `none`.
-    pub fn none() -> Self {
-        Self(None)
-    }
-
-    /// `shared:NAME:SIZE`, shared by all threads and all servers that name it; the size is in
-    /// bytes.
-    pub fn shared(bytes: usize) -> Self {
-        Self(Some(ServerSessionMemoryCache::new((bytes / BYTES_PER_SESSION).max(1))))
-    }
-
-    /// `builtin:SIZE`, in sessions.
-    pub fn builtin(sessions: usize) -> Self {
-        Self(Some(ServerSessionMemoryCache::new(sessions.max(1))))
-    }
-
-    /// Whether it keeps anything.
-    pub(super) fn keeps(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// What is kept within a scope is found there only.
-    pub(super) fn within(&self, scope: &Scope) -> Arc<dyn StoresServerSessions> {
-        match &self.0 {
-            Some(inner) => Arc::new(ScopedCache { inner: Arc::clone(inner), scope: *scope }),
-            None => Arc::new(NoServerSessionStorage {}),
-        }
-    }
-}
-
-impl fmt::Debug for SessionCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionCache")
-    }
-}
-
 /// Who may resume a session, and for how long: a session of one server is none of another's that
 /// shows other certificates or asks clients for other ones.
 #[derive(Clone, Copy, Debug)]
@@ -213,12 +169,12 @@ impl Scope {
         Self { context, timeout: settings.session_timeout }
     }
 
-    fn label(&self, plain: &[u8]) -> Vec<u8> {
+    pub(super) fn label(&self, plain: &[u8]) -> Vec<u8> {
         [&self.context[..], &clock::wall_secs().to_be_bytes(), plain].concat()
     }
 
     /// What was labelled, if it was in this scope and is not too old.
-    fn check(&self, labelled: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn check(&self, labelled: &[u8]) -> Option<Vec<u8>> {
         let (label, plain) = labelled.split_first_chunk::<LABEL>()?;
         let (context, begun) = label.split_first_chunk::<CONTEXT>()?;
         let begun = i64::from_be_bytes(begun.try_into().ok()?);
@@ -242,36 +198,13 @@ impl ProducesTickets for ScopedTickets {
         self.scope.timeout
     }
 
+    /// A large session has no ticket: a client would have to bring it with each hello.
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.inner.encrypt(&self.scope.label(plain))
+        (plain.len() <= LARGEST_SESSION).then(|| self.inner.encrypt(&self.scope.label(plain)))?
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         self.scope.check(&self.inner.decrypt(ticket)?)
-    }
-}
-
-#[derive(Debug)]
-struct ScopedCache {
-    inner: Arc<dyn StoresServerSessions>,
-    scope: Scope,
-}
-
-impl StoresServerSessions for ScopedCache {
-    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.inner.put(key, self.scope.label(&value))
-    }
-
-    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.scope.check(&self.inner.get(key)?)
-    }
-
-    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.scope.check(&self.inner.take(key)?)
-    }
-
-    fn can_cache(&self) -> bool {
-        self.inner.can_cache()
     }
 }
 
@@ -289,5 +222,13 @@ mod tests {
         let ticket = after.encrypt(b"state").unwrap();
         assert_eq!(before.decrypt(&ticket), None);
         assert!(Tickets::from_files(&[b"short"], 300).is_err());
+    }
+
+    #[test]
+    fn a_large_session_has_no_ticket() {
+        let scope = Scope::new(&ServerSettings::default());
+        let tickets = Tickets::random(300).unwrap().within(&scope);
+        assert!(tickets.encrypt(&[0; LARGEST_SESSION]).is_some());
+        assert!(tickets.encrypt(&[0; LARGEST_SESSION + 1]).is_none());
     }
 }

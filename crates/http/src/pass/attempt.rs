@@ -9,13 +9,13 @@ use weir_engine::connection::Conn;
 use weir_engine::connection::connect::ConnectError;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
-use weir_upstream::{Causes, NoLive, Outcome, Pick, Usage};
+use weir_upstream::{Causes, Made, NoLive, Outcome, Pick, Usage};
 
 use super::body::Input;
 use super::pool::{self, Kept};
 use super::sender::{SendError, Sender};
 use super::state::Asked;
-use super::{Pass, ResponseHead, clock, interim, sticky, target};
+use super::{Pass, ResponseHead, clock, interim, made, sticky, target, tls};
 use crate::request::Request;
 
 /// A connection on which a request is being answered.
@@ -86,15 +86,15 @@ pub async fn attempt(
         Err(NoLive) => return Err(no_live(request, pick)),
     };
     sticky::chosen(request, pass, &peer);
-    let kept = pool::take(&peer, pass);
+    let kept = pool::take(&peer, request, pass);
     request.attempts.begin(Asked::Peer(peer));
     let reused = kept.is_some();
     let (conn, usage) = match kept {
         Some(Kept { conn, usage }) => (conn, usage),
         None => {
             // What a kept connection never needs must not make every request's state larger.
-            let conn = Box::pin(connect(request, pass, pick)).await?;
-            (Box::new(conn), Usage::new(clock::millis()))
+            let (conn, made) = Box::pin(connect(request, pass, pick)).await?;
+            (Box::new(conn), Usage::new(clock::millis(), made))
         }
     };
     request.attempts.connected();
@@ -132,7 +132,12 @@ fn no_live(request: &mut Request, pick: &Pick<'_>) -> Failure {
     Failure::new(Causes::NO_LIVE)
 }
 
-async fn connect(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) -> Result<Conn, Failure> {
+/// A new connection, and what it was made with.
+async fn connect(
+    request: &mut Request,
+    pass: &Pass<'_>,
+    pick: &Pick<'_>,
+) -> Result<(Conn, Made), Failure> {
     let Some(peer) = pick.peer() else { return Err(Failure::new(Causes::NO_LIVE)) };
     let options = target::connect_options(request, pass);
     let timeout = pass.settings.connect_timeout.0;
@@ -141,7 +146,8 @@ async fn connect(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) -> Res
         None => Err(client_gone(request, CONNECTING)),
         Some(Ok(mut conn)) => {
             conn.set_nodelay(true);
-            target::secure(request, pass, conn).await
+            let (conn, secured) = tls::handshake(request, pass, conn).await?;
+            Ok((conn, made::of(&options, secured.as_ref())))
         }
         Some(Err(error)) => Err(connect_failed(request, peer, &error)),
     }

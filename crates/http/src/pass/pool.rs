@@ -7,7 +7,8 @@ use std::time::Duration;
 use weir_engine::connection::Conn;
 use weir_upstream::{Peer, PoolId, Pools, Usage};
 
-use super::{Pass, clock};
+use super::{Pass, clock, made};
+use crate::request::Request;
 
 thread_local! {
     static POOLS: RefCell<Pools<Box<Conn>>> = RefCell::default();
@@ -37,20 +38,23 @@ pub fn place(key: &str) -> PoolId {
     POOLS.with_borrow_mut(|pools| pools.place(key))
 }
 
-/// A kept connection to `peer` that is still good.
-pub fn take(peer: &Peer, pass: &Pass<'_>) -> Option<Kept> {
+/// A kept connection to `peer` that is still good, and that this request would have made in the
+/// same way.
+pub fn take(peer: &Peer, request: &mut Request, pass: &Pass<'_>) -> Option<Kept> {
     let config = pass.target.keepalive();
     if config.connections == 0 {
         return None;
     }
     let place = pass.target.upstream()?.pool;
-    let secure = pass.protocol.tls(pass.location).is_some();
+    if POOLS.with_borrow_mut(|pools| pools.pool(place).is_empty()) {
+        return None;
+    }
+    let made = made::wanted(request, pass)?;
     POOLS.with_borrow_mut(|pools| {
         let pool = pools.pool(place);
         loop {
-            let (mut conn, usage) = pool.take(config, &peer.address, pass.tag())?;
-            // A pool of several locations may have both kinds; one is no good for the other.
-            if conn.tls().is_some() == secure && conn.is_idle_alive() {
+            let (mut conn, usage) = pool.take(config, &peer.address, pass.tag(), made)?;
+            if conn.is_idle_alive() {
                 return Some(Kept { conn, usage });
             }
         }

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault, Word};
-use weir_engine::connection::Conn;
 use weir_engine::connection::connect::ConnectOptions;
 use weir_engine::error_log::Level;
 use weir_script::{Template, Variables};
@@ -297,6 +296,12 @@ pub fn start<'a>(request: &mut Request, pass: &Pass<'a>) -> Pick<'a> {
     })
 }
 
+/// Whether there is anything in [`connect_options`].
+pub fn has_options(pass: &Pass<'_>) -> bool {
+    let settings = pass.settings;
+    settings.bind.is_some() || settings.socket_keepalive || settings.socket_rcvbuf.is_some()
+}
+
 /// `proxy_bind` and the socket options for this request.
 /// An address that variables made and that is none is logged and left out.
 pub fn connect_options(request: &mut Request, pass: &Pass<'_>) -> ConnectOptions {
@@ -331,18 +336,6 @@ pub fn parse_bind(text: &str) -> Option<SocketAddr> {
     }
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     bare.parse().ok().map(|ip| SocketAddr::new(ip, 0))
-}
-
-/// Puts TLS around a new connection where the protocol wants it.
-///
-/// # Errors
-/// Why the handshake failed; it has been logged.
-pub async fn secure(
-    request: &mut Request,
-    pass: &Pass<'_>,
-    conn: Conn,
-) -> Result<Conn, super::attempt::Failure> {
-    super::tls::handshake(request, pass, conn).await
 }
 
 /// `proxy_limit_rate` for this request.

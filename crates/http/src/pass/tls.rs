@@ -10,12 +10,13 @@ use weir_conf::value::Pair;
 use weir_conf::{Cx, Fault, Inherit, Many, directives};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
-use weir_engine::tls::{ClientSettings, ClientTls, HandshakeError, connect};
+use weir_engine::tls::{ClientIdentity, ClientSettings, ClientTls, HandshakeError, connect};
 use weir_script::Template;
 use weir_upstream::Causes;
 
 use super::Pass;
 use super::attempt::{Failure, io_failed};
+use super::made::Secured;
 use crate::request::Request;
 use crate::tls::cache::FileCache;
 use crate::tls::commands::Commands;
@@ -165,21 +166,51 @@ impl ClientContext {
 
     /// The settings for one request, if its certificate has to be computed.
     fn compute(&self, request: &mut Request) -> Result<Option<ClientTls>, String> {
-        let Some((certificate, key)) = &self.computed else { return Ok(None) };
-        let certificate = request.eval(certificate);
-        if certificate.is_empty() {
-            return Ok(None);
-        }
-        let key = request.eval(key);
+        let Some((certificate, key)) = self.named(request) else { return Ok(None) };
         let cache = self.cache.as_deref();
         let key = Source::named(&self.prefix, cache, (&certificate, &key), &self.passwords)?;
         Ok(Some(self.tls.with_key(key)))
     }
+
+    /// The certificate and the key that variables name, if there are any.
+    fn named(&self, request: &mut Request) -> Option<(Vec<u8>, Vec<u8>)> {
+        let (certificate, key) = self.computed.as_ref()?;
+        let certificate = request.eval(certificate);
+        (!certificate.is_empty()).then(|| (certificate, request.eval(key)))
+    }
+
+    /// What the settings come to for one request, if that can be said.
+    fn identity(&self, request: &mut Request) -> Option<ClientIdentity> {
+        let Some((certificate, _)) = self.named(request) else { return Some(self.tls.identity()) };
+        let chain = Source::named_chain(&self.prefix, self.cache.as_deref(), &certificate).ok()?;
+        Some(self.tls.identity_with(&chain))
+    }
+}
+
+/// What a connection would be made with for this request; None if it could not be made.
+pub(super) fn wanted(
+    request: &mut Request,
+    pass: &Pass<'_>,
+    settings: &UpstreamTls,
+) -> Option<Secured> {
+    let Some(Ok(context)) = settings.context.as_deref() else { return None };
+    let identity = context.identity(request)?;
+    let name = context.tls.is_named().then(|| name(request, pass, settings));
+    Some(Secured { identity, name })
+}
+
+/// The name that the upstream's certificate is for.
+fn name(request: &mut Request, pass: &Pass<'_>, settings: &UpstreamTls) -> String {
+    let name = match &settings.name {
+        Some(template) => request.eval(template),
+        None => pass.target.place.host.as_bytes().to_vec(),
+    };
+    String::from_utf8_lossy(without_port(&name)).into_owned()
 }
 
 const DOING: &str = "SSL handshaking to upstream";
 
-/// Shakes hands on a new connection.
+/// Shakes hands on a new connection, if the protocol wants it; what it was made with then.
 ///
 /// # Errors
 /// Why it failed; it has been logged.
@@ -187,17 +218,13 @@ pub async fn handshake(
     request: &mut Request,
     pass: &Pass<'_>,
     conn: Conn,
-) -> Result<Conn, Failure> {
+) -> Result<(Conn, Option<Secured>), Failure> {
     let location = Rc::clone(pass.location);
-    let Some(settings) = pass.protocol.tls(&location) else { return Ok(conn) };
+    let Some(settings) = pass.protocol.tls(&location) else { return Ok((conn, None)) };
     let Some(Ok(context)) = settings.context.as_deref() else {
         return Err(Failure::new(Causes::ERROR));
     };
-    let name = match &settings.name {
-        Some(template) => request.eval(template),
-        None => pass.target.place.host.as_bytes().to_vec(),
-    };
-    let name = String::from_utf8_lossy(without_port(&name)).into_owned();
+    let name = name(request, pass, settings);
     let own = match context.compute(request) {
         Ok(own) => own,
         Err(fault) => {
@@ -208,7 +235,10 @@ pub async fn handshake(
     let tls = own.as_ref().unwrap_or(&context.tls);
     let timeout = pass.settings.connect_timeout.0;
     match connect(conn, tls, &name, timeout).await {
-        Ok(conn) => Ok(conn),
+        Ok(conn) => {
+            let name = tls.is_named().then_some(name);
+            Ok((conn, Some(Secured { identity: tls.identity(), name })))
+        }
         Err(HandshakeError::TimedOut) => {
             let error = io::ErrorKind::TimedOut.into();
             Err(Failure::new(io_failed(request, &error, DOING, "")))

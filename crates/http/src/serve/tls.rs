@@ -9,6 +9,8 @@ use weir_engine::error_log::Level;
 use weir_engine::os_error::OsError;
 use weir_engine::tls::{ClientHello, HandshakeError, ServerTls, TlsInfo, accept};
 
+use weir_wire::uri::parse_host;
+
 use crate::client::{Client, Sink};
 use crate::core::LIMITS;
 use crate::head::Head;
@@ -89,10 +91,12 @@ struct Opening<'a> {
 impl Opening<'_> {
     /// The settings for the server that the client names (ngx_http_ssl_servername).
     fn choose(&mut self, hello: &ClientHello<'_>) -> Option<Arc<ServerTls>> {
-        let name = hello.server_name.map(|name| name.trim_end_matches('.'));
-        let found = name.and_then(|name| self.endpoint.find(name.as_bytes()));
-        if let (Some(name), Some((server, _))) = (name, found) {
-            self.info.negotiated = Some(name.as_bytes().into());
+        // Without a port, as it is read in a request.
+        let mut host = Vec::new();
+        let name = hello.server_name.filter(|name| parse_host(name, &mut host).is_ok());
+        let found = name.and_then(|_| self.endpoint.find(&host));
+        if let Some((server, _)) = found {
+            self.info.negotiated = Some(host.as_slice().into());
             self.server = Some(Rc::clone(server));
         }
         let default = &self.endpoint.default;

@@ -64,6 +64,23 @@ impl Source<'_> {
         found
     }
 
+    /// The chain of the certificate that a variable has named.
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub fn named_chain(
+        prefix: &Path,
+        cache: Option<&FileCache>,
+        certificate: &[u8],
+    ) -> Result<Authorities, String> {
+        let read = |path: &Path| match cache {
+            Some(cache) => cache.read(path),
+            None => std::fs::read(path).map(Arc::from),
+        };
+        let files = Source { prefix: prefix.to_owned(), read: &read };
+        files.authorities(&String::from_utf8_lossy(certificate))
+    }
+
     /// Runs `f` with the files as the configuration sees them.
     pub fn of<T>(cx: &Cx<'_>, f: impl FnOnce(&Source<'_>) -> T) -> T {
         let read = |path: &Path| cx.env().read(path);

@@ -253,6 +253,70 @@ fn keys_are_replaced_by_either_side() {
 }
 
 #[test]
+fn a_healthy_connection_may_update_its_keys_often() {
+    let (ours, mut theirs) = pair();
+    let client = std::thread::spawn(move || {
+        let mut client = their_client(suites()[0]);
+        for _ in 0..100 {
+            there_and_back(&mut Stream::new(&mut client, &mut theirs), 1);
+            client.refresh_traffic_keys().unwrap();
+        }
+        there_and_back(&mut Stream::new(&mut client, &mut theirs), MUCH);
+    });
+    block_on(async {
+        let mut conn = our_server(ours, ServerSettings::default()).await;
+        for _ in 0..100 {
+            echo(&mut conn, 1, 100).await;
+        }
+        echo(&mut conn, MUCH, MUCH).await;
+    });
+    client.join().unwrap();
+}
+
+/// A client that sends empty records, then a byte, then as many again; and what it gets.
+fn empty_records(count: usize) -> (io::Result<usize>, io::Result<usize>) {
+    let (ours, theirs) = pair();
+    let client = std::thread::spawn(move || {
+        let mut raw = theirs.try_clone().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        block_on(async {
+            let conn = Conn::from_fd(theirs.into(), Addr::Unix(None));
+            let client = ClientTls::new(ClientSettings::default(), &mut Vec::new()).unwrap();
+            let mut conn = connect(conn, &client, "example.com", SOON).await.unwrap();
+            let key = conn.session().unwrap().keys.outbound.clone().unwrap();
+            for _ in 0..2 {
+                let mut records = vec![0; count * (HEAD + TAIL)];
+                for record in records.chunks_mut(HEAD + TAIL) {
+                    key.seal(Some(b""), record).unwrap();
+                }
+                raw.write_all(&records).unwrap();
+                conn.send_all(&[b"x"], SOON).await.unwrap();
+            }
+            conn.recv(&mut Vec::new(), 100, SOON).await
+        })
+    });
+    let received = block_on(async {
+        let mut conn = our_server(ours, ServerSettings::default()).await;
+        let mut got = Vec::new();
+        while got.len() < 2 {
+            conn.recv(&mut got, 100, SOON).await?;
+        }
+        conn.send_all(&[&got], SOON).await.map(|()| got.len())
+    });
+    (received, client.join().unwrap())
+}
+
+#[test]
+fn empty_records_are_few() {
+    let (received, answer) = empty_records(usize::from(MOST_EMPTY));
+    assert_eq!((received.unwrap(), answer.unwrap()), (2, 2));
+    let (received, answer) = empty_records(usize::from(MOST_EMPTY) + 1);
+    assert_eq!(received.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    let told = answer.unwrap_err().into_inner().unwrap().downcast::<rustls::Error>().unwrap();
+    assert_eq!(*told, rustls::Error::AlertReceived(AlertDescription::UnexpectedMessage));
+}
+
+#[test]
 fn a_record_that_was_changed_is_refused() {
     let (ours, mut theirs) = pair();
     let client = std::thread::spawn(move || {

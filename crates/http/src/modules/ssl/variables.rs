@@ -22,7 +22,11 @@ pub(super) const ROWS: &[Row] = &[
     // Requests are taken only once the handshake is done.
     Row::new("ssl_early_data", |_, _, _| false),
     Row::new("ssl_server_name", |r, _, out| {
-        text(r, out, |tls| tls.server_name.clone().unwrap_or_default())
+        let name = r.info.tls.as_ref().and_then(|tls| tls.server_name.as_ref());
+        name.is_some_and(|name| {
+            out.extend_from_slice(name);
+            !name.is_empty()
+        })
     }),
     Row::new("ssl_alpn_protocol", |r, _, out| {
         let alpn = r.info.tls.as_ref().and_then(|tls| tls.alpn.as_ref());

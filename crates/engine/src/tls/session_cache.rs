@@ -1,0 +1,202 @@
+//! Sessions that the server keeps for clients (`ssl_session_cache`), within a number of bytes.
+//!
+//! A session holds the client's certificates, of which a client may send 64 KiB. So a large one is
+//! not kept at all, and what is kept is counted in bytes.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustls::server::{NoServerSessionStorage, StoresServerSessions};
+
+use super::tickets::Scope;
+
+/// The largest session that is kept or put into a ticket. nginx's limit is 4096 bytes with the
+/// client's own certificate only; here is the whole chain.
+pub(super) const LARGEST_SESSION: usize = 8 * 1024;
+
+/// What an entry takes besides its id, which is there twice, and its session.
+const OVERHEAD: usize = 128;
+
+/// How many bytes `builtin` has for each session, on average.
+const BYTES_PER_SESSION: usize = 1024;
+
+/// Where sessions of clients without tickets are kept (`ssl_session_cache`).
+#[derive(Clone)]
+pub struct SessionCache(Option<Arc<Cache>>);
+
+impl SessionCache {
+    /// `off` and `none`.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// `shared:NAME:SIZE`, shared by all threads and all servers that name it; the size is in
+    /// bytes.
+    pub fn shared(bytes: usize) -> Self {
+        Self(Some(Arc::new(Cache::new(bytes, usize::MAX))))
+    }
+
+    /// `builtin:SIZE`, in sessions.
+    pub fn builtin(sessions: usize) -> Self {
+        let sessions = sessions.max(1);
+        Self(Some(Arc::new(Cache::new(sessions.saturating_mul(BYTES_PER_SESSION), sessions))))
+    }
+
+    /// Whether it keeps anything.
+    pub(super) fn keeps(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What is kept within a scope is found there only.
+    pub(super) fn within(&self, scope: &Scope) -> Arc<dyn StoresServerSessions> {
+        match &self.0 {
+            Some(inner) => Arc::new(ScopedCache { inner: Arc::clone(inner), scope: *scope }),
+            None => Arc::new(NoServerSessionStorage {}),
+        }
+    }
+}
+
+impl fmt::Debug for SessionCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionCache")
+    }
+}
+
+/// Sessions by their ids; the oldest make room.
+struct Cache {
+    most_bytes: usize,
+    most_sessions: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    sessions: HashMap<Id, Vec<u8>>,
+    /// The ids as they came, with those that have been taken since.
+    order: VecDeque<Id>,
+    bytes: usize,
+}
+
+/// A session's id.
+type Id = Arc<[u8]>;
+
+impl Kept {
+    fn remove(&mut self, id: &[u8]) -> Option<Vec<u8>> {
+        let session = self.sessions.remove(id)?;
+        self.bytes -= session.len();
+        Some(session)
+    }
+
+    fn remove_oldest(&mut self) {
+        if let Some(id) = self.order.pop_front() {
+            self.bytes -= id.len() + OVERHEAD;
+            self.remove(&id);
+        }
+    }
+}
+
+impl Cache {
+    fn new(most_bytes: usize, most_sessions: usize) -> Self {
+        Self { most_bytes, most_sessions, kept: Mutex::default() }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, id: &[u8], session: Vec<u8>) -> bool {
+        let added = id.len() + OVERHEAD + session.len();
+        if session.len() > LARGEST_SESSION || added > self.most_bytes {
+            return false;
+        }
+        let mut kept = self.kept();
+        kept.remove(id);
+        while kept.bytes + added > self.most_bytes || kept.order.len() >= self.most_sessions {
+            kept.remove_oldest();
+        }
+        let id: Id = id.into();
+        kept.bytes += added;
+        kept.order.push_back(Arc::clone(&id));
+        kept.sessions.insert(id, session);
+        true
+    }
+}
+
+#[derive(Debug)]
+struct ScopedCache {
+    inner: Arc<Cache>,
+    scope: Scope,
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cache")
+    }
+}
+
+impl StoresServerSessions for ScopedCache {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.inner.put(&key, self.scope.label(&value))
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.scope.check(self.inner.kept().sessions.get(key)?)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.scope.check(&self.inner.kept().remove(key)?)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(at: usize) -> [u8; 32] {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&at.to_be_bytes());
+        id
+    }
+
+    #[test]
+    fn there_are_no_more_bytes_than_said() {
+        let cache = Cache::new(100_000, usize::MAX);
+        for at in 0..1000 {
+            assert!(cache.put(&id(at), vec![7; 1000]));
+            assert!(cache.kept().bytes <= 100_000);
+        }
+        assert!(cache.kept().sessions.len() > 80);
+        assert!(cache.kept().sessions.contains_key(&id(999)[..]));
+        assert!(!cache.kept().sessions.contains_key(&id(0)[..]));
+    }
+
+    #[test]
+    fn a_large_session_is_not_kept() {
+        let cache = Cache::new(1 << 20, usize::MAX);
+        assert!(!cache.put(&id(1), vec![0; LARGEST_SESSION + 1]));
+        assert!(cache.put(&id(1), vec![0; LARGEST_SESSION]));
+        assert!(!Cache::new(1000, 10).put(&id(1), vec![0; 1000]));
+    }
+
+    #[test]
+    fn what_is_taken_makes_room_in_time() {
+        let cache = Cache::new(1 << 20, 3);
+        for at in 0..100 {
+            assert!(cache.put(&id(at), vec![0; 10]));
+            assert_eq!(cache.kept().remove(&id(at)), Some(vec![0; 10]));
+            assert!(cache.kept().order.len() <= 3);
+        }
+        assert!(cache.put(&id(1), vec![1]) && cache.put(&id(1), vec![2]));
+        assert_eq!(cache.kept().sessions[&id(1)[..]], [2]);
+        for _ in 0..3 {
+            cache.kept().remove_oldest();
+        }
+        let kept = cache.kept();
+        assert_eq!((kept.bytes, kept.sessions.len()), (0, 0));
+    }
+}

@@ -1,0 +1,74 @@
+//! What a connection to an upstream is made with. A kept connection serves only requests that
+//! would have made the same one: with the same TLS settings, certificate and name, from the same
+//! local address. All of it is compared by value, so it holds across a reload of the configuration
+//! and between locations that share an upstream.
+
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::LazyLock;
+
+use weir_engine::connection::connect::ConnectOptions;
+use weir_engine::tls::ClientIdentity;
+use weir_upstream::Made;
+
+use super::tls::{self, UpstreamTls};
+use super::{Pass, target};
+use crate::request::Request;
+
+/// The key of the hashes: nobody outside can choose names that give the same one.
+static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// The TLS part of it: the settings, and the name if it matters to the connection.
+#[derive(Hash)]
+pub struct Secured {
+    pub(super) identity: ClientIdentity,
+    pub(super) name: Option<String>,
+}
+
+/// What a new connection would be made with for this request. None if that cannot be said, and no
+/// kept one will do.
+pub fn wanted(request: &mut Request, pass: &Pass<'_>) -> Option<Made> {
+    let settings: Option<&UpstreamTls> = pass.protocol.tls(pass.location);
+    let secured = match settings {
+        Some(settings) => Some(tls::wanted(request, pass, settings)?),
+        None => None,
+    };
+    if secured.is_none() && !target::has_options(pass) {
+        return Some(Made::default());
+    }
+    let options = target::connect_options(request, pass);
+    Some(of(&options, secured.as_ref()))
+}
+
+/// What a connection was made with.
+pub fn of(options: &ConnectOptions, secured: Option<&Secured>) -> Made {
+    if secured.is_none() && *options == ConnectOptions::default() {
+        return Made::default();
+    }
+    let mut hasher = KEY.build_hasher();
+    options.hash(&mut hasher);
+    secured.hash(&mut hasher);
+    Made(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_connection_is_nothing_particular() {
+        assert_eq!(of(&ConnectOptions::default(), None), Made::default());
+    }
+
+    #[test]
+    fn another_source_makes_another_connection() {
+        let from = |text: &str| ConnectOptions {
+            bind: Some(text.parse().unwrap()),
+            ..ConnectOptions::default()
+        };
+        let one = of(&from("127.0.0.1:0"), None);
+        assert_eq!(one, of(&from("127.0.0.1:0"), None));
+        assert_ne!(one, of(&from("127.0.0.2:0"), None));
+        assert_ne!(one, of(&ConnectOptions { transparent: true, ..from("127.0.0.1:0") }, None));
+        assert_ne!(one, Made::default());
+    }
+}
