@@ -1,8 +1,8 @@
 //! Directives of nginx that this version accepts and does not act on, grouped by module.
 //!
-//! Each is read and checked as nginx does it, and accepted with a warning. A row goes when its module comes; a row elsewhere with the same
-//! name and context is preferred anyway. What guards access has no row here: a configuration that
-//! relies on it is refused rather than served without.
+//! Each is read and checked as nginx does it, and accepted with a warning. A row goes when its
+//! module comes; a row elsewhere with the same name and context is preferred anyway. What guards
+//! access has no row here: a configuration that relies on it is refused rather than served without.
 
 mod cache;
 mod content;
