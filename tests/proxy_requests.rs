@@ -146,15 +146,45 @@ fn a_body_that_is_gone_is_not_announced_again() {
     .set("breaking", breaking())
     .set("backend", backend.address())
     .start();
-    for (target, status) in [("/first", 200), ("/named", 502)] {
+    for (target, line, length) in
+        [("/first", "GET /second HTTP/1.1", None), ("/named", "POST /named HTTP/1.1", Some("0"))]
+    {
         let mut client = server.client();
         client.send(format!(
             "POST {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
         ));
-        assert_eq!(client.response().status, status, "{target}");
+        assert_eq!(client.response().status, 200, "{target}");
+        let seen = backend.last();
+        assert_eq!((seen.line.as_str(), seen.header("Transfer-Encoding")), (line, None));
+        assert!(seen.header("Content-Length") == length || target == "/first", "{seen:?}");
     }
-    let seen = backend.last();
-    assert_eq!((seen.line.as_str(), seen.header("Content-Length")), ("GET /second HTTP/1.1", None));
+}
+
+#[test]
+fn a_body_that_nobody_has_taken_goes_elsewhere() {
+    if is_nginx() {
+        // It announces all of it and sends what it has.
+        return;
+    }
+    let backend = Backend::text("second");
+    let server = Server::server(
+        "proxy_request_buffering off;
+         location / { error_page 502 = @second; proxy_pass http://127.0.0.1:%portnobody%; }
+         location @second { proxy_pass http://%backend%; }",
+    )
+    .set("backend", backend.address())
+    .start();
+    for (framing, first, second) in [
+        ("Transfer-Encoding: chunked", "3\r\nabc\r\n", "3\r\ndef\r\n0\r\n\r\n"),
+        ("Content-Length: 6", "abc", "def"),
+    ] {
+        let mut client = server.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{first}"));
+        server.wait_log("Connection refused");
+        client.send(second);
+        assert_eq!(client.response().text(), "second");
+        assert_eq!(backend.last().body, b"abcdef");
+    }
 }
 
 #[test]

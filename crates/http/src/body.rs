@@ -192,7 +192,7 @@ impl Body {
 
     /// Whether it was begun to be sent on and cannot be had again.
     pub fn is_spent(&self) -> bool {
-        self.is_streamed && self.content.is_none()
+        self.is_streamed && self.outlook() == Outlook::Gone
     }
 
     /// Whether nothing is left to be read from the connection.

@@ -104,14 +104,7 @@ impl Http1 {
     }
 
     /// Settles how the body goes out, before the fields say so.
-    ///
-    /// # Errors
-    /// The status to answer with, when it is wanted and cannot be had again.
-    fn plan_body(
-        &mut self,
-        request: &mut Request,
-        set_body: Option<&[u8]>,
-    ) -> Result<BodyPlan, u16> {
+    fn plan_body(&mut self, request: &mut Request, set_body: Option<&[u8]>) -> BodyPlan {
         let outlook = match (set_body, super::transfer(&self.location).pass_request_body) {
             (Some(body), _) => Outlook::Here(body.len() as u64),
             (None, true) => request.body.outlook(),
@@ -126,10 +119,6 @@ impl Http1 {
             }
             Outlook::Coming if body.chunked => BodyPlan { length: None, chunked: true },
             Outlook::Coming => BodyPlan { length: body.content_length, chunked: false },
-            Outlook::Gone if !is_asking && !request.is_subrequest() => {
-                request.log(Level::Error, "the request body has been sent elsewhere already");
-                return Err(502);
-            }
             // An empty body is told of as the client did, and one that is left out as empty.
             Outlook::Nothing | Outlook::Gone => {
                 let told = body.content_length == Some(0) || body.is_announced() && !is_asking;
@@ -141,7 +130,7 @@ impl Http1 {
         let shown = &mut request.attempts.shown;
         shown.chunked = plan.chunked;
         shown.body_length = plan.length;
-        Ok(plan)
+        plan
     }
 
     /// `proxy_method`, or the client's method. One that would change where the request line ends is
@@ -200,7 +189,7 @@ impl Protocol for Http1 {
         let location = Rc::clone(&self.location);
         let proxy = location.settings.get(&PROXY);
         let set_body = proxy.set_body.as_ref().map(|template| request.eval(template));
-        let plan = self.plan_body(request, set_body.as_deref())?;
+        let plan = self.plan_body(request, set_body.as_deref());
         self.write_method(request, proxy.method.as_ref(), out)?;
         out.push(b' ');
         let uri_start = out.len();
