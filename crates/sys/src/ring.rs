@@ -11,6 +11,7 @@
 //! a socket that the thread has not been told of.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ const COMPLETIONS: u32 = 2048;
 /// How often the kernel is asked to take requests that cannot stay in the queue.
 const SUBMISSIONS: usize = 1000;
 
+/// How often completions beyond the queue's length are moved into it at once.
+const FLUSHES: usize = 64;
+
 /// How long the end of a ring waits for the kernel to let go of what is under way.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -47,6 +51,11 @@ pub struct Ring {
     ring: Queues,
     buffers: Buffers,
     flags: EnterFlags,
+    /// What requests to send point at, as long as they are in the queue. Behind the queue, so that
+    /// it outlives that.
+    sending: Vec<u8>,
+    /// Requests or completions were lost.
+    broken: bool,
 }
 
 struct Queues(IoUring);
@@ -112,7 +121,8 @@ impl Ring {
             // Else an idle server looks as if it waited for a disk.
             flags |= EnterFlags::NO_IOWAIT;
         }
-        Ok(Self { ring: Queues(ring), buffers, flags })
+        let ring = Queues(ring);
+        Ok(Self { ring, buffers, flags, sending: Vec::new(), broken: false })
     }
 
     /// Whether a thread that waits in the ring is shown as what it is, idle, and not as one that
@@ -155,26 +165,37 @@ impl Ring {
         self.push(cancel.user_data(answer))
     }
 
-    /// Sends messages, each to the socket with this number, in one call. Nothing is under way when
-    /// it returns: a message that a socket did not take as a whole has completed with its data,
-    /// and with the bytes taken, or with an error.
+    /// Sends messages, each of them so many of the bytes to the socket with this number, in one
+    /// call. Nothing is under way when it returns: a message that a socket did not take as a whole
+    /// has completed with its data, and with the bytes taken, or with an error.
     ///
     /// # Panics
-    /// If the kernel has no memory for requests.
-    pub fn send_all<'a>(&mut self, messages: impl Iterator<Item = (RawFd, &'a [u8], u64)>) {
-        for (socket, bytes, data) in messages {
+    /// If the kernel has no memory for requests. After a panic the ring cannot be entered any more;
+    /// it keeps the bytes, which requests in its queue may point at.
+    pub fn send_all(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        messages: impl Iterator<Item = (RawFd, Range<usize>, u64)>,
+    ) {
+        assert!(!std::mem::replace(&mut self.broken, true), "io_uring has failed");
+        self.sending = std::mem::take(bytes);
+        for (socket, range, data) in messages {
+            let bytes = &self.sending[range];
             // What cannot be sent without waiting fails, and so nothing waits in the kernel. All or
             // nothing is a success then, which nobody has to hear of.
             let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT | libc::MSG_WAITALL;
             let send = opcode::Send::new(Fd(socket), bytes.as_ptr(), bytes.len() as u32);
             let send = send.flags(flags).build().flags(squeue::Flags::SKIP_SUCCESS);
             let send = send.user_data(data);
-            // SAFETY: the bytes are read before this function returns.
+            // SAFETY: the bytes are read before they leave the ring, at the end of this function,
+            // and nothing changes or moves them before.
             while unsafe { self.ring.0.submission().push(&send) }.is_err() {
                 self.submit_all();
             }
         }
         self.submit_all();
+        *bytes = std::mem::take(&mut self.sending);
+        self.broken = false;
     }
 
     /// Has the kernel take all requests from the queue.
@@ -206,7 +227,11 @@ impl Ring {
     ///
     /// # Errors
     /// The system's. What could not be handed over stays in the queue.
+    ///
+    /// # Panics
+    /// If the ring has failed before: what it was asked for is lost, and with it whoever waits.
     pub fn enter(&mut self, patience: Patience) -> io::Result<()> {
+        assert!(!self.broken, "io_uring has failed");
         match patience {
             Patience::None if self.is_quiet() => Ok(()),
             Patience::None => self.enter_with(0, self.flags),
@@ -226,6 +251,13 @@ impl Ring {
         let submitter = self.ring.0.submitter();
         // SAFETY: there is no argument that the kernel would read.
         let done = unsafe { submitter.enter::<()>(count, least, flags.bits(), None) };
+        self.note(done)
+    }
+
+    /// Takes note of a failure that cannot be mended: the kernel had no memory for completions that
+    /// did not fit into the queue.
+    fn note(&mut self, done: io::Result<usize>) -> io::Result<()> {
+        self.broken |= matches!(&done, Err(error) if error.raw_os_error() == Some(libc::EBADR));
         done.map(drop)
     }
 
@@ -239,7 +271,19 @@ impl Ring {
             unsafe { self.ring.0.submitter().enter(count, 1, flags.bits(), Some(&arguments)) };
         match done {
             Err(error) if error.raw_os_error() == Some(libc::ETIME) => Ok(()),
-            done => done.map(drop),
+            done => self.note(done),
+        }
+    }
+
+    /// Moves what is done into `into`, also what was more than the queue holds.
+    pub fn all_completions(&mut self, into: &mut Vec<Completion>) {
+        self.completions(into);
+        for _ in 0..FLUSHES {
+            if !self.ring.0.submission().cq_overflow() {
+                return;
+            }
+            let _ = self.enter_with(0, EnterFlags::GETEVENTS);
+            self.completions(into);
         }
     }
 

@@ -15,6 +15,7 @@
 //! have asked for in that turn. Room to write is asked for when somebody waits for it.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -243,20 +244,21 @@ impl Completions {
         }
     }
 
-    /// Sends messages, each to the socket with this number. `left` hears of those that did not
-    /// leave as a whole, and how much the socket took or why it did not. What else completes is
-    /// put into `done`.
-    pub(super) fn send_all<'a>(
+    /// Sends messages, each so many of the bytes to the socket with this number. `left` gets those
+    /// that did not leave as a whole, and how much the socket took or why it did not. What else
+    /// completes is put into `done`.
+    pub(super) fn send_all(
         &mut self,
-        messages: impl Iterator<Item = (RawFd, &'a [u8])>,
+        bytes: &mut Vec<u8>,
+        messages: impl Iterator<Item = (RawFd, Range<usize>)>,
         done: &mut Vec<Completion>,
-        mut left: impl FnMut(usize, Result<usize, Errno>),
+        left: &mut Vec<(usize, Result<usize, Errno>)>,
     ) {
         let numbered = (0..).zip(messages);
-        self.ring
-            .send_all(numbered.map(|(number, (fd, bytes))| (fd, bytes, data(number, 0, SEND))));
+        let numbered = numbered.map(|(number, (fd, range))| (fd, range, data(number, 0, SEND)));
+        self.ring.send_all(bytes, numbered);
         let before = done.len();
-        self.ring.completions(done);
+        self.ring.all_completions(done);
         if done.len() == before {
             return;
         }
@@ -265,7 +267,7 @@ impl Completions {
                 SEND if completion.data >> 32 == 0 => {
                     let error = Errno::from_raw_os_error(-completion.result);
                     let sent = usize::try_from(completion.result).map_err(|_| error);
-                    left(completion.data as usize % KEYS as usize, sent);
+                    left.push((completion.data as usize % KEYS as usize, sent));
                 }
                 _ => done.push(completion),
             }
@@ -322,6 +324,7 @@ impl Completions {
             SPENT => return News::Nobody,
             _ => {}
         }
+        debug_assert!(done.data as u32 / KEYS != SEND, "sends complete in their call");
         let key = done.data as u32 % KEYS;
         let (kind, generation) = (done.data as u32 / KEYS, (done.data >> 32) as u32);
         let ask = self.asks.get_mut(key);
@@ -374,6 +377,12 @@ impl Completions {
             Some(ask) => ask.inbox.first(&self.ring),
             None => Err(io::ErrorKind::ConnectionAborted.into()),
         }
+    }
+
+    /// Takes back more than the queue of completions holds of what was never asked for.
+    #[cfg(test)]
+    pub(super) fn overflow(&mut self) {
+        self.cancels.extend((0..5000).map(|number| data(number, u32::MAX, POLL_WRITE)));
     }
 
     /// Keeps an error for whoever receives next.

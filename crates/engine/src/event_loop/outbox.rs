@@ -10,6 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::num::NonZeroU16;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::task::{Context, Poll, Waker};
 
@@ -44,17 +45,16 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn message(&self, number: usize) -> &[u8] {
+    /// Where a message is.
+    fn range(&self, number: usize) -> Range<usize> {
         let start = number.checked_sub(1).map_or(0, |before| self.messages[before].end);
-        &self.bytes[start..self.messages[number].end]
+        start..self.messages[number].end
     }
 
-    /// The messages, and the sockets that they are for.
-    fn all(&self) -> impl Iterator<Item = (RawFd, &[u8])> {
-        self.messages
-            .iter()
-            .enumerate()
-            .map(|(number, message)| (message.socket, self.message(number)))
+    /// Where the messages are, and the sockets that they are for.
+    fn all(&self) -> impl Iterator<Item = (RawFd, Range<usize>)> {
+        let messages = self.messages.iter().enumerate();
+        messages.map(|(number, message)| (message.socket, self.range(number)))
     }
 }
 
@@ -120,26 +120,30 @@ impl Outbox {
     fn send_all(&self) {
         self.round.set(self.round.get().next());
         let mut waiting = self.waiting.take();
-        let left = |number: usize, sent: Result<usize, Errno>| {
-            let message = &waiting.messages[number];
-            let all = waiting.message(number);
-            let sent = match sent {
-                Ok(sent) => sent,
-                Err(Errno::AGAIN | Errno::INTR) => 0,
-                Err(_) => return,
-            };
-            if sent < all.len() {
-                self.send_later(message.socket, message.source, all[sent..].to_vec());
-            }
-        };
-        if !here().reactor.send_all(waiting.all(), left) {
-            for (number, (socket, message)) in waiting.all().enumerate() {
-                let sent = send_by_number(socket, message);
-                if sent != Ok(message.len()) {
-                    left(number, sent);
+        // They are the ring's until it has sent them.
+        let mut bytes = std::mem::take(&mut waiting.bytes);
+        let mut left = Vec::new();
+        if !here().reactor.send_all(&mut bytes, waiting.all(), &mut left) {
+            for (number, (socket, range)) in waiting.all().enumerate() {
+                let sent = send_by_number(socket, &bytes[range.clone()]);
+                if sent != Ok(range.len()) {
+                    left.push((number, sent));
                 }
             }
         }
+        for (number, sent) in left {
+            let sent = match sent {
+                Ok(sent) => sent,
+                Err(Errno::AGAIN | Errno::INTR) => 0,
+                Err(_) => continue,
+            };
+            let rest = &bytes[waiting.range(number)][sent..];
+            if !rest.is_empty() {
+                let message = &waiting.messages[number];
+                self.send_later(message.socket, message.source, rest.to_vec());
+            }
+        }
+        waiting.bytes = bytes;
         waiting.messages.clear();
         waiting.bytes.clear();
         self.waiting.replace(waiting);

@@ -11,6 +11,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -194,16 +195,25 @@ impl Reactor {
 
     /// Sends messages in one call if there is a ring, as [`Completions::send_all`] says; false if
     /// there is none.
-    pub(super) fn send_all<'a>(
+    pub(super) fn send_all(
         &self,
-        messages: impl Iterator<Item = (RawFd, &'a [u8])>,
-        left: impl FnMut(usize, Result<usize, Errno>),
+        bytes: &mut Vec<u8>,
+        messages: impl Iterator<Item = (RawFd, Range<usize>)>,
+        left: &mut Vec<(usize, Result<usize, Errno>)>,
     ) -> bool {
         let mut ring = self.ring.borrow_mut();
         if let Some(ring) = &mut *ring {
-            ring.send_all(messages, &mut self.done.borrow_mut(), left);
+            ring.send_all(bytes, messages, &mut self.done.borrow_mut(), left);
         }
         ring.is_some()
+    }
+
+    /// Makes the kernel say more than its queue holds, if there is a ring.
+    #[cfg(test)]
+    pub(super) fn overflow(&self) {
+        if let Some(ring) = &mut *self.ring.borrow_mut() {
+            ring.overflow();
+        }
     }
 
     /// Which of those that have had the key is there now.

@@ -180,3 +180,41 @@ fn a_receive_that_goes_on_brings_all_in_order_until_it_is_cancelled() {
     other.write_all(b"x").unwrap();
     assert_eq!(end.read(&mut [0; 9]).unwrap(), 1);
 }
+
+#[test]
+fn bytes_stay_as_long_as_requests_point_at_them() {
+    let Some(mut ring) = ring() else { return };
+    let (mut other, end) = pair();
+    let mut bytes = b"hello".to_vec();
+    let socket = end.as_raw_fd();
+    ring.send_all(&mut bytes, [(socket, 0..2, 1), (socket, 2..5, 2)].into_iter());
+    assert_eq!(bytes, b"hello");
+    let mut got = [0; 5];
+    other.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"hello");
+    let fails = [0, 1].into_iter().map(|number| match number {
+        0 => (socket, 0..5, 1),
+        _ => panic!("on purpose"),
+    });
+    let catch = |run: &mut dyn FnMut()| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err()
+    };
+    let mut fails = Some(fails);
+    assert!(catch(&mut || ring.send_all(&mut bytes, fails.take().unwrap())));
+    assert!(bytes.is_empty(), "the ring has them");
+    // Nobody would hear what becomes of them.
+    assert!(catch(&mut || drop(ring.enter(Patience::None))));
+}
+
+#[test]
+fn more_completions_than_the_queue_holds_are_all_taken() {
+    let Some(mut ring) = ring() else { return };
+    let many = u64::from(COMPLETIONS) * 3;
+    for data in 0..many {
+        assert!(ring.cancel(u64::MAX, data));
+    }
+    let mut done = Vec::new();
+    ring.enter(Patience::None).unwrap();
+    ring.all_completions(&mut done);
+    assert!(done.iter().map(|done| done.data).eq(0..many));
+}

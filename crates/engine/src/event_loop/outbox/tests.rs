@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use crate::addr::Addr;
 use crate::connection::Conn;
-use crate::event_loop::{EventLoop, Method, here, yield_now};
+use crate::event_loop::{EventLoop, Method, here, settle, yield_now};
 
 /// Runs a test by epoll, and by io_uring where that is possible.
 fn either_way(test: impl AsyncFn()) {
@@ -131,6 +131,36 @@ fn what_does_not_fit_is_sent_when_there_is_room() {
         yield_now().await;
         let got = reader.join().unwrap();
         assert_eq!(&got[before..], b"stuck, behind it");
+    });
+}
+
+/// What the kernel says of a message can be behind so much else that its queue does not hold it.
+#[test]
+fn what_does_not_fit_is_sent_also_when_completions_have_overflowed() {
+    either_way(async || {
+        let (mut conn, mut theirs) = pair().await;
+        let (mut other, mut others) = pair().await;
+        let before = fill(&mut conn).await;
+        conn.socket().forget_fullness();
+        here().reactor.overflow();
+        yield_now().await;
+        post(&mut other, b"at once").await;
+        post(&mut conn, b"stuck, ").await;
+        yield_now().await;
+        assert_eq!(here().outbox.stuck.borrow().len(), 1);
+        let reader = std::thread::spawn(move || {
+            let mut got = Vec::new();
+            theirs.read_to_end(&mut got).unwrap();
+            got
+        });
+        poll_fn(|cx| conn.poll_send(cx, &[IoSlice::new(b"behind it")])).await.unwrap();
+        drop((conn, other));
+        settle().await;
+        let got = reader.join().unwrap();
+        assert_eq!(&got[before..], b"stuck, behind it");
+        let mut got = Vec::new();
+        others.read_to_end(&mut got).unwrap();
+        assert_eq!(got, b"at once");
     });
 }
 
