@@ -175,6 +175,34 @@ fn logs_that_are_reopened_stay_apart_while_an_old_worker_ends() {
 }
 
 #[test]
+fn a_worker_that_is_told_to_end_by_somebody_is_replaced_at_once() {
+    let (go, wait) = channel();
+    let wait = Mutex::new(wait);
+    let backend = Backend::new(move |_| {
+        wait.lock().unwrap().recv().unwrap();
+        Reply::ok("finished")
+    });
+    let http = "server { listen 127.0.0.1:%port%;
+        location / { proxy_pass http://%backend%; } location /ok { return 200 one; } }";
+    let server = Server::http(http).set("backend", backend.address()).start();
+    let mut busy = server.client();
+    busy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    backend.wait(0);
+    let old = until_some("a worker", || workers(&server).first().copied());
+    send_signal(old, Signal::QUIT);
+    if !is_nginx() {
+        assert_eq!(server.text("/ok"), "one", "while the old one has its last request");
+        server.rewrite_http(&http.replace("one", "two"));
+        server.signal(Signal::HUP);
+        until("the next configuration", || server.text("/ok") == "two");
+    }
+    go.send(()).unwrap();
+    assert_eq!(busy.response().text(), "finished");
+    until("the end of the old worker", || !children(server.pid()).contains(&old));
+    until("a worker", || workers(&server).len() == 1);
+}
+
+#[test]
 fn whoever_connects_while_the_worker_is_dead_is_served_by_the_next() {
     let server = Server::http(
         "server { listen 127.0.0.1:%port%; return 200 ok; }

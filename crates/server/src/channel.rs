@@ -27,6 +27,8 @@ pub(crate) enum Report {
     Failed(u64, String),
     /// The last request that went by this generation has ended.
     Drained(u64),
+    /// Somebody else has told it to end, and it serves nobody new.
+    Quitting,
 }
 
 const LOAD: u8 = b'L';
@@ -39,6 +41,7 @@ const MORE: u8 = b'+';
 const LOADED: u8 = b'l';
 const FAILED: u8 = b'f';
 const DRAINED: u8 = b'd';
+const QUITTING: u8 = b'q';
 
 /// Sends an order with its descriptors.
 ///
@@ -111,6 +114,7 @@ pub(crate) fn send_report(to: impl AsFd, report: &Report) -> io::Result<()> {
         Report::Loaded(generation) => (LOADED, generation, ""),
         Report::Failed(generation, reason) => (FAILED, generation, reason.as_str()),
         Report::Drained(generation) => (DRAINED, generation, ""),
+        Report::Quitting => (QUITTING, &0, ""),
     };
     let mut bytes = vec![kind];
     bytes.extend_from_slice(&generation.to_le_bytes());
@@ -141,6 +145,7 @@ pub(crate) fn next_report(from: impl AsFd) -> io::Result<Option<Report>> {
         (LOADED, []) => Ok(Some(Report::Loaded(generation))),
         (FAILED, text) => Ok(Some(Report::Failed(generation, one_line(text)))),
         (DRAINED, []) => Ok(Some(Report::Drained(generation))),
+        (QUITTING, []) => Ok(Some(Report::Quitting)),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
 }
@@ -175,8 +180,12 @@ mod tests {
     #[test]
     fn reports_arrive_as_sent_until_the_end() {
         let (near, far) = pass_fd::pair().unwrap();
-        let reports =
-            [Report::Loaded(1), Report::Failed(2, "why".into()), Report::Drained(u64::MAX)];
+        let reports = [
+            Report::Loaded(1),
+            Report::Failed(2, "why".into()),
+            Report::Drained(u64::MAX),
+            Report::Quitting,
+        ];
         for report in &reports {
             send_report(&near, report).unwrap();
             assert_eq!(next_report(&far).unwrap().as_ref(), Some(report));

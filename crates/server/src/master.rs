@@ -204,8 +204,7 @@ impl Master {
 
     fn read_signals(&mut self, signals: &Signals) {
         while let Ok(Some(signal)) = signals.next() {
-            let parent_is_there = process::parent_id() == self.startup.parent;
-            let may_upgrade = !parent_is_there && !self.children.new_binary();
+            let may_upgrade = !self.parent_is_there() && !self.children.new_binary();
             let daemonised = self.startup.daemonised;
             match signals::to_master(signal, daemonised, may_upgrade, &self.console) {
                 Request::Quit => self.asked.quit = true,
@@ -372,7 +371,9 @@ impl Master {
             if !Arc::ptr_eq(&worker.logs, &self.cycle.logs) {
                 cycle::reopen(&worker.logs, &self.console);
             }
-            if let Err(error) = cycle::send_logs(&worker.logs, channel) {
+            if let Err(error) = cycle::send_logs(&worker.logs, channel)
+                && error.kind() != std::io::ErrorKind::BrokenPipe
+            {
                 self.console.log(Level::Alert, Failed("logs could not be sent", &error));
             }
         }
@@ -381,12 +382,24 @@ impl Master {
     /// Stops listening. The names of unix sockets go too, unless another binary uses them.
     fn close_sockets(&mut self) {
         let new_binary = self.children.new_binary();
-        let parent_is_there = process::parent_id() == self.startup.parent;
+        let parent_is_there = self.parent_is_there();
         for socket in self.cycle.sockets.drain(..) {
             if !new_binary && (!socket.inherited || !parent_is_there) {
                 sockets::remove_name(&socket.addr, &self.console);
             }
         }
+    }
+
+    /// Whether the process that has started this one runs: a binary that is to be replaced.
+    fn parent_is_there(&self) -> bool {
+        process::parent_id() == self.startup.parent
+    }
+
+    /// Whether another binary, which has started this one or was started by it, has the same
+    /// sockets.
+    pub(crate) fn shares_sockets(&self) -> bool {
+        let inherited = self.cycle.sockets.iter().any(|socket| socket.inherited);
+        self.children.new_binary() || (inherited && self.parent_is_there())
     }
 
     fn exit(&mut self) -> ! {

@@ -69,7 +69,10 @@ fn commit(master: &mut Master, cycle: Cycle) {
     let old = std::mem::replace(&mut master.cycle, cycle);
     master.cycle.redirect_stderr(&master.console);
     master.cycle.check_limits(&master.console);
-    sockets::retire_unused(&old.sockets, &master.cycle.sockets);
+    // Another binary may still listen at the same sockets, this one's or the one before.
+    if !master.shares_sockets() {
+        sockets::retire_unused(&old.sockets, &master.cycle.sockets);
+    }
     sockets::remove_unused_names(&old.sockets, &master.cycle.sockets, &master.console);
 }
 
@@ -122,10 +125,23 @@ pub(crate) fn take_report(master: &mut Master, pid: i32, report: Report) {
             take_pending(master, pid, generation);
             master.console.log(Level::Emerg, reason);
         }
+        Report::Quitting => replace_worker(master, pid),
         Report::Drained(generation) => master.console.log(
             Level::Notice,
             format_args!("worker process {pid} generation {generation} exited with code 0"),
         ),
+    }
+}
+
+/// Starts another worker in place of one that somebody has told to end, which may take long over
+/// its last requests.
+fn replace_worker(master: &mut Master, pid: i32) {
+    let reads_pending = master.pending.as_ref().is_some_and(|pending| pending.worker == pid);
+    let worker = master.children.0.iter_mut().find(|child| child.pid == pid);
+    worker.into_iter().for_each(|worker| worker.exiting = true);
+    let ending = master.asked.quit || master.asked.terminate || master.not_accepting;
+    if !ending && (reads_pending || !master.children.any_serving()) {
+        master.start_worker(reads_pending);
     }
 }
 

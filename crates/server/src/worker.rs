@@ -97,7 +97,11 @@ impl Worker {
             self.wait(signals);
             while let Ok(Some(signal)) = signals.next() {
                 match signals::to_worker(signal, daemonised, &self.console) {
-                    Request::Quit => self.quit(),
+                    Request::Quit => {
+                        self.quit();
+                        // Whoever sent the signal, the master is to know.
+                        let _ = channel::send_report(&self.reports, &Report::Quitting);
+                    }
                     Request::Terminate => self.terminated = true,
                     Request::Reopen => self.reopen_by_name(),
                     _ => {}
@@ -167,13 +171,16 @@ impl Worker {
 
     /// Serves by a bundle, and reports how that went.
     fn take_load(&mut self, descriptors: Vec<OwnedFd>) {
+        if self.quitting {
+            return;
+        }
         let report = match self.load(descriptors) {
             Ok(generation) => Report::Loaded(generation),
             Err((generation, reason)) => Report::Failed(generation, reason),
         };
         let _ = channel::send_report(&self.reports, &report);
         // Without a first configuration there is nothing to do.
-        self.failed |= self.load.is_none() && !self.quitting;
+        self.failed |= self.load.is_none();
     }
 
     fn load(&mut self, descriptors: Vec<OwnedFd>) -> Result<u64, (u64, String)> {
