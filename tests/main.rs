@@ -46,5 +46,6 @@ mod tls;
 mod tls_names;
 mod tls_upstream;
 mod tutorial;
+mod unsupported;
 mod upstream;
 mod variables;

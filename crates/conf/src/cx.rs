@@ -105,6 +105,11 @@ impl Cx<'_> {
         self.state.fault(fault);
     }
 
+    /// A module was to be loaded that is not there: unknown directives may be its.
+    pub fn missing_module(&mut self, name: String) {
+        self.state.missing_modules.push(name);
+    }
+
     /// A finished message.
     pub fn report(&mut self, diagnostic: Diagnostic) {
         self.state.report(diagnostic);

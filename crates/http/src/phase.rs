@@ -159,6 +159,12 @@ async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
         if !request.has_handlers(phase) {
             continue;
         }
+        // Before try_files could say that there is nothing.
+        if phase == Phase::PreContent
+            && let Some(verdict) = unserved(request)
+        {
+            return verdict;
+        }
         let verdict = match phase {
             Phase::Access => access(request).await,
             _ => walk(request, phase).await,
@@ -287,14 +293,18 @@ pub(crate) fn refuse_large_body(request: &mut Request) -> Option<Verdict> {
     Some(Verdict::Status(413))
 }
 
+/// What would serve the location is not supported yet: then nothing else of it is served either.
+fn unserved(request: &mut Request) -> Option<Verdict> {
+    let name = request.location.pending_content.as_ref()?;
+    let line = format!("\"{name}\" directive is not supported yet, its location serves nothing");
+    request.log(Level::Error, &line);
+    Some(Verdict::Status(500))
+}
+
 /// The content phase: the location's own handler, or the content modules in turn.
 async fn content(request: &mut Request) -> Verdict {
-    let location = Rc::clone(&request.location);
-    if let Some(name) = &location.pending_content {
-        let line =
-            format!("\"{name}\" directive is not supported yet, its location serves nothing");
-        request.log(Level::Error, &line);
-        return Verdict::Status(500);
+    if let Some(verdict) = unserved(request) {
+        return verdict;
     }
     let verdict = match request.content {
         // Inside of this future, not in a box: it is what a proxy does all day.

@@ -101,9 +101,10 @@ pub(crate) fn configure_arguments() -> String {
     MODULES.iter().filter_map(argument).collect()
 }
 
-/// Whether Weir has the nginx module that a `load_module` file name stands for, as in
-/// `modules/ngx_http_geoip_module.so`. A dynamic module of nginx that Weir has is part of it.
-pub(crate) fn is_built_in(file_name: &str) -> bool {
+/// Whether a `load_module` file name stands for one of nginx's own modules, as
+/// `modules/ngx_http_geoip_module.so` does. What Weir has is part of it; the directives of the
+/// others are told of where they stand.
+pub(crate) fn is_known(file_name: &str) -> bool {
     let name = file_name.rsplit('/').next().unwrap_or(file_name);
     let Some(name) = name.strip_suffix(".so").and_then(|n| n.strip_prefix("ngx_")) else {
         return false;
@@ -113,9 +114,10 @@ pub(crate) fn is_built_in(file_name: &str) -> bool {
         "stream_module" => "stream",
         "mail_module" => "mail",
         "http_xslt_filter_module" => "http_xslt_module",
+        "stream_geoip_module" => "http_geoip_module",
         name => name,
     };
-    MODULES.iter().any(|&(module, _, has)| module == name && has)
+    MODULES.iter().any(|&(module, ..)| module == name)
 }
 
 #[cfg(test)]
@@ -130,8 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn modules_of_others_are_not_built_in() {
-        assert!(!is_built_in("modules/ngx_http_lua_module.so"));
-        assert!(!is_built_in("http_proxy_module"));
+    fn modules_of_others_are_not_known() {
+        assert!(!is_known("modules/ngx_http_lua_module.so"));
+        assert!(!is_known("http_proxy_module"));
+        assert!(is_known("/usr/lib/nginx/modules/ngx_stream_module.so"));
+        assert!(is_known("modules/ngx_http_image_filter_module.so"));
     }
 }

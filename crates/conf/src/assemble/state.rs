@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) poisoned: Vec<bool>,
     /// Files read so far.
     pub(crate) files: usize,
+    /// Modules that were to be loaded and are not there.
+    pub(crate) missing_modules: Vec<String>,
     blocks: u32,
     /// Warnings and faults so far.
     told: [usize; 2],
@@ -80,6 +82,7 @@ impl State {
             faults: Vec::new(),
             poisoned: vec![false; tables],
             files: 0,
+            missing_modules: Vec::new(),
             blocks: 0,
             told: [0; 2],
             idle: HashMap::new(),

@@ -78,7 +78,8 @@ impl Walk<'_> {
             Found::Unknown => {
                 let full = self.state.is_full();
                 let meant = if full { None } else { self.lookup.meant(&node.text(), context) };
-                self.state.fault(unknown(&node, meant));
+                let module = missing_module(&self.state.missing_modules, &node.text());
+                self.state.fault(unknown(&node, module, meant));
             }
         }
     }
@@ -186,11 +187,23 @@ fn misshapen(node: &Node, known: Known) -> Option<Fault> {
     Some(if syntax.is_empty() { fault } else { fault.hint(format!("syntax: {name} {syntax}")) })
 }
 
-fn unknown(node: &Node, meant: Option<String>) -> Fault {
+/// The module that is not there and seems to have a directive, by a word that both names share.
+fn missing_module(missing: &[String], directive: &str) -> Option<String> {
+    const COMMON: &[&str] = &["http", "stream", "ngx", "module", "filter", "set", "pass", "by"];
+    let of = |module: &str| module.split(['_', '-']).map(str::to_owned).collect::<Vec<_>>();
+    let words: Vec<&str> = directive.split('_').filter(|word| !COMMON.contains(word)).collect();
+    let has = |module: &&String| of(module).iter().any(|word| words.contains(&word.as_str()));
+    missing.iter().find(has).cloned()
+}
+
+fn unknown(node: &Node, module: Option<String>, meant: Option<String>) -> Fault {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let fault = Fault::new(format!("unknown directive \"{}\"", node.name.shown())).at(&node.name);
     if node.name.value.starts_with(BYTE_ORDER_MARK) {
         return fault.hint("the file begins with a byte order mark, save it without one");
+    }
+    if let Some(module) = module {
+        return fault.hint(format!("it seems to belong to {module}, which cannot be loaded"));
     }
     match meant {
         Some(meant) => fault.hint(format!("did you mean \"{meant}\"?")),

@@ -31,11 +31,11 @@ directives! {
         /// How nginx reads files. Has no effect here: the loop reads, or the kernel sends.
         "aio" => aio: Aio = Aio::Off,
         /// How nginx writes temporary files. Has no effect here.
-        "aio_write" => aio_write: bool = false,
+        "aio_write" => aio_write: AioWrite = AioWrite(false),
         /// Has the kernel read ahead in files, unless 0; how far is up to it.
         "read_ahead" => read_ahead: Size,
         /// From which size on nginx reads files past the page cache. Has no effect here.
-        "directio" => directio: Off<Offset>,
+        "directio" => directio: DirectIo,
         /// How nginx aligns such reads. Has no effect here.
         "directio_alignment" => directio_alignment: Offset = Offset::bytes(512),
         /// Gives files an ETag of their time and size.
@@ -64,6 +64,9 @@ impl Value for Aio {
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let word = &node.args[0];
+        if !word.is("off") {
+            cx.no_effect("\"aio\" has no effect, the loop reads files or the kernel sends them");
+        }
         match &*word.text() {
             "off" => Ok(Self::Off),
             "on" => Ok(Self::On),
@@ -84,6 +87,48 @@ impl Value for Aio {
             Self::Threads(None) => Some("threads".into()),
             Self::Threads(Some(pool)) => Some(format!("threads={pool}")),
         }
+    }
+}
+
+/// `aio_write`, which warns when it is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AioWrite(pub bool);
+
+impl Value for AioWrite {
+    const SYNTAX: &'static str = bool::SYNTAX;
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let on = bool::parse(node, cx)?;
+        if on {
+            cx.no_effect("\"aio_write\" has no effect, temporary files are written by the loop");
+        }
+        Ok(Self(on))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+}
+
+/// `directio`, which warns unless it is off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DirectIo(pub Off<Offset>);
+
+impl Value for DirectIo {
+    const SYNTAX: &'static str = <Off<Offset>>::SYNTAX;
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let size = <Off<Offset>>::parse(node, cx)?;
+        if size != Off::Off {
+            cx.no_effect("\"directio\" has no effect, files are sent from the page cache");
+        }
+        Ok(Self(size))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
     }
 }
 

@@ -26,7 +26,10 @@ fn add_listen(own: &mut ListensWritten, node: &Node, cx: &mut Cx<'_>) -> Result<
     let listen =
         Listen::parse(&node.args, cx.span(), cx.env(), &mut |warning| warnings.push(warning));
     for warning in warnings {
-        cx.warn(warning);
+        match warning.ends_with("has no effect") {
+            true => cx.no_effect(warning),
+            false => cx.warn(warning),
+        }
     }
     let listens = own.listens.get_or_insert_default();
     let listen = listen.inspect_err(|_| listens.push(Listen::implicit()))?;
@@ -210,6 +213,7 @@ impl Options {
                      use the \"http2\" directive instead"
                         .into(),
                 );
+                warn("\"listen ... http2\" is not supported yet and has no effect".into());
                 self.http2 = true;
             }
             "quic" => self.quic = true,

@@ -122,7 +122,7 @@ impl Value for TimerResolution {
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         Msec::parse(node, cx)?;
-        cx.warn("\"timer_resolution\" has no effect");
+        cx.no_effect("\"timer_resolution\" has no effect");
         Ok(Self)
     }
 }
@@ -141,7 +141,7 @@ macro_rules! idle_switch {
             fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
                 let on = bool::parse(node, cx)?;
                 if on {
-                    cx.warn(format!("\"{}\" has no effect, {}", node.text(), $text));
+                    cx.no_effect(format!("\"{}\" has no effect, {}", node.text(), $text));
                 }
                 Ok(Self(on))
             }
@@ -186,7 +186,7 @@ impl Value for DebugPoints {
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         DebugAction::parse(node, cx)?;
-        cx.warn("\"debug_points\" has no effect");
+        cx.no_effect("\"debug_points\" has no effect");
         Ok(Self)
     }
 }
@@ -327,20 +327,15 @@ fn load_module(_: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
         return Err(Fault::directive("is specified too late"));
     }
     let file = node.args[0].text();
-    if features::is_built_in(&file) {
-        cx.warn(format!("module \"{file}\" is built in, \"load_module\" is ignored"));
+    if features::is_known(&file) {
         return Ok(());
     }
-    let path = cx.prefix_path(&file).display().to_string();
-    let why = match cx.env().read(path.as_ref()) {
-        Ok(_) => format!("{path}: modules of nginx cannot be loaded"),
-        Err(error) => {
-            let text = weir_engine::os_error::OsError(&error).to_string();
-            let text = text.split_once(": ").map_or(text.as_str(), |(_, text)| text);
-            format!("{path}: cannot open shared object file: {text}")
-        }
-    };
-    Err(Fault::new(format!("dlopen() \"{path}\" failed ({why})")).at(&node.args[0]))
+    let name = file.rsplit('/').next().unwrap_or(&file).trim_end_matches(".so").to_owned();
+    cx.warn(format!(
+        "module \"{name}\" is not part of weir and cannot be loaded, its directives are unknown"
+    ));
+    cx.missing_module(name);
+    Ok(())
 }
 
 fn set_thread_pool(core: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
@@ -367,7 +362,7 @@ fn set_thread_pool(core: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Resu
         return Err(Fault::new(text));
     }
     pools.push(name);
-    cx.warn("\"thread_pool\" has no effect, files are read without one");
+    cx.no_effect("\"thread_pool\" has no effect, files are read without one");
     Ok(())
 }
 

@@ -126,7 +126,7 @@ impl Value for AioRequests {
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let number = super::core::number(&node.args[0].value);
         let number = number.ok_or_else(|| Fault::directive("invalid number"))?;
-        cx.warn("\"worker_aio_requests\" has no effect");
+        cx.no_effect("\"worker_aio_requests\" has no effect");
         Ok(Self(number))
     }
 

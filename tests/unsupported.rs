@@ -1,0 +1,138 @@
+//! What nginx has and Weir has not: locations that need it, modules that would be loaded, and
+//! warnings about what has no effect.
+
+use crate::harness::{Server, is_nginx};
+
+/// Where nginx says 502 because nobody listens, or 404 because there is no file, Weir says 500:
+/// the file of a location that needs a missing protocol is not to be sent as it is.
+#[test]
+fn a_location_that_needs_a_missing_protocol_serves_nothing() {
+    if is_nginx() {
+        return;
+    }
+    let server = Server::server(
+        r#"
+        root %dir%/html;
+        location ~ \.php$ { try_files $uri =404; fastcgi_pass 127.0.0.1:9; }
+        location /if/ { set $a 1; if ($a) { set $b 1; } fastcgi_pass 127.0.0.1:9; }
+        location /index/ { index x.php; }
+        location /rewritten/ { rewrite ^ /x.php last; }
+        location /tried/ { try_files $uri /x.php; }
+        location /tried-named/ { try_files $uri @app; }
+        location @app { uwsgi_pass 127.0.0.1:9; }
+        location /error/ { error_page 404 /x.php; }
+        location /error-named/ { error_page 404 = @app; }
+        location /kept/ { try_files $uri =404; scgi_pass 127.0.0.1:9; error_page 500 /sorry; }
+        location = /sorry { return 200 sorry; }
+        location /returned/ { return 204; grpc_pass 127.0.0.1:9; }
+        location /denied/ { deny all; try_files $uri =404; memcached_pass 127.0.0.1:9;
+            set $memcached_key $uri; }
+        "#,
+    )
+    .file("html/x.php", "<?php secret();")
+    .file("html/index/x.php", "<?php secret();")
+    .file("html/if/x.txt", "secret")
+    .start();
+    for (target, status) in [
+        ("/x.php", 500),
+        ("/none.php", 500),
+        ("/if/x.txt", 500),
+        ("/index/", 500),
+        ("/rewritten/a", 500),
+        ("/tried/a", 500),
+        ("/tried-named/a", 500),
+        ("/error/a", 500),
+        ("/error-named/a", 500),
+        ("/returned/a", 204),
+        ("/denied/a", 403),
+    ] {
+        let answer = server.get(target);
+        assert_eq!(answer.status, status, "{target}");
+        assert!(!answer.text().contains("secret"), "{target}");
+    }
+    let answer = server.get("/kept/a");
+    assert_eq!((answer.status, answer.text()), (500, "sorry".to_owned()));
+    server.wait_log("\"fastcgi_pass\" directive is not supported yet, its location serves nothing");
+}
+
+#[test]
+fn a_location_that_needs_a_missing_protocol_redirects_to_its_slash() {
+    let server = Server::server("location /app/ { fastcgi_pass 127.0.0.1:9; }").start();
+    let answer = server.get("/app");
+    let to = format!("http://localhost:{}/app/", server.port("port"));
+    assert_eq!((answer.status, answer.header("Location")), (301, Some(&*to)));
+}
+
+fn said(conf: &str) -> (bool, Vec<String>) {
+    let output = Server::conf(conf).check();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.success(), text.lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn modules_are_not_loaded_and_that_is_no_fault_by_itself() {
+    if is_nginx() {
+        return;
+    }
+    let (well, lines) = said(
+        "load_module modules/ngx_http_image_filter_module.so;
+         load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+         load_module modules/ngx_http_brotli_filter_module.so;
+         events {} http {}",
+    );
+    assert!(well, "{lines:?}");
+    let warnings: Vec<_> = lines.iter().filter(|line| line.contains("[warn]")).collect();
+    assert_eq!(warnings.len(), 1, "{lines:?}");
+    assert!(warnings[0].contains(
+        "module \"ngx_http_brotli_filter_module\" is not part of weir and cannot be loaded"
+    ));
+    let (well, lines) = said(
+        "load_module modules/ngx_http_brotli_filter_module.so;
+         events {} http { brotli on; }",
+    );
+    assert!(!well);
+    assert!(lines.iter().any(|line| line.contains("[emerg] unknown directive \"brotli\"")));
+    let (well, lines) = said("events {} load_module modules/ngx_http_js_module.so; http {}");
+    assert!(!well);
+    assert!(lines.iter().any(|line| line.contains("directive is specified too late")));
+}
+
+/// A warning with its place for everything that would matter to somebody, and one for each kind.
+#[test]
+fn what_has_no_effect_is_told_once_with_its_place() {
+    if is_nginx() {
+        return;
+    }
+    let (well, lines) = said(
+        "thread_pool a threads=1;\nthread_pool b threads=1;\nevents { accept_mutex on; }
+         http {
+         aio threads;\ndirectio 4m;\naio_write on;
+         server { listen 127.0.0.1:%port% ssl http2; ssl_reject_handshake on; }
+         server { listen 127.0.0.1:%port% ssl http2; ssl_reject_handshake on; server_name b;
+         fastcgi_param a b;\nfastcgi_param c d;\nfastcgi_param e f;
+         location / { aio on; directio off; }
+         } }",
+    );
+    assert!(well, "{lines:?}");
+    let warnings: Vec<_> = lines.iter().filter(|line| line.contains("no effect")).collect();
+    for (what, line) in [
+        ("\"thread_pool\" has no effect, files are read without one, 2 times, first in", 1),
+        ("\"accept_mutex\" has no effect, threads of one process accept without it in", 3),
+        (
+            "\"aio\" has no effect, the loop reads files or the kernel sends them, 2 times, first in",
+            5,
+        ),
+        ("\"directio\" has no effect, files are sent from the page cache in", 6),
+        ("\"aio_write\" has no effect, temporary files are written by the loop in", 7),
+        ("\"listen ... http2\" is not supported yet and has no effect, 2 times, first in", 8),
+        (
+            "\"fastcgi_param\" directive is not supported yet and has no effect, 3 times, first in",
+            10,
+        ),
+    ] {
+        let end = format!("nginx.conf:{line}");
+        let told = |said: &&&String| said.contains(what) && said.ends_with(&end);
+        assert_eq!(warnings.iter().filter(told).count(), 1, "{what}: {warnings:#?}");
+    }
+    assert_eq!(warnings.len(), 7, "{warnings:#?}");
+}
