@@ -15,7 +15,7 @@ impl Directory {
     pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("weir-tests-{}-{number}", std::process::id());
+        let name = format!("weir-tests-{}-{number:04}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(path.join("html")).unwrap();
         Self { path }

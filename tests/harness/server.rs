@@ -1,6 +1,7 @@
 //! The server under test: configuration text in, a running process out.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 
@@ -26,6 +27,7 @@ pub(crate) struct Setup {
     conf: String,
     values: BTreeMap<String, String>,
     directory: Directory,
+    binary: PathBuf,
     alerts: bool,
 }
 
@@ -47,6 +49,13 @@ impl Setup {
         self
     }
 
+    /// Starts this binary in place of the one under test.
+    #[allow(dead_code, reason = "the comparison has two")]
+    pub(crate) fn binary(mut self, binary: &Path) -> Self {
+        self.binary = binary.to_owned();
+        self
+    }
+
     /// Does not fail the test for an `[alert]` in the error log.
     pub(crate) fn alerts_expected(mut self) -> Self {
         self.alerts = true;
@@ -64,7 +73,8 @@ impl Setup {
         let ports = Mutex::new(BTreeMap::new());
         let text = written(&self.conf, &self.values, &self.directory, &ports);
         self.directory.write("nginx.conf", text);
-        let mut child = command(&self.directory).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command(&self.binary, &self.directory).stderr(Stdio::piped()).spawn().unwrap();
         let pid = self.directory.join("nginx.pid");
         until("the pid file", || {
             if let Ok(Some(status)) = child.try_wait() {
@@ -90,12 +100,12 @@ impl Setup {
         let ports = Mutex::new(BTreeMap::new());
         let text = written(&self.conf, &self.values, &self.directory, &ports);
         self.directory.write("nginx.conf", text);
-        command(&self.directory).args(arguments).output().unwrap()
+        command(&self.binary, &self.directory).args(arguments).output().unwrap()
     }
 }
 
-fn command(directory: &Directory) -> Command {
-    let mut command = Command::new(binary());
+fn command(binary: &Path, directory: &Directory) -> Command {
+    let mut command = Command::new(binary);
     command.arg("-p").arg(format!("{}/", directory.path().display()));
     command.args(["-c", "nginx.conf", "-e", "error.log"]).stdin(Stdio::null());
     command
@@ -180,6 +190,7 @@ impl Server {
             conf: conf.to_owned(),
             values: BTreeMap::new(),
             directory: Directory::new(),
+            binary: binary(),
             alerts: false,
         }
     }

@@ -1,10 +1,11 @@
-//! The project's chores: `cargo xtask` and one of `test`, `release`, `install`, `bench`,
-//! `instructions`, `nginx-tests`, `docs`, `fuzz`.
+//! The project's chores: `cargo xtask` and one of `test`, `compare`, `release`, `install`,
+//! `bench`, `instructions`, `nginx-tests`, `docs`, `fuzz`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "chores talk to whoever runs them")]
 
 mod bench;
 mod cargo;
+mod compare;
 mod install;
 mod instructions;
 mod nginx_tests;
@@ -24,6 +25,8 @@ usage: cargo xtask CHORE
 
   test [--release] [NAME]   everything that must pass before a change lands; with NAME, only the
                             end-to-end tests whose names hold it
+  compare [--part] [WORD]..  the same requests through nginx and Weir, and what differs; with WORDs, only
+                            of cases whose names hold one; --part leaves out what takes its time
   release                   the server as it is shipped: built for what it was seen doing under load
   install [--layout=packages|debian|source] [--like=NGINX] [--quick] [--prefix=DIR] ..
                             builds the server for the places that nginx's `configure` would be
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.split_first() {
         Some((&"test", rest)) => test::run(rest),
+        Some((&"compare", rest)) => compare::run(rest),
         Some((&"release", [])) => release::run(),
         Some((&"install", rest)) => install::run(rest),
         Some((&"bench", rest)) => bench::run(rest),

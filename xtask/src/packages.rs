@@ -17,6 +17,9 @@ pub(crate) const TESTS: &[Needed] = &[
     ("openssl", "openssl"),
 ];
 
+/// What Weir is compared with.
+pub(crate) const COMPARE: &[Needed] = &[("nginx", "nginx"), ("openssl", "openssl")];
+
 /// What load is made with: the backend, the generator, certificates.
 pub(crate) const LOAD: &[Needed] = &[("nginx", "nginx"), ("wrk", "wrk"), ("openssl", "openssl")];
 

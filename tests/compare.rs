@@ -1,0 +1,202 @@
+//! Runs the same requests through nginx and through Weir, and prints what differs.
+//!
+//! `cargo xtask compare` starts it. Cases are in `compare/cases/`, a file for each theme. What differs
+//! on purpose is said beside the request, with the sentence of `docs/differences.md` that names it.
+//! A difference that is expected and does not show is a failure, too.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "it talks to whoever runs it")]
+
+#[allow(dead_code, unused_imports, reason = "tests need more of it")]
+mod harness;
+
+#[path = "compare/case.rs"]
+mod case;
+#[path = "compare/connection.rs"]
+mod connection;
+#[path = "compare/difference.rs"]
+mod difference;
+#[path = "compare/messages.rs"]
+mod messages;
+#[path = "compare/reason.rs"]
+mod reason;
+#[path = "compare/side.rs"]
+mod side;
+#[path = "compare/text.rs"]
+mod text;
+#[path = "compare/upstream.rs"]
+mod upstream;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+
+use case::{Case, Version};
+use difference::{Difference, Sides};
+use reason::Reason;
+
+/// Cases at once, two servers each.
+const AT_ONCE: usize = 3;
+
+fn main() -> ExitCode {
+    // A case that cannot be run is a difference, and is printed as one.
+    std::panic::set_hook(Box::new(|_| {}));
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            println!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What is asked for on the command line.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// Leave out what takes its time.
+    part: bool,
+    /// Print everything that was seen.
+    all: bool,
+    /// Words of themes and titles.
+    words: Vec<String>,
+}
+
+fn run() -> Result<(), String> {
+    let mut wanted = Wanted::default();
+    for argument in std::env::args().skip(1) {
+        match &*argument {
+            "--part" => wanted.part = true,
+            "--all" => wanted.all = true,
+            _ => wanted.words.push(argument),
+        }
+    }
+    let nginx = nginx()?;
+    let sides = Sides { version: version(&nginx)?, weir: harness::binary(), nginx };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = read(&folder.join("../docs/differences.md"))?;
+    let cases = cases(&folder.join("compare/cases"), &wanted, sides.version)?;
+    let mut count = Count::default();
+    for (case, differences) in cases.iter().zip(compare_all(&sides, &cases, wanted.all)) {
+        judge(case, &differences, sides.version, &page, &mut count);
+    }
+    let asked: usize = cases.iter().map(|case| case.exchanges.len()).sum();
+    let [major, minor, patch] = sides.version;
+    println!(
+        "nginx {major}.{minor}.{patch}: {asked} exchanges in {} cases; {} differences as expected, \
+         {} known faults, {} failures",
+        cases.len(),
+        count.expected,
+        count.pending,
+        count.failures,
+    );
+    if count.failures == 0 { Ok(()) } else { Err("it is not as expected".to_owned()) }
+}
+
+/// What came of all differences.
+#[derive(Debug, Default)]
+struct Count {
+    expected: usize,
+    pending: usize,
+    failures: usize,
+}
+
+/// Holds the differences of a case against its reasons.
+fn judge(case: &Case, found: &[Difference], version: Version, page: &str, count: &mut Count) {
+    let mut used: Vec<*const Reason> = Vec::new();
+    for difference in found {
+        let near = match difference.exchange {
+            Some(at) => &case.exchanges[at].reasons,
+            None => &case.reasons,
+        };
+        let mut reasons = near.iter().chain(&case.everywhere);
+        let reason =
+            reasons.find(|reason| reason.covers(&difference.aspect) && reason.holds(version));
+        match reason {
+            None => {
+                println!("{difference}");
+                count.failures += 1;
+            }
+            Some(reason) => {
+                used.push(reason);
+                count.pending += usize::from(reason.is_pending());
+                count.expected += usize::from(!reason.is_pending());
+            }
+        }
+    }
+    let of_exchanges = case
+        .exchanges
+        .iter()
+        .flat_map(|exchange| exchange.reasons.iter().map(|reason| (&*exchange.name, reason)));
+    let of_case = case.reasons.iter().chain(&case.everywhere).map(|reason| ("-", reason));
+    for (exchange, reason) in of_exchanges.chain(of_case) {
+        let name = format!("{}: {}: {exchange}: {}", case.theme, case.title, reason.why());
+        if reason.holds(version) && !used.contains(&std::ptr::from_ref(reason)) {
+            println!("does not differ any more: {name}");
+            count.failures += usize::from(!reason.is_pending());
+        }
+        if !reason.is_named_by(page) {
+            println!("not in docs/differences.md: {name}");
+            count.failures += 1;
+        }
+    }
+}
+
+/// The nginx to compare with.
+fn nginx() -> Result<PathBuf, String> {
+    if let Some(path) = std::env::var_os("WEIR_COMPARE_NGINX") {
+        return Ok(path.into());
+    }
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    let mut found = path.split(':').map(|folder| Path::new(folder).join("nginx"));
+    found.find(|path| path.is_file()).ok_or_else(|| "there is no nginx on the path".to_owned())
+}
+
+fn version(nginx: &Path) -> Result<Version, String> {
+    let output = Command::new(nginx).arg("-v").output();
+    let output = output.map_err(|error| format!("{}: {error}", nginx.display()))?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let number = text.split("nginx/").nth(1).ok_or(text.clone())?;
+    Ok(case::parse_version(number))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn cases(folder: &Path, wanted: &Wanted, version: Version) -> Result<Vec<Case>, String> {
+    let entries = std::fs::read_dir(folder).map_err(|error| error.to_string())?;
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    let mut cases = Vec::new();
+    for path in paths {
+        let theme = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        cases.extend(case::parse(&theme, &read(&path)?));
+    }
+    if wanted.part {
+        let is_quick = |exchange: &case::Exchange| !exchange.options.contains_key("slow");
+        cases.iter_mut().for_each(|case| case.exchanges.retain(is_quick));
+    }
+    cases.retain(|case| {
+        let name = format!("{}: {}", case.theme, case.title);
+        case.needs.is_none_or(|needs| needs <= version)
+            && (wanted.words.is_empty() || wanted.words.iter().any(|word| name.contains(word)))
+    });
+    Ok(cases)
+}
+
+fn compare_all(sides: &Sides, cases: &[Case], all: bool) -> Vec<Vec<Difference>> {
+    let next = Mutex::new(cases.iter().enumerate());
+    let found = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some((at, case)) = { next.lock().unwrap().next() } {
+                    let differences = difference::of(sides, case, all);
+                    found.lock().unwrap().push((at, differences));
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap();
+    found.sort_by_key(|(at, _)| *at);
+    found.into_iter().map(|(_, differences)| differences).collect()
+}

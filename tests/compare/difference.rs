@@ -1,0 +1,115 @@
+//! What differs between both sides of a case.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+
+use super::case::{Case, Version};
+use super::side::{self, Outcome, Seen};
+
+/// Something that is not the same on both sides.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    /// Theme, title and exchange.
+    name: String,
+    /// The exchange; `None` for what belongs to none.
+    pub(crate) exchange: Option<usize>,
+    pub(crate) aspect: String,
+    nginx: String,
+    weir: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "{}: {}", self.name, self.aspect)?;
+        let nginx: Vec<&str> = self.nginx.lines().collect();
+        let weir: Vec<&str> = self.weir.lines().collect();
+        if nginx.len() == weir.len() {
+            let lines = nginx.iter().zip(&weir);
+            return lines.filter(|(nginx, weir)| nginx != weir).try_for_each(|(nginx, weir)| {
+                writeln!(out, "   nginx: {nginx}\n    weir: {weir}")
+            });
+        }
+        let (same, rest) = common(&nginx, &weir);
+        let before = same.saturating_sub(1);
+        nginx[before..same].iter().try_for_each(|line| writeln!(out, "          {line}"))?;
+        let nginx = &nginx[same..nginx.len() - rest];
+        nginx.iter().try_for_each(|line| writeln!(out, "   nginx: {line}"))?;
+        let weir = &weir[same..weir.len() - rest];
+        weir.iter().try_for_each(|line| writeln!(out, "    weir: {line}"))
+    }
+}
+
+/// How many lines are the same at the beginning and at the end.
+fn common(one: &[&str], other: &[&str]) -> (usize, usize) {
+    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let (one, other) = (&one[same..], &other[same..]);
+    let rest = one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
+    (same, rest)
+}
+
+/// Whoever takes part.
+#[derive(Debug)]
+pub(crate) struct Sides {
+    pub(crate) nginx: PathBuf,
+    pub(crate) weir: PathBuf,
+    /// Of nginx.
+    pub(crate) version: Version,
+}
+
+/// Runs a case on both sides at the same time.
+pub(crate) fn of(sides: &Sides, case: &Case, all: bool) -> Vec<Difference> {
+    let run = |binary: &Path| {
+        let outcome =
+            std::panic::catch_unwind(AssertUnwindSafe(|| side::run(binary, sides.version, case)));
+        outcome.unwrap_or_else(|panic| failed(&*panic))
+    };
+    let (nginx, weir) = std::thread::scope(|scope| {
+        let nginx = scope.spawn(|| run(&sides.nginx));
+        let weir = run(&sides.weir);
+        (nginx.join().expect("panics are caught"), weir)
+    });
+    let mut differences = Vec::new();
+    let none = Seen::new();
+    for (at, exchange) in case.exchanges.iter().enumerate() {
+        let nginx = nginx.exchanges.get(at).unwrap_or(&none);
+        let weir = weir.exchanges.get(at).unwrap_or(&none);
+        let name = format!("{}: {}: {}", case.theme, case.title, exchange.name);
+        if all {
+            println!("{name}");
+            nginx.iter().for_each(|(aspect, text)| println!("-- nginx: {aspect}:\n{text}"));
+            weir.iter().for_each(|(aspect, text)| println!("-- weir: {aspect}:\n{text}"));
+        }
+        compare(&name, Some(at), nginx, weir, &mut differences);
+    }
+    let name = format!("{}: {}: -", case.theme, case.title);
+    compare(&name, None, &nginx.rest, &weir.rest, &mut differences);
+    differences
+}
+
+fn failed(panic: &(dyn std::any::Any + Send)) -> Outcome {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    let rest = [("run", text.unwrap_or_default())].into();
+    Outcome { exchanges: Vec::new(), rest }
+}
+
+fn compare(
+    name: &str,
+    exchange: Option<usize>,
+    nginx: &Seen,
+    weir: &Seen,
+    into: &mut Vec<Difference>,
+) {
+    let mut aspects: Vec<&str> = nginx.keys().chain(weir.keys()).copied().collect();
+    aspects.sort_unstable();
+    aspects.dedup();
+    for aspect in aspects {
+        let text = |seen: &Seen| seen.get(aspect).cloned().unwrap_or_default();
+        let (nginx, weir) = (text(nginx), text(weir));
+        if nginx != weir {
+            let (name, aspect) = (name.to_owned(), aspect.to_owned());
+            into.push(Difference { name, exchange, aspect, nginx, weir });
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! One side: a server that runs a case, and everything that can be seen of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::case::{Case, Exchange, Version};
+use super::connection::{self, PROBE_BODY, PROBE_HOST};
+use super::messages::render;
+use super::text::show;
+use super::upstream::Upstream;
+use crate::harness::{Certificate, Directory, Server, Signal, until};
+
+/// What can be seen of an exchange, as text, by aspect.
+pub(crate) type Seen = BTreeMap<&'static str, String>;
+
+/// What was seen of a case.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// For each exchange.
+    pub(crate) exchanges: Vec<Seen>,
+    /// What belongs to none: logs of the case's own, messages without a connection.
+    pub(crate) rest: Seen,
+}
+
+/// When every file was changed last.
+const CHANGED: Duration = Duration::from_secs(1_000_000_000);
+
+/// The variables of the log, which is shown with a line for each. The first two say which connection
+/// a line belongs to and are not compared; `bytes` depends on chunks and compression and is compared
+/// where there are none.
+const LOG: &str = r#"log_format compare escape=json '$realip_remote_port:$server_port $connection '
+    'remote=$remote_addr|user=$remote_user|request=$request|status=$status|'
+    'bytes=$body_bytes_sent,$bytes_sent|length=$request_length|method=$request_method|uri=$uri|'
+    'args=$args|host=$host|server=$server_name|file=$request_filename|protocol=$server_protocol|'
+    'scheme=$scheme|number=$connection_requests|completion=$request_completion|'
+    'type=$sent_http_content_type|size=$sent_http_content_length|location=$sent_http_location|'
+    'upstream=$upstream_addr|upstream status=$upstream_status|'
+    'upstream length=$upstream_response_length|'
+    'upstream bytes=$upstream_bytes_sent,$upstream_bytes_received|';
+    access_log %dir%/compare.log compare;
+"#;
+
+/// Runs a case on a binary.
+pub(crate) fn run(binary: &Path, version: Version, case: &Case) -> Outcome {
+    let conf = conf(case, version);
+    let upstreams: Vec<(&str, Upstream)> = case
+        .upstreams
+        .iter()
+        .map(|(name, replies)| (&**name, Upstream::start(replies.clone())))
+        .collect();
+    let mut setup = Server::conf(&conf).binary(binary).alerts_expected();
+    for (name, upstream) in &upstreams {
+        setup = setup.set(name, format!("127.0.0.1:{}", upstream.port));
+    }
+    for (name, content) in &case.files {
+        setup = setup.file(name, content);
+    }
+    if conf.contains("ssl_certificate") {
+        certificate(setup.directory());
+    }
+    age(setup.directory().path());
+    let mut server = setup.start();
+    let mut names = Names::default();
+    names.add(server.directory().path().display().to_string(), "%dir%");
+    for (name, upstream) in &upstreams {
+        names.add(upstream.port.to_string(), &format!("%{name}%"));
+    }
+    for port in ports(&conf) {
+        names.add(server.port(&port).to_string(), &format!("%{port}%"));
+    }
+    let mut exchanges = Vec::new();
+    let mut used = BTreeSet::new();
+    for exchange in &case.exchanges {
+        exchanges.push(ask(exchange, &server, &upstreams, &names, &mut used));
+    }
+    server.signal(Signal::QUIT);
+    server.wait_exit();
+    let mut outcome = Outcome::default();
+    let mut lines = Lines::read(server.directory(), &names);
+    for (ports, mut seen) in exchanges {
+        lines.assign(&ports, &mut seen);
+        if is_old(version) {
+            forgive(&mut seen);
+        }
+        outcome.exchanges.push(seen);
+    }
+    outcome.rest = lines.rest();
+    outcome.rest.extend(own_logs(server.directory(), &names));
+    outcome
+}
+
+/// nginx whose requests to upstreams differ in the order of fields and in `Connection: close`, and
+/// that keeps no connections by itself.
+fn is_old(version: Version) -> bool {
+    version < [1, 30, 0]
+}
+
+/// The whole configuration, with a server of the runner's own on each address.
+fn conf(case: &Case, version: Version) -> String {
+    let part = |name| case.conf.get(name).map_or("", String::as_str);
+    let server = match part("server") {
+        "" => String::new(),
+        text => format!("server {{ listen 127.0.0.1:%port%; server_name localhost;\n{text}}}\n"),
+    };
+    let text = format!("{}{server}", part("http"));
+    let certificate = if text.contains("ssl_certificate") {
+        "ssl_certificate cert.crt; ssl_certificate_key cert.key;"
+    } else {
+        ""
+    };
+    // Without it, older ones say 1.0 to upstreams where newer ones say 1.1.
+    let http_version = if is_old(version) { "proxy_http_version 1.0;" } else { "" };
+    let listens: String = listens(&text).map(|address| format!("listen {address}; ")).collect();
+    format!(
+        "daemon off; pid %dir%/nginx.pid; error_log %dir%/error.log info;\n{}
+events {{ worker_connections 256; }}
+http {{
+    {LOG}
+    {http_version}
+    default_type text/plain;
+    root %dir%/html;
+    client_body_temp_path %dir%/client_body_temp;
+    proxy_temp_path %dir%/proxy_temp;
+{text}
+server {{ {listens} server_name {PROBE_HOST}; access_log off; {certificate}
+    return 299 \"{PROBE_BODY}\"; }}
+}}\n",
+        part("main"),
+    )
+}
+
+/// The addresses that a configuration listens on, each once, with `ssl` and the like.
+fn listens(conf: &str) -> impl Iterator<Item = &str> {
+    let mut known = Vec::new();
+    conf.split("listen ").skip(1).filter_map(move |rest| {
+        let address = rest.split(';').next()?.split(" default").next()?.trim();
+        let is_new = !known.contains(&address);
+        known.push(address);
+        (is_new && address.contains("%port")).then_some(address)
+    })
+}
+
+/// The ports that a configuration names.
+fn ports(conf: &str) -> Vec<String> {
+    let names = conf.split('%').filter(|word| word.starts_with("port") && !word.contains(' '));
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn certificate(directory: &Directory) {
+    Certificate::self_signed(directory, "cert", "localhost");
+}
+
+/// Gives every file the same time, as ETags and listings tell it.
+fn age(path: &Path) {
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).unwrap();
+        entries.for_each(|entry| age(&entry.unwrap().path()));
+    }
+    let changed = SystemTime::UNIX_EPOCH + CHANGED;
+    let file = std::fs::File::open(path).unwrap();
+    let _ = file.set_modified(changed);
+}
+
+/// Runs an exchange; gives the ports of both ends with what was seen.
+fn ask(
+    exchange: &Exchange,
+    server: &Server,
+    upstreams: &[(&str, Upstream)],
+    names: &Names,
+    used: &mut BTreeSet<u16>,
+) -> (String, Seen) {
+    let mut seen = Seen::new();
+    let port = exchange.options.get("port").map_or("port", String::as_str);
+    let port = server.port(port);
+    let outcome = match connection::run(exchange, port, used) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            seen.insert("response", format!("no connection: {error}"));
+            return (String::new(), seen);
+        }
+    };
+    if let Some(count) = exchange.options.get("seen") {
+        let count: usize = count.parse().unwrap();
+        until("requests at the upstreams", || {
+            upstreams.iter().map(|(_, upstream)| upstream.count()).sum::<usize>() >= count
+        });
+    }
+    let heads: Vec<bool> = exchange.turns.iter().flat_map(|turn| turn.heads.clone()).collect();
+    let mut names = names.clone();
+    names.add(outcome.port.to_string(), "%client%");
+    seen.insert("response", names.even_out(&render(&outcome.received, &heads)));
+    seen.insert("connection", outcome.end.to_owned());
+    let mut requests = Vec::new();
+    for (name, upstream) in upstreams {
+        for request in upstream.take() {
+            let cut = if request.whole { "" } else { " (cut off)" };
+            // Numbers would tell a difference again with each request that follows it.
+            let new = if request.first { "new" } else { "kept" };
+            let text = render(&request.bytes, &[]);
+            requests.push(format!("{name}, {new} connection{cut}:\n{text}"));
+        }
+    }
+    if exchange.options.contains_key("any-order") {
+        requests.sort();
+    }
+    seen.insert("upstream", names.even_out(&requests.concat()));
+    (format!("{}:{port}", outcome.port), seen)
+}
+
+/// Takes away what differs between nginx now and then in all requests to upstreams.
+fn forgive(seen: &mut Seen) {
+    if let Some(text) = seen.get_mut("upstream") {
+        let requests = text.split("\n\n").map(|request| {
+            let lines = request.lines().filter(|line| *line != "Connection: close");
+            let number =
+                |line: &str| line.replace(", new connection", "").replace(", kept connection", "");
+            let mut lines: Vec<String> = lines.map(number).collect();
+            lines.sort_unstable();
+            lines.join("\n")
+        });
+        *text = requests.collect::<Vec<_>>().join("\n\n");
+    }
+    if let Some(text) = seen.get_mut("access log") {
+        let lines = text.split_inclusive('\n').filter(|line| !line.starts_with("upstream bytes="));
+        *text = lines.collect();
+    }
+}
+
+/// Logs that the case itself writes, below `logs/`.
+fn own_logs(directory: &Directory, names: &Names) -> Seen {
+    let text = |path: PathBuf| show(&std::fs::read(path).unwrap_or_default());
+    let logs = std::fs::read_dir(directory.join("logs")).into_iter().flatten();
+    let mut paths: Vec<PathBuf> = logs.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let text: String = paths.into_iter().map(|path| names.even_out(&text(path))).collect();
+    [("own log", text)].into()
+}
+
+/// What is called otherwise on each side: ports and folders.
+#[derive(Clone, Debug, Default)]
+struct Names(Vec<(String, String)>);
+
+impl Names {
+    fn add(&mut self, value: String, name: &str) {
+        self.0.push((value, name.to_owned()));
+    }
+
+    /// The text with names for values, and without times and versions.
+    fn even_out(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (value, name) in &self.0 {
+            text = text.replace(value, name);
+        }
+        let boundary = text.split_once("boundary=").map(|(_, rest)| {
+            rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().to_owned()
+        });
+        if let Some((_, rest)) = text.split_once("excess: ") {
+            let excess = rest.split(' ').next().unwrap_or_default().to_owned();
+            let rounded: f64 = excess.parse().unwrap_or(f64::NAN);
+            text = text.replace(&format!("excess: {excess}"), &format!("excess: {rounded:.0}"));
+        }
+        if let Some(boundary) = boundary.filter(|boundary| boundary.len() == 20) {
+            text = text.replace(&boundary, "(boundary)");
+        }
+        let lines = text.split_inclusive('\n').map(|line| {
+            let is_far = line.contains(" 1970 ") || line.contains(" 2037 ");
+            match line.split_once(": ") {
+                Some(("Date", _)) => "Date: (now)\n".to_owned(),
+                Some(("Expires", date)) if date.ends_with("GMT\n") && !is_far => {
+                    "Expires: (some day)\n".to_owned()
+                }
+                _ => version(line),
+            }
+        });
+        lines.collect()
+    }
+}
+
+/// `nginx/1.22.1` without its number.
+fn version(line: &str) -> String {
+    let Some((before, after)) = line.split_once("nginx/1.") else { return line.to_owned() };
+    let after = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    format!("{before}nginx/1.N{}", version(after))
+}
+
+/// The lines of both logs.
+struct Lines {
+    /// The ports of both ends, and the rest of the line.
+    access: Vec<(String, String)>,
+    /// The connection and the rest of the line.
+    error: Vec<(Option<String>, String)>,
+}
+
+impl Lines {
+    fn read(directory: &Directory, names: &Names) -> Self {
+        let access = directory.read("compare.log");
+        let error = directory.read("error.log");
+        Self {
+            access: access
+                .lines()
+                .filter_map(|line| line.split_once(' '))
+                .map(|(ports, line)| (ports.to_owned(), names.even_out(line)))
+                .collect(),
+            error: error.lines().map(|line| error_line(&names.even_out(line))).collect(),
+        }
+    }
+
+    /// Moves the lines of the connection between these ports to what was seen of it.
+    fn assign(&mut self, ports: &str, seen: &mut Seen) {
+        let client = ports.split(':').next().unwrap_or_default();
+        let mut access = String::new();
+        let mut connections = Vec::new();
+        self.access.retain(|(of, line)| {
+            if of != ports {
+                return true;
+            }
+            let (connection, line) = line.split_once(' ').unwrap_or((line, ""));
+            connections.push(Some(connection.to_owned()));
+            access += &without_sizes(line, &seen["response"]);
+            access.push('\n');
+            false
+        });
+        let mut error = String::new();
+        self.error.retain(|(connection, line)| {
+            let taken = connection.is_some() && connections.contains(connection);
+            if taken {
+                error += &line.replace(client, "%client%");
+                error.push('\n');
+            }
+            !taken
+        });
+        seen.insert("access log", access);
+        seen.insert("error log", error);
+    }
+
+    fn rest(self) -> Seen {
+        let bad = |line: &str| {
+            ["[warn]", "[error]", "[crit]", "[alert]", "[emerg]"]
+                .iter()
+                .any(|level| line.starts_with(level))
+        };
+        let error =
+            self.error.into_iter().filter(|(connection, line)| connection.is_some() || bad(line));
+        let error: String = error.map(|(_, line)| line + "\n").collect();
+        let access = self.access.iter().map(|(_, line)| {
+            let line = line.split_once(' ').map_or(&**line, |(_, line)| line);
+            line.replace('|', "\n") + "\n"
+        });
+        [("error log", error), ("access log", access.collect())].into()
+    }
+}
+
+/// Byte counts are not compared where they depend on chunks or compression.
+fn without_sizes(line: &str, response: &str) -> String {
+    let varies = response.contains("\n[chunked: ") || response.contains("[gzip");
+    let fields = line.split('|').filter(|field| !(varies && field.starts_with("bytes=")));
+    fields.collect::<Vec<_>>().join("\n")
+}
+
+/// `[level] message` of a line, and the number of the connection that it is about.
+fn error_line(line: &str) -> (Option<String>, String) {
+    let Some((level, rest)) = line.split_once(" [").and_then(|(_, rest)| rest.split_once("] "))
+    else {
+        return (None, line.to_owned());
+    };
+    let rest = rest.split_once(": ").map_or(rest, |(_, rest)| rest);
+    match rest.strip_prefix('*').and_then(|rest| rest.split_once(' ')) {
+        Some((number, message)) => (Some(number.to_owned()), format!("[{level}] {message}")),
+        None => (None, format!("[{level}] {rest}")),
+    }
+}

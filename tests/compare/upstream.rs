@@ -1,0 +1,251 @@
+//! A server behind both sides: it does what a case says, and keeps every byte that it got.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::net::sockopt;
+
+use super::case::{Act, Reply};
+use crate::harness::PATIENCE;
+
+/// How long a piece has to arrive before the next is sent. Nothing is decided by it: where the
+/// pieces arrive together, the outcome must be the same.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What came on a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// It is the first on its connection.
+    pub(crate) first: bool,
+    /// A request as it was received, or what came of one.
+    pub(crate) bytes: Vec<u8>,
+    /// It was whole.
+    pub(crate) whole: bool,
+}
+
+struct Shared {
+    replies: Vec<Reply>,
+    seen: Mutex<Vec<Seen>>,
+    stop: AtomicBool,
+}
+
+/// A running upstream.
+pub(crate) struct Upstream {
+    shared: Arc<Shared>,
+    /// Where it listens.
+    pub(crate) port: u16,
+}
+
+impl Upstream {
+    /// Starts one on a port of its own.
+    pub(crate) fn start(replies: Vec<Reply>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared =
+            Arc::new(Shared { replies, seen: Mutex::default(), stop: AtomicBool::new(false) });
+        let accepting = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if accepting.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let shared = Arc::clone(&accepting);
+                std::thread::spawn(move || serve(stream, &shared));
+            }
+        });
+        Self { shared, port }
+    }
+
+    /// How many requests have come since the last [`Self::take`].
+    pub(crate) fn count(&self) -> usize {
+        self.shared.seen.lock().unwrap().len()
+    }
+
+    /// What has come since it was last asked.
+    pub(crate) fn take(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.shared.seen.lock().unwrap())
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+fn serve(mut stream: TcpStream, shared: &Shared) {
+    let _ = stream.set_nodelay(true);
+    let _ = stream.set_read_timeout(Some(PATIENCE));
+    let mut input = Input { buffer: Vec::new(), taken: 0 };
+    let mut first = true;
+    let mut keep = |input: &mut Input, whole| {
+        let bytes = input.take();
+        if !bytes.is_empty() {
+            shared.seen.lock().unwrap().push(Seen { first, bytes, whole });
+            first = false;
+        }
+    };
+    loop {
+        if input.head(&mut stream).is_none() {
+            return keep(&mut input, false);
+        }
+        let reply = reply(&shared.replies, &input.buffer);
+        let early = reply.acts.iter().any(|act| matches!(act, Act::Early));
+        let is_head = input.buffer.starts_with(b"HEAD ");
+        let whole = early || input.body(&mut stream).is_some();
+        keep(&mut input, whole);
+        if !whole || !perform(&mut stream, &reply.acts, is_head) {
+            return;
+        }
+        if early {
+            // How much of the body still comes is nobody's promise.
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            return;
+        }
+    }
+}
+
+fn reply(replies: &[Reply], request: &[u8]) -> Reply {
+    let line = request.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    let found = replies.iter().find(|reply| line.contains(&reply.key));
+    found.cloned().unwrap_or_else(|| Reply {
+        key: String::new(),
+        acts: vec![Act::Ordinary(b"upstream\n".to_vec())],
+    })
+}
+
+/// Does what the reply says; `false` when the connection is over.
+fn perform(stream: &mut TcpStream, acts: &[Act], is_head: bool) -> bool {
+    for act in acts {
+        match act {
+            Act::Send(bytes) => {
+                if stream.write_all(bytes).is_err() {
+                    return false;
+                }
+            }
+            Act::Ordinary(body) => {
+                let body: &[u8] = if is_head { b"" } else { body };
+                if stream.write_all(&ordinary(body)).is_err() {
+                    return false;
+                }
+            }
+            Act::Pause => std::thread::park_timeout(PAUSE),
+            Act::Early => {}
+            Act::Close => {
+                let _ = stream.shutdown(Shutdown::Both);
+                return false;
+            }
+            Act::Reset => {
+                let _ = sockopt::set_socket_linger(&*stream, Some(Duration::ZERO));
+                return false;
+            }
+            Act::Hold => {
+                let _ = stream.read(&mut [0]);
+                return false;
+            }
+            Act::Echo => {
+                let mut chunk = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut chunk) {
+                    if stream.write_all(&chunk[..count]).is_err() {
+                        break;
+                    }
+                }
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// A 200 with this body.
+fn ordinary(body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// What has come on a connection: whole requests are cut off it.
+struct Input {
+    buffer: Vec<u8>,
+    /// How much of the buffer belongs to the request at its beginning.
+    taken: usize,
+}
+
+impl Input {
+    fn take(&mut self) -> Vec<u8> {
+        let taken = if self.taken == 0 { self.buffer.len() } else { self.taken };
+        self.taken = 0;
+        self.buffer.drain(..taken).collect()
+    }
+
+    /// Reads to the end of a head.
+    fn head(&mut self, stream: &mut TcpStream) -> Option<()> {
+        loop {
+            if let Some(end) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                self.taken = end + 4;
+                return Some(());
+            }
+            self.more(stream)?;
+        }
+    }
+
+    /// Reads to the end of the body that the head tells of.
+    fn body(&mut self, stream: &mut TcpStream) -> Option<()> {
+        let head = String::from_utf8_lossy(&self.buffer[..self.taken]).to_ascii_lowercase();
+        if head.contains("\r\ntransfer-encoding:") {
+            return self.chunks(stream);
+        }
+        let length = head.split("\r\ncontent-length:").nth(1);
+        let length = length.and_then(|rest| rest.split("\r\n").next()?.trim().parse().ok());
+        let end = self.taken + length.unwrap_or(0);
+        while self.buffer.len() < end {
+            self.taken = 0;
+            self.more(stream)?;
+        }
+        self.taken = end;
+        Some(())
+    }
+
+    fn chunks(&mut self, stream: &mut TcpStream) -> Option<()> {
+        let mut at = self.taken;
+        self.taken = 0;
+        loop {
+            let line = self.line(stream, &mut at)?;
+            let size = usize::from_str_radix(line.split(';').next()?.trim(), 16).ok()?;
+            if size == 0 {
+                while !self.line(stream, &mut at)?.is_empty() {}
+                self.taken = at;
+                return Some(());
+            }
+            at += size + 2;
+            while self.buffer.len() < at {
+                self.more(stream)?;
+            }
+        }
+    }
+
+    fn line(&mut self, stream: &mut TcpStream, at: &mut usize) -> Option<String> {
+        loop {
+            let rest = &self.buffer[*at..];
+            if let Some(end) = rest.windows(2).position(|bytes| bytes == b"\r\n") {
+                let line = String::from_utf8_lossy(&rest[..end]).into_owned();
+                *at += end + 2;
+                return Some(line);
+            }
+            self.more(stream)?;
+        }
+    }
+
+    fn more(&mut self, stream: &mut TcpStream) -> Option<()> {
+        let mut chunk = [0; 16 * 1024];
+        let count = stream.read(&mut chunk).ok().filter(|&count| count > 0)?;
+        self.buffer.extend_from_slice(&chunk[..count]);
+        Some(())
+    }
+}
