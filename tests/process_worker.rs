@@ -203,6 +203,46 @@ fn a_worker_that_is_told_to_end_by_somebody_is_replaced_at_once() {
 }
 
 #[test]
+fn a_worker_that_could_not_be_started_again_is_once_it_can() {
+    if is_nginx() {
+        return;
+    }
+    let server = Server::server("return 200 ok;")
+        .main("working_directory %dir%/work;")
+        .file("work/file", "")
+        .alerts_expected()
+        .start();
+    let worker = until_some("a worker", || workers(&server).first().copied());
+    assert_eq!(server.text("/"), "ok");
+    let work = server.directory().join("work");
+    std::fs::rename(&work, server.directory().join("away")).unwrap();
+    send_signal(worker, Signal::KILL);
+    server.wait_log("exited with fatal code 2");
+    std::fs::rename(server.directory().join("away"), &work).unwrap();
+    assert_eq!(server.text("/"), "ok");
+}
+
+#[test]
+fn a_reload_that_finds_no_descriptors_changes_nothing() {
+    if is_nginx() {
+        return;
+    }
+    let conf = |text: &str| format!("server {{ listen 127.0.0.1:%port%; return 200 {text}; }}");
+    let server =
+        Server::http(&conf("one")).main("worker_rlimit_nofile 40;").alerts_expected().start();
+    assert_eq!(server.text("/"), "one");
+    let mut clients: Vec<_> = (0..60).map(|_| server.client()).collect();
+    server.wait_log("accept4() failed (24: Too many open files)");
+    server.rewrite_http(&conf("two"));
+    server.signal(Signal::HUP);
+    server.wait_log("worker process has too many files open");
+    clients.clear();
+    until("the old configuration", || server.text("/") == "one");
+    server.signal(Signal::HUP);
+    until("the new configuration", || server.text("/") == "two");
+}
+
+#[test]
 fn whoever_connects_while_the_worker_is_dead_is_served_by_the_next() {
     let server = Server::http(
         "server { listen 127.0.0.1:%port%; return 200 ok; }

@@ -66,14 +66,17 @@ pub(crate) fn send_order(to: impl AsFd, order: Order, fds: &[BorrowedFd<'_>]) ->
 pub(crate) struct Orders {
     channel: OwnedFd,
     descriptors: Vec<OwnedFd>,
+    /// Some have been lost, because this process may have no more.
+    cut: bool,
 }
 
 impl Orders {
     pub(crate) fn new(channel: OwnedFd) -> Self {
-        Self { channel, descriptors: Vec::new() }
+        Self { channel, descriptors: Vec::new(), cut: false }
     }
 
-    /// The next order, without waiting. `None` when none is complete.
+    /// The next order, without waiting. `None` when none is complete. It has no descriptors where
+    /// some could not be received.
     ///
     /// # Errors
     /// `UnexpectedEof` when the master is gone.
@@ -85,6 +88,7 @@ impl Orders {
                 Err(error) => return Err(error),
             };
             self.descriptors.extend(message.descriptors);
+            self.cut |= message.cut;
             let order = match message.bytes.as_slice() {
                 [] => return Err(io::ErrorKind::UnexpectedEof.into()),
                 [MORE] => continue,
@@ -94,7 +98,11 @@ impl Orders {
                 [REOPEN] => Order::Reopen,
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             };
-            return Ok(Some((order, std::mem::take(&mut self.descriptors))));
+            let mut descriptors = std::mem::take(&mut self.descriptors);
+            if std::mem::take(&mut self.cut) {
+                descriptors.clear();
+            }
+            return Ok(Some((order, descriptors)));
         }
     }
 }

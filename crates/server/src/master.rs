@@ -34,6 +34,9 @@ const REPORTS_AT_ONCE: usize = 16;
 /// How often a worker may be killed before one has served, until the start is given up.
 const TRIES_AT_START: u32 = 10;
 
+/// The pause after which it is tried again to start a worker where none serves.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
 /// What a process of this run knows from its start.
 #[derive(Debug, Clone)]
 pub(crate) struct Startup {
@@ -70,6 +73,8 @@ pub(crate) struct Master {
     up: bool,
     /// How many workers have been killed before one has served.
     killed_at_start: u32,
+    /// When to try again to start a worker.
+    next_try: Option<Instant>,
     /// Until when, and after how long a wait, workers that have been terminated may take.
     patience: Option<(Instant, Duration)>,
 }
@@ -139,6 +144,7 @@ impl Master {
             launcher,
             up: false,
             killed_at_start: 0,
+            next_try: None,
             patience: None,
         }
     }
@@ -153,6 +159,9 @@ impl Master {
         }
         if (self.asked.terminate || self.asked.quit) && !self.children.any_worker() {
             self.exit();
+        }
+        if self.next_try.take_if(|at| *at <= Instant::now()).is_some() && !self.not_accepting {
+            self.start_workers();
         }
         if self.asked.terminate {
             self.patience = Some(self.terminate());
@@ -194,7 +203,7 @@ impl Master {
         let channels = self.children.0.iter().filter_map(Child::channel).map(AsFd::as_fd);
         let mut fds: Vec<_> = std::iter::once(signals.as_fd()).chain(channels).collect();
         fds.extend_from_slice(others);
-        let until = self.patience.map(|(until, _)| until);
+        let until = self.patience.map(|(until, _)| until).into_iter().chain(self.next_try).min();
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         if let Err(error) = wait::readable(&fds, timeout) {
             self.console.log(Level::Alert, Failed("poll() failed", &error));
@@ -267,7 +276,9 @@ impl Master {
                         self.fail();
                     }
                     if child.respawn {
-                        self.start_worker(false);
+                        self.try_to_start_worker(false);
+                    } else {
+                        self.try_again();
                     }
                 }
                 Kind::NewBinary(program) => upgrade::new_binary_has_ended(self, &program),
@@ -297,25 +308,39 @@ impl Master {
     /// Starts the worker, with nginx's words about it.
     pub(crate) fn start_workers(&mut self) {
         self.console.log(Level::Notice, "start worker processes");
-        self.start_worker(false);
+        self.try_to_start_worker(false);
     }
 
     /// Starts a worker by the configuration in force or by the pending one, which is then on its
-    /// way to it.
-    pub(crate) fn start_worker(&mut self, pending: bool) {
-        let (near, far) = match pass_fd::pair() {
-            Ok(pair) => pair,
-            Err(error) => {
-                let what = "socketpair() failed while spawning \"worker process\"";
-                return self.console.log(Level::Alert, Failed(what, &error));
+    /// way to it. Without a worker that serves, it is tried again after a while.
+    pub(crate) fn try_to_start_worker(&mut self, pending: bool) {
+        match self.start_worker(pending) {
+            Ok(()) => self.next_try = None,
+            Err((what, error)) => {
+                let what = format!("{what} failed while spawning \"worker process\"");
+                self.console.log(Level::Alert, Failed(&what, &error));
+                self.try_again();
             }
-        };
+        }
+    }
+
+    fn try_again(&mut self) {
+        if !self.up {
+            self.fail();
+        }
+        if !self.children.any_serving() {
+            self.next_try = Some(Instant::now() + TRY_AGAIN);
+        }
+    }
+
+    fn start_worker(&mut self, pending: bool) -> Result<(), (&'static str, std::io::Error)> {
+        let (near, far) = pass_fd::pair().map_err(|error| ("socketpair()", error))?;
         let cycle = match &mut self.pending {
             Some(pending_one) if pending => &mut pending_one.cycle,
             _ => &mut self.cycle,
         };
-        match process::fork() {
-            Ok(Fork::Child) => {
+        match process::fork().map_err(|error| ("fork()", error))? {
+            Fork::Child => {
                 drop(near);
                 let settings = cycle.process.clone();
                 let console = std::mem::replace(&mut self.console, Console::new(None));
@@ -327,7 +352,7 @@ impl Master {
                 self.launcher = None;
                 worker::run(settings, &self.startup, console, far)
             }
-            Ok(Fork::Parent(pid)) => {
+            Fork::Parent(pid) => {
                 self.console.log(Level::Notice, format_args!("start worker process {pid}"));
                 if let Err(error) = cycle.send(&near) {
                     let what = format!("configuration of worker process {pid} could not be sent");
@@ -338,11 +363,8 @@ impl Master {
                     pending_one.worker = pid;
                 }
             }
-            Err(error) => {
-                let what = "fork() failed while spawning \"worker process\"";
-                self.console.log(Level::Alert, Failed(what, &error));
-            }
         }
+        Ok(())
     }
 
     /// Tells workers to end now, and kills those that do not; says when to look again.

@@ -15,7 +15,7 @@ use crate::channel::Report;
 use crate::cycle::{Cycle, Draft};
 use crate::master::{Master, Pending};
 use crate::modules::core::Process;
-use crate::{pid_file, sockets};
+use crate::{pid_file, sockets, worker};
 
 /// Reads the configuration again and sends it to the worker. If it is no good, nothing changes.
 pub(crate) fn reconfigure(master: &mut Master) {
@@ -35,7 +35,7 @@ pub(crate) fn reconfigure(master: &mut Master) {
         master.console.log(Level::Notice, why);
         master.console.log(Level::Notice, "start worker processes");
         master.pending = Some(Pending { cycle, worker: 0 });
-        master.start_worker(true);
+        master.try_to_start_worker(true);
         // Without one, the old worker serves on.
         master.pending.take_if(|pending| pending.worker == 0);
         return;
@@ -141,13 +141,14 @@ fn replace_worker(master: &mut Master, pid: i32) {
     worker.into_iter().for_each(|worker| worker.exiting = true);
     let ending = master.asked.quit || master.asked.terminate || master.not_accepting;
     if !ending && (reads_pending || !master.children.any_serving()) {
-        master.start_worker(reads_pending);
+        master.try_to_start_worker(reads_pending);
     }
 }
 
 fn take_pending(master: &mut Master, pid: i32, generation: u64) -> Option<Pending> {
     let is_it = |pending: &mut Pending| {
-        (pending.worker, pending.cycle.bundle.generation) == (pid, generation)
+        let same = [worker::UNKNOWN, pending.cycle.bundle.generation].contains(&generation);
+        same && pending.worker == pid
     };
     master.pending.take_if(is_it)
 }

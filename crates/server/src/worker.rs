@@ -27,6 +27,12 @@ use crate::threads::{Load, Threads};
 /// The exit code that tells the master not to start another worker.
 const FATAL: i32 = 2;
 
+/// The generation of a bundle that could not be read.
+pub(crate) const UNKNOWN: u64 = 0;
+
+const OUT_OF_DESCRIPTORS: &str =
+    "worker process has too many files open to take over what the master has sent";
+
 /// Serves until the process ends.
 pub(crate) fn run(settings: Process, startup: &Startup, console: Console, channel: OwnedFd) -> ! {
     privileges::become_worker(&settings, &startup.env, &console);
@@ -164,7 +170,10 @@ impl Worker {
                 Ok(Some((Order::Terminate, _))) => self.terminated = true,
                 Ok(None) => return,
                 // A master that is gone cannot be helped; what is served goes on being served.
-                Err(_) => self.has_master = false,
+                Err(_) => {
+                    self.has_master = false;
+                    self.failed |= self.load.is_none() && !self.quitting;
+                }
             }
         }
     }
@@ -185,8 +194,8 @@ impl Worker {
 
     fn load(&mut self, descriptors: Vec<OwnedFd>) -> Result<u64, (u64, String)> {
         let mut descriptors = descriptors.into_iter();
-        let bundle = descriptors.next().ok_or_else(|| std::io::ErrorKind::InvalidData.into());
-        let bundle = bundle.and_then(Bundle::unseal).map_err(|error| (0, error.to_string()))?;
+        let bundle = descriptors.next().ok_or_else(|| (UNKNOWN, OUT_OF_DESCRIPTORS.to_owned()))?;
+        let bundle = Bundle::unseal(bundle).map_err(|error| (UNKNOWN, error.to_string()))?;
         let generation = bundle.generation;
         let load = self.prepare(&bundle, descriptors).map_err(|reason| (generation, reason))?;
         self.console.set_error_log(load.error_log.clone());
@@ -240,6 +249,9 @@ impl Worker {
     fn reopen(&mut self, descriptors: Vec<OwnedFd>) {
         self.console.log(Level::Notice, "reopening logs");
         self.threads.flush_logs();
+        if descriptors.len() != self.logs.len() {
+            self.console.log(Level::Emerg, OUT_OF_DESCRIPTORS);
+        }
         for (log, fd) in self.logs.iter().zip(descriptors) {
             if let Err(error) = LogFiles::process().adopt(log.path(), fd) {
                 let what = format!("dup2() \"{}\" failed", log.path().display());

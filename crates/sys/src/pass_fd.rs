@@ -61,6 +61,8 @@ pub struct Message {
     pub bytes: Vec<u8>,
     /// The descriptors that came with it, in the order they were given, closed on exec.
     pub descriptors: Vec<OwnedFd>,
+    /// More descriptors came than this process may have open.
+    pub cut: bool,
 }
 
 /// Receives one message; waits for it unless the socket is non-blocking.
@@ -86,9 +88,10 @@ pub fn receive(from: impl AsFd, wait: bool) -> io::Result<Message> {
             message.descriptors.extend(descriptors);
         }
     }
-    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+    if received.flags.contains(ReturnFlags::TRUNC) {
         return Err(io::ErrorKind::InvalidData.into());
     }
+    message.cut = received.flags.contains(ReturnFlags::CTRUNC);
     message.bytes.truncate(received.bytes);
     Ok(message)
 }
