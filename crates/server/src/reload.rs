@@ -7,6 +7,8 @@
 //! What only the start of a process can set, its user for one, takes another worker. When that
 //! serves, the one before is told to end as soon as its last request has.
 
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+
 use weir_engine::Level;
 use weir_engine::os_error::Failed;
 use weir_sys::process;
@@ -42,6 +44,10 @@ pub(crate) fn reconfigure(master: &mut Master) {
     }
     match cycle.send(channel) {
         Ok(()) => master.pending = Some(Pending { cycle, worker }),
+        // The worker has just died: the next one gets it.
+        Err(error) if [BrokenPipe, ConnectionReset].contains(&error.kind()) => {
+            master.asked.reconfigure = true;
+        }
         Err(error) => {
             let what = "configuration could not be sent to the worker process";
             master.console.log(Level::Alert, Failed(what, &error));
