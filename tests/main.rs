@@ -43,6 +43,8 @@ mod shortage;
 mod storm;
 mod subrequests;
 mod tls;
+mod tls_conf;
+mod tls_handshakes;
 mod tls_names;
 mod tls_upstream;
 mod tutorial;

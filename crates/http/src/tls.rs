@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use weir_conf::value::{Pair, Sec, Size};
-use weir_conf::{Contexts, Cx, Fault, Many, Severity, Slot, directives, keywords};
-use weir_engine::tls::VerifyClient;
+use weir_conf::{Contexts, Cx, Fault, Many, Severity, Slot, Span, directives, keywords};
+use weir_engine::tls::{Missing, VerifyClient};
 
 pub mod cache;
 pub mod commands;
@@ -145,13 +145,32 @@ pub(crate) fn late(message: impl Into<String>) -> Fault {
     Fault::new(message).nowhere()
 }
 
-/// Warnings that have been given, each of which is given once.
+/// Warnings that have been given, each of which is given once for a place.
 #[derive(Default)]
-struct Warned(std::collections::HashSet<String>);
+struct Warned(std::collections::HashSet<(String, Option<Span>)>);
 
-/// Warns once of something that is ignored.
-pub(crate) fn warn_once(cx: &mut Cx<'_>, message: &str) {
-    if cx.registry::<Warned>().0.insert(message.to_owned()) {
-        cx.error(late(message).severity(Severity::Warn));
+/// In a `finish`: warns once of something that is ignored, at the directive that wrote `field`.
+pub(crate) fn warn_of(cx: &mut Cx<'_>, field: &str, message: &str) {
+    let place = cx.origin(field);
+    if cx.registry::<Warned>().0.insert((message.to_owned(), place)) {
+        let fault = Fault::new(message);
+        let fault = match place {
+            Some(span) => fault.in_place(span),
+            None => fault.nowhere(),
+        };
+        cx.error(fault.severity(Severity::Warn));
+    }
+}
+
+/// Warns of what is offered in the configuration and cannot be.
+pub(crate) fn warn_of_missing(cx: &mut Cx<'_>, missing: &[Missing]) {
+    for one in missing {
+        let field = match one {
+            Missing::Protocols => "protocols",
+            Missing::Ciphers(_) | Missing::AllCiphers => "ciphers",
+            Missing::Curve(_) => "ecdh_curve",
+        };
+        let written = cx.origin(field).is_some();
+        warn_of(cx, if written { field } else { "conf_commands" }, &one.to_string());
     }
 }

@@ -7,6 +7,7 @@ use rustls::{CipherSuite, CipherSuiteCommon, SupportedCipherSuite, Tls12CipherSu
 
 use super::aead::tls13;
 use super::hello::Restoring;
+use super::offer::Missing;
 
 /// One TLS 1.2 cipher that both OpenSSL and rustls have.
 struct Cipher {
@@ -52,33 +53,15 @@ static TLS12: [Cipher; 6] = [
 
 /// Words that select every cipher of the list: each has an ephemeral key exchange on a curve, an
 /// authentication, a key of at least 128 bits and an AEAD.
-const ALL: [&str; 15] = [
-    "ALL",
-    "DEFAULT",
-    "COMPLEMENTOFDEFAULT",
-    "HIGH",
-    "TLSv1.2",
-    "ECDHE",
-    "EECDH",
-    "kECDHE",
-    "kEECDH",
-    "ECDH",
-    "EECDHE",
-    "kECDH",
-    "aCERT",
-    "STRENGTH",
-    "SECLEVEL",
+const ALL: [&str; 14] = [
+    "ALL", "DEFAULT", "HIGH", "TLSv1.2", "ECDHE", "EECDH", "kECDHE", "kEECDH", "ECDH", "EECDHE",
+    "kECDH", "aCERT", "STRENGTH", "SECLEVEL",
 ];
 
-/// Words that OpenSSL knows and that select nothing here.
-const NONE: [&str; 52] = [
+/// Words that select ciphers of OpenSSL, none of which is here.
+const ELSEWHERE: [&str; 45] = [
     "COMPLEMENTOFALL",
-    "MEDIUM",
-    "LOW",
-    "EXP",
-    "EXPORT",
-    "EXPORT40",
-    "EXPORT56",
+    "COMPLEMENTOFDEFAULT",
     "eNULL",
     "NULL",
     "aNULL",
@@ -86,17 +69,11 @@ const NONE: [&str; 52] = [
     "AECDH",
     "kRSA",
     "RSA",
-    "kDH",
     "kDHE",
     "kEDH",
     "DH",
     "DHE",
     "EDH",
-    "DHr",
-    "DHd",
-    "aDH",
-    "kDHr",
-    "kDHd",
     "aDSS",
     "DSS",
     "PSK",
@@ -108,63 +85,127 @@ const NONE: [&str; 52] = [
     "SRP",
     "kSRP",
     "aSRP",
-    "SSLv2",
     "SSLv3",
     "TLSv1",
     "TLSv1.0",
+    "CAMELLIA",
+    "CAMELLIA128",
+    "CAMELLIA256",
+    "ARIA",
+    "ARIAGCM",
+    "ARIA128",
+    "ARIA256",
+    "MD5",
+    "SHA1",
+    "SHA",
+    "AESCCM",
+    "AESCCM8",
+    "CBC",
+    "SUITEB128",
+    "SUITEB128ONLY",
+    "SUITEB128C2",
+    "SUITEB192",
+];
+
+/// Words that OpenSSL knows and that select nothing, there and here.
+const NONE: [&str; 28] = [
+    "MEDIUM",
+    "LOW",
+    "EXP",
+    "EXPORT",
+    "EXPORT40",
+    "EXPORT56",
+    "kDH",
+    "DHr",
+    "DHd",
+    "aDH",
+    "kDHr",
+    "kDHd",
+    "SSLv2",
     "3DES",
     "DES",
     "RC4",
     "RC2",
     "IDEA",
     "SEED",
-    "CAMELLIA",
-    "CAMELLIA128",
-    "CAMELLIA256",
-    "ARIA",
-    "MD5",
-    "SHA1",
-];
-
-/// And some more, apart for the length of the line that a table may have.
-const NONE_TOO: [&str; 14] = [
-    "SHA",
     "GOST89MAC",
     "aGOST",
     "kGOST",
     "GOST94",
-    "AESCCM",
-    "AESCCM8",
-    "ARIAGCM",
-    "ARIA128",
-    "ARIA256",
-    "CBC",
     "KRB5",
     "DES-CBC3-SHA",
-    "SUITEB128",
+    "ECDHE-RSA-DES-CBC3-SHA",
+    "RC4-SHA",
+    "RC4-MD5",
 ];
+
+/// What the names of OpenSSL's other ciphers are made of: how keys are exchanged, if that is said,
+/// then the cipher, then perhaps the digest.
+const EXCHANGES: [&str; 14] = [
+    "ECDHE-ECDSA-",
+    "ECDHE-RSA-",
+    "ECDHE-PSK-",
+    "ECDHE-",
+    "DHE-RSA-",
+    "DHE-DSS-",
+    "DHE-PSK-",
+    "RSA-PSK-",
+    "PSK-",
+    "ADH-",
+    "AECDH-",
+    "SRP-RSA-",
+    "SRP-DSS-",
+    "SRP-",
+];
+const PLAIN: [&str; 10] = [
+    "AES128",
+    "AES256",
+    "AES-128",
+    "AES-256",
+    "CAMELLIA128",
+    "CAMELLIA256",
+    "ARIA128",
+    "ARIA256",
+    "CHACHA20-POLY1305",
+    "NULL",
+];
+const MODES: [&str; 4] = ["-GCM", "-CCM8", "-CCM", "-CBC"];
+const DIGESTS: [&str; 4] = ["-SHA", "-SHA256", "-SHA384", "-MD5"];
+
+/// Whether that is the name of a cipher of OpenSSL, by and large.
+fn is_elsewhere(name: &str) -> bool {
+    let exchange = EXCHANGES.iter().find_map(|exchange| name.strip_prefix(exchange));
+    let rest = exchange.unwrap_or(name);
+    let Some(rest) = PLAIN.iter().find_map(|cipher| rest.strip_prefix(cipher)) else {
+        return false;
+    };
+    let rest = MODES.iter().find_map(|mode| rest.strip_prefix(mode)).unwrap_or(rest);
+    rest.is_empty() || DIGESTS.contains(&rest)
+}
 
 /// The suites that an OpenSSL cipher string selects for TLS 1.2, in its order, behind those of
 /// TLS 1.3, which the string does not concern. Names of ciphers that rustls does not have are
 /// pushed to `warnings`.
 ///
 /// # Errors
-/// If no cipher of TLS 1.2 remains, OpenSSL's words.
+/// If the string selects none of OpenSSL's ciphers either, OpenSSL's words.
 pub(super) fn select(
     text: &str,
     suites: Option<&str>,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Missing>,
 ) -> Result<Vec<SupportedCipherSuite>, String> {
     let mut list = List::default();
-    let mut unknown = Vec::new();
-    for word in text.split([':', ',', ' ', ';']).filter(|word| !word.is_empty()) {
-        list.apply(word, &mut unknown);
+    // A command may stand right behind a word.
+    let words = text.replace('@', ":@");
+    for word in words.split([':', ',', ' ', ';']).filter(|word| !word.is_empty()) {
+        list.apply(word);
     }
-    if !unknown.is_empty() {
-        let names = unknown.join(":");
-        warnings.push(format!("the ciphers \"{names}\" are not supported, ignored"));
+    if !list.unknown.is_empty() {
+        warnings.push(Missing::Ciphers(list.unknown.join(":")));
     }
-    if list.chosen.is_empty() {
+    if list.chosen.is_empty() && list.is_elsewhere {
+        warnings.push(Missing::AllCiphers);
+    } else if list.chosen.is_empty() {
         return Err(format!(
             "SSL_CTX_set_cipher_list(\"{text}\") failed \
              (SSL: error:0A0000B9:SSL routines::no cipher match)"
@@ -227,16 +268,20 @@ struct List {
     chosen: Vec<usize>,
     /// What `!` has taken away for good.
     killed: Vec<usize>,
+    /// Names that select nothing here.
+    unknown: Vec<String>,
+    /// A word has selected ciphers that only OpenSSL has.
+    is_elsewhere: bool,
 }
 
 impl List {
-    fn apply(&mut self, word: &str, unknown: &mut Vec<String>) {
+    fn apply(&mut self, word: &str) {
         let (operator, words) = match word.as_bytes()[0] {
             operator @ (b'!' | b'-' | b'+') => (operator, &word[1..]),
             b'@' => return self.command(word),
             _ => (b' ', word),
         };
-        let matched = matching(words, operator == b' ', unknown);
+        let matched = self.matching(words, operator == b' ');
         match operator {
             b'!' => {
                 self.chosen.retain(|at| !matched.contains(at));
@@ -258,35 +303,37 @@ impl List {
         }
     }
 
+    /// The ciphers that all the words joined by `+` select.
+    fn matching(&mut self, words: &str, wanted: bool) -> Vec<usize> {
+        let mut matched: Vec<usize> = (0..TLS12.len()).collect();
+        let mut exists = true;
+        for word in words.split('+') {
+            if tls13().iter().any(|suite| name(suite.suite()) == word) {
+                // OpenSSL passes over these here, too: they are always on.
+                return Vec::new();
+            }
+            let named = is_elsewhere(word);
+            let here = ALL.contains(&word)
+                || TLS12.iter().any(|cipher| cipher.name == word || cipher.words.contains(&word));
+            if !here && wanted && !ELSEWHERE.contains(&word) && !NONE.contains(&word) {
+                self.unknown.push(word.to_owned());
+            }
+            exists &= here || named || ELSEWHERE.contains(&word);
+            matched.retain(|&at| {
+                let cipher = &TLS12[at];
+                ALL.contains(&word) || cipher.name == word || cipher.words.contains(&word)
+            });
+        }
+        self.is_elsewhere |= wanted && exists && matched.is_empty();
+        matched
+    }
+
     /// `@STRENGTH` puts the long keys first; `@SECLEVEL` changes nothing that is in the list.
     fn command(&mut self, word: &str) {
         if word == "@STRENGTH" {
             self.chosen.sort_by_key(|&at| TLS12[at].words.contains(&"AES128"));
         }
     }
-}
-
-/// The ciphers that all the words joined by `+` select.
-fn matching(words: &str, wanted: bool, unknown: &mut Vec<String>) -> Vec<usize> {
-    let mut matched: Vec<usize> = (0..TLS12.len()).collect();
-    for word in words.split('+') {
-        if tls13().iter().any(|suite| name(suite.suite()) == word) {
-            // OpenSSL passes over these here, too: they are always on.
-            return Vec::new();
-        }
-        let known = ALL.contains(&word)
-            || NONE.contains(&word)
-            || NONE_TOO.contains(&word)
-            || TLS12.iter().any(|cipher| cipher.name == word || cipher.words.contains(&word));
-        if !known && wanted {
-            unknown.push(word.to_owned());
-        }
-        matched.retain(|&at| {
-            let cipher = &TLS12[at];
-            ALL.contains(&word) || cipher.name == word || cipher.words.contains(&word)
-        });
-    }
-    matched
 }
 
 /// OpenSSL's name of a suite, or its number as nginx shows those without a name.
@@ -349,8 +396,25 @@ mod tests {
 
     #[test]
     fn nothing_left_is_an_error() {
-        let error = select("RC4:aNULL", None, &mut Vec::new()).unwrap_err();
-        assert!(error.ends_with("no cipher match)"), "{error}");
+        for text in ["RC4:DES-CBC3-SHA", "nope", "!ALL", ""] {
+            let error = select(text, None, &mut Vec::new()).unwrap_err();
+            assert!(error.ends_with("no cipher match)"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_only_openssl_has_leaves_tls13() {
+        for text in ["AES128-SHA", "aNULL", "DHE-RSA-AES256-GCM-SHA384", "kRSA+AES", "SUITEB128"] {
+            let mut missing = Vec::new();
+            assert_eq!(select(text, None, &mut missing).unwrap().len(), tls13().len(), "{text}");
+            assert_eq!(missing.last(), Some(&Missing::AllCiphers));
+        }
+    }
+
+    #[test]
+    fn a_level_may_stand_behind_a_word() {
+        assert_eq!(names("DEFAULT@SECLEVEL=0"), names("DEFAULT"));
+        assert_eq!(names("ALL:!COMPLEMENTOFDEFAULT:!eNULL").0.len(), 6);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, sign};
 
 use super::keys::CertifiedKey;
 use super::names::Protocols;
-use super::offer::Offer;
+use super::offer::{Missing, Offer};
 use super::resumption::Sessions;
 use super::verify::{self, Judge, Purpose, Trust, Verdict};
 use crate::clock;
@@ -115,7 +115,7 @@ impl ClientTls {
     ///
     /// # Errors
     /// If no protocol or no cipher remains.
-    pub fn new(settings: ClientSettings, warnings: &mut Vec<String>) -> Result<Self, String> {
+    pub fn new(settings: ClientSettings, warnings: &mut Vec<Missing>) -> Result<Self, String> {
         let (provider, versions) = settings.offer.ready(warnings)?;
         let judge = settings
             .verify

@@ -12,11 +12,14 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use rustls::pki_types::ServerName;
 use rustls::server::{Accepted, Acceptor};
-use rustls::{ClientConnection, Connection, Error, ProtocolVersion};
+use rustls::{
+    CipherSuite, ClientConnection, Connection, Error, HandshakeType, PeerIncompatible,
+    ProtocolVersion,
+};
 
 use super::aead::{HEAD, Keys};
 use super::client::ClientTls;
-use super::hello::{self, Hidden, Message, Received};
+use super::hello::{self, Hidden, Received};
 use super::info::{Judged, TlsInfo};
 use super::server::ServerTls;
 use super::session::{Outbound, Session};
@@ -28,6 +31,9 @@ use crate::error_log::Level;
 use crate::event_loop;
 use crate::os_error::OsError;
 use crate::timer::Deadline;
+
+/// TLS 1.2 as it stands in a hello.
+const TLS12: u16 = 0x0303;
 
 /// How much is received at once; most hellos fit.
 const INBOUND: usize = 4096;
@@ -92,9 +98,7 @@ impl fmt::Display for HandshakeError {
             Self::Tls(error) => {
                 write!(f, "SSL_do_handshake() failed (SSL: {})", wording::of(error))
             }
-            Self::Rejected => f.write_str(
-                "SSL_do_handshake() failed (SSL: error:0A0000EA:SSL routines::callback failed)",
-            ),
+            Self::Rejected => f.write_str("handshake rejected"),
             Self::Certificate(fault) => {
                 write!(f, "upstream SSL certificate verify error: ({fault})")
             }
@@ -128,18 +132,19 @@ pub async fn accept(
     let mut deadline = Deadline::new();
     deadline.after(timeout);
     let mut inbound = Inbound::new(&mut conn);
-    let (server_name, hidden) = read_name(&mut conn, &mut inbound, &mut deadline).await?;
-    let accepted = hello(&mut conn, &mut inbound, &mut deadline).await?;
+    let Read { server_name, hidden, version } =
+        read_hello(&mut conn, &mut inbound, &mut deadline).await?;
+    let accepted = hello(&mut conn, &mut inbound, &mut deadline, version).await?;
     let offer = accepted.client_hello();
     let server_name = server_name.or_else(|| Some(offer.server_name()?.as_bytes().to_vec()));
-    let suites = offer.cipher_suites().into();
+    let suites: Box<[CipherSuite]> = offer.cipher_suites().into();
     let groups = offer.named_groups().unwrap_or_default().into();
     let chosen = {
         let alpn: Vec<&[u8]> = offer.alpn().map(Iterator::collect).unwrap_or_default();
         choose(&ClientHello { server_name: server_name.as_deref(), alpn: &alpn })
     };
     let Some(server) = chosen else {
-        let _ = rustix::net::send(&conn, &UNRECOGNIZED_NAME, rustix::net::SendFlags::NOSIGNAL);
+        send_alert(&conn, &UNRECOGNIZED_NAME);
         return Err(HandshakeError::Rejected);
     };
     let mut done = Done { hidden, ..Done::default() };
@@ -148,7 +153,12 @@ pub async fn accept(
     });
     let mut tls: Connection = match begun {
         Ok(tls) => tls.into(),
-        Err((error, alert)) => return Err(fail(&conn, error, alert)),
+        Err((mut error, alert)) => {
+            if wording::is_without_certificate(&error) && server.shares_tls13(&suites) {
+                error = PeerIncompatible::NoSignatureSchemesInCommon.into();
+            }
+            return Err(fail(&conn, error, alert));
+        }
     };
     complete(&mut conn, &mut tls, &mut inbound, &mut deadline, &mut done).await?;
     let session_id = done.sent.session_id().into();
@@ -248,18 +258,13 @@ impl Inbound {
     }
 
     /// Receives until there is a whole hello, or something else.
-    fn poll_hello(
-        &mut self,
-        cx: &mut Context<'_>,
-        conn: &mut Conn,
-    ) -> Poll<io::Result<Option<Message>>> {
+    fn poll_hello(&mut self, cx: &mut Context<'_>, conn: &mut Conn) -> Poll<io::Result<Received>> {
         loop {
             ready!(self.poll_fill(cx, conn))?;
             let waiting = &self.bytes[self.taken..];
             match hello::receive(waiting) {
-                Received::Whole(message) => return Poll::Ready(Ok(Some(message))),
                 Received::Part if waiting.len() < LONGEST_HELLO => {}
-                _ => return Poll::Ready(Ok(None)),
+                received => return Poll::Ready(Ok(received)),
             }
             if self.bytes.room() == 0 || self.taken > 0 {
                 let mut bytes = buffer::take(2 * waiting.len().max(INBOUND / 2));
@@ -299,18 +304,36 @@ impl Inbound {
     }
 }
 
-/// The server's name in a hello that comes now. One that rustls would refuse is hidden from it.
-async fn read_name(
+/// What was read of a hello before rustls has it.
+#[derive(Default)]
+struct Read {
+    server_name: Option<Vec<u8>>,
+    /// A name that rustls would refuse.
+    hidden: Option<Hidden>,
+    version: Option<u16>,
+}
+
+/// Reads a hello that comes now.
+async fn read_hello(
     conn: &mut Conn,
     inbound: &mut Inbound,
     deadline: &mut Deadline,
-) -> Result<(Option<Vec<u8>>, Option<Hidden>), HandshakeError> {
-    let received = deadline.within(|cx| inbound.poll_hello(cx, conn)).await?;
-    let Some(message) = received else { return Ok((None, None)) };
-    let Some(named) = message.named() else { return Ok((None, None)) };
+) -> Result<Read, HandshakeError> {
+    let message = match deadline.within(|cx| inbound.poll_hello(cx, conn)).await? {
+        Received::Whole(message) => message,
+        Received::Unexpected(kind) => {
+            let (expect_types, got_type) = (vec![HandshakeType::ClientHello], kind.into());
+            let error = Error::InappropriateHandshakeMessage { expect_types, got_type };
+            send_alert(conn, &wording::alert(&error).unwrap_or_default());
+            return Err(HandshakeError::Tls(error));
+        }
+        Received::Part | Received::Other => return Ok(Read::default()),
+    };
+    let version = message.version();
+    let Some(named) = message.named() else { return Ok(Read { version, ..Read::default() }) };
     let taken = inbound.taken;
     let hidden = named.is_refused().then(|| message.hide(&named, &mut inbound.bytes[taken..]));
-    Ok((Some(named.name), hidden))
+    Ok(Read { server_name: Some(named.name), hidden, version })
 }
 
 /// Whether a client that speaks TLS 1.3 may send another hello: what is encrypted looks different.
@@ -323,6 +346,7 @@ async fn hello(
     conn: &mut Conn,
     inbound: &mut Inbound,
     deadline: &mut Deadline,
+    version: Option<u16>,
 ) -> Result<Accepted, HandshakeError> {
     let mut acceptor = Acceptor::default();
     loop {
@@ -331,16 +355,34 @@ async fn hello(
         match acceptor.accept() {
             Ok(Some(accepted)) => return Ok(accepted),
             Ok(None) => inbound.pause().await,
-            Err((error, alert)) => return Err(fail(conn, error, alert)),
+            Err((mut error, alert)) => {
+                let old = version.is_some_and(|version| version < TLS12);
+                if old && error == PeerIncompatible::SignatureAlgorithmsExtensionRequired.into() {
+                    // Old versions do not have it; they are what is wrong.
+                    error = PeerIncompatible::Tls12NotOffered.into();
+                }
+                return Err(fail(conn, error, alert));
+            }
         }
     }
 }
 
+/// Sends the alert that OpenSSL would send, or else rustls's.
 fn fail(conn: &Conn, error: Error, mut alert: rustls::server::AcceptedAlert) -> HandshakeError {
-    let mut bytes = Vec::new();
-    let _ = alert.write_all(&mut bytes);
-    let _ = rustix::net::send(conn, &bytes, rustix::net::SendFlags::NOSIGNAL);
+    let bytes = wording::alert(&error).unwrap_or_else(|| {
+        let mut bytes = Vec::new();
+        let _ = alert.write_all(&mut bytes);
+        bytes
+    });
+    send_alert(conn, &bytes);
     HandshakeError::Tls(error)
+}
+
+/// As far as one call gets: the connection is closed then.
+fn send_alert(conn: &Conn, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        let _ = rustix::net::send(conn, bytes, rustix::net::SendFlags::NOSIGNAL);
+    }
 }
 
 /// Everything after the hello.
@@ -360,8 +402,8 @@ async fn complete(
         }
         deadline.within(|cx| inbound.poll_fill(cx, conn)).await?;
         if done.hidden.is_some() && inbound.left == 0 && wants_hello(tls) {
-            let (_, hidden) = read_name(conn, inbound, deadline).await?;
-            done.hidden = hidden.or(done.hidden.take());
+            let again = read_hello(conn, inbound, deadline).await?;
+            done.hidden = again.hidden.or(done.hidden.take());
         }
         inbound.feed(|bytes| tls.read_tls(bytes))?;
         let processed = hello::restoring(done.hidden.as_ref(), || {

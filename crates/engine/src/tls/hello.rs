@@ -12,7 +12,7 @@ use std::rc::Rc;
 use rustls::crypto::hash::{Context, Hash, HashAlgorithm, Output};
 use rustls::pki_types::DnsName;
 
-use super::aead::HEAD;
+use super::aead::{HEAD, LARGEST_FRAGMENT};
 
 /// The type of records with handshake messages.
 const HANDSHAKE: u8 = 22;
@@ -22,6 +22,9 @@ const CLIENT_HELLO: u8 = 1;
 
 /// The head of a message: type and length.
 const MESSAGE_HEAD: usize = 4;
+
+/// A longer message is none that rustls takes.
+const LONGEST_MESSAGE: usize = 0xffff;
 
 /// The number of the extension (RFC 6066 section 3).
 const SERVER_NAME: u16 = 0;
@@ -42,6 +45,8 @@ pub(super) enum Received {
     Whole(Message),
     /// More is to come.
     Part,
+    /// A message of another type.
+    Unexpected(u8),
     /// Something else, which is for rustls to judge.
     Other,
 }
@@ -69,7 +74,7 @@ pub(super) fn receive(received: &[u8]) -> Received {
             return Received::Part;
         };
         let length = usize::from(u16::from_be_bytes([high, low]));
-        if major != 3 || length == 0 {
+        if major != 3 || length == 0 || length > LARGEST_FRAGMENT {
             return Received::Other;
         }
         let start = at + HEAD;
@@ -80,10 +85,13 @@ pub(super) fn receive(received: &[u8]) -> Received {
         message.parts.push((message.bytes.len(), start));
         message.bytes.extend_from_slice(part);
         if message.bytes[0] != CLIENT_HELLO {
-            return Received::Other;
+            return Received::Unexpected(message.bytes[0]);
         }
         if let Some(&[_, high, middle, low]) = message.bytes.first_chunk::<MESSAGE_HEAD>() {
             let whole = MESSAGE_HEAD + u32::from_be_bytes([0, high, middle, low]) as usize;
+            if whole > LONGEST_MESSAGE {
+                return Received::Other;
+            }
             if message.bytes.len() >= whole {
                 message.bytes.truncate(whole);
                 return Received::Whole(message);
@@ -105,6 +113,11 @@ pub(super) struct Named {
 }
 
 impl Message {
+    /// The version in front, which is the highest one only before TLS 1.3.
+    pub(super) fn version(&self) -> Option<u16> {
+        Some(u16::from_be_bytes(*self.bytes.get(MESSAGE_HEAD..)?.first_chunk()?))
+    }
+
     /// The server's name, if there is one and nothing is odd about where it stands.
     pub(super) fn named(&self) -> Option<Named> {
         let mut head = Reader { bytes: &self.bytes, at: MESSAGE_HEAD };
@@ -165,7 +178,7 @@ fn host_name(list: &[u8]) -> Option<Vec<u8>> {
     }
     let name = &list[rest.list16()?];
     let is_fine = rest.at == list.len() && name.len() <= LONGEST_NAME && !name.contains(&0);
-    (is_fine && !name.is_empty()).then(|| name.to_vec())
+    is_fine.then(|| name.to_vec())
 }
 
 /// Reads what TLS makes messages of.
@@ -348,9 +361,11 @@ mod tests {
         let more = [&received[..], b"more"].concat();
         assert_eq!(whole(&more).named().unwrap().name, b"a.test");
         let empty = [22, 3, 1, 0, 0];
-        for other in [&b"GET / HTTP/1.1"[..], &empty, &[22, 3, 1, 0, 1, 2], &[22, 2, 1, 0, 1]] {
+        let long = [22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff];
+        for other in [&b"GET / HTTP/1.1"[..], &empty, &long, &[22, 2, 1, 0, 1]] {
             assert_eq!(receive(other), Received::Other);
         }
+        assert_eq!(receive(&[22, 3, 1, 0, 1, 2]), Received::Unexpected(2));
     }
 
     #[test]
@@ -358,10 +373,10 @@ mod tests {
         let good = name(b"a..b");
         let two = [&[0, 14][..], &good[2..], &good[2..]].concat();
         let behind = [&good[..], b"x"].concat();
-        let (long, zero, none) = (name(&[b'a'; 256]), name(b"a\0b"), name(b""));
+        let (long, zero) = (name(&[b'a'; 256]), name(b"a\0b"));
         let kind = [&[0, 7, 1][..], &good[3..]].concat();
-        let lists: [&[u8]; 9] =
-            [&two, &behind, &long, &zero, &none, &kind, b"", &[0, 1], &[0, 3, 0, 0, 9]];
+        let lists: [&[u8]; 8] =
+            [&two, &behind, &long, &zero, &kind, b"", &[0, 1], &[0, 3, 0, 0, 9]];
         for list in lists {
             assert_eq!(whole(&records(&hello(&[(0, list)]), 250)).named(), None, "{list:?}");
         }
@@ -379,7 +394,8 @@ mod tests {
         for fine in [&b"a.test"[..], b"A.Test", b"127.0.0.1", b"::1", b"localhost"] {
             assert!(!refused(fine), "{fine:?}");
         }
-        for odd in [&b"localhost:8443"[..], b"*.x", b"foo..bar", b"\xc3\xa9.test", &[b'a'; 64]] {
+        for odd in [&b"localhost:8443"[..], b"*.x", b"foo..bar", b"\xc3\xa9.test", b"", &[b'a'; 64]]
+        {
             assert!(refused(odd), "{odd:?}");
         }
     }

@@ -14,6 +14,7 @@ use super::verify::certificate::Certificate;
 use super::verify::list::List;
 
 mod encrypted;
+mod traditional;
 
 /// A certificate with its chain and its private key.
 #[derive(Clone, Debug)]
@@ -63,9 +64,7 @@ impl CertifiedKey {
     ) -> Result<Self, KeyError> {
         let chain = certificates_from_pem(certificates).map_err(KeyError::Certificate)?;
         let key = private_key(key, passwords).map_err(KeyError::Key)?;
-        let key = any_supported_type(&key).map_err(|error| {
-            KeyError::Key(format!("PEM_read_bio_PrivateKey() failed (SSL: error:{error})"))
-        })?;
+        let key = any_supported_type(&key).map_err(|_| KeyError::Key(OTHER_KEY.to_owned()))?;
         if let Some(public) = key.public_key() {
             let leaf = Certificate::read(&chain[0]);
             let leaf = leaf.ok_or_else(|| KeyError::Certificate(NO_CERTIFICATE.into()))?;
@@ -105,12 +104,25 @@ const NO_CERTIFICATE: &str = "PEM_read_bio_X509_AUX() failed \
 const NO_KEY: &str = "PEM_read_bio_PrivateKey() failed (SSL: error:1E08010C:DECODER \
      routines::unsupported:No supported data to decode. Input type: PEM)";
 
+const BAD_DECRYPT: &str = "PEM_read_bio_PrivateKey() failed (SSL: error:1C800064:Provider \
+     routines::bad decrypt)";
+
+const OTHER_KEY: &str = "keys of this kind are not supported; RSA up to 8192 bits, P-256, P-384, \
+     P-521 and Ed25519 are";
+
+/// What editors of other systems put before a text.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+fn without_mark(pem: &[u8]) -> &[u8] {
+    pem.strip_prefix(MARK).unwrap_or(pem)
+}
+
 /// All certificates of a PEM file, at least one.
 ///
 /// # Errors
 /// OpenSSL's text.
 pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = plain_certificates(pem);
+    let pem = plain_certificates(without_mark(pem));
     let mut certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|_| NO_CERTIFICATE.to_owned())?;
@@ -151,15 +163,16 @@ pub fn crls_from_pem(pem: &[u8]) -> Result<Revocation, String> {
 }
 
 fn private_key(pem: &[u8], passwords: &[&[u8]]) -> Result<PrivateKeyDer<'static>, String> {
+    let pem = without_mark(pem);
+    let try_all = |decrypt: &dyn Fn(&[u8]) -> Option<PrivateKeyDer<'static>>| {
+        let found = passwords.iter().find_map(|password| decrypt(password));
+        found.ok_or_else(|| BAD_DECRYPT.to_owned())
+    };
     if let Some(der) = encrypted::find(pem) {
-        return passwords
-            .iter()
-            .find_map(|password| encrypted::decrypt(&der, password))
-            .ok_or_else(|| {
-                "PEM_read_bio_PrivateKey() failed (SSL: error:1C800064:Provider routines::bad \
-                 decrypt)"
-                    .to_owned()
-            });
+        return try_all(&|password| encrypted::decrypt(&der, password));
+    }
+    if let Some(sealed) = traditional::find(pem) {
+        return try_all(&|password| sealed.decrypt(password));
     }
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| NO_KEY.to_owned())
 }

@@ -4,6 +4,8 @@ use rustls::crypto::{SupportedKxGroup, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
 use rustls::{NamedGroup, SupportedProtocolVersion};
 
+use super::offer::Missing;
+
 /// The words of `ssl_protocols`, as flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Protocols {
@@ -54,9 +56,9 @@ impl Protocols {
 /// OpenSSL's words about a name that it does not know either.
 pub(super) fn curves(
     text: &str,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Missing>,
 ) -> Result<Vec<&'static dyn SupportedKxGroup>, String> {
-    if text.is_empty() || text == "auto" {
+    if text.is_empty() || text == "auto" || text == "automatic" {
         return Ok(aws_lc_rs::default_provider().kx_groups);
     }
     let mut groups = Vec::new();
@@ -66,7 +68,7 @@ pub(super) fn curves(
         match curve(name) {
             Some(group) => groups.push(group),
             None if known() || word.starts_with('?') => {
-                warnings.push(format!("the curve \"{name}\" is not supported, ignored"));
+                warnings.push(Missing::Curve(name.to_owned()));
             }
             None => {
                 return Err(format!(
@@ -83,15 +85,46 @@ pub(super) fn curves(
     Ok(groups)
 }
 
-/// Groups that OpenSSL has and rustls has not.
-const OTHERS: [&str; 17] = [
+/// Groups that OpenSSL has and rustls has not, by the names that it knows for them.
+const OTHERS: [&str; 48] = [
     "secp521r1",
     "P-521",
     "X448",
     "prime192v1",
+    "secp192r1",
+    "P-192",
+    "secp160k1",
+    "secp160r1",
+    "secp160r2",
+    "secp192k1",
+    "secp224k1",
     "secp224r1",
     "P-224",
     "secp256k1",
+    "sect163k1",
+    "K-163",
+    "sect163r1",
+    "sect163r2",
+    "B-163",
+    "sect193r1",
+    "sect193r2",
+    "sect233k1",
+    "K-233",
+    "sect233r1",
+    "B-233",
+    "sect239k1",
+    "sect283k1",
+    "K-283",
+    "sect283r1",
+    "B-283",
+    "sect409k1",
+    "K-409",
+    "sect409r1",
+    "B-409",
+    "sect571k1",
+    "K-571",
+    "sect571r1",
+    "B-571",
     "brainpoolP256r1",
     "brainpoolP384r1",
     "brainpoolP512r1",
@@ -100,8 +133,8 @@ const OTHERS: [&str; 17] = [
     "ffdhe4096",
     "ffdhe6144",
     "ffdhe8192",
-    "sect571k1",
     "SecP384r1MLKEM1024",
+    "MLKEM1024",
 ];
 
 fn curve(name: &str) -> Option<&'static dyn SupportedKxGroup> {

@@ -1,5 +1,6 @@
 //! What is offered to the other side, be it a client or an upstream.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::SupportedCipherSuite;
@@ -7,6 +8,34 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 use super::ciphers;
 use super::names::{self, Protocols, Versions};
+
+/// What OpenSSL has and rustls has not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Protocols before TLS 1.2.
+    Protocols,
+    /// Ciphers with these names.
+    Ciphers(String),
+    /// All ciphers for TLS 1.2.
+    AllCiphers,
+    /// The group of that name.
+    Curve(String),
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocols => {
+                f.write_str("protocols older than TLSv1.2 are not supported, ignored")
+            }
+            Self::Ciphers(names) => write!(f, "the ciphers \"{names}\" are not supported, ignored"),
+            Self::AllCiphers => f.write_str(
+                "none of the ciphers is supported, TLSv1.2 is not served; those of TLSv1.3 stay",
+            ),
+            Self::Curve(name) => write!(f, "the curve \"{name}\" is not supported, ignored"),
+        }
+    }
+}
 
 /// Protocols, ciphers and curves.
 #[derive(Clone, Debug)]
@@ -33,7 +62,7 @@ impl Offer {
     /// If no protocol or no cipher remains.
     pub(super) fn ready(
         &self,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Missing>,
     ) -> Result<(Arc<CryptoProvider>, Versions), String> {
         let suites = self.ciphersuites.as_deref();
         let mut cipher_suites = ciphers::select(&self.ciphers, suites, warnings)?;
@@ -49,7 +78,13 @@ impl Offer {
         };
         let versions = self.protocols.versions();
         if self.protocols.obsolete {
-            warnings.push("protocols older than TLSv1.2 are not supported, ignored".to_owned());
+            warnings.push(Missing::Protocols);
+        }
+        if versions.iter().all(|one| one.version == rustls::ProtocolVersion::TLSv1_2)
+            && provider.cipher_suites.is_empty()
+            && !versions.is_empty()
+        {
+            return Err("none of the ciphers is supported".to_owned());
         }
         if versions.is_empty() {
             return Err("none of the protocols is supported; TLSv1.2 and TLSv1.3 are".to_owned());

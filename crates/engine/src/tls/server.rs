@@ -15,7 +15,7 @@ use super::hello;
 use super::info::Judged;
 use super::keys::CertifiedKey;
 use super::names::Protocols;
-use super::offer::Offer;
+use super::offer::{Missing, Offer};
 use super::session_cache::SessionCache;
 use super::tickets::{Scope, Tickets};
 use super::verify::certificate::Certificate;
@@ -103,7 +103,7 @@ impl ServerTls {
     ///
     /// # Errors
     /// If no protocol or no cipher remains.
-    pub fn new(settings: ServerSettings, warnings: &mut Vec<String>) -> Result<Self, String> {
+    pub fn new(settings: ServerSettings, warnings: &mut Vec<Missing>) -> Result<Self, String> {
         let (provider, versions) = settings.offer.ready(warnings)?;
         let suites = provider.cipher_suites.clone();
         let builder = ServerConfig::builder_with_provider(provider)
@@ -148,6 +148,11 @@ impl ServerTls {
         let keys = Arc::new(self.keys.with(keys));
         config.cert_resolver = Arc::clone(&keys) as _;
         Self { config: Arc::new(config), keys, ..self.clone() }
+    }
+
+    /// Whether a client with these suites can speak TLS 1.3 with the server.
+    pub(super) fn shares_tls13(&self, offered: &[CipherSuite]) -> bool {
+        self.keys.shares_tls13(offered)
     }
 
     /// `ssl_verify_client`.
@@ -206,6 +211,12 @@ impl Keys {
         Self::new(keys, &self.suites, self.prefer_own)
     }
 
+    /// Whether both have a suite of TLS 1.3.
+    fn shares_tls13(&self, offered: &[CipherSuite]) -> bool {
+        let mut own = self.suites.iter().filter(|suite| suite.tls13().is_some());
+        own.any(|suite| offered.contains(&suite.suite()))
+    }
+
     /// With TLS 1.3 the order of signatures decides (RFC 8446 section 4.4.2.2).
     fn by_signature(&self, schemes: &[SignatureScheme]) -> Option<&CertifiedKey> {
         let signs = |key: &CertifiedKey, schemes: &[SignatureScheme]| {
@@ -244,11 +255,7 @@ impl Keys {
 impl ResolvesServerCert for Keys {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<sign::CertifiedKey>> {
         let (schemes, offered) = (hello.signature_schemes(), hello.cipher_suites());
-        let is_tls13 = self
-            .suites
-            .iter()
-            .any(|suite| suite.tls13().is_some() && offered.contains(&suite.suite()));
-        let key = match is_tls13 {
+        let key = match self.shares_tls13(offered) {
             true => self.by_signature(schemes),
             false => self.by_suite(offered, schemes),
         };

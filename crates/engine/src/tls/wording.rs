@@ -2,46 +2,122 @@
 
 use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
+/// OpenSSL's account of a fault: the alert that it sends (RFC 8446 section 6), its code and text.
+struct Account {
+    alert: Option<AlertDescription>,
+    code: &'static str,
+    text: &'static str,
+}
+
+/// What OpenSSL makes of a fault, if that is known.
+fn account(error: &Error) -> Option<Account> {
+    use AlertDescription as Alert;
+    use {
+        InvalidMessage as Invalid, PeerIncompatible as Incompatible, PeerMisbehaved as Misbehaved,
+    };
+    let (alert, code, text) = match error {
+        Error::PeerIncompatible(why) => match why {
+            Incompatible::NoCipherSuitesInCommon
+            | Incompatible::NoKxGroupsInCommon
+            | Incompatible::NamedGroupsExtensionRequired => {
+                (Alert::HandshakeFailure, "0A0000C1", "no shared cipher")
+            }
+            Incompatible::NoCertificateRequestSignatureSchemesInCommon
+            | Incompatible::NoSignatureSchemesInCommon => {
+                (Alert::HandshakeFailure, "0A000076", "no suitable signature algorithm")
+            }
+            Incompatible::ServerDoesNotSupportTls12Or13
+            | Incompatible::ServerTlsVersionIsDisabledByOurConfig
+            | Incompatible::Tls12NotOffered
+            | Incompatible::Tls12NotOfferedOrEnabled
+            | Incompatible::Tls13RequiredForQuic
+            | Incompatible::SupportedVersionsExtensionRequired => {
+                (Alert::ProtocolVersion, "0A000102", "unsupported protocol")
+            }
+            Incompatible::SignatureAlgorithmsExtensionRequired => {
+                (Alert::MissingExtension, "0A000070", "missing sigalgs extension")
+            }
+            Incompatible::KeyShareExtensionRequired => {
+                (Alert::MissingExtension, "0A000065", "no suitable key share")
+            }
+            Incompatible::NullCompressionRequired => {
+                (Alert::DecodeError, "0A0000BB", "no compression specified")
+            }
+            _ => return None,
+        },
+        Error::InvalidMessage(why) => match why {
+            // Nobody knows in which version the alert should be.
+            Invalid::InvalidContentType | Invalid::UnknownProtocolVersion => {
+                let (alert, code) = (None, "0A00010B");
+                return Some(Account { alert, code, text: "wrong version number" });
+            }
+            Invalid::MessageTooLarge => {
+                (Alert::RecordOverflow, "0A0000C6", "packet length too long")
+            }
+            Invalid::HandshakePayloadTooLarge => {
+                (Alert::IllegalParameter, "0A000098", "excessive message size")
+            }
+            Invalid::IllegalEmptyList("CipherSuites") => {
+                (Alert::IllegalParameter, "0A0000B7", "no ciphers specified")
+            }
+            Invalid::DuplicateExtension(_) => {
+                (Alert::IllegalParameter, "0A00006E", "bad extension")
+            }
+            Invalid::MessageTooShort | Invalid::MissingData(_) => {
+                (Alert::DecodeError, "0A00009F", "length mismatch")
+            }
+            _ => return None,
+        },
+        Error::InappropriateHandshakeMessage { .. } | Error::InappropriateMessage { .. } => {
+            (Alert::UnexpectedMessage, "0A0000F4", "unexpected message")
+        }
+        Error::DecryptError => {
+            (Alert::BadRecordMac, "0A000119", "decryption failed or bad record mac")
+        }
+        Error::NoApplicationProtocol => {
+            (Alert::NoApplicationProtocol, "0A0000EB", "no application protocol")
+        }
+        Error::PeerMisbehaved(Misbehaved::ServerNameMustContainOneHostName) => {
+            (Alert::UnrecognisedName, "0A0000EA", "callback failed")
+        }
+        Error::PeerMisbehaved(Misbehaved::InvalidKeyShare) => {
+            (Alert::IllegalParameter, "0A00006C", "bad key share")
+        }
+        Error::PeerMisbehaved(Misbehaved::InvalidCertCompression)
+        | Error::InvalidCertificate(_) => {
+            (Alert::BadCertificate, "0A000086", "certificate verify failed")
+        }
+        Error::General(text) if text.contains(NO_CERTIFICATE) => {
+            (Alert::HandshakeFailure, "0A0000C1", "no shared cipher")
+        }
+        _ => return None,
+    };
+    Some(Account { alert: Some(alert), code, text })
+}
+
+/// rustls's words when there is no key for what a client can do.
+const NO_CERTIFICATE: &str = "no server certificate chain resolved";
+
+/// Whether a server had no certificate for what a client can do.
+pub(super) fn is_without_certificate(error: &Error) -> bool {
+    matches!(error, Error::General(text) if text.contains(NO_CERTIFICATE))
+}
+
+/// The alert that OpenSSL would send to a client whose hello is the fault, as a record that is not
+/// encrypted; empty if it would send none. None where that is not known.
+pub(super) fn alert(error: &Error) -> Option<Vec<u8>> {
+    let record = |alert| vec![21, 3, 3, 0, 2, 2, u8::from(alert)];
+    Some(account(error)?.alert.map(record).unwrap_or_default())
+}
+
 /// `error:0A0000C1:SSL routines::no shared cipher`; what OpenSSL has no words for is told in
 /// rustls's.
 pub(super) fn of(error: &Error) -> String {
-    let (code, text) = match error {
-        Error::AlertReceived(alert) => return received(*alert),
-        Error::PeerIncompatible(why) => match why {
-            PeerIncompatible::NoCipherSuitesInCommon => ("0A0000C1", "no shared cipher"),
-            PeerIncompatible::NoKxGroupsInCommon
-            | PeerIncompatible::NamedGroupsExtensionRequired => ("0A0000C1", "no shared cipher"),
-            PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon
-            | PeerIncompatible::NoSignatureSchemesInCommon => {
-                ("0A000076", "no suitable signature algorithm")
-            }
-            PeerIncompatible::ServerDoesNotSupportTls12Or13
-            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
-            | PeerIncompatible::Tls12NotOffered
-            | PeerIncompatible::Tls12NotOfferedOrEnabled
-            | PeerIncompatible::Tls13RequiredForQuic
-            | PeerIncompatible::SignatureAlgorithmsExtensionRequired
-            | PeerIncompatible::SupportedVersionsExtensionRequired => {
-                ("0A000102", "unsupported protocol")
-            }
-            _ => return other(error),
-        },
-        Error::InvalidMessage(
-            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
-        ) => ("0A00010B", "wrong version number"),
-        Error::InvalidMessage(InvalidMessage::MessageTooLarge) => {
-            ("0A0000C6", "packet length too long")
-        }
-        Error::DecryptError => ("0A000119", "decryption failed or bad record mac"),
-        Error::NoApplicationProtocol => ("0A0000EB", "no application protocol"),
-        Error::PeerMisbehaved(PeerMisbehaved::InvalidCertCompression)
-        | Error::InvalidCertificate(_) => ("0A000086", "certificate verify failed"),
-        Error::General(text) if text.contains("no server certificate chain resolved") => {
-            ("0A0000C1", "no shared cipher")
-        }
-        _ => return other(error),
-    };
-    format!("error:{code}:SSL routines::{text}")
+    match (error, account(error)) {
+        (Error::AlertReceived(alert), _) => received(*alert),
+        (_, Some(Account { code, text, .. })) => format!("error:{code}:SSL routines::{text}"),
+        _ => other(error),
+    }
 }
 
 fn other(error: &Error) -> String {
@@ -93,5 +169,16 @@ mod tests {
             of(&Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon)),
             "error:0A0000C1:SSL routines::no shared cipher"
         );
+    }
+
+    #[test]
+    fn faults_of_hellos_have_openssls_alerts() {
+        let error = Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered);
+        assert_eq!(alert(&error).unwrap(), [21, 3, 3, 0, 2, 2, 70]);
+        let error = Error::General(NO_CERTIFICATE.to_owned());
+        assert_eq!(alert(&error).unwrap(), [21, 3, 3, 0, 2, 2, 40]);
+        let error = Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        assert_eq!(alert(&error).unwrap(), []);
+        assert_eq!(alert(&Error::EncryptError), None);
     }
 }

@@ -22,7 +22,7 @@ use crate::tls::cache::FileCache;
 use crate::tls::commands::Commands;
 use crate::tls::files::Source;
 use crate::tls::values::{CertificateCache, Passwords, ProtocolSet};
-use crate::tls::{late, warn_once};
+use crate::tls::{late, warn_of, warn_of_missing};
 
 directives! {
     /// TLS towards upstreams.
@@ -117,7 +117,7 @@ impl ClientContext {
     fn build(own: &UpstreamTls, cx: &mut Cx<'_>) -> Result<Self, String> {
         let commands = Commands::read(&own.conf_commands)?;
         for message in &commands.ignored {
-            warn_once(cx, message);
+            warn_of(cx, "conf_commands", message);
         }
         let mut settings = ClientSettings {
             offer: commands.offer(own.protocols.0, &own.ciphers, "auto"),
@@ -156,9 +156,7 @@ impl ClientContext {
         }
         let mut warnings = Vec::new();
         let tls = ClientTls::new(settings, &mut warnings)?;
-        for warning in warnings {
-            warn_once(cx, &warning);
-        }
+        warn_of_missing(cx, &warnings);
         let prefix = cx.conf_path("");
         let (passwords, cache) = (own.passwords.0.clone(), own.certificate_cache.0.clone());
         Ok(Self { tls, computed, passwords, prefix, cache })

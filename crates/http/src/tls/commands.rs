@@ -109,7 +109,7 @@ impl Commands {
                 self.ciphersuites = Some(value.to_owned());
             }
             "cipherstring" => self.ciphers = Some(value.to_owned()),
-            "groups" | "curves" => self.curves = Some(value.to_owned()),
+            "groups" | "curves" | "ecdhparameters" => self.curves = Some(value.to_owned()),
             "certificate" => self.certificate = Some(value.to_owned()),
             "privatekey" => self.key = Some(value.to_owned()),
             "verifycafile" | "clientcafile" => self.authorities = Some(value.to_owned()),

@@ -11,7 +11,7 @@ use super::cache::FileCache;
 use super::commands::Commands;
 use super::files::Source;
 use super::sessions::Sessions;
-use super::{Ocsp, Ssl, Verify, late, warn_once};
+use super::{Ocsp, Ssl, Verify, late, warn_of, warn_of_missing};
 use crate::request::Request;
 
 /// What is offered with ALPN.
@@ -62,7 +62,7 @@ impl ServerContext {
         loaded.map_err(late)?;
         warn_of_what_is_missing(ssl, cx);
         for message in &commands.ignored {
-            warn_once(cx, message);
+            warn_of(cx, "conf_commands", message);
         }
         let sessions = ssl.session_cache.open(lifetime);
         settings.cache = sessions.cache();
@@ -73,9 +73,7 @@ impl ServerContext {
         };
         let mut warnings = Vec::new();
         let tls = ServerTls::new(settings, &mut warnings).map_err(late)?;
-        for warning in warnings {
-            warn_once(cx, &warning);
-        }
+        warn_of_missing(cx, &warnings);
         Ok(Some(Self {
             tls: Arc::new(tls),
             computed,
@@ -163,7 +161,8 @@ fn load(
     }
     if let Some(name) = &ssl.dhparam {
         let (shown, text) = files.plain(name, "r")?;
-        if !contains(&text, b"-----BEGIN DH PARAMETERS-----") {
+        let heads = [&b"-----BEGIN DH PARAMETERS-----"[..], b"-----BEGIN X9.42 DH PARAMETERS-----"];
+        if !heads.iter().any(|head| contains(&text, head)) {
             return Err(format!(
                 "PEM_read_bio_DHparams(\"{shown}\") failed (SSL: error:0480006C:PEM \
                  routines::no start line:Expecting: DH PARAMETERS)"
@@ -230,17 +229,30 @@ fn ticket_keys(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Tickets, Fault> {
 /// Settings that are accepted and cannot be honoured.
 fn warn_of_what_is_missing(ssl: &Ssl, cx: &mut Cx<'_>) {
     let missing = [
-        (ssl.certificate_compression, "ssl_certificate_compression"),
-        (!ssl.ech_files.is_empty(), "ssl_ech_file"),
-        (ssl.early_data, "ssl_early_data"),
+        (ssl.certificate_compression, "certificate_compression"),
+        (!ssl.ech_files.is_empty(), "ech_files"),
+        (ssl.early_data, "early_data"),
     ];
-    for (_, name) in missing.iter().filter(|(set, _)| *set) {
-        warn_once(cx, &format!("\"{name}\" is not supported on this platform, ignored"));
+    for (_, field) in missing.iter().filter(|(set, _)| *set) {
+        let name = if *field == "ech_files" { "ech_file" } else { field };
+        let message = format!("\"ssl_{name}\" is not supported on this platform, ignored");
+        warn_of(cx, field, &message);
     }
     if ssl.dhparam.is_some() {
-        warn_once(cx, "\"ssl_dhparam\" ignored, there are no ciphers with DHE key exchange");
+        let message = "\"ssl_dhparam\" ignored, there are no ciphers with DHE key exchange";
+        warn_of(cx, "dhparam", message);
     }
     if ssl.stapling && ssl.stapling_file.is_none() {
-        warn_once(cx, "\"ssl_stapling\" ignored, only \"ssl_stapling_file\" is supported");
+        let message = "\"ssl_stapling\" ignored, only \"ssl_stapling_file\" is supported";
+        warn_of(cx, "stapling", message);
+    }
+    let responders = [
+        (ssl.stapling_responder.is_some(), "stapling_responder"),
+        (ssl.stapling_verify, "stapling_verify"),
+        (ssl.ocsp_responder.is_some(), "ocsp_responder"),
+    ];
+    for (_, field) in responders.iter().filter(|(set, _)| *set) {
+        let message = format!("\"ssl_{field}\" ignored, no OCSP responder is asked");
+        warn_of(cx, field, &message);
     }
 }

@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 
 use aws_lc_rs::cipher::{
-    AES_128, AES_256, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey,
+    AES_128, AES_192, AES_256, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey,
 };
 use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::pbkdf2;
@@ -20,8 +20,12 @@ const MOST_ROUNDS: u32 = 50_000_000;
 
 const PBES2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0d];
 const PBKDF2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0c];
+const HMAC_SHA1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x02, 0x07];
 const HMAC_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x02, 0x09];
+const HMAC_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x02, 0x0a];
+const HMAC_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x02, 0x0b];
 const AES_128_CBC: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x02];
+const AES_192_CBC: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x16];
 const AES_256_CBC: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2a];
 
 const SEQUENCE: u8 = 0x30;
@@ -31,7 +35,7 @@ const INTEGER: u8 = 0x02;
 
 /// The content of an encrypted key's PEM section, if the file has one.
 pub(super) fn find(pem: &[u8]) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(pem).ok()?;
+    let text = String::from_utf8_lossy(pem);
     let (_, rest) = text.split_once(BEGIN)?;
     let (body, _) = rest.split_once(END)?;
     let body: String = body.split_ascii_whitespace().collect();
@@ -52,18 +56,19 @@ pub(super) fn decrypt(der: &[u8], password: &[u8]) -> Option<PrivateKeyDer<'stat
     let (scheme, _) = take(scheme, SEQUENCE)?;
     let (cipher, iv) = take(scheme, OID)?;
     let (iv, _) = take(iv, OCTETS)?;
-    let (cipher, len) = match cipher {
+    let (cipher, length) = match cipher {
         AES_128_CBC => (&AES_128, 16),
+        AES_192_CBC => (&AES_192, 24),
         AES_256_CBC => (&AES_256, 32),
         _ => return None,
     };
+    let iv: [u8; 16] = iv.try_into().ok()?;
+    let context = DecryptionContext::Iv128(FixedLength::from(iv));
     let mut secret = [0; 32];
-    let secret = &mut secret[..len];
+    let secret = &mut secret[..length];
     derive(derivation, password, secret)?;
     let key = PaddedBlockDecryptingKey::cbc_pkcs7(UnboundCipherKey::new(cipher, secret).ok()?);
-    let iv: [u8; 16] = iv.try_into().ok()?;
     let mut bytes = sealed.to_vec();
-    let context = DecryptionContext::Iv128(FixedLength::from(iv));
     let plain = key.ok()?.decrypt(&mut bytes, context).ok()?;
     // A wrong password mostly shows in the padding, and else here.
     take(plain, SEQUENCE)?;
@@ -86,8 +91,13 @@ fn derive(derivation: &[u8], password: &[u8], secret: &mut [u8]) -> Option<()> {
     }
     let algorithm = match take(rest, SEQUENCE) {
         None => pbkdf2::PBKDF2_HMAC_SHA1,
-        Some((prf, _)) if take(prf, OID)?.0 == HMAC_SHA256 => pbkdf2::PBKDF2_HMAC_SHA256,
-        Some(_) => return None,
+        Some((prf, _)) => match take(prf, OID)?.0 {
+            HMAC_SHA1 => pbkdf2::PBKDF2_HMAC_SHA1,
+            HMAC_SHA256 => pbkdf2::PBKDF2_HMAC_SHA256,
+            HMAC_SHA384 => pbkdf2::PBKDF2_HMAC_SHA384,
+            HMAC_SHA512 => pbkdf2::PBKDF2_HMAC_SHA512,
+            _ => return None,
+        },
     };
     let rounds = NonZeroU32::new(rounds).filter(|rounds| rounds.get() <= MOST_ROUNDS)?;
     pbkdf2::derive(algorithm, rounds, salt, password, secret);
