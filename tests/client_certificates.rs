@@ -72,7 +72,9 @@ fn judging(conf: &str) -> Setup {
              ssl_certificate a.crt; ssl_certificate_key a.key;
              ssl_verify_client on; ssl_client_certificate ca.crt;
              error_page 495 =200 /; {conf}
-             location / {{ return 200 "$ssl_client_verify $ssl_session_reused"; }} }}"#
+             location / {{ return 200 "$ssl_client_verify $ssl_session_reused"; }} }}
+           server {{ listen 127.0.0.1:%port% ssl; server_name b.test;
+             return 200 "$ssl_client_verify $ssl_session_reused"; }}"#
     ));
     let directory = setup.directory();
     Certificate::self_signed(directory, "a", "a.test");
@@ -96,27 +98,28 @@ fn ask(server: &Server, arguments: &[&str]) -> String {
 
 /// A connection of a client that is kept, by `openssl s_client`.
 struct Kept {
+    host: &'static str,
     process: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Kept {
-    fn open(server: &Server, arguments: &[&str]) -> Self {
+    fn open(server: &Server, host: &'static str, arguments: &[&str]) -> Self {
         let mut command = Command::new("openssl");
         command.args(["s_client", "-quiet", "-connect", &server.address("port")]);
-        command.args(["-servername", "a.test", "-cert", "client.crt", "-key", "client.key"]);
+        command.args(["-servername", host, "-cert", "client.crt", "-key", "client.key"]);
         command.args(arguments).current_dir(server.directory().path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
         let input = process.stdin.take().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
-        Self { process, input, output }
+        Self { host, process, input, output }
     }
 
     /// The body of the next response; none if the connection has been closed.
     fn ask(&mut self) -> Option<String> {
-        self.input.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").ok()?;
+        write!(self.input, "GET / HTTP/1.1\r\nHost: {}\r\n\r\n", self.host).ok()?;
         let mut length = 0;
         loop {
             let mut line = String::new();
@@ -148,18 +151,22 @@ fn a_reload_judges_clients_anew() {
     let setup = judging("ssl_crl ca.crl;");
     list(setup.directory(), false);
     let server = setup.start();
-    let mut kept = Kept::open(&server, &[]);
-    assert_eq!(kept.ask().as_deref(), Some("SUCCESS ."));
+    // The second server has no certificate, and so the trust of the first, but refuses nobody.
+    let mut kept = ["a.test", "b.test"].map(|host| Kept::open(&server, host, &[]));
+    let mut ask_both = || kept.each_mut().map(|kept| kept.ask());
+    let good = Some("SUCCESS .".to_owned());
+    assert_eq!(ask_both(), [good.clone(), good.clone()]);
     list(server.directory(), true);
-    assert_eq!(kept.ask().as_deref(), Some("SUCCESS ."), "not before the reload");
+    assert_eq!(ask_both(), [good.clone(), good], "not before the reload");
     server.signal(Signal::HUP);
     let revoked = "FAILED:certificate revoked .";
     until("the new list", || ask(&server, &[]) == revoked);
     if is_nginx() {
-        // The connection is the old worker's, which closes it soon.
-        return until("its end", || kept.ask().is_none());
+        // The connections are the old worker's, which closes them soon.
+        return until("their end", || ask_both() == [None, None]);
     }
-    assert_eq!(kept.ask().as_deref(), Some(revoked));
+    let revoked = Some(revoked.to_owned());
+    assert_eq!(ask_both(), [revoked.clone(), revoked]);
 }
 
 #[test]
@@ -169,12 +176,12 @@ fn a_resumed_session_is_judged_by_the_lists_of_today() {
             .file("ticket.key", [7; 80]);
         list(setup.directory(), false);
         let server = setup.start();
-        let mut first = Kept::open(&server, &[version, "-sess_out", "session"]);
+        let mut first = Kept::open(&server, "a.test", &[version, "-sess_out", "session"]);
         assert_eq!(first.ask().as_deref(), Some("SUCCESS ."));
         // The tickets of TLS 1.3 come behind the handshake.
         until("a session", || server.directory().join("session").exists());
         drop(first);
-        let again = || Kept::open(&server, &[version, "-sess_in", "session"]).ask();
+        let again = || Kept::open(&server, "a.test", &[version, "-sess_in", "session"]).ask();
         assert_eq!(again().as_deref(), Some("SUCCESS r"), "{version}");
         list(server.directory(), true);
         server.signal(Signal::HUP);

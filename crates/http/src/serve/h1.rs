@@ -184,6 +184,7 @@ fn look_up<'a>(
     if !found.as_ref().is_some_and(|(snapshot, _)| service.is_in_force(snapshot)) {
         let snapshot = service.snapshot();
         if let Some(endpoint) = snapshot.endpoint(key, info) {
+            crate::tls::verify::follow(&endpoint, info);
             *found = Some((snapshot, endpoint));
         }
     }

@@ -4,8 +4,8 @@ use weir_engine::error_log::Level;
 use weir_engine::tls::Verdict;
 
 use super::{SSL, Verify};
-use crate::request::Request;
-use crate::route::Server;
+use crate::request::{ConnectionInfo, Request};
+use crate::route::{Endpoint, Server};
 
 /// `The plain HTTP request was sent to HTTPS port`.
 pub const TO_HTTPS: u16 = 497;
@@ -45,6 +45,18 @@ pub fn refused(request: &Request) -> Option<u16> {
         return Some(NO_CERTIFICATE);
     }
     None
+}
+
+/// Judges the client of a connection anew if the server of its handshake, as it is configured now,
+/// trusts others than when it was judged.
+pub fn follow(endpoint: &Endpoint, info: &ConnectionInfo) {
+    let Some(tls) = info.tls.as_ref().filter(|tls| !tls.certificates.is_empty()) else { return };
+    let found = info.negotiated.as_ref().and_then(|name| endpoint.find(name));
+    let server = found.map_or(&endpoint.default, |(server, _)| server);
+    let context = |server: &Server| server.settings.get(&SSL).context.clone();
+    if let Some(context) = context(server).or_else(|| context(&endpoint.default)) {
+        tls.verdict_by(context.tls());
+    }
 }
 
 fn log(request: &Request, message: &str) {
