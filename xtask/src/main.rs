@@ -82,9 +82,16 @@ fn fuzz(arguments: &[&str]) -> Result<(), Failure> {
     for target in fuzz_targets(arguments.first().copied())? {
         println!("fuzzing {target}");
         let mut command = std::process::Command::new("cargo");
-        command
-            .current_dir(cargo::root())
-            .args(["+nightly", "fuzz", "run", &target, "--", &seconds]);
+        command.current_dir(cargo::root()).args(["+nightly", "fuzz", "run", &target]);
+        // What it is to begin with, besides what it has found before.
+        let seeds = format!("fuzz/seeds/{target}");
+        if cargo::root().join(&seeds).is_dir() {
+            let corpus = format!("fuzz/corpus/{target}");
+            std::fs::create_dir_all(cargo::root().join(&corpus))
+                .map_err(|error| error.to_string())?;
+            command.args([&corpus, &seeds]);
+        }
+        command.args(["--", &seconds]);
         cargo::succeed(&mut command)?;
     }
     Ok(())

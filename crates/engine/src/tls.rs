@@ -5,6 +5,7 @@ mod aead;
 mod ciphers;
 mod client;
 mod der;
+pub mod fuzz;
 mod handshake;
 mod hello;
 mod hkdf;

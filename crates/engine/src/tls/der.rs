@@ -6,10 +6,13 @@ pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTET_STRING: u8 = 0x04;
+pub(super) const NULL: u8 = 0x05;
 pub(super) const OID: u8 = 0x06;
 pub(super) const ENUMERATED: u8 = 0x0a;
 pub(super) const UTC_TIME: u8 = 0x17;
 pub(super) const GENERALIZED_TIME: u8 = 0x18;
+pub(super) const UNIVERSAL_STRING: u8 = 0x1c;
+pub(super) const BMP_STRING: u8 = 0x1e;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 
@@ -33,6 +36,22 @@ pub(super) struct Value<'a> {
     pub(super) body: &'a [u8],
     /// The body behind its tag and its length.
     pub(super) whole: &'a [u8],
+}
+
+impl Value<'_> {
+    /// Whether the body is what the tag says, where not everything is.
+    fn is_sound(&self) -> bool {
+        match self.tag {
+            BOOLEAN => self.body.len() == 1,
+            INTEGER | ENUMERATED => is_integer(self.body),
+            BIT_STRING => bits(self.body).is_some(),
+            NULL => self.body.is_empty(),
+            OID => is_oid(self.body),
+            UNIVERSAL_STRING => self.body.len().is_multiple_of(4),
+            BMP_STRING => self.body.len().is_multiple_of(2),
+            _ => true,
+        }
+    }
 }
 
 /// Reads values. `None` is everywhere the answer to what is not DER or not what was asked for:
@@ -71,9 +90,19 @@ impl<'a> Reader<'a> {
         (tag & NUMBER != NUMBER).then_some(Value { tag, body: &whole[1 + head..], whole })
     }
 
+    /// The next value, which may be of any type, but must be one of its type.
+    pub(super) fn any(&mut self) -> Option<Value<'a>> {
+        self.value().filter(Value::is_sound)
+    }
+
     /// The body of the next value, which must have this tag.
     pub(super) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.value().filter(|value| value.tag == tag).map(|value| value.body)
+    }
+
+    /// The body of an object identifier.
+    pub(super) fn oid(&mut self) -> Option<&'a [u8]> {
+        self.take(OID).filter(|body| is_oid(body))
     }
 
     /// The same where the value may be missing.
@@ -115,6 +144,13 @@ fn length(bytes: &[u8]) -> Option<(usize, usize)> {
 /// Whether this is the shortest form of a number.
 pub(super) fn is_integer(body: &[u8]) -> bool {
     !matches!(body, [] | [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..])
+}
+
+/// Whether these are numbers, each in its shortest form.
+pub(super) fn is_oid(body: &[u8]) -> bool {
+    let ends = body.last().is_some_and(|last| last & 0x80 == 0);
+    let begins = |at: usize| at == 0 || body[at - 1] & 0x80 == 0;
+    ends && !body.iter().enumerate().any(|(at, byte)| *byte == 0x80 && begins(at))
 }
 
 /// The bytes of a string of bits, those behind its end as zeros.
@@ -226,6 +262,25 @@ mod tests {
         }
         assert!(!is_integer(&[0, 1]) && !is_integer(&[0xff, 0xff]) && !is_integer(&[]));
         assert!(is_integer(&[0, 0x80]) && is_integer(&[0xff, 0x7f]) && is_integer(&[0]));
+    }
+
+    #[test]
+    fn values_are_what_their_tags_say() {
+        let any = |bytes: &[u8]| Reader::new(bytes).any().is_some();
+        for good in [&[5, 0][..], &[6, 2, 0x88, 0x37], &[0x1e, 2, 0, 9], &[3, 1, 0], &[1, 1, 0]] {
+            assert!(any(good), "{good:?}");
+        }
+        for wrong in [
+            &[5, 1, 0][..],
+            &[6, 2, 0x80, 1],
+            &[6, 1, 0x88],
+            &[6, 0],
+            &[0x1e, 1, 9],
+            &[3, 0],
+            &[1, 0],
+        ] {
+            assert!(!any(wrong), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use trust::{Revocation, Trust};
 const LONGEST_PATH: usize = 16;
 
 /// How many signatures are checked at most for one peer: names that fit are cheap to make up.
-const MOST_SIGNATURES: usize = 32;
+const MOST_SIGNATURES: usize = 24;
 
 /// Why a certificate was refused: OpenSSL's number and text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::super::der::{
-    self, BIT_STRING, GENERALIZED_TIME, INTEGER, OID, Reader, SEQUENCE, UTC_TIME, constructed,
-    place, primitive,
+    self, BIT_STRING, GENERALIZED_TIME, INTEGER, Reader, SEQUENCE, UTC_TIME, constructed, place,
+    primitive,
 };
 use super::dn;
 use super::extensions::Extensions;
@@ -186,6 +186,7 @@ fn read_key(info: &[u8]) -> Option<Key<'_>> {
     let algorithm = algorithm(&mut reader)?;
     let bits = reader.take(BIT_STRING)?;
     reader.end()?;
+    der::bits(bits)?;
     // A key that does not fill whole bytes is none, and fits no algorithm.
     let bits = der::whole_bits(bits).unwrap_or_default();
     Some(Key { algorithm, bits })
@@ -196,9 +197,9 @@ fn read_key(info: &[u8]) -> Option<Key<'_>> {
 pub(super) fn algorithm<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
     let body = reader.take(SEQUENCE)?;
     let mut parts = Reader::new(body);
-    parts.take(OID)?;
+    parts.oid()?;
     if !parts.is_empty() {
-        parts.value()?;
+        parts.any()?;
     }
     parts.end().map(|()| body)
 }

@@ -1,6 +1,6 @@
 //! Which names an authority may vouch for (RFC 5280 section 4.2.1.10).
 
-use super::super::der::{self, OID, Reader, SEQUENCE};
+use super::super::der::{self, Reader, SEQUENCE};
 use super::certificate::Certificate;
 use super::general_name::{GeneralName, KINDS, Kind};
 use super::{Fault, dn};
@@ -139,7 +139,7 @@ fn trees(list: &[u8]) -> Option<[Vec<Tree>; KINDS]> {
 
 /// The identifier of a name's kind that has no number.
 fn id(other: &[u8]) -> Option<&[u8]> {
-    Reader::new(other).take(OID)
+    Reader::new(other).oid()
 }
 
 /// Whether a name lies in a subtree of its kind.

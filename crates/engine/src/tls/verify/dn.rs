@@ -1,20 +1,19 @@
 //! Distinguished names, in the form in which OpenSSL compares them.
 
-use super::super::der::{OID, Reader, SEQUENCE, SET};
+use super::super::der::{
+    BIT_STRING, BMP_STRING as BMP, Reader, SEQUENCE, SET, UNIVERSAL_STRING as UNIVERSAL,
+};
 
 /// `commonName`.
 pub(super) const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 /// `emailAddress` of PKCS #9.
 pub(super) const EMAIL: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
 
-const BIT_STRING: u8 = 0x03;
 const UTF8: u8 = 0x0c;
 const NUMERIC: u8 = 0x12;
 const PRINTABLE: u8 = 0x13;
 const T61: u8 = 0x14;
 pub(super) const IA5: u8 = 0x16;
-const UNIVERSAL: u8 = 0x1c;
-const BMP: u8 = 0x1e;
 
 /// An attribute of a name: its type, and its value with the value's tag.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +38,8 @@ fn attributes(part: &[u8]) -> Option<Vec<Attribute<'_>>> {
 
 fn attribute(pair: &[u8]) -> Option<Attribute<'_>> {
     let mut pair = Reader::new(pair);
-    let id = pair.take(OID)?;
-    let value = pair.value()?;
+    let id = pair.oid()?;
+    let value = pair.any()?;
     pair.end()?;
     let known = matches!(
         value.tag,
@@ -147,6 +146,7 @@ fn characters(value: &[u8], width: usize) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::der::OID;
     use super::*;
 
     fn tlv(tag: u8, body: &[u8]) -> Vec<u8> {

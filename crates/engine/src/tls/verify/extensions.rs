@@ -65,7 +65,7 @@ impl<'a> Extension<'a> {
     pub(super) fn list(body: &'a [u8]) -> impl Iterator<Item = Option<Self>> {
         Reader::new(body).each(SEQUENCE).map(|body| {
             let mut reader = Reader::new(body?);
-            let id = reader.take(OID)?;
+            let id = reader.oid()?;
             let critical = reader.optional(BOOLEAN)?.map_or(Some(false), der::boolean)?;
             let value = reader.take(OCTET_STRING)?;
             reader.end()?;
@@ -201,7 +201,7 @@ fn usage(value: &[u8]) -> Option<u16> {
 fn purposes(value: &[u8]) -> Option<Purposes> {
     let mut purposes = Purposes::default();
     for id in Reader::new(Reader::only(value, SEQUENCE)?).each(OID) {
-        let id = id?;
+        let id = id.filter(|id| der::is_oid(id))?;
         purposes.client |= id == CLIENT_PURPOSE;
         purposes.server |= id == SERVER_PURPOSE || STEP_UP.contains(&id);
     }

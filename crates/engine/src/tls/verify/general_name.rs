@@ -1,6 +1,6 @@
 //! The names of RFC 5280 section 4.2.1.6: of hosts, mailboxes, addresses and others.
 
-use super::super::der::{self, OID, Reader, SEQUENCE, Value};
+use super::super::der::{self, Reader, SEQUENCE, Value};
 use super::dn;
 
 /// What a name is a name of.
@@ -37,10 +37,10 @@ impl GeneralName {
             0x82 => (Kind::Host, body.into()),
             0xa3 => (Kind::X400, body.into()),
             0xa4 => (Kind::Directory, dn::canonical(Reader::only(body, SEQUENCE)?)?),
-            0xa5 => (Kind::Party, body.into()),
+            0xa5 => (Kind::Party, party(body)?),
             0x86 => (Kind::Link, body.into()),
             0x87 => (Kind::Address, body.into()),
-            0x88 if !body.is_empty() => (Kind::Registered, body.into()),
+            0x88 => (Kind::Registered, Some(body).filter(|body| der::is_oid(body))?.into()),
             _ => return None,
         };
         Some(Self { kind, value })
@@ -66,10 +66,25 @@ impl GeneralName {
 /// A name of a kind that an object identifier tells: the identifier and one value of any type.
 fn other(body: &[u8]) -> Option<Box<[u8]>> {
     let mut reader = Reader::new(body);
-    reader.take(OID)?;
+    reader.oid()?;
     let mut value = Reader::new(reader.take(der::constructed(0))?);
-    value.value()?;
+    value.any()?;
     value.end()?;
+    reader.end()?;
+    Some(body.into())
+}
+
+/// A party of EDI: perhaps who has named it, and its name, both as strings for directories.
+fn party(body: &[u8]) -> Option<Box<[u8]>> {
+    const STRINGS: [u8; 5] = [0x0c, 0x13, 0x14, der::UNIVERSAL_STRING, der::BMP_STRING];
+    let is_string = |body: &[u8]| {
+        let mut reader = Reader::new(body);
+        let value = reader.any().filter(|value| STRINGS.contains(&value.tag));
+        value.and(reader.end())
+    };
+    let mut reader = Reader::new(body);
+    reader.optional(der::constructed(0))?.map_or(Some(()), is_string)?;
+    is_string(reader.take(der::constructed(1))?)?;
     reader.end()?;
     Some(body.into())
 }

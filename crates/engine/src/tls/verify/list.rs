@@ -29,8 +29,10 @@ pub(in super::super) struct List {
     pub(super) until: Option<Option<i64>>,
     pub(super) key: Option<AuthorityKey>,
     pub(super) scope: Scope,
-    /// All that is critical is understood here, and all can be read.
+    /// All that is critical is understood here.
     pub(super) understood: bool,
+    /// Each extension that means something stands there once and can be read.
+    pub(super) sound: bool,
     /// It is more than a supplement or a part, which are not used.
     pub(super) complete: bool,
     /// The algorithm is the same inside of what is signed and outside.
@@ -48,8 +50,8 @@ pub(super) struct Scope {
     pub(super) attributes: bool,
     indirect: bool,
     reasons: Option<u16>,
-    /// It can be read, and is not for two kinds alone at a time.
-    sound: bool,
+    /// It is for two kinds alone at a time.
+    strange: bool,
 }
 
 impl List {
@@ -82,8 +84,9 @@ impl List {
             since,
             until: short.or(long),
             key: None,
-            scope: Scope { sound: true, ..Scope::default() },
+            scope: Scope::default(),
             understood: true,
+            sound: true,
             complete: true,
             one_algorithm: inner == sealed_by,
             seal: Sealed::new(sealed_by, signed.whole, signature),
@@ -92,40 +95,41 @@ impl List {
         own.add_extensions(extensions)?;
         own.add_entries(entries)?;
         let scope = &own.scope;
-        own.complete &= scope.sound && !scope.indirect && scope.reasons.is_none();
+        own.complete &= !scope.strange && !scope.indirect && scope.reasons.is_none();
         Some(own)
     }
 
+    /// What cannot be read is as if it were not there, and the list is unsound: it must not give
+    /// way to an older one that can be read.
     fn add_extensions(&mut self, extensions: &[u8]) -> Option<()> {
-        let (mut scopes, mut numbers) = (0, 0);
+        let (mut keys, mut scopes) = (Vec::new(), Vec::new());
+        let (mut numbers, mut deltas) = (Vec::new(), Vec::new());
         for extension in Extension::list(extensions) {
             let Extension { id, critical, value } = extension?;
-            let good = match id {
-                _ if id == SCOPE => {
-                    scopes += 1;
-                    self.scope = Scope::read(value, &self.issuer).unwrap_or_default();
-                    scopes == 1
-                }
-                _ if id == AUTHORITY_KEY => {
-                    let first = self.key.is_none();
-                    self.key = AuthorityKey::read(value);
-                    first && self.key.is_some()
-                }
-                _ if id == CRL_NUMBER => {
-                    numbers += 1;
-                    numbers == 1
-                        && Reader::only(value, INTEGER).is_some_and(der::is_integer)
-                        && !critical
-                }
-                _ if id == DELTA => {
-                    self.complete = false;
-                    true
-                }
-                _ => !critical,
-            };
-            self.understood &= good;
+            let may_be_critical = [AUTHORITY_KEY, SCOPE, DELTA].iter().any(|known| id == known);
+            self.understood &= !critical || may_be_critical;
+            let number = || Reader::only(value, INTEGER).filter(|digits| der::is_integer(digits));
+            match id {
+                _ if id == AUTHORITY_KEY => keys.push(AuthorityKey::read(value)),
+                _ if id == SCOPE => scopes.push(Scope::read(value, &self.issuer)),
+                _ if id == CRL_NUMBER => numbers.push(number()),
+                _ if id == DELTA => deltas.push(number()),
+                _ => {}
+            }
         }
+        self.key = self.only(keys);
+        self.scope = self.only(scopes).unwrap_or_default();
+        self.only(numbers);
+        self.complete = self.only(deltas).is_none();
         Some(())
+    }
+
+    /// The single one of all that were found.
+    fn only<T>(&mut self, mut found: Vec<Option<T>>) -> Option<T> {
+        let last = found.pop()?;
+        let only = last.filter(|_| found.is_empty());
+        self.sound &= only.is_some();
+        only
     }
 
     fn add_entries(&mut self, entries: &[u8]) -> Option<()> {
@@ -144,7 +148,7 @@ impl List {
                 if id == REASON {
                     let reason = Reader::only(value, ENUMERATED);
                     removed |= reason == Some(&REMOVED);
-                    self.understood &= reason.is_some();
+                    self.sound &= reason.is_some();
                 }
                 self.understood &= !critical || id == CERTIFICATE_ISSUER;
             }
@@ -183,8 +187,8 @@ impl Scope {
         let indirect = flag(&mut reader, 4)?;
         let attributes = flag(&mut reader, 5)?;
         reader.end()?;
-        let sound = [users, authorities, attributes].into_iter().filter(|kind| *kind).count() < 2;
-        Some(Self { place, users, authorities, attributes, indirect, reasons, sound })
+        let strange = [users, authorities, attributes].iter().filter(|kind| **kind).count() > 1;
+        Some(Self { place, users, authorities, attributes, indirect, reasons, strange })
     }
 
     /// For which reasons certificates are listed.

@@ -97,7 +97,7 @@ impl<'a> Check<'a> {
         if !list.is_of(issuer) {
             self.note(Err(Fault::CRL_SIGNATURE));
         }
-        if !worth.understood {
+        if !worth.understood || !list.sound {
             self.note(Err(Fault::CRL_CRITICAL));
         }
         if list.names(certificate.serial()) {

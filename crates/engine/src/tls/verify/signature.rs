@@ -8,7 +8,7 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
 
-use super::super::der::{INTEGER, OID, Reader, SEQUENCE, constructed};
+use super::super::der::{INTEGER, Reader, SEQUENCE, constructed};
 use super::certificate::{self, Certificate};
 
 /// 112 bits of security.
@@ -120,12 +120,12 @@ impl<'a> Named<'a> {
 /// mask, and the salt is as long as the digest (RFC 4055 section 3.1).
 fn pss_hash(algorithm: &[u8]) -> Option<u8> {
     let mut reader = Reader::new(algorithm);
-    reader.take(OID)?;
+    reader.oid()?;
     let mut parameters = Reader::new(reader.take(SEQUENCE)?);
     let hash = sha2(Reader::only(parameters.take(constructed(0))?, SEQUENCE)?)?;
     let mask = Reader::only(parameters.take(constructed(1))?, SEQUENCE)?;
     let mut mask = Reader::new(mask);
-    let is_mgf1 = matches!(mask.take(OID)?, [prefix @ .., MGF1] if prefix == PKCS1);
+    let is_mgf1 = matches!(mask.oid()?, [prefix @ .., MGF1] if prefix == PKCS1);
     let of_mask = sha2(mask.take(SEQUENCE)?)?;
     let salt = Reader::only(parameters.take(constructed(2))?, INTEGER)?;
     parameters.end()?;
@@ -142,7 +142,7 @@ fn sha2(algorithm: &[u8]) -> Option<u8> {
 
 /// The object identifier of an algorithm.
 fn id(algorithm: &[u8]) -> Option<&[u8]> {
-    Reader::new(algorithm).take(OID)
+    Reader::new(algorithm).oid()
 }
 
 /// An algorithm without a parameter that says nothing (RFC 4055 section 1.2).
@@ -226,9 +226,9 @@ impl Digested {
     fn algorithm(&self, key: &[u8]) -> Option<&'static dyn aws::VerificationAlgorithm> {
         let hash = HASHES.iter().position(|(.., hash)| *hash == self.hash)?;
         let mut key = Reader::new(key);
-        let id = key.take(OID)?;
+        let id = key.oid()?;
         if let Scheme::Ecdsa = self.scheme {
-            let curve = key.take(OID)?;
+            let curve = key.oid()?;
             let (_, rows) = CURVES.iter().find(|(known, _)| *known == curve)?;
             return (id == EC_KEY).then_some(rows[hash] as _);
         }

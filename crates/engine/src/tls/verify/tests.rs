@@ -4,6 +4,7 @@ use super::list::List;
 use super::*;
 use crate::tls::keys::{certificates_from_pem, crls_from_pem};
 
+mod cost;
 mod differential;
 mod forge;
 mod paths;

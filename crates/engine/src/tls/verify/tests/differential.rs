@@ -17,6 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use knobs::GARBAGE;
 use world::World;
 
 mod knobs;
@@ -41,6 +42,9 @@ struct Stricter {
 /// the right name and holds, and gives up if it is another one who has signed. Besides, it can go
 /// another way then, which leads nowhere.
 const TWINS: &str = "several authorities have one name, and another than the first has signed";
+
+/// Besides, the tool looks at keys with which nobody could have shaken hands.
+const KEY: &str = "a key that is none";
 
 /// What is listed in `docs/differences.md`, and what the tool does otherwise than nginx.
 const STRICTER: [Stricter; 5] = [
@@ -176,6 +180,12 @@ impl Case<'_> {
         if self.world.has_twins() {
             return vec![TWINS];
         }
+        if self.ours.is_empty() {
+            return if self.theirs.first() == Some(&66) { vec![KEY] } else { Vec::new() };
+        }
+        if self.world.meets(self.at, GARBAGE) {
+            return vec![GARBAGE];
+        }
         let row = |fault: &Fault| {
             let mut rows = STRICTER.iter().filter(|row| row.faults.contains(fault));
             rows.find(|row| (row.applies)(self)).map(|row| row.what)
@@ -291,4 +301,28 @@ fn pem(label: &str, der: &[u8]) -> String {
         pem.push('\n');
     }
     pem + &format!("-----END {label}-----\n")
+}
+
+/// Worlds as the fuzz target `certificates` takes them, in a folder that is named.
+#[test]
+#[ignore = "writes files"]
+fn seeds_for_fuzzing() {
+    let folder = std::env::var("WEIR_SEEDS").expect("WEIR_SEEDS names a folder");
+    let records = |kind: u8, all: &[&[u8]]| -> Vec<u8> {
+        let record = |der: &&[u8]| {
+            let length = u16::try_from(der.len()).unwrap().to_be_bytes();
+            [&[kind], &length[..], der].concat()
+        };
+        all.iter().flat_map(record).collect()
+    };
+    let worlds = (0..).map(|seed| World::new(seed, 3));
+    let good = worlds.filter(|world| !world.lists.is_empty() && ours(world, 0).is_empty());
+    for (at, world) in good.take(6).enumerate() {
+        let certificates = [&world.leaves[..1], &world.offered].concat();
+        let chain: Vec<&[u8]> = certificates.iter().map(|der| &der[..]).collect();
+        let anchors: Vec<&[u8]> = world.anchors.iter().map(|der| &der[..]).collect();
+        let lists: Vec<&[u8]> = world.lists.iter().map(|der| &der[..]).collect();
+        let all = [records(0, &chain), records(1, &anchors), records(2, &lists)].concat();
+        std::fs::write(Path::new(&folder).join(at.to_string()), all).unwrap();
+    }
 }

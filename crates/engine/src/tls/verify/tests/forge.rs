@@ -17,20 +17,23 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivatePkc
 pub(super) const KEYS: usize = PLAIN_KEYS + 4;
 pub(super) const PLAIN_KEYS: usize = 6;
 
+/// Always the same ones, so that what is made up from a seed is, too.
 static KEY: LazyLock<Vec<Pair>> = LazyLock::new(|| {
-    let curve = |curve| EcdsaKeyPair::generate(curve).unwrap();
+    let pem = include_bytes!("../../fixtures/forge.key");
+    let all: Vec<PrivatePkcs8KeyDer<'_>> =
+        PrivatePkcs8KeyDer::pem_slice_iter(pem).map(Result::unwrap).collect();
+    let der = |at: usize| all[at].secret_pkcs8_der();
+    let p256 = |at| EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der(at)).unwrap();
+    let p384 = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, der(PLAIN_KEYS)).unwrap();
+    let ed25519 = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der(PLAIN_KEYS + 1)).unwrap();
     let rsa = || {
         let pem = include_bytes!("../../fixtures/rsa.key");
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem).unwrap();
         RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).unwrap()
     };
-    let mut keys: Vec<Pair> =
-        (0..PLAIN_KEYS).map(|_| Pair::P256(curve(&ECDSA_P256_SHA256_ASN1_SIGNING))).collect();
-    keys.push(Pair::P384(curve(&ECDSA_P384_SHA384_ASN1_SIGNING)));
-    keys.push(Pair::Ed25519(Ed25519KeyPair::generate().unwrap()));
-    keys.push(Pair::Rsa(rsa()));
-    keys.push(Pair::Pss(rsa()));
-    keys
+    let plain = (0..PLAIN_KEYS).map(|at| Pair::P256(p256(at)));
+    let others = [Pair::P384(p384), Pair::Ed25519(ed25519), Pair::Rsa(rsa()), Pair::Pss(rsa())];
+    plain.chain(others).collect()
 });
 
 enum Pair {
@@ -127,6 +130,18 @@ pub(super) struct Order {
     pub(super) span: Span,
     pub(super) algorithm: Algorithm,
     pub(super) extensions: Vec<Vec<u8>>,
+    pub(super) edits: Vec<Edit>,
+}
+
+/// A place in what is to be signed, and the bits that are turned over there before.
+pub(super) type Edit = (usize, u8);
+
+fn edited(mut signed: Vec<u8>, edits: &[Edit]) -> Vec<u8> {
+    for (at, bits) in edits {
+        let at = at % signed.len();
+        signed[at] ^= bits;
+    }
+    signed
 }
 
 /// What is said of a signature.
@@ -152,6 +167,7 @@ impl Order {
             span: VALID,
             algorithm: Algorithm::True,
             extensions: Vec::new(),
+            edits: Vec::new(),
         }
     }
 
@@ -207,7 +223,7 @@ impl Order {
             parts.insert(0, version);
             parts.push(tlv(0xa3, &tlv(0x30, &self.extensions.concat())));
         }
-        tlv(0x30, &parts.concat())
+        edited(tlv(0x30, &parts.concat()), &self.edits)
     }
 }
 
@@ -226,6 +242,7 @@ pub(super) struct ListOrder {
     /// Numbers with the extensions of their entries.
     pub(super) revoked: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) extensions: Vec<Vec<u8>>,
+    pub(super) edits: Vec<Edit>,
 }
 
 impl ListOrder {
@@ -248,7 +265,8 @@ impl ListOrder {
         if !self.extensions.is_empty() {
             parts.push(tlv(0xa0, &tlv(0x30, &self.extensions.concat())));
         }
-        sign(&tlv(0x30, &parts.concat()), self.signer, self.algorithm).into()
+        let signed = edited(tlv(0x30, &parts.concat()), &self.edits);
+        sign(&signed, self.signer, self.algorithm).into()
     }
 }
 
@@ -267,6 +285,7 @@ pub(super) fn list(
         algorithm: Algorithm::True,
         revoked: revoked.iter().map(|serial| (vec![*serial], Vec::new())).collect(),
         extensions: extensions.to_vec(),
+        edits: Vec::new(),
     }
     .make()
 }

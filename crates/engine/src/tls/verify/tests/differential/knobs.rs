@@ -30,6 +30,13 @@ fn replace(order: &mut Order, id: &[u8], extension: Vec<u8>) {
     order.extensions.push(extension);
 }
 
+/// Any bytes may be others, and are signed.
+pub(super) const GARBAGE: &str = "garbage";
+
+fn edits(rng: &mut Rng) -> Vec<Edit> {
+    (0..rng.usize(1..3)).map(|_| (rng.usize(..), 1 << rng.u8(..8))).collect()
+}
+
 /// For all certificates.
 pub(super) const ANY: &[Knob<Order>] = &[
     ("past", |_, order| order.span = PAST),
@@ -172,6 +179,8 @@ pub(super) const ANY: &[Knob<Order>] = &[
     ("odd number", |rng, order| {
         order.serial = bytes(rng, &[&[0], &[0xff], &[0x80, 1], &[0x7f; 30], &[0, 0x80]]).to_vec();
     }),
+    (GARBAGE, |rng, order| order.edits = edits(rng)),
+    (GARBAGE, |rng, order| order.edits = edits(rng)),
     ("alternative names", |rng, order| replace(order, ID_ALTERNATIVE, names::alternatives(rng))),
 ];
 
@@ -303,6 +312,7 @@ pub(super) const LIST: &[Knob<ListOrder>] = &[
     ("broken scope", |rng, order| {
         order.extensions.push(extension(ID_SCOPE, rng.bool(), &[0x30, 1]));
     }),
+    (GARBAGE, |rng, order| order.edits = edits(rng)),
     ("revoked", |rng, order| order.revoked.push((vec![rng.u8(1..5)], Vec::new()))),
     ("revoked", |rng, order| order.revoked.push((vec![rng.u8(10..14)], Vec::new()))),
     ("revoked for a reason", |rng, order| {

@@ -68,6 +68,11 @@ impl World {
         self.notes.iter().any(|note| note.ends_with(what))
     }
 
+    /// Whether it was done to anything that the certificate at this place meets.
+    pub(super) fn meets(&self, at: usize, what: &str) -> bool {
+        self.has(what) || self.leaf_notes[at].contains(&what)
+    }
+
     /// Whether two certificates of authorities have one name.
     pub(super) fn has_twins(&self) -> bool {
         let all = self.anchors.iter().chain(&self.offered);
@@ -250,6 +255,7 @@ fn lists(
             algorithm: Algorithm::True,
             revoked: vec![(vec![99], Vec::new())],
             extensions: Vec::new(),
+            edits: Vec::new(),
         };
         if ids {
             let key = tlv(0x30, &tlv(0x80, &[order.key as u8]));

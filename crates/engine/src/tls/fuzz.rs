@@ -1,0 +1,50 @@
+//! An entry point for fuzzing: whatever the bytes are, nothing here may panic.
+
+use rustls::pki_types::CertificateDer;
+
+use super::verify::list::List;
+use super::verify::{Judge, Purpose, Revocation, Trust, is_for};
+use super::x509;
+
+/// The deepest path that is asked for, and a time at which certificates of these years hold.
+const DEPTH: u32 = 9;
+const NOW: i64 = 1_900_000_000;
+
+/// Judges what a peer sends by what a configuration names, and writes what it says. The bytes are
+/// records: one for the kind, two for the length, and as many as that. Kinds are certificates of
+/// the peer (0), those of authorities that are believed (1) and revocation lists (2).
+pub fn certificates(bytes: &[u8]) {
+    let (mut chain, mut anchors, mut lists) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rest = bytes;
+    while let [kind, high, low, tail @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).min(tail.len());
+        let (record, tail) = tail.split_at(length);
+        match kind % 3 {
+            0 => chain.push(CertificateDer::from(record.to_vec())),
+            1 => anchors.push(CertificateDer::from(record.to_vec())),
+            _ => lists.extend(List::read(record)),
+        }
+        rest = tail;
+    }
+    for der in &chain {
+        let texts = [
+            x509::subject,
+            x509::issuer,
+            x509::subject_legacy,
+            x509::issuer_legacy,
+            x509::serial,
+            x509::valid_from,
+            x509::valid_until,
+        ];
+        for text in texts.iter().filter_map(|text| text(der)) {
+            assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{text:?}");
+        }
+        let _ = x509::days_left(der, NOW);
+        let _ = is_for(der, "a.test");
+    }
+    let revocation = Revocation::of_file(bytes, || Some(lists)).unwrap_or_default();
+    let trust = Trust { anchors, revocation };
+    for purpose in [Purpose::Client, Purpose::Server] {
+        let _ = Judge::new(&trust, purpose, DEPTH).judge(&chain, NOW);
+    }
+}
