@@ -6,9 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{AlertDescription, ClientConfig, ClientConnection, ServerConfig, ServerConnection};
-use rustls::{Stream, SupportedCipherSuite, version};
+use rustls::{ConnectionTrafficSecrets, Stream, SupportedCipherSuite, version};
 
 use super::*;
 use crate::addr::Addr;
@@ -314,6 +315,68 @@ fn empty_records_are_few() {
     assert_eq!(received.unwrap_err().kind(), io::ErrorKind::InvalidData);
     let told = answer.unwrap_err().into_inner().unwrap().downcast::<rustls::Error>().unwrap();
     assert_eq!(*told, rustls::Error::AlertReceived(AlertDescription::UnexpectedMessage));
+}
+
+/// Records of TLS 1.2 (RFC 5288 section 3) with these plaintexts, from that number on.
+fn old_records(secret: &ConnectionTrafficSecrets, mut number: u64, plain: &[&[u8]]) -> Vec<u8> {
+    let ConnectionTrafficSecrets::Aes256Gcm { key, iv } = secret else { panic!("another suite") };
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_ref()).unwrap());
+    let mut all = Vec::new();
+    for text in plain {
+        let explicit = number.to_be_bytes();
+        let nonce: [u8; 12] = [&iv.as_ref()[..4], &explicit].concat().try_into().unwrap();
+        let length = (text.len() as u16).to_be_bytes();
+        let aad =
+            Aad::from([&number.to_be_bytes()[..], &[APPLICATION_DATA, 3, 3], &length].concat());
+        let mut body = text.to_vec();
+        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut body).unwrap();
+        let length = (explicit.len() + body.len()) as u16;
+        all.extend([APPLICATION_DATA, 3, 3]);
+        all.extend(length.to_be_bytes());
+        all.extend(explicit);
+        all.extend(body);
+        number += 1;
+    }
+    all
+}
+
+#[test]
+fn empty_records_are_few_with_tls_1_2_too() {
+    for (count, is_fine) in [(MOST_EMPTY, true), (MOST_EMPTY + 1, false)] {
+        let (ours, mut theirs) = pair();
+        let client = std::thread::spawn(move || {
+            let suite = aws_lc_rs::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384;
+            let mut config = ClientConfig::builder_with_provider(provider(suite))
+                .with_protocol_versions(&[&version::TLS12])
+                .unwrap()
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyServer))
+                .with_no_client_auth();
+            config.enable_secret_extraction = true;
+            let name = "example.com".try_into().unwrap();
+            let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+            while client.is_handshaking() || client.wants_write() {
+                client.complete_io(&mut theirs).unwrap();
+            }
+            let (number, secret) = client.dangerous_extract_secrets().unwrap().tx;
+            let empty = vec![&b""[..]; usize::from(count)];
+            let plain = [&empty[..], &[&b"x"[..]], &empty, &[&b"y"[..]]].concat();
+            // The other end may be gone before all of it has been sent.
+            let _ = theirs.write_all(&old_records(&secret, number, &plain));
+            theirs
+        });
+        block_on(async {
+            let mut conn = our_server(ours, ServerSettings::default()).await;
+            let mut got = Vec::new();
+            let mut received = conn.recv(&mut got, 100, SOON).await;
+            while received.is_ok() && got.len() < 2 {
+                received = conn.recv(&mut got, 100, SOON).await;
+            }
+            assert_eq!(received.is_ok(), is_fine, "{received:?}");
+            assert_eq!(got, if is_fine { &b"xy"[..] } else { b"" });
+        });
+        client.join().unwrap();
+    }
 }
 
 #[test]
