@@ -2,11 +2,11 @@
 //! that the request ends at all is the proof.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use crate::harness::{Backend, Client, Reply, Server, is_nginx};
+use crate::harness::{Backend, Certificate, Client, Reply, Server, is_nginx};
 
 /// Between two drops; many fit into the timeouts here.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -178,4 +178,34 @@ fn a_client_s_head_and_what_stands_before_it_come_in_time() {
             assert_eq!(clock.recv_timeout(PAUSE), Err(RecvTimeoutError::Timeout));
         }
     }
+}
+
+/// The beginning of a TLS record of 16384 bytes, a handshake.
+const RECORD: [u8; 5] = [0x16, 3, 3, 0x40, 0];
+
+#[test]
+fn handshakes_come_in_time() {
+    // An upstream whose part of the handshake drips.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let bad = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                drip(&mut stream, RECORD.into_iter().chain(std::iter::repeat(2)));
+            });
+        }
+    });
+    let setup = Server::http(
+        "client_header_timeout 300ms; proxy_connect_timeout 300ms;
+         server { listen 127.0.0.1:%port%; location / { proxy_pass https://%bad%; } }
+         server { listen 127.0.0.1:%porttls% ssl; ssl_certificate a.crt;
+             ssl_certificate_key a.key; }",
+    )
+    .set("bad", bad);
+    Certificate::self_signed(setup.directory(), "a", "a.test");
+    let server = setup.start();
+    assert_eq!(server.get("/").status, 504);
+    // And a client's.
+    let mut stream = TcpStream::connect(server.address("porttls")).unwrap();
+    drip(&mut stream, RECORD.into_iter().chain(std::iter::repeat(1)));
 }
