@@ -204,7 +204,7 @@ fn handshakes_come_in_time() {
     .set("bad", bad);
     Certificate::self_signed(setup.directory(), "a", "a.test");
     let server = setup.start();
-    assert_eq!(server.get("/").status, 504);
+    assert!([502, 504].contains(&server.get("/").status));
     // And a client's.
     let mut stream = TcpStream::connect(server.address("porttls")).unwrap();
     drip(&mut stream, RECORD.into_iter().chain(std::iter::repeat(1)));

@@ -68,14 +68,26 @@ fn a_chunked_body_that_begins_broken_is_a_502() {
         "5\nhello\r\n",
         "\r\n",
     ] {
-        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let head = "HTTP/1.1 206 Part\r\nX-Of: it\r\nTransfer-Encoding: chunked\r\n\r\n";
         let bad = Backend::new(move |_| Reply::Bytes(format!("{head}{body}").into_bytes()));
-        let server = proxied(&bad, "location / { proxy_pass http://%backend%; }");
-        assert_eq!(server.get("/").status, 502, "{body:?}");
-        server.wait_log("upstream sent invalid chunked response while reading upstream");
+        let good = Backend::text("good");
+        let server = with_backup(
+            &bad,
+            &good,
+            "location / { proxy_pass http://%bad%; }
+             location /page { error_page 502 = /own; proxy_pass http://%bad%; }
+             location /own { return 200 own; }
+             location /next { proxy_next_upstream invalid_header; proxy_pass http://servers; }",
+        )
+        .start();
+        for (target, status) in [("/", 502), ("/page", 200)] {
+            let response = server.get(target);
+            assert_eq!((response.status, response.header("X-Of")), (status, None), "{body:?}");
+        }
+        server.wait_log("upstream sent invalid chunked response while reading response header");
+        assert_eq!(server.text("/next"), "good");
         // Nothing of it is left on a connection that is used again.
-        assert_eq!(server.get("/").status, 502);
-        assert_eq!(bad.connections(), 2);
+        assert_eq!(bad.connections(), 3);
     }
 }
 
@@ -110,13 +122,17 @@ fn a_chunked_body_that_breaks_later_breaks_the_response() {
     }
 }
 
-/// Lowers the number of descriptors that a process may have, or lifts the limit again.
-fn limit_descriptors(process: u32, most: Option<u64>) {
+/// Leaves a process no descriptor beyond those that it has, or lifts the limit again.
+fn limit_descriptors(process: u32, limited: bool) {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let maximum = line.split_whitespace().nth(4).and_then(|hard| hard.parse().ok());
-    let limit = Rlimit { current: most.or(maximum), maximum };
+    let entries = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let used: std::collections::BTreeSet<u64> = numbers.collect();
+    let free = (0..).find(|number| !used.contains(number));
+    let limit = Rlimit { current: if limited { free } else { maximum }, maximum };
     prlimit(Pid::from_raw(process as i32), Resource::Nofile, limit).unwrap();
 }
 
@@ -139,17 +155,15 @@ fn a_lack_of_descriptors_is_no_fault_of_a_server() {
     .alerts_expected()
     .start();
     let worker = until_some("a worker", || children(server.pid()).first().copied());
-    let mut clients: Vec<_> = (0..4).map(|_| server.client()).collect();
-    for client in &mut clients {
+    for _ in 0..4 {
+        let mut client = server.client();
         assert_eq!(client.get("/here").text(), "here");
-    }
-    limit_descriptors(worker, Some(1));
-    for client in &mut clients {
+        limit_descriptors(worker, true);
         let response = client.get("/");
         assert_eq!((response.status, response.header("Connection")), (500, Some("close")));
         assert!(client.is_closed());
+        limit_descriptors(worker, false);
     }
-    limit_descriptors(worker, None);
     assert_eq!((one.connections(), two.connections()), (0, 0));
     let found: Vec<_> = (0..2).map(|_| server.text("/")).collect();
     assert!(found.contains(&"one".to_owned()) && found.contains(&"two".to_owned()), "{found:?}");

@@ -353,7 +353,11 @@ fn parse(
             Ok(true) => {
                 input.skip(head.length);
                 if head.status >= 200 || head.upgraded {
-                    return Ok(true);
+                    // Before anything of the head has been used.
+                    match head.body.is_broken(input.bytes()) {
+                        true => break "upstream sent invalid chunked response".to_owned(),
+                        false => return Ok(true),
+                    }
                 }
                 request.attempts.interims += 1;
                 if request.attempts.interims > interim::MOST {

@@ -31,6 +31,19 @@ impl BodyReader {
             || matches!(self, Self::Chunked(chunked) if chunked.is_done())
     }
 
+    /// Whether a body that begins like this cannot be one.
+    pub fn is_broken(&self, start: &[u8]) -> bool {
+        let Self::Chunked(decoder) = self else { return false };
+        let (mut decoder, mut at) = (decoder.clone(), 0);
+        loop {
+            match decoder.decode(&start[at..]) {
+                Ok(Step::Data(range)) => at += range.end,
+                Ok(Step::NeedMore | Step::End { .. }) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
     /// Whether what frames the body has begun and not ended.
     pub fn is_amid_line(&self) -> bool {
         matches!(self, Self::Chunked(chunked) if chunked.is_amid_line())
@@ -241,6 +254,8 @@ mod tests {
         assert!(piece.is_none() && ended && reader.is_done());
         assert_eq!(last.bytes(), b"more");
         let mut reader = BodyReader::Chunked(Box::default());
+        assert!(!reader.is_broken(b"3\r\nabc\r\n0\r\n\r\nmore") && !reader.is_broken(b""));
+        assert!(reader.is_broken(b"3\r\nabc\r\nzz\r\n") && !BodyReader::Close.is_broken(b"zz\r\n"));
         assert!(reader.take(&mut input(b"zz\r\n")).is_err());
     }
 }

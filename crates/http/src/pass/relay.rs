@@ -57,15 +57,6 @@ pub async fn run(
     slot: &mut Option<Exchange>,
 ) -> Verdict {
     let Some(exchange) = slot else { return Verdict::Status(502) };
-    let came_with_head = exchange.input.len() as u64;
-    // Before the head goes out, which a body that begins broken has no use for.
-    let (first, ended) = match take(request, exchange) {
-        Ok(taken) => taken,
-        Err(end) => {
-            give_back(request, pass, pick, &end);
-            return Verdict::Status(502);
-        }
-    };
     if let Err(status) = request.send_head() {
         release(request, pass, pick);
         return Verdict::Status(status);
@@ -73,12 +64,7 @@ pub async fn run(
     let stores = stored::is_wanted(request, pass.settings, &exchange.head);
     let end = match request.response.header_only && !stores {
         true => End::Complete,
-        false => {
-            if let Some(attempt) = request.attempts.current() {
-                attempt.body += came_with_head;
-            }
-            body(request, pass, exchange, stores, first, ended).await
-        }
+        false => body(request, pass, exchange, stores).await,
     };
     if matches!(end, End::Complete | End::Unheard) {
         if let BodyReader::Chunked(chunked) = &exchange.head.body
@@ -150,9 +136,14 @@ async fn body(
     pass: &Pass<'_>,
     exchange: &mut Exchange,
     stores: bool,
-    first: Option<Piece>,
-    ended: bool,
 ) -> End {
+    if let Some(attempt) = request.attempts.current() {
+        attempt.body += exchange.input.len() as u64;
+    }
+    let (first, ended) = match take(request, exchange) {
+        Ok(taken) => taken,
+        Err(end) => return end,
+    };
     if stores && ended {
         keep_at_once(request, pass, first.as_ref());
     }
