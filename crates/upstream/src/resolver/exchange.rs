@@ -56,7 +56,7 @@ pub(super) async fn run(
         exchange.send(server).await;
         let end = clock::precise() + resend;
         while exchange.is_open() && exchange.receive(end).await {}
-        if !exchange.is_open() || exchange.has_addresses() {
+        if !exchange.is_open() || exchange.has_ipv4() {
             return exchange.conclude(key);
         }
         if !is_awaited() {
@@ -86,10 +86,11 @@ impl Exchange<'_> {
         self.questions.iter().any(|question| question.answer.is_none())
     }
 
-    /// Whether one family's addresses are known. Those of the other are waited for once, because
-    /// some name servers never answer for a family that they do not know.
-    fn has_addresses(&self) -> bool {
-        self.questions.iter().filter_map(|it| it.answer.as_ref()).any(|it| !it.addresses.is_empty())
+    /// Whether there are IPv4 addresses. Those of IPv6 are waited for once, because some name
+    /// servers never answer for a type that they do not know.
+    fn has_ipv4(&self) -> bool {
+        let mut answers = self.questions.iter().filter_map(|question| question.answer.as_ref());
+        answers.any(Response::has_ipv4)
     }
 
     /// Sends what is not answered to a server; if that fails at once, to the one after it.
@@ -220,8 +221,8 @@ impl Exchange<'_> {
         None
     }
 
-    /// What the answers come to. Addresses of one family are good even where the question for
-    /// the other has failed; then they hold for a short time only.
+    /// What the answers come to. IPv4 addresses are good even where the question for those of IPv6
+    /// has failed; then they hold for a short time only.
     fn conclude(self, key: &Key) -> Result<(Answer, u32), u16> {
         let asked = self.questions.len();
         let answers = self.questions.into_iter().filter_map(|it| it.answer);
@@ -232,11 +233,11 @@ impl Exchange<'_> {
         }
         let addresses: Vec<_> =
             answers.iter().flat_map(|answer| answer.addresses.iter().copied()).collect();
+        if self.code != 0 && !answers.iter().any(Response::has_ipv4) {
+            return Err(self.code);
+        }
         if !addresses.is_empty() {
             return Ok((Answer::Addresses(addresses), ttl));
-        }
-        if self.code != 0 {
-            return Err(self.code);
         }
         let mut services: Vec<_> =
             answers.iter_mut().flat_map(|answer| std::mem::take(&mut answer.services)).collect();
@@ -244,7 +245,7 @@ impl Exchange<'_> {
             services.sort_by_key(|service| service.priority);
             return Ok((Answer::Services(services), ttl));
         }
-        if let Some(alias) = answers.iter_mut().find_map(|answer| answer.alias.take()) {
+        if let Some(alias) = answers.iter_mut().rev().find_map(|answer| answer.alias.take()) {
             return Ok((Answer::Alias(alias), ttl));
         }
         if answers.iter().any(|answer| answer.records > 0) {

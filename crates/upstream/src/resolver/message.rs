@@ -59,6 +59,13 @@ pub(crate) struct Response {
     pub(super) unexpected: Vec<u16>,
 }
 
+impl Response {
+    /// Whether it brings an IPv4 address and no failure.
+    pub(super) fn has_ipv4(&self) -> bool {
+        self.code == 0 && self.addresses.iter().any(IpAddr::is_ipv4)
+    }
+}
+
 /// A query for one name, or `None` for a name that no query can hold.
 pub(super) fn query(id: u16, name: &str, kind: Kind) -> Option<Vec<u8>> {
     let mut message = Vec::with_capacity(HEADER + name.len() + 6);
