@@ -1,4 +1,5 @@
-//! What a judgement costs: `cargo test --release -p weir-engine what_it_costs -- --ignored --nocapture`.
+//! What a judgement costs:
+//! `cargo test --release -p weir-engine what_it_costs -- --ignored --nocapture`.
 #![allow(clippy::print_stdout, reason = "figures are for who asks for them")]
 
 use std::time::{Duration, Instant};
