@@ -212,8 +212,10 @@ fn a_worker_that_could_not_be_started_again_is_once_it_can() {
         .file("work/file", "")
         .alerts_expected()
         .start();
+    // From then on the master knows that the start has succeeded.
+    server.signal(Signal::HUP);
+    server.wait_log("generation 1 exited with code 0");
     let worker = until_some("a worker", || workers(&server).first().copied());
-    assert_eq!(server.text("/"), "ok");
     let work = server.directory().join("work");
     std::fs::rename(&work, server.directory().join("away")).unwrap();
     send_signal(worker, Signal::KILL);

@@ -66,6 +66,8 @@ fn prepare(master: &mut Master) -> Result<Cycle, ()> {
         master.cycle.process.pid = pid.clone();
     }
     master.generation += 1;
+    let shared = master.shares_sockets();
+    master.cycle.sockets.iter_mut().for_each(|socket| socket.shared = shared);
     draft.open(&master.cycle.sockets, master.generation, false, &master.console)
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct Socket {
     pub(crate) fd: Arc<OwnedFd>,
     /// Came from the binary that ran before.
     pub(crate) inherited: bool,
+    /// Another binary listens at it as well, so nothing may take its place.
+    pub(crate) shared: bool,
     /// As it was last set; `None` while only the binary before knows.
     options: Option<ListenOptions>,
 }
@@ -70,12 +72,14 @@ impl Socket {
         let key = key(&addr, transport);
         let name = String::new();
         let fd = Arc::new(fd);
-        Ok(Self { name, key, transport, addr, fd, inherited: true, options: None })
+        let (inherited, shared) = (true, false);
+        Ok(Self { name, key, transport, addr, fd, inherited, shared, options: None })
     }
 
-    /// Whether both listen at the same port, be it at different addresses.
-    fn shares_port_with(&self, wanted: &Wanted) -> bool {
-        self.transport == wanted.options.transport
+    /// Whether both listen at the same port, be it at different addresses, and the wanted one may.
+    fn yields_port_to(&self, wanted: &Wanted) -> bool {
+        !self.shared
+            && self.transport == wanted.options.transport
             && self.addr.port().is_some()
             && self.addr.port() == wanted.addr.port()
     }
@@ -182,6 +186,7 @@ fn bind(
                 addr: wanted.addr.clone(),
                 fd: Arc::new(fd),
                 inherited: false,
+                shared: false,
                 options: Some(wanted.options.clone()),
             });
             Ok(true)
@@ -213,7 +218,7 @@ fn bind_again(
         remove_name(name, console);
         return Some(listen::bind(name, &wanted.options, alerts));
     }
-    let rivals = old.iter().filter(|socket| socket.shares_port_with(wanted));
+    let rivals = old.iter().filter(|socket| socket.yields_port_to(wanted));
     let shared: Vec<_> = rivals.map(|socket| listen::share(&socket.fd)).collect();
     let shares = !shared.is_empty() && shared.iter().all(Result::is_ok);
     let options = ListenOptions { reuseport: true, ..wanted.options.clone() };
