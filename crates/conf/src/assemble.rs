@@ -1,5 +1,6 @@
 //! From files and tables to the tree of blocks with their settings.
 
+mod advice;
 mod include;
 mod lookup;
 mod merge;

@@ -8,6 +8,7 @@ use crate::node::{Node, Word};
 use crate::source::{SourceMap, Span};
 use crate::table::{Group, Slot};
 use std::any::Any;
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// A block of one assembly; ids are given in the order in which blocks open, main is 0.
@@ -33,6 +34,8 @@ pub struct Open {
     pub(crate) written: Vec<Option<Box<dyn Any + Send>>>,
     pub(crate) settled: Vec<Option<crate::settings::Entry>>,
     pub(crate) blocks: Vec<Self>,
+    /// Where the first directive of each name stands.
+    pub(crate) firsts: HashMap<Vec<u8>, Span>,
 }
 
 impl Open {

@@ -68,12 +68,22 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// What stands beside the caret, on terminals only.
     pub label: Option<String>,
+    /// Where the first one stands that this is a duplicate of, on terminals only.
+    pub first: Option<Span>,
 }
 
 impl Diagnostic {
     /// A message about a place.
     pub fn new(severity: Severity, message: impl Into<String>, span: Option<Span>) -> Self {
-        Self { severity, message: message.into(), span, word: None, hint: None, label: None }
+        Self {
+            severity,
+            message: message.into(),
+            span,
+            word: None,
+            hint: None,
+            label: None,
+            first: None,
+        }
     }
 
     /// `[emerg] MESSAGE in FILE:LINE`, nginx's form.

@@ -35,6 +35,7 @@ pub use node::{Node, Word};
 pub use parser::fuzz;
 pub use settings::Settings;
 pub use source::{FileId, SourceMap, Span};
+pub use suggest::nearest;
 pub use table::{
     Arity, Body, Field, Group, Inherit, Local, Many, Origins, Row, Slot, Table, Written,
 };

@@ -74,6 +74,26 @@ impl SourceMap {
         self.sources.iter()
     }
 
+    /// The first place where a variable is named, as `$name` or `${name}`. Comments do not count.
+    pub fn variable(&self, name: &str) -> Option<Span> {
+        self.sources.iter().enumerate().find_map(|(at, source)| {
+            let text = &source.text;
+            memchr::memchr_iter(b'$', text).find_map(|dollar| {
+                let braced = text.get(dollar + 1) == Some(&b'{');
+                let start = dollar + 1 + usize::from(braced);
+                let end = start + name.len();
+                let here = text.get(start..end)?.eq_ignore_ascii_case(name.as_bytes());
+                let inner = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+                let whole = !text.get(end).is_some_and(inner);
+                if !here || !whole || is_comment(text, dollar) {
+                    return None;
+                }
+                let end = end + usize::from(braced);
+                Some(Span { file: FileId(at as u32), start: dollar as u32, end: end as u32 })
+            })
+        })
+    }
+
     /// The file's path, or `command line`.
     pub fn name(&self, file: FileId) -> &str {
         match &self.source(file).origin {
@@ -102,4 +122,10 @@ impl SourceMap {
             Origin::CommandLine => " in command line".to_owned(),
         }
     }
+}
+
+/// Whether the line of an offset is a comment.
+fn is_comment(text: &[u8], at: usize) -> bool {
+    let start = memchr::memrchr(b'\n', &text[..at]).map_or(0, |feed| feed + 1);
+    text[start..at].trim_ascii_start().starts_with(b"#")
 }

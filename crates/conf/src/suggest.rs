@@ -1,7 +1,7 @@
 //! Which known name a misspelt one may have meant.
 
 /// The nearest of `names`, if it is near enough to be meant.
-pub(crate) fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     /// Longer words are no misspelt directive names.
     const LONGEST: usize = 64;
     if wrong.len() > LONGEST {

@@ -13,7 +13,8 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use weir_conf::{
-    Assembly, Block, Contexts, Diagnostic, Environment, LogFile as Handle, Severity, TypeMap,
+    Assembly, Block, Contexts, Diagnostic, Environment, LogFile as Handle, Severity, SourceMap,
+    TypeMap,
 };
 use weir_engine::Addr;
 use weir_engine::log_files::LogFile;
@@ -106,7 +107,9 @@ impl Plan {
                 sources.into()
             }
             Err(message) => {
-                assembly.diagnostics.push(Diagnostic::new(Severity::Emerg, message, None));
+                let names = crate::modules::variable_rows().map(|row| row.name);
+                let names: Vec<&str> = names.chain(definitions.names()).collect();
+                assembly.diagnostics.push(unknown_variable(message, &names, &assembly.sources));
                 return None;
             }
         };
@@ -327,6 +330,17 @@ const RESOLVING: Contexts = Contexts::SERVER
     .union(Contexts::LIMIT_EXCEPT);
 
 /// Finishes the upstreams; what is wrong with them goes to the diagnostics.
+/// nginx's message about a variable that nothing defines, with its place and what may be meant.
+fn unknown_variable(message: String, names: &[&str], sources: &SourceMap) -> Diagnostic {
+    let mut fault = Diagnostic::new(Severity::Emerg, message, None);
+    if let Some(name) = fault.message.split('"').nth(1) {
+        fault.word = sources.variable(name);
+        let meant = weir_conf::nearest(name, names.iter().copied());
+        fault.hint = meant.map(|meant| format!("did you mean \"${meant}\"?"));
+    }
+    fault
+}
+
 fn upstream_plans(
     upstreams: &Upstreams,
     assembly: &mut Assembly,

@@ -125,7 +125,12 @@ impl Ssl {
         if cx.context() != Contexts::SERVER {
             return Ok(());
         }
-        self.context = ServerContext::build(self, cx)?.map(Arc::new);
+        let built = ServerContext::build(self, cx).map_err(|fault| {
+            let key = ["certificate key", "PrivateKey"];
+            let key = key.iter().any(|words| fault.message("").contains(words));
+            fault.caret_at_least(cx.origin(if key { "keys" } else { "certificates" }))
+        })?;
+        self.context = built.map(Arc::new);
         Ok(())
     }
 

@@ -210,10 +210,12 @@ fn check_connections(connections: u64, sockets: usize, console: &Console) -> Res
 /// Logs what the configuration's reading has found; on a terminal with the line and a hint below.
 fn report(assembly: &Assembly, console: &Console) {
     let terminal = std::io::stderr().is_terminal();
+    // https://no-color.org
+    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     for diagnostic in &assembly.diagnostics {
         let place = diagnostic.span.map(|span| assembly.sources.place(span)).unwrap_or_default();
         console.log(level(diagnostic), format_args!("{}{place}", diagnostic.message));
-        let pretty = terminal.then(|| diagnostic.pretty(&assembly.sources, true)).flatten();
+        let pretty = terminal.then(|| diagnostic.pretty(&assembly.sources, colour)).flatten();
         if let Some(text) = pretty.filter(|_| console.on_terminal()) {
             let _ = std::io::stderr().write_all(text.as_bytes());
         }

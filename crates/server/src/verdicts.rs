@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use weir_conf::Assembly;
 use weir_conf::environment::Memory;
 
 use crate::assemble::assemble;
@@ -64,12 +65,18 @@ fn around(context: &str, row: &str) -> String {
     }
 }
 
-/// The first grave message about a text, with ` @` for its place; empty if there is none.
-fn verdict(text: &str) -> String {
+/// Reads a text as `-t` does.
+fn read(text: &str) -> (Assembly, Option<Plan>) {
     let mut env = Memory::default().with("/x.conf", text);
     env.hosts.insert("localhost".into(), vec!["127.0.0.1".parse().unwrap()]);
     let mut assembly = assemble(Path::new("/x.conf"), Path::new("/"), None, &env);
-    let _ = Plan::build(&mut assembly, &env, "/".into(), &[], Arc::new(()));
+    let plan = Plan::build(&mut assembly, &env, "/".into(), &[], Arc::new(()));
+    (assembly, plan)
+}
+
+/// The first grave message about a text, with ` @` for its place; empty if there is none.
+fn verdict(text: &str) -> String {
+    let (assembly, _) = read(text);
     let fault = assembly.diagnostics.iter().find(|found| found.severity.is_fatal());
     let Some(fault) = fault else { return String::new() };
     let line = fault.one_line(&assembly.sources);
@@ -100,4 +107,45 @@ fn values_are_judged_as_nginx_does() {
         running.into_iter().map(|part| part.join().unwrap()).collect()
     });
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// What a terminal shows of refused rows beside nginx's message: a row of `hints.tsv` is a context,
+/// what stands there (`¶` for the end of a line), the text above the caret, and the hint.
+const HINTS: &str = include_str!("verdicts/hints.tsv");
+
+#[test]
+fn hints_name_the_place_and_what_is_meant() {
+    let mut wrong = Vec::new();
+    for row in HINTS.lines() {
+        let parts: Vec<&str> = row.split('\t').collect();
+        let [context, text, caret, hint] = parts[..] else { panic!("{row}") };
+        let text = around(context, &text.replace('¶', "\n"));
+        let (assembly, _) = read(&text);
+        let fault = assembly.diagnostics.iter().find(|found| found.severity.is_fatal());
+        let shown = fault.map(|fault| {
+            let span = fault.word.or(fault.span).unwrap_or_default();
+            let above = &text[span.start as usize..span.end as usize];
+            (above.to_owned(), fault.hint.clone().unwrap_or_default())
+        });
+        if shown != Some((caret.to_owned(), hint.to_owned())) {
+            wrong.push(format!("{row}\n  {shown:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn duplicates_show_the_first_one() {
+    for (context, text) in [
+        ("location", "root /a;\nroot /b;"),
+        ("location", "proxy_buffering on;\ngzip on;\nproxy_buffering on;"),
+        ("server", "location /b { }\nlocation /b { }"),
+        ("http", "upstream a { server 127.0.0.1:1; }\nupstream a { server 127.0.0.1:1; }"),
+    ] {
+        let (assembly, _) = read(&around(context, text));
+        let fault = assembly.diagnostics.iter().find(|found| found.severity.is_fatal()).unwrap();
+        let shown = fault.pretty(&assembly.sources, false).unwrap();
+        assert!(shown.contains("the first one is here"), "{text}\n{shown}");
+        assert!(!shown.contains('\u{1b}'));
+    }
 }

@@ -103,7 +103,8 @@ impl Upstreams {
         let same = |entry: &&mut Entry| entry.is(side, name);
         if let Some(known) = self.0.iter_mut().find(same) {
             if known.block.is_some() {
-                return Err(Fault::new(format!("duplicate upstream \"{name}\"")));
+                let fault = Fault::new(format!("duplicate upstream \"{name}\""));
+                return Err(fault.first(known.place));
             }
             if known.has_port {
                 let message = format!("upstream \"{name}\" may not have port {}", known.port);
@@ -195,10 +196,22 @@ impl Upstreams {
                     let upstream = block.settings.get(&UPSTREAM);
                     declared(entry, upstream, resolver, &assembly.sources)
                 }
-                None => implicit(entry, env),
+                None => implicit(entry, env).map_err(|fault| self.meant(entry, fault)),
             })
         };
         self.0.iter().map(plan).collect()
+    }
+}
+
+impl Upstreams {
+    /// Adds the name of an upstream that may be meant by a name which stands for nothing.
+    fn meant(&self, wrong: &Entry, fault: Fault) -> Fault {
+        let declared = self.0.iter().filter(|e| e.block.is_some() && e.side == wrong.side);
+        let names = declared.map(|entry| entry.name.as_str());
+        match weir_conf::nearest(&wrong.name, names) {
+            Some(name) => fault.hint(format!("did you mean the upstream \"{name}\"?")),
+            None => fault,
+        }
     }
 }
 

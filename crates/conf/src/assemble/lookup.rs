@@ -59,6 +59,11 @@ impl Lookup {
         }
     }
 
+    /// Whether there is a directive of that name anywhere.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.rows.contains_key(name)
+    }
+
     /// A name like this one, preferably one that may stand here.
     pub(super) fn meant(&self, name: &str, context: Contexts) -> Option<String> {
         let mut meant = self.meant.borrow_mut();

@@ -97,6 +97,19 @@ impl State {
         self.open.last_mut().expect("main is open as long as directives are set")
     }
 
+    /// Notes a directive that was taken, for those of its name that come after it.
+    pub(crate) fn note_first(&mut self, node: &Node) {
+        let Some(open) = self.open.last_mut() else { return };
+        if !open.firsts.contains_key(&node.name.value) {
+            open.firsts.insert(node.name.value.clone(), node.span);
+        }
+    }
+
+    /// The first directive of that name in the open block.
+    pub(crate) fn first_like(&self, node: &Node) -> Option<Span> {
+        self.open.last()?.firsts.get(&node.name.value).copied()
+    }
+
     pub(crate) fn next_id(&mut self) -> BlockId {
         self.blocks += 1;
         BlockId(self.blocks)

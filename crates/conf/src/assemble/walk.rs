@@ -62,11 +62,13 @@ impl Walk<'_> {
 
     fn directive(&mut self, node: Node) {
         let context = self.state.top().context;
+        let told = self.state.diagnostics.len();
         match self.lookup.find(&node.text(), context) {
             Found::Here(known) => match misshapen(&node, known) {
                 Some(fault) => {
                     self.state.poisoned[known.table] = true;
                     self.state.fault(fault);
+                    self.advise(told, &node, Some(known.row));
                 }
                 None => self.apply(node, known),
             },
@@ -80,6 +82,7 @@ impl Walk<'_> {
                 let meant = if full { None } else { self.lookup.meant(&node.text(), context) };
                 let module = missing_module(&self.state.missing_modules, &node.text());
                 self.state.fault(unknown(&node, module, meant));
+                self.advise(told, &node, None);
             }
         }
     }
@@ -118,8 +121,14 @@ impl Walk<'_> {
         let written = self.state.top_mut().cell(index).take();
         let mut written = written.unwrap_or_else(self.tables[known.table].create);
         self.state.failed = false;
+        let told = self.state.diagnostics.len();
         if let Err(fault) = setter(written.as_mut(), node, &mut self.cx()) {
             self.state.fault(fault);
+        }
+        if self.state.failed {
+            self.advise(told, node, Some(known.row));
+        } else {
+            self.state.note_first(node);
         }
         self.state.poisoned[known.table] |= self.state.failed;
         *self.state.top_mut().cell(index) = Some(written);

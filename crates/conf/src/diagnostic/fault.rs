@@ -12,7 +12,9 @@ pub struct Fault {
     word: Option<Span>,
     place: Place,
     hint: Option<String>,
-    label: Option<String>,
+    label: Option<Box<str>>,
+    // In a box, since faults are returned by value.
+    first: Option<Box<Span>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +70,15 @@ impl Fault {
 
     fn with(text: Text) -> Self {
         let severity = Severity::Emerg;
-        Self { text, severity, word: None, place: Place::Here, hint: None, label: None }
+        Self {
+            text,
+            severity,
+            word: None,
+            place: Place::Here,
+            hint: None,
+            label: None,
+            first: None,
+        }
     }
 
     /// Puts the caret under a word. The line in nginx's form stays the directive's.
@@ -113,10 +123,24 @@ impl Fault {
         self
     }
 
+    /// Puts the caret there if it has no place yet.
+    #[must_use]
+    pub fn caret_at_least(mut self, span: Option<Span>) -> Self {
+        self.word = self.word.or(span);
+        self
+    }
+
+    /// Shows the first one, of which this is a duplicate.
+    #[must_use]
+    pub fn first(mut self, span: Span) -> Self {
+        self.first = Some(Box::new(span));
+        self
+    }
+
     /// Words beside the caret.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
+        self.label = Some(label.into().into_boxed_str());
         self
     }
 
@@ -141,7 +165,8 @@ impl Fault {
             span,
             word: self.word,
             hint: self.hint,
-            label: self.label,
+            label: self.label.map(String::from),
+            first: self.first.map(|span| *span),
         }
     }
 }

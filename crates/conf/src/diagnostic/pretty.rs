@@ -28,6 +28,15 @@ pub(super) fn render(diagnostic: &Diagnostic, sources: &SourceMap, colour: bool)
             .annotation(mark);
         group = group.element(snippet);
     }
+    let first = diagnostic.first.map(|span| Excerpt::new(sources, span));
+    if let Some(excerpt) = &first {
+        let mark = AnnotationKind::Context.span(excerpt.from..excerpt.to);
+        let snippet = Snippet::source(excerpt.text.as_str())
+            .line_start(excerpt.line)
+            .path(excerpt.path)
+            .annotation(mark.label("the first one is here"));
+        group = group.element(snippet);
+    }
     if let Some(hint) = &diagnostic.hint {
         group = group.element(Level::HELP.message(hint.as_str()));
     }

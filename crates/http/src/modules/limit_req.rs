@@ -91,10 +91,21 @@ enum Outcome {
     RejectedDryRun,
 }
 
+/// `10/s` misses its `r`.
+fn bad_rate(word: &Word, value: &[u8]) -> Fault {
+    let fault = Fault::new(format!("invalid rate \"{}\"", word.shown())).at(word);
+    let text = String::from_utf8_lossy(value);
+    match text.split_once('/') {
+        Some((number, unit @ ("s" | "m"))) if parse_number(number.as_bytes()).is_some() => {
+            fault.hint(format!("write \"rate={number}r/{unit}\""))
+        }
+        _ => fault.hint("a rate is written as 10r/s or 30r/m"),
+    }
+}
+
 fn define_zone(_: &mut LimitReqWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     Zone::<Requests>::define(node, cx, |word| match word.after("rate=") {
-        Some(value) => parse_rate(value)
-            .ok_or_else(|| Fault::new(format!("invalid rate \"{}\"", word.shown())).at(word)),
+        Some(value) => parse_rate(value).ok_or_else(|| bad_rate(word, value)),
         None => Err(Fault::parameter(word)),
     })
 }

@@ -176,7 +176,10 @@ fn check_tls(block: &Block) -> Result<(), Fault> {
         if let Some(Destination::Fixed { scheme: Scheme::Https, .. } | Destination::Computed(_)) =
             &inner.settings.get(&PROXY).pass
         {
-            inner.settings.get(&TLS).check("proxy_")?;
+            let settings = &inner.settings;
+            let place = settings.origin(&TLS, "certificate");
+            let place = place.or_else(|| settings.origin(&TLS, "trusted_certificate"));
+            settings.get(&TLS).check("proxy_").map_err(|fault| fault.caret_at_least(place))?;
         }
         check_tls(inner)?;
     }

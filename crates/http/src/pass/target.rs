@@ -130,7 +130,8 @@ impl Destination {
             return Ok(Self::Computed(template));
         }
         let Some((scheme, rest)) = Scheme::split(&word.value) else {
-            return Err(Fault::new("invalid URL prefix"));
+            let hint = format!("write \"http://{}\"", word.text());
+            return Err(Fault::new("invalid URL prefix").at(word).hint(hint));
         };
         let (url, uri) = parse_location(rest, scheme).map_err(Fault::new)?;
         let span = cx.span();

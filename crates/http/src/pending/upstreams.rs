@@ -42,6 +42,7 @@ const NOT_GRPC: &[&str] = &[
     "temp_file_write_size",
     "store",
     "store_access",
+    "count_broken",
 ];
 
 /// memcached knows neither fields nor buffers.
@@ -65,18 +66,23 @@ const NOT_MEMCACHED: &[&str] = &[
     "temp_file_write_size",
     "store",
     "store_access",
+    "count_broken",
     "next_upstream",
     "pass_header",
     "hide_header",
     "ignore_headers",
 ];
 
-const NOT_CGI: &[&str] = &["pass_trailers", "send_lowat"];
+/// Neither trailers nor marks to send by; what Weir adds to `proxy_` comes with the protocols.
+const NOT_CGI: &[&str] = &["pass_trailers", "send_lowat", "count_broken"];
 
 /// The tables of the protocols.
 pub(super) const TABLES: &[&Table] = &[
     &FastCgi::table(&FASTCGI).unsupported(),
-    &Transfer::table(&FASTCGI_TRANSFER).prefix("fastcgi_").except(&["pass_trailers"]).unsupported(),
+    &Transfer::table(&FASTCGI_TRANSFER)
+        .prefix("fastcgi_")
+        .except(&["pass_trailers", "count_broken"])
+        .unsupported(),
     &Uwsgi::table(&UWSGI).unsupported(),
     &Transfer::table(&UWSGI_TRANSFER).prefix("uwsgi_").except(NOT_CGI).unsupported(),
     &UpstreamTls::table(&UWSGI_TLS).prefix("uwsgi_ssl_").unsupported(),

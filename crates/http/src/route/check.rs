@@ -1,8 +1,8 @@
 //! What nginx refuses or warns of once the whole of `http {}` has been read.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use weir_conf::{Block, Contexts, Diagnostic, Severity};
+use weir_conf::{Block, Contexts, Diagnostic, Severity, Span};
 use weir_script::names::Refused;
 
 use super::{Kind, ServerNames};
@@ -72,14 +72,14 @@ fn duplicate_location(block: &Block) -> Option<Diagnostic> {
     if let Some(inner) = statics.iter().find_map(|(_, inside)| duplicate_location(inside)) {
         return Some(inner);
     }
-    let mut seen: HashSet<(&[u8], bool)> = HashSet::new();
+    let mut seen: HashMap<(&[u8], bool), Span> = HashMap::new();
     statics.iter().find_map(|(pattern, location)| {
         let key = (pattern.name.as_slice(), pattern.kind == Kind::Exact);
-        (!seen.insert(key)).then(|| {
-            let name = String::from_utf8_lossy(&pattern.name);
-            let message = format!("duplicate location \"{name}\"");
-            Diagnostic::new(Severity::Emerg, message, Some(location.span))
-        })
+        let first = seen.insert(key, location.span)?;
+        let name = String::from_utf8_lossy(&pattern.name);
+        let message = format!("duplicate location \"{name}\"");
+        let fault = Diagnostic::new(Severity::Emerg, message, Some(location.span));
+        Some(Diagnostic { first: Some(first), ..fault })
     })
 }
 
