@@ -152,6 +152,7 @@ impl Loop {
         }
         clock::begin_turn();
         self.timers.fire();
+        self.tasks.begin_turn();
     }
 }
 
@@ -175,7 +176,8 @@ where
     JoinHandle::start(task)
 }
 
-/// Lets the other tasks of the loop run.
+/// Lets the other tasks of the loop run, and the loop look at its sockets. A task that wakes itself
+/// while it runs does the same.
 pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {

@@ -362,6 +362,7 @@ impl Client {
                 return Poll::Ready(Ok(()));
             }
         }
+        let mut turn = 0;
         while !self.queue.is_empty() {
             let budget = match &mut self.rate {
                 Some(rate) => ready!(rate.poll_budget(cx, self.bytes_sent)),
@@ -371,7 +372,8 @@ impl Client {
                 Poll::Ready(Ok(sent)) => {
                     self.bytes_sent += sent;
                     self.deadline.clear();
-                    if (1..=sent).contains(&self.sendfile_chunk) && !self.queue.is_empty() {
+                    turn += sent;
+                    if (1..=turn).contains(&self.sendfile_chunk) && !self.queue.is_empty() {
                         // The other connections have their turn before the next chunk.
                         cx.waker().wake_by_ref();
                         return Poll::Pending;

@@ -97,6 +97,8 @@ pub(super) struct Tasks {
     closed: Cell<bool>,
     /// How many tasks there were at most since memory was given back.
     crowd: Cell<u32>,
+    /// The slot of the task that runs.
+    running: Cell<u32>,
 }
 
 /// From this many tasks on, what they leave behind is worth giving back to the system.
@@ -107,13 +109,16 @@ struct Table {
     entries: Vec<Entry>,
     free: Vec<u32>,
     queue: VecDeque<u32>,
+    /// Those which have woken themselves: they let others have their turn, and go on in the next
+    /// one of the loop.
+    yielded: Vec<u32>,
 }
 
 struct Entry {
     /// None while it runs, and when there is no task.
     future: Option<Running>,
     generation: u32,
-    /// It is in the queue. Stays true when the task ends before its turn.
+    /// It is in the queue, or has yielded. Stays true when the task ends before its turn.
     queued: bool,
     /// To be dropped as soon as it does not run.
     aborted: bool,
@@ -124,6 +129,7 @@ impl Tasks {
         self.number.set(number);
         self.main.set(true);
         self.closed.set(false);
+        self.running.set(Word::MAIN);
     }
 
     /// Drops all tasks. Those which they spawn on their way out are dropped at once.
@@ -138,6 +144,7 @@ impl Tasks {
         }
         let mut table = self.table.borrow_mut();
         table.queue = VecDeque::new();
+        table.yielded = Vec::new();
         for entry in &mut table.entries {
             entry.queued = false;
         }
@@ -162,8 +169,17 @@ impl Tasks {
         let mut table = self.table.borrow_mut();
         let entry = table.entries.get(word.slot() as usize);
         if entry.is_some_and(|entry| entry.generation == word.generation()) {
-            table.enqueue(word.slot());
+            match word.slot() == self.running.get() {
+                true => table.put_off(word.slot()),
+                false => table.enqueue(word.slot()),
+            }
         }
+    }
+
+    /// Another turn of the loop begins: who has yielded wants to run.
+    pub(super) fn begin_turn(&self) {
+        let table = &mut *self.table.borrow_mut();
+        table.queue.extend(table.yielded.drain(..));
     }
 
     fn abort(&self, word: Word) {
@@ -194,11 +210,13 @@ impl Tasks {
         let Some(mut future) = entry.future.take() else { return true };
         let waker = Word::new(self.number.get(), entry.generation, slot).waker();
         drop(table);
+        self.running.set(slot);
 
         let mut cx = Context::from_waker(&waker);
         // The panic has been reported; the task has ended, the others have not.
         let run = || future.as_mut().poll(&mut cx).is_ready();
         let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or(true);
+        self.running.set(Word::MAIN);
 
         let mut table = self.table.borrow_mut();
         let entry = &mut table.entries[slot as usize];
@@ -224,7 +242,8 @@ impl Tasks {
 
     /// Whether nothing wants to run.
     pub(super) fn is_idle(&self) -> bool {
-        !self.main.get() && self.table.borrow().queue.is_empty()
+        let table = self.table.borrow();
+        !self.main.get() && table.queue.is_empty() && table.yielded.is_empty()
     }
 
     pub(super) fn main_waker(&self) -> ManuallyDrop<Waker> {
@@ -251,6 +270,12 @@ impl Table {
     fn enqueue(&mut self, slot: u32) {
         if !std::mem::replace(&mut self.entries[slot as usize].queued, true) {
             self.queue.push_back(slot);
+        }
+    }
+
+    fn put_off(&mut self, slot: u32) {
+        if !std::mem::replace(&mut self.entries[slot as usize].queued, true) {
+            self.yielded.push(slot);
         }
     }
 

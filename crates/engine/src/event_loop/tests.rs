@@ -49,6 +49,24 @@ fn tasks_need_not_be_send() {
 }
 
 #[test]
+fn a_task_that_wakes_itself_runs_once_in_a_turn() {
+    let runs = Rc::new(Cell::new(0));
+    let count = Rc::clone(&runs);
+    block_on(async move {
+        spawn(async move {
+            loop {
+                count.set(count.get() + 1);
+                yield_now().await;
+            }
+        });
+        for _ in 0..10 {
+            yield_now().await;
+        }
+    });
+    assert_eq!(runs.get(), 10);
+}
+
+#[test]
 fn tasks_run_in_the_order_in_which_they_were_woken() {
     let log = Rc::new(RefCell::new(Vec::new()));
     block_on(async {

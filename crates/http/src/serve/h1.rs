@@ -112,6 +112,7 @@ async fn requests(
     let mut gauge = stats::Gauged::new(stats::Gauge::Waiting);
     let mut deadline = Deadline::new();
     let mut place = service.idle.place();
+    let mut share = Share::default();
     loop {
         let Some((snapshot, endpoint)) = look_up(&service, &mut found, &key, &info) else {
             return link.conn.close();
@@ -170,6 +171,31 @@ async fn requests(
         link = kept;
         gauge.set(stats::Gauge::Waiting);
         number += 1;
+        if share.is_used_up(start) {
+            weir_engine::event_loop::yield_now().await;
+        }
+    }
+}
+
+/// How many requests that are there already are answered before other connections have their turn:
+/// who sends faster than he is answered must not have the thread to himself.
+const REQUESTS_PER_TURN: u32 = 16;
+
+/// How many requests of a connection were answered in this turn of the loop.
+#[derive(Default)]
+struct Share {
+    turn: Instant,
+    requests: u32,
+}
+
+impl Share {
+    /// Counts one that began at this time, which is the same for all of a turn.
+    fn is_used_up(&mut self, start: Instant) -> bool {
+        if self.turn != start {
+            *self = Self { turn: start, requests: 0 };
+        }
+        self.requests += 1;
+        self.requests.is_multiple_of(REQUESTS_PER_TURN)
     }
 }
 
