@@ -1,6 +1,6 @@
 //! What happens when connections or descriptors run short.
 
-use crate::harness::{Client, Server, is_nginx};
+use crate::harness::{Certificate, Client, Server, is_nginx, run};
 
 const ASK: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -31,6 +31,25 @@ fn idle_connections_make_room_for_new_ones() {
     // The first have gone.
     assert!(kept[0].is_closed());
     assert_eq!(server.error_log().matches("[alert]").count(), 0);
+}
+
+/// Who has connected to say something over TLS and has not begun makes room as well.
+#[test]
+fn silent_connections_make_room_before_a_handshake() {
+    let conf = conf("", 20).replace(
+        "%port%;",
+        "%port% ssl; ssl_certificate a.crt; \
+        ssl_certificate_key a.key;",
+    );
+    let setup = Server::conf(&conf);
+    Certificate::self_signed(setup.directory(), "a", "a.test");
+    let server = setup.start();
+    let silent: Vec<_> = (0..60).map(|_| server.client()).collect();
+    let url = format!("https://{}/", server.address("port"));
+    let output = run("curl", &["-sSk", &url]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "ok", "{output:?}");
+    server.wait_log("20 worker_connections are not enough, reusing connections");
+    drop(silent);
 }
 
 /// Connections that are in the middle of a request are not closed for others, who are refused; that

@@ -39,25 +39,32 @@ pub use idle::IdleConnections;
 pub(crate) use head::{queue_head, reason};
 use idle::{Parked, Patience, Wake};
 
-/// Serves a connection from its first byte to its last.
-pub(crate) async fn serve(service: Rc<Service>, conn: Conn, key: Rc<str>) {
+/// Serves a connection, which was accepted at `start`, from its first byte to its last.
+async fn serve(
+    service: Rc<Service>,
+    conn: Conn,
+    key: Rc<str>,
+    start: Instant,
+    old: Option<Rc<Snapshot>>,
+) {
     // What happens once, or seldom, lies in boxes: the state of a connection's task is what
     // every connection costs.
-    let Some(opened) = Box::pin(open::open(&service, conn, &key)).await else { return };
+    let snapshot = old.unwrap_or_else(|| service.snapshot());
+    let Some(opened) = Box::pin(open::open(snapshot, conn, &key, start)).await else { return };
     let patience = Patience::fresh(opened.until);
     let found = Some((opened.snapshot, opened.endpoint));
     requests(service, opened.link, opened.info, key, 1, patience, found).await;
 }
 
-/// Takes a new connection. One that begins with a request waits for it without a task.
+/// Takes a new connection, which waits for its first bytes without a task.
 pub(super) fn accept(service: &Rc<Service>, mut conn: Conn, key: &Rc<str>) {
-    let plain = open::plain(service, &mut conn, key);
+    let begun = open::begin(service, &mut conn, key);
     let (service, key) = (Rc::clone(service), Rc::clone(key));
-    let Some(open::Plain { start, until }) = plain else {
-        weir_engine::spawn(serve(service, conn, key));
+    let Some(open::Begun { start, until, number }) = begun else {
+        weir_engine::spawn(serve(service, conn, key, clock::now(), None));
         return;
     };
-    let parked = service.idle.parked(&key, 1, start, None);
+    let parked = service.idle.parked(&key, number, start, None);
     if let Err((conn, parked)) = service.idle.park(conn, until, parked) {
         weir_engine::spawn(resume(Rc::clone(&service), *conn, parked, until, None));
     }
@@ -73,6 +80,9 @@ async fn resume(
     old: Option<Rc<Snapshot>>,
 ) {
     let (key, number) = (service.idle.listener(&parked), parked.number());
+    if number == open::UNOPENED {
+        return Box::pin(serve(service, conn, key, parked.start, old)).await;
+    }
     let info = info_of(&conn, parked);
     let link = Box::new(Link { conn, input: Buf::default() });
     let found = old.and_then(|old| Some((Rc::clone(&old), old.endpoint(&key, &info)?)));
@@ -86,8 +96,13 @@ fn info_of(conn: &Conn, parked: Parked) -> Rc<ConnectionInfo> {
 }
 
 /// Ends a parked connection that has said nothing for too long.
-fn time_out(service: &Service, conn: Conn, parked: Parked) {
+fn time_out(service: &Rc<Service>, conn: Conn, parked: Parked, until: Instant) {
     let (key, number) = (service.idle.listener(&parked), parked.number());
+    if number == open::UNOPENED {
+        // Whoever would read its first bytes has the words.
+        weir_engine::spawn(resume(Rc::clone(service), conn, parked, until, None));
+        return;
+    }
     let info = info_of(&conn, parked);
     match service.snapshot().endpoint(&key, &info) {
         Some(endpoint) => end_idle(conn, &endpoint, &info, &key, number, Wake::TimedOut),

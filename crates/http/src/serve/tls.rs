@@ -3,6 +3,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
@@ -26,17 +27,19 @@ const HANDSHAKE: u8 = 0x16;
 const SSLV2: u8 = 0x80;
 
 /// Shakes hands if the client speaks TLS. A client that does not gets its connection as it is: it
-/// will be told so in its own language. None when the connection has ended, and that was logged.
+/// will be told so in its own language. The first byte must be there within `first_byte`. None when
+/// the connection has ended, and that was logged.
 pub(super) async fn open(
     snapshot: &Rc<Snapshot>,
     endpoint: &Rc<Endpoint>,
     mut conn: Conn,
     info: ConnectionInfo,
     key: &str,
+    first_byte: Duration,
 ) -> Option<(Conn, ConnectionInfo)> {
     let timeout = endpoint.default.settings.get(&LIMITS).client_header_timeout.0;
     let mut opening = Opening { snapshot, endpoint, info, key, server: None, fault: None };
-    match conn.within(timeout, Conn::poll_first_byte).await {
+    match conn.within(first_byte, Conn::poll_first_byte).await {
         Ok(Some(first)) if first == HANDSHAKE || first & SSLV2 != 0 => {}
         Ok(Some(_)) => return Some((conn, opening.info)),
         Ok(None) => {

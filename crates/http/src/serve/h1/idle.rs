@@ -121,7 +121,7 @@ pub(super) enum Wake {
 pub(super) struct Parked {
     /// The listener.
     key: Key,
-    /// The number of the request that it waits for.
+    /// The number of the request that it waits for, or that it is not opened yet.
     number: u32,
     pub(super) start: Instant,
     /// Only where the PROXY protocol or the handshake has told more than the connection knows.
@@ -208,7 +208,7 @@ impl IdleConnections {
                 Left::Woken => {
                     weir_engine::spawn(super::resume(service, conn, parked, until, None));
                 }
-                Left::TimedOut => super::time_out(&service, conn, parked),
+                Left::TimedOut => super::time_out(&service, conn, parked, until),
             }
         });
         capacity::on_shortage(move || {

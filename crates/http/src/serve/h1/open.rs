@@ -28,41 +28,53 @@ pub(super) struct Opened {
     pub until: Instant,
 }
 
-/// When a connection was accepted, and when its first head must be there.
-pub(super) struct Plain {
+/// The number of the request that a connection waits for before it is opened.
+pub(super) const UNOPENED: u64 = 0;
+
+/// A new connection that waits for its first bytes.
+pub(super) struct Begun {
+    /// When it was accepted.
     pub start: Instant,
+    /// When they must be there.
     pub until: Instant,
+    /// That of the first request, or [`UNOPENED`].
+    pub number: u64,
 }
 
-/// Prepares a new connection that begins with a request at once. None if it does not, or if that
-/// depends on the address it came to.
-pub(super) fn plain(service: &Service, conn: &mut Conn, key: &str) -> Option<Plain> {
+/// Prepares a new connection. None if that depends on the address it came to.
+pub(super) fn begin(service: &Service, conn: &mut Conn, key: &str) -> Option<Begun> {
     let snapshot = service.snapshot();
     let endpoint = snapshot.only_endpoint(key)?;
-    if endpoint.proxy_protocol || endpoint.ssl {
-        return None;
-    }
     let settings = &endpoint.default.settings;
     conn.set_nodelay(settings.get(&CONNECTION).tcp_nodelay);
     let start = clock::now();
-    Some(Plain { start, until: start + settings.get(&LIMITS).client_header_timeout.0 })
+    let until = start + settings.get(&LIMITS).client_header_timeout.0;
+    let opens = endpoint.proxy_protocol || endpoint.ssl;
+    Some(Begun { start, until, number: if opens { UNOPENED } else { 1 } })
 }
 
-/// Brings a new connection to the point where a request can be read. None when it ended before.
-pub(super) async fn open(service: &Service, mut conn: Conn, key: &Rc<str>) -> Option<Opened> {
-    let start = clock::now();
+/// Brings a connection that was accepted at `start` to the point where a request can be read. None
+/// when it ended before.
+pub(super) async fn open(
+    snapshot: Rc<Snapshot>,
+    mut conn: Conn,
+    key: &Rc<str>,
+    start: Instant,
+) -> Option<Opened> {
     let mut info = ConnectionInfo::of(&conn, start, None);
-    let snapshot = service.snapshot();
     let endpoint = snapshot.endpoint(key, &info)?;
     let settings = &endpoint.default.settings;
     conn.set_nodelay(settings.get(&CONNECTION).tcp_nodelay);
     let timeout = settings.get(&LIMITS).client_header_timeout.0;
+    let left = (start + timeout).since(clock::now());
     if endpoint.proxy_protocol {
-        info.proxy_protocol = read_proxy_header(&endpoint, &mut conn, timeout).await?;
+        info.proxy_protocol = read_proxy_header(&endpoint, &mut conn, left).await?;
     }
     if endpoint.ssl {
         info.ssl = true;
-        (conn, info) = tls::open(&snapshot, &endpoint, conn, info, key).await?;
+        // Behind a header, the handshake has its own time.
+        let left = if endpoint.proxy_protocol { timeout } else { left };
+        (conn, info) = tls::open(&snapshot, &endpoint, conn, info, key, left).await?;
     }
     let link = Box::new(Link { conn, input: Buf::default() });
     // A handshake takes its time by itself.
