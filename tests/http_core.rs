@@ -384,7 +384,7 @@ fn refused_requests_are_logged_as_far_as_they_came() {
         r#""GET /x HTTP/1.1" 400 17 "/x""#,
         r#""GET /x HTTP/1.1" 400 19 "/x""#,
         r#""GET /x HTTP/1.1" 400 28 "/x""#,
-        r#""GET /../x HTTP/1.0" 400 22 """#,
+        r#""GET /../x HTTP/1.0" 400 20 """#,
         r#""" 400 0 "-""#,
     ];
     expected.sort();

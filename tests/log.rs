@@ -140,3 +140,23 @@ fn arguments_that_are_not_there_are_a_dash() {
     }
     assert_eq!(server.wait_lines("args.log", 3), ["-|-|", "-|-|", "a|a|?"]);
 }
+
+#[test]
+fn json_is_valid_whatever_a_client_sends() {
+    let server = Server::http(
+        r#"
+        log_format f escape=json '{"agent":"$http_user_agent","none":"$arg_none"}';
+        server { listen 127.0.0.1:%port%; access_log %dir%/access.log f;
+            location / { return 200 text; } }
+        "#,
+    )
+    .start();
+    let mut client = server.client();
+    client.send(b"GET / HTTP/1.0\r\nUser-Agent: \xc3\xa9 \xff\xc3 \"\\\r\n\r\n");
+    client.rest();
+    let lines = server.wait_lines("access.log", 1);
+    // nginx passes on bytes that are not UTF-8.
+    if !crate::harness::is_nginx() {
+        assert_eq!(lines[0], r#"{"agent":"é \u00FF\u00C3 \"\\","none":""}"#);
+    }
+}

@@ -23,6 +23,7 @@ mod limits;
 mod locations;
 mod log;
 mod log_losses;
+mod malformed_heads;
 mod paths;
 mod process;
 mod process_files;

@@ -146,3 +146,98 @@ fn request_variables() {
     assert_eq!(fields[7].len(), 32, "{text}");
     assert_eq!(server.text("/c?q"), "abcq");
 }
+
+#[test]
+fn who_may_define_a_variable() {
+    let ok = [
+        "args",
+        "limit_rate",
+        "proxy_host",
+        "proxy_port",
+        "ssl_protocol",
+        "ssl_client_verify",
+        "http_own",
+        "cookie_x",
+        "sent_http_own",
+        "arg_x",
+        "msie",
+    ];
+    let fixed = [
+        "uri",
+        "query_string",
+        "host",
+        "http_host",
+        "http_user_agent",
+        "http_cookie",
+        "sent_http_location",
+        "sent_http_connection",
+        "upstream_addr",
+        "upstream_cache_status",
+        "request_method",
+        "remote_addr",
+        "is_args",
+    ];
+    let define = |names: &[&str]| {
+        let line = |name: &&str| format!("map $uri ${name} {{ default v; }}\n");
+        let maps: String = names.iter().map(line).collect();
+        let sets: String = names.iter().map(|name| format!("set ${name} v;\n")).collect();
+        let server = "server { listen 127.0.0.1:%port%;";
+        Server::http(&format!("{maps} {server} {sets} }}")).check()
+    };
+    let output = define(&ok);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let is_refused = |conf: String, name: &str| {
+        let output = Server::http(&conf).check();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let message = format!("the duplicate \"{name}\" variable");
+        assert!(!output.status.success() && told.contains(&message), "{conf}\n{told}");
+    };
+    for name in fixed {
+        is_refused(format!("server {{ listen 127.0.0.1:%port%; set ${name} v; }}"), name);
+    }
+    is_refused("map $uri $http_host { default v; }".into(), "http_host");
+    is_refused("geo $http_host { default v; }".into(), "http_host");
+    is_refused("split_clients $uri $http_via { * v; }".into(), "http_via");
+    is_refused("map $uri $own { ~(?<http_referer>x) v; }".into(), "http_referer");
+}
+
+#[test]
+fn a_variable_of_the_server_that_was_set_holds_what_was_set() {
+    let server = Server::server(
+        r#"
+        location / { set $proxy_host own; set $ssl_protocol none; set $http_own mine;
+            return 200 "$proxy_host $ssl_protocol $http_own"; }
+        "#,
+    )
+    .start();
+    assert_eq!(server.get_with("/", "Own: theirs\r\n").text(), "own none mine");
+}
+
+#[test]
+fn captures_of_a_map_are_its_own() {
+    // Deliberately better than nginx, where the last match of any expression counts.
+    if crate::harness::is_nginx() {
+        return;
+    }
+    let server = Server::http(
+        r#"
+        map $arg_x $mapped { ~^(.)(.*)$ "<$2$1>"; default none; }
+        server {
+            listen 127.0.0.1:%port%;
+            rewrite ^/first/(.*)$ /shown/$mapped/$1;
+            rewrite ^/last/(.*)$ /shown/$1/$mapped;
+            location ~ ^/both/(.*)$ { return 200 "$mapped $1 $mapped"; }
+            location ~ ^/if/(.*)$ { if ($mapped) { return 200 "$1"; } }
+            location ~ ^/set/(.*)$ { set $own "$mapped-$1"; return 200 $own; }
+            location / { return 200 $uri; }
+        }
+        "#,
+    )
+    .start();
+    assert_eq!(server.text("/first/path?x=abc"), "/shown/<bca>/path");
+    assert_eq!(server.text("/last/path?x=abc"), "/shown/path/<bca>");
+    assert_eq!(server.text("/both/path?x=abc"), "<bca> path <bca>");
+    assert_eq!(server.text("/if/path?x=abc"), "path");
+    assert_eq!(server.text("/set/path?x=abc"), "<bca>-path");
+    assert_eq!(server.text("/set/path"), "none-path");
+}

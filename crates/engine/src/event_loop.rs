@@ -37,6 +37,7 @@ pub use threads::on_a_thread;
 use weir_sys::process;
 use weir_sys::ring::{self, Ring};
 
+use crate::panics;
 use crate::{buffer, clock, timer};
 
 use here::Loop;
@@ -110,6 +111,8 @@ impl EventLoop {
     /// loop.
     pub fn block_on<F: Future>(&self, main: F) -> F::Output {
         let mut main = pin!(main);
+        // A panic outside of tasks ends the thread.
+        let _report = panics::ReportOnDrop;
         clock::begin_turn();
         let waker = self.here.tasks.main_waker();
         let mut cx = Context::from_waker(&waker);

@@ -18,6 +18,7 @@ pub mod log_buffer;
 pub mod log_files;
 pub mod losses;
 pub mod os_error;
+pub mod panics;
 pub mod park;
 pub mod random;
 pub mod stats;

@@ -85,6 +85,7 @@ fn follow(request: &mut Request, status: u16, page: &ErrorPage) -> Next {
         Some(b'/') => {
             if request.method != Method::Head {
                 request.method = Method::Get;
+                request.method_replaced = true;
             }
             let (uri, args) = split_args(target);
             Next::Page(request.internal_redirect(uri, args))

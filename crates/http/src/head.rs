@@ -12,6 +12,8 @@ use weir_wire::header::Known;
 pub struct Head {
     bytes: Buf,
     found: RequestHead,
+    /// The target of the request line is no path.
+    line_only: bool,
 }
 
 impl Deref for Head {
@@ -25,13 +27,39 @@ impl Deref for Head {
 impl Head {
     /// A head from the buffer that was parsed and what was found there.
     pub fn new(bytes: Buf, found: RequestHead) -> Self {
-        Self { bytes, found }
+        Self { bytes, found, line_only: false }
     }
 
     /// Another head in this one's place: its bytes, and `fill` puts in what was found there.
     pub(crate) fn replace(&mut self, bytes: Buf, fill: impl FnOnce(&mut RequestHead)) {
         self.bytes = bytes;
+        self.line_only = false;
         fill(&mut self.found);
+    }
+
+    /// Keeps the request line, whose target is no path: nginx does not read what follows it. Gives
+    /// the bytes that the line has.
+    pub(crate) fn keep_line(&mut self) -> usize {
+        self.found.keep_line();
+        self.line_only = true;
+        let end = self.found.line.end as usize;
+        let crlf = self.bytes.get(end..).is_some_and(|rest| rest.starts_with(b"\r\n"));
+        self.found.line.len() + 1 + usize::from(crlf)
+    }
+
+    /// Shows at most so many bytes of the request line.
+    pub(crate) fn shorten_line(&mut self, most: usize) {
+        let line = &mut self.found.line;
+        line.end = line.end.min(line.start.saturating_add(u32::try_from(most).unwrap_or(u32::MAX)));
+    }
+
+    /// Whether there is something like a version behind a method and a target that are right.
+    pub(crate) fn version_begins(&self) -> bool {
+        let mut words = self.request_line().split(|&byte| byte == b' ').filter(|w| !w.is_empty());
+        let (method, target) = (words.next().unwrap_or_default(), words.next());
+        method.iter().all(|&byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-'))
+            && target.is_some_and(|path| path[0] == b'/' && !path.iter().any(u8::is_ascii_control))
+            && words.next().is_some_and(|version| version.starts_with(b"H"))
     }
 
     /// Lets go of the bytes; the memory of the findings stays.
@@ -55,9 +83,10 @@ impl Head {
     }
 
     /// The target as it is passed on and shown (`$request_uri`): one with arguments only gets its
-    /// slash.
+    /// slash, and one that leads nowhere is none.
     pub fn unparsed_uri(&self) -> std::borrow::Cow<'_, [u8]> {
         match self.found.empty_path {
+            _ if self.line_only => [].as_slice().into(),
             true => [b"/", self.target()].concat().into(),
             false => self.target().into(),
         }

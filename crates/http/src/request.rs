@@ -100,6 +100,8 @@ pub struct Request {
     pub method: Method,
     /// In a subrequest, that of the request it was made for.
     pub(crate) main_method: Method,
+    /// Whether the method is an error page's, not the client's.
+    pub(crate) method_replaced: bool,
     /// The normalised path, decoded.
     pub uri: Vec<u8>,
     /// The query string without `?`.
@@ -240,6 +242,7 @@ impl Request {
             body: Body::default(),
             method: head.method,
             main_method: Method::Get,
+            method_replaced: false,
             head,
             uri: Vec::new(),
             args: Vec::new(),
@@ -330,6 +333,7 @@ impl Request {
             body,
             method: _,
             main_method: _,
+            method_replaced,
             uri,
             args,
             uri_intact,
@@ -369,7 +373,7 @@ impl Request {
         args.clear();
         (*uri_intact, *location_valid) = (true, true);
         *origin = Origin::Main;
-        (*internal, *uri_in_alias) = (false, false);
+        (*internal, *uri_in_alias, *method_replaced) = (false, false, false);
         (*uri_changes, *depth) = (MAX_URI_CHANGES + 1, MAX_SUBREQUESTS + 1);
         (*keepalive, *pipelined) = (false, false);
         response.reset();
@@ -498,8 +502,12 @@ impl Request {
         self.name_of(self.method)
     }
 
-    /// The method of the client's request as it is now (`$request_method`).
+    /// The method of the client's request as it is now (`$request_method`); empty when its request
+    /// line had none that can be read.
     pub fn main_method_name(&self) -> &[u8] {
+        if self.head.method_text().is_empty() && !self.method_replaced {
+            return b"";
+        }
         self.name_of(if self.is_subrequest() { self.main_method } else { self.method })
     }
 

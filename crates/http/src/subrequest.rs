@@ -142,6 +142,7 @@ impl Request {
         child.family = Some(family);
         // Whatever the client has asked by (nginx: ngx_http_subrequest).
         child.method = Method::Get;
+        child.method_replaced = self.method_replaced;
         child.main_method = if self.is_subrequest() { self.main_method } else { self.method };
         child.depth = self.depth - 1;
         child.number = self.number;

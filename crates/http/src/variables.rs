@@ -175,8 +175,15 @@ impl Definitions {
 
 /// Forbids a configuration to define the built-in variables that cannot be set.
 pub(crate) fn reserve(used: &mut Variables) {
+    fixed_names().for_each(|name| used.reserve(name));
+}
+
+/// The names that nobody but the server itself may define (nginx: those that are not
+/// `NGX_HTTP_VAR_CHANGEABLE`).
+fn fixed_names() -> impl Iterator<Item = &'static str> {
     let fixed = |row: &&VariableRow| !row.prefix && !row.changeable;
-    crate::modules::variable_rows().filter(fixed).for_each(|row| used.reserve(row.name));
+    let rows = crate::modules::variable_rows().filter(fixed).map(|row| row.name);
+    rows.chain(table::OWN_OF_FAMILIES.iter().copied()).chain(crate::pending::variables::fixed())
 }
 
 /// The built-in variable of that name.
@@ -193,7 +200,7 @@ fn find_row(name: &str) -> Option<Source> {
 
 /// A name may be defined unless a built-in variable has it and cannot be set.
 fn may_define(name: &str) -> bool {
-    !crate::modules::variable_rows().any(|row| !row.prefix && row.name == name && !row.changeable)
+    !fixed_names().any(|fixed| fixed == name)
 }
 
 /// The row of a settable built-in variable.

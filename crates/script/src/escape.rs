@@ -8,7 +8,8 @@ pub enum Escape {
     /// Quotes, backslashes and everything outside printable ASCII become `\xXX`.
     #[default]
     Default,
-    /// As inside a JSON string.
+    /// As inside a JSON string (RFC 8259 section 7). A byte that is not UTF-8 is the character with
+    /// its number, as in Latin-1, so that the string is valid whatever a client has sent.
     Json,
     /// As they are.
     None,
@@ -19,8 +20,23 @@ impl Escape {
     pub fn apply(self, out: &mut Vec<u8>, start: usize) {
         match self {
             Self::Default => replace_from(out, start, is_special_in_logs, push_log),
-            Self::Json => replace_from(out, start, is_special_in_json, push_json),
+            Self::Json => escape_json(out, start),
             Self::None => {}
+        }
+    }
+}
+
+fn escape_json(out: &mut Vec<u8>, start: usize) {
+    // The usual value has nothing to escape, and is UTF-8 because it is ASCII.
+    let plain = |byte: &u8| byte.is_ascii() && !is_special_in_json(*byte);
+    let Some(first) = out[start..].iter().position(|byte| !plain(byte)) else { return };
+    let tail = out.split_off(start + first);
+    for chunk in tail.utf8_chunks() {
+        for &byte in chunk.valid().as_bytes() {
+            if is_special_in_json(byte) { push_json(byte, out) } else { out.push(byte) }
+        }
+        for &byte in chunk.invalid() {
+            push_json(byte, out);
         }
     }
 }
@@ -150,6 +166,23 @@ mod tests {
             r#""a\"\\\n\r\t\b\f\u0001\u001F"#
         );
         assert_eq!(escaped(Escape::None, b"a\"\n"), "\"a\"\n");
+    }
+
+    #[test]
+    fn json_is_valid_for_any_bytes() {
+        for (from, to) in [
+            ("é \u{1f600}\x7f".as_bytes(), "é \u{1f600}\x7f"),
+            (b"\xe9", r"\u00E9"),
+            (b"a\xc3", r"a\u00C3"),
+            (b"\xc3\xa9\xff\"\x00", "é\\u00FF\\\"\\u0000"),
+            // Neither an overlong form nor half of a surrogate pair is a character.
+            (b"\xc0\xaf", r"\u00C0\u00AF"),
+            (b"\xed\xa0\x80", r"\u00ED\u00A0\u0080"),
+        ] {
+            let mut out = from.to_vec();
+            Escape::Json.apply(&mut out, 0);
+            assert_eq!(std::str::from_utf8(&out), Ok(to), "{from:?}");
+        }
     }
 
     #[test]

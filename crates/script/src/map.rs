@@ -140,12 +140,25 @@ impl Map<Template> {
         Ok(())
     }
 
-    /// Replaces what stands in `out` from `start` on, the key, by the value found for it.
+    /// Replaces what stands in `out` from `start` on, the key, by the value found for it. Captures
+    /// of a match are for that value: whoever asked keeps its own.
     pub fn replace<S: Scope + ?Sized>(&self, scope: &mut S, out: &mut Vec<u8>, start: usize) {
+        let mut kept = match self.regexes.is_empty() {
+            true => None,
+            false => Some(std::mem::take(scope.captures())),
+        };
         let found = self.find(out.get(start..).unwrap_or_default(), scope);
         out.truncate(start);
+        if !found.as_ref().is_some_and(|found| found.regex.is_some())
+            && let Some(kept) = kept.take()
+        {
+            *scope.captures() = kept;
+        }
         if let Some(found) = found {
             found.value.eval(scope, out);
+        }
+        if let Some(kept) = kept {
+            *scope.captures() = kept;
         }
     }
 }
@@ -210,5 +223,22 @@ mod tests {
         let mut out = b"kept abc".to_vec();
         map.replace(&mut Fake::default(), &mut out, 5);
         assert_eq!(out, b"kept [a|bc]");
+    }
+
+    #[test]
+    fn captures_of_whoever_asks_stay() {
+        let vars = &mut Variables::default();
+        let mut map = Map::default();
+        map.insert(b"~^x(.*)", Template::compile(b"<$1>", vars).unwrap(), vars).unwrap();
+        map.set_default(Template::compile(b"none of $1", vars).unwrap()).unwrap();
+        let regex = CaptureRegex::compile(b"^/(.*)$", false, vars).unwrap();
+        let mut host = Fake::default();
+        assert!(regex.matches(b"/path", &mut host));
+        for (key, value) in [(&b"xyz"[..], &b"<yz>"[..]), (b"other", b"none of path")] {
+            let mut out = key.to_vec();
+            map.replace(&mut host, &mut out, 0);
+            assert_eq!(out, value);
+            assert_eq!(host.captures.get(1), Some(&b"path"[..]));
+        }
     }
 }

@@ -34,10 +34,14 @@ impl Console {
         &self.program
     }
 
-    /// Lets a panic be told in the log too, which is where somebody looks.
+    /// Lets a panic be told in the log, which is where somebody looks: in a loop by whoever knows
+    /// what it was about.
     pub(crate) fn log_panics() {
         std::panic::set_hook(Box::new(|panic| {
-            process_log().log(Level::Alert, 0, panic.to_string().replace('\n', " "));
+            let said = panic.to_string().replace('\n', " ");
+            if !weir_engine::panics::keep(&said) {
+                process_log().log(Level::Alert, 0, said);
+            }
         }));
     }
 

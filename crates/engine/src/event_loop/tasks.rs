@@ -11,6 +11,7 @@ use std::task::{Context, Waker};
 use weir_sys::waker::{WakeByWord, waker};
 
 use super::{remote, with_here};
+use crate::panics;
 
 type Running = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -213,9 +214,12 @@ impl Tasks {
         self.running.set(slot);
 
         let mut cx = Context::from_waker(&waker);
-        // The panic has been reported; the task has ended, the others have not.
+        // The task has ended, the others have not.
         let run = || future.as_mut().poll(&mut cx).is_ready();
-        let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or(true);
+        let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+            panics::report();
+            true
+        });
         self.running.set(Word::MAIN);
 
         let mut table = self.table.borrow_mut();
@@ -296,5 +300,7 @@ impl Table {
 
 /// Drops a future; what panics in there is reported and goes no further.
 fn drop_quietly(future: Running) {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
+    if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
+        panics::report();
+    }
 }

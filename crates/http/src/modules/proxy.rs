@@ -39,8 +39,8 @@ pub(crate) const MODULE: Module = Module {
         &Proxy::table(&PROXY),
     ],
     variables: &[
-        VariableRow::new("proxy_host", proxy_host),
-        VariableRow::new("proxy_port", proxy_port),
+        VariableRow::new("proxy_host", proxy_host).changeable(),
+        VariableRow::new("proxy_port", proxy_port).changeable(),
         VariableRow::new("proxy_add_x_forwarded_for", add_x_forwarded_for),
         VariableRow::new("proxy_internal_body_length", body_length),
         VariableRow::new("proxy_internal_chunked", chunked),
@@ -236,17 +236,11 @@ fn proxy_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
 
 /// `$proxy_add_x_forwarded_for`: what the client sent, and its own address behind it.
 fn add_x_forwarded_for(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let start = out.len();
     for (name, value, _) in request.head.iter() {
         if name.eq_ignore_ascii_case(b"x-forwarded-for") {
-            if out.len() > start {
-                out.extend_from_slice(b", ");
-            }
             out.extend_from_slice(value);
+            out.extend_from_slice(b", ");
         }
-    }
-    if out.len() > start {
-        out.extend_from_slice(b", ");
     }
     request.remote.write_ip(out);
     true

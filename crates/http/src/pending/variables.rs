@@ -21,6 +21,12 @@ pub(crate) fn is_pending(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
+/// Those that a configuration may not define in nginx either.
+pub(crate) fn fixed() -> impl Iterator<Item = &'static str> {
+    let fixed = |name: &&str| !matches!(*name, "memcached_key" | "proxy_add_via");
+    NAMES.iter().copied().filter(fixed)
+}
+
 /// All of them, for the list of differences.
 pub fn names() -> &'static [&'static str] {
     NAMES

@@ -33,11 +33,13 @@ mod idle;
 mod linger;
 mod open;
 mod read;
+mod unended;
 
 pub use idle::IdleConnections;
 
 pub(crate) use head::{queue_head, reason};
 use idle::{Parked, Patience, Wake};
+use unended::Unended;
 
 /// Serves a connection, which was accepted at `start`, from its first byte to its last.
 async fn serve(
@@ -170,7 +172,8 @@ async fn requests(
             read::Head::Faulty(_) => link.input.len(),
         };
         let bytes = crate::body::split_front(&mut link.input, length);
-        let mut request = Request::next(Rc::clone(snapshot), server, &info, link);
+        let request = Request::next(Rc::clone(snapshot), server, &info, link);
+        let mut request = Unended::new(request);
         let fault = take_head(&mut request, bytes, &mut parser, result);
         request.number = number;
         request.pipelined = !waits;
@@ -179,10 +182,10 @@ async fn requests(
             matched.apply(&mut *request);
         }
         match fault {
-            None => answer(&mut request, listener_is_gone).await,
-            Some(fault) => Box::pin(refuse(&mut request, &fault)).await,
+            None => answer(&mut request, endpoint, listener_is_gone).await,
+            Some(fault) => Box::pin(refuse(&mut request, endpoint, &fault)).await,
         }
-        let Some(kept) = end(request, &mut patience).await else { return };
+        let Some(kept) = end(request.ended(), &mut patience).await else { return };
         link = kept;
         gauge.set(stats::Gauge::Waiting);
         number += 1;
@@ -310,10 +313,13 @@ fn end_idle(
 }
 
 /// Takes a request whose head is whole through the phases; `last` if it is the connection's last.
-async fn answer(request: &mut Request, last: bool) {
+async fn answer(request: &mut Request, endpoint: &Endpoint, last: bool) {
+    if !fill_uri(request, endpoint) {
+        return Box::pin(refuse_line(request, endpoint)).await;
+    }
     begin(request);
     request.keepalive &= !last;
-    let refused = match prepare_uri(request).or_else(|| lacking(request)) {
+    let refused = match lacking(request) {
         None => read_early(request).await,
         refused => refused,
     };
@@ -344,9 +350,16 @@ async fn read_early(request: &mut Request) -> Option<Verdict> {
 }
 
 /// Ends a request whose head is not.
-async fn refuse(request: &mut Request, fault: &read::Fault) {
+async fn refuse(request: &mut Request, endpoint: &Endpoint, fault: &read::Fault) {
     if !request.head.target().is_empty() {
-        let _ = fill_uri(request);
+        let _ = fill_uri(request, endpoint);
+    }
+    // What did not fit is not shown either.
+    if fault.status == 414
+        && let Some(head) = Rc::get_mut(&mut request.head)
+    {
+        let size = request.location.usual.limits.large_client_header_buffers.size;
+        head.shorten_line(usize::try_from(size).unwrap_or(usize::MAX));
     }
     fault.log(request);
     request.keepalive = false;
@@ -390,18 +403,28 @@ fn begin(request: &mut Request) {
         && head.get(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
 }
 
-/// Fills in the path and the arguments; a path that cannot be is a 400.
-fn prepare_uri(request: &mut Request) -> Option<Verdict> {
-    if fill_uri(request) {
-        return None;
+/// Refuses a request whose target is no path. That is settled before a host is known, so the
+/// server is the one that the connection began with.
+async fn refuse_line(request: &mut Request, endpoint: &Endpoint) {
+    let (server, _) = read::start(endpoint, &request.info);
+    request.location = Rc::clone(&server.location);
+    request.server = server;
+    if let Some(head) = Rc::get_mut(&mut request.head) {
+        request.length = head.keep_line() as u64;
     }
     request.keepalive = false;
     request.log(Level::Info, "client sent invalid request while reading client request line");
-    Some(Verdict::Status(400))
+    phase::finalize(request, Verdict::Status(400)).await;
 }
 
-fn fill_uri(request: &mut Request) -> bool {
-    let merge = request.location.usual.limits.merge_slashes;
+/// Fills in the path and the arguments; false for a target that is no path. Slashes are merged
+/// before a host is known, unless the connection itself has named one.
+fn fill_uri(request: &mut Request, endpoint: &Endpoint) -> bool {
+    let location = match request.info.negotiated {
+        None => &endpoint.default.location,
+        Some(_) => &request.location,
+    };
+    let merge = location.usual.limits.merge_slashes;
     let head = Rc::clone(&request.head);
     let mut uri = std::mem::take(&mut request.uri);
     uri.clear();

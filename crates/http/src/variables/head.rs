@@ -97,7 +97,7 @@ pub(super) fn host(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
 /// `$request_port`: the port of the host that the client named.
 pub(super) fn request_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     match request.head.port {
-        0 => false,
+        0 => true,
         port => found(port.to_string().as_bytes(), out),
     }
 }

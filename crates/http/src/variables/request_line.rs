@@ -5,7 +5,6 @@ use std::os::unix::ffi::OsStrExt;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_engine::random::unguessable;
-use weir_wire::h1::Version;
 
 use crate::request::Request;
 
@@ -14,9 +13,14 @@ fn found(value: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
+/// A value that is not there when it is empty.
+fn given(value: &[u8], out: &mut Vec<u8>) -> bool {
+    !value.is_empty() && found(value, out)
+}
+
 /// `$request_method`: that of the client's request, or what an error page made of it.
 pub(super) fn method(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    !request.head.method_text().is_empty() && found(request.main_method_name(), out)
+    given(request.main_method_name(), out)
 }
 
 /// `$request`.
@@ -26,7 +30,7 @@ pub(super) fn request(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool
 
 /// `$request_uri`.
 pub(super) fn request_uri(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    found(&request.head.unparsed_uri(), out)
+    given(&request.head.unparsed_uri(), out)
 }
 
 /// `$uri`.
@@ -35,9 +39,9 @@ pub(super) fn uri(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     known && found(&request.uri, out)
 }
 
-/// `$args`; there are none in an empty text.
+/// `$args`, `$query_string`.
 pub(super) fn args(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    !request.args.is_empty() && found(&request.args, out)
+    given(&request.args, out)
 }
 
 /// `set $args …`.
@@ -78,10 +82,9 @@ pub(super) fn https(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
 
 /// `$server_protocol`.
 pub(super) fn protocol(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    if request.head.version < Version::HTTP_10 {
-        return found(b"HTTP/0.9", out);
-    }
-    found(request.head.protocol(), out)
+    let head = &request.head;
+    // A request line that ends with another version has an empty one.
+    given(head.protocol(), out) || head.version_begins()
 }
 
 /// `$document_root`.

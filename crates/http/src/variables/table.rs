@@ -69,3 +69,20 @@ pub const ROWS: &[Row] = &[
     Row::new("time_local", response::time_local),
     Row::new("time_iso8601", response::time_iso8601),
 ];
+
+/// Names of families that nginx knows by themselves: as other variables, nobody else may define them.
+pub(super) const OWN_OF_FAMILIES: &[&str] = &[
+    "http_host",
+    "http_referer",
+    "http_user_agent",
+    "http_via",
+    "sent_http_cache_control",
+    "sent_http_connection",
+    "sent_http_content_length",
+    "sent_http_content_type",
+    "sent_http_keep_alive",
+    "sent_http_last_modified",
+    "sent_http_link",
+    "sent_http_location",
+    "sent_http_transfer_encoding",
+];

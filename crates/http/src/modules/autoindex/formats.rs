@@ -122,7 +122,9 @@ pub(super) fn json(entries: &[Entry], out: &mut Vec<u8>) {
             out.push(b',');
         }
         out.extend_from_slice(b"\r\n{ \"name\":\"");
-        escape_json(&entry.name, out);
+        let start = out.len();
+        out.extend_from_slice(&entry.name);
+        weir_script::escape::Escape::Json.apply(out, start);
         let _ = write!(out, "\", \"type\":\"{}\", \"mtime\":\"", entry.kind.name());
         http(entry.modified, out);
         out.push(b'"');
@@ -169,24 +171,6 @@ impl Kind {
             Self::Folder => "directory",
             Self::File => "file",
             Self::Other => "other",
-        }
-    }
-}
-
-/// Text within quotes (RFC 8259 section 7); bytes that are no UTF-8 pass as they are.
-fn escape_json(text: &[u8], out: &mut Vec<u8>) {
-    for &byte in text {
-        match byte {
-            b'"' | b'\\' => out.extend([b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            0..=0x1f => {
-                let _ = write!(out, "\\u{byte:04X}");
-            }
-            _ => out.push(byte),
         }
     }
 }

@@ -4,31 +4,31 @@ use weir_engine::clock;
 use weir_engine::tls::{TlsInfo, x509};
 
 use crate::request::Request;
-use crate::variables::VariableRow as Row;
+use crate::variables::{Get, VariableRow as Row};
 
 pub(super) const ROWS: &[Row] = &[
-    Row::new("ssl_protocol", |r, _, out| text(r, out, |tls| tls.protocol.into())),
-    Row::new("ssl_cipher", |r, _, out| text(r, out, |tls| tls.cipher())),
-    Row::new("ssl_ciphers", |r, _, out| text(r, out, |tls| tls.ciphers())),
-    Row::new("ssl_curve", |r, _, out| text(r, out, |tls| tls.curve())),
-    Row::new("ssl_curves", |r, _, out| text(r, out, |tls| tls.curves())),
+    ssl("ssl_protocol", |r, _, out| text(r, out, |tls| tls.protocol.into())),
+    ssl("ssl_cipher", |r, _, out| text(r, out, |tls| tls.cipher())),
+    ssl("ssl_ciphers", |r, _, out| text(r, out, |tls| tls.ciphers())),
+    ssl("ssl_curve", |r, _, out| text(r, out, |tls| tls.curve())),
+    ssl("ssl_curves", |r, _, out| text(r, out, |tls| tls.curves())),
     // With OpenSSL before 3.5 nginx cannot tell these three either.
-    Row::new("ssl_sigalg", |_, _, _| false),
-    Row::new("ssl_sigalgs", |_, _, _| false),
-    Row::new("ssl_session_id", |r, _, out| text(r, out, |tls| tls.session_id())),
-    Row::new("ssl_session_reused", |r, _, out| {
+    ssl("ssl_sigalg", |_, _, _| false),
+    ssl("ssl_sigalgs", |_, _, _| false),
+    ssl("ssl_session_id", |r, _, out| text(r, out, |tls| tls.session_id())),
+    ssl("ssl_session_reused", |r, _, out| {
         text(r, out, |tls| if tls.resumed { "r" } else { "." }.into())
     }),
     // Requests are taken only once the handshake is done.
-    Row::new("ssl_early_data", |_, _, _| false),
-    Row::new("ssl_server_name", |r, _, out| {
+    ssl("ssl_early_data", |_, _, _| false),
+    ssl("ssl_server_name", |r, _, out| {
         let name = r.info.tls.as_ref().and_then(|tls| tls.server_name.as_ref());
         name.is_some_and(|name| {
             out.extend_from_slice(name);
             !name.is_empty()
         })
     }),
-    Row::new("ssl_alpn_protocol", |r, _, out| {
+    ssl("ssl_alpn_protocol", |r, _, out| {
         let alpn = r.info.tls.as_ref().and_then(|tls| tls.alpn.as_ref());
         alpn.is_some_and(|name| {
             out.extend_from_slice(name);
@@ -36,29 +36,34 @@ pub(super) const ROWS: &[Row] = &[
         })
     }),
     // There are no keys for encrypted hellos.
-    Row::new("ssl_ech_status", |_, _, _| false),
-    Row::new("ssl_ech_outer_server_name", |_, _, _| false),
-    Row::new("ssl_client_cert", |r, _, out| certificate(r, out, |der| Some(indented(der)))),
-    Row::new("ssl_client_raw_cert", |r, _, out| certificate(r, out, |der| Some(x509::pem(der)))),
-    Row::new("ssl_client_escaped_cert", |r, _, out| {
+    ssl("ssl_ech_status", |_, _, _| false),
+    ssl("ssl_ech_outer_server_name", |_, _, _| false),
+    ssl("ssl_client_cert", |r, _, out| certificate(r, out, |der| Some(indented(der)))),
+    ssl("ssl_client_raw_cert", |r, _, out| certificate(r, out, |der| Some(x509::pem(der)))),
+    ssl("ssl_client_escaped_cert", |r, _, out| {
         certificate(r, out, |der| Some(escaped(&x509::pem(der))))
     }),
-    Row::new("ssl_client_s_dn", |r, _, out| certificate(r, out, x509::subject)),
-    Row::new("ssl_client_i_dn", |r, _, out| certificate(r, out, x509::issuer)),
-    Row::new("ssl_client_s_dn_legacy", |r, _, out| certificate(r, out, x509::subject_legacy)),
-    Row::new("ssl_client_i_dn_legacy", |r, _, out| certificate(r, out, x509::issuer_legacy)),
-    Row::new("ssl_client_serial", |r, _, out| certificate(r, out, x509::serial)),
-    Row::new("ssl_client_fingerprint", |r, _, out| {
+    ssl("ssl_client_s_dn", |r, _, out| certificate(r, out, x509::subject)),
+    ssl("ssl_client_i_dn", |r, _, out| certificate(r, out, x509::issuer)),
+    ssl("ssl_client_s_dn_legacy", |r, _, out| certificate(r, out, x509::subject_legacy)),
+    ssl("ssl_client_i_dn_legacy", |r, _, out| certificate(r, out, x509::issuer_legacy)),
+    ssl("ssl_client_serial", |r, _, out| certificate(r, out, x509::serial)),
+    ssl("ssl_client_fingerprint", |r, _, out| {
         certificate(r, out, |der| Some(x509::fingerprint(der)))
     }),
-    Row::new("ssl_client_verify", |r, _, out| text(r, out, TlsInfo::client_verify)),
-    Row::new("ssl_client_v_start", |r, _, out| certificate(r, out, x509::valid_from)),
-    Row::new("ssl_client_v_end", |r, _, out| certificate(r, out, x509::valid_until)),
-    Row::new("ssl_client_v_remain", |r, _, out| {
+    ssl("ssl_client_verify", |r, _, out| text(r, out, TlsInfo::client_verify)),
+    ssl("ssl_client_v_start", |r, _, out| certificate(r, out, x509::valid_from)),
+    ssl("ssl_client_v_end", |r, _, out| certificate(r, out, x509::valid_until)),
+    ssl("ssl_client_v_remain", |r, _, out| {
         certificate(r, out, |der| Some(x509::days_left(der, clock::wall_secs())?.to_string()))
     }),
-    Row::new("ssl_client_sigalg", |_, _, _| false),
+    ssl("ssl_client_sigalg", |_, _, _| false),
 ];
+
+/// One of them. nginx lets a configuration define or set each.
+const fn ssl(name: &'static str, get: Get) -> Row {
+    Row::new(name, get).changeable()
+}
 
 /// What the connection's TLS says; nothing is "not found".
 fn text(request: &Request, out: &mut Vec<u8>, part: impl Fn(&TlsInfo) -> String) -> bool {

@@ -121,7 +121,10 @@ pub(super) async fn head<'a>(
 }
 
 /// The server for a connection before its host is known: the one that the handshake was for.
-fn start<'a>(endpoint: &'a Endpoint, info: &ConnectionInfo) -> (Rc<Server>, Option<Matched<'a>>) {
+pub(super) fn start<'a>(
+    endpoint: &'a Endpoint,
+    info: &ConnectionInfo,
+) -> (Rc<Server>, Option<Matched<'a>>) {
     match info.negotiated.as_ref().and_then(|name| endpoint.find(name)) {
         Some((server, captures)) => (Rc::clone(server), captures),
         None => (Rc::clone(&endpoint.default), None),

@@ -72,6 +72,14 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// Forgets everything but the request line.
+    pub fn keep_line(&mut self) {
+        let old = std::mem::take(self);
+        let Self { method, method_text, line, target, scan, protocol, version, .. } = old;
+        *self =
+            Self { method, method_text, line, target, scan, protocol, version, ..Self::default() };
+    }
+
     /// The value of the first line of this id.
     #[inline]
     pub fn get<'a>(&self, buf: &'a [u8], known: Known) -> Option<&'a [u8]> {

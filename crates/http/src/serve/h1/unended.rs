@@ -1,0 +1,204 @@
+//! A request whose handling panics: it is answered nevertheless, and only its connection ends.
+
+use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use weir_engine::error_log::Level;
+use weir_engine::panics;
+
+use super::linger;
+use crate::module::Verdict;
+use crate::phase;
+use crate::request::Request;
+use crate::response::Sent;
+
+/// Holds a request while it is handled. Dropped by a panic, it hands the request to a task of its
+/// own, which answers 500 where nothing was sent, logs it, and lets go of what it held.
+pub(super) struct Unended {
+    request: Option<Box<Request>>,
+    next: Rescue,
+}
+
+/// What is tried when a request panics.
+#[derive(Clone, Copy)]
+enum Rescue {
+    /// The error page, or the built-in one.
+    Page,
+    /// A head that no module sees: it was one of them again.
+    Head,
+    /// Nothing more.
+    None,
+}
+
+impl Unended {
+    pub(super) fn new(request: Box<Request>) -> Self {
+        Self { request: Some(request), next: Rescue::Page }
+    }
+
+    /// The request, which came to its end as it should.
+    pub(super) fn ended(mut self) -> Box<Request> {
+        self.request.take().expect("a request is held until it has ended")
+    }
+}
+
+impl Deref for Unended {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        self.request.as_ref().expect("a request is held until it has ended")
+    }
+}
+
+impl DerefMut for Unended {
+    fn deref_mut(&mut self) -> &mut Request {
+        self.request.as_mut().expect("a request is held until it has ended")
+    }
+}
+
+impl Drop for Unended {
+    fn drop(&mut self) {
+        let Some(request) = self.request.take() else { return };
+        if std::thread::panicking() {
+            // Another panic here would end the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| rescue(request, self.next)));
+        }
+    }
+}
+
+fn rescue(request: Box<Request>, how: Rescue) {
+    if let Some(said) = panics::take() {
+        request.log(Level::Alert, &said);
+    }
+    match how {
+        Rescue::Page => drop(weir_engine::spawn(answer(request, how, Rescue::Head))),
+        Rescue::Head => drop(weir_engine::spawn(answer(request, how, Rescue::None))),
+        Rescue::None => {}
+    }
+}
+
+/// Ends the request with what is left of it.
+async fn answer(request: Box<Request>, how: Rescue, next: Rescue) {
+    let mut request = Unended { request: Some(request), next };
+    request.keepalive = false;
+    request.abandon_line();
+    if request.response.sent == Sent::Nothing {
+        request.response.reset();
+        request.error_status = 0;
+        request.response.status = 500;
+        match how {
+            Rescue::Page => phase::finalize(&mut request, Verdict::Status(500)).await,
+            _ => bare(&mut request).await,
+        }
+    } else {
+        phase::finalize(&mut request, Verdict::Abort).await;
+    }
+    phase::log(&mut request).await;
+    linger::close(request.ended()).await;
+}
+
+/// Sends a head and no more.
+async fn bare(request: &mut Request) {
+    request.response.content_length = Some(0);
+    request.response.header_only = true;
+    request.response.sent = Sent::All;
+    super::queue_head(request);
+    // Who is gone cannot be told.
+    let _ = request.flush().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read};
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+    use std::rc::Rc;
+    use std::sync::Arc;
+
+    use weir_conf::environment::Memory;
+    use weir_engine::event_loop::{block_on, spawn_joined, yield_now};
+    use weir_engine::{Addr, Conn, clock};
+    use weir_upstream::Registry;
+
+    use super::*;
+    use crate::client::{Client, Link, Sink};
+    use crate::request::ConnectionInfo;
+    use crate::snapshot::Plan;
+
+    /// A request to a server that holds `conf`, and the client's end of its connection.
+    fn request(conf: &str) -> (Box<Request>, UnixStream) {
+        let text = format!("http {{ access_log off; server {{ listen 80; {conf} }} }}");
+        let env = Memory::default().with("/etc/nginx.conf", text);
+        let (path, prefix) = (Path::new("/etc/nginx.conf"), Path::new("/srv"));
+        let mut tables = crate::modules::tables();
+        tables.push(&weir_engine::error_log::directive::TABLE);
+        let mut assembly = weir_conf::assemble(&tables, path, prefix, None, &env);
+        let plan = Plan::build(&mut assembly, &env, prefix.into(), &[], Arc::new(()));
+        let snapshot = plan.expect("it is valid").snapshot(&Registry::default());
+        let address = Addr::Inet(([127, 0, 0, 1], 80).into());
+        let info = Rc::new(ConnectionInfo {
+            id: 1,
+            peer: address.clone(),
+            local: address,
+            proxy_protocol: None,
+            ssl: false,
+            tls: None,
+            negotiated: None,
+            start: clock::now(),
+        });
+        let endpoint = snapshot.endpoint("0.0.0.0:80", &info).expect("it listens");
+        let server = Rc::clone(&endpoint.default);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let conn = Conn::from_fd(ours.into(), Addr::Unix(None));
+        let client = Client::new(Sink::Link(Box::new(Link { conn, input: Default::default() })));
+        let mut head = crate::head::Head::default();
+        head.replace(Default::default(), |found| {
+            found.version = weir_wire::h1::Version::HTTP_11;
+        });
+        let request = Request::new(snapshot, server, info, Rc::new(head), client);
+        (Box::new(request), theirs)
+    }
+
+    /// What comes of a request whose handling panics after `begin`.
+    fn answer_to(conf: &str, begin: fn(&mut Request)) -> String {
+        block_on(async {
+            let (request, mut client) = request(conf);
+            let broken = spawn_joined(async move {
+                let mut request = Unended::new(request);
+                request.keepalive = true;
+                begin(&mut request);
+                panic!("expected by the test");
+            });
+            assert!(broken.await.is_err());
+            let mut answer = Vec::new();
+            while client.read_to_end(&mut answer).is_err_and(|e| e.kind() == ErrorKind::WouldBlock)
+            {
+                yield_now().await;
+            }
+            String::from_utf8(answer).expect("a head and a page")
+        })
+    }
+
+    #[test]
+    fn a_panic_is_answered() {
+        let answer = answer_to("", |_| {});
+        assert!(answer.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{answer}");
+        assert!(answer.contains("Connection: close\r\n"), "{answer}");
+        assert!(answer.contains("<h1>500 Internal Server Error</h1>"), "{answer}");
+    }
+
+    #[test]
+    fn what_has_begun_is_not_answered_again() {
+        let answer = answer_to("", |request| request.response.sent = Sent::Head);
+        assert_eq!(answer, "");
+    }
+
+    #[test]
+    fn a_page_has_its_turn() {
+        let conf = "error_page 500 /page; location = /page { return 200 sorry; }";
+        let answer = answer_to(conf, |_| {});
+        assert!(answer.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\nsorry"), "{answer}");
+    }
+}

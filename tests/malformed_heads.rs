@@ -1,0 +1,96 @@
+//! Heads that cannot be served: who answers, by which page, and what variables and logs say.
+
+use crate::harness::Server;
+
+const REST: &str = "Host: second\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn an_error_page_sees_a_get_and_no_uri() {
+    let server = Server::server(
+        r#"
+        large_client_header_buffers 2 1k;
+        error_page 400 405 414 494 501 505 /page;
+        if ($request_method !~ ^(GET|HEAD|POST)$) { return 405; }
+        location = /page { return 200 "$status $request_method [$request_uri] [$uri]"; }
+        "#,
+    )
+    .start();
+    let long = "a".repeat(2000);
+    for (head, answer) in [
+        (format!("get / HTTP/1.1\r\n{REST}"), "400 GET [] [/page]"),
+        (format!("G(T / HTTP/1.1\r\n{REST}"), "400 GET [] [/page]"),
+        ("GET\r\n\r\n".to_owned(), "400 GET [] [/page]"),
+        (format!("GET / HTTP/1.1x\r\n{REST}"), "400 GET [] [/page]"),
+        (format!("PUT / HTTP/9.1\r\n{REST}"), "505 GET [] [/page]"),
+        (format!("GET / FTP/1.1\r\n{REST}"), "400 GET [] [/page]"),
+        (format!("GET x HTTP/1.1\r\n{REST}"), "400 GET [] [/page]"),
+        (format!("GET /../ HTTP/1.1\r\n{REST}"), "400 GET [] [/page]"),
+        (format!("PUT /%zz HTTP/1.1\r\n{REST}"), "400 GET [] [/page]"),
+        (format!("GET /%00 HTTP/1.1\r\n{REST}"), "400 GET [] [/page]"),
+        (format!("GET /{long} HTTP/1.1\r\n{REST}"), "414 GET [] [/page]"),
+        (format!("POST /x HTTP/1.1\r\nX: {long}\r\n{REST}"), "400 GET [/x] [/page]"),
+        ("GET /x HTTP/1.1\r\n\r\n".to_owned(), "400 GET [/x] [/page]"),
+        ("GET /x HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(), "400 GET [/x] [/page]"),
+        (format!("PUT /x HTTP/1.1\r\n{REST}"), "405 GET [/x] [/page]"),
+    ] {
+        let got = server.ask(&head);
+        let shown = head.lines().next().unwrap();
+        assert_eq!(got.text(), answer, "{}", &shown[..shown.len().min(40)]);
+        assert_eq!(got.status.to_string(), answer[..3], "{}", got.head);
+    }
+}
+
+#[test]
+fn a_target_that_is_no_path_is_the_default_servers() {
+    let format = "$server_name $status $request_method [$request] $request_uri $uri $args \
+                  $server_protocol $http_host $host $request_length";
+    let server = Server::http(&format!(
+        r#"
+        log_format f "{format}";
+        server {{ listen 127.0.0.1:%port% default_server; server_name first;
+            access_log %dir%/access.log f;
+            error_page 400 /page; location = /page {{ return 200 first; }} }}
+        server {{ listen 127.0.0.1:%port%; server_name second;
+            access_log %dir%/access.log f;
+            error_page 400 /page; location = /page {{ return 200 second; }} }}
+        "#
+    ))
+    .start();
+    for target in ["/../", "/%zz", "/a/../../b"] {
+        let answer = server.ask(format!("GET {target} HTTP/1.1\r\n{REST}"));
+        assert_eq!((answer.status, answer.text()), (400, "first".to_owned()), "{target}");
+    }
+    assert_eq!(server.ask(format!("GET /page HTTP/1.1\r\n{REST}")).text(), "second");
+    let lines = server.wait_lines("access.log", 4);
+    assert_eq!(lines[0], "first 400 GET [GET /../ HTTP/1.1] - /page - HTTP/1.1 - first 19");
+    assert_eq!(
+        lines[3],
+        "second 200 GET [GET /page HTTP/1.1] /page /page - HTTP/1.1 second second 55"
+    );
+    assert!(!server.error_log().contains("server: second"));
+}
+
+#[test]
+fn what_is_not_there_is_logged_as_a_dash() {
+    let format = "$request_method|$request_uri|$uri|$args|$query_string|$arg_x|$is_args|\
+                  $server_protocol|$request_port|$is_request_port|$http_host|$content_length";
+    let server = Server::http(&format!(
+        "log_format f '{format}'; server {{ listen 127.0.0.1:%port%; access_log %dir%/access.log f;
+         location / {{ return 200 text; }} }}"
+    ))
+    .start();
+    let cases = [
+        ("GET /a HTTP/1.0\r\n\r\n", "GET|/a|/a|-|-|-||HTTP/1.0|||-|-"),
+        ("GET /a? HTTP/1.0\r\nHost: h:8\r\n\r\n", "GET|/a?|/a|-|-|-||HTTP/1.0|8|:|h:8|-"),
+        ("GET /a?x= HTTP/1.0\r\n\r\n", "GET|/a?x=|/a|x=|x=||?|HTTP/1.0|||-|-"),
+        ("GET /a\r\n", "GET|/a|/a|-|-|-||-|||-|-"),
+        ("get /a HTTP/1.0\r\n\r\n", "-|-|-|-|-|-||-|||-|-"),
+        ("GET /a HTTP/9.9\r\n\r\n", "-|-|-|-|-|-|||||-|-"),
+    ];
+    for (at, (head, line)) in cases.iter().enumerate() {
+        let mut client = server.client();
+        client.send(head);
+        client.rest();
+        assert_eq!(&server.wait_lines("access.log", at + 1)[at], line, "{head}");
+    }
+}
