@@ -171,3 +171,37 @@ fn a_body_that_went_elsewhere_is_not_sent_again() {
     assert_eq!(bodies[0].2, "abcdef");
     assert!(bodies[1].2.is_empty() || bodies[1].2 == "abcdef", "{bodies:?}");
 }
+
+#[test]
+fn a_body_matters_to_an_early_answer_as_in_nginx() {
+    let server = Server::server(
+        "location = /refused { return 403; }
+         location = /moved { return 302 /there; }
+         location = /text { return 200 text; }",
+    )
+    .file("html/file", "text")
+    .start();
+    let ask = |target: &str, lines: &str, body: &str| {
+        let mut client = server.client();
+        client.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n{body}"
+        ));
+        let first = client.head();
+        if first.status == 100 { (true, client.response()) } else { (false, first) }
+    };
+    // A body that breaks its framing is a 400 only where the answer looks at it.
+    for (target, status) in
+        [("/refused", 403), ("/none", 404), ("/file", 405), ("/moved", 400), ("/text", 400)]
+    {
+        let (_, answer) = ask(target, "Transfer-Encoding: chunked\r\n", "zz\r\n");
+        assert_eq!(answer.status, status, "{target}");
+        assert_eq!(answer.header("Location"), None, "{target}");
+    }
+    // And a client that asks first is told to go on by the same answers.
+    let lines = "Content-Length: 3\r\nExpect: 100-continue\r\n";
+    for (target, goes_on) in
+        [("/refused", false), ("/none", false), ("/file", false), ("/moved", true), ("/text", true)]
+    {
+        assert_eq!(ask(target, lines, "").0, goes_on, "{target}");
+    }
+}

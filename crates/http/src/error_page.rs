@@ -118,6 +118,10 @@ async fn built_in(request: &mut Request, status: u16) -> Verdict {
         other => other,
     };
     request.body.expects_continue = false;
+    // The page is sent whatever has come of the body.
+    if request.discard_body().is_err() {
+        request.keepalive = false;
+    }
     request.response.chain.clear();
     request.response.status = shown;
     request.error_status = 0;

@@ -47,7 +47,10 @@ impl Request {
 
     /// A response that has not waited for the body: a client that asked may go on, and what has
     /// come of the body must be right (nginx: `ngx_http_discard_request_body`).
-    fn discard_body(&mut self) -> Result<(), u16> {
+    ///
+    /// # Errors
+    /// The status to answer with, when what has come breaks the framing.
+    pub(crate) fn discard_body(&mut self) -> Result<(), u16> {
         if self.is_subrequest() || self.body.is_streamed {
             return Ok(());
         }

@@ -220,6 +220,9 @@ impl Return {
         if self.status >= 400 && self.text.is_empty() {
             return Verdict::Status(self.status);
         }
+        if let Err(status) = request.discard_body() {
+            return Verdict::Status(status);
+        }
         request.response.status = self.status;
         let text = request.eval(&self.text);
         if matches!(self.status, 301 | 302 | 303 | 307 | 308) {
