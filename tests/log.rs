@@ -160,3 +160,15 @@ fn json_is_valid_whatever_a_client_sends() {
         assert_eq!(lines[0], r#"{"agent":"é \u00FF\u00C3 \"\\","none":""}"#);
     }
 }
+
+#[test]
+fn what_goes_wrong_while_a_request_is_logged_says_so() {
+    let server = Server::http(
+        "server { listen 127.0.0.1:%port%; access_log %dir%/$arg_name.log;
+             location / { root %dir%/nothing; return 200; } }",
+    )
+    .start();
+    server.get("/?name=a");
+    let line = "existence failed (2: No such file or directory) while logging request, client: ";
+    server.wait_log(line);
+}

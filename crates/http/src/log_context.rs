@@ -39,7 +39,8 @@ impl Request {
         let mut line = String::with_capacity(message.len() + 256);
         let _ = write!(
             line,
-            "{message}, client: {}, server: {}",
+            "{message}{}, client: {}, server: {}",
+            if self.logging { " while logging request" } else { "" },
             self.remote.ip_text(),
             shown(&self.server.name)
         );

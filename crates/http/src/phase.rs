@@ -419,6 +419,7 @@ impl Request {
 /// The log phase: after the last byte, whatever came of the request.
 pub async fn log(request: &mut Request) {
     if !request.discard_log && request.has_handlers(Phase::Log) {
+        request.logging = true;
         walk(request, Phase::Log).await;
     }
 }

@@ -152,6 +152,8 @@ pub struct Request {
     pub error_status: u16,
     /// Whether the log phase has nothing to say about this request.
     pub discard_log: bool,
+    /// Whether the log phase runs, for the error log.
+    pub(crate) logging: bool,
     /// Whether another protocol took over the connection (101).
     pub upgraded: bool,
     states: Vec<Option<Kept>>,
@@ -267,6 +269,7 @@ impl Request {
             error_page: false,
             error_status: 0,
             discard_log: false,
+            logging: false,
             upgraded: false,
             states: Vec::new(),
             common: None,
@@ -357,6 +360,7 @@ impl Request {
             error_page,
             error_status,
             discard_log,
+            logging,
             upgraded,
             states,
             common,
@@ -382,7 +386,7 @@ impl Request {
         line.reset();
         captures.clear();
         (*error_page, *error_status) = (false, 0);
-        (*discard_log, *upgraded) = (false, false);
+        (*discard_log, *logging, *upgraded) = (false, false, false);
         states.clear();
         (*common, *family) = (None, None);
     }

@@ -149,7 +149,7 @@ impl Map<Template> {
         };
         let found = self.find(out.get(start..).unwrap_or_default(), scope);
         out.truncate(start);
-        if !found.as_ref().is_some_and(|found| found.regex.is_some())
+        if found.as_ref().is_none_or(|found| found.regex.is_none())
             && let Some(kept) = kept.take()
         {
             *scope.captures() = kept;
