@@ -16,8 +16,9 @@ directives! {
     /// Where a server listens.
     pub struct Listens as ListensWritten in [server] {
         /// An address and port, a port or a unix socket, with the options of its socket:
-        /// `default_server`, `ssl`, `http2`, `quic`, `proxy_protocol`, `backlog`, `rcvbuf`, `sndbuf`,
-        /// `fastopen`, `deferred`, `bind`, `ipv6only`, `reuseport`, `multipath`, `so_keepalive`.
+        /// `default_server`, `ssl`, `http2`, `quic`, `proxy_protocol`, `backlog`, `rcvbuf`,
+        /// `sndbuf`, `fastopen`, `deferred`, `bind`, `ipv6only`, `reuseport`, `multipath`,
+        /// `so_keepalive`.
         "listen" [1+]: "address[:port] | port | unix:path [parameter ...]" => add_listen,
         field listens: Local<Vec<Listen>>,
     }

@@ -70,7 +70,8 @@ pub const ROWS: &[Row] = &[
     Row::new("time_iso8601", response::time_iso8601),
 ];
 
-/// Names of families that nginx knows by themselves: as other variables, nobody else may define them.
+/// Names of families that nginx knows by themselves: as other variables, nobody else may define
+/// them.
 pub(super) const OWN_OF_FAMILIES: &[&str] = &[
     "http_host",
     "http_referer",
