@@ -46,7 +46,11 @@ directives! {
 
 impl SecureLink {
     /// Either kind of link takes the place of the other one's inherited settings.
-    fn finish(&mut self, parent: Option<&Self>, _: &mut Cx<'_>) -> Result<(), Fault> {
+    fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        // What stands in `http {}` counts only together with what the servers say.
+        if cx.context() == weir_conf::Contexts::HTTP {
+            return Ok(());
+        }
         if self.secret.is_some() {
             if self.link.is_some() || self.md5.is_some() {
                 let text = "\"secure_link_secret\" cannot be mixed with \"secure_link\" and \

@@ -4,9 +4,10 @@ use weir_conf::value::{Msec, Pair, Sec};
 use weir_conf::{Cx, Fault, Many, directives, keywords};
 
 use super::servers::{Alpn, Ports};
+use crate::tls::files::Source;
 use crate::tls::sessions::SessionCache;
 use crate::tls::values::{CertificateCache, OcspCache, Passwords, ProtocolSet};
-use crate::tls::{Ocsp, Verify};
+use crate::tls::{Ocsp, Verify, late};
 
 directives! {
     /// TLS in `stream {}`.
@@ -63,7 +64,7 @@ impl StreamTls {
         {
             return Err(no_certificate("listen ... ssl", &place));
         }
-        Ok(())
+        load(&self.ssl_certificate, &self.ssl_certificate_key, &self.ssl_password_file, cx)
     }
 }
 
@@ -133,8 +134,27 @@ impl MailTls {
             ))
             .nowhere());
         }
-        Ok(())
+        load(&self.ssl_certificate, &self.ssl_certificate_key, &self.ssl_password_file, cx)
     }
+}
+
+/// Reads certificates and keys, as they will be needed.
+fn load(
+    certificates: &[String],
+    keys: &[String],
+    passwords: &Passwords,
+    cx: &mut Cx<'_>,
+) -> Result<(), Fault> {
+    let named = certificates.iter().chain(keys);
+    if named.into_iter().any(|name| name.contains('$')) {
+        return Ok(());
+    }
+    let passwords = passwords.slices();
+    for (certificate, key) in certificates.iter().zip(keys) {
+        Source::of(cx, |files| files.pair(certificate, key, &passwords))
+            .map_err(|why| late(why).caret_at_least(cx.origin("ssl_certificate")))?;
+    }
+    Ok(())
 }
 
 fn no_key(certificate: &str) -> Fault {
