@@ -59,6 +59,8 @@ pub struct ResponseHead {
     pub reusable: bool,
     /// Whether the connection now speaks another protocol.
     pub upgraded: bool,
+    /// What is odd about it and does no harm, in words for the log.
+    pub warnings: Vec<String>,
 }
 
 /// What a protocol must know how to do.

@@ -24,10 +24,10 @@ pub struct Response {
     pub last_modified: Option<i64>,
     /// `Location`, absolute or to be made so.
     pub location: Option<Vec<u8>>,
-    /// `Server` as an upstream sent it and `proxy_pass_header` lets it through.
-    pub server: Option<Vec<u8>>,
-    /// `Date` likewise.
-    pub date: Option<Vec<u8>>,
+    /// Whether `Server` is what the other fields say, or do not (`proxy_pass_header`).
+    pub passes_server: bool,
+    /// Whether `Date` is, likewise.
+    pub passes_date: bool,
     /// Whether `Accept-Ranges: bytes` may be said and ranges may be cut from this body.
     pub allow_ranges: bool,
     /// Whether only one range may be asked for (an unfinished upstream response).
@@ -84,8 +84,8 @@ impl Response {
             override_charset,
             last_modified,
             location,
-            server,
-            date,
+            passes_server,
+            passes_date,
             allow_ranges,
             single_range,
             disable_not_modified,
@@ -103,7 +103,8 @@ impl Response {
             sent,
         } = self;
         (*status, *head_size, *sent) = (0, 0, Sent::Nothing);
-        (*status_line, *location, *server, *date) = (None, None, None, None);
+        (*status_line, *location) = (None, None);
+        (*passes_server, *passes_date) = (false, false);
         (*content_length, *last_modified) = (None, None);
         for text in [content_type, charset, override_charset] {
             text.clear();

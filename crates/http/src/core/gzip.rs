@@ -144,7 +144,7 @@ fn is_for_proxies(request: &Request, allowed: GzipProxied) -> bool {
 }
 
 fn has_expired(request: &Request, expires: &[u8]) -> bool {
-    let now = match &request.response.date {
+    let now = match request.response.headers.get(Known::Date) {
         Some(date) => weir_wire::date::parse(date),
         None => Some(weir_engine::clock::wall_secs()),
     };

@@ -167,6 +167,9 @@ fn add(request: &mut Request, name: &[u8], value: &[u8]) {
                 response.headers.push_known(known, name, value);
             }
         }
+        // Where there is a body, its length is what it is.
+        Known::ContentLength
+            if response.content_length.is_some() && !matches!(response.status, 204 | 304) => {}
         known if !value.is_empty() => response.headers.push_known(known, name, value),
         _ => {}
     }

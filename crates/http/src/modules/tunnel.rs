@@ -232,6 +232,7 @@ impl Protocol for Bytes {
             length: 0,
             reusable: false,
             upgraded: true,
+            warnings: Vec::new(),
         })
     }
 

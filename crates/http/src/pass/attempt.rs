@@ -352,6 +352,10 @@ fn parse(
             Ok(true) if head.length > size => break TOO_BIG.to_owned(),
             Ok(true) => {
                 input.skip(head.length);
+                for warning in head.warnings.drain(..) {
+                    let message = format!("{warning} while {READING}");
+                    request.log_upstream(Level::Warn, &message);
+                }
                 if head.status >= 200 || head.upgraded {
                     // Before anything of the head has been used.
                     match head.body.is_broken(input.bytes()) {

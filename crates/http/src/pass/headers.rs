@@ -175,13 +175,9 @@ pub fn process(
     }
     if !settings.pass_header.is_empty() {
         // Passed on as they are, which may be not at all.
-        let response = &mut request.response;
-        let own = [(&mut response.server, Known::Server), (&mut response.date, Known::Date)];
-        for (own, known) in own {
-            if own.is_none() && !settings.hidden.has(b"", known) {
-                *own = Some(Vec::new());
-            }
-        }
+        let passes = |known| !settings.hidden.has(b"", known);
+        request.response.passes_server = passes(Known::Server);
+        request.response.passes_date = passes(Known::Date);
     }
     if head.upgraded || request.response.status >= 200 {
         request.response.content_length = match &head.body {
@@ -201,8 +197,6 @@ fn copy(request: &mut Request, pass: &Pass<'_>, name: &[u8], value: &[u8], known
     let response = &mut request.response;
     match known {
         Known::Connection | Known::TransferEncoding | Known::KeepAlive => {}
-        Known::Server => response.server = Some(value.to_vec()),
-        Known::Date => response.date = Some(value.to_vec()),
         Known::ContentType => content_type(request, value),
         Known::ContentLength => {
             // Written in its own place, as it is for every response.

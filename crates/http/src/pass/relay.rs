@@ -186,9 +186,15 @@ fn take(request: &mut Request, exchange: &mut Exchange) -> Result<(Option<Piece>
         }
     };
     if ended && !input.is_empty() {
-        let message = "upstream sent more data than specified in \"Content-Length\" header while \
-                       reading upstream";
-        request.log_upstream(Level::Warn, message);
+        let message = match &head.body {
+            // In answer to HEAD, or behind a status that has none: dropped without a word.
+            BodyReader::None => None,
+            BodyReader::Chunked(_) => Some("upstream sent data after final chunk"),
+            _ => Some("upstream sent more data than specified in \"Content-Length\" header"),
+        };
+        if let Some(message) = message {
+            request.log_upstream(Level::Warn, &format!("{message} while {READING}"));
+        }
         head.reusable = false;
         input.clear();
     }

@@ -361,6 +361,7 @@ async fn refuse(request: &mut Request, endpoint: &Endpoint, fault: &read::Fault)
         let size = request.location.usual.limits.large_client_header_buffers.size;
         head.shorten_line(usize::try_from(size).unwrap_or(usize::MAX));
     }
+    log_skipped(request);
     fault.log(request);
     request.keepalive = false;
     request.response.lingers = fault.lingers;
@@ -375,10 +376,9 @@ async fn refuse(request: &mut Request, endpoint: &Endpoint, fault: &read::Fault)
     phase::finalize(request, verdict).await;
 }
 
-/// Settles what the head says about body and connection (ngx_http_process_request_header,
-/// ngx_http_handler).
-fn begin(request: &mut Request) {
-    let head = Rc::clone(&request.head);
+/// Tells of the lines of the head that are dropped.
+fn log_skipped(request: &Request) {
+    let head = &request.head;
     for line in &head.skipped {
         let line = weir_wire::shown(line.of(head.bytes()));
         let message = format!(
@@ -386,6 +386,13 @@ fn begin(request: &mut Request) {
         );
         request.log(Level::Info, &message);
     }
+}
+
+/// Settles what the head says about body and connection (ngx_http_process_request_header,
+/// ngx_http_handler).
+fn begin(request: &mut Request) {
+    log_skipped(request);
+    let head = Rc::clone(&request.head);
     match head.framing {
         Framing::None | Framing::UntilClose => {}
         Framing::Length(length) => request.body.announce_length(length),

@@ -268,6 +268,10 @@ impl Protocol for Http1 {
             length,
             reusable,
             upgraded,
+            warnings: match head.duplicates.is_empty() {
+                true => Vec::new(),
+                false => duplicates(head, headers, input),
+            },
         };
         Ok(true)
     }
@@ -287,6 +291,24 @@ impl Protocol for Http1 {
     fn cookie(&self, request: &mut Request, value: &[u8]) -> Option<Vec<u8>> {
         rewrite::cookie(&self.location, request, value)
     }
+}
+
+/// Tells of second lines of fields of which the first counts.
+#[cold]
+fn duplicates(head: &weir_wire::h1::ResponseHead, headers: &Headers, input: &[u8]) -> Vec<String> {
+    let line = |name: &[u8], value: &[u8]| {
+        format!("{}: {}", weir_wire::shown(name), weir_wire::shown(value))
+    };
+    let told = head.duplicates.iter().map(|entry| {
+        let first = headers.iter().find(|(_, _, known)| *known == entry.known);
+        let previous = first.map_or_else(String::new, |(name, value, _)| line(name, value));
+        let line = line(entry.name.of(input), entry.value.of(input));
+        format!(
+            "upstream sent duplicate header line: \"{line}\", previous value: \"{previous}\", \
+             ignored"
+        )
+    });
+    told.collect()
 }
 
 /// The status line, unless it is the one that we would write ourselves. With one of its own, a 204

@@ -97,24 +97,17 @@ fn status_line(request: &Request, out: &mut Buf) {
 }
 
 fn server_and_date(request: &Request, out: &mut Buf) {
-    match &request.response.server {
-        // An upstream's, passed on although it has none.
-        Some(server) if server.is_empty() => {}
-        Some(server) => line(out, b"Server", server),
-        None => {
-            out.extend_from_slice(b"Server: ");
-            out.extend_from_slice(match request.location.usual.redirect.server_tokens {
-                ServerTokens::On => SERVER_NAME.full.as_bytes(),
-                ServerTokens::Build => SERVER_NAME.build.as_bytes(),
-                ServerTokens::Off => SERVER_NAME.short.as_bytes(),
-            });
-            out.extend_from_slice(b"\r\n");
-        }
+    if !request.response.passes_server {
+        out.extend_from_slice(b"Server: ");
+        out.extend_from_slice(match request.location.usual.redirect.server_tokens {
+            ServerTokens::On => SERVER_NAME.full.as_bytes(),
+            ServerTokens::Build => SERVER_NAME.build.as_bytes(),
+            ServerTokens::Off => SERVER_NAME.short.as_bytes(),
+        });
+        out.extend_from_slice(b"\r\n");
     }
-    match &request.response.date {
-        Some(date) if date.is_empty() => {}
-        Some(date) => line(out, b"Date", date),
-        None => line(out, b"Date", &weir_engine::clock::http_date()),
+    if !request.response.passes_date {
+        line(out, b"Date", &weir_engine::clock::http_date());
     }
 }
 
@@ -130,9 +123,7 @@ fn entity(request: &Request, out: &mut Buf) {
         }
         out.extend_from_slice(b"\r\n");
     }
-    if let Some(length) = response.content_length
-        && !response.headers.contains(Known::ContentLength)
-    {
+    if let Some(length) = response.content_length {
         out.extend_from_slice(b"Content-Length: ");
         number(out, length, 1);
         out.extend_from_slice(b"\r\n");

@@ -43,7 +43,10 @@ pub(super) struct Fault {
 impl Fault {
     /// Writes the line that nginx writes.
     pub(super) fn log(&self, request: &Request) {
-        request.log(Level::Info, &self.message);
+        match request.pipelined {
+            true => request.log(Level::Info, &self.message.replace(LINE, PIPELINED_LINE)),
+            false => request.log(Level::Info, &self.message),
+        }
     }
 }
 
@@ -182,9 +185,13 @@ impl Fault {
     }
 }
 
+/// What is done where a head begins, and where it came with the request before it.
+const LINE: &str = "reading client request line";
+const PIPELINED_LINE: &str = "reading client pipelined request line";
+
 fn reading(parser: &RequestParser) -> &'static str {
     match parser.is_in_line() {
-        true => "reading client request line",
+        true => LINE,
         false => "reading client request headers",
     }
 }
