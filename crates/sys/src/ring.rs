@@ -241,7 +241,7 @@ impl Ring {
     }
 
     /// Whether a call would neither hand over nor take in anything.
-    fn is_quiet(&mut self) -> bool {
+    pub fn is_quiet(&mut self) -> bool {
         let queue = self.ring.0.submission();
         queue.is_empty() && !queue.taskrun() && !queue.cq_overflow()
     }
