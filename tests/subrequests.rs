@@ -108,3 +108,43 @@ fn a_page_that_includes_itself_has_an_end() {
     let grown = memory(worker).saturating_sub(before);
     assert!(grown < 128 * 1024, "{grown} KiB more");
 }
+
+#[test]
+fn a_part_that_its_server_breaks_off_does_not_take_the_page_with_it() {
+    let backend = Backend::new(|seen| match seen.target() {
+        "/length" => Reply::Last(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart".to_vec()),
+        "/chunked" => Reply::Last(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n".to_vec(),
+        ),
+        "/empty" => Reply::Last(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n".to_vec()),
+        "/whole" => Reply::ok("whole"),
+        "/nested" => Reply::ok("[<!--#include virtual=\"/chunked\" -->]"),
+        "/set" => {
+            Reply::ok("<!--#include virtual=\"/chunked\" set=\"x\" -->=<!--#echo var=\"x\" -->")
+        }
+        target => Reply::ok(format!(
+            "a<!--#include virtual=\"/{}\" -->b<!--#include virtual=\"/whole\" -->c",
+            target.rsplit('/').next().unwrap()
+        )),
+    });
+    let server = Server::server(
+        r#"
+        ssi on; ssi_types *;
+        location /added { add_after_body /length; addition_types *; return 200 "page "; }
+        location / { proxy_pass http://%backend%; }
+        "#,
+    )
+    .set("backend", backend.address())
+    .start();
+    for (target, page) in [
+        ("/page/length", "apartbwholec"),
+        ("/page/chunked", "apartbwholec"),
+        ("/page/empty", "abwholec"),
+        ("/page/nested", "a[part]bwholec"),
+        ("/page/set", "a=partbwholec"),
+        ("/added", "page part"),
+    ] {
+        let answer = ask(&server, "GET", target).response();
+        assert_eq!((answer.status, answer.text().as_str()), (200, page), "{target}");
+    }
+}

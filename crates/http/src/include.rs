@@ -297,7 +297,7 @@ impl Request {
             child.log(Level::Error, "too big subrequest response");
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        // A part that broke off breaks the whole.
+        // A part that a filter could not make breaks the whole.
         if child.response.sent != Sent::All {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }

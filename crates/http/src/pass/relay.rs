@@ -30,6 +30,7 @@ use super::{Pass, clock, pool, release};
 use crate::module::Verdict;
 use crate::piece::Piece;
 use crate::request::Request;
+use crate::response::Sent;
 
 mod line;
 
@@ -83,7 +84,12 @@ pub async fn run(
         End::Broken | End::Stuck => {
             // What came before the break goes out; the missing end tells the client.
             request.keepalive = false;
-            let _ = request.flush().await;
+            let flushed = request.flush().await;
+            // A part of a page stands there as far as it came, and the page goes on.
+            if matches!(end, End::Broken) && request.is_subrequest() && flushed.is_ok() {
+                request.response.sent = Sent::All;
+                return Verdict::Done;
+            }
             Verdict::Abort
         }
         End::Unheard | End::ClientGone => Verdict::Abort,
