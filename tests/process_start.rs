@@ -6,7 +6,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 
 use crate::harness::{
-    Client, Daemon, Port, Server, Setup, Signal, binary, is_nginx, send_signal, until,
+    Client, Daemon, Port, Server, Setup, Signal, binary, children, is_nginx, send_signal, until,
+    until_some,
 };
 
 /// A server that goes into the background.
@@ -129,4 +130,40 @@ fn only_listening_sockets_are_inherited() {
     }
     send_signal(server.id(), Signal::QUIT);
     assert!(server.wait().unwrap().success());
+}
+
+#[test]
+fn a_start_with_signals_ignored_hears_of_its_workers() {
+    let port = Port::reserve();
+    let setup = daemon(&port, "", "");
+    setup.check();
+    let prefix = setup.directory().path();
+    let mut start = Command::new("env");
+    start.args(["--ignore-signal=CHLD,HUP,QUIT"]).arg(binary()).arg("-p").arg(prefix);
+    start.args(["-c", "nginx.conf", "-e", "error.log"]).stdin(Stdio::null());
+    assert!(start.status().unwrap().success());
+    let server = Daemon::of(setup.directory(), "nginx.pid");
+    let worker = until_some("a worker", || children(server.pid).first().copied());
+    send_signal(worker, Signal::KILL);
+    let another = |process: &u32| *process != worker;
+    until("another worker", || children(server.pid).iter().any(another));
+    let mut client = Client::connect(format!("127.0.0.1:{}", port.number()));
+    assert_eq!(client.get("/").text(), "ok");
+    drop(client);
+    stop(&setup);
+}
+
+#[test]
+fn a_failed_bind_is_told_where_the_new_configuration_logs() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let conf = "pid %dir%/nginx.pid; error_log %dir%/its.log; events { }
+         http { access_log off; server { listen %taken%; } }";
+    let setup = Server::conf(conf).set("taken", taken.local_addr().unwrap());
+    let output = setup.run(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    let log = setup.directory().read("its.log");
+    assert_eq!(log.matches("failed (98: Address already in use)").count(), 5, "{log}");
+    assert!(log.contains("[emerg]") && log.contains("still could not bind()"), "{log}");
+    assert!(!log.contains("try again to bind()"), "the level is that of the log: {log}");
+    assert!(!setup.directory().read("error.log").contains("bind()"));
 }

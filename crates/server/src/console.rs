@@ -51,6 +51,11 @@ impl Console {
         self.log = log;
     }
 
+    /// The same with another log, for what concerns a configuration that is not in force yet.
+    pub(crate) fn with_log(&self, log: ErrorLog) -> Self {
+        Self { program: self.program.clone(), log, stderr: self.stderr }
+    }
+
     /// Whether grave messages go to standard error.
     pub(crate) fn on_terminal(&self) -> bool {
         self.stderr

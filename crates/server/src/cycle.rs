@@ -97,6 +97,7 @@ impl Draft {
         add_default_log(&mut self.bundle, main_log);
         let logs = open_logs(&self.bundle.logs, self.process.links(), console)?;
         let error_log = main_error_log(main_log, &self.bundle, &logs);
+        let console = &console.with_log(error_log.clone());
         let sockets = sockets::open(&self.sockets, old, self.process.threads, test, console)?;
         self.bundle.generation = generation;
         self.bundle.sockets = sockets.iter().map(|socket| socket.name.clone()).collect();

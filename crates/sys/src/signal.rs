@@ -6,7 +6,7 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal as Number, sigprocmask};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal as Number, signal, sigprocmask};
 
 /// A signal that has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +25,19 @@ pub struct Signals {
 
 impl Signals {
     /// Blocks the given signals in the calling thread, and so in every thread that it starts later,
-    /// and opens the queue.
+    /// and opens the queue. None of them is ignored any more, as whoever started the process may
+    /// have wished it: with `SIGCHLD` ignored, children vanish unseen.
     ///
     /// # Errors
-    /// Those of sigprocmask(2) and signalfd(2); `EINVAL` for a number that is no signal.
+    /// Those of sigprocmask(2), sigaction(2) and signalfd(2); `EINVAL` for a number that is no
+    /// signal.
     pub fn block(numbers: &[i32]) -> io::Result<Self> {
         let set = set_of(numbers)?;
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+        for number in &set {
+            // SAFETY: it is no handler that is set, so nothing of ours runs inside a signal.
+            unsafe { signal(number, SigHandler::SigDfl) }?;
+        }
         // SAFETY: `set` outlives the call, and the descriptor that comes back belongs to nobody
         // else.
         let fd = unsafe {
