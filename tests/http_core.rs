@@ -249,6 +249,21 @@ fn lingering_close_lets_the_client_read_the_answer() {
     assert_eq!(client.response().status, 413);
 }
 
+/// The close is a reset then, and comes behind the answer.
+#[test]
+fn without_lingering_the_answer_leaves() {
+    let server = Server::server(
+        "lingering_close off; error_page 494 =200 /page; location /page { return 200 page; }",
+    )
+    .start();
+    let long = "a".repeat(64 * 1024);
+    for _ in 0..5 {
+        let mut client = server.client();
+        client.send_if_wanted(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"));
+        assert_eq!(client.response().text(), "page");
+    }
+}
+
 #[test]
 fn error_pages_have_nginx_wording() {
     let server =

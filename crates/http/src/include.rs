@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 use weir_engine::error_log::Level;
 
 use crate::client::{Behind, Pipe, Sink};
-use crate::core::{CONNECTION, LIMITS};
+use crate::core::{CONNECTION, LIMITS, Lingering};
 use crate::filter::{After, Part};
 use crate::module::{Entry, Verdict};
 use crate::phase;
@@ -208,6 +208,8 @@ impl Request {
             true => Behind::Request,
             // It may take its time, and would hold the end of the response back.
             false if self.location.usual.post_action => Behind::More,
+            // The close is a reset then if anything is unread, and takes along what is held back.
+            false if self.get(&CONNECTION).lingering_close == Lingering::Off => Behind::More,
             false => Behind::Close,
         }
     }
