@@ -13,6 +13,8 @@ mod harness;
 mod case;
 #[path = "compare/connection.rs"]
 mod connection;
+#[path = "compare/corpus.rs"]
+mod corpus;
 #[path = "compare/difference.rs"]
 mod difference;
 #[path = "compare/messages.rs"]
@@ -58,14 +60,19 @@ struct Wanted {
     all: bool,
     /// Print the faults that are known.
     pending: bool,
+    /// Other people's configurations, in place of the cases.
+    corpus: Option<PathBuf>,
     /// Words of themes and titles.
     words: Vec<String>,
 }
 
 fn run() -> Result<(), String> {
     let mut wanted = Wanted::default();
-    for argument in std::env::args().skip(1) {
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
         match &*argument {
+            corpus::ALONE => return corpus::alone(&arguments.collect::<Vec<_>>()),
+            "--corpus" => wanted.corpus = arguments.next().map(PathBuf::from),
             "--part" => wanted.part = true,
             "--all" => wanted.all = true,
             "--pending" => wanted.pending = true,
@@ -76,6 +83,9 @@ fn run() -> Result<(), String> {
     let sides = Sides { version: version(&nginx)?, weir: harness::binary(), nginx };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = read(&folder.join("../docs/differences.md"))?;
+    if let Some(collection) = &wanted.corpus {
+        return corpus::run(&sides, collection, &wanted.words, &page);
+    }
     let cases = cases(&folder.join("compare/cases"), &wanted, sides.version)?;
     let mut count = Count::default();
     for (case, differences) in cases.iter().zip(compare_all(&sides, &cases, wanted.all)) {

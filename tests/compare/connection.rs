@@ -23,6 +23,9 @@ const PROBE: &[u8] = b"GET / HTTP/1.1\r\nHost: probe.invalid\r\nConnection: clos
 /// What the runner's own server answers with.
 pub(crate) const PROBE_BODY: &str = "the connection was kept";
 
+/// The end of an exchange whose connection stays open without an answer.
+pub(crate) const OPEN: &str = "open, and nothing comes";
+
 /// What came of an exchange.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
@@ -47,7 +50,10 @@ pub(crate) fn run(
     let source = exchange.options.get("from").map_or(Ipv4Addr::LOCALHOST, |address| {
         address.parse().expect("an address of IPv4 behind from=")
     });
-    let plain = connect(source, port, used)?;
+    let target = exchange.options.get("to").map_or(Ipv4Addr::LOCALHOST, |address| {
+        address.parse().expect("an address of IPv4 behind to=")
+    });
+    let plain = connect(source, (target, port).into(), used)?;
     let client_port = plain.local_addr()?.port();
     let preface = exchange.options.get("proxy").map(|line| super::text::bytes(line, b"\r\n"));
     let mut connection =
@@ -61,7 +67,7 @@ pub(crate) fn run(
     let end = connection.talk(exchange);
     let mut received = connection.buffer;
     let end = match end {
-        End::Open => "open, and nothing comes",
+        End::Open => OPEN,
         // Which of both is a matter of what had arrived before.
         End::Closed | End::Reset => "closed",
         End::Left => "left",
@@ -84,7 +90,11 @@ fn probe_answer(received: &[u8]) -> Option<usize> {
     })?
 }
 
-fn connect(source: Ipv4Addr, port: u16, used: &mut BTreeSet<u16>) -> std::io::Result<TcpStream> {
+fn connect(
+    source: Ipv4Addr,
+    target: SocketAddr,
+    used: &mut BTreeSet<u16>,
+) -> std::io::Result<TcpStream> {
     loop {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
         rustix::net::bind(&socket, &SocketAddr::from((source, 0)))?;
@@ -92,7 +102,7 @@ fn connect(source: Ipv4Addr, port: u16, used: &mut BTreeSet<u16>) -> std::io::Re
         if !used.insert(own.port()) {
             continue;
         }
-        rustix::net::connect(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        rustix::net::connect(&socket, &target)?;
         let stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -178,7 +188,9 @@ impl Connection {
         if options.contains_key("noprobe") {
             return End::Left;
         }
-        let _ = self.stream.write_all(PROBE);
+        if !options.contains_key("to-end") {
+            let _ = self.stream.write_all(PROBE);
+        }
         loop {
             match self.more() {
                 Ok(()) => {}

@@ -11,12 +11,12 @@ use super::side::{self, Outcome, Seen};
 #[derive(Debug)]
 pub(crate) struct Difference {
     /// Theme, title and exchange.
-    name: String,
+    pub(crate) name: String,
     /// The exchange; `None` for what belongs to none.
     pub(crate) exchange: Option<usize>,
     pub(crate) aspect: String,
-    nginx: String,
-    weir: String,
+    pub(crate) nginx: String,
+    pub(crate) weir: String,
 }
 
 impl fmt::Display for Difference {
@@ -94,7 +94,8 @@ fn failed(panic: &(dyn std::any::Any + Send)) -> Outcome {
     Outcome { exchanges: Vec::new(), rest }
 }
 
-fn compare(
+/// Adds each aspect that is not the same.
+pub(crate) fn compare(
     name: &str,
     exchange: Option<usize>,
     nginx: &Seen,

@@ -255,29 +255,35 @@ impl Names {
         for (value, name) in &self.0 {
             text = text.replace(value, name);
         }
-        let boundary = text.split_once("boundary=").map(|(_, rest)| {
-            rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().to_owned()
-        });
-        if let Some((_, rest)) = text.split_once("excess: ") {
-            let excess = rest.split(' ').next().unwrap_or_default().to_owned();
-            let rounded: f64 = excess.parse().unwrap_or(f64::NAN);
-            text = text.replace(&format!("excess: {excess}"), &format!("excess: {rounded:.0}"));
-        }
-        if let Some(boundary) = boundary.filter(|boundary| boundary.len() == 20) {
-            text = text.replace(&boundary, "(boundary)");
-        }
-        let lines = text.split_inclusive('\n').map(|line| {
-            let is_far = line.contains(" 1970 ") || line.contains(" 2037 ");
-            match line.split_once(": ") {
-                Some(("Date", _)) => "Date: (now)\n".to_owned(),
-                Some(("Expires", date)) if date.ends_with("GMT\n") && !is_far => {
-                    "Expires: (some day)\n".to_owned()
-                }
-                _ => version(line),
-            }
-        });
-        lines.collect()
+        even_out(&text)
     }
+}
+
+/// The text without times, versions and numbers that are made up.
+pub(crate) fn even_out(text: &str) -> String {
+    let mut text = text.to_owned();
+    let boundary = text.split_once("boundary=").map(|(_, rest)| {
+        rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().to_owned()
+    });
+    if let Some((_, rest)) = text.split_once("excess: ") {
+        let excess = rest.split(' ').next().unwrap_or_default().to_owned();
+        let rounded: f64 = excess.parse().unwrap_or(f64::NAN);
+        text = text.replace(&format!("excess: {excess}"), &format!("excess: {rounded:.0}"));
+    }
+    if let Some(boundary) = boundary.filter(|boundary| boundary.len() == 20) {
+        text = text.replace(&boundary, "(boundary)");
+    }
+    let lines = text.split_inclusive('\n').map(|line| {
+        let is_far = line.contains(" 1970 ") || line.contains(" 2037 ");
+        match line.split_once(": ") {
+            Some(("Date", _)) => "Date: (now)\n".to_owned(),
+            Some(("Expires", date)) if date.ends_with("GMT\n") && !is_far => {
+                "Expires: (some day)\n".to_owned()
+            }
+            _ => version(line),
+        }
+    });
+    lines.collect()
 }
 
 /// `nginx/1.22.1` without its number.
