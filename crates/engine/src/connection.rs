@@ -33,6 +33,9 @@ use socket::Socket;
 /// A connection. It is closed when it is dropped.
 #[derive(Debug)]
 pub struct Conn {
+    /// Counts the connection. Before the socket: a connection whose peer knows that it is closed
+    /// is counted no longer.
+    slot: Slot,
     socket: Socket,
     tls: Option<Box<Session>>,
     /// Bytes that were received before somebody decided whose they are; read first.
@@ -42,8 +45,6 @@ pub struct Conn {
     id: u64,
     deadline: Deadline,
     inherited: Inherited,
-    /// Counts the connection for as long as it lives.
-    _slot: Slot,
 }
 
 /// Numbers of connections, to clients and to upstreams alike; the first is 1.
@@ -65,6 +66,7 @@ impl Conn {
 
     fn new(socket: Socket, peer: Addr, id: u64, slot: Slot) -> Self {
         Self {
+            slot,
             socket,
             tls: None,
             early: Vec::new(),
@@ -73,7 +75,6 @@ impl Conn {
             id,
             deadline: Deadline::new(),
             inherited: Inherited::default(),
-            _slot: slot,
         }
     }
 

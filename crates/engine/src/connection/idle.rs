@@ -11,12 +11,13 @@ use crate::listen::Inherited;
 /// A connection without anything that only a busy one needs. It is closed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Idle {
+    /// Before the socket, as in a [`Conn`].
+    slot: Slot,
     socket: Socket,
     tls: Option<Box<Session>>,
     peer: Peer,
     id: u64,
     inherited: Inherited,
-    slot: Slot,
 }
 
 /// An address in the room that most of them need.
@@ -71,7 +72,7 @@ impl Conn {
             peer: self.peer.into(),
             id: self.id,
             inherited: self.inherited,
-            slot: self._slot,
+            slot: self.slot,
         })
     }
 

@@ -185,8 +185,9 @@ async fn requests(
             None => answer(&mut request, endpoint, listener_is_gone).await,
             Some(fault) => Box::pin(refuse(&mut request, endpoint, &fault)).await,
         }
-        let Some(kept) = end(request.ended(), &mut patience).await else { return };
-        link = kept;
+        let kept = end(request.ended(), &mut patience, gauge).await;
+        let Some((kept, counted)) = kept else { return };
+        (link, gauge) = (kept, counted);
         gauge.set(stats::Gauge::Waiting);
         number += 1;
         if share.is_used_up(start) {
@@ -445,7 +446,11 @@ fn fill_uri(request: &mut Request, endpoint: &Endpoint) -> bool {
 }
 
 /// Logs the request and decides about its connection: Some when it can take another.
-async fn end(mut request: Box<Request>, patience: &mut Patience) -> Option<Box<Link>> {
+async fn end(
+    mut request: Box<Request>,
+    patience: &mut Patience,
+    gauge: stats::Gauged,
+) -> Option<(Box<Link>, stats::Gauged)> {
     phase::log(&mut request).await;
     let settings = &request.location.usual.connection;
     let (timeout, least) = (settings.keepalive_timeout.idle, settings.keepalive_min_timeout.0);
@@ -453,14 +458,14 @@ async fn end(mut request: Box<Request>, patience: &mut Patience) -> Option<Box<L
     // request may be on its way.
     let keep = request.keepalive && !request.upgraded;
     if !keep || !request.body.is_done() && !Box::pin(linger::discard(&mut request)).await {
-        Box::pin(linger::close(request)).await;
+        Box::pin(linger::close(request, Some(gauge))).await;
         return None;
     }
     let link = request.retire()?;
     let now = clock::now();
     let hold = if least.is_zero() { Instant::default() } else { now + least };
     *patience = Patience::kept(now + timeout, hold);
-    Some(link)
+    Some((link, gauge))
 }
 
 /// Queues what ends a body: the last chunk and the trailers.

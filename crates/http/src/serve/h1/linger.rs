@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use weir_engine::stats::Gauged;
 use weir_engine::timer::Deadline;
 
 use crate::body::BodyStep;
@@ -35,7 +36,9 @@ pub(super) async fn discard(request: &mut Request) -> bool {
 }
 
 /// Closes the connection of a request that has been answered and logged.
-pub(super) async fn close(request: Box<Request>) {
+///
+/// A connection that closes at once is counted no longer when its client hears of it.
+pub(super) async fn close(request: Box<Request>, gauge: Option<Gauged>) {
     let settings = request.get(&CONNECTION);
     let (when, total, each, resets) = (
         settings.lingering_close,
@@ -57,6 +60,7 @@ pub(super) async fn close(request: Box<Request>) {
         Lingering::Always => true,
     };
     if !lingers || !answered || timed_out {
+        drop(gauge);
         return link.conn.close();
     }
     let mut deadline = Deadline::new();

@@ -93,7 +93,7 @@ async fn answer(request: Box<Request>, how: Rescue, next: Rescue) {
         phase::finalize(&mut request, Verdict::Abort).await;
     }
     phase::log(&mut request).await;
-    linger::close(request.ended()).await;
+    linger::close(request.ended(), None).await;
 }
 
 /// Sends a head and no more.
