@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use rustix::net::{SocketAddrAny, SocketAddrUnix};
 
+use crate::kernel;
+
 /// The address of one end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Addr {
@@ -107,7 +109,7 @@ impl Addr {
 
     /// The address that a socket is bound to.
     pub fn of_socket(fd: impl AsFd) -> std::io::Result<Self> {
-        Ok(Self::from_any(rustix::net::getsockname(fd)?))
+        Ok(Self::from_any(kernel::getsockname(fd)?))
     }
 }
 

@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
+use crate::kernel::{ClockId, clock_gettime};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rustix::time::{ClockId, clock_gettime};
 
 /// A point of the monotonic clock, in nanoseconds since the machine started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

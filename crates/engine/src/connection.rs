@@ -16,6 +16,7 @@ use rustix::net::{Shutdown, sockopt};
 use crate::addr::Addr;
 use crate::buffer::{self, Buf};
 use crate::clock::Instant;
+use crate::kernel::{self, Descriptor};
 use crate::listen::Inherited;
 use crate::stats::Slot;
 use crate::timer::Deadline;
@@ -55,12 +56,12 @@ fn next_number() -> u64 {
 }
 
 impl Conn {
-    pub(crate) fn accepted(fd: OwnedFd, peer: Addr, inherited: Inherited) -> Self {
+    pub(crate) fn accepted(fd: Descriptor, peer: Addr, inherited: Inherited) -> Self {
         let conn = Self::new(Socket::new(fd), peer, next_number(), Slot::accepted());
         Self { inherited, ..conn }
     }
 
-    pub(crate) fn outgoing(fd: OwnedFd, peer: Addr) -> Self {
+    pub(crate) fn outgoing(fd: Descriptor, peer: Addr) -> Self {
         Self::new(Socket::new(fd), peer, next_number(), Slot::outgoing())
     }
 
@@ -81,7 +82,7 @@ impl Conn {
     /// A connection over a descriptor that is open already, non-blocking, and ours: one end of a
     /// socket pair, or one that another process has handed over.
     pub fn from_fd(fd: OwnedFd, peer: Addr) -> Self {
-        Self::outgoing(fd, peer)
+        Self::outgoing(kernel::adopt(fd), peer)
     }
 
     /// Whether there are bytes that have been received and not read, or not sent yet.
@@ -304,7 +305,7 @@ impl Conn {
     }
 
     fn shutdown_write(&self) -> io::Result<()> {
-        match rustix::net::shutdown(&self.socket, Shutdown::Write) {
+        match kernel::shutdown(&self.socket, Shutdown::Write) {
             // The peer was faster.
             Err(rustix::io::Errno::NOTCONN) => Ok(()),
             done => done.map_err(io::Error::from),
@@ -476,7 +477,7 @@ impl Conn {
     /// Makes the drop of the connection reset it instead of closing it in order (`return 444`
     /// with `reset_timedout_connection`).
     pub fn reset_on_drop(&mut self) {
-        let _ = sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
+        let _ = kernel::set_socket_linger(&self.socket, Some(Duration::ZERO));
     }
 
     /// The state of the TCP connection for `$tcpinfo_*`; `None` for a unix socket.

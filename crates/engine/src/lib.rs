@@ -13,6 +13,7 @@ pub mod connection;
 pub mod datagram;
 pub mod error_log;
 pub mod event_loop;
+mod kernel;
 pub mod listen;
 pub mod log_buffer;
 pub mod log_files;
@@ -21,6 +22,8 @@ pub mod os_error;
 pub mod panics;
 pub mod park;
 pub mod random;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod stats;
 pub mod syslog;
 pub mod temp_file;

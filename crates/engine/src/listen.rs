@@ -16,6 +16,7 @@ use crate::connection::Conn;
 use crate::error_log::{Level, Seldom};
 use crate::event_loop::reactor::{Watch, Watched};
 use crate::event_loop::{self, Task};
+use crate::kernel;
 use crate::os_error::Failed;
 use crate::stats;
 
@@ -139,7 +140,7 @@ async fn rest(listener: &mut Watched) {
 /// One connection; `None` if there is no room for it and it was closed.
 fn accept_one(listener: &OwnedFd, inherited: Inherited) -> rustix::io::Result<Option<Conn>> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let (socket, peer) = rustix::net::acceptfrom_with(listener.as_fd(), flags)?;
+    let (socket, peer) = kernel::acceptfrom_with(listener.as_fd(), flags)?;
     stats::count_accepted();
     if !capacity::claim() {
         return Ok(None);

@@ -108,6 +108,12 @@ pub fn connections_here() -> u64 {
     here(|counters| counters.connections.load(Ordering::Relaxed))
 }
 
+/// How many connections of this thread count in a gauge.
+#[cfg(any(test, feature = "sim"))]
+pub(crate) fn gauge_here(gauge: Gauge) -> u64 {
+    here(|counters| gauge.counter(counters).load(Ordering::Relaxed))
+}
+
 /// While it lives, one connection counts in a gauge. Changing the gauge is two stores.
 #[derive(Debug)]
 pub struct Gauged(Gauge, PhantomData<*const ()>);

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -12,6 +12,7 @@ use weir_sys::socket::{IntOption, set_int_option};
 use super::Conn;
 use crate::addr::Addr;
 use crate::capacity;
+use crate::kernel::{self, Descriptor};
 
 /// What is asked of a connection to an upstream before it is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -95,7 +96,7 @@ pub async fn connect(
 fn start(addr: &Addr, options: &ConnectOptions) -> Result<(Conn, bool), ConnectError> {
     let socket = socket(addr, options)?;
     let to = addr.to_any().map_err(|error| ConnectError::Peer(error.into()))?;
-    let pending = match rustix::net::connect(&socket, &to) {
+    let pending = match kernel::connect(&socket, &to) {
         Ok(()) => false,
         Err(Errno::INPROGRESS) => true,
         Err(error) => return Err(ConnectError::of_connect(error.into(), addr)),
@@ -103,9 +104,9 @@ fn start(addr: &Addr, options: &ConnectOptions) -> Result<(Conn, bool), ConnectE
     Ok((Conn::outgoing(socket, addr.clone()), pending))
 }
 
-fn socket(addr: &Addr, options: &ConnectOptions) -> Result<OwnedFd, ConnectError> {
+fn socket(addr: &Addr, options: &ConnectOptions) -> Result<Descriptor, ConnectError> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let made = rustix::net::socket_with(family(addr), SocketType::STREAM, flags, None);
+    let made = kernel::socket_with(family(addr), SocketType::STREAM, flags, None);
     let socket = made.map_err(|error| match error {
         // This host knows no addresses of the peer's kind.
         Errno::AFNOSUPPORT => ConnectError::Peer(error.into()),
@@ -138,7 +139,7 @@ fn bind_call(from: SocketAddr) -> String {
     }
 }
 
-fn bind_source(socket: &OwnedFd, from: SocketAddr, transparent: bool) -> io::Result<()> {
+fn bind_source(socket: &Descriptor, from: SocketAddr, transparent: bool) -> io::Result<()> {
     if transparent {
         let option =
             if from.is_ipv4() { IntOption::TransparentV4 } else { IntOption::TransparentV6 };

@@ -4,16 +4,17 @@
 //! nothing can have been missed, because what is there is told as news to whoever begins to watch.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
-use rustix::net::{SendFlags, sockopt};
+use rustix::net::SendFlags;
 
 use crate::buffer::{self, Buf};
 use crate::event_loop::outbox::{self, Round};
 use crate::event_loop::reactor::{Heard, LotId, Source, Watch};
 use crate::event_loop::{here, with_here};
+use crate::kernel::{self, Descriptor};
 
 /// What is known about the next call without the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ enum Known {
 pub(crate) struct Socket {
     /// Before the descriptor, so that its slot is free before the number is.
     source: Option<Source>,
-    fd: OwnedFd,
+    fd: Descriptor,
     /// When the last message was put into the outbox, until it is known to have left.
     posted: Option<Round>,
     known: Known,
@@ -39,7 +40,7 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// A socket that is non-blocking already.
-    pub(crate) fn new(fd: OwnedFd) -> Self {
+    pub(crate) fn new(fd: Descriptor) -> Self {
         Self { source: None, fd, posted: None, known: Known::Nothing, ends: false }
     }
 
@@ -50,7 +51,7 @@ impl Socket {
             None => Source::new(self.fd.as_fd(), Watch::Connecting)?,
         };
         ready!(self.source.insert(source).poll_write(cx));
-        sockopt::socket_error(&self.fd)??;
+        kernel::socket_error(&self.fd)??;
         self.watch()?.connected();
         Poll::Ready(Ok(()))
     }
@@ -145,7 +146,7 @@ impl Socket {
         if heard == Heard::Held {
             return Some(self.take_held(into, max));
         }
-        match weir_sys::socket::recv_append(self.fd.as_fd(), into, max) {
+        match kernel::recv_append(self.fd.as_fd(), into, max) {
             Ok(count) => {
                 // A short read has emptied the socket. What comes later is news, and a close
                 // seen already stays known.
@@ -197,7 +198,7 @@ impl Socket {
 
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.source.is_none() && self.known != Known::Drained {
-            match weir_sys::socket::peek(self.fd.as_fd()) {
+            match kernel::peek(self.fd.as_fd()) {
                 Err(error) if would_block(&error) => {}
                 done => return Poll::Ready(done.map(drop)),
             }
@@ -212,7 +213,7 @@ impl Socket {
             if let (Some(source), Heard::Held) = (&self.source, heard) {
                 return Poll::Ready(source.first_byte());
             }
-            match weir_sys::socket::peek_byte(self.fd.as_fd()) {
+            match kernel::peek_byte(self.fd.as_fd()) {
                 Err(error) if would_block(&error) => self.read_blocked()?,
                 done => return Poll::Ready(done),
             }
@@ -267,8 +268,8 @@ impl Socket {
         let sent = ready!(self.poll_write(cx, |fd| {
             Ok(match bufs {
                 // One piece goes straight to the socket, past the file layer of the kernel.
-                [only] => rustix::net::send(fd, only, SendFlags::NOSIGNAL | more)?,
-                _ => rustix::io::writev(fd, bufs)?,
+                [only] => kernel::send(fd, only, SendFlags::NOSIGNAL | more)?,
+                _ => kernel::writev(fd, bufs)?,
             })
         }))?;
         let all = match bufs {
@@ -295,7 +296,7 @@ impl Socket {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
-        self.poll_write(cx, |fd| Ok(rustix::net::send(fd, buf, flags)?))
+        self.poll_write(cx, |fd| Ok(kernel::send(fd, buf, flags)?))
     }
 
     pub(crate) fn poll_sendfile(
@@ -307,7 +308,7 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         self.poll_write(cx, |fd| {
             let mut offset = offset;
-            Ok(rustix::fs::sendfile(fd, file, Some(&mut offset), len)?)
+            Ok(kernel::sendfile(fd, file, Some(&mut offset), len)?)
         })
     }
 
@@ -342,7 +343,7 @@ impl Socket {
             Some(Some(Heard::Held)) => return false,
             Some(Some(Heard::Readable)) | None => {}
         }
-        match weir_sys::socket::peek(self.fd.as_fd()) {
+        match kernel::peek(self.fd.as_fd()) {
             Err(error) if would_block(&error) => self.read_blocked().is_ok(),
             _ => false,
         }
@@ -351,7 +352,7 @@ impl Socket {
     /// Whether nothing waits, not even the end, neither in the loop nor in the socket.
     pub(crate) fn has_nothing_unread(&self) -> bool {
         let held = self.source.as_ref().and_then(Source::heard) == Some(Heard::Held);
-        let peeked = || weir_sys::socket::peek(self.fd.as_fd());
+        let peeked = || kernel::peek(self.fd.as_fd());
         !held && peeked().is_err_and(|error| would_block(&error))
     }
 
@@ -363,7 +364,7 @@ impl Socket {
         {
             return !matches!(source.first_byte(), Ok(Some(_)));
         }
-        match weir_sys::socket::peek(self.fd.as_fd()) {
+        match kernel::peek(self.fd.as_fd()) {
             Ok(count) => count == 0,
             Err(error) => !would_block(&error),
         }

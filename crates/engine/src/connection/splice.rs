@@ -16,6 +16,7 @@ use super::Conn;
 use super::socket::Socket;
 use crate::buffer::{self, Buf};
 use crate::event_loop::reactor::Heard;
+use crate::kernel;
 
 /// How much the pipe holds: 128 stretches of memory, which are up to 32 KiB long on their way
 /// through the loopback device and a packet's content elsewhere.
@@ -155,7 +156,7 @@ impl Socket {
         loop {
             ready!(self.poll_to_move(cx))?;
             // Less than was asked for can mean that the pipe is full.
-            match rustix::pipe::splice(&*self, None, into, None, max, FLAGS) {
+            match kernel::splice(&*self, None, into, None, max, FLAGS) {
                 Err(Errno::AGAIN) => self.read_blocked()?,
                 Err(Errno::INTR) => {}
                 done => return Poll::Ready(Ok(done?)),
@@ -169,7 +170,7 @@ impl Socket {
         out: &OwnedFd,
         len: usize,
     ) -> Poll<io::Result<usize>> {
-        self.poll_write(cx, |fd| Ok(rustix::pipe::splice(out, None, fd, None, len, FLAGS)?))
+        self.poll_write(cx, |fd| Ok(kernel::splice(out, None, fd, None, len, FLAGS)?))
     }
 }
 

@@ -21,7 +21,7 @@ thread_local! {
 pub(crate) struct Loop {
     /// Among the open loops of the process; 0 while it is closed.
     number: Cell<u32>,
-    pub(super) tasks: Tasks,
+    pub(crate) tasks: Tasks,
     pub(crate) reactor: Reactor,
     pub(crate) timers: Timers,
     pub(crate) outbox: Outbox,

@@ -15,10 +15,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::task::{Context, Poll, Waker};
 
 use rustix::io::Errno;
-use weir_sys::socket::send_by_number;
 
 use super::reactor::SourceId;
 use super::{Task, here, spawn};
+use crate::kernel::send_by_number;
 
 /// Bytes of the largest message that may wait.
 pub(crate) const LARGEST: usize = 8 * 1024;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use rustix::event::Timespec;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::epoll::{CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use weir_sys::ring::Completion;
 
@@ -26,6 +26,7 @@ use super::completion::{self, Completions, Left, News};
 use super::timers::Wait;
 use super::{here, with_here};
 use crate::chunked::Chunked;
+use crate::kernel::epoll;
 
 mod lot;
 mod watched;
@@ -158,7 +159,7 @@ impl Reactor {
         events.clear();
         if let Some(set) = &*self.epoll.borrow() {
             // A signal may end the wait; then there is nothing.
-            let _ = epoll::wait(set, rustix::buffer::spare_capacity(&mut events), timeout.as_ref());
+            let _ = epoll::wait(set, &mut events, timeout.as_ref());
         }
         let mut rung = false;
         for event in &events {
@@ -214,6 +215,12 @@ impl Reactor {
         if let Some(ring) = &mut *self.ring.borrow_mut() {
             ring.overflow();
         }
+    }
+
+    /// How many descriptors are watched.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn live(&self) -> usize {
+        self.sources.borrow().entries.len()
     }
 
     /// Which of those that have had the key is there now.

@@ -89,7 +89,7 @@ impl Task {
 
 /// The tasks of one loop.
 #[derive(Default)]
-pub(super) struct Tasks {
+pub(crate) struct Tasks {
     table: RefCell<Table>,
     number: Cell<u32>,
     /// The main future wants to run.
@@ -234,10 +234,15 @@ impl Tasks {
         true
     }
 
+    /// How many there are, the one that runs too.
+    pub(crate) fn live(&self) -> usize {
+        let table = self.table.borrow();
+        table.entries.len() - table.free.len()
+    }
+
     /// Whether a crowd of tasks has gone for the most part, and left its memory.
     pub(super) fn has_emptied(&self) -> bool {
-        let table = self.table.borrow();
-        let live = (table.entries.len() - table.free.len()) as u32;
+        let live = self.live() as u32;
         let crowd = self.crowd.get().max(live);
         let emptied = crowd >= CROWD && live <= crowd / 4;
         self.crowd.set(if emptied { live } else { crowd });

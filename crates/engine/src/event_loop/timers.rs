@@ -128,6 +128,13 @@ impl Timers {
         }
     }
 
+    /// How many there are, whether they are set or not.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn live(&self) -> usize {
+        let heap = self.0.borrow();
+        heap.timers.len() - heap.free.len()
+    }
+
     /// Wakes whose time has come by the time of this turn.
     pub(super) fn fire(&self) {
         let now = clock::now().millis();

@@ -29,6 +29,7 @@ use crate::buffer::{self, Buf};
 use crate::connection::Conn;
 use crate::error_log::Level;
 use crate::event_loop;
+use crate::kernel;
 use crate::os_error::OsError;
 use crate::timer::Deadline;
 
@@ -381,7 +382,7 @@ fn fail(conn: &Conn, error: Error, mut alert: rustls::server::AcceptedAlert) -> 
 /// As far as one call gets: the connection is closed then.
 fn send_alert(conn: &Conn, bytes: &[u8]) {
     if !bytes.is_empty() {
-        let _ = rustix::net::send(conn, bytes, rustix::net::SendFlags::NOSIGNAL);
+        let _ = kernel::send(conn, bytes, rustix::net::SendFlags::NOSIGNAL);
     }
 }
 

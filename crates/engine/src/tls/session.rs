@@ -19,6 +19,7 @@ use super::info::TlsInfo;
 use super::records::{self, OUTBOUND_LIMIT};
 use crate::buffer::{self, Buf, STRETCH};
 use crate::connection::socket::Socket;
+use crate::kernel;
 
 /// How much is received from the kernel at once: a whole record and most of another.
 const INBOUND: usize = 32 * 1024;
@@ -459,7 +460,7 @@ impl Session {
             while self.tls.wants_write() && self.tls.write_tls(&mut bytes).is_ok() {}
             // In one packet with the end.
             let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
-            let _ = rustix::net::send(fd, &bytes, flags);
+            let _ = kernel::send(fd, &bytes, flags);
         }
     }
 }

@@ -1,0 +1,344 @@
+//! The network of a simulation: connections as pairs of ends, and parcels on their way between
+//! them.
+//!
+//! ```text
+//!   Fresh ── connect ──▶ Connecting ── answered ──▶ Open ── reset, from either side ──▶ Broken
+//!                            └─────── refused ─────────────────────────────────────────▶
+//! ```
+//!
+//! An end that is open in both directions, in one or in none stays `Open`: its own end of sending
+//! is `finished`, the other's is `ended`. An end whose holder has closed it is nobody's; what
+//! arrives there is answered with a reset, as Linux does it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::task::Waker;
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+
+use super::Faults;
+use super::poll::Watches;
+
+mod traffic;
+
+thread_local! {
+    static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+    static TRACE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Does something with the world that this thread lives in, if it lives in one.
+pub(super) fn with<T>(act: impl FnOnce(&mut World) -> T) -> Option<T> {
+    WORLD.try_with(|world| world.borrow_mut().as_mut().map(act)).ok().flatten()
+}
+
+pub(super) fn enter(world: World) {
+    WORLD.set(Some(world));
+}
+
+pub(super) fn leave() {
+    let world = WORLD.take();
+    TRACE.set(world.and_then(|world| world.trace).unwrap_or_default());
+}
+
+pub(super) fn take_trace() -> Vec<String> {
+    TRACE.take()
+}
+
+/// An end of a connection: two to each, the one that has connected first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct EndId(pub(super) u32);
+
+impl EndId {
+    fn other(self) -> Self {
+        Self(self.0 ^ 1)
+    }
+
+    fn place(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The number of the connection.
+    pub(super) fn connection(self) -> u32 {
+        self.0 / 2
+    }
+}
+
+/// What the network has done to a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fate {
+    /// It was reset by nobody at its ends.
+    pub reset: bool,
+    /// It was lost without a word, or never came about.
+    pub lost: bool,
+    /// How late its latest piece was, in all.
+    pub late: Duration,
+}
+
+impl Fate {
+    /// Whether everything has gone its usual way.
+    pub fn is_good(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Fresh,
+    Connecting,
+    Open,
+    Broken,
+}
+
+/// Who holds an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// The code under test, by this descriptor.
+    Descriptor(RawFd),
+    Test,
+    Nobody,
+}
+
+pub(super) struct End {
+    pub(super) holder: Holder,
+    pub(super) local: SocketAddr,
+    pub(super) state: State,
+    /// What has arrived, and what has found no room.
+    pub(super) inbox: VecDeque<u8>,
+    held: VecDeque<Parcel>,
+    room: usize,
+    /// The other end sends no more, and all it has sent is in the inbox.
+    pub(super) ended: bool,
+    /// To be told once.
+    pub(super) error: Option<Errno>,
+    /// Bytes that were sent and are not in the other end's inbox, and how many there can be.
+    unacknowledged: usize,
+    most_unacknowledged: usize,
+    /// Room to write is waited for.
+    pub(super) is_full: bool,
+    /// This end sends no more.
+    pub(super) finished: bool,
+    /// It is reset when it is closed.
+    pub(super) resets: bool,
+    /// When the last of what it has sent arrives.
+    last_arrival: u64,
+    /// What the network does to what this end sends, after so many bytes.
+    fault: Option<(u64, Fault)>,
+    delivered: u64,
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Reset,
+    Loss,
+}
+
+#[derive(Debug)]
+enum Parcel {
+    Bytes(Vec<u8>),
+    End,
+    Reset,
+}
+
+enum Event {
+    /// A connection arrives at this address.
+    Knock(EndId, SocketAddr),
+    /// Its first end hears that it is there, or why not.
+    Answer(EndId, Result<(), Errno>),
+    /// At this end.
+    Arrive(EndId, Parcel),
+    /// At the end that has sent it.
+    Acknowledge(EndId, usize),
+}
+
+pub(super) struct Door {
+    address: SocketAddr,
+    /// The code under test listens there by this descriptor, or else the test does.
+    pub(super) descriptor: Option<RawFd>,
+    pub(super) waiting: VecDeque<EndId>,
+    pub(super) taker: Option<Waker>,
+    open: bool,
+}
+
+/// What a descriptor of the code under test stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stands {
+    End(EndId),
+    Door(usize),
+}
+
+pub(super) struct World {
+    /// Nanoseconds.
+    pub(super) now: u64,
+    pub(super) horizon: u64,
+    pub(super) random: fastrand::Rng,
+    pub(super) trace: Option<Vec<String>>,
+    pub(super) watches: Watches,
+    /// A task of the test was woken.
+    pub(super) woken: bool,
+    faults: Faults,
+    ends: Vec<End>,
+    fates: Vec<Fate>,
+    doors: Vec<Door>,
+    by_descriptor: BTreeMap<RawFd, Stands>,
+    /// By time, and in the order in which they were made.
+    events: BTreeMap<(u64, u64), Event>,
+    events_made: u64,
+}
+
+/// When a world begins, on its monotonic clock.
+const START: Duration = Duration::from_secs(1000);
+
+impl World {
+    pub(super) fn new(seed: u64, faults: Faults, horizon: Duration) -> Self {
+        Self {
+            now: START.as_nanos() as u64,
+            horizon: (START + horizon).as_nanos() as u64,
+            random: fastrand::Rng::with_seed(seed),
+            trace: None,
+            watches: Watches::default(),
+            woken: false,
+            faults,
+            ends: Vec::new(),
+            fates: Vec::new(),
+            doors: Vec::new(),
+            by_descriptor: BTreeMap::new(),
+            events: BTreeMap::new(),
+            events_made: 0,
+        }
+    }
+
+    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            let micros = (self.now - START.as_nanos() as u64) / 1000;
+            trace.push(format!("{:>6}.{:06} {}", micros / 1_000_000, micros % 1_000_000, line()));
+        }
+    }
+
+    fn chance(&mut self, one_in: Option<u32>) -> bool {
+        one_in.is_some_and(|one_in| self.random.u32(..one_in) == 0)
+    }
+
+    fn at(&mut self, time: u64, event: Event) {
+        self.events.insert((time, self.events_made), event);
+        self.events_made += 1;
+    }
+
+    /// When the next thing happens.
+    pub(super) fn next_event(&self) -> Option<u64> {
+        self.events.first_key_value().map(|(&(time, _), _)| time)
+    }
+
+    /// Lets happen what is due.
+    pub(super) fn run_due(&mut self) {
+        while let Some(first) = self.events.first_entry()
+            && first.key().0 <= self.now
+        {
+            match first.remove() {
+                Event::Knock(end, address) => self.knock(end, address),
+                Event::Answer(end, answer) => self.answer(end, answer),
+                Event::Arrive(end, parcel) => self.arrive(end, parcel),
+                Event::Acknowledge(end, count) => self.acknowledge(end, count),
+            }
+        }
+    }
+
+    /// Whether none is left, as it happens.
+    pub(super) fn is_short(&mut self) -> bool {
+        self.chance(self.faults.shortages)
+    }
+
+    fn descriptor(&mut self, stands: Stands) -> OwnedFd {
+        let fd = eventfd(0, EventfdFlags::CLOEXEC).expect("a descriptor");
+        self.by_descriptor.insert(fd.as_raw_fd(), stands);
+        fd
+    }
+
+    pub(super) fn stands_for(&self, fd: RawFd) -> Option<Stands> {
+        self.by_descriptor.get(&fd).copied()
+    }
+
+    /// How many of them the code under test holds.
+    pub(super) fn descriptors(&self) -> usize {
+        self.by_descriptor.len()
+    }
+
+    /// A socket of the code under test that is connected to nothing.
+    pub(super) fn socket(&mut self) -> OwnedFd {
+        let local = SocketAddr::from(([10, 255, 0, 1], self.ends.len() as u16));
+        let end = self.pair(local);
+        let fd = self.descriptor(Stands::End(end));
+        self.end(end).holder = Holder::Descriptor(fd.as_raw_fd());
+        fd
+    }
+
+    pub(super) fn close_descriptor(&mut self, fd: RawFd) {
+        self.watches.forget(fd);
+        match self.by_descriptor.remove(&fd) {
+            Some(Stands::End(end)) => self.close(end),
+            Some(Stands::Door(door)) => self.close_door(door),
+            None => {}
+        }
+    }
+
+    pub(super) fn listen_by_descriptor(&mut self, address: SocketAddr) -> OwnedFd {
+        let door = self.listen(address);
+        let fd = self.descriptor(Stands::Door(door));
+        self.doors[door].descriptor = Some(fd.as_raw_fd());
+        fd
+    }
+
+    pub(super) fn listen(&mut self, address: SocketAddr) -> usize {
+        let (waiting, taker) = (VecDeque::new(), None);
+        self.doors.push(Door { address, descriptor: None, waiting, taker, open: true });
+        self.doors.len() - 1
+    }
+
+    pub(super) fn door(&mut self, door: usize) -> &mut Door {
+        &mut self.doors[door]
+    }
+
+    pub(super) fn close_door(&mut self, door: usize) {
+        self.doors[door].open = false;
+        for end in std::mem::take(&mut self.doors[door].waiting) {
+            self.end(end).resets = true;
+            self.close(end);
+        }
+    }
+
+    pub(super) fn address_of(&self, stands: Stands) -> SocketAddr {
+        match stands {
+            Stands::End(end) => self.ends[end.place()].local,
+            Stands::Door(door) => self.doors[door].address,
+        }
+    }
+
+    /// Takes a connection that has come, if one has, as an end held by a descriptor.
+    pub(super) fn accept_by_descriptor(
+        &mut self,
+        door: usize,
+    ) -> Result<(OwnedFd, SocketAddr), Errno> {
+        if self.doors[door].waiting.is_empty() {
+            return Err(Errno::AGAIN);
+        }
+        if self.is_short() {
+            return Err(Errno::MFILE);
+        }
+        let end = self.doors[door].waiting.pop_front().ok_or(Errno::AGAIN)?;
+        let fd = self.descriptor(Stands::End(end));
+        self.end(end).holder = Holder::Descriptor(fd.as_raw_fd());
+        self.note(|| format!("c{} is accepted", end.connection()));
+        Ok((fd, self.ends[end.other().place()].local))
+    }
+}
+
+/// How the trace calls an end: `c3>` is the one that has connected, `c3<` the other.
+fn name(end: EndId) -> String {
+    let side = if end.0.is_multiple_of(2) { '>' } else { '<' };
+    format!("c{}{side}", end.connection())
+}

@@ -1,0 +1,400 @@
+//! What happens to connections: how they come about, what is sent over them, and how they end.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::{End, EndId, Event, Fate, Fault, Holder, Parcel, State, World, name};
+
+impl World {
+    pub(in crate::sim) fn end(&mut self, end: EndId) -> &mut End {
+        &mut self.ends[end.place()]
+    }
+
+    pub(in crate::sim) fn fate(&self, end: EndId) -> Fate {
+        self.fates[end.connection() as usize]
+    }
+
+    /// Two ends that know nothing of each other yet; the first, which will connect.
+    pub(in crate::sim) fn pair(&mut self, local: SocketAddr) -> EndId {
+        let id = EndId(self.ends.len() as u32);
+        let fault = match (self.chance(self.faults.resets), self.chance(self.faults.losses)) {
+            (true, _) => Some(Fault::Reset),
+            (false, true) => Some(Fault::Loss),
+            (false, false) => None,
+        };
+        let reach = self.faults.reach.max(1);
+        let faulty = self.random.bool();
+        for is_first in [true, false] {
+            // Few bytes are as likely as many.
+            let limit = self.random.u64(1..=reach);
+            let after = self.random.u64(0..limit);
+            let fault = fault.filter(|_| is_first == faulty).map(|fault| (after, fault));
+            let room = self.random.usize(self.faults.buffers.clone());
+            let most = self.random.usize(self.faults.buffers.clone());
+            self.ends.push(End {
+                holder: Holder::Nobody,
+                local,
+                state: State::Fresh,
+                inbox: VecDeque::new(),
+                held: VecDeque::new(),
+                room,
+                ended: false,
+                error: None,
+                unacknowledged: 0,
+                most_unacknowledged: most,
+                is_full: false,
+                finished: false,
+                resets: false,
+                last_arrival: 0,
+                fault,
+                delivered: 0,
+                reader: None,
+                writer: None,
+            });
+        }
+        self.fates.push(Fate::default());
+        id
+    }
+
+    fn latency(&mut self) -> u64 {
+        let (least, most) = (self.faults.latency.start(), self.faults.latency.end());
+        self.random.u64(least.as_nanos() as u64..=most.as_nanos() as u64)
+    }
+
+    /// Begins to connect.
+    pub(in crate::sim) fn connect(&mut self, end: EndId, address: SocketAddr) {
+        self.end(end).state = State::Connecting;
+        self.note(|| format!("c{} connects to {address}", end.connection()));
+        let arrival = self.now + self.latency();
+        self.end(end).last_arrival = arrival;
+        if self.chance(self.faults.refusals) {
+            self.fates[end.connection() as usize].reset = true;
+            self.at(arrival, Event::Answer(end, Err(Errno::CONNREFUSED)));
+        } else if self.chance(self.faults.refusals) {
+            self.fates[end.connection() as usize].lost = true;
+            self.note(|| format!("c{} is never answered", end.connection()));
+        } else {
+            self.at(arrival, Event::Knock(end, address));
+        }
+    }
+
+    pub(super) fn knock(&mut self, first: EndId, address: SocketAddr) {
+        let back = self.now + self.latency();
+        let door = self.doors.iter().position(|door| door.open && door.address == address);
+        let Some(door) = door else {
+            self.at(back, Event::Answer(first, Err(Errno::CONNREFUSED)));
+            return;
+        };
+        let second = first.other();
+        let end = self.end(second);
+        (end.local, end.state, end.last_arrival) = (address, State::Open, back);
+        self.at(back, Event::Answer(first, Ok(())));
+        self.doors[door].waiting.push_back(second);
+        if let Some(taker) = self.doors[door].taker.take() {
+            self.woken = true;
+            taker.wake();
+        }
+        if let Some(fd) = self.doors[door].descriptor {
+            self.watches.tell(fd, true);
+        }
+    }
+
+    pub(super) fn answer(&mut self, end: EndId, answer: Result<(), Errno>) {
+        if self.end(end).state != State::Connecting {
+            return;
+        }
+        match answer {
+            Ok(()) => self.end(end).state = State::Open,
+            Err(errno) => {
+                let this = self.end(end);
+                (this.state, this.error) = (State::Broken, Some(errno));
+            }
+        }
+        self.note(|| format!("c{} is answered: {answer:?}", end.connection()));
+        self.tell(end, true, true);
+    }
+
+    /// Sends at most these bytes; how many there was room for.
+    pub(in crate::sim) fn send(&mut self, end: EndId, bytes: &[u8]) -> Result<usize, Errno> {
+        let this = self.end(end);
+        match this.state {
+            State::Fresh | State::Connecting => return Err(Errno::AGAIN),
+            State::Broken => return Err(this.error.take().unwrap_or(Errno::PIPE)),
+            State::Open if this.finished => return Err(Errno::PIPE),
+            State::Open => {}
+        }
+        let room = this.most_unacknowledged.saturating_sub(this.unacknowledged);
+        this.is_full = room < bytes.len();
+        if room == 0 && !bytes.is_empty() {
+            return Err(Errno::AGAIN);
+        }
+        let count = room.min(bytes.len());
+        this.unacknowledged += count;
+        self.note(|| format!("{} sends {count} of {}", name(end), bytes.len()));
+        let mut rest = &bytes[..count];
+        while !rest.is_empty() {
+            let size = self.random.usize(self.faults.pieces.clone()).clamp(1, rest.len());
+            self.dispatch(end, Parcel::Bytes(rest[..size].to_vec()));
+            rest = &rest[size..];
+        }
+        Ok(count)
+    }
+
+    /// How many bytes can be sent now; never none.
+    pub(in crate::sim) fn room(&mut self, end: EndId) -> Result<usize, Errno> {
+        let this = self.end(end);
+        match this.most_unacknowledged.saturating_sub(this.unacknowledged) {
+            // A send says why not.
+            0 => self.send(end, &[0]).and(Err(Errno::AGAIN)),
+            room => Ok(room),
+        }
+    }
+
+    /// Puts something on its way to the other end, behind what is there already.
+    fn dispatch(&mut self, from: EndId, parcel: Parcel) {
+        let mut takes = self.latency();
+        if let Some((one_in, most)) = self.faults.stalls
+            && self.random.u32(..one_in) == 0
+        {
+            let most = self.random.u64(1..=most.as_nanos() as u64);
+            let late = self.random.u64(0..=most);
+            takes += late;
+            self.fates[from.connection() as usize].late += Duration::from_nanos(late);
+        }
+        let arrival = (self.now + takes).max(self.end(from).last_arrival);
+        self.end(from).last_arrival = arrival;
+        self.at(arrival, Event::Arrive(from.other(), parcel));
+    }
+
+    /// Says that this end sends no more.
+    pub(in crate::sim) fn finish(&mut self, end: EndId) -> Result<(), Errno> {
+        let this = self.end(end);
+        if this.state != State::Open {
+            return Err(Errno::NOTCONN);
+        }
+        if !std::mem::replace(&mut this.finished, true) {
+            self.note(|| format!("{} sends its end", name(end)));
+            self.dispatch(end, Parcel::End);
+        }
+        Ok(())
+    }
+
+    /// The holder lets go. What was not read, and what was asked for, makes a reset of it.
+    pub(in crate::sim) fn close(&mut self, end: EndId) {
+        let this = self.end(end);
+        this.holder = Holder::Nobody;
+        (this.reader, this.writer) = (None, None);
+        let unread = !this.inbox.is_empty() || !this.held.is_empty();
+        let resets = this.resets || unread;
+        let was = std::mem::replace(&mut this.state, State::Broken);
+        let finished = this.finished;
+        self.note(|| {
+            format!("{} is closed{}", name(end), if resets { " with a reset" } else { "" })
+        });
+        match was {
+            State::Open if resets => {
+                self.recall(end);
+                self.reset(end);
+            }
+            State::Open if !finished => self.dispatch(end, Parcel::End),
+            // Whoever is behind the door hears of it in due course.
+            State::Connecting => self.dispatch(end, Parcel::Reset),
+            _ => {}
+        }
+    }
+
+    /// Bytes on their way from this end are lost, as the kernel drops what it has not sent.
+    fn recall(&mut self, from: EndId) {
+        let to = from.other();
+        self.events.retain(|_, event| {
+            !matches!(event, Event::Arrive(end, Parcel::Bytes(_) | Parcel::End) if *end == to)
+        });
+        self.end(from).last_arrival = 0;
+    }
+
+    /// Sends a reset.
+    fn reset(&mut self, from: EndId) {
+        let arrival = (self.now + self.latency()).max(self.end(from).last_arrival);
+        self.at(arrival, Event::Arrive(from.other(), Parcel::Reset));
+    }
+
+    pub(super) fn arrive(&mut self, to: EndId, parcel: Parcel) {
+        let fate = self.fates[to.connection() as usize];
+        if fate.lost || (fate.reset && !matches!(parcel, Parcel::Reset)) {
+            return;
+        }
+        let this = self.end(to);
+        match this.state {
+            State::Open => {}
+            State::Connecting if matches!(parcel, Parcel::Reset) => {}
+            // It has closed, and so cannot be spoken to.
+            State::Broken if this.holder == Holder::Nobody => {
+                if matches!(parcel, Parcel::Bytes(_)) {
+                    self.reset(to);
+                }
+                return;
+            }
+            _ => return,
+        }
+        if !this.held.is_empty() && !matches!(parcel, Parcel::Reset) {
+            return this.held.push_back(parcel);
+        }
+        self.take_in(to, parcel);
+    }
+
+    /// Takes in what has arrived, as far as there is room.
+    fn take_in(&mut self, to: EndId, parcel: Parcel) {
+        match parcel {
+            Parcel::Bytes(bytes) => {
+                let this = self.end(to);
+                if this.inbox.len() >= this.room {
+                    return this.held.push_front(Parcel::Bytes(bytes));
+                }
+                self.deliver(to, bytes);
+            }
+            Parcel::End => {
+                self.note(|| format!("{} hears the end", name(to)));
+                self.end(to).ended = true;
+                self.tell(to, true, false);
+            }
+            Parcel::Reset => {
+                self.note(|| format!("{} is reset", name(to)));
+                let this = self.end(to);
+                this.held.clear();
+                this.error = Some(if this.ended { Errno::PIPE } else { Errno::CONNRESET });
+                this.state = State::Broken;
+                self.tell(to, true, true);
+            }
+        }
+    }
+
+    fn deliver(&mut self, to: EndId, mut bytes: Vec<u8>) {
+        let from = to.other();
+        let fault = self.end(from).fault;
+        let left = fault.map_or(u64::MAX, |(after, _)| after - self.end(from).delivered);
+        let cut = (bytes.len() as u64) > left;
+        bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        self.end(from).delivered += bytes.len() as u64;
+        if !bytes.is_empty() {
+            self.note(|| format!("{} receives {}", name(to), bytes.len()));
+            let acknowledged = self.now + self.latency();
+            self.at(acknowledged, Event::Acknowledge(from, bytes.len()));
+            self.end(to).inbox.extend(bytes);
+            self.tell(to, true, false);
+        }
+        if let (true, Some((_, fault))) = (cut, fault) {
+            self.strike(to, fault);
+        }
+    }
+
+    fn strike(&mut self, to: EndId, fault: Fault) {
+        self.note(|| format!("the network: {fault:?} of c{}", to.connection()));
+        let fate = &mut self.fates[to.connection() as usize];
+        match fault {
+            Fault::Loss => fate.lost = true,
+            Fault::Reset => {
+                fate.reset = true;
+                for end in [to, to.other()] {
+                    self.recall(end);
+                    self.reset(end);
+                }
+            }
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, end: EndId, count: usize) {
+        let this = self.end(end);
+        this.unacknowledged -= count;
+        if this.is_full && this.has_room() {
+            this.is_full = false;
+            self.tell(end, false, true);
+        }
+    }
+
+    /// Takes at most `max` bytes of what has arrived: what a read would give.
+    pub(in crate::sim) fn receive(
+        &mut self,
+        end: EndId,
+        max: usize,
+        take: impl FnOnce(&[u8]),
+    ) -> Result<usize, Errno> {
+        let this = self.end(end);
+        if this.inbox.is_empty() {
+            return match (this.state, this.error.take()) {
+                (State::Fresh | State::Connecting, _) => Err(Errno::NOTCONN),
+                (_, Some(error)) => Err(error),
+                (State::Broken, None) => Ok(0),
+                (State::Open, None) if this.ended => Ok(0),
+                (State::Open, None) => Err(Errno::AGAIN),
+            };
+        }
+        let count = max.min(this.inbox.len());
+        take(&this.inbox.make_contiguous()[..count]);
+        this.inbox.drain(..count);
+        self.note(|| format!("{} reads {count} of at most {max}", name(end)));
+        self.take_in_held(end);
+        Ok(count)
+    }
+
+    fn take_in_held(&mut self, end: EndId) {
+        while self.end(end).inbox.len() < self.end(end).room {
+            let Some(parcel) = self.end(end).held.pop_front() else { return };
+            self.take_in(end, parcel);
+        }
+    }
+
+    /// What a look at the next byte gives; `None` at the end.
+    pub(in crate::sim) fn peek(&mut self, end: EndId) -> Result<Option<u8>, Errno> {
+        let this = self.end(end);
+        match (this.inbox.front(), this.state, this.error) {
+            (Some(&first), ..) => Ok(Some(first)),
+            (None, State::Fresh | State::Connecting, _) => Err(Errno::NOTCONN),
+            (None, _, Some(_)) => Err(this.error.take().unwrap_or(Errno::CONNRESET)),
+            (None, State::Broken, None) => Ok(None),
+            (None, State::Open, None) if this.ended => Ok(None),
+            (None, State::Open, None) => Err(Errno::AGAIN),
+        }
+    }
+
+    /// Tells the holder of an end what it may do now.
+    fn tell(&mut self, end: EndId, read: bool, write: bool) {
+        let this = &mut self.ends[end.place()];
+        match this.holder {
+            Holder::Descriptor(fd) => {
+                if read {
+                    self.watches.tell(fd, true);
+                }
+                if write {
+                    self.watches.tell(fd, false);
+                }
+            }
+            Holder::Test => {
+                let reader = if read { this.reader.take() } else { None };
+                let writer = if write { this.writer.take() } else { None };
+                for waker in [reader, writer].into_iter().flatten() {
+                    self.woken = true;
+                    waker.wake();
+                }
+            }
+            Holder::Nobody => {}
+        }
+    }
+
+    /// Connections that somebody holds, for the message when nothing can happen any more.
+    pub(in crate::sim) fn open_ends(&self) -> String {
+        let held = (0..).zip(&self.ends).filter(|(_, end)| end.holder != Holder::Nobody);
+        let names: Vec<String> =
+            held.map(|(id, end)| format!("{} ({:?})", name(EndId(id)), end.state)).collect();
+        names.join(", ")
+    }
+}
+
+impl End {
+    /// Whether a writer is told of room: when a third of it is free.
+    pub(in crate::sim) fn has_room(&self) -> bool {
+        self.unacknowledged * 3 <= self.most_unacknowledged * 2
+    }
+}

@@ -1,0 +1,139 @@
+//! The simulated epoll: whom a descriptor's news wakes, and how time passes meanwhile.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use rustix::event::epoll::{Event, EventData, EventFlags};
+
+use super::network::{End, Stands, State, World};
+
+/// How long a turn of the loop takes, at most.
+const TURN: Duration = Duration::from_micros(20);
+
+/// The descriptors that are watched. Telling of one makes it due; what it is ready for is looked
+/// at when the events are collected, as the kernel does it.
+#[derive(Default)]
+pub(super) struct Watches {
+    all: BTreeMap<RawFd, Watch>,
+    due: VecDeque<RawFd>,
+}
+
+struct Watch {
+    data: EventData,
+    flags: EventFlags,
+    is_due: bool,
+}
+
+impl Watches {
+    pub(super) fn add(&mut self, fd: RawFd, data: EventData, flags: EventFlags) {
+        self.all.insert(fd, Watch { data, flags, is_due: false });
+        // What is there already is news.
+        self.make_due(fd);
+    }
+
+    pub(super) fn forget(&mut self, fd: RawFd) {
+        self.all.remove(&fd);
+        self.due.retain(|other| *other != fd);
+    }
+
+    /// There is something to read, or room to write.
+    pub(super) fn tell(&mut self, fd: RawFd, read: bool) {
+        let wanted = if read { EventFlags::IN } else { EventFlags::OUT };
+        if self.all.get(&fd).is_some_and(|watch| watch.flags.intersects(wanted)) {
+            self.make_due(fd);
+        }
+    }
+
+    fn make_due(&mut self, fd: RawFd) {
+        if let Some(watch) = self.all.get_mut(&fd)
+            && !std::mem::replace(&mut watch.is_due, true)
+        {
+            self.due.push_back(fd);
+        }
+    }
+}
+
+impl World {
+    /// Lets time pass until there are events, a task of the test was woken, or `timeout` is over.
+    pub(super) fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) {
+        self.now += self.random.u64(1..=TURN.as_nanos() as u64);
+        self.run_due();
+        let until = timeout.map(|timeout| self.now + timeout.as_nanos() as u64);
+        loop {
+            self.collect(events);
+            if !events.is_empty() || std::mem::take(&mut self.woken) {
+                break;
+            }
+            match (self.next_event(), until) {
+                (Some(next), until) if until.is_none_or(|until| next <= until) => self.now = next,
+                (_, Some(until)) => {
+                    self.now = until;
+                    break;
+                }
+                (_, None) => panic!("nothing can happen any more; open: {}", self.open_ends()),
+            }
+            self.run_due();
+        }
+        assert!(self.now < self.horizon, "time runs on without an end; {}", self.open_ends());
+    }
+
+    /// Takes the events of those that are due, as many as there is room for.
+    fn collect(&mut self, events: &mut Vec<Event>) {
+        let mut again = Vec::new();
+        while events.len() < events.capacity()
+            && let Some(fd) = self.watches.due.pop_front()
+        {
+            let ready = self.ready(fd);
+            let Some(watch) = self.watches.all.get_mut(&fd) else { continue };
+            watch.is_due = false;
+            let flags = ready & (watch.flags | EventFlags::ERR | EventFlags::HUP);
+            if flags.is_empty() {
+                continue;
+            }
+            events.push(Event { flags, data: watch.data });
+            if !watch.flags.contains(EventFlags::ET) {
+                again.push(fd);
+            }
+        }
+        // As long as it is so, it is told again.
+        again.into_iter().for_each(|fd| self.watches.make_due(fd));
+    }
+
+    fn ready(&mut self, fd: RawFd) -> EventFlags {
+        match self.stands_for(fd) {
+            Some(Stands::End(end)) => ready(self.end(end)),
+            Some(Stands::Door(door)) if !self.door(door).waiting.is_empty() => EventFlags::IN,
+            _ => EventFlags::empty(),
+        }
+    }
+}
+
+fn ready(end: &End) -> EventFlags {
+    let mut ready = EventFlags::empty();
+    match end.state {
+        State::Fresh => return EventFlags::HUP | EventFlags::OUT,
+        State::Connecting => return ready,
+        State::Broken => {
+            ready |= EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::HUP;
+        }
+        State::Open => {
+            if !end.inbox.is_empty() || end.ended {
+                ready |= EventFlags::IN;
+            }
+            if end.ended {
+                ready |= EventFlags::RDHUP;
+            }
+            if end.ended && end.finished {
+                ready |= EventFlags::HUP;
+            }
+            if end.finished || end.has_room() {
+                ready |= EventFlags::OUT;
+            }
+        }
+    }
+    if end.error.is_some() {
+        ready |= EventFlags::ERR;
+    }
+    ready
+}
