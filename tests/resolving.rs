@@ -1,8 +1,7 @@
 //! Names of servers that are resolved at run time.
 
 use std::net::UdpSocket;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::harness::{Backend, Server, Setup, Signal, until};
 
@@ -19,13 +18,30 @@ enum Ipv6 {
     None,
 }
 
-/// A name server for which every name is 127.0.0.1, and the number of its answers. It ends with
-/// the tests.
-fn name_server(ipv6: Ipv6) -> (u16, Arc<AtomicUsize>) {
+/// A name server for which every name is 127.0.0.1. It ends with the tests.
+struct NameServer {
+    port: u16,
+    /// The first label of each name that it was asked for, in order.
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl NameServer {
+    /// How many questions it has answered.
+    fn count(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
+    /// How many of them were for a name that begins with this label.
+    fn count_of(&self, label: &str) -> usize {
+        self.asked.lock().unwrap().iter().filter(|asked| *asked == label).count()
+    }
+}
+
+fn name_server(ipv6: Ipv6) -> NameServer {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
-    let count = Arc::new(AtomicUsize::new(0));
-    let answered = Arc::clone(&count);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let answered = Arc::clone(&asked);
     std::thread::spawn(move || {
         let mut query = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut query) {
@@ -40,10 +56,11 @@ fn name_server(ipv6: Ipv6) -> (u16, Arc<AtomicUsize>) {
                 _ => {}
             }
             let _ = socket.send_to(&answer, from);
-            answered.fetch_add(1, Ordering::Relaxed);
+            let label = &query[13..13 + usize::from(query[12])];
+            answered.lock().unwrap().push(String::from_utf8_lossy(label).into_owned());
         }
     });
-    (port, count)
+    NameServer { port, asked }
 }
 
 const CONF: &str = "
@@ -51,17 +68,17 @@ const CONF: &str = "
     upstream u { zone u 256k; server name.test:%backend% resolve; }
     server { listen 127.0.0.1:%port%; location / { proxy_pass http://u; } }";
 
-fn resolving(dns: u16, backend: &Backend) -> Setup {
+fn resolving(dns: &NameServer, backend: &Backend) -> Setup {
     let port = backend.address().rsplit_once(':').unwrap().1.to_owned();
-    Server::http(CONF).set("dns", dns).set("backend", port)
+    Server::http(CONF).set("dns", dns.port).set("backend", port)
 }
 
 /// Every thread may end by a reload but one.
 #[test]
 fn names_are_resolved_whatever_threads_a_reload_ends() {
     let backend = Backend::text("here");
-    let (dns, answers) = name_server(Ipv6::None);
-    let server = resolving(dns, &backend).main("worker_processes 4;").start();
+    let dns = name_server(Ipv6::None);
+    let server = resolving(&dns, &backend).main("worker_processes 4;").start();
     until("the name to be resolved", || server.get("/").status == 200);
     // The thread that is the first to serve by a group may be any.
     for (generation, threads) in [(2, 4), (3, 1)] {
@@ -77,9 +94,90 @@ fn names_are_resolved_whatever_threads_a_reload_ends() {
             server.error_log().matches("exited with code 0").count() >= generation - 1
         });
     }
-    let before = answers.load(Ordering::Relaxed);
-    until("the name to be resolved anew", || answers.load(Ordering::Relaxed) >= before + 4);
+    let before = dns.count();
+    until("the name to be resolved anew", || dns.count() >= before + 4);
     assert_eq!(server.text("/"), "here");
+}
+
+/// An upstream of one name, which `location /NAME` passes to.
+fn upstream(name: &str, port: &str) -> String {
+    format!(
+        "upstream {name} {{ zone {name} 256k; server {name}.test:{port} resolve; }}
+         server {{ listen 127.0.0.1:%port_{name}%; location / {{ proxy_pass http://{name}; }} }}"
+    )
+}
+
+/// What a reload takes away is not asked for any more, and what it leaves goes on.
+#[test]
+fn a_name_whose_upstream_is_gone_is_not_asked_for() {
+    let backend = Backend::text("here");
+    let port = backend.address().rsplit_once(':').unwrap().1.to_owned();
+    let dns = name_server(Ipv6::None);
+    let resolver = format!("resolver 127.0.0.1:{} valid=1s ipv6=off;", dns.port);
+    let (stays, goes) = (upstream("stays", &port), upstream("goes", &port));
+    let server = Server::http(&format!("{resolver}{stays}{goes}")).start();
+    until("both names", || dns.count_of("stays") > 0 && dns.count_of("goes") > 0);
+    server.rewrite_http(&format!("{resolver}{stays}"));
+    server.signal(Signal::HUP);
+    server.wait_log("exited with code 0");
+    // A question may have been on its way.
+    let (stays, goes) = (dns.count_of("stays"), dns.count_of("goes"));
+    until("the other name again", || dns.count_of("stays") >= stays + 3);
+    assert!(dns.count_of("goes") <= goes + 1, "{} and {goes}", dns.count_of("goes"));
+}
+
+/// A reload that leaves names alone asks for none of them, whatever else it changes, and a request
+/// finds the addresses there.
+#[test]
+fn a_reload_asks_for_no_name_that_is_known() {
+    let backend = Backend::text("here");
+    let port = backend.address().rsplit_once(':').unwrap().1.to_owned();
+    let dns = name_server(Ipv6::None);
+    let many: Vec<String> = (0..20).map(|n| format!("server n{n}.test:{port} resolve;")).collect();
+    let conf = |more: &str| {
+        format!(
+            "resolver 127.0.0.1:{} valid=1h ipv6=off;
+             upstream u {{ zone u 256k; {} {more} }}
+             server {{ listen 127.0.0.1:%port%; location / {{ proxy_pass http://u; }} }}",
+            dns.port,
+            many.concat()
+        )
+    };
+    let server = Server::http(&conf("")).main("worker_processes 2;").start();
+    until("all names", || dns.count() == many.len());
+    until("their addresses", || server.get("/").status == 200);
+    let changes = ["", "server 127.0.0.1:%backend%;", "server last.test:%backend% resolve;"];
+    for (reload, change) in changes.iter().enumerate() {
+        let change = change.replace("%backend%", &port);
+        let main = format!("worker_processes {};", 4 - reload);
+        server.rewrite_with(&conf(&change), &main);
+        server.signal(Signal::HUP);
+        until("the reload", || server.error_log().matches("exited with code 0").count() > reload);
+        assert_eq!(server.text("/"), "here");
+    }
+    // The new name is asked for, and that answer comes after any to a name that was there before.
+    until("the new name", || dns.count_of("last") > 0);
+    assert_eq!(dns.count(), many.len() + 1);
+}
+
+/// Other name servers are asked from the reload on, and the earlier ones are not.
+#[test]
+fn a_reload_to_other_name_servers() {
+    let backend = Backend::text("here");
+    let port = backend.address().rsplit_once(':').unwrap().1.to_owned();
+    let (old, new) = (name_server(Ipv6::None), name_server(Ipv6::None));
+    let conf = |dns: &NameServer| {
+        let upstream = upstream("name", &port);
+        format!("resolver 127.0.0.1:{} valid=1s ipv6=off; {upstream}", dns.port)
+    };
+    let server = Server::http(&conf(&old)).start();
+    until("an answer", || old.count() > 0);
+    server.rewrite_http(&conf(&new));
+    server.signal(Signal::HUP);
+    server.wait_log("exited with code 0");
+    let before = old.count();
+    until("answers of the new one", || new.count() >= 3);
+    assert!(old.count() <= before + 1);
 }
 
 /// A server is reached by the family that is known of it.
@@ -90,8 +188,8 @@ fn a_failure_for_ipv6_leaves_ipv4() {
         return;
     }
     let backend = Backend::text("here");
-    let (dns, _) = name_server(Ipv6::Failure);
-    let server = resolving(dns, &backend).start();
+    let dns = name_server(Ipv6::Failure);
+    let server = resolving(&dns, &backend).start();
     until("the name to be resolved", || server.get("/").status == 200);
     assert_eq!(server.text("/"), "here");
 }

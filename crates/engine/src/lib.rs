@@ -11,6 +11,7 @@ mod chunked;
 pub mod clock;
 pub mod connection;
 pub mod datagram;
+pub mod duty;
 pub mod error_log;
 pub mod event_loop;
 mod kernel;

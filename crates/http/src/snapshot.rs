@@ -17,6 +17,7 @@ use weir_conf::{
     TypeMap,
 };
 use weir_engine::Addr;
+use weir_engine::duty::Duty;
 use weir_engine::log_files::LogFile;
 use weir_script::{VarId, Variables};
 use weir_upstream::{
@@ -151,6 +152,12 @@ impl Plan {
         self.groups.get_or_init(|| self.plans.iter().map(group).collect())
     }
 
+    /// What is to be done beside requests while this plan is in force.
+    pub fn duties(&self, registry: &Arc<Registry>) -> Vec<Duty> {
+        let groups = self.groups(registry).iter().flatten();
+        groups.flat_map(|group| group.duties(registry)).collect()
+    }
+
     /// One thread's view.
     pub fn snapshot(&self, registry: &Registry) -> Rc<Snapshot> {
         let handlers =
@@ -272,14 +279,6 @@ impl Snapshot {
     /// How many variables there are.
     pub fn variable_count(&self) -> usize {
         self.sources.len()
-    }
-
-    /// Keeps the names of servers resolved, on the loop of the calling thread, which must be one
-    /// that lasts.
-    pub fn keep_resolved(&self, registry: &Registry) {
-        for upstream in self.upstreams.iter().flatten() {
-            upstream.group.keep_resolved(registry);
-        }
     }
 
     /// The machine's name, for `$hostname`.

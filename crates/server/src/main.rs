@@ -3,6 +3,7 @@
 
 mod assemble;
 mod bundle;
+mod caretaker;
 mod channel;
 mod children;
 mod cli;

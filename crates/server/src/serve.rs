@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use weir_conf::{Assembly, Environment, Table};
+use weir_engine::duty::Duty;
 use weir_engine::listen::{Keepalive, ListenOptions, Transport};
 use weir_engine::log_files::LogFile;
 use weir_engine::{Addr, Conn};
@@ -23,7 +24,7 @@ use crate::sockets::Wanted;
 const LAST_LOOKS: Duration = Duration::from_millis(10);
 
 /// Peers with their health and their counters: what outlives every configuration of the process.
-static UPSTREAMS: LazyLock<Registry> = LazyLock::new(Registry::default);
+static UPSTREAMS: LazyLock<Arc<Registry>> = LazyLock::new(Arc::default);
 
 /// The tables of all directives that are not the process's own.
 pub(crate) fn tables() -> Vec<&'static Table> {
@@ -59,6 +60,11 @@ impl Plan {
     /// Makes what all threads share, so that none of them has to.
     pub(crate) fn make_ready(&self) {
         self.0.groups(&UPSTREAMS);
+    }
+
+    /// What the caretaker does while this plan is in force.
+    pub(crate) fn duties(&self) -> Vec<Duty> {
+        self.0.duties(&UPSTREAMS)
     }
 
     /// The sockets that it wants.
@@ -112,11 +118,6 @@ impl Service {
     /// Serves new requests by another plan.
     pub(crate) fn swap(&self, plan: &Plan) {
         self.0.swap(plan.0.snapshot(&UPSTREAMS));
-    }
-
-    /// Keeps the names of upstreams resolved. Only for a thread that no reload ends.
-    pub(crate) fn keep_resolved(&self) {
-        self.0.snapshot().keep_resolved(&UPSTREAMS);
     }
 
     /// What to do with each connection that comes in at the socket of that name.

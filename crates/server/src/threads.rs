@@ -15,12 +15,10 @@ use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level, capacity, timer};
 use weir_sys::process;
 
+use crate::caretaker::Caretaker;
 use crate::console::Console;
 use crate::modules::core::Process;
 use crate::serve::{Plan, Service};
-
-/// The thread that lasts as long as the worker does, whatever number of threads a reload asks for.
-const FIRST: usize = 0;
 
 /// How long threads have to write out what their log files have in memory.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
@@ -69,6 +67,8 @@ pub(crate) struct Threads {
     serving: Vec<Thread>,
     /// Told to end.
     ending: Vec<Thread>,
+    /// There once a configuration has duties, and then to the end. With its id.
+    caretaker: Option<(u64, Caretaker)>,
     /// Every thread writes its id here when it ends, so that somebody who waits wakes up.
     endings: UnixDatagram,
     end: Arc<UnixDatagram>,
@@ -86,6 +86,7 @@ impl Threads {
         Ok(Self {
             serving: Vec::new(),
             ending: Vec::new(),
+            caretaker: None,
             endings,
             end: Arc::new(end),
             next_id: 0,
@@ -98,10 +99,14 @@ impl Threads {
     /// A new thread could not be started, for this reason; everything is as before.
     pub(crate) fn serve(&mut self, load: &Load) -> Result<(), String> {
         let wanted = load.process.threads;
+        let duties = load.plan.duties();
+        if !duties.is_empty() && self.caretaker.is_none() {
+            let end = self.next_end();
+            self.caretaker = Some((end.id, Caretaker::start(end)?));
+        }
         let mut fresh = Vec::new();
         for number in self.serving.len()..wanted {
-            let end = End { to: Arc::clone(&self.end), id: self.next_id };
-            self.next_id += 1;
+            let end = self.next_end();
             match start(number, load.clone(), end) {
                 Ok(thread) => fresh.push(thread),
                 Err(reason) => {
@@ -116,7 +121,16 @@ impl Threads {
             let _ = thread.orders.send(Order::Serve(load.clone()));
         }
         self.serving.append(&mut fresh);
+        if let Some((_, caretaker)) = &self.caretaker {
+            caretaker.take_on(duties);
+        }
         Ok(())
+    }
+
+    /// For the next thread to be started.
+    fn next_end(&mut self) -> End {
+        self.next_id += 1;
+        End { to: Arc::clone(&self.end), id: self.next_id }
     }
 
     fn let_go(&mut self, threads: Vec<Thread>, timeout: Option<Duration>) {
@@ -149,7 +163,8 @@ impl Threads {
         let mut id = [0; size_of::<u64>()];
         while self.endings.recv(&mut id).is_ok() {
             let id = u64::from_ne_bytes(id);
-            if self.serving.iter().any(|thread| thread.id == id) {
+            let serves = self.serving.iter().any(|thread| thread.id == id);
+            if serves || self.caretaker.as_ref().is_some_and(|(own, _)| *own == id) {
                 return false;
             }
             if let Some(at) = self.ending.iter().position(|thread| thread.id == id) {
@@ -160,9 +175,16 @@ impl Threads {
         true
     }
 
-    /// Whether no thread is left.
+    /// Whether no thread is left that serves.
     pub(crate) fn is_empty(&self) -> bool {
         self.serving.is_empty() && self.ending.is_empty()
+    }
+
+    /// Ends the caretaker, and waits until it has ended.
+    pub(crate) fn end_care(&mut self) {
+        if let Some((_, caretaker)) = self.caretaker.take() {
+            caretaker.end();
+        }
     }
 }
 
@@ -231,7 +253,7 @@ fn open_loop(number: usize, load: &Load) -> std::io::Result<EventLoop> {
         if method == Method::Epoll {
             return Err(error);
         }
-        if number == FIRST {
+        if number == 0 {
             let what = format!("\"{method}\" is not to be had, using \"{}\"", Method::Epoll);
             load.error_log.log(Level::Warn, 0, Failed(&what, &error));
         }
@@ -241,9 +263,6 @@ fn open_loop(number: usize, load: &Load) -> std::io::Result<EventLoop> {
 
 async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>) {
     let service = Service::new(&load.plan);
-    if number == FIRST {
-        service.keep_resolved();
-    }
     let mut accepting = accept(number, &service, &load);
     // From here on the plan belongs to the service, which lets go of it at the next one.
     drop(load);
@@ -258,9 +277,6 @@ async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>)
                         timer::sleep(LAST_HANDSHAKES).await;
                         listen::end(replaced).await;
                     });
-                }
-                if number == FIRST {
-                    service.keep_resolved();
                 }
                 accepting = accept(number, &service, &load);
             }

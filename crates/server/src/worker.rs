@@ -136,6 +136,7 @@ impl Worker {
             return Progress::Serving;
         }
         self.console.log(Level::Notice, "exiting");
+        self.threads.end_care();
         self.threads.flush_logs();
         self.console.log(Level::Notice, "exit");
         Progress::Ended

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -120,7 +120,6 @@ pub struct Group {
     /// How many attempts the sets allow.
     tries: AtomicUsize,
     sessions: Option<Arc<Sessions>>,
-    pub(crate) resolving: AtomicBool,
 }
 
 /// A `server … resolve` of the group, and until when its addresses hold.
@@ -176,7 +175,6 @@ impl Group {
             sets: Mutex::new(sets),
             lining_up: Mutex::new(()),
             sessions,
-            resolving: AtomicBool::new(false),
             config,
         }
     }

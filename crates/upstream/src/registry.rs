@@ -14,8 +14,33 @@ use crate::{
 /// configuration refers to it.
 #[derive(Debug, Default)]
 pub struct Registry {
-    groups: Mutex<HashMap<String, Weak<Group>>>,
+    groups: Mutex<Groups>,
     resolvers: Mutex<Vec<WeakResolver>>,
+}
+
+#[derive(Debug, Default)]
+struct Groups {
+    /// Those of one key in the order in which they were made.
+    by_key: HashMap<String, Vec<Weak<Group>>>,
+    /// With so many keys, those whose groups are gone are forgotten: each costs a constant share.
+    sweep_at: usize,
+}
+
+impl Groups {
+    fn insert(&mut self, key: &str, group: &Arc<Group>) {
+        let same = self.by_key.entry(key.to_owned()).or_default();
+        same.retain(|group| group.strong_count() > 0);
+        same.push(Arc::downgrade(group));
+        if self.by_key.len() > self.sweep_at {
+            self.by_key.retain(|_, same| same.iter().any(|group| group.strong_count() > 0));
+            self.sweep_at = 2 * self.by_key.len();
+        }
+    }
+
+    /// The living groups of a key, the newest last.
+    fn living(&self, key: &str) -> impl DoubleEndedIterator<Item = Arc<Group>> {
+        self.by_key.get(key).into_iter().flatten().filter_map(Weak::upgrade)
+    }
 }
 
 impl Registry {
@@ -24,15 +49,15 @@ impl Registry {
     /// sessions, and names that were resolved keep their addresses.
     pub fn group(&self, config: &GroupConfig) -> Arc<Group> {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let earlier = groups.get(&config.key).and_then(Weak::upgrade);
+        // One that never came into force is gone by now.
+        let earlier = groups.living(&config.key).next_back();
         if let Some(group) = &earlier
             && group.fingerprint == format!("{config:?}")
         {
             return Arc::clone(group);
         }
         let group = Arc::new(Group::new(config.clone(), earlier.as_deref()));
-        groups.retain(|_, group| group.strong_count() > 0);
-        groups.insert(config.key.clone(), Arc::downgrade(&group));
+        groups.insert(&config.key, &group);
         group
     }
 
@@ -52,7 +77,14 @@ impl Registry {
     /// Every living group, in no order.
     pub fn groups(&self) -> Vec<Arc<Group>> {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.values().filter_map(Weak::upgrade).collect()
+        groups.by_key.values().flatten().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The living groups of one key, the newest last: that of the configuration in force, and
+    /// those of earlier ones that still have requests. Waits for one that is being made.
+    pub(crate) fn of_key(&self, key: &str) -> Vec<Arc<Group>> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.living(key).collect()
     }
 }
 

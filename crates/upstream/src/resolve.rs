@@ -1,45 +1,49 @@
-//! Keeps the addresses of `server … resolve` up to date.
+//! Keeps the addresses of `server … resolve` up to date: one duty for each name of a group.
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc, Weak,
-        atomic::Ordering::{AcqRel, Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use weir_engine::{Addr, Level, error_log::process_log, event_loop::on_a_thread};
+use weir_engine::{Addr, Level, duty::Duty, error_log::process_log, event_loop::on_a_thread};
 
 use crate::{
     clock::Now,
     group::{Group, Host, Name},
     peer::Peer,
     registry::Registry,
-    resolver::{FAILURE_VALID, Resolver, ServiceAddress, state},
+    resolver::{FAILURE_VALID, Resolver, ResolverConfig, ServiceAddress, state},
 };
 
 /// The shortest wait between two attempts at a name.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 impl Group {
-    /// Starts to resolve the names of the group's servers, on the loop of the calling thread, if
-    /// nobody does it yet. It goes on until the group is gone, so the thread must be one that
-    /// lasts.
-    pub fn keep_resolved(self: &Arc<Self>, registry: &Registry) {
-        let Some((config, timeout)) = &self.config.resolver else { return };
-        if self.hosts.is_empty() || self.resolving.swap(true, AcqRel) {
-            return;
-        }
-        let resolver = registry.resolver(config);
-        let timeout = Duration::from_millis(*timeout);
-        for index in 0..self.hosts.len() {
-            let group = Arc::downgrade(self);
-            weir_engine::spawn(keep(group, index, resolver.clone(), timeout));
-        }
+    /// To keep the names of the group's servers resolved. A reload that changes other things of
+    /// the group has the same duties.
+    pub fn duties(&self, registry: &Arc<Registry>) -> Vec<Duty> {
+        let Some((config, timeout)) = &self.config.resolver else { return Vec::new() };
+        let duty = |host: &Host| {
+            let keeper = Keeper {
+                registry: Arc::clone(registry),
+                group: self.config.key.clone(),
+                server: host.server.text.clone(),
+                name: host.name.clone(),
+                config: config.clone(),
+                timeout: Duration::from_millis(*timeout),
+            };
+            Duty::new(keeper.key(), move || keeper.clone().keep())
+        };
+        self.hosts.iter().map(duty).collect()
     }
 
-    /// The same beside the loop where lining up takes its time.
+    /// Until when the addresses of a host hold, in seconds.
+    fn valid(&self, index: usize) -> i64 {
+        self.hosts[index].valid.load(Relaxed)
+    }
+
+    /// [`apply`](Self::apply) beside the loop where lining up takes its time.
     async fn apply_beside(self: &Arc<Self>, index: usize, found: Vec<ServiceAddress>) {
         if !self.method().needs_ring() {
             return self.apply(index, &found);
@@ -103,27 +107,73 @@ impl Host {
     }
 }
 
-/// Resolves one name again and again.
-async fn keep(group: Weak<Group>, index: usize, resolver: Resolver, timeout: Duration) {
-    let Some(held) = group.upgrade() else { return };
-    let name = held.hosts[index].name.clone();
-    let mut wait = until(held.hosts[index].valid.load(Relaxed), 0);
-    drop(held);
-    loop {
-        weir_engine::timer::sleep(wait).await;
-        if group.strong_count() == 0 {
-            return;
+/// Resolves one name again and again, for every living group of a key that has it: whoever still
+/// serves by an earlier configuration needs its addresses, too.
+#[derive(Clone)]
+struct Keeper {
+    registry: Arc<Registry>,
+    /// The key of the groups.
+    group: String,
+    /// The server as written: what a group finds its host by.
+    server: String,
+    name: Name,
+    config: ResolverConfig,
+    timeout: Duration,
+}
+
+impl Keeper {
+    fn key(&self) -> String {
+        let Self { group, server, name, config, timeout, .. } = self;
+        format!("resolve \"{server}\" of {group}: {name:?} by {config:?} within {timeout:?}")
+    }
+
+    async fn keep(self) {
+        let resolver = self.registry.resolver(&self.config);
+        let known = self.targets().iter().map(|(group, index)| group.valid(*index)).max();
+        let mut wait = until(known.unwrap_or(0), 0);
+        loop {
+            weir_engine::timer::sleep(wait).await;
+            wait = match resolve(&resolver, &self.name, self.timeout).await {
+                Some((found, valid)) => {
+                    self.apply(&found, valid).await;
+                    until(valid, 1).max(SHORTEST)
+                }
+                None => self.timeout.max(SHORTEST),
+            };
         }
-        let answer = resolve(&resolver, &name, timeout).await;
-        let Some(group) = group.upgrade() else { return };
-        wait = match answer {
-            Some((found, valid)) => {
-                group.apply_beside(index, found).await;
-                group.hosts[index].valid.store(valid, Relaxed);
-                until(valid, 1).max(SHORTEST)
+    }
+
+    /// Every place that the addresses are for.
+    fn targets(&self) -> Vec<(Arc<Group>, usize)> {
+        let mut targets = Vec::new();
+        for group in self.registry.of_key(&self.group) {
+            for (index, host) in group.hosts.iter().enumerate() {
+                if host.server.text == self.server && host.name == self.name {
+                    targets.push((Arc::clone(&group), index));
+                }
             }
-            None => timeout.max(SHORTEST),
-        };
+        }
+        targets
+    }
+
+    /// Gives the addresses to all. A group that a reload makes in the meantime may have begun with
+    /// the earlier ones, so this looks again until there is nothing new.
+    async fn apply(&self, found: &[ServiceAddress], valid: i64) {
+        let mut given: Vec<(Arc<Group>, usize)> = Vec::new();
+        loop {
+            let mut fresh = self.targets();
+            fresh.retain(|(group, index)| {
+                !given.iter().any(|(known, at)| Arc::ptr_eq(known, group) && at == index)
+            });
+            if fresh.is_empty() {
+                return;
+            }
+            for (group, index) in &fresh {
+                group.apply_beside(*index, found.to_vec()).await;
+                group.hosts[*index].valid.store(valid, Relaxed);
+            }
+            given.append(&mut fresh);
+        }
     }
 }
 

@@ -1,0 +1,204 @@
+//! Duties: work beside all requests that lasts as long as the configuration asks for it, such as
+//! keeping a name resolved. A duty is found again by its key, so a reload disturbs only those
+//! duties that it changes.
+//!
+//! ```text
+//!              wanted            no longer wanted
+//!   (none) ─────────────▶ runs ──────────────────▶ dropped
+//!                        │ ▲  │ ends by itself
+//!                 panics │ │  └─────────────▶ done, until no longer wanted
+//!                        ▼ │ RESTART later
+//!                       rests
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::error_log::{Level, process_log};
+use crate::event_loop::{JoinHandle, spawn_joined};
+use crate::timer;
+
+/// How long a duty rests after a panic.
+const RESTART: Duration = Duration::from_secs(1);
+
+type Work = Pin<Box<dyn Future<Output = ()>>>;
+
+/// One duty, before some loop has taken it on.
+pub struct Duty {
+    key: String,
+    begin: Box<dyn Fn() -> Work + Send>,
+}
+
+impl Duty {
+    /// A duty that `begin` begins, on the loop that takes it on, and again after a panic. `key`
+    /// says all that distinguishes it: a duty of the same key that runs already is the same duty.
+    pub fn new<F>(key: String, begin: impl Fn() -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        Self { key, begin: Box::new(move || Box::pin(begin())) }
+    }
+
+    /// What it is found by.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+impl fmt::Debug for Duty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Duty").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// The duties that run on the loop of this thread. All stop when it is dropped.
+#[derive(Debug)]
+pub struct Duties {
+    running: BTreeMap<String, Running>,
+    restart: Duration,
+}
+
+impl Default for Duties {
+    fn default() -> Self {
+        Self { running: BTreeMap::new(), restart: RESTART }
+    }
+}
+
+impl Duties {
+    /// Stops what is not wanted any more, starts what is new, and leaves the rest alone. Of several
+    /// duties with one key, one runs.
+    pub fn reconcile(&mut self, wanted: Vec<Duty>) {
+        let mut before = std::mem::take(&mut self.running);
+        for duty in wanted {
+            if self.running.contains_key(&duty.key) {
+                continue;
+            }
+            let key = duty.key.clone();
+            let running = before.remove(&key);
+            let restart = self.restart;
+            let running = running.unwrap_or_else(|| Running::start(supervise(duty, restart)));
+            self.running.insert(key, running);
+        }
+    }
+}
+
+/// Runs a duty to its end, and again whenever it has panicked.
+async fn supervise(duty: Duty, restart: Duration) {
+    let Duty { key, begin } = duty;
+    let begin: Rc<dyn Fn() -> Work> = Rc::from(begin as Box<dyn Fn() -> Work>);
+    loop {
+        let begin = Rc::clone(&begin);
+        let mut turn = Running::start(async move { begin().await });
+        if (&mut turn.0).await.is_ok() {
+            return;
+        }
+        let seconds = restart.as_secs_f64();
+        let text = format!("the duty to {key} has panicked, it begins again in {seconds} s");
+        process_log().log(Level::Alert, 0, text);
+        timer::sleep(restart).await;
+    }
+}
+
+/// A task that ends with its handle.
+#[derive(Debug)]
+struct Running(JoinHandle<()>);
+
+impl Running {
+    fn start(task: impl Future<Output = ()> + 'static) -> Self {
+        Self(spawn_joined(task))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    use super::*;
+    use crate::event_loop::block_on;
+
+    /// Says that it ends, however it does.
+    struct Says(&'static str, UnboundedSender<String>);
+
+    impl Drop for Says {
+        fn drop(&mut self) {
+            let _ = self.1.send(format!("{} stops", self.0));
+        }
+    }
+
+    fn lasting(key: &'static str, say: &UnboundedSender<String>) -> Duty {
+        let say = say.clone();
+        Duty::new(key.to_owned(), move || {
+            let say = say.clone();
+            async move {
+                let _ = say.send(format!("{key} begins"));
+                let _says = Says(key, say);
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+
+    #[test]
+    fn a_change_stops_and_starts_what_it_changes() {
+        block_on(async {
+            let (say, mut said) = unbounded_channel();
+            let mut duties = Duties::default();
+            duties.reconcile(vec![lasting("a", &say), lasting("b", &say), lasting("a", &say)]);
+            assert_eq!(said.recv().await.unwrap(), "a begins");
+            assert_eq!(said.recv().await.unwrap(), "b begins");
+            duties.reconcile(vec![lasting("b", &say), lasting("c", &say)]);
+            assert_eq!(said.recv().await.unwrap(), "a stops");
+            assert_eq!(said.recv().await.unwrap(), "c begins");
+            drop(duties);
+            assert_eq!(said.recv().await.unwrap(), "b stops");
+            assert_eq!(said.recv().await.unwrap(), "c stops");
+            drop(say);
+            assert_eq!(said.recv().await, None);
+        });
+    }
+
+    /// The other duties go on, and the one that is stopped while it rests does not begin again.
+    #[test]
+    fn a_duty_begins_again_after_a_panic() {
+        block_on(async {
+            let (say, mut said) = unbounded_channel();
+            let turns = Arc::new(AtomicUsize::new(0));
+            let (count, tell) = (Arc::clone(&turns), say.clone());
+            let unsteady = move || {
+                let (turn, tell) = (count.fetch_add(1, Relaxed), tell.clone());
+                // Also before there is a future.
+                assert!(turn != 0, "the first turn");
+                async move {
+                    assert!(turn != 1, "the second turn");
+                    let _ = tell.send(format!("turn {turn}"));
+                }
+            };
+            let mut duties = Duties { restart: Duration::from_millis(1), ..Duties::default() };
+            duties
+                .reconcile(vec![Duty::new("stumble".to_owned(), unsteady), lasting("stay", &say)]);
+            assert_eq!(said.recv().await.unwrap(), "stay begins");
+            assert_eq!(said.recv().await.unwrap(), "turn 2");
+            // Done: it is wanted still, and not begun once more.
+            duties.reconcile(vec![
+                Duty::new("stumble".to_owned(), || async { panic!("not to be begun") }),
+                lasting("stay", &say),
+            ]);
+            duties.reconcile(vec![lasting("last", &say)]);
+            assert_eq!(said.recv().await.unwrap(), "stay stops");
+            assert_eq!(said.recv().await.unwrap(), "last begins");
+            assert_eq!(turns.load(Relaxed), 3);
+        });
+    }
+}
