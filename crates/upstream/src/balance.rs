@@ -50,7 +50,7 @@ pub(crate) enum Choice {
 /// What a request has behind it: how far its walk over the peers has come.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
-    /// Peers of the current set that were tried, by id.
+    /// Peers of the current set that were tried, by the serial of their state.
     pub(crate) tried: SmallVec<[u64; 4]>,
     /// What `sticky` asks for: the sid of a peer; empty is nothing.
     pub(crate) hint: Vec<u8>,
@@ -72,7 +72,7 @@ pub(crate) struct Walk {
 
 impl Walk {
     pub(crate) fn was_tried(&self, peer: &Peer) -> bool {
-        self.tried.contains(&peer.id())
+        self.tried.contains(&peer.serial())
     }
 
     /// May this peer take the request, as far as it is free to go anywhere?
@@ -87,10 +87,8 @@ impl Walk {
         }
         let place = set.peers.iter().position(|peer| peer.sid.as_bytes() == self.hint)?;
         let peer = &set.peers[place];
-        let takes = !self.was_tried(peer)
-            && peer.limits.admission != Admission::Down
-            && !peer.is_failed(now)
-            && !peer.is_full();
+        let takes =
+            !self.was_tried(peer) && peer.limits.admission != Admission::Down && peer.is_well(now);
         takes.then_some(place)
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -16,7 +16,8 @@ use crate::{
     peer::{Limits, Peer},
     pick::Pick,
     resolver::ResolverConfig,
-    set::Sets,
+    roster::Roster,
+    set::{Lines, Sets},
     sticky::{Sessions, SessionsConfig},
 };
 
@@ -55,6 +56,8 @@ pub struct GroupConfig {
     pub key: String,
     /// The name as in `no live upstreams` and `$upstream_addr`.
     pub name: String,
+    /// `zone`: the group can be changed at run time.
+    pub zone: Option<String>,
     /// The servers, in order.
     pub servers: Vec<Server>,
     /// How to choose among them.
@@ -73,6 +76,7 @@ impl GroupConfig {
         Self {
             key,
             name: name.to_owned(),
+            zone: None,
             servers: vec![server],
             method: MethodHandle::default(),
             sessions: None,
@@ -114,21 +118,11 @@ pub struct Group {
     pub(crate) config: GroupConfig,
     /// Says all that the configuration says; equal text is an equal group.
     pub(crate) fingerprint: String,
-    pub(crate) hosts: Vec<Host>,
     sets: Mutex<Sets>,
-    lining_up: Mutex<()>,
+    roster: Mutex<Roster>,
     /// How many attempts the sets allow.
     tries: AtomicUsize,
     sessions: Option<Arc<Sessions>>,
-}
-
-/// A `server … resolve` of the group, and until when its addresses hold.
-#[derive(Debug)]
-pub(crate) struct Host {
-    pub(crate) server: Server,
-    pub(crate) name: Name,
-    /// In seconds of [`Now::current`](crate::Now::current); 0 if it was never resolved.
-    pub(crate) valid: AtomicI64,
 }
 
 impl Group {
@@ -138,45 +132,38 @@ impl Group {
     }
 
     /// A group, with what an earlier one of the same key knows about the peers they share.
-    pub(crate) fn new(config: GroupConfig, earlier: Option<&Self>) -> Self {
-        let mut hosts = Vec::new();
-        let mut primary = Vec::new();
-        let mut backup = Vec::new();
-        for server in &config.servers {
-            if let Some(name) = &server.resolve {
-                let (server, name) = (server.clone(), name.clone());
-                hosts.push(Host { server, name, valid: AtomicI64::new(0) });
-                continue;
-            }
-            let line = if server.backup { &mut backup } else { &mut primary };
-            line.extend(server.addresses.iter().map(|address| {
-                Peer::new(address.clone(), &server.text, server.limits.clone(), server.route())
-            }));
-        }
-        if let Some(earlier) = earlier {
-            earlier.hand_over_resolved(&hosts, &mut primary, &mut backup);
-            earlier.hand_over_state(primary.iter_mut().chain(&mut backup));
-        }
+    pub(crate) fn new(config: GroupConfig, earlier: Option<(&Self, &Roster)>) -> Self {
+        let (roster, lines) = match earlier {
+            Some((group, roster)) => roster.succeed(&group.config, group.lines(), &config),
+            None => Roster::of(&config),
+        };
         let sessions = config.sessions.as_ref().map(|wanted| {
-            let kept = earlier.and_then(|group| group.sessions.clone());
+            let kept = earlier.and_then(|(group, _)| group.sessions.clone());
             kept.filter(|kept| kept.config() == wanted)
                 .unwrap_or_else(|| Arc::new(Sessions::new(wanted.clone())))
         });
-        let line = |peers: Vec<Peer>| peers.into_iter().map(Arc::new).collect();
-        let sets = Sets::new(line(primary), line(backup), config.method.0.needs_ring());
+        let sets = Sets::new(lines, config.method.0.needs_ring());
         Self {
             fingerprint: match config.key.is_empty() {
                 // Nobody will look for it.
                 true => String::new(),
                 false => format!("{config:?}"),
             },
-            hosts,
             tries: AtomicUsize::new(sets.tries()),
             sets: Mutex::new(sets),
-            lining_up: Mutex::new(()),
+            roster: Mutex::new(roster),
             sessions,
             config,
         }
+    }
+
+    /// The group that takes over from this one with another configuration. No edit is lost in
+    /// between.
+    pub(crate) fn succeed(&self, config: GroupConfig) -> Arc<Self> {
+        let mut roster = self.roster();
+        let group = Arc::new(Self::new(config, Some((self, &roster))));
+        roster.heir = Arc::downgrade(&group);
+        group
     }
 
     /// The name as configured.
@@ -210,85 +197,29 @@ impl Group {
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The turn of whoever puts other peers in place of the present ones. Requests don't wait
-    /// for it.
-    pub(crate) fn lining_up(&self) -> MutexGuard<'_, ()> {
-        self.lining_up.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The roster, locked: it serialises changes of the lines. Requests don't wait for it.
+    pub(crate) fn roster(&self) -> MutexGuard<'_, Roster> {
+        // A change is made of copies and put in place whole, so poison means nothing here, either.
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts other peers in place of the present ones, whose lines nobody else may change in the
-    /// meantime. Requests wait for the exchange only, not for a ring to be made or dropped.
-    pub(crate) fn line_up(&self, primary: Vec<Arc<Peer>>, backup: Vec<Arc<Peer>>) {
-        let fresh = Sets::new(primary, backup, self.method().needs_ring());
+    /// The peers at this moment.
+    pub(crate) fn lines(&self) -> Lines {
+        self.sets().lines()
+    }
+
+    /// Puts other peers in place of the present ones; the caller holds the roster. Requests wait
+    /// for the exchange only, not for a ring to be made or dropped.
+    pub(crate) fn line_up(&self, lines: Lines) {
+        let fresh = Sets::new(lines, self.method().needs_ring());
         self.tries.store(fresh.tries(), Relaxed);
         let old = std::mem::replace(&mut *self.sets(), fresh);
         drop(old);
-    }
-
-    /// Gives the addresses that names of the new configuration had under this one, so that a
-    /// reload does not empty the group until the names are resolved again.
-    fn hand_over_resolved(&self, hosts: &[Host], primary: &mut Vec<Peer>, backup: &mut Vec<Peer>) {
-        let sets = self.sets();
-        let backups = sets.backup.as_ref().map_or(&[][..], |set| &set.peers[..]);
-        for (index, host) in hosts.iter().enumerate() {
-            let known = self.hosts.iter().position(|old| {
-                old.name.host == host.name.host && old.name.service == host.name.service
-            });
-            let Some(known) = known else { continue };
-            host.valid.store(self.hosts[known].valid.load(Relaxed), Relaxed);
-            for (line, old) in [(&mut *primary, &sets.primary.peers[..]), (&mut *backup, backups)] {
-                let resolved = old.iter().filter(|peer| peer.host == Some(known));
-                line.extend(resolved.filter_map(|old| {
-                    let Addr::Inet(address) = old.address else { return None };
-                    let mut peer = host.peer(index, address, &old.server, old.limits.weight);
-                    peer.inherit(old);
-                    Some(peer)
-                }));
-            }
-        }
-    }
-
-    /// Gives the counters of this group to peers of the same address and server text. The second
-    /// of two equal peers gets those of the second.
-    fn hand_over_state<'a>(&self, peers: impl Iterator<Item = &'a mut Peer>) {
-        let mut old = self.peers();
-        for peer in peers.filter(|peer| peer.host.is_none()) {
-            let same = |old: &Arc<Peer>| old.name == peer.name && old.server == peer.server;
-            if let Some(place) = old.iter().position(same) {
-                peer.inherit(&old.remove(place));
-            }
-        }
     }
 }
 
 impl Server {
     pub(crate) fn route(&self) -> Option<&str> {
         self.route.as_deref()
-    }
-}
-
-impl Host {
-    /// A peer at an address that the name stands for. `server` and `weight` are what a service
-    /// says; a plain name has those of its directive.
-    pub(crate) fn peer(
-        &self,
-        index: usize,
-        mut address: SocketAddr,
-        server: &str,
-        weight: u32,
-    ) -> Peer {
-        let mut limits = self.server.limits.clone();
-        let mut text = self.server.text.as_str();
-        if self.name.service.is_some() {
-            text = server;
-            if limits.weight == 1 {
-                limits.weight = weight;
-            }
-        } else {
-            address.set_port(self.name.port);
-        }
-        let mut peer = Peer::new(Addr::Inet(address), text, limits, self.server.route());
-        peer.host = Some(index);
-        peer
     }
 }

@@ -4,7 +4,8 @@
 //! While a configuration is assembled, [`tables`] read the `upstream` blocks, and directives that
 //! pass requests on call [`Upstreams::refer`]. [`Upstreams::plans`] then gives one [`Plan`] for
 //! each, from which the one [`Registry`] of the process makes a [`Group`], or finds it again after
-//! a reload. A request goes this way:
+//! a reload. [`Group::view`] shows a group, and [`Group::edit`] changes it while it serves. A
+//! request goes this way:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -28,8 +29,10 @@
 
 mod balance;
 mod clock;
+mod edit;
 pub mod fuzz;
 mod group;
+mod health;
 mod keepalive;
 mod peer;
 mod pick;
@@ -37,24 +40,30 @@ mod registry;
 mod resolve;
 pub mod resolver;
 mod retry;
+mod roster;
 mod set;
 pub mod settings;
 mod sticky;
 mod upstreams;
 pub mod url;
+mod view;
 mod zones;
 
 pub use balance::Moment;
 pub use clock::Now;
+pub use edit::{Change, Edit, EditError, MAX_SERVERS};
 pub use group::{Group, GroupConfig, MethodHandle, Name, Request, Server};
+pub use health::Health;
 pub use keepalive::{KeepaliveConfig, Made, Pool, PoolId, Pools, Usage};
 pub use peer::{Admission, Limits, MAX_ROUTE, Peer, PeerState};
 pub use pick::{Freed, NoLive, Outcome, Pick, Timings};
 pub use registry::Registry;
 pub use resolver::{ResolveError, Resolved, Resolver, ResolverConfig, Service, ServiceAddress};
 pub use retry::{Causes, Progress, Retry};
+pub use roster::{Origin, ServerId};
 pub use sticky::{Cookie, CookieMoment, Expires, Sessions, SessionsConfig, is_samesite};
 pub use upstreams::{Plan, Side, UpstreamRef, Upstreams};
+pub use view::{GroupView, PeerStatus, PeerView, ServerView};
 pub use zones::{MIN_ZONE, Zones};
 
 /// The tables of everything that may stand in an `upstream` block, and of the block itself.

@@ -8,7 +8,11 @@ use std::sync::{
 use md5::{Digest, Md5};
 use weir_engine::Addr;
 
-use crate::clock::Now;
+use crate::{
+    clock::Now,
+    health::{AtomicHealth, Health},
+    roster::{Origin, ServerId},
+};
 
 /// The longest `route=` of a server, in bytes: as long as the MD5 text it stands in for.
 pub const MAX_ROUTE: usize = 32;
@@ -46,8 +50,9 @@ impl Default for Limits {
     }
 }
 
-/// One address with its parameters and its state. Cheap to hold by `Arc`, shared by all threads.
-#[derive(Debug)]
+/// One address with its parameters and its state. Cheap to hold by `Arc`, shared by all threads. It
+/// never changes: an edit puts another one with the same state in its place.
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// Where to connect to.
     pub address: Addr,
@@ -59,9 +64,11 @@ pub struct Peer {
     pub sid: String,
     /// The parameters of its `server`.
     pub limits: Limits,
-    /// The `server … resolve` it came from, by position among those of the group.
-    pub(crate) host: Option<usize>,
-    /// Counters, which outlive a reload.
+    /// Its number in the group.
+    pub id: ServerId,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What outlives edits and reloads.
     pub state: Arc<PeerState>,
 }
 
@@ -70,9 +77,10 @@ impl Peer {
     pub fn new(address: Addr, server: &str, limits: Limits, route: Option<&str>) -> Self {
         let name = address.to_string();
         Self {
-            sid: route.map_or_else(|| hex_md5(name.as_bytes()), str::to_owned),
+            sid: route.map_or_else(|| default_sid(&name), str::to_owned),
             server: server.to_owned(),
-            host: None,
+            id: ServerId::default(),
+            origin: Origin::default(),
             state: Arc::new(PeerState::new(i64::from(limits.weight))),
             address,
             name,
@@ -89,9 +97,9 @@ impl Peer {
         }
     }
 
-    /// The number that stands for this peer in every configuration it is part of.
-    pub fn id(&self) -> u64 {
-        self.state.id
+    /// The number that stands for its state, unique in the process.
+    pub(crate) fn serial(&self) -> u64 {
+        self.state.serial
     }
 
     pub(crate) fn weight(&self) -> i64 {
@@ -111,16 +119,22 @@ impl Peer {
         self.limits.max_conns != 0 && self.state.conns.load(Relaxed) >= self.limits.max_conns
     }
 
+    /// Neither probes nor failures nor other requests keep a request away.
+    pub(crate) fn is_well(&self, now: Now) -> bool {
+        self.state.health.is_good() && !self.is_failed(now) && !self.is_full()
+    }
+
     /// May take a request that is free to go anywhere.
     pub fn is_available(&self, now: Now) -> bool {
-        self.limits.admission == Admission::Open && !self.is_failed(now) && !self.is_full()
+        self.limits.admission == Admission::Open && self.is_well(now)
     }
 }
 
 /// The counters of a peer. Balancing changes them under the lock of the group; anyone may read.
 #[derive(Debug)]
 pub struct PeerState {
-    pub(crate) id: u64,
+    pub(crate) serial: u64,
+    health: AtomicHealth,
     pub(crate) current_weight: AtomicI64,
     pub(crate) effective_weight: AtomicI64,
     /// Requests that are with this peer now.
@@ -161,7 +175,8 @@ impl PeerState {
     fn new(weight: i64) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
-            id: NEXT.fetch_add(1, Relaxed),
+            serial: NEXT.fetch_add(1, Relaxed),
+            health: AtomicHealth::default(),
             current_weight: AtomicI64::new(0),
             effective_weight: AtomicI64::new(weight),
             conns: AtomicU64::new(0),
@@ -184,6 +199,21 @@ impl PeerState {
             responses: Default::default(),
         }
     }
+
+    /// What probes have found.
+    pub fn health(&self) -> Health {
+        self.health.load()
+    }
+
+    /// Probes have found this. Requests follow it from their next choice on.
+    pub fn set_health(&self, health: Health) {
+        self.health.set(health);
+    }
+}
+
+/// What `sticky` calls a peer that has no `route=`.
+pub(crate) fn default_sid(name: &str) -> String {
+    hex_md5(name.as_bytes())
 }
 
 /// Adds a sample to a moving average in which it weighs a twentieth; the first sample is taken

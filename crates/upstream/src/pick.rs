@@ -219,7 +219,7 @@ impl Current {
         let mut followed = false;
         if !walk.single {
             followed = method.taken(peer, now);
-            walk.tried.push(peer.id());
+            walk.tried.push(peer.serial());
             if now.seconds - state.checked.load(Relaxed) > peer.limits.fail_timeout {
                 state.checked.store(now.seconds, Relaxed);
             }

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     group::{Group, GroupConfig},
     resolver::{Resolver, ResolverConfig, WeakResolver},
+    upstreams::Side,
 };
 
 /// Groups by key. One for the whole process; it holds on to nothing: a group lives as long as a
@@ -56,7 +57,10 @@ impl Registry {
         {
             return Arc::clone(group);
         }
-        let group = Arc::new(Group::new(config.clone(), earlier.as_deref()));
+        let group = match earlier {
+            Some(earlier) => earlier.succeed(config.clone()),
+            None => Arc::new(Group::new(config.clone(), None)),
+        };
         groups.insert(&config.key, &group);
         group
     }
@@ -78,6 +82,12 @@ impl Registry {
     pub fn groups(&self) -> Vec<Arc<Group>> {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.by_key.values().flatten().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The group of an `upstream` block that is in force, or is about to be.
+    pub fn find(&self, side: Side, name: &str) -> Option<Arc<Group>> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.living(&side.key(name)).next_back()
     }
 
     /// The living groups of one key, the newest last: that of the configuration in force, and

@@ -10,10 +10,11 @@ use weir_engine::{Addr, Level, duty::Duty, error_log::process_log, event_loop::o
 
 use crate::{
     clock::Now,
-    group::{Group, Host, Name},
+    group::{Group, Name},
     peer::Peer,
     registry::Registry,
     resolver::{FAILURE_VALID, Resolver, ResolverConfig, ServiceAddress, state},
+    roster::{Host, Origin, Roster, ServerId},
 };
 
 /// The shortest wait between two attempts at a name.
@@ -24,7 +25,7 @@ impl Group {
     /// the group has the same duties.
     pub fn duties(&self, registry: &Arc<Registry>) -> Vec<Duty> {
         let Some((config, timeout)) = &self.config.resolver else { return Vec::new() };
-        let duty = |host: &Host| {
+        let duty = |host: &Arc<Host>| {
             let keeper = Keeper {
                 registry: Arc::clone(registry),
                 group: self.config.key.clone(),
@@ -35,52 +36,53 @@ impl Group {
             };
             Duty::new(keeper.key(), move || keeper.clone().keep())
         };
-        self.hosts.iter().map(duty).collect()
-    }
-
-    /// Until when the addresses of a host hold, in seconds.
-    fn valid(&self, index: usize) -> i64 {
-        self.hosts[index].valid.load(Relaxed)
+        self.roster().hosts.iter().map(duty).collect()
     }
 
     /// [`apply`](Self::apply) beside the loop where lining up takes its time.
-    async fn apply_beside(self: &Arc<Self>, index: usize, found: Vec<ServiceAddress>) {
+    async fn apply_beside(self: &Arc<Self>, id: ServerId, found: Vec<ServiceAddress>, valid: i64) {
         if !self.method().needs_ring() {
-            return self.apply(index, &found);
+            return self.apply(id, &found, valid);
         }
         let group = Arc::clone(self);
         // Without a thread to be had, the addresses stay as they are until the next time.
-        let _ = on_a_thread(move || group.apply(index, &found)).await;
+        let _ = on_a_thread(move || group.apply(id, &found, valid)).await;
     }
 
-    /// Puts new addresses in the place of those that a name had. Peers whose address is still
-    /// there stay as they are.
-    fn apply(&self, index: usize, found: &[ServiceAddress]) {
-        let _turn = self.lining_up();
-        let host = &self.hosts[index];
+    /// Puts new addresses in the place of those that a name had, until when they hold. Peers whose
+    /// address is still there stay as they are.
+    pub(crate) fn apply(&self, id: ServerId, found: &[ServiceAddress], valid: i64) {
+        let mut roster = self.roster();
+        // It may have been removed in the meantime.
+        let Some(host) = roster.hosts.iter().find(|host| host.id == id).map(Arc::clone) else {
+            return;
+        };
         let first = found.iter().map(|it| it.priority).min();
         let (preferred, others): (Vec<_>, Vec<_>) =
             found.iter().partition(|it| Some(it.priority) == first);
-        let sets = self.sets();
-        let mut primary = sets.primary.peers.clone();
-        let mut backup = sets.backup.as_ref().map_or_else(Vec::new, |set| set.peers.clone());
-        drop(sets);
+        let mut lines = self.lines();
         if host.server.backup {
-            host.replace(index, &mut backup, preferred);
+            host.replace(lines.of(true), preferred, &mut roster);
         } else {
-            host.replace(index, &mut primary, preferred);
+            host.replace(lines.of(false), preferred, &mut roster);
             if host.name.service.is_some() && self.method().knows_backup() {
-                host.replace(index, &mut backup, others);
+                host.replace(lines.of(true), others, &mut roster);
             }
         }
-        self.line_up(primary, backup);
+        self.line_up(lines);
+        host.valid.store(valid, Relaxed);
     }
 }
 
 impl Host {
-    fn replace(&self, index: usize, line: &mut Vec<Arc<Peer>>, mut found: Vec<&ServiceAddress>) {
+    fn replace(
+        &self,
+        line: &mut Vec<Arc<Peer>>,
+        mut found: Vec<&ServiceAddress>,
+        roster: &mut Roster,
+    ) {
         line.retain(|peer| {
-            if peer.host != Some(index) {
+            if peer.origin != Origin::Resolved(self.id) {
                 return true;
             }
             let same = found.iter().position(|it| self.is_same(peer, it));
@@ -89,11 +91,10 @@ impl Host {
                 true
             })
         });
-        line.extend(
-            found
-                .into_iter()
-                .map(|it| Arc::new(self.peer(index, it.address, &it.target, u32::from(it.weight)))),
-        );
+        line.extend(found.into_iter().map(|it| {
+            let (id, weight) = (roster.next_id(), u32::from(it.weight));
+            Arc::new(self.peer(id, it.address, &it.target, weight))
+        }));
     }
 
     fn is_same(&self, peer: &Peer, found: &ServiceAddress) -> bool {
@@ -129,7 +130,7 @@ impl Keeper {
 
     async fn keep(self) {
         let resolver = self.registry.resolver(&self.config);
-        let known = self.targets().iter().map(|(group, index)| group.valid(*index)).max();
+        let known = self.targets().iter().map(|(_, host)| host.valid.load(Relaxed)).max();
         let mut wait = until(known.unwrap_or(0), 0);
         loop {
             weir_engine::timer::sleep(wait).await;
@@ -143,13 +144,13 @@ impl Keeper {
         }
     }
 
-    /// Every place that the addresses are for.
-    fn targets(&self) -> Vec<(Arc<Group>, usize)> {
+    /// Every host that the addresses are for, with its group.
+    fn targets(&self) -> Vec<(Arc<Group>, Arc<Host>)> {
         let mut targets = Vec::new();
         for group in self.registry.of_key(&self.group) {
-            for (index, host) in group.hosts.iter().enumerate() {
+            for host in &group.roster().hosts {
                 if host.server.text == self.server && host.name == self.name {
-                    targets.push((Arc::clone(&group), index));
+                    targets.push((Arc::clone(&group), Arc::clone(host)));
                 }
             }
         }
@@ -159,18 +160,18 @@ impl Keeper {
     /// Gives the addresses to all. A group that a reload makes in the meantime may have begun with
     /// the earlier ones, so this looks again until there is nothing new.
     async fn apply(&self, found: &[ServiceAddress], valid: i64) {
-        let mut given: Vec<(Arc<Group>, usize)> = Vec::new();
+        let mut given: Vec<(Arc<Group>, ServerId)> = Vec::new();
         loop {
-            let mut fresh = self.targets();
-            fresh.retain(|(group, index)| {
-                !given.iter().any(|(known, at)| Arc::ptr_eq(known, group) && at == index)
+            let mut fresh: Vec<_> =
+                self.targets().into_iter().map(|(group, host)| (group, host.id)).collect();
+            fresh.retain(|(group, id)| {
+                !given.iter().any(|(known, other)| Arc::ptr_eq(known, group) && other == id)
             });
             if fresh.is_empty() {
                 return;
             }
-            for (group, index) in &fresh {
-                group.apply_beside(*index, found.to_vec()).await;
-                group.hosts[*index].valid.store(valid, Relaxed);
+            for (group, id) in &fresh {
+                group.apply_beside(*id, found.to_vec(), valid).await;
             }
             given.append(&mut fresh);
         }
@@ -275,13 +276,13 @@ mod tests {
                 .next(&mut fastrand::Rng::new(), Now::default())
                 .is_err()
         );
-        group.apply(0, &[at(1, 0, 0, 1), at(2, 0, 0, 1)]);
+        group.apply(ServerId(0), &[at(1, 0, 0, 1), at(2, 0, 0, 1)], 0);
         assert_eq!(names(&group), ["127.0.0.1:80", "127.0.0.2:80"]);
-        let kept = group.peers()[1].id();
-        group.apply(0, &[at(3, 0, 0, 1), at(2, 0, 0, 1)]);
+        let kept = group.peers()[1].serial();
+        group.apply(ServerId(0), &[at(3, 0, 0, 1), at(2, 0, 0, 1)], 0);
         assert_eq!(names(&group), ["127.0.0.2:80", "127.0.0.3:80"]);
-        assert_eq!(group.peers()[0].id(), kept);
-        group.apply(0, &[]);
+        assert_eq!(group.peers()[0].serial(), kept);
+        group.apply(ServerId(0), &[], 0);
         assert_eq!(names(&group), [""; 0]);
     }
 
@@ -289,25 +290,25 @@ mod tests {
     fn a_reload_keeps_what_was_resolved_with_the_new_port() {
         let registry = Registry::default();
         let old = registry.group(&config(80, None, 1));
-        old.apply(0, &[at(1, 0, 0, 1)]);
+        old.apply(ServerId(0), &[at(1, 0, 0, 1)], 0);
         let new = registry.group(&config(81, None, 3));
         assert_eq!(names(&new), ["127.0.0.1:81"]);
         assert_eq!(new.peers()[0].limits.weight, 3);
         assert_eq!(new.peers()[0].server, "example.net:81");
-        new.apply(0, &[at(1, 0, 0, 1)]);
+        new.apply(ServerId(0), &[at(1, 0, 0, 1)], 0);
         assert_eq!(names(&new), ["127.0.0.1:81"]);
     }
 
     #[test]
     fn services_bring_ports_weights_and_backups() {
         let group = Registry::default().group(&config(0, Some("http"), 1));
-        group.apply(0, &[at(1, 81, 5, 7), at(2, 82, 6, 1)]);
+        group.apply(ServerId(0), &[at(1, 81, 5, 7), at(2, 82, 6, 1)], 0);
         assert_eq!(names(&group), ["127.0.0.1:81", "127.0.0.2:82"]);
         assert_eq!(group.peers()[0].limits.weight, 7);
-        let backups = group.sets().backup.as_ref().map_or(0, |set| set.peers.len());
+        let backups = group.lines().get(true).len();
         assert_eq!(backups, 1);
-        let before = group.peers()[0].id();
-        group.apply(0, &[at(1, 81, 5, 8)]);
-        assert_ne!(group.peers()[0].id(), before);
+        let before = group.peers()[0].serial();
+        group.apply(ServerId(0), &[at(1, 81, 5, 8)], 0);
+        assert_ne!(group.peers()[0].serial(), before);
     }
 }

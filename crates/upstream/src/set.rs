@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     balance::consistent::Points,
     peer::{Admission, Peer},
+    roster::ServerId,
 };
 
 /// Peers that stand in one line, in the order of the configuration.
@@ -41,7 +42,41 @@ impl Set {
     }
 }
 
-/// Both lines of a group.
+/// The peers of a group in two lines, of which nothing is computed yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lines {
+    primary: Vec<Arc<Peer>>,
+    backup: Vec<Arc<Peer>>,
+}
+
+impl Lines {
+    pub(crate) fn of(&mut self, backup: bool) -> &mut Vec<Arc<Peer>> {
+        if backup { &mut self.backup } else { &mut self.primary }
+    }
+
+    pub(crate) fn get(&self, backup: bool) -> &[Arc<Peer>] {
+        if backup { &self.backup } else { &self.primary }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.primary.iter().chain(&self.backup)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Arc<Peer>> {
+        self.primary.iter_mut().chain(&mut self.backup)
+    }
+
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Peer) -> bool) {
+        self.primary.retain(|peer| keep(peer));
+        self.backup.retain(|peer| keep(peer));
+    }
+
+    pub(crate) fn find(&self, id: ServerId) -> Option<&Arc<Peer>> {
+        self.iter().find(|peer| peer.id == id)
+    }
+}
+
+/// Both lines of a group, ready for balancing.
 #[derive(Debug, Default)]
 pub(crate) struct Sets {
     pub(crate) primary: Set,
@@ -52,7 +87,8 @@ pub(crate) struct Sets {
 
 impl Sets {
     /// Lines peers up. `ring` says whether the method needs the points of a consistent hash.
-    pub(crate) fn new(primary: Vec<Arc<Peer>>, backup: Vec<Arc<Peer>>, ring: bool) -> Self {
+    pub(crate) fn new(lines: Lines, ring: bool) -> Self {
+        let Lines { primary, backup } = lines;
         let points = if ring { Points::new(&primary) } else { Points::default() };
         let mut primary = Set::new(primary);
         primary.single = primary.peers.len() == 1 && backup.is_empty();
@@ -62,6 +98,15 @@ impl Sets {
 
     pub(crate) fn tries(&self) -> usize {
         self.primary.tries() + self.backup.as_ref().map_or(0, Set::tries)
+    }
+
+    /// The peers alone.
+    pub(crate) fn lines(&self) -> Lines {
+        let peers = |set: &Set| set.peers.clone();
+        Lines {
+            primary: peers(&self.primary),
+            backup: self.backup.as_ref().map(peers).unwrap_or_default(),
+        }
     }
 
     /// All peers, backups last.

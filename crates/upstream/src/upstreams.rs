@@ -36,10 +36,11 @@ impl Side {
         }
     }
 
-    fn text(self) -> &'static str {
+    /// The key of the group of an `upstream` block.
+    pub(crate) fn key(self, name: &str) -> String {
         match self {
-            Self::Http => "http",
-            Self::Stream => "stream",
+            Self::Http => format!("http {name}"),
+            Self::Stream => format!("stream {name}"),
         }
     }
 }
@@ -84,8 +85,6 @@ pub struct Plan {
     pub key: Option<Template>,
     /// `sticky`.
     pub sticky: Option<StickyConfig>,
-    /// It has a `zone`.
-    pub zone: Option<String>,
 }
 
 impl Upstreams {
@@ -223,7 +222,7 @@ impl Entry {
     /// The key of its group in the registry of all groups.
     fn key(&self) -> String {
         let port = if self.block.is_some() { String::new() } else { format!(":{}", self.port) };
-        format!("{} {}{port}", self.side.text(), self.name)
+        self.side.key(&self.name) + &port
     }
 
     fn fault(&self, message: &str) -> Fault {
@@ -263,6 +262,7 @@ fn declared(
         group: GroupConfig {
             key: entry.key(),
             name: entry.name.clone(),
+            zone: upstream.zone.clone(),
             servers: upstream.servers.clone(),
             method: chosen.as_ref().map_or_else(MethodHandle::default, |it| it.method.clone()),
             sessions: upstream.sessions.clone(),
@@ -277,7 +277,6 @@ fn declared(
         },
         key: chosen.and_then(|chosen| chosen.key),
         sticky: upstream.sticky_config.clone(),
-        zone: upstream.zone.clone(),
     })
 }
 
@@ -292,6 +291,5 @@ fn implicit(entry: &Entry, env: &dyn Environment) -> Result<Plan, Fault> {
         keepalive: KeepaliveConfig::IMPLICIT,
         key: None,
         sticky: None,
-        zone: None,
     })
 }

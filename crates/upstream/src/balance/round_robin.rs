@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::balance::{Balance, Choice, Turn, pay, smooth};
+use crate::health::Health;
 use crate::peer::Admission;
 
 /// Round robin.
@@ -22,7 +23,10 @@ fn only(turn: &Turn<'_>) -> Option<usize> {
         return Some(place);
     }
     let peer = turn.set.peers.first()?;
-    (peer.limits.admission == Admission::Open && !peer.is_full()).then_some(0)
+    let takes = peer.limits.admission == Admission::Open
+        && peer.state.health() == Health::Good
+        && !peer.is_full();
+    takes.then_some(0)
 }
 
 fn weighted(turn: &Turn<'_>) -> Option<usize> {

@@ -33,6 +33,7 @@ fn group(method: impl Balance + 'static, servers: &str) -> Arc<Group> {
         GroupConfig {
             key: String::new(),
             name: "group".into(),
+            zone: None,
             servers,
             method: MethodHandle(Arc::new(method)),
             sessions: None,

@@ -1,0 +1,306 @@
+//! Changes of a group at run time: servers are added, changed and removed while requests are
+//! balanced. A request on a server that is removed finishes there.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use weir_engine::event_loop::on_a_thread;
+
+use crate::{
+    group::{Group, Server},
+    peer::{Admission, Limits, MAX_ROUTE, Peer, default_sid},
+    roster::{Host, Origin, Roster, ServerId},
+    set::Lines,
+};
+
+/// The most servers of one group, names included: balancing walks over all of them for a request,
+/// so a group is slow long before.
+pub const MAX_SERVERS: usize = 1 << 16;
+
+/// One change of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Adds a server: at addresses, or at a name that is resolved from now on.
+    Add(Server),
+    /// Changes a server. What is changed of a name changes for all its addresses.
+    Change(ServerId, Change),
+    /// Removes a server; a name goes with all its addresses.
+    Remove(ServerId),
+}
+
+/// What is to change of a server; the rest stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// `weight`, at least 1.
+    pub weight: Option<u32>,
+    /// `max_conns`, 0 is unlimited.
+    pub max_conns: Option<u64>,
+    /// `max_fails`, 0 never disables the server.
+    pub max_fails: Option<u64>,
+    /// `fail_timeout` in seconds.
+    pub fail_timeout: Option<i64>,
+    /// `down` and `drain`.
+    pub admission: Option<Admission>,
+    /// `route`; an empty one is none.
+    pub route: Option<String>,
+    /// `backup`.
+    pub backup: Option<bool>,
+}
+
+/// Why a group cannot be changed so. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EditError {
+    /// The upstream has no `zone`.
+    Static,
+    /// There is no such server.
+    NotFound(ServerId),
+    /// It is the address of a name, and goes when the name has it no longer.
+    Immutable(ServerId),
+    /// Its weight is that of the service.
+    WeightImmutable(ServerId),
+    /// The balancing method knows no backup servers.
+    NoBackup,
+    /// A weight of zero.
+    BadWeight,
+    /// A time before zero.
+    BadFailTimeout,
+    /// A route longer than [`MAX_ROUTE`].
+    RouteTooLong,
+    /// A server without an address and a name.
+    NoAddress,
+    /// A name, and no `resolver` to ask.
+    NoResolver,
+    /// The group would have more than [`MAX_SERVERS`].
+    Full,
+}
+
+impl fmt::Display for EditError {
+    /// In the words of nginx's API where it has some.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Static => f.write_str("upstream is static"),
+            Self::NotFound(id) => write!(f, "server with ID \"{id}\" does not exist"),
+            Self::Immutable(id) => write!(f, "server \"{id}\" not removable"),
+            Self::WeightImmutable(id) => write!(f, "server \"{id}\" weight is immutable"),
+            Self::NoBackup => f.write_str("upstream has no backup"),
+            Self::BadWeight => f.write_str("invalid \"weight\""),
+            Self::BadFailTimeout => f.write_str("invalid \"fail_timeout\""),
+            Self::RouteTooLong => f.write_str("route is too long"),
+            Self::NoAddress => f.write_str("missing \"server\" argument"),
+            Self::NoResolver => f.write_str("no resolver defined to resolve"),
+            Self::Full => write!(f, "more than {MAX_SERVERS} servers"),
+        }
+    }
+}
+
+impl std::error::Error for EditError {}
+
+impl Group {
+    /// Changes the group, and gives the numbers of the servers that are added. Picks that begin
+    /// when this has returned see the change. A group whose configuration was replaced hands the
+    /// edit on to the one that took over.
+    ///
+    /// A large ring of a consistent hash takes its time, so a loop calls
+    /// [`edit_beside`](Self::edit_beside).
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    pub fn edit(&self, edit: &Edit) -> Result<Vec<ServerId>, EditError> {
+        let mut roster = self.roster();
+        if let Some(heir) = roster.heir.upgrade() {
+            drop(roster);
+            return heir.edit(edit);
+        }
+        if self.config.zone.is_none() {
+            return Err(EditError::Static);
+        }
+        let mut lines = self.lines();
+        let mut ids = Vec::new();
+        match edit {
+            Edit::Add(server) => ids = self.add(server, &mut roster, &mut lines)?,
+            Edit::Change(id, change) => {
+                self.check(change)?;
+                self.change(*id, change, &mut roster, &mut lines)?;
+            }
+            Edit::Remove(id) => remove(*id, &mut roster, &mut lines)?,
+        }
+        self.line_up(lines);
+        Ok(ids)
+    }
+
+    /// [`edit`](Self::edit) on another thread, where lining the servers up takes its time.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn edit_beside(self: &Arc<Self>, edit: Edit) -> Result<Vec<ServerId>, EditError> {
+        if !self.method().needs_ring() {
+            return self.edit(&edit);
+        }
+        let (group, again) = (Arc::clone(self), edit.clone());
+        match on_a_thread(move || group.edit(&edit)).await {
+            Ok(done) => done,
+            // There is no thread to be had.
+            Err(_) => self.edit(&again),
+        }
+    }
+
+    fn add(
+        &self,
+        server: &Server,
+        roster: &mut Roster,
+        lines: &mut Lines,
+    ) -> Result<Vec<ServerId>, EditError> {
+        let Limits { weight, fail_timeout, .. } = server.limits;
+        self.check(&Change {
+            weight: Some(weight),
+            fail_timeout: Some(fail_timeout),
+            route: server.route.clone(),
+            backup: Some(server.backup),
+            ..Change::default()
+        })?;
+        let mut more = server.addresses.len();
+        if server.resolve.is_some() {
+            self.config.resolver.as_ref().ok_or(EditError::NoResolver)?;
+            more = 1;
+        }
+        if more == 0 {
+            return Err(EditError::NoAddress);
+        }
+        if lines.iter().count() + roster.hosts.len() + more > MAX_SERVERS {
+            return Err(EditError::Full);
+        }
+        Ok(roster.add(server, Origin::RunTime, lines))
+    }
+
+    /// Whether a server of the group may be so.
+    fn check(&self, change: &Change) -> Result<(), EditError> {
+        let Change { weight, fail_timeout, route, backup, .. } = change;
+        if *weight == Some(0) {
+            return Err(EditError::BadWeight);
+        }
+        if fail_timeout.is_some_and(|seconds| seconds < 0) {
+            return Err(EditError::BadFailTimeout);
+        }
+        if route.as_ref().is_some_and(|route| route.len() > MAX_ROUTE) {
+            return Err(EditError::RouteTooLong);
+        }
+        if *backup == Some(true) && !self.method().knows_backup() {
+            return Err(EditError::NoBackup);
+        }
+        Ok(())
+    }
+
+    fn change(
+        &self,
+        id: ServerId,
+        change: &Change,
+        roster: &mut Roster,
+        lines: &mut Lines,
+    ) -> Result<(), EditError> {
+        if let Some(host) = roster.hosts.iter_mut().find(|host| host.id == id) {
+            *host = Arc::new(host.changed(change));
+            for id in lines.ids_of(id) {
+                lines.change(id, change);
+            }
+            return Ok(());
+        }
+        let peer = lines.find(id).ok_or(EditError::NotFound(id))?;
+        if let Origin::Resolved(parent) = peer.origin {
+            let of_service = |host: &&Arc<Host>| {
+                host.id == parent && host.name.service.is_some() && host.server.limits.weight == 1
+            };
+            if change.weight.is_some() && roster.hosts.iter().any(|host| of_service(&host)) {
+                return Err(EditError::WeightImmutable(id));
+            }
+            if change.backup.is_some() {
+                return Err(EditError::Immutable(id));
+            }
+        }
+        lines.change(id, change);
+        Ok(())
+    }
+}
+
+fn remove(id: ServerId, roster: &mut Roster, lines: &mut Lines) -> Result<(), EditError> {
+    if let Some(place) = roster.hosts.iter().position(|host| host.id == id) {
+        roster.hosts.remove(place);
+        lines.retain(|peer| peer.origin != Origin::Resolved(id));
+        return Ok(());
+    }
+    let peer = lines.find(id).ok_or(EditError::NotFound(id))?;
+    if matches!(peer.origin, Origin::Resolved(_)) {
+        return Err(EditError::Immutable(id));
+    }
+    lines.retain(|peer| peer.id != id);
+    Ok(())
+}
+
+impl Lines {
+    fn ids_of(&self, name: ServerId) -> Vec<ServerId> {
+        let is_its = |peer: &&Arc<Peer>| peer.origin == Origin::Resolved(name);
+        self.iter().filter(is_its).map(|peer| peer.id).collect()
+    }
+
+    /// Puts a changed peer, with the same state, in the place of one. One that changes lines
+    /// becomes the last of the other.
+    fn change(&mut self, id: ServerId, change: &Change) {
+        for backup in [false, true] {
+            let line = self.of(backup);
+            let Some(place) = line.iter().position(|peer| peer.id == id) else { continue };
+            let changed = Arc::new(line[place].changed(change));
+            if change.backup.is_none_or(|wanted| wanted == backup) {
+                line[place] = changed;
+            } else {
+                line.remove(place);
+                self.of(!backup).push(changed);
+            }
+            return;
+        }
+    }
+}
+
+impl Change {
+    fn limits(&self, limits: &Limits) -> Limits {
+        Limits {
+            weight: self.weight.unwrap_or(limits.weight),
+            max_conns: self.max_conns.unwrap_or(limits.max_conns),
+            max_fails: self.max_fails.unwrap_or(limits.max_fails),
+            fail_timeout: self.fail_timeout.unwrap_or(limits.fail_timeout),
+            admission: self.admission.unwrap_or(limits.admission),
+        }
+    }
+}
+
+impl Peer {
+    fn changed(&self, change: &Change) -> Self {
+        let mut changed = self.clone();
+        changed.limits = change.limits(&self.limits);
+        if let Some(route) = &change.route {
+            changed.sid = match route.as_str() {
+                "" => default_sid(&self.name),
+                route => route.to_owned(),
+            };
+        }
+        changed.inherit(self);
+        changed
+    }
+}
+
+impl Host {
+    fn changed(&self, change: &Change) -> Self {
+        let mut server = self.server.clone();
+        server.limits = change.limits(&server.limits);
+        server.backup = change.backup.unwrap_or(server.backup);
+        if let Some(route) = &change.route {
+            server.route = (!route.is_empty()).then(|| route.clone());
+        }
+        let changed = Self::new(self.id, self.origin, server, self.name.clone());
+        changed.valid.store(self.valid.load(Relaxed), Relaxed);
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! Which servers a group has: those of the configuration, the addresses that their names stand
+//! for, and what was added or changed at run time. A reload that leaves the server lines of a group
+//! as they are goes on with the roster; one that changes them begins anew.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+};
+
+use weir_engine::Addr;
+
+use crate::{
+    group::{Group, GroupConfig, Name, Server},
+    peer::Peer,
+    set::Lines,
+};
+
+/// The number of a server in its group, from 0 on in the order of the configuration. It stays the
+/// same as long as the group has the server, and no other server of the group gets it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerId(pub u32);
+
+impl fmt::Display for ServerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where a server comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// A `server` line.
+    #[default]
+    Conf,
+    /// One of the addresses that the name of this server stands for.
+    Resolved(ServerId),
+    /// It was added at run time.
+    RunTime,
+}
+
+/// A server whose name is resolved again and again.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) id: ServerId,
+    pub(crate) origin: Origin,
+    pub(crate) server: Server,
+    pub(crate) name: Name,
+    /// Until when its addresses hold, in seconds of [`Now::current`](crate::Now::current); 0 if it
+    /// was never resolved.
+    pub(crate) valid: AtomicI64,
+}
+
+impl Host {
+    pub(crate) fn new(id: ServerId, origin: Origin, server: Server, name: Name) -> Self {
+        Self { id, origin, server, name, valid: AtomicI64::new(0) }
+    }
+
+    /// A peer at an address that the name stands for. `text` and `weight` are what a service
+    /// says; a plain name has those of its directive.
+    pub(crate) fn peer(
+        &self,
+        id: ServerId,
+        mut address: SocketAddr,
+        text: &str,
+        weight: u32,
+    ) -> Peer {
+        let mut limits = self.server.limits.clone();
+        let mut server = self.server.text.as_str();
+        if self.name.service.is_some() {
+            server = text;
+            if limits.weight == 1 {
+                limits.weight = weight;
+            }
+        } else {
+            address.set_port(self.name.port);
+        }
+        let mut peer = Peer::new(Addr::Inet(address), server, limits, self.server.route());
+        (peer.id, peer.origin) = (id, Origin::Resolved(self.id));
+        peer
+    }
+}
+
+/// The names of a group, and its next number. Its lock serialises all changes of the group's
+/// lines.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    /// In the order of their numbers.
+    pub(crate) hosts: Vec<Arc<Host>>,
+    next: u32,
+    /// The group of a later configuration that went on from here, and gets the edits.
+    pub(crate) heir: Weak<Group>,
+}
+
+impl Roster {
+    /// A number that no server of the group has had.
+    pub(crate) fn next_id(&mut self) -> ServerId {
+        self.next += 1;
+        ServerId(self.next - 1)
+    }
+
+    /// The servers as a configuration has them.
+    pub(crate) fn of(config: &GroupConfig) -> (Self, Lines) {
+        let (mut roster, mut lines) = (Self::default(), Lines::default());
+        for server in &config.servers {
+            roster.add(server, Origin::Conf, &mut lines);
+        }
+        (roster, lines)
+    }
+
+    /// Adds a server, and gives the numbers of what has come of it: of the name, or of each
+    /// address.
+    pub(crate) fn add(
+        &mut self,
+        server: &Server,
+        origin: Origin,
+        lines: &mut Lines,
+    ) -> Vec<ServerId> {
+        if let Some(name) = &server.resolve {
+            let id = self.next_id();
+            self.hosts.push(Arc::new(Host::new(id, origin, server.clone(), name.clone())));
+            return vec![id];
+        }
+        let mut ids = Vec::with_capacity(server.addresses.len());
+        for address in &server.addresses {
+            let limits = server.limits.clone();
+            let mut peer = Peer::new(address.clone(), &server.text, limits, server.route());
+            (peer.id, peer.origin) = (self.next_id(), origin);
+            ids.push(peer.id);
+            lines.of(server.backup).push(Arc::new(peer));
+        }
+        ids
+    }
+
+    /// The roster of a group under another configuration.
+    pub(crate) fn succeed(
+        &self,
+        earlier: &GroupConfig,
+        lines: Lines,
+        config: &GroupConfig,
+    ) -> (Self, Lines) {
+        if has_same_lines(earlier, config) {
+            self.go_on(earlier, lines, config)
+        } else {
+            self.begin_anew(&lines, config)
+        }
+    }
+
+    /// Keeps everything but addresses that a name of the configuration has no longer.
+    fn go_on(
+        &self,
+        earlier: &GroupConfig,
+        mut lines: Lines,
+        config: &GroupConfig,
+    ) -> (Self, Lines) {
+        let mut roster = Self { hosts: self.hosts.clone(), next: self.next, heir: Weak::new() };
+        for (old, new) in earlier.servers.iter().zip(&config.servers) {
+            for gone in old.addresses.iter().filter(|it| !new.addresses.contains(it)) {
+                let line = lines.of(new.backup);
+                let is_it = |peer: &Arc<Peer>| {
+                    peer.origin == Origin::Conf && peer.server == new.text && peer.address == *gone
+                };
+                if let Some(place) = line.iter().position(is_it) {
+                    line.remove(place);
+                }
+            }
+            let fresh = new.addresses.iter().filter(|it| !old.addresses.contains(it));
+            let fresh = Server { addresses: fresh.cloned().collect(), ..new.clone() };
+            if new.resolve.is_none() {
+                roster.add(&fresh, Origin::Conf, &mut lines);
+            }
+        }
+        (roster, lines)
+    }
+
+    /// Takes the servers of the configuration alone. Peers that both have (same address, same
+    /// server text) keep their state, and names their addresses, so that a reload does not empty
+    /// the group until they are resolved again.
+    fn begin_anew(&self, earlier: &Lines, config: &GroupConfig) -> (Self, Lines) {
+        let (mut roster, mut lines) = Self::of(config);
+        // The second of two equal peers gets the state of the second.
+        let mut old: Vec<_> = earlier.iter().collect();
+        for peer in lines.iter_mut() {
+            let same = |old: &&Arc<Peer>| old.name == peer.name && old.server == peer.server;
+            if let (Some(place), Some(peer)) = (old.iter().position(same), Arc::get_mut(peer)) {
+                peer.inherit(old.remove(place));
+            }
+        }
+        for host in roster.hosts.clone() {
+            let is_known = |old: &&Arc<Host>| {
+                old.name.host == host.name.host && old.name.service == host.name.service
+            };
+            let Some(known) = self.hosts.iter().find(is_known) else { continue };
+            host.valid.store(known.valid.load(Relaxed), Relaxed);
+            for backup in [false, true] {
+                for old in earlier.get(backup) {
+                    let Addr::Inet(address) = old.address else { continue };
+                    if old.origin == Origin::Resolved(known.id) {
+                        let id = roster.next_id();
+                        let mut peer = host.peer(id, address, &old.server, old.limits.weight);
+                        peer.inherit(old);
+                        lines.of(backup).push(Arc::new(peer));
+                    }
+                }
+            }
+        }
+        (roster, lines)
+    }
+}
+
+/// Whether the server lines are the same as written; a name that is looked up with the
+/// configuration may stand for other addresses today.
+fn has_same_lines(one: &GroupConfig, other: &GroupConfig) -> bool {
+    let as_written = |one: &Server, other: &Server| {
+        one.text == other.text
+            && one.limits == other.limits
+            && one.backup == other.backup
+            && one.route == other.route
+            && one.resolve == other.resolve
+    };
+    one.servers.len() == other.servers.len()
+        && one.servers.iter().zip(&other.servers).all(|(one, other)| as_written(one, other))
+}

@@ -1,0 +1,196 @@
+//! A group as somebody looks at it: its servers as they are set, and its peers as they do, in the
+//! terms of nginx's API.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::{
+    clock::Now,
+    group::{Group, Server},
+    health::Health,
+    peer::{Admission, Limits, Peer, default_sid},
+    roster::{Host, Origin, ServerId},
+};
+
+/// A group at one moment.
+#[derive(Clone, Debug)]
+pub struct GroupView {
+    /// The name of the upstream.
+    pub name: String,
+    /// Its zone; without one it cannot be edited.
+    pub zone: Option<String>,
+    /// What can be edited, in the order of the numbers: names and all addresses.
+    pub servers: Vec<ServerView>,
+    /// What takes requests, in the order of balancing, backup servers last.
+    pub peers: Vec<PeerView>,
+}
+
+/// A server as it is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerView {
+    /// Its number.
+    pub id: ServerId,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The address; of a name, the name with its port.
+    pub server: String,
+    /// `service=` of a name.
+    pub service: Option<String>,
+    /// The name that an address comes from.
+    pub host: Option<String>,
+    /// Its parameters.
+    pub limits: Limits,
+    /// `route=`, empty if it has none.
+    pub route: String,
+    /// `backup`.
+    pub backup: bool,
+}
+
+/// A peer and how it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerView {
+    /// Its number.
+    pub id: ServerId,
+    /// The address.
+    pub server: String,
+    /// The server as its directive wrote it, or the name that a service gave.
+    pub name: String,
+    /// `backup`.
+    pub backup: bool,
+    /// `weight`.
+    pub weight: u32,
+    /// `max_conns`.
+    pub max_conns: u64,
+    /// Whether it takes requests, and why not.
+    pub state: PeerStatus,
+    /// Requests that are with it now.
+    pub active: u64,
+    /// Requests it was chosen for.
+    pub requests: u64,
+    /// Attempts that failed.
+    pub fails: u64,
+    /// How often failures made it unavailable.
+    pub unavail: u64,
+    /// When it was last chosen, in seconds of [`Now::current`]; None if it never was.
+    pub selected: Option<i64>,
+    /// The average time to the header, in milliseconds.
+    pub header_time: u64,
+    /// The average time to the last byte, in milliseconds.
+    pub response_time: u64,
+}
+
+/// Whether a peer takes requests, in nginx's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerStatus {
+    /// It does.
+    Up,
+    /// Only those that `sticky` binds to it.
+    Draining,
+    /// Somebody has taken it out.
+    Down,
+    /// Too many failures too recently.
+    Unavail,
+    /// It waits for its first probe.
+    Checking,
+    /// Its last probes failed.
+    Unhealthy,
+}
+
+impl PeerStatus {
+    /// The word of nginx's API.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Draining => "draining",
+            Self::Down => "down",
+            Self::Unavail => "unavail",
+            Self::Checking => "checking",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl Peer {
+    /// What holds requests off, the decision of a person first.
+    pub fn status(&self, now: Now) -> PeerStatus {
+        match (self.limits.admission, self.state.health()) {
+            (Admission::Down, _) => PeerStatus::Down,
+            (_, Health::Unhealthy) => PeerStatus::Unhealthy,
+            (_, Health::Checking) => PeerStatus::Checking,
+            (Admission::Draining, _) => PeerStatus::Draining,
+            (Admission::Open, Health::Good) if self.is_failed(now) => PeerStatus::Unavail,
+            (Admission::Open, Health::Good) => PeerStatus::Up,
+        }
+    }
+}
+
+impl Group {
+    /// The group as it is now.
+    pub fn view(&self, now: Now) -> GroupView {
+        let roster = self.roster();
+        let lines = self.lines();
+        let mut servers: Vec<_> = roster.hosts.iter().map(|host| ServerView::host(host)).collect();
+        let mut peers = Vec::new();
+        for backup in [false, true] {
+            for peer in lines.get(backup) {
+                let mut hosts = roster.hosts.iter();
+                let parent = hosts.find(|host| peer.origin == Origin::Resolved(host.id));
+                servers.push(ServerView::peer(peer, backup, parent.map(|host| &host.server)));
+                peers.push(PeerView::new(peer, backup, now));
+            }
+        }
+        servers.sort_by_key(|server| server.id);
+        GroupView { name: self.config.name.clone(), zone: self.config.zone.clone(), servers, peers }
+    }
+}
+
+impl ServerView {
+    fn host(host: &Host) -> Self {
+        Self {
+            id: host.id,
+            origin: host.origin,
+            server: host.server.text.clone(),
+            service: host.name.service.clone(),
+            host: None,
+            limits: host.server.limits.clone(),
+            route: host.server.route.clone().unwrap_or_default(),
+            backup: host.server.backup,
+        }
+    }
+
+    fn peer(peer: &Peer, backup: bool, parent: Option<&Server>) -> Self {
+        let has_route = peer.sid != default_sid(&peer.name);
+        Self {
+            id: peer.id,
+            origin: peer.origin,
+            server: peer.name.clone(),
+            service: None,
+            host: parent.map(|server| server.text.clone()),
+            limits: peer.limits.clone(),
+            route: if has_route { peer.sid.clone() } else { String::new() },
+            backup,
+        }
+    }
+}
+
+impl PeerView {
+    fn new(peer: &Peer, backup: bool, now: Now) -> Self {
+        let state = &peer.state;
+        let selected = state.selected.load(Relaxed);
+        Self {
+            id: peer.id,
+            server: peer.name.clone(),
+            name: peer.server.clone(),
+            backup,
+            weight: peer.limits.weight,
+            max_conns: peer.limits.max_conns,
+            state: peer.status(now),
+            active: state.conns.load(Relaxed),
+            requests: state.requests.load(Relaxed),
+            fails: state.failures.load(Relaxed),
+            unavail: state.unavailable.load(Relaxed),
+            selected: (state.requests.load(Relaxed) > 0).then_some(selected),
+            header_time: state.header_time.load(Relaxed),
+            response_time: state.response_time.load(Relaxed),
+        }
+    }
+}
