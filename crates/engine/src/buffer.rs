@@ -75,6 +75,26 @@ pub fn copy_of(bytes: &[u8]) -> Buf {
     buf
 }
 
+/// Takes the first `n` bytes of `buf` out, without copying when that is all there is.
+pub fn split_front(buf: &mut Buf, n: usize) -> Buf {
+    if n == buf.len() {
+        return std::mem::take(buf);
+    }
+    let mut front = take(n);
+    front.extend_from_slice(&buf[..n]);
+    drop_front(buf, n);
+    front
+}
+
+/// Drops the first `n` bytes of `buf`.
+pub fn drop_front(buf: &mut Buf, n: usize) {
+    if n == buf.len() {
+        buf.clear();
+    } else {
+        buf.drain(..n);
+    }
+}
+
 impl Buf {
     /// A buffer without memory; growing it allocates.
     pub const fn empty() -> Self {

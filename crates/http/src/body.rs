@@ -7,11 +7,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use weir_engine::buffer::{self, Buf};
+use weir_engine::buffer::Buf;
 use weir_engine::timer::Deadline;
-use weir_wire::h1::{ChunkError, Chunked, Step};
 
-use crate::client::{Link, READ_SIZE};
+use crate::client::Exchange;
 
 mod collect;
 
@@ -85,25 +84,25 @@ impl Came {
     }
 }
 
-/// The body as the head announced it.
-#[derive(Default)]
-enum Framing {
-    /// No body, or none left.
+/// What is still to come of a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Nothing.
     #[default]
     None,
-    /// This many bytes are left.
+    /// So many bytes, which are some.
     Length(u64),
-    /// Chunks.
-    Chunked(Box<Chunked>),
+    /// What comes until the protocol says that it was all.
+    Unknown,
 }
 
-/// A request body: first a reader of the connection, then, once read whole, its content.
+/// A request body: first what is to come of it, then, once read whole, its content.
 #[derive(Default)]
 pub struct Body {
-    framing: Framing,
+    rest: Rest,
     /// What `Content-Length` said.
     pub content_length: Option<u64>,
-    /// Whether it came in chunks.
+    /// Whether its length was not announced: by HTTP/1, it comes in chunks.
     pub chunked: bool,
     /// Bytes of content received so far.
     pub received: u64,
@@ -133,20 +132,20 @@ pub struct Body {
 impl Body {
     /// There is a body of `length` bytes.
     pub fn announce_length(&mut self, length: u64) {
-        self.framing = if length == 0 { Framing::None } else { Framing::Length(length) };
+        self.rest = if length == 0 { Rest::None } else { Rest::Length(length) };
         self.content_length = Some(length);
     }
 
-    /// There is a body in chunks.
+    /// There is a body of unknown length.
     pub fn announce_chunks(&mut self) {
-        self.framing = Framing::Chunked(Box::default());
+        self.rest = Rest::Unknown;
         self.chunked = true;
     }
 
     /// Back to no body at all, keeping the memory.
     pub(crate) fn reset(&mut self) {
         let Self {
-            framing,
+            rest,
             content_length,
             chunked,
             received,
@@ -161,7 +160,7 @@ impl Body {
             ahead,
             deadline,
         } = self;
-        *framing = Framing::None;
+        *rest = Rest::None;
         (*content_length, *content, *deadline) = (None, None, None);
         (*chunked, *is_streamed, *refused, *expects_continue) = (false, false, false, false);
         (*received, *raw, *max_size, *announced) = (0, 0, 0, 0);
@@ -197,7 +196,7 @@ impl Body {
 
     /// Whether nothing is left to be read from the connection.
     pub fn is_done(&self) -> bool {
-        matches!(self.framing, Framing::None) && self.ahead.is_empty()
+        self.rest == Rest::None && self.ahead.is_empty()
     }
 
     /// Whether there is nothing to read and nothing to ask the client for: it is here, or there is
@@ -224,105 +223,78 @@ impl Body {
         self.chunked || self.content_length.is_some_and(|n| n > 0)
     }
 
+    /// What is still to come of it.
+    pub(crate) fn rest(&self) -> Rest {
+        self.rest
+    }
+
+    /// Counts bytes of it that have come, and how many they were with what frames them.
+    pub(crate) fn take_in(&mut self, count: u64, raw: u64) {
+        self.received += count;
+        self.raw += raw;
+        if let Rest::Length(left) = self.rest {
+            debug_assert!(count <= left);
+            self.rest = if count == left { Rest::None } else { Rest::Length(left - count) };
+        }
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn ends(&mut self) {
+        self.rest = Rest::None;
+    }
+
+    /// Whether so many bytes more may come of a body of unknown length.
+    ///
+    /// # Errors
+    /// It would be larger than `client_max_body_size`.
+    pub(crate) fn admit(&mut self, more: u64) -> Result<(), BodyError> {
+        if self.max_size != 0 && self.received.saturating_add(more) > self.max_size {
+            self.announced = more;
+            return Err(BodyError::TooLarge);
+        }
+        Ok(())
+    }
+
     /// The next bytes of the body, as they come.
-    pub fn poll_step(
+    pub(crate) fn poll_step(
         &mut self,
         cx: &mut Context<'_>,
-        link: &mut Link,
+        exchange: &mut Exchange,
     ) -> Poll<Result<BodyStep, BodyError>> {
         loop {
-            match self.take_buffered(link)? {
+            match self.take_buffered(exchange)? {
                 Some(step) => {
                     self.deadline = None;
                     return Poll::Ready(Ok(step));
                 }
-                None => ready!(self.poll_fill(cx, link))?,
+                None => {
+                    let received = exchange.poll_fill(cx, self);
+                    ready!(self.received_or_late(cx, received))?;
+                }
             }
         }
     }
 
     /// What can be had from bytes already received.
-    fn take_buffered(&mut self, link: &mut Link) -> Result<Option<BodyStep>, BodyError> {
-        if let Some(data) = self.ahead.pop_front() {
-            return Ok(Some(BodyStep::Data(data)));
-        }
-        match &mut self.framing {
-            Framing::None => Ok(Some(BodyStep::End)),
-            Framing::Length(left) => {
-                if link.input.is_empty() {
-                    return Ok(None);
-                }
-                let n = (link.input.len() as u64).min(*left) as usize;
-                let data = split_front(&mut link.input, n);
-                *left -= n as u64;
-                if *left == 0 {
-                    self.framing = Framing::None;
-                }
-                self.received += n as u64;
-                self.raw += n as u64;
-                Ok(Some(BodyStep::Data(data)))
-            }
-            Framing::Chunked(decoder) => {
-                let before = link.input.len();
-                let (data, ended) =
-                    dechunk(decoder, &mut link.input).map_err(|_| BodyError::Malformed)?;
-                // A chunk that is too large is refused when it is announced.
-                let announced = (data.len() as u64).saturating_add(decoder.chunk_left());
-                if self.max_size != 0 && self.received.saturating_add(announced) > self.max_size {
-                    self.announced = announced;
-                    return Err(BodyError::TooLarge);
-                }
-                self.received += data.len() as u64;
-                self.raw += (before - link.input.len()) as u64;
-                if ended {
-                    if decoder.has_framing_trailer() {
-                        return Err(BodyError::Malformed);
-                    }
-                    self.framing = Framing::None;
-                }
-                match (data.is_empty(), ended) {
-                    (false, _) => Ok(Some(BodyStep::Data(data))),
-                    (true, true) => Ok(Some(BodyStep::End)),
-                    (true, false) => Ok(None),
-                }
-            }
+    fn take_buffered(&mut self, exchange: &mut Exchange) -> Result<Option<BodyStep>, BodyError> {
+        match self.ahead.pop_front() {
+            Some(data) => Ok(Some(BodyStep::Data(data))),
+            None => exchange.take_body(self),
         }
     }
 
-    /// Receives more bytes into the link's input.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Poll<Result<(), BodyError>> {
-        // What belongs to the next request stays in the socket when the length is known. One byte
-        // more than that shows the socket to be empty, so that nobody has to look again.
-        let want = match self.framing {
-            Framing::Length(left) => left.saturating_add(1).min(LARGEST_READ) as usize,
-            _ => READ_SIZE,
-        };
-        let received = link.conn.poll_fill(cx, &mut link.input, want);
-        self.received_or_late(cx, received).map_ok(drop)
-    }
-
-    /// Receives more of a body of known length right behind what `into` holds, which has room for
-    /// all of it and one byte more. Not while there are bytes received already.
+    /// Receives more of the body right behind what `into` holds, which has room for all of it and
+    /// one byte more; how many bytes. Only where [`Body::is_plain`] says so.
     fn poll_append(
         &mut self,
         cx: &mut Context<'_>,
-        link: &mut Link,
+        exchange: &mut Exchange,
         into: &mut Buf,
     ) -> Poll<Result<u64, BodyError>> {
-        let Framing::Length(left) = self.framing else { return Poll::Ready(Ok(0)) };
-        let want = left.saturating_add(1).min(into.room() as u64) as usize;
-        let received = link.conn.poll_recv(cx, into, want);
+        let received = exchange.poll_recv_into(cx, self, into);
         let count = ready!(self.received_or_late(cx, received))? as u64;
         self.deadline = None;
-        if count > left {
-            let last = into.len() - 1;
-            let next = into.split_off(last);
-            link.input.extend_from_slice(&next);
-        }
-        let count = count.min(left);
-        self.framing = if count == left { Framing::None } else { Framing::Length(left - count) };
-        self.received += count;
-        self.raw += count;
+        self.take_in(count, count);
         Poll::Ready(Ok(count))
     }
 
@@ -349,8 +321,8 @@ impl Body {
     }
 
     /// Whether the rest of it can be received into a place of its own.
-    fn is_plain(&self, link: &Link) -> bool {
-        matches!(self.framing, Framing::Length(_)) && self.ahead.is_empty() && link.input.is_empty()
+    fn is_plain(&self, exchange: &Exchange) -> bool {
+        self.ahead.is_empty() && exchange.receives_into(self)
     }
 
     /// What of the body has come already is looked at and dropped, for a response that does not
@@ -358,12 +330,12 @@ impl Body {
     ///
     /// # Errors
     /// When it breaks the framing.
-    pub fn discard_received(&mut self, link: &mut Link) -> Result<(), BodyError> {
+    pub(crate) fn discard_received(&mut self, exchange: &mut Exchange) -> Result<(), BodyError> {
         let limit = std::mem::take(&mut self.max_size);
         let raw = self.raw;
         let mut result = Ok(());
-        while !self.is_done() && !link.input.is_empty() {
-            match self.take_buffered(link) {
+        while !self.is_done() && exchange.unread() > 0 {
+            match self.take_buffered(exchange) {
                 Ok(Some(BodyStep::Data(_))) => {}
                 Ok(_) => break,
                 Err(error) => {
@@ -381,58 +353,8 @@ impl Body {
     /// Gives up on the rest of the body: the connection cannot be kept.
     pub fn abandon(&mut self) {
         self.ahead.clear();
-        self.framing = Framing::None;
+        self.rest = Rest::None;
     }
-}
-
-/// How much one read of a body of known length takes at most.
-const LARGEST_READ: u64 = 64 * 1024;
-
-/// Takes the first `n` bytes of `buf` out, without copying when that is all there is.
-pub fn split_front(buf: &mut Buf, n: usize) -> Buf {
-    if n == buf.len() {
-        return std::mem::take(buf);
-    }
-    let mut front = buffer::take(n);
-    front.extend_from_slice(&buf[..n]);
-    drop_front(buf, n);
-    front
-}
-
-/// Drops the first `n` bytes of `buf`.
-pub fn drop_front(buf: &mut Buf, n: usize) {
-    if n == buf.len() {
-        buf.clear();
-    } else {
-        buf.drain(..n);
-    }
-}
-
-/// Takes what can be decoded out of `input`: the data, and whether the body has ended.
-///
-/// # Errors
-/// When the input breaks the coding.
-pub fn dechunk(decoder: &mut Chunked, input: &mut Buf) -> Result<(Buf, bool), ChunkError> {
-    let mut data = buffer::take(input.len());
-    let mut used = 0;
-    let ended = loop {
-        match decoder.decode(&input[used..])? {
-            Step::Data(range) => {
-                data.extend_from_slice(&input[used..][range.clone()]);
-                used += range.end;
-            }
-            Step::NeedMore => {
-                used = input.len();
-                break false;
-            }
-            Step::End { consumed } => {
-                used += consumed;
-                break true;
-            }
-        }
-    };
-    drop_front(input, used);
-    Ok((data, ended))
 }
 
 impl crate::request::Request {
@@ -448,7 +370,7 @@ impl crate::request::Request {
         if !self.body.chunked && self.body.content_length.is_none() {
             return Ok(());
         }
-        let received = self.client.link().map_or(0, |link| link.input.len());
+        let received = self.client.unread().unwrap_or_default();
         let mut collector = Collector::new(self, received as u64);
         loop {
             let step = std::future::poll_fn(|cx| match collector.room() {
@@ -521,8 +443,8 @@ impl crate::request::Request {
     pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyStep, BodyError>> {
         let Self { body, client, .. } = self;
         body.is_streamed = true;
-        match client.link() {
-            Some(link) => body.poll_step(cx, link),
+        match client.exchange() {
+            Some(exchange) => body.poll_step(cx, exchange),
             None => Poll::Ready(Ok(BodyStep::End)),
         }
     }
@@ -534,10 +456,10 @@ impl crate::request::Request {
         room: &mut Buf,
     ) -> Poll<Result<Came, BodyError>> {
         let Self { body, client, .. } = self;
-        match client.link() {
-            Some(link) if body.is_plain(link) => {
+        match client.exchange() {
+            Some(exchange) if body.is_plain(exchange) => {
                 body.is_streamed = true;
-                body.poll_append(cx, link, room).map_ok(Came::Direct)
+                body.poll_append(cx, exchange, room).map_ok(Came::Direct)
             }
             _ => self.poll_body(cx).map_ok(Came::Step),
         }
@@ -549,7 +471,7 @@ impl crate::request::Request {
     /// 499 when the client is gone.
     pub async fn ask_for_body(&mut self) -> Result<(), u16> {
         if self.body.expects_continue {
-            crate::serve::h1::queue_continue(self);
+            self.queue_continue();
             self.client.flush().await.map_err(|_| 499_u16)?;
         }
         Ok(())

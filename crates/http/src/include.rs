@@ -166,7 +166,7 @@ impl Request {
         self.run_joint(Vec::new(), After::Finish)?;
         self.response.sent = Sent::All;
         if !self.is_subrequest() && !self.response.header_only {
-            crate::serve::h1::queue_end(self);
+            self.queue_end();
         }
         Ok(())
     }
@@ -202,7 +202,7 @@ impl Request {
         let answered = self.response.sent == Sent::All
             && !self.upgraded
             && self.body.is_done()
-            && self.client.link().is_some_and(|link| link.input.is_empty());
+            && self.client.unread() == Some(0);
         match self.keepalive {
             _ if !answered => Behind::More,
             true => Behind::Request,

@@ -10,6 +10,7 @@ pub mod body;
 pub mod browser;
 pub mod client;
 pub mod core;
+mod duplex;
 pub mod error_page;
 pub mod field;
 pub mod filter;

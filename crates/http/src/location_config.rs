@@ -2,7 +2,7 @@
 //! `ngx_http_update_location_config`).
 
 use crate::browser::Browser;
-use crate::client::Rate;
+use crate::client::{Rate, Sending};
 use crate::core::connection::KeepaliveDisable;
 use crate::request::Request;
 use crate::route::Usual;
@@ -20,11 +20,13 @@ impl Request {
         let Usual { limits, connection, files, .. } = &location.usual;
         self.body.max_size = limits.client_max_body_size.0;
         self.body.timeout = limits.client_body_timeout.0;
-        self.client.sendfile = files.sendfile;
-        self.client.sendfile_chunk = files.sendfile_max_chunk.0;
-        self.client.file_read = files.output_buffers.size.clamp(1, LARGEST_READ);
         self.client.send_timeout = limits.send_timeout.0;
-        self.client.nopush = connection.tcp_nopush;
+        self.client.sending = Sending {
+            sendfile: files.sendfile,
+            sendfile_chunk: files.sendfile_max_chunk.0,
+            file_read: files.output_buffers.size.clamp(1, LARGEST_READ),
+            nopush: connection.tcp_nopush,
+        };
         if self.keepalive {
             self.keepalive = !connection.keepalive_timeout.idle.is_zero()
                 && self.number < u64::from(connection.keepalive_requests)

@@ -7,7 +7,6 @@ use crate::module::Verdict;
 use crate::piece::Piece;
 use crate::request::Request;
 use crate::response::Sent;
-use crate::serve;
 
 impl Request {
     /// Sends the head: the header filters see it, then it is queued for the client.
@@ -40,7 +39,7 @@ impl Request {
             crate::include::limit_capture(self);
         } else {
             self.settle_rate();
-            serve::h1::queue_head(self);
+            self.queue_head();
         }
         Ok(())
     }
@@ -54,13 +53,13 @@ impl Request {
         if self.is_subrequest() || self.body.is_streamed {
             return Ok(());
         }
-        serve::h1::queue_continue(self);
+        self.queue_continue();
         if self.body.is_done() {
             return Ok(());
         }
         let Self { body, client, .. } = self;
-        let Some(link) = client.link() else { return Ok(()) };
-        if let Err(error) = body.discard_received(link) {
+        let Some(exchange) = client.exchange() else { return Ok(()) };
+        if let Err(error) = body.discard_received(exchange) {
             body.abandon();
             return Err(self.body_failed(error));
         }
@@ -134,7 +133,7 @@ impl Request {
             if after == After::Finish {
                 self.response.sent = Sent::All;
                 if !self.is_subrequest() {
-                    serve::h1::queue_end(self);
+                    self.queue_end();
                 }
             }
             return Ok(());
@@ -143,45 +142,5 @@ impl Request {
         let pieces = chain.run(self, Part::Own, piece, after);
         self.response.chain = chain;
         self.join(pieces?, after)
-    }
-
-    /// Queues a piece, in a chunk of its own where the framing asks for it.
-    fn queue(&mut self, piece: Piece) {
-        if piece.is_empty() {
-            return;
-        }
-        self.begin_chunk(piece.len());
-        self.client.push(piece);
-        self.end_chunk();
-    }
-
-    /// Queues pieces that belong together, in one chunk where the framing asks for it.
-    pub(crate) fn queue_all(&mut self, pieces: Vec<Piece>) {
-        let length = pieces.iter().map(Piece::len).sum();
-        if length == 0 {
-            return;
-        }
-        self.begin_chunk(length);
-        for piece in pieces {
-            self.client.push(piece);
-        }
-        self.end_chunk();
-    }
-
-    fn is_framed(&self) -> bool {
-        self.response.chunked && !self.is_subrequest()
-    }
-
-    fn begin_chunk(&mut self, length: u64) {
-        if self.is_framed() {
-            let head = weir_wire::h1::chunk_head(length as usize);
-            self.client.push(Piece::copy(&head));
-        }
-    }
-
-    fn end_chunk(&mut self) {
-        if self.is_framed() {
-            self.client.push(Piece::Static(b"\r\n"));
-        }
     }
 }

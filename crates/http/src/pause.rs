@@ -2,12 +2,13 @@
 //! gone.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use weir_engine::error_log::Level;
 use weir_engine::timer::Deadline;
 
+use crate::client::Sign;
 use crate::request::Request;
 
 /// The client closed its connection meanwhile.
@@ -24,8 +25,8 @@ impl Request {
         deadline.after(delay);
         let mut watching = true;
         let gone = poll_fn(|cx| {
-            if watching && let Poll::Ready(gone) = self.poll_gone(cx) {
-                if gone {
+            if watching && let Poll::Ready(sign) = self.client.poll_sign(cx) {
+                if sign == Sign::Gone {
                     return Poll::Ready(true);
                 }
                 watching = false;
@@ -39,20 +40,5 @@ impl Request {
             return Err(Gone);
         }
         Ok(())
-    }
-
-    /// Ready when the client's connection has something to say: true for its end. Bytes that the
-    /// client has sent hide an end behind them, so then there is nothing more to watch for.
-    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let Some(link) = self.client.link() else {
-            return match &self.client.deserted {
-                Some(gone) if !gone.get() => Poll::Pending,
-                gone => Poll::Ready(gone.is_some()),
-            };
-        };
-        if !link.input.is_empty() {
-            return Poll::Ready(false);
-        }
-        link.conn.poll_readable(cx).map(|_| link.conn.is_closed())
     }
 }

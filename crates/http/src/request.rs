@@ -13,7 +13,7 @@ use weir_script::{Captures, Host, Scope, Template, VarId};
 use weir_wire::h1::{Method, RequestHead};
 
 use crate::body::Body;
-use crate::client::{Client, Link, Sink};
+use crate::client::{Client, Exchange, Sink};
 use crate::head::Head;
 use crate::include::Line;
 use crate::module::Handler;
@@ -284,10 +284,10 @@ impl Request {
         snapshot: Rc<Snapshot>,
         server: Rc<Server>,
         info: &Rc<ConnectionInfo>,
-        link: Box<Link>,
+        exchange: Exchange,
     ) -> Box<Self> {
         let Some(mut request) = spare::request() else {
-            let client = Client::new(Sink::Link(link));
+            let client = Client::new(Sink::Client(exchange));
             return Box::new(Self::new(snapshot, server, Rc::clone(info), Rc::default(), client));
         };
         request.values.reset(snapshot.variable_count());
@@ -296,7 +296,7 @@ impl Request {
         request.snapshot = snapshot;
         request.remote = info.peer.clone();
         request.info = Rc::clone(info);
-        request.client.replace_sink(Sink::Link(link));
+        request.client.replace_sink(Sink::Client(exchange));
         request
     }
 
@@ -311,13 +311,13 @@ impl Request {
         self.length = head.length as u64;
     }
 
-    /// Ends the request: its memory is left to others, and the connection can be used again.
-    pub(crate) fn retire(mut self: Box<Self>) -> Option<Box<Link>> {
+    /// Ends the request: its memory is left to others, and gives the exchange back.
+    pub(crate) fn retire(mut self: Box<Self>) -> Option<Exchange> {
         let sink = self.client.replace_sink(Sink::Discard);
         self.forget();
         spare::leave_request(self);
         match sink {
-            Sink::Link(link) => Some(link),
+            Sink::Client(exchange) => Some(exchange),
             _ => None,
         }
     }

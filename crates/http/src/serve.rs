@@ -10,8 +10,6 @@ use crate::snapshot::Snapshot;
 pub mod h1;
 mod tls;
 
-pub(crate) use h1::reason;
-
 /// What the server calls itself, in as much detail as `server_tokens` allows.
 pub struct ServerName {
     /// With the version.

@@ -9,7 +9,7 @@ use std::task::Poll;
 use weir_engine::error_log::Level;
 use weir_wire::h1::Method;
 
-use crate::client::{Client, Sink};
+use crate::client::{Client, Sign, Sink};
 use crate::module::Entry;
 use crate::phase;
 use crate::request::{Origin, Request};
@@ -80,10 +80,10 @@ impl Request {
                 }
                 // Bytes that the client has sent hide an end behind them: then there is nothing
                 // more to watch for.
-                if watching && let Poll::Ready(end) = self.poll_gone(cx) {
+                if watching && let Poll::Ready(sign) = self.client.poll_sign(cx) {
                     watching = false;
-                    gone.set(end);
-                    if end {
+                    if sign == Sign::Gone {
+                        gone.set(true);
                         return run.as_mut().poll(cx);
                     }
                 }

@@ -9,7 +9,7 @@ fn client() -> (Client, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     let conn = Conn::from_fd(ours.into(), Addr::Unix(None));
-    (Client::new(Sink::Link(Box::new(Link { conn, input: Buf::default() }))), theirs)
+    (Client::new(Sink::Client(Exchange::H1(h1::Link::new(conn)))), theirs)
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::pool::{self, Kept};
 use super::sender::{SendError, Sender};
 use super::state::Asked;
 use super::{Pass, ResponseHead, clock, interim, made, sticky, target, tls};
+use crate::client::Sign;
 use crate::request::Request;
 
 /// A connection on which a request is being answered.
@@ -420,13 +421,9 @@ impl Watch {
         if self.ignore || !request.body.is_done() {
             return false;
         }
-        let Some(link) = request.client.link() else { return request.client.is_deserted() };
-        if !link.input.is_empty() || link.conn.poll_readable(cx).is_pending() {
-            return false;
-        }
-        let gone = link.conn.is_closed();
+        let Poll::Ready(sign) = request.client.poll_sign(cx) else { return false };
         self.ignore = true;
-        gone
+        sign == Sign::Gone
     }
 }
 

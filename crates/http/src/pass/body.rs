@@ -159,7 +159,7 @@ impl Input {
 
     /// All that waits, in a buffer that begins with it.
     pub fn take(&mut self) -> Buf {
-        crate::body::drop_front(&mut self.buf, std::mem::take(&mut self.start));
+        buffer::drop_front(&mut self.buf, std::mem::take(&mut self.start));
         std::mem::take(&mut self.buf)
     }
 

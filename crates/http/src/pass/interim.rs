@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use weir_engine::error_log::Level;
 use weir_wire::h1::Version;
+use weir_wire::header::Known;
 
 use super::{Pass, ResponseHead};
 use crate::core::REDIRECT;
-use crate::piece::Piece;
 use crate::request::Request;
 use crate::response::Sent;
 
@@ -30,20 +30,14 @@ pub fn pass_on(request: &mut Request, pass: &Pass<'_>, head: &ResponseHead) {
     if !location.settings.get(&REDIRECT).early_hints.any(request) {
         return;
     }
-    let mut out = weir_engine::buffer::take(head.length + 32);
-    out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
-    let start = out.len();
     let hidden = &pass.settings.hidden;
-    let fields = request.attempts.headers.iter();
-    for (name, value, _) in fields.filter(|&(name, _, known)| !hidden.has(name, known)) {
-        for part in [name, b": ", value, b"\r\n"] {
-            out.extend_from_slice(part);
-        }
+    let headers = std::mem::take(&mut request.attempts.headers);
+    let is_shown = |&(name, _, known): &(&[u8], &[u8], Known)| !hidden.has(name, known);
+    if headers.iter().any(|line| is_shown(&line)) {
+        let shown = headers.iter().filter(is_shown);
+        request.queue_early_hints(shown.map(|(name, value, _)| (name, value)));
     }
-    if out.len() > start {
-        out.extend_from_slice(b"\r\n");
-        request.client.push(Piece::from(out));
-    }
+    request.attempts.headers = headers;
 }
 
 /// Whether the client knows what they are.

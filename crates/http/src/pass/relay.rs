@@ -133,7 +133,7 @@ async fn send_rest(request: &mut Request, pass: &Pass<'_>) -> io::Result<()> {
 
 /// Whether what is pushed goes as it is to a connection.
 fn passes_unseen(request: &mut Request) -> bool {
-    request.response.chain.is_empty() && request.client.link().is_some()
+    request.response.chain.is_empty() && request.client.is_direct()
 }
 
 /// Relays the body. What came with the head is often all of it.
@@ -297,7 +297,7 @@ impl<'a> Relay<'a> {
         }
         let moves = rate.is_none()
             && stored.is_none()
-            && !request.response.chunked
+            && request.is_movable()
             && exchange.conn.can_move()
             && exchange.head.body.left().is_some_and(|left| left >= LEAST_MOVED)
             && splice::is_possible();

@@ -1,18 +1,17 @@
 //! After `101 Switching Protocols`: bytes both ways until one side ends (WebSocket and the like).
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::task::{Context, Poll, ready};
 
 use weir_engine::buffer::{self, Buf};
-use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::timer::Deadline;
 use weir_upstream::Pick;
 
 use super::attempt::Exchange;
 use super::{Pass, release};
-use crate::client::Link;
+use crate::duplex::Duplex;
 use crate::module::Verdict;
 use crate::request::Request;
 use crate::response::Sent;
@@ -60,13 +59,12 @@ impl Lane {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Conn,
-        to: &mut Conn,
+        from: &mut impl Duplex,
+        to: &mut impl Duplex,
     ) -> Poll<io::Result<()>> {
         loop {
             while self.start < self.buf.len() {
-                let slice = IoSlice::new(&self.buf[self.start..]);
-                let n = ready!(to.poll_send(cx, &[slice]))?;
+                let n = ready!(to.poll_send(cx, &self.buf[self.start..]))?;
                 if n == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
@@ -96,18 +94,12 @@ impl Lane {
 async fn carry(request: &mut Request, pass: &Pass<'_>, exchange: &mut Exchange) {
     let timeout = pass.settings.read_timeout.0;
     let mut down = Lane::new(exchange.input.take());
-    let early = match request.client.link() {
-        Some(link) => std::mem::take(&mut link.input),
-        None => return,
-    };
-    let mut up = Lane::new(early);
+    let mut up = Lane::new(Buf::default());
     let mut deadline = Deadline::new();
     deadline.after(timeout);
     let mut carried = 0;
     let result = poll_fn(|cx| {
-        let Some(Link { conn: client, .. }) = request.client.link() else {
-            return Poll::Ready(Ok(()));
-        };
+        let Some(client) = request.client.exchange() else { return Poll::Ready(Ok(())) };
         let server = &mut *exchange.conn;
         let first = up.poll(cx, client, server);
         let second = down.poll(cx, server, client);

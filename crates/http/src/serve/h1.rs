@@ -9,17 +9,18 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use weir_engine::buffer::Buf;
+use weir_engine::buffer::{self, Buf};
 use weir_engine::clock::{self, Instant};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_engine::stats;
 use weir_engine::timer::Deadline;
-use weir_wire::h1::{Connection as Wish, Framing, RequestParser, Version};
+use weir_wire::h1::{Connection as Wish, RequestParser, Version};
 use weir_wire::header::Known;
 
-use crate::client::Link;
+use crate::client::Exchange;
+use crate::client::h1::Link;
 use crate::core::LIMITS;
 use crate::module::Verdict;
 use crate::phase;
@@ -28,7 +29,6 @@ use crate::route::Endpoint;
 use crate::serve::Service;
 use crate::snapshot::Snapshot;
 
-mod head;
 mod idle;
 mod linger;
 mod open;
@@ -37,7 +37,6 @@ mod unended;
 
 pub use idle::IdleConnections;
 
-pub(crate) use head::{queue_head, reason};
 use idle::{Parked, Patience, Wake};
 use unended::Unended;
 
@@ -86,7 +85,7 @@ async fn resume(
         return Box::pin(serve(service, conn, key, parked.start, old)).await;
     }
     let info = info_of(&conn, parked);
-    let link = Box::new(Link { conn, input: Buf::default() });
+    let link = Link::new(conn);
     let found = old.and_then(|old| Some((Rc::clone(&old), old.endpoint(&key, &info)?)));
     requests(service, link, info, key, number, Patience::of(number, until), found).await;
 }
@@ -171,8 +170,8 @@ async fn requests(
             read::Head::Complete(length) => *length,
             read::Head::Faulty(_) => link.input.len(),
         };
-        let bytes = crate::body::split_front(&mut link.input, length);
-        let request = Request::next(Rc::clone(snapshot), server, &info, link);
+        let bytes = buffer::split_front(&mut link.input, length);
+        let request = Request::next(Rc::clone(snapshot), server, &info, Exchange::H1(link));
         let mut request = Unended::new(request);
         let fault = take_head(&mut request, bytes, &mut parser, result);
         request.number = number;
@@ -276,7 +275,7 @@ fn park(
     let info_kept = told.then(|| Rc::clone(info));
     let parked = service.idle.parked(key, number, info.start, info_kept);
     let (conn, _) = service.idle.park(link.conn, patience.until(), parked).err()?;
-    Some(Box::new(Link { conn: *conn, input: Buf::default() }))
+    Some(Link::new(*conn))
 }
 
 /// Closes a connection that nothing was asked on, with what nginx logs about it.
@@ -394,10 +393,9 @@ fn log_skipped(request: &Request) {
 fn begin(request: &mut Request) {
     log_skipped(request);
     let head = Rc::clone(&request.head);
-    match head.framing {
-        Framing::None | Framing::UntilClose => {}
-        Framing::Length(length) => request.body.announce_length(length),
-        Framing::Chunked => request.body.announce_chunks(),
+    let Request { body, client, .. } = &mut *request;
+    if let Some(Exchange::H1(link)) = client.exchange() {
+        link.begin_body(body, head.framing);
     }
     let limits = &request.location.usual.limits;
     let (max, timeout) = (limits.client_max_body_size.0, limits.client_body_timeout.0);
@@ -461,35 +459,9 @@ async fn end(
         Box::pin(linger::close(request, Some(gauge))).await;
         return None;
     }
-    let link = request.retire()?;
+    let link = request.retire().and_then(Exchange::into_h1)?;
     let now = clock::now();
     let hold = if least.is_zero() { Instant::default() } else { now + least };
     *patience = Patience::kept(now + timeout, hold);
     Some((link, gauge))
-}
-
-/// Queues what ends a body: the last chunk and the trailers.
-pub(crate) fn queue_end(request: &mut Request) {
-    if !request.response.chunked {
-        return;
-    }
-    if request.response.trailers.is_empty() {
-        return request.client.push(crate::piece::Piece::Static(b"0\r\n\r\n"));
-    }
-    let mut out = weir_engine::buffer::take(256);
-    out.extend_from_slice(b"0\r\n");
-    for (name, value, _) in request.response.trailers.iter() {
-        for part in [name, b": ", value, b"\r\n"] {
-            out.extend_from_slice(part);
-        }
-    }
-    out.extend_from_slice(b"\r\n");
-    request.client.push(out.into());
-}
-
-/// Tells a waiting client to go on with its body (RFC 9110 section 10.1.1).
-pub(crate) fn queue_continue(request: &mut Request) {
-    if std::mem::take(&mut request.body.expects_continue) {
-        request.client.push(crate::piece::Piece::Static(b"HTTP/1.1 100 Continue\r\n\r\n"));
-    }
 }

@@ -314,7 +314,7 @@ fn duplicates(head: &weir_wire::h1::ResponseHead, headers: &Headers, input: &[u8
 /// The status line, unless it is the one that we would write ourselves. With one of its own, a 204
 /// keeps its `Content-Type`.
 fn unusual(status: u16, line: &[u8]) -> Option<Vec<u8>> {
-    (status == 204 || crate::serve::reason(status) != Some(line)).then(|| line.to_vec())
+    (status == 204 || crate::client::reason(status) != Some(line)).then(|| line.to_vec())
 }
 
 /// HTTP/1.0 closes unless it says otherwise.

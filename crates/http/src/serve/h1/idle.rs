@@ -32,7 +32,7 @@ use weir_engine::connection::Conn;
 use weir_engine::park::{Left, Lot};
 use weir_engine::timer::Deadline;
 
-use crate::client::Link;
+use crate::client::h1::Link;
 use crate::request::ConnectionInfo;
 use crate::serve::Service;
 use crate::snapshot::Snapshot;

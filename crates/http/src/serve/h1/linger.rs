@@ -8,6 +8,7 @@ use weir_engine::stats::Gauged;
 use weir_engine::timer::Deadline;
 
 use crate::body::BodyStep;
+use crate::client::Exchange;
 use crate::core::{CONNECTION, Lingering};
 use crate::request::Request;
 
@@ -22,9 +23,9 @@ pub(super) async fn discard(request: &mut Request) -> bool {
     deadline.after(total.0);
     poll_fn(|cx| {
         let Request { body, client, .. } = request;
-        let Some(link) = client.link() else { return Poll::Ready(false) };
+        let Some(exchange) = client.exchange() else { return Poll::Ready(false) };
         loop {
-            match body.poll_step(cx, link) {
+            match body.poll_step(cx, exchange) {
                 Poll::Ready(Ok(BodyStep::Data(_))) => {}
                 Poll::Ready(Ok(BodyStep::End)) => return Poll::Ready(true),
                 Poll::Ready(Err(_)) => return Poll::Ready(false),
@@ -49,7 +50,7 @@ pub(super) async fn close(request: Box<Request>, gauge: Option<Gauged>) {
     let unread = !request.body.is_done() || request.response.lingers;
     let answered = request.response.sent != crate::response::Sent::Nothing;
     let timed_out = request.client.timed_out;
-    let Some(mut link) = request.retire() else { return };
+    let Some(mut link) = request.retire().and_then(Exchange::into_h1) else { return };
     if timed_out && resets {
         return link.conn.reset_on_drop();
     }

@@ -3,14 +3,13 @@
 
 use std::rc::Rc;
 
-use weir_engine::buffer::Buf;
 use weir_engine::clock::{self, Instant};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_wire::proxy_protocol::{self, Parsed, ProxyError};
 
-use crate::client::Link;
+use crate::client::h1::Link;
 use crate::core::{CONNECTION, LIMITS};
 use crate::request::ConnectionInfo;
 use crate::route::Endpoint;
@@ -76,7 +75,7 @@ pub(super) async fn open(
         let left = if endpoint.proxy_protocol { timeout } else { left };
         (conn, info) = tls::open(&snapshot, &endpoint, conn, info, key, left).await?;
     }
-    let link = Box::new(Link { conn, input: Buf::default() });
+    let link = Link::new(conn);
     // A handshake takes its time by itself.
     let begun = if endpoint.ssl { clock::now() } else { start };
     let until = begun + timeout;

@@ -11,7 +11,7 @@ use weir_engine::os_error::Failed;
 use weir_engine::timer::Deadline;
 use weir_wire::h1::{Limits, RequestError, RequestFault, RequestParser};
 
-use crate::client::Link;
+use crate::client::h1::Link;
 use crate::request::{ConnectionInfo, Request};
 use crate::route::{Endpoint, Matched, Server};
 use crate::tls;

@@ -101,7 +101,7 @@ async fn bare(request: &mut Request) {
     request.response.content_length = Some(0);
     request.response.header_only = true;
     request.response.sent = Sent::All;
-    super::queue_head(request);
+    request.queue_head();
     // Who is gone cannot be told.
     let _ = request.flush().await;
 }
@@ -120,7 +120,8 @@ mod tests {
     use weir_upstream::Registry;
 
     use super::*;
-    use crate::client::{Client, Link, Sink};
+    use crate::client::h1::Link;
+    use crate::client::{Client, Exchange, Sink};
     use crate::request::ConnectionInfo;
     use crate::snapshot::Plan;
 
@@ -151,7 +152,7 @@ mod tests {
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
         let conn = Conn::from_fd(ours.into(), Addr::Unix(None));
-        let client = Client::new(Sink::Link(Box::new(Link { conn, input: Default::default() })));
+        let client = Client::new(Sink::Client(Exchange::H1(Link::new(conn))));
         let mut head = crate::head::Head::default();
         head.replace(Default::default(), |found| {
             found.version = weir_wire::h1::Version::HTTP_11;

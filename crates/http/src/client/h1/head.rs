@@ -16,7 +16,7 @@ use crate::serve::SERVER_NAME;
 const USUAL_HEAD: usize = 1024;
 
 /// Queues the head of the response, and settles how the body is framed.
-pub(crate) fn queue_head(request: &mut Request) {
+pub(in crate::client) fn queue_head(request: &mut Request) {
     if request.head.version < Version::HTTP_10 {
         request.keepalive = false;
         return;

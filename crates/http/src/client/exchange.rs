@@ -1,0 +1,286 @@
+//! One exchange with a client, whatever the protocol: the only place that knows which it is.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use weir_engine::Conn;
+use weir_engine::buffer::Buf;
+use weir_engine::connection::splice::Moved;
+
+use super::h1;
+use super::queue::Queue;
+use super::{Behind, Sending};
+use crate::body::{Body, BodyError, BodyStep};
+use crate::duplex::Duplex;
+use crate::piece::Piece;
+use crate::request::Request;
+
+/// The protocol's side of a request: its body comes in here, and the response goes out.
+pub enum Exchange {
+    /// HTTP/1, which has the connection for itself meanwhile.
+    H1(Box<h1::Link>),
+}
+
+/// What the client's side shows while nothing is expected of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// The client has gone.
+    Gone,
+    /// What comes from the client cannot be read, although its connection is open.
+    Broken,
+    /// Bytes that the client has sent hide an end behind them, or nobody can look: there is nothing
+    /// to watch for.
+    Hidden,
+}
+
+/// The response on its way out.
+impl Request {
+    /// Queues the head of the response, and settles how the body is framed.
+    pub(crate) fn queue_head(&mut self) {
+        match self.client.exchange() {
+            Some(Exchange::H1(_)) => h1::queue_head(self),
+            None => {}
+        }
+    }
+
+    /// Queues an interim response with these fields (RFC 9110 section 15.2).
+    pub(crate) fn queue_early_hints<'a>(
+        &mut self,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) {
+        match self.client.exchange() {
+            Some(Exchange::H1(_)) => h1::queue_early_hints(self, fields),
+            None => {}
+        }
+    }
+
+    /// Tells a waiting client to go on with its body (RFC 9110 section 10.1.1).
+    pub(crate) fn queue_continue(&mut self) {
+        if !std::mem::take(&mut self.body.expects_continue) {
+            return;
+        }
+        match self.client.exchange() {
+            Some(Exchange::H1(_)) => h1::queue_continue(self),
+            None => {}
+        }
+    }
+
+    /// Queues a piece of the body.
+    pub(crate) fn queue(&mut self, piece: Piece) {
+        match self.client.exchange() {
+            Some(Exchange::H1(_)) if self.response.chunked => h1::queue_chunk(self, [piece]),
+            _ => self.client.push(piece),
+        }
+    }
+
+    /// Queues pieces of the body that belong together.
+    pub(crate) fn queue_all(&mut self, pieces: Vec<Piece>) {
+        match self.client.exchange() {
+            Some(Exchange::H1(_)) if self.response.chunked => h1::queue_chunk(self, pieces),
+            _ => {
+                for piece in pieces {
+                    self.client.push(piece);
+                }
+            }
+        }
+    }
+
+    /// Queues what ends the body, with its trailers.
+    pub(crate) fn queue_end(&mut self) {
+        match self.client.exchange() {
+            Some(Exchange::H1(_)) => h1::queue_end(self),
+            None => {}
+        }
+    }
+
+    /// Whether the body may go from another connection to the client's without being read.
+    pub(crate) fn is_movable(&mut self) -> bool {
+        match self.client.exchange() {
+            Some(Exchange::H1(_)) => !self.response.chunked,
+            None => false,
+        }
+    }
+}
+
+impl Exchange {
+    /// The connection of a request by HTTP/1.
+    pub(crate) fn into_h1(self) -> Option<Box<h1::Link>> {
+        match self {
+            Self::H1(link) => Some(link),
+        }
+    }
+
+    /// The connection that is the request's alone.
+    pub(crate) fn conn(&self) -> Option<&Conn> {
+        match self {
+            Self::H1(link) => Some(&link.conn),
+        }
+    }
+
+    /// What the client's side shows. Pending while it is silent.
+    #[inline]
+    pub(super) fn poll_sign(&mut self, cx: &mut Context<'_>) -> Poll<Sign> {
+        match self {
+            Self::H1(link) => link.poll_sign(cx),
+        }
+    }
+
+    /// How many bytes have been received and belong to nothing that was read yet: the body's
+    /// start, or the next request.
+    #[inline]
+    pub(crate) fn unread(&self) -> usize {
+        match self {
+            Self::H1(link) => link.input.len(),
+        }
+    }
+}
+
+/// Sending.
+impl Exchange {
+    /// Whether it is known without a look at the connection that it holds nothing back.
+    #[inline]
+    pub(super) fn has_left(&self) -> bool {
+        match self {
+            Self::H1(link) => link.has_left(),
+        }
+    }
+
+    /// The client is told the end right behind what is sent from now on.
+    pub(super) fn end_follows(&mut self) {
+        match self {
+            Self::H1(link) => link.conn.end_follows(),
+        }
+    }
+
+    /// Sends the only piece there is, in the way that is cheapest before what comes behind it;
+    /// pending where there is no such way.
+    #[inline]
+    pub(super) fn poll_only(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: &[u8],
+        behind: Behind,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::H1(link) => link.poll_only(cx, piece, behind),
+        }
+    }
+
+    /// Sends at most `budget` bytes from the head of the queue, and takes them off it; how many.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut Queue,
+        sending: &Sending,
+        budget: u64,
+    ) -> Poll<io::Result<u64>> {
+        match self {
+            Self::H1(link) => link.poll_write(cx, queue, sending, budget),
+        }
+    }
+
+    /// Ready when all that was written has left.
+    #[inline]
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::H1(link) => link.poll_flush(cx),
+        }
+    }
+
+    /// Whether the kernel may move bytes from another connection to the client's now.
+    #[inline]
+    pub(super) fn can_move(&self) -> bool {
+        match self {
+            Self::H1(link) => link.can_move(),
+        }
+    }
+
+    /// Lets the kernel move at most `max` bytes. Only where [`Exchange::can_move`] says so.
+    pub(super) fn poll_move(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Conn,
+        max: usize,
+    ) -> Poll<io::Result<Moved>> {
+        match self {
+            Self::H1(link) => from.poll_move(cx, &mut link.conn, max),
+        }
+    }
+}
+
+/// Receiving.
+impl Exchange {
+    /// What can be had of the body from bytes that were received already.
+    ///
+    /// # Errors
+    /// When it breaks its framing or is too large.
+    pub(crate) fn take_body(&mut self, body: &mut Body) -> Result<Option<BodyStep>, BodyError> {
+        match self {
+            Self::H1(link) => link.take_body(body),
+        }
+    }
+
+    /// Receives more of the body, for [`Exchange::take_body`]; how many bytes, 0 at the end.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &Body,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::H1(link) => link.poll_fill(cx, body),
+        }
+    }
+
+    /// Whether the rest of the body can be received into a place of its own.
+    pub(crate) fn receives_into(&self, body: &Body) -> bool {
+        match self {
+            Self::H1(link) => link.receives_into(body),
+        }
+    }
+
+    /// Receives more of the body right behind what `into` holds, which has room for all of it and
+    /// one byte more; how many bytes of the body, 0 at the end of the connection. Only where
+    /// [`Exchange::receives_into`] says so.
+    pub(crate) fn poll_recv_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &Body,
+        into: &mut Buf,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::H1(link) => link.poll_recv_into(cx, body, into),
+        }
+    }
+}
+
+/// What is left of an exchange that has become a tunnel.
+impl Duplex for Exchange {
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Buf,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::H1(link) => link.poll_recv_raw(cx, into, max),
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::H1(link) => Duplex::poll_send(&mut link.conn, cx, bytes),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::H1(link) => link.conn.poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::H1(link) => link.conn.poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The exchange by HTTP/1: a connection that one request has for itself, a head in text, a body of
+//! known length, in chunks, or up to the end of the connection.
+
+mod body;
+mod head;
+mod send;
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use weir_engine::buffer::Buf;
+use weir_engine::connection::Conn;
+use weir_wire::h1::Chunked;
+
+use super::exchange::Sign;
+use crate::piece::Piece;
+use crate::request::Request;
+
+pub(super) use head::queue_head;
+pub(crate) use head::reason;
+
+/// The connection of a client, lent to one request after the other.
+pub struct Link {
+    /// The connection.
+    pub conn: Conn,
+    /// Bytes received and not yet taken: the start of the body, or the next request.
+    pub input: Buf,
+    /// What takes the chunks of the request's body apart.
+    chunks: Option<Box<Chunked>>,
+    /// Whether the kernel holds back what does not fill a packet.
+    corked: bool,
+}
+
+impl Link {
+    /// A connection that nothing has been received from.
+    pub fn new(conn: Conn) -> Box<Self> {
+        Box::new(Self { conn, input: Buf::default(), chunks: None, corked: false })
+    }
+
+    pub(super) fn poll_sign(&mut self, cx: &mut Context<'_>) -> Poll<Sign> {
+        if !self.input.is_empty() {
+            return Poll::Ready(Sign::Hidden);
+        }
+        let readable = ready!(self.conn.poll_readable(cx));
+        Poll::Ready(match readable {
+            _ if self.conn.is_closed() => Sign::Gone,
+            Ok(()) => Sign::Hidden,
+            Err(_) => Sign::Broken,
+        })
+    }
+
+    /// Receives what comes behind the head of a request that has become a tunnel.
+    pub(super) fn poll_recv_raw(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Buf,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        if self.input.is_empty() {
+            return self.conn.poll_recv(cx, into, max);
+        }
+        *into = std::mem::take(&mut self.input);
+        Poll::Ready(Ok(into.len()))
+    }
+}
+
+/// Queues `103 Early Hints` with these fields (RFC 8297).
+pub(super) fn queue_early_hints<'a>(
+    request: &mut Request,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) {
+    let mut out = weir_engine::buffer::take(EARLY_HINTS);
+    out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
+    for (name, value) in fields {
+        for part in [name, b": ", value, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    request.client.push(out.into());
+}
+
+/// Room for usual hints.
+const EARLY_HINTS: usize = 512;
+
+/// Queues `100 Continue`.
+pub(super) fn queue_continue(request: &mut Request) {
+    request.client.push(Piece::Static(b"HTTP/1.1 100 Continue\r\n\r\n"));
+}
+
+/// Queues pieces in a chunk of their own.
+pub(super) fn queue_chunk(
+    request: &mut Request,
+    pieces: impl AsRef<[Piece]> + IntoIterator<Item = Piece>,
+) {
+    let length: u64 = pieces.as_ref().iter().map(Piece::len).sum();
+    if length == 0 {
+        return;
+    }
+    let head = weir_wire::h1::chunk_head(length as usize);
+    request.client.push(Piece::copy(&head));
+    for piece in pieces {
+        request.client.push(piece);
+    }
+    request.client.push(Piece::Static(b"\r\n"));
+}
+
+/// Queues what ends a body in chunks: the last one, and the trailers.
+pub(super) fn queue_end(request: &mut Request) {
+    if !request.response.chunked {
+        return;
+    }
+    if request.response.trailers.is_empty() {
+        return request.client.push(Piece::Static(b"0\r\n\r\n"));
+    }
+    let mut out = weir_engine::buffer::take(256);
+    out.extend_from_slice(b"0\r\n");
+    for (name, value, _) in request.response.trailers.iter() {
+        for part in [name, b": ", value, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    request.client.push(out.into());
+}

@@ -1,0 +1,120 @@
+//! Sending over a connection: gathered pieces, files by the kernel, and what waits for the file
+//! behind it.
+
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+use std::task::{Context, Poll, ready};
+
+use super::Link;
+use crate::client::queue::Queue;
+use crate::client::{Behind, Sending};
+use crate::piece::Piece;
+
+/// How many pieces one `writev` takes.
+const GATHER: usize = 32;
+
+/// What the kernel takes in one call at most, when nothing else limits it.
+const LARGEST_WRITE: u64 = 1 << 30;
+
+impl Link {
+    pub(in crate::client) fn has_left(&self) -> bool {
+        !self.corked && self.conn.tls().is_none()
+    }
+
+    pub(in crate::client) fn can_move(&self) -> bool {
+        !self.corked && self.conn.can_move()
+    }
+
+    /// Sends the only piece there is over a plain connection, as most responses are sent: before
+    /// another request, at the end of the loop's turn.
+    pub(in crate::client) fn poll_only(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: &[u8],
+        behind: Behind,
+    ) -> Poll<io::Result<usize>> {
+        if self.corked || self.conn.tls().is_some() {
+            return Poll::Pending;
+        }
+        match behind {
+            Behind::Request => self.conn.poll_post(cx, piece),
+            _ => self.conn.poll_send(cx, &[IoSlice::new(piece)]),
+        }
+    }
+
+    /// One write of at most `budget` bytes from the head of the queue.
+    pub(in crate::client) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut Queue,
+        sending: &Sending,
+        budget: u64,
+    ) -> Poll<io::Result<u64>> {
+        if self.wants_cork(queue, sending) && self.conn.can_sendfile() {
+            self.conn.set_nopush(true);
+            self.corked = true;
+        }
+        if let Some(Piece::File(file, range)) = queue.front() {
+            if sending.sendfile && self.conn.can_sendfile() {
+                let chunk = match sending.sendfile_chunk {
+                    0 => LARGEST_WRITE,
+                    chunk => chunk,
+                };
+                let want = (range.end - range.start).min(budget).min(chunk) as usize;
+                let sent = ready!(self.conn.poll_sendfile(cx, file.as_fd(), range.start, want))?;
+                if sent == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                queue.consume(sent as u64);
+                return Poll::Ready(Ok(sent as u64));
+            }
+            queue.load_front(sending.file_read)?;
+        }
+        let sent = ready!(self.poll_gathered(cx, queue, budget))?;
+        if sent == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        queue.consume(sent as u64);
+        Poll::Ready(Ok(sent as u64))
+    }
+
+    /// Sends pieces from memory with one call.
+    fn poll_gathered(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &Queue,
+        budget: u64,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); GATHER];
+        let mut count = 0;
+        let mut left = budget;
+        for piece in queue.iter().take(GATHER) {
+            let Some(bytes) = piece.bytes() else { break };
+            let bytes = &bytes[..bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+            slices[count] = IoSlice::new(bytes);
+            count += 1;
+            left -= bytes.len() as u64;
+            if left == 0 {
+                break;
+            }
+        }
+        self.conn.poll_send(cx, &slices[..count])
+    }
+
+    /// Whether a file goes by `sendfile` right behind bytes from memory.
+    fn wants_cork(&self, queue: &Queue, sending: &Sending) -> bool {
+        sending.nopush
+            && sending.sendfile
+            && !self.corked
+            && matches!(queue.back(), Some(Piece::File(..)))
+            && !matches!(queue.front(), Some(Piece::File(..)))
+    }
+
+    /// Lets go what was held back.
+    pub(in crate::client) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.corked) {
+            self.conn.set_nopush(false);
+        }
+        self.conn.poll_flush(cx)
+    }
+}

@@ -1,0 +1,183 @@
+//! Pieces that wait to be sent, in their order.
+
+use std::collections::VecDeque;
+use std::io;
+
+use weir_engine::buffer;
+
+use crate::piece::{Piece, read_behind};
+
+/// What is copied behind another piece rather than sent as one of its own, in bytes.
+const JOINED: usize = 1024;
+
+/// Up to this many bytes, a head and the file behind it are one piece.
+const SMALL_RESPONSE: usize = 8 * 1024;
+
+/// Pieces that wait to be sent.
+///
+/// Invariant: `bytes` is the sum of the pieces' lengths, and no piece is empty.
+#[derive(Default)]
+pub(crate) struct Queue {
+    pieces: VecDeque<Piece>,
+    bytes: u64,
+}
+
+impl Queue {
+    /// How many bytes wait.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many pieces wait.
+    pub(super) fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// The piece that leaves first.
+    pub(super) fn front(&self) -> Option<&Piece> {
+        self.pieces.front()
+    }
+
+    /// The piece that leaves last.
+    pub(super) fn back(&self) -> Option<&Piece> {
+        self.pieces.back()
+    }
+
+    /// The pieces in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Piece> {
+        self.pieces.iter()
+    }
+
+    /// Forgets the pieces and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.pieces.clear();
+        self.bytes = 0;
+    }
+
+    /// Adds a piece of `length` bytes, which are some, at the end.
+    #[inline]
+    pub(super) fn push(&mut self, piece: Piece, length: u64) {
+        self.bytes += length;
+        if !self.join(&piece) && !self.join_file(&piece) {
+            self.pieces.push_back(piece);
+        }
+    }
+
+    /// Copies a small piece into the room behind the last one: sending one piece costs the kernel
+    /// less than gathering two. A stretch of a file that follows another becomes one with it.
+    #[inline]
+    fn join(&mut self, piece: &Piece) -> bool {
+        let Some(bytes) = piece.bytes() else {
+            return self.pieces.back_mut().is_some_and(|last| last.extend(piece));
+        };
+        match self.pieces.back_mut() {
+            Some(Piece::Buf(buf, range)) if bytes.len() <= JOINED => {
+                let fits = range.end == buf.len() && bytes.len() <= buf.room();
+                if fits {
+                    buf.extend_from_slice(bytes);
+                    range.end = buf.len();
+                }
+                fits
+            }
+            _ => false,
+        }
+    }
+
+    /// Reads a small file behind the head in front of it. One `send` for both costs less than
+    /// `sendfile` saves, above all where the head would be held back for it.
+    fn join_file(&mut self, piece: &Piece) -> bool {
+        let Piece::File(file, stretch) = piece else { return false };
+        if self.pieces.len() != 1 || stretch.end - stretch.start > SMALL_RESPONSE as u64 {
+            return false;
+        }
+        let Some(Piece::Buf(buf, range)) = self.pieces.front_mut() else { return false };
+        let length = (stretch.end - stretch.start) as usize;
+        if range.end != buf.len() || range.len() + length > SMALL_RESPONSE {
+            return false;
+        }
+        if buf.room() < length {
+            let mut larger = buffer::take(range.len() + length);
+            larger.extend_from_slice(&buf[range.clone()]);
+            (*buf, *range) = (larger, 0..range.len());
+        }
+        // Whoever sends the file meets a fault again, and tells of it.
+        if read_behind(file, stretch.start, length, buf).is_err() {
+            return false;
+        }
+        range.end = buf.len();
+        true
+    }
+
+    /// How many bytes wait in memory.
+    pub(super) fn held(&self) -> u64 {
+        self.pieces.iter().filter_map(Piece::bytes).map(|bytes| bytes.len() as u64).sum()
+    }
+
+    /// Moves what waits in memory, all but its first `keep` bytes, to where `store` puts it.
+    ///
+    /// # Errors
+    /// The error of `store`; the queue is then no longer what it was.
+    pub(super) fn spill(
+        &mut self,
+        keep: u64,
+        mut store: impl FnMut(&[u8]) -> io::Result<Piece>,
+    ) -> io::Result<()> {
+        let mut room = keep;
+        for mut piece in std::mem::take(&mut self.pieces) {
+            let stays = piece.len().min(room);
+            let stored = match piece.bytes() {
+                None => {
+                    self.pieces.push_back(piece);
+                    continue;
+                }
+                Some(bytes) if stays < bytes.len() as u64 => Some(store(&bytes[stays as usize..])?),
+                Some(_) => None,
+            };
+            room -= stays;
+            piece.truncate(stays);
+            if !piece.is_empty() {
+                self.pieces.push_back(piece.fitted());
+            }
+            if let Some(stored) = stored
+                && !self.join(&stored)
+            {
+                self.pieces.push_back(stored);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads at most `most` bytes of the file in front into memory.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is shorter than it was; it is no longer in the queue then.
+    pub(super) fn load_front(&mut self, most: u64) -> io::Result<()> {
+        let Some(file) = self.pieces.pop_front() else { return Ok(()) };
+        let (memory, rest) = file.load_at_most(most)?;
+        if let Some(rest) = rest {
+            self.pieces.push_front(rest);
+        }
+        self.pieces.push_front(memory);
+        Ok(())
+    }
+
+    /// Takes `sent` bytes off the head of the queue.
+    pub(super) fn consume(&mut self, mut sent: u64) {
+        self.bytes -= sent;
+        while sent > 0 {
+            let Some(front) = self.pieces.front_mut() else { return };
+            let len = front.len();
+            if sent < len {
+                front.advance(sent);
+                return;
+            }
+            sent -= len;
+            self.pieces.pop_front();
+        }
+    }
+}
