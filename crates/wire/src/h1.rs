@@ -14,23 +14,19 @@
 //! ```
 
 pub mod chunked;
-mod error;
 #[cfg(test)]
 mod faults;
 mod field;
-mod framing;
 pub mod fuzz;
-mod limits;
 mod lines;
-mod method;
 mod request;
 mod request_line;
 mod response;
 
+pub use crate::request::{
+    Connection, Framing, Limits, Method, RequestError, RequestFault, RequestHead, Version,
+    parse_length, request_framing,
+};
 pub use chunked::{ChunkError, Chunked, LAST_CHUNK, Step, chunk_head};
-pub use error::{RequestError, RequestFault};
-pub use framing::{Framing, parse_length, request_framing};
-pub use limits::Limits;
-pub use method::{Method, Version};
-pub use request::{Connection, RequestHead, RequestParser};
+pub use request::RequestParser;
 pub use response::{ResponseError, ResponseFault, ResponseHead, ResponseParser};

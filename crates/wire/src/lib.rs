@@ -9,6 +9,7 @@ pub mod date;
 pub mod h1;
 pub mod header;
 pub mod proxy_protocol;
+pub mod request;
 mod shown;
 pub mod uri;
 mod words;

@@ -1,8 +1,9 @@
 //! Entry points for fuzzing, which tests call too. They panic when a codec's answer depends on how
 //! its input was split, or when an answer points outside of the input.
 
-use super::{Chunked, Limits, RequestParser, ResponseParser, Step};
+use super::{Chunked, RequestParser, ResponseParser, Step};
 use crate::header::{Headers, Known};
+use crate::request::{Limits, RequestFields, RequestHead, Version};
 
 /// Arbitrary bytes as a request head.
 pub fn fuzz_request(data: &[u8]) {
@@ -12,7 +13,9 @@ pub fn fuzz_request(data: &[u8]) {
         if let Err(error) = expected {
             let _ = error.message(data);
         }
-        check_request(data, &whole, expected.is_ok_and(|n| n.is_some()));
+        if matches!(expected, Ok(Some(_))) {
+            check_request(data, whole.head());
+        }
         for split in splits(data.len()) {
             let mut parser = RequestParser::new();
             let mut found = Ok(None);
@@ -41,11 +44,26 @@ const SMALL: Limits = Limits {
     allow_connect: true,
 };
 
-fn check_request(data: &[u8], parser: &RequestParser, complete: bool) {
-    if !complete {
-        return;
+/// Arbitrary bytes as the fields of a request: a line for each, with the value behind `=`.
+pub fn fuzz_request_fields(data: &[u8]) {
+    for limits in [SMALL, Limits::default()] {
+        let (mut fields, mut text) = (RequestFields::new(Version::HTTP_2), Vec::new());
+        let mut run = || {
+            for line in data.split(|&byte| byte == b'\n') {
+                let at = line.iter().position(|&byte| byte == b'=').unwrap_or(line.len());
+                let value = line.get(at + 1..).unwrap_or_default();
+                fields.push(&mut text, &line[..at], value, &limits, |_| None)?;
+            }
+            fields.finish(&mut text, &limits, data.len().is_multiple_of(2), |_| None)
+        };
+        match run() {
+            Ok(()) => check_request(&text, fields.head()),
+            Err(error) => drop(error.message(&text)),
+        }
     }
-    let head = parser.head();
+}
+
+fn check_request(data: &[u8], head: &RequestHead) {
     let clean = |bytes: &[u8]| bytes.iter().all(|&b| (b >= b' ' || b == b'\t') && b != 0x7f);
     for entry in &head.entries {
         let name = entry.name.of(data);
@@ -218,6 +236,35 @@ mod tests {
             "[::1]",
         ];
         run(&pieces, fuzz_request);
+    }
+
+    #[test]
+    fn requests_as_fields() {
+        let pieces = [
+            ":method=GET\n:scheme=https\n:path=/\n",
+            ":authority=a.test\n",
+            ":method=CONNECT\n",
+            ":path=/a/../b?c",
+            ":path=//%2e",
+            ":",
+            "method",
+            "=",
+            "\n",
+            "host=a.test\n",
+            "host=b:80",
+            "content-length=0\n",
+            "content-length=5",
+            "cookie=a=b\n",
+            "te=trailers\n",
+            "connection=x\n",
+            "x_y=z\n",
+            "A",
+            "name=value\n",
+            " ",
+            "\r",
+            "\0",
+        ];
+        run(&pieces, fuzz_request_fields);
     }
 
     #[test]

@@ -1,18 +1,14 @@
 //! Request heads.
 
-mod head;
-
-pub use head::{Connection, RequestHead};
-
-use super::error::{RequestError, RequestFault};
 use super::field;
-use super::framing::{Framing, request_framing};
-use super::limits::{BLANK_MAX, Limits};
 use super::lines::{self, Rules, Stop};
-use super::method::{Method, Version};
 use super::request_line::{RequestLine, State};
 use crate::header::{Entry, Known, Seen, Span};
-use crate::uri::{self, InvalidHost, Scan};
+use crate::request::{
+    BLANK_MAX, Builder, Framing, Limits, Method, RequestError, RequestFault, RequestHead, Version,
+    request_framing,
+};
+use crate::uri::Scan;
 
 /// The lines that a request parser acts upon.
 const SPECIAL: Rules =
@@ -33,11 +29,9 @@ enum Phase {
 /// of its buffer is moved to the next.
 #[derive(Clone, Debug, Default)]
 pub struct RequestParser {
-    head: RequestHead,
+    builder: Builder,
     line: RequestLine,
     phase: Phase,
-    /// The rules of the chosen server, once the host is known.
-    own: Option<Limits>,
     /// Where the current line begins.
     line_start: usize,
     /// Bytes before this have been looked at.
@@ -45,41 +39,6 @@ pub struct RequestParser {
     /// Where nginx's current buffer would end. 0 before the first byte.
     window_end: usize,
     large_used: u32,
-    last_host: LastHost,
-}
-
-/// The `Host` that came last on the connection: mostly it comes again, and need not be taken apart
-/// again.
-#[derive(Clone, Debug, Default)]
-struct LastHost {
-    /// As it was sent.
-    text: Vec<u8>,
-    /// As it was understood.
-    host: Vec<u8>,
-    port: u16,
-}
-
-impl LastHost {
-    /// Longer ones are not remembered.
-    const LONGEST: usize = 64;
-
-    /// As [`uri::parse_host`].
-    fn parse(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<u16, InvalidHost> {
-        if !text.is_empty() && text == self.text {
-            out.extend_from_slice(&self.host);
-            return Ok(self.port);
-        }
-        let start = out.len();
-        let port = uri::parse_host(text, out)?;
-        if text.len() <= Self::LONGEST {
-            self.text.clear();
-            self.text.extend_from_slice(text);
-            self.host.clear();
-            self.host.extend_from_slice(&out[start..]);
-            self.port = port;
-        }
-        Ok(port)
-    }
 }
 
 impl RequestParser {
@@ -90,26 +49,25 @@ impl RequestParser {
 
     /// Gets ready for the next head and keeps the memory. Its buffer starts at the next request.
     pub fn reset(&mut self) {
-        self.head.clear();
+        self.builder.reset();
         self.line = RequestLine::default();
         self.phase = Phase::Line;
-        self.own = None;
         (self.line_start, self.at, self.window_end, self.large_used) = (0, 0, 0, 0);
     }
 
     /// What has been parsed; complete once [`Self::advance`] gave a length.
     pub fn head(&self) -> &RequestHead {
-        &self.head
+        &self.builder.head
     }
 
     /// The head by value.
     pub fn take_head(&mut self) -> RequestHead {
-        std::mem::take(&mut self.head)
+        std::mem::take(&mut self.builder.head)
     }
 
     /// Hands the head over and takes an old one for its memory, ready for the next.
     pub fn swap_head(&mut self, head: &mut RequestHead) {
-        std::mem::swap(&mut self.head, head);
+        std::mem::swap(&mut self.builder.head, head);
         self.reset();
     }
 
@@ -122,7 +80,7 @@ impl RequestParser {
     /// line that is not whole everything up to its end or the end of `buf`. `whole` says that the
     /// header line where it ended is whole and counts for the length.
     pub fn take_partial(&mut self, buf: &[u8], whole: bool) -> RequestHead {
-        if self.phase == Phase::Line && self.head.line == Span::default() {
+        if self.phase == Phase::Line && self.builder.head.line == Span::default() {
             let start = match self.line.state {
                 // The first byte is the one that no method has, unless all were blank lines.
                 State::Start => buf.iter().position(|byte| !b"\r\n".contains(byte)),
@@ -131,14 +89,14 @@ impl RequestParser {
             let start = start.unwrap_or(buf.len());
             let rest = &buf[start..];
             let length = rest.iter().position(|byte| b"\r\n".contains(byte));
-            self.head.line = Span::new(start, start + length.unwrap_or(rest.len()));
-            self.head.method = self.line.method;
+            self.builder.head.line = Span::new(start, start + length.unwrap_or(rest.len()));
+            self.builder.head.method = self.line.method;
             if self.line.state == State::Done {
-                self.head.version = self.line.version();
+                self.builder.head.version = self.line.version();
             }
         } else {
             let end = if whole { self.at } else { self.line_start };
-            self.head.length = end.saturating_sub(self.head.line.start as usize);
+            self.builder.head.length = end.saturating_sub(self.builder.head.line.start as usize);
         }
         self.take_head()
     }
@@ -164,12 +122,12 @@ impl RequestParser {
             if !self.request_line(buf, limits)? {
                 return Ok(None);
             }
-            self.take_line(buf)?;
-            if !self.head.host.is_empty() {
-                self.own = choose(&self.head.host);
-            }
-            self.phase =
-                if self.head.version < Version::HTTP_10 { Phase::Done } else { Phase::Headers };
+            self.take_line(buf, &mut choose)?;
+            self.phase = if self.builder.head.version < Version::HTTP_10 {
+                Phase::Done
+            } else {
+                Phase::Headers
+            };
         }
         while self.phase == Phase::Headers {
             let stop = match self.at == self.line_start {
@@ -189,7 +147,7 @@ impl RequestParser {
             }
             self.line_start = self.at;
         }
-        self.head.length = self.line_start - self.head.line.start as usize;
+        self.builder.head.length = self.line_start - self.builder.head.line.start as usize;
         Ok(Some(self.line_start))
     }
 
@@ -211,7 +169,7 @@ impl RequestParser {
         if !buf.get(end..).is_some_and(|rest| rest.starts_with(b" HTTP/1.1\r\n")) {
             return false;
         }
-        let head = &mut self.head;
+        let head = &mut self.builder.head;
         head.method = method;
         head.method_text = Span::new(0, length);
         head.target = Span::new(target, end);
@@ -223,11 +181,6 @@ impl RequestParser {
         self.line_start = self.at;
         self.phase = Phase::Headers;
         true
-    }
-
-    /// The rules that hold now.
-    fn rules(&self, limits: &Limits) -> Limits {
-        self.own.unwrap_or(*limits)
     }
 
     #[inline(never)]
@@ -280,7 +233,7 @@ impl RequestParser {
     /// The offset after the LF of the current header line.
     #[inline(never)]
     fn line_end(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
-        let limits = &self.rules(limits);
+        let limits = &self.builder.rules(limits);
         loop {
             let end = buf.len().min(self.window_end);
             if let Some(n) = memchr::memchr(b'\n', &buf[self.at..end]) {
@@ -302,8 +255,12 @@ impl RequestParser {
     }
 
     /// Takes over what the request line said.
-    fn take_line(&mut self, buf: &[u8]) -> Result<(), RequestError> {
-        let (head, line) = (&mut self.head, &self.line);
+    fn take_line(
+        &mut self,
+        buf: &[u8],
+        choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
+    ) -> Result<(), RequestError> {
+        let (head, line) = (&mut self.builder.head, &self.line);
         head.method = line.method;
         head.method_text = line.method_text();
         head.line = line.line();
@@ -313,11 +270,10 @@ impl RequestParser {
         head.scheme = line.scheme;
         head.protocol = line.protocol();
         head.version = line.version();
-        if let Some(authority) = line.authority {
-            head.port = uri::parse_host(authority.of(buf), &mut head.host)
-                .map_err(|_| RequestError { fault: RequestFault::HostInLine, span: authority })?;
+        match line.authority {
+            Some(host) => self.builder.authority(host, buf, RequestFault::HostInLine, choose),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Takes lines as most are, up to one that is not.
@@ -327,8 +283,8 @@ impl RequestParser {
         if buf.get(self.at..).is_some_and(|rest| rest.starts_with(b"\r\n")) {
             return Stop::Blank;
         }
-        let most = self.own.as_ref().unwrap_or(limits).max_headers as usize;
-        let RequestHead { entries, seen, .. } = &mut self.head;
+        let most = self.builder.max_headers(limits);
+        let RequestHead { entries, seen, .. } = &mut self.builder.head;
         let (at, stop) = lines::read(buf, self.at, most, &SPECIAL, entries, seen);
         (self.at, self.line_start) = (at, at);
         stop
@@ -342,7 +298,7 @@ impl RequestParser {
         limits: &Limits,
         choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
     ) -> Result<(), RequestError> {
-        let rules = self.rules(limits);
+        let rules = self.builder.rules(limits);
         let base = self.line_start;
         let line = &buf[base..end - 1];
         if line.is_empty() || line == b"\r" {
@@ -353,7 +309,7 @@ impl RequestParser {
             span: Span::new(base, base + bad.0),
         })?;
         if field.invalid && rules.ignore_invalid {
-            self.head.skipped.push(Span::new(base, base + field.value_end));
+            self.builder.head.skipped.push(Span::new(base, base + field.value_end));
             return Ok(());
         }
         let entry = Entry {
@@ -361,27 +317,7 @@ impl RequestParser {
             value: Span::new(base + field.value_start, base + field.value_end),
             known: Known::from_name(&line[..field.name_end]),
         };
-        self.take(entry, buf, limits, choose)
-    }
-
-    /// Takes a line in, or refuses it.
-    #[inline]
-    fn take(
-        &mut self,
-        entry: Entry,
-        buf: &[u8],
-        limits: &Limits,
-        choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
-    ) -> Result<(), RequestError> {
-        let most = self.own.as_ref().unwrap_or(limits).max_headers;
-        if self.head.entries.len() >= most as usize {
-            return Err(RequestError::new(RequestFault::ManyHeaders));
-        }
-        if !self.head.seen.insert(entry.known) && entry.known.unique_in_request() {
-            return Err(self.duplicate(entry));
-        }
-        self.head.entries.push(entry);
-        self.notice(buf, choose)
+        self.builder.field(entry, buf, limits, choose)
     }
 
     /// Acts upon the line that was taken last.
@@ -391,80 +327,26 @@ impl RequestParser {
         buf: &[u8],
         choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
     ) -> Result<(), RequestError> {
-        let Some(&Entry { name, value, known }) = self.head.entries.last() else { return Ok(()) };
-        self.line_start = name.start as usize;
-        match known {
-            Known::Host => self.host(value, buf, choose)?,
-            Known::Connection => self.connection(value.of(buf)),
-            _ => {}
-        }
-        Ok(())
+        let Some(&entry) = self.builder.head.entries.last() else { return Ok(()) };
+        self.line_start = entry.name.start as usize;
+        self.builder.notice(entry, buf, choose)
     }
 
-    #[cold]
-    fn duplicate(&self, entry: Entry) -> RequestError {
-        let previous = self.head.entries.iter().find(|other| other.known == entry.known);
-        let previous = *previous.unwrap_or(&entry);
-        RequestError { fault: RequestFault::Duplicate { previous, entry }, span: entry.value }
-    }
-
-    /// The host of an absolute target wins over the `Host` line, which must be valid all the same.
-    fn host(
-        &mut self,
-        value: Span,
-        buf: &[u8],
-        choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
-    ) -> Result<(), RequestError> {
-        let head = &mut self.head;
-        let known = head.host.len();
-        let Ok(port) = self.last_host.parse(value.of(buf), &mut head.host) else {
-            head.host.truncate(known);
-            return Err(RequestError { fault: RequestFault::Host, span: value });
-        };
-        if known > 0 {
-            head.host.truncate(known);
-        } else {
-            head.port = port;
-            self.own = choose(&head.host);
-        }
-        Ok(())
-    }
-
-    fn connection(&mut self, value: &[u8]) {
-        match Connection::of(value) {
-            Connection::Unsaid => {}
-            said => self.head.connection = said,
-        }
-    }
-
-    /// The checks that need the whole head, in nginx's order.
+    /// The blank line behind the last one has come.
     fn finish(&mut self, buf: &[u8], limits: &Limits) -> Result<(), RequestError> {
-        let allow_connect = self.own.as_ref().unwrap_or(limits).allow_connect;
-        let head = &mut self.head;
-        let fail = |fault| Err(RequestError::new(fault));
-        if head.version > Version::HTTP_10 && !head.seen.contains(Known::Host) {
-            return fail(RequestFault::NoHost);
-        }
-        let length = head.get(buf, Known::ContentLength);
-        if length.is_some() || head.seen.contains(Known::TransferEncoding) {
+        self.builder.finish(limits, |head| {
+            let length = head.get(buf, Known::ContentLength);
+            if length.is_none() && !head.seen.contains(Known::TransferEncoding) {
+                return Ok(Framing::None);
+            }
             let encoding = head.entries.iter().find(|e| e.known == Known::TransferEncoding);
             let text = encoding.map(|entry| entry.value.of(buf));
-            head.framing = request_framing(head.version, length, text).map_err(|error| {
-                RequestError { span: encoding.map(|e| e.value).unwrap_or_default(), ..error }
-            })?;
-        }
-        match head.method {
-            Method::Connect if head.version != Version::HTTP_11 || !allow_connect => {
-                fail(RequestFault::Connect)
-            }
-            Method::Connect if !matches!(head.framing, Framing::None | Framing::Length(0)) => {
-                fail(RequestFault::ConnectBody)
-            }
-            Method::Trace => fail(RequestFault::Trace),
-            _ => {
-                self.phase = Phase::Done;
-                Ok(())
-            }
-        }
+            request_framing(head.version, length, text).map_err(|error| RequestError {
+                span: encoding.map(|e| e.value).unwrap_or_default(),
+                ..error
+            })
+        })?;
+        self.phase = Phase::Done;
+        Ok(())
     }
 }

@@ -8,9 +8,8 @@
 //!                                                                                    AlmostDone ─▶ Done
 //! ```
 
-use super::error::{RequestError, RequestFault};
-use super::method::{Method, Version};
 use crate::header::Span;
+use crate::request::{Method, RequestError, RequestFault, Version};
 use crate::uri::Scan;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,11 +7,10 @@ pub use error::{ResponseError, ResponseFault};
 pub use head::ResponseHead;
 
 use super::field;
-use super::framing::parse_length;
 use super::lines::{self, Rules, Stop};
-use super::method::Version;
-use super::request::Connection;
 use crate::header::{Entry, Headers, Known, Seen, Span, is_clean_value};
+use crate::request::parse_length;
+use crate::request::{Connection, Version};
 use crate::words;
 
 /// The lines of which there is one. None is acted upon before all are there.
@@ -284,8 +283,8 @@ fn version_of(line: &[u8]) -> Option<(Version, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::framing::Framing;
     use super::*;
+    use crate::request::Framing;
 
     fn parse(text: &str) -> Result<ResponseHead, ResponseFault> {
         let mut parser = ResponseParser::new();

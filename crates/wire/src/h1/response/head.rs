@@ -1,8 +1,7 @@
 //! What a response's head says.
 
-use super::super::framing::Framing;
-use super::super::method::Version;
 use crate::header::{Entry, Known, Span};
+use crate::request::{Framing, Version};
 
 /// A response's head. Spans point into the buffer that the parser was given.
 #[derive(Clone, Debug, Default)]

@@ -35,4 +35,4 @@ impl Default for Limits {
 
 /// Bytes of blank lines before a request line, which robust servers skip (RFC 9112 section 2.2).
 /// nginx skips any number; here the buffer that holds them has an end.
-pub(super) const BLANK_MAX: usize = 16 * 1024;
+pub(crate) const BLANK_MAX: usize = 16 * 1024;

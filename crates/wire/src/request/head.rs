@@ -1,7 +1,7 @@
 //! What a request's head says.
 
-use super::super::framing::Framing;
-use super::super::method::{Method, Version};
+use super::framing::Framing;
+use super::method::{Method, Version};
 use crate::header::{Entry, Known, Seen, Span};
 use crate::uri::{InvalidUri, Scan, normalise};
 
@@ -20,7 +20,7 @@ pub enum Connection {
 impl Connection {
     /// What a value says; `close` wins, and other words are not looked at.
     #[inline]
-    pub(in crate::h1) fn of(value: &[u8]) -> Self {
+    pub(crate) fn of(value: &[u8]) -> Self {
         match value {
             b"keep-alive" | b"Keep-Alive" => Self::KeepAlive,
             b"close" => Self::Close,
@@ -60,7 +60,7 @@ pub struct RequestHead {
     /// The header lines that count, in order.
     pub entries: Vec<Entry>,
     /// The ids among them.
-    pub(super) seen: Seen,
+    pub(crate) seen: Seen,
     /// Lines left out because their names are invalid, for the log.
     pub skipped: Vec<Span>,
     /// How the body ends.

@@ -1,6 +1,6 @@
 //! Why a request head is refused.
 
-use crate::header::{Entry, Span};
+use crate::header::{Entry, Known, Span};
 
 /// A refused request: the status to answer with, why, and where in the buffer.
 /// It is always the client's fault; the connection is closed after the answer.
@@ -63,10 +63,92 @@ pub enum RequestFault {
     ConnectBody,
     /// TRACE, which is never served.
     Trace,
+    /// Fields that are too large together.
+    LargeFields,
+    /// A name that no field of HTTP/2 may have.
+    FieldName,
+    /// A value that no field may have.
+    FieldValue {
+        /// The field.
+        entry: Entry,
+    },
+    /// A pseudo-field behind other fields.
+    PseudoOrder,
+    /// A pseudo-field that is none.
+    PseudoUnknown,
+    /// A pseudo-field that is not as it must be.
+    Pseudo {
+        /// Which one.
+        field: Pseudo,
+        /// What is wrong with it.
+        wrong: PseudoFault,
+    },
+    /// A field that only HTTP/1 has.
+    HopField {
+        /// Which one.
+        known: Known,
+    },
+    /// Another `TE` than `trailers`.
+    Te,
+    /// Neither `:authority` nor `Host`.
+    NoAuthority,
+    /// An `:authority` and another `Host`.
+    HostsDiffer,
+    /// A body that is announced, in a stream that has ended.
+    EarlyEnd,
+}
+
+/// A pseudo-field of a request (RFC 9113 section 8.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pseudo {
+    /// `:method`.
+    Method,
+    /// `:scheme`.
+    Scheme,
+    /// `:authority`.
+    Authority,
+    /// `:path`.
+    Path,
+}
+
+impl Pseudo {
+    /// The field of this name, which has no colon.
+    pub(super) fn from_name(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"method" => Self::Method,
+            b"scheme" => Self::Scheme,
+            b"authority" => Self::Authority,
+            b"path" => Self::Path,
+            _ => return None,
+        })
+    }
+
+    /// The name as nginx's messages have it.
+    fn shown(self) -> &'static str {
+        match self {
+            Self::Method => ":method",
+            Self::Scheme => ":scheme",
+            Self::Authority => "\":authority\"",
+            Self::Path => ":path",
+        }
+    }
+}
+
+/// What is wrong with a pseudo-field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PseudoFault {
+    /// It is there twice.
+    Duplicate,
+    /// It has no value.
+    Empty,
+    /// Its value is none.
+    Invalid,
+    /// It is not there.
+    Missing,
 }
 
 impl RequestError {
-    pub(super) fn new(fault: RequestFault) -> Self {
+    pub(crate) fn new(fault: RequestFault) -> Self {
         Self { fault, span: Span::default() }
     }
 
@@ -76,9 +158,10 @@ impl RequestError {
         match self.fault {
             RequestFault::Version => 505,
             RequestFault::LongLine => 414,
-            RequestFault::LongHeader | RequestFault::LargeRequest | RequestFault::ManyHeaders => {
-                494
-            }
+            RequestFault::LongHeader
+            | RequestFault::LargeRequest
+            | RequestFault::LargeFields
+            | RequestFault::ManyHeaders => 494,
             RequestFault::TransferEncoding => 501,
             RequestFault::Connect | RequestFault::Trace => 405,
             _ => 400,
@@ -112,11 +195,7 @@ impl RequestError {
             }
             RequestFault::Duplicate { previous, entry } => format!(
                 "client sent duplicate {}: \"{}\", previous value: \"{}\"",
-                if entry.known == crate::header::Known::Host {
-                    "host header"
-                } else {
-                    "header line"
-                },
+                if entry.known == Known::Host { "host header" } else { "header line" },
                 field(entry),
                 field(previous)
             ),
@@ -135,6 +214,54 @@ impl RequestError {
             RequestFault::Connect => "client sent CONNECT method".into(),
             RequestFault::ConnectBody => "client sent CONNECT request with body".into(),
             RequestFault::Trace => "client sent TRACE method".into(),
+            RequestFault::Pseudo { field, wrong } => self.pseudo_message(field, wrong, buf),
+            other => other.message_of_fields(self.span, buf),
+        }
+    }
+}
+
+impl RequestError {
+    fn pseudo_message(&self, field: Pseudo, wrong: PseudoFault, buf: &[u8]) -> String {
+        let (name, value) = (field.shown(), crate::shown(self.span.of(buf)));
+        match (wrong, field) {
+            (PseudoFault::Duplicate, _) => format!("client sent duplicate {name} header"),
+            (PseudoFault::Empty, _) => format!("client sent empty {name} header"),
+            (PseudoFault::Missing, _) => format!("client sent no {name} header"),
+            (PseudoFault::Invalid, Pseudo::Method) => {
+                format!("client sent invalid method: \"{value}\"")
+            }
+            (PseudoFault::Invalid, Pseudo::Authority) => {
+                format!("client sent invalid {name} header")
+            }
+            (PseudoFault::Invalid, _) => format!("client sent invalid {name} header: \"{value}\""),
+        }
+    }
+}
+
+impl RequestFault {
+    /// The message of what only heads that come as fields can have, in nginx's words.
+    fn message_of_fields(self, span: Span, buf: &[u8]) -> String {
+        let text = |span: Span| crate::shown(span.of(buf)).into_owned();
+        match self {
+            Self::LargeFields => "client sent too large header".into(),
+            Self::FieldName => format!("client sent invalid header name: \"{}\"", text(span)),
+            Self::FieldValue { entry } => format!(
+                "client sent header \"{}\" with invalid value: \"{}\"",
+                text(entry.name),
+                text(entry.value)
+            ),
+            Self::PseudoOrder => "client sent out of order pseudo-headers".into(),
+            Self::PseudoUnknown => {
+                format!("client sent unknown pseudo-header \":{}\"", text(span))
+            }
+            Self::HopField { known } => format!("client sent \"{}\" header", known.name()),
+            Self::Te => "client sent invalid \"TE\" header".into(),
+            Self::NoAuthority => "client sent neither \":authority\" nor \"Host\" header".into(),
+            Self::HostsDiffer => {
+                "client sent \":authority\" and \"Host\" headers with different values".into()
+            }
+            Self::EarlyEnd => "client prematurely closed stream".into(),
+            _ => "client sent invalid request".into(),
         }
     }
 }

@@ -28,7 +28,7 @@ impl Method {
     /// The method that `text` begins with, with its length, if it is one of the most usual ones and
     /// a space follows.
     #[inline]
-    pub(super) fn usual(text: &[u8]) -> Option<(Self, usize)> {
+    pub(crate) fn usual(text: &[u8]) -> Option<(Self, usize)> {
         match text {
             [b'G', b'E', b'T', b' ', ..] => Some((Self::Get, 3)),
             [b'P', b'O', b'S', b'T', b' ', ..] => Some((Self::Post, 4)),
