@@ -34,9 +34,6 @@ pub use join::{Ended, JoinHandle};
 pub use tasks::Task;
 pub use threads::on_a_thread;
 
-use weir_sys::process;
-use weir_sys::ring::{self, Ring};
-
 use crate::panics;
 use crate::{buffer, clock, timer};
 
@@ -48,33 +45,13 @@ pub(crate) use here::{here, with_here};
 const TASKS_PER_TURN: usize = 61;
 
 /// How a loop learns of what happens to its descriptors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
     /// The kernel says what is ready.
+    #[default]
     Epoll,
     /// The kernel is asked for what is wanted, and says when it is done. Needs Linux 6.1.
     IoUring,
-}
-
-impl Method {
-    /// The one that this process and its workers do best with: io_uring, where the kernel gives
-    /// everybody a ring, and one that can wait unseen. Nothing is tried under a filter of system
-    /// calls, which could end the process.
-    pub fn best() -> Self {
-        if process::is_filtered() || !ring::is_for_everybody() {
-            return Self::Epoll;
-        }
-        Self::by(Ring::new().map(|ring| ring.waits_unseen()))
-    }
-
-    /// The same by what became of a ring that was asked for.
-    fn by(waits_unseen: io::Result<bool>) -> Self {
-        match waits_unseen {
-            Ok(true) => Self::IoUring,
-            // Before Linux 6.15 an idle thread would be shown as one that waits for a disk.
-            Ok(false) | Err(_) => Self::Epoll,
-        }
-    }
 }
 
 impl fmt::Display for Method {

@@ -97,7 +97,7 @@ impl Main {
             raw_sockets: self.raw_sockets,
             connections: events.connections.0,
             multi_accept: events.multi_accept,
-            method: events.method.here(),
+            method: events.method.0,
         })
     }
 }

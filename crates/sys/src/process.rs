@@ -235,30 +235,9 @@ pub fn kernel() -> String {
     format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())
 }
 
-/// Whether some system calls may be forbidden to this thread, and end the process or fail (seccomp
-/// filters, as containers and `SystemCallFilter` of systemd put them up).
-pub fn is_filtered() -> bool {
-    // Not by prctl(2), which may be one of those calls.
-    let status = std::fs::read_to_string("/proc/thread-self/status");
-    status.map_or(true, |status| has_filter(&status))
-}
-
-/// The same out of proc_pid_status(5), which has no such line where the kernel has no filters.
-fn has_filter(status: &str) -> bool {
-    let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:"));
-    mode.is_some_and(|mode| mode.trim() != "0")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn filters_are_seen_in_the_status() {
-        assert!(has_filter("Name:\tweir\nSeccomp:\t2\nSeccomp_filters:\t1\n"));
-        assert!(!has_filter("Name:\tweir\nSeccomp:\t0\nSeccomp_filters:\t0\n"));
-        assert!(!has_filter("Name:\tSeccomp: 2\n"));
-    }
 
     #[test]
     fn endings_read_as_nginx_writes_them() {

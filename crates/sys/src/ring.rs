@@ -97,13 +97,6 @@ pub enum Patience {
     Forever,
 }
 
-/// Whether every process may have rings, also a worker that is no longer root
-/// (`kernel.io_uring_disabled` is 0; kernels before 6.6 have no such switch).
-pub fn is_for_everybody() -> bool {
-    let switch = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
-    switch.map_or(true, |switch| switch.trim() == "0")
-}
-
 impl Ring {
     /// A ring for the calling thread, which is the only one that may use it.
     ///
@@ -123,12 +116,6 @@ impl Ring {
         }
         let ring = Queues(ring);
         Ok(Self { ring, buffers, flags, sending: Vec::new(), broken: false })
-    }
-
-    /// Whether a thread that waits in the ring is shown as what it is, idle, and not as one that
-    /// waits for a disk.
-    pub fn waits_unseen(&self) -> bool {
-        self.flags.contains(EnterFlags::NO_IOWAIT)
     }
 
     /// Asks to be told once when a descriptor is ready. Only its number is looked at, when the

@@ -281,10 +281,3 @@ fn a_connection_may_outlive_its_loop() {
         drop(conn);
     });
 }
-
-#[test]
-fn without_a_ring_the_best_method_is_epoll() {
-    assert_eq!(Method::by(Ok(true)), Method::IoUring);
-    assert_eq!(Method::by(Ok(false)), Method::Epoll);
-    assert_eq!(Method::by(Err(io::ErrorKind::PermissionDenied.into())), Method::Epoll);
-}

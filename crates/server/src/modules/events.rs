@@ -34,12 +34,10 @@ directives! {
     pub(crate) struct Events as EventsWritten in [events] {
         /// How many connections each thread may have at once, to clients and to servers together.
         "worker_connections" => connections: Connections = Connections(512),
-        /// The method of waiting for connections: `epoll` or `io_uring`. Where nothing is said, it
-        /// is io_uring from Linux 6.15 on, unless that is forbidden or a filter of system calls is
-        /// in force (seccomp, as in most containers), and epoll elsewhere. Asked for by name,
-        /// io_uring needs Linux 6.1; where it cannot be had, a warning says so and epoll is used.
+        /// The method of waiting for connections: `epoll` or `io_uring`. io_uring needs Linux 6.1;
+        /// where it cannot be had, a warning says so and epoll is used.
         /// `select` and `poll`, which nginx may be built with, are taken for epoll, with a warning.
-        "use" => method: Method = Method(None),
+        "use" => method: Method = Method(event_loop::Method::Epoll),
         /// Accepts every waiting connection at once instead of one after the other.
         "multi_accept" => multi_accept: bool = false,
         /// Has no effect with a warning when on: the threads of one process share the sockets
@@ -77,16 +75,9 @@ impl Value for Connections {
     }
 }
 
-/// How the threads wait; none if that was not said.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Method(Option<event_loop::Method>);
-
-impl Method {
-    /// What was said, or what this process does best with.
-    pub(crate) fn here(self) -> event_loop::Method {
-        self.0.unwrap_or_else(event_loop::Method::best)
-    }
-}
+/// How the threads wait.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Method(pub(crate) event_loop::Method);
 
 impl Value for Method {
     const SYNTAX: &'static str = "method";
@@ -95,18 +86,18 @@ impl Value for Method {
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let word = &node.args[0];
         match word.str() {
-            Some("epoll") => Ok(Self(Some(event_loop::Method::Epoll))),
-            Some("io_uring") => Ok(Self(Some(event_loop::Method::IoUring))),
+            Some("epoll") => Ok(Self(event_loop::Method::Epoll)),
+            Some("io_uring") => Ok(Self(event_loop::Method::IoUring)),
             Some(name @ ("select" | "poll")) => {
                 cx.warn(format!("event type \"{name}\" is not used, \"epoll\" is"));
-                Ok(Self(Some(event_loop::Method::Epoll)))
+                Ok(Self(event_loop::Method::Epoll))
             }
             _ => Err(Fault::new(format!("invalid event type \"{}\"", word.text())).at(word)),
         }
     }
 
     fn show(&self) -> Option<String> {
-        self.0.map(|method| method.to_string())
+        Some(self.0.to_string())
     }
 }
 
