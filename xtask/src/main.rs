@@ -6,6 +6,7 @@
 mod bench;
 mod cargo;
 mod compare;
+mod fuzz;
 mod install;
 mod instructions;
 mod nginx_tests;
@@ -38,7 +39,7 @@ usage: cargo xtask CHORE
   instructions [--record]   fails if a request takes more instructions than is on record
   nginx-tests DIR [TEST]..  the nginx project's own tests, from a checkout in DIR
   docs                      writes docs/reference anew
-  fuzz [TARGET] [SECONDS]   one fuzz target, or a short run of each";
+  fuzz [TARGET] [SECONDS]   one fuzz target, or a run of 20 s of each";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
         Some((&"instructions", rest)) => instructions::run(rest),
         Some((&"nginx-tests", rest)) => nginx_tests::run(rest),
         Some((&"docs", [])) => docs(),
-        Some((&"fuzz", rest)) => fuzz(rest),
+        Some((&"fuzz", rest)) => fuzz::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
@@ -69,43 +70,4 @@ fn docs() -> Result<(), Failure> {
     let binary = cargo::build(cargo::Profile::Debug)?;
     let folder = cargo::root().join("docs/reference");
     cargo::succeed(std::process::Command::new(binary).arg("--reference").arg(folder))
-}
-
-/// Seconds that each fuzz target gets when nothing else is asked for.
-const FUZZ_SECONDS: &str = "30";
-
-fn fuzz(arguments: &[&str]) -> Result<(), Failure> {
-    if !packages::is_installed("cargo-fuzz") {
-        cargo::succeed(&mut cargo::cargo(&["install", "--locked", "cargo-fuzz"]))?;
-    }
-    let seconds = format!("-max_total_time={}", arguments.get(1).unwrap_or(&FUZZ_SECONDS));
-    for target in fuzz_targets(arguments.first().copied())? {
-        println!("fuzzing {target}");
-        let mut command = std::process::Command::new("cargo");
-        command.current_dir(cargo::root()).args(["+nightly", "fuzz", "run", &target]);
-        // What it is to begin with, besides what it has found before.
-        let seeds = format!("fuzz/seeds/{target}");
-        if cargo::root().join(&seeds).is_dir() {
-            let corpus = format!("fuzz/corpus/{target}");
-            std::fs::create_dir_all(cargo::root().join(&corpus))
-                .map_err(|error| error.to_string())?;
-            command.args([&corpus, &seeds]);
-        }
-        command.args(["--", &seconds]);
-        cargo::succeed(&mut command)?;
-    }
-    Ok(())
-}
-
-fn fuzz_targets(only: Option<&str>) -> Result<Vec<String>, Failure> {
-    let folder = cargo::root().join("fuzz/fuzz_targets");
-    let entries = std::fs::read_dir(&folder)
-        .map_err(|error| format!("no fuzz targets in {}: {error}", folder.display()))?;
-    let stems = entries.filter_map(|entry| {
-        entry.ok()?.file_name().to_str()?.strip_suffix(".rs").map(str::to_owned)
-    });
-    let mut targets: Vec<String> =
-        stems.filter(|name| only.is_none_or(|only| name == only)).collect();
-    targets.sort();
-    if targets.is_empty() { Err("no such fuzz target".to_owned()) } else { Ok(targets) }
 }

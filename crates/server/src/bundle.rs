@@ -120,6 +120,26 @@ mod tests {
     }
 
     #[test]
+    fn a_garbled_bundle_is_read_or_refused() {
+        let mut bundle = Bundle { globals: Some("daemon off;".into()), ..Bundle::default() };
+        bundle.answers.files.insert("/p/x.conf".into(), Ok(b"events {}"[..].into()));
+        bundle.answers.globs.insert("*.conf".into(), Ok(vec!["a".into()]));
+        bundle.answers.lookups.insert("localhost".into(), Ok(vec!["::1".parse().unwrap()]));
+        let mut whole = Vec::new();
+        bundle.put(&mut whole);
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..20_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..rng.usize(1..4) {
+                let at = rng.usize(..bytes.len());
+                bytes[at] = if rng.bool() { rng.u8(..) } else { 0xff };
+            }
+            bytes.truncate(rng.usize(1..=bytes.len()));
+            let _ = Bundle::take(&mut bytes.as_slice());
+        }
+    }
+
+    #[test]
     fn anything_else_is_refused() {
         let fd = memory_file::sealed(b"nonsense").unwrap();
         assert_eq!(Bundle::unseal(fd).unwrap_err().kind(), io::ErrorKind::InvalidData);

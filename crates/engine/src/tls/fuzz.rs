@@ -1,7 +1,9 @@
-//! An entry point for fuzzing: whatever the bytes are, nothing here may panic.
+//! Entry points for fuzzing: whatever the bytes are, nothing here may panic.
 
 use rustls::pki_types::CertificateDer;
 
+use super::hello::{self, Received};
+use super::tickets::Tickets;
 use super::verify::list::List;
 use super::verify::{Judge, Purpose, Revocation, Trust, is_for};
 use super::x509;
@@ -46,6 +48,30 @@ pub fn certificates(bytes: &[u8]) {
     let trust = Trust { anchors, revocation };
     for purpose in [Purpose::Client, Purpose::Server] {
         let _ = Judge::new(&trust, purpose, DEPTH).judge(&chain, NOW);
+    }
+}
+
+/// Reads a client's first records as a handshake does: a name is hidden from rustls, and what is
+/// hashed later is what the client sent.
+pub fn client_hello(bytes: &[u8]) {
+    let Received::Whole(message) = hello::receive(bytes) else { return };
+    let _ = message.version();
+    let Some(named) = message.named() else { return };
+    let _ = named.is_refused();
+    let sent = message.bytes().to_vec();
+    let mut received = bytes.to_vec();
+    let hidden = message.hide(&named, &mut received);
+    let Received::Whole(seen) = hello::receive(&received) else {
+        panic!("hiding a name has broken the message");
+    };
+    hello::restoring(Some(&hidden), || assert_eq!(hello::restored(seen.bytes()), sent));
+}
+
+/// Decrypts a ticket with keys of a file.
+pub fn session_ticket(bytes: &[u8]) {
+    for length in [48, 80] {
+        let tickets = Tickets::from_files(&[&[0; 80][..length]], 1).expect("the right length");
+        assert_eq!(tickets.decrypt(bytes), None, "no ticket of these keys was ever sent");
     }
 }
 

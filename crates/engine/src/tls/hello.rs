@@ -113,6 +113,11 @@ pub(super) struct Named {
 }
 
 impl Message {
+    /// The message with its head, without the heads of records.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The version in front, which is the highest one only before TLS 1.3.
     pub(super) fn version(&self) -> Option<u16> {
         Some(u16::from_be_bytes(*self.bytes.get(MESSAGE_HEAD..)?.first_chunk()?))

@@ -57,6 +57,11 @@ impl Tickets {
         Arc::new(ScopedTickets { inner: Arc::clone(&self.0), scope: *scope })
     }
 
+    /// What a ticket holds; None if these keys have not made it.
+    pub(super) fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        self.0.decrypt(ticket)
+    }
+
     #[cfg(test)]
     fn producer(&self) -> Arc<dyn ProducesTickets> {
         Arc::clone(&self.0)
