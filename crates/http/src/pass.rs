@@ -39,7 +39,7 @@ pub mod transfer;
 pub mod tunnel;
 pub mod variables;
 
-use attempt::{Exchange, Failure};
+use attempt::{Exchange, Failure, UpstreamFailure};
 use body::BodyReader;
 use target::Target;
 use transfer::Transfer;
@@ -218,28 +218,24 @@ async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
         let failure = match attempt::attempt(request, pass, &mut pick, &mut exchange).await {
             Ok(status) => match headers::refuse(request, &pick, &retry, status, started) {
                 None => return respond(request, pass, &mut pick, &mut exchange).await,
-                Some(cause) => Failure { request_sent: true, ..Failure::new(cause) },
+                Some(cause) => UpstreamFailure { sent: true, ..UpstreamFailure::new(cause) },
             },
-            Err(failure) => failure,
+            Err(Failure::Upstream(failure)) if failure.cause == Causes::NO_LIVE => {
+                sticky::set_cookie(request, pass);
+                return Verdict::Status(502);
+            }
+            Err(Failure::Upstream(failure)) => failure,
+            Err(Failure::Own(status)) => {
+                // The peer is neither praised nor blamed.
+                request.attempts.finish();
+                pick.free(Outcome::NotCounted, request.attempts.timings(), clock::now());
+                return Verdict::Status(status);
+            }
+            Err(Failure::Client(status)) => {
+                release(request, pass, &mut pick);
+                return Verdict::Status(status);
+            }
         };
-        if failure.cause == Causes::NO_LIVE {
-            sticky::set_cookie(request, pass);
-            return Verdict::Status(502);
-        }
-        if let Some(status) = failure.status {
-            // The peer is neither praised nor blamed.
-            request.attempts.finish();
-            pick.free(failure.outcome(), request.attempts.timings(), clock::now());
-            return Verdict::Status(status);
-        }
-        if failure.is_client_gone() {
-            release(request, pass, &mut pick);
-            // A body that could not be read has a status of its own.
-            return match std::mem::take(&mut request.response.status) {
-                0 => Verdict::Status(499),
-                status => Verdict::Status(status),
-            };
-        }
         if let Some(verdict) = failed(request, pass, &mut pick, &retry, &failure, started) {
             return verdict;
         }
@@ -266,7 +262,7 @@ fn failed(
     pass: &Pass<'_>,
     pick: &mut Pick<'_>,
     retry: &Retry,
-    failure: &Failure,
+    failure: &UpstreamFailure,
     started: weir_upstream::Now,
 ) -> Option<Verdict> {
     let now = clock::now();
@@ -278,7 +274,7 @@ fn failed(
         pick.give_back_try();
     }
     if freed.disabled {
-        let doing = match failure.request_sent {
+        let doing = match failure.sent {
             true => attempt::READING,
             false => "connecting to upstream",
         };
@@ -286,7 +282,7 @@ fn failed(
         request.log_upstream(Level::Warn, &message);
     }
     request.attempts.set_status(failure.cause.status());
-    let progress = headers::progress(request, pick, failure.request_sent, started);
+    let progress = headers::progress(request, pick, failure.sent, started);
     if retry.goes_on(failure.cause, &progress) {
         return None;
     }

@@ -34,36 +34,32 @@ pub struct Exchange {
 }
 
 /// Why an attempt came to nothing.
-pub struct Failure {
-    /// The reason, for `next_upstream`.
-    pub cause: Causes,
-    /// Whether a part of the request went out.
-    pub request_sent: bool,
-    /// Whether it was tried on a kept connection.
-    pub reused: bool,
-    /// Whether the fault is our own and says nothing about the peer.
-    pub blameless: bool,
-    /// The status to answer with at once, when no other peer can help.
-    pub status: Option<u16>,
+pub enum Failure {
+    /// The upstream did not answer, or not well.
+    Upstream(UpstreamFailure),
+    /// We cannot ask any upstream: the status to answer with.
+    Own(u16),
+    /// The client is gone, or its body cannot be read: the status of the request.
+    Client(u16),
 }
 
-/// The client went away: no reason to ask anybody else.
-const CLIENT_GONE: Causes = Causes::UPDATING;
+/// A failure of an upstream, for `next_upstream`.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamFailure {
+    /// The reason.
+    pub cause: Causes,
+    /// Whether a part of the request went out.
+    pub sent: bool,
+    /// Whether it was tried on a kept connection.
+    pub reused: bool,
+    /// Whether the fault is our own after all. Another peer may still help.
+    pub blameless: bool,
+}
 
-impl Failure {
+impl UpstreamFailure {
     /// A failure before anything was sent.
     pub fn new(cause: Causes) -> Self {
-        Self { cause, request_sent: false, reused: false, blameless: false, status: None }
-    }
-
-    /// A fault of ours, or of the configuration.
-    pub fn own(status: u16) -> Self {
-        Self { blameless: true, status: Some(status), ..Self::new(Causes::default()) }
-    }
-
-    /// Whether it was the client that ended it.
-    pub fn is_client_gone(&self) -> bool {
-        self.cause == CLIENT_GONE
+        Self { cause, sent: false, reused: false, blameless: false }
     }
 
     /// What it says about the peer.
@@ -74,6 +70,16 @@ impl Failure {
         }
     }
 }
+
+impl Failure {
+    /// An upstream's failure before anything was sent.
+    pub fn upstream(cause: Causes) -> Self {
+        Self::Upstream(UpstreamFailure::new(cause))
+    }
+}
+
+/// The status of a request whose client has closed its connection.
+const CLIENT_GONE: u16 = 499;
 
 /// Asks the next peer. The status of an answer that is here; the rest of it is in `slot`.
 pub async fn attempt(
@@ -119,7 +125,10 @@ pub async fn attempt(
             request.attempts.headed(exchange.head.status);
             Ok(exchange.head.status)
         }
-        Err(cause) => Err(Failure { request_sent: true, reused, ..Failure::new(cause) }),
+        Err(Failure::Upstream(failure)) => {
+            Err(Failure::Upstream(UpstreamFailure { sent: true, reused, ..failure }))
+        }
+        Err(failure) => Err(failure),
     }
 }
 
@@ -130,7 +139,7 @@ fn no_live(request: &mut Request, pick: &Pick<'_>) -> Failure {
     request.log_upstream(Level::Error, "no live upstreams while connecting to upstream");
     request.attempts.set_status(502);
     request.attempts.finish();
-    Failure::new(Causes::NO_LIVE)
+    Failure::upstream(Causes::NO_LIVE)
 }
 
 /// A new connection, and what it was made with.
@@ -139,7 +148,7 @@ async fn connect(
     pass: &Pass<'_>,
     pick: &Pick<'_>,
 ) -> Result<(Conn, Made), Failure> {
-    let Some(peer) = pick.peer() else { return Err(Failure::new(Causes::NO_LIVE)) };
+    let Some(peer) = pick.peer() else { return Err(Failure::upstream(Causes::NO_LIVE)) };
     let options = target::connect_options(request, pass);
     let timeout = pass.settings.connect_timeout.0;
     let connecting = weir_engine::connection::connect::connect(&peer.address, &options, timeout);
@@ -160,19 +169,19 @@ const CONNECTING: &str = "connecting to upstream";
 #[cold]
 fn connect_failed(request: &Request, peer: &weir_upstream::Peer, error: &ConnectError) -> Failure {
     match error {
-        ConnectError::Peer(error) => Failure::new(peer_failed(request, peer, error)),
+        ConnectError::Peer(error) => Failure::upstream(peer_failed(request, peer, error)),
         ConnectError::Ports(error) => {
-            let cause = peer_failed(request, peer, error);
-            Failure { blameless: true, ..Failure::new(cause) }
+            let failure = UpstreamFailure::new(peer_failed(request, peer, error));
+            Failure::Upstream(UpstreamFailure { blameless: true, ..failure })
         }
         ConnectError::Own(call, error) => {
             let call = format!("{call} failed");
             let message = format!("{} while {CONNECTING}", Failed(&call, error));
             let level = if call.starts_with("bind") { Level::Crit } else { Level::Alert };
             request.log_upstream(level, &message);
-            Failure::own(500)
+            Failure::Own(500)
         }
-        ConnectError::Capacity => Failure::own(500),
+        ConnectError::Capacity => Failure::Own(500),
     }
 }
 
@@ -206,7 +215,7 @@ async fn read_head(
     request: &mut Request,
     pass: &mut Pass<'_>,
     exchange: &mut Exchange,
-) -> Result<(), Causes> {
+) -> Result<(), Failure> {
     let size = pass.settings.buffer_size.0 as usize;
     // Of a large body, little is read that could be moved.
     let most = match std::mem::take(&mut exchange.usage.large) {
@@ -258,37 +267,37 @@ async fn read_head(
                 let message = "upstream prematurely closed connection while reading response \
                                header from upstream";
                 request.log_upstream(Level::Error, message);
-                return Err(Causes::ERROR);
+                return Err(Failure::upstream(Causes::ERROR));
             }
             Event::Received(Ok(n)) => {
                 if let Some(attempt) = request.attempts.current() {
                     attempt.received += n as u64;
                 }
                 // The wait goes on: the head must be there in time, however it comes.
-                if parse(request, pass, exchange, size)? {
+                if parse(request, pass, exchange, size).map_err(Failure::upstream)? {
                     return Ok(());
                 }
             }
             Event::Received(Err(error)) => {
-                return Err(io_failed(request, &error, doing, "recv() failed"));
+                let cause = io_failed(request, &error, doing, "recv() failed");
+                return Err(Failure::upstream(cause));
             }
             Event::Unsent(SendError::Upstream(error)) => {
                 // The answer may be there already: a refusal of what is being sent.
                 let last = Box::pin(last_words(request, pass, exchange, size));
                 if let Some(done) = last.await {
-                    return done;
+                    return done.map_err(Failure::upstream);
                 }
-                return Err(io_failed(request, &error, doing, "writev() failed"));
+                let cause = io_failed(request, &error, doing, "writev() failed");
+                return Err(Failure::upstream(cause));
             }
             Event::Unsent(SendError::Client(error)) => {
-                let status = request.body_failed(error);
-                request.response.status = status;
-                return Err(CLIENT_GONE);
+                return Err(Failure::Client(request.body_failed(error)));
             }
-            Event::ClientGone => return Err(client_gone(request, doing).cause),
+            Event::ClientGone => return Err(client_gone(request, doing)),
             Event::TimedOut => {
                 let error = io::ErrorKind::TimedOut.into();
-                return Err(io_failed(request, &error, doing, ""));
+                return Err(Failure::upstream(io_failed(request, &error, doing, "")));
             }
         }
     }
@@ -400,8 +409,8 @@ fn client_gone(request: &mut Request, doing: &str) -> Failure {
                  while {doing}"
     );
     request.log_upstream(Level::Info, &message);
-    request.attempts.set_status(499);
-    Failure::new(CLIENT_GONE)
+    request.attempts.set_status(CLIENT_GONE);
+    Failure::Client(CLIENT_GONE)
 }
 
 /// Watches for a client that closes its connection while an upstream works for it.

@@ -220,14 +220,14 @@ pub async fn handshake(
     let location = Rc::clone(pass.location);
     let Some(settings) = pass.protocol.tls(&location) else { return Ok((conn, None)) };
     let Some(Ok(context)) = settings.context.as_deref() else {
-        return Err(Failure::new(Causes::ERROR));
+        return Err(Failure::upstream(Causes::ERROR));
     };
     let name = name(request, pass, settings);
     let own = match context.compute(request) {
         Ok(own) => own,
         Err(fault) => {
             request.log_upstream(Level::Error, &format!("{fault} while {DOING}"));
-            return Err(Failure::own(500));
+            return Err(Failure::Own(500));
         }
     };
     let tls = own.as_ref().unwrap_or(&context.tls);
@@ -239,11 +239,11 @@ pub async fn handshake(
         }
         Err(HandshakeError::TimedOut) => {
             let error = io::ErrorKind::TimedOut.into();
-            Err(Failure::new(io_failed(request, &error, DOING, "")))
+            Err(Failure::upstream(io_failed(request, &error, DOING, "")))
         }
         Err(error) => {
             request.log_upstream(Level::Error, &format!("{error} while {DOING}"));
-            Err(Failure::new(Causes::ERROR))
+            Err(Failure::upstream(Causes::ERROR))
         }
     }
 }
