@@ -8,13 +8,16 @@
 //!                       └────────── next_upstream ◀──────────┘
 //! ```
 
+use std::ops::Range;
 use std::rc::Rc;
 
+use weir_conf::Slot;
 use weir_engine::error_log::Level;
 use weir_upstream::{Causes, Outcome, Pick, Retry};
 use weir_wire::header::Headers;
 
 use crate::module::{Pending, Verdict};
+use crate::piece::Piece;
 use crate::request::Request;
 use crate::route::Location;
 
@@ -42,6 +45,7 @@ pub mod variables;
 use attempt::{Exchange, Failure, UpstreamFailure};
 use body::BodyReader;
 use target::Target;
+use tls::UpstreamTls;
 use transfer::Transfer;
 
 /// The head of an upstream's response, as a protocol read it; its fields lie with the request.
@@ -63,9 +67,59 @@ pub struct ResponseHead {
     pub warnings: Vec<String>,
 }
 
-/// What a protocol must know how to do.
+/// What a protocol makes of a request.
+#[derive(Default)]
+pub struct Outgoing {
+    /// Where in the head the URI stands.
+    pub uri: Range<usize>,
+    /// The client's body behind the head.
+    pub body: OutgoingBody,
+}
+
+/// How the client's body goes out.
+#[derive(Clone, Copy, Default)]
+pub enum OutgoingBody {
+    /// Not at all.
+    #[default]
+    None,
+    /// As it is.
+    Plain,
+    /// In frames.
+    Framed(&'static Frames),
+}
+
+/// How a protocol frames the body of a request.
+pub struct Frames {
+    /// What stands before a stretch of so many bytes.
+    pub head: fn(u64) -> Piece,
+    /// What stands behind it.
+    pub tail: &'static [u8],
+    /// What stands behind the last one.
+    pub end: &'static [u8],
+}
+
+/// What a protocol wants to have of the client's body before it is asked for the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing: the body is not passed on.
+    Nothing,
+    /// All of it.
+    Whole,
+    /// All of it, or what has come (`…_request_buffering off`).
+    AsSet,
+}
+
+/// What a protocol must know how to do: one request's conversation with upstreams. It is asked once
+/// for each head, and says there how the body is framed ([`OutgoingBody`], [`BodyReader`]), so that
+/// bodies go by without it.
 pub trait Protocol {
-    /// Writes the head of the request to `target`, and says where in it the URI stands.
+    /// What of the client's body is needed.
+    fn wants(&self, _request: &Request) -> Wanted {
+        Wanted::AsSet
+    }
+
+    /// Writes the head of the request to `target`. Where nothing is written, nothing is asked, and
+    /// the head of the response is read from no bytes as soon as there is a connection.
     ///
     /// # Errors
     /// The status to answer with; it has been logged.
@@ -74,18 +128,7 @@ pub trait Protocol {
         request: &mut Request,
         target: &Target,
         out: &mut Vec<u8>,
-    ) -> Result<std::ops::Range<usize>, u16>;
-
-    /// Whether the request's body can go out while it comes in (`…_request_buffering off`).
-    fn may_stream(&self, _request: &Request) -> bool {
-        true
-    }
-
-    /// Whether the request's body follows the head.
-    fn sends_body(&self) -> bool;
-
-    /// Whether it goes out in chunks of the protocol's own.
-    fn chunks_body(&self) -> bool;
+    ) -> Result<Outgoing, u16>;
 
     /// Looks at what has been received; whether the head is there. Then it takes the place of what
     /// `head` and `headers` have. The text of an error goes to the log.
@@ -99,18 +142,8 @@ pub trait Protocol {
         head: &mut ResponseHead,
     ) -> Result<bool, String>;
 
-    /// The response that stands as soon as the connection does, where nothing is asked.
-    fn without_asking(&self) -> Option<ResponseHead> {
-        None
-    }
-
     /// Forgets what was read, for another attempt.
     fn reset(&mut self);
-
-    /// The settings for TLS, if connections are within it.
-    fn tls<'a>(&self, _location: &'a Location) -> Option<&'a tls::UpstreamTls> {
-        None
-    }
 
     /// Rewrites a `Location` or `Refresh` value (`proxy_redirect`).
     fn redirect(&self, _request: &mut Request, _value: &[u8]) -> Option<Vec<u8>> {
@@ -129,6 +162,8 @@ pub struct Course {
     pub location: Rc<Location>,
     /// Which of its settings apply.
     pub transfer: fn(&Location) -> &Transfer,
+    /// The settings for TLS, if connections are within it.
+    pub tls: Option<&'static Slot<UpstreamTls>>,
     /// The protocol.
     pub protocol: Box<dyn Protocol>,
     /// Where to.
@@ -141,10 +176,14 @@ pub struct Pass<'a> {
     pub location: &'a Rc<Location>,
     /// Its settings that apply.
     pub settings: &'a Transfer,
+    /// The settings for TLS, if connections are within it.
+    pub tls: Option<&'a UpstreamTls>,
     /// The protocol.
     pub protocol: Box<dyn Protocol>,
     /// Where to.
     pub target: &'a Target,
+    /// How the client's body goes out.
+    pub body: OutgoingBody,
 }
 
 /// What a handler that passes requests on says to one of them.
@@ -180,22 +219,26 @@ pub async fn begin(
             Err(verdict) => return verdict,
         },
     };
-    let Course { location, transfer, protocol, target } = course;
+    let Course { location, transfer, tls, protocol, target } = course;
     let settings = transfer(&location);
+    let tls = tls.map(|slot| location.settings.get(slot));
     if settings.store.is_on() {
         request.client.goes_on_alone();
     }
-    let mut pass = Pass { location: &location, settings, protocol, target: &target };
+    let body = OutgoingBody::None;
+    let mut pass = Pass { location: &location, settings, tls, protocol, target: &target, body };
     run(request, &mut pass).await
 }
 
 /// Passes the request, and answers with what comes back.
 async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
     if !request.body.is_ready() {
-        let buffers = pass.settings.request_buffering || !pass.protocol.may_stream(request);
-        let read = match buffers {
-            true => Box::pin(request.read_body()).await,
-            false => Box::pin(request.read_body_ahead()).await,
+        let read = match pass.protocol.wants(request) {
+            Wanted::Nothing => Ok(()),
+            Wanted::AsSet if !pass.settings.request_buffering => {
+                Box::pin(request.read_body_ahead()).await
+            }
+            Wanted::AsSet | Wanted::Whole => Box::pin(request.read_body()).await,
         };
         if let Err(status) = read {
             return Verdict::Status(status);
@@ -251,7 +294,9 @@ fn write_head(request: &mut Request, pass: &mut Pass<'_>) -> Result<(), u16> {
         head = weir_engine::buffer::take(USUAL_HEAD);
     }
     head.clear();
-    request.attempts.uri = pass.protocol.write_head(request, pass.target, &mut head)?;
+    let Outgoing { uri, body } = pass.protocol.write_head(request, pass.target, &mut head)?;
+    request.attempts.uri = uri;
+    pass.body = body;
     request.attempts.head = head;
     Ok(())
 }

@@ -212,8 +212,9 @@ fn handle(request: &mut Request) -> Passing<'_> {
 fn course(request: &mut Request, location: Rc<Location>, target: Target) -> Course {
     request.attempts.begin_pass(target.scheme.text());
     request.attempts.shown.place = Some(Arc::clone(&target.place));
-    let protocol = Box::new(http1::Http1::new(Rc::clone(&location), target.scheme));
-    Course { location, transfer, protocol, target }
+    let tls = (target.scheme == Scheme::Https).then_some(&TLS);
+    let protocol = Box::new(http1::Http1::new(Rc::clone(&location)));
+    Course { location, transfer, tls, protocol, target }
 }
 
 fn transfer(location: &Location) -> &Transfer {

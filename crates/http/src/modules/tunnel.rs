@@ -1,7 +1,6 @@
 //! `tunnel_pass`: a CONNECT request becomes a tunnel to a server
 //! (nginx: `ngx_http_tunnel_module`).
 
-use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,10 +14,9 @@ use weir_wire::h1::Method;
 use weir_wire::header::Headers;
 
 use crate::module::{Handler, Module, Verdict};
-use crate::pass::body::BodyReader;
 use crate::pass::target::{Scheme, Target};
 use crate::pass::transfer::{Bind, NextUpstream, Transfer};
-use crate::pass::{Course, Passing, Protocol, ResponseHead};
+use crate::pass::{Course, Outgoing, Passing, Protocol, ResponseHead};
 use crate::request::Request;
 use crate::route::Location;
 
@@ -168,7 +166,7 @@ fn handle(request: &mut Request) -> Passing<'_> {
         let target = resolve(request, to).await.map_err(Verdict::Status)?;
         request.attempts.begin_pass("");
         let location = Rc::clone(&location);
-        Ok(Course { location, transfer, protocol: Box::new(Bytes), target })
+        Ok(Course { location, transfer, tls: None, protocol: Box::new(Bytes), target })
     }))
 }
 
@@ -203,37 +201,18 @@ impl Protocol for Bytes {
         _: &mut Request,
         _: &Target,
         _: &mut Vec<u8>,
-    ) -> Result<Range<usize>, u16> {
-        Ok(0..0)
-    }
-
-    fn sends_body(&self) -> bool {
-        false
-    }
-
-    fn chunks_body(&self) -> bool {
-        false
+    ) -> Result<Outgoing, u16> {
+        Ok(Outgoing::default())
     }
 
     fn read_head(
         &mut self,
         _: &[u8],
         _: &mut Headers,
-        _: &mut ResponseHead,
+        head: &mut ResponseHead,
     ) -> Result<bool, String> {
-        Ok(false)
-    }
-
-    fn without_asking(&self) -> Option<ResponseHead> {
-        Some(ResponseHead {
-            status: 200,
-            status_line: None,
-            body: BodyReader::None,
-            length: 0,
-            reusable: false,
-            upgraded: true,
-            warnings: Vec::new(),
-        })
+        (head.status, head.upgraded) = (200, true);
+        Ok(true)
     }
 
     fn reset(&mut self) {}

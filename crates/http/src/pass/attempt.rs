@@ -105,18 +105,14 @@ pub async fn attempt(
         }
     };
     request.attempts.connected();
-    if let Some(head) = pass.protocol.without_asking() {
-        let status = head.status;
-        request.attempts.headed(status);
-        let (input, sender) = (Input::default(), Sender::nothing());
-        *slot = Some(Exchange { conn, usage, input, head, sender });
-        return Ok(status);
-    }
-    let sender = Sender::new(request, pass.protocol.sends_body(), pass.protocol.chunks_body());
+    let sender = Sender::new(request, pass.body);
     let input = Input::default();
     let head = ResponseHead::default();
     let exchange = slot.insert(Exchange { conn, usage, input, head, sender });
-    let read = read_head(request, pass, exchange).await;
+    let read = match request.attempts.head.is_empty() {
+        true => parse(request, pass, exchange, 0).map(drop).map_err(Failure::upstream),
+        false => read_head(request, pass, exchange).await,
+    };
     if let Some(attempt) = request.attempts.current() {
         attempt.sent = exchange.sender.sent;
     }

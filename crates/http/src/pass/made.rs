@@ -10,8 +10,7 @@ use weir_engine::connection::connect::ConnectOptions;
 use weir_engine::tls::ClientIdentity;
 use weir_upstream::Made;
 
-use super::tls::{self, UpstreamTls};
-use super::{Pass, target};
+use super::{Pass, target, tls};
 use crate::request::Request;
 
 /// The key of the hashes: nobody outside can choose names that give the same one.
@@ -27,8 +26,7 @@ pub struct Secured {
 /// What a new connection would be made with for this request. None if that cannot be said, and no
 /// kept one will do.
 pub fn wanted(request: &mut Request, pass: &Pass<'_>) -> Option<Made> {
-    let settings: Option<&UpstreamTls> = pass.protocol.tls(pass.location);
-    let secured = match settings {
+    let secured = match pass.tls {
         Some(settings) => Some(tls::wanted(request, pass, settings)?),
         None => None,
     };

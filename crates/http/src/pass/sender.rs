@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use weir_engine::connection::Conn;
 
+use super::{Frames, OutgoingBody};
 use crate::body::{BodyError, BodyStep};
 use crate::piece::Piece;
 use crate::request::Request;
@@ -26,8 +27,8 @@ pub struct Sender {
     queued: u64,
     /// The body comes from the client as it is sent (`proxy_request_buffering off`).
     streaming: bool,
-    /// Streamed bytes go out in chunks.
-    chunked: bool,
+    /// How the body is framed.
+    frames: Option<&'static Frames>,
     /// Bytes that have gone out.
     pub sent: u64,
 }
@@ -43,11 +44,15 @@ pub enum SendError {
 impl Sender {
     /// Sends the head that the request's state holds, and then the client's body if there is one to
     /// go with it.
-    pub fn new(request: &Request, body: bool, chunked: bool) -> Self {
+    pub fn new(request: &Request, body: OutgoingBody) -> Self {
+        let frames = match body {
+            OutgoingBody::Framed(frames) => Some(frames),
+            OutgoingBody::None | OutgoingBody::Plain => None,
+        };
         let mut sender =
-            Self { head: 0, queue: VecDeque::new(), queued: 0, streaming: false, chunked, sent: 0 };
+            Self { head: 0, queue: VecDeque::new(), queued: 0, streaming: false, frames, sent: 0 };
         sender.head = request.attempts.head.len();
-        if !body {
+        if matches!(body, OutgoingBody::None) {
             return sender;
         }
         match &request.body.content {
@@ -68,12 +73,6 @@ impl Sender {
         sender
     }
 
-    /// Sends nothing.
-    pub fn nothing() -> Self {
-        let queue = VecDeque::new();
-        Self { head: 0, queue, queued: 0, streaming: false, chunked: false, sent: 0 }
-    }
-
     /// Queues bytes that follow the head as they are (`proxy_set_body`).
     pub fn push(&mut self, piece: Piece) {
         if !piece.is_empty() {
@@ -83,17 +82,15 @@ impl Sender {
     }
 
     fn frame(&mut self, piece: Piece) {
-        if !self.chunked {
-            return self.push(piece);
-        }
-        self.push(Piece::copy(&weir_wire::h1::chunk_head(piece.len() as usize)));
+        let Some(frames) = self.frames else { return self.push(piece) };
+        self.push((frames.head)(piece.len()));
         self.push(piece);
-        self.push(Piece::Static(b"\r\n"));
+        self.push(Piece::Static(frames.tail));
     }
 
     fn end_body(&mut self) {
-        if self.chunked {
-            self.push(Piece::Static(weir_wire::h1::LAST_CHUNK));
+        if let Some(frames) = self.frames {
+            self.push(Piece::Static(frames.end));
         }
     }
 

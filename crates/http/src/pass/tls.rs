@@ -3,7 +3,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::value::Pair;
@@ -217,8 +216,7 @@ pub async fn handshake(
     pass: &Pass<'_>,
     conn: Conn,
 ) -> Result<(Conn, Option<Secured>), Failure> {
-    let location = Rc::clone(pass.location);
-    let Some(settings) = pass.protocol.tls(&location) else { return Ok((conn, None)) };
+    let Some(settings) = pass.tls else { return Ok((conn, None)) };
     let Some(Ok(context)) = settings.context.as_deref() else {
         return Err(Failure::upstream(Causes::ERROR));
     };

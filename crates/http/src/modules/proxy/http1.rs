@@ -1,45 +1,46 @@
 //! HTTP/1.x towards an upstream, as a [`Protocol`].
 
-use std::ops::Range;
 use std::rc::Rc;
 
 use weir_engine::error_log::Level;
 use weir_script::Template;
-use weir_wire::h1::{Framing, Method, Version};
+use weir_wire::h1::{Framing, LAST_CHUNK, Method, Version, chunk_head};
 use weir_wire::header::{Headers, Known};
 use weir_wire::uri::{self, Escape};
 
 use super::request_head::{BodyPlan, clean};
-use super::{PROXY, TLS, rewrite};
+use super::{PROXY, rewrite};
 use crate::body::Outlook;
 use crate::pass::body::BodyReader;
-use crate::pass::target::{Scheme, Target};
-use crate::pass::tls::UpstreamTls;
-use crate::pass::{Protocol, ResponseHead};
+use crate::pass::target::Target;
+use crate::pass::{Frames, Outgoing, OutgoingBody, Protocol, ResponseHead, Wanted};
+use crate::piece::Piece;
 use crate::request::Request;
 use crate::route::Location;
 use crate::spare;
 
+/// Chunks (RFC 9112, 7.1).
+static CHUNKS: Frames = Frames {
+    head: |length| Piece::copy(&chunk_head(length as usize)),
+    tail: b"\r\n",
+    end: LAST_CHUNK,
+};
+
 /// One request's conversation with an upstream.
 pub(super) struct Http1 {
     location: Rc<Location>,
-    scheme: Scheme,
     parser: spare::LentParser,
     /// The request is a HEAD, whose response has no body.
     head: bool,
     /// The request is a CONNECT, behind whose response nobody knows what comes.
     connect: bool,
     upgrade: bool,
-    /// The client's body follows the head.
-    sends: bool,
-    chunks: bool,
 }
 
 impl Http1 {
-    pub(super) fn new(location: Rc<Location>, scheme: Scheme) -> Self {
+    pub(super) fn new(location: Rc<Location>) -> Self {
         let parser = spare::response_parser();
-        let (head, connect, upgrade, sends, chunks) = (false, false, false, false, false);
-        Self { location, scheme, parser, head, connect, upgrade, sends, chunks }
+        Self { location, parser, head: false, connect: false, upgrade: false }
     }
 
     /// `Host`: what is set, or the upstream's. HTTP/1.1 cannot do without.
@@ -104,7 +105,11 @@ impl Http1 {
     }
 
     /// Settles how the body goes out, before the fields say so.
-    fn plan_body(&mut self, request: &mut Request, set_body: Option<&[u8]>) -> BodyPlan {
+    fn plan_body(
+        &self,
+        request: &mut Request,
+        set_body: Option<&[u8]>,
+    ) -> (BodyPlan, OutgoingBody) {
         let outlook = match (set_body, super::transfer(&self.location).pass_request_body) {
             (Some(body), _) => Outlook::Here(body.len() as u64),
             (None, true) => request.body.outlook(),
@@ -125,12 +130,16 @@ impl Http1 {
                 BodyPlan { length: told.then_some(0), chunked: false }
             }
         };
-        self.sends = set_body.is_none() && matches!(outlook, Outlook::Here(_) | Outlook::Coming);
-        self.chunks = plan.chunked;
+        let sends = set_body.is_none() && matches!(outlook, Outlook::Here(_) | Outlook::Coming);
+        let outgoing = match (sends, plan.chunked) {
+            (false, _) => OutgoingBody::None,
+            (true, false) => OutgoingBody::Plain,
+            (true, true) => OutgoingBody::Framed(&CHUNKS),
+        };
         let shown = &mut request.attempts.shown;
         shown.chunked = plan.chunked;
         shown.body_length = plan.length;
-        plan
+        (plan, outgoing)
     }
 
     /// `proxy_method`, or the client's method. One that would change where the request line ends is
@@ -180,16 +189,25 @@ fn escape_blanks(out: &mut Vec<u8>, start: usize) -> bool {
 }
 
 impl Protocol for Http1 {
+    /// HTTP/1.0 knows no body without a length.
+    fn wants(&self, request: &Request) -> Wanted {
+        let proxy = self.location.settings.get(&PROXY);
+        let streams = proxy.set_body.is_none()
+            && super::transfer(&self.location).pass_request_body
+            && (!request.body.chunked || super::version(proxy) >= Version::HTTP_11);
+        if streams { Wanted::AsSet } else { Wanted::Whole }
+    }
+
     fn write_head(
         &mut self,
         request: &mut Request,
         target: &Target,
         out: &mut Vec<u8>,
-    ) -> Result<Range<usize>, u16> {
+    ) -> Result<Outgoing, u16> {
         let location = Rc::clone(&self.location);
         let proxy = location.settings.get(&PROXY);
         let set_body = proxy.set_body.as_ref().map(|template| request.eval(template));
-        let plan = self.plan_body(request, set_body.as_deref());
+        let (plan, outgoing) = self.plan_body(request, set_body.as_deref());
         self.write_method(request, proxy.method.as_ref(), out)?;
         out.push(b' ');
         let uri_start = out.len();
@@ -212,23 +230,7 @@ impl Protocol for Http1 {
         if let Some(body) = set_body {
             out.extend_from_slice(&body);
         }
-        Ok(uri)
-    }
-
-    /// HTTP/1.0 knows no body without a length.
-    fn may_stream(&self, request: &Request) -> bool {
-        let proxy = self.location.settings.get(&PROXY);
-        proxy.set_body.is_none()
-            && super::transfer(&self.location).pass_request_body
-            && (!request.body.chunked || super::version(proxy) >= Version::HTTP_11)
-    }
-
-    fn sends_body(&self) -> bool {
-        self.sends
-    }
-
-    fn chunks_body(&self) -> bool {
-        self.chunks
+        Ok(Outgoing { uri, body: outgoing })
     }
 
     fn read_head(
@@ -278,10 +280,6 @@ impl Protocol for Http1 {
 
     fn reset(&mut self) {
         self.parser.reset();
-    }
-
-    fn tls<'a>(&self, location: &'a Location) -> Option<&'a UpstreamTls> {
-        (self.scheme == Scheme::Https).then(|| location.settings.get(&TLS))
     }
 
     fn redirect(&self, request: &mut Request, value: &[u8]) -> Option<Vec<u8>> {
