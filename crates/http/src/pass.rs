@@ -23,6 +23,7 @@ use crate::route::Location;
 
 pub mod attempt;
 pub mod body;
+pub mod channel;
 pub mod clock;
 pub mod headers;
 pub mod interim;
@@ -43,7 +44,7 @@ pub mod tunnel;
 pub mod variables;
 
 use attempt::{Exchange, Failure, UpstreamFailure};
-use body::BodyReader;
+use body::{BodyReader, Note};
 use target::Target;
 use tls::UpstreamTls;
 use transfer::Transfer;
@@ -55,7 +56,7 @@ pub struct ResponseHead {
     pub status: u16,
     /// The status line's text behind the version, when the protocol has one.
     pub status_line: Option<Vec<u8>>,
-    /// How the body ends.
+    /// How the body is framed.
     pub body: BodyReader,
     /// Bytes of the head in the buffer.
     pub length: usize,
@@ -63,8 +64,8 @@ pub struct ResponseHead {
     pub reusable: bool,
     /// Whether the connection now speaks another protocol.
     pub upgraded: bool,
-    /// What is odd about it and does no harm, in words for the log.
-    pub warnings: Vec<String>,
+    /// What the log is to say.
+    pub notes: Vec<Note>,
 }
 
 /// What a protocol makes of a request.

@@ -11,7 +11,8 @@ use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_upstream::{Causes, Made, NoLive, Outcome, Pick, Usage};
 
-use super::body::Input;
+use super::body::{INVALID_CHUNKS, Input, Note};
+use super::channel::Channel;
 use super::pool::{self, Kept};
 use super::sender::{SendError, Sender};
 use super::state::Asked;
@@ -19,11 +20,11 @@ use super::{Pass, ResponseHead, clock, interim, made, sticky, target, tls};
 use crate::client::Sign;
 use crate::request::Request;
 
-/// A connection on which a request is being answered.
+/// A request that is being answered.
 pub struct Exchange {
-    /// The connection.
-    pub conn: Box<Conn>,
-    /// What it has behind it.
+    /// What it goes over.
+    pub channel: Channel,
+    /// What the connection has behind it.
     pub usage: Usage,
     /// Bytes received behind the head.
     pub input: Input,
@@ -105,10 +106,11 @@ pub async fn attempt(
         }
     };
     request.attempts.connected();
+    let channel = Channel::exclusive(conn);
     let sender = Sender::new(request, pass.body);
     let input = Input::default();
     let head = ResponseHead::default();
-    let exchange = slot.insert(Exchange { conn, usage, input, head, sender });
+    let exchange = slot.insert(Exchange { channel, usage, input, head, sender });
     let read = match request.attempts.head.is_empty() {
         true => parse(request, pass, exchange, 0).map(drop).map_err(Failure::upstream),
         false => read_head(request, pass, exchange).await,
@@ -219,27 +221,27 @@ async fn read_head(
         false => pass.settings.first_read(),
     };
     let (send_timeout, read_timeout) = (pass.settings.send_timeout.0, pass.settings.read_timeout.0);
-    exchange.conn.end_wait();
+    exchange.channel.end_wait();
     let mut sent = false;
     let mut watch = Watch::new(pass.settings.outlasts_client);
     loop {
         let event = poll_fn(|cx| {
-            let Exchange { conn, sender, input, .. } = &mut *exchange;
+            let Exchange { channel, sender, input, .. } = &mut *exchange;
             if !sent {
                 let before = sender.sent;
-                match sender.poll(cx, request, conn) {
+                match sender.poll(cx, request, channel) {
                     Poll::Ready(Ok(())) => {
                         sent = true;
-                        conn.end_wait();
+                        channel.end_wait();
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Event::Unsent(error)),
                     Poll::Pending if sender.sent > before || sender.waits_for_client() => {
-                        conn.end_wait();
+                        channel.end_wait();
                     }
                     Poll::Pending => {}
                 }
             }
-            if let Poll::Ready(result) = input.poll_fill(cx, conn, most) {
+            if let Poll::Ready(result) = input.poll_fill(cx, channel, most) {
                 return Poll::Ready(Event::Received(result));
             }
             // Early hints, if any; that the client is gone shows by itself.
@@ -253,8 +255,8 @@ async fn read_head(
                 // Who has a timeout of its own.
                 return Poll::Pending;
             }
-            conn.begin_wait(if sent { read_timeout } else { send_timeout });
-            conn.poll_wait(cx).map(|()| Event::TimedOut)
+            channel.begin_wait(if sent { read_timeout } else { send_timeout });
+            channel.poll_wait(cx).map(|()| Event::TimedOut)
         })
         .await;
         let doing = if sent { READING } else { "sending request to upstream" };
@@ -316,12 +318,12 @@ async fn last_words(
     exchange: &mut Exchange,
     size: usize,
 ) -> Option<Result<(), Causes>> {
-    exchange.conn.restart_wait(pass.settings.read_timeout.0);
+    exchange.channel.restart_wait(pass.settings.read_timeout.0);
     while exchange.input.len() < size {
         let received = poll_fn(|cx| {
-            let Exchange { conn, input, .. } = &mut *exchange;
-            match input.poll_fill(cx, conn, size) {
-                Poll::Pending => conn.poll_wait(cx).map(|()| None),
+            let Exchange { channel, input, .. } = &mut *exchange;
+            match input.poll_fill(cx, channel, size) {
+                Poll::Pending => channel.poll_wait(cx).map(|()| None),
                 received => received.map(Result::ok),
             }
         });
@@ -358,14 +360,13 @@ fn parse(
             Ok(true) if head.length > size => break TOO_BIG.to_owned(),
             Ok(true) => {
                 input.skip(head.length);
-                for warning in head.warnings.drain(..) {
-                    let message = format!("{warning} while {READING}");
-                    request.log_upstream(Level::Warn, &message);
+                for Note { level, text } in head.notes.drain(..) {
+                    request.log_upstream(level, &format!("{text} while {READING}"));
                 }
                 if head.status >= 200 || head.upgraded {
                     // Before anything of the head has been used.
                     match head.body.is_broken(input.bytes()) {
-                        true => break "upstream sent invalid chunked response".to_owned(),
+                        true => break INVALID_CHUNKS.to_owned(),
                         false => return Ok(true),
                     }
                 }

@@ -1,27 +1,74 @@
 //! The body of an upstream's response: where it ends.
 
+use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 use std::task::{Context, Poll};
 
 use weir_engine::buffer::{self, Buf};
-use weir_engine::connection::Conn;
+use weir_engine::error_log::Level;
 use weir_wire::h1::{ChunkError, Chunked, Step};
 
+use super::channel::Channel;
 use crate::piece::Piece;
 
-/// How the body ends.
+/// How the body is framed.
 #[derive(Default)]
 pub enum BodyReader {
     /// There is none.
     #[default]
     None,
-    /// After so many bytes more.
+    /// By its length: so many bytes more.
     Length(u64),
-    /// With its last chunk.
+    /// By chunks, up to the last one.
     Chunked(Box<Chunked>),
-    /// With the connection.
+    /// By the end of the connection.
     Close,
+    /// In a way of the protocol's own.
+    Framed(Box<dyn Framed>),
+}
+
+/// A body in a framing of its protocol's own.
+pub trait Framed {
+    /// Takes what belongs to the body out of `input`. Bytes that are left there behind the end
+    /// make the connection useless.
+    ///
+    /// # Errors
+    /// What breaks the framing: the response breaks off there.
+    fn take(&mut self, input: &mut Input) -> Result<Taken, Note>;
+
+    /// How many bytes of content are still to come, when that is known.
+    fn left(&self) -> Option<u64>;
+
+    /// Whether everything has come, what stands behind the content included.
+    fn is_done(&self) -> bool;
+}
+
+/// What was taken out of received bytes.
+#[derive(Default)]
+pub struct Taken {
+    /// Bytes of the body.
+    pub piece: Option<Piece>,
+    /// Whether the body has ended.
+    pub ended: bool,
+    /// What the log is to say.
+    pub note: Option<Note>,
+}
+
+/// A line for the error log, without what was being done.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Note {
+    /// How grave it is.
+    pub level: Level,
+    /// In nginx's words.
+    pub text: Cow<'static, str>,
+}
+
+impl Note {
+    /// A line of the program text.
+    pub const fn new(level: Level, text: &'static str) -> Self {
+        Self { level, text: Cow::Borrowed(text) }
+    }
 }
 
 impl BodyReader {
@@ -29,6 +76,7 @@ impl BodyReader {
     pub fn is_done(&self) -> bool {
         matches!(self, Self::None | Self::Length(0))
             || matches!(self, Self::Chunked(chunked) if chunked.is_done())
+            || matches!(self, Self::Framed(framed) if framed.is_done())
     }
 
     /// Whether a body that begins like this cannot be one.
@@ -49,46 +97,65 @@ impl BodyReader {
         matches!(self, Self::Chunked(chunked) if chunked.is_amid_line())
     }
 
-    /// How many bytes are still to come, when that is known.
+    /// How many bytes of content are still to come, when that is known.
     pub fn left(&self) -> Option<u64> {
         match self {
             Self::None => Some(0),
             Self::Length(left) => Some(*left),
             Self::Chunked(_) | Self::Close => None,
+            Self::Framed(framed) => framed.left(),
         }
     }
 
-    /// `n` bytes of a body of known length have gone another way.
+    /// How many of the bytes to come are content and nothing else, so that the kernel may move
+    /// them.
+    pub fn movable(&self) -> Option<u64> {
+        match self {
+            Self::Length(left) => Some(*left),
+            _ => None,
+        }
+    }
+
+    /// `n` movable bytes have gone another way.
     pub fn pass_over(&mut self, n: u64) {
         if let Self::Length(left) = self {
             *left = left.saturating_sub(n);
         }
     }
 
-    /// Takes what belongs to the body out of `input`, and whether it has ended. The bytes stay
-    /// where they are; only what does not belong to the body is copied, and what stands behind a
-    /// chunk's size.
+    /// Takes what belongs to the body out of `input`. The bytes stay where they are; only what does
+    /// not belong to the body is copied, and what stands behind a chunk's size.
     ///
     /// # Errors
-    /// Broken chunks, in words for the log.
-    pub fn take(&mut self, input: &mut Input) -> Result<(Option<Piece>, bool), &'static str> {
+    /// What breaks the framing.
+    pub fn take(&mut self, input: &mut Input) -> Result<Taken, Note> {
         let start = input.start;
-        match self {
-            Self::None => Ok((None, true)),
-            Self::Close => Ok((input.split(start..input.buf.len(), input.buf.len()), false)),
+        let (piece, ended, excess) = match self {
+            // In answer to HEAD, or behind a status that has none: dropped without a word.
+            Self::None => return Ok(Taken { ended: true, ..Taken::default() }),
+            Self::Close => (input.split(start..input.buf.len(), input.buf.len()), false, ""),
             Self::Length(left) => {
                 let n = (input.len() as u64).min(*left) as usize;
                 *left -= n as u64;
-                Ok((input.split(start..start + n, start + n), *left == 0))
+                (input.split(start..start + n, start + n), *left == 0, BEYOND_LENGTH)
             }
             Self::Chunked(chunked) => {
                 let (data, used, ended) = dechunk(chunked, &mut input.buf, start)
-                    .map_err(|_| "upstream sent invalid chunked response")?;
-                Ok((input.split(data, used), ended))
+                    .map_err(|_| Note::new(Level::Error, INVALID_CHUNKS))?;
+                (input.split(data, used), ended, BEYOND_CHUNKS)
             }
-        }
+            Self::Framed(framed) => return framed.take(input),
+        };
+        let note = (ended && !input.is_empty()).then(|| Note::new(Level::Warn, excess));
+        Ok(Taken { piece, ended, note })
     }
 }
+
+/// The words for chunks that are none.
+pub(super) const INVALID_CHUNKS: &str = "upstream sent invalid chunked response";
+const BEYOND_CHUNKS: &str = "upstream sent data after final chunk";
+const BEYOND_LENGTH: &str =
+    "upstream sent more data than specified in \"Content-Length\" header";
 
 /// Moves the data of chunks together; where it lies then, where what was looked at ends, and
 /// whether the body has ended. The first stretch of data stays where it is.
@@ -167,11 +234,18 @@ impl Input {
     pub fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        conn: &mut Conn,
+        channel: &mut Channel,
         most: usize,
     ) -> Poll<io::Result<usize>> {
         let room = most.saturating_sub(self.len()).max(1);
-        conn.poll_fill(cx, &mut self.buf, room)
+        channel.poll_fill(cx, &mut self.buf, room)
+    }
+
+    /// Takes the first `n` bytes out as a piece, and passes over the `behind` bytes that follow.
+    /// All of them must be there.
+    pub fn take_front(&mut self, n: usize, behind: usize) -> Option<Piece> {
+        let end = self.start + n;
+        self.split(self.start..end, end + behind)
     }
 
     /// Takes `part` of the buffer out and leaves what stands at `rest` and behind it.
@@ -212,7 +286,7 @@ mod tests {
         let mut input = input(b"head\nbody");
         input.skip(5);
         let place = input.bytes().as_ptr();
-        let (piece, ended) = BodyReader::Length(4).take(&mut input).unwrap();
+        let Taken { piece, ended, .. } = BodyReader::Length(4).take(&mut input).unwrap();
         assert!(ended && input.is_empty());
         assert_eq!((text(&piece), text(&piece).as_ptr()), (&b"body"[..], place));
     }
@@ -222,7 +296,7 @@ mod tests {
         let mut input = input(b"headbodymore");
         input.skip(4);
         let mut reader = BodyReader::Length(4);
-        let (piece, ended) = reader.take(&mut input).unwrap();
+        let Taken { piece, ended, .. } = reader.take(&mut input).unwrap();
         assert_eq!((text(&piece), ended, input.bytes()), (&b"body"[..], true, &b"more"[..]));
         assert_eq!(input.take().as_slice(), b"more");
     }
@@ -231,11 +305,11 @@ mod tests {
     fn a_body_that_goes_on_takes_all() {
         let mut one = input(b"ab");
         let mut reader = BodyReader::Length(3);
-        let (piece, ended) = reader.take(&mut one).unwrap();
+        let Taken { piece, ended, .. } = reader.take(&mut one).unwrap();
         assert_eq!((text(&piece), ended, reader.left()), (&b"ab"[..], false, Some(1)));
-        let (piece, ended) = BodyReader::Close.take(&mut input(b"xyz")).unwrap();
+        let Taken { piece, ended, .. } = BodyReader::Close.take(&mut input(b"xyz")).unwrap();
         assert_eq!((text(&piece), ended), (&b"xyz"[..], false));
-        let (piece, ended) = BodyReader::None.take(&mut one).unwrap();
+        let Taken { piece, ended, .. } = BodyReader::None.take(&mut one).unwrap();
         assert!(piece.is_none() && ended);
     }
 
@@ -244,13 +318,13 @@ mod tests {
         let mut reader = BodyReader::Chunked(Box::default());
         let mut one = input(b"head3\r\nabc\r\n4;x=y\r\ndefg\r\n2\r\nh");
         one.skip(4);
-        let (piece, ended) = reader.take(&mut one).unwrap();
+        let Taken { piece, ended, .. } = reader.take(&mut one).unwrap();
         assert_eq!((text(&piece), ended), (&b"abcdefgh"[..], false));
         assert!(one.is_empty());
-        let (piece, ended) = reader.take(&mut input(b"i\r\n")).unwrap();
+        let Taken { piece, ended, .. } = reader.take(&mut input(b"i\r\n")).unwrap();
         assert_eq!((text(&piece), ended), (&b"i"[..], false));
         let mut last = input(b"0\r\n\r\nmore");
-        let (piece, ended) = reader.take(&mut last).unwrap();
+        let Taken { piece, ended, .. } = reader.take(&mut last).unwrap();
         assert!(piece.is_none() && ended && reader.is_done());
         assert_eq!(last.bytes(), b"more");
         let mut reader = BodyReader::Chunked(Box::default());

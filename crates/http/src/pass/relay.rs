@@ -22,7 +22,7 @@ use weir_wire::h1::Chunked;
 use weir_wire::header::Headers;
 
 use super::attempt::{Exchange, Watch, io_failed};
-use super::body::BodyReader;
+use super::body::{BodyReader, Note, Taken};
 use super::spill::Spill;
 use super::stored::{self, Stored};
 use super::transfer::{LARGEST_READ, Transfer};
@@ -183,28 +183,26 @@ fn keep_at_once(request: &mut Request, pass: &Pass<'_>, body: Option<&Piece>) {
 /// Takes what belongs to the body out of what was received, and whether it has ended.
 fn take(request: &mut Request, exchange: &mut Exchange) -> Result<(Option<Piece>, bool), End> {
     let Exchange { head, input, .. } = exchange;
-    let (piece, ended) = match head.body.take(input) {
+    let Taken { piece, ended, note } = match head.body.take(input) {
         Ok(taken) => taken,
-        Err(message) => {
-            let message = format!("{message} while {READING}");
-            request.log_upstream(Level::Error, &message);
+        Err(note) => {
+            tell(request, &note);
             return Err(End::Broken);
         }
     };
+    if let Some(note) = note {
+        tell(request, &note);
+    }
     if ended && !input.is_empty() {
-        let message = match &head.body {
-            // In answer to HEAD, or behind a status that has none: dropped without a word.
-            BodyReader::None => None,
-            BodyReader::Chunked(_) => Some("upstream sent data after final chunk"),
-            _ => Some("upstream sent more data than specified in \"Content-Length\" header"),
-        };
-        if let Some(message) = message {
-            request.log_upstream(Level::Warn, &format!("{message} while {READING}"));
-        }
         head.reusable = false;
         input.clear();
     }
     Ok((piece, ended))
+}
+
+#[cold]
+fn tell(request: &Request, note: &Note) {
+    request.log_upstream(note.level, &format!("{} while {READING}", note.text));
 }
 
 /// Passes on what came behind the body.
@@ -224,12 +222,12 @@ fn trailers(request: &mut Request, pass: &Pass<'_>, chunked: &Chunked) {
 
 /// Keeps the connection if it can serve another request.
 fn keep(pass: &Pass<'_>, pick: &Pick<'_>, exchange: Option<Exchange>) {
-    let Some(Exchange { conn, usage, input, head, sender }) = exchange else { return };
+    let Some(Exchange { channel, usage, input, head, sender }) = exchange else { return };
     let usable = head.reusable && head.body.is_done() && input.is_empty() && sender.is_done();
     if let Some(peer) = pick.peer()
         && usable
     {
-        pool::put(peer, pass, conn, usage);
+        pool::put(peer, pass, channel.into_connection(), usage);
     }
 }
 
@@ -298,8 +296,8 @@ impl<'a> Relay<'a> {
         let moves = rate.is_none()
             && stored.is_none()
             && request.is_movable()
-            && exchange.conn.can_move()
-            && exchange.head.body.left().is_some_and(|left| left >= LEAST_MOVED)
+            && exchange.channel.can_move()
+            && exchange.head.body.movable().is_some_and(|left| left >= LEAST_MOVED)
             && splice::is_possible();
         Self {
             pass,
@@ -329,7 +327,7 @@ impl<'a> Relay<'a> {
         {
             return end;
         }
-        self.exchange.conn.end_wait();
+        self.exchange.channel.end_wait();
         let timeout = self.pass.settings.read_timeout.0;
         loop {
             if self.ended
@@ -390,8 +388,8 @@ impl<'a> Relay<'a> {
         }
         let reads = self.may_read(request);
         if !self.exchange.sender.is_done() {
-            let Exchange { sender, conn, .. } = &mut *self.exchange;
-            if let Poll::Ready(Err(_)) = sender.poll(cx, request, conn) {
+            let Exchange { sender, channel, .. } = &mut *self.exchange;
+            if let Poll::Ready(Err(_)) = sender.poll(cx, request, channel) {
                 sender.abandon();
                 self.exchange.head.reusable = false;
             }
@@ -430,8 +428,8 @@ impl<'a> Relay<'a> {
             if self.held_until.at() != Instant::NEVER && self.held_until.poll(cx).is_ready() {
                 return Poll::Ready(Event::Paused);
             }
-            self.exchange.conn.begin_wait(timeout);
-            return self.exchange.conn.poll_wait(cx).map(|()| Event::TimedOut);
+            self.exchange.channel.begin_wait(timeout);
+            return self.exchange.channel.poll_wait(cx).map(|()| Event::TimedOut);
         }
         Poll::Pending
     }
@@ -479,15 +477,15 @@ impl<'a> Relay<'a> {
         if let Some(rate) = &mut self.rate {
             want = want.min(std::task::ready!(rate.poll_budget(cx, self.received)));
         }
-        if let Some(left) = self.exchange.head.body.left() {
+        if let Some(left) = self.exchange.head.body.movable() {
             // One byte more shows what an upstream sends beyond its own length.
             let all = left.saturating_add(1);
             // A small rest is not worth a read and a write of its own.
             let near = want == LARGEST_READ && all <= LARGEST_READ + SMALL_REST;
             want = if near { all } else { want.min(all) };
         }
-        let Exchange { conn, input, .. } = &mut *self.exchange;
-        input.poll_fill(cx, conn, want as usize)
+        let Exchange { channel, input, .. } = &mut *self.exchange;
+        input.poll_fill(cx, channel, want as usize)
     }
 
     /// Whether so much is still to come that it should go past our memory, and nothing of it is
@@ -500,17 +498,18 @@ impl<'a> Relay<'a> {
     fn is_to_move(&self) -> bool {
         self.direct
             && self.moves
-            && self.exchange.head.body.left().is_some_and(|left| left >= LEAST_MOVED)
+            && self.exchange.head.body.movable().is_some_and(|left| left >= LEAST_MOVED)
             && self.exchange.input.is_empty()
     }
 
     /// Moves a part of the body from the upstream's connection to the client's.
     fn poll_move(&mut self, cx: &mut Context<'_>, request: &mut Request) -> Poll<Event> {
         let room = self.room(request);
-        let Exchange { conn, head, input, usage, .. } = &mut *self.exchange;
-        let left = head.body.left().unwrap_or_default();
+        let Exchange { channel, head, input, usage, .. } = &mut *self.exchange;
+        let left = head.body.movable().unwrap_or_default();
         let most = usize::try_from(room.min(left)).unwrap_or(usize::MAX);
-        let received = match std::task::ready!(request.client.poll_move(cx, conn, most)) {
+        let moved = request.client.poll_move(cx, channel.connection(), most);
+        let received = match std::task::ready!(moved) {
             Ok(received) => received,
             Err(error) => return Poll::Ready(Event::Received(Err(error))),
         };
@@ -520,7 +519,7 @@ impl<'a> Relay<'a> {
         usage.large = true;
         head.body.pass_over(received as u64);
         if head.body.is_done()
-            && let Poll::Ready(Ok(0) | Err(_)) = input.poll_fill(cx, conn, 1)
+            && let Poll::Ready(Ok(0) | Err(_)) = input.poll_fill(cx, channel, 1)
         {
             // The end, or one byte more than there should be, is seen here as it is by a read.
             head.reusable = false;
@@ -540,7 +539,7 @@ impl<'a> Relay<'a> {
         let (piece, ended) = take(request, self.exchange)?;
         // A line between two chunks must be there in time, however it comes.
         if piece.is_some() || !was_amid_line || !self.exchange.head.body.is_amid_line() {
-            self.exchange.conn.end_wait();
+            self.exchange.channel.end_wait();
         }
         self.ended = ended;
         piece.map_or(Ok(()), |piece| self.hold(request, piece))

@@ -6,8 +6,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 
-use weir_engine::connection::Conn;
-
+use super::channel::Channel;
 use super::{Frames, OutgoingBody};
 use crate::body::{BodyError, BodyStep};
 use crate::piece::Piece;
@@ -117,7 +116,7 @@ impl Sender {
         &mut self,
         cx: &mut Context<'_>,
         request: &mut Request,
-        conn: &mut Conn,
+        channel: &mut Channel,
     ) -> Poll<Result<(), SendError>> {
         loop {
             while self.streaming && self.queued < STREAM_QUEUE {
@@ -132,13 +131,13 @@ impl Sender {
                 }
             }
             if self.head == 0 && self.queue.is_empty() {
-                let flushed = conn.poll_flush(cx).map_err(SendError::Upstream);
+                let flushed = channel.poll_flush(cx).map_err(SendError::Upstream);
                 return match self.streaming && !matches!(flushed, Poll::Ready(Err(_))) {
                     true => Poll::Pending,
                     false => flushed,
                 };
             }
-            ready!(self.poll_write(cx, request, conn)).map_err(SendError::Upstream)?;
+            ready!(self.poll_write(cx, request, channel)).map_err(SendError::Upstream)?;
         }
     }
 
@@ -146,14 +145,14 @@ impl Sender {
         &mut self,
         cx: &mut Context<'_>,
         request: &Request,
-        conn: &mut Conn,
+        channel: &mut Channel,
     ) -> Poll<io::Result<()>> {
         if self.head == 0
             && let Some(Piece::File(file, range)) = self.queue.front()
         {
-            if conn.can_sendfile() {
+            if channel.can_sendfile() {
                 let want = (range.end - range.start).min(1 << 20) as usize;
-                let n = ready!(conn.poll_sendfile(cx, file.as_fd(), range.start, want))?;
+                let n = ready!(channel.poll_sendfile(cx, file.as_fd(), range.start, want))?;
                 return Poll::Ready(self.advance(n));
             }
             let Some(piece) = self.queue.pop_front() else { return Poll::Ready(Ok(())) };
@@ -169,11 +168,11 @@ impl Sender {
             let head = &request.attempts.head;
             let head = &head[head.len().saturating_sub(self.head)..];
             if self.queue.is_empty() && !self.streaming {
-                let n = ready!(conn.poll_post(cx, head))?;
+                let n = ready!(channel.poll_post(cx, head))?;
                 return Poll::Ready(self.advance(n));
             }
             if let Some(Piece::File(..)) = self.queue.front() {
-                let n = ready!(conn.poll_send_more(cx, head))?;
+                let n = ready!(channel.poll_send_more(cx, head))?;
                 return Poll::Ready(self.advance(n));
             }
             slices[0] = IoSlice::new(head);
@@ -184,7 +183,7 @@ impl Sender {
             slices[count] = IoSlice::new(bytes);
             count += 1;
         }
-        let n = ready!(conn.poll_send(cx, &slices[..count]))?;
+        let n = ready!(channel.poll_send(cx, &slices[..count]))?;
         Poll::Ready(self.advance(n))
     }
 

@@ -100,7 +100,7 @@ async fn carry(request: &mut Request, pass: &Pass<'_>, exchange: &mut Exchange) 
     let mut carried = 0;
     let result = poll_fn(|cx| {
         let Some(client) = request.client.exchange() else { return Poll::Ready(Ok(())) };
-        let server = &mut *exchange.conn;
+        let server = exchange.channel.connection();
         let first = up.poll(cx, client, server);
         let second = down.poll(cx, server, client);
         match (first, second) {

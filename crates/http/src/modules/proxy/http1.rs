@@ -11,7 +11,7 @@ use weir_wire::uri::{self, Escape};
 use super::request_head::{BodyPlan, clean};
 use super::{PROXY, rewrite};
 use crate::body::Outlook;
-use crate::pass::body::BodyReader;
+use crate::pass::body::{BodyReader, Note};
 use crate::pass::target::Target;
 use crate::pass::{Frames, Outgoing, OutgoingBody, Protocol, ResponseHead, Wanted};
 use crate::piece::Piece;
@@ -270,7 +270,7 @@ impl Protocol for Http1 {
             length,
             reusable,
             upgraded,
-            warnings: match head.duplicates.is_empty() {
+            notes: match head.duplicates.is_empty() {
                 true => Vec::new(),
                 false => duplicates(head, headers, input),
             },
@@ -293,7 +293,7 @@ impl Protocol for Http1 {
 
 /// Tells of second lines of fields of which the first counts.
 #[cold]
-fn duplicates(head: &weir_wire::h1::ResponseHead, headers: &Headers, input: &[u8]) -> Vec<String> {
+fn duplicates(head: &weir_wire::h1::ResponseHead, headers: &Headers, input: &[u8]) -> Vec<Note> {
     let line = |name: &[u8], value: &[u8]| {
         format!("{}: {}", weir_wire::shown(name), weir_wire::shown(value))
     };
@@ -301,10 +301,11 @@ fn duplicates(head: &weir_wire::h1::ResponseHead, headers: &Headers, input: &[u8
         let first = headers.iter().find(|(_, _, known)| *known == entry.known);
         let previous = first.map_or_else(String::new, |(name, value, _)| line(name, value));
         let line = line(entry.name.of(input), entry.value.of(input));
-        format!(
+        let text = format!(
             "upstream sent duplicate header line: \"{line}\", previous value: \"{previous}\", \
              ignored"
-        )
+        );
+        Note { level: Level::Warn, text: text.into() }
     });
     told.collect()
 }
