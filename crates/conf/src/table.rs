@@ -246,7 +246,7 @@ impl Table {
             all: T::ROWS,
             slot: Some(slot),
             create: || Box::<T::Written>::default(),
-            settle: settle::<T>,
+            settle: settle::<T, AsWritten>,
         }
     }
 
@@ -269,6 +269,14 @@ impl Table {
     #[must_use]
     pub const fn prefix(mut self, prefix: &'static str) -> Self {
         self.prefix = prefix;
+        self
+    }
+
+    /// Has `F` settle fields of the struct `T`, which must be this table's, on every level: those
+    /// that have no directive under this prefix, or whose value is not the usual one.
+    #[must_use]
+    pub const fn fixed<T: Group, F: Fixed<T>>(mut self) -> Self {
+        self.settle = settle::<T, F>;
         self
     }
 
@@ -317,7 +325,20 @@ fn union<'a>(rows: impl Iterator<Item = &'a Row>) -> Contexts {
     rows.fold(Contexts::NONE, |all, row| all.union(row.contexts))
 }
 
-fn settle<T: Group>(
+/// Settles fields of a table's struct: see [`Table::fixed`].
+pub trait Fixed<T> {
+    /// Runs behind the merge and before the `finish` of the struct.
+    fn fix(values: &mut T);
+}
+
+/// Nothing is fixed.
+struct AsWritten;
+
+impl<T> Fixed<T> for AsWritten {
+    fn fix(_: &mut T) {}
+}
+
+fn settle<T: Group, F: Fixed<T>>(
     written: Option<Box<dyn Any + Send>>,
     parent: Option<&Entry>,
     finish: bool,
@@ -331,6 +352,7 @@ fn settle<T: Group>(
     let mut origins = std::mem::take(T::origins(&mut written));
     let above = parent.and_then(|parent| parent.value.downcast_ref::<T>());
     let mut value = T::merge(written, above);
+    F::fix(&mut value);
     if let Some(parent) = parent {
         origins.inherit(&parent.origins);
     }

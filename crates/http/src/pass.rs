@@ -25,6 +25,7 @@ pub mod attempt;
 pub mod body;
 pub mod channel;
 pub mod clock;
+pub mod fields;
 pub mod headers;
 pub mod interim;
 pub mod made;
@@ -64,6 +65,11 @@ pub struct ResponseHead {
     pub reusable: bool,
     /// Whether the connection now speaks another protocol.
     pub upgraded: bool,
+    /// Whether the response is nothing but its head, and the connection free without a look at what
+    /// becomes of it.
+    pub complete: bool,
+    /// The `Content-Encoding` that the protocol tells in a way of its own.
+    pub encoding: Option<&'static str>,
     /// What the log is to say.
     pub notes: Vec<Note>,
 }
@@ -163,6 +169,8 @@ pub struct Course {
     pub location: Rc<Location>,
     /// Which of its settings apply.
     pub transfer: fn(&Location) -> &Transfer,
+    /// When another peer is asked, if the settings do not say that.
+    pub next_upstream: Option<Causes>,
     /// The settings for TLS, if connections are within it.
     pub tls: Option<&'static Slot<UpstreamTls>>,
     /// The protocol.
@@ -177,6 +185,8 @@ pub struct Pass<'a> {
     pub location: &'a Rc<Location>,
     /// Its settings that apply.
     pub settings: &'a Transfer,
+    /// When another peer is asked.
+    pub next_upstream: Causes,
     /// The settings for TLS, if connections are within it.
     pub tls: Option<&'a UpstreamTls>,
     /// The protocol.
@@ -220,14 +230,15 @@ pub async fn begin(
             Err(verdict) => return verdict,
         },
     };
-    let Course { location, transfer, tls, protocol, target } = course;
+    let Course { location, transfer, next_upstream, tls, protocol, target } = course;
     let settings = transfer(&location);
+    let next_upstream = next_upstream.unwrap_or(settings.next_upstream.0);
     let tls = tls.map(|slot| location.settings.get(slot));
     if settings.store.is_on() {
         request.client.goes_on_alone();
     }
-    let body = OutgoingBody::None;
-    let mut pass = Pass { location: &location, settings, tls, protocol, target: &target, body };
+    let (location, target, body) = (&location, &target, OutgoingBody::None);
+    let mut pass = Pass { location, settings, next_upstream, tls, protocol, target, body };
     run(request, &mut pass).await
 }
 
@@ -252,7 +263,7 @@ async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
     let mut pick = target::start(request, pass);
     pick.limit_tries(settings.next_upstream_tries as usize);
     let retry = Retry {
-        causes: settings.next_upstream.0,
+        causes: pass.next_upstream,
         timeout: settings.next_upstream_timeout.0.as_millis() as u64,
     };
     // Here and nowhere else: what is moved about costs more than what is done with it.
@@ -262,7 +273,10 @@ async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
         let failure = match attempt::attempt(request, pass, &mut pick, &mut exchange).await {
             Ok(status) => match headers::refuse(request, &pick, &retry, status, started) {
                 None => return respond(request, pass, &mut pick, &mut exchange).await,
-                Some(cause) => UpstreamFailure { sent: true, ..UpstreamFailure::new(cause) },
+                Some(cause) => {
+                    relay::keep_complete(pass, &pick, &mut exchange);
+                    UpstreamFailure { sent: true, ..UpstreamFailure::new(cause) }
+                }
             },
             Err(Failure::Upstream(failure)) if failure.cause == Causes::NO_LIVE => {
                 sticky::set_cookie(request, pass);
@@ -347,6 +361,7 @@ async fn respond(
     let Some(exchange) = slot else { return Verdict::Status(502) };
     sticky::set_cookie(request, pass);
     if let Some(verdict) = headers::intercept(request, pass, exchange.head.status) {
+        relay::keep_complete(pass, pick, slot);
         release(request, pass, pick);
         return verdict;
     }

@@ -13,7 +13,8 @@ use weir_wire::h1::Version;
 
 use crate::core::types::table_sizes;
 use crate::module::{Handler, Module, Verdict};
-use crate::pass::target::{Destination, Scheme, Target};
+use crate::pass::fields::{Defaults, Fields};
+use crate::pass::target::{Destination, Scheme, Schemes, Target};
 use crate::pass::tls::UpstreamTls;
 use crate::pass::transfer::Transfer;
 use crate::pass::{Course, Passing};
@@ -24,11 +25,9 @@ use crate::variables::VariableRow;
 
 mod cookie;
 mod http1;
-mod request_head;
 mod rewrite;
 
 use cookie::FlagsRule;
-use request_head::Fields;
 use rewrite::{Rule, set_cookie_domain, set_cookie_flags, set_cookie_path, set_redirect};
 
 pub(crate) const MODULE: Module = Module {
@@ -54,6 +53,28 @@ pub(crate) const MODULE: Module = Module {
 static TRANSFER: Slot<Transfer> = Slot::new();
 static TLS: Slot<UpstreamTls> = Slot::new();
 pub(crate) static PROXY: Slot<Proxy> = Slot::new();
+
+/// What `proxy_pass` talks to.
+static SCHEMES: Schemes = Schemes {
+    written: &[
+        Scheme { text: "http://", port: 80, tls: false },
+        Scheme { text: "https://", port: 443, tls: true },
+    ],
+    implied: None,
+    uri: true,
+};
+
+/// What is set where `proxy_set_header` says nothing.
+const DEFAULTS: &Defaults = &[
+    ("Connection", ""),
+    ("Proxy-Connection", ""),
+    ("Content-Length", "$proxy_internal_body_length"),
+    ("Transfer-Encoding", "$proxy_internal_chunked"),
+    ("TE", ""),
+    ("Keep-Alive", ""),
+    ("Expect", ""),
+    ("Upgrade", ""),
+];
 
 keywords! {
     /// `proxy_http_version`.
@@ -105,7 +126,7 @@ fn set_pass(own: &mut ProxyWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
     if own.pass.is_some() {
         return Err(Fault::duplicate());
     }
-    let mut destination = Destination::parse(&node.args[0], cx)?;
+    let mut destination = Destination::parse(&node.args[0], &SCHEMES, cx)?;
     if let Destination::Fixed { place, .. } = &destination {
         match prefix(cx) {
             Some(name) => destination.set_location(name),
@@ -153,14 +174,14 @@ impl Proxy {
             let same = parent.filter(|parent| parent.set_header == self.set_header);
             self.fields = match same.and_then(|parent| parent.fields.clone()) {
                 Some(fields) => Some(fields),
-                None => Some(Arc::new(Fields::compile(&self.set_header, cx)?)),
+                None => Some(Arc::new(Fields::compile(&self.set_header, DEFAULTS, cx)?)),
             };
         } else if cx.context() == Contexts::SERVER
             || parent.is_some_and(|parent| parent.set_header != self.set_header)
         {
             // Nobody passes anything on here, but what is written is read all the same. What
             // stands in `http {}` is read where a server inherits it.
-            Fields::compile(&self.set_header, cx)?;
+            Fields::compile(&self.set_header, DEFAULTS, cx)?;
         }
         Ok(())
     }
@@ -173,9 +194,12 @@ fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
 
 fn check_tls(block: &Block) -> Result<(), Fault> {
     for inner in &block.blocks {
-        if let Some(Destination::Fixed { scheme: Scheme::Https, .. } | Destination::Computed(_)) =
-            &inner.settings.get(&PROXY).pass
-        {
+        let secured = match &inner.settings.get(&PROXY).pass {
+            Some(Destination::Fixed { scheme, .. }) => scheme.tls,
+            Some(Destination::Computed(_)) => true,
+            None => false,
+        };
+        if secured {
             let settings = &inner.settings;
             let place = settings.origin(&TLS, "certificate");
             let place = place.or_else(|| settings.origin(&TLS, "trusted_certificate"));
@@ -204,17 +228,17 @@ fn handle(request: &mut Request) -> Passing<'_> {
         let Some(Destination::Computed(url)) = &location.settings.get(&PROXY).pass else {
             return Err(Verdict::Status(500));
         };
-        let target = Target::compute(request, url).await.map_err(Verdict::Status)?;
+        let target = Target::compute(request, url, &SCHEMES).await.map_err(Verdict::Status)?;
         Ok(course(request, location, target))
     }))
 }
 
 fn course(request: &mut Request, location: Rc<Location>, target: Target) -> Course {
-    request.attempts.begin_pass(target.scheme.text());
+    request.attempts.begin_pass(target.scheme.text);
     request.attempts.shown.place = Some(Arc::clone(&target.place));
-    let tls = (target.scheme == Scheme::Https).then_some(&TLS);
+    let tls = target.scheme.tls.then_some(&TLS);
     let protocol = Box::new(http1::Http1::new(Rc::clone(&location)));
-    Course { location, transfer, tls, protocol, target }
+    Course { location, transfer, next_upstream: None, tls, protocol, target }
 }
 
 fn transfer(location: &Location) -> &Transfer {

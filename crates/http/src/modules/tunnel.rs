@@ -125,6 +125,9 @@ fn set_pass(own: &mut TunnelWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(),
     Ok(())
 }
 
+/// Nothing but the client's bytes.
+const SCHEME: Scheme = Scheme { text: "", port: 0, tls: false };
+
 /// A tunnel's address: no usual port, no URI.
 const URL: UrlOptions<'static> = UrlOptions { default_port: 0, uri_part: false, lookup: None };
 
@@ -164,9 +167,10 @@ fn handle(request: &mut Request) -> Passing<'_> {
         let location = Rc::clone(&request.location);
         let Some(to) = &location.settings.get(&TUNNEL).pass else { return Err(Verdict::Next) };
         let target = resolve(request, to).await.map_err(Verdict::Status)?;
-        request.attempts.begin_pass("");
+        request.attempts.begin_pass(SCHEME.text);
         let location = Rc::clone(&location);
-        Ok(Course { location, transfer, tls: None, protocol: Box::new(Bytes), target })
+        let protocol = Box::new(Bytes);
+        Ok(Course { location, transfer, next_upstream: None, tls: None, protocol, target })
     }))
 }
 
@@ -177,12 +181,12 @@ fn transfer(location: &Location) -> &Transfer {
 
 async fn resolve(request: &mut Request, to: &To) -> Result<Target, u16> {
     match to {
-        To::Fixed(upstream) => Ok(Target::fixed(request, *upstream, Scheme::Http)),
+        To::Fixed(upstream) => Ok(Target::fixed(request, *upstream, SCHEME)),
         To::Computed(template) => {
             let value = request.eval(template);
             let text = weir_wire::shown(&value);
             match parse_url(&text, URL) {
-                Ok(url) => Target::locate(request, &url, Scheme::Http).await,
+                Ok(url) => Target::locate(request, &url, SCHEME).await,
                 Err(why) => {
                     request.log(Level::Info, &format!("{why} in upstream \"{text}\""));
                     Err(500)

@@ -154,8 +154,7 @@ impl BodyReader {
 /// The words for chunks that are none.
 pub(super) const INVALID_CHUNKS: &str = "upstream sent invalid chunked response";
 const BEYOND_CHUNKS: &str = "upstream sent data after final chunk";
-const BEYOND_LENGTH: &str =
-    "upstream sent more data than specified in \"Content-Length\" header";
+const BEYOND_LENGTH: &str = "upstream sent more data than specified in \"Content-Length\" header";
 
 /// Moves the data of chunks together; where it lies then, where what was looked at ends, and
 /// whether the body has ended. The first stretch of data stays where it is.

@@ -108,6 +108,9 @@ pub fn refuse(
 
 /// Whether `error_page` takes the place of the response.
 pub fn intercept(request: &mut Request, pass: &Pass<'_>, status: u16) -> Option<Verdict> {
+    if status == 404 && pass.settings.intercept_missing {
+        return Some(Verdict::Status(404));
+    }
     if status < 300 || !pass.settings.intercept_errors {
         return None;
     }
@@ -172,6 +175,10 @@ pub fn process(
         if !settings.hidden.has(name, known) {
             copy(request, pass, name, value, known);
         }
+    }
+    if let Some(encoding) = head.encoding {
+        let (name, value) = (b"Content-Encoding", encoding.as_bytes());
+        request.response.headers.push_known(Known::ContentEncoding, name, value);
     }
     if !settings.pass_header.is_empty() {
         // Passed on as they are, which may be not at all.

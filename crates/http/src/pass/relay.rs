@@ -220,6 +220,13 @@ fn trailers(request: &mut Request, pass: &Pass<'_>, chunked: &Chunked) {
     request.attempts.trailers = found;
 }
 
+/// Keeps the connection of a response that is complete although nobody takes it.
+pub(super) fn keep_complete(pass: &Pass<'_>, pick: &Pick<'_>, slot: &mut Option<Exchange>) {
+    if let Some(exchange) = slot.take_if(|exchange| exchange.head.complete) {
+        keep(pass, pick, Some(exchange));
+    }
+}
+
 /// Keeps the connection if it can serve another request.
 fn keep(pass: &Pass<'_>, pick: &Pick<'_>, exchange: Option<Exchange>) {
     let Some(Exchange { channel, usage, input, head, sender }) = exchange else { return };

@@ -18,61 +18,60 @@ use crate::request::Request;
 
 /// How an upstream is talked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// In the open.
-    Http,
-    /// Within TLS.
-    Https,
-}
-
-impl Scheme {
+pub struct Scheme {
     /// As it stands before an address.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Http => "http://",
-            Self::Https => "https://",
-        }
-    }
-
-    fn port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-
-    /// The scheme at the start of a URL, and the rest.
-    fn split(url: &[u8]) -> Option<(Self, &[u8])> {
-        let starts = |prefix: &str| {
-            let start = url.get(..prefix.len());
-            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-        };
-        if starts("http://") {
-            return Some((Self::Http, &url[7..]));
-        }
-        starts("https://").then(|| (Self::Https, &url[8..]))
-    }
+    pub text: &'static str,
+    /// The usual port; 0 if there is none.
+    pub port: u16,
+    /// Whether connections are within TLS.
+    pub tls: bool,
 }
 
-/// The address and the URI part of a URL without its scheme. The address is text, the URI part may
-/// be any bytes.
-fn parse_location(rest: &[u8], scheme: Scheme) -> Result<(Url, &[u8]), String> {
-    let length = match rest {
-        [b'u' | b'U', b'n' | b'N', b'i' | b'I', b'x' | b'X', b':', path @ ..] => {
-            path.iter().position(|&byte| byte == b':').map(|at| at + 5)
+/// What the argument of a `…_pass` directive may be.
+#[derive(Debug)]
+pub struct Schemes {
+    /// The schemes that may be written.
+    pub written: &'static [Scheme],
+    /// The one of an address without any; None if it must be written.
+    pub implied: Option<Scheme>,
+    /// Whether a URI may follow the address.
+    pub uri: bool,
+}
+
+impl Schemes {
+    /// The scheme of a URL, and what stands behind it.
+    fn split<'a>(&self, url: &'a [u8]) -> Option<(Scheme, &'a [u8])> {
+        let starts = |scheme: &&Scheme| {
+            let start = url.get(..scheme.text.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.text.as_bytes()))
+        };
+        match self.written.iter().find(starts) {
+            Some(scheme) => Some((*scheme, &url[scheme.text.len()..])),
+            None => self.implied.map(|scheme| (scheme, url)),
         }
-        [b'[', ..] => rest.iter().position(|&byte| byte == b'/'),
-        _ => rest.iter().position(|byte| matches!(byte, b'/' | b'?')),
-    };
-    let (address, uri) = rest.split_at(length.unwrap_or(rest.len()));
-    // A colon stands between the path of a socket and the URI.
-    let uri = uri.strip_prefix(b":").unwrap_or(uri);
-    let options = UrlOptions { default_port: scheme.port(), uri_part: false, lookup: None };
-    let url = std::str::from_utf8(address).map_err(|_| "invalid host");
-    let url = url.and_then(|address| parse_url(address, options));
-    match url {
-        Ok(url) => Ok((url, uri)),
-        Err(why) => Err(format!("{why} in upstream \"{}\"", weir_wire::shown(rest))),
+    }
+
+    /// The address and the URI part of a URL without its scheme. The address is text, the URI part
+    /// may be any bytes.
+    fn locate<'a>(&self, rest: &'a [u8], scheme: Scheme) -> Result<(Url, &'a [u8]), String> {
+        let length = match rest {
+            _ if !self.uri => None,
+            [b'u' | b'U', b'n' | b'N', b'i' | b'I', b'x' | b'X', b':', path @ ..] => {
+                path.iter().position(|&byte| byte == b':').map(|at| at + 5)
+            }
+            [b'[', ..] => rest.iter().position(|&byte| byte == b'/'),
+            _ => rest.iter().position(|byte| matches!(byte, b'/' | b'?')),
+        };
+        let (address, uri) = rest.split_at(length.unwrap_or(rest.len()));
+        // A colon stands between the path of a socket and the URI.
+        let uri = uri.strip_prefix(b":").unwrap_or(uri);
+        let options = UrlOptions { default_port: scheme.port, uri_part: false, lookup: None };
+        let url = std::str::from_utf8(address).map_err(|_| "invalid host");
+        let url = url.and_then(|address| parse_url(address, options));
+        match url {
+            Ok(url) => Ok((url, uri)),
+            Err(why) => Err(format!("{why} in upstream \"{}\"", weir_wire::shown(rest))),
+        }
     }
 }
 
@@ -120,20 +119,29 @@ impl Destination {
         }
     }
 
-    /// Reads the argument of `…_pass`.
+    /// Reads the argument of a `…_pass` that may have variables.
     ///
     /// # Errors
     /// In nginx's words.
-    pub fn parse(word: &Word, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+    pub fn parse(word: &Word, schemes: &Schemes, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let template = Template::compile(&word.value, cx.registry::<Variables>())?;
-        if template.literal().is_none() {
-            return Ok(Self::Computed(template));
+        match template.literal() {
+            Some(_) => Self::fixed(word, schemes, cx),
+            None => Ok(Self::Computed(template)),
         }
-        let Some((scheme, rest)) = Scheme::split(&word.value) else {
-            let hint = format!("write \"http://{}\"", word.text());
+    }
+
+    /// Reads the argument of a `…_pass`, which is taken as it is written.
+    ///
+    /// # Errors
+    /// In nginx's words.
+    pub fn fixed(word: &Word, schemes: &Schemes, cx: &mut Cx<'_>) -> Result<Self, Fault> {
+        let Some((scheme, rest)) = schemes.split(&word.value) else {
+            let first = schemes.written.first().map_or("", |scheme| scheme.text);
+            let hint = format!("write \"{first}{}\"", word.text());
             return Err(Fault::new("invalid URL prefix").at(word).hint(hint));
         };
-        let (url, uri) = parse_location(rest, scheme).map_err(Fault::new)?;
+        let (url, uri) = schemes.locate(rest, scheme).map_err(Fault::new)?;
         let span = cx.span();
         let upstream = cx.registry::<Upstreams>().refer(Side::Http, &url, span)?;
         let place = Arc::new(Place {
@@ -152,7 +160,7 @@ fn shown_host(url: &Url, scheme: Scheme) -> String {
     if url.is_unix() {
         return "localhost".into();
     }
-    match url.has_port && url.port != scheme.port() {
+    match url.has_port && url.port != scheme.port {
         true => format!("{}:{}", url.host, url.port),
         false => url.host.clone(),
     }
@@ -198,14 +206,18 @@ impl Target {
     ///
     /// # Errors
     /// The status to answer with.
-    pub async fn compute(request: &mut Request, template: &Template) -> Result<Self, u16> {
+    pub async fn compute(
+        request: &mut Request,
+        template: &Template,
+        schemes: &Schemes,
+    ) -> Result<Self, u16> {
         let value = request.eval(template);
-        let Some((scheme, rest)) = Scheme::split(&value) else {
+        let Some((scheme, rest)) = schemes.split(&value) else {
             let text = weir_wire::shown(&value);
             request.log(Level::Error, &format!("invalid URL prefix in \"{text}\""));
             return Err(500);
         };
-        let (url, uri) = match parse_location(rest, scheme) {
+        let (url, uri) = match schemes.locate(rest, scheme) {
             Ok(found) => found,
             Err(message) => {
                 request.log(Level::Error, &message);

@@ -84,6 +84,8 @@ directives! {
         "ignore_headers" => ignore_headers: Ignored,
         // What the two before come to.
         field hidden: Local<Hidden>,
+        // Whether a 404 is always replaced by ours.
+        field intercept_missing: Local<bool>,
         // Whether a client that goes away changes nothing.
         field outlasts_client: Local<bool>,
     }
@@ -188,28 +190,41 @@ impl Value for NextUpstream {
     }
 
     fn again(&mut self, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-        let mut causes = self.0;
-        for word in &node.args {
-            let named = |(name, _): &&(&str, _)| word.value.eq_ignore_ascii_case(name.as_bytes());
-            let known = Causes::WORDS.iter().find(named);
-            let Some(&(name, cause)) = known.filter(|(name, _)| is_said(&node.text(), name)) else {
-                return Err(Fault::new(format!("invalid value \"{}\"", word.text())).at(word));
-            };
-            if cause == Causes::UPDATING {
-                continue;
-            }
-            if causes.contains(cause) {
-                cx.warn(format!("duplicate value \"{name}\""));
-            }
-            causes |= cause;
-        }
-        self.0 = causes.settled();
+        let directive = node.text();
+        let words = Causes::WORDS.iter().filter(|(name, _)| is_said(&directive, name));
+        self.0 = add_causes(self.0, node, words.copied(), cx)?;
         Ok(())
     }
 
     fn show(&self) -> Option<String> {
         (self.0 == Causes::DEFAULT).then(|| "error timeout".to_owned())
     }
+}
+
+/// `causes` with those that a `…_next_upstream` names in the words of its protocol.
+///
+/// # Errors
+/// In nginx's words.
+pub(crate) fn add_causes(
+    mut causes: Causes,
+    node: &Node,
+    words: impl Iterator<Item = (&'static str, Causes)> + Clone,
+    cx: &mut Cx<'_>,
+) -> Result<Causes, Fault> {
+    for word in &node.args {
+        let named = |(name, _): &(&str, _)| word.value.eq_ignore_ascii_case(name.as_bytes());
+        let Some((name, cause)) = words.clone().find(named) else {
+            return Err(Fault::new(format!("invalid value \"{}\"", word.text())).at(word));
+        };
+        if cause == Causes::UPDATING {
+            continue;
+        }
+        if causes.contains(cause) {
+            cx.warn(format!("duplicate value \"{name}\""));
+        }
+        causes |= cause;
+    }
+    Ok(causes.settled())
 }
 
 /// Whether a directive knows a cause: those of other protocols know fewer.

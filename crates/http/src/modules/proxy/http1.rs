@@ -8,10 +8,11 @@ use weir_wire::h1::{Framing, LAST_CHUNK, Method, Version, chunk_head};
 use weir_wire::header::{Headers, Known};
 use weir_wire::uri::{self, Escape};
 
-use super::request_head::{BodyPlan, clean};
 use super::{PROXY, rewrite};
 use crate::body::Outlook;
+use crate::field::clean;
 use crate::pass::body::{BodyReader, Note};
+use crate::pass::fields::BodyPlan;
 use crate::pass::target::Target;
 use crate::pass::{Frames, Outgoing, OutgoingBody, Protocol, ResponseHead, Wanted};
 use crate::piece::Piece;
@@ -270,6 +271,8 @@ impl Protocol for Http1 {
             length,
             reusable,
             upgraded,
+            complete: false,
+            encoding: None,
             notes: match head.duplicates.is_empty() {
                 true => Vec::new(),
                 false => duplicates(head, headers, input),

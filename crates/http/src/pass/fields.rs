@@ -1,26 +1,18 @@
-//! The fields of a request to an upstream: `proxy_set_header` over nginx's defaults over the
-//! client's. What says where the body ends is always true: `proxy_set_header` decides only
-//! where `Content-Length` and `Transfer-Encoding` stand, and whether an empty body is told of.
+//! The fields of a request to an upstream: what is set (`proxy_set_header`) over the protocol's
+//! defaults over the client's. What says where the body ends is always true: what is set decides
+//! only where `Content-Length` and `Transfer-Encoding` stand, and whether an empty body is told of.
 
 use weir_conf::value::Pair;
 use weir_conf::{Cx, Fault};
 use weir_script::{Template, Variables};
 use weir_wire::header::NameSet;
 
+use crate::field::clean;
 use crate::request::Request;
 
-/// What is set where `proxy_set_header` says nothing; empty values mean that the client's field
-/// is not passed on.
-const DEFAULTS: &[(&str, &str)] = &[
-    ("Connection", ""),
-    ("Proxy-Connection", ""),
-    ("Content-Length", "$proxy_internal_body_length"),
-    ("Transfer-Encoding", "$proxy_internal_chunked"),
-    ("TE", ""),
-    ("Keep-Alive", ""),
-    ("Expect", ""),
-    ("Upgrade", ""),
-];
+/// What is set where the configuration says nothing about a name. An empty value means that the
+/// client's field is not passed on.
+pub(crate) type Defaults = [(&'static str, &'static str)];
 
 /// The compiled fields of a location.
 pub(crate) struct Fields {
@@ -63,7 +55,11 @@ pub(crate) struct BodyPlan {
 
 impl Fields {
     /// Compiles the fields of a location.
-    pub(crate) fn compile(set: &[Pair], cx: &mut Cx<'_>) -> Result<Self, Fault> {
+    pub(crate) fn compile(
+        set: &[Pair],
+        defaults: &Defaults,
+        cx: &mut Cx<'_>,
+    ) -> Result<Self, Fault> {
         let mut fields = Self { host: None, set: Vec::new(), own: NameSet::default() };
         fields.own.insert(b"host");
         let vars = cx.registry::<Variables>();
@@ -98,7 +94,7 @@ impl Fields {
                 None => fields.add(name, Value::Template(template)),
             }
         }
-        for (name, value) in DEFAULTS {
+        for (name, value) in defaults {
             if !fields.own.insert(name.as_bytes()) {
                 continue;
             }
@@ -179,15 +175,5 @@ impl Field {
         clean(out, value_start);
         out.extend_from_slice(b"\r\n");
         true
-    }
-}
-
-/// Replaces what would end a field by a space: a variable must not be able to add fields of its
-/// own to a request (a decoded `$uri` can hold a line feed).
-pub(super) fn clean(out: &mut [u8], start: usize) {
-    for byte in &mut out[start..] {
-        if matches!(byte, b'\r' | b'\n' | 0) {
-            *byte = b' ';
-        }
     }
 }
