@@ -25,8 +25,7 @@ fn a_location_that_needs_a_missing_protocol_serves_nothing() {
         location /kept/ { try_files $uri =404; scgi_pass 127.0.0.1:9; error_page 500 /sorry; }
         location = /sorry { return 200 sorry; }
         location /returned/ { return 204; grpc_pass 127.0.0.1:9; }
-        location /denied/ { deny all; try_files $uri =404; memcached_pass 127.0.0.1:9;
-            set $memcached_key $uri; }
+        location /denied/ { deny all; try_files $uri =404; grpc_pass 127.0.0.1:9; }
         "#,
     )
     .file("html/x.php", "<?php secret();")

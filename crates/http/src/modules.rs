@@ -25,6 +25,7 @@ mod limit_conn;
 mod limit_req;
 mod log;
 mod map;
+mod memcached;
 mod mirror;
 mod not_modified;
 mod postpone;
@@ -69,7 +70,7 @@ pub const MODULES: &[&Module] = &[
     &auth_request::MODULE,
     &mirror::MODULE,
     // Content: what answers alone, then those that are asked in turn.
-    &proxy::MODULE, &tunnel::MODULE, &upstream::MODULE,
+    &proxy::MODULE, &memcached::MODULE, &tunnel::MODULE, &upstream::MODULE,
     &stub_status::MODULE,
     &empty_gif::MODULE,
     &flv::MODULE,

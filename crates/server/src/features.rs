@@ -36,7 +36,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_scgi_module",                 Built,   false),
     ("http_grpc_module",                 Built,   false),
     ("http_tunnel_module",               Built,   true),
-    ("http_memcached_module",            Built,   false),
+    ("http_memcached_module",            Built,   true),
     ("http_limit_conn_module",           Built,   true),
     ("http_limit_req_module",            Built,   true),
     ("http_empty_gif_module",            Built,   true),

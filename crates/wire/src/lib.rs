@@ -8,6 +8,7 @@
 pub mod date;
 pub mod h1;
 pub mod header;
+pub mod memcached;
 pub mod proxy_protocol;
 pub mod request;
 mod shown;

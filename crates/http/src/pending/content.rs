@@ -19,7 +19,6 @@ directives! {
         "uwsgi_pass" in [location, location_if] [1]: "address" => set_pass,
         "scgi_pass" in [location, location_if] [1]: "address" => set_pass,
         "grpc_pass" in [location, location_if] [1]: "address" => set_pass,
-        "memcached_pass" in [location, location_if] [1]: "address" => set_pass,
         "mp4" in [location] [0]: "" => set_content,
         field content: Local<Option<Arc<str>>>,
         // Every one of them, for those that stand twice.
@@ -44,11 +43,7 @@ fn set_pass(own: &mut ContentWritten, node: &Node, cx: &mut Cx<'_>) -> Result<()
         return Err(Fault::duplicate());
     }
     seen.push(name.clone().into_owned());
-    if name == "memcached_pass" {
-        cx.registry::<Variables>().reference("memcached_key");
-    }
-    let computes = name != "memcached_pass" && word.value.contains(&b'$');
-    if computes {
+    if word.value.contains(&b'$') {
         Template::compile(&word.value, cx.registry::<Variables>())?;
     } else {
         let text = word.text();

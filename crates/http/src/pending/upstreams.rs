@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use weir_conf::value::Pair;
-use weir_conf::{Arity, Contexts, Cx, Fault, Many, Node, Slot, Table, Value, bitmask, directives};
+use weir_conf::{Arity, Contexts, Cx, Fault, Many, Node, Slot, Table, Value, directives};
 use weir_script::regex::Regex;
 use weir_script::{Template, Variables};
 
@@ -21,8 +21,6 @@ static SCGI_TRANSFER: Slot<Transfer> = Slot::new();
 static GRPC: Slot<Grpc> = Slot::new();
 static GRPC_TRANSFER: Slot<Transfer> = Slot::new();
 static GRPC_TLS: Slot<UpstreamTls> = Slot::new();
-static MEMCACHED: Slot<Memcached> = Slot::new();
-static MEMCACHED_TRANSFER: Slot<Transfer> = Slot::new();
 
 /// What gRPC has no buffers, files and bodies for.
 const NOT_GRPC: &[&str] = &[
@@ -45,34 +43,6 @@ const NOT_GRPC: &[&str] = &[
     "count_broken",
 ];
 
-/// memcached knows neither fields nor buffers.
-const NOT_MEMCACHED: &[&str] = &[
-    "buffering",
-    "request_buffering",
-    "ignore_client_abort",
-    "socket_rcvbuf",
-    "socket_sndbuf",
-    "send_lowat",
-    "intercept_errors",
-    "pass_request_headers",
-    "pass_request_body",
-    "pass_trailers",
-    "buffers",
-    "busy_buffers_size",
-    "force_ranges",
-    "limit_rate",
-    "temp_path",
-    "max_temp_file_size",
-    "temp_file_write_size",
-    "store",
-    "store_access",
-    "count_broken",
-    "next_upstream",
-    "pass_header",
-    "hide_header",
-    "ignore_headers",
-];
-
 /// Neither trailers nor marks to send by; what Weir adds to `proxy_` comes with the protocols.
 const NOT_CGI: &[&str] = &["pass_trailers", "send_lowat", "count_broken"];
 
@@ -91,8 +61,6 @@ pub(super) const TABLES: &[&Table] = &[
     &Grpc::table(&GRPC).unsupported(),
     &Transfer::table(&GRPC_TRANSFER).prefix("grpc_").except(NOT_GRPC).unsupported(),
     &UpstreamTls::table(&GRPC_TLS).prefix("grpc_ssl_").unsupported(),
-    &Memcached::table(&MEMCACHED).unsupported(),
-    &Transfer::table(&MEMCACHED_TRANSFER).prefix("memcached_").except(NOT_MEMCACHED).unsupported(),
 ];
 
 directives! {
@@ -132,25 +100,6 @@ directives! {
         "grpc_set_header" => set_header: Many<Pair>,
     }
     finish = Grpc::finish;
-}
-
-bitmask! {
-    /// When another memcached server is asked.
-    pub(super) struct NextMemcached {
-        "error" => ERROR = 2,
-        "timeout" => TIMEOUT = 4,
-        "invalid_response" => INVALID_RESPONSE = 8,
-        "not_found" => NOT_FOUND = 16,
-        "off" => OFF = 32,
-    }
-}
-
-directives! {
-    /// memcached.
-    pub(super) struct Memcached in [http, server, location] {
-        "memcached_next_upstream" => next_upstream: NextMemcached,
-        "memcached_gzip_flag" => gzip_flag: u64,
-    }
 }
 
 /// `fastcgi_param` and its relatives: a name, a value with variables, `if_not_empty`.

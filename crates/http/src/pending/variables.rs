@@ -23,7 +23,7 @@ pub(crate) fn is_pending(name: &str) -> bool {
 
 /// Those that a configuration may not define in nginx either.
 pub(crate) fn fixed() -> impl Iterator<Item = &'static str> {
-    let fixed = |name: &&str| !matches!(*name, "memcached_key" | "proxy_add_via");
+    let fixed = |name: &&str| *name != "proxy_add_via";
     NAMES.iter().copied().filter(fixed)
 }
 
