@@ -24,11 +24,11 @@ use crate::route::Location;
 pub(crate) const MODULE: Module = Module {
     name: "memcached",
     tables: &[
+        &Memcached::table(&MEMCACHED),
         &Transfer::table(&TRANSFER)
             .prefix("memcached_")
             .except(WITHOUT)
             .fixed::<Transfer, Memcached>(),
-        &Memcached::table(&MEMCACHED),
     ],
     content: Some(|settings| passes(settings).then_some(Handler::Pass(handle))),
     passes: Some(passes),
