@@ -14,6 +14,7 @@ pub mod datagram;
 pub mod duty;
 pub mod error_log;
 pub mod event_loop;
+pub mod file_io;
 mod kernel;
 pub mod listen;
 pub mod log_buffer;
@@ -28,6 +29,7 @@ pub mod sim;
 pub mod stats;
 pub mod syslog;
 pub mod temp_file;
+pub mod thread_pool;
 pub mod timer;
 pub mod tls;
 

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 /// Which symbolic links are followed at the end of a path. Root opens files in folders that may
 /// belong to the worker's user, who could put a link there that leads anywhere.
@@ -149,6 +149,32 @@ pub fn replace(old: &OwnedFd, new: BorrowedFd<'_>) -> io::Result<()> {
     // only the open file behind it changes.
     let done = unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) };
     if done >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Reads at most `count` bytes from offset `at` on behind what `into` holds, with one call; how many
+/// came. The memory is read into where it is: it is made larger only if there is no room.
+///
+/// # Errors
+/// Those of preadv2(2).
+pub fn read_at(
+    file: BorrowedFd<'_>,
+    into: &mut Vec<u8>,
+    count: usize,
+    at: u64,
+    flags: ReadWriteFlags,
+) -> Result<usize, Errno> {
+    into.reserve(count);
+    let room = &mut into.spare_capacity_mut()[..count];
+    let room = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+    let offset = libc::off_t::try_from(at).map_err(|_| Errno::INVAL)?;
+    // SAFETY: the kernel writes at most `count` bytes to the room that was just borrowed.
+    let read = unsafe { libc::preadv2(file.as_raw_fd(), &room, 1, offset, flags.bits() as i32) };
+    let Ok(read) = usize::try_from(read) else {
+        return Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO));
+    };
+    // SAFETY: so many bytes behind the length have just been written.
+    unsafe { into.set_len(into.len() + read) };
+    Ok(read)
 }
 
 #[cfg(test)]

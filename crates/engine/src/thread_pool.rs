@@ -1,0 +1,202 @@
+//! Pools of threads, for work that would hold up a loop.
+//!
+//! ```text
+//!   run ──▶ [queue, at most max_queue] ──▶ a thread, started when all are busy ──▶ wakes the task
+//!    └ overflow: nothing is queued                └ ends after ten seconds without work
+//! ```
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::event_loop::Ended;
+use crate::kernel;
+
+pub mod directive;
+
+/// How long a thread waits for more work.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How large a pool is (`thread_pool`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// The most threads.
+    pub threads: usize,
+    /// How many tasks may wait while all threads are busy.
+    pub max_queue: usize,
+}
+
+impl Size {
+    /// nginx's for the pool `default`.
+    pub const DEFAULT: Self = Self { threads: 32, max_queue: 65_536 };
+}
+
+/// A pool. With its last handle its threads end, after what is queued.
+#[derive(Clone, Debug)]
+pub struct ThreadPool(Arc<Owner>);
+
+#[derive(Debug)]
+struct Owner(Arc<Shared>);
+
+struct Shared {
+    name: String,
+    size: Size,
+    jobs: Mutex<Jobs>,
+    more: Condvar,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Jobs {
+    /// At most as long as the pool's size says.
+    queue: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    /// Nobody has a handle any more.
+    ended: bool,
+}
+
+/// A pool's queue is full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overflow {
+    /// The pool's name.
+    pub pool: String,
+    /// How many tasks wait.
+    pub waiting: usize,
+}
+
+impl fmt::Display for Overflow {
+    /// nginx's line in the error log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pool, waiting } = self;
+        write!(f, "thread pool \"{pool}\" queue overflow: {waiting} tasks waiting")
+    }
+}
+
+/// Work that was handed over; gives its result. Work whose result nobody waits for any more is
+/// left out if it has not begun, and otherwise comes to its end.
+#[derive(Debug)]
+pub struct Work<T>(oneshot::Receiver<T>);
+
+impl<T> Future for Work<T> {
+    type Output = Result<T, Ended>;
+
+    /// `Ended` when the work has panicked, or when the system had no thread to give.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map_err(|_| Ended)
+    }
+}
+
+impl ThreadPool {
+    /// A pool that has no thread yet.
+    pub fn new(name: &str, size: Size) -> Self {
+        let (jobs, more) = (Mutex::default(), Condvar::new());
+        Self(Arc::new(Owner(Arc::new(Shared { name: name.to_owned(), size, jobs, more }))))
+    }
+
+    /// The name that the configuration gives it.
+    pub fn name(&self) -> &str {
+        &self.0.0.name
+    }
+
+    /// Runs `work` on a thread of the pool.
+    ///
+    /// # Errors
+    /// When all threads are busy and as many tasks wait as may. Nothing is done then.
+    pub fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Work<T>, Overflow> {
+        let (send, receive) = oneshot::channel();
+        self.0.0.hand_over(Box::new(move || {
+            if !send.is_closed()
+                && let Ok(result) = catch_unwind(AssertUnwindSafe(work))
+            {
+                let _ = send.send(result);
+            }
+        }))?;
+        Ok(Work(receive))
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.jobs().ended = true;
+        self.0.more.notify_all();
+    }
+}
+
+impl Shared {
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hand_over(self: &Arc<Self>, job: Job) -> Result<(), Overflow> {
+        if kernel::is_simulated() {
+            job();
+            return Ok(());
+        }
+        let mut jobs = self.jobs();
+        let free = jobs.idle + self.size.threads.saturating_sub(jobs.threads);
+        if jobs.queue.len() >= self.size.max_queue.saturating_add(free) {
+            let waiting = jobs.queue.len() - free;
+            return Err(Overflow { pool: self.name.clone(), waiting });
+        }
+        jobs.queue.push_back(job);
+        if jobs.idle >= jobs.queue.len() || jobs.threads >= self.size.threads {
+            self.more.notify_one();
+            return Ok(());
+        }
+        let shared = Arc::clone(self);
+        let name = format!("weir-{}", self.name);
+        match std::thread::Builder::new().name(name).spawn(move || shared.work()) {
+            Ok(_) => jobs.threads += 1,
+            // Nobody would ever come for it.
+            Err(_) if jobs.threads == 0 => jobs.queue.clear(),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    fn work(&self) {
+        let mut jobs = self.jobs();
+        loop {
+            if let Some(job) = jobs.queue.pop_front() {
+                drop(jobs);
+                job();
+                jobs = self.jobs();
+                continue;
+            }
+            if jobs.ended {
+                jobs.threads -= 1;
+                return;
+            }
+            jobs.idle += 1;
+            let waited = self.more.wait_timeout(jobs, PATIENCE);
+            let (again, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            jobs = again;
+            jobs.idle -= 1;
+            if waited.timed_out() && jobs.queue.is_empty() {
+                jobs.threads -= 1;
+                return;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
