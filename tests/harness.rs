@@ -6,6 +6,7 @@
 mod backend;
 mod client;
 mod directory;
+mod held_disk;
 mod port;
 mod process;
 mod server;
@@ -15,6 +16,7 @@ mod wait;
 pub(crate) use backend::{Backend, Reply, Seen};
 pub(crate) use client::{Client, Response};
 pub(crate) use directory::Directory;
+pub(crate) use held_disk::{HeldDisk, Operation};
 pub(crate) use port::Port;
 pub(crate) use process::{
     Daemon, Signal, binary, children, is_nginx, is_root, memory, run, send_signal,

@@ -14,6 +14,7 @@ mod command_line;
 mod conditions;
 mod error_pages;
 mod faults;
+mod file_io;
 mod files;
 mod filters;
 mod graceful;

@@ -103,35 +103,26 @@ fn what_has_no_effect_is_told_once_with_its_place() {
         return;
     }
     let (well, lines) = said(
-        "thread_pool a threads=1;\nthread_pool b threads=1;\nevents { accept_mutex on; }
+        "events { accept_mutex on; }
          http {
-         aio threads;\ndirectio 4m;\naio_write on;
          server { listen 127.0.0.1:%port% ssl http2; ssl_reject_handshake on; }
          server { listen 127.0.0.1:%port% ssl http2; ssl_reject_handshake on; server_name b;
          fastcgi_param a b;\nfastcgi_param c d;\nfastcgi_param e f;
-         location / { aio on; directio off; }
          } }",
     );
     assert!(well, "{lines:?}");
     let warnings: Vec<_> = lines.iter().filter(|line| line.contains("no effect")).collect();
     for (what, line) in [
-        ("\"thread_pool\" has no effect, files are read without one, 2 times, first in", 1),
-        ("\"accept_mutex\" has no effect, threads of one process accept without it in", 3),
-        (
-            "\"aio\" has no effect, the loop reads files or the kernel sends them, 2 times, first in",
-            5,
-        ),
-        ("\"directio\" has no effect, files are sent from the page cache in", 6),
-        ("\"aio_write\" has no effect, temporary files are written by the loop in", 7),
-        ("\"listen ... http2\" is not supported yet and has no effect, 2 times, first in", 8),
+        ("\"accept_mutex\" has no effect, threads of one process accept without it in", 1),
+        ("\"listen ... http2\" is not supported yet and has no effect, 2 times, first in", 3),
         (
             "\"fastcgi_param\" directive is not supported yet and has no effect, 3 times, first in",
-            10,
+            5,
         ),
     ] {
         let end = format!("nginx.conf:{line}");
         let told = |said: &&&String| said.contains(what) && said.ends_with(&end);
         assert_eq!(warnings.iter().filter(told).count(), 1, "{what}: {warnings:#?}");
     }
-    assert_eq!(warnings.len(), 7, "{warnings:#?}");
+    assert_eq!(warnings.len(), 3, "{warnings:#?}");
 }

@@ -381,12 +381,15 @@ impl crate::request::Request {
                 Ok(None) => {}
                 Ok(Some(BodyStep::Data(data))) => {
                     collector.add(self, &data).map_err(|error| self.body_file_failed(&error))?;
+                    let written = collector.written(false).await;
+                    written.map_err(|error| self.body_file_failed(&error))?;
                 }
                 Ok(Some(BodyStep::End)) => break,
                 Err(error) => return Err(self.body_failed(error)),
             }
         }
-        let content = collector.finish(self).map_err(|error| self.body_file_failed(&error))?;
+        let content = collector.finish(self).await;
+        let content = content.map_err(|error| self.body_file_failed(&error))?;
         self.body.content_length = Some(content.len);
         self.body.content = Some(Rc::new(content));
         Ok(())
@@ -415,24 +418,25 @@ impl crate::request::Request {
                     length += data.len() as u64;
                     ahead.push_back(data);
                 }
-                Some(Ok(BodyStep::End)) => return self.all_is_there(&ahead),
+                Some(Ok(BodyStep::End)) => return self.all_is_there(&ahead).await,
                 Some(Err(error)) => return Err(self.body_failed(error)),
             }
             if self.body.is_done() {
-                return self.all_is_there(&ahead);
+                return self.all_is_there(&ahead).await;
             }
         }
         self.body.ahead = ahead;
         Ok(())
     }
 
-    fn all_is_there(&mut self, pieces: &VecDeque<Buf>) -> Result<(), u16> {
+    async fn all_is_there(&mut self, pieces: &VecDeque<Buf>) -> Result<(), u16> {
         let received = pieces.iter().map(|data| data.len() as u64).sum();
         let mut collector = Collector::new(self, received);
         for data in pieces {
             collector.add(self, data).map_err(|error| self.body_file_failed(&error))?;
         }
-        let content = collector.finish(self).map_err(|error| self.body_file_failed(&error))?;
+        let content = collector.finish(self).await;
+        let content = content.map_err(|error| self.body_file_failed(&error))?;
         self.body.content_length = Some(content.len);
         self.body.content = Some(Rc::new(content));
         self.body.is_streamed = false;

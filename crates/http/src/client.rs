@@ -10,6 +10,7 @@ use std::time::Duration;
 use weir_engine::buffer::{self, Buf};
 use weir_engine::clock::Instant;
 use weir_engine::connection::Conn;
+use weir_engine::file_io::Aio;
 use weir_engine::timer::Deadline;
 
 use crate::piece::{FILE_READ, Piece};
@@ -185,7 +186,7 @@ impl Client {
             overflowed,
             deadline,
         } = self;
-        queue.clear();
+        queue.reset();
         (*bytes_sent, *send_timeout, *sending) = (0, SEND_TIMEOUT, Sending::default());
         (*broken, *timed_out, *overflowed) = (false, false, false);
         (*rate, *rate_set, *deserted) = (None, false, None);
@@ -225,6 +226,16 @@ impl Client {
             Sink::Pipe(pipe) => pipe.bytes.get(),
             _ => self.queue.bytes(),
         }
+    }
+
+    /// Where files of the response are read from here on (`aio`).
+    pub(crate) fn set_aio(&mut self, aio: Aio) {
+        self.queue.set_aio(aio);
+    }
+
+    /// Where files of the response are read.
+    pub(crate) fn aio(&self) -> &Aio {
+        self.queue.aio()
     }
 
     /// How many bytes wait in memory to be sent.
@@ -312,6 +323,10 @@ impl Client {
                 Poll::Ready(Err(e)) => {
                     self.broken = true;
                     return Poll::Ready(Err(e));
+                }
+                Poll::Pending if self.queue.waits_for_disk() => {
+                    self.deadline.clear();
+                    return Poll::Pending;
                 }
                 Poll::Pending => {
                     if self.deadline.at() == Instant::NEVER {

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aio;
 pub mod basic;
 pub mod body;
 pub mod browser;

@@ -1,7 +1,6 @@
 //! Opening the files that requests name, with `disable_symlinks` and `open_file_cache`
 //! (nginx: `ngx_open_file_cache.c`).
 
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -10,8 +9,10 @@ use std::rc::Rc;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
+use weir_conf::value::Off;
 use weir_engine::error_log::Level;
-use weir_engine::os_error::OsError;
+use weir_engine::file_io::File;
+use weir_engine::os_error::{Failed, OsError};
 
 use crate::core::files::{FILES, SymlinkCheck};
 use crate::core::open_files::FileCache;
@@ -77,8 +78,8 @@ impl Request {
     pub fn open_file(&mut self, path: &Path, want: Want) -> Result<Found, OpenFault> {
         let links = self.links(path);
         let settings = self.get(&OPEN_FILES);
-        match settings.cache {
-            FileCache::Off => open(path, want, links),
+        let found = match settings.cache {
+            FileCache::Off => open(path, want, links)?,
             FileCache::On { max, inactive } => {
                 let rules = Rules {
                     max,
@@ -87,8 +88,24 @@ impl Request {
                     min_uses: u64::from(settings.min_uses),
                     errors: settings.errors,
                 };
-                cache::open(&self.snapshot, path, want, links, &rules)
+                cache::open(&self.snapshot, path, want, links, &rules)?
             }
+        };
+        if let (Off::On(least), Some(file)) = (&self.location.usual.files.directio, &found.file)
+            && found.size >= least.0
+            && !file.is_direct()
+        {
+            self.bypass_cache(path, file);
+        }
+        Ok(found)
+    }
+
+    /// `directio`: the file is read past the page cache.
+    fn bypass_cache(&self, path: &Path, file: &File) {
+        let alignment = self.location.usual.files.directio_alignment.0;
+        if let Err(error) = file.bypass_cache(alignment) {
+            let what = format!("fcntl(O_DIRECT) \"{}\" failed", path.display());
+            self.log(Level::Alert, &Failed(&what, &error).to_string());
         }
     }
 
@@ -160,7 +177,7 @@ pub(crate) fn open(path: &Path, want: Want, links: Links) -> Result<Found, OpenF
     let stat = rustix::fs::fstat(&fd).map_err(|errno| OpenFault { errno, call: "fstat()" })?;
     let mut found = Found::new(&stat);
     if !found.is_dir {
-        found.file = Some(Rc::new(File::from(fd)));
+        found.file = Some(Rc::new(File::new(fd.into())));
     }
     Ok(found)
 }

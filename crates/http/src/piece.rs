@@ -1,10 +1,10 @@
 //! A piece of a response body on its way through the filters to the client.
 
-use std::fs::File;
 use std::ops::Range;
 use std::rc::Rc;
 
 use weir_engine::buffer::Buf;
+use weir_engine::file_io::File;
 
 use crate::body::Content;
 use crate::include::Child;
@@ -150,40 +150,11 @@ impl Piece {
     pub fn load_at_most(self, limit: u64) -> std::io::Result<(Self, Option<Self>)> {
         let Self::File(file, range) = self else { return Ok((self, None)) };
         let want = (range.end - range.start).min(limit) as usize;
-        let mut buf = weir_engine::buffer::take(want);
-        read_behind(&file, range.start, want, &mut buf)?;
+        let (buf, loaded) = file.load(range.start, want)?;
         let rest = range.start + want as u64..range.end;
         let rest = (rest.start < rest.end).then_some(Self::File(file, rest));
-        Ok((Self::from(buf), rest))
+        Ok((Self::Buf(buf, loaded), rest))
     }
-}
-
-/// Reads `count` bytes of a file, from offset `at` on, behind what `into` holds. After an error
-/// that is all it holds.
-///
-/// # Errors
-/// What reading the file gave; a file that has become shorter is `UnexpectedEof`.
-pub(crate) fn read_behind(
-    file: &File,
-    at: u64,
-    count: usize,
-    into: &mut Buf,
-) -> std::io::Result<()> {
-    let start = into.len();
-    into.reserve(count);
-    while into.len() < start + count {
-        let at = at + (into.len() - start) as u64;
-        // The buffer may have more room than is wanted.
-        let fault = match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut **into), at) {
-            Ok(0) => std::io::ErrorKind::UnexpectedEof.into(),
-            Ok(_) | Err(rustix::io::Errno::INTR) => continue,
-            Err(error) => error.into(),
-        };
-        into.truncate(start);
-        return Err(fault);
-    }
-    into.truncate(start + count);
-    Ok(())
 }
 
 /// How much of a file is read at once (nginx: `output_buffers 2 32k`).

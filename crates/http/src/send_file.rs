@@ -1,10 +1,11 @@
 //! Responses that are files: their head's particulars, and their way through the filters.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
 
+use weir_engine::buffer;
+use weir_engine::file_io::File;
 use weir_wire::header::Known;
 
 use crate::core::{FILES, TYPES};
@@ -69,6 +70,8 @@ impl Request {
             // Advice that is not taken is no fault.
             let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         }
+        let Ok(aio) = self.aio() else { return Verdict::Abort };
+        self.client.set_aio(aio);
         let sent = async {
             if let Some(before) = before {
                 self.push(before)?;
@@ -85,6 +88,11 @@ impl Request {
     /// by stretch, as fast as the client takes what comes of it.
     async fn send_file_body(&mut self, file: Rc<File>, part: Range<u64>) -> io::Result<()> {
         let whole = self.response.header_only || self.response.chain.takes_whole();
+        if !self.client.aio().is_off()
+            && !(whole && (self.response.header_only || !self.is_subrequest()))
+        {
+            return Box::pin(self.send_read(file, part)).await;
+        }
         if whole || part.end - part.start <= FILE_READ {
             return self.send_last(Some(Piece::File(file, part))).await;
         }
@@ -98,5 +106,37 @@ impl Request {
             }
         }
         self.send_last(None).await
+    }
+
+    /// Reads a file where the loop does not wait for it, and passes on what comes: filters, and
+    /// responses that include this one, would read it on the loop.
+    async fn send_read(&mut self, file: Rc<File>, part: Range<u64>) -> io::Result<()> {
+        let step = self.client.sending.file_read;
+        let mut start = part.start;
+        while start < part.end {
+            let count = (part.end - start).min(step) as usize;
+            let piece = self.read_file(&file, start, count).await?;
+            start += piece.len();
+            self.push(piece)?;
+            if self.client.queued() > QUEUE_LIMIT {
+                self.client.flush().await?;
+            }
+        }
+        self.send_last(None).await
+    }
+
+    /// At most `count` bytes of a file, read where its location says.
+    pub(crate) async fn read_file(&self, file: &File, at: u64, count: usize) -> io::Result<Piece> {
+        std::future::poll_fn(|cx| file.poll_written(cx)).await?;
+        let mut buf = buffer::take(count);
+        match file.read_now(at, count, &mut buf) {
+            Ok(_) => return Ok(Piece::from(buf)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        drop(buf);
+        let mut reading = file.read(self.client.aio(), at, count);
+        let (buf, range) = std::future::poll_fn(|cx| reading.poll(cx)).await?;
+        Ok(Piece::Buf(buf, range))
     }
 }

@@ -19,6 +19,7 @@ use weir_conf::{
 use weir_engine::Addr;
 use weir_engine::duty::Duty;
 use weir_engine::log_files::LogFile;
+use weir_engine::thread_pool::directive::{Named, ThreadPools};
 use weir_script::{VarId, Variables};
 use weir_upstream::{
     Group, Registry, Resolver, ResolverConfig, Side, UpstreamRef, Upstreams, Zones,
@@ -61,6 +62,7 @@ pub struct Plan {
     /// The upstreams of the configuration, for names known only at run time.
     named: HashMap<(String, u16), UpstreamRef>,
     files: Vec<Arc<LogFile>>,
+    thread_pools: Arc<[Arc<Named>]>,
     /// Dropped when the last thread's snapshot and the last request of this plan are gone.
     generation: Arc<dyn Any + Send + Sync>,
 }
@@ -114,6 +116,10 @@ impl Plan {
                 return None;
             }
         };
+        let thread_pools = ThreadPools::bind(&mut assembly.registries).unwrap_or_else(|fault| {
+            assembly.diagnostics.push(fault.diagnose("", None));
+            Arc::default()
+        });
         let unsized_zones = assembly.registries.take::<Zones>();
         assembly.diagnostics.extend(unsized_zones.unsized_zones());
         let variable_names = variables.names().map(|(_, name)| name.into()).collect();
@@ -134,6 +140,7 @@ impl Plan {
             groups: OnceLock::new(),
             named,
             files: files.to_vec(),
+            thread_pools,
             generation,
         })
     }
@@ -182,6 +189,7 @@ impl Plan {
             hostname: self.hostname.as_str().into(),
             prefix: self.prefix.as_path().into(),
             files: self.files.as_slice().into(),
+            thread_pools: Arc::clone(&self.thread_pools),
             draining: Cell::new(false),
             _generation: Arc::clone(&self.generation),
         })
@@ -201,6 +209,7 @@ pub struct Snapshot {
     hostname: Rc<str>,
     prefix: Rc<std::path::Path>,
     files: Box<[Arc<LogFile>]>,
+    thread_pools: Arc<[Arc<Named>]>,
     draining: Cell<bool>,
     _generation: Arc<dyn Any + Send + Sync>,
 }
@@ -294,6 +303,11 @@ impl Snapshot {
     /// The open file of a log; None while a configuration is only read.
     pub fn log_file(&self, handle: Handle) -> Option<&Arc<LogFile>> {
         self.files.get(handle.0 as usize)
+    }
+
+    /// The pool of threads of that name.
+    pub fn thread_pool(&self, name: &str) -> Option<&Named> {
+        self.thread_pools.iter().find(|pool| pool.name() == name).map(|pool| &**pool)
     }
 
     /// Whether responses must say that their connection will be closed.

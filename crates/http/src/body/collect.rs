@@ -1,12 +1,12 @@
 //! A body that is read whole: into memory, then into a file.
 
-use std::fs::File;
-use std::io::{self, IoSlice, Write};
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use weir_engine::buffer::{self, Buf};
 use weir_engine::error_log::Level;
+use weir_engine::file_io::{Aio, File};
 
 use crate::core::LIMITS;
 use crate::core::limits::BodyInFile;
@@ -45,11 +45,20 @@ pub struct Collector {
     /// How long the body is, when that is known.
     expected: Option<u64>,
     in_file: BodyInFile,
+    /// Where the file is written (`aio_write`).
+    aio: Aio,
+    /// How much of the body the file has, or will.
+    written: u64,
 }
+
+/// How much may be on its way into the file before the client is asked for no more.
+const MOST_UNWRITTEN: usize = 1024 * 1024;
 
 impl Collector {
     /// A collector by the rules of the request's location. `received` bytes came with the head.
-    pub fn new(request: &Request, received: u64) -> Self {
+    pub fn new(request: &mut Request, received: u64) -> Self {
+        // An unknown pool has been logged; the loop writes then.
+        let aio = request.aio_write().unwrap_or_default();
         let limits = request.get(&LIMITS);
         let size = limits.client_body_buffer_size.0;
         // What stands behind the head in its buffer stays in memory, and what exceeds the buffer
@@ -67,6 +76,8 @@ impl Collector {
             limit,
             expected: request.body.content_length,
             in_file: limits.client_body_in_file_only,
+            aio,
+            written: 0,
         }
     }
 
@@ -107,10 +118,33 @@ impl Collector {
             self.make_file(request)?;
         }
         let memory = std::mem::take(&mut self.content.memory);
+        if memory.is_empty() && data.is_empty() {
+            return Ok(());
+        }
         let Content { file: Some(file), path: Some(path), .. } = &self.content else {
             return Ok(());
         };
-        write_both(file, &memory, data).map_err(|error| failed("write()", path, &error))
+        let written = match self.aio.is_off() {
+            true => file.append(&memory, data),
+            false => file.write_behind(&self.aio, &[&memory[..], data].concat(), self.written),
+        };
+        self.written += (memory.len() + data.len()) as u64;
+        written.map_err(|error| failed("write()", path, &error))
+    }
+
+    /// Waits until not too much is on its way into the file, or nothing with `all`.
+    ///
+    /// # Errors
+    /// As [`Collector::add`].
+    pub(super) async fn written(&self, all: bool) -> Result<(), String> {
+        let Content { file: Some(file), path: Some(path), .. } = &self.content else {
+            return Ok(());
+        };
+        if self.aio.is_off() || !all && file.unwritten() < MOST_UNWRITTEN {
+            return Ok(());
+        }
+        let written = poll_fn(|cx| file.poll_written(cx)).await;
+        written.map_err(|error| failed("write()", path, &error))
     }
 
     fn make_file(&mut self, request: &Request) -> Result<(), String> {
@@ -124,7 +158,7 @@ impl Collector {
         let message =
             format!("a client request body is buffered to a temporary file {}", path.display());
         request.log(level, &message);
-        self.content.file = Some(Rc::new(file));
+        self.content.file = Some(Rc::new(File::new(file)));
         self.content.path = Some(path);
         self.content.clean = self.in_file == BodyInFile::Clean;
         Ok(())
@@ -134,26 +168,11 @@ impl Collector {
     ///
     /// # Errors
     /// As [`Collector::add`].
-    pub fn finish(mut self, request: &Request) -> Result<Content, String> {
+    pub async fn finish(mut self, request: &Request) -> Result<Content, String> {
         if self.in_file != BodyInFile::Off {
             self.spill(request, &[])?;
         }
+        self.written(true).await?;
         Ok(self.content)
     }
-}
-
-/// Writes two pieces with one call, as a rule.
-fn write_both(mut file: &File, one: &[u8], two: &[u8]) -> io::Result<()> {
-    let mut slices = [IoSlice::new(one), IoSlice::new(two)];
-    let mut left = &mut slices[..];
-    IoSlice::advance_slices(&mut left, 0);
-    while !left.is_empty() {
-        match file.write_vectored(left) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => IoSlice::advance_slices(&mut left, count),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

@@ -4,8 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 
 use weir_engine::buffer;
+use weir_engine::file_io::Aio;
 
-use crate::piece::{Piece, read_behind};
+use crate::piece::Piece;
+
+mod file;
+
+use file::{Front, read_small};
 
 /// What is copied behind another piece rather than sent as one of its own, in bytes.
 const JOINED: usize = 1024;
@@ -20,6 +25,9 @@ const SMALL_RESPONSE: usize = 8 * 1024;
 pub(crate) struct Queue {
     pieces: VecDeque<Piece>,
     bytes: u64,
+    /// Where files are read (`aio`).
+    aio: Aio,
+    front: Front,
 }
 
 impl Queue {
@@ -57,6 +65,12 @@ impl Queue {
     pub(super) fn clear(&mut self) {
         self.pieces.clear();
         self.bytes = 0;
+    }
+
+    /// As new, with the memory of before.
+    pub(super) fn reset(&mut self) {
+        self.clear();
+        (self.aio, self.front) = (Aio::Off, Front::default());
     }
 
     /// Adds a piece of `length` bytes, which are some, at the end.
@@ -105,8 +119,7 @@ impl Queue {
             larger.extend_from_slice(&buf[range.clone()]);
             (*buf, *range) = (larger, 0..range.len());
         }
-        // Whoever sends the file meets a fault again, and tells of it.
-        if read_behind(file, stretch.start, length, buf).is_err() {
+        if read_small(&self.aio, file, stretch.start, length, buf).is_err() {
             return false;
         }
         range.end = buf.len();
@@ -149,20 +162,6 @@ impl Queue {
                 self.pieces.push_back(stored);
             }
         }
-        Ok(())
-    }
-
-    /// Reads at most `most` bytes of the file in front into memory.
-    ///
-    /// # Errors
-    /// The file cannot be read, or is shorter than it was; it is no longer in the queue then.
-    pub(super) fn load_front(&mut self, most: u64) -> io::Result<()> {
-        let Some(file) = self.pieces.pop_front() else { return Ok(()) };
-        let (memory, rest) = file.load_at_most(most)?;
-        if let Some(rest) = rest {
-            self.pieces.push_front(rest);
-        }
-        self.pieces.push_front(memory);
         Ok(())
     }
 

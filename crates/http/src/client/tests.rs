@@ -2,6 +2,7 @@ use std::os::unix::net::UnixStream;
 
 use weir_engine::addr::Addr;
 use weir_engine::event_loop::block_on;
+use weir_engine::file_io::File;
 
 use super::*;
 
@@ -15,13 +16,13 @@ fn client() -> (Client, UnixStream) {
 #[test]
 fn what_is_beyond_memory_goes_to_a_file_in_its_order() {
     use std::io::Read;
-    use std::os::unix::fs::FileExt;
     block_on(async {
         let (mut client, mut other) = client();
-        let file = Rc::new(weir_engine::temp_file::create(&std::env::temp_dir()).unwrap());
+        let file = weir_engine::temp_file::create(&std::env::temp_dir()).unwrap();
+        let file = Rc::new(File::new(file));
         let mut stored = 0;
         let mut store = |bytes: &[u8]| {
-            file.write_all_at(bytes, stored)?;
+            file.write_at(bytes, stored)?;
             stored += bytes.len() as u64;
             Ok(Piece::File(Rc::clone(&file), stored - bytes.len() as u64..stored))
         };
@@ -60,7 +61,7 @@ fn a_small_file_goes_out_in_one_piece_with_its_head() {
     let text: Vec<u8> = (0..20_000_u32).map(|number| (number % 251) as u8).collect();
     let mut file = weir_engine::temp_file::create(&std::env::temp_dir()).unwrap();
     file.write_all(&text).unwrap();
-    let file = Rc::new(file);
+    let file = Rc::new(File::new(file));
     block_on(async {
         let queue = |stretch: std::ops::Range<u64>| {
             let (mut client, _other) = client();

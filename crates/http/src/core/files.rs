@@ -1,7 +1,10 @@
 //! How files are read and sent.
 
+use std::sync::Arc;
+
 use weir_conf::value::{Bufs, Off, Offset, Size};
 use weir_conf::{Arity, Cx, Fault, Node, Slot, Value, directives, keywords};
+use weir_engine::thread_pool::directive::{DEFAULT, Named, ThreadPools};
 use weir_script::{Template, Variables};
 
 /// How files are read and sent.
@@ -28,15 +31,17 @@ directives! {
         "sendfile_max_chunk" => sendfile_max_chunk: Size = Size::m(2),
         /// The buffers for reading files: one of them is what is read at once.
         "output_buffers" => output_buffers: Bufs = Bufs::new(2, 32 * 1024),
-        /// How nginx reads files. Has no effect here: the loop reads, or the kernel sends.
+        /// Where files are opened and read that the page cache does not have: on the event loop
+        /// (`off`), by the kernel (`on`: io_uring, or the pool `default` without it), or by a pool of
+        /// threads. Other connections then do not wait for the disk.
         "aio" => aio: Aio = Aio::Off,
-        /// How nginx writes temporary files. Has no effect here.
-        "aio_write" => aio_write: AioWrite = AioWrite(false),
+        /// Whether temporary files are written there as well.
+        "aio_write" => aio_write: bool = false,
         /// Has the kernel read ahead in files, unless 0; how far is up to it.
         "read_ahead" => read_ahead: Size,
-        /// From which size on nginx reads files past the page cache. Has no effect here.
-        "directio" => directio: DirectIo,
-        /// How nginx aligns such reads. Has no effect here.
+        /// From which size on files are read past the page cache. They are not sent by the kernel.
+        "directio" => directio: Off<Offset>,
+        /// How such reads are aligned, as the disk wants it.
         "directio_alignment" => directio_alignment: Offset = Offset::bytes(512),
         /// Gives files an ETag of their time and size.
         "etag" => etag: bool = true,
@@ -47,15 +52,17 @@ directives! {
     }
 }
 
-/// How files are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where files are read.
+#[derive(Clone, Debug)]
 pub enum Aio {
-    /// In the loop.
+    /// On the loop, which waits for the disk.
     Off,
-    /// By the kernel.
-    On,
-    /// By a pool of threads, of that name if it has one.
-    Threads(Option<String>),
+    /// By the kernel, or by this pool on a loop without a ring.
+    On(Arc<Named>),
+    /// By this pool.
+    Threads(Arc<Named>),
+    /// By the pool whose name this comes to.
+    Computed(Template),
 }
 
 impl Value for Aio {
@@ -64,18 +71,18 @@ impl Value for Aio {
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let word = &node.args[0];
-        if !word.is("off") {
-            cx.no_effect("\"aio\" has no effect, the loop reads files or the kernel sends them");
-        }
         match &*word.text() {
             "off" => Ok(Self::Off),
-            "on" => Ok(Self::On),
-            "threads" => Ok(Self::Threads(None)),
+            "on" => Ok(Self::On(ThreadPools::refer(cx, DEFAULT))),
+            "threads" => Ok(Self::Threads(ThreadPools::refer(cx, DEFAULT))),
             text => {
                 let pool = text.strip_prefix("threads=");
                 let pool = pool.ok_or_else(|| Fault::bad_value().at(word))?;
-                Template::compile(pool.as_bytes(), cx.registry::<Variables>())?;
-                Ok(Self::Threads(Some(pool.to_owned())))
+                let name = Template::compile(pool.as_bytes(), cx.registry::<Variables>())?;
+                match name.literal() {
+                    Some(_) => Ok(Self::Threads(ThreadPools::refer(cx, pool))),
+                    None => Ok(Self::Computed(name)),
+                }
             }
         }
     }
@@ -83,52 +90,11 @@ impl Value for Aio {
     fn show(&self) -> Option<String> {
         match self {
             Self::Off => Some("off".into()),
-            Self::On => Some("on".into()),
-            Self::Threads(None) => Some("threads".into()),
-            Self::Threads(Some(pool)) => Some(format!("threads={pool}")),
+            Self::On(_) => Some("on".into()),
+            Self::Threads(pool) if pool.name() == DEFAULT => Some("threads".into()),
+            Self::Threads(pool) => Some(format!("threads={}", pool.name())),
+            Self::Computed(name) => Some(format!("threads={}", name.show()?)),
         }
-    }
-}
-
-/// `aio_write`, which warns when it is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AioWrite(pub bool);
-
-impl Value for AioWrite {
-    const SYNTAX: &'static str = bool::SYNTAX;
-    const ARITY: Arity = Arity::ONE;
-
-    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let on = bool::parse(node, cx)?;
-        if on {
-            cx.no_effect("\"aio_write\" has no effect, temporary files are written by the loop");
-        }
-        Ok(Self(on))
-    }
-
-    fn show(&self) -> Option<String> {
-        self.0.show()
-    }
-}
-
-/// `directio`, which warns unless it is off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DirectIo(pub Off<Offset>);
-
-impl Value for DirectIo {
-    const SYNTAX: &'static str = <Off<Offset>>::SYNTAX;
-    const ARITY: Arity = Arity::ONE;
-
-    fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let size = <Off<Offset>>::parse(node, cx)?;
-        if size != Off::Off {
-            cx.no_effect("\"directio\" has no effect, files are sent from the page cache");
-        }
-        Ok(Self(size))
-    }
-
-    fn show(&self) -> Option<String> {
-        self.0.show()
     }
 }
 

@@ -4,12 +4,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use weir_engine::clock;
+use weir_engine::file_io::File;
 
 use super::{Found, Links, OpenFault, Want};
 use crate::snapshot::Snapshot;

@@ -121,7 +121,7 @@ async fn send_rest(request: &mut Request, pass: &Pass<'_>) -> io::Result<()> {
     request.push_last(None)?;
     let memory = pass.settings.buffers.total();
     if request.queued() > memory && passes_unseen(request) {
-        let mut spill = Spill::new(pass.settings);
+        let mut spill = Spill::new(request, pass.settings);
         let sent = poll_fn(|cx| match request.poll_flush(cx) {
             Poll::Pending => Poll::Ready(spill.relieve(request, memory)),
             sent => sent,
@@ -151,7 +151,7 @@ async fn body(
         Err(end) => return end,
     };
     if stores && ended {
-        keep_at_once(request, pass, first.as_ref());
+        keep_at_once(request, pass, first.as_ref()).await;
     }
     match first {
         Some(first) if ended && pass.settings.buffering => match request.push(first) {
@@ -161,7 +161,7 @@ async fn body(
         None if ended => End::Complete,
         first => {
             Box::pin(async {
-                let stored = (stores && !ended).then(|| Stored::new(pass.settings));
+                let stored = (stores && !ended).then(|| Stored::new(request, pass.settings));
                 let mut relay = Relay::new(request, pass, exchange, ended, stored);
                 relay.run(request, first).await
             })
@@ -172,11 +172,11 @@ async fn body(
 
 /// Keeps a body of one piece, or of none.
 #[cold]
-fn keep_at_once(request: &mut Request, pass: &Pass<'_>, body: Option<&Piece>) {
-    let mut stored = Stored::new(pass.settings);
+async fn keep_at_once(request: &mut Request, pass: &Pass<'_>, body: Option<&Piece>) {
+    let mut stored = Stored::new(request, pass.settings);
     let bytes = body.and_then(Piece::bytes);
     if bytes.is_none_or(|bytes| stored.put(request, bytes).is_some()) {
-        stored.keep(request);
+        stored.keep(request).await;
     }
 }
 
@@ -292,6 +292,9 @@ impl<'a> Relay<'a> {
     ) -> Self {
         let settings = pass.settings;
         let buffering = is_buffered(request, settings);
+        // An unknown pool has been logged.
+        let aio = request.aio().unwrap_or_default();
+        request.client.set_aio(aio);
         let mut rate = None;
         if buffering {
             rate = super::target::limit_rate(request, pass);
@@ -314,7 +317,7 @@ impl<'a> Relay<'a> {
             direct: buffering && passes_unseen(request),
             waiting: VecDeque::new(),
             waiting_memory: 0,
-            spill: Spill::new(settings),
+            spill: Spill::new(request, settings),
             stored,
             unheard: false,
             buffering,
@@ -340,9 +343,9 @@ impl<'a> Relay<'a> {
             if self.ended
                 && let Some(stored) = self.stored.take()
             {
-                stored.keep(request);
+                stored.keep(request).await;
             }
-            if let Err(end) = self.hand_on(request) {
+            if let Err(end) = self.hand_on(request).await {
                 return end;
             }
             if self.ended && self.waiting.is_empty() {
@@ -364,7 +367,7 @@ impl<'a> Relay<'a> {
                 }
                 Event::ClientGone => self.client_gone(request),
                 Event::SpillFailed => Err(End::Stuck),
-                Event::Received(Ok(0)) => self.closed(request),
+                Event::Received(Ok(0)) => self.closed(request).await,
                 Event::Received(Ok(n)) => self.received(request, n as u64),
                 Event::Received(Err(error)) => {
                     io_failed(request, &error, READING, "recv() failed");
@@ -392,6 +395,9 @@ impl<'a> Relay<'a> {
         if self.turn >= TURN {
             cx.waker().wake_by_ref();
             return Poll::Pending;
+        }
+        if let Poll::Ready(Err(())) = self.poll_written(cx, request) {
+            return Poll::Ready(Event::SpillFailed);
         }
         let reads = self.may_read(request);
         if !self.exchange.sender.is_done() {
@@ -553,7 +559,7 @@ impl<'a> Relay<'a> {
     }
 
     /// The upstream closed its connection.
-    fn closed(&mut self, request: &mut Request) -> Result<(), End> {
+    async fn closed(&mut self, request: &mut Request) -> Result<(), End> {
         self.exchange.head.reusable = false;
         if matches!(self.exchange.head.body, BodyReader::Close) {
             self.ended = true;
@@ -562,7 +568,7 @@ impl<'a> Relay<'a> {
         let message = "upstream prematurely closed connection while reading upstream";
         request.log_upstream(Level::Error, message);
         // What there is goes out before the connection ends.
-        while let Some(piece) = self.waiting.pop_front() {
+        while let Some(piece) = self.next_waiting(request).await? {
             request.push(piece).map_err(|_| End::Stuck)?;
         }
         Err(End::Broken)

@@ -1,6 +1,7 @@
 //! Where a response waits that does not fit into memory.
 
 use std::io;
+use std::task::{Context, Poll};
 
 use weir_engine::error_log::Level;
 
@@ -12,18 +13,21 @@ use crate::request::Request;
 /// What memory has no room for, in a file.
 pub(super) struct Spill<'a> {
     settings: &'a Transfer,
-    file: TempFile,
+    file: TempFile<'a>,
     told: bool,
 }
 
 impl<'a> Spill<'a> {
     /// Nothing so far.
-    pub(super) fn new(settings: &'a Transfer) -> Self {
-        Self { settings, file: TempFile::default(), told: false }
+    pub(super) fn new(request: &mut Request, settings: &'a Transfer) -> Self {
+        Self { settings, file: TempFile::new(request, settings), told: false }
     }
 
     /// How much more may be put in, in bytes.
     pub(super) fn room(&self) -> u64 {
+        if self.file.is_behind() {
+            return 0;
+        }
         self.settings.file_max().saturating_sub(self.file.len())
     }
 
@@ -47,9 +51,14 @@ impl<'a> Spill<'a> {
         moved
     }
 
-    /// Writes `bytes` behind what there is; the stretch of the file that holds them.
+    /// Writes `bytes` behind what there is; the stretch of the file that holds them, or will.
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result<Piece, Unwritten> {
-        self.file.put(self.settings, bytes)
+        self.file.put(bytes)
+    }
+
+    /// Ready when all that was put in is there.
+    pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
+        self.file.poll_written(cx)
     }
 
     /// Logs that there is a file, once.

@@ -5,19 +5,22 @@
 //! descriptor. The client's pace does not matter, nor whether it stays.
 
 use std::ffi::OsString;
+use std::future::poll_fn;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use weir_conf::{Arity, BlockId, Cx, Fault, Node, Value};
 use weir_engine::error_log::Level;
-use weir_engine::temp_file::{Attributes, keep};
+use weir_engine::temp_file::Attributes;
 use weir_script::{Template, Variables};
 use weir_wire::date;
 use weir_wire::header::Known;
 
 use super::ResponseHead;
 use super::body::BodyReader;
-use super::temp_file::{TempFile, failed};
+use super::temp_file::{TempFile, Unwritten, failed};
 use super::transfer::Transfer;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -116,32 +119,45 @@ pub(super) fn is_wanted(request: &Request, settings: &Transfer, head: &ResponseH
 /// A response on its way into a file.
 pub(super) struct Stored<'a> {
     settings: &'a Transfer,
-    file: TempFile,
+    file: TempFile<'a>,
 }
 
 impl<'a> Stored<'a> {
     /// Nothing so far.
-    pub(super) fn new(settings: &'a Transfer) -> Self {
-        Self { settings, file: TempFile::default() }
+    pub(super) fn new(request: &mut Request, settings: &'a Transfer) -> Self {
+        Self { settings, file: TempFile::new(request, settings) }
     }
 
     /// Writes what comes next; the stretch of the file that holds it. None if it cannot be written,
     /// which has been logged: the response cannot be kept then.
     pub(super) fn put(&mut self, request: &Request, bytes: &[u8]) -> Option<Piece> {
-        let put = self.file.put(self.settings, bytes);
+        let put = self.file.put(bytes);
         put.inspect_err(|error| failed(request, error)).ok()
     }
 
+    /// Whether what was put must be written before more comes.
+    pub(super) fn is_behind(&self) -> bool {
+        self.file.is_behind()
+    }
+
+    /// Ready when what was put is written.
+    pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
+        self.file.poll_written(cx)
+    }
+
     /// Keeps the response, which is whole. A fault is logged.
-    pub(super) fn keep(mut self, request: &mut Request) {
+    pub(super) async fn keep(mut self, request: &mut Request) {
+        if let Err(error) = poll_fn(|cx| self.file.poll_written(cx)).await {
+            return failed(request, &error);
+        }
         let Some(path) = self.settings.store.path(request) else { return };
         let modified = request.attempts.headers.get(Known::LastModified).and_then(date::parse);
         let attributes = Attributes { mode: self.settings.store_access.0, modified };
-        let file = match self.file.open(self.settings) {
-            Ok(file) => file,
+        let file = match self.file.open() {
+            Ok(file) => Rc::clone(file),
             Err(error) => return failed(request, &error),
         };
-        if let Err(error) = keep(file, &path, attributes) {
+        if let Err(error) = file.keep(self.file.aio(), path, attributes).await {
             request.log_upstream(Level::Crit, &format!("{error} while reading upstream"));
         }
     }

@@ -1,11 +1,12 @@
 //! The temporary file of a response: bytes go in at its end, and pieces of it come out.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use weir_engine::error_log::Level;
+use weir_engine::file_io::{Aio, File};
 
 use super::transfer::Transfer;
 use crate::core::temp_path;
@@ -13,17 +14,57 @@ use crate::piece::Piece;
 use crate::request::Request;
 
 /// A temporary file, made when it is needed.
-#[derive(Default)]
-pub(super) struct TempFile {
+pub(super) struct TempFile<'a> {
+    settings: &'a Transfer,
+    /// Where it is written (`aio_write`).
+    aio: Aio,
     file: Option<Rc<File>>,
     path: PathBuf,
     len: u64,
 }
 
+/// How much may be on its way into a temporary file before no more is read that would follow it.
+const MOST_UNWRITTEN: usize = 1024 * 1024;
+
 /// Why the file could not be made or written, in words for the log.
 pub(super) struct Unwritten(String);
 
-impl TempFile {
+impl<'a> TempFile<'a> {
+    /// No file so far. A pool of threads that is not known has been logged; the loop writes then.
+    pub(super) fn new(request: &mut Request, settings: &'a Transfer) -> Self {
+        let aio = request.aio_write().unwrap_or_default();
+        Self { settings, aio, file: None, path: PathBuf::new(), len: 0 }
+    }
+
+    /// Where it is written.
+    pub(super) fn aio(&self) -> &Aio {
+        &self.aio
+    }
+
+    /// Whether so much is on its way into the file that it must get there first.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.aio.is_off()
+            && self.file.as_ref().is_some_and(|file| file.unwritten() >= MOST_UNWRITTEN)
+    }
+
+    /// Ready when all that was put into the file is there.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
+        match &self.file {
+            Some(file) if !self.aio.is_off() => {
+                file.poll_written(cx).map_err(|error| self.unwritten(&error))
+            }
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    #[cold]
+    fn unwritten(&self, error: &io::Error) -> Unwritten {
+        Unwritten(temp_path::failed("pwrite()", &self.path, error))
+    }
+
     /// How many bytes it holds.
     pub(super) fn len(&self) -> u64 {
         self.len
@@ -38,29 +79,29 @@ impl TempFile {
     ///
     /// # Errors
     /// When the folder is missing, closed to us or full.
-    pub(super) fn open(&mut self, settings: &Transfer) -> Result<&Rc<File>, Unwritten> {
+    pub(super) fn open(&mut self) -> Result<&Rc<File>, Unwritten> {
         let file = match self.file.take() {
             Some(file) => file,
             None => {
-                let folder = settings.temp_path.as_ref();
+                let folder = self.settings.temp_path.as_ref();
                 let folder = folder.ok_or_else(|| Unwritten("no temporary path".to_owned()))?;
                 let (file, path) = folder.create(false).map_err(Unwritten)?;
                 self.path = path;
-                Rc::new(file)
+                Rc::new(File::new(file))
             }
         };
         Ok(self.file.insert(file))
     }
 
-    /// Writes `bytes` behind what there is; the stretch of the file that holds them.
+    /// Writes `bytes` behind what there is; the stretch of the file that holds them, or will.
     ///
     /// # Errors
     /// As for [`TempFile::open`], and when the file cannot be written.
-    pub(super) fn put(&mut self, settings: &Transfer, bytes: &[u8]) -> Result<Piece, Unwritten> {
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<Piece, Unwritten> {
         let start = self.len;
-        let file = Rc::clone(self.open(settings)?);
-        let written = file.write_all_at(bytes, start);
-        written.map_err(|error| Unwritten(temp_path::failed("pwrite()", &self.path, &error)))?;
+        let file = Rc::clone(self.open()?);
+        let written = file.write_behind(&self.aio, bytes, start);
+        written.map_err(|error| self.unwritten(&error))?;
         self.len += bytes.len() as u64;
         Ok(Piece::File(file, start..self.len))
     }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use weir_conf::value::{Msec, Offset};
-use weir_conf::{Arity, Cx, Fault, Local, Many, Node, Slot, Table, Value, directives, keywords};
+use weir_conf::{Arity, Cx, Fault, Many, Node, Slot, Table, Value, directives, keywords};
 use weir_engine::event_loop::Method;
+use weir_engine::thread_pool::directive::ThreadPools;
 use weir_sys::file::Links;
 use weir_sys::{process, user};
 
@@ -59,11 +60,9 @@ directives! {
         "ssl_object_cache_inheritable" => inheritable: CacheInheritable = CacheInheritable(false),
         /// Loads a module of nginx. Those that Weir has are built in; others cannot be loaded.
         "load_module" [1]: "file" => load_module,
-        /// The pool that reads files for the event loops. Names a pool; threads are shared by all
-        /// pools.
+        /// Defines a pool of threads that read and write files for the event loops (`aio`). When all
+        /// of them are busy, `max_queue` tasks may wait; one more fails.
         "thread_pool" [2, 3]: "name threads=number [max_queue=number]" => set_thread_pool,
-        // Names of the pools.
-        field thread_pools: Local<Vec<String>>,
     }
     finish = Core::finish;
 }
@@ -338,32 +337,9 @@ fn load_module(_: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
     Ok(())
 }
 
-fn set_thread_pool(core: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    let name = node.args[0].text().into_owned();
-    let pools = core.thread_pools.get_or_insert_default();
-    if pools.contains(&name) {
-        return Err(Fault::new(format!("duplicate thread pool \"{name}\"")));
-    }
-    let mut threads = None;
-    for word in &node.args[1..] {
-        if let Some(digits) = word.after("threads=") {
-            let number = number(digits).filter(|&n| n > 0);
-            threads = Some(number.ok_or_else(|| {
-                Fault::new(format!("invalid threads value \"{}\"", word.text())).at(word)
-            })?);
-        } else if let Some(digits) = word.after("max_queue=") {
-            number(digits).ok_or_else(|| {
-                Fault::new(format!("invalid max_queue value \"{}\"", word.text())).at(word)
-            })?;
-        }
-    }
-    if threads.is_none() {
-        let text = format!("\"{}\" must have \"threads\" parameter", node.text());
-        return Err(Fault::new(text));
-    }
-    pools.push(name);
-    cx.no_effect("\"thread_pool\" has no effect, files are read without one");
-    Ok(())
+#[expect(clippy::needless_pass_by_ref_mut, reason = "the shape of all setters")]
+fn set_thread_pool(_: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    ThreadPools::define(node, cx)
 }
 
 /// What master and worker need of the tables, with the defaults filled in.

@@ -54,21 +54,17 @@ impl Link {
             self.conn.set_nopush(true);
             self.corked = true;
         }
-        if let Some(Piece::File(file, range)) = queue.front() {
-            if sending.sendfile && self.conn.can_sendfile() {
-                let chunk = match sending.sendfile_chunk {
-                    0 => LARGEST_WRITE,
-                    chunk => chunk,
-                };
-                let want = (range.end - range.start).min(budget).min(chunk) as usize;
-                let sent = ready!(self.conn.poll_sendfile(cx, file.as_fd(), range.start, want))?;
-                if sent == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-                }
-                queue.consume(sent as u64);
-                return Poll::Ready(Ok(sent as u64));
+        if let Some(Piece::File(_, range)) = queue.front() {
+            let chunk = match sending.sendfile_chunk {
+                0 => LARGEST_WRITE,
+                chunk => chunk,
+            };
+            let most = (range.end - range.start).min(budget).min(chunk);
+            let by_kernel = sending.sendfile && self.conn.can_sendfile();
+            let most = by_kernel.then_some(most);
+            if let Some(count) = ready!(queue.poll_file(cx, most, sending.file_read))? {
+                return self.poll_send_file(cx, queue, count as usize);
             }
-            queue.load_front(sending.file_read)?;
         }
         let sent = ready!(self.poll_gathered(cx, queue, budget))?;
         if sent == 0 {
@@ -76,6 +72,22 @@ impl Link {
         }
         queue.consume(sent as u64);
         Poll::Ready(Ok(sent as u64))
+    }
+
+    /// Has the kernel send `count` bytes of the file in front.
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut Queue,
+        count: usize,
+    ) -> Poll<io::Result<u64>> {
+        let Some(Piece::File(file, range)) = queue.front() else { return Poll::Ready(Ok(0)) };
+        let sent = ready!(self.conn.poll_sendfile(cx, file.as_fd(), range.start, count))? as u64;
+        if sent == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        queue.sent_file(sent);
+        Poll::Ready(Ok(sent))
     }
 
     /// Sends pieces from memory with one call.

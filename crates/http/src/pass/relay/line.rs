@@ -1,18 +1,20 @@
 //! Where pieces of a body wait on their way: in memory, in a file, in the client's queue.
 
+use std::task::{Context, Poll};
+
 use weir_engine::clock::Instant;
 
 use super::{End, HELD_AT_MOST, Relay};
 use crate::pass::temp_file::failed;
-use crate::piece::Piece;
+use crate::piece::{FILE_READ, Piece};
 use crate::request::Request;
 
 impl Relay<'_> {
     /// How much may be read and then has to wait.
     pub(super) fn room(&self, request: &Request) -> u64 {
-        if self.stored.is_some() {
+        if let Some(stored) = &self.stored {
             // All of it goes into the file anyway.
-            return u64::MAX;
+            return if stored.is_behind() { 0 } else { u64::MAX };
         }
         self.memory.saturating_sub(self.held(request)).saturating_add(self.spill.room())
     }
@@ -97,11 +99,8 @@ impl Relay<'_> {
     }
 
     /// Hands pieces to the client's queue while there is room.
-    pub(super) fn hand_on(&mut self, request: &mut Request) -> Result<(), End> {
-        while let Some(piece) = self.waiting.pop_front() {
-            if piece.bytes().is_some() {
-                self.waiting_memory -= piece.len();
-            }
+    pub(super) async fn hand_on(&mut self, request: &mut Request) -> Result<(), End> {
+        while let Some(piece) = self.next_waiting(request).await? {
             let pushed = self.push(request, piece);
             self.goes_on(request, pushed)?;
             if request.queued() > self.busy {
@@ -113,6 +112,47 @@ impl Relay<'_> {
             request.push_flush().map_err(|_| End::Stuck)?;
         }
         Ok(())
+    }
+
+    /// The piece that has waited longest. Filters would read one that lies in a file on the loop, so
+    /// with `aio` it is read before, in part if it is long.
+    pub(super) async fn next_waiting(
+        &mut self,
+        request: &mut Request,
+    ) -> Result<Option<Piece>, End> {
+        let Some(mut piece) = self.waiting.pop_front() else { return Ok(None) };
+        if let Piece::File(file, stretch) = &piece
+            && !request.client.aio().is_off()
+        {
+            let count = (stretch.end - stretch.start).min(FILE_READ) as usize;
+            let read = request.read_file(file, stretch.start, count).await;
+            let read = read.map_err(|_| End::Stuck)?;
+            piece.advance(read.len());
+            if !piece.is_empty() {
+                self.waiting.push_front(piece);
+            }
+            return Ok(Some(read));
+        }
+        if piece.bytes().is_some() {
+            self.waiting_memory -= piece.len();
+        }
+        Ok(Some(piece))
+    }
+
+    /// Looks after what is on its way into files. A response that cannot be kept goes on without;
+    /// the error of one that cannot wait has been logged.
+    pub(super) fn poll_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &Request,
+    ) -> Poll<Result<(), ()>> {
+        if let Some(stored) = &self.stored
+            && let Poll::Ready(Err(error)) = stored.poll_written(cx)
+        {
+            failed(request, &error);
+            self.stored = None;
+        }
+        self.spill.poll_written(cx).map_err(|error| failed(request, &error))
     }
 
     /// A response that cannot go to the client may still be one to be kept.

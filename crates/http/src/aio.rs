@@ -1,0 +1,56 @@
+//! Where the files of a request are read and written (`aio`, `aio_write`).
+
+use weir_engine::error_log::Level;
+use weir_engine::file_io::Aio;
+use weir_engine::thread_pool::directive::Named;
+use weir_script::Template;
+
+use crate::core::files;
+use crate::request::Request;
+
+/// A pool of threads that no directive names; that has been logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UnknownPool;
+
+impl Request {
+    /// Where its files are read, by the location that it is in.
+    ///
+    /// # Errors
+    /// When the name of the pool comes to one that the configuration does not have.
+    #[inline]
+    pub(crate) fn aio(&mut self) -> Result<Aio, UnknownPool> {
+        match &self.location.usual.files.aio {
+            files::Aio::Off => Ok(Aio::Off),
+            files::Aio::On(pool) => Ok(pool.pool().cloned().map_or(Aio::Off, Aio::On)),
+            files::Aio::Threads(pool) => Ok(threads(pool)),
+            files::Aio::Computed(name) => {
+                let name = name.clone();
+                self.named_pool(&name)
+            }
+        }
+    }
+
+    /// Where its temporary files are written.
+    ///
+    /// # Errors
+    /// As [`Request::aio`].
+    pub(crate) fn aio_write(&mut self) -> Result<Aio, UnknownPool> {
+        if self.location.usual.files.aio_write { self.aio() } else { Ok(Aio::Off) }
+    }
+
+    #[cold]
+    fn named_pool(&mut self, name: &Template) -> Result<Aio, UnknownPool> {
+        let name = self.eval(name);
+        let name = String::from_utf8_lossy(&name);
+        if let Some(pool) = self.snapshot.thread_pool(&name) {
+            return Ok(threads(pool));
+        }
+        self.log(Level::Error, &format!("thread pool \"{name}\" not found"));
+        Err(UnknownPool)
+    }
+}
+
+/// Every pool is there once the configuration has been read.
+fn threads(pool: &Named) -> Aio {
+    pool.pool().cloned().map_or(Aio::Off, Aio::Threads)
+}

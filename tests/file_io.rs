@@ -1,0 +1,300 @@
+//! Files that are read and written beside the event loop (`aio`, `aio_write`, `directio`,
+//! `thread_pool`). What the loop must not wait for is held on a disk that the test serves: then no
+//! clock is needed to see whether others are answered meanwhile.
+
+use crate::harness::{
+    Backend, Client, HeldDisk, Operation, Reply, Response, Server, Setup, Signal, children,
+    is_nginx, until,
+};
+
+fn numbers(length: usize) -> Vec<u8> {
+    (0..length).map(|number| (number % 251) as u8).collect()
+}
+
+/// A server with one thread whose `/slow/` is a disk with the files `small` and `large`.
+fn server(disk: &HeldDisk, main: &str, conf: &str) -> Setup {
+    let slow = "location /slow/ { alias %disk%/; } location = / { return 200 fast; }";
+    let setup = Server::server(&format!("{slow}\n{conf}")).main(main);
+    setup.set("disk", disk.path().display())
+}
+
+/// A disk with a small file and some large ones. While a part of a file is held, whoever opens the
+/// same file waits in the kernel; so each has one of its own.
+fn disk() -> Option<(HeldDisk, Vec<u8>)> {
+    let large = numbers(300_000);
+    let mut files: Vec<(&str, &[u8])> = vec![("small", b"small")];
+    files.extend(["large", "large1", "large2", "large3"].map(|name| (name, &large[..])));
+    Some((HeldDisk::mount(&files)?, large))
+}
+
+fn asking(server: &Server, target: &str) -> Client {
+    let mut client = server.client();
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    client
+}
+
+/// Asks for `target`, and while it waits for the disk for something else.
+fn others_are_answered(disk: &HeldDisk, server: &Server, target: &str) -> Response {
+    disk.hold(Operation::Read);
+    let mut client = asking(server, target);
+    disk.wait_held(1);
+    for _ in 0..3 {
+        assert_eq!(server.text("/"), "fast");
+    }
+    disk.release();
+    client.response()
+}
+
+#[test]
+fn a_read_that_takes_its_time_holds_up_nobody() {
+    let Some((disk, large)) = disk() else { return };
+    for conf in [
+        "aio threads;",
+        "aio threads; sendfile on;",
+        "aio threads; sendfile on; sendfile_max_chunk 0;",
+        "aio threads; output_buffers 1 1k;",
+        "aio on;",
+        "aio on; sendfile on;",
+    ] {
+        // Without `directio`, nginx reads by `aio on` as it does without.
+        if is_nginx() && conf.starts_with("aio on") {
+            continue;
+        }
+        let server = server(&disk, "", conf).start();
+        let response = others_are_answered(&disk, &server, "/slow/small");
+        assert_eq!((response.status, response.text().as_str()), (200, "small"), "{conf}");
+        let response = others_are_answered(&disk, &server, "/slow/large");
+        assert!(response.body == large, "{conf}");
+    }
+}
+
+#[test]
+fn filters_and_pages_of_parts_wait_for_the_disk_alone() {
+    let Some((disk, large)) = disk() else { return };
+    let server = server(
+        &disk,
+        "",
+        "aio threads;
+         location /sub/ { alias %disk%/; sub_filter nothing something; sub_filter_types *; }
+         location /page { ssi on; ssi_types *; root %dir%; }",
+    )
+    .file("page", "<<!--#include virtual=\"/slow/large1\" -->>")
+    .start();
+    let response = others_are_answered(&disk, &server, "/sub/large");
+    assert!(response.body == large);
+    let response = others_are_answered(&disk, &server, "/page");
+    assert!(response.body == [b"<", &large[..], b">"].concat());
+}
+
+#[test]
+fn a_pool_takes_no_more_than_its_queue() {
+    let Some((disk, large)) = disk() else { return };
+    let conf = "location /one/ { alias %disk%/; aio threads=one; }";
+    let server = server(&disk, "thread_pool one threads=1 max_queue=0;", conf).start();
+    disk.hold(Operation::Read);
+    let mut first = asking(&server, "/one/small");
+    disk.wait_held(1);
+    let mut second = asking(&server, "/one/large");
+    // The head may have been sent before the file was to be read.
+    assert!(second.rest().len() < large.len());
+    server.wait_log("[error] ");
+    server.wait_log("thread pool \"one\" queue overflow: 0 tasks waiting");
+    disk.release();
+    assert_eq!(first.response().text(), "small");
+    assert_eq!(server.text("/one/small"), "small");
+}
+
+#[test]
+fn the_name_of_a_pool_may_be_computed() {
+    let Some((disk, _)) = disk() else { return };
+    let conf = "location /pool/ { alias %disk%/; aio threads=pool$arg_n; }";
+    let main = "thread_pool pool1 threads=1; thread_pool pool2 threads=1;";
+    let server = server(&disk, main, conf).start();
+    disk.hold(Operation::Read);
+    let mut first = asking(&server, "/pool/small?n=1");
+    let mut second = asking(&server, "/pool/large?n=2");
+    // Each has a thread of its own.
+    disk.wait_held(2);
+    assert_eq!(server.text("/"), "fast");
+    disk.release();
+    assert_eq!((first.response().status, second.response().status), (200, 200));
+    let mut third = asking(&server, "/pool/small?n=3");
+    assert!(!String::from_utf8_lossy(&third.rest()).contains("\r\n\r\nsmall"));
+    server.wait_log("thread pool \"pool3\" not found");
+}
+
+#[test]
+fn a_client_that_leaves_does_not_take_the_buffer_along() {
+    let Some((disk, large)) = disk() else { return };
+    let server = server(&disk, "", "aio threads; output_buffers 2 256k;").start();
+    disk.hold(Operation::Read);
+    let names = ["large1", "large2", "large3"];
+    let clients = names.map(|name| asking(&server, &format!("/slow/{name}")));
+    disk.wait_held(clients.len());
+    drop(clients);
+    assert_eq!(server.text("/"), "fast");
+    disk.release();
+    let response = server.get("/slow/large");
+    assert!(response.body == large);
+}
+
+#[test]
+fn a_reload_and_the_end_wait_for_reads() {
+    let Some((disk, large)) = disk() else { return };
+    let mut server = server(&disk, "thread_pool x threads=2;", "aio threads=x;").start();
+    disk.hold(Operation::Read);
+    let mut client = asking(&server, "/slow/large");
+    disk.wait_held(1);
+    server.rewrite_with(
+        "server { listen 127.0.0.1:%port%; location / { return 200 second; } }",
+        "thread_pool y threads=1;",
+    );
+    server.signal(Signal::HUP);
+    until("the new configuration", || server.text("/") == "second");
+    server.signal(Signal::QUIT);
+    server.wait_log("gracefully shutting down");
+    disk.release();
+    assert!(client.response().body == large);
+    assert!(server.wait_exit());
+}
+
+#[test]
+fn what_a_pool_must_not_be() {
+    for (main, http, told) in [
+        ("", "aio threads=x;", "unknown thread pool \"x\" in "),
+        ("thread_pool x threads=0;", "", "invalid threads value \"threads=0\" in "),
+        ("thread_pool x threads=1 max_queue=;", "", "invalid max_queue value \"max_queue=\" in "),
+        ("thread_pool x max_queue=1;", "", "\"thread_pool\" must have \"threads\" parameter in "),
+        (
+            "thread_pool x threads=1; thread_pool x threads=1;",
+            "",
+            "duplicate thread pool \"x\" in ",
+        ),
+        ("", "aio thread;", "\"aio\" directive invalid value in "),
+        ("", "aio on; aio off;", "\"aio\" directive is duplicate in "),
+        ("", "directio x;", "\"directio\" directive invalid value in "),
+    ] {
+        let output = Server::server(http).main(main).check();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(&format!("[emerg] {told}")), "{main} {http}: {said}");
+    }
+    for (main, http) in [
+        ("thread_pool default threads=2 max_queue=0;", "aio threads;"),
+        ("thread_pool x threads=1 what=ever;", "aio threads=x;"),
+        ("", "aio threads=$arg_a; aio_write on; directio 4m; directio_alignment 4k;"),
+        ("", "aio on; read_ahead 1; sendfile_max_chunk 0;"),
+    ] {
+        let output = Server::server(http).main(main).check();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !said.contains("[warn]"), "{main} {http}: {said}");
+    }
+}
+
+#[test]
+fn what_is_in_the_page_cache_needs_no_thread() {
+    if is_nginx() {
+        return;
+    }
+    let text = numbers(500_000);
+    let conf = "root %dir%; aio threads; location /send/ { alias %dir%/; sendfile on; }";
+    let server = Server::server(conf).file("small", "small").file("large", &text).start();
+    let threads = || {
+        let worker = children(server.pid())[0];
+        let tasks = std::fs::read_dir(format!("/proc/{worker}/task")).unwrap();
+        let name =
+            |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap();
+        tasks
+            .map(|task| name(task.unwrap()))
+            .filter(|name| name.starts_with("weir-default"))
+            .count()
+    };
+    assert_eq!(server.text("/small"), "small");
+    if threads() > 0 {
+        println!("skipped: the file system cannot read without waiting");
+        return;
+    }
+    for target in ["/large", "/send/large", "/send/small"] {
+        let response = server.get(target);
+        assert!(response.body == text || response.text() == "small", "{target}");
+    }
+    assert_eq!(threads(), 0);
+}
+
+#[test]
+fn past_the_page_cache_every_part_is_the_same() {
+    let text = numbers(300_001);
+    let conf = "root %dir%; directio 4k; directio_alignment 4k; sendfile on;
+         location /aio/ { alias %dir%/; aio on; }
+         location /threads/ { alias %dir%/; aio threads; }
+         location /cached/ { alias %dir%/; open_file_cache max=10; }";
+    let server = Server::server(conf).file("a", &text).file("small", "small").alerts_expected();
+    let server = server.start();
+    for target in ["/a", "/aio/a", "/threads/a", "/cached/a", "/cached/a"] {
+        assert!(server.get(target).body == text, "{target}");
+        for (start, end) in [(0, 0), (1, 300_000), (4095, 4096), (511, 70_000), (300_000, 300_000)]
+        {
+            let range = format!("Range: bytes={start}-{end}\r\n");
+            let response = server.get_with(target, &range);
+            assert!(response.body == text[start..=end], "{target} {start} {end}");
+        }
+    }
+    assert_eq!(server.text("/threads/small"), "small");
+}
+
+#[test]
+fn temporary_files_are_written_beside_the_loop() {
+    let Some((disk, _)) = disk() else { return };
+    let large = numbers(6_000_000);
+    let body = large.clone();
+    let backend = Backend::new(move |_| Reply::ok(&body[..]));
+    let conf = "aio threads; aio_write on; proxy_temp_path %disk%; proxy_buffers 4 8k;
+         proxy_buffer_size 8k;
+         location /passed { proxy_pass http://%backend%; }
+         location /kept { proxy_pass http://%backend%; proxy_store %dir%/kept; }";
+    let server = server(&disk, "", conf).set("backend", backend.address());
+    let prefix = server.directory().path();
+    std::fs::set_permissions(prefix, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let server = server.start();
+    for target in ["/passed", "/kept"] {
+        disk.hold(Operation::Write);
+        let mut client = asking(&server, target);
+        // It reads nothing until something has been written.
+        disk.wait_held(1);
+        for _ in 0..3 {
+            assert_eq!(server.text("/"), "fast");
+        }
+        disk.release();
+        assert!(client.response().body == large, "{target}");
+    }
+    let kept = server.directory().join("kept");
+    until("the file that is kept", || std::fs::read(&kept).is_ok_and(|kept| kept == large));
+}
+
+#[test]
+fn bodies_of_requests_are_written_beside_the_loop() {
+    // nginx writes them on its loop.
+    if is_nginx() {
+        return;
+    }
+    let Some((disk, large)) = disk() else { return };
+    let backend = Backend::new(|seen| Reply::ok(&seen.body[..]));
+    let conf = "aio threads; aio_write on; client_body_temp_path %disk%;
+         client_body_buffer_size 1k;
+         location /passed { proxy_pass http://%backend%; }
+         location /file { client_body_in_file_only clean; proxy_pass http://%backend%; }";
+    let server = server(&disk, "", conf).set("backend", backend.address()).start();
+    for target in ["/passed", "/file"] {
+        disk.hold(Operation::Write);
+        let mut client = server.client();
+        let length = large.len();
+        client
+            .send(format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
+        client.send(&large);
+        disk.wait_held(1);
+        for _ in 0..3 {
+            assert_eq!(server.text("/"), "fast");
+        }
+        disk.release();
+        assert!(client.response().body == large, "{target}");
+    }
+}
