@@ -155,8 +155,8 @@ impl File {
         Ok(())
     }
 
-    /// Reads `count` bytes from offset `at` on, while the loop waits for them; the buffer, and where
-    /// in it they are.
+    /// Reads `count` bytes from offset `at` on, while the loop waits for them; the buffer, and
+    /// where in it they are.
     ///
     /// # Errors
     /// What reading the file gave; a file that has become shorter is `UnexpectedEof`.

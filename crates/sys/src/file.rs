@@ -151,8 +151,8 @@ pub fn replace(old: &OwnedFd, new: BorrowedFd<'_>) -> io::Result<()> {
     if done >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Reads at most `count` bytes from offset `at` on behind what `into` holds, with one call; how many
-/// came. The memory is read into where it is: it is made larger only if there is no room.
+/// Reads at most `count` bytes from offset `at` on behind what `into` holds, with one call; how
+/// many came. The memory is read into where it is: it is made larger only if there is no room.
 ///
 /// # Errors
 /// Those of preadv2(2).

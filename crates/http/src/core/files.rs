@@ -31,8 +31,8 @@ directives! {
         "sendfile_max_chunk" => sendfile_max_chunk: Size = Size::m(2),
         /// The buffers for reading files: one of them is what is read at once.
         "output_buffers" => output_buffers: Bufs = Bufs::new(2, 32 * 1024),
-        /// Where files are opened and read that the page cache does not have: on the event loop
-        /// (`off`), by the kernel (`on`: io_uring, or the pool `default` without it), or by a pool of
+        /// Where files are read that the page cache does not have: on the event loop (`off`), by
+        /// the kernel (`on`: io_uring, or the pool `default` without it), or by a pool of
         /// threads. Other connections then do not wait for the disk.
         "aio" => aio: Aio = Aio::Off,
         /// Whether temporary files are written there as well.

@@ -60,8 +60,8 @@ directives! {
         "ssl_object_cache_inheritable" => inheritable: CacheInheritable = CacheInheritable(false),
         /// Loads a module of nginx. Those that Weir has are built in; others cannot be loaded.
         "load_module" [1]: "file" => load_module,
-        /// Defines a pool of threads that read and write files for the event loops (`aio`). When all
-        /// of them are busy, `max_queue` tasks may wait; one more fails.
+        /// Defines a pool of threads that read and write files for the event loops (`aio`). When
+        /// all of them are busy, `max_queue` tasks may wait; one more fails.
         "thread_pool" [2, 3]: "name threads=number [max_queue=number]" => set_thread_pool,
     }
     finish = Core::finish;
@@ -337,7 +337,6 @@ fn load_module(_: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
     Ok(())
 }
 
-#[expect(clippy::needless_pass_by_ref_mut, reason = "the shape of all setters")]
 fn set_thread_pool(_: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     ThreadPools::define(node, cx)
 }

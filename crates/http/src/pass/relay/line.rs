@@ -114,8 +114,8 @@ impl Relay<'_> {
         Ok(())
     }
 
-    /// The piece that has waited longest. Filters would read one that lies in a file on the loop, so
-    /// with `aio` it is read before, in part if it is long.
+    /// The piece that has waited longest. Filters would read one that lies in a file on the loop,
+    /// so with `aio` it is read before, in part if it is long.
     pub(super) async fn next_waiting(
         &mut self,
         request: &mut Request,
