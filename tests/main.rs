@@ -25,6 +25,7 @@ mod locations;
 mod log;
 mod log_losses;
 mod malformed_heads;
+mod memcached;
 mod paths;
 mod process;
 mod process_files;

@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Needed] = &[
     ("curl", "curl"),
     ("gzip", "gzip"),
     ("ip", "iproute2"),
+    ("memcached", "memcached"),
     ("openssl", "openssl"),
 ];
 

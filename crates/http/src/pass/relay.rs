@@ -146,7 +146,7 @@ async fn body(
     if let Some(attempt) = request.attempts.current() {
         attempt.body += exchange.input.len() as u64;
     }
-    let (first, ended) = match take(request, exchange) {
+    let (first, ended) = match take(request, pass, exchange, true) {
         Ok(taken) => taken,
         Err(end) => return end,
     };
@@ -180,18 +180,24 @@ async fn keep_at_once(request: &mut Request, pass: &Pass<'_>, body: Option<&Piec
     }
 }
 
-/// Takes what belongs to the body out of what was received, and whether it has ended.
-fn take(request: &mut Request, exchange: &mut Exchange) -> Result<(Option<Piece>, bool), End> {
+/// Takes what belongs to the body out of what was received, and whether it has ended. `first` says
+/// that it came with the head.
+fn take(
+    request: &mut Request,
+    pass: &Pass<'_>,
+    exchange: &mut Exchange,
+    first: bool,
+) -> Result<(Option<Piece>, bool), End> {
     let Exchange { head, input, .. } = exchange;
     let Taken { piece, ended, note } = match head.body.take(input) {
         Ok(taken) => taken,
         Err(note) => {
-            tell(request, &note);
+            tell(request, pass, &note, first);
             return Err(End::Broken);
         }
     };
     if let Some(note) = note {
-        tell(request, &note);
+        tell(request, pass, &note, first);
     }
     if ended && !input.is_empty() {
         head.reusable = false;
@@ -200,9 +206,14 @@ fn take(request: &mut Request, exchange: &mut Exchange) -> Result<(Option<Piece>
     Ok((piece, ended))
 }
 
+/// Without buffering, what came with the head is still looked at as a part of it.
 #[cold]
-fn tell(request: &Request, note: &Note) {
-    request.log_upstream(note.level, &format!("{} while {READING}", note.text));
+fn tell(request: &Request, pass: &Pass<'_>, note: &Note, first: bool) {
+    let doing = match first && !is_buffered(request, pass.settings) {
+        true => super::attempt::READING,
+        false => READING,
+    };
+    request.log_upstream(note.level, &format!("{} while {doing}", note.text));
 }
 
 /// Passes on what came behind the body.
@@ -549,7 +560,7 @@ impl<'a> Relay<'a> {
             attempt.body += n;
         }
         let was_amid_line = self.exchange.head.body.is_amid_line();
-        let (piece, ended) = take(request, self.exchange)?;
+        let (piece, ended) = take(request, self.pass, self.exchange, false)?;
         // A line between two chunks must be there in time, however it comes.
         if piece.is_some() || !was_amid_line || !self.exchange.head.body.is_amid_line() {
             self.exchange.channel.end_wait();
