@@ -184,11 +184,15 @@ impl Input {
         self.buffer.drain(..taken).collect()
     }
 
-    /// Reads to the end of a head.
+    /// Reads to the end of a head, which is one line where memcached is asked.
     fn head(&mut self, stream: &mut TcpStream) -> Option<()> {
         loop {
-            if let Some(end) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-                self.taken = end + 4;
+            let end: &[u8] = match self.buffer.starts_with(b"get ") {
+                true => b"\r\n",
+                false => b"\r\n\r\n",
+            };
+            if let Some(at) = self.buffer.windows(end.len()).position(|bytes| bytes == end) {
+                self.taken = at + end.len();
                 return Some(());
             }
             self.more(stream)?;
