@@ -11,6 +11,7 @@ pub mod body;
 pub mod browser;
 pub mod client;
 pub mod core;
+pub mod counters;
 mod duplex;
 pub mod error_page;
 pub mod field;

@@ -40,6 +40,7 @@ mod split_clients;
 mod ssi;
 mod ssl;
 mod static_files;
+mod status_zone;
 mod stub_status;
 mod sub;
 mod try_files;
@@ -92,6 +93,7 @@ pub const MODULES: &[&Module] = &[
     &gzip::MODULE,
     &range::MODULE,
     // After the response.
+    &status_zone::MODULE,
     &log::MODULE,
 ];
 

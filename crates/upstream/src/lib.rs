@@ -29,6 +29,7 @@
 
 mod balance;
 mod clock;
+mod counters;
 mod edit;
 pub mod fuzz;
 mod group;
@@ -51,6 +52,7 @@ mod zones;
 
 pub use balance::Moment;
 pub use clock::Now;
+pub use counters::{BUCKET_ENDS, Exchanged, Histogram, PeerCounts};
 pub use edit::{Change, Edit, EditError, MAX_SERVERS};
 pub use group::{Group, GroupConfig, MethodHandle, Name, Request, Server};
 pub use health::Health;

@@ -10,6 +10,7 @@ use weir_engine::Addr;
 
 use crate::{
     clock::Now,
+    counters::{Counters, Exchanged},
     health::{AtomicHealth, Health},
     roster::{Origin, ServerId},
 };
@@ -68,6 +69,8 @@ pub struct Peer {
     pub id: ServerId,
     /// Where it comes from.
     pub origin: Origin,
+    /// What is counted of it, in a group with a `zone`.
+    pub(crate) counters: Option<Counters>,
     /// What outlives edits and reloads.
     pub state: Arc<PeerState>,
 }
@@ -81,6 +84,7 @@ impl Peer {
             server: server.to_owned(),
             id: ServerId::default(),
             origin: Origin::default(),
+            counters: None,
             state: Arc::new(PeerState::new(i64::from(limits.weight))),
             address,
             name,
@@ -88,12 +92,22 @@ impl Peer {
         }
     }
 
-    /// Takes over the counters of the same peer in an earlier configuration.
+    /// Takes over the state of the same peer in an earlier configuration, or before an edit.
     pub(crate) fn inherit(&mut self, earlier: &Self) {
         self.state = Arc::clone(&earlier.state);
+        if let (Some(own), Some(known)) = (&mut self.counters, &earlier.counters) {
+            own.clone_from(known);
+        }
         if self.limits.weight != earlier.limits.weight {
             self.state.effective_weight.store(self.weight(), Relaxed);
             self.state.current_weight.store(0, Relaxed);
+        }
+    }
+
+    /// Counts what an attempt has come to.
+    pub fn count(&self, exchanged: Exchanged) {
+        if let Some(counters) = &self.counters {
+            counters.count(exchanged);
         }
     }
 
@@ -163,12 +177,6 @@ pub struct PeerState {
     pub unavailable: AtomicU64,
     /// When it was last chosen, in seconds.
     pub selected: AtomicI64,
-    /// Bytes sent to it, counted by the protocol.
-    pub sent: AtomicU64,
-    /// Bytes received from it, counted by the protocol.
-    pub received: AtomicU64,
-    /// Responses by class, 1xx to 5xx, counted by the protocol.
-    pub responses: [AtomicU64; 5],
 }
 
 impl PeerState {
@@ -194,9 +202,6 @@ impl PeerState {
             failures: AtomicU64::new(0),
             unavailable: AtomicU64::new(0),
             selected: AtomicI64::new(0),
-            sent: AtomicU64::new(0),
-            received: AtomicU64::new(0),
-            responses: Default::default(),
         }
     }
 

@@ -14,6 +14,7 @@ use std::{
 use weir_engine::Addr;
 
 use crate::{
+    counters::Counters,
     group::{Group, GroupConfig, Name, Server},
     peer::Peer,
     set::Lines,
@@ -80,6 +81,8 @@ impl Host {
         }
         let mut peer = Peer::new(Addr::Inet(address), server, limits, self.server.route());
         (peer.id, peer.origin) = (id, Origin::Resolved(self.id));
+        // Names are in groups with a zone.
+        peer.counters = Some(Counters::new());
         peer
     }
 }
@@ -91,6 +94,8 @@ pub(crate) struct Roster {
     /// In the order of their numbers.
     pub(crate) hosts: Vec<Arc<Host>>,
     next: u32,
+    /// There is a `zone`, so peers have counters.
+    counts: bool,
     /// The group of a later configuration that went on from here, and gets the edits.
     pub(crate) heir: Weak<Group>,
 }
@@ -104,7 +109,8 @@ impl Roster {
 
     /// The servers as a configuration has them.
     pub(crate) fn of(config: &GroupConfig) -> (Self, Lines) {
-        let (mut roster, mut lines) = (Self::default(), Lines::default());
+        let mut roster = Self { counts: config.zone.is_some(), ..Self::default() };
+        let mut lines = Lines::default();
         for server in &config.servers {
             roster.add(server, Origin::Conf, &mut lines);
         }
@@ -129,6 +135,7 @@ impl Roster {
             let limits = server.limits.clone();
             let mut peer = Peer::new(address.clone(), &server.text, limits, server.route());
             (peer.id, peer.origin) = (self.next_id(), origin);
+            peer.counters = self.counts.then(Counters::new);
             ids.push(peer.id);
             lines.of(server.backup).push(Arc::new(peer));
         }
@@ -142,7 +149,7 @@ impl Roster {
         lines: Lines,
         config: &GroupConfig,
     ) -> (Self, Lines) {
-        if has_same_lines(earlier, config) {
+        if has_same_lines(earlier, config) && earlier.zone.is_some() == config.zone.is_some() {
             self.go_on(earlier, lines, config)
         } else {
             self.begin_anew(&lines, config)
@@ -156,7 +163,9 @@ impl Roster {
         mut lines: Lines,
         config: &GroupConfig,
     ) -> (Self, Lines) {
-        let mut roster = Self { hosts: self.hosts.clone(), next: self.next, heir: Weak::new() };
+        let Self { hosts, next, counts, heir: _ } = self;
+        let (next, counts, heir) = (*next, *counts, Weak::new());
+        let mut roster = Self { hosts: hosts.clone(), next, counts, heir };
         for (old, new) in earlier.servers.iter().zip(&config.servers) {
             for gone in old.addresses.iter().filter(|it| !new.addresses.contains(it)) {
                 let line = lines.of(new.backup);

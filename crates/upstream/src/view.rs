@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{
     clock::Now,
+    counters::{Counters, PeerCounts},
     group::{Group, Server},
     health::Health,
     peer::{Admission, Limits, Peer, default_sid},
@@ -76,6 +77,8 @@ pub struct PeerView {
     pub header_time: u64,
     /// The average time to the last byte, in milliseconds.
     pub response_time: u64,
+    /// Bytes, responses and their times; all zero in a group without a zone.
+    pub counts: PeerCounts,
 }
 
 /// Whether a peer takes requests, in nginx's words.
@@ -191,6 +194,7 @@ impl PeerView {
             selected: (state.requests.load(Relaxed) > 0).then_some(selected),
             header_time: state.header_time.load(Relaxed),
             response_time: state.response_time.load(Relaxed),
+            counts: peer.counters.as_ref().map(Counters::read).unwrap_or_default(),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod memcached;
 pub mod proxy_protocol;
 pub mod request;
 mod shown;
+pub mod status;
 pub mod uri;
 mod words;
 

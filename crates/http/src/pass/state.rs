@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_engine::buffer::Buf;
-use weir_upstream::{Group, Peer, Timings};
+use weir_upstream::{Exchanged, Group, Peer, Timings};
 use weir_wire::header::Headers;
 
 use super::clock;
@@ -92,6 +92,7 @@ pub struct Attempts {
 impl Attempts {
     /// Forgets everything and keeps the memory.
     pub(crate) fn reset(&mut self) {
+        self.count();
         let Self { scheme, shown, list, headers, trailers, head, uri, hints, interims, new_pass } =
             self;
         *scheme = "";
@@ -103,6 +104,19 @@ impl Attempts {
         *uri = 0..0;
         (*hints, *interims) = (0, 0);
         *new_pass = false;
+    }
+
+    /// Tells the peers what their attempts have come to.
+    fn count(&self) {
+        for (_, attempt) in &self.list {
+            if let Asked::Peer(peer) = &attempt.asked {
+                // A status without a head is ours.
+                let response = attempt.header.and(attempt.response);
+                let response = response.map(|time| (attempt.status, time));
+                let (sent, received) = (attempt.sent, attempt.received);
+                peer.count(Exchanged { sent, received, response });
+            }
+        }
     }
 
     /// A pass begins: what it does is told apart from what an earlier one did. `scheme` stands
@@ -204,6 +218,13 @@ impl Attempts {
         };
         let first = std::mem::take(&mut self.new_pass);
         self.list.push((first, attempt));
+    }
+}
+
+impl Drop for Attempts {
+    /// Of a request whose memory is not used again.
+    fn drop(&mut self) {
+        self.count();
     }
 }
 

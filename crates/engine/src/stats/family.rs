@@ -1,0 +1,316 @@
+//! Families of counters that come and go with the configuration: those of every zone, every peer.
+//!
+//! Each thread has a block of counters of its own for a key that it has counted for, found by the
+//! key's place in a table of the thread. To count is a look into that table and a plain addition;
+//! whoever reads sums up the blocks of all threads.
+//!
+//! ```text
+//!  Family ── name ──▶ Key ── place ──▶ table of a thread ──▶ block of that thread
+//!                      └── all blocks, and the sum of threads that have ended ──▶ read
+//! ```
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Keys that count the same things, by name.
+#[derive(Debug)]
+pub struct Family {
+    /// How many counters each key has.
+    counters: usize,
+    keys: Mutex<BTreeMap<String, Weak<Counted>>>,
+}
+
+/// What is counted for. Clones count for the same; with the last of them, the counts are gone.
+#[derive(Clone)]
+pub struct Key(Arc<Counted>);
+
+struct Counted {
+    family: &'static Family,
+    /// None for a key that is not found by name.
+    name: Option<String>,
+    /// Where the table of each thread has its block. No other living key has it.
+    place: usize,
+    /// Unique in the process, so that the block of an earlier key at that place is not taken for
+    /// this one's.
+    serial: u64,
+    sums: Mutex<Sums>,
+}
+
+#[derive(Default)]
+struct Sums {
+    /// One for each thread that has counted and lives.
+    blocks: Vec<Arc<Block>>,
+    /// Of the threads that have ended.
+    past: Vec<u64>,
+}
+
+/// Written by one thread, read by any.
+type Block = [AtomicU64];
+
+/// The place of each living key, in one table for all families.
+static PLACES: Mutex<Places> = Mutex::new(Places { free: Vec::new(), next: 0, serial: 0 });
+
+struct Places {
+    free: Vec<usize>,
+    next: usize,
+    serial: u64,
+}
+
+thread_local! {
+    static TABLE: Table = const { Table(RefCell::new(Vec::new())) };
+}
+
+/// The blocks of a thread, by place. As long as the most keys that there were at a time.
+struct Table(RefCell<Vec<Option<Entry>>>);
+
+struct Entry {
+    serial: u64,
+    key: Weak<Counted>,
+    block: Arc<Block>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing under these locks leaves anything half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Family {
+    /// A family whose keys have so many counters each.
+    pub const fn new(counters: usize) -> Self {
+        Self { counters, keys: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// The key of that name: the living one with all it has counted, or a new one at zero.
+    pub fn key(&'static self, name: &str) -> Key {
+        let mut keys = lock(&self.keys);
+        if let Some(key) = keys.get(name).and_then(Weak::upgrade) {
+            return Key(key);
+        }
+        let key = Arc::new(Counted::new(self, Some(name.to_owned())));
+        keys.insert(name.to_owned(), Arc::downgrade(&key));
+        Key(key)
+    }
+
+    /// A key that nobody finds by name: its counts belong to whoever holds it.
+    pub fn own(&'static self) -> Key {
+        Key(Arc::new(Counted::new(self, None)))
+    }
+
+    /// Every living name in order, with its counters.
+    pub fn read(&'static self) -> Vec<(String, Vec<u64>)> {
+        let keys: Vec<_> = lock(&self.keys).values().filter_map(Weak::upgrade).map(Key).collect();
+        let read = |key: Key| Some((key.0.name.clone()?, key.read()));
+        keys.into_iter().filter_map(read).collect()
+    }
+}
+
+impl Key {
+    /// Adds to counters of the calling thread, each by its number in the family.
+    pub fn add<const N: usize>(&self, amounts: [(usize, u64); N]) {
+        self.count(&amounts);
+    }
+
+    /// Takes away from a counter that says how many there are just now.
+    pub fn sub(&self, counter: usize, amount: u64) {
+        self.count(&[(counter, amount.wrapping_neg())]);
+    }
+
+    #[inline]
+    fn count(&self, amounts: &[(usize, u64)]) {
+        // A thread that is about to end counts no more.
+        let _ = TABLE.try_with(|table| {
+            let blocks = table.0.borrow();
+            match blocks.get(self.0.place) {
+                Some(Some(entry)) if entry.serial == self.0.serial => add(&entry.block, amounts),
+                _ => {
+                    drop(blocks);
+                    add(&table.enter(&self.0), amounts);
+                }
+            }
+        });
+    }
+
+    /// The counters, summed over all threads.
+    pub fn read(&self) -> Vec<u64> {
+        let sums = lock(&self.0.sums);
+        let mut total = sums.past.clone();
+        total.resize(self.0.family.counters, 0);
+        for block in &sums.blocks {
+            for (sum, counter) in total.iter_mut().zip(block.iter()) {
+                *sum = sum.wrapping_add(counter.load(Relaxed));
+            }
+        }
+        total
+    }
+}
+
+impl PartialEq for Key {
+    /// Whether both count for the same.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Key").field(&self.0.name).finish()
+    }
+}
+
+fn add(block: &Block, amounts: &[(usize, u64)]) {
+    for (counter, amount) in amounts {
+        if let Some(counter) = block.get(*counter) {
+            // Only this thread writes it: a load and a store do.
+            counter.store(counter.load(Relaxed).wrapping_add(*amount), Relaxed);
+        }
+    }
+}
+
+impl Counted {
+    fn new(family: &'static Family, name: Option<String>) -> Self {
+        let mut places = lock(&PLACES);
+        let place = places.free.pop().unwrap_or_else(|| {
+            places.next += 1;
+            places.next - 1
+        });
+        places.serial += 1;
+        Self { family, name, place, serial: places.serial, sums: Mutex::default() }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            let mut keys = lock(&self.family.keys);
+            // Another one may have been made since nobody holds this one.
+            if keys.get(name).is_some_and(|key| key.strong_count() == 0) {
+                keys.remove(name);
+            }
+        }
+        lock(&PLACES).free.push(self.place);
+    }
+}
+
+impl Table {
+    /// The thread counts for a key for the first time.
+    #[cold]
+    fn enter(&self, key: &Arc<Counted>) -> Arc<Block> {
+        let block: Arc<Block> = (0..key.family.counters).map(|_| AtomicU64::new(0)).collect();
+        lock(&key.sums).blocks.push(Arc::clone(&block));
+        let mut blocks = self.0.borrow_mut();
+        if blocks.len() <= key.place {
+            blocks.resize_with(key.place + 1, || None);
+        }
+        let entry =
+            Entry { serial: key.serial, key: Arc::downgrade(key), block: Arc::clone(&block) };
+        blocks[key.place] = Some(entry);
+        block
+    }
+}
+
+impl Drop for Table {
+    /// What the thread has counted stays.
+    fn drop(&mut self) {
+        for entry in self.0.take().into_iter().flatten() {
+            let Some(key) = entry.key.upgrade() else { continue };
+            let mut sums = lock(&key.sums);
+            sums.blocks.retain(|block| !Arc::ptr_eq(block, &entry.block));
+            sums.past.resize(key.family.counters, 0);
+            for (sum, counter) in sums.past.iter_mut().zip(entry.block.iter()) {
+                *sum = sum.wrapping_add(counter.load(Relaxed));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_summed_while_they_live_and_after() {
+        static FAMILY: Family = Family::new(2);
+        let key = FAMILY.key("a");
+        let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+        let (counted, has_counted) = std::sync::mpsc::channel();
+        let other = key.clone();
+        let thread = std::thread::spawn(move || {
+            other.add([(0, 2), (1, 7)]);
+            other.sub(1, 3);
+            counted.send(()).unwrap();
+            let _ = may_go_on.recv();
+        });
+        has_counted.recv().unwrap();
+        key.add([(0, 1)]);
+        // A counter that the family does not have is none.
+        key.add([(2, 1)]);
+        assert_eq!(FAMILY.read(), [("a".to_owned(), vec![3, 4])]);
+        drop(go_on);
+        thread.join().unwrap();
+        assert_eq!(key.read(), [3, 4]);
+        assert_eq!(lock(&key.0.sums).blocks.len(), 1, "a thread that has ended leaves no block");
+        key.add([(0, 1)]);
+        assert_eq!(key.read(), [4, 4]);
+    }
+
+    #[test]
+    fn a_name_keeps_its_counts_as_long_as_somebody_holds_it() {
+        static FAMILY: Family = Family::new(1);
+        let old = FAMILY.key("a");
+        old.add([(0, 5)]);
+        let new = FAMILY.key("a");
+        assert_eq!(old, new);
+        drop(old);
+        assert_eq!(new.read(), [5]);
+        let other = FAMILY.key("b");
+        drop(new);
+        assert_eq!(FAMILY.read(), [("b".to_owned(), vec![0])]);
+        assert_eq!(FAMILY.key("a").read(), [0]);
+        drop(other);
+        assert!(FAMILY.read().is_empty());
+    }
+
+    /// Keys come and go, and whoever gets the place of another one starts at zero on every thread.
+    #[test]
+    fn places_are_used_again() {
+        static FAMILY: Family = Family::new(1);
+        let places = |keys: &[Key]| keys.iter().map(|key| key.0.place).max();
+        let mut keys: Vec<_> = (0..100).map(|_| FAMILY.own()).collect();
+        let most = places(&keys);
+        for _ in 0..50 {
+            keys.iter().for_each(|key| key.add([(0, 1)]));
+            assert!(keys.iter().all(|key| key.read() == [1]));
+            keys.clear();
+            // Other tests take some in the meantime.
+            keys.extend((0..100).map(|_| FAMILY.own()));
+        }
+        assert!(places(&keys) <= most.map(|most| most + 1000));
+    }
+
+    #[test]
+    fn many_threads_count_and_read() {
+        static FAMILY: Family = Family::new(3);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for number in 0..2000 {
+                        let name = ["a", "b", "c"][number % 3];
+                        let key = FAMILY.key(name);
+                        key.add([(0, 1), (1, 2)]);
+                        drop(key);
+                        FAMILY.read();
+                    }
+                });
+            }
+            let kept = FAMILY.key("kept");
+            for _ in 0..1000 {
+                kept.add([(2, 1)]);
+            }
+            assert_eq!(kept.read(), [0, 0, 1000]);
+        });
+        assert!(FAMILY.read().is_empty());
+    }
+}

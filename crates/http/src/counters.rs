@@ -1,0 +1,119 @@
+//! What is counted of the zones of servers and locations, as nginx's API tells it.
+
+use weir_engine::stats::{Family, Key};
+use weir_wire::status::{self, Responses};
+
+/// The counters of a zone by number.
+const PROCESSING: usize = 0;
+const REQUESTS: usize = 1;
+const DISCARDED: usize = 2;
+const RECEIVED: usize = 3;
+const SENT: usize = 4;
+const RESPONSE: usize = 5;
+const COUNTERS: usize = RESPONSE + status::PLACES;
+
+static SERVER_ZONES: Family = Family::new(COUNTERS);
+static LOCATION_ZONES: Family = Family::new(COUNTERS);
+
+/// The counters of one zone. Clones, and all that were made by the same name, count for the same.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ZoneCounters(Key);
+
+/// A request that is being processed, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Processing(ZoneCounters);
+
+/// What a request has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Served {
+    /// Bytes of the request.
+    pub(crate) received: u64,
+    /// Bytes of the response.
+    pub(crate) sent: u64,
+    /// The status of the response; None if there was none.
+    pub(crate) status: Option<u16>,
+}
+
+/// The counts of a zone since a configuration first had it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZoneCounts {
+    /// Requests that are being processed now; of a server.
+    pub processing: u64,
+    /// Requests.
+    pub requests: u64,
+    /// Responses.
+    pub responses: Responses,
+    /// Requests that ended without a response.
+    pub discarded: u64,
+    /// Bytes received from clients.
+    pub received: u64,
+    /// Bytes sent to clients.
+    pub sent: u64,
+}
+
+/// The zones of all servers of the configurations that serve, by name.
+pub fn server_zones() -> Vec<(String, ZoneCounts)> {
+    read(&SERVER_ZONES)
+}
+
+/// The same of all locations.
+pub fn location_zones() -> Vec<(String, ZoneCounts)> {
+    read(&LOCATION_ZONES)
+}
+
+fn read(family: &'static Family) -> Vec<(String, ZoneCounts)> {
+    let zone = |(name, counts): (String, Vec<u64>)| (name, ZoneCounts::of(&counts));
+    family.read().into_iter().map(zone).collect()
+}
+
+impl ZoneCounters {
+    pub(crate) fn of_server(name: &str) -> Self {
+        Self(SERVER_ZONES.key(name))
+    }
+
+    pub(crate) fn of_location(name: &str) -> Self {
+        Self(LOCATION_ZONES.key(name))
+    }
+
+    /// Counts a request that begins.
+    pub(crate) fn begin(&self) -> Processing {
+        self.0.add([(REQUESTS, 1), (PROCESSING, 1)]);
+        Processing(self.clone())
+    }
+
+    /// Counts a request whose beginning was not counted.
+    pub(crate) fn count_request(&self) {
+        self.0.add([(REQUESTS, 1)]);
+    }
+
+    /// Counts the end of a request.
+    pub(crate) fn count(&self, served: Served) {
+        let last = match served.status {
+            Some(code) => RESPONSE + status::place(code),
+            None => DISCARDED,
+        };
+        self.0.add([(RECEIVED, served.received), (SENT, served.sent), (last, 1)]);
+    }
+}
+
+impl Drop for Processing {
+    fn drop(&mut self) {
+        self.0.0.sub(PROCESSING, 1);
+    }
+}
+
+impl ZoneCounts {
+    fn of(counts: &[u64]) -> Self {
+        Self {
+            processing: counts[PROCESSING],
+            requests: counts[REQUESTS],
+            responses: Responses::from_places(&counts[RESPONSE..]),
+            discarded: counts[DISCARDED],
+            received: counts[RECEIVED],
+            sent: counts[SENT],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
