@@ -3,8 +3,8 @@
 //! A counter is written only by its own thread, so it needs no locked instruction; readers add
 //! up what the threads have. Each thread's counters fill cache lines of their own.
 //!
-//! Connections are counted here, for the whole process and also while a thread ends. What is counted
-//! by zone or by peer is in [families](Family).
+//! Connections are counted here, for the whole process and also while a thread ends. What is
+//! counted by zone or by peer is in [families](Family).
 
 use std::marker::PhantomData;
 use std::sync::Mutex;

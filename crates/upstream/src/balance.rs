@@ -24,6 +24,7 @@ use crate::{
     group::Request,
     peer::{Admission, Peer},
     set::{Set, Sets},
+    slow_start::Scale,
 };
 
 /// The directives of all methods.
@@ -130,6 +131,11 @@ pub(crate) trait Balance: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Heeds weights that grow: nginx refuses `slow_start` with those that refuse `backup`.
+    fn knows_slow_start(&self) -> bool {
+        self.knows_backup()
+    }
+
     /// Needs the ring of a consistent hash.
     fn needs_ring(&self) -> bool {
         false
@@ -154,6 +160,7 @@ pub(crate) type Method = Arc<dyn Balance>;
 /// `from` is where to begin and who leads there, if anyone does; `fits` is also told who leads.
 pub(crate) fn smooth(
     peers: &[Arc<Peer>],
+    scale: Scale,
     from: Option<usize>,
     mut fits: impl FnMut(&Peer, Option<usize>) -> bool,
 ) -> (Option<usize>, i64) {
@@ -166,9 +173,10 @@ pub(crate) fn smooth(
         }
         let state = &peer.state;
         let effective = state.effective_weight.load(Relaxed);
-        let current = state.current_weight.load(Relaxed) + effective;
+        let gain = scale.of(effective, peer);
+        let current = state.current_weight.load(Relaxed) + gain;
         state.current_weight.store(current, Relaxed);
-        total += effective;
+        total += gain;
         if effective < peer.weight() {
             state.effective_weight.store(effective + 1, Relaxed);
         }

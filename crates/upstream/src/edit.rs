@@ -9,6 +9,7 @@ use std::{
 use weir_engine::event_loop::on_a_thread;
 
 use crate::{
+    clock::Now,
     group::{Group, Server},
     peer::{Admission, Limits, MAX_ROUTE, Peer, default_sid},
     roster::{Host, Origin, Roster, ServerId},
@@ -41,6 +42,8 @@ pub struct Change {
     pub max_fails: Option<u64>,
     /// `fail_timeout` in seconds.
     pub fail_timeout: Option<i64>,
+    /// `slow_start` in milliseconds, 0 is none.
+    pub slow_start: Option<u64>,
     /// `down` and `drain`.
     pub admission: Option<Admission>,
     /// `route`; an empty one is none.
@@ -58,10 +61,14 @@ pub enum EditError {
     NotFound(ServerId),
     /// It is the address of a name, and goes when the name has it no longer.
     Immutable(ServerId),
+    /// It is a backup server if its name is.
+    BackupImmutable(ServerId),
     /// Its weight is that of the service.
     WeightImmutable(ServerId),
     /// The balancing method knows no backup servers.
     NoBackup,
+    /// The balancing method knows no slow start.
+    NoSlowStart,
     /// A weight of zero.
     BadWeight,
     /// A time before zero.
@@ -83,8 +90,10 @@ impl fmt::Display for EditError {
             Self::Static => f.write_str("upstream is static"),
             Self::NotFound(id) => write!(f, "server with ID \"{id}\" does not exist"),
             Self::Immutable(id) => write!(f, "server \"{id}\" not removable"),
+            Self::BackupImmutable(id) => write!(f, "server \"{id}\" backup is immutable"),
             Self::WeightImmutable(id) => write!(f, "server \"{id}\" weight is immutable"),
             Self::NoBackup => f.write_str("upstream has no backup"),
+            Self::NoSlowStart => f.write_str("invalid \"slow_start\""),
             Self::BadWeight => f.write_str("invalid \"weight\""),
             Self::BadFailTimeout => f.write_str("invalid \"fail_timeout\""),
             Self::RouteTooLong => f.write_str("route is too long"),
@@ -152,10 +161,11 @@ impl Group {
         roster: &mut Roster,
         lines: &mut Lines,
     ) -> Result<Vec<ServerId>, EditError> {
-        let Limits { weight, fail_timeout, .. } = server.limits;
+        let Limits { weight, fail_timeout, slow_start, .. } = server.limits;
         self.check(&Change {
             weight: Some(weight),
             fail_timeout: Some(fail_timeout),
+            slow_start: Some(slow_start),
             route: server.route.clone(),
             backup: Some(server.backup),
             ..Change::default()
@@ -171,12 +181,15 @@ impl Group {
         if lines.iter().count() + roster.hosts.len() + more > MAX_SERVERS {
             return Err(EditError::Full);
         }
-        Ok(roster.add(server, Origin::RunTime, lines))
+        let ids = roster.add(server, Origin::RunTime, lines);
+        let now = Now::current();
+        ids.iter().filter_map(|id| lines.find(*id)).for_each(|peer| peer.recovers(now));
+        Ok(ids)
     }
 
     /// Whether a server of the group may be so.
     fn check(&self, change: &Change) -> Result<(), EditError> {
-        let Change { weight, fail_timeout, route, backup, .. } = change;
+        let Change { weight, fail_timeout, slow_start, route, backup, .. } = change;
         if *weight == Some(0) {
             return Err(EditError::BadWeight);
         }
@@ -185,6 +198,9 @@ impl Group {
         }
         if route.as_ref().is_some_and(|route| route.len() > MAX_ROUTE) {
             return Err(EditError::RouteTooLong);
+        }
+        if slow_start.is_some_and(|time| time != 0) && !self.method().knows_slow_start() {
+            return Err(EditError::NoSlowStart);
         }
         if *backup == Some(true) && !self.method().knows_backup() {
             return Err(EditError::NoBackup);
@@ -215,7 +231,7 @@ impl Group {
                 return Err(EditError::WeightImmutable(id));
             }
             if change.backup.is_some() {
-                return Err(EditError::Immutable(id));
+                return Err(EditError::BackupImmutable(id));
             }
         }
         lines.change(id, change);
@@ -268,6 +284,7 @@ impl Change {
             max_conns: self.max_conns.unwrap_or(limits.max_conns),
             max_fails: self.max_fails.unwrap_or(limits.max_fails),
             fail_timeout: self.fail_timeout.unwrap_or(limits.fail_timeout),
+            slow_start: self.slow_start.unwrap_or(limits.slow_start),
             admission: self.admission.unwrap_or(limits.admission),
         }
     }
@@ -284,6 +301,9 @@ impl Peer {
             };
         }
         changed.inherit(self);
+        if self.limits.admission == Admission::Down && changed.limits.admission != Admission::Down {
+            changed.recovers(Now::current());
+        }
         changed
     }
 }

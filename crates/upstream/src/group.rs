@@ -213,7 +213,10 @@ impl Group {
     pub(crate) fn line_up(&self, lines: Lines) {
         let fresh = Sets::new(lines, self.method().needs_ring());
         self.tries.store(fresh.tries(), Relaxed);
-        let old = std::mem::replace(&mut *self.sets(), fresh);
+        let mut sets = self.sets();
+        fresh.succeed(&sets);
+        let old = std::mem::replace(&mut *sets, fresh);
+        drop(sets);
         drop(old);
     }
 }

@@ -19,8 +19,9 @@ pub enum Health {
 pub(crate) struct AtomicHealth(AtomicU8);
 
 impl AtomicHealth {
-    pub(crate) fn set(&self, health: Health) {
-        self.0.store(health as u8, Relaxed);
+    /// Gives what it was.
+    pub(crate) fn swap(&self, health: Health) -> Health {
+        Self::of(self.0.swap(health as u8, Relaxed))
     }
 
     pub(crate) fn is_good(&self) -> bool {
@@ -28,6 +29,10 @@ impl AtomicHealth {
     }
 
     pub(crate) fn load(&self) -> Health {
-        [Health::Good, Health::Checking, Health::Unhealthy][usize::from(self.0.load(Relaxed))]
+        Self::of(self.0.load(Relaxed))
+    }
+
+    fn of(number: u8) -> Health {
+        [Health::Good, Health::Checking, Health::Unhealthy][usize::from(number)]
     }
 }

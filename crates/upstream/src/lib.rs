@@ -44,6 +44,7 @@ mod retry;
 mod roster;
 mod set;
 pub mod settings;
+mod slow_start;
 mod sticky;
 mod upstreams;
 pub mod url;

@@ -41,13 +41,22 @@ pub struct Limits {
     pub max_fails: u64,
     /// `fail_timeout=` in seconds.
     pub fail_timeout: i64,
+    /// `slow_start` in milliseconds, 0 is none.
+    pub slow_start: u64,
     /// `down`, `drain`.
     pub admission: Admission,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { weight: 1, max_conns: 0, max_fails: 1, fail_timeout: 10, admission: Admission::Open }
+        Self {
+            weight: 1,
+            max_conns: 0,
+            max_fails: 1,
+            fail_timeout: 10,
+            slow_start: 0,
+            admission: Admission::Open,
+        }
     }
 }
 
@@ -104,6 +113,14 @@ impl Peer {
         }
     }
 
+    /// Probes have found this. Requests follow it from their next choice on.
+    pub fn set_health(&self, health: Health, now: Now) {
+        let before = self.state.health.swap(health);
+        if health == Health::Good && before != Health::Good {
+            self.recovers(now);
+        }
+    }
+
     /// Counts what an attempt has come to.
     pub fn count(&self, exchanged: Exchanged) {
         if let Some(counters) = &self.counters {
@@ -149,6 +166,8 @@ impl Peer {
 pub struct PeerState {
     pub(crate) serial: u64,
     health: AtomicHealth,
+    /// When its `slow_start` began, in milliseconds; 0 if it never did.
+    pub(crate) recovered: AtomicU64,
     pub(crate) current_weight: AtomicI64,
     pub(crate) effective_weight: AtomicI64,
     /// Requests that are with this peer now.
@@ -185,6 +204,7 @@ impl PeerState {
         Self {
             serial: NEXT.fetch_add(1, Relaxed),
             health: AtomicHealth::default(),
+            recovered: AtomicU64::new(0),
             current_weight: AtomicI64::new(0),
             effective_weight: AtomicI64::new(weight),
             conns: AtomicU64::new(0),
@@ -208,11 +228,6 @@ impl PeerState {
     /// What probes have found.
     pub fn health(&self) -> Health {
         self.health.load()
-    }
-
-    /// Probes have found this. Requests follow it from their next choice on.
-    pub fn set_health(&self, health: Health) {
-        self.health.set(health);
     }
 }
 

@@ -152,7 +152,7 @@ impl<'a> Pick<'a> {
     /// A TCP connection to the peer is up, which is all that a stream needs to call it working.
     pub fn connected(&mut self) {
         if let Some(peer) = self.peer() {
-            revive(peer);
+            revive(peer, self.seen);
         }
     }
 
@@ -204,7 +204,7 @@ impl<'a> Pick<'a> {
             let _lock = self.group.sets();
             freed.disabled = fail(peer, now);
         } else {
-            revive(peer);
+            revive(peer, now);
         }
         peer.state.conns.fetch_sub(1, Relaxed);
         self.tries = self.tries.saturating_sub(1);
@@ -252,9 +252,12 @@ fn measure(peer: &Peer, timings: Timings, averaged: Option<Moment>) {
 }
 
 /// Forgets failures of a peer that works, once a fail_timeout has passed since the last of them.
-fn revive(peer: &Peer) {
-    let state = &peer.state;
+fn revive(peer: &Peer, now: Now) {
+    let (state, max_fails) = (&peer.state, peer.limits.max_fails);
     if state.accessed.load(Relaxed) < state.checked.load(Relaxed) {
+        if max_fails != 0 && state.fails.load(Relaxed) >= max_fails {
+            peer.recovers(now);
+        }
         state.fails.store(0, Relaxed);
     }
 }

@@ -1,11 +1,13 @@
 //! The peers of a group as balancing walks over them: servers, and `backup` servers apart.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use crate::{
     balance::consistent::Points,
+    clock::Now,
     peer::{Admission, Peer},
     roster::ServerId,
+    slow_start::Scale,
 };
 
 /// Peers that stand in one line, in the order of the configuration.
@@ -16,6 +18,8 @@ pub(crate) struct Set {
     pub(crate) total_weight: i64,
     /// The only peer of the whole group: taken without looking at failures.
     pub(crate) single: bool,
+    /// One of them has a slow start.
+    pub(crate) is_slow: bool,
     /// Sum of the weights before each peer, for `random`.
     pub(crate) ranges: Vec<i64>,
 }
@@ -28,12 +32,18 @@ impl Set {
             ranges.push(total_weight);
             total_weight += peer.weight();
         }
-        Self { peers, total_weight, single: false, ranges }
+        let is_slow = peers.iter().any(|peer| peer.limits.slow_start != 0);
+        Self { peers, total_weight, single: false, is_slow, ranges }
     }
 
     /// How many attempts a request may spend here: one for each peer that is not down.
     fn tries(&self) -> usize {
         self.peers.iter().filter(|peer| peer.limits.admission == Admission::Open).count()
+    }
+
+    /// In what its weights are counted at a moment.
+    pub(crate) fn scale(&self, now: Now) -> Scale {
+        if self.is_slow { Scale::Parts(now) } else { Scale::Units }
     }
 
     /// The peer whose range a number below the total weight falls into.
@@ -98,6 +108,21 @@ impl Sets {
 
     pub(crate) fn tries(&self) -> usize {
         self.primary.tries() + self.backup.as_ref().map_or(0, Set::tries)
+    }
+
+    /// Takes the place of others. Where weights are counted in another scale, debts of peers from
+    /// before mean nothing.
+    pub(crate) fn succeed(&self, old: &Self) {
+        let slow = |set: Option<&Set>| set.is_some_and(|set| set.is_slow);
+        let lines = [
+            (Some(&self.primary), Some(&old.primary)),
+            (self.backup.as_ref(), old.backup.as_ref()),
+        ];
+        for (new, _) in lines.into_iter().filter(|(new, old)| slow(*new) != slow(*old)) {
+            for peer in new.into_iter().flat_map(|set| &set.peers) {
+                peer.state.current_weight.store(0, Relaxed);
+            }
+        }
     }
 
     /// The peers alone.

@@ -51,7 +51,7 @@ impl Balance for Consistent {
         }
         loop {
             let Some(server) = sets.points.server(walk.hash) else { return Choice::RoundRobin };
-            let (best, total) = smooth(&set.peers, None, |peer, _| {
+            let (best, total) = smooth(&set.peers, set.scale(*now), None, |peer, _| {
                 walk.may_take(peer, *now) && peer.server == server
             });
             if let Some(place) = best {

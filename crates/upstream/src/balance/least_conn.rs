@@ -8,6 +8,7 @@ use crate::{
     balance::{Balance, Choice, Turn, pay, smooth},
     peer::Peer,
     settings::{begin_method, choose},
+    slow_start::Scale,
 };
 
 static LEAST_CONN: Slot<LeastConnRow> = Slot::new();
@@ -42,13 +43,14 @@ impl Balance for LeastConn {
         if let Some(place) = walk.hinted(set, *now) {
             return Choice::Peer(place);
         }
+        let scale = set.scale(*now);
         let mut least: Option<usize> = None;
         let mut many = false;
         for (place, peer) in set.peers.iter().enumerate() {
             if !walk.may_take(peer, *now) {
                 continue;
             }
-            match least.map(|best| compare(peer, &set.peers[best])) {
+            match least.map(|best| compare(peer, &set.peers[best], scale)) {
                 None | Some(std::cmp::Ordering::Less) => {
                     least = Some(place);
                     many = false;
@@ -60,8 +62,8 @@ impl Balance for LeastConn {
         let Some(mut best) = least else { return Choice::Nobody };
         if many {
             let model = &set.peers[best];
-            let (chosen, total) = smooth(&set.peers, Some(best), |peer, _| {
-                compare(peer, model).is_eq() && walk.may_take(peer, *now)
+            let (chosen, total) = smooth(&set.peers, scale, Some(best), |peer, _| {
+                compare(peer, model, scale).is_eq() && walk.may_take(peer, *now)
             });
             best = chosen.unwrap_or(best);
             pay(&set.peers[best], total);
@@ -71,8 +73,9 @@ impl Balance for LeastConn {
 }
 
 /// Compares the connections of two peers in relation to their weights.
-pub(crate) fn compare(one: &Peer, two: &Peer) -> std::cmp::Ordering {
+pub(crate) fn compare(one: &Peer, two: &Peer, scale: Scale) -> std::cmp::Ordering {
     let conns = |peer: &Peer| u128::from(peer.state.conns.load(Relaxed));
-    let weight = |peer: &Peer| u128::from(peer.limits.weight);
+    // The least share there is, so that one with nothing to do may begin.
+    let weight = |peer: &Peer| scale.of(peer.weight(), peer).max(1) as u128;
     (conns(one) * weight(two)).cmp(&(conns(two) * weight(one)))
 }

@@ -82,6 +82,8 @@ impl Balance for LeastTime {
         if let Some(place) = walk.hinted(set, *now) {
             return Choice::Peer(place);
         }
+        let scale = set.scale(*now);
+        let weight = |peer: &Peer| scale.of(peer.weight(), peer).max(1) as u128;
         let mut least: Option<(usize, u128)> = None;
         let mut many = false;
         for (place, peer) in set.peers.iter().enumerate() {
@@ -91,8 +93,7 @@ impl Balance for LeastTime {
             age_inflight(peer, *now);
             let eta = self.eta(peer, *now);
             let order = least.map(|(best, best_eta)| {
-                let best = u128::from(set.peers[best].limits.weight);
-                (eta * best).cmp(&(best_eta * u128::from(peer.limits.weight)))
+                (eta * weight(&set.peers[best])).cmp(&(best_eta * weight(peer)))
             });
             match order {
                 None | Some(std::cmp::Ordering::Less) => {
@@ -107,9 +108,9 @@ impl Balance for LeastTime {
         if many {
             // The least time is set against the weight of whoever leads, even when that is no
             // longer the peer whose time it was: with unequal weights the sequence shows it.
-            let (chosen, total) = smooth(&set.peers, Some(best), |peer, leader| {
-                let leader = u128::from(set.peers[leader.unwrap_or(best)].limits.weight);
-                self.eta(peer, *now) * leader == best_eta * u128::from(peer.limits.weight)
+            let (chosen, total) = smooth(&set.peers, scale, Some(best), |peer, leader| {
+                let leader = weight(&set.peers[leader.unwrap_or(best)]);
+                self.eta(peer, *now) * leader == best_eta * weight(peer)
                     && walk.may_take(peer, *now)
             });
             best = chosen.unwrap_or(best);

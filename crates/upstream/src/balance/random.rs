@@ -5,6 +5,7 @@ use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 use crate::{
     balance::{Balance, Choice, MAX_REHASHES, Turn, least_conn::compare},
     settings::{begin_method, choose},
+    slow_start::Scale,
 };
 
 static RANDOM: Slot<RandomRow> = Slot::new();
@@ -60,7 +61,9 @@ impl Balance for Random {
                         // The throw counts as an attempt like any other, as in nginx.
                         first = Some(place);
                     }
-                    Some(kept) if compare(&set.peers[place], &set.peers[kept]).is_gt() => {
+                    Some(kept)
+                        if compare(&set.peers[place], &set.peers[kept], Scale::Units).is_gt() =>
+                    {
                         return Choice::Peer(kept);
                     }
                     _ => return Choice::Peer(place),

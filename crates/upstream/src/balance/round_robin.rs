@@ -31,17 +31,17 @@ fn only(turn: &Turn<'_>) -> Option<usize> {
 
 fn weighted(turn: &Turn<'_>) -> Option<usize> {
     let Turn { set, walk, now, .. } = turn;
-    let hinted = walk.hinted(set, *now);
+    let (hinted, scale) = (walk.hinted(set, *now), set.scale(*now));
     if let Some(place) = hinted {
         // A peer that sticky requests keep taking owes more and more. Beyond its share the
         // weights stand still, so that the others do not get a burst once the session ends.
         let peer = &set.peers[place];
-        let limit = -(set.total_weight - peer.weight());
+        let limit = -scale.whole(set.total_weight - peer.weight());
         if peer.state.current_weight.load(Relaxed) <= limit {
             return Some(place);
         }
     }
-    let (best, total) = smooth(&set.peers, None, |peer, _| walk.may_take(peer, *now));
+    let (best, total) = smooth(&set.peers, scale, None, |peer, _| walk.may_take(peer, *now));
     let best = hinted.or(best)?;
     pay(&set.peers[best], total);
     Some(best)

@@ -259,6 +259,7 @@ fn limits_change_in_place() {
         max_conns: Some(4),
         max_fails: Some(5),
         fail_timeout: Some(6),
+        slow_start: Some(7),
         admission: Some(Admission::Draining),
         route: Some("a".into()),
         backup: None,
@@ -269,6 +270,7 @@ fn limits_change_in_place() {
         max_conns: 4,
         max_fails: 5,
         fail_timeout: 6,
+        slow_start: 7,
         admission: Admission::Draining,
     };
     assert_eq!((&first().limits, first().sid.as_str()), (&limits, "a"));
@@ -305,6 +307,8 @@ fn what_cannot_be_is_refused() {
     refused(&hashed, Edit::Add(Server { backup: true, ..server(1) }), EditError::NoBackup);
     refused(&round, Edit::Change(ServerId(0), weight(0)), EditError::BadWeight);
     refused(&round, Edit::Add(weighted(1, 0)), EditError::BadWeight);
+    let slow = Change { slow_start: Some(1), ..Change::default() };
+    refused(&hashed, Edit::Change(ServerId(0), slow), EditError::NoSlowStart);
     let route = Change { route: Some("r".repeat(MAX_ROUTE + 1)), ..Change::default() };
     refused(&round, Edit::Change(ServerId(0), route), EditError::RouteTooLong);
     let timeout = Change { fail_timeout: Some(-1), ..Change::default() };
@@ -385,6 +389,8 @@ fn names_can_be_added_too() {
     assert_eq!(view.servers[2].host.as_deref(), Some("a.test:80"));
     let child = view.servers[2].id;
     assert_eq!(group.edit(&Edit::Remove(child)), Err(EditError::Immutable(child)));
+    let backup = Edit::Change(child, Change { backup: Some(true), ..Change::default() });
+    assert_eq!(group.edit(&backup), Err(EditError::BackupImmutable(child)));
     group.edit(&Edit::Change(child, admission(Admission::Down))).unwrap();
     // A change of the name is one of its addresses, those that are yet to come included.
     group.edit(&Edit::Change(id, weight(4))).unwrap();
@@ -407,11 +413,11 @@ fn health_lies_beside_the_limits() {
     for method in methods() {
         let group = group(method, vec![server(0), server(1), server(2)]);
         let status = |number: usize| group.view(NOW).peers[number].state.text();
-        let state = Arc::clone(&group.peers()[0].state);
-        state.set_health(Health::Checking);
+        let first = Arc::clone(&group.peers()[0]);
+        first.set_health(Health::Checking, NOW);
         assert!(!serve(&group, 50).contains(&"127.0.0.0:80".to_owned()));
         assert_eq!(status(0), "checking");
-        state.set_health(Health::Unhealthy);
+        first.set_health(Health::Unhealthy, NOW);
         group.edit(&Edit::Change(ServerId(0), weight(9))).unwrap();
         assert_eq!(status(0), "unhealthy");
         group.edit(&Edit::Change(ServerId(1), admission(Admission::Down))).unwrap();
@@ -423,7 +429,7 @@ fn health_lies_beside_the_limits() {
         pick.next(&mut fastrand::Rng::with_seed(1), NOW).unwrap();
         pick.free(Outcome::Failed, Timings::default(), NOW);
         assert_eq!(group.view(NOW).peers[2].state, PeerStatus::Unavail);
-        state.set_health(Health::Good);
+        first.set_health(Health::Good, NOW);
         assert_eq!(status(0), "up");
         assert!(serve(&group, 50).iter().all(|name| name == "127.0.0.0:80"));
     }
@@ -433,7 +439,7 @@ fn health_lies_beside_the_limits() {
 #[test]
 fn the_only_server_has_a_health_as_well() {
     let group = group(Arc::new(RoundRobin), vec![server(0)]);
-    group.peers()[0].state.set_health(Health::Unhealthy);
+    group.peers()[0].set_health(Health::Unhealthy, NOW);
     assert_eq!(serve(&group, 1), [""]);
 }
 
