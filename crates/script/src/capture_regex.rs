@@ -16,7 +16,7 @@ impl CaptureRegex {
     /// # Errors
     /// nginx's wording for a bad pattern, and for a name that is a built-in variable.
     pub fn compile(pattern: &[u8], caseless: bool, vars: &mut Variables) -> Result<Self, String> {
-        let regex = Regex::compile_bytes(pattern, caseless)?;
+        let regex = Regex::shared(pattern, caseless)?;
         let variables = regex
             .names()
             .iter()

@@ -16,16 +16,18 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use regex_automata::util::primitives::NonMaxUsize;
-use regex_automata::util::syntax;
 use regex_automata::{Input, meta};
 
 mod captures;
 mod class;
 mod fault;
+mod known;
+mod linear;
 mod translate;
 
 pub use captures::Captures;
 use fault::PatternFault;
+use linear::Linear;
 use translate::{Dialect, Translation, translate};
 
 /// Steps after which the backtracking engine gives up, and nothing matches.
@@ -56,7 +58,7 @@ struct Program {
 }
 
 enum Engine {
-    Linear(meta::Regex),
+    Linear(Linear),
     Fancy(fancy_regex::Regex),
 }
 
@@ -78,6 +80,16 @@ impl Regex {
         build(pattern, caseless)
             .map(|program| Self(Arc::new(program)))
             .map_err(|fault| fault.describe(pattern))
+    }
+
+    /// The program of an equal pattern that is in use anywhere in this process, or a new one: for
+    /// patterns of a configuration.
+    ///
+    /// # Errors
+    /// As [`Regex::compile`].
+    pub fn shared(pattern: &[u8], caseless: bool) -> Result<Self, String> {
+        let compile = || build(pattern, caseless).map(|program| Self(Arc::new(program)));
+        known::shared(pattern, caseless, compile).map_err(|fault| fault.describe(pattern))
     }
 
     /// The pattern as it was written.
@@ -106,7 +118,10 @@ impl Regex {
             return self.0.fancy_search(regex, subject, None);
         }
         match &self.0.engine {
-            Engine::Linear(regex) => regex.is_match(Input::new(subject).earliest(true)),
+            Engine::Linear(linear) => {
+                let automaton = linear.automaton(&self.0.pattern, self.0.caseless);
+                automaton.is_some_and(|regex| regex.is_match(Input::new(subject).earliest(true)))
+            }
             Engine::Fancy(regex) => self.0.fancy_search(regex, subject, None),
         }
     }
@@ -132,7 +147,11 @@ impl Regex {
             return self.0.fancy_search(regex, subject, Some(captures));
         }
         match &self.0.engine {
-            Engine::Linear(regex) => linear_search(regex, self.0.groups, subject, captures),
+            Engine::Linear(linear) => {
+                let automaton = linear.automaton(&self.0.pattern, self.0.caseless);
+                let search = |regex| linear_search(regex, self.0.groups, subject, captures);
+                automaton.is_some_and(search)
+            }
             Engine::Fancy(regex) => self.0.fancy_search(regex, subject, Some(captures)),
         }
     }
@@ -150,7 +169,7 @@ fn build(pattern: &[u8], caseless: bool) -> Result<Program, PatternFault> {
     let engine = if linear.fancy {
         Engine::Fancy(fancy(&translate(pattern, caseless, Dialect::Fancy)?, pattern)?)
     } else {
-        Engine::Linear(automaton(&linear, pattern)?)
+        Engine::Linear(Linear::new(&linear, pattern)?)
     };
     Ok(Program {
         pattern: pattern.into(),
@@ -161,18 +180,6 @@ fn build(pattern: &[u8], caseless: bool) -> Result<Program, PatternFault> {
         names: linear.names,
         engine,
     })
-}
-
-fn automaton(translation: &Translation, pattern: &[u8]) -> Result<meta::Regex, PatternFault> {
-    meta::Regex::builder()
-        .syntax(syntax::Config::new().unicode(translation.utf).utf8(false))
-        .configure(meta::Config::new().utf8_empty(false).nfa_size_limit(Some(SIZE_LIMIT)))
-        .build(&translation.text)
-        .map_err(|error| {
-            let large = error.size_limit().is_some();
-            let message = if large { fault::TOO_LARGE } else { fault::UNSUPPORTED };
-            PatternFault::new(message, pattern.len())
-        })
 }
 
 fn fancy(translation: &Translation, pattern: &[u8]) -> Result<fancy_regex::Regex, PatternFault> {

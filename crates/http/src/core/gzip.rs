@@ -70,7 +70,7 @@ fn add_disabled(own: &mut GzipWritten, node: &Node, _: &mut Cx<'_>) -> Result<()
             own.disabled_msie6 = Some(true);
             continue;
         }
-        let regex = Regex::compile_bytes(&word.value, true)?;
+        let regex = Regex::shared(&word.value, true)?;
         own.disabled.get_or_insert_default().push(Arc::new(regex));
     }
     Ok(())

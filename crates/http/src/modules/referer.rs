@@ -59,7 +59,7 @@ fn add(own: &mut RefererWritten, node: &Node, _: &mut Cx<'_>) -> Result<(), Faul
             b"blocked" => valid.blocked = true,
             b"server_names" => valid.server_names = true,
             b"~" => return Err(Fault::new("empty regex in \"~\"").at(word)),
-            [b'~', pattern @ ..] => valid.regexes.push(Regex::compile_bytes(pattern, true)?),
+            [b'~', pattern @ ..] => valid.regexes.push(Regex::shared(pattern, true)?),
             text => {
                 let slash = memchr::memchr(b'/', text);
                 let host = &text[..slash.unwrap_or(text.len())];

@@ -165,8 +165,7 @@ impl Value for Split {
 
     fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
         let word = &node.args[0];
-        let regex =
-            Regex::compile_bytes(&word.value, false).map_err(|why| Fault::from(why).at(word))?;
+        let regex = Regex::shared(&word.value, false).map_err(|why| Fault::from(why).at(word))?;
         match regex.groups() {
             2 => Ok(Self),
             _ => {
