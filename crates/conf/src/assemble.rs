@@ -2,7 +2,7 @@
 
 mod advice;
 mod include;
-mod lookup;
+pub(crate) mod lookup;
 mod merge;
 pub(crate) mod state;
 mod walk;

@@ -1,14 +1,15 @@
 //! What a setter sees of the configuration around its directive.
 
+use crate::assemble::lookup::Known;
 use crate::assemble::state::State;
 use crate::context::Contexts;
 use crate::diagnostic::{Diagnostic, Fault, Severity};
 use crate::environment::Environment;
 use crate::node::{Node, Word};
+use crate::settings::{Entry, Settled};
 use crate::source::{SourceMap, Span};
 use crate::table::{Group, Slot};
 use std::any::Any;
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// A block of one assembly; ids are given in the order in which blocks open, main is 0.
@@ -30,23 +31,29 @@ pub struct Open {
     pub span: Span,
     /// Its closing brace.
     pub close: Span,
-    /// What the setters wrote, by slot.
-    pub(crate) written: Vec<Option<Box<dyn Any + Send>>>,
-    pub(crate) settled: Vec<Option<crate::settings::Entry>>,
+    /// What the setters wrote, by slot: of the few tables that have a directive in the block.
+    pub(crate) written: Vec<(usize, Box<dyn Any + Send>)>,
+    /// The values in force, by slot: those that are not the same as around the block.
+    pub(crate) settled: Vec<(usize, Entry)>,
     pub(crate) blocks: Vec<Self>,
-    /// Where the first directive of each name stands.
-    pub(crate) firsts: HashMap<Vec<u8>, Span>,
+    /// Where the first directive of each row stands, while the block is open.
+    pub(crate) firsts: Vec<(Known, Span)>,
 }
 
 impl Open {
     /// What the directives of a table wrote into this block so far.
     pub fn written<T: Group>(&self, slot: &'static Slot<T>) -> Option<&T::Written> {
-        self.written.get(slot.index())?.as_ref()?.downcast_ref()
+        let index = slot.index();
+        let (_, written) = self.written.iter().find(|(known, _)| *known == index)?;
+        written.downcast_ref()
     }
 
-    /// The values in force in this block, once its levels are merged.
+    /// The values of this block, once its levels are merged; `None` where they are those of the
+    /// block around.
     pub fn settled<T: Group>(&self, slot: &'static Slot<T>) -> Option<&T> {
-        self.settled.get(slot.index())?.as_ref()?.value.downcast_ref()
+        let index = slot.index();
+        let (_, entry) = self.settled.iter().find(|(known, _)| *known == index)?;
+        entry.downcast_ref::<Settled<T>>().map(|settled| &settled.value)
     }
 
     /// The closed blocks in this one, in the order of the text.
@@ -56,17 +63,19 @@ impl Open {
 
     /// What was written to change, created on the first use.
     pub fn written_mut<T: Group>(&mut self, slot: &'static Slot<T>) -> &mut T::Written {
-        let cell = self.cell(slot.index());
-        cell.get_or_insert_with(|| Box::<T::Written>::default())
-            .downcast_mut()
-            .expect("a slot holds its own table's type")
+        let index = slot.index();
+        let at = self.written.iter().position(|(known, _)| *known == index);
+        let at = at.unwrap_or_else(|| {
+            self.written.push((index, Box::<T::Written>::default()));
+            self.written.len() - 1
+        });
+        self.written[at].1.downcast_mut().expect("a slot holds its own table's type")
     }
 
-    pub(crate) fn cell(&mut self, index: usize) -> &mut Option<Box<dyn Any + Send>> {
-        if self.written.len() <= index {
-            self.written.resize_with(index + 1, || None);
-        }
-        &mut self.written[index]
+    /// Takes out what the directives of the table with that slot wrote.
+    pub(crate) fn take_written(&mut self, index: usize) -> Option<Box<dyn Any + Send>> {
+        let at = self.written.iter().position(|(known, _)| *known == index)?;
+        Some(self.written.swap_remove(at).1)
     }
 }
 
@@ -128,8 +137,15 @@ impl Cx<'_> {
         full_name(&self.state.prefix, path).into()
     }
 
+    /// In `finish`: what it makes is for this block alone. Otherwise, blocks of one context which
+    /// inherit the same values and write none share what is made of them for the first.
+    pub fn settle_alone(&self) {
+        self.state.settle_alone();
+    }
+
     /// The block in which the directive stands.
     pub fn block_id(&self) -> BlockId {
+        self.settle_alone();
         self.state.settling.as_ref().map_or_else(|| self.state.top().id, |here| here.id)
     }
 
@@ -184,6 +200,7 @@ impl Cx<'_> {
 
     /// The directive that opened the block in which the directive stands.
     pub fn block_span(&self) -> Span {
+        self.settle_alone();
         self.state.settling.as_ref().map_or_else(|| self.state.top().span, |here| here.span)
     }
 
@@ -194,6 +211,7 @@ impl Cx<'_> {
 
     /// In `finish`: the arguments of the block's directive.
     pub fn block_args(&self) -> &[Word] {
+        self.settle_alone();
         self.state.settling.as_ref().map_or_else(|| &self.state.top().args, |here| &here.args)
     }
 }

@@ -33,7 +33,7 @@ pub use environment::{Environment, LogFile};
 pub use layout::Layout;
 pub use node::{Node, Word};
 pub use parser::fuzz;
-pub use settings::Settings;
+pub use settings::{Settings, Settled};
 pub use source::{FileId, SourceMap, Span};
 pub use suggest::nearest;
 pub use table::{

@@ -3,13 +3,25 @@
 use crate::source::Span;
 use crate::table::{Group, Origins, Slot};
 use std::any::Any;
+use std::ops::Deref;
 use std::sync::Arc;
 
-/// One table's values with the places they were written at.
-#[derive(Clone)]
-pub(crate) struct Entry {
-    pub(crate) value: Arc<dyn Any + Send + Sync>,
+/// One table's values in a block, a [`Settled`] of the table's struct. Blocks share it.
+pub(crate) type Entry = Arc<dyn Any + Send + Sync>;
+
+/// A table's values with the places they were written at.
+#[derive(Debug)]
+pub struct Settled<T> {
+    pub(crate) value: T,
     pub(crate) origins: Arc<Origins>,
+}
+
+impl<T> Deref for Settled<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
 }
 
 /// The values of every table in one block. A clone shares them.
@@ -19,7 +31,21 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn new(entries: Vec<Option<Entry>>) -> Self {
+    /// The values of a block: its own, by slot, and its parent's for all other slots.
+    pub(crate) fn below(parent: Option<&Self>, own: Vec<(usize, Entry)>) -> Self {
+        let above = parent.map_or(&[][..], |parent| &parent.entries);
+        if own.is_empty()
+            && let Some(parent) = parent
+        {
+            return parent.clone();
+        }
+        let slots = own.iter().map(|(slot, _)| slot + 1).max().unwrap_or(0).max(above.len());
+        let mut entries = Vec::with_capacity(slots);
+        entries.extend_from_slice(above);
+        entries.resize_with(slots, || None);
+        for (slot, entry) in own {
+            entries[slot] = Some(entry);
+        }
         Self { entries: entries.into() }
     }
 
@@ -35,21 +61,25 @@ impl Settings {
     /// # Panics
     /// When the table was not given to `assemble`.
     pub fn get<T: Group>(&self, slot: &'static Slot<T>) -> &T {
-        self.entry(slot.index()).value.downcast_ref().expect("a slot holds its own table's type")
+        &self.settled(slot).value
+    }
+
+    fn settled<T: Group>(&self, slot: &'static Slot<T>) -> &Settled<T> {
+        self.entry(slot.index()).downcast_ref().expect("a slot holds its own table's type")
     }
 
     /// The same, shared.
     ///
     /// # Panics
     /// When the table was not given to `assemble`.
-    pub fn arc<T: Group>(&self, slot: &'static Slot<T>) -> Arc<T> {
-        let value = Arc::clone(&self.entry(slot.index()).value);
-        value.downcast().expect("a slot holds its own table's type")
+    pub fn arc<T: Group>(&self, slot: &'static Slot<T>) -> Arc<Settled<T>> {
+        let settled = Arc::clone(self.entry(slot.index()));
+        settled.downcast().expect("a slot holds its own table's type")
     }
 
     /// Where a field (or directive) in force was written; `None` if it is the default.
     pub fn origin<T: Group>(&self, slot: &'static Slot<T>, field: &str) -> Option<Span> {
-        self.entry(slot.index()).origins.get(field)
+        self.settled(slot).origins.get(field)
     }
 }
 

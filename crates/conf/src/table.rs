@@ -76,7 +76,7 @@ use crate::context::Contexts;
 use crate::cx::Cx;
 use crate::diagnostic::Fault;
 use crate::node::Node;
-use crate::settings::Entry;
+use crate::settings::{Entry, Settled};
 use crate::source::Span;
 use std::any::Any;
 use std::sync::Arc;
@@ -160,6 +160,10 @@ impl Origins {
     /// The place, if it was written.
     pub fn get(&self, field: &str) -> Option<Span> {
         self.0.iter().find(|(name, _)| *name == field).map(|&(_, span)| span)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Takes over what the parent has and this one has not.
@@ -261,7 +265,7 @@ impl Table {
             all: rows,
             slot: None,
             create: || Box::new(()),
-            settle: |_, _, _, _| Entry { value: Arc::new(()), origins: Arc::default() },
+            settle: |_, _, _, _| Arc::new(()),
         }
     }
 
@@ -350,18 +354,22 @@ fn settle<T: Group, F: Fixed<T>>(
     let written = written.and_then(|written| written.downcast::<T::Written>().ok());
     let mut written = written.map(|written| *written).unwrap_or_default();
     let mut origins = std::mem::take(T::origins(&mut written));
-    let above = parent.and_then(|parent| parent.value.downcast_ref::<T>());
-    let mut value = T::merge(written, above);
+    let above = parent.and_then(|parent| parent.downcast_ref::<Settled<T>>());
+    let mut value = T::merge(written, above.map(|above| &above.value));
     F::fix(&mut value);
-    if let Some(parent) = parent {
-        origins.inherit(&parent.origins);
-    }
-    let origins = Arc::new(origins);
+    let origins = match above {
+        Some(above) if origins.is_empty() => Arc::clone(&above.origins),
+        Some(above) => {
+            origins.inherit(&above.origins);
+            Arc::new(origins)
+        }
+        None => Arc::new(origins),
+    };
     if let (true, Some(finish)) = (finish, T::FINISH) {
         cx.state.set_origins(&origins);
-        if let Err(fault) = finish(&mut value, above, cx) {
+        if let Err(fault) = finish(&mut value, above.map(|above| &above.value), cx) {
             cx.error(fault);
         }
     }
-    Entry { value: Arc::new(value), origins }
+    Arc::new(Settled { value, origins })
 }

@@ -4,8 +4,8 @@
 use std::path::Path;
 use weir_conf::environment::Memory;
 use weir_conf::{
-    Assembly, Contexts, Cx, Fault, Many, Node, Slot, Table, Value, assemble, directives, dump,
-    pending, reference,
+    Assembly, Contexts, Cx, Fault, Many, Node, Open, Slot, Table, Value, assemble, directives,
+    dump, pending, reference,
 };
 
 static CORE: Slot<Core> = Slot::new();
@@ -55,8 +55,8 @@ fn rows(_: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> 
 
 fn check_http(_: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     let http = cx.blocks().last().ok_or("no block")?;
-    let total: u32 =
-        http.blocks().iter().filter_map(|server| server.settled(&LEVEL)).map(|at| at.level).sum();
+    let at = |server: &Open| server.settled(&LEVEL).or(http.settled(&LEVEL)).map(|at| at.level);
+    let total: u32 = http.blocks().iter().filter_map(at).sum();
     if total == 13 { Err(Fault::new("unlucky").nowhere()) } else { Ok(()) }
 }
 

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use weir_conf::{Block, BlockId, Contexts, Settings, Span};
+use weir_conf::{Block, BlockId, Contexts, Settings, Settled, Span};
 use weir_script::{CaptureRegex, Captures, Scope, VarId};
 
 use crate::core;
@@ -67,13 +67,13 @@ pub struct Location {
 /// not be looked up.
 pub struct Usual {
     /// `client_*` and the like.
-    pub limits: Arc<Limits>,
+    pub limits: Arc<Settled<Limits>>,
     /// `keepalive_*` and the like.
-    pub connection: Arc<Connection>,
+    pub connection: Arc<Settled<Connection>>,
     /// `server_tokens` and what redirects look like.
-    pub redirect: Arc<Redirect>,
+    pub redirect: Arc<Settled<Redirect>>,
     /// `sendfile` and the like.
-    pub files: Arc<Files>,
+    pub files: Arc<Settled<Files>>,
     /// Whether there is a `post_action`.
     pub post_action: bool,
     /// Whether only internal requests may enter (`internal`).

@@ -130,6 +130,10 @@ impl Ssl {
             let key = key.iter().any(|words| fault.message("").contains(words));
             fault.caret_at_least(cx.origin(if key { "keys" } else { "certificates" }))
         })?;
+        if built.is_some() {
+            // Its keys for session tickets are no other server's.
+            cx.settle_alone();
+        }
         self.context = built.map(Arc::new);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use weir_conf::{Assembly, Block, Contexts, Environment, Layout, Table};
+use weir_conf::{Assembly, Block, Contexts, Environment, Layout, Settled, Table};
 use weir_engine::Level;
 use weir_engine::error_log::directive::{self, ERROR_LOGS, ErrorLogs};
 use weir_sys::user;
@@ -41,11 +41,11 @@ pub(crate) fn assemble(
 
 /// The settings of the process itself, out of an assembly that a plan may take apart afterwards.
 pub(crate) struct Main {
-    core: Arc<Core>,
+    core: Arc<Settled<Core>>,
     /// `None` without an `events` block.
-    events: Option<Arc<Events>>,
+    events: Option<Arc<Settled<Events>>>,
     /// The main error log.
-    pub(crate) logs: Arc<ErrorLogs>,
+    pub(crate) logs: Arc<Settled<ErrorLogs>>,
     /// Some error log, wherever it stands, is standard error, which then stays what it is.
     pub(crate) stderr_is_log: bool,
     raw_sockets: bool,

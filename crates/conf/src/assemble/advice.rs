@@ -2,6 +2,7 @@
 //!
 //! Only what a terminal shows is changed: the place of the caret, the hint, the words beside it.
 
+use super::lookup::Known;
 use super::walk::Walk;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, Word};
@@ -11,10 +12,10 @@ use crate::table::Row;
 
 impl Walk<'_> {
     /// Adds advice to the grave messages from the given one on that are about the directive.
-    pub(super) fn advise(&mut self, from: usize, node: &Node, row: Option<&Row>) {
+    pub(super) fn advise(&mut self, from: usize, node: &Node, known: Option<Known>) {
         let odd = foreign(node).is_some() || comment(node).is_some();
         let unended = if odd { None } else { self.unended(node) };
-        let first = row.and_then(|_| self.state.first_like(node));
+        let first = known.and_then(|known| self.state.first_like(known));
         let told = self.state.diagnostics.get_mut(from..).unwrap_or_default();
         let about =
             |found: &&mut Diagnostic| found.severity.is_fatal() && found.span == Some(node.span);
@@ -27,7 +28,7 @@ impl Walk<'_> {
             if diagnostic.message.ends_with(" is duplicate") {
                 diagnostic.first = first;
             }
-            if let Some(advice) = advice(diagnostic, node, row) {
+            if let Some(advice) = advice(diagnostic, node, known.map(|known| known.row)) {
                 diagnostic.word = advice.place.or(diagnostic.word);
                 diagnostic.hint = advice.hint.or(diagnostic.hint.take());
             }

@@ -8,11 +8,18 @@ use std::collections::HashMap;
 
 /// A row and the number of its table.
 #[derive(Clone, Copy)]
-pub(super) struct Known {
+pub(crate) struct Known {
     pub(super) row: &'static Row,
     pub(super) table: usize,
     /// Nothing acts on it yet.
     pub(super) pending: bool,
+}
+
+impl Known {
+    /// Whether both are the same row of the same table.
+    pub(super) fn is(self, other: Self) -> bool {
+        self.table == other.table && std::ptr::eq(self.row, other.row)
+    }
 }
 
 pub(super) enum Found {

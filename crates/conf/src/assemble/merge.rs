@@ -12,7 +12,29 @@ use crate::contexts;
 use crate::cx::Open;
 use crate::settings::{Entry, Settings};
 use crate::table::Table;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
+
+/// The values of a table in some block, and those that blocks in it come to which have none of the
+/// table's directives: what is made of the same values for the same context is the same, so those
+/// blocks share it.
+struct Level {
+    entry: Entry,
+    below: RefCell<Vec<(Contexts, Rc<Self>)>>,
+}
+
+impl Level {
+    fn new(entry: Entry) -> Rc<Self> {
+        Rc::new(Self { entry, below: RefCell::default() })
+    }
+
+    /// What a block of that context without directives of the table has, if it is known.
+    fn below(&self, context: Contexts) -> Option<Rc<Self>> {
+        let below = self.below.borrow();
+        below.iter().find(|(known, _)| *known == context).map(|(_, level)| Rc::clone(level))
+    }
+}
 
 impl Walk<'_> {
     /// Merges a block that stands directly in main.
@@ -37,9 +59,9 @@ impl Walk<'_> {
             if contexts.intersects(Contexts::MAIN) {
                 self.settle(number, table, contexts, &mut root, None);
             } else {
-                let written = root.written.get_mut(slot.index()).and_then(Option::take);
+                let written = root.take_written(slot.index());
                 let entry = (table.settle)(written, None, false, &mut self.cx());
-                put(&mut root, slot.index(), entry);
+                root.settled.push((slot.index(), entry));
             }
         }
         *self.state.top_mut() = root;
@@ -51,45 +73,69 @@ impl Walk<'_> {
         table: &'static Table,
         contexts: Contexts,
         block: &mut Open,
-        parent: Option<&Entry>,
+        parent: Option<&Rc<Level>>,
     ) {
         let Some(slot) = table.slot else { return };
-        let index = slot.index();
         let parent = if inherits(block.context) { parent } else { None };
-        let written = block.written.get_mut(index).and_then(Option::take);
-        let entry = match parent {
-            Some(parent) if written.is_none() && !reaches(contexts, block.context) => {
-                parent.clone()
-            }
-            _ => {
-                let finish = reaches(contexts, block.context) && !self.state.poisoned[number];
-                self.state.settling = Some(Settling {
-                    context: block.context,
-                    id: block.id,
-                    span: block.span,
-                    prefix: table.prefix,
-                    args: if finish { block.args.clone() } else { Vec::new() },
-                    origins: Arc::default(),
-                });
-                let entry = (table.settle)(written, parent, finish, &mut self.cx());
-                self.state.settling = None;
-                entry
-            }
-        };
+        let level = self.level(number, table, contexts, block, parent);
         for child in &mut block.blocks {
             let ours = contexts.family().intersects(child.context);
             if ours || contexts.intersects(Contexts::MAIN) {
-                self.settle(number, table, contexts, child, Some(&entry));
+                self.settle(number, table, contexts, child, Some(&level));
             }
         }
-        put(block, index, entry);
+        if !parent.is_some_and(|parent| Arc::ptr_eq(&parent.entry, &level.entry)) {
+            block.settled.push((slot.index(), level.entry.clone()));
+        }
+    }
+
+    /// What a block has of a table, shared with other blocks where it can be.
+    fn level(
+        &mut self,
+        number: usize,
+        table: &'static Table,
+        contexts: Contexts,
+        block: &mut Open,
+        parent: Option<&Rc<Level>>,
+    ) -> Rc<Level> {
+        let written = table.slot.and_then(|slot| block.take_written(slot.index()));
+        let unwritten = parent.filter(|_| written.is_none());
+        let reached = reaches(contexts, block.context);
+        if let Some(parent) = unwritten {
+            if !reached {
+                return Rc::clone(parent);
+            }
+            if let Some(known) = parent.below(block.context) {
+                return known;
+            }
+        }
+        self.state.settling = Some(Settling {
+            context: block.context,
+            id: block.id,
+            span: block.span,
+            prefix: table.prefix,
+            args: std::mem::take(&mut block.args),
+            origins: Arc::default(),
+            own: Cell::new(false),
+        });
+        let finish = reached && !self.state.poisoned[number];
+        let above = parent.map(|parent| &parent.entry);
+        let level = Level::new((table.settle)(written, above, finish, &mut self.cx()));
+        if let Some(settled) = self.state.settling.take() {
+            block.args = settled.args;
+            if let Some(parent) = unwritten.filter(|_| !settled.own.get()) {
+                parent.below.borrow_mut().push((block.context, Rc::clone(&level)));
+            }
+        }
+        level
     }
 }
 
 /// Whether a directive of the table stands in the block, or deeper.
 fn is_touched(table: &Table, block: &Open) -> bool {
     let Some(slot) = table.slot else { return false };
-    let written = block.written.get(slot.index()).is_some_and(Option::is_some);
+    let index = slot.index();
+    let written = block.written.iter().any(|(known, _)| *known == index);
     written || block.blocks.iter().any(|child| is_touched(table, child))
 }
 
@@ -118,25 +164,10 @@ fn reaches(contexts: Contexts, block: Contexts) -> bool {
     contexts.intersects(at)
 }
 
-fn put(block: &mut Open, index: usize, entry: Entry) {
-    if block.settled.len() <= index {
-        block.settled.resize_with(index + 1, || None);
-    }
-    block.settled[index] = Some(entry);
-}
-
 /// The finished tree: what a block has no value of, it shares with its parent.
-pub(super) fn finished(open: Open, parent: Option<&[Option<Entry>]>) -> Block {
-    let mut settled = open.settled;
-    if let Some(parent) = parent {
-        settled.resize_with(settled.len().max(parent.len()), || None);
-        for (own, above) in settled.iter_mut().zip(parent) {
-            if own.is_none() {
-                own.clone_from(above);
-            }
-        }
-    }
-    let blocks = open.blocks.into_iter().map(|child| finished(child, Some(&settled))).collect();
+pub(super) fn finished(open: Open, parent: Option<&Settings>) -> Block {
+    let settings = Settings::below(parent, open.settled);
+    let blocks = open.blocks.into_iter().map(|child| finished(child, Some(&settings))).collect();
     Block {
         id: open.id,
         context: open.context,
@@ -144,7 +175,7 @@ pub(super) fn finished(open: Open, parent: Option<&[Option<Entry>]>) -> Block {
         args: open.args,
         span: open.span,
         close: open.close,
-        settings: Settings::new(settled),
+        settings,
         blocks,
     }
 }

@@ -1,5 +1,6 @@
 //! What changes while a configuration is assembled.
 
+use super::lookup::Known;
 use crate::context::Contexts;
 use crate::cx::{BlockId, Open};
 use crate::diagnostic::{Diagnostic, Fault, Severity};
@@ -7,6 +8,7 @@ use crate::node::{Node, Word};
 use crate::source::{SourceMap, Span};
 use crate::table::Origins;
 use crate::type_map::TypeMap;
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
@@ -24,6 +26,9 @@ pub(crate) struct Settling {
     pub(crate) prefix: &'static str,
     pub(crate) args: Vec<Word>,
     pub(crate) origins: Arc<Origins>,
+    /// What comes of it is for this block alone: something was said about it, or `finish` has asked
+    /// which block it is.
+    pub(crate) own: Cell<bool>,
 }
 
 pub(crate) struct State {
@@ -97,17 +102,18 @@ impl State {
         self.open.last_mut().expect("main is open as long as directives are set")
     }
 
-    /// Notes a directive that was taken, for those of its name that come after it.
-    pub(crate) fn note_first(&mut self, node: &Node) {
+    /// Notes a directive that was taken, for those of its row that come after it.
+    pub(super) fn note_first(&mut self, known: Known, span: Span) {
         let Some(open) = self.open.last_mut() else { return };
-        if !open.firsts.contains_key(&node.name.value) {
-            open.firsts.insert(node.name.value.clone(), node.span);
+        if !open.firsts.iter().any(|(first, _)| first.is(known)) {
+            open.firsts.push((known, span));
         }
     }
 
-    /// The first directive of that name in the open block.
-    pub(crate) fn first_like(&self, node: &Node) -> Option<Span> {
-        self.open.last()?.firsts.get(&node.name.value).copied()
+    /// The first directive of that row in the open block.
+    pub(super) fn first_like(&self, known: Known) -> Option<Span> {
+        let firsts = &self.open.last()?.firsts;
+        firsts.iter().find(|(first, _)| first.is(known)).map(|(_, span)| *span)
     }
 
     pub(crate) fn next_id(&mut self) -> BlockId {
@@ -131,6 +137,7 @@ impl State {
     pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
         let fatal = diagnostic.severity.is_fatal();
         self.failed |= fatal;
+        self.settle_alone();
         // What is wrong with values that are inherited is so in every block that inherits them.
         if fatal && self.settling.is_some() && self.diagnostics.contains(&diagnostic) {
             return;
@@ -150,6 +157,7 @@ impl State {
     /// A warning at the current directive that something has no effect. Those of one wording are
     /// told once, at the first place, since one included file may hold thirty of them.
     pub(crate) fn no_effect(&mut self, message: String) {
+        self.settle_alone();
         if let Some((_, times)) = self.idle.get_mut(&message) {
             *times += 1;
             return;
@@ -183,6 +191,13 @@ impl State {
             .and_then(|faults| faults.pop_front_if(|(moment, _)| *moment < order))
         {
             self.report(fault.1);
+        }
+    }
+
+    /// The values being merged are for their block alone, if any are.
+    pub(crate) fn settle_alone(&self) {
+        if let Some(settling) = &self.settling {
+            settling.own.set(true);
         }
     }
 

@@ -68,7 +68,7 @@ impl Walk<'_> {
                 Some(fault) => {
                     self.state.poisoned[known.table] = true;
                     self.state.fault(fault);
-                    self.advise(told, &node, Some(known.row));
+                    self.advise(told, &node, Some(known));
                 }
                 None => self.apply(node, known),
             },
@@ -118,7 +118,7 @@ impl Walk<'_> {
     fn set(&mut self, node: &Node, known: Known, setter: Option<Setter>) {
         let (Some(setter), Some(slot)) = (setter, self.tables[known.table].slot) else { return };
         let index = slot.index();
-        let written = self.state.top_mut().cell(index).take();
+        let written = self.state.top_mut().take_written(index);
         let mut written = written.unwrap_or_else(self.tables[known.table].create);
         self.state.failed = false;
         let told = self.state.diagnostics.len();
@@ -126,12 +126,12 @@ impl Walk<'_> {
             self.state.fault(fault);
         }
         if self.state.failed {
-            self.advise(told, node, Some(known.row));
+            self.advise(told, node, Some(known));
         } else {
-            self.state.note_first(node);
+            self.state.note_first(known, node.span);
         }
         self.state.poisoned[known.table] |= self.state.failed;
-        *self.state.top_mut().cell(index) = Some(written);
+        self.state.top_mut().written.push((index, written));
     }
 
     fn open(&mut self, mut node: Node, known: Known, context: Contexts) {
@@ -157,6 +157,7 @@ impl Walk<'_> {
             self.set(&node, known, known.row.then);
         }
         let mut child = self.state.open.pop().unwrap_or_default();
+        child.firsts = Vec::new();
         if self.state.open.len() == 1 {
             self.settle_block(&mut child);
             child = self.after(&node, known, child);
