@@ -12,8 +12,8 @@ use super::fault::{self, PatternFault};
 use super::translate::{Dialect, Translation, translate};
 
 /// The largest automaton, in states as [`most_states`] estimates them, that is built while a
-/// request waits for it: some hundred microseconds. A state takes less than a kilobyte, so that none
-/// of these can be larger than [`SIZE_LIMIT`].
+/// request waits for it: some hundred microseconds. A state takes less than a kilobyte, so none of
+/// these can be larger than [`SIZE_LIMIT`].
 const MOST_LAZY_STATES: usize = 4096;
 
 /// A pattern for the linear engine.
