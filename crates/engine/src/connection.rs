@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use rustix::net::{Shutdown, sockopt};
@@ -252,6 +252,17 @@ impl Conn {
             Some(_) => self.poll_send(cx, &[IoSlice::new(message)]),
             None => self.socket.poll_post(cx, message),
         }
+    }
+
+    /// Ready when the kernel has what was left to the end of a turn.
+    pub fn poll_posted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.socket.poll_posted(cx)
+    }
+
+    /// Whether there was no room for a message that was left to the end of a turn: it waits for the
+    /// peer to take what was sent before.
+    pub fn is_stuck(&mut self) -> bool {
+        self.poll_posted(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// As [`Conn::poll_send`] with one piece behind which a file follows at once: a plain

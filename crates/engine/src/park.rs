@@ -93,10 +93,10 @@ impl<T: 'static> Lot<T> {
     /// parked it counts as waiting.
     ///
     /// # Errors
-    /// Gives the connection back if it has something to say already: it is not idle. If the
-    /// system refuses to watch it, too.
+    /// Gives the connection back if it is not idle: it has something to say already, or its peer
+    /// has not taken what was sent. If the system refuses to watch it, too.
     pub fn park(&self, mut conn: Conn, until: Instant, data: T) -> Result<(), (Box<Conn>, T)> {
-        if conn.is_busy() {
+        if conn.is_busy() || conn.is_stuck() {
             return Err((Box::new(conn), data));
         }
         self.inner.borrow_mut().park(conn, until, data)

@@ -128,7 +128,7 @@ fn what_comes_right_before_the_end_leaves_with_it() {
             theirs.set_nonblocking(true).unwrap();
             let mut conn = Conn::from_fd(ours.into(), addr.clone());
             conn.end_follows();
-            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let mut cx = Context::from_waker(Waker::noop());
             let sent = conn.poll_send(&mut cx, &[IoSlice::new(b"last")]);
             assert!(matches!(sent, Poll::Ready(Ok(4))), "{sent:?}");
             let mut got = Vec::new();

@@ -139,10 +139,23 @@ async fn requests(
         }
         let waits = link.input.is_empty();
         if waits {
-            match idle::first_bytes(&service, &mut link, &mut place, &mut deadline, patience).await
-            {
+            let wake =
+                idle::first_bytes(&service, &mut link, &mut place, &mut deadline, patience).await;
+            match wake {
                 Wake::Bytes => {}
                 Wake::Changed => continue,
+                // It is not idle yet.
+                Wake::Park if link.conn.is_stuck() => {
+                    let Some(later) = Box::pin(idle::deliver(&mut link, endpoint)).await else {
+                        return link.conn.close();
+                    };
+                    patience = patience.put_off(later);
+                    continue;
+                }
+                Wake::TimedOut | Wake::Quit | Wake::Gone(None) if link.conn.is_stuck() => {
+                    Box::pin(idle::deliver(&mut link, endpoint)).await;
+                    return end_idle(link.conn, endpoint, &info, &key, number, wake);
+                }
                 Wake::Park => {
                     drop(gauge);
                     match park(&service, *link, &info, &key, number, patience) {

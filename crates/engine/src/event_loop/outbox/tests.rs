@@ -2,10 +2,13 @@ use std::future::poll_fn;
 use std::io::{IoSlice, Read};
 use std::os::unix::net::UnixStream;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::addr::Addr;
+use crate::clock;
 use crate::connection::Conn;
 use crate::event_loop::{EventLoop, Method, here, settle, yield_now};
+use crate::park::Lot;
 
 /// Runs a test by epoll, and by io_uring where that is possible.
 fn either_way(test: impl AsyncFn()) {
@@ -131,6 +134,31 @@ fn what_does_not_fit_is_sent_when_there_is_room() {
         yield_now().await;
         let got = reader.join().unwrap();
         assert_eq!(&got[before..], b"stuck, behind it");
+    });
+}
+
+#[test]
+fn a_connection_is_parked_when_its_message_has_left() {
+    either_way(async || {
+        let lot = Lot::new(|_, (), _, _| {});
+        let until = clock::now() + Duration::from_secs(3600);
+        let (mut conn, mut theirs) = pair().await;
+        let before = fill(&mut conn).await;
+        conn.socket().forget_fullness();
+        post(&mut conn, b"stuck").await;
+        yield_now().await;
+        let (mut conn, ()) = lot.park(conn, until, ()).unwrap_err();
+        assert!(conn.is_stuck());
+        let reader = std::thread::spawn(move || {
+            let mut got = vec![0; before + 5];
+            theirs.read_exact(&mut got).unwrap();
+            (got, theirs)
+        });
+        poll_fn(|cx| conn.poll_posted(cx)).await;
+        let (got, _theirs) = reader.join().unwrap();
+        assert_eq!(&got[before..], b"stuck");
+        assert!(!conn.is_stuck());
+        lot.park(*conn, until, ()).unwrap();
     });
 }
 

@@ -34,6 +34,7 @@ use weir_engine::timer::Deadline;
 
 use crate::client::h1::Link;
 use crate::request::ConnectionInfo;
+use crate::route::Endpoint;
 use crate::serve::Service;
 use crate::snapshot::Snapshot;
 
@@ -82,6 +83,11 @@ impl Patience {
     /// The same for one whose listener has gone.
     pub(super) fn ending(self) -> Self {
         Self { parks: false, ends: true, ..self }
+    }
+
+    /// The same for one that was not idle for so long.
+    pub(super) fn put_off(self, by: Duration) -> Self {
+        Self { until: self.until + by, ..self }
     }
 
     /// When the connection must begin or end.
@@ -371,6 +377,15 @@ impl Drop for Place<'_> {
             self.idle.waiting.borrow_mut().remove(key);
         }
     }
+}
+
+/// Waits for the client to take the end of the last response, which had no room in the socket. How
+/// long that took; `None` if the client has taken nothing for `send_timeout`.
+pub(super) async fn deliver(link: &mut Link, endpoint: &Endpoint) -> Option<Duration> {
+    let start = clock::precise();
+    let timeout = endpoint.default.location.usual.limits.send_timeout.0;
+    let delivered = link.conn.within(timeout, |conn, cx| conn.poll_posted(cx).map(Ok)).await;
+    delivered.ok().map(|()| start.elapsed())
 }
 
 /// Waits for the first bytes of a request. While it waits, the link has no buffer.
