@@ -131,6 +131,11 @@ pub fn draw<T>(draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
     network::with(|world| draw(&mut world.random)).expect("in a simulation")
 }
 
+/// What the network has done to the connection of that number until now.
+pub fn fate(connection: u32) -> Fate {
+    network::with(|world| world.fate_of(connection)).expect("in a simulation")
+}
+
 /// Notes a line in the trace, if there is one.
 pub fn note(line: impl FnOnce() -> String) {
     network::with(|world| world.note(line));

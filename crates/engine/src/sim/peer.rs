@@ -13,7 +13,8 @@ fn world<T>(act: impl FnOnce(&mut World) -> T) -> T {
     with(act).expect("in a simulation")
 }
 
-/// An end of a connection in the hands of the test. It is closed when it is dropped.
+/// An end of a connection in the hands of the test. It is closed when it is dropped. One task may
+/// read and another one write.
 #[derive(Debug)]
 pub struct Peer(EndId);
 
@@ -54,14 +55,14 @@ impl Peer {
 
     /// What the network has done to the connection until now.
     pub fn fate(&self) -> Fate {
-        world(|world| world.fate(self.0))
+        super::fate(self.number())
     }
 
     /// Waits for bytes and takes at most `max` of them; 0 is the end.
     ///
     /// # Errors
     /// `ConnectionReset`, or `BrokenPipe`.
-    pub async fn read(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+    pub async fn read(&self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
         let id = self.0;
         poll_fn(|cx| {
             let read = world(|world| match world.receive(id, max, |bytes| into.extend(bytes)) {
@@ -80,7 +81,7 @@ impl Peer {
     ///
     /// # Errors
     /// As for [`Peer::read`].
-    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         let id = self.0;
         while !bytes.is_empty() {
             let sent = poll_fn(|cx| {
@@ -99,12 +100,12 @@ impl Peer {
     }
 
     /// Sends no more, and can still receive.
-    pub fn finish(&mut self) {
+    pub fn finish(&self) {
         let _ = world(|world| world.finish(self.0));
     }
 
-    /// Closes with a reset.
-    pub fn reset(self) {
+    /// Makes a reset of the close.
+    pub fn reset_on_drop(&self) {
         world(|world| world.end(self.0).resets = true);
     }
 }

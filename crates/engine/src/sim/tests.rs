@@ -56,7 +56,7 @@ fn serve_echo() -> (Arc<OwnedFd>, listen::Accepting) {
 
 /// What comes back of so many bytes until the end, or what has gone wrong.
 async fn ask(count: usize) -> io::Result<bool> {
-    let mut peer = Peer::connect(addr(CLIENT), addr(PROXY)).await?;
+    let peer = Peer::connect(addr(CLIENT), addr(PROXY)).await?;
     let message: Vec<u8> = (0..count).map(|place| (place % 251) as u8).collect();
     let mut got = Vec::new();
     for part in message.chunks(1000) {
@@ -147,7 +147,7 @@ fn a_wait_for_nothing_is_found() {
         simulate(1, Faults::none(), async || {
             let _peers = Peer::connect(addr(CLIENT), addr(PROXY)).await;
             let _serving = serve_echo();
-            let mut peer = Peer::connect(addr(CLIENT), addr(PROXY)).await.unwrap();
+            let peer = Peer::connect(addr(CLIENT), addr(PROXY)).await.unwrap();
             std::future::poll_fn(|_| std::task::Poll::<()>::Pending).await;
             peer.finish();
         })
@@ -209,7 +209,7 @@ fn what_was_not_read_makes_a_reset_of_a_close() {
         let seen = Rc::new(Cell::new(None));
         let see = Rc::clone(&seen);
         let other = spawn_joined(async move {
-            let mut peer = listening.accept().await;
+            let peer = listening.accept().await;
             let mut got = Vec::new();
             peer.read(&mut got, 4).await.unwrap();
             see.set(Some(got));

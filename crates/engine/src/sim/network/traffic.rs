@@ -13,8 +13,8 @@ impl World {
         &mut self.ends[end.place()]
     }
 
-    pub(in crate::sim) fn fate(&self, end: EndId) -> Fate {
-        self.fates[end.connection() as usize]
+    pub(in crate::sim) fn fate_of(&self, connection: u32) -> Fate {
+        self.fates[connection as usize]
     }
 
     /// Two ends that know nothing of each other yet; the first, which will connect.

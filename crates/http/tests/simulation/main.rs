@@ -1,0 +1,111 @@
+//! Whole requests in virtual time: clients, the proxy's own code and two upstreams over a
+//! simulated network, whose faults and whose time follow from a seed (`weir_engine::sim`).
+//!
+//! Each seed is a configuration, some clients, upstreams with their moods, a network and perhaps
+//! a reload. What must hold, whatever happens:
+//!
+//! * Nothing of a response is invented, lost without a fault, or given to another request; a
+//!   response that is cut off never looks whole.
+//! * A request that must not be sent twice is not, and no upstream sees more than was sent.
+//! * Whatever waits ends: nobody who is silent is waited for longer than the configuration says.
+//! * In the end nothing is left: connections, tasks, timers, counters, old configurations.
+//!
+//! ```text
+//! cargo test -p weir-http --test simulation                     the usual seeds
+//! WEIR_SIM_SEED=4711 cargo test -p weir-http --test simulation  one, with its trace
+//! WEIR_SIM_SEEDS=100000 WEIR_SIM_FIRST=1000000 cargo test …     others, and how many
+//! ```
+
+mod client;
+mod configuration;
+mod deadlines;
+mod message;
+mod model;
+mod proxy;
+mod scenario;
+mod upstream;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many seeds a run tries.
+const SEEDS: u64 = 2000;
+
+/// How many threads try them.
+const THREADS: u64 = 2;
+
+/// The trace is cut to its last lines of this number.
+const TRACE: usize = 2000;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Runs one seed on a thread of its own, so that no thread-local is left from another one. Gives
+/// the trace, if one is wanted, and what is wrong.
+fn run(seed: u64, traced: bool) -> (Vec<String>, Option<String>) {
+    let thread = std::thread::spawn(move || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| scenario::run(seed, traced)));
+        let fault = outcome.err().map(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+                .unwrap_or_else(|| "a panic".to_owned())
+        });
+        (weir_engine::sim::take_trace(), fault)
+    });
+    thread.join().expect("a thread that catches its panics")
+}
+
+/// The trace of a seed that has failed, and why it has.
+fn tell(seed: u64) -> String {
+    let (trace, fault) = run(seed, true);
+    let cut = trace.len().saturating_sub(TRACE);
+    let trace = trace[cut..].join("\n");
+    format!("{trace}\nseed {seed}: {}", fault.as_deref().unwrap_or("nothing is wrong with it"))
+}
+
+#[test]
+fn every_seed_keeps_the_promises() {
+    proxy::silence_the_process_log();
+    if let Some(seed) = number("WEIR_SIM_SEED") {
+        let told = tell(seed);
+        eprintln!("{told}");
+        assert!(told.ends_with("nothing is wrong with it"), "seed {seed} fails");
+        return;
+    }
+    let first = number("WEIR_SIM_FIRST").unwrap_or(0);
+    let end = first + number("WEIR_SIM_SEEDS").unwrap_or(SEEDS);
+    let next = AtomicU64::new(first);
+    let tried = || {
+        let mut failed = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end || failed.len() >= 5 {
+                return failed;
+            }
+            if let (_, Some(fault)) = run(seed, false) {
+                failed.push((seed, fault));
+            }
+        }
+    };
+    let mut failed: Vec<(u64, String)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(tried)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("it catches panics")).collect()
+    });
+    failed.sort_unstable();
+    let Some((seed, _)) = failed.first() else { return };
+    let all: Vec<String> =
+        failed.iter().map(|(seed, fault)| format!("seed {seed}: {fault}")).collect();
+    panic!("{}\n\n{}", tell(*seed), all.join("\n"));
+}
+
+#[test]
+fn a_seed_is_always_the_same() {
+    proxy::silence_the_process_log();
+    for seed in [3, 77, 1234] {
+        let (once, again) = (run(seed, true), run(seed, true));
+        let differs = once.0.iter().zip(&again.0).find(|(one, other)| one != other);
+        assert!(once == again, "seed {seed}: {differs:?}");
+        assert!(once.0.len() > 20, "seed {seed} has {} lines", once.0.len());
+    }
+}

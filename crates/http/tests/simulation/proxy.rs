@@ -1,0 +1,114 @@
+//! The proxy in the middle: the code that serves, by a configuration's text.
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::rc::{Rc, Weak as Fading};
+use std::sync::{Arc, OnceLock, Weak};
+
+use weir_conf::environment::Memory;
+use weir_engine::error_log::{directive, set_process_log};
+use weir_engine::listen::{self, Accepting};
+use weir_engine::log_files::LogFile;
+use weir_engine::{ErrorLog, capacity, sim};
+use weir_http::modules::tables;
+use weir_http::serve::Service;
+use weir_http::snapshot::{Plan, Snapshot};
+use weir_upstream::Registry;
+
+/// Where it listens.
+pub(crate) const ADDRESS: ([u8; 4], u16) = ([10, 0, 0, 1], 80);
+
+pub(crate) fn address((ip, port): ([u8; 4], u16)) -> SocketAddr {
+    (ip, port).into()
+}
+
+/// Messages that belong to no configuration go nowhere: seeds run into limits on purpose.
+pub(crate) fn silence_the_process_log() {
+    set_process_log(ErrorLog::default());
+}
+
+/// The folder of temporary files, one for all.
+fn prefix() -> PathBuf {
+    static PREFIX: OnceLock<PathBuf> = OnceLock::new();
+    let prefix = PREFIX.get_or_init(|| {
+        let prefix = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("simulation");
+        std::fs::create_dir_all(prefix.join("temp")).expect("a folder for temporary files");
+        prefix
+    });
+    prefix.clone()
+}
+
+pub(crate) struct Proxy {
+    pub(crate) service: Rc<Service>,
+    pub(crate) registry: Registry,
+    log: Arc<LogFile>,
+    socket: Arc<OwnedFd>,
+    accepting: Option<Accepting>,
+    generations: Vec<Weak<dyn Any + Send + Sync>>,
+}
+
+impl Proxy {
+    /// Begins to serve; the error log goes to a file.
+    pub(crate) fn start(text: &str, connections: u64, log: Arc<LogFile>) -> Self {
+        capacity::set_limit(connections);
+        let registry = Registry::default();
+        let (snapshot, generation) = snapshot(text, &registry, &log);
+        let service = Service::new(snapshot);
+        let socket = sim::listener(address(ADDRESS));
+        let name = format!("{}", address(ADDRESS));
+        let (serving, key) = (Rc::clone(&service), Rc::<str>::from(name));
+        let accepting =
+            listen::accept(Arc::clone(&socket), false, move |conn| serving.accept(conn, &key));
+        let accepting = Some(accepting.expect("a listener"));
+        Self { service, registry, log, socket, accepting, generations: vec![generation] }
+    }
+
+    /// Serves by another configuration.
+    pub(crate) fn reload(&mut self, text: &str) {
+        let (snapshot, generation) = snapshot(text, &self.registry, &self.log);
+        self.generations.push(generation);
+        self.service.swap(snapshot);
+    }
+
+    /// How many configurations are still held, the one in force too.
+    pub(crate) fn generations(&self) -> usize {
+        self.generations.iter().filter(|generation| generation.strong_count() > 0).count()
+    }
+
+    /// Requests that count as being with a server.
+    pub(crate) fn at_servers(&self) -> u64 {
+        use std::sync::atomic::Ordering::Relaxed;
+        let groups = self.registry.groups();
+        let peers = groups.iter().flat_map(|group| group.peers());
+        peers.map(|peer| peer.state.conns.load(Relaxed)).sum()
+    }
+
+    /// Takes no more connections, lets the rest end, and gives what must be gone then.
+    pub(crate) async fn quit(mut self) -> (Fading<Service>, Vec<Weak<dyn Any + Send + Sync>>) {
+        listen::end(self.accepting.take().into_iter().collect()).await;
+        self.service.quit();
+        drop(self.socket);
+        (Rc::downgrade(&self.service), self.generations)
+    }
+}
+
+fn snapshot(
+    text: &str,
+    registry: &Registry,
+    log: &Arc<LogFile>,
+) -> (Rc<Snapshot>, Weak<dyn Any + Send + Sync>) {
+    let env = Memory::default().with("/weir.conf", text);
+    let mut all = tables();
+    all.push(&directive::TABLE);
+    let prefix = prefix();
+    let mut assembly = weir_conf::assemble(&all, Path::new("/weir.conf"), &prefix, None, &env);
+    let generation: Arc<dyn Any + Send + Sync> = Arc::new(());
+    let fading = Arc::downgrade(&generation);
+    let files = [Arc::clone(log)];
+    let plan = Plan::build(&mut assembly, &env, prefix, &files, generation);
+    let said = assembly.one_lines();
+    let plan = plan.unwrap_or_else(|| panic!("{said:?}"));
+    (plan.snapshot(registry), fading)
+}
