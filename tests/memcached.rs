@@ -1,6 +1,6 @@
 //! `memcached_pass` and its relatives.
 
-use crate::harness::{Backend, Server, Setup};
+use crate::harness::{Backend, Server, Setup, Signal, until};
 
 mod real;
 mod scripted;
@@ -132,6 +132,46 @@ fn a_value_goes_on_as_it_comes() {
         assert_eq!(client.take(rest.len()), rest.as_bytes());
     }
     assert_eq!(memcached.connections(), 1);
+}
+
+#[test]
+fn a_reload_does_not_end_a_value() {
+    let memcached = Scripted::new(|line| match line {
+        "get /a" => Say::Later(b"VALUE /a 0 8\r\nSEE-".to_vec(), b"THIS\r\nEND\r\n".to_vec()),
+        _ => Say::text("END\r\n"),
+    });
+    let conf = |more: &str| {
+        format!(
+            "server {{ listen 127.0.0.1:%port%; set $memcached_key $uri; {more}
+                 location / {{ memcached_pass %m%; }} }}"
+        )
+    };
+    let server = Server::http(&conf("")).set("m", memcached.address()).start();
+    let mut client = server.client();
+    client.send("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.head().status, 200);
+    assert_eq!(client.take(4), b"SEE-");
+    server.rewrite_http(&conf("location = /new { return 204; }"));
+    server.signal(Signal::HUP);
+    until("the new configuration", || server.get("/new").status == 204);
+    memcached.go_on();
+    assert_eq!(client.take(4), b"THIS");
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_connection_along() {
+    let memcached = Scripted::new(|line| match line {
+        "get /held" => Say::Hold,
+        _ => Say::value("/a", 0, "value"),
+    });
+    let server = server(&memcached, "location / { memcached_pass kept; }").start();
+    let mut client = server.client();
+    client.send("GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    until("the request", || memcached.seen().len() == 1);
+    drop(client);
+    server.wait_log("client prematurely closed connection, so upstream connection is closed too");
+    assert_eq!(server.text("/a"), "value");
+    assert_eq!(memcached.connections(), 2);
 }
 
 #[test]
