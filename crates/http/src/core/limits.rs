@@ -92,7 +92,7 @@ impl Limits {
         TempPath::settle(
             &mut self.client_body_temp_path,
             parent.and_then(|parent| parent.client_body_temp_path.as_ref()),
-            weir_conf::Layout::built().client_body_temp,
+            Some(weir_conf::Layout::built().client_body_temp),
             cx,
         )?;
         if self.large_client_header_buffers.size < self.connection_pool_size.0 {

@@ -108,22 +108,23 @@ impl TempPath {
         path
     }
 
-    /// In a table's `finish`: takes the default if nothing was said, and creates
+    /// In a table's `finish`: takes the default if nothing was said and there is one, and creates
     /// the folder if this block is the one that names it.
     pub fn settle(
         own: &mut Option<Self>,
         parent: Option<&Self>,
-        default: TempFolder,
+        default: Option<TempFolder>,
         cx: &mut Cx<'_>,
     ) -> Result<(), Fault> {
         if !cx.context().intersects(weir_conf::contexts!(http, server, location)) {
             return Ok(());
         }
-        let path = own.get_or_insert_with(|| {
+        if let (None, Some(default)) = (&own, default) {
             let prefix = cx.prefix_path("");
-            let default = default.below(&prefix.to_string_lossy());
-            Self { path: cx.prefix_path(default), levels: Vec::new() }
-        });
+            let path = cx.prefix_path(default.below(&prefix.to_string_lossy()));
+            *own = Some(Self { path, levels: Vec::new() });
+        }
+        let Some(path) = own else { return Ok(()) };
         if parent.is_some_and(|parent| parent.path == path.path) {
             return Ok(());
         }

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use weir_conf::table::Fixed;
 use weir_conf::value::Pair;
 use weir_conf::{
-    Block, Cx, Fault, Inherit, Local, Many, Node, Settings, Slot, directives, keywords,
+    Block, Cx, Fault, Inherit, Layout, Local, Many, Node, Settings, Slot, directives, keywords,
 };
 use weir_engine::error_log::Level;
 use weir_script::Template;
@@ -13,7 +14,7 @@ use weir_wire::h1::Version;
 
 use crate::core::types::table_sizes;
 use crate::module::{Handler, Module, Verdict};
-use crate::pass::fields::{Defaults, Fields};
+use crate::pass::fields::{Defaults, Fields, Unset};
 use crate::pass::target::{Destination, Scheme, Schemes, Target};
 use crate::pass::tls::UpstreamTls;
 use crate::pass::transfer::Transfer;
@@ -33,7 +34,7 @@ use rewrite::{Rule, set_cookie_domain, set_cookie_flags, set_cookie_path, set_re
 pub(crate) const MODULE: Module = Module {
     name: "proxy",
     tables: &[
-        &Transfer::table(&TRANSFER).prefix("proxy_"),
+        &Transfer::table(&TRANSFER).prefix("proxy_").fixed::<Transfer, Proxy>(),
         &UpstreamTls::table(&TLS).prefix("proxy_ssl_"),
         &Proxy::table(&PROXY),
     ],
@@ -66,14 +67,14 @@ static SCHEMES: Schemes = Schemes {
 
 /// What is set where `proxy_set_header` says nothing.
 const DEFAULTS: &Defaults = &[
-    ("Connection", ""),
-    ("Proxy-Connection", ""),
-    ("Content-Length", "$proxy_internal_body_length"),
-    ("Transfer-Encoding", "$proxy_internal_chunked"),
-    ("TE", ""),
-    ("Keep-Alive", ""),
-    ("Expect", ""),
-    ("Upgrade", ""),
+    ("Connection", Unset::Dropped),
+    ("Proxy-Connection", Unset::Dropped),
+    ("Content-Length", Unset::BodyLength),
+    ("Transfer-Encoding", Unset::Chunked),
+    ("TE", Unset::Dropped),
+    ("Keep-Alive", Unset::Dropped),
+    ("Expect", Unset::Dropped),
+    ("Upgrade", Unset::Dropped),
 ];
 
 keywords! {
@@ -120,6 +121,12 @@ directives! {
         field fields: Local<Option<Arc<Fields>>>,
     }
     finish = Proxy::finish;
+}
+
+impl Fixed<Transfer> for Proxy {
+    fn fix(transfer: &mut Transfer) {
+        transfer.temp_folder = Some(Layout::built().proxy_temp);
+    }
 }
 
 fn set_pass(own: &mut ProxyWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {

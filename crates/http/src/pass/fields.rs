@@ -10,9 +10,20 @@ use weir_wire::header::NameSet;
 use crate::field::clean;
 use crate::request::Request;
 
-/// What is set where the configuration says nothing about a name. An empty value means that the
-/// client's field is not passed on.
-pub(crate) type Defaults = [(&'static str, &'static str)];
+/// What becomes of fields that the configuration says nothing about. The client's others are passed
+/// on.
+pub(crate) type Defaults = [(&'static str, Unset)];
+
+/// What becomes of a field that is not set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unset {
+    /// It is left out.
+    Dropped,
+    /// It says how long the body is as it goes out.
+    BodyLength,
+    /// It says that the body goes out in chunks.
+    Chunked,
+}
 
 /// The compiled fields of a location.
 pub(crate) struct Fields {
@@ -45,7 +56,7 @@ enum Value {
 }
 
 /// How the body goes out, for the fields that say so.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(crate) struct BodyPlan {
     /// Its length, when there is a body with a known one.
     pub(crate) length: Option<u64>,
@@ -94,14 +105,14 @@ impl Fields {
                 None => fields.add(name, Value::Template(template)),
             }
         }
-        for (name, value) in defaults {
+        for (name, unset) in defaults {
             if !fields.own.insert(name.as_bytes()) {
                 continue;
             }
-            match *value {
-                "" => {}
-                "$proxy_internal_chunked" => fields.add(name.as_bytes(), Value::Chunked),
-                _ => fields.add(name.as_bytes(), Value::BodyLength(None)),
+            match unset {
+                Unset::Dropped => {}
+                Unset::BodyLength => fields.add(name.as_bytes(), Value::BodyLength(None)),
+                Unset::Chunked => fields.add(name.as_bytes(), Value::Chunked),
             }
         }
         Ok(fields)

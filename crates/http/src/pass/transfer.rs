@@ -1,6 +1,7 @@
 //! The settings that `proxy_`, `fastcgi_`, `uwsgi_`, `scgi_` and `grpc_` share: one table under
 //! several prefixes (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html>).
 
+use weir_conf::layout::TempFolder;
 use weir_conf::value::{Bufs, Msec, Off, Size};
 use weir_conf::{Arity, Contexts, Cx, Fault, Local, Many, Node, Value, directives};
 use weir_script::Template;
@@ -82,6 +83,8 @@ directives! {
         "hide_header" => hide_header: Many<String>,
         /// Fields of a response that are passed on but not acted upon.
         "ignore_headers" => ignore_headers: Ignored,
+        // Where responses go if nothing is said; None if they go nowhere.
+        field temp_folder: Local<Option<TempFolder>>,
         // What the two before come to.
         field hidden: Local<Hidden>,
         // Whether a 404 is always replaced by ours.
@@ -95,10 +98,7 @@ directives! {
 impl Transfer {
     fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
         let above = parent.and_then(|parent| parent.temp_path.as_ref());
-        if cx.prefix() == "proxy_" || self.temp_path.is_some() {
-            let default = weir_conf::Layout::built().proxy_temp;
-            TempPath::settle(&mut self.temp_path, above, default, cx)?;
-        }
+        TempPath::settle(&mut self.temp_path, above, self.temp_folder, cx)?;
         self.hidden = Hidden::new(&self.hide_header, &self.pass_header);
         self.outlasts_client = self.ignore_client_abort || self.store.is_on();
         self.check_sizes(cx)
@@ -110,38 +110,46 @@ impl Transfer {
         if cx.context() == Contexts::HTTP {
             return Ok(());
         }
-        self.relations().map_err(|message| message.replace("proxy_", cx.prefix()).into())
+        self.relations(cx.prefix()).map_err(Fault::new)
     }
 
-    fn relations(&self) -> Result<(), &'static str> {
+    fn relations(&self, prefix: &str) -> Result<(), String> {
         if self.buffers.count < 2 {
-            return Err("there must be at least 2 \"proxy_buffers\"");
+            return Err(format!("there must be at least 2 \"{prefix}buffers\""));
         }
         let largest = self.buffer_size.0.max(self.buffers.size);
+        let buffers = || {
+            format!(
+                "the maximum of the value of \"{prefix}buffer_size\" and one of the \
+                 \"{prefix}buffers\""
+            )
+        };
         let all = self.buffers.total();
         let busy = self.busy_buffers_size.map_or(largest.saturating_mul(2), |size| size.0);
         if busy < largest {
-            return Err(
-                "\"proxy_busy_buffers_size\" must be equal to or greater than the maximum of \
-                 the value of \"proxy_buffer_size\" and one of the \"proxy_buffers\"",
-            );
+            let buffers = buffers();
+            return Err(format!(
+                "\"{prefix}busy_buffers_size\" must be equal to or greater than {buffers}"
+            ));
         }
         if busy > all - self.buffers.size {
-            return Err("\"proxy_busy_buffers_size\" must be less than the size of all \
-                 \"proxy_buffers\" minus one buffer");
+            return Err(format!(
+                "\"{prefix}busy_buffers_size\" must be less than the size of all \
+                 \"{prefix}buffers\" minus one buffer"
+            ));
         }
         if self.temp_file_write_size.is_some_and(|size| size.0 < largest) {
-            return Err(
-                "\"proxy_temp_file_write_size\" must be equal to or greater than the maximum of \
-                 the value of \"proxy_buffer_size\" and one of the \"proxy_buffers\"",
-            );
+            let buffers = buffers();
+            return Err(format!(
+                "\"{prefix}temp_file_write_size\" must be equal to or greater than {buffers}"
+            ));
         }
         if self.max_temp_file_size.is_some_and(|size| size.0 != 0 && size.0 < largest) {
-            return Err(
-                "\"proxy_max_temp_file_size\" must be equal to zero to disable temporary files \
-                 usage or must be equal to or greater than the maximum of the value of \
-                 \"proxy_buffer_size\" and one of the \"proxy_buffers\"",
-            );
+            let buffers = buffers();
+            return Err(format!(
+                "\"{prefix}max_temp_file_size\" must be equal to zero to disable temporary files \
+                 usage or must be equal to or greater than {buffers}"
+            ));
         }
         Ok(())
     }
