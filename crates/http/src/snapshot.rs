@@ -162,7 +162,7 @@ impl Plan {
     /// What is to be done beside requests while this plan is in force.
     pub fn duties(&self, registry: &Arc<Registry>) -> Vec<Duty> {
         let groups = self.groups(registry).iter().flatten();
-        groups.flat_map(|group| group.duties(registry)).collect()
+        groups.filter_map(|group| group.duty(registry)).collect()
     }
 
     /// One thread's view.

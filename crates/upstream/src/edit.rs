@@ -136,6 +136,7 @@ impl Group {
             Edit::Remove(id) => remove(*id, &mut roster, &mut lines)?,
         }
         self.line_up(lines);
+        self.tell_names_change();
         Ok(ids)
     }
 

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use tokio::sync::Notify;
 use weir_engine::Addr;
 
 use crate::{
@@ -123,6 +124,16 @@ pub struct Group {
     /// How many attempts the sets allow.
     tries: AtomicUsize,
     sessions: Option<Arc<Sessions>>,
+    /// Told when the names of the group have changed, or those of a group that took its place. Only
+    /// a group with a zone can have names.
+    pub(crate) names_change: Option<Arc<Notify>>,
+}
+
+impl Drop for Group {
+    /// Where it had taken the place of an earlier one, that is in its place again.
+    fn drop(&mut self) {
+        self.tell_names_change();
+    }
 }
 
 impl Group {
@@ -153,6 +164,7 @@ impl Group {
             sets: Mutex::new(sets),
             roster: Mutex::new(roster),
             sessions,
+            names_change: config.zone.is_some().then(Arc::default),
             config,
         }
     }
@@ -163,7 +175,15 @@ impl Group {
         let mut roster = self.roster();
         let group = Arc::new(Self::new(config, Some((self, &roster))));
         roster.heir = Arc::downgrade(&group);
+        self.tell_names_change();
         group
+    }
+
+    pub(crate) fn tell_names_change(&self) {
+        if let Some(change) = &self.names_change {
+            // One waits at most; if it does not yet, it will find that something has changed.
+            change.notify_one();
+        }
     }
 
     /// The name as configured.

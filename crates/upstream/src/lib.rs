@@ -35,6 +35,7 @@ pub mod fuzz;
 mod group;
 mod health;
 mod keepalive;
+mod names;
 mod peer;
 mod pick;
 mod registry;

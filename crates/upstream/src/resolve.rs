@@ -21,9 +21,8 @@ use crate::{
 const SHORTEST: Duration = Duration::from_secs(1);
 
 impl Group {
-    /// To keep the names of the group's servers resolved. A reload that changes other things of
-    /// the group has the same duties.
-    pub fn duties(&self, registry: &Arc<Registry>) -> Vec<Duty> {
+    /// One duty for each name that the group has now. A group that changes otherwise has the same.
+    pub(crate) fn names(&self, registry: &Arc<Registry>) -> Vec<Duty> {
         let Some((config, timeout)) = &self.config.resolver else { return Vec::new() };
         let duty = |host: &Arc<Host>| {
             let keeper = Keeper {

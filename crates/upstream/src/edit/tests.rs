@@ -372,9 +372,9 @@ fn a_configuration_that_is_given_up_leaves_the_group_as_it_was() {
 fn names_can_be_added_too() {
     let registry = Arc::new(Registry::default());
     let group = registry.group(&config(Arc::new(RoundRobin), vec![server(0)]));
-    assert_eq!(group.duties(&registry).len(), 0);
+    assert_eq!(group.names(&registry).len(), 0);
     let id = group.edit(&Edit::Add(name("a.test"))).unwrap()[0];
-    assert_eq!(group.duties(&registry).len(), 1);
+    assert_eq!(group.names(&registry).len(), 1);
     let found = [1, 2].map(|last| crate::ServiceAddress {
         address: ([127, 0, 0, last], 0).into(),
         target: String::new(),
@@ -402,7 +402,7 @@ fn names_can_be_added_too() {
     assert_ne!(group.peers()[2].id, view.servers[3].id);
     group.edit(&Edit::Remove(id)).unwrap();
     assert_eq!(names(&group), ["127.0.0.0:80"]);
-    assert_eq!(group.duties(&registry).len(), 0);
+    assert_eq!(group.names(&registry).len(), 0);
     // An answer that was under way finds nobody.
     group.apply(id, &found, 5);
     assert_eq!(names(&group), ["127.0.0.0:80"]);

@@ -1,0 +1,186 @@
+//! The duty to keep the names of a group resolved: a duty for each name that the group has at the
+//! time, as reloads and edits add names and take them away.
+
+use std::sync::Arc;
+
+use weir_engine::duty::{Duties, Duty};
+
+use crate::{group::Group, registry::Registry};
+
+impl Group {
+    /// To keep the names of this group resolved, and those of the groups that later configurations
+    /// make of it. None for a group that can have no names.
+    pub fn duty(&self, registry: &Arc<Registry>) -> Option<Duty> {
+        self.config.resolver.as_ref()?;
+        self.names_change.as_ref()?;
+        let (registry, key) = (Arc::clone(registry), self.config.key.clone());
+        let begin = move || keep(Arc::clone(&registry), key.clone());
+        Some(Duty::new(format!("keep the names of {} resolved", self.config.key), begin))
+    }
+}
+
+async fn keep(registry: Arc<Registry>, key: String) {
+    let mut duties = Duties::default();
+    // The group must not live by this, so it is looked up again each time.
+    while let Some(group) = registry.of_key(&key).pop() {
+        let Some(change) = group.names_change.clone() else { return };
+        duties.reconcile(group.names(&registry));
+        drop(group);
+        change.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, UdpSocket};
+    use std::sync::{Mutex, mpsc};
+
+    use weir_engine::event_loop::{block_on, yield_now};
+
+    use super::*;
+    use crate::{
+        balance::least_conn::LeastConn,
+        edit::Edit,
+        group::{GroupConfig, MethodHandle, Name, Server},
+        resolver::ResolverConfig,
+        upstreams::Side,
+    };
+
+    /// A name server for which every name is 127.0.0.9 for a second, and the first labels of the
+    /// names that it was asked for. It ends with the tests.
+    fn name_server() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            let mut query = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut query) {
+                let mut answer = query[..length].to_vec();
+                answer[2..4].copy_from_slice(&[0x81, 0x80]);
+                answer[7] = 1;
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 127, 0, 0, 9]);
+                let label = &query[13..13 + usize::from(query[12])];
+                log.lock().unwrap().push(String::from_utf8_lossy(label).into_owned());
+                let _ = socket.send_to(&answer, from);
+            }
+        });
+        (address, asked)
+    }
+
+    fn server(label: &str) -> Server {
+        let name = Name { host: format!("{label}.test"), port: 80, service: None };
+        Server { text: format!("{label}.test:80"), resolve: Some(name), ..Server::default() }
+    }
+
+    fn config(dns: SocketAddr, servers: Vec<Server>) -> GroupConfig {
+        let resolver = ResolverConfig { servers: vec![dns], valid: None, ipv4: true, ipv6: false };
+        GroupConfig {
+            zone: Some("u".into()),
+            servers,
+            resolver: Some((resolver, 30_000)),
+            ..GroupConfig::implicit(Side::Http.key("u"), "u", Vec::new())
+        }
+    }
+
+    async fn until(mut happened: impl FnMut() -> bool) {
+        while !happened() {
+            yield_now().await;
+        }
+    }
+
+    #[test]
+    fn names_are_kept_as_edits_and_reloads_leave_them() {
+        block_on(async {
+            let (dns, asked) = name_server();
+            let count =
+                |label: &str| asked.lock().unwrap().iter().filter(|asked| *asked == label).count();
+            let registry = Arc::new(Registry::default());
+            let group = registry.group(&config(dns, vec![server("conf")]));
+            let mut duties = Duties::default();
+            duties.reconcile(group.duty(&registry).into_iter().collect());
+            until(|| group.peers().len() == 1).await;
+
+            let id = group.edit(&Edit::Add(server("added"))).unwrap()[0];
+            until(|| group.peers().len() == 2).await;
+
+            // A configuration that is given up takes the names along, and they come back.
+            let mut other = config(dns, vec![server("other")]);
+            let given_up = registry.group(&other);
+            until(|| given_up.peers().len() == 1).await;
+            drop(given_up);
+            let (conf, added) = (count("conf"), count("added"));
+            until(|| count("conf") > conf && count("added") > added).await;
+
+            // One that goes on with the group asks for nothing anew.
+            other = config(dns, vec![server("conf")]);
+            other.method = MethodHandle(Arc::new(LeastConn));
+            let heir = registry.group(&other);
+            assert_eq!(heir.peers().len(), 2);
+            drop(group);
+            heir.edit(&Edit::Remove(id)).unwrap();
+            // A question may be on its way.
+            let (conf, added) = (count("conf"), count("added"));
+            until(|| count("conf") >= conf + 2).await;
+            assert!(count("added") <= added + 1);
+            assert_eq!(heir.peers().len(), 1);
+        });
+    }
+
+    #[test]
+    fn a_group_without_a_zone_or_a_resolver_has_no_names() {
+        let registry = Arc::new(Registry::default());
+        let full = config(([127, 0, 0, 1], 53).into(), Vec::new());
+        let without = [
+            GroupConfig { zone: None, ..full.clone() },
+            GroupConfig { resolver: None, ..full.clone() },
+        ];
+        assert!(without.iter().all(|config| registry.group(config).duty(&registry).is_none()));
+        assert!(registry.group(&full).duty(&registry).is_some());
+    }
+
+    /// Groups that threads edit while reloads replace them: every server that was added is there.
+    #[test]
+    fn no_edit_is_lost_to_a_reload() {
+        const EDITS: u16 = 300;
+        let registry = Registry::default();
+        let plain = config(([127, 0, 0, 1], 53).into(), Vec::new());
+        let least = GroupConfig { method: MethodHandle(Arc::new(LeastConn)), ..plain.clone() };
+        let first = registry.group(&plain);
+        let (done, is_done) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            for thread in 0..2 {
+                let (registry, done) = (&registry, done.clone());
+                scope.spawn(move || {
+                    for number in 0..EDITS {
+                        let [high, low] = number.to_be_bytes();
+                        let address = SocketAddr::from(([127, thread, high, low], 80));
+                        let address = weir_engine::Addr::Inet(address);
+                        let server = Server {
+                            text: address.to_string(),
+                            addresses: vec![address],
+                            ..Server::default()
+                        };
+                        let group = registry.find(Side::Http, "u").unwrap();
+                        group.edit(&Edit::Add(server)).unwrap();
+                    }
+                    drop(done);
+                });
+            }
+            drop(done);
+            let mut held = first;
+            while is_done.try_recv() != Err(mpsc::TryRecvError::Disconnected) {
+                let next = registry.group(&least);
+                held = registry.group(&plain);
+                drop(next);
+            }
+            let mut names: Vec<_> = held.peers().iter().map(|peer| peer.name.clone()).collect();
+            let mut ids: Vec<_> = held.peers().iter().map(|peer| peer.id).collect();
+            names.sort();
+            names.dedup();
+            ids.sort();
+            ids.dedup();
+            assert_eq!((names.len(), ids.len()), (2 * usize::from(EDITS), 2 * usize::from(EDITS)));
+        });
+    }
+}
