@@ -9,6 +9,7 @@
 mod account;
 mod load;
 mod machine;
+mod reload;
 mod report;
 mod request;
 mod side;
@@ -172,6 +173,10 @@ fn compare<'a>(
     let mut measured: Vec<_> =
         able.map(|side| Measured { workload, side, rounds: Ok(Vec::new()) }).collect();
     for round in 1..=order.rounds {
+        if matches!(workload.load, workload::Load::Reloads) {
+            reload_all(stage, &mut measured, round);
+            continue;
+        }
         let mut servers = Vec::new();
         for row in measured.iter_mut().filter(|row| row.rounds.is_ok()) {
             match ready(stage, row.side, workload, &order.pace) {
@@ -198,6 +203,20 @@ fn compare<'a>(
         }
     }
     measured
+}
+
+/// A round of a workload in which the sides do not take turns.
+fn reload_all(stage: &Stage, measured: &mut [Measured<'_>], round: usize) {
+    for row in measured {
+        let Ok(rounds) = &mut row.rounds else { continue };
+        match reload::measure(stage, row.side, row.workload) {
+            Ok(values) => {
+                eprintln!("{} {round}: {} {values:.3?}", row.workload.name, row.side.name);
+                rounds.push(values);
+            }
+            Err(failure) => row.fail(round, failure),
+        }
+    }
 }
 
 /// A server with its pools filled.

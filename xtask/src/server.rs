@@ -25,7 +25,12 @@ pub(crate) struct Server {
     child: Child,
     /// Where it listens, on 127.0.0.1.
     pub(crate) port: u16,
-    folder: PathBuf,
+    /// What it may write to.
+    pub(crate) folder: PathBuf,
+    /// The program with its arguments.
+    pub(crate) line: Vec<OsString>,
+    /// When it was started.
+    pub(crate) started: Instant,
 }
 
 /// The program and its arguments, from the port it shall listen on and a folder of its own.
@@ -65,9 +70,11 @@ impl Server {
         if let Some(cores) = cores {
             command.args(["taskset", "--cpu-list", cores]);
         }
-        command.args(line(port, &folder)?).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let line = line(port, &folder)?;
+        command.args(&line).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let started = Instant::now();
         let child = command.spawn().map_err(|error| format!("setpriv: {error}"))?;
-        let mut server = Self { child, port, folder };
+        let mut server = Self { child, port, folder, line, started };
         server.wait_until_it_listens(name)?;
         Ok(server)
     }

@@ -52,6 +52,26 @@ pub(super) fn memory(process: u32) -> u64 {
     family(process).into_iter().map(of).sum::<u64>() * 1024
 }
 
+/// The kernel's ticks in a second.
+pub(super) const TICKS_PER_SECOND: f64 = 100.0;
+
+/// CPU time in ticks of a process and of all that it ever started.
+pub(super) fn ticks(process: u32) -> u64 {
+    let of = |fields: &[String], from: usize, to: usize| {
+        let fields = fields.get(from..to).unwrap_or_default();
+        fields.iter().filter_map(|field| field.parse::<u64>().ok()).sum::<u64>()
+    };
+    // Behind a process's own stands the time of its children that have ended.
+    family(process).into_iter().map(|process| of(&stat(process), USER, USER + 4)).sum()
+}
+
+/// The most memory that a process has had in RAM, in KiB; 0 when it has ended.
+pub(super) fn peak(process: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
 /// Where the parent stands in `/proc/PID/stat`, counted from behind the program's name.
 const PARENT: usize = 1;
 
@@ -75,7 +95,8 @@ fn family(process: u32) -> Vec<u32> {
     found
 }
 
-fn children(process: u32) -> Vec<u32> {
+/// The processes that a process has started and that live.
+pub(super) fn children(process: u32) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let parent = process.to_string();

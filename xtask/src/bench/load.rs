@@ -34,7 +34,7 @@ impl Pace {
     /// is left alone or watched for stragglers has all its time at once.
     pub(super) fn of(&self, workload: &Workload) -> (usize, f64) {
         match workload.load {
-            Load::Idle { .. } | Load::Paced => (1, self.turn * self.turns as f64),
+            Load::Idle { .. } | Load::Paced | Load::Reloads => (1, self.turn * self.turns as f64),
             Load::Requests { .. } | Load::Handshakes { .. } => (self.turns, self.turn),
         }
     }
@@ -91,7 +91,7 @@ fn generate(
     seconds: f64,
 ) -> Result<Count, Failure> {
     match workload.load {
-        Load::Idle { .. } => Ok(Count::default()),
+        Load::Idle { .. } | Load::Reloads => Ok(Count::default()),
         Load::Paced => {
             let rate = pace.paced_rate.ok_or("nginx's most is not known")?;
             paced::run(server.port, rate, seconds)

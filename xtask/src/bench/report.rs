@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::load::Pace;
 use super::side::Side;
-use super::workload::{Workload, columns};
+use super::workload::{Load, Workload, columns};
 use super::{Round, machine};
 use crate::Failure;
 
@@ -54,7 +54,7 @@ pub(super) fn tables(measured: &[Measured<'_>]) -> String {
             before = columns;
         }
         let cells = match &row.rounds {
-            Ok(rounds) => cells(rounds, columns.len(), reference(measured, row)),
+            Ok(rounds) => cells(rounds, columns.len(), &references(measured, row)),
             Err(failure) => vec![failure.lines().next().unwrap_or_default().to_owned()],
         };
         let _ =
@@ -63,12 +63,18 @@ pub(super) fn tables(measured: &[Measured<'_>]) -> String {
     text
 }
 
-/// nginx's median of the first column in the same workload.
-fn reference(measured: &[Measured<'_>], row: &Measured<'_>) -> Option<f64> {
-    let nginx = measured
-        .iter()
-        .find(|other| other.side.name == "nginx" && other.workload.name == row.workload.name)?;
-    spread(nginx.rounds.as_ref().ok()?, 0).map(|(_, median, _)| median)
+/// nginx's medians of the columns that are compared, in the same workload: the first one, of
+/// reloads all.
+fn references(measured: &[Measured<'_>], row: &Measured<'_>) -> Round {
+    let is_it = |other: &&Measured<'_>| {
+        other.side.name == "nginx" && other.workload.name == row.workload.name
+    };
+    let rounds = measured.iter().find(is_it).and_then(|nginx| nginx.rounds.as_ref().ok());
+    let mut medians = rounds.map(|rounds| medians(rounds)).unwrap_or_default();
+    if !matches!(row.workload.load, Load::Reloads) {
+        medians.truncate(1);
+    }
+    medians
 }
 
 /// The medians of all columns.
@@ -77,14 +83,14 @@ pub(super) fn medians(turns: &[Round]) -> Round {
     (0..columns).filter_map(|column| spread(turns, column)).map(|(_, median, _)| median).collect()
 }
 
-fn cells(rounds: &[Round], columns: usize, nginx: Option<f64>) -> Vec<String> {
+fn cells(rounds: &[Round], columns: usize, nginx: &[f64]) -> Vec<String> {
     let cell = |column| {
         let Some((least, median, most)) = spread(rounds, column) else { return String::new() };
         let mut text = number(median);
         if rounds.len() > 1 {
             let _ = write!(text, " ({}..{})", number(least), number(most));
         }
-        if let (0, Some(nginx)) = (column, nginx) {
+        if let Some(nginx) = nginx.get(column) {
             let _ = write!(text, " [{:.2}]", median / nginx);
         }
         text

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::machine::{Cores, first_line};
+use super::reload;
 use super::workload::{Conf, Key, Workload};
 use crate::scratch::{Scratch, template};
 use crate::server::Server;
@@ -98,6 +99,10 @@ impl Side {
     /// Whether it can do that at all.
     pub(super) fn takes(&self, workload: &Workload) -> bool {
         match self.kind {
+            // The method of waiting has no part in a reload.
+            Kind::Nginx(_, events) if matches!(workload.conf, Conf::Many(_)) => {
+                events != "use io_uring;"
+            }
             Kind::Nginx(..) => true,
             Kind::HaProxy | Kind::Pingora => matches!(workload.conf, Conf::Bare | Conf::Tls(_)),
             Kind::Floor(SPLICE) => workload.name == "body-1m",
@@ -160,6 +165,7 @@ fn nginx_conf(conf: Conf) -> &'static str {
         Conf::Realistic => "realistic.conf",
         Conf::Static => "static.conf",
         Conf::Everyday => "everyday.conf",
+        Conf::Many(_) => "many.conf",
     }
 }
 
@@ -233,6 +239,9 @@ impl Stage {
             ("KEY", &key.display().to_string()),
             ("BOTH", &certificate.with_extension("pem").display().to_string()),
         ];
+        if let Conf::Many(sites) = workload.conf {
+            reload::write(sites, self, folder, port, self.backend(workload))?;
+        }
         let path = folder.join(name);
         let text = template(&format!("conf/{name}"), &words)?;
         std::fs::write(&path, text).map_err(|error| error.to_string())?;

@@ -1,5 +1,7 @@
 //! What is measured: the table of workloads.
 
+use super::reload::{self, Sites};
+
 /// The configuration that a workload runs in; `bench/conf` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Conf {
@@ -15,6 +17,8 @@ pub(super) enum Conf {
     Static,
     /// A little of everything; only the training uses it.
     Everyday,
+    /// Many sites.
+    Many(Sites),
 }
 
 /// The key of a certificate.
@@ -55,6 +59,8 @@ pub(super) enum Load {
     Paced,
     /// Connections that are opened, used once and left alone.
     Idle { connections: usize },
+    /// One client that asks now and then, while the configuration is reloaded.
+    Reloads,
 }
 
 /// One thing that is measured.
@@ -75,7 +81,7 @@ impl Workload {
     pub(super) fn has_small_answers(&self) -> bool {
         match self.load {
             Load::Requests { path, upload, .. } => path == "/" && upload == 0,
-            Load::Handshakes { .. } | Load::Paced | Load::Idle { .. } => true,
+            Load::Handshakes { .. } | Load::Paced | Load::Idle { .. } | Load::Reloads => true,
         }
     }
 
@@ -110,6 +116,11 @@ pub(super) const fn row(
     load: Load,
 ) -> Workload {
     Workload { name, about, conf, threads: 1, load }
+}
+
+/// Two threads or processes, as a machine has more than one core.
+const fn reloads(name: &'static str, about: &'static str, sites: Sites) -> Workload {
+    Workload { threads: 2, ..row(name, about, Conf::Many(sites), Load::Reloads) }
 }
 
 const UPLOAD: Load =
@@ -148,14 +159,21 @@ pub(super) const WORKLOADS: &[Workload] = &[
     row("idle-15000", "15,000 of them", Conf::Bare, Load::Idle { connections: 15_000 }),
     row("tls-idle-5000", "5,000 over TLS 1.3", P256, Load::Idle { connections: 5_000 }),
     row("tls-idle-15000", "15,000 over TLS 1.3", P256, Load::Idle { connections: 15_000 }),
+    reloads("reload-500", "500 servers of five locations are reloaded", Sites::Plain(500)),
+    reloads("reload-1000", "1,000 of them", Sites::Plain(1_000)),
+    reloads("reload-2000", "2,000 of them", Sites::Plain(2_000)),
+    reloads("reload-4000", "4,000 of them", Sites::Plain(4_000)),
+    reloads("reload-certificates", "2,000 servers with a certificate each, a map of 20,000 rows", Sites::Certified(2_000)),
 ];
 
-/// What a kind of workload gives, column by column; the first is what is compared.
+/// What a kind of workload gives, column by column; the first is what is compared, of reloads all
+/// are.
 pub(super) fn columns(load: &Load) -> &'static [&'static str] {
     match load {
         Load::Requests { .. } => &["CPU µs per request", "user %", "requests per second"],
         Load::Handshakes { .. } => &["CPU µs per connection", "user %", "connections per second"],
         Load::Paced => &["CPU µs per request", "user %", "requests per second", "p50 µs", "p99 µs"],
         Load::Idle { .. } => &["bytes per connection", "MiB in all"],
+        Load::Reloads => reload::COLUMNS,
     }
 }

@@ -1,0 +1,77 @@
+//! One client that asks every few milliseconds which configuration answers.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+
+/// From one request to the next.
+const EVERY: Duration = Duration::from_millis(5);
+
+/// How long a server may keep silent.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the answers to the client's question are configured.
+pub(super) fn location(generation: u64) -> String {
+    format!("location = /generation {{ return 200 {generation}; }}\n")
+}
+
+/// The generation of the configuration that answers a new connection.
+pub(super) fn ask(port: u16) -> std::io::Result<u64> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET /generation HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let body = answer.rsplit("\r\n").next().and_then(|body| body.parse().ok());
+    body.ok_or_else(|| std::io::ErrorKind::InvalidData.into())
+}
+
+/// Asks again and again until there is an answer; gives the time that it took.
+pub(super) fn first_answer(port: u16, since: Instant) -> Result<Duration, Failure> {
+    while ask(port).is_err() {
+        if since.elapsed() > PATIENCE {
+            return Err("the server does not answer".to_owned());
+        }
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    Ok(since.elapsed())
+}
+
+/// What the client saw of a reload.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// The longest time from the moment when a request was due to the end of its answer.
+    pub(super) worst: Duration,
+    /// Until the new configuration answered.
+    pub(super) in_force: Duration,
+}
+
+/// Asks every five milliseconds until `generation` has answered for the first time and `after` has
+/// passed since.
+pub(super) fn watch(port: u16, generation: u64, after: Duration) -> Result<Seen, Failure> {
+    let started = Instant::now();
+    let mut worst = Duration::ZERO;
+    let mut in_force = None;
+    let mut due = started;
+    loop {
+        let wait = due.saturating_duration_since(Instant::now());
+        if !wait.is_zero() {
+            std::thread::sleep(wait);
+        }
+        let answered = ask(port).map_err(|error| format!("during a reload: {error}"))?;
+        worst = worst.max(due.elapsed());
+        let elapsed = started.elapsed();
+        if answered == generation {
+            let first = *in_force.get_or_insert(elapsed);
+            if elapsed > first + after {
+                return Ok(Seen { worst, in_force: first });
+            }
+        } else if elapsed > PATIENCE {
+            return Err(format!("generation {generation} does not come into force"));
+        }
+        due += EVERY;
+    }
+}
