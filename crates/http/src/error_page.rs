@@ -1,8 +1,6 @@
 //! What becomes of a status that is not a response yet: `error_page`, the built-in pages, and
 //! redirects (nginx: `ngx_http_special_response.c`).
 
-use std::rc::Rc;
-
 use weir_wire::h1::Method;
 use weir_wire::header::Known;
 
@@ -57,7 +55,7 @@ enum Next {
 
 /// Follows the `error_page` for `status`, if there is one and it applies.
 fn configured_page(request: &mut Request, status: u16) -> Option<Next> {
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let errors = location.settings.get(&ERRORS);
     if request.error_page || errors.pages.is_empty() || request.uri_changes == 0 {
         return None;

@@ -16,7 +16,7 @@ const LARGEST_READ: u64 = 8 * 1024 * 1024;
 impl Request {
     /// Takes over what the request's location says about its connection and its body.
     pub fn enter_location(&mut self) {
-        let location = std::rc::Rc::clone(&self.location);
+        let location = self.location.clone();
         let Usual { limits, connection, files, .. } = &location.usual;
         self.body.max_size = limits.client_max_body_size.0;
         self.body.timeout = limits.client_body_timeout.0;
@@ -48,7 +48,7 @@ impl Request {
 
     /// Settles `limit_rate` when the response begins, unless something else has before.
     pub(crate) fn settle_rate(&mut self) {
-        let location = std::rc::Rc::clone(&self.location);
+        let location = self.location.clone();
         let limits = &location.usual.limits;
         if !self.client.rate_set {
             self.client.rate_set = true;

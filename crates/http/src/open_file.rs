@@ -124,7 +124,7 @@ impl Request {
 
     /// `disable_symlinks` for this path (ngx_http_set_disable_symlinks).
     fn links(&mut self, path: &Path) -> Links {
-        let location = Rc::clone(&self.location);
+        let location = self.location.clone();
         let settings = &location.settings.get(&FILES).disable_symlinks;
         let mut links = Links { check: settings.check, from: 0 };
         let Some(template) = &settings.from else { return links };

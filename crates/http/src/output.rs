@@ -23,7 +23,7 @@ impl Request {
         }
         self.discard_body()?;
         self.response.before_last.clear();
-        let location = std::rc::Rc::clone(&self.location);
+        let location = self.location.clone();
         for filter in &location.handlers.header_filters {
             filter(self)?;
         }

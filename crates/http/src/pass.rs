@@ -9,7 +9,6 @@
 //! ```
 
 use std::ops::Range;
-use std::rc::Rc;
 
 use weir_conf::Slot;
 use weir_engine::error_log::Level;
@@ -20,6 +19,7 @@ use crate::module::{Pending, Verdict};
 use crate::piece::Piece;
 use crate::request::Request;
 use crate::route::Location;
+use crate::snapshot::Held;
 
 pub mod attempt;
 pub mod body;
@@ -166,7 +166,7 @@ pub trait Protocol {
 /// How a request is to be passed on, as its location's handler says.
 pub struct Course {
     /// The location, held because the request may move on.
-    pub location: Rc<Location>,
+    pub location: Held<Location>,
     /// Which of its settings apply.
     pub transfer: fn(&Location) -> &Transfer,
     /// When another peer is asked, if the settings do not say that.
@@ -182,7 +182,7 @@ pub struct Course {
 /// One request's way through upstreams.
 pub struct Pass<'a> {
     /// The location.
-    pub location: &'a Rc<Location>,
+    pub location: &'a Held<Location>,
     /// Its settings that apply.
     pub settings: &'a Transfer,
     /// When another peer is asked.

@@ -7,7 +7,6 @@ use std::ffi::OsString;
 use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use weir_engine::error_log::Level;
 use weir_script::Template;
@@ -22,7 +21,7 @@ impl Request {
     /// # Errors
     /// The status to answer with; the reason is in the log.
     pub fn path(&mut self) -> Result<PathBuf, u16> {
-        let location = Rc::clone(&self.location);
+        let location = self.location.clone();
         let mut path = self.root_for_files()?;
         let root = path.len();
         match location.settings.get(&ROOT).root.alias {
@@ -108,7 +107,7 @@ impl Request {
     }
 
     fn root_bytes(&mut self) -> Result<Vec<u8>, u16> {
-        let location = Rc::clone(&self.location);
+        let location = self.location.clone();
         let value = self.eval_path(&location.settings.get(&ROOT).root.path)?;
         if value.first() == Some(&b'/') {
             return Ok(value);

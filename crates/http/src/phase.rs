@@ -8,7 +8,6 @@
 //! ```
 
 use std::io::ErrorKind;
-use std::rc::Rc;
 
 use weir_engine::error_log::Level;
 use weir_wire::h1::Method;
@@ -23,6 +22,7 @@ use crate::pause::Gone;
 use crate::request::Request;
 use crate::response::Sent;
 use crate::route::{Kind, Location};
+use crate::snapshot::Held;
 
 /// Takes a request from its head to the end of its response. The log phase is the caller's, as it
 /// comes after the last byte.
@@ -125,7 +125,7 @@ pub(crate) async fn process(request: &mut Request, entry: Entry) -> Verdict {
 /// One pass through the phases from `entry` on.
 async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
     if entry == Entry::ServerRewrite {
-        request.location = Rc::clone(&request.server.location);
+        request.location = Held::map(&request.server, |server| &server.location);
         if request.has_handlers(Phase::ServerRewrite) {
             match walk(request, Phase::ServerRewrite).await {
                 Verdict::Next | Verdict::Granted | Verdict::Restart(Entry::FindLocation) => {}
@@ -179,7 +179,7 @@ async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
 
 /// Asks the handlers of one phase in turn.
 async fn walk(request: &mut Request, phase: Phase) -> Verdict {
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     for handler in &location.handlers.phases[phase as usize] {
         match call(request, *handler).await {
             Verdict::Next => {}
@@ -204,7 +204,7 @@ async fn access(request: &mut Request) -> Verdict {
     if request.is_subrequest() {
         return Verdict::Next;
     }
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let handlers = &location.handlers.phases[Phase::Access as usize];
     if handlers.is_empty() {
         return Verdict::Next;
@@ -258,13 +258,14 @@ async fn unauthorized(request: &mut Request, status: u16) -> Verdict {
 /// Chooses the location for the URI, and checks what can be told from the head at that point
 /// (ngx_http_core_find_config_phase).
 fn find_location(request: &mut Request) -> Option<Verdict> {
-    let server = Rc::clone(&request.server);
-    let found = server.find(&request.uri);
-    let location = Rc::clone(found.location);
-    let redirects = found.redirect_to_slash;
-    for matched in found.captures {
-        matched.apply(request);
-    }
+    let server = request.server.clone();
+    let (location, redirects) = Held::find(&server, |server| {
+        let found = server.find(&request.uri);
+        for matched in found.captures {
+            matched.apply(request);
+        }
+        (found.location, found.redirect_to_slash)
+    });
     if !request.internal && location.is_internal() {
         request.location = location;
         return Some(Verdict::Status(404));
@@ -356,12 +357,11 @@ impl Request {
             self.log(Level::Error, &line);
             return Verdict::Status(500);
         }
-        let server = Rc::clone(&self.server);
-        match server.locations.named(name) {
+        match Held::try_map(&self.server, |server| server.locations.named(name)) {
             Some(location) => {
                 debug_assert_eq!(location.kind, Kind::Named);
                 self.leave_body();
-                self.enter(location);
+                self.enter(&location);
                 self.internal = true;
                 self.clear_states();
                 Verdict::Restart(Entry::Rewrite)
@@ -394,13 +394,13 @@ impl Request {
 
     /// Puts a location into force: its `limit_except` takes its place for methods that it does not
     /// name (nginx: `ngx_http_update_location_config`).
-    pub fn enter(&mut self, location: &Rc<Location>) {
-        self.location = Rc::clone(location);
+    pub fn enter(&mut self, location: &Held<Location>) {
+        self.location = location.clone();
         if let Some(methods) = self.location.usual.unlimited
             && !methods.has(self.method)
-            && let Some(inner) = location.limit_except()
+            && let Some(inner) = Held::try_map(location, Location::limit_except)
         {
-            self.location = Rc::clone(inner);
+            self.location = inner;
         }
         // The block of an `if` without a handler leaves the one that was chosen before.
         let content = self.location.handlers.content;

@@ -20,7 +20,7 @@ use crate::module::Handler;
 use crate::pass::state::{Attempts, Shown};
 use crate::response::Response;
 use crate::route::{Location, Server};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Held, Snapshot};
 use crate::spare;
 use crate::subrequest::Family;
 use crate::variables::Values;
@@ -83,9 +83,9 @@ pub struct Request {
     /// The configuration that this request began with, and will end with.
     pub snapshot: Rc<Snapshot>,
     /// The chosen server.
-    pub server: Rc<Server>,
+    pub server: Held<Server>,
     /// The chosen location; the server's own level before one is chosen.
-    pub location: Rc<Location>,
+    pub location: Held<Location>,
     /// The exclusive handler of the content, as the location and its `if` blocks chose it.
     pub content: Option<Handler>,
     /// The head as received, shared with subrequests.
@@ -228,7 +228,7 @@ impl Request {
     /// A request as its parts, before its first phase.
     pub fn new(
         snapshot: Rc<Snapshot>,
-        server: Rc<Server>,
+        server: Held<Server>,
         info: Rc<ConnectionInfo>,
         head: Rc<Head>,
         client: Client,
@@ -236,7 +236,7 @@ impl Request {
         let mut values = Values::default();
         values.reset(snapshot.variable_count());
         Self {
-            location: Rc::clone(&server.location),
+            location: Held::map(&server, |server| &server.location),
             content: None,
             server,
             remote: info.peer.clone(),
@@ -282,7 +282,7 @@ impl Request {
     /// is any. What its head says comes with [`Request::take_head`].
     pub(crate) fn next(
         snapshot: Rc<Snapshot>,
-        server: Rc<Server>,
+        server: Held<Server>,
         info: &Rc<ConnectionInfo>,
         exchange: Exchange,
     ) -> Box<Self> {
@@ -291,7 +291,7 @@ impl Request {
             return Box::new(Self::new(snapshot, server, Rc::clone(info), Rc::default(), client));
         };
         request.values.reset(snapshot.variable_count());
-        request.location = Rc::clone(&server.location);
+        request.location = Held::map(&server, |server| &server.location);
         request.server = server;
         request.snapshot = snapshot;
         request.remote = info.peer.clone();

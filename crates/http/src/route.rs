@@ -1,8 +1,10 @@
 //! From an address to a server, from a server to a location.
 //!
-//! [`Routes`] is built once per thread and snapshot from the assembled configuration: plain data
-//! behind `Rc`, so that a request holds its server and its location without touching a counter
-//! that another core writes.
+//! [`Routes`] is built once from the assembled configuration, beside the loops, and shared by all
+//! threads. What a request holds of it, its server and its location, are [`Held`] by the thread's
+//! own snapshot, so that no counter is touched that another core writes.
+//!
+//! [`Held`]: crate::snapshot::Held
 
 mod build;
 mod check;
@@ -11,10 +13,10 @@ pub mod locations;
 pub mod server_names;
 
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::{Block, BlockId, Contexts, Settings, Settled, Span};
+use weir_engine::Addr;
 use weir_script::{CaptureRegex, Captures, Scope, VarId};
 
 use crate::core;
@@ -56,7 +58,7 @@ pub struct Location {
     /// The locations inside.
     pub nested: Locations,
     /// The `if` and `limit_except` blocks directly inside.
-    pub blocks: Vec<(BlockId, Rc<Self>)>,
+    pub blocks: Vec<(BlockId, Self)>,
     /// It passes requests on and its name ends in a slash: the URI without the slash is redirected.
     pub auto_redirect: bool,
     /// A directive that would serve the content, were it supported: answer 500, never a file.
@@ -104,12 +106,12 @@ impl Location {
     }
 
     /// The `if` or `limit_except` block of that number directly inside.
-    pub fn inner(&self, block: BlockId) -> Option<&Rc<Self>> {
+    pub fn inner(&self, block: BlockId) -> Option<&Self> {
         self.blocks.iter().find(|(id, _)| *id == block).map(|(_, location)| location)
     }
 
     /// The `limit_except` of this location.
-    pub fn limit_except(&self) -> Option<&Rc<Self>> {
+    pub fn limit_except(&self) -> Option<&Self> {
         self.blocks.iter().map(|(_, inner)| inner).find(|inner| inner.kind == Kind::LimitExcept)
     }
 }
@@ -121,7 +123,7 @@ pub struct Server {
     /// The settings of the server level.
     pub settings: Settings,
     /// The server's own level, for requests that no location takes.
-    pub location: Rc<Location>,
+    pub location: Location,
     /// Its locations, named ones among them.
     pub locations: Locations,
     /// Whether CONNECT is served somewhere in it.
@@ -171,15 +173,34 @@ pub struct Endpoint {
     /// Connections start with a PROXY protocol header.
     pub proxy_protocol: bool,
     /// Who answers for hosts that nobody has.
-    pub default: Rc<Server>,
+    pub default: Arc<Server>,
+    /// Where that is among the servers.
+    default_at: ServerAt,
+    /// Its servers, in the order of the file.
+    servers: Box<[Arc<Server>]>,
     /// `None` when the default server is the only one and captures nothing from the host.
-    names: Option<ServerNames<Rc<Server>>>,
+    names: Option<ServerNames<ServerAt>>,
 }
+
+/// The place of a server among those of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerAt(u32);
 
 impl Endpoint {
     /// The server for a host (lower case, no port); `None` leaves the request where it is.
-    pub fn find(&self, host: &[u8]) -> Option<(&Rc<Server>, Option<Matched<'_>>)> {
-        self.names.as_ref()?.find(host)
+    pub fn find(&self, host: &[u8]) -> Option<(ServerAt, Option<Matched<'_>>)> {
+        let (at, captures) = self.names.as_ref()?.find(host)?;
+        Some((*at, captures))
+    }
+
+    /// The place of the default server.
+    pub fn default_at(&self) -> ServerAt {
+        self.default_at
+    }
+
+    /// The server at a place that [`Endpoint::find`] gave.
+    pub fn server(&self, at: ServerAt) -> &Server {
+        &self.servers[at.0 as usize]
     }
 }
 
@@ -187,7 +208,7 @@ impl Endpoint {
 pub struct Listener {
     key: String,
     bound: Bound<usize>,
-    endpoints: Vec<Rc<Endpoint>>,
+    endpoints: Vec<Endpoint>,
 }
 
 impl Listener {
@@ -207,7 +228,7 @@ impl Listener {
     }
 
     /// The address that a connection came to, by its local address.
-    pub fn endpoint(&self, local: Option<IpAddr>) -> &Rc<Endpoint> {
+    pub fn endpoint(&self, local: Option<IpAddr>) -> &Endpoint {
         &self.endpoints[self.bound.index(local)]
     }
 }
@@ -216,9 +237,39 @@ impl Listener {
 #[derive(Default)]
 pub struct Routes {
     /// The servers, in the order of the file.
-    pub servers: Vec<Rc<Server>>,
+    pub servers: Vec<Arc<Server>>,
     /// The sockets, each at the place that it has in [`listeners`].
     pub listeners: Vec<Listener>,
+}
+
+impl Routes {
+    /// The listener of that name.
+    pub fn listener(&self, key: &str) -> Option<&Listener> {
+        self.listeners.iter().find(|listener| listener.key() == key)
+    }
+
+    /// The address that a connection came to. Where the listener that accepted it has gone and
+    /// there is another one for its local address, the connection goes on with that one.
+    pub fn endpoint(&self, listener: &str, local: &Addr) -> Option<&Endpoint> {
+        let listener = self.listener(listener).or_else(|| self.heir(local))?;
+        let local: Option<IpAddr> = if listener.needs_local() { local.ip() } else { None };
+        Some(listener.endpoint(local))
+    }
+
+    /// The listener that gets connections to an address, the one at that address alone first.
+    fn heir(&self, local: &Addr) -> Option<&Listener> {
+        let (ip, port) = (local.ip()?, local.port()?);
+        let find = |alone| self.listeners.iter().find(|l| l.spec().gets(ip, port, alone));
+        find(true).or_else(|| find(false))
+    }
+
+    /// Whether a listener has that name, or its port.
+    pub fn listens_on(&self, listener: &str) -> bool {
+        let port = |key: &str| key.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        let old = port(listener);
+        let goes_on = |l: &Listener| l.key() == listener || (old.is_some() && port(l.key()) == old);
+        self.listeners.iter().any(goes_on)
+    }
 }
 
 /// The sockets that `http {}` asks for. `root` is the root of the assembled tree.

@@ -1,37 +1,33 @@
 //! The configuration as requests see it.
 //!
-//! A [`Plan`] is what an assembly comes to, shared by all threads. Each thread makes a
-//! [`Snapshot`] of it: servers and locations behind `Rc`, so that holding one costs no atomic
-//! operation that another core would feel.
+//! A [`Plan`] is what an assembly comes to. The [`Configuration`] is made of it once, beside the
+//! loops, and all threads share it. Each thread has a [`Snapshot`], which is one pointer to it: a
+//! request holds what it needs by counting that snapshot ([`Held`]), so that it costs no atomic
+//! operation, and another configuration is in force when the pointer to the snapshot is another.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use weir_conf::{
     Assembly, Block, Contexts, Diagnostic, Environment, LogFile as Handle, Severity, SourceMap,
     TypeMap,
 };
-use weir_engine::Addr;
 use weir_engine::duty::Duty;
 use weir_engine::log_files::LogFile;
 use weir_engine::thread_pool::directive::{Named, ThreadPools};
 use weir_script::{VarId, Variables};
-use weir_upstream::{
-    Group, Registry, Resolver, ResolverConfig, Side, UpstreamRef, Upstreams, Zones,
-};
+use weir_upstream::{Registry, Resolver, ResolverConfig, Side, UpstreamRef, Upstreams, Zones};
 
 use crate::core::RESOLVER;
 use crate::module::Handlers;
 use crate::modules::MODULES;
-use crate::pass::pool;
 use crate::pass::target::Upstream;
 use crate::request::ConnectionInfo;
-use crate::route::{self, Builder, Endpoint, ListenSpec, Listener, Routes};
+use crate::route::{self, Builder, Endpoint, ListenSpec, Routes};
 use crate::variables::{Definitions, Source};
 
 /// What modules see when the whole configuration has been read.
@@ -46,7 +42,7 @@ pub struct Prepare<'a> {
     pub diagnostics: &'a mut Vec<Diagnostic>,
 }
 
-/// A configuration that can serve, for all threads.
+/// A configuration that has been read and is good.
 pub struct Plan {
     root: Block,
     sources: Arc<[Source]>,
@@ -57,27 +53,20 @@ pub struct Plan {
     prefix: PathBuf,
     /// What each upstream is, by its reference; None for those of stream.
     plans: Vec<Option<weir_upstream::Plan>>,
-    /// The group of each of them, once somebody is to serve by them.
-    groups: OnceLock<Vec<Option<Arc<Group>>>>,
     /// The upstreams of the configuration, for names known only at run time.
     named: HashMap<(String, u16), UpstreamRef>,
     files: Vec<Arc<LogFile>>,
     thread_pools: Arc<[Arc<Named>]>,
-    /// Dropped when the last thread's snapshot and the last request of this plan are gone.
-    generation: Arc<dyn Any + Send + Sync>,
 }
 
 impl Plan {
     /// Finishes an assembly: modules see it whole, variables get their definitions. What is wrong
     /// is added to the assembly's diagnostics; a plan comes of it only if nothing is.
-    ///
-    /// `generation` is dropped when nothing serves by this plan any more.
     pub fn build(
         assembly: &mut Assembly,
         env: &dyn Environment,
         prefix: PathBuf,
         files: &[Arc<LogFile>],
-        generation: Arc<dyn Any + Send + Sync>,
     ) -> Option<Self> {
         if !assembly.ok() {
             return None;
@@ -137,11 +126,9 @@ impl Plan {
             hostname,
             prefix,
             plans,
-            groups: OnceLock::new(),
             named,
             files: files.to_vec(),
             thread_pools,
-            generation,
         })
     }
 
@@ -151,163 +138,174 @@ impl Plan {
         route::listeners(&self.root)
     }
 
-    /// The groups of the upstreams. They are made when this is first called, which may take its
-    /// time where a ring of a consistent hash is large: so somebody calls it who holds up nothing.
-    pub fn groups(&self, registry: &Registry) -> &[Option<Arc<Group>>] {
-        let group =
-            |plan: &Option<weir_upstream::Plan>| Some(registry.group(&plan.as_ref()?.group));
-        self.groups.get_or_init(|| self.plans.iter().map(group).collect())
-    }
-
-    /// What is to be done beside requests while this plan is in force.
-    pub fn duties(&self, registry: &Arc<Registry>) -> Vec<Duty> {
-        let groups = self.groups(registry).iter().flatten();
-        groups.filter_map(|group| group.duty(registry)).collect()
-    }
-
-    /// One thread's view.
-    pub fn snapshot(&self, registry: &Registry) -> Rc<Snapshot> {
+    /// The configuration as requests see it, which is all work that grows with its size: so
+    /// somebody asks for it who holds up nothing.
+    pub fn configuration(&self, registry: &Registry) -> Configuration {
         let handlers =
             |settings: &_, _: Contexts| Handlers::collect(MODULES, settings, &self.files);
         let passes = |settings: &_| MODULES.iter().any(|m| m.passes.is_some_and(|p| p(settings)));
         let connects =
             |settings: &_| MODULES.iter().any(|m| m.connects.is_some_and(|p| p(settings)));
         let builder = Builder { handlers: &handlers, passes: &passes, connects: &connects };
-        let upstreams = self.plans.iter().zip(self.groups(registry)).map(|(plan, group)| {
-            let (plan, group) = (plan.clone()?, group.clone()?);
-            let pool = pool::place(&plan.group.key);
-            Some(Rc::new(Upstream { plan, group, pool }))
-        });
-        Rc::new(Snapshot {
-            upstreams: upstreams.collect(),
+        let upstream = |plan: &Option<weir_upstream::Plan>| {
+            let plan = plan.clone()?;
+            let (group, pool) = (registry.group(&plan.group), registry.pool(&plan.group.key));
+            Some(Upstream { plan, group, pool })
+        };
+        Configuration {
+            upstreams: self.plans.iter().map(upstream).collect(),
             named: self.named.clone(),
             resolvers: resolvers(&self.root, registry),
             routes: builder.build(&self.root),
-            sources: Arc::clone(&self.sources),
-            variable_names: Arc::clone(&self.variable_names),
-            variable_ids: Arc::clone(&self.variable_ids),
+            sources: self.sources.clone(),
+            variable_names: self.variable_names.clone(),
+            variable_ids: self.variable_ids.clone(),
             hostname: self.hostname.as_str().into(),
             prefix: self.prefix.as_path().into(),
             files: self.files.as_slice().into(),
             thread_pools: Arc::clone(&self.thread_pools),
-            draining: Cell::new(false),
-            _generation: Arc::clone(&self.generation),
-        })
+        }
     }
 }
 
-/// One thread's view of a configuration.
-pub struct Snapshot {
+/// A configuration ready to serve: it never changes, and all threads share it.
+pub struct Configuration {
     routes: Routes,
-    upstreams: Vec<Option<Rc<Upstream>>>,
+    upstreams: Box<[Option<Upstream>]>,
     named: HashMap<(String, u16), UpstreamRef>,
     /// What asks the name servers that the configuration names; held while it serves.
     resolvers: Vec<Resolver>,
     sources: Arc<[Source]>,
     variable_names: Arc<[Box<str>]>,
     variable_ids: Arc<HashMap<Box<str>, VarId>>,
-    hostname: Rc<str>,
-    prefix: Rc<std::path::Path>,
+    hostname: Box<str>,
+    prefix: Box<std::path::Path>,
     files: Box<[Arc<LogFile>]>,
     thread_pools: Arc<[Arc<Named>]>,
+}
+
+impl Configuration {
+    /// What is to be done beside requests while this configuration is in force.
+    pub fn duties(&self, registry: &Arc<Registry>) -> Vec<Duty> {
+        let groups = self.upstreams.iter().flatten().map(|upstream| &upstream.group);
+        groups.filter_map(|group| group.duty(registry)).collect()
+    }
+}
+
+/// A part of a configuration that a thread holds: a server, a location, an upstream. It keeps the
+/// thread's snapshot, and through it the configuration.
+pub type Held<T> = weir_engine::Part<Snapshot, T>;
+
+/// One thread's hold on a configuration.
+pub struct Snapshot {
+    configuration: Arc<Configuration>,
     draining: Cell<bool>,
+    /// Dropped behind the configuration, with the last request that is served by it.
     _generation: Arc<dyn Any + Send + Sync>,
 }
 
 impl Snapshot {
-    /// The address that a connection came to; None when this configuration no longer has it. Where
-    /// it has another listener for that address, the connection goes on with that one.
-    pub fn endpoint(&self, listener: &str, info: &ConnectionInfo) -> Option<Rc<Endpoint>> {
-        let known = self.routes.listeners.iter().find(|l| l.key() == listener);
-        let listener = known.or_else(|| self.heir(&info.local))?;
-        let local: Option<IpAddr> = if listener.needs_local() { info.local.ip() } else { None };
-        Some(Rc::clone(listener.endpoint(local)))
+    /// A hold on a configuration. `generation` is dropped with the last that serves by it.
+    pub fn new(
+        configuration: Arc<Configuration>,
+        generation: Arc<dyn Any + Send + Sync>,
+    ) -> Rc<Self> {
+        Rc::new(Self { configuration, draining: Cell::new(false), _generation: generation })
     }
 
-    /// The listener that gets connections to an address, the one at that address alone first.
-    fn heir(&self, local: &Addr) -> Option<&Listener> {
-        let (ip, port) = (local.ip()?, local.port()?);
-        let find = |alone| self.routes.listeners.iter().find(|l| l.spec().gets(ip, port, alone));
-        find(true).or_else(|| find(false))
+    /// The address that a connection came to; None when this configuration no longer has it. Where
+    /// it has another listener for that address, the connection goes on with that one.
+    pub fn endpoint(
+        self: &Rc<Self>,
+        listener: &str,
+        info: &ConnectionInfo,
+    ) -> Option<Held<Endpoint>> {
+        Held::within(Rc::clone(self), |snapshot| {
+            snapshot.configuration.routes.endpoint(listener, &info.local)
+        })
     }
 
     /// The address that any connection to the listener comes to, if there is one only.
-    pub fn only_endpoint(&self, listener: &str) -> Option<&Rc<Endpoint>> {
-        let listener = self.routes.listeners.iter().find(|l| l.key() == listener)?;
+    pub fn only_endpoint(&self, listener: &str) -> Option<&Endpoint> {
+        let listener = self.configuration.routes.listener(listener)?;
         if listener.needs_local() { None } else { Some(listener.endpoint(None)) }
     }
 
     /// Whether connections to that listener may go on: it is still there, or another one is at its
     /// port.
     pub fn listens_on(&self, listener: &str) -> bool {
-        let port = |key: &str| key.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-        let old = port(listener);
-        let goes_on = |l: &Listener| l.key() == listener || (old.is_some() && port(l.key()) == old);
-        self.routes.listeners.iter().any(goes_on)
+        self.configuration.routes.listens_on(listener)
     }
 
     /// An upstream of the configuration.
-    pub fn upstream(&self, which: UpstreamRef) -> Rc<Upstream> {
-        let upstream = self.upstreams[which.index()].as_ref();
-        Rc::clone(upstream.expect("a reference of http is an upstream of http"))
+    pub fn upstream(self: &Rc<Self>, which: UpstreamRef) -> Held<Upstream> {
+        Held::of(Rc::clone(self), |snapshot| {
+            let upstream = snapshot.configuration.upstreams[which.index()].as_ref();
+            upstream.expect("a reference of http is an upstream of http")
+        })
     }
 
     /// The upstream of that name: a declared one when no port is written, or one that stands for
     /// the same address elsewhere in the configuration.
-    pub fn upstream_named(&self, name: &str, port: u16, has_port: bool) -> Option<Rc<Upstream>> {
+    pub fn upstream_named(
+        self: &Rc<Self>,
+        name: &str,
+        port: u16,
+        has_port: bool,
+    ) -> Option<Held<Upstream>> {
         let name = name.to_ascii_lowercase();
         let mut key = (name, 0);
-        let declared = if has_port { None } else { self.named.get(&key) };
+        let declared = if has_port { None } else { self.configuration.named.get(&key) };
         let found = declared.or_else(|| {
             key.1 = port;
-            self.named.get(&key)
+            self.configuration.named.get(&key)
         });
         found.map(|&which| self.upstream(which))
     }
 
     /// What asks the name servers of a `resolver` directive.
     pub fn resolver(&self, config: &ResolverConfig) -> Option<&Resolver> {
-        self.resolvers.iter().find(|resolver| resolver.config() == config)
+        self.configuration.resolvers.iter().find(|resolver| resolver.config() == config)
     }
 
     /// How a variable is computed.
     pub fn source(&self, id: VarId) -> &Source {
-        &self.sources[id.index()]
+        &self.configuration.sources[id.index()]
     }
 
     /// The name of a variable, without the dollar.
     pub fn variable_name(&self, id: VarId) -> &str {
-        self.variable_names.get(id.index()).map_or("", |name| name)
+        self.configuration.variable_names.get(id.index()).map_or("", |name| name)
     }
 
     /// The variable of that name in lower case, if the configuration mentions it.
     pub fn variable_id(&self, name: &str) -> Option<VarId> {
-        self.variable_ids.get(name).copied()
+        self.configuration.variable_ids.get(name).copied()
     }
 
     /// How many variables there are.
     pub fn variable_count(&self) -> usize {
-        self.sources.len()
+        self.configuration.sources.len()
     }
 
     /// The machine's name, for `$hostname`.
     pub fn hostname(&self) -> &str {
-        &self.hostname
+        &self.configuration.hostname
     }
 
     /// The prefix that relative paths stand under.
     pub fn prefix(&self) -> &std::path::Path {
-        &self.prefix
+        &self.configuration.prefix
     }
 
     /// The open file of a log; None while a configuration is only read.
     pub fn log_file(&self, handle: Handle) -> Option<&Arc<LogFile>> {
-        self.files.get(handle.0 as usize)
+        self.configuration.files.get(handle.0 as usize)
     }
 
     /// The pool of threads of that name.
     pub fn thread_pool(&self, name: &str) -> Option<&Named> {
-        self.thread_pools.iter().find(|pool| pool.name() == name).map(|pool| &**pool)
+        self.configuration.thread_pools.iter().find(|pool| pool.name() == name).map(|pool| &**pool)
     }
 
     /// Whether responses must say that their connection will be closed.

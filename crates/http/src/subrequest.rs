@@ -130,7 +130,7 @@ impl Request {
         family.made.set(family.made.get() + 1);
         let mut child = Self::new(
             Rc::clone(&self.snapshot),
-            Rc::clone(&self.server),
+            self.server.clone(),
             Rc::clone(&self.info),
             Rc::clone(&self.head),
             Client::new(sink),

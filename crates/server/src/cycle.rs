@@ -58,7 +58,7 @@ impl Draft {
         let recorder = Recorder::default();
         let mut assembly = assemble::assemble(&paths.conf, &paths.prefix, globals, &recorder);
         let main = Main::of(&assembly);
-        let plan = Plan::build(&mut assembly, &recorder, paths.prefix.clone(), &[], Arc::new(()));
+        let plan = Plan::build(&mut assembly, &recorder, paths.prefix.clone(), &[]);
         report(&assembly, console);
         let sockets = plan.ok_or(())?.listens();
         syntax_is_ok();

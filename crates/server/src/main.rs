@@ -12,6 +12,7 @@ mod cycle;
 mod demo;
 mod environment;
 mod features;
+mod generation;
 mod identity;
 mod master;
 mod modules;

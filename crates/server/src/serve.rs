@@ -16,6 +16,7 @@ use weir_engine::{Addr, Conn};
 use weir_http::core::address::Address;
 use weir_http::core::listen::{Keepalive as Probes, SocketOptions};
 use weir_http::route::ListenSpec;
+use weir_http::snapshot::Snapshot;
 use weir_upstream::Registry;
 
 use crate::sockets::Wanted;
@@ -37,39 +38,61 @@ pub(crate) fn needs_raw_sockets(assembly: &Assembly) -> bool {
     assembly.registries.get::<RawSockets>().is_some_and(|needed| needed.0)
 }
 
-/// A configuration that can serve, shared by all threads.
-#[derive(Clone)]
-pub(crate) struct Plan(Arc<weir_http::snapshot::Plan>);
+/// A configuration that has been read and is good.
+pub(crate) struct Plan(weir_http::snapshot::Plan);
 
 impl Plan {
     /// Finishes an assembly. What is wrong is added to its diagnostics, and then there is no plan.
     ///
     /// `files` are the open log files in the order of their handles; there are none while a
-    /// configuration is only read. `generation` is dropped with the last that serves by this plan.
+    /// configuration is only read.
     pub(crate) fn build(
         assembly: &mut Assembly,
         env: &dyn Environment,
         prefix: PathBuf,
         files: &[Arc<LogFile>],
-        generation: Arc<dyn Any + Send + Sync>,
     ) -> Option<Self> {
-        let plan = weir_http::snapshot::Plan::build(assembly, env, prefix, files, generation);
-        plan.map(|plan| Self(Arc::new(plan)))
+        weir_http::snapshot::Plan::build(assembly, env, prefix, files).map(Self)
     }
 
-    /// Makes what all threads share, so that none of them has to.
-    pub(crate) fn make_ready(&self) {
-        self.0.groups(&UPSTREAMS);
-    }
-
-    /// What the caretaker does while this plan is in force.
-    pub(crate) fn duties(&self) -> Vec<Duty> {
-        self.0.duties(&UPSTREAMS)
+    /// Makes what all threads share, which takes the longer the more there is.
+    pub(crate) fn configuration(self) -> Configuration {
+        Configuration(Arc::new(self.0.configuration(&UPSTREAMS)))
     }
 
     /// The sockets that it wants.
     pub(crate) fn listens(&self) -> Vec<Wanted> {
         self.0.listeners().iter().map(wanted).collect()
+    }
+}
+
+/// A configuration ready to serve, shared by all threads.
+#[derive(Clone)]
+pub(crate) struct Configuration(Arc<weir_http::snapshot::Configuration>);
+
+impl Configuration {
+    /// What the caretaker does while it is in force.
+    pub(crate) fn duties(&self) -> Vec<Duty> {
+        self.0.duties(&UPSTREAMS)
+    }
+
+    /// Whether nothing serves by it any more, and nobody else holds it.
+    pub(crate) fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+}
+
+/// A configuration with what is dropped behind the last that serves by it.
+#[derive(Clone)]
+pub(crate) struct Serving {
+    pub(crate) configuration: Configuration,
+    pub(crate) generation: Arc<dyn Any + Send + Sync>,
+}
+
+impl Serving {
+    /// A thread's hold on it.
+    fn snapshot(&self) -> Rc<Snapshot> {
+        Snapshot::new(Arc::clone(&self.configuration.0), Arc::clone(&self.generation))
     }
 }
 
@@ -110,14 +133,14 @@ fn keepalive(probes: &Probes) -> Keepalive {
 pub(crate) struct Service(Rc<weir_http::serve::Service>);
 
 impl Service {
-    /// A service that begins with `plan`.
-    pub(crate) fn new(plan: &Plan) -> Self {
-        Self(weir_http::serve::Service::new(plan.0.snapshot(&UPSTREAMS)))
+    /// A service that begins with this configuration.
+    pub(crate) fn new(serving: &Serving) -> Self {
+        Self(weir_http::serve::Service::new(serving.snapshot()))
     }
 
-    /// Serves new requests by another plan.
-    pub(crate) fn swap(&self, plan: &Plan) {
-        self.0.swap(plan.0.snapshot(&UPSTREAMS));
+    /// Serves new requests by another configuration.
+    pub(crate) fn swap(&self, serving: &Serving) {
+        self.0.swap(serving.snapshot());
     }
 
     /// What to do with each connection that comes in at the socket of that name.

@@ -1,8 +1,6 @@
 //! `master_process off`: master and worker in one process, for development. They talk over the same
 //! channel as two processes do.
 
-use std::os::fd::AsFd;
-
 use weir_engine::Level;
 use weir_engine::os_error::Failed;
 use weir_sys::daemon::Launcher;
@@ -51,6 +49,7 @@ pub(crate) fn run(
             }
         }
         master.step(signals);
-        master.wait(signals, &[worker.threads().as_fd(), worker.orders().as_fd()]);
+        let [threads, retired] = worker.inner();
+        master.wait(signals, &[threads, retired, worker.orders()]);
     }
 }

@@ -1,7 +1,7 @@
 //! The threads of the worker. Each has an event loop and a service of its own, and shares nothing
 //! that it would have to wait for.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -10,15 +10,19 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use weir_engine::event_loop::{self, EventLoop, Method};
-use weir_engine::listen::{self, Accepting};
+use weir_engine::listen;
 use weir_engine::os_error::Failed;
-use weir_engine::{ErrorLog, Level, capacity, timer};
+use weir_engine::{ErrorLog, Level, timer};
 use weir_sys::process;
 
 use crate::caretaker::Caretaker;
 use crate::console::Console;
 use crate::modules::core::Process;
-use crate::serve::{Plan, Service};
+use crate::serve::{Service, Serving};
+pub(crate) use accept::Sockets;
+use accept::{Acceptors, Leaving};
+
+mod accept;
 
 /// How long threads have to write out what their log files have in memory.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
@@ -30,9 +34,8 @@ const LAST_HANDSHAKES: Duration = Duration::from_secs(3);
 /// What a thread serves, by one configuration.
 #[derive(Clone)]
 pub(crate) struct Load {
-    pub(crate) plan: Plan,
-    /// The name of every socket with the socket, several for a `reuseport` listener.
-    pub(crate) sockets: Arc<[(String, Arc<OwnedFd>)]>,
+    pub(crate) serving: Serving,
+    pub(crate) sockets: Sockets,
     pub(crate) process: Arc<Process>,
     pub(crate) error_log: ErrorLog,
     /// Standard error is one of its logs, so it stays what it is.
@@ -99,7 +102,7 @@ impl Threads {
     /// A new thread could not be started, for this reason; everything is as before.
     pub(crate) fn serve(&mut self, load: &Load) -> Result<(), String> {
         let wanted = load.process.threads;
-        let duties = load.plan.duties();
+        let duties = load.serving.configuration.duties();
         if !duties.is_empty() && self.caretaker.is_none() {
             let end = self.next_end();
             self.caretaker = Some((end.id, Caretaker::start(end)?));
@@ -262,30 +265,31 @@ fn open_loop(number: usize, load: &Load) -> std::io::Result<EventLoop> {
 }
 
 async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>) {
-    let service = Service::new(&load.plan);
-    let mut accepting = accept(number, &service, &load);
-    // From here on the plan belongs to the service, which lets go of it at the next one.
+    let service = Service::new(&load.serving);
+    let mut acceptors = Acceptors::default();
+    acceptors.start(number, &service, &load);
+    // From here on the configuration belongs to the service, which lets go of it at the next one.
     drop(load);
     while let Some(order) = orders.recv().await {
         match order {
             Order::Serve(load) => {
-                let (replaced, gone) = changing(&mut accepting, &load);
+                let Leaving { replaced, gone } = acceptors.take_leaving(number, &load);
                 listen::end(gone).await;
-                service.swap(&load.plan);
+                service.swap(&load.serving);
                 if !replaced.is_empty() {
                     event_loop::spawn(async move {
                         timer::sleep(LAST_HANDSHAKES).await;
                         listen::end(replaced).await;
                     });
                 }
-                accepting = accept(number, &service, &load);
+                acceptors.start(number, &service, &load);
             }
             Order::Flush(done) => {
                 service.flush_logs();
                 let _ = done.send(());
             }
             Order::Quit(timeout) => {
-                listen::end(accepting.drain(..).map(|(_, one)| one).collect()).await;
+                listen::end(acceptors.take_all()).await;
                 service.quit();
                 finish(&service, orders, timeout).await;
                 break;
@@ -293,51 +297,6 @@ async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>)
         }
     }
     service.flush_logs();
-}
-
-/// How a thread accepts from the sockets of that name.
-type Acceptors = Vec<(String, Accepting)>;
-
-/// Takes out what accepts at addresses that the new configuration does not have: first where
-/// another one takes its place, as one for all addresses does, then where none does.
-fn changing(accepting: &mut Acceptors, load: &Load) -> (Vec<Accepting>, Vec<Accepting>) {
-    let stays = |name: &str| load.sockets.iter().any(|(other, _)| other == name);
-    let port = |name: &str| name.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-    let has_heir = |name: &str| {
-        let own = port(name);
-        own.is_some() && load.sockets.iter().any(|(other, _)| port(other) == own)
-    };
-    let old = accepting.drain(..).filter(|(name, _)| !stays(name));
-    let (replaced, gone): (Vec<_>, Vec<_>) = old.partition(|(name, _)| has_heir(name));
-    let all = |these: Acceptors| these.into_iter().map(|(_, one)| one).collect();
-    (all(replaced), all(gone))
-}
-
-/// Starts to accept connections; what accepted before ends when it is dropped.
-fn accept(number: usize, service: &Service, load: &Load) -> Acceptors {
-    capacity::set_limit(load.process.connections);
-    let mut accepting = Vec::new();
-    for (at, (name, _)) in load.sockets.iter().enumerate() {
-        if load.sockets[..at].iter().any(|(earlier, _)| earlier == name) {
-            continue;
-        }
-        let group: Vec<_> = load.sockets.iter().filter(|(other, _)| other == name).collect();
-        for (place, (_, socket)) in group.iter().enumerate() {
-            // Those that no thread has to itself, as there were more threads before, are for all.
-            if place != number % group.len() && place < load.process.threads {
-                continue;
-            }
-            let (acceptor, multi) = (service.acceptor(name), load.process.multi_accept);
-            match listen::accept(Arc::clone(socket), multi, acceptor) {
-                Ok(started) => accepting.push((name.clone(), started)),
-                Err(error) => {
-                    let what = format!("epoll_ctl() of the socket \"{name}\" failed");
-                    load.error_log.log(Level::Alert, 0, Failed(&what, &error));
-                }
-            }
-        }
-    }
-    accepting
 }
 
 /// Lets the last requests end, for as long as they may take.

@@ -1,15 +1,14 @@
 //! The worker process: its first thread listens to the master and to signals, and reads
 //! configurations; the others serve.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use weir_engine::Level;
 use weir_engine::log_files::{LogFile, LogFiles};
 use weir_engine::os_error::Failed;
 use weir_sys::signal::Signals;
-use weir_sys::{title, wait};
+use weir_sys::{allocator, title, wait};
 
 use crate::assemble::{self, Main};
 use crate::bundle::Bundle;
@@ -17,12 +16,13 @@ use crate::channel::{self, Order, Orders, Report};
 use crate::console::Console;
 use crate::cycle;
 use crate::environment::Recorded;
+use crate::generation::Retired;
 use crate::master::Startup;
 use crate::modules::core::Process;
 use crate::privileges;
-use crate::serve::Plan;
+use crate::serve::{Plan, Serving};
 use crate::signals::{self, Request};
-use crate::threads::{Load, Threads};
+use crate::threads::{Load, Sockets, Threads};
 
 /// The exit code that tells the master not to start another worker.
 const FATAL: i32 = 2;
@@ -59,6 +59,7 @@ pub(crate) struct Worker {
     /// What is served now. Held to the end of the process, which is why the last generation does
     /// not report that it has ended.
     load: Option<Load>,
+    retired: Retired,
     /// The log files of the last configuration, in the order of their handles.
     logs: Vec<Arc<LogFile>>,
     quitting: bool,
@@ -91,6 +92,7 @@ impl Worker {
             has_master: true,
             threads: Threads::new()?,
             load: None,
+            retired: Retired::new()?,
             logs: Vec::new(),
             quitting: false,
             terminated: false,
@@ -121,9 +123,10 @@ impl Worker {
         }
     }
 
-    /// Acts on orders and on threads that have ended.
+    /// Acts on orders, on configurations that have served and on threads that have ended.
     pub(crate) fn step(&mut self) -> Progress {
         self.take_orders();
+        self.retired.free();
         if self.failed {
             return Progress::Failed;
         }
@@ -142,20 +145,19 @@ impl Worker {
         Progress::Ended
     }
 
-    /// Its end of the channel, to wait for an order.
-    pub(crate) fn orders(&self) -> &Orders {
-        &self.orders
+    /// What to wait for besides an order.
+    pub(crate) fn inner(&self) -> [BorrowedFd<'_>; 2] {
+        [self.threads.as_fd(), self.retired.as_fd()]
     }
 
-    /// Its threads, to wait for one that ends.
-    pub(crate) fn threads(&self) -> &Threads {
-        &self.threads
+    /// Its end of the channel, to wait for an order.
+    pub(crate) fn orders(&self) -> BorrowedFd<'_> {
+        self.orders.as_fd()
     }
 
     fn wait(&self, signals: &Signals) {
-        let master = self.has_master.then(|| self.orders.as_fd());
-        let fds: Vec<_> =
-            [signals.as_fd(), self.threads.as_fd()].into_iter().chain(master).collect();
+        let master = self.has_master.then(|| self.orders());
+        let fds: Vec<_> = [signals.as_fd()].into_iter().chain(self.inner()).chain(master).collect();
         if let Err(error) = wait::readable(&fds, None) {
             self.console.log(Level::Alert, Failed("poll() failed", &error));
             std::process::exit(1);
@@ -189,6 +191,8 @@ impl Worker {
             Err((generation, reason)) => Report::Failed(generation, reason),
         };
         let _ = channel::send_report(&self.reports, &report);
+        // What reading has needed.
+        allocator::give_back();
         // Without a first configuration there is nothing to do.
         self.failed |= self.load.is_none();
     }
@@ -204,7 +208,10 @@ impl Worker {
         // Whoever has started the server waits for no more from here.
         load.redirect_stderr(&self.console);
         self.console.leave_terminal();
-        self.load = Some(load);
+        let old = self.load.replace(load);
+        if let Some(old) = old {
+            self.retired.add(old.serving.configuration);
+        }
         LogFiles::process().forget_unused();
         Ok(generation)
     }
@@ -217,33 +224,29 @@ impl Worker {
     ) -> Result<Load, String> {
         self.threads.flush_logs();
         let logs = adopt_logs(&bundle.logs, &mut descriptors)?;
-        let fds = descriptors.map(Arc::new);
-        let sockets: Vec<_> = bundle.sockets.iter().cloned().zip(fds).collect();
-        if sockets.len() != bundle.sockets.len() {
+        let fds: Vec<OwnedFd> = descriptors.collect();
+        if fds.len() != bundle.sockets.len() {
             return Err("a socket is missing in the bundle".to_owned());
         }
+        let known = self.load.as_ref().map(|load| &load.sockets);
+        let sockets = Sockets::of(&bundle.sockets, fds, known);
         let env = Recorded(bundle);
         let globals = bundle.globals.as_deref();
         let mut assembly = assemble::assemble(&bundle.conf, &bundle.prefix, globals, &env);
         let main = Main::of(&assembly);
-        let generation = Arc::new(Generation {
-            number: bundle.generation,
-            served: AtomicBool::new(false),
-            reports: Arc::clone(&self.reports),
-        });
-        let prefix = bundle.prefix.clone();
-        let plan = Plan::build(&mut assembly, &env, prefix, &logs, generation.clone());
+        let plan = Plan::build(&mut assembly, &env, bundle.prefix.clone(), &logs);
         let plan = plan.ok_or_else(|| cycle::first_fault(&assembly))?;
+        drop(assembly);
         let process = main
             .process(&bundle.prefix, &self.console)
             .map_err(|()| "the user of the worker is not known".to_owned())?;
         let error_log = cycle::main_error_log(&main.logs, bundle, &logs);
         self.logs = logs;
-        plan.make_ready();
-        generation.served.store(true, Ordering::Relaxed);
+        let generation = self.retired.generation(bundle.generation, &self.reports);
+        let serving = Serving { configuration: plan.configuration(), generation };
         let stderr_is_log = main.stderr_is_log;
         let process = Arc::new(process);
-        Ok(Load { plan, sockets: sockets.into(), process, error_log, stderr_is_log })
+        Ok(Load { serving, sockets, process, error_log, stderr_is_log })
     }
 
     /// Writes to the files that the master has opened under the same names.
@@ -300,22 +303,4 @@ fn adopt_logs(
         LogFiles::process().adopt(path, fd).map_err(|error| error.to_string())
     };
     names.iter().map(adopt).collect()
-}
-
-/// Belongs to all that serves by one configuration, and tells the master when the last of it has
-/// ended.
-#[derive(Debug)]
-struct Generation {
-    number: u64,
-    /// It has been put in force; otherwise its end is nobody's concern.
-    served: AtomicBool,
-    reports: Arc<OwnedFd>,
-}
-
-impl Drop for Generation {
-    fn drop(&mut self) {
-        if *self.served.get_mut() {
-            let _ = channel::send_report(&self.reports, &Report::Drained(self.number));
-        }
-    }
 }

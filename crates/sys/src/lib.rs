@@ -9,6 +9,7 @@ pub mod file;
 pub mod glob;
 pub mod inherit;
 pub mod memory_file;
+pub mod part;
 pub mod pass_fd;
 pub mod process;
 pub mod ring;

@@ -58,59 +58,57 @@ impl Usage {
 
 /// The idle connections of one thread, by group.
 #[derive(Debug)]
-pub struct Pools<C> {
-    places: HashMap<String, PoolId>,
-    pools: Vec<Pool<C>>,
-}
+pub struct Pools<C>(Vec<Pool<C>>);
 
-/// The place of a group's pool in one thread. It stays the same for the life of the thread.
+/// The place of a group's pool, the same in every thread as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolId(usize);
 
+/// The places that have been given, by the key of the group.
+#[derive(Debug, Default)]
+pub(crate) struct PoolIds(HashMap<String, PoolId>);
+
+impl PoolIds {
+    /// The place of a group's pool. Asked for once per configuration, so that requests need not
+    /// look names up.
+    pub(crate) fn of(&mut self, key: &str) -> PoolId {
+        if let Some(&place) = self.0.get(key) {
+            return place;
+        }
+        let place = PoolId(self.0.len());
+        self.0.insert(key.to_owned(), place);
+        place
+    }
+}
+
 impl<C> Default for Pools<C> {
     fn default() -> Self {
-        Self { places: HashMap::new(), pools: Vec::new() }
+        Self(Vec::new())
     }
 }
 
 impl<C> Pools<C> {
-    /// The place of a group's pool, by the key of the group. Asked for once per configuration, so
-    /// that requests need not look names up.
-    pub fn place(&mut self, key: &str) -> PoolId {
-        if let Some(&place) = self.places.get(key) {
-            return place;
-        }
-        let place = PoolId(self.pools.len());
-        self.pools.push(Pool::default());
-        self.places.insert(key.to_owned(), place);
-        place
+    /// The pool at a place, if it has ever had a connection in this thread.
+    pub fn get(&mut self, place: PoolId) -> Option<&mut Pool<C>> {
+        self.0.get_mut(place.0)
     }
 
-    /// The pool at a place that these pools gave.
-    ///
-    /// # Panics
-    /// At a place that another thread's pools gave.
+    /// The pool at a place.
     pub fn pool(&mut self, place: PoolId) -> &mut Pool<C> {
-        &mut self.pools[place.0]
-    }
-
-    /// Closes the connections of groups that are gone; their empty pools stay.
-    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
-        for (key, place) in &self.places {
-            if !keep(key) {
-                self.pools[place.0].idle.clear();
-            }
+        if self.0.len() <= place.0 {
+            self.0.resize_with(place.0 + 1, Pool::default);
         }
+        &mut self.0[place.0]
     }
 
-    /// Closes all connections; the places stay.
+    /// Closes all connections.
     pub fn clear(&mut self) {
-        self.pools.iter_mut().for_each(|pool| pool.idle.clear());
+        self.0.iter_mut().for_each(|pool| pool.idle.clear());
     }
 
     /// All pools, for expiry.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pool<C>> {
-        self.pools.iter_mut()
+        self.0.iter_mut()
     }
 }
 
@@ -272,15 +270,15 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_is_gone_loses_its_connections() {
-        let mut pools = Pools::default();
-        let (one, two) = (pools.place("one"), pools.place("two"));
-        for place in [one, two] {
-            pools.pool(place).put(&CONFIG, 1, &address(80), 0, used(1), 0);
-        }
-        pools.retain(|key| key == "two");
-        assert_eq!((pools.pool(one).len(), pools.pool(two).len()), (0, 1));
-        assert_eq!(pools.place("one"), one);
+    fn each_group_has_a_pool_of_its_own() {
+        let (mut ids, mut pools) = (PoolIds::default(), Pools::default());
+        let (one, two) = (ids.of("one"), ids.of("two"));
+        assert!(pools.get(two).is_none());
+        pools.pool(two).put(&CONFIG, 1, &address(80), 0, used(1), 0);
+        assert_eq!(pools.get(one).map(|pool| pool.len()), Some(0));
+        assert_eq!(pools.get(ids.of("two")).map(|pool| pool.len()), Some(1));
+        pools.clear();
+        assert!(pools.pool(two).is_empty());
     }
 
     #[test]

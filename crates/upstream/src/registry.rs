@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     group::{Group, GroupConfig},
+    keepalive::{PoolId, PoolIds},
     resolver::{Resolver, ResolverConfig, WeakResolver},
     upstreams::Side,
 };
@@ -17,6 +18,7 @@ use crate::{
 pub struct Registry {
     groups: Mutex<Groups>,
     resolvers: Mutex<Vec<WeakResolver>>,
+    pools: Mutex<PoolIds>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +65,11 @@ impl Registry {
         };
         groups.insert(&config.key, &group);
         group
+    }
+
+    /// The place where each thread keeps its connections to the group of that key.
+    pub fn pool(&self, key: &str) -> PoolId {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner).of(key)
     }
 
     /// The resolver of a configuration: the living one if there is one, with all it knows.

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
@@ -69,7 +68,7 @@ fn set_user_file(own: &mut AuthBasicWritten, node: &Node, cx: &mut Cx<'_>) -> Re
 
 fn handle(request: &mut Request) -> Pending<'_, Verdict> {
     Box::pin(async move {
-        let location = Rc::clone(&request.location);
+        let location = request.location.clone();
         let own = location.settings.get(&AUTH_BASIC);
         let (Some(realm), Some(file)) = (&own.realm, &own.user_file) else { return Verdict::Next };
         let realm = request.eval(realm);

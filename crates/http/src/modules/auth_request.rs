@@ -1,7 +1,5 @@
 //! `auth_request` (<https://nginx.org/en/docs/http/ngx_http_auth_request_module.html>).
 
-use std::rc::Rc;
-
 use weir_conf::{Arity, Cx, Fault, Inherit, Node, Slot, Value, directives};
 use weir_engine::error_log::Level;
 use weir_script::{Template, VarId, Variables};
@@ -77,7 +75,7 @@ fn add_variable(own: &mut AuthRequestWritten, node: &Node, cx: &mut Cx<'_>) -> R
 
 fn handle(request: &mut Request) -> Pending<'_, Verdict> {
     Box::pin(async move {
-        let location = Rc::clone(&request.location);
+        let location = request.location.clone();
         let own = location.settings.get(&AUTH_REQUEST);
         let Some(uri) = &own.uri.0 else { return Verdict::Next };
         let Some(mut child) = request.fork(uri.clone(), Vec::new(), Sink::Discard) else {

@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::rc::Rc;
 
 use rustix::io::Errno;
 use weir_conf::{Settings, Slot, directives, keywords};
@@ -79,7 +78,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
 }
 
 async fn list(request: &mut Request) -> Result<(), Verdict> {
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let settings = location.settings.get(&AUTO_INDEX);
     let path = request.folder_path().map_err(Verdict::Status)?;
     let mut format = settings.format;

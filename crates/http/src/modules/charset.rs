@@ -129,7 +129,7 @@ struct Named {
 }
 
 fn filter(request: &mut Request) -> Result<(), u16> {
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let settings = location.settings.get(&CHARSET);
     let Some(list) = settings.all.as_ref().and_then(|all| all.get()) else { return Ok(()) };
     let wanted = match request.is_subrequest() {

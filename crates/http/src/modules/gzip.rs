@@ -1,7 +1,6 @@
 //! `gzip` (<https://nginx.org/en/docs/http/ngx_http_gzip_module.html>).
 
 use std::io::{self, Write};
-use std::rc::Rc;
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 use weir_conf::value::{Bufs, Size, parse_number, parse_size};
@@ -120,7 +119,7 @@ fn enabled(settings: &Settings) -> bool {
 }
 
 fn filter(request: &mut Request) -> Result<(), u16> {
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let settings = location.settings.get(&GZIP);
     let response = &request.response;
     let encoded = response.headers.get(Known::ContentEncoding).is_some_and(|v| !v.is_empty());

@@ -1,8 +1,6 @@
 //! `add_header`, `add_trailer` and `expires`
 //! (<https://nginx.org/en/docs/http/ngx_http_headers_module.html>).
 
-use std::rc::Rc;
-
 use weir_conf::{Cx, Fault, Inherit, Local, Node, Settings, Slot, directives, keywords};
 use weir_script::{Template, Variables};
 use weir_wire::header::Known;
@@ -127,7 +125,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     if request.is_subrequest() {
         return Ok(());
     }
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let headers = location.settings.get(&HEADERS);
     let success = is_success(request.response.status);
     if success && !headers.expires.is_off() {
@@ -180,7 +178,7 @@ fn compute_trailers(request: &mut Request) {
     if request.response.header_only {
         return;
     }
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let success = is_success(request.response.status);
     let trailers = &location.settings.get(&HEADERS).trailers;
     let mut value = Vec::new();

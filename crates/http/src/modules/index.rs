@@ -4,7 +4,6 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use rustix::io::Errno;
 use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
@@ -71,7 +70,7 @@ fn handle(request: &mut Request) -> Verdict {
     {
         return Verdict::Next;
     }
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let mut folder = None;
     for template in &location.settings.get(&INDEX).names.0 {
         let name = request.eval(template);

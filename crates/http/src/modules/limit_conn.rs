@@ -1,7 +1,6 @@
 //! `limit_conn` (<https://nginx.org/en/docs/http/ngx_http_limit_conn_module.html>).
 
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use weir_conf::value::parse_number;
@@ -167,7 +166,7 @@ fn handle(request: &mut Request) -> Verdict {
     if request.with_main(&COUNTED, |standing| standing.outcome.is_some()) {
         return Verdict::Next;
     }
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let own = location.settings.get(&LIMIT_CONN);
     for limit in &own.limits {
         let (Some(definition), Some(zone)) = (limit.zone.definition(), limit.zone.contents())

@@ -1,6 +1,5 @@
 //! `limit_req` (<https://nginx.org/en/docs/http/ngx_http_limit_req_module.html>).
 
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -157,7 +156,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         if request.with_main(&OUTCOME, |outcome| outcome.is_some()) {
             return Verdict::Next;
         }
-        let location = Rc::clone(&request.location);
+        let location = request.location.clone();
         let own = location.settings.get(&LIMIT_REQ);
         let Some(decision) = decide(request, &own.limits) else { return Verdict::Next };
         let outcome = tell(request, own, &decision);

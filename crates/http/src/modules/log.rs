@@ -1,7 +1,6 @@
 //! Access logs (<https://nginx.org/en/docs/http/ngx_http_log_module.html>).
 
 use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::{Contexts, Cx, Fault, Inherit, Layout, LogFile as Handle, Node, Slot, directives};
@@ -143,7 +142,7 @@ const KEPT_LINE: usize = 64 * 1024;
 
 /// Tells of a request in every log in force.
 fn write(request: &mut Request) -> Verdict {
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let logging = location.settings.get(&LOG);
     let mut line = LINE.take();
     for log in logging.logs.list.iter() {

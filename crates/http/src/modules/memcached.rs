@@ -2,7 +2,6 @@
 //! (<https://nginx.org/en/docs/http/ngx_http_memcached_module.html>).
 
 use std::ops::Range;
-use std::rc::Rc;
 
 use weir_conf::table::Fixed;
 use weir_conf::{Arity, Contexts, Cx, Fault, Local, Node, Settings, Slot, Value, directives};
@@ -157,7 +156,7 @@ fn handle(request: &mut Request) -> Passing<'_> {
         return Passing::Not(Verdict::Status(status));
     }
     request.set_content_type();
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let memcached = location.settings.get(&MEMCACHED);
     let found = memcached
         .pass

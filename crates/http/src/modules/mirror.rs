@@ -1,7 +1,5 @@
 //! `mirror` (<https://nginx.org/en/docs/http/ngx_http_mirror_module.html>).
 
-use std::rc::Rc;
-
 use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
 
 use crate::client::Sink;
@@ -49,7 +47,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         if request.is_subrequest() {
             return Verdict::Next;
         }
-        let location = Rc::clone(&request.location);
+        let location = request.location.clone();
         let own = location.settings.get(&MIRROR);
         if own.request_body
             && let Err(status) = request.read_body().await

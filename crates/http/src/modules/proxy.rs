@@ -1,6 +1,5 @@
 //! `proxy_pass` over HTTP/1.x (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html>).
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::table::Fixed;
@@ -21,6 +20,7 @@ use crate::pass::transfer::Transfer;
 use crate::pass::{Course, Passing};
 use crate::request::Request;
 use crate::route::{Kind, Location};
+use crate::snapshot::Held;
 use crate::snapshot::Prepare;
 use crate::variables::VariableRow;
 
@@ -222,7 +222,7 @@ fn passes(settings: &Settings) -> bool {
 }
 
 fn handle(request: &mut Request) -> Passing<'_> {
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let Some(destination) = &location.settings.get(&PROXY).pass else {
         // The handler was chosen by an `if`, and another one took its settings away.
         request.log(Level::Alert, "no upstream configuration");
@@ -240,11 +240,11 @@ fn handle(request: &mut Request) -> Passing<'_> {
     }))
 }
 
-fn course(request: &mut Request, location: Rc<Location>, target: Target) -> Course {
+fn course(request: &mut Request, location: Held<Location>, target: Target) -> Course {
     request.attempts.begin_pass(target.scheme.text);
     request.attempts.shown.place = Some(Arc::clone(&target.place));
     let tls = target.scheme.tls.then_some(&TLS);
-    let protocol = Box::new(http1::Http1::new(Rc::clone(&location)));
+    let protocol = Box::new(http1::Http1::new(location.clone()));
     Course { location, transfer, next_upstream: None, tls, protocol, target }
 }
 

@@ -1,7 +1,6 @@
 //! `set_real_ip_from` (<https://nginx.org/en/docs/http/ngx_http_realip_module.html>).
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault, Inherit, Node, Slot, Value, directives};
@@ -114,7 +113,7 @@ fn handle(request: &mut Request) -> Verdict {
     if request.with_main(&SETTLED, |settled| *settled) {
         return Verdict::Next;
     }
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let own = location.settings.get(&REAL_IP);
     let Some(from) = &own.from else { return Verdict::Next };
     if let Some(address) = told(request, own, from) {

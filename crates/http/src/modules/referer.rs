@@ -1,6 +1,5 @@
 //! `valid_referers` (<https://nginx.org/en/docs/http/ngx_http_referer_module.html>).
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
@@ -104,7 +103,7 @@ impl Referer {
 /// `$invalid_referer`: `1` for a request that a page of somebody else led here.
 fn invalid_referer(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let Some(valid) = request.get(&REFERER).valid.clone() else { return true };
-    let server = Rc::clone(&request.server);
+    let server = request.server.clone();
     let own_names = match valid.server_names {
         true => &server.settings.get(&SERVER_NAMES).names[..],
         false => &[],

@@ -1,7 +1,5 @@
 //! `secure_link` (<https://nginx.org/en/docs/http/ngx_http_secure_link_module.html>).
 
-use std::rc::Rc;
-
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::DecodePaddingMode;
@@ -83,7 +81,7 @@ const LONGEST: usize = 24;
 /// `$secure_link`: empty, or `0` for a link that has expired, or `1`; with a secret the part of
 /// the path that it guards.
 fn link(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let settings = location.settings.get(&SECURE_LINK);
     if let Some(secret) = &settings.secret {
         let target = request.head.unparsed_uri();

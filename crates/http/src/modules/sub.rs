@@ -1,7 +1,6 @@
 //! `sub_filter` (<https://nginx.org/en/docs/http/ngx_http_sub_module.html>).
 
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault, Inherit, Node, Settings, Slot, directives};
@@ -14,6 +13,7 @@ use crate::module::Module;
 use crate::piece::Piece;
 use crate::request::Request;
 use crate::route::Location;
+use crate::snapshot::Held;
 
 mod matcher;
 
@@ -85,7 +85,7 @@ fn replaces(settings: &Settings) -> bool {
 }
 
 fn filter(request: &mut Request) -> Result<(), u16> {
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let sub = location.settings.get(&SUB);
     if request.response.content_length == Some(0)
         || !sub.types.contains(&request.response.content_type)
@@ -134,7 +134,7 @@ fn compute(request: &mut Request, pairs: &Pairs) -> Option<(Arc<Matcher>, Vec<us
 /// Replaces in one body.
 struct Replace {
     /// Its settings hold the values.
-    location: Rc<Location>,
+    location: Held<Location>,
     matcher: Arc<Matcher>,
     /// By pattern: the number of its value among the pairs.
     values: Vec<usize>,

@@ -4,7 +4,6 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::rc::Rc;
 
 use weir_conf::Settings;
 use weir_script::Template;
@@ -31,7 +30,7 @@ fn tries(settings: &Settings) -> bool {
 }
 
 fn handle(request: &mut Request) -> Verdict {
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let Some(attempts) = &location.settings.get(&TRY_FILES).attempts else {
         return Verdict::Next;
     };

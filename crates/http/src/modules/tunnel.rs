@@ -1,7 +1,6 @@
 //! `tunnel_pass`: a CONNECT request becomes a tunnel to a server
 //! (nginx: `ngx_http_tunnel_module`).
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::value::{Msec, Off, Size};
@@ -164,11 +163,11 @@ fn handle(request: &mut Request) -> Passing<'_> {
         return Passing::Not(Verdict::Status(405));
     }
     Passing::Later(Box::pin(async move {
-        let location = Rc::clone(&request.location);
+        let location = request.location.clone();
         let Some(to) = &location.settings.get(&TUNNEL).pass else { return Err(Verdict::Next) };
         let target = resolve(request, to).await.map_err(Verdict::Status)?;
         request.attempts.begin_pass(SCHEME.text);
-        let location = Rc::clone(&location);
+        let location = location.clone();
         let protocol = Box::new(Bytes);
         Ok(Course { location, transfer, next_upstream: None, tls: None, protocol, target })
     }))

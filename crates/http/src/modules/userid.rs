@@ -174,7 +174,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     if request.is_subrequest() {
         return Ok(());
     }
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let settings = location.settings.get(&USERID);
     read(request, settings);
     create(request, settings);
@@ -357,7 +357,7 @@ fn shown(settings: &UserId, id: [u32; 4]) -> String {
 
 /// `$uid_got`: what the client sent.
 fn got_variable(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let settings = location.settings.get(&USERID);
     if matches!(settings.mode, None | Some(Mode::Off)) {
         return false;
@@ -372,7 +372,7 @@ fn got_variable(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
 
 /// `$uid_set`: what the client is given.
 fn set_variable(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let settings = location.settings.get(&USERID);
     if !settings.sets() {
         return false;

@@ -1,8 +1,6 @@
 //! Responses before the response: 100 and its like end here, 103 goes on to clients that may have
 //! it (RFC 8297; nginx: `early_hints`).
 
-use std::rc::Rc;
-
 use weir_engine::error_log::Level;
 use weir_wire::h1::Version;
 use weir_wire::header::Known;
@@ -26,7 +24,7 @@ pub fn pass_on(request: &mut Request, pass: &Pass<'_>, head: &ResponseHead) {
     if request.attempts.hints > pass.settings.buffer_size.0 {
         return request.log_upstream(Level::Info, "upstream sent too big early hints");
     }
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     if !location.settings.get(&REDIRECT).early_hints.any(request) {
         return;
     }

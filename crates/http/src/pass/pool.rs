@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use weir_engine::connection::Conn;
-use weir_upstream::{Peer, PoolId, Pools, Usage};
+use weir_upstream::{Peer, Pools, Usage};
 
 use super::{Pass, clock, made};
 use crate::request::Request;
@@ -33,11 +33,6 @@ pub fn with_random<T>(f: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
     RANDOM.with_borrow_mut(f)
 }
 
-/// The place of an upstream's connections on this thread, found once when a snapshot is made.
-pub fn place(key: &str) -> PoolId {
-    POOLS.with_borrow_mut(|pools| pools.place(key))
-}
-
 /// A kept connection to `peer` that is still good, and that this request would have made in the
 /// same way.
 pub fn take(peer: &Peer, request: &mut Request, pass: &Pass<'_>) -> Option<Kept> {
@@ -46,7 +41,7 @@ pub fn take(peer: &Peer, request: &mut Request, pass: &Pass<'_>) -> Option<Kept>
         return None;
     }
     let place = pass.target.upstream()?.pool;
-    if POOLS.with_borrow_mut(|pools| pools.pool(place).is_empty()) {
+    if POOLS.with_borrow_mut(|pools| pools.get(place).is_none_or(|pool| pool.is_empty())) {
         return None;
     }
     let made = made::wanted(request, pass)?;

@@ -14,7 +14,7 @@ use crate::request::Request;
 /// # Errors
 /// The status to answer with: 502.
 pub async fn addresses(request: &mut Request, host: &str, port: u16) -> Result<Vec<Addr>, u16> {
-    let location = Rc::clone(&request.location);
+    let location = request.location.clone();
     let settings = location.settings.get(&RESOLVER);
     let snapshot = Rc::clone(&request.snapshot);
     let resolver = settings.resolver.as_ref().and_then(|config| snapshot.resolver(config));

@@ -2,7 +2,6 @@
 //! how a connection there is made.
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault, Word};
@@ -15,6 +14,7 @@ use weir_upstream::{Group, KeepaliveConfig, Pick, Plan, Side, UpstreamRef, Upstr
 use super::Pass;
 use crate::client::Rate;
 use crate::request::Request;
+use crate::snapshot::Held;
 
 /// How an upstream is talked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ pub struct Upstream {
     pub plan: Plan,
     /// The group, with its state.
     pub group: Arc<Group>,
-    /// Where this thread keeps its connections.
+    /// Where each thread keeps its connections.
     pub pool: weir_upstream::PoolId,
 }
 
@@ -189,7 +189,7 @@ pub struct Target {
 /// Who may be asked.
 enum Peers {
     /// Those of an upstream of the configuration.
-    Configured(Rc<Upstream>),
+    Configured(Held<Upstream>),
     /// Those that a name stands for at this moment.
     Transient(Arc<Group>),
 }
@@ -278,7 +278,7 @@ impl Target {
     }
 
     /// The upstream of the configuration, if it is one.
-    pub fn upstream(&self) -> Option<&Rc<Upstream>> {
+    pub fn upstream(&self) -> Option<&Upstream> {
         match &self.peers {
             Peers::Configured(upstream) => Some(upstream),
             Peers::Transient(_) => None,

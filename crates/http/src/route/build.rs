@@ -1,6 +1,5 @@
 //! Building [`Routes`] from the assembled tree.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::{Block, Contexts, Settings};
@@ -8,7 +7,9 @@ use weir_script::CaptureRegex;
 use weir_wire::uri;
 
 use super::listen::Shared;
-use super::{Endpoint, Kind, Listener, Location, Locations, Routes, Server, ServerNames, Usual};
+use super::{
+    Endpoint, Kind, Listener, Location, Locations, Routes, Server, ServerAt, ServerNames, Usual,
+};
 use crate::core::server_name::{self, ServerName};
 use crate::core::{self, location::Pattern};
 use crate::module::Handlers;
@@ -28,13 +29,13 @@ impl Builder<'_> {
     /// Builds the routes of the tree with this root, which [`super::check()`] found right.
     pub fn build(&self, root: &Block) -> Routes {
         let blocks: Vec<&Block> = super::servers(root).collect();
-        let servers: Vec<Rc<Server>> =
-            blocks.iter().map(|block| Rc::new(self.server(block))).collect();
+        let servers: Vec<Arc<Server>> =
+            blocks.iter().map(|block| Arc::new(self.server(block))).collect();
         let bound = super::ports(&blocks).bound();
         let listeners = bound
             .into_iter()
             .map(|bound| {
-                let endpoint = |shared| Rc::new(self.endpoint(shared, &blocks, &servers));
+                let endpoint = |shared| self.endpoint(shared, &blocks, &servers);
                 Listener {
                     key: bound.spec.key(),
                     endpoints: bound.addresses.iter().map(endpoint).collect(),
@@ -49,36 +50,20 @@ impl Builder<'_> {
         &self,
         shared: &Shared<usize>,
         blocks: &[&Block],
-        servers: &[Rc<Server>],
+        servers: &[Arc<Server>],
     ) -> Endpoint {
         let needed = shared.servers.len() > 1 || server_name::captures(blocks[shared.default]);
+        let servers: Box<[_]> = shared.servers.iter().map(|&at| Arc::clone(&servers[at])).collect();
+        let default = shared.servers.iter().position(|&at| at == shared.default).unwrap_or(0);
         Endpoint {
             ssl: shared.options.ssl,
             http2: shared.options.http2,
             proxy_protocol: shared.options.proxy_protocol,
-            default: servers[shared.default].clone(),
-            names: needed.then(|| self.names(&shared.servers, blocks, servers)),
+            default: Arc::clone(&servers[default]),
+            default_at: ServerAt(default as u32),
+            servers,
+            names: needed.then(|| names(&shared.servers, blocks)),
         }
-    }
-
-    fn names(
-        &self,
-        members: &[usize],
-        blocks: &[&Block],
-        servers: &[Rc<Server>],
-    ) -> ServerNames<Rc<Server>> {
-        let mut names = ServerNames::default();
-        for &at in members {
-            for name in server_name::names(blocks[at]).iter() {
-                let server = servers[at].clone();
-                match name {
-                    // Conflicts were warned of by the check; the first one stays.
-                    ServerName::Plain(name) => drop(names.add(name, server)),
-                    ServerName::Regex(regex) => names.add_regex(regex.clone(), server),
-                }
-            }
-        }
-        names
     }
 
     fn server(&self, block: &Block) -> Server {
@@ -88,7 +73,7 @@ impl Builder<'_> {
             name: server_name::first(block),
             settings: block.settings.clone(),
             locations: std::mem::take(&mut location.nested),
-            location: Rc::new(location),
+            location,
             allow_connect: block.walk().iter().any(|inner| (self.connects)(&inner.settings)),
             block: block.id,
         }
@@ -111,7 +96,7 @@ impl Builder<'_> {
             } else {
                 let outer = Outer { pending: pending_content.clone() };
                 let inner = self.location(child, pattern_inside, Some(&outer));
-                blocks.push((child.id, Rc::new(inner)));
+                blocks.push((child.id, inner));
             }
         }
         let pending_pass = pending_content.as_ref().is_some_and(|name| name.ends_with("_pass"));
@@ -131,10 +116,25 @@ impl Builder<'_> {
         }
     }
 
-    fn nested(&self, block: &Block, pattern: Pattern) -> (Rc<Location>, Option<CaptureRegex>) {
+    fn nested(&self, block: &Block, pattern: Pattern) -> (Location, Option<CaptureRegex>) {
         let regex = block.settings.get(&core::LOCATION).regex.clone();
-        (Rc::new(self.location(block, pattern, None)), regex)
+        (self.location(block, pattern, None), regex)
     }
+}
+
+/// The names of the servers at an address, which are these of all blocks.
+fn names(members: &[usize], blocks: &[&Block]) -> ServerNames<ServerAt> {
+    let mut names = ServerNames::default();
+    for (at, &member) in (0..).zip(members) {
+        for name in server_name::names(blocks[member]).iter() {
+            match name {
+                // Conflicts were warned of by the check; the first one stays.
+                ServerName::Plain(name) => drop(names.add(name, ServerAt(at))),
+                ServerName::Regex(regex) => names.add_regex(regex.clone(), ServerAt(at)),
+            }
+        }
+    }
+    names
 }
 
 /// What an `if` or `limit_except` takes over from the block around it.

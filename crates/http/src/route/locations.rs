@@ -5,7 +5,6 @@
 //! it. See <https://nginx.org/en/docs/http/ngx_http_core_module.html#location>.
 
 use std::cmp::Ordering;
-use std::rc::Rc;
 
 use smallvec::SmallVec;
 use weir_script::CaptureRegex;
@@ -18,17 +17,17 @@ pub struct Locations {
     /// Exact and prefix locations, sorted by name, one entry for a name.
     statics: Vec<Static>,
     /// In the order of the file.
-    regexes: Vec<(CaptureRegex, Rc<Location>)>,
+    regexes: Vec<(CaptureRegex, Location)>,
     /// Only on the level of a server.
-    named: Vec<Rc<Location>>,
+    named: Vec<Location>,
     /// Whether an entry of `statics` redirects to itself, which most levels have none of.
     redirects: bool,
 }
 
 struct Static {
     name: Box<[u8]>,
-    exact: Option<Rc<Location>>,
-    prefix: Option<Rc<Location>>,
+    exact: Option<Box<Location>>,
+    prefix: Option<Box<Location>>,
     /// The longest other prefix location that the name starts with.
     parent: Option<usize>,
 }
@@ -36,7 +35,7 @@ struct Static {
 /// The answer of [`super::Server::find`].
 pub struct Found<'a> {
     /// The location; the server's own level if none matches.
-    pub location: &'a Rc<Location>,
+    pub location: &'a Location,
     /// What the regular expressions on the way captured; the last one gives `$1`.
     pub captures: SmallVec<[Matched<'a>; 1]>,
     /// The URI lacks only the final slash of a location that passes requests on: answer 301 to the
@@ -56,7 +55,7 @@ enum End {
 impl Locations {
     /// Sorts the locations of a level. Of two with the same name and kind the first one is kept;
     /// [`super::check`] has refused them.
-    pub(super) fn new(locations: Vec<(Rc<Location>, Option<CaptureRegex>)>) -> Self {
+    pub(super) fn new(locations: Vec<(Location, Option<CaptureRegex>)>) -> Self {
         let mut level = Self::default();
         for (location, regex) in locations {
             match (location.kind, regex) {
@@ -87,7 +86,7 @@ impl Locations {
     }
 
     /// A named location, by its name with the `@`.
-    pub fn named(&self, name: &[u8]) -> Option<&Rc<Location>> {
+    pub fn named(&self, name: &[u8]) -> Option<&Location> {
         self.named.iter().find(|location| location.name == name)
     }
 
@@ -97,13 +96,14 @@ impl Locations {
     }
 
     /// Every location of the level but those below it.
-    pub fn iter(&self) -> impl Iterator<Item = &Rc<Location>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Location> {
         let statics = self.statics.iter().flat_map(|s| s.exact.iter().chain(&s.prefix));
+        let statics = statics.map(|location| &**location);
         statics.chain(self.regexes.iter().map(|(_, location)| location)).chain(&self.named)
     }
 
     /// The location for a normalised URI, or `fallback` if there is none.
-    pub fn find<'a>(&'a self, uri: &[u8], fallback: &'a Rc<Location>) -> Found<'a> {
+    pub fn find<'a>(&'a self, uri: &[u8], fallback: &'a Location) -> Found<'a> {
         let mut found =
             Found { location: fallback, captures: SmallVec::new(), redirect_to_slash: false };
         let end = self.search(uri, &mut found);
@@ -118,7 +118,7 @@ impl Locations {
         let mut end = self.search_statics(uri, found);
         let mut prefer_prefix = false;
         if end == End::Prefix {
-            let location: &'a Rc<Location> = found.location;
+            let location = found.location;
             prefer_prefix = location.kind == Kind::Prefix { noregex: true };
             end = location.nested.search(uri, found);
         }
@@ -172,20 +172,20 @@ impl Locations {
     }
 
     /// The entry whose name is the URI and a slash, if it redirects.
-    fn search_redirect(&self, uri: &[u8]) -> Option<&Rc<Location>> {
+    fn search_redirect(&self, uri: &[u8]) -> Option<&Location> {
         let wanted = || uri.iter().chain(b"/");
         let at = self.statics.binary_search_by(|entry| entry.name.iter().cmp(wanted())).ok()?;
         let entry = &self.statics[at];
-        entry.redirects().then_some(entry.exact.as_ref().or(entry.prefix.as_ref())).flatten()
+        entry.redirects().then_some(entry.exact.as_deref().or(entry.prefix.as_deref())).flatten()
     }
 }
 
 impl Static {
-    fn new(location: Rc<Location>) -> Self {
+    fn new(location: Location) -> Self {
         let name = location.name.as_slice().into();
         let (exact, prefix) = match location.kind {
-            Kind::Exact => (Some(location), None),
-            _ => (None, Some(location)),
+            Kind::Exact => (Some(Box::new(location)), None),
+            _ => (None, Some(Box::new(location))),
         };
         Self { name, exact, prefix, parent: None }
     }

@@ -105,7 +105,7 @@ fn a_location_that_passes_redirects_to_its_slash() {
     let routes = build(&assembled(text));
     let uris = ["/pass", "/pass/x", "/other", "/exact"];
     assert_eq!(found(&routes, &uris), ["/pass/ redirect", "/pass/", "", "/exact"]);
-    let location = routes.servers[0].find(b"/pass/x").location.clone();
+    let location = routes.servers[0].find(b"/pass/x").location;
     assert_eq!(location.pending_content.as_deref(), Some("fastcgi_pass"));
     assert!(routes.servers[0].find(b"/exact").location.pending_content.is_none());
 }
@@ -124,7 +124,8 @@ fn hosts_choose_among_the_servers_of_an_address() {
     assert!(listener.needs_local());
     let name = |ip: &str, host: &str| {
         let endpoint = listener.endpoint(ip.parse().ok());
-        let server = endpoint.find(host.as_bytes()).map_or(&endpoint.default, |(found, _)| found);
+        let found = endpoint.find(host.as_bytes());
+        let server = found.map_or(&*endpoint.default, |(at, _)| endpoint.server(at));
         String::from_utf8(server.name.clone()).unwrap()
     };
     assert_eq!(name("10.0.0.1", "x.a.com"), "a.com");
@@ -211,7 +212,7 @@ fn settings_are_inherited_with_nginxs_defaults() {
     assert_eq!(root(b"/a").path.literal(), Some(&b"/srv/files"[..]));
     assert_eq!(root(b"/").path.literal(), Some(&b"/srv/html"[..]));
     assert_eq!(root(b"/b/").alias, core::root::Alias::Prefix(3));
-    let a = server.find(b"/a").location.clone();
+    let a = server.find(b"/a").location;
     assert_eq!(a.settings.get(&core::LIMITS).client_max_body_size.0, 0);
     assert_eq!(a.settings.get(&core::CONNECTION).keepalive_timeout.header, Some(5));
     assert_eq!(a.settings.get(&core::ERRORS).pages.len(), 1);

@@ -27,7 +27,7 @@ use crate::phase;
 use crate::request::{ConnectionInfo, Request};
 use crate::route::Endpoint;
 use crate::serve::Service;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Held, Snapshot};
 
 mod idle;
 mod linger;
@@ -112,7 +112,7 @@ fn time_out(service: &Rc<Service>, conn: Conn, parked: Parked, until: Instant) {
 }
 
 /// A snapshot, and in it the endpoint of a connection.
-type Found = (Rc<Snapshot>, Rc<Endpoint>);
+type Found = (Rc<Snapshot>, Held<Endpoint>);
 
 /// Serves one request after the other.
 async fn requests(
@@ -326,7 +326,7 @@ fn end_idle(
 }
 
 /// Takes a request whose head is whole through the phases; `last` if it is the connection's last.
-async fn answer(request: &mut Request, endpoint: &Endpoint, last: bool) {
+async fn answer(request: &mut Request, endpoint: &Held<Endpoint>, last: bool) {
     if !fill_uri(request, endpoint) {
         return Box::pin(refuse_line(request, endpoint)).await;
     }
@@ -351,7 +351,7 @@ fn lacking(request: &mut Request) -> Option<Verdict> {
 
 /// Reads the body before the phases where the server wants that (`client_body_early_read`).
 async fn read_early(request: &mut Request) -> Option<Verdict> {
-    let server = Rc::clone(&request.server);
+    let server = request.server.clone();
     let wanted = &server.settings.get(&LIMITS).client_body_early_read;
     if wanted.0.is_empty() || !wanted.any(request) {
         return None;
@@ -424,9 +424,9 @@ fn begin(request: &mut Request) {
 
 /// Refuses a request whose target is no path. That is settled before a host is known, so the
 /// server is the one that the connection began with.
-async fn refuse_line(request: &mut Request, endpoint: &Endpoint) {
+async fn refuse_line(request: &mut Request, endpoint: &Held<Endpoint>) {
     let (server, _) = read::start(endpoint, &request.info);
-    request.location = Rc::clone(&server.location);
+    request.location = Held::map(&server, |server| &server.location);
     request.server = server;
     if let Some(head) = Rc::get_mut(&mut request.head) {
         request.length = head.keep_line() as u64;

@@ -17,7 +17,7 @@ use crate::core::LIMITS;
 use crate::head::Head;
 use crate::request::{ConnectionInfo, Request};
 use crate::route::{Endpoint, Server};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Held, Snapshot};
 use crate::tls::SSL;
 
 /// The first byte of a handshake record.
@@ -31,7 +31,7 @@ const SSLV2: u8 = 0x80;
 /// the connection has ended, and that was logged.
 pub(super) async fn open(
     snapshot: &Rc<Snapshot>,
-    endpoint: &Rc<Endpoint>,
+    endpoint: &Held<Endpoint>,
     mut conn: Conn,
     info: ConnectionInfo,
     key: &str,
@@ -81,12 +81,12 @@ fn failure(error: &io::Error) -> String {
 /// A connection whose handshake is under way.
 struct Opening<'a> {
     snapshot: &'a Rc<Snapshot>,
-    endpoint: &'a Rc<Endpoint>,
+    endpoint: &'a Held<Endpoint>,
     info: ConnectionInfo,
     /// The listener's address, for the log.
     key: &'a str,
     /// The server that the client wants.
-    server: Option<Rc<Server>>,
+    server: Option<Held<Server>>,
     /// Why its certificates could not be had.
     fault: Option<String>,
 }
@@ -98,12 +98,12 @@ impl Opening<'_> {
         let mut host = Vec::new();
         let name = hello.server_name.filter(|name| parse_host(name, &mut host).is_ok());
         let found = name.and_then(|_| self.endpoint.find(&host));
-        if let Some((server, _)) = found {
+        if let Some((at, _)) = found {
             self.info.negotiated = Some(host.as_slice().into());
-            self.server = Some(Rc::clone(server));
+            self.server = Some(Held::map(self.endpoint, |endpoint| endpoint.server(at)));
         }
-        let default = &self.endpoint.default;
-        let server = Rc::clone(self.server.as_ref().unwrap_or(default));
+        let default = Held::map(self.endpoint, |endpoint| &*endpoint.default);
+        let server = self.server.clone().unwrap_or_else(|| default.clone());
         let ssl = server.settings.get(&SSL);
         if ssl.reject_handshake {
             return None;
@@ -125,7 +125,7 @@ impl Opening<'_> {
     }
 
     /// A request that variables can be asked of before there is one.
-    fn stand_in(&self, server: &Rc<Server>, hello: &ClientHello<'_>) -> Request {
+    fn stand_in(&self, server: &Held<Server>, hello: &ClientHello<'_>) -> Request {
         let info = ConnectionInfo {
             id: self.info.id,
             peer: self.info.peer.clone(),
@@ -138,11 +138,11 @@ impl Opening<'_> {
         };
         let client = Client::new(Sink::Discard);
         let head = Rc::new(Head::default());
-        Request::new(Rc::clone(self.snapshot), Rc::clone(server), Rc::new(info), head, client)
+        Request::new(Rc::clone(self.snapshot), server.clone(), Rc::new(info), head, client)
     }
 
     fn log(&self, level: Level, message: &str) {
-        let server = self.server.as_ref().unwrap_or(&self.endpoint.default);
+        let server: &Server = self.server.as_deref().unwrap_or(&self.endpoint.default);
         let client = self.info.peer.ip_text();
         let line =
             format!("{message} while SSL handshaking, client: {client}, server: {}", self.key);

@@ -52,7 +52,7 @@ pub fn refused(request: &Request) -> Option<u16> {
 pub fn follow(endpoint: &Endpoint, info: &ConnectionInfo) {
     let Some(tls) = info.tls.as_ref().filter(|tls| !tls.certificates.is_empty()) else { return };
     let found = info.negotiated.as_ref().and_then(|name| endpoint.find(name));
-    let server = found.map_or(&endpoint.default, |(server, _)| server);
+    let server = found.map_or(&*endpoint.default, |(at, _)| endpoint.server(at));
     let context = |server: &Server| server.settings.get(&SSL).context.clone();
     if let Some(context) = context(server).or_else(|| context(&endpoint.default)) {
         tls.verdict_by(context.tls());

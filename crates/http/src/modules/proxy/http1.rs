@@ -1,7 +1,5 @@
 //! HTTP/1.x towards an upstream, as a [`Protocol`].
 
-use std::rc::Rc;
-
 use weir_engine::error_log::Level;
 use weir_script::Template;
 use weir_wire::h1::{Framing, LAST_CHUNK, Method, Version, chunk_head};
@@ -18,6 +16,7 @@ use crate::pass::{Frames, Outgoing, OutgoingBody, Protocol, ResponseHead, Wanted
 use crate::piece::Piece;
 use crate::request::Request;
 use crate::route::Location;
+use crate::snapshot::Held;
 use crate::spare;
 
 /// Chunks (RFC 9112, 7.1).
@@ -29,7 +28,7 @@ static CHUNKS: Frames = Frames {
 
 /// One request's conversation with an upstream.
 pub(super) struct Http1 {
-    location: Rc<Location>,
+    location: Held<Location>,
     parser: spare::LentParser,
     /// The request is a HEAD, whose response has no body.
     head: bool,
@@ -39,7 +38,7 @@ pub(super) struct Http1 {
 }
 
 impl Http1 {
-    pub(super) fn new(location: Rc<Location>) -> Self {
+    pub(super) fn new(location: Held<Location>) -> Self {
         let parser = spare::response_parser();
         Self { location, parser, head: false, connect: false, upgrade: false }
     }
@@ -205,7 +204,7 @@ impl Protocol for Http1 {
         target: &Target,
         out: &mut Vec<u8>,
     ) -> Result<Outgoing, u16> {
-        let location = Rc::clone(&self.location);
+        let location = self.location.clone();
         let proxy = location.settings.get(&PROXY);
         let set_body = proxy.set_body.as_ref().map(|template| request.eval(template));
         let (plan, outgoing) = self.plan_body(request, set_body.as_deref());

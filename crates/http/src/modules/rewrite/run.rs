@@ -2,7 +2,6 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::rc::Rc;
 
 use weir_engine::error_log::Level;
 use weir_script::condition::{Condition, FileKind};
@@ -16,10 +15,11 @@ use crate::open_file::Found;
 use crate::piece::Piece;
 use crate::request::Request;
 use crate::route::{Kind, Location};
+use crate::snapshot::Held;
 
 /// The directives of the server level: a location is chosen afterwards in any case.
 pub(super) fn server(request: &mut Request) -> Verdict {
-    let base = Rc::clone(&request.server.location);
+    let base = Held::map(&request.server, |server| &server.location);
     match Run::new(request, &base).all(&base) {
         Some(verdict) => verdict,
         None => Verdict::Next,
@@ -28,7 +28,7 @@ pub(super) fn server(request: &mut Request) -> Verdict {
 
 /// The directives of a location: a changed URI may belong to another one.
 pub(super) fn location(request: &mut Request) -> Verdict {
-    let base = Rc::clone(&request.location);
+    let base = request.location.clone();
     // The server's own level had its turn, in its own phase.
     if base.kind == Kind::Server {
         return Verdict::Next;
@@ -80,14 +80,14 @@ impl<'r> Run<'r> {
     }
 
     /// Goes through the steps of a block.
-    fn all(&mut self, base: &Rc<Location>) -> Option<Verdict> {
+    fn all(&mut self, base: &Held<Location>) -> Option<Verdict> {
         match self.steps(base) {
             Flow::Decided(verdict) => Some(verdict),
             Flow::Next | Flow::End => None,
         }
     }
 
-    fn steps(&mut self, base: &Rc<Location>) -> Flow {
+    fn steps(&mut self, base: &Held<Location>) -> Flow {
         for step in &base.settings.get(&REWRITE).steps {
             let flow = match step {
                 Step::Rewrite(rewrite) => self.rewrite(rewrite),
@@ -111,10 +111,12 @@ impl<'r> Run<'r> {
                     self.uri_changed = false;
                     Flow::End
                 }
-                Step::If(condition, block) => match base.inner(*block) {
-                    Some(inner) if self.holds(condition) => self.enter(inner),
-                    _ => Flow::Next,
-                },
+                Step::If(condition, block) => {
+                    match Held::try_map(base, |base| base.inner(*block)) {
+                        Some(inner) if self.holds(condition) => self.enter(&inner),
+                        _ => Flow::Next,
+                    }
+                }
             };
             match flow {
                 Flow::Next => {}
@@ -125,7 +127,7 @@ impl<'r> Run<'r> {
     }
 
     /// The block of an `if`: in a location its settings apply from now on.
-    fn enter(&mut self, inner: &Rc<Location>) -> Flow {
+    fn enter(&mut self, inner: &Held<Location>) -> Flow {
         if self.request.location.kind != Kind::Server {
             self.request.enter(inner);
         }

@@ -14,7 +14,7 @@ use crate::core::{CONNECTION, LIMITS};
 use crate::request::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::serve::{Service, tls};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Held, Snapshot};
 
 /// A connection that can read requests.
 pub(super) struct Opened {
@@ -22,7 +22,7 @@ pub(super) struct Opened {
     pub info: Rc<ConnectionInfo>,
     /// What it was opened by.
     pub snapshot: Rc<Snapshot>,
-    pub endpoint: Rc<Endpoint>,
+    pub endpoint: Held<Endpoint>,
     /// When the first head must be there (`client_header_timeout`, from the start).
     pub until: Instant,
 }

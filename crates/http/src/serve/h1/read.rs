@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::rc::Rc;
 use std::task::Poll;
 
 use weir_engine::buffer;
@@ -13,7 +12,8 @@ use weir_wire::h1::{Limits, RequestError, RequestFault, RequestParser};
 
 use crate::client::h1::Link;
 use crate::request::{ConnectionInfo, Request};
-use crate::route::{Endpoint, Matched, Server};
+use crate::route::{Endpoint, Matched, Server, ServerAt};
+use crate::snapshot::Held;
 use crate::tls;
 
 /// What came of reading.
@@ -53,7 +53,7 @@ impl Fault {
 /// The result, with the server that the request is for.
 pub(super) struct Outcome<'a> {
     /// The server of the host, or the listener's default.
-    pub server: Rc<Server>,
+    pub server: Held<Server>,
     /// What a regular expression among the server names captured.
     pub captures: Option<Matched<'a>>,
     /// The head.
@@ -68,7 +68,7 @@ pub(super) const READ: usize = 8 * 1024;
 pub(super) async fn head<'a>(
     link: &mut Link,
     parser: &mut RequestParser,
-    endpoint: &'a Endpoint,
+    endpoint: &'a Held<Endpoint>,
     info: &ConnectionInfo,
     deadline: &mut Deadline,
 ) -> Outcome<'a> {
@@ -78,12 +78,14 @@ pub(super) async fn head<'a>(
     let result = loop {
         let step = parser.advance_with(&link.input, &limits, |host| {
             let (chosen, found) = choose(endpoint, info, host)?;
-            if info.negotiated.is_some() && tls::verify::is_closed_to_others(chosen) {
+            if info.negotiated.is_some()
+                && tls::verify::is_closed_to_others(endpoint.server(chosen))
+            {
                 misdirected = true;
                 return None;
             }
             captures = found;
-            server = Rc::clone(chosen);
+            server = Held::map(endpoint, |endpoint| endpoint.server(chosen));
             Some(self::limits(&server))
         });
         match step {
@@ -93,11 +95,13 @@ pub(super) async fn head<'a>(
                 if parser.head().host.is_empty()
                     && let Some((chosen, found)) = choose(endpoint, info, b"")
                 {
-                    if info.negotiated.is_some() && tls::verify::is_closed_to_others(chosen) {
+                    if info.negotiated.is_some()
+                        && tls::verify::is_closed_to_others(endpoint.server(chosen))
+                    {
                         break Head::Faulty(Fault::misdirected());
                     }
                     captures = found;
-                    server = Rc::clone(chosen);
+                    server = Held::map(endpoint, |endpoint| endpoint.server(chosen));
                 }
                 break Head::Complete(length);
             }
@@ -125,12 +129,12 @@ pub(super) async fn head<'a>(
 
 /// The server for a connection before its host is known: the one that the handshake was for.
 pub(super) fn start<'a>(
-    endpoint: &'a Endpoint,
+    endpoint: &'a Held<Endpoint>,
     info: &ConnectionInfo,
-) -> (Rc<Server>, Option<Matched<'a>>) {
+) -> (Held<Server>, Option<Matched<'a>>) {
     match info.negotiated.as_ref().and_then(|name| endpoint.find(name)) {
-        Some((server, captures)) => (Rc::clone(server), captures),
-        None => (Rc::clone(&endpoint.default), None),
+        Some((at, captures)) => (Held::map(endpoint, |endpoint| endpoint.server(at)), captures),
+        None => (Held::map(endpoint, |endpoint| &*endpoint.default), None),
     }
 }
 
@@ -139,12 +143,12 @@ fn choose<'a>(
     endpoint: &'a Endpoint,
     info: &ConnectionInfo,
     host: &[u8],
-) -> Option<(&'a Rc<Server>, Option<Matched<'a>>)> {
+) -> Option<(ServerAt, Option<Matched<'a>>)> {
     match &info.negotiated {
         None => endpoint.find(host),
         Some(name) if **name == *host => None,
         // Whoever has a name for the handshake leaves its server by any other name.
-        Some(_) => Some(endpoint.find(host).unwrap_or((&endpoint.default, None))),
+        Some(_) => Some(endpoint.find(host).unwrap_or((endpoint.default_at(), None))),
     }
 }
 

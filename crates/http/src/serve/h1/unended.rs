@@ -123,7 +123,7 @@ mod tests {
     use crate::client::h1::Link;
     use crate::client::{Client, Exchange, Sink};
     use crate::request::ConnectionInfo;
-    use crate::snapshot::Plan;
+    use crate::snapshot::{Held, Plan, Snapshot};
 
     /// A request to a server that holds `conf`, and the client's end of its connection.
     fn request(conf: &str) -> (Box<Request>, UnixStream) {
@@ -133,8 +133,9 @@ mod tests {
         let mut tables = crate::modules::tables();
         tables.push(&weir_engine::error_log::directive::TABLE);
         let mut assembly = weir_conf::assemble(&tables, path, prefix, None, &env);
-        let plan = Plan::build(&mut assembly, &env, prefix.into(), &[], Arc::new(()));
-        let snapshot = plan.expect("it is valid").snapshot(&Registry::default());
+        let plan = Plan::build(&mut assembly, &env, prefix.into(), &[]);
+        let configuration = plan.expect("it is valid").configuration(&Registry::default());
+        let snapshot = Snapshot::new(Arc::new(configuration), Arc::new(()));
         let address = Addr::Inet(([127, 0, 0, 1], 80).into());
         let info = Rc::new(ConnectionInfo {
             id: 1,
@@ -147,7 +148,7 @@ mod tests {
             start: clock::now(),
         });
         let endpoint = snapshot.endpoint("0.0.0.0:80", &info).expect("it listens");
-        let server = Rc::clone(&endpoint.default);
+        let server = Held::map(&endpoint, |endpoint| &*endpoint.default);
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
