@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use weir_conf::{Assembly, BlockId, Environment, Fault, SourceMap, Span};
+use weir_conf::{Assembly, Block, BlockId, Environment, Fault, SourceMap, Span};
 use weir_engine::Addr;
 use weir_script::Template;
 
@@ -19,7 +19,7 @@ use crate::{
 const RESOLVER_TIMEOUT: u64 = 30_000;
 
 /// http and stream have names of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// http
     Http,
@@ -59,7 +59,12 @@ impl UpstreamRef {
 /// Every upstream that is declared or referred to, in the order of the text. A registry of the
 /// assembly.
 #[derive(Debug, Default)]
-pub struct Upstreams(Vec<Entry>);
+pub struct Upstreams {
+    entries: Vec<Entry>,
+    /// The places of those of one name, in lower case: an address that stands for itself may be
+    /// there with several ports.
+    by_name: HashMap<(Side, String), Vec<usize>>,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -99,8 +104,8 @@ impl Upstreams {
         block: BlockId,
         place: Span,
     ) -> Result<(), Fault> {
-        let same = |entry: &&mut Entry| entry.is(side, name);
-        if let Some(known) = self.0.iter_mut().find(same) {
+        if let Some(&at) = self.of_name(side, name).first() {
+            let known = &mut self.entries[at];
             if known.block.is_some() {
                 let fault = Fault::new(format!("duplicate upstream \"{name}\""));
                 return Err(fault.first(known.place));
@@ -114,7 +119,7 @@ impl Upstreams {
             known.place = place;
             return Ok(());
         }
-        self.0.push(Entry {
+        self.add(Entry {
             side,
             name: name.to_owned(),
             block: Some(block),
@@ -132,10 +137,8 @@ impl Upstreams {
     /// # Errors
     /// When the name is an upstream's and a port is written.
     pub fn refer(&mut self, side: Side, url: &Url, place: Span) -> Result<UpstreamRef, Fault> {
-        for (index, entry) in self.0.iter().enumerate() {
-            if !entry.is(side, &url.host) {
-                continue;
-            }
+        for &index in self.of_name(side, &url.host) {
+            let entry = &self.entries[index];
             if entry.block.is_some() && url.has_port {
                 return Err(Fault::new(format!(
                     "upstream \"{}\" may not have port {}",
@@ -147,7 +150,7 @@ impl Upstreams {
             }
             return Ok(UpstreamRef(index));
         }
-        self.0.push(Entry {
+        Ok(self.add(Entry {
             side,
             name: url.host.clone(),
             block: None,
@@ -155,20 +158,32 @@ impl Upstreams {
             has_port: url.has_port,
             addresses: url.addresses.clone(),
             place,
-        });
-        Ok(UpstreamRef(self.0.len() - 1))
+        }))
+    }
+
+    fn add(&mut self, entry: Entry) -> UpstreamRef {
+        let at = self.entries.len();
+        let key = (entry.side, entry.name.to_ascii_lowercase());
+        self.by_name.entry(key).or_default().push(at);
+        self.entries.push(entry);
+        UpstreamRef(at)
+    }
+
+    /// The places of those of one name.
+    fn of_name(&self, side: Side, name: &str) -> &[usize] {
+        self.by_name.get(&(side, name.to_ascii_lowercase())).map_or(&[], Vec::as_slice)
     }
 
     /// The declared upstream of a name, for names that are known only at run time.
     pub fn find(&self, side: Side, name: &str) -> Option<UpstreamRef> {
-        let declared = |entry: &Entry| entry.block.is_some() && entry.is(side, name);
-        self.0.iter().position(declared).map(UpstreamRef)
+        let declared = |&&at: &&usize| self.entries[at].block.is_some();
+        self.of_name(side, name).iter().find(declared).map(|&at| UpstreamRef(at))
     }
 
     /// The upstreams of one side, by their names in lower case and their ports; declared ones
     /// have none, which is 0.
     pub fn names(&self, side: Side) -> HashMap<(String, u16), UpstreamRef> {
-        let entries = self.0.iter().enumerate().filter(|(_, entry)| entry.side == side);
+        let entries = self.entries.iter().enumerate().filter(|(_, entry)| entry.side == side);
         entries
             .map(|(at, entry)| ((entry.name.to_ascii_lowercase(), entry.port), UpstreamRef(at)))
             .collect()
@@ -184,12 +199,13 @@ impl Upstreams {
         resolver: Option<(&ResolverConfig, u64)>,
         env: &dyn Environment,
     ) -> Vec<Option<Result<Plan, Fault>>> {
-        let blocks = assembly.root.walk();
+        let blocks: HashMap<BlockId, &Block> =
+            assembly.root.walk().into_iter().map(|block| (block.id, block)).collect();
         let plan = |entry: &Entry| {
             if entry.side != side {
                 return None;
             }
-            let block = entry.block.and_then(|id| blocks.iter().find(|block| block.id == id));
+            let block = entry.block.and_then(|id| blocks.get(&id));
             Some(match block {
                 Some(block) => {
                     let upstream = block.settings.get(&UPSTREAM);
@@ -198,14 +214,14 @@ impl Upstreams {
                 None => implicit(entry, env).map_err(|fault| self.meant(entry, fault)),
             })
         };
-        self.0.iter().map(plan).collect()
+        self.entries.iter().map(plan).collect()
     }
 }
 
 impl Upstreams {
     /// Adds the name of an upstream that may be meant by a name which stands for nothing.
     fn meant(&self, wrong: &Entry, fault: Fault) -> Fault {
-        let declared = self.0.iter().filter(|e| e.block.is_some() && e.side == wrong.side);
+        let declared = self.entries.iter().filter(|e| e.block.is_some() && e.side == wrong.side);
         let names = declared.map(|entry| entry.name.as_str());
         match weir_conf::nearest(&wrong.name, names) {
             Some(name) => fault.hint(format!("did you mean the upstream \"{name}\"?")),
@@ -215,10 +231,6 @@ impl Upstreams {
 }
 
 impl Entry {
-    fn is(&self, side: Side, name: &str) -> bool {
-        self.side == side && self.name.eq_ignore_ascii_case(name)
-    }
-
     /// The key of its group in the registry of all groups.
     fn key(&self) -> String {
         let port = if self.block.is_some() { String::new() } else { format!(":{}", self.port) };
