@@ -32,6 +32,7 @@ pub mod made;
 pub mod pool;
 pub mod relay;
 pub mod resolve;
+mod response_head;
 pub mod sender;
 mod spill;
 pub mod state;
@@ -335,7 +336,7 @@ fn failed(
     }
     if freed.disabled {
         let doing = match failure.sent {
-            true => attempt::READING,
+            true => response_head::READING,
             false => "connecting to upstream",
         };
         let message = format!("upstream server temporarily disabled while {doing}");

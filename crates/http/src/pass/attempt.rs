@@ -11,12 +11,12 @@ use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_upstream::{Causes, Made, NoLive, Outcome, Pick, Usage};
 
-use super::body::{INVALID_CHUNKS, Input, Note};
+use super::body::Input;
 use super::channel::Channel;
 use super::pool::{self, Kept};
-use super::sender::{SendError, Sender};
+use super::sender::Sender;
 use super::state::Asked;
-use super::{Pass, ResponseHead, clock, interim, made, sticky, target, tls};
+use super::{Pass, ResponseHead, clock, made, response_head, sticky, target, tls};
 use crate::client::Sign;
 use crate::request::Request;
 
@@ -112,8 +112,10 @@ pub async fn attempt(
     let head = ResponseHead::default();
     let exchange = slot.insert(Exchange { channel, usage, input, head, sender });
     let read = match request.attempts.head.is_empty() {
-        true => parse(request, pass, exchange, 0).map(drop).map_err(Failure::upstream),
-        false => read_head(request, pass, exchange).await,
+        true => {
+            response_head::parse(request, pass, exchange, 0).map(drop).map_err(Failure::upstream)
+        }
+        false => response_head::read(request, pass, exchange).await,
     };
     if let Some(attempt) = request.attempts.current() {
         attempt.sent = exchange.sender.sent;
@@ -205,189 +207,6 @@ fn peer_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Error)
     Causes::ERROR
 }
 
-/// What the read that brings a head takes at most where the body is likely to be moved.
-const SHORT_READ: usize = 16 * 1024;
-
-/// Waits for the head of the response while the request goes out.
-async fn read_head(
-    request: &mut Request,
-    pass: &mut Pass<'_>,
-    exchange: &mut Exchange,
-) -> Result<(), Failure> {
-    let size = pass.settings.buffer_size.0 as usize;
-    // Of a large body, little is read that could be moved.
-    let most = match std::mem::take(&mut exchange.usage.large) {
-        true => pass.settings.first_read().min(size.max(SHORT_READ)),
-        false => pass.settings.first_read(),
-    };
-    let (send_timeout, read_timeout) = (pass.settings.send_timeout.0, pass.settings.read_timeout.0);
-    exchange.channel.end_wait();
-    let mut sent = false;
-    let mut watch = Watch::new(pass.settings.outlasts_client);
-    loop {
-        let event = poll_fn(|cx| {
-            let Exchange { channel, sender, input, .. } = &mut *exchange;
-            if !sent {
-                let before = sender.sent;
-                match sender.poll(cx, request, channel) {
-                    Poll::Ready(Ok(())) => {
-                        sent = true;
-                        channel.end_wait();
-                    }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Event::Unsent(error)),
-                    Poll::Pending if sender.sent > before || sender.waits_for_client() => {
-                        channel.end_wait();
-                    }
-                    Poll::Pending => {}
-                }
-            }
-            if let Poll::Ready(result) = input.poll_fill(cx, channel, most) {
-                return Poll::Ready(Event::Received(result));
-            }
-            // Early hints, if any; that the client is gone shows by itself.
-            if request.client.queued() > 0 {
-                let _ = request.poll_flush(cx);
-            }
-            if watch.is_gone(cx, request) {
-                return Poll::Ready(Event::ClientGone);
-            }
-            if !sent && sender.waits_for_client() {
-                // Who has a timeout of its own.
-                return Poll::Pending;
-            }
-            channel.begin_wait(if sent { read_timeout } else { send_timeout });
-            channel.poll_wait(cx).map(|()| Event::TimedOut)
-        })
-        .await;
-        let doing = if sent { READING } else { "sending request to upstream" };
-        match event {
-            Event::Received(Ok(0)) => {
-                let message = "upstream prematurely closed connection while reading response \
-                               header from upstream";
-                request.log_upstream(Level::Error, message);
-                return Err(Failure::upstream(Causes::ERROR));
-            }
-            Event::Received(Ok(n)) => {
-                if let Some(attempt) = request.attempts.current() {
-                    attempt.received += n as u64;
-                }
-                // The wait goes on: the head must be there in time, however it comes.
-                if parse(request, pass, exchange, size).map_err(Failure::upstream)? {
-                    return Ok(());
-                }
-            }
-            Event::Received(Err(error)) => {
-                let cause = io_failed(request, &error, doing, "recv() failed");
-                return Err(Failure::upstream(cause));
-            }
-            Event::Unsent(SendError::Upstream(error)) => {
-                // The answer may be there already: a refusal of what is being sent.
-                let last = Box::pin(last_words(request, pass, exchange, size));
-                if let Some(done) = last.await {
-                    return done.map_err(Failure::upstream);
-                }
-                let cause = io_failed(request, &error, doing, "writev() failed");
-                return Err(Failure::upstream(cause));
-            }
-            Event::Unsent(SendError::Client(error)) => {
-                return Err(Failure::Client(request.body_failed(error)));
-            }
-            Event::ClientGone => return Err(client_gone(request, doing)),
-            Event::TimedOut => {
-                let error = io::ErrorKind::TimedOut.into();
-                return Err(Failure::upstream(io_failed(request, &error, doing, "")));
-            }
-        }
-    }
-}
-
-pub(super) const READING: &str = "reading response header from upstream";
-
-enum Event {
-    Received(io::Result<usize>),
-    Unsent(SendError),
-    ClientGone,
-    TimedOut,
-}
-
-/// What can still be read from an upstream that takes no more of the request. It must be there
-/// within the timeout of reading, however it comes.
-async fn last_words(
-    request: &mut Request,
-    pass: &mut Pass<'_>,
-    exchange: &mut Exchange,
-    size: usize,
-) -> Option<Result<(), Causes>> {
-    exchange.channel.restart_wait(pass.settings.read_timeout.0);
-    while exchange.input.len() < size {
-        let received = poll_fn(|cx| {
-            let Exchange { channel, input, .. } = &mut *exchange;
-            match input.poll_fill(cx, channel, size) {
-                Poll::Pending => channel.poll_wait(cx).map(|()| None),
-                received => received.map(Result::ok),
-            }
-        });
-        match received.await {
-            Some(1..) => match parse(request, pass, exchange, size) {
-                Ok(false) => {}
-                Ok(true) => {
-                    exchange.head.reusable = false;
-                    exchange.sender.abandon();
-                    return Some(Ok(()));
-                }
-                Err(cause) => return Some(Err(cause)),
-            },
-            _ => return None,
-        }
-    }
-    None
-}
-
-const TOO_BIG: &str = "upstream sent too big header";
-
-/// Tries to take a head out of what there is, behind those of interim responses; whether it is
-/// there.
-fn parse(
-    request: &mut Request,
-    pass: &mut Pass<'_>,
-    exchange: &mut Exchange,
-    size: usize,
-) -> Result<bool, Causes> {
-    let Exchange { input, head, .. } = exchange;
-    let message = loop {
-        let headers = request.attempts.headers_to_fill();
-        match pass.protocol.read_head(input.bytes(), headers, head) {
-            Ok(true) if head.length > size => break TOO_BIG.to_owned(),
-            Ok(true) => {
-                input.skip(head.length);
-                for Note { level, text } in head.notes.drain(..) {
-                    request.log_upstream(level, &format!("{text} while {READING}"));
-                }
-                if head.status >= 200 || head.upgraded {
-                    // Before anything of the head has been used.
-                    match head.body.is_broken(input.bytes()) {
-                        true => break INVALID_CHUNKS.to_owned(),
-                        false => return Ok(true),
-                    }
-                }
-                request.attempts.interims += 1;
-                if request.attempts.interims > interim::MOST {
-                    break "upstream sent too many interim responses".to_owned();
-                }
-                interim::pass_on(request, pass, head);
-                pass.protocol.reset();
-                input.buf = input.take();
-            }
-            Ok(false) if input.len() < size => return Ok(false),
-            Ok(false) => break TOO_BIG.to_owned(),
-            Err(message) => break message,
-        }
-    };
-    let message = format!("{message} while {READING}");
-    request.log_upstream(Level::Error, &message);
-    Err(Causes::INVALID_HEADER)
-}
-
 /// Logs an error of the upstream's connection and says what it means for `next_upstream`.
 pub fn io_failed(request: &Request, error: &io::Error, doing: &str, call: &str) -> Causes {
     if error.kind() == io::ErrorKind::TimedOut {
@@ -400,7 +219,7 @@ pub fn io_failed(request: &Request, error: &io::Error, doing: &str, call: &str) 
     Causes::ERROR
 }
 
-fn client_gone(request: &mut Request, doing: &str) -> Failure {
+pub(super) fn client_gone(request: &mut Request, doing: &str) -> Failure {
     let message = format!(
         "client prematurely closed connection, so upstream connection is closed too \
                  while {doing}"

@@ -210,7 +210,7 @@ fn take(
 #[cold]
 fn tell(request: &Request, pass: &Pass<'_>, note: &Note, first: bool) {
     let doing = match first && !is_buffered(request, pass.settings) {
-        true => super::attempt::READING,
+        true => super::response_head::READING,
         false => READING,
     };
     request.log_upstream(note.level, &format!("{} while {doing}", note.text));

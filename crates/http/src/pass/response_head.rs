@@ -1,0 +1,223 @@
+//! The head of an upstream's response: waiting for it while the request goes out, and taking it out
+//! of what has come.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use weir_engine::error_log::Level;
+use weir_upstream::Causes;
+
+use super::attempt::{Exchange, Failure, Watch, client_gone, io_failed};
+use super::body::{INVALID_CHUNKS, Note};
+use super::sender::SendError;
+use super::{Pass, interim};
+use crate::request::Request;
+
+/// What the read that brings a head takes at most where the body is likely to be moved.
+const SHORT_READ: usize = 16 * 1024;
+
+/// Waits for the head of the response while the request goes out.
+pub(super) async fn read(
+    request: &mut Request,
+    pass: &mut Pass<'_>,
+    exchange: &mut Exchange,
+) -> Result<(), Failure> {
+    let size = pass.settings.buffer_size.0 as usize;
+    // Of a large body, little is read that could be moved.
+    let most = match std::mem::take(&mut exchange.usage.large) {
+        true => pass.settings.first_read().min(size.max(SHORT_READ)),
+        false => pass.settings.first_read(),
+    };
+    exchange.channel.end_wait();
+    let mut wait = Wait {
+        sent: false,
+        most,
+        send_timeout: pass.settings.send_timeout.0,
+        read_timeout: pass.settings.read_timeout.0,
+        watch: Watch::new(pass.settings.outlasts_client),
+    };
+    loop {
+        let event = poll_fn(|cx| wait.poll(cx, request, exchange)).await;
+        let doing = if wait.sent { READING } else { "sending request to upstream" };
+        match event {
+            Event::Received(Ok(0)) => {
+                let message = "upstream prematurely closed connection while reading response \
+                               header from upstream";
+                request.log_upstream(Level::Error, message);
+                return Err(Failure::upstream(Causes::ERROR));
+            }
+            Event::Received(Ok(n)) => {
+                if let Some(attempt) = request.attempts.current() {
+                    attempt.received += n as u64;
+                }
+                // The wait goes on: the head must be there in time, however it comes.
+                if parse(request, pass, exchange, size).map_err(Failure::upstream)? {
+                    return Ok(());
+                }
+            }
+            Event::Received(Err(error)) => {
+                let cause = io_failed(request, &error, doing, "recv() failed");
+                return Err(Failure::upstream(cause));
+            }
+            Event::Unsent(SendError::Upstream(error)) => {
+                // The answer may be there already: a refusal of what is being sent.
+                let last = Box::pin(last_words(request, pass, exchange, size));
+                if let Some(done) = last.await {
+                    return done.map_err(Failure::upstream);
+                }
+                let cause = io_failed(request, &error, doing, "writev() failed");
+                return Err(Failure::upstream(cause));
+            }
+            Event::Unsent(SendError::Client(error)) => {
+                return Err(Failure::Client(request.body_failed(error)));
+            }
+            Event::ClientGone => return Err(client_gone(request, doing)),
+            Event::TimedOut => {
+                let error = io::ErrorKind::TimedOut.into();
+                return Err(Failure::upstream(io_failed(request, &error, doing, "")));
+            }
+        }
+    }
+}
+
+/// The wait for a head.
+struct Wait {
+    /// Whether the whole request has gone out.
+    sent: bool,
+    /// How much one read takes.
+    most: usize,
+    send_timeout: Duration,
+    read_timeout: Duration,
+    watch: Watch,
+}
+
+impl Wait {
+    /// Sends what can be sent, and is ready with whatever comes first.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &mut Request,
+        exchange: &mut Exchange,
+    ) -> Poll<Event> {
+        let Exchange { channel, sender, input, .. } = exchange;
+        if !self.sent {
+            let before = sender.sent;
+            match sender.poll(cx, request, channel) {
+                Poll::Ready(Ok(())) => {
+                    self.sent = true;
+                    channel.end_wait();
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Event::Unsent(error)),
+                Poll::Pending if sender.sent > before || sender.waits_for_client() => {
+                    channel.end_wait();
+                }
+                Poll::Pending => {}
+            }
+        }
+        if let Poll::Ready(result) = input.poll_fill(cx, channel, self.most) {
+            return Poll::Ready(Event::Received(result));
+        }
+        // Early hints, if any; that the client is gone shows by itself.
+        if request.client.queued() > 0 {
+            let _ = request.poll_flush(cx);
+        }
+        if self.watch.is_gone(cx, request) {
+            return Poll::Ready(Event::ClientGone);
+        }
+        if !self.sent && sender.waits_for_client() {
+            // The client's body has a timeout of its own.
+            return Poll::Pending;
+        }
+        channel.begin_wait(if self.sent { self.read_timeout } else { self.send_timeout });
+        channel.poll_wait(cx).map(|()| Event::TimedOut)
+    }
+}
+
+pub(super) const READING: &str = "reading response header from upstream";
+
+enum Event {
+    Received(io::Result<usize>),
+    Unsent(SendError),
+    ClientGone,
+    TimedOut,
+}
+
+/// What can still be read from an upstream that takes no more of the request. It must be there
+/// within the timeout of reading, however it comes.
+async fn last_words(
+    request: &mut Request,
+    pass: &mut Pass<'_>,
+    exchange: &mut Exchange,
+    size: usize,
+) -> Option<Result<(), Causes>> {
+    exchange.channel.restart_wait(pass.settings.read_timeout.0);
+    while exchange.input.len() < size {
+        let received = poll_fn(|cx| {
+            let Exchange { channel, input, .. } = &mut *exchange;
+            match input.poll_fill(cx, channel, size) {
+                Poll::Pending => channel.poll_wait(cx).map(|()| None),
+                received => received.map(Result::ok),
+            }
+        });
+        match received.await {
+            Some(1..) => match parse(request, pass, exchange, size) {
+                Ok(false) => {}
+                Ok(true) => {
+                    exchange.head.reusable = false;
+                    exchange.sender.abandon();
+                    return Some(Ok(()));
+                }
+                Err(cause) => return Some(Err(cause)),
+            },
+            _ => return None,
+        }
+    }
+    None
+}
+
+const TOO_BIG: &str = "upstream sent too big header";
+
+/// Tries to take a head out of what there is, behind those of interim responses; whether it is
+/// there.
+pub(super) fn parse(
+    request: &mut Request,
+    pass: &mut Pass<'_>,
+    exchange: &mut Exchange,
+    size: usize,
+) -> Result<bool, Causes> {
+    let Exchange { input, head, .. } = exchange;
+    let message = loop {
+        let headers = request.attempts.headers_to_fill();
+        match pass.protocol.read_head(input.bytes(), headers, head) {
+            Ok(true) if head.length > size => break TOO_BIG.to_owned(),
+            Ok(true) => {
+                input.skip(head.length);
+                for Note { level, text } in head.notes.drain(..) {
+                    request.log_upstream(level, &format!("{text} while {READING}"));
+                }
+                if head.status >= 200 || head.upgraded {
+                    // Before anything of the head has been used.
+                    match head.body.is_broken(input.bytes()) {
+                        true => break INVALID_CHUNKS.to_owned(),
+                        false => return Ok(true),
+                    }
+                }
+                request.attempts.interims += 1;
+                if request.attempts.interims > interim::MOST {
+                    break "upstream sent too many interim responses".to_owned();
+                }
+                interim::pass_on(request, pass, head);
+                pass.protocol.reset();
+                input.buf = input.take();
+            }
+            Ok(false) if input.len() < size => return Ok(false),
+            Ok(false) => break TOO_BIG.to_owned(),
+            Err(message) => break message,
+        }
+    };
+    let message = format!("{message} while {READING}");
+    request.log_upstream(Level::Error, &message);
+    Err(Causes::INVALID_HEADER)
+}
