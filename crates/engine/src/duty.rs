@@ -43,7 +43,7 @@ impl Duty {
         Self { key, begin: Box::new(move || Box::pin(begin())) }
     }
 
-    /// What it is found by.
+    /// Its key.
     pub fn key(&self) -> &str {
         &self.key
     }

@@ -1,4 +1,4 @@
-//! What is counted of the zones of servers and locations, as nginx's API tells it.
+//! The counters of server zones and location zones, those of nginx's API.
 
 use weir_engine::stats::{Family, Key};
 use weir_wire::status::{self, Responses};
@@ -23,7 +23,7 @@ pub(crate) struct ZoneCounters(Key);
 #[derive(Debug)]
 pub(crate) struct Processing(ZoneCounters);
 
-/// What a request has come to.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Served {
     /// Bytes of the request.

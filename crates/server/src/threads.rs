@@ -70,7 +70,7 @@ pub(crate) struct Threads {
     serving: Vec<Thread>,
     /// Told to end.
     ending: Vec<Thread>,
-    /// There once a configuration has duties, and then to the end. With its id.
+    /// Started by the first configuration that has duties, and then there to the end; with its id.
     caretaker: Option<(u64, Caretaker)>,
     /// Every thread writes its id here when it ends, so that somebody who waits wakes up.
     endings: UnixDatagram,

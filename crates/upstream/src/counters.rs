@@ -1,4 +1,4 @@
-//! What is counted of each peer of a group with a `zone`, as nginx's API tells it.
+//! The counters of each peer of a group with a `zone`, those of nginx's API.
 
 use weir_engine::stats::{Family, Key};
 use weir_wire::status::{self, Responses};
@@ -23,7 +23,7 @@ static PEERS: Family = Family::new(COUNTERS);
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Counters(Key);
 
-/// What an attempt at a peer has come to.
+/// The result of an attempt at a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exchanged {
     /// Bytes sent to the peer.

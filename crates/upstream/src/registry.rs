@@ -25,7 +25,8 @@ pub struct Registry {
 struct Groups {
     /// Those of one key in the order in which they were made.
     by_key: HashMap<String, Vec<Weak<Group>>>,
-    /// With so many keys, those whose groups are gone are forgotten: each costs a constant share.
+    /// The number of keys at which those without a living group are dropped. It doubles, so a key
+    /// costs a constant share of the sweeps.
     sweep_at: usize,
 }
 

@@ -23,7 +23,7 @@ pub struct Family {
     keys: Mutex<BTreeMap<String, Weak<Counted>>>,
 }
 
-/// What is counted for. Clones count for the same; with the last of them, the counts are gone.
+/// One set of counters of a family. Clones are the same set, which ends with the last of them.
 #[derive(Clone)]
 pub struct Key(Arc<Counted>);
 
@@ -31,10 +31,9 @@ struct Counted {
     family: &'static Family,
     /// None for a key that is not found by name.
     name: Option<String>,
-    /// Where the table of each thread has its block. No other living key has it.
+    /// The index of its block in the table of each thread. No other living key has it.
     place: usize,
-    /// Unique in the process, so that the block of an earlier key at that place is not taken for
-    /// this one's.
+    /// Unique in the process: tells its block from that of an earlier key at the same place.
     serial: u64,
     sums: Mutex<Sums>,
 }

@@ -53,6 +53,26 @@ fn snapshot(conf: &str, registry: &Registry) -> Rc<Snapshot> {
     Snapshot::new(Arc::new(configuration), Arc::new(()))
 }
 
+#[test]
+fn a_block_has_one_zone() {
+    let faults = |conf: &str| {
+        let env = Memory::default().with("/etc/nginx.conf", format!("http {{ {conf} }}"));
+        let (path, prefix) = (Path::new("/etc/nginx.conf"), Path::new("/srv"));
+        let tables = crate::modules::tables();
+        let assembly = weir_conf::assemble(&tables, path, prefix, None, &env);
+        assembly.diagnostics.into_iter().map(|it| it.message).collect::<Vec<_>>()
+    };
+    let both =
+        "server { status_zone a; location / { status_zone b; if ($args) { status_zone c; } } }";
+    assert_eq!(faults(both), [""; 0]);
+    assert_eq!(
+        faults("server { status_zone a; status_zone a; }"),
+        ["\"status_zone\" directive is duplicate"]
+    );
+    assert_eq!(faults("server { status_zone ''; }"), ["invalid zone name \"\""]);
+    assert_eq!(faults("status_zone a;"), ["\"status_zone\" directive is not allowed here"]);
+}
+
 /// A server behind: `/missing` is a 404, `/broken` no answer, and the rest three bytes.
 fn backend() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
