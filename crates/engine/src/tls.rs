@@ -32,7 +32,7 @@ pub use info::TlsInfo;
 pub use keys::{CertifiedKey, KeyError, certificates_from_pem, crls_from_pem};
 pub use names::{Protocols, Versions};
 pub use offer::{Missing, Offer};
-pub use server::{ServerSettings, ServerTls, VerifyClient};
+pub use server::{Alpn, ServerSettings, ServerTls, VerifyClient};
 pub use session_cache::SessionCache;
 pub use tickets::Tickets;
 pub use verify::{Fault, Revocation, Trust, Verdict};

@@ -137,7 +137,7 @@ impl Body {
     }
 
     /// There is a body of unknown length.
-    pub fn announce_chunks(&mut self) {
+    pub fn announce_unknown(&mut self) {
         self.rest = Rest::Unknown;
         self.chunked = true;
     }

@@ -17,6 +17,8 @@ use crate::piece::{FILE_READ, Piece};
 
 mod exchange;
 pub(crate) mod h1;
+mod head;
+pub mod memory;
 mod pipe;
 mod queue;
 mod rate;
@@ -132,6 +134,11 @@ impl Client {
         }
     }
 
+    /// Whether the client speaks HTTP/1.
+    pub(crate) fn is_h1(&self) -> bool {
+        matches!(self.sink, Sink::Client(Exchange::H1(_)))
+    }
+
     /// Whether what is queued goes to a client, and not to memory or into another response.
     pub(crate) fn is_direct(&self) -> bool {
         matches!(self.sink, Sink::Client(_))
@@ -168,6 +175,13 @@ impl Client {
     /// Replaces where the response goes and gives back what it was.
     pub fn replace_sink(&mut self, sink: Sink) -> Sink {
         std::mem::replace(&mut self.sink, sink)
+    }
+
+    /// Lets go of the client, who has an answer or will get none: what is sent from now on goes
+    /// nowhere, and what he has not taken is forgotten.
+    pub(crate) fn put_aside(&mut self) -> Sink {
+        self.queue.reset();
+        self.replace_sink(Sink::Discard)
     }
 
     /// As new, but for where the response goes; keeps the memory of the queue.

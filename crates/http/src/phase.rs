@@ -13,7 +13,6 @@ use weir_engine::error_log::Level;
 use weir_wire::h1::Method;
 use weir_wire::header::Known;
 
-use crate::client::Sink;
 use crate::core::{ACCESS, ERRORS, Satisfy};
 use crate::error_page;
 use crate::module::{Entry, Handler, Pending, Phase, Verdict};
@@ -49,7 +48,7 @@ async fn post_action(request: &mut Request) {
             break;
         }
         first = false;
-        let link = request.client.replace_sink(Sink::Discard);
+        let client = request.client.put_aside();
         let keepalive = request.keepalive;
         let response = &mut request.response;
         let (status, head_size) = (response.status, response.head_size);
@@ -61,7 +60,7 @@ async fn post_action(request: &mut Request) {
             false => request.named_redirect(&action.value),
         };
         finalize(request, verdict).await;
-        request.client.replace_sink(link);
+        request.client.replace_sink(client);
         request.keepalive = keepalive;
     }
 }

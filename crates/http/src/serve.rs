@@ -4,11 +4,24 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use weir_engine::connection::Conn;
+use weir_engine::stats::Gauged;
 
+use crate::request::Request;
 use crate::snapshot::Snapshot;
 
-pub mod h1;
+mod answer;
+mod choose;
+mod connection;
+mod fault;
+mod h1;
+mod idle;
+mod open;
+mod protocol;
+mod stream;
 mod tls;
+mod unended;
+
+pub use stream::Ask;
 
 /// What the server calls itself, in as much detail as `server_tokens` allows.
 pub struct ServerName {
@@ -33,7 +46,7 @@ pub struct Service {
     snapshot: RefCell<Rc<Snapshot>>,
     /// Set when the thread is to finish what it has and stop.
     quitting: Cell<bool>,
-    idle: h1::IdleConnections,
+    idle: idle::IdleConnections,
 }
 
 impl Service {
@@ -43,7 +56,7 @@ impl Service {
         Rc::new_cyclic(|service| Self {
             snapshot: RefCell::new(snapshot),
             quitting: Cell::new(false),
-            idle: h1::IdleConnections::new(service.clone()),
+            idle: idle::IdleConnections::new(service.clone()),
         })
     }
 
@@ -69,7 +82,7 @@ impl Service {
 
     /// Takes a connection accepted on `listener` (an index into the snapshot's listeners).
     pub fn accept(self: &Rc<Self>, conn: Conn, listener: &Rc<str>) {
-        h1::accept(self, conn, listener);
+        connection::accept(self, conn, listener);
     }
 
     /// Closes what is idle, and lets every connection end after its current request. A new
@@ -85,5 +98,13 @@ impl Service {
     /// Whether [`Service::quit`] was called.
     pub fn is_quitting(&self) -> bool {
         self.quitting.get()
+    }
+}
+
+/// Ends the exchange of a request that has been answered and logged, and nothing can follow on it.
+async fn close(request: Box<Request>, gauge: Option<Gauged>) {
+    match request.client.is_h1() {
+        true => h1::linger::close(request, gauge).await,
+        false => drop(request.retire()),
     }
 }

@@ -21,7 +21,7 @@ use super::aead::{HEAD, Keys};
 use super::client::ClientTls;
 use super::hello::{self, Hidden, Received};
 use super::info::{Judged, TlsInfo};
-use super::server::ServerTls;
+use super::server::{Alpn, ServerTls};
 use super::session::{Outbound, Session};
 use super::verify::{Fault, Verdict, is_for};
 use super::wording;
@@ -119,14 +119,15 @@ impl From<io::Error> for HandshakeError {
     }
 }
 
-/// Does the server's side. `choose` gets the client's hello and gives the settings of the server
-/// that is meant, or `None` to refuse. How the client's certificate was judged stands in the
-/// connection's [`TlsInfo`]; it does not end the handshake.
+/// Does the server's side, where `alpn` is offered. `choose` gets the client's hello and gives the
+/// settings of the server that is meant, or `None` to refuse. How the client's certificate was
+/// judged stands in the connection's [`TlsInfo`]; it does not end the handshake.
 ///
 /// # Errors
 /// The connection is closed then, after an alert where there is one to send.
 pub async fn accept(
     mut conn: Conn,
+    alpn: Alpn,
     choose: impl FnOnce(&ClientHello<'_>) -> Option<Arc<ServerTls>>,
     timeout: Duration,
 ) -> Result<Conn, HandshakeError> {
@@ -141,8 +142,8 @@ pub async fn accept(
     let suites: Box<[CipherSuite]> = offer.cipher_suites().into();
     let groups = offer.named_groups().unwrap_or_default().into();
     let chosen = {
-        let alpn: Vec<&[u8]> = offer.alpn().map(Iterator::collect).unwrap_or_default();
-        choose(&ClientHello { server_name: server_name.as_deref(), alpn: &alpn })
+        let offered: Vec<&[u8]> = offer.alpn().map(Iterator::collect).unwrap_or_default();
+        choose(&ClientHello { server_name: server_name.as_deref(), alpn: &offered })
     };
     let Some(server) = chosen else {
         send_alert(&conn, &UNRECOGNIZED_NAME);
@@ -150,7 +151,7 @@ pub async fn accept(
     };
     let mut done = Done { hidden, ..Done::default() };
     let begun = hello::restoring(done.hidden.as_ref(), || {
-        done.keys.follow(|| accepted.into_connection(server.config()))
+        done.keys.follow(|| accepted.into_connection(server.config(alpn)))
     });
     let mut tls: Connection = match begun {
         Ok(tls) => tls.into(),

@@ -1,6 +1,6 @@
 //! The server's side of TLS: one `server` block's settings, made ready for handshakes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -36,6 +36,9 @@ pub enum VerifyClient {
     OptionalNoCa,
 }
 
+/// What is offered with ALPN, the preferred first (RFC 7301); nothing where it is empty.
+pub type Alpn = &'static [&'static [u8]];
+
 /// The settings of one `server` block.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
@@ -47,8 +50,6 @@ pub struct ServerSettings {
     pub prefer_server_ciphers: bool,
     /// `ssl_buffer_size`: the most plaintext in one record.
     pub buffer_size: usize,
-    /// What is offered with ALPN, the preferred first.
-    pub alpn: Vec<Vec<u8>>,
     /// `ssl_session_tickets` and `_ticket_key`; `None` is off.
     pub tickets: Option<Tickets>,
     /// `ssl_session_cache`.
@@ -75,7 +76,6 @@ impl Default for ServerSettings {
             offer: Offer::new(Protocols::DEFAULT, "HIGH:!aNULL:!MD5"),
             prefer_server_ciphers: false,
             buffer_size: 16 * 1024,
-            alpn: Vec::new(),
             tickets: Tickets::process(),
             cache: SessionCache::none(),
             session_timeout: 300,
@@ -88,10 +88,15 @@ impl Default for ServerSettings {
     }
 }
 
+/// The protocols that are offered, and the settings with them.
+type Offering = (Alpn, Arc<ServerConfig>);
+
 /// Settings made ready for handshakes. Cheap to share.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
+    /// The same with what was offered with ALPN. There are as many lists as the program has.
+    offering: Arc<Mutex<Vec<Offering>>>,
     keys: Arc<Keys>,
     verify_client: VerifyClient,
     /// None where no certificate is asked for.
@@ -122,7 +127,6 @@ impl ServerTls {
             .then(|| Judge::new(&trust, Purpose::Client, settings.verify_depth));
         let keys = Arc::new(Keys::new(settings.keys, &suites, settings.prefer_server_ciphers));
         let mut config = builder.with_cert_resolver(Arc::clone(&keys) as _);
-        config.alpn_protocols = settings.alpn;
         config.ignore_client_order = settings.prefer_server_ciphers;
         config.max_fragment_size = Some(fragment(settings.buffer_size));
         config.session_storage = settings.cache.within(&scope);
@@ -133,7 +137,7 @@ impl ServerTls {
             None => {}
         }
         let verify_client = settings.verify_client;
-        Ok(Self { config: Arc::new(config), keys, verify_client, judge })
+        Ok(Self { config: Arc::new(config), offering: Arc::default(), keys, verify_client, judge })
     }
 
     /// The most plaintext in a record, in bytes.
@@ -147,7 +151,7 @@ impl ServerTls {
         let mut config = ServerConfig::clone(&self.config);
         let keys = Arc::new(self.keys.with(keys));
         config.cert_resolver = Arc::clone(&keys) as _;
-        Self { config: Arc::new(config), keys, ..self.clone() }
+        Self { config: Arc::new(config), offering: Arc::default(), keys, ..self.clone() }
     }
 
     /// Whether a client with these suites can speak TLS 1.3 with the server.
@@ -160,8 +164,20 @@ impl ServerTls {
         self.verify_client
     }
 
-    pub(super) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
+    /// The settings for a handshake that offers these protocols.
+    pub(super) fn config(&self, alpn: Alpn) -> Arc<ServerConfig> {
+        if alpn.is_empty() {
+            return Arc::clone(&self.config);
+        }
+        let mut offering = self.offering.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, config)) = offering.iter().find(|(own, _)| *own == alpn) {
+            return Arc::clone(config);
+        }
+        let mut config = ServerConfig::clone(&self.config);
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let config = Arc::new(config);
+        offering.push((alpn, Arc::clone(&config)));
+        config
     }
 
     /// What is held of a client's certificates, the own one first.

@@ -7,9 +7,8 @@ use weir_engine::Conn;
 use weir_engine::buffer::Buf;
 use weir_engine::connection::splice::Moved;
 
-use super::h1;
 use super::queue::Queue;
-use super::{Behind, Sending};
+use super::{Behind, Sending, h1, memory};
 use crate::body::{Body, BodyError, BodyStep};
 use crate::duplex::Duplex;
 use crate::piece::Piece;
@@ -19,6 +18,8 @@ use crate::request::Request;
 pub enum Exchange {
     /// HTTP/1, which has the connection for itself meanwhile.
     H1(Box<h1::Link>),
+    /// A client in memory.
+    Memory(memory::Stream),
 }
 
 /// What the client's side shows while nothing is expected of it.
@@ -33,12 +34,22 @@ pub(crate) enum Sign {
     Hidden,
 }
 
-/// The response on its way out.
+/// What the protocol does to a request.
 impl Request {
+    /// Settles what the head says about the body and what follows it on the connection.
+    pub(crate) fn begin_exchange(&mut self) {
+        match self.client.exchange() {
+            Some(Exchange::H1(_)) => h1::begin(self),
+            Some(Exchange::Memory(_)) => memory::begin(self),
+            None => {}
+        }
+    }
+
     /// Queues the head of the response, and settles how the body is framed.
     pub(crate) fn queue_head(&mut self) {
         match self.client.exchange() {
             Some(Exchange::H1(_)) => h1::queue_head(self),
+            Some(Exchange::Memory(_)) => memory::queue_head(self),
             None => {}
         }
     }
@@ -50,6 +61,7 @@ impl Request {
     ) {
         match self.client.exchange() {
             Some(Exchange::H1(_)) => h1::queue_early_hints(self, fields),
+            Some(Exchange::Memory(_)) => memory::queue_early_hints(self, fields),
             None => {}
         }
     }
@@ -61,7 +73,7 @@ impl Request {
         }
         match self.client.exchange() {
             Some(Exchange::H1(_)) => h1::queue_continue(self),
-            None => {}
+            Some(Exchange::Memory(_)) | None => {}
         }
     }
 
@@ -89,6 +101,7 @@ impl Request {
     pub(crate) fn queue_end(&mut self) {
         match self.client.exchange() {
             Some(Exchange::H1(_)) => h1::queue_end(self),
+            Some(Exchange::Memory(_)) => memory::queue_end(self),
             None => {}
         }
     }
@@ -97,7 +110,7 @@ impl Request {
     pub(crate) fn is_movable(&mut self) -> bool {
         match self.client.exchange() {
             Some(Exchange::H1(_)) => !self.response.chunked,
-            None => false,
+            Some(Exchange::Memory(_)) | None => false,
         }
     }
 }
@@ -107,6 +120,7 @@ impl Exchange {
     pub(crate) fn into_h1(self) -> Option<Box<h1::Link>> {
         match self {
             Self::H1(link) => Some(link),
+            Self::Memory(_) => None,
         }
     }
 
@@ -114,6 +128,7 @@ impl Exchange {
     pub(crate) fn conn(&self) -> Option<&Conn> {
         match self {
             Self::H1(link) => Some(&link.conn),
+            Self::Memory(_) => None,
         }
     }
 
@@ -122,6 +137,7 @@ impl Exchange {
     pub(super) fn poll_sign(&mut self, cx: &mut Context<'_>) -> Poll<Sign> {
         match self {
             Self::H1(link) => link.poll_sign(cx),
+            Self::Memory(stream) => stream.poll_sign(cx),
         }
     }
 
@@ -131,6 +147,7 @@ impl Exchange {
     pub(crate) fn unread(&self) -> usize {
         match self {
             Self::H1(link) => link.input.len(),
+            Self::Memory(stream) => stream.unread(),
         }
     }
 }
@@ -142,6 +159,7 @@ impl Exchange {
     pub(super) fn has_left(&self) -> bool {
         match self {
             Self::H1(link) => link.has_left(),
+            Self::Memory(stream) => stream.has_left(),
         }
     }
 
@@ -149,6 +167,7 @@ impl Exchange {
     pub(super) fn end_follows(&mut self) {
         match self {
             Self::H1(link) => link.conn.end_follows(),
+            Self::Memory(_) => {}
         }
     }
 
@@ -163,6 +182,7 @@ impl Exchange {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::H1(link) => link.poll_only(cx, piece, behind),
+            Self::Memory(_) => Poll::Pending,
         }
     }
 
@@ -176,6 +196,7 @@ impl Exchange {
     ) -> Poll<io::Result<u64>> {
         match self {
             Self::H1(link) => link.poll_write(cx, queue, sending, budget),
+            Self::Memory(stream) => stream.poll_write(cx, queue, sending, budget),
         }
     }
 
@@ -184,6 +205,7 @@ impl Exchange {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::H1(link) => link.poll_flush(cx),
+            Self::Memory(stream) => stream.poll_flush(),
         }
     }
 
@@ -192,6 +214,7 @@ impl Exchange {
     pub(super) fn can_move(&self) -> bool {
         match self {
             Self::H1(link) => link.can_move(),
+            Self::Memory(_) => false,
         }
     }
 
@@ -204,6 +227,7 @@ impl Exchange {
     ) -> Poll<io::Result<Moved>> {
         match self {
             Self::H1(link) => from.poll_move(cx, &mut link.conn, max),
+            Self::Memory(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 }
@@ -217,6 +241,7 @@ impl Exchange {
     pub(crate) fn take_body(&mut self, body: &mut Body) -> Result<Option<BodyStep>, BodyError> {
         match self {
             Self::H1(link) => link.take_body(body),
+            Self::Memory(stream) => stream.take_body(body),
         }
     }
 
@@ -228,6 +253,7 @@ impl Exchange {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::H1(link) => link.poll_fill(cx, body),
+            Self::Memory(stream) => stream.poll_fill(cx),
         }
     }
 
@@ -235,6 +261,7 @@ impl Exchange {
     pub(crate) fn receives_into(&self, body: &Body) -> bool {
         match self {
             Self::H1(link) => link.receives_into(body),
+            Self::Memory(_) => false,
         }
     }
 
@@ -249,6 +276,7 @@ impl Exchange {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::H1(link) => link.poll_recv_into(cx, body, into),
+            Self::Memory(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 }
@@ -263,24 +291,28 @@ impl Duplex for Exchange {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::H1(link) => link.poll_recv_raw(cx, into, max),
+            Self::Memory(stream) => stream.poll_recv_raw(cx, into, max),
         }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::H1(link) => Duplex::poll_send(&mut link.conn, cx, bytes),
+            Self::Memory(stream) => stream.poll_send(cx, bytes),
         }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::H1(link) => link.conn.poll_flush(cx),
+            Self::Memory(stream) => stream.poll_flush(),
         }
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::H1(link) => link.conn.poll_shutdown(cx),
+            Self::Memory(stream) => stream.shutdown(),
         }
     }
 }

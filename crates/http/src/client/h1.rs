@@ -3,6 +3,7 @@
 
 mod body;
 mod head;
+mod reason;
 mod send;
 
 use std::io;
@@ -10,14 +11,15 @@ use std::task::{Context, Poll, ready};
 
 use weir_engine::buffer::Buf;
 use weir_engine::connection::Conn;
-use weir_wire::h1::Chunked;
+use weir_wire::h1::{Chunked, Connection as Wish, Version};
+use weir_wire::header::Known;
 
-use super::exchange::Sign;
+use super::exchange::{Exchange, Sign};
 use crate::piece::Piece;
 use crate::request::Request;
 
 pub(super) use head::queue_head;
-pub(crate) use head::reason;
+pub(crate) use reason::reason;
 
 /// The connection of a client, lent to one request after the other.
 pub struct Link {
@@ -62,6 +64,21 @@ impl Link {
         *into = std::mem::take(&mut self.input);
         Poll::Ready(Ok(into.len()))
     }
+}
+
+/// The head has been taken in: settles how the body comes, and whether another request may follow.
+pub(super) fn begin(request: &mut Request) {
+    let Request { body, client, head, .. } = request;
+    if let Some(Exchange::H1(link)) = client.exchange() {
+        link.begin_body(body, head.framing);
+    }
+    request.keepalive = match head.connection {
+        Wish::Close => false,
+        Wish::KeepAlive => head.version >= Version::HTTP_10,
+        Wish::Unsaid => head.version >= Version::HTTP_11,
+    };
+    request.body.expects_continue = head.version >= Version::HTTP_11
+        && head.get(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
 }
 
 /// Queues `103 Early Hints` with these fields (RFC 8297).

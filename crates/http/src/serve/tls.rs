@@ -12,6 +12,7 @@ use weir_engine::tls::{ClientHello, HandshakeError, ServerTls, TlsInfo, accept};
 
 use weir_wire::uri::parse_host;
 
+use super::protocol::alpn;
 use crate::client::{Client, Sink};
 use crate::core::LIMITS;
 use crate::head::Head;
@@ -51,7 +52,7 @@ pub(super) async fn open(
             return None;
         }
     }
-    let shaken = accept(conn, |hello| opening.choose(hello), timeout).await;
+    let shaken = accept(conn, alpn(endpoint), |hello| opening.choose(hello), timeout).await;
     match shaken {
         Ok(conn) => {
             opening.info.tls = conn.tls().cloned();

@@ -14,9 +14,6 @@ use super::sessions::Sessions;
 use super::{Ocsp, Ssl, Verify, late, warn_of, warn_of_missing};
 use crate::request::Request;
 
-/// What is offered with ALPN.
-const PROTOCOLS: [&[u8]; 3] = [b"http/1.1", b"http/1.0", b"http/0.9"];
-
 /// Settings made ready.
 pub struct ServerContext {
     tls: Arc<ServerTls>,
@@ -48,7 +45,6 @@ impl ServerContext {
             offer: commands.offer(ssl.protocols.0, &ssl.ciphers, &ssl.ecdh_curve),
             prefer_server_ciphers: commands.server_preference.unwrap_or(ssl.prefer_server_ciphers),
             buffer_size: usize::try_from(ssl.buffer_size.0).unwrap_or(usize::MAX),
-            alpn: PROTOCOLS.iter().map(|name| name.to_vec()).collect(),
             verify_client: ssl.verify(),
             verify_depth: ssl.verify_depth,
             session_timeout: lifetime,

@@ -15,12 +15,12 @@ const LARGEST_READ: u64 = 64 * 1024;
 
 impl Link {
     /// The head has announced a body.
-    pub(crate) fn begin_body(&mut self, body: &mut Body, framing: Framing) {
+    pub(super) fn begin_body(&mut self, body: &mut Body, framing: Framing) {
         match framing {
             Framing::None | Framing::UntilClose => {}
             Framing::Length(length) => body.announce_length(length),
             Framing::Chunked => {
-                body.announce_chunks();
+                body.announce_unknown();
                 self.chunks = Some(Box::default());
             }
         }

@@ -39,7 +39,7 @@ pub(super) async fn discard(request: &mut Request) -> bool {
 /// Closes the connection of a request that has been answered and logged.
 ///
 /// A connection that closes at once is counted no longer when its client hears of it.
-pub(super) async fn close(request: Box<Request>, gauge: Option<Gauged>) {
+pub(in crate::serve) async fn close(request: Box<Request>, gauge: Option<Gauged>) {
     let settings = request.get(&CONNECTION);
     let (when, total, each, resets) = (
         settings.lingering_close,

@@ -9,7 +9,6 @@ use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_wire::proxy_protocol::{self, Parsed, ProxyError};
 
-use crate::client::h1::Link;
 use crate::core::{CONNECTION, LIMITS};
 use crate::request::ConnectionInfo;
 use crate::route::Endpoint;
@@ -18,7 +17,7 @@ use crate::snapshot::{Held, Snapshot};
 
 /// A connection that can read requests.
 pub(super) struct Opened {
-    pub link: Box<Link>,
+    pub conn: Conn,
     pub info: Rc<ConnectionInfo>,
     /// What it was opened by.
     pub snapshot: Rc<Snapshot>,
@@ -75,11 +74,10 @@ pub(super) async fn open(
         let left = if endpoint.proxy_protocol { timeout } else { left };
         (conn, info) = tls::open(&snapshot, &endpoint, conn, info, key, left).await?;
     }
-    let link = Link::new(conn);
     // A handshake takes its time by itself.
     let begun = if endpoint.ssl { clock::now() } else { start };
     let until = begun + timeout;
-    Some(Opened { link, info: Rc::new(info), snapshot, endpoint, until })
+    Some(Opened { conn, info: Rc::new(info), snapshot, endpoint, until })
 }
 
 /// Reads the PROXY protocol header; the outer None closes the connection.

@@ -38,7 +38,8 @@ use crate::route::Endpoint;
 use crate::serve::Service;
 use crate::snapshot::Snapshot;
 
-use super::read::READ;
+use super::connection;
+use super::h1::read::READ;
 
 /// How often those that wait in tasks are looked at. Who has waited since the look before the last
 /// one is parked.
@@ -151,7 +152,13 @@ impl Leaving {
                     conn.close();
                 } else {
                     let service = Rc::clone(&service);
-                    weir_engine::spawn(super::resume(service, conn, parked, until, old.clone()));
+                    weir_engine::spawn(connection::resume(
+                        service,
+                        conn,
+                        parked,
+                        until,
+                        old.clone(),
+                    ));
                 }
             }
         });
@@ -169,7 +176,7 @@ impl Parked {
 }
 
 /// The connections of one thread that wait for a client to ask for something.
-pub struct IdleConnections {
+pub(super) struct IdleConnections {
     waiting: RefCell<Slab<Waiting>>,
     lot: Lot<Parked>,
     /// The names of listeners that have had connections here, few and short.
@@ -212,9 +219,9 @@ impl IdleConnections {
             let Some(service) = weak.upgrade() else { return };
             match left {
                 Left::Woken => {
-                    weir_engine::spawn(super::resume(service, conn, parked, until, None));
+                    weir_engine::spawn(connection::resume(service, conn, parked, until, None));
                 }
-                Left::TimedOut => super::time_out(&service, conn, parked, until),
+                Left::TimedOut => connection::time_out(&service, conn, parked, until),
             }
         });
         capacity::on_shortage(move || {

@@ -1,4 +1,4 @@
-//! A request whose handling panics: it is answered nevertheless, and only its connection ends.
+//! A request whose handling panics: it is answered nevertheless, and only its exchange ends.
 
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use weir_engine::error_log::Level;
 use weir_engine::panics;
 
-use super::linger;
+use super::close;
 use crate::module::Verdict;
 use crate::phase;
 use crate::request::Request;
@@ -93,7 +93,7 @@ async fn answer(request: Box<Request>, how: Rescue, next: Rescue) {
         phase::finalize(&mut request, Verdict::Abort).await;
     }
     phase::log(&mut request).await;
-    linger::close(request.ended(), None).await;
+    close(request.ended(), None).await;
 }
 
 /// Sends a head and no more.

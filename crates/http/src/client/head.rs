@@ -1,0 +1,163 @@
+//! The head of a response as it is whatever the protocol (nginx: `ngx_http_header_filter`), in
+//! nginx's order.
+
+use std::sync::Arc;
+
+use weir_wire::h1::Method;
+use weir_wire::header::{Headers, Known};
+
+use crate::core::ServerTokens;
+use crate::field;
+use crate::request::Request;
+use crate::serve::SERVER_NAME;
+
+/// Takes the fields of a head, one after the other: a name, its value, its end.
+pub(super) trait HeadWriter {
+    /// Begins a field. The name ends in `": "`, as it stands in HTTP/1's text.
+    fn name(&mut self, name: &'static str);
+
+    /// Where the value is appended.
+    fn value(&mut self) -> &mut Vec<u8>;
+
+    /// Ends the field.
+    fn end(&mut self);
+
+    /// Takes fields as they are.
+    fn fields(&mut self, fields: &Headers);
+
+    /// A field with this value.
+    fn field(&mut self, name: &'static str, value: &[u8]) {
+        self.name(name);
+        self.value().extend_from_slice(value);
+        self.end();
+    }
+}
+
+/// Settles what the head says of the body; whether there is none.
+pub(super) fn settle(request: &mut Request) -> bool {
+    let response = &mut request.response;
+    if response.status == 204 {
+        response.content_length = None;
+        response.headers.remove(Known::ContentLength);
+        // That of an upstream keeps what it says of a type.
+        if response.status_line.is_none() {
+            response.content_type.clear();
+            response.last_modified = None;
+        }
+    }
+    if !matches!(response.status, 200 | 206 | 304) {
+        response.last_modified = None;
+    }
+    response.header_only
+        || matches!(response.status, 204 | 304)
+        || response.status < 200
+        || request.method == Method::Head
+        || request.method == Method::Connect && response.status / 100 == 2
+}
+
+/// Writes the fields. `hop` writes those of the connection where they have their place.
+pub(super) fn write<W: HeadWriter>(
+    request: &mut Request,
+    out: &mut W,
+    hop: impl FnOnce(&Request, &mut W),
+) {
+    server_and_date(request, out);
+    entity(request, out);
+    let relative = location(request, out);
+    hop(request, out);
+    if request.response.vary_accept_encoding {
+        out.field("Vary: ", b"Accept-Encoding");
+    }
+    if relative && let Some(target) = &request.response.location {
+        out.field("Location: ", target);
+    }
+    debug_assert!(request.response.headers.iter().all(|(_, value, _)| field::is_clean(value)));
+    out.fields(&request.response.headers);
+}
+
+fn server_and_date(request: &Request, out: &mut impl HeadWriter) {
+    if !request.response.passes_server {
+        let name = match request.location.usual.redirect.server_tokens {
+            ServerTokens::On => SERVER_NAME.full,
+            ServerTokens::Build => SERVER_NAME.build,
+            ServerTokens::Off => SERVER_NAME.short,
+        };
+        out.field("Server: ", name.as_bytes());
+    }
+    if !request.response.passes_date {
+        out.field("Date: ", &weir_engine::clock::http_date());
+    }
+}
+
+/// The fields that describe the body.
+fn entity(request: &Request, out: &mut impl HeadWriter) {
+    let response = &request.response;
+    if !response.content_type.is_empty() {
+        out.name("Content-Type: ");
+        out.value().extend_from_slice(&response.content_type);
+        if !response.charset.is_empty() {
+            out.value().extend_from_slice(b"; charset=");
+            out.value().extend_from_slice(&response.charset);
+        }
+        out.end();
+    }
+    if let Some(length) = response.content_length {
+        out.name("Content-Length: ");
+        number(out.value(), length, 1);
+        out.end();
+    }
+    if let Some(time) = response.last_modified
+        && !response.headers.contains(Known::LastModified)
+    {
+        out.name("Last-Modified: ");
+        weir_wire::date::http(time, out.value());
+        out.end();
+    }
+}
+
+/// `Location`, made absolute for a path unless `absolute_redirect off`. Whether there is one that
+/// is to be sent as it is, which nginx does with the other fields.
+fn location(request: &mut Request, out: &mut impl HeadWriter) -> bool {
+    let Some(mut target) = request.response.location.take() else { return false };
+    field::escape_address(&mut target);
+    let redirect = Arc::clone(&request.location.usual.redirect);
+    if target.first() != Some(&b'/') || !redirect.absolute_redirect {
+        request.response.location = Some(target);
+        return true;
+    }
+    let mut absolute: Vec<u8> = match request.info.tls {
+        Some(_) => b"https://".to_vec(),
+        None => b"http://".to_vec(),
+    };
+    if redirect.server_name_in_redirect {
+        absolute.extend_from_slice(&request.server.name);
+    } else if !request.head.host.is_empty() {
+        absolute.extend_from_slice(&request.head.host);
+    } else {
+        request.info.local.write_ip(&mut absolute);
+    }
+    let usual = if request.info.tls.is_some() { 443 } else { 80 };
+    if let Some(port) = request.info.local.port()
+        && redirect.port_in_redirect
+        && port != usual
+    {
+        absolute.push(b':');
+        number(&mut absolute, u64::from(port), 1);
+    }
+    absolute.extend_from_slice(&target);
+    out.field("Location: ", &absolute);
+    request.response.location = Some(absolute);
+    false
+}
+
+/// A decimal number of at least `width` digits.
+pub(super) fn number(out: &mut Vec<u8>, mut value: u64, width: usize) {
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    while value > 0 || digits.len() - start < width {
+        start -= 1;
+        digits[start] = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+    out.extend_from_slice(&digits[start..]);
+}

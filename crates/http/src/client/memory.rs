@@ -1,0 +1,298 @@
+//! An exchange without a connection: both ends lie in memory of one thread. Tests and simulations
+//! drive requests by it, and it has the traits of a stream among others: heads are no text, a body
+//! ends without being framed, the client grants how much may be sent, and the kernel moves nothing.
+
+mod peer;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use weir_engine::buffer::{self, Buf};
+use weir_wire::h1::Framing;
+use weir_wire::header::Headers;
+
+use super::exchange::{Exchange, Sign};
+use super::head::{self, HeadWriter};
+use super::queue::Queue;
+use super::{READ_SIZE, Sending};
+use crate::body::{Body, BodyError, BodyStep, Rest};
+use crate::request::Request;
+
+pub use peer::{Answer, Ended, Peer};
+
+/// The server's end.
+pub struct Stream {
+    wire: Rc<RefCell<Wire>>,
+    /// The trailers, which leave behind all that is queued.
+    end: Option<Fields>,
+}
+
+/// What lies between the two ends.
+#[derive(Default)]
+struct Wire {
+    /// Bytes of the request's body that the server has not read.
+    upwards: VecDeque<u8>,
+    /// Whether no more of them will come.
+    upwards_ended: bool,
+    /// Heads of interim responses.
+    interim: Vec<Fields>,
+    /// The head of the response, with its status.
+    head: Option<Fields>,
+    /// Bytes of the response's body that the client has not taken.
+    downwards: Vec<u8>,
+    /// How many bytes more the client takes.
+    window: u64,
+    /// What came behind the body, once it has ended.
+    trailers: Option<Fields>,
+    /// Whether the server has let go of the exchange.
+    closed: bool,
+    /// Whether the client has.
+    left: bool,
+    server: Option<Waker>,
+    client: Option<Waker>,
+}
+
+impl Wire {
+    fn wake_server(&mut self) {
+        if let Some(waker) = self.server.take() {
+            waker.wake();
+        }
+    }
+
+    fn wake_client(&mut self) {
+        if let Some(waker) = self.client.take() {
+            waker.wake();
+        }
+    }
+
+    /// The server waits for the client to do something.
+    fn server_waits<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        self.server = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// A head: its status, 0 for trailers, and its fields in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// The status.
+    pub status: u16,
+    /// Names and values.
+    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Fields {
+    /// The value of the first field of this name.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        let named = |(own, _): &&(Vec<u8>, Vec<u8>)| own.eq_ignore_ascii_case(name.as_bytes());
+        self.fields.iter().find(named).map(|(_, value)| &value[..])
+    }
+
+    fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.fields.push((name.to_vec(), value.to_vec()));
+    }
+}
+
+impl HeadWriter for Fields {
+    fn name(&mut self, name: &'static str) {
+        self.push(name.trim_end_matches(": ").as_bytes(), b"");
+    }
+
+    fn value(&mut self) -> &mut Vec<u8> {
+        if self.fields.is_empty() {
+            self.push(b"", b"");
+        }
+        let last = self.fields.len() - 1;
+        &mut self.fields[last].1
+    }
+
+    fn end(&mut self) {}
+
+    fn fields(&mut self, fields: &Headers) {
+        fields.iter().for_each(|(name, value, _)| self.push(name, value));
+    }
+}
+
+/// Two ends of a new exchange, whose client takes `window` bytes of a body until it grants more.
+pub fn pair(window: u64) -> (Exchange, Peer) {
+    let wire = Rc::new(RefCell::new(Wire { window, ..Wire::default() }));
+    (Exchange::Memory(Stream { wire: Rc::clone(&wire), end: None }), Peer::new(wire))
+}
+
+/// The head has been taken in: the request's body begins.
+pub(super) fn begin(request: &mut Request) {
+    match request.head.framing {
+        Framing::None => {}
+        Framing::Length(length) => request.body.announce_length(length),
+        Framing::Chunked | Framing::UntilClose => request.body.announce_unknown(),
+    }
+}
+
+pub(super) fn queue_head(request: &mut Request) {
+    let ends = head::settle(request) && !request.upgraded;
+    let mut out = Fields { status: request.response.status, fields: Vec::new() };
+    head::write(request, &mut out, |_, _| {});
+    if let Some(Exchange::Memory(stream)) = request.client.exchange() {
+        stream.tell(|wire| wire.head = Some(out));
+        stream.end = ends.then(Fields::default);
+    }
+}
+
+pub(super) fn queue_early_hints<'a>(
+    request: &mut Request,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) {
+    let mut out = Fields { status: 103, fields: Vec::new() };
+    fields.for_each(|(name, value)| out.push(name, value));
+    if let Some(Exchange::Memory(stream)) = request.client.exchange() {
+        stream.tell(|wire| wire.interim.push(out));
+    }
+}
+
+/// What stands behind the body. It leaves when all that is queued has left.
+pub(super) fn queue_end(request: &mut Request) {
+    let mut out = Fields::default();
+    out.fields(&request.response.trailers);
+    if let Some(Exchange::Memory(stream)) = request.client.exchange() {
+        stream.end = Some(out);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.tell(|wire| wire.closed = true);
+    }
+}
+
+impl Stream {
+    fn tell(&self, change: impl FnOnce(&mut Wire)) {
+        let mut wire = self.wire.borrow_mut();
+        change(&mut wire);
+        wire.wake_client();
+    }
+
+    pub(super) fn poll_sign(&self, cx: &Context<'_>) -> Poll<Sign> {
+        let mut wire = self.wire.borrow_mut();
+        match wire.left {
+            true => Poll::Ready(Sign::Gone),
+            false => wire.server_waits(cx),
+        }
+    }
+
+    pub(super) fn unread(&self) -> usize {
+        self.wire.borrow().upwards.len()
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.end.is_none()
+    }
+
+    /// Sends what the client grants.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut Queue,
+        sending: &Sending,
+        budget: u64,
+    ) -> Poll<io::Result<u64>> {
+        if queue.front().is_some_and(|piece| piece.bytes().is_none()) {
+            ready!(queue.poll_file(cx, None, sending.file_read))?;
+        }
+        let bytes = queue.front().and_then(|piece| piece.bytes()).unwrap_or_default();
+        let most = usize::try_from(budget).unwrap_or(usize::MAX).min(bytes.len());
+        let sent = ready!(self.poll_send(cx, &bytes[..most]))? as u64;
+        queue.consume(sent);
+        Poll::Ready(Ok(sent))
+    }
+
+    /// Ready when everything has left, the end with it.
+    pub(super) fn poll_flush(&mut self) -> Poll<io::Result<()>> {
+        if let Some(end) = self.end.take() {
+            self.tell(|wire| wire.trailers = Some(end));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    pub(super) fn poll_send(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut wire = self.wire.borrow_mut();
+        if wire.left {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let granted = usize::try_from(wire.window).unwrap_or(usize::MAX).min(bytes.len());
+        if granted == 0 {
+            return wire.server_waits(cx);
+        }
+        wire.downwards.extend_from_slice(&bytes[..granted]);
+        wire.window -= granted as u64;
+        wire.wake_client();
+        Poll::Ready(Ok(granted))
+    }
+
+    pub(super) fn take_body(&self, body: &mut Body) -> Result<Option<BodyStep>, BodyError> {
+        let mut wire = self.wire.borrow_mut();
+        let most = match body.rest() {
+            Rest::None => return Ok(Some(BodyStep::End)),
+            // More than was announced.
+            Rest::Length(left) if wire.upwards.len() as u64 > left => {
+                return Err(BodyError::Malformed);
+            }
+            Rest::Length(_) | Rest::Unknown => wire.upwards.len().min(READ_SIZE),
+        };
+        if most == 0 {
+            return match (wire.upwards_ended, body.rest()) {
+                (false, _) => Ok(None),
+                (true, Rest::Length(_)) => Err(BodyError::Closed),
+                (true, _) => {
+                    body.ends();
+                    Ok(Some(BodyStep::End))
+                }
+            };
+        }
+        if body.rest() == Rest::Unknown {
+            body.admit(most as u64)?;
+        }
+        let mut data = buffer::take(most);
+        data.extend(wire.upwards.drain(..most));
+        body.take_in(most as u64, most as u64);
+        Ok(Some(BodyStep::Data(data)))
+    }
+
+    /// Ready when there is more of the body, or its end; with 0 when the client has left before.
+    pub(super) fn poll_fill(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
+        let mut wire = self.wire.borrow_mut();
+        match wire.upwards.len() {
+            _ if wire.left => Poll::Ready(Ok(0)),
+            0 if !wire.upwards_ended => wire.server_waits(cx),
+            count => Poll::Ready(Ok(count.max(1))),
+        }
+    }
+
+    /// Receives what comes behind the head of a request that has become a tunnel.
+    pub(super) fn poll_recv_raw(
+        &self,
+        cx: &Context<'_>,
+        into: &mut Buf,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut wire = self.wire.borrow_mut();
+        match wire.upwards.len().min(max) {
+            _ if wire.left => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            0 if !wire.upwards_ended => wire.server_waits(cx),
+            count => {
+                into.extend(wire.upwards.drain(..count));
+                Poll::Ready(Ok(count))
+            }
+        }
+    }
+
+    /// Ends the direction to the client of a request that has become a tunnel.
+    pub(super) fn shutdown(&mut self) -> Poll<io::Result<()>> {
+        self.end = Some(Fields::default());
+        self.poll_flush()
+    }
+}

@@ -1,0 +1,123 @@
+//! The client's end of an exchange in memory.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::{Fields, Wire};
+
+/// The client's end. Dropped, it has left.
+pub struct Peer {
+    wire: Rc<RefCell<Wire>>,
+}
+
+/// Everything that a client got.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Interim responses, in their order.
+    pub interim: Vec<Fields>,
+    /// The head; None where the exchange ended before it.
+    pub head: Option<Fields>,
+    /// The body, as far as it came.
+    pub body: Vec<u8>,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+/// How a response ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Ended {
+    /// The server let go of it before its end.
+    #[default]
+    Early,
+    /// As a whole, with these trailers.
+    Whole(Fields),
+}
+
+impl Peer {
+    pub(super) fn new(wire: Rc<RefCell<Wire>>) -> Self {
+        Self { wire }
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Wire)) {
+        let mut wire = self.wire.borrow_mut();
+        change(&mut wire);
+        wire.wake_server();
+    }
+
+    /// Sends bytes of the request's body.
+    pub fn send(&self, bytes: &[u8]) {
+        self.tell(|wire| wire.upwards.extend(bytes));
+    }
+
+    /// Ends the request's body.
+    pub fn end(&self) {
+        self.tell(|wire| wire.upwards_ended = true);
+    }
+
+    /// Lets the server send so many bytes more.
+    pub fn grant(&self, bytes: u64) {
+        self.tell(|wire| wire.window = wire.window.saturating_add(bytes));
+    }
+
+    /// Leaves: nothing more is sent, and nothing is taken.
+    pub fn leave(&self) {
+        self.tell(|wire| wire.left = true);
+    }
+
+    /// How many bytes of the response's body have come and were not taken.
+    pub fn waiting(&self) -> usize {
+        self.wire.borrow().downwards.len()
+    }
+
+    /// Takes what has come of the body, and grants as much again; None at its end.
+    pub fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<Vec<u8>>> {
+        let mut wire = self.wire.borrow_mut();
+        let body = std::mem::take(&mut wire.downwards);
+        if !body.is_empty() {
+            wire.window = wire.window.saturating_add(body.len() as u64);
+            wire.wake_server();
+            return Poll::Ready(Some(body));
+        }
+        if wire.trailers.is_some() || wire.closed {
+            return Poll::Ready(None);
+        }
+        wire.client = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// The head of the response, when it has come; None where it never will.
+    pub async fn head(&self) -> Option<Fields> {
+        poll_fn(|cx| {
+            let mut wire = self.wire.borrow_mut();
+            if wire.head.is_some() || wire.closed {
+                return Poll::Ready(wire.head.clone());
+            }
+            wire.client = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Takes the whole response.
+    pub async fn answer(&self) -> Answer {
+        let mut body = Vec::new();
+        while let Some(more) = poll_fn(|cx| self.poll_take(cx)).await {
+            body.extend_from_slice(&more);
+        }
+        let mut wire = self.wire.borrow_mut();
+        Answer {
+            interim: std::mem::take(&mut wire.interim),
+            head: wire.head.take(),
+            body,
+            ended: wire.trailers.take().map_or(Ended::Early, Ended::Whole),
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,134 @@
+//! A request whose head has come, whatever brought it: refused, or taken through the phases.
+
+use std::rc::Rc;
+
+use weir_engine::error_log::Level;
+
+use super::choose;
+use super::fault::Fault;
+use crate::core::LIMITS;
+use crate::module::Verdict;
+use crate::phase;
+use crate::request::Request;
+use crate::route::Endpoint;
+use crate::snapshot::Held;
+
+/// Takes a request whose head is whole through the phases; `last` if it is the connection's last.
+pub(super) async fn answer(request: &mut Request, endpoint: &Held<Endpoint>, last: bool) {
+    if !fill_uri(request, endpoint) {
+        return Box::pin(refuse_line(request, endpoint)).await;
+    }
+    begin(request);
+    request.keepalive &= !last;
+    let refused = match lacking(request) {
+        None => read_early(request).await,
+        refused => refused,
+    };
+    match refused {
+        None => phase::run(request).await,
+        Some(verdict) => Box::pin(phase::finalize(request, verdict)).await,
+    }
+}
+
+/// What the connection lacks for this request: TLS, or a certificate.
+fn lacking(request: &mut Request) -> Option<Verdict> {
+    let status = crate::tls::verify::refused(request)?;
+    request.keepalive = false;
+    Some(Verdict::Status(status))
+}
+
+/// Reads the body before the phases where the server wants that (`client_body_early_read`).
+async fn read_early(request: &mut Request) -> Option<Verdict> {
+    let server = request.server.clone();
+    let wanted = &server.settings.get(&LIMITS).client_body_early_read;
+    if wanted.0.is_empty() || !wanted.any(request) {
+        return None;
+    }
+    if let Some(verdict) = phase::refuse_large_body(request) {
+        return Some(verdict);
+    }
+    Box::pin(request.read_body()).await.err().map(Verdict::Status)
+}
+
+/// Ends a request whose head is not.
+pub(super) async fn refuse(request: &mut Request, endpoint: &Endpoint, fault: &Fault) {
+    if !request.head.target().is_empty() {
+        let _ = fill_uri(request, endpoint);
+    }
+    // What did not fit is not shown either.
+    if fault.status == 414
+        && let Some(head) = Rc::get_mut(&mut request.head)
+    {
+        let size = request.location.usual.limits.large_client_header_buffers.size;
+        head.shorten_line(usize::try_from(size).unwrap_or(usize::MAX));
+    }
+    log_skipped(request);
+    fault.log(request);
+    request.keepalive = false;
+    request.response.lingers = fault.lingers;
+    request.client.timed_out = fault.timed_out;
+    let verdict = match fault.silent {
+        true => Verdict::Abort,
+        false => Verdict::Status(fault.status),
+    };
+    if fault.silent {
+        request.response.status = fault.status;
+    }
+    phase::finalize(request, verdict).await;
+}
+
+/// Tells of the lines of the head that are dropped.
+fn log_skipped(request: &Request) {
+    let head = &request.head;
+    for line in &head.skipped {
+        let line = weir_wire::shown(line.of(head.bytes()));
+        let message = format!(
+            "client sent invalid header line: \"{line}\" while reading client request headers"
+        );
+        request.log(Level::Info, &message);
+    }
+}
+
+/// Settles what the head says about body and connection (ngx_http_process_request_header,
+/// ngx_http_handler).
+fn begin(request: &mut Request) {
+    log_skipped(request);
+    request.begin_exchange();
+    let limits = &request.location.usual.limits;
+    let (max, timeout) = (limits.client_max_body_size.0, limits.client_body_timeout.0);
+    (request.body.max_size, request.body.timeout) = (max, timeout);
+}
+
+/// Refuses a request whose target is no path. That is settled before a host is known, so the
+/// server is the one that the connection began with.
+async fn refuse_line(request: &mut Request, endpoint: &Held<Endpoint>) {
+    let (server, _) = choose::start(endpoint, &request.info);
+    request.location = Held::map(&server, |server| &server.location);
+    request.server = server;
+    if let Some(head) = Rc::get_mut(&mut request.head) {
+        request.length = head.keep_line() as u64;
+    }
+    request.keepalive = false;
+    request.log(Level::Info, "client sent invalid request while reading client request line");
+    phase::finalize(request, Verdict::Status(400)).await;
+}
+
+/// Fills in the path and the arguments; false for a target that is no path. Slashes are merged
+/// before a host is known, unless the connection itself has named one.
+fn fill_uri(request: &mut Request, endpoint: &Endpoint) -> bool {
+    let location = match request.info.negotiated {
+        None => &endpoint.default.location,
+        Some(_) => &request.location,
+    };
+    let merge = location.usual.limits.merge_slashes;
+    let head = Rc::clone(&request.head);
+    let mut uri = std::mem::take(&mut request.uri);
+    uri.clear();
+    let found = head.path(merge, &mut uri);
+    match found {
+        Ok(args) => request.args.extend_from_slice(args.unwrap_or_default()),
+        Err(_) => uri.clear(),
+    }
+    request.uri = uri;
+    found.is_ok()
+}

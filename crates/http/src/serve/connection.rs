@@ -1,0 +1,136 @@
+//! Connections, whatever is spoken on them: accepted, parked while they are silent, opened, and
+//! handed to their protocol.
+//!
+//! ```text
+//!  accepted ─▶ parked ─▶ open (PROXY header, TLS) ─▶ the protocol's requests
+//!                ▲                                     │
+//!                └──────────────── idle ◀──────────────┘
+//! ```
+
+use std::rc::Rc;
+
+use weir_engine::clock::{self, Instant};
+use weir_engine::connection::Conn;
+use weir_engine::error_log::Level;
+use weir_engine::os_error::Failed;
+
+use super::idle::{Parked, Patience, Wake};
+use super::protocol::Protocol;
+use super::{Service, h1, open};
+use crate::client::h1::Link;
+use crate::request::ConnectionInfo;
+use crate::route::Endpoint;
+use crate::snapshot::{Held, Snapshot};
+
+/// A snapshot, and in it the endpoint of a connection.
+pub(super) type Found = (Rc<Snapshot>, Held<Endpoint>);
+
+/// Serves a connection, which was accepted at `start`, from its first byte to its last.
+async fn serve(
+    service: Rc<Service>,
+    conn: Conn,
+    key: Rc<str>,
+    start: Instant,
+    old: Option<Rc<Snapshot>>,
+) {
+    // What happens once, or seldom, lies in boxes: the state of a connection's task is what
+    // every connection costs.
+    let snapshot = old.unwrap_or_else(|| service.snapshot());
+    let Some(opened) = Box::pin(open::open(snapshot, conn, &key, start)).await else { return };
+    let patience = Patience::fresh(opened.until);
+    let found = Some((opened.snapshot, opened.endpoint));
+    match Protocol::of(&opened.info) {
+        Protocol::H1 => {
+            let link = Link::new(opened.conn);
+            h1::requests(service, link, opened.info, key, 1, patience, found).await;
+        }
+    }
+}
+
+/// Takes a new connection, which waits for its first bytes without a task.
+pub(super) fn accept(service: &Rc<Service>, mut conn: Conn, key: &Rc<str>) {
+    let begun = open::begin(service, &mut conn, key);
+    let (service, key) = (Rc::clone(service), Rc::clone(key));
+    let Some(open::Begun { start, until, number }) = begun else {
+        weir_engine::spawn(serve(service, conn, key, clock::now(), None));
+        return;
+    };
+    let parked = service.idle.parked(&key, number, start, None);
+    if let Err((conn, parked)) = service.idle.park(conn, until, parked) {
+        weir_engine::spawn(resume(Rc::clone(&service), *conn, parked, until, None));
+    }
+}
+
+/// Goes on with a connection that was parked and has something to say, by `old` if the
+/// configuration in force does not know its listener.
+pub(super) async fn resume(
+    service: Rc<Service>,
+    conn: Conn,
+    parked: Parked,
+    until: Instant,
+    old: Option<Rc<Snapshot>>,
+) {
+    let (key, number) = (service.idle.listener(&parked), parked.number());
+    if number == open::UNOPENED {
+        return Box::pin(serve(service, conn, key, parked.start, old)).await;
+    }
+    let info = info_of(&conn, parked);
+    let link = Link::new(conn);
+    let found = old.and_then(|old| Some((Rc::clone(&old), old.endpoint(&key, &info)?)));
+    h1::requests(service, link, info, key, number, Patience::of(number, until), found).await;
+}
+
+/// What is known of a connection that was parked.
+fn info_of(conn: &Conn, parked: Parked) -> Rc<ConnectionInfo> {
+    let Parked { start, info, .. } = parked;
+    info.unwrap_or_else(|| Rc::new(ConnectionInfo::of(conn, start, None)))
+}
+
+/// Ends a parked connection that has said nothing for too long.
+pub(super) fn time_out(service: &Rc<Service>, conn: Conn, parked: Parked, until: Instant) {
+    let (key, number) = (service.idle.listener(&parked), parked.number());
+    if number == open::UNOPENED {
+        // Whoever would read its first bytes has the words.
+        weir_engine::spawn(resume(Rc::clone(service), conn, parked, until, None));
+        return;
+    }
+    let info = info_of(&conn, parked);
+    match service.snapshot().endpoint(&key, &info) {
+        Some(endpoint) => end_idle(conn, &endpoint, &info, &key, number, Wake::TimedOut),
+        None => conn.close(),
+    }
+}
+
+/// Closes a connection that nothing was asked on, with what nginx logs about it.
+pub(super) fn end_idle(
+    conn: Conn,
+    endpoint: &Endpoint,
+    info: &ConnectionInfo,
+    key: &str,
+    number: u64,
+    wake: Wake,
+) {
+    let client = info.peer.ip_text();
+    let waiting =
+        |what: &str| format!("{what} while waiting for request, client: {client}, server: {key}");
+    let message = match wake {
+        Wake::Gone(None) if number > 1 => {
+            Some(format!("client {client} closed keepalive connection"))
+        }
+        Wake::Gone(None) => Some(waiting("client closed connection")),
+        // Some browsers end a kept connection with a reset.
+        Wake::Gone(Some(error))
+            if number == 1 || error.kind() != std::io::ErrorKind::ConnectionReset =>
+        {
+            Some(waiting(&Failed("recv() failed", &error).to_string()))
+        }
+        Wake::TimedOut if number == 1 => {
+            Some(waiting("client timed out (110: Connection timed out)"))
+        }
+        _ => None,
+    };
+    if let Some(message) = message {
+        endpoint.default.location.handlers.log(Level::Info, info.id, &message);
+    }
+    conn.close();
+}
