@@ -1,0 +1,190 @@
+//! Reading a request's body: whole, as far as it is there, or as it comes.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use weir_engine::buffer::Buf;
+
+use super::collect::Collector;
+use super::{BodyError, BodyStep};
+use crate::request::Request;
+
+/// How bytes of a body came to whom collects it.
+enum Came {
+    Step(BodyStep),
+    /// So many of them right into its memory.
+    Direct(u64),
+}
+
+impl Came {
+    /// What is still to be done with them.
+    fn step(self, collector: &mut Collector) -> Option<BodyStep> {
+        match self {
+            Self::Step(step) => Some(step),
+            Self::Direct(count) => {
+                collector.received(count);
+                None
+            }
+        }
+    }
+}
+
+impl Request {
+    /// Reads the body whole, into memory and then into a file, telling a waiting client to go on.
+    ///
+    /// # Errors
+    /// The status to answer with.
+    pub async fn read_body(&mut self) -> Result<(), u16> {
+        if self.body.is_ready() {
+            return Ok(());
+        }
+        self.ask_for_body().await?;
+        if !self.body.chunked && self.body.content_length.is_none() {
+            return Ok(());
+        }
+        let received = self.client.unread().unwrap_or_default();
+        let mut collector = Collector::new(self, received as u64);
+        loop {
+            let step = std::future::poll_fn(|cx| match collector.room() {
+                Some(room) => self.poll_body_into(cx, room),
+                None => self.poll_body(cx).map_ok(Came::Step),
+            });
+            match step.await.map(|came| came.step(&mut collector)) {
+                Ok(None) => {}
+                Ok(Some(BodyStep::Data(data))) => {
+                    collector.add(self, &data).map_err(|error| self.body_file_failed(&error))?;
+                    let written = collector.written(false).await;
+                    written.map_err(|error| self.body_file_failed(&error))?;
+                }
+                Ok(Some(BodyStep::End)) => break,
+                Err(error) => return Err(self.body_failed(error)),
+            }
+        }
+        let content = collector.finish(self).await;
+        let content = content.map_err(|error| self.body_file_failed(&error))?;
+        self.body.content_length = Some(content.len);
+        self.body.content = Some(Rc::new(content));
+        Ok(())
+    }
+
+    /// Reads of the body what is there already, for one that is to be sent on as it comes: a body
+    /// that is there whole is as good as one read whole (ngx_http_read_client_request_body).
+    ///
+    /// # Errors
+    /// The status to answer with.
+    pub async fn read_body_ahead(&mut self) -> Result<(), u16> {
+        if self.body.content.is_some() || !self.body.is_announced() {
+            return Ok(());
+        }
+        self.ask_for_body().await?;
+        let most = self.get(&crate::core::LIMITS).client_body_buffer_size.0;
+        let (mut ahead, mut length) = (VecDeque::new(), 0);
+        while length < most {
+            let step = std::future::poll_fn(|cx| match self.poll_body(cx) {
+                Poll::Ready(step) => Poll::Ready(Some(step)),
+                Poll::Pending => Poll::Ready(None),
+            });
+            match step.await {
+                None => break,
+                Some(Ok(BodyStep::Data(data))) => {
+                    length += data.len() as u64;
+                    ahead.push_back(data);
+                }
+                Some(Ok(BodyStep::End)) => return self.all_is_there(&ahead).await,
+                Some(Err(error)) => return Err(self.body_failed(error)),
+            }
+            if self.body.is_done() {
+                return self.all_is_there(&ahead).await;
+            }
+        }
+        self.body.ahead = ahead;
+        Ok(())
+    }
+
+    async fn all_is_there(&mut self, pieces: &VecDeque<Buf>) -> Result<(), u16> {
+        let received = pieces.iter().map(|data| data.len() as u64).sum();
+        let mut collector = Collector::new(self, received);
+        for data in pieces {
+            collector.add(self, data).map_err(|error| self.body_file_failed(&error))?;
+        }
+        let content = collector.finish(self).await;
+        let content = content.map_err(|error| self.body_file_failed(&error))?;
+        self.body.content_length = Some(content.len);
+        self.body.content = Some(Rc::new(content));
+        self.body.is_streamed = false;
+        Ok(())
+    }
+
+    /// The next bytes of the body, as they come from the client.
+    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyStep, BodyError>> {
+        let Self { body, client, .. } = self;
+        body.is_streamed = true;
+        match client.exchange() {
+            Some(exchange) => body.poll_step(cx, exchange),
+            None => Poll::Ready(Ok(BodyStep::End)),
+        }
+    }
+
+    /// Likewise; the rest of a body of known length goes right into `room`.
+    fn poll_body_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Buf,
+    ) -> Poll<Result<Came, BodyError>> {
+        let Self { body, client, .. } = self;
+        match client.exchange() {
+            Some(exchange) if body.is_plain(exchange) => {
+                body.is_streamed = true;
+                body.poll_append(cx, exchange, room).map_ok(Came::Direct)
+            }
+            _ => self.poll_body(cx).map_ok(Came::Step),
+        }
+    }
+
+    /// Sends `100 Continue` if the client waits for it.
+    ///
+    /// # Errors
+    /// 499 when the client is gone.
+    pub async fn ask_for_body(&mut self) -> Result<(), u16> {
+        if self.body.expects_continue {
+            self.queue_continue();
+            self.client.flush().await.map_err(|_| 499_u16)?;
+        }
+        Ok(())
+    }
+
+    /// Logs why the body could not be read; the status to answer with.
+    pub fn body_failed(&mut self, error: BodyError) -> u16 {
+        use weir_engine::error_log::Level;
+        self.keepalive = false;
+        match error {
+            BodyError::TooLarge => {
+                let message = format!(
+                    "client intended to send too large chunked body: {}+{} bytes",
+                    self.body.received, self.body.announced
+                );
+                self.log(Level::Error, &message);
+                self.response.lingers = true;
+            }
+            BodyError::Malformed => self.log(Level::Error, "client sent invalid chunked body"),
+            BodyError::Closed => {
+                self.body.abandon();
+                self.client.broken = true;
+                self.log(Level::Info, "client prematurely closed connection");
+            }
+            BodyError::TimedOut => {
+                self.body.abandon();
+                self.client.timed_out = true;
+            }
+            BodyError::File => {}
+        }
+        self.body.refuse();
+        error.status()
+    }
+
+    fn body_file_failed(&mut self, message: &str) -> u16 {
+        self.log(weir_engine::error_log::Level::Crit, message);
+        500
+    }
+}

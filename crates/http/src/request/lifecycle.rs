@@ -1,0 +1,187 @@
+//! Requests begin in the memory of earlier ones, and leave theirs to the next.
+
+use std::rc::Rc;
+
+use weir_engine::buffer::Buf;
+use weir_script::Captures;
+use weir_wire::h1::{Method, RequestHead};
+
+use super::{ConnectionInfo, MAX_SUBREQUESTS, MAX_URI_CHANGES, Origin, Request};
+use crate::body::Body;
+use crate::client::{Client, Exchange, Sink};
+use crate::head::Head;
+use crate::include::Line;
+use crate::pass::state::Attempts;
+use crate::response::Response;
+use crate::route::Server;
+use crate::snapshot::{Held, Snapshot};
+use crate::spare;
+use crate::variables::Values;
+
+impl Request {
+    /// A request as its parts, before its first phase.
+    pub fn new(
+        snapshot: Rc<Snapshot>,
+        server: Held<Server>,
+        info: Rc<ConnectionInfo>,
+        head: Rc<Head>,
+        client: Client,
+    ) -> Self {
+        let mut values = Values::default();
+        values.reset(snapshot.variable_count());
+        Self {
+            location: Held::map(&server, |server| &server.location),
+            content: None,
+            server,
+            remote: info.peer.clone(),
+            info,
+            body: Body::default(),
+            method: head.method,
+            main_method: Method::Get,
+            method_replaced: false,
+            head,
+            uri: Vec::new(),
+            args: Vec::new(),
+            uri_intact: true,
+            location_valid: true,
+            origin: Origin::Main,
+            internal: false,
+            uri_changes: MAX_URI_CHANGES + 1,
+            uri_in_alias: false,
+            depth: MAX_SUBREQUESTS + 1,
+            keepalive: false,
+            pipelined: false,
+            number: 1,
+            start: weir_engine::clock::precise(),
+            length: 0,
+            response: Response::default(),
+            client,
+            attempts: Attempts::default(),
+            line: Line::default(),
+            values,
+            captures: Captures::default(),
+            error_page: false,
+            error_status: 0,
+            discard_log: false,
+            logging: false,
+            upgraded: false,
+            states: Vec::new(),
+            common: None,
+            family: None,
+            snapshot,
+        }
+    }
+
+    /// The next request of a client, in the memory of an earlier one of this thread where there
+    /// is any. What its head says comes with [`Request::take_head`].
+    pub(crate) fn next(
+        snapshot: Rc<Snapshot>,
+        server: Held<Server>,
+        info: &Rc<ConnectionInfo>,
+        exchange: Exchange,
+    ) -> Box<Self> {
+        let Some(mut request) = spare::request() else {
+            let client = Client::new(Sink::Client(exchange));
+            return Box::new(Self::new(snapshot, server, Rc::clone(info), Rc::default(), client));
+        };
+        request.values.reset(snapshot.variable_count());
+        request.location = Held::map(&server, |server| &server.location);
+        request.server = server;
+        request.snapshot = snapshot;
+        request.remote = info.peer.clone();
+        request.info = Rc::clone(info);
+        request.client.replace_sink(Sink::Client(exchange));
+        request
+    }
+
+    /// Takes in a head: its bytes, and `fill` puts in what was found there, where there is memory
+    /// of an earlier one.
+    pub(crate) fn take_head(&mut self, bytes: Buf, fill: impl FnOnce(&mut RequestHead)) {
+        // `forget` has left a head that nobody shares.
+        let head = Rc::get_mut(&mut self.head)
+            .expect("a request that has not begun shares its head with nobody");
+        head.replace(bytes, fill);
+        self.method = head.method;
+        self.length = head.length as u64;
+    }
+
+    /// Ends the request: its memory is left to others, and gives the exchange back.
+    pub(crate) fn retire(mut self: Box<Self>) -> Option<Exchange> {
+        let sink = self.client.replace_sink(Sink::Discard);
+        self.forget();
+        spare::leave_request(self);
+        match sink {
+            Sink::Client(exchange) => Some(exchange),
+            _ => None,
+        }
+    }
+
+    /// Back to the state before the first phase, but for what [`Request::next`] settles. Every
+    /// field is named, so that a new one is not left to the next request by mistake.
+    fn forget(&mut self) {
+        let Self {
+            snapshot: _,
+            server: _,
+            location: _,
+            content,
+            head,
+            info: _,
+            remote: _,
+            body,
+            method: _,
+            main_method: _,
+            method_replaced,
+            uri,
+            args,
+            uri_intact,
+            location_valid,
+            origin,
+            internal,
+            uri_changes,
+            uri_in_alias,
+            depth,
+            keepalive,
+            pipelined,
+            number: _,
+            start: _,
+            length: _,
+            response,
+            client,
+            attempts,
+            line,
+            values: _,
+            captures,
+            error_page,
+            error_status,
+            discard_log,
+            logging,
+            upgraded,
+            states,
+            common,
+            family,
+        } = self;
+        *content = None;
+        match Rc::get_mut(head) {
+            Some(head) => head.forget(),
+            // A subrequest that outlives the request holds it.
+            None => *head = Rc::default(),
+        }
+        body.reset();
+        uri.clear();
+        args.clear();
+        (*uri_intact, *location_valid) = (true, true);
+        *origin = Origin::Main;
+        (*internal, *uri_in_alias, *method_replaced) = (false, false, false);
+        (*uri_changes, *depth) = (MAX_URI_CHANGES + 1, MAX_SUBREQUESTS + 1);
+        (*keepalive, *pipelined) = (false, false);
+        response.reset();
+        client.reset();
+        attempts.reset();
+        line.reset();
+        captures.clear();
+        (*error_page, *error_status) = (false, 0);
+        (*discard_log, *logging, *upgraded) = (false, false, false);
+        states.clear();
+        (*common, *family) = (None, None);
+    }
+}
