@@ -5,8 +5,10 @@ use std::rc::Rc;
 
 use weir_engine::connection::Conn;
 use weir_engine::stats::Gauged;
+use weir_engine::tls::Alpn;
 
 use crate::request::Request;
+use crate::route::Endpoint;
 use crate::snapshot::Snapshot;
 
 mod answer;
@@ -16,12 +18,40 @@ mod fault;
 mod h1;
 mod idle;
 mod open;
-mod protocol;
 mod stream;
 mod tls;
 mod unended;
 
 pub use stream::Ask;
+
+use open::Opened;
+
+/// What is spoken on a connection.
+enum Protocol {
+    /// HTTP/1.1 and before.
+    H1,
+}
+
+impl Protocol {
+    /// What a client speaks that has been let in: what the handshake has agreed on, if it has.
+    fn of(_opened: &Opened) -> Self {
+        Self::H1
+    }
+
+    /// Serves a connection from its first request to its last.
+    async fn serve(self, service: Rc<Service>, opened: Opened, listener: Rc<str>) {
+        match self {
+            Self::H1 => h1::serve(service, opened, listener).await,
+        }
+    }
+}
+
+/// What an endpoint's connections are offered with ALPN.
+fn alpn(_endpoint: &Endpoint) -> Alpn {
+    HTTP_1
+}
+
+const HTTP_1: Alpn = &[b"http/1.1", b"http/1.0", b"http/0.9"];
 
 /// What the server calls itself, in as much detail as `server_tokens` allows.
 pub struct ServerName {

@@ -15,8 +15,7 @@ use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 
 use super::idle::{Parked, Patience, Wake};
-use super::protocol::Protocol;
-use super::{Service, h1, open};
+use super::{Protocol, Service, h1, open};
 use crate::client::h1::Link;
 use crate::request::ConnectionInfo;
 use crate::route::Endpoint;
@@ -37,14 +36,7 @@ async fn serve(
     // every connection costs.
     let snapshot = old.unwrap_or_else(|| service.snapshot());
     let Some(opened) = Box::pin(open::open(snapshot, conn, &key, start)).await else { return };
-    let patience = Patience::fresh(opened.until);
-    let found = Some((opened.snapshot, opened.endpoint));
-    match Protocol::of(&opened.info) {
-        Protocol::H1 => {
-            let link = Link::new(opened.conn);
-            h1::requests(service, link, opened.info, key, 1, patience, found).await;
-        }
-    }
+    Protocol::of(&opened).serve(service, opened, key).await;
 }
 
 /// Takes a new connection, which waits for its first bytes without a task.

@@ -20,6 +20,7 @@ use super::choose::Choice;
 use super::connection::{Found, end_idle};
 use super::fault::Fault;
 use super::idle::{self, Patience, Wake};
+use super::open::Opened;
 use super::unended::Unended;
 use crate::client::Exchange;
 use crate::client::h1::Link;
@@ -30,6 +31,13 @@ use crate::serve::Service;
 
 pub(super) mod linger;
 pub(super) mod read;
+
+/// Serves a connection that has just been opened.
+pub(super) async fn serve(service: Rc<Service>, opened: Opened, key: Rc<str>) {
+    let patience = Patience::fresh(opened.until);
+    let found = Some((opened.snapshot, opened.endpoint));
+    requests(service, Link::new(opened.conn), opened.info, key, 1, patience, found).await;
+}
 
 /// Serves one request after the other.
 pub(super) async fn requests(

@@ -12,7 +12,7 @@ use weir_engine::tls::{ClientHello, HandshakeError, ServerTls, TlsInfo, accept};
 
 use weir_wire::uri::parse_host;
 
-use super::protocol::alpn;
+use super::alpn;
 use crate::client::{Client, Sink};
 use crate::core::LIMITS;
 use crate::head::Head;
