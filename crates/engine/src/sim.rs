@@ -126,6 +126,25 @@ pub fn listener(address: SocketAddr) -> Arc<OwnedFd> {
     Arc::new(network::with(|world| world.listen_by_descriptor(address)).expect("in a simulation"))
 }
 
+/// What no network and no kernel may do, to see whether a test notices it: as if the code under
+/// test had a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// One in so many messages of the code under test loses its last byte on its way.
+    LosesBytes(u32),
+    /// One in so many messages of the code under test is sent again over a connection of its own.
+    SendsAgain(u32),
+    /// A socket that is closed stays open.
+    KeepsSockets,
+    /// No timer ends a wait.
+    ForgetsTimers,
+}
+
+/// Breaks the world from here on.
+pub fn sabotage(sabotage: Sabotage) {
+    network::with(|world| world.sabotage = Some(sabotage));
+}
+
 /// Draws from the randomness of the simulated world, for what the test itself leaves to chance.
 pub fn draw<T>(draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
     network::with(|world| draw(&mut world.random)).expect("in a simulation")

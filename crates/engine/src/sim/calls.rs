@@ -111,19 +111,19 @@ pub(crate) fn getsockname(fd: impl AsFd) -> rustix::io::Result<SocketAddrAny> {
 }
 
 pub(crate) fn send(fd: impl AsFd, bytes: &[u8], flags: SendFlags) -> rustix::io::Result<usize> {
-    let sent = at_end(fd.as_fd().as_raw_fd(), |world, end| world.send(end, bytes));
+    let sent = at_end(fd.as_fd().as_raw_fd(), |world, end| world.send_sabotaged(end, bytes));
     sent.unwrap_or_else(|| direct::send(fd, bytes, flags))
 }
 
 pub(crate) fn send_by_number(fd: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
-    let sent = at_end(fd, |world, end| world.send(end, bytes));
+    let sent = at_end(fd, |world, end| world.send_sabotaged(end, bytes));
     sent.unwrap_or_else(|| direct::send_by_number(fd, bytes))
 }
 
 pub(crate) fn writev(fd: impl AsFd, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
     let sent = at_end(fd.as_fd().as_raw_fd(), |world, end| {
         let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
-        world.send(end, &all)
+        world.send_sabotaged(end, &all)
     });
     sent.unwrap_or_else(|| direct::writev(fd, bufs))
 }

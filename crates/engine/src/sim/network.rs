@@ -20,8 +20,8 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
-use super::Faults;
 use super::poll::Watches;
+use super::{Faults, Sabotage};
 
 mod traffic;
 
@@ -179,6 +179,7 @@ pub(super) struct World {
     pub(super) random: fastrand::Rng,
     pub(super) trace: Option<Vec<String>>,
     pub(super) watches: Watches,
+    pub(super) sabotage: Option<Sabotage>,
     /// A task of the test was woken.
     pub(super) woken: bool,
     faults: Faults,
@@ -202,6 +203,7 @@ impl World {
             random: fastrand::Rng::with_seed(seed),
             trace: None,
             watches: Watches::default(),
+            sabotage: None,
             woken: false,
             faults,
             ends: Vec::new(),
@@ -279,6 +281,9 @@ impl World {
 
     pub(super) fn close_descriptor(&mut self, fd: RawFd) {
         self.watches.forget(fd);
+        if self.sabotage == Some(Sabotage::KeepsSockets) {
+            return;
+        }
         match self.by_descriptor.remove(&fd) {
             Some(Stands::End(end)) => self.close(end),
             Some(Stands::Door(door)) => self.close_door(door),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::event::epoll::{Event, EventData, EventFlags};
 
+use super::Sabotage;
 use super::network::{End, Stands, State, World};
 
 /// How long a turn of the loop takes, at most.
@@ -59,6 +60,10 @@ impl World {
     pub(super) fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) {
         self.now += self.random.u64(1..=TURN.as_nanos() as u64);
         self.run_due();
+        let timeout = match self.sabotage {
+            Some(Sabotage::ForgetsTimers) => timeout.filter(Duration::is_zero),
+            _ => timeout,
+        };
         let until = timeout.map(|timeout| self.now + timeout.as_nanos() as u64);
         loop {
             self.collect(events);

@@ -28,6 +28,8 @@ mod upstream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use weir_engine::sim::Sabotage;
+
 /// How many seeds a run tries.
 const SEEDS: u64 = 2000;
 
@@ -43,9 +45,9 @@ fn number(name: &str) -> Option<u64> {
 
 /// Runs one seed on a thread of its own, so that no thread-local is left from another one. Gives
 /// the trace, if one is wanted, and what is wrong.
-fn run(seed: u64, traced: bool) -> (Vec<String>, Option<String>) {
+fn run(seed: u64, traced: bool, sabotage: Option<Sabotage>) -> (Vec<String>, Option<String>) {
     let thread = std::thread::spawn(move || {
-        let outcome = catch_unwind(AssertUnwindSafe(|| scenario::run(seed, traced)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| scenario::run(seed, traced, sabotage)));
         let fault = outcome.err().map(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
@@ -58,7 +60,7 @@ fn run(seed: u64, traced: bool) -> (Vec<String>, Option<String>) {
 
 /// The trace of a seed that has failed, and why it has.
 fn tell(seed: u64) -> String {
-    let (trace, fault) = run(seed, true);
+    let (trace, fault) = run(seed, true, None);
     let cut = trace.len().saturating_sub(TRACE);
     let trace = trace[cut..].join("\n");
     format!("{trace}\nseed {seed}: {}", fault.as_deref().unwrap_or("nothing is wrong with it"))
@@ -83,7 +85,7 @@ fn every_seed_keeps_the_promises() {
             if seed >= end || failed.len() >= 5 {
                 return failed;
             }
-            if let (_, Some(fault)) = run(seed, false) {
+            if let (_, Some(fault)) = run(seed, false, None) {
                 failed.push((seed, fault));
             }
         }
@@ -103,9 +105,27 @@ fn every_seed_keeps_the_promises() {
 fn a_seed_is_always_the_same() {
     proxy::silence_the_process_log();
     for seed in [3, 77, 1234] {
-        let (once, again) = (run(seed, true), run(seed, true));
+        let (once, again) = (run(seed, true, None), run(seed, true, None));
         let differs = once.0.iter().zip(&again.0).find(|(one, other)| one != other);
         assert!(once == again, "seed {seed}: {differs:?}");
         assert!(once.0.len() > 20, "seed {seed} has {} lines", once.0.len());
+    }
+}
+
+/// How many seeds it may take to notice a fault.
+const TO_NOTICE: u64 = 100;
+
+#[test]
+fn faults_are_noticed() {
+    proxy::silence_the_process_log();
+    for (sabotage, words) in [
+        (Sabotage::LosesBytes(10), "bytes of"),
+        (Sabotage::SendsAgain(3), "was sent"),
+        (Sabotage::KeepsSockets, "what is left"),
+        (Sabotage::ForgetsTimers, "nothing can happen any more"),
+    ] {
+        let faults = (0..TO_NOTICE).filter_map(|seed| run(seed, false, Some(sabotage)).1);
+        let noticed = faults.into_iter().any(|fault| fault.contains(words));
+        assert!(noticed, "{sabotage:?} is not noticed");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use weir_engine::log_files::LogFile;
-use weir_engine::sim::{self, Census, Faults, Peer};
+use weir_engine::sim::{self, Census, Faults, Peer, Sabotage};
 use weir_engine::{spawn_joined, timer};
 
 use crate::client::Client;
@@ -21,11 +21,11 @@ use crate::upstream;
 /// After so long, all that has a deadline has met it.
 const QUIET: Duration = Duration::from_secs(3600);
 
-/// Runs a seed.
+/// Runs a seed, in a world that is broken or not.
 ///
 /// # Panics
 /// If a promise is broken.
-pub(crate) fn run(seed: u64, traced: bool) {
+pub(crate) fn run(seed: u64, traced: bool, sabotage: Option<Sabotage>) {
     let mut random = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5eed);
     // In one of four, nothing goes wrong but what the configuration makes of it.
     let quiet = random.u8(..4) == 0;
@@ -36,6 +36,7 @@ pub(crate) fn run(seed: u64, traced: bool) {
             sim::keep_trace();
             sim::note(|| format!("quiet: {quiet}, {conf:?}\n{}", conf.text(0)));
         }
+        sabotage.into_iter().for_each(sim::sabotage);
         let (log, lines) = error_log(traced);
         let shared = scenario(conf, quiet, random, log).await;
         lines.into_iter().for_each(|lines| sim::note(|| read_back(lines)));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::{End, EndId, Event, Fate, Fault, Holder, Parcel, State, World, name};
+use crate::sim::Sabotage;
 
 impl World {
     pub(in crate::sim) fn end(&mut self, end: EndId) -> &mut End {
@@ -141,6 +142,48 @@ impl World {
             rest = &rest[size..];
         }
         Ok(count)
+    }
+
+    /// What the code under test sends, as it is meant or not.
+    pub(in crate::sim) fn send_sabotaged(
+        &mut self,
+        end: EndId,
+        bytes: &[u8],
+    ) -> Result<usize, Errno> {
+        let sabotage = self.sabotage;
+        match sabotage {
+            Some(Sabotage::LosesBytes(one_in)) if bytes.len() > 1 && self.chance(Some(one_in)) => {
+                let sent = self.send(end, &bytes[..bytes.len() - 1])?;
+                Ok(if sent == bytes.len() - 1 { bytes.len() } else { sent })
+            }
+            Some(Sabotage::SendsAgain(one_in)) if self.chance(Some(one_in)) => {
+                self.send_again(end, bytes);
+                self.send(end, bytes)
+            }
+            _ => self.send(end, bytes),
+        }
+    }
+
+    /// Sends a message to where a connection of the code under test leads, over another one.
+    fn send_again(&mut self, end: EndId, bytes: &[u8]) {
+        let address = self.end(end.other()).local;
+        let is_connector = end.0.is_multiple_of(2);
+        let Some(door) = self.doors.iter().position(|door| door.open && door.address == address)
+        else {
+            return;
+        };
+        if is_connector {
+            let again = self.pair(self.ends[end.place()].local);
+            self.end(again).state = State::Open;
+            let other = self.end(again.other());
+            (other.local, other.state) = (address, State::Open);
+            self.doors[door].waiting.push_back(again.other());
+            if let Some(taker) = self.doors[door].taker.take() {
+                self.woken = true;
+                taker.wake();
+            }
+            let _ = self.send(again, bytes);
+        }
     }
 
     /// How many bytes can be sent now; never none.
