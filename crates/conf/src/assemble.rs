@@ -22,7 +22,7 @@ use std::path::Path;
 use walk::Walk;
 
 /// A block of the finished configuration. A clone shares the settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Block {
     /// Unique in this assembly.
     pub id: BlockId,

@@ -25,7 +25,7 @@ impl<T> Deref for Settled<T> {
 }
 
 /// The values of every table in one block. A clone shares them.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Settings {
     entries: Arc<[Option<Entry>]>,
 }

@@ -61,7 +61,8 @@ pub struct Plan {
 
 impl Plan {
     /// Finishes an assembly: modules see it whole, variables get their definitions. What is wrong
-    /// is added to the assembly's diagnostics; a plan comes of it only if nothing is.
+    /// is added to the assembly's diagnostics; a plan comes of it only if nothing is, and has the
+    /// blocks then.
     pub fn build(
         assembly: &mut Assembly,
         env: &dyn Environment,
@@ -116,7 +117,7 @@ impl Plan {
             return None;
         }
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let root = assembly.root.clone();
+        let root = std::mem::take(&mut assembly.root);
         let named = upstreams.names(Side::Http);
         Some(Self {
             root,

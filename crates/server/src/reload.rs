@@ -11,7 +11,7 @@ use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 
 use weir_engine::Level;
 use weir_engine::os_error::Failed;
-use weir_sys::process;
+use weir_sys::{allocator, process};
 
 use crate::channel::Report;
 use crate::cycle::{Cycle, Draft};
@@ -22,7 +22,10 @@ use crate::{pid_file, sockets, worker};
 /// Reads the configuration again and sends it to the worker. If it is no good, nothing changes.
 pub(crate) fn reconfigure(master: &mut Master) {
     master.console.log(Level::Notice, "reconfiguring");
-    let Ok(cycle) = prepare(master) else { return };
+    let prepared = prepare(master);
+    // What reading has needed.
+    allocator::give_back();
+    let Ok(cycle) = prepared else { return };
     cycle.log_method(&master.console);
     let serving = master.children.0.iter().find(|child| child.is_serving());
     let Some((worker, channel)) = serving.and_then(|child| Some((child.pid, child.channel()?)))

@@ -11,7 +11,7 @@ use weir_engine::log_files::LogFile;
 use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level};
 use weir_sys::file::Links;
-use weir_sys::{daemon, process, title, user};
+use weir_sys::{allocator, daemon, process, title, user};
 
 use crate::cli::Options;
 use crate::console::Console;
@@ -160,6 +160,8 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
     let draft = Draft::read(&startup.paths, startup.globals.as_deref(), &console, || ());
     let Ok(cycle) = draft.and_then(|draft| draft.open(&old, 1, false, &console)) else { return 1 };
     drop(old);
+    // What reading has needed, so that the workers do not begin with it.
+    allocator::give_back();
     console.set_error_log(cycle.error_log.clone());
     cycle.log_method(&console);
     cycle.check_limits(&console);
