@@ -2,11 +2,12 @@
 #![allow(missing_docs)]
 
 use std::path::Path;
+use std::sync::Arc;
 use weir_conf::environment::Memory;
 use weir_conf::value::{Bufs, Msec, Off, Offset, Pair, PrefixPath, Size};
 use weir_conf::{
-    Assembly, BlockId, Contexts, Cx, Fault, Inherit, Local, Many, Node, Slot, Table, assemble,
-    bitmask, directives, keywords,
+    Assembly, Block, BlockId, Contexts, Cx, Fault, Inherit, Local, Many, Node, Slot, Table,
+    assemble, bitmask, directives, keywords,
 };
 
 keywords! {
@@ -22,6 +23,7 @@ static SUB: Slot<Sub> = Slot::new();
 static PROXY: Slot<Transfer> = Slot::new();
 static GRPC: Slot<Transfer> = Slot::new();
 static PEERS: Slot<Peers> = Slot::new();
+static NUMBERED: Slot<Numbered> = Slot::new();
 
 directives! {
     /// The blocks themselves.
@@ -126,12 +128,29 @@ directives! {
     }
 }
 
+directives! {
+    /// What depends on the block itself.
+    struct Numbered in [http, server] {
+        "numbered" => on: bool,
+        field block: Local<Option<BlockId>>,
+    }
+    finish = Numbered::finish;
+}
+
+impl Numbered {
+    fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        self.block = self.on.then(|| cx.block_id());
+        Ok(())
+    }
+}
+
 const TABLES: &[&Table] = &[
     &Core::table(&CORE),
     &Sub::table(&SUB),
     &Transfer::table(&PROXY).prefix("proxy_"),
     &Transfer::table(&GRPC).prefix("grpc_").except(&["redirect"]),
     &Peers::table(&PEERS),
+    &Numbered::table(&NUMBERED),
 ];
 
 fn read(text: &str) -> Assembly {
@@ -185,9 +204,42 @@ fn blocks_share_what_they_do_not_write() {
         fine("http { proxy_buffering off; server { location / { grpc_buffering off; } } }");
     let server = &assembly.root.blocks[0].blocks[0];
     let location = &server.blocks[0];
-    assert!(std::sync::Arc::ptr_eq(&server.settings.arc(&PROXY), &location.settings.arc(&PROXY)));
+    assert!(Arc::ptr_eq(&server.settings.arc(&PROXY), &location.settings.arc(&PROXY)));
     assert!(!location.settings.get(&PROXY).buffering && !location.settings.get(&GRPC).buffering);
     assert!(server.settings.get(&GRPC).buffering);
+}
+
+#[test]
+fn blocks_alike_share_what_finish_makes() {
+    let assembly = fine(
+        "http { size 16k; body 1g;
+            server { location / { } } server { location / { } location = /x { flag on; } }
+            server { size 8k; location / { } } }",
+    );
+    let servers = &assembly.root.blocks[0].blocks;
+    let sub = |block: &Block| block.settings.arc(&SUB);
+    let same = |a: &Block, b: &Block| Arc::ptr_eq(&sub(a), &sub(b));
+    assert!(same(&servers[0], &servers[1]));
+    assert!(same(&servers[0].blocks[0], &servers[1].blocks[0]));
+    assert!(!same(&servers[0], &servers[0].blocks[0]));
+    assert!(!same(&servers[1].blocks[0], &servers[1].blocks[1]));
+    assert!(!same(&servers[1], &servers[2]));
+    let depths = servers.iter().map(|server| sub(&server.blocks[0]).depth);
+    assert_eq!(depths.collect::<Vec<_>>(), [2, 2, 2]);
+    assert_eq!(sub(&servers[2].blocks[0]).size, Size::k(8));
+    assert!(servers[0].settings.origin(&SUB, "size").is_some());
+}
+
+#[test]
+fn what_finish_makes_for_one_block_is_not_shared() {
+    let assembly = fine("http { numbered on; server { } server { } }");
+    for server in &assembly.root.blocks[0].blocks {
+        assert_eq!(server.settings.get(&NUMBERED).block, Some(server.id));
+    }
+    let assembly = fine("http { server { } server { } }");
+    let servers = &assembly.root.blocks[0].blocks;
+    let numbered = |at: usize| servers[at].settings.arc(&NUMBERED);
+    assert!(Arc::ptr_eq(&numbered(0), &numbered(1)));
 }
 
 #[test]

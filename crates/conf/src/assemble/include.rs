@@ -94,11 +94,18 @@ impl Walk<'_> {
         self.state.fault(fault);
     }
 
-    /// The rows of a raw block with the rows of included files in their place. Rows and faults are
-    /// numbered anew, since they come from several texts.
+    /// The rows of a raw block with the rows of included files in their place. Rows and faults that
+    /// come from several texts are numbered anew.
     pub(super) fn expand(&mut self, node: &mut Node) {
+        let nodes = node.block.take().unwrap_or_default();
+        if nodes.iter().all(|row| row.block.is_none() && !row.name.is("include")) {
+            let faults = self.state.take_faults_before(node.close_order);
+            node.block = Some(nodes);
+            self.state.faults.push(faults);
+            return;
+        }
         let mut rows = Expanded::default();
-        self.expand_into(node.block.take().unwrap_or_default(), node.close_order, &mut rows);
+        self.expand_into(nodes, node.close_order, &mut rows);
         node.block = Some(rows.rows);
         self.state.faults.push(rows.faults);
     }
@@ -139,8 +146,7 @@ impl Walk<'_> {
     }
 
     fn take_faults(&mut self, order: u32, out: &mut Expanded) {
-        let Some(faults) = self.state.faults.last_mut() else { return };
-        while let Some((_, fault)) = faults.pop_front_if(|(moment, _)| *moment < order) {
+        for (_, fault) in self.state.take_faults_before(order) {
             out.fault(fault);
         }
     }

@@ -183,6 +183,17 @@ impl State {
         self.told[1] >= MAX_DIAGNOSTICS
     }
 
+    /// Takes out the parse faults that come before a moment of the innermost text.
+    pub(crate) fn take_faults_before(&mut self, order: u32) -> VecDeque<(u32, Diagnostic)> {
+        let mut taken = VecDeque::new();
+        if let Some(faults) = self.faults.last_mut() {
+            while let Some(fault) = faults.pop_front_if(|(moment, _)| *moment < order) {
+                taken.push_back(fault);
+            }
+        }
+        taken
+    }
+
     /// Tells the parse faults that come before a moment of the innermost text.
     pub(crate) fn tell_faults_before(&mut self, order: u32) {
         while let Some(fault) = self
