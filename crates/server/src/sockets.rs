@@ -1,6 +1,7 @@
 //! The listening sockets of a configuration: new ones are bound, those that are open already are
 //! kept, and those that nobody names any more are closed.
 
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,22 +101,28 @@ pub(crate) fn open(
 ) -> Result<Vec<Socket>, ()> {
     let mut open = Vec::new();
     let mut missing = Vec::new();
-    let mut free: Vec<&Socket> = old.iter().collect();
-    for wanted in wanted {
-        let key = wanted.key();
-        let known = free.iter().filter(|socket| socket.key == key).count();
-        let copies = if wanted.options.reuseport { threads.max(known) } else { known.max(1) };
+    let mut free: HashMap<&str, VecDeque<&Socket>> = HashMap::new();
+    for socket in old {
+        free.entry(&socket.key).or_default().push_back(socket);
+    }
+    let keys: Vec<String> = wanted.iter().map(Wanted::key).collect();
+    for (wanted, key) in wanted.iter().zip(&keys) {
+        let mut known = free.remove(key.as_str()).unwrap_or_default();
+        let copies = if wanted.options.reuseport { threads } else { 1 }.max(known.len());
         for _ in 0..copies {
-            match free.iter().position(|socket| socket.key == key) {
-                Some(at) => open.push(keep(free.remove(at), wanted, console)),
+            match known.pop_front() {
+                Some(socket) => open.push(keep(socket, wanted, console)),
                 None => missing.push(wanted),
             }
         }
     }
     bind_all(missing, old, &mut open, test, console)?;
     // The order of the configuration, so that every thread finds its socket of a reuseport group.
-    let place = |socket: &Socket| wanted.iter().position(|wanted| wanted.key() == socket.key);
-    open.sort_by_key(place);
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (place, key) in keys.iter().enumerate() {
+        places.entry(key).or_insert(place);
+    }
+    open.sort_by_key(|socket| places.get(socket.key.as_str()).copied());
     Ok(open)
 }
 
@@ -229,12 +236,12 @@ fn bind_again(
 /// place: the worker goes on accepting from them for a moment, and closing them at once would cut
 /// off who is just connecting.
 pub(crate) fn retire_unused(old: &[Socket], new: &[Socket]) {
-    let is_kept = |socket: &Socket| new.iter().any(|kept| Arc::ptr_eq(&kept.fd, &socket.fd));
+    let kept: HashSet<_> = new.iter().map(|kept| Arc::as_ptr(&kept.fd)).collect();
+    let is_kept = |socket: &Socket| kept.contains(&Arc::as_ptr(&socket.fd));
+    let heirs: Vec<_> = new.iter().map(|heir| (heir.transport, heir.addr.port())).collect();
     let has_heir = |socket: &Socket| {
         let port = socket.addr.port();
-        let at_port =
-            |heir: &Socket| (heir.transport, heir.addr.port()) == (socket.transport, port);
-        port.is_some() && new.iter().any(at_port)
+        port.is_some() && heirs.contains(&(socket.transport, port))
     };
     for socket in old.iter().filter(|socket| !is_kept(socket) && has_heir(socket)) {
         // Where it cannot be had, connections of that moment are lost, as all are with nginx.
@@ -245,8 +252,8 @@ pub(crate) fn retire_unused(old: &[Socket], new: &[Socket]) {
 /// Removes the names of those unix sockets of `old` that are not in `new`. The sockets themselves
 /// close when the last process lets go of them.
 pub(crate) fn remove_unused_names(old: &[Socket], new: &[Socket], console: &Console) {
-    for socket in old {
-        if !new.iter().any(|kept| kept.key == socket.key) && socket.addr.is_unix() {
+    for socket in old.iter().filter(|socket| socket.addr.is_unix()) {
+        if !new.iter().any(|kept| kept.key == socket.key) {
             let Addr::Unix(Some(path)) = &socket.addr else { continue };
             console.log(Level::Warn, format_args!("deleting socket {}", path.display()));
             remove_name(&socket.addr, console);

@@ -130,26 +130,27 @@ impl<S: Copy + PartialEq> Ports<S> {
         options: &Options,
     ) -> Result<Option<String>, String> {
         let key = (address.family(), options.quic, address.port());
-        let port = self.ports.iter_mut().find(|p| (p.family, p.quic, p.port) == key);
-        let shared = Shared {
+        let port = self.ports.iter().position(|p| (p.family, p.quic, p.port) == key);
+        let port = port.unwrap_or_else(|| {
+            self.ports.push(Port {
+                family: key.0,
+                quic: key.1,
+                port: key.2,
+                addresses: Vec::new(),
+            });
+            self.ports.len() - 1
+        });
+        let addresses = &mut self.ports[port].addresses;
+        if let Some(known) = addresses.iter_mut().find(|shared| shared.address == *address) {
+            return known.join(server, options);
+        }
+        addresses.push(Shared {
             address: address.clone(),
             options: options.clone(),
             default: server,
             servers: vec![server],
             protocols: Protocols::default(),
-        };
-        match port {
-            None => self.ports.push(Port {
-                family: key.0,
-                quic: key.1,
-                port: key.2,
-                addresses: vec![shared],
-            }),
-            Some(port) => match port.addresses.iter_mut().find(|s| s.address == *address) {
-                Some(known) => return known.join(server, options),
-                None => port.addresses.push(shared),
-            },
-        }
+        });
         Ok(None)
     }
 
@@ -167,7 +168,8 @@ impl<S: Copy + PartialEq> Ports<S> {
 impl<S: Copy + PartialEq> Shared<S> {
     /// Another `listen` for the address.
     fn join(&mut self, server: S, options: &Options) -> Result<Option<String>, String> {
-        if self.servers.contains(&server) {
+        // A server's addresses are added before those of the next.
+        if self.servers.last() == Some(&server) {
             return Err(format!("a duplicate listen {}", self.address));
         }
         self.servers.push(server);
