@@ -55,20 +55,14 @@ pub struct Plan {
     plans: Vec<Option<weir_upstream::Plan>>,
     /// The upstreams of the configuration, for names known only at run time.
     named: HashMap<(String, u16), UpstreamRef>,
-    files: Vec<Arc<LogFile>>,
     thread_pools: Arc<[Arc<Named>]>,
 }
 
 impl Plan {
     /// Finishes an assembly: modules see it whole, variables get their definitions. What is wrong
     /// is added to the assembly's diagnostics; a plan comes of it only if nothing is, and has the
-    /// blocks then.
-    pub fn build(
-        assembly: &mut Assembly,
-        env: &dyn Environment,
-        prefix: PathBuf,
-        files: &[Arc<LogFile>],
-    ) -> Option<Self> {
+    /// assembly's tree.
+    pub fn build(assembly: &mut Assembly, env: &dyn Environment, prefix: PathBuf) -> Option<Self> {
         if !assembly.ok() {
             return None;
         }
@@ -128,7 +122,6 @@ impl Plan {
             prefix,
             plans,
             named,
-            files: files.to_vec(),
             thread_pools,
         })
     }
@@ -140,10 +133,10 @@ impl Plan {
     }
 
     /// The configuration as requests see it, which is all work that grows with its size: so
-    /// somebody asks for it who holds up nothing.
-    pub fn configuration(&self, registry: &Registry) -> Configuration {
-        let handlers =
-            |settings: &_, _: Contexts| Handlers::collect(MODULES, settings, &self.files);
+    /// somebody asks for it who holds up nothing. `files` are the open log files in the order of
+    /// their handles.
+    pub fn configuration(&self, files: &[Arc<LogFile>], registry: &Registry) -> Configuration {
+        let handlers = |settings: &_, _: Contexts| Handlers::collect(MODULES, settings, files);
         let passes = |settings: &_| MODULES.iter().any(|m| m.passes.is_some_and(|p| p(settings)));
         let connects =
             |settings: &_| MODULES.iter().any(|m| m.connects.is_some_and(|p| p(settings)));
@@ -163,7 +156,7 @@ impl Plan {
             variable_ids: self.variable_ids.clone(),
             hostname: self.hostname.as_str().into(),
             prefix: self.prefix.as_path().into(),
-            files: self.files.as_slice().into(),
+            files: files.into(),
             thread_pools: Arc::clone(&self.thread_pools),
         }
     }

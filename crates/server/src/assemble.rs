@@ -1,5 +1,6 @@
 //! Every table of every crate, and what the process takes from them.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,12 +9,15 @@ use weir_engine::Level;
 use weir_engine::error_log::directive::{self, ERROR_LOGS, ErrorLogs};
 use weir_sys::user;
 
+use crate::bundle::Bundle;
 use crate::console::Console;
+use crate::cycle;
+use crate::environment::Recorded;
 use crate::modules;
 use crate::modules::core::{CORE, Core, Process, User};
 use crate::modules::events::{EVENTS, Events};
 use crate::paths;
-use crate::serve;
+use crate::serve::{self, Plan};
 
 /// The user that the worker runs as when neither the configuration nor the layout says.
 const DEFAULT_USER: &str = "nobody";
@@ -45,9 +49,9 @@ pub(crate) struct Main {
     /// `None` without an `events` block.
     events: Option<Arc<Settled<Events>>>,
     /// The main error log.
-    pub(crate) logs: Arc<Settled<ErrorLogs>>,
+    logs: Arc<Settled<ErrorLogs>>,
     /// Some error log, wherever it stands, is standard error, which then stays what it is.
-    pub(crate) stderr_is_log: bool,
+    stderr_is_log: bool,
     raw_sockets: bool,
 }
 
@@ -99,6 +103,55 @@ impl Main {
             multi_accept: events.multi_accept,
             method: events.method.0,
         })
+    }
+
+    /// The main error log.
+    pub(crate) fn logs(&self) -> &ErrorLogs {
+        &self.logs
+    }
+
+    /// All that is served by.
+    pub(crate) fn ready(self, generation: u64, plan: Plan, process: Process) -> Ready {
+        let Self { logs, stderr_is_log, .. } = self;
+        Ready { generation, plan, process, logs, stderr_is_log }
+    }
+}
+
+/// A configuration that has been read and is good. The master keeps the one in force: every worker
+/// that it starts has it from the first moment, as its copy of the master's memory.
+pub(crate) struct Ready {
+    /// Counts the configurations of one master, from 1.
+    pub(crate) generation: u64,
+    pub(crate) plan: Plan,
+    pub(crate) process: Process,
+    /// The main error log.
+    pub(crate) logs: Arc<Settled<ErrorLogs>>,
+    /// Some error log, wherever it stands, is standard error.
+    pub(crate) stderr_is_log: bool,
+}
+
+impl Ready {
+    /// Reads a bundle, as a worker does that serves already.
+    ///
+    /// # Errors
+    /// The reason for which the configuration cannot be used.
+    pub(crate) fn read(bundle: &Bundle, console: &Console) -> Result<Self, String> {
+        let env = Recorded(bundle);
+        let globals = bundle.globals.as_deref();
+        let mut assembly = assemble(&bundle.conf, &bundle.prefix, globals, &env);
+        let main = Main::of(&assembly);
+        let plan = Plan::build(&mut assembly, &env, bundle.prefix.clone());
+        let plan = plan.ok_or_else(|| cycle::first_fault(&assembly))?;
+        let process = main
+            .process(&bundle.prefix, console)
+            .map_err(|()| "the user of the worker is not known".to_owned())?;
+        Ok(main.ready(bundle.generation, plan, process))
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready").field("generation", &self.generation).finish_non_exhaustive()
     }
 }
 

@@ -1,9 +1,11 @@
-//! What the master hands to the worker at every start and every reload: all that the configuration
-//! has asked of the outside world, and the descriptors that only the master may open.
+//! What the master hands to the worker at every start and every reload: the descriptors that only
+//! the master may open, with their names, and at a reload all that the configuration has asked of
+//! the outside world.
 //!
-//! The worker builds its own settings from it, asking nothing of the file system, the resolver or
-//! the user database: it may have no right to read a private key, and a reload must mean the same
-//! in both processes even when a file changes in between. The text travels in a sealed memory file.
+//! A worker that serves already builds its own settings from it, asking nothing of the file system,
+//! the resolver or the user database: it may have no right to read a private key, and a reload must
+//! mean the same in both processes even when a file changes in between. A worker that is started
+//! has the settings from the master's memory. The text travels in a sealed memory file.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -32,7 +34,7 @@ pub(crate) struct Bundle {
     pub(crate) globals: Option<String>,
     /// Where messages go when the configuration does not say; `None` for standard error.
     pub(crate) default_log: Option<PathBuf>,
-    /// What the outside world answered.
+    /// What the outside world answered; nothing for a worker that need not ask.
     pub(crate) answers: Answers,
     /// The log files, in the order of the descriptors that travel beside the bundle.
     pub(crate) logs: Vec<PathBuf>,

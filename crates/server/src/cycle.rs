@@ -18,8 +18,8 @@ use weir_engine::{ErrorLog, Level};
 use weir_sys::file::{self, Links};
 use weir_sys::process;
 
-use crate::assemble::{self, Main};
-use crate::bundle::Bundle;
+use crate::assemble::{self, Main, Ready};
+use crate::bundle::{Answers, Bundle};
 use crate::channel::{self, Order};
 use crate::children::Logs;
 use crate::console::Console;
@@ -38,6 +38,7 @@ pub(crate) struct Draft {
     /// Its texts; the plan has taken the rest.
     pub(crate) assembly: Assembly,
     main: Main,
+    plan: Plan,
     bundle: Bundle,
     folders: Vec<PathBuf>,
     sockets: Vec<sockets::Wanted>,
@@ -58,9 +59,10 @@ impl Draft {
         let recorder = Recorder::default();
         let mut assembly = assemble::assemble(&paths.conf, &paths.prefix, globals, &recorder);
         let main = Main::of(&assembly);
-        let plan = Plan::build(&mut assembly, &recorder, paths.prefix.clone(), &[]);
+        let plan = Plan::build(&mut assembly, &recorder, paths.prefix.clone());
         report(&assembly, console);
-        let sockets = plan.ok_or(())?.listens();
+        let plan = plan.ok_or(())?;
+        let sockets = plan.listens();
         syntax_is_ok();
         let process = main.process(&paths.prefix, console)?;
         check_connections(process.connections, sockets.len(), console)?;
@@ -75,7 +77,7 @@ impl Draft {
             logs: wanted.logs,
             sockets: Vec::new(),
         };
-        Ok(Self { process, main, assembly, bundle, folders: wanted.folders, sockets })
+        Ok(Self { process, main, plan, assembly, bundle, folders: wanted.folders, sockets })
     }
 
     /// Makes, opens and binds what the configuration wants, and keeps what `old` sockets it can.
@@ -93,7 +95,7 @@ impl Draft {
         for folder in &self.folders {
             make_folder(folder, user).map_err(|text| console.log(Level::Emerg, text))?;
         }
-        let main_log = &self.main.logs;
+        let main_log = self.main.logs();
         add_default_log(&mut self.bundle, main_log);
         let logs = open_logs(&self.bundle.logs, self.process.links(), console)?;
         let error_log = main_error_log(main_log, &self.bundle, &logs);
@@ -101,14 +103,15 @@ impl Draft {
         let sockets = sockets::open(&self.sockets, old, self.process.threads, test, console)?;
         self.bundle.generation = generation;
         self.bundle.sockets = sockets.iter().map(|socket| socket.name.clone()).collect();
-        let stderr_is_log = self.main.stderr_is_log;
+        let ready = self.main.ready(generation, self.plan, self.process.clone());
         Ok(Cycle {
             process: self.process,
             bundle: self.bundle,
             logs: logs.into(),
             sockets,
             error_log,
-            stderr_is_log,
+            stderr_is_log: ready.stderr_is_log,
+            ready: Some(ready),
         })
     }
 }
@@ -123,19 +126,30 @@ pub(crate) struct Cycle {
     /// Standard error is one of its logs, so it stays what it is.
     pub(crate) stderr_is_log: bool,
     pub(crate) logs: Logs,
+    /// What a worker serves by that is started for it. A worker takes it out of its own memory, the
+    /// master's stays for the next one.
+    pub(crate) ready: Option<Ready>,
 }
 
 impl Cycle {
-    /// Sends it to a worker.
+    /// Sends it to a worker that serves by another one and has to read it, or to one that is
+    /// [`ready`](Self::ready).
     ///
     /// # Errors
     /// The system's; then the worker knows nothing of it.
-    pub(crate) fn send(&self, channel: &OwnedFd) -> std::io::Result<()> {
+    pub(crate) fn send(&mut self, channel: &OwnedFd) -> std::io::Result<()> {
         let bundle = self.bundle.seal()?;
+        self.forget_answers();
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![bundle.as_fd()];
         descriptors.extend(self.logs.iter().map(|log| log.as_fd()));
         descriptors.extend(self.sockets.iter().map(|socket| socket.fd.as_fd()));
         channel::send_order(channel, Order::Load, &descriptors)
+    }
+
+    /// Forgets what the outside world answered while the configuration was read: nobody reads it
+    /// again.
+    pub(crate) fn forget_answers(&mut self) {
+        self.bundle.answers = Answers::default();
     }
 
     /// Closes what it has open, as far as nobody else uses it.

@@ -339,10 +339,13 @@ impl Master {
             Some(pending_one) if pending => &mut pending_one.cycle,
             _ => &mut self.cycle,
         };
+        // The new process has what came of them.
+        cycle.forget_answers();
         match process::fork().map_err(|error| ("fork()", error))? {
             Fork::Child => {
                 drop(near);
                 let settings = cycle.process.clone();
+                let ready = cycle.ready.take();
                 let console = std::mem::replace(&mut self.console, Console::new(None));
                 // Channels, sockets and log files are the master's: the worker is sent its own, and
                 // would hold on to files that have been removed.
@@ -350,7 +353,7 @@ impl Master {
                 self.cycle.let_go();
                 self.pending = None;
                 self.launcher = None;
-                worker::run(settings, &self.startup, console, far)
+                worker::run(settings, ready, &self.startup, console, far)
             }
             Fork::Parent(pid) => {
                 self.console.log(Level::Notice, format_args!("start worker process {pid}"));

@@ -25,7 +25,7 @@ pub(crate) fn reconfigure(master: &mut Master) {
     let prepared = prepare(master);
     // What reading has needed.
     allocator::give_back();
-    let Ok(cycle) = prepared else { return };
+    let Ok(mut cycle) = prepared else { return };
     cycle.log_method(&master.console);
     let serving = master.children.0.iter().find(|child| child.is_serving());
     let Some((worker, channel)) = serving.and_then(|child| Some((child.pid, child.channel()?)))

@@ -43,21 +43,18 @@ pub(crate) struct Plan(weir_http::snapshot::Plan);
 
 impl Plan {
     /// Finishes an assembly. What is wrong is added to its diagnostics, and then there is no plan.
-    ///
-    /// `files` are the open log files in the order of their handles; there are none while a
-    /// configuration is only read.
     pub(crate) fn build(
         assembly: &mut Assembly,
         env: &dyn Environment,
         prefix: PathBuf,
-        files: &[Arc<LogFile>],
     ) -> Option<Self> {
-        weir_http::snapshot::Plan::build(assembly, env, prefix, files).map(Self)
+        weir_http::snapshot::Plan::build(assembly, env, prefix).map(Self)
     }
 
-    /// Makes what all threads share, which takes the longer the more there is.
-    pub(crate) fn configuration(self) -> Configuration {
-        Configuration(Arc::new(self.0.configuration(&UPSTREAMS)))
+    /// Makes what all threads share, which takes the longer the more there is. `files` are the open
+    /// log files in the order of their handles.
+    pub(crate) fn configuration(self, files: &[Arc<LogFile>]) -> Configuration {
+        Configuration(Arc::new(self.0.configuration(files, &UPSTREAMS)))
     }
 
     /// The sockets that it wants.

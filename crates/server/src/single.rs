@@ -17,7 +17,7 @@ use crate::worker::{Progress, Worker};
 pub(crate) fn run(
     startup: Startup,
     console: Console,
-    cycle: Cycle,
+    mut cycle: Cycle,
     signals: &Signals,
     launcher: Option<Launcher>,
 ) -> ! {
@@ -26,7 +26,8 @@ pub(crate) fn run(
         std::process::exit(1)
     };
     let (near, far) = pass_fd::pair().unwrap_or_else(|e| fatal("socketpair() failed", e));
-    let worker = Worker::new(console.clone(), far);
+    cycle.forget_answers();
+    let worker = Worker::new(console.clone(), far, cycle.ready.take());
     let mut worker = worker.unwrap_or_else(|error| fatal("socketpair() failed", error));
     if let Err(error) = cycle.send(&near) {
         fatal("configuration could not be sent", error);

@@ -5,7 +5,6 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use weir_conf::source::Origin;
 use weir_engine::error_log::{Sink, Target};
 use weir_engine::log_files::LogFile;
 use weir_engine::os_error::Failed;
@@ -103,7 +102,7 @@ fn first_links() -> Links {
 /// `-t` and `-T`.
 fn test(startup: &Startup, options: &Options, console: &Console) -> i32 {
     let conf = startup.paths.conf.display();
-    let Ok(sources) = try_out(startup, options.quiet, console) else {
+    let Ok(sources) = try_out(startup, options, console) else {
         console.print(format_args!("configuration file {conf} test failed"));
         return 1;
     };
@@ -117,39 +116,22 @@ fn test(startup: &Startup, options: &Options, console: &Console) -> i32 {
     0
 }
 
-/// Does all that a start does before it serves; gives the text of the configuration.
-fn try_out(startup: &Startup, quiet: bool, console: &Console) -> Result<Vec<u8>, ()> {
+/// Does all that a start does before it serves; gives what `-T` prints.
+fn try_out(startup: &Startup, options: &Options, console: &Console) -> Result<Vec<u8>, ()> {
     let syntax_is_ok = || {
-        if !quiet {
+        if !options.quiet {
             let conf = startup.paths.conf.display();
             console.print(format_args!("the configuration file {conf} syntax is ok"));
         }
     };
     let draft = Draft::read(&startup.paths, startup.globals.as_deref(), console, syntax_is_ok)?;
     pid_file::test(&draft.process.pid, draft.process.links(), console)?;
-    let dump = dump(&draft);
+    let dump = if options.dump { weir_conf::dump(&draft.assembly.sources) } else { Vec::new() };
     let cycle = draft.open(&[], 1, true, console)?;
     let mut console = console.clone();
     console.set_error_log(cycle.error_log.clone());
     cycle.check_limits(&console);
     Ok(dump)
-}
-
-/// Every file of the configuration, once, in the order in which they were read.
-fn dump(draft: &Draft) -> Vec<u8> {
-    let mut dump = Vec::new();
-    let mut seen = Vec::new();
-    for source in draft.assembly.sources.iter() {
-        let Origin::File(name) = &source.origin else { continue };
-        if seen.contains(&name) {
-            continue;
-        }
-        seen.push(name);
-        dump.extend_from_slice(format!("# configuration file {name}:\n").as_bytes());
-        dump.extend_from_slice(&source.text);
-        dump.push(b'\n');
-    }
-    dump
 }
 
 /// Starts the server and runs it. Returns only when that is not possible.

@@ -69,7 +69,7 @@ fn read(text: &str) -> (Assembly, Option<Plan>) {
     let mut env = Memory::default().with("/x.conf", text);
     env.hosts.insert("localhost".into(), vec!["127.0.0.1".parse().unwrap()]);
     let mut assembly = assemble(Path::new("/x.conf"), Path::new("/"), None, &env);
-    let plan = Plan::build(&mut assembly, &env, "/".into(), &[]);
+    let plan = Plan::build(&mut assembly, &env, "/".into());
     (assembly, plan)
 }
 

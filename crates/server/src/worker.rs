@@ -10,17 +10,16 @@ use weir_engine::os_error::Failed;
 use weir_sys::signal::Signals;
 use weir_sys::{allocator, title, wait};
 
-use crate::assemble::{self, Main};
+use crate::assemble::Ready;
 use crate::bundle::Bundle;
 use crate::channel::{self, Order, Orders, Report};
 use crate::console::Console;
 use crate::cycle;
-use crate::environment::Recorded;
 use crate::generation::Retired;
 use crate::master::Startup;
 use crate::modules::core::Process;
 use crate::privileges;
-use crate::serve::{Plan, Serving};
+use crate::serve::Serving;
 use crate::signals::{self, Request};
 use crate::threads::{Load, Sockets, Threads};
 
@@ -34,7 +33,13 @@ const OUT_OF_DESCRIPTORS: &str =
     "worker process has too many files open to take over what the master has sent";
 
 /// Serves until the process ends.
-pub(crate) fn run(settings: Process, startup: &Startup, console: Console, channel: OwnedFd) -> ! {
+pub(crate) fn run(
+    settings: Process,
+    ready: Option<Ready>,
+    startup: &Startup,
+    console: Console,
+    channel: OwnedFd,
+) -> ! {
     privileges::become_worker(&settings, &startup.env, &console);
     title::set(&format!("{}: worker process", console.program()));
     let fatal = |what, error: std::io::Error| -> ! {
@@ -42,7 +47,7 @@ pub(crate) fn run(settings: Process, startup: &Startup, console: Console, channe
         std::process::exit(FATAL);
     };
     let signals = Signals::block(&signals::ALL).unwrap_or_else(|e| fatal("signalfd() failed", e));
-    let mut worker = Worker::new(console.clone(), channel)
+    let mut worker = Worker::new(console.clone(), channel, ready)
         .unwrap_or_else(|error| fatal("socketpair() failed", error));
     worker.watch(&signals, startup.daemonised)
 }
@@ -56,6 +61,8 @@ pub(crate) struct Worker {
     /// The master is there to be listened to.
     has_master: bool,
     threads: Threads,
+    /// What the master had read when it started this process, until the order to serve by it comes.
+    ready: Option<Ready>,
     /// What is served now. Held to the end of the process, which is why the last generation does
     /// not report that it has ended.
     load: Option<Load>,
@@ -84,13 +91,18 @@ impl Worker {
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn new(console: Console, channel: OwnedFd) -> std::io::Result<Self> {
+    pub(crate) fn new(
+        console: Console,
+        channel: OwnedFd,
+        ready: Option<Ready>,
+    ) -> std::io::Result<Self> {
         Ok(Self {
             console,
             reports: Arc::new(channel.try_clone()?),
             orders: Orders::new(channel),
             has_master: true,
             threads: Threads::new()?,
+            ready,
             load: None,
             retired: Retired::new()?,
             logs: Vec::new(),
@@ -230,22 +242,14 @@ impl Worker {
         }
         let known = self.load.as_ref().map(|load| &load.sockets);
         let sockets = Sockets::of(&bundle.sockets, fds, known);
-        let env = Recorded(bundle);
-        let globals = bundle.globals.as_deref();
-        let mut assembly = assemble::assemble(&bundle.conf, &bundle.prefix, globals, &env);
-        let main = Main::of(&assembly);
-        let plan = Plan::build(&mut assembly, &env, bundle.prefix.clone(), &logs);
-        let plan = plan.ok_or_else(|| cycle::first_fault(&assembly))?;
-        drop(assembly);
-        let process = main
-            .process(&bundle.prefix, &self.console)
-            .map_err(|()| "the user of the worker is not known".to_owned())?;
-        let error_log = cycle::main_error_log(&main.logs, bundle, &logs);
-        self.logs = logs;
+        let ready = self.ready.take().filter(|ready| ready.generation == bundle.generation);
+        let ready = ready.map_or_else(|| Ready::read(bundle, &self.console), Ok)?;
+        let error_log = cycle::main_error_log(&ready.logs, bundle, &logs);
         let generation = self.retired.generation(bundle.generation, &self.reports);
-        let serving = Serving { configuration: plan.configuration(), generation };
-        let stderr_is_log = main.stderr_is_log;
-        let process = Arc::new(process);
+        let serving = Serving { configuration: ready.plan.configuration(&logs), generation };
+        self.logs = logs;
+        let stderr_is_log = ready.stderr_is_log;
+        let process = Arc::new(ready.process);
         Ok(Load { serving, sockets, process, error_log, stderr_is_log })
     }
 

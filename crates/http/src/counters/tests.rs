@@ -47,9 +47,9 @@ fn snapshot(conf: &str, registry: &Registry) -> Rc<Snapshot> {
     let mut tables = crate::modules::tables();
     tables.push(&weir_engine::error_log::directive::TABLE);
     let mut assembly = weir_conf::assemble(&tables, path, prefix, None, &env);
-    let plan = Plan::build(&mut assembly, &env, prefix.into(), &[]);
+    let plan = Plan::build(&mut assembly, &env, prefix.into());
     assert!(assembly.ok(), "{:?}", assembly.diagnostics);
-    let configuration = plan.expect("it is valid").configuration(registry);
+    let configuration = plan.expect("it is valid").configuration(&[], registry);
     Snapshot::new(Arc::new(configuration), Arc::new(()))
 }
 

@@ -133,8 +133,8 @@ mod tests {
         let mut tables = crate::modules::tables();
         tables.push(&weir_engine::error_log::directive::TABLE);
         let mut assembly = weir_conf::assemble(&tables, path, prefix, None, &env);
-        let plan = Plan::build(&mut assembly, &env, prefix.into(), &[]);
-        let configuration = plan.expect("it is valid").configuration(&Registry::default());
+        let plan = Plan::build(&mut assembly, &env, prefix.into());
+        let configuration = plan.expect("it is valid").configuration(&[], &Registry::default());
         let snapshot = Snapshot::new(Arc::new(configuration), Arc::new(()));
         let address = Addr::Inet(([127, 0, 0, 1], 80).into());
         let info = Rc::new(ConnectionInfo {

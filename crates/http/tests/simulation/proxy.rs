@@ -107,8 +107,8 @@ fn snapshot(
     let generation: Arc<dyn Any + Send + Sync> = Arc::new(());
     let fading = Arc::downgrade(&generation);
     let files = [Arc::clone(log)];
-    let plan = Plan::build(&mut assembly, &env, prefix, &files);
+    let plan = Plan::build(&mut assembly, &env, prefix);
     let said = assembly.one_lines();
     let plan = plan.unwrap_or_else(|| panic!("{said:?}"));
-    (Snapshot::new(Arc::new(plan.configuration(registry)), generation), fading)
+    (Snapshot::new(Arc::new(plan.configuration(&files, registry)), generation), fading)
 }

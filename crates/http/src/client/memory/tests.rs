@@ -54,8 +54,8 @@ fn service(conf: &str) -> Rc<Service> {
     let mut tables = crate::modules::tables();
     tables.push(&weir_engine::error_log::directive::TABLE);
     let mut assembly = weir_conf::assemble(&tables, path, prefix, None, &env);
-    let plan = Plan::build(&mut assembly, &env, prefix.into(), &[]);
-    let configuration = plan.expect("it is valid").configuration(&Registry::default());
+    let plan = Plan::build(&mut assembly, &env, prefix.into());
+    let configuration = plan.expect("it is valid").configuration(&[], &Registry::default());
     Service::new(Snapshot::new(Arc::new(configuration), Arc::new(())))
 }
 
