@@ -1,68 +1,112 @@
-//! Walls inside crates: `unsafe`, modules and their siblings, what may fork.
+//! Walls inside crates: `unsafe`, modules and their siblings, the core of http.
 
+use std::collections::BTreeSet;
+
+use crate::source::Source;
 use crate::tree;
+
+/// The modules of http.
+const MODULES: &str = "crates/http/src/modules/";
+
+/// Folders that are only part of a module, and where its table of directives stands.
+const LIST: &str = "crates/http/src/modules.rs";
+
+fn unsafe_outside_sys(source: &Source) -> Vec<String> {
+    if source.krate() == "sys" {
+        return Vec::new();
+    }
+    let is_root = source.path.ends_with("/src/lib.rs") || source.path.ends_with("/src/main.rs");
+    let missing = is_root && !source.forbids_unsafe;
+    let lines = source.unsafe_lines.iter();
+    lines
+        .map(|line| format!("{}:{line} is unsafe", source.path))
+        .chain(missing.then(|| format!("{} does not forbid unsafe code", source.path)))
+        .collect()
+}
 
 #[test]
 fn unsafe_stands_in_sys_alone() {
-    for (path, text) in tree::rust_files("crates") {
-        if path.starts_with("crates/sys/") || path.starts_with("crates/tidy/") {
-            continue;
-        }
-        let code = tree::code(&text);
-        assert!(!code.contains("unsafe {") && !code.contains("unsafe fn"), "{path} has unsafe");
-        if path.ends_with("/src/lib.rs") || path.ends_with("/src/main.rs") {
-            assert!(text.contains("#![forbid(unsafe_code)]"), "{path} does not forbid unsafe");
-        }
+    assert_eq!(tree::faults(unsafe_outside_sys), [""; 0]);
+    let at = |path: &str, code| unsafe_outside_sys(&Source::parse(path, code));
+    for code in [
+        "fn f() { unsafe { g() } }",
+        "unsafe fn f() {}",
+        "struct A; unsafe impl Send for A {}",
+        "fn f() { m!(unsafe { g() }) }",
+        "unsafe extern \"C\" { fn f(); }",
+    ] {
+        assert!(!at("crates/http/src/a.rs", code).is_empty(), "{code}");
+        assert!(at("crates/sys/src/a.rs", code).is_empty(), "{code}");
     }
+    assert!(!at("crates/http/src/lib.rs", "fn f() {}").is_empty());
+    assert!(at("crates/http/src/lib.rs", "#![forbid(unsafe_code)] fn f() {}").is_empty());
 }
 
-/// The names of the HTTP modules.
-fn modules() -> Vec<String> {
-    let folder = std::fs::read_dir(tree::root().join("crates/http/src/modules")).expect("modules");
-    let stem = |path: std::path::PathBuf| Some(path.file_stem()?.to_string_lossy().into_owned());
-    let mut names: Vec<String> = folder.filter_map(|e| stem(e.ok()?.path())).collect();
-    names.sort();
-    names.dedup();
-    names
+/// The names of the modules: their files.
+fn modules() -> BTreeSet<String> {
+    let files = tree::rust_files(MODULES);
+    let names =
+        files.iter().filter_map(|(path, _)| path.strip_prefix(MODULES)?.strip_suffix(".rs"));
+    names.filter(|name| !name.contains('/')).map(str::to_owned).collect()
 }
 
 #[test]
 fn every_module_is_listed() {
-    let list = tree::text("crates/http/src/modules.rs");
-    for name in modules() {
-        assert!(list.contains(&format!("mod {name};")), "modules.rs does not declare {name}");
+    let list = tree::text(LIST);
+    let names = modules();
+    assert!(!names.is_empty());
+    for name in names {
+        assert!(list.contains(&format!("mod {name};")), "{LIST} does not declare {name}");
         assert!(list.contains(&format!("&{name}::MODULE")), "MODULES does not list {name}");
     }
+}
+
+/// The module that a path of the crate leads into.
+fn module_in(path: &str) -> Option<&str> {
+    path.strip_prefix("crate::modules::")?.split("::").next()
+}
+
+fn siblings(source: &Source, names: &BTreeSet<String>) -> Vec<String> {
+    let Some(own) = source.path.strip_prefix(MODULES) else { return Vec::new() };
+    let own = own.split(['/', '.']).next().unwrap_or_default();
+    source.faults(|named| {
+        module_in(&named.path).is_some_and(|name| name != own && names.contains(name))
+    })
 }
 
 #[test]
 fn a_module_never_uses_a_sibling() {
     let names = modules();
-    for (path, text) in tree::rust_files("crates/http/src/modules") {
-        let own = path.trim_start_matches("crates/http/src/modules/");
-        let own = own.split(['/', '.']).next().unwrap_or_default();
-        let code = tree::code(&text);
-        for name in names.iter().filter(|name| *name != own) {
-            assert!(
-                !code.contains(&format!("modules::{name}::")),
-                "{path} uses the module {name}: move what both need beside modules.rs"
-            );
-        }
+    assert_eq!(tree::faults(|source| siblings(source, &names)), [""; 0]);
+    let at = |path: &str, code| siblings(&Source::parse(path, code), &names);
+    for (path, code) in [
+        ("crates/http/src/modules/proxy.rs", "use super::rewrite;"),
+        ("crates/http/src/modules/proxy/http1.rs", "use super::super::rewrite::A;"),
+        ("crates/http/src/modules/proxy.rs", "use crate::modules::{proxy, rewrite};"),
+        ("crates/http/src/modules/proxy.rs", "use super as m; fn f() { m::rewrite::g(); }"),
+        ("crates/http/src/modules/proxy.rs", "fn f() { crate::modules::rewrite::g(); }"),
+    ] {
+        assert!(!at(path, code).is_empty(), "{code}");
     }
+    let own = "mod http1; use http1::A; use super::proxy::B; use crate::pass::C;";
+    assert!(at("crates/http/src/modules/proxy.rs", own).is_empty());
+}
+
+fn core_to_modules(source: &Source) -> Vec<String> {
+    if source.path.starts_with(MODULES) || source.path == LIST || source.krate() != "http" {
+        return Vec::new();
+    }
+    source.faults(|named| named.is_in("crate::modules"))
 }
 
 #[test]
 fn the_core_of_http_knows_no_module() {
-    let names = modules();
-    for (path, text) in tree::rust_files("crates/http/src") {
-        if path.contains("/modules/") || path.ends_with("/modules.rs") {
-            continue;
-        }
-        let code = tree::code(&text);
-        for name in &names {
-            assert!(!code.contains(&format!("modules::{name}::")), "{path} uses the module {name}");
-        }
-    }
+    let faults = tree::faults(core_to_modules);
+    assert_eq!(faults, [""; 0], "the list of modules is handed in");
+    let at = |code| core_to_modules(&Source::parse("crates/http/src/phase.rs", code));
+    assert!(!at("use super::modules::proxy;").is_empty());
+    assert!(!at("use crate::{request, modules::MODULES};").is_empty());
+    assert!(at("use crate::module::Module;").is_empty());
 }
 
 #[test]

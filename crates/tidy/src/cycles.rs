@@ -1,0 +1,112 @@
+//! Cycles of files: files that cannot be understood one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::source::{Source, module_of};
+use crate::tree;
+
+/// The most files of a crate in one cycle. The numbers only shrink.
+const MOST: &[(&str, usize)] = &[
+    ("conf", 20),
+    ("script", 20),
+    ("wire", 20),
+    ("sys", 20),
+    ("engine", 20),
+    ("upstream", 20),
+    ("http", 20),
+    ("server", 20),
+];
+
+/// For each file those that it names.
+type Edges = BTreeMap<String, BTreeSet<String>>;
+
+/// The edges between the files of a crate, by their modules.
+fn edges(sources: &[&Source]) -> Edges {
+    let modules: BTreeSet<String> =
+        sources.iter().map(|source| module_of(&source.path).join("::")).collect();
+    let file_of = |path: &str| {
+        let mut path = path;
+        loop {
+            if modules.contains(path) {
+                return Some(path.to_owned());
+            }
+            path = path.rsplit_once("::")?.0;
+        }
+    };
+    let mut edges = Edges::new();
+    for source in sources {
+        let from = module_of(&source.path).join("::");
+        let named = source.named.iter().filter(|named| named.is_in("crate"));
+        let to: BTreeSet<String> = named
+            .filter_map(|named| file_of(&named.path))
+            // The root only declares modules, and names what it re-exports.
+            .filter(|to| *to != from && to != "crate")
+            .collect();
+        edges.insert(from, to);
+    }
+    edges.remove("crate");
+    edges
+}
+
+/// The largest set of files each of which leads to all the others.
+fn largest_cycle(edges: &Edges) -> BTreeSet<String> {
+    let reached = |start: &str, edges: &Edges| {
+        let mut seen = BTreeSet::new();
+        let mut next = vec![start.to_owned()];
+        while let Some(node) = next.pop() {
+            for to in edges.get(&node).into_iter().flatten() {
+                if seen.insert(to.clone()) {
+                    next.push(to.clone());
+                }
+            }
+        }
+        seen
+    };
+    let mut back = Edges::new();
+    for (from, to) in edges {
+        for to in to {
+            back.entry(to.clone()).or_default().insert(from.clone());
+        }
+    }
+    let mut largest = BTreeSet::new();
+    let mut done: BTreeSet<String> = BTreeSet::new();
+    for node in edges.keys() {
+        if done.contains(node) {
+            continue;
+        }
+        let forth = reached(node, edges);
+        let cycle: BTreeSet<String> = forth.intersection(&reached(node, &back)).cloned().collect();
+        done.extend(cycle.iter().cloned());
+        if cycle.len() > largest.len() {
+            largest = cycle;
+        }
+    }
+    largest
+}
+
+#[test]
+fn cycles_of_files_are_small() {
+    for (krate, most) in MOST {
+        let of_crate = |source: &&Source| source.krate() == *krate;
+        let sources: Vec<&Source> = tree::sources().iter().filter(of_crate).collect();
+        let cycle = largest_cycle(&edges(&sources));
+        let size = cycle.len();
+        assert!(size <= *most, "{krate}: {size} files in a cycle, {most} allowed: {cycle:#?}");
+    }
+}
+
+#[test]
+fn a_cycle_is_found() {
+    let file = |path: &str, code| Source::parse(&format!("crates/x/src/{path}"), code);
+    let sources = [
+        file("lib.rs", "mod a; mod b; mod c; mod d;"),
+        file("a.rs", "use crate::b::B;"),
+        file("b.rs", "mod inner; use super::c; fn f() { c::g(); }"),
+        file("b/inner.rs", "use crate::d::D;"),
+        file("c.rs", "fn f() { crate::a::g(); }"),
+        file("d.rs", "use std::fmt;"),
+    ];
+    let cycle = largest_cycle(&edges(&sources.iter().collect::<Vec<_>>()));
+    let names: Vec<&str> = cycle.iter().map(String::as_str).collect();
+    assert_eq!(names, ["crate::a", "crate::b", "crate::c"]);
+}
