@@ -99,8 +99,21 @@ pub fn assemble(
     globals: Option<&str>,
     env: &dyn Environment,
 ) -> Assembly {
+    assemble_with(TypeMap::default(), tables, main_file, prefix, globals, env)
+}
+
+/// Likewise, with registries that hold something from the start.
+pub fn assemble_with(
+    registries: TypeMap,
+    tables: &[&'static Table],
+    main_file: &Path,
+    prefix: &Path,
+    globals: Option<&str>,
+    env: &dyn Environment,
+) -> Assembly {
     let lookup = Lookup::new(tables);
     let mut state = State::new(tables.len(), main_file, prefix);
+    state.registries = registries;
     state.open.push(Open { context: Contexts::MAIN, ..Open::default() });
     let refused = Refused(env);
     let mut walk = Walk { env, refused: &refused, tables, lookup: &lookup, state: &mut state };

@@ -24,7 +24,7 @@ pub mod table;
 pub mod type_map;
 pub mod value;
 
-pub use assemble::{Assembly, Block, assemble, assemble_text};
+pub use assemble::{Assembly, Block, assemble, assemble_text, assemble_with};
 pub use context::Contexts;
 pub use cx::{BlockId, Cx, Open};
 pub use diagnostic::{Diagnostic, Fault, Severity};

@@ -20,6 +20,11 @@ impl TypeMap {
         self.values.get_mut(&TypeId::of::<T>())?.downcast_mut()
     }
 
+    /// Puts a value in, in place of one of that type.
+    pub fn insert<T: Send + 'static>(&mut self, value: T) {
+        self.values.insert(TypeId::of::<T>(), Box::new(value));
+    }
+
     /// The value of that type, created on the first use.
     pub fn entry<T: Default + Send + 'static>(&mut self) -> &mut T {
         let value = self.values.entry(TypeId::of::<T>()).or_insert_with(|| Box::<T>::default());

@@ -1,6 +1,6 @@
 //! What a module may add to the server: directives, variables, phase handlers, filters.
 //!
-//! A module is data and function pointers, listed once in [`crate::modules::MODULES`]. When a
+//! A module is data and function pointers, listed once in `modules.rs`. When a
 //! snapshot is built, each location gets its own short lists of what is switched on there
 //! ([`Handlers`]), so that a module which a location does not use costs its requests nothing.
 
@@ -17,6 +17,9 @@ use crate::pass::Passing;
 use crate::request::Request;
 use crate::snapshot::Prepare;
 use crate::variables::VariableRow;
+
+/// The modules of a server, in their order.
+pub type Modules = &'static [&'static Module];
 
 /// What an asynchronous handler returns.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;

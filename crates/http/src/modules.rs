@@ -1,10 +1,10 @@
 //! Every module, in order. **The order has meaning**: handlers of a phase are asked, header
 //! filters run, and body filters are chained in the order of this list.
 
-use weir_conf::Table;
+use weir_conf::{Table, TypeMap};
 
 use crate::module::Module;
-use crate::variables::{self, VariableRow};
+use crate::variables::{Definitions, VariableRow};
 
 mod access;
 mod addition;
@@ -114,7 +114,14 @@ pub fn flush_logs() {
     log::flush();
 }
 
+/// What an assembly of these tables begins with: the variables of all modules are known.
+pub fn registries() -> TypeMap {
+    let mut registries = TypeMap::default();
+    registries.insert(Definitions::of(MODULES));
+    registries
+}
+
 /// Every built-in variable.
 pub fn variable_rows() -> impl Iterator<Item = &'static VariableRow> {
-    variables::ROWS.iter().chain(MODULES.iter().flat_map(|module| module.variables))
+    Definitions::of(MODULES).rows()
 }

@@ -23,8 +23,7 @@ use weir_script::{VarId, Variables};
 use weir_upstream::{Registry, Resolver, ResolverConfig, Side, UpstreamRef, Upstreams, Zones};
 
 use crate::core::RESOLVER;
-use crate::module::Handlers;
-use crate::modules::MODULES;
+use crate::module::{Handlers, Modules};
 use crate::pass::target::Upstream;
 use crate::request::ConnectionInfo;
 use crate::route::{self, Builder, Endpoint, ListenSpec, Routes};
@@ -44,6 +43,7 @@ pub struct Prepare<'a> {
 
 /// A configuration that has been read and is good.
 pub struct Plan {
+    modules: Modules,
     root: Block,
     sources: Arc<[Source]>,
     /// The names of the variables, in the order of the sources.
@@ -67,7 +67,8 @@ impl Plan {
             return None;
         }
         route::check(&assembly.root, &mut assembly.diagnostics);
-        for prepare in MODULES.iter().filter_map(|module| module.prepare) {
+        let modules = assembly.registries.entry::<Definitions>().modules();
+        for prepare in modules.iter().filter_map(|module| module.prepare) {
             let Assembly { root, registries, diagnostics, .. } = assembly;
             let mut whole = Prepare { root, registries, env, diagnostics };
             if let Err(fault) = prepare(&mut whole) {
@@ -94,7 +95,7 @@ impl Plan {
                 sources.into()
             }
             Err(message) => {
-                let names = crate::modules::variable_rows().map(|row| row.name);
+                let names = definitions.rows().map(|row| row.name);
                 let names: Vec<&str> = names.chain(definitions.names()).collect();
                 assembly.diagnostics.push(unknown_variable(message, &names, &assembly.sources));
                 return None;
@@ -114,6 +115,7 @@ impl Plan {
         let root = std::mem::take(&mut assembly.root);
         let named = upstreams.names(Side::Http);
         Some(Self {
+            modules,
             root,
             sources,
             variable_names,
@@ -136,10 +138,11 @@ impl Plan {
     /// somebody asks for it who holds up nothing. `files` are the open log files in the order of
     /// their handles.
     pub fn configuration(&self, files: &[Arc<LogFile>], registry: &Registry) -> Configuration {
-        let handlers = |settings: &_, _: Contexts| Handlers::collect(MODULES, settings, files);
-        let passes = |settings: &_| MODULES.iter().any(|m| m.passes.is_some_and(|p| p(settings)));
+        let modules = self.modules;
+        let handlers = |settings: &_, _: Contexts| Handlers::collect(modules, settings, files);
+        let passes = |settings: &_| modules.iter().any(|m| m.passes.is_some_and(|p| p(settings)));
         let connects =
-            |settings: &_| MODULES.iter().any(|m| m.connects.is_some_and(|p| p(settings)));
+            |settings: &_| modules.iter().any(|m| m.connects.is_some_and(|p| p(settings)));
         let builder = Builder { handlers: &handlers, passes: &passes, connects: &connects };
         let upstream = |plan: &Option<weir_upstream::Plan>| {
             let plan = plan.clone()?;
@@ -147,6 +150,7 @@ impl Plan {
             Some(Upstream { plan, group, pool })
         };
         Configuration {
+            modules,
             upstreams: self.plans.iter().map(upstream).collect(),
             named: self.named.clone(),
             resolvers: resolvers(&self.root, registry),
@@ -164,6 +168,7 @@ impl Plan {
 
 /// A configuration ready to serve: it never changes, and all threads share it.
 pub struct Configuration {
+    modules: Modules,
     routes: Routes,
     upstreams: Box<[Option<Upstream>]>,
     named: HashMap<(String, u16), UpstreamRef>,
@@ -275,6 +280,11 @@ impl Snapshot {
     /// The variable of that name in lower case, if the configuration mentions it.
     pub fn variable_id(&self, name: &str) -> Option<VarId> {
         self.configuration.variable_ids.get(name).copied()
+    }
+
+    /// The modules that serve by it.
+    pub fn modules(&self) -> Modules {
+        self.configuration.modules
     }
 
     /// How many variables there are.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use weir_engine::error_log::Level;
 use weir_script::{VarId, Variables};
 
+use crate::module::Modules;
 use crate::request::Request;
 
 mod connection;
@@ -17,7 +18,7 @@ mod table;
 
 pub(crate) use head::join;
 pub(crate) use response::seconds;
-pub use table::ROWS;
+pub(crate) use table::ROWS;
 
 /// Writes a variable's value behind `out`; false when the variable has none here ("not found").
 /// The second argument is what follows the prefix, for prefix variables (`arg_`, `http_`).
@@ -87,10 +88,37 @@ pub enum Source {
 /// The variables that the configuration defines. A registry of the assembly.
 #[derive(Default)]
 pub struct Definitions {
+    modules: Modules,
     sources: HashMap<String, Source>,
 }
 
 impl Definitions {
+    /// With the built-in variables of these modules, and nothing else yet.
+    pub fn of(modules: Modules) -> Self {
+        Self { modules, sources: HashMap::new() }
+    }
+
+    /// The modules whose variables are known.
+    pub fn modules(&self) -> Modules {
+        self.modules
+    }
+
+    /// Every built-in variable.
+    pub fn rows(&self) -> impl Iterator<Item = &'static VariableRow> + use<> {
+        rows(self.modules)
+    }
+
+    /// The row of a settable built-in variable.
+    pub fn settable(&self, name: &str) -> Option<&'static VariableRow> {
+        let name = name.to_ascii_lowercase();
+        self.rows().find(|row| !row.prefix && row.name == name && row.set.is_some())
+    }
+
+    /// A name may be defined unless a built-in variable has it and cannot be set.
+    fn may_define(&self, name: &str) -> bool {
+        !fixed_names(self.modules).any(|fixed| fixed == name)
+    }
+
     /// Defines `$name` as computed by `compute`; `cached` says whether one value holds for a
     /// request.
     ///
@@ -98,7 +126,7 @@ impl Definitions {
     /// nginx's `the duplicate "x" variable` when a built-in one has that name.
     pub fn compute(&mut self, name: &str, cached: bool, compute: Compute) -> Result<(), String> {
         let name = name.to_ascii_lowercase();
-        if !may_define(&name) {
+        if !self.may_define(&name) {
             return Err(format!("the duplicate \"{name}\" variable"));
         }
         self.sources.insert(name, Source::Compute(compute, cached));
@@ -112,7 +140,7 @@ impl Definitions {
     /// nginx's `the duplicate "x" variable` for a built-in one that cannot be set.
     pub fn stored(&mut self, name: &str) -> Result<(), String> {
         let name = name.to_ascii_lowercase();
-        if !may_define(&name) {
+        if !self.may_define(&name) {
             return Err(format!("the duplicate \"{name}\" variable"));
         }
         self.sources.entry(name).or_insert(Source::Stored);
@@ -126,10 +154,10 @@ impl Definitions {
     /// As [`Definitions::stored`].
     pub fn unset(&mut self, name: &str, unset: Compute) -> Result<(), String> {
         let name = name.to_ascii_lowercase();
-        if !may_define(&name) {
+        if !self.may_define(&name) {
             return Err(format!("the duplicate \"{name}\" variable"));
         }
-        if find_row(&name).is_none() {
+        if find_row(self.modules, &name).is_none() {
             self.sources.entry(name).or_insert(Source::Compute(unset, true));
         }
         Ok(())
@@ -158,7 +186,7 @@ impl Definitions {
                 }
                 // The names of captures are defined without a source: matches store their values.
                 let captured = || used.is_defined(id).then_some(Source::Stored);
-                find_row(name)
+                find_row(self.modules, name)
                     .or_else(captured)
                     .or_else(|| {
                         let known = crate::pending::variables::is_pending(name);
@@ -174,21 +202,26 @@ impl Definitions {
 }
 
 /// Forbids a configuration to define the built-in variables that cannot be set.
-pub(crate) fn reserve(used: &mut Variables) {
-    fixed_names().for_each(|name| used.reserve(name));
+pub(crate) fn reserve(modules: Modules, used: &mut Variables) {
+    fixed_names(modules).for_each(|name| used.reserve(name));
 }
 
 /// The names that nobody but the server itself may define (nginx: those that are not
 /// `NGX_HTTP_VAR_CHANGEABLE`).
-fn fixed_names() -> impl Iterator<Item = &'static str> {
+fn fixed_names(modules: Modules) -> impl Iterator<Item = &'static str> {
     let fixed = |row: &&VariableRow| !row.prefix && !row.changeable;
-    let rows = crate::modules::variable_rows().filter(fixed).map(|row| row.name);
+    let rows = rows(modules).filter(fixed).map(|row| row.name);
     rows.chain(table::OWN_OF_FAMILIES.iter().copied()).chain(crate::pending::variables::fixed())
 }
 
+/// Every built-in variable: the core's, then those of modules.
+fn rows(modules: Modules) -> impl Iterator<Item = &'static VariableRow> {
+    ROWS.iter().chain(modules.iter().flat_map(|module| module.variables))
+}
+
 /// The built-in variable of that name.
-fn find_row(name: &str) -> Option<Source> {
-    let rows = || crate::modules::variable_rows();
+fn find_row(modules: Modules, name: &str) -> Option<Source> {
+    let rows = || rows(modules);
     if let Some(row) = rows().find(|row| !row.prefix && row.name == name) {
         return Some(Source::Row(row, "".into()));
     }
@@ -196,17 +229,6 @@ fn find_row(name: &str) -> Option<Source> {
         .filter(|row| row.prefix && name.starts_with(row.name))
         .max_by_key(|row| row.name.len())
         .map(|row| Source::Row(row, name[row.name.len()..].into()))
-}
-
-/// A name may be defined unless a built-in variable has it and cannot be set.
-fn may_define(name: &str) -> bool {
-    !fixed_names().any(|fixed| fixed == name)
-}
-
-/// The row of a settable built-in variable.
-pub fn settable(name: &str) -> Option<&'static VariableRow> {
-    let name = name.to_ascii_lowercase();
-    crate::modules::variable_rows().find(|row| !row.prefix && row.name == name && row.set.is_some())
 }
 
 /// The values that a request holds: those that were stored, and those kept after computing.
@@ -347,7 +369,7 @@ impl Request {
         if let Some(id) = self.snapshot.variable_id(&name) {
             return self.variable(id, out);
         }
-        match find_row(&name) {
+        match find_row(self.snapshot.modules(), &name) {
             Some(Source::Row(row, suffix)) => (row.get)(self, &suffix, out),
             _ => false,
         }

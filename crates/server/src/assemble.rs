@@ -40,7 +40,7 @@ pub(crate) fn assemble(
     globals: Option<&str>,
     env: &dyn Environment,
 ) -> Assembly {
-    weir_conf::assemble(&tables(), conf, prefix, globals, env)
+    weir_conf::assemble_with(serve::registries(), &tables(), conf, prefix, globals, env)
 }
 
 /// The settings of the process itself, out of an assembly that a plan may take apart afterwards.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use weir_conf::{Assembly, Environment, Table};
+use weir_conf::{Assembly, Environment, Table, TypeMap};
 use weir_engine::duty::Duty;
 use weir_engine::listen::{Keepalive, ListenOptions, Transport};
 use weir_engine::log_files::LogFile;
@@ -30,6 +30,11 @@ static UPSTREAMS: LazyLock<Arc<Registry>> = LazyLock::new(Arc::default);
 /// The tables of all directives that are not the process's own.
 pub(crate) fn tables() -> Vec<&'static Table> {
     weir_http::modules::tables()
+}
+
+/// What their setters begin with.
+pub(crate) fn registries() -> TypeMap {
+    weir_http::modules::registries()
 }
 
 /// Whether the configuration needs the right to raw sockets, for addresses that are not ours.

@@ -1,6 +1,5 @@
-//! Rules about the code, as tests: who may depend on whom, where `unsafe` may stand, how large files
-//! and cycles of files may become. What is written in `ARCHITECTURE.md` and can be checked is checked
-//! here.
+//! Rules about the code, as tests: who may depend on whom, where `unsafe` may stand, how large
+//! files and cycles of files may become. What `ARCHITECTURE.md` says and can be checked is checked.
 //!
 //! A rule is a function from a parsed [`source::Source`] to its faults, and beside each rule a test
 //! gives it code that it must not let pass.

@@ -1,8 +1,7 @@
 //! A Rust file as the rules see it: every path that it names, in full.
 //!
 //! Imports are taken apart (`use a::{b, c as d}`), `self`, `super` and `crate` are resolved, and a
-//! path that begins with an imported name continues the import. Code that only tests compile is left
-//! out.
+//! path that begins with an imported name continues the import. Code for tests is left out.
 
 use std::collections::HashMap;
 

@@ -6,6 +6,7 @@ use weir_wire::h1::Method;
 
 use super::listen;
 use super::location::{Kind, Pattern};
+use crate::variables::{self, Definitions};
 
 /// What kind of block this is.
 pub static LOCATION: Slot<Blocks> = Slot::new();
@@ -33,7 +34,8 @@ directives! {
 }
 
 fn open_http(own: &mut BlocksWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    crate::variables::reserve(cx.registry::<Variables>());
+    let modules = cx.registry::<Definitions>().modules();
+    variables::reserve(modules, cx.registry::<Variables>());
     match own.http.replace(true) {
         None => Ok(()),
         Some(_) => Err(Fault::duplicate()),

@@ -9,7 +9,7 @@ use crate::body::Body;
 use crate::client::Sink;
 use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
 use crate::request::Request;
-use crate::variables::{Definitions, VariableRow, settable};
+use crate::variables::{Definitions, VariableRow};
 
 pub(crate) const MODULE: Module = Module {
     name: "auth_request",
@@ -64,7 +64,7 @@ fn add_variable(own: &mut AuthRequestWritten, node: &Node, cx: &mut Cx<'_>) -> R
     let variable = variables.define_word(&node.args[0].value)?;
     let name = variables.name(variable).to_owned();
     let value = Template::compile(&node.args[1].value, variables)?;
-    let row = settable(&name);
+    let row = cx.registry::<Definitions>().settable(&name);
     if row.is_none() {
         cx.registry::<Definitions>().stored(&name)?;
     }

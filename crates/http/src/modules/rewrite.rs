@@ -13,7 +13,7 @@ use weir_script::{Template, VarId, Variables, words};
 
 use crate::module::{Handler, Module, Phase, PhaseHandler};
 use crate::request::Request;
-use crate::variables::{Definitions, VariableRow, settable};
+use crate::variables::{Definitions, VariableRow};
 
 mod run;
 
@@ -135,7 +135,7 @@ fn add_set(own: &mut RewriteWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(),
     let value = Template::compile(&node.args[1].value, cx.registry::<Variables>())?;
     push(
         own,
-        match settable(&name) {
+        match cx.registry::<Definitions>().settable(&name) {
             Some(row) => Step::Act(row, value),
             None => Step::Set(id, value),
         },

@@ -5,7 +5,7 @@ use super::VariableRow as Row;
 use super::{connection, head, request_line, response};
 
 /// Every variable that no module owns.
-pub const ROWS: &[Row] = &[
+pub(crate) const ROWS: &[Row] = &[
     Row::prefix("http_", head::http),
     Row::prefix("cookie_", head::cookie),
     Row::prefix("arg_", request_line::arg),

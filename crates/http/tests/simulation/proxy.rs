@@ -12,7 +12,7 @@ use weir_engine::error_log::{directive, set_process_log};
 use weir_engine::listen::{self, Accepting};
 use weir_engine::log_files::LogFile;
 use weir_engine::{ErrorLog, capacity, sim};
-use weir_http::modules::tables;
+use weir_http::modules::{registries, tables};
 use weir_http::serve::Service;
 use weir_http::snapshot::{Plan, Snapshot};
 use weir_upstream::Registry;
@@ -103,7 +103,8 @@ fn snapshot(
     let mut all = tables();
     all.push(&directive::TABLE);
     let prefix = prefix();
-    let mut assembly = weir_conf::assemble(&all, Path::new("/weir.conf"), &prefix, None, &env);
+    let mut assembly =
+        weir_conf::assemble_with(registries(), &all, Path::new("/weir.conf"), &prefix, None, &env);
     let generation: Arc<dyn Any + Send + Sync> = Arc::new(());
     let fading = Arc::downgrade(&generation);
     let files = [Arc::clone(log)];
