@@ -60,7 +60,8 @@ fn a_block_has_one_zone() {
         let env = Memory::default().with("/etc/nginx.conf", format!("http {{ {conf} }}"));
         let (path, prefix) = (Path::new("/etc/nginx.conf"), Path::new("/srv"));
         let tables = crate::modules::tables();
-        let assembly = weir_conf::assemble(&tables, path, prefix, None, &env);
+        let known = crate::modules::registries();
+        let assembly = weir_conf::assemble_with(known, &tables, path, prefix, None, &env);
         assembly.diagnostics.into_iter().map(|it| it.message).collect::<Vec<_>>()
     };
     let both =

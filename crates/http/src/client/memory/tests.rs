@@ -53,7 +53,8 @@ fn service(conf: &str) -> Rc<Service> {
     let (path, prefix) = (Path::new("/etc/nginx.conf"), Path::new("/srv"));
     let mut tables = crate::modules::tables();
     tables.push(&weir_engine::error_log::directive::TABLE);
-    let mut assembly = weir_conf::assemble(&tables, path, prefix, None, &env);
+    let known = crate::modules::registries();
+    let mut assembly = weir_conf::assemble_with(known, &tables, path, prefix, None, &env);
     let plan = Plan::build(&mut assembly, &env, prefix.into());
     let configuration = plan.expect("it is valid").configuration(&[], &Registry::default());
     Service::new(Snapshot::new(Arc::new(configuration), Arc::new(())))
