@@ -28,6 +28,7 @@ pub mod clock;
 pub mod fields;
 pub mod headers;
 pub mod interim;
+mod keep;
 pub mod made;
 pub mod pool;
 pub mod relay;
@@ -235,8 +236,13 @@ pub async fn begin(
     let settings = transfer(&location);
     let next_upstream = next_upstream.unwrap_or(settings.next_upstream.0);
     let tls = tls.map(|slot| location.settings.get(slot));
-    if settings.store.is_on() {
+    if let Some(keeper) = settings.keep() {
         request.client.goes_on_alone();
+        if let Some(answer) = keeper.answer(request)
+            && let Some(verdict) = answer.await
+        {
+            return verdict;
+        }
     }
     let (location, target, body) = (&location, &target, OutgoingBody::None);
     let mut pass = Pass { location, settings, next_upstream, tls, protocol, target, body };

@@ -23,8 +23,8 @@ use weir_wire::header::Headers;
 
 use super::attempt::{Exchange, Watch, io_failed};
 use super::body::{BodyReader, Note, Taken};
+use super::keep::{Keep, Keeping};
 use super::spill::Spill;
-use super::stored::{self, Stored};
 use super::transfer::{LARGEST_READ, Transfer};
 use super::{Pass, clock, pool, release};
 use crate::module::Verdict;
@@ -62,10 +62,11 @@ pub async fn run(
         release(request, pass, pick);
         return Verdict::Status(status);
     }
-    let stores = stored::is_wanted(request, pass.settings, &exchange.head);
-    let end = match request.response.header_only && !stores {
+    let keeper = pass.settings.keep();
+    let keeper = keeper.filter(|keep| keep.wants(request, pass.settings, &exchange.head));
+    let end = match request.response.header_only && keeper.is_none() {
         true => End::Complete,
-        false => body(request, pass, exchange, stores).await,
+        false => body(request, pass, exchange, keeper).await,
     };
     if matches!(end, End::Complete | End::Unheard) {
         if let BodyReader::Chunked(chunked) = &exchange.head.body
@@ -141,7 +142,7 @@ async fn body(
     request: &mut Request,
     pass: &Pass<'_>,
     exchange: &mut Exchange,
-    stores: bool,
+    keeper: Option<&dyn Keep>,
 ) -> End {
     if let Some(attempt) = request.attempts.current() {
         attempt.body += exchange.input.len() as u64;
@@ -150,8 +151,10 @@ async fn body(
         Ok(taken) => taken,
         Err(end) => return end,
     };
-    if stores && ended {
-        keep_at_once(request, pass, first.as_ref()).await;
+    if let Some(keeper) = keeper
+        && ended
+    {
+        keep_at_once(request, pass, keeper, first.as_ref()).await;
     }
     match first {
         Some(first) if ended && pass.settings.buffering => match request.push(first) {
@@ -161,8 +164,9 @@ async fn body(
         None if ended => End::Complete,
         first => {
             Box::pin(async {
-                let stored = (stores && !ended).then(|| Stored::new(request, pass.settings));
-                let mut relay = Relay::new(request, pass, exchange, ended, stored);
+                let keeper = keeper.filter(|_| !ended);
+                let kept = keeper.map(|keeper| keeper.begin(request, pass.settings));
+                let mut relay = Relay::new(request, pass, exchange, ended, kept);
                 relay.run(request, first).await
             })
             .await
@@ -172,11 +176,16 @@ async fn body(
 
 /// Keeps a body of one piece, or of none.
 #[cold]
-async fn keep_at_once(request: &mut Request, pass: &Pass<'_>, body: Option<&Piece>) {
-    let mut stored = Stored::new(request, pass.settings);
+async fn keep_at_once(
+    request: &mut Request,
+    pass: &Pass<'_>,
+    keeper: &dyn Keep,
+    body: Option<&Piece>,
+) {
+    let mut kept = keeper.begin(request, pass.settings);
     let bytes = body.and_then(Piece::bytes);
-    if bytes.is_none_or(|bytes| stored.put(request, bytes).is_some()) {
-        stored.keep(request).await;
+    if bytes.is_none_or(|bytes| kept.put(request, bytes).is_some()) {
+        kept.finish(request).await;
     }
 }
 
@@ -274,8 +283,8 @@ struct Relay<'a> {
     waiting: VecDeque<Piece>,
     waiting_memory: u64,
     spill: Spill<'a>,
-    /// The file that the response is kept in, until its end has come.
-    stored: Option<Stored<'a>>,
+    /// Where the response is kept, until its end has come.
+    kept: Option<Box<dyn Keeping + 'a>>,
     /// Whether the client is gone, and only the file is left to be filled.
     unheard: bool,
     buffering: bool,
@@ -299,7 +308,7 @@ impl<'a> Relay<'a> {
         pass: &'a Pass<'a>,
         exchange: &'a mut Exchange,
         ended: bool,
-        stored: Option<Stored<'a>>,
+        kept: Option<Box<dyn Keeping + 'a>>,
     ) -> Self {
         let settings = pass.settings;
         let buffering = is_buffered(request, settings);
@@ -315,7 +324,7 @@ impl<'a> Relay<'a> {
             request.client.rate_set = true;
         }
         let moves = rate.is_none()
-            && stored.is_none()
+            && kept.is_none()
             && request.is_movable()
             && exchange.channel.can_move()
             && exchange.head.body.movable().is_some_and(|left| left >= LEAST_MOVED)
@@ -329,7 +338,7 @@ impl<'a> Relay<'a> {
             waiting: VecDeque::new(),
             waiting_memory: 0,
             spill: Spill::new(request, settings),
-            stored,
+            kept,
             unheard: false,
             buffering,
             memory: settings.buffers.total(),
@@ -352,9 +361,9 @@ impl<'a> Relay<'a> {
         let timeout = self.pass.settings.read_timeout.0;
         loop {
             if self.ended
-                && let Some(stored) = self.stored.take()
+                && let Some(kept) = self.kept.take()
             {
-                stored.keep(request).await;
+                kept.finish(request).await;
             }
             if let Err(end) = self.hand_on(request).await {
                 return end;
@@ -427,7 +436,7 @@ impl<'a> Relay<'a> {
                 return Poll::Ready(event);
             }
             if self.direct
-                && self.stored.is_none()
+                && self.kept.is_none()
                 && self.spill.relieve(request, self.memory).is_err()
             {
                 return Poll::Ready(Event::SpillFailed);
@@ -588,7 +597,7 @@ impl<'a> Relay<'a> {
     /// The client is gone. Only a response that is to be kept goes on.
     fn client_gone(&mut self, request: &mut Request) -> Result<(), End> {
         request.keepalive = false;
-        if self.stored.is_none() {
+        if self.kept.is_none() {
             let message = "client prematurely closed connection, so upstream connection is closed \
                            too while reading upstream";
             request.log_upstream(Level::Info, message);

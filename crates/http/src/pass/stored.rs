@@ -20,8 +20,10 @@ use weir_wire::header::Known;
 
 use super::ResponseHead;
 use super::body::BodyReader;
+use super::keep::{Keep, Keeping};
 use super::temp_file::{TempFile, Unwritten, failed};
 use super::transfer::Transfer;
+use crate::module::Pending;
 use crate::piece::Piece;
 use crate::request::Request;
 
@@ -107,46 +109,51 @@ impl Store {
     }
 }
 
-/// Whether the response of this head is to be kept. A HEAD request has brought nothing to keep.
-#[inline]
-pub(super) fn is_wanted(request: &Request, settings: &Transfer, head: &ResponseHead) -> bool {
-    settings.store.is_on()
-        && head.status == 200
-        && !matches!(head.body, BodyReader::None)
-        && super::relay::is_buffered(request, settings)
+/// It answers nothing: whoever wants what is kept asks for the files (`try_files`, `error_page`).
+impl Keep for Store {
+    /// A HEAD request has brought nothing to keep.
+    fn wants(&self, request: &Request, settings: &Transfer, head: &ResponseHead) -> bool {
+        head.status == 200
+            && !matches!(head.body, BodyReader::None)
+            && super::relay::is_buffered(request, settings)
+    }
+
+    fn begin<'a>(&self, request: &mut Request, settings: &'a Transfer) -> Box<dyn Keeping + 'a> {
+        Box::new(Stored { settings, file: TempFile::new(request, settings) })
+    }
 }
 
 /// A response on its way into a file.
-pub(super) struct Stored<'a> {
+struct Stored<'a> {
     settings: &'a Transfer,
     file: TempFile<'a>,
 }
 
-impl<'a> Stored<'a> {
-    /// Nothing so far.
-    pub(super) fn new(request: &mut Request, settings: &'a Transfer) -> Self {
-        Self { settings, file: TempFile::new(request, settings) }
-    }
-
-    /// Writes what comes next; the stretch of the file that holds it. None if it cannot be written,
-    /// which has been logged: the response cannot be kept then.
-    pub(super) fn put(&mut self, request: &Request, bytes: &[u8]) -> Option<Piece> {
+impl Keeping for Stored<'_> {
+    fn put(&mut self, request: &Request, bytes: &[u8]) -> Option<Piece> {
         let put = self.file.put(bytes);
         put.inspect_err(|error| failed(request, error)).ok()
     }
 
-    /// Whether what was put must be written before more comes.
-    pub(super) fn is_behind(&self) -> bool {
+    fn is_behind(&self) -> bool {
         self.file.is_behind()
     }
 
-    /// Ready when what was put is written.
-    pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
+    fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
         self.file.poll_written(cx)
     }
 
-    /// Keeps the response, which is whole. A fault is logged.
-    pub(super) async fn keep(mut self, request: &mut Request) {
+    fn finish<'a>(self: Box<Self>, request: &'a mut Request) -> Pending<'a, ()>
+    where
+        Self: 'a,
+    {
+        Box::pin(self.finished(request))
+    }
+}
+
+impl Stored<'_> {
+    /// Gives the file its name.
+    async fn finished(mut self: Box<Self>, request: &mut Request) {
         if let Err(error) = poll_fn(|cx| self.file.poll_written(cx)).await {
             return failed(request, &error);
         }

@@ -12,9 +12,9 @@ use crate::request::Request;
 impl Relay<'_> {
     /// How much may be read and then has to wait.
     pub(super) fn room(&self, request: &Request) -> u64 {
-        if let Some(stored) = &self.stored {
+        if let Some(kept) = &self.kept {
             // All of it goes into the file anyway.
-            return if stored.is_behind() { 0 } else { u64::MAX };
+            return if kept.is_behind() { 0 } else { u64::MAX };
         }
         self.memory.saturating_sub(self.held(request)).saturating_add(self.spill.room())
     }
@@ -34,7 +34,7 @@ impl Relay<'_> {
             let lined_up = self.line_up(request, piece);
             return self.goes_on(request, lined_up);
         }
-        match self.stored {
+        match self.kept {
             Some(_) => Ok(()),
             // There is nobody left to do it for.
             None => Err(End::ClientGone),
@@ -43,12 +43,12 @@ impl Relay<'_> {
 
     /// Writes a piece to the file that is kept. What comes back waits there if memory is used up.
     fn store(&mut self, request: &Request, piece: Piece) -> Piece {
-        let Some(stored) = &mut self.stored else { return piece };
-        match stored.put(request, piece.bytes().unwrap_or_default()) {
+        let Some(kept) = &mut self.kept else { return piece };
+        match kept.put(request, piece.bytes().unwrap_or_default()) {
             Some(written) if self.held(request) >= self.memory => written,
             Some(_) => piece,
             None => {
-                self.stored = None;
+                self.kept = None;
                 piece
             }
         }
@@ -146,11 +146,11 @@ impl Relay<'_> {
         cx: &mut Context<'_>,
         request: &Request,
     ) -> Poll<Result<(), ()>> {
-        if let Some(stored) = &self.stored
-            && let Poll::Ready(Err(error)) = stored.poll_written(cx)
+        if let Some(kept) = &self.kept
+            && let Poll::Ready(Err(error)) = kept.poll_written(cx)
         {
             failed(request, &error);
-            self.stored = None;
+            self.kept = None;
         }
         self.spill.poll_written(cx).map_err(|error| failed(request, &error))
     }
@@ -158,7 +158,7 @@ impl Relay<'_> {
     /// A response that cannot go to the client may still be one to be kept.
     fn goes_on(&mut self, request: &mut Request, result: Result<(), End>) -> Result<(), End> {
         match result {
-            Err(_) if self.stored.is_some() => self.client_gone(request),
+            Err(_) if self.kept.is_some() => self.client_gone(request),
             other => other,
         }
     }
