@@ -52,13 +52,18 @@ struct Shared {
     more: Condvar,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Does the work, says that its thread is free, and hands the result over: whoever hears of the
+/// result finds the thread free.
+type Job = Box<dyn FnOnce(&dyn Fn()) + Send>;
 
 #[derive(Default)]
 struct Jobs {
     /// At most as long as the pool's size says.
     queue: VecDeque<Job>,
     threads: usize,
+    /// How many of the threads do some work.
+    busy: usize,
+    /// How many wait for some.
     idle: usize,
     /// Nobody has a handle any more.
     ended: bool,
@@ -116,10 +121,11 @@ impl ThreadPool {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Work<T>, Overflow> {
         let (send, receive) = oneshot::channel();
-        self.0.0.hand_over(Box::new(move || {
-            if !send.is_closed()
-                && let Ok(result) = catch_unwind(AssertUnwindSafe(work))
-            {
+        self.0.0.hand_over(Box::new(move |free| {
+            let wanted = !send.is_closed();
+            let result = wanted.then(|| catch_unwind(AssertUnwindSafe(work)));
+            free();
+            if let Some(Ok(result)) = result {
                 let _ = send.send(result);
             }
         }))?;
@@ -141,11 +147,11 @@ impl Shared {
 
     fn hand_over(self: &Arc<Self>, job: Job) -> Result<(), Overflow> {
         if kernel::is_simulated() {
-            job();
+            job(&|| ());
             return Ok(());
         }
         let mut jobs = self.jobs();
-        let free = jobs.idle + self.size.threads.saturating_sub(jobs.threads);
+        let free = self.size.threads - jobs.busy;
         if jobs.queue.len() >= self.size.max_queue.saturating_add(free) {
             let waiting = jobs.queue.len() - free;
             return Err(Overflow { pool: self.name.clone(), waiting });
@@ -170,8 +176,9 @@ impl Shared {
         let mut jobs = self.jobs();
         loop {
             if let Some(job) = jobs.queue.pop_front() {
+                jobs.busy += 1;
                 drop(jobs);
-                job();
+                job(&|| self.jobs().busy -= 1);
                 jobs = self.jobs();
                 continue;
             }
