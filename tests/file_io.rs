@@ -298,3 +298,27 @@ fn bodies_of_requests_are_written_beside_the_loop() {
         assert!(client.response().body == large, "{target}");
     }
 }
+
+#[test]
+fn a_name_that_takes_its_time_holds_up_nobody() {
+    // nginx opens files on its loop.
+    if is_nginx() {
+        return;
+    }
+    let Some((disk, large)) = disk() else { return };
+    let conf = "aio threads;
+         location /tried/ { alias %disk%/; try_files large1 /; }
+         location /first/ { alias %disk%/; index small; }";
+    let server = server(&disk, "", conf).start();
+    for target in ["/slow/large", "/tried/x", "/first/"] {
+        disk.hold(Operation::Lookup);
+        let mut client = asking(&server, target);
+        disk.wait_held(1);
+        for _ in 0..3 {
+            assert_eq!(server.text("/"), "fast");
+        }
+        disk.release();
+        let response = client.response();
+        assert!(response.body == large || response.text() == "small", "{target}");
+    }
+}

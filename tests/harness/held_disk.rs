@@ -20,6 +20,8 @@ use super::{Directory, is_root, until};
 /// What can be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
+    /// Looking a name up, for the first time.
+    Lookup = 1,
     /// Reading.
     Read = 15,
     /// Writing.
@@ -244,10 +246,13 @@ impl State {
         [size.to_le_bytes(), [0; 4]].concat()
     }
 
-    /// A name, which is looked up again each time.
+    /// A name, which the kernel may know from now on.
     fn entry(&self, node: u64) -> Vec<u8> {
+        const SECONDS: u64 = 1000;
         let mut entry = vec![0; 40];
-        entry[..8].copy_from_slice(&node.to_le_bytes());
+        for (at, number) in [(0, node), (16, SECONDS), (24, SECONDS)] {
+            entry[at..at + 8].copy_from_slice(&number.to_le_bytes());
+        }
         entry.extend(self.attributes(node));
         entry
     }

@@ -25,12 +25,14 @@ use crate::buffer::{self, Buf};
 use crate::temp_file::{self, Attributes, KeepError};
 use crate::thread_pool::ThreadPool;
 
-mod direct;
+mod path;
 mod reading;
+mod window;
 mod writing;
 
-use direct::Alignment;
+pub use path::learn;
 pub use reading::Reading;
+use window::{Alignment, Window};
 use writing::Writes;
 
 /// Where what may have to wait for a disk is done (`aio`).
@@ -161,9 +163,10 @@ impl File {
     /// # Errors
     /// What reading the file gave; a file that has become shorter is `UnexpectedEof`.
     pub fn load(&self, at: u64, count: usize) -> io::Result<(Buf, Range<usize>)> {
-        if let Some(alignment) = self.direct.get() {
-            let (bytes, range) = direct::read(self.file.as_fd(), alignment, at, count)?;
-            return Ok((bytes.into(), range));
+        if self.is_direct() {
+            let (window, mut memory) = Window::new(self.direct.get(), at, count);
+            window.read(self.file.as_fd(), &mut memory)?;
+            return Ok((memory.into(), window.wanted));
         }
         let mut buf = buffer::take(count);
         self.read_behind(at, count, &mut buf)?;

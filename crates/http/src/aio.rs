@@ -1,7 +1,9 @@
 //! Where the files of a request are read and written (`aio`, `aio_write`).
 
+use std::path::Path;
+
 use weir_engine::error_log::Level;
-use weir_engine::file_io::Aio;
+use weir_engine::file_io::{self, Aio};
 use weir_engine::thread_pool::directive::Named;
 use weir_script::Template;
 
@@ -27,6 +29,18 @@ impl Request {
                 let name = name.clone();
                 self.named_pool(&name)
             }
+        }
+    }
+
+    /// Lets the loop open a path without waiting for a disk, by [`Request::open_file`], where the
+    /// location's files are read beside it.
+    pub(crate) async fn prepare_path(&mut self, path: &Path) {
+        // An unknown pool is told of when the file is read.
+        if self.location.usual.files.aio.is_off() {
+            return;
+        }
+        if let Ok(aio) = self.aio() {
+            file_io::learn(&aio, path).await;
         }
     }
 

@@ -19,9 +19,11 @@ use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 
 mod buffers;
+mod files;
 
 use buffers::Buffers;
 pub use buffers::{BUFFER_SIZE, Received};
+use files::Files;
 
 /// How many requests the queue to the kernel holds. More take a call of their own.
 const REQUESTS: u32 = 256;
@@ -54,6 +56,8 @@ pub struct Ring {
     /// What requests to send point at, as long as they are in the queue. Behind the queue, so that
     /// it outlives that.
     sending: Vec<u8>,
+    /// What requests to read files write into. Behind the queue, too.
+    files: Files,
     /// Requests or completions were lost.
     broken: bool,
 }
@@ -115,7 +119,14 @@ impl Ring {
             flags |= EnterFlags::NO_IOWAIT;
         }
         let ring = Queues(ring);
-        Ok(Self { ring, buffers, flags, sending: Vec::new(), broken: false })
+        Ok(Self {
+            ring,
+            buffers,
+            flags,
+            sending: Vec::new(),
+            files: Files::default(),
+            broken: false,
+        })
     }
 
     /// Asks to be told once when a descriptor is ready. Only its number is looked at, when the
@@ -199,8 +210,8 @@ impl Ring {
 
     fn push(&mut self, entry: squeue::Entry) -> bool {
         // SAFETY: no request has a pointer in it but those that are gone from the queue when
-        // [`Ring::send_all`] returns. What the kernel receives goes to the ring's own buffers,
-        // which live until nothing is under way any more.
+        // [`Ring::send_all`] returns, and those to read files. What the kernel receives or reads
+        // goes to the ring's own buffers, which live until nothing is under way any more.
         if unsafe { self.ring.0.submission().push(&entry) }.is_ok() {
             return true;
         }
@@ -312,7 +323,10 @@ impl Drop for Ring {
         match done.map_err(|error| error.raw_os_error()) {
             Ok(()) | Err(Some(libc::ENOENT)) => {}
             // The kernel may still write into the buffers, so their memory stays.
-            Err(_) => self.buffers.leak(),
+            Err(_) => {
+                self.buffers.leak();
+                self.files.leak();
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
@@ -27,8 +28,11 @@ use weir_sys::ring::{BUFFER_SIZE, Completion, Interest, Patience, Ring};
 use super::reactor::{HELD, READ, READS, Ready, WRITE, WRITES, Watch, bits};
 use super::timers::Wait;
 
+mod files;
 mod inbox;
 
+use files::Reads;
+pub(crate) use files::RingRead;
 pub(super) use inbox::Left;
 use inbox::{Inbox, Then};
 
@@ -51,6 +55,7 @@ const RECEIVE: u32 = 0;
 const POLL_READ: u32 = 1;
 const POLL_WRITE: u32 = 2;
 const SEND: u32 = 3;
+const FILE: u32 = 4;
 
 /// The ring of a loop, and what was asked of it.
 pub(super) struct Completions {
@@ -63,6 +68,8 @@ pub(super) struct Completions {
     queue: Vec<u32>,
     /// What is to be taken back, two for each source that has gone in this turn.
     cancels: Vec<u64>,
+    /// Files that are being read.
+    reads: Reads,
 }
 
 /// What one source has asked for.
@@ -143,6 +150,7 @@ pub(crate) struct Taken {
 pub(super) enum News {
     Nobody,
     Bell,
+    Task(Waker),
     Source { key: u32, generation: u32, ready: Ready },
 }
 
@@ -155,6 +163,7 @@ impl Completions {
             asks: Asks::default(),
             queue: Vec::new(),
             cancels: Vec::new(),
+            reads: Reads::default(),
         })
     }
 
@@ -338,6 +347,9 @@ impl Completions {
         debug_assert!(done.data as u32 / KEYS != SEND, "sends complete in their call");
         let key = done.data as u32 % KEYS;
         let (kind, generation) = (done.data as u32 / KEYS, (done.data >> 32) as u32);
+        if kind == FILE {
+            return self.file_read(key, done.result);
+        }
         let ask = self.asks.get_mut(key);
         let Some(ask) = ask.filter(|ask| ask.fd >= 0 && ask.generation == generation) else {
             // Its source was dropped while it was under way.

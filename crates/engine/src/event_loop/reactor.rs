@@ -22,6 +22,7 @@ use rustix::io::Errno;
 use weir_sys::ring::Completion;
 
 use super::Method;
+pub(crate) use super::completion::RingRead;
 use super::completion::{self, Completions, Left, News};
 use super::timers::Wait;
 use super::{here, with_here};
@@ -187,6 +188,7 @@ impl Reactor {
             match news {
                 News::Source { key, generation, ready } => self.dispatch(key, generation, ready),
                 News::Bell => rung = true,
+                News::Task(waker) => waker.wake(),
                 News::Nobody => {}
             }
         }
@@ -207,6 +209,11 @@ impl Reactor {
             ring.send_all(bytes, messages, &mut self.done.borrow_mut(), left);
         }
         ring.is_some()
+    }
+
+    /// Does something with the ring, if there is one.
+    pub(super) fn with_ring<T>(&self, act: impl FnOnce(&mut Completions) -> T) -> Option<T> {
+        self.ring.borrow_mut().as_deref_mut().map(act)
     }
 
     /// Makes the kernel say more than its queue holds, if there is a ring.

@@ -3,17 +3,16 @@
 use std::future::Future;
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::io::{Errno, ReadWriteFlags};
-
-use super::direct::{self, Alignment};
+use super::window::Window;
 use super::{Aio, File};
-use crate::buffer::{self, Buf};
+use crate::buffer::Buf;
 use crate::error_log::{Level, process_log};
+use crate::event_loop::reactor::RingRead;
 use crate::thread_pool::{ThreadPool, Work};
 use crate::timer::Deadline;
 
@@ -24,27 +23,28 @@ pub(super) const TOO_LONG: Duration = Duration::from_secs(60);
 /// a buffer of its own.
 #[derive(Debug)]
 pub struct Reading {
+    window: Window,
     state: State,
     slow: Deadline,
 }
 
-type Stretch = (Vec<u8>, Range<usize>);
-
 #[derive(Debug)]
 enum State {
-    Done(Option<io::Result<(Buf, Range<usize>)>>),
-    Pool(Work<io::Result<Stretch>>),
+    /// The loop has read it.
+    Done(Option<io::Result<Vec<u8>>>),
+    /// A thread reads it.
+    Pool(Work<io::Result<Vec<u8>>>),
+    /// The kernel reads a part, perhaps all of it.
+    Ring(RingRead),
 }
 
 impl Reading {
     pub(super) fn start(file: &File, aio: &Aio, at: u64, count: usize) -> Self {
-        let state = match aio {
-            Aio::Off => State::here(file, at, count),
-            Aio::On(pool) | Aio::Threads(pool) => State::in_pool(file, pool, at, count),
-        };
+        let (window, memory) = Window::new(file.direct.get(), at, count);
+        let state = State::start(file, aio, &window, memory);
         let mut slow = Deadline::new();
         slow.after(TOO_LONG);
-        Self { state, slow }
+        Self { window, state, slow }
     }
 
     /// The buffer, and where in it the bytes are.
@@ -53,32 +53,58 @@ impl Reading {
     /// What reading the file gave; a file that has become shorter is `UnexpectedEof`, and a pool
     /// whose queue is full `QuotaExceeded`, which has been logged.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Buf, Range<usize>)>> {
-        let read = match &mut self.state {
-            State::Done(read) => return Poll::Ready(read.take().unwrap_or_else(lost)),
-            State::Pool(work) => {
-                Pin::new(work).poll(cx).map(|read| read.unwrap_or_else(|_| lost()))
-            }
-        };
+        let read = self.state.poll(cx, &self.window);
         if read.is_pending() && self.slow.poll(cx).is_ready() {
             self.slow.clear();
-            process_log().log(Level::Alert, 0, "thread operation took too long");
+            let what = if matches!(self.state, State::Ring(_)) { "aio" } else { "thread" };
+            process_log().log(Level::Alert, 0, format_args!("{what} operation took too long"));
         }
-        let (bytes, range) = ready!(read)?;
-        Poll::Ready(Ok((Buf::from(bytes), range)))
+        let memory = ready!(read)?;
+        Poll::Ready(Ok((Buf::from(memory), self.window.wanted.clone())))
     }
 }
 
 impl State {
-    /// Reads while the loop waits.
-    fn here(file: &File, at: u64, count: usize) -> Self {
-        Self::Done(Some(file.load(at, count)))
+    fn start(file: &File, aio: &Aio, window: &Window, memory: Vec<u8>) -> Self {
+        // Without a descriptor of its own for the read, the loop has to wait.
+        let Some((pool, Ok(other))) = aio.pool().map(|pool| (pool, file.file.try_clone())) else {
+            return Self::here(file, window, memory);
+        };
+        if matches!(aio, Aio::On(_)) && RingRead::is_possible() {
+            return match Self::by_ring(other.into(), window, memory) {
+                Ok(state) => state,
+                Err((file, memory)) => Self::in_pool(file.into(), pool, window.clone(), memory),
+            };
+        }
+        Self::in_pool(other, pool, window.clone(), memory)
     }
 
-    fn in_pool(file: &File, pool: &ThreadPool, at: u64, count: usize) -> Self {
-        // Without a descriptor for the thread, the loop has to wait.
-        let Ok(other) = file.file.try_clone() else { return Self::here(file, at, count) };
-        let (alignment, buffer) = (file.direct.get(), buffer_for(file, count));
-        match pool.run(move || read(&other, alignment, buffer, at, count)) {
+    /// Reads while the loop waits.
+    fn here(file: &File, window: &Window, mut memory: Vec<u8>) -> Self {
+        let read = window.read(file.file.as_fd(), &mut memory);
+        Self::Done(Some(read.map(|()| memory)))
+    }
+
+    /// Asks the kernel for what is missing in the memory. Both come back if it takes no requests.
+    fn by_ring(
+        file: OwnedFd,
+        window: &Window,
+        memory: Vec<u8>,
+    ) -> Result<Self, (OwnedFd, Vec<u8>)> {
+        match window.next(&memory) {
+            Ok(Some((at, count))) => RingRead::start(file, memory, at, count).map(Self::Ring),
+            Ok(None) => Ok(Self::Done(Some(Ok(memory)))),
+            Err(error) => Ok(Self::Done(Some(Err(error)))),
+        }
+    }
+
+    fn in_pool(
+        file: std::fs::File,
+        pool: &ThreadPool,
+        window: Window,
+        mut memory: Vec<u8>,
+    ) -> Self {
+        match pool.run(move || window.read(file.as_fd(), &mut memory).map(|()| memory)) {
             Ok(work) => Self::Pool(work),
             Err(overflow) => {
                 process_log().log(Level::Error, 0, &overflow);
@@ -86,35 +112,27 @@ impl State {
             }
         }
     }
-}
 
-/// The loop's own buffers go to the thread and come back; aligned ones are made there.
-fn buffer_for(file: &File, count: usize) -> Vec<u8> {
-    if file.is_direct() { Vec::new() } else { buffer::take(count).into_vec() }
+    fn poll(&mut self, cx: &mut Context<'_>, window: &Window) -> Poll<io::Result<Vec<u8>>> {
+        loop {
+            match self {
+                Self::Done(read) => return Poll::Ready(read.take().unwrap_or_else(lost)),
+                Self::Pool(work) => {
+                    return Pin::new(work).poll(cx).map(|read| read.unwrap_or_else(|_| lost()));
+                }
+                Self::Ring(read) => {
+                    let (file, read) = ready!(read.poll(cx));
+                    *self = match (file, read) {
+                        (Some(file), Ok(memory)) => Self::by_ring(file, window, memory)
+                            .unwrap_or_else(|_| Self::Done(Some(lost()))),
+                        (_, read) => Self::Done(Some(read)),
+                    };
+                }
+            }
+        }
+    }
 }
 
 fn lost<T>() -> io::Result<T> {
     Err(io::Error::other("the read was lost"))
-}
-
-fn read(
-    file: &std::fs::File,
-    alignment: Option<Alignment>,
-    mut into: Vec<u8>,
-    at: u64,
-    count: usize,
-) -> io::Result<Stretch> {
-    if let Some(alignment) = alignment {
-        return direct::read(file.as_fd(), alignment, at, count);
-    }
-    while into.len() < count {
-        let (done, flags) = (into.len(), ReadWriteFlags::empty());
-        let offset = at + done as u64;
-        match weir_sys::file::read_at(file.as_fd(), &mut into, count - done, offset, flags) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok((into, 0..count))
 }

@@ -149,3 +149,25 @@ fn a_write_that_fails_is_told_for_good() {
         }
     });
 }
+
+#[test]
+fn a_read_by_ring_that_nobody_waits_for_gives_its_number_back() {
+    let content = numbers(70_000);
+    let file = file(&content);
+    let aio = Aio::On(ThreadPool::new("x", Size::DEFAULT));
+    block_on(async {
+        for _ in 0..3 {
+            let mut many: Vec<_> = (0..50).map(|at| file.read(&aio, at, 60_000)).collect();
+            // Some are dropped before the kernel has heard of them, some after.
+            many.truncate(40);
+            crate::event_loop::yield_now().await;
+            many.truncate(20);
+            for (at, reading) in many.iter_mut().enumerate() {
+                let (buf, range) = poll_fn(|cx| reading.poll(cx)).await.unwrap();
+                assert_eq!(buf[range], content[at..at + 60_000]);
+            }
+        }
+    });
+    // What is under way when its loop ends has nobody to wake.
+    drop(block_on(async { file.read(&aio, 0, 60_000) }));
+}

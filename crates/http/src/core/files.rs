@@ -65,6 +65,13 @@ pub enum Aio {
     Computed(Template),
 }
 
+impl Aio {
+    /// Whether the loop waits for the disk.
+    pub(crate) fn is_off(&self) -> bool {
+        matches!(self, Self::Off)
+    }
+}
+
 impl Value for Aio {
     const SYNTAX: &'static str = "on | off | threads[=pool]";
     const ARITY: Arity = Arity::ONE;

@@ -50,7 +50,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         if !matches!(request.method, Method::Get | Method::Head) || request.uri.ends_with(b"/") {
             return Verdict::Next;
         }
-        let found = match find(request) {
+        let found = match find(request).await {
             Ok(found) => found,
             Err(verdict) => return verdict,
         };
@@ -64,7 +64,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
 }
 
 /// The compressed file, if it is there and the client takes it.
-fn find(request: &mut Request) -> Result<Found, Verdict> {
+async fn find(request: &mut Request) -> Result<Found, Verdict> {
     let always = request.get(&GZIP_STATIC).mode == Mode::Always;
     let taken = always || request.takes_gzip();
     // That there is such a file is of interest to caches even when this client does not get it.
@@ -74,6 +74,7 @@ fn find(request: &mut Request) -> Result<Found, Verdict> {
     let mut path = request.path().map_err(Verdict::Status)?.into_os_string();
     path.push(".gz");
     let path = std::path::PathBuf::from(path);
+    request.prepare_path(&path).await;
     let found = match request.open_file(&path, Want::File) {
         Ok(found) => found,
         Err(fault) => {

@@ -12,19 +12,22 @@ use weir_engine::os_error::OsError;
 use weir_script::{Template, Variables};
 use weir_wire::h1::Method;
 
-use crate::core::ERRORS;
-use crate::module::{Handler, Module, Phase, PhaseHandler, Verdict};
+use crate::core::{ERRORS, FILES};
+use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
 use crate::open_file::Want;
 use crate::request::Request;
 
 pub(crate) const MODULE: Module = Module {
     name: "index",
     tables: &[&Index::table(&INDEX)],
-    handlers: &[PhaseHandler {
-        phase: Phase::Content,
-        enabled: |_| true,
-        handler: Handler::Sync(handle),
-    }],
+    handlers: &[
+        PhaseHandler {
+            phase: Phase::Content,
+            enabled: |settings| !settings.get(&FILES).aio.is_off(),
+            handler: Handler::Async(prepare),
+        },
+        PhaseHandler { phase: Phase::Content, enabled: |_| true, handler: Handler::Sync(handle) },
+    ],
     ..Module::NONE
 };
 
@@ -64,10 +67,39 @@ fn set_index(own: &mut IndexWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(),
     Ok(())
 }
 
+/// Whether an index is to be looked for.
+fn is_wanted(request: &Request) -> bool {
+    request.uri.ends_with(b"/")
+        && matches!(request.method, Method::Get | Method::Head | Method::Post)
+}
+
+/// With `aio`, lets the loop look for the files without waiting for a disk.
+fn prepare(request: &mut Request) -> Pending<'_, Verdict> {
+    Box::pin(async move {
+        if !is_wanted(request) {
+            return Verdict::Next;
+        }
+        let location = Rc::clone(&request.location);
+        for template in &location.settings.get(&INDEX).names.0 {
+            let name = request.eval(template);
+            if name.first() == Some(&b'/') {
+                break;
+            }
+            let folder = match Folder::of(request) {
+                Ok(folder) => folder.path,
+                Err(status) => return Verdict::Status(status),
+            };
+            let path = [&folder[..], &name[..]].concat();
+            if !request.leaves_root(&path, folder.len()) {
+                request.prepare_path(&PathBuf::from(OsString::from_vec(path))).await;
+            }
+        }
+        Verdict::Next
+    })
+}
+
 fn handle(request: &mut Request) -> Verdict {
-    if !request.uri.ends_with(b"/")
-        || !matches!(request.method, Method::Get | Method::Head | Method::Post)
-    {
+    if !is_wanted(request) {
         return Verdict::Next;
     }
     let location = request.location.clone();

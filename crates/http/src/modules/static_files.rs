@@ -31,6 +31,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
             Ok(path) => path,
             Err(status) => return Verdict::Status(status),
         };
+        request.prepare_path(&path).await;
         let found = match request.open_file(&path, Want::File) {
             Ok(found) => found,
             Err(fault) => return Verdict::Status(request.open_failed(&path, fault)),

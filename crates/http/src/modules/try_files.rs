@@ -10,23 +10,49 @@ use weir_script::Template;
 
 use crate::core::root::Alias;
 use crate::core::try_files::Last;
-use crate::core::{ROOT, TRY_FILES};
+use crate::core::{FILES, ROOT, TRY_FILES};
 use crate::error_page::split_args;
-use crate::module::{Handler, Module, Phase, PhaseHandler, Verdict};
+use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
 use crate::request::Request;
 
 pub(crate) const MODULE: Module = Module {
     name: "try_files",
-    handlers: &[PhaseHandler {
-        phase: Phase::PreContent,
-        enabled: tries,
-        handler: Handler::Sync(handle),
-    }],
+    handlers: &[
+        PhaseHandler {
+            phase: Phase::PreContent,
+            enabled: |settings| tries(settings) && !settings.get(&FILES).aio.is_off(),
+            handler: Handler::Async(prepare),
+        },
+        PhaseHandler { phase: Phase::PreContent, enabled: tries, handler: Handler::Sync(handle) },
+    ],
     ..Module::NONE
 };
 
 fn tries(settings: &Settings) -> bool {
     settings.get(&TRY_FILES).attempts.is_some()
+}
+
+/// With `aio`, lets the loop look for the files without waiting for a disk.
+fn prepare(request: &mut Request) -> Pending<'_, Verdict> {
+    Box::pin(async move {
+        let location = Rc::clone(&request.location);
+        let Some(attempts) = &location.settings.get(&TRY_FILES).attempts else {
+            return Verdict::Next;
+        };
+        let alias = location.settings.get(&ROOT).root.alias;
+        let root = match request.root_for_files() {
+            Ok(root) => root,
+            Err(status) => return Verdict::Status(status),
+        };
+        for attempt in &attempts.files {
+            let mut path = root.clone();
+            name(request, &attempt.name, alias, &mut path);
+            if !request.leaves_root(&path, root.len()) {
+                request.prepare_path(Path::new(OsStr::from_bytes(&path))).await;
+            }
+        }
+        Verdict::Next
+    })
 }
 
 fn handle(request: &mut Request) -> Verdict {

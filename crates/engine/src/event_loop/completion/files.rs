@@ -1,0 +1,147 @@
+//! Files that the kernel reads, by the ring.
+//!
+//! ```text
+//!   start ──▶ under way ──▶ completed ──▶ the task is woken, and takes it
+//!                 └ dropped: the ring keeps the memory until it completes
+//! ```
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, Waker};
+
+use super::{Completions, FILE, News, data};
+use crate::chunked::Chunked;
+use crate::event_loop::with_here;
+
+/// What came of a read: its descriptor, and the memory with what was read.
+type Done = (Option<OwnedFd>, io::Result<Vec<u8>>);
+
+/// Reads that are under way or have completed, by their numbers.
+#[derive(Default)]
+pub(super) struct Reads(Chunked<State>);
+
+enum State {
+    /// Somebody waits, once a task has asked.
+    UnderWay(Option<Waker>),
+    /// Nobody waits any more.
+    Dropped,
+    Done(Done),
+}
+
+/// A read by the ring of this thread's loop.
+#[derive(Debug)]
+pub(crate) struct RingRead {
+    /// None when what came of it has been taken.
+    number: Option<u32>,
+}
+
+impl RingRead {
+    /// Whether the loop has a ring.
+    pub(crate) fn is_possible() -> bool {
+        with_ring(|_| ()).is_some()
+    }
+
+    /// Begins to read at most `count` bytes of a file, from offset `at` on, behind what `memory`
+    /// holds.
+    ///
+    /// # Errors
+    /// Both come back where the loop has no ring, or the kernel takes no more requests for now.
+    pub(crate) fn start(
+        file: OwnedFd,
+        memory: Vec<u8>,
+        at: u64,
+        count: usize,
+    ) -> Result<Self, (OwnedFd, Vec<u8>)> {
+        let mut given = Some((file, memory));
+        let number = with_ring(|ring| {
+            let (file, memory) = given.take()?;
+            ring.read_file(file, memory, at, count).map_err(|back| given = Some(back)).ok()
+        });
+        match (number.flatten(), given) {
+            (None, Some(back)) => Err(back),
+            (number, _) => Ok(Self { number }),
+        }
+    }
+
+    /// The descriptor, and the memory with what was read, which can be less than was asked for.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
+        let taken = self.number.and_then(|number| with_ring(|ring| ring.take_read(number, cx)));
+        match taken {
+            Some(Poll::Pending) => Poll::Pending,
+            Some(Poll::Ready(done)) => {
+                self.number = None;
+                Poll::Ready(done)
+            }
+            None => Poll::Ready((None, Err(io::ErrorKind::NotConnected.into()))),
+        }
+    }
+}
+
+impl Drop for RingRead {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            with_ring(|ring| ring.drop_read(number));
+        }
+    }
+}
+
+fn with_ring<T>(act: impl FnOnce(&mut Completions) -> T) -> Option<T> {
+    with_here(|here| here.reactor.with_ring(act)).flatten()
+}
+
+impl Completions {
+    fn read_file(
+        &mut self,
+        file: OwnedFd,
+        memory: Vec<u8>,
+        at: u64,
+        count: usize,
+    ) -> Result<u32, (OwnedFd, Vec<u8>)> {
+        let number = self.reads.0.insert(State::UnderWay(None));
+        let asked = data(number, 0, FILE);
+        if !self.ring.read_file(number, file, memory, (at, count), asked)
+            && let Some((file, Ok(memory))) = self.ring.file_read(number, 0)
+        {
+            self.reads.0.remove(number);
+            return Err((file, memory));
+        }
+        Ok(number)
+    }
+
+    /// A read has completed.
+    pub(super) fn file_read(&mut self, number: u32, result: i32) -> News {
+        let Some((file, read)) = self.ring.file_read(number, result) else { return News::Nobody };
+        let read = if result == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { read };
+        let Some(state) = self.reads.0.get_mut(number) else { return News::Nobody };
+        match std::mem::replace(state, State::Done((Some(file), read))) {
+            State::UnderWay(Some(waker)) => News::Task(waker),
+            State::UnderWay(None) | State::Done(_) => News::Nobody,
+            State::Dropped => {
+                drop(self.reads.0.remove(number));
+                News::Nobody
+            }
+        }
+    }
+
+    fn take_read(&mut self, number: u32, cx: &Context<'_>) -> Poll<Done> {
+        match self.reads.0.get_mut(number) {
+            Some(State::UnderWay(waker)) => {
+                *waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            _ => Poll::Ready(match self.reads.0.remove(number) {
+                Some(State::Done(done)) => done,
+                // It went with the loop that it was begun on.
+                _ => (None, Err(io::ErrorKind::NotConnected.into())),
+            }),
+        }
+    }
+
+    fn drop_read(&mut self, number: u32) {
+        match self.reads.0.get_mut(number) {
+            Some(state @ State::UnderWay(_)) => *state = State::Dropped,
+            Some(_) => drop(self.reads.0.remove(number)),
+            None => {}
+        }
+    }
+}
