@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use super::Aio;
 use crate::error_log::{Level, process_log};
 
-/// Has the kernel learn what is at a path, where `aio` says, unless it knows: then the loop does not
-/// wait when it opens it. On kernels before 5.12, which do not tell, the loop waits.
+/// Has the kernel learn what is at a path, where `aio` says, unless it knows: then the loop does
+/// not wait when it opens it. On kernels before 5.12, which do not tell, the loop waits.
 pub async fn learn(aio: &Aio, path: &Path) {
     let Some(pool) = aio.pool() else { return };
     if is_known(path) {
