@@ -79,7 +79,7 @@ fn prepare(request: &mut Request) -> Pending<'_, Verdict> {
         if !is_wanted(request) {
             return Verdict::Next;
         }
-        let location = Rc::clone(&request.location);
+        let location = request.location.clone();
         for template in &location.settings.get(&INDEX).names.0 {
             let name = request.eval(template);
             if name.first() == Some(&b'/') {

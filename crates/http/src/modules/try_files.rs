@@ -35,7 +35,7 @@ fn tries(settings: &Settings) -> bool {
 /// With `aio`, lets the loop look for the files without waiting for a disk.
 fn prepare(request: &mut Request) -> Pending<'_, Verdict> {
     Box::pin(async move {
-        let location = Rc::clone(&request.location);
+        let location = request.location.clone();
         let Some(attempts) = &location.settings.get(&TRY_FILES).attempts else {
             return Verdict::Next;
         };
