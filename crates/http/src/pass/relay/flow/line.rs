@@ -1,13 +1,18 @@
 //! Where pieces of a body wait on their way: in memory, in a file, in the client's queue.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use weir_engine::clock::Instant;
 
-use super::{End, HELD_AT_MOST, Relay};
+use super::super::End;
+use super::Relay;
 use crate::pass::temp_file::failed;
 use crate::piece::{FILE_READ, Piece};
 use crate::request::Request;
+
+/// How long filters may hold back what could be sent on, when the upstream pauses.
+const HELD_AT_MOST: Duration = Duration::from_millis(20);
 
 impl Relay<'_> {
     /// How much may be read and then has to wait.
