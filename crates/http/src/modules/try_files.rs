@@ -39,15 +39,13 @@ fn prepare(request: &mut Request) -> Pending<'_, Verdict> {
         let Some(attempts) = &location.settings.get(&TRY_FILES).attempts else {
             return Verdict::Next;
         };
-        let alias = location.settings.get(&ROOT).root.alias;
         let root = match request.root_for_files() {
             Ok(root) => root,
             Err(status) => return Verdict::Status(status),
         };
+        let mut path = Vec::new();
         for attempt in &attempts.files {
-            let mut path = root.clone();
-            name(request, &attempt.name, alias, &mut path);
-            if !request.leaves_root(&path, root.len()) {
+            if candidate(request, &attempt.name, &root, &mut path) {
                 request.prepare_path(Path::new(OsStr::from_bytes(&path))).await;
             }
         }
@@ -67,10 +65,8 @@ fn handle(request: &mut Request) -> Verdict {
     };
     let mut path = Vec::new();
     for attempt in &attempts.files {
-        path.clear();
-        path.extend_from_slice(&root);
-        name(request, &attempt.name, alias, &mut path);
-        if !request.leaves_root(&path, root.len()) && is_there(request, &path, attempt.directory) {
+        let is_below = candidate(request, &attempt.name, &root, &mut path);
+        if is_below && is_there(request, &path, attempt.directory) {
             take(request, &path[root.len()..], alias, attempt.directory);
             return Verdict::Next;
         }
@@ -87,6 +83,14 @@ fn handle(request: &mut Request) -> Verdict {
             request.internal_redirect(uri, args)
         }
     }
+}
+
+/// Writes the path that a name comes to; whether it stays below the root.
+fn candidate(request: &mut Request, template: &Template, root: &[u8], path: &mut Vec<u8>) -> bool {
+    path.clear();
+    path.extend_from_slice(root);
+    name(request, template, request.get(&ROOT).root.alias, path);
+    !request.leaves_root(path, root.len())
 }
 
 /// Appends what a name comes to. A computed one that starts with the location's name loses that
