@@ -16,6 +16,8 @@ mod duplex;
 pub mod error_page;
 pub mod field;
 pub mod filter;
+#[cfg(test)]
+mod fixture;
 pub mod folder;
 pub mod head;
 pub mod include;

@@ -34,6 +34,8 @@ pub(crate) struct Source {
     pub(crate) unsafe_lines: Vec<usize>,
     /// `forbid(unsafe_code)` stands in front of it.
     pub(crate) forbids_unsafe: bool,
+    /// Files that it declares for tests only, as modules.
+    pub(crate) test_modules: Vec<String>,
 }
 
 impl Source {
@@ -46,6 +48,7 @@ impl Source {
             named: Vec::new(),
             unsafe_lines: Vec::new(),
         };
+        let test_modules = visitor.test_modules(&file.items);
         let forbids_unsafe = file.attrs.iter().any(|attribute| {
             let mut forbids = false;
             if attribute.path().is_ident("forbid") {
@@ -60,7 +63,7 @@ impl Source {
             visitor.items(&file.items);
         }
         let Visitor { named, unsafe_lines, .. } = visitor;
-        Self { path: path.to_owned(), named, unsafe_lines, forbids_unsafe }
+        Self { path: path.to_owned(), named, unsafe_lines, forbids_unsafe, test_modules }
     }
 
     /// The crate's folder.
@@ -119,6 +122,17 @@ impl Visitor {
         for item in items.iter().filter(|item| !is_for_tests(attributes(item))) {
             self.visit_item(item);
         }
+    }
+
+    /// `mod name;` behind `cfg(test)`.
+    fn test_modules(&self, items: &[syn::Item]) -> Vec<String> {
+        let declared = items.iter().filter_map(|item| match item {
+            syn::Item::Mod(item) if item.content.is_none() && is_for_tests(&item.attrs) => {
+                Some(format!("{}::{}", self.module.join("::"), item.ident))
+            }
+            _ => None,
+        });
+        declared.collect()
     }
 
     fn scope(&mut self) -> &mut HashMap<String, String> {

@@ -1,10 +1,11 @@
 //! The files of the workspace.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::source::Source;
+use crate::source::{Source, module_of};
 
 /// The root of the workspace. cargo names the package's folder at run time, so a test binary that
 /// was copied to another checkout looks at that one.
@@ -32,8 +33,27 @@ pub(crate) fn sources() -> &'static [Source] {
     static SOURCES: OnceLock<Vec<Source>> = OnceLock::new();
     SOURCES.get_or_init(|| {
         let files = rust_files("crates");
-        files.iter().map(|(path, text)| Source::parse(path, text)).collect()
+        let parse = |(path, text): &(String, String)| Source::parse(path, text);
+        let sources: Vec<Source> = files.iter().map(parse).collect();
+        without_test_modules(sources)
     })
+}
+
+/// Files that are declared for tests only name nothing, as no rule is for them.
+fn without_test_modules(mut sources: Vec<Source>) -> Vec<Source> {
+    let for_tests: HashSet<(String, String)> = sources
+        .iter()
+        .flat_map(|source| {
+            source.test_modules.iter().map(|module| (source.krate().to_owned(), module.clone()))
+        })
+        .collect();
+    for source in &mut sources {
+        let module = module_of(&source.path).join("::");
+        if for_tests.contains(&(source.krate().to_owned(), module)) {
+            source.named.clear();
+        }
+    }
+    sources
 }
 
 /// The faults that a rule finds.
@@ -54,4 +74,16 @@ fn collect(folder: &Path, files: &mut Vec<(String, String)>) {
             files.push((name.display().to_string(), text));
         }
     }
+}
+
+#[test]
+fn files_for_tests_name_nothing() {
+    let file = |path: &str, code| Source::parse(&format!("crates/x/src/{path}"), code);
+    let sources = without_test_modules(vec![
+        file("lib.rs", "mod a; #[cfg(test)] mod fixture;"),
+        file("a.rs", "use std::fs;"),
+        file("fixture.rs", "use std::fs;"),
+    ]);
+    let named: Vec<usize> = sources.iter().map(|source| source.named.len()).collect();
+    assert_eq!(named, [0, 1, 0]);
 }

@@ -1,18 +1,15 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use weir_conf::environment::Memory;
 use weir_engine::event_loop::{block_on, yield_now};
 use weir_engine::{Addr, Conn};
 use weir_upstream::{Now, PeerCounts, Registry, Side};
 
 use super::*;
+use crate::fixture::{assembly, snapshot};
 use crate::serve::Service;
-use crate::snapshot::{Plan, Snapshot};
 
 fn server_zone(name: &str) -> Option<ZoneCounts> {
     server_zones().into_iter().find(|(known, _)| known == name).map(|(_, counts)| counts)
@@ -39,29 +36,10 @@ fn a_request_is_counted_from_its_beginning_to_its_end() {
     assert_eq!(location_zone("begun"), None);
 }
 
-/// One thread's service by a configuration.
-fn snapshot(conf: &str, registry: &Registry) -> Rc<Snapshot> {
-    let text = format!("http {{ access_log off; {conf} }}");
-    let env = Memory::default().with("/etc/nginx.conf", text);
-    let (path, prefix) = (Path::new("/etc/nginx.conf"), Path::new("/srv"));
-    let mut tables = crate::modules::tables();
-    tables.push(&weir_engine::error_log::directive::TABLE);
-    let known = crate::modules::registries();
-    let mut assembly = weir_conf::assemble_with(known, &tables, path, prefix, None, &env);
-    let plan = Plan::build(&mut assembly, &env, prefix.into());
-    assert!(assembly.ok(), "{:?}", assembly.diagnostics);
-    let configuration = plan.expect("it is valid").configuration(&[], registry);
-    Snapshot::new(Arc::new(configuration), Arc::new(()))
-}
-
 #[test]
 fn a_block_has_one_zone() {
     let faults = |conf: &str| {
-        let env = Memory::default().with("/etc/nginx.conf", format!("http {{ {conf} }}"));
-        let (path, prefix) = (Path::new("/etc/nginx.conf"), Path::new("/srv"));
-        let tables = crate::modules::tables();
-        let known = crate::modules::registries();
-        let assembly = weir_conf::assemble_with(known, &tables, path, prefix, None, &env);
+        let assembly = assembly(conf);
         assembly.diagnostics.into_iter().map(|it| it.message).collect::<Vec<_>>()
     };
     let both =

@@ -110,45 +110,23 @@ async fn bare(request: &mut Request) {
 mod tests {
     use std::io::{ErrorKind, Read};
     use std::os::unix::net::UnixStream;
-    use std::path::Path;
     use std::rc::Rc;
-    use std::sync::Arc;
 
-    use weir_conf::environment::Memory;
     use weir_engine::event_loop::{block_on, spawn_joined, yield_now};
-    use weir_engine::{Addr, Conn, clock};
+    use weir_engine::{Addr, Conn};
     use weir_upstream::Registry;
 
     use super::*;
     use crate::client::h1::Link;
     use crate::client::{Client, Exchange, Sink};
-    use crate::request::ConnectionInfo;
-    use crate::snapshot::{Held, Plan, Snapshot};
+    use crate::fixture::{LISTENER, connection, server, snapshot};
+    use crate::snapshot::Held;
 
     /// A request to a server that holds `conf`, and the client's end of its connection.
     fn request(conf: &str) -> (Box<Request>, UnixStream) {
-        let text = format!("http {{ access_log off; server {{ listen 80; {conf} }} }}");
-        let env = Memory::default().with("/etc/nginx.conf", text);
-        let (path, prefix) = (Path::new("/etc/nginx.conf"), Path::new("/srv"));
-        let mut tables = crate::modules::tables();
-        tables.push(&weir_engine::error_log::directive::TABLE);
-        let known = crate::modules::registries();
-        let mut assembly = weir_conf::assemble_with(known, &tables, path, prefix, None, &env);
-        let plan = Plan::build(&mut assembly, &env, prefix.into());
-        let configuration = plan.expect("it is valid").configuration(&[], &Registry::default());
-        let snapshot = Snapshot::new(Arc::new(configuration), Arc::new(()));
-        let address = Addr::Inet(([127, 0, 0, 1], 80).into());
-        let info = Rc::new(ConnectionInfo {
-            id: 1,
-            peer: address.clone(),
-            local: address,
-            proxy_protocol: None,
-            ssl: false,
-            tls: None,
-            negotiated: None,
-            start: clock::now(),
-        });
-        let endpoint = snapshot.endpoint("0.0.0.0:80", &info).expect("it listens");
+        let snapshot = snapshot(&server(conf), &Registry::default());
+        let info = connection();
+        let endpoint = snapshot.endpoint(LISTENER, &info).expect("it listens");
         let server = Held::map(&endpoint, |endpoint| &*endpoint.default);
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();

@@ -2,22 +2,18 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
-use weir_conf::environment::Memory;
 use weir_engine::event_loop::{block_on, spawn_joined, yield_now};
-use weir_engine::{Addr, clock};
 use weir_upstream::Registry;
 use weir_wire::request::Version;
 
 use super::{Answer, Ended, Fields, Peer, pair};
-use crate::request::ConnectionInfo;
+use crate::fixture::{self, LISTENER, connection};
 use crate::serve::{Ask, Service};
-use crate::snapshot::{Plan, Snapshot};
 
 /// More than any response here.
 const ALL: u64 = 1 << 20;
@@ -48,30 +44,7 @@ impl Drop for Folder {
 
 /// A service with one server, which holds `conf`.
 fn service(conf: &str) -> Rc<Service> {
-    let text = format!("http {{ access_log off; server {{ listen 80; {conf} }} }}");
-    let env = Memory::default().with("/etc/nginx.conf", text);
-    let (path, prefix) = (Path::new("/etc/nginx.conf"), Path::new("/srv"));
-    let mut tables = crate::modules::tables();
-    tables.push(&weir_engine::error_log::directive::TABLE);
-    let known = crate::modules::registries();
-    let mut assembly = weir_conf::assemble_with(known, &tables, path, prefix, None, &env);
-    let plan = Plan::build(&mut assembly, &env, prefix.into());
-    let configuration = plan.expect("it is valid").configuration(&[], &Registry::default());
-    Service::new(Snapshot::new(Arc::new(configuration), Arc::new(())))
-}
-
-fn info() -> Rc<ConnectionInfo> {
-    let address = Addr::Inet(([127, 0, 0, 1], 80).into());
-    Rc::new(ConnectionInfo {
-        id: 1,
-        peer: address.clone(),
-        local: address,
-        proxy_protocol: None,
-        ssl: false,
-        tls: None,
-        negotiated: None,
-        start: clock::now(),
-    })
+    Service::new(fixture::snapshot(&fixture::server(conf), &Registry::default()))
 }
 
 /// Begins a request, whose client takes `window` bytes at first. The future ends with the request.
@@ -90,7 +63,7 @@ fn begin(
         let all = head.iter().chain(fields);
         let fields: Vec<_> = all.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let ask = Ask { version: Version::HTTP_11, fields: &fields, ended };
-        assert!(service.serve("0.0.0.0:80", &info(), ask, exchange).await, "somebody listens");
+        assert!(service.serve(LISTENER, &connection(), ask, exchange).await, "somebody listens");
     };
     (run, peer)
 }

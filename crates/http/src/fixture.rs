@@ -1,0 +1,59 @@
+//! What unit tests of whole requests begin with: a configuration as a text, read and built.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_conf::environment::Memory;
+use weir_conf::{Assembly, assemble_with};
+use weir_engine::{Addr, clock};
+use weir_upstream::Registry;
+
+use crate::request::ConnectionInfo;
+use crate::snapshot::{Plan, Snapshot};
+
+/// The server of [`server`], as listeners are named.
+pub(crate) const LISTENER: &str = "0.0.0.0:80";
+
+/// A text for one server that holds `conf`, which listens at [`LISTENER`].
+pub(crate) fn server(conf: &str) -> String {
+    format!("server {{ listen 80; {conf} }}")
+}
+
+/// Reads the content of an `http` block, with the tables and variables of all modules.
+pub(crate) fn assembly(http: &str) -> Assembly {
+    read(http).0
+}
+
+/// One thread's view of a configuration that is right.
+pub(crate) fn snapshot(http: &str, registry: &Registry) -> Rc<Snapshot> {
+    let (mut assembly, env) = read(&format!("access_log off; {http}"));
+    let plan = Plan::build(&mut assembly, &env, "/srv".into());
+    assert!(assembly.ok(), "{:?}", assembly.diagnostics);
+    let configuration = plan.expect("it is valid").configuration(&[], registry);
+    Snapshot::new(Arc::new(configuration), Arc::new(()))
+}
+
+fn read(http: &str) -> (Assembly, Memory) {
+    let env = Memory::default().with("/etc/nginx.conf", format!("http {{ {http} }}"));
+    let mut tables = crate::modules::tables();
+    tables.push(&weir_engine::error_log::directive::TABLE);
+    let known = crate::modules::registries();
+    let (path, prefix) = (Path::new("/etc/nginx.conf"), Path::new("/srv"));
+    (assemble_with(known, &tables, path, prefix, None, &env), env)
+}
+
+/// A plain connection of some client to that server.
+pub(crate) fn connection() -> Rc<ConnectionInfo> {
+    let address = Addr::Inet(([127, 0, 0, 1], 80).into());
+    Rc::new(ConnectionInfo {
+        id: 1,
+        peer: address.clone(),
+        local: address,
+        proxy_protocol: None,
+        ssl: false,
+        tls: None,
+        negotiated: None,
+        start: clock::now(),
+    })
+}
