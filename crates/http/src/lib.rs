@@ -38,6 +38,7 @@ pub mod response;
 pub mod route;
 pub mod send_file;
 pub mod serve;
+pub mod server_name;
 pub mod snapshot;
 mod spare;
 pub mod subrequest;

@@ -5,24 +5,21 @@
 //! access has no row here: a configuration that relies on it is refused rather than served without.
 
 mod cache;
-mod content;
+pub(crate) mod content;
 mod filters;
 mod mail;
 mod main;
 mod modules;
 mod servers;
-mod stream;
+pub(crate) mod stream;
 mod transport;
 mod upstreams;
 pub mod variables;
 mod versions;
 
-use std::sync::Arc;
+use weir_conf::Table;
 
-use weir_conf::{Block, Contexts, Settings, Table};
-use weir_upstream::ResolverConfig;
-
-pub use content::PENDING_CONTENT;
+use content::PENDING_CONTENT;
 
 /// The tables of what is pending, a part each. They come behind all other tables.
 const PARTS: &[&[&Table]] = &[
@@ -46,14 +43,4 @@ const PARTS: &[&[&Table]] = &[
 /// The tables of what is pending.
 pub fn tables() -> impl Iterator<Item = &'static Table> {
     PARTS.iter().flat_map(|part| part.iter().copied())
-}
-
-/// The name servers that `stream {}` names, with their timeout in milliseconds.
-pub(crate) fn stream_resolver(root: &Block) -> Option<(ResolverConfig, u64)> {
-    stream::resolver(&root.blocks.iter().find(|block| block.context == Contexts::STREAM)?.settings)
-}
-
-/// The directive that would serve the content of a block and is not supported, if there is one.
-pub(crate) fn content(settings: &Settings) -> Option<Arc<str>> {
-    settings.get(&PENDING_CONTENT).content.clone()
 }

@@ -53,24 +53,6 @@ fn alpn(_endpoint: &Endpoint) -> Alpn {
 
 const HTTP_1: Alpn = &[b"http/1.1", b"http/1.0", b"http/0.9"];
 
-/// What the server calls itself, in as much detail as `server_tokens` allows.
-pub struct ServerName {
-    /// With the version.
-    pub full: &'static str,
-    /// With the name of the build, which this program has none of.
-    pub build: &'static str,
-    /// The bare name.
-    pub short: &'static str,
-}
-
-/// The nginx release whose behaviour is followed.
-pub const NGINX_VERSION: &str = "1.31.5";
-
-/// The name and version in `Server` and on error pages: those of the nginx release whose
-/// behaviour is followed, because clients and scripts look at it.
-pub const SERVER_NAME: ServerName =
-    ServerName { full: "nginx/1.31.5", build: "nginx/1.31.5", short: "nginx" };
-
 /// One thread's HTTP service: the snapshot in force and the connections that live here.
 pub struct Service {
     snapshot: RefCell<Rc<Snapshot>>,

@@ -368,7 +368,7 @@ fn upstream_plans(
         settings.resolver.as_ref().map(|resolver| (resolver, timeout))
     });
     let found = upstreams.plans(Side::Http, assembly, above, env);
-    let stream = crate::pending::stream_resolver(&assembly.root);
+    let stream = crate::pending::stream::resolver(&assembly.root);
     let stream = stream.as_ref().map(|(resolver, timeout)| (resolver, *timeout));
     for plan in upstreams.plans(Side::Stream, assembly, stream, env).into_iter().flatten() {
         assembly.diagnostics.extend(plan.err().map(|fault| fault.diagnose("", None)));

@@ -9,7 +9,7 @@ use weir_wire::header::{Headers, Known};
 use crate::core::ServerTokens;
 use crate::field;
 use crate::request::Request;
-use crate::serve::SERVER_NAME;
+use crate::server_name::SERVER_NAME;
 
 /// Takes the fields of a head, one after the other: a name, its value, its end.
 pub(super) trait HeadWriter {

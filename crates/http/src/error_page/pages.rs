@@ -7,7 +7,7 @@ use crate::browser::Browser;
 use crate::client::reason;
 use crate::core::{ERRORS, REDIRECT, ServerTokens};
 use crate::request::Request;
-use crate::serve::SERVER_NAME;
+use crate::server_name::SERVER_NAME;
 
 /// The title of an error or redirect page; None means a response without a body. It is the status
 /// line's text but for a few.

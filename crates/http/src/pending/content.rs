@@ -4,13 +4,18 @@
 
 use std::sync::Arc;
 
-use weir_conf::{Cx, Fault, Local, Node, Slot, directives};
+use weir_conf::{Cx, Fault, Local, Node, Settings, Slot, directives};
 use weir_script::{Template, Variables};
 use weir_upstream::url::{UrlOptions, parse_url};
 use weir_upstream::{Side, Upstreams};
 
 /// What would serve the content of a location.
-pub static PENDING_CONTENT: Slot<Content> = Slot::new();
+pub(super) static PENDING_CONTENT: Slot<Content> = Slot::new();
+
+/// The directive that would serve the content of a block and is not supported, if there is one.
+pub(crate) fn of(settings: &Settings) -> Option<Arc<str>> {
+    settings.get(&PENDING_CONTENT).content.clone()
+}
 
 directives! {
     /// What would serve the content of a location.

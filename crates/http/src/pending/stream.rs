@@ -1,7 +1,7 @@
 //! `stream {}`: read and checked as nginx does it, and served by nobody yet.
 
 use weir_conf::value::{Msec, Off, Pair, Size};
-use weir_conf::{Contexts, Cx, Fault, Local, Many, Node, Settings, Slot, Table, directives};
+use weir_conf::{Block, Contexts, Cx, Fault, Local, Many, Node, Slot, Table, directives};
 use weir_script::variables::StreamVariables;
 use weir_script::{GeoBlock, MapBlock, SplitClientsBlock, Template, variables::variables};
 use weir_upstream::url::{UrlOptions, parse_url};
@@ -259,9 +259,10 @@ fn inert(_: &mut StreamWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The name servers, with their timeout in milliseconds.
-pub(super) fn resolver(settings: &Settings) -> Option<(ResolverConfig, u64)> {
-    let own = settings.get(&STREAM);
+/// The name servers that `stream {}` names, with their timeout in milliseconds.
+pub(crate) fn resolver(root: &Block) -> Option<(ResolverConfig, u64)> {
+    let stream = root.blocks.iter().find(|block| block.context == Contexts::STREAM)?;
+    let own = stream.settings.get(&STREAM);
     Some((own.resolver.clone()?, own.resolver_timeout.0.as_millis() as u64))
 }
 

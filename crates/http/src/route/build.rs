@@ -13,7 +13,7 @@ use super::{
 use crate::core::server_name::{self, ServerName};
 use crate::core::{self, location::Pattern};
 use crate::module::Handlers;
-use crate::pending;
+use crate::pending::content;
 
 /// What the routes are built with.
 pub struct Builder<'a> {
@@ -83,7 +83,7 @@ impl Builder<'_> {
     fn location(&self, block: &Block, pattern: Pattern, outer: Option<&Outer>) -> Location {
         let passes = (self.passes)(&block.settings);
         let inherited = outer.filter(|_| !passes).and_then(|outer| outer.pending.clone());
-        let pending_content = pending::content(&block.settings).or(inherited);
+        let pending_content = content::of(&block.settings).or(inherited);
         let mut nested = Vec::new();
         let mut blocks = Vec::new();
         for child in &block.blocks {

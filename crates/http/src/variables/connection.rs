@@ -151,7 +151,7 @@ pub(super) fn hostname(request: &mut Request, _: &str, out: &mut Vec<u8>) -> boo
 
 /// `$nginx_version`: of the release whose behaviour is followed.
 pub(super) fn nginx_version(_: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    found(crate::serve::NGINX_VERSION.as_bytes(), out)
+    found(crate::server_name::NGINX_VERSION.as_bytes(), out)
 }
 
 /// `$pid`: of the worker process.
