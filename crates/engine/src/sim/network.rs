@@ -20,8 +20,8 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
+use super::faults::{Faults, Sabotage};
 use super::poll::Watches;
-use super::{Faults, Sabotage};
 
 mod traffic;
 

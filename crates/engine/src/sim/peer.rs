@@ -55,7 +55,7 @@ impl Peer {
 
     /// What the network has done to the connection until now.
     pub fn fate(&self) -> Fate {
-        super::fate(self.number())
+        world(|world| world.fate_of(self.number()))
     }
 
     /// Waits for bytes and takes at most `max` of them; 0 is the end.

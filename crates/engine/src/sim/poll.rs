@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::event::epoll::{Event, EventData, EventFlags};
 
-use super::Sabotage;
+use super::faults::Sabotage;
 use super::network::{End, Stands, State, World};
 
 /// How long a turn of the loop takes, at most.

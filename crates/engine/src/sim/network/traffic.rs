@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::{End, EndId, Event, Fate, Fault, Holder, Parcel, State, World, name};
-use crate::sim::Sabotage;
+use crate::sim::faults::Sabotage;
 
 impl World {
     pub(in crate::sim) fn end(&mut self, end: EndId) -> &mut End {
