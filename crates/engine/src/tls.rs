@@ -1,4 +1,4 @@
-//! TLS for both sides of the proxy: rustls with aws-lc-rs behind nginx's settings, which speak
+//! TLS for both sides of the proxy: rustls with aws-lc-rs, configured by nginx's directives with
 //! OpenSSL's names.
 
 mod aead;

@@ -1,10 +1,9 @@
-//! The suites of TLS 1.3 with keys that rustls and the connection share.
+//! The TLS 1.3 suites, with keys that rustls and the connection share.
 //!
-//! rustls encrypts and decrypts by way of several copies and an allocation for each record. So a
-//! connection does it itself for the records of application data, from and into buffers of its
-//! own (`session.rs`), and leaves every other record to rustls, with the rules for it. For that
-//! both have the same [`Key`] with one count of records: what one of them has encrypted or
-//! decrypted is counted for the other, and no number is used twice.
+//! rustls makes several copies and an allocation per record. So the connection itself encrypts and
+//! decrypts records of application data in its own buffers (`session.rs`) and leaves all other
+//! records, and the protocol, to rustls. Both use the same [`Key`] with one record counter: a
+//! record that either of them processes advances it, so no nonce is used twice.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,29 +25,29 @@ use rustls::{
 use super::hello::Restoring;
 use super::hkdf;
 
-/// The length of a record's head.
+/// The length of a record header.
 pub(super) const HEAD: usize = 5;
 
-/// What a record has behind its plaintext: the type, and the tag.
+/// The bytes that follow the plaintext in a record: the content type and the tag.
 pub(super) const TAIL: usize = 1 + TAG;
 
 const TAG: usize = 16;
 
-/// The most plaintext in a record (RFC 8446 section 5.1).
+/// The maximum plaintext of a record (RFC 8446 section 5.1).
 pub(super) const LARGEST_FRAGMENT: usize = 16 * 1024;
 
-/// The longest record that may come, its head included (RFC 8446 section 5.2).
+/// The maximum length of a received record, header included (RFC 8446 section 5.2).
 pub(super) const LARGEST_RECORD: usize = HEAD + LARGEST_FRAGMENT + 256;
 
-/// The type of records of application data.
+/// The content type of application data.
 pub(super) const APPLICATION_DATA: u8 = 23;
 
-/// The key of one direction, and how many records it has been used for.
+/// The key of one direction with its record counter.
 pub(super) struct Key {
     key: LessSafeKey,
     iv: Iv,
     used: AtomicU64,
-    /// The next record is rustls's, whatever it is.
+    /// The next record goes to rustls, whatever its type.
     passed: AtomicBool,
 }
 
@@ -59,13 +58,13 @@ impl Key {
         Arc::new(Self { key, iv, used: AtomicU64::new(0), passed: AtomicBool::new(false) })
     }
 
-    /// Leaves the next record to rustls: it counts updates of keys, and must see that there is
-    /// application data between them.
+    /// Leaves the next record to rustls: it counts key updates and must see the application data
+    /// between them.
     pub(super) fn pass_one(&self) {
         self.passed.store(true, Ordering::Relaxed);
     }
 
-    /// How many records it has been used for.
+    /// The number of records processed with this key.
     pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
@@ -74,18 +73,19 @@ impl Key {
         aead::Nonce::assume_unique_for_key(Nonce::new(&self.iv, number).0)
     }
 
-    /// The number of the next record to be sent, which is given once.
+    /// The nonce of the next record to send. Advances the counter.
     fn take_nonce(&self) -> aead::Nonce {
         self.nonce(self.used.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Writes a record of application data. `record` is as long as that, see [`HEAD`] and
-    /// [`TAIL`]; without `plain` the plaintext lies behind its head already.
+    /// Writes a record of application data. The length of `record` is that of the plaintext plus
+    /// [`HEAD`] and [`TAIL`]; without `plain`, the plaintext already follows the header in
+    /// `record`.
     pub(super) fn seal(&self, plain: Option<&[u8]>, record: &mut [u8]) -> Result<(), Error> {
         self.seal_as(APPLICATION_DATA, plain, record)
     }
 
-    /// The same for a record of that type.
+    /// Like [`Self::seal`], for a record of the given content type.
     pub(super) fn seal_as(
         &self,
         kind: u8,
@@ -93,7 +93,7 @@ impl Key {
         record: &mut [u8],
     ) -> Result<(), Error> {
         let (head, body) = record.split_at_mut(HEAD);
-        // What is authenticated is the record's head.
+        // The additional data is the record header.
         let aad = make_tls13_aad(body.len());
         head.copy_from_slice(&aad);
         let (text, tail) = body.split_at_mut(body.len() - TAIL);
@@ -105,9 +105,9 @@ impl Key {
         sealed.map_err(|_| Error::EncryptError)
     }
 
-    /// Decrypts a whole record into `into`, if it is one of application data: how many bytes of it
-    /// there are. Every other record, and one that is not what it should be, is for rustls and as
-    /// if it had not been looked at.
+    /// Decrypts a whole record of application data into `into` and returns the plaintext's length.
+    /// Returns `None`, with the counter unchanged, for every other and every invalid record: those
+    /// are for rustls.
     pub(super) fn open(
         &self,
         record: &[u8],
@@ -125,7 +125,7 @@ impl Key {
         let number = self.used();
         let plain = into.get_mut(..text.len())?;
         self.key.open_separate_gather(self.nonce(number), Aad::from(aad), text, tag, plain).ok()?;
-        // Zeros that make a record longer stand behind the type.
+        // Zero padding follows the content type.
         let length = plain.iter().rposition(|&byte| byte != 0)?;
         if plain[length] != APPLICATION_DATA || length > LARGEST_FRAGMENT {
             return None;
@@ -135,17 +135,17 @@ impl Key {
     }
 }
 
-/// Keys that rustls has begun to use.
+/// The keys that rustls currently uses.
 #[derive(Default)]
 pub(super) struct Keys {
-    /// For what is sent.
+    /// For sending.
     pub(super) outbound: Option<Arc<Key>>,
-    /// For what is received.
+    /// For receiving.
     pub(super) inbound: Option<Arc<Key>>,
 }
 
 impl Keys {
-    /// Runs something that may make rustls begin to use new keys, and replaces those.
+    /// Runs `run` and adopts any new keys that rustls switches to meanwhile.
     pub(super) fn follow<T>(&mut self, run: impl FnOnce() -> T) -> T {
         MADE.set(Some(Self::default()));
         let done = run();
@@ -158,8 +158,8 @@ impl Keys {
 }
 
 thread_local! {
-    /// The latest keys while somebody follows. rustls makes a key when it begins to use it, or when
-    /// nothing but the peer's next message comes before that.
+    /// The latest keys, recorded during [`Keys::follow`]. rustls creates a key when it starts to
+    /// use it, or when only the peer's next message comes before that.
     static MADE: RefCell<Option<Keys>> = const { RefCell::new(None) };
 }
 
@@ -167,7 +167,7 @@ fn note(note: impl FnOnce(&mut Keys)) {
     MADE.with_borrow_mut(|made| made.as_mut().map(note));
 }
 
-/// An algorithm of rustls with keys that are shared.
+/// An AEAD of rustls whose keys are shared with the connection.
 struct Shared {
     algorithm: &'static aead::Algorithm,
     theirs: &'static dyn Tls13AeadAlgorithm,
@@ -199,8 +199,8 @@ impl Tls13AeadAlgorithm for Shared {
     }
 }
 
-/// A key as rustls uses it. The numbers of records that rustls gives are too small: it knows of
-/// its own records only.
+/// A key as rustls uses it. The sequence numbers that rustls passes are ignored: it counts only its
+/// own records.
 struct Theirs(Arc<Key>);
 
 impl MessageEncrypter for Theirs {
@@ -245,7 +245,7 @@ impl MessageDecrypter for Theirs {
     }
 }
 
-/// The suites of TLS 1.3, the preferred first.
+/// The TLS 1.3 suites in order of preference.
 pub(super) fn tls13() -> [SupportedCipherSuite; 3] {
     static ALL: LazyLock<[SupportedCipherSuite; 3]> = LazyLock::new(|| {
         [
@@ -257,7 +257,7 @@ pub(super) fn tls13() -> [SupportedCipherSuite; 3] {
     *ALL
 }
 
-/// A suite of rustls with keys that are shared, and derived by ours. Called once for each.
+/// A suite of rustls with shared keys and our key derivation. Called once per suite.
 fn shared(
     theirs: SupportedCipherSuite,
     algorithm: &'static aead::Algorithm,
@@ -282,7 +282,7 @@ fn shared(
 mod tests {
     use super::*;
 
-    /// Both ends of one direction.
+    /// The keys of both ends of one direction.
     fn pair() -> (Arc<Key>, Arc<Key>) {
         let key = || Key::new(&aead::AES_256_GCM, &AeadKey::from([7; 32]), Iv::new([9; 12]));
         (key(), key())
@@ -294,7 +294,7 @@ mod tests {
         record
     }
 
-    /// A record whose plaintext, with type and padding, is this.
+    /// A record with this inner plaintext: content, type and padding.
     fn inner(key: &Key, inner: &[u8]) -> Vec<u8> {
         let aad = make_tls13_aad(inner.len() + TAG);
         let mut body = inner.to_vec();
@@ -344,7 +344,7 @@ mod tests {
         for content in [&b"\x01\0\x15"[..], b"\0\0", b"", &too_long] {
             let record = inner(&one, content);
             assert_eq!(open(&two, &record), None);
-            // rustls would count it.
+            // rustls would count the record.
             assert_eq!(two.used.fetch_add(1, Ordering::Relaxed) + 1, one.used());
         }
         let good = sealed(&one, b"text");

@@ -1,4 +1,4 @@
-//! OpenSSL's cipher strings, as far as rustls has the ciphers.
+//! OpenSSL's cipher strings, limited to the ciphers of rustls.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use super::offer::Missing;
 struct Cipher {
     name: &'static str,
     suite: SupportedCipherSuite,
-    /// OpenSSL's words that select it, the classes by strength aside.
+    /// OpenSSL's keywords that select it, except the strength classes.
     words: &'static [&'static str],
 }
 
@@ -51,14 +51,14 @@ static TLS12: [Cipher; 6] = [
     },
 ];
 
-/// Words that select every cipher of the list: each has an ephemeral key exchange on a curve, an
-/// authentication, a key of at least 128 bits and an AEAD.
+/// Keywords that select every cipher of the list: each has an ephemeral elliptic-curve key
+/// exchange, authentication, a key of at least 128 bits and an AEAD.
 const ALL: [&str; 14] = [
     "ALL", "DEFAULT", "HIGH", "TLSv1.2", "ECDHE", "EECDH", "kECDHE", "kEECDH", "ECDH", "EECDHE",
     "kECDH", "aCERT", "STRENGTH", "SECLEVEL",
 ];
 
-/// Words that select ciphers of OpenSSL, none of which is here.
+/// Keywords that select only ciphers missing in rustls.
 const ELSEWHERE: [&str; 45] = [
     "COMPLEMENTOFALL",
     "COMPLEMENTOFDEFAULT",
@@ -107,7 +107,7 @@ const ELSEWHERE: [&str; 45] = [
     "SUITEB192",
 ];
 
-/// Words that OpenSSL knows and that select nothing, there and here.
+/// Keywords that select nothing, in OpenSSL as here.
 const NONE: [&str; 28] = [
     "MEDIUM",
     "LOW",
@@ -139,8 +139,8 @@ const NONE: [&str; 28] = [
     "RC4-MD5",
 ];
 
-/// What the names of OpenSSL's other ciphers are made of: how keys are exchanged, if that is said,
-/// then the cipher, then perhaps the digest.
+/// The prefixes of OpenSSL's other cipher names: the key exchange, if the name has one. The cipher
+/// follows, and optionally the digest.
 const EXCHANGES: [&str; 14] = [
     "ECDHE-ECDSA-",
     "ECDHE-RSA-",
@@ -172,7 +172,7 @@ const PLAIN: [&str; 10] = [
 const MODES: [&str; 4] = ["-GCM", "-CCM8", "-CCM", "-CBC"];
 const DIGESTS: [&str; 4] = ["-SHA", "-SHA256", "-SHA384", "-MD5"];
 
-/// Whether that is the name of a cipher of OpenSSL, by and large.
+/// Whether OpenSSL has a cipher of this name, approximately.
 fn is_elsewhere(name: &str) -> bool {
     let exchange = EXCHANGES.iter().find_map(|exchange| name.strip_prefix(exchange));
     let rest = exchange.unwrap_or(name);
@@ -183,19 +183,19 @@ fn is_elsewhere(name: &str) -> bool {
     rest.is_empty() || DIGESTS.contains(&rest)
 }
 
-/// The suites that an OpenSSL cipher string selects for TLS 1.2, in its order, behind those of
-/// TLS 1.3, which the string does not concern. Names of ciphers that rustls does not have are
-/// pushed to `warnings`.
+/// The suites that an OpenSSL cipher string selects: the TLS 1.3 suites, which the string does not
+/// affect, then those of TLS 1.2 in its order. Names of ciphers that rustls lacks are pushed to
+/// `warnings`.
 ///
 /// # Errors
-/// If the string selects none of OpenSSL's ciphers either, OpenSSL's words.
+/// OpenSSL's message if the string selects nothing in OpenSSL either.
 pub(super) fn select(
     text: &str,
     suites: Option<&str>,
     warnings: &mut Vec<Missing>,
 ) -> Result<Vec<SupportedCipherSuite>, String> {
     let mut list = List::default();
-    // A command may stand right behind a word.
+    // A command may follow a keyword without a separator.
     let words = text.replace('@', ":@");
     for word in words.split([':', ',', ' ', ';']).filter(|word| !word.is_empty()) {
         list.apply(word);
@@ -219,7 +219,7 @@ pub(super) fn select(
     Ok(tls13.into_iter().chain(chosen).collect())
 }
 
-/// The suites of [`TLS12`], with a hash that puts back what is hidden of hellos.
+/// The suites of [`TLS12`] with a hash that restores hidden bytes of hellos.
 fn tls12() -> &'static [SupportedCipherSuite] {
     static ALL: LazyLock<Vec<SupportedCipherSuite>> = LazyLock::new(|| {
         let restoring = |cipher: &Cipher| match cipher.suite {
@@ -245,8 +245,7 @@ fn tls12() -> &'static [SupportedCipherSuite] {
     &ALL
 }
 
-/// The suites of TLS 1.3 with these names, in their order. Those that OpenSSL has and rustls has
-/// not are passed over.
+/// The named TLS 1.3 suites in their order. Suites that only OpenSSL has are skipped.
 fn named(names: &str) -> Result<Vec<SupportedCipherSuite>, String> {
     let mut found = Vec::new();
     for word in names.split(':').filter(|word| !word.is_empty()) {
@@ -259,18 +258,18 @@ fn named(names: &str) -> Result<Vec<SupportedCipherSuite>, String> {
     Ok(found)
 }
 
-/// What else TLS 1.3 has: nobody uses them.
+/// The TLS 1.3 suites that rustls lacks; they are not in use.
 const OTHERS13: [&str; 2] = ["TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256"];
 
 #[derive(Default)]
 struct List {
     /// Indices into [`TLS12`].
     chosen: Vec<usize>,
-    /// What `!` has taken away for good.
+    /// Ciphers removed for good by `!`.
     killed: Vec<usize>,
     /// Names that select nothing here.
     unknown: Vec<String>,
-    /// A word has selected ciphers that only OpenSSL has.
+    /// A keyword selected ciphers that only OpenSSL has.
     is_elsewhere: bool,
 }
 
@@ -303,13 +302,13 @@ impl List {
         }
     }
 
-    /// The ciphers that all the words joined by `+` select.
+    /// The ciphers selected by every keyword of a `+` list.
     fn matching(&mut self, words: &str, wanted: bool) -> Vec<usize> {
         let mut matched: Vec<usize> = (0..TLS12.len()).collect();
         let mut exists = true;
         for word in words.split('+') {
             if tls13().iter().any(|suite| name(suite.suite()) == word) {
-                // OpenSSL passes over these here, too: they are always on.
+                // OpenSSL ignores TLS 1.3 suites in this list as well: they are always on.
                 return Vec::new();
             }
             let named = is_elsewhere(word);
@@ -328,7 +327,8 @@ impl List {
         matched
     }
 
-    /// `@STRENGTH` puts the long keys first; `@SECLEVEL` changes nothing that is in the list.
+    /// Runs a command: `@STRENGTH` sorts long keys first; `@SECLEVEL` has no effect on these
+    /// ciphers.
     fn command(&mut self, word: &str) {
         if word == "@STRENGTH" {
             self.chosen.sort_by_key(|&at| TLS12[at].words.contains(&"AES128"));
@@ -336,7 +336,7 @@ impl List {
     }
 }
 
-/// OpenSSL's name of a suite, or its number as nginx shows those without a name.
+/// OpenSSL's name of a suite, or its number in nginx's notation.
 pub(super) fn name(suite: CipherSuite) -> String {
     if let Some(cipher) = TLS12.iter().find(|cipher| cipher.suite.suite() == suite) {
         return cipher.name.to_owned();
@@ -351,7 +351,7 @@ pub(super) fn name(suite: CipherSuite) -> String {
     }
 }
 
-/// Makes `DHE-RSA-AES256-SHA256` out of `TLS_DHE_RSA_WITH_AES_256_CBC_SHA256`.
+/// Turns `TLS_DHE_RSA_WITH_AES_256_CBC_SHA256` into `DHE-RSA-AES256-SHA256`.
 fn openssl_name(iana: Option<&str>) -> Option<String> {
     let (exchange, cipher) = iana?.strip_prefix("TLS_")?.split_once("_WITH_")?;
     let cipher = cipher.replace("AES_", "AES").replace("_CBC", "").replace('_', "-");

@@ -1,4 +1,4 @@
-//! The client's side of TLS: `proxy_ssl_*`, made ready for handshakes.
+//! The client's side of TLS: the `proxy_ssl_*` settings, compiled for handshakes.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::resumption::Sessions;
 use super::verify::{self, Judge, Purpose, Trust, Verdict};
 use crate::clock;
 
-/// The `proxy_ssl_*` settings of one place.
+/// The `proxy_ssl_*` settings of one location.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
     /// `proxy_ssl_protocols`, `proxy_ssl_ciphers`.
@@ -32,7 +32,7 @@ pub struct ClientSettings {
     pub verify_depth: u32,
     /// `proxy_ssl_trusted_certificate` and `proxy_ssl_crl`.
     pub trust: Trust,
-    /// What is offered with ALPN.
+    /// The protocols offered by ALPN.
     pub alpn: Vec<Vec<u8>>,
 }
 
@@ -51,19 +51,19 @@ impl Default for ClientSettings {
     }
 }
 
-/// Settings made ready for handshakes. Cheap to share.
+/// Compiled settings. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
-    /// None where nobody wants certificates checked.
+    /// `None` if certificates are not verified.
     judge: Option<Judge>,
-    /// Digest of everything but the certificate.
+    /// Digest of all settings except the certificate.
     common: [u8; DIGEST],
     identity: ClientIdentity,
 }
 
-/// The settings that a connection was made with, by value: a digest of them and of the files'
-/// content. Connections are alike only if theirs are equal.
+/// The identity of a connection's settings: a digest of their values and of the files' contents.
+/// Connections are interchangeable only if their identities are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientIdentity([u8; DIGEST]);
 
@@ -78,7 +78,7 @@ impl ClientIdentity {
     }
 }
 
-/// A digest of parts, each with its length.
+/// A digest over length-prefixed parts.
 struct Parts(digest::Context);
 
 impl Parts {
@@ -99,8 +99,8 @@ impl Parts {
 }
 
 impl ClientSettings {
-    /// Everything but the certificate that makes one connection differ from another. A judge's
-    /// identity stands for what it believes, and is nobody else's.
+    /// The digest of all settings except the certificate. The judge's identity, which is unique,
+    /// stands for its trust anchors and revocation lists.
     fn digest(&self, judge: Option<&Judge>) -> [u8; DIGEST] {
         let mut digest = Parts::new();
         digest.add(format!("{:?}", self.offer).as_bytes());
@@ -111,7 +111,7 @@ impl ClientSettings {
 }
 
 impl ClientTls {
-    /// Makes settings ready. What OpenSSL has and rustls has not is pushed to `warnings`.
+    /// Compiles the settings. Settings that rustls does not support are pushed to `warnings`.
     ///
     /// # Errors
     /// If no protocol or no cipher remains.
@@ -134,7 +134,7 @@ impl ClientTls {
         };
         config.enable_sni = settings.server_name;
         config.alpn_protocols = settings.alpn;
-        // An upstream that picks what was not offered is as nginx finds it.
+        // As in nginx, an upstream may select a protocol that was not offered.
         config.check_selected_alpn = false;
         config.resumption = if settings.session_reuse {
             Resumption::store(Arc::new(Sessions::default()))
@@ -144,22 +144,22 @@ impl ClientTls {
         Ok(Self { config: Arc::new(config), judge, common, identity })
     }
 
-    /// What the settings come to.
+    /// The identity of the settings.
     pub fn identity(&self) -> ClientIdentity {
         self.identity
     }
 
-    /// What they would come to with a certificate that has this chain.
+    /// The identity of the settings with a certificate of this chain.
     pub fn identity_with(&self, chain: &[CertificateDer<'_>]) -> ClientIdentity {
         ClientIdentity::new(&self.common, chain)
     }
 
-    /// Whether it matters to a connection which name it was made for.
+    /// Whether a connection is bound to the server name it was made for.
     pub fn is_named(&self) -> bool {
         self.verifies() || self.config.enable_sni
     }
 
-    /// The same with a certificate that variables have named for one request.
+    /// A copy with another certificate, for a request whose certificate is named by variables.
     #[must_use]
     pub fn with_key(&self, key: CertifiedKey) -> Self {
         let mut config = ClientConfig::clone(&self.config);
@@ -201,7 +201,8 @@ impl ResolvesClientCert for OneKey {
     }
 }
 
-/// Takes any server certificate whose key has signed the handshake; see [`verify`].
+/// Accepts every server certificate whose key signed the handshake; verification follows in
+/// [`verify`].
 #[derive(Debug)]
 pub(super) struct AnyServer;
 

@@ -1,4 +1,4 @@
-//! DER (ITU-T X.690), the encoding of certificates: values that are read one after the other.
+//! A reader for DER (ITU-T X.690), the encoding of certificates.
 
 use std::ops::Range;
 
@@ -16,17 +16,17 @@ pub(super) const BMP_STRING: u8 = 0x1e;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 
-/// The tag of a value that carries a number in place of its type (`[0]`) and holds no other values.
+/// The context-specific primitive tag `[number]`.
 pub(super) const fn primitive(number: u8) -> u8 {
     0x80 | number
 }
 
-/// The same, for one that holds other values.
+/// The context-specific constructed tag `[number]`.
 pub(super) const fn constructed(number: u8) -> u8 {
     0xa0 | number
 }
 
-/// The bits of a tag in which tags with more than one byte have all ones.
+/// The number bits of a tag; all ones announce a longer tag.
 const NUMBER: u8 = 0x1f;
 
 /// A value with its tag.
@@ -34,12 +34,12 @@ const NUMBER: u8 = 0x1f;
 pub(super) struct Value<'a> {
     pub(super) tag: u8,
     pub(super) body: &'a [u8],
-    /// The body behind its tag and its length.
+    /// The encoding of the value: tag, length and body.
     pub(super) whole: &'a [u8],
 }
 
 impl Value<'_> {
-    /// Whether the body is what the tag says, where not everything is.
+    /// Whether the body is valid for its tag, as far as types restrict it.
     fn is_sound(&self) -> bool {
         match self.tag {
             BOOLEAN => self.body.len() == 1,
@@ -54,8 +54,8 @@ impl Value<'_> {
     }
 }
 
-/// Reads values. `None` is everywhere the answer to what is not DER or not what was asked for:
-/// lengths in another form than the shortest one, for instance.
+/// A sequence of values. Every method returns `None` for invalid DER, such as a length that is not
+/// in its shortest form, and for a value of another type than requested.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a>(&'a [u8]);
 
@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
-    /// The single value of these bytes.
+    /// The body of the only value in `bytes`.
     pub(super) fn only(bytes: &'a [u8], tag: u8) -> Option<&'a [u8]> {
         let mut reader = Self(bytes);
         let body = reader.take(tag)?;
@@ -75,12 +75,12 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
-    /// Succeeds where nothing is left.
+    /// Returns `None` if any bytes are left.
     pub(super) fn end(&self) -> Option<()> {
         self.0.is_empty().then_some(())
     }
 
-    /// The next value, whatever it is.
+    /// The next value, of any tag.
     pub(super) fn value(&mut self) -> Option<Value<'a>> {
         let (&tag, rest) = self.0.split_first()?;
         let (length, head) = length(rest)?;
@@ -90,12 +90,12 @@ impl<'a> Reader<'a> {
         (tag & NUMBER != NUMBER).then_some(Value { tag, body: &whole[1 + head..], whole })
     }
 
-    /// The next value, which may be of any type, but must be one of its type.
+    /// The next value, of any tag, if its body is valid for that tag.
     pub(super) fn any(&mut self) -> Option<Value<'a>> {
         self.value().filter(Value::is_sound)
     }
 
-    /// The body of the next value, which must have this tag.
+    /// The body of the next value, if it has this tag.
     pub(super) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.value().filter(|value| value.tag == tag).map(|value| value.body)
     }
@@ -105,30 +105,30 @@ impl<'a> Reader<'a> {
         self.take(OID).filter(|body| is_oid(body))
     }
 
-    /// The same where the value may be missing.
+    /// The body of an optional value: `Some(None)` if the next value has another tag.
     pub(super) fn optional(&mut self, tag: u8) -> Option<Option<&'a [u8]>> {
         if self.0.first() == Some(&tag) { self.take(tag).map(Some) } else { Some(None) }
     }
 
-    /// The body of a number: at least one byte, and no more than are needed.
+    /// The body of an integer in its shortest form.
     pub(super) fn integer(&mut self) -> Option<&'a [u8]> {
         self.take(INTEGER).filter(|body| is_integer(body))
     }
 
-    /// Values up to the end, all with this tag.
+    /// The remaining values, which must all have this tag.
     pub(super) fn each(self, tag: u8) -> impl Iterator<Item = Option<&'a [u8]>> {
         let mut rest = Some(self);
         std::iter::from_fn(move || {
             let mut reader = rest.filter(|reader| !reader.is_empty())?;
             let body = reader.take(tag);
-            // A fault is told once.
+            // An error ends the iteration.
             rest = body.map(|_| reader);
             Some(body)
         })
     }
 }
 
-/// A length and how many bytes it takes.
+/// A length and the size of its encoding.
 fn length(bytes: &[u8]) -> Option<(usize, usize)> {
     let (&first, rest) = bytes.split_first()?;
     if first < 0x80 {
@@ -141,19 +141,19 @@ fn length(bytes: &[u8]) -> Option<(usize, usize)> {
     shortest.then_some((length, 1 + count))
 }
 
-/// Whether this is the shortest form of a number.
+/// Whether an integer is in its shortest form.
 pub(super) fn is_integer(body: &[u8]) -> bool {
     !matches!(body, [] | [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..])
 }
 
-/// Whether these are numbers, each in its shortest form.
+/// Whether the body is a sequence of arcs, each in its shortest form.
 pub(super) fn is_oid(body: &[u8]) -> bool {
     let ends = body.last().is_some_and(|last| last & 0x80 == 0);
     let begins = |at: usize| at == 0 || body[at - 1] & 0x80 == 0;
     ends && !body.iter().enumerate().any(|(at, byte)| *byte == 0x80 && begins(at))
 }
 
-/// The bytes of a string of bits, those behind its end as zeros.
+/// The bytes of a bit string with its unused bits cleared.
 pub(super) fn bits(body: &[u8]) -> Option<Vec<u8>> {
     let (&unused, bytes) = body.split_first()?;
     if unused > 7 || (unused > 0 && bytes.is_empty()) {
@@ -166,12 +166,12 @@ pub(super) fn bits(body: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A string of bits that fill whole bytes, as signatures and keys are.
+/// The bytes of a bit string without unused bits, such as a signature or a key.
 pub(super) fn whole_bits(body: &[u8]) -> Option<&[u8]> {
     body.split_first().filter(|(unused, _)| **unused == 0).map(|(_, bytes)| bytes)
 }
 
-/// Anything but zero is true.
+/// Any nonzero value is true.
 pub(super) fn boolean(body: &[u8]) -> Option<bool> {
     match body {
         [byte] => Some(*byte != 0),
@@ -179,14 +179,14 @@ pub(super) fn boolean(body: &[u8]) -> Option<bool> {
     }
 }
 
-/// Where a part of `all` lies in it.
+/// The range of `part`, a subslice of `all`.
 pub(super) fn place(all: &[u8], part: &[u8]) -> Range<usize> {
     let start = (part.as_ptr() as usize).saturating_sub(all.as_ptr() as usize);
     start..start + part.len()
 }
 
-/// A time in seconds since 1970. RFC 5280 section 4.1.2.5 allows two forms: `YYMMDDHHMMSSZ` for
-/// the years from 1950 to 2049, and `YYYYMMDDHHMMSSZ`.
+/// Seconds since 1970. RFC 5280 section 4.1.2.5 has two forms: `YYMMDDHHMMSSZ` for the years 1950
+/// to 2049, and `YYYYMMDDHHMMSSZ`.
 pub(super) fn time(tag: u8, text: &[u8]) -> Option<i64> {
     let (year, rest) = match (tag, text.len()) {
         (UTC_TIME, 13) => {
@@ -227,12 +227,12 @@ fn days_of(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since 1970 began.
+/// Days since 1 January 1970.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let before = year - 1;
     let leaps = before / 4 - before / 100 + before / 400;
     let months: i64 = (1..month).map(|month| days_of(year, month)).sum();
-    // 719,162 days lie between the first days of the years 1 and 1970; the year 0 has 366.
+    // 719,162 days lie between 1 January of the years 1 and 1970; the year 0 has 366.
     let years = if year == 0 { -366 } else { before * 365 + leaps };
     years + months + day - 1 - 719_162
 }

@@ -1,4 +1,4 @@
-//! Entry points for fuzzing: whatever the bytes are, nothing here may panic.
+//! Entry points for fuzzing: no input may cause a panic.
 
 use rustls::pki_types::CertificateDer;
 
@@ -8,13 +8,13 @@ use super::verify::list::List;
 use super::verify::{Judge, Purpose, Revocation, Trust, is_for};
 use super::x509;
 
-/// The deepest path that is asked for, and a time at which certificates of these years hold.
+/// The maximum path depth, and a time at which the seed certificates are valid.
 const DEPTH: u32 = 9;
 const NOW: i64 = 1_900_000_000;
 
-/// Judges what a peer sends by what a configuration names, and writes what it says. The bytes are
-/// records: one for the kind, two for the length, and as many as that. Kinds are certificates of
-/// the peer (0), those of authorities that are believed (1) and revocation lists (2).
+/// Judges a peer's certificates against trust anchors and revocation lists, and formats the
+/// results. The bytes are records of a one-byte kind, a two-byte length and the content. Kinds are
+/// peer certificates (0), trust anchors (1) and revocation lists (2).
 pub fn certificates(bytes: &[u8]) {
     let (mut chain, mut anchors, mut lists) = (Vec::new(), Vec::new(), Vec::new());
     let mut rest = bytes;
@@ -51,8 +51,8 @@ pub fn certificates(bytes: &[u8]) {
     }
 }
 
-/// Reads a client's first records as a handshake does: a name is hidden from rustls, and what is
-/// hashed later is what the client sent.
+/// Parses a client's first records as a handshake does, hides the name from rustls, and checks that
+/// restoring yields the original bytes.
 pub fn client_hello(bytes: &[u8]) {
     let Received::Whole(message) = hello::receive(bytes) else { return };
     let _ = message.version();
@@ -67,11 +67,11 @@ pub fn client_hello(bytes: &[u8]) {
     hello::restoring(Some(&hidden), || assert_eq!(hello::restored(seen.bytes()), sent));
 }
 
-/// Decrypts a ticket with keys of a file.
+/// Decrypts a ticket with keys from a file.
 pub fn session_ticket(bytes: &[u8]) {
     for length in [48, 80] {
         let tickets = Tickets::from_files(&[&[0; 80][..length]], 1).expect("the right length");
-        assert_eq!(tickets.decrypt(bytes), None, "no ticket of these keys was ever sent");
+        assert_eq!(tickets.decrypt(bytes), None, "no ticket was made with these keys");
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
         include_bytes!("../../../../fuzz/seeds/certificates/5"),
     ];
 
-    /// Turns bits over, cuts pieces out, and puts others in.
+    /// Flips bits, removes ranges and inserts bytes.
     fn garble(rng: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
         let at = rng.usize(..bytes.len());
         let end = (at + rng.usize(1..40)).min(bytes.len());

@@ -1,4 +1,4 @@
-//! Handshakes, which turn a plain connection into one over TLS.
+//! Handshakes: a plain connection becomes a TLS connection.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -33,51 +33,51 @@ use crate::kernel;
 use crate::os_error::OsError;
 use crate::timer::Deadline;
 
-/// TLS 1.2 as it stands in a hello.
+/// The version number of TLS 1.2 in a hello.
 const TLS12: u16 = 0x0303;
 
-/// How much is received at once; most hellos fit.
+/// The size of a receive; most hellos fit.
 const INBOUND: usize = 4096;
 
-/// What a hello may take with the heads of its records to be read here. A longer one is rustls's
-/// from its first byte on.
+/// The longest hello, record headers included, that is parsed here. A longer one goes to rustls
+/// unparsed.
 const LONGEST_HELLO: usize = 32 * 1024;
 
-/// After so many records of one handshake, others have their turn: a hello may come in pieces of
-/// one byte.
+/// The handshake yields to other tasks after this many records: a hello may arrive in one-byte
+/// pieces.
 const RECORDS_PER_TURN: usize = 16;
 
 /// A fatal alert "unrecognized_name" (RFC 6066 section 3), for `ssl_reject_handshake`.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
-/// What a client's first message says.
+/// The content of a client hello.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientHello<'a> {
-    /// The server name as the client wrote it.
+    /// The server name as the client sent it.
     pub server_name: Option<&'a [u8]>,
-    /// The protocols offered with ALPN.
+    /// The protocols offered by ALPN.
     pub alpn: &'a [&'a [u8]],
 }
 
-/// Why there is no TLS connection.
+/// The cause of a failed handshake.
 #[derive(Debug)]
 pub enum HandshakeError {
-    /// The peer went away, or the network.
+    /// The peer or the network closed the connection.
     Io(io::Error),
-    /// It took too long.
+    /// The handshake timed out.
     TimedOut,
-    /// The two could not agree, or one of them broke the rules.
+    /// A negotiation failure or a protocol violation.
     Tls(Error),
-    /// Nobody here wants to speak TLS under that name.
+    /// The server rejects handshakes for this name.
     Rejected,
-    /// The upstream's certificate is not good.
+    /// The upstream's certificate failed verification.
     Certificate(Fault),
-    /// The upstream's certificate is for somebody else than this name.
+    /// The upstream's certificate does not cover this name.
     Name(String),
 }
 
 impl HandshakeError {
-    /// The level nginx logs it with: most of it is the peer's own fault.
+    /// nginx's log level for the error; most are the peer's fault.
     pub fn level(&self) -> Level {
         match self {
             Self::Certificate(_) | Self::Name(_) => Level::Error,
@@ -119,12 +119,12 @@ impl From<io::Error> for HandshakeError {
     }
 }
 
-/// Does the server's side, where `alpn` is offered. `choose` gets the client's hello and gives the
-/// settings of the server that is meant, or `None` to refuse. How the client's certificate was
-/// judged stands in the connection's [`TlsInfo`]; it does not end the handshake.
+/// Performs the server's side of a handshake and offers `alpn`. `choose` maps the client hello to
+/// the settings of a server, or to `None` to reject the handshake. The verdict on the client's
+/// certificate is stored in the connection's [`TlsInfo`]; it does not end the handshake.
 ///
 /// # Errors
-/// The connection is closed then, after an alert where there is one to send.
+/// The connection is closed, after an alert where one applies.
 pub async fn accept(
     mut conn: Conn,
     alpn: Alpn,
@@ -171,11 +171,11 @@ pub async fn accept(
     Ok(conn)
 }
 
-/// Does the client's side. `name` is what the certificate must be for if it is checked, and what
-/// is sent if names are sent.
+/// Performs the client's side of a handshake. `name` is checked against the certificate if
+/// verification is on, and sent as SNI if names are sent.
 ///
 /// # Errors
-/// The connection is closed then.
+/// The connection is closed.
 pub async fn connect(
     mut conn: Conn,
     client: &ClientTls,
@@ -202,8 +202,8 @@ pub async fn connect(
     Ok(conn)
 }
 
-/// What rustls wants to be told. A name that is none is not sent; then an address made of it
-/// stands for the place where its sessions are kept.
+/// The server name for rustls. An invalid DNS name is not sent; an address derived from it serves
+/// as the key of its sessions.
 fn server_name(name: &str) -> ServerName<'static> {
     let bare = name.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
     ServerName::try_from(bare.to_owned()).unwrap_or_else(|_| {
@@ -213,14 +213,14 @@ fn server_name(name: &str) -> ServerName<'static> {
     })
 }
 
-/// Received bytes that rustls has not taken yet. It gets them record by record, so that it has
-/// nothing left of what follows the handshake.
+/// Received bytes that rustls has not consumed. It gets them record by record, so that it holds
+/// nothing of the data after the handshake.
 struct Inbound {
     bytes: Buf,
     taken: usize,
-    /// How much of a record that rustls has begun to take is still to come.
+    /// The missing bytes of a record that rustls has partly consumed.
     left: usize,
-    /// How many times bytes were handed on.
+    /// The number of calls that passed bytes to rustls.
     fed: usize,
 }
 
@@ -237,7 +237,7 @@ impl Inbound {
         self.bytes
     }
 
-    /// Receives until there is something that can be handed on.
+    /// Receives until a record header, or more of a started record, is available.
     fn poll_fill(&mut self, cx: &mut Context<'_>, conn: &mut Conn) -> Poll<io::Result<()>> {
         loop {
             let waiting = self.bytes.len() - self.taken;
@@ -259,7 +259,7 @@ impl Inbound {
         }
     }
 
-    /// Receives until there is a whole hello, or something else.
+    /// Receives until the hello is complete or turns out to be something else.
     fn poll_hello(&mut self, cx: &mut Context<'_>, conn: &mut Conn) -> Poll<io::Result<Received>> {
         loop {
             ready!(self.poll_fill(cx, conn))?;
@@ -280,7 +280,7 @@ impl Inbound {
         }
     }
 
-    /// Hands on what there is of one record.
+    /// Passes the available part of one record to rustls.
     fn feed(&mut self, tls: impl FnOnce(&mut dyn io::Read) -> io::Result<usize>) -> io::Result<()> {
         let waiting = &self.bytes[self.taken..];
         if self.left == 0
@@ -298,7 +298,7 @@ impl Inbound {
         Ok(())
     }
 
-    /// Lets others have their turn from time to time.
+    /// Yields to other tasks once every [`RECORDS_PER_TURN`] records.
     async fn pause(&self) {
         if self.fed.is_multiple_of(RECORDS_PER_TURN) {
             event_loop::yield_now().await;
@@ -306,16 +306,16 @@ impl Inbound {
     }
 }
 
-/// What was read of a hello before rustls has it.
+/// The fields of a hello, parsed before rustls sees it.
 #[derive(Default)]
 struct Read {
     server_name: Option<Vec<u8>>,
-    /// A name that rustls would refuse.
+    /// A server name that rustls would refuse.
     hidden: Option<Hidden>,
     version: Option<u16>,
 }
 
-/// Reads a hello that comes now.
+/// Parses the hello that arrives next.
 async fn read_hello(
     conn: &mut Conn,
     inbound: &mut Inbound,
@@ -338,12 +338,13 @@ async fn read_hello(
     Ok(Read { server_name: Some(named.name), hidden, version })
 }
 
-/// Whether a client that speaks TLS 1.3 may send another hello: what is encrypted looks different.
+/// Whether a second client hello (after a HelloRetryRequest) may follow. Encrypted records cannot
+/// be mistaken for one.
 fn wants_hello(tls: &Connection) -> bool {
     tls.protocol_version() == Some(ProtocolVersion::TLSv1_3)
 }
 
-/// The client's hello.
+/// Passes the client hello to rustls.
 async fn hello(
     conn: &mut Conn,
     inbound: &mut Inbound,
@@ -360,7 +361,7 @@ async fn hello(
             Err((mut error, alert)) => {
                 let old = version.is_some_and(|version| version < TLS12);
                 if old && error == PeerIncompatible::SignatureAlgorithmsExtensionRequired.into() {
-                    // Old versions do not have it; they are what is wrong.
+                    // Older versions lack the extension; the version is the fault.
                     error = PeerIncompatible::Tls12NotOffered.into();
                 }
                 return Err(fail(conn, error, alert));
@@ -369,7 +370,7 @@ async fn hello(
     }
 }
 
-/// Sends the alert that OpenSSL would send, or else rustls's.
+/// Sends OpenSSL's alert for the error, or rustls's where OpenSSL's is not known.
 fn fail(conn: &Conn, error: Error, mut alert: rustls::server::AcceptedAlert) -> HandshakeError {
     let bytes = wording::alert(&error).unwrap_or_else(|| {
         let mut bytes = Vec::new();
@@ -380,14 +381,14 @@ fn fail(conn: &Conn, error: Error, mut alert: rustls::server::AcceptedAlert) -> 
     HandshakeError::Tls(error)
 }
 
-/// As far as one call gets: the connection is closed then.
+/// Sends in one call whatever the socket takes: the connection is closed next.
 fn send_alert(conn: &Conn, bytes: &[u8]) {
     if !bytes.is_empty() {
         let _ = kernel::send(conn, bytes, rustix::net::SendFlags::NOSIGNAL);
     }
 }
 
-/// Everything after the hello.
+/// Completes the handshake after the hello.
 async fn complete(
     conn: &mut Conn,
     tls: &mut Connection,
@@ -412,7 +413,7 @@ async fn complete(
             done.keys.follow(|| tls.process_new_packets())
         });
         if let Err(error) = processed {
-            // The alert, if the socket takes it at once.
+            // Sends the alert if the socket takes it at once.
             poll_fn(|cx| {
                 let _ = poll_write(cx, conn, tls, &mut done.sent);
                 Poll::Ready(())
@@ -437,21 +438,21 @@ fn poll_write(
     }
 }
 
-/// What a handshake leaves.
+/// The results of a handshake besides the connection.
 #[derive(Default)]
 struct Done {
     sent: Sent,
     keys: Keys,
-    /// What of the client's hello rustls has not been shown.
+    /// The part of the client hello that is hidden from rustls.
     hidden: Option<Hidden>,
 }
 
-/// The first bytes that went out: as much of a server's hello as tells the session's id.
+/// The first bytes sent: enough of a server hello to hold the session ID.
 #[derive(Default)]
 struct Sent(Vec<u8>);
 
 impl Sent {
-    /// The heads of record and message, the version, the random bytes, the id's length, the id.
+    /// Record and message headers, version, random, the length of the session ID, the session ID.
     const MOST: usize = 5 + 4 + 2 + 32 + 1 + 32;
 
     fn add(&mut self, bufs: &[IoSlice<'_>], count: usize) {
@@ -463,7 +464,7 @@ impl Sent {
         }
     }
 
-    /// The session's id (RFC 5246 section 7.4.1.3; RFC 8446 section 4.1.3).
+    /// The session ID (RFC 5246 section 7.4.1.3; RFC 8446 section 4.1.3).
     fn session_id(&self) -> &[u8] {
         let hello = matches!(self.0.as_slice(), [22, _, _, _, _, 2, ..]);
         let id = self.0.get(43..).and_then(|rest| {
@@ -474,7 +475,7 @@ impl Sent {
     }
 }
 
-/// Sends, and remembers the beginning.
+/// Sends, and records the first bytes.
 struct Tee<'a, 'b> {
     outbound: Outbound<'a, 'b>,
     sent: &'a mut Sent,

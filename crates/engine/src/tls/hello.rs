@@ -1,9 +1,9 @@
-//! A client's hello, read here before rustls gets it.
+//! Parses a client hello before rustls gets it.
 //!
-//! rustls refuses hellos whose server name is no proper host name: with a port, a star, two dots in
-//! a row. Such a name is hidden from it: the extension goes to rustls under the number of one that
-//! nobody knows. What is hashed and signed is the hello as the client sent it, though, so the two
-//! bytes are put back wherever rustls hashes it ([`restoring`]).
+//! rustls refuses hellos whose server name is not a valid host name: with a port, an asterisk or
+//! two consecutive dots. Such a name is hidden from it: the extension's number is replaced by an
+//! unassigned one. Handshake hashes and signatures cover the original hello, though, so the two
+//! bytes are restored wherever rustls hashes it ([`restoring`]).
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -14,53 +14,53 @@ use rustls::pki_types::DnsName;
 
 use super::aead::{HEAD, LARGEST_FRAGMENT};
 
-/// The type of records with handshake messages.
+/// The content type of handshake records.
 const HANDSHAKE: u8 = 22;
 
-/// The type of the message.
+/// The message type of a client hello.
 const CLIENT_HELLO: u8 = 1;
 
-/// The head of a message: type and length.
+/// The length of a message header: type and length.
 const MESSAGE_HEAD: usize = 4;
 
-/// A longer message is none that rustls takes.
+/// The longest message that rustls accepts.
 const LONGEST_MESSAGE: usize = 0xffff;
 
-/// The number of the extension (RFC 6066 section 3).
+/// The number of the `server_name` extension (RFC 6066 section 3).
 const SERVER_NAME: u16 = 0;
 
-/// The kind of name that there is.
+/// The only defined name type.
 const HOST_NAME: u8 = 0;
 
-/// The longest name that is taken (OpenSSL's limit).
+/// The longest accepted name (OpenSSL's limit).
 const LONGEST_NAME: usize = 255;
 
-/// Numbers of extensions that are for private use (RFC 8446 section 11).
+/// Private-use extension numbers (RFC 8446 section 11).
 const PRIVATE: std::ops::Range<u16> = 0xff10..0xff50;
 
-/// What was received so far.
+/// The state of the received bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
-    /// A hello, whole.
+    /// A complete hello.
     Whole(Message),
-    /// More is to come.
+    /// More bytes are needed.
     Part,
-    /// A message of another type.
+    /// A handshake message of another type.
     Unexpected(u8),
-    /// Something else, which is for rustls to judge.
+    /// Other data, left to rustls.
     Other,
 }
 
-/// A handshake message, which may have come in several records.
+/// A handshake message, possibly split over several records.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Message {
     bytes: Vec<u8>,
-    /// For each record how much of the message came before it, and where its part of it begins
-    /// among what was received.
+    /// For each record: the message bytes before it, and the offset of its payload in the received
+    /// bytes.
     parts: Vec<(usize, usize)>,
 }
 
-/// Collects the hello at the start of `received`.
+/// Assembles the hello at the start of `received`.
 pub(super) fn receive(received: &[u8]) -> Received {
     let mut message = Message::default();
     let mut at = 0;
@@ -101,32 +101,32 @@ pub(super) fn receive(received: &[u8]) -> Received {
     }
 }
 
-/// What a hello says of the server's name.
+/// The server name of a hello.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Named {
-    /// The name as the client wrote it.
+    /// The name as the client sent it.
     pub(super) name: Vec<u8>,
-    /// Where the extension's number stands in the message.
+    /// The offset of the extension's number in the message.
     at: usize,
-    /// A number that no extension of the hello has.
+    /// An extension number that the hello does not use.
     free: u16,
 }
 
 impl Message {
-    /// The message with its head, without the heads of records.
+    /// The message with its header, without record headers.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The version in front, which is the highest one only before TLS 1.3.
+    /// The legacy version field, which is the highest version only before TLS 1.3.
     pub(super) fn version(&self) -> Option<u16> {
         Some(u16::from_be_bytes(*self.bytes.get(MESSAGE_HEAD..)?.first_chunk()?))
     }
 
-    /// The server's name, if there is one and nothing is odd about where it stands.
+    /// The server name, unless it is absent or its extension is malformed.
     pub(super) fn named(&self) -> Option<Named> {
         let mut head = Reader { bytes: &self.bytes, at: MESSAGE_HEAD };
-        // Version and random bytes, session, suites, compression.
+        // Version and random, session ID, suites, compression methods.
         head.take(2 + 32)?;
         head.list8()?;
         head.list16()?;
@@ -148,7 +148,7 @@ impl Message {
         Some(Named { name, at, free })
     }
 
-    /// Hides the name's extension in what was received, from which this message was collected.
+    /// Hides the name's extension in `received`, the bytes that the message was assembled from.
     pub(super) fn hide(self, named: &Named, received: &mut [u8]) -> Hidden {
         let mut seen = self.bytes;
         for (offset, byte) in named.free.to_be_bytes().into_iter().enumerate() {
@@ -165,7 +165,7 @@ impl Message {
 }
 
 impl Named {
-    /// Whether rustls would end the handshake for this name.
+    /// Whether rustls would reject this name.
     pub(super) fn is_refused(&self) -> bool {
         let text = std::str::from_utf8(&self.name);
         let is_address = text.is_ok_and(|text| text.parse::<std::net::IpAddr>().is_ok());
@@ -173,7 +173,7 @@ impl Named {
     }
 }
 
-/// The one name in a list of names; None if there is anything odd about the list.
+/// The only name in a server name list; `None` if the list is malformed.
 fn host_name(list: &[u8]) -> Option<Vec<u8>> {
     let mut rest = Reader { bytes: list, at: 0 };
     let all = rest.list16()?;
@@ -186,7 +186,7 @@ fn host_name(list: &[u8]) -> Option<Vec<u8>> {
     is_fine.then(|| name.to_vec())
 }
 
-/// Reads what TLS makes messages of.
+/// A reader of TLS's numbers and length-prefixed vectors.
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -203,14 +203,14 @@ impl<'a> Reader<'a> {
         Some(u16::from_be_bytes(*self.take(2)?.first_chunk()?))
     }
 
-    /// Where the bytes are that have their number before them, in one byte.
+    /// The range of a vector with a one-byte length.
     fn list8(&mut self) -> Option<std::ops::Range<usize>> {
         let count = usize::from(self.take(1)?[0]);
         self.take(count)?;
         Some(self.at - count..self.at)
     }
 
-    /// The same with a number of two bytes.
+    /// The range of a vector with a two-byte length.
     fn list16(&mut self) -> Option<std::ops::Range<usize>> {
         let count = usize::from(self.number()?);
         self.take(count)?;
@@ -218,8 +218,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The beginning of a hello as rustls sees it, up to the number of the extension that is hidden.
-/// There are the client's random bytes in it, so nothing else begins like that.
+/// The beginning of a hello as rustls sees it, up to the replaced extension number. It contains the
+/// client's random, so no other bytes match it.
 #[derive(Clone, Debug)]
 pub(super) struct Hidden(Rc<Vec<u8>>);
 
@@ -237,11 +237,11 @@ impl Hidden {
 }
 
 thread_local! {
-    /// What is hidden from rustls at this moment.
+    /// The hello that is currently hidden from rustls.
     static HIDDEN: RefCell<Option<Hidden>> = const { RefCell::new(None) };
 }
 
-/// Runs something in which rustls hashes what it sees of a hello.
+/// Runs `run` with hashes that restore the hidden bytes of the hello.
 pub(super) fn restoring<T>(hidden: Option<&Hidden>, run: impl FnOnce() -> T) -> T {
     let Some(hidden) = hidden else { return run() };
     HIDDEN.set(Some(hidden.clone()));
@@ -250,7 +250,7 @@ pub(super) fn restoring<T>(hidden: Option<&Hidden>, run: impl FnOnce() -> T) -> 
     done
 }
 
-/// The bytes as the client sent them.
+/// The bytes with the hidden part restored, as the client sent them.
 pub(super) fn restored(bytes: &[u8]) -> Cow<'_, [u8]> {
     HIDDEN.with_borrow(|hidden| match hidden {
         Some(hidden) => hidden.restore(bytes),
@@ -258,7 +258,7 @@ pub(super) fn restored(bytes: &[u8]) -> Cow<'_, [u8]> {
     })
 }
 
-/// A hash function that hashes hellos as clients sent them.
+/// A hash function that restores hidden bytes before hashing.
 pub(super) struct Restoring(pub(super) &'static dyn Hash);
 
 impl Hash for Restoring {
@@ -307,7 +307,7 @@ impl Context for Hashing {
 mod tests {
     use super::*;
 
-    /// A hello with these extensions.
+    /// A hello with the given extensions.
     fn hello(extensions: &[(u16, &[u8])]) -> Vec<u8> {
         let list = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes(), bytes].concat();
         let all: Vec<u8> = extensions

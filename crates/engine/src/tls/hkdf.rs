@@ -1,9 +1,8 @@
-//! The key derivation of TLS 1.3 (RFC 5869; RFC 8446 section 7.1) with secrets that are prepared
-//! once.
+//! The key schedule of TLS 1.3 (RFC 5869; RFC 8446 section 7.1) with prepared HMAC keys.
 //!
-//! A handshake derives about 25 secrets from 8 others. rustls's own way prepares the key of the
-//! HMAC for each of the former, which takes as long as the derivation does; here that is done for
-//! each of the latter.
+//! A handshake derives about 25 secrets from 8 others. rustls prepares an HMAC key for each
+//! derivation, which takes as long as the derivation itself; here it is prepared once for each of
+//! the 8.
 
 use aws_lc_rs::hmac;
 use rustls::crypto::hmac::{Hmac, Key, Tag};
@@ -27,7 +26,7 @@ impl Hmac for Hash {
     }
 }
 
-/// A key with what the hash has made of it, inside and outside (RFC 2104 section 4).
+/// An HMAC key whose inner and outer hash states are precomputed (RFC 2104 section 4).
 struct Prepared(hmac::Key);
 
 impl Key for Prepared {
@@ -61,7 +60,7 @@ mod tests {
         let info: Vec<u8> = (0xf0..=0xf9).collect();
         let mut derived = [0; 42];
         let expander = SHA256.extract_from_secret(Some(&salt), &[0x0b; 22]);
-        // In parts, as a label comes.
+        // In parts, as rustls passes a label.
         expander.expand_slice(&[&info[..3], &[], &info[3..]], &mut derived).unwrap();
         let expected = "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf\
                         34007208d5b887185865";

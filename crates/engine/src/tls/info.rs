@@ -1,5 +1,5 @@
-//! What a handshake has agreed on, for the `$ssl_*` variables. It is kept as numbers, which get
-//! their names when somebody asks.
+//! The parameters that a handshake negotiated, for the `$ssl_*` variables. Kept as numbers and
+//! named only on request.
 
 use std::cell::Cell;
 use std::fmt::Write;
@@ -17,27 +17,27 @@ use super::{ciphers, names};
 pub struct TlsInfo {
     /// `$ssl_protocol`: `TLSv1.3`.
     pub protocol: &'static str,
-    /// What was agreed on.
+    /// The negotiated cipher suite.
     pub(super) suite: Option<CipherSuite>,
     pub(super) group: Option<NamedGroup>,
-    /// What the client offered.
+    /// The client's offer.
     pub(super) suites: Box<[CipherSuite]>,
     pub(super) groups: Box<[NamedGroup]>,
-    /// `$ssl_server_name`: what the client asked for, as it wrote it.
+    /// `$ssl_server_name`: the name as the client sent it.
     pub server_name: Option<Vec<u8>>,
     /// `$ssl_alpn_protocol`.
     pub alpn: Option<Vec<u8>>,
-    /// The session's id as the server's hello gives it.
+    /// The session ID of the server hello.
     pub(super) session_id: Box<[u8]>,
     /// `$ssl_session_reused` is `r` if so, else `.`.
     pub resumed: bool,
-    /// The peer's certificates as DER, its own first.
+    /// The peer's certificate chain as DER, leaf first.
     pub certificates: Vec<CertificateDer<'static>>,
-    /// What the last check of the peer's certificate gave.
+    /// The latest verdict on the peer's certificate.
     pub(super) judged: Cell<Judged>,
 }
 
-/// What a check of certificates gave, and who has checked them.
+/// A verdict on a certificate chain and the identity of the judge that gave it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Judged {
     pub(super) verdict: Verdict,
@@ -45,12 +45,12 @@ pub(super) struct Judged {
 }
 
 impl TlsInfo {
-    /// What is known when nothing but a client's hello has come.
+    /// The information available after the client hello alone.
     pub fn before(hello: &ClientHello<'_>) -> Self {
         Self { server_name: hello.server_name.map(<[u8]>::to_vec), ..Self::default() }
     }
 
-    /// Reads everything but the verdict and what only a client's hello tells.
+    /// Reads everything except the verdict and the fields of the client hello.
     pub(super) fn of(tls: &rustls::Connection) -> Self {
         Self {
             protocol: tls.protocol_version().map_or("", protocol_name),
@@ -63,13 +63,14 @@ impl TlsInfo {
         }
     }
 
-    /// What the last check of the peer's certificate gave.
+    /// The latest verdict on the peer's certificate.
     pub fn verdict(&self) -> Verdict {
         self.judged.get().verdict
     }
 
-    /// What `server` holds of the peer's certificate, which is judged anew if those who are
-    /// believed there, or the lists of whom is not, are others than when it was judged.
+    /// The verdict on the peer's certificate by the rules of `server`. The certificate is judged
+    /// again if `server` trusts other authorities or has other revocation lists than the previous
+    /// judge.
     pub fn verdict_by(&self, server: &ServerTls) -> Verdict {
         let by = server.judged_by();
         if by.is_some() && by != self.judged.get().by && !self.certificates.is_empty() {
@@ -78,29 +79,29 @@ impl TlsInfo {
         self.verdict()
     }
 
-    /// `$ssl_cipher`, by OpenSSL's name.
+    /// `$ssl_cipher`: OpenSSL's name of the cipher.
     pub fn cipher(&self) -> String {
         self.suite.map(ciphers::name).unwrap_or_default()
     }
 
-    /// `$ssl_ciphers`: what the client offered, by OpenSSL's names, joined by colons.
+    /// `$ssl_ciphers`: the client's ciphers by OpenSSL's names, joined by colons.
     pub fn ciphers(&self) -> String {
         let suites = self.suites.iter().copied();
         join(suites.filter(|&suite| !is_grease(u16::from(suite))).map(ciphers::name))
     }
 
-    /// `$ssl_curve`: the group of the key exchange, by OpenSSL's name.
+    /// `$ssl_curve`: OpenSSL's name of the key exchange group.
     pub fn curve(&self) -> String {
         self.group.map(names::curve_name).unwrap_or_default()
     }
 
-    /// `$ssl_curves`: what the client offered, by OpenSSL's names, joined by colons.
+    /// `$ssl_curves`: the client's groups by OpenSSL's names, joined by colons.
     pub fn curves(&self) -> String {
         let groups = self.groups.iter().copied();
         join(groups.filter(|&group| !is_grease(u16::from(group))).map(names::curve_name))
     }
 
-    /// `$ssl_session_id`, in hexadecimal digits.
+    /// `$ssl_session_id` in hexadecimal.
     pub fn session_id(&self) -> String {
         self.session_id.iter().fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
@@ -127,8 +128,7 @@ fn join(names: impl Iterator<Item = String>) -> String {
     names.collect::<Vec<_>>().join(":")
 }
 
-/// Values that mean nothing, which clients send so that servers stay tolerant (RFC 8701); and
-/// the signalling value of RFC 5746.
+/// Whether the value is GREASE (RFC 8701) or the renegotiation signalling suite (RFC 5746).
 fn is_grease(value: u16) -> bool {
     value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff || value == 0x00ff
 }

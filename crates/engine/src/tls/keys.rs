@@ -1,4 +1,4 @@
-//! Certificates and private keys out of PEM files.
+//! Certificates and private keys from PEM files.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ mod traditional;
 #[derive(Clone, Debug)]
 pub struct CertifiedKey(pub(super) Arc<sign::CertifiedKey>);
 
-/// What is wrong with a certificate or a key. The texts are OpenSSL's, for nginx's messages.
+/// A fault of a certificate or key. The texts are OpenSSL's, for nginx's messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyError {
     /// `cannot load certificate "FILE": …`
@@ -32,7 +32,7 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// nginx's message, given the names of the files.
+    /// nginx's message, with the names of the files.
     pub fn message(&self, certificate: &str, key: &str) -> String {
         match self {
             Self::Certificate(why) => format!("cannot load certificate \"{certificate}\": {why}"),
@@ -52,11 +52,11 @@ impl fmt::Display for KeyError {
 }
 
 impl CertifiedKey {
-    /// Reads a certificate with its chain, and the key, which may be encrypted with one of the
+    /// Reads a certificate chain and its private key, which may be encrypted with one of the
     /// `passwords`.
     ///
     /// # Errors
-    /// If either cannot be read, or if they do not belong together.
+    /// If either cannot be read, or if the key does not match the certificate.
     pub fn from_pem(
         certificates: &[u8],
         key: &[u8],
@@ -75,7 +75,7 @@ impl CertifiedKey {
         Ok(Self(Arc::new(sign::CertifiedKey::new(chain, key))))
     }
 
-    /// Adds the answer of the certificate's OCSP responder, as DER (`ssl_stapling_file`).
+    /// Attaches a stapled OCSP response in DER (`ssl_stapling_file`).
     #[must_use]
     pub fn with_ocsp(&self, response: Vec<u8>) -> Self {
         let mut key = sign::CertifiedKey::clone(&self.0);
@@ -83,12 +83,12 @@ impl CertifiedKey {
         Self(Arc::new(key))
     }
 
-    /// The certificates as DER, the own one first.
+    /// The certificate chain as DER, leaf first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.0.cert
     }
 
-    /// Whether both keys are of one kind.
+    /// Whether both keys use the same algorithm.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.0.key.algorithm() == other.0.key.algorithm()
     }
@@ -110,24 +110,24 @@ const BAD_DECRYPT: &str = "PEM_read_bio_PrivateKey() failed (SSL: error:1C800064
 const OTHER_KEY: &str = "keys of this kind are not supported; RSA up to 8192 bits, P-256, P-384, \
      P-521 and Ed25519 are";
 
-/// What editors of other systems put before a text.
+/// The UTF-8 byte order mark, which some editors write.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 fn without_mark(pem: &[u8]) -> &[u8] {
     pem.strip_prefix(MARK).unwrap_or(pem)
 }
 
-/// All certificates of a PEM file, at least one.
+/// Reads all certificates of a PEM file; at least one is required.
 ///
 /// # Errors
-/// OpenSSL's text.
+/// OpenSSL's message.
 pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = plain_certificates(without_mark(pem));
     let mut certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|_| NO_CERTIFICATE.to_owned())?;
     for certificate in &mut certificates {
-        // What `openssl x509 -trustout` puts behind a certificate says nothing to us.
+        // Drops the trust settings that `openssl x509 -trustout` appends to a certificate.
         let length = Reader::new(certificate).value().map_or(0, |value| value.whole.len());
         if length < certificate.len() {
             *certificate = certificate[..length].to_vec().into();
@@ -139,7 +139,7 @@ pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     if certificates.is_empty() { Err(NO_CERTIFICATE.to_owned()) } else { Ok(certificates) }
 }
 
-/// The text with OpenSSL's other labels of certificates replaced by the usual one.
+/// Replaces OpenSSL's other certificate labels by the usual one.
 fn plain_certificates(pem: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     let text = String::from_utf8_lossy(pem);
     if !text.contains("TRUSTED CERTIFICATE") && !text.contains("X509 CERTIFICATE") {
@@ -149,12 +149,12 @@ fn plain_certificates(pem: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     plain.replace("X509 CERTIFICATE", "CERTIFICATE").into_bytes().into()
 }
 
-/// All revocation lists of a PEM file, at least one.
+/// Reads all revocation lists of a PEM file; at least one is required.
 ///
 /// # Errors
-/// OpenSSL's text.
+/// OpenSSL's message.
 pub fn crls_from_pem(pem: &[u8]) -> Result<Revocation, String> {
-    // One that cannot be read must not be left out silently: what it revokes would come in.
+    // An unreadable list is an error: skipping it would accept certificates that it revokes.
     let read = || -> Option<Vec<List>> {
         let lists = CertificateRevocationListDer::pem_slice_iter(pem);
         lists.map(|list| List::read(&list.ok()?)).collect()

@@ -6,25 +6,25 @@ use rustls::{NamedGroup, SupportedProtocolVersion};
 
 use super::offer::Missing;
 
-/// The words of `ssl_protocols`, as flags.
+/// The parameters of `ssl_protocols` as flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Protocols {
-    /// `SSLv2`, `SSLv3`, `TLSv1` or `TLSv1.1` stands there; none of them exists any more.
+    /// `SSLv2`, `SSLv3`, `TLSv1` or `TLSv1.1` is listed; none of them is supported.
     pub obsolete: bool,
-    /// `TLSv1.2` stands there.
+    /// `TLSv1.2` is listed.
     pub tls12: bool,
-    /// `TLSv1.3` stands there.
+    /// `TLSv1.3` is listed.
     pub tls13: bool,
 }
 
-/// The versions that a configuration serves.
+/// The protocol versions of a configuration.
 pub type Versions = Vec<&'static SupportedProtocolVersion>;
 
 impl Protocols {
     /// nginx's default.
     pub const DEFAULT: Self = Self { obsolete: false, tls12: true, tls13: true };
 
-    /// Adds one word of `ssl_protocols`; `false` if it is no protocol.
+    /// Adds a parameter of `ssl_protocols`; returns `false` for an unknown one.
     pub fn add(&mut self, word: &str) -> bool {
         match word {
             "SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1" => self.obsolete = true,
@@ -35,7 +35,7 @@ impl Protocols {
         true
     }
 
-    /// What rustls calls them; empty if nothing remains that can be served.
+    /// rustls's versions; empty if no listed protocol is supported.
     pub fn versions(self) -> Versions {
         let mut versions: Versions = Vec::new();
         if self.tls13 {
@@ -48,12 +48,12 @@ impl Protocols {
     }
 }
 
-/// The groups that a string like `X25519:prime256v1` names; `auto` and an empty string mean all
-/// that rustls prefers. Names of groups that it does not have are pushed to `warnings`; if nothing
-/// else is named, all that it has are used.
+/// The groups of a list such as `X25519:prime256v1`; `auto` and an empty list mean rustls's
+/// preferred groups. Names of groups that rustls lacks are pushed to `warnings`; if no other is
+/// listed, all of rustls's groups are used.
 ///
 /// # Errors
-/// OpenSSL's words about a name that it does not know either.
+/// OpenSSL's message for a name that OpenSSL does not know either.
 pub(super) fn curves(
     text: &str,
     warnings: &mut Vec<Missing>,
@@ -85,7 +85,7 @@ pub(super) fn curves(
     Ok(groups)
 }
 
-/// Groups that OpenSSL has and rustls has not, by the names that it knows for them.
+/// The names of groups that OpenSSL has and rustls lacks.
 const OTHERS: [&str; 48] = [
     "secp521r1",
     "P-521",
@@ -150,7 +150,7 @@ fn curve(name: &str) -> Option<&'static dyn SupportedKxGroup> {
     })
 }
 
-/// OpenSSL's name of a group, or its number as nginx shows those without a name.
+/// OpenSSL's name of a group, or its number in nginx's notation.
 pub(super) fn curve_name(group: NamedGroup) -> String {
     match group {
         NamedGroup::X25519 => "X25519".into(),

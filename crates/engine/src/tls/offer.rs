@@ -1,4 +1,4 @@
-//! What is offered to the other side, be it a client or an upstream.
+//! The protocols, ciphers and groups offered to a client or an upstream.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use super::ciphers;
 use super::names::{self, Protocols, Versions};
 
-/// What OpenSSL has and rustls has not.
+/// A setting that OpenSSL supports and rustls does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// Protocols before TLS 1.2.
+    /// Protocol versions below TLS 1.2.
     Protocols,
-    /// Ciphers with these names.
+    /// The named ciphers.
     Ciphers(String),
-    /// All ciphers for TLS 1.2.
+    /// Every TLS 1.2 cipher of the list.
     AllCiphers,
-    /// The group of that name.
+    /// The named group.
     Curve(String),
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for Missing {
             }
             Self::Ciphers(names) => write!(f, "the ciphers \"{names}\" are not supported, ignored"),
             Self::AllCiphers => f.write_str(
-                "none of the ciphers is supported, TLSv1.2 is not served; those of TLSv1.3 stay",
+                "none of the ciphers is supported, TLSv1.2 is not served; TLSv1.3 is unaffected",
             ),
             Self::Curve(name) => write!(f, "the curve \"{name}\" is not supported, ignored"),
         }
@@ -44,19 +44,20 @@ pub struct Offer {
     pub protocols: Protocols,
     /// `ssl_ciphers`, a cipher string of OpenSSL.
     pub ciphers: String,
-    /// The suites of TLS 1.3 (`ssl_conf_command Ciphersuites`), joined by colons; `None` is all.
+    /// The TLS 1.3 cipher suites (`ssl_conf_command Ciphersuites`), joined by colons; `None` means
+    /// all.
     pub ciphersuites: Option<String>,
     /// `ssl_ecdh_curve`: curves joined by colons, or `auto`.
     pub curves: String,
 }
 
 impl Offer {
-    /// All curves and suites.
+    /// An offer of all curves and all TLS 1.3 suites.
     pub fn new(protocols: Protocols, ciphers: &str) -> Self {
         Self { protocols, ciphers: ciphers.into(), ciphersuites: None, curves: "auto".into() }
     }
 
-    /// What rustls knows of it; what it does not know is pushed to `warnings`.
+    /// Converts the offer to rustls's types. Unsupported settings are pushed to `warnings`.
     ///
     /// # Errors
     /// If no protocol or no cipher remains.
@@ -66,7 +67,7 @@ impl Offer {
     ) -> Result<(Arc<CryptoProvider>, Versions), String> {
         let suites = self.ciphersuites.as_deref();
         let mut cipher_suites = ciphers::select(&self.ciphers, suites, warnings)?;
-        // Suites of a version that is off must not count when a certificate is chosen.
+        // Suites of a disabled version must not count when a certificate is chosen.
         cipher_suites.retain(|suite| match suite {
             SupportedCipherSuite::Tls12(_) => self.protocols.tls12,
             SupportedCipherSuite::Tls13(_) => self.protocols.tls13,

@@ -1,7 +1,7 @@
-//! Records of application data, from and into memory of the thread.
+//! Records of application data, encrypted and decrypted in buffers of the thread.
 //!
-//! What is encrypted goes to the socket from there; what the socket does not take is the
-//! connection's to keep. So a connection has memory only for what waits.
+//! Encrypted records go to the socket from the thread's buffer; the connection copies only the rest
+//! that the socket does not take. So a connection holds memory only for pending data.
 
 use std::cell::Cell;
 use std::io::IoSlice;
@@ -11,7 +11,7 @@ use rustls::Error;
 use super::aead::{HEAD, Key, LARGEST_FRAGMENT, LARGEST_RECORD, TAIL};
 use crate::buffer;
 
-/// How much plaintext is encrypted at once, and may wait for the socket then.
+/// The maximum plaintext that is encrypted at once, and so may be left pending.
 pub(super) const OUTBOUND_LIMIT: usize = 64 * 1024;
 
 thread_local! {
@@ -19,14 +19,14 @@ thread_local! {
     static OPENED: Cell<Option<Box<Opened>>> = const { Cell::new(None) };
 }
 
-/// Room for the plaintext of any record.
+/// A buffer for the plaintext of any record.
 pub(super) type Opened = [u8; LARGEST_RECORD - HEAD];
 
-/// Encrypts from `bufs`, at most [`OUTBOUND_LIMIT`] bytes, as records with at most `fragment` bytes
-/// of plaintext; how much plaintext that was, and what `send` made of the records.
+/// Encrypts up to [`OUTBOUND_LIMIT`] bytes of `bufs` as records of at most `fragment` bytes of
+/// plaintext and passes them to `send`. Returns the plaintext's length and the result of `send`.
 ///
 /// # Errors
-/// None that is known; the connection is not to be used any more then.
+/// An encryption failure, of which no cause is known; the connection is unusable.
 pub(super) fn seal<T>(
     key: &Key,
     bufs: &[IoSlice<'_>],
@@ -59,15 +59,15 @@ pub(super) fn seal<T>(
     Ok((taken, sent))
 }
 
-/// What is still to be encrypted.
+/// The plaintext left to encrypt.
 struct Plain<'a> {
     bufs: &'a [IoSlice<'a>],
-    /// How much of the first of them has been taken.
+    /// The consumed bytes of the first buffer.
     at: usize,
 }
 
 impl<'a> Plain<'a> {
-    /// What is left of the first buffer that has something left.
+    /// The rest of the first non-empty buffer.
     fn first(&mut self) -> &'a [u8] {
         while let [first, rest @ ..] = self.bufs {
             if self.at < first.len() {
@@ -78,14 +78,14 @@ impl<'a> Plain<'a> {
         &[]
     }
 
-    /// The next `count` bytes if they lie in one buffer.
+    /// Takes the next `count` bytes if they are contiguous.
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let stretch = self.first().get(..count)?;
         self.at += count;
         Some(stretch)
     }
 
-    /// Copies the next bytes, which must be there.
+    /// Copies the next bytes, which must exist, into one buffer.
     fn gather(&mut self, mut into: &mut [u8]) {
         while !into.is_empty() {
             let first = self.first();
@@ -98,8 +98,8 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// Gives the plaintext of a whole record to `take`, if it is one of application data. Otherwise it
-/// is one for rustls, see [`Key::open`].
+/// Decrypts a whole record of application data and passes its plaintext to `take`. Returns `None`
+/// for a record that rustls must handle, see [`Key::open`].
 pub(super) fn open<T>(key: &Key, record: &[u8], take: impl FnOnce(&[u8]) -> T) -> Option<T> {
     let mut opened = OPENED.take().unwrap_or_else(|| Box::new([0; LARGEST_RECORD - HEAD]));
     let done = key.open(record, &mut opened).map(|length| take(&opened[..length]));
@@ -107,8 +107,8 @@ pub(super) fn open<T>(key: &Key, record: &[u8], take: impl FnOnce(&[u8]) -> T) -
     done
 }
 
-/// How many of the received bytes are the first record, if all of it is there. What cannot be the
-/// beginning of one is taken as a whole, for rustls to say what is wrong with it.
+/// The length of the first record if it is complete. Bytes with an impossible length are returned
+/// as a whole, for rustls to report the fault.
 pub(super) fn whole(bytes: &[u8]) -> Option<usize> {
     let length = HEAD + u16::from_be_bytes([*bytes.get(3)?, *bytes.get(4)?]) as usize;
     match length {

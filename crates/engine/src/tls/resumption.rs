@@ -1,7 +1,7 @@
-//! Sessions with upstreams, kept for the next handshake (`proxy_ssl_session_reuse`).
+//! Sessions with upstreams, kept for resumption (`proxy_ssl_session_reuse`).
 //!
-//! Each set of settings has its own, so a session is never resumed with other settings than those
-//! it was made with; and rustls resumes none with another certificate of ours.
+//! Each set of settings has its own store, so a session is resumed only with the settings it was
+//! made with. rustls resumes none with another client certificate.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -11,11 +11,11 @@ use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 
-/// How many names have sessions. A session holds the server's certificates, up to 64 KiB of them,
-/// and names may come from requests.
+/// The maximum number of names with sessions. A session holds the server's certificates, of up to
+/// 64 KiB, and names may come from requests.
 const NAMES: usize = 128;
 
-/// How many tickets of TLS 1.3 a name has; each is used once.
+/// The maximum number of TLS 1.3 tickets per name; each is used once.
 const TICKETS: usize = 4;
 
 /// The sessions of one set of settings, shared by all threads.
@@ -25,7 +25,7 @@ pub(super) struct Sessions(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     names: HashMap<ServerName<'static>, Session>,
-    /// The same names, the one that came first in front.
+    /// The names in order of insertion, oldest first.
     order: VecDeque<ServerName<'static>>,
 }
 
@@ -37,7 +37,7 @@ struct Session {
 }
 
 impl Kept {
-    /// The place of a name; the oldest name makes room.
+    /// The entry of a name; the oldest name is evicted when full.
     fn place(&mut self, name: ServerName<'static>) -> &mut Session {
         if !self.names.contains_key(&name) {
             if self.order.len() >= NAMES

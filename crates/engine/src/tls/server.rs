@@ -1,4 +1,4 @@
-//! The server's side of TLS: one `server` block's settings, made ready for handshakes.
+//! The server's side of TLS: the settings of one `server` block, compiled for handshakes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,18 +25,18 @@ use crate::clock;
 /// `ssl_verify_client`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VerifyClient {
-    /// No certificate is asked for.
+    /// No certificate is requested.
     #[default]
     Off,
-    /// A request without a good certificate is refused.
+    /// Requests without a valid certificate are refused.
     On,
-    /// A certificate is asked for and, if there is one, checked.
+    /// A certificate is requested and, if sent, verified.
     Optional,
-    /// The same, and an unknown authority is nobody's fault.
+    /// Like [`Self::Optional`], but an unknown authority is accepted.
     OptionalNoCa,
 }
 
-/// What is offered with ALPN, the preferred first (RFC 7301); nothing where it is empty.
+/// The protocols offered by ALPN, in order of preference (RFC 7301). Empty: no ALPN.
 pub type Alpn = &'static [&'static [u8]];
 
 /// The settings of one `server` block.
@@ -56,12 +56,12 @@ pub struct ServerSettings {
     pub cache: SessionCache,
     /// `ssl_session_timeout` in seconds: older sessions are not resumed.
     pub session_timeout: u32,
-    /// Sessions are resumed only where this, the certificates and the authorities for clients are
-    /// the same.
+    /// Sessions are resumed only between servers with equal contexts, certificates and client
+    /// authorities.
     pub context: Vec<u8>,
     /// `ssl_verify_client`.
     pub verify_client: VerifyClient,
-    /// `ssl_client_certificate`: authorities whose names are sent to clients.
+    /// `ssl_client_certificate`: authorities that are advertised to clients.
     pub client_authorities: Vec<CertificateDer<'static>>,
     /// `ssl_trusted_certificate`: authorities whose names are not sent; and `ssl_crl`.
     pub trust: Trust,
@@ -88,23 +88,24 @@ impl Default for ServerSettings {
     }
 }
 
-/// The protocols that are offered, and the settings with them.
+/// An ALPN list and the configuration that offers it.
 type Offering = (Alpn, Arc<ServerConfig>);
 
-/// Settings made ready for handshakes. Cheap to share.
+/// Compiled settings. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
-    /// The same with what was offered with ALPN. There are as many lists as the program has.
+    /// The configuration for each ALPN list. The lists are constants of the program, so they are
+    /// few.
     offering: Arc<Mutex<Vec<Offering>>>,
     keys: Arc<Keys>,
     verify_client: VerifyClient,
-    /// None where no certificate is asked for.
+    /// `None` if no certificate is requested.
     judge: Option<Judge>,
 }
 
 impl ServerTls {
-    /// Makes settings ready. What OpenSSL has and rustls has not is pushed to `warnings`.
+    /// Compiles the settings. Settings that rustls does not support are pushed to `warnings`.
     ///
     /// # Errors
     /// If no protocol or no cipher remains.
@@ -132,7 +133,7 @@ impl ServerTls {
         config.session_storage = settings.cache.within(&scope);
         match settings.tickets {
             Some(tickets) => config.ticketer = tickets.within(&scope),
-            // A ticket of TLS 1.3 stands for an entry in the cache, then.
+            // Without ticket keys, a TLS 1.3 ticket is a key into the session cache.
             None if !settings.cache.keeps() => config.send_tls13_tickets = 0,
             None => {}
         }
@@ -140,12 +141,12 @@ impl ServerTls {
         Ok(Self { config: Arc::new(config), offering: Arc::default(), keys, verify_client, judge })
     }
 
-    /// The most plaintext in a record, in bytes.
+    /// The maximum plaintext of a record, in bytes.
     pub(super) fn fragment(&self) -> usize {
         self.config.max_fragment_size.map_or(LARGEST_FRAGMENT, |size| size - HEAD)
     }
 
-    /// The same with other keys, as variables in `ssl_certificate` give them for one connection.
+    /// A copy with other keys, for a connection whose `ssl_certificate` contains variables.
     #[must_use]
     pub fn with_keys(&self, keys: Vec<CertifiedKey>) -> Self {
         let mut config = ServerConfig::clone(&self.config);
@@ -154,7 +155,7 @@ impl ServerTls {
         Self { config: Arc::new(config), offering: Arc::default(), keys, ..self.clone() }
     }
 
-    /// Whether a client with these suites can speak TLS 1.3 with the server.
+    /// Whether the server shares a TLS 1.3 suite with a client that offers these.
     pub(super) fn shares_tls13(&self, offered: &[CipherSuite]) -> bool {
         self.keys.shares_tls13(offered)
     }
@@ -164,7 +165,7 @@ impl ServerTls {
         self.verify_client
     }
 
-    /// The settings for a handshake that offers these protocols.
+    /// The configuration that offers these protocols.
     pub(super) fn config(&self, alpn: Alpn) -> Arc<ServerConfig> {
         if alpn.is_empty() {
             return Arc::clone(&self.config);
@@ -180,7 +181,7 @@ impl ServerTls {
         config
     }
 
-    /// What is held of a client's certificates, the own one first.
+    /// Judges a client's certificate chain, leaf first.
     pub(super) fn judge(&self, chain: &[CertificateDer<'_>]) -> Judged {
         match &self.judge {
             Some(judge) => Judged {
@@ -191,18 +192,18 @@ impl ServerTls {
         }
     }
 
-    /// Who judges; none where no certificate is asked for.
+    /// The identity of the judge; `None` if no certificate is requested.
     pub(super) fn judged_by(&self) -> Option<Identity> {
         self.judge.as_ref().map(Judge::identity)
     }
 }
 
-/// rustls counts the record's head, and has bounds.
+/// rustls's fragment size: it counts the record header and is bounded.
 fn fragment(buffer_size: usize) -> usize {
     (buffer_size + HEAD).clamp(512, 16_384 + HEAD)
 }
 
-/// The keys of a server; each client gets one that goes with what both sides can do.
+/// The keys of a server; each client gets one that its offer supports.
 #[derive(Debug)]
 struct Keys {
     keys: Vec<CertifiedKey>,
@@ -213,11 +214,11 @@ struct Keys {
 
 impl Keys {
     fn new(keys: Vec<CertifiedKey>, suites: &[SupportedCipherSuite], prefer_own: bool) -> Self {
-        // As with OpenSSL, the last one of each kind stands.
+        // As in OpenSSL, the last key of each type wins.
         let last = |at: usize| !keys[at + 1..].iter().any(|later| later.is_like(&keys[at]));
         let mut keys: Vec<_> =
             (0..keys.len()).filter(|&at| last(at)).map(|at| keys[at].clone()).collect();
-        // OpenSSL's order of signatures, which counts with `ssl_prefer_server_ciphers`.
+        // OpenSSL's order of signatures, used with `ssl_prefer_server_ciphers`.
         keys.sort_by_key(CertifiedKey::is_rsa);
         Self { keys, suites: suites.to_vec(), prefer_own }
     }
@@ -227,13 +228,13 @@ impl Keys {
         Self::new(keys, &self.suites, self.prefer_own)
     }
 
-    /// Whether both have a suite of TLS 1.3.
+    /// Whether the offer contains one of the server's TLS 1.3 suites.
     fn shares_tls13(&self, offered: &[CipherSuite]) -> bool {
         let mut own = self.suites.iter().filter(|suite| suite.tls13().is_some());
         own.any(|suite| offered.contains(&suite.suite()))
     }
 
-    /// With TLS 1.3 the order of signatures decides (RFC 8446 section 4.4.2.2).
+    /// The key for TLS 1.3, by the order of signature schemes (RFC 8446 section 4.4.2.2).
     fn by_signature(&self, schemes: &[SignatureScheme]) -> Option<&CertifiedKey> {
         let signs = |key: &CertifiedKey, schemes: &[SignatureScheme]| {
             key.0.key.choose_scheme(schemes).is_some()
@@ -245,7 +246,7 @@ impl Keys {
         schemes.find_map(|&scheme| self.keys.iter().find(|key| signs(key, &[scheme])))
     }
 
-    /// With TLS 1.2 the first suite that both have and that there is a key for.
+    /// The key for TLS 1.2, by the first shared suite that has a key.
     fn by_suite(
         &self,
         offered: &[CipherSuite],
@@ -279,14 +280,16 @@ impl ResolvesServerCert for Keys {
     }
 }
 
-/// The others are for certificates only (RFC 8446 section 4.2.3).
+/// Whether TLS 1.3 handshakes may use the scheme. The others sign certificates only (RFC 8446
+/// section 4.2.3).
 fn is_for_tls13(scheme: SignatureScheme) -> bool {
     use SignatureScheme as S;
     let old = [S::RSA_PKCS1_SHA1, S::RSA_PKCS1_SHA256, S::RSA_PKCS1_SHA384, S::RSA_PKCS1_SHA512];
     !old.contains(&scheme)
 }
 
-/// Takes any client certificate whose key has signed the handshake; see [`verify`].
+/// Accepts every client certificate whose key signed the handshake; verification follows in
+/// [`verify`].
 #[derive(Debug)]
 struct AnyClient {
     hints: Vec<DistinguishedName>,
@@ -332,7 +335,7 @@ impl ClientCertVerifier for AnyClient {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
-        // TLS 1.2 signs the messages themselves.
+        // TLS 1.2 signs the handshake messages, not their hash.
         verify::tls12_signature(&hello::restored(message), certificate, signed)
     }
 

@@ -1,10 +1,11 @@
-//! The TLS layer of a connection once its handshake is done.
+//! The TLS layer of an established connection.
 //!
-//! With TLS 1.3 the records of application data are encrypted and decrypted here (`aead.rs`), and
-//! rustls gets all the others, each as a whole. With TLS 1.2 it gets everything.
+//! With TLS 1.3, records of application data are encrypted and decrypted here (`aead.rs`); rustls
+//! gets all others, whole records at a time. With TLS 1.2, rustls gets everything.
 //!
-//! Records leave in the order of their numbers: rustls's are sent before anything is encrypted
-//! here, and what waits here is sent before what rustls has encrypted since.
+//! Records leave in the order of their sequence numbers: rustls's pending records are sent before
+//! anything is encrypted here, and records pending here before those that rustls has encrypted
+//! since.
 
 use std::fmt;
 use std::io::{self, BufRead, IoSlice, Write};
@@ -21,35 +22,35 @@ use crate::buffer::{self, Buf, STRETCH};
 use crate::connection::socket::Socket;
 use crate::kernel;
 
-/// How much is received from the kernel at once: a whole record and most of another.
+/// The size of a receive: one record and most of another.
 const INBOUND: usize = 32 * 1024;
 
-/// The same where much is wanted.
+/// The size of a receive when the reader wants more than [`INBOUND`].
 const LARGE_INBOUND: usize = 128 * 1024;
 
-/// A buffer of four times this size is not too large for what waits.
+/// A partial record may keep a buffer of up to four times this size.
 const SMALL_INBOUND: usize = 1024;
 
-/// After so many records a key is replaced: half of what is thought to be safe with AES-GCM (RFC
-/// 8446 section 5.5).
+/// A key is replaced after this many records: half of the limit for AES-GCM (RFC 8446 section 5.5).
 const RECORDS_PER_KEY: u64 = 1 << 23;
 
-/// How many records without plaintext may come one after the other (as in OpenSSL).
+/// The maximum number of consecutive records without plaintext, as in OpenSSL.
 const MOST_EMPTY: u8 = 32;
 
-/// After so many records without anything for the reader, others have their turn.
+/// The connection yields to other tasks after this many records without plaintext for the reader.
 const RECORDS_PER_TURN: usize = 16;
 
 /// A fatal alert `unexpected_message` (RFC 8446 section 6.2).
 const UNEXPECTED_MESSAGE: [u8; 2] = [2, 10];
 
-/// The type of records with alerts.
+/// The content type of alerts.
 const ALERT: u8 = 21;
 
-/// How many stretches rustls gets at once: what may be on its way, and the ends of some buffers.
+/// The maximum number of slices per write to rustls: the limit of pending data plus the ends of
+/// some buffers.
 const PARTS: usize = OUTBOUND_LIMIT / STRETCH + 8;
 
-/// Cuts `bufs` into stretches, as many as there is room for: rustls copies them.
+/// Cuts `bufs` into slices of at most [`STRETCH`] bytes, up to [`PARTS`]: rustls copies them.
 fn cut<'a, 'b>(bufs: &'a [IoSlice<'_>], parts: &'b mut [IoSlice<'a>; PARTS]) -> &'b [IoSlice<'a>] {
     let mut count = 0;
     let stretches = bufs.iter().flat_map(|buf| buf.chunks(STRETCH));
@@ -64,26 +65,26 @@ fn cut<'a, 'b>(bufs: &'a [IoSlice<'_>], parts: &'b mut [IoSlice<'a>; PARTS]) -> 
 pub(crate) struct Session {
     tls: rustls::Connection,
     info: Rc<TlsInfo>,
-    /// Bytes received and not decrypted yet, from `taken` on. Without memory while idle.
+    /// Received bytes not yet decrypted, starting at `taken`. Unallocated while idle.
     inbound: Buf,
     taken: u32,
-    /// What of a decrypted record nobody has taken yet.
+    /// The unread rest of a decrypted record.
     plain: Buf,
-    /// Encrypted bytes that the socket has not taken, from `sent` on.
+    /// Encrypted bytes that the socket has not taken, starting at `sent`.
     outbound: Buf,
     sent: u32,
-    /// None with TLS 1.2.
+    /// Empty with TLS 1.2.
     keys: Keys,
-    /// The most plaintext in a record.
+    /// The maximum plaintext of a record.
     fragment: u16,
     closing: bool,
-    /// How many records without plaintext have come since there was any.
+    /// Consecutive records without plaintext.
     empty: u8,
 }
 
 impl Session {
-    /// `inbound` is what was received behind the handshake's last message, which rustls has not
-    /// seen. `fragment` is the most plaintext in a record, where that is settled.
+    /// `inbound` holds bytes received after the handshake's last message, which rustls has not
+    /// seen. `fragment` is the maximum plaintext of a record, if configured.
     pub(super) fn new(
         mut tls: rustls::Connection,
         keys: Keys,
@@ -111,12 +112,12 @@ impl Session {
         &self.info
     }
 
-    /// The bytes that were received and not decrypted yet.
+    /// Received bytes not yet decrypted.
     fn received(&self) -> &[u8] {
         &self.inbound[self.taken as usize..]
     }
 
-    /// Whether nothing was received that nobody has read yet, and nothing waits to be sent.
+    /// Whether no received data is unread and none is pending to be sent.
     pub(crate) fn is_idle(&mut self) -> bool {
         self.inbound.is_empty()
             && self.plain.is_empty()
@@ -124,7 +125,7 @@ impl Session {
             && !matches!(self.tls.reader().fill_buf(), Ok(bytes) if !bytes.is_empty())
     }
 
-    /// Receives at most `max` bytes of plaintext.
+    /// Receives up to `max` bytes of plaintext.
     pub(crate) fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
@@ -147,7 +148,7 @@ impl Session {
         Poll::Pending
     }
 
-    /// Ready when a receive would not wait for the socket, or when the socket has something.
+    /// Ready when plaintext is available or the socket is readable.
     pub(crate) fn poll_readable(
         &mut self,
         cx: &mut Context<'_>,
@@ -162,8 +163,8 @@ impl Session {
         }
     }
 
-    /// Whether a connection that should be silent is still open: what the peer says of TLS
-    /// itself, such as new session tickets, does not count.
+    /// Whether an idle connection is still open and has sent no data. Messages of TLS itself, such
+    /// as new session tickets, do not count as data.
     pub(crate) fn is_silent(&mut self, socket: &mut Socket) -> bool {
         if self.is_idle() && socket.is_silent() {
             return true;
@@ -172,7 +173,7 @@ impl Session {
         self.poll_recv(&mut cx, socket, &mut Vec::new(), 1).is_pending()
     }
 
-    /// Plaintext that is there already; `None` if more records are needed.
+    /// Takes available plaintext; `None` if more records are needed.
     fn take_plaintext(&mut self, into: &mut Vec<u8>, max: usize) -> Option<io::Result<usize>> {
         if !self.plain.is_empty() {
             let count = self.plain.len().min(max);
@@ -187,7 +188,7 @@ impl Session {
         while total < max {
             let mut reader = self.tls.reader();
             match reader.fill_buf() {
-                // The peer has closed the TLS connection in order.
+                // The peer sent a close_notify alert.
                 Ok([]) => return Some(Ok(total)),
                 Ok(bytes) => {
                     let count = bytes.len().min(max - total);
@@ -195,7 +196,7 @@ impl Session {
                     reader.consume(count);
                     total += count;
                 }
-                // Closed without saying so; like nginx we take that for the end, too.
+                // The peer closed without close_notify; like nginx, treat it as the end.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Some(Ok(total));
                 }
@@ -209,8 +210,8 @@ impl Session {
         (total > 0).then_some(Ok(total))
     }
 
-    /// Decrypts whole records of application data as far as they are needed; how many bytes were
-    /// put behind `into`. Stops before a record that is one for rustls.
+    /// Decrypts whole records of application data until `max` bytes are appended to `into`, and
+    /// returns their number. Stops before a record for rustls.
     fn open_records(&mut self, into: &mut Vec<u8>, max: usize) -> usize {
         let Some(key) = &self.keys.inbound else { return 0 };
         let mut total = 0;
@@ -236,7 +237,7 @@ impl Session {
         total
     }
 
-    /// Ends a connection that sends nothing but empty records.
+    /// Fails a connection that sends only empty records.
     fn check_empty(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> io::Result<()> {
         if self.empty <= MOST_EMPTY {
             return Ok(());
@@ -253,18 +254,18 @@ impl Session {
         Err(io::Error::new(io::ErrorKind::InvalidData, "too many empty records"))
     }
 
-    /// Takes in what the socket has, and hands on what is for rustls.
+    /// Receives from the socket and passes to rustls the records that are its own.
     fn poll_records(
         &mut self,
         cx: &mut Context<'_>,
         socket: &mut Socket,
         max: usize,
     ) -> Poll<io::Result<()>> {
-        // A peer that takes no alerts and no new keys is not listened to either.
+        // A peer that does not take our alerts and key updates is not read from either.
         if self.tls.wants_write() {
             ready!(self.poll_flush(cx, socket))?;
         }
-        // What is whole and was left is for rustls.
+        // A complete record left by `open_records` is for rustls.
         let Some(length) = records::whole(self.received()) else {
             return self.poll_fill(cx, socket, max);
         };
@@ -284,11 +285,11 @@ impl Session {
         Poll::Ready(Ok(()))
     }
 
-    /// Hands received bytes to rustls, as many as it takes.
+    /// Passes received bytes to rustls, as many as it takes.
     fn feed(&mut self, cx: &mut Context<'_>, socket: &mut Socket, end: usize) -> io::Result<()> {
         let fed = self.tls.read_tls(&mut &self.inbound[self.taken as usize..end])?;
         if fed == 0 {
-            // Nothing is taken any more: what follows the peer's close is not for us.
+            // rustls takes nothing after the peer's close_notify.
             return Err(io::ErrorKind::InvalidData.into());
         }
         self.taken += fed as u32;
@@ -298,26 +299,26 @@ impl Session {
             if !Arc::ptr_eq(&before, after) {
                 after.pass_one();
             }
-            // With new keys, those who asked for them are told before they are used.
+            // An empty write makes rustls send its pending key update before the new keys are used.
             let _ = self.tls.writer().write(&[]);
         }
         if self.tls.wants_write() {
-            // An alert, a ticket or a key update; what the socket does not take now goes out
-            // before whatever is sent next.
+            // An alert, a ticket or a key update. The rest that the socket does not take is sent
+            // before any later data.
             let _ = self.poll_write(cx, socket);
         }
         processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok(())
     }
 
-    /// A connection that waits for the beginning of a record holds no buffer.
+    /// Frees the buffer between records.
     fn drop_taken(&mut self) {
         if self.received().is_empty() {
             (self.inbound, self.taken) = (Buf::empty(), 0);
         }
     }
 
-    /// Receives behind the part of a record that is there.
+    /// Receives more, after the bytes of a partial record.
     fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -346,7 +347,7 @@ impl Session {
         Poll::Ready(Ok(()))
     }
 
-    /// Many may wait for the rest of a record.
+    /// Shrinks the buffer of a partial record: many connections may wait for the rest of one.
     fn hold_little(&mut self) {
         let waiting = self.received();
         if self.inbound.capacity() >= 4 * waiting.len().max(SMALL_INBOUND) {
@@ -354,7 +355,7 @@ impl Session {
         }
     }
 
-    /// Encrypts from `bufs` and sends; returns how much plaintext was taken.
+    /// Encrypts from `bufs` and sends; returns the length of the plaintext taken.
     pub(crate) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -373,7 +374,7 @@ impl Session {
         if self.closing {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        // A connection that has failed says so.
+        // Reports the error of a failed connection.
         self.tls.writer().flush()?;
         if key.used() >= RECORDS_PER_KEY {
             self.refresh()?;
@@ -398,7 +399,7 @@ impl Session {
         Poll::Ready(sent.map(|()| taken))
     }
 
-    /// Replaces the keys of both directions.
+    /// Updates the keys of both directions.
     fn refresh(&mut self) -> io::Result<()> {
         let refreshed = self.keys.follow(|| self.tls.refresh_traffic_keys());
         refreshed.map_err(io::Error::other)
@@ -408,7 +409,7 @@ impl Session {
         !self.outbound.is_empty() || self.tls.wants_write()
     }
 
-    /// Ready when nothing encrypted waits any more.
+    /// Ready when no encrypted data is pending.
     pub(crate) fn poll_flush(
         &mut self,
         cx: &mut Context<'_>,
@@ -439,7 +440,7 @@ impl Session {
         }
     }
 
-    /// Tells the peer that nothing more will come.
+    /// Sends a close_notify alert.
     pub(crate) fn poll_close_notify(
         &mut self,
         cx: &mut Context<'_>,
@@ -451,26 +452,26 @@ impl Session {
         self.poll_flush(cx, socket)
     }
 
-    /// The same for a socket that the loop does not watch (any more), and that is closed at once:
-    /// as far as one call gets.
+    /// Sends a close_notify alert in a single call, for a socket that the loop does not watch and
+    /// that is closed at once.
     pub(crate) fn close_notify_on(&mut self, fd: impl std::os::fd::AsFd) {
         if !std::mem::replace(&mut self.closing, true) {
             self.tls.send_close_notify();
             let mut bytes = self.outbound[self.sent as usize..].to_vec();
             while self.tls.wants_write() && self.tls.write_tls(&mut bytes).is_ok() {}
-            // In one packet with the end.
+            // In one packet with the FIN.
             let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
             let _ = kernel::send(fd, &bytes, flags);
         }
     }
 }
 
-/// Whether a reader that gave this error waits for more.
+/// Whether the reader's error means that more data is needed.
 fn is_nothing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-/// The socket as rustls writes to it.
+/// The socket as the writer that rustls needs.
 pub(super) struct Outbound<'a, 'b> {
     pub(super) cx: &'a mut Context<'b>,
     pub(super) socket: &'a mut Socket,

@@ -1,7 +1,7 @@
-//! Sessions that the server keeps for clients (`ssl_session_cache`), within a number of bytes.
+//! The server's session cache (`ssl_session_cache`), limited in bytes.
 //!
-//! A session holds the client's certificates, of which a client may send 64 KiB. So a large one is
-//! not kept at all, and what is kept is counted in bytes.
+//! A session holds the client's certificate chain, of up to 64 KiB. So the limit is in bytes, and a
+//! large session is not cached.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -11,17 +11,17 @@ use rustls::server::{NoServerSessionStorage, StoresServerSessions};
 
 use super::tickets::Scope;
 
-/// The largest session that is kept or put into a ticket. nginx's limit is 4096 bytes with the
-/// client's own certificate only; here is the whole chain.
+/// The largest session that is cached or put into a ticket. nginx's limit is 4096 bytes with the
+/// client's own certificate only; this one includes the whole chain.
 pub(super) const LARGEST_SESSION: usize = 8 * 1024;
 
-/// What an entry takes besides its id, which is there twice, and its session.
+/// The overhead of an entry besides its session and the two copies of its ID.
 const OVERHEAD: usize = 128;
 
-/// How many bytes `builtin` has for each session, on average.
+/// The average size of a session by which `builtin` is limited, in bytes.
 const BYTES_PER_SESSION: usize = 1024;
 
-/// Where sessions of clients without tickets are kept (`ssl_session_cache`).
+/// The sessions of clients without tickets (`ssl_session_cache`).
 #[derive(Clone)]
 pub struct SessionCache(Option<Arc<Cache>>);
 
@@ -31,24 +31,24 @@ impl SessionCache {
         Self(None)
     }
 
-    /// `shared:NAME:SIZE`, shared by all threads and all servers that name it; the size is in
-    /// bytes.
+    /// `shared:NAME:SIZE`: a cache shared by all threads and by all servers that name it. The size
+    /// is in bytes.
     pub fn shared(bytes: usize) -> Self {
         Self(Some(Arc::new(Cache::new(bytes, usize::MAX))))
     }
 
-    /// `builtin:SIZE`, in sessions.
+    /// `builtin:SIZE`: the size is in sessions.
     pub fn builtin(sessions: usize) -> Self {
         let sessions = sessions.max(1);
         Self(Some(Arc::new(Cache::new(sessions.saturating_mul(BYTES_PER_SESSION), sessions))))
     }
 
-    /// Whether it keeps anything.
+    /// Whether sessions are cached at all.
     pub(super) fn keeps(&self) -> bool {
         self.0.is_some()
     }
 
-    /// What is kept within a scope is found there only.
+    /// A view of the cache that finds only the sessions of its own scope.
     pub(super) fn within(&self, scope: &Scope) -> Arc<dyn StoresServerSessions> {
         match &self.0 {
             Some(inner) => Arc::new(ScopedCache { inner: Arc::clone(inner), scope: *scope }),
@@ -63,7 +63,7 @@ impl fmt::Debug for SessionCache {
     }
 }
 
-/// Sessions by their ids; the oldest make room.
+/// Sessions by ID; the oldest are evicted first.
 struct Cache {
     most_bytes: usize,
     most_sessions: usize,
@@ -73,12 +73,12 @@ struct Cache {
 #[derive(Default)]
 struct Kept {
     sessions: HashMap<Id, Vec<u8>>,
-    /// The ids as they came, with those that have been taken since.
+    /// The IDs in order of insertion, including those of removed sessions.
     order: VecDeque<Id>,
     bytes: usize,
 }
 
-/// A session's id.
+/// A session ID.
 type Id = Arc<[u8]>;
 
 impl Kept {

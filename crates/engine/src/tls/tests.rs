@@ -55,7 +55,7 @@ async fn shake(server: &Arc<ServerTls>, client: &ClientTls, name: &str) -> Both 
 const ALPN: Alpn = &[b"h2", b"http/1.1"];
 
 #[test]
-fn bytes_go_both_ways() {
+fn data_passes_in_both_directions() {
     block_on(async {
         let server = server(ServerSettings::default());
         let client = client(ClientSettings {
@@ -101,7 +101,7 @@ fn a_session_is_resumed_in_both_versions() {
                 let (mut one, mut two) = (one.unwrap(), two.unwrap());
                 assert_eq!(one.tls().unwrap().protocol, word);
                 assert_eq!(one.tls().unwrap().resumed, resumed, "{word}");
-                // With the answer the client takes in the tickets.
+                // The client processes the tickets together with the response.
                 one.send_all(&[b"ok"], SOON).await.unwrap();
                 two.recv(&mut Vec::new(), 10, SOON).await.unwrap();
                 assert!(two.is_idle_alive());
@@ -114,7 +114,7 @@ fn a_session_is_resumed_in_both_versions() {
 }
 
 #[test]
-fn client_certificates_are_judged_and_not_refused() {
+fn client_certificates_are_judged_and_accepted() {
     block_on(async {
         let server = server(ServerSettings {
             verify_client: VerifyClient::On,
@@ -150,7 +150,7 @@ fn client_certificates_are_judged_and_not_refused() {
 }
 
 #[test]
-fn an_upstreams_certificate_must_be_good_and_its_own() {
+fn an_upstreams_certificate_must_be_valid_and_cover_its_name() {
     block_on(async {
         let server = server(ServerSettings::default());
         let trust = Trust { anchors: root(), revocation: Revocation::default() };
@@ -180,7 +180,7 @@ fn a_handshake_can_be_refused() {
 }
 
 #[test]
-fn what_is_no_tls_is_seen_before_and_told_after() {
+fn plaintext_is_recognized_and_reported() {
     block_on(async {
         let (mut one, mut two) = pair();
         two.send_all(&[b"GET / HTTP/1.0\r\n\r\n"], SOON).await.unwrap();
@@ -219,7 +219,7 @@ fn an_idle_connection_is_parked_and_closed_in_order() {
 }
 
 #[test]
-fn keys_and_certificates_must_fit() {
+fn a_key_must_match_its_certificate() {
     let (plain, sealed) =
         (include_bytes!("fixtures/rsa.key"), include_bytes!("fixtures/rsa-encrypted.key"));
     assert!(CertifiedKey::from_pem(RSA, plain, &[]).is_ok());
@@ -234,7 +234,7 @@ fn keys_and_certificates_must_fit() {
 }
 
 #[test]
-fn each_client_gets_the_key_that_it_can_check() {
+fn each_client_gets_a_key_it_supports() {
     block_on(async {
         let rsa = CertifiedKey::from_pem(RSA, include_bytes!("fixtures/rsa.key"), &[]).unwrap();
         let settings = ServerSettings { keys: vec![rsa, key()], ..ServerSettings::default() };
@@ -253,7 +253,7 @@ fn each_client_gets_the_key_that_it_can_check() {
 }
 
 #[test]
-fn a_key_is_chosen_by_what_both_can_do() {
+fn the_key_follows_from_shared_suites() {
     block_on(async {
         let rsa = CertifiedKey::from_pem(RSA, include_bytes!("fixtures/rsa.key"), &[]).unwrap();
         let both = Protocols::DEFAULT;
@@ -263,7 +263,7 @@ fn a_key_is_chosen_by_what_both_can_do() {
             (tls12, "ECDHE-RSA-AES128-GCM-SHA256", true),
             (tls12, "ECDHE-ECDSA-AES128-GCM-SHA256", false),
             (tls12, "HIGH", false),
-            // With TLS 1.3 the suites say nothing of keys.
+            // With TLS 1.3, suites do not restrict the key type.
             (both, "ECDHE-RSA-AES128-GCM-SHA256", false),
         ] {
             let offer = Offer::new(protocols, ciphers);

@@ -1,4 +1,4 @@
-//! Session tickets, and who may resume a session.
+//! Session tickets and the scope in which they are valid.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -13,18 +13,18 @@ use super::server::ServerSettings;
 use super::session_cache::LARGEST_SESSION;
 use crate::clock;
 
-/// The length of a key's name, with which each ticket begins (RFC 5077 section 4).
+/// The length of the key name at the start of each ticket (RFC 5077 section 4).
 const NAME: usize = 16;
 
-/// For how many seconds the process's own key is used for new tickets.
+/// How long, in seconds, a key of the process encrypts new tickets.
 const PROCESS_LIFETIME: u32 = 6 * 3600;
 
-/// What session tickets are encrypted with.
+/// The keys of session tickets.
 #[derive(Clone)]
 pub struct Tickets(Arc<dyn ProducesTickets>);
 
 impl Tickets {
-    /// The process's own keys, which change by themselves and are lost when it ends.
+    /// The process's own keys, which rotate and are lost when the process ends.
     pub fn process() -> Option<Self> {
         static PROCESS: OnceLock<Option<Tickets>> = OnceLock::new();
         PROCESS.get_or_init(|| Self::random(PROCESS_LIFETIME)).clone()
@@ -34,14 +34,14 @@ impl Tickets {
     /// decrypt. `lifetime` is in seconds.
     ///
     /// # Errors
-    /// If a file has another length: what follows the file's name in nginx's message.
+    /// If a file has another length: the end of nginx's message, after the file's name.
     pub fn from_files(files: &[&[u8]], lifetime: u32) -> Result<Self, String> {
         let keys = files.iter().map(|file| Key::new(file)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self(Arc::new(FileTickets { keys, lifetime })))
     }
 
-    /// Keys of its own, which are lost when the last holder is gone. Each is for new tickets
-    /// during `lifetime` seconds, and for as long again it still opens them.
+    /// Random keys, lost with their last holder. Each encrypts new tickets for `lifetime` seconds
+    /// and decrypts them for as long again.
     pub fn random(lifetime: u32) -> Option<Self> {
         let rotator = TicketRotator::new(lifetime.max(1), || {
             let mut file = [0; 48];
@@ -52,12 +52,12 @@ impl Tickets {
         Some(Self(Arc::new(rotator.ok()?)))
     }
 
-    /// What is made within a scope is good there only.
+    /// A view of the keys that accepts only tickets of its own scope.
     pub(super) fn within(&self, scope: &Scope) -> Arc<dyn ProducesTickets> {
         Arc::new(ScopedTickets { inner: Arc::clone(&self.0), scope: *scope })
     }
 
-    /// What a ticket holds; None if these keys have not made it.
+    /// The content of a ticket; `None` if it was not made with these keys.
     pub(super) fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         self.0.decrypt(ticket)
     }
@@ -114,7 +114,7 @@ impl ProducesTickets for FileTickets {
         self.lifetime
     }
 
-    /// Name, nonce, then what is sealed.
+    /// A ticket: key name, nonce, ciphertext.
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let key = self.keys.first()?;
         let mut nonce = [0; NONCE_LEN];
@@ -140,18 +140,18 @@ impl ProducesTickets for FileTickets {
     }
 }
 
-/// Who may resume a session, and for how long: a session of one server is none of another's that
-/// shows other certificates or asks clients for other ones.
+/// The servers that may resume a session, and its timeout. A session is valid only on servers with
+/// the same certificates and the same requirements for client certificates.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scope {
     context: [u8; CONTEXT],
     timeout: u32,
 }
 
-/// Bytes of a digest: nobody can choose what goes into it.
+/// A digest: clients cannot choose its input.
 const CONTEXT: usize = 32;
 
-/// The context and the second in which the session began.
+/// The context and the time of the session's start in seconds.
 const LABEL: usize = CONTEXT + 8;
 
 impl Scope {
@@ -178,7 +178,7 @@ impl Scope {
         [&self.context[..], &clock::wall_secs().to_be_bytes(), plain].concat()
     }
 
-    /// What was labelled, if it was in this scope and is not too old.
+    /// The content of a label, if its scope matches and its session has not expired.
     pub(super) fn check(&self, labelled: &[u8]) -> Option<Vec<u8>> {
         let (label, plain) = labelled.split_first_chunk::<LABEL>()?;
         let (context, begun) = label.split_first_chunk::<CONTEXT>()?;
@@ -203,7 +203,7 @@ impl ProducesTickets for ScopedTickets {
         self.scope.timeout
     }
 
-    /// A large session has no ticket: a client would have to bring it with each hello.
+    /// Encrypts a session. A large one gets no ticket: the client would send it with every hello.
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         (plain.len() <= LARGEST_SESSION).then(|| self.inner.encrypt(&self.scope.label(plain)))?
     }

@@ -1,9 +1,9 @@
-//! Checking a peer's certificate, with OpenSSL's results.
+//! Verification of peer certificates with OpenSSL's results.
 //!
-//! nginx lets the handshake succeed whatever the certificate is worth, and judges afterwards: a
-//! client gets an answer that says why, and an upstream's fault goes to the log with its number.
-//! So the verifiers that rustls asks accept every certificate whose key has signed the handshake,
-//! and the path is checked here when the handshake is done. A resumed session is checked, too.
+//! nginx accepts any certificate in the handshake and judges it afterwards: the client gets an
+//! error page with the reason, and an upstream's fault is logged with its number. So the verifiers
+//! given to rustls accept every certificate whose key signed the handshake, and the path is
+//! verified here after the handshake. Resumed sessions are verified as well.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,19 +30,19 @@ pub(super) use signature::{algorithms, tls12_signature, tls13_signature};
 use trust::Facts;
 pub use trust::{Revocation, Trust};
 
-/// The longest path that is tried, whatever the configured depth, and how many certificates are
-/// looked at besides the peer's own: a limit on work.
+/// The longest path, whatever depth is configured, and the maximum number of peer certificates used
+/// besides the leaf: a limit on work.
 const LONGEST_PATH: usize = 16;
 
-/// How many signatures are checked at most for one peer: names that fit are cheap to make up.
+/// The maximum number of signature checks per peer: matching names are cheap to forge.
 const MOST_SIGNATURES: usize = 24;
 
-/// Why a certificate was refused: OpenSSL's number and text.
+/// The reason for rejecting a certificate: OpenSSL's number and text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// `X509_V_ERR_…`.
     pub code: u32,
-    /// OpenSSL's text for it.
+    /// OpenSSL's text for the number.
     pub text: &'static str,
 }
 
@@ -90,7 +90,7 @@ impl Fault {
     const WEAK_DIGEST: Self = Self { code: 68, text: "CA signature digest algorithm too weak" };
     const NOT_A_CA: Self = Self { code: 79, text: "invalid CA certificate" };
 
-    /// Whether `ssl_verify_client optional_no_ca` lets it pass.
+    /// Whether `ssl_verify_client optional_no_ca` ignores the fault.
     pub fn is_about_trust(self) -> bool {
         matches!(self.code, 18 | 19 | 20 | 21 | 27)
     }
@@ -102,35 +102,35 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What the check of the peer's certificate gave.
+/// The result of verifying a peer's certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
-    /// There was nothing to check, or nobody wanted it checked.
+    /// There is no certificate, or verification is off.
     #[default]
     Unchecked,
-    /// The certificate is good.
+    /// The certificate is valid.
     Valid,
-    /// It is not.
+    /// The certificate is rejected.
     Invalid(Fault),
 }
 
-/// What a certificate is to be used for.
+/// The role that a certificate is verified for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Client,
     Server,
 }
 
-/// Who judges the peers of one place in the configuration.
+/// The verifier of one location's or server's peers.
 #[derive(Clone, Debug)]
 pub(super) struct Judge {
     trust: Arc<Facts>,
     purpose: Purpose,
-    /// How many authorities may stand between a peer's certificate and one that is believed.
+    /// The maximum number of intermediate certificates.
     depth: u32,
 }
 
-/// Judges who hold the same are the same: a verdict of one is the other's, too.
+/// Judges with equal identities hold equal facts, so a verdict of one holds for the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Identity(u64, u32);
 
@@ -143,16 +143,16 @@ impl Judge {
         Identity(self.trust.identity(), self.depth)
     }
 
-    /// Checks the path from the peer's certificate to one that is believed; `now` is in seconds
-    /// since 1970.
+    /// Verifies the path from the peer's certificate to a trust anchor; `now` is in seconds since
+    /// 1970.
     pub(super) fn judge(&self, chain: &[CertificateDer<'_>], now: i64) -> Verdict {
         let faults = self.faults(chain, now);
         faults.last().map_or(Verdict::Valid, |fault| Verdict::Invalid(*fault))
     }
 
-    /// All that is wrong, in OpenSSL's order.
+    /// All faults in the order in which OpenSSL reports them.
     fn faults(&self, chain: &[CertificateDer<'_>], now: i64) -> Vec<Fault> {
-        // What cannot be read is refused, also where nobody needs it: what it says is unknown.
+        // Unreadable certificates are rejected even if unused, since their content is unknown.
         let read = |der: &CertificateDer<'_>| Certificate::read(der);
         let some: Option<Vec<_>> = chain.iter().take(1 + LONGEST_PATH).map(read).collect();
         let Some(certificates) = some else { return vec![Fault::SIGNATURE] };
@@ -170,7 +170,8 @@ impl Judge {
     }
 }
 
-/// Whether the certificate is for `name`, as OpenSSL's `X509_check_host` and `_check_ip` say.
+/// Whether the certificate covers `wanted`, by the rules of OpenSSL's `X509_check_host` and
+/// `X509_check_ip`.
 pub(super) fn is_for(certificate: &CertificateDer<'_>, wanted: &str) -> bool {
     Certificate::read(certificate).is_some_and(|certificate| name::matches(&certificate, wanted))
 }
@@ -185,9 +186,9 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    /// Makes all checks in OpenSSL's order, whatever the earlier ones have found. The last fault
-    /// is the answer, because nginx tells OpenSSL to go on: an expired certificate of an unknown
-    /// authority is expired, which `optional_no_ca` does not forgive.
+    /// Runs all checks in OpenSSL's order, whatever the results of earlier ones. The last fault is
+    /// the verdict, because nginx tells OpenSSL to continue: an expired certificate of an unknown
+    /// authority is reported as expired, which `optional_no_ca` does not ignore.
     fn all(&mut self, leaf: &'a Certificate, purpose: Purpose, depth: u32) {
         if signature::is_small(leaf) {
             self.note(Err(Fault::SMALL_LEAF_KEY));
@@ -200,7 +201,7 @@ impl<'a> Check<'a> {
         }
         self.signatures_and_times(&path);
         self.names(&path);
-        // Nobody says which parts of the net belong to whom in TLS.
+        // No trust anchor of TLS grants address blocks, so no certificate may claim any.
         if path.certificates.iter().any(|certificate| certificate.extensions.resources) {
             self.note(Err(Fault::RESOURCES));
         }
@@ -226,7 +227,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// What OpenSSL's security level 2 asks for: Debian's default, and that of OpenSSL 3.2.
+    /// The requirements of OpenSSL's security level 2, the default of Debian and of OpenSSL 3.2.
     fn strength(&mut self, path: &Path<'a>) {
         for (at, certificate) in path.certificates.iter().enumerate() {
             if at > 0 && signature::is_small(certificate) {
@@ -249,7 +250,7 @@ impl<'a> Check<'a> {
         for (at, certificate) in below.iter().enumerate().rev() {
             let issuer = path.certificates[at + 1];
             self.note(extensions::may_sign(issuer));
-            // Some cannot even be checked here; that has been said already.
+            // Signatures that cannot be checked here have their fault already.
             let hopeless = signature::is_weak(certificate) || signature::is_small(issuer);
             if !path.signed[at] && !hopeless {
                 self.note(Err(Fault::SIGNATURE));

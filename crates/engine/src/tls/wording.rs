@@ -1,15 +1,16 @@
-//! Faults of handshakes in OpenSSL's words: logs are searched for them.
+//! OpenSSL's wordings of handshake failures, which log searches rely on.
 
 use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
-/// OpenSSL's account of a fault: the alert that it sends (RFC 8446 section 6), its code and text.
+/// OpenSSL's report of a failure: the alert that it sends (RFC 8446 section 6), the error code and
+/// the text.
 struct Account {
     alert: Option<AlertDescription>,
     code: &'static str,
     text: &'static str,
 }
 
-/// What OpenSSL makes of a fault, if that is known.
+/// OpenSSL's report of a failure, if known.
 fn account(error: &Error) -> Option<Account> {
     use AlertDescription as Alert;
     use {
@@ -46,7 +47,7 @@ fn account(error: &Error) -> Option<Account> {
             _ => return None,
         },
         Error::InvalidMessage(why) => match why {
-            // Nobody knows in which version the alert should be.
+            // The version for the alert is unknown.
             Invalid::InvalidContentType | Invalid::UnknownProtocolVersion => {
                 let (alert, code) = (None, "0A00010B");
                 return Some(Account { alert, code, text: "wrong version number" });
@@ -95,23 +96,23 @@ fn account(error: &Error) -> Option<Account> {
     Some(Account { alert: Some(alert), code, text })
 }
 
-/// rustls's words when there is no key for what a client can do.
+/// rustls's message when no certificate suits the client.
 const NO_CERTIFICATE: &str = "no server certificate chain resolved";
 
-/// Whether a server had no certificate for what a client can do.
+/// Whether the server had no certificate that suits the client.
 pub(super) fn is_without_certificate(error: &Error) -> bool {
     matches!(error, Error::General(text) if text.contains(NO_CERTIFICATE))
 }
 
-/// The alert that OpenSSL would send to a client whose hello is the fault, as a record that is not
-/// encrypted; empty if it would send none. None where that is not known.
+/// The alert record, unencrypted, that OpenSSL sends for a faulty hello; empty if it sends none,
+/// `None` if that is not known.
 pub(super) fn alert(error: &Error) -> Option<Vec<u8>> {
     let record = |alert| vec![21, 3, 3, 0, 2, 2, u8::from(alert)];
     Some(account(error)?.alert.map(record).unwrap_or_default())
 }
 
-/// `error:0A0000C1:SSL routines::no shared cipher`; what OpenSSL has no words for is told in
-/// rustls's.
+/// OpenSSL's error text, such as `error:0A0000C1:SSL routines::no shared cipher`; rustls's text
+/// where OpenSSL has none.
 pub(super) fn of(error: &Error) -> String {
     match (error, account(error)) {
         (Error::AlertReceived(alert), _) => received(*alert),
@@ -124,7 +125,7 @@ fn other(error: &Error) -> String {
     format!("error:{error}")
 }
 
-/// OpenSSL numbers the alerts that come from the other side from 1000 on.
+/// OpenSSL's text for an alert from the peer. Their error codes start at 1000.
 fn received(alert: AlertDescription) -> String {
     let number = u8::from(alert);
     let text = match alert {

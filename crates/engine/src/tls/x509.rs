@@ -1,5 +1,5 @@
-//! Fields of a certificate in nginx's forms, for `$ssl_client_*`. All that a certificate can hold
-//! is written as OpenSSL writes it: nothing in it can end a field or a line.
+//! Certificate fields in nginx's formats, for `$ssl_client_*`. All values are escaped as in
+//! OpenSSL: none of them can end a field or a line.
 
 use std::fmt::Write;
 
@@ -13,15 +13,15 @@ use super::verify::dn::{self, Attribute};
 
 mod attributes;
 
-/// The most that OpenSSL writes of a name in its old form, in bytes.
+/// OpenSSL's size limit for a name in the legacy format, in bytes.
 const LONGEST_NAME: usize = 1 << 20;
 
-/// `$ssl_client_s_dn`: the subject as RFC 2253 writes it.
+/// `$ssl_client_s_dn`: the subject in RFC 2253 format.
 pub fn subject(der: &[u8]) -> Option<String> {
     rfc2253(Certificate::read(der)?.raw_subject())
 }
 
-/// `$ssl_client_i_dn`: the issuer as RFC 2253 writes it.
+/// `$ssl_client_i_dn`: the issuer in RFC 2253 format.
 pub fn issuer(der: &[u8]) -> Option<String> {
     rfc2253(Certificate::read(der)?.raw_issuer())
 }
@@ -36,7 +36,7 @@ pub fn issuer_legacy(der: &[u8]) -> Option<String> {
     one_line(Certificate::read(der)?.raw_issuer())
 }
 
-/// `$ssl_client_serial`: capital hexadecimal digits, behind a `-` for a negative number.
+/// `$ssl_client_serial`: uppercase hexadecimal, with a leading `-` if negative.
 pub fn serial(der: &[u8]) -> Option<String> {
     let certificate = Certificate::read(der)?;
     let digits = certificate.serial();
@@ -48,7 +48,7 @@ pub fn serial(der: &[u8]) -> Option<String> {
     Some(sign.to_owned() + &capitals(&magnitude[first..]))
 }
 
-/// A number of two's complement without its sign.
+/// The magnitude of a negative two's complement number.
 fn negated(digits: &[u8]) -> Vec<u8> {
     let mut carry = true;
     let mut negated: Vec<u8> = digits
@@ -64,7 +64,7 @@ fn negated(digits: &[u8]) -> Vec<u8> {
     negated
 }
 
-/// `$ssl_client_fingerprint`: the SHA-1 hash of the certificate in hexadecimal digits.
+/// `$ssl_client_fingerprint`: the certificate's SHA-1 hash in hexadecimal.
 pub fn fingerprint(der: &[u8]) -> String {
     capitals(digest(&SHA1_FOR_LEGACY_USE_ONLY, der).as_ref()).to_ascii_lowercase()
 }
@@ -83,14 +83,14 @@ pub fn valid_until(der: &[u8]) -> Option<String> {
     time(tag, text)
 }
 
-/// `$ssl_client_v_remain`: whole days until the certificate expires, 0 if it has. `now` is in
-/// seconds since 1970.
+/// `$ssl_client_v_remain`: whole days until the certificate expires, or 0. `now` is in seconds
+/// since 1970.
 pub fn days_left(der: &[u8], now: i64) -> Option<i64> {
     let end = Certificate::read(der)?.not_after?;
     Some(((end - now) / 86_400).max(0))
 }
 
-/// `$ssl_client_raw_cert`: the certificate in PEM form.
+/// `$ssl_client_raw_cert`: the certificate as PEM.
 pub fn pem(der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
@@ -112,7 +112,7 @@ fn capitals(bytes: &[u8]) -> String {
 fn time(tag: u8, text: &[u8]) -> Option<String> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    // Such a time is of digits alone.
+    // A valid time consists of digits and the final `Z`.
     der::time(tag, text)?;
     let text = std::str::from_utf8(text).ok()?;
     let (year, rest) = text.split_at(if tag == der::UTC_TIME { 2 } else { 4 });
@@ -128,7 +128,7 @@ fn time(tag: u8, text: &[u8]) -> Option<String> {
     Some(format!("{month} {day:2} {}:{}:{} {year} GMT", part(4)?, part(6)?, part(8)?))
 }
 
-/// A name, without its tag, as OpenSSL's `XN_FLAG_RFC2253` has it: the last attribute first.
+/// Formats a name, given without its tag, like OpenSSL's `XN_FLAG_RFC2253`: last attribute first.
 fn rfc2253(name: &[u8]) -> Option<String> {
     let mut text = String::new();
     for part in dn::parts(name)?.iter().rev() {
@@ -150,7 +150,7 @@ fn add_attribute(out: &mut String, attribute: &Attribute<'_>) -> Option<()> {
             escape(out, &text);
         }
         (name, _) => {
-            // What is no text, or has a type that nobody knows, as its DER.
+            // Values that are not text, and those of unknown types, are written as DER.
             match name {
                 Some(name) => out.push_str(name),
                 None => out.push_str(&attributes::numbers(attribute.id)?),
@@ -161,7 +161,7 @@ fn add_attribute(out: &mut String, attribute: &Attribute<'_>) -> Option<()> {
     Some(())
 }
 
-/// RFC 2253 section 2.4, with control characters and bytes beyond ASCII as `\XX`.
+/// Escapes by RFC 2253 section 2.4; control characters and non-ASCII bytes become `\XX`.
 fn escape(out: &mut String, value: &str) {
     for (at, byte) in value.bytes().enumerate() {
         let (first, last) = (at == 0, at + 1 == value.len());
@@ -182,7 +182,8 @@ fn escape(out: &mut String, value: &str) {
     }
 }
 
-/// What OpenSSL holds of a value: a sequence with its tag, bits without the count of those unused.
+/// The value's bytes in OpenSSL's form: a sequence with its tag, a bit string without its count of
+/// unused bits.
 fn bytes(attribute: &Attribute<'_>) -> Vec<u8> {
     match attribute.tag {
         der::SEQUENCE => attribute.whole.to_vec(),
@@ -191,7 +192,8 @@ fn bytes(attribute: &Attribute<'_>) -> Vec<u8> {
     }
 }
 
-/// A name, without its tag, as OpenSSL's `X509_NAME_oneline` has it. None if it gets too long.
+/// Formats a name, given without its tag, like OpenSSL's `X509_NAME_oneline`; `None` if it gets too
+/// long.
 fn one_line(name: &[u8]) -> Option<String> {
     let mut text = String::new();
     for part in dn::parts(name)? {
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_is_no_certificate() {
+    fn garbage_is_not_a_certificate() {
         assert_eq!(subject(b"rubbish"), None);
         assert_eq!(serial(b""), None);
     }

@@ -1,5 +1,5 @@
-//! Private keys encrypted with a password: PKCS #8 with PBES2 (RFC 8018 section 6.2), what
-//! OpenSSL writes since version 3.
+//! Password-encrypted private keys: PKCS #8 with PBES2 (RFC 8018 section 6.2), OpenSSL's default
+//! since version 3.
 
 use std::num::NonZeroU32;
 
@@ -15,7 +15,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 const BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
 
-/// More rounds than this would make a start wait for minutes.
+/// The maximum iteration count; more would delay the start by minutes.
 const MOST_ROUNDS: u32 = 50_000_000;
 
 const PBES2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0d];
@@ -33,7 +33,7 @@ const OID: u8 = 0x06;
 const OCTETS: u8 = 0x04;
 const INTEGER: u8 = 0x02;
 
-/// The content of an encrypted key's PEM section, if the file has one.
+/// The decoded PEM section of an encrypted key, if the file has one.
 pub(super) fn find(pem: &[u8]) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(pem);
     let (_, rest) = text.split_once(BEGIN)?;
@@ -42,7 +42,7 @@ pub(super) fn find(pem: &[u8]) -> Option<Vec<u8>> {
     STANDARD.decode(body).ok()
 }
 
-/// The key, if the password is right and the kind of encryption one of those above.
+/// Decrypts the key; `None` if the password is wrong or the scheme unsupported.
 pub(super) fn decrypt(der: &[u8], password: &[u8]) -> Option<PrivateKeyDer<'static>> {
     let (info, _) = take(der, SEQUENCE)?;
     let (algorithm, rest) = take(info, SEQUENCE)?;
@@ -70,7 +70,7 @@ pub(super) fn decrypt(der: &[u8], password: &[u8]) -> Option<PrivateKeyDer<'stat
     let key = PaddedBlockDecryptingKey::cbc_pkcs7(UnboundCipherKey::new(cipher, secret).ok()?);
     let mut bytes = sealed.to_vec();
     let plain = key.ok()?.decrypt(&mut bytes, context).ok()?;
-    // A wrong password mostly shows in the padding, and else here.
+    // A wrong password that leaves valid padding fails here.
     take(plain, SEQUENCE)?;
     Some(PrivatePkcs8KeyDer::from(plain.to_vec()).into())
 }
@@ -104,7 +104,7 @@ fn derive(derivation: &[u8], password: &[u8], secret: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-/// One DER element of that tag: its content and what follows it.
+/// Splits off one DER element of the given tag: its content and the bytes after it.
 fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&found, rest) = der.split_first()?;
     let (&first, rest) = rest.split_first()?;

@@ -1,5 +1,5 @@
-//! Private keys encrypted in the way before PKCS #8: headers inside the PEM section name the
-//! cipher (RFC 1421 section 4.6), and the key is OpenSSL's EVP_BytesToKey(3) of the password.
+//! Private keys encrypted in the traditional format: headers inside the PEM section name the cipher
+//! (RFC 1421 section 4.6), and OpenSSL's EVP_BytesToKey(3) derives the key from the password.
 
 use aws_lc_rs::cipher::{
     AES_128, AES_192, AES_256, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey,
@@ -10,12 +10,12 @@ use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivateSec1KeyDer};
 
-/// What begins the password's salt in the initialization vector.
+/// The length of the password's salt: the start of the initialization vector.
 const SALT: usize = 8;
 
 const SEQUENCE: u8 = 0x30;
 
-/// The kinds of keys that are written like that.
+/// The key types of the format.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Rsa,
@@ -50,14 +50,14 @@ pub(super) fn find(pem: &[u8]) -> Option<Sealed> {
     Some(Sealed { kind, cipher, iv: bytes(iv)?, body })
 }
 
-/// The bytes that hexadecimal digits stand for.
+/// Decodes hexadecimal digits.
 fn bytes(digits: &str) -> Option<Vec<u8>> {
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     digits.trim().as_bytes().chunks(2).map(pair).collect()
 }
 
 impl Sealed {
-    /// The key, if the password is right and the cipher AES.
+    /// Decrypts the key; `None` if the password is wrong or the cipher is not AES.
     pub(super) fn decrypt(&self, password: &[u8]) -> Option<PrivateKeyDer<'static>> {
         let (cipher, length) = match self.cipher.as_str() {
             "AES-128-CBC" => (&AES_128, 16),
@@ -72,7 +72,7 @@ impl Sealed {
         let key = PaddedBlockDecryptingKey::cbc_pkcs7(key).ok()?;
         let mut body = self.body.clone();
         let plain = key.decrypt(&mut body, context).ok()?;
-        // A wrong password mostly shows in the padding, and else here.
+        // A wrong password that leaves valid padding fails here.
         (plain.first() == Some(&SEQUENCE)).then_some(())?;
         let plain = plain.to_vec();
         Some(match self.kind {

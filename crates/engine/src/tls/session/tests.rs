@@ -1,4 +1,4 @@
-//! The other side is rustls as it comes, which knows nothing of keys that are shared.
+//! The peer is plain rustls, without shared keys.
 
 use std::future::poll_fn;
 use std::io::{Read, Write};
@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_secs(5);
 const SERVER: &[u8] = include_bytes!("../fixtures/server.pem");
 const SERVER_KEY: &[u8] = include_bytes!("../fixtures/server.key");
 
-/// More than fits into buffers, and no multiple of anything.
+/// More than the buffers hold, and not a multiple of any buffer size.
 const MUCH: usize = 300_007;
 
 fn bytes(count: usize) -> Vec<u8> {
@@ -78,7 +78,7 @@ async fn our_server(conn: Conn, settings: ServerSettings) -> Conn {
     accept(conn, &[], |_| Some(server), SOON).await.unwrap()
 }
 
-/// Receives `count` bytes, at most `step` at once, and sends them back.
+/// Receives `count` bytes, at most `step` at a time, and echoes them.
 async fn echo(conn: &mut Conn, count: usize, step: usize) {
     let mut got = Vec::new();
     while got.len() < count {
@@ -88,7 +88,7 @@ async fn echo(conn: &mut Conn, count: usize, step: usize) {
     conn.send_all(&[first, b"", rest], SOON).await.unwrap();
 }
 
-/// Sends bytes and gets them back.
+/// Sends bytes and reads their echo.
 fn there_and_back(tls: &mut (impl Read + Write), count: usize) {
     let sent = bytes(count);
     tls.write_all(&sent).unwrap();
@@ -99,7 +99,7 @@ fn there_and_back(tls: &mut (impl Read + Write), count: usize) {
 }
 
 #[test]
-fn clients_are_understood_in_every_suite() {
+fn clients_work_with_every_suite() {
     for suite in suites() {
         let (ours, mut theirs) = pair();
         let client = std::thread::spawn(move || {
@@ -118,13 +118,13 @@ fn clients_are_understood_in_every_suite() {
 }
 
 #[test]
-fn upstreams_are_understood_in_every_suite() {
+fn upstreams_work_with_every_suite() {
     for suite in suites() {
         let (ours, mut theirs) = pair();
         let server = std::thread::spawn(move || {
             let mut server = their_server(suite);
             let mut tls = Stream::new(&mut server, &mut theirs);
-            // The tickets come before what is to be read.
+            // The tickets precede the data.
             there_and_back(&mut tls, MUCH);
         });
         block_on(async {
@@ -136,7 +136,7 @@ fn upstreams_are_understood_in_every_suite() {
     }
 }
 
-/// A socket that takes few bytes at once, the handshake's too.
+/// A socket that accepts few bytes at a time, during the handshake as well.
 struct Narrow(UnixStream);
 
 impl Read for Narrow {
@@ -172,7 +172,7 @@ fn records_may_come_byte_by_byte() {
 }
 
 #[test]
-fn a_record_is_given_in_parts_and_the_rest_is_known_of() {
+fn a_partly_read_record_keeps_the_connection_busy() {
     let (ours, mut theirs) = pair();
     let client = std::thread::spawn(move || {
         let mut client = their_client(suites()[0]);
@@ -195,7 +195,7 @@ fn a_record_is_given_in_parts_and_the_rest_is_known_of() {
 }
 
 #[test]
-fn part_of_a_record_waits_in_little_memory() {
+fn a_partial_record_keeps_a_small_buffer() {
     let (ours, mut theirs) = pair();
     block_on(async {
         let client = std::thread::spawn(move || {
@@ -274,7 +274,7 @@ fn a_healthy_connection_may_update_its_keys_often() {
     client.join().unwrap();
 }
 
-/// A client that sends empty records, then a byte, then as many again; and what it gets.
+/// Sends `count` empty records, a byte, and the same again; returns the results of both sides.
 fn empty_records(count: usize) -> (io::Result<usize>, io::Result<usize>) {
     let (ours, theirs) = pair();
     let client = std::thread::spawn(move || {
@@ -290,7 +290,7 @@ fn empty_records(count: usize) -> (io::Result<usize>, io::Result<usize>) {
                 for record in records.chunks_mut(HEAD + TAIL) {
                     key.seal(Some(b""), record).unwrap();
                 }
-                // The other end may be gone before all of it has been sent; its alert is there.
+                // The peer may be gone before all is sent; its alert is still readable.
                 let sent = raw.write_all(&records).is_ok();
                 if !sent || conn.send_all(&[b"x"], SOON).await.is_err() {
                     break;
@@ -311,7 +311,7 @@ fn empty_records(count: usize) -> (io::Result<usize>, io::Result<usize>) {
 }
 
 #[test]
-fn empty_records_are_few() {
+fn empty_records_are_limited() {
     let (received, answer) = empty_records(usize::from(MOST_EMPTY));
     assert_eq!((received.unwrap(), answer.unwrap()), (2, 2));
     let (received, answer) = empty_records(usize::from(MOST_EMPTY) + 1);
@@ -320,7 +320,7 @@ fn empty_records_are_few() {
     assert_eq!(*told, rustls::Error::AlertReceived(AlertDescription::UnexpectedMessage));
 }
 
-/// Records of TLS 1.2 (RFC 5288 section 3) with these plaintexts, from that number on.
+/// TLS 1.2 records (RFC 5288 section 3) of these plaintexts, starting at sequence `number`.
 fn old_records(secret: &ConnectionTrafficSecrets, mut number: u64, plain: &[&[u8]]) -> Vec<u8> {
     let ConnectionTrafficSecrets::Aes256Gcm { key, iv } = secret else { panic!("another suite") };
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_ref()).unwrap());
@@ -344,7 +344,7 @@ fn old_records(secret: &ConnectionTrafficSecrets, mut number: u64, plain: &[&[u8
 }
 
 #[test]
-fn empty_records_are_few_with_tls_1_2_too() {
+fn empty_records_are_limited_with_tls_1_2() {
     for (count, is_fine) in [(MOST_EMPTY, true), (MOST_EMPTY + 1, false)] {
         let (ours, mut theirs) = pair();
         let client = std::thread::spawn(move || {
@@ -364,7 +364,7 @@ fn empty_records_are_few_with_tls_1_2_too() {
             let (number, secret) = client.dangerous_extract_secrets().unwrap().tx;
             let empty = vec![&b""[..]; usize::from(count)];
             let plain = [&empty[..], &[&b"x"[..]], &empty, &[&b"y"[..]]].concat();
-            // The other end may be gone before all of it has been sent.
+            // The peer may be gone before all is sent.
             let _ = theirs.write_all(&old_records(&secret, number, &plain));
             theirs
         });
@@ -383,7 +383,7 @@ fn empty_records_are_few_with_tls_1_2_too() {
 }
 
 #[test]
-fn a_record_that_was_changed_is_refused() {
+fn an_altered_record_is_refused() {
     let (ours, mut theirs) = pair();
     let client = std::thread::spawn(move || {
         let mut client = their_client(suites()[0]);
@@ -408,7 +408,7 @@ fn a_record_that_was_changed_is_refused() {
     client.join().unwrap();
 }
 
-/// A socket that remembers what was received.
+/// A socket that records the received bytes.
 struct Seen(UnixStream, Vec<u8>);
 
 impl Read for Seen {
@@ -430,7 +430,7 @@ impl Write for Seen {
 }
 
 #[test]
-fn records_are_no_longer_than_they_should_be() {
+fn records_respect_the_configured_size() {
     let (ours, theirs) = pair();
     let client = std::thread::spawn(move || {
         let (mut client, mut theirs) = (their_client(suites()[0]), Seen(theirs, Vec::new()));
@@ -441,7 +441,7 @@ fn records_are_no_longer_than_they_should_be() {
             lengths.push(length);
             rest = &rest[length..];
         }
-        // Two parts, which are echoed with one call: three whole records and one of what is left.
+        // Two parts, each echoed in one call: three full records and a remainder.
         assert!(lengths.ends_with(&[1422, 1422, 1422, 822]), "{lengths:?}");
     });
     block_on(async {
@@ -453,7 +453,7 @@ fn records_are_no_longer_than_they_should_be() {
 }
 
 #[test]
-fn long_pieces_are_cut_and_none_is_lost() {
+fn long_slices_are_cut_without_loss() {
     let bytes = bytes(OUTBOUND_LIMIT);
     let bufs = [&bytes[..100], &bytes[100..100], &bytes[100..5000], &bytes[5000..]];
     let bufs = bufs.map(IoSlice::new);
@@ -465,14 +465,14 @@ fn long_pieces_are_cut_and_none_is_lost() {
 }
 
 #[test]
-fn there_is_an_end_to_what_is_cut() {
+fn the_number_of_slices_is_limited() {
     let bytes = vec![0; 2 * OUTBOUND_LIMIT];
     let mut parts = [IoSlice::new(&[]); PARTS];
     assert_eq!(cut(&[IoSlice::new(&bytes)], &mut parts).len(), PARTS);
 }
 
 #[test]
-fn there_is_little_besides_what_rustls_holds() {
-    // 1,280 bytes in all are one step of the allocator; the next is 1,536.
+fn a_session_adds_little_to_rustls() {
+    // The total of 1,280 bytes is an allocator size class; the next is 1,536.
     assert!(size_of::<Session>() <= size_of::<rustls::Connection>() + 112);
 }

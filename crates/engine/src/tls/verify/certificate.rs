@@ -1,4 +1,4 @@
-//! A certificate as facts: read once, in the form in which they are compared.
+//! Certificates, parsed once into a form for comparisons.
 
 use std::ops::Range;
 
@@ -10,39 +10,39 @@ use super::dn;
 use super::extensions::Extensions;
 use super::signature::Key;
 
-/// What a certificate says (RFC 5280 section 4.1).
+/// The content of a certificate (RFC 5280 section 4.1).
 #[derive(Debug)]
 pub(in super::super) struct Certificate {
     der: Box<[u8]>,
-    /// What is signed.
+    /// The signed part (`tbsCertificate`).
     signed: Range<usize>,
     serial: Range<usize>,
     issuer_name: Range<usize>,
     subject_name: Range<usize>,
     validity: Range<usize>,
-    /// The key with its algorithm, with its own tag.
+    /// The public key with its algorithm (`subjectPublicKeyInfo`), tag included.
     key: Range<usize>,
-    /// The algorithm of the signature, outside of what is signed and inside.
+    /// The signature algorithm, outside and inside of the signed part.
     algorithm: Range<usize>,
     inner_algorithm: Range<usize>,
     signature: Range<usize>,
-    /// 0 is the first version.
+    /// Zero-based: 0 is version 1.
     pub(super) version: u8,
-    /// Names in canonical form.
+    /// In canonical form.
     pub(super) issuer: Box<[u8]>,
     pub(super) subject: Box<[u8]>,
-    /// In seconds since 1970; none where nobody can tell.
+    /// In seconds since 1970; `None` for an invalid time.
     pub(super) not_before: Option<i64>,
     pub(in super::super) not_after: Option<i64>,
     pub(super) extensions: Extensions,
-    /// Its issuer has its own name.
+    /// The issuer's name equals the subject's.
     pub(super) is_self_issued: bool,
-    /// The same, and it can be its own key that has signed it.
+    /// Self-issued, and its key identifiers allow a self-signature.
     pub(super) is_self_signed: bool,
 }
 
 impl Certificate {
-    /// Reads DER. None if it is no certificate, or has a name that cannot be decoded.
+    /// Reads DER. `None` if it is not a certificate or has a malformed name.
     pub(in super::super) fn read(bytes: &[u8]) -> Option<Self> {
         let mut outer = Reader::new(Reader::only(bytes, SEQUENCE)?);
         let signed = outer.value().filter(|value| value.tag == SEQUENCE)?;
@@ -97,8 +97,8 @@ impl Certificate {
         Some(own)
     }
 
-    /// Whether it can be `issuer` who has issued it, by what both say. One whose extensions cannot
-    /// be read has no issuer and is none's.
+    /// Whether names and key identifiers allow `issuer` to be the issuer. A certificate with
+    /// malformed extensions has no issuer and issues nothing.
     pub(super) fn can_be_from(&self, issuer: &Self) -> bool {
         self.issuer == issuer.subject
             && self.extensions.sound
@@ -107,28 +107,29 @@ impl Certificate {
             && issuer.key().can_sign(self.inner_algorithm())
     }
 
-    /// Whether it holds at a time in seconds since 1970. The last second is already too late.
+    /// Whether the certificate is valid at `now`, in seconds since 1970. The last second is already
+    /// too late.
     pub(super) fn is_in_time(&self, now: i64) -> bool {
         self.not_before.is_some_and(|start| start <= now)
             && self.not_after.is_some_and(|end| now < end)
     }
 
-    /// The DER that it was read from.
+    /// The DER encoding of the certificate.
     pub(super) fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// What is signed.
+    /// The signed part.
     pub(super) fn signed(&self) -> &[u8] {
         &self.der[self.signed.clone()]
     }
 
-    /// The algorithm of the signature: an object identifier and parameters.
+    /// The signature algorithm: object identifier and parameters.
     pub(super) fn algorithm(&self) -> &[u8] {
         &self.der[self.algorithm.clone()]
     }
 
-    /// The same inside of what is signed.
+    /// The signature algorithm inside the signed part.
     pub(super) fn inner_algorithm(&self) -> &[u8] {
         &self.der[self.inner_algorithm.clone()]
     }
@@ -137,28 +138,28 @@ impl Certificate {
         &self.der[self.signature.clone()]
     }
 
-    /// The digits of its number, the sign in the first bit.
+    /// The bytes of the serial number, a two's complement integer.
     pub(in super::super) fn serial(&self) -> &[u8] {
         &self.der[self.serial.clone()]
     }
 
-    /// The subject's name without its tag.
+    /// The subject without its tag.
     pub(in super::super) fn raw_subject(&self) -> &[u8] {
         &self.der[self.subject_name.clone()]
     }
 
-    /// The issuer's name without its tag.
+    /// The issuer without its tag.
     pub(in super::super) fn raw_issuer(&self) -> &[u8] {
         &self.der[self.issuer_name.clone()]
     }
 
-    /// From when until when it holds, as texts with their tags.
+    /// The validity period as tagged texts.
     pub(in super::super) fn validity(&self) -> [(u8, &[u8]); 2] {
         let mut reader = Reader::new(&self.der[self.validity.clone()]);
         [(); 2].map(|()| reader.value().map_or((0, &[][..]), |time| (time.tag, time.body)))
     }
 
-    /// The key with its algorithm, with its own tag.
+    /// The public key with its algorithm, tag included.
     pub(in super::super) fn key_info(&self) -> &[u8] {
         &self.der[self.key.clone()]
     }
@@ -168,12 +169,12 @@ impl Certificate {
     }
 }
 
-/// The key of a certificate that is not read any further.
+/// The public key of a certificate, without parsing the rest.
 pub(super) fn key_of(bytes: &[u8]) -> Option<Key<'_>> {
     let mut outer = Reader::new(Reader::only(bytes, SEQUENCE)?);
     let mut reader = Reader::new(outer.take(SEQUENCE)?);
     reader.optional(constructed(0))?;
-    // Number, algorithm, issuer, validity, subject.
+    // Serial number, algorithm, issuer, validity, subject.
     reader.take(INTEGER)?;
     for _ in 0..4 {
         reader.take(SEQUENCE)?;
@@ -187,13 +188,13 @@ fn read_key(info: &[u8]) -> Option<Key<'_>> {
     let bits = reader.take(BIT_STRING)?;
     reader.end()?;
     der::bits(bits)?;
-    // A key that does not fill whole bytes is none, and fits no algorithm.
+    // A key with unused bits is invalid and matches no algorithm.
     let bits = der::whole_bits(bits).unwrap_or_default();
     Some(Key { algorithm, bits })
 }
 
-/// The next value as the identifier of an algorithm: the body, which is an object identifier and
-/// perhaps a parameter.
+/// The body of the next value, an algorithm identifier: an object identifier and optional
+/// parameters.
 pub(super) fn algorithm<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
     let body = reader.take(SEQUENCE)?;
     let mut parts = Reader::new(body);
@@ -211,7 +212,7 @@ fn version(body: &[u8]) -> Option<u8> {
     }
 }
 
-/// The next value as a time; an inner none where it is one that nobody can tell.
+/// The next value as a time; `Some(None)` if its text is invalid.
 pub(super) fn time(reader: &mut Reader<'_>) -> Option<Option<i64>> {
     let value = reader.value()?;
     matches!(value.tag, UTC_TIME | GENERALIZED_TIME).then(|| der::time(value.tag, value.body))

@@ -1,22 +1,22 @@
-//! Which names an authority may vouch for (RFC 5280 section 4.2.1.10).
+//! Name constraints of certificate authorities (RFC 5280 section 4.2.1.10).
 
 use super::super::der::{self, Reader, SEQUENCE};
 use super::certificate::Certificate;
 use super::general_name::{GeneralName, KINDS, Kind};
 use super::{Fault, dn};
 
-/// `id-on-SmtpUTF8Mailbox` (RFC 8398): a mailbox, although it is not of that kind.
+/// `id-on-SmtpUTF8Mailbox` (RFC 8398): a mailbox, although its kind is `otherName`.
 const UNICODE_MAILBOX: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 9];
 
-/// What a pair of a name and a subtree takes of the budget besides the bytes that are compared.
+/// The cost of a pair of name and subtree besides the bytes compared.
 const PAIR: usize = 16;
 
-/// How much may be compared for one peer, who may send thousands of names and of constraints:
-/// bytes, and [`PAIR`] for each pair.
+/// The comparisons that one peer may cause, in bytes plus [`PAIR`] per pair: a peer may send
+/// thousands of names and constraints.
 pub(super) struct Budget(usize);
 
 impl Budget {
-    /// A thousand subtrees and forty names of common length.
+    /// Enough for a thousand subtrees and forty names of common length.
     pub(super) const MOST: Self = Self(1 << 21);
 
     fn take(&mut self, bytes: usize) -> Result<(), Fault> {
@@ -25,7 +25,7 @@ impl Budget {
     }
 }
 
-/// The subtrees of an authority, by the kind of their names.
+/// The subtrees of an authority by kind of name.
 #[derive(Debug, Default)]
 pub(super) struct Constraints {
     permitted: [Vec<Tree>; KINDS],
@@ -35,12 +35,12 @@ pub(super) struct Constraints {
 #[derive(Debug)]
 struct Tree {
     base: Box<[u8]>,
-    /// It is about some depths only, which nobody understands.
+    /// The subtree has a minimum or maximum depth, which is unsupported.
     bounded: bool,
 }
 
 impl Constraints {
-    /// Reads the extension's value.
+    /// Parses the extension's value.
     pub(super) fn read(value: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(Reader::only(value, SEQUENCE)?);
         let permitted =
@@ -51,8 +51,8 @@ impl Constraints {
         Some(Self { permitted, excluded })
     }
 
-    /// Whether the names of a certificate below are within what the authority may vouch for. The
-    /// common name counts for `leaf` ones that have no alternative name of a host.
+    /// Whether the constraints allow all names of a certificate below. The common name of a `leaf`
+    /// counts if it has no alternative DNS name.
     pub(super) fn obeyed(
         &self,
         certificate: &Certificate,
@@ -95,7 +95,8 @@ impl Constraints {
         let like = |tree: &&Tree| kind != Kind::Other || self::id(&tree.base) == id;
         let mut is_in = |tree: &Tree| {
             budget.take(name.len().min(tree.base.len()))?;
-            // Mailboxes in Unicode would have to be translated; nobody vouches for them.
+            // Internationalized mailboxes would need a conversion; as constrained names they are
+            // rejected.
             if unicode { Err(Fault::NAME_SYNTAX) } else { is_in(kind, name, &tree.base) }
         };
         let (mut some, mut fits) = (false, false);
@@ -137,12 +138,12 @@ fn trees(list: &[u8]) -> Option<[Vec<Tree>; KINDS]> {
     Some(trees)
 }
 
-/// The identifier of a name's kind that has no number.
+/// The object identifier of an `otherName`.
 fn id(other: &[u8]) -> Option<&[u8]> {
     Reader::new(other).oid()
 }
 
-/// Whether a name lies in a subtree of its kind.
+/// Whether a name lies in a subtree of the same kind.
 fn is_in(kind: Kind, name: &[u8], tree: &[u8]) -> Result<bool, Fault> {
     match kind {
         Kind::Directory => Ok(name.starts_with(tree)),
@@ -154,14 +155,14 @@ fn is_in(kind: Kind, name: &[u8], tree: &[u8]) -> Result<bool, Fault> {
     }
 }
 
-/// Whether a host is the domain or below it; an empty one holds all.
+/// Whether `name` is `domain` or below it; an empty domain contains every name.
 fn is_below(name: &[u8], domain: &[u8]) -> bool {
     let Some(head) = name.len().checked_sub(domain.len()) else { return false };
     let whole = head == 0 || domain.is_empty() || domain[0] == b'.' || name[head - 1] == b'.';
     whole && name[head..].eq_ignore_ascii_case(domain)
 }
 
-/// Whether a host is the one meant, or below a domain that begins with a dot.
+/// Whether `host` equals `tree`, or lies below it if it starts with a dot.
 fn is_host_of(host: &[u8], tree: &[u8]) -> bool {
     match tree.starts_with(b".") {
         true => host.len() > tree.len() && is_below(host, tree),
@@ -169,7 +170,7 @@ fn is_host_of(host: &[u8], tree: &[u8]) -> bool {
     }
 }
 
-/// A mailbox, all of a host, or all of the hosts below a domain.
+/// Whether an address matches a mailbox, a host, or all hosts below a domain.
 fn is_mail(name: &[u8], tree: &[u8]) -> Result<bool, Fault> {
     let (mailbox, host) = at_sign(name).ok_or(Fault::NAME_SYNTAX)?;
     match at_sign(tree) {
@@ -180,13 +181,13 @@ fn is_mail(name: &[u8], tree: &[u8]) -> Result<bool, Fault> {
             }
             Ok((wanted.is_empty() || wanted == mailbox) && host.eq_ignore_ascii_case(at))
         }
-        // The whole name is compared with a domain, whatever stands before the last sign.
+        // As in OpenSSL, a domain is compared with the whole address, local part included.
         None if tree.starts_with(b".") => Ok(is_host_of(name, tree)),
         None => Ok(host.eq_ignore_ascii_case(tree)),
     }
 }
 
-/// What stands before and behind the last `@`.
+/// The parts before and after the last `@`.
 fn at_sign(mail: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = mail.iter().rposition(|byte| *byte == b'@')?;
     Some((&mail[..at], &mail[at + 1..]))
@@ -201,7 +202,7 @@ fn host(uri: &[u8]) -> Option<&[u8]> {
     Some(&rest[..end]).filter(|host| !host.is_empty())
 }
 
-/// `tree` is an address and a mask.
+/// Whether an address lies in `tree`, an address and a mask.
 fn is_in_net(name: &[u8], tree: &[u8]) -> Result<bool, Fault> {
     if !matches!(name.len(), 4 | 16) || !matches!(tree.len(), 8 | 32) {
         return Err(Fault::NAME_SYNTAX);
@@ -211,7 +212,8 @@ fn is_in_net(name: &[u8], tree: &[u8]) -> Result<bool, Fault> {
     Ok(name.len() == net.len() && bytes.all(|((byte, net), mask)| (byte ^ net) & mask == 0))
 }
 
-/// Whether a common name can be a host's: labels of letters, digits and hyphens, at least two.
+/// Whether a common name looks like a host name: at least two labels of letters, digits and
+/// hyphens.
 fn is_host(name: &str) -> bool {
     let label = |label: &str| {
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

@@ -1,4 +1,4 @@
-//! Distinguished names, in the form in which OpenSSL compares them.
+//! Distinguished names in the form that OpenSSL compares.
 
 use super::super::der::{
     BIT_STRING, BMP_STRING as BMP, Reader, SEQUENCE, SET, UNIVERSAL_STRING as UNIVERSAL,
@@ -15,23 +15,23 @@ const PRINTABLE: u8 = 0x13;
 const T61: u8 = 0x14;
 pub(super) const IA5: u8 = 0x16;
 
-/// An attribute of a name: its type, and its value with the value's tag.
+/// An attribute of a name: its type and its tagged value.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Attribute<'a> {
     pub(in super::super) id: &'a [u8],
     pub(in super::super) tag: u8,
     pub(in super::super) value: &'a [u8],
-    /// The value with its tag and its length.
+    /// The value's encoding, tag and length included.
     pub(in super::super) whole: &'a [u8],
 }
 
-/// The attributes of a name, which is given without its own tag, by the parts that they stand in.
-/// None if it is no name.
+/// The relative distinguished names of a name, each with its attributes; `None` if malformed.
+/// `name` lacks its tag.
 pub(in super::super) fn parts(name: &[u8]) -> Option<Vec<Vec<Attribute<'_>>>> {
     Reader::new(name).each(SET).map(|part| attributes(part?)).collect()
 }
 
-/// The attributes of one part of a name.
+/// The attributes of a relative distinguished name.
 fn attributes(part: &[u8]) -> Option<Vec<Attribute<'_>>> {
     Reader::new(part).each(SEQUENCE).map(|pair| attribute(pair?)).collect()
 }
@@ -48,10 +48,10 @@ fn attribute(pair: &[u8]) -> Option<Attribute<'_>> {
     known.then_some(Attribute { id, tag: value.tag, value: value.body, whole: value.whole })
 }
 
-/// A name, without its own tag, as bytes that are equal where OpenSSL takes names as equal, and
-/// with which those of all names below it begin. It matters neither which type of string a name is
-/// written in, nor capital letters of ASCII, nor how much space there is (RFC 5280 section 7.1).
-/// None if it is no name, or has characters that there are not.
+/// A canonical form of a name, given without its tag: equal for names that OpenSSL considers equal,
+/// and a prefix of the form of every name below. String types, ASCII case and the amount of
+/// whitespace do not matter (RFC 5280 section 7.1). `None` if the name is malformed or contains
+/// invalid characters.
 pub(super) fn canonical(name: &[u8]) -> Option<Box<[u8]>> {
     let mut out = Vec::with_capacity(name.len());
     for part in parts(name)? {
@@ -60,7 +60,7 @@ pub(super) fn canonical(name: &[u8]) -> Option<Box<[u8]>> {
     Some(out.into())
 }
 
-/// The same for a single part, which is given without its tag.
+/// The canonical form of a relative distinguished name, given without its tag.
 pub(super) fn canonical_part(part: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(part.len());
     add_part(&mut out, &attributes(part)?)?;
@@ -68,7 +68,7 @@ pub(super) fn canonical_part(part: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn add_part(out: &mut Vec<u8>, part: &[Attribute<'_>]) -> Option<()> {
-    // A part with nothing in it is none.
+    // An empty one is left out.
     if part.is_empty() {
         return Some(());
     }
@@ -84,14 +84,14 @@ fn add_part(out: &mut Vec<u8>, part: &[Attribute<'_>]) -> Option<()> {
     Some(())
 }
 
-/// Adds bytes behind their length, so that no two sequences of bytes look alike.
+/// Appends bytes with their length, so that the encoding is unambiguous.
 fn add(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend((bytes.len() as u32).to_be_bytes());
     out.extend(bytes);
 }
 
 fn add_value(out: &mut Vec<u8>, attribute: &Attribute<'_>) -> Option<()> {
-    // Others than strings that can be compared as text are compared as they are.
+    // Other types than the strings compared as text are compared bytewise.
     if matches!(attribute.tag, BIT_STRING | SEQUENCE | NUMERIC) {
         out.push(attribute.tag);
         add(out, attribute.value);
@@ -113,19 +113,19 @@ fn add_value(out: &mut Vec<u8>, attribute: &Attribute<'_>) -> Option<()> {
     Some(())
 }
 
-/// What is space in C, the vertical tab included.
+/// Whitespace as in C, vertical tab included.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-/// The characters of a string by its type. None if there are bytes that stand for none.
+/// Decodes a string by its type; `None` if it contains invalid characters.
 pub(in super::super) fn text(tag: u8, value: &[u8]) -> Option<String> {
     match tag {
         UTF8 => Some(std::str::from_utf8(value).ok()?.to_owned()),
-        // Two bytes or four for a character, no pairs of surrogates.
+        // Two or four bytes per character, without surrogate pairs.
         BMP => characters(value, 2),
         UNIVERSAL => characters(value, 4),
-        // All others are taken as Latin-1.
+        // All others are read as Latin-1.
         NUMERIC | PRINTABLE | T61 | IA5 => Some(value.iter().map(|&b| char::from(b)).collect()),
         _ => None,
     }
@@ -177,7 +177,7 @@ mod tests {
         ] {
             assert_eq!(same.as_ref(), Some(&plain));
         }
-        // Only letters of ASCII have two forms.
+        // Only ASCII letters ignore case.
         assert_ne!(one(UTF8, "caf\u{c9} \u{df}".as_bytes()).unwrap(), plain);
         assert_ne!(one(NUMERIC, b"12"), one(PRINTABLE, b"12"));
     }

@@ -1,4 +1,4 @@
-//! What a certificate's extensions say, and what they allow it to be.
+//! Certificate extensions and the roles that they permit.
 
 use super::super::der::{self, BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE};
 use super::certificate::Certificate;
@@ -7,7 +7,7 @@ use super::general_name::GeneralName;
 use super::points::Point;
 use super::{Fault, Purpose};
 
-/// `id-ce` of RFC 5280, below which most extensions are.
+/// `id-ce` of RFC 5280, the arc of most extensions.
 const fn id_ce(last: u8) -> [u8; 3] {
     [0x55, 0x1d, last]
 }
@@ -26,19 +26,19 @@ const PURPOSES: [u8; 3] = id_ce(37);
 const INHIBIT_ANY_POLICY: [u8; 3] = id_ce(54);
 const NETSCAPE_KIND: &[u8] = &[0x60, 0x86, 0x48, 1, 0x86, 0xf8, 0x42, 1, 1];
 const NO_OCSP: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 5];
-/// Blocks of addresses and numbers of autonomous systems (RFC 3779).
+/// Address blocks and autonomous system numbers (RFC 3779).
 const RESOURCES: [&[u8]; 2] = [&[0x2b, 6, 1, 5, 5, 7, 1, 7], &[0x2b, 6, 1, 5, 5, 7, 1, 8]];
 /// `proxyCertInfo` of RFC 3820.
 const PROXY: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 14];
 
-/// What is said of policies, and of asking for revocation, needs no understanding as long as
-/// nobody asks for a policy or a responder.
+/// Extensions about policies and revocation requests, which are ignored even if critical: no policy
+/// and no responder is ever required.
 const HARMLESS: [&[u8]; 5] =
     [&POLICIES, &POLICY_MAPPINGS, &POLICY_CONSTRAINTS, &INHIBIT_ANY_POLICY, NO_OCSP];
 
 const SERVER_PURPOSE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
 const CLIENT_PURPOSE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
-/// Strong cryptography for servers, by the names that Microsoft and Netscape once gave it.
+/// Server Gated Cryptography, by the identifiers of Microsoft and Netscape.
 const STEP_UP: [&[u8]; 2] =
     [&[0x2b, 6, 1, 4, 1, 0x82, 0x37, 10, 3, 3], &[0x60, 0x86, 0x48, 1, 0x86, 0xf8, 0x42, 4, 1]];
 
@@ -53,7 +53,7 @@ const NETSCAPE_SERVER: u8 = 0x40;
 const NETSCAPE_TLS_AUTHORITY: u8 = 0x04;
 const NETSCAPE_AUTHORITY: u8 = 0x07;
 
-/// One extension: its identifier, whether it is critical, its value.
+/// An extension: identifier, criticality, value.
 pub(super) struct Extension<'a> {
     pub(super) id: &'a [u8],
     pub(super) critical: bool,
@@ -61,7 +61,7 @@ pub(super) struct Extension<'a> {
 }
 
 impl<'a> Extension<'a> {
-    /// All extensions of a list, which is given without its tag.
+    /// The extensions of a list, given without its tag.
     pub(super) fn list(body: &'a [u8]) -> impl Iterator<Item = Option<Self>> {
         Reader::new(body).each(SEQUENCE).map(|body| {
             let mut reader = Reader::new(body?);
@@ -74,16 +74,16 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// What a certificate's extensions say.
+/// The content of a certificate's extensions.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
-    /// Each that means something here stands there once and can be read.
+    /// Every known extension occurs once at most and is well-formed.
     pub(super) sound: bool,
-    /// One that is critical is not understood here.
+    /// A critical extension is unknown.
     pub(super) strange: bool,
-    /// It has been issued by somebody who is no authority (RFC 3820).
+    /// It is a proxy certificate (RFC 3820).
     pub(super) proxy: bool,
-    /// It says which parts of the net belong to its holder (RFC 3779).
+    /// It claims address blocks (RFC 3779).
     pub(super) resources: bool,
     basic: Option<Basic>,
     usage: Option<u16>,
@@ -108,18 +108,18 @@ struct Purposes {
     server: bool,
 }
 
-/// What a certificate or a list says of its issuer's key (RFC 5280 section 4.2.1.1).
+/// The authority key identifier of a certificate or list (RFC 5280 section 4.2.1.1).
 #[derive(Debug)]
 pub(super) struct AuthorityKey {
     key: Option<Box<[u8]>>,
-    /// Who has issued the issuer's certificate, in canonical form, and its serial number.
+    /// The issuer of the authority's certificate, in canonical form, and its serial number.
     issuer: Option<Box<[u8]>>,
     serial: Option<Box<[u8]>>,
 }
 
 impl Extensions {
-    /// Reads a list of extensions without its tag; `issuer` is the certificate's, in canonical
-    /// form. None if it is no list. An extension that cannot be read makes them unsound.
+    /// Parses a list of extensions, given without its tag; `issuer` is the certificate's, in
+    /// canonical form. `None` if it is not a list; a malformed extension clears `sound`.
     pub(super) fn read(list: &[u8], issuer: &[u8]) -> Option<Self> {
         let mut own = Self { sound: true, ..Self::default() };
         for extension in Extension::list(list) {
@@ -130,7 +130,7 @@ impl Extensions {
         Some(own)
     }
 
-    /// Takes one in; whether it may be critical.
+    /// Adds an extension; returns whether it may be critical.
     fn add(&mut self, id: &[u8], value: &[u8], issuer: &[u8]) -> bool {
         let (sound, understood) = match id {
             _ if id == BASIC_CONSTRAINTS => (once(&mut self.basic, basic(value)), true),
@@ -164,7 +164,7 @@ impl Extensions {
     }
 }
 
-/// Fills an empty place; false if there is nothing to fill it with or if it is full.
+/// Fills an empty slot; returns `false` if there is no value or the slot is taken.
 fn once<T>(place: &mut Option<T>, value: Option<T>) -> bool {
     let good = place.is_none() && value.is_some();
     if place.is_none() {
@@ -184,7 +184,7 @@ fn basic(value: &[u8]) -> Option<Basic> {
     Some(Basic { authority, most_below })
 }
 
-/// A number that is not negative; the largest one stands for all that are larger.
+/// A non-negative integer, saturating.
 fn count(digits: &[u8]) -> u64 {
     digits.iter().fold(0, |number: u64, &digit| {
         number.checked_mul(0x100).map_or(u64::MAX, |number| number | u64::from(digit))
@@ -194,7 +194,7 @@ fn count(digits: &[u8]) -> u64 {
 fn usage(value: &[u8]) -> Option<u16> {
     let bits = der::bits(Reader::only(value, BIT_STRING)?)?;
     let byte = |at: usize| u16::from(bits.get(at).copied().unwrap_or(0));
-    // One without any use is none (RFC 5280 section 4.2.1.3).
+    // A key usage without any bit is invalid (RFC 5280 section 4.2.1.3).
     Some(byte(0) | byte(1) << 8).filter(|usage| *usage != 0)
 }
 
@@ -218,7 +218,7 @@ fn names(value: &[u8]) -> Option<Vec<GeneralName>> {
 }
 
 impl AuthorityKey {
-    /// Reads the extension's value.
+    /// Parses the extension's value.
     pub(super) fn read(value: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(Reader::only(value, SEQUENCE)?);
         let key = reader.optional(der::primitive(0))?.map(Box::from);
@@ -236,7 +236,7 @@ impl AuthorityKey {
         })
     }
 
-    /// Whether it can be the key of `issuer`.
+    /// Whether `issuer` matches the identifier.
     pub(super) fn fits(&self, issuer: &Certificate) -> bool {
         let own = &issuer.extensions.subject_key;
         let other_key = matches!((&self.key, own), (Some(key), Some(own)) if key != own);
@@ -246,12 +246,12 @@ impl AuthorityKey {
     }
 }
 
-/// How a certificate says that it is an authority's.
+/// The evidence that a certificate is an authority's.
 #[derive(PartialEq, Eq)]
 enum Authority {
     No,
     Yes,
-    /// Not in so many words. That is taken from those who are believed.
+    /// By self-signature of version 1 or by key usage alone. Accepted of trust anchors only.
     Old,
     /// By Netscape's extension alone.
     Netscape,
@@ -262,7 +262,7 @@ fn authority(certificate: &Certificate) -> Authority {
     if own.usage.is_some_and(|usage| usage & CERT_SIGN == 0) {
         return Authority::No;
     }
-    // Version 1 had no extensions.
+    // Version 1 has no extensions.
     let first = certificate.version == 0 && certificate.is_self_signed;
     match &own.basic {
         Some(Basic { authority: true, .. }) => Authority::Yes,
@@ -275,7 +275,7 @@ fn authority(certificate: &Certificate) -> Authority {
     }
 }
 
-/// Whether the certificate is an authority's. `last` is whether it ends the path.
+/// Whether the certificate may issue others. `last` is whether it ends the path.
 pub(super) fn may_issue(certificate: &Certificate, last: bool) -> Result<(), Fault> {
     match authority(certificate) {
         Authority::Yes => Ok(()),
@@ -284,7 +284,7 @@ pub(super) fn may_issue(certificate: &Certificate, last: bool) -> Result<(), Fau
     }
 }
 
-/// Whether it may stand above `below` other authorities.
+/// Whether the path length constraint allows `below` intermediate certificates.
 pub(super) fn may_be_above(certificate: &Certificate, below: usize) -> Result<(), Fault> {
     let most = certificate.extensions.basic.as_ref().and_then(|basic| basic.most_below);
     match most {
@@ -309,13 +309,12 @@ pub(super) fn may_revoke(certificate: &Certificate) -> Result<(), Fault> {
     }
 }
 
-/// Whether it says that it is an authority's.
+/// Whether its basic constraints mark it as an authority.
 pub(super) fn is_authority(certificate: &Certificate) -> bool {
     certificate.extensions.basic.as_ref().is_some_and(|basic| basic.authority)
 }
 
-/// Whether nothing is demanded that is not understood here, and nobody has issued it who is no
-/// authority.
+/// Whether all critical extensions are known and the certificate is not a proxy certificate.
 pub(super) fn understood(certificate: &Certificate) -> Result<(), Fault> {
     match &certificate.extensions {
         own if own.strange => Err(Fault::CRITICAL),
@@ -324,8 +323,8 @@ pub(super) fn understood(certificate: &Certificate) -> Result<(), Fault> {
     }
 }
 
-/// Whether the certificate can be used for the purpose, by its peer or, `above`, by an authority.
-/// "Any purpose" is not enough.
+/// Whether the certificate may be used for the purpose, by the peer itself or, if `above`, by an
+/// authority. The purpose `anyExtendedKeyUsage` does not count.
 pub(super) fn suits(certificate: &Certificate, purpose: Purpose, above: bool) -> Result<(), Fault> {
     let own = &certificate.extensions;
     let named = own.purposes.as_ref().is_none_or(|purposes| match purpose {
@@ -350,6 +349,6 @@ pub(super) fn suits(certificate: &Certificate, purpose: Purpose, above: bool) ->
         own.usage.is_none_or(|usage| usage & uses != 0)
             && own.netscape.is_none_or(|own| own & kind != 0)
     };
-    // OpenSSL has no opinion on what it cannot read, and finds no issuer for it.
+    // OpenSSL skips this check for malformed extensions, and finds no issuer for them.
     if named && fits || !own.sound { Ok(()) } else { Err(Fault::PURPOSE) }
 }

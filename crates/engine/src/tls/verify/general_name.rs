@@ -1,9 +1,9 @@
-//! The names of RFC 5280 section 4.2.1.6: of hosts, mailboxes, addresses and others.
+//! General names (RFC 5280 section 4.2.1.6): hosts, mailboxes, addresses and others.
 
 use super::super::der::{self, Reader, SEQUENCE, Value};
 use super::dn;
 
-/// What a name is a name of.
+/// The kind of a general name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Other,
@@ -17,10 +17,10 @@ pub(super) enum Kind {
     Registered,
 }
 
-/// How many kinds there are.
+/// The number of kinds.
 pub(super) const KINDS: usize = 9;
 
-/// A name. Directories have their canonical form, others the bytes of the certificate.
+/// A name. Directory names are in canonical form, others are the bytes of the certificate.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct GeneralName {
     pub(super) kind: Kind,
@@ -28,7 +28,7 @@ pub(super) struct GeneralName {
 }
 
 impl GeneralName {
-    /// None if it is no name, or cannot be decoded.
+    /// Reads the next name; `None` if it is malformed.
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
         let Value { tag, body, .. } = from.value()?;
         let (kind, value) = match tag {
@@ -46,7 +46,7 @@ impl GeneralName {
         Some(Self { kind, value })
     }
 
-    /// All names of a list, which is given without its tag.
+    /// The names of a list, given without its tag.
     pub(super) fn list(body: &[u8]) -> Option<Vec<Self>> {
         let mut reader = Reader::new(body);
         let mut names = Vec::new();
@@ -56,14 +56,14 @@ impl GeneralName {
         Some(names)
     }
 
-    /// The first directory among names.
+    /// The first directory name.
     pub(super) fn directory(names: &[Self]) -> Option<&[u8]> {
         let mut directories = names.iter().filter(|name| name.kind == Kind::Directory);
         directories.next().map(|name| &*name.value)
     }
 }
 
-/// A name of a kind that an object identifier tells: the identifier and one value of any type.
+/// An `otherName`: an object identifier and one value of any type.
 fn other(body: &[u8]) -> Option<Box<[u8]>> {
     let mut reader = Reader::new(body);
     reader.oid()?;
@@ -74,7 +74,7 @@ fn other(body: &[u8]) -> Option<Box<[u8]>> {
     Some(body.into())
 }
 
-/// A party of EDI: perhaps who has named it, and its name, both as strings for directories.
+/// An `ediPartyName`: an optional assigner and the party's name, both directory strings.
 fn party(body: &[u8]) -> Option<Box<[u8]>> {
     const STRINGS: [u8; 5] = [0x0c, 0x13, 0x14, der::UNIVERSAL_STRING, der::BMP_STRING];
     let is_string = |body: &[u8]| {

@@ -1,4 +1,4 @@
-//! A revocation list as facts (RFC 5280 section 5): read once, its entries as a sorted table.
+//! Revocation lists (RFC 5280 section 5), parsed once, with their entries as a sorted table.
 
 use super::super::der::{
     self, BIT_STRING, ENUMERATED, GENERALIZED_TIME, INTEGER, Reader, SEQUENCE, UTC_TIME,
@@ -16,32 +16,32 @@ const DELTA: [u8; 3] = [0x55, 0x1d, 27];
 const SCOPE: [u8; 3] = [0x55, 0x1d, 28];
 const CERTIFICATE_ISSUER: [u8; 3] = [0x55, 0x1d, 29];
 
-/// `removeFromCRL`: no longer revoked.
+/// The reason `removeFromCRL`: no longer revoked.
 const REMOVED: [u8; 1] = [8];
 
-/// What a revocation list says.
+/// The content of a revocation list.
 #[derive(Debug)]
 pub(in super::super) struct List {
     /// In canonical form.
     pub(super) issuer: Box<[u8]>,
-    /// In seconds since 1970; none where nobody can tell. The end may be missing.
+    /// In seconds since 1970; `None` for an invalid time. `until` is optional.
     pub(super) since: Option<i64>,
     pub(super) until: Option<Option<i64>>,
     pub(super) key: Option<AuthorityKey>,
     pub(super) scope: Scope,
-    /// All that is critical is understood here.
+    /// All critical extensions are known.
     pub(super) understood: bool,
-    /// Each extension that means something stands there once and can be read.
+    /// Every known extension occurs once at most and is well-formed.
     pub(super) sound: bool,
-    /// It is more than a supplement or a part, which are not used.
+    /// It is neither a delta list nor indirect, and covers all reasons; other lists are not used.
     pub(super) complete: bool,
-    /// The algorithm is the same inside of what is signed and outside.
+    /// The signature algorithms inside and outside of the signed part are equal.
     one_algorithm: bool,
     seal: Sealed,
     entries: Serials,
 }
 
-/// What a list is for.
+/// The certificates that a list covers.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     pub(super) place: Option<Place>,
@@ -50,12 +50,12 @@ pub(super) struct Scope {
     pub(super) attributes: bool,
     indirect: bool,
     reasons: Option<u16>,
-    /// It is for two kinds alone at a time.
+    /// More than one of the exclusive kinds is set.
     strange: bool,
 }
 
 impl List {
-    /// Reads DER. None if it is no list.
+    /// Reads DER. `None` if it is not a list.
     pub(in super::super) fn read(bytes: &[u8]) -> Option<Self> {
         let mut outer = Reader::new(Reader::only(bytes, SEQUENCE)?);
         let signed = outer.value().filter(|value| value.tag == SEQUENCE)?;
@@ -99,8 +99,8 @@ impl List {
         Some(own)
     }
 
-    /// What cannot be read is as if it were not there, and the list is unsound: it must not give
-    /// way to an older one that can be read.
+    /// Treats malformed extensions as absent and the list as unsound: it must not give way to an
+    /// older, well-formed list.
     fn add_extensions(&mut self, extensions: &[u8]) -> Option<()> {
         let (mut keys, mut scopes) = (Vec::new(), Vec::new());
         let (mut numbers, mut deltas) = (Vec::new(), Vec::new());
@@ -124,7 +124,7 @@ impl List {
         Some(())
     }
 
-    /// The single one of all that were found.
+    /// The only element; several, or a malformed one, clear `sound`.
     fn only<T>(&mut self, mut found: Vec<Option<T>>) -> Option<T> {
         let last = found.pop()?;
         let only = last.filter(|_| found.is_empty());
@@ -160,19 +160,19 @@ impl List {
         Some(())
     }
 
-    /// Whether a certificate with this number is revoked.
+    /// Whether the list contains this serial number.
     pub(super) fn names(&self, serial: &[u8]) -> bool {
         self.entries.contain(serial)
     }
 
-    /// Whether it is `issuer` who has signed it.
+    /// Whether `issuer` signed the list.
     pub(super) fn is_of(&self, issuer: &super::certificate::Certificate) -> bool {
         self.one_algorithm && self.seal.is_of(issuer)
     }
 }
 
 impl Scope {
-    /// Reads the extension's value.
+    /// Parses the extension's value.
     fn read(value: &[u8], issuer: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(Reader::only(value, SEQUENCE)?);
         let place = reader.optional(constructed(0))?;
@@ -191,23 +191,23 @@ impl Scope {
         Some(Self { place, users, authorities, attributes, indirect, reasons, strange })
     }
 
-    /// For which reasons certificates are listed.
+    /// The reasons that the list covers.
     pub(super) fn reasons(&self) -> u16 {
         self.reasons.unwrap_or(ALL_REASONS)
     }
 }
 
-/// Serial numbers, in one piece of memory: lists have hundreds of thousands.
+/// Serial numbers in one allocation: lists have hundreds of thousands.
 #[derive(Debug, Default)]
 struct Serials {
     bytes: Vec<u8>,
-    /// Where each begins and how long it is, in the order of the numbers' bytes once sorted.
+    /// Offset and length of each number, sorted by the numbers' bytes.
     places: Vec<(u32, u32)>,
 }
 
 impl Serials {
     fn add(&mut self, serial: &[u8]) {
-        // A list is read whole into memory from a file; it is not as long as 4 GiB.
+        // A list is a file in memory; it is shorter than 4 GiB.
         self.places.push((self.bytes.len() as u32, serial.len() as u32));
         self.bytes.extend(serial);
     }

@@ -1,5 +1,5 @@
-//! Whether a certificate is for a name: its alternative names, or its common name if it has no
-//! alternative of the kind.
+//! Matching of names: a certificate's alternative names, or its common name if it has none of the
+//! kind.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use super::certificate::Certificate;
 use super::dn;
 use super::general_name::Kind;
 
-/// As OpenSSL's `X509_check_host`, and `X509_check_ip` if `wanted` is an address.
+/// Like OpenSSL's `X509_check_host`, and `X509_check_ip` if `wanted` is an address.
 pub(super) fn matches(certificate: &Certificate, wanted: &str) -> bool {
     let alternatives = certificate.extensions.names.as_deref().unwrap_or_default();
     let of = |kind: Kind| alternatives.iter().filter(move |name| name.kind == kind);
@@ -35,8 +35,8 @@ fn is_address(name: &[u8], address: IpAddr) -> bool {
     }
 }
 
-/// Whether a name of a certificate covers the wanted one. A star stands in the first label, above
-/// at least two others (RFC 6125 section 6.4.3), for the label or for its beginning or end.
+/// Whether a name of a certificate covers the wanted one. A wildcard may replace the first label,
+/// its beginning or its end, if at least two labels follow (RFC 6125 section 6.4.3).
 fn fits(pattern: &[u8], wanted: &[u8]) -> bool {
     if pattern.contains(&0) || wanted.is_empty() {
         return false;
@@ -52,13 +52,13 @@ fn fits(pattern: &[u8], wanted: &[u8]) -> bool {
     domain && suffix.contains(&b'.') && suffix.eq_ignore_ascii_case(rest) && covers(star, label)
 }
 
-/// The first label, and what stands behind its dot.
+/// The first label and the rest after its dot.
 fn first_label(name: &[u8]) -> Option<(&[u8], &[u8])> {
     let dot = name.iter().position(|byte| *byte == b'.')?;
     Some((&name[..dot], &name[dot + 1..]))
 }
 
-/// Letters, digits and hyphens, which do not stand first or last.
+/// Whether the label consists of letters, digits and inner hyphens.
 fn is_label(label: &[u8]) -> bool {
     let inner = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
     !label.is_empty()
@@ -67,8 +67,8 @@ fn is_label(label: &[u8]) -> bool {
         && !label.ends_with(b"-")
 }
 
-/// Whether a label with a star covers another label. A part of one is not looked for in labels of
-/// international names, whose letters are not what they mean.
+/// Whether a label with a wildcard covers another label. A partial wildcard does not match
+/// internationalized labels, whose letters are encoded.
 fn covers(star: &[u8], label: &[u8]) -> bool {
     let international =
         |label: &[u8]| label.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"xn--"));
@@ -89,8 +89,8 @@ fn covers(star: &[u8], label: &[u8]) -> bool {
     })
 }
 
-/// The part of a label, cut at a place, that the star stands for if the other part is the same as
-/// the pattern's, which comes `first` or last.
+/// The part of a label that the wildcard stands for: `label` is cut at `at`, and the other part,
+/// which is the first if `first`, must equal `same`.
 fn split<'a>(label: &'a [u8], at: Option<usize>, same: &[u8], first: bool) -> Option<&'a [u8]> {
     let (head, tail) = label.split_at_checked(at?)?;
     let (ours, stars) = if first { (head, tail) } else { (tail, head) };

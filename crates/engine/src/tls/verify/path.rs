@@ -1,33 +1,33 @@
-//! From a certificate to one that is believed.
+//! Path building: from a peer's certificate to a trust anchor.
 
 use super::certificate::Certificate;
 use super::{Check, Fault, LONGEST_PATH, signature};
 
-/// Certificates, the peer's first, each issued by the next.
+/// A path: the peer's certificate first, each issued by the next.
 pub(super) struct Path<'a> {
     pub(super) certificates: Vec<&'a Certificate>,
-    /// Whether the next one has signed it; one less than there are certificates.
+    /// Whether each certificate but the last is signed by the next.
     pub(super) signed: Vec<bool>,
 }
 
-/// A candidate, the better the greater.
+/// The quality of a candidate issuer; greater is better.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Worth {
     signed: bool,
     in_time: bool,
 }
 
-/// Who has issued a certificate.
+/// A candidate issuer.
 struct Issuer<'a> {
     certificate: &'a Certificate,
     worth: Worth,
-    /// He is among those who are believed.
+    /// It is a trust anchor.
     trusted: bool,
 }
 
 impl<'a> Check<'a> {
-    /// Goes up until there is somebody who has issued himself, who must be believed. `depth` is
-    /// how many may stand between.
+    /// Extends the path up to a self-signed certificate, which must be a trust anchor. `depth` is
+    /// the maximum number of intermediate certificates.
     pub(super) fn path(&mut self, leaf: &'a Certificate, depth: u32) -> Path<'a> {
         let most = LONGEST_PATH.min(depth as usize);
         let mut path = Path { certificates: vec![leaf], signed: Vec::new() };
@@ -61,11 +61,11 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Who has issued the last certificate of a path: those who are believed are asked first, and
-    /// alone once the path is among them.
+    /// The best issuer of the path's last certificate. Trust anchors are tried first, and are the
+    /// only candidates once the path has reached one.
     ///
-    /// Somebody with the right name who has not signed it is better than nobody: OpenSSL looks at
-    /// signatures later, and says then what is wrong.
+    /// An issuer of the right name without a valid signature is better than none: OpenSSL checks
+    /// signatures later and reports the fault then.
     fn issuer(&mut self, path: &Path<'a>, among_trusted: bool) -> Option<Issuer<'a>> {
         let issued = *path.certificates.last()?;
         let anchors = self.trust.named(&issued.issuer).map(|anchor| (anchor, true));

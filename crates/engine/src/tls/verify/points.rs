@@ -1,34 +1,34 @@
-//! Where revocation lists are to be had, as certificates and lists name it (RFC 5280 section
-//! 4.2.1.13): whether a list is one that a certificate means is decided by these names.
+//! Distribution points of revocation lists (RFC 5280 section 4.2.1.13). Their names decide whether
+//! a list covers a certificate.
 
 use super::super::der::{self, Reader, SEQUENCE};
 use super::dn;
 use super::general_name::{GeneralName, Kind};
 
-/// Reasons for which a certificate can be revoked: the bits that have a meaning.
+/// The defined bits of `ReasonFlags`.
 pub(super) const ALL_REASONS: u16 = 0x807f;
 
-/// A place that a certificate names.
+/// A distribution point of a certificate.
 #[derive(Debug)]
 pub(super) struct Point {
     place: Option<Place>,
-    /// Who issues the list there, if it is not who has issued the certificate.
+    /// The issuers of the list, if other than the certificate's.
     issuers: Option<Vec<GeneralName>>,
-    /// For which reasons a certificate is listed there.
+    /// The revocation reasons that the list covers.
     pub(super) reasons: u16,
 }
 
-/// The name of a place.
+/// The name of a distribution point.
 #[derive(Debug)]
 pub(super) enum Place {
-    /// One of these.
+    /// Alternative names of the point.
     Full(Vec<GeneralName>),
-    /// A name below the issuer's, in canonical form.
+    /// A name relative to the issuer's, in canonical form.
     Below(Vec<u8>),
 }
 
 impl Point {
-    /// Reads the extension's value; `issuer` is the certificate's, in canonical form.
+    /// Parses the extension's value; `issuer` is the certificate's, in canonical form.
     pub(super) fn list(value: &[u8], issuer: &[u8]) -> Option<Vec<Self>> {
         let points = Reader::new(Reader::only(value, SEQUENCE)?).each(SEQUENCE);
         points.map(|point| Self::read(point?, issuer)).collect()
@@ -49,7 +49,7 @@ impl Point {
         Some(Self { place, issuers, reasons })
     }
 
-    /// Whether this is where a list of `issuer` is that names `place` as its own.
+    /// Whether a list by `issuer` with the distribution point `place` belongs to this point.
     pub(super) fn is_of(&self, issuer: &[u8], place: Option<&Place>) -> bool {
         let is_issuer = |name: &GeneralName| name.kind == Kind::Directory && *name.value == *issuer;
         self.issuers.as_ref().is_none_or(|names| names.iter().any(is_issuer))
@@ -61,7 +61,7 @@ impl Point {
 }
 
 impl Place {
-    /// Reads a `DistributionPointName`; `base` is the name that it may be below.
+    /// Parses a `DistributionPointName`; `base` is the prefix of a relative name.
     pub(super) fn read(body: &[u8], base: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(body);
         let value = reader.value()?;
@@ -88,7 +88,7 @@ impl Place {
     }
 }
 
-/// A string of bits, given without its tag.
+/// A bit string of reasons, given without its tag.
 pub(super) fn reasons(body: &[u8]) -> Option<u16> {
     let bits = der::bits(body)?;
     let byte = |at: usize| u16::from(bits.get(at).copied().unwrap_or(0));

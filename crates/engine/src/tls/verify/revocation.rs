@@ -1,4 +1,4 @@
-//! Whether a certificate has been taken back.
+//! Revocation of certificates.
 
 use super::certificate::Certificate;
 use super::list::List;
@@ -6,31 +6,31 @@ use super::path::Path;
 use super::points::ALL_REASONS;
 use super::{Check, Fault, extensions};
 
-/// How good a list is, the most important first: OpenSSL's order.
+/// The quality of a list, most important first: OpenSSL's order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Worth {
     understood: bool,
     in_scope: bool,
     in_time: bool,
-    /// The next certificate of the path is its issuer's, not one further up.
+    /// The next certificate of the path issued the list, not one further up.
     near: bool,
     since: Option<i64>,
 }
 
-/// A list for a certificate, with who must have signed it.
+/// A list for a certificate and the issuer that must have signed it.
 struct Found<'a> {
     list: &'a List,
     issuer: &'a Certificate,
     worth: Worth,
-    /// For which reasons it would tell that the certificate is revoked.
+    /// The revocation reasons that it covers.
     reasons: u16,
 }
 
 impl<'a> Check<'a> {
-    /// Looks each certificate of a path up in its issuer's list.
+    /// Looks up each certificate of a path in its issuer's lists.
     pub(super) fn revocation(&mut self, path: &Path<'a>) {
         for at in 0..path.certificates.len() {
-            // One list may speak of some reasons, another of the others.
+            // Lists may cover different revocation reasons.
             let mut reasons = 0;
             while reasons != ALL_REASONS {
                 let found = self.list(path, at, reasons);
@@ -46,10 +46,10 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// The best list for a certificate of a path, which says more than is known of it.
+    /// The best list for a certificate of the path that covers reasons not in `known`.
     fn list(&self, path: &Path<'a>, at: usize, known: u16) -> Option<Found<'a>> {
         let certificate = path.certificates[at];
-        // The last one is its own issuer, or there is none.
+        // The last certificate is its own issuer, or has none in the path.
         let next = (at + 1).min(path.certificates.len() - 1);
         let mut best: Option<Found<'a>> = None;
         for list in self.trust.lists() {
@@ -105,7 +105,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// What is wrong with the times of a list.
+    /// The faults of a list's times.
     fn list_times(&self, list: &List) -> Vec<Fault> {
         let mut faults = Vec::new();
         match list.since {
@@ -122,8 +122,8 @@ impl<'a> Check<'a> {
     }
 }
 
-/// For which reasons a list speaks of certificates like this one (RFC 5280 section 6.3.3); none
-/// if it does not.
+/// The revocation reasons that a list covers for this certificate (RFC 5280 section 6.3.3); `None`
+/// if the certificate is out of its scope.
 fn reasons(list: &List, certificate: &Certificate) -> Option<u16> {
     let scope = &list.scope;
     let other_kind = match extensions::is_authority(certificate) {

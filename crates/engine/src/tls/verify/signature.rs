@@ -14,7 +14,7 @@ use super::certificate::{self, Certificate};
 /// 112 bits of security.
 const LEAST_RSA_BITS: usize = 2048;
 
-/// `pkcs-1` of RFC 8017: RSA's keys and signatures. The last byte follows.
+/// `pkcs-1` of RFC 8017: RSA keys and signatures. The last byte follows.
 const PKCS1: [u8; 8] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1];
 const RSA_KEY: u8 = 1;
 const RSA_PSS: u8 = 10;
@@ -22,29 +22,29 @@ const RSA_PSS: u8 = 10;
 const WEAK_RSA: [u8; 4] = [2, 3, 4, 5];
 const MGF1: u8 = 8;
 
-/// `ansi-X9-62` of RFC 5480: keys of curves and their signatures.
+/// `ansi-X9-62` of RFC 5480: elliptic-curve keys and their signatures.
 const EC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 const ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4];
 
-/// Signatures over hashes that can be forged: ecdsa-with-SHA1, dsa-with-sha1 and an older
-/// identifier of sha1WithRSA.
+/// Signatures over broken hashes: ecdsa-with-SHA1, dsa-with-sha1 and an older identifier of
+/// sha1WithRSA.
 const WEAK: [&[u8]; 3] = [
     &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1],
     &[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 3],
     &[0x2b, 0x0e, 3, 2, 0x1d],
 ];
 
-/// SHA-256, SHA-384 and SHA-512, to which the last byte belongs, with the length of a digest.
+/// The arc of SHA-256, SHA-384 and SHA-512; each is given by its last byte, with its length.
 const SHA2: [u8; 8] = [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2];
 const HASHES: [(u8, usize, &digest::Algorithm); 3] =
     [(1, 32, &digest::SHA256), (2, 48, &digest::SHA384), (3, 64, &digest::SHA512)];
 
-/// What rustls can check.
+/// The algorithms that rustls can verify.
 pub(in super::super) fn algorithms() -> WebPkiSupportedAlgorithms {
     default_provider().signature_verification_algorithms
 }
 
-/// A public key: its algorithm, an object identifier and a parameter, and its bits.
+/// A public key: the algorithm (object identifier and parameters) and its bits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Key<'a> {
     pub(super) algorithm: &'a [u8],
@@ -52,7 +52,7 @@ pub(super) struct Key<'a> {
 }
 
 impl Key<'_> {
-    /// Whether it is of the kind that makes such signatures.
+    /// Whether the key is of the type that makes such signatures.
     pub(super) fn can_sign(&self, signature: &[u8]) -> bool {
         let (Some(signature), Some(key)) = (id(signature), id(self.algorithm)) else {
             return false;
@@ -65,18 +65,18 @@ impl Key<'_> {
                 matches!(key, [prefix @ .., RSA_KEY] if prefix == PKCS1)
             }
             _ if signature.starts_with(ECDSA) => key == EC_KEY,
-            // Newer kinds have one name for both.
+            // Newer algorithms have one identifier for both.
             _ => signature == key,
         }
     }
 
-    /// Whether `signature` over `message` was made with the private half.
+    /// Whether this key made `signature` over `message`.
     fn has_signed(&self, algorithm: &[u8], message: &[u8], signature: &[u8]) -> bool {
         self.check(algorithm)
             .is_some_and(|check| check.verify_signature(self.bits, message, signature).is_ok())
     }
 
-    /// What can check such signatures by this key.
+    /// The verifier for such signatures by this key.
     fn check(&self, algorithm: &[u8]) -> Option<&'static dyn SignatureVerificationAlgorithm> {
         let wanted = Named::of(algorithm)?;
         let mut all = algorithms().all.iter().copied();
@@ -86,7 +86,7 @@ impl Key<'_> {
         })
     }
 
-    /// How many bits a key of RSA has.
+    /// The size of an RSA key in bits.
     fn rsa_bits(&self) -> Option<usize> {
         if !matches!(id(self.algorithm)?, [prefix @ .., RSA_KEY | RSA_PSS] if prefix == PKCS1) {
             return None;
@@ -98,7 +98,7 @@ impl Key<'_> {
     }
 }
 
-/// An algorithm of signatures: its identifier, and its hash if the identifier does not tell it.
+/// A signature algorithm: its identifier, and its hash if the identifier does not imply it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Named<'a> {
     id: &'a [u8],
@@ -116,8 +116,8 @@ impl<'a> Named<'a> {
     }
 }
 
-/// The hash of RSASSA-PSS, by the last byte of its identifier, where the same one is for the
-/// mask, and the salt is as long as the digest (RFC 4055 section 3.1).
+/// The hash of RSASSA-PSS, by the last byte of its identifier, if the mask uses the same hash and
+/// the salt has the digest's length (RFC 4055 section 3.1).
 fn pss_hash(algorithm: &[u8]) -> Option<u8> {
     let mut reader = Reader::new(algorithm);
     reader.oid()?;
@@ -145,20 +145,20 @@ fn id(algorithm: &[u8]) -> Option<&[u8]> {
     Reader::new(algorithm).oid()
 }
 
-/// An algorithm without a parameter that says nothing (RFC 4055 section 1.2).
+/// The algorithm without NULL parameters (RFC 4055 section 1.2).
 fn without_null(algorithm: &[u8]) -> &[u8] {
     algorithm.strip_suffix(&[5, 0]).unwrap_or(algorithm)
 }
 
-/// Whether `issuer` has signed a certificate. What it says of the algorithm inside and outside of
-/// what is signed must be the same.
+/// Whether `issuer` signed a certificate. The algorithms inside and outside of the signed part must
+/// be equal.
 pub(super) fn is_of(issued: &Certificate, issuer: &Certificate) -> bool {
     issued.algorithm() == issued.inner_algorithm()
         && issuer.key().has_signed(issued.algorithm(), issued.signed(), issued.signature())
 }
 
-/// Something that was signed, without what was signed where a digest of it is enough: that of a
-/// long list need not be computed for each peer.
+/// A signature with its message, or with the message's digest where that suffices: the digest of a
+/// long list is computed once, not per peer.
 #[derive(Debug)]
 pub(super) struct Sealed {
     algorithm: Box<[u8]>,
@@ -182,7 +182,7 @@ impl Sealed {
         Self { algorithm: algorithm.into(), signature: signature.into(), message }
     }
 
-    /// Whether it is `issuer` who has signed.
+    /// Whether `issuer` made the signature.
     pub(super) fn is_of(&self, issuer: &Certificate) -> bool {
         let key = issuer.key();
         match &self.message {
@@ -198,7 +198,7 @@ impl Sealed {
     }
 }
 
-/// Signatures over a digest that can be computed beforehand.
+/// A signature algorithm whose digest can be computed in advance.
 struct Digested {
     scheme: Scheme,
     hash: &'static digest::Algorithm,
@@ -222,7 +222,7 @@ impl Digested {
         Some(Self { scheme, hash })
     }
 
-    /// What checks it by a key whose algorithm is `key`.
+    /// The verifier for a key with the algorithm `key`.
     fn algorithm(&self, key: &[u8]) -> Option<&'static dyn aws::VerificationAlgorithm> {
         let hash = HASHES.iter().position(|(.., hash)| *hash == self.hash)?;
         let mut key = Reader::new(key);
@@ -242,7 +242,7 @@ impl Digested {
 
 type Curve = (&'static [u8], [&'static aws::EcdsaVerificationAlgorithm; 3]);
 
-/// P-256, P-384 and P-521, with each of the hashes.
+/// P-256, P-384 and P-521, each with every hash.
 const CURVES: [Curve; 3] = [
     (
         &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7],
@@ -270,7 +270,7 @@ const PSS: [&aws::RsaParameters; 3] = [
     &aws::RSA_PSS_2048_8192_SHA512,
 ];
 
-/// Whether a certificate is signed over a hash that can be forged; it is not checked at all then.
+/// Whether the certificate's signature uses a broken hash; such signatures are not verified.
 pub(super) fn is_weak(certificate: &Certificate) -> bool {
     id(certificate.algorithm()).is_some_and(|id| match id {
         [prefix @ .., last] if prefix == PKCS1 => WEAK_RSA.contains(last),
@@ -278,12 +278,12 @@ pub(super) fn is_weak(certificate: &Certificate) -> bool {
     })
 }
 
-/// Whether a key can be guessed.
+/// Whether the certificate's RSA key is too short.
 pub(super) fn is_small(certificate: &Certificate) -> bool {
     certificate.key().rsa_bits().is_some_and(|bits| bits < LEAST_RSA_BITS)
 }
 
-/// Checks the signature of a TLS 1.2 handshake. The key may be of any kind that the scheme names.
+/// Verifies the signature of a TLS 1.2 handshake. Any curve is accepted for an ECDSA scheme.
 pub(in super::super) fn tls12_signature(
     message: &[u8],
     certificate: &CertificateDer<'_>,
@@ -292,8 +292,8 @@ pub(in super::super) fn tls12_signature(
     verify(message, certificate, signed, usize::MAX)
 }
 
-/// Checks the signature of a TLS 1.3 handshake: RFC 8446 section 4.2.3 ties a scheme to one kind
-/// of key and leaves out the old padding.
+/// Verifies the signature of a TLS 1.3 handshake: RFC 8446 section 4.2.3 ties a scheme to one curve
+/// and excludes PKCS #1 v1.5 padding.
 pub(in super::super) fn tls13_signature(
     message: &[u8],
     certificate: &CertificateDer<'_>,

@@ -36,7 +36,7 @@ fn verify(
     Judge::new(trust, purpose, depth).judge(chain, now)
 }
 
-/// Lists as from a file, none if there are none.
+/// Revocation lists as if read from a file.
 fn lists(all: &[CertificateRevocationListDer<'_>]) -> Revocation {
     let file: Vec<u8> = all.iter().flat_map(|list| list.to_vec()).collect();
     let read = || all.iter().map(|list| List::read(list)).collect();
@@ -55,7 +55,7 @@ fn trusting(anchors: Vec<CertificateDer<'static>>) -> Trust {
 }
 
 #[test]
-fn a_path_leads_over_what_the_peer_has_sent() {
+fn a_path_uses_the_peers_intermediates() {
     let trust = trusting(root());
     assert_eq!(check(&client(), &trust, 1), Ok(()));
     assert_eq!(check(&client()[..1], &trust, 1), Err(21));
@@ -66,14 +66,14 @@ fn a_path_leads_over_what_the_peer_has_sent() {
 }
 
 #[test]
-fn a_certificate_that_signs_itself_is_believed_or_not() {
+fn a_self_signed_certificate_must_be_an_anchor() {
     let own = read(include_bytes!("../fixtures/rsa.pem"));
     assert_eq!(check(&own, &trusting(own.clone()), 1), Ok(()));
     assert_eq!(check(&own, &trusting(root()), 1), Err(18));
 }
 
 #[test]
-fn time_and_purpose_count() {
+fn times_and_purpose_are_checked() {
     let trust = trusting(root());
     let early = verify(&client(), &trust, Purpose::Client, 1, 0);
     assert_eq!(early, Verdict::Invalid(Fault::NOT_YET));
@@ -84,8 +84,8 @@ fn time_and_purpose_count() {
 }
 
 #[test]
-fn a_certificate_that_is_no_authoritys_issues_nothing() {
-    // The leaf poses as the issuer of itself under another name: names fit nowhere.
+fn a_leaf_issues_nothing() {
+    // The leaf poses as the authority: no name matches.
     let mut chain = client();
     chain.swap(0, 1);
     assert_eq!(check(&chain[..1], &trusting(vec![client()[0].clone()]), 1), Err(21));
@@ -101,7 +101,7 @@ fn a_changed_certificate_is_refused() {
 }
 
 #[test]
-fn revocation_lists_count_when_there_are_any() {
+fn revocation_lists_must_cover_the_path() {
     let old = read(include_bytes!("../fixtures/old.pem"));
     let good = crls_from_pem(include_bytes!("../fixtures/root.crl")).unwrap();
     let revoked = crls_from_pem(include_bytes!("../fixtures/revoked.crl")).unwrap();
@@ -109,12 +109,12 @@ fn revocation_lists_count_when_there_are_any() {
     assert_eq!(check(&old, &trust(Revocation::default()), 1), Ok(()));
     assert_eq!(check(&old, &trust(good.clone()), 1), Ok(()));
     assert_eq!(check(&old, &trust(revoked), 1), Err(23));
-    // The authority between has no list.
+    // The intermediate authority has no list.
     assert_eq!(check(&client(), &trust(good), 1), Err(3));
 }
 
 #[test]
-fn names_are_the_alternative_ones_or_the_common_one() {
+fn alternative_names_precede_the_common_name() {
     let server = &read(include_bytes!("../fixtures/server.pem"))[0];
     assert!(is_for(server, "example.com"));
     assert!(is_for(server, "a.example.org"));

@@ -1,4 +1,4 @@
-//! Who is believed, read once for all places of all configurations that say the same.
+//! Trust anchors and revocation lists, parsed once for all settings with equal contents.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,28 +10,28 @@ use rustls::pki_types::CertificateDer;
 use super::certificate::Certificate;
 use super::list::List;
 
-/// Whose certificates are believed, as it is configured.
+/// The configured trust.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     /// The certificates of authorities, as DER.
     pub anchors: Vec<CertificateDer<'static>>,
-    /// If any, each certificate of a path must be covered by one of these lists.
+    /// If not empty, every certificate of a path must be covered by one of these lists.
     pub revocation: Revocation,
 }
 
-/// Certificate revocation lists. Cheap to share.
+/// Certificate revocation lists. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Revocation(Option<Arc<Vec<List>>>);
 
 type Digest = [u8; 32];
 
-/// What is held by somebody, by the digest of what it was made from: lists of some megabytes that a
-/// hundred servers name are in memory once, and a reload does not read them anew.
+/// Values in use, by the digest of their source: lists of several megabytes that a hundred servers
+/// name are in memory once, and a reload does not parse them again.
 type Shared<T> = LazyLock<Mutex<HashMap<Digest, Weak<T>>>>;
 
 impl Revocation {
-    /// The lists that `read` finds in a file, unless somebody holds them already. None if it
-    /// finds none, or one that cannot be read.
+    /// The lists of a file, parsed by `read` unless in use already. `None` if there are none or one
+    /// is malformed.
     pub(in super::super) fn of_file(
         file: &[u8],
         read: impl FnOnce() -> Option<Vec<List>>,
@@ -41,7 +41,7 @@ impl Revocation {
         lists.map(|lists| Self(Some(lists)))
     }
 
-    /// Whether there are none, so that nobody asks for any.
+    /// Whether no lists are configured, so that revocation is not checked.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
@@ -50,27 +50,27 @@ impl Revocation {
         self.0.as_deref().map_or(&[], Vec::as_slice)
     }
 
-    /// A number that no other lists have while these are held.
+    /// An identifier, unique while these lists are held.
     fn place(&self) -> usize {
         self.0.as_ref().map_or(0, |lists| Arc::as_ptr(lists).addr())
     }
 }
 
-/// Trust as facts.
+/// Parsed trust.
 #[derive(Debug)]
 pub(in super::super) struct Facts {
     identity: u64,
-    /// Sorted by their subjects; those of one subject as they were configured.
+    /// Sorted by subject; anchors of one subject in the configured order.
     anchors: Vec<Arc<Certificate>>,
     revocation: Revocation,
 }
 
 impl Facts {
-    /// Reads what is configured, unless somebody holds the same already.
+    /// Parses the configured trust, unless an equal one is in use.
     pub(in super::super) fn of(trust: &Trust) -> Arc<Self> {
         static FACTS: Shared<Facts> = LazyLock::new(Mutex::default);
         let anchors: Vec<Digest> = trust.anchors.iter().map(|der| digest([&der[..]])).collect();
-        // Facts hold their lists, so that the number stays theirs as long as they can be found.
+        // Facts hold their lists, so an address is not reused while they can be found.
         let lists = trust.revocation.place().to_be_bytes();
         let key = digest(anchors.iter().map(|digest| &digest[..]).chain([&lists[..]]));
         let make = || Self::read(trust, &anchors);
@@ -92,19 +92,19 @@ impl Facts {
         }
     }
 
-    /// A number that no other trust has, and that the same trust keeps while anybody holds it.
+    /// A unique number, kept by equal trust while any holder is left.
     pub(super) fn identity(&self) -> u64 {
         self.identity
     }
 
-    /// The anchors with this name, which is in canonical form.
+    /// The anchors of this subject, given in canonical form.
     pub(super) fn named(&self, subject: &[u8]) -> impl Iterator<Item = &Certificate> {
         let start = self.anchors.partition_point(|anchor| *anchor.subject < *subject);
         let rest = self.anchors[start..].iter();
         rest.take_while(move |anchor| *anchor.subject == *subject).map(Arc::as_ref)
     }
 
-    /// Whether certificates must be in nobody's list.
+    /// Whether revocation lists are configured.
     pub(super) fn is_revocable(&self) -> bool {
         !self.revocation.is_empty()
     }
@@ -122,7 +122,7 @@ fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
     digest
 }
 
-/// What somebody holds already, or what `make` makes.
+/// The value in use for `key`, or a new one from `make`.
 fn shared<T>(all: &Shared<T>, key: Digest, make: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
     let all = || all.lock().unwrap_or_else(PoisonError::into_inner);
     let found = all().get(&key).and_then(Weak::upgrade);

@@ -1,9 +1,9 @@
-//! What names are made of: OpenSSL's short names of their attributes.
+//! OpenSSL's short names of the attributes of distinguished names.
 
-/// Names by the last number of object identifiers.
+/// Short names by the last arc of an object identifier.
 type Names = &'static [(u8, &'static str)];
 
-/// Arcs of object identifiers, each with the names of the last number.
+/// Prefixes of object identifiers with the names below them.
 const ARCS: [(&[u8], Names); 4] = [
     (&[0x55, 4], X520),
     (&[9, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1], PILOT),
@@ -11,14 +11,14 @@ const ARCS: [(&[u8], Names); 4] = [
     (&[0x2b, 6, 1, 4, 1, 0x82, 0x37, 0x3c, 2, 1], PLACE),
 ];
 
-/// The short name of an attribute, whose object identifier is given in its encoded form.
+/// The short name of an attribute with this encoded object identifier.
 pub(super) fn short_name(id: &[u8]) -> Option<&'static str> {
     let (last, arc) = id.split_last()?;
     let (_, names) = ARCS.iter().find(|(known, _)| *known == arc)?;
     names.iter().find(|(number, _)| number == last).map(|(_, name)| *name)
 }
 
-/// An object identifier as numbers with dots between. None if it is none.
+/// An object identifier in dotted notation; `None` if it is malformed.
 pub(super) fn numbers(id: &[u8]) -> Option<String> {
     let mut numbers: Vec<u128> = Vec::new();
     let mut number: u128 = 0;
@@ -29,7 +29,7 @@ pub(super) fn numbers(id: &[u8]) -> Option<String> {
         number = number << 7 | u128::from(byte & 0x7f);
         if byte & 0x80 == 0 {
             if numbers.is_empty() {
-                // The first two numbers are in one.
+                // The first two arcs share one number.
                 let first = (number / 40).min(2);
                 numbers.push(first);
                 number -= first * 40;
@@ -174,7 +174,7 @@ const PKCS9: Names = &[
     (21, "localKeyID"),
 ];
 
-/// Where a company is registered, for extended validation (`1.3.6.1.4.1.311.60.2.1`).
+/// The jurisdiction of extended validation certificates (`1.3.6.1.4.1.311.60.2.1`).
 const PLACE: Names = &[(1, "jurisdictionL"), (2, "jurisdictionST"), (3, "jurisdictionC")];
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identifiers_are_numbers_where_nobody_knows_a_name() {
+    fn unknown_identifiers_have_no_short_name() {
         assert_eq!(short_name(&[0x55, 4, 3]), Some("CN"));
         assert_eq!(
             short_name(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1]),

@@ -1,13 +1,13 @@
-//! What a judgement costs:
+//! The cost of verification:
 //! `cargo test --release -p weir-engine what_it_costs -- --ignored --nocapture`.
-#![allow(clippy::print_stdout, reason = "figures are for who asks for them")]
+#![allow(clippy::print_stdout, reason = "prints the measured figures")]
 
 use std::time::{Duration, Instant};
 
 use super::forge::*;
 use super::*;
 
-/// How often each judgement is made; the median counts.
+/// The number of runs; the median is reported.
 const TIMES: usize = 101;
 
 fn median(mut judge: impl FnMut()) -> Duration {
@@ -64,7 +64,7 @@ fn what_it_costs() {
         println!("reading a list of {entries}: {:?}", start.elapsed());
         show("with it", &[leaf().make()], &trust, 1);
     }
-    // Constraints without end on each other's names.
+    // Expensive constraints, each on the names of the others.
     let host: &[u8] = b"somewhere.in.a.test";
     let trees: Vec<(u8, &[u8])> = vec![(0x82, b"elsewhere.in.a.test"); 80];
     let names: Vec<(u8, &[u8])> = vec![(0x82, host); 90];
@@ -82,7 +82,7 @@ fn what_it_costs() {
         Order::authority("X", 2, "X", 2).with(subtrees(&[], &trees)).make(),
     ];
     show("constraints of one", &hostile, &trust(&[]), 1);
-    // Everybody can have issued everybody.
+    // Each authority may have issued every other.
     let all: Vec<_> = (0..16_u8)
         .map(|at| Order { serial: vec![at], ..Order::authority("X", 3, "X", 4) })
         .map(|order| order.with(extension(ID_AUTHORITY_KEY, false, &[0x30, 3, 0x82, 1, 99])))

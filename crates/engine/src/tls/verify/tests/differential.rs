@@ -1,10 +1,10 @@
-//! The judgement beside that of the `openssl` tool, over worlds of authorities, certificates and
-//! lists that are made up from a seed. Each deviation must be of a kind that is listed here.
+//! Compares verdicts with those of the `openssl` tool over random worlds of authorities,
+//! certificates and lists. Each difference must be of a kind listed here.
 //!
-//! `WEIR_DIFFERENTIAL=SEED` makes up one world alone, says all about it and leaves its files;
-//! `=SEED+COUNT` makes up as many from that seed on.
+//! `WEIR_DIFFERENTIAL=SEED` runs one world, prints it and keeps its files; `=SEED+COUNT` runs COUNT
+//! worlds starting at that seed.
 
-#![allow(clippy::print_stdout, reason = "a failing test shows what it has made up")]
+#![allow(clippy::print_stdout, reason = "a failing test prints its world")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,38 +24,37 @@ mod knobs;
 mod names;
 mod world;
 
-/// How many worlds are made up, with how many certificates each that are judged.
+/// The number of worlds, and of judged certificates in each.
 const WORLDS: u64 = 2600;
 const LEAVES: usize = 8;
 
-/// How long a list may be at most for each case where there is a deviation.
+/// The maximum number of reported differences.
 const SHOWN: usize = 12;
 
-/// A reason for which something is refused here and not by OpenSSL.
+/// A fault that is reported here and not by OpenSSL.
 struct Stricter {
     what: &'static str,
     faults: &'static [Fault],
     applies: fn(&Case<'_>) -> bool,
 }
 
-/// The only thing that is good here and not for OpenSSL, which takes the first authority that has
-/// the right name and holds, and gives up if it is another one who has signed. Besides, it can go
-/// another way then, which leads nowhere.
-const TWINS: &str = "several authorities have one name, and another than the first has signed";
+/// The only case that is valid here and not in OpenSSL, which takes the first valid authority of
+/// the right name and fails if another one signed. It may then also follow another path.
+const TWINS: &str = "several authorities share a name, and not the first one signed";
 
-/// Besides, the tool looks at keys with which nobody could have shaken hands.
-const KEY: &str = "a key that is none";
+/// The tool also checks keys that could not have completed a handshake.
+const KEY: &str = "an invalid key";
 
-/// What is listed in `docs/differences.md`, and what the tool does otherwise than nginx.
+/// The differences listed in `docs/differences.md`, and those between the tool and nginx.
 const STRICTER: [Stricter; 5] = [
-    // nginx ends the handshake; the tool leaves out what it cannot read.
+    // nginx ends the handshake; the tool skips unreadable certificates.
     Stricter {
-        what: "something cannot be read that is sent besides",
+        what: "an additional certificate is unreadable",
         faults: &[Fault::SIGNATURE],
         applies: |case| case.world.offered.iter().any(|der| Certificate::read(der).is_none()),
     },
     Stricter {
-        what: "an extension of a list cannot be read or stands twice",
+        what: "an extension of a list is malformed or repeated",
         faults: &[Fault::NO_CRL, Fault::CRL_CRITICAL],
         applies: |case| {
             let broken = ["broken scope", "list's key", "number of list", "scope", "delta"];
@@ -63,17 +62,13 @@ const STRICTER: [Stricter; 5] = [
         },
     },
     Stricter {
-        what: "an entry of a list names another issuer, although the list is not indirect",
+        what: "an entry of a direct list names another issuer",
         faults: &[Fault::REVOKED],
         applies: |case| case.world.has("entry of another issuer"),
     },
+    Stricter { what: "address blocks (RFC 3779)", faults: &[Fault::RESOURCES], applies: |_| true },
     Stricter {
-        what: "addresses of the net (RFC 3779)",
-        faults: &[Fault::RESOURCES],
-        applies: |_| true,
-    },
-    Stricter {
-        what: "a mailbox in Unicode (RFC 8398)",
+        what: "an internationalized mailbox (RFC 8398)",
         faults: &[Fault::NAME_SYNTAX],
         applies: |case| {
             let id = [0x2b, 6, 1, 5, 5, 7, 8, 9];
@@ -82,12 +77,12 @@ const STRICTER: [Stricter; 5] = [
     },
 ];
 
-/// One certificate as both have judged it.
+/// A certificate with both verdicts.
 struct Case<'a> {
     world: &'a World,
     at: usize,
     ours: Vec<Fault>,
-    /// OpenSSL's numbers; none if it is good.
+    /// OpenSSL's numbers; empty if it is valid.
     theirs: Vec<u32>,
 }
 
@@ -96,14 +91,14 @@ struct Report {
     judged: usize,
     good: usize,
     listed: BTreeMap<&'static str, usize>,
-    /// What was first wrong with certificates, here and there.
+    /// The pairs of first faults, ours and OpenSSL's.
     pairs: BTreeMap<(u32, u32), usize>,
     wrong: Vec<String>,
 }
 
 #[test]
 fn openssl_judges_the_same() {
-    // The engine's tests run once more by another way of waiting, which makes no difference here.
+    // The engine's tests also run with io_uring, which makes no difference here.
     if std::env::var("WEIR_TEST_USE").is_ok_and(|method| method == "io_uring") {
         return;
     }
@@ -139,7 +134,7 @@ fn openssl_judges_the_same() {
     assert!(report.wrong.is_empty(), "{} wrong:\n{}", report.wrong.len(), shown.join("\n"));
 }
 
-/// Has both judge the certificates of a world.
+/// Judges a world's certificates both ways and reports.
 fn judge(world: &World, folder: &Path, report: &Mutex<Report>, show: bool) {
     let theirs = openssl(world, folder);
     for (at, theirs) in theirs.into_iter().enumerate() {
@@ -175,7 +170,7 @@ impl Report {
 }
 
 impl Case<'_> {
-    /// By which rows both may differ; none if they may not.
+    /// The listed kinds of difference that apply; empty if none may.
     fn listed(&self) -> Vec<&'static str> {
         if self.world.has_twins() {
             return vec![TWINS];
@@ -208,7 +203,7 @@ impl Case<'_> {
 }
 
 fn ours(world: &World, at: usize) -> Vec<Fault> {
-    // A configuration with what cannot be read is not taken, and nobody is judged by it.
+    // A configuration with an unreadable anchor is rejected, so nothing is judged by it.
     if world.anchors.iter().any(|der| Certificate::read(der).is_none()) {
         return vec![Fault::UNSPECIFIED];
     }
@@ -227,7 +222,7 @@ fn ours(world: &World, at: usize) -> Vec<Fault> {
     faults
 }
 
-/// What the tool says of each certificate.
+/// The tool's faults for each certificate.
 fn openssl(world: &World, folder: &Path) -> Vec<Vec<u32>> {
     let file = |name: &str, label: &str, all: &[&[u8]]| {
         std::fs::write(
@@ -243,7 +238,7 @@ fn openssl(world: &World, folder: &Path) -> Vec<Vec<u32>> {
     };
     let mut command = Command::new("openssl");
     command.current_dir(folder).args(["verify", "-no-CApath", "-no-CAstore"]);
-    // What nginx's connections have: the security level of the library's default.
+    // As in nginx: the library's default security level.
     command.args(["-auth_level", "2", "-verify_name", name]);
     command.args(["-verify_depth", &world.depth.to_string(), "-attime", &NOW.to_string()]);
     let anchors: Vec<&[u8]> = world.anchors.iter().map(|der| &der[..]).collect();
@@ -271,13 +266,13 @@ fn openssl(world: &World, folder: &Path) -> Vec<Vec<u32>> {
     (0..world.leaves.len())
         .map(|at| match is_good(at) {
             true => Vec::new(),
-            // Some cannot even be loaded.
+            // Some certificates cannot even be loaded.
             false => codes.get(&at).cloned().filter(|codes| !codes.is_empty()).unwrap_or(vec![0]),
         })
         .collect()
 }
 
-/// The numbers of errors by the files that they are about, which are named after them.
+/// Fault numbers by certificate; the files are named by number.
 fn codes(text: &str) -> BTreeMap<usize, Vec<u32>> {
     let mut codes: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     let mut last = Vec::new();
@@ -303,7 +298,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     pem + &format!("-----END {label}-----\n")
 }
 
-/// Worlds as the fuzz target `certificates` takes them, in a folder that is named.
+/// Writes worlds as seeds of the fuzz target `certificates` to the folder `WEIR_SEEDS`.
 #[test]
 #[ignore = "writes files"]
 fn seeds_for_fuzzing() {

@@ -1,4 +1,4 @@
-//! Certificates and revocation lists to order, with whatever is to be wrong with them.
+//! Builders of certificates and revocation lists with chosen faults.
 
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex};
@@ -12,12 +12,12 @@ use aws_lc_rs::signature::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivatePkcs8KeyDer};
 
-/// How many keys there are to choose from: the first ones for P-256, then one each for P-384,
-/// Ed25519, RSA and RSA with RSASSA-PSS.
+/// The number of keys: the first are P-256, followed by one each of P-384, Ed25519, RSA and RSA
+/// with RSASSA-PSS.
 pub(super) const KEYS: usize = PLAIN_KEYS + 4;
 pub(super) const PLAIN_KEYS: usize = 6;
 
-/// Always the same ones, so that what is made up from a seed is, too.
+/// Fixed keys, so that a seed determines every certificate.
 static KEY: LazyLock<Vec<Pair>> = LazyLock::new(|| {
     let pem = include_bytes!("../../fixtures/forge.key");
     let all: Vec<PrivatePkcs8KeyDer<'_>> =
@@ -56,7 +56,7 @@ impl Pair {
         der.as_ref().to_vec()
     }
 
-    /// What its signatures are called.
+    /// The algorithm of its signatures.
     fn algorithm(&self) -> Vec<u8> {
         let sha256 = tlv(0x30, &[6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1, 5, 0]);
         let pkcs1 = |last: u8| [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, last];
@@ -94,7 +94,7 @@ impl Pair {
     }
 }
 
-/// From when until when, as in a certificate's UTCTime.
+/// A validity period in UTCTime.
 pub(super) type Span = (&'static str, &'static str);
 pub(super) const VALID: Span = ("200101000000Z", "491231235959Z");
 pub(super) const PAST: Span = ("200101000000Z", "210101000000Z");
@@ -110,7 +110,7 @@ pub(super) const ID_SUBJECT_KEY: &[u8] = &[0x55, 29, 14];
 pub(super) const ID_PURPOSES: &[u8] = &[0x55, 29, 37];
 pub(super) const ID_DELTA: &[u8] = &[0x55, 29, 27];
 pub(super) const ID_SCOPE: &[u8] = &[0x55, 29, 28];
-/// An identifier that nobody knows.
+/// An unknown identifier.
 pub(super) const ID_UNKNOWN: &[u8] = &[0x2a, 3, 4, 5];
 
 pub(super) const DIGITAL_SIGNATURE: u8 = 0x80;
@@ -118,14 +118,14 @@ pub(super) const KEY_ENCIPHERMENT: u8 = 0x20;
 pub(super) const CERT_SIGN: u8 = 0x04;
 pub(super) const CRL_SIGN: u8 = 0x02;
 
-/// A certificate to be made.
+/// The specification of a certificate.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) subject: Vec<u8>,
     pub(super) issuer: Vec<u8>,
     pub(super) key: usize,
     pub(super) signer: usize,
-    /// The digits of its number.
+    /// The bytes of the serial number.
     pub(super) serial: Vec<u8>,
     pub(super) span: Span,
     pub(super) algorithm: Algorithm,
@@ -133,7 +133,7 @@ pub(super) struct Order {
     pub(super) edits: Vec<Edit>,
 }
 
-/// A place in what is to be signed, and the bits that are turned over there before.
+/// An offset in the signed part and the bits flipped there before signing.
 pub(super) type Edit = (usize, u8);
 
 fn edited(mut signed: Vec<u8>, edits: &[Edit]) -> Vec<u8> {
@@ -144,15 +144,15 @@ fn edited(mut signed: Vec<u8>, edits: &[Edit]) -> Vec<u8> {
     signed
 }
 
-/// What is said of a signature.
+/// The declared algorithm of a signature, and its validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Algorithm {
     True,
-    /// It says ecdsa-with-SHA1, which is not true.
+    /// Declares ecdsa-with-SHA1 without using it.
     Weak,
-    /// It says so outside of what is signed only.
+    /// Declares it outside of the signed part only.
     WeakOutside,
-    /// One bit is wrong.
+    /// One bit of the signature is flipped.
     Changed,
 }
 
@@ -171,7 +171,7 @@ impl Order {
         }
     }
 
-    /// An authority's.
+    /// An authority's certificate.
     pub(super) fn authority(subject: &str, key: usize, issuer: &str, signer: usize) -> Self {
         Self::new(subject, key, issuer, signer)
             .with(constraints(true, None))
@@ -193,7 +193,8 @@ impl Order {
         self
     }
 
-    /// The same order gives the same bytes, although each signature is another.
+    /// Builds the certificate; equal specifications give equal bytes although signatures are
+    /// random.
     pub(super) fn make(&self) -> CertificateDer<'static> {
         type Made = BTreeMap<(Vec<u8>, usize), Vec<u8>>;
         static MADE: Mutex<Made> = Mutex::new(Made::new());
@@ -203,7 +204,7 @@ impl Order {
         made.entry((signed.clone(), self.signer)).or_insert_with(make).clone().into()
     }
 
-    /// Gives other bytes each time.
+    /// Builds a certificate with a fresh signature.
     pub(super) fn forge(&self) -> CertificateDer<'static> {
         sign(&self.signed(), self.signer, self.algorithm).into()
     }
@@ -227,19 +228,19 @@ impl Order {
     }
 }
 
-/// A time of one of the two forms.
+/// A time in the form that its length implies.
 fn time(text: &str) -> Vec<u8> {
     tlv(if text.len() > 13 { 0x18 } else { 0x17 }, text.as_bytes())
 }
 
-/// A revocation list to be made.
+/// The specification of a revocation list.
 #[derive(Clone, Debug)]
 pub(super) struct ListOrder {
     pub(super) issuer: Vec<u8>,
     pub(super) signer: usize,
     pub(super) span: (&'static str, Option<&'static str>),
     pub(super) algorithm: Algorithm,
-    /// Numbers with the extensions of their entries.
+    /// Serial numbers with the extensions of their entries.
     pub(super) revoked: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) extensions: Vec<Vec<u8>>,
     pub(super) edits: Vec<Edit>,
@@ -300,7 +301,7 @@ fn sign(signed: &[u8], signer: usize, kind: Algorithm) -> Vec<u8> {
     tlv(0x30, &[signed.to_vec(), algorithm(signer, weak), signature].concat())
 }
 
-/// What signatures of a key are called, or `weak`, ecdsa-with-SHA1.
+/// The signature algorithm of a key, or ecdsa-with-SHA1 if `weak`.
 fn algorithm(signer: usize, weak: bool) -> Vec<u8> {
     match weak {
         true => tlv(0x30, &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1]),
@@ -308,22 +309,22 @@ fn algorithm(signer: usize, weak: bool) -> Vec<u8> {
     }
 }
 
-/// A name of one common name in UTF-8.
+/// A name with one common name in UTF-8.
 pub(super) fn name(common: &str) -> Vec<u8> {
     name_as(0x0c, common)
 }
 
-/// The same in another type of string.
+/// A name with one common name in another string type.
 pub(super) fn name_as(tag: u8, common: &str) -> Vec<u8> {
     name_of(tag, common.as_bytes())
 }
 
-/// The same with any bytes.
+/// A name with one common name of arbitrary bytes.
 pub(super) fn name_of(tag: u8, common: &[u8]) -> Vec<u8> {
     attribute(&[0x55, 4, 3], tag, common)
 }
 
-/// A name of one attribute.
+/// A name with one attribute.
 pub(super) fn attribute(id: &[u8], tag: u8, value: &[u8]) -> Vec<u8> {
     let attribute = [tlv(6, id), tlv(tag, value)].concat();
     tlv(0x30, &tlv(0x31, &tlv(0x30, &attribute)))
@@ -344,20 +345,20 @@ pub(super) fn key_usage(bits: u8) -> Vec<u8> {
     extension(ID_KEY_USAGE, true, &[3, 2, 0, bits])
 }
 
-/// Extended key usage: 1 is a server, 2 a client.
+/// Extended key usage: 1 is server, 2 is client authentication.
 pub(super) fn purposes(purposes: &[u8]) -> Vec<u8> {
     let id = |&purpose: &u8| tlv(6, &[0x2b, 6, 1, 5, 5, 7, 3, purpose]);
     let ids: Vec<u8> = purposes.iter().flat_map(id).collect();
     extension(ID_PURPOSES, false, &tlv(0x30, &ids))
 }
 
-/// Alternative names as pairs of the kind's tag and the bytes.
+/// Alternative names, as pairs of tag and value.
 pub(super) fn alternatives(names: &[(u8, &[u8])]) -> Vec<u8> {
     let names: Vec<u8> = names.iter().flat_map(|(tag, name)| tlv(*tag, name)).collect();
     extension(ID_ALTERNATIVE, false, &tlv(0x30, &names))
 }
 
-/// Name constraints, each a pair of the kind's tag and the bytes.
+/// Name constraints, as pairs of tag and value.
 pub(super) fn subtrees(permitted: &[(u8, &[u8])], excluded: &[(u8, &[u8])]) -> Vec<u8> {
     let trees = |names: &[(u8, &[u8])]| -> Vec<u8> {
         names.iter().flat_map(|(tag, name)| tlv(0x30, &tlv(*tag, name))).collect()
@@ -372,7 +373,7 @@ pub(super) fn subtrees(permitted: &[(u8, &[u8])], excluded: &[(u8, &[u8])]) -> V
     extension(ID_NAME_CONSTRAINTS, true, &tlv(0x30, &value))
 }
 
-/// A value of ASN.1 in DER.
+/// A DER value.
 pub(super) fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
     let mut out = vec![tag];
     match value.len() {

@@ -1,4 +1,4 @@
-//! What is wrong with a path, and OpenSSL's answer to it as nginx 1.22 with OpenSSL 3.0 logged it.
+//! Faults of paths with OpenSSL's results, as logged by nginx 1.22 with OpenSSL 3.0.
 
 use super::forge::*;
 use super::*;
@@ -28,7 +28,7 @@ fn leaf() -> Order {
     Order::new("leaf", 0, "middle", MIDDLE)
 }
 
-/// A leaf that the root has signed itself.
+/// A leaf issued by the root.
 fn near() -> Order {
     Order::new("leaf", 0, "root", ROOT)
 }
@@ -48,12 +48,12 @@ fn ending(code: u32, what: &'static str, leaf: Order) -> Case {
     case(code, what, [leaf, middle()], [root()])
 }
 
-/// The usual path with another authority between.
+/// The usual path with another intermediate.
 fn through(code: u32, what: &'static str, middle: Order) -> Case {
     case(code, what, [leaf(), middle], [root()])
 }
 
-/// The usual path from another root.
+/// The usual path with another root.
 fn from(code: u32, what: &'static str, root: Order) -> Case {
     case(code, what, [leaf(), middle()], [root])
 }
@@ -103,7 +103,7 @@ fn trust() -> Vec<Case> {
     ]
 }
 
-/// Keys that have names: a root that has changed its key, for one.
+/// Key identifiers, for example after a root changed its key.
 fn keys() -> Vec<Case> {
     let own = |key: u8| extension(ID_SUBJECT_KEY, false, &[4, 1, key]);
     let by = |key: u8| extension(ID_AUTHORITY_KEY, false, &[0x30, 3, 0x80, 1, key]);
@@ -229,7 +229,7 @@ fn names() -> Vec<Case> {
     ]
 }
 
-/// Names in types of string that are not UTF-8, which constraints hold for all the same.
+/// Constrained names in string types other than UTF-8.
 fn strings() -> Vec<Case> {
     const HOST: u8 = 0x82;
     const MAIL: u8 = 0x81;
@@ -331,7 +331,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[test]
-fn answers_are_openssls() {
+fn results_equal_openssls() {
     let make = |orders: &[Order]| orders.iter().map(Order::make).collect::<Vec<_>>();
     let mut wrong = Vec::new();
     for case in cases() {
@@ -345,7 +345,7 @@ fn answers_are_openssls() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// SHA-1 is refused without a look at the signature, with OpenSSL's answer to a good one.
+/// SHA-1 is refused before the signature is checked, with OpenSSL's result for a valid one.
 #[test]
 fn a_weak_digest_is_refused() {
     let trust = Trust { anchors: vec![root().make()], revocation: Revocation::default() };
@@ -354,7 +354,7 @@ fn a_weak_digest_is_refused() {
 }
 
 #[test]
-fn a_server_may_use_its_key_otherwise() {
+fn key_usage_depends_on_the_purpose() {
     let trust = Trust { anchors: vec![root().make()], revocation: Revocation::default() };
     let judge = |leaf: Order| verify(&[leaf.make()], &trust, Purpose::Server, 1, NOW);
     let encrypting = near().with(key_usage(KEY_ENCIPHERMENT));
@@ -365,14 +365,14 @@ fn a_server_may_use_its_key_otherwise() {
 }
 
 #[test]
-fn a_list_that_cannot_be_read_is_no_licence() {
+fn an_unreadable_revocation_list_is_an_error() {
     let pem = b"-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
     assert!(crls_from_pem(pem).is_err());
 }
 
-/// Whatever a peer sends is judged: nothing panics, and no byte can be another.
+/// Any flipped byte in a peer's chain is refused, without a panic.
 #[test]
-fn a_changed_byte_is_refused_wherever_it_is() {
+fn every_altered_byte_is_refused() {
     let leaf = leaf()
         .with(alternatives(&[(0x82, b"a.test"), (0x87, &[10, 0, 0, 1]), (0x81, b"me@a.test")]))
         .with(purposes(&[1, 2]))
@@ -403,9 +403,9 @@ fn a_changed_byte_is_refused_wherever_it_is() {
     assert!(check(&[longer, chain[1].clone()], &trust, 1).is_err());
 }
 
-/// Thousands of names under thousands of constraints are not compared for as long as that takes.
+/// The comparisons of thousands of names with thousands of constraints are limited.
 #[test]
-fn there_is_an_end_to_comparing() {
+fn comparisons_are_limited() {
     const HOST: u8 = 0x82;
     let judge = |trees: usize, names: usize| {
         let trees: Vec<(u8, &[u8])> = vec![(HOST, b"nobody.a.test"); trees];

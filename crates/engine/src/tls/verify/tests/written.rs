@@ -1,5 +1,5 @@
-//! Fields of certificates beside what the `openssl` tool writes of them, which has the same
-//! functions for it as nginx.
+//! Compares certificate fields with the output of the `openssl` tool, which formats them with the
+//! same functions as nginx.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::forge::{ID_UNKNOWN, Order, Span, VALID, tlv};
 use crate::tls::x509;
 
-/// How many certificates are made up.
+/// The number of random certificates.
 const COUNT: u64 = 120;
 
 const ATTRIBUTES: [&[u8]; 10] = [
@@ -60,7 +60,7 @@ fn string(rng: &mut Rng) -> Vec<u8> {
     let (tag, value) = match rng.u8(..9) {
         0 | 1 => (0x0c, text.as_bytes().to_vec()),
         2 => (0x1c, wide(4)),
-        // Other planes have no place there.
+        // BMPString has no characters beyond the basic plane.
         3 if !text.contains('\u{1f600}') => (0x1e, wide(2)),
         4 => (0x03, [&[0], text.as_bytes()].concat()),
         5 => (0x30, tlv(2, &[9])),
@@ -104,7 +104,7 @@ fn openssl(file: &std::path::Path, arguments: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn what_certificates_say_is_written_as_openssl_writes_it() {
+fn fields_are_formatted_as_in_openssl() {
     let file = std::env::temp_dir().join(format!("weir-written-{}.der", std::process::id()));
     for seed in 0..COUNT {
         let der = order(seed).forge();
@@ -119,7 +119,8 @@ fn what_certificates_say_is_written_as_openssl_writes_it() {
         assert_eq!(ours, String::from_utf8_lossy(&new), "seed {seed}");
         let all = [&all[..], &["-serial", "-dates", "-nameopt", "compat"]].concat();
         let old = String::from_utf8(openssl(&file, &all)).unwrap();
-        // The tool puts a space before names in their old form, and the serial in between.
+        // The tool puts a space before names in the legacy format, and the serial number between
+        // them.
         let ours = [
             x509::subject_legacy(&der).unwrap(),
             x509::issuer_legacy(&der).unwrap(),

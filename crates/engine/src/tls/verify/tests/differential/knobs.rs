@@ -1,11 +1,11 @@
-//! What can be odd about a certificate or a list.
+//! Oddities of certificates and lists.
 
 use fastrand::Rng;
 
 use super::super::forge::*;
 use super::names::{self, bytes, pick};
 
-/// Something to be done to an order, with its name.
+/// A named modification of a specification.
 pub(super) type Knob<T> = (&'static str, fn(&mut Rng, &mut T));
 
 const ID_CRL_POINTS: &[u8] = &[0x55, 29, 31];
@@ -19,7 +19,7 @@ const ID_NO_OCSP: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 5];
 const ID_PROXY: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 14];
 const ID_ADDRESSES: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 7];
 
-/// Takes the extension with this identifier away.
+/// Removes the extension.
 fn strip(order: &mut Order, id: &[u8]) {
     let head = tlv(6, id);
     order.extensions.retain(|one| !one[2..].starts_with(&head) && !one[3..].starts_with(&head));
@@ -30,7 +30,7 @@ fn replace(order: &mut Order, id: &[u8], extension: Vec<u8>) {
     order.extensions.push(extension);
 }
 
-/// Any bytes may be others, and are signed.
+/// Random bytes are altered before signing.
 pub(super) const GARBAGE: &str = "garbage";
 
 fn edits(rng: &mut Rng) -> Vec<Edit> {
@@ -184,7 +184,7 @@ pub(super) const ANY: &[Knob<Order>] = &[
     ("alternative names", |rng, order| replace(order, ID_ALTERNATIVE, names::alternatives(rng))),
 ];
 
-/// For authorities alone.
+/// For authorities.
 pub(super) const AUTHORITY: &[Knob<Order>] = &[
     ("no authority", |_, order| replace(order, ID_CONSTRAINTS, constraints(false, None))),
     ("no constraints", |_, order| strip(order, ID_CONSTRAINTS)),
@@ -232,7 +232,7 @@ fn part_of_name(rng: &mut Rng) -> Vec<u8> {
     tlv(0x30, &[&[6, 3, 0x55, 4, 11][..], &value].concat())
 }
 
-/// Where lists are, as a certificate names it.
+/// Distribution points.
 fn points(rng: &mut Rng) -> Vec<u8> {
     let mut point = || {
         let mut value = Vec::new();

@@ -1,4 +1,4 @@
-//! Names in all types of string.
+//! Names in all string types.
 
 use fastrand::Rng;
 
@@ -9,7 +9,7 @@ const ORGANISATION: [u8; 3] = [0x55, 4, 10];
 const UNIT: [u8; 3] = [0x55, 4, 11];
 const EMAIL: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
 
-/// Kinds of names by their tags.
+/// Tags of general names.
 pub(super) const OTHER: u8 = 0xa0;
 pub(super) const MAIL: u8 = 0x81;
 pub(super) const HOST: u8 = 0x82;
@@ -22,12 +22,12 @@ pub(super) fn pick<T: Copy>(rng: &mut Rng, all: &[T]) -> T {
     all[rng.usize(..all.len())]
 }
 
-/// The same for bytes.
+/// A random choice of byte strings.
 pub(super) fn bytes<'a>(rng: &mut Rng, all: &[&'a [u8]]) -> &'a [u8] {
     pick(rng, all)
 }
 
-/// A string in one of the types that OpenSSL takes as equal, with other capitals and other space.
+/// A string in a type that OpenSSL considers equal, with random case and whitespace.
 fn string(rng: &mut Rng, text: &str) -> Vec<u8> {
     let text: String = text
         .chars()
@@ -42,7 +42,7 @@ fn string(rng: &mut Rng, text: &str) -> Vec<u8> {
     typed(pick(rng, &[0x0c, 0x0c, 0x13, 0x14, 0x16, 0x1c, 0x1e]), &text)
 }
 
-/// A string in the type with this tag.
+/// A string in the type of this tag.
 pub(super) fn typed(tag: u8, text: &str) -> Vec<u8> {
     let wide = |width: usize| -> Vec<u8> {
         text.chars().flat_map(|one| (one as u32).to_be_bytes()[4 - width..].to_vec()).collect()
@@ -51,7 +51,7 @@ pub(super) fn typed(tag: u8, text: &str) -> Vec<u8> {
         0x0c => text.as_bytes().to_vec(),
         0x1c => wide(4),
         0x1e => wide(2),
-        // All others are Latin-1, or nothing that could be compared.
+        // All others are Latin-1 or not comparable.
         _ => wide(1),
     };
     tlv(tag, &bytes)
@@ -65,7 +65,7 @@ fn part(pairs: &[Vec<u8>]) -> Vec<u8> {
     tlv(0x31, &pairs.concat())
 }
 
-/// The name of somebody who has a number: always the same one, written each time in another way.
+/// The name of authority `who`: always equal, with random spelling.
 pub(super) fn of(rng: &mut Rng, who: usize) -> Vec<u8> {
     let organisation = pair(&ORGANISATION, &string(rng, "caf\u{e9} org"));
     let unit =
@@ -81,7 +81,7 @@ pub(super) fn of(rng: &mut Rng, who: usize) -> Vec<u8> {
     tlv(0x30, &parts.concat())
 }
 
-/// The name of a leaf, in which there may be hosts and mailboxes.
+/// The name of a leaf, possibly with hosts and mailboxes.
 pub(super) fn of_leaf(rng: &mut Rng, at: usize) -> Vec<u8> {
     let host = pick(rng, &["x.a.test", "b.test", "host", "a-.test", "_x.a.test", "*.a.test"]);
     let mail = pick(rng, &["me@a.test", "me@b.test", "nobody"]);
@@ -101,7 +101,7 @@ pub(super) fn of_leaf(rng: &mut Rng, at: usize) -> Vec<u8> {
     tlv(0x30, &parts.concat())
 }
 
-/// A name that nobody can decode, or only some can.
+/// A malformed name.
 pub(super) fn broken(rng: &mut Rng) -> Vec<u8> {
     let value = match rng.u8(..9) {
         0 => tlv(0x0c, b"\xff\xfe"),
@@ -117,7 +117,7 @@ pub(super) fn broken(rng: &mut Rng) -> Vec<u8> {
     tlv(0x30, &part(&[pair(&COMMON, &value)]))
 }
 
-/// An alternative name.
+/// A random alternative name.
 pub(super) fn alternative(rng: &mut Rng) -> Vec<u8> {
     let (tag, value): (u8, &[u8]) = match rng.u8(..20) {
         0..=5 => (
@@ -188,12 +188,12 @@ pub(super) fn alternative(rng: &mut Rng) -> Vec<u8> {
     tlv(tag, value)
 }
 
-/// A name of a kind that nobody knows.
+/// A name of an unknown kind.
 fn other(rng: &mut Rng) -> Vec<u8> {
     tlv(OTHER, &[&[6, 2, 0x2a, rng.u8(3..5)][..], &tlv(0xa0, &tlv(0x0c, b"x"))].concat())
 }
 
-/// A subtree, with bounds now and then.
+/// A subtree, sometimes with bounds.
 fn subtree(rng: &mut Rng) -> Vec<u8> {
     let (tag, value): (u8, &[u8]) = match rng.u8(..16) {
         0..=4 => (HOST, bytes(rng, &[b"a.test", b".a.test", b"test", b"", b"B.test"])),
@@ -225,19 +225,19 @@ fn subtree(rng: &mut Rng) -> Vec<u8> {
     tlv(0x30, &tlv(tag, value))
 }
 
-/// The beginning of many names.
+/// A common prefix of the names.
 fn head(rng: &mut Rng) -> Vec<u8> {
     let text = pick(rng, &["caf\u{e9} org", "caf\u{e9} org", "caf\u{e9}", "elsewhere"]);
     tlv(0x30, &part(&[pair(&ORGANISATION, &string(rng, text))]))
 }
 
-/// The extension for alternative names.
+/// The extension of alternative names.
 pub(super) fn alternatives(rng: &mut Rng) -> Vec<u8> {
     let names: Vec<u8> = (0..rng.usize(1..4)).flat_map(|_| alternative(rng)).collect();
     extension(super::super::forge::ID_ALTERNATIVE, rng.u8(..4) == 0, &tlv(0x30, &names))
 }
 
-/// The extension for constraints on names.
+/// The extension of name constraints.
 pub(super) fn constraints(rng: &mut Rng) -> Vec<u8> {
     let mut trees = |tag: u8, most: usize| {
         let trees: Vec<u8> = (0..rng.usize(..=most)).flat_map(|_| subtree(rng)).collect();

@@ -1,4 +1,4 @@
-//! A world that is made up from a seed: authorities, what a peer sends, and lists.
+//! Random worlds: authorities, peers' certificates and revocation lists from a seed.
 
 use fastrand::Rng;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
@@ -8,7 +8,7 @@ use super::super::{Certificate, Purpose};
 use super::knobs::{ANY, AUTHORITY, Knob, LIST};
 use super::names::{self, pick};
 
-/// The numbers of leaves begin here; authorities have lower ones.
+/// The numbers of leaves; authorities have lower ones.
 const FIRST_LEAF: usize = 10;
 
 pub(super) struct World {
@@ -20,14 +20,14 @@ pub(super) struct World {
     pub(super) offered: Vec<CertificateDer<'static>>,
     pub(super) lists: Vec<CertificateRevocationListDer<'static>>,
     pub(super) leaves: Vec<CertificateDer<'static>>,
-    /// What is odd about the authorities and the lists, and about each leaf.
+    /// The oddities of authorities and lists, and of each leaf.
     notes: Vec<String>,
     leaf_notes: Vec<Vec<&'static str>>,
 }
 
 impl World {
     pub(super) fn new(seed: u64, leaves: usize) -> Self {
-        // Seeds that are close to each other would give similar numbers at first.
+        // Adjacent seeds would give similar first numbers.
         let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5eed);
         let rng = &mut rng;
         let mut notes = Vec::new();
@@ -63,17 +63,17 @@ impl World {
         )
     }
 
-    /// Whether something of that name was done to an authority or a list.
+    /// Whether an authority or list has the oddity.
     pub(super) fn has(&self, what: &str) -> bool {
         self.notes.iter().any(|note| note.ends_with(what))
     }
 
-    /// Whether it was done to anything that the certificate at this place meets.
+    /// Whether the certificate, an authority or a list has the oddity.
     pub(super) fn meets(&self, at: usize, what: &str) -> bool {
         self.has(what) || self.leaf_notes[at].contains(&what)
     }
 
-    /// Whether two certificates of authorities have one name.
+    /// Whether two authorities share a name.
     pub(super) fn has_twins(&self) -> bool {
         let all = self.anchors.iter().chain(&self.offered);
         let mut all: Vec<_> =
@@ -84,14 +84,14 @@ impl World {
     }
 }
 
-/// Does one of these things; says which.
+/// Applies a random knob and returns its name.
 fn turn<T>(rng: &mut Rng, all: &[Knob<T>], order: &mut T) -> &'static str {
     let (what, act) = pick(rng, all);
     act(rng, order);
     what
 }
 
-/// An authority by its number, which issues certificates with a key.
+/// The certificate of authority `who`, issued and signed by `by`.
 fn authority(rng: &mut Rng, ids: bool, who: usize, key: usize, by: (usize, usize)) -> Order {
     let (issuer, signer) = by;
     let mut order = Order::authority("", key, "", signer);
@@ -106,7 +106,7 @@ fn authority(rng: &mut Rng, ids: bool, who: usize, key: usize, by: (usize, usize
     order
 }
 
-/// A root, those below it, and some who are there besides.
+/// A root, the chain below it, and unrelated authorities.
 fn authorities(rng: &mut Rng, ids: bool, notes: &mut Vec<String>) -> Vec<Order> {
     let key = |rng: &mut Rng, who: usize| {
         if rng.u8(..8) == 0 { rng.usize(PLAIN_KEYS..KEYS) } else { who }
@@ -157,7 +157,7 @@ fn authorities(rng: &mut Rng, ids: bool, notes: &mut Vec<String>) -> Vec<Order> 
     all
 }
 
-/// Who is believed, and what peers send besides their own certificates.
+/// The trust anchors, and the certificates that peers send besides their own.
 fn share(
     rng: &mut Rng,
     orders: &[Order],
@@ -197,7 +197,7 @@ fn share(
     (anchors, offered)
 }
 
-/// A certificate of a peer.
+/// A peer's certificate.
 fn leaf(
     rng: &mut Rng,
     authorities: &[Order],
@@ -207,7 +207,7 @@ fn leaf(
     let below = if rng.u8(..8) == 0 {
         rng.usize(..authorities.len())
     } else {
-        // The last one of the line, not those who are there besides.
+        // The lowest of the chain, not an unrelated authority.
         authorities.iter().take_while(|order| order.key != 5).count().max(1) - 1
     };
     let above = &authorities[below];
@@ -238,7 +238,7 @@ fn leaf(
     (order.forge(), notes)
 }
 
-/// A list of each authority, or nearly so.
+/// Revocation lists of most authorities.
 fn lists(
     rng: &mut Rng,
     authorities: &[Order],
