@@ -1,4 +1,4 @@
-//! From files and tables to the tree of blocks with their settings.
+//! Assembly: from files and tables to the tree of blocks with their settings.
 
 mod advice;
 mod include;
@@ -26,29 +26,29 @@ use walk::Walk;
 pub struct Block {
     /// Unique in this assembly.
     pub id: BlockId,
-    /// The one context that its directives stand in.
+    /// Its context, which decides the directives allowed in it.
     pub context: Contexts,
-    /// The directive that opened it; empty for main.
+    /// The name of its directive; empty for main.
     pub name: String,
-    /// That directive's arguments.
+    /// The arguments of its directive.
     pub args: Vec<Word>,
-    /// That directive's place.
+    /// The place of its directive.
     pub span: Span,
     /// Its closing brace.
     pub close: Span,
     /// The values in force in it.
     pub settings: Settings,
-    /// The blocks in it, in the order of the text.
+    /// Its child blocks, in the order of the text.
     pub blocks: Vec<Self>,
 }
 
 impl Block {
-    /// The blocks directly in this one with that context.
+    /// The child blocks of one context.
     pub fn children(&self, context: Contexts) -> impl Iterator<Item = &Self> {
         self.blocks.iter().filter(move |block| block.context == context)
     }
 
-    /// This block and all blocks in it, outer ones first.
+    /// This block and all its descendants, outer blocks first.
     pub fn walk(&self) -> Vec<&Self> {
         let mut all = Vec::new();
         let mut left = vec![self];
@@ -64,16 +64,16 @@ impl Block {
 pub struct Assembly {
     /// The block main.
     pub root: Block,
-    /// What the setters registered.
+    /// The registries that the setters filled.
     pub registries: TypeMap,
     /// Every text read.
     pub sources: SourceMap,
-    /// The messages in the order in which nginx would meet them.
+    /// The messages in nginx's order.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Assembly {
-    /// Whether nothing forbids to use the configuration.
+    /// Whether the configuration can be used: it has no fatal message.
     pub fn ok(&self) -> bool {
         !self.diagnostics.iter().any(|diagnostic| diagnostic.severity.is_fatal())
     }
@@ -84,14 +84,14 @@ impl Assembly {
     }
 }
 
-/// Assembles one text without a file system: for tests, and for text that stands alone.
+/// Assembles one text without a file system, for tests and for self-contained text.
 pub fn assemble_text(tables: &[&'static Table], text: &str) -> Assembly {
     let env = Memory::default().with("/nginx.conf", text);
     assemble(tables, Path::new("/nginx.conf"), Path::new("/"), None, &env)
 }
 
-/// Reads the main file and all that it includes. `prefix` is what `-p` names, `globals` what `-g`
-/// says; the globals are read first, as in nginx.
+/// Reads the main file and its includes. `prefix` is the argument of `-p`, `globals` that of `-g`;
+/// the globals are read first, as in nginx.
 pub fn assemble(
     tables: &[&'static Table],
     main_file: &Path,
@@ -102,7 +102,7 @@ pub fn assemble(
     assemble_with(TypeMap::default(), tables, main_file, prefix, globals, env)
 }
 
-/// Likewise, with registries that hold something from the start.
+/// Same as [`assemble`], with registries that are filled in advance.
 pub fn assemble_with(
     registries: TypeMap,
     tables: &[&'static Table],

@@ -1,4 +1,4 @@
-//! The blocks in which a directive may stand.
+//! Contexts: the kinds of blocks, in which directives are allowed.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ macro_rules! contexts_table {
             const NAMES: &'static [(Self, &'static str)] = &[$((Self::$upper, $text)),*];
         }
 
-        /// The contexts under the names by which `directives!` knows them.
+        /// The contexts under their names in `directives!`.
         #[allow(non_upper_case_globals, missing_docs)]
         pub mod names {
             use super::Contexts;
@@ -64,7 +64,7 @@ impl Contexts {
     /// Every context.
     pub const ANY: Self = Self(u32::MAX);
 
-    /// Both sets together.
+    /// The union of both sets.
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
@@ -74,7 +74,7 @@ impl Contexts {
         self.0 & other.0 != 0
     }
 
-    /// Whether there is no context in the set.
+    /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -84,7 +84,8 @@ impl Contexts {
         Self::NAMES.iter().filter(move |(set, _)| self.intersects(*set)).map(|&(_, name)| name)
     }
 
-    /// The blocks directly under main that these contexts belong to; main and events are their own.
+    /// All contexts of the top-level blocks (http, stream, mail) that these contexts belong to;
+    /// main and events are families of their own.
     pub(crate) fn family(self) -> Self {
         const HTTP: u32 = 0b1_1111_1100;
         const STREAM: u32 = 0b1110_0000_0000;

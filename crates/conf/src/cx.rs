@@ -1,4 +1,4 @@
-//! What a setter sees of the configuration around its directive.
+//! The view that a setter has of the configuration around its directive.
 
 use crate::assemble::lookup::Known;
 use crate::assemble::state::State;
@@ -12,56 +12,56 @@ use crate::table::{Group, Slot};
 use std::any::Any;
 use std::path::PathBuf;
 
-/// A block of one assembly; ids are given in the order in which blocks open, main is 0.
+/// The number of a block in one assembly, in the order in which blocks open; main is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockId(pub u32);
 
-/// A block that is open while its content is read.
+/// A block whose content is being read.
 #[derive(Default)]
 pub struct Open {
     /// Its id.
     pub id: BlockId,
-    /// What may stand in it.
+    /// Its context.
     pub context: Contexts,
-    /// The directive that opened it; empty for main.
+    /// The name of its directive; empty for main.
     pub name: String,
-    /// That directive's arguments.
+    /// The arguments of its directive.
     pub args: Vec<Word>,
-    /// That directive's place.
+    /// The place of its directive.
     pub span: Span,
     /// Its closing brace.
     pub close: Span,
-    /// What the setters wrote, by slot: of the few tables that have a directive in the block.
+    /// The values written by setters, by slot; only tables with a directive in the block have an
+    /// entry.
     pub(crate) written: Vec<(usize, Box<dyn Any + Send>)>,
-    /// The values in force, by slot: those that are not the same as around the block.
+    /// The values in force, by slot, where they differ from the parent's.
     pub(crate) settled: Vec<(usize, Entry)>,
     pub(crate) blocks: Vec<Self>,
-    /// Where the first directive of each row stands, while the block is open.
+    /// The place of the first directive of each row, while the block is open.
     pub(crate) firsts: Vec<(Known, Span)>,
 }
 
 impl Open {
-    /// What the directives of a table wrote into this block so far.
+    /// The values written into this block so far by the directives of a table.
     pub fn written<T: Group>(&self, slot: &'static Slot<T>) -> Option<&T::Written> {
         let index = slot.index();
         let (_, written) = self.written.iter().find(|(known, _)| *known == index)?;
         written.downcast_ref()
     }
 
-    /// The values of this block, once its levels are merged; `None` where they are those of the
-    /// block around.
+    /// The values of this block after the merge; `None` where they are the parent's.
     pub fn settled<T: Group>(&self, slot: &'static Slot<T>) -> Option<&T> {
         let index = slot.index();
         let (_, entry) = self.settled.iter().find(|(known, _)| *known == index)?;
         entry.downcast_ref::<Settled<T>>().map(|settled| &settled.value)
     }
 
-    /// The closed blocks in this one, in the order of the text.
+    /// The closed child blocks, in the order of the text.
     pub fn blocks(&self) -> &[Self] {
         &self.blocks
     }
 
-    /// What was written to change, created on the first use.
+    /// The values of a table to write to, created on first use.
     pub fn written_mut<T: Group>(&mut self, slot: &'static Slot<T>) -> &mut T::Written {
         let index = slot.index();
         let at = self.written.iter().position(|(known, _)| *known == index);
@@ -72,7 +72,7 @@ impl Open {
         self.written[at].1.downcast_mut().expect("a slot holds its own table's type")
     }
 
-    /// Takes out what the directives of the table with that slot wrote.
+    /// Takes the values of the table with that slot.
     pub(crate) fn take_written(&mut self, index: usize) -> Option<Box<dyn Any + Send>> {
         let at = self.written.iter().position(|(known, _)| *known == index)?;
         Some(self.written.swap_remove(at).1)
@@ -86,7 +86,7 @@ pub struct Cx<'a> {
 }
 
 impl Cx<'_> {
-    /// The context of the block in which the directive stands.
+    /// The context of the directive's block.
     pub fn context(&self) -> Contexts {
         self.state.settling.as_ref().map_or_else(|| self.state.top().context, |here| here.context)
     }
@@ -96,7 +96,7 @@ impl Cx<'_> {
         self.env
     }
 
-    /// The registry of that type, which lives for this assembly.
+    /// The registry of that type, created on first use; it lives as long as the assembly.
     pub fn registry<T: Default + Send + 'static>(&mut self) -> &mut T {
         self.state.registries.entry()
     }
@@ -106,8 +106,8 @@ impl Cx<'_> {
         self.error(Fault::new(message).severity(Severity::Warn));
     }
 
-    /// A warning that something at this directive has no effect. Warnings of one wording are told
-    /// once, with the number of places.
+    /// A warning that the directive has no effect. Warnings of one wording are reported once, with
+    /// the number of places.
     pub fn no_effect(&mut self, message: impl Into<String>) {
         self.state.no_effect(message.into());
     }
@@ -117,33 +117,34 @@ impl Cx<'_> {
         self.state.fault(fault);
     }
 
-    /// A module was to be loaded that is not there: unknown directives may be its.
+    /// Records a module that `load_module` asked for and Weir lacks: unknown directives may belong
+    /// to it.
     pub fn missing_module(&mut self, name: String) {
         self.state.missing_modules.push(name);
     }
 
-    /// A finished message.
+    /// Reports a finished message.
     pub fn report(&mut self, diagnostic: Diagnostic) {
         self.state.report(diagnostic);
     }
 
-    /// A path relative to the folder of the main file: certificates, password files, includes.
+    /// A path relative to the directory of the main file: certificates, password files, includes.
     pub fn conf_path(&self, path: &str) -> PathBuf {
         full_name(&self.state.conf_prefix, path).into()
     }
 
-    /// A path relative to the prefix: logs, roots, folders for temporary files.
+    /// A path relative to the prefix: logs, roots, directories for temporary files.
     pub fn prefix_path(&self, path: &str) -> PathBuf {
         full_name(&self.state.prefix, path).into()
     }
 
-    /// In `finish`: what it makes is for this block alone. Otherwise, blocks of one context which
-    /// inherit the same values and write none share what is made of them for the first.
+    /// In `finish`: reserves its result for this block. Otherwise child blocks of one context
+    /// without own directives of the table share the result of the first.
     pub fn settle_alone(&self) {
         self.state.settle_alone();
     }
 
-    /// The block in which the directive stands.
+    /// The block of the directive.
     pub fn block_id(&self) -> BlockId {
         self.settle_alone();
         self.state.settling.as_ref().map_or_else(|| self.state.top().id, |here| here.id)
@@ -159,13 +160,13 @@ impl Cx<'_> {
         self.state.child.as_mut()
     }
 
-    /// The open blocks, main first, the directive's own last. Empty while levels are merged.
+    /// The open blocks, main first, the directive's own last. Empty during the merge.
     pub fn blocks(&self) -> &[Open] {
         if self.state.settling.is_some() { &[] } else { &self.state.open }
     }
 
-    /// What another table's directives wrote into this block so far. The table whose setter is
-    /// running is held by that setter, so asking for it here gives an empty one.
+    /// The values that another table's directives wrote into this block so far. While a setter
+    /// runs, it holds its own table, so asking for that one here gives an empty one.
     pub fn written<T: Group>(&mut self, slot: &'static Slot<T>) -> &mut T::Written {
         self.state.top_mut().written_mut(slot)
     }
@@ -186,25 +187,25 @@ impl Cx<'_> {
         self.state.place(row);
     }
 
-    /// Behind the last row of a raw block: messages get the place of its `}`.
+    /// Ends a raw block: messages get the place of its `}`.
     pub fn rows_done(&mut self, node: &Node) {
         self.state.tell_faults_before(u32::MAX);
         self.state.place(node);
         self.state.span = node.close;
     }
 
-    /// In `finish`: where a field of the struct was written.
+    /// In `finish`: the place where a field of the struct was written.
     pub fn origin(&self, field: &str) -> Option<Span> {
         self.state.settling.as_ref()?.origins.get(field)
     }
 
-    /// The directive that opened the block in which the directive stands.
+    /// The place of the directive that opened the directive's block.
     pub fn block_span(&self) -> Span {
         self.settle_alone();
         self.state.settling.as_ref().map_or_else(|| self.state.top().span, |here| here.span)
     }
 
-    /// In `finish`: what stands before the names of the table's directives.
+    /// In `finish`: the prefix of the table's directive names.
     pub fn prefix(&self) -> &'static str {
         self.state.settling.as_ref().map_or("", |here| here.prefix)
     }
@@ -216,7 +217,7 @@ impl Cx<'_> {
     }
 }
 
-/// nginx's rule for relative names: the prefix is put before them as text.
+/// Prepends the prefix as text to a relative name, as nginx does.
 pub(crate) fn full_name(prefix: &str, path: &str) -> String {
     if path.starts_with('/') { path.to_owned() } else { format!("{prefix}{path}") }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, said as nginx says it and as a person wants to read it.
+//! Messages about a configuration, in nginx's one-line form and in a form for terminals.
 
 mod fault;
 mod pretty;
@@ -8,10 +8,10 @@ pub use fault::Fault;
 use crate::source::{SourceMap, Span};
 use std::fmt;
 
-/// nginx cuts a message about a place here, so that the place is always seen.
+/// nginx cuts messages at this length, so that their place always shows.
 const MAX_MESSAGE: usize = 1024;
 
-/// nginx's levels, the gravest first.
+/// nginx's levels, most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The configuration cannot be used.
@@ -22,19 +22,19 @@ pub enum Severity {
     Crit,
     /// The configuration cannot be used.
     Error,
-    /// It works, but probably not as meant.
+    /// The configuration works, but probably not as intended.
     Warn,
-    /// Good to know.
+    /// Information.
     Notice,
 }
 
 impl Severity {
-    /// Whether a configuration with such a message is refused.
+    /// Whether a message of this level makes the configuration unusable.
     pub fn is_fatal(self) -> bool {
         self <= Self::Error
     }
 
-    /// The word in the brackets.
+    /// The level's name, as in the brackets.
     pub fn name(self) -> &'static str {
         match self {
             Self::Emerg => "emerg",
@@ -56,24 +56,25 @@ impl fmt::Display for Severity {
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How grave it is.
+    /// Its level.
     pub severity: Severity,
-    /// nginx's words, without the place.
+    /// nginx's wording, without the place.
     pub message: String,
-    /// The directive it is about. nginx names the line of its last byte; none, no place.
+    /// The directive it is about. nginx names the line of the span's last byte; `None` omits the
+    /// place.
     pub span: Option<Span>,
-    /// The word to put the caret under, if it is not the whole directive.
+    /// The word under the caret, if it is not the whole directive.
     pub word: Option<Span>,
-    /// Advice, shown on terminals only.
+    /// Advice, for terminals only.
     pub hint: Option<String>,
-    /// What stands beside the caret, on terminals only.
+    /// The text beside the caret, for terminals only.
     pub label: Option<String>,
-    /// Where the first one stands that this is a duplicate of, on terminals only.
+    /// The first of two duplicates, for terminals only.
     pub first: Option<Span>,
 }
 
 impl Diagnostic {
-    /// A message about a place.
+    /// A message with a place.
     pub fn new(severity: Severity, message: impl Into<String>, span: Option<Span>) -> Self {
         Self {
             severity,
@@ -96,8 +97,8 @@ impl Diagnostic {
         format!("[{}] {message}{place}", self.severity)
     }
 
-    /// The source line with a caret and the hint, to be shown below the one-line form.
-    /// `None` when there is neither a place nor a hint. Ends in a line feed.
+    /// The source line with a caret and the hint, for display below the one-line form. `None`
+    /// without a place or a hint. Ends in a line feed.
     pub fn pretty(&self, sources: &SourceMap, colour: bool) -> Option<String> {
         pretty::render(self, sources, colour)
     }

@@ -1,9 +1,9 @@
-//! What `-T` prints.
+//! The output of `-T`.
 
 use crate::source::{Origin, SourceMap};
 use std::collections::HashSet;
 
-/// Each file once, under a line with its name, with an empty line behind it.
+/// Each file once, after a line with its name, followed by an empty line.
 pub fn dump(sources: &SourceMap) -> Vec<u8> {
     let mut out = Vec::new();
     let mut seen = HashSet::new();

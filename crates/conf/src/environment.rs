@@ -1,4 +1,4 @@
-//! Everything a configuration asks of the outside world.
+//! The environment: a configuration's access to files, names and users.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,18 +10,18 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LogFile(pub u32);
 
-/// Files, names and users, as the one who assembles sees them. Errors carry the system's number
-/// where there is one, since nginx's messages show it.
+/// Access to files, names and users. Errors carry the system's number where there is one, since
+/// nginx's messages show it.
 pub trait Environment {
     /// The whole content of a file.
     fn read(&self, path: &Path) -> io::Result<Arc<[u8]>>;
-    /// The paths that match, sorted as glob(3) does; none is no error.
+    /// The matching paths, sorted as by glob(3); no match is no error.
     fn glob(&self, pattern: &str) -> io::Result<Vec<PathBuf>>;
-    /// The addresses of a host by the system's resolver.
+    /// The addresses of a host, from the system's resolver.
     fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>>;
     /// Opens a log for appending.
     fn open_log(&self, path: &Path) -> io::Result<LogFile>;
-    /// Creates a folder (`*_temp_path`, `*_cache_path`); one that exists is no error.
+    /// Creates a directory (`*_temp_path`, `*_cache_path`); an existing one is no error.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// The uid and the gid of a user.
     fn user(&self, name: &str) -> Option<(u32, u32)>;
@@ -29,8 +29,7 @@ pub trait Environment {
     fn group(&self, name: &str) -> Option<u32>;
 }
 
-/// The environment of a configuration that is refused already: what is left is read for its
-/// faults, and nobody waits for name servers because of it.
+/// The environment after a refusal: the rest is read for its faults, without DNS queries.
 pub(crate) struct Refused<'a>(pub(crate) &'a dyn Environment);
 
 impl Environment for Refused<'_> {
@@ -63,7 +62,7 @@ impl Environment for Refused<'_> {
     }
 }
 
-/// An environment of a few files in memory, for tests and for reading text that stands alone.
+/// A few files in memory, for tests and self-contained text.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// Contents by path.
@@ -73,7 +72,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The same with one more file.
+    /// Adds a file.
     #[must_use]
     pub fn with(mut self, path: &str, text: impl Into<Vec<u8>>) -> Self {
         self.files.insert(path.into(), text.into());
@@ -89,7 +88,7 @@ impl Environment for Memory {
         Ok(text.as_slice().into())
     }
 
-    /// Knows `*` and `?` only; neither matches a slash.
+    /// Supports only `*` and `?`, neither of which matches a slash.
     fn glob(&self, pattern: &str) -> io::Result<Vec<PathBuf>> {
         let fits =
             |path: &&PathBuf| wildcard(pattern.as_bytes(), path.as_os_str().as_encoded_bytes());

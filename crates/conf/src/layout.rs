@@ -1,14 +1,12 @@
-//! Where things are unless the command line or the configuration says otherwise, in the words of
-//! nginx's own `configure` (<https://nginx.org/en/docs/configure.html>).
+//! Default paths, in the terms of nginx's `configure` (<https://nginx.org/en/docs/configure.html>).
 //!
-//! The layout is chosen when Weir is built: `WEIR_CONFIGURE` holds the arguments, and
-//! `cargo xtask install` sets it. Without it the layout is that of nginx.org's packages, whose
-//! files most machines with nginx have.
+//! The layout is chosen at build time: `WEIR_CONFIGURE` holds the arguments of `configure`; `cargo
+//! xtask install` sets it. The default is the layout of nginx.org's packages, the most common one.
 
 use std::sync::LazyLock;
 
-/// Layouts that have a name, for `--layout=NAME`: nginx.org's packages, Debian's, and nginx built
-/// from its source.
+/// Named layouts, for `--layout=NAME`: nginx.org's packages, Debian's packages, and nginx built
+/// from source.
 const NAMED: [(&str, &str); 3] = [
     (
         "packages",
@@ -35,50 +33,50 @@ const NAMED: [(&str, &str); 3] = [
     ("source", "--prefix=/usr/local/nginx"),
 ];
 
-/// What this program was built with.
+/// The layout of this build.
 static BUILT: LazyLock<Layout> =
     LazyLock::new(|| Layout::of(option_env!("WEIR_CONFIGURE").unwrap_or("--layout=packages")));
 
-/// The default places. A relative one lies below the prefix.
+/// The default paths. A relative path lies below the prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// What relative paths of logs, roots and the like start from, without a slash at its end.
+    /// The base of relative paths of logs, roots and the like, without a trailing slash.
     pub prefix: &'static str,
     /// The program.
     pub sbin_path: &'static str,
-    /// Where nginx has the modules that it loads.
+    /// The directory of nginx's dynamic modules.
     pub modules_path: &'static str,
     /// The configuration file.
     pub conf_path: &'static str,
-    /// Where messages go before the configuration has been read, and after that if it does not
-    /// say; `stderr` for standard error.
+    /// The error log before the configuration is read, and the default one after that; `stderr` for
+    /// standard error.
     pub error_log_path: &'static str,
-    /// The log of requests where the configuration names none.
+    /// The default access log.
     pub http_log_path: &'static str,
     /// The file with the master's process id.
     pub pid_path: &'static str,
-    /// The prefix of lock files, which are not needed.
+    /// The prefix of lock files, which Weir does not need.
     pub lock_path: &'static str,
-    /// Request bodies that do not fit into memory.
+    /// Request bodies that exceed their memory buffer.
     pub client_body_temp: TempFolder,
-    /// Responses of upstreams that do not fit into memory.
+    /// Responses of upstreams that exceed their memory buffers.
     pub proxy_temp: TempFolder,
-    /// The same for FastCGI.
+    /// Likewise for FastCGI.
     pub fastcgi_temp: TempFolder,
-    /// The same for uwsgi.
+    /// Likewise for uwsgi.
     pub uwsgi_temp: TempFolder,
-    /// The same for SCGI.
+    /// Likewise for SCGI.
     pub scgi_temp: TempFolder,
-    /// The user of the worker where the configuration names none; `None` for nobody.
+    /// The worker's default user; `None` for nobody.
     pub user: Option<&'static str>,
-    /// The group of that user; `None` for the one of the same name.
+    /// The group of that user; `None` for the group of the same name.
     pub group: Option<&'static str>,
 }
 
-/// A default folder for temporary files.
+/// A default directory for temporary files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TempFolder {
-    /// Where it is for a server with the built-in prefix.
+    /// Its path for a server with the built-in prefix.
     path: &'static str,
     /// Its name below any other prefix.
     name: &'static str,
@@ -89,8 +87,8 @@ impl TempFolder {
         Self { path: name, name }
     }
 
-    /// The folder of a server with this prefix. One with a prefix of its own has its own
-    /// folders too, so that two servers of different users do not take them from one another.
+    /// The directory of a server with this prefix. A server with a prefix of its own has its own
+    /// directories, so that two servers of different users do not share one.
     pub fn below(self, prefix: &str) -> &'static str {
         if prefix.trim_end_matches('/') == Layout::built().prefix { self.path } else { self.name }
     }
@@ -102,7 +100,7 @@ impl Layout {
         &BUILT
     }
 
-    /// Whether this is a folder for temporary files that no configuration has named.
+    /// Whether this is a default directory for temporary files.
     pub fn has_temp_folder(&self, path: &str) -> bool {
         self.temp_folders().iter().any(|folder| folder.path == path)
     }
@@ -111,8 +109,8 @@ impl Layout {
         [self.client_body_temp, self.proxy_temp, self.fastcgi_temp, self.uwsgi_temp, self.scgi_temp]
     }
 
-    /// nginx's defaults with what these arguments of `configure` say. Arguments that name no
-    /// place are none of ours.
+    /// nginx's defaults, overridden by these arguments of `configure`. Arguments without a path are
+    /// ignored.
     fn of(arguments: &'static str) -> Self {
         let mut layout = Self {
             prefix: "/usr/local/nginx",
@@ -165,8 +163,8 @@ impl Layout {
         }
     }
 
-    /// The arguments of `configure` that make this layout, with absolute paths, each with a blank
-    /// before it: what `-V` shows, and what programs that look for nginx's files read there.
+    /// The arguments of `configure` for this layout, as absolute paths, each after a space: part of
+    /// `-V`, where programs look up nginx's paths.
     pub fn configure_arguments(&self) -> String {
         let mut text = format!(" --prefix={}", self.prefix);
         let paths = [

@@ -1,23 +1,23 @@
-//! Words as nginx cuts them: quotes, escapes, `$` before `{`, comments, the length limit.
+//! The lexer: words with quotes, escapes, `${`, comments and a length limit.
 //!
-//! The rules are those of `ngx_conf_read_token`, character by character, because real files lean
-//! on its corners: `}` ends nothing inside a word, a quote opens only at the start of one, and a
-//! backslash hides any character but vanishes only before quotes, itself, `t`, `r` and `n`.
+//! The rules are those of `ngx_conf_read_token`, byte for byte, because real files depend on its
+//! quirks: `}` ends nothing inside a word, a quote opens only at the start of a word, and a
+//! backslash escapes any character but vanishes only before quotes, itself, `t`, `r` and `n`.
 
 use crate::node::Word;
 use crate::source::{FileId, Span};
 
-/// nginx reads through a buffer of this size, so no word and no comment may be longer.
+/// The size of nginx's read buffer, which limits words and comments.
 const MAX_WORD: usize = 4096;
 
-/// What ended a run of words.
+/// The end of a run of words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// `;`
     End,
-    /// `{`, perhaps without words before it, which is a fault already reported.
+    /// `{`; without words before it, a fault is reported.
     Open,
-    /// `}`, perhaps with words before it, which is a fault already reported.
+    /// `}`; with words before it, a fault is reported.
     Close,
     /// The end of the text.
     Done,
@@ -27,7 +27,7 @@ pub(crate) enum Step {
 pub(crate) struct LexFault {
     pub(crate) message: String,
     pub(crate) span: Span,
-    /// Where the caret goes, if not to the place.
+    /// The place of the caret, if it is not `span`.
     pub(crate) word: Option<Span>,
     pub(crate) hint: Option<String>,
 }
@@ -46,16 +46,16 @@ pub(crate) struct Lexer<'a> {
     text: &'a [u8],
     file: FileId,
     pos: usize,
-    /// What nginx keeps in its buffer begins here: the word being read, or the last one until
-    /// another byte has been looked at behind it.
+    /// The start of the bytes in nginx's buffer: the word being read, or the last word until the
+    /// next byte is read.
     start: usize,
     quote: Quote,
-    /// Off once it has been reported for this text, and always off for `-g`.
+    /// Whether the length limit applies: not for `-g`, and not after its first fault in this text.
     limited: bool,
     parameter: bool,
 }
 
-/// Where the reader is inside a word.
+/// The kind of quote around the word being read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Quote {
     None,
@@ -72,12 +72,12 @@ impl<'a> Lexer<'a> {
         Span { file: self.file, start: start as u32, end: end as u32 }
     }
 
-    /// The byte just read.
+    /// The span of the byte just read.
     pub(crate) fn here(&self) -> Span {
         self.span(self.pos.saturating_sub(1), self.pos)
     }
 
-    /// The end of the text as a place.
+    /// The empty span at the end of the text.
     pub(crate) fn end(&self) -> Span {
         self.span(self.text.len(), self.text.len())
     }
@@ -122,7 +122,7 @@ impl<'a> Lexer<'a> {
         Step::Done
     }
 
-    /// The text ended inside a directive.
+    /// The text ends inside a directive.
     fn cut_off(&self, faults: &mut Vec<LexFault>) {
         let message = if self.parameter {
             "unexpected end of parameter, expecting \";\""
@@ -137,7 +137,7 @@ impl<'a> Lexer<'a> {
         });
     }
 
-    /// The next byte. nginx finds its buffer full when it wants one more.
+    /// The next byte. As in nginx, a full buffer shows when one more byte is wanted.
     fn read(&mut self, faults: &mut Vec<LexFault>) -> Option<u8> {
         let byte = *self.text.get(self.pos)?;
         if self.pos - self.start >= MAX_WORD && self.limited {
@@ -157,7 +157,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// A comment ends before its line feed, which is then read as space.
+    /// Skips a comment, up to its line feed, which counts as space.
     fn comment(&mut self, faults: &mut Vec<LexFault>) {
         let rest = &self.text[self.pos..];
         let feed = memchr::memchr(b'\n', rest).map(|at| self.pos + at);
@@ -185,7 +185,7 @@ impl<'a> Lexer<'a> {
         faults.push(LexFault::new(message, self.span(self.start, self.start + 1)));
     }
 
-    /// Reads one word whose first byte has been read; a step when the word ended the directive.
+    /// Reads a word, given its first byte; returns a step if the word ends the directive.
     fn word(
         &mut self,
         first: u8,
@@ -217,7 +217,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Reads to the byte that ends the word; `None` at the end of the text.
+    /// Reads up to the byte that ends the word; `None` at the end of the text.
     fn word_end(&mut self, first: u8, faults: &mut Vec<LexFault>) -> Option<u8> {
         let mut hidden = first == b'\\';
         let mut variable = first == b'$';
@@ -243,7 +243,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// A closing quote must be followed by space, `;`, `{` or `)`.
+    /// Checks that a closing quote is followed by space, `;`, `{` or `)`.
     fn after_quote(&mut self, faults: &mut Vec<LexFault>) -> Option<Step> {
         let Some(byte) = self.read(faults) else {
             self.cut_off(faults);
@@ -293,7 +293,7 @@ fn unescape(raw: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// The words of each directive with what ended it, then the messages.
+    /// The words of each directive with its terminator, then the messages.
     fn read(text: &str) -> (Vec<String>, Vec<String>) {
         let mut lexer = Lexer::new(text.as_bytes(), FileId(0), false);
         let (mut words, mut faults, mut out) = (Vec::new(), Vec::new(), Vec::new());
@@ -365,7 +365,7 @@ mod tests {
         let single = "too long parameter, probably missing terminating \"'\" character";
         assert_eq!(told(format!("a {};", long(4095))), [""; 0]);
         assert_eq!(told(format!("a {};", long(4096))), [started]);
-        // The space that ends a word is part of what is held until the next byte is read.
+        // The space after a word stays in the buffer until the next byte is read.
         assert_eq!(told(format!("a {} ;", long(4094))), [""; 0]);
         assert_eq!(told(format!("a {} ;", long(4095))), [started]);
         assert_eq!(told(format!("a \"{}\";", long(4094))), [""; 0]);

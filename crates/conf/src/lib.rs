@@ -1,9 +1,8 @@
 //! The configuration language: from the bytes of `nginx.conf` to typed settings with positions.
 //!
-//! The crate implements no directive by itself, except `include`. Modules describe theirs with
-//! [`directives!`], and [`assemble()`] reads the files, walks the blocks, runs the setters and
-//! merges what the levels wrote. Faults are collected, never thrown: the first one is the one nginx
-//! would stop at.
+//! The crate implements no directive itself, except `include`. Modules describe theirs with
+//! [`directives!`]; [`assemble()`] reads the files, walks the blocks, runs the setters and merges
+//! the levels. Faults are collected; the first is the one at which nginx stops.
 #![forbid(unsafe_code)]
 
 pub mod assemble;

@@ -1,26 +1,26 @@
-//! What the parser gives: directives as a tree of words.
+//! The output of the parser: a tree of directives, made of words.
 
 use crate::source::Span;
 use std::borrow::Cow;
 
-/// One word of a directive, with its quotes and escapes resolved.
+/// A word of a directive, with quotes and escapes resolved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Word {
-    /// The bytes nginx would see.
+    /// Its bytes, as nginx sees them.
     pub value: Vec<u8>,
-    /// Where it is written, quotes included.
+    /// Its place, quotes included.
     pub span: Span,
-    /// Whether it stood in single or double quotes.
+    /// Whether it was in single or double quotes.
     pub quoted: bool,
 }
 
 impl Word {
-    /// The word as text; bytes that are no UTF-8 are replaced.
+    /// The word as text; invalid UTF-8 is replaced.
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.value)
     }
 
-    /// The word as nginx prints it in messages: up to a NUL, should there be one.
+    /// The word as nginx prints it in messages: up to the first NUL.
     pub fn shown(&self) -> Cow<'_, str> {
         let end = memchr::memchr(0, &self.value).unwrap_or(self.value.len());
         String::from_utf8_lossy(&self.value[..end])
@@ -36,7 +36,7 @@ impl Word {
         self.value == text.as_bytes()
     }
 
-    /// What follows `prefix` if the word starts with it, as in `weight=5`.
+    /// The rest of the word after `prefix`, as in `weight=5`; `None` if it does not start with it.
     pub fn after(&self, prefix: &str) -> Option<&[u8]> {
         self.value.strip_prefix(prefix.as_bytes())
     }
@@ -48,7 +48,7 @@ impl PartialEq<str> for Word {
     }
 }
 
-/// A directive: its name, its arguments and, if it ended in `{`, its content.
+/// A directive: its name, its arguments and, if it ends in `{`, its content.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
     /// The first word.
@@ -61,14 +61,14 @@ pub struct Node {
     pub span: Span,
     /// The closing `}` (or the end of the file when it is missing).
     pub close: Span,
-    /// When the parser met the end of the head, on the clock that its faults carry too.
+    /// The time of the end of the head, on the clock that is shared with the faults.
     pub(crate) order: u32,
-    /// When the parser met the closing `}`.
+    /// The time of the closing `}`.
     pub(crate) close_order: u32,
 }
 
 impl Node {
-    /// The argument of that number, from 0.
+    /// The argument at that index, from 0.
     pub fn arg(&self, number: usize) -> Option<&Word> {
         self.args.get(number)
     }

@@ -1,4 +1,4 @@
-//! Words to a tree of directives. A fault never stops it.
+//! The parser: from words to a tree of directives. Faults never stop it.
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::lexer::{LexFault, Lexer, Step};
@@ -6,22 +6,22 @@ use crate::node::{Node, Word};
 use crate::source::{FileId, Span};
 use std::collections::VecDeque;
 
-/// Deeper blocks are read but not kept: nothing sensible nests so far, and the tree is walked
-/// and dropped recursively.
+/// The limit of nesting; deeper blocks are read and dropped. Sensible configurations nest less, and
+/// the tree is walked and dropped recursively.
 pub const MAX_DEPTH: usize = 128;
 
-/// The tree of one text, and what was wrong with it.
+/// The tree of one text, and its faults.
 #[derive(Debug, Default)]
 pub struct Parsed {
-    /// The directives outside of all blocks.
+    /// The directives outside all blocks.
     pub nodes: Vec<Node>,
-    /// Each fault with the moment it was met, so that it can be told in order with faults of the
-    /// directives around it.
+    /// The faults with their time, by which they are ordered among the faults of the directives
+    /// around them.
     pub(crate) faults: VecDeque<(u32, Diagnostic)>,
 }
 
 impl Parsed {
-    /// The faults in the order nginx would meet them.
+    /// The faults in nginx's order.
     pub fn faults(&self) -> impl Iterator<Item = &Diagnostic> {
         self.faults.iter().map(|(_, fault)| fault)
     }
@@ -37,7 +37,7 @@ pub fn parse_parameter(text: &[u8], file: FileId) -> Parsed {
     Parser::new(text, file, true).run()
 }
 
-/// Entry for fuzzing: parses the bytes as a file and checks the tree's promises.
+/// Entry point of the fuzz target: parses the bytes as a file and checks the spans.
 pub fn fuzz(data: &[u8]) {
     for parsed in [parse(data, FileId(0)), parse_parameter(data, FileId(0))] {
         let mut left: Vec<&Node> = parsed.nodes.iter().collect();
@@ -49,9 +49,9 @@ pub fn fuzz(data: &[u8]) {
     }
 }
 
-/// A block being read, with the directives found in it so far.
+/// A block being read, with its directives so far.
 struct Open {
-    /// The directive that opened it; `None` if its content is read to be thrown away.
+    /// The directive that opened it; `None` if its content is dropped.
     head: Option<Node>,
     nodes: Vec<Node>,
 }
@@ -113,7 +113,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A node of the words read, which end here.
+    /// Makes a node of the words, which end here.
     fn node(&mut self, words: &mut Vec<Word>) -> Option<Node> {
         let mut words = words.drain(..);
         let name = words.next()?;

@@ -1,10 +1,10 @@
-//! The reference pages, made from the tables: syntax, default, context, description.
+//! The reference pages, generated from the tables: syntax, default, context, description.
 
 use crate::table::{Body, Row, Table};
 use std::fmt::Write;
 
-/// A page in Markdown about some tables, with the directives in the order of the tables.
-/// Pending rows are left out; [`pending_names`] lists them.
+/// A Markdown page about some tables, with the directives in table order. Pending rows are left
+/// out; [`pending_names`] lists them.
 pub fn page(title: &str, tables: &[&Table]) -> String {
     let mut out = format!("# {title}\n");
     for table in tables {
@@ -23,7 +23,7 @@ pub fn page(title: &str, tables: &[&Table]) -> String {
     out
 }
 
-/// The names of directives that are accepted without effect, sorted, each once.
+/// The names of directives that are accepted without effect, sorted, without duplicates.
 pub fn pending_names(tables: &[&'static Table]) -> Vec<String> {
     let rows = || {
         let of = |table: &&'static Table| {
@@ -62,7 +62,7 @@ fn directive(out: &mut String, name: &str, row: &Row) {
     }
 }
 
-/// A line of a doc comment, without the space behind the slashes.
+/// Appends a line of a doc comment, without the space after the slashes.
 fn push_line(out: &mut String, line: &str) {
     out.push_str(line.strip_prefix(' ').unwrap_or(line));
     out.push('\n');

@@ -6,10 +6,10 @@ use std::any::Any;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// One table's values in a block, a [`Settled`] of the table's struct. Blocks share it.
+/// A table's values in a block: a [`Settled`] of the table's struct, shared between blocks.
 pub(crate) type Entry = Arc<dyn Any + Send + Sync>;
 
-/// A table's values with the places they were written at.
+/// A table's values, with the places where they were written.
 #[derive(Debug)]
 pub struct Settled<T> {
     pub(crate) value: T,
@@ -68,7 +68,7 @@ impl Settings {
         self.entry(slot.index()).downcast_ref().expect("a slot holds its own table's type")
     }
 
-    /// The same, shared.
+    /// The values of a table, shared.
     ///
     /// # Panics
     /// When the table was not given to `assemble`.
@@ -77,7 +77,7 @@ impl Settings {
         settled.downcast().expect("a slot holds its own table's type")
     }
 
-    /// Where a field (or directive) in force was written; `None` if it is the default.
+    /// The place where a field (or directive) in force was written; `None` if it is the default.
     pub fn origin<T: Group>(&self, slot: &'static Slot<T>, field: &str) -> Option<Span> {
         self.settled(slot).origins.get(field)
     }

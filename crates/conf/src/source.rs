@@ -1,8 +1,8 @@
-//! Where a piece of configuration stands: files, byte ranges, lines and columns.
+//! Places in a configuration: files, byte ranges, lines and columns.
 
 use std::sync::{Arc, OnceLock};
 
-/// A file (or the text of `-g`) that one assembly has read.
+/// A file (or the text of `-g`) of one assembly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u32);
 
@@ -13,21 +13,21 @@ pub struct Span {
     pub file: FileId,
     /// Offset of the first byte.
     pub start: u32,
-    /// Offset behind the last byte.
+    /// Offset after the last byte.
     pub end: u32,
 }
 
 impl Span {
-    /// The offset of the last byte, which is where nginx thinks a directive stands.
+    /// The offset of the last byte; nginx takes its line as the directive's.
     pub fn last(self) -> u32 {
         self.end.saturating_sub(1).max(self.start)
     }
 }
 
-/// What a text is: a file by its path, or the argument of `-g`.
+/// The origin of a text: a file, or the argument of `-g`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A file, by the name nginx would print.
+    /// A file, under the name that nginx prints.
     File(String),
     /// The command line.
     CommandLine,
@@ -44,7 +44,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Offsets of the line feeds, found once.
+    /// The offsets of the line feeds, computed once.
     fn lines(&self) -> &[u32] {
         self.lines
             .get_or_init(|| memchr::memchr_iter(b'\n', &self.text).map(|at| at as u32).collect())
@@ -64,17 +64,17 @@ impl SourceMap {
         FileId(self.sources.len() as u32 - 1)
     }
 
-    /// The text of an id that this map has given out.
+    /// The text of an id from this map.
     pub fn source(&self, file: FileId) -> &Source {
         &self.sources[file.0 as usize]
     }
 
-    /// All texts in the order they were read; a file included twice is there twice.
+    /// All texts in reading order; a file included twice occurs twice.
     pub fn iter(&self) -> impl Iterator<Item = &Source> {
         self.sources.iter()
     }
 
-    /// The first place where a variable is named, as `$name` or `${name}`. Comments do not count.
+    /// The first use of a variable outside comments, as `$name` or `${name}`.
     pub fn variable(&self, name: &str) -> Option<Span> {
         self.sources.iter().enumerate().find_map(|(at, source)| {
             let text = &source.text;

@@ -1,6 +1,6 @@
-//! Which known name a misspelt one may have meant.
+//! Suggestions for misspelt names.
 
-/// The nearest of `names`, if it is near enough to be meant.
+/// The nearest of `names`, if it is near enough for a suggestion.
 pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     /// Longer words are no misspelt directive names.
     const LONGEST: usize = 64;
@@ -13,7 +13,7 @@ pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<
     best.filter(|&(far, _)| far <= allowed).map(|(_, name)| name)
 }
 
-/// Edits between two words; swapped neighbours count as one edit.
+/// The number of edits between two words; a swap of neighbours counts as one.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut before_last = vec![0; b.len() + 1];

@@ -1,4 +1,4 @@
-//! Tables of directives: the rows, the slots they are found by, and what a field's type means.
+//! Tables of directives: rows, slots, and the meaning of field types.
 //!
 //! ```
 //! use weir_conf::{Cx, Fault, Local, Many, Node, Slot, contexts, directives, value::Msec};
@@ -6,23 +6,23 @@
 //! static SUB: Slot<Sub> = Slot::new();
 //!
 //! directives! {
-//!     /// What to replace in the responses of a location.
+//!     /// Replacement of strings in the responses of a location.
 //!     struct Sub as SubWritten in [http, server, location] {
 //!         /// Once per block, inherited, with a default.
 //!         "sub_filter_once" => once: bool = true,
 //!         /// Its own contexts instead of the table's; without a default: `Default::default()`.
 //!         "sub_filter_tag" in [http, location] => tag: Option<String>,
-//!         /// Shown with another syntax than its type's.
+//!         /// A syntax other than its type's.
 //!         "sub_filter_root" as "path" => root: Option<String>,
-//!         /// Repeats; a child that has its own replaces the whole.
+//!         /// Repeatable; a child block with its own replaces the whole list.
 //!         "sub_filter_types" => types: Many<String>,
 //!         /// Never inherited.
 //!         "sub_filter_wait" => wait: Local<Msec> = Msec::seconds(5),
-//!         /// A setter of one's own: contexts, numbers of arguments, syntax.
+//!         /// A custom setter: contexts, numbers of arguments, syntax.
 //!         "set" in [server, location, server_if, location_if] [2]: "$variable value" => set_set,
-//!         /// Likewise with a raw block, which the setter finds in `node.block`.
+//!         /// A custom setter with a raw block, which it finds in `node.block`.
 //!         "pairs" in [http] block [0]: "{ … }" => set_pairs,
-//!         /// Opens a block with directives of its own; setter (before) and `then` (after).
+//!         /// A block of directives, with a setter (before) and `then` (after).
 //!         "location" in [server, location] opens location [1, 2]: "[ = | ~ ] uri" => open_location,
 //!         "if" in [location] opens location_if [1+]: "(condition)" then close_if => open_if,
 //!         "limit_except" in [location] opens limit_except [1+]: "method ...",
@@ -45,8 +45,8 @@
 //! }
 //! fn open_location(_: &mut SubWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> { Ok(()) }
 //! fn open_if(_: &mut SubWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> { Ok(()) }
-//! // Runs behind the content, with the block that closes as the current one. A block in main may
-//! // also say `after check_http`, which runs when its levels are merged: `fn(&Node, &mut Cx)`.
+//! // Runs after the content, in the closing block. A block in main may also have
+//! // `after check_http`, which runs after the merge: `fn(&Node, &mut Cx)`.
 //! fn close_if(_: &mut SubWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> { Ok(()) }
 //!
 //! impl Sub {
@@ -81,18 +81,18 @@ use crate::source::Span;
 use std::any::Any;
 use std::sync::Arc;
 
-/// A setter with the type of what it writes erased.
+/// A setter with the type of its target erased.
 pub type Setter = fn(&mut dyn Any, &Node, &mut Cx<'_>) -> Result<(), Fault>;
 
 /// A check of a merged block, which is the last of `cx.blocks()`.
 pub type After = fn(&Node, &mut Cx<'_>) -> Result<(), Fault>;
 
-/// What a directive has behind its arguments.
+/// The part of a directive after its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
     /// `;`
     None,
-    /// A block that the setter reads by itself.
+    /// A block that the setter reads itself.
     Raw,
     /// A block of directives, in this context.
     Opens(Contexts),
@@ -105,30 +105,30 @@ pub enum Body {
 pub struct Row {
     /// Its name, without the table's prefix.
     pub name: &'static str,
-    /// What it does, a line each.
+    /// Its description, by lines.
     pub doc: &'static [&'static str],
-    /// Where it may stand.
+    /// The contexts in which it is allowed.
     pub contexts: Contexts,
-    /// How its arguments are written.
+    /// The syntax of its arguments.
     pub syntax: &'static str,
-    /// How many it takes.
+    /// The number of its arguments.
     pub arity: Arity,
-    /// What follows them.
+    /// The part after its arguments.
     pub body: Body,
-    /// The default as it would be written; `None` if there is none to show.
+    /// The default as written in a configuration; `None` if there is none to show.
     pub default: fn() -> Option<String>,
-    /// Sets it.
+    /// Its setter.
     pub set: Option<Setter>,
-    /// Runs behind the content of the block.
+    /// Runs after the content of the block.
     pub then: Option<Setter>,
-    /// Runs behind the merge of the block, which must stand in main.
+    /// Runs after the merge of the block, which must be in main.
     pub after: Option<After>,
     /// Accepted with a warning, without effect.
     pub pending: bool,
 }
 
 impl Row {
-    /// The parts that rows start from.
+    /// A row with empty parts, to be overridden.
     pub const BARE: Self = Self {
         name: "",
         doc: &[],
@@ -144,12 +144,12 @@ impl Row {
     };
 }
 
-/// Where the fields of one struct were written. Few are, so a list is enough.
+/// The places where the fields of one struct were written. Few are, so a list suffices.
 #[derive(Clone, Debug, Default)]
 pub struct Origins(Vec<(&'static str, Span)>);
 
 impl Origins {
-    /// Notes a place for a field or a directive; the last one counts.
+    /// Records the place of a field or a directive; the last one counts.
     pub fn set(&mut self, field: &'static str, span: Span) {
         match self.0.iter_mut().find(|(name, _)| *name == field) {
             Some(known) => known.1 = span,
@@ -157,7 +157,7 @@ impl Origins {
         }
     }
 
-    /// The place, if it was written.
+    /// The place of a field or a directive, if it was written.
     pub fn get(&self, field: &str) -> Option<Span> {
         self.0.iter().find(|(name, _)| *name == field).map(|&(_, span)| span)
     }
@@ -166,7 +166,7 @@ impl Origins {
         self.0.is_empty()
     }
 
-    /// Takes over what the parent has and this one has not.
+    /// Adds the parent's places of fields that have none here.
     pub(crate) fn inherit(&mut self, parent: &Self) {
         for &(field, span) in &parent.0 {
             if self.get(field).is_none() {
@@ -179,40 +179,40 @@ impl Origins {
 /// `finish` of a struct: checks across fields, after the merge.
 pub type Finish<T> = fn(&mut T, Option<&T>, &mut Cx<'_>) -> Result<(), Fault>;
 
-/// What the setters of a struct write: an `Option` per field, and `origins`.
+/// The target of a struct's setters: an `Option` per field, and `origins`.
 pub type Written<T> = <T as Group>::Written;
 
 /// The rows of a struct made by `directives!`.
 pub trait Rows {
-    /// Where rows may stand that do not say it themselves.
+    /// The contexts of rows that name none.
     const CONTEXTS: Contexts;
-    /// In the order of the text.
+    /// The rows in the order of the text.
     const ROWS: &'static [Row];
 }
 
-/// What a setter writes to, by its type again.
+/// Restores the type of a setter's target.
 ///
 /// # Panics
-/// When a row's setter is called with another table's fields, which only a bug here could do.
+/// If a row's setter is called with another table's fields, which would be a bug in this crate.
 pub fn known<W: 'static>(written: &mut dyn Any) -> &mut W {
     written.downcast_mut().expect("a row writes to its own table")
 }
 
 /// A struct made by `directives!`.
 pub trait Group: Rows + Default + Send + Sync + 'static {
-    /// What setters write.
+    /// The target of the setters.
     type Written: Default + Send + 'static;
     /// The struct's name.
     const NAME: &'static str;
-    /// Its doc comment, a line each.
+    /// Its doc comment, by lines.
     const DOC: &'static [&'static str];
-    /// Whether some field is not inherited.
+    /// Whether any field is not inherited.
     const LOCAL: bool;
     /// Its `finish`.
     const FINISH: Option<Finish<Self>>;
-    /// The values of a level: what was written, else the parent's, else the default.
+    /// The values of a level: written, else the parent's, else the default.
     fn merge(written: Self::Written, parent: Option<&Self>) -> Self;
-    /// The places in what was written.
+    /// The places of the written fields.
     fn origins(written: &mut Self::Written) -> &mut Origins;
 }
 
@@ -221,11 +221,11 @@ pub trait Group: Rows + Default + Send + Sync + 'static {
 pub struct Table {
     /// The struct's name.
     pub name: &'static str,
-    /// Its doc comment, a line each.
+    /// Its doc comment, by lines.
     pub doc: &'static [&'static str],
-    /// What stands before the names of all rows.
+    /// The prefix of all names.
     pub prefix: &'static str,
-    /// Its directives are read and checked, but nothing acts on them yet: each is told of.
+    /// Its directives are read and checked but have no effect yet; each use is warned about.
     pub unsupported: bool,
     pub(crate) except: &'static [&'static str],
     all: &'static [Row],
@@ -234,7 +234,7 @@ pub struct Table {
     pub(crate) settle: Settle,
 }
 
-/// Merges and finishes: written, parent, whether to finish.
+/// Merges and finishes. Arguments: written values, parent, whether to run `finish`.
 pub(crate) type Settle =
     fn(Option<Box<dyn Any + Send>>, Option<&Entry>, bool, &mut Cx<'_>) -> Entry;
 
@@ -276,23 +276,23 @@ impl Table {
         self
     }
 
-    /// Has `F` settle fields of the struct `T`, which must be this table's, on every level: those
-    /// that have no directive under this prefix, or whose value is not the usual one.
+    /// Has `F` fix fields of the struct `T`, which must be this table's, on every level: fields
+    /// without a directive under this prefix, or with another default.
     #[must_use]
     pub const fn fixed<T: Group, F: Fixed<T>>(mut self) -> Self {
         self.settle = settle::<T, F>;
         self
     }
 
-    /// Says that nothing acts on these directives yet: they are read and checked as they will be,
-    /// and a warning tells of each.
+    /// Marks the directives as without effect yet: they are read and checked in full, with a
+    /// warning about each.
     #[must_use]
     pub const fn unsupported(mut self) -> Self {
         self.unsupported = true;
         self
     }
 
-    /// Whether a row of this table does nothing yet.
+    /// Whether a row of this table has no effect yet.
     pub fn is_pending(&self, row: &Row) -> bool {
         self.unsupported || row.pending
     }
@@ -310,12 +310,12 @@ impl Table {
         kept.map(|row| (format!("{}{}", self.prefix, row.name), row))
     }
 
-    /// Where rows of this table may stand.
+    /// The contexts of all rows together.
     pub fn contexts(&self) -> Contexts {
         union(self.all.iter())
     }
 
-    /// The levels that are merged together. A row in main that only opens a block, as `http` does,
+    /// The levels that are merged together. A row in main that only opens a block, such as `http`,
     /// does not make main a level of the values in that block.
     pub(crate) fn levels(&self) -> Contexts {
         let in_main = |row: &&Row| row.contexts.intersects(Contexts::MAIN);
@@ -329,9 +329,9 @@ fn union<'a>(rows: impl Iterator<Item = &'a Row>) -> Contexts {
     rows.fold(Contexts::NONE, |all, row| all.union(row.contexts))
 }
 
-/// Settles fields of a table's struct: see [`Table::fixed`].
+/// Fixes fields of a table's struct: see [`Table::fixed`].
 pub trait Fixed<T> {
-    /// Runs behind the merge and before the `finish` of the struct.
+    /// Runs after the merge and before the `finish` of the struct.
     fn fix(values: &mut T);
 }
 

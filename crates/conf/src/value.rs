@@ -1,4 +1,4 @@
-//! What the arguments of one directive are.
+//! Values: the types of directives' arguments.
 
 mod keyword;
 mod number;
@@ -20,7 +20,7 @@ use crate::diagnostic::Fault;
 use crate::node::Node;
 use crate::table::Arity;
 
-/// A type that reads itself from a directive.
+/// A type that parses itself from a directive.
 ///
 /// ```
 /// use weir_conf::{Arity, Cx, Fault, Node, Value};
@@ -39,28 +39,28 @@ use crate::table::Arity;
 /// }
 /// ```
 pub trait Value: Sized + Clone + Send + Sync + 'static {
-    /// How the arguments are written, for the reference.
+    /// The syntax of the arguments, for the reference.
     const SYNTAX: &'static str;
-    /// How many there are; checked before `parse`.
+    /// The number of arguments, checked before `parse`.
     const ARITY: Arity;
-    /// Whether a raw block follows, which `parse` finds in `node.block`, its `include`s resolved.
+    /// Whether a raw block follows; `parse` finds it in `node.block`, with its `include`s resolved.
     const BLOCK: bool = false;
 
-    /// Reads the value.
+    /// Parses the value.
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault>;
 
-    /// The directive stands a second time in the block.
+    /// Handles a repetition of the directive in the block.
     fn again(&mut self, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
         Err(Fault::duplicate())
     }
 
-    /// The value as it would be written, for the reference.
+    /// The value as written in a configuration, for the reference.
     fn show(&self) -> Option<String> {
         None
     }
 }
 
-/// A value that may be absent: without a directive it is `None`.
+/// An optional value: `None` without a directive.
 impl<T: Value> Value for Option<T> {
     const SYNTAX: &'static str = T::SYNTAX;
     const ARITY: Arity = T::ARITY;

@@ -1,4 +1,4 @@
-//! Files within files, `-g`, the order of messages, limits.
+//! Nested files, `-g`, the order of messages, limits.
 #![allow(missing_docs)]
 
 use std::path::Path;
@@ -24,7 +24,7 @@ directives! {
 }
 
 directives! {
-    /// What a server has.
+    /// Settings of a server.
     struct Level in [http, server] {
         /// How much.
         ///
@@ -61,7 +61,7 @@ fn check_http(_: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
 }
 
 pending! {
-    /// A few directives of nginx, for their names, places and shapes.
+    /// A few directives of nginx, for their names, contexts and arities.
     static OTHERS = {
         "daemon" in [main] [1];
         "sub_filter" in [http, server, location] [2];

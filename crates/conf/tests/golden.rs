@@ -1,5 +1,5 @@
-//! `golden/NAME.conf` must give the messages in `golden/NAME.txt`, in both forms. The first of each
-//! is what nginx 1.31.5 says. `WEIR_BLESS=1 cargo test -p weir-conf` writes the files anew.
+//! `golden/NAME.conf` must give the messages in `golden/NAME.txt`, in both forms. The first message
+//! is nginx 1.31.5's. `WEIR_BLESS=1 cargo test -p weir-conf` writes the files anew.
 #![allow(missing_docs)]
 
 use std::fmt::Write;
@@ -11,7 +11,7 @@ use weir_conf::{Cx, Fault, Node, Slot, Table, assemble, directives, pending};
 static BLOCKS: Slot<Blocks> = Slot::new();
 
 directives! {
-    /// The blocks of nginx; all else is pending.
+    /// The blocks of nginx; all other directives are pending.
     struct Blocks as BlocksWritten in [http, server, location] {
         "events" in [main] opens events [0]: "",
         "http" in [main] opens http [0]: "",
@@ -33,7 +33,7 @@ fn rows(_: &mut BlocksWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault
 }
 
 pending! {
-    /// A few directives of nginx, for their names, places and shapes.
+    /// A few directives of nginx, for their names, contexts and arities.
     static OTHERS = {
         "keepalive_timeout" in [upstream] [1];
         "keepalive_timeout" in [http, server, location] [1, 2];

@@ -26,7 +26,7 @@ static PEERS: Slot<Peers> = Slot::new();
 static NUMBERED: Slot<Numbered> = Slot::new();
 
 directives! {
-    /// The blocks themselves.
+    /// The blocks.
     struct Core as CoreWritten in [http, server, location] {
         /// Opens http.
         "http" in [main] opens http [0]: "{ ... }",
@@ -129,7 +129,7 @@ directives! {
 }
 
 directives! {
-    /// What depends on the block itself.
+    /// Values that depend on the block itself.
     struct Numbered in [http, server] {
         "numbered" => on: bool,
         field block: Local<Option<BlockId>>,

@@ -1,6 +1,7 @@
-//! Advice about a directive that was refused: what people write by mistake, and where.
+//! Advice about a refused directive: likely mistakes and their place.
 //!
-//! Only what a terminal shows is changed: the place of the caret, the hint, the words beside it.
+//! Only the terminal form changes: the caret, the hint and the label. The one-line form stays
+//! nginx's.
 
 use super::lookup::Known;
 use super::walk::Walk;
@@ -11,7 +12,7 @@ use crate::suggest;
 use crate::table::Row;
 
 impl Walk<'_> {
-    /// Adds advice to the grave messages from the given one on that are about the directive.
+    /// Adds advice to the fatal messages about this directive, from index `from` on.
     pub(super) fn advise(&mut self, from: usize, node: &Node, known: Option<Known>) {
         let odd = foreign(node).is_some() || comment(node).is_some();
         let unended = if odd { None } else { self.unended(node) };
@@ -35,8 +36,8 @@ impl Walk<'_> {
         }
     }
 
-    /// The end of the word behind which a `;` seems to be missing: the next one stands on a line
-    /// of its own and is the name of a directive.
+    /// The end of the word with a missing `;` after it: the next word begins a line and is the name
+    /// of a directive.
     fn unended(&self, node: &Node) -> Option<Span> {
         let line = |at: u32| self.state.sources.line(node.span.file, at);
         let words: Vec<&Word> = node.words().collect();
@@ -83,7 +84,7 @@ fn advice(diagnostic: &Diagnostic, node: &Node, row: Option<&Row>) -> Option<Adv
     None
 }
 
-/// What is meant by a parameter that nobody knows, out of the words that the row shows.
+/// A hint for an unknown parameter, from the words in the row's syntax and description.
 fn parameter(wrong: &str, directive: &str, row: &Row) -> Option<String> {
     let (name, value) = match wrong.split_once('=') {
         Some((name, _)) => (name, "="),
@@ -110,7 +111,7 @@ fn quoted_words(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2).flat_map(words)
 }
 
-/// `on` or `off` for what other languages say.
+/// `on` or `off` for the same switch in other languages.
 fn switch(word: &str) -> Option<&'static str> {
     match &*word.to_ascii_lowercase() {
         "yes" | "true" | "1" | "enable" | "enabled" => Some("on"),
@@ -119,7 +120,7 @@ fn switch(word: &str) -> Option<&'static str> {
     }
 }
 
-/// Comments of other languages.
+/// A hint for comments in the style of other languages.
 fn comment(node: &Node) -> Option<&'static str> {
     let name = &node.name.value;
     let others: [&[u8]; 4] = [b"//", b"/*", b"--", b"<!--"];
@@ -127,7 +128,7 @@ fn comment(node: &Node) -> Option<&'static str> {
     is.then_some("a comment begins with \"#\"")
 }
 
-/// Punctuation that looks like what the language wants and is something else.
+/// Characters that look like the language's punctuation, and the characters meant.
 const FOREIGN: &[(char, &str)] = &[
     ('；', ";"),
     ('｛', "{"),
@@ -159,17 +160,17 @@ fn foreign(node: &Node) -> Option<(&Word, String)> {
         Some((
             word,
             match meant {
-                "" => format!("an invisible character stands in it (U+{shown:04X}), remove it"),
+                "" => format!("it contains an invisible character (U+{shown:04X}), remove it"),
                 " " => {
-                    format!("a space of another kind stands in it (U+{shown:04X}), type it anew")
+                    format!("it contains an unusual space (U+{shown:04X}), retype it")
                 }
-                _ => format!("\"{found}\" (U+{shown:04X}) is not \"{meant}\", type it anew"),
+                _ => format!("\"{found}\" (U+{shown:04X}) is not \"{meant}\", retype it"),
             },
         ))
     })
 }
 
-/// The place inside a pattern at which its compiler gave up: `… in "PATTERN" at "REST"`.
+/// The place inside a pattern at which its compiler failed: `… in "PATTERN" at "REST"`.
 fn in_pattern(diagnostic: &Diagnostic, node: &Node) -> Option<Span> {
     let said = diagnostic.message.strip_prefix("pcre2_compile() failed: ")?;
     let (_, said) = said.split_once(" in \"")?;
@@ -178,7 +179,7 @@ fn in_pattern(diagnostic: &Diagnostic, node: &Node) -> Option<Span> {
         None => (said.strip_suffix('"')?, ""),
     };
     let word = node.args.iter().rev().find(|word| word.text().ends_with(pattern))?;
-    // What is escaped is longer in the text than in the word; then the word has to do.
+    // Escapes make the source longer than the word's value; the caret then marks the whole word.
     let quotes = u32::from(word.quoted);
     if (word.span.end - word.span.start) as usize != word.value.len() + 2 * quotes as usize {
         return None;

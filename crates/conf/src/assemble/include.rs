@@ -1,4 +1,4 @@
-//! `include`: one more file, or many by a pattern.
+//! `include`: one file, or all files that match a pattern.
 
 use super::walk::Walk;
 use crate::cx::full_name;
@@ -10,15 +10,15 @@ use crate::source::Origin;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Files within files; nginx ends where its descriptors do.
+/// The depth of nested includes; nginx stops at its limit of descriptors.
 const MAX_INCLUDE_DEPTH: usize = 64;
-/// All files of one configuration.
+/// The number of files in one configuration.
 const MAX_FILES: usize = 20_000;
 const TOO_MANY_OPEN_FILES: i32 = 24;
 const IS_A_DIRECTORY: i32 = 21;
 
 impl Walk<'_> {
-    /// Walks the files of an `include` that stands among directives.
+    /// Walks the files of an `include` among directives.
     pub(super) fn include(&mut self, node: &Node) {
         if let Some(file) = self.include_argument(node) {
             for path in self.included(file) {
@@ -40,7 +40,7 @@ impl Walk<'_> {
         None
     }
 
-    /// The files that an argument of `include` stands for.
+    /// The files that the argument of an `include` names.
     fn included(&mut self, file: &Word) -> Vec<PathBuf> {
         let full = full_name(&self.state.conf_prefix, &file.text());
         if !full.contains(['*', '?', '[']) {
@@ -53,7 +53,7 @@ impl Walk<'_> {
         })
     }
 
-    /// Reads and parses a file, or tells why not at the current directive.
+    /// Reads and parses a file; reports a failure at the current directive.
     pub(super) fn read(&mut self, path: &Path) -> Option<Parsed> {
         self.state.files += 1;
         let depth = self.state.faults.len();
@@ -78,7 +78,7 @@ impl Walk<'_> {
     fn unreadable(&mut self, path: &Path, error: &io::Error) {
         let (path, why) = (path.display(), errno_text(error));
         let number = error.raw_os_error();
-        // A folder opens like a file; nginx notices when it reads, and then names no place.
+        // open(2) succeeds on a directory; nginx fails at the read, and names no place.
         let mut fault = if number == Some(IS_A_DIRECTORY) {
             let message = format!("pread() \"{path}\" failed {why}");
             Fault::new(message).severity(Severity::Crit).nowhere()
@@ -94,8 +94,8 @@ impl Walk<'_> {
         self.state.fault(fault);
     }
 
-    /// The rows of a raw block with the rows of included files in their place. Rows and faults that
-    /// come from several texts are numbered anew.
+    /// Replaces the `include`s in a raw block by the rows of their files. Rows and faults from
+    /// several texts get new numbers on one clock.
     pub(super) fn expand(&mut self, node: &mut Node) {
         let nodes = node.block.take().unwrap_or_default();
         if nodes.iter().all(|row| row.block.is_none() && !row.name.is("include")) {
@@ -130,7 +130,7 @@ impl Walk<'_> {
         let told = self.state.diagnostics.len();
         for path in self.included(&node.args[0]) {
             let parsed = self.read(&path);
-            // What went wrong has to wait for the rows before it.
+            // Messages about the included file come after those of the rows before it.
             for diagnostic in self.state.diagnostics.drain(told.min(self.state.diagnostics.len())..)
             {
                 out.clock += 1;
@@ -152,7 +152,7 @@ impl Walk<'_> {
     }
 }
 
-/// A raw block being put together from several texts.
+/// The content of a raw block, collected from several texts.
 #[derive(Default)]
 struct Expanded {
     rows: Vec<Node>,

@@ -1,4 +1,4 @@
-//! Directives by name and context.
+//! Lookup of directives by name and context.
 
 use crate::context::Contexts;
 use crate::suggest;
@@ -6,12 +6,12 @@ use crate::table::{Row, Table};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// A row and the number of its table.
+/// A row and the index of its table.
 #[derive(Clone, Copy)]
 pub(crate) struct Known {
     pub(super) row: &'static Row,
     pub(super) table: usize,
-    /// Nothing acts on it yet.
+    /// The directive has no effect yet.
     pub(super) pending: bool,
 }
 
@@ -24,16 +24,16 @@ impl Known {
 
 pub(super) enum Found {
     Here(Known),
-    /// The name exists, but in these contexts.
+    /// The name exists in these contexts only.
     Elsewhere(Contexts),
-    /// No such name.
+    /// No directive has this name.
     Unknown,
 }
 
 pub(super) struct Lookup {
     rows: HashMap<String, Vec<Known>>,
-    /// What was meant by names that were asked about before: one mistake in an included file comes
-    /// back as often as the file is included.
+    /// Suggestions by misspelt name and context: a mistake in an included file recurs with each
+    /// inclusion of the file.
     meant: RefCell<HashMap<(String, Contexts), Option<String>>>,
 }
 
@@ -49,7 +49,7 @@ impl Lookup {
                 });
             }
         }
-        // What is done goes before what is pending; else the order of the tables counts.
+        // Implemented rows precede pending ones; otherwise the order of the tables counts.
         for known in rows.values_mut() {
             known.sort_by_key(|known| known.pending);
         }
@@ -66,12 +66,12 @@ impl Lookup {
         }
     }
 
-    /// Whether there is a directive of that name anywhere.
+    /// Whether any context has a directive of this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.rows.contains_key(name)
     }
 
-    /// A name like this one, preferably one that may stand here.
+    /// A similar name, preferably of a directive that is allowed here.
     pub(super) fn meant(&self, name: &str, context: Contexts) -> Option<String> {
         let mut meant = self.meant.borrow_mut();
         let near = meant.entry((name.to_owned(), context)).or_insert_with(|| {

@@ -1,8 +1,8 @@
-//! What the levels wrote becomes what is in force in each block.
+//! The merge: from the values written on each level to the values in force in each block.
 //!
 //! As in nginx, the blocks of `http {}` are merged at its closing brace, before the rest of the
-//! file is read, table after table and each from the outside inwards. Tables that also have
-//! directives in main are merged at the end.
+//! file is read, table by table and from the outside inwards. Tables that also have directives in
+//! main are merged at the end.
 
 use super::Block;
 use super::state::Settling;
@@ -16,9 +16,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// The values of a table in some block, and those that blocks in it come to which have none of the
-/// table's directives: what is made of the same values for the same context is the same, so those
-/// blocks share it.
+/// A table's values in one block, with the values of its child blocks that have no directive of the
+/// table. The merge is a function of context and inherited values, so child blocks of one context
+/// share one result.
 struct Level {
     entry: Entry,
     below: RefCell<Vec<(Contexts, Rc<Self>)>>,
@@ -29,7 +29,7 @@ impl Level {
         Rc::new(Self { entry, below: RefCell::default() })
     }
 
-    /// What a block of that context without directives of the table has, if it is known.
+    /// The shared values of child blocks of that context, if they are computed.
     fn below(&self, context: Contexts) -> Option<Rc<Self>> {
         let below = self.below.borrow();
         below.iter().find(|(known, _)| *known == context).map(|(_, level)| Rc::clone(level))
@@ -37,7 +37,7 @@ impl Level {
 }
 
 impl Walk<'_> {
-    /// Merges a block that stands directly in main.
+    /// Merges a block directly below main.
     pub(super) fn settle_block(&mut self, block: &mut Open) {
         for (number, table) in self.tables.iter().enumerate() {
             let contexts = table.levels();
@@ -49,9 +49,9 @@ impl Walk<'_> {
         }
     }
 
-    /// Merges main, and what is in main and in its blocks.
+    /// Merges main, and the tables with directives in main in all blocks.
     pub(super) fn settle_main(&mut self) {
-        // An empty block stands in its place, so that `finish` finds an open one.
+        // An empty block takes the place of main, so that `finish` finds an open block.
         let mut root = std::mem::take(self.state.top_mut());
         for (number, table) in self.tables.iter().enumerate() {
             let Some(slot) = table.slot else { continue };
@@ -89,7 +89,7 @@ impl Walk<'_> {
         }
     }
 
-    /// What a block has of a table, shared with other blocks where it can be.
+    /// A block's values of one table, shared with its parent or siblings where possible.
     fn level(
         &mut self,
         number: usize,
@@ -131,7 +131,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a directive of the table stands in the block, or deeper.
+/// Whether the block or a descendant has a directive of the table.
 fn is_touched(table: &Table, block: &Open) -> bool {
     let Some(slot) = table.slot else { return false };
     let index = slot.index();
@@ -139,13 +139,13 @@ fn is_touched(table: &Table, block: &Open) -> bool {
     written || block.blocks.iter().any(|child| is_touched(table, child))
 }
 
-/// Upstreams take nothing from around them.
+/// Whether blocks of this context inherit; upstreams do not.
 fn inherits(context: Contexts) -> bool {
     !contexts!(upstream, stream_upstream).intersects(context)
 }
 
-/// Whether a table with rows in these contexts has values of its own in such a block; nginx keeps
-/// what belongs to servers out of locations.
+/// Whether such a block has values of its own for a table with these contexts. As in nginx,
+/// settings of servers stop above locations.
 fn reaches(contexts: Contexts, block: Contexts) -> bool {
     const INNER: Contexts = contexts!(location, server_if, location_if, limit_except);
     let at = if INNER.intersects(block) {
@@ -164,7 +164,7 @@ fn reaches(contexts: Contexts, block: Contexts) -> bool {
     contexts.intersects(at)
 }
 
-/// The finished tree: what a block has no value of, it shares with its parent.
+/// The finished tree: a block shares the values of its parent unless it has its own.
 pub(super) fn finished(open: Open, parent: Option<&Settings>) -> Block {
     let settings = Settings::below(parent, open.settled);
     let blocks = open.blocks.into_iter().map(|child| finished(child, Some(&settings))).collect();

@@ -1,4 +1,4 @@
-//! What changes while a configuration is assembled.
+//! The mutable state of an assembly.
 
 use super::lookup::Known;
 use crate::context::Contexts;
@@ -14,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
-/// More warnings, or more faults, help nobody; one last message says that there are more.
+/// The limit of warnings, and of faults; one last message reports the cut.
 const MAX_DIAGNOSTICS: usize = 500;
 
 /// The block whose values are being merged.
@@ -22,12 +22,12 @@ pub(crate) struct Settling {
     pub(crate) context: Contexts,
     pub(crate) id: BlockId,
     pub(crate) span: Span,
-    /// What stands before the names of the table's directives.
+    /// The prefix of the table's directive names.
     pub(crate) prefix: &'static str,
     pub(crate) args: Vec<Word>,
     pub(crate) origins: Arc<Origins>,
-    /// What comes of it is for this block alone: something was said about it, or `finish` has asked
-    /// which block it is.
+    /// The result belongs to this block alone: a message was reported about the block, or `finish`
+    /// asked which block it is.
     pub(crate) own: Cell<bool>,
 }
 
@@ -35,32 +35,33 @@ pub(crate) struct State {
     pub(crate) sources: SourceMap,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) registries: TypeMap,
-    /// The folder of the main file, with its slash.
+    /// The directory of the main file, with a trailing slash.
     pub(crate) conf_prefix: String,
-    /// The prefix, with its slash.
+    /// The prefix, with a trailing slash.
     pub(crate) prefix: String,
     /// The open blocks, main first; never empty while directives are set.
     pub(crate) open: Vec<Open>,
     /// The block that the current directive opens.
     pub(crate) child: Option<Open>,
     pub(crate) settling: Option<Settling>,
-    /// The current directive.
+    /// The place of the current directive.
     pub(crate) span: Span,
     pub(crate) name: String,
-    /// Whether the current setter has reported something grave itself.
+    /// Whether the current setter has reported a fatal message itself.
     pub(crate) failed: bool,
-    /// The parse faults not told yet, of each text being walked, the innermost last.
+    /// The parse faults not reported yet, a queue per text being walked, innermost last.
     pub(crate) faults: Vec<VecDeque<(u32, Diagnostic)>>,
-    /// Tables one of whose setters failed: their `finish` would only report what follows from it.
+    /// Whether a setter of the table failed: its `finish` would only report consequences.
     pub(crate) poisoned: Vec<bool>,
     /// Files read so far.
     pub(crate) files: usize,
-    /// Modules that were to be loaded and are not there.
+    /// Names of modules that `load_module` asked for and Weir lacks.
     pub(crate) missing_modules: Vec<String>,
     blocks: u32,
-    /// Warnings and faults so far.
+    /// The number of warnings and of faults reported.
     told: [usize; 2],
-    /// What is without effect: the place of its message among the diagnostics, and how often.
+    /// Warnings without effect, by wording: the index among the diagnostics, and the number of
+    /// occurrences.
     idle: HashMap<String, (usize, usize)>,
 }
 
@@ -102,7 +103,7 @@ impl State {
         self.open.last_mut().expect("main is open as long as directives are set")
     }
 
-    /// Notes a directive that was taken, for those of its row that come after it.
+    /// Records an accepted directive as the first of its row, unless the block has one.
     pub(super) fn note_first(&mut self, known: Known, span: Span) {
         let Some(open) = self.open.last_mut() else { return };
         if !open.firsts.iter().any(|(first, _)| first.is(known)) {
@@ -110,7 +111,7 @@ impl State {
         }
     }
 
-    /// The first directive of that row in the open block.
+    /// The place of the first directive of this row in the open block.
     pub(super) fn first_like(&self, known: Known) -> Option<Span> {
         let firsts = &self.open.last()?.firsts;
         firsts.iter().find(|(first, _)| first.is(known)).map(|(_, span)| *span)
@@ -138,7 +139,8 @@ impl State {
         let fatal = diagnostic.severity.is_fatal();
         self.failed |= fatal;
         self.settle_alone();
-        // What is wrong with values that are inherited is so in every block that inherits them.
+        // Inherited values have the same fault in every block that inherits them; one report
+        // suffices.
         if fatal && self.settling.is_some() && self.diagnostics.contains(&diagnostic) {
             return;
         }
@@ -154,8 +156,8 @@ impl State {
         }
     }
 
-    /// A warning at the current directive that something has no effect. Those of one wording are
-    /// told once, at the first place, since one included file may hold thirty of them.
+    /// A warning that the current directive has no effect. Warnings of one wording are reported
+    /// once, at the first place, since one included file may cause thirty.
     pub(crate) fn no_effect(&mut self, message: String) {
         self.settle_alone();
         if let Some((_, times)) = self.idle.get_mut(&message) {
@@ -169,7 +171,7 @@ impl State {
         }
     }
 
-    /// Adds to the warnings of [`no_effect`](Self::no_effect) how often each holds.
+    /// Appends the number of occurrences to the warnings of [`no_effect`](Self::no_effect).
     pub(crate) fn count_idle(&mut self) {
         for (message, (at, times)) in std::mem::take(&mut self.idle) {
             if times > 1 {
@@ -178,12 +180,12 @@ impl State {
         }
     }
 
-    /// Whether further faults are only counted.
+    /// Whether the limit of faults is reached; further faults are dropped.
     pub(crate) fn is_full(&self) -> bool {
         self.told[1] >= MAX_DIAGNOSTICS
     }
 
-    /// Takes out the parse faults that come before a moment of the innermost text.
+    /// Takes the parse faults of the innermost text before `order` on its clock.
     pub(crate) fn take_faults_before(&mut self, order: u32) -> VecDeque<(u32, Diagnostic)> {
         let mut taken = VecDeque::new();
         if let Some(faults) = self.faults.last_mut() {
@@ -194,7 +196,7 @@ impl State {
         taken
     }
 
-    /// Tells the parse faults that come before a moment of the innermost text.
+    /// Reports the parse faults of the innermost text before `order` on its clock.
     pub(crate) fn tell_faults_before(&mut self, order: u32) {
         while let Some(fault) = self
             .faults
@@ -205,7 +207,7 @@ impl State {
         }
     }
 
-    /// The values being merged are for their block alone, if any are.
+    /// Reserves the values being merged, if any, for their block alone.
     pub(crate) fn settle_alone(&self) {
         if let Some(settling) = &self.settling {
             settling.own.set(true);

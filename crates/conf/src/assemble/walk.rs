@@ -1,4 +1,4 @@
-//! Directive by directive through the tree, in the order of the text.
+//! The walk over the tree, directive by directive, in the order of the text.
 
 use super::lookup::{Found, Known, Lookup};
 use super::state::State;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub(super) struct Walk<'a> {
     pub(super) env: &'a dyn Environment,
-    /// The same for what is read behind a fault.
+    /// The environment after a failed setter: reads for further faults, without DNS.
     pub(super) refused: &'a dyn Environment,
     pub(super) tables: &'a [&'static Table],
     pub(super) lookup: &'a Lookup,
@@ -75,7 +75,7 @@ impl Walk<'_> {
             Found::Elsewhere(contexts) => {
                 let message = format!("\"{}\" directive is not allowed here", node.name.shown());
                 let fault = Fault::new(message).at(&node.name);
-                self.state.fault(fault.hint(format!("it may stand in: {contexts}")));
+                self.state.fault(fault.hint(format!("allowed in: {contexts}")));
             }
             Found::Unknown => {
                 let full = self.state.is_full();
@@ -114,7 +114,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Runs a setter on what the current block has of its table.
+    /// Runs a setter on the current block's written values of its table.
     fn set(&mut self, node: &Node, known: Known, setter: Option<Setter>) {
         let (Some(setter), Some(slot)) = (setter, self.tables[known.table].slot) else { return };
         let index = slot.index();
@@ -165,7 +165,7 @@ impl Walk<'_> {
         self.state.top_mut().blocks.push(child);
     }
 
-    /// Runs the check of a merged block.
+    /// Runs the `after` check of a merged block.
     fn after(&mut self, node: &Node, known: Known, block: Open) -> Open {
         let Some(after) = known.row.after else { return block };
         self.state.place(node);
@@ -178,7 +178,8 @@ impl Walk<'_> {
     }
 }
 
-/// What nginx checks of a directive it knows before it calls the setter.
+/// The faults that nginx finds before it calls a directive's setter: terminator and number of
+/// arguments.
 fn misshapen(node: &Node, known: Known) -> Option<Fault> {
     let name = node.text();
     let wants_block = known.row.body != Body::None;
@@ -197,7 +198,7 @@ fn misshapen(node: &Node, known: Known) -> Option<Fault> {
     Some(if syntax.is_empty() { fault } else { fault.hint(format!("syntax: {name} {syntax}")) })
 }
 
-/// The module that is not there and seems to have a directive, by a word that both names share.
+/// The missing module that the directive seems to belong to: their names share a word.
 fn missing_module(missing: &[String], directive: &str) -> Option<String> {
     const COMMON: &[&str] = &["http", "stream", "ngx", "module", "filter", "set", "pass", "by"];
     let of = |module: &str| module.split(['_', '-']).map(str::to_owned).collect::<Vec<_>>();
@@ -210,10 +211,10 @@ fn unknown(node: &Node, module: Option<String>, meant: Option<String>) -> Fault 
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let fault = Fault::new(format!("unknown directive \"{}\"", node.name.shown())).at(&node.name);
     if node.name.value.starts_with(BYTE_ORDER_MARK) {
-        return fault.hint("the file begins with a byte order mark, save it without one");
+        return fault.hint("the file begins with a byte order mark; save it without one");
     }
     if let Some(module) = module {
-        return fault.hint(format!("it seems to belong to {module}, which cannot be loaded"));
+        return fault.hint(format!("it may belong to {module}, which cannot be loaded"));
     }
     match meant {
         Some(meant) => fault.hint(format!("did you mean \"{meant}\"?")),

@@ -1,10 +1,10 @@
-//! What a setter returns when it refuses a directive.
+//! The refusal of a directive by its setter.
 
 use super::{Diagnostic, Severity};
 use crate::node::Word;
 use crate::source::Span;
 
-/// A refusal. The place is the directive being read, unless it says otherwise.
+/// A refusal. Its place is the directive being read, unless it names another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     text: Text,
@@ -13,15 +13,15 @@ pub struct Fault {
     place: Place,
     hint: Option<String>,
     label: Option<Box<str>>,
-    // In a box, since faults are returned by value.
+    // Boxed to keep `Fault` small, since it is returned by value.
     first: Option<Box<Span>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Text {
-    /// The message as it is.
+    /// The complete message.
     Whole(String),
-    /// What follows `"NAME" directive `.
+    /// The text after `"NAME" directive `.
     Directive(String),
 }
 
@@ -33,12 +33,12 @@ enum Place {
 }
 
 impl Fault {
-    /// A message in full.
+    /// A complete message.
     pub fn new(message: impl Into<String>) -> Self {
         Self::with(Text::Whole(message.into()))
     }
 
-    /// `"NAME" directive TEXT`, as nginx forms it from what a setter returns.
+    /// `"NAME" directive TEXT`, as nginx forms it from a setter's return value.
     pub fn directive(text: impl Into<String>) -> Self {
         Self::with(Text::Directive(text.into()))
     }
@@ -53,7 +53,8 @@ impl Fault {
         Self::directive("is duplicate")
     }
 
-    /// `invalid number of arguments in "NAME" directive`, for setters that count themselves.
+    /// `invalid number of arguments in "NAME" directive`, for setters that count arguments
+    /// themselves.
     pub fn bad_count(name: &Word) -> Self {
         Self::new(format!("invalid number of arguments in \"{}\" directive", name.text()))
     }
@@ -81,63 +82,63 @@ impl Fault {
         }
     }
 
-    /// Puts the caret under a word. The line in nginx's form stays the directive's.
+    /// Puts the caret under a word. The one-line form keeps the directive's line.
     #[must_use]
     pub fn at(mut self, word: &Word) -> Self {
         self.word = Some(word.span);
         self
     }
 
-    /// Puts the caret under any place. The line in nginx's form stays the directive's.
+    /// Puts the caret under any place. The one-line form keeps the directive's line.
     #[must_use]
     pub fn caret(mut self, span: Span) -> Self {
         self.word = Some(span);
         self
     }
 
-    /// Puts the message at another place, as with faults found at the end of a block.
+    /// Moves the message to another place, for faults found at the end of a block.
     #[must_use]
     pub fn in_place(mut self, span: Span) -> Self {
         self.place = Place::At(span);
         self
     }
 
-    /// The message has no ` in FILE:LINE`, as with what nginx finds after the parsing.
+    /// Omits ` in FILE:LINE`, as nginx does for faults it finds after parsing.
     #[must_use]
     pub fn nowhere(mut self) -> Self {
         self.place = Place::Nowhere;
         self
     }
 
-    /// Another level than `[emerg]`.
+    /// Sets a level other than `[emerg]`.
     #[must_use]
     pub fn severity(mut self, severity: Severity) -> Self {
         self.severity = severity;
         self
     }
 
-    /// Advice for people at a terminal.
+    /// Adds advice for terminals.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Puts the caret there if it has no place yet.
+    /// Puts the caret there unless it has a place.
     #[must_use]
     pub fn caret_at_least(mut self, span: Option<Span>) -> Self {
         self.word = self.word.or(span);
         self
     }
 
-    /// Shows the first one, of which this is a duplicate.
+    /// Shows the first of two duplicates.
     #[must_use]
     pub fn first(mut self, span: Span) -> Self {
         self.first = Some(Box::new(span));
         self
     }
 
-    /// Words beside the caret.
+    /// Adds text beside the caret.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into().into_boxed_str());
@@ -152,7 +153,7 @@ impl Fault {
         }
     }
 
-    /// The message at its place, for a directive of that name at `here`.
+    /// The diagnostic, for a directive of that name at `here`.
     pub fn diagnose(self, name: &str, here: Option<Span>) -> Diagnostic {
         let span = match self.place {
             Place::Here => here,

@@ -1,10 +1,10 @@
-//! The form for terminals: the source line, a caret, a hint.
+//! The form for terminals: source line, caret and hint.
 
 use super::Diagnostic;
 use crate::source::{SourceMap, Span};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-/// A line longer than this is cut around the caret, so that one-line files stay readable.
+/// Longer lines are cut around the caret, so that one-line files stay readable.
 const MAX_LINE: usize = 400;
 
 pub(super) fn render(diagnostic: &Diagnostic, sources: &SourceMap, colour: bool) -> Option<String> {
@@ -45,7 +45,7 @@ pub(super) fn render(diagnostic: &Diagnostic, sources: &SourceMap, colour: bool)
     Some(text)
 }
 
-/// The one line that holds the end of a span, as text in which the span has offsets.
+/// The one line that holds the end of a span; spans are offsets into its text.
 struct Excerpt<'a> {
     path: &'a str,
     line: usize,
@@ -77,7 +77,7 @@ impl<'a> Excerpt<'a> {
     }
 }
 
-/// Text that moves no cursor: bytes that are no UTF-8 and control characters are replaced.
+/// Text that is safe for terminals: invalid UTF-8 and control characters are replaced.
 fn clean(bytes: &[u8]) -> String {
     let shown = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
     String::from_utf8_lossy(bytes).trim_end_matches('\r').chars().map(shown).collect()

@@ -1,36 +1,36 @@
-//! How many arguments a directive takes.
+//! Arity: the numbers of arguments that a directive takes.
 
-/// A set of numbers of arguments.
+/// A set of argument counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arity {
     /// Bit N: N arguments are allowed.
     exact: u16,
-    /// This many or more are allowed.
+    /// The lower end of an open range of allowed counts.
     least: Option<usize>,
 }
 
 impl Arity {
-    /// nginx takes no more than seven, unless a directive takes any number.
+    /// nginx's limit of arguments, except for directives that take any number.
     pub const MAX: usize = 7;
-    /// Any number, none included.
+    /// Any number, including none.
     pub const ANY: Self = Self { exact: 0, least: Some(0) };
     /// None.
     pub const NONE: Self = Self::exactly(0);
     /// One.
     pub const ONE: Self = Self::exactly(1);
 
-    /// Exactly so many, at most [`Arity::MAX`].
+    /// Exactly `number`, at most [`Arity::MAX`].
     pub const fn exactly(number: usize) -> Self {
         assert!(number <= Self::MAX);
         Self { exact: 1 << number, least: None }
     }
 
-    /// So many or more.
+    /// `number` or more.
     pub const fn at_least(number: usize) -> Self {
         Self { exact: 0, least: Some(number) }
     }
 
-    /// What either allows.
+    /// The union of both sets.
     pub const fn or(self, other: Self) -> Self {
         let least = match (self.least, other.least) {
             (Some(a), Some(b)) => Some(if a < b { a } else { b }),
@@ -40,7 +40,7 @@ impl Arity {
         Self { exact: self.exact | other.exact, least }
     }
 
-    /// Whether so many are allowed.
+    /// Whether `number` arguments are allowed.
     pub const fn allows(self, number: usize) -> bool {
         let few = number <= Self::MAX && self.exact & (1 << number) != 0;
         few || matches!(self.least, Some(least) if number >= least)

@@ -1,4 +1,4 @@
-//! What a field's type says: how it is set, whether it repeats, whether it is inherited.
+//! Field types: the setter, the repetition and the inheritance of a directive.
 
 use super::Arity;
 use crate::cx::Cx;
@@ -9,12 +9,12 @@ use std::marker::PhantomData;
 
 /// A field of a table's struct.
 pub trait Field {
-    /// What the field holds in the end, and what setters write.
+    /// The type of the field in the finished struct, and of the setter's target.
     type Plain: Clone + Send + Sync + 'static;
     /// Whether a child block starts from the default instead of its parent's value.
     const LOCAL: bool = false;
 
-    /// What was written here, else the parent's, else the default.
+    /// The written value, else the parent's, else the default.
     fn merge(
         own: Option<Self::Plain>,
         parent: Option<&Self::Plain>,
@@ -25,17 +25,17 @@ pub trait Field {
     }
 }
 
-/// A field that has a row of its own.
+/// A field with a row of its own.
 pub trait RowField: Field {
-    /// How the arguments are written.
+    /// The syntax of its arguments.
     const SYNTAX: &'static str;
-    /// How many there are.
+    /// The number of its arguments.
     const ARITY: Arity;
     /// Whether a block follows.
     const BLOCK: bool;
     /// Sets it from a directive.
     fn set(own: &mut Option<Self::Plain>, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault>;
-    /// The value as it would be written.
+    /// The value as written in a configuration.
     fn show(value: &Self::Plain) -> Option<String>;
 }
 
@@ -63,7 +63,8 @@ impl<T: Value> RowField for T {
     }
 }
 
-/// Repeats; a child block that has its own replaces the whole list. The field is a `Vec<T>`.
+/// A repeatable directive; a child block with its own directives replaces the whole list. The field
+/// is a `Vec<T>`.
 #[derive(Debug)]
 pub struct Many<T>(PhantomData<T>);
 
@@ -110,7 +111,7 @@ impl<T: Value> RowField for Local<T> {
     }
 }
 
-/// Inherited, of a type that is no `Value`: for fields that only setters write.
+/// Inherited, of a type that is not a `Value`: for fields that only setters write.
 #[derive(Debug)]
 pub struct Inherit<T>(PhantomData<T>);
 

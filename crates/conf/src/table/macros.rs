@@ -1,7 +1,7 @@
 //! `directives!` and `pending!`.
 
-/// Makes a struct of settings, what its setters write, its rows and its merge.
-/// The grammar is shown row by row at the head of the module `table`.
+/// Declares a struct of settings with the target of its setters, its rows and its merge.
+/// The documentation of the module `table` shows the grammar row by row.
 #[macro_export]
 macro_rules! directives {
     (
@@ -21,7 +21,7 @@ macro_rules! directives {
         $(finish = $finish:path;)?
     ) => {
         $(
-            /// What the setters write.
+            /// The target of the setters.
             $vis type $W = $crate::Written<$T>;
         )?
         $crate::__structs! {
@@ -56,7 +56,7 @@ macro_rules! __structs {
         }
 
         const _: () = {
-            /// What setters write: nothing yet, or a value, and where.
+            /// The target of the setters: values written so far, and their places.
             #[allow(missing_docs, unreachable_pub, private_interfaces)]
             #[derive(Default)]
             pub struct Written {
@@ -109,7 +109,7 @@ macro_rules! __structs {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __row {
-    // A field: its type is everything.
+    // A field: its type decides everything.
     (
         $T:ident $doc:tt $name:literal $rctx:tt () () () () ()
         ($field:ident : ($ty:ty) ($($def:expr)?)) ($($shown:literal)?)
@@ -175,7 +175,7 @@ macro_rules! __row {
     };
 }
 
-/// What every row has.
+/// The parts of every row.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __bare {
@@ -197,7 +197,7 @@ macro_rules! __bare {
     };
 }
 
-/// A setter with the type erased, which notes where the directive was written.
+/// A setter with the type erased, which records the place of the directive.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __setter {
@@ -211,7 +211,7 @@ macro_rules! __setter {
     };
 }
 
-/// The first of what is there.
+/// The first expression.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __first {
@@ -232,7 +232,7 @@ macro_rules! __default {
     };
 }
 
-/// `Some` of what is there.
+/// `Some` of an expression, or `None` without one.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __optional {
@@ -244,9 +244,9 @@ macro_rules! __optional {
     };
 }
 
-/// Makes a table of directives that are accepted with one warning and have no effect:
+/// Declares a table of directives that are accepted with one warning and have no effect:
 /// `pending! { pub static PENDING = { "gunzip" in [http] [1]; "match" in [http] [1] block; } }`
-/// A setter behind `=>` may still find fault; what it is to write to means nothing.
+/// A setter after `=>` may still report faults; its target is a placeholder.
 #[macro_export]
 macro_rules! pending {
     (
@@ -269,7 +269,7 @@ macro_rules! pending {
     };
 }
 
-/// What a pending directive has behind its arguments.
+/// The part of a pending directive after its arguments.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __pending_body {

@@ -1,14 +1,14 @@
-//! A slot gives a table's values their index in every block's settings.
+//! Slots: the index of a table's values in every block's settings.
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const UNSET: u32 = u32::MAX;
 
-/// The place of a table's values. One per use of a table, as a `static`.
+/// The slot of a table's values. Each use of a table has one, as a `static`.
 #[derive(Debug)]
 pub struct Slot<T> {
-    /// Given on the first use and never changed after; the same for the life of the process.
+    /// Assigned on first use, then constant for the life of the process.
     index: AtomicU32,
     holds: PhantomData<fn() -> T>,
 }
@@ -20,7 +20,7 @@ impl<T> Slot<T> {
         Self { index: AtomicU32::new(UNSET), holds: PhantomData }
     }
 
-    /// Its index.
+    /// Its index, assigned on first use.
     pub fn index(&self) -> usize {
         match self.index.load(Ordering::Relaxed) {
             UNSET => self.assign(),
@@ -38,7 +38,7 @@ impl<T> Slot<T> {
     }
 }
 
-/// A slot of whatever type.
+/// A slot with its type erased.
 pub trait AnySlot: Sync {
     /// Its index.
     fn index(&self) -> usize;

@@ -30,7 +30,7 @@ impl Value for bool {
     }
 }
 
-/// An enumeration whose variants are keywords, in any case:
+/// An enumeration of keywords, case-insensitive:
 /// `keywords! { pub enum Mode { "on" => On, "off" => Off, "try" => Try } }`
 #[macro_export]
 macro_rules! keywords {
@@ -47,7 +47,7 @@ macro_rules! keywords {
         $vis enum $T { $(#[$fmeta])* $first, $($(#[$vmeta])* $variant,)* }
 
         impl $T {
-            /// The variant of a keyword, in any case.
+            /// The variant of a keyword, case-insensitive.
             #[allow(dead_code, unreachable_pub)]
             pub fn from_keyword(text: &[u8]) -> ::std::option::Option<Self> {
                 [($ftext, Self::$first) $(, ($text, Self::$variant))*]
@@ -82,7 +82,7 @@ macro_rules! keywords {
     };
 }
 
-/// A set of keywords, which may be spread over several directives:
+/// A set of keywords, which several directives may add to:
 /// `bitmask! { pub struct Methods { "GET" => GET = 1, "POST" => POST = 2 } }`
 #[macro_export]
 macro_rules! bitmask {
@@ -104,12 +104,12 @@ macro_rules! bitmask {
             const KEYWORDS: &'static [(&'static str, u32)] =
                 &[($ftext, $fbits) $(, ($text, $bits))*];
 
-            /// Both sets together.
+            /// The union of both sets.
             pub const fn union(self, other: Self) -> Self {
                 Self(self.0 | other.0)
             }
 
-            /// Whether all of these are in the set.
+            /// Whether the set contains all of these.
             pub const fn has(self, other: Self) -> bool {
                 self.0 & other.0 == other.0
             }

@@ -6,7 +6,7 @@ use crate::diagnostic::Fault;
 use crate::node::Node;
 use crate::table::Arity;
 
-/// Decimal digits and nothing else, as `ngx_atoi` reads them: no sign, at most `i64::MAX`.
+/// Parses decimal digits as `ngx_atoi` does: no sign, at most `i64::MAX`.
 pub fn parse_number(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! Values that `off` turns off.
+//! Values with the alternative `off`.
 
 use super::Value;
 use crate::cx::Cx;

@@ -7,7 +7,7 @@ use crate::node::{Node, Word};
 use crate::table::Arity;
 use std::path::PathBuf;
 
-/// A path relative to the folder of the main configuration file.
+/// A path relative to the directory of the main configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ConfPath(pub PathBuf);
 

@@ -14,12 +14,12 @@ pub struct Size(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset(pub u64);
 
-/// Some buffers of one size, as in `4 32k`.
+/// A number of buffers of one size, as in `4 32k`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bufs {
-    /// How many.
+    /// The number of buffers.
     pub count: u64,
-    /// Bytes each.
+    /// The size of each in bytes.
     pub size: u64,
 }
 
@@ -31,12 +31,12 @@ fn scaled(text: &[u8], units: &[(u8, u64)]) -> Option<u64> {
     number.checked_mul(scale).filter(|&bytes| bytes <= i64::MAX as u64)
 }
 
-/// As `ngx_parse_size`.
+/// Parses a size, as `ngx_parse_size`.
 pub fn parse_size(text: &[u8]) -> Option<u64> {
     scaled(text, &[(b'k', 1 << 10), (b'm', 1 << 20)])
 }
 
-/// As `ngx_parse_offset`.
+/// Parses a size, as `ngx_parse_offset`.
 pub fn parse_offset(text: &[u8]) -> Option<u64> {
     scaled(text, &[(b'k', 1 << 10), (b'm', 1 << 20), (b'g', 1 << 30)])
 }
@@ -53,17 +53,17 @@ fn shown(bytes: u64, giga: bool) -> String {
 macro_rules! sizes {
     ($($T:ident, $parse:ident, $giga:literal;)*) => {$(
         impl $T {
-            /// So many bytes.
+            /// A number of bytes.
             pub const fn bytes(number: u64) -> Self {
                 Self(number)
             }
 
-            /// So many kilobytes.
+            /// A number of kilobytes.
             pub const fn k(number: u64) -> Self {
                 Self(number << 10)
             }
 
-            /// So many megabytes.
+            /// A number of megabytes.
             pub const fn m(number: u64) -> Self {
                 Self(number << 20)
             }
@@ -91,12 +91,12 @@ sizes! {
 }
 
 impl Bufs {
-    /// So many buffers of so many bytes.
+    /// `count` buffers of `size` bytes.
     pub const fn new(count: u64, size: u64) -> Self {
         Self { count, size }
     }
 
-    /// All bytes together.
+    /// The size of all buffers in bytes.
     pub const fn total(self) -> u64 {
         self.count.saturating_mul(self.size)
     }

@@ -1,4 +1,4 @@
-//! Words as they are.
+//! Plain words.
 
 use super::Value;
 use crate::cx::Cx;

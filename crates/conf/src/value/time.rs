@@ -7,11 +7,11 @@ use crate::node::Node;
 use crate::table::Arity;
 use std::time::Duration;
 
-/// A time to the millisecond; without a unit it is seconds.
+/// A time in milliseconds; seconds if it has no unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Msec(pub Duration);
 
-/// A time to the second.
+/// A time in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sec(pub Duration);
 
@@ -19,7 +19,7 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// A unit and its rank: units must go down from left to right.
+/// A unit with its rank; units must shrink from left to right.
 fn unit(rest: &[u8]) -> Option<(u8, u64, usize)> {
     let found = match rest {
         [b'y', ..] => (1, 365 * DAY, 1),
@@ -36,12 +36,12 @@ fn unit(rest: &[u8]) -> Option<(u8, u64, usize)> {
     Some(found)
 }
 
-/// As `ngx_parse_time`: `1h 30m`, `500ms`, `10`.
+/// Parses a time, as `ngx_parse_time`: `1h 30m`, `500ms`, `10`.
 fn parse(text: &[u8], seconds: bool) -> Option<u64> {
     const MSEC_RANK: u8 = 8;
     const SPACE_RANK: u8 = 9;
     let per_second = if seconds { 1 } else { 1000 };
-    // Where milliseconds are wanted, years and months are refused, as in nginx.
+    // As in nginx, times in milliseconds have no years and months.
     let mut rank = if seconds { 0 } else { 2 };
     let (mut total, mut value, mut valid) = (0u64, 0u64, false);
     let mut rest = text;
@@ -76,12 +76,12 @@ fn fits(number: &u64) -> bool {
     *number <= i64::MAX as u64
 }
 
-/// Milliseconds.
+/// Parses a time in milliseconds.
 pub fn parse_msec(text: &[u8]) -> Option<Duration> {
     parse(text, false).map(Duration::from_millis)
 }
 
-/// Seconds.
+/// Parses a time in seconds.
 pub fn parse_sec(text: &[u8]) -> Option<Duration> {
     parse(text, true).map(Duration::from_secs)
 }
@@ -102,12 +102,12 @@ fn shown(time: Duration) -> String {
 macro_rules! times {
     ($($T:ident, $parse:ident;)*) => {$(
         impl $T {
-            /// So many seconds.
+            /// A number of seconds.
             pub const fn seconds(number: u64) -> Self {
                 Self(Duration::from_secs(number))
             }
 
-            /// So many minutes.
+            /// A number of minutes.
             pub const fn minutes(number: u64) -> Self {
                 Self(Duration::from_secs(number * MINUTE))
             }
@@ -135,7 +135,7 @@ times! {
 }
 
 impl Msec {
-    /// So many milliseconds.
+    /// A number of milliseconds.
     pub const fn millis(number: u64) -> Self {
         Self(Duration::from_millis(number))
     }
