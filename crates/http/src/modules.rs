@@ -1,5 +1,5 @@
-//! Every module, in order. **The order has meaning**: handlers of a phase are asked, header
-//! filters run, and body filters are chained in the order of this list.
+//! Every module, in order. **The order has meaning**: phase handlers, header filters and body
+//! filters run in the order of this list.
 
 use weir_conf::{Table, TypeMap};
 
@@ -60,17 +60,17 @@ pub const MODULES: &[&Module] = &[
     &secure_link::MODULE,
     &referer::MODULE,
     &ssl::MODULE,
-    // Who asks.
+    // The client's address.
     &realip::MODULE,
     // Limits.
     &limit_req::MODULE,
     &limit_conn::MODULE,
-    // Access: addresses, names, then others' word.
+    // Access: addresses, passwords, subrequests.
     &access::MODULE,
     &auth_basic::MODULE,
     &auth_request::MODULE,
     &mirror::MODULE,
-    // Content: what answers alone, then those that are asked in turn.
+    // Content: exclusive handlers, then those that are tried in turn.
     &proxy::MODULE, &memcached::MODULE, &tunnel::MODULE, &upstream::MODULE,
     &stub_status::MODULE,
     &empty_gif::MODULE,
@@ -80,7 +80,7 @@ pub const MODULES: &[&Module] = &[
     &autoindex::MODULE,
     &gzip_static::MODULE,
     &static_files::MODULE,
-    // Filters, as responses meet them.
+    // Filters, in the order in which a response passes them.
     &not_modified::MODULE,
     &headers::MODULE,
     &userid::MODULE,
@@ -97,7 +97,7 @@ pub const MODULES: &[&Module] = &[
     &log::MODULE,
 ];
 
-/// Every table of the crate, for the assembly.
+/// Every table of the crate.
 pub fn tables() -> Vec<&'static Table> {
     let modules = MODULES.iter().flat_map(|module| module.tables.iter().copied());
     crate::core::TABLES
@@ -109,12 +109,12 @@ pub fn tables() -> Vec<&'static Table> {
         .collect()
 }
 
-/// Writes out what the calling thread keeps in memory of access logs, and forgets their files.
+/// Flushes the access log buffers of the calling thread and closes its cached log files.
 pub fn flush_logs() {
     log::flush();
 }
 
-/// What an assembly of these tables begins with: the variables of all modules are known.
+/// The registries that assembling these tables starts with: the variables of all modules.
 pub fn registries() -> TypeMap {
     let mut registries = TypeMap::default();
     registries.insert(Definitions::of(MODULES));

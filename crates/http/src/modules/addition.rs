@@ -22,13 +22,13 @@ pub(crate) const MODULE: Module = Module {
 static ADDITION: Slot<Addition> = Slot::new();
 
 directives! {
-    /// Puts other responses before and behind a response.
+    /// Adds the responses of subrequests before and after a response.
     pub struct Addition in [http, server, location] {
-        /// The URI whose response goes before.
+        /// Adds the response of a subrequest to this URI before the body.
         "add_before_body" as "uri" => before: String,
-        /// The URI whose response goes behind.
+        /// Adds the response of a subrequest to this URI after the body.
         "add_after_body" as "uri" => after: String,
-        /// The media types of the responses to which something is added, besides `text/html`.
+        /// The media types to which text is added, besides `text/html`.
         "addition_types" => types: MediaTypes,
     }
 }
@@ -55,13 +55,13 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     Ok(())
 }
 
-/// Adds to one response; what has been added is gone from here.
+/// The additions to one response. Each is taken once it has been inserted.
 struct Add {
     before: Option<Vec<u8>>,
     after: Option<Vec<u8>>,
 }
 
-/// Puts the response of `uri` at the end of `out`.
+/// Appends the response of `uri` to `out`.
 fn include(request: &mut Request, uri: Option<Vec<u8>>, out: &mut Vec<Piece>) -> io::Result<()> {
     let Some(uri) = uri else { return Ok(()) };
     let child = request.include(Include { uri, ..Include::default() });

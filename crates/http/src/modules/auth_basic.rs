@@ -39,18 +39,18 @@ pub(crate) const MODULE: Module = Module {
 static AUTH_BASIC: Slot<AuthBasic> = Slot::new();
 
 directives! {
-    /// Names and passwords by HTTP Basic authentication.
+    /// HTTP Basic authentication.
     pub(crate) struct AuthBasic as AuthBasicWritten in [http, server, location, limit_except] {
-        /// Asks for a name and a password, with this as the name of what they open.
+        /// Requires a user name and a password. The string is the realm.
         "auth_basic" as "string | off" => realm: Option<Template>,
-        /// The file with the names and the hashes of the passwords.
+        /// The file with user names and password hashes.
         "auth_basic_user_file" [1]: "file" => set_user_file,
         field user_file: Inherit<Option<UserFile>>,
     }
 }
 
-/// A path that may be computed for each request, and the folder of the configuration, which a
-/// relative one stands in.
+/// A path, which may contain variables, and the folder of the configuration, the base of relative
+/// paths.
 #[derive(Clone, Debug)]
 struct UserFile {
     folder: Arc<Path>,
@@ -94,7 +94,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         let what = match crypt::verify(password, stored).await {
             Verified::Match => return Verdict::Granted,
             Verified::Mismatch => "password mismatch",
-            Verified::Unknown => "the hash of the password is of an unknown kind",
+            Verified::Unknown => "unknown password hash scheme",
         };
         request.log(Level::Error, &format!("user \"{}\": {what}", lossy(&user)));
         ask(request, &realm)
@@ -105,7 +105,7 @@ fn lossy(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     weir_wire::shown(bytes)
 }
 
-/// The file cannot be read. A missing one lets nobody in; anything else is an error of ours.
+/// Answers for an unreadable user file: 403 when it is missing, 500 otherwise.
 fn refuse(request: &mut Request, path: &Path, error: &user_file::Error) -> Verdict {
     let (level, status, call, error) = match error {
         user_file::Error::Open(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -119,7 +119,7 @@ fn refuse(request: &mut Request, path: &Path, error: &user_file::Error) -> Verdi
     Verdict::Status(status)
 }
 
-/// Asks the client for a name and a password. A client of a tunnel takes us for a proxy.
+/// Asks for credentials: 401, or 407 in answer to `CONNECT`, where Weir is a proxy.
 fn ask(request: &mut Request, realm: &[u8]) -> Verdict {
     let mut value = [b"Basic realm=\"", realm, b"\""].concat();
     field::clean(&mut value, 0);

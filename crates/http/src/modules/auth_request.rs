@@ -25,17 +25,17 @@ pub(crate) const MODULE: Module = Module {
 static AUTH_REQUEST: Slot<AuthRequest> = Slot::new();
 
 directives! {
-    /// Asks another server who may enter.
+    /// Authorization by a subrequest.
     pub(crate) struct AuthRequest as AuthRequestWritten in [http, server, location] {
-        /// Lets a request in when a subrequest to this URI is answered with a 2xx status.
+        /// Allows a request if a subrequest to this URI returns a 2xx status.
         "auth_request" => uri: Asked,
-        /// Sets a variable from the answer.
+        /// Sets a variable when the subrequest has ended; the value may use its response.
         "auth_request_set" [2]: "$variable value" => add_variable,
         field variables: Inherit<Vec<Set>>,
     }
 }
 
-/// The URI to ask; None for `off`.
+/// The URI of the subrequest; None for `off`.
 #[derive(Clone, Debug, Default)]
 struct Asked(Option<Vec<u8>>);
 
@@ -50,12 +50,12 @@ impl Value for Asked {
     }
 }
 
-/// A variable to be set once the answer is there.
+/// A variable that is set when the subrequest has ended.
 #[derive(Clone)]
 struct Set {
     variable: VarId,
     value: Template,
-    /// What setting a variable of the server's own does.
+    /// The built-in variable of that name, when it has a setter.
     row: Option<&'static VariableRow>,
 }
 
@@ -81,7 +81,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         let Some(mut child) = request.fork(uri.clone(), Vec::new(), Sink::Discard) else {
             return Verdict::Status(500);
         };
-        // The body is the main request's business, and of the answer only the head counts.
+        // The main request keeps its body, and only the head of the response counts.
         child.body = Body::default();
         child.response.header_only = true;
         let mut child = request.follow(child).await;
@@ -94,7 +94,8 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
     })
 }
 
-/// Sets what is to be set, so that internal redirects keep it.
+/// Sets the variables of `auth_request_set` in the main request, so that they survive internal
+/// redirects.
 fn set_variables(request: &mut Request, child: &mut Request, variables: &[Set]) {
     for Set { variable, value, row } in variables {
         std::mem::swap(&mut child.values, &mut request.values);
@@ -107,7 +108,7 @@ fn set_variables(request: &mut Request, child: &mut Request, variables: &[Set]) 
     }
 }
 
-/// What the answer means for the request.
+/// Turns the subrequest's status into a verdict for the main request.
 fn judge(request: &mut Request, child: &Request) -> Verdict {
     match child.response.status {
         200..300 => Verdict::Granted,

@@ -1,4 +1,4 @@
-//! `autoindex`: what is in a folder
+//! `autoindex`: directory listings
 //! (<https://nginx.org/en/docs/http/ngx_http_autoindex_module.html>).
 
 use std::io;
@@ -34,33 +34,33 @@ pub(crate) const MODULE: Module = Module {
 
 static AUTO_INDEX: Slot<AutoIndex> = Slot::new();
 
-/// How long the name of a function in a query may be.
+/// The longest name of a JSONP callback, in bytes.
 const MAX_CALLBACK: usize = 128;
 
 keywords! {
-    /// How a list is written.
+    /// The format of a listing.
     pub(crate) enum Format {
-        /// A page.
+        /// An HTML page.
         "html" => Html,
-        /// An array of objects.
+        /// A JSON array of objects.
         "json" => Json,
-        /// The same, handed to a function that the query names.
+        /// JSON, passed to the function in the `callback` argument.
         "jsonp" => Jsonp,
-        /// A document.
+        /// An XML document.
         "xml" => Xml,
     }
 }
 
 directives! {
-    /// Lists of what is in folders.
+    /// Directory listings.
     pub(crate) struct AutoIndex in [http, server, location] {
-        /// Answers requests for a folder with a list of what is in it.
+        /// Answers requests for a folder with a listing of it.
         "autoindex" => enable: bool = false,
-        /// How the list is written.
+        /// The format of listings.
         "autoindex_format" => format: Format = Format::Html,
-        /// Shows local times in pages, not UTC.
+        /// Shows times in the local time zone instead of UTC. HTML only.
         "autoindex_localtime" => localtime: bool = false,
-        /// Shows sizes in pages to the byte.
+        /// Shows exact file sizes instead of rounded ones. HTML only.
         "autoindex_exact_size" => exact_size: bool = true,
     }
 }
@@ -121,7 +121,7 @@ async fn list(request: &mut Request) -> Result<(), Verdict> {
     request.send_last(Some(Piece::copy(&body))).await.map_err(|_| Verdict::Abort)
 }
 
-/// The function that the query names; a name that is none is the client's fault.
+/// The JSONP callback from the query, empty if there is none. An invalid name is answered with 400.
 fn callback(request: &Request) -> Result<Vec<u8>, Verdict> {
     let name = weir_wire::uri::arg(&request.args, b"callback").unwrap_or_default();
     let shown = String::from_utf8_lossy(name);
@@ -136,7 +136,7 @@ fn callback(request: &Request) -> Result<Vec<u8>, Verdict> {
     Ok(name.to_vec())
 }
 
-/// What is in a folder, folders first, each by name.
+/// The entries of a folder: folders first, then by name.
 fn entries(request: &Request, path: &Path, folder: std::fs::ReadDir) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in folder {
@@ -151,7 +151,7 @@ fn entries(request: &Request, path: &Path, folder: std::fs::ReadDir) -> io::Resu
         let metadata = match std::fs::metadata(&path) {
             Ok(metadata) => metadata,
             Err(error) => match Errno::from_io_error(&error) {
-                // A link that leads nowhere is shown as itself.
+                // A dangling link is listed with its own metadata.
                 Some(Errno::NOENT | Errno::LOOP) => {
                     std::fs::symlink_metadata(&path).inspect_err(|error| {
                         request.log_folder(Level::Crit, "lstat()", &path, error);

@@ -24,7 +24,7 @@ pub(crate) const MODULE: Module = Module {
 
 static BROWSER: Slot<Browser> = Slot::new();
 
-/// A string of which the last one counts, if it stands several times.
+/// A string whose last occurrence counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Last(String);
 
@@ -47,15 +47,16 @@ impl Value for Last {
 }
 
 directives! {
-    /// Tells modern browsers from ancient ones.
+    /// Classification of browsers as modern or ancient.
     pub struct Browser as BrowserWritten in [http, server, location] {
-        /// The version from which on a browser is modern; or that unknown ones are.
+        /// The first modern version of a browser, or `unlisted` to treat all other browsers as
+        /// modern.
         "modern_browser" [1, 2]: "browser version | unlisted" => add_modern,
-        /// Texts in `User-Agent` by which ancient browsers are known.
+        /// Substrings of `User-Agent` that mark ancient browsers.
         "ancient_browser" [1+]: "string ..." => add_ancient,
-        /// The value of `$modern_browser` for a modern one.
+        /// The value of `$modern_browser` for modern browsers.
         "modern_browser_value" as "string" => modern_value: Last = Last("1".to_owned()),
-        /// The value of `$ancient_browser` for an ancient one.
+        /// The value of `$ancient_browser` for ancient browsers.
         "ancient_browser_value" as "string" => ancient_value: Last = Last("1".to_owned()),
         field modern: Local<Modern>,
         field ancient: Inherit<Arc<Ancient>>,
@@ -66,7 +67,7 @@ directives! {
 /// The modern browsers of a level.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Modern {
-    /// Kinds by their place in [`KINDS`], with the first version that is modern.
+    /// Indices into [`KINDS`], with the first modern version.
     listed: Vec<(usize, u64)>,
     unlisted: bool,
 }
@@ -78,10 +79,10 @@ pub(crate) struct Ancient {
     netscape4: bool,
 }
 
-/// How a kind of browser is recognised.
+/// The `User-Agent` pattern of a browser.
 struct Kind {
     name: &'static str,
-    /// Bytes of `User-Agent` before which its mark cannot stand.
+    /// The length of the prefix that is skipped in the search for `mark`.
     skip: usize,
     mark: &'static str,
     /// Bytes from the start of the mark to the version.
@@ -92,7 +93,7 @@ const fn kind(name: &'static str, skip: usize, mark: &'static str, version_at: u
     Kind { name, skip, mark, version_at }
 }
 
-/// The kinds, in the order in which they are looked for: Opera says it is any of the others.
+/// The browsers, in matching order. Opera comes first because it also names the others.
 const KINDS: [Kind; 5] = [
     kind("opera", 0, "Opera", "Opera ".len()),
     kind("msie", "Mozilla/4.0 (compatible; ".len(), "MSIE ", "MSIE ".len()),
@@ -103,7 +104,7 @@ const KINDS: [Kind; 5] = [
 
 const OPERA: usize = 0;
 
-/// A version that no browser reaches.
+/// A version above that of any browser.
 const NEVER: u64 = 4_001_000_000;
 
 fn add_modern(own: &mut BrowserWritten, node: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
@@ -149,7 +150,7 @@ impl Browser {
             }
             return Ok(());
         }
-        // Opera may call itself something else as well, so it is always looked for.
+        // Opera can name another browser as well, so it is always looked for.
         if !self.modern.listed.iter().any(|&(kind, _)| kind == OPERA) {
             self.modern.listed.push((OPERA, NEVER));
         }
@@ -157,7 +158,7 @@ impl Browser {
         Ok(())
     }
 
-    /// Whether a browser is modern; else it is ancient.
+    /// Whether a browser is modern rather than ancient.
     fn is_modern(&self, agent: Option<&[u8]>) -> bool {
         let Some(agent) = agent else { return self.modern.unlisted };
         for &(kind, least) in &self.modern.listed {
@@ -175,7 +176,7 @@ impl Browser {
 }
 
 impl Kind {
-    /// The version of the browser, if it is of this kind.
+    /// The browser's version, if it is of this kind.
     fn version<'a>(&self, agent: &'a [u8]) -> Option<u64> {
         let rest: &'a [u8] = agent.get(self.skip..)?;
         let at = memmem::find(rest, self.mark.as_bytes())? + self.version_at;
@@ -185,7 +186,7 @@ impl Kind {
     }
 }
 
-/// `8.5.1` as 8,050,100: three digits and three pairs; what does not fit counts as its remainder.
+/// Parses `8.5.1` as 8,050,100: a part has weight 1,000,000, 10,000, 100 and 1. Overflow wraps.
 fn parse_version(text: &[u8]) -> u64 {
     let mut scale = 1_000_000;
     let mut version = 0_u64;

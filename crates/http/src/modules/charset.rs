@@ -30,24 +30,24 @@ pub(crate) const MODULE: Module = Module {
 
 static CHARSET: Slot<Charset> = Slot::new();
 
-/// The charset of the main request's response, for the parts that subrequests put into it.
+/// The charset of the main response, to which included subrequests are converted.
 static MAIN: State<Option<Rc<[u8]>>> = State::handed_down(|| None);
 
 directives! {
-    /// Names the charset of responses, and recodes them.
+    /// The charset of responses, and conversion between charsets.
     pub struct Charset as CharsetWritten in [http, server, location, location_if] {
-        /// The charset that is added to `Content-Type`, and that responses are recoded to.
+        /// The charset in `Content-Type`. Responses in another charset are converted to it.
         "charset" [1]: "charset | off" => set_charset,
-        /// The charset that responses are in.
+        /// The original charset of responses.
         "source_charset" [1]: "charset" => set_source,
-        /// Recodes responses of upstreams that name a charset themselves.
+        /// Also converts responses of upstreams that have a charset of their own.
         "override_charset" => override_charset: bool = false,
-        /// The media types of the responses that are meant.
+        /// The media types that get a charset.
         "charset_types" in [http, server, location] => types: MediaTypes = MediaTypes::of(&[
             "text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript",
             "application/rss+xml",
         ]),
-        /// What the bytes of one charset are in another.
+        /// Defines a conversion table between two charsets.
         "charset_map" in [http] block [2]: "charset1 charset2 { … }" => add_map,
         field charset: Inherit<Choice>,
         field source: Inherit<Choice>,
@@ -61,7 +61,7 @@ directives! {
 pub(crate) enum Choice {
     #[default]
     Off,
-    /// By its number.
+    /// An index into the list of charsets.
     Fixed(usize),
     /// The value of a variable.
     Computed(VarId),
@@ -116,13 +116,13 @@ fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
     whole.registries.take::<Charsets>().finish()
 }
 
-/// Whether charsets are spoken of at all; then even a level that names none may have to recode
-/// what a subrequest brings.
+/// Whether the configuration uses charsets at all. A level without a charset may still have to
+/// convert a subrequest's response to the main one's.
 fn is_used(settings: &Settings) -> bool {
     settings.get(&CHARSET).all.is_some()
 }
 
-/// A charset by its number, if the configuration knows it, and its name.
+/// A charset: its name, and its index if the configuration has it.
 struct Named {
     number: Option<usize>,
     name: Vec<u8>,
@@ -145,7 +145,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     Ok(())
 }
 
-/// Names the charset of the response, and recodes its body if it is in another.
+/// Sets the charset of the response, and converts the body if it is in another one.
 fn recode(request: &mut Request, settings: &Charset, list: &List, wanted: &Named) {
     let Some(source) = source(request, settings, list) else {
         return set_name(request, &wanted.name);
@@ -191,7 +191,7 @@ fn chosen(request: &mut Request, list: &List, choice: Choice) -> Option<Named> {
     }
 }
 
-/// The charset that the response shall have; None leaves it alone.
+/// The charset to convert to; None leaves the response alone.
 fn destination(request: &mut Request, settings: &Charset, list: &List) -> Option<Named> {
     if request.response.content_type.is_empty() {
         return None;
@@ -215,7 +215,7 @@ fn destination(request: &mut Request, settings: &Charset, list: &List) -> Option
     if meant { chosen(request, list, settings.charset) } else { None }
 }
 
-/// The charset that the response is in, as far as that is known.
+/// The charset of the response as it is, if known.
 fn source(request: &mut Request, settings: &Charset, list: &List) -> Option<Named> {
     if !request.response.charset.is_empty() {
         return Some(named(list, &request.response.charset));
@@ -227,7 +227,7 @@ fn set_name(request: &mut Request, name: &[u8]) {
     if request.is_subrequest() {
         return;
     }
-    // Old browsers took the charset of a redirect for that of the next page.
+    // Old browsers applied the charset of a redirect to the page it led to.
     request.response.charset = match request.response.status {
         301 | 302 => Vec::new(),
         _ => name.to_vec(),

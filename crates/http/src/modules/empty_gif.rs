@@ -1,4 +1,4 @@
-//! `empty_gif`: one transparent pixel
+//! `empty_gif`: a transparent pixel
 //! (<https://nginx.org/en/docs/http/ngx_http_empty_gif_module.html>).
 
 use weir_conf::{Cx, Fault, Local, Node, Settings, Slot, directives};
@@ -17,10 +17,10 @@ pub(crate) const MODULE: Module = Module {
 
 static EMPTY_GIF: Slot<EmptyGif> = Slot::new();
 
-/// When nginx says that its pixel was last changed: 28 September 1970.
+/// The modification time that nginx sends: 28 September 1970.
 const LAST_MODIFIED: i64 = 23_349_600;
 
-/// Version 89a, one pixel, two colours of which the second is transparent.
+/// GIF89a, one pixel, two colours, the second of them transparent.
 const PIXEL: &[u8] = b"GIF89a\
     \x01\x00\x01\x00\x80\x01\x00\
     \x00\x00\x00\xff\xff\xff\
@@ -30,9 +30,9 @@ const PIXEL: &[u8] = b"GIF89a\
     \x3b";
 
 directives! {
-    /// One transparent pixel.
+    /// A transparent one-pixel GIF.
     pub(crate) struct EmptyGif as EmptyGifWritten in [location] {
-        /// Answers with a transparent picture of one pixel.
+        /// Answers with a transparent one-pixel GIF.
         "empty_gif" [0]: "" => set,
         field on: Local<bool>,
     }

@@ -1,4 +1,4 @@
-//! `flv`: videos from a point in their middle
+//! `flv`: pseudo-streaming of FLV files
 //! (<https://nginx.org/en/docs/http/ngx_http_flv_module.html>).
 
 use weir_conf::value::parse_number;
@@ -15,14 +15,14 @@ pub(crate) const MODULE: Module =
 
 static FLV: Slot<Flv> = Slot::new();
 
-/// What every video begins with: version 1, sound and pictures, a header of nine bytes, nothing
-/// before the first tag.
+/// An FLV header: version 1, audio and video, a header of nine bytes, and a zero size before the
+/// first tag.
 const HEADER: &[u8] = b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00";
 
 directives! {
-    /// Videos from a point in their middle.
+    /// Pseudo-streaming of FLV files.
     pub(crate) struct Flv as FlvWritten in [location] {
-        /// Sends files from the byte that the argument `start` names, a header before it.
+        /// Sends a file from the offset in the argument `start`, behind an FLV header.
         "flv" [0]: "" => set,
         field on: Local<bool>,
     }
@@ -66,7 +66,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
     })
 }
 
-/// Where to begin: 0 for anything but a place in the file.
+/// The requested offset; 0 when it is missing, invalid or beyond the end.
 fn start(request: &Request, size: u64) -> u64 {
     let start = weir_wire::uri::arg(&request.args, b"start").and_then(parse_number);
     start.filter(|&start| start < size).unwrap_or(0)

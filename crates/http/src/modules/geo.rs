@@ -17,9 +17,9 @@ pub(crate) const MODULE: Module =
 static GEOS: Slot<Geos> = Slot::new();
 
 directives! {
-    /// Variables whose values depend on an address.
+    /// Variables that depend on the client address.
     pub(crate) struct Geos as GeosWritten in [http] {
-        /// Defines a variable by networks and what each of them becomes.
+        /// Defines a variable by a list of networks and values.
         "geo" block [1, 2]: "[$address] $variable { … }" => add_geo,
     }
 }
@@ -36,7 +36,7 @@ fn add_geo(_: &mut GeosWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Faul
     Ok(cx.registry::<Definitions>().compute(&name, cached, compute)?)
 }
 
-/// The address to look up: the client's, or the one that trusted proxies tell of.
+/// The address to look up: the client's, or the one from `X-Forwarded-For` behind trusted proxies.
 fn address(block: &GeoBlock, request: &mut Request) -> Option<IpAddr> {
     let client = request.remote.ip();
     let address = block.address(request, client, &mut Vec::new())?;

@@ -1,4 +1,4 @@
-//! `gunzip`: compressed responses for clients that cannot read them
+//! `gunzip`: decompression for clients without gzip
 //! (<https://nginx.org/en/docs/http/ngx_http_gunzip_module.html>).
 
 use std::io;
@@ -24,15 +24,15 @@ pub(crate) const MODULE: Module = Module {
 
 static GUNZIP: Slot<Gunzip> = Slot::new();
 
-/// The window of the format; streams with smaller ones fit.
+/// The largest window of the format, which decodes smaller ones too.
 const WINDOW: u8 = 15;
 
 directives! {
-    /// Decompresses responses.
+    /// Decompression of gzipped responses.
     pub(crate) struct Gunzip in [http, server, location] {
-        /// Decompresses responses for clients that do not take them compressed.
+        /// Decompresses gzipped responses for clients that do not accept gzip.
         "gunzip" => enable: bool = false,
-        /// The buffers for what is decompressed; their number is not limited here.
+        /// The number and size of the output buffers. Only the size is used.
         "gunzip_buffers" => buffers: Bufs = Bufs::new(32, 4096),
     }
 }
@@ -58,10 +58,10 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     Ok(())
 }
 
-/// Decompresses a body, which may be several compressed streams one behind the other.
+/// Decompresses a body of one or more concatenated gzip streams.
 struct Decompressor {
     stream: Decompress,
-    /// Whether the stream is at its end; another may follow.
+    /// Whether the current stream has ended; another may follow.
     ended: bool,
     buffer_size: usize,
     out: Buf,

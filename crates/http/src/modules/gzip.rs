@@ -26,25 +26,25 @@ pub(crate) const MODULE: Module = Module {
 static GZIP: Slot<Gzip> = Slot::new();
 
 directives! {
-    /// Compresses responses.
+    /// Compression of responses with gzip.
     pub(crate) struct Gzip in [http, server, location] {
-        /// Compresses responses.
+        /// Compresses responses with gzip.
         "gzip" in [http, server, location, location_if] => enable: bool = false,
-        /// The buffers for what is compressed; their number is not limited here.
+        /// The number and size of the output buffers. Only the size is used.
         "gzip_buffers" => buffers: Bufs = Bufs::new(32, 4096),
         /// The media types that are compressed, besides `text/html`.
         "gzip_types" => types: MediaTypes,
-        /// How hard it is tried, from 1 to 9.
+        /// The compression level, 1 (fastest) to 9 (smallest).
         "gzip_comp_level" => level: Level = Level(1),
-        /// The window in which repetitions are found.
+        /// The size of the compression window.
         "gzip_window" => window: Window = Window(15),
-        /// The memory for finding them, which the library chooses by itself here.
+        /// The memory for the compressor's hash table. Accepted; the library chooses by itself.
         "gzip_hash" => hash: Hash = Hash(8),
-        /// How many bytes of a response must have come before compressing starts.
+        /// Delays compression until the response has this many bytes.
         "postpone_gzipping" => postpone: Size,
-        /// Sends what has been compressed before a buffer is full.
+        /// Sends compressed data at once instead of when a buffer is full.
         "gzip_no_buffer" => no_buffer: bool = false,
-        /// The shortest response that is compressed, if its length is known.
+        /// The minimum length of a compressed response, if its `Content-Length` is known.
         "gzip_min_length" => min_length: Size = Size::bytes(20),
     }
 }
@@ -71,15 +71,15 @@ impl Value for Level {
     }
 }
 
-/// The binary logarithm of the window's size.
+/// The binary logarithm of the window size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window(u8);
 
-/// nginx's level of memory.
+/// zlib's `memLevel`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hash(u8);
 
-/// The exponent of a size that must be a power of two.
+/// The exponent of a size, which must be a power of two.
 fn exponent(node: &Node, sizes: std::ops::RangeInclusive<u8>, rule: &str) -> Result<u8, Fault> {
     let word = &node.args[0];
     let size = parse_size(&word.value).ok_or_else(|| Fault::bad_value().at(word))?;
@@ -156,11 +156,11 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     Ok(())
 }
 
-/// A short response needs no larger window than itself.
+/// The window for a body: no larger than a short body needs.
 fn window_for(bits: u8, length: Option<u64>) -> u8 {
-    /// What the algorithm keeps of the window for itself.
+    /// The part of the window that deflate reserves (`MIN_LOOKAHEAD`).
     const RESERVED: u64 = 262;
-    /// The smallest that the format knows.
+    /// The smallest window of the format.
     const SMALLEST: u8 = 9;
     let Some(length) = length.filter(|&length| length > 0) else { return bits };
     let mut bits = bits;
@@ -172,15 +172,15 @@ fn window_for(bits: u8, length: Option<u64>) -> u8 {
 
 /// Compresses a body.
 struct Compressor {
-    /// None until there is enough to begin with.
+    /// None until `postpone` bytes have come.
     stream: Option<Compress>,
     level: u32,
     window: u8,
-    /// What came before the beginning.
+    /// The input before compression starts.
     held: Vec<Piece>,
     held_bytes: u64,
     postpone: u64,
-    /// Whether half-full buffers go out.
+    /// Whether partly filled buffers are sent.
     eager: bool,
     buffer_size: usize,
     out: Buf,
@@ -239,7 +239,7 @@ impl Compressor {
         Ok(())
     }
 
-    /// Feeds `input` and takes what comes of it, a full buffer at a time.
+    /// Compresses `input`; passes on each buffer as it fills.
     fn deflate(
         &mut self,
         mut input: &[u8],
@@ -266,7 +266,7 @@ impl Compressor {
         }
     }
 
-    /// Hands out the buffer as it is.
+    /// Passes on the output buffer, full or not.
     fn give(&mut self, out: &mut Vec<Piece>) {
         if !self.out.is_empty() {
             out.push(Piece::from(std::mem::take(&mut self.out)));
@@ -274,10 +274,10 @@ impl Compressor {
     }
 }
 
-/// Bytes before and after compressing.
+/// The body's length before and after compression, in bytes.
 static TOTALS: State<Option<(u64, u64)>> = State::new(|| None);
 
-/// `$gzip_ratio`: how many times shorter the body became, with two digits.
+/// `$gzip_ratio`: the compression ratio, with two decimals.
 fn ratio(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     match request.state_if(&TOTALS) {
         Some(Some((before, after @ 1..))) => {

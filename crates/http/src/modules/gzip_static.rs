@@ -1,4 +1,4 @@
-//! `gzip_static`: files that lie compressed beside the plain ones
+//! `gzip_static`: precompressed files
 //! (<https://nginx.org/en/docs/http/ngx_http_gzip_static_module.html>).
 
 use rustix::io::Errno;
@@ -26,21 +26,21 @@ pub(crate) const MODULE: Module = Module {
 static GZIP_STATIC: Slot<GzipStatic> = Slot::new();
 
 keywords! {
-    /// When the compressed file is sent.
+    /// When a precompressed file is sent.
     pub(crate) enum Mode {
         /// Never.
         "off" => Off,
-        /// To clients that take it.
+        /// If the client accepts gzip.
         "on" => On,
-        /// To all.
+        /// Always.
         "always" => Always,
     }
 }
 
 directives! {
-    /// Files that lie compressed beside the plain ones.
+    /// Precompressed files.
     pub(crate) struct GzipStatic in [http, server, location] {
-        /// Sends the file with the ending `.gz` in place of the plain one.
+        /// Sends the file with the suffix `.gz` in place of the plain one, if it exists.
         "gzip_static" => mode: Mode = Mode::Off,
     }
 }
@@ -63,11 +63,12 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
     })
 }
 
-/// The compressed file, if it is there and the client takes it.
+/// The compressed file, if it exists and may be sent.
 async fn find(request: &mut Request) -> Result<Found, Verdict> {
     let always = request.get(&GZIP_STATIC).mode == Mode::Always;
     let taken = always || request.takes_gzip();
-    // That there is such a file is of interest to caches even when this client does not get it.
+    // With `gzip_vary`, the file is looked up even if this client does not accept gzip: `Vary`
+    // depends on it.
     if !taken && !request.get(&GZIP).vary {
         return Err(Verdict::Next);
     }

@@ -22,29 +22,29 @@ pub(crate) const MODULE: Module = Module {
 static HEADERS: Slot<Headers> = Slot::new();
 
 keywords! {
-    /// What becomes of the fields of the level above.
+    /// Inheritance of fields from the level above.
     pub(crate) enum FromAbove {
-        /// They are left out.
+        /// Nothing is inherited.
         "off" => Off,
-        /// They hold where there are no fields of one's own.
+        /// Fields are inherited if the level has none of its own.
         "on" => On,
-        /// They follow one's own.
+        /// Inherited fields follow the level's own.
         "merge" => Merge,
     }
 }
 
 directives! {
-    /// Fields that are added to responses.
+    /// Fields added to responses.
     pub(crate) struct Headers as HeadersWritten in [http, server, location, location_if] {
-        /// Until when caches may keep responses.
+        /// Sets `Expires` and `Cache-Control`.
         "expires" [1, 2]: "[modified] time | epoch | max | off" => set_expires,
-        /// A field of the response, after success or `always`.
+        /// Adds a field to successful responses, or with `always` to all.
         "add_header" [2, 3]: "name value [always]" => add_header,
-        /// A field behind the body, after success or `always`.
+        /// Adds a trailer field to successful responses, or with `always` to all.
         "add_trailer" [2, 3]: "name value [always]" => add_trailer,
-        /// What becomes of the `add_header` of the level above.
+        /// How `add_header` is inherited from the level above.
         "add_header_inherit" => headers_from_above: FromAbove = FromAbove::On,
-        /// What becomes of the `add_trailer` of the level above.
+        /// How `add_trailer` is inherited from the level above.
         "add_trailer_inherit" => trailers_from_above: FromAbove = FromAbove::On,
         field expires: Inherit<Expires>,
         field headers: Local<Vec<Added>>,
@@ -58,7 +58,7 @@ directives! {
 pub(crate) struct Added {
     name: Vec<u8>,
     value: Template,
-    /// After errors too.
+    /// Added to error responses, too.
     always: bool,
 }
 
@@ -144,12 +144,12 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     Ok(())
 }
 
-/// The statuses after which fields are added without `always`.
+/// The statuses for which fields are added without `always`.
 fn is_success(status: u16) -> bool {
     matches!(status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308)
 }
 
-/// Adds one field. Those of which there can be only one replace it, and vanish for no value.
+/// Adds one field. A singleton field is replaced, or removed by an empty value.
 fn add(request: &mut Request, name: &[u8], value: &[u8]) {
     let response = &mut request.response;
     match Known::from_name(name) {
@@ -165,7 +165,7 @@ fn add(request: &mut Request, name: &[u8], value: &[u8]) {
                 response.headers.push_known(known, name, value);
             }
         }
-        // Where there is a body, its length is what it is.
+        // The length of an existing body stands.
         Known::ContentLength
             if response.content_length.is_some() && !matches!(response.status, 204 | 304) => {}
         known if !value.is_empty() => response.headers.push_known(known, name, value),
@@ -173,7 +173,7 @@ fn add(request: &mut Request, name: &[u8], value: &[u8]) {
     }
 }
 
-/// Computes the trailers when the body is about to end, as their values may depend on it.
+/// Computes the trailers right before the end of the body, since their values may depend on it.
 fn compute_trailers(request: &mut Request) {
     if request.response.header_only {
         return;

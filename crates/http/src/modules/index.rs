@@ -1,5 +1,4 @@
-//! `index`: the file that stands for a folder
-//! (<https://nginx.org/en/docs/http/ngx_http_index_module.html>).
+//! `index`: index files (<https://nginx.org/en/docs/http/ngx_http_index_module.html>).
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -34,15 +33,15 @@ pub(crate) const MODULE: Module = Module {
 static INDEX: Slot<Index> = Slot::new();
 
 directives! {
-    /// The files that stand for folders.
+    /// Index files.
     pub(crate) struct Index as IndexWritten in [http, server, location] {
-        /// Names that are tried in a folder, in order; the last may be a URI.
+        /// The index files of a folder, tried in order. The last may be an absolute URI.
         "index" [1+]: "file ..." => set_index,
         field names: Inherit<Names>,
     }
 }
 
-/// What is tried in a folder.
+/// The names of index files.
 #[derive(Clone, Debug)]
 pub(crate) struct Names(Vec<Template>);
 
@@ -67,13 +66,13 @@ fn set_index(own: &mut IndexWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(),
     Ok(())
 }
 
-/// Whether an index is to be looked for.
+/// Whether the request is for a folder.
 fn is_wanted(request: &Request) -> bool {
     request.uri.ends_with(b"/")
         && matches!(request.method, Method::Get | Method::Head | Method::Post)
 }
 
-/// With `aio`, lets the loop look for the files without waiting for a disk.
+/// With `aio`, opens the files off the loop, so that the handler finds them cached.
 fn prepare(request: &mut Request) -> Pending<'_, Verdict> {
     Box::pin(async move {
         if !is_wanted(request) {
@@ -130,7 +129,7 @@ fn handle(request: &mut Request) -> Verdict {
     Verdict::Next
 }
 
-/// The folder of a request, and whether it is known to be there.
+/// The folder of a request, and whether it is known to exist.
 struct Folder {
     path: Vec<u8>,
     tested: bool,
@@ -142,7 +141,7 @@ impl Folder {
         Ok(Self { path, tested: false })
     }
 
-    /// Whether a file is in the folder; an error is the status to answer with.
+    /// Whether the folder has a file of that name. An error is the response status.
     fn look_for(&mut self, request: &mut Request, name: &[u8]) -> Result<bool, u16> {
         let path = [&self.path[..], name].concat();
         if request.leaves_root(&path, self.path.len()) {
@@ -168,9 +167,9 @@ impl Folder {
         Err(500)
     }
 
-    /// Tells a folder without the file from no folder (ngx_http_index_test_dir).
+    /// Distinguishes a folder without the file from a missing folder (ngx_http_index_test_dir).
     fn test(&self, request: &mut Request, file: &Path) -> Result<(), u16> {
-        // An `alias` may lack the slash, then the path is shorter than its folder's name.
+        // The path of an `alias` without a trailing slash has no slash to strip.
         let bare = match self.path.strip_suffix(b"/") {
             Some(bare) if !bare.is_empty() => bare,
             _ => &self.path[..],
@@ -196,7 +195,7 @@ impl Folder {
     }
 }
 
-/// The status for a file that is not there or not for us, and its line in the log.
+/// Logs a missing or forbidden file, and gives the response status.
 fn missing(request: &Request, path: &Path, errno: Errno) -> u16 {
     let reason = std::io::Error::from(errno);
     let (path, reason) = (path.display(), OsError(&reason));

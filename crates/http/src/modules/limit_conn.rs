@@ -30,34 +30,34 @@ static ZONES: Live<Connections> = Live::empty();
 static COUNTED: State<Standing> = State::new(Standing::default);
 
 directives! {
-    /// How many connections may be served at a time.
+    /// Limits on concurrent connections.
     pub(crate) struct LimitConn as LimitConnWritten in [http, server, location] {
-        /// Defines a zone: what is counted by, and how much memory it may take.
+        /// Defines a shared memory zone: the key of its counters and its size.
         "limit_conn_zone" in [http] [2]: "key zone=name:size" => define_zone,
-        /// Limits the number of connections that are served at a time, by a zone.
+        /// The maximum number of concurrent connections for one key of a zone.
         "limit_conn" [2]: "zone number" => add_limit,
-        /// How refused connections are logged.
+        /// The log level of refused connections.
         "limit_conn_log_level" => log_level: LimitLevel = LimitLevel::Error,
-        /// What refused connections are answered with.
+        /// The response status of refused connections.
         "limit_conn_status" => status: ErrorStatus = ErrorStatus(503),
-        /// Counts and logs, but refuses nothing.
+        /// Logs excess connections, but does not refuse them.
         "limit_conn_dry_run" => dry_run: bool,
         field limits: Inherit<Vec<Limit>>,
     }
 }
 
-/// The longest key that counts, in bytes.
+/// The longest key, in bytes. Requests with a longer one are not counted.
 const LONGEST_KEY: usize = 255;
 
-/// What nginx's node takes besides the key.
+/// The size of nginx's node without the key, in bytes.
 const NODE_HEAD: usize = 36;
 
-/// How many connections each key has.
+/// The connection counts by key, for all threads.
 struct Connections(Mutex<Counts>);
 
 struct Counts {
     by_key: HashMap<Arc<[u8]>, u64>,
-    /// How many bytes nodes may still take.
+    /// The memory left for nodes, in bytes.
     room: u64,
 }
 
@@ -69,12 +69,12 @@ impl Contents for Connections {
     }
 }
 
-/// Why a connection is not counted.
+/// Why a connection is refused.
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
-    /// The key has as many as it may have.
+    /// The key has reached its limit.
     TooMany,
-    /// There is no room for another key.
+    /// The zone has no memory for another key.
     Full,
 }
 
@@ -106,7 +106,7 @@ impl Connections {
     }
 }
 
-/// One connection that counts, until this is dropped.
+/// A counted connection; dropping it decrements the count.
 struct Held {
     zone: Arc<Connections>,
     key: Arc<[u8]>,
@@ -118,21 +118,21 @@ impl Drop for Held {
     }
 }
 
-/// A limit of a location.
+/// A `limit_conn` of a location.
 #[derive(Clone)]
 struct Limit {
     zone: Arc<Zone<Connections>>,
     most: u64,
 }
 
-/// How a request stands with the limits, until its end.
+/// The request's counted connections and result, kept until it ends.
 #[derive(Default)]
 struct Standing {
     outcome: Option<Outcome>,
     held: Vec<Held>,
 }
 
-/// What was decided for a request (`$limit_conn_status`).
+/// The value of `$limit_conn_status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Passed,

@@ -36,23 +36,23 @@ static ZONES: Live<Requests> = Live::empty();
 static OUTCOME: State<Option<Outcome>> = State::new(|| None);
 
 directives! {
-    /// How many requests may come.
+    /// Limits on the request rate.
     pub(crate) struct LimitReq as LimitReqWritten in [http, server, location] {
-        /// Defines a zone: what is counted by, how much memory it may take, and the rate.
+        /// Defines a shared memory zone: the key of its buckets, its size and the rate.
         "limit_req_zone" in [http] [3]: "key zone=name:size rate=rate" => define_zone,
-        /// Limits the rate of requests by a zone. Those over it wait, `burst` of them at most.
+        /// Limits the request rate by a zone. Excess requests are delayed, up to `burst` of them.
         "limit_req" [1, 2, 3]: "zone=name [burst=number] [nodelay | delay=number]" => add_limit,
-        /// How refused requests are logged; delayed ones one level less.
+        /// The log level of refused requests; delayed ones are logged one level lower.
         "limit_req_log_level" => log_level: LimitLevel = LimitLevel::Error,
-        /// What refused requests are answered with.
+        /// The response status of refused requests.
         "limit_req_status" => status: ErrorStatus = ErrorStatus(503),
-        /// Counts and logs, but refuses and delays nothing.
+        /// Logs excess requests, but neither refuses nor delays them.
         "limit_req_dry_run" => dry_run: bool,
         field limits: Inherit<Vec<Limit>>,
     }
 }
 
-/// The longest key that counts, in bytes.
+/// The longest key, in bytes. Requests with a longer one are not counted.
 const LONGEST_KEY: usize = 65_535;
 
 /// The buckets of a zone, for all threads.
@@ -72,7 +72,7 @@ impl Requests {
     }
 }
 
-/// A limit of a location. Numbers are thousandths of a request.
+/// A `limit_req` of a location, in thousandths of a request.
 #[derive(Clone)]
 struct Limit {
     zone: Arc<Zone<Requests>>,
@@ -80,7 +80,7 @@ struct Limit {
     delay: u64,
 }
 
-/// What was decided for a request (`$limit_req_status`).
+/// The value of `$limit_req_status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Passed,
@@ -90,7 +90,7 @@ enum Outcome {
     RejectedDryRun,
 }
 
-/// `10/s` misses its `r`.
+/// An invalid rate. The hint for `10/s` adds the missing `r`.
 fn bad_rate(word: &Word, value: &[u8]) -> Fault {
     let fault = Fault::new(format!("invalid rate \"{}\"", word.shown())).at(word);
     let text = String::from_utf8_lossy(value);
@@ -109,7 +109,7 @@ fn define_zone(_: &mut LimitReqWritten, node: &Node, cx: &mut Cx<'_>) -> Result<
     })
 }
 
-/// `5r/s` or `30r/m` in thousandths of a request per second.
+/// Parses `5r/s` or `30r/m` as thousandths of a request per second.
 fn parse_rate(value: &[u8]) -> Option<u64> {
     let (number, scale) = match value.strip_suffix(b"r/m") {
         Some(number) => (number, 60),
@@ -174,17 +174,17 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
     })
 }
 
-/// What all limits together say, and by which of them.
+/// The decision of all limits together, and the limit that made it.
 enum Decision<'l> {
-    /// Goes on, after a delay in milliseconds.
+    /// The request passes, after a delay in milliseconds.
     Pass { delay: u64, excess: u64, by: &'l Limit },
-    /// Is one too many.
+    /// The request exceeds `burst`.
     Refuse { excess: u64, by: &'l Limit },
-    /// Cannot be counted.
+    /// A zone has no memory for the key.
     Full,
 }
 
-/// Writes what nginx writes about a decision.
+/// Logs a decision in nginx's words.
 fn tell(request: &Request, own: &LimitReq, decision: &Decision<'_>) -> Outcome {
     let dry = if own.dry_run { ", dry run" } else { "" };
     let shown = |excess: u64| format!("{}.{:03}", excess / 1000, excess % 1000);
@@ -206,13 +206,13 @@ fn tell(request: &Request, own: &LimitReq, decision: &Decision<'_>) -> Outcome {
     if own.dry_run { Outcome::RejectedDryRun } else { Outcome::Rejected }
 }
 
-/// A limit that agreed, with the key that is to be counted when all have.
+/// A limit that admits the request. Its bucket is charged when all limits admit it.
 struct Agreed<'l> {
     limit: &'l Limit,
     key: Vec<u8>,
 }
 
-/// Asks the limits in turn. None when no limit has a key for this request.
+/// Checks the limits in order. None when no limit has a key for the request.
 fn decide<'l>(request: &mut Request, limits: &'l [Limit]) -> Option<Decision<'l>> {
     let mut agreed: Vec<Agreed<'l>> = Vec::new();
     let mut counted = None;
@@ -252,7 +252,7 @@ fn give_up(agreed: &[Agreed<'_>]) {
     }
 }
 
-/// Counts the request with all limits that agreed; the longest delay holds.
+/// Charges the buckets of all limits; the longest delay counts.
 fn settle<'l>(agreed: &[Agreed<'l>], counted: Option<(u64, &'l Limit)>) -> Option<Decision<'l>> {
     let (mut excess, mut by) = match (counted, agreed.last()) {
         (Some((excess, limit)), _) => (excess, limit),
@@ -275,7 +275,7 @@ fn settle<'l>(agreed: &[Agreed<'l>], counted: Option<(u64, &'l Limit)>) -> Optio
 }
 
 impl Limit {
-    /// How many milliseconds a request with that excess has to wait.
+    /// The delay for an excess, in milliseconds.
     fn delay_of(&self, excess: u64) -> u64 {
         let rate = self.zone.definition().map_or(1, |definition| definition.rate.max(1));
         excess.saturating_sub(self.delay) * 1000 / rate

@@ -15,13 +15,13 @@ pub(crate) const MODULE: Module =
 static MAPS: Slot<Maps> = Slot::new();
 
 directives! {
-    /// Variables whose values depend on other variables.
+    /// Variables that depend on other variables.
     pub(crate) struct Maps as MapsWritten in [http] {
-        /// Defines a variable by a list of values and what each of them becomes.
+        /// Defines a variable by a list of source values and results.
         "map" block [2]: "string $variable { … }" => add_map,
-        /// The size of nginx's tables of values. Ours grow by themselves.
+        /// The size of nginx's hash tables. Accepted; tables grow as needed.
         "map_hash_max_size" => hash_max_size: u32 = 2048,
-        /// The size of a bucket of nginx's tables of values. Ours have no such limit.
+        /// The bucket size of nginx's hash tables. Accepted; tables have no such limit.
         "map_hash_bucket_size" => hash_bucket_size: u32 = 64,
     }
 }

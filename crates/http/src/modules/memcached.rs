@@ -1,4 +1,4 @@
-//! `memcached_pass`: responses are values that memcached holds
+//! `memcached_pass`: responses from memcached
 //! (<https://nginx.org/en/docs/http/ngx_http_memcached_module.html>).
 
 use std::ops::Range;
@@ -37,7 +37,8 @@ pub(crate) const MODULE: Module = Module {
 static TRANSFER: Slot<Transfer> = Slot::new();
 static MEMCACHED: Slot<Memcached> = Slot::new();
 
-/// A value has no fields, is passed on as it comes, and is asked for without a body.
+/// The `Transfer` rows that memcached lacks: a value has no header fields and is not buffered, and
+/// its request has no body.
 const WITHOUT: &[&str] = &[
     "buffering",
     "request_buffering",
@@ -65,7 +66,7 @@ const WITHOUT: &[&str] = &[
     "ignore_headers",
 ];
 
-/// memcached's address has no scheme; the log shows it with one.
+/// Addresses are written without a scheme; the log shows `memcached://`.
 static SCHEMES: Schemes = Schemes {
     written: &[],
     implied: Some(Scheme { text: "memcached://", port: 0, tls: false }),
@@ -73,13 +74,14 @@ static SCHEMES: Schemes = Schemes {
 };
 
 directives! {
-    /// Answers requests with values that memcached holds under the key `$memcached_key`.
+    /// Passing of requests to memcached, which returns the value of `$memcached_key` as the
+    /// response.
     pub(crate) struct Memcached as MemcachedWritten in [http, server, location] {
-        /// Where requests go: an address, or the name of an `upstream`.
+        /// The memcached server: an address or the name of an `upstream`.
         "memcached_pass" in [location, location_if] [1]: "address" => set_pass,
-        /// When a request goes on to another server.
+        /// The failures after which another server is tried.
         "memcached_next_upstream" => next_upstream: Next = Next(Causes::DEFAULT),
-        /// Values with one of these flags are told to be compressed: `Content-Encoding: gzip`.
+        /// The flags of compressed values: a value with one of them gets `Content-Encoding: gzip`.
         "memcached_gzip_flag" => gzip_flag: u64 = 0,
         field pass: Local<Option<(Destination, VarId)>>,
     }
@@ -163,7 +165,7 @@ fn handle(request: &mut Request) -> Passing<'_> {
         .as_ref()
         .and_then(|(destination, key)| Some((Target::at_once(request, destination)?, *key)));
     let Some((target, key)) = found else {
-        // The handler was chosen by an `if`, and another one took its settings away.
+        // The handler comes from an `if` block whose settings a later `if` block replaced.
         request.log(Level::Alert, "no upstream configuration");
         return Passing::Not(Verdict::Status(500));
     };
@@ -178,11 +180,11 @@ fn transfer(location: &Location) -> &Transfer {
     location.settings.get(&TRANSFER)
 }
 
-/// A request for one value.
+/// A `get` command.
 struct Get {
     variable: VarId,
     gzip_flag: u64,
-    /// The key as it was asked for.
+    /// The key as it was sent.
     key: Vec<u8>,
 }
 
@@ -242,7 +244,7 @@ impl Protocol for Get {
     fn reset(&mut self) {}
 }
 
-/// A value on its way.
+/// The body of a response: one value.
 struct Body(memcached::Value);
 
 impl Framed for Body {
@@ -250,7 +252,7 @@ impl Framed for Body {
         let received = input.len();
         let count = self.0.take(input.bytes());
         let piece = input.take_front(count, received - count);
-        // The response is whole all the same.
+        // Only the trailer is invalid; the value is complete.
         let broken = self.0.is_broken();
         let note = broken.then(|| Note::new(Level::Error, "memcached sent invalid trailer"));
         Ok(Taken { piece, ended: broken || self.0.is_done(), note })

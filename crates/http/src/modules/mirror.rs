@@ -20,11 +20,11 @@ pub(crate) const MODULE: Module = Module {
 static MIRROR: Slot<Mirror> = Slot::new();
 
 directives! {
-    /// Sends copies of requests elsewhere.
+    /// Mirroring of requests.
     pub(crate) struct Mirror as MirrorWritten in [http, server, location] {
-        /// Sends a copy of each request to this URI. The answer is thrown away.
+        /// Sends a copy of each request to this URI and discards the response.
         "mirror" [1]: "uri | off" => add_uri,
-        /// Sends the body along, which is then read before the request goes on.
+        /// Mirrors the request body, too, which is then read before the request is processed.
         "mirror_request_body" => request_body: bool = true,
         // An empty list is `off`.
         field uris: Inherit<Vec<Vec<u8>>>,

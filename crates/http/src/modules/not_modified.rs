@@ -1,5 +1,5 @@
-//! Conditions of a request: 304 and 412 in place of a response that the client has, or does not
-//! want (RFC 9110 section 13; nginx: `ngx_http_not_modified_filter_module`).
+//! Conditional requests: 304 and 412 (RFC 9110 section 13; nginx:
+//! `ngx_http_not_modified_filter_module`).
 
 use weir_wire::header::Known;
 
@@ -43,13 +43,13 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     Ok(())
 }
 
-/// `If-Unmodified-Since` holds.
+/// Whether the `If-Unmodified-Since` condition holds.
 fn is_unmodified(request: &Request, date: &[u8]) -> bool {
     let Some(modified) = request.response.last_modified else { return false };
     weir_wire::date::parse(date).is_some_and(|date| date >= modified)
 }
 
-/// `If-Modified-Since` asks for the response.
+/// Whether the `If-Modified-Since` condition holds, so that the response is sent in full.
 fn is_modified(request: &Request, date: &[u8]) -> bool {
     let Some(modified) = request.response.last_modified else { return true };
     let date = weir_wire::date::parse(date);
@@ -60,7 +60,7 @@ fn is_modified(request: &Request, date: &[u8]) -> bool {
     }
 }
 
-/// Whether the response's ETag is in a list of them, or the list is `*`.
+/// Whether a list of ETags has the response's, or is `*`.
 fn is_listed(request: &Request, list: &[u8], weak: bool) -> bool {
     if list == b"*" {
         return true;
@@ -69,7 +69,7 @@ fn is_listed(request: &Request, list: &[u8], weak: bool) -> bool {
     list_has(list, etag, weak)
 }
 
-/// Looks for an ETag in a list. In a weak comparison `W/` does not matter.
+/// Looks for an ETag in a list. A weak comparison ignores `W/`.
 fn list_has(mut list: &[u8], etag: &[u8], weak: bool) -> bool {
     let etag = bare(etag, weak);
     while !list.is_empty() {
@@ -90,7 +90,7 @@ fn list_has(mut list: &[u8], etag: &[u8], weak: bool) -> bool {
     false
 }
 
-/// An ETag without its `W/`, for a weak comparison.
+/// An ETag, for a weak comparison without its `W/`.
 fn bare(tag: &[u8], weak: bool) -> &[u8] {
     match tag {
         [b'W', b'/', rest @ ..] if weak && !rest.is_empty() => rest,

@@ -1,6 +1,6 @@
-//! Where the responses of subrequests join that of the request which includes them: the filters
-//! listed behind this module see the whole, those before it only what the request produces
-//! (nginx: `ngx_http_postpone_filter_module`).
+//! The point where responses of subrequests join the response that includes them. The filters after
+//! this module see the whole, those before it only the request's own output (nginx:
+//! `ngx_http_postpone_filter_module`).
 
 use crate::module::Module;
 use crate::request::Request;

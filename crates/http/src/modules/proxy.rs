@@ -55,7 +55,7 @@ static TRANSFER: Slot<Transfer> = Slot::new();
 static TLS: Slot<UpstreamTls> = Slot::new();
 pub(crate) static PROXY: Slot<Proxy> = Slot::new();
 
-/// What `proxy_pass` talks to.
+/// The schemes of `proxy_pass`.
 static SCHEMES: Schemes = Schemes {
     written: &[
         Scheme { text: "http://", port: 80, tls: false },
@@ -65,7 +65,7 @@ static SCHEMES: Schemes = Schemes {
     uri: true,
 };
 
-/// What is set where `proxy_set_header` says nothing.
+/// The fields that are set or removed unless `proxy_set_header` names them.
 const DEFAULTS: &Defaults = &[
     ("Connection", Unset::Dropped),
     ("Proxy-Connection", Unset::Dropped),
@@ -88,31 +88,31 @@ keywords! {
 }
 
 directives! {
-    /// Passes requests to another server over HTTP.
+    /// Passing of requests to HTTP servers.
     pub struct Proxy as ProxyWritten in [http, server, location] {
-        /// Where requests go: a scheme, an address or the name of an `upstream`, perhaps a URI.
+        /// The server to pass requests to: a scheme, an address or the name of an `upstream`, and
+        /// an optional URI.
         "proxy_pass" in [location, location_if, limit_except] [1]: "URL" => set_pass,
-        /// The version of HTTP that upstreams are talked to with.
+        /// The HTTP version of requests to upstreams.
         "proxy_http_version" => http_version: HttpVersion = HttpVersion::V11,
-        /// Another method than the client's.
+        /// The request method, in place of the client's.
         "proxy_method" => method: Option<Template>,
-        /// Another body than the client's.
+        /// The request body, in place of the client's.
         "proxy_set_body" => set_body: Option<Template>,
-        /// A field of the request, in place of the client's field of that name.
+        /// Sets a field of the request, in place of the client's field of that name.
         "proxy_set_header" => set_header: Many<Pair>,
-        /// How redirects of the upstream are rewritten.
+        /// Rewrites redirects of upstreams.
         "proxy_redirect" [1, 2]: "default | off | redirect replacement" => set_redirect,
-        /// How the domain of cookies is rewritten.
+        /// Rewrites the domain of cookies.
         "proxy_cookie_domain" [1, 2]: "off | domain replacement" => set_cookie_domain,
-        /// How the path of cookies is rewritten.
+        /// Rewrites the path of cookies.
         "proxy_cookie_path" [1, 2]: "off | path replacement" => set_cookie_path,
-        /// The flags of cookies.
+        /// Sets or clears flags of cookies.
         "proxy_cookie_flags" [1, 2, 3, 4]: "off | cookie [flag ...]" => set_cookie_flags,
-        /// Has no effect here: the fields are kept in another way.
+        /// Accepted without effect; fields are not stored in a hash table.
         "proxy_headers_hash_max_size" => headers_hash_max_size: u32 = 512,
-        /// Has no effect here: the fields are kept in another way.
+        /// Accepted without effect; fields are not stored in a hash table.
         "proxy_headers_hash_bucket_size" => headers_hash_bucket_size: u32 = 64,
-        // Where requests go.
         field pass: Local<Option<Destination>>,
         field redirects: Inherit<Option<Vec<Rule>>>,
         field cookie_domains: Inherit<Option<Vec<Rule>>>,
@@ -151,7 +151,7 @@ fn set_pass(own: &mut ProxyWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
     Ok(())
 }
 
-/// The name of the location around, if a URI can begin with it.
+/// The name of the enclosing location, if it is an exact or a prefix one.
 fn prefix(cx: &Cx<'_>) -> Option<Vec<u8>> {
     use crate::core::location::Pattern;
     if cx.context() != weir_conf::Contexts::LOCATION {
@@ -186,15 +186,15 @@ impl Proxy {
         } else if cx.context() == Contexts::SERVER
             || parent.is_some_and(|parent| parent.set_header != self.set_header)
         {
-            // Nobody passes anything on here, but what is written is read all the same. What
-            // stands in `http {}` is read where a server inherits it.
+            // Nothing is proxied at this level, but its fields are compiled to report faults. Those
+            // of `http {}` are compiled in the servers that inherit them.
             Fields::compile(&self.set_header, DEFAULTS, cx)?;
         }
         Ok(())
     }
 }
 
-/// Checks the settings for TLS of every location that may need them.
+/// Checks the TLS settings of every location that may use them.
 fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
     check_tls(whole.root)
 }
@@ -224,7 +224,7 @@ fn passes(settings: &Settings) -> bool {
 fn handle(request: &mut Request) -> Passing<'_> {
     let location = request.location.clone();
     let Some(destination) = &location.settings.get(&PROXY).pass else {
-        // The handler was chosen by an `if`, and another one took its settings away.
+        // The handler comes from an `if` block whose settings a later `if` block replaced.
         request.log(Level::Alert, "no upstream configuration");
         return Passing::Not(Verdict::Status(500));
     };
@@ -266,7 +266,7 @@ fn proxy_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// `$proxy_add_x_forwarded_for`: what the client sent, and its own address behind it.
+/// `$proxy_add_x_forwarded_for`: the client's `X-Forwarded-For`, with its address appended.
 fn add_x_forwarded_for(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     for (name, value, _) in request.head.iter() {
         if name.eq_ignore_ascii_case(b"x-forwarded-for") {
@@ -292,7 +292,7 @@ fn chunked(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     chunked
 }
 
-/// The version as the codec names it.
+/// The codec's value for `proxy_http_version`.
 fn version(proxy: &Proxy) -> Version {
     match proxy.http_version {
         HttpVersion::V10 => Version::HTTP_10,

@@ -1,4 +1,4 @@
-//! `random_index`: any file of a folder stands for it
+//! `random_index`: a random file as the index
 //! (<https://nginx.org/en/docs/http/ngx_http_random_index_module.html>).
 
 use std::fs::DirEntry;
@@ -26,9 +26,9 @@ pub(crate) const MODULE: Module = Module {
 static RANDOM_INDEX: Slot<RandomIndex> = Slot::new();
 
 directives! {
-    /// Any file of a folder stands for it.
+    /// Random index files.
     pub(crate) struct RandomIndex in [location] {
-        /// Answers requests for a folder with one of its files.
+        /// Answers requests for a folder with a random file in it.
         "random_index" => enable: bool = false,
     }
 }
@@ -51,7 +51,7 @@ fn handle(request: &mut Request) -> Verdict {
     }
 }
 
-/// The regular files of the folder that the request names.
+/// The regular files in the folder of the request.
 fn names(request: &mut Request) -> Result<Vec<Vec<u8>>, u16> {
     let path = request.folder_path()?;
     let mut names = Vec::new();
@@ -68,7 +68,7 @@ fn names(request: &mut Request) -> Result<Vec<Vec<u8>>, u16> {
     Ok(names)
 }
 
-/// Whether an entry is a file, or leads to one.
+/// Whether an entry is a regular file or a link to one.
 fn is_file(request: &Request, entry: &DirEntry) -> Result<bool, u16> {
     match entry.file_type() {
         Ok(kind) if !kind.is_symlink() => return Ok(kind.is_file()),
@@ -76,7 +76,7 @@ fn is_file(request: &Request, entry: &DirEntry) -> Result<bool, u16> {
     }
     match std::fs::metadata(entry.path()) {
         Ok(metadata) => Ok(metadata.is_file()),
-        // The target of the link is gone.
+        // A dangling link.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => {
             request.log_folder(Level::Crit, "stat()", &entry.path(), &error);

@@ -1,8 +1,8 @@
-//! Parts of a body: `Range`, `If-Range` and `Accept-Ranges` (RFC 9110 section 14; nginx:
+//! Range requests: `Range`, `If-Range` and `Accept-Ranges` (RFC 9110 section 14; nginx:
 //! `ngx_http_range_filter_module`).
 //!
-//! The ranges are settled when all other filters have seen the head, as they may change the length;
-//! the body is cut before any of them sees it.
+//! The header filter runs last, because other filters may change the length. The body filter runs
+//! first, because ranges are counted in the unfiltered body.
 
 use std::io;
 use std::ops::Range;
@@ -19,13 +19,13 @@ use crate::request::Request;
 pub(crate) const MODULE: Module =
     Module { name: "range", header_filter: Some((|_| true, filter)), ..Module::NONE };
 
-/// `max_ranges` when nobody set it: ranges that make the response larger are then refused.
+/// `max_ranges` by default: ranges are then ignored if they would make the response too long.
 const UNLIMITED: u32 = i32::MAX as u32;
 
-/// What each part of a multipart response costs beside its bytes, about.
+/// The approximate size of a part's head in a multipart response, in bytes.
 const PART_HEAD: u64 = 256;
 
-/// How much larger than the body a multipart response may be.
+/// The number of bytes by which a multipart response may exceed the body.
 const ALLOWANCE: u64 = 4096;
 
 fn filter(request: &mut Request) -> Result<(), u16> {
@@ -66,7 +66,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     Ok(())
 }
 
-/// Whether the client's part is of the body as it is now.
+/// Whether the `If-Range` condition holds. Without the field it does.
 fn if_range_holds(request: &Request) -> bool {
     let Some(value) = request.head.get(Known::IfRange) else { return true };
     if value.len() >= 2 && value.ends_with(b"\"") {
@@ -78,18 +78,18 @@ fn if_range_holds(request: &Request) -> bool {
     }
 }
 
-/// What a `Range` field comes to.
+/// The result of parsing `Range`.
 #[derive(Debug, PartialEq, Eq)]
 enum Parsed {
     /// The whole body is sent.
     Ignored,
-    /// 416.
+    /// The response is 416.
     Refused,
-    /// These parts, at least one, none of them empty.
+    /// The parts to send: at least one, none of them empty.
     Ranges(Vec<Range<u64>>),
 }
 
-/// Reads the list behind `bytes=` (ngx_http_range_parse).
+/// Parses the list after `bytes=` (ngx_http_range_parse).
 fn parse(text: &[u8], length: u64, max: u32) -> Parsed {
     let mut ranges: Vec<Range<u64>> = Vec::new();
     let mut size: u64 = 0;
@@ -128,8 +128,8 @@ fn parse(text: &[u8], length: u64, max: u32) -> Parsed {
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    /// One range, its end behind its last byte and within the body; it may be empty. None for what
-    /// is no range.
+    /// One range with an exclusive end, which is within the body; it may be empty. None for a
+    /// syntax error.
     fn range(&mut self, length: u64) -> Option<Range<u64>> {
         self.spaces();
         if self.take(b'-') {
@@ -178,7 +178,7 @@ impl Reader<'_> {
     }
 }
 
-/// 416, with the length for the client to choose better.
+/// Gives 416, with the body's length in `Content-Range`.
 fn refuse(request: &mut Request, length: u64) -> u16 {
     let response = &mut request.response;
     response.headers.remove(Known::ContentRange);
@@ -226,10 +226,10 @@ fn multiple(request: &mut Request, ranges: Vec<Range<u64>>, length: u64) {
     response.chain.add_first(Box::new(Multiple { parts, tail, length }));
 }
 
-/// Lets one range through.
+/// Passes one range of a body.
 struct Single {
     range: Range<u64>,
-    /// How many bytes of the body have come by.
+    /// The offset of the next piece in the body.
     at: u64,
 }
 
@@ -256,14 +256,14 @@ impl BodyFilter for Single {
     }
 }
 
-/// One part of a multipart response.
+/// A part of a multipart response.
 struct Part {
     /// The boundary, the part's fields and the empty line.
     head: Vec<u8>,
     range: Range<u64>,
 }
 
-/// Cuts a body, which must come in one piece, into parts.
+/// Cuts a body, which must come in a single piece, into parts.
 struct Multiple {
     parts: Vec<Part>,
     tail: Vec<u8>,
@@ -292,7 +292,7 @@ impl BodyFilter for Multiple {
 mod tests {
     use super::*;
 
-    /// The ranges, first and one behind the last byte.
+    /// The ranges as pairs of start and exclusive end.
     fn ranges(text: &str) -> Result<Vec<(u64, u64)>, Parsed> {
         match parse(text.as_bytes(), 100, UNLIMITED) {
             Parsed::Ranges(list) => Ok(list.into_iter().map(|r| (r.start, r.end)).collect()),
@@ -320,7 +320,7 @@ mod tests {
     fn no_more_ranges_than_allowed() {
         assert_eq!(parse(b"0-0,2-2", 100, 1), Parsed::Ignored);
         assert_eq!(parse(b"0-0,2-2", 100, 2), Parsed::Ranges(vec![0..1, 2..3]));
-        // Without a limit of one's own, not more bytes than the body has.
+        // Without `max_ranges`, no more bytes than the body has.
         let many = vec!["0-0"; 50].join(",");
         assert_eq!(ranges(&many), Err(Parsed::Ignored));
     }

@@ -23,28 +23,28 @@ pub(crate) const MODULE: Module = Module {
 static REFERER: Slot<Referer> = Slot::new();
 
 directives! {
-    /// Which pages may lead to a location.
+    /// Checks of the `Referer` field.
     pub struct Referer as RefererWritten in [server, location] {
-        /// The hosts, perhaps with the beginning of a path, whose pages may lead here.
+        /// The accepted referers: hosts, each with an optional path prefix, or regular expressions.
         "valid_referers" [1+]: "none | blocked | server_names | string ..." => add,
-        /// The size of nginx's table of referers. Ours grows by itself.
+        /// The size of nginx's hash table. Accepted; tables grow as needed.
         "referer_hash_max_size" => hash_max_size: u32 = 2048,
-        /// The size of a bucket of nginx's table of referers. Ours has no such limit.
+        /// The bucket size of nginx's hash table. Accepted; tables have no such limit.
         "referer_hash_bucket_size" => hash_bucket_size: u32 = 64,
         field valid: Inherit<Option<Arc<Valid>>>,
     }
     finish = Referer::finish;
 }
 
-/// Who may lead here.
+/// The accepted referers of a level.
 #[derive(Clone, Default)]
 pub(crate) struct Valid {
-    /// Whether requests without the field may.
+    /// Whether requests without the field are accepted.
     none: bool,
-    /// Whether fields may that hold no address, as some proxies leave them.
+    /// Whether values without a URL are accepted, which some proxies produce.
     blocked: bool,
     server_names: bool,
-    /// Hosts, each with the beginning of a path if it was given one.
+    /// Hosts, each with an optional path prefix.
     names: Names<Option<Vec<u8>>>,
     regexes: Vec<Regex>,
 }
@@ -90,7 +90,8 @@ impl Referer {
                         \"valid_referers\" directive without any valid referer";
             return Err(Fault::new(text).nowhere());
         }
-        // A level with names of its own still has the expressions of the level around it.
+        // A level without regular expressions inherits its parent's, even if it has names of its
+        // own.
         if let Some(above) = above
             && valid.regexes.is_empty()
         {
@@ -100,7 +101,7 @@ impl Referer {
     }
 }
 
-/// `$invalid_referer`: `1` for a request that a page of somebody else led here.
+/// `$invalid_referer`: `1` if the request's referer is not accepted.
 fn invalid_referer(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let Some(valid) = request.get(&REFERER).valid.clone() else { return true };
     let server = request.server.clone();
@@ -121,13 +122,13 @@ fn invalid_referer(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// The shortest field that can be an address: `http://i.ru`.
+/// The length of the shortest URL, `http://i.ru`.
 const SHORTEST: usize = 11;
 
-/// The longest host that is looked up.
+/// The longest host that is compared.
 const LONGEST_HOST: usize = 256;
 
-/// What follows the scheme.
+/// The URL without its scheme; None for a value that is no URL.
 fn address(referer: &[u8]) -> Option<&[u8]> {
     if referer.len() < SHORTEST {
         return None;
@@ -139,7 +140,7 @@ fn address(referer: &[u8]) -> Option<&[u8]> {
 }
 
 impl Valid {
-    /// Whether an address without its scheme is one of those. `own` are the server's names.
+    /// Whether a URL without its scheme is accepted. `own` are the server's names.
     fn allows(&self, address: &[u8], own: &[ServerName]) -> bool {
         let end = address.iter().position(|&b| matches!(b, b'/' | b':')).unwrap_or(address.len());
         if end > LONGEST_HOST {
@@ -155,7 +156,7 @@ impl Valid {
     }
 }
 
-/// Whether a host in lower case has this name.
+/// Whether a host, in lower case, matches a server name.
 fn is_named(name: &ServerName, host: &[u8]) -> bool {
     match name {
         ServerName::Regex(regex) => regex.regex().is_match(host),

@@ -1,8 +1,8 @@
 //! `rewrite`, `return`, `set`, `if`, `break`
 //! (<https://nginx.org/en/docs/http/ngx_http_rewrite_module.html>).
 //!
-//! The directives of a block become its list of steps, in the order of the text. An `if` is a step
-//! whose own steps are in the block that it opens, as are the settings that then apply.
+//! The directives of a block become a list of steps, in the order of the text. The steps of an `if`
+//! are those of the block that it opens, whose settings then apply.
 
 use std::sync::Arc;
 
@@ -38,53 +38,53 @@ pub(crate) const MODULE: Module = Module {
 static REWRITE: Slot<Rewriting> = Slot::new();
 
 directives! {
-    /// Changes URIs, answers at once, sets variables, and chooses settings by conditions.
+    /// Rewriting of URIs, immediate responses, variables and conditional settings.
     pub(crate) struct Rewriting as RewriteWritten in [server, server_if, location, location_if] {
-        /// Replaces the URI when an expression matches it, or redirects.
+        /// Replaces the URI if it matches a regular expression, or redirects.
         "rewrite" [2, 3]: "regex replacement [last | break | redirect | permanent]" => add_rewrite,
-        /// Answers at once: with a status, a text or the address of a redirect.
+        /// Answers at once with a status, a text or a redirect.
         "return" [1, 2]: "code [text] | code URL | URL" => add_return,
-        /// Gives a variable a value.
+        /// Sets a variable.
         "set" [2]: "$variable value" => add_set,
-        /// Ends the work of these directives; in a location it stays there.
+        /// Stops the processing of these directives. In a location, the request stays there.
         "break" [0]: "" => add_break,
         /// Directives and settings for requests that meet a condition.
         "if" in [server] opens server_if [1+]: "(condition) { … }" => add_if,
         /// Directives and settings for requests that meet a condition.
         "if" in [location] opens location_if [1+]: "(condition) { … }" => add_if,
-        /// Logs what these directives do, at level notice.
+        /// Logs the effects of these directives at level `notice`.
         "rewrite_log" in [http, server, server_if, location, location_if]
             => rewrite_log: bool = false,
-        /// Logs a warning when a variable is used before it was set.
+        /// Logs a warning when a variable is used before it is set.
         "uninitialized_variable_warn" in [http, server, server_if, location, location_if]
             => uninitialized_variable_warn: bool = true,
         field steps: Local<Vec<Step>>,
     }
 }
 
-/// What one directive does.
+/// The step of one directive.
 #[derive(Clone)]
 pub(super) enum Step {
     /// `rewrite`.
     Rewrite(Arc<Rewrite>),
     /// `return`.
     Return(Return),
-    /// `set` of a variable that the configuration defines.
+    /// `set` of a variable defined by the configuration.
     Set(VarId, Template),
-    /// `set` of a variable of the server that acts when it is set.
+    /// `set` of a built-in variable with a setter.
     Act(&'static VariableRow, Template),
     /// `break`.
     Break,
-    /// `if`: the steps are those of the block.
+    /// `if`, with the block that holds its steps.
     If(Arc<Condition>, BlockId),
 }
 
-/// An answer.
+/// `return`.
 #[derive(Clone)]
 pub(super) struct Return {
-    /// The status.
+    /// The response status.
     status: u16,
-    /// The text, or the address of a redirect; empty when none was written.
+    /// The text or the redirect's URL; empty if none is given.
     text: Template,
 }
 
@@ -120,7 +120,7 @@ fn add_return(own: &mut RewriteWritten, node: &Node, cx: &mut Cx<'_>) -> Result<
     Ok(())
 }
 
-/// The highest status that `return` takes.
+/// The highest status of `return`.
 const MAX_STATUS: u64 = 999;
 
 fn add_set(own: &mut RewriteWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {

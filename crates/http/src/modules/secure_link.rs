@@ -26,26 +26,26 @@ pub(crate) const MODULE: Module = Module {
 
 static SECURE_LINK: Slot<SecureLink> = Slot::new();
 
-/// The time that the link itself names, once the link has been looked at.
+/// The expiry time in the link, set when the link is evaluated.
 static EXPIRES: State<Option<Vec<u8>>> = State::new(|| None);
 
 directives! {
-    /// Links that only those can make who know a secret.
+    /// Links that require knowledge of a secret.
     pub struct SecureLink in [http, server, location] {
-        /// The link's hash, perhaps with a comma and the time until which it holds.
+        /// The link's hash, optionally with a comma and its expiry time.
         "secure_link" => link: Local<Option<Template>>,
-        /// The text that the hash is made of.
+        /// The text to hash with MD5.
         "secure_link_md5" => md5: Local<Option<Template>>,
-        /// The secret in hashes that are part of the path.
+        /// The secret for hashes within the path.
         "secure_link_secret" as "word" => secret: Local<Option<String>>,
     }
     finish = SecureLink::finish;
 }
 
 impl SecureLink {
-    /// Either kind of link takes the place of the other one's inherited settings.
+    /// A link of either kind overrides inherited settings of the other kind.
     fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
-        // What stands in `http {}` counts only together with what the servers say.
+        // Settings of `http {}` are checked in combination with those of each server.
         if cx.context() == weir_conf::Contexts::HTTP {
             return Ok(());
         }
@@ -67,7 +67,7 @@ impl SecureLink {
     }
 }
 
-/// Base64 for URLs as nginx reads it (`ngx_decode_base64url`).
+/// URL-safe base64 with the leniency of `ngx_decode_base64url`.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
@@ -75,11 +75,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The longest text of a hash: 16 bytes with their padding.
+/// The longest encoded hash: 16 bytes with padding.
 const LONGEST: usize = 24;
 
-/// `$secure_link`: empty, or `0` for a link that has expired, or `1`; with a secret the part of
-/// the path that it guards.
+/// `$secure_link`: `1` for a valid link, `0` for an expired one, else empty. With
+/// `secure_link_secret`, the protected part of the path.
 fn link(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let location = request.location.clone();
     let settings = location.settings.get(&SECURE_LINK);
@@ -125,7 +125,7 @@ fn decode(text: &[u8]) -> Option<[u8; 16]> {
     BASE64.decode(text).ok()?.try_into().ok()
 }
 
-/// What follows `/prefix/HASH/`, if the hash is that of it and the secret.
+/// The path after `/prefix/HASH/`, if the hash is that of the path and the secret.
 fn guarded<'a>(target: &'a [u8], secret: &[u8]) -> Option<&'a [u8]> {
     let rest = target.get(1..)?;
     let hash_start = memchr::memchr(b'/', rest)? + 1;
@@ -143,7 +143,7 @@ fn guarded<'a>(target: &'a [u8], secret: &[u8]) -> Option<&'a [u8]> {
     same(&bytes, &expected).then_some(path)
 }
 
-/// Compares without telling by the time it takes where the first difference is.
+/// Compares in constant time.
 fn same(one: &[u8; 16], other: &[u8]) -> bool {
     one.iter().zip(other).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }

@@ -15,9 +15,10 @@ pub(crate) const MODULE: Module =
 static SPLITS: Slot<Splits> = Slot::new();
 
 directives! {
-    /// Variables whose values divide requests into shares.
+    /// Variables that divide requests by percentages.
     pub(crate) struct Splits as SplitsWritten in [http] {
-        /// Defines a variable that has each of its values for a share of all strings.
+        /// Defines a variable whose value depends on a hash of the string, with a share for each
+        /// value.
         "split_clients" block [2]: "string $variable { … }" => add_split,
     }
 }

@@ -37,19 +37,19 @@ pub(crate) const MODULE: Module = Module {
 static SSI: Slot<Ssi> = Slot::new();
 
 directives! {
-    /// Commands in pages.
+    /// Server-side includes.
     pub struct Ssi in [http, server, location] {
-        /// Runs the commands in responses.
+        /// Processes the commands in responses.
         "ssi" in [http, server, location, location_if] => ssi: bool = false,
-        /// Says nothing in the page where a command fails.
+        /// Suppresses the error message of failed commands.
         "ssi_silent_errors" => silent_errors: bool = false,
-        /// Has no effect here: buffers are given back as soon as they have been sent.
+        /// Accepted without effect; buffers are freed as soon as they are sent.
         "ssi_ignore_recycled_buffers" => ignore_recycled_buffers: bool = false,
-        /// Has no effect here: what has been read to look for commands is sent from memory.
+        /// Accepted without effect; a processed file is sent from memory.
         "ssi_min_file_chunk" => min_file_chunk: Size = Size::k(1),
-        /// The longest value of a parameter.
+        /// The longest value of a parameter, in bytes.
         "ssi_value_length" => value_length: Size = Size::bytes(255),
-        /// The media types of the responses in which commands are looked for, besides `text/html`.
+        /// The media types that are processed, besides `text/html`.
         "ssi_types" => types: MediaTypes,
         /// Keeps `Last-Modified` and a weak `ETag` of the response.
         "ssi_last_modified" => last_modified: bool = false,
@@ -74,22 +74,22 @@ fn filter(request: &mut Request) -> Result<(), u16> {
         request.response.expect_change(keeps);
         request.response.clear_ranges();
     }
-    // From here on subrequests have the same variables.
+    // Creates the variables here, so that subrequests share them.
     request.state(&SHARED);
     request.response.chain.add(Box::new(page));
     Ok(())
 }
 
-/// A command went wrong; the log says why.
+/// A failed command; the reason is in the log.
 #[derive(Debug)]
 struct Failed;
 
-/// Logs what is wrong with a page.
+/// Logs a fault in a page.
 fn complain(request: &Request, message: &str) {
     request.log(Level::Error, &format!("{message} while sending response to client"));
 }
 
-/// How `echo` writes values.
+/// The encoding of an `echo`'s output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encoding {
     None,
@@ -97,31 +97,31 @@ enum Encoding {
     Entity,
 }
 
-/// How far a condition has been read.
+/// The branch of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// Behind `if` or `elif`.
+    /// `if` or `elif`.
     If,
-    /// Behind `else`.
+    /// `else`.
     Else,
 }
 
-/// Runs the commands of one body.
+/// The processing of one body.
 struct Page {
     parser: Parser,
     silent: bool,
-    /// Whether what stands here is part of the response.
+    /// Whether text is sent, which it is not in a branch not taken or in a block.
     output: bool,
-    /// Whether it is kept for a `stub`.
+    /// Whether text is collected for a `stub`.
     in_block: bool,
     stage: Option<Stage>,
     /// Whether a branch of the condition has been taken.
     chosen: bool,
     encoding: Encoding,
     error_message: Vec<u8>,
-    /// Whether the page goes on only when a subrequest has ended.
+    /// Whether the rest of the page waits for a subrequest to end.
     waiting: bool,
-    /// Input that came meanwhile.
+    /// Input that came while waiting.
     held: VecDeque<Piece>,
     ended: bool,
 }
@@ -148,7 +148,7 @@ impl Page {
         self.held.push_back(piece);
     }
 
-    /// Reads a piece up to its end, or up to a command that must be waited for.
+    /// Processes a piece up to its end, or up to a command that must be waited for.
     fn read(
         &mut self,
         request: &mut Request,
@@ -207,7 +207,7 @@ impl Page {
         }
     }
 
-    /// Text that is no part of the response may be part of a block.
+    /// Collects unsent text if it belongs to a block.
     fn keep(&self, request: &mut Request, text: &[u8]) {
         if self.in_block {
             request.state(&SHARED).borrow_mut().add_to_block(text);

@@ -1,4 +1,4 @@
-//! Files as they are: the last of the content modules (nginx: `ngx_http_static_module`).
+//! Static files: the last of the content handlers (nginx: `ngx_http_static_module`).
 
 use weir_engine::error_log::Level;
 use weir_wire::h1::Method;
@@ -52,7 +52,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
     })
 }
 
-/// A folder's URI ends in a slash, so that links in its pages lead where they should.
+/// Redirects to the folder's URI with a trailing slash, which relative links need.
 fn redirect_to_folder(request: &mut Request) -> Verdict {
     let mut target = Vec::with_capacity(request.uri.len() + 1);
     escape(Escape::Uri, &request.uri, &mut target);

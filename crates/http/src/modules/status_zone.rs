@@ -1,4 +1,4 @@
-//! `status_zone`: counts requests by zone
+//! `status_zone`: request counters by zone
 //! (<https://nginx.org/en/docs/http/ngx_http_api_module.html#status_zone>).
 
 use weir_conf::{Contexts, Cx, Fault, Inherit, Node, Slot, directives};
@@ -32,10 +32,10 @@ static STATUS_ZONE: Slot<StatusZone> = Slot::new();
 static BEGUN: State<Option<Processing>> = State::kept(Option::default);
 
 directives! {
-    /// Counting requests by zone.
+    /// Request counters by zone.
     pub(crate) struct StatusZone as StatusZoneWritten in [server, location, location_if] {
-        /// Counts the requests of a server, or those that end in a location, in a zone that several
-        /// may share. With `off` a location counts in none.
+        /// The zone that counts the requests of a server, or those that end in a location. Several
+        /// may share a zone. `off` disables it for a location.
         "status_zone" [1]: "zone | off" => set_zone,
         field server: Inherit<Option<ZoneCounters>>,
         field location: Inherit<Option<ZoneCounters>>,

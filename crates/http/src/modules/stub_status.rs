@@ -24,9 +24,9 @@ pub(crate) const MODULE: Module = Module {
 static STUB_STATUS: Slot<StubStatus> = Slot::new();
 
 directives! {
-    /// The page with the counters of connections.
+    /// The connection counters.
     pub(crate) struct StubStatus as StubStatusWritten in [server, location] {
-        /// Answers with the counters of connections. An argument has no meaning.
+        /// Answers with the connection counters. The argument is ignored.
         "stub_status" [0, 1]: "" => set,
         field on: Local<bool>,
     }

@@ -29,13 +29,13 @@ pub(crate) const MODULE: Module = Module {
 static SUB: Slot<Sub> = Slot::new();
 
 directives! {
-    /// What to replace in the responses of a location.
+    /// Replacement of strings in responses.
     pub struct Sub as SubWritten in [http, server, location] {
-        /// Replaces a string with another, whatever its case. May repeat.
+        /// Replaces a string with another, ignoring case. May repeat.
         "sub_filter" [2]: "string replacement" => add_pair,
-        /// The media types of the responses in which it is done, besides `text/html`.
+        /// The media types that are searched, besides `text/html`.
         "sub_filter_types" => types: MediaTypes,
-        /// Replaces each string once instead of wherever it is found.
+        /// Replaces only the first occurrence of each string.
         "sub_filter_once" => once: bool = true,
         /// Keeps `Last-Modified` and a weak `ETag` of the response.
         "sub_filter_last_modified" => last_modified: bool = false,
@@ -44,7 +44,7 @@ directives! {
     finish = Sub::finish;
 }
 
-/// The replacements of a level, and a matcher when nothing in the patterns is computed.
+/// The replacements of a level, with a shared matcher if no pattern has variables.
 #[derive(Clone, Default)]
 pub(crate) struct Pairs {
     list: Vec<(Template, Template)>,
@@ -116,7 +116,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     Ok(())
 }
 
-/// The patterns as they are for this request, with the places of their values; None when all are
+/// The patterns for this request and the indices of their replacements; None if all patterns are
 /// empty.
 fn compute(request: &mut Request, pairs: &Pairs) -> Option<(Arc<Matcher>, Vec<usize>)> {
     let mut patterns = Vec::new();
@@ -131,21 +131,21 @@ fn compute(request: &mut Request, pairs: &Pairs) -> Option<(Arc<Matcher>, Vec<us
     (!patterns.is_empty()).then(|| (Arc::new(Matcher::new(patterns)), values))
 }
 
-/// Replaces in one body.
+/// The replacement in one body.
 struct Replace {
-    /// Its settings hold the values.
+    /// The location, whose settings hold the replacements.
     location: Held<Location>,
     matcher: Arc<Matcher>,
-    /// By pattern: the number of its value among the pairs.
+    /// The index of each pattern's replacement among the pairs.
     values: Vec<usize>,
-    /// By pattern: its value, once it has been needed.
+    /// The replacement of each pattern, evaluated when first needed.
     ready: Vec<Option<Box<[u8]>>>,
-    /// By pattern: whether it has been replaced and is not to be again.
+    /// Whether each pattern has been replaced and is not searched for again.
     done: Vec<bool>,
-    /// How many patterns are still searched for.
+    /// The number of patterns that are still searched for.
     left: usize,
     once: bool,
-    /// What came before and may be the beginning of a pattern; shorter than the longest one.
+    /// The end of the input so far, if it may begin a pattern. Shorter than the longest pattern.
     carry: Vec<u8>,
 }
 
@@ -189,7 +189,7 @@ impl BodyFilter for Replace {
 }
 
 impl Replace {
-    /// Replaces in one piece. A piece in which nothing is found goes on as it is.
+    /// Replaces in one piece. A piece without a match passes unchanged.
     fn replace(&mut self, request: &mut Request, mut piece: Piece, out: &mut Vec<Piece>) {
         let Some(text) = piece.bytes() else { return out.push(piece) };
         let mut built = Buf::default();
@@ -229,8 +229,8 @@ impl Replace {
         out.push(piece);
     }
 
-    /// Decides about the bytes that were held back, now that `text` follows them. Gives the
-    /// offset in `text` to go on from; None when all of it has been taken.
+    /// Decides about the bytes held back, now that `text` follows them. Returns the offset in
+    /// `text` to continue from, or None if all of it is held back.
     fn replace_carry(
         &mut self,
         request: &mut Request,
@@ -242,7 +242,8 @@ impl Replace {
         }
         let held = self.carry.len();
         let mut joint = std::mem::take(&mut self.carry);
-        // What begins in the held bytes ends before the longest pattern's length behind them.
+        // A match that begins in the held bytes ends within the longest pattern's length after
+        // them.
         joint.extend_from_slice(&text[..text.len().min(self.matcher.longest())]);
         reserve(built, joint.len());
         let mut at = 0;
@@ -273,7 +274,7 @@ impl Replace {
         Some(at - held)
     }
 
-    /// Writes what stands in place of a pattern.
+    /// Appends a pattern's replacement.
     fn value(&mut self, request: &mut Request, pattern: usize, built: &mut Buf) {
         let value = self.ready[pattern].get_or_insert_with(|| {
             let pairs = &self.location.settings.get(&SUB).pairs;
@@ -287,7 +288,7 @@ impl Replace {
     }
 }
 
-/// Makes room in a pooled buffer when the first bytes go into it.
+/// Takes a pooled buffer before the first write.
 fn reserve(built: &mut Buf, size: usize) {
     if built.capacity() == 0 {
         *built = buffer::take(size);

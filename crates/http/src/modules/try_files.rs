@@ -1,4 +1,4 @@
-//! `try_files`: the first file that exists is served, or the request goes elsewhere
+//! `try_files`: serves the first file that exists, or redirects internally
 //! (<https://nginx.org/en/docs/http/ngx_http_core_module.html#try_files>).
 
 use std::ffi::OsStr;
@@ -32,7 +32,7 @@ fn tries(settings: &Settings) -> bool {
     settings.get(&TRY_FILES).attempts.is_some()
 }
 
-/// With `aio`, lets the loop look for the files without waiting for a disk.
+/// With `aio`, opens the files off the loop, so that the handler finds them cached.
 fn prepare(request: &mut Request) -> Pending<'_, Verdict> {
     Box::pin(async move {
         let location = request.location.clone();
@@ -85,7 +85,7 @@ fn handle(request: &mut Request) -> Verdict {
     }
 }
 
-/// Writes the path that a name comes to; whether it stays below the root.
+/// Writes the path of a candidate. Returns whether it lies below the root.
 fn candidate(request: &mut Request, template: &Template, root: &[u8], path: &mut Vec<u8>) -> bool {
     path.clear();
     path.extend_from_slice(root);
@@ -93,8 +93,8 @@ fn candidate(request: &mut Request, template: &Template, root: &[u8], path: &mut
     !request.leaves_root(path, root.len())
 }
 
-/// Appends what a name comes to. A computed one that starts with the location's name loses that
-/// under `alias`, as a URI would.
+/// Appends the value of a name. Under `alias`, a name with variables loses the location's prefix,
+/// as a URI does.
 fn name(request: &mut Request, template: &Template, alias: Alias, out: &mut Vec<u8>) {
     let start = out.len();
     template.eval(request, out);
@@ -105,13 +105,13 @@ fn name(request: &mut Request, template: &Template, alias: Alias, out: &mut Vec<
     }
 }
 
-/// Whether a path leads to what is wanted: a file, or a folder.
+/// Whether a path exists and is a folder or a file, as wanted.
 fn is_there(request: &mut Request, path: &[u8], directory: bool) -> bool {
     let path = Path::new(OsStr::from_bytes(path));
     request.look_at(path).is_some_and(|found| found.is_dir == directory)
 }
 
-/// The request is served with what was found, whose path below the root is `name`.
+/// Serves the request with the file that was found, whose path below the root is `name`.
 fn take(request: &mut Request, name: &[u8], alias: Alias, directory: bool) {
     match alias {
         Alias::No => request.uri = name.to_vec(),

@@ -1,5 +1,4 @@
-//! `tunnel_pass`: a CONNECT request becomes a tunnel to a server
-//! (nginx: `ngx_http_tunnel_module`).
+//! `tunnel_pass`: tunnels for CONNECT requests (nginx: `ngx_http_tunnel_module`).
 
 use std::sync::Arc;
 
@@ -29,47 +28,47 @@ pub(crate) const MODULE: Module = Module {
 
 static TUNNEL: Slot<Tunnel> = Slot::new();
 
-/// Where tunnels lead when nothing is written: to where the client wants.
+/// The default destination: the one in the request.
 const ANYWHERE: &[u8] = b"$host:$request_port";
 
 directives! {
-    /// Carries bytes between clients and the servers that they name in CONNECT requests.
+    /// Tunnels between clients and the servers named in CONNECT requests.
     pub(crate) struct Tunnel as TunnelWritten in [http, server, location] {
-        /// Allows CONNECT and says where to; without an address, where the client wants.
+        /// Allows CONNECT. The optional address replaces the destination in the request.
         "tunnel_pass" in [server, location, location_if] [0, 1]: "[address]" => set_pass,
-        /// The local address of connections.
+        /// The local address of connections to servers.
         "tunnel_bind" => bind: Option<Off<Bind>>,
-        /// Probes silent connections.
+        /// Enables TCP keepalive on connections to servers.
         "tunnel_socket_keepalive" => socket_keepalive: bool = false,
-        /// The receive buffer of connections.
+        /// The receive buffer size of connections to servers.
         "tunnel_socket_rcvbuf" => socket_rcvbuf: Option<Size>,
-        /// The send buffer of connections.
+        /// The send buffer size of connections to servers.
         "tunnel_socket_sndbuf" => socket_sndbuf: Option<Size>,
-        /// How long making a connection may take.
+        /// The timeout for connecting to a server.
         "tunnel_connect_timeout" => connect_timeout: Msec = Msec::seconds(60),
-        /// Has no effect here: the timeout of reading holds for both directions.
+        /// Accepted without effect; `tunnel_read_timeout` covers both directions.
         "tunnel_send_timeout" => send_timeout: Msec = Msec::seconds(60),
-        /// Has no effect here: the kernel decides when a connection can take more.
+        /// Accepted without effect; the kernel decides when a connection is writable.
         "tunnel_send_lowat" => send_lowat: Size = Size::bytes(0),
-        /// Has no effect here: the buffers of the thread are used.
+        /// Accepted without effect; the thread's buffers are used.
         "tunnel_buffer_size" => buffer_size: Size = Size::k(4),
-        /// How long both sides may be silent.
+        /// The timeout between two reads, from either side.
         "tunnel_read_timeout" => read_timeout: Msec = Msec::seconds(60),
-        /// When another server of the group is tried.
+        /// The failures after which another server of the group is tried.
         "tunnel_next_upstream" => next_upstream: Next = Next(NextUpstream(Causes::DEFAULT)),
-        /// How many servers are tried; 0 is no limit.
+        /// The maximum number of servers tried; 0 means no limit.
         "tunnel_next_upstream_tries" => next_upstream_tries: u32 = 0,
-        /// For how long; 0 is no limit.
+        /// The time limit for trying servers; 0 means no limit.
         "tunnel_next_upstream_timeout" => next_upstream_timeout: Msec,
-        // Where to.
+        // The destination.
         field pass: Local<Option<To>>,
-        // The settings as passing on wants them.
+        // The settings in the form that passing needs.
         field transfer: Inherit<Option<Arc<Transfer>>>,
     }
     finish = Tunnel::finish;
 }
 
-/// Where a tunnel leads.
+/// The destination of a tunnel.
 #[derive(Clone, Debug)]
 enum To {
     Fixed(UpstreamRef),
@@ -124,10 +123,10 @@ fn set_pass(own: &mut TunnelWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(),
     Ok(())
 }
 
-/// Nothing but the client's bytes.
+/// The scheme of a tunnel, which has no text.
 const SCHEME: Scheme = Scheme { text: "", port: 0, tls: false };
 
-/// A tunnel's address: no usual port, no URI.
+/// The syntax of a tunnel's address: no default port, no URI.
 const URL: UrlOptions<'static> = UrlOptions { default_port: 0, uri_part: false, lookup: None };
 
 impl Tunnel {
@@ -195,7 +194,7 @@ async fn resolve(request: &mut Request, to: &To) -> Result<Target, u16> {
     }
 }
 
-/// Nothing but the client's bytes.
+/// The tunnel's protocol, which has no heads of its own.
 struct Bytes;
 
 impl Protocol for Bytes {

@@ -1,4 +1,4 @@
-//! What all passes to upstreams tell about themselves
+//! Variables of requests to upstreams
 //! (<https://nginx.org/en/docs/http/ngx_http_upstream_module.html>).
 
 use crate::module::Module;

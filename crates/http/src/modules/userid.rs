@@ -35,15 +35,15 @@ static USERID: Slot<UserId> = Slot::new();
 static UID: State<Uid> = State::new(Uid::default);
 
 keywords! {
-    /// Whether clients get a cookie that tells them apart.
+    /// Whether cookies are set.
     pub enum Mode {
-        /// No.
+        /// Disabled.
         "off" => Off,
-        /// No, but those that come are shown to the log.
+        /// No cookies are set, but those received are available to the log.
         "log" => Log,
-        /// Cookies of the first version.
+        /// Sets cookies of version 1.
         "v1" => V1,
-        /// Cookies of the second version.
+        /// Sets cookies of version 2.
         "on" => On,
     }
 }
@@ -61,11 +61,11 @@ bitmask! {
 }
 
 directives! {
-    /// Gives clients a cookie that tells them apart.
+    /// Cookies that identify clients.
     pub struct UserId as UserIdWritten in [http, server, location] {
-        /// Whether clients get a cookie that tells them apart.
+        /// Sets cookies that identify clients.
         "userid" [1]: "on | v1 | log | off" => set_mode,
-        /// A number in the cookie that tells servers apart; else it is the server's address.
+        /// The number of this server in cookies. By default, version 2 uses its address.
         "userid_service" => service: Option<u32>,
         /// The name of the cookie.
         "userid_name" => name: String = "uid".to_owned(),
@@ -73,27 +73,28 @@ directives! {
         "userid_domain" => domain: String = "none".to_owned(),
         /// The path of the cookie.
         "userid_path" => path: String = "/".to_owned(),
-        /// How long clients keep the cookie.
+        /// The lifetime of the cookie.
         "userid_expires" => expires: Expires = Expires::Never,
         /// The flags of the cookie.
         "userid_flags" => flags: Flags = Flags::OFF,
-        /// A P3P policy to be sent with the cookie.
+        /// The P3P policy that is sent with the cookie.
         "userid_p3p" => p3p: String = "none".to_owned(),
-        /// A character in place of the cookie's padding; cookies without it are sent anew.
+        /// A mark in place of the cookie's first padding character. Cookies without it are sent
+        /// again.
         "userid_mark" => mark: Mark = Mark(None),
         field mode: Inherit<Option<Mode>>,
         field reset: Inherit<Option<VarId>>,
     }
 }
 
-/// How long clients keep a cookie.
+/// The lifetime of a cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expires {
-    /// Until they are closed.
+    /// Until the browser is closed.
     Never,
     /// This many seconds.
     After(i64),
-    /// As long as dates of cookies reach.
+    /// The latest date that cookies support.
     Max,
 }
 
@@ -115,7 +116,7 @@ impl Value for Expires {
     }
 }
 
-/// The mark of `userid_mark`.
+/// The value of `userid_mark`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(Option<u8>);
 
@@ -155,18 +156,18 @@ fn sets(settings: &Settings) -> bool {
     settings.get(&USERID).sets()
 }
 
-/// What is known of a request's client.
+/// The cookies of a request.
 #[derive(Default)]
 struct Uid {
-    /// Whether the cookie has been looked for.
+    /// Whether the received cookie has been parsed.
     read: bool,
-    /// The cookie's value as it came.
+    /// The value of the received cookie.
     cookie: Vec<u8>,
-    /// What it says; the last part is 0 when there was none.
+    /// The received id; its last part is 0 if there is none.
     got: [u32; 4],
-    /// What is to be set; likewise.
+    /// The id to set; its last part is 0 if there is none.
     set: [u32; 4],
-    /// Whether `$uid_reset` asked for a new one.
+    /// Whether `$uid_reset` requires a new id.
     reset: bool,
 }
 
@@ -190,10 +191,10 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     Ok(())
 }
 
-/// How many characters of a cookie's value hold the id: 16 bytes in base64 without padding.
+/// The length of an id in a cookie: 16 bytes in base64 without padding.
 const ID_LENGTH: usize = 22;
 
-/// Reads the cookie that the client sent, once.
+/// Parses the client's cookie, once.
 fn read(request: &mut Request, settings: &UserId) {
     if std::mem::replace(&mut request.state(&UID).read, true) {
         return;
@@ -219,7 +220,7 @@ fn read(request: &mut Request, settings: &UserId) {
     }
 }
 
-/// The id behind a cookie's value; what is missing at its end is 0.
+/// Decodes an id. Missing bytes at its end are 0.
 fn decode(text: &[u8]) -> Option<[u32; 4]> {
     let text = text.split(|&b| b == b'=').next().unwrap_or_default();
     let bytes = basic::BASE64.decode(text).ok()?;
@@ -232,7 +233,7 @@ fn decode(text: &[u8]) -> Option<[u32; 4]> {
     Some(id)
 }
 
-/// Decides what is to be set, once.
+/// Determines the id to set, once.
 fn create(request: &mut Request, settings: &UserId) {
     if request.state(&UID).set[3] != 0 {
         return;
@@ -263,14 +264,14 @@ fn create(request: &mut Request, settings: &UserId) {
     request.state(&UID).set = new_id(request, settings);
 }
 
-/// Sequence numbers of all threads, by version.
+/// Sequence numbers, shared by all threads.
 static SEQUENCE_V1: AtomicU32 = AtomicU32::new(1);
 static SEQUENCE_V2: AtomicU32 = AtomicU32::new(SEQUENCE_START);
 
-/// Where the second version counts from.
+/// The first sequence number of version 2.
 const SEQUENCE_START: u32 = 0x0303_0302;
 
-/// What tells processes and their starts apart: as much of the microseconds as fits, and the pid.
+/// Identifies the process: its start time within a second, in units of 20 µs, and its pid.
 static START: LazyLock<u32> = LazyLock::new(|| {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let micros = now.map_or(0, |now| now.subsec_micros());
@@ -286,7 +287,7 @@ fn new_id(request: &Request, settings: &UserId) -> [u32; 4] {
     }
     let mut sequence = SEQUENCE_V2.fetch_add(STEP, Ordering::Relaxed);
     if sequence < SEQUENCE_START {
-        // The counter has gone all the way round.
+        // The counter has wrapped around.
         SEQUENCE_V2.store(SEQUENCE_START + STEP, Ordering::Relaxed);
         sequence = SEQUENCE_START;
     }
@@ -349,13 +350,13 @@ fn attributes(settings: &UserId, out: &mut Vec<u8>) {
     }
 }
 
-/// An id as variables and the log show it.
+/// The form of an id in variables and the log.
 fn shown(settings: &UserId, id: [u32; 4]) -> String {
     let [a, b, c, d] = id;
     format!("{}={a:08X}{b:08X}{c:08X}{d:08X}", settings.name)
 }
 
-/// `$uid_got`: what the client sent.
+/// `$uid_got`: the received cookie.
 fn got_variable(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let location = request.location.clone();
     let settings = location.settings.get(&USERID);
@@ -370,7 +371,7 @@ fn got_variable(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     got[3] != 0
 }
 
-/// `$uid_set`: what the client is given.
+/// `$uid_set`: the cookie to set.
 fn set_variable(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let location = request.location.clone();
     let settings = location.settings.get(&USERID);

@@ -1,5 +1,5 @@
-//! Hashes of passwords: Apache's own (`$apr1$`), LDAP's (`{SHA}`, `{SSHA}`, `{PLAIN}`), and those
-//! of crypt(3): DES, `$1$`, `$2a$` to `$2y$`, `$5$`, `$6$`.
+//! Password hashes: Apache's (`$apr1$`), LDAP's (`{SHA}`, `{SSHA}`, `{PLAIN}`) and those of
+//! crypt(3): DES, `$1$`, `$2a$` to `$2y$`, `$5$`, `$6$`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,14 +9,14 @@ mod des;
 mod md5;
 mod sha2;
 
-/// What came of a password.
+/// The result of a password check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verified {
-    /// The hash was made of it.
+    /// The password has this hash.
     Match,
-    /// It was made of another one, or is broken.
+    /// The password has another hash, or the hash is malformed.
     Mismatch,
-    /// The hash is of a kind that is not known here (`$y$`, `$7$`, `$sha1$`, `_`).
+    /// The hash scheme is not supported (`$y$`, `$7$`, `$sha1$`, `_`).
     Unknown,
 }
 
@@ -26,8 +26,8 @@ impl From<bool> for Verified {
     }
 }
 
-/// Whether `password` is the one that `stored` was made of. Hashes that are slow on purpose are
-/// computed on another thread, so that other requests do not wait for them.
+/// Checks `password` against the hash `stored`. Deliberately slow hashes are computed on another
+/// thread, so that other requests do not wait for them.
 pub(super) async fn verify(password: Vec<u8>, stored: Vec<u8>) -> Verified {
     if stored.starts_with(b"{") {
         return matches(&password, &stored).into();
@@ -36,7 +36,7 @@ pub(super) async fn verify(password: Vec<u8>, stored: Vec<u8>) -> Verified {
         return Verified::Unknown;
     }
     let matches = weir_engine::event_loop::on_a_thread(move || matches(&password, &stored));
-    // A thread that dies leaves the password unproven.
+    // If that thread dies, the password counts as wrong.
     matches.await.unwrap_or(false).into()
 }
 
@@ -45,7 +45,7 @@ fn is_unknown(stored: &[u8]) -> bool {
     matches!(stored.first(), Some(b'$' | b'_')) && !known.iter().any(|k| stored.starts_with(k))
 }
 
-/// The same at once. A NUL ends the password, as everything here is a string of C by origin.
+/// Checks a password on the calling thread. A NUL ends the password, as in C.
 fn matches(password: &[u8], stored: &[u8]) -> bool {
     let end = password.iter().position(|&byte| byte == 0).unwrap_or(password.len());
     let password = &password[..end];
@@ -80,7 +80,7 @@ fn salted_sha(password: &[u8], encoded: &[u8]) -> bool {
     same(digest, &Sha1::new().chain_update(password).chain_update(salt).finalize())
 }
 
-/// Compares without telling by the time taken where the first difference is.
+/// Compares in constant time.
 fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
@@ -88,7 +88,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 /// The alphabet of crypt(3).
 const ALPHABET: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Appends `digits` characters of six bits each, the lowest first.
+/// Appends `digits` characters of six bits each, lowest first.
 fn encode(mut bits: u32, digits: usize, out: &mut Vec<u8>) {
     for _ in 0..digits {
         out.push(ALPHABET[(bits & 0x3f) as usize]);

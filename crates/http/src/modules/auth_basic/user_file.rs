@@ -1,22 +1,22 @@
-//! The file with names and hashes: `name:hash`, perhaps `:comment`, a line each; `#` comments.
+//! The user file: lines of `name:hash` or `name:hash:comment`, and comments after `#`.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-/// How much of one line counts. What is longer cannot be a name with a hash.
+/// The maximum length of a line, in bytes. The rest of a longer line is ignored.
 const LINE_MAX: u64 = 4096;
 
-/// Why the file gave no answer.
+/// An error of the user file.
 #[derive(Debug)]
 pub(super) enum Error {
-    /// It could not be opened.
+    /// The file could not be opened.
     Open(io::Error),
-    /// It could not be read.
+    /// The file could not be read.
     Read(io::Error),
 }
 
-/// The hash of `user`, from the first line that has the name.
+/// The hash of `user`, from the first line with that name.
 pub(super) fn find(path: &Path, user: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     let file = File::open(path).map_err(Error::Open)?;
     let mut reader = BufReader::new(file);
@@ -34,7 +34,7 @@ fn search(reader: &mut impl BufRead, user: &[u8]) -> io::Result<Option<Vec<u8>>>
             return Ok(Some(stored.to_vec()));
         }
         if line.last() != Some(&b'\n') {
-            // The rest of a line that is too long is no line of its own.
+            // Skip the rest of an overlong line.
             reader.skip_until(b'\n')?;
         }
     }

@@ -1,11 +1,11 @@
-//! How lists of files are written, byte for byte as scripts that read them expect it.
+//! The formats of listings, byte for byte as in nginx, because scripts parse them.
 
 use std::io::Write;
 
 use weir_wire::date::{Civil, http};
 use weir_wire::uri::{Escape, escape, escape_html};
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Folder,
@@ -13,31 +13,31 @@ pub(super) enum Kind {
     Other,
 }
 
-/// One file or folder.
+/// An entry of a listing.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) name: Vec<u8>,
     pub(super) kind: Kind,
-    /// Seconds since the epoch.
+    /// The modification time, in seconds since the epoch.
     pub(super) modified: i64,
-    /// Bytes.
+    /// The size in bytes.
     pub(super) size: u64,
 }
 
-/// What a page shows beside its entries.
+/// The settings of an HTML listing.
 pub(super) struct Listing<'a> {
     pub(super) uri: &'a [u8],
-    /// Whether names are counted in characters.
+    /// Whether widths are counted in characters instead of bytes.
     pub(super) utf8: bool,
-    /// Seconds east of UTC in which times are shown.
+    /// The offset of the displayed times, in seconds east of UTC.
     pub(super) offset: i64,
     pub(super) exact_size: bool,
 }
 
-/// The column of names, in characters.
+/// The width of the name column, in characters.
 const NAME_WIDTH: usize = 50;
 
-/// What is left of a longer name, `..>` behind it.
+/// The length of a truncated name before its `..>`.
 const CUT_WIDTH: usize = NAME_WIDTH - 3;
 
 const MONTHS: [&str; 12] =
@@ -73,7 +73,7 @@ impl Listing<'_> {
         }
         let t = Civil::from_unix(entry.modified.saturating_add(self.offset));
         let month = MONTHS[usize::from(t.month - 1)];
-        // Writing to memory does not fail.
+        // Writing to a vector does not fail.
         let _ = write!(out, " {:02}-{month}-{} {:02}:{:02} ", t.day, t.year, t.hour, t.minute);
         let _ = match (self.exact_size, folder) {
             (true, true) => write!(out, "{:>19}", '-'),
@@ -101,7 +101,7 @@ impl Listing<'_> {
     }
 }
 
-/// A size in at most four digits and a unit, rounded.
+/// A size, rounded to at most four digits and a unit.
 fn short_size(size: u64) -> String {
     const K: u64 = 1 << 10;
     const M: u64 = 1 << 20;
@@ -137,7 +137,7 @@ pub(super) fn json(entries: &[Entry], out: &mut Vec<u8>) {
 }
 
 pub(super) fn jsonp(entries: &[Entry], callback: &[u8], out: &mut Vec<u8>) {
-    // The comment keeps the name from being the first thing in the script.
+    // The comment keeps the client's text from the beginning of the script.
     out.extend_from_slice(b"/* callback */\r\n");
     out.extend_from_slice(callback);
     out.push(b'(');

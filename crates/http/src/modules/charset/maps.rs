@@ -1,4 +1,4 @@
-//! The charsets of a configuration and the tables between them: `charset_map`.
+//! The charsets of a configuration, and `charset_map`.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,16 +6,16 @@ use weir_conf::{Cx, Fault, Node, Word};
 
 use super::recode::{Character, Decoded, LONGEST, Table, decode};
 
-/// All charsets of a configuration, while it is read.
+/// The charsets of a configuration while it is read.
 #[derive(Default)]
 pub(super) struct Charsets {
     list: List,
-    /// Pairs that a level needs a table for.
+    /// The conversions that levels use.
     wanted: Vec<(usize, usize)>,
     shared: Arc<OnceLock<List>>,
 }
 
-/// The charsets, found by their numbers, and the tables between them.
+/// The charsets, indexed by number, and the conversion tables.
 #[derive(Clone, Debug, Default)]
 pub(super) struct List {
     names: Vec<Vec<u8>>,
@@ -30,24 +30,24 @@ struct Map {
 }
 
 impl List {
-    /// The number of a charset.
+    /// The number of a charset, looked up by name.
     pub(super) fn number(&self, name: &[u8]) -> Option<usize> {
         self.names.iter().position(|known| known.eq_ignore_ascii_case(name))
     }
 
-    /// The name of a charset, as it was first written.
+    /// The name of a charset as first written.
     pub(super) fn name(&self, number: usize) -> &[u8] {
         &self.names[number]
     }
 
-    /// The table from one to another.
+    /// The table that converts `from` to `to`.
     pub(super) fn table(&self, from: usize, to: usize) -> Option<&Arc<Table>> {
         self.maps.iter().find(|map| map.from == from && map.to == to).map(|map| &map.table)
     }
 }
 
 impl Charsets {
-    /// The number of a charset, which is given one when it is new.
+    /// The number of a charset, which is added if it is new.
     pub(super) fn add(&mut self, name: &[u8]) -> usize {
         self.list.number(name).unwrap_or_else(|| {
             self.list.names.push(name.to_vec());
@@ -55,17 +55,17 @@ impl Charsets {
         })
     }
 
-    /// A level recodes from one to the other.
+    /// Records that a level converts `from` to `to`.
     pub(super) fn want(&mut self, from: usize, to: usize) {
         self.wanted.push((from, to));
     }
 
-    /// The list as requests will see it, once the configuration has been read.
+    /// The list for requests, which is empty until the configuration has been read.
     pub(super) fn shared(&self) -> Arc<OnceLock<List>> {
         Arc::clone(&self.shared)
     }
 
-    /// Checks that every table is there that will be needed, and publishes the list.
+    /// Checks that every conversion in use has a table, and publishes the list.
     pub(super) fn finish(self) -> Result<(), Fault> {
         let missing = self.wanted.iter().find(|&&(from, to)| self.list.table(from, to).is_none());
         if let Some(&(from, to)) = missing {
@@ -78,7 +78,7 @@ impl Charsets {
     }
 }
 
-/// What nginx says of two charsets without a table.
+/// nginx's message for two charsets without a table.
 pub(super) fn no_map(from: &str, to: &str) -> String {
     format!("no \"charset_map\" between the charsets \"{from}\" and \"{to}\"")
 }
@@ -115,7 +115,7 @@ pub(super) fn add_map(node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The rows of the block: the first charset's byte, and what it is in the other.
+/// Reads the rows of a block: a byte of the first charset, and its equivalent in the other.
 fn rows<'n>(
     node: &'n Node,
     cx: &mut Cx<'_>,
@@ -171,7 +171,7 @@ fn utf8_tables(node: &Node, cx: &mut Cx<'_>) -> Result<(Table, Table), Fault> {
     Ok((Table::ToUtf8(there), Table::FromUtf8(back)))
 }
 
-/// The code point of one character; tables have none behind the first 65,536.
+/// The code point of a UTF-8 character; None above 65,535, where tables end.
 fn code_point(bytes: &[u8]) -> Option<u32> {
     debug_assert!(bytes.len() <= LONGEST);
     match bytes {

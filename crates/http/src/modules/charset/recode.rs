@@ -1,4 +1,4 @@
-//! Conversion tables between charsets, and bodies on their way through them.
+//! Conversion tables between charsets, and the body filter that applies them.
 
 use std::io;
 use std::sync::Arc;
@@ -9,21 +9,21 @@ use crate::filter::BodyFilter;
 use crate::piece::Piece;
 use crate::request::Request;
 
-/// The longest character that a table can give: UTF-8 of a byte's worth of characters.
+/// The longest character of a table, in bytes.
 pub(super) const LONGEST: usize = 4;
 
-/// How to get from one charset to another.
+/// A conversion table.
 #[derive(Clone, Debug)]
 pub(super) enum Table {
-    /// A byte for a byte.
+    /// Single byte to single byte.
     Bytes(Box<[u8; 256]>),
-    /// UTF-8 for a byte.
+    /// Single byte to UTF-8.
     ToUtf8(Box<[Character; 256]>),
-    /// A byte for UTF-8, by the upper and lower byte of the code point; 0 where there is none.
+    /// UTF-8 to single byte, by the upper and the lower byte of the code point; 0 if there is none.
     FromUtf8(Box<[Option<Box<[u8; 256]>>; 256]>),
 }
 
-/// A character in UTF-8.
+/// A UTF-8 character.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Character {
     pub(super) length: u8,
@@ -36,19 +36,19 @@ impl Character {
     }
 }
 
-/// What UTF-8 text begins with.
+/// The result of decoding UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decoded {
     /// A code point.
     Point(u32),
-    /// No character; but the text may be too short to tell.
+    /// The text ends within a character.
     Incomplete,
-    /// No character.
+    /// An invalid sequence.
     Invalid,
 }
 
-/// Takes a character off the front of `text`, which is not empty; gives the bytes it used. As
-/// `ngx_utf8_decode`: overlong forms are invalid, surrogates are not looked at.
+/// Decodes the first character of `text`, which is not empty, and returns its length. As in
+/// `ngx_utf8_decode`, overlong forms are invalid and surrogates are accepted.
 pub(super) fn decode(text: &[u8]) -> (Decoded, usize) {
     let (bits, largest_shorter, more) = match text[0] {
         first @ 0xf0..=0xf7 => (first & 0x07, 0xffff, 3),
@@ -72,10 +72,10 @@ pub(super) fn decode(text: &[u8]) -> (Decoded, usize) {
     }
 }
 
-/// Recodes one body.
+/// The conversion of one body.
 pub(super) struct Recode {
     table: Arc<Table>,
-    /// The beginning of a character that has not been seen whole.
+    /// The beginning of a character that is split between pieces.
     held: Vec<u8>,
 }
 
@@ -103,7 +103,7 @@ impl BodyFilter for Recode {
 }
 
 impl Recode {
-    /// The text in the other charset; None when it is the same there.
+    /// Converts a text; None if nothing changes.
     fn recode(&mut self, text: &[u8]) -> Option<Buf> {
         match &*self.table {
             Table::Bytes(table) => {
@@ -137,14 +137,14 @@ impl Recode {
     }
 }
 
-/// Recodes from UTF-8; what the other charset has not becomes a reference in the form of HTML.
+/// Converts UTF-8 to a single-byte charset. Unmapped characters become HTML references.
 fn from_utf8(
     table: &[Option<Box<[u8; 256]>>; 256],
     held: &mut Vec<u8>,
     mut text: &[u8],
     out: &mut Buf,
 ) {
-    // A character in two pieces is put together a byte at a time.
+    // A split character is completed byte by byte.
     while let (false, Some((&byte, rest))) = (held.is_empty(), text.split_first()) {
         held.push(byte);
         text = rest;
@@ -152,7 +152,7 @@ fn from_utf8(
             (Decoded::Incomplete, _) => {}
             (decoded, used) => {
                 write(table, decoded, out);
-                // The byte that showed a character to be none belongs to it, as in nginx.
+                // The byte that reveals an invalid sequence is part of it, as in nginx.
                 debug_assert!(used <= held.len());
                 held.clear();
             }

@@ -10,28 +10,28 @@ use crate::request::Request;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Until when a response may be kept.
+/// The expiry of a response.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Expires {
-    /// Nothing is said.
+    /// No fields.
     #[default]
     Off,
-    /// It is stale already.
+    /// Already expired.
     Epoch,
-    /// As long as can be said.
+    /// As late as possible.
     Max,
-    /// So many seconds from now.
+    /// Seconds from now.
     Access(i64),
-    /// So many seconds from when the file was changed.
+    /// Seconds from the last modification.
     Modified(i64),
-    /// Until so many seconds after the next midnight, local time.
+    /// Seconds from the last local midnight, or the next one if that has passed.
     Daily(i64),
-    /// What a text with variables says; the flag is the word `modified` before it.
+    /// A text with variables, and whether `modified` precedes it.
     Computed(bool, Template),
 }
 
 impl Expires {
-    /// Whether nothing is said.
+    /// Whether no fields are set.
     pub(super) fn is_off(&self) -> bool {
         matches!(self, Self::Off)
     }
@@ -51,7 +51,7 @@ impl Expires {
         }
     }
 
-    /// Reads what the directive or its variables say.
+    /// Parses the value of the directive or of its variables.
     ///
     /// # Errors
     /// nginx's wording.
@@ -82,7 +82,7 @@ impl Expires {
     }
 }
 
-/// Writes the fields (ngx_http_set_expires).
+/// Sets the fields (ngx_http_set_expires).
 pub(super) fn apply(request: &mut Request, expires: &Expires) {
     let Expires::Computed(modified, template) = expires else {
         return write(request, expires);
@@ -129,7 +129,7 @@ fn set(request: &mut Request, expires: &[u8], cache_control: &[u8]) {
     request.response.headers.set(Known::CacheControl, cache_control);
 }
 
-/// The next moment at which a local clock shows so many seconds after midnight.
+/// The next moment at which a local clock shows `time` seconds after midnight.
 fn next_time(now: i64, offset: i64, time: i64) -> i64 {
     let midnight = (now + offset).div_euclid(DAY) * DAY - offset;
     let next = midnight + time;

@@ -1,4 +1,4 @@
-//! The requests that a zone has counted: a leaky bucket per key, and which key was seen last.
+//! The leaky buckets of a zone, one for each key, in the order of their last use.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,22 +7,22 @@ use slab::Slab;
 
 use crate::zone::{node_size, room};
 
-/// What nginx's node takes besides the key.
+/// The size of nginx's node without the key, in bytes.
 const NODE_HEAD: usize = 80;
 
-/// How long a bucket must have been left alone before it may be forgotten, in milliseconds.
+/// The idle time after which a drained bucket may be removed, in milliseconds.
 const QUIET: i64 = 60_000;
 
-/// What became of counting a request.
+/// The result of counting a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Counted {
-    /// It fits, and has been counted. The excess, in thousandths of a request.
+    /// Admitted and charged. The excess, in thousandths of a request.
     Now(u64),
-    /// It fits, and is to be counted when all other limits agree.
+    /// Admitted; to be charged when all other limits have admitted the request.
     Later,
-    /// It is one too many; nothing has been counted. The excess.
+    /// Over the burst; not charged. The excess, in thousandths of a request.
     Refused(u64),
-    /// There is no room for another key.
+    /// The zone has no memory for another key.
     Full,
 }
 
@@ -32,27 +32,28 @@ pub(super) struct Table {
     places: HashMap<Arc<[u8]>, usize>,
     newest: Option<usize>,
     oldest: Option<usize>,
-    /// How many bytes nodes may still take.
+    /// The memory left for nodes, in bytes.
     room: u64,
 }
 
 struct Bucket {
     key: Arc<[u8]>,
-    /// Milliseconds when it was last counted in.
+    /// The time of the last charge, in milliseconds.
     last: u64,
-    /// Thousandths of a request over the rate.
+    /// The excess over the rate, in thousandths of a request.
     excess: u64,
-    /// How many requests are about to be counted here: it must stay.
+    /// The number of requests that may still be charged here. They keep the bucket in the table.
     pending: u32,
     newer: Option<usize>,
     older: Option<usize>,
 }
 
 impl Bucket {
-    /// The excess with one more request at `now`, and how many milliseconds have passed.
+    /// The excess with one more request at `now`, and the milliseconds since the last charge.
     fn with_one_more(&self, now: u64, rate: u64) -> (u64, i64) {
         let passed = match now.wrapping_sub(self.last).cast_signed() {
-            // The clock of another thread is ahead; of a bucket from long ago it went round.
+            // Slightly negative: another thread's clock is ahead. Far below zero: the clock has
+            // wrapped.
             ..-60_000 => 1,
             passed => passed.max(0),
         };
@@ -76,8 +77,8 @@ impl Table {
         }
     }
 
-    /// Counts a request of `key`, or looks whether it can be counted: the `last` limit of several
-    /// counts at once.
+    /// Charges a request of `key`, or checks that it can be charged. Of several limits, only the
+    /// `last` charges at once.
     pub(super) fn count(
         &mut self,
         key: &[u8],
@@ -111,7 +112,7 @@ impl Table {
         if last { Counted::Now(0) } else { Counted::Later }
     }
 
-    /// Counts a request for which [`Table::count`] said `Later`; the excess.
+    /// Charges a request that [`Table::count`] admitted with `Later`, and returns the excess.
     pub(super) fn settle(&mut self, key: &[u8], now: u64, rate: u64) -> u64 {
         let Some(&place) = self.places.get(key) else { return 0 };
         let bucket = &mut self.buckets[place];
@@ -124,7 +125,7 @@ impl Table {
         excess
     }
 
-    /// Takes back what [`Table::count`] promised with `Later`.
+    /// Cancels the charge of a request that [`Table::count`] admitted with `Later`.
     pub(super) fn give_up(&mut self, key: &[u8]) {
         if let Some(&place) = self.places.get(key) {
             let bucket = &mut self.buckets[place];
@@ -142,7 +143,7 @@ impl Table {
         self.link_newest(place);
     }
 
-    /// Forgets up to two buckets that have run empty; if that is not enough, the oldest one, too.
+    /// Removes up to two drained buckets. If that is not enough, the oldest one follows.
     fn make_room(&mut self, key: usize, now: u64, rate: u64) -> bool {
         let need = node_size(NODE_HEAD + key);
         self.forget_quiet(2, now, rate);
@@ -164,7 +165,7 @@ impl Table {
         }
     }
 
-    /// Forgets the oldest bucket if nobody is about to count in it and `may` agrees.
+    /// Removes the oldest bucket, unless requests may still be charged to it or `may` objects.
     fn forget_oldest(&mut self, may: impl Fn(&Bucket) -> bool) -> bool {
         let Some(place) = self.oldest else { return false };
         let bucket = &self.buckets[place];
@@ -214,7 +215,7 @@ mod tests {
         assert_eq!(count(0), Counted::Now(0));
         assert_eq!(count(0), Counted::Now(1000));
         assert_eq!(count(0), Counted::Refused(2000));
-        // Half a second drains one request, a refused one is not counted.
+        // Half a second drains one request; a refused one is not charged.
         assert_eq!(count(499), Counted::Refused(1002));
         assert_eq!(count(500), Counted::Now(1000));
         assert_eq!(count(501), Counted::Refused(1998));
@@ -227,7 +228,7 @@ mod tests {
         assert_eq!(table.count(b"key", START, 1000, 0, false), Counted::Later);
         table.give_up(b"key");
         assert_eq!(table.count(b"key", START, 1000, 0, false), Counted::Later);
-        // A new bucket counts from the beginning of time: nothing is over.
+        // A new bucket is empty, so there is no excess.
         assert_eq!(table.settle(b"key", START, 1000), 0);
         assert_eq!(table.count(b"key", START + 10, 1000, 0, false), Counted::Refused(990));
     }

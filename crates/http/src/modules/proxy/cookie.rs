@@ -1,4 +1,4 @@
-//! A `Set-Cookie` value taken apart, changed and put together again.
+//! Parsing and rewriting of `Set-Cookie`.
 
 use weir_conf::{Cx, Fault, Word};
 use weir_script::{Template, Variables};
@@ -13,12 +13,12 @@ pub(crate) struct FlagsRule {
     flags: Vec<Template>,
 }
 
-/// What may be done to the flags of a cookie, by the words of `proxy_cookie_flags`.
+/// A change to the flags of a cookie.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     Secure(bool),
     HttpOnly(bool),
-    /// `SameSite` with this value; none removes it.
+    /// Sets `SameSite` to this value, or removes it.
     SameSite(Option<&'static str>),
 }
 
@@ -33,16 +33,16 @@ const CHANGES: [(&str, Change); 8] = [
     ("nosamesite", Change::SameSite(None)),
 ];
 
-/// `name` or `name=value` between two semicolons.
+/// An attribute: `name` or `name=value`.
 struct Attribute {
     name: Vec<u8>,
     value: Option<Vec<u8>>,
 }
 
-/// The cookie itself first, then its attributes.
+/// The cookie itself, followed by its attributes.
 struct Cookie(Vec<Attribute>);
 
-/// Applies the rules; None when none of them changes anything.
+/// Applies the rules; None if they change nothing.
 pub(super) fn rewrite(
     request: &mut Request,
     value: &[u8],
@@ -94,8 +94,8 @@ impl FlagsRule {
         }
     }
 
-    /// The changes that the words stand for; of those about one flag nginx makes the first of its
-    /// own list, whatever their order.
+    /// The changes that a rule asks for. If several concern the same flag, nginx applies the first
+    /// in the order of [`CHANGES`].
     fn changes(&self, request: &mut Request) -> Vec<Change> {
         let words: Vec<_> = self.flags.iter().map(|flag| request.eval(flag)).collect();
         let asked = |&(name, change): &(&str, Change)| {
@@ -106,7 +106,7 @@ impl FlagsRule {
 }
 
 impl Cookie {
-    /// None when there is no `=` in the cookie itself.
+    /// Parses a value; None if the cookie itself has no `=`.
     fn parse(value: &[u8]) -> Option<Self> {
         let attribute = |part: &[u8]| {
             let part = trim(part);
@@ -188,7 +188,7 @@ fn first(changes: &[Change], of: impl Fn(&Change) -> bool) -> Option<Change> {
     changes.iter().copied().find(of)
 }
 
-/// Without the blanks around it; tabs are not blanks to nginx here.
+/// Trims spaces, but not tabs, as nginx does here.
 fn trim(mut text: &[u8]) -> &[u8] {
     while let [b' ', rest @ ..] = text {
         text = rest;

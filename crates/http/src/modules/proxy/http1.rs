@@ -1,4 +1,4 @@
-//! HTTP/1.x towards an upstream, as a [`Protocol`].
+//! HTTP/1.x to upstreams, as a [`Protocol`].
 
 use weir_engine::error_log::Level;
 use weir_script::Template;
@@ -19,20 +19,20 @@ use crate::route::Location;
 use crate::snapshot::Held;
 use crate::spare;
 
-/// Chunks (RFC 9112, 7.1).
+/// The framing of a chunked request body (RFC 9112, section 7.1).
 static CHUNKS: Frames = Frames {
     head: |length| Piece::copy(&chunk_head(length as usize)),
     tail: b"\r\n",
     end: LAST_CHUNK,
 };
 
-/// One request's conversation with an upstream.
+/// The exchange of one request with an upstream.
 pub(super) struct Http1 {
     location: Held<Location>,
     parser: spare::LentParser,
-    /// The request is a HEAD, whose response has no body.
+    /// Whether the request is a HEAD, whose response has no body.
     head: bool,
-    /// The request is a CONNECT, behind whose response nobody knows what comes.
+    /// Whether the request is a CONNECT, after which the connection is not reused.
     connect: bool,
     upgrade: bool,
 }
@@ -43,7 +43,7 @@ impl Http1 {
         Self { location, parser, head: false, connect: false, upgrade: false }
     }
 
-    /// `Host`: what is set, or the upstream's. HTTP/1.1 cannot do without.
+    /// Writes `Host`: the configured value, or the upstream's. HTTP/1.1 requires one.
     fn write_host(
         request: &mut Request,
         host: &str,
@@ -68,8 +68,8 @@ impl Http1 {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// The request's URI as it goes out. True if it is what the client sent, which the parser has
-    /// found free of blanks and control bytes.
+    /// Writes the request target. Returns whether it is the client's own, which the parser has
+    /// checked for blanks and control bytes.
     fn write_uri(request: &Request, target: &Target, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         match (&target.place.uri, target.place.replaces) {
@@ -89,7 +89,7 @@ impl Http1 {
                 let path = &request.uri[replaced..];
                 match request.internal || is_escaped(&request.head.unparsed_uri()) {
                     true => uri::escape(Escape::Uri, path, out),
-                    // The client's own bytes, as it wrote them.
+                    // Unescaped, as in the client's URI.
                     false => out.extend_from_slice(path),
                 }
                 if !request.args.is_empty() {
@@ -104,7 +104,7 @@ impl Http1 {
         false
     }
 
-    /// Settles how the body goes out, before the fields say so.
+    /// Decides on the framing of the body, before the fields announce it.
     fn plan_body(
         &self,
         request: &mut Request,
@@ -124,7 +124,7 @@ impl Http1 {
             }
             Outlook::Coming if body.chunked => BodyPlan { length: None, chunked: true },
             Outlook::Coming => BodyPlan { length: body.content_length, chunked: false },
-            // An empty body is told of as the client did, and one that is left out as empty.
+            // An empty body is announced if the client announced it, a dropped one as empty.
             Outlook::Nothing | Outlook::Gone => {
                 let told = body.content_length == Some(0) || body.is_announced() && !is_asking;
                 BodyPlan { length: told.then_some(0), chunked: false }
@@ -142,7 +142,7 @@ impl Http1 {
         (plan, outgoing)
     }
 
-    /// `proxy_method`, or the client's method. One that would change where the request line ends is
+    /// Writes `proxy_method`, or the client's method. A method that would break the request line is
     /// refused.
     fn write_method(
         &mut self,
@@ -155,7 +155,7 @@ impl Http1 {
             template.eval(request, out);
             if !out[start..].iter().all(u8::is_ascii_graphic) {
                 request
-                    .log(Level::Error, "method to be passed on has blanks or control characters");
+                    .log(Level::Error, "method for upstream contains blanks or control characters");
                 return Err(400);
             }
             self.connect = out[start..].eq_ignore_ascii_case(b"CONNECT");
@@ -168,13 +168,13 @@ impl Http1 {
     }
 }
 
-/// Whether a client has escaped something in the path of its URI (nginx: `quoted_uri`).
+/// Whether the path of a client's URI has escapes (nginx: `quoted_uri`).
 fn is_escaped(uri: &[u8]) -> bool {
     uri.iter().take_while(|&&byte| byte != b'?').any(|&byte| byte == b'%')
 }
 
-/// A URI that was computed from decoded text can hold what would end the request line: a blank is
-/// escaped. Returns whether it holds a control byte, which no request should be made of.
+/// Escapes the blanks of a URI built from decoded text, which would end it in the request line.
+/// Returns whether it has a control byte, which makes it unusable.
 fn escape_blanks(out: &mut Vec<u8>, start: usize) -> bool {
     if out[start..].contains(&b' ') {
         let uri = out.split_off(start);
@@ -189,7 +189,7 @@ fn escape_blanks(out: &mut Vec<u8>, start: usize) -> bool {
 }
 
 impl Protocol for Http1 {
-    /// HTTP/1.0 knows no body without a length.
+    /// HTTP/1.0 cannot frame a body of unknown length, so that one is read in advance.
     fn wants(&self, request: &Request) -> Wanted {
         let proxy = self.location.settings.get(&PROXY);
         let streams = proxy.set_body.is_none()
@@ -213,7 +213,7 @@ impl Protocol for Http1 {
         let uri_start = out.len();
         let intact = Self::write_uri(request, target, out);
         if !intact && escape_blanks(out, uri_start) {
-            request.log(Level::Error, "URI to be passed on has control characters");
+            request.log(Level::Error, "URI for upstream contains control characters");
             return Err(400);
         }
         let uri = uri_start..out.len();
@@ -293,7 +293,7 @@ impl Protocol for Http1 {
     }
 }
 
-/// Tells of second lines of fields of which the first counts.
+/// Notes about duplicate fields. The first one counts.
 #[cold]
 fn duplicates(head: &weir_wire::h1::ResponseHead, headers: &Headers, input: &[u8]) -> Vec<Note> {
     let line = |name: &[u8], value: &[u8]| {
@@ -312,13 +312,13 @@ fn duplicates(head: &weir_wire::h1::ResponseHead, headers: &Headers, input: &[u8
     told.collect()
 }
 
-/// The status line, unless it is the one that we would write ourselves. With one of its own, a 204
-/// keeps its `Content-Type`.
+/// The upstream's status line, unless it equals Weir's own. A 204 always keeps it, and with it its
+/// `Content-Type`.
 fn unusual(status: u16, line: &[u8]) -> Option<Vec<u8>> {
     (status == 204 || crate::client::reason(status) != Some(line)).then(|| line.to_vec())
 }
 
-/// HTTP/1.0 closes unless it says otherwise.
+/// Whether an HTTP/1.0 response asks to keep the connection.
 fn says_keepalive(headers: &Headers) -> bool {
     headers.get(Known::Connection).is_some_and(|value| {
         value

@@ -1,5 +1,5 @@
-//! `proxy_redirect`, `proxy_cookie_domain`, `proxy_cookie_path`, `proxy_cookie_flags`: fields of
-//! the response that name the upstream, rewritten to name us.
+//! `proxy_redirect`, `proxy_cookie_domain`, `proxy_cookie_path`, `proxy_cookie_flags`: rewriting of
+//! response fields that name the upstream.
 
 use weir_conf::{Cx, Fault, Node, Word};
 use weir_script::{CaptureRegex, Template, Variables};
@@ -10,7 +10,7 @@ use crate::pass::target::Destination;
 use crate::request::Request;
 use crate::route::Location;
 
-/// What a value must be for a rule to apply.
+/// The pattern of a rule.
 #[derive(Clone, Debug)]
 pub(super) enum Pattern {
     /// Text, which may have variables.
@@ -26,7 +26,7 @@ pub(crate) struct Rule {
     replacement: Template,
 }
 
-/// The rules of one kind as a block writes them: an empty list is `off`.
+/// The rules of one kind in a block. An empty list is `off`.
 type Written<T> = Option<Option<Vec<T>>>;
 
 impl Rule {
@@ -36,7 +36,7 @@ impl Rule {
         Ok(Self { pattern, replacement })
     }
 
-    /// What `proxy_redirect default` comes to: the URL of `proxy_pass` becomes the location.
+    /// The rule of `proxy_redirect default`, which maps the URL of `proxy_pass` to the location.
     pub(super) fn default(destination: &Destination) -> Option<Self> {
         let Destination::Fixed { url, place, location, .. } = destination else { return None };
         let (from, to) = match place.uri {
@@ -49,8 +49,7 @@ impl Rule {
         })
     }
 
-    /// Replaces what the pattern matches at the start of `value`; an expression stands for all of
-    /// it.
+    /// Replaces the pattern at the start of `value`. A regular expression replaces the whole value.
     pub(super) fn rewrite_start(&self, request: &mut Request, value: &[u8]) -> Option<Vec<u8>> {
         let rest = match &self.pattern {
             Pattern::Text(text) => value.strip_prefix(request.eval(text).as_slice())?,
@@ -61,7 +60,7 @@ impl Rule {
         Some(new)
     }
 
-    /// Replaces a domain as a whole; a dot before it stays.
+    /// Replaces a whole domain, except a leading dot.
     pub(super) fn rewrite_domain(&self, request: &mut Request, value: &[u8]) -> Option<Vec<u8>> {
         let Pattern::Text(text) = &self.pattern else { return self.rewrite_start(request, value) };
         let domain = value.strip_prefix(b".").unwrap_or(value);
@@ -75,7 +74,7 @@ impl Rule {
 }
 
 impl Pattern {
-    /// A regular expression behind `~`, or behind `~*` when case counts otherwise; else text.
+    /// A regular expression after `~`, or after `~*` to ignore case; otherwise a text.
     pub(super) fn compile(text: &[u8], caseful: bool, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let vars = cx.registry::<Variables>();
         let Some(pattern) = text.strip_prefix(b"~") else {
@@ -89,7 +88,7 @@ impl Pattern {
     }
 }
 
-/// Reads `off`; the other rules of the block are at hand for the rest.
+/// Handles `off`; otherwise returns the rules of the block, to be extended.
 pub(super) fn rules<'w, T>(
     written: &'w mut Written<T>,
     node: &Node,
@@ -177,7 +176,7 @@ pub(super) fn set_cookie_flags(
     Ok(())
 }
 
-/// The value of `Location` as the client sees it; None leaves it.
+/// The rewritten value of `Location`; None leaves it unchanged.
 pub(super) fn redirect(
     location: &Location,
     request: &mut Request,
@@ -187,7 +186,7 @@ pub(super) fn redirect(
     rules.iter().find_map(|rule| rule.rewrite_start(request, value))
 }
 
-/// The value of `Set-Cookie` as the client sees it; None leaves it.
+/// The rewritten value of `Set-Cookie`; None leaves it unchanged.
 pub(super) fn cookie(location: &Location, request: &mut Request, value: &[u8]) -> Option<Vec<u8>> {
     let proxy = location.settings.get(&PROXY);
     cookie::rewrite(

@@ -1,4 +1,4 @@
-//! Doing what the directives of a block say.
+//! Execution of the steps of a block.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::request::Request;
 use crate::route::{Kind, Location};
 use crate::snapshot::Held;
 
-/// The directives of the server level: a location is chosen afterwards in any case.
+/// Runs the steps of the server level. A location is chosen afterwards in any case.
 pub(super) fn server(request: &mut Request) -> Verdict {
     let base = Held::map(&request.server, |server| &server.location);
     match Run::new(request, &base).all(&base) {
@@ -26,10 +26,10 @@ pub(super) fn server(request: &mut Request) -> Verdict {
     }
 }
 
-/// The directives of a location: a changed URI may belong to another one.
+/// Runs the steps of a location. A changed URI may lead to another location.
 pub(super) fn location(request: &mut Request) -> Verdict {
     let base = request.location.clone();
-    // The server's own level had its turn, in its own phase.
+    // The server level has run in its own phase.
     if base.kind == Kind::Server {
         return Verdict::Next;
     }
@@ -41,34 +41,34 @@ pub(super) fn location(request: &mut Request) -> Verdict {
     }
 }
 
-/// The warning for a variable that only `set` gives a value, before it did.
+/// Warns about a variable that is used before `set` assigns it.
 pub(super) fn warn_unset(request: &Request, name: &str) {
     if request.get(&REWRITE).uninitialized_variable_warn {
         request.log(Level::Warn, &format!("using uninitialized \"{name}\" variable"));
     }
 }
 
-/// One run through the directives of a block.
+/// One run through the steps of a block.
 struct Run<'r> {
     request: &'r mut Request,
-    /// A location must be looked for afterwards.
+    /// Whether a location must be found for the new URI.
     uri_changed: bool,
-    /// Captures are escaped where they become part of a value: nginx does so until the first
-    /// `rewrite` of the run has matched.
+    /// Whether captures are escaped in values. nginx does so until the first `rewrite` of the run
+    /// has matched.
     quotes: bool,
-    /// The URI came with escapes or a plus.
+    /// Whether the client's URI had escapes or a plus.
     quoted: bool,
     /// `rewrite_log`.
     log: bool,
 }
 
-/// How a step went.
+/// The control flow after a step.
 enum Flow {
-    /// The next step follows.
+    /// Continue with the next step.
     Next,
-    /// No more steps.
+    /// Stop.
     End,
-    /// The request is decided.
+    /// Stop with a verdict.
     Decided(Verdict),
 }
 
@@ -79,7 +79,7 @@ impl<'r> Run<'r> {
         Self { request, uri_changed: false, quotes: true, quoted, log }
     }
 
-    /// Goes through the steps of a block.
+    /// Runs the steps of a block.
     fn all(&mut self, base: &Held<Location>) -> Option<Verdict> {
         match self.steps(base) {
             Flow::Decided(verdict) => Some(verdict),
@@ -126,7 +126,7 @@ impl<'r> Run<'r> {
         Flow::Next
     }
 
-    /// The block of an `if`: in a location its settings apply from now on.
+    /// Enters the block of an `if`, whose settings apply from now on in a location.
     fn enter(&mut self, inner: &Held<Location>) -> Flow {
         if self.request.location.kind != Kind::Server {
             self.request.enter(inner);
@@ -193,7 +193,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Takes over a rewritten URI, which is the first `length` bytes of `text`.
+    /// Sets the rewritten URI, which is the first `length` bytes of `text`.
     fn replace_uri(&mut self, mut text: Vec<u8>, length: usize, args: Args, last: bool) -> Flow {
         match args {
             Args::Keep => {}
@@ -217,7 +217,7 @@ impl<'r> Run<'r> {
 }
 
 impl Return {
-    /// Answers; an error without a text of its own is left to the error pages.
+    /// Sends the response. An error without a text is left to the error pages.
     fn send(&self, request: &mut Request) -> Verdict {
         if self.status >= 400 && self.text.is_empty() {
             return Verdict::Status(self.status);
@@ -244,7 +244,7 @@ impl Return {
     }
 }
 
-/// Whether the client's URI had escapes or a plus, which captures then get back as arguments.
+/// Whether the client's URI had escapes or a plus. Captures are then escaped again in arguments.
 fn is_quoted(request: &Request) -> bool {
     if request.is_subrequest() {
         return false;
@@ -253,7 +253,7 @@ fn is_quoted(request: &Request) -> bool {
     memchr::memchr2(b'%', b'+', path).is_some()
 }
 
-/// What there is at a path.
+/// The kind of file at a path.
 fn file_kind(request: &mut Request, path: &[u8]) -> FileKind {
     let path = Path::new(std::ffi::OsStr::from_bytes(path));
     match request.look_at(path) {
@@ -264,7 +264,7 @@ fn file_kind(request: &mut Request, path: &[u8]) -> FileKind {
     }
 }
 
-/// A request whose captures are escaped where they are put into a value.
+/// A host that escapes captures in values.
 struct Escaping<'r> {
     request: &'r mut Request,
     escapes: bool,

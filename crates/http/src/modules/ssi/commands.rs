@@ -1,4 +1,4 @@
-//! What commands do.
+//! The SSI commands.
 
 use std::rc::Rc;
 
@@ -14,26 +14,26 @@ use crate::include::{Done, Include};
 use crate::piece::Piece;
 use crate::request::Request;
 
-/// How a page goes on behind a command.
+/// The control flow after a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
-    /// At once.
+    /// Continue.
     On,
-    /// When the subrequest that was just begun has ended.
+    /// Wait for the end of the subrequest that the command has started.
     Wait,
 }
 
 /// A kind of command.
 struct Kind {
     name: &'static str,
-    /// The parameters it takes, and whether it must have them.
+    /// The parameters, and whether each is mandatory.
     params: &'static [(&'static str, bool)],
-    /// The latest stage of a condition in which it may stand; None for everywhere.
+    /// The latest stage of a condition that allows the command; None if it is allowed everywhere.
     stage: Option<Stage>,
     run: fn(Call<'_>) -> Result<Flow, Failed>,
 }
 
-/// A command on its way: the page that it stands in, its values, and what comes of it.
+/// A call of a command: its page, its parameters and its output.
 struct Call<'a> {
     page: &'a mut Page,
     request: &'a mut Request,
@@ -84,7 +84,7 @@ fn fail(request: &Request, message: &str) -> Failed {
     Failed
 }
 
-/// The values of a command's parameters, in the order of its kind.
+/// The values of a command's parameters, in the order of [`Kind::params`].
 struct Params<'c>([Option<&'c [u8]>; 5]);
 
 impl<'c> Params<'c> {
@@ -123,13 +123,13 @@ impl<'c> Params<'c> {
         self.0[at]
     }
 
-    /// A parameter that the kind must have.
+    /// A mandatory parameter.
     fn must(&self, at: usize) -> &'c [u8] {
         self.0[at].unwrap_or_default()
     }
 }
 
-/// Runs a command where it stands.
+/// Runs a command.
 pub(super) fn run(
     page: &mut Page,
     request: &mut Request,
@@ -163,7 +163,7 @@ pub(super) fn run(
     (kind.run)(Call { page, request, params, out })
 }
 
-/// The text of a command, for a block that will be read again.
+/// The text of a command, for a block that is parsed again when it is used.
 fn written(command: &Command) -> Vec<u8> {
     let mut text = [b"<!--#", command.name.as_slice()].concat();
     for (key, value) in &command.params {
@@ -211,7 +211,7 @@ fn include(Call { request, params, out, .. }: Call<'_>) -> Result<Flow, Failed> 
     Ok(if waited { Flow::Wait } else { Flow::On })
 }
 
-/// Whether the page waits for the end of what it includes; a file is always waited for.
+/// Whether the page waits for the included response. Files are always waited for.
 fn waits(
     request: &Request,
     is_virtual: bool,
@@ -233,7 +233,7 @@ fn waits(
     Err(fail(request, &message))
 }
 
-/// The path and the arguments to include; a relative path is one beside the page.
+/// The path and the arguments to include. A relative path is relative to the page.
 fn target_of(request: &mut Request, target: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Failed> {
     let mut value = evaluate(request, target)?;
     if value.first().is_some_and(|&byte| byte != b'/') {
@@ -249,7 +249,7 @@ fn target_of(request: &mut Request, target: &[u8]) -> Result<(Vec<u8>, Vec<u8>),
     }
 }
 
-/// Keeps the body of a subrequest as the value of a variable.
+/// Stores the body of a subrequest in a variable.
 fn keep(request: &mut Request, name: &[u8]) -> Done {
     let shared = Rc::clone(request.state(&SHARED));
     shared.borrow_mut().declare(name);
@@ -326,8 +326,7 @@ fn elif(Call { page, request, params, .. }: Call<'_>) -> Result<Flow, Failed> {
     Ok(Flow::On)
 }
 
-/// An operand, `=` or `!=`, and another operand or a pattern between slashes; or an operand alone,
-/// which must not be empty.
+/// Evaluates `text`, which must not be empty, or `text = text`, `text != text` or `text = /regex/`.
 fn condition(request: &mut Request, expr: &[u8]) -> Result<bool, Failed> {
     let invalid =
         |request: &Request| fail(request, &format!("invalid expression in \"{}\"", lossy(expr)));
@@ -358,7 +357,7 @@ fn skip_blanks(text: &[u8]) -> &[u8] {
     &text[text.iter().take_while(|&&byte| byte == b' ').count()..]
 }
 
-/// Matches a pattern; its captures can be echoed.
+/// Matches a regular expression, whose captures become variables.
 fn matches(request: &mut Request, pattern: &[u8], text: &[u8]) -> Result<bool, Failed> {
     let regex = match Regex::compile_bytes(pattern, false) {
         Ok(regex) => regex,

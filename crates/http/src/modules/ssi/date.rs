@@ -1,11 +1,11 @@
-//! `$date_local` and `$date_gmt`, in the form that `config timefmt` says.
+//! `$date_local` and `$date_gmt`, in the format set by `config timefmt`.
 
 use weir_engine::clock;
 use weir_wire::date::Civil;
 
 use crate::request::{Request, State};
 
-/// The form of dates in one response; None stands for [`USUAL`].
+/// The date format of one response; None for [`USUAL`].
 pub(super) static FORMAT: State<Option<Vec<u8>>> = State::new(|| None);
 
 const USUAL: &[u8] = b"%A, %d-%b-%Y %H:%M:%S %Z";
@@ -43,8 +43,8 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// Appends a moment in a form as the C library's `strftime` has them, in its `C` locale. `offset`
-/// is in seconds east of UTC.
+/// Appends a time as C's `strftime` formats it in the `C` locale. `offset` is in seconds east of
+/// UTC.
 fn strftime(format: &[u8], secs: i64, offset: i32, out: &mut Vec<u8>) {
     let time = Civil::from_unix(secs.saturating_add(i64::from(offset)));
     let mut format = format.iter().copied();
@@ -53,7 +53,7 @@ fn strftime(format: &[u8], secs: i64, offset: i32, out: &mut Vec<u8>) {
             out.push(byte);
             continue;
         }
-        // Two letters that ask for the locale's own forms, which are the same in `C`.
+        // `E` and `O` ask for alternative forms of the locale, which `C` does not have.
         let letter = match format.next() {
             Some(b'E' | b'O') => format.next(),
             letter => letter,

@@ -1,4 +1,4 @@
-//! Commands in a text that arrives in pieces: `<!--# name param="value" … -->`.
+//! An incremental parser of SSI commands: `<!--# name param="value" … -->`.
 //!
 //! ```text
 //!  text ─▶ tag ─▶ before name ─▶ name ─▶ before param ─▶ param ─▶ … ─▶ value ─▶ behind value
@@ -8,19 +8,19 @@
 
 use std::ops::Range;
 
-/// What a command begins with.
+/// The start of a command.
 const TAG: &[u8; 5] = b"<!--#";
 
-/// The longest name of a command.
+/// The longest name of a command, in bytes.
 const NAME_LIMIT: usize = 32;
 
-/// The longest name of a parameter.
+/// The longest name of a parameter, in bytes.
 const PARAM_LIMIT: usize = 32;
 
-/// How many parameters are kept; one more than any command takes shows that there are too many.
+/// The maximum number of parameters. One more is kept to detect an excess.
 pub(super) const PARAMS: usize = 16;
 
-/// A command as it was written.
+/// A parsed command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Command {
     pub(super) name: Vec<u8>,
@@ -28,16 +28,16 @@ pub(super) struct Command {
     pub(super) params: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// What stands next in the text.
+/// An item of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// These bytes of the input are text.
     Text(Range<usize>),
-    /// These bytes are, which came with earlier inputs.
+    /// These bytes of earlier inputs are text.
     Held(&'static [u8]),
     /// A command.
     Command(Command),
-    /// A faulty command has ended.
+    /// The end of an invalid command.
     Faulty,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Event {
 enum State {
     #[default]
     Text,
-    /// So many bytes of [`TAG`] have been seen.
+    /// This many bytes of [`TAG`] have been seen.
     Tag(usize),
     BeforeName,
     Name,
@@ -53,24 +53,24 @@ enum State {
     Param,
     BeforeEqual,
     BeforeValue,
-    /// Within these quotes.
+    /// In a value with these quotes.
     Value(u8),
-    /// Behind a backslash within these quotes.
+    /// After a backslash in a value with these quotes.
     Escaped(u8),
     BehindValue,
-    /// So many bytes of `-->` have been seen.
+    /// This many bytes of `-->` have been seen.
     End(usize),
-    /// A faulty command; so many bytes of `-->` have been seen.
+    /// In an invalid command; this many bytes of `-->` have been seen.
     Fault(usize),
 }
 
-/// Reads one text.
+/// The parser of one text.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
     state: State,
     command: Command,
     value_limit: usize,
-    /// What is wrong with commands, for the log.
+    /// The faults of commands, for the log.
     pub(super) faults: Vec<String>,
 }
 
@@ -84,7 +84,7 @@ impl Parser {
         Self { value_limit, ..Self::default() }
     }
 
-    /// The next event in `input` from `at` on, which moves behind it.
+    /// The next event in `input` from `at`, which is advanced past it.
     pub(super) fn next(&mut self, input: &[u8], at: &mut usize) -> Option<Event> {
         while *at < input.len() {
             let event = match self.state {
@@ -105,7 +105,7 @@ impl Parser {
         None
     }
 
-    /// What is held back of a tag that never came.
+    /// The text held back for a tag that did not come.
     pub(super) fn rest(&mut self) -> &'static [u8] {
         match std::mem::take(&mut self.state) {
             State::Tag(seen) => &TAG[..seen],
@@ -113,7 +113,7 @@ impl Parser {
         }
     }
 
-    /// Text up to the next tag, or to what may be one.
+    /// Text up to the next tag, or to a possible beginning of one.
     fn text(&mut self, input: &[u8], at: &mut usize) -> Event {
         let start = *at;
         for less in memchr::memchr_iter(b'<', &input[start..]).map(|less| start + less) {
@@ -128,7 +128,7 @@ impl Parser {
         Event::Text(start..input.len())
     }
 
-    /// A tag of which `seen` bytes came before.
+    /// Continues a tag, of which `seen` bytes came earlier.
     fn tag(&mut self, seen: usize, input: &[u8], at: &mut usize) -> Option<Event> {
         if input[*at] != TAG[seen] {
             self.state = State::Text;
@@ -146,7 +146,7 @@ impl Parser {
         };
     }
 
-    /// One byte of a command.
+    /// Processes one byte of a command.
     fn step(&mut self, byte: u8) -> Option<Event> {
         let blank = matches!(byte, b' ' | b'\r' | b'\n' | b'\t');
         match (self.state, byte) {

@@ -1,4 +1,4 @@
-//! What the pages of one main request share: variables, blocks, captures.
+//! The state shared by the pages of a main request: variables, blocks and captures.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,25 +9,25 @@ use weir_script::Captures;
 use super::{Failed, complain};
 use crate::request::{Request, State};
 
-/// What pages share, handed down to subrequests.
+/// The shared state, handed down to subrequests.
 pub(super) static SHARED: State<Rc<RefCell<Shared>>> = State::handed_down(Rc::default);
 
-/// How much text variables and blocks of one main request may take.
+/// The maximum length of all variables and blocks of a main request, in bytes.
 const TEXT_LIMIT: usize = 16 * 1024 * 1024;
 
-/// What pages share.
+/// The state shared by pages.
 #[derive(Default)]
 pub(super) struct Shared {
-    /// By name in lower case.
+    /// Variables by name, in lower case.
     variables: HashMap<Vec<u8>, Vec<u8>>,
     pub(super) captures: Captures,
-    /// Texts kept for `stub`, by name.
+    /// The content of blocks by name, for `stub`.
     blocks: Vec<(Vec<u8>, Vec<u8>)>,
     text: usize,
 }
 
 impl Shared {
-    /// A variable, or a capture for a digit.
+    /// A variable, or a capture if the name is a digit.
     pub(super) fn get(&self, name: &[u8]) -> Option<&[u8]> {
         if let [digit @ b'0'..=b'9'] = name {
             let found = self.captures.get(usize::from(digit - b'0'));
@@ -44,7 +44,7 @@ impl Shared {
         }
     }
 
-    /// Makes sure that a variable has a value.
+    /// Sets a variable to an empty value unless it has one.
     pub(super) fn declare(&mut self, name: &[u8]) {
         if self.get(name).is_none() {
             self.set(name, b"");
@@ -76,7 +76,7 @@ impl Shared {
     }
 }
 
-/// Appends the value of a variable of the pages or of the request; false when there is none.
+/// Appends the value of an SSI variable or a variable of the request; false if there is none.
 pub(super) fn variable(request: &mut Request, name: &[u8], out: &mut Vec<u8>) -> bool {
     if let Some(value) = request.state(&SHARED).borrow().get(name) {
         out.extend_from_slice(value);
@@ -85,7 +85,7 @@ pub(super) fn variable(request: &mut Request, name: &[u8], out: &mut Vec<u8>) ->
     request.variable_named(name, out)
 }
 
-/// The value of a text with variables and backslashes in it.
+/// Evaluates a text with variables and backslash escapes.
 pub(super) fn evaluate(request: &mut Request, text: &[u8]) -> Result<Vec<u8>, Failed> {
     let mut out = Vec::new();
     let mut rest = text;
@@ -100,7 +100,7 @@ pub(super) fn evaluate(request: &mut Request, text: &[u8]) -> Result<Vec<u8>, Fa
                 out.push(*escaped);
                 rest = behind;
             }
-            // A backslash that escapes nothing stays, unless it is the last byte.
+            // A backslash before any other byte stays; as the last byte it is dropped.
             (b'\\', []) => rest = tail,
             (b'\\', [next, behind @ ..]) => {
                 out.extend_from_slice(&[byte, *next]);
@@ -115,7 +115,7 @@ pub(super) fn evaluate(request: &mut Request, text: &[u8]) -> Result<Vec<u8>, Fa
     Ok(out)
 }
 
-/// Takes the name of a variable off the front of `rest`, which follows a dollar.
+/// Splits a variable's name off `rest`, which follows a dollar.
 fn name<'t>(
     request: &Request,
     whole: &[u8],

@@ -1,40 +1,40 @@
-//! Finding the first of several patterns in a text that arrives in pieces.
+//! A search for several patterns in a text that arrives in pieces.
 
-/// Which case a byte is compared in.
+/// Comparison ignores case.
 #[inline]
 fn lower(byte: u8) -> u8 {
     byte.to_ascii_lowercase()
 }
 
-/// What a search came to. Offsets are into the text that was searched.
+/// The result of a search. Offsets are into the searched text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// This pattern stands here, whole.
+    /// This pattern matches here.
     Match { start: usize, pattern: usize },
-    /// From here to the end the text may be the beginning of a pattern.
+    /// The text from here to the end may be the beginning of a pattern.
     Partial { start: usize },
-    /// Neither.
+    /// No match.
     Nothing,
 }
 
-/// Patterns, prepared for one search for all of them.
+/// A set of patterns that are searched for at once, by Horspool's algorithm.
 ///
-/// A window as long as the shortest pattern slides over the text; its last byte tells how far it
-/// may slide, and which patterns are worth comparing when it may not. Of patterns that match at
-/// the same place the one that was written first wins.
+/// A window as long as the shortest pattern slides over the text. Its last byte tells how far it
+/// may slide and, if it may not, which patterns to compare. Of patterns that match at the same
+/// offset, the one written first wins.
 #[derive(Clone, Debug)]
 pub(super) struct Matcher {
-    /// In lower case, none empty.
+    /// In lower case; none is empty.
     patterns: Vec<Vec<u8>>,
     shortest: usize,
     longest: usize,
-    /// By the last byte of the window: how far to slide; 0 where a pattern may match.
+    /// The shift for each last byte of the window; 0 where a pattern may match.
     slides: Box<[u32; 256]>,
-    /// By the last byte of the window: the patterns that have it at that place, in order.
+    /// The patterns with each byte at the window's end, in order.
     candidates: Vec<Vec<u8>>,
 }
 
-/// How many patterns a matcher takes (nginx: 255).
+/// The maximum number of patterns (nginx: 255).
 pub(super) const MAX_PATTERNS: usize = 255;
 
 impl Matcher {
@@ -57,7 +57,7 @@ impl Matcher {
         Self { patterns, shortest, longest, slides, candidates }
     }
 
-    /// How many patterns there are.
+    /// The number of patterns.
     pub(super) fn len(&self) -> usize {
         self.patterns.len()
     }
@@ -72,7 +72,7 @@ impl Matcher {
         self.longest
     }
 
-    /// Searches `text` from `from` on for patterns that are not in `done`.
+    /// Searches `text` from offset `from` for patterns that are not `done`.
     pub(super) fn find(&self, text: &[u8], from: usize, done: &[bool]) -> Found {
         let mut start = from;
         while start + self.shortest <= text.len() {
@@ -98,7 +98,7 @@ impl Matcher {
         self.find_cut(text, start, done)
     }
 
-    /// The first place from `start` on where the rest of `text` begins a pattern.
+    /// Finds the first offset from `start` at which the rest of `text` begins a pattern.
     fn find_cut(&self, text: &[u8], start: usize, done: &[bool]) -> Found {
         for start in start..text.len() {
             let begins = (0..self.patterns.len())
@@ -122,7 +122,7 @@ impl Matcher {
     }
 }
 
-/// How a pattern compares with the beginning of a text.
+/// The result of comparing a pattern with the beginning of a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Compared {
     Whole,
@@ -178,7 +178,7 @@ mod tests {
             });
             let found = Matcher::new(patterns.clone()).find(&text, 0, &[]);
             match (plain, found) {
-                // At the end a longer pattern that is written first need not be waited for.
+                // At the end of the text, a longer pattern written first is not waited for.
                 (Some(Found::Partial { start }), Found::Match { start: other, .. }) => {
                     assert_eq!(start, other);
                 }

@@ -1,15 +1,15 @@
-//! The oldest scheme of crypt(3): DES, whose expansion the salt changes, 25 times over (FIPS 46-3
-//! for the tables). Only the first eight characters of a password count.
+//! The traditional scheme of crypt(3): 25 iterations of DES (FIPS 46-3) with an expansion that the
+//! salt modifies. Only the first eight characters of a password count.
 
 use super::{ALPHABET, encode};
 
 const TIMES: usize = 25;
 const ROUNDS: usize = 16;
 
-/// How far the halves of the key turn before each round.
+/// The rotation of the key halves before each round.
 const TURNS: [u32; ROUNDS] = [1, 1, 2, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2, 1];
 
-/// The key's first permutation; parity bits are left out.
+/// Permuted choice 1, which drops the parity bits of the key.
 #[rustfmt::skip]
 const CHOICE_1: [u8; 56] = [
     57, 49, 41, 33, 25, 17,  9,  1, 58, 50, 42, 34, 26, 18,
@@ -18,7 +18,7 @@ const CHOICE_1: [u8; 56] = [
     14,  6, 61, 53, 45, 37, 29, 21, 13,  5, 28, 20, 12,  4,
 ];
 
-/// The choice of a round's bits out of the turned key.
+/// Permuted choice 2, which selects a round key from the rotated halves.
 #[rustfmt::skip]
 const CHOICE_2: [u8; 48] = [
     14, 17, 11, 24,  1,  5,  3, 28, 15,  6, 21, 10, 23, 19, 12,  4,
@@ -26,14 +26,14 @@ const CHOICE_2: [u8; 48] = [
     51, 45, 33, 48, 44, 49, 39, 56, 34, 53, 46, 42, 50, 36, 29, 32,
 ];
 
-/// The permutation behind the boxes.
+/// The permutation after the S-boxes.
 #[rustfmt::skip]
 const AFTER_BOXES: [u8; 32] = [
     16,  7, 20, 21, 29, 12, 28, 17,  1, 15, 23, 26,  5, 18, 31, 10,
      2,  8, 24, 14, 32, 27,  3,  9, 19, 13, 30,  6, 22, 11,  4, 25,
 ];
 
-/// The boxes, four rows each.
+/// The S-boxes, four rows each.
 #[rustfmt::skip]
 const BOXES: [[u8; 64]; 8] = [
     [14,4,13,1,2,15,11,8,3,10,6,12,5,9,0,7, 0,15,7,4,14,2,13,1,10,6,12,11,9,5,3,8,
@@ -54,7 +54,7 @@ const BOXES: [[u8; 64]; 8] = [
      7,11,4,1,9,12,14,2,0,6,10,13,15,3,5,8, 2,1,14,7,4,10,8,13,15,12,9,0,3,5,6,11],
 ];
 
-/// The hash of `password` with the salt that `stored` begins with; None when that is no salt.
+/// The hash of `password` with the salt at the start of `stored`; None if it is no salt.
 pub(super) fn crypt(password: &[u8], stored: &[u8]) -> Option<Vec<u8>> {
     let salt = stored.get(..2)?;
     let digit = |byte: u8| ALPHABET.iter().position(|&known| known == byte);
@@ -66,14 +66,14 @@ pub(super) fn crypt(password: &[u8], stored: &[u8]) -> Option<Vec<u8>> {
     }
     let mut out = salt.to_vec();
     for place in 0..11 {
-        // Eleven digits take 66 bits: two zeros follow the last of the block.
+        // Eleven digits take 66 bits: two zeros follow the block.
         let digit = if place < 10 { block >> (58 - 6 * place) } else { block << 2 };
         encode(digit as u32 & 0x3f, 1, &mut out);
     }
     Some(out)
 }
 
-/// Takes bits of a `width`-bit number, numbered from 1 at its upper end.
+/// Selects bits of a `width`-bit number; bit 1 is the highest.
 fn pick(from: u64, width: u32, bits: impl IntoIterator<Item = u8>) -> u64 {
     bits.into_iter().fold(0, |out, bit| out << 1 | from >> (width - u32::from(bit)) & 1)
 }
@@ -107,7 +107,7 @@ fn encipher(block: u64, keys: &[u64; ROUNDS], swaps: u64) -> u64 {
         (left, right) = (right, left ^ mangle(right, *key, swaps));
     }
     let swapped = right << 32 | left;
-    // The inverse of the initial permutation: bit `n` goes back to where it came from.
+    // The inverse of the initial permutation puts each bit back in its place.
     initial()
         .zip((0..64).rev())
         .fold(0, |out, (to, from)| out | (swapped >> from & 1) << (64 - u32::from(to)))

@@ -1,10 +1,10 @@
-//! The MD5 scheme of crypt(3), `$1$`, and Apache's variety of it, `$apr1$`.
+//! The MD5 scheme of crypt(3), `$1$`, and Apache's variant, `$apr1$`.
 
 use ::md5::{Digest, Md5};
 
 use super::encode;
 
-/// How much of a salt counts.
+/// The maximum length of a salt, in bytes.
 const SALT_MAX: usize = 8;
 const ROUNDS: usize = 1000;
 
@@ -43,7 +43,7 @@ fn first(magic: &[u8], password: &[u8], salt: &[u8]) -> [u8; 16] {
     }
     let mut bits = password.len();
     while bits > 0 {
-        // Once a mistake in the first program that did this, and now the definition.
+        // A bug of the original implementation, which has become part of the scheme.
         main.update(if bits & 1 == 1 { &[0] } else { &password[..1] });
         bits >>= 1;
     }

@@ -1,12 +1,12 @@
-//! The SHA-256 and SHA-512 schemes of crypt(3): `$5$` and `$6$`, perhaps with `rounds=N$`.
+//! The SHA-256 and SHA-512 schemes of crypt(3): `$5$` and `$6$`, with an optional `rounds=N$`.
 
 use sha_crypt::{Sha256Params, Sha512Params, sha256_crypt_b64, sha512_crypt_b64};
 
-/// How much of a salt counts.
+/// The maximum length of a salt, in bytes.
 const SALT_MAX: usize = 16;
 const ROUNDS: usize = 5000;
 
-/// The hash of `password` with the salt and the rounds of `stored`; None when they cannot be.
+/// The hash of `password` with the salt and the rounds of `stored`; None if they are invalid.
 pub(super) fn crypt(password: &[u8], stored: &[u8]) -> Option<Vec<u8>> {
     let (magic, rest) = stored.split_at_checked(3)?;
     let (rounds, rest) = match rest.strip_prefix(b"rounds=") {
