@@ -10,7 +10,8 @@ use weir_engine::{Addr, clock};
 use weir_upstream::Registry;
 
 use crate::request::ConnectionInfo;
-use crate::snapshot::{Plan, Snapshot};
+use crate::snapshot::Snapshot;
+use crate::snapshot::plan::Plan;
 
 /// The server of [`server`], as listeners are named.
 pub(crate) const LISTENER: &str = "0.0.0.0:80";

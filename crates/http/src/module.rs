@@ -8,14 +8,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use weir_conf::{Fault, Settings, Table};
+use weir_conf::{Block, Diagnostic, Environment, Fault, Settings, Table, TypeMap};
 use weir_engine::error_log::directive::ERROR_LOGS;
 use weir_engine::error_log::{ErrorLog, Level};
 use weir_engine::log_files::LogFile;
 
 use crate::pass::Passing;
 use crate::request::Request;
-use crate::snapshot::Prepare;
 use crate::variables::VariableRow;
 
 /// The modules of a server, in their order.
@@ -105,6 +104,18 @@ pub struct PhaseHandler {
     pub enabled: Enabled,
     /// What runs.
     pub handler: Handler,
+}
+
+/// What modules see when the whole configuration has been read.
+pub struct Prepare<'a> {
+    /// The root of the assembled tree.
+    pub root: &'a Block,
+    /// What setters left for each other.
+    pub registries: &'a mut TypeMap,
+    /// Files, names and logs, as while assembling.
+    pub env: &'a dyn Environment,
+    /// Warnings and further faults, in the order in which they are found.
+    pub diagnostics: &'a mut Vec<Diagnostic>,
 }
 
 /// A look at the whole configuration: see [`Module::prepare`].

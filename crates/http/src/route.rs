@@ -6,16 +6,17 @@
 //!
 //! [`Held`]: crate::snapshot::Held
 
-mod build;
-mod check;
+pub(crate) mod build;
+pub(crate) mod check;
 pub mod listen;
 pub mod locations;
 pub mod server_names;
+pub(crate) mod servers;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use weir_conf::{Block, BlockId, Contexts, Settings, Settled, Span};
+use weir_conf::{BlockId, Settings, Settled, Span};
 use weir_engine::Addr;
 use weir_script::{CaptureRegex, Captures, Scope, VarId};
 
@@ -24,14 +25,10 @@ use crate::core::blocks::Methods;
 use crate::core::connection::Connection;
 use crate::core::files::Files;
 use crate::core::limits::Limits;
-use crate::core::listen::Listen;
 use crate::core::redirect::Redirect;
 use crate::module::Handlers;
 
 pub use crate::core::location::Kind;
-pub use build::Builder;
-pub use check::check;
-
 pub use listen::{Bound, ListenSpec, Ports};
 pub use locations::{Found, Locations};
 pub use server_names::ServerNames;
@@ -238,7 +235,7 @@ impl Listener {
 pub struct Routes {
     /// The servers, in the order of the file.
     pub servers: Vec<Arc<Server>>,
-    /// The sockets, each at the place that it has in [`listeners`].
+    /// The sockets, each at the place that it has in [`servers::listeners`].
     pub listeners: Vec<Listener>,
 }
 
@@ -270,35 +267,6 @@ impl Routes {
         let goes_on = |l: &Listener| l.key() == listener || (old.is_some() && port(l.key()) == old);
         self.listeners.iter().any(goes_on)
     }
-}
-
-/// The sockets that `http {}` asks for. `root` is the root of the assembled tree.
-pub fn listeners(root: &Block) -> Vec<ListenSpec> {
-    let servers: Vec<&Block> = servers(root).collect();
-    ports(&servers).bound().into_iter().map(|bound| bound.spec).collect()
-}
-
-/// The `server` blocks of `http {}`, in the order of the file.
-pub(crate) fn servers(root: &Block) -> impl Iterator<Item = &Block> {
-    let http = root.blocks.iter().filter(|block| block.context == Contexts::HTTP);
-    http.flat_map(|http| &http.blocks).filter(|block| block.context == Contexts::SERVER)
-}
-
-/// The addresses of servers, each under the server's place in the list.
-pub(crate) fn ports(servers: &[&Block]) -> Ports<usize> {
-    let mut ports = Ports::default();
-    for (at, server) in servers.iter().enumerate() {
-        let own = &server.settings.get(&core::listen::LISTEN).listens;
-        let implicit = [Listen::implicit()];
-        let listens = if own.is_empty() { &implicit[..] } else { own.as_slice() };
-        for listen in listens {
-            for address in &listen.addresses {
-                // What is wrong with it was said when the directive was read.
-                let _ = ports.add(at, address, &listen.options);
-            }
-        }
-    }
-    ports
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(crate) fn needs_raw_sockets(assembly: &Assembly) -> bool {
 }
 
 /// A configuration that has been read and is good.
-pub(crate) struct Plan(weir_http::snapshot::Plan);
+pub(crate) struct Plan(weir_http::snapshot::plan::Plan);
 
 impl Plan {
     /// Finishes an assembly. What is wrong is added to its diagnostics, and then there is no plan.
@@ -53,7 +53,7 @@ impl Plan {
         env: &dyn Environment,
         prefix: PathBuf,
     ) -> Option<Self> {
-        weir_http::snapshot::Plan::build(assembly, env, prefix).map(Self)
+        weir_http::snapshot::plan::Plan::build(assembly, env, prefix).map(Self)
     }
 
     /// Makes what all threads share, which takes the longer the more there is. `files` are the open

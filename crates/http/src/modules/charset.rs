@@ -10,9 +10,8 @@ use weir_wire::header::Known;
 
 use crate::core::MediaTypes;
 use crate::field;
-use crate::module::Module;
+use crate::module::{Module, Prepare};
 use crate::request::{Request, State};
-use crate::snapshot::Prepare;
 
 mod maps;
 mod recode;

@@ -12,7 +12,7 @@ use weir_script::Template;
 use weir_wire::h1::Version;
 
 use crate::core::types::table_sizes;
-use crate::module::{Handler, Module, Verdict};
+use crate::module::{Handler, Module, Prepare, Verdict};
 use crate::pass::fields::{Defaults, Fields, Unset};
 use crate::pass::target::{Destination, Scheme, Schemes, Target};
 use crate::pass::tls::UpstreamTls;
@@ -21,7 +21,6 @@ use crate::pass::{Course, Passing};
 use crate::request::Request;
 use crate::route::{Kind, Location};
 use crate::snapshot::Held;
-use crate::snapshot::Prepare;
 use crate::variables::VariableRow;
 
 mod cookie;

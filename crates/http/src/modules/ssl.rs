@@ -4,9 +4,8 @@
 
 use weir_conf::{Block, Fault};
 
-use crate::module::Module;
-use crate::route;
-use crate::snapshot::Prepare;
+use crate::module::{Module, Prepare};
+use crate::route::servers;
 use crate::tls::{SSL, Ssl};
 
 mod variables;
@@ -22,8 +21,8 @@ pub(crate) const MODULE: Module = Module {
 /// Every address for TLS needs a certificate, or a server that refuses everybody
 /// (ngx_http_ssl_init).
 fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
-    let servers: Vec<&Block> = route::servers(whole.root).collect();
-    let ports = route::ports(&servers);
+    let blocks: Vec<&Block> = servers::servers(whole.root).collect();
+    let ports = servers::ports(&blocks);
     for shared in ports.addresses().filter(|shared| shared.options.ssl || shared.options.quic) {
         let kind = if shared.options.quic { "quic" } else { "ssl" };
         let missing = |server: &Block| {
@@ -32,14 +31,14 @@ fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
             );
             Fault::new(message).in_place(server.span)
         };
-        let ssl = servers[shared.default].settings.get(&SSL);
+        let ssl = blocks[shared.default].settings.get(&SSL);
         if !ssl.certificates.is_empty() {
             continue;
         }
         if !ssl.reject_handshake {
-            return Err(missing(servers[shared.default]));
+            return Err(missing(blocks[shared.default]));
         }
-        let without = shared.servers.iter().map(|&at| servers[at]).find(|server| {
+        let without = shared.servers.iter().map(|&at| blocks[at]).find(|server| {
             let ssl = server.settings.get(&SSL);
             ssl.certificates.is_empty() && !ssl.reject_handshake
         });

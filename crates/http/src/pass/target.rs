@@ -9,12 +9,12 @@ use weir_engine::connection::connect::ConnectOptions;
 use weir_engine::error_log::Level;
 use weir_script::{Template, Variables};
 use weir_upstream::url::{Url, UrlOptions, parse_url};
-use weir_upstream::{Group, KeepaliveConfig, Pick, Plan, Side, UpstreamRef, Upstreams};
+use weir_upstream::{Group, KeepaliveConfig, Pick, Side, UpstreamRef, Upstreams};
 
 use super::Pass;
 use crate::client::Rate;
 use crate::request::Request;
-use crate::snapshot::Held;
+use crate::snapshot::{Held, Upstream};
 
 /// How an upstream is talked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,16 +164,6 @@ fn shown_host(url: &Url, scheme: Scheme) -> String {
         true => format!("{}:{}", url.host, url.port),
         false => url.host.clone(),
     }
-}
-
-/// An upstream of the configuration, ready for requests.
-pub struct Upstream {
-    /// What the configuration says.
-    pub plan: Plan,
-    /// The group, with its state.
-    pub group: Arc<Group>,
-    /// Where each thread keeps its connections.
-    pub pool: weir_upstream::PoolId,
 }
 
 /// Where one request goes.

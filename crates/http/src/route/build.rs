@@ -7,6 +7,7 @@ use weir_script::CaptureRegex;
 use weir_wire::uri;
 
 use super::listen::Shared;
+use super::servers::{ports, servers};
 use super::{
     Endpoint, Kind, Listener, Location, Locations, Routes, Server, ServerAt, ServerNames, Usual,
 };
@@ -16,22 +17,23 @@ use crate::module::Handlers;
 use crate::pending::content;
 
 /// What the routes are built with.
-pub struct Builder<'a> {
+pub(crate) struct Builder<'a> {
     /// What runs in a block with these settings.
-    pub handlers: &'a dyn Fn(&Settings, Contexts) -> Handlers,
+    pub(crate) handlers: &'a dyn Fn(&Settings, Contexts) -> Handlers,
     /// Whether the block itself passes requests on to an upstream (`proxy_pass`).
-    pub passes: &'a dyn Fn(&Settings) -> bool,
+    pub(crate) passes: &'a dyn Fn(&Settings) -> bool,
     /// Whether the block serves CONNECT (`tunnel_pass`).
-    pub connects: &'a dyn Fn(&Settings) -> bool,
+    pub(crate) connects: &'a dyn Fn(&Settings) -> bool,
 }
 
 impl Builder<'_> {
-    /// Builds the routes of the tree with this root, which [`super::check()`] found right.
-    pub fn build(&self, root: &Block) -> Routes {
-        let blocks: Vec<&Block> = super::servers(root).collect();
+    /// Builds the routes of the tree with this root, which [`check`](super::check::check()) found
+    /// right.
+    pub(crate) fn build(&self, root: &Block) -> Routes {
+        let blocks: Vec<&Block> = servers(root).collect();
         let servers: Vec<Arc<Server>> =
             blocks.iter().map(|block| Arc::new(self.server(block))).collect();
-        let bound = super::ports(&blocks).bound();
+        let bound = ports(&blocks).bound();
         let listeners = bound
             .into_iter()
             .map(|bound| {

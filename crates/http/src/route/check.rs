@@ -5,22 +5,22 @@ use std::collections::HashMap;
 use weir_conf::{Block, Contexts, Diagnostic, Severity, Span};
 use weir_script::names::Refused;
 
-use super::{Kind, ServerNames};
+use super::{Kind, ServerNames, servers};
 use crate::core::{self, location::Pattern, server_name, server_name::ServerName};
 
 /// Reports duplicate locations, and names that several servers of an address have. Like nginx it
 /// stops at the first fault, and says nothing if there was one before. `root` is the root of the
 /// assembled tree.
-pub fn check(root: &Block, diagnostics: &mut Vec<Diagnostic>) {
+pub(crate) fn check(root: &Block, diagnostics: &mut Vec<Diagnostic>) {
     if diagnostics.iter().any(|diagnostic| diagnostic.severity.is_fatal()) {
         return;
     }
-    let servers: Vec<&Block> = super::servers(root).collect();
+    let servers: Vec<&Block> = servers::servers(root).collect();
     if let Some(fault) = servers.iter().find_map(|server| duplicate_location(server)) {
         diagnostics.push(fault);
         return;
     }
-    for shared in super::ports(&servers).addresses() {
+    for shared in servers::ports(&servers).addresses() {
         if shared.servers.len() < 2 && !server_name::captures(servers[shared.default]) {
             continue;
         }

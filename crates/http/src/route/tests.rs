@@ -5,6 +5,8 @@ use std::path::Path;
 use weir_conf::environment::Memory;
 use weir_conf::{Assembly, assemble};
 
+use super::build::Builder;
+use super::check::check;
 use super::*;
 
 fn assembled(text: &str) -> Assembly {

@@ -14,7 +14,8 @@ use weir_engine::log_files::LogFile;
 use weir_engine::{ErrorLog, capacity, sim};
 use weir_http::modules::{registries, tables};
 use weir_http::serve::Service;
-use weir_http::snapshot::{Plan, Snapshot};
+use weir_http::snapshot::Snapshot;
+use weir_http::snapshot::plan::Plan;
 use weir_upstream::Registry;
 
 /// Where it listens.

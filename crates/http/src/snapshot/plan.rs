@@ -1,0 +1,207 @@
+//! From an assembly that is right to a configuration that serves.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use weir_conf::{Assembly, Block, Contexts, Diagnostic, Environment, Severity, SourceMap};
+use weir_engine::log_files::LogFile;
+use weir_engine::thread_pool::directive::{Named, ThreadPools};
+use weir_script::{VarId, Variables};
+use weir_upstream::{Registry, Resolver, Side, UpstreamRef, Upstreams, Zones};
+
+use super::{Configuration, Upstream};
+use crate::core::RESOLVER;
+use crate::module::{Handlers, Modules, Prepare};
+use crate::route::build::Builder;
+use crate::route::{ListenSpec, check, servers};
+use crate::variables::{Definitions, Source};
+
+/// A configuration that has been read and is good.
+pub struct Plan {
+    modules: Modules,
+    root: Block,
+    sources: Arc<[Source]>,
+    /// The names of the variables, in the order of the sources.
+    variable_names: Arc<[Box<str>]>,
+    variable_ids: Arc<HashMap<Box<str>, VarId>>,
+    hostname: String,
+    prefix: PathBuf,
+    /// What each upstream is, by its reference; None for those of stream.
+    plans: Vec<Option<weir_upstream::Plan>>,
+    /// The upstreams of the configuration, for names known only at run time.
+    named: HashMap<(String, u16), UpstreamRef>,
+    thread_pools: Arc<[Arc<Named>]>,
+}
+
+impl Plan {
+    /// Finishes an assembly: modules see it whole, variables get their definitions. What is wrong
+    /// is added to the assembly's diagnostics; a plan comes of it only if nothing is, and has the
+    /// assembly's tree.
+    pub fn build(assembly: &mut Assembly, env: &dyn Environment, prefix: PathBuf) -> Option<Self> {
+        if !assembly.ok() {
+            return None;
+        }
+        check::check(&assembly.root, &mut assembly.diagnostics);
+        let modules = assembly.registries.entry::<Definitions>().modules();
+        for prepare in modules.iter().filter_map(|module| module.prepare) {
+            let Assembly { root, registries, diagnostics, .. } = assembly;
+            let mut whole = Prepare { root, registries, env, diagnostics };
+            if let Err(fault) = prepare(&mut whole) {
+                diagnostics.push(fault.diagnose("", None));
+            }
+        }
+        let upstreams = assembly.registries.take::<Upstreams>();
+        let plans = upstream_plans(&upstreams, assembly, env);
+        let mut variables = assembly.registries.take::<Variables>();
+        let mut pending = Vec::new();
+        let definitions = assembly.registries.take::<Definitions>();
+        // Pages may name what the configuration only defines.
+        for name in definitions.names() {
+            variables.reference(name);
+        }
+        let variable_ids = variables.names().map(|(id, name)| (name.into(), id)).collect();
+        let sources = match definitions.resolve(&variables, &mut pending) {
+            Ok(sources) => {
+                let warn =
+                    |name| format!("the \"{name}\" variable is not supported yet and is empty");
+                let told = pending.into_iter().map(warn);
+                let told = told.map(|text| Diagnostic::new(Severity::Warn, text, None));
+                assembly.diagnostics.extend(told);
+                sources.into()
+            }
+            Err(message) => {
+                let names = definitions.rows().map(|row| row.name);
+                let names: Vec<&str> = names.chain(definitions.names()).collect();
+                assembly.diagnostics.push(unknown_variable(message, &names, &assembly.sources));
+                return None;
+            }
+        };
+        let thread_pools = ThreadPools::bind(&mut assembly.registries).unwrap_or_else(|fault| {
+            assembly.diagnostics.push(fault.diagnose("", None));
+            Arc::default()
+        });
+        let unsized_zones = assembly.registries.take::<Zones>();
+        assembly.diagnostics.extend(unsized_zones.unsized_zones());
+        let variable_names = variables.names().map(|(_, name)| name.into()).collect();
+        if !assembly.ok() {
+            return None;
+        }
+        let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let root = std::mem::take(&mut assembly.root);
+        let named = upstreams.names(Side::Http);
+        Some(Self {
+            modules,
+            root,
+            sources,
+            variable_names,
+            variable_ids: Arc::new(variable_ids),
+            hostname,
+            prefix,
+            plans,
+            named,
+            thread_pools,
+        })
+    }
+
+    /// The sockets that this configuration listens on, in the order in which
+    /// [`Snapshot::listener`] numbers them.
+    pub fn listeners(&self) -> Vec<ListenSpec> {
+        servers::listeners(&self.root)
+    }
+
+    /// The configuration as requests see it, which is all work that grows with its size: so
+    /// somebody asks for it who holds up nothing. `files` are the open log files in the order of
+    /// their handles.
+    pub fn configuration(&self, files: &[Arc<LogFile>], registry: &Registry) -> Configuration {
+        let modules = self.modules;
+        let handlers = |settings: &_, _: Contexts| Handlers::collect(modules, settings, files);
+        let passes = |settings: &_| modules.iter().any(|m| m.passes.is_some_and(|p| p(settings)));
+        let connects =
+            |settings: &_| modules.iter().any(|m| m.connects.is_some_and(|p| p(settings)));
+        let builder = Builder { handlers: &handlers, passes: &passes, connects: &connects };
+        let upstream = |plan: &Option<weir_upstream::Plan>| {
+            let plan = plan.clone()?;
+            let (group, pool) = (registry.group(&plan.group), registry.pool(&plan.group.key));
+            Some(Upstream { plan, group, pool })
+        };
+        Configuration {
+            modules,
+            upstreams: self.plans.iter().map(upstream).collect(),
+            named: self.named.clone(),
+            resolvers: resolvers(&self.root, registry),
+            routes: builder.build(&self.root),
+            sources: self.sources.clone(),
+            variable_names: self.variable_names.clone(),
+            variable_ids: self.variable_ids.clone(),
+            hostname: self.hostname.as_str().into(),
+            prefix: self.prefix.as_path().into(),
+            files: files.into(),
+            thread_pools: Arc::clone(&self.thread_pools),
+        }
+    }
+}
+
+/// One resolver for each set of name servers that some block names.
+fn resolvers(root: &Block, registry: &Registry) -> Vec<Resolver> {
+    let mut resolvers: Vec<Resolver> = Vec::new();
+    for block in root.walk() {
+        if !block.context.intersects(RESOLVING) {
+            continue;
+        }
+        let Some(config) = &block.settings.get(&RESOLVER).resolver else { continue };
+        if !resolvers.iter().any(|known| known.config() == config) {
+            resolvers.push(registry.resolver(config));
+        }
+    }
+    resolvers
+}
+
+/// The blocks that requests can be in.
+const RESOLVING: Contexts = Contexts::SERVER
+    .union(Contexts::LOCATION)
+    .union(Contexts::LOCATION_IF)
+    .union(Contexts::LIMIT_EXCEPT);
+
+/// nginx's message about a variable that nothing defines, with its place and what may be meant.
+fn unknown_variable(message: String, names: &[&str], sources: &SourceMap) -> Diagnostic {
+    let mut fault = Diagnostic::new(Severity::Emerg, message, None);
+    if let Some(name) = fault.message.split('"').nth(1) {
+        fault.word = sources.variable(name);
+        let meant = weir_conf::nearest(name, names.iter().copied());
+        fault.hint = meant.map(|meant| format!("did you mean \"${meant}\"?"));
+    }
+    fault
+}
+
+/// Finishes the upstreams; what is wrong with them goes to the diagnostics.
+fn upstream_plans(
+    upstreams: &Upstreams,
+    assembly: &mut Assembly,
+    env: &dyn Environment,
+) -> Vec<Option<weir_upstream::Plan>> {
+    let http = assembly.root.walk().into_iter().find(|block| block.context == Contexts::HTTP);
+    let above = http.map(|block| block.settings.get(&RESOLVER));
+    let above = above.and_then(|settings| {
+        let timeout = settings.timeout.0.as_millis() as u64;
+        settings.resolver.as_ref().map(|resolver| (resolver, timeout))
+    });
+    let found = upstreams.plans(Side::Http, assembly, above, env);
+    let stream = crate::pending::stream::resolver(&assembly.root);
+    let stream = stream.as_ref().map(|(resolver, timeout)| (resolver, *timeout));
+    for plan in upstreams.plans(Side::Stream, assembly, stream, env).into_iter().flatten() {
+        assembly.diagnostics.extend(plan.err().map(|fault| fault.diagnose("", None)));
+    }
+    let mut plans = Vec::with_capacity(found.len());
+    for plan in found {
+        plans.push(match plan {
+            Some(Ok(plan)) => Some(plan),
+            Some(Err(fault)) => {
+                assembly.diagnostics.push(fault.diagnose("", None));
+                None
+            }
+            None => None,
+        });
+    }
+    plans
+}
