@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::net::{SocketAddrAny, SocketAddrUnix};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 
 use crate::kernel;
 
@@ -46,6 +46,14 @@ impl Addr {
     /// Whether it is a unix socket.
     pub fn is_unix(&self) -> bool {
         matches!(self, Self::Unix(_))
+    }
+
+    pub(crate) fn family(&self) -> AddressFamily {
+        match self {
+            Self::Inet(SocketAddr::V4(_)) => AddressFamily::INET,
+            Self::Inet(SocketAddr::V6(_)) => AddressFamily::INET6,
+            Self::Unix(_) => AddressFamily::UNIX,
+        }
     }
 
     /// Appends `$remote_addr`: the address without port and brackets, `unix:` for a unix socket

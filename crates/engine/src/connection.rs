@@ -17,19 +17,19 @@ use crate::addr::Addr;
 use crate::buffer::{self, Buf};
 use crate::clock::Instant;
 use crate::kernel::{self, Descriptor};
-use crate::listen::Inherited;
+use crate::socket::Socket;
 use crate::stats::Slot;
 use crate::timer::Deadline;
-use crate::tls::TlsInfo;
+use crate::tls::info::TlsInfo;
 use crate::tls::session::Session;
 
 pub mod connect;
 mod idle;
-pub(crate) mod socket;
+mod inherited;
 pub mod splice;
 
 pub(crate) use idle::Idle;
-use socket::Socket;
+pub(crate) use inherited::Inherited;
 
 /// A connection. It is closed when it is dropped.
 #[derive(Debug)]

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use rustix::net::{SendFlags, SocketFlags, SocketType};
 
 use crate::addr::Addr;
-use crate::connection::connect::family;
 use crate::event_loop::reactor::{Source, Watch};
 
 /// A UDP socket that exchanges datagrams with one address. It is closed when it is dropped.
@@ -25,7 +24,7 @@ impl Datagrams {
     /// The system's.
     pub fn connect(to: SocketAddr) -> io::Result<Self> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let fd = rustix::net::socket_with(family(&Addr::Inet(to)), SocketType::DGRAM, flags, None)?;
+        let fd = rustix::net::socket_with(Addr::Inet(to).family(), SocketType::DGRAM, flags, None)?;
         let any: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
         rustix::net::bind(&fd, &SocketAddr::new(any, 0))?;
         rustix::net::connect(&fd, &to)?;

@@ -26,6 +26,7 @@ pub mod park;
 pub mod random;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+mod socket;
 pub mod stats;
 pub mod syslog;
 pub mod temp_file;

@@ -12,7 +12,7 @@ use rustix::net::SocketFlags;
 
 use crate::addr::Addr;
 use crate::capacity;
-use crate::connection::Conn;
+use crate::connection::{Conn, Inherited};
 use crate::error_log::{Level, Seldom};
 use crate::event_loop::reactor::{Watch, Watched};
 use crate::event_loop::{self, Task};
@@ -21,13 +21,11 @@ use crate::os_error::Failed;
 use crate::stats;
 
 mod bind;
-mod inherited;
 
 pub use bind::{
     BindError, DEFAULT_BACKLOG, Keepalive, ListenOptions, Transport, apply, bind, is_abandoned,
     retire, share,
 };
-pub(crate) use inherited::Inherited;
 
 /// How many connections are accepted before the tasks of those get their turn. Few, because those
 /// that still wait in the kernel outlive a process that somebody kills: with 16, four kills under

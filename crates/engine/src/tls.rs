@@ -9,7 +9,7 @@ pub mod fuzz;
 mod handshake;
 mod hello;
 mod hkdf;
-mod info;
+pub(crate) mod info;
 mod keys;
 mod names;
 mod offer;

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{SocketFlags, SocketType, sockopt};
 use weir_sys::socket::{IntOption, set_int_option};
 
 use super::Conn;
@@ -106,7 +106,7 @@ fn start(addr: &Addr, options: &ConnectOptions) -> Result<(Conn, bool), ConnectE
 
 fn socket(addr: &Addr, options: &ConnectOptions) -> Result<Descriptor, ConnectError> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let made = kernel::socket_with(family(addr), SocketType::STREAM, flags, None);
+    let made = kernel::socket_with(addr.family(), SocketType::STREAM, flags, None);
     let socket = made.map_err(|error| match error {
         // This host knows no addresses of the peer's kind.
         Errno::AFNOSUPPORT => ConnectError::Peer(error.into()),
@@ -151,12 +151,4 @@ fn bind_source(socket: &Descriptor, from: SocketAddr, transparent: bool) -> io::
         let _ = set_int_option(socket.as_fd(), IntOption::BindAddressNoPort, 1);
     }
     Ok(rustix::net::bind(socket, &from)?)
-}
-
-pub(crate) fn family(addr: &Addr) -> AddressFamily {
-    match addr {
-        Addr::Inet(SocketAddr::V4(_)) => AddressFamily::INET,
-        Addr::Inet(SocketAddr::V6(_)) => AddressFamily::INET6,
-        Addr::Unix(_) => AddressFamily::UNIX,
-    }
 }

@@ -2,11 +2,12 @@
 
 use std::net::{SocketAddr, SocketAddrV4};
 
-use super::socket::Socket;
-use super::{Conn, Session, Slot};
+use super::{Conn, Inherited};
 use crate::addr::Addr;
 use crate::event_loop::reactor::LotId;
-use crate::listen::Inherited;
+use crate::socket::Socket;
+use crate::stats::Slot;
+use crate::tls::session::Session;
 
 /// A connection without anything that only a busy one needs. It is closed when it is dropped.
 #[derive(Debug)]

@@ -13,10 +13,10 @@ use rustix::pipe::{PipeFlags, SpliceFlags};
 use weir_sys::ring::BUFFER_SIZE;
 
 use super::Conn;
-use super::socket::Socket;
 use crate::buffer::{self, Buf};
 use crate::event_loop::reactor::Heard;
 use crate::kernel;
+use crate::socket::Socket;
 
 /// How much the pipe holds: 128 stretches of memory, which are up to 32 KiB long on their way
 /// through the loopback device and a packet's content elsewhere.

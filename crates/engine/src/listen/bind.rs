@@ -10,7 +10,6 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use weir_sys::socket::{IntOption, set_int_option};
 
 use crate::addr::Addr;
-use crate::connection::connect::family;
 use crate::os_error::Failed;
 
 /// nginx's default for `backlog` on Linux.
@@ -147,7 +146,7 @@ fn open(
         Transport::Datagram => SocketType::DGRAM,
     };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(family(addr), kind, flags, None)
+    let socket = rustix::net::socket_with(addr.family(), kind, flags, None)
         .map_err(|error| BindError::new(format!("socket() {addr} failed"), error))?;
     sockopt::set_socket_reuseaddr(&socket, true).map_err(|error| {
         BindError::new(format!("setsockopt(SO_REUSEADDR) {addr} failed"), error)

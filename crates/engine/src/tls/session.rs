@@ -19,8 +19,8 @@ use super::aead::{APPLICATION_DATA, HEAD, Keys, LARGEST_FRAGMENT, TAIL};
 use super::info::TlsInfo;
 use super::records::{self, OUTBOUND_LIMIT};
 use crate::buffer::{self, Buf, STRETCH};
-use crate::connection::socket::Socket;
 use crate::kernel;
+use crate::socket::Socket;
 
 /// The size of a receive: one record and most of another.
 const INBOUND: usize = 32 * 1024;

@@ -119,7 +119,7 @@ impl Socket {
 
     /// Pending when it is known without a call that there is nothing to receive.
     #[inline]
-    pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Heard>> {
+    pub(crate) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Heard>> {
         match &self.source {
             Some(source) => source.poll_read(cx).map(Ok),
             None if self.known == Known::Drained => self.watch()?.poll_read(cx).map(Ok),
@@ -128,7 +128,7 @@ impl Socket {
     }
 
     /// The same for somebody who moves what comes past our memory.
-    pub(super) fn poll_to_move(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Heard>> {
+    pub(crate) fn poll_to_move(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Heard>> {
         match &self.source {
             Some(source) => source.poll_move(cx).map(Ok),
             None => self.poll_heard(cx),
@@ -164,7 +164,7 @@ impl Socket {
     }
 
     /// Takes what the loop has received, and behind it what the socket has, if that can be more.
-    pub(super) fn take_held(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+    pub(crate) fn take_held(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
         let source = self.source.as_ref().expect("what is held has a source");
         let (taken, may_be_more) = source.take(into, max);
         let count = taken?;
@@ -188,7 +188,7 @@ impl Socket {
         watched.unwrap_or(Poll::Ready(()))
     }
 
-    pub(super) fn read_blocked(&mut self) -> io::Result<()> {
+    pub(crate) fn read_blocked(&mut self) -> io::Result<()> {
         match &self.source {
             Some(source) => source.read_blocked(),
             None => drop(self.watch()?),
@@ -312,7 +312,7 @@ impl Socket {
         })
     }
 
-    pub(super) fn poll_write(
+    pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,

@@ -25,7 +25,7 @@ thread_local! {
 
 impl Inherited {
     /// Switches Nagle's algorithm off for what the listener will accept, and learns the rest.
-    pub(super) fn from(listener: &OwnedFd) -> Self {
+    pub(crate) fn from(listener: &OwnedFd) -> Self {
         let address = Addr::of_socket(listener).ok();
         let inet = matches!(address, Some(Addr::Inet(_)));
         let nodelay = inet && sockopt::set_tcp_nodelay(listener, true).is_ok();
