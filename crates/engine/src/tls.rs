@@ -15,6 +15,7 @@ mod names;
 mod offer;
 mod records;
 mod resumption;
+mod scope;
 mod server;
 pub(crate) mod session;
 mod session_cache;

@@ -7,8 +7,6 @@ use std::fmt::Write;
 use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, HandshakeKind, NamedGroup, ProtocolVersion};
 
-use super::handshake::ClientHello;
-use super::server::ServerTls;
 use super::verify::{Identity, Verdict};
 use super::{ciphers, names};
 
@@ -46,8 +44,8 @@ pub(super) struct Judged {
 
 impl TlsInfo {
     /// The information available after the client hello alone.
-    pub fn before(hello: &ClientHello<'_>) -> Self {
-        Self { server_name: hello.server_name.map(<[u8]>::to_vec), ..Self::default() }
+    pub fn before(server_name: Option<&[u8]>) -> Self {
+        Self { server_name: server_name.map(<[u8]>::to_vec), ..Self::default() }
     }
 
     /// Reads everything except the verdict and the fields of the client hello.
@@ -66,17 +64,6 @@ impl TlsInfo {
     /// The latest verdict on the peer's certificate.
     pub fn verdict(&self) -> Verdict {
         self.judged.get().verdict
-    }
-
-    /// The verdict on the peer's certificate by the rules of `server`. The certificate is judged
-    /// again if `server` trusts other authorities or has other revocation lists than the previous
-    /// judge.
-    pub fn verdict_by(&self, server: &ServerTls) -> Verdict {
-        let by = server.judged_by();
-        if by.is_some() && by != self.judged.get().by && !self.certificates.is_empty() {
-            self.judged.set(server.judge(&self.certificates));
-        }
-        self.verdict()
     }
 
     /// `$ssl_cipher`: OpenSSL's name of the cipher.

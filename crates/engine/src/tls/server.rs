@@ -12,14 +12,15 @@ use rustls::{
 
 use super::aead::{HEAD, LARGEST_FRAGMENT};
 use super::hello;
-use super::info::Judged;
+use super::info::{Judged, TlsInfo};
 use super::keys::CertifiedKey;
 use super::names::Protocols;
 use super::offer::{Missing, Offer};
+use super::scope::Scope;
 use super::session_cache::SessionCache;
-use super::tickets::{Scope, Tickets};
+use super::tickets::Tickets;
 use super::verify::certificate::Certificate;
-use super::verify::{self, Identity, Judge, Purpose, Trust};
+use super::verify::{self, Judge, Purpose, Trust, Verdict};
 use crate::clock;
 
 /// `ssl_verify_client`.
@@ -192,9 +193,15 @@ impl ServerTls {
         }
     }
 
-    /// The identity of the judge; `None` if no certificate is requested.
-    pub(super) fn judged_by(&self) -> Option<Identity> {
-        self.judge.as_ref().map(Judge::identity)
+    /// The verdict on the certificate of a connected client by the rules of this server. The
+    /// certificate is judged again if this server trusts other authorities or has other revocation
+    /// lists than the previous judge.
+    pub fn verdict_of(&self, client: &TlsInfo) -> Verdict {
+        let by = self.judge.as_ref().map(Judge::identity);
+        if by.is_some() && by != client.judged.get().by && !client.certificates.is_empty() {
+            client.judged.set(self.judge(&client.certificates));
+        }
+        client.verdict()
     }
 }
 

@@ -9,11 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::server::{NoServerSessionStorage, StoresServerSessions};
 
-use super::tickets::Scope;
-
-/// The largest session that is cached or put into a ticket. nginx's limit is 4096 bytes with the
-/// client's own certificate only; this one includes the whole chain.
-pub(super) const LARGEST_SESSION: usize = 8 * 1024;
+use super::scope::{LARGEST_SESSION, Scope};
 
 /// The overhead of an entry besides its session and the two copies of its ID.
 const OVERHEAD: usize = 128;

@@ -1,17 +1,14 @@
-//! Session tickets and the scope in which they are valid.
+//! Session tickets.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::digest;
 use rustls::crypto::GetRandomFailed;
 use rustls::server::ProducesTickets;
 use rustls::ticketer::TicketRotator;
 
-use super::server::ServerSettings;
-use super::session_cache::LARGEST_SESSION;
-use crate::clock;
+use super::scope::{LARGEST_SESSION, Scope};
 
 /// The length of the key name at the start of each ticket (RFC 5077 section 4).
 const NAME: usize = 16;
@@ -140,54 +137,6 @@ impl ProducesTickets for FileTickets {
     }
 }
 
-/// The servers that may resume a session, and its timeout. A session is valid only on servers with
-/// the same certificates and the same requirements for client certificates.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scope {
-    context: [u8; CONTEXT],
-    timeout: u32,
-}
-
-/// A digest: clients cannot choose its input.
-const CONTEXT: usize = 32;
-
-/// The context and the time of the session's start in seconds.
-const LABEL: usize = CONTEXT + 8;
-
-impl Scope {
-    pub(super) fn new(settings: &ServerSettings) -> Self {
-        let mut digest = digest::Context::new(&digest::SHA256);
-        let mut add = |part: &[u8]| {
-            digest.update(&(part.len() as u64).to_be_bytes());
-            digest.update(part);
-        };
-        add(&settings.context);
-        for key in &settings.keys {
-            add(key.chain().first().map_or(&[], AsRef::as_ref));
-        }
-        add(format!("{:?}", settings.verify_client).as_bytes());
-        for authority in settings.client_authorities.iter().chain(&settings.trust.anchors) {
-            add(authority);
-        }
-        let mut context = [0; CONTEXT];
-        context.copy_from_slice(digest.finish().as_ref());
-        Self { context, timeout: settings.session_timeout }
-    }
-
-    pub(super) fn label(&self, plain: &[u8]) -> Vec<u8> {
-        [&self.context[..], &clock::wall_secs().to_be_bytes(), plain].concat()
-    }
-
-    /// The content of a label, if its scope matches and its session has not expired.
-    pub(super) fn check(&self, labelled: &[u8]) -> Option<Vec<u8>> {
-        let (label, plain) = labelled.split_first_chunk::<LABEL>()?;
-        let (context, begun) = label.split_first_chunk::<CONTEXT>()?;
-        let begun = i64::from_be_bytes(begun.try_into().ok()?);
-        let young = clock::wall_secs() - begun <= i64::from(self.timeout);
-        (*context == self.context && young).then(|| plain.to_vec())
-    }
-}
-
 #[derive(Debug)]
 struct ScopedTickets {
     inner: Arc<dyn ProducesTickets>,
@@ -200,7 +149,7 @@ impl ProducesTickets for ScopedTickets {
     }
 
     fn lifetime(&self) -> u32 {
-        self.scope.timeout
+        self.scope.timeout()
     }
 
     /// Encrypts a session. A large one gets no ticket: the client would send it with every hello.
@@ -216,6 +165,7 @@ impl ProducesTickets for ScopedTickets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::ServerSettings;
 
     #[test]
     fn tickets_of_older_keys_are_still_read() {

@@ -133,7 +133,7 @@ impl Opening<'_> {
             local: self.info.local.clone(),
             proxy_protocol: self.info.proxy_protocol.clone(),
             ssl: true,
-            tls: Some(Rc::new(TlsInfo::before(hello))),
+            tls: Some(Rc::new(TlsInfo::before(hello.server_name))),
             negotiated: self.info.negotiated.clone(),
             start: self.info.start,
         };

@@ -31,7 +31,7 @@ pub fn refused(request: &Request) -> Option<u16> {
     }
     // The connection may be older than what the server trusts now.
     let verdict = match &ssl.context {
-        Some(context) => tls.verdict_by(context.tls()),
+        Some(context) => context.tls().verdict_of(tls),
         None => tls.verdict(),
     };
     if let Verdict::Invalid(fault) = verdict
@@ -55,7 +55,7 @@ pub fn follow(endpoint: &Endpoint, info: &ConnectionInfo) {
     let server = found.map_or(&*endpoint.default, |(at, _)| endpoint.server(at));
     let context = |server: &Server| server.settings.get(&SSL).context.clone();
     if let Some(context) = context(server).or_else(|| context(&endpoint.default)) {
-        tls.verdict_by(context.tls());
+        context.tls().verdict_of(tls);
     }
 }
 
