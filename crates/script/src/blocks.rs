@@ -1,4 +1,4 @@
-//! `map`, `geo` and `split_clients` as directives: the same for http and for stream.
+//! `map`, `geo` and `split_clients` as directives, for http and for stream.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::{Host, Scope, Template, VarId, Variables};
 pub struct MapBlock {
     /// The variable it defines.
     pub name: VarId,
-    /// What is looked up.
+    /// The key to look up.
     pub source: Template,
-    /// Where.
+    /// The rows.
     pub map: Arc<Map<Template>>,
 }
 
 impl MapBlock {
-    /// Appends the variable's value to `out`: nothing when no row matches.
+    /// Appends the variable's value to `out`: nothing if no row matches.
     pub fn eval<S: Scope + ?Sized>(&self, scope: &mut S, out: &mut Vec<u8>) {
         let start = out.len();
         self.source.eval(scope, out);
@@ -54,16 +54,16 @@ impl Value for MapBlock {
 pub struct GeoBlock {
     /// The variable it defines.
     pub name: VarId,
-    /// The variable that holds the address; without one it is the client's.
+    /// The variable that holds the address; `None` for the client's address.
     pub source: Option<VarId>,
     /// The networks.
     pub geo: Arc<Geo>,
 }
 
 impl GeoBlock {
-    /// The address to look up: the variable's value, else the client's. `None`: it is none.
+    /// The address to look up: the variable's value, else the client's. `None` if there is none.
     ///
-    /// What `proxy` rows make of it is [`Geo::client`]'s to say.
+    /// [`Geo::client`] applies the `proxy` rows to it.
     pub fn address<H: Host + ?Sized>(
         &self,
         host: &mut H,
@@ -108,14 +108,14 @@ impl Value for GeoBlock {
 pub struct SplitClientsBlock {
     /// The variable it defines.
     pub name: VarId,
-    /// What is hashed.
+    /// The key to hash.
     pub source: Template,
     /// The shares.
     pub split: Arc<SplitClients<Box<[u8]>>>,
 }
 
 impl SplitClientsBlock {
-    /// Appends the variable's value to `out`: nothing when no share is hit.
+    /// Appends the variable's value to `out`: nothing if the key falls into no share.
     pub fn eval<H: Host + ?Sized>(&self, host: &mut H, out: &mut Vec<u8>) {
         let start = out.len();
         self.source.eval(host, out);
@@ -156,7 +156,7 @@ fn at<T>(word: &Word, result: Result<T, String>) -> Result<T, Fault> {
     result.map_err(|error| Fault::new(error).at(word))
 }
 
-/// The bytes of words, as the compilers of this crate take them.
+/// The bytes of words, as arguments for the compilers of this crate.
 pub fn words(words: &[Word]) -> Vec<&[u8]> {
     words.iter().map(|word| &word.value[..]).collect()
 }

@@ -11,7 +11,7 @@ pub struct CaptureRegex {
 }
 
 impl CaptureRegex {
-    /// Compiles a pattern, and defines a variable for each of its named groups.
+    /// Compiles a pattern and defines a variable for each of its named groups.
     ///
     /// # Errors
     /// nginx's wording for a bad pattern, and for a name that is a built-in variable.
@@ -30,7 +30,7 @@ impl CaptureRegex {
         &self.regex
     }
 
-    /// The pattern as it was written.
+    /// The source of the pattern.
     pub fn pattern(&self) -> &[u8] {
         self.regex.pattern()
     }
@@ -40,7 +40,7 @@ impl CaptureRegex {
         &self.variables
     }
 
-    /// Matches; on success the captures and the named variables of `scope` are replaced.
+    /// Matches; a match sets the captures and the named variables of `scope`.
     pub fn matches<S: Scope + ?Sized>(&self, subject: &[u8], scope: &mut S) -> bool {
         let matched = self.regex.captures_into(subject, scope.captures());
         if matched && !self.variables.is_empty() {

@@ -1,26 +1,26 @@
-//! Networks, written as nginx reads them: `10.0.0.0/8`, `::1`.
+//! Networks in nginx's notation: `10.0.0.0/8`, `::1`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A network: its lowest address, and the number of leading bits that count.
+/// A network: its lowest address and its prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cidr {
-    /// No bits are set beyond the prefix.
+    /// Bits beyond the prefix are zero.
     address: IpAddr,
     prefix: u8,
 }
 
-/// A network as it was parsed.
+/// A parsed network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parsed {
     /// The network.
     pub cidr: Cidr,
-    /// Bits beyond the prefix were set: nginx warns that they are meaningless.
+    /// Whether bits beyond the prefix were set, which nginx warns about.
     pub low_bits: bool,
 }
 
 impl Cidr {
-    /// Parses an address with or without a prefix length. `None`: it is neither.
+    /// Parses an address with or without a prefix length.
     pub fn parse(text: &[u8]) -> Option<Parsed> {
         let (address, length) = match memchr::memchr(b'/', text) {
             Some(slash) => (&text[..slash], Some(&text[slash + 1..])),
@@ -46,12 +46,12 @@ impl Cidr {
         self.address
     }
 
-    /// How many bits count.
+    /// The prefix length in bits.
     pub fn prefix(&self) -> u8 {
         self.prefix
     }
 
-    /// Whether an address lies in the network; an IPv4 address mapped into IPv6 is IPv4.
+    /// Whether the network contains an address; an IPv4-mapped IPv6 address counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.address.is_ipv4() && mask(address, self.prefix) == self.address
@@ -79,7 +79,7 @@ fn number(digits: &[u8]) -> Option<u8> {
 }
 
 /// Parses an address as nginx does: octets may have leading zeros or be empty, and
-/// `255.255.255.255` is none.
+/// `255.255.255.255` is refused.
 pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
     if let Some(v4) = parse_v4(text) {
         return Some(v4.into());
@@ -88,7 +88,7 @@ pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
     text.parse::<Ipv6Addr>().ok().map(IpAddr::from)
 }
 
-/// The IPv4 half of [`parse_address`].
+/// Parses an IPv4 address: see [`parse_address`].
 pub fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
     let mut address = 0u32;
     let mut dots = 0;

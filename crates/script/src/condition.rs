@@ -5,56 +5,56 @@ use crate::{CaptureRegex, Scope, Template, VarId, Variables};
 /// A compiled condition.
 #[derive(Clone, Debug)]
 pub enum Condition {
-    /// The variable has a value other than nothing and `0`.
+    /// The variable's value is neither empty nor `0`.
     Variable(VarId),
-    /// The variable is (not) this text.
+    /// The variable equals (`=`) or differs from (`!=`) a text.
     Equals {
-        /// What is compared.
+        /// The variable.
         variable: VarId,
-        /// With what.
+        /// The text.
         text: Template,
         /// Written with `!=`.
         negated: bool,
     },
-    /// The variable does (not) match.
+    /// The variable matches (`~`, `~*`) or does not match (`!~`, `!~*`) a pattern.
     Matches {
-        /// What is compared.
+        /// The variable.
         variable: VarId,
-        /// The pattern; a match sets the captures, whether negated or not.
+        /// The pattern; a match sets the captures, even if negated.
         regex: CaptureRegex,
         /// Written with `!~` or `!~*`.
         negated: bool,
     },
-    /// A file is (not) there.
+    /// A file exists, or does not.
     File {
-        /// What it must be.
+        /// The required kind of file.
         test: FileTest,
-        /// Where.
+        /// The path of the file.
         path: Template,
         /// Written with `!`.
         negated: bool,
     },
 }
 
-/// What a file must be.
+/// A required kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileTest {
-    /// `-f`: a file.
+    /// `-f`: a regular file.
     File,
-    /// `-d`: a folder.
+    /// `-d`: a directory.
     Directory,
-    /// `-e`: a file, a folder or a symbolic link.
+    /// `-e`: a file, a directory or a symbolic link.
     Exists,
-    /// `-x`: something executable.
+    /// `-x`: an executable file.
     Executable,
 }
 
-/// What there is at a path, as the caller found it; all false when there is nothing.
+/// The kind of file at a path, as found by the caller; all false if there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileKind {
     /// A regular file.
     pub is_file: bool,
-    /// A folder.
+    /// A directory.
     pub is_dir: bool,
     /// A symbolic link.
     pub is_link: bool,
@@ -63,7 +63,7 @@ pub struct FileKind {
 }
 
 impl FileTest {
-    /// Whether a file passes.
+    /// Whether a file of that kind passes.
     pub fn passes(self, kind: FileKind) -> bool {
         match self {
             Self::File => kind.is_file,
@@ -104,7 +104,7 @@ impl Condition {
 
     /// Whether the condition holds.
     ///
-    /// `scratch` is a buffer to work in; `file` tells what there is at a path.
+    /// `scratch` is a working buffer; `file` returns the kind of file at a path.
     pub fn holds<S: Scope + ?Sized>(
         &self,
         scope: &mut S,
@@ -139,7 +139,7 @@ impl Condition {
     }
 }
 
-/// nginx's truth: anything but nothing and `0`.
+/// nginx's truth: any value but the empty one and `0`.
 pub fn is_true(value: &[u8]) -> bool {
     !matches!(value, b"" | b"0")
 }
@@ -148,7 +148,7 @@ fn variable(first: &[u8], rest: &[&[u8]], vars: &mut Variables) -> Result<Condit
     if !matches!(rest.len(), 0 | 2) {
         return Err(invalid(first));
     }
-    // nginx does not look at the name any closer: what is none turns out to be unknown.
+    // As in nginx, the name is not checked here; a malformed name is reported as unknown later.
     let id = vars.reference_bytes(&first[1..]);
     let &[operator, operand] = rest else { return Ok(Condition::Variable(id)) };
     let negated = operator.first() == Some(&b'!');
@@ -177,7 +177,7 @@ fn strip_parentheses<'w>(words: &[&'w [u8]]) -> Result<Vec<&'w [u8]>, String> {
     let alone = opened.is_empty();
     let Some(last) = words.last_mut() else { return Err(invalid(b"")) };
     let Some(closed) = last.strip_suffix(b")") else {
-        // A lone parenthesis has been taken off already; nginx still shows it.
+        // A lone parenthesis was stripped above; nginx still shows it.
         return Err(invalid(if last.is_empty() { b"(" } else { last }));
     };
     *last = closed;

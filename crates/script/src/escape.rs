@@ -1,22 +1,22 @@
-//! The escapings that computed values need: log lines, and captures put into arguments.
+//! Escaping of values, in log lines and in captures that become arguments.
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-/// How the values in a log line are escaped.
+/// The escaping of values in a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Escape {
     /// Quotes, backslashes and everything outside printable ASCII become `\xXX`.
     #[default]
     Default,
-    /// As inside a JSON string (RFC 8259 section 7). A byte that is not UTF-8 is the character with
-    /// its number, as in Latin-1, so that the string is valid whatever a client has sent.
+    /// JSON strings (RFC 8259 section 7). A byte outside UTF-8 becomes the code point of its
+    /// number, as in Latin-1, so that the string is valid whatever a client sends.
     Json,
-    /// As they are.
+    /// No escaping.
     None,
 }
 
 impl Escape {
-    /// Escapes what stands in `out` from `start` on.
+    /// Escapes `out` from `start` on.
     pub fn apply(self, out: &mut Vec<u8>, start: usize) {
         match self {
             Self::Default => replace_from(out, start, is_special_in_logs, push_log),
@@ -27,7 +27,7 @@ impl Escape {
 }
 
 fn escape_json(out: &mut Vec<u8>, start: usize) {
-    // The usual value has nothing to escape, and is UTF-8 because it is ASCII.
+    // The usual value needs no escaping, and as ASCII it is valid UTF-8.
     let plain = |byte: &u8| byte.is_ascii() && !is_special_in_json(*byte);
     let Some(first) = out[start..].iter().position(|byte| !plain(byte)) else { return };
     let tail = out.split_off(start + first);
@@ -41,16 +41,16 @@ fn escape_json(out: &mut Vec<u8>, start: usize) {
     }
 }
 
-/// Escapes what stands in `out` from `start` on, for the arguments of a URI.
+/// Escapes `out` from `start` on, for the arguments of a URI.
 pub fn escape_args(out: &mut Vec<u8>, start: usize) {
     replace_from(out, start, is_special_in_args, |byte, out| {
         out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
     });
 }
 
-/// Decodes the path of a redirect's address, in place, up to its question mark.
+/// Decodes the path of a redirect's address in place, up to its question mark.
 ///
-/// Only what may stand in a URI unescaped is decoded: the rest keeps its escape.
+/// Decodes only characters that URIs allow unescaped; the others keep their escapes.
 pub fn unescape_redirect(text: &mut Vec<u8>, start: usize) {
     let mut read = start;
     let mut write = start;
@@ -99,7 +99,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// Copies only when something must be escaped: the usual value is scanned once and left alone.
+/// Copies only if a byte needs escaping: the usual value is scanned once and left alone.
 fn replace_from(
     out: &mut Vec<u8>,
     start: usize,
@@ -175,7 +175,7 @@ mod tests {
             (b"\xe9", r"\u00E9"),
             (b"a\xc3", r"a\u00C3"),
             (b"\xc3\xa9\xff\"\x00", "é\\u00FF\\\"\\u0000"),
-            // Neither an overlong form nor half of a surrogate pair is a character.
+            // Overlong forms and surrogate halves are no characters.
             (b"\xc0\xaf", r"\u00C0\u00AF"),
             (b"\xed\xa0\x80", r"\u00ED\u00A0\u0080"),
         ] {

@@ -1,20 +1,21 @@
-//! Whom a chain of trusted proxies speaks for: `X-Forwarded-For`, for `geo` and the realip module.
+//! The client address behind trusted proxies, from `X-Forwarded-For`, for `geo` and the realip
+//! module.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::cidr::{Cidr, parse_address, parse_v4};
 
-/// Whether an address is that of a trusted proxy.
+/// Whether an address belongs to a trusted proxy.
 pub fn is_trusted(address: IpAddr, proxies: &[Cidr]) -> bool {
     proxies.iter().any(|proxy| proxy.contains(address))
 }
 
-/// Walks from a peer back through the values of a header, the last line first, and gives the
-/// address they tell, if the peer is `trusted` and tells one.
+/// The client address according to a header's values, with the last line first; `None` if the peer
+/// is not `trusted` or names no address.
 ///
-/// Without `recursive` only the last address of the last line counts; with it, trusted addresses
-/// are passed over, and the first one that is not trusted, or the last that can be read, is taken.
-/// The port is 0 where none is written.
+/// Without `recursive`, it is the last address of the last line. With it, the walk continues
+/// backwards past trusted addresses, to the first untrusted one or as far as addresses can be read.
+/// The port is 0 if none is written.
 pub fn forwarded_address<'v>(
     trusted: bool,
     lines_from_last: impl IntoIterator<Item = &'v [u8]>,
@@ -45,7 +46,7 @@ pub fn forwarded_address<'v>(
     found
 }
 
-/// Splits off the last address of a list; what stands before it is empty when it was the only one.
+/// Splits off the last address of a list; the rest is empty if it was the only one.
 fn last_token(line: &[u8]) -> (&[u8], &[u8]) {
     let separator = |byte: &u8| matches!(byte, b' ' | b',');
     let end = line.iter().rposition(|byte| !separator(byte)).map_or(0, |at| at + 1);
@@ -56,7 +57,7 @@ fn last_token(line: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// `address`, `address:port` or `[address]:port`.
+/// Parses `address`, `address:port` or `[address]:port`.
 pub fn parse_address_port(text: &[u8]) -> Option<SocketAddr> {
     if let Some(address) = parse_address(text) {
         return Some(SocketAddr::new(address, 0));

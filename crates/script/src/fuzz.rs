@@ -1,4 +1,4 @@
-//! Entry points for fuzzing: whatever the bytes are, nothing here may panic.
+//! Entry points of fuzz targets: no input may cause a panic.
 
 use crate::cidr::Cidr;
 use crate::condition::Condition;
@@ -10,7 +10,7 @@ use crate::rewrite::Rewrite;
 use crate::split_clients::SplitClients;
 use crate::{Captures, Host, Regex, Scope, Template, VarId, Variables};
 
-/// A host in which every variable has its own number as value.
+/// A host in which each variable's value is its index.
 #[derive(Debug, Default)]
 struct Numbers(Captures);
 
@@ -46,7 +46,7 @@ pub fn template(data: &[u8]) {
     }
 }
 
-/// Compiles the first line as a pattern and matches the rest.
+/// Compiles the first line as a pattern and matches it against the rest.
 pub fn regex(data: &[u8]) {
     let end = memchr::memchr(b'\n', data).unwrap_or(data.len());
     let (pattern, subject) = data.split_at(end);
@@ -78,7 +78,7 @@ pub fn rewrite(data: &[u8]) {
     }
 }
 
-/// Takes each line as a row of `map`, `geo` and `split_clients`, then looks the bytes up.
+/// Adds each line as a row to `map`, `geo` and `split_clients`, then looks the bytes up.
 pub fn tables(data: &[u8]) {
     let mut vars = Variables::default();
     let mut map = Map::<Template>::default();
@@ -106,7 +106,7 @@ fn words(line: &[u8]) -> Vec<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    /// A small fuzzer: bytes that mean something, in any order.
+    /// A small fuzzer over meaningful bytes in random order.
     #[test]
     fn nothing_panics() {
         const ALPHABET: &[u8] = b"aZ09 \n$${}()[]?*+|\\^-.:/<>=!#,~&'PQEgkxpic\xc3\xa9\x00";

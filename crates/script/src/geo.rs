@@ -1,4 +1,4 @@
-//! `geo`: a value by the network that an address lies in.
+//! `geo`: a value by the network of an address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,7 +12,7 @@ mod trie;
 use ranges::{Range, Ranges};
 pub use trie::Trie;
 
-/// What nginx looks up for something that is no address.
+/// nginx looks this address up for a value that is no address.
 const NO_ADDRESS: Ipv4Addr = Ipv4Addr::BROADCAST;
 
 /// A finished `geo` block.
@@ -33,9 +33,9 @@ enum Table {
 }
 
 impl Geo {
-    /// The value for an address; `None` for what is none, such as a unix socket's peer.
+    /// The value for an address; `None` for peers without one, such as unix sockets.
     ///
-    /// Nothing found is an empty value, as in nginx.
+    /// As in nginx, an address in no network has an empty value.
     pub fn find(&self, address: Option<IpAddr>) -> &[u8] {
         let address = address.map(|address| address.to_canonical());
         let index = match &self.table {
@@ -56,8 +56,8 @@ impl Geo {
         index.and_then(|index| self.values.get(index as usize)).map_or(b"", |value| value)
     }
 
-    /// The address to look up when `peer` may be a trusted proxy: the block's `proxy` and
-    /// `proxy_recursive` applied to the lines of `X-Forwarded-For`, the last first.
+    /// The address to look up if `peer` may be a trusted proxy: applies the block's `proxy` and
+    /// `proxy_recursive` to the lines of `X-Forwarded-For`, last line first.
     pub fn client<'v>(
         &self,
         peer: IpAddr,
@@ -71,36 +71,37 @@ impl Geo {
             .map_or(peer, |address| address.ip())
     }
 
-    /// Whether a `proxy` row asks for [`Geo::client`].
+    /// Whether the block has `proxy` rows, which need [`Geo::client`].
     pub fn has_proxies(&self) -> bool {
         !self.proxies.is_empty()
     }
 
-    /// Whether the value must be computed anew for each use.
+    /// Whether each use computes the value anew.
     pub fn is_volatile(&self) -> bool {
         self.volatile
     }
 }
 
-/// Puts an IPv4 address at the top of a trie's key.
+/// Moves an IPv4 address to the top bits of a trie's key.
 fn widen(address: Ipv4Addr) -> u128 {
     u128::from(u32::from(address)) << 96
 }
 
-/// Takes the rows of a `geo` block.
+/// Collects the rows of a `geo` block.
 #[derive(Debug, Default)]
 pub struct GeoBuilder {
-    /// `None` until the first network: `ranges` must come before it.
+    /// `None` until the first network: `ranges` must precede it.
     tries: Option<(Trie<u32>, Trie<u32>)>,
     ranges: Option<Ranges>,
     range_default: Option<u32>,
     values: Vec<Box<[u8]>>,
-    /// Equal values are kept once: real tables have millions of rows and few values.
+    /// The index of each value. Values are interned: real tables have millions of rows and few
+    /// values.
     known: HashMap<Box<[u8]>, u32>,
     proxies: Vec<Cidr>,
     proxy_recursive: bool,
     volatile: bool,
-    /// In stream nobody forwards addresses: `proxy` is no special word.
+    /// Whether `proxy` is an ordinary row: stream has no forwarded addresses.
     no_proxies: bool,
 }
 
@@ -110,7 +111,7 @@ impl GeoBuilder {
         Self { no_proxies: true, ..Self::default() }
     }
 
-    /// Takes one row, special words included; the parser has resolved `include`.
+    /// Adds a row, special words included; the parser has resolved `include`.
     ///
     /// # Errors
     /// nginx's wording. Warnings go to `warn`.
@@ -244,7 +245,7 @@ impl GeoBuilder {
             IpAddr::V4(address) => (v4, widen(address)),
             IpAddr::V6(address) => (v6, address.into()),
         };
-        // nginx shows what the address found so far, which may be a narrower network's value.
+        // nginx shows the value found for the address, which may be a narrower network's.
         let shown = trie.find(key).copied();
         if trie.insert(key, prefix, index).is_some() {
             let old = shown.map_or(&b""[..], |old| self.value(old));

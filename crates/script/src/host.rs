@@ -1,19 +1,19 @@
-//! What a computed value asks of the request or the session that it is computed for.
+//! Hosts: the request or session for which a value is computed.
 
 use crate::{Captures, VarId};
 
-/// Gives the values of variables and of the last regular expression's captures.
+/// Provides the values of variables and captures.
 pub trait Host {
-    /// Appends a variable's value to `out`. False: the variable has no value.
+    /// Appends a variable's value to `out`. False if the variable has no value.
     fn variable(&mut self, id: VarId, out: &mut Vec<u8>) -> bool;
 
-    /// Appends the `n`th capture (1 to 9) to `out`. False: there is none.
+    /// Appends the `n`th capture (1 to 9) to `out`. False if there is none.
     fn capture(&mut self, n: usize, out: &mut Vec<u8>) -> bool;
 }
 
-/// A [`Host`] that also keeps what a regular expression matched.
+/// A [`Host`] that also stores the captures of matches.
 pub trait Scope: Host {
-    /// The captures that `$1` to `$9` read from.
+    /// The captures behind `$1` to `$9`.
     fn captures(&mut self) -> &mut Captures;
 
     /// Sets the variable of a named capture.
@@ -26,7 +26,7 @@ pub(crate) mod fake {
     use super::*;
     use std::collections::HashMap;
 
-    /// A host with set variables.
+    /// A host with preset variables.
     #[derive(Default)]
     pub(crate) struct Fake {
         pub(crate) values: HashMap<VarId, Vec<u8>>,

@@ -1,12 +1,11 @@
-//! `$variables`, and what is computed from them, for http and for stream.
+//! `$variables`, and values computed from them, for http and for stream.
 //!
-//! Nothing here knows a request. What a value needs of one comes through [`Host`] (read) and
-//! [`Scope`] (read, and keep what a regular expression captured), so the same templates, maps and
-//! conditions serve both sides.
+//! The crate knows no requests. Values of a request come through [`Host`] (read) and [`Scope`]
+//! (read, and store captures), so http and stream use the same templates, maps and conditions.
 //!
-//! * [`variables`]: names become indices while a configuration is assembled
-//! * [`template`]: text with variables in it
-//! * [`regex`]: PCRE syntax on engines that cannot blow up
+//! * [`variables`]: registry of variable names, which become indices
+//! * [`template`]: text with variables
+//! * [`regex`]: PCRE syntax on engines with bounded time
 //! * [`names`]: host names with wildcards, for `map` and for `server_name`
 //! * [`map`], [`geo`], [`split_clients`]: variables computed from other variables
 //! * [`blocks`]: those three as directives

@@ -1,4 +1,4 @@
-//! The lines of access logs.
+//! Formats of access logs.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use crate::{Host, VarId, Variables};
 #[derive(Clone, Debug, Default)]
 pub struct LogFormat {
     escape: Escape,
-    /// The literals, one after the other.
+    /// The concatenated literals.
     text: Box<[u8]>,
     ops: Box<[Op]>,
 }
@@ -22,8 +22,8 @@ enum Op {
 }
 
 impl LogFormat {
-    /// Compiles what follows the name of a format: `escape=…` if it is there, then the parts,
-    /// which are put together without anything between them.
+    /// Compiles the arguments after the name of a format: an optional `escape=…`, then the parts,
+    /// which are concatenated.
     ///
     /// # Errors
     /// nginx's wording.
@@ -67,8 +67,8 @@ impl LogFormat {
         Ok(Self { escape, text: text.into(), ops: ops.into() })
     }
 
-    /// Appends the line, without a line feed. A variable that is not found is `-`, or nothing
-    /// when the escaping is `json` or `none`.
+    /// Appends the line, without a line feed. A missing variable is `-`, or empty if the escaping
+    /// is `json` or `none`.
     pub fn eval<H: Host + ?Sized>(&self, host: &mut H, out: &mut Vec<u8>) {
         for op in &self.ops {
             match op {
@@ -86,7 +86,7 @@ impl LogFormat {
         }
     }
 
-    /// Every variable in it, in order.
+    /// The variables of the format, in order.
     pub fn variables(&self) -> impl Iterator<Item = VarId> + '_ {
         self.ops.iter().filter_map(|op| match op {
             Op::Variable(id) => Some(*id),
@@ -95,7 +95,7 @@ impl LogFormat {
     }
 }
 
-/// Puts neighbours together: parts of a format often end and begin with text.
+/// Joins adjacent literals: parts of a format often begin and end with text.
 fn push_literal(text: &mut Vec<u8>, ops: &mut Vec<Op>, literal: &[u8]) {
     let start = text.len();
     text.extend_from_slice(literal);

@@ -1,7 +1,7 @@
-//! `map`: a value looked up by another.
+//! `map`: a value looked up by a key.
 //!
-//! The order is nginx's: exact keys in any case, host names with wildcards, regular expressions as
-//! they are written, then the default.
+//! The order is nginx's: exact keys, ignoring case; host names with wildcards; regular expressions
+//! in the order of the configuration; the default.
 
 use crate::names::{Names, Refused};
 use crate::{CaptureRegex, Scope, Template, Variables};
@@ -9,23 +9,23 @@ use crate::{CaptureRegex, Scope, Template, Variables};
 /// A table from keys to values.
 #[derive(Clone, Debug)]
 pub struct Map<V> {
-    /// Indices into `values`.
+    /// Indices into `values`, by key.
     names: Names<u32>,
     regexes: Vec<(CaptureRegex, u32)>,
     values: Vec<V>,
     default: Option<V>,
-    /// Keys are host names: wildcards count, and a dot at a name's end does not.
+    /// Keys are host names: wildcards are allowed, and a trailing dot is ignored.
     hostnames: bool,
-    /// The value is computed anew for each use.
+    /// Each use computes the value anew.
     volatile: bool,
 }
 
-/// What a look-up found.
+/// The result of a look-up.
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'m, V> {
     /// The value.
     pub value: &'m V,
-    /// The regular expression that matched, if it was one.
+    /// The regular expression that matched, if any.
     pub regex: Option<&'m CaptureRegex>,
 }
 
@@ -43,15 +43,15 @@ impl<V> Default for Map<V> {
 }
 
 impl<V> Map<V> {
-    /// From here on keys are host names, which may have wildcards.
+    /// Makes further keys host names, which may have wildcards.
     pub fn set_hostnames(&mut self) {
         self.hostnames = true;
     }
 
-    /// Adds a row whose key is neither `default` nor another special word.
+    /// Adds a row whose key is not a special word such as `default`.
     ///
     /// # Errors
-    /// nginx's wording for a key that is there already, is no host name or no regular expression.
+    /// nginx's wording for a duplicate key, a bad host name or a bad regular expression.
     pub fn insert(&mut self, key: &[u8], value: V, vars: &mut Variables) -> Result<(), String> {
         let index = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
         if let Some(pattern) = key.strip_prefix(b"~") {
@@ -73,10 +73,10 @@ impl<V> Map<V> {
         Ok(())
     }
 
-    /// Sets the value for what nothing else matches.
+    /// Sets the default value.
     ///
     /// # Errors
-    /// nginx's wording when there is one already.
+    /// nginx's wording for a duplicate default.
     pub fn set_default(&mut self, value: V) -> Result<(), String> {
         if self.default.is_some() {
             return Err("duplicate default map parameter".into());
@@ -85,18 +85,18 @@ impl<V> Map<V> {
         Ok(())
     }
 
-    /// The value for what nothing else matches.
+    /// The default value.
     pub fn default_value(&self) -> Option<&V> {
         self.default.as_ref()
     }
 
-    /// Whether the value must be computed anew for each use.
+    /// Whether each use computes the value anew.
     pub fn is_volatile(&self) -> bool {
         self.volatile
     }
 
-    /// Looks a key up. A match of a regular expression sets the captures and the named variables
-    /// of `scope`. `None`: nothing matches and there is no default.
+    /// Looks a key up. A match of a regular expression sets the captures and the named variables of
+    /// `scope`. `None` if nothing matches and there is no default.
     pub fn find<S: Scope + ?Sized>(&self, key: &[u8], scope: &mut S) -> Option<Found<'_, V>> {
         let key = match key {
             [name @ .., b'.'] if self.hostnames => name,
@@ -120,7 +120,7 @@ impl<V> Map<V> {
 }
 
 impl Map<Template> {
-    /// Takes one row of a `map` block, special words included; the parser has resolved `include`.
+    /// Adds a row of a `map` block, special words included; the parser has resolved `include`.
     ///
     /// # Errors
     /// nginx's wording.
@@ -140,8 +140,8 @@ impl Map<Template> {
         Ok(())
     }
 
-    /// Replaces what stands in `out` from `start` on, the key, by the value found for it. Captures
-    /// of a match are for that value: whoever asked keeps its own.
+    /// Replaces the key, in `out` from `start` on, by its value. The captures of a match serve that
+    /// value only; the caller's are restored.
     pub fn replace<S: Scope + ?Sized>(&self, scope: &mut S, out: &mut Vec<u8>, start: usize) {
         let mut kept = match self.regexes.is_empty() {
             true => None,

@@ -1,7 +1,7 @@
-//! Host names with wildcards, as `server_name` and `map … hostnames` look them up.
+//! Host names with wildcards, for `server_name` and `map … hostnames`.
 //!
-//! The order is nginx's: the exact name, the longest wildcard at the front (`*.example.com`,
-//! `.example.com`), the longest at the end (`www.example.*`). Case does not matter.
+//! The order is nginx's: the exact name, the longest leading wildcard (`*.example.com`,
+//! `.example.com`), the longest trailing wildcard (`www.example.*`). Case is ignored.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -13,9 +13,9 @@ const INLINE_NAME: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Names<V> {
     exact: Table<V>,
-    /// By the suffix after the wildcard's dot.
+    /// Leading wildcards, by the suffix after the wildcard's dot.
     heads: Table<Head<V>>,
-    /// By the prefix before the wildcard's dot.
+    /// Trailing wildcards, by the prefix before the wildcard's dot.
     tails: Table<V>,
 }
 
@@ -24,16 +24,16 @@ type Table<V> = HashMap<Box<[u8]>, V, BuildHasherDefault<NameHasher>>;
 #[derive(Clone, Debug)]
 struct Head<V> {
     value: V,
-    /// Written `.example.com`: the suffix itself matches too.
+    /// Written as `.example.com`: the suffix itself matches too.
     bare: bool,
 }
 
-/// Why a name was not taken.
+/// The reason for a refused name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It is no host name, or has a wildcard in the wrong place.
+    /// Not a host name, or a misplaced wildcard.
     Invalid,
-    /// It is there already.
+    /// A duplicate.
     Conflict,
 }
 
@@ -44,7 +44,7 @@ impl<V> Default for Names<V> {
 }
 
 impl<V> Names<V> {
-    /// Adds a name as it is: asterisks mean nothing.
+    /// Adds a literal name, in which asterisks have no meaning.
     ///
     /// # Errors
     /// [`Refused::Conflict`].
@@ -58,10 +58,10 @@ impl<V> Names<V> {
         Ok(())
     }
 
-    /// Adds a name that may begin with `*.` or `.`, or end with `.*`.
+    /// Adds a name with an optional leading `*.` or `.`, or trailing `.*`.
     ///
     /// # Errors
-    /// Both kinds.
+    /// [`Refused::Invalid`], [`Refused::Conflict`].
     pub fn add(&mut self, name: &[u8], value: V) -> Result<(), Refused> {
         let asterisks = name.iter().filter(|&&byte| byte == b'*').count();
         let dots = name.windows(2).any(|pair| pair == b"..");
@@ -90,7 +90,7 @@ impl<V> Names<V> {
         insert(&mut self.heads, suffix, Head { value, bare })
     }
 
-    /// Finds the value for a name.
+    /// The value for a name.
     pub fn find(&self, name: &[u8]) -> Option<&V> {
         let mut inline = [0; INLINE_NAME];
         let heap;
@@ -108,7 +108,7 @@ impl<V> Names<V> {
         self.find_lower(lower)
     }
 
-    /// Finds the value for a name in lower case.
+    /// The value for a name in lower case.
     pub fn find_lower(&self, name: &[u8]) -> Option<&V> {
         if let Some(value) = self.exact.get(name) {
             return Some(value);
@@ -153,8 +153,8 @@ fn insert<V>(table: &mut Table<V>, key: &[u8], value: V) -> Result<(), Refused> 
     Ok(())
 }
 
-/// A fast hash for short names. The keys are the configuration's, so nobody outside can choose
-/// what collides in the table.
+/// A fast hash for short names. The keys come from the configuration, so clients cannot cause
+/// collisions.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NameHasher(u64);
 
@@ -180,7 +180,7 @@ impl Hasher for NameHasher {
     }
 
     fn write_usize(&mut self, _length: usize) {
-        // The length is part of the last word.
+        // The last word of a key includes its length.
     }
 
     fn finish(&self) -> u64 {

@@ -1,16 +1,16 @@
 //! Regular expressions in PCRE's syntax.
 //!
-//! A pattern that needs no look-around and no back reference runs in linear time whatever the
-//! subject is; the others run on a backtracking engine that gives up after [`STEP_LIMIT`] steps.
-//! As in nginx, a pattern sees bytes, and case is folded for ASCII alone.
+//! A pattern without look-around and back references runs in linear time on any subject; other
+//! patterns run on a backtracking engine that gives up after [`STEP_LIMIT`] steps. As in nginx,
+//! patterns match bytes, and case is folded for ASCII only.
 //!
-//! What is known to differ from PCRE:
+//! Known differences from PCRE:
 //!
 //! * Recursion, conditional groups, branch resets, backtracking verbs, `\X` and repeated
 //!   look-around are refused, with a message of our own in nginx's form.
-//! * A repeated group that can match nothing, as in `(/?)+`, captures its last turn that matched
-//!   something; PCRE takes one empty turn more. What matches as a whole is the same.
-//! * `\K` changes nothing: nginx never shows where a match starts.
+//! * A repeated group that can match the empty string, as in `(/?)+`, captures its last non-empty
+//!   iteration; PCRE adds an empty one. The match as a whole is the same.
+//! * `\K` has no effect: nginx never shows where a match starts.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -30,15 +30,16 @@ use fault::PatternFault;
 use linear::Linear;
 use translate::{Dialect, Translation, translate};
 
-/// Steps after which the backtracking engine gives up, and nothing matches.
+/// The limit of steps of the backtracking engine, after which nothing matches.
 ///
-/// PCRE2 allows ten million; a step here is dearer, and a tenth still is milliseconds.
+/// PCRE2's limit is ten million; a step here costs more, and a tenth of them still takes
+/// milliseconds.
 pub const STEP_LIMIT: usize = 1_000_000;
 
-/// The most memory that one compiled pattern may take.
+/// The memory limit of a compiled pattern in bytes.
 const SIZE_LIMIT: usize = 32 << 20;
 
-/// Capture slots that need no allocation: the match itself and 15 groups.
+/// The number of capture slots on the stack: the match itself and 15 groups.
 const INLINE_SLOTS: usize = 32;
 
 /// A compiled pattern; cloning it is cheap.
@@ -52,8 +53,8 @@ struct Program {
     groups: usize,
     names: Vec<(String, usize)>,
     engine: Engine,
-    /// For a linear pattern with `$`: its twin that knows of the newline before the end. It is
-    /// compiled when the first subject with one arrives.
+    /// The twin of a linear pattern with `$`, for subjects that end with a newline: the linear
+    /// engine has no look-ahead to match before it. Compiled at the first such subject.
     before_newline: Option<OnceLock<Option<fancy_regex::Regex>>>,
 }
 
@@ -66,13 +67,13 @@ impl Regex {
     /// Compiles a pattern.
     ///
     /// # Errors
-    /// nginx's line: `pcre2_compile() failed: … in "…"`, with ` at "…"` when the fault is not at
-    /// the end.
+    /// nginx's line: `pcre2_compile() failed: … in "…"`, with ` at "…"` unless the fault is at the
+    /// end.
     pub fn compile(pattern: &str, caseless: bool) -> Result<Self, String> {
         Self::compile_bytes(pattern.as_bytes(), caseless)
     }
 
-    /// Compiles a pattern that may hold any bytes.
+    /// Compiles a pattern of any bytes.
     ///
     /// # Errors
     /// As [`Regex::compile`].
@@ -82,8 +83,8 @@ impl Regex {
             .map_err(|fault| fault.describe(pattern))
     }
 
-    /// The program of an equal pattern that is in use anywhere in this process, or a new one: for
-    /// patterns of a configuration.
+    /// The program of an equal pattern that is in use in this process, or a new one. For patterns
+    /// of a configuration.
     ///
     /// # Errors
     /// As [`Regex::compile`].
@@ -92,17 +93,17 @@ impl Regex {
         known::shared(pattern, caseless, compile).map_err(|fault| fault.describe(pattern))
     }
 
-    /// The pattern as it was written.
+    /// The source of the pattern.
     pub fn pattern(&self) -> &[u8] {
         &self.0.pattern
     }
 
-    /// Capturing groups, the whole match not counted.
+    /// The number of capturing groups, without the whole match.
     pub fn groups(&self) -> usize {
         self.0.groups
     }
 
-    /// The named groups with their numbers, sorted by name as PCRE does.
+    /// The named groups with their numbers, sorted by name as in PCRE.
     pub fn names(&self) -> &[(String, usize)] {
         &self.0.names
     }
@@ -112,7 +113,7 @@ impl Regex {
         matches!(self.0.engine, Engine::Linear(_))
     }
 
-    /// Whether the pattern matches somewhere in the subject.
+    /// Whether the pattern matches anywhere in the subject.
     pub fn is_match(&self, subject: &[u8]) -> bool {
         if let Some(regex) = self.0.newline_twin(subject) {
             return self.0.fancy_search(regex, subject, None);
@@ -132,9 +133,9 @@ impl Regex {
         self.captures_into(subject, &mut captures).then_some(captures)
     }
 
-    /// Matches, and on success replaces `captures`; without a match they stay as they were.
+    /// Matches and sets `captures`; without a match they stay as they are.
     ///
-    /// A pattern without groups empties them and copies nothing.
+    /// A pattern without groups clears them and copies nothing.
     pub fn captures_into(&self, subject: &[u8], captures: &mut Captures) -> bool {
         if self.0.groups == 0 {
             let matched = self.is_match(subject);
@@ -220,7 +221,7 @@ fn linear_search(
 }
 
 impl Program {
-    /// The program for a subject that ends with a newline, when that makes a difference.
+    /// The twin for a subject that ends with a newline, if the pattern has one.
     fn newline_twin(&self, subject: &[u8]) -> Option<&fancy_regex::Regex> {
         let lazy = self.before_newline.as_ref()?;
         if subject.last() != Some(&b'\n') {
@@ -233,8 +234,8 @@ impl Program {
         lazy.get_or_init(compile).as_ref()
     }
 
-    /// Searches with the backtracking engine, which reads text: a byte becomes the character of
-    /// the same number. Running out of steps is no match.
+    /// Searches with the backtracking engine. Its input is text: a byte becomes the character of
+    /// its number. Exceeding the limit of steps is no match.
     fn fancy_search(
         &self,
         regex: &fancy_regex::Regex,

@@ -1,4 +1,4 @@
-//! `rewrite`: a pattern, a replacement, and what becomes of the arguments.
+//! `rewrite`: a pattern, a replacement, and the treatment of arguments.
 
 use std::ops::Range;
 
@@ -6,16 +6,16 @@ use crate::escape::{escape_args, unescape_redirect};
 use crate::template::{Piece, Scanner, narrow, slice};
 use crate::{CaptureRegex, Host, Scope, VarId, Variables};
 
-/// What happens after a rewrite.
+/// The continuation after a rewrite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
-    /// The next directive of the module; the location is looked for afterwards.
+    /// The next directive of the module; the location is searched afterwards.
     Next,
-    /// The location is looked for at once (`last`).
+    /// A search for the location at once (`last`).
     Last,
-    /// The request stays in this location (`break`).
+    /// The rest of this location (`break`).
     Break,
-    /// An answer with this status and the new address.
+    /// A redirect with this status to the new address.
     Redirect(u16),
 }
 
@@ -26,9 +26,9 @@ pub struct Rewrite {
     after: After,
     source: Box<[u8]>,
     parts: Box<[Part]>,
-    /// The replacement has a question mark that is not its last character.
+    /// The replacement has a question mark before its last character.
     has_args: bool,
-    /// The request's arguments are kept.
+    /// The request's arguments are appended.
     keeps_args: bool,
 }
 
@@ -37,34 +37,34 @@ enum Part {
     Literal(Range<u32>),
     Variable(VarId),
     Capture(u8),
-    /// The question mark: arguments begin.
+    /// The question mark before the arguments.
     Args,
 }
 
-/// What a rewrite made of a URI.
+/// The result of a rewrite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rewritten {
-    /// The new URI is what was appended to the output up to `uri`; the rest is its arguments.
-    /// Without them the request keeps its own, or loses them.
+    /// A new URI: the appended output up to `uri`. The rest is its arguments; without a rest the
+    /// request keeps or loses its own.
     Uri {
-        /// How many of the appended bytes are the URI. At 0 nginx answers 500: `the rewritten URI
-        /// has a zero length`.
+        /// The length of the URI in appended bytes. At 0 nginx answers 500: `the rewritten URI has
+        /// a zero length`.
         uri: usize,
-        /// What becomes of the arguments.
+        /// The treatment of the arguments.
         args: Args,
     },
-    /// The whole output is the value of `Location`.
+    /// A redirect with this status; the output is the value of `Location`.
     Redirect(u16),
 }
 
-/// What becomes of a request's arguments.
+/// The treatment of a request's arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Args {
-    /// They stay as they were.
+    /// Kept.
     Keep,
-    /// They are dropped.
+    /// Dropped.
     Drop,
-    /// They are what follows the URI in the output.
+    /// Replaced by the output after the URI.
     Replace,
 }
 
@@ -98,17 +98,17 @@ impl Rewrite {
         &self.regex
     }
 
-    /// What happens when the pattern matches.
+    /// The continuation after a match.
     pub fn after(&self) -> After {
         self.after
     }
 
-    /// Whether the module's work ends with a match.
+    /// Whether a match ends the module's work.
     pub fn is_last(&self) -> bool {
         self.after != After::Next
     }
 
-    /// Matches a URI; on a match the captures are the scope's, else it has none left.
+    /// Matches a URI. A match sets the scope's captures, a failure clears them.
     pub fn matches<S: Scope + ?Sized>(&self, uri: &[u8], scope: &mut S) -> bool {
         let matched = self.regex.matches(uri, scope);
         if !matched {
@@ -119,8 +119,8 @@ impl Rewrite {
 
     /// Appends the replacement to `out`, after [`Rewrite::matches`].
     ///
-    /// `args` are the request's; `quoted` says that its URI had escapes or a plus, in which case
-    /// nginx escapes what was captured when it becomes part of arguments or of a redirect.
+    /// `args` are the request's. `quoted` means that its URI had escapes or a plus: nginx then
+    /// escapes captures that become part of arguments or of a redirect.
     pub fn replace<H: Host + ?Sized>(
         &self,
         host: &mut H,
@@ -188,7 +188,7 @@ fn after(replacement: &[u8], flag: Option<&[u8]>) -> Result<After, String> {
     match flag {
         None if address => Ok(After::Redirect(302)),
         None => Ok(After::Next),
-        // An address is a redirect, whatever these flags say.
+        // A replacement that is an address redirects regardless of these flags.
         Some(b"last" | b"break") if address => Ok(After::Redirect(302)),
         Some(b"last") => Ok(After::Last),
         Some(b"break") => Ok(After::Break),
@@ -198,7 +198,7 @@ fn after(replacement: &[u8], flag: Option<&[u8]>) -> Result<After, String> {
     }
 }
 
-/// Whether a replacement (or the text of `return`) is the address of a redirect.
+/// Whether a replacement (or the text of `return`) is an address, which makes it a redirect.
 pub fn is_address(text: &[u8]) -> bool {
     [&b"http://"[..], b"https://", b"$scheme"].iter().any(|start| text.starts_with(start))
 }
@@ -215,7 +215,7 @@ fn parts(text: &[u8], redirects: bool, vars: &mut Variables) -> Result<Parts, St
             Piece::Capture(n) => parts.push(Part::Capture(n)),
             Piece::Literal(range) => {
                 let mark = memchr::memchr(b'?', &text[range.clone()]).map(|at| range.start + at);
-                // Only the first question mark divides, and a redirect is not divided.
+                // Only the first question mark divides, and redirects are not divided.
                 match mark.filter(|_| !redirects && !has_args) {
                     Some(mark) => {
                         push_literal(&mut parts, range.start..mark);
@@ -242,7 +242,7 @@ mod tests {
     use super::*;
     use crate::host::fake::Fake;
 
-    /// `URI | ARGS` or `STATUS LOCATION`; the request's arguments are `x=1`.
+    /// The result as `URI | ARGS` or `STATUS LOCATION`; the request's arguments are `x=1`.
     fn run(rule: &str, uri: &str, quoted: bool) -> Result<String, String> {
         let mut vars = Variables::default();
         let words: Vec<_> = rule.split(' ').map(str::as_bytes).collect();

@@ -1,6 +1,6 @@
-//! `split_clients`: a share of the values by a hash of the key.
+//! `split_clients`: a value by the hash of a key, in given shares.
 
-/// Hundredths of a percent in the whole.
+/// The whole in hundredths of a percent.
 const WHOLE: u32 = 10_000;
 
 /// Values with their shares.
@@ -11,7 +11,7 @@ pub struct SplitClients<V> {
 
 #[derive(Clone, Debug)]
 struct Part<V> {
-    /// Hashes below this belong here; 0: all that are left.
+    /// The upper bound of the hashes in this share, exclusive; 0 for all that are left.
     below: u32,
     value: V,
 }
@@ -23,8 +23,8 @@ impl<V> Default for SplitClients<V> {
 }
 
 impl<V> SplitClients<V> {
-    /// Takes a share as it was written (`0.5%`, `*`) and its value. [`SplitClients::finish`] must
-    /// follow the last one.
+    /// Adds a share as written (`0.5%`, `*`) and its value. [`SplitClients::finish`] must follow
+    /// the last one.
     ///
     /// # Errors
     /// nginx's wording for a bad share.
@@ -36,7 +36,7 @@ impl<V> SplitClients<V> {
     /// Turns the shares into thresholds, with nginx's rounding.
     ///
     /// # Errors
-    /// nginx's wording for more than the whole.
+    /// nginx's wording for a total over 100 %.
     pub fn finish(mut self) -> Result<Self, String> {
         let mut sum = 0u32;
         let mut last = 0u32;
@@ -64,7 +64,7 @@ impl<V> SplitClients<V> {
     }
 }
 
-/// A share in hundredths of a percent; 0 stands for the asterisk.
+/// Parses a share in hundredths of a percent; 0 for the asterisk.
 pub(crate) fn percent(text: &[u8]) -> Result<u32, String> {
     if text == b"*" {
         return Ok(0);
@@ -75,7 +75,7 @@ pub(crate) fn percent(text: &[u8]) -> Result<u32, String> {
         .ok_or_else(|| format!("invalid percent value \"{}\"", String::from_utf8_lossy(text)))
 }
 
-/// A number with up to two decimals, in hundredths.
+/// Parses a number with up to two decimals, in hundredths.
 fn fixed_point(text: &[u8]) -> Option<u32> {
     if text.is_empty() {
         return None;

@@ -1,7 +1,7 @@
-//! Text with variables in it: what nginx calls a complex value.
+//! Templates: text with variables, which nginx calls complex values.
 //!
 //! `$name`, `${name}` and `$1` to `$9` are replaced; a dollar cannot be escaped. The rules and the
-//! wording are those of every nginx directive that takes variables.
+//! wording are those of all nginx directives that take variables.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::{Host, VarId, Variables, variables};
 
 /// A compiled text: literals, variables and captures.
 ///
-/// A clone shares the text: children of a block inherit by cloning.
+/// A clone shares the text: child blocks inherit by cloning.
 #[derive(Clone, Debug, Default)]
 pub struct Template {
     source: Arc<[u8]>,
-    /// Empty when the source is one literal; ranges point into `source`.
+    /// Empty if the source is one literal; ranges point into `source`.
     parts: Arc<[Part]>,
 }
 
@@ -49,17 +49,17 @@ impl Template {
         Ok(Self { source: text.into(), parts: parts.into() })
     }
 
-    /// A template that is the text itself: its dollars mean nothing.
+    /// A template without variables: dollars are literal.
     pub fn from_literal(text: &[u8]) -> Self {
         Self { source: text.into(), parts: Arc::default() }
     }
 
-    /// The whole value, when nothing in it depends on a request.
+    /// The value, if it is constant.
     pub fn literal(&self) -> Option<&[u8]> {
         self.parts.is_empty().then_some(&*self.source)
     }
 
-    /// The variable, when the template is just that.
+    /// The variable, if the template consists of exactly one.
     pub fn variable(&self) -> Option<VarId> {
         match *self.parts {
             [Part::Variable(id)] => Some(id),
@@ -67,7 +67,7 @@ impl Template {
         }
     }
 
-    /// The text as it was written.
+    /// The source text.
     pub fn source(&self) -> &[u8] {
         &self.source
     }
@@ -77,7 +77,7 @@ impl Template {
         self.source.is_empty()
     }
 
-    /// Every variable in it, in order.
+    /// The variables of the template, in order.
     pub fn variables(&self) -> impl Iterator<Item = VarId> + '_ {
         self.parts.iter().filter_map(|part| match part {
             Part::Variable(id) => Some(*id),
@@ -85,12 +85,12 @@ impl Template {
         })
     }
 
-    /// Whether `$1` to `$9` occur: the value then depends on the last match.
+    /// Whether `$1` to `$9` occur, which depend on the last match.
     pub fn has_captures(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Capture(_)))
     }
 
-    /// Appends the value to `out`; what is not found is empty.
+    /// Appends the value to `out`; missing variables and captures are empty.
     pub fn eval<H: Host + ?Sized>(&self, host: &mut H, out: &mut Vec<u8>) {
         if self.parts.is_empty() {
             out.extend_from_slice(&self.source);
@@ -111,8 +111,8 @@ impl Template {
 }
 
 impl Template {
-    /// Likewise, and appends to `foreign` which stretches of `out` came from variables and
-    /// captures, in order; a value that is empty or not found is one of no length.
+    /// Same as [`eval`](Self::eval), and appends to `foreign` the ranges of `out` that came from
+    /// variables and captures, in order; an empty or missing value has an empty range.
     pub fn eval_marked<H: Host + ?Sized>(
         &self,
         host: &mut H,
@@ -172,7 +172,7 @@ pub(crate) fn slice<'t>(text: &'t [u8], range: &Range<u32>) -> &'t [u8] {
     text.get(range.start as usize..range.end as usize).unwrap_or_default()
 }
 
-/// What a scanner finds.
+/// A piece of a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece<'t> {
     Literal(Range<usize>),
@@ -180,7 +180,7 @@ pub(crate) enum Piece<'t> {
     Capture(u8),
 }
 
-/// Walks over the pieces of a text: one grammar for templates, replacements and log formats.
+/// An iterator over the pieces of a text: one grammar for templates, replacements and log formats.
 pub(crate) struct Scanner<'t> {
     text: &'t [u8],
     at: usize,
@@ -192,17 +192,17 @@ impl<'t> Scanner<'t> {
         Self { text, at: 0, captures: true }
     }
 
-    /// Log formats know no captures: `$1` is a variable there.
+    /// Without captures, as in log formats: `$1` is a variable there.
     pub(crate) fn without_captures(text: &'t [u8]) -> Self {
         Self { text, at: 0, captures: false }
     }
 
-    /// Where the next piece starts.
+    /// The offset of the next piece.
     pub(crate) fn position(&self) -> usize {
         self.at
     }
 
-    /// The next piece; the end when there is none.
+    /// The next piece; `None` at the end.
     ///
     /// # Errors
     /// nginx's wording for a bad variable name.
@@ -220,7 +220,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// `rest` is what follows the dollar.
+    /// Parses a variable or a capture; `rest` is the text after the dollar.
     fn dollar(&mut self, rest: &'t [u8]) -> Result<Piece<'t>, String> {
         if let (true, Some(digit @ b'1'..=b'9')) = (self.captures, rest.first()) {
             self.at += 2;
@@ -245,7 +245,7 @@ impl<'t> Scanner<'t> {
     }
 }
 
-/// nginx's wording for a dollar that no name follows.
+/// nginx's wording for a dollar without a name.
 pub(crate) const INVALID_NAME: &str = "invalid variable name";
 
 fn is_name(byte: u8) -> bool {

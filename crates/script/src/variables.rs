@@ -1,4 +1,4 @@
-//! The names of variables, and the indices they become.
+//! The registry of variables: names and their indices.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,33 +9,33 @@ use weir_conf::{Contexts, Cx};
 pub struct VarId(u32);
 
 impl VarId {
-    /// The position in a table that was built in the order of [`Variables::names`].
+    /// The position in a table in the order of [`Variables::names`].
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// The variables that a configuration names: a registry that lives for one assembly.
+/// The variables of a configuration, as a registry of one assembly.
 ///
-/// nginx keeps one namespace for http and one for stream; so do we, with one value of this type
-/// for each. Names are lower-cased, as nginx does.
+/// As in nginx, http and stream have separate namespaces, each a value of this type. Names are
+/// lower-cased.
 #[derive(Clone, Debug, Default)]
 pub struct Variables {
     ids: HashMap<String, VarId>,
     names: Vec<String>,
     defined: Vec<bool>,
-    /// Names that a configuration may not define again, such as `host`.
+    /// Built-in names that a configuration may not define, such as `host`.
     reserved: HashSet<String>,
 }
 
-/// The variables of `stream { }`: the same registry under a type of its own.
+/// The variables of `stream { }`: a distinct registry type.
 #[derive(Clone, Debug, Default)]
 pub struct StreamVariables(pub Variables);
 
 impl Variables {
-    /// The index of `name` (without the dollar), which is created on first use.
+    /// The index of `name` (without the dollar), created on first use.
     ///
-    /// Whether somebody defines the variable shows only at the end of the configuration.
+    /// Whether the variable is defined is known only at the end of the configuration.
     pub fn reference(&mut self, name: &str) -> VarId {
         if let Some(id) = self.ids.get(name) {
             return *id;
@@ -51,16 +51,16 @@ impl Variables {
         id
     }
 
-    /// Like [`Variables::reference`] for the bytes of a configuration word.
+    /// Same as [`Variables::reference`], for the bytes of a configuration word.
     pub fn reference_bytes(&mut self, name: &[u8]) -> VarId {
         self.reference(&String::from_utf8_lossy(name))
     }
 
-    /// Gives `name` (without the dollar) a definition in the configuration: `map`, `set`, a named
+    /// Defines `name` (without the dollar) in the configuration: by `map`, `set` or a named
     /// capture.
     ///
     /// # Errors
-    /// nginx's wording for an empty name, and for a built-in variable that may not be replaced.
+    /// nginx's wording for an empty name, and for a built-in variable that cannot be redefined.
     pub fn define(&mut self, name: &[u8]) -> Result<VarId, String> {
         if name.is_empty() {
             return Err("invalid variable name \"$\"".into());
@@ -74,18 +74,18 @@ impl Variables {
         Ok(id)
     }
 
-    /// Defines the variable that a directive names as `$name`.
+    /// Defines the variable that a directive writes as `$name`.
     ///
     /// # Errors
-    /// nginx's wording when the dollar is missing, and those of [`Variables::define`].
+    /// nginx's wording for a missing dollar, and those of [`Variables::define`].
     pub fn define_word(&mut self, word: &[u8]) -> Result<VarId, String> {
         self.define(strip_dollar(word)?)
     }
 
-    /// The index of the variable that a directive names as `$name`.
+    /// The index of the variable that a directive writes as `$name`.
     ///
     /// # Errors
-    /// nginx's wording when the dollar or the name is missing.
+    /// nginx's wording for a missing dollar or name.
     pub fn reference_word(&mut self, word: &[u8]) -> Result<VarId, String> {
         match strip_dollar(word)? {
             b"" => Err("invalid variable name \"$\"".into()),
@@ -93,58 +93,59 @@ impl Variables {
         }
     }
 
-    /// Forbids the configuration to define `name`: for built-in variables that are not changeable.
+    /// Forbids a definition of `name` by the configuration, for built-in variables that cannot
+    /// change.
     pub fn reserve(&mut self, name: &str) {
         self.reserved.insert(name.to_ascii_lowercase());
     }
 
-    /// Whether the configuration itself defines this variable.
+    /// Whether the configuration defines this variable.
     pub fn is_defined(&self, id: VarId) -> bool {
         self.defined.get(id.index()).copied().unwrap_or(false)
     }
 
-    /// The name that stands behind an index.
+    /// The name of an index.
     pub fn name(&self, id: VarId) -> &str {
         self.names.get(id.index()).map_or("", String::as_str)
     }
 
-    /// The index of `name`, if something refers to it.
+    /// The index of `name`, if it is used or defined.
     pub fn find(&self, name: &str) -> Option<VarId> {
         self.ids.get(&name.to_ascii_lowercase()).copied()
     }
 
-    /// Every name used or defined so far, in the order of the indices.
+    /// The names used or defined so far, by index.
     pub fn names(&self) -> impl Iterator<Item = (VarId, &str)> {
         (0..).map(VarId).zip(self.names.iter().map(String::as_str))
     }
 
-    /// How many there are.
+    /// The number of variables.
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether nothing names a variable.
+    /// Whether there are no variables.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 }
 
-/// The registry for the directive being read: http's, or stream's inside `stream`.
+/// The registry for the directive being read: stream's inside `stream`, else http's.
 pub fn variables<'c>(cx: &'c mut Cx<'_>) -> &'c mut Variables {
     if is_stream(cx) { &mut cx.registry::<StreamVariables>().0 } else { cx.registry() }
 }
 
-/// Whether the directive being read stands in `stream`.
+/// Whether the directive being read is inside `stream`.
 pub(crate) fn is_stream(cx: &Cx<'_>) -> bool {
     const STREAM: Contexts =
         Contexts::STREAM.union(Contexts::STREAM_SERVER).union(Contexts::STREAM_UPSTREAM);
     cx.context().intersects(STREAM)
 }
 
-/// Takes the dollar off the name of a variable.
+/// Strips the dollar from a variable's name.
 ///
 /// # Errors
-/// nginx's wording when there is none.
+/// nginx's wording for a missing dollar.
 pub fn strip_dollar(word: &[u8]) -> Result<&[u8], String> {
     word.strip_prefix(b"$")
         .ok_or_else(|| format!("invalid variable name \"{}\"", String::from_utf8_lossy(word)))

@@ -11,11 +11,11 @@ static TABLES: Slot<Tables> = Slot::new();
 directives! {
     /// The blocks under test.
     struct Tables as TablesWritten in [main] {
-        /// Looks up.
+        /// A map.
         "map" => maps: Many<MapBlock>,
-        /// Looks up an address.
+        /// A geo.
         "geo" => geos: Many<GeoBlock>,
-        /// Shares.
+        /// A split_clients.
         "split_clients" => splits: Many<SplitClientsBlock>,
         /// A text.
         "text" => text: Option<Template>,

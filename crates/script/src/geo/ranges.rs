@@ -1,14 +1,14 @@
-//! Ranges of IPv4 addresses, with nginx's rules for those that meet.
+//! Ranges of IPv4 addresses, with nginx's rules for overlaps.
 //!
-//! nginx keeps a list for each /16 and applies its rules within one, so a range that crosses a
-//! boundary is several. A range may replace, split or trim an older one that holds it; it may not
-//! reach over one's edge.
+//! nginx keeps a list per /16 network and applies its rules within each list, so a range across a
+//! boundary is split. A range may replace, split or trim an older range that contains it; it may
+//! not cross an older range's edge.
 
 use std::collections::BTreeMap;
 
 use crate::cidr::parse_v4;
 
-/// Addresses from `start` to `end`, both included, with their value's index.
+/// A range of addresses, bounds included, with the index of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Range {
     start: u32,
@@ -16,13 +16,13 @@ pub(super) struct Range {
     value: u32,
 }
 
-/// The value of the range that holds an address, in a list without overlaps in order.
+/// The value of the range that contains an address, in a sorted list without overlaps.
 pub(super) fn find(ranges: &[Range], address: u32) -> Option<u32> {
     let at = ranges.partition_point(|range| range.end < address);
     ranges.get(at).filter(|range| range.start <= address).map(|range| range.value)
 }
 
-/// Reads `first-last`.
+/// Parses `first-last`.
 pub(super) fn parse(text: &[u8]) -> Option<(u32, u32)> {
     let dash = memchr::memchr(b'-', text)?;
     let start = u32::from(parse_v4(&text[..dash])?);
@@ -30,17 +30,17 @@ pub(super) fn parse(text: &[u8]) -> Option<(u32, u32)> {
     (start <= end).then_some((start, end))
 }
 
-/// Ranges while they are added: by the upper half of their addresses, each list in order.
+/// A set of ranges under construction: a sorted list per upper half of the address.
 #[derive(Debug, Default)]
 pub(super) struct Ranges {
     high: BTreeMap<u32, Vec<Range>>,
 }
 
 impl Ranges {
-    /// Adds a range; `replaced` is told the old value of each part that is replaced whole.
+    /// Adds a range; `replaced` gets the old value of each part that is replaced whole.
     ///
     /// # Errors
-    /// The range whose edge the new one would reach over, as text.
+    /// The text of the older range whose edge the new one crosses.
     pub(super) fn add(
         &mut self,
         start: u32,
@@ -55,7 +55,7 @@ impl Ranges {
         Ok(())
     }
 
-    /// Deletes a range that was added with the same bounds. False: some part of it was not there.
+    /// Deletes a range with exactly these bounds. False if a part of it was missing.
     pub(super) fn delete(&mut self, start: u32, end: u32) -> bool {
         let mut complete = true;
         for part in parts(start, end, 0) {
@@ -74,7 +74,7 @@ impl Ranges {
     }
 }
 
-/// The parts of a range between the boundaries of /16 networks.
+/// Splits a range at the boundaries of /16 networks.
 fn parts(start: u32, end: u32, value: u32) -> impl Iterator<Item = Range> {
     (start >> 16..=end >> 16).map(move |high| Range {
         start: start.max(high << 16),
@@ -88,7 +88,8 @@ fn add_part(
     new: Range,
     replaced: &mut dyn FnMut(u32),
 ) -> Result<(), String> {
-    // The last range that does not lie wholly behind the new one; data is mostly in order.
+    // The last range that does not begin after the new one ends. The search starts at the end since
+    // tables are mostly sorted.
     let Some(at) = list.iter().rposition(|old| new.end >= old.start) else {
         list.insert(0, new);
         return Ok(());

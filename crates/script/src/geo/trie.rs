@@ -1,12 +1,12 @@
 //! A binary trie over addresses: the longest prefix wins.
 
-/// No child.
+/// A missing child: the index of the root, which is never a child.
 const NONE: u32 = 0;
 
-/// Values by prefix. Keys are 128 bits; shorter addresses stand at the top.
+/// Values by prefix. Keys are 128 bits; shorter addresses occupy the top bits.
 #[derive(Clone, Debug)]
 pub struct Trie<V> {
-    /// The first is the root, which is nobody's child.
+    /// The root is the first node.
     nodes: Vec<Node<V>>,
 }
 
@@ -23,7 +23,7 @@ impl<V> Default for Trie<V> {
 }
 
 impl<V> Trie<V> {
-    /// Sets the value of a prefix and gives the one that it had.
+    /// Sets the value of a prefix and returns the old one.
     pub fn insert(&mut self, key: u128, prefix: u8, value: V) -> Option<V> {
         let mut at = 0;
         for depth in 0..prefix.min(128) {
@@ -39,7 +39,7 @@ impl<V> Trie<V> {
         self.nodes[at].value.replace(value)
     }
 
-    /// Takes the value of a prefix away. False: it had none.
+    /// Removes the value of a prefix. False if it had none.
     pub fn remove(&mut self, key: u128, prefix: u8) -> bool {
         let mut at = 0;
         for depth in 0..prefix.min(128) {
@@ -51,7 +51,7 @@ impl<V> Trie<V> {
         self.nodes[at].value.take().is_some()
     }
 
-    /// The value of the longest prefix that the key begins with.
+    /// The value of the longest matching prefix.
     pub fn find(&self, key: u128) -> Option<&V> {
         let mut best = self.nodes[0].value.as_ref();
         let mut at = 0;

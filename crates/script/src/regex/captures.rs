@@ -1,12 +1,12 @@
-//! What a match captured.
+//! The captures of a match.
 
 use smallvec::SmallVec;
 
-/// Groups of one match, kept with the subject that they were found in.
+/// The groups of one match, with the subject.
 #[derive(Clone, Debug, Default)]
 pub struct Captures {
     subject: Vec<u8>,
-    /// The whole match, then the groups; within the subject.
+    /// The whole match and the groups, as offsets into the subject.
     spans: SmallVec<[Option<(u32, u32)>; 10]>,
 }
 
@@ -17,17 +17,17 @@ impl Captures {
         self.subject.get(start as usize..end as usize)
     }
 
-    /// How many spans there are, the whole match counted.
+    /// The number of spans, including the whole match.
     pub fn len(&self) -> usize {
         self.spans.len()
     }
 
-    /// Whether nothing was captured.
+    /// Whether there are no captures.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
 
-    /// Forgets everything; the buffers stay for the next match.
+    /// Removes the captures but keeps the buffers.
     pub fn clear(&mut self) {
         self.spans.clear();
         self.subject.clear();

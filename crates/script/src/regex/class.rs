@@ -1,11 +1,11 @@
-//! Sets of characters: `[…]`, `\d`, `[:alpha:]` and the like, as ranges.
+//! Sets of characters as ranges: `[…]`, `\d`, `[:alpha:]` and the like.
 //!
-//! PCRE in its default locale folds case and classifies ASCII only, so the sets are spelled out and
-//! the engines below are never asked to fold or to know a property.
+//! PCRE in its default locale folds and classifies ASCII only, so sets are spelled out, and the
+//! engines neither fold case nor look properties up.
 
 use std::fmt::Write;
 
-/// Ranges of characters, inclusive; in byte mode none goes beyond 255.
+/// Ranges of characters, bounds included; outside UTF mode at most 255.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Set {
     ranges: Vec<(u32, u32)>,
@@ -17,7 +17,7 @@ pub(super) const WORD: &[(u32, u32)] = &[(0x30, 0x39), (0x41, 0x5a), (0x5f, 0x5f
 pub(super) const SPACE: &[(u32, u32)] = &[(9, 13), (32, 32)];
 pub(super) const HORIZONTAL: &[(u32, u32)] = &[(9, 9), (32, 32), (0xa0, 0xa0)];
 pub(super) const VERTICAL: &[(u32, u32)] = &[(10, 13), (0x85, 0x85)];
-/// What the dot matches when it does not match line ends.
+/// The character that the dot excludes by default.
 pub(super) const NEWLINE: &[(u32, u32)] = &[(10, 10)];
 
 impl Set {
@@ -60,7 +60,7 @@ impl Set {
         self.ranges.extend(folded);
     }
 
-    /// Writes the set as both engines read it.
+    /// Writes the set in the syntax of both engines.
     pub(super) fn write(&self, out: &mut String) {
         out.push_str(if self.negated { "[^" } else { "[" });
         for &(from, to) in &normal(&self.ranges) {
@@ -73,7 +73,7 @@ impl Set {
         out.push(']');
     }
 
-    /// Whether nothing at all would match: written as a set, both engines refuse that.
+    /// Whether the set is empty, which both engines refuse as a class.
     pub(super) fn is_empty(&self, top: u32) -> bool {
         if self.negated {
             normal(&self.ranges).first().is_some_and(|&(from, to)| from == 0 && to >= top)
@@ -83,8 +83,7 @@ impl Set {
     }
 }
 
-/// Writes a character's number. The two forms differ: outside UTF mode only the short one is a
-/// byte.
+/// Writes a character's number. Outside UTF mode only the short form is a byte.
 pub(super) fn push_code(out: &mut String, code: u32) {
     let _ = match u8::try_from(code) {
         Ok(byte) => write!(out, "\\x{byte:02X}"),
@@ -135,7 +134,7 @@ fn without_surrogates((from, to): (u32, u32)) -> Vec<(u32, u32)> {
     parts
 }
 
-/// The ranges of a POSIX class by its name.
+/// The ranges of a POSIX class.
 pub(super) fn posix(name: &[u8]) -> Option<&'static [(u32, u32)]> {
     Some(match name {
         b"alpha" => &[(0x41, 0x5a), (0x61, 0x7a)],
@@ -156,8 +155,8 @@ pub(super) fn posix(name: &[u8]) -> Option<&'static [(u32, u32)]> {
     })
 }
 
-/// The ranges of a Unicode property among the first 256 code points, which is what PCRE compares
-/// bytes with outside UTF mode. `None`: not one of those we know.
+/// The ranges of a Unicode property among the first 256 code points, which PCRE compares bytes with
+/// outside UTF mode. `None` for an unsupported property.
 pub(super) fn property(name: &[u8]) -> Option<Vec<(u32, u32)>> {
     let holds: fn(char) -> bool = match name {
         b"Any" => |_| true,

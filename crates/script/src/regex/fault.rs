@@ -1,8 +1,8 @@
-//! What can be wrong with a pattern, worded as PCRE2 words it.
+//! Faults in patterns, in PCRE2's wording.
 
 use std::fmt;
 
-/// A fault in a pattern and where it was noticed.
+/// A fault in a pattern and its offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PatternFault {
     message: &'static str,
@@ -76,7 +76,7 @@ pub(super) const K_SYNTAX: &str =
 pub(super) const G_SYNTAX: &str = "\\g is not followed by a braced, angle-bracketed, \
      or quoted name/number or by a plain number";
 pub(super) const VERB_UNKNOWN: &str = "(*VERB) not recognized or malformed";
-/// Ours: PCRE2 knows these, the engines below do not.
+/// Our own message: PCRE2 supports the feature, the engines do not.
 pub(super) const UNSUPPORTED: &str = "this PCRE feature is not supported";
-/// Ours: the compiled pattern would take more memory than a pattern may.
+/// Our own message: the compiled pattern exceeds [`SIZE_LIMIT`](super::SIZE_LIMIT).
 pub(super) const TOO_LARGE: &str = "regular expression is too large";

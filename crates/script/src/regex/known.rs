@@ -1,26 +1,26 @@
 //! The patterns in use by this process, so that equal ones share a program: a configuration has the
-//! same few patterns in thousands of servers, and the next configuration has them again.
+//! same few patterns in thousands of servers, and so has the next configuration.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError, Weak};
 
 use super::{PatternFault, Program, Regex};
 
-/// Entries of patterns that nobody uses any more are removed when the table is twice as large as
-/// after the last time, and larger than this.
+/// The smallest table that is swept. Entries of unused patterns are removed when the table is
+/// larger than this and twice as large as after the last sweep.
 const SWEEP_FROM: usize = 256;
 
 static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
 
 #[derive(Default)]
 struct Known {
-    /// By the pattern and whether it ignores case.
+    /// Programs by pattern and case sensitivity.
     programs: HashMap<(Box<[u8]>, bool), Weak<Program>>,
     /// The size at which the next sweep is due.
     sweep_at: usize,
 }
 
-/// The program in use for the pattern, or a new one by `build`.
+/// The program in use for the pattern, or a new one from `build`.
 pub(super) fn shared(
     pattern: &[u8],
     caseless: bool,
@@ -38,7 +38,7 @@ pub(super) fn shared(
 }
 
 impl Known {
-    /// Removes the entries of patterns that nobody uses, once there may be many.
+    /// Removes the entries of unused patterns, if a sweep is due.
     fn sweep(&mut self) {
         if self.programs.len() < self.sweep_at.max(SWEEP_FROM) {
             return;

@@ -1,6 +1,6 @@
-//! Patterns that run in linear time. Reading a configuration only makes sure that such a pattern
-//! compiles; its automaton is built when it is first matched, because most patterns of a large
-//! configuration never are.
+//! Patterns that run in linear time. Reading a configuration only checks that such a pattern
+//! compiles; its automaton is built at the first match, since most patterns of a large
+//! configuration are never matched.
 
 use std::sync::OnceLock;
 
@@ -11,19 +11,19 @@ use super::SIZE_LIMIT;
 use super::fault::{self, PatternFault};
 use super::translate::{Dialect, Translation, translate};
 
-/// The largest automaton, in states as [`most_states`] estimates them, that is built while a
-/// request waits for it: some hundred microseconds. A state takes less than a kilobyte, so none of
-/// these can be larger than [`SIZE_LIMIT`].
+/// The largest automaton that is built at a match, by the estimate of [`most_states`]; it takes
+/// some hundred microseconds of that request. A state takes less than a kilobyte, so none of these
+/// exceeds [`SIZE_LIMIT`].
 const MOST_LAZY_STATES: usize = 4096;
 
 /// A pattern for the linear engine.
 pub(super) struct Linear {
-    /// Unset until the first match; `None` if it cannot be built, which the estimate rules out.
+    /// Unset until the first match; `None` if the build failed, which the estimate rules out.
     automaton: OnceLock<Option<meta::Regex>>,
 }
 
 impl Linear {
-    /// Makes sure that the pattern compiles, by compiling it if it may be large.
+    /// Checks that the pattern compiles; compiles it if it may be large.
     pub(super) fn new(translation: &Translation, pattern: &[u8]) -> Result<Self, PatternFault> {
         let automaton = OnceLock::new();
         if translation.utf || most_states(&translation.text) > MOST_LAZY_STATES {
@@ -35,7 +35,7 @@ impl Linear {
         Ok(Self { automaton })
     }
 
-    /// The automaton of the pattern that this was made of.
+    /// The automaton. `pattern` and `caseless` must be those it was checked with.
     #[inline]
     pub(super) fn automaton(&self, pattern: &[u8], caseless: bool) -> Option<&meta::Regex> {
         let build = || {
@@ -62,8 +62,8 @@ fn build(translation: &Translation, pattern: &[u8]) -> Result<meta::Regex, Patte
         })
 }
 
-/// No fewer states than the automaton of a translated pattern has: one for each byte of its text,
-/// as often as the counts of all its repetitions together may ask for.
+/// An upper bound of the states of a translated pattern: one per byte of its text, times the
+/// product of all repetition counts.
 fn most_states(text: &str) -> usize {
     let counts =
         text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(count, _)| {

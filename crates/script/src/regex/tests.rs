@@ -57,7 +57,7 @@ fn what_pcre_reads_otherwise_than_the_engines() {
         ("(*UTF8)^.$", "\u{e9}"),
         ("^..$", "\u{e9}"),
     ] {
-        // The accent is two bytes, and only the second is repeated.
+        // `é` is two bytes, of which only the second is repeated.
         assert_eq!(matches(pattern, subject), !pattern.starts_with('é'), "{pattern}");
     }
     assert!(!matches(r"\d", "\u{661}"));

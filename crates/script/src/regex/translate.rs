@@ -1,9 +1,9 @@
-//! PCRE's syntax, read in full, and written again for the engines below.
+//! The translation of PCRE's syntax into that of the engines.
 //!
-//! Nothing of the pattern passes through unread: every item is written in a form that both engines
-//! understand alike. Case is folded here, classes are spelled out, names become numbers. What the
-//! linear engine cannot do (look-around, back references, atomic groups) is written all the same
-//! and noted, so that the caller takes the other engine.
+//! Every item of a pattern is parsed and rewritten in a form that both engines read alike: case is
+//! folded here, classes are spelled out, names become numbers. Items beyond the linear engine
+//! (look-around, back references, atomic groups) are rewritten too and set `fancy`, so that the
+//! caller takes the other engine.
 
 use super::class::{self, Set};
 use super::fault::{self, PatternFault};
@@ -13,10 +13,10 @@ mod escapes;
 mod groups;
 mod quantifiers;
 
-/// nginx's PCRE2 allows as many nested parentheses.
+/// The limit of nested parentheses, as in nginx's PCRE2.
 const MAX_DEPTH: usize = 250;
 
-/// Which engine the output is for.
+/// The engine to translate for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// Bytes, linear time.
@@ -25,21 +25,21 @@ pub(super) enum Dialect {
     Fancy,
 }
 
-/// What a pattern became.
+/// A translated pattern.
 #[derive(Debug)]
 pub(super) struct Translation {
     pub(super) text: String,
-    /// Something in it needs the backtracking engine.
+    /// The pattern needs the backtracking engine.
     pub(super) fancy: bool,
-    /// It has a `$` that also matches before a newline at the very end.
+    /// The pattern has a `$` that also matches before a final newline.
     pub(super) dollar: bool,
     /// The pattern began with `(*UTF8)`.
     pub(super) utf: bool,
-    /// Where the first look-behind stands: the backtracking engine wants its length fixed.
+    /// The offset of the first look-behind, whose length the backtracking engine wants fixed.
     pub(super) look_behind: Option<usize>,
-    /// Capturing groups, the whole match not counted.
+    /// The number of capturing groups, without the whole match.
     pub(super) groups: usize,
-    /// Names and their groups, in the order of the names.
+    /// Names with their groups, sorted by name.
     pub(super) names: Vec<(String, usize)>,
 }
 
@@ -82,18 +82,18 @@ struct Flags {
     no_capture: bool,
 }
 
-/// What a quantifier would repeat.
+/// The operand of a quantifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Repeatable {
     No,
-    /// The item that was written from here on.
+    /// The item written from this offset on.
     From(usize),
 }
 
-/// A group whose closing parenthesis has not been read.
+/// A group without its closing parenthesis yet.
 struct Open {
     flags: Flags,
-    /// Where it begins in the output.
+    /// Its offset in the output.
     start: usize,
     kind: Kind,
 }
@@ -112,11 +112,11 @@ struct Translator<'p> {
     flags: Flags,
     stack: Vec<Open>,
     repeatable: Repeatable,
-    /// Capturing groups in the whole pattern, counted beforehand: `\12` depends on it.
+    /// The number of capturing groups in the whole pattern, counted beforehand to interpret `\12`.
     total: usize,
     groups: usize,
     names: Vec<(String, usize)>,
-    /// Names referred to, with where the reference stands.
+    /// Groups referred to, with the offset of the reference.
     unresolved: Vec<(usize, usize)>,
     fancy: bool,
     dollar: bool,
@@ -157,12 +157,12 @@ impl Translator<'_> {
         Err(PatternFault::new(message, self.at.saturating_sub(1)))
     }
 
-    /// The highest character there is.
+    /// The highest character code.
     fn top(&self) -> u32 {
         if self.utf { 0x10_ffff } else { 0xff }
     }
 
-    /// `(*UTF8)` and its like, which may only stand at the start.
+    /// Parses `(*UTF8)` and the like, which are options only at the start.
     fn start_options(&mut self) {
         loop {
             if self.eat_all(b"(*UTF8)") || self.eat_all(b"(*UTF)") {
@@ -183,7 +183,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// White space and comments under `(?x)`.
+    /// Skips white space and comments under `(?x)`.
     fn skip_extended(&mut self, byte: u8) -> bool {
         if byte == b'#' {
             let length = memchr::memchr(b'\n', self.rest()).map_or(self.rest().len(), |n| n + 1);
@@ -216,14 +216,14 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// A character that stands for itself.
+    /// A literal character.
     fn plain(&mut self) -> Step {
         let code = self.character();
         self.literal(code);
         Ok(())
     }
 
-    /// Takes one character: a byte, or in UTF mode a code point.
+    /// Takes one character: a byte, or a code point in UTF mode.
     fn character(&mut self) -> u32 {
         let rest = self.rest();
         let first = rest.first().copied().unwrap_or(0);
@@ -239,7 +239,7 @@ impl Translator<'_> {
         first.into()
     }
 
-    /// Writes something that no quantifier may follow.
+    /// Writes an item that no quantifier may follow.
     fn assertion(&mut self, text: &str) {
         self.out.push_str(text);
         self.repeatable = Repeatable::No;
@@ -253,8 +253,8 @@ impl Translator<'_> {
         }
     }
 
-    /// The end, or before a newline that is the last byte. The linear engine gets the first half:
-    /// for subjects that end with a newline the caller has another program.
+    /// `$`: the end, or before a final newline. The linear engine gets the end only; the caller has
+    /// a twin program for subjects with a final newline.
     fn end_or_newline(&mut self) {
         self.dollar = true;
         match self.dialect {
@@ -290,7 +290,7 @@ impl Translator<'_> {
     fn set(&mut self, set: &Set) {
         self.repeatable = Repeatable::From(self.out.len());
         if set.is_empty(self.top()) {
-            // Nothing matches: the start of the text after a character.
+            // An item that never matches: the start of the text after a character.
             self.out.push_str("(?:[\\x00-\\x7F]\\A)");
         } else {
             set.write(&mut self.out);
@@ -318,7 +318,7 @@ impl Translator<'_> {
     }
 }
 
-/// Options about speed, and about line ends as nginx has them anyway.
+/// Options about speed, and about line ends that are nginx's default.
 const IGNORED_OPTIONS: [&[u8]; 8] = [
     b"(*UCP)",
     b"(*LF)",

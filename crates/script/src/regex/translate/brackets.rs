@@ -1,20 +1,20 @@
-//! `[…]`.
+//! Bracket expressions: `[…]`.
 
 use super::super::class::{self, Set};
 use super::fault;
 use super::{Step, Translator};
 
-/// One thing inside brackets.
+/// A member of a bracket expression.
 enum Member {
     Character(u32),
-    /// The set is already in the class.
+    /// A set, already added to the class.
     Many,
-    /// `\E`, or a quotation that is empty.
+    /// `\E`, or an empty quotation.
     Nothing,
 }
 
 impl Translator<'_> {
-    /// Stands at the opening bracket.
+    /// Parses a bracket expression, from the opening bracket on.
     pub(super) fn bracket(&mut self) -> Step {
         if self.posix_length().is_some() {
             return self.fault(fault::POSIX_OUTSIDE);
@@ -57,7 +57,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// A set is no end of a range: PCRE refuses `[\w-.]`.
+    /// Refuses a set as the start of a range, as PCRE does: `[\w-.]`.
     fn hyphen_after_set(&self, quoted: bool) -> Step {
         let hyphen = !quoted && self.rest().first() == Some(&b'-');
         if hyphen && self.rest().len() > 1 && self.rest()[1] != b']' {
@@ -66,7 +66,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Adds `low`, or the range that it begins.
+    /// Adds `low`, or the range that starts with it.
     fn range(&mut self, low: u32, set: &mut Set, quoted: &mut bool) -> Step {
         if *quoted && self.eat_all(b"\\E") {
             *quoted = false;
@@ -114,7 +114,7 @@ impl Translator<'_> {
         }
     }
 
-    /// `[:name:]`, or a bracket that stands for itself.
+    /// `[:name:]`, or a literal bracket.
     fn posix(&mut self, set: &mut Set) -> Step<Member> {
         let Some(length) = self.posix_length() else {
             return Ok(Member::Character(self.character()));
@@ -126,7 +126,7 @@ impl Translator<'_> {
         let negated = self.eat(b'^');
         let name = &self.rest()[..length - 4 - usize::from(negated)];
         let known = match name {
-            // Without case there is no upper and lower.
+            // Without case, upper and lower are the same.
             b"upper" | b"lower" if self.flags.caseless => class::posix(b"alpha"),
             name => class::posix(name),
         };
@@ -136,7 +136,7 @@ impl Translator<'_> {
         Ok(Member::Many)
     }
 
-    /// The length of a `[:…:]`, `[.….]` or `[=…=]` that starts here.
+    /// The length of a `[:…:]`, `[.….]` or `[=…=]` at this offset.
     fn posix_length(&self) -> Option<usize> {
         let rest = self.rest();
         let mark = *rest.get(1).filter(|byte| matches!(byte, b':' | b'.' | b'='))?;
@@ -188,7 +188,7 @@ impl Translator<'_> {
     }
 }
 
-/// `\d` and its like: the ranges, and whether they are negated.
+/// `\d` and the like: the ranges, and whether they are negated.
 pub(super) fn shorthand(letter: u8) -> Option<(&'static [(u32, u32)], bool)> {
     let ranges = match letter.to_ascii_lowercase() {
         b'd' => class::DIGIT,

@@ -1,4 +1,4 @@
-//! What a backslash begins.
+//! Escapes: backslashes and their operands.
 
 use super::super::class::{self, Set};
 use super::brackets::shorthand;
@@ -11,7 +11,7 @@ const NOT_AFTER_WORD: &str = "(?<![0-9A-Za-z_])";
 const NOT_BEFORE_WORD: &str = "(?![0-9A-Za-z_])";
 
 impl Translator<'_> {
-    /// Stands at the backslash, outside a class.
+    /// Parses an escape outside a class, from the backslash on.
     pub(super) fn escape(&mut self) -> Step {
         let Some(letter) = self.rest().get(1).copied() else {
             self.at += 1;
@@ -30,7 +30,7 @@ impl Translator<'_> {
             b'Z' => self.end_or_newline(),
             b'b' => self.boundary(),
             b'B' => self.no_boundary(),
-            // Where the match is said to start shows nowhere in nginx.
+            // nginx never shows where a match starts.
             b'K' => self.repeatable = Repeatable::No,
             b'C' => self.set(&Set::of(&[(0, 0xff)])),
             b'R' => self.line_end(),
@@ -51,7 +51,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// `\Q…\E`: everything stands for itself.
+    /// `\Q…\E`: a literal quotation.
     fn quotation(&mut self) {
         while self.at < self.pattern.len() && !self.eat_all(b"\\E") {
             let code = self.character();
@@ -103,7 +103,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// `\p{…}` after its letter: the ranges, and whether they are negated.
+    /// `\p{…}`, after its letter: the ranges, and whether they are negated.
     pub(super) fn property(&mut self, mut negated: bool) -> Step<(Vec<(u32, u32)>, bool)> {
         let name = match self.peek() {
             None => return self.fault(fault::PROPERTY_MALFORMED),
@@ -150,7 +150,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Up to three octal digits, the first of which has been taken.
+    /// Up to three octal digits; the first one is given.
     fn octal(&mut self, first: u8) -> Step<u32> {
         let mut code = u32::from(first - b'0');
         for _ in 0..2 {
@@ -168,7 +168,7 @@ impl Translator<'_> {
         if first >= b'8' { Ok(first.into()) } else { self.octal(first) }
     }
 
-    /// An escape that stands for one character; its letter has been taken.
+    /// An escape for one character, after its letter.
     pub(super) fn character_escape(&mut self, letter: u8) -> Step<u32> {
         Ok(match letter {
             b'a' => 7,
@@ -268,7 +268,7 @@ impl Translator<'_> {
             self.at = start;
             return match (braced, self.peek()) {
                 (true, _) => self.named_reference(b'}'),
-                // \g<…> calls a group as a subroutine.
+                // `\g<…>` calls a group as a subroutine.
                 (false, Some(b'<' | b'\'')) => self.fault(fault::UNSUPPORTED),
                 _ => self.fault(fault::G_SYNTAX),
             };
@@ -304,7 +304,7 @@ impl Translator<'_> {
         self.named_reference(close)
     }
 
-    /// A reference by name, from the name on; takes the closing character.
+    /// A reference by name, from the name to its closing character.
     pub(super) fn named_reference(&mut self, close: u8) -> Step {
         let at = self.at;
         let name = self.name(close)?;

@@ -1,13 +1,13 @@
-//! What a parenthesis begins and ends.
+//! Groups: parentheses and their options.
 
 use super::fault;
 use super::{Flags, Kind, MAX_DEPTH, Open, Repeatable, Step, Translator};
 
-/// PCRE's longest name.
+/// PCRE's limit for the length of a name.
 const MAX_NAME: usize = 32;
 
 impl Translator<'_> {
-    /// Stands at an opening parenthesis.
+    /// Parses an opening parenthesis.
     pub(super) fn open(&mut self) -> Step {
         let at = self.at;
         self.at += 1;
@@ -45,7 +45,7 @@ impl Translator<'_> {
         self.push(text, kind, at)
     }
 
-    /// Stands at a closing parenthesis.
+    /// Parses a closing parenthesis.
     pub(super) fn close(&mut self) -> Step {
         let Some(group) = self.stack.pop() else { return self.fault(fault::GROUP_CLOSE) };
         self.at += 1;
@@ -58,7 +58,8 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// The alternatives of a look-behind may differ in length: each becomes one of its own.
+    /// Splits the alternatives of a look-behind, which may differ in length, into look-behinds of
+    /// their own.
     fn split_look_behind(&mut self, group: &Open, negative: bool) {
         let open = if negative { "(?<!" } else { "(?<=" };
         let body = self.out.split_off(group.start + open.len());
@@ -74,7 +75,7 @@ impl Translator<'_> {
         self.out.push_str(&each.join(separator));
     }
 
-    /// After `(?`.
+    /// Parses the rest of a group after `(?`.
     fn special(&mut self, at: usize) -> Step {
         let Some(byte) = self.peek() else { return self.fault(fault::GROUP_OPEN) };
         self.at += 1;
@@ -128,7 +129,7 @@ impl Translator<'_> {
         self.capture(at)
     }
 
-    /// A name and the character that ends it.
+    /// Parses a name up to its closing character.
     pub(super) fn name(&mut self, close: u8) -> Step<String> {
         let rest = self.rest();
         let length =
@@ -163,7 +164,7 @@ impl Translator<'_> {
         }
     }
 
-    /// `(?C1)` calls back: nginx sets no callback.
+    /// `(?C1)`, a callout, has no effect: nginx sets no callback.
     fn callout(&mut self) -> Step {
         let digits = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.at += digits;
@@ -229,7 +230,7 @@ impl Translator<'_> {
     }
 }
 
-/// The alternatives at the top level of what this module has written.
+/// The top-level alternatives of a translated text.
 fn split_alternatives(text: &str) -> Vec<&str> {
     let bytes = text.as_bytes();
     let (mut depth, mut in_class, mut start) = (0usize, false, 0);
@@ -255,8 +256,8 @@ fn split_alternatives(text: &str) -> Vec<&str> {
     parts
 }
 
-/// Counts the capturing groups of a pattern without reading it closely: enough to tell a back
-/// reference from an octal number.
+/// Counts the capturing groups of a pattern by a rough scan, to tell back references from octal
+/// numbers.
 pub(super) fn count(pattern: &[u8]) -> usize {
     let (mut at, mut total, mut in_class) = (0, 0, false);
     while let Some(&byte) = pattern.get(at) {

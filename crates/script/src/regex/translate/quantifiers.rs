@@ -1,4 +1,4 @@
-//! `*`, `+`, `?`, `{n,m}` and what may follow them.
+//! Quantifiers: `*`, `+`, `?`, `{n,m}` and their suffixes.
 
 use super::fault;
 use super::{Repeatable, Step, Translator};
@@ -13,7 +13,7 @@ impl Translator<'_> {
         self.repeat(&text)
     }
 
-    /// Whether the brace opens a quantifier; else it stands for itself.
+    /// Whether the brace opens a quantifier; otherwise it is literal.
     pub(super) fn is_counted(&self) -> bool {
         let body = &self.rest()[1..];
         let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -68,7 +68,7 @@ impl Translator<'_> {
         };
         self.repeatable = Repeatable::No;
         if self.eat(b'+') {
-            // Possessive: what was matched is not given back.
+            // A possessive quantifier: no backtracking into the match.
             self.fancy = true;
             self.out.insert_str(start, "(?>");
             self.out.push_str(quantifier);
