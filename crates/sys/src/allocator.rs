@@ -1,4 +1,4 @@
-//! The allocator of the process: mimalloc, by its short ways.
+//! The allocator of the process: mimalloc, by its short functions.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
@@ -6,15 +6,15 @@ use std::ffi::c_void;
 use libmimalloc_sys as mi;
 
 unsafe extern "C" {
-    /// Of mimalloc; the crate has it only among much else.
+    /// Of mimalloc; libmimalloc-sys declares it only with its feature `extended`.
     fn mi_collect(force: bool);
 }
 
-/// What every allocation of mimalloc is aligned to (MI_MAX_ALIGN_SIZE), if it is no smaller.
+/// The alignment of mimalloc's allocations (MI_MAX_ALIGN_SIZE) of at least that size.
 const NATURAL: usize = 16;
 
-/// mimalloc. Almost every request of the program has a natural alignment, for which the plain
-/// functions do; those that take an alignment cost several times as much.
+/// mimalloc. Almost every allocation has a natural alignment, for which the plain functions
+/// suffice; the aligned functions cost several times as much.
 #[derive(Debug)]
 pub struct Mimalloc;
 
@@ -24,8 +24,8 @@ impl Mimalloc {
     }
 }
 
-// SAFETY: mimalloc gives blocks of at least the size asked for, aligned as its functions say, and
-// takes back or resizes any block that one of them gave. None of the functions unwinds.
+// SAFETY: mimalloc returns blocks of at least the requested size and alignment, and its functions
+// accept any block that one of them returned. None of them unwinds.
 unsafe impl GlobalAlloc for Mimalloc {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: no preconditions.
@@ -67,18 +67,18 @@ unsafe impl GlobalAlloc for Mimalloc {
     }
 }
 
-/// From here on the process, and those it starts, get memory in small pages, also where the
-/// system's habit is pages of two megabytes: such a page is resident as a whole for one live block
-/// in it. mimalloc itself is built so that it does not ask for them.
+/// Makes the process and its children use small pages, even where transparent huge pages are the
+/// system's default: a page of two megabytes is resident as a whole for a single live block.
+/// mimalloc itself is built not to ask for huge pages.
 pub fn use_small_pages() {
-    // SAFETY: takes numbers and touches no memory of ours. Where the kernel does not know it, all
-    // stays as it is.
+    // SAFETY: takes numbers and touches no memory of ours. Kernels without the option return an
+    // error.
     let _ = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
 }
 
-/// Gives memory that the calling thread has freed back to the system. Takes up to milliseconds.
+/// Returns memory that the calling thread has freed to the system. Takes up to milliseconds.
 pub fn give_back() {
-    // SAFETY: no preconditions; it takes what is free, and nothing else.
+    // SAFETY: no preconditions; only free memory is affected.
     unsafe { mi_collect(true) }
 }
 
@@ -90,7 +90,7 @@ mod tests {
     fn what_is_in_use_is_not_given_back() {
         use_small_pages();
         let layout = Layout::from_size_align(100_000, 8).unwrap();
-        // SAFETY: the size is not zero, and the blocks are freed with the layout they have.
+        // SAFETY: the size is not zero, and the blocks are freed with their layout.
         unsafe {
             let (one, two) = (Mimalloc.alloc_zeroed(layout), Mimalloc.alloc_zeroed(layout));
             one.write(7);
@@ -105,7 +105,7 @@ mod tests {
     fn alignment_and_content_hold() {
         for (size, align) in [(1, 1), (3, 1), (24, 8), (8, 16), (100, 64), (5000, 4096)] {
             let layout = Layout::from_size_align(size, align).unwrap();
-            // SAFETY: the size is not zero, and the block is freed with the layout it has.
+            // SAFETY: the size is not zero, and the block is freed with its layout.
             unsafe {
                 let block = Mimalloc.alloc_zeroed(layout);
                 assert_eq!(block.addr() % align, 0);

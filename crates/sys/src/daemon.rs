@@ -1,4 +1,4 @@
-//! Leaving the terminal.
+//! Daemonising.
 
 use std::fs::OpenOptions;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -6,32 +6,32 @@ use std::os::fd::AsFd;
 
 use crate::process::{Fork, fork};
 
-/// A step of [`daemonise`] that failed, named as nginx names it.
+/// A failed step of [`daemonise`].
 #[derive(Debug)]
 pub struct Failed {
-    /// As in `setsid()`.
+    /// nginx's name for the step, as in `setsid()`.
     pub step: &'static str,
-    /// Why.
+    /// The cause.
     pub error: io::Error,
 }
 
-/// The process that was called by the user, which waits for the server to be up.
+/// The process that the user started, which waits until the server is up.
 #[derive(Debug)]
 pub struct Launcher(PipeWriter);
 
 impl Launcher {
-    /// Lets it exit with code 0. If this is dropped instead, it exits with code 1.
+    /// Lets it exit with code 0. If dropped instead, it exits with code 1.
     pub fn release(mut self) {
-        // If it is gone, nobody waits.
+        // An error means that it is gone.
         let _ = self.0.write_all(&[0]);
     }
 }
 
-/// Goes into the background: a child in a session of its own carries on, with no file mode mask and
-/// `/dev/null` for standard input and output. The calling process waits until it is released.
+/// Moves to the background: a child in a session of its own carries on, with a zero umask and
+/// `/dev/null` as standard input and output. The calling process waits for its release.
 ///
 /// # Errors
-/// The step that failed. Standard error is left as it is.
+/// The failed step. Standard error is left alone.
 pub fn daemonise() -> Result<Launcher, Failed> {
     let failed = |step| move |error: io::Error| Failed { step, error };
     let (wait, release) = io::pipe().map_err(failed("pipe()"))?;
@@ -54,13 +54,13 @@ pub fn daemonise() -> Result<Launcher, Failed> {
     Ok(Launcher(release))
 }
 
-/// The exit code: 0 if the server is up, 1 if it has ended before that.
+/// The exit code: 0 if the server is up, 1 if it ended first.
 fn wait_for_release(mut wait: PipeReader) -> i32 {
     let mut byte = [0];
     i32::from(wait.read_exact(&mut byte).is_err())
 }
 
-/// Sends what is written to standard error into the given file.
+/// Redirects standard error to a file.
 ///
 /// # Errors
 /// Those of dup2(2).

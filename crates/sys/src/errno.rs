@@ -1,10 +1,10 @@
-//! System errors in nginx's words.
+//! System errors in nginx's form.
 
 use std::ffi::CStr;
 use std::fmt;
 use std::io;
 
-/// Shows an error as nginx appends it to a message: `(2: No such file or directory)`.
+/// Displays an error as nginx appends it to a message: `(2: No such file or directory)`.
 #[derive(Debug, Clone, Copy)]
 pub struct Errno<'a>(pub &'a io::Error);
 
@@ -17,7 +17,7 @@ impl fmt::Display for Errno<'_> {
     }
 }
 
-/// The C library's words for an error number, as strerror(3).
+/// The C library's text for an error number, as strerror(3).
 pub fn describe(number: i32) -> String {
     /// Longer than any message of glibc or musl.
     const ROOM: usize = 256;

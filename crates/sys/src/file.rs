@@ -1,4 +1,4 @@
-//! File calls that rustix has not in the shape needed.
+//! File calls that rustix lacks, in whole or in this form.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -10,22 +10,22 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, ReadWriteFlags};
 
-/// Which symbolic links are followed at the end of a path. Root opens files in folders that may
-/// belong to the worker's user, who could put a link there that leads anywhere.
+/// A policy for symbolic links at the end of a path. Root opens files in directories that may
+/// belong to the worker's user, who could plant a link to any file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Links {
-    /// All of them.
+    /// Follow all links.
     #[default]
     Any,
-    /// Not those of this user.
+    /// Follow no links of this user.
     NotOf(u32),
-    /// Those of root and of the process's own user.
+    /// Follow only links of root and of the process's own user.
     Own,
 }
 
 impl Links {
-    /// As root, links of `user` are not followed; whoever is not root, or is the same user, gains
-    /// nothing by a link.
+    /// The policy against links of `user`. Only root needs it; for another process, or the user
+    /// itself, a link grants no rights.
     pub fn not_of(user: Option<u32>) -> Self {
         match user {
             Some(user) if user != 0 => Self::NotOf(user),
@@ -42,10 +42,10 @@ impl Links {
     }
 }
 
-/// Opens a file by its name, closed on exec.
+/// Opens a file by name, with close-on-exec.
 ///
 /// # Errors
-/// Those of open(2); `ELOOP` for a link that is not to be followed.
+/// Those of open(2); `ELOOP` for a link that the policy refuses.
 pub fn open(path: &Path, flags: OFlags, mode: Mode, links: Links) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::CLOEXEC;
     if links == Links::Any {
@@ -55,14 +55,14 @@ pub fn open(path: &Path, flags: OFlags, mode: Mode, links: Links) -> io::Result<
         Err(Errno::LOOP) => {}
         opened => return Ok(opened?),
     }
-    // What the link says is read from the link that was looked at, not from its name once more.
+    // The target is read from the link that was examined, not by its name again.
     let link = rustix::fs::open(path, LOOK | OFlags::NOFOLLOW, Mode::empty())?;
     let target = target_of(&link, path, links)?;
     Ok(rustix::fs::open(target, flags, mode)?)
 }
 
-/// Opens a file for reading and writing, empty if `truncate` says so, and makes it with the rights
-/// `mode` if there is none.
+/// Opens a file for reading and writing; creates it with `mode` if it is missing, and empties it if
+/// `truncate` is set.
 ///
 /// # Errors
 /// As [`open`].
@@ -72,7 +72,7 @@ pub fn open_or_make(path: &Path, truncate: bool, mode: u32, links: Links) -> io:
     open(path, flags, Mode::from_raw_mode(mode), links).map(File::from)
 }
 
-/// To ask about a file, and for nothing else.
+/// Flags of a descriptor that only identifies a file.
 const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
 fn target_of(link: &OwnedFd, path: &Path, links: Links) -> io::Result<PathBuf> {
@@ -84,8 +84,7 @@ fn target_of(link: &OwnedFd, path: &Path, links: Links) -> io::Result<PathBuf> {
     Ok(path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target)))
 }
 
-/// Takes the right to write from everybody but the owner, if the file is one of this process's
-/// user.
+/// Removes write permission for all but the owner, if the file belongs to this process's user.
 ///
 /// # Errors
 /// Those of fstat(2) and fchmod(2).
@@ -100,12 +99,11 @@ pub fn deny_writing_to_others(file: impl std::os::fd::AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a folder to a user, leaving its group alone, with at least these rights for the owner.
-/// What is no folder is left as it is.
+/// Gives a directory to a user, with at least these rights for the owner; its group is left alone.
+/// Other kinds of files are left as they are.
 ///
 /// # Errors
-/// The call that failed, as nginx names it, and the system's error; `ELOOP` for a link that is
-/// not to be followed.
+/// The failed call, under nginx's name, and its error; `ELOOP` for a link that the policy refuses.
 pub fn give_folder(
     path: &Path,
     user: u32,
@@ -142,17 +140,17 @@ fn kind(found: &Stat) -> FileType {
     FileType::from_raw_mode(found.st_mode)
 }
 
-/// Makes the descriptor number `old` refer to what `new` refers to, in one step: a thread that
-/// writes to `old` at the same time writes either to the one file or to the other.
+/// Makes the descriptor number `old` refer to the file of `new`, atomically: a concurrent write to
+/// `old` goes to one file or the other.
 pub fn replace(old: &OwnedFd, new: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: both descriptors are open here; `old` stays owned by its owner and stays open,
-    // only the open file behind it changes.
+    // SAFETY: both descriptors are open here; `old` stays owned by its owner and stays open, only
+    // its open file changes.
     let done = unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) };
     if done >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Reads at most `count` bytes from offset `at` on behind what `into` holds, with one call; how
-/// many came. The memory is read into where it is: it is made larger only if there is no room.
+/// Appends at most `count` bytes from offset `at` to `into`, with one call; returns their number.
+/// `into` grows only if it lacks room.
 ///
 /// # Errors
 /// Those of preadv2(2).
@@ -172,7 +170,7 @@ pub fn read_at(
     let Ok(read) = usize::try_from(read) else {
         return Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO));
     };
-    // SAFETY: so many bytes behind the length have just been written.
+    // SAFETY: the kernel has written `read` bytes after the old length.
     unsafe { into.set_len(into.len() + read) };
     Ok(read)
 }

@@ -1,19 +1,18 @@
-//! Paths that match a pattern.
+//! Pattern matching on paths.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// The paths that match, sorted, by the rules of glob(3). A pattern that matches nothing gives
-/// none.
+/// The matching paths, sorted, by the rules of glob(3). No match is an empty list.
 ///
 /// # Errors
-/// `OutOfMemory`, or the error of a folder that could not be read.
+/// `OutOfMemory`, or the error of a directory that could not be read.
 pub fn glob(pattern: &str) -> io::Result<Vec<PathBuf>> {
     let pattern = CString::new(pattern)?;
-    // SAFETY: an all-zero `glob_t` is what glob(3) takes without GLOB_APPEND; it is read only after
-    // a success, when `gl_pathv` holds `gl_pathc` C strings, and freed in every case.
+    // SAFETY: glob(3) without GLOB_APPEND takes an all-zero `glob_t`; it is read only after
+    // success, when `gl_pathv` holds `gl_pathc` C strings, and freed in every case.
     unsafe {
         let mut found: libc::glob_t = std::mem::zeroed();
         let result = libc::glob(pattern.as_ptr(), 0, None, &raw mut found);

@@ -1,18 +1,18 @@
-//! Sockets that the program which ran before in this process has left open.
+//! Sockets inherited from the previous program of this process.
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
-/// Takes over a listening socket by its number, to be closed on exec and never to block. Says
-/// whether it is one for datagrams. Whatever else has that number is left as it is.
+/// Takes over a listening socket by number, and makes it close-on-exec and non-blocking. Returns
+/// whether it is a datagram socket. Any other file under that number is left as it is.
 ///
-/// The caller takes a number over once at most.
+/// The caller must take a number over at most once.
 ///
-/// # Errors `EBADF` for a number that is not open, `ENOTSOCK` for one that is no socket, `EINVAL`
-/// for standard input, output and error, for a socket that does not listen, and for a kind of
-/// socket that Weir does not listen at.
+/// # Errors
+/// `EBADF` for a closed number, `ENOTSOCK` for other files, `EINVAL` for standard streams, for a
+/// socket that does not listen, and for kinds of sockets that Weir does not listen on.
 pub fn socket(number: RawFd) -> io::Result<(OwnedFd, bool)> {
     if number < 0 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
@@ -20,21 +20,20 @@ pub fn socket(number: RawFd) -> io::Result<(OwnedFd, bool)> {
     if number <= libc::STDERR_FILENO {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    // SAFETY: the number is only asked about here; the kernel answers with an error if it is not
-    // open.
+    // SAFETY: the number is only queried here; the kernel returns an error if it is not open.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     let datagram = is_for_datagrams(borrowed)?;
     rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(borrowed, true)?;
-    // SAFETY: it is open, and it came from another program, as it listens and this one has not
-    // listened yet: nobody in it owns the number.
+    // SAFETY: it is open, and it came from another program, since it listens and this program has
+    // not listened yet: no value in this program owns the number.
     Ok((unsafe { OwnedFd::from_raw_fd(number) }, datagram))
 }
 
 fn is_for_datagrams(socket: BorrowedFd<'_>) -> io::Result<bool> {
     let datagram = match sockopt::socket_type(socket)? {
         SocketType::STREAM if sockopt::socket_acceptconn(socket)? => false,
-        // One that is connected is somebody's way to a log or the like.
+        // A connected one is a client socket, such as that of a log.
         SocketType::DGRAM if rustix::net::getpeername(socket).is_err() => true,
         _ => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
     };

@@ -1,5 +1,4 @@
-//! Linux, as the rest of Weir sees it: the only crate with `unsafe` and the only one that names
-//! `libc`.
+//! Linux interfaces: the only crate with `unsafe`, and the only one that uses `libc`.
 #![allow(unsafe_code)]
 
 pub mod allocator;

@@ -1,4 +1,4 @@
-//! Files that are in memory only, for handing a large text to another process.
+//! Memory files, for passing large texts to another process.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
-/// A nameless file with these bytes that nobody can change any more.
+/// Creates a nameless file with these bytes, sealed against changes.
 ///
 /// # Errors
 /// Those of memfd_create(2), write(2) and fcntl(2).
@@ -19,7 +19,7 @@ pub fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// Everything that is in such a file.
+/// Reads the contents of such a file.
 ///
 /// # Errors
 /// Those of lseek(2) and read(2); `InvalidData` over `limit` bytes.

@@ -1,34 +1,33 @@
-//! References into something that is counted, which they keep alive: what C++ calls the aliasing
-//! constructor of `shared_ptr`.
+//! Counted references into a part of a value, as C++'s aliasing constructor of `shared_ptr`.
 
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-/// A `T` somewhere inside an `O`. Following it costs one load; cloning it counts the `O`, without
-/// an atomic operation, however many threads share what the `O` refers to. As with [`Rc`], its
-/// functions are no methods, so that they hide none of the part's.
+/// A `T` inside a counted `O`. Access costs one load; a clone counts the `O` without an atomic
+/// operation, even if its contents are shared between threads. As with [`Rc`], functions are not
+/// methods, so that they do not shadow those of `T`.
 pub struct Part<O: 'static, T: ?Sized + 'static> {
     whole: Rc<O>,
-    /// Points to what a borrow of `whole` has given, so it is valid as long as `whole` lives.
+    /// Points to the result of a borrow of `whole`, so it is valid as long as `whole` lives.
     part: NonNull<T>,
 }
 
 impl<O: 'static, T: ?Sized + 'static> Part<O, T> {
-    /// The part of `whole` that `find` gives.
+    /// The part of `whole` that `find` returns.
     pub fn of(whole: Rc<O>, find: impl for<'a> FnOnce(&'a O) -> &'a T) -> Self {
         let part = NonNull::from(find(&whole));
         Self { whole, part }
     }
 
-    /// The part of `whole` that `find` gives, if there is one.
+    /// The part of `whole` that `find` returns, if any.
     pub fn within(whole: Rc<O>, find: impl for<'a> FnOnce(&'a O) -> Option<&'a T>) -> Option<Self> {
         let part = NonNull::from(find(&whole)?);
         Some(Self { whole, part })
     }
 
-    /// A part of this part, beside something that was found with it.
+    /// A part of this part, with another value found along with it.
     pub fn find<U: ?Sized, R>(
         this: &Self,
         find: impl for<'a> FnOnce(&'a T) -> (&'a U, R),
@@ -42,7 +41,7 @@ impl<O: 'static, T: ?Sized + 'static> Part<O, T> {
         Part { whole: Rc::clone(&this.whole), part: NonNull::from(find(this)) }
     }
 
-    /// A part of this part, if there is one.
+    /// A part of this part, if any.
     pub fn try_map<U: ?Sized>(
         this: &Self,
         find: impl for<'a> FnOnce(&'a T) -> Option<&'a U>,
@@ -56,9 +55,9 @@ impl<O: 'static, T: ?Sized + 'static> Deref for Part<O, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: `part` came from a borrow that may last as long as the `O` is borrowed, as `find`
-        // had to accept any lifetime. `whole` keeps the `O` where it is and shared: nobody gets it
-        // out of here by value or to change.
+        // SAFETY: `part` came from a borrow that may last as long as the `O` is borrowed, since
+        // `find` had to accept any lifetime. `whole` keeps the `O` in place and shared: no code can
+        // move it out or borrow it mutably.
         unsafe { self.part.as_ref() }
     }
 }

@@ -1,7 +1,7 @@
-//! Descriptors over a socket pair (`SCM_RIGHTS`), unix(7).
+//! Passing descriptors over a socket pair (`SCM_RIGHTS`), unix(7).
 //!
-//! The pair keeps message boundaries (`SOCK_SEQPACKET`): one send is one receive, so bytes and the
-//! descriptors that belong to them never come apart.
+//! The pair keeps message boundaries (`SOCK_SEQPACKET`): one send is one receive, so bytes and
+//! their descriptors stay together.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -13,14 +13,14 @@ use rustix::net::{
     sendmsg, socketpair,
 };
 
-/// The most descriptors in one message. The kernel allows 253.
+/// The limit of descriptors in one message. The kernel's is 253.
 pub const MAX_DESCRIPTORS: usize = 128;
 
-/// The most bytes in one message: far below the default send buffer of a unix socket (208 KiB), so
-/// a message never fails for its size.
+/// The limit of bytes in one message: far below the default send buffer of a unix socket (208 KiB),
+/// so no message is too large for it.
 pub const MAX_BYTES: usize = 16 * 1024;
 
-/// Two ends that are connected with each other, closed on exec.
+/// A connected pair of sockets, closed on exec.
 ///
 /// # Errors
 /// Those of socketpair(2).
@@ -31,9 +31,9 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Sends one message without waiting. A closed peer is an error, never a signal.
 ///
-/// # Errors `InvalidInput` over [`MAX_BYTES`] or [`MAX_DESCRIPTORS`], or for an empty message,
-/// which a reader would take for the end; `WouldBlock` when the peer does not read; else those of
-/// sendmsg(2).
+/// # Errors
+/// `InvalidInput` over [`MAX_BYTES`] or [`MAX_DESCRIPTORS`], or for an empty message, which would
+/// look like the end; `WouldBlock` if the peer does not read; else those of sendmsg(2).
 pub fn send(to: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     if bytes.is_empty() || bytes.len() > MAX_BYTES || descriptors.len() > MAX_DESCRIPTORS {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -54,21 +54,21 @@ pub fn send(to: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::
     }
 }
 
-/// One message as it arrived. No bytes means that the peer has closed its end.
+/// A received message. An empty one means that the peer closed its end.
 #[derive(Debug, Default)]
 pub struct Message {
-    /// What was sent, at most [`MAX_BYTES`].
+    /// The bytes, at most [`MAX_BYTES`].
     pub bytes: Vec<u8>,
-    /// The descriptors that came with it, in the order they were given, closed on exec.
+    /// The descriptors, in the sender's order, closed on exec.
     pub descriptors: Vec<OwnedFd>,
-    /// More descriptors came than this process may have open.
+    /// Whether descriptors were dropped because of this process's limit.
     pub cut: bool,
 }
 
 /// Receives one message; waits for it unless the socket is non-blocking.
 ///
 /// # Errors
-/// Those of recvmsg(2); `InvalidData` for a message that was cut.
+/// Those of recvmsg(2); `InvalidData` for a truncated message.
 pub fn receive(from: impl AsFd, wait: bool) -> io::Result<Message> {
     let mut message = Message { bytes: vec![0; MAX_BYTES], ..Message::default() };
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
@@ -96,11 +96,11 @@ pub fn receive(from: impl AsFd, wait: bool) -> io::Result<Message> {
     Ok(message)
 }
 
-/// Receives the bytes of one message without waiting. From a peer that is not trusted: descriptors
-/// that come with it are closed by the kernel.
+/// Receives the bytes of one message from an untrusted peer without waiting; the kernel closes its
+/// descriptors.
 ///
 /// # Errors
-/// As [`receive`]; `InvalidData` for a message that brought descriptors, too.
+/// As [`receive`]; `InvalidData` for a message with descriptors.
 pub fn receive_bytes(from: impl AsFd) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; MAX_BYTES];
     let mut ancillary = RecvAncillaryBuffer::default();
@@ -159,7 +159,7 @@ mod tests {
         send(&near, b"a", &[writer.as_fd()]).unwrap();
         drop(writer);
         assert_eq!(receive_bytes(&far).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        // Nobody has the other end any more.
+        // The other end is closed.
         assert_eq!({ reader }.read(&mut [0]).unwrap(), 0);
         send(&near, b"b", &[]).unwrap();
         assert_eq!(receive_bytes(&far).unwrap(), b"b");

@@ -1,4 +1,4 @@
-//! Making, watching and limiting processes.
+//! Creating, watching and limiting processes.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
@@ -11,20 +11,20 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// Which side of a [`fork`] the caller is on.
+/// The side of a [`fork`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fork {
-    /// The process that called; carries the process id of the child.
+    /// The calling process, with the id of the child.
     Parent(i32),
-    /// The new process.
+    /// The child.
     Child,
 }
 
-/// Splits the process in two.
+/// Forks the process.
 ///
-/// # Errors Those of fork(2); `Unsupported` when the process has more than one thread, because only
-/// the calling thread would exist in the child and every lock that another one holds would stay
-/// locked there.
+/// # Errors
+/// Those of fork(2); `Unsupported` if the process has several threads: only the calling one would
+/// exist in the child, and locks of the others would stay locked there.
 pub fn fork() -> io::Result<Fork> {
     if threads()? != 1 {
         return Err(io::Error::new(
@@ -32,7 +32,7 @@ pub fn fork() -> io::Result<Fork> {
             "fork in a process of several threads",
         ));
     }
-    // SAFETY: the process has one thread, checked above, so the child may do whatever the parent
+    // SAFETY: the process has one thread, checked above, so the child may do anything the parent
     // may.
     let pid = unsafe { libc::fork() };
     match pid {
@@ -42,17 +42,17 @@ pub fn fork() -> io::Result<Fork> {
     }
 }
 
-/// How many threads this process has.
+/// The number of threads of this process.
 pub(crate) fn threads() -> io::Result<usize> {
     Ok(std::fs::read_dir("/proc/self/task")?.count())
 }
 
-/// How a child ended.
+/// The end of a child process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It called exit with this code.
+    /// It exited with this code.
     Code(i32),
-    /// A signal of this number ended it, perhaps leaving a core file behind.
+    /// A signal ended it.
     Signal {
         /// The number of the signal.
         number: i32,
@@ -62,7 +62,7 @@ pub enum Ending {
 }
 
 impl fmt::Display for Ending {
-    /// nginx's words: `exited with code 0`, `exited on signal 9 (core dumped)`.
+    /// nginx's wording: `exited with code 0`, `exited on signal 9 (core dumped)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exited with code {code}"),
@@ -74,7 +74,7 @@ impl fmt::Display for Ending {
     }
 }
 
-/// The next child that has ended, without waiting; `None` when there is none.
+/// The next child that has ended, without waiting; `None` if there is none.
 ///
 /// # Errors
 /// Those of waitpid(2) except `EINTR` and `ECHILD`.
@@ -107,12 +107,12 @@ pub fn id() -> i32 {
     nix::unistd::getpid().as_raw()
 }
 
-/// The id of the process that started this one.
+/// The id of the parent process.
 pub fn parent_id() -> i32 {
     nix::unistd::getppid().as_raw()
 }
 
-/// Becomes another program. Returns only when that failed.
+/// Executes another program. Returns only on failure.
 pub fn execute(program: &OsStr, args: &[OsString], env: &[OsString]) -> io::Error {
     let text = |s: &OsStr| CString::new(s.as_bytes()).map_err(io::Error::from);
     let all = |list: &[OsString]| list.iter().map(|s| text(s)).collect::<io::Result<Vec<_>>>();
@@ -125,7 +125,7 @@ pub fn execute(program: &OsStr, args: &[OsString], env: &[OsString]) -> io::Erro
     }
 }
 
-/// Lets the program that this process becomes have the descriptor too, under the same number.
+/// Keeps a descriptor open across [`execute`], under the same number.
 ///
 /// # Errors
 /// Those of fcntl(2).
@@ -141,7 +141,7 @@ pub fn set_priority(nice: i32) -> io::Result<()> {
     Ok(rustix::process::setpriority_process(None, nice)?)
 }
 
-/// The soft and the hard limit on open descriptors.
+/// The soft and hard limits of open descriptors.
 ///
 /// # Errors
 /// Those of getrlimit(2).
@@ -149,7 +149,7 @@ pub fn open_files_limit() -> io::Result<(u64, u64)> {
     Ok(getrlimit(Resource::RLIMIT_NOFILE)?)
 }
 
-/// Sets both limits on open descriptors.
+/// Sets both limits of open descriptors.
 ///
 /// # Errors
 /// Those of setrlimit(2).
@@ -157,7 +157,7 @@ pub fn set_open_files_limit(limit: u64) -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?)
 }
 
-/// Sets both limits on the size of a core file, bytes.
+/// Sets both limits of a core file's size in bytes.
 ///
 /// # Errors
 /// Those of setrlimit(2).
@@ -165,7 +165,7 @@ pub fn set_core_limit(limit: u64) -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_CORE, limit, limit)?)
 }
 
-/// Lets the kernel write a core file of a process that has changed its user.
+/// Allows core dumps of a process that has changed its user.
 ///
 /// # Errors
 /// Those of prctl(2).
@@ -173,7 +173,7 @@ pub fn allow_core() -> io::Result<()> {
     Ok(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)?)
 }
 
-/// Ties the calling thread to the given processors, counted from 0.
+/// Binds the calling thread to these processors, numbered from 0.
 ///
 /// # Errors
 /// Those of sched_setaffinity(2).
@@ -187,7 +187,7 @@ pub fn set_affinity(processors: &[usize]) -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 
-/// How many processors are online, at least 1.
+/// The number of online processors, at least 1.
 pub fn processors() -> usize {
     let online = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN);
     online.ok().flatten().and_then(|n| usize::try_from(n).ok()).unwrap_or(1).max(1)
@@ -201,11 +201,10 @@ pub fn change_directory(path: &Path) -> io::Result<()> {
     std::env::set_current_dir(path)
 }
 
-/// Replaces the environment of the process with `NAME=value` entries; an entry without `=` is left
-/// out.
+/// Replaces the environment by `NAME=value` entries; an entry without `=` is skipped.
 ///
 /// # Errors
-/// `Unsupported` when the process has more than one thread, which could be reading the environment.
+/// `Unsupported` if the process has several threads, which could be reading the environment.
 pub fn replace_environment(entries: &[OsString]) -> io::Result<()> {
     if threads()? != 1 {
         return Err(io::Error::new(
@@ -229,7 +228,7 @@ pub fn replace_environment(entries: &[OsString]) -> io::Result<()> {
     Ok(())
 }
 
-/// The name and the release of the kernel, as in `Linux 6.1.0`.
+/// The name and release of the kernel, as in `Linux 6.1.0`.
 pub fn kernel() -> String {
     let name = rustix::system::uname();
     format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())

@@ -1,4 +1,4 @@
-//! io_uring: what is to be done is handed over together, in the call that waits for what is done.
+//! io_uring: one call submits all requests and waits for completions.
 //!
 //! ```text
 //!   poll, receive, cancel ─▶ [queue] ── enter ─▶ kernel ─▶ [queue] ─▶ completions
@@ -6,9 +6,9 @@
 //!   give_back ───────────────▶ [ring of buffers] ──┘
 //! ```
 //!
-//! The kernel works on what was handed over only while the ring's thread is inside of
-//! [`Ring::enter`] (`IORING_SETUP_DEFER_TASKRUN`): between two of those calls nothing happens to
-//! a socket that the thread has not been told of.
+//! The kernel works on requests only while the ring's thread is inside [`Ring::enter`]
+//! (`IORING_SETUP_DEFER_TASKRUN`): between two calls no socket changes without the thread's
+//! knowledge.
 
 use std::io;
 use std::ops::Range;
@@ -25,38 +25,38 @@ use buffers::Buffers;
 pub use buffers::{BUFFER_SIZE, Received};
 use files::Files;
 
-/// How many requests the queue to the kernel holds. More take a call of their own.
+/// The length of the submission queue. More requests take a call of their own.
 const REQUESTS: u32 = 256;
 
-/// How many completions are taken without a detour: the kernel keeps what is beyond them.
+/// The length of the completion queue; the kernel keeps further completions.
 const COMPLETIONS: u32 = 2048;
 
-/// How often the kernel is asked to take requests that cannot stay in the queue.
+/// The limit of attempts to submit requests that cannot stay in the queue.
 const SUBMISSIONS: usize = 1000;
 
-/// How often completions beyond the queue's length are moved into it at once.
+/// The limit of moves of overflown completions into the queue at once.
 const FLUSHES: usize = 64;
 
-/// How long the end of a ring waits for the kernel to let go of what is under way.
+/// The time limit for the kernel to cancel requests at the end of a ring.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
-/// `IORING_RECVSEND_POLL_FIRST`: the socket is known to be empty, so nothing is tried before
-/// something has come.
+/// `IORING_RECVSEND_POLL_FIRST`: the socket is known to be empty, so the kernel waits before it
+/// tries to receive.
 const POLL_FIRST: u16 = 1;
 
 /// `IORING_RECV_MULTISHOT`.
 const MULTISHOT: u16 = 2;
 
-/// A ring of one thread, with the buffers that it receives into.
+/// A ring of one thread, with its receive buffers.
 #[derive(Debug)]
 pub struct Ring {
     ring: Queues,
     buffers: Buffers,
     flags: EnterFlags,
-    /// What requests to send point at, as long as they are in the queue. Behind the queue, so that
-    /// it outlives that.
+    /// The bytes that queued requests to send point to. Declared after the queue, so that it is
+    /// dropped later.
     sending: Vec<u8>,
-    /// What requests to read files write into. Behind the queue, too.
+    /// The memory that file reads write to. Also declared after the queue.
     files: Files,
     /// Requests or completions were lost.
     broken: bool,
@@ -64,49 +64,49 @@ pub struct Ring {
 
 struct Queues(IoUring);
 
-/// What a descriptor is to be ready for; bits as poll(2) has them, in what completes as well.
+/// The readiness to wait for, in the bits of poll(2), as in results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest(u32);
 
 impl Interest {
-    /// Something to read, or the end of what the peer sends.
+    /// Bytes to read, or the end of the peer's stream.
     pub const READ: Self = Self((libc::POLLIN | libc::POLLPRI | libc::POLLRDHUP) as u32);
     /// Room to write.
     pub const WRITE: Self = Self(libc::POLLOUT as u32);
-    /// A connection to accept, told to one of all that ask.
+    /// A connection to accept; wakes one of all waiters.
     pub const ACCEPT: Self = Self(libc::POLLIN as u32 | libc::EPOLLEXCLUSIVE as u32);
 }
 
-/// Something is done.
+/// A completed request.
 #[derive(Debug)]
 pub struct Completion {
-    /// What it was asked with.
+    /// The request's user data.
     pub data: u64,
-    /// The bits of a poll, the number of bytes received, or an error of the system as `-errno`.
+    /// The bits of a poll, the number of bytes received, or `-errno`.
     pub result: i32,
-    /// The bytes, to be given back to the ring.
+    /// The received bytes; the buffer must be given back to the ring.
     pub received: Option<Received>,
-    /// Whether there will be more of it without asking again.
+    /// Whether the request stays active and will complete again.
     pub more: bool,
 }
 
-/// How long [`Ring::enter`] waits for a first completion.
+/// The time that [`Ring::enter`] waits for a first completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// Not at all.
+    /// None.
     None,
-    /// At most so long.
+    /// At most this long.
     For(Duration),
     /// Until there is one.
     Forever,
 }
 
 impl Ring {
-    /// A ring for the calling thread, which is the only one that may use it.
+    /// A ring for the calling thread; no other thread may use it.
     ///
     /// # Errors
-    /// The system's: `ENOSYS` or `EINVAL` from a kernel before 6.1, `EPERM` where a policy
-    /// (seccomp, `kernel.io_uring_disabled`) forbids it, `ENOMEM` beyond a limit of memory.
+    /// Those of io_uring_setup(2): `ENOSYS` or `EINVAL` from kernels before 6.1, `EPERM` where a
+    /// policy (seccomp, `kernel.io_uring_disabled`) forbids it, `ENOMEM` over a limit of memory.
     pub fn new() -> io::Result<Self> {
         let mut builder = IoUring::builder();
         builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
@@ -115,7 +115,7 @@ impl Ring {
         let buffers = Buffers::registered(&ring)?;
         let mut flags = EnterFlags::GETEVENTS;
         if ring.params().is_feature_no_iowait() {
-            // Else an idle server looks as if it waited for a disk.
+            // Otherwise an idle server is shown as waiting for a disk.
             flags |= EnterFlags::NO_IOWAIT;
         }
         let ring = Queues(ring);
@@ -129,22 +129,22 @@ impl Ring {
         })
     }
 
-    /// Asks to be told once when a descriptor is ready. Only its number is looked at, when the
-    /// ring is entered. False if the kernel takes no more requests for now.
+    /// Requests one notice of readiness. The descriptor is looked up when the ring is entered.
+    /// False if the kernel accepts no more requests for now.
     #[must_use]
     pub fn poll(&mut self, fd: RawFd, interest: Interest, data: u64) -> bool {
         self.push(opcode::PollAdd::new(Fd(fd), interest.0).build().user_data(data))
     }
 
-    /// Asks to be told whenever a descriptor becomes readable, by edges.
+    /// Requests edge-triggered notices of readability.
     #[must_use]
     pub fn poll_edges(&mut self, fd: RawFd, data: u64) -> bool {
         let poll = opcode::PollAdd::new(Fd(fd), Interest::READ.0).multi(true);
         self.push(poll.build().user_data(data))
     }
 
-    /// Asks for what a socket receives next, at most [`BUFFER_SIZE`] bytes, or for that again and
-    /// again (`goes_on`). `ENOBUFS` says that something has come while all buffers were in use.
+    /// Requests the next bytes of a socket, at most [`BUFFER_SIZE`], once or repeatedly
+    /// (`goes_on`). `ENOBUFS` means that bytes came while all buffers were in use.
     #[must_use]
     pub fn receive(&mut self, fd: RawFd, goes_on: bool, data: u64) -> bool {
         let receive = opcode::Recv::new(Fd(fd), std::ptr::null_mut(), 0)
@@ -155,21 +155,21 @@ impl Ring {
         self.push(receive.user_data(data))
     }
 
-    /// Takes back what was asked for with `data`, which then completes with `ECANCELED` if it was
-    /// still under way. If it was not, there is a completion with `answer`.
+    /// Cancels the request with user data `data`. An active one completes with `ECANCELED`; if
+    /// there is none, a completion has user data `answer`.
     #[must_use]
     pub fn cancel(&mut self, data: u64, answer: u64) -> bool {
         let cancel = opcode::AsyncCancel::new(data).build().flags(squeue::Flags::SKIP_SUCCESS);
         self.push(cancel.user_data(answer))
     }
 
-    /// Sends messages, each of them so many of the bytes to the socket with this number, in one
-    /// call. Nothing is under way when it returns: a message that a socket did not take as a whole
-    /// has completed with its data, and with the bytes taken, or with an error.
+    /// Sends messages with one call; each takes its length of `bytes` to the socket of its number.
+    /// All sends are over on return: a message not taken in full has completed with its user data,
+    /// and with the number of bytes taken or an error.
     ///
     /// # Panics
-    /// If the kernel has no memory for requests. After a panic the ring cannot be entered any more;
-    /// it keeps the bytes, which requests in its queue may point at.
+    /// If the kernel has no memory for requests. The ring then cannot be entered any more, and
+    /// keeps the bytes, since queued requests may point to them.
     pub fn send_all(
         &mut self,
         bytes: &mut Vec<u8>,
@@ -179,8 +179,8 @@ impl Ring {
         self.sending = std::mem::take(bytes);
         for (socket, range, data) in messages {
             let bytes = &self.sending[range];
-            // What cannot be sent without waiting fails, and so nothing waits in the kernel. All or
-            // nothing is a success then, which nobody has to hear of.
+            // A send that would block fails, so nothing waits in the kernel. Success then means all
+            // bytes, and success posts no completion.
             let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT | libc::MSG_WAITALL;
             let send = opcode::Send::new(Fd(socket), bytes.as_ptr(), bytes.len() as u32);
             let send = send.flags(flags).build().flags(squeue::Flags::SKIP_SUCCESS);
@@ -196,7 +196,7 @@ impl Ring {
         self.broken = false;
     }
 
-    /// Has the kernel take all requests from the queue.
+    /// Makes the kernel take all requests from the queue.
     fn submit_all(&mut self) {
         for _ in 0..SUBMISSIONS {
             let _ = self.enter_with(0, EnterFlags::empty());
@@ -209,25 +209,25 @@ impl Ring {
     }
 
     fn push(&mut self, entry: squeue::Entry) -> bool {
-        // SAFETY: no request has a pointer in it but those that are gone from the queue when
-        // [`Ring::send_all`] returns, and those to read files. What the kernel receives or reads
-        // goes to the ring's own buffers, which live until nothing is under way any more.
+        // SAFETY: requests hold no pointers, except sends, which have left the queue when
+        // [`Ring::send_all`] returns, and file reads. The kernel writes to the ring's own buffers
+        // and memory, which live until no request is active.
         if unsafe { self.ring.0.submission().push(&entry) }.is_ok() {
             return true;
         }
-        // Nothing is waited for and nothing is run, so nothing happens behind the caller's back.
+        // The call neither waits nor runs completions, so no socket changes unnoticed.
         let _ = self.enter_with(0, EnterFlags::empty());
         // SAFETY: as above.
         unsafe { self.ring.0.submission().push(&entry) }.is_ok()
     }
 
-    /// Hands over what was asked for, and takes in what is done.
+    /// Submits the queued requests and waits for completions.
     ///
     /// # Errors
-    /// The system's. What could not be handed over stays in the queue.
+    /// Those of io_uring_enter(2). Requests that were not submitted stay in the queue.
     ///
     /// # Panics
-    /// If the ring has failed before: what it was asked for is lost, and with it whoever waits.
+    /// If the ring has failed before: requests were lost, and their waiters would hang.
     pub fn enter(&mut self, patience: Patience) -> io::Result<()> {
         assert!(!self.broken, "io_uring has failed");
         match patience {
@@ -238,7 +238,7 @@ impl Ring {
         }
     }
 
-    /// Whether a call would neither hand over nor take in anything.
+    /// Whether a call would neither submit nor complete anything.
     pub fn is_quiet(&mut self) -> bool {
         let queue = self.ring.0.submission();
         queue.is_empty() && !queue.taskrun() && !queue.cq_overflow()
@@ -247,13 +247,12 @@ impl Ring {
     fn enter_with(&mut self, least: u32, flags: EnterFlags) -> io::Result<()> {
         let count = self.ring.0.submission().len() as u32;
         let submitter = self.ring.0.submitter();
-        // SAFETY: there is no argument that the kernel would read.
+        // SAFETY: there is no argument for the kernel to read.
         let done = unsafe { submitter.enter::<()>(count, least, flags.bits(), None) };
         self.note(done)
     }
 
-    /// Takes note of a failure that cannot be mended: the kernel had no memory for completions that
-    /// did not fit into the queue.
+    /// Records a permanent failure: the kernel had no memory for completions beyond the queue.
     fn note(&mut self, done: io::Result<usize>) -> io::Result<()> {
         self.broken |= matches!(&done, Err(error) if error.raw_os_error() == Some(libc::EBADR));
         done.map(drop)
@@ -264,7 +263,7 @@ impl Ring {
         let time = Timespec::from(time);
         let arguments = SubmitArgs::new().timespec(&time);
         let flags = self.flags | EnterFlags::EXT_ARG;
-        // SAFETY: the argument is the one that the flag announces, and lives during the call.
+        // SAFETY: the argument has the type that the flag announces, and lives during the call.
         let done =
             unsafe { self.ring.0.submitter().enter(count, 1, flags.bits(), Some(&arguments)) };
         match done {
@@ -273,7 +272,7 @@ impl Ring {
         }
     }
 
-    /// Moves what is done into `into`, also what was more than the queue holds.
+    /// Moves all completions into `into`, including those beyond the queue.
     pub fn all_completions(&mut self, into: &mut Vec<Completion>) {
         self.completions(into);
         for _ in 0..FLUSHES {
@@ -285,7 +284,7 @@ impl Ring {
         }
     }
 
-    /// Moves what is done into `into`, at most the queue's length of it.
+    /// Moves the completions in the queue into `into`.
     pub fn completions(&mut self, into: &mut Vec<Completion>) {
         for entry in self.ring.0.completion() {
             let buffer = cqueue::buffer_select(entry.flags());
@@ -298,18 +297,18 @@ impl Ring {
         }
     }
 
-    /// The bytes of something received.
+    /// The received bytes.
     ///
     /// # Panics
-    /// If another ring has received it.
+    /// If another ring received them.
     pub fn bytes(&self, received: &Received) -> &[u8] {
         self.buffers.bytes(received)
     }
 
-    /// Lets the kernel have a buffer again.
+    /// Returns a buffer to the kernel.
     ///
     /// # Panics
-    /// If it is another ring's.
+    /// If the buffer is another ring's.
     pub fn give_back(&mut self, received: Received) {
         self.buffers.give_back(received);
     }
@@ -322,7 +321,7 @@ impl Drop for Ring {
             self.ring.0.submitter().register_sync_cancel(Some(patience), CancelBuilder::any());
         match done.map_err(|error| error.raw_os_error()) {
             Ok(()) | Err(Some(libc::ENOENT)) => {}
-            // The kernel may still write into the buffers, so their memory stays.
+            // The kernel may still write to the buffers, so their memory stays.
             Err(_) => {
                 self.buffers.leak();
                 self.files.leak();

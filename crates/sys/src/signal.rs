@@ -1,6 +1,6 @@
 //! Signals as messages: blocked for the whole process and read from a descriptor.
 //!
-//! No handler ever runs, so nothing has to be safe inside one, and the sender is known.
+//! No handler runs, so nothing has to be async-signal-safe, and the sender is known.
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
@@ -8,38 +8,36 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal as Number, signal, sigprocmask};
 
-/// A signal that has arrived.
+/// A received signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
     /// The number, as in signal(7).
     pub number: i32,
-    /// The process that sent it; 0 when the kernel did.
+    /// The process that sent it; 0 for the kernel.
     pub sender: i32,
 }
 
-/// A queue of the signals that the process has asked to read.
+/// A queue of blocked signals.
 #[derive(Debug)]
 pub struct Signals {
     fd: OwnedFd,
 }
 
 impl Signals {
-    /// Blocks the given signals in the calling thread, and so in every thread that it starts later,
-    /// and opens the queue. None of them is ignored any more, as whoever started the process may
-    /// have wished it: with `SIGCHLD` ignored, children vanish unseen.
+    /// Blocks the given signals in the calling thread, and so in all threads it starts later, and
+    /// opens the queue. Resets ignored ones to their default, in case the parent ignored them: with
+    /// `SIGCHLD` ignored, children vanish unseen.
     ///
     /// # Errors
-    /// Those of sigprocmask(2), sigaction(2) and signalfd(2); `EINVAL` for a number that is no
-    /// signal.
+    /// Those of sigprocmask(2), sigaction(2) and signalfd(2); `EINVAL` for an invalid number.
     pub fn block(numbers: &[i32]) -> io::Result<Self> {
         let set = set_of(numbers)?;
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
         for number in &set {
-            // SAFETY: it is no handler that is set, so nothing of ours runs inside a signal.
+            // SAFETY: no handler is set, so no code of ours runs inside a signal.
             unsafe { signal(number, SigHandler::SigDfl) }?;
         }
-        // SAFETY: `set` outlives the call, and the descriptor that comes back belongs to nobody
-        // else.
+        // SAFETY: `set` outlives the call, and the new descriptor has no other owner.
         let fd = unsafe {
             let fd = libc::signalfd(-1, set.as_ref(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC);
             if fd == -1 {
@@ -50,15 +48,15 @@ impl Signals {
         Ok(Self { fd })
     }
 
-    /// The next signal, without waiting; `None` when there is none.
+    /// The next signal, without waiting; `None` if there is none.
     ///
     /// # Errors
     /// Those of read(2).
     pub fn next(&self) -> io::Result<Option<Received>> {
         let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
         let size = size_of::<libc::signalfd_siginfo>();
-        // SAFETY: the buffer is as large as the kernel is told, and every bit pattern of the plain
-        // integers inside is valid.
+        // SAFETY: the buffer has the size passed to the kernel, and its plain integers are valid
+        // for every bit pattern.
         let (read, info) = unsafe {
             let read = libc::read(self.fd.as_raw_fd(), info.as_mut_ptr().cast(), size);
             (read, info.assume_init())
@@ -81,7 +79,7 @@ impl AsFd for Signals {
     }
 }
 
-/// Lets every signal through again, as a program about to be executed expects.
+/// Unblocks all signals, as a program about to be executed expects.
 ///
 /// # Errors
 /// Those of sigprocmask(2).
@@ -105,7 +103,7 @@ mod tests {
     fn a_signal_to_the_thread_is_read_with_its_sender() {
         let signals = Signals::block(&[libc::SIGUSR2]).unwrap();
         assert_eq!(signals.next().unwrap(), None);
-        // The test runner has other threads, so the signal goes to this one alone.
+        // The test runner has other threads, so the signal goes to this thread only.
         nix::sys::signal::raise(Number::SIGUSR2).unwrap();
         let received = signals.next().unwrap().unwrap();
         assert_eq!(received, Received { number: libc::SIGUSR2, sender: crate::process::id() });

@@ -1,4 +1,4 @@
-//! Socket calls that rustix does not have, or has not in the shape that the data path needs.
+//! Socket calls that rustix lacks, in whole or in the form that the data path needs.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -6,24 +6,24 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-/// Options of a socket that take an `int` and that rustix has no function for.
+/// Socket options with an `int` value that rustix lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntOption {
-    /// `TCP_DEFER_ACCEPT`: wake the listener only when data has come; the value is in seconds.
+    /// `TCP_DEFER_ACCEPT`: wake the listener only once data has come; in seconds.
     DeferAccept,
-    /// `TCP_FASTOPEN`: the length of the queue of connections without a finished handshake.
+    /// `TCP_FASTOPEN`: the length of the queue of connections with an unfinished handshake.
     FastOpen,
-    /// `IP_TRANSPARENT`, for bind to addresses that are not ours (IPv4).
+    /// `IP_TRANSPARENT`: allow bind(2) to foreign addresses (IPv4).
     TransparentV4,
-    /// `IPV6_TRANSPARENT`, the same for IPv6.
+    /// `IPV6_TRANSPARENT`: likewise for IPv6.
     TransparentV6,
-    /// `IP_BIND_ADDRESS_NO_PORT`: the port of a bound source address is chosen at connect.
+    /// `IP_BIND_ADDRESS_NO_PORT`: choose the port of a bound source address at connect(2).
     BindAddressNoPort,
-    /// `IP_PKTINFO`: the destination address of each datagram comes with it.
+    /// `IP_PKTINFO`: report the destination address of each datagram.
     PacketInfoV4,
-    /// `IPV6_RECVPKTINFO`, the same for IPv6.
+    /// `IPV6_RECVPKTINFO`: likewise for IPv6.
     PacketInfoV6,
-    /// `SO_BINDTOIFINDEX`: only what comes in at the interface of this number.
+    /// `SO_BINDTOIFINDEX`: accept packets only from the interface of this number.
     Interface,
 }
 
@@ -42,13 +42,13 @@ impl IntOption {
     }
 }
 
-/// Sends to a socket that is known by its number; whoever knows it sees to it that the number is
-/// still that socket's. How many bytes were taken.
+/// Sends to a socket by its number; the caller must make sure that the number is still that
+/// socket's. Returns the number of bytes taken.
 #[inline]
 pub fn send_by_number(socket: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
     let (flags, no_address) = (libc::MSG_NOSIGNAL, 0_usize);
-    // Not by `send`, which prepares for the thread to be cancelled in every call.
-    // SAFETY: the kernel only reads `bytes`, and answers `EBADF` for a number that is none.
+    // Not by libc's `send`, which is a cancellation point and prepares for it in every call.
+    // SAFETY: the kernel only reads `bytes`, and returns `EBADF` for a closed number.
     let sent = unsafe {
         let (start, length) = (bytes.as_ptr(), bytes.len());
         libc::syscall(libc::SYS_sendto, socket, start, length, flags, no_address, no_address)
@@ -60,18 +60,18 @@ fn last_error() -> i32 {
     io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
 
-/// Sets an option that takes an `int`.
+/// Sets an option with an `int` value.
 pub fn set_int_option(fd: BorrowedFd<'_>, option: IntOption, value: i32) -> io::Result<()> {
     let (level, name) = option.numbers();
     let size = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
-    // SAFETY: the descriptor is open for as long as it is borrowed, and the pointer and the size
-    // describe one live `i32` which the kernel only reads.
+    // SAFETY: the descriptor is open while it is borrowed, and the pointer and the size describe
+    // one live `i32` that the kernel only reads.
     let done =
         unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), size) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Reads an option that takes an `int`.
+/// Reads an option with an `int` value.
 pub fn int_option(fd: BorrowedFd<'_>, option: IntOption) -> io::Result<i32> {
     let (level, name) = option.numbers();
     let mut value = 0_i32;
@@ -83,50 +83,50 @@ pub fn int_option(fd: BorrowedFd<'_>, option: IntOption) -> io::Result<i32> {
     if done == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Receives at most `max` bytes behind what `into` already holds, with one system call. Grows
-/// `into` if it has less room than that. Returns the number of bytes, 0 at the end of the stream.
+/// Appends at most `max` received bytes to `into`, with one system call; reserves the room. Returns
+/// the number of bytes, 0 at the end of the stream.
 pub fn recv_append(fd: BorrowedFd<'_>, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
     into.reserve(max);
     let spare = into.spare_capacity_mut();
     let room = max.min(spare.len());
     let received = rustix::net::recv(fd, &mut spare[..room], RecvFlags::empty())?.1;
     let count = received.min(room);
-    // SAFETY: the kernel has written `count` bytes behind the old length, within the capacity.
+    // SAFETY: the kernel has written `count` bytes after the old length, within the capacity.
     unsafe { into.set_len(into.len() + count) };
     Ok(count)
 }
 
-/// Whether the connection is open, silent and without error, by a look that takes nothing away:
-/// `Ok(0)` at the end of the stream, `Ok(1)` if bytes wait, `WouldBlock` if it is idle.
+/// Peeks at a connection: `Ok(0)` at the end of the stream, `Ok(1)` if bytes wait, `WouldBlock` if
+/// it is idle and without error.
 pub fn peek(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut byte = [0_u8; 1];
     let (count, _) = rustix::net::recv(fd, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
     Ok(count)
 }
 
-/// The first byte that waits, without taking it: `None` at the end of the stream.
+/// The first waiting byte, without taking it; `None` at the end of the stream.
 pub fn peek_byte(fd: BorrowedFd<'_>) -> io::Result<Option<u8>> {
     let mut byte = [0_u8; 1];
     let (count, _) = rustix::net::recv(fd, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
     Ok((count > 0).then_some(byte[0]))
 }
 
-/// What `$tcpinfo_*` shows of a connection, in microseconds and segments.
+/// The part of `TCP_INFO` that `$tcpinfo_*` shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpInfo {
     /// Smoothed round trip time in microseconds.
     pub rtt: u32,
-    /// Its variance in microseconds.
+    /// Variance of the round trip time in microseconds.
     pub rttvar: u32,
     /// Congestion window in segments.
     pub snd_cwnd: u32,
-    /// Space for what the peer may send, in bytes.
+    /// Receive window space in bytes.
     pub rcv_space: u32,
 }
 
-/// Asks the kernel for the state of a TCP connection (`TCP_INFO`).
+/// The kernel's state of a TCP connection (`TCP_INFO`).
 pub fn tcp_info(fd: BorrowedFd<'_>) -> io::Result<TcpInfo> {
-    // SAFETY: `tcp_info` is plain integers, for which zero is a value.
+    // SAFETY: `tcp_info` consists of plain integers, for which zero is valid.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut size = libc::socklen_t::try_from(size_of_val(&info)).unwrap_or(0);
     // SAFETY: the kernel writes at most `size` bytes into a live `tcp_info`.

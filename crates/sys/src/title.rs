@@ -1,13 +1,13 @@
-//! What `ps` shows for this process.
+//! The process title, as shown by `ps`.
 //!
 //! The kernel reads a process's command line from the process's own memory, where `argv` and the
-//! environment lie one after the other. A title is written over both, once the environment has
-//! been copied away.
+//! environment are adjacent. A title overwrites both, after the environment has been copied
+//! elsewhere.
 
 use std::io;
 use std::sync::OnceLock;
 
-/// The memory for a title: where it starts and how long it is.
+/// The memory for a title: its address and length.
 #[derive(Debug)]
 struct Area {
     start: usize,
@@ -16,11 +16,12 @@ struct Area {
 
 static AREA: OnceLock<Area> = OnceLock::new();
 
-/// Makes room for titles. To be called once, from the only thread, after the arguments have been
-/// collected: afterwards `std::env::args` gives the title's bytes.
+/// Reserves the memory for titles. Call it once, from the only thread, after collecting the
+/// arguments: afterwards `std::env::args` returns the title's bytes.
 ///
-/// # Errors Those of reading `/proc/self/stat`; `Unsupported` when the kernel does not say where
-/// the arguments are, or when another thread could be reading the environment.
+/// # Errors
+/// Those of reading `/proc/self/stat`; `Unsupported` if the kernel does not reveal the arguments'
+/// address, or if another thread could be reading the environment.
 pub fn prepare() -> io::Result<()> {
     if crate::process::threads()? != 1 {
         return Err(io::ErrorKind::Unsupported.into());
@@ -28,30 +29,30 @@ pub fn prepare() -> io::Result<()> {
     let (arg_start, arg_end, env_start, env_end) =
         bounds(&std::fs::read_to_string("/proc/self/stat")?)
             .ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
-    // The environment can only be used when it follows at once; it may be empty.
+    // The environment is usable only if it directly follows the arguments; it may be empty.
     let end = if env_start == arg_end && env_end > env_start { env_end } else { arg_end };
     move_environment(arg_end..end);
     let _ = AREA.set(Area { start: arg_start, len: end - arg_start });
     Ok(())
 }
 
-/// The four addresses out of `/proc/self/stat`, proc_pid_stat(5): fields 48 to 51.
+/// The bounds of arguments and environment from `/proc/self/stat`, proc_pid_stat(5): fields 48 to
+/// 51.
 fn bounds(stat: &str) -> Option<(usize, usize, usize, usize)> {
-    // The second field is a name in brackets, which may hold blanks and brackets of its own.
+    // The second field is a name in parentheses, which may contain blanks and parentheses.
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(48 - 3);
     let mut address = || fields.next()?.parse::<usize>().ok().filter(|&a| a != 0);
     let bounds = (address()?, address()?, address()?, address()?);
     (bounds.0 < bounds.1 && bounds.2 <= bounds.3).then_some(bounds)
 }
 
-/// Points `environ` at copies of those entries that lie in the given memory.
+/// Replaces the entries of `environ` in the given memory by copies.
 fn move_environment(area: std::ops::Range<usize>) {
     unsafe extern "C" {
         static mut environ: *mut *mut libc::c_char;
     }
     // SAFETY: the caller promises to be the only thread; `environ` is an array of C strings that
-    // ends with a null pointer, and the copies are never freed, so whoever kept one keeps a valid
-    // one.
+    // ends with a null pointer, and the copies are never freed, so pointers to them stay valid.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {
@@ -67,13 +68,13 @@ fn move_environment(area: std::ops::Range<usize>) {
     }
 }
 
-/// Shows `title` in place of the command line, cut to the room there is. Does nothing unless
-/// [`prepare`] has been called.
+/// Shows `title` in place of the command line, cut to the available room. Does nothing before
+/// [`prepare`].
 pub fn set(title: &str) {
     let Some(area) = AREA.get() else { return };
     let shown = &title.as_bytes()[..title.len().min(area.len - 1)];
-    // SAFETY: the area is this process's argument memory, which the kernel mapped writable and
-    // nobody else uses after `prepare`; the write ends inside it, and the last byte stays 0.
+    // SAFETY: the area is this process's argument memory, which the kernel mapped writable and no
+    // other code uses after `prepare`; the write ends inside it, and the last byte stays 0.
     unsafe {
         let start = area.start as *mut u8;
         std::ptr::write_bytes(start, 0, area.len);

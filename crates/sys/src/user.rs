@@ -1,12 +1,11 @@
-//! Users and groups, and becoming one of them.
+//! Users, groups and capabilities.
 
 use std::ffi::CString;
 use std::io;
 
 use nix::unistd::{Gid, Group, Uid, User};
 
-/// The user and primary group ids of a name in the password file; `None` when there is no such
-/// name.
+/// The user id and primary group id of a name in the password file; `None` if there is none.
 ///
 /// # Errors
 /// Those of getpwnam_r(3).
@@ -14,7 +13,7 @@ pub fn user(name: &str) -> io::Result<Option<(u32, u32)>> {
     Ok(User::from_name(name)?.map(|user| (user.uid.as_raw(), user.gid.as_raw())))
 }
 
-/// The id of a name in the group file; `None` when there is no such name.
+/// The id of a name in the group file; `None` if there is none.
 ///
 /// # Errors
 /// Those of getgrnam_r(3).
@@ -22,7 +21,7 @@ pub fn group(name: &str) -> io::Result<Option<u32>> {
     Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
 }
 
-/// Whether the process acts as the super-user.
+/// Whether the process runs as root.
 pub fn is_root() -> bool {
     Uid::effective().is_root()
 }
@@ -35,7 +34,7 @@ pub fn set_group(gid: u32) -> io::Result<()> {
     Ok(nix::unistd::setgid(Gid::from_raw(gid))?)
 }
 
-/// Takes the supplementary groups that `name` is a member of, and `gid`.
+/// Sets the supplementary groups to those of `name`, and `gid`.
 ///
 /// # Errors
 /// Those of initgroups(3).
@@ -43,7 +42,7 @@ pub fn set_groups(name: &str, gid: u32) -> io::Result<()> {
     Ok(nix::unistd::initgroups(&CString::new(name)?, Gid::from_raw(gid))?)
 }
 
-/// Sets the user of the process. There is no way back.
+/// Sets the user of the process. This is irreversible.
 ///
 /// # Errors
 /// Those of setuid(2).
@@ -51,7 +50,7 @@ pub fn set_user(uid: u32) -> io::Result<()> {
     Ok(nix::unistd::setuid(Uid::from_raw(uid))?)
 }
 
-/// Keeps the capabilities over the next [`set_user`], for [`only_raw_sockets`].
+/// Keeps the capabilities across the next [`set_user`], for [`only_raw_sockets`].
 ///
 /// # Errors
 /// Those of prctl(2).
@@ -59,7 +58,7 @@ pub fn keep_capabilities() -> io::Result<()> {
     Ok(rustix::thread::set_keep_capabilities(true)?)
 }
 
-/// Drops every capability but `CAP_NET_RAW`, which `proxy_bind … transparent` needs.
+/// Drops all capabilities but `CAP_NET_RAW`, which `proxy_bind … transparent` needs.
 ///
 /// # Errors
 /// Those of capset(2).
@@ -67,7 +66,7 @@ pub fn only_raw_sockets() -> io::Result<()> {
     only(rustix::thread::CapabilitySet::NET_RAW)
 }
 
-/// Drops every capability, inheritable ones too.
+/// Drops all capabilities, including inheritable ones.
 ///
 /// # Errors
 /// Those of capset(2).
@@ -82,10 +81,10 @@ fn only(kept: rustix::thread::CapabilitySet) -> io::Result<()> {
     Ok(set_capabilities(None, sets)?)
 }
 
-/// Empties the set of capabilities that a program executed later could get. Those that cannot be
-/// taken out stay, as all do without `CAP_SETPCAP`.
+/// Empties the capability bounding set, which limits programs executed later. Capabilities that
+/// cannot be dropped stay, as all do without `CAP_SETPCAP`.
 pub fn empty_bounding_set() {
-    /// The kernel has 41 and numbers them in 64 bits.
+    /// The kernel has 41 capabilities in a 64-bit set.
     const MOST: libc::c_ulong = 64;
     for number in 0..MOST {
         // SAFETY: the call takes two numbers and touches no memory.
@@ -93,7 +92,7 @@ pub fn empty_bounding_set() {
     }
 }
 
-/// No program that this process executes has more rights than it has (set-user-ID and the like).
+/// Denies further privileges to programs that this process executes (set-user-ID and the like).
 ///
 /// # Errors
 /// Those of prctl(2).

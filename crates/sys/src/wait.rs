@@ -1,4 +1,4 @@
-//! Waiting for one of a few descriptors.
+//! Waiting for descriptors.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Waits until one of the descriptors can be read or the time is up (`None`: for ever). Says of
-/// each whether it can; all `false` when the time is up or a signal came between.
+/// Waits until a descriptor is readable or the timeout passes (`None`: no timeout). Returns the
+/// readability of each; all `false` after the timeout or a signal.
 ///
 /// # Errors
 /// Those of ppoll(2) except `EINTR`.

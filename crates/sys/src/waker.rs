@@ -1,21 +1,20 @@
-//! Wakers without reference counts: all that one carries is a word, and who owns the word decides
-//! what waking means.
+//! Wakers without reference counts: a waker carries a word, and its owner decides what waking
+//! means.
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-/// What it means to wake a task that a word stands for. The word may be stale; it may come from
-/// any thread.
+/// The meaning of waking a word. The word may be stale, and the call may come from any thread.
 pub trait WakeByWord {
-    /// Wakes it.
+    /// Wakes the task of a word.
     fn wake(word: usize);
 }
 
-/// A waker that calls `W::wake(word)`. Cloning it is a copy, dropping it does nothing.
+/// A waker that calls `W::wake(word)`. A clone is a copy, and a drop does nothing.
 pub fn waker<W: WakeByWord>(word: usize) -> ManuallyDrop<Waker> {
-    // SAFETY: the functions of the table take the pointer for the number that it is, and so are
-    // valid for any of them, in any thread, for ever: nothing is owned.
+    // SAFETY: the functions of the table use the pointer as a number, and are valid for any number,
+    // in any thread, for ever: nothing is owned.
     ManuallyDrop::new(unsafe { Waker::from_raw(raw::<W>(std::ptr::without_provenance(word))) })
 }
 

@@ -1,4 +1,4 @@
-//! The buffers that the kernel receives into, and the ring that it takes them from.
+//! The receive buffers of a ring, and the ring from which the kernel takes them.
 
 use std::io;
 use std::ptr::{NonNull, null_mut};
@@ -7,22 +7,22 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 
-/// The size of a buffer in bytes: the head of a request and most small answers.
+/// The size of a buffer in bytes; fits a request's head and most small responses.
 pub const BUFFER_SIZE: usize = 4096;
 
-/// How many there are, a power of two. Those that are in use belong to connections whose bytes
-/// nobody has read yet, mostly as many as have received something in one turn of a loop. Who finds
-/// none left receives by a call of its own.
+/// The number of buffers, a power of two. Used buffers hold bytes that no task has read yet, mostly
+/// as many as the sockets that received in one turn of a loop. Without a free buffer, a socket is
+/// received from by a call of its own.
 pub(super) const BUFFERS: u16 = 128;
 
-/// The number that requests name them by.
+/// The buffer group's id in requests.
 pub(super) const GROUP: u16 = 0;
 
-/// Counts the rings of the process.
+/// The number of rings made by the process.
 static NUMBERS: AtomicU32 = AtomicU32::new(0);
 
-/// Bytes that were received; a buffer that is not the kernel's until it is given back. Dropped
-/// without that, it is lost to its ring.
+/// Received bytes, in a buffer that the kernel does not use until it is given back. If dropped, the
+/// buffer is lost to its ring.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Received {
     ring: u32,
@@ -33,7 +33,7 @@ pub struct Received {
 const _: () = assert!(BUFFER_SIZE <= u16::MAX as usize && BUFFERS.is_power_of_two());
 
 impl Received {
-    /// How many bytes there are.
+    /// The number of bytes.
     pub fn len(&self) -> usize {
         usize::from(self.len)
     }
@@ -53,7 +53,7 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// All of them, for the ring to take.
+    /// Allocates all buffers and offers them to the ring.
     pub(super) fn registered(ring: &IoUring) -> io::Result<Self> {
         let mut buffers = Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
@@ -62,8 +62,8 @@ impl Buffers {
             tail: 0,
         };
         let address = buffers.ring.start.as_ptr() as u64;
-        // SAFETY: the memory is mapped, page by page, and is unmapped only when the ring of
-        // requests is closed and nothing is under way.
+        // SAFETY: the memory is mapped, page by page, and is unmapped only when the ring is closed
+        // and no request is active.
         unsafe { ring.submitter().register_buf_ring_with_flags(address, BUFFERS, GROUP, 0)? };
         for buffer in 0..BUFFERS {
             buffers.offer(buffer);
@@ -71,7 +71,7 @@ impl Buffers {
         Ok(buffers)
     }
 
-    /// What the kernel says that it has put into a buffer.
+    /// A buffer that the kernel filled, according to its completion.
     pub(super) fn received(&self, buffer: u16, result: i32) -> Received {
         let len = u16::try_from(result).unwrap_or(0).min(BUFFER_SIZE as u16);
         Received { ring: self.number, buffer: buffer & (BUFFERS - 1), len }
@@ -80,9 +80,9 @@ impl Buffers {
     pub(super) fn bytes(&self, received: &Received) -> &[u8] {
         assert_eq!(received.ring, self.number, "a buffer belongs to its ring");
         let place = self.at(received.buffer);
-        // SAFETY: the buffer is inside of the mapping, and its memory was zero before the kernel
-        // wrote to it. The kernel writes to what it was offered only; there is one `Received` for
-        // a buffer, and it is offered again when that is given up, which ends this borrow first.
+        // SAFETY: the buffer is inside the mapping, and its memory was zero before the kernel wrote
+        // to it. The kernel writes only to offered buffers; each has one `Received`, and is offered
+        // again only when that is given back, which ends this borrow first.
         unsafe { std::slice::from_raw_parts(place, received.len()) }
     }
 
@@ -93,15 +93,15 @@ impl Buffers {
 
     fn at(&self, buffer: u16) -> *mut u8 {
         debug_assert!(buffer < BUFFERS);
-        // SAFETY: numbers of buffers are below their count, so this stays inside of the mapping.
+        // SAFETY: buffer numbers are below their count, so this stays inside the mapping.
         unsafe { self.memory.start.as_ptr().add(usize::from(buffer) * BUFFER_SIZE) }
     }
 
     fn offer(&mut self, buffer: u16) {
         let address = self.at(buffer) as u64;
         let ring = self.ring.start.as_ptr().cast::<BufRingEntry>();
-        // SAFETY: the place is inside of the ring, and the kernel reads it only once the tail is
-        // past it: no more buffers are offered than there are places.
+        // SAFETY: the place is inside the ring, and the kernel reads it only once the tail has
+        // passed it: at most as many buffers are offered as there are places.
         unsafe {
             let entry = &mut *ring.add(usize::from(self.tail & (BUFFERS - 1)));
             entry.set_addr(address);
@@ -113,7 +113,7 @@ impl Buffers {
         }
     }
 
-    /// Leaves the memory to whoever may still use it.
+    /// Leaks the memory, since the kernel may still use it.
     #[cold]
     pub(super) fn leak(&mut self) {
         self.memory.leaked = true;
@@ -121,7 +121,7 @@ impl Buffers {
     }
 }
 
-/// Memory of the process's own, zero at first.
+/// Anonymous private memory, initially zero.
 #[derive(Debug)]
 struct Mapping {
     start: NonNull<u8>,

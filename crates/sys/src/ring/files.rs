@@ -1,4 +1,4 @@
-//! Files that the kernel reads: their descriptors and their memory are the ring's until it has.
+//! File reads by the kernel: the ring owns their descriptors and memory until they complete.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -8,7 +8,7 @@ use io_uring::types::Fd;
 
 use super::Ring;
 
-/// Reads that are under way, by the numbers that their owner gives them.
+/// Active reads, by the number that their owner assigned.
 #[derive(Debug, Default)]
 pub(super) struct Files(Vec<Option<Read>>);
 
@@ -16,24 +16,24 @@ pub(super) struct Files(Vec<Option<Read>>);
 struct Read {
     file: OwnedFd,
     memory: Vec<u8>,
-    /// How many bytes behind what the memory holds the kernel may write.
+    /// The number of bytes that the kernel may write after the memory's length.
     count: usize,
 }
 
 impl Files {
-    /// Lets the memory stay where the kernel may still write into it.
+    /// Leaks the memory, since the kernel may still write to it.
     pub(super) fn leak(&mut self) {
         std::mem::forget(std::mem::take(&mut self.0));
     }
 }
 
 impl Ring {
-    /// Asks for at most `count` bytes of a file, from offset `at` on, behind what `memory` holds.
-    /// Completes with `data`; then [`Ring::file_read`] has the memory. False if the kernel takes no
-    /// more requests for now; then it has the memory at once.
+    /// Requests at most `count` bytes of a file from offset `at`, to be appended to `memory`.
+    /// Completes with `data`; then [`Ring::file_read`] returns the memory. False if the kernel
+    /// accepts no more requests for now; then it returns the memory at once.
     ///
     /// # Panics
-    /// If a read of that number is under way.
+    /// If a read of that number is active.
     #[must_use]
     pub fn read_file(
         &mut self,
@@ -56,8 +56,8 @@ impl Ring {
         self.push(read.build().user_data(data))
     }
 
-    /// Ends a read that has completed with this result: its descriptor, and its memory with what
-    /// was read. None if there is no such read.
+    /// Takes the descriptor and the memory of a read that completed with `result`. `None` if there
+    /// is no such read.
     pub fn file_read(
         &mut self,
         number: u32,
@@ -69,7 +69,7 @@ impl Ring {
             return Some((file, Err(io::Error::from_raw_os_error(-result))));
         };
         assert!(came <= count, "no more than was asked for");
-        // SAFETY: the kernel has written so many bytes behind the length, where there was room.
+        // SAFETY: the kernel has written `came` bytes after the length, within the capacity.
         unsafe { memory.set_len(memory.len() + came) };
         Some((file, Ok(memory)))
     }

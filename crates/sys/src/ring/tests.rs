@@ -3,12 +3,12 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
-/// A ring, unless the system gives none, which is said.
+/// A ring, if the system supports it; otherwise a notice is printed.
 fn ring() -> Option<Ring> {
     Ring::new().inspect_err(|error| eprintln!("skipped, there is no io_uring here: {error}")).ok()
 }
 
-/// What is done after one entry that waits.
+/// The completions after one call that waits.
 fn wait(ring: &mut Ring) -> Vec<Completion> {
     let mut done = Vec::new();
     ring.enter(Patience::For(Duration::from_secs(10))).unwrap();
@@ -67,7 +67,7 @@ fn what_comes_is_in_a_buffer_and_a_close_is_empty() {
         assert_eq!(ring.bytes(&received), format!("round {round}").as_bytes());
         ring.give_back(received);
     }
-    // What is there already is received as well, a buffer's worth.
+    // Bytes that arrived before the request are received as well, up to a buffer's size.
     other.write_all(&[b'x'; BUFFER_SIZE + 1]).unwrap();
     drop(other);
     for len in [BUFFER_SIZE, 1, 0] {
@@ -111,7 +111,7 @@ fn what_is_cancelled_lets_go_of_its_socket() {
     let (mut other, end) = pair();
     assert!(ring.receive(end.as_raw_fd(), false, 1));
     ring.enter(Patience::None).unwrap();
-    // The kernel holds the socket for as long as it would receive from it.
+    // The kernel holds the socket while the receive is active.
     drop(end);
     assert!(ring.cancel(1, 2));
     let done = wait(&mut ring);
@@ -202,7 +202,7 @@ fn bytes_stay_as_long_as_requests_point_at_them() {
     let mut fails = Some(fails);
     assert!(catch(&mut || ring.send_all(&mut bytes, fails.take().unwrap())));
     assert!(bytes.is_empty(), "the ring has them");
-    // Nobody would hear what becomes of them.
+    // A completion would be lost.
     assert!(catch(&mut || drop(ring.enter(Patience::None))));
 }
 
