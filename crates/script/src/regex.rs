@@ -184,13 +184,18 @@ fn build(pattern: &[u8], caseless: bool) -> Result<Program, PatternFault> {
 }
 
 fn fancy(translation: &Translation, pattern: &[u8]) -> Result<fancy_regex::Regex, PatternFault> {
-    use fancy_regex::{CompileError, Error, RegexBuilder};
+    use fancy_regex::CompileError::{LookBehindNotConst, VariableLookBehindRequiresFeature};
+    use fancy_regex::{Error, RegexBuilder};
+    let of_varying_length = |error: &Error| {
+        let Error::CompileError(error) = error else { return false };
+        matches!(**error, LookBehindNotConst | VariableLookBehindRequiresFeature)
+    };
     RegexBuilder::new(&translation.text)
         .backtrack_limit(STEP_LIMIT)
         .delegate_size_limit(SIZE_LIMIT)
         .build()
-        .map_err(|error| match (error, translation.look_behind) {
-            (Error::CompileError(CompileError::LookBehindNotConst), Some(at)) => {
+        .map_err(|error| match translation.look_behind {
+            Some(at) if of_varying_length(&error) => {
                 PatternFault::new(fault::LOOKBEHIND_LENGTH, at)
             }
             _ => PatternFault::new(fault::UNSUPPORTED, pattern.len()),

@@ -310,7 +310,9 @@ impl<'a> Visit<'a> for Visitor {
     }
 
     fn visit_signature(&mut self, signature: &'a syn::Signature) {
-        self.mark_unsafe(signature.unsafety);
+        if let syn::Safety::Unsafe(token) = signature.safety {
+            self.mark_unsafe(Some(token));
+        }
         visit::visit_signature(self, signature);
     }
 

@@ -87,6 +87,27 @@ fn bytes_that_are_no_text() {
 }
 
 #[test]
+fn the_backtracking_engine_reads_bytes_as_pcre_does() {
+    for (pattern, subject, first) in [
+        (r"(\xe9)(?!x)", &b"\xe9x\xe9y"[..], &b"\xe9"[..]),
+        ("(é)(?=à)", "éé à éà".as_bytes(), "é".as_bytes()),
+        (r"([\xc0-\xff]+)-\1", b"a\xe9\xe8-\xe9\xe8", b"\xe9\xe8"),
+        (r"(?<=\xff)([^\xfe])", b"\xff\xfe\xff\xfd", b"\xfd"),
+        ("(*UTF8)(É)(?=à)", "éà Éà".as_bytes(), "É".as_bytes()),
+        (r"(*UTF8)(\xe9)(?!x)", "é".as_bytes(), "é".as_bytes()),
+        // What a lookahead has matched stays as it is.
+        (r"((?=x|(x))\2x|y)", b"xxy", b"y"),
+        (r"((?!(?:a|ab)c)ab?)", b"acab", b"ab"),
+        (r"^((?>a+)b)(?=c)", b"aabc", b"aab"),
+        (r"\b(?!un)(\w+)\b", b"undo redo", b"redo"),
+    ] {
+        let regex = Regex::compile(pattern, false).unwrap();
+        assert!(!regex.is_linear());
+        assert_eq!(regex.captures(subject).unwrap().get(1), Some(first), "{pattern}");
+    }
+}
+
+#[test]
 fn a_failed_match_leaves_the_captures() {
     let mut captures = Captures::default();
     assert!(Regex::compile("(a)", false).unwrap().captures_into(b"a", &mut captures));

@@ -1,10 +1,12 @@
 //! The SHA-256 and SHA-512 schemes of crypt(3): `$5$` and `$6$`, with an optional `rounds=N$`.
 
-use sha_crypt::{Sha256Params, Sha512Params, sha256_crypt_b64, sha512_crypt_b64};
+use sha_crypt::{Params, sha256_crypt, sha512_crypt};
+
+use super::encode;
 
 /// The maximum length of a salt, in bytes.
 const SALT_MAX: usize = 16;
-const ROUNDS: usize = 5000;
+const ROUNDS: u32 = 5000;
 
 /// The hash of `password` with the salt and the rounds of `stored`; None if they are invalid.
 pub(super) fn crypt(password: &[u8], stored: &[u8]) -> Option<Vec<u8>> {
@@ -19,13 +21,38 @@ pub(super) fn crypt(password: &[u8], stored: &[u8]) -> Option<Vec<u8>> {
     let end = rest.iter().take(SALT_MAX).position(|&byte| byte == b'$');
     let salt = &rest[..end.unwrap_or(rest.len().min(SALT_MAX))];
     let count = rounds.map_or(Ok(ROUNDS), str::parse).ok()?;
-    let hash = if magic == b"$5$" {
-        sha256_crypt_b64(password, salt, &Sha256Params::new(count).ok()?).ok()?
-    } else {
-        sha512_crypt_b64(password, salt, &Sha512Params::new(count).ok()?).ok()?
-    };
+    let params = Params::new(count).ok()?;
     let shown = rounds.map(|rounds| format!("rounds={rounds}$")).unwrap_or_default();
-    Some([magic, shown.as_bytes(), salt, b"$", hash.as_bytes()].concat())
+    let mut out = [magic, shown.as_bytes(), salt, b"$"].concat();
+    if magic == b"$5$" {
+        encode_256(&sha256_crypt(password, salt, params), &mut out);
+    } else {
+        encode_512(&sha512_crypt(password, salt, params), &mut out);
+    }
+    Some(out)
+}
+
+/// The digest in groups of three bytes, one of each third. From group to group, the bytes move on
+/// by one and the thirds change places.
+fn encode_256(digest: &[u8; 32], out: &mut Vec<u8>) {
+    let byte = |at: usize| u32::from(digest[at]);
+    let [mut high, mut middle, mut low] = [0, 10, 20];
+    for _ in 0..10 {
+        encode(byte(high) << 16 | byte(middle) << 8 | byte(low), 4, out);
+        [high, middle, low] = [low + 1, high + 1, middle + 1];
+    }
+    encode(byte(31) << 8 | byte(30), 3, out);
+}
+
+/// As [`encode_256`], with the thirds in the other order.
+fn encode_512(digest: &[u8; 64], out: &mut Vec<u8>) {
+    let byte = |at: usize| u32::from(digest[at]);
+    let [mut high, mut middle, mut low] = [0, 21, 42];
+    for _ in 0..21 {
+        encode(byte(high) << 16 | byte(middle) << 8 | byte(low), 4, out);
+        [high, middle, low] = [middle + 1, low + 1, high + 1];
+    }
+    encode(byte(63), 2, out);
 }
 
 #[cfg(test)]
