@@ -95,7 +95,7 @@ fn a_path_that_leaves_is_refused() {
         assert!(!answer.text().contains(MARKER), "{target}");
     }
     assert_eq!(server.get("/name/.-./x").header("X-Name"), Some("[]"));
-    server.wait_log("html/../outside\" is forbidden, as it leads out of its root");
+    server.wait_log("html/../outside\" is forbidden: it is outside its root");
 }
 
 /// Small, repeatable and good enough to choose among a few.

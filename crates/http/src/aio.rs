@@ -1,4 +1,4 @@
-//! Where the files of a request are read and written (`aio`, `aio_write`).
+//! The file I/O of requests (`aio`, `aio_write`).
 
 use std::path::Path;
 
@@ -10,15 +10,15 @@ use weir_script::Template;
 use crate::core::files;
 use crate::request::Request;
 
-/// A pool of threads that no directive names; that has been logged.
+/// The thread pool is not defined. The error has been logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UnknownPool;
 
 impl Request {
-    /// Where its files are read, by the location that it is in.
+    /// How files are read in the request's location.
     ///
     /// # Errors
-    /// When the name of the pool comes to one that the configuration does not have.
+    /// The computed name is that of no pool.
     #[inline]
     pub(crate) fn aio(&mut self) -> Result<Aio, UnknownPool> {
         match &self.location.usual.files.aio {
@@ -32,10 +32,10 @@ impl Request {
         }
     }
 
-    /// Lets the loop open a path without waiting for a disk, by [`Request::open_file`], where the
-    /// location's files are read beside it.
+    /// With `aio`, opens a path off the loop, so that [`Request::open_file`] does not wait for the
+    /// disk.
     pub(crate) async fn prepare_path(&mut self, path: &Path) {
-        // An unknown pool is told of when the file is read.
+        // An unknown pool is logged when the file is read.
         if self.location.usual.files.aio.is_off() {
             return;
         }
@@ -44,7 +44,7 @@ impl Request {
         }
     }
 
-    /// Where its temporary files are written.
+    /// How temporary files are written.
     ///
     /// # Errors
     /// As [`Request::aio`].
@@ -64,7 +64,7 @@ impl Request {
     }
 }
 
-/// Every pool is there once the configuration has been read.
+/// The pool, which is known once the configuration has been read.
 fn threads(pool: &Named) -> Aio {
     pool.pool().cloned().map_or(Aio::Off, Aio::Threads)
 }

@@ -7,7 +7,7 @@ use weir_wire::header::Known;
 
 use crate::request::Request;
 
-/// Padding is optional, as it is for nginx (`ngx_decode_base64`).
+/// Base64 with padding cut off by the caller, as it is optional in nginx (`ngx_decode_base64`).
 pub const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -15,10 +15,10 @@ pub const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The user's name and password, when the request has them; the name is not empty.
+/// The user name and the password of a request. The name is not empty.
 pub fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
     let value = match request.method {
-        // As a proxy, the server has credentials of its own (RFC 9110 section 11.7).
+        // A proxy has a field of its own (RFC 9110 section 11.7).
         Method::Connect => request.head.get(Known::ProxyAuthorization)?,
         _ => request.head.get(Known::Authorization)?,
     };
@@ -26,7 +26,7 @@ pub fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
     if !scheme.eq_ignore_ascii_case(b"Basic ") {
         return None;
     }
-    // What follows the padding means nothing.
+    // Padding and anything after it are ignored.
     let encoded = rest.trim_ascii_start().split(|&byte| byte == b'=').next()?;
     let decoded = BASE64.decode(encoded).ok()?;
     let colon = decoded.iter().position(|&b| b == b':')?;

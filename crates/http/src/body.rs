@@ -1,5 +1,4 @@
-//! The request's body: how it is framed, and reading it whole (into memory, then into a file) or
-//! piece by piece.
+//! The request's body: its framing, and reading it whole (into memory or a file) or piece by piece.
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,9 +23,9 @@ pub enum BodyError {
     TooLarge,
     /// Broken chunked framing (400).
     Malformed,
-    /// The client closed in the middle (400, logged as 499-like at info).
+    /// The client closed the connection (400, logged at info).
     Closed,
-    /// Nothing came for `client_body_timeout` (408).
+    /// The client sent nothing for `client_body_timeout` (408).
     TimedOut,
     /// A temporary file could not be written (500).
     File,
@@ -44,20 +43,20 @@ impl BodyError {
     }
 }
 
-/// What can be sent on of a body.
+/// How much of a body can be forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outlook {
-    /// There is none.
+    /// There is no body.
     Nothing,
-    /// All of it is here: so many bytes.
+    /// All of it; this many bytes.
     Here(u64),
-    /// It is still to come, or as good as that.
+    /// All of it, as it arrives.
     Coming,
-    /// A part of it, or all, has gone elsewhere and cannot be had again.
+    /// Nothing any more: a part of it has been consumed.
     Gone,
 }
 
-/// What one step of reading gave.
+/// The result of a read.
 pub enum BodyStep {
     /// Bytes of the body.
     Data(Buf),
@@ -65,37 +64,37 @@ pub enum BodyStep {
     End,
 }
 
-/// What is still to come of a body.
+/// The part of a body that has not been received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Rest {
     /// Nothing.
     #[default]
     None,
-    /// So many bytes, which are some.
+    /// This many bytes, at least one.
     Length(u64),
-    /// What comes until the protocol says that it was all.
+    /// An unknown number of bytes, until the protocol ends the body.
     Unknown,
 }
 
-/// A request body: first what is to come of it, then, once read whole, its content.
+/// A request body: its framing while it is received, then its content if it is read whole.
 #[derive(Default)]
 pub struct Body {
     rest: Rest,
-    /// What `Content-Length` said.
+    /// The value of `Content-Length`.
     pub content_length: Option<u64>,
-    /// Whether its length was not announced: by HTTP/1, it comes in chunks.
+    /// Whether the length is unknown in advance. In HTTP/1, the body is then chunked.
     pub chunked: bool,
-    /// Bytes of content received so far.
+    /// The number of bytes received so far, without framing.
     pub received: u64,
-    /// Bytes received for it, with what frames the chunks.
+    /// The number of bytes received so far, with framing.
     pub raw: u64,
-    /// 0 = no limit (`client_max_body_size`).
+    /// `client_max_body_size`; 0 means no limit.
     pub max_size: u64,
-    /// The length of the chunk that was too large.
+    /// The length of the chunk that exceeds `max_size`.
     announced: u64,
-    /// Whether somebody reads it piece by piece.
+    /// Whether the body is read piece by piece.
     pub is_streamed: bool,
-    /// Whether nobody gets it any more: what the connection still brings of it is dropped.
+    /// Whether the rest of the body is discarded as it arrives.
     pub refused: bool,
     /// `client_body_timeout`.
     pub timeout: Duration,
@@ -103,7 +102,7 @@ pub struct Body {
     pub expects_continue: bool,
     /// The content, once it has been read whole.
     pub content: Option<Rc<Content>>,
-    /// What was read before anybody could send it on ([`Request::read_body_ahead`]).
+    /// Data read in advance for streaming ([`Request::read_body_ahead`]).
     ///
     /// [`Request::read_body_ahead`]: crate::request::Request::read_body_ahead
     ahead: VecDeque<Buf>,
@@ -111,19 +110,19 @@ pub struct Body {
 }
 
 impl Body {
-    /// There is a body of `length` bytes.
+    /// Announces a body of `length` bytes.
     pub fn announce_length(&mut self, length: u64) {
         self.rest = if length == 0 { Rest::None } else { Rest::Length(length) };
         self.content_length = Some(length);
     }
 
-    /// There is a body of unknown length.
+    /// Announces a body of unknown length.
     pub fn announce_unknown(&mut self) {
         self.rest = Rest::Unknown;
         self.chunked = true;
     }
 
-    /// Back to no body at all, keeping the memory.
+    /// Resets to no body, and keeps the memory.
     pub(crate) fn reset(&mut self) {
         let Self {
             rest,
@@ -149,7 +148,7 @@ impl Body {
         ahead.clear();
     }
 
-    /// What a subrequest sees of it: the content, as far as it has been read.
+    /// The body of a subrequest: the content, if it has been read.
     pub fn shared(&self) -> Self {
         Self {
             content: self.content.clone(),
@@ -160,8 +159,8 @@ impl Body {
         }
     }
 
-    /// Nobody gets it from here on, in full or at all: whoever answers the request now does so
-    /// without it, and what the connection still brings of it is dropped.
+    /// Discards the body. The request is answered without it, and the rest is dropped as it
+    /// arrives.
     pub fn refuse(&mut self) {
         self.refused = true;
         self.content_length = (self.chunked || self.content_length.is_some()).then_some(0);
@@ -170,7 +169,7 @@ impl Body {
         self.ahead.clear();
     }
 
-    /// Whether it was begun to be sent on and cannot be had again.
+    /// Whether a part of the body has been forwarded, so that it cannot be sent again.
     pub fn is_spent(&self) -> bool {
         self.is_streamed && self.outlook() == Outlook::Gone
     }
@@ -180,15 +179,14 @@ impl Body {
         self.rest == Rest::None && self.ahead.is_empty()
     }
 
-    /// Whether there is nothing to read and nothing to ask the client for: it is here, or there is
-    /// none.
+    /// Whether the body needs no reading: it has been read, or there is none.
     pub fn is_ready(&self) -> bool {
         self.content.is_some()
             || self.refused
             || !self.chunked && self.content_length.is_none() && !self.expects_continue
     }
 
-    /// What can be sent on of it.
+    /// How much of the body can be forwarded.
     pub fn outlook(&self) -> Outlook {
         let ahead = || self.ahead.iter().map(|data| data.len() as u64).sum::<u64>();
         match &self.content {
@@ -199,17 +197,17 @@ impl Body {
         }
     }
 
-    /// Whether the request announced a body at all.
+    /// Whether the request announced a body.
     pub fn is_announced(&self) -> bool {
         self.chunked || self.content_length.is_some_and(|n| n > 0)
     }
 
-    /// What is still to come of it.
+    /// The part that has not been received.
     pub(crate) fn rest(&self) -> Rest {
         self.rest
     }
 
-    /// Counts bytes of it that have come, and how many they were with what frames them.
+    /// Counts received bytes, without and with framing.
     pub(crate) fn take_in(&mut self, count: u64, raw: u64) {
         self.received += count;
         self.raw += raw;
@@ -219,15 +217,15 @@ impl Body {
         }
     }
 
-    /// Nothing more will come.
+    /// Ends the body.
     pub(crate) fn ends(&mut self) {
         self.rest = Rest::None;
     }
 
-    /// Whether so many bytes more may come of a body of unknown length.
+    /// Checks that this many more bytes of a body of unknown length are allowed.
     ///
     /// # Errors
-    /// It would be larger than `client_max_body_size`.
+    /// The body would exceed `client_max_body_size`.
     pub(crate) fn admit(&mut self, more: u64) -> Result<(), BodyError> {
         if self.max_size != 0 && self.received.saturating_add(more) > self.max_size {
             self.announced = more;
@@ -236,7 +234,7 @@ impl Body {
         Ok(())
     }
 
-    /// The next bytes of the body, as they come.
+    /// The next bytes of the body.
     pub(crate) fn poll_step(
         &mut self,
         cx: &mut Context<'_>,
@@ -256,7 +254,7 @@ impl Body {
         }
     }
 
-    /// What can be had from bytes already received.
+    /// The next bytes of those already received.
     fn take_buffered(&mut self, exchange: &mut Exchange) -> Result<Option<BodyStep>, BodyError> {
         match self.ahead.pop_front() {
             Some(data) => Ok(Some(BodyStep::Data(data))),
@@ -264,8 +262,9 @@ impl Body {
         }
     }
 
-    /// Receives more of the body right behind what `into` holds, which has room for all of it and
-    /// one byte more; how many bytes. Only where [`Body::is_plain`] says so.
+    /// Receives more of the body directly into `into`, behind its content, and returns the number
+    /// of bytes. `into` must have room for the rest and one byte more. Allowed if
+    /// [`Body::is_plain`].
     fn poll_append(
         &mut self,
         cx: &mut Context<'_>,
@@ -279,7 +278,7 @@ impl Body {
         Poll::Ready(Ok(count))
     }
 
-    /// What came of receiving; too late if nothing has come for too long.
+    /// The result of a read, or an error after `client_body_timeout` without data.
     fn received_or_late(
         &mut self,
         cx: &mut Context<'_>,
@@ -301,16 +300,15 @@ impl Body {
         }
     }
 
-    /// Whether the rest of it can be received into a place of its own.
+    /// Whether the rest of the body can be received directly into the caller's memory.
     fn is_plain(&self, exchange: &Exchange) -> bool {
         self.ahead.is_empty() && exchange.receives_into(self)
     }
 
-    /// What of the body has come already is looked at and dropped, for a response that does not
-    /// wait for it.
+    /// Checks and discards the received part of the body, for a response that does not wait for it.
     ///
     /// # Errors
-    /// When it breaks the framing.
+    /// The framing is broken.
     pub(crate) fn discard_received(&mut self, exchange: &mut Exchange) -> Result<(), BodyError> {
         let limit = std::mem::take(&mut self.max_size);
         let raw = self.raw;
@@ -326,12 +324,12 @@ impl Body {
             }
         }
         self.max_size = limit;
-        // Only a body that somebody wants counts for `$request_length`.
+        // `$request_length` counts only a body that is read.
         self.raw = raw;
         result
     }
 
-    /// Gives up on the rest of the body: the connection cannot be kept.
+    /// Abandons the rest of the body. The connection cannot be kept.
     pub fn abandon(&mut self) {
         self.ahead.clear();
         self.rest = Rest::None;

@@ -1,26 +1,26 @@
-//! What a `User-Agent` field tells of a few old browsers that need to be treated with care
-//! (nginx: `ngx_http_process_user_agent`).
+//! Detection of old browsers that need special treatment by `User-Agent` (nginx:
+//! `ngx_http_process_user_agent`).
 
 use memchr::memmem;
 use weir_wire::header::Known;
 
 use crate::head::Head;
 
-/// The browsers that something is done for.
+/// The detected browser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Browser {
     /// Internet Explorer.
     pub msie: bool,
-    /// Internet Explorer up to version 6, without the second service pack of XP.
+    /// Internet Explorer up to version 6, except with the second service pack of Windows XP.
     pub msie6: bool,
-    /// Chrome, and what claims to be it without Gecko.
+    /// Chrome, or another browser that names it and not Gecko.
     pub chrome: bool,
     /// Safari on a Mac.
     pub safari: bool,
 }
 
 impl Browser {
-    /// Reads a request's `User-Agent`.
+    /// Parses the `User-Agent` of a request.
     pub fn of(head: &Head) -> Self {
         head.get(Known::UserAgent).map(Self::parse).unwrap_or_default()
     }

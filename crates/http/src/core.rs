@@ -41,8 +41,8 @@ pub use server_name::SERVER_NAMES;
 pub use try_files::TRY_FILES;
 pub use types::TYPES;
 
-/// The tables of the core, for the assembly. The blocks come first: the other tables read what
-/// kind of location they are in.
+/// The tables of the core. The blocks come first, because the other tables read the kind of their
+/// location.
 pub const TABLES: &[&Table] = &[
     &blocks::Blocks::table(&LOCATION),
     &listen::Listens::table(&LISTEN),

@@ -1,9 +1,9 @@
-//! The counters of server zones and location zones, those of nginx's API.
+//! The counters of server zones and location zones, as in nginx's API.
 
 use weir_engine::stats::{Family, Key};
 use weir_wire::status::{self, Responses};
 
-/// The counters of a zone by number.
+/// The indices of a zone's counters.
 const PROCESSING: usize = 0;
 const REQUESTS: usize = 1;
 const DISCARDED: usize = 2;
@@ -15,11 +15,11 @@ const COUNTERS: usize = RESPONSE + status::PLACES;
 static SERVER_ZONES: Family = Family::new(COUNTERS);
 static LOCATION_ZONES: Family = Family::new(COUNTERS);
 
-/// The counters of one zone. Clones, and all that were made by the same name, count for the same.
+/// The counters of one zone. All instances of a name share their counts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ZoneCounters(Key);
 
-/// A request that is being processed, until this is dropped.
+/// A request being processed. Dropping it decrements the count.
 #[derive(Debug)]
 pub(crate) struct Processing(ZoneCounters);
 
@@ -34,10 +34,10 @@ pub(crate) struct Served {
     pub(crate) status: Option<u16>,
 }
 
-/// The counts of a zone since a configuration first had it.
+/// The counts of a zone since it was first configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ZoneCounts {
-    /// Requests that are being processed now; of a server.
+    /// Requests being processed; 0 for locations.
     pub processing: u64,
     /// Requests.
     pub requests: u64,
@@ -51,12 +51,12 @@ pub struct ZoneCounts {
     pub sent: u64,
 }
 
-/// The zones of all servers of the configurations that serve, by name.
+/// The server zones of all configurations in use, by name.
 pub fn server_zones() -> Vec<(String, ZoneCounts)> {
     read(&SERVER_ZONES)
 }
 
-/// The same of all locations.
+/// The location zones of all configurations in use, by name.
 pub fn location_zones() -> Vec<(String, ZoneCounts)> {
     read(&LOCATION_ZONES)
 }
@@ -75,13 +75,13 @@ impl ZoneCounters {
         Self(LOCATION_ZONES.key(name))
     }
 
-    /// Counts a request that begins.
+    /// Counts the beginning of a request.
     pub(crate) fn begin(&self) -> Processing {
         self.0.add([(REQUESTS, 1), (PROCESSING, 1)]);
         Processing(self.clone())
     }
 
-    /// Counts a request whose beginning was not counted.
+    /// Counts a request without [`ZoneCounters::begin`].
     pub(crate) fn count_request(&self) {
         self.0.add([(REQUESTS, 1)]);
     }

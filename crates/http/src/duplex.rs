@@ -1,4 +1,4 @@
-//! Bytes both ways, for tunnels: whatever carries them, the two sides are driven alike.
+//! Byte streams in both directions, for tunnels over any transport.
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
@@ -16,13 +16,13 @@ pub(crate) trait Duplex {
         max: usize,
     ) -> Poll<io::Result<usize>>;
 
-    /// Sends from `bytes`; how many were taken.
+    /// Sends from `bytes`, and returns the number of bytes taken.
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Ready when everything taken has left.
+    /// Waits until all bytes taken have been sent.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Says that nothing more will be sent.
+    /// Ends the sending direction.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 

@@ -1,11 +1,11 @@
-//! Values of header fields that are computed from what a client sent. Variables are decoded and may
-//! hold a line feed (`$uri`), which would end the field and begin another of the client's own.
+//! Values of header fields with client data. Variables are decoded and may contain a line feed
+//! (`$uri`), which would end the field and let the client add another.
 
 use weir_script::Template;
 
 use crate::request::Request;
 
-/// What would end a field, or a reader's string.
+/// Whether a byte ends a field, or a C string.
 fn ends(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n' | 0)
 }
@@ -15,7 +15,7 @@ pub fn is_clean(value: &[u8]) -> bool {
     !value.iter().any(|&byte| ends(byte))
 }
 
-/// Puts spaces in place of what would end a field, from `start` on.
+/// Replaces bytes that end a field with spaces, from offset `start`.
 pub fn clean(value: &mut [u8], start: usize) {
     for byte in &mut value[start..] {
         if ends(*byte) {
@@ -24,7 +24,7 @@ pub fn clean(value: &mut [u8], start: usize) {
     }
 }
 
-/// Escapes what would end a field, so that the address still is the same one.
+/// Escapes bytes that end a field, so that the address stays the same.
 pub fn escape_address(address: &mut Vec<u8>) {
     let Some(first) = address.iter().position(|&byte| ends(byte)) else { return };
     let tail = address.split_off(first);
@@ -37,7 +37,7 @@ pub fn escape_address(address: &mut Vec<u8>) {
 }
 
 impl Request {
-    /// The value of a template as that of a header field, behind what `out` holds.
+    /// Appends the value of a template for a header field.
     pub fn eval_field(&mut self, template: &Template, out: &mut Vec<u8>) {
         let start = out.len();
         template.eval(self, out);

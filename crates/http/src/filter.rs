@@ -1,24 +1,24 @@
-//! The body filter chain: plain push functions, pieces in, pieces out.
+//! The body filter chain: synchronous push functions from pieces to pieces.
 //!
-//! A header filter that wants to see the body pushes a [`BodyFilter`] onto the response's chain.
-//! Header filters run in the order of `MODULES`, and so do the body filters that they add.
+//! A header filter that needs the body adds a [`BodyFilter`] to the response's chain. Both kinds of
+//! filters run in the order of `MODULES`.
 
 use std::io;
 
 use crate::piece::Piece;
 use crate::request::Request;
 
-/// One transformation of a body. State lives in the filter, one per response.
+/// One transformation of a response body, with its state.
 pub trait BodyFilter {
-    /// Takes a piece and pushes what comes of it.
+    /// Takes a piece and pushes the result.
     ///
     /// # Errors
-    /// Only for what makes the rest of the response impossible; the connection is then closed.
+    /// The rest of the response is impossible. The connection is then closed.
     fn push(&mut self, request: &mut Request, input: Piece, out: &mut Vec<Piece>)
     -> io::Result<()>;
 
-    /// The sender asked for what there is to be sent on; a filter that holds bytes back for
-    /// efficiency only (a compressor) gives them out.
+    /// The response is flushed. A filter that holds bytes back for efficiency, such as a
+    /// compressor, pushes them.
     ///
     /// # Errors
     /// As for [`BodyFilter::push`].
@@ -34,8 +34,7 @@ pub trait BodyFilter {
         Ok(())
     }
 
-    /// A filter before this one includes the response of a subrequest here. What was held back
-    /// goes before it.
+    /// A filter before this one includes the response of a subrequest. Held bytes go before it.
     ///
     /// # Errors
     /// As for [`BodyFilter::push`].
@@ -50,8 +49,8 @@ pub trait BodyFilter {
         Ok(())
     }
 
-    /// Whether the filter waits for a subrequest of its own, and holds its input back meanwhile;
-    /// the end of the body too. Only the last filter before [`Chain::split`] may wait.
+    /// Whether the filter waits for a subrequest, and meanwhile holds back its input and the end of
+    /// the body. Only the last filter before [`Chain::split`] may wait.
     fn waits(&self) -> bool {
         false
     }
@@ -64,7 +63,8 @@ pub trait BodyFilter {
         Ok(())
     }
 
-    /// Whether it only cuts pieces and never looks at their bytes: a file then need not be read.
+    /// Whether the filter only cuts pieces and never reads their bytes. A file need not be read
+    /// then.
     fn only_cuts(&self) -> bool {
         false
     }
@@ -74,43 +74,43 @@ pub trait BodyFilter {
 #[derive(Default)]
 pub struct Chain {
     filters: Vec<Box<dyn BodyFilter>>,
-    /// How many of them stand before the place where responses of subrequests join; all do while
-    /// nobody has said.
+    /// The number of filters before the point where responses of subrequests join. None means all.
     split: Option<usize>,
-    /// Whether there is nothing behind that place: a subrequest's body joins the main request's.
+    /// Whether no filters follow that point: the body of a subrequest joins the main request's.
     ends_there: bool,
 }
 
 /// A part of the chain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// The filters that see only what the request itself produces.
+    /// The filters that see only the request's own output.
     Own,
-    /// The filters that see what subrequests give as well.
+    /// The filters that also see the responses of subrequests.
     Joint,
 }
 
-/// What happens after a piece has been pushed through.
+/// The state of the body after a push.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum After {
-    /// More will come.
+    /// More pieces will come.
     More,
-    /// More will come, but what there is should go out.
+    /// More pieces will come, but held bytes are pushed.
     Flush,
-    /// That was the last piece.
+    /// The body has ended.
     Finish,
 }
 
 impl Chain {
-    /// Adds a filter behind those that are there.
+    /// Appends a filter.
     pub fn add(&mut self, filter: Box<dyn BodyFilter>) {
         if !self.ends_there {
             self.filters.push(filter);
         }
     }
 
-    /// From here on filters see what subrequests give as well (nginx: the postpone filter). With
-    /// `ends` there are none: a subrequest's own response goes through those of its main request.
+    /// Splits the chain: later filters also see the responses of subrequests (nginx: the postpone
+    /// filter). With `ends` there are none, since the response of a subrequest passes through those
+    /// of its main request.
     pub fn split(&mut self, ends: bool) {
         self.split = Some(self.filters.len());
         self.ends_there = ends;
@@ -134,7 +134,7 @@ impl Chain {
         self.filters.iter().any(|filter| filter.waits())
     }
 
-    /// Lets the filter go on that waited; gives what comes out.
+    /// Resumes the waiting filter, and returns its output.
     ///
     /// # Errors
     /// The error of the filter.
@@ -146,18 +146,18 @@ impl Chain {
         Ok(out)
     }
 
-    /// Adds a filter before those that are there: what it sees is the body as it was produced.
+    /// Prepends a filter, which sees the body as it was produced.
     pub fn add_first(&mut self, filter: Box<dyn BodyFilter>) {
         self.filters.insert(0, filter);
         self.split = self.split.map(|split| split + 1);
     }
 
-    /// Whether the first filter wants a body in one piece, or there is none.
+    /// Whether no filter reads bytes, so that a body can pass in one piece.
     pub fn takes_whole(&self) -> bool {
         self.filters.iter().all(|filter| filter.only_cuts())
     }
 
-    /// Whether pieces pass unseen.
+    /// Whether there are no filters.
     pub fn is_empty(&self) -> bool {
         self.filters.is_empty()
     }
@@ -168,8 +168,8 @@ impl Chain {
         self.filters.clear();
     }
 
-    /// Pushes the pieces of `input` through every filter of a part; gives what comes out. `request`
-    /// is the one that the chain was taken out of.
+    /// Pushes `input` through the filters of a part, and returns the output. `request` is the one
+    /// that the chain was taken from.
     ///
     /// # Errors
     /// The first error of a filter.

@@ -1,4 +1,4 @@
-//! What unit tests of whole requests begin with: a configuration as a text, read and built.
+//! A fixture for unit tests of whole requests: a configuration from a text.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -13,20 +13,20 @@ use crate::request::ConnectionInfo;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::Plan;
 
-/// The server of [`server`], as listeners are named.
+/// The name of the listener of [`server`].
 pub(crate) const LISTENER: &str = "0.0.0.0:80";
 
-/// A text for one server that holds `conf`, which listens at [`LISTENER`].
+/// A server with the content `conf`, which listens at [`LISTENER`].
 pub(crate) fn server(conf: &str) -> String {
     format!("server {{ listen 80; {conf} }}")
 }
 
-/// Reads the content of an `http` block, with the tables and variables of all modules.
+/// Assembles the content of an `http` block with the tables and variables of all modules.
 pub(crate) fn assembly(http: &str) -> Assembly {
     read(http).0
 }
 
-/// One thread's view of a configuration that is right.
+/// One thread's snapshot of a valid configuration.
 pub(crate) fn snapshot(http: &str, registry: &Registry) -> Rc<Snapshot> {
     let (mut assembly, env) = read(&format!("access_log off; {http}"));
     let plan = Plan::build(&mut assembly, &env, "/srv".into());
@@ -44,7 +44,7 @@ fn read(http: &str) -> (Assembly, Memory) {
     (assemble_with(known, &tables, path, prefix, None, &env), env)
 }
 
-/// A plain connection of some client to that server.
+/// A plain connection to that server.
 pub(crate) fn connection() -> Rc<ConnectionInfo> {
     let address = Addr::Inet(([127, 0, 0, 1], 80).into());
     Rc::new(ConnectionInfo {

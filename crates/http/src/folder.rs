@@ -1,4 +1,4 @@
-//! Reading folders, for the modules that list or choose among their files.
+//! Opening folders, for modules that list them.
 
 use std::ffi::OsString;
 use std::fs::ReadDir;
@@ -13,7 +13,7 @@ use weir_engine::os_error::Failed;
 use crate::request::Request;
 
 impl Request {
-    /// The folder that the URI, which ends in a slash, names: without that slash.
+    /// The folder of a URI that ends in a slash, without that slash.
     ///
     /// # Errors
     /// As for [`Request::path`].
@@ -25,10 +25,10 @@ impl Request {
         Ok(PathBuf::from(OsString::from_vec(path)))
     }
 
-    /// Opens a folder to be read.
+    /// Opens a folder for reading.
     ///
     /// # Errors
-    /// The status to answer with; the reason is in the log.
+    /// The response status; the reason has been logged.
     pub fn open_folder(&self, path: &Path) -> Result<ReadDir, u16> {
         std::fs::read_dir(path).map_err(|error| {
             let (status, level) = match Errno::from_io_error(&error) {
@@ -41,14 +41,14 @@ impl Request {
         })
     }
 
-    /// Writes nginx's line about a call on a folder or on a file in it.
+    /// Logs a failed call on a folder or on a file in it, in nginx's words.
     pub(crate) fn log_folder(&self, level: Level, call: &str, path: &Path, error: &io::Error) {
         let what = format!("{call} \"{}\" failed", path.display());
         self.log(level, &Failed(&what, error).to_string());
     }
 }
 
-/// Whether a name is hidden, as names with a leading dot are.
+/// Whether a name is hidden: it has a leading dot.
 pub fn is_hidden(name: &std::ffi::OsStr) -> bool {
     name.as_bytes().first() == Some(&b'.')
 }

@@ -1,4 +1,4 @@
-//! The head of a request as it was received: the bytes, and what the parser found in them.
+//! The head of a request as received: its bytes and the parser's results.
 
 use std::ops::Deref;
 
@@ -6,13 +6,12 @@ use weir_engine::buffer::Buf;
 use weir_wire::h1::RequestHead;
 use weir_wire::header::Known;
 
-/// A request's head. Derefs to the parser's findings; the methods here read the bytes behind the
-/// spans.
+/// The head of a request. It derefs to the parser's results; the methods resolve their spans.
 #[derive(Default)]
 pub struct Head {
     bytes: Buf,
     found: RequestHead,
-    /// The target of the request line is no path.
+    /// Whether the target in the request line is not a path.
     line_only: bool,
 }
 
@@ -25,20 +24,20 @@ impl Deref for Head {
 }
 
 impl Head {
-    /// A head from the buffer that was parsed and what was found there.
+    /// A head from a parsed buffer and the parser's results.
     pub fn new(bytes: Buf, found: RequestHead) -> Self {
         Self { bytes, found, line_only: false }
     }
 
-    /// Another head in this one's place: its bytes, and `fill` puts in what was found there.
+    /// Replaces the head in place: sets the bytes, and has `fill` write the parser's results.
     pub(crate) fn replace(&mut self, bytes: Buf, fill: impl FnOnce(&mut RequestHead)) {
         self.bytes = bytes;
         self.line_only = false;
         fill(&mut self.found);
     }
 
-    /// Keeps the request line, whose target is no path: nginx does not read what follows it. Gives
-    /// the bytes that the line has.
+    /// Keeps only the request line, whose target is not a path. nginx does not read the rest.
+    /// Returns the length of the line with its end.
     pub(crate) fn keep_line(&mut self) -> usize {
         self.found.keep_line();
         self.line_only = true;
@@ -47,13 +46,13 @@ impl Head {
         self.found.line.len() + 1 + usize::from(crlf)
     }
 
-    /// Shows at most so many bytes of the request line.
+    /// Truncates the request line to `most` bytes.
     pub(crate) fn shorten_line(&mut self, most: usize) {
         let line = &mut self.found.line;
         line.end = line.end.min(line.start.saturating_add(u32::try_from(most).unwrap_or(u32::MAX)));
     }
 
-    /// Whether there is something like a version behind a method and a target that are right.
+    /// Whether a version seems to follow a valid method and target.
     pub(crate) fn version_begins(&self) -> bool {
         let mut words = self.request_line().split(|&byte| byte == b' ').filter(|w| !w.is_empty());
         let (method, target) = (words.next().unwrap_or_default(), words.next());
@@ -62,7 +61,7 @@ impl Head {
             && words.next().is_some_and(|version| version.starts_with(b"H"))
     }
 
-    /// Lets go of the bytes; the memory of the findings stays.
+    /// Releases the bytes, but keeps the memory of the parser's results.
     pub(crate) fn forget(&mut self) {
         self.bytes = Buf::default();
     }
@@ -82,8 +81,8 @@ impl Head {
         self.found.target.of(&self.bytes)
     }
 
-    /// The target as it is passed on and shown (`$request_uri`): one with arguments only gets its
-    /// slash, and one that leads nowhere is none.
+    /// The target as passed on and shown (`$request_uri`): a slash is added before lone arguments,
+    /// and a target that is not a path is empty.
     pub fn unparsed_uri(&self) -> std::borrow::Cow<'_, [u8]> {
         match self.found.empty_path {
             _ if self.line_only => [].as_slice().into(),
@@ -97,17 +96,17 @@ impl Head {
         self.found.protocol.of(&self.bytes)
     }
 
-    /// The bytes that the spans of the findings point into.
+    /// The bytes of the head, which the spans refer to.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The value of the first line with this name.
+    /// The value of the first field with this name.
     pub fn get(&self, known: Known) -> Option<&[u8]> {
         self.found.get(&self.bytes, known)
     }
 
-    /// The value of the first line with this name, whatever its case.
+    /// The value of the first field with this name, ignoring case.
     pub fn get_name(&self, name: &[u8]) -> Option<&[u8]> {
         match Known::from_name(name) {
             Known::Other => {
@@ -118,7 +117,7 @@ impl Head {
         }
     }
 
-    /// All lines in order: name, value, what the name is known as.
+    /// All fields in order: name, value and known name.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8], Known)> {
         self.found
             .entries
@@ -129,7 +128,7 @@ impl Head {
     /// The normalised path and the arguments.
     ///
     /// # Errors
-    /// When the path leaves the root or holds a null byte (400).
+    /// The path leaves the root or has a null byte (400).
     pub fn path(
         &self,
         merge_slashes: bool,

@@ -1,4 +1,4 @@
-//! A request through phases, a response through filters.
+//! HTTP: requests through phases, responses through filters.
 //!
 //! Where to start reading: [`module`] says what a module may add, [`modules`] lists every module in
 //! order, [`phase`] walks a request through them and [`serve`] turns connections into requests.

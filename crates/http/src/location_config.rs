@@ -1,4 +1,4 @@
-//! What a request takes over from a location when it enters it (nginx:
+//! The settings that a request takes over from a location when it enters it (nginx:
 //! `ngx_http_update_location_config`).
 
 use crate::browser::Browser;
@@ -9,12 +9,12 @@ use crate::route::Usual;
 use weir_engine::clock;
 use weir_wire::h1::Method;
 
-/// How much of a file is read at once at most, whatever `output_buffers` says: the loop waits for
-/// the disk meanwhile.
+/// The maximum length of one file read in bytes, even with larger `output_buffers`: the loop waits
+/// for the disk.
 const LARGEST_READ: u64 = 8 * 1024 * 1024;
 
 impl Request {
-    /// Takes over what the request's location says about its connection and its body.
+    /// Applies the settings of the request's location to the connection and the body.
     pub fn enter_location(&mut self) {
         let location = self.location.clone();
         let Usual { limits, connection, files, .. } = &location.usual;
@@ -35,7 +35,7 @@ impl Request {
         }
     }
 
-    /// Whether the client is one of the browsers whose connections are not kept.
+    /// Whether keepalive is disabled for the client's browser.
     fn is_disabled(&self, disabled: KeepaliveDisable) -> bool {
         let msie6 = disabled.has(KeepaliveDisable::MSIE6) && self.method == Method::Post;
         let safari = disabled.has(KeepaliveDisable::SAFARI);
@@ -46,7 +46,7 @@ impl Request {
         msie6 && browser.msie6 || safari && browser.safari
     }
 
-    /// Settles `limit_rate` when the response begins, unless something else has before.
+    /// Sets the rate from `limit_rate` when the response begins, unless it has been set before.
     pub(crate) fn settle_rate(&mut self) {
         let location = self.location.clone();
         let limits = &location.usual.limits;

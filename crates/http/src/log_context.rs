@@ -1,4 +1,4 @@
-//! What the error log says about a request: nginx's tail of `client: …, server: …, request: …`.
+//! The context of a request in the error log: nginx's `client: …, server: …, request: …`.
 
 use std::fmt::Write;
 
@@ -9,19 +9,19 @@ use weir_wire::shown;
 use crate::request::Request;
 
 impl Request {
-    /// Whether a message of this level would be written, to spare the work of making it.
+    /// Whether messages of this level are logged. Saves formatting the others.
     pub fn logs(&self, level: Level) -> bool {
         self.error_log(|log| log.takes(level))
     }
 
-    /// Writes a line to the error log in force, with the request's particulars behind it.
+    /// Logs a message with the context of the request.
     pub fn log(&self, level: Level, message: &str) {
         if self.logs(level) {
             self.log_with(level, message, None);
         }
     }
 
-    /// Likewise, naming the upstream that was asked last.
+    /// Logs a message with the context of the request and its last upstream.
     pub fn log_upstream(&self, level: Level, message: &str) {
         if self.logs(level) {
             self.log_with(level, message, self.attempts.label().as_deref());

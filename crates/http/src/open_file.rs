@@ -1,5 +1,5 @@
-//! Opening the files that requests name, with `disable_symlinks` and `open_file_cache`
-//! (nginx: `ngx_open_file_cache.c`).
+//! Opening files for requests, with `disable_symlinks` and `open_file_cache` (nginx:
+//! `ngx_open_file_cache.c`).
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,58 +23,58 @@ mod cache;
 
 use cache::Rules;
 
-/// What a path turned out to be.
+/// The result of looking up a path.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// The open file; None for a folder, or when only a look was asked for.
+    /// The open file; None for a folder, or if only metadata was wanted.
     pub file: Option<Rc<File>>,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Seconds since the epoch.
+    /// The modification time, in seconds since the epoch.
     pub modified: i64,
     /// Whether it is a folder.
     pub is_dir: bool,
     /// Whether it is a regular file.
     pub is_file: bool,
-    /// Whether its owner may run it.
+    /// Whether its owner may execute it.
     pub is_exec: bool,
-    /// The inode: whether a path still means the same file.
+    /// The inode, which tells whether a path still leads to the same file.
     pub(crate) inode: u64,
 }
 
 /// Why a path could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenFault {
-    /// The system's reason.
+    /// The system's error.
     pub errno: Errno,
     /// The call that failed, as nginx names it: `open()`, `stat()`, `openat()`.
     pub call: &'static str,
 }
 
-/// What is wanted of a path.
+/// The purpose of looking up a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// The file, open for reading.
+    /// To read the file.
     File,
-    /// Only what is there.
+    /// To read the metadata.
     Look,
-    /// Only whether a folder is there.
+    /// To check that it is a folder.
     Folder,
 }
 
-/// Which symbolic links are refused on the way to a file.
+/// The symbolic links that are refused in a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Links {
     check: SymlinkCheck,
-    /// How many bytes of the path are not checked.
+    /// The length of the unchecked prefix, in bytes.
     from: usize,
 }
 
 impl Request {
-    /// Looks a path up, under the settings in force for files.
+    /// Looks up a path, under the location's settings for files.
     ///
     /// # Errors
-    /// What the system said.
+    /// The system's error.
     pub fn open_file(&mut self, path: &Path, want: Want) -> Result<Found, OpenFault> {
         let links = self.links(path);
         let settings = self.get(&OPEN_FILES);
@@ -100,7 +100,7 @@ impl Request {
         Ok(found)
     }
 
-    /// `directio`: the file is read past the page cache.
+    /// `directio`: reads the file past the page cache.
     fn bypass_cache(&self, path: &Path, file: &File) {
         let alignment = self.location.usual.files.directio_alignment.0;
         if let Err(error) = file.bypass_cache(alignment) {
@@ -109,7 +109,7 @@ impl Request {
         }
     }
 
-    /// What is at a path, if anything; an unusual reason for nothing is logged.
+    /// The metadata of a path, if it exists. An unusual error is logged.
     pub fn look_at(&mut self, path: &Path) -> Option<Found> {
         match self.open_file(path, Want::Look) {
             Ok(found) => Some(found),
@@ -143,7 +143,7 @@ impl Request {
         links
     }
 
-    /// The status for a file that could not be opened, and nginx's line in the error log.
+    /// Logs that a file could not be opened, in nginx's words, and returns the status.
     pub fn open_failed(&mut self, path: &Path, fault: OpenFault) -> u16 {
         let (status, level) = match fault.errno {
             Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => (404, Level::Error),
@@ -165,7 +165,7 @@ impl OpenFault {
     }
 }
 
-/// Opens without a cache.
+/// Looks up a path without a cache.
 pub(crate) fn open(path: &Path, want: Want, links: Links) -> Result<Found, OpenFault> {
     if want != Want::File {
         let found = look(path, links)?;
@@ -182,7 +182,7 @@ pub(crate) fn open(path: &Path, want: Want, links: Links) -> Result<Found, OpenF
     Ok(found)
 }
 
-/// What is at a path, without opening it unless links are checked.
+/// The metadata of a path. The path is opened only if links are checked.
 fn look(path: &Path, links: Links) -> Result<Found, OpenFault> {
     if links.check == SymlinkCheck::Off {
         let stat = rustix::fs::stat(path).map_err(|errno| OpenFault { errno, call: "stat()" })?;
@@ -211,7 +211,7 @@ impl Found {
 /// S_IXUSR.
 const OWNER_EXECUTES: u32 = 0o100;
 
-/// A FIFO must not make the loop wait for its writer.
+/// Non-blocking, so that a FIFO does not make the loop wait for its writer.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 /// Folders on the way need not be readable.
 const SEARCH: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -243,7 +243,7 @@ fn open_checked(path: &Path, links: Links) -> Result<OwnedFd, OpenFault> {
     open_at(&at, name, READ, links.check).map_err(checked)
 }
 
-/// Opens one component, unless it is a link that is refused.
+/// Opens one component, unless it is a refused link.
 fn open_at(
     at: &OwnedFd,
     name: &[u8],
@@ -253,8 +253,7 @@ fn open_at(
     if check == SymlinkCheck::On {
         return rustix::fs::openat(at, name, flags | OFlags::NOFOLLOW, Mode::empty());
     }
-    // What is opened and what the name is may change in between, so owners are compared even when
-    // the name is no link now.
+    // The name may be replaced between the calls, so owners are compared even if it is no link now.
     let fd = rustix::fs::openat(at, name, flags, Mode::empty())?;
     let named = rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let opened = rustix::fs::fstat(&fd)?;

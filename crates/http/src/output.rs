@@ -1,4 +1,4 @@
-//! Sending a response: the head through the header filters, the body through the body filters.
+//! Sending a response: the head through header filters, the body through body filters.
 
 use std::io;
 
@@ -9,10 +9,10 @@ use crate::request::Request;
 use crate::response::Sent;
 
 impl Request {
-    /// Sends the head: the header filters see it, then it is queued for the client.
+    /// Sends the head through the header filters and queues it for the client.
     ///
     /// # Errors
-    /// The status that a filter demands instead (416, 412); nothing has been queued then.
+    /// The status that a filter demands instead (416, 412). Nothing has been queued.
     pub fn send_head(&mut self) -> Result<(), u16> {
         if self.response.sent != Sent::Nothing {
             return Ok(());
@@ -27,7 +27,7 @@ impl Request {
         for filter in &location.handlers.header_filters {
             filter(self)?;
         }
-        // The filters see a HEAD request as they would see a GET, so that the head is the same.
+        // The filters treat HEAD like GET, so that the heads are equal.
         if self.method == weir_wire::h1::Method::Head
             || matches!(self.response.status, 204 | 304)
             || self.response.status < 200
@@ -44,11 +44,11 @@ impl Request {
         Ok(())
     }
 
-    /// A response that has not waited for the body: a client that asked may go on, and what has
-    /// come of the body must be right (nginx: `ngx_http_discard_request_body`).
+    /// For a response that does not wait for the request body: tells a waiting client to continue,
+    /// and checks the received part of the body (nginx: `ngx_http_discard_request_body`).
     ///
     /// # Errors
-    /// The status to answer with, when what has come breaks the framing.
+    /// The response status, if the received part breaks the framing.
     pub(crate) fn discard_body(&mut self) -> Result<(), u16> {
         if self.is_subrequest() || self.body.is_streamed {
             return Ok(());
@@ -69,12 +69,12 @@ impl Request {
     /// Pushes a piece of the body through the filters into the client's queue.
     ///
     /// # Errors
-    /// When a filter fails; the connection must then be closed.
+    /// A filter failed. The connection must be closed.
     pub fn push(&mut self, piece: Piece) -> io::Result<()> {
         self.run_chain(Some(piece), After::More)
     }
 
-    /// Makes the filters give out what they hold back.
+    /// Makes the filters push the bytes that they hold.
     ///
     /// # Errors
     /// As [`Request::push`].
@@ -96,16 +96,16 @@ impl Request {
         self.run_chain(piece, After::Finish)
     }
 
-    /// Ends the body and waits until everything has left.
+    /// Ends the body and waits until everything has been sent.
     ///
     /// # Errors
-    /// When the client is gone or takes nothing for `send_timeout`.
+    /// The client is gone, or takes nothing for `send_timeout`.
     pub async fn send_last(&mut self, piece: Option<Piece>) -> io::Result<()> {
         self.push_last(piece)?;
         self.flush().await
     }
 
-    /// Sends a whole response with a body in memory: the common case of small handlers.
+    /// Sends a response with a body in memory.
     pub async fn send_all(&mut self, status: u16, content_type: &[u8], body: Vec<u8>) -> Verdict {
         self.response.status = status;
         self.response.content_type = content_type.to_vec();

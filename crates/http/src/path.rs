@@ -1,7 +1,7 @@
-//! From a URI to a file: `root` and `alias` (nginx: `ngx_http_map_uri_to_path`).
+//! Mapping of URIs to files: `root` and `alias` (nginx: `ngx_http_map_uri_to_path`).
 //!
-//! Whatever a request has in its URI or its variables, its path stays below the folder that the
-//! configuration names: a segment `..` counts only where the configuration itself wrote it.
+//! Whatever a request's URI or variables contain, its path stays below the folder that the
+//! configuration names: a segment `..` is allowed only where the configuration itself has it.
 
 use std::ffi::OsString;
 use std::ops::Range;
@@ -16,10 +16,10 @@ use crate::core::root::Alias;
 use crate::request::Request;
 
 impl Request {
-    /// The file or folder that the URI names.
+    /// The path of the file or folder that the URI names.
     ///
     /// # Errors
-    /// The status to answer with; the reason is in the log.
+    /// The response status; the reason has been logged.
     pub fn path(&mut self) -> Result<PathBuf, u16> {
         let location = self.location.clone();
         let mut path = self.root_for_files()?;
@@ -38,7 +38,7 @@ impl Request {
         Ok(PathBuf::from(OsString::from_vec(path)))
     }
 
-    /// `root` (or `alias`) with its variables.
+    /// The value of `root` or `alias`.
     ///
     /// # Errors
     /// As for [`Request::path`].
@@ -46,8 +46,8 @@ impl Request {
         self.root_bytes().map(|root| PathBuf::from(OsString::from_vec(root)))
     }
 
-    /// What a URI is appended to. An `alias` takes the place of the location's name, so it is of no
-    /// use for a URI that no longer is the one the location was found by.
+    /// The path that URIs are appended to. An `alias` replaces the location's name, so it cannot be
+    /// used once the URI has been rewritten.
     ///
     /// # Errors
     /// As for [`Request::path`].
@@ -63,11 +63,12 @@ impl Request {
         self.root_bytes()
     }
 
-    /// Whether a path, whose first `root` bytes are those of `root` or `alias`, leads elsewhere.
+    /// Whether a path leaves its root, which is its first `root` bytes.
     pub fn leaves_root(&self, path: &[u8], root: usize) -> bool {
         let appended = &path[root..];
-        // What has lost its slash, in a rewrite or with the name of the location, would name a
-        // neighbour of the root. Names that both lack theirs are cut in the middle on purpose.
+        // A part without its slash, lost in a rewrite or with the location's name, would name a
+        // sibling of the root. If location and `alias` both lack the slash, the names are cut on
+        // purpose.
         let whole = match self.get(&ROOT).root.alias {
             Alias::No => true,
             Alias::Prefix(_) => self.location.name.ends_with(b"/"),
@@ -78,18 +79,18 @@ impl Request {
         beside || climbs(path, std::slice::from_ref(&(root..path.len())))
     }
 
-    /// Refuses a path that leads out of its root; the status to answer with.
+    /// Logs that a path is outside its root, and returns the status.
     pub fn forbid(&self, path: &[u8]) -> u16 {
         let path = String::from_utf8_lossy(path);
-        self.log(Level::Error, &format!("\"{path}\" is forbidden, as it leads out of its root"));
+        self.log(Level::Error, &format!("\"{path}\" is forbidden: it is outside its root"));
         403
     }
 
-    /// The value of a template that names a file.
+    /// Evaluates a template that names a file.
     ///
     /// # Errors
-    /// The status to answer with where a variable's value climbs out of a folder that the template
-    /// names. An absolute path in a variable at its very start is the folder itself.
+    /// A response status, if a variable's value climbs out of a folder of the template. A leading
+    /// variable with an absolute path is the folder itself.
     pub fn eval_path(&mut self, template: &Template) -> Result<Vec<u8>, u16> {
         if let Some(literal) = template.literal() {
             return Ok(literal.to_vec());
@@ -121,8 +122,7 @@ impl Request {
     }
 }
 
-/// Whether a segment `..` of a path lies in one of its `foreign` parts, which are in order, or
-/// reaches into one.
+/// Whether a segment `..` of a path overlaps one of its `foreign` parts, which are in order.
 fn climbs(path: &[u8], foreign: &[Range<usize>]) -> bool {
     let mut from = match foreign.first() {
         Some(first) => first.start.saturating_sub(1),
@@ -153,7 +153,7 @@ mod tests {
         assert!(climbs("/srv/../x", 4, 9));
         assert!(climbs("/srv/../x", 5, 7));
         assert!(climbs("/srv/a/..", 4, 9));
-        // One of the dots, or the end of the segment, comes from elsewhere.
+        // A dot, or the end of the segment, is foreign.
         assert!(climbs("/srv/../x", 6, 9));
         assert!(climbs("/srv/../x", 5, 6));
         assert!(!climbs("/srv/../x", 7, 9));

@@ -1,5 +1,4 @@
-//! Holding a request back, as `limit_req` and `auth_delay` do, without missing that its client has
-//! gone.
+//! Delaying a request, as `limit_req` and `auth_delay` do, while watching for the client to leave.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -11,7 +10,7 @@ use weir_engine::timer::Deadline;
 use crate::client::Sign;
 use crate::request::Request;
 
-/// The client closed its connection meanwhile.
+/// The client has closed its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 

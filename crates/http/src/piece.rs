@@ -9,21 +9,21 @@ use weir_engine::file_io::File;
 use crate::body::Content;
 use crate::include::Child;
 
-/// Bytes in memory, or a stretch of a file that is read when it is sent; or the place of what a
-/// subrequest will give.
+/// Bytes in memory, a range of a file that is read when it is sent, or the place of a subrequest's
+/// response.
 pub enum Piece {
-    /// Bytes of the program text.
+    /// Static bytes.
     Static(&'static [u8]),
-    /// Bytes in a pooled buffer, returned to its pool when the piece has been sent.
+    /// Bytes in a pooled buffer, which is returned to its pool when the piece has been sent.
     Buf(Buf, Range<usize>),
     /// Bytes shared by several responses (an error page's parts, a cached file).
     Shared(Rc<[u8]>, Range<usize>),
     /// Bytes of a request's body.
     Content(Rc<Content>, Range<usize>),
-    /// A stretch of a file, offsets in bytes.
+    /// A range of a file, in bytes.
     File(Rc<File>, Range<u64>),
-    /// A subrequest whose response stands here. It never reaches the client's queue, and filters
-    /// meet it in [`BodyFilter::include`](crate::filter::BodyFilter::include) only.
+    /// A subrequest whose response belongs here. It never reaches the client's queue, and filters
+    /// see it in [`BodyFilter::include`](crate::filter::BodyFilter::include) only.
     Include(Box<Child>),
 }
 
@@ -35,7 +35,7 @@ impl Piece {
         Self::from(buf)
     }
 
-    /// How many bytes are left in the piece.
+    /// The number of bytes left.
     pub fn len(&self) -> u64 {
         match self {
             Self::Static(bytes) => bytes.len() as u64,
@@ -47,12 +47,12 @@ impl Piece {
         }
     }
 
-    /// Whether nothing is left.
+    /// Whether no bytes are left.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The bytes, unless they lie in a file.
+    /// The bytes, unless they are in a file.
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Static(bytes) => Some(bytes),
@@ -91,7 +91,7 @@ impl Piece {
         }
     }
 
-    /// Takes in a stretch of a file that follows this one; whether it does.
+    /// Extends a range of a file by the one that follows it. Returns whether `next` does.
     pub fn extend(&mut self, next: &Self) -> bool {
         match (self, next) {
             (Self::File(file, range), Self::File(other, next))
@@ -104,7 +104,7 @@ impl Piece {
         }
     }
 
-    /// The piece in a buffer that fits, if its own is much too large to wait in.
+    /// Copies the bytes if their buffer is much too large to be held.
     pub fn fitted(self) -> Self {
         match &self {
             Self::Buf(buf, range) if buf.capacity() / 4 >= range.len().max(SMALL_BUFFER) => {
@@ -114,7 +114,7 @@ impl Piece {
         }
     }
 
-    /// A stretch of the piece, which must lie within it. Bytes of a pooled buffer are copied.
+    /// A range of the piece, which must lie within it. Bytes of a pooled buffer are copied.
     pub fn part(&self, part: Range<u64>) -> Self {
         debug_assert!(part.start <= part.end && part.end <= self.len());
         let (start, end) = (part.start as usize, part.end as usize);
@@ -134,16 +134,16 @@ impl Piece {
         }
     }
 
-    /// The piece in memory: file pieces are read, at most [`FILE_READ`] bytes of them, and the
-    /// rest comes back as a second piece. For filters that must see the bytes.
+    /// Loads a range of a file into memory, at most [`FILE_READ`] bytes; the rest is returned as a
+    /// second piece. For filters that need the bytes.
     ///
     /// # Errors
-    /// What reading the file gave; a file that has become shorter is `UnexpectedEof`.
+    /// The error of the read; `UnexpectedEof` if the file has become shorter.
     pub fn load(self) -> std::io::Result<(Self, Option<Self>)> {
         self.load_at_most(FILE_READ)
     }
 
-    /// Likewise, with another limit than [`FILE_READ`], which must not be 0.
+    /// Like [`Piece::load`], with a limit other than [`FILE_READ`]. It must not be 0.
     ///
     /// # Errors
     /// As for [`Piece::load`].
@@ -157,10 +157,10 @@ impl Piece {
     }
 }
 
-/// How much of a file is read at once (nginx: `output_buffers 2 32k`).
+/// The maximum length of one file read, in bytes (nginx: `output_buffers 2 32k`).
 pub const FILE_READ: u64 = 32 * 1024;
 
-/// A buffer of four times this size is not too large for anything.
+/// Buffers of less than four times this size are never too large.
 const SMALL_BUFFER: usize = 4 * 1024;
 
 impl From<Buf> for Piece {

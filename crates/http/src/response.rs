@@ -1,79 +1,79 @@
-//! The head of a response, from the handler that decides it to the codec that writes it.
+//! A response: its head, and the state of sending it.
 
 use weir_wire::header::{Headers, Known};
 
 use crate::filter::Chain;
 
-/// A response before and while it is sent. Fields that the server computes with have a place of
-/// their own; everything else is in `headers`, in the order in which it will be written.
+/// A response before and while it is sent. Fields that the server itself uses have members; all
+/// others are in `headers`, in the order of output.
 #[derive(Default)]
 pub struct Response {
-    /// The status code; 0 until somebody decides.
+    /// The status code; 0 until it is set.
     pub status: u16,
-    /// The status line's text after the version, as an upstream sent it ("200 Fine").
+    /// The status line after the version, as received from an upstream ("200 Fine").
     pub status_line: Option<Vec<u8>>,
-    /// The length of the body in bytes, when it is known.
+    /// The length of the body in bytes, if known.
     pub content_length: Option<u64>,
     /// `Content-Type` without a charset; empty means none.
     pub content_type: Vec<u8>,
-    /// The charset to be added to the content type; empty means none.
+    /// The charset for `Content-Type`; empty means none.
     pub charset: Vec<u8>,
-    /// The charset that an upstream wants the response recoded to (`X-Accel-Charset`).
+    /// The charset to which an upstream wants the response converted (`X-Accel-Charset`).
     pub override_charset: Vec<u8>,
-    /// Seconds since the epoch.
+    /// The modification time, in seconds since the epoch.
     pub last_modified: Option<i64>,
-    /// `Location`, absolute or to be made so.
+    /// `Location`, before it is made absolute.
     pub location: Option<Vec<u8>>,
-    /// Whether `Server` is what the other fields say, or do not (`proxy_pass_header`).
+    /// Whether `Server` is sent only if `headers` has it (`proxy_pass_header`).
     pub passes_server: bool,
-    /// Whether `Date` is, likewise.
+    /// Whether `Date` is sent only if `headers` has it.
     pub passes_date: bool,
-    /// Whether `Accept-Ranges: bytes` may be said and ranges may be cut from this body.
+    /// Whether ranges of the body may be sent, as `Accept-Ranges: bytes` says.
     pub allow_ranges: bool,
-    /// Whether only one range may be asked for (an unfinished upstream response).
+    /// Whether only a single range may be sent (an unfinished upstream response).
     pub single_range: bool,
-    /// Whether conditions of the request (`If-Match` and the like) are not looked at.
+    /// Whether conditional fields (`If-Match` and the like) are ignored.
     pub disable_not_modified: bool,
-    /// Whether `Vary: Accept-Encoding` is owed.
+    /// Whether the response needs `Vary: Accept-Encoding`.
     pub vary_accept_encoding: bool,
-    /// Whether expiry headers were already handled (`X-Accel-Expires`, `expires`).
+    /// Whether expiry fields have been handled (`X-Accel-Expires`, `expires`).
     pub expires_set: bool,
-    /// Bytes of the head as written, to tell the body's share of what was sent.
+    /// The length of the head as written, to tell the body's share of the bytes sent.
     pub head_size: u64,
     /// The other fields.
     pub headers: Headers,
-    /// Fields after a chunked body.
+    /// Trailer fields.
     pub trailers: Headers,
-    /// Whether there will be such fields, so that the body has to go in chunks.
+    /// Whether there will be trailers, which require a chunked body.
     pub expect_trailers: bool,
-    /// What runs before the body ends, to compute trailers.
+    /// Functions that run before the body ends, to compute trailers.
     pub before_last: Vec<fn(&mut crate::request::Request)>,
     /// The body filters.
     pub chain: Chain,
-    /// Whether there is no body although the status would allow one (HEAD, 204, 304, header_only).
+    /// Whether no body is sent although the status may allow one (HEAD, 204, 304, header_only).
     pub header_only: bool,
-    /// Whether the client is likely still sending, so that closing must linger.
+    /// Whether the client is probably still sending, so that closing must linger.
     pub lingers: bool,
-    /// Whether the body goes out in chunks.
+    /// Whether the body is chunked.
     pub chunked: bool,
-    /// How much of it is on its way.
+    /// The progress of sending.
     pub sent: Sent,
 }
 
-/// How far a response has got.
+/// The progress of sending a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sent {
-    /// Nothing has been written: another response may take its place.
+    /// Nothing has been queued: another response can take its place.
     #[default]
     Nothing,
-    /// The head is on its way; the status can no longer change.
+    /// The head has been queued; the status is final.
     Head,
     /// The last byte has been queued.
     All,
 }
 
 impl Response {
-    /// Back to nothing, keeping the memory.
+    /// Resets the response, and keeps the memory.
     pub fn reset(&mut self) {
         let Self {
             status,
@@ -128,20 +128,20 @@ impl Response {
         chain.clear();
     }
 
-    /// Takes away the length, because a filter will change it
-    /// (nginx: `ngx_http_clear_content_length`).
+    /// Removes the length, because a filter will change it (nginx:
+    /// `ngx_http_clear_content_length`).
     pub fn clear_length(&mut self) {
         self.content_length = None;
         self.headers.remove(Known::ContentLength);
     }
 
-    /// Ranges can no longer be cut from the body (nginx: `ngx_http_clear_accept_ranges`).
+    /// Disallows ranges of the body (nginx: `ngx_http_clear_accept_ranges`).
     pub fn clear_ranges(&mut self) {
         self.allow_ranges = false;
         self.headers.remove(Known::AcceptRanges);
     }
 
-    /// Forgets what describes a body that will not be sent (ngx_http_clean_header).
+    /// Removes the description of a body that is not sent (ngx_http_clean_header).
     pub fn forget_body(&mut self) {
         self.status_line = None;
         self.content_type.clear();
@@ -157,19 +157,19 @@ impl Response {
         self.allow_ranges = false;
     }
 
-    /// Takes away the time of the last change (nginx: `ngx_http_clear_last_modified`).
+    /// Removes the modification time (nginx: `ngx_http_clear_last_modified`).
     pub fn clear_last_modified(&mut self) {
         self.last_modified = None;
         self.headers.remove(Known::LastModified);
     }
 
-    /// Takes away the validator (nginx: `ngx_http_clear_etag`).
+    /// Removes the ETag (nginx: `ngx_http_clear_etag`).
     pub fn clear_etag(&mut self) {
         self.headers.remove(Known::ETag);
     }
 
-    /// Readies the head for a filter that will put something else into the body. What tells
-    /// versions apart stays only if the module's `…_last_modified` wants it.
+    /// Prepares the head for a filter that changes the body. With the module's `…_last_modified`,
+    /// `Last-Modified` and a weak `ETag` are kept.
     pub fn expect_change(&mut self, keep_last_modified: bool) {
         self.clear_length();
         if keep_last_modified {
@@ -180,7 +180,7 @@ impl Response {
         }
     }
 
-    /// Makes a strong validator weak, or removes one that cannot be (nginx: `ngx_http_weak_etag`).
+    /// Makes a strong ETag weak, or removes an invalid one (nginx: `ngx_http_weak_etag`).
     pub fn weaken_etag(&mut self) {
         let Some(etag) = self.headers.get(Known::ETag) else { return };
         if etag.starts_with(b"W/") {

@@ -1,4 +1,4 @@
-//! Responses that are files: their head's particulars, and their way through the filters.
+//! Responses from files: their heads, and their way through the filters.
 
 use std::io;
 use std::ops::Range;
@@ -13,14 +13,14 @@ use crate::module::Verdict;
 use crate::piece::{FILE_READ, Piece};
 use crate::request::Request;
 
-/// How much may wait for the client before the next stretch of a file goes through filters.
+/// The number of queued bytes above which the next part of a file waits for the client.
 const QUEUE_LIMIT: u64 = 128 * 1024;
 
-/// The kernel reads ahead by itself in shorter files (nginx: NGX_MIN_READ_AHEAD).
+/// The file size up to which the kernel reads ahead by itself (nginx: NGX_MIN_READ_AHEAD).
 const MIN_READ_AHEAD: u64 = 128 * 1024;
 
 impl Request {
-    /// Fills in what a response with a file says of it: length, time, ETag, type, ranges.
+    /// Sets the head of a response from a file: length, time, ETag, type and ranges.
     pub fn describe_file(&mut self, size: u64, modified: i64) {
         self.response.status = 200;
         self.response.content_length = Some(size);
@@ -31,7 +31,7 @@ impl Request {
         self.response.allow_ranges = true;
     }
 
-    /// The ETag of a file, of its time and length (ngx_http_set_etag).
+    /// Sets the ETag of a file, from its time and length (ngx_http_set_etag).
     pub fn set_etag(&mut self) {
         if !self.get(&FILES).etag {
             return;
@@ -42,8 +42,7 @@ impl Request {
         self.response.headers.set(Known::ETag, etag.as_bytes());
     }
 
-    /// The media type for the URI's ending, unless somebody has chosen one
-    /// (ngx_http_set_content_type).
+    /// Sets the media type by the URI's extension, unless it is set (ngx_http_set_content_type).
     pub fn set_content_type(&mut self) {
         if self.response.content_type.is_empty() {
             let media = self.get(&TYPES).media_type(self.extension());
@@ -56,7 +55,7 @@ impl Request {
         self.send_part(None, file, 0..size).await
     }
 
-    /// Sends the head, perhaps some bytes that the file lacks, and a part of the file.
+    /// Sends the head, optional bytes before the file, and a range of the file.
     pub async fn send_part(
         &mut self,
         before: Option<Piece>,
@@ -67,7 +66,7 @@ impl Request {
             return Verdict::Status(status);
         }
         if self.get(&FILES).read_ahead.0 > 0 && part.end > MIN_READ_AHEAD {
-            // Advice that is not taken is no fault.
+            // A failure does not matter.
             let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         }
         let Ok(aio) = self.aio() else { return Verdict::Abort };
@@ -84,8 +83,8 @@ impl Request {
         }
     }
 
-    /// A file that no filter looks into is handed over whole. One that is transformed goes stretch
-    /// by stretch, as fast as the client takes what comes of it.
+    /// Sends a range of a file in one piece if no filter reads it, otherwise in parts, as fast as
+    /// the client takes the output.
     async fn send_file_body(&mut self, file: Rc<File>, part: Range<u64>) -> io::Result<()> {
         let whole = self.response.header_only || self.response.chain.takes_whole();
         if !self.client.aio().is_off()
@@ -108,8 +107,8 @@ impl Request {
         self.send_last(None).await
     }
 
-    /// Reads a file where the loop does not wait for it, and passes on what comes: filters, and
-    /// responses that include this one, would read it on the loop.
+    /// Sends a range of a file that is read off the loop. Filters, and responses that include this
+    /// one, would read it on the loop.
     async fn send_read(&mut self, file: Rc<File>, part: Range<u64>) -> io::Result<()> {
         let step = self.client.sending.file_read;
         let mut start = part.start;
@@ -125,7 +124,7 @@ impl Request {
         self.send_last(None).await
     }
 
-    /// At most `count` bytes of a file, read where its location says.
+    /// Reads at most `count` bytes of a file, in the way that the location sets.
     pub(crate) async fn read_file(&self, file: &File, at: u64, count: usize) -> io::Result<Piece> {
         std::future::poll_fn(|cx| file.poll_written(cx)).await?;
         let mut buf = buffer::take(count);

@@ -1,5 +1,4 @@
-//! Memory that one request leaves to the next one of its thread, so that a request of the usual
-//! kind allocates next to nothing.
+//! Memory that a thread reuses between requests, so that a usual request allocates next to nothing.
 
 #![expect(clippy::vec_box, reason = "boxes are lent as they are, and their content never moves")]
 
@@ -12,35 +11,35 @@ use weir_wire::h1::ResponseParser;
 use crate::request::Request;
 use crate::snapshot::Snapshot;
 
-/// How many of a kind are held on to; more than a burst of requests leaves is given back.
+/// The maximum number of spare items of a kind. Those that a burst leaves beyond it are freed.
 const MOST: usize = 64;
 
 thread_local! {
     static REQUESTS: RefCell<Vec<Box<Request>>> = const { RefCell::new(Vec::new()) };
-    /// The snapshot in force. It is compared and never followed.
+    /// The snapshot in force. The pointer is only compared, never dereferenced.
     static SNAPSHOT: Cell<*const Snapshot> = const { Cell::new(std::ptr::null()) };
     static PARSERS: RefCell<Vec<Box<ResponseParser>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A request that has been served, with nothing of it left but memory and what it shared.
+/// A served request, of which only memory and shared objects are left.
 pub(crate) fn request() -> Option<Box<Request>> {
     REQUESTS.with_borrow_mut(Vec::pop)
 }
 
-/// Leaves a request to the next one, unless it would keep an old snapshot alive.
+/// Keeps a request for reuse, unless it belongs to an old snapshot.
 pub(crate) fn leave_request(request: Box<Request>) {
     if Rc::as_ptr(&request.snapshot) == SNAPSHOT.get() {
         keep(&REQUESTS, request);
     }
 }
 
-/// Another snapshot is in force, or none: what holds an older one goes.
+/// Changes the snapshot in force, and drops the requests of the old one.
 pub(crate) fn follow(snapshot: Option<&Rc<Snapshot>>) {
     SNAPSHOT.set(snapshot.map_or(std::ptr::null(), Rc::as_ptr));
     drop(REQUESTS.take());
 }
 
-/// A parser at the start of a response, lent from this thread's.
+/// A parser lent by the thread, at the start of a response.
 pub(crate) struct LentParser(Option<Box<ResponseParser>>);
 
 /// A parser for one response.

@@ -1,4 +1,4 @@
-//! Requests that a module makes on behalf of another: `auth_request`, `mirror`, `post_action`.
+//! Subrequests that modules make: `auth_request`, `mirror`, `post_action`.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -19,26 +19,26 @@ thread_local! {
     static RUNNING: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How many subrequests one request of a client may lead to, those of subrequests included: a page
-/// that includes itself twice has an end. nginx limits only how deep they nest.
+/// The maximum number of subrequests of a client's request, nested ones included, so that a page
+/// that includes itself twice comes to an end. nginx limits only the depth.
 pub const MAX_SUBREQUESTS_IN_ALL: u32 = 10_000;
 
-/// What a client's request and all its subrequests have in common.
+/// The state shared by a client's request and all its subrequests.
 #[derive(Default)]
 pub(crate) struct Family {
-    /// How many subrequests have been made.
+    /// The number of subrequests made.
     made: Cell<u32>,
-    /// How many of those that are included in responses have begun and not ended.
+    /// The number of running subrequests that are included in responses.
     pub(crate) running: Cell<usize>,
 }
 
-/// How many subrequests of this thread run by themselves: a thread that ends waits for them as for
-/// clients.
+/// The number of detached subrequests of this thread. A thread that ends waits for them, as it does
+/// for clients.
 pub fn running_here() -> usize {
     RUNNING.get()
 }
 
-/// Lets a subrequest that has begun come to its end by itself.
+/// Detaches a subrequest that has begun.
 pub(crate) fn detach(run: impl Future<Output = Box<Request>> + 'static) {
     let running = Running::new();
     weir_engine::event_loop::spawn(async move {
@@ -47,7 +47,7 @@ pub(crate) fn detach(run: impl Future<Output = Box<Request>> + 'static) {
     });
 }
 
-/// Counts one of them while it lives.
+/// Counts a detached subrequest while it lives.
 struct Running(PhantomData<*const ()>);
 
 impl Running {
@@ -64,9 +64,9 @@ impl Drop for Running {
 }
 
 impl Request {
-    /// Runs a subrequest made by [`Request::fork`] to its end. Variables are shared with it, as
-    /// they are in nginx. A client that goes away meanwhile is gone for the subrequest as well,
-    /// which decides what that means ([`Client::is_deserted`]).
+    /// Runs a subrequest made by [`Request::fork`] to its end. It shares the variables, as in
+    /// nginx. If the client leaves meanwhile, the subrequest is told and decides what that means
+    /// ([`Client::is_deserted`]).
     pub async fn follow(&mut self, mut child: Self) -> Self {
         let gone = Rc::new(Cell::new(false));
         child.client.deserted = Some(Rc::clone(&gone));
@@ -78,8 +78,7 @@ impl Request {
                 if run.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                // Bytes that the client has sent hide an end behind them: then there is nothing
-                // more to watch for.
+                // Data from the client hides a later close, so there is nothing more to watch for.
                 if watching && let Poll::Ready(sign) = self.client.poll_sign(cx) {
                     watching = false;
                     if sign == Sign::Gone {
@@ -98,7 +97,7 @@ impl Request {
         child
     }
 
-    /// Lets a subrequest made by [`Request::fork`] run by itself.
+    /// Detaches a subrequest made by [`Request::fork`].
     pub fn launch(mut self) {
         let running = Running::new();
         weir_engine::event_loop::spawn(async move {
@@ -110,7 +109,7 @@ impl Request {
         });
     }
 
-    /// A subrequest that has not begun. None when subrequests nest too deep.
+    /// Makes a subrequest, without running it. None if they nest too deep, or there are too many.
     pub fn fork(&mut self, uri: Vec<u8>, args: Vec<u8>, sink: Sink) -> Option<Self> {
         let family = Rc::clone(self.family.get_or_insert_default());
         let refused = match () {
@@ -140,7 +139,7 @@ impl Request {
         child.origin = Origin::Subrequest;
         child.internal = true;
         child.family = Some(family);
-        // Whatever the client has asked by (nginx: ngx_http_subrequest).
+        // Always GET, whatever the client's method (nginx: ngx_http_subrequest).
         child.method = Method::Get;
         child.method_replaced = self.method_replaced;
         child.main_method = if self.is_subrequest() { self.main_method } else { self.method };

@@ -1,4 +1,4 @@
-//! A body that is read whole: into memory, then into a file.
+//! Collecting a whole body, in memory or in a file.
 
 use std::future::poll_fn;
 use std::path::PathBuf;
@@ -13,16 +13,16 @@ use crate::core::limits::BodyInFile;
 use crate::core::temp_path::failed;
 use crate::request::Request;
 
-/// A body that has been read whole.
+/// The content of a body that has been read whole.
 #[derive(Default)]
 pub struct Content {
-    /// The bytes, when they fitted into memory.
+    /// The bytes, if they fit into memory.
     pub memory: Buf,
-    /// The file that holds the bytes instead.
+    /// The file that otherwise holds the bytes.
     pub file: Option<Rc<File>>,
     /// The file's name, for `$request_body_file`.
     pub path: Option<PathBuf>,
-    /// Whether the file goes with the request (`client_body_in_file_only clean`).
+    /// Whether the file is removed with the request (`client_body_in_file_only clean`).
     clean: bool,
     /// Total length in bytes.
     pub len: u64,
@@ -38,31 +38,31 @@ impl Drop for Content {
     }
 }
 
-/// Collects a body: in memory up to a limit, in a temporary file beyond.
+/// Collects a body in memory up to a limit, and in a temporary file beyond it.
 pub struct Collector {
     content: Content,
     limit: usize,
-    /// How long the body is, when that is known.
+    /// The length of the body, if known.
     expected: Option<u64>,
     in_file: BodyInFile,
-    /// Where the file is written (`aio_write`).
+    /// How the file is written (`aio_write`).
     aio: Aio,
-    /// How much of the body the file has, or will.
+    /// The number of bytes written to the file or on their way into it.
     written: u64,
 }
 
-/// How much may be on its way into the file before the client is asked for no more.
+/// The maximum number of unwritten bytes before reading from the client pauses.
 const MOST_UNWRITTEN: usize = 1024 * 1024;
 
 impl Collector {
-    /// A collector by the rules of the request's location. `received` bytes came with the head.
+    /// A collector for the request's location. `received` bytes came with the head.
     pub fn new(request: &mut Request, received: u64) -> Self {
-        // An unknown pool has been logged; the loop writes then.
+        // An unknown pool has been logged; writes then run on the loop.
         let aio = request.aio_write().unwrap_or_default();
         let limits = request.get(&LIMITS);
         let size = limits.client_body_buffer_size.0;
-        // What stands behind the head in its buffer stays in memory, and what exceeds the buffer
-        // for bodies by up to a quarter gets a larger one.
+        // The bytes received with the head stay in memory. A body that exceeds the body buffer by
+        // up to a quarter gets a larger one.
         let buffer = limits.client_header_buffer_size.0.saturating_sub(request.head.length as u64);
         let with_head = received.min(buffer);
         let limit = match request.body.content_length {
@@ -84,7 +84,7 @@ impl Collector {
     /// Adds bytes.
     ///
     /// # Errors
-    /// In words for the log, when the temporary file cannot be made or written.
+    /// The log message, if the temporary file cannot be created or written.
     pub fn add(&mut self, request: &Request, data: &[u8]) -> Result<(), String> {
         self.content.len += data.len() as u64;
         if self.content.file.is_none() && self.content.memory.len() + data.len() <= self.limit {
@@ -98,8 +98,7 @@ impl Collector {
         self.spill(request, data)
     }
 
-    /// The memory that the rest of the body can be received into, when there is room for all of
-    /// it and one byte more.
+    /// The memory for the rest of the body, if it has room for all of it and one byte more.
     pub fn room(&mut self) -> Option<&mut Buf> {
         let Self { content, limit, expected, .. } = self;
         let length = usize::try_from((*expected)?).unwrap_or(usize::MAX);
@@ -107,12 +106,12 @@ impl Collector {
         fits.then_some(&mut content.memory)
     }
 
-    /// Counts what has been received into [`Collector::room`].
+    /// Counts bytes received into [`Collector::room`].
     pub fn received(&mut self, count: u64) {
         self.content.len += count;
     }
 
-    /// Moves what is in memory to the file, and `data` behind it.
+    /// Moves the bytes in memory to the file, followed by `data`.
     fn spill(&mut self, request: &Request, data: &[u8]) -> Result<(), String> {
         if self.content.file.is_none() {
             self.make_file(request)?;
@@ -132,7 +131,7 @@ impl Collector {
         written.map_err(|error| failed("write()", path, &error))
     }
 
-    /// Waits until not too much is on its way into the file, or nothing with `all`.
+    /// Waits until few bytes are unwritten or, with `all`, none.
     ///
     /// # Errors
     /// As [`Collector::add`].
@@ -164,7 +163,7 @@ impl Collector {
         Ok(())
     }
 
-    /// The body, whole.
+    /// The whole body.
     ///
     /// # Errors
     /// As [`Collector::add`].

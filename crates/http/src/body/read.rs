@@ -1,4 +1,4 @@
-//! Reading a request's body: whole, as far as it is there, or as it comes.
+//! Reading a request's body: whole, in advance or as it arrives.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -10,15 +10,15 @@ use super::collect::Collector;
 use super::{BodyError, BodyStep};
 use crate::request::Request;
 
-/// How bytes of a body came to whom collects it.
+/// How bytes of a body reached the collector.
 enum Came {
     Step(BodyStep),
-    /// So many of them right into its memory.
+    /// Directly into its memory; this many.
     Direct(u64),
 }
 
 impl Came {
-    /// What is still to be done with them.
+    /// The step that is left to the caller.
     fn step(self, collector: &mut Collector) -> Option<BodyStep> {
         match self {
             Self::Step(step) => Some(step),
@@ -31,7 +31,7 @@ impl Came {
 }
 
 impl Request {
-    /// Reads the body whole, into memory and then into a file, telling a waiting client to go on.
+    /// Reads the whole body into memory or a file. A client that waits is sent `100 Continue`.
     ///
     /// # Errors
     /// The status to answer with.
@@ -68,8 +68,8 @@ impl Request {
         Ok(())
     }
 
-    /// Reads of the body what is there already, for one that is to be sent on as it comes: a body
-    /// that is there whole is as good as one read whole (ngx_http_read_client_request_body).
+    /// Reads the received part of a body that is to be streamed. A body that has arrived in full
+    /// counts as read whole (ngx_http_read_client_request_body).
     ///
     /// # Errors
     /// The status to answer with.
@@ -116,7 +116,7 @@ impl Request {
         Ok(())
     }
 
-    /// The next bytes of the body, as they come from the client.
+    /// The next bytes of the body.
     pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyStep, BodyError>> {
         let Self { body, client, .. } = self;
         body.is_streamed = true;
@@ -126,7 +126,7 @@ impl Request {
         }
     }
 
-    /// Likewise; the rest of a body of known length goes right into `room`.
+    /// Like [`Request::poll_body`], but receives a body of known length directly into `room`.
     fn poll_body_into(
         &mut self,
         cx: &mut Context<'_>,
@@ -145,7 +145,7 @@ impl Request {
     /// Sends `100 Continue` if the client waits for it.
     ///
     /// # Errors
-    /// 499 when the client is gone.
+    /// Status 499, if the client is gone.
     pub async fn ask_for_body(&mut self) -> Result<(), u16> {
         if self.body.expects_continue {
             self.queue_continue();
@@ -154,7 +154,7 @@ impl Request {
         Ok(())
     }
 
-    /// Logs why the body could not be read; the status to answer with.
+    /// Logs why the body could not be read, and returns the status.
     pub fn body_failed(&mut self, error: BodyError) -> u16 {
         use weir_engine::error_log::Level;
         self.keepalive = false;

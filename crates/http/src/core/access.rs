@@ -1,15 +1,15 @@
-//! Who may enter a location.
+//! Access control.
 
 use weir_conf::value::Msec;
 use weir_conf::{Cx, Fault, Node, Slot, directives, keywords};
 
-/// Who may enter a location.
+/// Access control.
 pub static ACCESS: Slot<Access> = Slot::new();
 
 keywords! {
-    /// How several access checks combine.
+    /// The combination of several access checks.
     pub enum Satisfy {
-        /// All must agree.
+        /// All must grant access.
         "all" => All,
         /// One is enough.
         "any" => Any,
@@ -17,13 +17,13 @@ keywords! {
 }
 
 directives! {
-    /// Who may enter a location.
+    /// Access control.
     pub struct Access as AccessWritten in [http, server, location] {
-        /// Whether all access checks must agree, or one is enough.
+        /// Whether all access checks must grant access, or one is enough.
         "satisfy" => satisfy: Satisfy = Satisfy::All,
-        /// How long an answer 401 is held back, against guessing by timing.
+        /// The delay of a 401 response, against timing attacks.
         "auth_delay" => auth_delay: Msec,
-        /// The location is for internal requests only; others get 404.
+        /// Restricts the location to internal requests; others get 404.
         "internal" in [location] [0]: "" => set_internal,
         field internal: bool = false,
     }

@@ -1,4 +1,4 @@
-//! `http`, `server`, `location` and `limit_except`: the blocks that requests are led through.
+//! The block directives `http`, `server`, `location` and `limit_except`.
 
 use weir_conf::{Cx, Fault, Local, Node, Slot, directives};
 use weir_script::{CaptureRegex, Variables};
@@ -8,27 +8,27 @@ use super::listen;
 use super::location::{Kind, Pattern};
 use crate::variables::{self, Definitions};
 
-/// What kind of block this is.
+/// The kind of a block.
 pub static LOCATION: Slot<Blocks> = Slot::new();
 
 directives! {
-    /// The blocks that requests are led through.
+    /// The blocks of the HTTP configuration.
     pub struct Blocks as BlocksWritten in [http] {
-        /// Everything about HTTP.
+        /// The HTTP configuration.
         "http" in [main] opens http [0]: "{ … }" => open_http,
         /// A virtual server.
         "server" in [http] opens server [0]: "{ … }" then close_server,
-        /// Settings for a part of the URIs of a server.
+        /// Settings for requests by URI.
         "location" in [server, location] opens location [1, 2]: "[ = | ~ | ~* | ^~ ] uri { … }"
             => open_location,
-        /// Settings for all methods but those named.
+        /// Settings for all methods except those listed.
         "limit_except" in [location] opens limit_except [1+]: "method ... { … }"
             => open_limit_except,
         field http: Local<bool>,
-        // Of a location: what it answers for.
+        // Of a location: the URIs that it matches.
         field pattern: Local<Option<Pattern>>,
         field regex: Local<Option<CaptureRegex>>,
-        // Of a location with a `limit_except`: the methods that are not limited.
+        // Of a location with a `limit_except`: the exempt methods.
         field unlimited: Local<Option<Methods>>,
     }
 }
@@ -74,7 +74,7 @@ fn open_limit_except(own: &mut BlocksWritten, node: &Node, _: &mut Cx<'_>) -> Re
     Ok(())
 }
 
-/// A set of methods that `limit_except` can name.
+/// A set of methods for `limit_except`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Methods(u32);
 
@@ -117,7 +117,7 @@ impl Methods {
         self.0 |= Self::bit(method);
     }
 
-    /// Whether a method is in the set; methods that nginx has no name for never are.
+    /// Whether the set has a method. It never has one without a name in nginx.
     pub fn has(self, method: Method) -> bool {
         self.0 & Self::bit(method) != 0
     }

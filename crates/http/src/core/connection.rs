@@ -1,19 +1,19 @@
-//! How connections to clients are kept, fed and closed.
+//! Connections to clients: keepalive, sending and lingering close.
 
 use std::time::Duration;
 
 use weir_conf::value::{Msec, Sec, Size, parse_msec, parse_sec};
 use weir_conf::{Arity, Cx, Fault, Node, Slot, Value, bitmask, directives, keywords};
 
-/// How connections to clients are kept, fed and closed.
+/// Connections to clients: keepalive, sending and lingering close.
 pub static CONNECTION: Slot<Connection> = Slot::new();
 
 keywords! {
-    /// When what a client still sends is read before the connection is closed.
+    /// When to read a client's remaining data before closing the connection.
     pub enum Lingering {
         /// Never.
         "off" => Off,
-        /// When there seems to be more.
+        /// If more data is likely.
         "on" => On,
         /// Always.
         "always" => Always,
@@ -21,7 +21,7 @@ keywords! {
 }
 
 bitmask! {
-    /// Browsers whose connections are not kept.
+    /// Browsers for which keepalive is disabled.
     pub struct KeepaliveDisable {
         "none" => NONE = 2,
         "msie6" => MSIE6 = 4,
@@ -30,35 +30,36 @@ bitmask! {
 }
 
 directives! {
-    /// How connections to clients are kept, fed and closed.
+    /// Connections to clients: keepalive, sending and lingering close.
     pub struct Connection in [http, server, location] {
-        /// How long a connection is kept for its next request, and what the client is told.
+        /// The idle timeout of keepalive connections, and optionally the one sent in `Keep-Alive`.
         "keepalive_timeout" => keepalive_timeout: KeepaliveTimeout,
-        /// How long a connection is kept at least, even when connections are short.
+        /// The minimum time that an idle connection is kept, even on shutdown.
         "keepalive_min_timeout" => keepalive_min_timeout: Msec,
-        /// How long requests may come over one connection.
+        /// The maximum time during which a connection accepts requests.
         "keepalive_time" => keepalive_time: Msec = Msec::minutes(60),
-        /// How many requests may come over one connection.
+        /// The maximum number of requests over one connection.
         "keepalive_requests" => keepalive_requests: u32 = 1000,
-        /// Browsers whose connections are not kept.
+        /// Browsers for which keepalive is disabled.
         "keepalive_disable" => keepalive_disable: KeepaliveDisable = KeepaliveDisable::MSIE6,
-        /// When what a client still sends is read before the connection is closed.
+        /// When to read a client's remaining data before closing the connection.
         "lingering_close" => lingering_close: Lingering = Lingering::On,
-        /// How long that may take as a whole.
+        /// The maximum total time of a lingering close.
         "lingering_time" => lingering_time: Msec = Msec::seconds(30),
-        /// How long it may pause.
+        /// The timeout between two reads of a lingering close.
         "lingering_timeout" => lingering_timeout: Msec = Msec::seconds(5),
-        /// Resets connections that timed out or end with status 444, which frees their memory.
+        /// Resets connections that time out or are closed with status 444, which frees their
+        /// memory.
         "reset_timedout_connection" => reset_timedout_connection: bool = false,
-        /// Sends full packets only, together with sendfile.
+        /// Sends only full packets while `sendfile` is in use.
         "tcp_nopush" => tcp_nopush: bool = false,
-        /// Sends small packets at once.
+        /// Sends small packets without delay.
         "tcp_nodelay" => tcp_nodelay: bool = true,
-        /// Ignored on Linux, as nginx does.
+        /// Ignored on Linux, as in nginx.
         "send_lowat" => send_lowat: SendLowat,
-        /// Holds data back until there is so much of it, if possible.
+        /// Delays output until it has this many bytes, if possible.
         "postpone_output" => postpone_output: Size = Size::bytes(1460),
-        /// Allows chunked encoding in answers to HTTP/1.1.
+        /// Allows chunked transfer encoding in HTTP/1.1 responses.
         "chunked_transfer_encoding" => chunked_transfer_encoding: bool = true,
     }
 }
@@ -66,9 +67,9 @@ directives! {
 /// `keepalive_timeout 75s [60s]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepaliveTimeout {
-    /// How long a connection may be idle; zero: it is not kept.
+    /// The idle timeout; zero disables keepalive.
     pub idle: Duration,
-    /// Seconds for the field `Keep-Alive: timeout=`, if it is sent.
+    /// The timeout for `Keep-Alive: timeout=` in seconds, if it is sent.
     pub header: Option<u64>,
 }
 
@@ -97,7 +98,7 @@ impl Value for KeepaliveTimeout {
     }
 }
 
-/// A size that Linux has no use for.
+/// A size without effect on Linux.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendLowat;
 

@@ -1,69 +1,69 @@
-//! Error pages, and what of errors is logged.
+//! Error pages and error logging.
 
 use weir_conf::value::parse_number;
 use weir_conf::{Cx, Fault, Inherit, Node, Slot, Word, directives};
 use weir_script::{Template, Variables};
 
-/// Error pages, and what of errors is logged.
+/// Error pages and error logging.
 pub static ERRORS: Slot<Errors> = Slot::new();
 
 directives! {
-    /// Error pages, and what of errors is logged.
+    /// Error pages and error logging.
     pub struct Errors as ErrorsWritten in [http, server, location] {
-        /// What is shown for statuses: a URI, a named location or another site.
+        /// The page for responses with these statuses: a URI, a named location or a redirect.
         "error_page" in [http, server, location, location_if] [2+]: "code ... [=[response]] uri"
             => add_error_page,
-        /// Error pages may have error pages.
+        /// Applies error pages to the responses of error pages, too.
         "recursive_error_pages" => recursive_error_pages: bool = false,
-        /// Logs files that are not there.
+        /// Logs missing files.
         "log_not_found" => log_not_found: bool = true,
-        /// Writes subrequests to the access log.
+        /// Logs subrequests in the access log.
         "log_subrequest" => log_subrequest: bool = false,
-        /// Adds comments to answers for old browsers that would show pages of their own.
+        /// Pads short error pages, which Internet Explorer would replace with its own.
         "msie_padding" => msie_padding: bool = true,
-        /// Redirects old browsers by a page that refreshes.
+        /// Sends Internet Explorer a page that refreshes in place of a redirect.
         "msie_refresh" => msie_refresh: bool = false,
-        /// A request that is made, without an answer to anybody, once this one is complete.
+        /// The URI of a subrequest that runs after the response, whose own response is discarded.
         "post_action" in [http, server, location, location_if] => post_action: Option<Word>,
         field pages: Inherit<Vec<ErrorPage>>,
     }
 }
 
 impl Errors {
-    /// Whether there is a page for a status.
+    /// Whether a status has a page.
     pub fn handles(&self, status: u16) -> bool {
         self.page(status).is_some()
     }
 
-    /// The page for a status: the first one that was written for it.
+    /// The page for a status, the first one if there are several.
     pub fn page(&self, status: u16) -> Option<&ErrorPage> {
         self.pages.iter().find(|page| page.applies_to(status))
     }
 }
 
-/// What is shown for one status.
+/// The page for one status.
 #[derive(Clone, Debug)]
 pub struct ErrorPage {
     /// The status, 300 to 599 without 499.
     pub status: u16,
-    /// The status of the answer: `None` keeps the error's, `Some(0)` takes the page's own (`=`).
+    /// The response status: `None` keeps the error's, `Some(0)` takes the page's (`=`).
     pub overwrite: Option<u16>,
-    /// Where the page is.
+    /// The location of the page.
     pub target: ErrorTarget,
 }
 
-/// Where an error page is.
+/// The location of an error page.
 #[derive(Clone, Debug)]
 pub enum ErrorTarget {
     /// A named location, with its `@`.
     Named(Vec<u8>),
-    /// A URI with its arguments if it starts with a slash, a named location if it starts with
-    /// `@`, else the address to redirect to.
+    /// A URI with arguments if it starts with a slash, a named location if it starts with `@`,
+    /// otherwise the URL of a redirect.
     Uri(Template),
 }
 
 impl ErrorPage {
-    /// Whether it is meant for a status.
+    /// Whether the page is for this status.
     pub fn applies_to(&self, status: u16) -> bool {
         self.status == status
     }
@@ -93,7 +93,7 @@ fn add_error_page(own: &mut ErrorsWritten, node: &Node, cx: &mut Cx<'_>) -> Resu
     Ok(())
 }
 
-/// The status behind `=`; 0 if there is none.
+/// The status after `=`; 0 if there is none.
 fn response(word: &Word) -> Result<u16, Fault> {
     let code = &word.value[1..];
     if code.is_empty() {
@@ -114,7 +114,7 @@ fn status(word: &Word) -> Result<u16, Fault> {
     }
 }
 
-/// nginx's own statuses for kinds of bad requests, which clients are told as 400.
+/// nginx's own statuses for bad requests, which are sent as 400.
 fn is_bad_request(status: u16) -> bool {
     (494..=497).contains(&status)
 }

@@ -1,4 +1,4 @@
-//! How files are read and sent.
+//! Reading and sending of files.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use weir_conf::{Arity, Cx, Fault, Node, Slot, Value, directives, keywords};
 use weir_engine::thread_pool::directive::{DEFAULT, Named, ThreadPools};
 use weir_script::{Template, Variables};
 
-/// How files are read and sent.
+/// Reading and sending of files.
 pub static FILES: Slot<Files> = Slot::new();
 
 keywords! {
-    /// When `If-Modified-Since` makes the answer 304.
+    /// When `If-Modified-Since` leads to status 304.
     pub enum IfModifiedSince {
         /// Never.
         "off" => Off,
@@ -23,45 +23,46 @@ keywords! {
 }
 
 directives! {
-    /// How files are read and sent.
+    /// Reading and sending of files.
     pub struct Files in [http, server, location] {
-        /// Has the kernel send files.
+        /// Sends files with `sendfile()`.
         "sendfile" in [http, server, location, location_if] => sendfile: bool = false,
-        /// The most that one call sends, so that one connection does not keep the others waiting.
+        /// The maximum length of one `sendfile()` call, so that other connections do not wait.
         "sendfile_max_chunk" => sendfile_max_chunk: Size = Size::m(2),
-        /// The buffers for reading files: one of them is what is read at once.
+        /// The number and size of the buffers for reading files. Each read fills one buffer.
         "output_buffers" => output_buffers: Bufs = Bufs::new(2, 32 * 1024),
-        /// Where files are read that the page cache does not have: on the event loop (`off`), by
-        /// the kernel (`on`: io_uring, or the pool `default` without it), or by a pool of
-        /// threads. Other connections then do not wait for the disk.
+        /// Where reads that miss the page cache run: on the event loop (`off`), in the kernel
+        /// (`on`: io_uring, or the pool `default` without it) or in a thread pool. Off the loop,
+        /// other connections do not wait for the disk.
         "aio" => aio: Aio = Aio::Off,
-        /// Whether temporary files are written there as well.
+        /// Applies `aio` to writes of temporary files, too.
         "aio_write" => aio_write: bool = false,
-        /// Has the kernel read ahead in files, unless 0; how far is up to it.
+        /// Enables the kernel's read-ahead, unless 0. The kernel chooses the distance.
         "read_ahead" => read_ahead: Size,
-        /// From which size on files are read past the page cache. They are not sent by the kernel.
+        /// The size from which files are read with `O_DIRECT`, past the page cache and without
+        /// `sendfile()`.
         "directio" => directio: Off<Offset>,
-        /// How such reads are aligned, as the disk wants it.
+        /// The alignment of `directio` reads that the disk requires.
         "directio_alignment" => directio_alignment: Offset = Offset::bytes(512),
-        /// Gives files an ETag of their time and size.
+        /// Sets `ETag` for files, from their modification time and size.
         "etag" => etag: bool = true,
-        /// When `If-Modified-Since` makes the answer 304.
+        /// When `If-Modified-Since` leads to status 304.
         "if_modified_since" => if_modified_since: IfModifiedSince = IfModifiedSince::Exact,
         /// Whether symbolic links are followed.
         "disable_symlinks" => disable_symlinks: Symlinks,
     }
 }
 
-/// Where files are read.
+/// Where reads that miss the page cache run.
 #[derive(Clone, Debug)]
 pub enum Aio {
     /// On the loop, which waits for the disk.
     Off,
-    /// By the kernel, or by this pool on a loop without a ring.
+    /// In the kernel, or in this pool if the loop has no ring.
     On(Arc<Named>),
-    /// By this pool.
+    /// In this pool.
     Threads(Arc<Named>),
-    /// By the pool whose name this comes to.
+    /// In the pool with the computed name.
     Computed(Template),
 }
 
@@ -120,9 +121,9 @@ keywords! {
 /// `disable_symlinks`: which symbolic links are followed.
 #[derive(Clone, Debug)]
 pub struct Symlinks {
-    /// Which.
+    /// The links to follow.
     pub check: SymlinkCheck,
-    /// The part of the path that is not checked.
+    /// The prefix of the path that is not checked.
     pub from: Option<Template>,
 }
 

@@ -1,4 +1,4 @@
-//! Which clients get compressed responses: what `gzip`, `gunzip` and `gzip_static` share.
+//! The conditions for compressed responses, shared by `gzip`, `gunzip` and `gzip_static`.
 //! <https://nginx.org/en/docs/http/ngx_http_gzip_module.html>
 
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use weir_wire::header::{Known, has_item};
 use crate::browser::Browser;
 use crate::request::{Request, State};
 
-/// Which clients get compressed responses.
+/// The conditions for compressed responses.
 pub static GZIP: Slot<GzipClients> = Slot::new();
 
 keywords! {
-    /// The lowest version of HTTP that gets compressed responses.
+    /// The minimum HTTP version of requests for compressed responses.
     pub enum GzipVersion {
         /// 1.0.
         "1.0" => V10,
@@ -25,7 +25,7 @@ keywords! {
 }
 
 bitmask! {
-    /// Which responses to requests of proxies are compressed.
+    /// The responses to proxied requests that are compressed.
     pub struct GzipProxied {
         /// None.
         "off" => OFF = 2,
@@ -49,15 +49,15 @@ bitmask! {
 }
 
 directives! {
-    /// Which clients get compressed responses.
+    /// The conditions for compressed responses.
     pub struct GzipClients as GzipWritten in [http, server, location] {
-        /// Tells caches that the response depends on `Accept-Encoding`.
+        /// Adds `Vary: Accept-Encoding` to responses that depend on it.
         "gzip_vary" => vary: bool = false,
-        /// The lowest version of HTTP that gets compressed responses.
+        /// The minimum HTTP version of requests for compressed responses.
         "gzip_http_version" => http_version: GzipVersion = GzipVersion::V11,
-        /// Which responses to requests of proxies are compressed.
+        /// The responses to proxied requests that are compressed.
         "gzip_proxied" => proxied: GzipProxied = GzipProxied::OFF,
-        /// Browsers that get no compressed responses, by expressions for their names.
+        /// Browsers that get no compressed responses: regular expressions for `User-Agent`.
         "gzip_disable" [1+]: "msie6 | regex ..." => add_disabled,
         field disabled: Inherit<Vec<Arc<Regex>>>,
         field disabled_msie6: Inherit<bool>,
@@ -76,11 +76,11 @@ fn add_disabled(own: &mut GzipWritten, node: &Node, _: &mut Cx<'_>) -> Result<()
     Ok(())
 }
 
-/// The verdict holds for the whole request, through internal redirects.
+/// Whether the client gets a compressed response. Kept through internal redirects.
 static ACCEPTED: State<Option<bool>> = State::kept(|| None);
 
 impl Request {
-    /// Whether the client takes a compressed response and shall get one (ngx_http_gzip_ok).
+    /// Whether the client gets a compressed response (ngx_http_gzip_ok).
     pub fn takes_gzip(&mut self) -> bool {
         if let Some(verdict) = *self.state(&ACCEPTED) {
             return verdict;
@@ -90,7 +90,7 @@ impl Request {
         verdict
     }
 
-    /// From here on the response depends on `Accept-Encoding`; `gzip_vary` has it said.
+    /// Marks the response as dependent on `Accept-Encoding`, for `gzip_vary`.
     pub fn varies_by_encoding(&mut self) {
         self.response.vary_accept_encoding = self.get(&GZIP).vary;
     }
@@ -117,7 +117,7 @@ fn is_taken(request: &Request) -> bool {
         .is_some_and(|agent| settings.disabled.iter().any(|regex| regex.is_match(agent)))
 }
 
-/// `gzip_proxied`: whether the response to a proxy may be compressed.
+/// Whether `gzip_proxied` allows compression for a proxy.
 fn is_for_proxies(request: &Request, allowed: GzipProxied) -> bool {
     if allowed.has(GzipProxied::OFF) {
         return false;
@@ -138,7 +138,7 @@ fn is_for_proxies(request: &Request, allowed: GzipProxied) -> bool {
             || allowed.has(GzipProxied::NO_STORE) && says(b"no-store")
             || allowed.has(GzipProxied::PRIVATE) && says(b"private");
     }
-    // A file's own time is no field yet.
+    // The modification time of a file is not yet among the fields.
     !(allowed.has(GzipProxied::NO_LAST_MODIFIED) && response.headers.contains(Known::LastModified)
         || allowed.has(GzipProxied::NO_ETAG) && response.headers.contains(Known::ETag))
 }
@@ -181,7 +181,7 @@ fn skip_spaces(text: &[u8]) -> &[u8] {
     &text[text.iter().take_while(|&&b| b == b' ').count()..]
 }
 
-/// A weight from `0.001` to `1.000`; anything odd counts as 0.
+/// Whether a weight is from `0.001` to `1.000`; a malformed one counts as 0.
 fn is_above_zero(text: &[u8]) -> bool {
     let end = text.iter().position(|b| matches!(b, b',' | b' ')).unwrap_or(text.len());
     let (whole, digits) = match &text[..end] {

@@ -1,4 +1,4 @@
-//! How large and how slow requests and responses may be.
+//! Limits on the size and the speed of requests and responses.
 
 use weir_conf::value::{Bufs, Msec, Offset, Size};
 use weir_conf::{Cx, Fault, Slot, directives, keywords};
@@ -7,74 +7,75 @@ use weir_wire::h1::Limits as HeadLimits;
 use super::temp_path::TempPath;
 use super::value::{Predicates, SizeTemplate};
 
-/// How large and how slow requests and responses may be.
+/// Limits on the size and the speed of requests and responses.
 pub static LIMITS: Slot<Limits> = Slot::new();
 
 keywords! {
-    /// Whether bodies are written to files as a whole.
+    /// Whether request bodies are written to files.
     pub enum BodyInFile {
-        /// Only what does not fit into the buffer.
+        /// Only those that exceed the buffer.
         "off" => Off,
-        /// Always, and the file stays.
+        /// All; the files are kept.
         "on" => On,
-        /// Always, and the file goes with the request.
+        /// All; the files are removed with their requests.
         "clean" => Clean,
     }
 }
 
 directives! {
-    /// How large and how slow requests and responses may be.
+    /// Limits on the size and the speed of requests and responses.
     pub struct Limits in [http, server, location] {
-        /// How long a client may take to send the head of a request.
+        /// The timeout for receiving the head of a request.
         "client_header_timeout" in [http, server] => client_header_timeout: Msec = Msec::seconds(60),
-        /// The buffer that most heads fit into.
+        /// The size of the buffer that fits most request heads.
         "client_header_buffer_size" in [http, server] => client_header_buffer_size: Size = Size::k(1),
-        /// The buffers for heads that do not; a line must fit into one.
+        /// The number and size of buffers for larger heads. A line must fit into one.
         "large_client_header_buffers" in [http, server] => large_client_header_buffers: Bufs
             = Bufs::new(4, 8192),
-        /// How many fields a head may have.
+        /// The maximum number of fields in a head.
         "max_headers" in [http, server] => max_headers: u32 = 1000,
-        /// Drops fields whose names have characters that names should not have.
+        /// Drops fields with invalid names.
         "ignore_invalid_headers" in [http, server] => ignore_invalid_headers: bool = true,
-        /// Takes underscores in names of fields as valid.
+        /// Allows underscores in field names.
         "underscores_in_headers" in [http, server] => underscores_in_headers: bool = false,
-        /// Makes one slash of several in a URI.
+        /// Merges adjacent slashes in URIs.
         "merge_slashes" in [http, server] => merge_slashes: bool = true,
-        /// The memory that nginx takes for a connection at once; at least 112, a multiple of 16.
+        /// The size of nginx's connection pools: at least 112, a multiple of 16. Has no effect.
         "connection_pool_size" in [http, server] => connection_pool_size: PoolSize = PoolSize(512),
-        /// The memory that nginx takes for a request at once; at least 112, a multiple of 16.
+        /// The size of nginx's request pools: at least 112, a multiple of 16. Has no effect.
         "request_pool_size" in [http, server] => request_pool_size: PoolSize = PoolSize(4096),
-        /// Reads the body before the location's handler asks for it, when one of the values holds.
+        /// Reads the body before the location's handler runs, if any value is neither empty nor
+        /// `0`.
         "client_body_early_read" in [http, server] => client_body_early_read: Predicates,
-        /// The largest body that is accepted; 0 is no limit.
+        /// The maximum size of a request body; 0 means no limit.
         "client_max_body_size" => client_max_body_size: Offset = Offset::m(1),
-        /// Bodies up to this size stay in memory.
+        /// The maximum size of a request body in memory. Larger ones go to a file.
         "client_body_buffer_size" => client_body_buffer_size: Size = Size::k(8),
-        /// How long a client may pause while it sends a body.
+        /// The timeout between two reads of a request body.
         "client_body_timeout" => client_body_timeout: Msec = Msec::seconds(60),
-        /// Where bodies go that do not stay in memory, with up to three levels of folders.
+        /// The folder for request bodies in files, with up to three levels of subfolders.
         "client_body_temp_path" => client_body_temp_path: Option<TempPath>,
-        /// Writes every body to a file.
+        /// Writes all request bodies to files.
         "client_body_in_file_only" => client_body_in_file_only: BodyInFile = BodyInFile::Off,
-        /// Keeps a body that stays in memory in one piece.
+        /// Keeps a request body in memory in a single buffer.
         "client_body_in_single_buffer" => client_body_in_single_buffer: bool = false,
-        /// How long a client may pause while it takes a response.
+        /// The timeout between two writes of a response.
         "send_timeout" => send_timeout: Msec = Msec::seconds(60),
-        /// Bytes a second that a response is sent with; 0 is no limit.
+        /// The maximum rate of a response, in bytes per second; 0 means no limit.
         "limit_rate" in [http, server, location, location_if] => limit_rate: Option<SizeTemplate>,
-        /// Bytes that are sent before the limit counts.
+        /// The number of bytes that are sent before the rate limit applies.
         "limit_rate_after" in [http, server, location, location_if]
             => limit_rate_after: Option<SizeTemplate>,
-        /// The most that a response in memory of a subrequest may be.
+        /// The maximum size of a subrequest's response in memory.
         "subrequest_output_buffer_size" => subrequest_output_buffer_size: Size = Size::k(4),
-        /// How many ranges one request may ask for.
+        /// The maximum number of ranges in a request.
         "max_ranges" => max_ranges: u32 = i32::MAX as u32,
     }
     finish = Limits::finish;
 }
 
 impl Limits {
-    /// The rules for the heads of requests.
+    /// The limits for request heads.
     pub fn head_limits(&self) -> HeadLimits {
         let bytes = |size: u64| u32::try_from(size).unwrap_or(u32::MAX);
         HeadLimits {
@@ -105,7 +106,7 @@ impl Limits {
     }
 }
 
-/// The size of one of nginx's memory pools. We have none, but check what nginx checks.
+/// The size of an nginx memory pool. Only nginx's checks apply to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolSize(pub u64);
 

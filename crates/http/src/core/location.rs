@@ -1,21 +1,21 @@
-//! `location`: its argument, and where it may stand.
+//! `location`: its argument and its nesting.
 //! <https://nginx.org/en/docs/http/ngx_http_core_module.html#location>
 
 use weir_conf::Word;
 
-/// What decides whether a location answers for a URI.
+/// How a location matches a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `= uri`.
     Exact,
     /// `uri` or `^~ uri`.
     Prefix {
-        /// Written with `^~`: regular expressions are not asked.
+        /// Whether it is `^~`, which skips regular expressions.
         noregex: bool,
     },
     /// `~ pattern` or `~* pattern`.
     Regex {
-        /// Written with `~*`.
+        /// Whether it is `~*`, which ignores case.
         caseless: bool,
     },
     /// `@name`.
@@ -24,21 +24,21 @@ pub enum Kind {
     If,
     /// `limit_except`.
     LimitExcept,
-    /// The level of a server itself.
+    /// The level of a server.
     Server,
 }
 
 /// The argument of a `location`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// How it is compared.
+    /// How the name is matched.
     pub kind: Kind,
-    /// The prefix, the exact URI, the expression, or the name with its `@`.
+    /// The prefix, the exact URI, the regular expression, or the name with its `@`.
     pub name: Vec<u8>,
 }
 
 impl Pattern {
-    /// Parses one or two arguments. The modifier may stand directly before the URI.
+    /// Parses one or two arguments. The modifier may be attached to the URI.
     pub fn parse(args: &[Word]) -> Result<Self, String> {
         let prefix = |noregex| Kind::Prefix { noregex };
         let regex = |caseless| Kind::Regex { caseless };
@@ -66,7 +66,7 @@ impl Pattern {
         Ok(Self { kind, name: name.to_vec() })
     }
 
-    /// Whether it may stand inside `outer`, in nginx's words if not.
+    /// Checks that the location may be inside `outer`. The error has nginx's words.
     pub fn check_inside(&self, outer: &Self) -> Result<(), String> {
         let (name, outside) = (text(&self.name), text(&outer.name));
         match outer.kind {

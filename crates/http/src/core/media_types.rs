@@ -1,11 +1,10 @@
-//! Sets of media types: what `gzip_types`, `sub_filter_types` and their relatives say.
+//! Sets of media types: `gzip_types`, `sub_filter_types` and the like.
 
 use std::sync::Arc;
 
 use weir_conf::{Arity, Cx, Fault, Node, Value};
 
-/// Media types that a filter acts on; `text/html` is among them whatever a directive
-/// adds.
+/// The media types that a filter acts on. A directive adds its types to `text/html`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MediaTypes {
     /// `*`.
@@ -15,7 +14,7 @@ pub enum MediaTypes {
 }
 
 impl MediaTypes {
-    /// Whether responses of this type are meant. `content_type` may have parameters.
+    /// Whether the set has a media type. `content_type` may have parameters.
     pub fn contains(&self, content_type: &[u8]) -> bool {
         match self {
             Self::Any => true,
@@ -27,7 +26,7 @@ impl MediaTypes {
         }
     }
 
-    /// The set of these.
+    /// A set of these types.
     pub fn of(types: &[&str]) -> Self {
         Self::Of(types.iter().map(|t| t.as_bytes().to_ascii_lowercase()).collect())
     }

@@ -1,4 +1,4 @@
-//! Keeping files open between requests.
+//! The cache of open files.
 //! <https://nginx.org/en/docs/http/ngx_http_core_module.html#open_file_cache>
 
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use weir_conf::value::{Sec, parse_number, parse_sec};
 use weir_conf::{Arity, Cx, Fault, Node, Slot, Value, directives};
 
-/// Keeping files open between requests.
+/// The cache of open files.
 pub static OPEN_FILES: Slot<OpenFiles> = Slot::new();
 
 directives! {
-    /// Keeping files open between requests.
+    /// The cache of open files.
     pub struct OpenFiles in [http, server, location] {
-        /// How many files are kept open, and for how long without use.
+        /// The maximum number of open files, and the time without use after which one is closed.
         "open_file_cache" => cache: FileCache,
-        /// After how long it is checked that a file has not changed.
+        /// The time after which a cached file is checked for changes.
         "open_file_cache_valid" => valid: Sec = Sec::seconds(60),
-        /// How often a file must be used to stay open.
+        /// The minimum number of uses for a file to stay open.
         "open_file_cache_min_uses" => min_uses: u32 = 1,
-        /// Keeps in mind which files are not there, too.
+        /// Caches errors, such as missing files, too.
         "open_file_cache_errors" => errors: bool = false,
-        /// Watches files for changes, where the kernel can; Linux cannot.
+        /// Watches files for changes. Has no effect: Linux lacks kqueue.
         "open_file_cache_events" => events: bool = false,
     }
 }
@@ -28,14 +28,14 @@ directives! {
 /// `open_file_cache`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FileCache {
-    /// Nothing is kept.
+    /// No cache.
     #[default]
     Off,
-    /// Files are kept open.
+    /// A cache.
     On {
-        /// The most that are.
+        /// The maximum number of files.
         max: u64,
-        /// How long without use.
+        /// The time without use after which a file is closed.
         inactive: Duration,
     },
 }

@@ -1,36 +1,36 @@
-//! What the server says of itself, and how it writes the addresses of redirects.
+//! Redirects, the server's name and early hints.
 
 use weir_conf::{Slot, directives, keywords};
 
 use super::value::Predicates;
 
-/// What the server says of itself, and how it writes the addresses of redirects.
+/// Redirects, the server's name and early hints.
 pub static REDIRECT: Slot<Redirect> = Slot::new();
 
 keywords! {
-    /// How much the server says of itself.
+    /// The detail of the server's name.
     pub enum ServerTokens {
-        /// Its name and version.
+        /// Name and version.
         "on" => On,
-        /// Its name.
+        /// Name.
         "off" => Off,
-        /// Its name, version and build.
+        /// Name, version and build.
         "build" => Build,
     }
 }
 
 directives! {
-    /// What the server says of itself, and how it writes the addresses of redirects.
+    /// Redirects, the server's name and early hints.
     pub struct Redirect in [http, server, location] {
-        /// Writes redirects with scheme and host.
+        /// Adds scheme and host to redirects.
         "absolute_redirect" => absolute_redirect: bool = true,
-        /// Takes the first server name for the host of a redirect instead of the Host field.
+        /// Uses the first server name in redirects, instead of `Host`.
         "server_name_in_redirect" => server_name_in_redirect: bool = false,
-        /// Writes the port into redirects.
+        /// Adds the port to redirects.
         "port_in_redirect" => port_in_redirect: bool = true,
-        /// Shows the version in error pages and in the Server field.
+        /// Shows the version in error pages and the `Server` field.
         "server_tokens" => server_tokens: ServerTokens = ServerTokens::On,
-        /// Passes an upstream's 103 answers on when one of the values holds.
+        /// Passes 103 responses of upstreams on, if any value is neither empty nor `0`.
         "early_hints" => early_hints: Predicates,
     }
 }

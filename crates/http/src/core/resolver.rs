@@ -1,18 +1,18 @@
-//! `resolver`: which name servers are asked at run time.
+//! `resolver`: the name servers for requests.
 
 use weir_conf::value::Msec;
 use weir_conf::{Slot, directives};
 use weir_upstream::ResolverConfig;
 
-/// Which name servers are asked at run time.
+/// The name servers for requests.
 pub static RESOLVER: Slot<Resolving> = Slot::new();
 
 directives! {
-    /// Which name servers are asked at run time.
+    /// The name servers for requests.
     pub struct Resolving in [http, server, location] {
         /// The addresses of name servers.
         "resolver" => resolver: Option<ResolverConfig>,
-        /// How long an answer may take.
+        /// The timeout of name resolution.
         "resolver_timeout" => timeout: Msec = Msec::seconds(30),
     }
 }

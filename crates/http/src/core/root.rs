@@ -1,4 +1,4 @@
-//! `root` and `alias`: where the files of a location are.
+//! `root` and `alias`: the folder of a location's files.
 
 use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
 use weir_script::{Template, Variables};
@@ -6,43 +6,43 @@ use weir_script::{Template, Variables};
 use super::blocks::LOCATION;
 use super::location::Kind;
 
-/// Where the files of a location are.
+/// The folder of a location's files.
 pub static ROOT: Slot<RootDir> = Slot::new();
 
-/// The folder of a location without a `root`, below the prefix.
+/// The default root, relative to the prefix.
 const DEFAULT_ROOT: &str = "html";
 
 directives! {
-    /// Where the files of a location are.
+    /// The folder of a location's files.
     pub struct RootDir as RootWritten in [http, server, location] {
         /// The folder that URIs are appended to.
         "root" in [http, server, location, location_if] [1]: "path" => set_root,
-        /// What stands in place of the location's name.
+        /// The path that replaces the location's name.
         "alias" in [location] [1]: "path" => set_alias,
         field root: Inherit<Root>,
     }
     finish = RootDir::finish;
 }
 
-/// A folder, and how a URI becomes a path in it.
+/// A folder, and the mapping of URIs to paths in it.
 #[derive(Clone, Debug)]
 pub struct Root {
     /// The path, absolute unless it starts with a variable.
     pub path: Template,
-    /// Whether the path starts with a variable and may turn out relative to the prefix.
+    /// Whether the path starts with a variable, and may then be relative to the prefix.
     pub computed: bool,
-    /// How the URI becomes a path.
+    /// The mapping of URIs to paths.
     pub alias: Alias,
 }
 
-/// How a URI becomes a path.
+/// The mapping of a URI to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alias {
-    /// It is appended to the root.
+    /// The URI is appended to the root.
     No,
-    /// As many bytes of it, the name of the location, are replaced.
+    /// The path replaces this many bytes, the name of the location.
     Prefix(usize),
-    /// The path alone is what is meant: the location is a regular expression.
+    /// The path replaces the whole URI: the location is a regular expression.
     Whole,
 }
 
@@ -57,7 +57,7 @@ impl Default for Root {
 }
 
 impl RootDir {
-    /// Puts the prefix before the default.
+    /// Makes the default root absolute.
     fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
         if parent.is_none() && self.root.path.literal() == Some(DEFAULT_ROOT.as_bytes()) {
             let path = cx.prefix_path(DEFAULT_ROOT);

@@ -1,4 +1,4 @@
-//! `server_name`: which hosts a server answers for.
+//! `server_name`: the hosts of a server.
 
 use std::path::Path;
 
@@ -8,24 +8,25 @@ use weir_script::variables::variables;
 
 use super::types::table_sizes;
 
-/// Which hosts a server answers for.
+/// The hosts of a server.
 pub static SERVER_NAMES: Slot<Names> = Slot::new();
 
-/// Where Linux tells the name of the machine.
+/// The file with the machine's name.
 const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
 
 directives! {
-    /// Which hosts a server answers for.
+    /// The hosts of a server.
     pub struct Names as NamesWritten in [server] {
         /// The names of a server; the first one is `$server_name`.
         "server_name" [1+]: "name ..." => add_names,
-        /// The size of nginx's table of names. Ours grows by itself.
+        /// The size of nginx's hash table. Has no effect: tables grow as needed.
         "server_names_hash_max_size" in [http] => hash_max_size: u32 = 512,
-        /// The size of a bucket of nginx's table of names. Ours has no such limit.
+        /// The bucket size of nginx's hash table. Has no effect: tables have no such limit.
         "server_names_hash_bucket_size" in [http] => hash_bucket_size: u32 = 64,
-        /// The size of nginx's table of variables. Ours are numbered when the file is read.
+        /// The size of nginx's hash table of variables. Has no effect: variables have numbers.
         "variables_hash_max_size" in [http] => variables_hash_max_size: u32 = 1024,
-        /// The size of a bucket of nginx's table of variables.
+        /// The bucket size of nginx's hash table of variables. Has no effect: variables have
+        /// numbers.
         "variables_hash_bucket_size" in [http] => variables_hash_bucket_size: u32 = 64,
         field names: Local<Vec<ServerName>>,
     }
@@ -35,9 +36,9 @@ directives! {
 /// One name of a server.
 #[derive(Clone, Debug)]
 pub enum ServerName {
-    /// A name in lower case, perhaps with a wildcard.
+    /// A name in lower case, which may have a wildcard.
     Plain(Vec<u8>),
-    /// An expression, written with `~`.
+    /// A regular expression, written with `~`.
     Regex(CaptureRegex),
 }
 
@@ -59,7 +60,7 @@ fn add_names(own: &mut NamesWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(),
     Ok(())
 }
 
-/// Reads the names of a server that nobody serves yet.
+/// Checks the names of a server that is not served yet.
 pub(crate) fn check(node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     node.args
         .iter()
@@ -91,7 +92,7 @@ fn parse(word: &Word, cx: &mut Cx<'_>) -> Result<ServerName, Fault> {
     Ok(ServerName::Plain(name.to_ascii_lowercase()))
 }
 
-/// The names of a `server` block; one without any has the empty name.
+/// The names of a `server` block; an empty name if it has none.
 pub(crate) fn names(server: &Block) -> Vec<ServerName> {
     let names = &server.settings.get(&SERVER_NAMES).names;
     if names.is_empty() { vec![ServerName::Plain(Vec::new())] } else { names.clone() }
@@ -106,7 +107,7 @@ pub(crate) fn first(server: &Block) -> Vec<u8> {
     }
 }
 
-/// Whether a server wants to see the host even where it is the only one: its last expression
+/// Whether a server needs the host even where it is the only server: its last regular expression
 /// captures.
 pub(crate) fn captures(server: &Block) -> bool {
     let names = server.settings.get(&SERVER_NAMES).names.iter().rev();

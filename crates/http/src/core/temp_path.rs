@@ -12,15 +12,15 @@ use weir_conf::value::parse_number;
 use weir_conf::{Arity, Cx, Fault, Node, Value};
 use weir_engine::os_error::Failed;
 
-/// The most digits that the levels of folders may take from a file's name.
+/// The maximum number of digits in all levels of subfolders.
 const MAX_LEVEL_DIGITS: u64 = 10;
 
-/// A folder, and how the names of the files in it are spread over folders below.
+/// A folder for temporary files, and its levels of subfolders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TempPath {
     /// The folder.
     pub path: PathBuf,
-    /// How many digits of a file's number name the folder of each level.
+    /// The number of digits that name a subfolder, for each level.
     pub levels: Vec<u8>,
 }
 
@@ -45,24 +45,24 @@ impl Value for TempPath {
     }
 }
 
-/// Numbers of temporary files; the first is 1.
+/// The number of the next temporary file.
 static NUMBERS: AtomicU32 = AtomicU32::new(1);
 
-/// A call for a temporary file that failed, in words for the log.
+/// The log message for a failed call on a temporary file.
 #[cold]
 pub fn failed(call: &str, path: &Path, error: &io::Error) -> String {
     Failed(&format!("{call} \"{}\" failed", path.display()), error).to_string()
 }
 
-/// How many names are tried when files of an earlier process are in the way.
+/// The maximum number of names to try if files of an earlier process exist.
 const TRIES: usize = 10_000;
 
 impl TempPath {
-    /// A new file, open for reading and writing, and its name. Only with `named` can it be found
-    /// under that name.
+    /// Creates a file, open for reading and writing, and its name. Only with `named` does the file
+    /// have that name.
     ///
     /// # Errors
-    /// In words for the log, when the folder is missing, closed to us or full.
+    /// The log message, if the folder is missing, not writable or full.
     pub fn create(&self, named: bool) -> Result<(File, PathBuf), String> {
         let created = if named { self.create_named() } else { self.create_unnamed() };
         created.map_err(|error| {
@@ -94,7 +94,7 @@ impl TempPath {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// The name of a file: the levels take its last digits, from behind.
+    /// The path of a file. Its last digits name the first level, those before them the second.
     fn file(&self, number: u32) -> PathBuf {
         let name = format!("{number:010}");
         let mut path = self.path.clone();
@@ -108,8 +108,8 @@ impl TempPath {
         path
     }
 
-    /// In a table's `finish`: takes the default if nothing was said and there is one, and creates
-    /// the folder if this block is the one that names it.
+    /// Called by a table's `finish`: applies the default, and creates the folder unless the parent
+    /// has it.
     pub fn settle(
         own: &mut Option<Self>,
         parent: Option<&Self>,

@@ -1,46 +1,46 @@
-//! `try_files`: the first file that exists, or somewhere else.
+//! `try_files`: the first file that exists, or a fallback.
 //! <https://nginx.org/en/docs/http/ngx_http_core_module.html#try_files>
 
 use weir_conf::value::parse_number;
 use weir_conf::{Arity, Cx, Fault, Local, Node, Slot, Value, directives};
 use weir_script::{Template, Variables};
 
-/// What is tried before the location's own content.
+/// The files that are tried before the location's content.
 pub static TRY_FILES: Slot<TryFiles> = Slot::new();
 
-/// The highest status that `=code` takes.
+/// The maximum status of `=code`.
 const MAX_CODE: u64 = 999;
 
 directives! {
-    /// What is tried before the location's own content.
+    /// The files that are tried before the location's content.
     pub struct TryFiles in [server, location] {
-        /// Serves the first of some files that exists, or else a URI, a named location or a status.
+        /// Serves the first file that exists; otherwise a URI, a named location or a status.
         "try_files" => attempts: Local<Option<Attempts>>,
     }
 }
 
-/// The files of a `try_files`, and what happens when none exists.
+/// The files of a `try_files` and its fallback.
 #[derive(Clone, Debug)]
 pub struct Attempts {
-    /// What is looked for, in order.
+    /// The candidates, in order.
     pub files: Vec<Attempt>,
-    /// What happens when none exists.
+    /// The fallback.
     pub last: Last,
 }
 
-/// One thing to look for.
+/// A candidate.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// Its URI, appended to the root or put in place of the location's name.
+    /// The URI, which is appended to the root or replaces the location's name.
     pub name: Template,
-    /// It was written with a slash at its end, which the name is without: a folder is looked for.
+    /// Whether a folder is looked for: the argument ends in a slash, which the name lacks.
     pub directory: bool,
 }
 
-/// What happens when no file exists.
+/// The fallback of a `try_files`.
 #[derive(Clone, Debug)]
 pub enum Last {
-    /// An answer with this status.
+    /// A response with this status.
     Code(u16),
     /// An internal redirect, to a named location if it starts with `@`.
     Uri(Template),

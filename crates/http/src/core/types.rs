@@ -1,30 +1,30 @@
-//! `types`: from the ending of a file's name to its media type.
+//! `types`: media types by file extension.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use weir_conf::{Contexts, Cx, Fault, Inherit, Node, Slot, directives};
 
-/// From the ending of a file's name to its media type.
+/// Media types by file extension.
 pub static TYPES: Slot<MimeTypes> = Slot::new();
 
 directives! {
-    /// From the ending of a file's name to its media type.
+    /// Media types by file extension.
     pub struct MimeTypes as TypesWritten in [http, server, location] {
-        /// Media types, each with the endings of names that mean it.
+        /// Media types, each with its file extensions.
         "types" block [0]: "{ type ending ...; }" => add_types,
-        /// The type of files with no known ending.
+        /// The media type of files with an unknown extension.
         "default_type" => default_type: String = "text/plain".to_owned(),
-        /// The size of nginx's table of endings. Ours grows by itself.
+        /// The size of nginx's hash table. Has no effect: tables grow as needed.
         "types_hash_max_size" => types_hash_max_size: u32 = 1024,
-        /// The size of a bucket of nginx's table of endings. Ours has no such limit.
+        /// The bucket size of nginx's hash table. Has no effect: tables have no such limit.
         "types_hash_bucket_size" => types_hash_bucket_size: u32 = 64,
         field types: Inherit<Types>,
     }
     finish = MimeTypes::finish;
 }
 
-/// What nginx says of the sizes of a table of its that it cannot build. Ours grow by themselves.
+/// Refuses hash table sizes that nginx cannot use. Tables here grow as needed.
 pub(crate) fn table_sizes(table: &str, max: u32, bucket: u32) -> Result<(), Fault> {
     for (what, size) in [("max_size", max), ("bucket_size", bucket)] {
         if size == 0 {
@@ -37,7 +37,7 @@ pub(crate) fn table_sizes(table: &str, max: u32, bucket: u32) -> Result<(), Faul
     Ok(())
 }
 
-/// Media types by endings.
+/// Media types by file extension.
 #[derive(Clone, Debug)]
 pub struct Types(HashMap<Box<[u8]>, Arc<[u8]>>);
 
@@ -51,7 +51,7 @@ impl Default for Types {
 }
 
 impl Types {
-    /// The media type of an ending in lower case.
+    /// The media type of an extension in lower case.
     pub fn find(&self, ending: &[u8]) -> Option<&[u8]> {
         self.0.get(ending).map(|media| &**media)
     }
@@ -65,7 +65,7 @@ impl MimeTypes {
         }
     }
 
-    /// The media type for the ending of a file's name, which may be empty.
+    /// The media type of a file extension, which may be empty.
     pub fn media_type(&self, ending: &[u8]) -> &[u8] {
         let found = if ending.iter().any(u8::is_ascii_uppercase) {
             self.types.find(&ending.to_ascii_lowercase())

@@ -1,4 +1,4 @@
-//! Values that several tables of http use.
+//! Value types shared by several tables.
 
 use weir_conf::value::{parse_number, parse_size};
 use weir_conf::{Arity, Cx, Fault, Node, Value, keywords};
@@ -6,12 +6,12 @@ use weir_engine::error_log::Level;
 use weir_script::variables::variables;
 use weir_script::{Host, Template, Variables};
 
-/// A size that may be computed for each request, as in `limit_rate $rate`.
+/// A size that may have variables, as in `limit_rate $rate`.
 #[derive(Clone, Debug)]
 pub enum SizeTemplate {
     /// Bytes.
     Fixed(u64),
-    /// Text that gives a size; anything else counts as 0.
+    /// A text that evaluates to a size; an invalid one counts as 0.
     Computed(Template),
 }
 
@@ -45,12 +45,12 @@ impl Value for SizeTemplate {
     }
 }
 
-/// Conditions of which one has to hold: a value that is neither empty nor `0`.
+/// Conditions, one of which must hold. A value holds if it is neither empty nor `0`.
 #[derive(Clone, Debug, Default)]
 pub struct Predicates(pub Vec<Template>);
 
 impl Predicates {
-    /// Whether one of them holds.
+    /// Whether a condition holds.
     pub fn any<H: Host + ?Sized>(&self, host: &mut H) -> bool {
         let mut text = Vec::new();
         self.0.iter().any(|template| {
@@ -80,15 +80,15 @@ impl Value for Predicates {
 }
 
 keywords! {
-    /// The level that limits write their refusals with.
+    /// The log level of refusals.
     pub enum LimitLevel {
-        /// Normal.
+        /// Informational.
         "info" => Info,
-        /// Worth to be seen.
+        /// Noteworthy.
         "notice" => Notice,
-        /// Odd.
+        /// Unusual.
         "warn" => Warn,
-        /// A request that was not answered as it should have been.
+        /// An error.
         "error" => Error,
     }
 }
@@ -104,7 +104,7 @@ impl LimitLevel {
         }
     }
 
-    /// The level below, for requests that are only delayed.
+    /// One level lower, for delayed requests.
     pub fn one_less(self) -> Level {
         match self {
             Self::Info | Self::Notice => Level::Info,
@@ -137,12 +137,12 @@ impl Value for ErrorStatus {
     }
 }
 
-/// The rights of a file, as `chmod` takes them (`proxy_store_access`).
+/// The permissions of a file, as for `chmod` (`proxy_store_access`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights(pub u32);
 
 impl Rights {
-    /// Only we may read and write it.
+    /// Read and write for the owner only.
     pub const OURS: Self = Self(0o600);
 }
 

@@ -53,7 +53,7 @@ fn a_block_has_one_zone() {
     assert_eq!(faults("status_zone a;"), ["\"status_zone\" directive is not allowed here"]);
 }
 
-/// A server behind: `/missing` is a 404, `/broken` no answer, and the rest three bytes.
+/// An upstream: `/missing` is a 404, `/broken` gets no response, and everything else three bytes.
 fn backend() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -76,7 +76,7 @@ fn backend() -> u16 {
     port
 }
 
-/// What the service answers to one request on a connection of its own.
+/// The service's answer to one request on a connection of its own.
 async fn ask(service: &Rc<Service>, head: &str) -> String {
     let (ours, mut client) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
@@ -142,7 +142,7 @@ fn servers_locations_and_peers_are_counted() {
         assert!(counts.sent > 0);
         assert_eq!(counts.response_time.buckets.iter().sum::<u64>(), 2);
 
-        // A reload keeps what has a name still, and a change of the group what has an address.
+        // A reload keeps the counters of zones by name, and those of peers by address.
         service.swap(snapshot(&conf("status_zone other;", "least_conn;"), &registry));
         assert_eq!(server_zone("site"), None);
         assert_eq!(location_zone("passed").unwrap(), passed);

@@ -19,9 +19,9 @@ directives! {
     pub(crate) struct Maps as MapsWritten in [http] {
         /// Defines a variable by a list of source values and results.
         "map" block [2]: "string $variable { … }" => add_map,
-        /// The size of nginx's hash tables. Accepted; tables grow as needed.
+        /// The size of nginx's hash tables. Has no effect: tables grow as needed.
         "map_hash_max_size" => hash_max_size: u32 = 2048,
-        /// The bucket size of nginx's hash tables. Accepted; tables have no such limit.
+        /// The bucket size of nginx's hash tables. Has no effect: tables have no such limit.
         "map_hash_bucket_size" => hash_bucket_size: u32 = 64,
     }
 }

@@ -108,9 +108,9 @@ directives! {
         "proxy_cookie_path" [1, 2]: "off | path replacement" => set_cookie_path,
         /// Sets or clears flags of cookies.
         "proxy_cookie_flags" [1, 2, 3, 4]: "off | cookie [flag ...]" => set_cookie_flags,
-        /// Accepted without effect; fields are not stored in a hash table.
+        /// Has no effect: fields are not stored in a hash table.
         "proxy_headers_hash_max_size" => headers_hash_max_size: u32 = 512,
-        /// Accepted without effect; fields are not stored in a hash table.
+        /// Has no effect: fields are not stored in a hash table.
         "proxy_headers_hash_bucket_size" => headers_hash_bucket_size: u32 = 64,
         field pass: Local<Option<Destination>>,
         field redirects: Inherit<Option<Vec<Rule>>>,

@@ -27,9 +27,9 @@ directives! {
     pub struct Referer as RefererWritten in [server, location] {
         /// The accepted referers: hosts, each with an optional path prefix, or regular expressions.
         "valid_referers" [1+]: "none | blocked | server_names | string ..." => add,
-        /// The size of nginx's hash table. Accepted; tables grow as needed.
+        /// The size of nginx's hash table. Has no effect: tables grow as needed.
         "referer_hash_max_size" => hash_max_size: u32 = 2048,
-        /// The bucket size of nginx's hash table. Accepted; tables have no such limit.
+        /// The bucket size of nginx's hash table. Has no effect: tables have no such limit.
         "referer_hash_bucket_size" => hash_bucket_size: u32 = 64,
         field valid: Inherit<Option<Arc<Valid>>>,
     }

@@ -43,9 +43,9 @@ directives! {
         "ssi" in [http, server, location, location_if] => ssi: bool = false,
         /// Suppresses the error message of failed commands.
         "ssi_silent_errors" => silent_errors: bool = false,
-        /// Accepted without effect; buffers are freed as soon as they are sent.
+        /// Has no effect: buffers are freed as soon as they are sent.
         "ssi_ignore_recycled_buffers" => ignore_recycled_buffers: bool = false,
-        /// Accepted without effect; a processed file is sent from memory.
+        /// Has no effect: a processed file is sent from memory.
         "ssi_min_file_chunk" => min_file_chunk: Size = Size::k(1),
         /// The longest value of a parameter, in bytes.
         "ssi_value_length" => value_length: Size = Size::bytes(255),

@@ -46,11 +46,11 @@ directives! {
         "tunnel_socket_sndbuf" => socket_sndbuf: Option<Size>,
         /// The timeout for connecting to a server.
         "tunnel_connect_timeout" => connect_timeout: Msec = Msec::seconds(60),
-        /// Accepted without effect; `tunnel_read_timeout` covers both directions.
+        /// Has no effect: `tunnel_read_timeout` covers both directions.
         "tunnel_send_timeout" => send_timeout: Msec = Msec::seconds(60),
-        /// Accepted without effect; the kernel decides when a connection is writable.
+        /// Has no effect: the kernel decides when a connection is writable.
         "tunnel_send_lowat" => send_lowat: Size = Size::bytes(0),
-        /// Accepted without effect; the thread's buffers are used.
+        /// Has no effect: the thread's buffers are used.
         "tunnel_buffer_size" => buffer_size: Size = Size::k(4),
         /// The timeout between two reads, from either side.
         "tunnel_read_timeout" => read_timeout: Msec = Msec::seconds(60),

@@ -1,6 +1,6 @@
-//! `open_file_cache`: files that stay open between requests, and what is known about paths.
+//! `open_file_cache`: open files and metadata, by path.
 //!
-//! Each thread has its own, and so has each configuration: after a reload files are opened anew.
+//! Each thread has a cache for each configuration: a reload starts with empty ones.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -14,17 +14,17 @@ use weir_engine::file_io::File;
 use super::{Found, Links, OpenFault, Want};
 use crate::snapshot::Snapshot;
 
-/// What the directives say.
+/// The settings of a cache.
 pub(super) struct Rules {
-    /// The most paths that are known.
+    /// The maximum number of paths.
     pub(super) max: u64,
-    /// How long a path is known without use.
+    /// The time without use after which a path is removed.
     pub(super) inactive: Duration,
-    /// After how long it is looked at again.
+    /// The time after which a path is checked again.
     pub(super) valid: Duration,
-    /// How often a file must be used to stay open.
+    /// The minimum number of uses for a file to stay open.
     pub(super) min_uses: u64,
-    /// Whether it is remembered that a file is not there.
+    /// Whether errors are cached.
     pub(super) errors: bool,
 }
 
@@ -54,39 +54,39 @@ pub(super) fn open(
     })
 }
 
-/// The paths known under one `open_file_cache` of one configuration.
+/// The cache for one `open_file_cache` in one configuration.
 struct Cache {
     max: u64,
     inactive: Duration,
     entries: HashMap<PathBuf, Entry>,
-    /// The keys of `entries` by their last use, the one longest ago first.
+    /// The keys of `entries` by their last use, oldest first.
     order: BTreeMap<u64, PathBuf>,
-    /// How many uses there have been of all paths.
+    /// The number of uses of all paths.
     uses: u64,
 }
 
-/// What is known of a path.
+/// A cached path.
 struct Entry {
     links: Links,
-    /// Without the file, which is beside it.
+    /// The result without the file, which is in `held`.
     result: Result<Found, OpenFault>,
     held: Held,
-    /// When it was looked at, in seconds.
+    /// The time of the last check, in seconds.
     checked: i64,
-    /// When it was used last, in seconds.
+    /// The time of the last use, in seconds.
     accessed: i64,
-    /// Its place in the order of all uses.
+    /// The entry's key in [`Cache::order`].
     order: u64,
     uses: u64,
 }
 
 /// The open file of a path.
 enum Held {
-    /// It stays open.
+    /// The file stays open.
     Open(Rc<File>),
-    /// It was not used often enough: it is open only while a request has it.
+    /// The file has too few uses: it is open only while a request holds it.
     Lent(Weak<File>),
-    /// There is none: a folder, or nothing.
+    /// There is no file, but a folder or an error.
     Nothing,
 }
 
@@ -125,7 +125,7 @@ impl Cache {
         self.remember(path, links, fresh, rules, now)
     }
 
-    /// Notes what a path turned out to be.
+    /// Stores the result for a path.
     fn remember(
         &mut self,
         path: &Path,
@@ -161,7 +161,7 @@ impl Cache {
         fresh
     }
 
-    /// Notes a use.
+    /// Counts a use.
     fn touch(&mut self, path: &Path, rules: &Rules, now: i64) {
         let Some(entry) = self.entries.get_mut(path) else { return };
         entry.uses += 1;
@@ -186,9 +186,9 @@ impl Cache {
         }
     }
 
-    /// Forgets a few paths that nobody asks for any more.
+    /// Removes a few unused paths.
     fn expire(&mut self, now: i64) {
-        /// As many as come at most, and one more, so that the old ones get fewer.
+        /// One more than can be added at a time, so that unused paths become fewer.
         const AT_ONCE: usize = 2;
         let inactive = i64::try_from(self.inactive.as_secs()).unwrap_or(i64::MAX);
         for _ in 0..AT_ONCE {
@@ -201,13 +201,13 @@ impl Cache {
     }
 }
 
-/// What an entry says about its path.
+/// The answer of an entry.
 enum Answer {
-    /// This, without asking the system.
+    /// The result, without asking the system.
     Known(Result<Found, OpenFault>),
-    /// It may have changed; this file is open.
+    /// The result may be outdated; this file is open.
     Stale(Option<Rc<File>>),
-    /// The file is not open any more.
+    /// The file is no longer open.
     Unknown,
 }
 
@@ -244,7 +244,7 @@ impl Entry {
         Answer::Stale(file)
     }
 
-    /// Keeps the file open if it has been used often enough.
+    /// Keeps the file open if it has enough uses.
     fn settle(&mut self, min_uses: u64) {
         if let Some(file) = self.file() {
             self.held = match self.uses >= min_uses {
@@ -255,7 +255,7 @@ impl Entry {
     }
 }
 
-/// Looks at a path again: the open file is used on if the path still means it.
+/// Checks a path again. The open file is reused if the path still leads to it.
 fn retest(
     path: &Path,
     want: Want,
@@ -271,7 +271,7 @@ fn retest(
     look_and_open(path, want, links)
 }
 
-/// Opens a file even when only a look is wanted, as the next request will want it.
+/// Opens a file even if only metadata is wanted, because the next request will read it.
 fn look_and_open(path: &Path, want: Want, links: Links) -> Result<Found, OpenFault> {
     let want = if want == Want::Folder { want } else { Want::File };
     super::open(path, want, links)
@@ -281,7 +281,7 @@ fn look_and_open(path: &Path, want: Want, links: Links) -> Result<Found, OpenFau
 mod tests {
     use super::*;
 
-    /// A folder of its own, removed in the end.
+    /// A temporary folder, removed when dropped.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -292,7 +292,7 @@ mod tests {
         }
 
         fn write(&self, name: &str, text: &str) -> PathBuf {
-            // A new file each time, as deployments make it.
+            // Replaces the file, as deployments do.
             let (new, path) = (self.0.join("new"), self.0.join(name));
             std::fs::write(&new, text).unwrap();
             std::fs::rename(&new, &path).unwrap();
