@@ -1,5 +1,5 @@
-//! What becomes of a status that is not a response yet: `error_page`, the built-in pages, and
-//! redirects (nginx: `ngx_http_special_response.c`).
+//! Responses for errors and redirects: `error_page`, the built-in pages, and `Location` (nginx:
+//! `ngx_http_special_response.c`).
 
 use weir_wire::h1::Method;
 use weir_wire::header::Known;
@@ -13,10 +13,10 @@ use crate::response::Sent;
 
 mod pages;
 
-/// Answers with `status`: an error page that the location names, or the built-in one.
+/// Answers with `status`, by an error page of the location or the built-in page.
 pub async fn respond(request: &mut Request, status: u16) -> Verdict {
     if request.response.sent != Sent::Nothing {
-        // Too late for another answer; the client learns by the connection's end.
+        // Too late for another response: the client learns of the error when the connection closes.
         request.keepalive = false;
         return Verdict::Abort;
     }
@@ -38,22 +38,22 @@ pub async fn respond(request: &mut Request, status: u16) -> Verdict {
     }
 }
 
-/// Some errors leave the connection in a state that nobody should rely on.
+/// Disables keepalive after errors that leave the connection in an unreliable state.
 fn close_after(request: &mut Request, status: u16) {
     if matches!(status, 400 | 413 | 414 | 494..=497 | 500 | 501) {
         request.keepalive = false;
     }
 }
 
-/// Where an `error_page` leads.
+/// The target of an `error_page`.
 enum Next {
-    /// To a URI or a location of this server.
+    /// An internal redirect.
     Page(Verdict),
-    /// To an address for the client, with this status.
+    /// A redirect of the client, with this status.
     Redirect(u16),
 }
 
-/// Follows the `error_page` for `status`, if there is one and it applies.
+/// Follows the `error_page` for `status`, if one applies.
 fn configured_page(request: &mut Request, status: u16) -> Option<Next> {
     let location = request.location.clone();
     let errors = location.settings.get(&ERRORS);
@@ -66,9 +66,9 @@ fn configured_page(request: &mut Request, status: u16) -> Option<Next> {
     errors.page(status).map(|page| follow(request, status, page))
 }
 
-/// Goes where an `error_page` points.
+/// Goes to the target of an `error_page`.
 fn follow(request: &mut Request, status: u16, page: &ErrorPage) -> Next {
-    // With `=` or `=200` the page may be made from the request's body.
+    // With `=` or `=200`, the page may use the request's body.
     if !matches!(page.overwrite, Some(0 | 200)) {
         request.body.expects_continue = false;
     }
@@ -97,7 +97,7 @@ fn follow(request: &mut Request, status: u16, page: &ErrorPage) -> Next {
     }
 }
 
-/// Divides the target of an internal redirect at its first question mark.
+/// Splits the target of an internal redirect at its first question mark.
 pub(crate) fn split_args(mut target: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
     match memchr::memchr(b'?', &target) {
         Some(mark) => {
@@ -116,7 +116,7 @@ async fn built_in(request: &mut Request, status: u16) -> Verdict {
         other => other,
     };
     request.body.expects_continue = false;
-    // The page is sent whatever has come of the body.
+    // The page is sent even if the body is malformed.
     if request.discard_body().is_err() {
         request.keepalive = false;
     }
@@ -153,7 +153,7 @@ async fn built_in(request: &mut Request, status: u16) -> Verdict {
     Verdict::Done
 }
 
-/// The page that redirects an old browser, in place of a redirect, where `msie_refresh` wants it.
+/// The refreshing page for Internet Explorer in place of a redirect, with `msie_refresh`.
 fn refresh(request: &mut Request, status: u16) -> Option<Vec<u8>> {
     let wanted = matches!(status, 301 | 302) && request.get(&ERRORS).msie_refresh;
     if !wanted || !Browser::of(&request.head).msie {
@@ -164,7 +164,7 @@ fn refresh(request: &mut Request, status: u16) -> Option<Vec<u8>> {
     Some(pages::refresh(&location))
 }
 
-/// The 301 for a location that ends in a slash, asked for without it (`proxy_pass` locations).
+/// Redirects a URI without the final slash to the name of its location (with `proxy_pass`).
 pub fn redirect_to_slash(request: &mut Request) -> Verdict {
     let mut target = request.location.escaped_name.clone();
     if !request.args.is_empty() {

@@ -1,10 +1,10 @@
-//! Responses of subrequests as parts of a response (nginx: the postpone filter).
+//! Inclusion of subrequests in a response (nginx: the postpone filter).
 //!
-//! A body filter asks for a subrequest with [`Request::include`] and pushes the piece that it gets
-//! where the response shall stand. Pushing stays synchronous: the piece goes down the filters to
-//! the place where the chain is split, and there everything behind it waits in line. Whoever
-//! flushes the request drives the subrequests, as many at once as [`PARALLEL`], and takes what the
-//! first in line gives:
+//! A body filter makes a subrequest with [`Request::include`], and pushes the returned piece in the
+//! place of the response. Pushing stays synchronous: the piece passes the filters up to the split
+//! of the chain, where it is held in a line, and everything after it too. Flushing the request
+//! drives the subrequests, at most [`PARALLEL`] at once, and forwards the output of the first in
+//! line:
 //!
 //! ```text
 //!  push ─▶ own filters ─▶ in line: piece, child, piece, child ─▶ joint filters ─▶ client's queue
@@ -12,7 +12,7 @@
 //!                                  phases, its own filters
 //! ```
 //!
-//! A child whose turn has not come fills its pipe and stops, as with a client that takes nothing.
+//! A child whose turn has not come fills its pipe and stops, as with a client that reads nothing.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -33,41 +33,41 @@ use crate::request::Request;
 use crate::response::Sent;
 use crate::subrequest::Family;
 
-/// How many included subrequests of a client's request go on at the same time. Beyond that, only
-/// the first in each line begins.
+/// The maximum number of included subrequests of a client's request that run at once. Beyond it,
+/// only the first in each line starts.
 const PARALLEL: usize = 64;
 
-/// How many subrequests of one request may wait or go on (nginx: what a counter of 16 bits holds,
-/// with 1000 kept back).
+/// The maximum length of a request's line (nginx: the range of a 16-bit counter of subrequests,
+/// less a reserve of 1000).
 const IN_LINE: usize = 65535 - 1000;
 
-/// How much is handed to the client's queue before what is there has left.
+/// The number of queued bytes above which the line is not forwarded.
 const QUEUE_LIMIT: u64 = 64 * 1024;
 
-/// What is to be included.
+/// A subrequest to include.
 #[derive(Default)]
 pub struct Include {
     /// The path, decoded.
     pub uri: Vec<u8>,
     /// The arguments.
     pub args: Vec<u8>,
-    /// Whether the body is kept in memory for `done`, instead of becoming part of the response.
+    /// Whether the body is captured for `done`, instead of becoming part of the response.
     pub capture: bool,
-    /// Whether the filter that asks for it waits for its end.
+    /// Whether the filter waits for the end of the subrequest.
     pub waited: bool,
-    /// What stands there if the subrequest fails or gives nothing.
+    /// The text in place of a failed or empty response.
     pub stub: Option<Vec<u8>>,
-    /// Runs when it has ended.
+    /// A function to run when the subrequest has ended.
     pub done: Option<Done>,
 }
 
-/// Sees the request and the subrequest that has ended.
+/// A function of a request and its ended subrequest.
 pub type Done = Box<dyn FnOnce(&mut Request, &mut Request)>;
 
-/// A subrequest that has a place in a response.
+/// A subrequest that is included in a response.
 pub struct Child {
     run: Option<Pin<Box<dyn Future<Output = Box<Request>>>>>,
-    /// Counts it among those that have begun.
+    /// Counts the subrequest while it runs.
     running: Option<Running>,
     family: Rc<Family>,
     ended: Option<Box<Request>>,
@@ -76,20 +76,20 @@ pub struct Child {
     done: Option<Done>,
 }
 
-/// What waits for subrequests to end.
+/// Output that waits for subrequests to end.
 #[derive(Default)]
 pub(crate) struct Line {
     waiting: VecDeque<Piece>,
-    /// Bytes in line, children not counted.
+    /// The number of bytes in line, without children.
     bytes: u64,
-    /// Bytes that a waiting filter holds back.
+    /// The number of bytes that a waiting filter holds back.
     pub(crate) held: u64,
     /// Whether the request's own body has ended.
     closing: bool,
 }
 
 impl Line {
-    /// Forgets everything.
+    /// Empties the line, and keeps its memory.
     pub(crate) fn reset(&mut self) {
         let Self { waiting, bytes, held, closing } = self;
         waiting.clear();
@@ -97,18 +97,18 @@ impl Line {
     }
 }
 
-/// Why there is still something in line.
+/// Why forwarding has stopped.
 enum Stop {
     Empty,
-    /// Children have to go on.
+    /// Children must make progress.
     Children,
-    /// The client has enough to take.
+    /// The client's queue is full.
     Full,
 }
 
 impl Request {
-    /// Begins a subrequest whose response becomes part of this one; the piece marks its place.
-    /// None when there are too many or they nest too deep, which has been logged.
+    /// Makes a subrequest whose response becomes part of this one; the piece marks its place. None
+    /// if there are too many or they nest too deep, which has been logged.
     pub fn include(&mut self, include: Include) -> Option<Piece> {
         if self.line.waiting.len() >= IN_LINE {
             let uri = weir_wire::shown(&include.uri).into_owned();
@@ -137,7 +137,7 @@ impl Request {
         })))
     }
 
-    /// Takes what came out of the request's own filters.
+    /// Takes the output of the request's own filters.
     pub(crate) fn join(&mut self, pieces: Vec<Piece>, after: After) -> io::Result<()> {
         self.line.closing |= after == After::Finish;
         let mut free = Vec::new();
@@ -157,7 +157,7 @@ impl Request {
         self.close_line()
     }
 
-    /// Ends the response once nothing is in line any more.
+    /// Ends the response if its body has ended and the line is empty.
     fn close_line(&mut self) -> io::Result<()> {
         let ends = self.line.closing && self.line.waiting.is_empty();
         if !ends || self.response.sent == Sent::All || self.response.chain.waits() {
@@ -171,12 +171,12 @@ impl Request {
         Ok(())
     }
 
-    /// How many bytes wait to be sent, those in line included.
+    /// The number of bytes that wait to be sent, including those in line.
     pub fn queued(&self) -> u64 {
         self.client.queued() + self.line.bytes + self.line.held
     }
 
-    /// Sends what is queued, as far as the client takes it, and lets included subrequests go on.
+    /// Sends queued bytes, as far as the client takes them, and drives included subrequests.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.line.waiting.is_empty() {
             let behind = self.comes_behind();
@@ -184,7 +184,7 @@ impl Request {
         }
         loop {
             let stop = self.poll_line(cx)?;
-            // A head without a body is not worth a packet of its own (`postpone_output`).
+            // A head without a body is not worth a packet (`postpone_output`).
             let few = self.client.queued() < self.get(&CONNECTION).postpone_output.0;
             if matches!(stop, Stop::Children) && few && !self.is_subrequest() {
                 return Poll::Pending;
@@ -197,7 +197,7 @@ impl Request {
         }
     }
 
-    /// What the connection is for when what is queued has left.
+    /// What follows the queued bytes on the connection.
     fn comes_behind(&mut self) -> Behind {
         let answered = self.response.sent == Sent::All
             && !self.upgraded
@@ -206,20 +206,20 @@ impl Request {
         match self.keepalive {
             _ if !answered => Behind::More,
             true => Behind::Request,
-            // It may take its time, and would hold the end of the response back.
+            // A `post_action` may take its time, and must not delay the end of the response.
             false if self.location.usual.post_action => Behind::More,
-            // The close is a reset then if anything is unread, and takes along what is held back.
+            // With unread data, closing resets the connection, and held-back bytes would be lost.
             false if self.get(&CONNECTION).lingering_close == Lingering::Off => Behind::More,
             false => Behind::Close,
         }
     }
 
-    /// Whether it is known without a look at the connection that nothing waits to be sent.
+    /// Whether the queue is known to be empty, without asking the connection.
     pub(crate) fn has_left(&self) -> bool {
         self.line.waiting.is_empty() && self.client.has_left()
     }
 
-    /// Waits until everything queued has left, with what subrequests give.
+    /// Waits until everything queued has been sent, including the output of subrequests.
     ///
     /// # Errors
     /// As for [`Request::poll_flush`].
@@ -231,7 +231,7 @@ impl Request {
         .await
     }
 
-    /// Lets the children go on and hands on what the first in line has.
+    /// Drives the children, and forwards the output of the first in line.
     fn poll_line(&mut self, cx: &mut Context<'_>) -> io::Result<Stop> {
         loop {
             let children = self.line.waiting.iter_mut().filter_map(|piece| match piece {
@@ -260,7 +260,7 @@ impl Request {
         }
     }
 
-    /// Hands on what the first in line has.
+    /// Forwards the output of the first in line.
     fn next_in_line(&mut self) -> io::Result<Next> {
         let Some(first) = self.line.waiting.front_mut() else {
             self.close_line()?;
@@ -288,7 +288,7 @@ impl Request {
         Ok(Next::Moved)
     }
 
-    /// A child has ended and everything it gave has been handed on.
+    /// Ends a child whose output has been forwarded.
     fn end_child(
         &mut self,
         mut child: Box<Self>,
@@ -299,7 +299,7 @@ impl Request {
             child.log(Level::Error, "too big subrequest response");
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        // A part that a filter could not make breaks the whole.
+        // A part that failed breaks the whole response.
         if child.response.sent != Sent::All {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
@@ -317,8 +317,8 @@ impl Request {
         self.join(pieces?, After::More)
     }
 
-    /// Nobody takes what is in line any more. Subrequests whose responses are to be kept go on by
-    /// themselves.
+    /// Drops the line, which nobody takes any more. Subrequests whose responses are to be kept are
+    /// detached.
     pub(crate) fn abandon_line(&mut self) {
         for piece in std::mem::take(&mut self.line).waiting {
             if let Piece::Include(mut child) = piece
@@ -330,7 +330,7 @@ impl Request {
         }
     }
 
-    /// Runs the filters behind the line, and queues what comes out of them.
+    /// Runs the filters behind the line, and queues their output.
     fn run_joint(&mut self, pieces: Vec<Piece>, after: After) -> io::Result<()> {
         if !self.response.chain.has_joint() {
             self.queue_all(pieces);
@@ -344,17 +344,17 @@ impl Request {
     }
 }
 
-/// What came of handing on.
+/// The result of forwarding.
 enum Next {
     Moved,
-    /// There is nothing left in line.
+    /// The line is empty.
     Nothing,
-    /// The first in line has nothing to give yet.
+    /// The first in line has no output yet.
     Wait,
 }
 
 impl Child {
-    /// Whether it has begun, or there is room for another.
+    /// Whether the child has started, or may start.
     fn may_go_on(&self) -> bool {
         self.running.is_some() || self.family.running.get() < PARALLEL
     }
@@ -369,7 +369,7 @@ impl Child {
     }
 }
 
-/// Counts an included subrequest while it goes on.
+/// Counts an included subrequest while it runs.
 struct Running(Rc<Family>);
 
 impl Running {
@@ -385,10 +385,10 @@ impl Drop for Running {
     }
 }
 
-/// What stands in place of a response that failed or is empty.
+/// The text in place of a failed or empty response.
 struct Stub {
     text: Vec<u8>,
-    /// That of the request around it.
+    /// The content type of the including response.
     content_type: Vec<u8>,
     pipe: Rc<Pipe>,
 }
@@ -421,7 +421,7 @@ async fn put_stub(child: &mut Request, stub: Stub) {
     child.send_all(200, &stub.content_type, stub.text).await;
 }
 
-/// The most that a subrequest's body in memory may be, where it has come to.
+/// Limits the captured body of a subrequest, by the settings of its location.
 pub(crate) fn limit_capture(request: &mut Request) {
     let limit = request.get(&LIMITS).subrequest_output_buffer_size.0;
     request.client.limit_capture(usize::try_from(limit).unwrap_or(usize::MAX));

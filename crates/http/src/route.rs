@@ -1,8 +1,8 @@
-//! From an address to a server, from a server to a location.
+//! Routing: from an address to a server, from a server to a location.
 //!
-//! [`Routes`] is built once from the assembled configuration, beside the loops, and shared by all
-//! threads. What a request holds of it, its server and its location, are [`Held`] by the thread's
-//! own snapshot, so that no counter is touched that another core writes.
+//! [`Routes`] is built once from the assembled configuration, off the loops, and shared by all
+//! threads. A request's server and location are [`Held`] through the thread's own snapshot, so that
+//! no counter is touched that another core writes.
 //!
 //! [`Held`]: crate::snapshot::Held
 
@@ -35,41 +35,41 @@ pub use server_names::ServerNames;
 
 /// One location, or another block that a request can be in.
 pub struct Location {
-    /// The prefix, URI, expression or `@name`; that of the location around for `if` and
-    /// `limit_except`; empty for a server.
+    /// The prefix, URI, regular expression or `@name`. An `if` or `limit_except` has that of its
+    /// location; that of a server is empty.
     pub name: Vec<u8>,
-    /// The name escaped for a `Location` header.
+    /// The name, escaped for `Location`.
     pub escaped_name: Vec<u8>,
-    /// What it is.
+    /// The kind of block.
     pub kind: Kind,
     /// The block of the configuration.
     pub block: BlockId,
-    /// Where it is written.
+    /// The position in the configuration.
     pub span: Span,
     /// The settings in force.
     pub settings: Settings,
-    /// Those of them that every request asks for.
+    /// The settings that every request uses.
     pub usual: Usual,
-    /// What runs here.
+    /// The handlers and filters in force.
     pub handlers: Handlers,
-    /// The locations inside.
+    /// The nested locations.
     pub nested: Locations,
     /// The `if` and `limit_except` blocks directly inside.
     pub blocks: Vec<(BlockId, Self)>,
-    /// It passes requests on and its name ends in a slash: the URI without the slash is redirected.
+    /// Whether a URI that lacks only the name's final slash is redirected to the name, as in
+    /// locations that pass requests on.
     pub auto_redirect: bool,
-    /// A directive that would serve the content, were it supported: answer 500, never a file.
+    /// The unsupported directive that would serve the content. Requests then get 500, never a file.
     pub pending_content: Option<Arc<str>>,
 }
 
-/// Settings that every request asks for, some of them several times: at hand, so that they need
-/// not be looked up.
+/// Settings that every request uses, some of them several times, and that need no lookup here.
 pub struct Usual {
     /// `client_*` and the like.
     pub limits: Arc<Settled<Limits>>,
     /// `keepalive_*` and the like.
     pub connection: Arc<Settled<Connection>>,
-    /// `server_tokens` and what redirects look like.
+    /// `server_tokens` and redirects.
     pub redirect: Arc<Settled<Redirect>>,
     /// `sendfile` and the like.
     pub files: Arc<Settled<Files>>,
@@ -77,12 +77,12 @@ pub struct Usual {
     pub post_action: bool,
     /// Whether only internal requests may enter (`internal`).
     pub internal: bool,
-    /// The methods that `limit_except` leaves alone, if there is one.
+    /// The methods that `limit_except` exempts, if there is one.
     pub unlimited: Option<Methods>,
 }
 
 impl Usual {
-    /// Those among the settings of a block.
+    /// Takes them from the settings of a block.
     pub fn of(settings: &Settings) -> Self {
         Self {
             limits: settings.arc(&core::LIMITS),
@@ -102,12 +102,12 @@ impl Location {
         self.usual.internal
     }
 
-    /// The `if` or `limit_except` block of that number directly inside.
+    /// The `if` or `limit_except` block with this number, directly inside.
     pub fn inner(&self, block: BlockId) -> Option<&Self> {
         self.blocks.iter().find(|(id, _)| *id == block).map(|(_, location)| location)
     }
 
-    /// The `limit_except` of this location.
+    /// The `limit_except` block of this location.
     pub fn limit_except(&self) -> Option<&Self> {
         self.blocks.iter().map(|(_, inner)| inner).find(|inner| inner.kind == Kind::LimitExcept)
     }
@@ -115,15 +115,15 @@ impl Location {
 
 /// A `server` block.
 pub struct Server {
-    /// Its first name, for `$server_name`: without the leading dot, with the `~` of an expression.
+    /// Its first name, for `$server_name`: without a leading dot, with the `~` of an expression.
     pub name: Vec<u8>,
     /// The settings of the server level.
     pub settings: Settings,
-    /// The server's own level, for requests that no location takes.
+    /// The server's own level, for requests that match no location.
     pub location: Location,
     /// Its locations, named ones among them.
     pub locations: Locations,
-    /// Whether CONNECT is served somewhere in it.
+    /// Whether CONNECT is served in any of its blocks.
     pub allow_connect: bool,
     /// The block of the configuration.
     pub block: BlockId,
@@ -136,23 +136,23 @@ impl Server {
     }
 }
 
-/// What the regular expression of a location or of a server name captured.
+/// The captures of a regular expression, from a location or a server name.
 #[derive(Clone, Debug)]
 pub struct Matched<'a> {
     /// The captures by number.
     pub captures: Box<Captures>,
-    /// The variables that get a capture's value, each with the number of the capture.
+    /// The variables of named captures, each with the number of the capture.
     pub variables: &'a [(VarId, usize)],
 }
 
 impl<'a> Matched<'a> {
-    /// Matches, or says no.
+    /// Matches `subject`; None if it does not match.
     fn new(regex: &'a CaptureRegex, subject: &[u8]) -> Option<Self> {
         let captures = regex.regex().captures(subject)?;
         Some(Self { captures: Box::new(captures), variables: regex.variables() })
     }
 
-    /// Gives a request the captures and the values of its variables.
+    /// Stores the captures and the variables in a request.
     pub fn apply<S: Scope + ?Sized>(self, scope: &mut S) {
         for (id, group) in self.variables {
             scope.assign(*id, self.captures.get(*group).unwrap_or_default());
@@ -169,33 +169,33 @@ pub struct Endpoint {
     pub http2: bool,
     /// Connections start with a PROXY protocol header.
     pub proxy_protocol: bool,
-    /// Who answers for hosts that nobody has.
+    /// The server for unknown hosts.
     pub default: Arc<Server>,
-    /// Where that is among the servers.
+    /// The index of the default server.
     default_at: ServerAt,
     /// Its servers, in the order of the file.
     servers: Box<[Arc<Server>]>,
-    /// `None` when the default server is the only one and captures nothing from the host.
+    /// None if the default server is the only one and captures nothing from the host.
     names: Option<ServerNames<ServerAt>>,
 }
 
-/// The place of a server among those of an endpoint.
+/// The index of a server in an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerAt(u32);
 
 impl Endpoint {
-    /// The server for a host (lower case, no port); `None` leaves the request where it is.
+    /// The server for a host (lower case, no port); None keeps the request's server.
     pub fn find(&self, host: &[u8]) -> Option<(ServerAt, Option<Matched<'_>>)> {
         let (at, captures) = self.names.as_ref()?.find(host)?;
         Some((*at, captures))
     }
 
-    /// The place of the default server.
+    /// The index of the default server.
     pub fn default_at(&self) -> ServerAt {
         self.default_at
     }
 
-    /// The server at a place that [`Endpoint::find`] gave.
+    /// The server at an index from [`Endpoint::find`].
     pub fn server(&self, at: ServerAt) -> &Server {
         &self.servers[at.0 as usize]
     }
@@ -209,7 +209,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// The name under which the socket is known from one configuration to the next.
+    /// The name that identifies the socket in every configuration.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -224,18 +224,18 @@ impl Listener {
         self.endpoints.len() > 1
     }
 
-    /// The address that a connection came to, by its local address.
+    /// The endpoint of a connection, by its local address.
     pub fn endpoint(&self, local: Option<IpAddr>) -> &Endpoint {
         &self.endpoints[self.bound.index(local)]
     }
 }
 
-/// Everything of `http {}` that a connection and a request are led by.
+/// The routes of `http {}`.
 #[derive(Default)]
 pub struct Routes {
     /// The servers, in the order of the file.
     pub servers: Vec<Arc<Server>>,
-    /// The sockets, each at the place that it has in [`servers::listeners`].
+    /// The listening sockets, in the order of [`servers::listeners`].
     pub listeners: Vec<Listener>,
 }
 
@@ -245,15 +245,15 @@ impl Routes {
         self.listeners.iter().find(|listener| listener.key() == key)
     }
 
-    /// The address that a connection came to. Where the listener that accepted it has gone and
-    /// there is another one for its local address, the connection goes on with that one.
+    /// The endpoint of a connection. If its listener is gone, another listener for its local
+    /// address takes its place.
     pub fn endpoint(&self, listener: &str, local: &Addr) -> Option<&Endpoint> {
         let listener = self.listener(listener).or_else(|| self.heir(local))?;
         let local: Option<IpAddr> = if listener.needs_local() { local.ip() } else { None };
         Some(listener.endpoint(local))
     }
 
-    /// The listener that gets connections to an address, the one at that address alone first.
+    /// The listener that gets connections to an address: one bound to it, or else to a wildcard.
     fn heir(&self, local: &Addr) -> Option<&Listener> {
         let (ip, port) = (local.ip()?, local.port()?);
         let find = |alone| self.listeners.iter().find(|l| l.spec().gets(ip, port, alone));

@@ -1,4 +1,4 @@
-//! The built-in pages, byte for byte those that nginx's users know.
+//! The built-in pages, byte for byte those of nginx.
 
 use weir_wire::h1::Version;
 use weir_wire::uri;
@@ -9,8 +9,8 @@ use crate::core::{ERRORS, REDIRECT, ServerTokens};
 use crate::request::Request;
 use crate::server_name::SERVER_NAME;
 
-/// The title of an error or redirect page; None means a response without a body. It is the status
-/// line's text but for a few.
+/// The title of an error or redirect page: the status line's text, with a few exceptions. None
+/// means a response without a body.
 fn title(status: u16) -> Option<&'static [u8]> {
     Some(match status {
         302 => b"302 Found",
@@ -24,7 +24,7 @@ fn title(status: u16) -> Option<&'static [u8]> {
     })
 }
 
-/// What the page's heading says; some errors explain themselves in a line of their own.
+/// The heading of a page, and an explanation for some errors.
 fn body(status: u16) -> Option<(&'static [u8], &'static [u8])> {
     match status {
         494..=497 => Some((b"400 Bad Request", title(status)?.strip_prefix(b"400 ")?)),
@@ -32,7 +32,7 @@ fn body(status: u16) -> Option<(&'static [u8], &'static [u8])> {
     }
 }
 
-/// Below the rule stands who answers, as much as `server_tokens` lets be known.
+/// The server's name, subject to `server_tokens`.
 fn signature(request: &mut Request) -> Vec<u8> {
     match &request.get(&REDIRECT).server_tokens {
         ServerTokens::On => SERVER_NAME.full.into(),
@@ -41,7 +41,7 @@ fn signature(request: &mut Request) -> Vec<u8> {
     }
 }
 
-/// The page for `status`, empty when it has none.
+/// The page for `status`; empty if it has none.
 pub(super) fn page(request: &mut Request, status: u16) -> Vec<u8> {
     let (Some(title), Some((heading, explanation))) = (title(status), body(status)) else {
         return Vec::new();
@@ -70,7 +70,7 @@ pub(super) fn page(request: &mut Request, status: u16) -> Vec<u8> {
     out
 }
 
-/// Old browsers showed a page of their own instead of a short one (`msie_padding`).
+/// Whether the page is padded (`msie_padding`), as old browsers replace short pages.
 fn is_padded(request: &Request) -> bool {
     if !request.get(&ERRORS).msie_padding || request.head.version < Version::HTTP_10 {
         return false;
@@ -79,7 +79,7 @@ fn is_padded(request: &Request) -> bool {
     browser.msie || browser.chrome
 }
 
-/// A page that sends an old browser elsewhere (`msie_refresh`).
+/// A page that redirects Internet Explorer (`msie_refresh`).
 pub(super) fn refresh(location: &[u8]) -> Vec<u8> {
     let mut out = b"<html><head><meta http-equiv=\"Refresh\" content=\"0; URL=".to_vec();
     uri::escape(uri::Escape::Refresh, location, &mut out);

@@ -38,7 +38,7 @@ directives! {
         "gzip_comp_level" => level: Level = Level(1),
         /// The size of the compression window.
         "gzip_window" => window: Window = Window(15),
-        /// The memory for the compressor's hash table. Has no effect: the library chooses by itself.
+        /// The memory for the compressor's hash table. Has no effect: the library chooses.
         "gzip_hash" => hash: Hash = Hash(8),
         /// Delays compression until the response has this many bytes.
         "postpone_gzipping" => postpone: Size,

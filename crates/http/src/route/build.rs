@@ -16,13 +16,13 @@ use crate::core::{self, location::Pattern};
 use crate::module::Handlers;
 use crate::pending::content;
 
-/// What the routes are built with.
+/// Builds [`Routes`] with what the modules say about the settings of a block.
 pub(crate) struct Builder<'a> {
-    /// What runs in a block with these settings.
+    /// The handlers of a block.
     pub(crate) handlers: &'a dyn Fn(&Settings, Contexts) -> Handlers,
-    /// Whether the block itself passes requests on to an upstream (`proxy_pass`).
+    /// Whether a block itself passes requests on to an upstream (`proxy_pass`).
     pub(crate) passes: &'a dyn Fn(&Settings) -> bool,
-    /// Whether the block serves CONNECT (`tunnel_pass`).
+    /// Whether a block serves CONNECT (`tunnel_pass`).
     pub(crate) connects: &'a dyn Fn(&Settings) -> bool,
 }
 
@@ -81,7 +81,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A block with all that is inside it. `outer` is what an `if` takes over.
+    /// Builds a block with everything inside. An `if` inherits from `outer`.
     fn location(&self, block: &Block, pattern: Pattern, outer: Option<&Outer>) -> Location {
         let passes = (self.passes)(&block.settings);
         let inherited = outer.filter(|_| !passes).and_then(|outer| outer.pending.clone());
@@ -124,13 +124,13 @@ impl Builder<'_> {
     }
 }
 
-/// The names of the servers at an address, which are these of all blocks.
+/// The names of the servers at an address. `members` are indices into `blocks`.
 fn names(members: &[usize], blocks: &[&Block]) -> ServerNames<ServerAt> {
     let mut names = ServerNames::default();
     for (at, &member) in (0..).zip(members) {
         for name in server_name::names(blocks[member]).iter() {
             match name {
-                // Conflicts were warned of by the check; the first one stays.
+                // The check has warned about conflicts; the first name stays.
                 ServerName::Plain(name) => drop(names.add(name, ServerAt(at))),
                 ServerName::Regex(regex) => names.add_regex(regex.clone(), ServerAt(at)),
             }
@@ -139,12 +139,12 @@ fn names(members: &[usize], blocks: &[&Block]) -> ServerNames<ServerAt> {
     names
 }
 
-/// What an `if` or `limit_except` takes over from the block around it.
+/// The state that an `if` or `limit_except` inherits from the block around it.
 struct Outer {
     pending: Option<Arc<str>>,
 }
 
-/// What a block inside a server or a location is; `None` for blocks that requests are never in.
+/// The pattern of a block inside a server or a location; None if requests never enter it.
 fn child_pattern(child: &Block, outer: &Pattern) -> Option<Pattern> {
     let like_outer = |kind| Pattern { kind, name: outer.name.clone() };
     match child.context {
@@ -155,7 +155,7 @@ fn child_pattern(child: &Block, outer: &Pattern) -> Option<Pattern> {
     }
 }
 
-/// nginx builds no tree of the prefixes inside a regular expression, so those never answer.
+/// Whether a location is ignored, as nginx ignores prefix locations inside a regular expression.
 fn never_asked(inside: &Pattern, outer: &Pattern) -> bool {
     let regex = |pattern: &Pattern| matches!(pattern.kind, Kind::Regex { .. });
     regex(outer) && !regex(inside)

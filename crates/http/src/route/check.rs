@@ -1,4 +1,4 @@
-//! What nginx refuses or warns of once the whole of `http {}` has been read.
+//! Checks that need the whole of `http {}`.
 
 use std::collections::HashMap;
 
@@ -8,9 +8,8 @@ use weir_script::names::Refused;
 use super::{Kind, ServerNames, servers};
 use crate::core::{self, location::Pattern, server_name, server_name::ServerName};
 
-/// Reports duplicate locations, and names that several servers of an address have. Like nginx it
-/// stops at the first fault, and says nothing if there was one before. `root` is the root of the
-/// assembled tree.
+/// Reports duplicate locations and conflicting server names. Like nginx, it stops at the first
+/// fault, and does nothing after an earlier one. `root` is the root of the assembled tree.
 pub(crate) fn check(root: &Block, diagnostics: &mut Vec<Diagnostic>) {
     if diagnostics.iter().any(|diagnostic| diagnostic.severity.is_fatal()) {
         return;
@@ -31,7 +30,7 @@ pub(crate) fn check(root: &Block, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Whether nginx would go on.
+/// Reports conflicting and invalid names. Returns whether nginx would go on.
 fn check_names<'a>(
     servers: impl Iterator<Item = &'a Block>,
     address: &str,
@@ -63,12 +62,12 @@ fn check_names<'a>(
     true
 }
 
-/// The first location whose name and kind another one of its level has. Inner levels come first.
+/// The first location with the name and kind of another on its level. Inner levels come first.
 fn duplicate_location(block: &Block) -> Option<Diagnostic> {
     let mut statics: Vec<(&Pattern, &Block)> =
         locations(block).filter(|(pattern, _)| is_static(pattern)).collect();
     statics.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-    // nginx looks into prefix and exact locations, in the order of their names.
+    // nginx descends into prefix and exact locations, in the order of their names.
     if let Some(inner) = statics.iter().find_map(|(_, inside)| duplicate_location(inside)) {
         return Some(inner);
     }

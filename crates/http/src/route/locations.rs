@@ -1,8 +1,8 @@
-//! Which location answers for a URI: nginx's `ngx_http_core_find_location`.
+//! Location matching (nginx: `ngx_http_core_find_location`).
 //!
-//! An exact location wins, then the longest prefix is taken and its own nested locations are asked;
-//! unless that prefix forbids it (`^~`), the first regular expression that matches is preferred to
-//! it. See <https://nginx.org/en/docs/http/ngx_http_core_module.html#location>.
+//! An exact location wins. Otherwise the longest prefix is taken and its nested locations are
+//! searched; then the first matching regular expression replaces it, unless the prefix forbids that
+//! (`^~`). See <https://nginx.org/en/docs/http/ngx_http_core_module.html#location>.
 
 use std::cmp::Ordering;
 
@@ -14,13 +14,13 @@ use super::{Kind, Location, Matched};
 /// The locations of one level.
 #[derive(Default)]
 pub struct Locations {
-    /// Exact and prefix locations, sorted by name, one entry for a name.
+    /// Exact and prefix locations, sorted by name, one entry for each name.
     statics: Vec<Static>,
-    /// In the order of the file.
+    /// Regular expression locations, in the order of the file.
     regexes: Vec<(CaptureRegex, Location)>,
-    /// Only on the level of a server.
+    /// Named locations, on the level of a server only.
     named: Vec<Location>,
-    /// Whether an entry of `statics` redirects to itself, which most levels have none of.
+    /// Whether an entry of `statics` redirects to its slash. Most levels have none.
     redirects: bool,
 }
 
@@ -28,22 +28,22 @@ struct Static {
     name: Box<[u8]>,
     exact: Option<Box<Location>>,
     prefix: Option<Box<Location>>,
-    /// The longest other prefix location that the name starts with.
+    /// The index of the longest other prefix location that the name starts with.
     parent: Option<usize>,
 }
 
-/// The answer of [`super::Server::find`].
+/// The result of [`super::Server::find`].
 pub struct Found<'a> {
     /// The location; the server's own level if none matches.
     pub location: &'a Location,
-    /// What the regular expressions on the way captured; the last one gives `$1`.
+    /// The captures of regular expressions, in matching order; the last ones give `$1`.
     pub captures: SmallVec<[Matched<'a>; 1]>,
-    /// The URI lacks only the final slash of a location that passes requests on: answer 301 to the
-    /// location's name.
+    /// Whether the URI lacks only the final slash of a location that passes requests on. The
+    /// response is then a 301 to the location's name.
     pub redirect_to_slash: bool,
 }
 
-/// How a level ended (nginx: NGX_OK, NGX_DONE, NGX_AGAIN, NGX_DECLINED).
+/// The result of searching a level (nginx: NGX_OK, NGX_DONE, NGX_AGAIN, NGX_DECLINED).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Exact,
@@ -53,8 +53,8 @@ enum End {
 }
 
 impl Locations {
-    /// Sorts the locations of a level. Of two with the same name and kind the first one is kept;
-    /// [`super::check`] has refused them.
+    /// Sorts the locations of a level. Of duplicates, which [`super::check`] refuses, the first one
+    /// is kept.
     pub(super) fn new(locations: Vec<(Location, Option<CaptureRegex>)>) -> Self {
         let mut level = Self::default();
         for (location, regex) in locations {
@@ -95,7 +95,7 @@ impl Locations {
         !self.named.is_empty()
     }
 
-    /// Every location of the level but those below it.
+    /// The locations of this level, without nested ones.
     pub fn iter(&self) -> impl Iterator<Item = &Location> {
         let statics = self.statics.iter().flat_map(|s| s.exact.iter().chain(&s.prefix));
         let statics = statics.map(|location| &**location);
@@ -129,7 +129,7 @@ impl Locations {
             if let Some(matched) = Matched::new(regex, uri) {
                 found.location = location;
                 found.captures.push(matched);
-                // A redirect below a regular expression is not followed by nginx either.
+                // Like nginx, this ignores a redirect below a regular expression.
                 location.nested.search(uri, found);
                 return End::Exact;
             }
@@ -190,7 +190,7 @@ impl Static {
         Self { name, exact, prefix, parent: None }
     }
 
-    /// Takes the location of an entry of the same name over.
+    /// Merges another entry into this one if it has the same name. Returns whether it does.
     fn absorb(&mut self, other: &mut Self) -> bool {
         let same = self.name.cmp(&other.name) == Ordering::Equal;
         if same {

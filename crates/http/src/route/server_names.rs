@@ -1,15 +1,15 @@
 //! The names of the servers that share one listening address.
 //!
-//! nginx looks an exact name up first, then the longest name that starts with a wildcard, then the
-//! longest that ends with one, then the regular expressions in the order of the file.
-//! See <https://nginx.org/en/docs/http/server_names.html>.
+//! nginx looks for an exact name, then for the longest name with a leading wildcard, then for the
+//! longest with a trailing one, then for a regular expression in the order of the file. See
+//! <https://nginx.org/en/docs/http/server_names.html>.
 
 use weir_script::CaptureRegex;
 use weir_script::names::{Names, Refused};
 
 use super::Matched;
 
-/// Which server answers to which name; `T` is the handle of a server.
+/// A map from names to servers; `T` is the handle of a server.
 pub struct ServerNames<T> {
     names: Names<T>,
     regexes: Vec<(CaptureRegex, T)>,
@@ -25,17 +25,17 @@ impl<T> ServerNames<T> {
     /// Adds a name: `example.com`, `*.example.com`, `.example.com` or `example.*`.
     ///
     /// # Errors
-    /// It is no name, or another server has it already.
+    /// The name is invalid, or another server has it.
     pub fn add(&mut self, name: &[u8], server: T) -> Result<(), Refused> {
         self.names.add(name, server)
     }
 
-    /// Adds a regular expression; those are tried in the order in which they were added.
+    /// Adds a regular expression. They are tried in the order in which they were added.
     pub fn add_regex(&mut self, regex: CaptureRegex, server: T) {
         self.regexes.push((regex, server));
     }
 
-    /// The server for a host in lower case and without its port, with what its expression captured.
+    /// The server for a host (lower case, no port), with the captures of a regular expression.
     pub fn find(&self, host: &[u8]) -> Option<(&T, Option<Matched<'_>>)> {
         if let Some(server) = self.names.find_lower(host) {
             return Some((server, None));

@@ -6,7 +6,7 @@ use super::listen::{ListenSpec, Ports};
 use crate::core::LISTEN;
 use crate::core::listen::Listen;
 
-/// The sockets that `http {}` asks for. `root` is the root of the assembled tree.
+/// The listening sockets of `http {}`. `root` is the root of the assembled tree.
 pub(crate) fn listeners(root: &Block) -> Vec<ListenSpec> {
     let servers: Vec<&Block> = servers(root).collect();
     ports(&servers).bound().into_iter().map(|bound| bound.spec).collect()
@@ -18,7 +18,7 @@ pub(crate) fn servers(root: &Block) -> impl Iterator<Item = &Block> {
     http.flat_map(|http| &http.blocks).filter(|block| block.context == Contexts::SERVER)
 }
 
-/// The addresses of servers, each under the server's place in the list.
+/// The addresses of servers, which are identified by their index in the list.
 pub(crate) fn ports(servers: &[&Block]) -> Ports<usize> {
     let mut ports = Ports::default();
     for (at, server) in servers.iter().enumerate() {
@@ -27,7 +27,7 @@ pub(crate) fn ports(servers: &[&Block]) -> Ports<usize> {
         let listens = if own.is_empty() { &implicit[..] } else { own.as_slice() };
         for listen in listens {
             for address in &listen.addresses {
-                // What is wrong with it was said when the directive was read.
+                // Faults were reported when the directive was parsed.
                 let _ = ports.add(at, address, &listen.options);
             }
         }

@@ -1,4 +1,4 @@
-//! Configurations in, routes and messages out.
+//! Routes and messages of whole configurations.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn assembled(text: &str) -> Assembly {
     assembly
 }
 
-/// The messages for the content of `http {}`, each without the name of the file.
+/// The messages for the content of `http {}`, without the name of the file.
 fn messages(http: &str) -> Vec<String> {
     let lines = assembled(&format!("http {{\n{http}\n}}\n")).one_lines();
     lines.into_iter().map(|line| line.replace(" in /etc/nginx.conf", "")).collect()
@@ -37,7 +37,7 @@ fn build(assembly: &Assembly) -> Routes {
     builder.build(&assembly.root)
 }
 
-/// The names of the locations that URIs are led to in the first server.
+/// The names of the locations that match URIs in the first server.
 fn found(routes: &Routes, uris: &[&str]) -> Vec<String> {
     let name = |uri: &&str| {
         let found = routes.servers[0].find(uri.as_bytes());
