@@ -1,8 +1,8 @@
-//! What a module may add to the server: directives, variables, phase handlers, filters.
+//! The interface of modules: directives, variables, phase handlers and filters.
 //!
-//! A module is data and function pointers, listed once in `modules.rs`. When a
-//! snapshot is built, each location gets its own short lists of what is switched on there
-//! ([`Handlers`]), so that a module which a location does not use costs its requests nothing.
+//! A module is data and function pointers, listed once in `modules.rs`. When a snapshot is built,
+//! each location gets its own short lists of what is enabled there ([`Handlers`]), so that an
+//! unused module costs its requests nothing.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,10 +17,10 @@ use crate::pass::Passing;
 use crate::request::Request;
 use crate::variables::VariableRow;
 
-/// The modules of a server, in their order.
+/// The modules of a server, in order.
 pub type Modules = &'static [&'static Module];
 
-/// What an asynchronous handler returns.
+/// The future of an asynchronous handler.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// The stations of a request, in order (nginx: `ngx_http_phases`). Content is not among them: it
@@ -36,9 +36,9 @@ pub enum Phase {
     Rewrite,
     /// Limits on requests and connections.
     PreAccess,
-    /// Who may ask; `satisfy` decides how several handlers combine.
+    /// Access control; `satisfy` decides how several handlers combine.
     Access,
-    /// Just before content (try_files, mirror).
+    /// Right before content (try_files, mirror).
     PreContent,
     /// Content without an exclusive handler: index, autoindex, static files.
     Content,
@@ -46,63 +46,63 @@ pub enum Phase {
     Log,
 }
 
-/// How many phases there are.
+/// The number of phases.
 pub const PHASES: usize = Phase::Log as usize + 1;
 
-/// What a handler decided.
+/// The decision of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing to say: the next handler of the phase is asked (nginx: NGX_DECLINED).
+    /// No decision: the next handler of the phase runs (nginx: NGX_DECLINED).
     Next,
-    /// Granted: in the access phase this handler is content, elsewhere the phase ends (NGX_OK).
+    /// Granted: ends the phase, but in the access phase only this handler agrees (NGX_OK).
     Granted,
-    /// The response has been produced, whole or as far as it will get.
+    /// The response has been produced, in full or as far as possible.
     Done,
-    /// Answer with this status, through `error_page` where it applies.
+    /// Respond with this status, through `error_page` where it applies.
     Status(u16),
-    /// The URI or the location was changed on purpose; go on at this point.
+    /// The URI or the location has changed; continue at this point.
     Restart(Entry),
-    /// Close the connection without another byte.
+    /// Close the connection without sending another byte.
     Abort,
 }
 
-/// Where a redirected request goes on.
+/// The point where a redirected request continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// An internal redirect: rewrite directives of the server run again.
+    /// An internal redirect: the server's rewrite directives run again.
     ServerRewrite,
-    /// A rewritten URI: choose the location anew.
+    /// A rewritten URI: the location is chosen again.
     FindLocation,
-    /// A named location was set: its rewrite phase is next.
+    /// A named location: its rewrite phase is next.
     Rewrite,
 }
 
 /// A phase handler. Synchronous ones cost no allocation.
 #[derive(Clone, Copy)]
 pub enum Handler {
-    /// Decides at once.
+    /// Decides immediately.
     Sync(fn(&mut Request) -> Verdict),
     /// May wait, for a subrequest or a timer.
     Async(for<'a> fn(&'a mut Request) -> Pending<'a, Verdict>),
-    /// Says how the request is passed to an upstream; the way there is the same for all. Only for
+    /// Decides how to pass the request to an upstream, which shared code then does. Only for
     /// [`Module::content`].
     Pass(for<'a> fn(&'a mut Request) -> Passing<'a>),
 }
 
-/// Looks at the head of a response before it is sent: changes fields, adds body filters. `Err`
-/// replaces the response with an error of that status.
+/// Processes the head of a response before it is sent: changes fields, adds body filters. An error
+/// replaces the response with one of that status.
 pub type HeaderFilter = fn(&mut Request) -> Result<(), u16>;
 
-/// Whether a part of a module has anything to do under these settings.
+/// Whether these settings enable a part of a module.
 pub type Enabled = fn(&Settings) -> bool;
 
-/// A handler at its phase, with the condition under which a location gets it.
+/// A phase handler, with the condition for a location to get it.
 pub struct PhaseHandler {
-    /// Where it runs.
+    /// Its phase.
     pub phase: Phase,
-    /// In which locations it runs.
+    /// Whether a location gets it.
     pub enabled: Enabled,
-    /// What runs.
+    /// The handler.
     pub handler: Handler,
 }
 
@@ -118,10 +118,10 @@ pub struct Prepare<'a> {
     pub diagnostics: &'a mut Vec<Diagnostic>,
 }
 
-/// A look at the whole configuration: see [`Module::prepare`].
+/// A check of the whole configuration: see [`Module::prepare`].
 pub type Preparation = fn(&mut Prepare<'_>) -> Result<(), Fault>;
 
-/// Everything a module adds. `MODULE` constants are built on [`Module::NONE`].
+/// A module. `MODULE` constants are built on [`Module::NONE`].
 pub struct Module {
     /// nginx's name of the module, without `ngx_http_` and `_module`.
     pub name: &'static str,
@@ -129,19 +129,19 @@ pub struct Module {
     pub tables: &'static [&'static Table],
     /// Its variables.
     pub variables: &'static [VariableRow],
-    /// Its handlers by phase; the order among modules is that of the list.
+    /// Its phase handlers. Those of several modules run in the order of the modules.
     pub handlers: &'static [PhaseHandler],
-    /// The handler that answers every request of a location which has the module's directive
-    /// (`proxy_pass`, `stub_status`).
+    /// The exclusive content handler of locations with the module's directive (`proxy_pass`,
+    /// `stub_status`).
     pub content: Option<fn(&Settings) -> Option<Handler>>,
-    /// Whether a location passes its requests on, so that its name without the slash redirects.
+    /// Whether a location passes requests on, so that its name without the slash is redirected.
     pub passes: Option<Enabled>,
-    /// Whether a block serves CONNECT, so that its server takes such requests.
+    /// Whether a block serves CONNECT, so that its server accepts such requests.
     pub connects: Option<Enabled>,
-    /// Its look at a response's head.
+    /// Its header filter.
     pub header_filter: Option<(Enabled, HeaderFilter)>,
-    /// Runs once when the configuration has been assembled: finishes what needs the whole (zones,
-    /// upstreams defined after their use), with nginx's messages.
+    /// Runs once after the assembly of the configuration: completes and checks what needs all of it
+    /// (zones, upstreams defined after their use), with nginx's messages.
     pub prepare: Option<Preparation>,
 }
 
@@ -160,16 +160,16 @@ impl Module {
     };
 }
 
-/// What runs in one location, taken from all modules when the snapshot is built.
+/// The handlers and filters of one location, collected when the snapshot is built.
 #[derive(Default)]
 pub struct Handlers {
     /// The handlers by phase.
     pub phases: [Box<[Handler]>; PHASES],
     /// The exclusive content handler.
     pub content: Option<Handler>,
-    /// The header filters, in the order in which they run.
+    /// The header filters, in order.
     pub header_filters: Box<[HeaderFilter]>,
-    /// The error log in force, already open; None stands for the process's own.
+    /// The error log in force, already open; None means the process's own.
     pub error_log: Option<ErrorLog>,
 }
 
@@ -182,7 +182,7 @@ impl Handlers {
         }
     }
 
-    /// Collects what `modules` have to do under `settings`.
+    /// Collects the handlers and filters of `modules` that `settings` enable.
     pub fn collect(
         modules: &[&'static Module],
         settings: &Settings,

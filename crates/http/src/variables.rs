@@ -1,5 +1,5 @@
-//! Variables on the way of a request: how a name became a function, and the values that a request
-//! has computed or been given.
+//! Variables of a request: their definitions, and the values that a request has computed or been
+//! given.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,53 +20,53 @@ pub(crate) use head::join;
 pub(crate) use response::seconds;
 pub(crate) use table::ROWS;
 
-/// Writes a variable's value behind `out`; false when the variable has none here ("not found").
-/// The second argument is what follows the prefix, for prefix variables (`arg_`, `http_`).
+/// Appends a variable's value to `out`; false if it has none ("not found"). The second argument is
+/// the name after the prefix, for prefix variables (`arg_`, `http_`).
 pub type Get = fn(&mut Request, &str, &mut Vec<u8>) -> bool;
 
-/// A variable computed by something built from the configuration (map, geo, perl-like things).
+/// Computes a variable that the configuration defines (map, geo and the like).
 pub type Compute = Arc<dyn Fn(&mut Request, &mut Vec<u8>) -> bool + Send + Sync>;
 
-/// A variable that the server itself knows.
+/// A built-in variable.
 pub struct VariableRow {
-    /// The name, without `$`; a prefix variable's ends in `_`.
+    /// The name without `$`. That of a prefix variable ends in `_`.
     pub name: &'static str,
-    /// Whether the name is only the start of the name.
+    /// Whether the name is a prefix.
     pub prefix: bool,
-    /// Whether the first value holds for the whole request.
+    /// Whether the first value is kept for the request.
     pub cached: bool,
-    /// The function.
+    /// Computes the value.
     pub get: Get,
-    /// What `set $name value` does instead of storing a value (`$args`, `$limit_rate`).
+    /// The effect of `set $name value`, in place of storing a value (`$args`, `$limit_rate`).
     pub set: Option<fn(&mut Request, &[u8])>,
-    /// Whether the configuration may give it another definition, or a value.
+    /// Whether the configuration may define or set it.
     pub changeable: bool,
 }
 
 impl VariableRow {
-    /// A variable computed anew whenever it is asked for.
+    /// A variable that is computed whenever it is used.
     pub const fn new(name: &'static str, get: Get) -> Self {
         Self { name, prefix: false, cached: false, get, set: None, changeable: false }
     }
 
-    /// A family of variables that share the start of the name.
+    /// A family of variables with a common prefix.
     pub const fn prefix(name: &'static str, get: Get) -> Self {
         Self { name, prefix: true, cached: false, get, set: None, changeable: false }
     }
 
-    /// The first value is kept.
+    /// Keeps the first value for the request.
     pub const fn cached(mut self) -> Self {
         self.cached = true;
         self
     }
 
-    /// May be defined or set by the configuration, and then is what that says.
+    /// Lets the configuration define or set it, which then takes precedence.
     pub const fn changeable(mut self) -> Self {
         self.changeable = true;
         self
     }
 
-    /// May be set.
+    /// Lets the configuration set it.
     pub const fn settable(mut self, set: fn(&mut Request, &[u8])) -> Self {
         self.set = Some(set);
         self.changeable = true;
@@ -74,14 +74,14 @@ impl VariableRow {
     }
 }
 
-/// How the snapshot knows a variable.
+/// The source of a variable's value.
 #[derive(Clone)]
 pub enum Source {
-    /// A row of a module, with the part of the name behind a prefix.
+    /// A row of a module, with the name after the prefix.
     Row(&'static VariableRow, Box<str>),
-    /// Something built from the configuration; the flag says whether the value is kept.
+    /// A function built from the configuration, and whether its value is kept.
     Compute(Compute, bool),
-    /// Only ever what was stored: `set`, `auth_request_set`, named captures.
+    /// Stored values only: `set`, `auth_request_set`, named captures.
     Stored,
 }
 
@@ -93,12 +93,12 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// With the built-in variables of these modules, and nothing else yet.
+    /// Definitions with the built-in variables of these modules only.
     pub fn of(modules: Modules) -> Self {
         Self { modules, sources: HashMap::new() }
     }
 
-    /// The modules whose variables are known.
+    /// The modules of the built-in variables.
     pub fn modules(&self) -> Modules {
         self.modules
     }
@@ -114,16 +114,15 @@ impl Definitions {
         self.rows().find(|row| !row.prefix && row.name == name && row.set.is_some())
     }
 
-    /// A name may be defined unless a built-in variable has it and cannot be set.
+    /// Whether the configuration may define a name: it is not that of a fixed built-in variable.
     fn may_define(&self, name: &str) -> bool {
         !fixed_names(self.modules).any(|fixed| fixed == name)
     }
 
-    /// Defines `$name` as computed by `compute`; `cached` says whether one value holds for a
-    /// request.
+    /// Defines `$name` as computed by `compute`. With `cached`, its value is kept for the request.
     ///
     /// # Errors
-    /// nginx's `the duplicate "x" variable` when a built-in one has that name.
+    /// nginx's `the duplicate "x" variable`, if a built-in variable has that name.
     pub fn compute(&mut self, name: &str, cached: bool, compute: Compute) -> Result<(), String> {
         let name = name.to_ascii_lowercase();
         if !self.may_define(&name) {
@@ -133,11 +132,11 @@ impl Definitions {
         Ok(())
     }
 
-    /// Defines `$name` as a place for values (`set $name …`). A variable that is computed from
-    /// the configuration stays so, and a stored value then takes its place for that request.
+    /// Defines `$name` for stored values (`set $name …`). A variable computed from the
+    /// configuration stays so; a stored value takes precedence in its request.
     ///
     /// # Errors
-    /// nginx's `the duplicate "x" variable` for a built-in one that cannot be set.
+    /// nginx's `the duplicate "x" variable`, for a built-in variable that cannot be set.
     pub fn stored(&mut self, name: &str) -> Result<(), String> {
         let name = name.to_ascii_lowercase();
         if !self.may_define(&name) {
@@ -147,8 +146,8 @@ impl Definitions {
         Ok(())
     }
 
-    /// Defines `$name` for `set`: `unset` computes it for requests that reach its use without a
-    /// value. What else defines the variable stays in force.
+    /// Defines `$name` for `set`: `unset` computes it for requests that use it before it is set.
+    /// Other definitions of the variable stay in force.
     ///
     /// # Errors
     /// As [`Definitions::stored`].
@@ -163,17 +162,17 @@ impl Definitions {
         Ok(())
     }
 
-    /// The names of everything that the configuration defines.
+    /// The names that the configuration defines.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.sources.keys().map(String::as_str)
     }
 
-    /// The table of a snapshot: a source for every name that was referenced.
+    /// The sources of all names that are referenced, for a snapshot.
     ///
     /// # Errors
-    /// nginx's `unknown "x" variable`, for the first that nothing defines.
+    /// nginx's `unknown "x" variable`, for the first undefined name.
     ///
-    /// What is nginx's and not here yet stands for nothing, and its name is added to `pending`.
+    /// An nginx variable that is not supported yet has no value. Its name is added to `pending`.
     pub fn resolve(
         &self,
         used: &Variables,
@@ -184,7 +183,7 @@ impl Definitions {
                 if let Some(source) = self.sources.get(name) {
                     return Ok(source.clone());
                 }
-                // The names of captures are defined without a source: matches store their values.
+                // Named captures are defined without a source, as matches store their values.
                 let captured = || used.is_defined(id).then_some(Source::Stored);
                 find_row(self.modules, name)
                     .or_else(captured)
@@ -201,13 +200,12 @@ impl Definitions {
     }
 }
 
-/// Forbids a configuration to define the built-in variables that cannot be set.
+/// Keeps a configuration from defining the built-in variables that cannot be set.
 pub(crate) fn reserve(modules: Modules, used: &mut Variables) {
     fixed_names(modules).for_each(|name| used.reserve(name));
 }
 
-/// The names that nobody but the server itself may define (nginx: those that are not
-/// `NGX_HTTP_VAR_CHANGEABLE`).
+/// The names that only the server may define (nginx: those that are not `NGX_HTTP_VAR_CHANGEABLE`).
 fn fixed_names(modules: Modules) -> impl Iterator<Item = &'static str> {
     let fixed = |row: &&VariableRow| !row.prefix && !row.changeable;
     let rows = rows(modules).filter(fixed).map(|row| row.name);
@@ -219,7 +217,7 @@ fn rows(modules: Modules) -> impl Iterator<Item = &'static VariableRow> {
     ROWS.iter().chain(modules.iter().flat_map(|module| module.variables))
 }
 
-/// The built-in variable of that name.
+/// The built-in variable with this name.
 fn find_row(modules: Modules, name: &str) -> Option<Source> {
     let rows = || rows(modules);
     if let Some(row) = rows().find(|row| !row.prefix && row.name == name) {
@@ -231,15 +229,15 @@ fn find_row(modules: Modules, name: &str) -> Option<Source> {
         .map(|row| Source::Row(row, name[row.name.len()..].into()))
 }
 
-/// The values that a request holds: those that were stored, and those kept after computing.
+/// The values of a request: stored ones, and computed ones that are kept.
 #[derive(Clone, Default)]
 pub struct Values {
-    /// By variable; the range lies in `arena`.
+    /// The value of each variable. Ranges are in `arena`.
     slots: Vec<Slot>,
-    /// Which slots are set, so that forgetting costs what was used.
+    /// The indices of set slots, so that a reset costs only what was used.
     used: Vec<u32>,
     arena: Vec<u8>,
-    /// How many variables that are not kept are being computed, each for the one before.
+    /// The depth of nested computations of values that are not kept.
     depth: u8,
 }
 
@@ -247,26 +245,26 @@ pub struct Values {
 enum Slot {
     #[default]
     Unset,
-    /// The variable was asked for and has no value.
+    /// The variable has no value.
     NotFound,
     /// Offsets into the arena.
     Value(u32, u32),
-    /// Being computed: a variable that asks for itself gets nothing.
+    /// Being computed. A variable that depends on itself has no value.
     Busy,
 }
 
-/// How much stored text one request may collect: a `set` loop through internal redirects ends
-/// somewhere, and so does memory.
+/// The maximum length of the stored text of a request, in bytes. It bounds a `set` loop through
+/// internal redirects.
 const ARENA_LIMIT: usize = 16 * 1024 * 1024;
 
-/// How much of that stays for the next request.
+/// The capacity that is kept for the next request, in bytes.
 const ARENA_KEPT: usize = 64 * 1024;
 
-/// How deep variables that are not kept may ask for each other (nginx: 100).
+/// The maximum depth of variables that are not kept (nginx: 100).
 const MAX_DEPTH: u8 = 100;
 
 impl Values {
-    /// Forgets all values, keeping the memory.
+    /// Removes all values, and keeps the memory.
     pub fn reset(&mut self, count: usize) {
         self.arena.clear();
         if self.arena.capacity() > ARENA_KEPT {
@@ -305,7 +303,7 @@ impl Values {
         }
     }
 
-    /// The stored value, if the request has one.
+    /// The stored value, if there is one.
     pub fn stored(&self, id: VarId) -> Option<&[u8]> {
         match self.slots.get(id.index()) {
             Some(&Slot::Value(start, end)) => Some(&self.arena[start as usize..end as usize]),
@@ -313,7 +311,7 @@ impl Values {
         }
     }
 
-    /// Takes over what a subrequest that began with a copy has stored since.
+    /// Takes over values that a subrequest, which began with a copy, has stored since.
     pub(crate) fn merge(&mut self, child: &Self) {
         for (at, slot) in child.slots.iter().enumerate() {
             let Slot::Value(start, end) = *slot else { continue };
@@ -330,7 +328,7 @@ impl Values {
         }
     }
 
-    /// Forgets one value, so that it is computed again.
+    /// Removes a value, so that it is computed again.
     pub fn forget(&mut self, id: VarId) {
         if let Some(slot) = self.slots.get_mut(id.index()) {
             *slot = Slot::Unset;
@@ -339,7 +337,7 @@ impl Values {
 }
 
 impl Request {
-    /// Writes the value of a variable behind `out`; false when it has none.
+    /// Appends the value of a variable to `out`; false if it has none.
     pub fn variable(&mut self, id: VarId, out: &mut Vec<u8>) -> bool {
         let values = &mut self.values;
         match values.slots.get(id.index()) {
@@ -363,7 +361,7 @@ impl Request {
         }
     }
 
-    /// Likewise by name, for names that the configuration may not mention.
+    /// Like [`Request::variable`], for a name that the configuration need not mention.
     pub fn variable_named(&mut self, name: &[u8], out: &mut Vec<u8>) -> bool {
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();
         if let Some(id) = self.snapshot.variable_id(&name) {
@@ -375,7 +373,7 @@ impl Request {
         }
     }
 
-    /// Computes a value, keeps it for the rest of the request, and writes it behind `out`.
+    /// Computes a value, keeps it for the request, and appends it to `out`.
     fn compute_kept(
         &mut self,
         id: VarId,
@@ -390,7 +388,7 @@ impl Request {
         found
     }
 
-    /// Computes a value that is not kept. What asks for itself ends at a depth.
+    /// Computes a value that is not kept. A limit of depth ends cycles.
     fn compute_volatile(
         &mut self,
         id: VarId,
@@ -406,14 +404,14 @@ impl Request {
         found
     }
 
-    /// A variable that needs its own value has none.
+    /// Logs a cycle. The variable has no value.
     fn variable_cycle(&self, id: VarId) -> bool {
         let name = self.snapshot.variable_name(id);
         self.log(Level::Error, &format!("cycle while evaluating variable \"{name}\""));
         false
     }
 
-    /// The value of a variable as bytes of its own, empty when it has none.
+    /// The value of a variable, empty if it has none.
     pub fn variable_bytes(&mut self, id: VarId) -> Vec<u8> {
         let mut out = Vec::new();
         self.variable(id, &mut out);

@@ -34,7 +34,7 @@ pub(super) fn remote_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> 
     }
 }
 
-/// The addresses of the PROXY protocol header, by a function of the header.
+/// A part of the PROXY protocol header.
 fn proxied(
     request: &Request,
     out: &mut Vec<u8>,
@@ -43,7 +43,7 @@ fn proxied(
     request.info.proxy_protocol.as_ref().is_some_and(|header| part(header, out))
 }
 
-/// A port; 0 is none, but not "not found".
+/// A port; 0 is an empty value, not "not found".
 fn port(port: u16, out: &mut Vec<u8>) -> bool {
     port == 0 || number_of(Some(port.into()), out)
 }
@@ -118,7 +118,7 @@ pub(super) fn time(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// One of the kernel's figures about the connection.
+/// A field of the kernel's `TCP_INFO`.
 fn tcp_info(request: &Request, out: &mut Vec<u8>, part: impl Fn(&TcpInfo) -> u32) -> bool {
     let info = request.client.conn().and_then(|conn| conn.tcp_info());
     number_of(info.map(|info| part(&info).into()), out)
@@ -149,12 +149,12 @@ pub(super) fn hostname(request: &mut Request, _: &str, out: &mut Vec<u8>) -> boo
     found(request.snapshot.hostname().as_bytes(), out)
 }
 
-/// `$nginx_version`: of the release whose behaviour is followed.
+/// `$nginx_version`: the release that Weir follows.
 pub(super) fn nginx_version(_: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     found(crate::server_name::NGINX_VERSION.as_bytes(), out)
 }
 
-/// `$pid`: of the worker process.
+/// `$pid`: the id of the worker process.
 pub(super) fn pid(_: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     number_of(Some(std::process::id().into()), out)
 }

@@ -1,4 +1,4 @@
-//! Variables that read the header lines of the request.
+//! Variables of the request's header fields.
 
 use weir_wire::header::Known;
 
@@ -10,7 +10,7 @@ fn found(value: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Joins the values of all lines whose name is `name` with underscores for dashes
+/// Joins the values of all fields whose names match `name`, which has underscores for dashes
 /// (ngx_http_variable_unknown_header).
 pub(crate) fn join<'a>(
     lines: impl Iterator<Item = (&'a [u8], &'a [u8])>,
@@ -46,7 +46,7 @@ pub(super) fn http(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool
     join(request.head.iter().map(|(n, v, _)| (n, v)), name, b", ", out)
 }
 
-/// `$http_cookie`: several lines are one list of cookies.
+/// `$http_cookie`: several fields form one list of cookies.
 pub(super) fn http_cookie(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     join(request.head.iter().map(|(n, v, _)| (n, v)), "cookie", b"; ", out)
 }
@@ -56,7 +56,7 @@ pub(super) fn x_forwarded_for(request: &mut Request, _: &str, out: &mut Vec<u8>)
     join(request.head.iter().map(|(n, v, _)| (n, v)), "x_forwarded_for", b", ", out)
 }
 
-/// `$cookie_NAME`: the first cookie of that name; names are compared without case.
+/// `$cookie_NAME`: the first cookie with that name, ignoring case.
 pub(super) fn cookie(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
     for (_, line, known) in request.head.iter() {
         if known != Known::Cookie {
@@ -94,7 +94,7 @@ pub(super) fn host(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     found(request.host(), out)
 }
 
-/// `$request_port`: the port of the host that the client named.
+/// `$request_port`: the port of the request's host.
 pub(super) fn request_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     match request.head.port {
         0 => true,
@@ -102,12 +102,12 @@ pub(super) fn request_port(request: &mut Request, _: &str, out: &mut Vec<u8>) ->
     }
 }
 
-/// `$is_request_port`: a colon, or nothing.
+/// `$is_request_port`: a colon if the host has a port.
 pub(super) fn is_request_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     found(if request.head.port == 0 { b"" } else { b":" }, out)
 }
 
-/// `$remote_user`: the name given with Basic authentication.
+/// `$remote_user`: the user name of Basic authentication.
 pub(super) fn remote_user(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     match crate::basic::credentials(request) {
         Some((user, _)) => found(&user, out),

@@ -1,4 +1,4 @@
-//! Variables of what was asked: line, URI, arguments, body, files.
+//! Variables of the request: line, URI, arguments, body and files.
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -13,12 +13,12 @@ fn found(value: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// A value that is not there when it is empty.
+/// A value, which is missing if it is empty.
 fn given(value: &[u8], out: &mut Vec<u8>) -> bool {
     !value.is_empty() && found(value, out)
 }
 
-/// `$request_method`: that of the client's request, or what an error page made of it.
+/// `$request_method`: the client's method, or the one that an error page has set.
 pub(super) fn method(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     given(request.main_method_name(), out)
 }
@@ -50,12 +50,12 @@ pub(super) fn set_args(request: &mut Request, value: &[u8]) {
     request.uri_intact = false;
 }
 
-/// `$is_args`: a question mark, or nothing.
+/// `$is_args`: a question mark if there are arguments.
 pub(super) fn is_args(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     found(if request.args.is_empty() { b"" } else { b"?" }, out)
 }
 
-/// `$arg_NAME`: the first argument of that name, as it was sent.
+/// `$arg_NAME`: the first argument with that name, undecoded.
 pub(super) fn arg(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
     if name.is_empty() {
         return false;
@@ -83,7 +83,7 @@ pub(super) fn https(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
 /// `$server_protocol`.
 pub(super) fn protocol(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let head = &request.head;
-    // A request line that ends with another version has an empty one.
+    // With an invalid version, the value is empty, not missing.
     given(head.protocol(), out) || head.version_begins()
 }
 
@@ -110,13 +110,13 @@ pub(super) fn filename(request: &mut Request, _: &str, out: &mut Vec<u8>) -> boo
     request.path().is_ok_and(|path| found(path.as_os_str().as_bytes(), out))
 }
 
-/// `$request_body`: the body, when it was read into memory.
+/// `$request_body`: the body, if it is in memory.
 pub(super) fn body(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let Some(content) = &request.body.content else { return false };
     content.file.is_none() && found(&content.memory, out)
 }
 
-/// `$request_body_file`: the file that the body was saved to.
+/// `$request_body_file`: the file with the body.
 pub(super) fn body_file(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let path = request.body.content.as_ref().and_then(|content| content.path.as_ref());
     path.is_some_and(|path| found(path.as_os_str().as_bytes(), out))
@@ -127,8 +127,8 @@ pub(super) fn length(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool 
     found((request.length + request.body.raw).to_string().as_bytes(), out)
 }
 
-/// `$request_id`: sixteen random bytes in hexadecimal. Pages use it where it must not be guessed,
-/// as the nonce of a content security policy.
+/// `$request_id`: sixteen random bytes in hexadecimal. They are unpredictable, because pages use
+/// them as nonces of a content security policy.
 pub(super) fn id(_: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     found(format!("{:032x}", u128::from_ne_bytes(unguessable())).as_bytes(), out)
 }

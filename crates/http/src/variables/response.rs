@@ -1,4 +1,4 @@
-//! Variables of the response and of the time it took.
+//! Variables of the response and its timing.
 
 use std::io::Write;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn found(value: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Seconds with three digits behind the point, as every time in a log.
+/// Seconds with three decimals, as all times in logs.
 pub(crate) fn seconds(time: Duration, out: &mut Vec<u8>) {
     let _ = write!(out, "{}.{:03}", time.as_secs(), time.subsec_millis());
 }
@@ -62,7 +62,7 @@ pub(super) fn request_completion(request: &mut Request, _: &str, out: &mut Vec<u
     )
 }
 
-/// `$pipe`: "p" when the request was there before the one before it was answered.
+/// `$pipe`: "p" if the request came before the response to the previous one was complete.
 pub(super) fn pipe(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     found(if request.pipelined { b"p" } else { b"." }, out)
 }
@@ -83,7 +83,7 @@ pub(super) fn set_limit_rate(request: &mut Request, value: &[u8]) {
     request.client.rate_set = true;
 }
 
-/// `$sent_http_NAME`: the response's fields, those that the server computes included.
+/// `$sent_http_NAME`: the response's fields, including those that the server generates.
 pub(super) fn sent_http(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
     let response = &request.response;
     let has = |known| response.headers.contains(known);

@@ -4,7 +4,7 @@
 use super::VariableRow as Row;
 use super::{connection, head, request_line, response};
 
-/// Every variable that no module owns.
+/// The variables that belong to no module.
 pub(crate) const ROWS: &[Row] = &[
     Row::prefix("http_", head::http),
     Row::prefix("cookie_", head::cookie),
@@ -70,8 +70,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new("time_iso8601", response::time_iso8601),
 ];
 
-/// Names of families that nginx knows by themselves: as other variables, nobody else may define
-/// them.
+/// Members of prefix families that are fixed in nginx: the configuration may not define them.
 pub(super) const OWN_OF_FAMILIES: &[&str] = &[
     "http_host",
     "http_referer",
