@@ -1,11 +1,11 @@
-//! Dates and times as text. Seconds count from 1970 in UTC and come from the caller.
+//! Dates and times as text. Times are seconds since 1970 in UTC, from the caller.
 
 const DAYS: [&[u8; 3]; 7] = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"];
 const MONTHS: [&[u8; 3]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
 ];
 
-/// A moment taken apart.
+/// A calendar date and time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Civil {
     /// The year, from 0 to 9999.
@@ -20,21 +20,20 @@ pub struct Civil {
     pub minute: u8,
     /// 0 to 59.
     pub second: u8,
-    /// 0 is Sunday.
+    /// 0 for Sunday.
     pub weekday: u8,
 }
 
-/// 9999-12-31 23:59:59 and 0000-03-01: beyond them a year does not have four digits.
+/// 9999-12-31 23:59:59 and 0000-03-01: the bounds of years with four digits.
 const LATEST: i64 = 253_402_300_799;
 const EARLIEST: i64 = -62_162_035_200;
 
 impl Civil {
-    /// Takes seconds apart; moments outside of the years with four digits are moved to their
-    /// border.
+    /// The date of a time; times outside the years with four digits are clamped.
     pub fn from_unix(secs: i64) -> Self {
         let secs = secs.clamp(EARLIEST, LATEST);
         let (days, rest) = (secs.div_euclid(86400), secs.rem_euclid(86400));
-        // Years begin in March, so that the leap day comes last.
+        // Years begin in March here, so that the leap day is the last.
         let from_march_0 = days + 719_468;
         let era = from_march_0.div_euclid(146_097);
         let day_of_era = from_march_0.rem_euclid(146_097);
@@ -54,7 +53,7 @@ impl Civil {
         }
     }
 
-    /// The seconds of this moment; the weekday does not matter.
+    /// The time of this date; the weekday is ignored.
     pub fn to_unix(self) -> i64 {
         let year = i64::from(self.year) - i64::from(self.month <= 2);
         let month_from_march = (i64::from(self.month) + 9) % 12;
@@ -82,8 +81,8 @@ pub fn http(secs: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&text);
 }
 
-/// Appends `Sun, 06-Nov-94 08:49:37 GMT` as cookies have it: the year has four digits after 2037,
-/// which old clients would take for a year of the last century.
+/// Appends `Sun, 06-Nov-94 08:49:37 GMT`, the format of cookies. After 2037 the year has four
+/// digits: old clients would take two for the last century.
 pub fn cookie(secs: i64, out: &mut Vec<u8>) {
     let t = Civil::from_unix(secs);
     out.extend_from_slice(DAYS[usize::from(t.weekday)]);
@@ -99,8 +98,7 @@ pub fn cookie(secs: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(b" GMT");
 }
 
-/// Appends `06/Nov/1994:08:49:37 +0000`, the `$time_local` of access logs. `offset`: seconds east
-/// of UTC.
+/// Appends `06/Nov/1994:08:49:37 +0000`, as `$time_local`. `offset`: seconds east of UTC.
 pub fn log_local(secs: i64, offset: i32, out: &mut Vec<u8>) {
     let t = Civil::from_unix(secs.saturating_add(i64::from(offset)));
     two(t.day, out);
@@ -112,19 +110,19 @@ pub fn log_local(secs: i64, offset: i32, out: &mut Vec<u8>) {
     zone(offset, None, out);
 }
 
-/// Appends `1994-11-06T08:49:37+00:00`, the `$time_iso8601`.
+/// Appends `1994-11-06T08:49:37+00:00`, as `$time_iso8601`.
 pub fn iso8601(secs: i64, offset: i32, out: &mut Vec<u8>) {
     let t = Civil::from_unix(secs.saturating_add(i64::from(offset)));
     numeric(t, b'-', b'T', out);
     zone(offset, Some(b':'), out);
 }
 
-/// Appends `1994/11/06 08:49:37`, as lines of the error log begin.
+/// Appends `1994/11/06 08:49:37`, as in the error log.
 pub fn error_log(secs: i64, offset: i32, out: &mut Vec<u8>) {
     numeric(Civil::from_unix(secs.saturating_add(i64::from(offset))), b'/', b' ', out);
 }
 
-/// Appends `Nov  6 08:49:37`, as syslog messages have it (RFC 3164).
+/// Appends `Nov  6 08:49:37`, as in syslog messages (RFC 3164).
 pub fn syslog(secs: i64, offset: i32, out: &mut Vec<u8>) {
     let t = Civil::from_unix(secs.saturating_add(i64::from(offset)));
     out.extend_from_slice(MONTHS[usize::from(t.month - 1)]);
@@ -180,8 +178,8 @@ fn four(n: u16, out: &mut Vec<u8>) {
     two((n % 100) as u8, out);
 }
 
-/// Parses an HTTP-date in any of its three formats (RFC 9110 section 5.6.7). The name of the day
-/// and the zone are not looked at, as in nginx.
+/// Parses an HTTP-date in any of its three formats (RFC 9110 section 5.6.7). As in nginx, the
+/// weekday and the zone are not checked.
 pub fn parse(text: &[u8]) -> Option<i64> {
     if let Some(civil) = text.first_chunk().and_then(preferred) {
         return valid(civil);
@@ -228,7 +226,7 @@ fn valid(civil: Civil) -> Option<i64> {
     (valid && civil.day <= days_in(civil.month, civil.year)).then(|| civil.to_unix())
 }
 
-/// The format that all send today, of which everything has its place: `Sun, 06 Nov 1994 08:49:37`.
+/// Parses the preferred format, whose parts have fixed offsets: `Sun, 06 Nov 1994 08:49:37`.
 fn preferred(text: &[u8; 25]) -> Option<Civil> {
     let [a, b, c, b',', b' ', rest @ ..] = text else { return None };
     let [d0, d1, b' ', m0, m1, m2, b' ', y0, y1, y2, y3, b' ', rest @ ..] = rest else {

@@ -1,4 +1,4 @@
-//! HTTP/1: heads, bodies, and the rules that decide where a message ends.
+//! HTTP/1: heads, bodies and message framing.
 //!
 //! A caller keeps one growing buffer per connection and drives a parser over it:
 //!

@@ -1,4 +1,4 @@
-//! Header fields: ids of the names that the proxy acts on, and an ordered store for the others too.
+//! Header fields: ids of known names, and an ordered store of fields.
 
 mod known;
 mod list;
@@ -10,11 +10,11 @@ pub use names::NameSet;
 
 use std::ops::Range;
 
-/// Whether a value has no control byte but tabs. Others are refused wherever they come from: no
-/// application means them, and parsers disagree about them.
+/// Whether a value has no control byte except tabs. Others are refused from any source: no
+/// application needs them, and parsers disagree about them.
 #[inline]
 pub fn is_clean_value(value: &[u8]) -> bool {
-    // Without an early exit the compiler makes a loop over whole registers of this.
+    // Without an early exit the compiler vectorises this loop.
     value.iter().fold(0, |bad, &byte| bad | u8::from(is_control(byte))) == 0
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn is_control(byte: u8) -> bool {
     ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f)
 }
 
-/// A half-open range of byte offsets into some buffer; `Copy`, unlike `Range`.
+/// A half-open range of byte offsets into a buffer; `Copy`, unlike `Range`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// Offset of the first byte.
@@ -39,7 +39,7 @@ impl Span {
         Self { start: start as u32, end: end as u32 }
     }
 
-    /// The bytes of `buf` that the span covers; empty when it lies outside of `buf`.
+    /// The bytes of `buf` in the span; empty if it exceeds `buf`.
     #[inline]
     pub fn of(self, buf: &[u8]) -> &[u8] {
         buf.get(self.range()).unwrap_or_default()
@@ -51,29 +51,29 @@ impl Span {
         self.start as usize..self.end as usize
     }
 
-    /// Number of bytes.
+    /// The number of bytes.
     pub fn len(self) -> usize {
         (self.end - self.start) as usize
     }
 
-    /// Whether the span has no bytes.
+    /// Whether the span is empty.
     pub fn is_empty(self) -> bool {
         self.start == self.end
     }
 }
 
-/// One header line: where its name and value lie, and which name it is.
+/// A header line: the spans of its name and value, and the id of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The name as it was sent.
+    /// The name as sent.
     pub name: Span,
-    /// The value without the spaces around it.
+    /// The value without surrounding spaces.
     pub value: Span,
     /// The id of the name.
     pub known: Known,
 }
 
-/// What stands between a name and its value, and after it.
+/// The bytes between a name and its value, and after the value.
 const BETWEEN: &[u8; 2] = b": ";
 const AFTER: &[u8; 2] = b"\r\n";
 
@@ -89,20 +89,20 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// An empty list that has allocated nothing.
+    /// An empty list, without an allocation.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Forgets the lines and keeps the memory.
+    /// Removes all lines and keeps the memory.
     pub fn clear(&mut self) {
         self.arena.clear();
         self.entries.clear();
         self.seen = Seen::default();
     }
 
-    /// Takes over what a parser found: `head` is the buffer that `entries` point into.
-    /// Copies the bytes once, as a whole.
+    /// Takes over the result of a parser: `entries` point into `head`. Copies the bytes once, as a
+    /// whole.
     pub fn adopt(&mut self, head: &[u8], entries: &[Entry]) {
         self.arena.clear();
         self.arena.extend_from_slice(head);
@@ -114,8 +114,8 @@ impl Headers {
         }
     }
 
-    /// As [`Self::adopt`], where `seen` has the ids of the entries: leaves in their place a list
-    /// that is empty and has memory.
+    /// As [`Self::adopt`], where `seen` has the ids of the entries: swaps `entries` with an empty
+    /// list that has memory.
     pub(crate) fn exchange(&mut self, head: &[u8], entries: &mut Vec<Entry>, seen: Seen) {
         self.arena.clear();
         self.arena.extend_from_slice(head);
@@ -124,12 +124,12 @@ impl Headers {
         self.seen = seen;
     }
 
-    /// Adds a line at the end.
+    /// Appends a line.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.push_known(Known::from_name(name), name, value);
     }
 
-    /// Adds a line at the end whose id the caller knows.
+    /// Appends a line whose id the caller knows.
     pub fn push_known(&mut self, known: Known, name: &[u8], value: &[u8]) {
         // In the form in which it is most likely to be written.
         self.arena.reserve(name.len() + value.len() + 4);
@@ -141,8 +141,8 @@ impl Headers {
         self.entries.push(Entry { name, value, known });
     }
 
-    /// Gives the line `known` this value: the first one is changed in place and others go away; a
-    /// line that is missing is added, spelled as [`Known::name`]. `known` is not [`Known::Other`].
+    /// Sets the value of `known`: the first line is changed in place and others are removed; a
+    /// missing line is added, spelled as [`Known::name`]. `known` is not [`Known::Other`].
     pub fn set(&mut self, known: Known, value: &[u8]) {
         debug_assert!(known != Known::Other);
         if !self.contains(known) {
@@ -170,7 +170,7 @@ impl Headers {
         }
     }
 
-    /// Takes every line of this id out. [`Known::Other`] takes every unknown one out.
+    /// Removes all lines of this id. [`Known::Other`] removes all unknown ones.
     pub fn remove(&mut self, known: Known) {
         if self.contains(known) {
             self.entries.retain(|entry| entry.known != known);
@@ -178,7 +178,7 @@ impl Headers {
         }
     }
 
-    /// Takes every line of this name out, whatever its case.
+    /// Removes all lines of this name, ignoring case.
     pub fn remove_name(&mut self, name: &[u8]) {
         match Known::from_name(name) {
             Known::Other => {
@@ -197,13 +197,13 @@ impl Headers {
         self.entries.retain(|e| keep(e.name.of(arena), e.value.of(arena), e.known));
     }
 
-    /// Whether a line of this id is there.
+    /// Whether there is a line of this id.
     #[inline]
     pub fn contains(&self, known: Known) -> bool {
         self.seen.contains(known) && self.entries.iter().any(|entry| entry.known == known)
     }
 
-    /// The value of the first line of this id.
+    /// The value of the first line with this id.
     #[inline]
     pub fn get(&self, known: Known) -> Option<&[u8]> {
         if !self.seen.contains(known) {
@@ -213,18 +213,18 @@ impl Headers {
         Some(entry.value.of(&self.arena))
     }
 
-    /// The values of all lines of this id, in order.
+    /// The values of all lines with this id, in order.
     pub fn get_all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
         let entries = if self.seen.contains(known) { &self.entries[..] } else { &[] };
         entries.iter().filter(move |e| e.known == known).map(|e| e.value.of(&self.arena))
     }
 
-    /// The value of the first line of this name, whatever its case.
+    /// The value of the first line with this name, ignoring case.
     pub fn get_name(&self, name: &[u8]) -> Option<&[u8]> {
         self.get_all_name(name).next()
     }
 
-    /// The values of all lines of this name, in order.
+    /// The values of all lines with this name, in order, ignoring case.
     pub fn get_all_name<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
         let known = Known::from_name(name);
         self.entries.iter().filter(move |e| e.known == known).filter_map(move |e| {
@@ -240,7 +240,7 @@ impl Headers {
         self.entries.iter().map(|e| (e.name.of(&self.arena), e.value.of(&self.arena), e.known))
     }
 
-    /// Appends all lines in the form of HTTP/1, without the blank one that closes a head.
+    /// Appends all lines in HTTP/1 form, without the final blank line.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         out.reserve(self.arena.len() + 4 * self.entries.len());
         for entry in &self.entries {
@@ -255,7 +255,7 @@ impl Headers {
         }
     }
 
-    /// The bytes of a line if they lie in the arena as they are to be written.
+    /// The bytes of a line, if they are in the arena in HTTP/1 form.
     #[inline]
     fn whole_line(&self, entry: &Entry) -> Option<&[u8]> {
         let (start, end) = (entry.name.start as usize, entry.value.end as usize + AFTER.len());
@@ -277,12 +277,12 @@ impl Headers {
         &self.arena
     }
 
-    /// Number of lines.
+    /// The number of lines.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no line.
+    /// Whether there are no lines.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

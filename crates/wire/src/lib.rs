@@ -1,8 +1,8 @@
-//! Protocols as bytes: parsers and writers that own no socket, clock or thread.
+//! Sans-IO codecs: parsers and writers without sockets, clocks or threads.
 //!
 //! A caller feeds bytes as they arrive and gets values, spans into its own buffer, or an error that
-//! says whose fault it is. Nothing here waits, allocates per request what a reused vector could
-//! hold, or panics on what the network sends.
+//! says whose fault it is. The codecs never wait, never panic on input, and reuse the memory of
+//! earlier messages.
 #![forbid(unsafe_code)]
 
 pub mod date;

@@ -1,5 +1,5 @@
-//! The text protocol of memcached, as far as a reader of single values needs it: `get`, its answer
-//! and the end of a value (<https://docs.memcached.org/protocols/basic/>).
+//! The text protocol of memcached, for reading single values: `get`, its response and the end of a
+//! value (<https://docs.memcached.org/protocols/basic/>).
 //!
 //! ```text
 //! get KEY\r\n   ─▶   VALUE KEY FLAGS LENGTH\r\n  LENGTH bytes  \r\nEND\r\n
@@ -15,8 +15,8 @@ pub mod fuzz;
 #[cfg(test)]
 mod tests;
 
-/// Writes a request for the value of `key`, whose blanks and control bytes are escaped; where the
-/// escaped key stands in `out`.
+/// Writes a request for the value of `key`, with its blanks and control bytes escaped; returns the
+/// range of the escaped key in `out`.
 pub fn write_get(key: &[u8], out: &mut Vec<u8>) -> Range<usize> {
     out.extend_from_slice(b"get ");
     let start = out.len();
@@ -26,35 +26,35 @@ pub fn write_get(key: &[u8], out: &mut Vec<u8>) -> Range<usize> {
     start..end
 }
 
-/// What the first line of an answer says.
+/// The first line of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// A value of so many bytes.
+    /// A value.
     Value {
-        /// What stands with the value; 0 if nobody wants to know.
+        /// The flags stored with the value; 0 if they were not asked for.
         flags: u64,
-        /// In bytes.
+        /// The length in bytes.
         length: u64,
     },
-    /// There is no such key.
+    /// No such key.
     Missing,
 }
 
-/// What is wrong with an answer, with its first line.
+/// A malformed response, with its first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerError<'a> {
-    /// It is neither a value nor the end.
+    /// Neither a value nor the end.
     Response(&'a [u8]),
-    /// It is the value of another key.
+    /// A value of another key.
     Key(&'a [u8]),
-    /// The flags are no number.
+    /// Flags that are not a number.
     Flags(&'a [u8]),
-    /// The length is no number.
+    /// A length that is not a number.
     Length(&'a [u8]),
 }
 
 impl AnswerError<'_> {
-    /// In nginx's words.
+    /// The message, in nginx's wording.
     pub fn message(self, key: &[u8]) -> String {
         let (what, line) = match self {
             Self::Response(line) => {
@@ -69,12 +69,12 @@ impl AnswerError<'_> {
     }
 }
 
-/// Reads the answer at the start of `input` to a request for `key`, as it was written: what it says
-/// and how long its line is. None while the line is not there. Flags are looked at only where they
-/// are wanted, as in nginx.
+/// Reads the response at the start of `input` to a request for `key`, as it was written; returns it
+/// with the length of its line. `None` while the line is incomplete. As in nginx, flags are parsed
+/// only where they are wanted.
 ///
 /// # Errors
-/// A line that is no answer to the request.
+/// A line that is not a response to the request.
 pub fn read_answer<'a>(
     input: &'a [u8],
     key: &[u8],
@@ -92,7 +92,7 @@ pub fn read_answer<'a>(
     Ok(Some((answer, end + 1)))
 }
 
-/// `rest` is the line without its first word.
+/// Reads a `VALUE` line; `rest` is the line without its first word.
 fn read_value<'a>(
     line: &'a [u8],
     rest: &[u8],
@@ -110,7 +110,7 @@ fn read_value<'a>(
     Ok(Answer::Value { flags, length })
 }
 
-/// Decimal digits and nothing else, up to what nginx's signed numbers hold.
+/// Parses decimal digits, up to the maximum of nginx's signed numbers.
 fn number(digits: &[u8]) -> Option<u64> {
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| i64::from(byte - b'0'));
     let (first, rest) = digits.split_first()?;
@@ -120,10 +120,10 @@ fn number(digits: &[u8]) -> Option<u64> {
     u64::try_from(number).ok()
 }
 
-/// What stands behind a value.
+/// The bytes after a value.
 const END: &[u8] = b"\r\nEND\r\n";
 
-/// A value that is being received, with what stands behind it.
+/// A value being received, with the bytes after it.
 ///
 /// ```text
 /// left > 0  ──▶  left = 0, some of END has come  ──▶  done
@@ -131,11 +131,11 @@ const END: &[u8] = b"\r\nEND\r\n";
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// Bytes of the value that are still to come.
+    /// Bytes of the value still to come.
     left: u64,
-    /// How many bytes of [`END`] have come.
+    /// The number of bytes of [`END`] received.
     ended: usize,
-    /// Whether something else came in its place.
+    /// Whether other bytes came in place of [`END`].
     broken: bool,
 }
 
@@ -145,14 +145,14 @@ impl Value {
         Self { left: length, ended: 0, broken: false }
     }
 
-    /// Takes all of `input`: how many bytes of it, from its start on, belong to the value.
+    /// Consumes all of `input`; returns how many of its first bytes belong to the value.
     pub fn take(&mut self, input: &[u8]) -> usize {
         let count = usize::try_from(self.left).map_or(input.len(), |left| left.min(input.len()));
         self.left -= count as u64;
         let behind = &input[count..];
         let expected = &END[self.ended..];
         let matched = behind.len().min(expected.len());
-        // What follows the end is nobody's answer.
+        // Bytes after the end belong to no request.
         if behind != &expected[..matched] {
             self.broken = true;
         }
@@ -160,17 +160,17 @@ impl Value {
         count
     }
 
-    /// Bytes of the value that are still to come.
+    /// Bytes of the value still to come.
     pub fn left(&self) -> u64 {
         self.left
     }
 
-    /// Whether the value and the end behind it have come, and nothing else.
+    /// Whether exactly the value and its end were received.
     pub fn is_done(&self) -> bool {
         self.left == 0 && self.ended == END.len() && !self.broken
     }
 
-    /// Whether something else than the end came behind the value, all of which has come.
+    /// Whether the value was received, but other bytes than its end followed.
     pub fn is_broken(&self) -> bool {
         self.broken
     }

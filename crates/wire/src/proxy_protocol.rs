@@ -1,4 +1,4 @@
-//! The PROXY protocol, versions 1 and 2: who a connection really comes from.
+//! The PROXY protocol, versions 1 and 2: the client address of a forwarded connection.
 //! <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>
 
 mod tlv;
@@ -9,52 +9,52 @@ pub use write::{Ssl, write_v1, write_v2};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The largest header that is read, as in nginx.
+/// The limit of a header, as in nginx.
 pub const HEADER_MAX: usize = 4096;
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 const V2_FIXED: usize = 16;
 
-/// What a header said.
+/// A parsed header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxyHeader {
-    /// Address of the client: the text of version 1 as sent, which need not be an address.
+    /// The client's address: in version 1 the text as sent, which need not be an address.
     pub source: String,
-    /// Port of the client.
+    /// The client's port.
     pub source_port: u16,
-    /// Address that the client connected to.
+    /// The address that the client connected to.
     pub destination: String,
-    /// Port that the client connected to.
+    /// The port that the client connected to.
     pub destination_port: u16,
-    /// The TLVs of version 2, not looked at yet.
+    /// The unparsed TLVs of version 2.
     tlvs: Vec<u8>,
 }
 
-/// What [`parse`] found.
+/// A result of [`parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// The bytes so far can become a header.
+    /// The bytes so far may become a header.
     NeedMore,
-    /// A header of `consumed` bytes. It has no addresses when the sender speaks for itself (LOCAL),
-    /// does not know them (UNKNOWN), or names a family or transport that is not TCP over IP.
+    /// A header of `consumed` bytes. It has no addresses if the sender speaks for itself (LOCAL),
+    /// does not know them (UNKNOWN), or names a family or transport other than TCP over IP.
     Header {
-        /// Bytes of the header.
+        /// The length of the header in bytes.
         consumed: usize,
-        /// Its addresses.
+        /// The addresses.
         header: Option<Box<ProxyHeader>>,
     },
 }
 
-/// The connection does not begin with a header.
+/// A connection without a valid header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxyError {
-    /// Neither version; the first line as text.
+    /// Neither version; has the first line as text.
     Broken(String),
-    /// The signature of version 2 with another version.
+    /// The signature of version 2 with another version number.
     Version(u8),
-    /// Larger than [`HEADER_MAX`].
+    /// A header over [`HEADER_MAX`].
     TooLarge,
-    /// Too short for the addresses that it announces.
+    /// A header too short for its address family.
     Short,
 }
 
@@ -98,7 +98,7 @@ fn broken(buf: &[u8]) -> ProxyError {
     ProxyError::Broken(String::from_utf8_lossy(&buf[..end.min(HEADER_MAX)]).into_owned())
 }
 
-/// `TCP4 source destination port port`.
+/// Parses `TCP4 source destination port port`.
 fn parse_v1(line: &[u8]) -> Option<ProxyHeader> {
     let line = line.strip_prefix(b"TCP4 ").or_else(|| line.strip_prefix(b"TCP6 "))?;
     let mut words = line.split(|&b| b == b' ');
@@ -142,7 +142,7 @@ fn parse_v2(buf: &[u8]) -> Result<Parsed, ProxyError> {
     Ok(Parsed::Header { consumed: end, header })
 }
 
-/// Source, destination, source port, destination port, TLVs.
+/// Parses source, destination, source port, destination port, TLVs.
 fn addresses<const N: usize>(
     body: &[u8],
     address: impl Fn([u8; N]) -> IpAddr,
@@ -160,8 +160,8 @@ fn addresses<const N: usize>(
     }))
 }
 
-/// Runs arbitrary bytes through the parser: it must not panic, and a header must not depend on what
-/// follows.
+/// Entry point of a fuzz target: the parser must not panic, and a header must not depend on the
+/// bytes after it.
 pub fn fuzz(data: &[u8]) {
     if let Ok(Parsed::Header { consumed, header }) = parse(data) {
         assert_eq!(

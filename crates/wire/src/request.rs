@@ -1,5 +1,5 @@
-//! The head of a request, whatever protocol brings it: from text ([`crate::h1::RequestParser`]) or
-//! from fields ([`RequestFields`]), by the same builder, with the same limits and checks.
+//! Request heads of any protocol: from text ([`crate::h1::RequestParser`]) or from fields
+//! ([`RequestFields`]), by the same builder, with the same limits and checks.
 
 mod builder;
 mod error;

@@ -1,10 +1,10 @@
-//! Bytes from the network as text for messages.
+//! Network bytes as text for messages.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The bytes as text. What is no UTF-8 is written as `\xFF`, as in the access log, so that
-/// different bytes stay different.
+/// The bytes as text. Invalid UTF-8 is written as `\xFF`, as in the access log, so that different
+/// bytes stay different.
 pub fn shown(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),

@@ -1,8 +1,8 @@
-//! Status codes as they are counted: each known code has a place of its own, and all other codes of
-//! a class share one.
+//! Counters of status codes: known codes have a counter each, and the other codes of a class share
+//! one.
 
-/// The codes with a place of their own, in ascending order: those that are registered with IANA
-/// (RFC 9110, section 16.2), and those that nginx gives.
+/// The codes with a counter of their own, in ascending order: those registered with IANA (RFC 9110,
+/// section 16.2), and nginx's own.
 const KNOWN: [u16; 71] = [
     100, 101, 102, 103, 104, //
     200, 201, 202, 203, 204, 205, 206, 207, 208, 226, //
@@ -12,15 +12,15 @@ const KNOWN: [u16; 71] = [
     500, 501, 502, 503, 504, 505, 506, 507, 508, 509, 510, 511,
 ];
 
-/// How many classes there are, 1xx to 5xx.
+/// The number of classes, 1xx to 5xx.
 pub const CLASSES: usize = 5;
 
-/// How many places there are: first one for each known code, then one for each class.
+/// The number of counters: one per known code, then one per class.
 pub const PLACES: usize = KNOWN.len() + CLASSES;
 
 const FIRST: u16 = 100;
 
-/// The place of each code from 100 to 599.
+/// The counter of each code from 100 to 599.
 const PLACE: [u8; 500] = {
     let mut places = [0; 500];
     let mut code = 0;
@@ -36,9 +36,9 @@ const PLACE: [u8; 500] = {
     places
 };
 
-/// The place of a code, below [`PLACES`]. Codes that are none count as the nearest class.
+/// The index of a code's counter, below [`PLACES`]. Invalid codes count as the nearest class.
 pub fn place(code: u16) -> usize {
-    // 199 and 599 are nobody's codes, so they can stand for what is beyond.
+    // 199 and 599 are unassigned, so they can represent codes out of range.
     let code = if code < FIRST { 199 } else { code.min(599) };
     usize::from(PLACE[usize::from(code - FIRST)])
 }
@@ -46,14 +46,14 @@ pub fn place(code: u16) -> usize {
 /// Responses by class and by code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Responses {
-    /// 1xx to 5xx.
+    /// The responses by class, 1xx to 5xx.
     pub classes: [u64; CLASSES],
-    /// Each known code that was counted, in ascending order.
+    /// The counted known codes, in ascending order.
     pub codes: Vec<(u16, u64)>,
 }
 
 impl Responses {
-    /// From the counters of all places; what is missing is zero.
+    /// The responses from all counters; missing counters are zero.
     pub fn from_places(counts: &[u64]) -> Self {
         let mut responses = Self::default();
         for (&code, &count) in KNOWN.iter().zip(counts).filter(|(_, count)| **count > 0) {
@@ -67,7 +67,7 @@ impl Responses {
         responses
     }
 
-    /// All of them.
+    /// The number of all responses.
     pub fn total(&self) -> u64 {
         self.classes.iter().sum()
     }

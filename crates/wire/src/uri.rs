@@ -11,8 +11,8 @@ pub(crate) use normalise::hex_digit;
 pub use normalise::{InvalidUri, Normalised, Scan, normalise};
 pub use redirect::{PathAndArgs, UnsafeUri, parse_redirect};
 
-/// What stands after the last dot of the last segment; empty when there is none or when the dot
-/// opens the segment. The first two bytes are not looked at, as a path has its slash there.
+/// The text after the last dot of the last segment; empty if there is no dot, or if it begins the
+/// segment. The first two bytes are skipped, since a path begins with a slash.
 pub fn extension(path: &[u8]) -> &[u8] {
     for i in (2..path.len()).rev() {
         match path[i] {
@@ -32,7 +32,7 @@ pub fn split_args(uri: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The value of the first argument `name` (whatever its case), not decoded, as `$arg_name` has it.
+/// The undecoded value of the first argument `name`, ignoring case, as `$arg_name`.
 pub fn arg<'a>(args: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     if name.is_empty() {
         return None;

@@ -1,45 +1,45 @@
-//! Bytes looked at eight at a time, as the digits of one number.
+//! SIMD within a register: eight bytes at a time in one `u64`.
 //!
-//! The loops over heads are short, a line or less, so that calling a routine for long ones costs
-//! more than it saves. A mask has the top bit of each byte that was found; of those the lowest one
-//! is always right, and higher ones may be wrong, as a borrow runs upwards.
+//! Loops over heads are short, a line or less, so that calling a routine for long input costs more
+//! than it saves. A mask has the top bit of each byte found; only its lowest bit is always right,
+//! since borrows run upwards.
 
 const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
 const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
 
-/// A word with this byte in every place.
+/// A word of eight equal bytes.
 pub(crate) const fn each(byte: u8) -> u64 {
     ONES * byte as u64
 }
 
-/// The mask of the bytes that are `byte`.
+/// The mask of the bytes equal to `byte`.
 #[inline]
 pub(crate) fn equal(word: u64, byte: u8) -> u64 {
     let other = word ^ each(byte);
     other.wrapping_sub(ONES) & !other & TOPS
 }
 
-/// The mask of control bytes, tabs among them.
+/// The mask of control bytes, including tabs.
 #[inline]
 pub(crate) fn control(word: u64) -> u64 {
     let delete = (word & !TOPS) + ONES;
     (word.wrapping_sub(each(b' ')) | delete) & !word & TOPS
 }
 
-/// The mask of the bytes that are control bytes or not ASCII.
+/// The mask of control bytes and non-ASCII bytes.
 #[inline]
 pub(crate) fn not_text(word: u64) -> u64 {
     (word.wrapping_sub(each(b' ')) | word.wrapping_add(ONES)) & TOPS
 }
 
-/// Which byte of a word the lowest one of a mask is; 8 when there is none.
+/// The index of a mask's lowest byte; 8 if there is none.
 #[inline]
 pub(crate) fn lowest(mask: u64) -> usize {
     (mask.trailing_zeros() / 8) as usize
 }
 
-/// The offset of the first byte at or after `from` that `mask` or, where fewer than eight are left,
-/// `byte` finds. The length when there is none.
+/// The offset of the first byte at or after `from` that `mask` finds or, with fewer than eight
+/// bytes left, `byte`. The length if there is none.
 #[inline(always)]
 pub(crate) fn find(
     bytes: &[u8],
@@ -65,7 +65,7 @@ pub(crate) fn find(
     at
 }
 
-/// The offset of the first control byte at or after `from`; a tab is none.
+/// The offset of the first control byte except tabs at or after `from`.
 pub(crate) fn find_control(bytes: &[u8], mut from: usize) -> usize {
     loop {
         let at = find(bytes, from, control, |byte| byte.is_ascii_control());
@@ -76,10 +76,10 @@ pub(crate) fn find_control(bytes: &[u8], mut from: usize) -> usize {
     }
 }
 
-/// Whether there are bytes and all are letters, digits or `-`.
+/// Whether the bytes are non-empty and all letters, digits or `-`.
 #[inline(never)]
 pub(crate) fn is_name(bytes: &[u8]) -> bool {
-    // The last piece reaches back over bytes of the one before it.
+    // The last piece overlaps the one before it.
     if let Some(last) = bytes.last_chunk::<16>() {
         let (pieces, _) = bytes.as_chunks::<16>();
         return pieces.iter().chain([last]).all(is_name_piece);
@@ -95,7 +95,7 @@ pub(crate) fn is_name(bytes: &[u8]) -> bool {
     }
 }
 
-/// Without an early exit the compiler makes a few operations on registers of this.
+/// Without an early exit the compiler vectorises this loop.
 #[inline]
 fn is_name_piece(piece: &[u8; 16]) -> bool {
     let mut odd = false;
@@ -107,20 +107,19 @@ fn is_name_piece(piece: &[u8; 16]) -> bool {
     !odd
 }
 
-/// The same of the bytes of a word that `mask` has, the lowest ones.
+/// Likewise for the lowest bytes of a word, selected by `mask`.
 #[inline]
 pub(crate) fn is_name_word(word: u64, mask: u64) -> bool {
     not_name(word & mask | each(b'a') & !mask) == 0
 }
 
-/// The mask of the bytes that are no letter, digit or `-`. As in all that says so, every bit of it
-/// is right.
+/// The mask of the bytes that are no letter, digit or `-`. All its bits are right.
 #[inline]
 fn not_name(word: u64) -> u64 {
     not_alphanumeric_or(word, b'-', b'-')
 }
 
-/// The mask of the bytes that are no letter, digit, `-` or `.`. Every bit of it is right.
+/// The mask of the bytes that are no letter, digit, `-` or `.`. All its bits are right.
 #[inline]
 pub(crate) fn not_host(word: u64) -> u64 {
     not_alphanumeric_or(word, b'-', b'.')
@@ -128,8 +127,8 @@ pub(crate) fn not_host(word: u64) -> u64 {
 
 #[inline(always)]
 fn not_alphanumeric_or(word: u64, first: u8, last: u8) -> u64 {
-    // Without the top bits nothing is carried into the next byte: adding sets the top bit of the
-    // bytes that are at least as large as asked for.
+    // With the top bits cleared no carry crosses bytes: an addition sets the top bit of the bytes
+    // that reach the bound.
     let low = word & !TOPS;
     let folded = low | each(0x20);
     let within =
@@ -138,20 +137,20 @@ fn not_alphanumeric_or(word: u64, first: u8, last: u8) -> u64 {
     (!taken | word) & TOPS
 }
 
-/// The mask of the bytes that are `byte`, which is below 0x80. Every bit of it is right.
+/// The mask of the bytes equal to `byte`, which is below 0x80. All its bits are right.
 #[inline]
 pub(crate) fn exactly(word: u64, byte: u8) -> u64 {
     let other = word ^ each(byte);
     !(((other & !TOPS) + !TOPS) | other) & TOPS
 }
 
-/// At most eight bytes as a word, zeros above them.
+/// At most eight bytes as a word, padded with zeros.
 #[inline]
 pub(crate) const fn load(bytes: &[u8]) -> u64 {
     let len = bytes.len();
     if let (Some(low), Some(high)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         let (low, high) = (u32::from_le_bytes(*low), u32::from_le_bytes(*high));
-        // The two overlap in bytes that they have in common.
+        // The two halves overlap in equal bytes.
         return low as u64 | (high as u64) << (8 * (len - 4) % 64);
     }
     match bytes {
@@ -166,7 +165,7 @@ pub(crate) const fn load(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// Words of every byte in every place, among bytes that carry and borrow.
+    /// Words with every byte in every position, among bytes that carry and borrow.
     fn words() -> impl Iterator<Item = [u8; 8]> {
         let around = [b'a', 0, 0xff, 0x7f, 0x80, b' ', b'-', b'9'];
         (0..=255).flat_map(move |byte| {

@@ -6,48 +6,48 @@ use super::field::{self, is_token};
 use crate::header::{Headers, Known, is_control};
 use crate::uri::hex_digit;
 
-/// Bytes of one chunk-size line, extensions included, and of all of them together beyond what the
-/// data is worth. nginx has no limit; what is beyond this carries no message, only load.
+/// The limit of one chunk-size line with its extensions, and of all size lines beyond the size of
+/// their data, in bytes. nginx has no limit; a longer line serves only to cause load.
 pub const SIZE_LINE_MAX: u32 = 16 * 1024;
 
-/// Bytes of a size line that need no data to be worth them: as many as a size can have.
+/// Size lines up to this length are not weighed against their data: the longest plain size.
 const SIZE_LINE_FREE: u32 = 16;
 
-/// Bytes of all trailer lines together: what a header of a request may have by default.
+/// The limit of all trailer lines together in bytes: the default limit of a request's header.
 pub const TRAILERS_MAX: u32 = 32 * 1024;
 
-/// The largest chunk: as in nginx, sixteen times it still fits a file offset.
+/// The largest chunk: as in nginx, sixteen times its size still fits a file offset.
 const CHUNK_MAX: u64 = i64::MAX as u64 / 16;
 
-/// Digits of a size that no limit can object to.
+/// Sizes with at most this many digits exceed no limit.
 const USUAL_DIGITS: usize = 8;
 
 /// The end of a body without trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// The body breaks the coding; the connection cannot be used any more.
+/// A violation of the coding; the connection cannot be reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkError {
-    /// Not the grammar.
+    /// Wrong syntax.
     Syntax,
-    /// A chunk size that no file can have.
+    /// A chunk size over [`CHUNK_MAX`].
     Size,
-    /// Size lines with extensions beyond [`SIZE_LINE_MAX`].
+    /// Size lines over [`SIZE_LINE_MAX`].
     Extension,
-    /// Trailers beyond [`TRAILERS_MAX`].
+    /// Trailers over [`TRAILERS_MAX`].
     Trailers,
 }
 
-/// What [`Chunked::decode`] found in its input.
+/// A result of [`Chunked::decode`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// These bytes of the input are data. The input is used up to their end; go on after it.
+    /// A range of data in the input. The input is consumed up to its end; continue after it.
     Data(Range<usize>),
-    /// The whole input is used and the body goes on.
+    /// The whole input is consumed; the body continues.
     NeedMore,
-    /// The body is over; the rest of the input belongs to the next message.
+    /// The end of the body; the rest of the input belongs to the next message.
     End {
-        /// Bytes of the input that were used.
+        /// The number of bytes consumed.
         consumed: usize,
     },
 }
@@ -77,7 +77,7 @@ enum State {
     Done,
 }
 
-/// Where in an extension.
+/// A part of an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     NameStart,
@@ -89,16 +89,16 @@ enum Part {
     QuotedEnd,
 }
 
-/// Decodes a chunked body. It takes the grammar and nothing else: CRLF everywhere, hex digits only,
-/// extensions without blanks, and trailers that are fields.
+/// A decoder of chunked bodies, strict about the grammar: CRLF everywhere, hex digits only,
+/// extensions without blanks, trailers that are fields.
 #[derive(Clone, Debug, Default)]
 pub struct Chunked {
     state: State,
-    /// Bytes of the chunk that have not come yet.
+    /// Bytes of the chunk still to come.
     left: u64,
-    /// Bytes of the current size line, or of the trailers.
+    /// The length of the current size line, or of the trailers, in bytes.
     line: u32,
-    /// Bytes of size lines beyond what the data is worth.
+    /// Bytes of size lines beyond the size of their data.
     excess: u32,
     trailer: Vec<u8>,
 }
@@ -109,24 +109,24 @@ impl Chunked {
         Self::default()
     }
 
-    /// Bytes of the current chunk that are still to come: with what the body has so far, a lower
-    /// bound of its size, known before the bytes are.
+    /// Bytes of the current chunk still to come: with the body so far, a lower bound of its size
+    /// that is known in advance.
     pub fn chunk_left(&self) -> u64 {
         self.left
     }
 
-    /// Whether the end has been seen.
+    /// Whether the body has ended.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
-    /// Whether a size line, or the trailers, have begun and not ended: what comes byte by byte here
-    /// is no progress of the body.
+    /// Whether a size line or the trailers are incomplete: single bytes of these are no progress of
+    /// the body.
     pub fn is_amid_line(&self) -> bool {
         !matches!(self.state, State::Start | State::Data | State::DataCr | State::Done)
     }
 
-    /// Looks at input that continues what was given before.
+    /// Decodes the next part of the body.
     pub fn decode(&mut self, input: &[u8]) -> Result<Step, ChunkError> {
         let mut at = self.usual(input);
         while let Some(&byte) = input.get(at) {
@@ -157,8 +157,8 @@ impl Chunked {
         }
     }
 
-    /// Takes what stands between two pieces of data, or the end of the body, if it is there whole
-    /// and plain. What it leaves goes through the states.
+    /// The fast path: a complete and plain size line between two pieces of data, or the end of the
+    /// body. Other input goes through the states.
     #[inline]
     fn usual(&mut self, input: &[u8]) -> usize {
         let start = match (self.state, input) {
@@ -212,7 +212,7 @@ impl Chunked {
         Ok(())
     }
 
-    /// One byte of an extension (RFC 9112 section 7.1.1, without the blanks that it calls bad).
+    /// One byte of an extension (RFC 9112 section 7.1.1, without its "bad whitespace").
     fn extension(&mut self, part: Part, byte: u8) -> Result<(), ChunkError> {
         self.count(1, SIZE_LINE_MAX, ChunkError::Extension)?;
         let next = match (part, byte) {
@@ -234,9 +234,9 @@ impl Chunked {
         Ok(())
     }
 
-    /// A size line has ended: many chunks must not bring much more than their data.
+    /// Weighs a complete size line: many chunks must not carry much more than their data.
     fn weigh_line(&mut self) -> Result<(), ChunkError> {
-        // What can be a usual line must count for nothing, because most of those do not come here.
+        // Lines that the fast path may take count nothing here, since most of them skip this check.
         if self.line > SIZE_LINE_FREE {
             let worth = u32::try_from(self.left).unwrap_or(u32::MAX);
             self.excess = self.excess.saturating_add(self.line).saturating_sub(worth);
@@ -244,7 +244,7 @@ impl Chunked {
         if self.excess > SIZE_LINE_MAX { Err(ChunkError::Extension) } else { Ok(()) }
     }
 
-    /// The states that wait for one byte of a line end.
+    /// The states that expect one byte of a line end.
     fn delimiter(&mut self, byte: u8) -> Result<(), ChunkError> {
         self.state = match (self.state, byte) {
             (State::SizeLf, b'\n') if self.left > 0 => {
@@ -277,7 +277,7 @@ impl Chunked {
         Ok(())
     }
 
-    /// Takes a trailer line to its CR; gives the offset after what was used.
+    /// Consumes a trailer line up to its CR; returns the offset after the consumed bytes.
     fn trailer_line(&mut self, input: &[u8], at: usize) -> Result<usize, ChunkError> {
         let found = memchr::memchr2(b'\r', b'\n', &input[at..]);
         let end = found.map_or(input.len(), |n| at + n);
@@ -302,14 +302,13 @@ impl Chunked {
         self.trailer.split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
     }
 
-    /// Every trailer line must be a field.
+    /// Checks that every trailer line is a field.
     fn check_trailers(&self) -> Result<(), ChunkError> {
         let is_field = |line| field::parse(line, true).is_ok_and(|field| !field.invalid);
         if self.trailer_lines().all(is_field) { Ok(()) } else { Err(ChunkError::Syntax) }
     }
 
-    /// Whether a trailer would change, if somebody took it for a field of the head, where the
-    /// message ends or whom it is for.
+    /// Whether a trailer, mistaken for a field of the head, would change the framing or the host.
     pub fn has_framing_trailer(&self) -> bool {
         const FRAMING: [Known; 3] = [Known::ContentLength, Known::TransferEncoding, Known::Host];
         self.trailer_lines().any(|line| {
@@ -318,8 +317,8 @@ impl Chunked {
         })
     }
 
-    /// Appends the trailers to `into`, without those that a trailer may not be (RFC 9110 section
-    /// 6.5.1: framing, routing, and how to read the content). A bad line is an error.
+    /// Appends the trailers to `into`, except forbidden ones (RFC 9110 section 6.5.1: framing,
+    /// routing, content). A bad line is an error.
     pub fn trailers(&self, into: &mut Headers) -> Result<(), ChunkError> {
         for line in self.trailer_lines() {
             let field = field::parse(line, true).map_err(|_| ChunkError::Syntax)?;
@@ -352,8 +351,8 @@ const NOT_IN_TRAILERS: &[Known] = &[
     Known::Location,
 ];
 
-/// The line before a chunk of `size` bytes; empty for size 0, which would end the body.
-/// After the data comes `\r\n`.
+/// The line before a chunk of `size` bytes; empty for size 0, which would end the body. `\r\n`
+/// follows the data.
 pub fn chunk_head(size: usize) -> ChunkHead {
     let mut head = ChunkHead { bytes: [0; 18], start: 18 };
     if size == 0 {
@@ -372,10 +371,10 @@ pub fn chunk_head(size: usize) -> ChunkHead {
     head
 }
 
-/// A chunk-size line; read it as a slice.
+/// A chunk-size line; it dereferences to a slice.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkHead {
-    /// The line stands at the end.
+    /// The line occupies the end of the array.
     bytes: [u8; 18],
     start: u8,
 }

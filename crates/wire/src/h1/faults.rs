@@ -1,11 +1,11 @@
-//! Attacks and bad input whose outcome this layer decides, one row each. The ids name the rows of
-//! the published collections they come from: request smuggling (S), chunked bodies (C), syntax (L),
-//! limits (M), trust (T) and paths (N).
+//! Attacks and malformed input that this layer decides on, one row each. The ids are those of
+//! published collections: request smuggling (S), chunked bodies (C), syntax (L), limits (M), trust
+//! (T) and paths (N).
 
 use super::{ChunkError, Chunked, Framing, Limits, RequestParser, Step};
 use crate::header::Known;
 
-/// Parses one head, however it comes: the status of its refusal, or 200.
+/// Parses a head whole and in pieces: the status of its refusal, or 200.
 fn status(request: &[u8]) -> u16 {
     super::fuzz::fuzz_request(request);
     let mut parser = RequestParser::new();

@@ -1,18 +1,18 @@
-//! One header line.
+//! A single header line.
 
 use crate::header::{is_clean_value, is_control};
 
-/// Where name and value of a line lie, as offsets into the line.
+/// A line's name and value, as offsets into the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Field {
     pub(super) name_end: usize,
     pub(super) value_start: usize,
     pub(super) value_end: usize,
-    /// The name has a byte that names do not have, or there is no colon.
+    /// The name has an illegal byte, or there is no colon.
     pub(super) invalid: bool,
 }
 
-/// The line has a byte, at this offset, that no header line may have.
+/// The offset of a byte that is illegal in header lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BadByte(pub(super) usize);
 
@@ -41,17 +41,17 @@ const fn classes() -> [u8; 256] {
     table
 }
 
-/// Whether a byte may stand in a token (RFC 9110 section 5.6.2), and so in the name of a field or
-/// of an extension.
+/// Whether a byte is allowed in tokens (RFC 9110 section 5.6.2), such as names of fields and
+/// extensions.
 pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Parses a line that is not empty and has lost its LF. Spaces around the value are not part of it
-/// (tabs are: nginx passes them on), nor are the CRs before the LF.
+/// Parses a non-empty line without its LF. The value excludes surrounding spaces (but not tabs,
+/// which nginx passes on) and trailing CRs.
 ///
-/// Control bytes in a value are refused, though nginx lets most through: no application means them,
-/// and parsers behind the proxy disagree about them.
+/// Control bytes in a value are refused, though nginx allows most: no application needs them, and
+/// parsers behind the proxy disagree about them.
 #[inline]
 pub(super) fn parse(line: &[u8], underscores: bool) -> Result<Field, BadByte> {
     let mut invalid = false;
@@ -85,7 +85,7 @@ pub(super) fn parse(line: &[u8], underscores: bool) -> Result<Field, BadByte> {
     Ok(Field { name_end: at, value_start: start + lead, value_end: end - tail, invalid })
 }
 
-/// A line without a colon has a name only; nothing but CRs may follow it.
+/// A line without a colon is a name only; nothing but CRs may follow it.
 #[cold]
 fn without_colon(line: &[u8], at: usize) -> Result<Field, BadByte> {
     match line[at..].iter().position(|&byte| byte != b'\r') {

@@ -1,11 +1,11 @@
-//! Entry points for fuzzing, which tests call too. They panic when a codec's answer depends on how
-//! its input was split, or when an answer points outside of the input.
+//! Entry points of fuzz targets and tests. They panic if a result depends on how the input was
+//! split, or points outside it.
 
 use super::{Chunked, RequestParser, ResponseParser, Step};
 use crate::header::{Headers, Known};
 use crate::request::{Limits, RequestFields, RequestHead, Version};
 
-/// Arbitrary bytes as a request head.
+/// Parses a request head.
 pub fn fuzz_request(data: &[u8]) {
     for limits in [SMALL, Limits::default()] {
         let mut whole = RequestParser::new();
@@ -33,7 +33,7 @@ pub fn fuzz_request(data: &[u8]) {
     }
 }
 
-/// Limits that a fuzzer reaches.
+/// Limits that short inputs reach.
 const SMALL: Limits = Limits {
     header_buffer_size: 16,
     large_buffers: 2,
@@ -44,7 +44,7 @@ const SMALL: Limits = Limits {
     allow_connect: true,
 };
 
-/// Arbitrary bytes as the fields of a request: a line for each, with the value behind `=`.
+/// Builds a request from fields: one per line, with the value after `=`.
 pub fn fuzz_request_fields(data: &[u8]) {
     for limits in [SMALL, Limits::default()] {
         let (mut fields, mut text) = (RequestFields::new(Version::HTTP_2), Vec::new());
@@ -83,7 +83,7 @@ fn check_request(data: &[u8], head: &RequestHead) {
     assert_eq!(headers.get(Known::Host), head.get(data, Known::Host));
 }
 
-/// Arbitrary bytes as a response head.
+/// Parses a response head.
 pub fn fuzz_response(data: &[u8]) {
     for max in [48, 4096] {
         let mut whole = ResponseParser::new();
@@ -108,7 +108,7 @@ pub fn fuzz_response(data: &[u8]) {
     }
 }
 
-/// Arbitrary bytes as a chunked body.
+/// Decodes a chunked body.
 pub fn fuzz_chunked(data: &[u8]) {
     let expected = decode([data.len()].into_iter(), data);
     for split in splits(data.len()) {
@@ -118,7 +118,7 @@ pub fn fuzz_chunked(data: &[u8]) {
 
 type Decoded = (Vec<u8>, Result<Option<usize>, super::ChunkError>, Vec<u8>);
 
-/// Feeds `data` cut at `ends`: the body, the offset of its end, and the trailers.
+/// Decodes `data` cut at `ends`: the body, the offset of its end, and the trailers.
 fn decode(ends: impl Iterator<Item = usize>, data: &[u8]) -> Decoded {
     let (mut chunked, mut body, mut at) = (Chunked::new(), Vec::new(), 0);
     for end in ends {
@@ -142,7 +142,7 @@ fn decode(ends: impl Iterator<Item = usize>, data: &[u8]) -> Decoded {
     (body, Ok(None), Vec::new())
 }
 
-/// Ways to cut `len` bytes: after every byte, and in pieces of a few sizes.
+/// Cuts of `len` bytes: after every byte, and in pieces of a few sizes.
 fn splits(len: usize) -> impl Iterator<Item = impl Iterator<Item = usize>> {
     [1, 2, 7, 33].into_iter().map(move |step| (0..len).step_by(step))
 }
@@ -151,7 +151,7 @@ fn splits(len: usize) -> impl Iterator<Item = impl Iterator<Item = usize>> {
 mod tests {
     use super::*;
 
-    /// A small generator, so that a failing case can be named by its seed.
+    /// A small generator, so that a seed names a failing case.
     struct Random(u64);
 
     impl Random {
@@ -164,7 +164,7 @@ mod tests {
         }
     }
 
-    /// Strings of pieces that the grammar is made of meet more states than random bytes.
+    /// Strings of grammar pieces reach more states than random bytes.
     fn run(pieces: &[&str], check: fn(&[u8])) {
         for seed in 0..4000 {
             let mut random = Random(seed);

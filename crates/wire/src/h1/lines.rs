@@ -1,37 +1,38 @@
-//! Header lines as nearly all are, many in one sweep.
+//! The fast path for header lines: many common lines in one sweep.
 //!
-//! A line is taken here when all of it is there and nothing is odd about it: a valid name, a colon,
-//! a value of ASCII without control bytes, CRLF. Everything else, and every fault, is left to
-//! [`super::field`], which finds the same in the lines that are taken here.
+//! A line is taken here if it is complete and plain: a valid name, a colon, a value of ASCII
+//! without control bytes, CRLF. Other lines, and all faults, are left to [`super::field`], which
+//! parses plain lines alike.
 
 use crate::header::{Entry, Known, Seen, Span};
 use crate::words;
 
-/// Bytes of a name that a colon is looked for in. Without such a bound, lines that have none would
+/// The limit of the search for a colon. Without it, lines without a colon would be scanned again
+/// and again.
 /// be gone over again and again.
 const NAME_MAX: usize = 64;
 
-/// Lines that need more than being read.
+/// Fields that need the caller's attention.
 pub(super) struct Rules {
-    /// After one of these the caller looks at it.
+    /// Fields after which the caller acts.
     pub(super) notice: Seen,
-    /// The second one of these is odd.
+    /// Fields whose second occurrence is odd.
     pub(super) once: Seen,
 }
 
-/// Where [`read`] stopped.
+/// The reason why [`read`] stopped.
 #[derive(Clone, Copy)]
 pub(super) enum Stop {
-    /// After a line that the caller looks at, the last of the entries.
+    /// After a noticed line, the last of the entries.
     Notice,
-    /// Before the blank line after the last.
+    /// Before the blank line after the last field.
     Blank,
-    /// Before a line that is odd or not all there, or that is one too many.
+    /// Before a line that is odd or incomplete, or that exceeds the limit.
     Odd,
 }
 
-/// Reads lines from `buf[at..]` into `entries`, no more than `most` in all, and their ids into
-/// `seen`. Returns the offset where it stopped.
+/// Reads lines from `buf[at..]` into `entries`, up to `most` in all, and their ids into `seen`.
+/// Returns the offset at which it stopped.
 #[inline(never)]
 pub(super) fn read(
     buf: &[u8],
@@ -59,7 +60,7 @@ pub(super) fn read(
     (at, stop)
 }
 
-/// The line at `at`, and the offset after it.
+/// The plain line at `at`, and the offset after it.
 #[inline(always)]
 fn usual(buf: &[u8], at: usize) -> Option<(Entry, usize)> {
     let first = word(buf, at)?;
@@ -94,17 +95,17 @@ fn spaces(value: &[u8]) -> usize {
     value.iter().take_while(|&&byte| byte == b' ').count()
 }
 
-/// Where a value ends that has a space before `stop`.
+/// The end of a value without the spaces before `stop`.
 #[cold]
 fn without_spaces(buf: &[u8], start: usize, stop: usize) -> usize {
     start + buf[start..stop].iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1)
 }
 
-/// The id of a name of less than eight bytes, which are in `first`, and where its end is: the
+/// The id of a name shorter than eight bytes, which are in `first`, and the offset of its end: the
 /// lowest of `colons`.
 #[inline(always)]
 fn short_name(at: usize, first: u64, colons: u64) -> Option<(Known, usize)> {
-    // From the lowest colon's top bit down to all the bits below that byte.
+    // All bits below the lowest colon's byte.
     let name = ((colons & colons.wrapping_neg()) >> 7) - 1;
     let len = words::lowest(colons);
     let known = Known::of_short(first & name, len);
@@ -119,7 +120,7 @@ fn is_short_name(word: u64, mask: u64) -> bool {
     mask != 0 && words::is_name_word(word, mask)
 }
 
-/// The same of a longer name.
+/// Likewise for a longer name.
 #[inline(always)]
 fn long_name(buf: &[u8], at: usize, first: u64) -> Option<(Known, usize)> {
     if first as u16 == u16::from_le_bytes(*b"\r\n") {
@@ -151,7 +152,7 @@ fn long_name(buf: &[u8], at: usize, first: u64) -> Option<(Known, usize)> {
 #[inline(always)]
 fn value_end(buf: &[u8], line: usize, value: usize) -> Option<usize> {
     let mut at = value;
-    // Most values end soon; for the others a register of sixteen tells where to look closer.
+    // Most values are short; for long ones, sixteen bytes are checked at once.
     for _ in 0..2 {
         let Some(word) = word(buf, at) else { return near_end(buf, line) };
         let found = words::not_text(word);
@@ -176,8 +177,8 @@ fn value_end(buf: &[u8], line: usize, value: usize) -> Option<usize> {
     near_end(buf, line)
 }
 
-/// The same where fewer than eight bytes are left: the last word reaches back over bytes of the
-/// line that have been looked at.
+/// Likewise with fewer than eight bytes left: the last word overlaps bytes of the line that are
+/// already checked.
 #[inline(never)]
 fn near_end(buf: &[u8], line: usize) -> Option<usize> {
     let last = u64::from_le_bytes(*buf.get(line..)?.last_chunk()?);

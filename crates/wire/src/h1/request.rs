@@ -10,7 +10,7 @@ use crate::request::{
 };
 use crate::uri::Scan;
 
-/// The lines that a request parser acts upon.
+/// The fields that a request parser acts on.
 const SPECIAL: Rules =
     Rules { notice: Seen::of(&[Known::Host, Known::Connection]), once: Known::UNIQUE_IN_REQUEST };
 
@@ -22,21 +22,21 @@ enum Phase {
     Done,
 }
 
-/// Parses request heads, one after the other, from a buffer that grows.
+/// A parser of successive request heads in a growing buffer.
 ///
-/// The answer does not depend on how the bytes were split. Size limits act as they do in nginx,
-/// where a head lies in one small buffer and then in large ones, and a line that meets the end
-/// of its buffer is moved to the next.
+/// The result does not depend on how the bytes were split. Size limits act as in nginx, where a
+/// head occupies one small buffer and then large ones, and a line at the end of its buffer is moved
+/// to the next.
 #[derive(Clone, Debug, Default)]
 pub struct RequestParser {
     builder: Builder,
     line: RequestLine,
     phase: Phase,
-    /// Where the current line begins.
+    /// The offset of the current line.
     line_start: usize,
-    /// Bytes before this have been looked at.
+    /// Bytes before this offset are parsed.
     at: usize,
-    /// Where nginx's current buffer would end. 0 before the first byte.
+    /// The end of nginx's current buffer. 0 before the first byte.
     window_end: usize,
     large_used: u32,
 }
@@ -47,7 +47,7 @@ impl RequestParser {
         Self::default()
     }
 
-    /// Gets ready for the next head and keeps the memory. Its buffer starts at the next request.
+    /// Prepares for the next head and keeps the memory. Its buffer starts at the next request.
     pub fn reset(&mut self) {
         self.builder.reset();
         self.line = RequestLine::default();
@@ -55,7 +55,7 @@ impl RequestParser {
         (self.line_start, self.at, self.window_end, self.large_used) = (0, 0, 0, 0);
     }
 
-    /// What has been parsed; complete once [`Self::advance`] gave a length.
+    /// The head so far; complete once [`Self::advance`] returned a length.
     pub fn head(&self) -> &RequestHead {
         &self.builder.head
     }
@@ -65,24 +65,24 @@ impl RequestParser {
         std::mem::take(&mut self.builder.head)
     }
 
-    /// Hands the head over and takes an old one for its memory, ready for the next.
+    /// Swaps the head with an old one, whose memory serves the next head.
     pub fn swap_head(&mut self, head: &mut RequestHead) {
         std::mem::swap(&mut self.builder.head, head);
         self.reset();
     }
 
-    /// Whether the request line is not complete yet.
+    /// Whether the request line is incomplete.
     pub fn is_in_line(&self) -> bool {
         self.phase == Phase::Line
     }
 
-    /// The head as far as it came, of a request that is refused or broken off, for the log: of a
-    /// line that is not whole everything up to its end or the end of `buf`. `whole` says that the
-    /// header line where it ended is whole and counts for the length.
+    /// The partial head of a refused or aborted request, for the log. An incomplete request line
+    /// extends to its end or the end of `buf`. `whole` means that the last header line is complete
+    /// and counts for the length.
     pub fn take_partial(&mut self, buf: &[u8], whole: bool) -> RequestHead {
         if self.phase == Phase::Line && self.builder.head.line == Span::default() {
             let start = match self.line.state {
-                // The first byte is the one that no method has, unless all were blank lines.
+                // A first byte that no method has, unless all are blank lines.
                 State::Start => buf.iter().position(|byte| !b"\r\n".contains(byte)),
                 _ => Some(self.line.start),
             };
@@ -101,14 +101,14 @@ impl RequestParser {
         self.take_head()
     }
 
-    /// Looks at what `buf` has gained. `Some(n)`: the head is complete and has `n` bytes.
-    /// `None`: feed more. `buf` keeps all bytes since [`Self::reset`].
+    /// Parses the new bytes of `buf`, which must keep all bytes since [`Self::reset`]. `Some(n)`:
+    /// the head is complete and has `n` bytes. `None`: more bytes are needed.
     pub fn advance(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
         self.advance_with(buf, limits, |_| None)
     }
 
-    /// As [`Self::advance`]. When the host becomes known, `choose` may give the rules of the server
-    /// that it names, which then hold for the lines after it.
+    /// As [`Self::advance`]. When the host becomes known, `choose` may return the limits of its
+    /// server, which apply to the following lines.
     pub fn advance_with(
         &mut self,
         buf: &[u8],
@@ -151,8 +151,8 @@ impl RequestParser {
         Ok(Some(self.line_start))
     }
 
-    /// Takes a request line that is all there, and as most are: a usual method, a path, HTTP/1.1.
-    /// Others are left to [`RequestLine`], and so are all faults.
+    /// The fast path: a complete request line with a usual method, a path, HTTP/1.1. Other lines,
+    /// and all faults, are left to [`RequestLine`].
     #[inline]
     fn usual_request_line(&mut self, buf: &[u8]) -> bool {
         if self.at != 0 {
@@ -210,7 +210,7 @@ impl RequestParser {
                 span: Span::new(start, self.at),
             });
         }
-        // Nothing but blank lines fills the buffer, which is then used again.
+        // A buffer with nothing but blank lines is reused.
         if self.at >= BLANK_MAX {
             return Err(RequestError::new(RequestFault::Line));
         }
@@ -218,7 +218,7 @@ impl RequestParser {
         Ok(())
     }
 
-    /// Moves on to a large buffer, with what there is of the line that began at `start`.
+    /// Moves to the next large buffer, with the part of the line from `start` on.
     fn next_window(&mut self, start: usize, limits: &Limits) -> Result<(), ()> {
         let size = limits.large_buffer_size as usize;
         let has = self.at - start;
@@ -254,7 +254,7 @@ impl RequestParser {
         }
     }
 
-    /// Takes over what the request line said.
+    /// Stores the parsed request line.
     fn take_line(
         &mut self,
         buf: &[u8],
@@ -276,7 +276,7 @@ impl RequestParser {
         }
     }
 
-    /// Takes lines as most are, up to one that is not.
+    /// Takes plain lines, up to the first one that is not.
     #[inline]
     fn usual_lines(&mut self, buf: &[u8], limits: &Limits) -> Stop {
         let buf = &buf[..buf.len().min(self.window_end)];
@@ -290,7 +290,7 @@ impl RequestParser {
         stop
     }
 
-    /// The line that ends at `end`, which may be the blank one after the last.
+    /// Takes the line that ends at `end`, which may be the final blank one.
     fn any_line(
         &mut self,
         buf: &[u8],
@@ -320,7 +320,7 @@ impl RequestParser {
         self.builder.field(entry, buf, limits, choose)
     }
 
-    /// Acts upon the line that was taken last.
+    /// Acts on the last field.
     #[inline]
     fn notice(
         &mut self,
@@ -332,7 +332,7 @@ impl RequestParser {
         self.builder.notice(entry, buf, choose)
     }
 
-    /// The blank line behind the last one has come.
+    /// Handles the final blank line.
     fn finish(&mut self, buf: &[u8], limits: &Limits) -> Result<(), RequestError> {
         self.builder.finish(limits, |head| {
             let length = head.get(buf, Known::ContentLength);

@@ -1,4 +1,4 @@
-//! The request line, byte by byte, so that a wrong one is refused at its first wrong byte.
+//! The request line, parsed byte by byte, so that it is refused at its first wrong byte.
 //!
 //! ```text
 //! Start ─▶ Method ─┬▶ BeforeTarget ─┬──────────────▶ Target ─┬▶ AfterTarget ─▶ Http ─▶ Major ─▶ Minor
@@ -19,7 +19,7 @@ pub(super) enum State {
     Method,
     BeforeTarget,
     Scheme,
-    /// After `scheme:`, this many slashes seen.
+    /// After `scheme:` and this many slashes.
     Slashes(u8),
     BeforeHost,
     HostStart,
@@ -30,7 +30,7 @@ pub(super) enum State {
     Port,
     Target,
     AfterTarget,
-    /// This many bytes of `HTTP/` seen.
+    /// After this many bytes of `HTTP/`.
     Http(u8),
     MajorFirst,
     Major,
@@ -41,7 +41,7 @@ pub(super) enum State {
     Done,
 }
 
-/// The line so far. Offsets are into the caller's buffer.
+/// The line so far, as offsets into the caller's buffer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RequestLine {
     pub(super) state: State,
@@ -68,7 +68,8 @@ type Step = Result<(), RequestFault>;
 use RequestFault::Line as BAD;
 
 impl RequestLine {
-    /// Reads `buf[at..end]` and returns the offset after the line's LF, or `None` when it goes on.
+    /// Parses `buf[at..end]` and returns the offset after the line's LF, or `None` if it is
+    /// incomplete.
     #[inline]
     pub(super) fn feed(
         &mut self,
@@ -138,7 +139,7 @@ impl RequestLine {
         let at = self.scan.feed(buf, from);
         let Some(&byte) = buf.get(at) else { return Ok(at) };
         self.target = Span::new(self.target_start, at);
-        // The usual end of a line needs no walk through the states.
+        // The fast path for the usual end of a line.
         if buf[at..].starts_with(b" HTTP/1.1\r\n") {
             self.protocol = Some(at + 1);
             (self.major, self.minor) = (1, 1);
@@ -236,7 +237,7 @@ impl RequestLine {
         self.port(byte, at)
     }
 
-    /// After the host, and in its port.
+    /// The states after the host, and in its port.
     fn port(&mut self, byte: u8, at: usize) -> Step {
         let connect = self.method == Method::Connect;
         match self.state {
@@ -270,7 +271,7 @@ impl RequestLine {
                 self.empty_path = true;
             }
             b' ' => {
-                // The path is `/`; one of those after the scheme stands for it.
+                // The path is `/`: a slash after the scheme serves as its text.
                 let slash = self.scheme.end as usize + 1;
                 self.target = Span::new(slash, slash + 1);
                 self.state = State::AfterTarget;

@@ -13,7 +13,7 @@ use crate::request::parse_length;
 use crate::request::{Connection, Version};
 use crate::words;
 
-/// The lines of which there is one. None is acted upon before all are there.
+/// The unique fields. Parsing acts on them only once all are read.
 const SPECIAL: Rules = Rules {
     notice: Seen::of(&[]),
     once: Known::FIRST_COUNTS_IN_RESPONSE
@@ -28,7 +28,7 @@ enum Phase {
     Done,
 }
 
-/// Parses response heads from a buffer that grows. The answer does not depend on how it was split.
+/// A parser of response heads in a growing buffer. The result does not depend on how it was split.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseParser {
     head: ResponseHead,
@@ -44,7 +44,7 @@ impl ResponseParser {
         Self::default()
     }
 
-    /// Gets ready for the next head and keeps the memory. Its buffer starts at the next response.
+    /// Prepares for the next head and keeps the memory. Its buffer starts at the next response.
     pub fn reset(&mut self) {
         self.head.clear();
         self.phase = Phase::Status;
@@ -52,30 +52,30 @@ impl ResponseParser {
         (self.line_start, self.at) = (0, 0);
     }
 
-    /// What has been parsed; complete once [`Self::advance`] gave a length.
+    /// The head so far; complete once [`Self::advance`] returned a length.
     pub fn head(&self) -> &ResponseHead {
         &self.head
     }
 
-    /// Moves the lines of a head that is complete to `into`, whose memory this parser then uses:
-    /// only `head`, the bytes of the head, is copied.
+    /// Moves the lines of a complete head to `into`, whose memory this parser takes over: only
+    /// `head`, the bytes of the head, is copied.
     pub fn give_lines(&mut self, head: &[u8], into: &mut Headers) {
         into.exchange(head, &mut self.head.entries, self.seen);
     }
 
-    /// The head by value, to be given back with [`Self::restore`] for its memory.
+    /// The head by value, to be returned with [`Self::restore`] for its memory.
     pub fn take_head(&mut self) -> ResponseHead {
         std::mem::take(&mut self.head)
     }
 
-    /// Gives a head's vectors back.
+    /// Returns a head for its memory.
     pub fn restore(&mut self, head: ResponseHead) {
         self.head = head;
         self.reset();
     }
 
-    /// Looks at what `buf` has gained. `Some(n)`: the head has `n` bytes. `None`: feed more. A head
-    /// of more than `max` bytes is refused, and so is one without a status line (HTTP/0.9).
+    /// Parses the new bytes of `buf`. `Some(n)`: the head has `n` bytes. `None`: more bytes are
+    /// needed. Refuses a head over `max` bytes, or without a status line (HTTP/0.9).
     pub fn advance(&mut self, buf: &[u8], max: usize) -> Result<Option<usize>, ResponseError> {
         let seen = &buf[..buf.len().min(max)];
         if self.phase == Phase::Status && self.at == 0 {
@@ -99,7 +99,7 @@ impl ResponseParser {
         Ok(Some(self.line_start))
     }
 
-    /// Takes lines as most are, up to one that is not.
+    /// Takes plain lines, up to the first one that is not.
     #[inline]
     fn usual_lines(&mut self, seen: &[u8]) -> Stop {
         let (entries, ids) = (&mut self.head.entries, &mut self.seen);
@@ -108,14 +108,14 @@ impl ResponseParser {
         stop
     }
 
-    /// Looks for the end of the current line, which may have been looked for before.
+    /// Searches for the end of the current line, from where the last search ended.
     fn line_end(&mut self, seen: &[u8]) -> bool {
         let found = memchr::memchr(b'\n', &seen[self.at..]);
         self.at = found.map_or(seen.len(), |n| self.at + n + 1);
         found.is_some()
     }
 
-    /// A line has not ended yet.
+    /// Handles an incomplete line.
     fn wait(&mut self, seen: &[u8], max: usize) -> Result<Option<usize>, ResponseError> {
         if self.phase == Phase::Status && !b"HTTP/".starts_with(&seen[..seen.len().min(5)]) {
             return Err(fault(ResponseFault::NoStatusLine, 0, 0));
@@ -126,7 +126,7 @@ impl ResponseParser {
         Ok(None)
     }
 
-    /// The line before `self.at`.
+    /// Takes the line before `self.at`.
     fn any_line(&mut self, seen: &[u8]) -> Result<(), ResponseError> {
         let line = &seen[self.line_start..self.at - 1];
         if self.phase == Phase::Status {
@@ -140,8 +140,8 @@ impl ResponseParser {
         Ok(())
     }
 
-    /// Takes a status line that is all there and as most are; others are left to
-    /// [`Self::status_line`], and so are all faults.
+    /// The fast path: a complete and plain status line. Other lines, and all faults, are left to
+    /// [`Self::status_line`].
     #[inline]
     fn usual_status_line(&mut self, buf: &[u8]) {
         let Some(rest) = buf.strip_prefix(b"HTTP/1.1 ") else { return };
@@ -223,7 +223,7 @@ impl ResponseParser {
         ResponseError { fault, span: entry.value }
     }
 
-    /// Looks at the lines that say how the body ends, once all are there.
+    /// Checks the framing fields, once all fields are read.
     fn finish(&mut self, buf: &[u8]) -> Result<(), ResponseError> {
         let head = &mut self.head;
         if head.is_interim() {
@@ -261,7 +261,7 @@ fn fault(fault: ResponseFault, start: usize, end: usize) -> ResponseError {
     ResponseError { fault, span: Span::new(start, end) }
 }
 
-/// Parses `HTTP/major.minor` and the spaces after it; gives the offset of what follows.
+/// Parses `HTTP/major.minor` and the spaces after it; returns the offset after them.
 fn version_of(line: &[u8]) -> Option<(Version, usize)> {
     let rest = line.strip_prefix(b"HTTP/")?;
     let dot = rest.iter().position(|&b| b == b'.')?;
@@ -274,8 +274,7 @@ fn version_of(line: &[u8]) -> Option<(Version, usize)> {
         let small = matches!(digits.len(), 1..=3) && digits.iter().all(u8::is_ascii_digit);
         small.then(|| digits.iter().fold(0_u16, |n, digit| n * 10 + u16::from(digit - b'0')))
     };
-    // Whatever comes after HTTP/1 on such a connection is treated as the highest version known
-    // here.
+    // Versions after HTTP/1 count as the highest version known here.
     let version = (number(major)?.min(3) * 1000 + number(minor)?).min(3999);
     let spaces = rest[space..].iter().take_while(|&&b| b == b' ').count();
     Some((Version(version), 5 + space + spaces))

@@ -1,10 +1,10 @@
-//! The names that the proxy acts on, and how a name becomes an id.
+//! Known names: the names that the proxy acts on, and their ids.
 
 mod find;
 
 macro_rules! known {
     ($($id:ident = $text:literal,)*) => {
-        /// The id of a header name. Names that the proxy does not act on are [`Known::Other`].
+        /// The id of a header name. Other names are [`Known::Other`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         #[allow(missing_docs)]
@@ -99,19 +99,19 @@ const COUNT: usize = IDS.len() - 1;
 const _: () = assert!(COUNT < 128, "Seen holds one bit per id in 128 bits");
 
 impl Known {
-    /// The id of a name, whatever its case.
+    /// The id of a name, ignoring case.
     #[inline]
     pub fn from_name(name: &[u8]) -> Self {
         find::find(name)
     }
 
-    /// As [`Self::from_name`] of a name that is in one word, with zeros above it.
+    /// As [`Self::from_name`], for a name that fits one word, padded with zeros.
     #[inline]
     pub(crate) fn of_short(name: u64, len: usize) -> Self {
         find::candidate(name, 0, len)
     }
 
-    /// As [`Self::from_name`], where `first` and `last` are its first and last eight bytes.
+    /// As [`Self::from_name`], with the first and last eight bytes of the name given.
     #[inline]
     pub(crate) fn of_long(first: u64, last: u64, name: &[u8]) -> Self {
         find::by_ends(first, last, name)
@@ -122,19 +122,19 @@ impl Known {
         NAMES[self as usize]
     }
 
-    /// Every id but [`Known::Other`].
+    /// All ids except [`Known::Other`].
     pub fn all() -> &'static [Self] {
         &IDS[..COUNT]
     }
 
-    /// Whether a request with two of these lines is refused with 400
+    /// Whether a request with two such lines is refused with 400
     /// (`ngx_http_process_unique_header_line` and the rule for Host).
     pub fn unique_in_request(self) -> bool {
         Self::UNIQUE_IN_REQUEST.contains(self)
     }
 
-    /// Whether of several such lines in an upstream's response only the first counts, and the
-    /// others are dropped with a warning in the error log.
+    /// Whether only the first such line of an upstream's response counts; the others are dropped
+    /// with a warning in the error log.
     pub fn first_counts_in_response(self) -> bool {
         Self::FIRST_COUNTS_IN_RESPONSE.contains(self)
     }
@@ -145,7 +145,7 @@ impl Known {
 pub struct Seen([u64; 2]);
 
 impl Seen {
-    /// A set of these.
+    /// A set of these ids.
     pub(crate) const fn of(ids: &[Known]) -> Self {
         let mut set = Self([0; 2]);
         let mut i = 0;
@@ -156,12 +156,12 @@ impl Seen {
         set
     }
 
-    /// What is in one of the sets.
+    /// The union of both sets.
     pub(crate) const fn or(self, other: Self) -> Self {
         Self([self.0[0] | other.0[0], self.0[1] | other.0[1]])
     }
 
-    /// Puts an id in and says whether it was new.
+    /// Adds an id; returns whether it was new.
     #[inline]
     pub fn insert(&mut self, known: Known) -> bool {
         let word = &mut self.0[known.place()];
@@ -170,13 +170,13 @@ impl Seen {
         new
     }
 
-    /// Takes an id out.
+    /// Removes an id.
     #[inline]
     pub fn remove(&mut self, known: Known) {
         self.0[known.place()] &= !known.bit();
     }
 
-    /// Whether the id is in the set.
+    /// Whether the set has the id.
     #[inline]
     pub fn contains(&self, known: Known) -> bool {
         self.0[known.place()] & known.bit() != 0
@@ -216,7 +216,7 @@ impl Known {
         Self::XAccelCharset,
     ]);
 
-    /// Which word of a [`Seen`] has the id.
+    /// The index of the word of a [`Seen`] that has the id.
     const fn place(self) -> usize {
         (self as usize >> 6) & 1
     }

@@ -1,7 +1,8 @@
-//! Values that are lists: cookies, `Cache-Control`, and the like.
+//! Lists in values: cookies, `Cache-Control` and the like.
 
-/// The value of `name=value` in a list whose items end at `separator`, as `$cookie_name` (`;`) and
-/// cache directives (`,`) are looked up: names without case, spaces around `=` allowed, no quotes.
+/// The value of `name=value` in a list with this separator, by the rules of `$cookie_name` (`;`)
+/// and cache directives (`,`): names ignore case, spaces around `=` are allowed, quotes are not
+/// parsed.
 pub fn param<'a>(list: &'a [u8], name: &[u8], separator: u8) -> Option<&'a [u8]> {
     items(list, separator).find_map(|item| {
         let rest = skip_spaces(after_name(item, name)?).strip_prefix(b"=")?;
@@ -9,7 +10,7 @@ pub fn param<'a>(list: &'a [u8], name: &[u8], separator: u8) -> Option<&'a [u8]>
     })
 }
 
-/// Whether a list has the bare item `name`, whatever its case.
+/// Whether a list has the bare item `name`, ignoring case.
 pub fn has_item(list: &[u8], name: &[u8], separator: u8) -> bool {
     items(list, separator)
         .any(|item| after_name(item, name).is_some_and(|rest| skip_spaces(rest).is_empty()))

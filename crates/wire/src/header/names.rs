@@ -1,8 +1,8 @@
-//! A set of names, made once and asked about every field that passes.
+//! Sets of names, built once and tested per field.
 
 use super::{Known, Seen};
 
-/// Names of fields, whatever their case: ids where there are any, and the others as text.
+/// Names of fields, ignoring case: ids of known names, and text of others.
 #[derive(Clone, Debug, Default)]
 pub struct NameSet {
     known: Seen,
@@ -10,7 +10,7 @@ pub struct NameSet {
 }
 
 impl NameSet {
-    /// Puts a name in and says whether it was new.
+    /// Adds a name; returns whether it was new.
     pub fn insert(&mut self, name: &[u8]) -> bool {
         let known = Known::from_name(name);
         if known != Known::Other {
@@ -23,7 +23,7 @@ impl NameSet {
         new
     }
 
-    /// Whether the name is there whose id is `known`.
+    /// Whether the set has the name, whose id is `known`.
     pub fn contains(&self, name: &[u8], known: Known) -> bool {
         match known {
             Known::Other => self.others.iter().any(|other| name.eq_ignore_ascii_case(other)),

@@ -1,9 +1,9 @@
-//! Entry point for fuzzing, which tests call too. It panics when the codec's answer depends on how
-//! its input was split, or when an answer points outside of the input.
+//! Entry point of a fuzz target and tests. It panics if a result depends on how the input was
+//! split, or points outside it.
 
 use super::{Answer, Value, read_answer};
 
-/// Arbitrary bytes as the answer to a request for a key, which is the first line.
+/// Reads a response to a request for a key, which is the first line of `data`.
 pub fn fuzz_answer(data: &[u8]) {
     let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
     let (key, answer) = data.split_at(end);
@@ -24,7 +24,7 @@ pub fn fuzz_answer(data: &[u8]) {
     }
 }
 
-/// A value taken at once and in two parts.
+/// Takes a value at once and in two parts.
 fn check_value(length: u64, bytes: &[u8]) {
     let mut whole = Value::new(length);
     let taken = whole.take(bytes);

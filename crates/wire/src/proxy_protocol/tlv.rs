@@ -1,19 +1,19 @@
-//! The TLVs of version 2, by the names that `$proxy_protocol_tlv_` takes.
+//! The TLVs of version 2, under their names in `$proxy_protocol_tlv_`.
 
 use super::ProxyHeader;
 
-/// A TLV that runs over the end of the header, or an SSL TLV that is too short.
+/// A TLV that exceeds the header, or an SSL TLV that is too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokenTlv;
 
-/// Which TLV.
+/// The name of a TLV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlvName {
-    /// One of the header's own, by its type.
+    /// A TLV of the header, by type.
     Top(u32),
-    /// One inside of the SSL TLV.
+    /// A TLV inside the SSL TLV, by type.
     Ssl(u32),
-    /// What verifying the client's certificate gave, as a number.
+    /// The result of verifying the client's certificate, as a number.
     SslVerify,
 }
 
@@ -28,7 +28,7 @@ const IN_SSL: &[(&str, u32)] =
     &[("version", 0x21), ("cn", 0x22), ("cipher", 0x23), ("sig_alg", 0x24), ("key_alg", 0x25)];
 
 impl TlvName {
-    /// `alpn`, `ssl_cn`, `0xEA`, `ssl_0x21`, …
+    /// Parses `alpn`, `ssl_cn`, `0xEA`, `ssl_0x21`, …
     pub fn parse(name: &str) -> Option<Self> {
         let (name, table, wrap): (_, _, fn(u32) -> Self) = match name.strip_prefix("ssl_") {
             Some("verify") => return Some(Self::SslVerify),
@@ -44,7 +44,7 @@ impl TlvName {
 }
 
 impl ProxyHeader {
-    /// Appends the value of a TLV to `out`; `false` when there is none.
+    /// Appends the value of a TLV to `out`; `false` if there is none.
     pub fn tlv(&self, name: TlvName, out: &mut Vec<u8>) -> Result<bool, BrokenTlv> {
         let kind = match name {
             TlvName::Top(kind) => {

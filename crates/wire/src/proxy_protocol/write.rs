@@ -1,4 +1,4 @@
-//! Headers that go to upstream servers.
+//! Writers of headers to upstream servers.
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use super::SIGNATURE;
 use super::tlv::{CRC32C, SSL};
 
-/// Appends a header of version 1. `from`: the client; `to`: where it connected. `UNKNOWN` when the
-/// client has no IP address.
+/// Appends a header of version 1. `from`: the client; `to`: the address it connected to. `UNKNOWN`
+/// if the client has no IP address.
 pub fn write_v1(from: Option<SocketAddr>, to: Option<SocketAddr>, out: &mut Vec<u8>) {
     let (Some(from), Some(to)) = (from, to) else {
         return out.extend_from_slice(b"PROXY UNKNOWN\r\n");
@@ -18,20 +18,20 @@ pub fn write_v1(from: Option<SocketAddr>, to: Option<SocketAddr>, out: &mut Vec<
     let _ = write!(out, "PROXY {family} {from_ip} {to_ip} {} {}\r\n", from.port(), to.port());
 }
 
-/// What is said of a client's TLS connection.
+/// The SSL TLV: a client's TLS connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Ssl<'a> {
-    /// Bits: 1 the connection is TLS, 2 a certificate came with it, 4 one came with its session.
+    /// Bits: 1 the connection uses TLS, 2 it brought a certificate, 4 its session did.
     pub client: u8,
-    /// 0: the certificate was verified.
+    /// 0 if the certificate was verified.
     pub verify: u32,
-    /// TLVs inside: 0x21 version, 0x22 common name, 0x23 cipher, 0x24 signature, 0x25 key.
+    /// The TLVs inside: 0x21 version, 0x22 common name, 0x23 cipher, 0x24 signature, 0x25 key.
     pub fields: &'a [(u8, &'a [u8])],
 }
 
-/// Appends a header of version 2 that closes with a CRC-32C TLV, as nginx writes it. Without
-/// addresses it is a LOCAL one. A mix of families is written as IPv6, two mapped IPv4 addresses as
-/// IPv4. A value that does not fit the length of its TLV is left out.
+/// Appends a header of version 2 with a final CRC-32C TLV, as nginx writes it. Without addresses it
+/// is a LOCAL one. Mixed families are written as IPv6, two mapped IPv4 addresses as IPv4. A value
+/// that exceeds its TLV is omitted.
 pub fn write_v2(
     from: Option<SocketAddr>,
     to: Option<SocketAddr>,
@@ -65,7 +65,7 @@ pub fn write_v2(
     out[end - 4..].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// The largest value of a TLV: several of them and the addresses still fit the header's length.
+/// The limit of a TLV's value: several of them and the addresses still fit the header's length.
 const VALUE_MAX: usize = 8 * 1024;
 
 fn write_tlv(kind: u8, value: &[u8], out: &mut Vec<u8>) {

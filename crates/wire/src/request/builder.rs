@@ -1,4 +1,4 @@
-//! What makes a head of a request line and fields, in the order in which they come.
+//! The builder of heads, from a request line and fields in order.
 
 use super::error::{RequestError, RequestFault};
 use super::framing::Framing;
@@ -8,30 +8,28 @@ use super::method::{Method, Version};
 use crate::header::{Entry, Known, Span};
 use crate::uri::{self, InvalidHost};
 
-/// A head in the making. Who drives it has judged the syntax; here is what holds for every
-/// protocol: how many fields there may be, which only once, what the host is, and what the method
-/// needs.
+/// A head under construction. The codec has checked the syntax; this checks the rules of every
+/// protocol: the number of fields, unique fields, the host, the needs of the method.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Builder {
     pub(crate) head: RequestHead,
-    /// The rules of the chosen server, once the host is known.
+    /// The limits of the chosen server, once the host is known.
     own: Option<Limits>,
     last_host: LastHost,
 }
 
-/// The `Host` that came last on the connection: mostly it comes again, and need not be taken apart
-/// again.
+/// The last `Host` of the connection: it usually recurs, and need not be parsed again.
 #[derive(Clone, Debug, Default)]
 struct LastHost {
-    /// As it was sent.
+    /// As sent.
     text: Vec<u8>,
-    /// As it was understood.
+    /// As parsed.
     host: Vec<u8>,
     port: u16,
 }
 
 impl LastHost {
-    /// Longer ones are not remembered.
+    /// The longest host that is remembered.
     const LONGEST: usize = 64;
 
     /// As [`uri::parse_host`].
@@ -54,25 +52,24 @@ impl LastHost {
 }
 
 impl Builder {
-    /// Gets ready for the next head and keeps the memory.
+    /// Prepares for the next head and keeps the memory.
     pub(crate) fn reset(&mut self) {
         self.head.clear();
         self.own = None;
     }
 
-    /// The rules that hold now.
+    /// The limits that apply now.
     pub(crate) fn rules(&self, limits: &Limits) -> Limits {
         self.own.unwrap_or(*limits)
     }
 
-    /// How many fields there may be.
+    /// The limit of fields that applies now.
     #[inline]
     pub(crate) fn max_headers(&self, limits: &Limits) -> usize {
         self.own.as_ref().unwrap_or(limits).max_headers as usize
     }
 
-    /// Takes the host that the request line names, or what stands for it; that it is none is
-    /// `fault`.
+    /// Takes the host of the request line, or of its equivalent; an invalid one is `fault`.
     pub(crate) fn authority(
         &mut self,
         authority: Span,
@@ -89,7 +86,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Takes a field in, or refuses it.
+    /// Adds a field, or refuses it.
     #[inline]
     pub(crate) fn field(
         &mut self,
@@ -108,7 +105,7 @@ impl Builder {
         self.notice(entry, buf, choose)
     }
 
-    /// Acts upon the field that was taken last.
+    /// Acts on the last field.
     #[inline]
     pub(crate) fn notice(
         &mut self,
@@ -131,7 +128,7 @@ impl Builder {
         RequestError { fault: RequestFault::Duplicate { previous, entry }, span: entry.value }
     }
 
-    /// The host of the request line wins over the `Host` field, which must be valid all the same.
+    /// The host of the request line overrides the `Host` field, which must be valid nevertheless.
     fn host(
         &mut self,
         value: Span,
@@ -160,7 +157,8 @@ impl Builder {
         }
     }
 
-    /// The checks that need the whole head, in nginx's order. `framing` says how the body ends.
+    /// The checks of the complete head, in nginx's order. `framing` decides the framing of the
+    /// body.
     pub(crate) fn finish(
         &mut self,
         limits: &Limits,

@@ -1,100 +1,100 @@
-//! Why a request head is refused.
+//! Refusals of request heads.
 
 use crate::header::{Entry, Known, Span};
 
-/// A refused request: the status to answer with, why, and where in the buffer.
-/// It is always the client's fault; the connection is closed after the answer.
+/// A refused request head: the fault, and its place in the buffer. It is always the client's fault;
+/// the connection is closed after the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestError {
-    /// What went wrong.
+    /// The fault.
     pub fault: RequestFault,
-    /// The line or value that the log shows; empty when the wording has none.
+    /// The line or value for the log; empty if the message shows none.
     pub span: Span,
 }
 
-/// What is wrong with a request head.
+/// A fault of a request head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestFault {
     /// A byte that no method has.
     Method,
-    /// The request line does not follow the grammar.
+    /// Wrong syntax of the request line.
     Line,
     /// HTTP/2.0 or later on an HTTP/1 connection.
     Version,
-    /// Another method than GET without a version.
+    /// A method other than GET without a version.
     Method09,
-    /// The host of an absolute target is none.
+    /// An invalid host in an absolute target.
     HostInLine,
-    /// The request line does not fit a large header buffer.
+    /// A request line that exceeds a large header buffer.
     LongLine,
-    /// A header line does not fit, or all large buffers are full.
+    /// A header line that exceeds its buffer, or the last of the large buffers.
     LongHeader,
-    /// The large buffers are full before a header line has begun.
+    /// The large buffers are full at the start of a header line.
     LargeRequest,
     /// More header lines than `max_headers`.
     ManyHeaders,
-    /// A byte that a header line cannot have; the span ends at it.
+    /// An illegal byte in a header line; the span ends at it.
     Header {
         /// The byte.
         byte: u8,
     },
-    /// A second line of a field that must be one.
+    /// A second line of a unique field.
     Duplicate {
-        /// The line before.
+        /// The first line.
         previous: Entry,
-        /// The line itself.
+        /// The second line.
         entry: Entry,
     },
-    /// The `Host` value is no host.
+    /// An invalid `Host` value.
     Host,
     /// HTTP/1.1 or later without `Host`.
     NoHost,
-    /// A `Content-Length` that is no number, or too large a one.
+    /// A `Content-Length` that is not a number, or too large.
     ContentLength,
     /// `Transfer-Encoding` before HTTP/1.1.
     TransferEncoding10,
     /// `Content-Length` and `Transfer-Encoding` in one request.
     LengthAndEncoding,
-    /// Another `Transfer-Encoding` than `chunked`.
+    /// A `Transfer-Encoding` other than `chunked`.
     TransferEncoding,
-    /// CONNECT where it is not served.
+    /// CONNECT where it is not allowed.
     Connect,
     /// CONNECT with a body.
     ConnectBody,
-    /// TRACE, which is never served.
+    /// TRACE, which is never allowed.
     Trace,
     /// Fields that are too large together.
     LargeFields,
-    /// A name that no field of HTTP/2 may have.
+    /// A name that HTTP/2 forbids.
     FieldName,
-    /// A value that no field may have.
+    /// An illegal value.
     FieldValue {
         /// The field.
         entry: Entry,
     },
-    /// A pseudo-field behind other fields.
+    /// A pseudo-field after other fields.
     PseudoOrder,
-    /// A pseudo-field that is none.
+    /// An unknown pseudo-field.
     PseudoUnknown,
-    /// A pseudo-field that is not as it must be.
+    /// A malformed pseudo-field.
     Pseudo {
-        /// Which one.
+        /// The pseudo-field.
         field: Pseudo,
-        /// What is wrong with it.
+        /// The fault.
         wrong: PseudoFault,
     },
-    /// A field that only HTTP/1 has.
+    /// A connection-specific field of HTTP/1.
     HopField {
-        /// Which one.
+        /// The field.
         known: Known,
     },
-    /// Another `TE` than `trailers`.
+    /// A `TE` other than `trailers`.
     Te,
     /// Neither `:authority` nor `Host`.
     NoAuthority,
-    /// An `:authority` and another `Host`.
+    /// An `:authority` that differs from `Host`.
     HostsDiffer,
-    /// A body that is announced, in a stream that has ended.
+    /// A stream that ended before its announced body.
     EarlyEnd,
 }
 
@@ -112,7 +112,7 @@ pub enum Pseudo {
 }
 
 impl Pseudo {
-    /// The field of this name, which has no colon.
+    /// The pseudo-field of this name, given without its colon.
     pub(super) fn from_name(name: &[u8]) -> Option<Self> {
         Some(match name {
             b"method" => Self::Method,
@@ -123,7 +123,7 @@ impl Pseudo {
         })
     }
 
-    /// The name as nginx's messages have it.
+    /// The name in nginx's messages.
     fn shown(self) -> &'static str {
         match self {
             Self::Method => ":method",
@@ -134,16 +134,16 @@ impl Pseudo {
     }
 }
 
-/// What is wrong with a pseudo-field.
+/// A fault of a pseudo-field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PseudoFault {
-    /// It is there twice.
+    /// It is repeated.
     Duplicate,
-    /// It has no value.
+    /// It is empty.
     Empty,
-    /// Its value is none.
+    /// Its value is invalid.
     Invalid,
-    /// It is not there.
+    /// It is missing.
     Missing,
 }
 
@@ -152,7 +152,7 @@ impl RequestError {
         Self { fault, span: Span::default() }
     }
 
-    /// The status to finish the request with. 494 is nginx's own for a head that is too large:
+    /// The status of the response. 494 is nginx's own code for a head that is too large:
     /// `error_page` can name it, and clients see 400.
     pub fn status(&self) -> u16 {
         match self.fault {
@@ -168,12 +168,12 @@ impl RequestError {
         }
     }
 
-    /// Whether the client should be let finish sending, so that it sees the answer.
+    /// Whether to let the client finish sending, so that it sees the response.
     pub fn lingers(&self) -> bool {
         self.status() == 494
     }
 
-    /// The message for the error log, at level info. `buf` is what the parser was given.
+    /// The message for the error log, at level info. `buf` is the parser's input.
     pub fn message(&self, buf: &[u8]) -> String {
         let text = |span: Span| crate::shown(span.of(buf)).into_owned();
         let field = |entry: Entry| format!("{}: {}", text(entry.name), text(entry.value));
@@ -239,7 +239,7 @@ impl RequestError {
 }
 
 impl RequestFault {
-    /// The message of what only heads that come as fields can have, in nginx's words.
+    /// The message of a fault that only heads made of fields can have, in nginx's wording.
     fn message_of_fields(self, span: Span, buf: &[u8]) -> String {
         let text = |span: Span| crate::shown(span.of(buf)).into_owned();
         match self {
@@ -266,5 +266,5 @@ impl RequestFault {
     }
 }
 
-/// Bytes of a line that is too long which the log shows, so that the message stays one line of it.
+/// The limit of an overlong line in a log message, which must stay one line.
 const LOG_MAX: u32 = 1748;

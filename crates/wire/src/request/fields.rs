@@ -1,4 +1,4 @@
-//! Heads that come as a list of fields, as those of HTTP/2 and HTTP/3 do.
+//! Heads as lists of fields, as in HTTP/2 and HTTP/3.
 
 use super::builder::Builder;
 use super::error::{Pseudo, PseudoFault, RequestError, RequestFault};
@@ -11,10 +11,9 @@ use crate::uri::Scan;
 
 /// Builds a head from fields, pseudo-fields first (RFC 9113 section 8.3, RFC 9114 section 4.3).
 ///
-/// The text that the head's spans point into is written into a buffer of the caller's, which is
-/// empty at first and stays the same until the end: a request line as HTTP/1 has it, because logs
-/// and variables show it, and the fields as lines. Cookies that came as several fields are joined
-/// (RFC 9113 section 8.2.3).
+/// The head's spans point into a buffer of the caller's, empty at first, that must be the same in
+/// all calls. It holds a request line in HTTP/1 form, for logs and variables, and the fields as
+/// lines. Cookies from several fields are joined (RFC 9113 section 8.2.3).
 ///
 /// ```
 /// use weir_wire::request::{Limits, RequestFields, Version};
@@ -33,17 +32,17 @@ use crate::uri::Scan;
 pub struct RequestFields {
     builder: Builder,
     version: Version,
-    /// What the pseudo-fields have said, in the order of [`Pseudo`].
+    /// The values of the pseudo-fields, in the order of [`Pseudo`].
     pseudo: [Option<Span>; 4],
-    /// Whether all pseudo-fields have come.
+    /// Whether the pseudo-fields are complete.
     begun: bool,
     cookie: Vec<u8>,
-    /// Bytes of names and values.
+    /// The size of names and values in bytes.
     size: usize,
 }
 
 impl RequestFields {
-    /// A head of this version that has no field yet.
+    /// A head of this version without fields.
     pub fn new(version: Version) -> Self {
         Self {
             builder: Builder::default(),
@@ -55,7 +54,7 @@ impl RequestFields {
         }
     }
 
-    /// What has been built so far.
+    /// The head so far.
     pub fn head(&self) -> &RequestHead {
         &self.builder.head
     }
@@ -65,11 +64,11 @@ impl RequestFields {
         std::mem::take(&mut self.builder.head)
     }
 
-    /// Takes a field. When the host becomes known, `choose` may give the rules of the server that
-    /// it names, which then hold for what follows.
+    /// Adds a field. When the host becomes known, `choose` may return the limits of its server,
+    /// which apply to the following fields.
     ///
     /// # Errors
-    /// The head is refused; spans point into `text`.
+    /// The refusal of the head; spans point into `text`.
     pub fn push(
         &mut self,
         text: &mut Vec<u8>,
@@ -112,10 +111,10 @@ impl RequestFields {
         self.builder.field(entry, text, limits, &mut choose)
     }
 
-    /// All fields have come; `ended` says that no body follows them.
+    /// Completes the head; `ended` means that no body follows.
     ///
     /// # Errors
-    /// As for [`RequestFields::push`].
+    /// As [`RequestFields::push`].
     pub fn finish(
         &mut self,
         text: &mut Vec<u8>,
@@ -135,7 +134,7 @@ impl RequestFields {
             (None, true) => Ok(Framing::None),
             (None, false) => Ok(Framing::Chunked),
             (Some(length), _) => match parse_length(length) {
-                // The end of the stream has come before that of the body.
+                // The stream ended before its announced body.
                 Some(1..) if ended => Err(RequestError::new(RequestFault::EarlyEnd)),
                 Some(length) => Ok(Framing::Length(length)),
                 None => Err(RequestError::new(RequestFault::ContentLength)),
@@ -181,7 +180,7 @@ impl RequestFields {
         Ok(())
     }
 
-    /// Writes the request line that the pseudo-fields stand for.
+    /// Writes the request line that the pseudo-fields make up.
     fn begin(&mut self, text: &mut Vec<u8>) -> Result<(), RequestError> {
         if self.begun {
             return Ok(());
@@ -220,7 +219,7 @@ impl RequestFields {
         Ok(())
     }
 
-    /// Fields that belong to one hop of HTTP/1 have no place here.
+    /// Refuses the connection-specific fields of HTTP/1.
     fn refuse_hop_fields(&self, text: &[u8]) -> Result<(), RequestError> {
         let head = &self.builder.head;
         for known in [Known::Connection, Known::KeepAlive, Known::TransferEncoding, Known::Upgrade]
@@ -238,8 +237,7 @@ impl RequestFields {
         }
     }
 
-    /// `:authority` and `Host` must be the same; where only the first was sent, it stands for the
-    /// other as well.
+    /// Checks that `:authority` and `Host` agree; a lone `:authority` stands for both.
     fn settle_host(
         &mut self,
         text: &mut Vec<u8>,
@@ -281,14 +279,14 @@ fn write(text: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Entry {
     Entry { name, value, known }
 }
 
-/// What is held of a field's name.
+/// A judgement of a field's name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
     Good,
     Underscored,
-    /// Bytes that names do not have, which does no harm.
+    /// Bytes that names do not have, but harmless ones.
     Odd,
-    /// What no name may have, and large letters (RFC 9113 section 8.2.1).
+    /// Forbidden bytes, and upper case (RFC 9113 section 8.2.1).
     Refused,
 }
 

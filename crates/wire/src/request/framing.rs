@@ -1,10 +1,10 @@
-//! Where a body ends. Disagreeing about this is what request smuggling lives on, so everything
-//! that two parsers could read differently is refused.
+//! Message framing: the end of a body. Request smuggling exploits disagreements about it, so any
+//! input that two parsers could read differently is refused.
 
 use super::error::{RequestError, RequestFault};
 use super::method::Version;
 
-/// How the end of a body is found.
+/// The way to find the end of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
     /// No body.
@@ -12,14 +12,14 @@ pub enum Framing {
     None,
     /// This many bytes.
     Length(u64),
-    /// Chunks.
+    /// The chunked coding.
     Chunked,
-    /// All that comes until the connection closes; responses only.
+    /// All bytes until the connection closes; responses only.
     UntilClose,
 }
 
-/// Decides how a request's body ends, from the only `Content-Length` and `Transfer-Encoding` lines.
-/// Several lines of either are refused before this (see `RequestFault::Duplicate`).
+/// The framing of a request, from its only `Content-Length` and `Transfer-Encoding` lines. Repeated
+/// lines are refused before this (see `RequestFault::Duplicate`).
 pub fn request_framing(
     version: Version,
     content_length: Option<&[u8]>,
@@ -46,7 +46,7 @@ pub fn request_framing(
     Err(RequestError::new(fault))
 }
 
-/// A `Content-Length`: digits only, at least one, below 2^63 as file offsets are.
+/// Parses a `Content-Length`: digits only, at least one, below 2^63 as file offsets are.
 pub fn parse_length(value: &[u8]) -> Option<u64> {
     let mut number = 0_i64;
     for byte in value {
@@ -55,7 +55,7 @@ pub fn parse_length(value: &[u8]) -> Option<u64> {
             return None;
         }
         number = match value.len() {
-            // Of so few digits all numbers fit.
+            // Numbers of so few digits cannot overflow.
             ..=18 => number * 10 + i64::from(digit),
             _ => number.checked_mul(10)?.checked_add(i64::from(digit))?,
         };

@@ -1,14 +1,14 @@
-//! What a request's head says.
+//! Parsed request heads.
 
 use super::framing::Framing;
 use super::method::{Method, Version};
 use crate::header::{Entry, Known, Seen, Span};
 use crate::uri::{InvalidUri, Scan, normalise};
 
-/// What `Connection` asks for.
+/// The option in a request's `Connection`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Connection {
-    /// Nothing: HTTP/1.1 stays open, older versions close.
+    /// No option: HTTP/1.1 stays open, older versions close.
     #[default]
     Unsaid,
     /// `close`.
@@ -18,7 +18,7 @@ pub enum Connection {
 }
 
 impl Connection {
-    /// What a value says; `close` wins, and other words are not looked at.
+    /// The option in a value; `close` wins, other words are ignored.
     #[inline]
     pub(crate) fn of(value: &[u8]) -> Self {
         match value {
@@ -31,48 +31,49 @@ impl Connection {
     }
 }
 
-/// A request's head. Spans point into the buffer that the parser was given.
+/// A request's head. Spans point into the parser's input.
 #[derive(Clone, Debug, Default)]
 pub struct RequestHead {
-    /// The method, if it is one that is known.
+    /// The method.
     pub method: Method,
     /// The method as sent.
     pub method_text: Span,
-    /// The whole request line without its end.
+    /// The request line without its line end.
     pub line: Span,
-    /// The target as sent, without scheme and host; `/` when there is only a host.
+    /// The target as sent, without scheme and host; `/` if there is only a host.
     pub target: Span,
-    /// What the parser saw in the target.
+    /// The scan of the target.
     pub scan: Scan,
-    /// The target was absolute and had no path, only arguments.
+    /// Whether the target was absolute and had no path, only arguments.
     pub empty_path: bool,
-    /// The scheme of an absolute target; else empty.
+    /// The scheme of an absolute target, else empty.
     pub scheme: Span,
     /// The version as sent; empty in HTTP/0.9.
     pub protocol: Span,
-    /// The version as a number.
+    /// The version.
     pub version: Version,
-    /// The host in lower case without port and trailing dot: of an absolute target, else of `Host`.
-    /// Empty when neither is there, which only HTTP/1.0 and older may do.
+    /// The host in lower case, without port and trailing dot: that of an absolute target, else of
+    /// `Host`. Empty if there is none, which is allowed up to HTTP/1.0.
     pub host: Vec<u8>,
-    /// The port that came with it; 0 when there was none.
+    /// The port after the host; 0 if there is none.
     pub port: u16,
-    /// The header lines that count, in order.
+    /// The accepted header lines, in order.
     pub entries: Vec<Entry>,
-    /// The ids among them.
+    /// The ids of the entries.
     pub(crate) seen: Seen,
-    /// Lines left out because their names are invalid, for the log.
+    /// Lines dropped because of invalid names, for the log.
     pub skipped: Vec<Span>,
-    /// How the body ends.
+    /// The body's framing.
     pub framing: Framing,
-    /// What `Connection` asks for.
+    /// The option in `Connection`.
     pub connection: Connection,
-    /// Bytes of the head without blank lines before it: the head's share of `$request_length`.
+    /// The length of the head in bytes, without leading blank lines: its share of
+    /// `$request_length`.
     pub length: usize,
 }
 
 impl RequestHead {
-    /// Forgets everything but the request line.
+    /// Clears the head except the request line.
     pub fn keep_line(&mut self) {
         let old = std::mem::take(self);
         let Self { method, method_text, line, target, scan, protocol, version, .. } = old;
@@ -80,7 +81,7 @@ impl RequestHead {
             Self { method, method_text, line, target, scan, protocol, version, ..Self::default() };
     }
 
-    /// The value of the first line of this id.
+    /// The value of the first line with this id.
     #[inline]
     pub fn get<'a>(&self, buf: &'a [u8], known: Known) -> Option<&'a [u8]> {
         if !self.seen.contains(known) {
@@ -89,7 +90,7 @@ impl RequestHead {
         self.entries.iter().find(|entry| entry.known == known).map(|entry| entry.value.of(buf))
     }
 
-    /// Appends the path that locations are matched with to `out` and returns the arguments.
+    /// Appends the path for location matching to `out` and returns the arguments.
     pub fn path<'a>(
         &self,
         buf: &'a [u8],
@@ -127,7 +128,7 @@ impl RequestHead {
     }
 }
 
-/// Whether `text` has `word` (in lower case) somewhere, whatever its case.
+/// Whether `text` contains `word` (in lower case), ignoring case.
 fn contains_word(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }

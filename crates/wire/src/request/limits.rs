@@ -1,21 +1,21 @@
-//! What a request head may be; the directives of `server` that decide it.
+//! Limits of a request head, set by directives of `server`.
 
 /// Limits and rules for a request head. The defaults are nginx's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// `client_header_buffer_size`: bytes of a head that fit without a large buffer.
+    /// `client_header_buffer_size`: the bytes of a head that fit without a large buffer.
     pub header_buffer_size: u32,
     /// The number of `large_client_header_buffers`.
     pub large_buffers: u32,
-    /// The size of one of `large_client_header_buffers`, which is also the longest line.
+    /// The size of one of `large_client_header_buffers`, which is also the limit of a line.
     pub large_buffer_size: u32,
-    /// `max_headers`: header lines of one request.
+    /// `max_headers`: the limit of header lines in one request.
     pub max_headers: u32,
-    /// `underscores_in_headers`: whether a name with `_` is valid.
+    /// `underscores_in_headers`: whether names with `_` are valid.
     pub underscores: bool,
-    /// `ignore_invalid_headers`: whether lines with an invalid name are left out, or kept.
+    /// `ignore_invalid_headers`: whether lines with invalid names are dropped or kept.
     pub ignore_invalid: bool,
-    /// Whether CONNECT is served here.
+    /// Whether CONNECT is allowed.
     pub allow_connect: bool,
 }
 
@@ -33,6 +33,6 @@ impl Default for Limits {
     }
 }
 
-/// Bytes of blank lines before a request line, which robust servers skip (RFC 9112 section 2.2).
-/// nginx skips any number; here the buffer that holds them has an end.
+/// The limit of blank lines before a request line in bytes, which robust servers skip (RFC 9112
+/// section 2.2). nginx has no limit.
 pub(crate) const BLANK_MAX: usize = 16 * 1024;

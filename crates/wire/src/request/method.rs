@@ -1,6 +1,6 @@
 //! Methods and versions.
 
-/// A request's method. Other words are [`Method::Other`] and are passed on as they are.
+/// A request's method. Other methods are [`Method::Other`] and are passed on as sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Method {
@@ -25,8 +25,8 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method that `text` begins with, with its length, if it is one of the most usual ones and
-    /// a space follows.
+    /// The method at the start of `text` with its length, if it is a common one and a space
+    /// follows.
     #[inline]
     pub(crate) fn usual(text: &[u8]) -> Option<(Self, usize)> {
         match text {
@@ -38,7 +38,7 @@ impl Method {
         }
     }
 
-    /// The method of a word; case matters.
+    /// The method of a word; case-sensitive.
     #[inline]
     pub fn from_bytes(word: &[u8]) -> Self {
         match word {
@@ -63,12 +63,12 @@ impl Method {
     }
 }
 
-/// An HTTP version as major × 1000 + minor, so that they compare.
+/// An HTTP version as major × 1000 + minor, so that versions compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u16);
 
 impl Version {
-    /// A request line without a version.
+    /// HTTP/0.9, a request line without a version.
     pub const HTTP_09: Self = Self(9);
     /// HTTP/1.0.
     pub const HTTP_10: Self = Self(1000);
@@ -81,7 +81,7 @@ impl Version {
 }
 
 impl Default for Version {
-    /// What an answer assumes before the request line is known.
+    /// The version of responses before the request line is known.
     fn default() -> Self {
         Self::HTTP_10
     }

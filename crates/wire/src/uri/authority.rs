@@ -1,17 +1,17 @@
-//! Hosts: what clients send, and what `proxy_pass` and `server` name.
+//! Hosts, as sent by clients and as named in `proxy_pass` and `server`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::words;
 
-/// The host that a client sent cannot be one.
+/// An invalid host sent by a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidHost;
 
 /// Checks a `Host` value or the authority of a target. Appends the host to `out`, in lower case,
-/// without its port and without a trailing dot, and returns the port (0 when there is none).
+/// without its port and trailing dot, and returns the port (0 if there is none).
 ///
-/// Taken are the characters of RFC 3986's reg-name and `%`; a name has no empty label in its
+/// The characters of RFC 3986's reg-name and `%` are allowed; a name has no empty label in its
 /// middle.
 pub fn parse_host(text: &[u8], out: &mut Vec<u8>) -> Result<u16, InvalidHost> {
     let base = out.len();
@@ -22,7 +22,7 @@ pub fn parse_host(text: &[u8], out: &mut Vec<u8>) -> Result<u16, InvalidHost> {
     parse_any_host(text, out)
 }
 
-/// As [`parse_host`], if the host has letters, digits, dashes and single dots alone.
+/// As [`parse_host`], for hosts of letters, digits, dashes and single dots only.
 #[inline]
 fn parse_usual_host(text: &[u8], out: &mut Vec<u8>) -> Option<u16> {
     const CASE: u64 = words::each(0x20);
@@ -31,14 +31,14 @@ fn parse_usual_host(text: &[u8], out: &mut Vec<u8>) -> Option<u16> {
     loop {
         let (word, next) = match rest.split_first_chunk::<8>() {
             Some((word, next)) => (u64::from_le_bytes(*word), next),
-            // The zeros above the last bytes are no part of a host.
+            // The zeros above the last bytes are not part of a host.
             None => (words::load(rest), &[][..]),
         };
         let dots = words::exactly(word, b'.');
         if dots & (dots << 8 | dot_before) != 0 {
             return None;
         }
-        // The case bit makes small letters of large ones, and the rest has it anyway.
+        // The case bit lower-cases letters; digits, dashes and dots have it already.
         out.extend_from_slice(&(word | CASE).to_le_bytes());
         let end = words::lowest(words::not_host(word));
         if end < 8 {
@@ -105,13 +105,13 @@ fn parse_any_host(text: &[u8], out: &mut Vec<u8>) -> Result<u16, InvalidHost> {
     if out.len() == base { Err(InvalidHost) } else { Ok(port) }
 }
 
-/// Digits up to 65535; none at all is 0, as `Host: name:` has it.
+/// Parses digits up to 65535; no digits are 0, as in `Host: name:`.
 fn parse_port(digits: &[u8]) -> Result<u16, InvalidHost> {
     let mut port = 0_u32;
     for byte in digits {
         let digit = u32::from(byte.wrapping_sub(b'0'));
         port = port * 10 + digit;
-        // A number that is too large stays so, and more digits cannot make it overflow.
+        // An overlarge number stays overlarge, and further digits cannot overflow it.
         if digit > 9 || port > u32::from(u16::MAX) {
             return Err(InvalidHost);
         }
@@ -142,7 +142,7 @@ const fn host_bytes() -> [bool; 256] {
     table
 }
 
-/// What a `proxy_pass` URL begins with.
+/// The scheme of a `proxy_pass` URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// `http://`, port 80.
@@ -152,7 +152,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The port of a URL that names none.
+    /// The scheme's default port.
     pub fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -169,10 +169,10 @@ impl Scheme {
     }
 }
 
-/// Where a server is.
+/// The host of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// A name: of an upstream group, or to be looked up.
+    /// A name: an upstream group, or a host to resolve.
     Name(String),
     /// An address.
     Ip(IpAddr),
@@ -180,24 +180,24 @@ pub enum Host {
     Unix(String),
 }
 
-/// Why a server's address was not taken; the text is nginx's.
+/// A refused server address, in nginx's wording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostError(pub &'static str);
 
-/// A URL as `proxy_pass` takes it.
+/// A URL of `proxy_pass`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyUrl {
-    /// http or https.
+    /// The scheme.
     pub scheme: Scheme,
-    /// Where to connect.
+    /// The host.
     pub host: Host,
-    /// As the URL has it or the scheme's; 0 for a unix socket.
+    /// The port of the URL or of its scheme; 0 for a unix socket.
     pub port: u16,
-    /// The URL has no port.
+    /// Whether the URL has no port.
     pub no_port: bool,
-    /// What a `Host` header or `$proxy_host` shows: `host:port` as written, or `localhost`.
+    /// The value of `Host` and `$proxy_host`: `host:port` as written, or `localhost`.
     pub authority: String,
-    /// From the first `/` or `?` on; empty when there is none.
+    /// The URI from the first `/` or `?` on; empty if there is none.
     pub uri: String,
 }
 
@@ -253,7 +253,7 @@ fn is_unix(text: &str) -> bool {
     text.get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case("unix:"))
 }
 
-/// Longest path that fits a `sockaddr_un`, less its closing NUL.
+/// The longest path that fits a `sockaddr_un` with its NUL.
 const UNIX_PATH_MAX: usize = 107;
 
 /// Parses `host[:port]`, `[v6][:port]` or `unix:path`, as `server` and `proxy_pass` name servers.

@@ -1,26 +1,26 @@
-//! Percent-escaping for the places that bytes are written to.
+//! Percent-escaping by destination.
 
 use super::normalise::hex_digit;
 
-/// The place that text is escaped for: which bytes cannot stand there.
+/// The destination of escaped text, which decides the bytes to escape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Escape {
     /// The path of a URI.
     Uri,
-    /// The arguments of a URI, where `&`, `+` and `;` separate.
+    /// The arguments of a URI, which `&`, `+` and `;` separate.
     Args,
-    /// One component: all but unreserved characters.
+    /// A URI component: only unreserved characters stay.
     UriComponent,
     /// A URI inside an HTML attribute.
     Html,
-    /// A URI in a Refresh header, which may hold escapes already.
+    /// A URI in a Refresh header, which may be escaped already.
     Refresh,
     /// A memcached key.
     Memcached,
     /// A value for the mail authentication service.
     MailAuth,
-    /// xtext of RFC 3461, whose escapes open with `+`.
+    /// xtext of RFC 3461, with `+` as its escape character.
     MailXtext,
 }
 
@@ -35,7 +35,7 @@ const KINDS: [Escape; 8] = [
     Escape::MailXtext,
 ];
 
-/// Appends `bytes` to `out` with what cannot stand in a `kind` escaped, in upper-case hex.
+/// Appends `bytes` to `out`, escaped for `kind`, in upper-case hex.
 pub fn escape(kind: Escape, bytes: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let bit = 1 << kind as u8;
@@ -51,7 +51,7 @@ pub fn escape(kind: Escape, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&bytes[clean..]);
 }
 
-/// Appends `bytes` with `<`, `>`, `&` and `"` as character references.
+/// Appends `bytes` with character references for `<`, `>`, `&` and `"`.
 pub fn escape_html(bytes: &[u8], out: &mut Vec<u8>) {
     for &byte in bytes {
         match byte {
@@ -64,19 +64,19 @@ pub fn escape_html(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// What [`unescape`] stops at and leaves alone.
+/// The extent of [`unescape`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unescape {
-    /// Decodes everything.
+    /// Decodes all escapes.
     All,
     /// Stops after the first `?`, plain or escaped.
     Uri,
-    /// As `Uri`, and leaves escapes of control bytes, non-ASCII and `!"#$%` as they are.
+    /// As `Uri`, but keeps escapes of control bytes, non-ASCII and `!"#$%`.
     Redirect,
 }
 
-/// Appends `bytes` with escapes decoded and returns how many bytes of input were used. The digits
-/// of an invalid escape are dropped up to the byte that made it invalid, as nginx does.
+/// Appends the decoded `bytes` and returns the number of bytes consumed. As in nginx, an escape
+/// with an invalid first digit loses its `%`, and one with an invalid second digit is dropped.
 pub fn unescape(kind: Unescape, bytes: &[u8], out: &mut Vec<u8>) -> usize {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -99,7 +99,7 @@ pub fn unescape(kind: Unescape, bytes: &[u8], out: &mut Vec<u8>) -> usize {
         at += 1;
         let Some(low) = hex_digit(second) else { continue };
         let decoded = high << 4 | low;
-        // Only the letters of an escaped `?` end the URI: digits alone cannot spell it.
+        // An escaped `?` ends the URI, too.
         if decoded == b'?' && kind != Unescape::All {
             out.push(decoded);
             break;
@@ -148,7 +148,7 @@ const fn is_escaped(kind: Escape, byte: u8) -> bool {
             !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
         }
         Escape::Html => unsafe_in_uri || matches!(byte, b'#' | b'%' | b'\''),
-        // nginx's table has `~` where `}` was meant; existing clients see what it does.
+        // nginx's table has `~` where `}` was meant; its output is kept.
         Escape::Refresh => unsafe_in_uri && byte != b'}' || matches!(byte, b'\'' | b'~'),
         Escape::MailXtext => matches!(byte, b'+' | b'='),
         Escape::Memcached | Escape::MailAuth => unreachable!(),

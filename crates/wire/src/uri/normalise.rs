@@ -1,15 +1,14 @@
-//! From the target of a request to the path that locations are matched with.
+//! Normalising: from a request's target to the path for location matching.
 
 use std::ops::Range;
 
-/// The target has a bad escape, an escaped NUL, a byte that no target may have, or climbs above the
-/// root.
+/// A target with a bad escape, an escaped NUL or an illegal byte, or that climbs above the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidUri;
 
-/// What a first pass over a target found; the pass can be interrupted anywhere.
+/// The state of a first pass over a target, which can be interrupted anywhere.
 ///
-/// Most targets need no second one: unless [`Scan::needs_normalising`] the path is the target
+/// Most targets need no second pass: unless [`Scan::needs_normalising`], the path is the target
 /// itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
@@ -24,33 +23,33 @@ enum State {
     #[default]
     Slash,
     Path,
-    /// After `?`, or once it is known that normalising will look at the rest.
+    /// After `?`, or after a byte that requires normalising.
     Rest,
 }
 
 impl Scan {
-    /// Scans a whole target, as the `:path` of HTTP/2 is one.
+    /// Scans a complete target, such as the `:path` of HTTP/2.
     pub fn of(target: &[u8]) -> Result<Self, InvalidUri> {
         let mut scan = Self::default();
         let whole = target.first() == Some(&b'/') && scan.feed(target, 1) == target.len();
         if whole { Ok(scan) } else { Err(InvalidUri) }
     }
 
-    /// A scan of a target without a path (`http://host?args`), which starts at its `?`.
+    /// The scan of a target without a path (`http://host?args`), with its arguments at `args`.
     pub fn without_path(args: usize) -> Self {
         Self { state: State::Rest, normalise: true, args: Some(args) }
     }
 
-    /// Goes on over `buf[from..]` and returns the offset of the first byte that cannot be part of a
-    /// target (a space, a control byte), or the length of `buf`. It begins after the target's first
-    /// `/`.
+    /// Continues over `buf[from..]` and returns the offset of the first byte that is not part of
+    /// the target (a space, a control byte), or the length of `buf`. It begins after the target's
+    /// first `/`.
     #[inline]
     pub fn feed(&mut self, buf: &[u8], from: usize) -> usize {
         let mut at = from;
-        // The path `/` needs no more than this.
+        // The path `/` skips this loop.
         while buf.get(at).is_some_and(|&byte| byte != b' ') {
             at = self.skip(buf, at);
-            // What stopped it is near.
+            // The byte that stopped the fast path is near.
             let near = buf.len().min(at + PIECE);
             let state = self.state;
             while at < near && (self.state == state || self.state != State::Rest) {
@@ -71,7 +70,7 @@ impl Scan {
         at
     }
 
-    /// Goes over pieces in which nothing happens.
+    /// Skips pieces without special bytes.
     #[inline]
     fn skip(&mut self, buf: &[u8], mut at: usize) -> usize {
         if self.state == State::Rest {
@@ -80,7 +79,7 @@ impl Scan {
             }
             return at;
         }
-        // After a `+` that follows a slash, it is still the slash that counts.
+        // `+` does not change the state: after `/+` the slash still counts.
         let before = at.checked_sub(1).and_then(|before| buf.get(before));
         if self.state == State::Slash && before != Some(&b'/') {
             return at;
@@ -118,29 +117,29 @@ impl Scan {
         true
     }
 
-    /// Whether [`normalise`] has to make the path.
+    /// Whether the path must be made by [`normalise`].
     pub fn needs_normalising(&self) -> bool {
         self.normalise
     }
 
-    /// Where the arguments begin, after the `?`. Not to be relied on when the target needs
-    /// normalising, which then finds them itself.
+    /// The offset of the arguments, after the `?`. Unreliable if the target needs normalising,
+    /// which finds them itself.
     pub fn args(&self) -> Option<usize> {
         self.args
     }
 }
 
-/// What [`normalise`] found beside the path.
+/// The results of [`normalise`] besides the path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Normalised {
     /// The arguments as offsets into the target: after `?`, up to `#`. `None` without a `?`.
     pub args: Option<Range<usize>>,
-    /// The path had a `+`, which a proxy must send escaped again as it was.
+    /// Whether the path had a `+`, in which case a proxy must send it escaped as it was.
     pub plus: bool,
 }
 
-/// Writes the path of `target` to `out`, escapes decoded, `.` and `..` resolved, and with
-/// `merge_slashes` runs of `/` made one. A fragment ends it.
+/// Writes the path of `target` to `out`, with escapes decoded, `.` and `..` resolved and, if
+/// `merge_slashes`, runs of `/` merged. A fragment ends it.
 ///
 /// Escaped `/` and `.` count like plain ones; escaped `?`, `#` and `%` are bytes of the path.
 /// `/a/..` becomes `/`; `/..` is refused.
@@ -191,7 +190,7 @@ pub fn normalise(
     Ok(Normalised { args, plus: walk.plus })
 }
 
-/// Where the walk stands in the segment that it writes.
+/// The position in the current segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Usual,
@@ -202,7 +201,7 @@ enum Place {
 
 struct Walk<'a> {
     out: &'a mut Vec<u8>,
-    /// Length of `out` before the path, below which nothing is taken away.
+    /// The length of `out` before the path, which limits `..`.
     base: usize,
     merge_slashes: bool,
     place: Place,
@@ -243,7 +242,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Resolves a `.` or `..` that the path ends in so far.
+    /// Resolves a `.` or `..` at the end of the path so far.
     fn finish(&mut self) -> Result<(), InvalidUri> {
         match self.place {
             Place::Dot => {
@@ -261,7 +260,7 @@ impl Walk<'_> {
     }
 }
 
-/// Bytes that are looked at together: as many as a register of any processor has.
+/// The number of bytes that are checked at once: a register of any processor.
 const PIECE: usize = 16;
 
 #[inline]
@@ -269,11 +268,11 @@ fn piece(buf: &[u8], at: usize) -> Option<&[u8; PIECE]> {
     buf.get(at..)?.first_chunk()
 }
 
-/// Whether a piece of a path has nothing that ends it, is escaped, or is to be resolved. `before`
-/// is the same piece one byte earlier.
+/// Whether a piece of a path has no byte that ends it, is escaped or needs resolving. `before` is
+/// the piece one byte earlier.
 #[inline]
 fn is_plain_path(before: &[u8; PIECE], piece: &[u8; PIECE]) -> bool {
-    // Without an early exit the compiler makes a few operations on registers of this.
+    // Without an early exit the compiler vectorises this loop.
     let mut odd = false;
     for i in 0..PIECE {
         let (last, byte) = (before[i], piece[i]);
@@ -284,7 +283,7 @@ fn is_plain_path(before: &[u8; PIECE], piece: &[u8; PIECE]) -> bool {
     !odd
 }
 
-/// Whether a piece of what follows the path has no end of it and no `#`.
+/// Whether a piece after the path has neither an end nor a `#`.
 #[inline]
 fn is_plain_rest(piece: &[u8; PIECE]) -> bool {
     let mut odd = false;
@@ -308,7 +307,7 @@ pub(crate) fn hex_digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// How many bytes there are that are themselves wherever they stand in a path.
+/// The length of the run of bytes that are literal anywhere in a path.
 #[inline]
 fn usual_run(text: &[u8]) -> usize {
     text.iter().take_while(|&&byte| USUAL[byte as usize]).count()

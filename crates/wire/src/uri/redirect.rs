@@ -1,19 +1,19 @@
-//! URIs that an upstream or another part of the proxy names: `X-Accel-Redirect`, SSI includes.
+//! URIs named by an upstream or by Weir itself: `X-Accel-Redirect`, SSI includes.
 
 use std::borrow::Cow;
 
 use super::escape::{Unescape, unescape};
 use super::split_args;
 
-/// The URI is empty, has a NUL, or climbs with `..`.
+/// A URI that is empty, has a NUL, or climbs with `..`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnsafeUri;
 
-/// A decoded path and the arguments as they are.
+/// A decoded path and undecoded arguments.
 pub type PathAndArgs<'a> = (Cow<'a, [u8]>, Option<&'a [u8]>);
 
-/// Splits a URI into its decoded path and its arguments, and refuses one that could leave the
-/// location it is meant for. It is not normalised.
+/// Splits a URI into its decoded path and its arguments; refuses one that could leave its location.
+/// The path is not normalised.
 pub fn parse_redirect(uri: &[u8]) -> Result<PathAndArgs<'_>, UnsafeUri> {
     let (path, args) = split_args(uri);
     check(path)?;

@@ -1,49 +1,49 @@
-//! Why a response is of no use.
+//! Refusals of response heads.
 
 use crate::header::{Entry, Span};
 
-/// Why a response is of no use; always the upstream's fault (502).
+/// A refused response head; always the upstream's fault (502).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseError {
-    /// What went wrong.
+    /// The fault.
     pub fault: ResponseFault,
-    /// The line or value that the log shows.
+    /// The line or value for the log.
     pub span: Span,
 }
 
-/// What is wrong with a response head.
+/// A fault of a response head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseFault {
-    /// The head does not fit the buffer.
+    /// The head exceeds the buffer.
     TooBig,
-    /// No status line at all, as in HTTP/0.9, or one that cannot be read.
+    /// A missing status line, as in HTTP/0.9, or an unreadable one.
     NoStatusLine,
     /// A status below 100, or a control byte in the reason.
     Status,
-    /// A byte that a header line cannot have; the span ends at it.
+    /// An illegal byte in a header line; the span ends at it.
     Header {
         /// The byte.
         byte: u8,
     },
     /// A second `Content-Length` or `Transfer-Encoding`.
     Duplicate {
-        /// The line before.
+        /// The first line.
         previous: Entry,
-        /// The line itself.
+        /// The second line.
         entry: Entry,
     },
     /// `Content-Length` and `Transfer-Encoding` in one response.
     LengthAndEncoding,
-    /// A `Content-Length` that is no number.
+    /// A `Content-Length` that is not a number.
     ContentLength,
-    /// Another `Transfer-Encoding` than `chunked`.
+    /// A `Transfer-Encoding` other than `chunked`.
     TransferEncoding,
-    /// 103 from a server that speaks HTTP/1.0.
+    /// 103 from an HTTP/1.0 server.
     EarlyHints10,
 }
 
 impl ResponseError {
-    /// The message for the error log, at level error. `buf` is what the parser was given.
+    /// The message for the error log, at level error. `buf` is the parser's input.
     pub fn message(&self, buf: &[u8]) -> String {
         let text = |span: Span| crate::shown(span.of(buf)).into_owned();
         let field = |entry: Entry| format!("{}: {}", text(entry.name), text(entry.value));

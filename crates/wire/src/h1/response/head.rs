@@ -1,41 +1,41 @@
-//! What a response's head says.
+//! Parsed response heads.
 
 use crate::header::{Entry, Known, Span};
 use crate::request::{Framing, Version};
 
-/// A response's head. Spans point into the buffer that the parser was given.
+/// A response's head. Spans point into the parser's input.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseHead {
     /// The version.
     pub version: Version,
     /// The status.
     pub status: u16,
-    /// Status and reason as sent (`200 OK`), which is what nginx passes on.
+    /// Status and reason as sent (`200 OK`), which nginx passes on.
     pub status_line: Span,
-    /// The header lines that count, in order.
+    /// The accepted header lines, in order.
     pub entries: Vec<Entry>,
-    /// Second lines of fields of which the first counts, for a warning in the log.
+    /// Repeated lines of fields whose first line counts, for a warning in the log.
     pub duplicates: Vec<Entry>,
     /// `Content-Length`.
     pub content_length: Option<u64>,
-    /// The body is chunked.
+    /// Whether the body is chunked.
     pub chunked: bool,
-    /// The connection cannot be used again: `Connection: close` or a version before 1.1.
+    /// Whether the connection cannot be reused: `Connection: close`, or a version before 1.1.
     pub close: bool,
 }
 
 impl ResponseHead {
-    /// The value of the first line of this id.
+    /// The value of the first line with this id.
     pub fn get<'a>(&self, buf: &'a [u8], known: Known) -> Option<&'a [u8]> {
         self.entries.iter().find(|entry| entry.known == known).map(|entry| entry.value.of(buf))
     }
 
-    /// Whether another head follows this one (1xx but 101).
+    /// Whether another head follows (1xx except 101).
     pub fn is_interim(&self) -> bool {
         self.status / 100 == 1 && self.status != 101
     }
 
-    /// How the body ends (RFC 9112 section 6.3). `head`: the request's method was HEAD.
+    /// The body's framing (RFC 9112 section 6.3). `head`: the request's method was HEAD.
     pub fn framing(&self, head: bool) -> Framing {
         if head || self.status / 100 == 1 || self.status == 204 || self.status == 304 {
             Framing::None

@@ -1,16 +1,16 @@
-//! From a name to its id: one hash, one comparison.
+//! The id of a name, by one perfect hash and one comparison.
 
 use super::{COUNT, IDS, Known, NAMES};
 use crate::words;
 
-/// The id of a name, whatever its case.
+/// The id of a name, ignoring case.
 #[inline]
 pub(super) fn find(name: &[u8]) -> Known {
     let (first, last) = ends(name);
     by_ends(first, last, name)
 }
 
-/// As [`find`], for a name whose ends are known.
+/// As [`find`], with the ends of the name given.
 #[inline]
 pub(super) fn by_ends(first: u64, last: u64, name: &[u8]) -> Known {
     let known = candidate(first, last, name.len());
@@ -21,7 +21,7 @@ pub(super) fn by_ends(first: u64, last: u64, name: &[u8]) -> Known {
     }
 }
 
-/// The only name that has this length and these ends, whatever their case.
+/// The only known name with this length and these ends, ignoring case.
 #[inline]
 pub(super) fn candidate(first: u64, last: u64, len: usize) -> Known {
     let index = usize::from(SLOTS[slot(first, last, SEED)]);
@@ -32,8 +32,7 @@ pub(super) fn candidate(first: u64, last: u64, len: usize) -> Known {
     if other == 0 { entry.known } else { Known::Other }
 }
 
-/// Whether what names of the same length have between their first and last eight bytes is the
-/// same.
+/// Whether two names of the same length are equal between their first and last eight bytes.
 #[cold]
 fn same_middle(name: &[u8], known: &[u8]) -> bool {
     let middle = 8..name.len() - 8;
@@ -43,7 +42,7 @@ fn same_middle(name: &[u8], known: &[u8]) -> bool {
     }
 }
 
-/// The first eight bytes and the last eight; a shorter name has only the first.
+/// The first and the last eight bytes; a shorter name has only the first.
 #[inline]
 const fn ends(name: &[u8]) -> (u64, u64) {
     match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
@@ -52,15 +51,15 @@ const fn ends(name: &[u8]) -> (u64, u64) {
     }
 }
 
-/// A name in lower case, and the case bits of its letters: with them set in another name too, the
-/// two are equal when they are the same name, and no digit or `-` is taken for a control byte.
+/// A name in lower case, with the case bits (0x20) of its letters. Setting only these in another
+/// name folds its case without turning a control byte into a digit or `-`.
 #[derive(Clone, Copy)]
 struct Entry {
     first: u64,
     first_case: u64,
     last: u64,
     last_case: u64,
-    /// Its length; no name has this one in an entry that stands for none.
+    /// Its length; an empty entry has a length that no name has.
     len: usize,
     known: Known,
 }
@@ -97,7 +96,7 @@ const fn table() -> [Entry; ENTRIES] {
     table
 }
 
-/// The bit 0x20 of every byte that is a letter.
+/// The bit 0x20 of each byte that is a letter.
 const fn case_bits(word: u64) -> u64 {
     let mut bits = [0; 8];
     let mut i = 0;
@@ -110,7 +109,7 @@ const fn case_bits(word: u64) -> u64 {
     u64::from_le_bytes(bits)
 }
 
-/// Every name has a slot of its own: the seed has been looked for until that was so.
+/// A perfect hash: at compile time, seeds are tried until no two names share a slot.
 const SLOT_BITS: u32 = 10;
 const SEED: u64 = seed();
 static SLOTS: [u8; 1 << SLOT_BITS] = slots(SEED).0;
@@ -130,7 +129,7 @@ const fn seed() -> u64 {
     seed
 }
 
-/// The index of the name of each slot, [`COUNT`] where there is none, and whether no two share one.
+/// The index of each slot's name, or [`COUNT`], and whether no two names share a slot.
 const fn slots(seed: u64) -> ([u8; 1 << SLOT_BITS], bool) {
     let mut slots = [COUNT as u8; 1 << SLOT_BITS];
     let mut i = 0;

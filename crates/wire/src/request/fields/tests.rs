@@ -3,10 +3,10 @@ use crate::h1::RequestParser;
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
-/// Fields, and the status and the message that refuse them; any message where it is empty.
+/// Fields, and the status and message of their refusal; an empty message matches any.
 type Refusal<'a> = (Vec<(&'a str, &'a str)>, u16, &'a str);
 
-/// The head and its text, or the status and the message of the refusal.
+/// The head and its text, or the status and message of the refusal.
 fn build(fields: Fields<'_>, ended: bool) -> Result<(RequestHead, Vec<u8>), (u16, String)> {
     let (mut head, mut text) = (RequestFields::new(Version::HTTP_2), Vec::new());
     let limits = Limits::default();
@@ -29,7 +29,7 @@ fn get<'a>(more: Fields<'a>) -> Vec<(&'a str, &'a str)> {
     GET.iter().chain(more).copied().collect()
 }
 
-/// The same head, whichever protocol brought it.
+/// Both protocols yield the same head.
 #[test]
 fn fields_and_text_make_the_same_head() {
     let rows: &[(&str, &str, Fields<'_>)] = &[
@@ -148,7 +148,7 @@ fn what_is_left_of_odd_fields() {
     assert_eq!(head.scheme.of(&text), b"https");
 }
 
-/// The server that the host names has its own rules for the fields behind it.
+/// The server of the host has limits of its own for the following fields.
 #[test]
 fn a_host_chooses_the_rules() {
     let (mut head, mut text) = (RequestFields::new(Version::HTTP_3), Vec::new());
