@@ -1,8 +1,8 @@
-//! Balancing methods: how a group chooses the peer of a request.
+//! Balancing methods: the choice of a request's peer.
 //!
-//! A method is one file in `balance/`: its directive, and a [`Balance`] that chooses. It gets its
-//! entry in [`TABLES`]. Sequences are equal to nginx's, peer by peer: sessions and caches behind a
-//! load balancer depend on them.
+//! A method is a file in `balance/`, with its directive and its [`Balance`], and an entry in
+//! [`TABLES`]. Its sequences equal nginx's, peer by peer: sessions and caches behind a load
+//! balancer depend on them.
 
 pub(crate) mod consistent;
 pub(crate) mod hash;
@@ -31,43 +31,42 @@ use crate::{
 pub(crate) const TABLES: &[&Table] =
     &[&hash::TABLE, &ip_hash::TABLE, &least_conn::TABLE, &least_time::TABLE, &random::TABLE];
 
-/// How often a method that hashes or throws dice tries again before it leaves the choice to round
-/// robin.
+/// The limit of attempts by hash or chance; after that, round robin chooses.
 pub(crate) const MAX_REHASHES: u32 = 20;
 
-/// What a method decided.
+/// The decision of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// The peer at this place of the set.
+    /// The peer at this index of the set.
     Peer(usize),
-    /// Nobody in this set; the backup servers may be asked.
+    /// No peer of this set; the backup servers may be asked.
     Nobody,
-    /// Nobody at all.
+    /// No peer at all.
     Busy,
-    /// Round robin shall choose, here and among the backup servers.
+    /// Leaves the choice to round robin, here and among the backup servers.
     RoundRobin,
 }
 
-/// What a request has behind it: how far its walk over the peers has come.
+/// The progress of a request over the peers.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
-    /// Peers of the current set that were tried, by the serial of their state.
+    /// The tried peers of the current set, by the serial of their state.
     pub(crate) tried: SmallVec<[u64; 4]>,
-    /// What `sticky` asks for: the sid of a peer; empty is nothing.
+    /// The sid of the peer for `sticky`; empty if there is none.
     pub(crate) hint: Vec<u8>,
-    /// What is hashed, if the method hashes.
+    /// The key to hash, if the method hashes.
     pub(crate) key: Vec<u8>,
-    /// Where hashing stands.
+    /// The current hash.
     pub(crate) hash: u32,
     /// How often the key was hashed.
     pub(crate) rehash: u32,
-    /// How many choices were of no use.
+    /// The number of rejected choices.
     pub(crate) tries: u32,
-    /// The method has prepared the walk.
+    /// Whether the method has prepared the walk.
     pub(crate) started: bool,
-    /// Among the backup servers.
+    /// Whether the walk is among the backup servers.
     pub(crate) on_backup: bool,
-    /// The current peer was the only one of its group when it was chosen.
+    /// Whether the current peer was the only one of its group when it was chosen.
     pub(crate) single: bool,
 }
 
@@ -76,12 +75,12 @@ impl Walk {
         self.tried.contains(&peer.serial())
     }
 
-    /// May this peer take the request, as far as it is free to go anywhere?
+    /// Whether the peer can take an unbound request.
     pub(crate) fn may_take(&self, peer: &Peer, now: Now) -> bool {
         !self.was_tried(peer) && peer.is_available(now)
     }
 
-    /// The peer that `sticky` asks for, if it can take a request. Draining peers can.
+    /// The peer for `sticky`, if it can take a request. Draining peers can.
     pub(crate) fn hinted(&self, set: &Set, now: Now) -> Option<usize> {
         if self.hint.is_empty() {
             return None;
@@ -94,7 +93,7 @@ impl Walk {
     }
 }
 
-/// One turn of a method: everything it may look at.
+/// The input of one choice.
 pub(crate) struct Turn<'a> {
     pub(crate) sets: &'a Sets,
     pub(crate) set: &'a Set,
@@ -103,9 +102,9 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: Now,
 }
 
-/// How a method is asked by the groups that use it. Called under the lock of the group.
+/// The operations of a method. Called under the group's lock.
 pub(crate) trait Balance: fmt::Debug + Send + Sync {
-    /// What is hashed of a request.
+    /// The part of a request to hash.
     fn key(&self, _request: &Request<'_>) -> Vec<u8> {
         Vec::new()
     }
@@ -116,48 +115,48 @@ pub(crate) trait Balance: fmt::Debug + Send + Sync {
     /// Chooses a peer of the set.
     fn choose(&self, turn: &mut Turn<'_>) -> Choice;
 
-    /// A peer was taken for a request; says whether its time is to be followed.
+    /// Called when a peer is taken for a request; returns whether to measure its unfinished time.
     fn taken(&self, _peer: &Peer, _now: Now) -> bool {
         false
     }
 
-    /// Which measured moment of a response feeds the method before the request is over.
+    /// The moment of a response that updates the method before the request ends.
     fn watched(&self) -> Option<Moment> {
         None
     }
 
-    /// Asks backup servers when nobody else can take a request.
+    /// Whether backup servers are supported.
     fn knows_backup(&self) -> bool {
         true
     }
 
-    /// Heeds weights that grow: nginx refuses `slow_start` with those that refuse `backup`.
+    /// Whether growing weights are supported: nginx refuses `slow_start` where it refuses `backup`.
     fn knows_slow_start(&self) -> bool {
         self.knows_backup()
     }
 
-    /// Needs the ring of a consistent hash.
+    /// Whether the method needs the ring of a consistent hash.
     fn needs_ring(&self) -> bool {
         false
     }
 }
 
-/// A moment in the life of an upstream request that a method may want to know at once.
+/// A moment of an upstream request at which a method may be updated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The connection is up (stream).
+    /// The connection is established (stream).
     Connected,
-    /// The header (http) or the first byte (stream) is here.
+    /// The header (http) or the first byte (stream) has arrived.
     Header,
 }
 
-/// A method as a group holds it.
+/// A method, as held by a group.
 pub(crate) type Method = Arc<dyn Balance>;
 
-/// Smooth weighted round robin among the peers that `fits` lets through: every candidate gains its
+/// Smooth weighted round robin among the peers that `fits` accepts: every candidate gains its
 /// effective weight, the heaviest is taken (the first of equals) and pays for all.
 ///
-/// `from` is where to begin and who leads there, if anyone does; `fits` is also told who leads.
+/// `from` is the index to begin at, and the initial leader; `fits` also gets the current leader.
 pub(crate) fn smooth(
     peers: &[Arc<Peer>],
     scale: Scale,
@@ -187,7 +186,7 @@ pub(crate) fn smooth(
     (best, total)
 }
 
-/// The chosen peer pays the weight that all candidates gained.
+/// Charges the chosen peer the weight that all candidates gained.
 pub(crate) fn pay(peer: &Peer, total: i64) {
     use std::sync::atomic::Ordering::Relaxed;
     peer.state.current_weight.fetch_sub(total, Relaxed);

@@ -1,25 +1,25 @@
-//! The moment at which a decision is taken, handed in by the caller.
+//! The time of a decision, passed in by the caller.
 
 use weir_engine::clock;
 
-/// The moment in both units that balancing counts in, by a clock that never jumps: a wall clock
-/// that is set back must not keep a server out.
+/// The time in the two units of balancing, from a monotonic clock: a wall clock that is set back
+/// must not keep a server out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// Whole seconds of a monotonic clock with any origin, for failures.
+    /// Whole seconds since an arbitrary origin, for failures.
     pub seconds: i64,
-    /// Its milliseconds, for response times.
+    /// Milliseconds of the same clock, for response times.
     pub millis: u64,
 }
 
 impl Now {
-    /// This moment, by the coarse clock of the engine.
+    /// The current time, by the engine's coarse clock.
     pub fn current() -> Self {
         let millis = clock::now().millis();
         Self { seconds: (millis / 1000).cast_signed(), millis }
     }
 
-    /// This moment later by a number of milliseconds, for tests and deadlines.
+    /// This time plus some milliseconds, for tests and deadlines.
     #[must_use]
     pub fn plus_millis(self, millis: u64) -> Self {
         let total = self.millis + millis;

@@ -1,9 +1,9 @@
-//! The counters of each peer of a group with a `zone`, those of nginx's API.
+//! The counters of each peer of a group with a `zone`, as in nginx's API.
 
 use weir_engine::stats::{Family, Key};
 use weir_wire::status::{self, Responses};
 
-/// The counters of a peer by number.
+/// The indices of a peer's counters.
 const SENT: usize = 0;
 const RECEIVED: usize = 1;
 const TIME: usize = 2;
@@ -11,7 +11,7 @@ const BUCKET: usize = 3;
 const RESPONSE: usize = BUCKET + BUCKETS;
 const COUNTERS: usize = RESPONSE + status::PLACES;
 
-/// The response times that end a bucket, in milliseconds; one more bucket has no end.
+/// The upper bounds of the response time buckets, in milliseconds; one more bucket is unbounded.
 pub const BUCKET_ENDS: [u64; 14] =
     [5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10_000];
 
@@ -19,7 +19,7 @@ const BUCKETS: usize = BUCKET_ENDS.len() + 1;
 
 static PEERS: Family = Family::new(COUNTERS);
 
-/// The counters of one peer. Clones count for the same.
+/// The counters of one peer. Clones share them.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Counters(Key);
 
@@ -34,7 +34,7 @@ pub struct Exchanged {
     pub response: Option<(u16, u64)>,
 }
 
-/// The counts of a peer since it was first part of its group.
+/// The counts of a peer since it joined its group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerCounts {
     /// Bytes sent to it.
@@ -43,16 +43,16 @@ pub struct PeerCounts {
     pub received: u64,
     /// Its responses.
     pub responses: Responses,
-    /// How long they took.
+    /// The response times.
     pub response_time: Histogram,
 }
 
-/// Response times: those beyond the end of the bucket before and up to this one's.
+/// Response times in buckets, each up to and including its bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// All times together, in milliseconds.
+    /// The sum of all times, in milliseconds.
     pub sum: u64,
-    /// How many there are in each bucket.
+    /// The number of times in each bucket.
     pub buckets: [u64; BUCKETS],
 }
 

@@ -1,5 +1,5 @@
 //! Changes of a group at run time: servers are added, changed and removed while requests are
-//! balanced. A request on a server that is removed finishes there.
+//! balanced. A request on a removed server finishes there.
 
 use std::{
     fmt,
@@ -16,22 +16,22 @@ use crate::{
     set::Lines,
 };
 
-/// The most servers of one group, names included: balancing walks over all of them for a request,
-/// so a group is slow long before.
+/// The limit of servers in one group, names included. Balancing walks over all of them per request,
+/// so a group gets slow long before.
 pub const MAX_SERVERS: usize = 1 << 16;
 
 /// One change of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// Adds a server: at addresses, or at a name that is resolved from now on.
+    /// Adds a server: at addresses, or at a name to be resolved.
     Add(Server),
-    /// Changes a server. What is changed of a name changes for all its addresses.
+    /// Changes a server. A change of a name applies to all its addresses.
     Change(ServerId, Change),
-    /// Removes a server; a name goes with all its addresses.
+    /// Removes a server; a name is removed with all its addresses.
     Remove(ServerId),
 }
 
-/// What is to change of a server; the rest stays as it is.
+/// The parameters of a server to change; `None` keeps a parameter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     /// `weight`, at least 1.
@@ -52,39 +52,39 @@ pub struct Change {
     pub backup: Option<bool>,
 }
 
-/// Why a group cannot be changed so. Nothing has changed.
+/// The reason for a refused edit. The group is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EditError {
     /// The upstream has no `zone`.
     Static,
-    /// There is no such server.
+    /// No such server.
     NotFound(ServerId),
-    /// It is the address of a name, and goes when the name has it no longer.
+    /// The address of a name, which is removed only with the name.
     Immutable(ServerId),
-    /// It is a backup server if its name is.
+    /// `backup` of an address is that of its name.
     BackupImmutable(ServerId),
-    /// Its weight is that of the service.
+    /// The weight comes from the service.
     WeightImmutable(ServerId),
-    /// The balancing method knows no backup servers.
+    /// The balancing method has no backup servers.
     NoBackup,
-    /// The balancing method knows no slow start.
+    /// The balancing method has no slow start.
     NoSlowStart,
     /// A weight of zero.
     BadWeight,
-    /// A time before zero.
+    /// A negative time.
     BadFailTimeout,
     /// A route longer than [`MAX_ROUTE`].
     RouteTooLong,
-    /// A server without an address and a name.
+    /// A server without an address or a name.
     NoAddress,
-    /// A name, and no `resolver` to ask.
+    /// A name without a `resolver`.
     NoResolver,
-    /// The group would have more than [`MAX_SERVERS`].
+    /// The group would exceed [`MAX_SERVERS`].
     Full,
 }
 
 impl fmt::Display for EditError {
-    /// In the words of nginx's API where it has some.
+    /// In the wording of nginx's API where it has one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Static => f.write_str("upstream is static"),
@@ -107,15 +107,14 @@ impl fmt::Display for EditError {
 impl std::error::Error for EditError {}
 
 impl Group {
-    /// Changes the group, and gives the numbers of the servers that are added. Picks that begin
-    /// when this has returned see the change. A group whose configuration was replaced hands the
-    /// edit on to the one that took over.
+    /// Changes the group and returns the numbers of added servers. Picks that begin afterwards see
+    /// the change. A group whose configuration was replaced forwards the edit to its heir.
     ///
-    /// A large ring of a consistent hash takes its time, so a loop calls
+    /// A large ring of a consistent hash takes long, so a loop calls
     /// [`edit_beside`](Self::edit_beside).
     ///
     /// # Errors
-    /// Why that cannot be.
+    /// The reason for the refusal.
     pub fn edit(&self, edit: &Edit) -> Result<Vec<ServerId>, EditError> {
         let mut roster = self.roster();
         if let Some(heir) = roster.heir.upgrade() {
@@ -140,10 +139,10 @@ impl Group {
         Ok(ids)
     }
 
-    /// [`edit`](Self::edit) on another thread, where lining the servers up takes its time.
+    /// As [`edit`](Self::edit), on another thread if a ring has to be built.
     ///
     /// # Errors
-    /// The same.
+    /// As [`edit`](Self::edit).
     pub async fn edit_beside(self: &Arc<Self>, edit: Edit) -> Result<Vec<ServerId>, EditError> {
         if !self.method().needs_ring() {
             return self.edit(&edit);
@@ -151,7 +150,7 @@ impl Group {
         let (group, again) = (Arc::clone(self), edit.clone());
         match on_a_thread(move || group.edit(&edit)).await {
             Ok(done) => done,
-            // There is no thread to be had.
+            // No thread could be started.
             Err(_) => self.edit(&again),
         }
     }
@@ -188,7 +187,7 @@ impl Group {
         Ok(ids)
     }
 
-    /// Whether a server of the group may be so.
+    /// Checks the values of a change against the group.
     fn check(&self, change: &Change) -> Result<(), EditError> {
         let Change { weight, fail_timeout, slow_start, route, backup, .. } = change;
         if *weight == Some(0) {
@@ -260,8 +259,8 @@ impl Lines {
         self.iter().filter(is_its).map(|peer| peer.id).collect()
     }
 
-    /// Puts a changed peer, with the same state, in the place of one. One that changes lines
-    /// becomes the last of the other.
+    /// Replaces a peer by a changed one with the same state. A peer that changes between primary
+    /// and backup becomes the last of its new line.
     fn change(&mut self, id: ServerId, change: &Change) {
         for backup in [false, true] {
             let line = self.of(backup);

@@ -1,13 +1,13 @@
-//! Entry points for fuzzing: bytes from the network go in, nothing may panic.
+//! Entry points of fuzz targets: no input from the network may cause a panic.
 
-/// A DNS response, as it comes over UDP and over TCP.
+/// Parses a DNS response, as over UDP and over TCP.
 pub fn dns_response(bytes: &[u8]) {
     for over_tcp in [false, true] {
         let _ = crate::resolver::message::parse(bytes, over_tcp);
     }
 }
 
-/// An address as directives and variables write it.
+/// Parses an address, as in directives and variables.
 pub fn url(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for uri_part in [false, true] {

@@ -1,4 +1,4 @@
-//! A group of peers: what an `upstream` block, or the address in a `proxy_pass`, stands for.
+//! Groups of peers: an `upstream` block, or the address in a `proxy_pass`.
 
 use std::{
     fmt,
@@ -27,51 +27,51 @@ use crate::{
 pub struct Server {
     /// The address as written.
     pub text: String,
-    /// What the address means; empty if it is resolved at run time.
+    /// Its addresses; empty if it is resolved at run time.
     pub addresses: Vec<Addr>,
     /// `weight=`, `max_conns=`, `max_fails=`, `fail_timeout=`, `down`, `drain`.
     pub limits: Limits,
-    /// `backup`: takes requests only when nobody else can.
+    /// `backup`: takes requests only when no primary server can.
     pub backup: bool,
     /// `route=`.
     pub route: Option<String>,
-    /// `resolve`: the name is resolved at run time, again and again.
+    /// `resolve`: the name is resolved repeatedly at run time.
     pub resolve: Option<Name>,
 }
 
-/// A name that is resolved at run time.
+/// A name to resolve at run time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
     /// The domain name.
     pub host: String,
-    /// The port of its addresses; a service brings its own.
+    /// The port of its addresses; a service has its own.
     pub port: u16,
     /// `service=`: look up SRV records.
     pub service: Option<String>,
 }
 
-/// All that makes a group. Two groups with equal configurations are the same group.
+/// The configuration of a group. Groups with equal configurations are the same.
 #[derive(Clone, Debug)]
 pub struct GroupConfig {
-    /// The name that finds the group's state again after a reload: unique within the registry.
+    /// The key of the group's state across reloads: unique within the registry.
     pub key: String,
-    /// The name as in `no live upstreams` and `$upstream_addr`.
+    /// The name in `no live upstreams` and `$upstream_addr`.
     pub name: String,
     /// `zone`: the group can be changed at run time.
     pub zone: Option<String>,
     /// The servers, in order.
     pub servers: Vec<Server>,
-    /// How to choose among them.
+    /// The balancing method.
     pub method: MethodHandle,
     /// `sticky learn`: the store of sessions.
     pub sessions: Option<SessionsConfig>,
-    /// Who resolves the names of servers, and within how many milliseconds.
+    /// The resolver of server names, with its timeout in milliseconds.
     pub resolver: Option<(ResolverConfig, u64)>,
 }
 
 impl GroupConfig {
-    /// A group of one server line with the default parameters, balanced round robin: what a
-    /// `proxy_pass` to an address is.
+    /// A group of one server line with default parameters, balanced round robin: the address of a
+    /// `proxy_pass`.
     pub fn implicit(key: String, name: &str, addresses: Vec<Addr>) -> Self {
         let server = Server { text: name.to_owned(), addresses, ..Server::default() };
         Self {
@@ -102,14 +102,14 @@ impl fmt::Debug for MethodHandle {
     }
 }
 
-/// What is known of a request before a peer is chosen.
+/// The input of a request to balancing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request<'a> {
     /// The client's address, for `ip_hash`.
     pub client: Option<IpAddr>,
     /// The key of `hash`, evaluated.
     pub key: &'a [u8],
-    /// The peer that `sticky` asks for, by sid; empty is none.
+    /// The sid of the peer for `sticky`; empty if there is none.
     pub sticky: &'a [u8],
 }
 
@@ -117,32 +117,32 @@ pub struct Request<'a> {
 #[derive(Debug)]
 pub struct Group {
     pub(crate) config: GroupConfig,
-    /// Says all that the configuration says; equal text is an equal group.
+    /// A text of the whole configuration; equal texts mean equal groups.
     pub(crate) fingerprint: String,
     sets: Mutex<Sets>,
     roster: Mutex<Roster>,
-    /// How many attempts the sets allow.
+    /// The number of attempts that the sets allow.
     tries: AtomicUsize,
     sessions: Option<Arc<Sessions>>,
-    /// Told when the names of the group have changed, or those of a group that took its place. Only
-    /// a group with a zone can have names.
+    /// Notified when the names of this group, or of its heir, have changed. Only groups with a zone
+    /// have names.
     pub(crate) names_change: Option<Arc<Notify>>,
 }
 
 impl Drop for Group {
-    /// Where it had taken the place of an earlier one, that is in its place again.
+    /// The end of an heir puts the earlier group back in its place, with its names.
     fn drop(&mut self) {
         self.tell_names_change();
     }
 }
 
 impl Group {
-    /// A group that nobody else knows: for addresses that one request resolved for itself.
+    /// A group outside the registry, for addresses that one request resolved for itself.
     pub fn transient(name: &str, addresses: Vec<Addr>) -> Arc<Self> {
         Arc::new(Self::new(GroupConfig::implicit(String::new(), name, addresses), None))
     }
 
-    /// A group, with what an earlier one of the same key knows about the peers they share.
+    /// A group that takes over the state of shared peers from an earlier one with the same key.
     pub(crate) fn new(config: GroupConfig, earlier: Option<(&Self, &Roster)>) -> Self {
         let (roster, lines) = match earlier {
             Some((group, roster)) => roster.succeed(&group.config, group.lines(), &config),
@@ -156,7 +156,7 @@ impl Group {
         let sets = Sets::new(lines, config.method.0.needs_ring());
         Self {
             fingerprint: match config.key.is_empty() {
-                // Nobody will look for it.
+                // Transient groups are never compared.
                 true => String::new(),
                 false => format!("{config:?}"),
             },
@@ -169,8 +169,7 @@ impl Group {
         }
     }
 
-    /// The group that takes over from this one with another configuration. No edit is lost in
-    /// between.
+    /// The heir of this group, with another configuration. No edit is lost in between.
     pub(crate) fn succeed(&self, config: GroupConfig) -> Arc<Self> {
         let mut roster = self.roster();
         let group = Arc::new(Self::new(config, Some((self, &roster))));
@@ -181,7 +180,7 @@ impl Group {
 
     pub(crate) fn tell_names_change(&self) {
         if let Some(change) = &self.names_change {
-            // One waits at most; if it does not yet, it will find that something has changed.
+            // There is at most one waiter; if it is not waiting yet, it will see a pending notice.
             change.notify_one();
         }
     }
@@ -196,12 +195,12 @@ impl Group {
         self.sessions.as_ref()
     }
 
-    /// All peers at this moment, backups last.
+    /// All current peers, backups last.
     pub fn peers(&self) -> Vec<Arc<Peer>> {
         self.sets().peers().map(Arc::clone).collect()
     }
 
-    /// Begins the way of one request.
+    /// Begins the walk of a request over the peers.
     pub fn start(self: &Arc<Self>, request: Request<'_>) -> Pick<'_> {
         let key = self.config.method.0.key(&request);
         let walk = Walk { hint: request.sticky.to_vec(), key, ..Walk::default() };
@@ -213,23 +212,23 @@ impl Group {
     }
 
     pub(crate) fn sets(&self) -> MutexGuard<'_, Sets> {
-        // Nothing under this lock leaves the sets half changed, so poison means nothing.
+        // No code under this lock leaves the sets inconsistent, so poisoning is harmless.
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The roster, locked: it serialises changes of the lines. Requests don't wait for it.
+    /// The roster, locked: it serialises edits. Requests do not wait for it.
     pub(crate) fn roster(&self) -> MutexGuard<'_, Roster> {
-        // A change is made of copies and put in place whole, so poison means nothing here, either.
+        // Edits change copies and swap them in, so poisoning is harmless here, too.
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The peers at this moment.
+    /// The current peers.
     pub(crate) fn lines(&self) -> Lines {
         self.sets().lines()
     }
 
-    /// Puts other peers in place of the present ones; the caller holds the roster. Requests wait
-    /// for the exchange only, not for a ring to be made or dropped.
+    /// Replaces the peers; the caller holds the roster. Requests wait only for the swap, not for a
+    /// ring to be built or dropped.
     pub(crate) fn line_up(&self, lines: Lines) {
         let fresh = Sets::new(lines, self.method().needs_ring());
         self.tries.store(fresh.tries(), Relaxed);

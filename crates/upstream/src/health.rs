@@ -1,25 +1,25 @@
-//! What probes say of a peer. It lies beside the limits: a reload and an edit leave it alone.
+//! The result of probes. It is apart from the limits: reloads and edits leave it alone.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-/// What probes have found.
+/// The health of a peer, according to probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
-    /// Nothing bad, or nobody probes.
+    /// Healthy, or not probed.
     #[default]
     Good,
-    /// The first probe is still to come, and requests wait for it.
+    /// The first probe is pending, and requests wait for it.
     Checking,
     /// The last probes failed.
     Unhealthy,
 }
 
-/// A [`Health`] that any thread may read and set.
+/// A [`Health`] shared by threads.
 #[derive(Debug, Default)]
 pub(crate) struct AtomicHealth(AtomicU8);
 
 impl AtomicHealth {
-    /// Gives what it was.
+    /// Sets the health and returns the previous one.
     pub(crate) fn swap(&self, health: Health) -> Health {
         Self::of(self.0.swap(health as u8, Relaxed))
     }

@@ -1,4 +1,4 @@
-//! Idle connections to peers, kept for the next request. Each thread has its own: a connection
+//! Idle connections to peers, kept for later requests. Each thread has its own, since a connection
 //! belongs to the event loop that opened it.
 
 use std::collections::{HashMap, VecDeque};
@@ -8,49 +8,49 @@ use weir_engine::Addr;
 /// `keepalive`, `keepalive_requests`, `keepalive_time`, `keepalive_timeout` of an `upstream`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepaliveConfig {
-    /// The most idle connections of one thread; 0 keeps none.
+    /// The limit of idle connections per thread; 0 keeps none.
     pub connections: usize,
-    /// A connection serves requests only of the location that opened it.
+    /// Whether a connection serves only the location that opened it.
     pub local: bool,
-    /// How many requests a connection serves.
+    /// The limit of requests per connection.
     pub requests: u64,
-    /// How long a connection may be used, in milliseconds.
+    /// The maximum age of a connection in milliseconds.
     pub time: u64,
-    /// How long it may be idle, in milliseconds.
+    /// The idle timeout in milliseconds.
     pub timeout: u64,
 }
 
 impl KeepaliveConfig {
-    /// Of an `upstream` that says nothing.
+    /// The defaults of an `upstream` block.
     pub const DEFAULT: Self =
         Self { connections: 32, local: true, requests: 1000, time: 3_600_000, timeout: 60_000 };
 
-    /// Of an address that stands for itself: nothing is kept.
+    /// The settings of an implicit upstream: no connections are kept.
     pub const IMPLICIT: Self = Self { connections: 0, ..Self::DEFAULT };
 }
 
-/// What a connection has behind it. It travels with the connection.
+/// The history of a connection, which travels with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// When it was opened, in milliseconds of the monotonic clock.
+    /// The time of opening, in milliseconds of the monotonic clock.
     pub opened: u64,
-    /// How many requests it has served.
+    /// The number of requests served.
     pub requests: u64,
-    /// Whether its latest response was so large that it went past our memory. The next one is
-    /// likely to be as large.
+    /// Whether the last response was so large that it bypassed user space. The next one is likely
+    /// to be large, too.
     pub large: bool,
-    /// What it was made with.
+    /// The settings it was made with.
     pub made: Made,
 }
 
-/// What a connection was made with, by value: TLS settings, a name, a local address and so on, as
-/// a hash with a key of the process. It is the default one where nothing of that kind matters. A
-/// connection serves only requests that would have made the same one.
+/// A keyed hash of the settings that a connection was made with: TLS, name, local address and so
+/// on; the default where none apply. A connection serves only requests that would make an equal
+/// one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Made(pub u64);
 
 impl Usage {
-    /// Of a connection that is opened now.
+    /// The history of a new connection.
     pub fn new(now_millis: u64, made: Made) -> Self {
         Self { opened: now_millis, requests: 0, large: false, made }
     }
@@ -60,17 +60,17 @@ impl Usage {
 #[derive(Debug)]
 pub struct Pools<C>(Vec<Pool<C>>);
 
-/// The place of a group's pool, the same in every thread as long as the process lives.
+/// The index of a group's pool, equal in all threads for the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolId(usize);
 
-/// The places that have been given, by the key of the group.
+/// The assigned indices, by the key of the group.
 #[derive(Debug, Default)]
 pub(crate) struct PoolIds(HashMap<String, PoolId>);
 
 impl PoolIds {
-    /// The place of a group's pool. Asked for once per configuration, so that requests need not
-    /// look names up.
+    /// The index of a group's pool. Looked up once per configuration, so that requests look no
+    /// names up.
     pub(crate) fn of(&mut self, key: &str) -> PoolId {
         if let Some(&place) = self.0.get(key) {
             return place;
@@ -88,12 +88,12 @@ impl<C> Default for Pools<C> {
 }
 
 impl<C> Pools<C> {
-    /// The pool at a place, if it has ever had a connection in this thread.
+    /// The pool at an index, if it ever had a connection in this thread.
     pub fn get(&mut self, place: PoolId) -> Option<&mut Pool<C>> {
         self.0.get_mut(place.0)
     }
 
-    /// The pool at a place.
+    /// The pool at an index.
     pub fn pool(&mut self, place: PoolId) -> &mut Pool<C> {
         if self.0.len() <= place.0 {
             self.0.resize_with(place.0 + 1, Pool::default);
@@ -106,14 +106,14 @@ impl<C> Pools<C> {
         self.0.iter_mut().for_each(|pool| pool.idle.clear());
     }
 
-    /// All pools, for expiry.
+    /// All pools, to expire connections.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pool<C>> {
         self.0.iter_mut()
     }
 }
 
-/// The idle connections of one group in one thread, the latest first. There are few, so looking
-/// one up means walking over them.
+/// The idle connections of one group in one thread, latest first. There are few, so lookups are
+/// linear.
 #[derive(Debug)]
 pub struct Pool<C> {
     idle: VecDeque<Idle<C>>,
@@ -135,8 +135,8 @@ impl<C> Default for Pool<C> {
 }
 
 impl<C> Pool<C> {
-    /// The connection to an address that became idle last, of those that were made in the same
-    /// way. `tag` is the location's, which counts under `local` only.
+    /// The most recently idle connection to an address that was made with equal settings. `tag`
+    /// identifies the location and counts only under `local`.
     pub fn take(
         &mut self,
         config: &KeepaliveConfig,
@@ -153,9 +153,9 @@ impl<C> Pool<C> {
         Some((idle.connection, idle.usage))
     }
 
-    /// Keeps a connection whose response ended well and left it usable. `usage` counts the request
-    /// that it just served. Gives back what must be closed instead: the connection itself if it is
-    /// worn out, or the one that was idle longest if there are too many.
+    /// Keeps a reusable connection after a complete response. `usage` includes the request just
+    /// served. Returns the connection to close instead: this one if it is worn out, or the longest
+    /// idle one if there are too many.
     pub fn put(
         &mut self,
         config: &KeepaliveConfig,
@@ -181,23 +181,23 @@ impl<C> Pool<C> {
         evicted
     }
 
-    /// Removes connections that are done for: idle for too long, or closed by the peer, or never
-    /// supposed to speak first and yet readable.
+    /// Removes connections that were idle too long, or that the peer closed or unexpectedly sent
+    /// bytes on.
     pub fn sweep(&mut self, now_millis: u64, mut is_closed: impl FnMut(&mut C) -> bool) {
         self.idle.retain_mut(|idle| idle.until > now_millis && !is_closed(&mut idle.connection));
     }
 
-    /// When the next idle connection times out, in milliseconds of the monotonic clock.
+    /// The time of the next idle timeout, in milliseconds of the monotonic clock.
     pub fn next_timeout(&self) -> Option<u64> {
         self.idle.iter().map(|idle| idle.until).min()
     }
 
-    /// How many are idle.
+    /// The number of idle connections.
     pub fn len(&self) -> usize {
         self.idle.len()
     }
 
-    /// Is none idle?
+    /// Whether no connection is idle.
     pub fn is_empty(&self) -> bool {
         self.idle.is_empty()
     }

@@ -1,11 +1,11 @@
-//! Where a request goes: groups of peers, balancing, passive health, retries, kept connections,
-//! sticky sessions and the resolver. Knows neither HTTP nor streams.
+//! Upstream groups: peers, balancing, passive health, retries, kept connections, sticky sessions
+//! and the resolver. Knows neither HTTP nor streams.
 //!
 //! While a configuration is assembled, [`tables`] read the `upstream` blocks, and directives that
-//! pass requests on call [`Upstreams::refer`]. [`Upstreams::plans`] then gives one [`Plan`] for
-//! each, from which the one [`Registry`] of the process makes a [`Group`], or finds it again after
-//! a reload. [`Group::view`] shows a group, and [`Group::edit`] changes it while it serves. A
-//! request goes this way:
+//! pass requests on call [`Upstreams::refer`]. [`Upstreams::plans`] then returns a [`Plan`] for
+//! each, from which the process's [`Registry`] makes a [`Group`], or finds it again after a reload.
+//! [`Group::view`] shows a group, and [`Group::edit`] changes it while it serves. A request
+//! proceeds like this:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -70,7 +70,7 @@ pub use upstreams::{Plan, Side, UpstreamRef, Upstreams};
 pub use view::{GroupView, PeerStatus, PeerView, ServerView};
 pub use zones::{MIN_ZONE, Zones};
 
-/// The tables of everything that may stand in an `upstream` block, and of the block itself.
+/// The tables of the `upstream` block and its directives.
 pub fn tables() -> Vec<&'static weir_conf::Table> {
     static UPSTREAM: weir_conf::Table = settings::Upstream::table(&settings::UPSTREAM);
     std::iter::once(&UPSTREAM).chain(balance::TABLES.iter().copied()).collect()

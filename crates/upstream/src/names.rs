@@ -1,5 +1,5 @@
-//! The duty to keep the names of a group resolved: a duty for each name that the group has at the
-//! time, as reloads and edits add names and take them away.
+//! The duty to keep the names of a group resolved. It runs one duty per current name, as reloads
+//! and edits add and remove names.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use weir_engine::duty::{Duties, Duty};
 use crate::{group::Group, registry::Registry};
 
 impl Group {
-    /// To keep the names of this group resolved, and those of the groups that later configurations
-    /// make of it. None for a group that can have no names.
+    /// The duty to keep the names of this group and its heirs resolved. `None` for a group that
+    /// cannot have names.
     pub fn duty(&self, registry: &Arc<Registry>) -> Option<Duty> {
         self.config.resolver.as_ref()?;
         self.names_change.as_ref()?;
@@ -21,7 +21,7 @@ impl Group {
 
 async fn keep(registry: Arc<Registry>, key: String) {
     let mut duties = Duties::default();
-    // The group must not live by this, so it is looked up again each time.
+    // The duty must not keep the group alive, so it looks it up again each time.
     while let Some(group) = registry.of_key(&key).pop() {
         let Some(change) = group.names_change.clone() else { return };
         duties.reconcile(group.names(&registry));
@@ -46,8 +46,8 @@ mod tests {
         upstreams::Side,
     };
 
-    /// A name server for which every name is 127.0.0.9 for a second, and the first labels of the
-    /// names that it was asked for. It ends with the tests.
+    /// A name server that answers 127.0.0.9, valid for a second, to every name, and a log of the
+    /// first labels of queried names. It ends with the tests.
     fn name_server() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
@@ -104,7 +104,7 @@ mod tests {
             let id = group.edit(&Edit::Add(server("added"))).unwrap()[0];
             until(|| group.peers().len() == 2).await;
 
-            // A configuration that is given up takes the names along, and they come back.
+            // A configuration that is given up removes its names, and the earlier ones come back.
             let mut other = config(dns, vec![server("other")]);
             let given_up = registry.group(&other);
             until(|| given_up.peers().len() == 1).await;
@@ -112,14 +112,14 @@ mod tests {
             let (conf, added) = (count("conf"), count("added"));
             until(|| count("conf") > conf && count("added") > added).await;
 
-            // One that goes on with the group asks for nothing anew.
+            // An heir asks no query again.
             other = config(dns, vec![server("conf")]);
             other.method = MethodHandle(Arc::new(LeastConn));
             let heir = registry.group(&other);
             assert_eq!(heir.peers().len(), 2);
             drop(group);
             heir.edit(&Edit::Remove(id)).unwrap();
-            // A question may be on its way.
+            // A query may be under way.
             let (conf, added) = (count("conf"), count("added"));
             until(|| count("conf") >= conf + 2).await;
             assert!(count("added") <= added + 1);
@@ -139,7 +139,7 @@ mod tests {
         assert!(registry.group(&full).duty(&registry).is_some());
     }
 
-    /// Groups that threads edit while reloads replace them: every server that was added is there.
+    /// Threads edit a group while reloads replace it: no added server is missing.
     #[test]
     fn no_edit_is_lost_to_a_reload() {
         const EDITS: u16 = 300;

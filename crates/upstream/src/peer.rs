@@ -1,4 +1,4 @@
-//! One address that requests can go to.
+//! Peers: single addresses that requests can go to.
 
 use std::sync::{
     Arc,
@@ -15,22 +15,22 @@ use crate::{
     roster::{Origin, ServerId},
 };
 
-/// The longest `route=` of a server, in bytes: as long as the MD5 text it stands in for.
+/// The limit of a server's `route=` in bytes: the length of the MD5 text that it replaces.
 pub const MAX_ROUTE: usize = 32;
 
-/// Whether a server takes part.
+/// The administrative state of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Admission {
     /// Takes requests.
     #[default]
     Open,
-    /// `drain`: takes only requests that are bound to it by `sticky`.
+    /// `drain`: takes only requests bound to it by `sticky`.
     Draining,
-    /// `down`: takes nothing.
+    /// `down`: takes no requests.
     Down,
 }
 
-/// The parameters of a `server` that all its addresses share.
+/// The parameters of a `server`, shared by all its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// `weight=`, at least 1.
@@ -60,32 +60,32 @@ impl Default for Limits {
     }
 }
 
-/// One address with its parameters and its state. Cheap to hold by `Arc`, shared by all threads. It
-/// never changes: an edit puts another one with the same state in its place.
+/// An address with its parameters and state, shared by all threads. It is immutable: an edit
+/// replaces it by another one with the same state.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Where to connect to.
+    /// The address to connect to.
     pub address: Addr,
     /// The printable address, as in `$upstream_addr`: `127.0.0.1:8080`, `unix:/path`.
     pub name: String,
-    /// The address as the `server` directive wrote it.
+    /// The address as written in the `server` directive.
     pub server: String,
-    /// What `sticky` calls this peer: its `route=`, or the MD5 of its name in hex.
+    /// Its id for `sticky`: its `route=`, or the MD5 of its name in hex.
     pub sid: String,
     /// The parameters of its `server`.
     pub limits: Limits,
     /// Its number in the group.
     pub id: ServerId,
-    /// Where it comes from.
+    /// Its origin.
     pub origin: Origin,
-    /// What is counted of it, in a group with a `zone`.
+    /// Its counters, in a group with a `zone`.
     pub(crate) counters: Option<Counters>,
-    /// What outlives edits and reloads.
+    /// The state, which outlives edits and reloads.
     pub state: Arc<PeerState>,
 }
 
 impl Peer {
-    /// A peer with fresh counters.
+    /// A peer with new state.
     pub fn new(address: Addr, server: &str, limits: Limits, route: Option<&str>) -> Self {
         let name = address.to_string();
         Self {
@@ -101,7 +101,7 @@ impl Peer {
         }
     }
 
-    /// Takes over the state of the same peer in an earlier configuration, or before an edit.
+    /// Takes over the state of the same peer from before a reload or an edit.
     pub(crate) fn inherit(&mut self, earlier: &Self) {
         self.state = Arc::clone(&earlier.state);
         if let (Some(own), Some(known)) = (&mut self.counters, &earlier.counters) {
@@ -113,7 +113,7 @@ impl Peer {
         }
     }
 
-    /// Probes have found this. Requests follow it from their next choice on.
+    /// Sets the result of probes. Requests respect it from their next choice on.
     pub fn set_health(&self, health: Health, now: Now) {
         let before = self.state.health.swap(health);
         if health == Health::Good && before != Health::Good {
@@ -121,14 +121,14 @@ impl Peer {
         }
     }
 
-    /// Counts what an attempt has come to.
+    /// Counts the result of an attempt.
     pub fn count(&self, exchanged: Exchanged) {
         if let Some(counters) = &self.counters {
             counters.count(exchanged);
         }
     }
 
-    /// The number that stands for its state, unique in the process.
+    /// The number of its state, unique in the process.
     pub(crate) fn serial(&self) -> u64 {
         self.state.serial
     }
@@ -137,7 +137,7 @@ impl Peer {
         i64::from(self.limits.weight)
     }
 
-    /// Too many failures too recently.
+    /// Whether it has too many recent failures.
     pub fn is_failed(&self, now: Now) -> bool {
         let state = &self.state;
         self.limits.max_fails != 0
@@ -145,38 +145,38 @@ impl Peer {
             && now.seconds - state.checked.load(Relaxed) <= self.limits.fail_timeout
     }
 
-    /// As many connections as it may have.
+    /// Whether it has reached `max_conns`.
     pub fn is_full(&self) -> bool {
         self.limits.max_conns != 0 && self.state.conns.load(Relaxed) >= self.limits.max_conns
     }
 
-    /// Neither probes nor failures nor other requests keep a request away.
+    /// Whether probes, failures and `max_conns` allow a request.
     pub(crate) fn is_well(&self, now: Now) -> bool {
         self.state.health.is_good() && !self.is_failed(now) && !self.is_full()
     }
 
-    /// May take a request that is free to go anywhere.
+    /// Whether it can take an unbound request.
     pub fn is_available(&self, now: Now) -> bool {
         self.limits.admission == Admission::Open && self.is_well(now)
     }
 }
 
-/// The counters of a peer. Balancing changes them under the lock of the group; anyone may read.
+/// The shared state of a peer. Balancing changes it under the group's lock; any thread may read it.
 #[derive(Debug)]
 pub struct PeerState {
     pub(crate) serial: u64,
     health: AtomicHealth,
-    /// When its `slow_start` began, in milliseconds; 0 if it never did.
+    /// The start of its `slow_start` in milliseconds; 0 if there was none.
     pub(crate) recovered: AtomicU64,
     pub(crate) current_weight: AtomicI64,
     pub(crate) effective_weight: AtomicI64,
-    /// Requests that are with this peer now.
+    /// The number of active requests.
     pub conns: AtomicU64,
-    /// Failures since the last time it was found working.
+    /// Failures since it was last found working.
     pub fails: AtomicU64,
-    /// When it last failed, in seconds.
+    /// The time of the last failure in seconds.
     pub accessed: AtomicI64,
-    /// When the running `fail_timeout` began, in seconds.
+    /// The start of the current `fail_timeout` in seconds.
     pub checked: AtomicI64,
     /// Moving average of the time to the header, in milliseconds.
     pub header_time: AtomicU64,
@@ -188,13 +188,13 @@ pub struct PeerState {
     pub(crate) inflight_last: AtomicU64,
     pub(crate) inflight_changed: AtomicU64,
     pub(crate) inflight: AtomicU64,
-    /// Requests it was chosen for, ever.
+    /// The number of all requests it was chosen for.
     pub requests: AtomicU64,
-    /// Failures, ever.
+    /// The number of all failures.
     pub failures: AtomicU64,
     /// How often failures made it unavailable.
     pub unavailable: AtomicU64,
-    /// When it was last chosen, in seconds.
+    /// The time of its last choice in seconds.
     pub selected: AtomicI64,
 }
 
@@ -225,19 +225,19 @@ impl PeerState {
         }
     }
 
-    /// What probes have found.
+    /// The result of probes.
     pub fn health(&self) -> Health {
         self.health.load()
     }
 }
 
-/// What `sticky` calls a peer that has no `route=`.
+/// The default id for `sticky`, without `route=`.
 pub(crate) fn default_sid(name: &str) -> String {
     hex_md5(name.as_bytes())
 }
 
-/// Adds a sample to a moving average in which it weighs a twentieth; the first sample is taken
-/// whole, and a fraction rounds to nearest.
+/// Adds a sample to a moving average, with a weight of a twentieth; the first sample is taken as it
+/// is, and fractions round to nearest.
 pub(crate) fn average(into: &AtomicU64, sample: u64) {
     let old = into.load(Relaxed);
     if old == sample {
@@ -248,7 +248,7 @@ pub(crate) fn average(into: &AtomicU64, sample: u64) {
     into.store(new, Relaxed);
 }
 
-/// The MD5 of bytes as 32 lower-case hexadecimal digits.
+/// The MD5 of bytes as 32 lower-case hex digits.
 pub(crate) fn hex_md5(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(32);

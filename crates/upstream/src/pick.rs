@@ -1,4 +1,4 @@
-//! The way of one request over the peers of a group.
+//! The walk of one request over the peers of a group.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -12,50 +12,50 @@ use crate::{
     peer::{Peer, average},
 };
 
-/// Nobody can take the request: `no live upstreams`, and `$upstream_addr` names the group.
+/// No peer can take the request: `no live upstreams`; `$upstream_addr` names the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoLive;
 
-/// How an attempt ended, for the peer.
+/// The outcome of an attempt, for the peer's statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The peer answered.
+    /// A good response.
     Success,
-    /// It did not, or its answer is listed as a failure: counts towards `max_fails`.
+    /// No response, or one listed as a failure: counts towards `max_fails`.
     Failed,
-    /// It answered, but the request goes on to another peer (403, 404): neither.
+    /// A response after which the request goes on to another peer (403, 404): counts as neither.
     NotCounted,
 }
 
-/// What was measured of an attempt, in milliseconds. What is missing is not averaged: http leaves
-/// all out of a response without a header.
+/// The measured times of an attempt in milliseconds. Missing times are not averaged: http omits all
+/// for a response without a header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// To the connection.
+    /// Until the connection.
     pub connect: Option<u64>,
-    /// To the header, or to the first byte.
+    /// Until the header, or the first byte.
     pub header: Option<u64>,
-    /// To the last byte.
+    /// Until the last byte.
     pub response: Option<u64>,
 }
 
-/// What giving a peer back brought about.
+/// The effect of freeing a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Freed {
     /// The peer reached `max_fails`: `upstream server temporarily disabled` (warn).
     pub disabled: bool,
 }
 
-/// The way of one request: which peers it tried, and which one has it now. Dropping it gives the
-/// peer back as a request that ended well.
+/// The walk of one request: the tried peers, and the current one. Dropping it frees the peer as
+/// after a good response.
 #[derive(Debug)]
 pub struct Pick<'a> {
     group: &'a Arc<Group>,
     walk: Walk,
-    /// Attempts that are left, the running one included.
+    /// The number of attempts left, including the current one.
     tries: usize,
     current: Option<Current>,
-    /// The last moment that was seen, for a peer that is given back by dropping.
+    /// The last time passed in, for freeing the peer on drop.
     seen: Now,
 }
 
@@ -63,9 +63,9 @@ pub struct Pick<'a> {
 struct Current {
     peer: Arc<Peer>,
     started: Now,
-    /// The method follows the request and has not been told its time.
+    /// The method measures the request's unfinished time and has not been told its end.
     followed: bool,
-    /// The moment that the method watches was averaged already.
+    /// The moment whose time was averaged already.
     averaged: Option<Moment>,
 }
 
@@ -79,34 +79,34 @@ impl<'a> Pick<'a> {
         self.group
     }
 
-    /// The peer that has the request.
+    /// The current peer.
     pub fn peer(&self) -> Option<&Arc<Peer>> {
         self.current.as_ref().map(|current| &current.peer)
     }
 
-    /// Attempts that are left, the running one included.
+    /// The number of attempts left, including the current one.
     pub fn tries(&self) -> usize {
         self.tries
     }
 
-    /// `proxy_next_upstream_tries`; 0 limits nothing.
+    /// `proxy_next_upstream_tries`; 0 is no limit.
     pub fn limit_tries(&mut self, limit: usize) {
         if limit != 0 {
             self.tries = self.tries.min(limit);
         }
     }
 
-    /// Gives an attempt back: it was lost to a kept connection that the peer had closed.
+    /// Restores an attempt that was lost to a kept connection the peer had closed.
     pub fn give_back_try(&mut self) {
         self.tries += 1;
     }
 
-    /// Asks for another peer than `sticky` would have it.
+    /// Ignores `sticky` from here on.
     pub fn forget_sticky(&mut self) {
         self.walk.hint.clear();
     }
 
-    /// Chooses the next peer; one that is still held is given back as not counted.
+    /// Chooses the next peer; the current one, if any, is freed as not counted.
     pub fn next(&mut self, random: &mut fastrand::Rng, now: Now) -> Result<Arc<Peer>, NoLive> {
         if self.current.is_some() {
             self.free(Outcome::NotCounted, Timings::default(), now);
@@ -149,14 +149,14 @@ impl<'a> Pick<'a> {
         }
     }
 
-    /// A TCP connection to the peer is up, which is all that a stream needs to call it working.
+    /// A TCP connection is up, by which stream considers a peer working.
     pub fn connected(&mut self) {
         if let Some(peer) = self.peer() {
             revive(peer, self.seen);
         }
     }
 
-    /// A measured moment of the response, told to methods that watch it.
+    /// Reports a measured moment of the response to the method.
     pub fn reached(&mut self, moment: Moment, millis: u64, now: Now) {
         self.seen = now;
         let Some(current) = &mut self.current else { return };
@@ -176,7 +176,7 @@ impl<'a> Pick<'a> {
         }
     }
 
-    /// Gives the peer back.
+    /// Frees the peer.
     pub fn free(&mut self, outcome: Outcome, timings: Timings, now: Now) -> Freed {
         self.seen = now;
         let Some(current) = self.current.take() else { return Freed::default() };
@@ -187,7 +187,7 @@ impl<'a> Pick<'a> {
             inflight_done(peer, timings.response.unwrap_or(waited), now);
         }
         if outcome == Outcome::Success {
-            // Without the lock: two threads at once may lose a sample of the average, no more.
+            // Without the lock: concurrent threads may lose a sample of the average, at worst.
             measure(peer, timings, current.averaged);
         }
         if self.walk.single {
@@ -213,7 +213,7 @@ impl<'a> Pick<'a> {
 }
 
 impl Current {
-    /// Gives the peer the request. To be called under the lock of the group.
+    /// Assigns the request to the peer, under the group's lock.
     fn take(peer: &Arc<Peer>, method: &Method, walk: &mut Walk, now: Now) -> Self {
         let state = &peer.state;
         let mut followed = false;
@@ -237,7 +237,7 @@ impl Drop for Pick<'_> {
     }
 }
 
-/// Averages the times of an attempt that went well.
+/// Averages the times of a successful attempt.
 fn measure(peer: &Peer, timings: Timings, averaged: Option<Moment>) {
     let state = &peer.state;
     if let Some(response) = timings.response {
@@ -251,7 +251,7 @@ fn measure(peer: &Peer, timings: Timings, averaged: Option<Moment>) {
     }
 }
 
-/// Forgets failures of a peer that works, once a fail_timeout has passed since the last of them.
+/// Clears the failures of a working peer, once `fail_timeout` has passed since the last one.
 fn revive(peer: &Peer, now: Now) {
     let (state, max_fails) = (&peer.state, peer.limits.max_fails);
     if state.accessed.load(Relaxed) < state.checked.load(Relaxed) {
@@ -262,7 +262,7 @@ fn revive(peer: &Peer, now: Now) {
     }
 }
 
-/// Counts a failure; says whether the peer is now out of the running.
+/// Counts a failure; returns whether it disabled the peer.
 fn fail(peer: &Peer, now: Now) -> bool {
     let state = &peer.state;
     let fails = state.fails.fetch_add(1, Relaxed) + 1;

@@ -1,4 +1,5 @@
-//! All groups that are in use, by key: how state outlives the configuration it was made under.
+//! The registry of all groups in use, by key: group state outlives the configuration it was made
+//! under.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use crate::{
     upstreams::Side,
 };
 
-/// Groups by key. One for the whole process; it holds on to nothing: a group lives as long as a
+/// Groups by key, one registry per process. It holds weak references: a group lives as long as a
 /// configuration refers to it.
 #[derive(Debug, Default)]
 pub struct Registry {
@@ -23,10 +24,10 @@ pub struct Registry {
 
 #[derive(Debug, Default)]
 struct Groups {
-    /// Those of one key in the order in which they were made.
+    /// The groups of one key in the order of creation.
     by_key: HashMap<String, Vec<Weak<Group>>>,
-    /// The number of keys at which those without a living group are dropped. It doubles, so a key
-    /// costs a constant share of the sweeps.
+    /// The number of keys at which dead ones are removed. It doubles, so the cost of sweeps per key
+    /// is constant.
     sweep_at: usize,
 }
 
@@ -41,19 +42,19 @@ impl Groups {
         }
     }
 
-    /// The living groups of a key, the newest last.
+    /// The live groups of a key, newest last.
     fn living(&self, key: &str) -> impl DoubleEndedIterator<Item = Arc<Group>> {
         self.by_key.get(key).into_iter().flatten().filter_map(Weak::upgrade)
     }
 }
 
 impl Registry {
-    /// The group of a configuration: the living one if it is the same, else a new one in which
-    /// peers that both have (same address, same server text) keep their counters, weights and
-    /// sessions, and names that were resolved keep their addresses.
+    /// The group of a configuration: the live one if it is equal, else a new one in which common
+    /// peers (same address, same server text) keep their counters, weights and sessions, and
+    /// resolved names keep their addresses.
     pub fn group(&self, config: &GroupConfig) -> Arc<Group> {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that never came into force is gone by now.
+        // A group that never came into force is gone by now.
         let earlier = groups.living(&config.key).next_back();
         if let Some(group) = &earlier
             && group.fingerprint == format!("{config:?}")
@@ -68,12 +69,12 @@ impl Registry {
         group
     }
 
-    /// The place where each thread keeps its connections to the group of that key.
+    /// The index of the pools of the group with that key.
     pub fn pool(&self, key: &str) -> PoolId {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).of(key)
     }
 
-    /// The resolver of a configuration: the living one if there is one, with all it knows.
+    /// The resolver of a configuration: the live one with its cache, if any.
     pub fn resolver(&self, config: &ResolverConfig) -> Resolver {
         let mut resolvers = self.resolvers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut living = resolvers.iter().filter_map(WeakResolver::upgrade);
@@ -86,20 +87,20 @@ impl Registry {
         resolver
     }
 
-    /// Every living group, in no order.
+    /// All live groups, in no order.
     pub fn groups(&self) -> Vec<Arc<Group>> {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.by_key.values().flatten().filter_map(Weak::upgrade).collect()
     }
 
-    /// The group of an `upstream` block that is in force, or is about to be.
+    /// The group of an `upstream` block, in force or about to be.
     pub fn find(&self, side: Side, name: &str) -> Option<Arc<Group>> {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.living(&side.key(name)).next_back()
     }
 
-    /// The living groups of one key, the newest last: that of the configuration in force, and
-    /// those of earlier ones that still have requests. Waits for one that is being made.
+    /// The live groups of a key, newest last: that of the configuration in force, and earlier ones
+    /// that still have requests. Waits for a group that is being made.
     pub(crate) fn of_key(&self, key: &str) -> Vec<Arc<Group>> {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.living(key).collect()

@@ -1,4 +1,4 @@
-//! Keeps the addresses of `server … resolve` up to date: one duty for each name of a group.
+//! Duties that keep the addresses of `server … resolve` current, one per name of a group.
 
 use std::{
     net::SocketAddr,
@@ -17,11 +17,12 @@ use crate::{
     roster::{Host, Origin, Roster, ServerId},
 };
 
-/// The shortest wait between two attempts at a name.
+/// The shortest wait between two queries for a name.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 impl Group {
-    /// One duty for each name that the group has now. A group that changes otherwise has the same.
+    /// The duties for the group's current names. They are the same after changes that leave the
+    /// names alone.
     pub(crate) fn names(&self, registry: &Arc<Registry>) -> Vec<Duty> {
         let Some((config, timeout)) = &self.config.resolver else { return Vec::new() };
         let duty = |host: &Arc<Host>| {
@@ -38,21 +39,21 @@ impl Group {
         self.roster().hosts.iter().map(duty).collect()
     }
 
-    /// [`apply`](Self::apply) beside the loop where lining up takes its time.
+    /// As [`apply`](Self::apply), on another thread if a ring has to be built.
     async fn apply_beside(self: &Arc<Self>, id: ServerId, found: Vec<ServiceAddress>, valid: i64) {
         if !self.method().needs_ring() {
             return self.apply(id, &found, valid);
         }
         let group = Arc::clone(self);
-        // Without a thread to be had, the addresses stay as they are until the next time.
+        // If no thread can be started, the addresses stay until the next time.
         let _ = on_a_thread(move || group.apply(id, &found, valid)).await;
     }
 
-    /// Puts new addresses in the place of those that a name had, until when they hold. Peers whose
-    /// address is still there stay as they are.
+    /// Replaces the addresses of a name; the new ones are valid until `valid`. Peers whose address
+    /// remains are left alone.
     pub(crate) fn apply(&self, id: ServerId, found: &[ServiceAddress], valid: i64) {
         let mut roster = self.roster();
-        // It may have been removed in the meantime.
+        // The name may have been removed in the meantime.
         let Some(host) = roster.hosts.iter().find(|host| host.id == id).map(Arc::clone) else {
             return;
         };
@@ -107,14 +108,14 @@ impl Host {
     }
 }
 
-/// Resolves one name again and again, for every living group of a key that has it: whoever still
-/// serves by an earlier configuration needs its addresses, too.
+/// Resolves one name repeatedly, for every live group of a key that has it: requests of earlier
+/// configurations need its addresses, too.
 #[derive(Clone)]
 struct Keeper {
     registry: Arc<Registry>,
     /// The key of the groups.
     group: String,
-    /// The server as written: what a group finds its host by.
+    /// The server as written, which identifies a group's host.
     server: String,
     name: Name,
     config: ResolverConfig,
@@ -143,7 +144,7 @@ impl Keeper {
         }
     }
 
-    /// Every host that the addresses are for, with its group.
+    /// The hosts of this name, with their groups.
     fn targets(&self) -> Vec<(Arc<Group>, Arc<Host>)> {
         let mut targets = Vec::new();
         for group in self.registry.of_key(&self.group) {
@@ -156,8 +157,8 @@ impl Keeper {
         targets
     }
 
-    /// Gives the addresses to all. A group that a reload makes in the meantime may have begun with
-    /// the earlier ones, so this looks again until there is nothing new.
+    /// Applies the addresses to all groups. A group made by a reload in the meantime may have begun
+    /// with the earlier ones, so this repeats until there is no new group.
     async fn apply(&self, found: &[ServiceAddress], valid: i64) {
         let mut given: Vec<(Arc<Group>, ServerId)> = Vec::new();
         loop {
@@ -177,14 +178,14 @@ impl Keeper {
     }
 }
 
-/// How long it is until a second and so many seconds more.
+/// The time until `more` seconds after `valid`.
 fn until(valid: i64, more: u64) -> Duration {
     let left = u64::try_from(valid.saturating_sub(Now::current().seconds)).unwrap_or(0);
     if left == 0 { Duration::ZERO } else { Duration::from_secs(left + more) }
 }
 
-/// The addresses of a name and until when they hold; none if the name does not exist. `None` if
-/// that cannot be told: what was known then stays.
+/// The addresses of a name, and the end of their validity; empty if the name does not exist. `None`
+/// after a failed query: the known addresses then stay.
 async fn resolve(
     resolver: &Resolver,
     name: &Name,

@@ -1,7 +1,7 @@
-//! The resolver: names to addresses at run time, by asking the name servers of `resolver`.
+//! The resolver: resolves names at run time by asking the name servers of `resolver`.
 //!
-//! One [`Resolver`] is shared by all threads: they share its cache, and a name that several ask
-//! for at once is asked for once. The exchange itself runs on the loop of whoever asked first.
+//! A [`Resolver`] is shared by all threads: they share its cache, and concurrent requests for one
+//! name send one query, on the loop of the first.
 
 mod cache;
 mod exchange;
@@ -27,28 +27,28 @@ use crate::url::{UrlOptions, parse_url};
 use cache::{Answer, Cache, Flight, Key};
 pub use service::{Service, ServiceAddress};
 
-/// How long a name server has to answer before the next one is asked.
+/// The time for a response before the next name server is asked.
 const RESEND: Duration = Duration::from_secs(5);
 
-/// Aliases that are followed for one name.
+/// The limit of aliases followed for one name.
 const MAX_ALIASES: usize = 50;
 
-/// How long a failure is taken for granted by those who resolve again and again, in seconds.
+/// The validity of a failure for periodic resolution, in seconds.
 pub(crate) const FAILURE_VALID: i64 = 10;
 
-/// Why a name has no addresses: the response codes of DNS, and a number of the system's.
+/// Reasons for a failure: the response codes of DNS, and a system error number.
 pub mod state {
-    /// The name server could not read the query.
+    /// The name server could not parse the query.
     pub const FORMAT_ERROR: u16 = 1;
     /// The name server failed.
     pub const SERVER_FAILURE: u16 = 2;
-    /// There is no such name.
+    /// No such name.
     pub const NOT_FOUND: u16 = 3;
-    /// The name server does not know such queries.
+    /// The name server does not support the query.
     pub const UNIMPLEMENTED: u16 = 4;
-    /// The name server does not want to.
+    /// The name server refused the query.
     pub const REFUSED: u16 = 5;
-    /// No answer in time: ETIMEDOUT.
+    /// No response in time: ETIMEDOUT.
     pub const TIMED_OUT: u16 = 110;
 }
 
@@ -57,11 +57,11 @@ pub mod state {
 pub struct ResolverConfig {
     /// The name servers, at least one.
     pub servers: Vec<SocketAddr>,
-    /// For how many seconds answers hold, instead of what they say.
+    /// The validity of responses in seconds, overriding their TTL.
     pub valid: Option<i64>,
-    /// Ask for IPv4 addresses.
+    /// Whether to query IPv4 addresses.
     pub ipv4: bool,
-    /// Ask for IPv6 addresses.
+    /// Whether to query IPv6 addresses.
     pub ipv6: bool,
 }
 
@@ -82,7 +82,7 @@ impl Value for ResolverConfig {
             };
             if let Some(value) = word.after("valid=") {
                 let seconds = parse_sec(value).ok_or_else(invalid)?.as_secs();
-                // Zero means what it means to nginx: the answers' own times hold.
+                // As in nginx, zero means the TTL of the responses.
                 config.valid = i64::try_from(seconds).ok().filter(|&seconds| seconds > 0);
             } else if let Some(value) = word.after("ipv4=") {
                 config.ipv4 = switch(value)?;
@@ -112,18 +112,18 @@ impl Value for ResolverConfig {
     }
 }
 
-/// A name that could not be resolved. Displayed as nginx logs it: `NAME could not be resolved
-/// (3: Host not found)`.
+/// A failed resolution. Displayed as in nginx's log: `NAME could not be resolved (3: Host not
+/// found)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolveError {
     /// The name.
     pub name: String,
-    /// The number of the reason, as in [`state`].
+    /// The reason, as in [`state`].
     pub code: u16,
 }
 
 impl ResolveError {
-    /// The reason in words.
+    /// The text of the reason.
     pub fn reason(&self) -> &'static str {
         match self.code {
             state::FORMAT_ERROR => "Format error",
@@ -149,13 +149,13 @@ impl std::error::Error for ResolveError {}
 /// The addresses of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
-    /// In the order in which they are to be tried; never empty.
+    /// The addresses in the order of attempts; never empty.
     pub addresses: Vec<IpAddr>,
-    /// Until when they hold, in seconds of [`Now::current`](crate::Now::current).
+    /// The end of their validity, in seconds of [`Now::current`](crate::Now::current).
     pub valid: i64,
 }
 
-/// A resolver. Cloning it is cheap and shares the cache.
+/// A resolver. A clone shares the cache.
 #[derive(Clone, Debug)]
 pub struct Resolver(Arc<Inner>);
 
@@ -163,13 +163,13 @@ pub struct Resolver(Arc<Inner>);
 struct Inner {
     config: ResolverConfig,
     cache: Cache,
-    /// Which name server the next question goes to.
+    /// The index of the name server for the next query.
     turn: AtomicUsize,
-    /// How long a name server has to answer before the next one is asked.
+    /// The time for a response before the next name server is asked.
     resend: Duration,
 }
 
-/// A resolver that may be gone.
+/// A weak reference to a resolver.
 #[derive(Debug)]
 pub(crate) struct WeakResolver(Weak<Inner>);
 
@@ -184,7 +184,7 @@ impl Resolver {
         WeakResolver(Arc::downgrade(&self.0))
     }
 
-    /// A resolver that knows nothing yet.
+    /// A resolver with an empty cache.
     pub fn new(config: ResolverConfig) -> Self {
         Self::with_resend(config, RESEND)
     }
@@ -194,7 +194,7 @@ impl Resolver {
         Self(Arc::new(Inner { config, cache, turn, resend }))
     }
 
-    /// What it was made with. Equal configurations can share a resolver across a reload.
+    /// Its configuration. Equal configurations can share a resolver across a reload.
     pub fn config(&self) -> &ResolverConfig {
         &self.0.config
     }
@@ -202,7 +202,7 @@ impl Resolver {
     /// The addresses of a name. A timeout of zero waits for ever.
     ///
     /// # Errors
-    /// When the name servers say that there are none, or say nothing.
+    /// No addresses according to the name servers, or no response.
     pub async fn resolve(&self, name: &str, timeout: Duration) -> Result<Resolved, ResolveError> {
         let name = normal(name);
         if let Ok(address) = name.parse::<Ipv4Addr>() {
@@ -218,7 +218,7 @@ impl Resolver {
             .map_err(fail)
     }
 
-    /// Follows aliases until something else answers; until when all of it holds.
+    /// Follows aliases to the final answer; returns it with the end of its validity.
     async fn follow(&self, mut key: Key) -> Result<(Answer, i64), u16> {
         for _ in 0..=MAX_ALIASES {
             let (answer, valid) = self.find(key.clone()).await?;
@@ -244,7 +244,7 @@ impl Resolver {
                     flying
                 }
             };
-            // A thread that ends takes its questions along; somebody else asks them again.
+            // A thread that ends takes its queries along; a waiter on another thread repeats them.
             if let Some(landing) = cache::landed(flying).await {
                 return landing;
             }
@@ -253,7 +253,7 @@ impl Resolver {
 }
 
 impl Inner {
-    /// Asks the name servers and lets everybody know. Gives up when nobody waits any more.
+    /// Queries the name servers and wakes all waiters. Gives up when there are none.
     async fn ask(&self, key: Key, ticket: cache::Ticket) {
         let first = self.turn.fetch_add(1, Relaxed);
         let answer =
@@ -266,7 +266,7 @@ impl Inner {
     }
 }
 
-/// Lower case, without the dot at the end.
+/// The name in lower case, without the final dot.
 fn normal(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }

@@ -1,19 +1,19 @@
-//! `…_next_upstream`: whether a failed attempt goes to another peer.
+//! `…_next_upstream`: retries of failed attempts.
 
 use std::ops::{BitOr, BitOrAssign};
 
 use crate::pick::Outcome;
 
-/// A set of reasons for an attempt to be no good, as `proxy_next_upstream` lists them.
+/// A set of causes of failed attempts, as listed in `proxy_next_upstream`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Causes(u32);
 
 impl Causes {
-    /// A connection could not be made, or broke.
+    /// Establishing, writing to or reading from the connection failed.
     pub const ERROR: Self = Self(1 << 1);
     /// Connecting, sending or reading took too long.
     pub const TIMEOUT: Self = Self(1 << 2);
-    /// The response is empty or not a response.
+    /// The response is empty or malformed.
     pub const INVALID_HEADER: Self = Self(1 << 3);
     /// Status 500.
     pub const HTTP_500: Self = Self(1 << 4);
@@ -29,16 +29,16 @@ impl Causes {
     pub const HTTP_404: Self = Self(1 << 9);
     /// Status 429.
     pub const HTTP_429: Self = Self(1 << 10);
-    /// For `…_cache_use_stale`: the entry is being refreshed.
+    /// For `…_cache_use_stale`: the entry is being updated.
     pub const UPDATING: Self = Self(1 << 11);
-    /// Requests that must not be repeated blindly may be.
+    /// Non-idempotent requests may be retried.
     pub const NON_IDEMPOTENT: Self = Self(1 << 14);
-    /// Nobody can take the request. No list has it.
+    /// No live peer. Not a word of the lists.
     pub const NO_LIVE: Self = Self(1 << 30);
-    /// Never.
+    /// No retries.
     pub const OFF: Self = Self(1 << 31);
 
-    /// What applies where nothing is written.
+    /// The default causes.
     pub const DEFAULT: Self = Self(Self::ERROR.0 | Self::TIMEOUT.0);
 
     /// The words of `…_next_upstream` and `…_cache_use_stale`.
@@ -58,7 +58,7 @@ impl Causes {
         ("off", Self::OFF),
     ];
 
-    /// The reason that a status is, if it can be one.
+    /// The cause of a status, if it is one.
     pub fn of_status(status: u16) -> Option<Self> {
         Some(match status {
             500 => Self::HTTP_500,
@@ -72,18 +72,18 @@ impl Causes {
         })
     }
 
-    /// Are all of these in the set?
+    /// Whether the set has all of these.
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// The set with `off` taken at its word: whatever else was listed, nothing remains.
+    /// The set with `off` applied: it overrides all others.
     #[must_use]
     pub fn settled(self) -> Self {
         if self.contains(Self::OFF) { Self::OFF } else { self }
     }
 
-    /// What the attempt was for its peer.
+    /// The outcome of the attempt for its peer.
     pub fn outcome(self) -> Outcome {
         match self {
             Self::HTTP_403 | Self::HTTP_404 => Outcome::NotCounted,
@@ -91,7 +91,7 @@ impl Causes {
         }
     }
 
-    /// The status that a client gets when nobody else is asked.
+    /// The client's status if no other peer is asked.
     pub fn status(self) -> u16 {
         match self {
             Self::TIMEOUT | Self::HTTP_504 => 504,
@@ -119,40 +119,40 @@ impl BitOrAssign for Causes {
     }
 }
 
-/// The settings of a location.
+/// The retry settings of a location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// `…_next_upstream`, settled.
     pub causes: Causes,
-    /// `…_next_upstream_timeout` in milliseconds; 0 is no limit. (The number of tries limits the
-    /// [`Pick`](crate::Pick) itself.)
+    /// `…_next_upstream_timeout` in milliseconds; 0 is no limit. ([`Pick`](crate::Pick) has the
+    /// limit of tries.)
     pub timeout: u64,
 }
 
-/// How far a request had come when the attempt failed.
+/// The progress of a request at a failed attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Attempts that are left. When a status is judged, the running one is among them.
+    /// The number of attempts left. When a status is judged, it includes the current one.
     pub tries: usize,
-    /// A part of the request went out to some peer.
+    /// Whether any part of the request was sent to a peer.
     pub request_sent: bool,
-    /// POST, LOCK or PATCH.
+    /// Whether the method is POST, LOCK or PATCH.
     pub non_idempotent: bool,
-    /// The request's body is not kept (`proxy_request_buffering off`), so it cannot be sent again.
+    /// Whether the body was not kept (`proxy_request_buffering off`), so that it cannot be sent
+    /// again.
     pub body_gone: bool,
-    /// Milliseconds since the first attempt began.
+    /// Milliseconds since the start of the first attempt.
     pub elapsed: u64,
 }
 
 impl Retry {
-    /// Shall a request go on to another peer after the attempt failed and its peer was given
-    /// back?
+    /// Whether to ask another peer after the attempt failed and its peer was freed.
     pub fn goes_on(&self, cause: Causes, progress: &Progress) -> bool {
         progress.tries > 0 && self.allows(cause, progress)
     }
 
-    /// Shall it go on because of the status of a response that is otherwise good? Asked while the
-    /// peer still has the request: with no other to ask the response is passed on as it is.
+    /// Whether to ask another peer because of the status of a valid response, and the cause. Called
+    /// while the peer still has the request: without another peer the response is passed on.
     pub fn refuses(&self, status: u16, progress: &Progress) -> Option<Causes> {
         let cause = Causes::of_status(status)?;
         (progress.tries > 1 && self.allows(cause, progress)).then_some(cause)

@@ -1,6 +1,6 @@
-//! Which servers a group has: those of the configuration, the addresses that their names stand
-//! for, and what was added or changed at run time. A reload that leaves the server lines of a group
-//! as they are goes on with the roster; one that changes them begins anew.
+//! The servers of a group: those of the configuration, the resolved addresses of names, and
+//! run-time additions and changes. A reload that leaves a group's server lines alone keeps the
+//! roster; one that changes them starts over.
 
 use std::{
     fmt,
@@ -20,8 +20,8 @@ use crate::{
     set::Lines,
 };
 
-/// The number of a server in its group, from 0 on in the order of the configuration. It stays the
-/// same as long as the group has the server, and no other server of the group gets it.
+/// The number of a server in its group, from 0 in the order of the configuration. It is stable, and
+/// not reused within the group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerId(pub u32);
 
@@ -31,27 +31,27 @@ impl fmt::Display for ServerId {
     }
 }
 
-/// Where a server comes from.
+/// The origin of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// A `server` line.
     #[default]
     Conf,
-    /// One of the addresses that the name of this server stands for.
+    /// A resolved address of this server's name.
     Resolved(ServerId),
-    /// It was added at run time.
+    /// Added at run time.
     RunTime,
 }
 
-/// A server whose name is resolved again and again.
+/// A server whose name is resolved repeatedly.
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) id: ServerId,
     pub(crate) origin: Origin,
     pub(crate) server: Server,
     pub(crate) name: Name,
-    /// Until when its addresses hold, in seconds of [`Now::current`](crate::Now::current); 0 if it
-    /// was never resolved.
+    /// The end of its addresses' validity, in seconds of [`Now::current`](crate::Now::current); 0
+    /// if it was never resolved.
     pub(crate) valid: AtomicI64,
 }
 
@@ -60,8 +60,8 @@ impl Host {
         Self { id, origin, server, name, valid: AtomicI64::new(0) }
     }
 
-    /// A peer at an address that the name stands for. `text` and `weight` are what a service
-    /// says; a plain name has those of its directive.
+    /// A peer at a resolved address. `text` and `weight` come from a service; a plain name uses
+    /// those of its directive.
     pub(crate) fn peer(
         &self,
         id: ServerId,
@@ -81,33 +81,32 @@ impl Host {
         }
         let mut peer = Peer::new(Addr::Inet(address), server, limits, self.server.route());
         (peer.id, peer.origin) = (id, Origin::Resolved(self.id));
-        // Names are in groups with a zone.
+        // Only groups with a zone have names.
         peer.counters = Some(Counters::new());
         peer
     }
 }
 
-/// The names of a group, and its next number. Its lock serialises all changes of the group's
-/// lines.
+/// The names of a group, and its next number. Its lock serialises edits of the group's peers.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
-    /// In the order of their numbers.
+    /// The names, in the order of their numbers.
     pub(crate) hosts: Vec<Arc<Host>>,
     next: u32,
-    /// There is a `zone`, so peers have counters.
+    /// Whether there is a `zone`, so that peers have counters.
     counts: bool,
-    /// The group of a later configuration that went on from here, and gets the edits.
+    /// The group of a later configuration that took over and receives the edits.
     pub(crate) heir: Weak<Group>,
 }
 
 impl Roster {
-    /// A number that no server of the group has had.
+    /// A number not used in the group before.
     pub(crate) fn next_id(&mut self) -> ServerId {
         self.next += 1;
         ServerId(self.next - 1)
     }
 
-    /// The servers as a configuration has them.
+    /// The roster and peers of a configuration.
     pub(crate) fn of(config: &GroupConfig) -> (Self, Lines) {
         let mut roster = Self { counts: config.zone.is_some(), ..Self::default() };
         let mut lines = Lines::default();
@@ -117,8 +116,7 @@ impl Roster {
         (roster, lines)
     }
 
-    /// Adds a server, and gives the numbers of what has come of it: of the name, or of each
-    /// address.
+    /// Adds a server, and returns the numbers of the result: of its name, or of each address.
     pub(crate) fn add(
         &mut self,
         server: &Server,
@@ -142,7 +140,7 @@ impl Roster {
         ids
     }
 
-    /// The roster of a group under another configuration.
+    /// The roster and peers after a reload.
     pub(crate) fn succeed(
         &self,
         earlier: &GroupConfig,
@@ -156,7 +154,7 @@ impl Roster {
         }
     }
 
-    /// Keeps everything but addresses that a name of the configuration has no longer.
+    /// Keeps all servers, but updates the addresses of names resolved with the configuration.
     fn go_on(
         &self,
         earlier: &GroupConfig,
@@ -185,9 +183,9 @@ impl Roster {
         (roster, lines)
     }
 
-    /// Takes the servers of the configuration alone. Peers that both have (same address, same
-    /// server text) keep their state, and names their addresses, so that a reload does not empty
-    /// the group until they are resolved again.
+    /// Takes only the servers of the configuration. Common peers (same address, same server text)
+    /// keep their state, and names keep their addresses, so that a reload does not empty the group
+    /// until they are resolved again.
     fn begin_anew(&self, earlier: &Lines, config: &GroupConfig) -> (Self, Lines) {
         let (mut roster, mut lines) = Self::of(config);
         // The second of two equal peers gets the state of the second.
@@ -220,8 +218,8 @@ impl Roster {
     }
 }
 
-/// Whether the server lines are the same as written; a name that is looked up with the
-/// configuration may stand for other addresses today.
+/// Whether the server lines are equal as written; a name resolved with the configuration may have
+/// other addresses now.
 fn has_same_lines(one: &GroupConfig, other: &GroupConfig) -> bool {
     let as_written = |one: &Server, other: &Server| {
         one.text == other.text

@@ -1,4 +1,4 @@
-//! The peers of a group as balancing walks over them: servers, and `backup` servers apart.
+//! The peers of a group, prepared for balancing: primary and `backup` servers.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -10,17 +10,17 @@ use crate::{
     slow_start::Scale,
 };
 
-/// Peers that stand in one line, in the order of the configuration.
+/// The primary or the backup peers, in the order of the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Set {
     pub(crate) peers: Vec<Arc<Peer>>,
-    /// Sum of the weights.
+    /// The sum of the weights.
     pub(crate) total_weight: i64,
-    /// The only peer of the whole group: taken without looking at failures.
+    /// The only peer of the whole group, which is taken despite failures.
     pub(crate) single: bool,
-    /// One of them has a slow start.
+    /// Whether a peer has a slow start.
     pub(crate) is_slow: bool,
-    /// Sum of the weights before each peer, for `random`.
+    /// The sum of the weights before each peer, for `random`.
     pub(crate) ranges: Vec<i64>,
 }
 
@@ -36,23 +36,23 @@ impl Set {
         Self { peers, total_weight, single: false, is_slow, ranges }
     }
 
-    /// How many attempts a request may spend here: one for each peer that is not down.
+    /// The number of attempts that a request may spend here: one per peer that is open.
     fn tries(&self) -> usize {
         self.peers.iter().filter(|peer| peer.limits.admission == Admission::Open).count()
     }
 
-    /// In what its weights are counted at a moment.
+    /// The scale of the weights at a moment.
     pub(crate) fn scale(&self, now: Now) -> Scale {
         if self.is_slow { Scale::Parts(now) } else { Scale::Units }
     }
 
-    /// The peer whose range a number below the total weight falls into.
+    /// The peer whose range contains a number below the total weight.
     pub(crate) fn at_weight(&self, number: i64) -> usize {
         self.ranges.partition_point(|&start| start <= number).saturating_sub(1)
     }
 }
 
-/// The peers of a group in two lines, of which nothing is computed yet.
+/// The primary and backup peers of a group, before preparation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lines {
     primary: Vec<Arc<Peer>>,
@@ -86,7 +86,7 @@ impl Lines {
     }
 }
 
-/// Both lines of a group, ready for balancing.
+/// The primary and backup peers of a group, prepared for balancing.
 #[derive(Debug, Default)]
 pub(crate) struct Sets {
     pub(crate) primary: Set,
@@ -96,7 +96,7 @@ pub(crate) struct Sets {
 }
 
 impl Sets {
-    /// Lines peers up. `ring` says whether the method needs the points of a consistent hash.
+    /// Prepares peers. `ring`: whether the method needs the points of a consistent hash.
     pub(crate) fn new(lines: Lines, ring: bool) -> Self {
         let Lines { primary, backup } = lines;
         let points = if ring { Points::new(&primary) } else { Points::default() };
@@ -110,8 +110,8 @@ impl Sets {
         self.primary.tries() + self.backup.as_ref().map_or(0, Set::tries)
     }
 
-    /// Takes the place of others. Where weights are counted in another scale, debts of peers from
-    /// before mean nothing.
+    /// Takes the place of the old sets. If the scale of weights changes, the peers' current weights
+    /// are reset.
     pub(crate) fn succeed(&self, old: &Self) {
         let slow = |set: Option<&Set>| set.is_some_and(|set| set.is_slow);
         let lines = [
@@ -125,7 +125,7 @@ impl Sets {
         }
     }
 
-    /// The peers alone.
+    /// The peers without preparation.
     pub(crate) fn lines(&self) -> Lines {
         let peers = |set: &Set| set.peers.clone();
         Lines {

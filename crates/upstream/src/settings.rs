@@ -37,26 +37,27 @@ directives! {
         "upstream" in [stream] opens stream_upstream [1]: "name"
             then close_upstream => open_upstream,
         /// Defines a server: its address and its parameters `weight`, `max_conns`, `max_fails`,
-        /// `fail_timeout`, `backup`, `down`, `drain`, `route`, `resolve` and `service`. A name that
-        /// stands for several addresses defines several servers at once.
+        /// `fail_timeout`, `backup`, `down`, `drain`, `route`, `resolve` and `service`. A name with
+        /// several addresses defines several servers.
         "server" [1+]: "address [parameters]" => set_server,
-        /// Names the group's state, which then may change at run time: needed by `resolve`.
+        /// Names a zone for the group's state, so that it can change at run time; `resolve` needs
+        /// one.
         "zone" [1, 2]: "name [size]" => set_zone,
-        /// Sets how many idle connections to the servers each thread keeps. With `local` a
-        /// connection serves only the location that opened it. Without the directive it is
-        /// `32 local`; 0 keeps none.
+        /// Sets the number of idle connections to the servers that each thread keeps. With `local`
+        /// a connection serves only the location that opened it. The default is `32 local`; 0
+        /// keeps none.
         "keepalive" in [upstream] [1, 2]: "connections [local]" => set_keepalive,
-        /// Sets how many requests one kept connection serves.
+        /// Limits the number of requests on one kept connection.
         "keepalive_requests" in [upstream] => keepalive_requests: u64 = 1000,
-        /// Limits the time during which a kept connection is used.
+        /// Limits the age of a kept connection.
         "keepalive_time" in [upstream] => keepalive_time: Msec = Msec::minutes(60),
-        /// Sets how long an idle connection stays open.
+        /// Limits the idle time of a kept connection.
         "keepalive_timeout" in [upstream] => keepalive_timeout: Msec = Msec::seconds(60),
         /// Binds the requests of a session to one server.
         "sticky" in [upstream] [2+]: "cookie | route | learn parameters" => set_sticky,
-        /// Name servers for `resolve`, instead of those of http or stream.
+        /// Sets the name servers for `resolve`, in place of those of http or stream.
         "resolver" => resolver: Option<ResolverConfig>,
-        /// Sets how long a name is waited for.
+        /// Limits the time to resolve a name.
         "resolver_timeout" => resolver_timeout: Option<Msec>,
         field servers: Local<Vec<Server>>,
         field zone: Local<Option<String>>,
@@ -70,13 +71,13 @@ directives! {
 /// The balancing method of a block.
 #[derive(Clone, Debug)]
 pub struct Chosen {
-    /// How to choose.
+    /// The method.
     pub method: MethodHandle,
-    /// What `hash` hashes.
+    /// The key of `hash`.
     pub key: Option<Template>,
 }
 
-/// A method's directive is being read: it takes the place of the one before it, if there is one.
+/// Begins a method's directive, which replaces an earlier one.
 pub(crate) fn begin_method(cx: &mut Cx<'_>) {
     let written = cx.written(&UPSTREAM);
     if written.method.is_some() || written.sticky_config.is_some() {
@@ -84,13 +85,13 @@ pub(crate) fn begin_method(cx: &mut Cx<'_>) {
     }
 }
 
-/// The block balances by this method from here on.
+/// Sets the balancing method of the block.
 pub(crate) fn choose(cx: &mut Cx<'_>, method: impl Balance + 'static, key: Option<Template>) {
     let method = MethodHandle(std::sync::Arc::new(method));
     cx.written(&UPSTREAM).method = Some(Some(Chosen { method, key }));
 }
 
-/// Compiles text with variables of the side that the directive stands on.
+/// Compiles text with the variables of the directive's side.
 pub(crate) fn template(cx: &mut Cx<'_>, text: &[u8]) -> Result<Template, Fault> {
     let template = if side(cx) == Side::Stream {
         Template::compile(text, &mut cx.registry::<StreamVariables>().0)
@@ -100,7 +101,7 @@ pub(crate) fn template(cx: &mut Cx<'_>, text: &[u8]) -> Result<Template, Fault> 
     template.map_err(Fault::new)
 }
 
-/// The side of the directive being read: its block's, or that of the block it opens.
+/// The side of the directive being read: that of its block, or of the block it opens.
 pub(crate) fn side(cx: &Cx<'_>) -> Side {
     let stream = Contexts::STREAM.union(Contexts::STREAM_UPSTREAM);
     if stream.intersects(cx.context()) { Side::Stream } else { Side::Http }
@@ -156,7 +157,7 @@ fn set_keepalive(upstream: &mut UpstreamWritten, node: &Node, _: &mut Cx<'_>) ->
     Ok(())
 }
 
-/// Where a block's faults are told that show only when all is read.
+/// A fault at a block's end, about the block as a whole.
 pub(crate) fn at_block(message: String, place: Span) -> Fault {
     Fault::new(message).in_place(place)
 }

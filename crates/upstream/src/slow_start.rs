@@ -1,27 +1,27 @@
-//! `slow_start`: a server that comes back gets its share of requests bit by bit. Its weight grows
-//! from nothing to the whole in that time.
+//! `slow_start`: a recovered server gets its share of requests gradually. Its weight grows from
+//! zero to its full value in that time.
 //!
-//! A set with such a server is balanced in fractions of a weight, and all others in units, so that
-//! their sequences stay nginx's.
+//! A set with such a server is balanced in fractions of a weight, and any other set in units, so
+//! that its sequences stay nginx's.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{clock::Now, peer::Peer};
 
-/// Parts of a unit of weight: weights grow in so many steps.
+/// The number of parts per unit of weight.
 const PARTS: i64 = 1000;
 
-/// In what weights are counted while one request is balanced.
+/// The unit of weights in one choice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scale {
-    /// In units: no server of the set has a slow start.
+    /// Whole units: no server of the set has a slow start.
     Units,
-    /// In parts of a unit, as far as servers have come at this moment.
+    /// Parts of a unit, by the progress of servers at this moment.
     Parts(Now),
 }
 
 impl Scale {
-    /// A weight of a peer as it counts now.
+    /// The current weight of a peer, for a nominal `weight`.
     pub(crate) fn of(self, weight: i64, peer: &Peer) -> i64 {
         let Self::Parts(now) = self else { return weight };
         let whole = weight.saturating_mul(PARTS);
@@ -32,7 +32,7 @@ impl Scale {
         }
     }
 
-    /// A sum of weights that does not follow how far servers have come.
+    /// A sum of weights, independent of servers' progress.
     pub(crate) fn whole(self, weight: i64) -> i64 {
         match self {
             Self::Units => weight,
@@ -42,7 +42,7 @@ impl Scale {
 }
 
 impl Peer {
-    /// The peer takes requests again: from here on its weight grows.
+    /// Starts the growth of the peer's weight, when it takes requests again.
     pub(crate) fn recovers(&self, now: Now) {
         if self.limits.slow_start != 0 {
             self.state.recovered.store(now.millis, Relaxed);

@@ -1,7 +1,6 @@
 //! `sticky`: requests of one client session stay with one peer.
 //!
-//! Cookies and variables are http's; here are the cookie's text and the sessions that `learn`
-//! remembers.
+//! http reads cookies and variables; this module has the cookie's text and the sessions of `learn`.
 
 mod cookie;
 mod sessions;

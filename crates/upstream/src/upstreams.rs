@@ -1,5 +1,4 @@
-//! The names that requests are passed to: `upstream` blocks, and addresses that stand for
-//! themselves.
+//! The destinations of requests in a configuration: `upstream` blocks and plain addresses.
 
 use std::collections::HashMap;
 
@@ -15,20 +14,20 @@ use crate::{
     url::{Url, look_up},
 };
 
-/// What a name without `resolver_timeout` waits, in milliseconds.
+/// The default of `resolver_timeout` in milliseconds.
 const RESOLVER_TIMEOUT: u64 = 30_000;
 
-/// http and stream have names of their own.
+/// The namespaces of upstreams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// http
+    /// `http`.
     Http,
-    /// stream
+    /// `stream`.
     Stream,
 }
 
 impl Side {
-    /// Which zones are this side's `zone` directive's.
+    /// The usage of zones declared by this side's `zone` directive.
     pub(crate) fn zone_usage(self) -> &'static str {
         match self {
             Self::Http => "upstream",
@@ -36,7 +35,7 @@ impl Side {
         }
     }
 
-    /// The key of the group of an `upstream` block.
+    /// The group key of an `upstream` block.
     pub(crate) fn key(self, name: &str) -> String {
         match self {
             Self::Http => format!("http {name}"),
@@ -45,12 +44,12 @@ impl Side {
     }
 }
 
-/// The place of an upstream among those of the configuration.
+/// The index of an upstream in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UpstreamRef(usize);
 
 impl UpstreamRef {
-    /// The index into what [`Upstreams::plans`] returns.
+    /// The index into the result of [`Upstreams::plans`].
     pub fn index(self) -> usize {
         self.0
     }
@@ -61,8 +60,7 @@ impl UpstreamRef {
 #[derive(Debug, Default)]
 pub struct Upstreams {
     entries: Vec<Entry>,
-    /// The places of those of one name, in lower case: an address that stands for itself may be
-    /// there with several ports.
+    /// The indices by name in lower case: an implicit upstream may occur with several ports.
     by_name: HashMap<(Side, String), Vec<usize>>,
 }
 
@@ -70,21 +68,21 @@ pub struct Upstreams {
 struct Entry {
     side: Side,
     name: String,
-    /// The block that declares it.
+    /// Its block, if it is declared.
     block: Option<BlockId>,
-    /// The port of an address that stands for itself; 0 if there is none.
+    /// The port of an implicit upstream, else 0.
     port: u16,
     has_port: bool,
     addresses: Vec<Addr>,
     place: Span,
 }
 
-/// A finished upstream: all that the run time needs.
+/// A finished upstream, for the run time.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What [`Registry::group`](crate::Registry::group) makes a group from.
+    /// The configuration of its group, for [`Registry::group`](crate::Registry::group).
     pub group: GroupConfig,
-    /// How connections are kept.
+    /// The settings of kept connections.
     pub keepalive: KeepaliveConfig,
     /// The key of `hash`.
     pub key: Option<Template>,
@@ -93,10 +91,10 @@ pub struct Plan {
 }
 
 impl Upstreams {
-    /// An `upstream` block opens.
+    /// Declares an `upstream` block.
     ///
     /// # Errors
-    /// When the name is taken.
+    /// A duplicate name.
     pub fn declare(
         &mut self,
         side: Side,
@@ -131,11 +129,11 @@ impl Upstreams {
         Ok(())
     }
 
-    /// A directive passes requests to an address, read without looking names up: the upstream of
-    /// that name, whether it is declared yet or not, or the address itself.
+    /// Refers to the upstream of an unresolved address: a declared one of that name, whether before
+    /// or after this, or an implicit one.
     ///
     /// # Errors
-    /// When the name is an upstream's and a port is written.
+    /// A port after the name of a declared upstream.
     pub fn refer(&mut self, side: Side, url: &Url, place: Span) -> Result<UpstreamRef, Fault> {
         for &index in self.of_name(side, &url.host) {
             let entry = &self.entries[index];
@@ -169,19 +167,18 @@ impl Upstreams {
         UpstreamRef(at)
     }
 
-    /// The places of those of one name.
+    /// The indices of the upstreams of one name.
     fn of_name(&self, side: Side, name: &str) -> &[usize] {
         self.by_name.get(&(side, name.to_ascii_lowercase())).map_or(&[], Vec::as_slice)
     }
 
-    /// The declared upstream of a name, for names that are known only at run time.
+    /// The declared upstream of a name that is known only at run time.
     pub fn find(&self, side: Side, name: &str) -> Option<UpstreamRef> {
         let declared = |&&at: &&usize| self.entries[at].block.is_some();
         self.of_name(side, name).iter().find(declared).map(|&at| UpstreamRef(at))
     }
 
-    /// The upstreams of one side, by their names in lower case and their ports; declared ones
-    /// have none, which is 0.
+    /// The upstreams of one side, by name in lower case and port; declared ones have port 0.
     pub fn names(&self, side: Side) -> HashMap<(String, u16), UpstreamRef> {
         let entries = self.entries.iter().enumerate().filter(|(_, entry)| entry.side == side);
         entries
@@ -189,8 +186,8 @@ impl Upstreams {
             .collect()
     }
 
-    /// Finishes the upstreams of one side: one plan for each, at its index; those of the other
-    /// side are `None`. `resolver` is the one of the `http` or `stream` block, with its timeout in
+    /// Finishes the upstreams of one side: a plan for each, at its index, and `None` for those of
+    /// the other side. `resolver` is that of the `http` or `stream` block, with its timeout in
     /// milliseconds.
     pub fn plans(
         &self,
@@ -219,7 +216,7 @@ impl Upstreams {
 }
 
 impl Upstreams {
-    /// Adds the name of an upstream that may be meant by a name which stands for nothing.
+    /// Adds a hint with a similar upstream to a fault about an unknown name.
     fn meant(&self, wrong: &Entry, fault: Fault) -> Fault {
         let declared = self.entries.iter().filter(|e| e.block.is_some() && e.side == wrong.side);
         let names = declared.map(|entry| entry.name.as_str());
@@ -231,7 +228,7 @@ impl Upstreams {
 }
 
 impl Entry {
-    /// The key of its group in the registry of all groups.
+    /// The group key in the registry.
     fn key(&self) -> String {
         let port = if self.block.is_some() { String::new() } else { format!(":{}", self.port) };
         self.side.key(&self.name) + &port

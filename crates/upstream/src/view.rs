@@ -1,5 +1,5 @@
-//! A group as somebody looks at it: its servers as they are set, and its peers as they do, in the
-//! terms of nginx's API.
+//! A snapshot of a group for display, in the terms of nginx's API: configured servers, and peers
+//! with their state.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -19,41 +19,41 @@ pub struct GroupView {
     pub name: String,
     /// Its zone; without one it cannot be edited.
     pub zone: Option<String>,
-    /// What can be edited, in the order of the numbers: names and all addresses.
+    /// The editable servers, by number: names and all addresses.
     pub servers: Vec<ServerView>,
-    /// What takes requests, in the order of balancing, backup servers last.
+    /// The peers in balancing order, backup servers last.
     pub peers: Vec<PeerView>,
 }
 
-/// A server as it is set.
+/// A server's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerView {
     /// Its number.
     pub id: ServerId,
-    /// Where it comes from.
+    /// Its origin.
     pub origin: Origin,
-    /// The address; of a name, the name with its port.
+    /// The address, or the name with its port.
     pub server: String,
     /// `service=` of a name.
     pub service: Option<String>,
-    /// The name that an address comes from.
+    /// The name of a resolved address.
     pub host: Option<String>,
     /// Its parameters.
     pub limits: Limits,
-    /// `route=`, empty if it has none.
+    /// `route=`; empty if there is none.
     pub route: String,
     /// `backup`.
     pub backup: bool,
 }
 
-/// A peer and how it does.
+/// A peer's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerView {
     /// Its number.
     pub id: ServerId,
     /// The address.
     pub server: String,
-    /// The server as its directive wrote it, or the name that a service gave.
+    /// The server as written in its directive, or the target of a service.
     pub name: String,
     /// `backup`.
     pub backup: bool,
@@ -61,45 +61,45 @@ pub struct PeerView {
     pub weight: u32,
     /// `max_conns`.
     pub max_conns: u64,
-    /// Whether it takes requests, and why not.
+    /// Its status.
     pub state: PeerStatus,
-    /// Requests that are with it now.
+    /// The number of active requests.
     pub active: u64,
-    /// Requests it was chosen for.
+    /// The number of requests it was chosen for.
     pub requests: u64,
-    /// Attempts that failed.
+    /// The number of failed attempts.
     pub fails: u64,
     /// How often failures made it unavailable.
     pub unavail: u64,
-    /// When it was last chosen, in seconds of [`Now::current`]; None if it never was.
+    /// The time of its last choice, in seconds of [`Now::current`]; `None` if there was none.
     pub selected: Option<i64>,
-    /// The average time to the header, in milliseconds.
+    /// The average time until the header, in milliseconds.
     pub header_time: u64,
-    /// The average time to the last byte, in milliseconds.
+    /// The average time until the last byte, in milliseconds.
     pub response_time: u64,
     /// Bytes, responses and their times; all zero in a group without a zone.
     pub counts: PeerCounts,
 }
 
-/// Whether a peer takes requests, in nginx's words.
+/// The status of a peer, in nginx's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerStatus {
-    /// It does.
+    /// Takes requests.
     Up,
-    /// Only those that `sticky` binds to it.
+    /// Takes only requests bound to it by `sticky`.
     Draining,
-    /// Somebody has taken it out.
+    /// Disabled by configuration or edit.
     Down,
-    /// Too many failures too recently.
+    /// Disabled by recent failures.
     Unavail,
-    /// It waits for its first probe.
+    /// Waits for its first probe.
     Checking,
-    /// Its last probes failed.
+    /// Failed its last probes.
     Unhealthy,
 }
 
 impl PeerStatus {
-    /// The word of nginx's API.
+    /// The term of nginx's API.
     pub fn text(self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -113,7 +113,7 @@ impl PeerStatus {
 }
 
 impl Peer {
-    /// What holds requests off, the decision of a person first.
+    /// The status; administrative states take precedence.
     pub fn status(&self, now: Now) -> PeerStatus {
         match (self.limits.admission, self.state.health()) {
             (Admission::Down, _) => PeerStatus::Down,
@@ -127,7 +127,7 @@ impl Peer {
 }
 
 impl Group {
-    /// The group as it is now.
+    /// The current state of the group.
     pub fn view(&self, now: Now) -> GroupView {
         let roster = self.roster();
         let lines = self.lines();

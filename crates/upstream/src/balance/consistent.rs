@@ -1,5 +1,5 @@
-//! `hash KEY consistent`: a ring of points (ketama), so that a peer that is added or removed moves
-//! only its own share of the keys. Compatible with Cache::Memcached::Fast.
+//! `hash KEY consistent`: a ring of points (ketama), so that adding or removing a peer moves only
+//! its own share of the keys. Compatible with Cache::Memcached::Fast.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::{
     set::Sets,
 };
 
-/// Points on the ring for each unit of weight.
+/// The number of points on the ring per unit of weight.
 const POINTS: u64 = 160;
 
-/// Points on a ring at most, which are 128 MiB and made in about two seconds. Beyond that, all
+/// The limit of points on a ring, which take 128 MiB and about two seconds to make. Over it, all
 /// servers get fewer in proportion.
 const MAX_POINTS: u64 = 1 << 24;
 
-/// By a ring of points.
+/// Balancing by a ring of points.
 #[derive(Debug)]
 pub(crate) struct Consistent;
 
@@ -67,17 +67,17 @@ impl Balance for Consistent {
     }
 }
 
-/// The ring: points in ascending order, each with the server it belongs to. All addresses of one
-/// server share its points.
+/// The ring: points in ascending order, each with its server. All addresses of one server share its
+/// points.
 #[derive(Debug, Default)]
 pub(crate) struct Points {
-    /// The hash in the upper half, the server in the lower.
+    /// The hash in the upper half, the server's index in the lower.
     ring: Vec<u64>,
     servers: Vec<String>,
 }
 
 impl Points {
-    /// Makes the ring. A large one takes its time, so this is nothing for a loop.
+    /// Builds the ring. A large one takes too long for a loop.
     pub(crate) fn new(peers: &[Arc<Peer>]) -> Self {
         let mut points = Self::default();
         for (peer, count) in peers.iter().zip(counts(peers)) {
@@ -104,12 +104,12 @@ impl Points {
         }) as u32
     }
 
-    /// The place of the first point at or after a hash.
+    /// The index of the first point at or after a hash.
     fn after(&self, hash: u32) -> u32 {
         self.ring.partition_point(|&point| point >> 32 < u64::from(hash)) as u32
     }
 
-    /// The server of a place, going round.
+    /// The server at an index, wrapping around.
     fn server(&self, place: u32) -> Option<&str> {
         let place = (place as usize).checked_rem(self.ring.len())?;
         let server = *self.ring.get(place)? as u32;
@@ -117,8 +117,7 @@ impl Points {
     }
 }
 
-/// How many points each peer gets. Every point of a ring with one server leads to it, so one will
-/// do there.
+/// The number of points per peer. If all peers are of one server, one point suffices.
 fn counts(peers: &[Arc<Peer>]) -> Vec<u64> {
     let only = peers.iter().all(|peer| peer.server == peers[0].server);
     if only {
@@ -130,7 +129,7 @@ fn counts(peers: &[Arc<Peer>]) -> Vec<u64> {
     peers.iter().map(|peer| (points(peer) / excess).max(1)).collect()
 }
 
-/// The part of a point's hash that belongs to the server: host, a zero byte, port.
+/// The server's part of a point's hash: host, a zero byte, port.
 fn base_hash(server: &str) -> crc32fast::Hasher {
     let bytes = server.as_bytes();
     let (host, port) = if bytes.len() >= 5 && bytes[..5].eq_ignore_ascii_case(b"unix:") {

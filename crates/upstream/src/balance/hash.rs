@@ -1,4 +1,4 @@
-//! `hash KEY`: requests of one key stay with one peer, the way Cache::Memcached spreads keys.
+//! `hash KEY`: requests with the same key stay with one peer, by the hash of Cache::Memcached.
 
 use std::io::Write;
 
@@ -15,8 +15,8 @@ static HASH: Slot<HashRow> = Slot::new();
 directives! {
     /// Balancing by a key.
     struct HashRow as HashWritten in [upstream, stream_upstream] {
-        /// Passes the requests of one key to one server. With `consistent` a server that is added
-        /// or removed moves only few keys (ketama).
+        /// Passes requests with the same key to the same server. With `consistent`, adding or
+        /// removing a server moves only few keys (ketama).
         "hash" [1, 2]: "key [consistent]" => set_hash,
     }
 }
@@ -34,7 +34,7 @@ fn set_hash(_: &mut HashWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fau
     Ok(())
 }
 
-/// By CRC-32 of a key. A peer that is added or removed moves most keys.
+/// Balancing by CRC-32 of a key. Adding or removing a peer moves most keys.
 #[derive(Debug)]
 pub(crate) struct Hash;
 
@@ -70,7 +70,7 @@ impl Balance for Hash {
     }
 }
 
-/// 15 bits of the CRC-32 of the key, with the number of the attempt before it from the second on.
+/// 15 bits of the CRC-32 of the key; from the second attempt on, the attempt's number precedes it.
 fn crc(attempt: u32, key: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     if attempt > 0 {

@@ -1,4 +1,4 @@
-//! `ip_hash`: clients of one address, or of one IPv4 /24, stay with one peer.
+//! `ip_hash`: clients with the same address, or in the same IPv4 /24, stay with one peer.
 
 use std::net::IpAddr;
 
@@ -16,8 +16,8 @@ static IP_HASH: Slot<IpHashRow> = Slot::new();
 directives! {
     /// Balancing by the client's address.
     struct IpHashRow as IpHashWritten in [upstream] {
-        /// Passes the requests of one client to one server: the first three octets of an IPv4
-        /// address or a whole IPv6 address are the key.
+        /// Passes requests of the same client to the same server. The key is the first three octets
+        /// of an IPv4 address, or a whole IPv6 address.
         "ip_hash" [0]: "" => set_ip_hash,
     }
 }
@@ -30,10 +30,10 @@ fn set_ip_hash(_: &mut IpHashWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), F
     Ok(())
 }
 
-/// Where every hash begins.
+/// The initial value of the hash.
 const SEED: u32 = 89;
 
-/// By the client's address.
+/// Balancing by the client's address.
 #[derive(Debug)]
 pub(crate) struct IpHash;
 
@@ -76,8 +76,8 @@ impl Balance for IpHash {
     }
 }
 
-/// The bytes of a client's address that count: three of IPv4, all of IPv6, and zeroes for a client
-/// that has neither.
+/// The significant bytes of a client's address: three of IPv4, all of IPv6, and zeroes for a client
+/// without an IP address.
 fn key(client: Option<IpAddr>) -> Vec<u8> {
     match client {
         Some(IpAddr::V4(address)) => address.octets()[..3].to_vec(),

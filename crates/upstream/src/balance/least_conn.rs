@@ -1,4 +1,4 @@
-//! `least_conn`: the peer with the fewest requests in relation to its weight.
+//! `least_conn`: the peer with the fewest requests relative to its weight.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -16,8 +16,8 @@ static LEAST_CONN: Slot<LeastConnRow> = Slot::new();
 directives! {
     /// Balancing by the number of requests.
     struct LeastConnRow as LeastConnWritten in [upstream, stream_upstream] {
-        /// Passes a request to the server with the fewest active requests in relation to its
-        /// weight; round robin among equals.
+        /// Passes a request to the server with the fewest active requests relative to its weight;
+        /// round robin among equals.
         "least_conn" [0]: "" => set_least_conn,
     }
 }
@@ -30,7 +30,7 @@ fn set_least_conn(_: &mut LeastConnWritten, _: &Node, cx: &mut Cx<'_>) -> Result
     Ok(())
 }
 
-/// Fewest connections; round robin among equals.
+/// The fewest connections; round robin among equals.
 #[derive(Debug)]
 pub(crate) struct LeastConn;
 
@@ -72,10 +72,10 @@ impl Balance for LeastConn {
     }
 }
 
-/// Compares the connections of two peers in relation to their weights.
+/// Compares two peers' connections relative to their weights.
 pub(crate) fn compare(one: &Peer, two: &Peer, scale: Scale) -> std::cmp::Ordering {
     let conns = |peer: &Peer| u128::from(peer.state.conns.load(Relaxed));
-    // The least share there is, so that one with nothing to do may begin.
+    // At least one part, so that a peer without connections may start.
     let weight = |peer: &Peer| scale.of(peer.weight(), peer).max(1) as u128;
     (conns(one) * weight(two)).cmp(&(conns(two) * weight(one)))
 }

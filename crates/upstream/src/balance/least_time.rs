@@ -1,4 +1,4 @@
-//! `least_time`: the peer that is expected to be done first, by its measured times.
+//! `least_time`: the peer with the least expected time, from measured times.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -18,7 +18,7 @@ directives! {
     /// Balancing by measured times.
     struct LeastTimeRow as LeastTimeWritten in [upstream, stream_upstream] {
         /// Passes a request to the server with the least average time and the fewest active
-        /// requests, in relation to its weight. `inflight` takes unfinished requests into account.
+        /// requests, relative to its weight. `inflight` includes unfinished requests.
         "least_time" [1, 2]: "header | connect | first_byte | last_byte [inflight]"
             => set_least_time,
         field written: weir_conf::Local<bool>
@@ -48,28 +48,28 @@ fn set_least_time(row: &mut LeastTimeWritten, node: &Node, cx: &mut Cx<'_>) -> R
     Ok(())
 }
 
-/// Times beyond this many milliseconds are equally bad.
+/// Times over this many milliseconds are equal.
 const WORST: u64 = 5000;
 
-/// Times within this many milliseconds are equally good.
+/// Times are rounded up to multiples of this many milliseconds.
 const GRAIN: u64 = 20;
 
-/// Which time counts.
+/// The measured time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Metric {
-    /// To the connection (stream).
+    /// Until the connection (stream).
     Connect,
-    /// To the header, or to the first byte (stream).
+    /// Until the header, or the first byte (stream).
     Header,
-    /// To the last byte.
+    /// Until the last byte.
     LastByte,
 }
 
-/// By expected time.
+/// Balancing by expected time.
 #[derive(Debug)]
 pub(crate) struct LeastTime {
     pub(crate) metric: Metric,
-    /// Unfinished requests count as well.
+    /// Whether unfinished requests count too.
     pub(crate) inflight: bool,
 }
 
@@ -106,8 +106,8 @@ impl Balance for LeastTime {
         }
         let Some((mut best, best_eta)) = least else { return Choice::Nobody };
         if many {
-            // The least time is set against the weight of whoever leads, even when that is no
-            // longer the peer whose time it was: with unequal weights the sequence shows it.
+            // As in nginx, the least time is weighed by the current leader, which need not be the
+            // peer it was measured on: with unequal weights the sequence depends on it.
             let (chosen, total) = smooth(&set.peers, scale, Some(best), |peer, leader| {
                 let leader = weight(&set.peers[leader.unwrap_or(best)]);
                 self.eta(peer, *now) * leader == best_eta * weight(peer)
@@ -144,7 +144,7 @@ impl Balance for LeastTime {
 }
 
 impl LeastTime {
-    /// How long the peer will need for what it has and one request more.
+    /// The expected time for the peer's requests and one more.
     fn eta(&self, peer: &Peer, now: Now) -> u128 {
         let state = &peer.state;
         let mut time = match self.metric {
@@ -155,8 +155,8 @@ impl LeastTime {
         let fail_timeout = peer.limits.fail_timeout;
         let unchecked = now.seconds - state.checked.load(Relaxed);
         if unchecked > fail_timeout {
-            // A slow peer is asked too seldom to show that it recovered: its time halves with
-            // each fail_timeout in which nobody asked.
+            // A slow peer gets too few requests to show that it recovered: its time halves with
+            // each `fail_timeout` without one.
             let halvings = (unchecked / (fail_timeout + 1)).clamp(0, 63);
             time >>= halvings;
         }
@@ -168,7 +168,7 @@ impl LeastTime {
     }
 }
 
-/// Lets the average age of unfinished requests grow while nobody finishes.
+/// Ages the average of unfinished requests while none finishes.
 fn age_inflight(peer: &Peer, now: Now) {
     let state = &peer.state;
     let running = state.inflight.load(Relaxed);
@@ -178,7 +178,7 @@ fn age_inflight(peer: &Peer, now: Now) {
     }
 }
 
-/// A followed request is over, or has reached the moment that counts, after `last` milliseconds.
+/// Removes a request, finished or at the measured moment, after `last` milliseconds.
 pub(crate) fn inflight_done(peer: &Peer, last: u64, now: Now) {
     let state = &peer.state;
     let running = state.inflight.load(Relaxed);

@@ -1,4 +1,4 @@
-//! `random [two [least_conn]]`: dice, weighted.
+//! `random [two [least_conn]]`: weighted random choice.
 
 use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
@@ -13,8 +13,8 @@ static RANDOM: Slot<RandomRow> = Slot::new();
 directives! {
     /// Balancing by chance.
     struct RandomRow as RandomWritten in [upstream, stream_upstream] {
-        /// Passes a request to a server that chance picks by weight. With `two` it picks two, and
-        /// the one with fewer active requests gets the request.
+        /// Passes a request to a random server, by weight. With `two`, chooses two servers and
+        /// passes the request to the one with fewer active requests.
         "random" [0, 1, 2]: "[two [method]]" => set_random,
     }
 }
@@ -32,10 +32,10 @@ fn set_random(_: &mut RandomWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(),
     Ok(())
 }
 
-/// By chance.
+/// Balancing at random.
 #[derive(Debug)]
 pub(crate) struct Random {
-    /// Throw twice, take the peer with fewer connections.
+    /// Draw two peers, and take the one with fewer connections.
     pub(crate) two: bool,
 }
 
@@ -58,7 +58,7 @@ impl Balance for Random {
             if first != Some(place) && walk.may_take(&set.peers[place], *now) {
                 match first {
                     None if self.two => {
-                        // The throw counts as an attempt like any other, as in nginx.
+                        // As in nginx, this draw counts as an attempt.
                         first = Some(place);
                     }
                     Some(kept)

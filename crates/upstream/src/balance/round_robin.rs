@@ -1,4 +1,4 @@
-//! Smooth weighted round robin, the method of a group that names none.
+//! Smooth weighted round robin, the default method.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -17,7 +17,7 @@ impl Balance for RoundRobin {
     }
 }
 
-/// The only peer of a group is taken whatever its failures: there is nobody else to ask.
+/// The only peer of a group is taken despite failures, as there is no alternative.
 fn only(turn: &Turn<'_>) -> Option<usize> {
     if let Some(place) = turn.walk.hinted(turn.set, turn.now) {
         return Some(place);
@@ -33,8 +33,8 @@ fn weighted(turn: &Turn<'_>) -> Option<usize> {
     let Turn { set, walk, now, .. } = turn;
     let (hinted, scale) = (walk.hinted(set, *now), set.scale(*now));
     if let Some(place) = hinted {
-        // A peer that sticky requests keep taking owes more and more. Beyond its share the
-        // weights stand still, so that the others do not get a burst once the session ends.
+        // A peer that sticky requests keep choosing goes into debt. Its debt is limited to the
+        // others' weights, so that they do not get a burst once the session ends.
         let peer = &set.peers[place];
         let limit = -scale.whole(set.total_weight - peer.weight());
         if peer.state.current_weight.load(Relaxed) <= limit {

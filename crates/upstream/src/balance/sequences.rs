@@ -1,6 +1,6 @@
-//! Sequences that nginx 1.31.5 gave for the same configurations and requests.
+//! Sequences of nginx 1.31.5 for the same configurations and requests.
 //!
-//! A peer is written by the last digits of its port. Peers of port 18098 and 18099 refuse
+//! A peer is written as the last digits of its port. Peers at ports 18098 and 18099 refuse
 //! connections. A request that tried several peers lists them with commas.
 
 use std::{net::IpAddr, sync::Arc};
@@ -26,7 +26,7 @@ use crate::{
 
 const NOW: Now = Now { seconds: 1_000_000, millis: 5_000 };
 
-/// A group from a text like `81 weight=5; 82 down`.
+/// A group from text such as `81 weight=5; 82 down`.
 fn group(method: impl Balance + 'static, servers: &str) -> Arc<Group> {
     let servers = servers.split(';').map(server).collect();
     Arc::new(Group::new(
@@ -63,7 +63,7 @@ fn server(text: &str) -> Server {
     server
 }
 
-/// Serves one request to its end: dead peers fail, and the request goes on while it may.
+/// Serves one request to its end: dead peers fail, and the request is retried while allowed.
 fn serve(group: &Arc<Group>, request: Request<'_>, now: Now) -> String {
     let mut tried = Vec::new();
     let mut random = fastrand::Rng::with_seed(1);
@@ -141,7 +141,7 @@ fn a_failed_peer_is_asked_again_after_its_timeout() {
     assert_eq!(serve_at(0), "081");
     assert_eq!(serve_at(0), "099,081");
     assert_eq!([serve_at(10), serve_at(10), serve_at(10)], ["081", "081", "081"]);
-    // The failure also cost it its effective weight, which comes back by steps of one.
+    // The failure also cost its effective weight, which recovers in steps of one.
     let later = [serve_at(11), serve_at(11), serve_at(11), serve_at(11)];
     assert!(later.contains(&"099,081".to_owned()), "{later:?}");
 }
@@ -170,7 +170,7 @@ fn ip_hash_hashes_three_bytes_of_ipv4_and_all_of_ipv6() {
     );
 }
 
-/// Sends 24 requests with the keys that nginx was asked with.
+/// Sends 24 requests with the keys that were sent to nginx.
 fn check_keys(group: &Arc<Group>, expected: &str) {
     let keys: Vec<_> = (0..24).map(|i| format!("key{i}")).collect();
     let request = |key: &'static [u8]| Request { key, ..Request::default() };
@@ -186,7 +186,7 @@ fn hash_rehashes_as_memcached_clients_do() {
         "083 081 082 082 082 082 081 083 081 083 081 083 082 082 082 082 083 081 083 081 082 082 \
          083 081",
     );
-    // An empty key is nobody's: round robin.
+    // An empty key falls back to round robin.
     check(&live, plain(6), "082 081 083 082 082 081");
     check_keys(
         &group(Hash, "81; 99 weight=3 max_fails=0; 83"),
@@ -228,7 +228,7 @@ fn least_conn_is_round_robin_among_equals() {
     );
 }
 
-/// Seven times a request that stays and one that ends; the latter are compared.
+/// Seven pairs of requests, one held and one finished; the latter are compared.
 fn check_held(method: impl Balance + 'static, servers: &str, expected: &str) {
     let group = group(method, servers);
     let mut held: Vec<Pick> = Vec::new();

@@ -85,7 +85,7 @@ fn admission(admission: Admission) -> Change {
     Change { admission: Some(admission), ..Change::default() }
 }
 
-/// Serves so many requests of different clients and keys, and gives the servers that had them.
+/// Serves `count` requests of different clients and keys, and returns their servers.
 fn serve(group: &Arc<Group>, count: u32) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(1);
     let serve = |number: u32| {
@@ -103,8 +103,7 @@ fn names(group: &Group) -> Vec<String> {
     group.peers().iter().map(|peer| peer.name.clone()).collect()
 }
 
-/// Nothing of how a group came about shows in what it does: its sequences are those of a group that
-/// was configured so, which are nginx's.
+/// An edited group has the sequences of a group configured that way, which are nginx's.
 #[test]
 fn an_edited_group_balances_like_a_configured_one() {
     for method in methods() {
@@ -114,7 +113,7 @@ fn an_edited_group_balances_like_a_configured_one() {
             let wanted: Vec<_> =
                 (0..random.u16(2..20)).map(|number| weighted(number, random.u32(1..9))).collect();
             let configured = group(Arc::clone(&method), wanted.clone());
-            // It begins with others, which go again, and with some weights that are not right.
+            // The group begins with other servers, which are removed, and with some wrong weights.
             let edited =
                 group(Arc::clone(&method), vec![server(1000), weighted(0, 77), server(1001)]);
             edited.edit(&Edit::Remove(ServerId(0))).unwrap();
@@ -160,14 +159,14 @@ fn a_request_ends_on_the_server_that_is_removed() {
         pick.free(Outcome::Failed, Timings::default(), NOW);
         assert_eq!(peer.state.conns.load(Relaxed), 0);
         assert_ne!(pick.next(&mut random, NOW).unwrap().name, peer.name);
-        // Without any server there is an answer, too.
+        // Without any server there is a result, too.
         group.edit(&Edit::Remove(group.peers()[0].id)).unwrap();
         drop(pick);
         assert_eq!(serve(&group, 3), [""; 3]);
     }
 }
 
-/// Lets threads pick, hold on and give back while `edits` change the group.
+/// Lets threads pick, hold and free peers while `edits` change the group.
 fn while_picking(group: &Arc<Group>, edits: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -214,7 +213,7 @@ fn edits_while_threads_pick() {
                 group.edit(&Edit::Change(ServerId(0), admission(Admission::Down))).unwrap();
                 let gone = ServerId(u32::from(number) - 7);
                 group.edit(&Edit::Remove(gone)).unwrap();
-                // Once a request that began before has been given its peer, nobody new comes.
+                // After the running picks have their peer, no new ones choose it.
                 let state = &seen[gone.0 as usize].state;
                 let before = state.requests.load(Relaxed);
                 assert!(group.lines().find(gone).is_none());
@@ -234,7 +233,7 @@ fn a_thousand_servers_take_their_shares() {
     for method in methods() {
         let rings = method.needs_ring();
         let group = group(method, vec![server(0), server(1)]);
-        // All but a few come in one edit, as a ring of 160,000 points is made anew for each.
+        // Most are added in one edit, as each edit rebuilds a ring of 160,000 points.
         let addresses = (2..990).map(|number| server(number).addresses[0].clone()).collect();
         group.edit(&Edit::Add(Server { addresses, ..server(2) })).unwrap();
         for number in 990..1000 {
@@ -244,7 +243,7 @@ fn a_thousand_servers_take_their_shares() {
         let mut served = serve(&group, 3000);
         served.sort();
         served.dedup();
-        // Chance and hashes leave some out; the addresses of one server share its part of a ring.
+        // Chance and hashes skip some; the addresses of one server share its part of a ring.
         assert!(served.len() > if rings { 10 } else { 900 }, "{}", served.len());
     }
 }
@@ -277,12 +276,12 @@ fn limits_change_in_place() {
     assert!(Arc::ptr_eq(&first().state, &before.state));
     let view = &group.view(NOW).servers[0];
     assert_eq!((&view.limits, view.route.as_str(), view.backup), (&limits, "a", false));
-    // A draining server takes what is bound to it.
+    // A draining server takes the requests bound to it.
     assert!(serve(&group, 4).iter().all(|name| name == "127.0.0.1:80"));
     let mut pick = group.start(Request { sticky: b"a", ..Request::default() });
     assert_eq!(pick.next(&mut fastrand::Rng::with_seed(1), NOW).unwrap().id, ServerId(0));
     drop(pick);
-    // No route is the usual one.
+    // An empty route restores the default.
     let open = Change { route: Some(String::new()), ..admission(Admission::Open) };
     group.edit(&Edit::Change(ServerId(0), open)).unwrap();
     assert_eq!(first().sid, before.sid);
@@ -324,7 +323,7 @@ fn what_cannot_be_is_refused() {
     refused(&Group::new(unresolving, None), Edit::Add(name("a.test")), EditError::NoResolver);
 }
 
-/// A reload that changes other things of a group leaves alone what was edited.
+/// A reload that leaves the server lines alone keeps the edits.
 #[test]
 fn edits_outlive_reloads_that_leave_the_lines() {
     let registry = Registry::default();
@@ -338,12 +337,12 @@ fn edits_outlive_reloads_that_leave_the_lines() {
 
     let new = registry.group(&config(Arc::new(LeastConn), lines.clone()));
     assert_eq!(new.view(NOW).servers, old.view(NOW).servers);
-    // Whoever still holds the old one edits the new one.
+    // The old group forwards its edits to the new one.
     assert_eq!(old.edit(&Edit::Add(server(8))), Ok(vec![ServerId(4)]));
     assert_eq!(names(&new).last().unwrap(), "127.0.0.8:80");
     assert!(Arc::ptr_eq(&registry.find(Side::Http, "u").unwrap(), &new));
 
-    // A name of the configuration stands for another address today.
+    // A name of the configuration has another address now.
     let mut moved = lines;
     moved[2].addresses = server(3).addresses;
     let new = registry.group(&config(Arc::new(RoundRobin), moved.clone()));
@@ -357,7 +356,7 @@ fn edits_outlive_reloads_that_leave_the_lines() {
     assert_eq!(new.peers()[0].limits.weight, 1);
 }
 
-/// One that never comes into force takes nothing along.
+/// A configuration that never comes into force changes nothing.
 #[test]
 fn a_configuration_that_is_given_up_leaves_the_group_as_it_was() {
     let registry = Registry::default();
@@ -392,7 +391,7 @@ fn names_can_be_added_too() {
     let backup = Edit::Change(child, Change { backup: Some(true), ..Change::default() });
     assert_eq!(group.edit(&backup), Err(EditError::BackupImmutable(child)));
     group.edit(&Edit::Change(child, admission(Admission::Down))).unwrap();
-    // A change of the name is one of its addresses, those that are yet to come included.
+    // A change of the name applies to its addresses, including later ones.
     group.edit(&Edit::Change(id, weight(4))).unwrap();
     assert_eq!(group.peers()[1].limits.weight, 4);
     assert_eq!(group.peers()[1].limits.admission, Admission::Down);
@@ -403,7 +402,7 @@ fn names_can_be_added_too() {
     group.edit(&Edit::Remove(id)).unwrap();
     assert_eq!(names(&group), ["127.0.0.0:80"]);
     assert_eq!(group.names(&registry).len(), 0);
-    // An answer that was under way finds nobody.
+    // The result of a query for a removed name is ignored.
     group.apply(id, &found, 5);
     assert_eq!(names(&group), ["127.0.0.0:80"]);
 }
@@ -435,7 +434,7 @@ fn health_lies_beside_the_limits() {
     }
 }
 
-/// The single server of a group is asked whatever its failures, but not against its probes.
+/// The only server of a group is asked despite failures, but not against its probes.
 #[test]
 fn the_only_server_has_a_health_as_well() {
     let group = group(Arc::new(RoundRobin), vec![server(0)]);

@@ -1,4 +1,4 @@
-//! What the resolver knows, and what it is asking for.
+//! The resolver's cache, and its pending questions.
 
 use std::{
     collections::HashMap,
@@ -10,20 +10,18 @@ use tokio::sync::watch;
 
 use super::message::Srv;
 
-/// Names that are remembered at most. Beyond that those that hold no longer are dropped, and if
-/// all hold, everything is.
+/// The limit of cached names. Beyond it expired ones are dropped, or all if none has expired.
 const MAX_NAMES: usize = 10_000;
 
-/// Questions that are being asked at once. Each may hold a socket, and names can come from
-/// clients.
+/// The limit of pending questions. Each may hold a socket, and names can come from clients.
 const MAX_FLYING: usize = 4096;
 
-/// What was asked for.
+/// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    /// Addresses of a name.
+    /// The addresses of a name.
     Name(String),
-    /// Services of a name.
+    /// The services of a name.
     Service(String),
 }
 
@@ -43,20 +41,20 @@ impl Key {
     }
 }
 
-/// What was answered.
+/// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// Addresses, IPv4 before IPv6; never empty.
     Addresses(Vec<IpAddr>),
-    /// Another name.
+    /// The canonical name of an alias.
     Alias(String),
     /// Services, by priority.
     Services(Vec<Srv>),
 }
 
 impl Answer {
-    /// A remembered answer begins with another address each time: chance says with which of each
-    /// family, and how far the families are shifted against each other.
+    /// Rotates a cached answer at random: the first address of each family varies, and so does the
+    /// offset of one family from the other.
     pub(super) fn rotated(self, random: &mut fastrand::Rng) -> Self {
         let Self::Addresses(mut addresses) = self else { return self };
         let v4 = addresses.iter().take_while(|address| address.is_ipv4()).count();
@@ -74,32 +72,32 @@ impl Answer {
     }
 }
 
-/// An answer and until when it holds, or the code of a failure.
+/// An answer with the end of its validity, or the code of a failure.
 pub(super) type Landing = Result<(Answer, i64), u16>;
 
-/// Waits for the answer to a question.
+/// A receiver of the answer to a pending question.
 pub(super) type Flying = watch::Receiver<Option<Landing>>;
 
-/// Whoever holds it asks, and lets the others know.
+/// The duty to ask a question and to publish its answer.
 #[derive(Debug)]
 pub(super) struct Ticket(watch::Sender<Option<Landing>>);
 
 impl Ticket {
-    /// Does anybody still wait? The cache itself holds one receiver, for those who come.
+    /// Whether anyone still waits. The cache itself holds one receiver, for later ones.
     pub(super) fn is_awaited(&self) -> bool {
         self.0.receiver_count() > 1
     }
 }
 
-/// What there is to do about a question.
+/// The next step for a question.
 pub(super) enum Flight {
-    /// Nothing: the answer is known, and holds until then.
+    /// The answer is cached, and valid until this second.
     Cached(Answer, i64),
-    /// Nothing: too much is being asked already.
+    /// Too many questions are pending.
     Full,
-    /// Wait for whoever asks already.
+    /// Wait for the pending question.
     Asked(Flying),
-    /// Ask, and wait.
+    /// Ask the question, and wait.
     Ask(Ticket, Flying),
 }
 
@@ -122,7 +120,7 @@ impl Cache {
         {
             return Flight::Cached(answer.clone(), *valid);
         }
-        // One who asked and vanished with its thread leaves a channel without a sender.
+        // A sender that vanished with its thread leaves a closed channel.
         if let Some(flying) = table.flying.get(key)
             && flying.has_changed().is_ok()
         {
@@ -139,7 +137,7 @@ impl Cache {
         Flight::Ask(Ticket(sender), receiver)
     }
 
-    /// The question is answered. Failures are not remembered.
+    /// Publishes an answer and caches it. Failures are not cached.
     pub(super) fn land(&self, key: &Key, ticket: Ticket, landing: Landing, now: i64) {
         let mut table = self.table();
         table.flying.remove(key);
@@ -166,7 +164,7 @@ impl Cache {
     }
 }
 
-/// Waits for an answer. `None` if the thread that asked has ended.
+/// Waits for an answer. `None` if the asking thread has ended.
 pub(super) async fn landed(mut flying: Flying) -> Option<Landing> {
     flying.wait_for(Option::is_some).await.ok()?.clone()
 }

@@ -1,4 +1,4 @@
-//! One question to the name servers: over UDP, over TCP when an answer does not fit, and again to
+//! One question to the name servers: over UDP, over TCP if the response is truncated, and again to
 //! the next server every five seconds.
 
 use std::{io, net::SocketAddr, task::Poll, time::Duration};
@@ -19,10 +19,10 @@ use super::{
     state,
 };
 
-/// The largest datagram that is read.
+/// The largest datagram to read.
 const MAX_DATAGRAM: usize = 4096;
 
-/// A record type of the name, and how far its answer has come.
+/// A query for one record type of the name, with its response.
 struct Question {
     kind: Kind,
     id: u16,
@@ -37,11 +37,11 @@ struct Exchange<'a> {
     name: &'a str,
     questions: Vec<Question>,
     sockets: Vec<(SocketAddr, Datagrams)>,
-    /// The code of the failure that came last.
+    /// The code of the last failure.
     code: u16,
 }
 
-/// Asks until all is answered, or until nobody waits any more.
+/// Queries until all questions are answered, or until no one waits any more.
 pub(super) async fn run(
     config: &ResolverConfig,
     resend: Duration,
@@ -86,14 +86,14 @@ impl Exchange<'_> {
         self.questions.iter().any(|question| question.answer.is_none())
     }
 
-    /// Whether there are IPv4 addresses. Those of IPv6 are waited for once, because some name
-    /// servers never answer for a type that they do not know.
+    /// Whether there are IPv4 addresses. IPv6 is waited for only one round, because some name
+    /// servers never answer for types they do not know.
     fn has_ipv4(&self) -> bool {
         let mut answers = self.questions.iter().filter_map(|question| question.answer.as_ref());
         answers.any(Response::has_ipv4)
     }
 
-    /// Sends what is not answered to a server; if that fails at once, to the one after it.
+    /// Sends the open queries to a server; if that fails at once, to the next one.
     async fn send(&mut self, server: usize) {
         let servers = &self.config.servers;
         for attempt in 0..2 {
@@ -132,7 +132,7 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Takes one datagram from any of the servers asked so far; false if none has come by `end`.
+    /// Receives one datagram from any of the servers asked so far; false if none came by `end`.
     async fn receive(&mut self, end: Instant) -> bool {
         let mut buffer = Vec::new();
         let mut deadline = Deadline::new();
@@ -172,8 +172,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// Looks at a message: an answer to one of the questions is kept, anything else is logged and
-    /// forgotten. Gives back the question whose answer has to be asked for over TCP.
+    /// Handles a message: a response to one of the queries is kept, anything else is logged and
+    /// dropped. Returns the query to repeat over TCP.
     fn accept(&mut self, message: &[u8], over_tcp: bool) -> Option<usize> {
         let response = match message::parse(message, over_tcp) {
             Ok(response) => response,
@@ -221,8 +221,8 @@ impl Exchange<'_> {
         None
     }
 
-    /// What the answers come to. IPv4 addresses are good even where the question for those of IPv6
-    /// has failed; then they hold for a short time only.
+    /// The result of all responses. IPv4 addresses are good even if the query for IPv6 failed, but
+    /// valid for a short time only.
     fn conclude(self, key: &Key) -> Result<(Answer, u32), u16> {
         let asked = self.questions.len();
         let answers = self.questions.into_iter().filter_map(|it| it.answer);
@@ -270,7 +270,7 @@ impl Exchange<'_> {
     }
 }
 
-/// One query and its answer over TCP, each behind its length (RFC 1035, 4.2.2).
+/// A query and its response over TCP, each preceded by its length (RFC 1035, 4.2.2).
 async fn tcp(server: SocketAddr, query: &[u8], end: Instant) -> io::Result<Vec<u8>> {
     let left = || end.since(clock::precise());
     let mut conn = connect(&Addr::Inet(server), &ConnectOptions::default(), left()).await?;

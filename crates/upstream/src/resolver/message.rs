@@ -1,5 +1,5 @@
-//! DNS messages (RFC 1035, RFC 2782, RFC 3596), read as leniently and refused in the same words
-//! as nginx does: names of more than 255 octets pass, records of unknown types are skipped.
+//! DNS messages (RFC 1035, RFC 2782, RFC 3596), with nginx's leniency and wording: names over 255
+//! octets pass, records of unknown types are skipped.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,13 +7,14 @@ use super::state;
 
 const HEADER: usize = 12;
 
-/// Compression pointers followed in one name, which bounds the work of a malicious message.
+/// The limit of compression pointers followed in one name, which bounds the work of a malicious
+/// message.
 const MAX_POINTERS: usize = 128;
 
-/// The longest name that is put together from a message, in octets.
+/// The limit of a name assembled from a message, in octets.
 const MAX_NAME: usize = 1024;
 
-/// The longest label of a name that is asked for (RFC 1035, 2.3.4).
+/// The limit of a label in a query (RFC 1035, 2.3.4).
 const MAX_LABEL: usize = 63;
 
 /// Record types.
@@ -28,7 +29,7 @@ const CNAME: u16 = 5;
 const DNAME: u16 = 39;
 const INTERNET: u16 = 1;
 
-/// One SRV record.
+/// An SRV record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Srv {
     pub(super) priority: u16,
@@ -37,40 +38,40 @@ pub(super) struct Srv {
     pub(super) target: String,
 }
 
-/// What a message answers.
+/// A parsed response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(super) id: u16,
     /// The response code, 0 for none.
     pub(super) code: u16,
     pub(super) truncated: bool,
-    /// The name that was asked for, in lower case; empty if the code says that the message has
-    /// none to look at.
+    /// The queried name, in lower case; empty if the response code means that the message has no
+    /// question to check.
     pub(super) question: String,
     pub(super) kind: u16,
-    /// The least time to live of all records, in seconds.
+    /// The smallest TTL of all records, in seconds.
     pub(super) ttl: u32,
     pub(super) records: u16,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) services: Vec<Srv>,
     /// The last CNAME.
     pub(super) alias: Option<String>,
-    /// Types of records that nobody expects in an answer.
+    /// The types of records that do not belong in the response.
     pub(super) unexpected: Vec<u16>,
 }
 
 impl Response {
-    /// Whether it brings an IPv4 address and no failure.
+    /// Whether it is successful and has an IPv4 address.
     pub(super) fn has_ipv4(&self) -> bool {
         self.code == 0 && self.addresses.iter().any(IpAddr::is_ipv4)
     }
 }
 
-/// A query for one name, or `None` for a name that no query can hold.
+/// A query for a name; `None` for a name that no query can hold.
 pub(super) fn query(id: u16, name: &str, kind: Kind) -> Option<Vec<u8>> {
     let mut message = Vec::with_capacity(HEADER + name.len() + 6);
     message.extend_from_slice(&id.to_be_bytes());
-    // A standard query, recursion desired; one question.
+    // A standard query with recursion desired and one question.
     message.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     for label in name.split('.') {
         if label.is_empty() || label.len() > MAX_LABEL {
@@ -85,10 +86,10 @@ pub(super) fn query(id: u16, name: &str, kind: Kind) -> Option<Vec<u8>> {
     Some(message)
 }
 
-/// Reads a response.
+/// Parses a response.
 ///
 /// # Errors
-/// The line for the error log; the message is to be ignored.
+/// The line for the error log; the message is then ignored.
 pub(crate) fn parse(message: &[u8], over_tcp: bool) -> Result<Response, String> {
     let mut reader = Reader { message, at: 0 };
     let (id, flags) = (reader.u16()?, reader.u16()?);
@@ -147,7 +148,7 @@ impl Reader<'_> {
         if self.at > self.message.len() { Err(short()) } else { Ok(()) }
     }
 
-    /// The name of the question, which nothing can point back from.
+    /// The name of the question, which cannot contain pointers.
     fn question(&mut self) -> Result<String, String> {
         let start = self.at;
         let mut at = start;
@@ -169,7 +170,7 @@ impl Reader<'_> {
         Ok(name)
     }
 
-    /// Steps over the name of a record; whose it is does not matter.
+    /// Skips the name of a record, which is not checked.
     fn skip_name(&mut self) -> Result<(), String> {
         let start = self.at;
         loop {
@@ -191,7 +192,7 @@ impl Reader<'_> {
         if class != INTERNET {
             return Err(format!("unexpected RR class {class} in DNS response"));
         }
-        // A negative time to live is none (RFC 2181, 8).
+        // A negative TTL counts as zero (RFC 2181, 8).
         let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl };
         response.ttl = response.ttl.min(ttl);
         let start = self.at;
@@ -237,7 +238,7 @@ impl Reader<'_> {
     }
 }
 
-/// The name at a place of the message, in lower case, without a dot at the end.
+/// The name at an offset of the message, in lower case, without a final dot.
 fn name_at(message: &[u8], mut at: usize) -> Result<String, String> {
     let mut name = Vec::new();
     let mut pointers = 0;

@@ -1,40 +1,39 @@
-//! Services: SRV records (RFC 2782) and the addresses of their targets.
+//! Services: SRV records (RFC 2782), and the addresses of their targets.
 
 use std::{net::SocketAddr, time::Duration};
 
 use super::{Answer, Key, ResolveError, Resolved, Resolver, message::Srv, normal, state, within};
 
-/// One address of a service.
+/// An address of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAddress {
-    /// Where to connect to.
+    /// The address to connect to.
     pub address: SocketAddr,
-    /// The name behind the address, as the SRV record has it.
+    /// The target of the SRV record.
     pub target: String,
-    /// Its priority; the least is asked first, the others are backups.
+    /// Its priority; targets with the lowest are primary, the others are backups.
     pub priority: u16,
     /// Its weight, at least 1.
     pub weight: u16,
 }
 
-/// What a service has come to.
+/// A resolved service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
-    /// The addresses in the order in which they are to be tried.
+    /// The addresses in the order of attempts.
     pub addresses: Vec<ServiceAddress>,
-    /// Until when they hold, in seconds of [`Now::current`](crate::Now::current).
+    /// The end of their validity, in seconds of [`Now::current`](crate::Now::current).
     pub valid: i64,
     /// Targets that could not be resolved.
     pub failed: Vec<ResolveError>,
 }
 
 impl Resolver {
-    /// The addresses of a service of a name. A service without a dot is a TCP service: `http`
-    /// stands for `_http._tcp`. Each target may take as long as the service itself.
+    /// Resolves a service of a name. A service without a dot is a TCP service: `http` means
+    /// `_http._tcp`. Each target may take as long as the service itself.
     ///
     /// # Errors
-    /// When there is no such service or none of its targets has an address; beside it the targets
-    /// that failed.
+    /// No such service, or none of its targets has an address; with the failed targets.
     pub async fn resolve_service(
         &self,
         name: &str,
@@ -75,7 +74,7 @@ impl Resolver {
         Ok(Service { addresses, valid, failed })
     }
 
-    /// Resolves all targets at once.
+    /// Resolves all targets concurrently.
     async fn resolve_targets(
         &self,
         records: Vec<Srv>,
@@ -98,8 +97,8 @@ impl Resolver {
     }
 }
 
-/// Lines addresses up: by priority; among equals a target that chance picks by weight comes first,
-/// and the others follow it in their order.
+/// Orders addresses by priority; among equals a target drawn by weight comes first, and the others
+/// follow in order.
 fn arrange(targets: &[(Srv, Resolved)], random: &mut fastrand::Rng) -> Vec<ServiceAddress> {
     let mut arranged = Vec::new();
     for group in targets.chunk_by(|(one, _), (two, _)| one.priority == two.priority) {

@@ -1,4 +1,4 @@
-//! The resolver against name servers of the test's own.
+//! The resolver against name servers of the tests.
 
 use std::{
     io::{Read, Write},
@@ -19,7 +19,7 @@ const CNAME: u16 = 5;
 const AAAA: u16 = 28;
 const SRV: u16 = 33;
 
-/// What a name server does with a question.
+/// A name server's reaction to a query.
 enum Reply {
     Silence,
     Code(u8),
@@ -46,7 +46,7 @@ fn service(priority: u8, weight: u8, port: u16, target: &str) -> (u16, u32, Vec<
     (SRV, 60, data)
 }
 
-/// The message for a query; `None` is silence.
+/// The response to a query; `None` is silence.
 fn message(query: &[u8], reply: Reply) -> Option<Vec<u8>> {
     let mut message = query.to_vec();
     message[2..4].copy_from_slice(&[0x81, 0x80]);
@@ -83,8 +83,8 @@ fn question(query: &[u8]) -> (String, u16) {
 
 type Log = Arc<Mutex<Vec<String>>>;
 
-/// A UDP and a TCP socket with the same port. One that is free for the one may be taken for the
-/// other, by a connection of another test for example; then another is tried.
+/// A UDP and a TCP socket with the same port. A port that is free for one may be taken for the
+/// other, for example by another test; then another one is tried.
 fn same_port() -> (UdpSocket, TcpListener) {
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -95,7 +95,7 @@ fn same_port() -> (UdpSocket, TcpListener) {
 }
 
 /// A name server over UDP and, with `tcp`, over TCP at the same port, on threads that end with the
-/// tests. The log has each question.
+/// tests. The log has every query.
 fn server(
     tcp: Option<fn(&str, u16) -> Reply>,
     reply: impl Fn(usize, &str, u16) -> Reply + Send + 'static,
@@ -262,7 +262,7 @@ fn an_answer_that_does_not_fit_comes_over_tcp() {
     });
 }
 
-/// Where a name server fails for IPv6, which is the usual case, the addresses of IPv4 are good.
+/// A name server that fails for IPv6, as is common, does not invalidate IPv4 addresses.
 #[test]
 fn ipv4_is_enough() {
     block_on(async {
@@ -288,7 +288,7 @@ fn ipv4_is_enough() {
     });
 }
 
-/// A question that was asked on a thread which ends is asked again by another one that waits.
+/// A query from a thread that ends is repeated by a waiter on another thread.
 #[test]
 fn a_question_outlives_its_thread() {
     let (server, log) = server(None, |count, _, _| match count {

@@ -1,4 +1,4 @@
-//! `server ADDRESS PARAMETERS` of an `upstream` block.
+//! `server ADDRESS PARAMETERS` in an `upstream` block.
 
 use weir_conf::{
     Cx, Fault, Node, Word,
@@ -18,7 +18,7 @@ pub(super) fn set_server(
     node: &Node,
     cx: &mut Cx<'_>,
 ) -> Result<(), Fault> {
-    // A server that is refused is a server all the same: the block is not empty.
+    // A refused server still makes the block non-empty.
     upstream.servers.get_or_insert_default();
     let backup_known = match &upstream.method {
         Some(Some(chosen)) => chosen.method.0.knows_backup(),
@@ -51,7 +51,7 @@ pub(super) fn set_server(
     Ok(())
 }
 
-/// What `resolve` and `service=` say.
+/// The parameters `resolve` and `service=`.
 #[derive(Default)]
 struct RunTime {
     resolve: bool,

@@ -12,20 +12,20 @@ use crate::{
     zones::{MIN_ZONE, Zones},
 };
 
-/// What `sticky learn` does without `timeout=`: ten minutes, in milliseconds.
+/// The default of `timeout=` in `sticky learn`: ten minutes, in milliseconds.
 const SESSION_TIMEOUT: u64 = 600_000;
 
-/// How requests are bound to servers.
+/// The binding of requests to servers.
 #[derive(Clone, Debug, Default)]
 pub struct StickyConfig {
-    /// Variables that may hold what the request brings: the sid of a peer, or for `learn` the id
-    /// of a session. The first that is not empty counts.
+    /// Variables with the request's value: the sid of a peer or, for `learn`, the id of a session.
+    /// The first non-empty one counts.
     pub lookup: Vec<VarId>,
-    /// `learn`: variables that may hold the id of a session that a response begins.
+    /// `learn`: variables with the id of a session that a response begins.
     pub create: Vec<VarId>,
-    /// `learn header`: as soon as the response's header is here.
+    /// `learn header`: learn at the response's header.
     pub after_header: bool,
-    /// `cookie`: what to set.
+    /// `cookie`: the cookie to set.
     pub cookie: Option<Cookie>,
     /// `cookie domain=`.
     pub domain: Option<Template>,
@@ -204,11 +204,11 @@ fn learn_zone(value: &[u8]) -> Result<(String, u64), &'static str> {
     Ok((String::from_utf8_lossy(name).into_owned(), size))
 }
 
-/// Zones of sessions with the upstream that uses each.
+/// Zones of sessions, with the upstream that owns each.
 #[derive(Debug, Default)]
 struct SessionZones(Vec<(String, String)>);
 
-/// A zone of sessions belongs to one upstream.
+/// Assigns a zone of sessions to one upstream.
 fn own_zone(zone: &str, cx: &mut Cx<'_>) -> Result<(), Fault> {
     let upstream = cx.block_args().first().map(|name| name.text().into_owned());
     let zones = &mut cx.registry::<SessionZones>().0;

@@ -1,4 +1,4 @@
-//! Configurations with what `nginx -t` of 1.31.5 said about them.
+//! Configurations with the verdicts of `nginx -t` 1.31.5.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::upstreams::{Plan, Side, Upstreams};
 static ROOT: Slot<Root> = Slot::new();
 
 directives! {
-    /// The blocks around.
+    /// The enclosing blocks.
     struct Root as RootWritten in [main] {
         /// http
         "http" opens http [0]: "{ … }",
@@ -18,7 +18,7 @@ directives! {
     }
 }
 
-/// Reads a configuration; its messages in nginx's form, and its finished upstreams.
+/// Reads a configuration; returns its messages in nginx's form, and its finished upstreams.
 fn read(text: &str, side: Side) -> (Vec<String>, Vec<Plan>) {
     static TABLE: weir_conf::Table = Root::table(&ROOT);
     let mut env = Memory::default().with("/F", text);
@@ -49,7 +49,7 @@ fn http(block: &str) -> (Vec<String>, Vec<Plan>) {
     read(&format!("\nhttp {{\nupstream u {{\n{block}\n}}\n}}\n"), Side::Http)
 }
 
-/// What stands in the block, and the messages, with ` | ` between them. The block begins in line 3.
+/// The content of the block, and the messages, separated by ` | `. The block begins in line 3.
 const VERDICTS: &[(&str, &str)] = &[
     ("server 127.0.0.1 weight=0;", "[emerg] invalid parameter \"weight=0\" in F:4"),
     ("server 127.0.0.1 weight=x;", "[emerg] invalid parameter \"weight=x\" in F:4"),

@@ -18,7 +18,7 @@ use crate::{
     roster::ServerId,
 };
 
-/// Longer than a test could take, in milliseconds.
+/// Longer than any test takes, in milliseconds.
 const LONG: u64 = 1_000_000;
 
 /// Two servers of weight 10, of which the second has a slow start.
@@ -38,7 +38,7 @@ fn group(method: Arc<dyn Balance>) -> Arc<Group> {
     Arc::new(Group::new(config, None))
 }
 
-/// How many of a hundred requests, ten of which are under way at a time, the second server gets.
+/// How many of a hundred requests, ten of which are active at a time, the second server gets.
 fn share(group: &Arc<Group>, now: Now) -> usize {
     let mut random = fastrand::Rng::with_seed(1);
     let mut picks: Vec<Pick<'_>> = (0..10).map(|_| group.start(Request::default())).collect();
@@ -63,7 +63,7 @@ fn a_share_grows_with_the_time() {
     for method in methods {
         let group = group(method);
         let now = Now::current();
-        // Nothing has been wrong with it yet.
+        // It has not failed yet.
         assert_eq!(share(&group, now), 50);
         group.peers()[1].set_health(Health::Unhealthy, now);
         assert_eq!(share(&group, now), 0);
@@ -88,19 +88,19 @@ fn a_server_that_nobody_else_can_replace_is_taken_at_once() {
 #[test]
 fn whatever_took_it_away_it_comes_back_slowly() {
     let small = |group: &Arc<Group>| share(group, Now::current()) <= 10;
-    // Somebody.
+    // By an administrator.
     let edited = group(Arc::new(RoundRobin));
     for admission in [Admission::Down, Admission::Open] {
         let change = Change { admission: Some(admission), ..Change::default() };
         edited.edit(&Edit::Change(ServerId(1), change)).unwrap();
     }
     assert!(small(&edited));
-    // It was not there.
+    // By removal and addition.
     let server = edited.config.servers[1].clone();
     edited.edit(&Edit::Remove(ServerId(1))).unwrap();
     edited.edit(&Edit::Add(server)).unwrap();
     assert!(small(&edited));
-    // Failures.
+    // By failures.
     let failed = group(Arc::new(RoundRobin));
     let mut now = Now::current();
     let ask = |now: Now, outcome| {
@@ -118,7 +118,7 @@ fn whatever_took_it_away_it_comes_back_slowly() {
     assert!(share(&failed, now) <= 10);
 }
 
-/// The scale of a group changes with an edit, and nobody has to pay for what was before.
+/// An edit changes the scale of a group, and resets earlier debts.
 #[test]
 fn a_slow_start_can_be_set_and_taken_away() {
     let group = group(Arc::new(RoundRobin));

@@ -1,6 +1,6 @@
-//! The cookie that names the peer.
+//! The cookie with the peer's id.
 
-/// How long the cookie lives.
+/// The lifetime of the cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expires {
     /// `expires=max`: the end of 2037.
@@ -24,14 +24,14 @@ pub struct Cookie {
     pub secure: bool,
 }
 
-/// What the request adds to the cookie.
+/// The parameters of the cookie that depend on the request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CookieMoment<'a> {
-    /// `domain=`, evaluated; empty leaves it out.
+    /// `domain=`, evaluated; omitted if empty.
     pub domain: &'a [u8],
-    /// `samesite=`, evaluated; empty leaves it out, a word that browsers do not know is `strict`.
+    /// `samesite=`, evaluated; omitted if empty. Unknown words become `strict`.
     pub samesite: &'a [u8],
-    /// The second of the wall clock, from which [`Expires::After`] counts.
+    /// Seconds of the wall clock, the base of [`Expires::After`].
     pub now: i64,
 }
 
@@ -73,7 +73,7 @@ impl Cookie {
     }
 }
 
-/// Is this one of `strict`, `lax` and `none`, in any case?
+/// Whether this is `strict`, `lax` or `none`, ignoring case.
 pub fn is_samesite(value: &[u8]) -> bool {
     [&b"strict"[..], b"lax", b"none"].iter().any(|known| value.eq_ignore_ascii_case(known))
 }

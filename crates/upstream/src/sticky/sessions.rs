@@ -1,4 +1,4 @@
-//! The sessions of `sticky learn`: which peer a session belongs to.
+//! The sessions of `sticky learn`, with their peers.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,10 +7,10 @@ use std::{
 
 use md5::{Digest, Md5};
 
-/// Bytes of a zone that one session takes; a megabyte holds about 8000.
+/// The bytes of a zone per session; a megabyte holds about 8000.
 const BYTES_PER_SESSION: u64 = 128;
 
-/// How many sessions that timed out are dropped at one look.
+/// The limit of expired sessions dropped per access.
 const EXPIRE_AT_ONCE: usize = 16;
 
 /// `sticky learn zone= timeout=`.
@@ -20,11 +20,11 @@ pub struct SessionsConfig {
     pub zone: String,
     /// Its size in bytes.
     pub size: u64,
-    /// How long a session that is not used stays, in milliseconds.
+    /// The timeout of unused sessions in milliseconds.
     pub timeout: u64,
 }
 
-/// Sessions by the MD5 of their id, shared by all threads, in the order of their last use.
+/// Sessions by the MD5 of their id, shared by all threads, in order of last use.
 #[derive(Debug)]
 pub struct Sessions {
     config: SessionsConfig,
@@ -51,20 +51,20 @@ impl Sessions {
         Self { config, table: Mutex::default() }
     }
 
-    /// What they were made with.
+    /// Their configuration.
     pub fn config(&self) -> &SessionsConfig {
         &self.config
     }
 
-    /// The sid that a session belongs to.
+    /// The sid of a session's peer.
     pub fn find(&self, id: &[u8], now_millis: u64) -> Option<String> {
         let mut table = self.table();
         table.expire(now_millis, self.config.timeout);
         table.sessions.get(&key(id)).map(|session| session.sid.to_string())
     }
 
-    /// A response came from a peer: its session belongs there from now on. `create` is false for
-    /// an id that the client sent: it can prolong and move a session but not begin one.
+    /// Binds a response's session to its peer. `create` is false for an id from the client, which
+    /// can prolong and move a session but not begin one.
     pub fn learn(&self, id: &[u8], sid: &str, create: bool, now_millis: u64) {
         let mut table = self.table();
         table.expire(now_millis, self.config.timeout);
@@ -79,12 +79,12 @@ impl Sessions {
         table.put(key, sid, now_millis);
     }
 
-    /// How many sessions are remembered.
+    /// The number of sessions.
     pub fn len(&self) -> usize {
         self.table().sessions.len()
     }
 
-    /// Is none remembered?
+    /// Whether there are no sessions.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
