@@ -23,18 +23,23 @@ use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use weir_sys::ring::{BUFFER_SIZE, Completion, Interest, Patience, Ring};
+use weir_sys::ring::{Completion, Patience, Ring};
 
 use super::reactor::{HELD, READ, READS, Ready, WRITE, WRITES, Watch, bits};
 use super::timers::Wait;
 
+mod ask;
 mod files;
 mod inbox;
 
+use ask::{
+    Ask, Asks, QUEUED, RECEIVES, SHORT_RUN, STOPS_RECEIVING, STOPS_WATCHING, WANTS_READ,
+    WANTS_WRITE, WATCHES, WATCHES_WRITE,
+};
 use files::Reads;
 pub(crate) use files::RingRead;
 pub(super) use inbox::Left;
-use inbox::{Inbox, Then};
+use inbox::Then;
 
 /// What the bell's completions carry.
 const BELL: u64 = u64::MAX;
@@ -71,72 +76,6 @@ pub(super) struct Completions {
     /// Files that are being read.
     reads: Reads,
 }
-
-/// What one source has asked for.
-struct Ask {
-    /// Negative when there is no source.
-    fd: RawFd,
-    generation: u32,
-    watch: Watch,
-    state: u8,
-    /// How many messages in a row were smaller than a buffer.
-    short: u8,
-    inbox: Inbox,
-}
-
-impl Ask {
-    fn vacant() -> Self {
-        let (watch, inbox) = (Watch::Socket, Inbox::default());
-        Self { fd: -1, generation: 0, watch, state: 0, short: 0, inbox }
-    }
-}
-
-/// What sources have asked for, by their keys, in pieces that stay where they are: growing then
-/// needs no room for both the old and the new.
-#[derive(Default)]
-struct Asks(Vec<Vec<Ask>>);
-
-/// How many are in a piece.
-const PIECE: u32 = 128;
-
-impl Asks {
-    fn get(&self, key: u32) -> Option<&Ask> {
-        self.0.get((key / PIECE) as usize)?.get((key % PIECE) as usize)
-    }
-
-    fn get_mut(&mut self, key: u32) -> Option<&mut Ask> {
-        self.0.get_mut((key / PIECE) as usize)?.get_mut((key % PIECE) as usize)
-    }
-
-    fn get_or_add(&mut self, key: u32) -> &mut Ask {
-        let (piece, place) = ((key / PIECE) as usize, (key % PIECE) as usize);
-        while self.0.len() <= piece {
-            self.0.push((0..PIECE).map(|_| Ask::vacant()).collect());
-        }
-        &mut self.0[piece][place]
-    }
-}
-
-/// After so many small messages the kernel is asked to receive whatever comes.
-const SHORT_RUN: u8 = 4;
-
-/// How many buffers may be filled for a connection that nobody reads from before the kernel is
-/// asked to stop; what it does until then is limited by the number of buffers.
-const MOST_HELD: usize = 2;
-
-/// Bits of an [`Ask`]: it is in the queue,
-const QUEUED: u8 = 1;
-/// something to read is wanted, or room to write.
-const WANTS_READ: u8 = 2;
-const WANTS_WRITE: u8 = 4;
-/// The kernel receives, or was told to stop that and has not answered.
-const RECEIVES: u8 = 8;
-const STOPS_RECEIVING: u8 = 16;
-/// It watches for something to read, or likewise.
-const WATCHES: u8 = 32;
-const STOPS_WATCHING: u8 = 64;
-/// It watches for room to write.
-const WATCHES_WRITE: u8 = 128;
 
 /// What became of bytes that were held.
 pub(crate) struct Taken {
@@ -419,104 +358,6 @@ impl Completions {
 /// What was received went with the loop that had received it.
 pub(super) fn lost() -> Taken {
     Taken { count: Err(io::ErrorKind::ConnectionAborted.into()), left: Left::Unknown }
-}
-
-impl Ask {
-    /// False if the kernel takes no more; then the rest is still wanted.
-    fn hand_over(&mut self, key: u32, ring: &mut Ring) -> bool {
-        if self.state & WANTS_READ != 0 {
-            if !self.hand_over_read(key, ring) {
-                return false;
-            }
-            self.state &= !WANTS_READ;
-        }
-        if self.state & WANTS_WRITE != 0 {
-            let write = data(key, self.generation, POLL_WRITE);
-            if !ring.poll(self.fd, Interest::WRITE, write) {
-                return false;
-            }
-            self.state &= !WANTS_WRITE;
-            self.state |= WATCHES_WRITE;
-        }
-        true
-    }
-
-    fn hand_over_read(&mut self, key: u32, ring: &mut Ring) -> bool {
-        if self.receives() {
-            let data = data(key, self.generation, RECEIVE);
-            let taken = ring.receive(self.fd, self.short >= SHORT_RUN, data);
-            self.state |= if taken { RECEIVES } else { 0 };
-            return taken;
-        }
-        if self.state & WATCHES != 0 {
-            // It was to receive, and is not any more. When the watch has ended, a read finds out.
-            return true;
-        }
-        let data = data(key, self.generation, POLL_READ);
-        let taken = match self.watch {
-            Watch::Listener => ring.poll(self.fd, Interest::ACCEPT, data),
-            _ => ring.poll_edges(self.fd, data),
-        };
-        self.state |= if taken { WATCHES } else { 0 };
-        taken
-    }
-
-    /// Whether messages are to be received.
-    fn receives(&self) -> bool {
-        self.watch == Watch::Socket && self.short + 1 >= SHORT_RUN
-    }
-
-    /// Takes note of how large what has come was.
-    fn has_come(&mut self, count: usize) {
-        self.short = if count < BUFFER_SIZE { (self.short + 1).min(SHORT_RUN) } else { 0 };
-    }
-
-    /// Keeps what a receive has brought. What the source is ready for then.
-    fn received(&mut self, done: Completion, ring: &mut Ring) -> Ready {
-        let bytes_wait = self.inbox.len() > 0;
-        let then = match (done.received, done.result) {
-            (Some(received), 1..) => {
-                self.has_come(received.len());
-                self.inbox.push(received);
-                return READ | HELD;
-            }
-            (received, result) => {
-                received.into_iter().for_each(|received| ring.give_back(received));
-                end(result)
-            }
-        };
-        match then {
-            Then::Nothing if bytes_wait => self.inbox.end(Then::Unknown),
-            Then::Unknown if bytes_wait => self.inbox.end(then),
-            Then::Nothing => {
-                // The kernel does not wait for this socket to receive from it.
-                self.watch = Watch::Datagrams;
-                return READ;
-            }
-            Then::Unknown => return READ,
-            Then::End | Then::Failed(_) => self.inbox.end(then),
-        }
-        READ | HELD
-    }
-
-    /// Whether the kernel goes on receiving and had better not.
-    fn is_to_stop(&self) -> bool {
-        self.state & (RECEIVES | STOPS_RECEIVING) == RECEIVES
-            && (self.short == 0 || self.inbox.len() >= MOST_HELD)
-    }
-}
-
-/// Why a receive has brought nothing, as its result says it.
-fn end(result: i32) -> Then {
-    if result >= 0 {
-        return Then::End;
-    }
-    match Errno::from_raw_os_error(-result) {
-        // Something has come, and goes into a buffer of whoever reads it; or it was stopped.
-        Errno::NOBUFS | Errno::CANCELED => Then::Unknown,
-        Errno::AGAIN | Errno::INVAL => Then::Nothing,
-        error => Then::Failed(error),
-    }
 }
 
 /// What a poll has found of the bits that were asked for. Where it has failed, whoever goes on

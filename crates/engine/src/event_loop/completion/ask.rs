@@ -1,0 +1,173 @@
+//! What a source has asked of the ring, and what the ring does for it.
+
+use std::os::fd::RawFd;
+
+use rustix::io::Errno;
+use weir_sys::ring::{BUFFER_SIZE, Completion, Interest, Ring};
+
+use super::inbox::{Inbox, Then};
+use super::{HELD, POLL_READ, POLL_WRITE, READ, RECEIVE, Ready, Watch, data};
+
+/// What one source has asked for.
+pub(super) struct Ask {
+    /// Negative when there is no source.
+    pub(super) fd: RawFd,
+    pub(super) generation: u32,
+    pub(super) watch: Watch,
+    pub(super) state: u8,
+    /// How many messages in a row were smaller than a buffer.
+    pub(super) short: u8,
+    pub(super) inbox: Inbox,
+}
+
+impl Ask {
+    pub(super) fn vacant() -> Self {
+        let (watch, inbox) = (Watch::Socket, Inbox::default());
+        Self { fd: -1, generation: 0, watch, state: 0, short: 0, inbox }
+    }
+}
+
+/// What sources have asked for, by their keys, in pieces that stay where they are: growing then
+/// needs no room for both the old and the new.
+#[derive(Default)]
+pub(super) struct Asks(Vec<Vec<Ask>>);
+
+/// How many are in a piece.
+pub(super) const PIECE: u32 = 128;
+
+impl Asks {
+    pub(super) fn get(&self, key: u32) -> Option<&Ask> {
+        self.0.get((key / PIECE) as usize)?.get((key % PIECE) as usize)
+    }
+
+    pub(super) fn get_mut(&mut self, key: u32) -> Option<&mut Ask> {
+        self.0.get_mut((key / PIECE) as usize)?.get_mut((key % PIECE) as usize)
+    }
+
+    pub(super) fn get_or_add(&mut self, key: u32) -> &mut Ask {
+        let (piece, place) = ((key / PIECE) as usize, (key % PIECE) as usize);
+        while self.0.len() <= piece {
+            self.0.push((0..PIECE).map(|_| Ask::vacant()).collect());
+        }
+        &mut self.0[piece][place]
+    }
+}
+
+/// After so many small messages the kernel is asked to receive whatever comes.
+pub(super) const SHORT_RUN: u8 = 4;
+
+/// How many buffers may be filled for a connection that nobody reads from before the kernel is
+/// asked to stop; what it does until then is limited by the number of buffers.
+pub(super) const MOST_HELD: usize = 2;
+
+/// Bits of an [`Ask`]: it is in the queue,
+pub(super) const QUEUED: u8 = 1;
+/// something to read is wanted, or room to write.
+pub(super) const WANTS_READ: u8 = 2;
+pub(super) const WANTS_WRITE: u8 = 4;
+/// The kernel receives, or was told to stop that and has not answered.
+pub(super) const RECEIVES: u8 = 8;
+pub(super) const STOPS_RECEIVING: u8 = 16;
+/// It watches for something to read, or likewise.
+pub(super) const WATCHES: u8 = 32;
+pub(super) const STOPS_WATCHING: u8 = 64;
+/// It watches for room to write.
+pub(super) const WATCHES_WRITE: u8 = 128;
+
+impl Ask {
+    /// False if the kernel takes no more; then the rest is still wanted.
+    pub(super) fn hand_over(&mut self, key: u32, ring: &mut Ring) -> bool {
+        if self.state & WANTS_READ != 0 {
+            if !self.hand_over_read(key, ring) {
+                return false;
+            }
+            self.state &= !WANTS_READ;
+        }
+        if self.state & WANTS_WRITE != 0 {
+            let write = data(key, self.generation, POLL_WRITE);
+            if !ring.poll(self.fd, Interest::WRITE, write) {
+                return false;
+            }
+            self.state &= !WANTS_WRITE;
+            self.state |= WATCHES_WRITE;
+        }
+        true
+    }
+
+    pub(super) fn hand_over_read(&mut self, key: u32, ring: &mut Ring) -> bool {
+        if self.receives() {
+            let data = data(key, self.generation, RECEIVE);
+            let taken = ring.receive(self.fd, self.short >= SHORT_RUN, data);
+            self.state |= if taken { RECEIVES } else { 0 };
+            return taken;
+        }
+        if self.state & WATCHES != 0 {
+            // It was to receive, and is not any more. When the watch has ended, a read finds out.
+            return true;
+        }
+        let data = data(key, self.generation, POLL_READ);
+        let taken = match self.watch {
+            Watch::Listener => ring.poll(self.fd, Interest::ACCEPT, data),
+            _ => ring.poll_edges(self.fd, data),
+        };
+        self.state |= if taken { WATCHES } else { 0 };
+        taken
+    }
+
+    /// Whether messages are to be received.
+    pub(super) fn receives(&self) -> bool {
+        self.watch == Watch::Socket && self.short + 1 >= SHORT_RUN
+    }
+
+    /// Takes note of how large what has come was.
+    pub(super) fn has_come(&mut self, count: usize) {
+        self.short = if count < BUFFER_SIZE { (self.short + 1).min(SHORT_RUN) } else { 0 };
+    }
+
+    /// Keeps what a receive has brought. What the source is ready for then.
+    pub(super) fn received(&mut self, done: Completion, ring: &mut Ring) -> Ready {
+        let bytes_wait = self.inbox.len() > 0;
+        let then = match (done.received, done.result) {
+            (Some(received), 1..) => {
+                self.has_come(received.len());
+                self.inbox.push(received);
+                return READ | HELD;
+            }
+            (received, result) => {
+                received.into_iter().for_each(|received| ring.give_back(received));
+                end(result)
+            }
+        };
+        match then {
+            Then::Nothing if bytes_wait => self.inbox.end(Then::Unknown),
+            Then::Unknown if bytes_wait => self.inbox.end(then),
+            Then::Nothing => {
+                // The kernel does not wait for this socket to receive from it.
+                self.watch = Watch::Datagrams;
+                return READ;
+            }
+            Then::Unknown => return READ,
+            Then::End | Then::Failed(_) => self.inbox.end(then),
+        }
+        READ | HELD
+    }
+
+    /// Whether the kernel goes on receiving and had better not.
+    pub(super) fn is_to_stop(&self) -> bool {
+        self.state & (RECEIVES | STOPS_RECEIVING) == RECEIVES
+            && (self.short == 0 || self.inbox.len() >= MOST_HELD)
+    }
+}
+
+/// Why a receive has brought nothing, as its result says it.
+fn end(result: i32) -> Then {
+    if result >= 0 {
+        return Then::End;
+    }
+    match Errno::from_raw_os_error(-result) {
+        // Something has come, and goes into a buffer of whoever reads it; or it was stopped.
+        Errno::NOBUFS | Errno::CANCELED => Then::Unknown,
+        Errno::AGAIN | Errno::INVAL => Then::Nothing,
+        error => Then::Failed(error),
+    }
+}
