@@ -1,9 +1,10 @@
 //! The peer is plain rustls, without shared keys.
 
 use std::future::poll_fn;
-use std::io::{Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use ::aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -11,11 +12,16 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{AlertDescription, ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use rustls::{ConnectionTrafficSecrets, Stream, SupportedCipherSuite, version};
 
+use super::receive::MOST_EMPTY;
+use super::send::{PARTS, cut};
 use super::*;
 use crate::addr::Addr;
+use crate::buffer::STRETCH;
 use crate::connection::Conn;
 use crate::event_loop::block_on;
+use crate::tls::aead::{APPLICATION_DATA, HEAD, TAIL};
 use crate::tls::client::AnyServer;
+use crate::tls::records;
 use crate::tls::{CertifiedKey, ClientSettings, ClientTls, ServerSettings, ServerTls};
 use crate::tls::{accept, connect};
 
