@@ -1,12 +1,11 @@
 //! Handshakes: a plain connection becomes a TLS connection.
 
-use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, IoSlice, Write};
+use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -17,35 +16,28 @@ use rustls::{
     ProtocolVersion,
 };
 
-use super::aead::{HEAD, Keys};
+use super::aead::Keys;
 use super::client::ClientTls;
 use super::hello::{self, Hidden, Received};
 use super::info::{Judged, TlsInfo};
 use super::server::{Alpn, ServerTls};
 use super::session::{Outbound, Session};
-use super::verify::{Fault, Verdict, is_for};
+use super::verify::{Verdict, is_for};
 use super::wording;
-use crate::buffer::{self, Buf};
 use crate::connection::Conn;
-use crate::error_log::Level;
-use crate::event_loop;
 use crate::kernel;
-use crate::os_error::OsError;
 use crate::timer::Deadline;
+
+mod error;
+mod inbound;
+mod sent;
+
+pub use error::HandshakeError;
+use inbound::Inbound;
+use sent::{Sent, Tee};
 
 /// The version number of TLS 1.2 in a hello.
 const TLS12: u16 = 0x0303;
-
-/// The size of a receive; most hellos fit.
-const INBOUND: usize = 4096;
-
-/// The longest hello, record headers included, that is parsed here. A longer one goes to rustls
-/// unparsed.
-const LONGEST_HELLO: usize = 32 * 1024;
-
-/// The handshake yields to other tasks after this many records: a hello may arrive in one-byte
-/// pieces.
-const RECORDS_PER_TURN: usize = 16;
 
 /// A fatal alert "unrecognized_name" (RFC 6066 section 3), for `ssl_reject_handshake`.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -57,66 +49,6 @@ pub struct ClientHello<'a> {
     pub server_name: Option<&'a [u8]>,
     /// The protocols offered by ALPN.
     pub alpn: &'a [&'a [u8]],
-}
-
-/// The cause of a failed handshake.
-#[derive(Debug)]
-pub enum HandshakeError {
-    /// The peer or the network closed the connection.
-    Io(io::Error),
-    /// The handshake timed out.
-    TimedOut,
-    /// A negotiation failure or a protocol violation.
-    Tls(Error),
-    /// The server rejects handshakes for this name.
-    Rejected,
-    /// The upstream's certificate failed verification.
-    Certificate(Fault),
-    /// The upstream's certificate does not cover this name.
-    Name(String),
-}
-
-impl HandshakeError {
-    /// nginx's log level for the error; most are the peer's fault.
-    pub fn level(&self) -> Level {
-        match self {
-            Self::Certificate(_) | Self::Name(_) => Level::Error,
-            _ => Level::Info,
-        }
-    }
-}
-
-impl fmt::Display for HandshakeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                f.write_str("peer closed connection in SSL handshake")
-            }
-            Self::Io(error) => {
-                write!(f, "peer closed connection in SSL handshake ({})", OsError(error))
-            }
-            Self::TimedOut => f.write_str("SSL handshake timed out (110: Connection timed out)"),
-            Self::Tls(error) => {
-                write!(f, "SSL_do_handshake() failed (SSL: {})", wording::of(error))
-            }
-            Self::Rejected => f.write_str("handshake rejected"),
-            Self::Certificate(fault) => {
-                write!(f, "upstream SSL certificate verify error: ({fault})")
-            }
-            Self::Name(name) => {
-                write!(f, "upstream SSL certificate does not match \"{name}\"")
-            }
-        }
-    }
-}
-
-impl From<io::Error> for HandshakeError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::TimedOut => Self::TimedOut,
-            _ => Self::Io(error),
-        }
-    }
 }
 
 /// Performs the server's side of a handshake and offers `alpn`. `choose` maps the client hello to
@@ -211,99 +143,6 @@ fn server_name(name: &str) -> ServerName<'static> {
         let bytes = digest.as_ref().first_chunk::<16>().copied().unwrap_or_default();
         IpAddr::V6(bytes.into()).into()
     })
-}
-
-/// Received bytes that rustls has not consumed. It gets them record by record, so that it holds
-/// nothing of the data after the handshake.
-struct Inbound {
-    bytes: Buf,
-    taken: usize,
-    /// The missing bytes of a record that rustls has partly consumed.
-    left: usize,
-    /// The number of calls that passed bytes to rustls.
-    fed: usize,
-}
-
-impl Inbound {
-    fn new(conn: &mut Conn) -> Self {
-        Self { bytes: Buf::from(conn.take_unread()), taken: 0, left: 0, fed: 0 }
-    }
-
-    fn rest(mut self) -> Buf {
-        if self.taken == self.bytes.len() {
-            return Buf::empty();
-        }
-        self.bytes.drain(..self.taken);
-        self.bytes
-    }
-
-    /// Receives until a record header, or more of a started record, is available.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, conn: &mut Conn) -> Poll<io::Result<()>> {
-        loop {
-            let waiting = self.bytes.len() - self.taken;
-            if waiting >= HEAD || (self.left > 0 && waiting > 0) {
-                return Poll::Ready(Ok(()));
-            }
-            if self.taken > 0 || self.bytes.capacity() < INBOUND {
-                let mut bytes = buffer::take(INBOUND);
-                bytes.extend_from_slice(&self.bytes[self.taken..]);
-                (self.bytes, self.taken) = (bytes, 0);
-            }
-            let received = conn.socket().poll_recv(cx, &mut self.bytes, INBOUND - waiting);
-            if received.is_pending() && waiting == 0 {
-                self.bytes = Buf::empty();
-            }
-            if ready!(received)? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-            }
-        }
-    }
-
-    /// Receives until the hello is complete or turns out to be something else.
-    fn poll_hello(&mut self, cx: &mut Context<'_>, conn: &mut Conn) -> Poll<io::Result<Received>> {
-        loop {
-            ready!(self.poll_fill(cx, conn))?;
-            let waiting = &self.bytes[self.taken..];
-            match hello::receive(waiting) {
-                Received::Part if waiting.len() < LONGEST_HELLO => {}
-                received => return Poll::Ready(Ok(received)),
-            }
-            if self.bytes.room() == 0 || self.taken > 0 {
-                let mut bytes = buffer::take(2 * waiting.len().max(INBOUND / 2));
-                bytes.extend_from_slice(waiting);
-                (self.bytes, self.taken) = (bytes, 0);
-            }
-            let room = self.bytes.room();
-            if ready!(conn.socket().poll_recv(cx, &mut self.bytes, room))? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-            }
-        }
-    }
-
-    /// Passes the available part of one record to rustls.
-    fn feed(&mut self, tls: impl FnOnce(&mut dyn io::Read) -> io::Result<usize>) -> io::Result<()> {
-        let waiting = &self.bytes[self.taken..];
-        if self.left == 0
-            && let [_, _, _, high, low, ..] = waiting
-        {
-            self.left = HEAD + usize::from(u16::from_be_bytes([*high, *low]));
-        }
-        let fed = tls(&mut &waiting[..waiting.len().min(self.left)])?;
-        if fed == 0 {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        self.taken += fed;
-        self.left -= fed;
-        self.fed += 1;
-        Ok(())
-    }
-
-    /// Yields to other tasks once every [`RECORDS_PER_TURN`] records.
-    async fn pause(&self) {
-        if self.fed.is_multiple_of(RECORDS_PER_TURN) {
-            event_loop::yield_now().await;
-        }
-    }
 }
 
 /// The fields of a hello, parsed before rustls sees it.
@@ -445,54 +284,4 @@ struct Done {
     keys: Keys,
     /// The part of the client hello that is hidden from rustls.
     hidden: Option<Hidden>,
-}
-
-/// The first bytes sent: enough of a server hello to hold the session ID.
-#[derive(Default)]
-struct Sent(Vec<u8>);
-
-impl Sent {
-    /// Record and message headers, version, random, the length of the session ID, the session ID.
-    const MOST: usize = 5 + 4 + 2 + 32 + 1 + 32;
-
-    fn add(&mut self, bufs: &[IoSlice<'_>], count: usize) {
-        let mut left = count.min(Self::MOST - self.0.len());
-        for buf in bufs {
-            let part = &buf[..left.min(buf.len())];
-            self.0.extend_from_slice(part);
-            left -= part.len();
-        }
-    }
-
-    /// The session ID (RFC 5246 section 7.4.1.3; RFC 8446 section 4.1.3).
-    fn session_id(&self) -> &[u8] {
-        let hello = matches!(self.0.as_slice(), [22, _, _, _, _, 2, ..]);
-        let id = self.0.get(43..).and_then(|rest| {
-            let (&length, rest) = rest.split_first()?;
-            rest.get(..usize::from(length))
-        });
-        id.filter(|_| hello).unwrap_or_default()
-    }
-}
-
-/// Sends, and records the first bytes.
-struct Tee<'a, 'b> {
-    outbound: Outbound<'a, 'b>,
-    sent: &'a mut Sent,
-}
-
-impl Write for Tee<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(bytes)])
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let count = self.outbound.write_vectored(bufs)?;
-        self.sent.add(bufs, count);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
