@@ -19,7 +19,7 @@ directives! {
         "log_not_found" => log_not_found: bool = true,
         /// Logs subrequests in the access log.
         "log_subrequest" => log_subrequest: bool = false,
-        /// Pads short error pages, which Internet Explorer would replace with its own.
+        /// Pads short error pages, which some browsers would replace with their own.
         "msie_padding" => msie_padding: bool = true,
         /// Sends Internet Explorer a page that refreshes in place of a redirect.
         "msie_refresh" => msie_refresh: bool = false,
