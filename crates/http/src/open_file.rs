@@ -15,7 +15,7 @@ use weir_engine::file_io::File;
 use weir_engine::os_error::{Failed, OsError};
 
 use crate::core::files::{FILES, SymlinkCheck};
-use crate::core::open_files::FileCache;
+use crate::core::open_files::OpenFileCache;
 use crate::core::{ERRORS, OPEN_FILES};
 use crate::request::Request;
 
@@ -25,7 +25,7 @@ use cache::Rules;
 
 /// The result of looking up a path.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundFile {
     /// The open file; None for a folder, or if only metadata was wanted.
     pub file: Option<Rc<File>>,
     /// The size in bytes.
@@ -75,12 +75,12 @@ impl Request {
     ///
     /// # Errors
     /// The system's error.
-    pub fn open_file(&mut self, path: &Path, want: Want) -> Result<Found, OpenFault> {
+    pub fn open_file(&mut self, path: &Path, want: Want) -> Result<FoundFile, OpenFault> {
         let links = self.links(path);
         let settings = self.get(&OPEN_FILES);
         let found = match settings.cache {
-            FileCache::Off => open(path, want, links)?,
-            FileCache::On { max, inactive } => {
+            OpenFileCache::Off => open(path, want, links)?,
+            OpenFileCache::On { max, inactive } => {
                 let rules = Rules {
                     max,
                     inactive,
@@ -110,7 +110,7 @@ impl Request {
     }
 
     /// The metadata of a path, if it exists. An unusual error is logged.
-    pub fn look_at(&mut self, path: &Path) -> Option<Found> {
+    pub fn look_at(&mut self, path: &Path) -> Option<FoundFile> {
         match self.open_file(path, Want::Look) {
             Ok(found) => Some(found),
             Err(fault) => {
@@ -166,7 +166,7 @@ impl OpenFault {
 }
 
 /// Looks up a path without a cache.
-pub(crate) fn open(path: &Path, want: Want, links: Links) -> Result<Found, OpenFault> {
+pub(crate) fn open(path: &Path, want: Want, links: Links) -> Result<FoundFile, OpenFault> {
     if want != Want::File {
         let found = look(path, links)?;
         if want == Want::Look || found.is_dir {
@@ -175,7 +175,7 @@ pub(crate) fn open(path: &Path, want: Want, links: Links) -> Result<Found, OpenF
     }
     let fd = open_checked(path, links)?;
     let stat = rustix::fs::fstat(&fd).map_err(|errno| OpenFault { errno, call: "fstat()" })?;
-    let mut found = Found::new(&stat);
+    let mut found = FoundFile::new(&stat);
     if !found.is_dir {
         found.file = Some(Rc::new(File::new(fd.into())));
     }
@@ -183,17 +183,17 @@ pub(crate) fn open(path: &Path, want: Want, links: Links) -> Result<Found, OpenF
 }
 
 /// The metadata of a path. The path is opened only if links are checked.
-fn look(path: &Path, links: Links) -> Result<Found, OpenFault> {
+fn look(path: &Path, links: Links) -> Result<FoundFile, OpenFault> {
     if links.check == SymlinkCheck::Off {
         let stat = rustix::fs::stat(path).map_err(|errno| OpenFault { errno, call: "stat()" })?;
-        return Ok(Found::new(&stat));
+        return Ok(FoundFile::new(&stat));
     }
     let fd = open_checked(path, links)?;
     let stat = rustix::fs::fstat(&fd).map_err(|errno| OpenFault { errno, call: "fstat()" })?;
-    Ok(Found::new(&stat))
+    Ok(FoundFile::new(&stat))
 }
 
-impl Found {
+impl FoundFile {
     fn new(stat: &rustix::fs::Stat) -> Self {
         let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
         Self {

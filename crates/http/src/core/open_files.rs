@@ -13,7 +13,7 @@ directives! {
     /// The cache of open files.
     pub struct OpenFiles in [http, server, location] {
         /// The maximum number of open files, and the time without use after which one is closed.
-        "open_file_cache" => cache: FileCache,
+        "open_file_cache" => cache: OpenFileCache,
         /// The time after which a cached file is checked for changes.
         "open_file_cache_valid" => valid: Sec = Sec::seconds(60),
         /// The minimum number of uses for a file to stay open.
@@ -27,7 +27,7 @@ directives! {
 
 /// `open_file_cache`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FileCache {
+pub enum OpenFileCache {
     /// No cache.
     #[default]
     Off,
@@ -40,7 +40,7 @@ pub enum FileCache {
     },
 }
 
-impl Value for FileCache {
+impl Value for OpenFileCache {
     const SYNTAX: &'static str = "off | max=N [inactive=time]";
     const ARITY: Arity = Arity::exactly(1).or(Arity::exactly(2));
 

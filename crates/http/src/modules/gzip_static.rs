@@ -9,7 +9,7 @@ use weir_wire::header::Known;
 
 use crate::core::GZIP;
 use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
-use crate::open_file::{Found, Want};
+use crate::open_file::{FoundFile, Want};
 use crate::request::Request;
 
 pub(crate) const MODULE: Module = Module {
@@ -17,7 +17,7 @@ pub(crate) const MODULE: Module = Module {
     tables: &[&GzipStatic::table(&GZIP_STATIC)],
     handlers: &[PhaseHandler {
         phase: Phase::Content,
-        enabled: |settings: &Settings| settings.get(&GZIP_STATIC).mode != Mode::Off,
+        enabled: |settings: &Settings| settings.get(&GZIP_STATIC).mode != StaticMode::Off,
         handler: Handler::Async(handle),
     }],
     ..Module::NONE
@@ -27,7 +27,7 @@ static GZIP_STATIC: Slot<GzipStatic> = Slot::new();
 
 keywords! {
     /// When a precompressed file is sent.
-    pub(crate) enum Mode {
+    pub(crate) enum StaticMode {
         /// Never.
         "off" => Off,
         /// If the client accepts gzip.
@@ -41,7 +41,7 @@ directives! {
     /// Precompressed files.
     pub(crate) struct GzipStatic in [http, server, location] {
         /// Sends the file with the suffix `.gz` in place of the plain one, if it exists.
-        "gzip_static" => mode: Mode = Mode::Off,
+        "gzip_static" => mode: StaticMode = StaticMode::Off,
     }
 }
 
@@ -64,8 +64,8 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
 }
 
 /// The compressed file, if it exists and may be sent.
-async fn find(request: &mut Request) -> Result<Found, Verdict> {
-    let always = request.get(&GZIP_STATIC).mode == Mode::Always;
+async fn find(request: &mut Request) -> Result<FoundFile, Verdict> {
+    let always = request.get(&GZIP_STATIC).mode == StaticMode::Always;
     let taken = always || request.takes_gzip();
     // With `gzip_vary`, the file is looked up even if this client does not accept gzip: `Vary`
     // depends on it.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use weir_engine::clock;
 use weir_engine::file_io::File;
 
-use super::{Found, Links, OpenFault, Want};
+use super::{FoundFile, Links, OpenFault, Want};
 use crate::snapshot::Snapshot;
 
 /// The settings of a cache.
@@ -39,7 +39,7 @@ pub(super) fn open(
     want: Want,
     links: Links,
     rules: &Rules,
-) -> Result<Found, OpenFault> {
+) -> Result<FoundFile, OpenFault> {
     CACHES.with_borrow_mut(|caches| {
         let mine = |(of, cache): &(Weak<Snapshot>, Cache)| {
             std::ptr::eq(of.as_ptr(), Rc::as_ptr(snapshot))
@@ -69,7 +69,7 @@ struct Cache {
 struct Entry {
     links: Links,
     /// The result without the file, which is in `held`.
-    result: Result<Found, OpenFault>,
+    result: Result<FoundFile, OpenFault>,
     held: Held,
     /// The time of the last check, in seconds.
     checked: i64,
@@ -108,7 +108,7 @@ impl Cache {
         links: Links,
         rules: &Rules,
         now: i64,
-    ) -> Result<Found, OpenFault> {
+    ) -> Result<FoundFile, OpenFault> {
         let known = self.entries.get_mut(path);
         let fresh = match known {
             Some(entry) => match entry.answer(links, rules, now) {
@@ -130,10 +130,10 @@ impl Cache {
         &mut self,
         path: &Path,
         links: Links,
-        fresh: Result<Found, OpenFault>,
+        fresh: Result<FoundFile, OpenFault>,
         rules: &Rules,
         now: i64,
-    ) -> Result<Found, OpenFault> {
+    ) -> Result<FoundFile, OpenFault> {
         if fresh.is_err() && !rules.errors {
             self.forget(path);
             return fresh;
@@ -154,7 +154,7 @@ impl Cache {
             entry.checked = now;
             let file = fresh.as_ref().ok().and_then(|found| found.file.clone());
             entry.held = file.map_or(Held::Nothing, Held::Open);
-            entry.result = fresh.clone().map(|found| Found { file: None, ..found });
+            entry.result = fresh.clone().map(|found| FoundFile { file: None, ..found });
         }
         self.touch(path, rules, now);
         self.expire(now);
@@ -204,7 +204,7 @@ impl Cache {
 /// The answer of an entry.
 enum Answer {
     /// The result, without asking the system.
-    Known(Result<Found, OpenFault>),
+    Known(Result<FoundFile, OpenFault>),
     /// The result may be outdated; this file is open.
     Stale(Option<Rc<File>>),
     /// The file is no longer open.
@@ -239,7 +239,7 @@ impl Entry {
         }
         let valid = i64::try_from(rules.valid.as_secs()).unwrap_or(i64::MAX);
         if now - self.checked < valid && self.links == links {
-            return Answer::Known(self.result.clone().map(|found| Found { file, ..found }));
+            return Answer::Known(self.result.clone().map(|found| FoundFile { file, ..found }));
         }
         Answer::Stale(file)
     }
@@ -261,18 +261,18 @@ fn retest(
     want: Want,
     links: Links,
     file: Option<Rc<File>>,
-    before: &Result<Found, OpenFault>,
-) -> Result<Found, OpenFault> {
+    before: &Result<FoundFile, OpenFault>,
+) -> Result<FoundFile, OpenFault> {
     let Ok(before) = before else { return look_and_open(path, want, links) };
     let found = super::look(path, links)?;
     if found.is_dir || file.is_some() && found.inode == before.inode {
-        return Ok(Found { file: file.filter(|_| !found.is_dir), ..found });
+        return Ok(FoundFile { file: file.filter(|_| !found.is_dir), ..found });
     }
     look_and_open(path, want, links)
 }
 
 /// Opens a file even if only metadata is wanted, because the next request will read it.
-fn look_and_open(path: &Path, want: Want, links: Links) -> Result<Found, OpenFault> {
+fn look_and_open(path: &Path, want: Want, links: Links) -> Result<FoundFile, OpenFault> {
     let want = if want == Want::Folder { want } else { Want::File };
     super::open(path, want, links)
 }

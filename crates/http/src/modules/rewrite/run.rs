@@ -11,7 +11,7 @@ use weir_script::{CaptureRegex, Captures, Host, Scope, Template, VarId};
 
 use super::{REWRITE, Return, Step};
 use crate::module::{Entry, Verdict};
-use crate::open_file::Found;
+use crate::open_file::FoundFile;
 use crate::piece::Piece;
 use crate::request::Request;
 use crate::route::{Kind, Location};
@@ -257,7 +257,7 @@ fn is_quoted(request: &Request) -> bool {
 fn file_kind(request: &mut Request, path: &[u8]) -> FileKind {
     let path = Path::new(std::ffi::OsStr::from_bytes(path));
     match request.look_at(path) {
-        Some(Found { is_file, is_dir, is_exec, .. }) => {
+        Some(FoundFile { is_file, is_dir, is_exec, .. }) => {
             FileKind { is_file, is_dir, is_link: false, is_exec }
         }
         None => FileKind::default(),
