@@ -15,22 +15,22 @@ directives! {
     /// The files that are tried before the location's content.
     pub struct TryFiles in [server, location] {
         /// Serves the first file that exists; otherwise a URI, a named location or a status.
-        "try_files" => attempts: Local<Option<Attempts>>,
+        "try_files" => candidates: Local<Option<Candidates>>,
     }
 }
 
 /// The files of a `try_files` and its fallback.
 #[derive(Clone, Debug)]
-pub struct Attempts {
+pub struct Candidates {
     /// The candidates, in order.
-    pub files: Vec<Attempt>,
+    pub files: Vec<Candidate>,
     /// The fallback.
-    pub last: Last,
+    pub fallback: Fallback,
 }
 
 /// A candidate.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub struct Candidate {
     /// The URI, which is appended to the root or replaces the location's name.
     pub name: Template,
     /// Whether a folder is looked for: the argument ends in a slash, which the name lacks.
@@ -39,14 +39,14 @@ pub struct Attempt {
 
 /// The fallback of a `try_files`.
 #[derive(Clone, Debug)]
-pub enum Last {
+pub enum Fallback {
     /// A response with this status.
     Code(u16),
     /// An internal redirect, to a named location if it starts with `@`.
     Uri(Template),
 }
 
-impl Value for Attempts {
+impl Value for Candidates {
     const SYNTAX: &'static str = "file ... uri | =code";
     const ARITY: Arity = Arity::at_least(2);
 
@@ -58,18 +58,18 @@ impl Value for Attempts {
             .map(|word| {
                 let bare = word.value.strip_suffix(b"/");
                 let name = Template::compile(bare.unwrap_or(&word.value), variables)?;
-                Ok(Attempt { name, directory: bare.is_some() })
+                Ok(Candidate { name, directory: bare.is_some() })
             })
             .collect::<Result<_, String>>()?;
         let uri = Template::compile(&last.value, variables)?;
-        let last = match last.value.strip_prefix(b"=") {
+        let fallback = match last.value.strip_prefix(b"=") {
             Some(code) => {
                 let code = parse_number(code).filter(|code| *code <= MAX_CODE);
                 let wrong = || Fault::new(format!("invalid code \"{}\"", last.text())).at(last);
-                Last::Code(code.ok_or_else(wrong)? as u16)
+                Fallback::Code(code.ok_or_else(wrong)? as u16)
             }
-            None => Last::Uri(uri),
+            None => Fallback::Uri(uri),
         };
-        Ok(Self { files, last })
+        Ok(Self { files, fallback })
     }
 }

@@ -26,9 +26,9 @@ static BROWSER: Slot<Browser> = Slot::new();
 
 /// A string whose last occurrence counts.
 #[derive(Clone, Debug)]
-pub(crate) struct Last(String);
+pub(crate) struct LastString(String);
 
-impl Value for Last {
+impl Value for LastString {
     const SYNTAX: &'static str = "string";
     const ARITY: Arity = Arity::ONE;
 
@@ -55,9 +55,9 @@ directives! {
         /// Substrings of `User-Agent` that mark ancient browsers.
         "ancient_browser" [1+]: "string ..." => add_ancient,
         /// The value of `$modern_browser` for modern browsers.
-        "modern_browser_value" as "string" => modern_value: Last = Last("1".to_owned()),
+        "modern_browser_value" as "string" => modern_value: LastString = LastString("1".to_owned()),
         /// The value of `$ancient_browser` for ancient browsers.
-        "ancient_browser_value" as "string" => ancient_value: Last = Last("1".to_owned()),
+        "ancient_browser_value" as "string" => ancient_value: LastString = LastString("1".to_owned()),
         field modern: Local<Modern>,
         field ancient: Inherit<Arc<Ancient>>,
     }

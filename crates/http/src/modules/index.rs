@@ -37,15 +37,15 @@ directives! {
     pub(crate) struct Index as IndexWritten in [http, server, location] {
         /// The index files of a folder, tried in order. The last may be an absolute URI.
         "index" [1+]: "file ..." => set_index,
-        field names: Inherit<Names>,
+        field names: Inherit<IndexNames>,
     }
 }
 
 /// The names of index files.
 #[derive(Clone, Debug)]
-pub(crate) struct Names(Vec<Template>);
+pub(crate) struct IndexNames(Vec<Template>);
 
-impl Default for Names {
+impl Default for IndexNames {
     fn default() -> Self {
         Self(vec![Template::from_literal(b"index.html")])
     }
@@ -61,7 +61,7 @@ fn set_index(own: &mut IndexWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(),
             return Err(Fault::new(message).at(word));
         }
         let name = Template::compile(&word.value, cx.registry::<Variables>())?;
-        own.names.get_or_insert_with(|| Names(Vec::new())).0.push(name);
+        own.names.get_or_insert_with(|| IndexNames(Vec::new())).0.push(name);
     }
     Ok(())
 }

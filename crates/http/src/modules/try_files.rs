@@ -9,7 +9,7 @@ use weir_conf::Settings;
 use weir_script::Template;
 
 use crate::core::root::Alias;
-use crate::core::try_files::Last;
+use crate::core::try_files::Fallback;
 use crate::core::{FILES, ROOT, TRY_FILES};
 use crate::error_page::split_args;
 use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
@@ -29,14 +29,14 @@ pub(crate) const MODULE: Module = Module {
 };
 
 fn tries(settings: &Settings) -> bool {
-    settings.get(&TRY_FILES).attempts.is_some()
+    settings.get(&TRY_FILES).candidates.is_some()
 }
 
 /// With `aio`, opens the files off the loop, so that the handler finds them cached.
 fn prepare(request: &mut Request) -> Pending<'_, Verdict> {
     Box::pin(async move {
         let location = request.location.clone();
-        let Some(attempts) = &location.settings.get(&TRY_FILES).attempts else {
+        let Some(candidates) = &location.settings.get(&TRY_FILES).candidates else {
             return Verdict::Next;
         };
         let root = match request.root_for_files() {
@@ -44,8 +44,8 @@ fn prepare(request: &mut Request) -> Pending<'_, Verdict> {
             Err(status) => return Verdict::Status(status),
         };
         let mut path = Vec::new();
-        for attempt in &attempts.files {
-            if candidate(request, &attempt.name, &root, &mut path) {
+        for candidate in &candidates.files {
+            if candidate_path(request, &candidate.name, &root, &mut path) {
                 request.prepare_path(Path::new(OsStr::from_bytes(&path))).await;
             }
         }
@@ -55,7 +55,7 @@ fn prepare(request: &mut Request) -> Pending<'_, Verdict> {
 
 fn handle(request: &mut Request) -> Verdict {
     let location = request.location.clone();
-    let Some(attempts) = &location.settings.get(&TRY_FILES).attempts else {
+    let Some(candidates) = &location.settings.get(&TRY_FILES).candidates else {
         return Verdict::Next;
     };
     let alias = location.settings.get(&ROOT).root.alias;
@@ -64,16 +64,16 @@ fn handle(request: &mut Request) -> Verdict {
         Err(status) => return Verdict::Status(status),
     };
     let mut path = Vec::new();
-    for attempt in &attempts.files {
-        let is_below = candidate(request, &attempt.name, &root, &mut path);
-        if is_below && is_there(request, &path, attempt.directory) {
-            take(request, &path[root.len()..], alias, attempt.directory);
+    for candidate in &candidates.files {
+        let is_below = candidate_path(request, &candidate.name, &root, &mut path);
+        if is_below && is_there(request, &path, candidate.directory) {
+            take(request, &path[root.len()..], alias, candidate.directory);
             return Verdict::Next;
         }
     }
-    match &attempts.last {
-        Last::Code(status) => Verdict::Status(*status),
-        Last::Uri(template) => {
+    match &candidates.fallback {
+        Fallback::Code(status) => Verdict::Status(*status),
+        Fallback::Uri(template) => {
             let mut target = Vec::new();
             name(request, template, alias, &mut target);
             if target.first() == Some(&b'@') {
@@ -86,7 +86,12 @@ fn handle(request: &mut Request) -> Verdict {
 }
 
 /// Writes the path of a candidate. Returns whether it lies below the root.
-fn candidate(request: &mut Request, template: &Template, root: &[u8], path: &mut Vec<u8>) -> bool {
+fn candidate_path(
+    request: &mut Request,
+    template: &Template,
+    root: &[u8],
+    path: &mut Vec<u8>,
+) -> bool {
     path.clear();
     path.extend_from_slice(root);
     name(request, template, request.get(&ROOT).root.alias, path);

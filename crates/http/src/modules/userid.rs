@@ -36,7 +36,7 @@ static UID: State<Uid> = State::new(Uid::default);
 
 keywords! {
     /// Whether cookies are set.
-    pub enum Mode {
+    pub enum CookieMode {
         /// Disabled.
         "off" => Off,
         /// No cookies are set, but those received are available to the log.
@@ -74,7 +74,7 @@ directives! {
         /// The path of the cookie.
         "userid_path" => path: String = "/".to_owned(),
         /// The lifetime of the cookie.
-        "userid_expires" => expires: Expires = Expires::Never,
+        "userid_expires" => expires: CookieLifetime = CookieLifetime::Never,
         /// The flags of the cookie.
         "userid_flags" => flags: Flags = Flags::OFF,
         /// The P3P policy that is sent with the cookie.
@@ -82,14 +82,14 @@ directives! {
         /// A mark in place of the cookie's first padding character. Cookies without it are sent
         /// again.
         "userid_mark" => mark: Mark = Mark(None),
-        field mode: Inherit<Option<Mode>>,
+        field mode: Inherit<Option<CookieMode>>,
         field reset: Inherit<Option<VarId>>,
     }
 }
 
 /// The lifetime of a cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Expires {
+pub(crate) enum CookieLifetime {
     /// Until the browser is closed.
     Never,
     /// This many seconds.
@@ -98,7 +98,7 @@ pub(crate) enum Expires {
     Max,
 }
 
-impl Value for Expires {
+impl Value for CookieLifetime {
     const SYNTAX: &'static str = "time | max | off";
     const ARITY: Arity = Arity::ONE;
 
@@ -141,14 +141,14 @@ fn set_mode(own: &mut UserIdWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(),
     if own.mode.is_some() {
         return Err(Fault::duplicate());
     }
-    own.mode = Some(Some(<Mode as Value>::parse(node, cx)?));
+    own.mode = Some(Some(<CookieMode as Value>::parse(node, cx)?));
     own.reset = Some(Some(cx.registry::<Variables>().reference("uid_reset")));
     Ok(())
 }
 
 impl UserId {
     fn sets(&self) -> bool {
-        matches!(self.mode, Some(Mode::V1 | Mode::On))
+        matches!(self.mode, Some(CookieMode::V1 | CookieMode::On))
     }
 }
 
@@ -281,7 +281,7 @@ static START: LazyLock<u32> = LazyLock::new(|| {
 fn new_id(request: &Request, settings: &UserId) -> [u32; 4] {
     const STEP: u32 = 0x100;
     let now = clock::wall_secs() as u32;
-    if settings.mode == Some(Mode::V1) {
+    if settings.mode == Some(CookieMode::V1) {
         let sequence = SEQUENCE_V1.fetch_add(STEP, Ordering::Relaxed);
         return [settings.service.unwrap_or(0), now, *START, sequence];
     }
@@ -325,9 +325,9 @@ fn cookie(settings: &UserId, uid: &Uid) -> Vec<u8> {
 
 fn attributes(settings: &UserId, out: &mut Vec<u8>) {
     match settings.expires {
-        Expires::Never => {}
-        Expires::Max => out.extend_from_slice(b"; expires=Thu, 31-Dec-37 23:55:55 GMT"),
-        Expires::After(seconds) => {
+        CookieLifetime::Never => {}
+        CookieLifetime::Max => out.extend_from_slice(b"; expires=Thu, 31-Dec-37 23:55:55 GMT"),
+        CookieLifetime::After(seconds) => {
             out.extend_from_slice(b"; expires=");
             weir_wire::date::cookie(clock::wall_secs().saturating_add(seconds), out);
         }
@@ -360,7 +360,7 @@ fn shown(settings: &UserId, id: [u32; 4]) -> String {
 fn got_variable(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let location = request.location.clone();
     let settings = location.settings.get(&USERID);
-    if matches!(settings.mode, None | Some(Mode::Off)) {
+    if matches!(settings.mode, None | Some(CookieMode::Off)) {
         return false;
     }
     read(request, settings);
@@ -405,8 +405,12 @@ mod tests {
     #[test]
     fn attributes_in_nginx_order() {
         let flags = Flags::SECURE.union(Flags::LAX);
-        let settings =
-            UserId { domain: "x.y".into(), expires: Expires::Max, flags, ..UserId::default() };
+        let settings = UserId {
+            domain: "x.y".into(),
+            expires: CookieLifetime::Max,
+            flags,
+            ..UserId::default()
+        };
         let mut out = Vec::new();
         attributes(&settings, &mut out);
         let expected: &[u8] = b"; expires=Thu, 31-Dec-37 23:55:55 GMT; domain=x.y; path=/; secure\
