@@ -1,11 +1,9 @@
-//! The door to the kernel: every call on a socket of the data path, on epoll and on a clock goes
-//! through here.
+//! The entry to the kernel: all calls on sockets of the data path, on epoll and on clocks.
 //!
-//! What is shipped has these calls under another name and nothing else. Built for tests
-//! (`cfg(test)`, or the feature `sim`), the same names ask first whether the thread lives in a
-//! simulation ([`crate::sim`]), which then answers in the kernel's place. So the loop, the
-//! connections and all above them run unchanged in both. A call that is made past this door
-//! reaches the real kernel, with a descriptor that stands for nothing there.
+//! Shipped builds re-export the calls and add nothing. Test builds (`cfg(test)`, or the feature
+//! `sim`) first ask whether the thread is in a simulation ([`crate::sim`]), which then answers for
+//! the kernel. So the loop, the connections and everything above run unchanged in both. A call that
+//! bypasses this module reaches the real kernel with a placeholder descriptor.
 
 #[cfg(not(any(test, feature = "sim")))]
 pub(crate) use direct::*;
@@ -13,7 +11,7 @@ pub(crate) use direct::*;
 #[cfg(any(test, feature = "sim"))]
 pub(crate) use crate::sim::calls::*;
 
-/// The calls themselves.
+/// The real calls.
 #[cfg_attr(any(test, feature = "sim"), allow(dead_code))]
 pub(crate) mod direct {
     use std::os::fd::OwnedFd;
@@ -28,15 +26,15 @@ pub(crate) mod direct {
     pub(crate) use rustix::time::{ClockId, clock_gettime};
     pub(crate) use weir_sys::socket::{peek, peek_byte, recv_append, send_by_number};
 
-    /// A socket of the data path. It is closed when it is dropped.
+    /// A socket of the data path, closed on drop.
     pub(crate) type Descriptor = OwnedFd;
 
-    /// Takes over a descriptor that somebody else has opened.
+    /// Takes over a descriptor opened elsewhere.
     pub(crate) fn adopt(fd: OwnedFd) -> Descriptor {
         fd
     }
 
-    /// Whether the thread lives in a simulation.
+    /// Whether the thread is in a simulation.
     pub(crate) const fn is_simulated() -> bool {
         false
     }
@@ -47,7 +45,7 @@ pub(crate) mod direct {
         use rustix::event::Timespec;
         pub(crate) use rustix::event::epoll::{Event, add, create, delete};
 
-        /// Fills the room that `events` has, after at most `timeout`.
+        /// Fills the spare capacity of `events`, waiting up to `timeout`.
         pub(crate) fn wait(
             set: &OwnedFd,
             events: &mut Vec<Event>,

@@ -1,5 +1,5 @@
-//! A simulated kernel for one thread: sockets that are entries in a network of the simulation's
-//! own, readiness that this network decides, and a clock that moves only when the loop waits.
+//! A simulated kernel for one thread: sockets that are ends in a simulated network, readiness that
+//! the network decides, and a clock that advances only while the loop waits.
 //!
 //! ```text
 //!   the code under test                          the test
@@ -14,23 +14,23 @@
 //!   └──────────── poll: readiness, and time ─────────────────┘
 //! ```
 //!
-//! Whatever happens follows from the seed. The tasks of the test run on the loop under test, but
-//! what they send arrives by way of the network only, at a later time. A wait of the loop moves
-//! the clock to the next event or to the end of the wait, whichever is earlier; a turn takes some
-//! microseconds by itself, so that a loop that never sleeps runs into the time's end.
+//! Everything follows from the seed. The test's tasks run on the loop under test, but their data
+//! arrives only through the network, at a later time. A wait of the loop advances the clock to the
+//! next event or to the wait's timeout, whichever is earlier; each turn takes some microseconds, so
+//! that a loop that never sleeps reaches the end of time.
 //!
-//! Descriptors are real ones that stand for nothing, so a call that does not go through
-//! [`crate::kernel`] fails or does nothing, and whatever holds a number holds a valid one.
+//! Descriptors are real placeholders, so every descriptor is valid, and a call that bypasses
+//! [`crate::kernel`] fails or has no effect.
 //!
-//! What it does not hold yet:
+//! Not simulated yet:
 //!
-//! * io_uring: the loop runs by epoll. `completion` has tests of its own.
-//! * Files: they are the real ones, without faults and without a time that they take.
-//! * Datagrams and so name servers; sockets of the kind `AF_UNIX`; binding before connecting.
-//! * More than one thread, and wakes from another one: work for other threads is done at once.
-//! * TLS: it runs, but its randomness is the library's own, so a seed does not replay.
-//! * `MSG_MORE` and `TCP_CORK`: nothing is kept back.
-//! * Retransmission: a lost packet is a delay, or a connection that is lost for good.
+//! * io_uring: the loop uses epoll. `completion` has tests of its own.
+//! * Files: they are real, without faults or delays.
+//! * Datagrams, and so name servers; `AF_UNIX` sockets; binding before connecting.
+//! * Several threads, and wakeups from other threads: work for other threads runs at once.
+//! * TLS: it runs, but with the library's own randomness, so a seed does not replay.
+//! * `MSG_MORE` and `TCP_CORK`: nothing is held back.
+//! * Retransmission: a lost packet is a delay or a broken connection.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -52,21 +52,21 @@ pub use network::Fate;
 use network::World;
 pub use peer::{Listening, Peer};
 
-/// The end of time: a simulation that comes this far never ends by itself.
+/// The end of time: a simulation that reaches it would never end.
 const HORIZON: Duration = Duration::from_secs(24 * 3600);
 
-/// Runs a future on an event loop of the calling thread, which must have none, in a world made
-/// from `seed`. Draws that the code under test makes by `fastrand` follow from the seed as well.
+/// Runs a future on a new event loop of the calling thread, in a world made from `seed`. The code
+/// under test gets its `fastrand` numbers from the seed as well.
 ///
 /// # Panics
-/// If time comes to its end, or if the future waits for something that cannot happen any more.
+/// If time ends, or if the future waits for something that can no longer happen.
 pub fn run<F: Future>(seed: u64, faults: Faults, main: F) -> F::Output {
     fastrand::seed(seed);
     let _world = Inside::enter(World::new(seed, faults, HORIZON));
     EventLoop::new(Method::Epoll).expect("an event loop").block_on(main)
 }
 
-/// While it lives, the thread's kernel is the simulated one.
+/// The guard of a simulation: while it lives, the thread uses the simulated kernel.
 struct Inside;
 
 impl Inside {
@@ -82,63 +82,63 @@ impl Drop for Inside {
     }
 }
 
-/// A socket for the code under test that listens at an address of the simulated network.
+/// A listening socket for the code under test.
 pub fn listener(address: SocketAddr) -> Arc<OwnedFd> {
     Arc::new(network::with(|world| world.listen_by_descriptor(address)).expect("in a simulation"))
 }
 
-/// Breaks the world from here on.
+/// Sabotages the world from here on.
 pub fn sabotage(sabotage: Sabotage) {
     network::with(|world| world.sabotage = Some(sabotage));
 }
 
-/// Draws from the randomness of the simulated world, for what the test itself leaves to chance.
+/// Draws from the world's randomness, for choices of the test itself.
 pub fn draw<T>(draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
     network::with(|world| draw(&mut world.random)).expect("in a simulation")
 }
 
-/// What the network has done to the connection of that number until now.
+/// The faults that the connection has suffered so far.
 pub fn fate(connection: u32) -> Fate {
     network::with(|world| world.fate_of(connection)).expect("in a simulation")
 }
 
-/// Notes a line in the trace, if there is one.
+/// Adds a line to the trace, if one is kept.
 pub fn note(line: impl FnOnce() -> String) {
     network::with(|world| world.note(line));
 }
 
-/// Begins to keep a trace: lines of what happens in the world, each with its time.
+/// Starts a trace: timestamped lines about the events of the world.
 pub fn keep_trace() {
     network::with(|world| world.trace = Some(Vec::new()));
 }
 
-/// The trace of the world that this thread was in last.
+/// The trace of this thread's latest world.
 pub fn take_trace() -> Vec<String> {
     network::take_trace()
 }
 
-/// What a thread has, to be compared with what it had before.
+/// The resources of a thread, for comparison with an earlier state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Tasks of the loop.
+    /// Tasks on the loop.
     pub tasks: usize,
-    /// Timers that were made, whether they are set or not.
+    /// Existing timers, armed or not.
     pub timers: usize,
-    /// Descriptors that the loop watches.
+    /// Descriptors watched by the loop.
     pub sources: usize,
-    /// Simulated sockets that the code under test has open, listeners too.
+    /// Open simulated sockets of the code under test, listeners included.
     pub sockets: usize,
-    /// Connections that count as in use.
+    /// Connections counted as in use.
     pub connections: u64,
-    /// Connections by what they are doing: reading, writing, waiting.
+    /// Connections by state: reading, writing, waiting.
     pub gauges: [u64; 3],
 }
 
 impl Census {
-    /// Counts.
+    /// Takes a census.
     ///
     /// # Panics
-    /// Outside of a simulation.
+    /// Outside a simulation.
     pub fn take() -> Self {
         let here = crate::event_loop::here();
         let gauges = [Gauge::Reading, Gauge::Writing, Gauge::Waiting];

@@ -1,5 +1,5 @@
-//! The calls of [`crate::kernel`] as tests are built with them: on a descriptor that stands for
-//! something in the simulated world they act there, on any other they are the kernel's.
+//! The calls of [`crate::kernel`] in test builds: they act on the simulated world for its
+//! descriptors, and call the kernel for all others.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::kernel::direct;
 
 pub(crate) use crate::kernel::direct::ClockId;
 
-/// A socket of the data path. It is closed when it is dropped, in the simulated world too.
+/// A socket of the data path, closed on drop, in the simulated world as well.
 #[derive(Debug)]
 pub(crate) struct Descriptor(OwnedFd);
 
@@ -42,7 +42,7 @@ pub(crate) fn is_simulated() -> bool {
     with(|_| ()).is_some()
 }
 
-/// Acts on the end that a descriptor stands for, if it stands for one.
+/// Acts on the end behind a descriptor, if it is one.
 fn at_end<T>(fd: RawFd, act: impl FnOnce(&mut World, EndId) -> T) -> Option<T> {
     with(|world| match world.stands_for(fd)? {
         Stands::End(end) => Some(act(world, end)),
@@ -52,7 +52,7 @@ fn at_end<T>(fd: RawFd, act: impl FnOnce(&mut World, EndId) -> T) -> Option<T> {
 }
 
 pub(crate) fn clock_gettime(clock: ClockId) -> Timespec {
-    /// The wall clock when the monotonic one is at zero: 2026-11-30.
+    /// The wall clock at monotonic time zero: 2026-11-30.
     const EPOCH: u64 = 1_796_000_000;
     let Some(now) = with(|world| world.now) else { return direct::clock_gettime(clock) };
     let since = match clock {
@@ -128,7 +128,7 @@ pub(crate) fn writev(fd: impl AsFd, bufs: &[IoSlice<'_>]) -> rustix::io::Result<
     sent.unwrap_or_else(|| direct::writev(fd, bufs))
 }
 
-/// How much of a file or of a pipe is put into the network at once, in bytes.
+/// The maximum number of bytes moved at once from a file or a pipe.
 const STEP: usize = 64 * 1024;
 
 pub(crate) fn sendfile(
@@ -160,7 +160,7 @@ pub(crate) fn splice(
 ) -> rustix::io::Result<usize> {
     let (source, target) = (from.as_fd().as_raw_fd(), to.as_fd().as_raw_fd());
     if let Some(end) = at_end(source, |_, end| end) {
-        // The pipe is empty and holds that much.
+        // The pipe is empty and large enough.
         let mut bytes = Vec::new();
         let take = |taken: &[u8]| bytes.extend_from_slice(taken);
         let received = with(|world| world.receive(end, len.min(STEP), take));
@@ -203,7 +203,7 @@ pub(crate) fn peek_byte(fd: BorrowedFd<'_>) -> io::Result<Option<u8>> {
     peeked.map_or_else(|| direct::peek_byte(fd), |first| Ok(first?))
 }
 
-/// A simulated thread has one set, which watches what stands for something.
+/// A simulated thread has one epoll set, which watches simulated descriptors.
 pub(crate) mod epoll {
     use std::os::fd::{AsFd, AsRawFd, OwnedFd};
     use std::time::Duration;

@@ -1,33 +1,33 @@
-//! What a simulated network is asked to do to connections.
+//! The faults of a simulated network.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// What the network does to connections. All of it is drawn from the seed.
+/// The network's behaviour; all of it is drawn from the seed.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    /// How long a piece of what was sent is on its way.
+    /// The transit time of a parcel.
     pub latency: RangeInclusive<Duration>,
-    /// How large the pieces are that a message is sent in, in bytes.
+    /// The sizes of parcels that a message is split into, in bytes.
     pub pieces: RangeInclusive<usize>,
-    /// How much an end holds of what it has received or not sent yet, in bytes.
+    /// The sizes of an end's receive and send buffers, in bytes.
     pub buffers: RangeInclusive<usize>,
-    /// One in so many pieces is late, by up to so long.
+    /// One in this many parcels is delayed, by up to this long.
     pub stalls: Option<(u32, Duration)>,
-    /// One in so many connections is reset, after up to `reach` bytes in one direction.
+    /// One in this many connections is reset, after up to `reach` bytes in one direction.
     pub resets: Option<u32>,
-    /// One in so many connections is lost without a word, likewise.
+    /// One in this many connections is lost silently, after up to `reach` bytes.
     pub losses: Option<u32>,
-    /// Bytes after which a fault comes, at most.
+    /// The maximum number of bytes before a fault.
     pub reach: u64,
-    /// One in so many attempts to connect is refused, and as many are never answered.
+    /// One in this many connection attempts is refused, and as many are never answered.
     pub refusals: Option<u32>,
-    /// One in so many calls that would open a descriptor finds none left.
+    /// One in this many calls that open a descriptor fails for lack of descriptors.
     pub shortages: Option<u32>,
 }
 
 impl Faults {
-    /// A network that delivers everything, at some pace.
+    /// A network that delivers everything, with some latency.
     pub fn none() -> Self {
         Self {
             latency: Duration::from_micros(50)..=Duration::from_millis(2),
@@ -43,16 +43,17 @@ impl Faults {
     }
 }
 
-/// What no network and no kernel may do, to see whether a test notices it: as if the code under
-/// test had a fault.
+/// Misbehaviour that no network or kernel shows, as if the code under test were faulty: tests must
+/// detect it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
-    /// One in so many messages of the code under test loses its last byte on its way.
+    /// One in this many messages of the code under test loses its last byte in transit.
     LosesBytes(u32),
-    /// One in so many messages of the code under test is sent again over a connection of its own.
+    /// One in this many messages of the code under test is sent a second time over a new
+    /// connection.
     SendsAgain(u32),
-    /// A socket that is closed stays open.
+    /// Closed sockets stay open.
     KeepsSockets,
-    /// No timer ends a wait.
+    /// Timers never fire.
     ForgetsTimers,
 }

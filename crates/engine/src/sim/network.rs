@@ -1,14 +1,13 @@
-//! The network of a simulation: connections as pairs of ends, and parcels on their way between
-//! them.
+//! The simulated network: connections as pairs of ends, and parcels in transit between them.
 //!
 //! ```text
 //!   Fresh ── connect ──▶ Connecting ── answered ──▶ Open ── reset, from either side ──▶ Broken
 //!                            └─────── refused ─────────────────────────────────────────▶
 //! ```
 //!
-//! An end that is open in both directions, in one or in none stays `Open`: its own end of sending
-//! is `finished`, the other's is `ended`. An end whose holder has closed it is nobody's; what
-//! arrives there is answered with a reset, as Linux does it.
+//! An end stays `Open` whether both directions, one or none are open: `finished` closes its own
+//! direction, `ended` the other. An end closed by its holder belongs to nobody; data that arrives
+//! there is answered with a reset, as in Linux.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -30,7 +29,7 @@ thread_local! {
     static TRACE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Does something with the world that this thread lives in, if it lives in one.
+/// Runs `act` on this thread's world, if it has one.
 pub(super) fn with<T>(act: impl FnOnce(&mut World) -> T) -> Option<T> {
     WORLD.try_with(|world| world.borrow_mut().as_mut().map(act)).ok().flatten()
 }
@@ -48,7 +47,7 @@ pub(super) fn take_trace() -> Vec<String> {
     TRACE.take()
 }
 
-/// An end of a connection: two to each, the one that has connected first.
+/// An end of a connection: of the two, the connecting one comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct EndId(pub(super) u32);
 
@@ -61,25 +60,25 @@ impl EndId {
         self.0 as usize
     }
 
-    /// The number of the connection.
+    /// The connection's number.
     pub(super) fn connection(self) -> u32 {
         self.0 / 2
     }
 }
 
-/// What the network has done to a connection.
+/// The faults of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fate {
-    /// It was reset by nobody at its ends.
+    /// The network reset it.
     pub reset: bool,
-    /// It was lost without a word, or never came about.
+    /// It was lost silently or never established.
     pub lost: bool,
-    /// How late its latest piece was, in all.
+    /// The total delay of its latest parcel.
     pub late: Duration,
 }
 
 impl Fate {
-    /// Whether everything has gone its usual way.
+    /// Whether no fault occurred.
     pub fn is_good(&self) -> bool {
         *self == Self::default()
     }
@@ -93,10 +92,10 @@ pub(super) enum State {
     Broken,
 }
 
-/// Who holds an end.
+/// The holder of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holder {
-    /// The code under test, by this descriptor.
+    /// The code under test, with this descriptor.
     Descriptor(RawFd),
     Test,
     Nobody,
@@ -106,26 +105,26 @@ pub(super) struct End {
     pub(super) holder: Holder,
     pub(super) local: SocketAddr,
     pub(super) state: State,
-    /// What has arrived, and what has found no room.
+    /// Received bytes, followed by parcels that did not fit.
     pub(super) inbox: VecDeque<u8>,
     held: VecDeque<Parcel>,
     room: usize,
-    /// The other end sends no more, and all it has sent is in the inbox.
+    /// The other end has finished, and all its data is in the inbox.
     pub(super) ended: bool,
-    /// To be told once.
+    /// Reported once.
     pub(super) error: Option<Errno>,
-    /// Bytes that were sent and are not in the other end's inbox, and how many there can be.
+    /// Bytes sent that have not reached the other end's inbox, and their limit.
     unacknowledged: usize,
     most_unacknowledged: usize,
-    /// Room to write is waited for.
+    /// A writer waits for space.
     pub(super) is_full: bool,
-    /// This end sends no more.
+    /// This end has closed its sending direction.
     pub(super) finished: bool,
-    /// It is reset when it is closed.
+    /// Closing it sends a reset.
     pub(super) resets: bool,
-    /// When the last of what it has sent arrives.
+    /// The arrival time of the last parcel sent.
     last_arrival: u64,
-    /// What the network does to what this end sends, after so many bytes.
+    /// A fault that occurs after this many bytes sent.
     fault: Option<(u64, Fault)>,
     delivered: u64,
     pub(super) reader: Option<Waker>,
@@ -146,26 +145,26 @@ enum Parcel {
 }
 
 enum Event {
-    /// A connection arrives at this address.
+    /// A connection request arrives at this address.
     Knock(EndId, SocketAddr),
-    /// Its first end hears that it is there, or why not.
+    /// The connecting end gets the result.
     Answer(EndId, Result<(), Errno>),
-    /// At this end.
+    /// A parcel arrives at this end.
     Arrive(EndId, Parcel),
-    /// At the end that has sent it.
+    /// The sending end gets an acknowledgement.
     Acknowledge(EndId, usize),
 }
 
 pub(super) struct Door {
     address: SocketAddr,
-    /// The code under test listens there by this descriptor, or else the test does.
+    /// The listening descriptor of the code under test; `None` if the test listens.
     pub(super) descriptor: Option<RawFd>,
     pub(super) waiting: VecDeque<EndId>,
     pub(super) taker: Option<Waker>,
     open: bool,
 }
 
-/// What a descriptor of the code under test stands for.
+/// The object behind a descriptor of the code under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stands {
     End(EndId),
@@ -173,26 +172,26 @@ pub(super) enum Stands {
 }
 
 pub(super) struct World {
-    /// Nanoseconds.
+    /// The time in nanoseconds.
     pub(super) now: u64,
     pub(super) horizon: u64,
     pub(super) random: fastrand::Rng,
     pub(super) trace: Option<Vec<String>>,
     pub(super) watches: Watches,
     pub(super) sabotage: Option<Sabotage>,
-    /// A task of the test was woken.
+    /// A task of the test has been woken.
     pub(super) woken: bool,
     faults: Faults,
     ends: Vec<End>,
     fates: Vec<Fate>,
     doors: Vec<Door>,
     by_descriptor: BTreeMap<RawFd, Stands>,
-    /// By time, and in the order in which they were made.
+    /// By time, then in order of creation.
     events: BTreeMap<(u64, u64), Event>,
     events_made: u64,
 }
 
-/// When a world begins, on its monotonic clock.
+/// The monotonic time at which a world begins.
 const START: Duration = Duration::from_secs(1000);
 
 impl World {
@@ -231,12 +230,12 @@ impl World {
         self.events_made += 1;
     }
 
-    /// When the next thing happens.
+    /// The time of the next event.
     pub(super) fn next_event(&self) -> Option<u64> {
         self.events.first_key_value().map(|(&(time, _), _)| time)
     }
 
-    /// Lets happen what is due.
+    /// Runs the due events.
     pub(super) fn run_due(&mut self) {
         while let Some(first) = self.events.first_entry()
             && first.key().0 <= self.now
@@ -250,7 +249,7 @@ impl World {
         }
     }
 
-    /// Whether none is left, as it happens.
+    /// Decides by chance whether descriptors have run out.
     pub(super) fn is_short(&mut self) -> bool {
         self.chance(self.faults.shortages)
     }
@@ -265,12 +264,12 @@ impl World {
         self.by_descriptor.get(&fd).copied()
     }
 
-    /// How many of them the code under test holds.
+    /// The number of descriptors held by the code under test.
     pub(super) fn descriptors(&self) -> usize {
         self.by_descriptor.len()
     }
 
-    /// A socket of the code under test that is connected to nothing.
+    /// An unconnected socket of the code under test.
     pub(super) fn socket(&mut self) -> OwnedFd {
         let local = SocketAddr::from(([10, 255, 0, 1], self.ends.len() as u16));
         let end = self.pair(local);
@@ -323,7 +322,7 @@ impl World {
         }
     }
 
-    /// Takes a connection that has come, if one has, as an end held by a descriptor.
+    /// Accepts a waiting connection, if any, with a new descriptor.
     pub(super) fn accept_by_descriptor(
         &mut self,
         door: usize,
@@ -342,7 +341,7 @@ impl World {
     }
 }
 
-/// How the trace calls an end: `c3>` is the one that has connected, `c3<` the other.
+/// The name of an end in the trace: `c3>` is the connecting one, `c3<` the other.
 fn name(end: EndId) -> String {
     let side = if end.0.is_multiple_of(2) { '>' } else { '<' };
     format!("c{}{side}", end.connection())

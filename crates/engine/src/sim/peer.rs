@@ -1,4 +1,4 @@
-//! The test's side of the simulated network.
+//! The test's interface to the simulated network.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,8 +13,7 @@ fn world<T>(act: impl FnOnce(&mut World) -> T) -> T {
     with(act).expect("in a simulation")
 }
 
-/// An end of a connection in the hands of the test. It is closed when it is dropped. One task may
-/// read and another one write.
+/// A connection's end held by the test, closed on drop. One task may read while another writes.
 #[derive(Debug)]
 pub struct Peer(EndId);
 
@@ -22,7 +21,7 @@ impl Peer {
     /// Connects from one address to another.
     ///
     /// # Errors
-    /// `ConnectionRefused` where nobody listens, or as it happens.
+    /// `ConnectionRefused` without a listener, or by chance.
     pub async fn connect(from: SocketAddr, to: SocketAddr) -> io::Result<Self> {
         let peer = world(|world| {
             let end = world.pair(from);
@@ -48,17 +47,17 @@ impl Peer {
         Ok(peer)
     }
 
-    /// The number of the connection in the trace.
+    /// The connection's number in the trace.
     pub fn number(&self) -> u32 {
         self.0.connection()
     }
 
-    /// What the network has done to the connection until now.
+    /// The faults of the connection so far.
     pub fn fate(&self) -> Fate {
         world(|world| world.fate_of(self.number()))
     }
 
-    /// Waits for bytes and takes at most `max` of them; 0 is the end.
+    /// Waits for bytes and takes at most `max`; 0 is the end.
     ///
     /// # Errors
     /// `ConnectionReset`, or `BrokenPipe`.
@@ -77,7 +76,7 @@ impl Peer {
         .await
     }
 
-    /// Sends all of it.
+    /// Sends all bytes.
     ///
     /// # Errors
     /// As for [`Peer::read`].
@@ -99,12 +98,12 @@ impl Peer {
         Ok(())
     }
 
-    /// Sends no more, and can still receive.
+    /// Closes the sending direction.
     pub fn finish(&self) {
         let _ = world(|world| world.finish(self.0));
     }
 
-    /// Makes a reset of the close.
+    /// Makes the drop send a reset.
     pub fn reset_on_drop(&self) {
         world(|world| world.end(self.0).resets = true);
     }
@@ -116,7 +115,7 @@ impl Drop for Peer {
     }
 }
 
-/// A place where the test takes connections. Dropped, it is closed, and connecting is refused.
+/// A listener of the test. After its drop, connections are refused.
 #[derive(Debug)]
 pub struct Listening(usize);
 

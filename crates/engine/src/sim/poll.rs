@@ -1,4 +1,4 @@
-//! The simulated epoll: whom a descriptor's news wakes, and how time passes meanwhile.
+//! The simulated epoll: readiness of descriptors, and the passage of time in a wait.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::RawFd;
@@ -9,11 +9,11 @@ use rustix::event::epoll::{Event, EventData, EventFlags};
 use super::faults::Sabotage;
 use super::network::{End, Stands, State, World};
 
-/// How long a turn of the loop takes, at most.
+/// The maximum duration of a turn of the loop.
 const TURN: Duration = Duration::from_micros(20);
 
-/// The descriptors that are watched. Telling of one makes it due; what it is ready for is looked
-/// at when the events are collected, as the kernel does it.
+/// The watched descriptors. News makes a descriptor due; as in the kernel, its readiness is
+/// determined when events are collected.
 #[derive(Default)]
 pub(super) struct Watches {
     all: BTreeMap<RawFd, Watch>,
@@ -29,7 +29,7 @@ struct Watch {
 impl Watches {
     pub(super) fn add(&mut self, fd: RawFd, data: EventData, flags: EventFlags) {
         self.all.insert(fd, Watch { data, flags, is_due: false });
-        // What is there already is news.
+        // Present readiness is reported as news.
         self.make_due(fd);
     }
 
@@ -38,7 +38,7 @@ impl Watches {
         self.due.retain(|other| *other != fd);
     }
 
-    /// There is something to read, or room to write.
+    /// Reports data to read, or space to write.
     pub(super) fn tell(&mut self, fd: RawFd, read: bool) {
         let wanted = if read { EventFlags::IN } else { EventFlags::OUT };
         if self.all.get(&fd).is_some_and(|watch| watch.flags.intersects(wanted)) {
@@ -56,7 +56,7 @@ impl Watches {
 }
 
 impl World {
-    /// Lets time pass until there are events, a task of the test was woken, or `timeout` is over.
+    /// Advances time until there are events, a task of the test is woken, or `timeout` has passed.
     pub(super) fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) {
         self.now += self.random.u64(1..=TURN.as_nanos() as u64);
         self.run_due();
@@ -83,7 +83,7 @@ impl World {
         assert!(self.now < self.horizon, "time runs on without an end; {}", self.open_ends());
     }
 
-    /// Takes the events of those that are due, as many as there is room for.
+    /// Collects the events of due descriptors, up to the capacity of `events`.
     fn collect(&mut self, events: &mut Vec<Event>) {
         let mut again = Vec::new();
         while events.len() < events.capacity()
@@ -101,7 +101,7 @@ impl World {
                 again.push(fd);
             }
         }
-        // As long as it is so, it is told again.
+        // Level-triggered: reported again while it holds.
         again.into_iter().for_each(|fd| self.watches.make_due(fd));
     }
 

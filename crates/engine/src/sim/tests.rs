@@ -18,7 +18,7 @@ fn addr((ip, port): ([u8; 4], u16)) -> SocketAddr {
     (ip, port).into()
 }
 
-/// Runs on a thread of its own, which has no loop yet.
+/// Runs a simulation on a thread of its own, which has no loop yet.
 fn simulate<T: Send + 'static>(
     seed: u64,
     faults: Faults,
@@ -34,7 +34,7 @@ fn simulate<T: Send + 'static>(
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Sends back what comes, and closes at the end.
+/// Echoes until the end.
 async fn echo(mut conn: Conn) {
     let mut bytes = Vec::new();
     while let Ok(1..) = conn.recv(&mut bytes, 4096, Duration::from_secs(60)).await {
@@ -54,7 +54,7 @@ fn serve_echo() -> (Arc<OwnedFd>, listen::Accepting) {
     (socket, accepting.unwrap())
 }
 
-/// What comes back of so many bytes until the end, or what has gone wrong.
+/// Sends `count` bytes and returns whether their echo is right.
 async fn ask(count: usize) -> io::Result<bool> {
     let peer = Peer::connect(addr(CLIENT), addr(PROXY)).await?;
     let message: Vec<u8> = (0..count).map(|place| (place % 251) as u8).collect();
@@ -73,7 +73,7 @@ async fn ask(count: usize) -> io::Result<bool> {
 }
 
 #[test]
-fn bytes_come_back_in_order_and_nothing_is_left() {
+fn an_echo_is_in_order_and_leaves_nothing_behind() {
     let mut faults = Faults::none();
     faults.pieces = 1..=700;
     faults.buffers = 300..=5000;
@@ -142,7 +142,7 @@ fn time_passes_only_in_waits() {
 }
 
 #[test]
-fn a_wait_for_nothing_is_found() {
+fn a_hopeless_wait_is_detected() {
     let stuck = std::panic::catch_unwind(|| {
         simulate(1, Faults::none(), async || {
             let _peers = Peer::connect(addr(CLIENT), addr(PROXY)).await;
@@ -153,12 +153,12 @@ fn a_wait_for_nothing_is_found() {
         })
     });
     let message = *stuck.unwrap_err().downcast::<String>().unwrap();
-    // Where the end of a connection is waited for, there is a deadline.
+    // A wait for the end of a connection would have a deadline.
     assert!(message.starts_with("nothing can happen any more; open: c1> (Open)"), "{message}");
 }
 
 #[test]
-fn a_loop_that_never_sleeps_is_found() {
+fn a_loop_that_never_sleeps_is_detected() {
     let endless = std::panic::catch_unwind(|| {
         simulate(1, Faults::none(), async || {
             network::with(|world| world.horizon = world.now + 1_000_000_000);
@@ -172,7 +172,7 @@ fn a_loop_that_never_sleeps_is_found() {
 }
 
 #[test]
-fn faults_are_those_of_the_kernel() {
+fn faults_look_like_the_kernels() {
     let outcome = |faults| {
         let main = async || {
             let _listening = Listening::at(addr(PROXY));
@@ -203,7 +203,7 @@ fn faults_are_those_of_the_kernel() {
 }
 
 #[test]
-fn what_was_not_read_makes_a_reset_of_a_close() {
+fn a_close_with_unread_data_is_a_reset() {
     simulate(1, Faults::none(), async || {
         let listening = Listening::at(addr(PROXY));
         let seen = Rc::new(Cell::new(None));

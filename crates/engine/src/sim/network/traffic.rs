@@ -1,4 +1,4 @@
-//! What happens to connections: how they come about, what is sent over them, and how they end.
+//! Connections: establishment, transfer and end.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ impl World {
         self.fates[connection as usize]
     }
 
-    /// Two ends that know nothing of each other yet; the first, which will connect.
+    /// Creates two unconnected ends and returns the first, which will connect.
     pub(in crate::sim) fn pair(&mut self, local: SocketAddr) -> EndId {
         let id = EndId(self.ends.len() as u32);
         let fault = match (self.chance(self.faults.resets), self.chance(self.faults.losses)) {
@@ -29,7 +29,7 @@ impl World {
         let reach = self.faults.reach.max(1);
         let faulty = self.random.bool();
         for is_first in [true, false] {
-            // Few bytes are as likely as many.
+            // Small values are as likely as large ones.
             let limit = self.random.u64(1..=reach);
             let after = self.random.u64(0..limit);
             let fault = fault.filter(|_| is_first == faulty).map(|fault| (after, fault));
@@ -65,7 +65,7 @@ impl World {
         self.random.u64(least.as_nanos() as u64..=most.as_nanos() as u64)
     }
 
-    /// Begins to connect.
+    /// Starts to connect.
     pub(in crate::sim) fn connect(&mut self, end: EndId, address: SocketAddr) {
         self.end(end).state = State::Connecting;
         self.note(|| format!("c{} connects to {address}", end.connection()));
@@ -118,7 +118,7 @@ impl World {
         self.tell(end, true, true);
     }
 
-    /// Sends at most these bytes; how many there was room for.
+    /// Sends bytes and returns the number that fitted.
     pub(in crate::sim) fn send(&mut self, end: EndId, bytes: &[u8]) -> Result<usize, Errno> {
         let this = self.end(end);
         match this.state {
@@ -144,7 +144,7 @@ impl World {
         Ok(count)
     }
 
-    /// What the code under test sends, as it is meant or not.
+    /// Sends bytes of the code under test, sabotaged if so configured.
     pub(in crate::sim) fn send_sabotaged(
         &mut self,
         end: EndId,
@@ -164,7 +164,7 @@ impl World {
         }
     }
 
-    /// Sends a message to where a connection of the code under test leads, over another one.
+    /// Sends a message a second time, over a new connection to the same address.
     fn send_again(&mut self, end: EndId, bytes: &[u8]) {
         let address = self.end(end.other()).local;
         let is_connector = end.0.is_multiple_of(2);
@@ -186,17 +186,17 @@ impl World {
         }
     }
 
-    /// How many bytes can be sent now; never none.
+    /// The number of bytes that can be sent now, at least one.
     pub(in crate::sim) fn room(&mut self, end: EndId) -> Result<usize, Errno> {
         let this = self.end(end);
         match this.most_unacknowledged.saturating_sub(this.unacknowledged) {
-            // A send says why not.
+            // The send yields the reason.
             0 => self.send(end, &[0]).and(Err(Errno::AGAIN)),
             room => Ok(room),
         }
     }
 
-    /// Puts something on its way to the other end, behind what is there already.
+    /// Puts a parcel in transit to the other end, behind earlier ones.
     fn dispatch(&mut self, from: EndId, parcel: Parcel) {
         let mut takes = self.latency();
         if let Some((one_in, most)) = self.faults.stalls
@@ -212,7 +212,7 @@ impl World {
         self.at(arrival, Event::Arrive(from.other(), parcel));
     }
 
-    /// Says that this end sends no more.
+    /// Closes the sending direction.
     pub(in crate::sim) fn finish(&mut self, end: EndId) -> Result<(), Errno> {
         let this = self.end(end);
         if this.state != State::Open {
@@ -225,7 +225,7 @@ impl World {
         Ok(())
     }
 
-    /// The holder lets go. What was not read, and what was asked for, makes a reset of it.
+    /// Closes an end. Unread data, or a request for it, makes the close a reset.
     pub(in crate::sim) fn close(&mut self, end: EndId) {
         let this = self.end(end);
         this.holder = Holder::Nobody;
@@ -243,13 +243,13 @@ impl World {
                 self.reset(end);
             }
             State::Open if !finished => self.dispatch(end, Parcel::End),
-            // Whoever is behind the door hears of it in due course.
+            // The accepting side learns of it in due course.
             State::Connecting => self.dispatch(end, Parcel::Reset),
             _ => {}
         }
     }
 
-    /// Bytes on their way from this end are lost, as the kernel drops what it has not sent.
+    /// Drops the bytes in transit from this end, as the kernel drops unsent data.
     fn recall(&mut self, from: EndId) {
         let to = from.other();
         self.events.retain(|_, event| {
@@ -273,7 +273,7 @@ impl World {
         match this.state {
             State::Open => {}
             State::Connecting if matches!(parcel, Parcel::Reset) => {}
-            // It has closed, and so cannot be spoken to.
+            // The holder has closed this end.
             State::Broken if this.holder == Holder::Nobody => {
                 if matches!(parcel, Parcel::Bytes(_)) {
                     self.reset(to);
@@ -288,7 +288,7 @@ impl World {
         self.take_in(to, parcel);
     }
 
-    /// Takes in what has arrived, as far as there is room.
+    /// Moves a parcel to the inbox as far as it fits.
     fn take_in(&mut self, to: EndId, parcel: Parcel) {
         match parcel {
             Parcel::Bytes(bytes) => {
@@ -357,7 +357,7 @@ impl World {
         }
     }
 
-    /// Takes at most `max` bytes of what has arrived: what a read would give.
+    /// Reads at most `max` of the received bytes.
     pub(in crate::sim) fn receive(
         &mut self,
         end: EndId,
@@ -389,7 +389,7 @@ impl World {
         }
     }
 
-    /// What a look at the next byte gives; `None` at the end.
+    /// Peeks at the next byte; `None` at the end.
     pub(in crate::sim) fn peek(&mut self, end: EndId) -> Result<Option<u8>, Errno> {
         let this = self.end(end);
         match (this.inbox.front(), this.state, this.error) {
@@ -402,7 +402,7 @@ impl World {
         }
     }
 
-    /// Tells the holder of an end what it may do now.
+    /// Wakes an end's holder for reading or writing.
     fn tell(&mut self, end: EndId, read: bool, write: bool) {
         let this = &mut self.ends[end.place()];
         match this.holder {
@@ -426,7 +426,7 @@ impl World {
         }
     }
 
-    /// Connections that somebody holds, for the message when nothing can happen any more.
+    /// The held connections, for the message about a hopeless wait.
     pub(in crate::sim) fn open_ends(&self) -> String {
         let held = (0..).zip(&self.ends).filter(|(_, end)| end.holder != Holder::Nobody);
         let names: Vec<String> =
@@ -436,7 +436,7 @@ impl World {
 }
 
 impl End {
-    /// Whether a writer is told of room: when a third of it is free.
+    /// Whether to report space to a writer: a third is free.
     pub(in crate::sim) fn has_room(&self) -> bool {
         self.unacknowledged * 3 <= self.most_unacknowledged * 2
     }
