@@ -109,7 +109,7 @@ fn a_signal_goes_to_a_server_and_to_nothing_else() {
     for (content, why) in [
         ("0\n".to_owned(), "invalid PID number \"0\" in"),
         (String::new(), "invalid PID number \"\" in"),
-        (format!("{}\n", other.id()), "is no server but \"sleep\""),
+        (format!("{}\n", other.id()), "is not a server but \"sleep\""),
     ] {
         std::fs::write(&file, content).unwrap();
         fails(&send_stop(&setup), why);

@@ -125,7 +125,7 @@ fn only_listening_sockets_are_inherited() {
     for (number, why) in
         [(6, "88: Socket operation on non-socket"), (0, "22: Invalid"), (77, "9: Bad file")]
     {
-        let text = format!("inherited socket #{number} is not one to listen at, ignored ({why}");
+        let text = format!("inherited socket #{number} is not a listening socket, ignored ({why}");
         assert!(log.contains(&text), "{log}");
     }
     send_signal(server.id(), Signal::QUIT);

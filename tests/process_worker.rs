@@ -237,7 +237,7 @@ fn a_reload_that_finds_no_descriptors_changes_nothing() {
     server.wait_log("accept4() failed (24: Too many open files)");
     server.rewrite_http(&conf("two"));
     server.signal(Signal::HUP);
-    server.wait_log("worker process has too many files open");
+    server.wait_log("worker process has too many open files");
     clients.clear();
     until("the old configuration", || server.text("/") == "one");
     server.signal(Signal::HUP);

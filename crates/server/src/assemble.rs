@@ -1,4 +1,4 @@
-//! Every table of every crate, and what the process takes from them.
+//! The tables of all crates, and the settings of the process.
 
 use std::fmt;
 use std::path::Path;
@@ -19,10 +19,10 @@ use crate::modules::events::{EVENTS, Events};
 use crate::paths;
 use crate::serve::{self, Plan};
 
-/// The user that the worker runs as when neither the configuration nor the layout says.
+/// The worker's user if neither the configuration nor the layout names one.
 const DEFAULT_USER: &str = "nobody";
 
-/// The groups that such a user has on one system or another.
+/// The group names of that user on different systems.
 const DEFAULT_GROUPS: [&str; 2] = ["nobody", "nogroup"];
 
 /// The tables of all directives.
@@ -33,7 +33,7 @@ pub(crate) fn tables() -> Vec<&'static Table> {
     tables
 }
 
-/// Reads a configuration.
+/// Reads and checks a configuration.
 pub(crate) fn assemble(
     conf: &Path,
     prefix: &Path,
@@ -43,20 +43,20 @@ pub(crate) fn assemble(
     weir_conf::assemble_with(serve::registries(), &tables(), conf, prefix, globals, env)
 }
 
-/// The settings of the process itself, out of an assembly that a plan may take apart afterwards.
+/// The process's own settings, detached from an assembly that a plan consumes.
 pub(crate) struct Main {
     core: Arc<Settled<Core>>,
     /// `None` without an `events` block.
     events: Option<Arc<Settled<Events>>>,
     /// The main error log.
     logs: Arc<Settled<ErrorLogs>>,
-    /// Some error log, wherever it stands, is standard error, which then stays what it is.
+    /// Some error log of the configuration is standard error, which therefore is not redirected.
     stderr_is_log: bool,
     raw_sockets: bool,
 }
 
 impl Main {
-    /// Takes them from an assembly.
+    /// Takes the settings of an assembly.
     pub(crate) fn of(assembly: &Assembly) -> Self {
         let root = &assembly.root;
         let events = root.blocks.iter().find(|block| block.context == Contexts::EVENTS);
@@ -69,10 +69,10 @@ impl Main {
         }
     }
 
-    /// What master and worker need, with the defaults filled in.
+    /// The settings of master and worker with defaults filled in.
     ///
     /// # Errors
-    /// There is no `events` block, or no user to run as; that has been logged.
+    /// There is no `events` block, or no user to run as; the error has been logged.
     pub(crate) fn process(&self, prefix: &Path, console: &Console) -> Result<Process, ()> {
         let Self { core, events, .. } = self;
         let Some(events) = events else {
@@ -110,31 +110,31 @@ impl Main {
         &self.logs
     }
 
-    /// All that is served by.
+    /// The complete configuration to serve with.
     pub(crate) fn ready(self, generation: u64, plan: Plan, process: Process) -> Ready {
         let Self { logs, stderr_is_log, .. } = self;
         Ready { generation, plan, process, logs, stderr_is_log }
     }
 }
 
-/// A configuration that has been read and is good. The master keeps the one in force: every worker
-/// that it starts has it from the first moment, as its copy of the master's memory.
+/// A valid configuration. The master keeps the current one, so that a worker it forks has it in its
+/// copy of the master's memory.
 pub(crate) struct Ready {
-    /// Counts the configurations of one master, from 1.
+    /// The number of the configuration, counted per master from 1.
     pub(crate) generation: u64,
     pub(crate) plan: Plan,
     pub(crate) process: Process,
     /// The main error log.
     pub(crate) logs: Arc<Settled<ErrorLogs>>,
-    /// Some error log, wherever it stands, is standard error.
+    /// Some error log of the configuration is standard error.
     pub(crate) stderr_is_log: bool,
 }
 
 impl Ready {
-    /// Reads a bundle, as a worker does that serves already.
+    /// Reads a configuration from a bundle, in a worker that is already serving.
     ///
     /// # Errors
-    /// The reason for which the configuration cannot be used.
+    /// The reason why the configuration is unusable.
     pub(crate) fn read(bundle: &Bundle, console: &Console) -> Result<Self, String> {
         let env = Recorded(bundle);
         let globals = bundle.globals.as_deref();
@@ -144,7 +144,7 @@ impl Ready {
         let plan = plan.ok_or_else(|| cycle::first_fault(&assembly))?;
         let process = main
             .process(&bundle.prefix, console)
-            .map_err(|()| "the user of the worker is not known".to_owned())?;
+            .map_err(|()| "unknown user of the worker process".to_owned())?;
         Ok(main.ready(bundle.generation, plan, process))
     }
 }

@@ -1,11 +1,11 @@
-//! What the master hands to the worker at every start and every reload: the descriptors that only
-//! the master may open, with their names, and at a reload all that the configuration has asked of
-//! the outside world.
+//! Bundles: what the master sends to the worker at every start and reload. A bundle names the
+//! descriptors that only the master may open; for a reload it also holds every answer that the
+//! configuration got from the outside world.
 //!
-//! A worker that serves already builds its own settings from it, asking nothing of the file system,
-//! the resolver or the user database: it may have no right to read a private key, and a reload must
-//! mean the same in both processes even when a file changes in between. A worker that is started
-//! has the settings from the master's memory. The text travels in a sealed memory file.
+//! A serving worker builds its settings from the answers alone, without file system, resolver or
+//! user database: it may have no right to read a private key, and both processes must read the same
+//! even if a file changes in between. A newly started worker has the settings from the master's
+//! memory. The text travels in a sealed memory file.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -18,46 +18,47 @@ use codec::Codec;
 mod answers;
 mod codec;
 
-/// The most bytes of a bundle: some ten thousand sites with their certificates come to 100 MiB.
+/// The maximum size of a bundle in bytes: ten thousand sites with their certificates take some 100
+/// MiB.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// One configuration, complete, for a process that can read nothing else.
+/// A complete configuration for a process that cannot read files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Bundle {
-    /// Counts the configurations of one master, from 1.
+    /// The number of the configuration, counted per master from 1.
     pub(crate) generation: u64,
     /// The main configuration file.
     pub(crate) conf: PathBuf,
-    /// What `-p` says.
+    /// The `-p` option.
     pub(crate) prefix: PathBuf,
-    /// What `-g` says.
+    /// The `-g` option.
     pub(crate) globals: Option<String>,
-    /// Where messages go when the configuration does not say; `None` for standard error.
+    /// The error log if the configuration names none; `None` is standard error.
     pub(crate) default_log: Option<PathBuf>,
-    /// What the outside world answered; nothing for a worker that need not ask.
+    /// The recorded answers; empty for a newly started worker.
     pub(crate) answers: Answers,
-    /// The log files, in the order of the descriptors that travel beside the bundle.
+    /// The paths of log files, in the order of their descriptors.
     pub(crate) logs: Vec<PathBuf>,
-    /// The listening sockets by key, in the order of the descriptors, which follow those of the
+    /// The keys of listening sockets, in the order of their descriptors, which follow those of the
     /// logs.
     pub(crate) sockets: Vec<String>,
 }
 
 impl Bundle {
-    /// The bundle in a memory file.
+    /// Writes the bundle to a sealed memory file.
     ///
     /// # Errors
-    /// Those of the memory file.
+    /// An error of the memory file.
     pub(crate) fn seal(&self) -> std::io::Result<OwnedFd> {
         let mut bytes = Vec::new();
         self.put(&mut bytes);
         memory_file::sealed(&bytes)
     }
 
-    /// The bundle out of a memory file.
+    /// Reads a bundle from a memory file.
     ///
     /// # Errors
-    /// Those of reading it; `InvalidData` when it is no bundle of this version of Weir.
+    /// A read error; `InvalidData` if it is not a bundle of this version of Weir.
     pub(crate) fn unseal(fd: OwnedFd) -> std::io::Result<Self> {
         let bytes = memory_file::read(fd, MAX_BYTES)?;
         let mut rest = bytes.as_slice();
@@ -99,7 +100,7 @@ mod tests {
     use std::io;
 
     #[test]
-    fn a_bundle_arrives_as_it_was_sent() {
+    fn a_bundle_survives_the_transfer() {
         let mut bundle = Bundle {
             generation: 7,
             conf: "/p/x.conf".into(),

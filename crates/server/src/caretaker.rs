@@ -1,5 +1,5 @@
-//! The caretaker: a thread of the worker for all that goes on beside requests. No reload ends it,
-//! and it ends after the threads that serve. The configuration says what its duties are.
+//! The caretaker: the worker's thread for background work. It outlives reloads and the serving
+//! threads. The configuration defines its duties.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -12,16 +12,16 @@ use weir_engine::os_error::Failed;
 
 /// A running caretaker.
 pub(crate) struct Caretaker {
-    /// It ends when this is dropped.
+    /// Dropping the sender ends the thread.
     orders: UnboundedSender<Vec<Duty>>,
     handle: JoinHandle<()>,
 }
 
 impl Caretaker {
-    /// Starts one that has no duties yet. `end` is dropped when it ends.
+    /// Starts a caretaker without duties. `end` is dropped when it ends.
     ///
     /// # Errors
-    /// Why the system gives no thread or no event loop.
+    /// No thread or event loop could be created.
     pub(crate) fn start(end: impl Send + 'static) -> Result<Self, String> {
         let (orders, receiver) = unbounded_channel();
         let (ready, is_ready) = sync_channel(1);
@@ -35,25 +35,25 @@ impl Caretaker {
         match is_ready.recv() {
             Ok(None) => Ok(Self { orders, handle }),
             Ok(Some(reason)) => Err(reason),
-            Err(_) => Err("the caretaker of the worker process has ended on its own".to_owned()),
+            Err(_) => Err("the caretaker of the worker process ended unexpectedly".to_owned()),
         }
     }
 
-    /// Has these duties from now on.
+    /// Replaces the duties.
     pub(crate) fn take_on(&self, duties: Vec<Duty>) {
         let _ = self.orders.send(duties);
     }
 
-    /// Stops all duties, and waits until that is done.
+    /// Stops all duties and waits for the thread to end.
     pub(crate) fn end(self) {
         drop(self.orders);
         let _ = self.handle.join();
     }
 }
 
-/// Tells `ready` why there is no event loop, or that there is one.
+/// Runs the thread; reports to `ready` the error of creating the event loop, or `None`.
 fn run(mut orders: UnboundedReceiver<Vec<Duty>>, ready: &SyncSender<Option<String>>) {
-    // Duties hold few connections each, and clients none.
+    // Duties hold few connections and none to clients.
     capacity::set_limit(u64::MAX);
     let event_loop = EventLoop::new(Method::Epoll);
     let fault = |error| Failed("epoll_create() failed", error).to_string();
@@ -90,7 +90,10 @@ mod tests {
         drop(say);
         assert_eq!(said.recv().unwrap().as_deref(), Some("weir-caretaker"));
         caretaker.end();
-        assert!(said.recv().is_err(), "a duty of the same key goes on, and then it is gone");
+        assert!(
+            said.recv().is_err(),
+            "a duty with an unchanged key goes on, and a removed one ends"
+        );
         assert!(ended.recv().is_err());
     }
 }

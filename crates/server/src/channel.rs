@@ -1,33 +1,33 @@
-//! What master and worker say to each other, over a socket pair.
+//! The messages between master and worker, over a socket pair.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use weir_sys::pass_fd;
 
-/// What the master tells the worker to do.
+/// A message from the master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Serve by the bundle that comes with it: its memory file, its logs, its sockets.
+    /// Serve with the attached bundle: its memory file, logs and sockets.
     Load,
-    /// End when the last request has ended.
+    /// Exit when the last request has ended.
     Quit,
-    /// End now.
+    /// Exit now.
     Terminate,
-    /// Write to the log files that come with it, in the order of the last bundle, from now on.
+    /// Write to the attached log files, in the order of the last bundle.
     Reopen,
 }
 
-/// What the worker tells the master.
+/// A message from the worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// It serves by this generation now.
+    /// The worker serves with this generation.
     Loaded(u64),
-    /// It could not make settings of this generation, for this reason, and serves as before.
+    /// The worker could not load this generation, for the given reason; it serves as before.
     Failed(u64, String),
-    /// The last request that went by this generation has ended.
+    /// The last request of this generation has ended.
     Drained(u64),
-    /// Somebody else has told it to end, and it serves nobody new.
+    /// The worker received a signal to quit and accepts no new connections.
     Quitting,
 }
 
@@ -35,7 +35,7 @@ const LOAD: u8 = b'L';
 const QUIT: u8 = b'Q';
 const TERMINATE: u8 = b'T';
 const REOPEN: u8 = b'R';
-/// The descriptors of this message belong to the next order: there are too many for one.
+/// Carries descriptors of the next order, which do not fit into one message.
 const MORE: u8 = b'+';
 
 const LOADED: u8 = b'l';
@@ -46,7 +46,7 @@ const QUITTING: u8 = b'q';
 /// Sends an order with its descriptors.
 ///
 /// # Errors
-/// `WouldBlock` when the worker does not listen; `BrokenPipe` when it is gone.
+/// `WouldBlock` if the worker does not read; `BrokenPipe` if it has ended.
 pub(crate) fn send_order(to: impl AsFd, order: Order, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let kind = match order {
         Order::Load => LOAD,
@@ -61,12 +61,12 @@ pub(crate) fn send_order(to: impl AsFd, order: Order, fds: &[BorrowedFd<'_>]) ->
     pass_fd::send(&to, &[kind], &fds[last..])
 }
 
-/// The worker's end: puts the parts of an order together.
+/// The worker's end of the channel: reassembles orders from their messages.
 #[derive(Debug)]
 pub(crate) struct Orders {
     channel: OwnedFd,
     descriptors: Vec<OwnedFd>,
-    /// Some have been lost, because this process may have no more.
+    /// Descriptors were lost because of this process's limit.
     cut: bool,
 }
 
@@ -75,11 +75,11 @@ impl Orders {
         Self { channel, descriptors: Vec::new(), cut: false }
     }
 
-    /// The next order, without waiting. `None` when none is complete. It has no descriptors where
-    /// some could not be received.
+    /// The next complete order, without waiting. It has no descriptors if some of them could not be
+    /// received.
     ///
     /// # Errors
-    /// `UnexpectedEof` when the master is gone.
+    /// `UnexpectedEof` if the master has ended.
     pub(crate) fn next(&mut self) -> io::Result<Option<(Order, Vec<OwnedFd>)>> {
         loop {
             let message = match pass_fd::receive(&self.channel, false) {
@@ -113,7 +113,7 @@ impl AsFd for Orders {
     }
 }
 
-/// Sends a report. A reason that is too long for one message is cut.
+/// Sends a report. A text that is too long for one message is cut.
 ///
 /// # Errors
 /// As [`send_order`].
@@ -131,13 +131,13 @@ pub(crate) fn send_report(to: impl AsFd, report: &Report) -> io::Result<()> {
     pass_fd::send(to, &bytes, &[])
 }
 
-/// The next report, without waiting. `None` when there is none.
+/// The next report, without waiting; `None` if there is none.
 ///
-/// A worker may have been taken over by somebody: whatever it sends is at most one message's worth
-/// of memory, and brings no descriptors.
+/// The worker may have been compromised: a report takes no more memory than one message, and brings
+/// no descriptors.
 ///
 /// # Errors
-/// `UnexpectedEof` when the worker is gone; `InvalidData` when that was no report.
+/// `UnexpectedEof` if the worker has ended; `InvalidData` if the message is not a report.
 pub(crate) fn next_report(from: impl AsFd) -> io::Result<Option<Report>> {
     let bytes = match pass_fd::receive_bytes(from) {
         Ok(bytes) => bytes,
@@ -158,7 +158,7 @@ pub(crate) fn next_report(from: impl AsFd) -> io::Result<Option<Report>> {
     }
 }
 
-/// A reason for the error log, where it is to stay one line, and not a long one.
+/// Turns a reason into a single line of limited length for the error log.
 fn one_line(text: &[u8]) -> String {
     /// nginx's `NGX_MAX_ERROR_STR`.
     const MOST: usize = 2048;

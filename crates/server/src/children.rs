@@ -1,4 +1,4 @@
-//! The processes that the master has started.
+//! The master's child processes.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -13,33 +13,33 @@ use crate::channel::{self, Order};
 use crate::console::Console;
 use crate::signals;
 
-/// The exit code with which a worker says that another one would fail as well.
+/// A worker's exit code for an error that would recur in its successor.
 const FATAL: i32 = 2;
 
-/// The log files of a configuration, in the order in which a worker knows them.
+/// The log files of a configuration, in the worker's order.
 pub(crate) type Logs = Arc<[Arc<LogFile>]>;
 
-/// What a child is.
+/// The kind of a child process.
 #[derive(Debug)]
 pub(crate) enum Kind {
-    /// Serves; listens to orders at the other end.
+    /// A worker, with the master's end of its channel.
     Worker(OwnedFd),
-    /// Another binary, started to take over, by this name.
+    /// A new binary that takes over, with its program name.
     NewBinary(OsString),
 }
 
-/// A process that the master has started and that it has not yet forgotten.
+/// A child process that the master keeps track of.
 #[derive(Debug)]
 pub(crate) struct Child {
     pub(crate) pid: i32,
     pub(crate) kind: Kind,
     /// It has been told to end.
     pub(crate) exiting: bool,
-    /// It is to be replaced if it ends without having been told to.
+    /// It is replaced if it ends unasked.
     pub(crate) respawn: bool,
     /// It has ended.
     pub(crate) exited: bool,
-    /// The log files that a worker writes to; its configuration is not always the newest.
+    /// The worker's log files; its configuration may not be the newest.
     pub(crate) logs: Logs,
 }
 
@@ -70,12 +70,12 @@ impl Child {
         }
     }
 
-    /// Whether it is a worker that takes part in what comes.
+    /// Whether it is a worker that is neither ending nor ended.
     pub(crate) fn is_serving(&self) -> bool {
         matches!(self.kind, Kind::Worker(_)) && !self.exiting && !self.exited
     }
 
-    /// Tells a worker to end, over the channel and, if that fails, with a signal.
+    /// Tells a worker to end, over the channel or, if that fails, by a signal.
     fn tell(&mut self, order: Order, console: &Console) {
         let Kind::Worker(channel) = &self.kind else { return };
         if self.exited || (self.exiting && order == Order::Quit) {
@@ -95,50 +95,50 @@ impl Child {
     }
 }
 
-/// All of them.
+/// All child processes.
 #[derive(Debug, Default)]
 pub(crate) struct Children(pub(crate) Vec<Child>);
 
 impl Children {
-    /// Tells every worker to end when its last request has ended, or now.
+    /// Tells every worker to end, gracefully or now.
     pub(crate) fn tell(&mut self, order: Order, console: &Console) {
         self.0.iter_mut().for_each(|child| child.tell(order, console));
     }
 
-    /// Tells every worker but one to end when its last request has ended.
+    /// Tells every worker except one to end gracefully.
     pub(crate) fn quit_all_but(&mut self, pid: i32, console: &Console) {
         let others = self.0.iter_mut().filter(|child| child.pid != pid);
         others.for_each(|child| child.tell(Order::Quit, console));
     }
 
-    /// Ends a worker that does what no worker does.
+    /// Kills a worker that violates the protocol.
     pub(crate) fn kill_one(&mut self, pid: i32, console: &Console) {
         let worker = self.0.iter_mut().find(|child| child.pid == pid && !child.exited);
         worker.into_iter().for_each(|worker| worker.signal(signals::KILL, console));
     }
 
-    /// Ends every worker that is left.
+    /// Kills all remaining workers.
     pub(crate) fn kill(&mut self, console: &Console) {
         let workers = self.0.iter_mut().filter(|c| c.channel().is_some() && !c.exited);
         workers.for_each(|worker| worker.signal(signals::KILL, console));
     }
 
-    /// Whether there is a new binary.
+    /// Whether a new binary is running.
     pub(crate) fn new_binary(&self) -> bool {
         self.0.iter().any(|child| matches!(child.kind, Kind::NewBinary(_)) && !child.exited)
     }
 
-    /// Whether a worker is there that has not been told to end.
+    /// Whether a worker is serving.
     pub(crate) fn any_serving(&self) -> bool {
         self.0.iter().any(Child::is_serving)
     }
 
-    /// Whether a worker is left, serving or ending.
+    /// Whether a worker is running, serving or ending.
     pub(crate) fn any_worker(&self) -> bool {
         self.0.iter().any(|child| child.channel().is_some() && !child.exited)
     }
 
-    /// Notes and logs which children have ended.
+    /// Reaps children that have ended, and logs how.
     pub(crate) fn note_endings(&mut self, console: &Console) {
         loop {
             match process::reap() {
@@ -168,7 +168,7 @@ impl Children {
         }
     }
 
-    /// Takes out those that have ended.
+    /// Removes and returns the children that have ended.
     pub(crate) fn take_ended(&mut self) -> Vec<Child> {
         self.0.extract_if(.., |child| child.exited).collect()
     }

@@ -1,10 +1,10 @@
-//! The command line, read as nginx reads it: letters combine (`-tq`), a value follows at once
-//! (`-cFILE`) or as the next argument (`-c FILE`), and the first fault ends the reading.
+//! The command line, parsed as in nginx: letters combine (`-tq`), a value follows directly
+//! (`-cFILE`) or as the next argument (`-c FILE`), and the first error ends parsing.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// What to send to a running master process, `-s`.
+/// The argument of `-s`: a command to the running master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command {
     Stop,
@@ -25,19 +25,19 @@ impl Command {
     }
 }
 
-/// What the command line asks for.
+/// The parsed command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     /// `-?`, `-h`.
     pub(crate) help: bool,
-    /// `-v`, and whatever implies it.
+    /// `-v`, also implied by other options.
     pub(crate) version: bool,
-    /// What is asked for was written as a word, `--help` or `--version`, as programs other than
-    /// nginx have it; the answer goes to standard output.
+    /// Help or version was requested by a word, such as `--help`, which nginx does not have; the
+    /// output goes to standard output.
     pub(crate) spelled_out: bool,
     /// `-V`.
     pub(crate) configure: bool,
-    /// `-t`, and whatever implies it.
+    /// `-t`, also implied by other options.
     pub(crate) test: bool,
     /// `-T`.
     pub(crate) dump: bool,
@@ -56,10 +56,10 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads the arguments that follow the name of the program.
+    /// Parses the arguments after the program's name.
     ///
     /// # Errors
-    /// What nginx prints, without its name at the head.
+    /// nginx's message without the program's name.
     pub(crate) fn parse(args: &[OsString]) -> Result<Self, String> {
         let mut options = Self::default();
         match args {
@@ -83,7 +83,7 @@ impl Options {
         Ok(options)
     }
 
-    /// One argument's letters, the rest of which may be a value.
+    /// Parses one argument's letters, the rest of which may be a value.
     fn letters<'a>(
         &mut self,
         letters: &[u8],
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_implies_what() {
+    fn options_imply_others() {
         assert!(parse(&["-T"]).unwrap().test);
         assert!(parse(&["-V"]).unwrap().version);
         assert!(parse(&["-?"]).unwrap().help);

@@ -1,5 +1,5 @@
-//! Messages of the process itself: to its error log and, while somebody may be looking at the
-//! terminal, to standard error with the program's name at the head.
+//! Messages of the process: to its error log and, until the server is up, to standard error with
+//! the program's name in front.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -11,31 +11,30 @@ use weir_engine::error_log::{Sink, process_log, set_process_log};
 use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level};
 
-/// The process's own voice.
+/// The output for messages of the process.
 #[derive(Debug, Clone)]
 pub(crate) struct Console {
     program: String,
     log: ErrorLog,
-    /// Whether messages of level warn and above go to standard error as well: until the server
+    /// Whether messages of level warn and above also go to standard error; they do until the server
     /// is up.
     stderr: bool,
 }
 
 impl Console {
-    /// `arg0` decides the name: nginx for whoever calls the program by that name, else weir.
+    /// The name is nginx if the program is called by that name, else weir.
     pub(crate) fn new(arg0: Option<&OsStr>) -> Self {
         let called = arg0.and_then(|arg0| Path::new(arg0).file_name());
         let program = if called == Some(OsStr::new("nginx")) { "nginx" } else { "weir" };
         Self { program: program.to_owned(), log: ErrorLog::default(), stderr: true }
     }
 
-    /// The name at the head of messages and titles.
+    /// The program's name in messages and process titles.
     pub(crate) fn program(&self) -> &str {
         &self.program
     }
 
-    /// Lets a panic be told in the log, which is where somebody looks: in a loop by whoever knows
-    /// what it was about.
+    /// Sends the text of panics to the log. A loop adds the context where it catches one.
     pub(crate) fn log_panics() {
         std::panic::set_hook(Box::new(|panic| {
             let said = panic.to_string().replace('\n', " ");
@@ -45,28 +44,28 @@ impl Console {
         }));
     }
 
-    /// Writes to another log from now on.
+    /// Switches to another log.
     pub(crate) fn set_error_log(&mut self, log: ErrorLog) {
         set_process_log(log.clone());
         self.log = log;
     }
 
-    /// The same with another log, for what concerns a configuration that is not in force yet.
+    /// A copy with another log, for messages about a configuration that is not in force yet.
     pub(crate) fn with_log(&self, log: ErrorLog) -> Self {
         Self { program: self.program.clone(), log, stderr: self.stderr }
     }
 
-    /// Whether grave messages go to standard error.
+    /// Whether severe messages also go to standard error.
     pub(crate) fn on_terminal(&self) -> bool {
         self.stderr
     }
 
-    /// Nobody looks at the terminal any more.
+    /// Stops writing to standard error.
     pub(crate) fn leave_terminal(&mut self) {
         self.stderr = false;
     }
 
-    /// Lets standard error go where the first file of a log goes.
+    /// Redirects standard error to the first file of a log.
     pub(crate) fn redirect_stderr(&self, log: &ErrorLog) {
         let file = log.targets().iter().find_map(|target| match &target.sink {
             Sink::File(file) => Some(file),
@@ -79,7 +78,7 @@ impl Console {
         }
     }
 
-    /// Writes a message that the log takes, and if it is grave enough, to the terminal as well.
+    /// Logs a message of a sufficient level, and prints severe ones to the terminal as well.
     pub(crate) fn log(&self, level: Level, message: impl Display) {
         if !self.log.takes(level) {
             return;
@@ -90,8 +89,7 @@ impl Console {
         }
     }
 
-    /// Prints a line to standard error with the program's name at its head. Nothing is left to do
-    /// when that fails.
+    /// Prints a line to standard error with the program's name in front. Errors are ignored.
     pub(crate) fn print(&self, message: impl Display) {
         let line = format!("{}: {message}\n", self.program);
         let _ = std::io::stderr().write_all(line.as_bytes());
@@ -108,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_it_is_called_by_decides() {
+    fn the_name_follows_from_argument_zero() {
         assert_eq!(Console::new(Some(OsStr::new("/usr/sbin/nginx"))).program(), "nginx");
         assert_eq!(Console::new(Some(OsStr::new("./nginx-new"))).program(), "weir");
         assert_eq!(Console::new(None).program(), "weir");

@@ -1,7 +1,7 @@
-//! One configuration of the server with everything that it has open: what nginx calls a cycle.
+//! A configuration of the server with its open files and sockets: nginx's cycle.
 //!
-//! It comes about in two steps. *Reading* asks and opens nothing but files to read; *opening* makes
-//! folders, opens logs and binds sockets. So a configuration that is wrong changes nothing.
+//! A cycle is made in two steps. *Reading* only opens files for reading; *opening* creates folders,
+//! opens logs and binds sockets. So an invalid configuration changes nothing.
 
 use std::io::{IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,13 +29,13 @@ use crate::paths::Paths;
 use crate::serve::Plan;
 use crate::sockets::{self, Socket};
 
-/// Rights of a folder for temporary files.
+/// The mode of folders for temporary files.
 const FOLDER_MODE: u32 = 0o700;
 
-/// A configuration that has been read and is good, as far as reading can tell.
+/// A configuration that is valid as far as reading can tell.
 pub(crate) struct Draft {
     pub(crate) process: Process,
-    /// Its texts; the plan has taken the rest.
+    /// The source texts; the plan has consumed the rest.
     pub(crate) assembly: Assembly,
     main: Main,
     plan: Plan,
@@ -45,11 +45,11 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Reads the configuration, and logs what there is to say about it. `syntax_is_ok` runs when
-    /// the files have proved good, before the process's own needs are looked at.
+    /// Reads the configuration and logs its diagnostics. `syntax_is_ok` runs once all files are
+    /// valid, before the process's own settings are checked.
     ///
     /// # Errors
-    /// It cannot be used; why has been logged.
+    /// The configuration is unusable; the reason has been logged.
     pub(crate) fn read(
         paths: &Paths,
         globals: Option<&str>,
@@ -80,10 +80,10 @@ impl Draft {
         Ok(Self { process, main, plan, assembly, bundle, folders: wanted.folders, sockets })
     }
 
-    /// Makes, opens and binds what the configuration wants, and keeps what `old` sockets it can.
+    /// Creates folders, opens logs and binds sockets; reuses `old` sockets where possible.
     ///
     /// # Errors
-    /// It cannot be done; why has been logged.
+    /// Something could not be opened; the reason has been logged.
     pub(crate) fn open(
         mut self,
         old: &[Socket],
@@ -116,27 +116,27 @@ impl Draft {
     }
 }
 
-/// A configuration in force, or about to be.
+/// A configuration in force or being loaded.
 #[derive(Debug)]
 pub(crate) struct Cycle {
     pub(crate) process: Process,
     pub(crate) bundle: Bundle,
     pub(crate) sockets: Vec<Socket>,
     pub(crate) error_log: ErrorLog,
-    /// Standard error is one of its logs, so it stays what it is.
+    /// One of its logs is standard error, which therefore is not redirected.
     pub(crate) stderr_is_log: bool,
     pub(crate) logs: Logs,
-    /// What a worker serves by that is started for it. A worker takes it out of its own memory, the
-    /// master's stays for the next one.
+    /// The settings for newly forked workers. A worker takes them from its own copy of the memory;
+    /// the master's copy stays for the next one.
     pub(crate) ready: Option<Ready>,
 }
 
 impl Cycle {
-    /// Sends it to a worker that serves by another one and has to read it, or to one that is
-    /// [`ready`](Self::ready).
+    /// Sends the configuration to a worker: a serving one, which has to read it, or a new one that
+    /// is [`ready`](Self::ready).
     ///
     /// # Errors
-    /// The system's; then the worker knows nothing of it.
+    /// A system error; the worker has received nothing.
     pub(crate) fn send(&mut self, channel: &OwnedFd) -> std::io::Result<()> {
         let bundle = self.bundle.seal()?;
         self.forget_answers();
@@ -146,26 +146,25 @@ impl Cycle {
         channel::send_order(channel, Order::Load, &descriptors)
     }
 
-    /// Forgets what the outside world answered while the configuration was read: nobody reads it
-    /// again.
+    /// Drops the recorded answers, which are not needed again.
     pub(crate) fn forget_answers(&mut self) {
         self.bundle.answers = Answers::default();
     }
 
-    /// Closes what it has open, as far as nobody else uses it.
+    /// Closes its files and sockets, except those in use elsewhere.
     pub(crate) fn let_go(&mut self) {
         self.sockets.clear();
         self.logs = Arc::default();
         self.error_log = ErrorLog::default();
     }
 
-    /// Says how the threads wait for what happens.
+    /// Logs the event method.
     pub(crate) fn log_method(&self, console: &Console) {
         let method = self.process.method;
         console.log(Level::Notice, format_args!("using the \"{method}\" event method"));
     }
 
-    /// Warns of more connections than there can be descriptors.
+    /// Warns if the connections exceed the descriptor limit.
     pub(crate) fn check_limits(&self, console: &Console) {
         let Ok((soft, _)) = process::open_files_limit() else { return };
         let limit = self.process.open_files.unwrap_or(soft);
@@ -180,7 +179,7 @@ impl Cycle {
         }
     }
 
-    /// Lets standard error go where the main log goes, unless it is one of the logs.
+    /// Redirects standard error to the main log, unless it is itself a log.
     pub(crate) fn redirect_stderr(&self, console: &Console) {
         if !self.stderr_is_log {
             console.redirect_stderr(&self.error_log);
@@ -188,8 +187,8 @@ impl Cycle {
     }
 }
 
-/// Opens log files again, by their names. They stay root's: a worker is sent descriptors and needs
-/// no right to open them.
+/// Reopens log files by name. They stay owned by root: workers receive descriptors and need no
+/// permission to open them.
 pub(crate) fn reopen(logs: &Logs, console: &Console) {
     for log in logs.iter() {
         if let Err(error) = log.reopen() {
@@ -199,16 +198,17 @@ pub(crate) fn reopen(logs: &Logs, console: &Console) {
     }
 }
 
-/// Sends log files to a worker, which writes to them from then on.
+/// Sends log files to a worker, which switches to them.
 ///
 /// # Errors
-/// The system's.
+/// A system error.
 pub(crate) fn send_logs(logs: &Logs, channel: &OwnedFd) -> std::io::Result<()> {
     let descriptors: Vec<_> = logs.iter().map(|log| log.as_fd()).collect();
     channel::send_order(channel, Order::Reopen, &descriptors)
 }
 
-/// A thread needs a connection for each socket that it accepts from, and one to be called by.
+/// Checks the minimum of connections: each thread needs one per listening socket and one for
+/// wakeups.
 fn check_connections(connections: u64, sockets: usize, console: &Console) -> Result<(), ()> {
     if connections > sockets as u64 {
         return Ok(());
@@ -222,7 +222,7 @@ fn check_connections(connections: u64, sockets: usize, console: &Console) -> Res
     Err(())
 }
 
-/// Logs what the configuration's reading has found; on a terminal with the line and a hint below.
+/// Logs the diagnostics of a configuration; on a terminal with the source line and a hint.
 fn report(assembly: &Assembly, console: &Console) {
     let terminal = std::io::stderr().is_terminal();
     // https://no-color.org
@@ -237,7 +237,7 @@ fn report(assembly: &Assembly, console: &Console) {
     }
 }
 
-/// The reason for which a configuration cannot be used.
+/// The first fatal diagnostic of a configuration.
 pub(crate) fn first_fault(assembly: &Assembly) -> String {
     let fault = assembly.diagnostics.iter().find(|diagnostic| diagnostic.severity.is_fatal());
     fault.map_or_else(String::new, |fault| {
@@ -257,8 +257,8 @@ fn level(diagnostic: &Diagnostic) -> Level {
     }
 }
 
-/// Makes a folder for the worker's user. The parents of a folder that no configuration has named
-/// are made as well, because they are ours to make.
+/// Creates a folder owned by the worker's user. Missing parents of a default path are created as
+/// well.
 fn make_folder(path: &Path, user: Option<&User>) -> Result<(), String> {
     let make = || std::fs::DirBuilder::new().mode(FOLDER_MODE).create(path);
     let made = match (make(), path.parent()) {
@@ -282,7 +282,7 @@ fn make_folder(path: &Path, user: Option<&User>) -> Result<(), String> {
         .map_err(|(what, error)| Failed(&what, &error).to_string())
 }
 
-/// Makes sure that the file of a main log that the configuration does not name is opened as well.
+/// Adds the default log to a bundle's files, if the configuration names no file as its main log.
 fn add_default_log(bundle: &mut Bundle, main: &ErrorLogs) {
     let Some(path) = bundle.default_log.as_ref().filter(|_| !main.has_file()) else { return };
     if !bundle.logs.contains(path) {
@@ -300,7 +300,7 @@ fn open_logs(paths: &[PathBuf], links: Links, console: &Console) -> Result<Vec<A
     paths.iter().map(open).collect()
 }
 
-/// The main log: what the configuration says, and the default file unless that has a file.
+/// The main log: the configured targets, and the default file if none of them is a file.
 pub(crate) fn main_error_log(
     main: &ErrorLogs,
     bundle: &Bundle,

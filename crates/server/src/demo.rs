@@ -1,8 +1,7 @@
-//! `weir demo`: two small web servers, Weir in front of them with the configuration that it is
-//! shipped with, and what happens when one of the two is stopped. Needs no rights and leaves
-//! nothing behind.
+//! `weir demo`: two small web servers behind Weir with its shipped configuration, while one of the
+//! two is stopped and restarted. Needs no privileges and leaves no files behind.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the demo talks to whoever looks on")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the demo prints to the terminal")]
 
 use std::io::{IsTerminal, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -20,29 +19,29 @@ mod web_server;
 
 use web_server::WebServer;
 
-/// The files of the configuration, as they are shipped.
+/// The files of the shipped configuration.
 const FILES: [(&str, &str); 3] = [
     ("nginx.conf", include_str!("../../../conf/nginx.conf")),
     ("proxy.conf", include_str!("../../../conf/proxy.conf")),
     ("mime.types", include_str!("../../../conf/mime.types")),
 ];
 
-/// The addresses in the shipped configuration that the demo's two servers stand for.
+/// The addresses in the shipped configuration that are replaced by the demo's servers.
 const SERVERS: [&str; 2] = ["192.168.56.11:8080", "192.168.56.12:8080"];
 
-/// How long Weir may take to begin to serve.
+/// The time limit for Weir's start.
 const START: Duration = Duration::from_secs(10);
 
-/// From one act to the next, unless somebody presses Enter.
+/// The pause between two acts, unless Enter is pressed.
 const PAUSE: Duration = Duration::from_secs(8);
 
-/// How long one request may take.
+/// The time limit for a request.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// How many requests each act shows: two of three go to the first server.
+/// The number of requests in each act: two of three go to the first server.
 const REQUESTS: usize = 12;
 
-/// Runs the demo to its end. The exit code.
+/// Runs the demo and returns the exit code.
 pub(crate) fn run() -> i32 {
     let folder = std::env::temp_dir().join(format!("weir-demo-{}", std::process::id()));
     let result = Signals::block(&signals::ENDING).and_then(|signals| play(&folder, &signals));
@@ -50,7 +49,7 @@ pub(crate) fn run() -> i32 {
     match result {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("weir: the demo has failed: {error}");
+            eprintln!("weir: the demo failed: {error}");
             1
         }
     }
@@ -60,7 +59,7 @@ fn play(folder: &Path, signals: &Signals) -> std::io::Result<()> {
     let first = listen(0)?;
     let second = listen(0)?;
     let addresses = [first.local_addr()?, second.local_addr()?];
-    // A port that was free a moment ago is most likely still free.
+    // A port that was free a moment ago is very likely still free.
     let front = listen(0)?.local_addr()?;
     let mut one = Some(WebServer::start(1, first)?);
     let two = WebServer::start(2, second)?;
@@ -78,7 +77,7 @@ fn play(folder: &Path, signals: &Signals) -> std::io::Result<()> {
         if acts.pause("server 1 is started again") {
             one = listen(addresses[0].port()).and_then(|l| WebServer::start(1, l)).ok();
             println!("Server 1 is back. It gets requests again when its pause of 5 s is over.");
-            if acts.pause("that is looked at") {
+            if acts.pause("requests are sent again") {
                 show(front);
                 println!("That is all. Weir runs until Ctrl-C.");
                 acts.wait_for_the_end();
@@ -95,8 +94,8 @@ fn listen(port: u16) -> std::io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
 }
 
-/// The shipped configuration with addresses of this machine in place of the shipped ones, and
-/// without the user, whom not every machine has.
+/// Writes the shipped configuration with local addresses and without the `user` directive, since
+/// the user may not exist.
 fn write_configuration(
     folder: &Path,
     front: SocketAddr,
@@ -115,7 +114,7 @@ fn write_configuration(
     Ok(())
 }
 
-/// Weir as a process of its own, from the same file as this one.
+/// Weir as a child process, from this process's own executable.
 struct Weir(Child);
 
 impl Weir {
@@ -160,7 +159,7 @@ fn introduce(folder: &Path, front: SocketAddr, servers: [SocketAddr; 2]) {
     println!("Try it:  curl -i http://{front}/\n");
 }
 
-/// Sends requests to Weir, and says who has answered.
+/// Sends requests to Weir and prints the servers that answered.
 fn show(front: SocketAddr) {
     let mut answers = String::new();
     let mut failed = 0;
@@ -177,7 +176,7 @@ fn show(front: SocketAddr) {
     println!("  {REQUESTS} requests, answered by server  {answers} {failed} failed");
 }
 
-/// One request; the number of the server that answered it.
+/// Sends a request and returns the number of the server that answered.
 fn ask(front: SocketAddr) -> std::io::Result<char> {
     let mut stream = TcpStream::connect(front)?;
     stream.set_read_timeout(Some(ANSWER))?;
@@ -191,15 +190,15 @@ fn ask(front: SocketAddr) -> std::io::Result<char> {
     }
 }
 
-/// What may move the demo on.
+/// The events that move the demo on.
 struct Stage<'a> {
     signals: &'a Signals,
-    /// Standard input is still there to be read.
+    /// Standard input is still readable.
     stdin: bool,
 }
 
 impl Stage<'_> {
-    /// Waits for Enter or for some seconds; false when the demo is to end.
+    /// Waits for Enter or the end of the pause; returns `false` if the demo is to end.
     fn pause(&mut self, what_next: &str) -> bool {
         let seconds = PAUSE.as_secs();
         match std::io::stdin().is_terminal() {
@@ -244,9 +243,9 @@ impl Stage<'_> {
 }
 
 enum Event {
-    /// A signal that ends the demo, be it that Weir has ended.
+    /// A signal to end, or the end of Weir's process.
     End,
     Enter,
-    /// Time has passed, or standard input has come to its end.
+    /// A timeout, or the end of standard input.
     Nothing,
 }

@@ -1,5 +1,5 @@
-//! The outside world, as the configuration may see it: in the master for real, and recorded; in
-//! the worker as it was recorded.
+//! The outside world as the configuration sees it: in the master the real one, recorded; in the
+//! worker the recording.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,15 +13,15 @@ use weir_sys::{glob, user};
 
 use crate::bundle::{Answers, Bundle, Refusal};
 
-/// Real files, names and users. Remembers every answer, for the bundle, and what is to be opened
-/// and created once the whole configuration has proved good.
+/// The real world of files, names and users. It records every answer for the bundle, and the files
+/// and folders to be made once the configuration is valid.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     answers: RefCell<Answers>,
     wanted: RefCell<Wanted>,
 }
 
-/// What the configuration wants to exist. nginx, too, opens and creates only after all is read.
+/// The files and folders that the configuration needs. Like nginx, they are made after all is read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
     /// Log files in the order of their handles.
@@ -31,7 +31,7 @@ pub(crate) struct Wanted {
 }
 
 impl Recorder {
-    /// What was asked, and what is to be made.
+    /// The recorded answers, and the files and folders to be made.
     pub(crate) fn finish(self) -> (Answers, Wanted) {
         (self.answers.into_inner(), self.wanted.into_inner())
     }
@@ -80,7 +80,7 @@ impl Environment for Recorder {
     }
 }
 
-/// The system's addresses of a host, IPv4 first, as nginx orders them.
+/// The host's addresses from the system, IPv4 first, as in nginx.
 fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
     let mut addresses: Vec<_> = (host, 0).to_socket_addrs()?.map(|address| address.ip()).collect();
     addresses.sort_by_key(IpAddr::is_ipv6);
@@ -101,18 +101,18 @@ fn handle_of(logs: &[PathBuf], path: &Path) -> Option<u32> {
     logs.iter().position(|log| log == path).and_then(|at| u32::try_from(at).ok())
 }
 
-/// Handles fit 32 bits, because every log file is named by a directive of its own.
+/// Handles fit 32 bits, because each log file has a directive of its own.
 fn last_handle(logs: &[PathBuf]) -> u32 {
     u32::try_from(logs.len() - 1).unwrap_or(u32::MAX)
 }
 
-/// The world as a bundle tells of it.
+/// The world recorded in a bundle.
 #[derive(Debug)]
 pub(crate) struct Recorded<'a>(pub(crate) &'a Bundle);
 
-/// The configuration asks something in the worker that it has not asked in the master.
+/// The error for a question that the master did not record.
 fn unasked() -> io::Error {
-    io::Error::other("was not asked for when the configuration was read")
+    io::Error::other("was not recorded when the configuration was read")
 }
 
 fn recall<V: Clone>(answer: Option<&Result<V, Refusal>>) -> io::Result<V> {
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worker_hears_what_the_master_heard() {
+    fn the_worker_gets_the_masters_answers() {
         let recorder = Recorder::default();
         let here = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
         let text = recorder.read(here).unwrap();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_the_older_family_come_first() {
+    fn ipv4_addresses_come_first() {
         let addresses = resolve("localhost").unwrap();
         assert!(addresses.is_sorted_by_key(IpAddr::is_ipv6));
     }

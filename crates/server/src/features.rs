@@ -1,10 +1,9 @@
-//! Which of nginx's modules Weir has: what `-V` lists, and what scripts and test suites go by.
+//! The modules of nginx that Weir has, as listed by `-V` and checked by scripts and test suites.
 //!
-//! A module that nginx builds unless told otherwise is listed only when Weir lacks it
-//! (`--without-…`); one that nginx leaves out unless asked is listed only when Weir has it
-//! (`--with-…`). To announce a module, change its row.
+//! A module that nginx builds by default is listed only if Weir lacks it (`--without-…`); an
+//! optional one only if Weir has it (`--with-…`). To announce a module, change its row.
 
-/// How nginx's own configure treats a module.
+/// nginx's default for a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Usual {
     /// Built unless `--without-NAME` is given.
@@ -14,7 +13,7 @@ enum Usual {
 }
 use Usual::{Built, LeftOut};
 
-/// Name in nginx's configure, what nginx usually does with it, and whether Weir has it.
+/// Name in nginx's configure, nginx's default, and whether Weir has it.
 #[rustfmt::skip]
 const MODULES: &[(&str, Usual, bool)] = &[
     ("http_charset_module",              Built,   true),
@@ -91,7 +90,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("stream_upstream_zone_module",      Built,   false),
 ];
 
-/// The modules as arguments of nginx's configure, each with a blank before it.
+/// The configure arguments, each preceded by a space.
 pub(crate) fn configure_arguments() -> String {
     let argument = |&(name, usual, has): &(&str, Usual, bool)| match (usual, has) {
         (Built, false) => Some(format!(" --without-{name}")),
@@ -101,15 +100,15 @@ pub(crate) fn configure_arguments() -> String {
     MODULES.iter().filter_map(argument).collect()
 }
 
-/// Whether a `load_module` file name stands for one of nginx's own modules, as
-/// `modules/ngx_http_geoip_module.so` does. What Weir has is part of it; the directives of the
-/// others are told of where they stand.
+/// Whether a `load_module` file name denotes one of nginx's own modules, such as
+/// `modules/ngx_http_geoip_module.so`. Modules that Weir has are built in; directives of the others
+/// have diagnostics of their own.
 pub(crate) fn is_known(file_name: &str) -> bool {
     let name = file_name.rsplit('/').next().unwrap_or(file_name);
     let Some(name) = name.strip_suffix(".so").and_then(|n| n.strip_prefix("ngx_")) else {
         return false;
     };
-    // nginx names the files of its two largest modules otherwise than their switches.
+    // The files of nginx's two largest modules differ from their configure switches.
     let name = match name {
         "stream_module" => "stream",
         "mail_module" => "mail",
@@ -125,14 +124,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_there_once() {
+    fn names_are_unique() {
         for (at, (name, ..)) in MODULES.iter().enumerate() {
             assert!(MODULES[at + 1..].iter().all(|(other, ..)| other != name), "{name}");
         }
     }
 
     #[test]
-    fn modules_of_others_are_not_known() {
+    fn third_party_modules_are_unknown() {
         assert!(!is_known("modules/ngx_http_lua_module.so"));
         assert!(!is_known("http_proxy_module"));
         assert!(is_known("/usr/lib/nginx/modules/ngx_stream_module.so"));

@@ -1,5 +1,5 @@
-//! The end of a configuration: when its last request has ended, the master hears of it, and its
-//! memory is freed by the worker's first thread, as that takes the longer the larger it is.
+//! The end of a configuration: when its last request has ended, the master is notified, and the
+//! worker's first thread frees its memory, which takes long for a large one.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
@@ -10,7 +10,7 @@ use weir_sys::allocator;
 use crate::channel::{self, Report};
 use crate::serve::Configuration;
 
-/// Belongs to all that serves by one configuration.
+/// Held by everything that serves with one configuration.
 #[derive(Debug)]
 pub(crate) struct Generation {
     number: u64,
@@ -21,12 +21,12 @@ pub(crate) struct Generation {
 impl Drop for Generation {
     fn drop(&mut self) {
         let _ = channel::send_report(&self.reports, &Report::Drained(self.number));
-        // Where this cannot be queued, another call waits to be heard.
+        // If the queue is full, an earlier wakeup is pending.
         let _ = self.call.send(&[0]);
     }
 }
 
-/// The configurations that were in force, until nothing serves by them any more.
+/// Replaced configurations, held until nothing serves with them.
 pub(crate) struct Retired {
     configurations: Vec<Configuration>,
     calls: UnixDatagram,
@@ -34,10 +34,10 @@ pub(crate) struct Retired {
 }
 
 impl Retired {
-    /// None yet.
+    /// Holds no configurations.
     ///
     /// # Errors
-    /// Those of socketpair(2).
+    /// An error of socketpair(2).
     pub(crate) fn new() -> std::io::Result<Self> {
         let (calls, call) = UnixDatagram::pair()?;
         calls.set_nonblocking(true)?;
@@ -45,18 +45,18 @@ impl Retired {
         Ok(Self { configurations: Vec::new(), calls, call: Arc::new(call) })
     }
 
-    /// What a configuration is served with, so that its end is heard of, here and by `reports`.
+    /// A guard whose last drop reports the end of a configuration, to the master and to `self`.
     pub(crate) fn generation(&self, number: u64, reports: &Arc<OwnedFd>) -> Arc<Generation> {
         let (reports, call) = (Arc::clone(reports), Arc::clone(&self.call));
         Arc::new(Generation { number, reports, call })
     }
 
-    /// Holds a configuration that another one has replaced.
+    /// Adds a configuration that has been replaced.
     pub(crate) fn add(&mut self, configuration: Configuration) {
         self.configurations.push(configuration);
     }
 
-    /// Frees the configurations that nothing serves by any more.
+    /// Frees the configurations that are no longer in use.
     pub(crate) fn free(&mut self) {
         while self.calls.recv(&mut [0]).is_ok() {}
         let held = self.configurations.len();
@@ -68,7 +68,7 @@ impl Retired {
 }
 
 impl AsFd for Retired {
-    /// Readable when something is to be freed.
+    /// Readable when a configuration can be freed.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.calls.as_fd()
     }

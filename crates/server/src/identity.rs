@@ -1,31 +1,31 @@
-//! Whether a process is a server, so that a pid file which was left behind, or which somebody else
-//! has written, does not lead a signal to another program.
+//! Whether a process is a server, so that a signal from a stale or forged pid file does not reach
+//! another program.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What the title of a master says, be it Weir's or nginx's, whatever its program is called.
+/// The mark in a master's process title, Weir's or nginx's, whatever its program is called.
 const TITLE: &[u8] = b": master process";
 
-/// What the kernel appends to the name of a program that has been replaced since.
+/// The kernel's suffix for an executable that has been replaced.
 const DELETED: &[u8] = b" (deleted)";
 
-/// The names of servers that take each other's place.
+/// The program names of servers that replace each other.
 const NAMES: [&[u8]; 2] = [b"nginx", b"weir"];
 
-/// What the kernel tells of a process.
+/// The kernel's information about a process.
 struct Image {
-    /// The file that it executes, which only its user and root may see.
+    /// The executable, which only the process's user and root can see.
     program: Option<PathBuf>,
-    /// Its arguments, or the title that it has put in their place.
+    /// The arguments, or the process title in their place.
     title: Vec<u8>,
 }
 
-/// Finds out whether a process may be a server. One that is not there, or that nothing can be
-/// learnt about, may be one: what the signal comes to will tell.
+/// Checks that a process may be a server. A process that does not exist or cannot be inspected
+/// passes: sending the signal will tell.
 ///
 /// # Errors
-/// The name of the program that it is instead.
+/// The name of the other program.
 pub(crate) fn check(pid: i32, own_name: &str) -> Result<(), String> {
     let of = |name: &str| PathBuf::from(format!("/proc/{pid}/{name}"));
     let Ok(title) = std::fs::read(of("cmdline")) else { return Ok(()) };
@@ -47,13 +47,13 @@ impl Image {
         let program = self.program.as_deref().map(current_name).unwrap_or_default();
         let mut words = self.title.split(|&byte| byte == 0).map(file_name);
         let first = words.next().unwrap_or_default();
-        // On a foreign processor the emulator is the program, and ours its first argument.
+        // On an emulated processor, the emulator is the program and ours its first argument.
         let emulated = program.starts_with(b"qemu-") && words.next().is_some_and(is_name);
         is_name(program) || is_name(first) || emulated
     }
 }
 
-/// The name of a program's file without the kernel's remark.
+/// The file name of a program without the kernel's suffix.
 fn current_name(program: &Path) -> &[u8] {
     let path = program.as_os_str().as_bytes();
     file_name(path.strip_suffix(DELETED).unwrap_or(path))
@@ -83,10 +83,10 @@ mod tests {
     }
 
     #[test]
-    fn other_programs_are_none() {
+    fn other_programs_are_not_servers() {
         assert!(!is_server(Some("/usr/bin/sleep"), "sleep\0now\0"));
         assert!(!is_server(Some("/usr/bin/vim"), "vim\0/etc/nginx\0"));
-        // A thread of the kernel.
+        // A kernel thread.
         assert!(!is_server(None, ""));
         assert!(!is_server(Some("/usr/bin/not-nginx"), "not-nginx\0"));
     }

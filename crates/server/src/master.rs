@@ -1,5 +1,5 @@
 //! The master process: one thread that reads the configuration, opens what only root may open, and
-//! sees to it that a worker runs. It never touches a connection.
+//! keeps a worker running. It handles no connections.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,27 +21,27 @@ use crate::paths::Paths;
 use crate::signals::{self, Request};
 use crate::{pid_file, reload, sockets, upgrade, worker};
 
-/// How long a terminated worker has for its first try to end. The time doubles with every further
-/// one.
+/// The time a terminated worker has to exit after the first attempt. It doubles with each further
+/// attempt.
 const FIRST_PATIENCE: Duration = Duration::from_millis(50);
 
-/// When the patience is over, the worker is killed.
+/// The limit of that time; then the worker is killed.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many reports of one worker are read before the master does something else.
+/// The maximum number of reports read from a worker in one step.
 const REPORTS_AT_ONCE: usize = 16;
 
-/// How often a worker may be killed before one has served, until the start is given up.
+/// The number of workers killed before one serves, after which the start fails.
 const TRIES_AT_START: u32 = 10;
 
-/// The pause after which it is tried again to start a worker where none serves.
+/// The pause between attempts to start a worker while none serves.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// What a process of this run knows from its start.
+/// Facts of the process's start.
 #[derive(Debug, Clone)]
 pub(crate) struct Startup {
     pub(crate) paths: Paths,
-    /// `-g`
+    /// The `-g` option.
     pub(crate) globals: Option<String>,
     /// The arguments, the program's name first.
     pub(crate) args: Vec<OsString>,
@@ -49,7 +49,7 @@ pub(crate) struct Startup {
     pub(crate) env: Vec<OsString>,
     /// The process that started this one.
     pub(crate) parent: i32,
-    /// Runs in the background, by its own doing or because the binary before did.
+    /// The process runs in the background, by itself or because the previous binary did.
     pub(crate) daemonised: bool,
 }
 
@@ -59,34 +59,34 @@ pub(crate) struct Master {
     pub(crate) console: Console,
     /// The configuration in force.
     pub(crate) cycle: Cycle,
-    /// The configuration that a worker is reading and has not yet accepted.
+    /// A configuration that a worker is loading.
     pub(crate) pending: Option<Pending>,
     /// The number of the newest configuration.
     pub(crate) generation: u64,
     pub(crate) children: Children,
     pub(crate) asked: Asked,
-    /// Has let its workers go, so that a new binary serves alone.
+    /// The workers were told to quit, and a new binary serves alone.
     pub(crate) not_accepting: bool,
-    /// Who has started the server and waits for it to be up.
+    /// The process that waits for the server to be up.
     launcher: Option<Launcher>,
-    /// A worker has served.
+    /// A worker has been serving.
     up: bool,
-    /// How many workers have been killed before one has served.
+    /// The number of workers killed before one has served.
     killed_at_start: u32,
-    /// When to try again to start a worker.
+    /// The time of the next attempt to start a worker.
     next_try: Option<Instant>,
-    /// Until when, and after how long a wait, workers that have been terminated may take.
+    /// When and after how long a wait the next signal is sent to terminated workers.
     patience: Option<(Instant, Duration)>,
 }
 
-/// A configuration on its way.
+/// A configuration being loaded by a worker.
 pub(crate) struct Pending {
     pub(crate) cycle: Cycle,
-    /// The process id of the worker that reads it.
+    /// The worker's process ID.
     pub(crate) worker: i32,
 }
 
-/// What signals have asked for and has not been done.
+/// Pending requests from signals.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) quit: bool,
@@ -116,7 +116,7 @@ pub(crate) fn run(
     }
 }
 
-/// Makes signals readable.
+/// Blocks signals and makes them readable.
 pub(crate) fn block_signals(console: &Console) -> Signals {
     Signals::block(&signals::ALL).unwrap_or_else(|error| {
         console.log(Level::Emerg, Failed("signalfd() failed", &error));
@@ -125,7 +125,7 @@ pub(crate) fn block_signals(console: &Console) -> Signals {
 }
 
 impl Master {
-    /// A master that has no worker yet.
+    /// A master without a worker.
     pub(crate) fn new(
         startup: Startup,
         console: Console,
@@ -149,7 +149,7 @@ impl Master {
         }
     }
 
-    /// Acts on everything that has happened.
+    /// Handles everything that has happened.
     pub(crate) fn step(&mut self, signals: &Signals) {
         self.read_signals(signals);
         self.read_reports();
@@ -166,7 +166,7 @@ impl Master {
         if self.asked.terminate {
             self.patience = Some(self.terminate());
         } else if self.asked.quit {
-            // The worker accepts what has come, so nobody may keep the sockets open for longer.
+            // The worker accepts the queued connections; other holders would keep the sockets open.
             self.close_sockets();
             self.children.tell(Order::Quit, &self.console);
         } else {
@@ -184,7 +184,7 @@ impl Master {
                 reload::reconfigure(self);
             }
         }
-        // A worker that is reading another configuration will know other files than it does now.
+        // A worker that is loading a configuration is about to switch to other log files.
         if self.pending.is_none() && std::mem::take(&mut self.asked.reopen) {
             self.reopen_logs();
         }
@@ -198,7 +198,7 @@ impl Master {
         }
     }
 
-    /// Waits for a signal, a report, or something to read at one of the `others`.
+    /// Waits for a signal, a report, or readable data on one of the `others`.
     pub(crate) fn wait(&self, signals: &Signals, others: &[BorrowedFd<'_>]) {
         let channels = self.children.0.iter().filter_map(Child::channel).map(AsFd::as_fd);
         let mut fds: Vec<_> = std::iter::once(signals.as_fd()).chain(channels).collect();
@@ -228,8 +228,8 @@ impl Master {
         }
     }
 
-    /// Acts on what the workers report. One that reports nonsense has been taken over by somebody,
-    /// and one that reports without an end must not keep the master from its work.
+    /// Handles the workers' reports. A worker that sends an invalid report has been compromised and
+    /// is killed; one that sends reports without end cannot keep the master busy.
     pub(crate) fn read_reports(&mut self) {
         let mut reports = Vec::new();
         let mut frauds = Vec::new();
@@ -240,8 +240,8 @@ impl Master {
                     Ok(Some(report)) => reports.push((child.pid, report)),
                     Ok(None) => break,
                     Err(error) => {
-                        // Mostly, the worker has closed its end, so it is about to be gone. Until
-                        // it can be reaped, its end would wake the master again and again.
+                        // Usually the worker has closed its end and is about to exit. Until it is
+                        // reaped, its channel would wake the master again and again.
                         self.asked.reap = true;
                         if error.kind() == std::io::ErrorKind::InvalidData {
                             frauds.push(child.pid);
@@ -255,13 +255,13 @@ impl Master {
             reload::take_report(self, pid, report);
         }
         for pid in frauds {
-            let what = format_args!("worker process {pid} sent what is no report, killing it");
+            let what = format_args!("worker process {pid} sent an invalid report, killing it");
             self.console.log(Level::Alert, what);
             self.children.kill_one(pid, &self.console);
         }
     }
 
-    /// Replaces the children that have ended, where that is called for.
+    /// Replaces children that have ended, where required.
     fn bury(&mut self) {
         for child in self.children.take_ended() {
             match child.kind {
@@ -286,7 +286,7 @@ impl Master {
         }
     }
 
-    /// A worker serves for the first time: nobody waits for the server any more.
+    /// Marks the server as up once a worker serves, and releases the launcher.
     pub(crate) fn come_up(&mut self) {
         if std::mem::replace(&mut self.up, true) {
             return;
@@ -298,21 +298,21 @@ impl Master {
         }
     }
 
-    /// Ends a start that came to nothing; why has been logged.
+    /// Ends a failed start, whose reason has been logged.
     pub(crate) fn fail(&mut self) -> ! {
         pid_file::remove(&self.cycle.process.pid, &self.console);
         self.close_sockets();
         std::process::exit(1)
     }
 
-    /// Starts the worker, with nginx's words about it.
+    /// Starts the worker, with nginx's log message.
     pub(crate) fn start_workers(&mut self) {
         self.console.log(Level::Notice, "start worker processes");
         self.try_to_start_worker(false);
     }
 
-    /// Starts a worker by the configuration in force or by the pending one, which is then on its
-    /// way to it. Without a worker that serves, it is tried again after a while.
+    /// Starts a worker with the current or the pending configuration. If it fails while none
+    /// serves, it is tried again later.
     pub(crate) fn try_to_start_worker(&mut self, pending: bool) {
         match self.start_worker(pending) {
             Ok(()) => self.next_try = None,
@@ -339,7 +339,7 @@ impl Master {
             Some(pending_one) if pending => &mut pending_one.cycle,
             _ => &mut self.cycle,
         };
-        // The new process has what came of them.
+        // The forked process has its own copy of the answers.
         cycle.forget_answers();
         match process::fork().map_err(|error| ("fork()", error))? {
             Fork::Child => {
@@ -347,8 +347,8 @@ impl Master {
                 let settings = cycle.process.clone();
                 let ready = cycle.ready.take();
                 let console = std::mem::replace(&mut self.console, Console::new(None));
-                // Channels, sockets and log files are the master's: the worker is sent its own, and
-                // would hold on to files that have been removed.
+                // Channels, sockets and log files are the master's: the worker receives its own,
+                // and would keep removed files open.
                 self.children.0.clear();
                 self.cycle.let_go();
                 self.pending = None;
@@ -370,7 +370,7 @@ impl Master {
         Ok(())
     }
 
-    /// Tells workers to end now, and kills those that do not; says when to look again.
+    /// Terminates workers and kills those that do not exit; returns when to look again.
     fn terminate(&mut self) -> (Instant, Duration) {
         let now = Instant::now();
         let length = match self.patience {
@@ -392,7 +392,7 @@ impl Master {
         self.cycle.redirect_stderr(&self.console);
         for worker in self.children.0.iter().filter(|child| !child.exited) {
             let Some(channel) = worker.channel() else { continue };
-            // A worker that is about to end may know other files.
+            // A worker that is ending may have other log files.
             if !Arc::ptr_eq(&worker.logs, &self.cycle.logs) {
                 cycle::reopen(&worker.logs, &self.console);
             }
@@ -404,7 +404,7 @@ impl Master {
         }
     }
 
-    /// Stops listening. The names of unix sockets go too, unless another binary uses them.
+    /// Closes the listening sockets. Unix sockets are unlinked unless another binary uses them.
     fn close_sockets(&mut self) {
         let new_binary = self.children.new_binary();
         let parent_is_there = self.parent_is_there();
@@ -415,13 +415,12 @@ impl Master {
         }
     }
 
-    /// Whether the process that has started this one runs: a binary that is to be replaced.
+    /// Whether the process that started this one, a binary being replaced, is still running.
     fn parent_is_there(&self) -> bool {
         process::parent_id() == self.startup.parent
     }
 
-    /// Whether another binary, which has started this one or was started by it, has the same
-    /// sockets.
+    /// Whether a binary that started this one, or was started by it, shares its sockets.
     pub(crate) fn shares_sockets(&self) -> bool {
         let inherited = self.cycle.sockets.iter().any(|socket| socket.inherited);
         self.children.new_binary() || (inherited && self.parent_is_there())

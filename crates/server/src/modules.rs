@@ -1,10 +1,9 @@
-//! The modules of the process itself: what stands in a configuration outside of `http` and
-//! `stream`.
+//! The modules of the process: the directives outside of `http` and `stream`.
 
 pub(crate) mod core;
 pub(crate) mod events;
 
 use weir_conf::Table;
 
-/// Their tables.
+/// Their directive tables.
 pub(crate) const TABLES: &[&Table] = &[&core::TABLE, &events::BLOCK_TABLE, &events::TABLE];

@@ -1,4 +1,4 @@
-//! The places of this run: what the command line names, and else those of the build.
+//! The paths of this run: from the command line, or else the build's defaults.
 
 use std::path::{Path, PathBuf};
 
@@ -6,19 +6,19 @@ use weir_conf::Layout;
 
 use crate::cli::Options;
 
-/// The places of this run.
+/// The paths of this run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Paths {
     /// Ends in a slash unless it is empty.
     pub(crate) prefix: PathBuf,
-    /// Below the prefix when it was given relative.
+    /// Absolute, or below the prefix.
     pub(crate) conf: PathBuf,
-    /// Below the prefix when it was given relative; `None` for standard error.
+    /// Absolute, or below the prefix; `None` is standard error.
     pub(crate) error_log: Option<PathBuf>,
 }
 
 impl Paths {
-    /// Takes what was given and else the defaults.
+    /// Takes the given paths or else the defaults.
     pub(crate) fn of(options: &Options) -> Self {
         let layout = Layout::built();
         let prefix = options.prefix.as_deref().map_or(Path::new(layout.prefix), Path::new).join("");
@@ -33,8 +33,8 @@ impl Paths {
     }
 }
 
-/// `path` below `prefix`, or as it is when it is absolute. Bytes are kept as they were written,
-/// because the result appears in messages.
+/// `path` below `prefix`, unless it is absolute. Bytes are kept as written, because the result
+/// appears in messages.
 pub(crate) fn full_name(prefix: &Path, path: &Path) -> PathBuf {
     if path.is_absolute() || prefix.as_os_str().is_empty() {
         return path.to_owned();

@@ -1,5 +1,4 @@
-//! The file with the master's process id. It says that the server is up: whoever finds it may
-//! connect.
+//! The pid file. It exists once the server accepts connections.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,23 +11,23 @@ use weir_sys::file::{self, Links};
 
 use crate::console::Console;
 
-/// The longest content that is read: a 64-bit number and a line end.
+/// The maximum length of the content: a 64-bit number and a newline.
 const MAX_BYTES: usize = 22;
 
-/// Rights of the file: whoever could write to it would choose the process that root stops.
+/// The file's mode: a writer would choose the process that root signals.
 const MODE: u32 = 0o644;
 
-/// The name while a new binary has the other one.
+/// The file's name while a new binary uses the original one.
 pub(crate) fn old_name(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(".oldbin");
     name.into()
 }
 
-/// Writes the id of this process, replacing what was there.
+/// Writes the ID of this process, replacing the content.
 ///
 /// # Errors
-/// Why it cannot be done has been logged; then there is no file.
+/// The file could not be written and does not exist; the reason has been logged.
 pub(crate) fn write(path: &Path, links: Links, console: &Console) -> Result<(), ()> {
     let mut file = open(path, true, links, console)?;
     let id = format!("{}\n", std::process::id());
@@ -40,10 +39,10 @@ pub(crate) fn write(path: &Path, links: Links, console: &Console) -> Result<(), 
     })
 }
 
-/// Finds out whether the file could be written, as `-t` does; makes it if there is none.
+/// Checks that the file is writable, as `-t` does; creates it if missing.
 ///
 /// # Errors
-/// Why it could not has been logged.
+/// The file is not writable; the reason has been logged.
 pub(crate) fn test(path: &Path, links: Links, console: &Console) -> Result<(), ()> {
     open(path, false, links, console).map(drop)
 }
@@ -63,10 +62,10 @@ pub(crate) fn remove(path: &Path, console: &Console) {
     }
 }
 
-/// The id in the file.
+/// The process ID in the file.
 ///
 /// # Errors
-/// Why there is none has been logged.
+/// There is no valid ID; the reason has been logged.
 pub(crate) fn read(path: &Path, console: &Console) -> Result<i32, ()> {
     let content = std::fs::read(path).map_err(|error| {
         let what = format!("open() \"{}\" failed", path.display());
@@ -75,7 +74,7 @@ pub(crate) fn read(path: &Path, console: &Console) -> Result<i32, ()> {
     let text = String::from_utf8_lossy(&content[..content.len().min(MAX_BYTES)]);
     let text = text.trim_end_matches(['\r', '\n']);
     let number = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    // 0 would be every process of the caller's group.
+    // 0 would signal every process of the caller's group.
     number.filter(|&pid| pid > 0).ok_or_else(|| {
         let message = format_args!("invalid PID number \"{text}\" in \"{}\"", path.display());
         console.log(Level::Error, message);
@@ -88,7 +87,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn the_written_id_is_read() {
         let path = std::env::temp_dir().join(format!("weir-pid-{}", std::process::id()));
         let console = Console::new(None);
         std::fs::write(&path, "something longer\n").unwrap();

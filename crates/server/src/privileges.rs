@@ -1,4 +1,4 @@
-//! What a worker gives up and takes on before it serves: user, limits, environment, directory.
+//! The worker's setup before it serves: user, limits, environment, directory.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -13,9 +13,9 @@ use crate::modules::core::{Process, User};
 /// The exit code that tells the master not to start another worker.
 const FATAL: i32 = 2;
 
-/// Turns the calling process, fresh from a fork, into a worker. Ends it when that is not possible.
+/// Turns the calling process, freshly forked, into a worker. Exits if that fails.
 ///
-/// `env` is the environment that the master was started with.
+/// `env` is the environment of the master's start.
 pub(crate) fn become_worker(settings: &Process, env: &[OsString], console: &Console) {
     let fatal = |what: &str, error: std::io::Error, level| -> ! {
         console.log(level, Failed(what, &error));
@@ -30,8 +30,8 @@ pub(crate) fn become_worker(settings: &Process, env: &[OsString], console: &Cons
     {
         fatal(&what, error, Level::Emerg);
     }
-    // Without that, the kernel keeps the memory of a process that has changed its user from others
-    // of the same user: there are private keys in it.
+    // Without a request for core files, the kernel hides the memory of a process that has changed
+    // its user from other processes of that user: it contains private keys.
     if settings.wants_core()
         && let Err(error) = process::allow_core()
     {
@@ -68,8 +68,8 @@ fn set_limits(settings: &Process, console: &Console) {
     }
 }
 
-/// Takes the user and the groups. The worker could not bind or read more than they may from then
-/// on.
+/// Switches to the user and its groups. From then on, the worker can bind and read only what they
+/// may.
 fn become_user(user: &User, raw_sockets: bool) -> Result<(), (String, std::io::Error)> {
     let User { name, uid, gid } = user;
     user::set_group(*gid).map_err(|error| (format!("setgid({gid}) failed"), error))?;
@@ -88,8 +88,8 @@ fn become_user(user: &User, raw_sockets: bool) -> Result<(), (String, std::io::E
     limited.map_err(|error| ("capset() failed".to_owned(), error))
 }
 
-/// The environment of a worker or a new binary: what `env` directives name or set, and `TZ`, which
-/// is always kept.
+/// The environment of a worker or a new binary: the variables that `env` directives name or set,
+/// and always `TZ`.
 pub(crate) fn environment(directives: &[String], original: &[OsString]) -> Vec<OsString> {
     let time_zone = "TZ".to_owned();
     let has_time_zone = directives.iter().any(|d| d == "TZ" || d.starts_with("TZ="));
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_named_is_kept() {
+    fn only_named_variables_are_kept() {
         let original: Vec<OsString> = vec!["A=1".into(), "AB=2".into(), "TZ=UTC".into()];
         let kept = |directives: &[&str]| {
             environment(&directives.iter().map(|d| (*d).to_owned()).collect::<Vec<_>>(), &original)

@@ -1,5 +1,5 @@
-//! `weir --reference FOLDER`: the pages of `docs/reference`, written from the tables, and the list
-//! of what is pending in `docs/differences.md` beside that folder.
+//! `weir --reference FOLDER`: generates the pages of `docs/reference` from the tables, and the list
+//! of pending directives in `docs/differences.md` beside that folder.
 
 #![allow(clippy::print_stderr, reason = "a tool for developers, without a log")]
 
@@ -15,17 +15,17 @@ use weir_http::modules::MODULES;
 use crate::assemble;
 use crate::modules;
 
-/// Between these lines of `differences.md` stands what is written here.
+/// The markers around the generated part of `differences.md`.
 const BEGIN: &str = "<!-- pending: begin -->\n";
 const END: &str = "<!-- pending: end -->\n";
 
-/// The name of that file, beside the folder of the pages.
+/// The name of that file, in the parent of the pages' folder.
 const DIFFERENCES: &str = "differences.md";
 
-/// How many names stand in a line of a list.
+/// The number of names per line of the list.
 const NAMES_PER_LINE: usize = 4;
 
-/// Writes the pages into a folder. The exit code.
+/// Writes the pages to a folder and returns the exit code.
 pub(crate) fn run(folder: &Path) -> i32 {
     match write(folder) {
         Ok(()) => 0,
@@ -46,7 +46,7 @@ fn write(folder: &Path) -> io::Result<()> {
     std::fs::write(differences, with_pending(&text)?)
 }
 
-/// Every page by its file name.
+/// The pages by file name.
 fn pages() -> BTreeMap<String, String> {
     let mut pages = BTreeMap::new();
     let mut index = String::from(
@@ -65,7 +65,7 @@ fn pages() -> BTreeMap<String, String> {
     pages
 }
 
-/// The tables by the page on which they stand.
+/// The tables by page.
 fn groups() -> Vec<(String, Vec<&'static Table>)> {
     let mut groups = vec![
         ("core".to_owned(), vec![&modules::core::TABLE, &ERROR_LOG]),
@@ -85,7 +85,7 @@ fn groups() -> Vec<(String, Vec<&'static Table>)> {
 
 static ERROR_LOG: Table = weir_engine::error_log::directive::TABLE;
 
-/// The names of the directives that work.
+/// The names of the supported directives.
 fn rows(tables: &[&Table]) -> Vec<String> {
     let done = |table: &&Table| {
         let table = *table;
@@ -97,9 +97,9 @@ fn rows(tables: &[&Table]) -> Vec<String> {
     names
 }
 
-/// The text of `differences.md` with the list as it must be.
+/// The text of `differences.md` with an updated list.
 fn with_pending(text: &str) -> io::Result<String> {
-    let missing = || io::Error::other(format!("{DIFFERENCES} has no lines for the list"));
+    let missing = || io::Error::other(format!("{DIFFERENCES} has no markers for the list"));
     let (before, rest) = text.split_once(BEGIN).ok_or_else(missing)?;
     let (_, after) = rest.split_once(END).ok_or_else(missing)?;
     let mut list = String::new();
@@ -132,7 +132,7 @@ mod tests {
     const ADVICE: &str = "is stale: run `cargo run -- --reference docs/reference`";
 
     #[test]
-    fn the_pages_are_what_the_tables_say() {
+    fn the_pages_follow_from_the_tables() {
         let pages = pages();
         for (name, text) in &pages {
             let path = docs().join("reference").join(name);
@@ -141,14 +141,14 @@ mod tests {
         }
         for entry in std::fs::read_dir(docs().join("reference")).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            assert!(pages.contains_key(&name), "docs/reference/{name} is a page of nothing");
+            assert!(pages.contains_key(&name), "docs/reference/{name} is a page without a table");
         }
         let text = std::fs::read_to_string(docs().join(DIFFERENCES)).unwrap();
         assert!(with_pending(&text).unwrap() == text, "docs/{DIFFERENCES} {ADVICE}");
     }
 
     #[test]
-    fn every_directive_of_nginx_is_known_or_told_of() {
+    fn every_directive_of_nginx_is_supported_or_listed() {
         let names = include_str!("../../tidy/nginx-directives.txt");
         let tables = assemble::tables();
         let rows = tables.iter().flat_map(|table| table.rows());

@@ -1,11 +1,11 @@
-//! Another configuration, without another worker where that is possible.
+//! A reload, without a new worker where possible.
 //!
-//! The master reads it, opens what is new and sends it. The worker reads it in its turn and says
-//! whether it serves by it; only then does the master let go of what the old one had. Requests that
-//! are under way end by the old configuration, and the worker says when the last one has.
+//! The master reads the configuration, opens what is new and sends it. The worker loads it and
+//! reports whether it serves with it; only then does the master close what only the old one used.
+//! Running requests end with the old configuration, and the worker reports the last one's end.
 //!
-//! What only the start of a process can set, its user for one, takes another worker. When that
-//! serves, the one before is told to end as soon as its last request has.
+//! Settings that take effect only at the start of a process, such as its user, require a new
+//! worker. Once that serves, the old one is told to quit gracefully.
 
 use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 
@@ -19,11 +19,11 @@ use crate::master::{Master, Pending};
 use crate::modules::core::Process;
 use crate::{pid_file, sockets, worker};
 
-/// Reads the configuration again and sends it to the worker. If it is no good, nothing changes.
+/// Reads the configuration again and sends it to the worker. An invalid one changes nothing.
 pub(crate) fn reconfigure(master: &mut Master) {
     master.console.log(Level::Notice, "reconfiguring");
     let prepared = prepare(master);
-    // What reading has needed.
+    // Returns the memory used for reading.
     allocator::give_back();
     let Ok(mut cycle) = prepared else { return };
     cycle.log_method(&master.console);
@@ -36,18 +36,18 @@ pub(crate) fn reconfigure(master: &mut Master) {
     let changed = set_at_start(&master.cycle.process, &cycle.process);
     if !changed.is_empty() && worker != process::id() {
         let names = changed.join("\", \"");
-        let why = format_args!("\"{names}\" changed, which takes another worker process");
+        let why = format_args!("\"{names}\" changed, which requires a new worker process");
         master.console.log(Level::Notice, why);
         master.console.log(Level::Notice, "start worker processes");
         master.pending = Some(Pending { cycle, worker: 0 });
         master.try_to_start_worker(true);
-        // Without one, the old worker serves on.
+        // If it failed, the old worker keeps serving.
         master.pending.take_if(|pending| pending.worker == 0);
         return;
     }
     match cycle.send(channel) {
         Ok(()) => master.pending = Some(Pending { cycle, worker }),
-        // The worker has just died: the next one gets it.
+        // The worker has just ended: its successor gets the configuration.
         Err(error) if [BrokenPipe, ConnectionReset].contains(&error.kind()) => {
             master.asked.reconfigure = true;
         }
@@ -74,20 +74,20 @@ fn prepare(master: &mut Master) -> Result<Cycle, ()> {
     draft.open(&master.cycle.sockets, master.generation, false, &master.console)
 }
 
-/// Puts a configuration in force, and lets go of what the one before had and this one has not.
+/// Puts a configuration in force and closes what only the previous one used.
 fn commit(master: &mut Master, cycle: Cycle) {
     master.console.set_error_log(cycle.error_log.clone());
     let old = std::mem::replace(&mut master.cycle, cycle);
     master.cycle.redirect_stderr(&master.console);
     master.cycle.check_limits(&master.console);
-    // Another binary may still listen at the same sockets, this one's or the one before.
+    // Another binary, newer or older, may still use these sockets.
     if !master.shares_sockets() {
         sockets::retire_unused(&old.sockets, &master.cycle.sockets);
     }
     sockets::remove_unused_names(&old.sockets, &master.cycle.sockets, &master.console);
 }
 
-/// The directives that have changed and that only the start of a worker can carry out.
+/// The changed directives that take effect only at the start of a worker.
 fn set_at_start(old: &Process, new: &Process) -> Vec<&'static str> {
     let all = [
         ("user", old.user != new.user),
@@ -103,17 +103,17 @@ fn set_at_start(old: &Process, new: &Process) -> Vec<&'static str> {
     all.iter().filter(|(_, changed)| *changed).map(|&(name, _)| name).collect()
 }
 
-/// A process that is master and worker in one keeps what only its start can set.
+/// Warns of changed settings that a single process (`master_process off`) cannot apply.
 fn warn_of_fixed(master: &Master, new: &Process) {
     for name in set_at_start(&master.cycle.process, new) {
         master.console.log(
             Level::Warn,
-            format_args!("\"{name}\" has changed, which takes effect with the next start"),
+            format_args!("\"{name}\" changed, which takes effect at the next start"),
         );
     }
 }
 
-/// Acts on what a worker reports.
+/// Handles a worker's report.
 pub(crate) fn take_report(master: &mut Master, pid: i32, report: Report) {
     match report {
         Report::Loaded(generation) => {
@@ -128,7 +128,7 @@ pub(crate) fn take_report(master: &mut Master, pid: i32, report: Report) {
                 let logs = master.cycle.logs.clone();
                 let reader = master.children.0.iter_mut().find(|child| child.pid == pid);
                 reader.into_iter().for_each(|reader| reader.logs = logs.clone());
-                // Those that served before go on until their last request has ended.
+                // The previous workers end when their last requests have.
                 master.children.quit_all_but(pid, &master.console);
             }
         }
@@ -144,8 +144,8 @@ pub(crate) fn take_report(master: &mut Master, pid: i32, report: Report) {
     }
 }
 
-/// Starts another worker in place of one that somebody has told to end, which may take long over
-/// its last requests.
+/// Starts a successor for a worker that received a signal to quit, since its last requests may take
+/// long.
 fn replace_worker(master: &mut Master, pid: i32) {
     let reads_pending = master.pending.as_ref().is_some_and(|pending| pending.worker == pid);
     let worker = master.children.0.iter_mut().find(|child| child.pid == pid);
@@ -164,13 +164,13 @@ fn take_pending(master: &mut Master, pid: i32, generation: u64) -> Option<Pendin
     master.pending.take_if(is_it)
 }
 
-/// A worker that ends while it reads a configuration is the best reason not to send it to another
-/// one.
+/// Drops the pending configuration of a worker that ended while loading it: it may have caused the
+/// end, so no other worker gets it.
 pub(crate) fn worker_has_ended(master: &mut Master, pid: i32) {
     if master.pending.take_if(|pending| pending.worker == pid).is_some() {
         master.console.log(
             Level::Alert,
-            "worker process ended while it read the new configuration, the old one stays in force",
+            "worker process ended while loading the new configuration, the old one stays in force",
         );
     }
 }

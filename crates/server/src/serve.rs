@@ -1,6 +1,5 @@
-//! The one place where the process meets what it serves. Everything that the server knows of HTTP
-//! goes through here: the tables of its directives, the plan that a configuration comes to, the
-//! sockets that the plan wants, and each thread's service.
+//! The interface between the process and HTTP: directive tables, the plan of a configuration, the
+//! sockets that the plan needs, and each thread's service.
 
 use std::any::Any;
 use std::path::PathBuf;
@@ -21,33 +20,33 @@ use weir_upstream::Registry;
 
 use crate::sockets::Wanted;
 
-/// How often a thread that is about to end looks whether its last connection has gone.
+/// How often an ending thread checks whether its last connection is closed.
 const LAST_LOOKS: Duration = Duration::from_millis(10);
 
-/// Peers with their health and their counters: what outlives every configuration of the process.
+/// Peers with their health and counters, which outlive configurations.
 static UPSTREAMS: LazyLock<Arc<Registry>> = LazyLock::new(Arc::default);
 
-/// The tables of all directives that are not the process's own.
+/// All directive tables except the process's own.
 pub(crate) fn tables() -> Vec<&'static Table> {
     weir_http::modules::tables()
 }
 
-/// What their setters begin with.
+/// The initial registries of the setters.
 pub(crate) fn registries() -> TypeMap {
     weir_http::modules::registries()
 }
 
-/// Whether the configuration needs the right to raw sockets, for addresses that are not ours.
+/// Whether the configuration needs raw sockets, to bind to addresses of other hosts.
 pub(crate) fn needs_raw_sockets(assembly: &Assembly) -> bool {
     use weir_http::pass::transfer::RawSockets;
     assembly.registries.get::<RawSockets>().is_some_and(|needed| needed.0)
 }
 
-/// A configuration that has been read and is good.
+/// The plan of a valid configuration.
 pub(crate) struct Plan(weir_http::snapshot::plan::Plan);
 
 impl Plan {
-    /// Finishes an assembly. What is wrong is added to its diagnostics, and then there is no plan.
+    /// Completes an assembly. Faults are added to its diagnostics and yield no plan.
     pub(crate) fn build(
         assembly: &mut Assembly,
         env: &dyn Environment,
@@ -56,13 +55,13 @@ impl Plan {
         weir_http::snapshot::plan::Plan::build(assembly, env, prefix).map(Self)
     }
 
-    /// Makes what all threads share, which takes the longer the more there is. `files` are the open
-    /// log files in the order of their handles.
+    /// Builds the configuration that all threads share; the cost grows with its size. `files` are
+    /// the open log files in the order of their handles.
     pub(crate) fn configuration(self, files: &[Arc<LogFile>]) -> Configuration {
         Configuration(Arc::new(self.0.configuration(files, &UPSTREAMS)))
     }
 
-    /// The sockets that it wants.
+    /// The sockets that the plan needs.
     pub(crate) fn listens(&self) -> Vec<Wanted> {
         self.0.listeners().iter().map(wanted).collect()
     }
@@ -73,18 +72,18 @@ impl Plan {
 pub(crate) struct Configuration(Arc<weir_http::snapshot::Configuration>);
 
 impl Configuration {
-    /// What the caretaker does while it is in force.
+    /// The caretaker's duties while the configuration is in force.
     pub(crate) fn duties(&self) -> Vec<Duty> {
         self.0.duties(&UPSTREAMS)
     }
 
-    /// Whether nothing serves by it any more, and nobody else holds it.
+    /// Whether this is the last reference to the configuration.
     pub(crate) fn is_unused(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 }
 
-/// A configuration with what is dropped behind the last that serves by it.
+/// A configuration with the guard that reports its end.
 #[derive(Clone)]
 pub(crate) struct Serving {
     pub(crate) configuration: Configuration,
@@ -92,7 +91,7 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// A thread's hold on it.
+    /// A thread's snapshot of it.
     fn snapshot(&self) -> Rc<Snapshot> {
         Snapshot::new(Arc::clone(&self.configuration.0), Arc::clone(&self.generation))
     }
@@ -131,37 +130,37 @@ fn keepalive(probes: &Probes) -> Keepalive {
     }
 }
 
-/// What one thread serves with.
+/// The service of one thread.
 pub(crate) struct Service(Rc<weir_http::serve::Service>);
 
 impl Service {
-    /// A service that begins with this configuration.
+    /// A service that starts with this configuration.
     pub(crate) fn new(serving: &Serving) -> Self {
         Self(weir_http::serve::Service::new(serving.snapshot()))
     }
 
-    /// Serves new requests by another configuration.
+    /// Switches new requests to another configuration.
     pub(crate) fn swap(&self, serving: &Serving) {
         self.0.swap(serving.snapshot());
     }
 
-    /// What to do with each connection that comes in at the socket of that name.
+    /// The handler of connections accepted from the named socket.
     pub(crate) fn acceptor(&self, socket: &str) -> impl Fn(Conn) + 'static {
         let (service, socket) = (Rc::clone(&self.0), Rc::<str>::from(socket));
         move |conn| service.accept(conn, &socket)
     }
 
-    /// Writes out what log files have in memory.
+    /// Flushes buffered log lines.
     pub(crate) fn flush_logs(&self) {
         weir_http::modules::flush_logs();
     }
 
-    /// Closes what is idle, and lets every other connection end after its current request.
+    /// Closes idle connections, and others after their current request.
     pub(crate) fn quit(&self) {
         self.0.quit();
     }
 
-    /// Waits until the last connection has gone, and the last request that needs none.
+    /// Waits for the last connection, and for the last request without a client.
     pub(crate) async fn done(&self) {
         let running = weir_http::subrequest::running_here;
         while weir_engine::stats::connections_here() > 0 || running() > 0 {

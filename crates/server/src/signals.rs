@@ -1,4 +1,4 @@
-//! The signals of master and worker, what nginx calls them and what they make a process do.
+//! The signals of master and worker, with nginx's names and their effects.
 
 use weir_engine::Level;
 use weir_sys::process;
@@ -20,36 +20,36 @@ const CHLD: i32 = 17;
 const WINCH: i32 = 28;
 const IO: i32 = 29;
 
-/// Every signal that is read and not left to the system.
+/// All signals that are read instead of having their default effect.
 pub(crate) const ALL: [i32; 10] = [HUP, USR1, WINCH, TERM, QUIT, USR2, ALRM, INT, IO, CHLD];
 
-/// Those that end a program, and a child's end.
+/// Signals that end a program, and SIGCHLD.
 pub(crate) const ENDING: [i32; 5] = [HUP, INT, QUIT, TERM, CHLD];
 
-/// What a signal asks for.
+/// The effect of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// End when the last request has ended.
+    /// Exit when the last request has ended.
     Quit,
-    /// End now.
+    /// Exit now.
     Terminate,
-    /// Read the configuration again.
+    /// Reload the configuration.
     Reconfigure,
-    /// Open the log files again.
+    /// Reopen the log files.
     Reopen,
-    /// Start another binary that takes over.
+    /// Start a new binary that takes over.
     ChangeBinary,
-    /// Another binary is to be started, but it is not the time.
+    /// A new binary was requested at an unsuitable time.
     ChangeBinaryIgnored,
-    /// End the workers and stay.
+    /// Quit the workers, keep the master.
     StopAccepting,
-    /// See which children have ended.
+    /// Reap children.
     Reap,
     /// Nothing.
     None,
 }
 
-/// The number of the signal that a `-s` command sends.
+/// The signal of a `-s` command.
 pub(crate) fn number(command: Command) -> i32 {
     match command {
         Command::Stop => TERM,
@@ -75,10 +75,10 @@ fn name(number: i32) -> &'static str {
     }
 }
 
-/// Logs a signal that the master has got and says what it asks for.
+/// Logs a signal to the master and returns its effect.
 ///
-/// `daemonised` decides about WINCH, which a terminal sends to whatever runs in it when its window
-/// changes; `may_upgrade` about USR2.
+/// `daemonised` enables WINCH, which a terminal also sends when its window is resized;
+/// `may_upgrade` enables USR2.
 pub(crate) fn to_master(
     signal: Received,
     daemonised: bool,
@@ -107,7 +107,7 @@ pub(crate) fn to_master(
     request
 }
 
-/// Logs a signal that the worker has got and says what it asks for.
+/// Logs a signal to the worker and returns its effect.
 pub(crate) fn to_worker(signal: Received, daemonised: bool, console: &Console) -> Request {
     let (request, action) = match signal.number {
         QUIT => (Request::Quit, ", shutting down"),
@@ -134,7 +134,7 @@ fn log(signal: Received, action: &str, console: &Console) {
     }
 }
 
-/// Carries out `-s`: sends the signal to the process of the pid file. The exit code.
+/// Runs `-s`: signals the process in the pid file and returns the exit code.
 pub(crate) fn send(command: Command, pid_file: &std::path::Path, console: &Console) -> i32 {
     console.log(Level::Notice, "signal process started");
     let Ok(pid) = crate::pid_file::read(pid_file, console) else { return 1 };
@@ -142,7 +142,7 @@ pub(crate) fn send(command: Command, pid_file: &std::path::Path, console: &Conso
         let file = pid_file.display();
         console.log(
             Level::Error,
-            format_args!("process {pid} in \"{file}\" is no server but \"{other}\""),
+            format_args!("process {pid} in \"{file}\" is not a server but \"{other}\""),
         );
         return 1;
     }

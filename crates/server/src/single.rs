@@ -1,5 +1,5 @@
-//! `master_process off`: master and worker in one process, for development. They talk over the same
-//! channel as two processes do.
+//! `master_process off`: master and worker in one process, for development. They use the same
+//! channel as two processes.
 
 use weir_engine::Level;
 use weir_engine::os_error::Failed;

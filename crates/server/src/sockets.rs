@@ -1,5 +1,5 @@
-//! The listening sockets of a configuration: new ones are bound, those that are open already are
-//! kept, and those that nobody names any more are closed.
+//! The listening sockets of a configuration: new ones are bound, open ones are reused, and those no
+//! longer named are closed.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -13,24 +13,23 @@ use weir_sys::inherit;
 
 use crate::console::Console;
 
-/// How often binding is tried while somebody else, often a server that is about to end, has the
-/// address.
+/// The number of attempts to bind an address in use, often by a server that is about to end.
 const TRIES: usize = 5;
 
-/// The pause between two tries.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// One address that the configuration wants to listen at.
+/// An address that the configuration listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// What the plan calls it.
+    /// The plan's name for it.
     pub(crate) name: String,
     pub(crate) addr: Addr,
     pub(crate) options: ListenOptions,
 }
 
 impl Wanted {
-    /// The address in a form that both a wanted and an inherited socket have.
+    /// The address in the form shared with inherited sockets.
     fn key(&self) -> String {
         key(&self.addr, self.options.transport)
     }
@@ -44,28 +43,28 @@ fn key(addr: &Addr, transport: Transport) -> String {
     }
 }
 
-/// One open socket. A configuration shares those that it takes over with the one before it.
+/// An open socket, shared between successive configurations.
 #[derive(Debug, Clone)]
 pub(crate) struct Socket {
-    /// What the plan calls it; empty until a plan wants it.
+    /// The plan's name for it; empty until a plan uses it.
     pub(crate) name: String,
     key: String,
     transport: Transport,
     pub(crate) addr: Addr,
     pub(crate) fd: Arc<OwnedFd>,
-    /// Came from the binary that ran before.
+    /// Inherited from the previous binary.
     pub(crate) inherited: bool,
-    /// Another binary listens at it as well, so nothing may take its place.
+    /// Another binary listens on it as well, so it cannot be replaced.
     pub(crate) shared: bool,
-    /// As it was last set; `None` while only the binary before knows.
+    /// The options last set; `None` if the previous binary set them.
     options: Option<ListenOptions>,
 }
 
 impl Socket {
-    /// Takes over a socket that the binary before has left open.
+    /// Takes over a socket left open by the previous binary.
     ///
     /// # Errors
-    /// The system's when the number is no socket, or has no address.
+    /// A system error if the number is not a socket or has no address.
     pub(crate) fn inherit(number: i32) -> std::io::Result<Self> {
         let (fd, datagram) = inherit::socket(number)?;
         let transport = if datagram { Transport::Datagram } else { Transport::Stream };
@@ -77,7 +76,8 @@ impl Socket {
         Ok(Self { name, key, transport, addr, fd, inherited, shared, options: None })
     }
 
-    /// Whether both listen at the same port, be it at different addresses, and the wanted one may.
+    /// Whether the socket may be closed for `wanted`, which has the same port on a possibly
+    /// different address.
     fn yields_port_to(&self, wanted: &Wanted) -> bool {
         !self.shared
             && self.transport == wanted.options.transport
@@ -86,12 +86,13 @@ impl Socket {
     }
 }
 
-/// Opens what the configuration wants, `threads` sockets for a `reuseport` listener and one for
-/// every other, and takes from `old` what is open already. What is open of an address stays, also
-/// if there are fewer threads than before: with a socket, those who wait in its queue are lost.
+/// Opens the sockets of a configuration, `threads` of them for a `reuseport` listener and one for
+/// any other; open ones are taken from `old`. All of an address stay open even if there are fewer
+/// threads than before, since closing one would drop the connections in its queue.
 ///
 /// # Errors
-/// Why it cannot be done has been logged. With `test`, an address that somebody else uses is none.
+/// A socket could not be opened; the reason has been logged. With `test`, an address in use is not
+/// an error.
 pub(crate) fn open(
     wanted: &[Wanted],
     old: &[Socket],
@@ -117,7 +118,7 @@ pub(crate) fn open(
         }
     }
     bind_all(missing, old, &mut open, test, console)?;
-    // The order of the configuration, so that every thread finds its socket of a reuseport group.
+    // In configuration order, so that every thread finds its socket of a reuseport group.
     let mut places: HashMap<&str, usize> = HashMap::new();
     for (place, key) in keys.iter().enumerate() {
         places.entry(key).or_insert(place);
@@ -126,7 +127,7 @@ pub(crate) fn open(
     Ok(open)
 }
 
-/// Takes over a socket, and sets its options if they are other than before.
+/// Reuses a socket and updates its options if they changed.
 fn keep(old: &Socket, wanted: &Wanted, console: &Console) -> Socket {
     let mut kept = old.clone();
     kept.name.clone_from(&wanted.name);
@@ -139,7 +140,7 @@ fn keep(old: &Socket, wanted: &Wanted, console: &Console) -> Socket {
     kept
 }
 
-/// Binds, and tries again for a while where the address is in use.
+/// Binds sockets, with several attempts while an address is in use.
 fn bind_all(
     mut missing: Vec<&Wanted>,
     old: &[Socket],
@@ -167,7 +168,7 @@ fn bind_all(
     Err(())
 }
 
-/// Binds one socket; `false` when somebody else has the address.
+/// Binds a socket; `false` if the address is in use elsewhere.
 fn bind(
     wanted: &Wanted,
     old: &[Socket],
@@ -211,8 +212,8 @@ fn bind(
     }
 }
 
-/// Binds where an address is in use by a name that a server before has left behind, or by our own
-/// socket at an address that overlaps. `None` when it is somebody else who has it.
+/// Binds an address that is in use by a stale unix socket or by an overlapping socket of our own;
+/// `None` if another process uses it.
 fn bind_again(
     wanted: &Wanted,
     old: &[Socket],
@@ -221,7 +222,10 @@ fn bind_again(
 ) -> Option<Result<OwnedFd, BindError>> {
     if listen::is_abandoned(&wanted.addr) {
         let name = &wanted.addr;
-        console.log(Level::Notice, format_args!("nobody listens at {name} any more, replacing it"));
+        console.log(
+            Level::Notice,
+            format_args!("no process listens on {name} any more, replacing it"),
+        );
         remove_name(name, console);
         return Some(listen::bind(name, &wanted.options, alerts));
     }
@@ -232,9 +236,9 @@ fn bind_again(
     shares.then(|| listen::bind(&wanted.addr, &options, alerts))
 }
 
-/// Lets those sockets of `old` that are not in `new` accept nobody new, where others take their
-/// place: the worker goes on accepting from them for a moment, and closing them at once would cut
-/// off who is just connecting.
+/// Stops new connections to those sockets of `old` that are replaced by others in `new`. The worker
+/// accepts from them for a moment longer: closing them at once would cut off handshakes in
+/// progress.
 pub(crate) fn retire_unused(old: &[Socket], new: &[Socket]) {
     let kept: HashSet<_> = new.iter().map(|kept| Arc::as_ptr(&kept.fd)).collect();
     let is_kept = |socket: &Socket| kept.contains(&Arc::as_ptr(&socket.fd));
@@ -244,13 +248,13 @@ pub(crate) fn retire_unused(old: &[Socket], new: &[Socket]) {
         port.is_some() && heirs.contains(&(socket.transport, port))
     };
     for socket in old.iter().filter(|socket| !is_kept(socket) && has_heir(socket)) {
-        // Where it cannot be had, connections of that moment are lost, as all are with nginx.
+        // If this fails, connections of that moment are lost, as they always are with nginx.
         let _ = listen::retire(&socket.fd);
     }
 }
 
-/// Removes the names of those unix sockets of `old` that are not in `new`. The sockets themselves
-/// close when the last process lets go of them.
+/// Unlinks the unix sockets of `old` that are not in `new`. The sockets themselves close with their
+/// last holder.
 pub(crate) fn remove_unused_names(old: &[Socket], new: &[Socket], console: &Console) {
     for socket in old.iter().filter(|socket| socket.addr.is_unix()) {
         if !new.iter().any(|kept| kept.key == socket.key) {
@@ -261,7 +265,7 @@ pub(crate) fn remove_unused_names(old: &[Socket], new: &[Socket], console: &Cons
     }
 }
 
-/// Removes the name of a unix socket from the file system.
+/// Unlinks a unix socket.
 pub(crate) fn remove_name(addr: &Addr, console: &Console) {
     let Addr::Unix(Some(path)) = addr else { return };
     if let Err(error) = std::fs::remove_file(path) {
@@ -280,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_is_kept() {
+    fn open_sockets_are_reused() {
         let console = Console::new(None);
         let first = open(&[wanted("127.0.0.1:0")], &[], 1, false, &console).unwrap();
         let second = open(&[wanted("127.0.0.1:0")], &first, 1, false, &console).unwrap();
@@ -316,7 +320,7 @@ mod tests {
             else {
                 continue;
             };
-            // The kernel has chosen the port.
+            // The port was chosen by the kernel.
             first.addr = Addr::of_socket(&sockets[0].fd).unwrap();
             first.name = first.addr.to_string();
             sockets[0].addr = first.addr.clone();
@@ -327,12 +331,12 @@ mod tests {
             let back = open(&[first], &both, 1, false, &console).unwrap();
             retire_unused(&both, &back);
             let again = open(&[wildcard], &[], 1, true, &console).unwrap();
-            assert!(again.is_empty(), "somebody else's socket is not shared");
+            assert!(again.is_empty(), "a socket of another process is not shared");
         }
     }
 
     #[test]
-    fn a_name_that_was_left_behind_is_replaced_and_no_other() {
+    fn only_a_stale_unix_socket_is_replaced() {
         let console = Console::new(None);
         let path = std::env::temp_dir().join(format!("weir-socket-{}", std::process::id()));
         let addr = Addr::unix(&path);
@@ -342,22 +346,22 @@ mod tests {
             bind(wanted, &[], &mut sockets, false, &console) == Ok(true)
         };
         std::fs::write(&path, "").unwrap();
-        assert!(!bound(&wanted), "a file is no socket");
+        assert!(!bound(&wanted), "a file is not a socket");
         std::fs::remove_file(&path).unwrap();
         let alive = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert!(!bound(&wanted), "somebody listens");
+        assert!(!bound(&wanted), "a process listens");
         drop(alive);
         let link = path.with_extension("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let by_link = Wanted { addr: Addr::unix(&link), ..wanted.clone() };
-        assert!(!bound(&by_link), "a link is no socket");
+        assert!(!bound(&by_link), "a link is not a socket");
         assert!(bound(&wanted));
         std::fs::remove_file(link).unwrap();
         std::fs::remove_file(path).unwrap();
     }
 
     #[test]
-    fn testing_does_not_mind_an_address_in_use() {
+    fn testing_accepts_an_address_in_use() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let wanted = wanted(&taken.local_addr().unwrap().to_string());
         let console = Console::new(None);

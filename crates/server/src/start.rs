@@ -1,4 +1,4 @@
-//! From the command line to a running server.
+//! The start: from the command line to a running server.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -19,7 +19,7 @@ use crate::master::{self, Startup};
 use crate::paths::Paths;
 use crate::{demo, pid_file, reference, signals, single, upgrade, version};
 
-/// Does what the command line says. The exit code, unless a server runs.
+/// Runs the command line. Returns the exit code unless a server runs.
 pub(crate) fn run() -> i32 {
     let args: Vec<OsString> = std::env::args_os().collect();
     match args.get(1).and_then(|word| word.to_str()) {
@@ -54,7 +54,7 @@ pub(crate) fn run() -> i32 {
         parent: process::parent_id(),
         daemonised: false,
     };
-    // Without a title the process is harder to find, and that is all.
+    // Without a title, the process is only harder to find.
     let _ = title::prepare();
     open_first_log(&startup.paths, options.test, &mut console);
     if options.test {
@@ -74,7 +74,7 @@ fn entry(name: &std::ffi::OsStr, value: &std::ffi::OsStr) -> OsString {
     entry
 }
 
-/// The log for messages until the configuration names one.
+/// Opens the error log that is used until the configuration names one.
 fn open_first_log(paths: &Paths, test: bool, console: &mut Console) {
     let level = if test { Level::Info } else { Level::Notice };
     let sink = match &paths.error_log {
@@ -94,7 +94,7 @@ fn open_first_log(paths: &Paths, test: bool, console: &mut Console) {
     console.set_error_log(ErrorLog::new(vec![Target { level, sink }]));
 }
 
-/// Nobody has said yet who the worker's user is.
+/// The links to follow before the worker's user is known.
 fn first_links() -> Links {
     if user::is_root() { Links::Own } else { Links::Any }
 }
@@ -110,13 +110,13 @@ fn test(startup: &Startup, options: &Options, console: &Console) -> i32 {
         console.print(format_args!("configuration file {conf} test is successful"));
     }
     if options.dump {
-        // Nobody is left to tell when standard output cannot be written to.
+        // An error on standard output has nowhere to be reported.
         let _ = std::io::stdout().write_all(&sources);
     }
     0
 }
 
-/// Does all that a start does before it serves; gives what `-T` prints.
+/// Performs a start up to the point of serving, and returns the output of `-T`.
 fn try_out(startup: &Startup, options: &Options, console: &Console) -> Result<Vec<u8>, ()> {
     let syntax_is_ok = || {
         if !options.quiet {
@@ -134,7 +134,7 @@ fn try_out(startup: &Startup, options: &Options, console: &Console) -> Result<Ve
     Ok(dump)
 }
 
-/// Starts the server and runs it. Returns only when that is not possible.
+/// Starts the server and runs it; returns only on failure.
 fn serve(mut startup: Startup, mut console: Console) -> i32 {
     let inherited = upgrade::inherited(&console);
     let is_upgrade = inherited.is_some();
@@ -142,7 +142,7 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
     let draft = Draft::read(&startup.paths, startup.globals.as_deref(), &console, || ());
     let Ok(cycle) = draft.and_then(|draft| draft.open(&old, 1, false, &console)) else { return 1 };
     drop(old);
-    // What reading has needed, so that the workers do not begin with it.
+    // Returns the memory used for reading before workers are forked.
     allocator::give_back();
     console.set_error_log(cycle.error_log.clone());
     cycle.log_method(&console);
@@ -162,7 +162,7 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
         startup.parent = caller;
     }
     startup.daemonised = is_upgrade || settings.daemon;
-    // From the moment when somebody can read the process id.
+    // Signals may arrive as soon as the pid file exists.
     let signals = master::block_signals(&console);
     if pid_file::write(&settings.pid, settings.links(), &console).is_err() {
         return 1;
@@ -175,7 +175,7 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
     }
 }
 
-/// What nginx says about itself and its surroundings.
+/// Logs nginx's lines about version and system.
 fn log_start(console: &Console) {
     console.log(Level::Notice, format_args!("{} ({})", version::NGINX, version::WEIR));
     console.log(Level::Notice, format_args!("OS: {}", process::kernel()));

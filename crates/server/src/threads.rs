@@ -1,5 +1,5 @@
-//! The threads of the worker. Each has an event loop and a service of its own, and shares nothing
-//! that it would have to wait for.
+//! The worker's threads. Each has its own event loop and service, and shares nothing that it could
+//! block on.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
@@ -24,26 +24,25 @@ use accept::{Acceptors, Leaving};
 
 mod accept;
 
-/// How long threads have to write out what their log files have in memory.
+/// The time limit for threads to flush their logs.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long whoever is connecting to a socket that another one replaces may take for it: two lost
-/// packets of a handshake.
+/// The time for handshakes on a replaced socket to complete: two lost packets.
 const LAST_HANDSHAKES: Duration = Duration::from_secs(3);
 
-/// What a thread serves, by one configuration.
+/// The configuration that a thread serves with.
 #[derive(Clone)]
 pub(crate) struct Load {
     pub(crate) serving: Serving,
     pub(crate) sockets: Sockets,
     pub(crate) process: Arc<Process>,
     pub(crate) error_log: ErrorLog,
-    /// Standard error is one of its logs, so it stays what it is.
+    /// One of its logs is standard error, which therefore is not redirected.
     pub(crate) stderr_is_log: bool,
 }
 
 impl Load {
-    /// Lets standard error go where the main log goes.
+    /// Redirects standard error to the main log.
     pub(crate) fn redirect_stderr(&self, console: &Console) {
         if !self.stderr_is_log {
             console.redirect_stderr(&self.error_log);
@@ -51,11 +50,11 @@ impl Load {
     }
 }
 
-/// What a thread is told.
+/// A message to a thread.
 enum Order {
     Serve(Load),
     Flush(SyncSender<()>),
-    /// Ends when the last request has ended, or after this time.
+    /// End when the last request has ended, or after this time.
     Quit(Option<Duration>),
 }
 
@@ -68,21 +67,21 @@ struct Thread {
 /// All threads of the worker.
 pub(crate) struct Threads {
     serving: Vec<Thread>,
-    /// Told to end.
+    /// Threads told to end.
     ending: Vec<Thread>,
-    /// Started by the first configuration that has duties, and then there to the end; with its id.
+    /// With its ID. Started by the first configuration with duties, and kept to the end.
     caretaker: Option<(u64, Caretaker)>,
-    /// Every thread writes its id here when it ends, so that somebody who waits wakes up.
+    /// Every thread writes its ID here when it ends, which wakes the first thread.
     endings: UnixDatagram,
     end: Arc<UnixDatagram>,
     next_id: u64,
 }
 
 impl Threads {
-    /// None yet.
+    /// Has no threads.
     ///
     /// # Errors
-    /// Those of socketpair(2).
+    /// An error of socketpair(2).
     pub(crate) fn new() -> std::io::Result<Self> {
         let (endings, end) = UnixDatagram::pair()?;
         endings.set_nonblocking(true)?;
@@ -96,10 +95,10 @@ impl Threads {
         })
     }
 
-    /// Serves by another configuration, with as many threads as it wants.
+    /// Switches to another configuration, with its number of threads.
     ///
     /// # Errors
-    /// A new thread could not be started, for this reason; everything is as before.
+    /// A new thread could not be started, for this reason; nothing has changed.
     pub(crate) fn serve(&mut self, load: &Load) -> Result<(), String> {
         let wanted = load.process.threads;
         let duties = load.serving.configuration.duties();
@@ -130,7 +129,7 @@ impl Threads {
         Ok(())
     }
 
-    /// For the next thread to be started.
+    /// The end notice of the next thread.
     fn next_end(&mut self) -> End {
         self.next_id += 1;
         End { to: Arc::clone(&self.end), id: self.next_id }
@@ -143,7 +142,7 @@ impl Threads {
         }
     }
 
-    /// Writes out what log files have in memory, and waits until that is done.
+    /// Flushes buffered log lines and waits for completion.
     pub(crate) fn flush_logs(&self) {
         let all = self.serving.iter().chain(&self.ending);
         let (done, wait) = sync_channel(self.serving.len() + self.ending.len());
@@ -154,14 +153,13 @@ impl Threads {
         while wait.recv_timeout(FLUSH_PATIENCE).is_ok() {}
     }
 
-    /// Lets every thread end after its last request.
+    /// Ends every thread after its last request.
     pub(crate) fn quit(&mut self, timeout: Option<Duration>) {
         let all = std::mem::take(&mut self.serving);
         self.let_go(all, timeout);
     }
 
-    /// Forgets the threads that have ended as they were told to. `false` when one has ended that
-    /// was not.
+    /// Joins the threads that ended as told. Returns `false` if one ended unexpectedly.
     pub(crate) fn join_ended(&mut self) -> bool {
         let mut id = [0; size_of::<u64>()];
         while self.endings.recv(&mut id).is_ok() {
@@ -171,19 +169,19 @@ impl Threads {
                 return false;
             }
             if let Some(at) = self.ending.iter().position(|thread| thread.id == id) {
-                // It wrote this on its last steps: the wait for them is short.
+                // The thread sends its ID as it ends: the wait is short.
                 let _ = self.ending.swap_remove(at).handle.join();
             }
         }
         true
     }
 
-    /// Whether no thread is left that serves.
+    /// Whether no threads are left.
     pub(crate) fn is_empty(&self) -> bool {
         self.serving.is_empty() && self.ending.is_empty()
     }
 
-    /// Ends the caretaker, and waits until it has ended.
+    /// Ends the caretaker and waits for it.
     pub(crate) fn end_care(&mut self) {
         if let Some((_, caretaker)) = self.caretaker.take() {
             caretaker.end();
@@ -198,7 +196,7 @@ impl AsFd for Threads {
     }
 }
 
-/// Tells of the end of a thread when it is dropped.
+/// Reports the end of a thread when dropped.
 struct End {
     to: Arc<UnixDatagram>,
     id: u64,
@@ -210,7 +208,7 @@ impl Drop for End {
     }
 }
 
-/// Starts a thread, and waits until it has what it needs.
+/// Starts a thread and waits until it is ready.
 fn start(number: usize, load: Load, end: End) -> Result<Thread, String> {
     let (orders, receiver) = unbounded_channel();
     let (ready, is_ready) = sync_channel(1);
@@ -224,11 +222,11 @@ fn start(number: usize, load: Load, end: End) -> Result<Thread, String> {
     match is_ready.recv() {
         Ok(None) => Ok(Thread { id, orders, handle }),
         Ok(Some(reason)) => Err(reason),
-        Err(_) => Err("a thread of the worker process has ended on its own".to_owned()),
+        Err(_) => Err("a thread of the worker process ended unexpectedly".to_owned()),
     }
 }
 
-/// Tells `ready` why the thread cannot serve, or that it can.
+/// Runs a thread; reports to `ready` its startup error, or `None`.
 fn run(
     number: usize,
     load: Load,
@@ -248,8 +246,8 @@ fn run(
     }
 }
 
-/// A loop by the method that is wanted, or by epoll where it cannot be had; one thread says so for
-/// all.
+/// An event loop with the configured method, or with epoll if that is unavailable; one thread logs
+/// the fallback.
 fn open_loop(number: usize, load: &Load) -> std::io::Result<EventLoop> {
     let method = load.process.method;
     EventLoop::new(method).or_else(|error| {
@@ -257,7 +255,7 @@ fn open_loop(number: usize, load: &Load) -> std::io::Result<EventLoop> {
             return Err(error);
         }
         if number == 0 {
-            let what = format!("\"{method}\" is not to be had, using \"{}\"", Method::Epoll);
+            let what = format!("\"{method}\" is not available, using \"{}\"", Method::Epoll);
             load.error_log.log(Level::Warn, 0, Failed(&what, &error));
         }
         EventLoop::new(Method::Epoll)
@@ -268,7 +266,7 @@ async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>)
     let service = Service::new(&load.serving);
     let mut acceptors = Acceptors::default();
     acceptors.start(number, &service, &load);
-    // From here on the configuration belongs to the service, which lets go of it at the next one.
+    // From here on the service owns the configuration and drops it at the next reload.
     drop(load);
     while let Some(order) = orders.recv().await {
         match order {
@@ -299,7 +297,7 @@ async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>)
     service.flush_logs();
 }
 
-/// Lets the last requests end, for as long as they may take.
+/// Waits for the last requests, up to a limit.
 async fn finish(
     service: &Service,
     orders: &mut UnboundedReceiver<Order>,
@@ -316,7 +314,7 @@ async fn finish(
     };
     let over = async {
         match timeout {
-            // What is left is dropped with the event loop.
+            // Remaining connections are dropped with the event loop.
             Some(timeout) => timer::sleep(timeout).await,
             None => std::future::pending().await,
         }

@@ -1,6 +1,6 @@
-//! Another binary takes over without a moment in which nobody listens, as with nginx: the old one
-//! starts the new one (USR2), which finds the sockets' numbers in its environment; then the old one
-//! is told to let its workers go (WINCH) and to end (QUIT), or to carry on (HUP).
+//! An upgrade of the binary without a gap in listening, as with nginx: the old binary starts the
+//! new one (USR2), which gets the sockets' numbers in its environment; then the old one is told to
+//! quit its workers (WINCH) and itself (QUIT), or to carry on (HUP).
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsRawFd;
@@ -17,13 +17,13 @@ use crate::pid_file;
 use crate::privileges;
 use crate::sockets::Socket;
 
-/// The environment variable with the numbers of the sockets, each with a semicolon behind it.
+/// The environment variable with the sockets' numbers, each followed by a semicolon.
 const VARIABLE: &str = "NGINX";
 
-/// Bytes that a title may be longer than the arguments.
+/// The space for a process title beyond the arguments, in bytes.
 const TITLE_ROOM: usize = 300;
 
-/// The sockets that the binary before has left open; `None` when there was none.
+/// The sockets inherited from the previous binary; `None` without one.
 pub(crate) fn inherited(console: &Console) -> Option<Vec<Socket>> {
     let list = std::env::var(VARIABLE).ok()?;
     console.log(Level::Notice, format_args!("using inherited sockets from \"{list}\""));
@@ -40,14 +40,14 @@ pub(crate) fn inherited(console: &Console) -> Option<Vec<Socket>> {
             );
             return Some(sockets);
         };
-        // A number that is there twice has one owner.
+        // A number listed twice has one owner.
         let known = sockets.iter().any(|socket: &Socket| socket.fd.as_raw_fd() == number.into());
         let socket = if known { None } else { Some(Socket::inherit(number.into())) };
         match socket {
             None => {}
             Some(Ok(socket)) => sockets.push(socket),
             Some(Err(error)) => {
-                let what = format!("inherited socket #{number} is not one to listen at, ignored");
+                let what = format!("inherited socket #{number} is not a listening socket, ignored");
                 console.log(Level::Crit, Failed(&what, &error));
             }
         }
@@ -64,7 +64,7 @@ pub(crate) fn inherited(console: &Console) -> Option<Vec<Socket>> {
     Some(sockets)
 }
 
-/// Starts the binary by the name that this one was started by. The pid file moves aside for it.
+/// Starts the new binary by this one's program name. The pid file is renamed first.
 pub(crate) fn start_new_binary(master: &mut Master) {
     let program = master.startup.args.first().cloned().unwrap_or_default();
     let pid_path = &master.cycle.process.pid;
@@ -106,7 +106,7 @@ fn become_new_binary(master: &Master, program: &OsStr) -> ! {
     }
     let mut env = privileges::environment(&master.cycle.process.env, &master.startup.env);
     env.push(list);
-    // Room for the title of the process, which is written over arguments and environment.
+    // Space for the process title, which overwrites arguments and environment.
     env.push(format!("SPARE={}", "X".repeat(TITLE_ROOM)).into());
     let error = match signal::unblock_all() {
         Ok(()) => process::execute(program, &master.startup.args, &env),
@@ -118,7 +118,7 @@ fn become_new_binary(master: &Master, program: &OsStr) -> ! {
     std::process::exit(1)
 }
 
-/// Takes the pid file back, and serves again if it had stopped.
+/// Renames the pid file back, and serves again if it had stopped.
 pub(crate) fn new_binary_has_ended(master: &mut Master, program: &OsStr) {
     rename_back(master, &format!("the new binary process \"{}\" exited", program.display()));
     if std::mem::take(&mut master.not_accepting) && !master.asked.quit && !master.asked.terminate {

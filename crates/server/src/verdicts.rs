@@ -1,9 +1,9 @@
-//! What nginx 1.31.5 says of thousands of directives: for each directive values that it takes,
-//! one of each kind that it refuses, twice the same, and sizes in relation to one another.
+//! nginx 1.31.5's verdicts on thousands of directives: for each directive accepted values, one of
+//! each rejected kind, a duplicate, and sizes in relation to one another.
 //!
-//! A row of `rows.tsv` is a context, what stands there, and nginx's first message, without a tab
-//! and empty if it takes it. ` @` at its end stands for the place. Rows are added by hand: write
-//! the line, ask nginx with `-t`.
+//! A row of `rows.tsv` holds a context, the text, and nginx's first message without tabs, empty if
+//! it accepts the text. A final ` @` stands for the position. Rows are added by hand: write the
+//! line and ask nginx with `-t`.
 
 use std::path::Path;
 
@@ -15,17 +15,17 @@ use crate::serve::Plan;
 
 const ROWS: &str = include_str!("verdicts/rows.tsv");
 
-/// What the rows of `http` may name.
+/// Definitions that rows of `http` may refer to.
 const HTTP: &str = "proxy_cache_path cache keys_zone=one:1m; \
     limit_conn_zone $binary_remote_addr zone=lc:1m; \
     limit_req_zone $binary_remote_addr zone=lr:1m rate=1r/s; \
     log_format fmt \"$uri\"; upstream u { server 127.0.0.1:8081; }";
 
-/// What the rows of `stream` may name.
+/// Definitions that rows of `stream` may refer to.
 const STREAM: &str = "limit_conn_zone $binary_remote_addr zone=lc:1m; \
     log_format fmt \"$remote_addr\"; upstream u { server 127.0.0.1:8081; }";
 
-/// A whole configuration around a row.
+/// A complete configuration around a row.
 fn around(context: &str, row: &str) -> String {
     let http = |inner: &str| format!("events {{}} http {{ {HTTP} {inner} }}");
     let server = |inner: &str| http(&format!("server {{ listen 127.0.0.1:8080; {inner} }}"));
@@ -73,7 +73,7 @@ fn read(text: &str) -> (Assembly, Option<Plan>) {
     (assembly, plan)
 }
 
-/// The first grave message about a text, with ` @` for its place; empty if there is none.
+/// The first fatal message about a text, with ` @` for its position; empty if there is none.
 fn verdict(text: &str) -> String {
     let (assembly, _) = read(text);
     let fault = assembly.diagnostics.iter().find(|found| found.severity.is_fatal());
@@ -83,7 +83,7 @@ fn verdict(text: &str) -> String {
     line.strip_suffix(" in /x.conf:1").map_or_else(|| line.to_owned(), |said| format!("{said} @"))
 }
 
-/// What is wrong with the verdict on a row; empty if nothing is.
+/// The difference between both verdicts on a row; empty if they agree.
 fn differing(row: &str) -> String {
     let mut parts = row.splitn(3, '\t');
     let mut part = || parts.next().unwrap_or_default();
@@ -96,7 +96,7 @@ fn differing(row: &str) -> String {
 }
 
 #[test]
-fn values_are_judged_as_nginx_does() {
+fn values_are_judged_as_in_nginx() {
     let rows: Vec<&str> = ROWS.lines().collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let differences = |part: &[&str]| part.iter().map(|row| differing(row)).collect::<String>();
@@ -108,12 +108,12 @@ fn values_are_judged_as_nginx_does() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// What a terminal shows of refused rows beside nginx's message: a row of `hints.tsv` is a context,
-/// what stands there (`¶` for the end of a line), the text above the caret, and the hint.
+/// The terminal output for rejected rows besides nginx's message: a row of `hints.tsv` holds a
+/// context, the text (`¶` for a newline), the text above the caret, and the hint.
 const HINTS: &str = include_str!("verdicts/hints.tsv");
 
 #[test]
-fn hints_name_the_place_and_what_is_meant() {
+fn hints_point_at_the_fault_and_suggest_a_fix() {
     let mut wrong = Vec::new();
     for row in HINTS.lines() {
         let parts: Vec<&str> = row.split('\t').collect();
@@ -134,7 +134,7 @@ fn hints_name_the_place_and_what_is_meant() {
 }
 
 #[test]
-fn duplicates_show_the_first_one() {
+fn duplicates_refer_to_the_first_occurrence() {
     for (context, text) in [
         ("location", "root /a;\nroot /b;"),
         ("location", "proxy_buffering on;\ngzip on;\nproxy_buffering on;"),

@@ -5,14 +5,14 @@ use weir_conf::Layout;
 use crate::cli::Options;
 use crate::features;
 
-/// What this program calls itself.
+/// The program's name and version.
 pub(crate) const WEIR: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
 
-/// The nginx whose behaviour Weir follows. Scripts compare it, and so does nginx's own test suite.
+/// The nginx version whose behaviour Weir follows. Scripts and nginx's test suite compare it.
 pub(crate) const NGINX: &str = "nginx/1.31.5";
 
-/// The text for standard error. Under the name nginx, nginx's line is the first one, and with `-v`
-/// the only one, because that is what scripts read.
+/// The text for standard error. Under the name nginx, nginx's line comes first, and alone with
+/// `-v`, because scripts read it.
 pub(crate) fn text(program: &str, options: &Options) -> String {
     let (weir, nginx) = (format!("weir version: {WEIR}\n"), format!("nginx version: {NGINX}\n"));
     let mut text = match program {
@@ -69,15 +69,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_of_the_name_in_use_comes_first() {
+    fn the_line_of_the_name_in_use_is_first() {
         let options = Options { version: true, ..Options::default() };
         assert!(text("weir", &options).starts_with("weir version: weir/"));
         assert_eq!(text("nginx", &options), format!("nginx version: {NGINX}\n"));
     }
 
-    /// What looks for nginx's files reads the paths there.
+    /// Programs that look for nginx's files read the paths there.
     #[test]
-    fn the_places_are_shown() {
+    fn paths_are_shown() {
         let options = Options { version: true, configure: true, ..Options::default() };
         let text = text("nginx", &options);
         let conf = Layout::built().conf_path;

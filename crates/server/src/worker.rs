@@ -1,5 +1,5 @@
-//! The worker process: its first thread listens to the master and to signals, and reads
-//! configurations; the others serve.
+//! The worker process: its first thread handles the master's orders, signals and configurations;
+//! the others serve.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -23,14 +23,14 @@ use crate::serve::Serving;
 use crate::signals::{self, Request};
 use crate::threads::{Load, Sockets, Threads};
 
-/// The exit code that tells the master not to start another worker.
+/// The exit code that tells the master not to start a successor.
 const FATAL: i32 = 2;
 
-/// The generation of a bundle that could not be read.
+/// The generation of an unreadable bundle.
 pub(crate) const UNKNOWN: u64 = 0;
 
 const OUT_OF_DESCRIPTORS: &str =
-    "worker process has too many files open to take over what the master has sent";
+    "worker process has too many open files to receive the master's descriptors";
 
 /// Serves until the process ends.
 pub(crate) fn run(
@@ -56,41 +56,41 @@ pub(crate) fn run(
 pub(crate) struct Worker {
     console: Console,
     orders: Orders,
-    /// The other direction of the same channel, which every generation keeps until it ends.
+    /// The reporting direction of the channel, shared by all generations.
     reports: Arc<OwnedFd>,
-    /// The master is there to be listened to.
+    /// The channel to the master is open.
     has_master: bool,
     threads: Threads,
-    /// What the master had read when it started this process, until the order to serve by it comes.
+    /// The configuration inherited from the master's memory, until the order to load it arrives.
     ready: Option<Ready>,
-    /// What is served now. Held to the end of the process, which is why the last generation does
-    /// not report that it has ended.
+    /// The configuration in force. Held until the process ends, so the last generation does not
+    /// report its end.
     load: Option<Load>,
     retired: Retired,
     /// The log files of the last configuration, in the order of their handles.
     logs: Vec<Arc<LogFile>>,
     quitting: bool,
     terminated: bool,
-    /// There was no first configuration to serve by.
+    /// The first configuration could not be loaded.
     failed: bool,
 }
 
-/// How far a worker has come.
+/// The state of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// It goes on.
     Serving,
-    /// There is nothing left to do.
+    /// Nothing is left to do.
     Ended,
-    /// It could not begin; another one would not fare better.
+    /// It could not start, and a successor would fail as well.
     Failed,
 }
 
 impl Worker {
-    /// A worker that has no configuration yet.
+    /// A worker without a configuration.
     ///
     /// # Errors
-    /// The system's.
+    /// A system error.
     pub(crate) fn new(
         console: Console,
         channel: OwnedFd,
@@ -119,7 +119,7 @@ impl Worker {
                 match signals::to_worker(signal, daemonised, &self.console) {
                     Request::Quit => {
                         self.quit();
-                        // Whoever sent the signal, the master is to know.
+                        // The master must know, whoever sent the signal.
                         let _ = channel::send_report(&self.reports, &Report::Quitting);
                     }
                     Request::Terminate => self.terminated = true,
@@ -135,7 +135,7 @@ impl Worker {
         }
     }
 
-    /// Acts on orders, on configurations that have served and on threads that have ended.
+    /// Handles orders, retired configurations and ended threads.
     pub(crate) fn step(&mut self) -> Progress {
         self.take_orders();
         self.retired.free();
@@ -143,7 +143,7 @@ impl Worker {
             return Progress::Failed;
         }
         if !self.threads.join_ended() {
-            self.console.log(Level::Alert, "a thread of the worker process has ended on its own");
+            self.console.log(Level::Alert, "a thread of the worker process ended unexpectedly");
             std::process::exit(1);
         }
         let finished = self.quitting && self.threads.is_empty();
@@ -157,12 +157,12 @@ impl Worker {
         Progress::Ended
     }
 
-    /// What to wait for besides an order.
+    /// The descriptors to wait for besides orders.
     pub(crate) fn inner(&self) -> [BorrowedFd<'_>; 2] {
         [self.threads.as_fd(), self.retired.as_fd()]
     }
 
-    /// Its end of the channel, to wait for an order.
+    /// The worker's end of the channel, readable when an order arrives.
     pub(crate) fn orders(&self) -> BorrowedFd<'_> {
         self.orders.as_fd()
     }
@@ -184,7 +184,7 @@ impl Worker {
                 Ok(Some((Order::Quit, _))) => self.quit(),
                 Ok(Some((Order::Terminate, _))) => self.terminated = true,
                 Ok(None) => return,
-                // A master that is gone cannot be helped; what is served goes on being served.
+                // The master has ended; the worker keeps serving.
                 Err(_) => {
                     self.has_master = false;
                     self.failed |= self.load.is_none() && !self.quitting;
@@ -193,7 +193,7 @@ impl Worker {
         }
     }
 
-    /// Serves by a bundle, and reports how that went.
+    /// Loads a bundle and reports the result.
     fn take_load(&mut self, descriptors: Vec<OwnedFd>) {
         if self.quitting {
             return;
@@ -203,9 +203,9 @@ impl Worker {
             Err((generation, reason)) => Report::Failed(generation, reason),
         };
         let _ = channel::send_report(&self.reports, &report);
-        // What reading has needed.
+        // Returns the memory used for reading.
         allocator::give_back();
-        // Without a first configuration there is nothing to do.
+        // A worker without a first configuration cannot serve.
         self.failed |= self.load.is_none();
     }
 
@@ -217,7 +217,7 @@ impl Worker {
         let load = self.prepare(&bundle, descriptors).map_err(|reason| (generation, reason))?;
         self.console.set_error_log(load.error_log.clone());
         self.threads.serve(&load).map_err(|reason| (generation, reason))?;
-        // Whoever has started the server waits for no more from here.
+        // The launcher needs no further messages on the terminal.
         load.redirect_stderr(&self.console);
         self.console.leave_terminal();
         let old = self.load.replace(load);
@@ -228,7 +228,7 @@ impl Worker {
         Ok(generation)
     }
 
-    /// Makes settings of a bundle.
+    /// Builds the settings of a bundle.
     fn prepare(
         &mut self,
         bundle: &Bundle,
@@ -253,7 +253,7 @@ impl Worker {
         Ok(Load { serving, sockets, process, error_log, stderr_is_log })
     }
 
-    /// Writes to the files that the master has opened under the same names.
+    /// Switches to the log files that the master has reopened.
     fn reopen(&mut self, descriptors: Vec<OwnedFd>) {
         self.console.log(Level::Notice, "reopening logs");
         self.threads.flush_logs();
@@ -269,7 +269,7 @@ impl Worker {
         self.redirect_stderr();
     }
 
-    /// Opens the log files by their names, as the user of the worker may.
+    /// Reopens the log files by name, with the permissions of the worker's user.
     fn reopen_by_name(&mut self) {
         self.console.log(Level::Notice, "reopening logs");
         self.threads.flush_logs();
@@ -290,14 +290,14 @@ impl Worker {
         }
         self.console.log(Level::Notice, "gracefully shutting down");
         title::set(&format!("{}: worker process is shutting down", self.console.program()));
-        // With it go the sockets, so that who connects from now on is refused and does not wait.
+        // The sockets are dropped with it, so new connections are refused instead of queued.
         let timeout = self.load.take().and_then(|load| load.process.shutdown_timeout);
         self.threads.quit(timeout);
     }
 }
 
-/// The log files of a bundle. A name that is known already keeps its descriptor, and every
-/// generation that writes to it goes on with the new file.
+/// The log files of a bundle. A known path keeps its descriptor, so every generation that writes to
+/// it switches to the new file.
 fn adopt_logs(
     names: &[std::path::PathBuf],
     descriptors: &mut impl Iterator<Item = OwnedFd>,

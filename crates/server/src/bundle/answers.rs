@@ -1,4 +1,4 @@
-//! What the outside world answered while a configuration was assembled.
+//! Answers of the outside world during the assembly of a configuration.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,27 +8,27 @@ use std::sync::Arc;
 
 use super::codec::Codec;
 
-/// Every question that was asked, with its answer. The same question has one answer: a file is
-/// read once, even if it changes or, like a pipe, could not be read again.
+/// All questions with their answers. A question is answered once: a file is read once, even if it
+/// changes or, like a pipe, cannot be read again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Answers {
     /// The bytes of files.
     pub(crate) files: BTreeMap<PathBuf, Result<Arc<[u8]>, Refusal>>,
-    /// The paths that patterns match.
+    /// The paths that match a pattern.
     pub(crate) globs: BTreeMap<String, Result<Vec<PathBuf>, Refusal>>,
     /// The addresses of host names.
     pub(crate) lookups: BTreeMap<String, Result<Vec<IpAddr>, Refusal>>,
-    /// User names to user and group ids.
+    /// User names, with user and group IDs.
     pub(crate) users: BTreeMap<String, Option<(u32, u32)>>,
-    /// Group names to ids.
+    /// Group names, with IDs.
     pub(crate) groups: BTreeMap<String, Option<u32>>,
 }
 
-/// A system error that can be kept and sent.
+/// A system error that can be stored and sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     errno: Option<i32>,
-    /// Said in place of the system's words when there is no number.
+    /// The message if there is no error number.
     text: String,
 }
 

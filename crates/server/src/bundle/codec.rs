@@ -1,5 +1,5 @@
-//! Values as bytes: numbers are little-endian, everything of variable length has its length (u32)
-//! before it. Both ends are the same binary, so there is no version.
+//! Binary encoding: numbers are little-endian, values of variable length are prefixed by it (u32).
+//! Both ends are the same binary, so there is no version.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(super) trait Codec: Sized {
     /// Appends the value.
     fn put(&self, out: &mut Vec<u8>);
-    /// Takes the value off the head of `input`; `None` when there is no such value.
+    /// Removes a value from the start of `input`; `None` if there is no valid one.
     fn take(input: &mut &[u8]) -> Option<Self>;
 }
 
@@ -22,7 +22,7 @@ fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn put_len(len: usize, out: &mut Vec<u8>) {
-    // A bundle is limited to 1 GiB, so a longer value fails when the bundle is read.
+    // A bundle is limited to 1 GiB, so a longer value fails to be read.
     u32::try_from(len).unwrap_or(u32::MAX).put(out);
 }
 

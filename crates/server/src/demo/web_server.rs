@@ -1,4 +1,4 @@
-//! A web server of the demo: small, real, and easy to stop and to start again.
+//! The demo's web server: small, real, and easy to stop and restart.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
-/// The longest line of a request's head that is read.
+/// The maximum length of a header line.
 const LINE: u64 = 64 * 1024;
 
-/// How long a connection may be silent.
+/// The time limit for an idle connection.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// A server that runs until it is stopped.
+/// A server that runs until stopped.
 pub(super) struct WebServer {
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
@@ -23,15 +23,15 @@ struct Shared {
     number: usize,
     address: SocketAddr,
     stopped: AtomicBool,
-    /// The connections, to be ended with the server.
+    /// The open connections, closed with the server.
     open: Mutex<Vec<TcpStream>>,
 }
 
 impl WebServer {
-    /// Serves on a socket that listens.
+    /// Serves on a listening socket.
     ///
     /// # Errors
-    /// The system's.
+    /// A system error.
     pub(super) fn start(number: usize, listener: TcpListener) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
         let (stopped, open) = (AtomicBool::new(false), Mutex::default());
@@ -43,10 +43,10 @@ impl WebServer {
         Ok(Self { shared, accepting })
     }
 
-    /// Ends the server and every connection to it; from then on nobody listens at its address.
+    /// Ends the server, its connections and its listening socket.
     pub(super) fn stop(self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
+        // Wakes the accepting thread.
         let _ = TcpStream::connect(self.shared.address);
         let _ = self.accepting.join();
         for stream in self.shared.connections().drain(..) {
@@ -67,7 +67,7 @@ impl Shared {
             }
             let shared = Arc::clone(self);
             spawn(move || {
-                // The other side is Weir, which knows what to do about a broken connection.
+                // The peer is Weir, which handles broken connections.
                 let _ = shared.serve(&stream);
                 let peer = stream.peer_addr().ok();
                 let _ = stream.shutdown(Shutdown::Both);
@@ -80,7 +80,7 @@ impl Shared {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers the requests of one connection. None of them has a body.
+    /// Answers the requests of a connection, none of which has a body.
     fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
         stream.set_read_timeout(Some(SILENCE))?;
         stream.set_nodelay(true)?;
@@ -108,7 +108,7 @@ impl Shared {
     }
 }
 
-/// The value of a field of a head; the name in lower case.
+/// The value of a header field, by its name in any case.
 fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = head.lines().filter_map(|line| line.split_once(':'));
     let value = fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value);

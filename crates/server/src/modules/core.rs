@@ -19,49 +19,48 @@ pub(crate) const TABLE: Table = Core::table(&CORE);
 directives! {
     /// The process.
     pub(crate) struct Core as CoreWritten in [main] {
-        /// Whether the server goes into the background.
+        /// Whether the server runs in the background.
         "daemon" => daemon: bool = true,
-        /// Whether a worker process is started; without one the master does the work. For
-        /// development.
+        /// Whether a worker process is started; without one, the master serves. For development.
         "master_process" => master_process: bool = true,
-        /// How exactly time is kept. Has no effect: the clock costs too little to save on it.
+        /// The resolution of the clock. Has no effect: reading the clock is cheap.
         "timer_resolution" => timer_resolution: Option<TimerResolution>,
-        /// The file with the process id of the master.
+        /// The file with the master's process ID.
         "pid" => pid: Option<String>,
         /// The prefix of lock files. Has no effect, as in nginx on systems with atomic operations.
         "lock_file" => lock_file: Option<String>,
-        /// How many threads the worker process has; `auto`: one for each processor.
+        /// The number of threads of the worker process; `auto` is one per processor.
         "worker_processes" => workers: Workers = Workers(1),
-        /// What to do on an internal error: stop, or write a core file. Has no effect.
+        /// The action on an internal error: stop, or write a core file. Has no effect.
         "debug_points" => debug_points: Option<DebugPoints>,
-        /// The user, and the group, that the worker process runs as.
+        /// The user and group of the worker process.
         "user" => user: RunAs = RunAs(None),
         /// The priority of the worker process, as of `nice`.
         "worker_priority" => priority: Priority = Priority(0),
-        /// The processors that each thread is tied to, as masks of bits.
+        /// The processors that each thread is bound to, as bit masks.
         "worker_cpu_affinity" => affinity: Affinity = Affinity::Free,
-        /// How many files and sockets the worker process may have open.
+        /// The maximum number of open files and sockets of the worker process.
         "worker_rlimit_nofile" => open_files: Option<u64>,
-        /// The largest core file of the worker process.
+        /// The maximum size of a core file of the worker process.
         "worker_rlimit_core" => core_size: Option<Offset>,
-        /// How long a graceful shutdown may take; what is open then is closed.
+        /// The time limit of a graceful shutdown; remaining connections are then closed.
         "worker_shutdown_timeout" => shutdown_timeout: Option<Msec>,
-        /// The working directory of the worker process, where core files go.
+        /// The working directory of the worker process, where core files are written.
         "working_directory" => working_directory: Option<String>,
-        /// A variable that the worker process keeps from the environment, or one that is set.
+        /// An environment variable that the worker process keeps, or one that is set.
         "env" => env: Many<String>,
         /// Compiles regular expressions to machine code. Has no effect: they are compiled to
         /// automata.
         "pcre_jit" => pcre_jit: PcreJit = PcreJit(false),
-        /// The hardware accelerator for TLS. There is none.
+        /// The hardware accelerator for TLS. None is supported.
         "ssl_engine" [1]: "device" => set_ssl_engine,
-        /// Whether certificates that have not changed are kept over a reload instead of being read
-        /// again. Has no effect: they are read again.
+        /// Whether unchanged certificates are kept over a reload. Has no effect: they are read
+        /// again.
         "ssl_object_cache_inheritable" => inheritable: CacheInheritable = CacheInheritable(false),
-        /// Loads a module of nginx. Those that Weir has are built in; others cannot be loaded.
+        /// Loads a module of nginx. Weir's modules are built in; others cannot be loaded.
         "load_module" [1]: "file" => load_module,
-        /// Defines a pool of threads that read and write files for the event loops (`aio`). When
-        /// all of them are busy, `max_queue` tasks may wait; one more fails.
+        /// Defines a pool of threads that read and write files for the event loops (`aio`). While
+        /// all are busy, up to `max_queue` tasks wait; a further one fails.
         "thread_pool" [2, 3]: "name threads=number [max_queue=number]" => set_thread_pool,
     }
     finish = Core::finish;
@@ -82,14 +81,14 @@ impl Core {
     }
 }
 
-/// A number as nginx's `ngx_atoi` takes it: digits only, and no larger than the signed type.
+/// A number by the rules of nginx's `ngx_atoi`: digits only, within the signed type.
 pub(crate) fn number(digits: &[u8]) -> Option<u64> {
     let text =
         std::str::from_utf8(digits).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
     text.parse::<i64>().ok().map(i64::cast_unsigned)
 }
 
-/// How many threads there are.
+/// The number of threads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Workers(pub(crate) usize);
 
@@ -111,7 +110,7 @@ impl Value for Workers {
     }
 }
 
-/// How exactly time is kept, which warns.
+/// The clock's resolution; a given value causes a warning.
 #[derive(Debug, Clone)]
 pub(crate) struct TimerResolution;
 
@@ -126,7 +125,7 @@ impl Value for TimerResolution {
     }
 }
 
-/// A switch that has no effect and warns when it is on.
+/// A switch without effect that causes a warning when on.
 macro_rules! idle_switch {
     ($(#[doc = $doc:literal])* $name:ident, $text:literal) => {
         $(#[doc = $doc])*
@@ -168,14 +167,14 @@ fn set_ssl_engine(_: &mut CoreWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), F
 }
 
 keywords! {
-    /// What to do on an internal error.
+    /// The action on an internal error.
     pub(crate) enum DebugAction {
         "stop" => Stop,
         "abort" => Abort,
     }
 }
 
-/// An action on internal errors, which warns.
+/// An action on internal errors; a given value causes a warning.
 #[derive(Debug, Clone)]
 pub(crate) struct DebugPoints;
 
@@ -198,7 +197,7 @@ pub(crate) struct User {
     pub(crate) gid: u32,
 }
 
-/// The `user` directive; nobody when it is ignored.
+/// The `user` directive; `None` if it is ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunAs(pub(crate) Option<User>);
 
@@ -252,17 +251,17 @@ impl Value for Priority {
     }
 }
 
-/// Processors by their numbers, from 0.
+/// Processor numbers, from 0.
 pub(crate) type Mask = Vec<usize>;
 
-/// Which processors threads are tied to.
+/// The binding of threads to processors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Affinity {
-    /// To none.
+    /// No binding.
     Free,
-    /// Each thread to the next of these.
+    /// Each thread to the next of these processors.
     Auto(Mask),
-    /// Each thread to its own mask, the rest to the last.
+    /// Each thread to its own mask, remaining ones to the last.
     Masks(Vec<Mask>),
 }
 
@@ -270,7 +269,7 @@ pub(crate) enum Affinity {
 const MAX_PROCESSORS: usize = 1024;
 
 impl Affinity {
-    /// The processors of a thread, counted from 0; `None` for all.
+    /// The processors of a thread, numbered from 0; `None` for all.
     pub(crate) fn of(&self, thread: usize) -> Option<Mask> {
         match self {
             Self::Free => None,
@@ -298,7 +297,7 @@ impl Value for Affinity {
     }
 }
 
-/// The set bits, the last digit being processor 0.
+/// The set bits of a mask; the last digit is processor 0.
 fn mask(digits: &[u8]) -> Result<Mask, Fault> {
     if digits.len() > MAX_PROCESSORS {
         return Err(Fault::new(format!(
@@ -341,7 +340,7 @@ fn set_thread_pool(_: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Result<
     ThreadPools::define(node, cx)
 }
 
-/// What master and worker need of the tables, with the defaults filled in.
+/// The settings of master and worker, with defaults filled in.
 #[derive(Debug, Clone)]
 pub(crate) struct Process {
     pub(crate) daemon: bool,
@@ -356,22 +355,22 @@ pub(crate) struct Process {
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) working_directory: Option<PathBuf>,
     pub(crate) env: Vec<String>,
-    /// The worker keeps the right to raw sockets.
+    /// The worker keeps the capability for raw sockets.
     pub(crate) raw_sockets: bool,
-    /// Connections of each thread.
+    /// The maximum number of connections per thread.
     pub(crate) connections: u64,
     pub(crate) multi_accept: bool,
-    /// How the threads wait.
+    /// The event method.
     pub(crate) method: Method,
 }
 
 impl Process {
-    /// Which links the master follows where the worker's user may have put them.
+    /// The symbolic links that the master follows where the worker's user may have created them.
     pub(crate) fn links(&self) -> Links {
         Links::not_of(self.user.as_ref().filter(|_| user::is_root()).map(|user| user.uid))
     }
 
-    /// Whether somebody wants core files of the worker.
+    /// Whether the worker may write core files.
     pub(crate) fn wants_core(&self) -> bool {
         self.core_size.is_some() || self.working_directory.is_some()
     }

@@ -1,4 +1,4 @@
-//! The `events` block: how many connections a thread has, and how it accepts them.
+//! The `events` block: the number of connections per thread, and how they are accepted.
 
 use std::net::IpAddr;
 
@@ -10,11 +10,11 @@ pub(crate) static BLOCK: Slot<EventsBlock> = Slot::new();
 pub(crate) const BLOCK_TABLE: Table = EventsBlock::table(&BLOCK);
 
 directives! {
-    /// The block that must be there.
+    /// The mandatory block.
     pub(crate) struct EventsBlock as EventsBlockWritten in [main] {
-        /// Holds the directives about connections.
+        /// Contains the directives about connections.
         "events" opens events [0]: "{ ... }" => open_events,
-        // Whether the block is there.
+        // Whether the block is present.
         field present: bool,
     }
 }
@@ -30,32 +30,33 @@ pub(crate) static EVENTS: Slot<Events> = Slot::new();
 pub(crate) const TABLE: Table = Events::table(&EVENTS);
 
 directives! {
-    /// How connections are handled.
+    /// The handling of connections.
     pub(crate) struct Events as EventsWritten in [events] {
-        /// How many connections each thread may have at once, to clients and to servers together.
+        /// The maximum number of simultaneous connections of each thread, to clients and servers
+        /// together.
         "worker_connections" => connections: Connections = Connections(512),
-        /// The method of waiting for connections: `epoll` or `io_uring`. io_uring needs Linux 6.1;
-        /// where it cannot be had, a warning says so and epoll is used.
-        /// `select` and `poll`, which nginx may be built with, are taken for epoll, with a warning.
+        /// The event method: `epoll` or `io_uring`. io_uring needs Linux 6.1; where it is
+        /// unavailable, epoll is used with a warning. `select` and `poll`, which nginx may be built
+        /// with, mean epoll, with a warning.
         "use" => method: Method = Method(event_loop::Method::Epoll),
-        /// Accepts every waiting connection at once instead of one after the other.
+        /// Accepts all waiting connections at once instead of one at a time.
         "multi_accept" => multi_accept: bool = false,
-        /// Has no effect with a warning when on: the threads of one process share the sockets
-        /// without it.
+        /// Serializes accepting. Has no effect and causes a warning when on: threads of one process
+        /// share sockets without it.
         "accept_mutex" => accept_mutex: AcceptMutex = AcceptMutex(false),
-        /// How long a thread would wait for the mutex. Has no effect, as in nginx while
+        /// The delay between attempts to take the mutex. Has no effect, as in nginx while
         /// `accept_mutex` is off.
         "accept_mutex_delay" => accept_mutex_delay: Msec = Msec::millis(500),
-        /// Writes a debug log for chosen clients. Has no effect, as in an nginx built without
+        /// Enables the debug log for chosen clients. Has no effect, as in an nginx built without
         /// `--with-debug`.
         "debug_connection" [1]: "address | CIDR | unix:" => set_debug_connection,
-        /// How many asynchronous file operations a thread may have pending. Has no effect: files
-        /// are read without that interface.
+        /// The maximum number of pending asynchronous file operations per thread. Has no effect:
+        /// that kernel interface is not used.
         "worker_aio_requests" => aio_requests: AioRequests = AioRequests(32),
     }
 }
 
-/// A count of connections.
+/// A number of connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Connections(pub(crate) u64);
 
@@ -75,7 +76,7 @@ impl Value for Connections {
     }
 }
 
-/// How the threads wait.
+/// The event method.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Method(pub(crate) event_loop::Method);
 
@@ -89,7 +90,7 @@ impl Value for Method {
             Some("epoll") => Ok(Self(event_loop::Method::Epoll)),
             Some("io_uring") => Ok(Self(event_loop::Method::IoUring)),
             Some(name @ ("select" | "poll")) => {
-                cx.warn(format!("event type \"{name}\" is not used, \"epoll\" is"));
+                cx.warn(format!("event type \"{name}\" is not supported, using \"epoll\""));
                 Ok(Self(event_loop::Method::Epoll))
             }
             _ => Err(Fault::new(format!("invalid event type \"{}\"", word.text())).at(word)),
@@ -106,7 +107,7 @@ super::core::idle_switch! {
     AcceptMutex, "threads of one process accept without it"
 }
 
-/// A number that warns.
+/// A number without effect; a given value causes a warning.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AioRequests(u64);
 
@@ -141,7 +142,7 @@ fn set_debug_connection(_: &mut EventsWritten, node: &Node, cx: &mut Cx<'_>) -> 
     Ok(())
 }
 
-/// An address, or a network as `address/bits`.
+/// Whether the text is an address, or a network as `address/bits`.
 fn is_network(text: &str) -> bool {
     let (address, bits) = text.split_once('/').map_or((text, None), |(a, bits)| (a, Some(bits)));
     let Ok(address) = address.parse::<IpAddr>() else { return false };

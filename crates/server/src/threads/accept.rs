@@ -1,4 +1,4 @@
-//! Which sockets each thread accepts from, and what changes of that with a configuration.
+//! The sockets that each thread accepts from, and their changes with a configuration.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -13,7 +13,7 @@ use weir_engine::{Level, capacity};
 use super::Load;
 use crate::serve::Service;
 
-/// The listening sockets of a configuration. A clone shares them.
+/// The listening sockets of a configuration. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Sockets(Arc<All>);
 
@@ -25,14 +25,14 @@ struct All {
 
 struct Listener {
     name: Arc<str>,
-    /// Several where each thread has its own (`reuseport`).
+    /// Several if each thread has its own (`reuseport`).
     sockets: Vec<Socket>,
 }
 
 #[derive(Clone)]
 struct Socket {
     fd: Arc<OwnedFd>,
-    /// What tells one socket from all others, whatever its descriptor.
+    /// Identifies the socket, whatever its descriptor.
     inode: u64,
 }
 
@@ -45,8 +45,8 @@ impl Socket {
 }
 
 impl Sockets {
-    /// The sockets of these names, one for each. Those that are `known` already keep their
-    /// descriptor, so that who accepts from them goes on.
+    /// The named sockets, one descriptor per name. Sockets in `known` keep their descriptor, so
+    /// accepting from them continues.
     pub(crate) fn of(names: &[String], fds: Vec<OwnedFd>, known: Option<&Self>) -> Self {
         let old = known.into_iter().flat_map(|known| known.0.sockets());
         let mut old: HashMap<u64, &Socket> = old.map(|socket| (socket.inode, socket)).collect();
@@ -69,7 +69,7 @@ impl Sockets {
         Self(Arc::new(All { listeners, names, ports }))
     }
 
-    /// Those that the thread of that number accepts from, out of so many threads.
+    /// The sockets that thread `number` of `threads` accepts from.
     fn of_thread(
         &self,
         number: usize,
@@ -77,7 +77,7 @@ impl Sockets {
     ) -> impl Iterator<Item = (&Arc<str>, &Socket)> {
         self.0.listeners.iter().flat_map(move |listener| {
             let own = number % listener.sockets.len();
-            // Those that no thread has to itself, as there were more threads before, are for all.
+            // Sockets left over from a larger number of threads are served by all.
             let is_ours = move |place: usize| place == own || place >= threads;
             let sockets = listener.sockets.iter().enumerate();
             sockets.filter(move |(at, _)| is_ours(*at)).map(|(_, socket)| (&listener.name, socket))
@@ -105,11 +105,11 @@ fn port(name: &str) -> Option<u16> {
     name.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
 }
 
-/// What one thread accepts with.
+/// The acceptors of one thread.
 #[derive(Default)]
 pub(super) struct Acceptors {
     all: Vec<Acceptor>,
-    /// What they came from.
+    /// The rule that they follow.
     rule: Option<Rule>,
 }
 
@@ -119,7 +119,7 @@ struct Acceptor {
     accepting: Accepting,
 }
 
-/// What decides who accepts where, and how.
+/// The inputs that determine the acceptors.
 struct Rule {
     sockets: Sockets,
     threads: usize,
@@ -138,18 +138,18 @@ impl Rule {
     }
 }
 
-/// What accepts at addresses that a configuration no longer has.
+/// Acceptors of addresses that are no longer configured.
 #[derive(Default)]
 pub(super) struct Leaving {
-    /// Another listener takes its place, as one for all addresses does.
+    /// Another listener replaces the address, such as a wildcard.
     pub(super) replaced: Vec<Accepting>,
-    /// None does.
+    /// No listener replaces it.
     pub(super) gone: Vec<Accepting>,
 }
 
 impl Acceptors {
-    /// Takes out what does not accept by the new configuration, and gives what accepts at addresses
-    /// that this does not have. Where nothing has changed, it looks at nothing.
+    /// Removes the acceptors that the new configuration lacks, and returns those at removed
+    /// addresses. Costs nothing if the sockets are unchanged.
     pub(super) fn take_leaving(&mut self, number: usize, load: &Load) -> Leaving {
         let mut leaving = Leaving::default();
         let rule = Rule::of(load);
@@ -171,7 +171,7 @@ impl Acceptors {
         leaving
     }
 
-    /// Accepts from all sockets of a configuration that it does not accept from yet.
+    /// Accepts from all sockets of a configuration that have no acceptor yet.
     pub(super) fn start(&mut self, number: usize, service: &Service, load: &Load) {
         capacity::set_limit(load.process.connections);
         if self.rule.is_some() {
@@ -199,7 +199,7 @@ impl Acceptors {
         }
     }
 
-    /// Takes out all of them.
+    /// Removes all acceptors.
     pub(super) fn take_all(&mut self) -> Vec<Accepting> {
         self.rule = None;
         self.all.drain(..).map(|acceptor| acceptor.accepting).collect()
@@ -213,7 +213,7 @@ mod tests {
 
     fn sockets(names: &[&str], from: &[&TcpListener], known: Option<&Sockets>) -> Sockets {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        // As the master sends them: other descriptors of the same sockets.
+        // As sent by the master: other descriptors of the same sockets.
         let fds = from.iter().map(|listener| listener.try_clone().unwrap().into()).collect();
         Sockets::of(&names, fds, known)
     }
@@ -234,7 +234,7 @@ mod tests {
         assert!(Arc::ptr_eq(&one.0, &same.0));
         let more = sockets(&["c:3", "a:1"], &[&c, &a], Some(&one));
         assert_eq!(fds(&more)[1], fds(&one)[0]);
-        // Another socket of a known name is another socket.
+        // Another socket under a known name is a different socket.
         let other = sockets(&["a:1", "b:2"], &[&c, &b], Some(&one));
         assert!(!Arc::ptr_eq(&one.0, &other.0));
         assert_ne!(fds(&other)[0], fds(&one)[0]);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn each_thread_has_its_own_of_several() {
+    fn each_thread_has_its_own_reuseport_socket() {
         let (a, b, c) = (listener(), listener(), listener());
         let names = ["a:1", "a:1", "b:2"];
         let all = sockets(&names, &[&a, &b, &c], None);
@@ -255,7 +255,7 @@ mod tests {
         };
         assert_eq!(of(0, 2), ["a:1/0", "b:2/2"]);
         assert_eq!(of(1, 2), ["a:1/1", "b:2/2"]);
-        // One thread serves what two have served.
+        // One thread serves the sockets of two.
         assert_eq!(of(0, 1), ["a:1/0", "a:1/1", "b:2/2"]);
     }
 }
