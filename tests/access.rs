@@ -1,4 +1,4 @@
-//! Who may: allow and deny, auth_basic, auth_request, satisfy, realip, proxy_protocol.
+//! Access control: allow and deny, auth_basic, auth_request, satisfy, realip, proxy_protocol.
 
 use crate::harness::{Backend, Reply, Server};
 
@@ -156,6 +156,6 @@ fn proxy_protocol() {
     assert_eq!(ask(local), "127.0.0.1||||");
     let mut client = server.client();
     client.send(get);
-    assert!(client.is_closed(), "no header, no answer");
+    assert!(client.is_closed(), "a connection without the header is closed");
     server.wait_log("broken header: \"GET / HTTP/1.0");
 }

@@ -1,4 +1,4 @@
-//! Certificates of clients: how they are judged, and what is passed on of them.
+//! Client certificates: their verification and the variables with their fields.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -14,14 +14,13 @@ fn openssl(directory: &Directory, arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Puts a new file in the place of an old one. A file that is written anew within the same second
-/// looks the same to nginx.
+/// Replaces a file by a new one. nginx would not notice a file rewritten within the same second.
 fn replace(directory: &Directory, name: &str) {
     std::fs::rename(directory.join("new"), directory.join(name)).unwrap();
 }
 
-/// Makes a key and a certificate that `authority` signs, or the key itself. `name` and
-/// `extensions` are lines of a configuration file; files are named after `label`.
+/// Creates a key and a certificate signed by `authority`, or self-signed. `name` and `extensions`
+/// are lines of a configuration file; `label` names the files.
 fn certificate(
     directory: &Directory,
     label: &str,
@@ -50,7 +49,7 @@ fn certificate(
 const AUTHORITY: &str = "basicConstraints = critical,CA:TRUE\nkeyUsage = keyCertSign,cRLSign";
 const NOBODY: &str = "basicConstraints = CA:FALSE";
 
-/// Writes `ca.crl`, in which the certificate with the number 2 stands or does not.
+/// Writes `ca.crl`, with or without the certificate number 2.
 fn list(directory: &Directory, revoked: bool) {
     let entry = "R\t491231235959Z\t250101000000Z\t02\tunknown\t/CN=client\n";
     directory.write("index", if revoked { entry } else { "" });
@@ -65,7 +64,7 @@ fn list(directory: &Directory, revoked: bool) {
     replace(directory, "ca.crl");
 }
 
-/// A server that tells how it judges clients.
+/// A server that responds with its verdict on the client.
 fn judging(conf: &str) -> Setup {
     let setup = Server::http(&format!(
         r#"server {{ listen 127.0.0.1:%port% ssl; server_name a.test;
@@ -83,7 +82,7 @@ fn judging(conf: &str) -> Setup {
     setup
 }
 
-/// Asks once, on a connection of its own.
+/// Sends a request on a new connection.
 fn ask(server: &Server, arguments: &[&str]) -> String {
     let url = format!("https://{}/", server.address("port"));
     let path = |name: &str| server.directory().join(name).display().to_string();
@@ -96,7 +95,7 @@ fn ask(server: &Server, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
-/// A connection of a client that is kept, by `openssl s_client`.
+/// A kept client connection, by `openssl s_client`.
 struct Kept {
     host: &'static str,
     process: Child,
@@ -117,7 +116,7 @@ impl Kept {
         Self { host, process, input, output }
     }
 
-    /// The body of the next response; none if the connection has been closed.
+    /// The body of the next response; `None` if the connection has been closed.
     fn ask(&mut self) -> Option<String> {
         write!(self.input, "GET / HTTP/1.1\r\nHost: {}\r\n\r\n", self.host).ok()?;
         let mut length = 0;
@@ -151,7 +150,8 @@ fn a_reload_judges_clients_anew() {
     let setup = judging("ssl_crl ca.crl;");
     list(setup.directory(), false);
     let server = setup.start();
-    // The second server has no certificate, and so the trust of the first, but refuses nobody.
+    // The second server has no certificate of its own, shares the trust of the first, and rejects
+    // no client.
     let mut kept = ["a.test", "b.test"].map(|host| Kept::open(&server, host, &[]));
     let mut ask_both = || kept.each_mut().map(|kept| kept.ask());
     let good = Some("SUCCESS .".to_owned());
@@ -162,7 +162,7 @@ fn a_reload_judges_clients_anew() {
     let revoked = "FAILED:certificate revoked .";
     until("the new list", || ask(&server, &[]) == revoked);
     if is_nginx() {
-        // The connections are the old worker's, which closes them soon.
+        // The connections belong to the old worker, which closes them soon.
         return until("their end", || ask_both() == [None, None]);
     }
     let revoked = Some(revoked.to_owned());
@@ -170,7 +170,7 @@ fn a_reload_judges_clients_anew() {
 }
 
 #[test]
-fn a_resumed_session_is_judged_by_the_lists_of_today() {
+fn a_resumed_session_is_judged_by_the_current_lists() {
     for version in ["-tls1_2", "-tls1_3"] {
         let setup = judging("ssl_crl ca.crl; ssl_session_ticket_key ticket.key;")
             .file("ticket.key", [7; 80]);
@@ -178,7 +178,7 @@ fn a_resumed_session_is_judged_by_the_lists_of_today() {
         let server = setup.start();
         let mut first = Kept::open(&server, "a.test", &[version, "-sess_out", "session"]);
         assert_eq!(first.ask().as_deref(), Some("SUCCESS ."));
-        // The tickets of TLS 1.3 come behind the handshake.
+        // TLS 1.3 tickets follow the handshake.
         until("a session", || server.directory().join("session").exists());
         drop(first);
         let again = || Kept::open(&server, "a.test", &[version, "-sess_in", "session"]).ask();
@@ -187,7 +187,7 @@ fn a_resumed_session_is_judged_by_the_lists_of_today() {
         server.signal(Signal::HUP);
         until("the new list", || ask(&server, &[]) == "FAILED:certificate revoked .");
         let answer = again();
-        // nginx takes the session's word for it.
+        // nginx keeps the session's verdict.
         let expected = if is_nginx() { "SUCCESS r" } else { "FAILED:certificate revoked r" };
         assert_eq!(answer.as_deref(), Some(expected), "{version}");
     }
@@ -208,7 +208,7 @@ fn names_in_other_types_of_string_obey_constraints() {
     until("the new authority", || judged("CN = client") == "SUCCESS .");
     assert_eq!(judged("CN = x.a.test"), "SUCCESS .");
     assert_eq!(judged("CN = x.b.test"), "FAILED:permitted subtree violation .");
-    // An underscore has no place in a PrintableString.
+    // PrintableString has no underscore.
     assert_eq!(judged("CN = x_y.a.test"), "SUCCESS .");
     assert_eq!(judged("CN = x_y.b.test"), "FAILED:permitted subtree violation .");
 }

@@ -1,4 +1,4 @@
-//! What the binary says when it is asked about itself, and where it looks for its files.
+//! The binary's output about itself, and the paths of its files.
 
 use std::process::{Command, Output};
 
@@ -9,7 +9,7 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn words_of_other_programs_are_understood() {
+fn common_words_for_help_and_version_are_accepted() {
     if is_nginx() {
         return;
     }
@@ -23,7 +23,7 @@ fn words_of_other_programs_are_understood() {
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("weir version: weir/"));
 }
 
-/// Scripts take what `-v` prints for the version of nginx.
+/// Scripts parse the output of `-v` for nginx's version.
 #[test]
 fn under_the_name_nginx_the_version_is_one_line() {
     let directory = Directory::new();
@@ -35,14 +35,14 @@ fn under_the_name_nginx_the_version_is_one_line() {
     assert_eq!(text.lines().count(), 1, "{text}");
 }
 
-/// Programs that manage nginx's files look for `--conf-path=` in what `-V` prints.
+/// Programs that manage nginx's files look for `--conf-path=` in the output of `-V`.
 #[test]
 fn the_default_paths_are_shown_and_used() {
     let output = Command::new(binary()).arg("-V").output().unwrap();
     let text = stderr(&output);
     let (_, arguments) = text.split_once("configure arguments:").unwrap();
     let of = |name: &str| arguments.split_whitespace().find_map(|word| word.strip_prefix(name));
-    // Where nothing is said, paths are relative to the prefix, and nginx does not list them.
+    // Without explicit paths, nginx's are relative to the prefix and not listed.
     let Some(conf) = of("--conf-path=").filter(|_| of("--prefix=").is_some()) else {
         assert!(is_nginx(), "{text}");
         return;
@@ -54,10 +54,10 @@ fn the_default_paths_are_shown_and_used() {
     assert!(stderr(&output).contains(&format!("{conf} ")), "{}", stderr(&output));
 }
 
-/// A server that has its own prefix does not share folders with one that runs by the default
-/// paths, perhaps as another user.
+/// A server with its own prefix does not share folders with one that uses the default paths,
+/// possibly as another user.
 #[test]
-fn temporary_files_lie_below_a_prefix_that_is_given() {
+fn temporary_folders_are_below_a_given_prefix() {
     if is_nginx() {
         return;
     }

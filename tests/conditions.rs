@@ -1,9 +1,9 @@
-//! Conditions and ranges of a request, where the response is not ours to judge.
+//! Conditional and range requests for responses of upstreams.
 
 use crate::harness::{Backend, Reply, Server};
 
 #[test]
-fn an_upstream_judges_conditions_itself() {
+fn conditions_are_left_to_an_upstream() {
     let fields = "ETag: \"v2\"\r\nLast-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n";
     let backend = Backend::new(move |seen| match seen.target() {
         "/bare" => Reply::ok("done"),
@@ -46,7 +46,7 @@ fn an_upstream_judges_conditions_itself() {
 }
 
 #[test]
-fn a_file_is_ours_to_judge() {
+fn conditions_are_applied_to_files() {
     let server = Server::server("location / { }").file("html/file", "text").start();
     let tag = server.get("/file").header("ETag").unwrap().to_owned();
     let status = |line: &str| server.get_with("/file", &format!("{line}\r\n")).status;
@@ -58,7 +58,7 @@ fn a_file_is_ours_to_judge() {
 }
 
 #[test]
-fn ranges_of_an_upstream_are_cut_only_where_that_is_forced() {
+fn ranges_of_an_upstream_are_cut_only_if_forced() {
     let backend = Backend::new(|_| Reply::with("200 OK", "Accept-Ranges: bytes\r\n", "0123456789"));
     let server = Server::server(
         "location / { proxy_pass http://%backend%; }

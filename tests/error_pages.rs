@@ -1,8 +1,8 @@
-//! What is left of a request once it goes on elsewhere: method, body and length.
+//! The parts of a request that survive an internal redirect: method, body and length.
 
 use crate::harness::{Backend, Client, Reply, Seen, Server, is_nginx};
 
-/// Answers as its path says: `/status/404`, `/accel/PATH`.
+/// Responds as its path tells: `/status/404`, `/accel/PATH`.
 fn backend() -> Backend {
     Backend::new(|seen| {
         let path = seen.target().split('?').next().unwrap();
@@ -16,7 +16,7 @@ fn backend() -> Backend {
     })
 }
 
-/// Method, length and body as they came to the backend.
+/// Method, length and body as received by the backend.
 fn shape(seen: &Seen) -> (String, Option<String>, String) {
     let method = seen.line.split(' ').next().unwrap().to_owned();
     let length = seen.header("Content-Length").map(str::to_owned);
@@ -73,8 +73,8 @@ fn a_body_that_is_too_large_has_its_page() {
 }
 
 #[test]
-fn nobody_waits_for_a_body_that_was_refused() {
-    // nginx announces the length to the upstream of the page, which then waits for the body.
+fn a_refused_body_is_not_waited_for() {
+    // nginx announces the length to the page's upstream, which then waits for the body.
     if is_nginx() {
         return;
     }
@@ -104,7 +104,7 @@ fn nobody_waits_for_a_body_that_was_refused() {
 }
 
 #[test]
-fn what_goes_on_to_another_place() {
+fn redirected_requests_keep_method_and_body() {
     let backend = backend();
     let server = Server::server(
         r#"
@@ -148,7 +148,7 @@ fn what_goes_on_to_another_place() {
 }
 
 #[test]
-fn a_body_that_went_elsewhere_is_not_sent_again() {
+fn a_body_is_sent_once() {
     if is_nginx() {
         return;
     }
@@ -173,7 +173,7 @@ fn a_body_that_went_elsewhere_is_not_sent_again() {
 }
 
 #[test]
-fn a_body_matters_to_an_early_answer_as_in_nginx() {
+fn early_responses_check_bodies_as_in_nginx() {
     let server = Server::server(
         "location = /refused { return 403; }
          location = /moved { return 302 /there; }
@@ -189,7 +189,7 @@ fn a_body_matters_to_an_early_answer_as_in_nginx() {
         let first = client.head();
         if first.status == 100 { (true, client.response()) } else { (false, first) }
     };
-    // A body that breaks its framing is a 400 only where the answer looks at it.
+    // A body with invalid framing is a 400 only if it is read for the response.
     for (target, status) in
         [("/refused", 403), ("/none", 404), ("/file", 405), ("/moved", 400), ("/text", 400)]
     {
@@ -197,7 +197,7 @@ fn a_body_matters_to_an_early_answer_as_in_nginx() {
         assert_eq!(answer.status, status, "{target}");
         assert_eq!(answer.header("Location"), None, "{target}");
     }
-    // And a client that asks first is told to go on by the same answers.
+    // The same responses send 100 (Continue).
     let lines = "Content-Length: 3\r\nExpect: 100-continue\r\n";
     for (target, goes_on) in
         [("/refused", false), ("/none", false), ("/file", false), ("/moved", true), ("/text", true)]

@@ -1,6 +1,6 @@
-//! Files that are read and written beside the event loop (`aio`, `aio_write`, `directio`,
-//! `thread_pool`). What the loop must not wait for is held on a disk that the test serves: then no
-//! clock is needed to see whether others are answered meanwhile.
+//! Files read and written beside the event loop (`aio`, `aio_write`, `directio`, `thread_pool`).
+//! Operations are held on a disk served by the test, so no clock is needed to see whether other
+//! requests are served meanwhile.
 
 use crate::harness::{
     Backend, Client, HeldDisk, Operation, Reply, Response, Server, Setup, Signal, children,
@@ -11,15 +11,15 @@ fn numbers(length: usize) -> Vec<u8> {
     (0..length).map(|number| (number % 251) as u8).collect()
 }
 
-/// A server with one thread whose `/slow/` is a disk with the files `small` and `large`.
+/// A single-threaded server whose `/slow/` is a disk with the files `small` and `large`.
 fn server(disk: &HeldDisk, main: &str, conf: &str) -> Setup {
     let slow = "location /slow/ { alias %disk%/; } location = / { return 200 fast; }";
     let setup = Server::server(&format!("{slow}\n{conf}")).main(main);
     setup.set("disk", disk.path().display())
 }
 
-/// A disk with a small file and some large ones. While a part of a file is held, whoever opens the
-/// same file waits in the kernel; so each has one of its own.
+/// A disk with a small file and several large ones. While a read of a file is held, opening the
+/// same file blocks in the kernel, so each request has its own file.
 fn disk() -> Option<(HeldDisk, Vec<u8>)> {
     let large = numbers(300_000);
     let mut files: Vec<(&str, &[u8])> = vec![("small", b"small")];
@@ -33,7 +33,7 @@ fn asking(server: &Server, target: &str) -> Client {
     client
 }
 
-/// Asks for `target`, and while it waits for the disk for something else.
+/// Requests `target` and, while it waits for the disk, another resource.
 fn others_are_answered(disk: &HeldDisk, server: &Server, target: &str) -> Response {
     disk.hold(Operation::Read);
     let mut client = asking(server, target);
@@ -46,7 +46,7 @@ fn others_are_answered(disk: &HeldDisk, server: &Server, target: &str) -> Respon
 }
 
 #[test]
-fn a_read_that_takes_its_time_holds_up_nobody() {
+fn a_slow_read_delays_no_other_request() {
     let Some((disk, large)) = disk() else { return };
     for conf in [
         "aio threads;",
@@ -56,7 +56,7 @@ fn a_read_that_takes_its_time_holds_up_nobody() {
         "aio on;",
         "aio on; sendfile on;",
     ] {
-        // Without `directio`, nginx reads by `aio on` as it does without.
+        // Without `directio`, nginx ignores `aio on`.
         if is_nginx() && conf.starts_with("aio on") {
             continue;
         }
@@ -69,7 +69,7 @@ fn a_read_that_takes_its_time_holds_up_nobody() {
 }
 
 #[test]
-fn filters_and_pages_of_parts_wait_for_the_disk_alone() {
+fn filters_and_includes_wait_for_the_disk_alone() {
     let Some((disk, large)) = disk() else { return };
     let server = server(
         &disk,
@@ -87,7 +87,7 @@ fn filters_and_pages_of_parts_wait_for_the_disk_alone() {
 }
 
 #[test]
-fn a_pool_takes_no_more_than_its_queue() {
+fn a_pools_queue_is_limited() {
     let Some((disk, large)) = disk() else { return };
     let conf = "location /one/ { alias %disk%/; aio threads=one; }";
     let server = server(&disk, "thread_pool one threads=1 max_queue=0;", conf).start();
@@ -95,7 +95,7 @@ fn a_pool_takes_no_more_than_its_queue() {
     let mut first = asking(&server, "/one/small");
     disk.wait_held(1);
     let mut second = asking(&server, "/one/large");
-    // The head may have been sent before the file was to be read.
+    // The head may have been sent before the read.
     assert!(second.rest().len() < large.len());
     server.wait_log("[error] ");
     server.wait_log("thread pool \"one\" queue overflow: 0 tasks waiting");
@@ -105,7 +105,7 @@ fn a_pool_takes_no_more_than_its_queue() {
 }
 
 #[test]
-fn the_name_of_a_pool_may_be_computed() {
+fn a_pools_name_may_contain_variables() {
     let Some((disk, _)) = disk() else { return };
     let conf = "location /pool/ { alias %disk%/; aio threads=pool$arg_n; }";
     let main = "thread_pool pool1 threads=1; thread_pool pool2 threads=1;";
@@ -113,7 +113,7 @@ fn the_name_of_a_pool_may_be_computed() {
     disk.hold(Operation::Read);
     let mut first = asking(&server, "/pool/small?n=1");
     let mut second = asking(&server, "/pool/large?n=2");
-    // Each has a thread of its own.
+    // Each pool has its own thread.
     disk.wait_held(2);
     assert_eq!(server.text("/"), "fast");
     disk.release();
@@ -124,7 +124,7 @@ fn the_name_of_a_pool_may_be_computed() {
 }
 
 #[test]
-fn a_client_that_leaves_does_not_take_the_buffer_along() {
+fn a_read_outlives_its_client() {
     let Some((disk, large)) = disk() else { return };
     let server = server(&disk, "", "aio threads; output_buffers 2 256k;").start();
     disk.hold(Operation::Read);
@@ -139,7 +139,7 @@ fn a_client_that_leaves_does_not_take_the_buffer_along() {
 }
 
 #[test]
-fn a_reload_and_the_end_wait_for_reads() {
+fn reloads_and_shutdowns_wait_for_reads() {
     let Some((disk, large)) = disk() else { return };
     let mut server = server(&disk, "thread_pool x threads=2;", "aio threads=x;").start();
     disk.hold(Operation::Read);
@@ -159,7 +159,7 @@ fn a_reload_and_the_end_wait_for_reads() {
 }
 
 #[test]
-fn what_a_pool_must_not_be() {
+fn invalid_pools_are_rejected() {
     for (main, http, told) in [
         ("", "aio threads=x;", "unknown thread pool \"x\" in "),
         ("thread_pool x threads=0;", "", "invalid threads value \"threads=0\" in "),
@@ -191,7 +191,7 @@ fn what_a_pool_must_not_be() {
 }
 
 #[test]
-fn what_is_in_the_page_cache_needs_no_thread() {
+fn cached_files_need_no_thread() {
     if is_nginx() {
         return;
     }
@@ -221,7 +221,7 @@ fn what_is_in_the_page_cache_needs_no_thread() {
 }
 
 #[test]
-fn past_the_page_cache_every_part_is_the_same() {
+fn direct_reads_give_the_same_bytes() {
     let text = numbers(300_001);
     let conf = "root %dir%; directio 4k; directio_alignment 4k; sendfile on;
          location /aio/ { alias %dir%/; aio on; }
@@ -258,7 +258,7 @@ fn temporary_files_are_written_beside_the_loop() {
     for target in ["/passed", "/kept"] {
         disk.hold(Operation::Write);
         let mut client = asking(&server, target);
-        // It reads nothing until something has been written.
+        // The client reads nothing until data has been written.
         disk.wait_held(1);
         for _ in 0..3 {
             assert_eq!(server.text("/"), "fast");
@@ -271,7 +271,7 @@ fn temporary_files_are_written_beside_the_loop() {
 }
 
 #[test]
-fn bodies_of_requests_are_written_beside_the_loop() {
+fn request_bodies_are_written_beside_the_loop() {
     // nginx writes them on its loop.
     if is_nginx() {
         return;
@@ -300,7 +300,7 @@ fn bodies_of_requests_are_written_beside_the_loop() {
 }
 
 #[test]
-fn a_name_that_takes_its_time_holds_up_nobody() {
+fn a_slow_lookup_delays_no_other_request() {
     // nginx opens files on its loop.
     if is_nginx() {
         return;

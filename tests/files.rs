@@ -1,4 +1,4 @@
-//! Files: static, index, ranges, validators, try_files, headers that modules add.
+//! Files: static, index, ranges, validators, try_files, header fields added by modules.
 
 use crate::harness::Server;
 

@@ -1,4 +1,4 @@
-//! Filters: replacements, charsets, additions, pages with commands, cookies for users, referers.
+//! Filters: replacements, charsets, additions, server-side includes, user cookies, referers.
 
 use crate::harness::Server;
 
@@ -27,7 +27,7 @@ fn sub_filter_replaces_within_and_across_pieces() {
 }
 
 #[test]
-fn additions_stand_around_the_body() {
+fn additions_surround_the_body() {
     let server = Server::server(
         "addition_types *;
          location /both { add_before_body /part?before; add_after_body /part?after;
@@ -37,7 +37,7 @@ fn additions_stand_around_the_body() {
          location /part { return 200 \"[body $args]\"; }",
     )
     .start();
-    // What a filter of the location changes is its own body only.
+    // A location's filter changes only its own body.
     assert_eq!(server.text("/both"), "[body ]-BODY-[body ]");
     assert_eq!(server.text("/status"), "body");
     let mut client = server.client();
@@ -47,7 +47,7 @@ fn additions_stand_around_the_body() {
 }
 
 #[test]
-fn pages_include_in_their_order() {
+fn includes_are_in_order() {
     let server = Server::server(
         "root %dir%/html; types { text/html html; } ssi on;
          location /r { return 200 <$arg_x>; }
@@ -121,7 +121,7 @@ fn charsets_are_named_and_recoded() {
 }
 
 #[test]
-fn users_get_one_cookie() {
+fn a_user_gets_a_cookie_once() {
     let server = Server::server(
         "userid on; userid_name id; userid_path /p; userid_domain x.y; userid_flags secure;
          add_header X-Got $uid_got; add_header X-Set $uid_set;

@@ -1,17 +1,17 @@
-//! A graceful end, of the server or of a part of it, loses nothing that a client has begun: new
-//! connections may send their request, and a request that has arrived is answered.
+//! A graceful shutdown, of the server or of a part, loses nothing: new connections may still send a
+//! request, and received requests are answered.
 
 use crate::harness::{
     Client, Daemon, Port, Response, Server, Setup, Signal, children, is_nginx, send_signal, until,
     until_some,
 };
 
-/// How many connections wait.
+/// The number of waiting connections.
 const MANY: usize = 40;
 
 const ASK: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// `conf` in a server beside one that counts connections.
+/// `conf` in a server next to one that counts connections.
 fn counting(conf: &str) -> Setup {
     Server::http(&counting_conf(conf))
 }
@@ -20,7 +20,7 @@ fn counting_conf(conf: &str) -> String {
     format!("{conf} server {{ listen 127.0.0.1:%port%; location /status {{ stub_status; }} }}")
 }
 
-/// New connections to a port that the server has accepted.
+/// New connections to a port, accepted by the server.
 fn accepted(server: &Server, port: &str, count: usize) -> Vec<Client> {
     let before = active(server);
     let clients = (0..count).map(|_| Client::connect(server.address(port))).collect();
@@ -28,14 +28,14 @@ fn accepted(server: &Server, port: &str, count: usize) -> Vec<Client> {
     clients
 }
 
-/// How many connections there are, with the one that asks.
+/// The number of active connections, including the counting one.
 fn active(server: &Server) -> usize {
     let text = server.text("/status");
     let number = text.strip_prefix("Active connections: ").and_then(|rest| rest.lines().next());
     number.and_then(|number| number.trim().parse().ok()).expect("the number of connections")
 }
 
-/// What becomes of a request on each of the connections.
+/// Sends a request on each connection and checks that all are served.
 #[track_caller]
 fn all_are_served(clients: Vec<Client>) {
     let mut lost = 0;
@@ -47,13 +47,13 @@ fn all_are_served(clients: Vec<Client>) {
     assert_eq!(lost, 0, "requests were lost");
 }
 
-/// nginx does not tell the client that it is about to close.
+/// Whether the response announces the close, which nginx does not do.
 fn is_last(answer: &Response) -> bool {
     answer.status == 200 && (is_nginx() || answer.header("Connection") == Some("close"))
 }
 
 #[test]
-fn a_new_connection_has_its_request_answered_after_quit() {
+fn a_new_connection_is_served_after_quit() {
     let mut server = counting("server { listen 127.0.0.1:%port_new%; return 200 ok; }").start();
     let clients = accepted(&server, "port_new", MANY);
     server.signal(Signal::QUIT);
@@ -65,7 +65,7 @@ fn a_new_connection_has_its_request_answered_after_quit() {
 }
 
 #[test]
-fn a_new_connection_to_the_old_binary_has_its_request_answered() {
+fn a_new_connection_is_served_by_the_old_binary() {
     let port = Port::reserve();
     let setup = Server::conf(
         "pid %dir%/nginx.pid; error_log %dir%/error.log info; events { }
@@ -77,7 +77,7 @@ fn a_new_connection_to_the_old_binary_has_its_request_answered() {
     let old = Daemon::of(directory, "nginx.pid");
     let address = format!("127.0.0.1:{}", port.number());
     let mut clients: Vec<_> = (0..MANY).map(|_| Client::connect(&address)).collect();
-    // They are accepted in their order.
+    // Connections are accepted in order.
     assert_eq!(Client::connect(&address).get("/").status, 200);
     send_signal(old.pid, Signal::USR2);
     let new = until_some("the new master", || {
@@ -96,9 +96,9 @@ fn a_new_connection_to_the_old_binary_has_its_request_answered() {
     new.wait();
 }
 
-/// nginx closes kept connections without a look at what has come.
+/// nginx closes kept connections without checking for data.
 #[test]
-fn a_request_that_has_come_on_a_kept_connection_is_answered_after_quit() {
+fn a_received_request_on_a_kept_connection_is_served_after_quit() {
     if is_nginx() {
         return;
     }
@@ -108,7 +108,7 @@ fn a_request_that_has_come_on_a_kept_connection_is_answered_after_quit() {
     for client in &mut clients {
         assert_eq!(client.get("/").status, 200);
     }
-    // What the worker finds when it goes on: requests, and that it is to end.
+    // When the worker continues, it finds both requests and the order to quit.
     send_signal(worker, Signal::STOP);
     let mut idle = clients.pop().unwrap();
     for client in &mut clients {
@@ -129,7 +129,7 @@ fn listening(options: &str) -> String {
 }
 
 #[test]
-fn new_connections_outlive_fewer_workers() {
+fn new_connections_survive_a_reduction_of_workers() {
     for options in ["", "reuseport"] {
         let server = Server::http(&listening(options)).main("worker_processes 4;").start();
         let clients = accepted(&server, "port_new", MANY);
@@ -145,14 +145,14 @@ fn new_connections_outlive_fewer_workers() {
             assert_eq!(answer.status, 200);
             kept += usize::from(answer.header("Connection") != Some("close"));
         }
-        // Those of the thread that stays go on.
+        // Connections of the remaining thread go on.
         assert!(is_nginx() || kept > 0);
     }
 }
 
-/// What waits in the queue of a socket that is closed is lost in nginx.
+/// nginx loses the connections in the queue of a closed socket.
 #[test]
-fn queues_outlive_fewer_workers() {
+fn queues_survive_a_reduction_of_workers() {
     if is_nginx() {
         return;
     }
@@ -172,7 +172,7 @@ fn queues_outlive_fewer_workers() {
     for client in &mut clients {
         assert_eq!(client.response().status, 200);
     }
-    // And who comes later finds somebody at every socket.
+    // Later connections to every socket are accepted as well.
     for _ in 0..MANY {
         assert_eq!(Client::connect(&address).get("/").status, 200);
     }

@@ -1,7 +1,7 @@
-//! What every test stands on: a server under test, real servers behind it, a client, and waits.
+//! The harness: a server under test, real servers behind it, a client, and waits.
 //!
-//! Nothing here sleeps for a guessed time and nothing uses a fixed port. A wait is for an event,
-//! has a deadline, and says what it waited for when the deadline passes.
+//! Nothing sleeps for a guessed time or uses a fixed port. A wait is for an event, has a deadline,
+//! and names the event if the deadline passes.
 
 mod backend;
 mod client;

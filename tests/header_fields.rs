@@ -1,13 +1,13 @@
-//! The heads of responses: nothing from a client makes a line of its own, and the order of fields.
+//! Heads of responses: no client data can add a line, and the order of fields.
 
 use crate::harness::{Backend, Reply, Server, is_nginx};
 
-/// What would be a field of the client's own.
+/// A header field injected by the client.
 const INJECTED: &str = "%0d%0aInjected:%20yes%0aInjected:%20again";
 
 #[test]
-fn nothing_from_a_client_makes_a_line() {
-    // Deliberately better than nginx.
+fn no_client_data_adds_a_line() {
+    // Deliberately stricter than nginx.
     if is_nginx() {
         return;
     }
@@ -87,13 +87,13 @@ fn nothing_from_a_client_makes_a_line() {
     assert_eq!(answer.header("X-Uri"), Some("/text/  Injected: yes Injected: again"));
 }
 
-/// The names of the fields, in their order.
+/// The field names in order.
 fn names(head: &str) -> Vec<&str> {
     head.lines().skip(1).filter_map(|line| Some(line.split_once(':')?.0)).collect()
 }
 
 #[test]
-fn fields_come_in_their_order() {
+fn fields_are_in_order() {
     let backend = Backend::new(|seen| match seen.target() {
         "/none" => Reply::Bytes(
             b"HTTP/1.1 204 No Content\r\nContent-Type: text/html\r\nX-One: 1\r\n\r\n".to_vec(),

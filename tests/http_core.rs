@@ -1,4 +1,4 @@
-//! HTTP/1 as such: connections, framing, limits.
+//! HTTP/1: connections, framing, limits.
 
 use std::time::Duration;
 
@@ -131,7 +131,7 @@ fn a_chunked_response_is_passed_on() {
     let response = server.get("/");
     assert_eq!(response.header("Transfer-Encoding"), Some("chunked"));
     assert_eq!(response.text(), "abcdefg");
-    // HTTP/1.0 has no chunks: the end of the connection ends the body.
+    // HTTP/1.0 has no chunks: the body ends with the connection.
     let mut client = server.client();
     client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
     let response = client.response();
@@ -212,7 +212,7 @@ fn limits_of_head_and_body() {
 }
 
 #[test]
-fn a_slow_head_and_a_slow_body_end_in_time() {
+fn slow_heads_and_bodies_time_out() {
     let backend = Backend::echo();
     let server = Server::server(
         "client_header_timeout 1s; client_body_timeout 1s; location / {
@@ -242,16 +242,16 @@ fn lingering_close_lets_the_client_read_the_answer() {
     let server = Server::server("client_max_body_size 10k; location / { return 200 ok; }").start();
     let mut client = server.client();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n");
-    // Without lingering, these bytes would be answered by a reset that destroys the response.
+    // Without lingering, these bytes would cause a reset that destroys the response.
     for _ in 0..30 {
         client.send_if_wanted(vec![b'x'; 100_000]);
     }
     assert_eq!(client.response().status, 413);
 }
 
-/// The close is a reset then, and comes behind the answer.
+/// The close is then a reset, after the response.
 #[test]
-fn without_lingering_the_answer_leaves() {
+fn without_lingering_the_response_is_sent() {
     let server = Server::server(
         "lingering_close off; error_page 494 =200 /page; location /page { return 200 page; }",
     )
@@ -315,7 +315,7 @@ fn a_client_that_goes_away_closes_the_upstream() {
 }
 
 #[test]
-fn a_connection_that_was_idle_for_long_goes_on_as_it_was() {
+fn a_long_idle_connection_keeps_its_state() {
     let server = Server::server(
         r#"location / { return 200 "$connection $connection_requests"; }
            location /short { keepalive_timeout 2s; return 200 short; }
@@ -326,7 +326,7 @@ fn a_connection_that_was_idle_for_long_goes_on_as_it_was() {
     let first = client.get("/").text();
     let (number, one) = first.split_once(' ').unwrap();
     assert_eq!(one, "1");
-    // By the time this one is closed, the other has been idle for long.
+    // When this one is closed, the other has been idle for long.
     let mut other = server.client();
     other.get("/short");
     assert!(other.is_closed());
@@ -361,7 +361,7 @@ fn a_crowd_of_idle_connections_is_served_and_ended() {
     assert!(server.wait_exit());
 }
 
-/// Sends each request on a connection of its own and gives the lines of the access log.
+/// Sends each request on a new connection and returns the lines of the access log.
 fn logged(conf: &str, requests: &[&[u8]]) -> Vec<String> {
     let server = Server::http(&format!(
         "log_format short '\"$request\" $status $request_length \"$uri\"';
@@ -378,7 +378,7 @@ fn logged(conf: &str, requests: &[&[u8]]) -> Vec<String> {
 }
 
 #[test]
-fn refused_requests_are_logged_as_far_as_they_came() {
+fn refused_requests_are_logged_as_far_as_parsed() {
     let lines = logged(
         "location / { return 204; }",
         &[
@@ -409,7 +409,7 @@ fn refused_requests_are_logged_as_far_as_they_came() {
 }
 
 #[test]
-fn browsers_that_cannot_keep_connections_get_none() {
+fn connections_of_old_browsers_are_not_kept() {
     let server =
         Server::server("keepalive_disable msie6 safari; location / { return 204; }").start();
     let ask = |method: &str, agent: &str| {
@@ -424,7 +424,7 @@ fn browsers_that_cannot_keep_connections_get_none() {
 }
 
 #[test]
-fn bodies_go_to_named_files_where_that_is_wanted() {
+fn bodies_are_written_to_named_files_on_request() {
     let backend = Backend::new(|seen| Reply::ok(seen.body.clone()));
     let server = Server::server(
         r#"client_body_in_file_only clean;

@@ -1,1 +1,1 @@
-//! The end-to-end tests live in the test target beside this file, `main.rs`; the library is empty.
+//! The end-to-end tests are in the test target `main.rs`; the library is empty.

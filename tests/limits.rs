@@ -87,7 +87,7 @@ fn limit_rate() {
     let started = Instant::now();
     assert_eq!(server.get("/f").body.len(), 140_000);
     let took = started.elapsed();
-    // nginx counts whole seconds, so the first of the three may be cut short.
+    // nginx counts whole seconds, so the first of the three may be partial.
     assert!(took >= Duration::from_millis(900), "{took:?}");
     let started = Instant::now();
     assert_eq!(server.get("/var/f").body.len(), 140_000);
@@ -95,7 +95,7 @@ fn limit_rate() {
 }
 
 #[test]
-fn limits_outlive_a_reload_unless_they_count_otherwise() {
+fn limits_outlive_a_reload_with_equal_parameters() {
     let conf = |key: &str, size: &str, status: u16| {
         format!(
             "limit_req_zone {key} zone=z:{size} rate=1r/m; limit_req_status {status};
@@ -118,7 +118,7 @@ fn limits_outlive_a_reload_unless_they_count_otherwise() {
     );
     assert_eq!(status(), 429, "the old configuration is in force");
     reload(&conf("$http_host", "2m", 503));
-    until("a zone of another size", || status() == 200);
+    until("a new zone", || status() == 200);
     assert_ne!(status(), 200);
 }
 

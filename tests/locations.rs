@@ -1,4 +1,4 @@
-//! Which location answers, and what it does with the path.
+//! Matching of locations, and the path passed on.
 
 use crate::harness::{Backend, Server};
 
@@ -42,7 +42,7 @@ fn locations_are_matched_in_nginx_order() {
 }
 
 #[test]
-fn a_missing_slash_is_redirected_where_a_proxy_stands() {
+fn a_missing_slash_is_redirected_for_a_proxy() {
     let backend = Backend::echo();
     let server = Server::server(
         "location /app/ { proxy_pass http://%backend%; }

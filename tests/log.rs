@@ -93,7 +93,7 @@ fn usr1_reopens_the_logs() {
     std::fs::rename(directory.join("access.log"), directory.join("access.old")).unwrap();
     server.signal(Signal::USR1);
     until("the new log file", || directory.join("access.log").exists());
-    // The worker reopens a moment after the master: a request goes to one of the files.
+    // The worker reopens slightly later than the master: a request may go to either file.
     until("a line in the new file", || {
         server.get("/after");
         directory.read("access.log").contains("/after\n")
@@ -129,7 +129,7 @@ fn error_log_lines_and_levels() {
 }
 
 #[test]
-fn arguments_that_are_not_there_are_a_dash() {
+fn missing_arguments_are_logged_as_a_dash() {
     let server = Server::http(
         "log_format args '$args|$query_string|$is_args';
          server { listen 127.0.0.1:%port%; access_log %dir%/args.log args; return 200; }",
@@ -155,14 +155,14 @@ fn json_is_valid_whatever_a_client_sends() {
     client.send(b"GET / HTTP/1.0\r\nUser-Agent: \xc3\xa9 \xff\xc3 \"\\\r\n\r\n");
     client.rest();
     let lines = server.wait_lines("access.log", 1);
-    // nginx passes on bytes that are not UTF-8.
+    // nginx does not escape bytes that are not UTF-8.
     if !crate::harness::is_nginx() {
         assert_eq!(lines[0], r#"{"agent":"é \u00FF\u00C3 \"\\","none":""}"#);
     }
 }
 
 #[test]
-fn what_goes_wrong_while_a_request_is_logged_says_so() {
+fn errors_during_logging_have_a_context() {
     let server = Server::http(
         "server { listen 127.0.0.1:%port%; access_log %dir%/$arg_name.log;
              location / { root %dir%/nothing; return 200; } }",

@@ -1,5 +1,5 @@
-//! Logs that do not take what is written to them: requests go on, what was lost is counted, and no
-//! other log is flooded with complaints.
+//! Logs that do not accept lines: requests go on, losses are counted, and no other log is flooded
+//! with messages.
 
 use std::io::Read;
 use std::net::UdpSocket;
@@ -8,10 +8,10 @@ use std::thread;
 
 use crate::harness::{PATIENCE, Server, Signal, is_nginx, run, until};
 
-/// How many requests are made while nobody reads: some of their lines do not fit into a pipe.
+/// The number of requests without a reader: their lines exceed a pipe's capacity.
 const MANY: usize = 2000;
 
-/// Lines of some length, with the number of the request at the end.
+/// Writes long lines ending in the request's number.
 fn conf(log: &str) -> String {
     format!(
         r#"
@@ -28,7 +28,7 @@ fn conf(log: &str) -> String {
     )
 }
 
-/// Asks so often, on one connection.
+/// Sends `count` requests on one connection.
 fn ask(server: &Server, target: &str, count: usize) {
     let mut client = server.client();
     for number in 0..count {
@@ -37,7 +37,7 @@ fn ask(server: &Server, target: &str, count: usize) {
     }
 }
 
-/// The number of lines that a line of the error log says were lost.
+/// The number of lost lines that the error log reports.
 fn lost(server: &Server) -> Option<usize> {
     let log = server.error_log();
     let line = log.lines().find(|line| line.contains(" lost that "))?;
@@ -46,9 +46,9 @@ fn lost(server: &Server) -> Option<usize> {
     words[at - 1].parse().ok()
 }
 
-/// nginx waits for a reader before it starts, and then with each line.
+/// nginx waits for a reader at the start, and then with each line.
 #[test]
-fn a_pipe_that_nobody_reads_loses_lines() {
+fn a_pipe_without_a_reader_loses_lines() {
     if is_nginx() {
         return;
     }
@@ -80,7 +80,7 @@ fn a_pipe_that_nobody_reads_loses_lines() {
 }
 
 #[test]
-fn an_error_log_that_nobody_reads_loses_lines() {
+fn an_error_log_without_a_reader_loses_lines() {
     if is_nginx() {
         return;
     }
@@ -101,7 +101,7 @@ fn a_full_disk_stops_no_request() {
     }
 }
 
-/// Files are reopened while lines wait in memory: each line is in one of the two.
+/// When logs are reopened with lines in the buffer, each line is in one of the two files.
 #[test]
 fn nothing_is_lost_when_buffered_logs_are_reopened() {
     let mut server = Server::http(&conf("access_log %dir%/log own buffer=1k;")).start();
@@ -136,9 +136,9 @@ fn a_long_line_to_syslog_is_whole() {
     assert!(text.starts_with("<190>") && text.ends_with(&long), "{} bytes", text.len());
 }
 
-/// nginx tells of each line.
+/// nginx reports each line.
 #[test]
-fn a_syslog_that_is_gone_is_told_once() {
+fn an_absent_syslog_is_reported_once() {
     let setup = Server::http(&syslog("unix:%dir%/syslog"));
     let path = setup.directory().join("syslog");
     let server = setup.alerts_expected().start();
@@ -148,7 +148,7 @@ fn a_syslog_that_is_gone_is_told_once() {
     server.wait_log(failed);
     let told = server.error_log().matches(failed).count();
     assert!(is_nginx() || told == 1, "told {told} times");
-    // Another one takes lines at once.
+    // A new syslog receives lines at once.
     let syslogd = UnixDatagram::bind(&path).unwrap();
     run("chmod", &["777", path.to_str().unwrap()]);
     syslogd.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -176,7 +176,7 @@ fn a_syslog_that_does_not_read_stops_no_request() {
 }
 
 #[test]
-fn a_syslog_that_refuses_is_told_once() {
+fn a_refusing_syslog_is_reported_once() {
     let syslogd = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = syslogd.local_addr().unwrap().to_string();
     drop(syslogd);

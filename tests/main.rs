@@ -1,8 +1,7 @@
-//! Drives the real binary: configuration text in, a running server, a request, an answer.
+//! End-to-end tests of the real binary: a configuration, a running server, a request, a response.
 //!
-//! The binary is the `weir` beside this test's own build, or the one named in
-//! `WEIR_BINARY`. Pointing it at nginx is how a test is calibrated: what is meant to be equal
-//! must first pass there.
+//! The binary is the `weir` next to this test's build, or the one named in `WEIR_BINARY`. Tests are
+//! calibrated by pointing it at nginx: equal behaviour must pass there first.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a failing test shows the logs of its server")]
 

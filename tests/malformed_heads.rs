@@ -1,4 +1,4 @@
-//! Heads that cannot be served: who answers, by which page, and what variables and logs say.
+//! Malformed heads: the responding server, its error page, variables and logs.
 
 use crate::harness::Server;
 
@@ -41,7 +41,7 @@ fn an_error_page_sees_a_get_and_no_uri() {
 }
 
 #[test]
-fn a_target_that_is_no_path_is_the_default_servers() {
+fn an_invalid_target_goes_to_the_default_server() {
     let format = "$server_name $status $request_method [$request] $request_uri $uri $args \
                   $server_protocol $http_host $host $request_length";
     let server = Server::http(&format!(
@@ -71,7 +71,7 @@ fn a_target_that_is_no_path_is_the_default_servers() {
 }
 
 #[test]
-fn what_is_not_there_is_logged_as_a_dash() {
+fn missing_values_are_logged_as_a_dash() {
     let format = "$request_method|$request_uri|$uri|$args|$query_string|$arg_x|$is_args|\
                   $server_protocol|$request_port|$is_request_port|$http_host|$content_length";
     let server = Server::http(&format!(

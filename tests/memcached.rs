@@ -1,4 +1,4 @@
-//! `memcached_pass` and its relatives.
+//! The `memcached` module.
 
 use crate::harness::{Backend, Server, Setup, Signal, until};
 
@@ -42,7 +42,7 @@ fn a_value_is_a_response() {
 }
 
 #[test]
-fn a_missing_key_goes_where_error_page_says() {
+fn a_missing_key_is_handled_by_error_page() {
     let memcached = Scripted::new(|_| Say::text("END\r\n"));
     let backend = Backend::text("made");
     let server = server(
@@ -64,7 +64,7 @@ fn a_missing_key_goes_where_error_page_says() {
 }
 
 #[test]
-fn what_is_no_answer_is_a_502() {
+fn an_invalid_response_is_a_502() {
     const CASES: &[(&str, &str, &str)] = &[
         ("/a", "ERROR\r\n", "memcached sent invalid response: \"ERROR\""),
         ("/b", "VALUE /b 0 1\n1\r\nEND\r\n", "memcached sent invalid response: \"VALUE /b 0 1\""),
@@ -117,7 +117,7 @@ fn a_head_must_fit_into_its_buffer_and_come_in_time() {
 }
 
 #[test]
-fn a_value_goes_on_as_it_comes() {
+fn a_value_is_streamed() {
     let memcached = Scripted::new(|line| match line {
         "get /a" => Say::Later(b"VALUE /a 0 8\r\nSEE-".to_vec(), b"THIS\r\nEND\r\n".to_vec()),
         _ => Say::Later(b"VALUE /b 0 4\r\nmore\r\nE".to_vec(), b"ND\r\n".to_vec()),
@@ -159,7 +159,7 @@ fn a_reload_does_not_end_a_value() {
 }
 
 #[test]
-fn a_client_that_leaves_takes_its_connection_along() {
+fn a_client_abort_closes_the_upstream_connection() {
     let memcached = Scripted::new(|line| match line {
         "get /held" => Say::Hold,
         _ => Say::value("/a", 0, "value"),
@@ -175,7 +175,7 @@ fn a_client_that_leaves_takes_its_connection_along() {
 }
 
 #[test]
-fn what_does_not_end_well_leaves_no_connection() {
+fn a_faulty_response_closes_the_connection() {
     let memcached = Scripted::new(|line| match line {
         "get /more" => Say::text("VALUE /more 0 4\r\nbody\r\nEND\r\nmore\r\n"),
         "get /other" => Say::text("VALUE /other 0 4\r\nbody\r\nEMD\r\n"),
@@ -207,7 +207,7 @@ fn what_does_not_end_well_leaves_no_connection() {
 }
 
 #[test]
-fn connections_are_kept_behind_values_and_missing_keys() {
+fn connections_are_kept_after_values_and_missing_keys() {
     let memcached = Scripted::new(|line| match line {
         "get /a" => Say::value("/a", 0, "value"),
         _ => Say::text("END\r\n"),
@@ -224,7 +224,7 @@ fn connections_are_kept_behind_values_and_missing_keys() {
 }
 
 #[test]
-fn another_server_is_asked_where_it_may_be() {
+fn the_next_server_is_tried_if_allowed() {
     let first = Scripted::new(|line| match line {
         "get /missing" => Say::text("END\r\n"),
         "get /bad" => Say::text("ERROR\r\n"),
@@ -272,7 +272,7 @@ fn values_with_the_flag_are_compressed() {
 }
 
 #[test]
-fn only_get_and_head_are_asked() {
+fn only_get_and_head_are_allowed() {
     let memcached = Scripted::new(|_| Say::value("/a", 0, "value"));
     let conf = "location / { memcached_pass %m%; }
                 location /unset { set $memcached_key \"\"; memcached_pass %m%; }";
@@ -289,7 +289,7 @@ fn only_get_and_head_are_asked() {
 }
 
 #[test]
-fn an_if_may_choose_it() {
+fn it_works_inside_if() {
     let memcached = Scripted::new(|_| Say::value("/a/", 0, "value"));
     let conf = "location / { if ($arg_m) { memcached_pass %m%; } if ($arg_x) { set $y 1; }
                              return 204; }
@@ -301,7 +301,7 @@ fn an_if_may_choose_it() {
 }
 
 #[test]
-fn a_page_can_hold_a_value() {
+fn a_page_can_include_a_value() {
     let memcached = Scripted::new(|_| Say::value("/v", 0, "value"));
     let conf = "root %dir%/html; location / { ssi on; } location /v { memcached_pass %m%; }";
     let server = server(&memcached, conf)

@@ -1,10 +1,10 @@
-//! From URIs to files: no path of a request leaves its root or alias.
+//! From URIs to files: no request path leaves its root or alias.
 
 use std::fmt::Write;
 
 use crate::harness::{Backend, Reply, Server};
 
-/// What only files outside of every root hold.
+/// The content of files outside of every root.
 const MARKER: &str = "beyond the root";
 
 #[test]
@@ -37,7 +37,7 @@ fn an_alias_serves_no_rewritten_uri() {
 }
 
 #[test]
-fn dots_of_the_configuration_are_its_own() {
+fn dots_in_the_configuration_are_allowed() {
     let server = Server::server(
         r#"
         location /root/ { root %dir%/html/../html; }
@@ -98,7 +98,7 @@ fn a_path_that_leaves_is_refused() {
     server.wait_log("html/../outside\" is forbidden: it is outside its root");
 }
 
-/// Small, repeatable and good enough to choose among a few.
+/// A small, repeatable generator.
 struct Dice(u64);
 
 impl Dice {
@@ -112,7 +112,7 @@ impl Dice {
     }
 }
 
-/// One location, which answers for URIs that begin with `/N`.
+/// A location for URIs that begin with `/N`.
 fn location(dice: &mut Dice, n: usize) -> String {
     let (head, alias) = match dice.roll(5) {
         0 => (format!("location /{n}/"), "alias %dir%/site/www/;"),
@@ -242,7 +242,7 @@ fn no_combination_leads_out() {
         }
         client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         let Ok(answer) = client.try_response(false) else {
-            // What is refused for its syntax, and a body that broke off, close the connection.
+            // Syntax errors and truncated bodies close the connection.
             client = server.client();
             continue;
         };

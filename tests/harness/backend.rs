@@ -1,4 +1,4 @@
-//! A real server behind the one under test: scripted answers, and a record of what it was asked.
+//! A real server behind the one under test: scripted responses and a record of requests.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,15 +11,15 @@ use super::until_some;
 /// A request as the backend received it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    /// The connection it came on, counted from 1.
+    /// The number of its connection, from 1.
     pub(crate) connection: usize,
-    /// The request line and the header lines as received.
+    /// The request line and header lines as received.
     pub(crate) head: Vec<u8>,
     /// The request line.
     pub(crate) line: String,
-    /// The header fields in their order.
+    /// The header fields in order.
     pub(crate) headers: Vec<(String, String)>,
-    /// The body without its transfer coding.
+    /// The decoded body.
     pub(crate) body: Vec<u8>,
 }
 
@@ -36,30 +36,30 @@ impl Seen {
     }
 }
 
-/// What a backend does with a request.
+/// The reaction of a backend to a request.
 pub(crate) enum Reply {
     /// Sends these bytes and reads the next request.
     Bytes(Vec<u8>),
     /// Sends these bytes and closes.
     Last(Vec<u8>),
-    /// Does what it likes with the connection, which is closed afterwards.
+    /// Takes over the connection, which is closed afterwards.
     Custom(Box<dyn FnOnce(&mut TcpStream) + Send>),
 }
 
 impl Reply {
-    /// A 200 with this body.
+    /// A 200 response with this body.
     pub(crate) fn ok(body: impl AsRef<[u8]>) -> Self {
         Self::with("200 OK", "", body)
     }
 
-    /// No answer: keeps the connection until the other side closes it.
+    /// No response: waits until the other side closes.
     pub(crate) fn hold() -> Self {
         Self::Custom(Box::new(|stream| {
             let _ = stream.read(&mut [0]);
         }))
     }
 
-    /// A response with this status, further header lines (each ending in CRLF) and a body.
+    /// A response with this status, additional header lines (each ending in CRLF) and a body.
     pub(crate) fn with(status: &str, lines: &str, body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
         let length = body.len();
@@ -80,7 +80,7 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// A running backend; dropping it closes its connections.
+/// A running backend. Dropping it closes its connections.
 pub(crate) struct Backend {
     shared: Arc<Shared>,
     address: SocketAddr,
@@ -88,17 +88,17 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// One that answers as `handler` says.
+    /// A backend that responds by `handler`.
     pub(crate) fn new(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), handler)
     }
 
-    /// One that answers 200 with a body of this text.
+    /// A backend that responds 200 with this text.
     pub(crate) fn text(body: &'static str) -> Self {
         Self::new(move |_| Reply::ok(body))
     }
 
-    /// One that answers 200 with the request as it received it.
+    /// A backend that responds 200 with the received request.
     pub(crate) fn echo() -> Self {
         Self::new(|seen| {
             let mut body = seen.head.clone();
@@ -126,17 +126,17 @@ impl Backend {
         self.address.to_string()
     }
 
-    /// The requests that arrived whole, in order of their arrival.
+    /// The complete requests in order of arrival.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
     }
 
-    /// How many requests arrived whole.
+    /// The number of complete requests.
     pub(crate) fn count(&self) -> usize {
         self.shared.seen.lock().unwrap().len()
     }
 
-    /// How many connections were accepted.
+    /// The number of accepted connections.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
     }
@@ -147,7 +147,7 @@ impl Backend {
         self.seen().pop().expect("a request has reached the backend")
     }
 
-    /// Waits for the request with this number, counted from 0.
+    /// Waits for the request with this index, from 0.
     #[track_caller]
     pub(crate) fn wait(&self, index: usize) -> Seen {
         until_some("a request at the backend", || self.seen().get(index).cloned())
@@ -206,7 +206,7 @@ fn serve(mut stream: TcpStream, connection: usize, shared: &Shared) {
             }
         }
     }
-    // The clone kept for the end of the test holds the socket open, so say the end aloud.
+    // The clone kept for the end of the test keeps the socket open, so shut it down explicitly.
     let _ = stream.shutdown(std::net::Shutdown::Both);
 }
 

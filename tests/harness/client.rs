@@ -1,4 +1,4 @@
-//! A raw HTTP/1 client with deadlines: it sends exactly the bytes it is given.
+//! A raw HTTP/1 client with deadlines: it sends exactly the given bytes.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -10,31 +10,31 @@ use super::PATIENCE;
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: TcpStream,
-    /// What was received and not yet taken.
+    /// Bytes received and not consumed.
     buffer: Vec<u8>,
     patience: Duration,
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Response {
-    /// The status line and the header lines as received.
+    /// The status line and header lines as received.
     pub(crate) head: String,
     /// The status code.
     pub(crate) status: u16,
-    /// The header fields in their order.
+    /// The header fields in order.
     pub(crate) headers: Vec<(String, String)>,
-    /// The body without its transfer coding.
+    /// The decoded body.
     pub(crate) body: Vec<u8>,
 }
 
 impl Response {
-    /// The value of a header field, when it occurs once or more.
+    /// The first value of a header field.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.all(name).first().copied()
     }
 
-    /// The values of a header field that may occur several times.
+    /// All values of a header field.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let same = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
         same.map(|(_, value)| value.as_str()).collect()
@@ -73,7 +73,7 @@ impl Client {
         }
     }
 
-    /// Connects, and tells why not.
+    /// Connects, or returns the error.
     pub(crate) fn try_connect(address: &str) -> std::io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address.parse().unwrap(), PATIENCE)?;
         stream.set_nodelay(true)?;
@@ -81,7 +81,7 @@ impl Client {
         Ok(Self { stream, buffer: Vec::new(), patience: PATIENCE })
     }
 
-    /// Waits at most so long for the next answers.
+    /// Sets the time limit of the following responses.
     pub(crate) fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -94,19 +94,19 @@ impl Client {
         self
     }
 
-    /// Sends bytes to a server that may answer and close before it has them all.
+    /// Sends bytes to a server that may respond and close early.
     pub(crate) fn send_if_wanted(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
-    /// Asks for `target` and keeps the connection.
+    /// Requests `target` on a kept connection.
     #[track_caller]
     pub(crate) fn get(&mut self, target: &str) -> Response {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         self.response()
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending direction.
     pub(crate) fn finish(&mut self) {
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
     }
@@ -129,7 +129,7 @@ impl Client {
         }
     }
 
-    /// Reads one response, and tells why there is none.
+    /// Reads a response, or returns the error.
     pub(crate) fn try_response(&mut self, no_body: bool) -> std::io::Result<Response> {
         let deadline = Instant::now() + self.patience;
         let mut response = self.response_head(deadline)?;
@@ -150,7 +150,7 @@ impl Client {
         Ok(response)
     }
 
-    /// Reads the head of a response and leaves its body for later.
+    /// Reads the head of a response and leaves its body unread.
     #[track_caller]
     pub(crate) fn head(&mut self) -> Response {
         self.response_head(Instant::now() + self.patience).expect("the head of a response")
@@ -201,13 +201,13 @@ impl Client {
         self.buffer.drain(..count).collect()
     }
 
-    /// Everything until the server closes.
+    /// Reads until the server closes.
     #[track_caller]
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         self.try_rest().expect("the server closes the connection")
     }
 
-    /// Everything until the server closes, or why it did not.
+    /// Reads until the server closes, or returns the error.
     pub(crate) fn try_rest(&mut self) -> std::io::Result<Vec<u8>> {
         self.take_rest(Instant::now() + self.patience)
     }
@@ -215,7 +215,7 @@ impl Client {
     fn take_rest(&mut self, deadline: Instant) -> std::io::Result<Vec<u8>> {
         match self.fill(deadline, |_| false) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
-            // A reset after the last byte is an end too: the server closed with input unread.
+            // A reset after the last byte is an end as well: the server closed with unread input.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
             Err(error) => return Err(error),
             Ok(()) => unreachable!("it is never enough"),
@@ -223,13 +223,13 @@ impl Client {
         Ok(std::mem::take(&mut self.buffer))
     }
 
-    /// Whether the server closed the connection without another byte.
+    /// Whether the server closed the connection without sending more.
     #[track_caller]
     pub(crate) fn is_closed(&mut self) -> bool {
         self.rest().is_empty()
     }
 
-    /// What was received and not taken, for messages.
+    /// The bytes received and not consumed, for messages.
     pub(crate) fn received(&self) -> String {
         String::from_utf8_lossy(&self.buffer).into_owned()
     }

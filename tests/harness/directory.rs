@@ -1,17 +1,17 @@
-//! A directory that belongs to one test.
+//! A test's own directory.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A fresh directory, readable by a worker of another user, removed when the test is over.
-/// `WEIR_TESTS_KEEP=1` leaves it.
+/// A new directory, readable by a worker of another user and removed after the test.
+/// `WEIR_TESTS_KEEP=1` keeps it.
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
 }
 
 impl Directory {
-    /// Makes one.
+    /// Creates a directory.
     pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -21,17 +21,17 @@ impl Directory {
         Self { path }
     }
 
-    /// The directory itself.
+    /// The directory's path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A path inside it.
+    /// The path of an entry.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Writes a file inside it, and the folders on the way.
+    /// Writes a file, creating missing folders.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -39,7 +39,7 @@ impl Directory {
         path
     }
 
-    /// The text of a file inside it; empty when there is none.
+    /// The text of a file; empty if it does not exist.
     pub(crate) fn read(&self, name: &str) -> String {
         String::from_utf8_lossy(&std::fs::read(self.join(name)).unwrap_or_default()).into_owned()
     }

@@ -1,5 +1,5 @@
-//! A disk that does not answer until it may: a file system that the test itself serves, through
-//! `/dev/fuse`. Needs root.
+//! A disk that holds its responses on demand: a file system served by the test through `/dev/fuse`.
+//! Needs root.
 //!
 //! ```text
 //!   kernel ──▶ request ──┬── not of a held kind ──▶ answered at once
@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex};
 
 use super::{Directory, is_root, until};
 
-/// What can be held.
+/// The operations that can be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// Looking a name up, for the first time.
+    /// The first lookup of a name.
     Lookup = 1,
     /// Reading.
     Read = 15,
@@ -28,7 +28,7 @@ pub(crate) enum Operation {
     Write = 16,
 }
 
-/// A mounted file system, with the files that it was made with and those that were made in it.
+/// A mounted file system with its initial files and those created in it.
 pub(crate) struct HeldDisk {
     state: Arc<Mutex<State>>,
     device: Arc<File>,
@@ -37,11 +37,11 @@ pub(crate) struct HeldDisk {
 
 #[derive(Default)]
 struct State {
-    /// By node; the root is node 1 and not among them.
+    /// By node, without the root, node 1.
     files: BTreeMap<u64, Vec<u8>>,
     names: BTreeMap<String, u64>,
     held: Vec<Operation>,
-    /// Answers that wait.
+    /// Held responses.
     waiting: Vec<Vec<u8>>,
 }
 
@@ -49,11 +49,11 @@ const ROOT: u64 = 1;
 const ENOENT: i32 = 2;
 const ENOSYS: i32 = 38;
 
-/// The largest request that the kernel sends, with its data.
+/// The size of the largest request, data included.
 const LARGEST: usize = 1024 * 1024;
 
 impl HeldDisk {
-    /// Mounts a disk with these files. None, and a line that says so, where that cannot be done.
+    /// Mounts a disk with these files. Returns `None` and prints a line if that is not possible.
     pub(crate) fn mount(files: &[(&str, &[u8])]) -> Option<Self> {
         let device = File::options().read(true).write(true).open("/dev/fuse");
         let Some(device) = device.ok().filter(|_| is_root()) else {
@@ -63,7 +63,7 @@ impl HeldDisk {
         let directory = Directory::new();
         let path = directory.join("disk");
         std::fs::create_dir(&path).unwrap();
-        // The device is its standard input, which is descriptor 0.
+        // The device is the command's standard input, descriptor 0.
         let options = "fd=0,rootmode=40777,user_id=0,group_id=0,allow_other";
         let mut mount = Command::new("mount");
         mount.args(["-i", "-t", "fuse", "-o", options, "weir-tests"]).arg(&path);
@@ -84,33 +84,33 @@ impl HeldDisk {
         Some(Self { state, device, directory })
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.join("disk")
     }
 
-    /// Lets operations of one kind wait from here on.
+    /// Starts to hold operations of one kind.
     pub(crate) fn hold(&self, operation: Operation) {
         self.state.lock().unwrap().held.push(operation);
     }
 
-    /// Waits until so many operations wait for the disk.
+    /// Waits until this many operations are held.
     #[track_caller]
     pub(crate) fn wait_held(&self, count: usize) {
         until("operations on the held disk", || self.held() >= count);
     }
 
-    /// How many operations wait for the disk.
+    /// The number of held operations.
     pub(crate) fn held(&self) -> usize {
         self.state.lock().unwrap().waiting.len()
     }
 
-    /// Answers everything, and holds nothing from here on.
+    /// Answers all held operations and stops holding.
     pub(crate) fn release(&self) {
         let mut state = self.state.lock().unwrap();
         state.held.clear();
         for answer in std::mem::take(&mut state.waiting) {
-            // Who has asked may have been interrupted.
+            // The waiting operation may have been interrupted.
             let _ = (&*self.device).write(&answer);
         }
     }
@@ -121,7 +121,7 @@ impl Drop for HeldDisk {
         self.release();
         let path = self.path();
         let _ = Command::new("umount").arg("-l").arg(&path).status();
-        // The thread ends with the connection, when the last file in it is closed.
+        // The thread ends with the connection, when the last file is closed.
     }
 }
 
@@ -151,7 +151,7 @@ fn serve(device: &File, state: &Mutex<State>) {
     }
 }
 
-/// A request as the kernel writes it: 40 bytes of head, and what the operation needs.
+/// A request from the kernel: a 40-byte header and the operation's arguments.
 struct Request<'a> {
     bytes: &'a [u8],
 }
@@ -161,7 +161,7 @@ impl Request<'_> {
         self.number(4) as u32
     }
 
-    /// Eight bytes; the upper half is somebody else's where a field has only four.
+    /// Reads eight bytes; for a four-byte field, the upper half belongs to the next one.
     fn number(&self, at: usize) -> u64 {
         let bytes = self.bytes.get(at..at + 8).unwrap_or(&[0; 8]);
         u64::from_le_bytes(bytes.try_into().unwrap())
@@ -200,7 +200,7 @@ impl State {
     fn answer(&mut self, request: &Request<'_>) -> Option<Answer> {
         let node = request.node();
         match request.operation() {
-            // FORGET, INTERRUPT and BATCH_FORGET want none.
+            // FORGET, INTERRUPT and BATCH_FORGET have no response.
             2 | 36 | 42 => None,
             26 => Answer::ok(init()),
             1 => match self.names.get(&request.name(0)) {
@@ -246,7 +246,7 @@ impl State {
         [size.to_le_bytes(), [0; 4]].concat()
     }
 
-    /// A name, which the kernel may know from now on.
+    /// A directory entry, which the kernel may cache.
     fn entry(&self, node: u64) -> Vec<u8> {
         const SECONDS: u64 = 1000;
         let mut entry = vec![0; 40];
@@ -263,11 +263,11 @@ impl State {
         let size = self.files.get(&node).map_or(0, Vec::len) as u64;
         let mode = if node == ROOT { FOLDER } else { FILE };
         let mut bytes = Vec::new();
-        // Inode, size, blocks, three times in seconds.
+        // Inode, size, blocks, three timestamps in seconds.
         for number in [node, size, size.div_ceil(512), 1, 1, 1] {
             bytes.extend(number.to_le_bytes());
         }
-        // Their nanoseconds; mode, links, user, group, device, block size, flags.
+        // Nanoseconds of the timestamps; mode, links, user, group, device, block size, flags.
         for number in [0, 0, 0, mode, 1, 0, 0, 0, 4096, 0] {
             bytes.extend(number.to_le_bytes());
         }
@@ -275,7 +275,7 @@ impl State {
     }
 }
 
-/// Protocol 7.31, asynchronous reads without reading ahead, writes of up to 128 KiB.
+/// Protocol 7.31, asynchronous reads without read-ahead, writes of up to 128 KiB.
 fn init() -> Vec<u8> {
     const ASYNC_READ: u32 = 1;
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! A TCP port that is free and stays ours until the test ends.
+//! A reserved TCP port.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,15 +6,15 @@ use std::os::fd::OwnedFd;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-/// A port given by the kernel, on every address of the machine.
+/// A port assigned by the kernel, on all addresses of the machine.
 ///
-/// The socket stays bound and never listens: with SO_REUSEADDR on both sides the server under test
-/// may bind the port beside it, while the kernel gives it to nobody else, neither to another
-/// test nor as the local port of an outgoing connection.
+/// The socket stays bound and never listens: with SO_REUSEADDR on both sides, the server under test
+/// can bind the same port, while the kernel assigns it neither to another test nor as a local port
+/// of an outgoing connection.
 ///
-/// It is bound to all addresses of both families. Held on 127.0.0.1 alone, the port could be in use
-/// on another address, for instance by a connection that somebody opened from 127.0.0.7, and then
-/// `listen *:PORT` fails.
+/// It is bound to the wildcard of both families. If it were held on 127.0.0.1 alone, it could be in
+/// use on another address, for example by a connection from 127.0.0.7, and `listen *:PORT` would
+/// fail.
 #[derive(Debug)]
 pub(crate) struct Port {
     number: u16,
@@ -24,7 +24,7 @@ pub(crate) struct Port {
 impl Port {
     /// Asks the kernel for a port.
     pub(crate) fn reserve() -> Self {
-        // A machine without IPv6 has nobody who could take the port there.
+        // Without IPv6, no other process can take the port there.
         let held = hold(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
             .or_else(|_| hold(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))))
             .unwrap();
@@ -33,14 +33,14 @@ impl Port {
         Self { number: address.port(), _held: held }
     }
 
-    /// Its number.
+    /// The port number.
     pub(crate) fn number(&self) -> u16 {
         self.number
     }
 }
 
-/// A socket bound to `address` that lets others bind the same if they have SO_REUSEADDR, too.
-/// The servers that other tests start meanwhile do not inherit it.
+/// Binds a socket such that others with SO_REUSEADDR can bind the same address. Servers started by
+/// other tests do not inherit it.
 fn hold(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let held = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;

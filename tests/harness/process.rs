@@ -1,4 +1,4 @@
-//! Processes: the binary under test, signals by process id, and what /proc tells.
+//! Processes: the binary under test, signals, and information from /proc.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -21,8 +21,8 @@ pub(crate) fn binary() -> PathBuf {
     path
 }
 
-/// Whether the binary under test is nginx itself: then the few expectations that go beyond nginx
-/// are not asked of it.
+/// Whether the binary under test is nginx, which is spared the few expectations beyond its
+/// behaviour.
 pub(crate) fn is_nginx() -> bool {
     static ANSWER: LazyLock<bool> = LazyLock::new(|| {
         let output = Command::new(binary()).arg("-V").output().unwrap();
@@ -42,7 +42,7 @@ pub(crate) fn send_signal(process: u32, signal: Signal) {
     rustix::process::kill_process(pid, signal).unwrap();
 }
 
-/// The processes whose parent is `process`.
+/// The child processes of `process`.
 pub(crate) fn children(process: u32) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").unwrap();
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -51,11 +51,11 @@ pub(crate) fn children(process: u32) -> Vec<u32> {
 
 fn parent(process: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name in parentheses may hold blanks; the state and the parent follow it.
+    // The name in parentheses may contain spaces; state and parent follow it.
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// A process that left the one that started it; killed when a test fails before it ended.
+/// A daemonised process; killed if the test fails before its end.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     /// Its process id.
@@ -63,13 +63,13 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// The one whose id stands in a file.
+    /// Reads the process ID from a file, waiting for it to be written.
     #[track_caller]
     pub(crate) fn of(directory: &Directory, file: &str) -> Self {
         until_some(&format!("a process id in {file}"), || Self::try_of(directory, file))
     }
 
-    /// The same, when the file holds one already.
+    /// Reads the process ID from a file if there is one.
     pub(crate) fn try_of(directory: &Directory, file: &str) -> Option<Self> {
         let pid = directory.read(file).strip_suffix('\n')?.trim().parse().ok()?;
         Some(Self { pid })
@@ -81,7 +81,7 @@ impl Daemon {
         state.is_some_and(|state| state != 'Z')
     }
 
-    /// Waits for its end.
+    /// Waits until the process has ended.
     #[track_caller]
     pub(crate) fn wait(&self) {
         until("the end of a daemon", || !self.runs());
@@ -103,7 +103,7 @@ pub(crate) fn memory(process: u32) -> u64 {
     line.split_whitespace().next().unwrap_or("0").parse().unwrap()
 }
 
-/// Runs a command to its end.
+/// Runs a command to completion.
 #[track_caller]
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Output {
     match Command::new(program).args(arguments).output() {

@@ -1,4 +1,4 @@
-//! The server under test: configuration text in, a running process out.
+//! The server under test: from a configuration to a running process.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use super::{Client, Directory, Port, Response, Signal, binary, send_signal, until};
 
-/// What stands around the text of [`Server::http`].
+/// The configuration around the text of [`Server::http`].
 const HTTP: &str = "
 daemon off;
 pid %dir%/nginx.pid;
@@ -21,7 +21,7 @@ http {
     proxy_temp_path %dir%/proxy_temp;
 ";
 
-/// A server that is about to be started.
+/// A server to be started.
 #[derive(Debug)]
 pub(crate) struct Setup {
     conf: String,
@@ -43,31 +43,31 @@ impl Setup {
         self.set("main", lines)
     }
 
-    /// Writes a file into the server's prefix before it starts.
+    /// Writes a file to the server's prefix before the start.
     pub(crate) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         self.directory.write(name, content);
         self
     }
 
-    /// Starts this binary in place of the one under test.
-    #[allow(dead_code, reason = "the comparison has two")]
+    /// Starts this binary instead of the one under test.
+    #[allow(dead_code, reason = "the comparison uses two binaries")]
     pub(crate) fn binary(mut self, binary: &Path) -> Self {
         self.binary = binary.to_owned();
         self
     }
 
-    /// Does not fail the test for an `[alert]` in the error log.
+    /// Allows `[alert]` in the error log.
     pub(crate) fn alerts_expected(mut self) -> Self {
         self.alerts = true;
         self
     }
 
-    /// The prefix of the server to be.
+    /// The prefix of the server.
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
     }
 
-    /// Starts the server and waits until it has written its pid file.
+    /// Starts the server and waits for its pid file.
     #[track_caller]
     pub(crate) fn start(self) -> Server {
         let ports = Mutex::new(BTreeMap::new());
@@ -85,17 +85,17 @@ impl Setup {
             }
             std::fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n'))
         });
-        // Nobody reads its standard error from here on; what matters goes to the error log.
+        // Standard error is not read from here on; the error log has everything relevant.
         drop(child.stderr.take());
         Server { setup: self, ports, child: Some(child) }
     }
 
-    /// Runs `-t` on the configuration.
+    /// Runs `-t` with the configuration.
     pub(crate) fn check(&self) -> Output {
         self.run(&["-t"])
     }
 
-    /// Runs the binary with further flags until it ends or, as a daemon, leaves.
+    /// Runs the binary with additional flags until it ends or becomes a daemon.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let ports = Mutex::new(BTreeMap::new());
         let text = written(&self.conf, &self.values, &self.directory, &ports);
@@ -111,8 +111,8 @@ fn command(binary: &Path, directory: &Directory) -> Command {
     command
 }
 
-/// The configuration as it is written: filled in, and with what `WEIR_TEST_USE` names as the method
-/// of waiting, so that all tests can be run with each.
+/// The final text of the configuration. `WEIR_TEST_USE` names the event method, so that all tests
+/// can run with each method.
 fn written(
     conf: &str,
     values: &BTreeMap<String, String>,
@@ -126,7 +126,7 @@ fn written(
     }
 }
 
-/// Replaces `%dir%`, `%portX%` (reserved on first use) and the values of the test.
+/// Replaces `%dir%`, `%portX%` (reserved on first use) and the test's values.
 fn fill(
     conf: &str,
     values: &BTreeMap<String, String>,
@@ -163,7 +163,7 @@ fn fill(
     text + rest
 }
 
-/// A running server. Dropping it sends QUIT, waits for its end and reads its error log.
+/// A running server. Dropping it sends QUIT, waits for the end and checks the error log.
 #[derive(Debug)]
 pub(crate) struct Server {
     setup: Setup,
@@ -172,7 +172,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server with `conf` inside `http { }`; `%port%` in it is the port of [`Self::client`].
+    /// A server with `conf` inside `http { }`; `%port%` is the port of [`Self::client`].
     pub(crate) fn http(conf: &str) -> Setup {
         Self::conf(&format!("{HTTP}{conf}\n}}\n"))
     }
@@ -184,7 +184,7 @@ impl Server {
         ))
     }
 
-    /// A server with the whole configuration given; it must not daemonise.
+    /// A server with a complete configuration, which must not daemonise.
     pub(crate) fn conf(conf: &str) -> Setup {
         Setup {
             conf: conf.to_owned(),
@@ -195,13 +195,13 @@ impl Server {
         }
     }
 
-    /// The number of a port named in the configuration.
+    /// The number of a port in the configuration.
     pub(crate) fn port(&self, name: &str) -> u16 {
         let ports = self.ports.lock().unwrap();
         ports.get(name).unwrap_or_else(|| panic!("no %{name}% in the configuration")).number()
     }
 
-    /// `127.0.0.1:PORT` of a port named in the configuration.
+    /// `127.0.0.1:PORT` for a port in the configuration.
     pub(crate) fn address(&self, name: &str) -> String {
         format!("127.0.0.1:{}", self.port(name))
     }
@@ -212,13 +212,13 @@ impl Server {
         Client::connect(self.address("port"))
     }
 
-    /// Asks for `target` on a connection of its own.
+    /// Requests `target` on a new connection.
     #[track_caller]
     pub(crate) fn get(&self, target: &str) -> Response {
         self.get_with(target, "")
     }
 
-    /// The same with further header lines, each ending in CRLF.
+    /// Requests `target` with additional header lines, each ending in CRLF.
     #[track_caller]
     pub(crate) fn get_with(&self, target: &str, lines: &str) -> Response {
         let mut client = self.client();
@@ -227,7 +227,7 @@ impl Server {
         client.response()
     }
 
-    /// Sends `bytes` on a connection of its own and reads one response.
+    /// Sends `bytes` on a new connection and reads a response.
     #[track_caller]
     pub(crate) fn ask(&self, bytes: impl AsRef<[u8]>) -> Response {
         let mut client = self.client();
@@ -235,13 +235,13 @@ impl Server {
         client.response()
     }
 
-    /// The body of the answer to GET `target`, as text.
+    /// The body of the response to GET `target`, as text.
     #[track_caller]
     pub(crate) fn text(&self, target: &str) -> String {
         self.get(target).text()
     }
 
-    /// The process that was started: the master.
+    /// The started process: the master.
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
@@ -251,42 +251,42 @@ impl Server {
         send_signal(self.pid(), signal);
     }
 
-    /// Writes a new configuration, with the same ports and values, and does not tell the server.
+    /// Writes a new configuration with the same ports and values, without a signal.
     pub(crate) fn rewrite(&self, conf: &str) {
         let directory = &self.setup.directory;
         let text = written(conf, &self.setup.values, directory, &self.ports);
-        // Renamed into place, so that the server never reads half of it.
+        // Renamed into place, so that the server never reads a partial file.
         let fresh = directory.write("nginx.conf.new", text);
         std::fs::rename(fresh, directory.join("nginx.conf")).unwrap();
     }
 
-    /// The same for what stands inside `http { }`.
+    /// Rewrites the text inside `http { }`.
     pub(crate) fn rewrite_http(&self, conf: &str) {
         self.rewrite(&format!("{HTTP}{conf}\n}}\n"));
     }
 
-    /// The same with other lines in the main context.
+    /// Rewrites the text inside `http { }` and the main context.
     pub(crate) fn rewrite_with(&self, conf: &str, main: &str) {
         self.rewrite(&format!("{HTTP}{conf}\n}}\n").replace("%main%", main));
     }
 
-    /// Its prefix.
+    /// The server's prefix.
     pub(crate) fn directory(&self) -> &Directory {
         &self.setup.directory
     }
 
-    /// What the error log holds now.
+    /// The current content of the error log.
     pub(crate) fn error_log(&self) -> String {
         self.directory().read("error.log")
     }
 
-    /// Waits until the error log holds `text`.
+    /// Waits until the error log contains `text`.
     #[track_caller]
     pub(crate) fn wait_log(&self, text: &str) {
         until(&format!("{text:?} in the error log"), || self.error_log().contains(text));
     }
 
-    /// Waits until a file of the prefix holds `lines` whole lines, and gives them.
+    /// Waits until a file in the prefix has this many complete lines, and returns them.
     #[track_caller]
     pub(crate) fn wait_lines(&self, name: &str, lines: usize) -> Vec<String> {
         until(&format!("{lines} lines in {name}"), || {
@@ -295,10 +295,10 @@ impl Server {
         self.directory().read(name).lines().map(str::to_owned).collect()
     }
 
-    /// Waits for the end of the process; `true` when its exit status was 0.
+    /// Waits for the end of the process; returns whether its exit status was 0.
     #[track_caller]
     pub(crate) fn wait_exit(&mut self) -> bool {
-        let mut child = self.child.take().expect("it has not ended yet");
+        let mut child = self.child.take().expect("the server has not ended yet");
         let mut status = None;
         until("the end of the server", || {
             status = child.try_wait().unwrap();
@@ -328,7 +328,7 @@ impl Server {
         Ok(())
     }
 
-    /// Lines that no test may cause.
+    /// Lines that no test may cause in the log.
     fn complaints(&self) -> Option<String> {
         let log = self.error_log();
         let bad = |line: &&str| {

@@ -1,8 +1,8 @@
-//! Certificates, made by the openssl tool.
+//! Certificates, created by the openssl tool.
 
 use super::{Directory, run};
 
-/// A self-signed certificate and its key, as names of files inside a prefix.
+/// A self-signed certificate and its key, as file names relative to a prefix.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificate {
     /// The certificate's file.
@@ -12,7 +12,7 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// Makes one for a host name; `label` names its files.
+    /// Creates a certificate for a host name; `label` names its files.
     pub(crate) fn self_signed(directory: &Directory, label: &str, host: &str) -> Self {
         let this = Self { certificate: format!("{label}.crt"), key: format!("{label}.key") };
         let certificate = directory.join(&this.certificate);

@@ -1,4 +1,4 @@
-//! With a real memcached.
+//! Tests with a real memcached.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::harness::{Directory, Server, Setup, until_some};
 
-/// Debian's memcached, at a socket in a folder of its own.
+/// Debian's memcached, on a socket in its own folder.
 struct Memcached {
     process: Child,
     directory: Directory,
@@ -32,7 +32,7 @@ impl Memcached {
         format!("unix:{}", self.directory.join("socket").display())
     }
 
-    /// Sends a command and gives the first line of the answer.
+    /// Sends a command and returns the first line of the response.
     fn command(&self, bytes: &[u8]) -> String {
         let mut stream = UnixStream::connect(self.directory.join("socket")).unwrap();
         stream.write_all(bytes).unwrap();
@@ -48,7 +48,7 @@ impl Memcached {
         assert_eq!(line, "STORED\r\n");
     }
 
-    /// How many connections there have been, that of the question not among them.
+    /// The number of connections so far, without that of the query.
     fn connections(&self) -> usize {
         let mut stream = UnixStream::connect(self.directory.join("socket")).unwrap();
         stream.write_all(b"stats\r\n").unwrap();
@@ -75,7 +75,7 @@ fn server(memcached: &Memcached, conf: &str) -> Setup {
 }
 
 #[test]
-fn what_was_stored_comes_back() {
+fn stored_values_are_served() {
     let memcached = Memcached::start();
     let server = server(&memcached, "location / { memcached_pass m; memcached_gzip_flag 2; }");
     let server = server.start();
@@ -107,11 +107,15 @@ fn one_connection_serves_many_requests() {
         assert_eq!(server.text("/a"), "value");
         assert_eq!(server.get("/none").status, 404);
     }
-    // That of the first `connections` and one more.
+    // That of the first query and one more.
     assert_eq!(memcached.connections(), before + 2);
     let mut client = server.client();
     client.send("HEAD /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert_eq!(client.head_response().header("content-length"), Some("5"));
     assert_eq!(server.text("/a"), "value");
-    assert_eq!(memcached.connections(), before + 4, "behind a HEAD a value is left");
+    assert_eq!(
+        memcached.connections(),
+        before + 4,
+        "an unread value after HEAD closes the connection"
+    );
 }

@@ -1,4 +1,4 @@
-//! A memcached that says what a test wants it to.
+//! A scripted memcached.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,15 +7,15 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// What is done with a request.
+/// The reaction to a request.
 pub(super) enum Say {
     /// Sends these bytes and reads the next request.
     Bytes(Vec<u8>),
     /// Sends these bytes and closes.
     Last(Vec<u8>),
-    /// Sends the first bytes, and the others when the test says so.
+    /// Sends the first bytes, and the rest on [`Scripted::go_on`].
     Later(Vec<u8>, Vec<u8>),
-    /// Nothing, until the other side closes.
+    /// Waits until the other side closes.
     Hold,
 }
 
@@ -27,7 +27,7 @@ impl Say {
         Self::Bytes([head.as_bytes(), value, b"\r\nEND\r\n"].concat())
     }
 
-    /// Exactly these bytes.
+    /// These exact bytes.
     pub(super) fn text(text: &str) -> Self {
         Self::Bytes(text.as_bytes().to_vec())
     }
@@ -43,7 +43,7 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// A running one; dropping it ends it.
+/// A running scripted server, stopped on drop.
 pub(super) struct Scripted {
     shared: Arc<Shared>,
     go_on: Option<Sender<()>>,
@@ -52,7 +52,7 @@ pub(super) struct Scripted {
 }
 
 impl Scripted {
-    /// One that does with each line what `script` says.
+    /// A server that reacts to each line by `script`.
     pub(super) fn new(script: impl Fn(&str) -> Say + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -74,17 +74,17 @@ impl Scripted {
         self.address.to_string()
     }
 
-    /// The lines that came, without their ends.
+    /// The received lines without their ends.
     pub(super) fn seen(&self) -> Vec<String> {
         self.shared.seen.lock().unwrap().clone()
     }
 
-    /// How many connections came.
+    /// The number of connections.
     pub(super) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Has the rest of [`Say::Later`] sent.
+    /// Sends the rest of [`Say::Later`].
     pub(super) fn go_on(&self) {
         self.go_on.as_ref().unwrap().send(()).unwrap();
     }
