@@ -1,4 +1,4 @@
-//! Addresses of peers and listeners, in the text forms of nginx.
+//! Addresses of peers and listeners in nginx's text formats.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -17,17 +17,17 @@ use crate::kernel;
 pub enum Addr {
     /// IPv4 or IPv6 with a port.
     Inet(SocketAddr),
-    /// A unix socket; `None` when it has no name, as the client's end mostly has not.
+    /// A unix socket; `None` if it is unnamed, as the client's end usually is.
     Unix(Option<Arc<Path>>),
 }
 
 impl Addr {
-    /// The address of a unix socket in the file system.
+    /// The address of a unix socket with this path.
     pub fn unix(path: impl AsRef<Path>) -> Self {
         Self::Unix(Some(Arc::from(path.as_ref())))
     }
 
-    /// The IP address, if it is not a unix socket.
+    /// The IP address; `None` for a unix socket.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Inet(addr) => Some(addr.ip()),
@@ -35,7 +35,7 @@ impl Addr {
         }
     }
 
-    /// The port, if it is not a unix socket.
+    /// The port; `None` for a unix socket.
     pub fn port(&self) -> Option<u16> {
         match self {
             Self::Inet(addr) => Some(addr.port()),
@@ -56,8 +56,8 @@ impl Addr {
         }
     }
 
-    /// Appends `$remote_addr`: the address without port and brackets, `unix:` for a unix socket
-    /// without a name and `unix:/path` for one with a name.
+    /// Appends `$remote_addr`: an IP address without port and brackets, `unix:` for an unnamed unix
+    /// socket and `unix:/path` for a named one.
     pub fn write_ip(&self, out: &mut Vec<u8>) {
         match self {
             Self::Inet(SocketAddr::V4(addr)) => write_v4(addr.ip().octets(), out),
@@ -81,7 +81,7 @@ impl Addr {
         }
     }
 
-    /// Appends `$binary_remote_addr`: 4 or 16 bytes, for a unix socket its text.
+    /// Appends `$binary_remote_addr`: 4 or 16 bytes, or the text of a unix socket.
     pub fn write_binary(&self, out: &mut Vec<u8>) {
         match self {
             Self::Inet(SocketAddr::V4(addr)) => out.extend_from_slice(&addr.ip().octets()),
@@ -115,7 +115,7 @@ impl Addr {
         }
     }
 
-    /// The address that a socket is bound to.
+    /// The local address of a socket.
     pub fn of_socket(fd: impl AsFd) -> std::io::Result<Self> {
         Ok(Self::from_any(kernel::getsockname(fd)?))
     }
@@ -137,7 +137,7 @@ fn write_v4(octets: [u8; 4], out: &mut Vec<u8>) {
     }
 }
 
-/// Decimal digits without the machinery of `fmt`: addresses are written per connection.
+/// Writes decimal digits without `fmt`'s overhead: addresses are written per connection.
 fn write_number(number: u16, out: &mut Vec<u8>) {
     let mut digits = [0_u8; 5];
     let mut at = digits.len();
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_nginxs() {
+    fn texts_are_those_of_nginx() {
         let v4 = Addr::Inet("127.0.0.1:8080".parse().unwrap());
         assert_eq!(texts(&v4), ("127.0.0.1".into(), "127.0.0.1:8080".into()));
         let v6 = Addr::Inet("[::ffff:1.2.3.4]:0".parse().unwrap());
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_survive_the_kernels_form() {
+    fn addresses_survive_conversion_to_the_kernels_form() {
         for addr in [Addr::Inet("[::1]:1".parse().unwrap()), Addr::unix("/a"), Addr::Unix(None)] {
             assert_eq!(Addr::from_any(addr.to_any().unwrap()), addr);
         }

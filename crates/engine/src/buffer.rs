@@ -1,19 +1,19 @@
-//! Buffers from pools of the thread, by size class. Dropping a buffer gives it back.
+//! Buffers from per-thread pools by size class. A dropped buffer returns to its pool.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
-/// The smallest class; a request's head buffer (`client_header_buffer_size`) is 1 KiB.
+/// The smallest class; the buffer for a request head (`client_header_buffer_size`) is 1 KiB.
 const SMALLEST: usize = 1024;
 
-/// Classes are powers of two: 1 KiB, 2 KiB, … 256 KiB. What is larger goes back to the allocator.
+/// Classes are powers of two: 1 KiB, 2 KiB, … 256 KiB. Larger buffers are freed.
 const CLASSES: usize = 9;
 
-/// How many bytes the pool of one class keeps at most, so that a burst of large bodies does not
-/// stay in memory for ever.
+/// The maximum size of a class's pool in bytes, so that a burst of large bodies does not occupy
+/// memory forever.
 const POOL_BYTES: usize = 2 * 1024 * 1024;
 
-/// How many buffers a class keeps at most, whatever their size.
+/// The maximum number of buffers in a pool, whatever their size.
 const POOL_BUFFERS: usize = 256;
 
 thread_local! {
@@ -21,7 +21,7 @@ thread_local! {
         const { RefCell::new([const { Vec::new() }; CLASSES]) };
 }
 
-/// A `Vec<u8>` which goes back to its thread's pool when it is dropped.
+/// A `Vec<u8>` that returns to its thread's pool on drop.
 #[derive(Debug, Default)]
 pub struct Buf(Vec<u8>);
 
@@ -34,10 +34,10 @@ pub fn take(size: usize) -> Buf {
     Buf(pooled.unwrap_or_else(|| Vec::with_capacity(SMALLEST << class)))
 }
 
-/// How many buffers of each class stay when a crowd has gone.
+/// The number of buffers that each pool keeps after a burst of connections.
 const POOL_AFTER_CROWD: usize = 16;
 
-/// Frees most of what the thread's pools hold: those who needed it have gone.
+/// Frees most pooled buffers after a burst of connections.
 pub(crate) fn give_back() {
     POOLS.with_borrow_mut(|pools| {
         for pool in pools {
@@ -47,25 +47,25 @@ pub(crate) fn give_back() {
     });
 }
 
-/// How much is copied at once. The one instruction by which the C library copies longer stretches
-/// takes thirty times as long on some processors (AMD's Zen 3 and 4) when the target lies up to 63
-/// bytes further in its page of 4,096 bytes than the source does.
+/// The maximum length of a single copy. For longer ones the C library uses one instruction, which
+/// takes thirty times as long on some processors (AMD's Zen 3 and 4) if the target's offset in its
+/// 4,096-byte page exceeds the source's by up to 63 bytes.
 pub(crate) const STRETCH: usize = 2 * 1024;
 
-/// Copies a stretch that can be long. `into` has its length.
+/// Copies a possibly long slice. `into` has the same length.
 pub fn copy(from: &[u8], into: &mut [u8]) {
     for (from, into) in from.chunks(STRETCH).zip(into.chunks_mut(STRETCH)) {
         into.copy_from_slice(from);
     }
 }
 
-/// Copies a stretch that can be long behind what `into` holds.
+/// Appends a possibly long slice.
 pub fn append(from: &[u8], into: &mut Vec<u8>) {
     into.reserve(from.len());
     from.chunks(STRETCH).for_each(|from| into.extend_from_slice(from));
 }
 
-/// A buffer with these bytes; without memory if there are none.
+/// A buffer with a copy of the bytes; unallocated if there are none.
 pub fn copy_of(bytes: &[u8]) -> Buf {
     if bytes.is_empty() {
         return Buf::empty();
@@ -75,7 +75,7 @@ pub fn copy_of(bytes: &[u8]) -> Buf {
     buf
 }
 
-/// Takes the first `n` bytes of `buf` out, without copying when that is all there is.
+/// Splits off the first `n` bytes, without copying if that is all.
 pub fn split_front(buf: &mut Buf, n: usize) -> Buf {
     if n == buf.len() {
         return std::mem::take(buf);
@@ -86,7 +86,7 @@ pub fn split_front(buf: &mut Buf, n: usize) -> Buf {
     front
 }
 
-/// Drops the first `n` bytes of `buf`.
+/// Removes the first `n` bytes.
 pub fn drop_front(buf: &mut Buf, n: usize) {
     if n == buf.len() {
         buf.clear();
@@ -96,17 +96,17 @@ pub fn drop_front(buf: &mut Buf, n: usize) {
 }
 
 impl Buf {
-    /// A buffer without memory; growing it allocates.
+    /// An unallocated buffer.
     pub const fn empty() -> Self {
         Self(Vec::new())
     }
 
-    /// The room behind the content, in bytes, that can be filled without growing.
+    /// The spare capacity in bytes.
     pub fn room(&self) -> usize {
         self.0.capacity() - self.0.len()
     }
 
-    /// Takes the bytes out of the pool's reach.
+    /// Detaches the bytes from the pool.
     pub fn into_vec(mut self) -> Vec<u8> {
         std::mem::take(&mut self.0)
     }
@@ -134,7 +134,7 @@ impl DerefMut for Buf {
 impl Drop for Buf {
     fn drop(&mut self) {
         if let Some(class) = class_of(self.0.capacity()) {
-            // While the thread ends its pools may be gone; then the buffer is simply freed.
+            // The pools may be gone while the thread ends; the buffer is then freed.
             let _ = POOLS.try_with(|pools| {
                 let pool = &mut pools.borrow_mut()[class];
                 if pool.len() < POOL_LIMITS[class] {
@@ -147,7 +147,7 @@ impl Drop for Buf {
     }
 }
 
-/// How many buffers the pool of each class keeps.
+/// The maximum number of buffers in the pool of each class.
 const POOL_LIMITS: [usize; CLASSES] = {
     let mut limits = [POOL_BUFFERS; CLASSES];
     let mut class = 0;
@@ -167,8 +167,8 @@ fn class_to_hold(size: usize) -> Option<usize> {
     (class < CLASSES).then_some(class)
 }
 
-/// The class of a buffer of this capacity. One that is between two, as growing can make it, has
-/// none.
+/// The class of a buffer with this capacity; `None` for a capacity between classes, as growth may
+/// produce.
 fn class_of(capacity: usize) -> Option<usize> {
     if !capacity.is_power_of_two() {
         return None;
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_buffer_is_taken_again() {
+    fn a_dropped_buffer_is_reused() {
         let mut first = take(8192);
         first.extend_from_slice(b"secret");
         let place = first.as_ptr();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_leaves_little() {
+    fn few_buffers_stay_after_a_burst() {
         crate::event_loop::block_on(async {
             let crowd = (0..100).map(|_| async {
                 let _mine = take(8192);

@@ -1,6 +1,6 @@
-//! How many connections a thread may have (`worker_connections`), and what happens when they run
-//! short: first idle connections are closed, then new ones are refused. And when descriptors do,
-//! which belong to the whole process: accepting rests until one is free.
+//! Limits on connections. If a thread's connections (`worker_connections`) run short, idle ones are
+//! closed, then new ones refused. If the descriptors of the process run out, accepting pauses until
+//! one is free.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -16,50 +16,50 @@ use crate::timer::Deadline;
 /// nginx's default for `worker_connections`.
 pub const DEFAULT_LIMIT: u64 = 512;
 
-/// Idle connections are closed when less than this part of the limit is free.
+/// Idle connections are closed when less than this fraction of the limit is free.
 const SCARCE_PART: u64 = 16;
 
-/// How long accepting rests at most: other threads, and files, free descriptors as well.
+/// The maximum pause of accepting: other threads, and closed files, free descriptors as well.
 const REST: Duration = Duration::from_millis(100);
 
-/// What closes idle connections, now or before this turn of the loop ends; returns how many.
+/// Closes idle connections, now or before the loop's turn ends; returns their number.
 type Reclaim = Rc<dyn Fn() -> usize>;
 
 thread_local! {
     static LIMIT: Cell<u64> = const { Cell::new(DEFAULT_LIMIT) };
     static RECLAIM: RefCell<Vec<Reclaim>> = const { RefCell::new(Vec::new()) };
-    /// Whether anybody is in [`RESTING`].
+    /// Whether [`RESTING`] has entries.
     static RESTS: Cell<bool> = const { Cell::new(false) };
-    /// Who rests until a descriptor is free.
+    /// The tasks that wait for a free descriptor.
     static RESTING: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
 }
 
 static NOT_ENOUGH: Seldom = Seldom::new();
 static REUSING: Seldom = Seldom::new();
 
-/// Sets the limit for this thread.
+/// Sets this thread's limit.
 pub fn set_limit(connections: u64) {
     LIMIT.set(connections);
 }
 
-/// The limit of this thread.
+/// This thread's limit.
 pub fn limit() -> u64 {
     LIMIT.get()
 }
 
-/// Adds somebody who can close idle connections of this thread when they run short, and who is
-/// asked if those before could not.
+/// Registers a function that closes idle connections of this thread on a shortage. It is called if
+/// those registered earlier could close none.
 pub fn on_shortage(reclaim: impl Fn() -> usize + 'static) {
     RECLAIM.with_borrow_mut(|all| all.push(Rc::new(reclaim)));
 }
 
-/// Whether there is room for one more connection. Complains if there is not, in nginx's words.
+/// Whether another connection is allowed. Logs nginx's message if not.
 pub(crate) fn claim() -> bool {
     let (used, limit) = (stats::connections_here(), LIMIT.get());
     if limit.saturating_sub(used) > limit / SCARCE_PART {
         return true;
     }
-    // One that is being closed makes room, even if it has not gone yet.
+    // A connection being closed makes room, even if it still exists.
     if reclaim(limit) || stats::connections_here() < limit {
         return true;
     }
@@ -84,7 +84,7 @@ pub(crate) fn claim_or_fail() -> io::Result<()> {
     if claim() { Ok(()) } else { Err(io::ErrorKind::QuotaExceeded.into()) }
 }
 
-/// A connection of this thread has gone, and its descriptor.
+/// Called when a connection of this thread, and its descriptor, is closed.
 #[inline]
 pub(crate) fn freed() {
     if RESTS.try_with(|rests| rests.replace(false)) == Ok(true) {
@@ -98,7 +98,8 @@ fn wake_resting() {
     resting.into_iter().flatten().for_each(Waker::wake);
 }
 
-/// Waits until a descriptor may be free: a connection of this thread goes, or some time.
+/// Waits until a descriptor may be free: until a connection of this thread is closed, or for
+/// [`REST`].
 pub(crate) async fn rest() {
     let mut deadline = Deadline::new();
     deadline.after(REST);
@@ -135,13 +136,13 @@ mod tests {
             let mut rest = Box::pin(rest());
             assert!(!is_ready(&mut rest).await && !is_ready(&mut rest).await);
             drop(slot);
-            // The time has not gone on.
+            // No time has passed.
             assert!(is_ready(&mut rest).await);
         });
     }
 
     #[test]
-    fn one_after_the_other_is_asked_for_room() {
+    fn reclaimers_are_called_in_order() {
         std::thread::spawn(|| {
             set_limit(1);
             let _slot = Slot::outgoing();

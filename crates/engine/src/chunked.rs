@@ -1,17 +1,17 @@
-//! A slab that grows by pieces: what is in it never moves, so growing neither copies nor leaves
-//! the old memory behind.
+//! A slab that grows in chunks: items never move, so growth neither copies nor leaves old memory
+//! behind.
 
-/// Items of a piece.
+/// The number of items per chunk.
 const PIECE: usize = 128;
 
-/// The end of the list of free places.
+/// The end of the free list.
 const NONE: u32 = u32::MAX;
 
-/// Items by keys that are used again.
+/// Items with reusable keys.
 #[derive(Debug)]
 pub(crate) struct Chunked<T> {
     pieces: Vec<Vec<Place<T>>>,
-    /// The first free place among those that were used before.
+    /// The head of the free list.
     free: u32,
     len: usize,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Chunked<T> {
 #[derive(Debug)]
 enum Place<T> {
     Used(T),
-    /// With the next one.
+    /// The next free place.
     Free(u32),
 }
 
@@ -34,7 +34,7 @@ impl<T> Chunked<T> {
         self.len
     }
 
-    /// The key that the next item will get.
+    /// The key of the next inserted item.
     pub(crate) fn next_key(&self) -> u32 {
         match self.free {
             NONE => match self.pieces.last() {
@@ -66,7 +66,7 @@ impl<T> Chunked<T> {
         key
     }
 
-    /// Takes an item out. The memory goes when the last one does.
+    /// Removes an item. The memory is freed with the last one.
     pub(crate) fn remove(&mut self, key: u32) -> Option<T> {
         let free = self.free;
         let place = self.place(key).filter(|place| matches!(place, Place::Used(_)))?;
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_used_again_and_items_stay() {
+    fn keys_are_reused_and_items_stay() {
         let mut items = Chunked::default();
         let keys: Vec<u32> = (0..1000).map(|number| items.insert(number)).collect();
         assert_eq!(keys, (0..1000).collect::<Vec<_>>());
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_costs_no_more_than_what_is_in_it() {
+    fn a_place_is_as_small_as_its_item() {
         assert_eq!(size_of::<Place<std::net::SocketAddr>>(), size_of::<std::net::SocketAddr>());
     }
 }

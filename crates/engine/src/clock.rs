@@ -1,4 +1,4 @@
-//! Time: a monotonic clock for deadlines and wall-clock texts that are formatted once a second.
+//! Time: a monotonic clock for deadlines, and wall-clock texts formatted once a second.
 
 use std::cell::{Cell, RefCell};
 use std::ops::{Add, AddAssign, Sub};
@@ -8,29 +8,29 @@ use crate::kernel::{ClockId, clock_gettime};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// A point of the monotonic clock, in nanoseconds since the machine started.
+/// A point in monotonic time, in nanoseconds since the machine's start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
 thread_local! {
-    /// The time that a thread with an event loop goes by, read once in each turn of the loop, as
-    /// nginx's `ngx_cached_time` is: the monotonic clock, and the second of the wall clock. Zero
-    /// where there is no loop.
+    /// The time of the current turn of the thread's loop, read once per turn like nginx's
+    /// `ngx_cached_time`: the monotonic clock, and the second of the wall clock. Zero without a
+    /// loop.
     static TURN: Cell<(Instant, i64)> = const { Cell::new((Instant(0), 0)) };
 }
 
-/// Begins a turn of the thread's event loop: time goes on.
+/// Starts a turn of the thread's loop with the current time.
 pub(crate) fn begin_turn() {
     TURN.set((precise(), clock_gettime(ClockId::RealtimeCoarse).tv_sec));
 }
 
-/// The thread has no event loop any more.
+/// Clears the turn's time: the thread's loop has ended.
 pub(crate) fn end_turns() {
     TURN.set((Instant(0), 0));
 }
 
-/// The monotonic time at which this turn of the thread's event loop began; without a loop that of
-/// the last tick of the kernel. The cheapest to get, for deadlines and windows.
+/// The monotonic time at the start of the loop's turn; without a loop, that of the kernel's last
+/// tick. The cheapest clock, for deadlines and windows.
 pub fn now() -> Instant {
     match TURN.get() {
         (Instant(0), _) => read(ClockId::MonotonicCoarse),
@@ -38,7 +38,7 @@ pub fn now() -> Instant {
     }
 }
 
-/// The exact monotonic time. For what is shown to people: `$request_time` and its like.
+/// The exact monotonic time, for values that users see, such as `$request_time`.
 pub fn precise() -> Instant {
     read(ClockId::Monotonic)
 }
@@ -49,10 +49,10 @@ fn read(clock: ClockId) -> Instant {
 }
 
 impl Instant {
-    /// Later than every real point of time.
+    /// Later than any real instant.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// A point that many nanoseconds after the clock's start; for tests with a virtual clock.
+    /// The instant `nanos` nanoseconds after the clock's start; for tests with a virtual clock.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
@@ -62,7 +62,7 @@ impl Instant {
         self.0
     }
 
-    /// Milliseconds since the clock's start, as nginx's `ngx_current_msec`.
+    /// Milliseconds since the clock's start, like nginx's `ngx_current_msec`.
     pub const fn millis(self) -> u64 {
         self.0 / 1_000_000
     }
@@ -72,12 +72,12 @@ impl Instant {
         self.0 / 1_000_000_000
     }
 
-    /// The time that has passed since `earlier`; zero if `earlier` is later.
+    /// The time since `earlier`; zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// The exact time that has passed since then.
+    /// The exact time since this instant.
     pub fn elapsed(self) -> Duration {
         precise().since(self)
     }
@@ -112,7 +112,7 @@ pub struct Wall {
     pub millis: u16,
 }
 
-/// The wall-clock time, exact to the millisecond.
+/// The wall-clock time with millisecond precision.
 pub fn wall() -> Wall {
     let time = clock_gettime(ClockId::Realtime);
     Wall { secs: time.tv_sec, millis: u16::try_from(time.tv_nsec / 1_000_000).unwrap_or(0) }
@@ -124,7 +124,7 @@ pub fn msec() -> u64 {
     wall.secs.unsigned_abs() * 1000 + u64::from(wall.millis)
 }
 
-/// The wall-clock second, as exact as [`now`].
+/// The wall-clock second, with the precision of [`now`].
 pub fn wall_secs() -> i64 {
     match TURN.get() {
         (Instant(0), _) => clock_gettime(ClockId::RealtimeCoarse).tv_sec,
@@ -132,7 +132,7 @@ pub fn wall_secs() -> i64 {
     }
 }
 
-/// The texts of one second.
+/// The formatted texts of one second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Texts {
     secs: i64,
@@ -154,37 +154,37 @@ thread_local! {
         RefCell::new(Cache { zone: TimeZone::system(), texts: None });
 }
 
-/// `Sun, 22 Nov 2026 17:34:16 GMT`, for the `Date` field.
+/// The `Date` field: `Sun, 22 Nov 2026 17:34:16 GMT`.
 pub fn http_date() -> [u8; 29] {
     texts(|texts| texts.http_date)
 }
 
-/// `2026/11/22 17:34:16` in local time, as lines of the error log begin.
+/// The local time at the start of error log lines: `2026/11/22 17:34:16`.
 pub fn error_log_time() -> [u8; 19] {
     texts(|texts| texts.error_log)
 }
 
-/// `22/Nov/2026:17:34:16 +0000`: `$time_local`.
+/// `$time_local`: `22/Nov/2026:17:34:16 +0000`.
 pub fn time_local() -> [u8; 26] {
     texts(|texts| texts.local)
 }
 
-/// `2026-11-22T17:34:16+00:00`: `$time_iso8601`.
+/// `$time_iso8601`: `2026-11-22T17:34:16+00:00`.
 pub fn time_iso8601() -> [u8; 25] {
     texts(|texts| texts.iso8601)
 }
 
-/// `Nov 22 17:34:16` in local time, for syslog.
+/// The local time for syslog: `Nov 22 17:34:16`.
 pub fn syslog_time() -> [u8; 15] {
     texts(|texts| texts.syslog)
 }
 
-/// The local time zone's distance from UTC now, in seconds, east positive.
+/// The current offset of the local time zone from UTC in seconds, positive to the east.
 pub fn local_offset() -> i32 {
     texts(|texts| texts.offset)
 }
 
-/// The local time zone's distance from UTC at `secs`.
+/// The offset of the local time zone from UTC at `secs`.
 pub fn local_offset_at(secs: i64) -> i32 {
     CACHE.with_borrow(|cache| offset(&cache.zone, secs))
 }
@@ -270,7 +270,7 @@ fn pair(number: i64) -> [u8; 2] {
     [b'0' + number / 10, b'0' + number % 10]
 }
 
-/// A point of time in the proleptic Gregorian calendar.
+/// A date and time in the proleptic Gregorian calendar.
 struct Civil {
     year: i64,
     /// From 0 for January.
@@ -282,7 +282,7 @@ struct Civil {
 }
 
 impl Civil {
-    /// Days are counted from 0000-03-01, so that the day which comes and goes is a year's last.
+    /// Days are counted from 0000-03-01, so that the leap day is the last of a year.
     fn at(secs: i64) -> Self {
         let days = secs.div_euclid(86_400);
         let shifted = days + 719_468;
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn the_calendar_knows_its_edges() {
+    fn dates_are_right_at_the_calendars_edges() {
         let date = |secs| text(&Texts::at(secs, 0).http_date).to_owned();
         assert_eq!(date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(date(951_782_400), "Tue, 29 Feb 2000 00:00:00 GMT");

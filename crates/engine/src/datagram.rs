@@ -1,4 +1,4 @@
-//! UDP towards one address.
+//! UDP to a single address.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +10,7 @@ use rustix::net::{SendFlags, SocketFlags, SocketType};
 use crate::addr::Addr;
 use crate::event_loop::reactor::{Source, Watch};
 
-/// A UDP socket that exchanges datagrams with one address. It is closed when it is dropped.
+/// A UDP socket connected to one address, closed on drop.
 #[derive(Debug)]
 pub struct Datagrams {
     source: Source,
@@ -18,10 +18,10 @@ pub struct Datagrams {
 }
 
 impl Datagrams {
-    /// A socket at a port that the kernel chooses.
+    /// Opens a socket on an ephemeral port.
     ///
     /// # Errors
-    /// The system's.
+    /// A system error.
     pub fn connect(to: SocketAddr) -> io::Result<Self> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let fd = rustix::net::socket_with(Addr::Inet(to).family(), SocketType::DGRAM, flags, None)?;
@@ -31,10 +31,11 @@ impl Datagrams {
         Ok(Self { source: Source::new(fd.as_fd(), Watch::Datagrams)?, fd })
     }
 
-    /// Sends one. It is lost if the kernel has no room for it, as it can be anywhere on its way.
+    /// Sends a datagram. It is lost if the kernel's buffer is full, as it may be lost anywhere on
+    /// its way.
     ///
     /// # Errors
-    /// The system's, also for one that was sent before: `ECONNREFUSED`.
+    /// A system error, possibly of an earlier datagram: `ECONNREFUSED`.
     pub fn send(&self, datagram: &[u8]) -> io::Result<()> {
         match rustix::net::send(&self.fd, datagram, SendFlags::NOSIGNAL) {
             Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(()),
@@ -42,10 +43,10 @@ impl Datagrams {
         }
     }
 
-    /// Receives one behind what `into` holds, its first `max` bytes.
+    /// Appends the first `max` bytes of the next datagram to `into`.
     ///
     /// # Errors
-    /// The system's.
+    /// A system error.
     pub fn poll_recv(
         &self,
         cx: &mut Context<'_>,

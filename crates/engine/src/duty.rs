@@ -1,6 +1,5 @@
-//! Duties: work beside all requests that lasts as long as the configuration asks for it, such as
-//! keeping a name resolved. A duty is found again by its key, so a reload disturbs only those
-//! duties that it changes.
+//! Duties: background work that runs as long as the configuration requires it, such as keeping a
+//! name resolved. Duties are identified by keys, so a reload affects only those that it changes.
 //!
 //! ```text
 //!              wanted            no longer wanted
@@ -22,20 +21,20 @@ use crate::error_log::{Level, process_log};
 use crate::event_loop::{JoinHandle, spawn_joined};
 use crate::timer;
 
-/// How long a duty rests after a panic.
+/// The pause of a duty after a panic.
 const RESTART: Duration = Duration::from_secs(1);
 
 type Work = Pin<Box<dyn Future<Output = ()>>>;
 
-/// One duty, before some loop has taken it on.
+/// A duty that has not been started.
 pub struct Duty {
     key: String,
     begin: Box<dyn Fn() -> Work + Send>,
 }
 
 impl Duty {
-    /// A duty that `begin` begins, on the loop that takes it on, and again after a panic. `key`
-    /// says all that distinguishes it: a duty of the same key that runs already is the same duty.
+    /// A duty started by calling `begin` on its loop, and again after a panic. `key` covers
+    /// everything that distinguishes the duty: a running one with the same key is the same duty.
     pub fn new<F>(key: String, begin: impl Fn() -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + 'static,
@@ -43,7 +42,7 @@ impl Duty {
         Self { key, begin: Box::new(move || Box::pin(begin())) }
     }
 
-    /// Its key.
+    /// The duty's key.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -55,7 +54,7 @@ impl fmt::Debug for Duty {
     }
 }
 
-/// The duties that run on the loop of this thread. All stop when it is dropped.
+/// The running duties of this thread's loop. Dropping it stops them all.
 #[derive(Debug)]
 pub struct Duties {
     running: BTreeMap<String, Running>,
@@ -69,8 +68,8 @@ impl Default for Duties {
 }
 
 impl Duties {
-    /// Stops what is not wanted any more, starts what is new, and leaves the rest alone. Of several
-    /// duties with one key, one runs.
+    /// Stops duties that are no longer wanted, starts new ones, and leaves the others alone. Of
+    /// several duties with one key, one runs.
     pub fn reconcile(&mut self, wanted: Vec<Duty>) {
         let mut before = std::mem::take(&mut self.running);
         for duty in wanted {
@@ -86,7 +85,7 @@ impl Duties {
     }
 }
 
-/// Runs a duty to its end, and again whenever it has panicked.
+/// Runs a duty to its end, restarting it after each panic.
 async fn supervise(duty: Duty, restart: Duration) {
     let Duty { key, begin } = duty;
     let begin: Rc<dyn Fn() -> Work> = Rc::from(begin as Box<dyn Fn() -> Work>);
@@ -97,13 +96,13 @@ async fn supervise(duty: Duty, restart: Duration) {
             return;
         }
         let seconds = restart.as_secs_f64();
-        let text = format!("the duty to {key} has panicked, it begins again in {seconds} s");
+        let text = format!("the duty to {key} panicked, restarting in {seconds} s");
         process_log().log(Level::Alert, 0, text);
         timer::sleep(restart).await;
     }
 }
 
-/// A task that ends with its handle.
+/// A task that is stopped with its handle.
 #[derive(Debug)]
 struct Running(JoinHandle<()>);
 
@@ -129,7 +128,7 @@ mod tests {
     use super::*;
     use crate::event_loop::block_on;
 
-    /// Says that it ends, however it does.
+    /// Sends a message when dropped.
     struct Says(&'static str, UnboundedSender<String>);
 
     impl Drop for Says {
@@ -169,7 +168,7 @@ mod tests {
         });
     }
 
-    /// The other duties go on, and the one that is stopped while it rests does not begin again.
+    /// Other duties go on, and a duty stopped during its pause does not start again.
     #[test]
     fn a_duty_begins_again_after_a_panic() {
         block_on(async {
@@ -178,7 +177,7 @@ mod tests {
             let (count, tell) = (Arc::clone(&turns), say.clone());
             let unsteady = move || {
                 let (turn, tell) = (count.fetch_add(1, Relaxed), tell.clone());
-                // Also before there is a future.
+                // A panic before there is a future.
                 assert!(turn != 0, "the first turn");
                 async move {
                     assert!(turn != 1, "the second turn");
@@ -190,7 +189,7 @@ mod tests {
                 .reconcile(vec![Duty::new("stumble".to_owned(), unsteady), lasting("stay", &say)]);
             assert_eq!(said.recv().await.unwrap(), "stay begins");
             assert_eq!(said.recv().await.unwrap(), "turn 2");
-            // Done: it is wanted still, and not begun once more.
+            // The duty has ended: though still wanted, it is not started again.
             duties.reconcile(vec![
                 Duty::new("stumble".to_owned(), || async { panic!("not to be begun") }),
                 lasting("stay", &say),

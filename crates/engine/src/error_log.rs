@@ -16,32 +16,32 @@ use crate::clock;
 use crate::log_files::LogFile;
 use crate::syslog::Syslog;
 
-/// The longest line with its line end, nginx's `NGX_MAX_ERROR_STR`.
+/// The maximum length of a line, newline included; nginx's `NGX_MAX_ERROR_STR`.
 pub const MAX_LINE: usize = 2048;
 
-/// How much a line matters; a log with a level takes that level and those before it.
+/// The severity of a line; a log with a level accepts that level and more severe ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// The server cannot run.
     Emerg = 1,
-    /// Somebody must act at once; mostly a fault in the program or the machine.
+    /// Immediate action is required; mostly a fault of the program or the machine.
     Alert,
     /// Something important failed.
     Crit,
-    /// A request could not be answered as it should.
+    /// A request could not be served properly.
     Error,
-    /// Odd, and worth to be seen.
+    /// Unusual and noteworthy.
     Warn,
-    /// Normal, and worth to be seen.
+    /// Normal and noteworthy.
     Notice,
-    /// Normal; client faults are told here.
+    /// Normal; faults of clients are reported here.
     Info,
-    /// What the program does, step by step.
+    /// The steps of the program.
     Debug,
 }
 
 impl Level {
-    /// All of them, the most severe first.
+    /// All levels, most severe first.
     pub const ALL: [Self; 8] = [
         Self::Emerg,
         Self::Alert,
@@ -53,7 +53,7 @@ impl Level {
         Self::Debug,
     ];
 
-    /// The name as it stands in the configuration and in the log.
+    /// The name in the configuration and in the log.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Emerg => "emerg",
@@ -67,7 +67,7 @@ impl Level {
         }
     }
 
-    /// The level of that name.
+    /// The level with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.name() == name)
     }
@@ -79,12 +79,12 @@ impl Display for Level {
     }
 }
 
-/// Where lines go.
+/// The destination of lines.
 #[derive(Clone, Debug)]
 pub enum Sink {
     /// A file.
     File(Arc<LogFile>),
-    /// The standard error output.
+    /// Standard error.
     Stderr,
     /// A syslog server.
     Syslog(Arc<Syslog>),
@@ -93,13 +93,13 @@ pub enum Sink {
 /// One `error_log` directive: a sink and the least severe level that it takes.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Lines of this level and of more severe ones are written.
+    /// Lines of this and more severe levels are written.
     pub level: Level,
-    /// Where to.
+    /// Their destination.
     pub sink: Sink,
 }
 
-/// The error logs in force at one place of the configuration. Cheap to clone.
+/// The error logs in force at one place in the configuration. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct ErrorLog {
     targets: Arc<[Target]>,
@@ -107,18 +107,18 @@ pub struct ErrorLog {
 }
 
 impl ErrorLog {
-    /// A log with these targets; without any it takes nothing.
+    /// A log with these targets; without any, it accepts nothing.
     pub fn new(targets: Vec<Target>) -> Self {
         let level = targets.iter().map(|target| target.level).max();
         Self { targets: targets.into(), level }
     }
 
-    /// A log that writes to the standard error output.
+    /// A log that writes to standard error.
     pub fn stderr(level: Level) -> Self {
         Self::new(vec![Target { level, sink: Sink::Stderr }])
     }
 
-    /// A log which takes everything down to `debug`, for `debug_connection`.
+    /// A copy that accepts all levels down to `debug`, for `debug_connection`.
     #[must_use]
     pub fn with_debug(&self) -> Self {
         let debug = |target: &Target| Target { level: Level::Debug, sink: target.sink.clone() };
@@ -130,13 +130,13 @@ impl ErrorLog {
         &self.targets
     }
 
-    /// Whether any target takes this level. To be asked before a costly message is put together.
+    /// Whether any target accepts this level. Check it before formatting a costly message.
     pub fn takes(&self, level: Level) -> bool {
         self.level.is_some_and(|most| level <= most)
     }
 
-    /// Writes one line to each target that takes the level. `connection` is the connection's
-    /// number, 0 for none.
+    /// Writes a line to each target that accepts the level. `connection` is the connection's
+    /// number, or 0.
     pub fn log(&self, level: Level, connection: u64, message: impl Display) {
         if self.takes(level) {
             self.write(level, connection, &message);
@@ -146,7 +146,7 @@ impl ErrorLog {
     #[cold]
     fn write(&self, level: Level, connection: u64, message: &dyn Display) {
         LINE.with(|line| {
-            // A message that logs while it is shown gets a line of its own.
+            // A message whose formatting logs gets a separate buffer.
             let mut own = Vec::new();
             let mut shared = line.try_borrow_mut();
             let line = shared.as_deref_mut().unwrap_or(&mut own);
@@ -170,7 +170,7 @@ thread_local! {
 fn write_line(line: &mut Vec<u8>, level: Level, connection: u64, message: &dyn Display) {
     line.extend_from_slice(&clock::error_log_time());
     let (process, thread) = ids();
-    // Writing to a vector does not fail.
+    // Writing to a vector cannot fail.
     let _ = write!(line, " [{level}] {process}#{thread}: ");
     if connection != 0 {
         let _ = write!(line, "*{connection} ");
@@ -180,7 +180,7 @@ fn write_line(line: &mut Vec<u8>, level: Level, connection: u64, message: &dyn D
     line.push(b'\n');
 }
 
-/// The process and the thread. A fork copies what its thread has cached, so it is checked.
+/// The IDs of process and thread. Cached, and checked because a fork copies the cache.
 fn ids() -> (u32, u32) {
     let process = std::process::id();
     IDS.with(|&(cached, thread)| {
@@ -193,8 +193,7 @@ fn ids() -> (u32, u32) {
 }
 
 impl Sink {
-    /// Writes one whole line, line end included. A file that cannot be written to has nowhere to
-    /// complain.
+    /// Writes one line, newline included. A file's write error cannot be reported.
     fn write(&self, level: Level, line: &[u8]) {
         match self {
             Self::File(file) => drop(file.write(line)),
@@ -202,7 +201,7 @@ impl Sink {
             Self::Syslog(syslog) => {
                 let line = line.strip_suffix(b"\n").unwrap_or(line);
                 if let Some(news) = syslog.send_severity(level as u8 - 1, line) {
-                    // Itself, it may be one of these logs, and has no more news then.
+                    // The log itself may be this syslog, which then has no further news.
                     syslog.tell(&news, |level, message| process_log().log(level, 0, message));
                 }
             }
@@ -212,12 +211,12 @@ impl Sink {
 
 static PROCESS: RwLock<Option<ErrorLog>> = RwLock::new(None);
 
-/// Sets the log for what belongs to no server and no request: nginx's main `error_log`.
+/// Sets nginx's main `error_log`, for messages outside of servers and requests.
 pub fn set_process_log(log: ErrorLog) {
     *PROCESS.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(log);
 }
 
-/// The main log; the standard error output from `error` on until one is set.
+/// The main log; until one is set, standard error from level `error` on.
 pub fn process_log() -> ErrorLog {
     let log = PROCESS.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
     log.unwrap_or_else(|| ErrorLog::stderr(Level::Error))

@@ -1,4 +1,4 @@
-//! Files that requests read and write, and where that is done (`aio`).
+//! File operations of requests, on the loop or beside it (`aio`).
 //!
 //! ```text
 //!   read_now ── lies in the page cache ──▶ bytes, at once
@@ -7,9 +7,9 @@
 //!                              └─ threads ▶ a pool
 //! ```
 //!
-//! All file operations of requests pass through here; a simulated disk takes the place of this
-//! module. What leaves the loop owns its buffer and its descriptor, so nothing depends on whether
-//! somebody still waits for it.
+//! All file operations of requests pass through here; a simulated disk would replace this module.
+//! An operation beside the loop owns its buffer and its descriptor, so nothing depends on whether
+//! anyone still waits for it.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, IoSliceMut, Write};
@@ -35,25 +35,25 @@ pub use reading::Reading;
 use window::{Alignment, Window};
 use writing::Writes;
 
-/// Where what may have to wait for a disk is done (`aio`).
+/// The place of file operations that may block (`aio`).
 #[derive(Clone, Debug, Default)]
 pub enum Aio {
-    /// On the loop, which waits.
+    /// On the loop, which blocks.
     #[default]
     Off,
-    /// By the kernel, or by this pool on a loop that has no ring.
+    /// In the kernel, or in this pool if the loop has no ring.
     On(ThreadPool),
-    /// By this pool.
+    /// In this pool.
     Threads(ThreadPool),
 }
 
 impl Aio {
-    /// Whether the loop waits.
+    /// Whether operations block the loop.
     pub fn is_off(&self) -> bool {
         matches!(self, Self::Off)
     }
 
-    /// The pool for operations that the ring is not used for.
+    /// The pool for operations that the ring does not perform.
     pub fn pool(&self) -> Option<&ThreadPool> {
         match self {
             Self::Off => None,
@@ -62,29 +62,29 @@ impl Aio {
     }
 }
 
-/// The unit of the page cache, in bytes. A page that is larger is several of these.
+/// The unit for queries to the page cache, in bytes. A larger page counts as several.
 const PAGE: u64 = 4096;
 
 /// An open file of a thread's requests.
 #[derive(Debug)]
 pub struct File {
     file: std::fs::File,
-    /// How reads have to be aligned that go past the page cache (`directio`).
+    /// The alignment of reads that bypass the page cache (`directio`).
     direct: Cell<Option<Alignment>>,
     writes: RefCell<Writes>,
 }
 
 impl File {
-    /// A file as it was opened.
+    /// Wraps an open file.
     pub fn new(file: std::fs::File) -> Self {
         Self { file, direct: Cell::new(None), writes: RefCell::default() }
     }
 
-    /// Has the file read past the page cache from here on; `alignment` is that of offsets, lengths
-    /// and memory, in bytes (`directio_alignment`).
+    /// Makes reads bypass the page cache; `alignment` applies to offsets, lengths and memory, in
+    /// bytes (`directio_alignment`).
     ///
     /// # Errors
-    /// The system's, where the file system cannot do that.
+    /// A system error if the file system does not support it.
     pub fn bypass_cache(&self, alignment: u64) -> io::Result<()> {
         let flags = rustix::fs::fcntl_getfl(&self.file)?;
         rustix::fs::fcntl_setfl(&self.file, flags | OFlags::DIRECT)?;
@@ -92,17 +92,17 @@ impl File {
         Ok(())
     }
 
-    /// Whether it is read past the page cache.
+    /// Whether reads bypass the page cache.
     pub fn is_direct(&self) -> bool {
         self.direct.get().is_some()
     }
 
-    /// Reads at most `count` bytes from offset `at` on behind what `into` holds, without waiting
-    /// for a disk; how many came, at least one.
+    /// Appends up to `count` bytes at offset `at` to `into` without waiting for a disk. Returns
+    /// their number, at least one.
     ///
     /// # Errors
-    /// `WouldBlock` when the page cache has nothing of them or cannot tell, `UnexpectedEof` behind
-    /// the end, or the system's.
+    /// `WouldBlock` if the page cache has none of them or cannot tell, `UnexpectedEof` at the end
+    /// of the file, or a system error.
     pub fn read_now(&self, at: u64, count: usize, into: &mut Vec<u8>) -> io::Result<usize> {
         if self.is_direct() || self.is_writing() {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -115,8 +115,8 @@ impl File {
         }
     }
 
-    /// How many bytes from offset `at` on lie in the page cache, as far as up to `most` of them
-    /// can be looked at without a wait. Costs a system call for each page of them.
+    /// The number of bytes at offset `at` in the page cache, up to `most`, as far as can be
+    /// determined without blocking. Costs a system call per page.
     pub fn cached(&self, at: u64, most: u64) -> u64 {
         if self.is_direct() || self.is_writing() {
             return 0;
@@ -133,17 +133,17 @@ impl File {
         end.min(at + most) - at
     }
 
-    /// Reads `count` bytes from offset `at` on behind what `into` holds; the loop waits for them.
-    /// After an error that is all that it holds. Not for a file that is read past the page cache.
+    /// Appends `count` bytes at offset `at` to `into`, blocking the loop. On an error, `into` keeps
+    /// the bytes read so far. Not for files that bypass the page cache.
     ///
     /// # Errors
-    /// What reading the file gave; a file that has become shorter is `UnexpectedEof`.
+    /// A read error; a file that has become shorter is `UnexpectedEof`.
     pub fn read_behind(&self, at: u64, count: usize, into: &mut Buf) -> io::Result<()> {
         let start = into.len();
         into.reserve(count);
         while into.len() < start + count {
             let at = at + (into.len() - start) as u64;
-            // The buffer may have more room than is wanted.
+            // The buffer may have more space than needed.
             let room = rustix::buffer::spare_capacity(&mut **into);
             let fault = match rustix::io::pread(&self.file, room, at) {
                 Ok(0) => io::ErrorKind::UnexpectedEof.into(),
@@ -157,11 +157,11 @@ impl File {
         Ok(())
     }
 
-    /// Reads `count` bytes from offset `at` on, while the loop waits for them; the buffer, and
-    /// where in it they are.
+    /// Reads `count` bytes at offset `at`, blocking the loop. Returns the buffer and the range of
+    /// the bytes in it.
     ///
     /// # Errors
-    /// What reading the file gave; a file that has become shorter is `UnexpectedEof`.
+    /// A read error; a file that has become shorter is `UnexpectedEof`.
     pub fn load(&self, at: u64, count: usize) -> io::Result<(Buf, Range<usize>)> {
         if self.is_direct() {
             let (window, mut memory) = Window::new(self.direct.get(), at, count);
@@ -173,16 +173,16 @@ impl File {
         Ok((buf, 0..count))
     }
 
-    /// Begins to read `count` bytes from offset `at` on, where `aio` says.
+    /// Starts to read `count` bytes at offset `at`, in the place that `aio` selects.
     pub fn read(&self, aio: &Aio, at: u64, count: usize) -> Reading {
         Reading::start(self, aio, at, count)
     }
 
-    /// Writes two pieces, one behind the other, at the place where the last such call ended; with
-    /// one system call, as a rule. The loop waits for it.
+    /// Writes two slices where the previous call ended, usually with one system call. Blocks the
+    /// loop.
     ///
     /// # Errors
-    /// The system's.
+    /// A system error.
     pub fn append(&self, one: &[u8], two: &[u8]) -> io::Result<()> {
         let mut slices = [IoSlice::new(one), IoSlice::new(two)];
         let mut left = &mut slices[..];
@@ -198,10 +198,10 @@ impl File {
         Ok(())
     }
 
-    /// Gives a temporary file a name, where `aio` says.
+    /// Gives a temporary file a name, in the place that `aio` selects.
     ///
     /// # Errors
-    /// As [`temp_file::keep`] has them. A pool whose queue is full leaves it to the loop.
+    /// Those of [`temp_file::keep`]. If the pool's queue is full, the loop does the work.
     pub async fn keep(
         &self,
         aio: &Aio,
@@ -220,10 +220,10 @@ impl File {
         temp_file::keep(&self.file, &to, attributes)
     }
 
-    /// Writes all of `bytes` at offset `at`; the loop waits for it.
+    /// Writes `bytes` at offset `at`, blocking the loop.
     ///
     /// # Errors
-    /// The system's.
+    /// A system error.
     pub fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         self.file.write_all_at(bytes, at)
     }
@@ -235,8 +235,8 @@ impl AsFd for File {
     }
 }
 
-/// Whether a read without a wait has failed because it would have had to wait, or because the file
-/// system (FUSE, overlayfs) cannot read without.
+/// Whether a nonblocking read failed because it would block, or because the file system (FUSE,
+/// overlayfs) does not support it.
 fn is_not_now(error: Errno) -> bool {
     matches!(error, Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR | Errno::NOSYS | Errno::INVAL)
 }

@@ -1,6 +1,6 @@
-//! One core's day: the event loop of a thread, its connections, timers, buffers, listeners and
-//! logs. Nothing here knows HTTP or an upstream group. Everything but the logs and the counters
-//! belongs to one thread and is not `Send`.
+//! The runtime of one core: a thread's event loop with connections, timers, buffers, listeners and
+//! logs. Nothing here knows HTTP or upstream groups. Everything except logs and counters belongs to
+//! one thread and is not `Send`.
 
 #![forbid(unsafe_code)]
 

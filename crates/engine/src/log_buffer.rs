@@ -1,5 +1,4 @@
-//! Lines of access logs that are kept in memory for a while: one buffer per thread and file, so
-//! that no line waits for another thread.
+//! Buffers of access log lines: one per thread and file, so that threads do not contend.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -15,29 +14,29 @@ use crate::log_files::LogFile;
 use crate::os_error::Failed;
 use crate::{event_loop, timer};
 
-/// How lines are kept.
+/// The buffering of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buffering {
-    /// Bytes of each thread's buffer; longer lines go past it.
+    /// The size of each thread's buffer in bytes; longer lines bypass it.
     pub size: usize,
-    /// How long the first line of a buffer may wait.
+    /// The maximum time that a line stays in a buffer.
     pub flush: Option<Duration>,
-    /// The level of compression, 1 to 9; each write is then a gzip member of its own.
+    /// The compression level, 1 to 9; each write is a gzip member of its own.
     pub gzip: Option<u32>,
 }
 
-/// What this thread keeps for one file.
+/// This thread's buffer for one file.
 struct Buffer {
     file: Arc<LogFile>,
     how: Buffering,
     lines: Vec<u8>,
-    /// When the oldest line must have been written.
+    /// The time by which the oldest line must be written.
     due: Instant,
-    /// Whether a task waits for that.
+    /// Whether a task waits for that time.
     timed: bool,
 }
 
-/// The lines in a text.
+/// The number of lines in a text.
 fn count(lines: &[u8]) -> u64 {
     lines.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
@@ -46,10 +45,10 @@ thread_local! {
     static BUFFERS: RefCell<Vec<Buffer>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Adds lines for a file; what does not fit any more is written first.
+/// Appends lines to a file's buffer, flushing it first if they do not fit.
 ///
 /// # Errors
-/// The system's from writing. The lines that could not be written are lost.
+/// A system error of writing; the unwritten lines are lost.
 pub fn append(file: &Arc<LogFile>, how: Buffering, lines: &[u8]) -> io::Result<()> {
     BUFFERS.with_borrow_mut(|buffers| {
         let at = buffers.iter().position(|buffer| Arc::ptr_eq(&buffer.file, file));
@@ -61,7 +60,7 @@ pub fn append(file: &Arc<LogFile>, how: Buffering, lines: &[u8]) -> io::Result<(
     })
 }
 
-/// Writes everything that this thread keeps, and forgets the files.
+/// Writes all buffers of this thread and drops the files.
 pub fn flush() {
     for mut buffer in BUFFERS.take() {
         let written = buffer.write();
@@ -108,7 +107,7 @@ impl Buffer {
         result
     }
 
-    /// Starts the task that writes in time, unless there is one.
+    /// Starts the task that flushes in time, unless it is running.
     fn wait(&mut self, flush: Duration) {
         if !std::mem::replace(&mut self.timed, true) {
             event_loop::spawn(flush_in_time(Arc::clone(&self.file), flush));
@@ -116,7 +115,7 @@ impl Buffer {
     }
 }
 
-/// Writes a buffer when its oldest line has waited long enough. Ends with an empty buffer.
+/// Flushes a buffer when its oldest line is due. Ends when the buffer is empty.
 async fn flush_in_time(file: Arc<LogFile>, mut wait: Duration) {
     loop {
         timer::sleep(wait).await;

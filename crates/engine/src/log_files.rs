@@ -1,9 +1,7 @@
-//! Files that logs are written to, one descriptor per name for the whole process, reopened in
-//! place when somebody has rotated them.
+//! Log files: one descriptor per name for the whole process, reopened in place after rotation.
 //!
-//! Writing to a log never waits: what a pipe does not take, because nobody reads it, is lost, and
-//! so is what a full disk does not take. Lost lines are counted, and told when the log takes some
-//! again.
+//! Writing to a log never blocks: lines that a full disk, or a pipe without a reader, does not take
+//! are lost. Lost lines are counted, and reported when the log accepts lines again.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,55 +17,55 @@ use crate::clock;
 use crate::error_log::{Level, process_log};
 use crate::losses::{self, Losses};
 
-/// Rights of a new log file, before the umask; nginx's `NGX_FILE_DEFAULT_ACCESS`.
+/// The mode of a new log file, before the umask; nginx's `NGX_FILE_DEFAULT_ACCESS`.
 const NEW_FILE: Mode = Mode::from_raw_mode(0o644);
 
-/// One open log file. Its descriptor number never changes: reopening swaps the file behind it.
+/// An open log file. Its descriptor number never changes: reopening replaces the file behind it.
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
     fd: OwnedFd,
-    /// Which links lead to it.
+    /// The symbolic links that may lead to it.
     links: Links,
-    /// Each write looks at `trouble` first: the file may take a part of one (a pipe), or has not
-    /// taken all of the last.
+    /// Whether writes must take the lock of `trouble`: the file may accept partial writes (a pipe),
+    /// or has not accepted all of the last one.
     careful: AtomicBool,
     trouble: Mutex<Trouble>,
 }
 
-/// What is known of a log's failures.
+/// The failures of a log.
 #[derive(Debug, Default)]
 struct Trouble {
-    /// The file may take a part of a write and the rest later.
+    /// The file may accept part of a write.
     takes_parts: bool,
-    /// What is left of a write that the file took in part; nothing comes before it.
+    /// The rest of a partial write, which must precede other lines.
     rest: Vec<u8>,
     losses: Losses,
-    /// The last second of the wall clock in which the disk was full.
+    /// The last second of the wall clock at which the disk was full.
     full_at: i64,
 }
 
 impl LogFile {
-    /// Opens a file for appending and makes it if there is none. A pipe need not have a reader yet.
+    /// Opens a file for appending, creating it if missing. A pipe needs no reader.
     ///
     /// # Errors
-    /// The system's, for the caller to report as `open() "PATH" failed (2: No such file or
+    /// A system error, reported by the caller as `open() "PATH" failed (2: No such file or
     /// directory)`.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         Self::open_by(path, Links::Any)
     }
 
-    /// The same, and only by such links, now and when it is reopened.
+    /// Like [`Self::open`], but follows only the given links, also when the file is reopened.
     ///
     /// # Errors
-    /// The same; `ELOOP` for another link.
+    /// Like [`Self::open`]; `ELOOP` for another link.
     pub fn open_by(path: impl Into<PathBuf>, links: Links) -> io::Result<Self> {
         let path = path.into();
         let fd = open(&path, links)?;
         Ok(Self { links, ..Self::from_fd(path, fd) })
     }
 
-    /// A file that somebody else has opened, as [`LogFile::open`] does.
+    /// Wraps a descriptor opened elsewhere in the manner of [`LogFile::open`].
     pub fn from_fd(path: impl Into<PathBuf>, fd: OwnedFd) -> Self {
         let takes_parts = takes_parts(fd.as_fd());
         let trouble = Mutex::new(Trouble { takes_parts, ..Trouble::default() });
@@ -75,23 +73,23 @@ impl LogFile {
         Self { path: path.into(), fd, links: Links::Any, careful, trouble }
     }
 
-    /// The name it was opened by.
+    /// The name of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes all of `bytes`, whole lines, with one system call unless the file takes less at once.
+    /// Writes `bytes`, which are whole lines, usually with one system call.
     ///
     /// # Errors
-    /// The system's; the lines are lost then, and counted.
+    /// A system error; the lines are lost and counted.
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
         self.write_lines(bytes, || bytes.iter().filter(|&&byte| byte == b'\n').count() as u64)
     }
 
-    /// The same for bytes that stand for so many lines.
+    /// Writes bytes that represent a given number of lines.
     ///
     /// # Errors
-    /// As [`LogFile::write`].
+    /// Like [`LogFile::write`].
     pub fn write_lines(&self, bytes: &[u8], lines: impl FnOnce() -> u64) -> io::Result<()> {
         if self.careful.load(Ordering::Acquire) {
             return self.write_carefully(bytes, lines);
@@ -109,7 +107,7 @@ impl LogFile {
     fn write_carefully(&self, bytes: &[u8], lines: impl FnOnce() -> u64) -> io::Result<()> {
         let mut trouble = self.trouble();
         if trouble.full_at != 0 && trouble.full_at == clock::wall_secs() {
-            // To find out anew each time is slow.
+            // Retrying every write within a second is slow.
             return trouble.fail(bytes, false, lines, Errno::NOSPC);
         }
         let (taken, left) = write_all(&self.fd, &trouble.rest);
@@ -127,14 +125,13 @@ impl LogFile {
         drop(trouble);
         if let Some(lost) = lost {
             let (lost, path) = (losses::in_words(lost), self.path.display());
-            let message = format_args!("{lost} that \"{path}\" did not take");
+            let message = format_args!("{lost} that \"{path}\" did not accept");
             process_log().log(Level::Error, 0, message);
         }
         Ok(())
     }
 
-    /// Whether a failure to write is to be told: each file's once a minute while it lasts, as nginx
-    /// does it.
+    /// Whether to report a write failure: once a minute per file while it lasts, as in nginx.
     pub fn is_news(&self) -> bool {
         self.trouble().losses.is_news(clock::wall_secs())
     }
@@ -143,22 +140,22 @@ impl LogFile {
         self.trouble.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Opens the file anew by its name, for when the old one has been renamed or removed.
+    /// Reopens the file by name, after the old one has been renamed or removed.
     ///
     /// # Errors
-    /// The system's; the old file then stays in use.
+    /// A system error; the old file stays in use.
     pub fn reopen(&self) -> io::Result<()> {
         self.replace(open(&self.path, self.links)?.as_fd())
     }
 
-    /// Puts an open file in the place of the one in use.
+    /// Replaces the file in use by an open one.
     ///
     /// # Errors
-    /// The system's.
+    /// A system error.
     pub fn replace(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         let mut trouble = self.trouble();
         file::replace(&self.fd, fd)?;
-        // The rest of a line belongs behind its beginning.
+        // The rest of a line does not belong into another file.
         let torn = !std::mem::take(&mut trouble.rest).is_empty();
         trouble.losses.add(torn.into());
         trouble.full_at = 0;
@@ -169,8 +166,8 @@ impl LogFile {
 }
 
 impl Trouble {
-    /// Takes note that `left` was not taken, of which `begun` says that the beginning was. That is
-    /// an error unless the rest can still be written.
+    /// Records that the bytes of `left` were not written, of which `begun` tells whether they
+    /// continue a partial write. That is an error unless the rest can be written later.
     fn fail(
         &mut self,
         left: &[u8],
@@ -196,7 +193,7 @@ impl AsFd for LogFile {
     }
 }
 
-/// How much was taken, and why not all.
+/// Returns the number of bytes written, and the error that stopped the write.
 fn write_all(fd: &OwnedFd, bytes: &[u8]) -> (usize, rustix::io::Result<()>) {
     let mut taken = 0;
     while taken < bytes.len() {
@@ -210,17 +207,17 @@ fn write_all(fd: &OwnedFd, bytes: &[u8]) -> (usize, rustix::io::Result<()>) {
     (taken, Ok(()))
 }
 
-/// Whether a file may take a part of a write and the rest later: a pipe, a terminal.
+/// Whether a file may accept partial writes: a pipe or a terminal.
 fn takes_parts(fd: BorrowedFd<'_>) -> bool {
     let status = rustix::fs::fstat(fd);
     status.is_ok_and(|status| !FileType::from_raw_mode(status.st_mode).is_file())
 }
 
-/// Opens a file so that neither this nor writing waits.
+/// Opens a file such that neither open nor write blocks.
 fn open(path: &Path, links: Links) -> io::Result<OwnedFd> {
     let flags = OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY;
     match file::open(path, flags | OFlags::WRONLY | OFlags::CREATE, NEW_FILE, links) {
-        // A pipe without a reader; being one itself, it keeps lines for the reader to come.
+        // A pipe without a reader; opened for both, it keeps lines for a later reader.
         Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => {
             file::open(path, flags | OFlags::RDWR, NEW_FILE, links)
         }
@@ -228,7 +225,7 @@ fn open(path: &Path, links: Links) -> io::Result<OwnedFd> {
     }
 }
 
-/// The log files of the process by name. Two directives that name one file share it.
+/// The log files of the process by name. Directives that name the same file share it.
 #[derive(Debug, Default)]
 pub struct LogFiles {
     files: Mutex<Vec<Arc<LogFile>>>,
@@ -237,12 +234,12 @@ pub struct LogFiles {
 static PROCESS: LogFiles = LogFiles::new();
 
 impl LogFiles {
-    /// No files yet.
+    /// An empty set.
     pub const fn new() -> Self {
         Self { files: Mutex::new(Vec::new()) }
     }
 
-    /// The process's own set.
+    /// The process's set.
     pub fn process() -> &'static Self {
         &PROCESS
     }
@@ -251,10 +248,10 @@ impl LogFiles {
         self.files.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The file of that name, opened if it is not open yet.
+    /// The file of this name, opened if necessary.
     ///
     /// # Errors
-    /// The system's when it cannot be opened.
+    /// A system error of opening it.
     pub fn open(&self, path: &Path) -> io::Result<Arc<LogFile>> {
         let mut files = self.lock();
         if let Some(file) = files.iter().find(|file| file.path == path) {
@@ -265,11 +262,11 @@ impl LogFiles {
         Ok(file)
     }
 
-    /// Takes in a file that another process has opened under that name; if the name is known, the
-    /// file takes the place of the one in use.
+    /// Adds a file that another process opened under this name; it replaces the current file of
+    /// that name.
     ///
     /// # Errors
-    /// The system's.
+    /// A system error.
     pub fn adopt(&self, path: &Path, fd: OwnedFd) -> io::Result<Arc<LogFile>> {
         let mut files = self.lock();
         if let Some(file) = files.iter().find(|file| file.path == path) {
@@ -281,18 +278,18 @@ impl LogFiles {
         Ok(file)
     }
 
-    /// All files, in the order in which they were opened.
+    /// All files in the order of their opening.
     pub fn all(&self) -> Vec<Arc<LogFile>> {
         self.lock().clone()
     }
 
-    /// Reopens every file (signal USR1). The files that could not be reopened stay in use and are
-    /// returned with the reason.
+    /// Reopens every file (signal USR1). Files that cannot be reopened stay in use and are returned
+    /// with the error.
     pub fn reopen(&self) -> Vec<(Arc<LogFile>, io::Error)> {
         self.all().into_iter().filter_map(|file| file.reopen().err().map(|e| (file, e))).collect()
     }
 
-    /// Forgets the files that nothing but this set refers to, as after a reload.
+    /// Drops the files that are referenced only here, as after a reload.
     pub fn forget_unused(&self) {
         self.lock().retain(|file| Arc::strong_count(file) > 1);
     }
@@ -309,12 +306,12 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_nobody_reads_loses_lines_and_counts_them() {
+    fn a_pipe_without_a_reader_loses_and_counts_lines() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         rustix::io::ioctl_fionbio(&writer, true).unwrap();
         let file = LogFile::from_fd("a pipe", writer);
         let line = [&[b'x'; 99_999][..], b"\n"].concat();
-        // The pipe takes the beginning, so the rest follows before anything else.
+        // The pipe takes the beginning, so the rest must follow before other lines.
         file.write(&line).unwrap();
         for _ in 0..3 {
             assert_eq!(file.write(b"a\nb\n").unwrap_err().kind(), io::ErrorKind::WouldBlock);

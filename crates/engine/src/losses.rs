@@ -1,37 +1,38 @@
-//! Lines that a log did not take: how many, and how often that is told. A log that takes some and
-//! not others, by turns, must not fill another one with complaints.
+//! Counts of lines that a log did not accept, and the rate of their reports: a log that fails
+//! intermittently must not flood another one.
 
-/// The same is told again after so many seconds, as nginx does it with log files.
+/// The pause between equal reports in seconds, as for nginx's log files.
 const QUIET: i64 = 60;
 
-/// The losses of one log. Times are seconds of the wall clock.
+/// The losses of a log. Times are seconds of the wall clock.
 #[derive(Debug, Default)]
 pub struct Losses {
-    /// Lines since the last that were told.
+    /// Lines lost since the last report.
     lost: u64,
-    /// When a failure was last told.
+    /// The time of the last report of a failure.
     failure_told: i64,
-    /// When the number of lost lines was last told.
+    /// The time of the last report of lost lines.
     number_told: i64,
 }
 
 impl Losses {
-    /// Counts so many more.
+    /// Counts lost lines.
     pub fn add(&mut self, lines: u64) {
         self.lost += lines;
     }
 
-    /// Whether there are any that were not told.
+    /// Whether there are unreported losses.
     pub fn any(&self) -> bool {
         self.lost > 0
     }
 
-    /// Whether a failure is to be told now.
+    /// Whether to report a failure now.
     pub fn is_news(&mut self, now: i64) -> bool {
         is_due(&mut self.failure_told, now)
     }
 
-    /// The log takes lines: how many were lost before, if there are some and it is time to tell.
+    /// The number of lost lines to report, now that the log accepts lines; `None` if there are none
+    /// or the last report is recent.
     pub fn over(&mut self, now: i64) -> Option<u64> {
         let told = self.lost > 0 && is_due(&mut self.number_told, now);
         told.then(|| std::mem::take(&mut self.lost))
@@ -46,7 +47,7 @@ fn is_due(told: &mut i64, now: i64) -> bool {
     due
 }
 
-/// `5 lines were lost`
+/// The losses in words: `5 lines were lost`.
 pub fn in_words(lost: u64) -> String {
     match lost {
         1 => "1 line was lost".to_owned(),
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_and_goes_is_told_once_a_minute() {
+    fn intermittent_losses_are_reported_once_a_minute() {
         let mut losses = Losses::default();
         assert_eq!(losses.over(1000), None);
         let mut told = Vec::new();

@@ -1,9 +1,9 @@
-//! Errors of the system in the words of the error log: `(98: Address already in use)`.
+//! System errors in the format of the error log: `(98: Address already in use)`.
 
 use std::fmt;
 use std::io;
 
-/// Shows an error as nginx does: `98: Address already in use`. An error without a number shows
+/// Formats an error as nginx does: `98: Address already in use`. An error without a number shows
 /// only its text.
 #[derive(Debug)]
 pub struct OsError<'a>(pub &'a io::Error);
@@ -11,7 +11,7 @@ pub struct OsError<'a>(pub &'a io::Error);
 impl fmt::Display for OsError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(number) = self.0.raw_os_error() else {
-            // Deadlines of our own stand for what the kernel calls ETIMEDOUT.
+            // Our own timeouts appear as ETIMEDOUT.
             if self.0.kind() == io::ErrorKind::TimedOut {
                 return f.write_str("110: Connection timed out");
             }
@@ -21,7 +21,7 @@ impl fmt::Display for OsError<'_> {
     }
 }
 
-/// `bind() failed (98: Address already in use)`: what failed, and why.
+/// Formats a failed call with its error: `bind() failed (98: Address already in use)`.
 #[derive(Debug)]
 pub struct Failed<'a>(pub &'a str, pub &'a io::Error);
 
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_told_as_nginx_tells_them() {
+    fn errors_are_formatted_as_in_nginx() {
         let error = io::Error::from_raw_os_error(98);
         let told = Failed("bind() to 0.0.0.0:80 failed", &error).to_string();
         assert_eq!(told, "bind() to 0.0.0.0:80 failed (98: Address already in use)");

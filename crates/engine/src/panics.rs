@@ -1,4 +1,4 @@
-//! What a panic said, kept for whoever can tell what it was about.
+//! The message of a panic, kept for a caller that knows the panic's context.
 
 use std::cell::RefCell;
 
@@ -8,32 +8,32 @@ thread_local! {
     static SAID: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Keeps the words of a panic on a thread that runs a loop, until the task has ended: for the
-/// process's panic hook. False elsewhere: nobody will come for them.
+/// Keeps a panic's message on a thread that runs a loop until the task has ended; for the process's
+/// panic hook. Returns `false` on other threads, where no caller would take it.
 pub fn keep(text: &str) -> bool {
     if crate::event_loop::with_here(drop).is_none() {
         return false;
     }
     SAID.with_borrow_mut(|said| {
-        // The first panic is the cause of those that follow.
+        // The first panic is the cause of later ones.
         said.get_or_insert_with(|| text.to_owned());
     });
     true
 }
 
-/// Takes what was kept.
+/// Takes the kept message.
 pub fn take() -> Option<String> {
     SAID.take()
 }
 
-/// Writes to the process's log what nobody has taken.
+/// Logs a message that no caller has taken.
 pub(crate) fn report() {
     if let Some(said) = take() {
         process_log().log(Level::Alert, 0, said);
     }
 }
 
-/// Reports what is left when a panic ends a loop.
+/// Logs the message when a panic ends a loop.
 pub(crate) struct ReportOnDrop;
 
 impl Drop for ReportOnDrop {
@@ -45,7 +45,7 @@ impl Drop for ReportOnDrop {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn words_are_kept_where_somebody_comes_for_them() {
+    fn messages_are_kept_on_threads_with_a_loop() {
         assert!(!super::keep("nobody comes"));
         crate::event_loop::block_on(async {
             assert!(super::keep("first") && super::keep("second"));

@@ -1,6 +1,6 @@
-//! Randomness that nobody can guess: from the generator of aws-lc, which the system seeds.
+//! Unpredictable randomness, from the generator of aws-lc, which the system seeds.
 
-/// Bytes for what a stranger must not be able to guess, such as the ids of DNS queries.
+/// Unpredictable bytes, for example for the IDs of DNS queries.
 pub fn unguessable<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let filled = aws_lc_rs::rand::fill(&mut bytes);

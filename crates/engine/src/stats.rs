@@ -1,10 +1,10 @@
-//! Counters of each thread, summed when somebody reads them.
+//! Per-thread counters, summed when read.
 //!
-//! A counter is written only by its own thread, so it needs no locked instruction; readers add
-//! up what the threads have. Each thread's counters fill cache lines of their own.
+//! A counter is written only by its own thread, so no locked instruction is needed; readers sum up
+//! all threads. Each thread's counters have cache lines of their own.
 //!
-//! Connections are counted here, for the whole process and also while a thread ends. What is
-//! counted by zone or by peer is in [families](Family).
+//! Connections are counted here, for the whole process and until the last one of an ending thread
+//! closes. Counters of zones and peers are in [families](Family).
 
 use std::marker::PhantomData;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ mod family;
 
 pub use family::{Family, Key};
 
-/// One thread's counters.
+/// The counters of one thread.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Counters {
@@ -30,31 +30,31 @@ pub struct Counters {
     connections: AtomicU64,
 }
 
-/// The sum over all threads: what `stub_status` shows.
+/// Sums over all threads, as shown by `stub_status`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Client connections accepted since the start.
     pub accepted: u64,
-    /// Those of them that were not dropped for want of `worker_connections`.
+    /// Accepted connections that were not dropped for lack of `worker_connections`.
     pub handled: u64,
     /// Client requests since the start.
     pub requests: u64,
-    /// Client connections open now, with the idle ones.
+    /// Open client connections, including idle ones.
     pub active: u64,
-    /// Connections whose request head is being read.
+    /// Connections that are reading a request head.
     pub reading: u64,
-    /// Connections that are working on a request or its answer.
+    /// Connections that are processing a request or sending the response.
     pub writing: u64,
     /// Idle client connections that wait for a request.
     pub waiting: u64,
 }
 
-/// What a connection is doing, for the last line of `stub_status`.
+/// The state of a connection, for the last line of `stub_status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gauge {
-    /// A request head is being read.
+    /// Reading a request head.
     Reading,
-    /// A request is being answered.
+    /// Responding to a request.
     Writing,
     /// Idle, between two requests.
     Waiting,
@@ -66,7 +66,8 @@ thread_local! {
     static HERE: &'static Counters = register();
 }
 
-/// A thread's counters are never freed: its connections count after it has ended, too.
+/// Registers a thread's counters. They are never freed: connections are counted after the thread
+/// has ended.
 fn register() -> &'static Counters {
     let counters: &'static Counters = Box::leak(Box::default());
     THREADS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(counters);
@@ -74,7 +75,7 @@ fn register() -> &'static Counters {
 }
 
 fn add(counter: &AtomicU64, by: i64) {
-    // Only this thread writes it: a load and a store do.
+    // Only this thread writes the counter, so a load and a store suffice.
     let value = counter.load(Ordering::Relaxed).wrapping_add_signed(by);
     counter.store(value, Ordering::Relaxed);
 }
@@ -83,7 +84,7 @@ fn here<T>(f: impl FnOnce(&Counters) -> T) -> T {
     HERE.with(|counters| f(counters))
 }
 
-/// The sum over all threads of the process.
+/// The sums over all threads.
 pub fn totals() -> Totals {
     let threads = THREADS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let sum = |pick: fn(&Counters) -> &AtomicU64| {
@@ -100,39 +101,39 @@ pub fn totals() -> Totals {
     }
 }
 
-/// Counts one client request.
+/// Counts a client request.
 pub fn count_request() {
     here(|counters| add(&counters.requests, 1));
 }
 
-/// Counts an accepted client connection; for the accept loop.
+/// Counts an accepted client connection.
 pub(crate) fn count_accepted() {
     here(|counters| add(&counters.accepted, 1));
 }
 
-/// Connections of this thread in use, to clients and to upstreams.
+/// This thread's connections in use, to clients and upstreams.
 pub fn connections_here() -> u64 {
     here(|counters| counters.connections.load(Ordering::Relaxed))
 }
 
-/// How many connections of this thread count in a gauge.
+/// This thread's connections in the given state.
 #[cfg(any(test, feature = "sim"))]
 pub(crate) fn gauge_here(gauge: Gauge) -> u64 {
     here(|counters| gauge.counter(counters).load(Ordering::Relaxed))
 }
 
-/// While it lives, one connection counts in a gauge. Changing the gauge is two stores.
+/// Counts a connection in a gauge while it lives. Changing the gauge costs two stores.
 #[derive(Debug)]
 pub struct Gauged(Gauge, PhantomData<*const ()>);
 
 impl Gauged {
-    /// Begins to count in `gauge`.
+    /// Starts to count in `gauge`.
     pub fn new(gauge: Gauge) -> Self {
         here(|counters| add(gauge.counter(counters), 1));
         Self(gauge, PhantomData)
     }
 
-    /// Counts in another gauge from now on.
+    /// Moves the connection to another gauge.
     pub fn set(&mut self, gauge: Gauge) {
         if gauge != self.0 {
             here(|counters| {
@@ -160,7 +161,7 @@ impl Drop for Gauged {
     }
 }
 
-/// While it lives, one connection counts as in use, and as active if it was accepted.
+/// Counts a connection as in use while it lives, and as active if it was accepted.
 #[derive(Debug)]
 pub(crate) struct Slot {
     accepted: bool,
@@ -200,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_counts_for_itself_and_all_are_summed() {
+    fn threads_count_separately_and_are_summed() {
         std::thread::spawn(|| {
             let slot = Slot::accepted();
             let other = Slot::outgoing();

@@ -1,5 +1,5 @@
-//! Lines to a syslog server, for error and access logs: one datagram each, over UDP or a unix
-//! socket, as `<PRI>Mon DD hh:mm:ss host tag: message`.
+//! Syslog, for error and access logs: one datagram per line, over UDP or a unix socket, as
+//! `<PRI>Mon DD hh:mm:ss host tag: message`.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,33 +16,33 @@ use crate::error_log::Level;
 use crate::losses::{self, Losses};
 use crate::os_error::Failed;
 
-/// The facilities in the order of their numbers.
+/// The facilities in numerical order.
 pub const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "intern", "lpr", "news", "uucp", "clock", "authpriv",
     "ftp", "ntp", "audit", "alert", "cron", "local0", "local1", "local2", "local3", "local4",
     "local5", "local6", "local7",
 ];
 
-/// The severities in the order of their numbers.
+/// The severities in numerical order.
 pub const SEVERITIES: [&str; 8] =
     ["emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"];
 
-/// What the parameters of `syslog:` say.
+/// The parameters of `syslog:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyslogOptions {
-    /// The server; port 514 is for the caller to fill in.
+    /// The server; the caller fills in port 514.
     pub server: Addr,
-    /// The number of the facility; nginx's default is `local7`, 23.
+    /// The facility's number; nginx's default is `local7`, 23.
     pub facility: u8,
-    /// The number of the severity for access logs; nginx's default is `info`, 6.
+    /// The severity's number for access logs; nginx's default is `info`, 6.
     pub severity: u8,
     /// The tag, at most 32 letters, digits and underscores.
     pub tag: String,
-    /// Leaves the host name out of the head.
+    /// Omits the host name from the header.
     pub nohostname: bool,
 }
 
-/// A syslog server that lines are sent to.
+/// A sender to a syslog server.
 #[derive(Debug)]
 pub struct Syslog {
     options: SyslogOptions,
@@ -52,45 +52,45 @@ pub struct Syslog {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Connected when the first line is sent, and anew after a failure.
+    /// Connected at the first line, and again after a failure.
     socket: Option<OwnedFd>,
     losses: Losses,
-    /// The second of the wall clock in which a line was last lost.
+    /// The second of the wall clock at which a line was last lost.
     lost_at: i64,
 }
 
-/// What sending a line has shown that somebody should know.
+/// An event of sending that should be reported.
 #[derive(Debug)]
 pub enum News {
-    /// This has failed, for the first time or for long.
+    /// Sending failed, for the first time or for a long time.
     Failed(&'static str, io::Error),
-    /// The server takes lines again; so many were lost.
+    /// The server accepts lines again; this many were lost.
     Over(u64),
 }
 
-/// How long, in seconds, a server takes lines before its losses are told. One that is not there
-/// refuses by UDP every other line, as what is heard of one shows with the next.
+/// How long, in seconds, a server must accept lines before losses are reported. Over UDP, the
+/// refusal of a line shows with the next one, so an absent server seems to accept every other line.
 const STEADY: i64 = 2;
 
 impl Syslog {
-    /// A sender; no system call is made before the first line.
+    /// A sender. It makes no system call before the first line.
     pub fn new(options: SyslogOptions) -> Self {
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Self { options, hostname, state: Mutex::default() }
     }
 
-    /// The options it was made with.
+    /// The sender's options.
     pub fn options(&self) -> &SyslogOptions {
         &self.options
     }
 
-    /// Sends one line of an access log, without line end, as a whole. Never waits: what the server
-    /// does not take is lost, and counted. What comes back is to be told with [`Syslog::tell`].
+    /// Sends one access log line, without a newline, as one datagram. Never blocks: lines that the
+    /// server does not accept are lost and counted. Pass the result to [`Syslog::tell`].
     pub fn send(&self, line: &[u8]) -> Option<News> {
         self.send_severity(self.options.severity, line)
     }
 
-    /// Sends one line with that severity, as [`Syslog::send`] does.
+    /// Sends one line with the given severity, see [`Syslog::send`].
     pub fn send_severity(&self, severity: u8, line: &[u8]) -> Option<News> {
         let datagram = self.datagram(severity, line);
         let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -98,12 +98,12 @@ impl Syslog {
         state.judge(sent, clock::wall_secs())
     }
 
-    /// Writes to an error log what was shown, in nginx's words.
+    /// Reports to an error log, in nginx's words.
     pub fn tell(&self, news: &News, log: impl FnOnce(Level, &str)) {
         let server = &self.options.server;
         match news {
             News::Failed(what, error) => {
-                // As nginx has it, with a server that is not there, or does not read.
+                // nginx's level if the server is absent or does not read.
                 let usual = [Errno::CONNREFUSED, Errno::AGAIN].map(Errno::raw_os_error).map(Some);
                 let is_usual = *what == "send() failed" && usual.contains(&error.raw_os_error());
                 let level = if is_usual { Level::Error } else { Level::Alert };
@@ -112,7 +112,7 @@ impl Syslog {
             }
             News::Over(lost) => {
                 let lost = losses::in_words(*lost);
-                log(Level::Error, &format!("{lost} that syslog did not take, server: {server}"));
+                log(Level::Error, &format!("{lost} that syslog did not accept, server: {server}"));
             }
         }
     }
@@ -134,12 +134,12 @@ impl Syslog {
     }
 }
 
-/// What sending has come to: lines lost, and why.
+/// The result of sending: an error means that the line was lost.
 type Sent = Result<(), (&'static str, Errno)>;
 
 impl State {
-    /// Sends, and tries a new connection where the old one is broken. By UDP, an error is that of
-    /// a line before.
+    /// Sends a datagram, with one retry over a new connection if the old one is broken. Over UDP,
+    /// an error belongs to an earlier line.
     fn send(&mut self, server: &Addr, datagram: &[u8]) -> Sent {
         let mut refused = Ok(());
         for _ in 0..2 {
@@ -153,7 +153,7 @@ impl State {
                     self.socket = Some(socket);
                     return if server.is_unix() { Ok(()) } else { refused };
                 }
-                // The connection is as good as before.
+                // These errors do not affect the connection.
                 Err(error @ (Errno::AGAIN | Errno::MSGSIZE | Errno::NOBUFS)) => {
                     self.socket = Some(socket);
                     return Err(("send() failed", error));
@@ -164,7 +164,7 @@ impl State {
         refused
     }
 
-    /// Counts, and says what is to be told.
+    /// Counts losses, and returns the event to report.
     fn judge(&mut self, sent: Sent, now: i64) -> Option<News> {
         if let Err((what, error)) = sent {
             self.losses.add(1);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_goes_and_comes_back_is_told_once() {
+    fn an_outage_is_reported_once() {
         let name = format!("weir-syslog-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let syslog = syslog(&path);
@@ -242,7 +242,7 @@ mod tests {
         assert!(syslog.send(b"there").is_none(), "it is too early to tell");
         syslog.state.lock().unwrap().lost_at -= STEADY;
         let Some(News::Over(10)) = syslog.send(b"there") else { panic!("ten were lost") };
-        // A server that has started again has another socket of the same name.
+        // A restarted server has a new socket of the same name.
         std::fs::remove_file(&path).unwrap();
         drop(server);
         let server = UnixDatagram::bind(&path).unwrap();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_does_not_read_makes_nobody_wait() {
+    fn sending_never_blocks() {
         let path = std::env::temp_dir().join(format!("weir-syslog-full-{}", std::process::id()));
         let syslog = syslog(&path);
         let _server = UnixDatagram::bind(&path).unwrap();

@@ -1,5 +1,5 @@
-//! Temporary files without a name: they are gone when their last descriptor is closed, however
-//! the process ends, unless they are kept under a name.
+//! Unnamed temporary files: they vanish with their last descriptor, however the process ends,
+//! unless they are kept under a name.
 
 use std::fs::File;
 use std::io;
@@ -13,20 +13,20 @@ mod keep;
 
 pub use keep::{Attributes, KeepError, keep};
 
-/// Only we may read what clients send.
+/// Only the worker's user may read clients' data.
 const OURS: Mode = Mode::from_raw_mode(0o600);
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
-/// A new file in `folder`, open for reading and writing.
+/// Creates a file in `folder`, open for reading and writing.
 ///
 /// # Errors
-/// The system's when the folder is missing, closed to us or full.
+/// A system error if the folder is missing, not writable or full.
 pub fn create(folder: &Path) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::open(folder, flags, OURS) {
         Ok(fd) => Ok(fd.into()),
-        // Not every file system has files without a name.
+        // Not every file system supports unnamed files.
         Err(Errno::OPNOTSUPP | Errno::ISDIR) => create_and_unlink(folder),
         Err(error) => Err(error.into()),
     }
@@ -54,7 +54,7 @@ mod tests {
     use std::io::{Read, Seek, SeekFrom, Write};
 
     #[test]
-    fn both_ways_give_a_file_that_nobody_sees() {
+    fn both_ways_create_an_invisible_file() {
         let folder = std::env::temp_dir().join(format!("weir-temp-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         for make in [create, create_and_unlink] {

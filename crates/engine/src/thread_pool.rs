@@ -1,4 +1,4 @@
-//! Pools of threads, for work that would hold up a loop.
+//! Thread pools, for work that would block a loop.
 //!
 //! ```text
 //!   run ──▶ [queue, at most max_queue] ──▶ a thread, started when all are busy ──▶ wakes the task
@@ -24,21 +24,21 @@ pub mod directive;
 /// How long a thread waits for more work.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How large a pool is (`thread_pool`).
+/// The size of a pool (`thread_pool`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// The most threads.
+    /// The maximum number of threads.
     pub threads: usize,
-    /// How many tasks may wait while all threads are busy.
+    /// The maximum number of tasks that wait while all threads are busy.
     pub max_queue: usize,
 }
 
 impl Size {
-    /// nginx's for the pool `default`.
+    /// nginx's size of the pool `default`.
     pub const DEFAULT: Self = Self { threads: 32, max_queue: 65_536 };
 }
 
-/// A pool. With its last handle its threads end, after what is queued.
+/// A thread pool. When its last handle is dropped, its threads finish the queue and end.
 #[derive(Clone, Debug)]
 pub struct ThreadPool(Arc<Owner>);
 
@@ -52,62 +52,62 @@ struct Shared {
     more: Condvar,
 }
 
-/// Does the work, says that its thread is free, and hands the result over: whoever hears of the
-/// result finds the thread free.
+/// Does the work, marks its thread as free, then delivers the result: the task that gets it finds
+/// the thread free.
 type Job = Box<dyn FnOnce(&dyn Fn()) + Send>;
 
 #[derive(Default)]
 struct Jobs {
-    /// At most as long as the pool's size says.
+    /// Limited by the pool's size.
     queue: VecDeque<Job>,
     threads: usize,
-    /// How many of the threads do some work.
+    /// The number of threads that are working.
     busy: usize,
-    /// How many wait for some.
+    /// The number of threads that wait for work.
     idle: usize,
-    /// Nobody has a handle any more.
+    /// All handles have been dropped.
     ended: bool,
 }
 
-/// A pool's queue is full.
+/// The error of a full queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overflow {
     /// The pool's name.
     pub pool: String,
-    /// How many tasks wait.
+    /// The number of waiting tasks.
     pub waiting: usize,
 }
 
 impl fmt::Display for Overflow {
-    /// nginx's line in the error log.
+    /// nginx's line for the error log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pool, waiting } = self;
         write!(f, "thread pool \"{pool}\" queue overflow: {waiting} tasks waiting")
     }
 }
 
-/// Work that was handed over; gives its result. Work whose result nobody waits for any more is
-/// left out if it has not begun, and otherwise comes to its end.
+/// Work handed to a pool, as a future of its result. Dropping it cancels work that has not begun;
+/// other work is completed.
 #[derive(Debug)]
 pub struct Work<T>(oneshot::Receiver<T>);
 
 impl<T> Future for Work<T> {
     type Output = Result<T, Ended>;
 
-    /// `Ended` when the work has panicked, or when the system had no thread to give.
+    /// `Ended` if the work panicked, or if the system could start no thread.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map_err(|_| Ended)
     }
 }
 
 impl ThreadPool {
-    /// A pool that has no thread yet.
+    /// A pool without threads.
     pub fn new(name: &str, size: Size) -> Self {
         let (jobs, more) = (Mutex::default(), Condvar::new());
         Self(Arc::new(Owner(Arc::new(Shared { name: name.to_owned(), size, jobs, more }))))
     }
 
-    /// The name that the configuration gives it.
+    /// The configured name.
     pub fn name(&self) -> &str {
         &self.0.0.name
     }
@@ -115,7 +115,7 @@ impl ThreadPool {
     /// Runs `work` on a thread of the pool.
     ///
     /// # Errors
-    /// When all threads are busy and as many tasks wait as may. Nothing is done then.
+    /// If all threads are busy and the queue is full; the work is dropped.
     pub fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -165,7 +165,7 @@ impl Shared {
         let name = format!("weir-{}", self.name);
         match std::thread::Builder::new().name(name).spawn(move || shared.work()) {
             Ok(_) => jobs.threads += 1,
-            // Nobody would ever come for it.
+            // No thread would ever take the jobs.
             Err(_) if jobs.threads == 0 => jobs.queue.clear(),
             Err(_) => {}
         }

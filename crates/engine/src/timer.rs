@@ -1,4 +1,4 @@
-//! Deadlines that cost a store to change.
+//! Deadlines that are cheap to move.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -9,15 +9,15 @@ use std::time::Duration;
 use crate::clock::{self, Instant};
 use crate::event_loop::timers::Timer;
 
-/// A point of time that a task waits for while it waits for something else.
+/// A time limit for a wait.
 ///
-/// The loop's timer is armed when the task first has to wait, and is left alone when the
-/// deadline moves further away, as it does with every request of a connection: the timer then
-/// fires early once, sees that, and is armed anew.
+/// The loop's timer is armed when the task first has to wait, and is not touched when the deadline
+/// moves further away, as it does with every request of a connection: the timer then fires early
+/// once, and is armed again.
 #[derive(Debug)]
 pub struct Deadline {
     at: Instant,
-    /// What the timer is set to; `NEVER` when it is not.
+    /// The timer's expiry; `NEVER` if it is not armed.
     armed: Instant,
     timer: Option<Timer>,
 }
@@ -39,23 +39,22 @@ impl Deadline {
         self.at = at;
     }
 
-    /// Moves the deadline to so long from now.
+    /// Moves the deadline to `duration` from now.
     pub fn after(&mut self, duration: Duration) {
         self.at = clock::now() + duration;
     }
 
-    /// Takes the deadline away.
+    /// Removes the deadline.
     pub fn clear(&mut self) {
         self.at = Instant::NEVER;
     }
 
-    /// Where the deadline is; `NEVER` if there is none.
+    /// The deadline; `NEVER` if there is none.
     pub fn at(&self) -> Instant {
         self.at
     }
 
-    /// Ready when the deadline has passed. To be polled only when what the task really waits for
-    /// is pending.
+    /// Ready when the deadline has passed. Poll it only after the awaited operation is pending.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.at == Instant::NEVER {
             return Poll::Pending;
@@ -66,7 +65,7 @@ impl Deadline {
             ready!(timer.poll(cx));
             self.armed = Instant::NEVER;
         }
-        // It is not armed, or it fired for a deadline that has moved on, or that is over.
+        // The timer is unarmed, or fired for an earlier deadline, or the deadline has passed.
         if clock::now() >= self.at {
             return Poll::Ready(());
         }
@@ -78,10 +77,10 @@ impl Deadline {
         Poll::Pending
     }
 
-    /// Waits for `operation` until the deadline.
+    /// Runs `operation` until the deadline.
     ///
     /// # Errors
-    /// `TimedOut` when the deadline comes first, else the operation's own.
+    /// `TimedOut` if the deadline passes first, else the operation's own error.
     pub async fn within<T>(
         &mut self,
         mut operation: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
@@ -93,23 +92,23 @@ impl Deadline {
         .await
     }
 
-    /// Waits for the deadline itself.
+    /// Waits until the deadline.
     pub async fn wait(&mut self) {
         poll_fn(|cx| self.poll(cx)).await;
     }
 }
 
-/// Waits for so long, and not a moment less.
+/// Waits for at least `duration`.
 pub async fn sleep(duration: Duration) {
     let mut deadline = Deadline::new();
     deadline.set(clock::precise() + duration);
     deadline.wait().await;
 }
 
-/// Waits for `future`, but not longer than `limit`.
+/// Runs `future` for at most `limit`.
 ///
 /// # Errors
-/// `TimedOut` when the time has come first; the future is dropped then.
+/// `TimedOut` if the limit passes first; the future is dropped.
 pub async fn timeout<F: Future>(limit: Duration, future: F) -> io::Result<F::Output> {
     let mut deadline = Deadline::new();
     let mut future = pin!(future);

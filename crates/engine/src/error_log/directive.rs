@@ -1,4 +1,4 @@
-//! The directive `error_log`, in every context that has it.
+//! The `error_log` directive, in all its contexts.
 
 use std::sync::Arc;
 
@@ -8,29 +8,29 @@ use super::{ErrorLog, Level, Sink, Target};
 use crate::log_files::LogFile;
 use crate::syslog::{Syslog, SyslogOptions};
 
-/// Where the error logs in force in a block are found.
+/// The error logs of a block.
 pub static ERROR_LOGS: Slot<ErrorLogs> = Slot::new();
 
 /// The table of the directive.
 pub const TABLE: Table = ErrorLogs::table(&ERROR_LOGS);
 
 directives! {
-    /// Where errors are told.
+    /// The logging of errors.
     pub struct ErrorLogs in
         [main, http, server, location, stream, stream_server, mail, mail_server]
     {
-        /// A log and the least severe level that it takes. Several logs may be given; a level takes
-        /// in those above it in the list emerg, alert, crit, error, warn, notice, info, debug.
+        /// Configures a log and its least severe level. Several logs may be given; a level includes
+        /// those above it in the list emerg, alert, crit, error, warn, notice, info, debug.
         "error_log" => logs: Many<Destination>,
     }
 }
 
 impl ErrorLogs {
-    /// The log to write to, `files` being what the handles of the environment stand for. `None`
-    /// when the configuration does not say: then it is the process's own log.
+    /// The configured log, with `files` by the handles of the environment; `None` if nothing is
+    /// configured and the process's log applies.
     ///
-    /// A handle without a file is left out; there is none unless `files` are another
-    /// configuration's.
+    /// A handle without a file is skipped, which happens only if `files` belong to another
+    /// configuration.
     pub fn open(&self, files: &[Arc<LogFile>]) -> Option<ErrorLog> {
         if self.logs.is_empty() {
             return None;
@@ -38,30 +38,30 @@ impl ErrorLogs {
         Some(ErrorLog::new(self.logs.iter().filter_map(|log| log.open(files)).collect()))
     }
 
-    /// Whether a file, or standard error, is among them. The main log always has one.
+    /// Whether a file or standard error is among the targets, as the main log requires.
     pub fn has_file(&self) -> bool {
         self.logs.iter().any(|log| !matches!(log.to, To::Syslog(_)))
     }
 
-    /// Whether standard error is among them, which is then left as it is.
+    /// Whether standard error is among the targets; it is then not redirected.
     pub fn has_stderr(&self) -> bool {
         self.logs.iter().any(|log| matches!(log.to, To::Stderr))
     }
 }
 
-/// One `error_log` directive.
+/// An `error_log` directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     /// The least severe level.
     pub level: Level,
-    /// Where to.
+    /// The destination.
     pub to: To,
 }
 
-/// Where an `error_log` directive points.
+/// The destination of an `error_log` directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum To {
-    /// A file that the environment opens.
+    /// A file, opened by the environment.
     File(Handle),
     /// Standard error.
     Stderr,
@@ -101,7 +101,7 @@ impl Value for Destination {
     }
 }
 
-/// The levels of nginx's debug log by subsystem: each of them takes everything.
+/// nginx's debug levels per subsystem; each accepts all levels.
 const DEBUG_LEVELS: [&str; 7] = [
     "debug_core",
     "debug_alloc",

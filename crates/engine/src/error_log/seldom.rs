@@ -1,4 +1,4 @@
-//! Lines that would come again with everything that happens, and fill the disk: once a second each.
+//! Rate-limited log lines: once a second each, so that frequent events do not fill the disk.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -6,34 +6,40 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use super::{Level, process_log};
 use crate::clock;
 
-/// One such line of the process's own log.
+/// A rate-limited line in the process's log.
 #[derive(Debug)]
 pub struct Seldom {
-    /// The second of the wall clock in which it was last written.
+    /// The second of the wall clock at which it was last written.
     written: AtomicI64,
-    /// How often it was not, since.
+    /// The number of lines withheld since.
     withheld: AtomicU64,
 }
 
 impl Seldom {
-    /// A line that was not written yet.
+    /// A line that has not been written.
     pub const fn new() -> Self {
         Self { written: AtomicI64::new(0), withheld: AtomicU64::new(0) }
     }
 
-    /// Writes it, unless it was written in this second; then the next one says how many there were.
+    /// Writes the line, at most once a second; the next line tells how many were withheld.
     pub fn log(&self, level: Level, message: impl Display) {
         match self.take(clock::wall_secs()) {
             None => {}
             Some(0) => process_log().log(level, 0, message),
-            Some(1) => process_log().log(level, 0, format_args!("{message}, once more before")),
+            Some(1) => {
+                process_log().log(level, 0, format_args!("{message} (1 earlier message withheld)"))
+            }
             Some(more) => {
-                process_log().log(level, 0, format_args!("{message}, {more} times more before"));
+                process_log().log(
+                    level,
+                    0,
+                    format_args!("{message} ({more} earlier messages withheld)"),
+                );
             }
         }
     }
 
-    /// How many were withheld before this one; `None` if this one is, too.
+    /// The number of lines withheld before this one; `None` if this one is withheld.
     fn take(&self, second: i64) -> Option<u64> {
         if self.written.swap(second, Relaxed) == second {
             self.withheld.fetch_add(1, Relaxed);

@@ -1,18 +1,18 @@
-//! The standard error output as a log. It belongs to others as well, so it stays as it is, and is
-//! asked whether it takes a line.
+//! Standard error as a log. It is shared with other processes, so it is not made nonblocking but
+//! polled before each line.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Lines that were lost since the last one that was written.
+/// Lines lost since the last one written.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// Writes a line of at most [`super::MAX_LINE`] bytes, which a pipe takes as a whole or not at all.
+/// Writes a line of at most [`super::MAX_LINE`] bytes, which a pipe takes atomically.
 ///
 /// # Errors
-/// The system's; `WouldBlock` if nobody reads what was written before. The line is lost then.
+/// A system error; `WouldBlock` if the reader does not keep up. The line is lost.
 pub(super) fn write(line: &[u8]) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
     if !takes_a_line(&stderr) {
@@ -23,13 +23,13 @@ pub(super) fn write(line: &[u8]) -> io::Result<()> {
     match LOST.load(Relaxed) {
         0 => Ok(()),
         _ if !takes_a_line(&stderr) => Ok(()),
-        _ => writeln!(stderr, "{} lines of the error log before were lost", LOST.swap(0, Relaxed)),
+        _ => writeln!(stderr, "{} earlier lines of the error log were lost", LOST.swap(0, Relaxed)),
     }
 }
 
 fn takes_a_line(stderr: &impl std::os::fd::AsFd) -> bool {
     let mut asked = [PollFd::new(stderr, PollFlags::OUT)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    // Whatever cannot be asked is written to.
+    // A descriptor that cannot be polled is written to.
     poll(&mut asked, Some(&at_once)) != Ok(0)
 }

@@ -1,4 +1,4 @@
-//! Paths that the kernel would have to ask a disk for.
+//! Path lookups that may need a disk.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use super::Aio;
 use crate::error_log::{Level, process_log};
 
-/// Has the kernel learn what is at a path, where `aio` says, unless it knows: then the loop does
-/// not wait when it opens it. On kernels before 5.12, which do not tell, the loop waits.
+/// Loads the path into the kernel's caches, in the place that `aio` selects, unless it is cached: a
+/// following open does not block the loop. Kernels before 5.12 cannot tell, and the open blocks.
 pub async fn learn(aio: &Aio, path: &Path) {
     let Some(pool) = aio.pool() else { return };
     if is_known(path) {
@@ -17,13 +17,13 @@ pub async fn learn(aio: &Aio, path: &Path) {
     }
     let path = path.to_owned();
     match pool.run(move || rustix::fs::stat(&path).map(drop)) {
-        // Whoever opens it hears what is wrong with it.
+        // The following open reports any error.
         Ok(work) => drop(work.await),
         Err(overflow) => process_log().log(Level::Error, 0, &overflow),
     }
 }
 
-/// Whether the kernel has every name of the path in memory, or the one that is not there.
+/// Whether the kernel has every component of the path cached, or knows one to be missing.
 fn is_known(path: &Path) -> bool {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let found = rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED);

@@ -1,4 +1,4 @@
-//! A stretch of a file on its way into memory.
+//! Reads of files into memory.
 
 use std::future::Future;
 use std::io;
@@ -16,11 +16,10 @@ use crate::event_loop::reactor::RingRead;
 use crate::thread_pool::{ThreadPool, Work};
 use crate::timer::Deadline;
 
-/// After how long it is told that a disk does not answer; nginx's time. The wait goes on.
+/// The time after which a slow disk is reported, as in nginx. The wait goes on.
 pub(super) const TOO_LONG: Duration = Duration::from_secs(60);
 
-/// Bytes that are being read. When this is dropped, the read comes to its end all the same, into
-/// a buffer of its own.
+/// A read in progress. Dropping it does not cancel the read, which ends in a buffer of its own.
 #[derive(Debug)]
 pub struct Reading {
     window: Window,
@@ -32,9 +31,9 @@ pub struct Reading {
 enum State {
     /// The loop has read it.
     Done(Option<io::Result<Vec<u8>>>),
-    /// A thread reads it.
+    /// A thread of a pool is reading.
     Pool(Work<io::Result<Vec<u8>>>),
-    /// The kernel reads a part, perhaps all of it.
+    /// The kernel is reading part or all of it.
     Ring(RingRead),
 }
 
@@ -47,11 +46,11 @@ impl Reading {
         Self { window, state, slow }
     }
 
-    /// The buffer, and where in it the bytes are.
+    /// The buffer and the range of the bytes in it.
     ///
     /// # Errors
-    /// What reading the file gave; a file that has become shorter is `UnexpectedEof`, and a pool
-    /// whose queue is full `QuotaExceeded`, which has been logged.
+    /// A read error; a file that has become shorter is `UnexpectedEof`. `QuotaExceeded`, which has
+    /// been logged, if the queue of the pool is full.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Buf, Range<usize>)>> {
         let read = self.state.poll(cx, &self.window);
         if read.is_pending() && self.slow.poll(cx).is_ready() {
@@ -66,7 +65,7 @@ impl Reading {
 
 impl State {
     fn start(file: &File, aio: &Aio, window: &Window, memory: Vec<u8>) -> Self {
-        // Without a descriptor of its own for the read, the loop has to wait.
+        // Without a descriptor of its own, the read blocks the loop.
         let Some((pool, Ok(other))) = aio.pool().map(|pool| (pool, file.file.try_clone())) else {
             return Self::here(file, window, memory);
         };
@@ -79,13 +78,13 @@ impl State {
         Self::in_pool(other, pool, window.clone(), memory)
     }
 
-    /// Reads while the loop waits.
+    /// Reads on the loop.
     fn here(file: &File, window: &Window, mut memory: Vec<u8>) -> Self {
         let read = window.read(file.file.as_fd(), &mut memory);
         Self::Done(Some(read.map(|()| memory)))
     }
 
-    /// Asks the kernel for what is missing in the memory. Both come back if it takes no requests.
+    /// Submits a read of the missing bytes. Returns file and memory if the ring is full.
     fn by_ring(
         file: OwnedFd,
         window: &Window,

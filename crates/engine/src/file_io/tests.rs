@@ -5,7 +5,7 @@ use super::*;
 use crate::event_loop::block_on;
 use crate::thread_pool::Size;
 
-/// A temporary file with this content.
+/// A temporary file with the given content.
 fn file(content: &[u8]) -> File {
     let file = File::new(temp_file::create(&std::env::temp_dir()).unwrap());
     file.write_at(content, 0).unwrap();
@@ -39,7 +39,7 @@ fn read(file: &File, aio: &Aio, at: u64, count: usize) -> io::Result<Vec<u8>> {
 }
 
 #[test]
-fn bytes_are_the_same_wherever_they_are_read() {
+fn every_way_of_reading_gives_the_same_bytes() {
     let content = numbers(70_000);
     let file = file(&content);
     let pool = ThreadPool::new("x", Size::DEFAULT);
@@ -54,12 +54,12 @@ fn bytes_are_the_same_wherever_they_are_read() {
 }
 
 #[test]
-fn past_the_page_cache_bytes_are_the_same() {
+fn direct_reads_give_the_same_bytes() {
     let content = numbers(70_001);
     let file = file(&content);
     rustix::fs::fsync(&file).unwrap();
     if file.bypass_cache(4096).is_err() {
-        // The file system of the folder for temporary files cannot do it.
+        // The file system of the temporary folder does not support it.
         return;
     }
     let aio = Aio::Threads(ThreadPool::new("x", Size::DEFAULT));
@@ -76,7 +76,7 @@ fn past_the_page_cache_bytes_are_the_same() {
 }
 
 #[test]
-fn what_lies_in_the_page_cache_is_had_at_once() {
+fn cached_bytes_are_read_at_once() {
     let content = numbers(10_000);
     let file = file(&content);
     let mut into = b"head".to_vec();
@@ -98,7 +98,7 @@ fn what_lies_in_the_page_cache_is_had_at_once() {
 }
 
 #[test]
-fn a_read_that_nobody_waits_for_ends_in_its_own_buffer() {
+fn a_dropped_read_ends_in_its_own_buffer() {
     let file = file(&numbers(5000));
     let (pool, release) = busy(9);
     let reading = file.read(&Aio::Threads(pool.clone()), 0, 5000);
@@ -117,7 +117,7 @@ fn a_full_queue_fails_the_read() {
 }
 
 #[test]
-fn what_is_being_written_is_not_read() {
+fn reads_wait_for_writes() {
     let file = file(b"before");
     let (pool, release) = busy(9);
     let aio = Aio::Threads(pool);
@@ -138,7 +138,7 @@ fn what_is_being_written_is_not_read() {
 }
 
 #[test]
-fn a_write_that_fails_is_told_for_good() {
+fn a_failed_write_is_reported_for_good() {
     let closed = File::new(std::fs::File::open("/dev/null").unwrap());
     let aio = Aio::Threads(ThreadPool::new("x", Size::DEFAULT));
     block_on(async {
@@ -151,14 +151,14 @@ fn a_write_that_fails_is_told_for_good() {
 }
 
 #[test]
-fn a_read_by_ring_that_nobody_waits_for_gives_its_number_back() {
+fn a_dropped_ring_read_releases_its_number() {
     let content = numbers(70_000);
     let file = file(&content);
     let aio = Aio::On(ThreadPool::new("x", Size::DEFAULT));
     block_on(async {
         for _ in 0..3 {
             let mut many: Vec<_> = (0..50).map(|at| file.read(&aio, at, 60_000)).collect();
-            // Some are dropped before the kernel has heard of them, some after.
+            // Some are dropped before their submission, some after.
             many.truncate(40);
             crate::event_loop::yield_now().await;
             many.truncate(20);
@@ -168,6 +168,6 @@ fn a_read_by_ring_that_nobody_waits_for_gives_its_number_back() {
             }
         }
     });
-    // What is under way when its loop ends has nobody to wake.
+    // A read in progress at the loop's end has no task to wake.
     drop(block_on(async { file.read(&aio, 0, 60_000) }));
 }

@@ -1,5 +1,5 @@
-//! What a read takes from a file, and where in memory it goes. Past the page cache (`O_DIRECT`),
-//! offset, length and memory are aligned, so more is read than is wanted:
+//! The range of a file that a read takes, and its place in memory. With `O_DIRECT`, offset, length
+//! and memory are aligned, so more is read than requested:
 //!
 //! ```text
 //!   file    ··|────────|────────|────────|··    units of the alignment
@@ -15,43 +15,43 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::buffer;
 
-/// The largest alignment that is used, in bytes; no disk has larger sectors.
+/// The maximum alignment, in bytes; no disk has larger sectors.
 const LARGEST: u64 = 1024 * 1024;
 
-/// How reads have to be aligned: a power of two, in bytes.
+/// The alignment of reads: a power of two, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Alignment(u64);
 
 impl Alignment {
-    /// The next power of two; what `directio_alignment` says need not be one.
+    /// Rounds up to a power of two, which `directio_alignment` need not be.
     pub(super) fn new(bytes: u64) -> Self {
         Self(bytes.clamp(1, LARGEST).next_power_of_two())
     }
 
-    /// The units that a stretch of a file lies in.
+    /// The range of whole units that contains a range of the file.
     fn units(self, at: u64, count: usize) -> Range<u64> {
         let end = at + count as u64;
         at / self.0 * self.0..end.div_ceil(self.0) * self.0
     }
 }
 
-/// A stretch of a file that is to be read.
+/// A range of a file to be read.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
-    /// The offset in the file of what is read first.
+    /// The offset of the first byte read, in the file.
     from: u64,
-    /// How many bytes of the memory stand before that, so that it is aligned.
+    /// The padding that aligns the memory, in bytes.
     head: usize,
-    /// How many bytes are read, if the file has them.
+    /// The number of bytes to read, if the file has them.
     length: usize,
-    /// Where in memory what is wanted will be.
+    /// The requested bytes, as a range of the memory.
     pub(super) wanted: Range<usize>,
-    /// What comes in parts of this is not the end of the file.
+    /// A read that ends within a unit has reached the end of the file.
     unit: u64,
 }
 
 impl Window {
-    /// The window for `count` bytes from offset `at` on, and memory for it.
+    /// The window for `count` bytes at offset `at`, and memory for it.
     pub(super) fn new(alignment: Option<Alignment>, at: u64, count: usize) -> (Self, Vec<u8>) {
         let Some(alignment) = alignment else {
             let window = Self { from: at, head: 0, length: count, wanted: 0..count, unit: 1 };
@@ -67,27 +67,27 @@ impl Window {
         (Self { from: units.start, head, length, wanted, unit: alignment.0 }, memory)
     }
 
-    /// What is to be read next, behind what the memory holds: the offset, and how many bytes. None
-    /// when all is there.
+    /// The offset and length of the next read, given the bytes in memory; `None` if all requested
+    /// bytes are there.
     ///
     /// # Errors
-    /// `UnexpectedEof` when the file has ended before.
+    /// `UnexpectedEof` if the file ended before.
     pub(super) fn next(&self, memory: &[u8]) -> io::Result<Option<(u64, usize)>> {
         if memory.len() >= self.wanted.end {
             return Ok(None);
         }
         let done = memory.len() - self.head;
         if !(done as u64).is_multiple_of(self.unit) {
-            // A part of a unit is the end of the file: nothing could be read behind it.
+            // A partial unit is the end of the file: its end is no valid offset to read from.
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(Some((self.from + done as u64, self.length - done)))
     }
 
-    /// Reads all of it on this thread.
+    /// Reads the window on this thread.
     ///
     /// # Errors
-    /// What reading the file gave; a file that has become shorter is `UnexpectedEof`.
+    /// A read error; a file that has become shorter is `UnexpectedEof`.
     pub(super) fn read(&self, file: BorrowedFd<'_>, memory: &mut Vec<u8>) -> io::Result<()> {
         while let Some((offset, count)) = self.next(memory)? {
             let flags = ReadWriteFlags::empty();
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stretch_lies_in_whole_units() {
+    fn a_range_is_rounded_to_units() {
         let alignment = Alignment::new(500);
         assert_eq!(alignment, Alignment(512));
         assert_eq!(alignment.units(0, 1), 0..512);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_is_read_until_what_is_wanted_is_there() {
+    fn a_window_is_read_until_complete() {
         let (window, mut memory) = Window::new(Some(Alignment(512)), 700, 1000);
         let head = memory.len();
         assert_eq!(window.wanted, head + 188..head + 1188);

@@ -1,4 +1,4 @@
-//! Writing behind: what is to be in a file goes there while its task does something else.
+//! Write-behind: data goes to a file while its task does something else.
 //!
 //! ```text
 //!   idle ── write_behind ──▶ one write under way ──▶ idle
@@ -6,7 +6,7 @@
 //!                              └ next ─┘ what has come meanwhile
 //! ```
 //!
-//! Writes of a file follow each other, and each begins where the one before it ends.
+//! A file has one write in progress at a time, and each starts where the previous one ends.
 
 use std::future::Future;
 use std::io;
@@ -20,11 +20,11 @@ use crate::error_log::{Level, process_log};
 use crate::thread_pool::Work;
 use crate::timer::Deadline;
 
-/// What is on its way into a file.
+/// The pending writes of a file.
 #[derive(Debug, Default)]
 pub(super) struct Writes {
     under_way: Option<UnderWay>,
-    /// What follows it. As much as the writer adds before it looks at [`File::unwritten`].
+    /// The bytes of the next write. Limited by the writer, which checks [`File::unwritten`].
     next: Vec<u8>,
     failed: Option<(io::ErrorKind, Option<i32>)>,
 }
@@ -33,30 +33,31 @@ pub(super) struct Writes {
 struct UnderWay {
     work: Work<io::Result<()>>,
     length: usize,
-    /// Where what follows begins.
+    /// The offset of the next write.
     end: u64,
     aio: Aio,
     slow: Deadline,
 }
 
 impl File {
-    /// Whether bytes are on their way, or have failed to get there: then the file cannot be read.
+    /// Whether writes are pending or have failed, so that the file cannot be read.
     pub fn is_writing(&self) -> bool {
         let writes = self.writes.borrow();
         writes.under_way.is_some() || writes.failed.is_some()
     }
 
-    /// How many bytes are on their way.
+    /// The number of bytes pending.
     pub fn unwritten(&self) -> usize {
         let writes = self.writes.borrow();
         writes.next.len() + writes.under_way.as_ref().map_or(0, |write| write.length)
     }
 
-    /// Writes all of `bytes` at offset `at`, where `aio` says. What is on its way must end there.
+    /// Writes `bytes` at offset `at`, which must follow the pending bytes, in the place that `aio`
+    /// selects.
     ///
     /// # Errors
-    /// The system's where the loop writes; a pool whose queue is full is `QuotaExceeded`, which has
-    /// been logged.
+    /// A system error if the loop writes; `QuotaExceeded`, which has been logged, if the pool's
+    /// queue is full.
     pub fn write_behind(&self, aio: &Aio, bytes: &[u8], at: u64) -> io::Result<()> {
         let mut writes = self.writes.borrow_mut();
         if let Some(write) = &writes.under_way {
@@ -71,11 +72,11 @@ impl File {
         Ok(())
     }
 
-    /// Hands a write over; None if it is done.
+    /// Starts a write; `None` if it is complete.
     fn begin(&self, aio: Aio, bytes: Vec<u8>, at: u64) -> io::Result<Option<UnderWay>> {
         let length = bytes.len();
         let (Some(pool), Ok(other)) = (aio.pool(), self.file.try_clone()) else {
-            // Without a descriptor for the thread, the loop has to wait.
+            // Without a descriptor for the thread, the write blocks the loop.
             return self.write_at(&bytes, at).map(|()| None);
         };
         let work = pool.run(move || other.write_all_at(&bytes, at)).map_err(|overflow| {
@@ -87,10 +88,10 @@ impl File {
         Ok(Some(UnderWay { work, length, end: at + length as u64, aio, slow }))
     }
 
-    /// Ready when nothing is on its way.
+    /// Ready when no writes are pending.
     ///
     /// # Errors
-    /// That of a write that has failed; then and ever after.
+    /// The error of a failed write, from then on.
     pub fn poll_written(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut writes = self.writes.borrow_mut();
         let writes = &mut *writes;

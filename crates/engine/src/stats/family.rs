@@ -1,8 +1,8 @@
-//! Families of counters that come and go with the configuration: those of every zone, every peer.
+//! Families of counters whose keys come and go with the configuration, such as zones and peers.
 //!
-//! Each thread has a block of counters of its own for a key that it has counted for, found by the
-//! key's place in a table of the thread. To count is a look into that table and a plain addition;
-//! whoever reads sums up the blocks of all threads.
+//! Each thread has a block of counters for every key it has counted for, at the key's index in a
+//! table of the thread. Counting is a table lookup and a plain addition; readers sum up the blocks
+//! of all threads.
 //!
 //! ```text
 //!  Family ── name ──▶ Key ── place ──▶ table of a thread ──▶ block of that thread
@@ -15,41 +15,42 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// Keys that count the same things, by name.
+/// Keys with the same kinds of counters, by name.
 #[derive(Debug)]
 pub struct Family {
-    /// How many counters each key has.
+    /// The number of counters per key.
     counters: usize,
     keys: Mutex<BTreeMap<String, Weak<Counted>>>,
 }
 
-/// One set of counters of a family. Clones are the same set, which ends with the last of them.
+/// A set of counters of a family. Clones share it; it ends with the last of them.
 #[derive(Clone)]
 pub struct Key(Arc<Counted>);
 
 struct Counted {
     family: &'static Family,
-    /// None for a key that is not found by name.
+    /// `None` for an anonymous key.
     name: Option<String>,
-    /// The index of its block in the table of each thread. No other living key has it.
+    /// The index of its block in each thread's table. Unique among living keys.
     place: usize,
-    /// Unique in the process: tells its block from that of an earlier key at the same place.
+    /// Unique in the process: distinguishes its block from that of an earlier key at the same
+    /// index.
     serial: u64,
     sums: Mutex<Sums>,
 }
 
 #[derive(Default)]
 struct Sums {
-    /// One for each thread that has counted and lives.
+    /// One for each running thread that has counted.
     blocks: Vec<Arc<Block>>,
-    /// Of the threads that have ended.
+    /// The sums of threads that have ended.
     past: Vec<u64>,
 }
 
 /// Written by one thread, read by any.
 type Block = [AtomicU64];
 
-/// The place of each living key, in one table for all families.
+/// The indices of living keys, for all families.
 static PLACES: Mutex<Places> = Mutex::new(Places { free: Vec::new(), next: 0, serial: 0 });
 
 struct Places {
@@ -62,7 +63,7 @@ thread_local! {
     static TABLE: Table = const { Table(RefCell::new(Vec::new())) };
 }
 
-/// The blocks of a thread, by place. As long as the most keys that there were at a time.
+/// A thread's blocks by index. Its length is that of the highest number of keys so far.
 struct Table(RefCell<Vec<Option<Entry>>>);
 
 struct Entry {
@@ -72,17 +73,17 @@ struct Entry {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under these locks leaves anything half changed.
+    // No operation under these locks leaves data inconsistent.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Family {
-    /// A family whose keys have so many counters each.
+    /// A family whose keys have the given number of counters.
     pub const fn new(counters: usize) -> Self {
         Self { counters, keys: Mutex::new(BTreeMap::new()) }
     }
 
-    /// The key of that name: the living one with all it has counted, or a new one at zero.
+    /// The key of this name: the living one with its counts, or a new one at zero.
     pub fn key(&'static self, name: &str) -> Key {
         let mut keys = lock(&self.keys);
         if let Some(key) = keys.get(name).and_then(Weak::upgrade) {
@@ -93,12 +94,12 @@ impl Family {
         Key(key)
     }
 
-    /// A key that nobody finds by name: its counts belong to whoever holds it.
+    /// An anonymous key, whose counts belong to its holders.
     pub fn own(&'static self) -> Key {
         Key(Arc::new(Counted::new(self, None)))
     }
 
-    /// Every living name in order, with its counters.
+    /// All living named keys in order, with their counters.
     pub fn read(&'static self) -> Vec<(String, Vec<u64>)> {
         let keys: Vec<_> = lock(&self.keys).values().filter_map(Weak::upgrade).map(Key).collect();
         let read = |key: Key| Some((key.0.name.clone()?, key.read()));
@@ -107,19 +108,19 @@ impl Family {
 }
 
 impl Key {
-    /// Adds to counters of the calling thread, each by its number in the family.
+    /// Adds to counters of the calling thread, by their numbers in the family.
     pub fn add<const N: usize>(&self, amounts: [(usize, u64); N]) {
         self.count(&amounts);
     }
 
-    /// Takes away from a counter that says how many there are just now.
+    /// Subtracts from a counter, for counts of current things.
     pub fn sub(&self, counter: usize, amount: u64) {
         self.count(&[(counter, amount.wrapping_neg())]);
     }
 
     #[inline]
     fn count(&self, amounts: &[(usize, u64)]) {
-        // A thread that is about to end counts no more.
+        // A thread that is ending does not count.
         let _ = TABLE.try_with(|table| {
             let blocks = table.0.borrow();
             match blocks.get(self.0.place) {
@@ -147,7 +148,7 @@ impl Key {
 }
 
 impl PartialEq for Key {
-    /// Whether both count for the same.
+    /// Whether both are the same set of counters.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -162,7 +163,7 @@ impl fmt::Debug for Key {
 fn add(block: &Block, amounts: &[(usize, u64)]) {
     for (counter, amount) in amounts {
         if let Some(counter) = block.get(*counter) {
-            // Only this thread writes it: a load and a store do.
+            // Only this thread writes the counter, so a load and a store suffice.
             counter.store(counter.load(Relaxed).wrapping_add(*amount), Relaxed);
         }
     }
@@ -184,7 +185,7 @@ impl Drop for Counted {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
             let mut keys = lock(&self.family.keys);
-            // Another one may have been made since nobody holds this one.
+            // Another key of this name may have been made since the last reference was dropped.
             if keys.get(name).is_some_and(|key| key.strong_count() == 0) {
                 keys.remove(name);
             }
@@ -194,7 +195,7 @@ impl Drop for Counted {
 }
 
 impl Table {
-    /// The thread counts for a key for the first time.
+    /// Adds a block for a key that this thread has not counted for.
     #[cold]
     fn enter(&self, key: &Arc<Counted>) -> Arc<Block> {
         let block: Arc<Block> = (0..key.family.counters).map(|_| AtomicU64::new(0)).collect();
@@ -211,7 +212,7 @@ impl Table {
 }
 
 impl Drop for Table {
-    /// What the thread has counted stays.
+    /// Adds the thread's counts to the keys' sums.
     fn drop(&mut self) {
         for entry in self.0.take().into_iter().flatten() {
             let Some(key) = entry.key.upgrade() else { continue };
@@ -230,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_are_summed_while_they_live_and_after() {
+    fn counts_outlive_their_threads() {
         static FAMILY: Family = Family::new(2);
         let key = FAMILY.key("a");
         let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
@@ -244,7 +245,7 @@ mod tests {
         });
         has_counted.recv().unwrap();
         key.add([(0, 1)]);
-        // A counter that the family does not have is none.
+        // A counter number outside of the family is ignored.
         key.add([(2, 1)]);
         assert_eq!(FAMILY.read(), [("a".to_owned(), vec![3, 4])]);
         drop(go_on);
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_keeps_its_counts_as_long_as_somebody_holds_it() {
+    fn a_name_keeps_its_counts_while_held() {
         static FAMILY: Family = Family::new(1);
         let old = FAMILY.key("a");
         old.add([(0, 5)]);
@@ -272,9 +273,9 @@ mod tests {
         assert!(FAMILY.read().is_empty());
     }
 
-    /// Keys come and go, and whoever gets the place of another one starts at zero on every thread.
+    /// A key that reuses an index starts at zero on every thread.
     #[test]
-    fn places_are_used_again() {
+    fn indices_are_reused() {
         static FAMILY: Family = Family::new(1);
         let places = |keys: &[Key]| keys.iter().map(|key| key.0.place).max();
         let mut keys: Vec<_> = (0..100).map(|_| FAMILY.own()).collect();
@@ -283,7 +284,7 @@ mod tests {
             keys.iter().for_each(|key| key.add([(0, 1)]));
             assert!(keys.iter().all(|key| key.read() == [1]));
             keys.clear();
-            // Other tests take some in the meantime.
+            // Other tests use some in the meantime.
             keys.extend((0..100).map(|_| FAMILY.own()));
         }
         assert!(places(&keys) <= most.map(|most| most + 1000));

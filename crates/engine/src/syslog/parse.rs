@@ -1,5 +1,5 @@
-//! `syslog:server=address[,facility=…][,severity=…][,tag=…][,nohostname]`, of `error_log` and
-//! `access_log`.
+//! The parameters `syslog:server=address[,facility=…][,severity=…][,tag=…][,nohostname]` of
+//! `error_log` and `access_log`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,10 +18,10 @@ const DEFAULT_SEVERITY: u8 = 6;
 const MAX_TAG: usize = 32;
 
 impl SyslogOptions {
-    /// Reads what follows `syslog:`.
+    /// Parses the parameters after `syslog:`.
     ///
     /// # Errors
-    /// nginx's words.
+    /// nginx's messages.
     pub fn parse(parameters: &str, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let (mut server, mut facility, mut severity, mut tag) = (None, None, None, None);
         let mut nohostname = false;

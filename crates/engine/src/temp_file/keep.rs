@@ -1,4 +1,4 @@
-//! A temporary file that is to stay: it gets its rights, its time and a name.
+//! Keeping a temporary file: it gets its mode, its modification time and a name.
 //!
 //! ```text
 //!  link ──▶ there it is
@@ -8,7 +8,7 @@
 //!        └──▶ link or copy beside it ──▶ rename over it
 //! ```
 //!
-//! Whoever opens the name finds what was there before or the whole of the new file.
+//! An open of the name finds either the previous file or the complete new one.
 
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -24,24 +24,24 @@ use rustix::io::Errno;
 use super::NUMBERS;
 use crate::os_error::Failed;
 
-/// How many names beside the final one are tried, when files of an earlier process have them.
+/// The number of temporary names to try, if files of an earlier process have them.
 const TRIES: usize = 10_000;
 
-/// What a file that stays gets besides its name.
+/// The attributes of a kept file besides its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// Its rights, as `chmod` takes them. Whoever may read may enter the folders made for it.
+    /// The mode, as for `chmod`. Its readers may enter the folders created for it.
     pub mode: u32,
-    /// When it was modified, in seconds since 1970; the time of the last write if none.
+    /// The modification time in seconds since 1970; `None` keeps that of the last write.
     pub modified: Option<i64>,
 }
 
-/// Why a file could not be kept; shown in the words of the error log.
+/// The failure to keep a file, formatted for the error log.
 #[derive(Debug)]
 pub struct KeepError {
-    /// The call that failed, and on what.
+    /// The failed call with its argument.
     call: String,
-    /// What the system says.
+    /// The system's error.
     error: io::Error,
 }
 
@@ -57,11 +57,11 @@ impl fmt::Display for KeepError {
     }
 }
 
-/// Gives a temporary file the name `to`, in place of what has it. Missing folders are made, and
-/// the file is copied if it lies on another file system.
+/// Gives a temporary file the name `to`, replacing any existing file. Missing folders are created,
+/// and the file is copied if `to` is on another file system.
 ///
 /// # Errors
-/// The first call that failed. The file is then as temporary as before.
+/// The first failed call. The file is still temporary.
 pub fn keep(file: &File, to: &Path, attributes: Attributes) -> Result<(), KeepError> {
     dress(file, attributes, to)?;
     let mut linked = link(file, to);
@@ -84,7 +84,7 @@ pub fn keep(file: &File, to: &Path, attributes: Attributes) -> Result<(), KeepEr
     }
 }
 
-/// Rights and time. `name` is what the file will be called.
+/// Sets mode and time. `name` is the file's future name, for messages.
 fn dress(file: &File, attributes: Attributes, name: &Path) -> Result<(), KeepError> {
     rustix::fs::fchmod(file, Mode::from_raw_mode(attributes.mode))
         .map_err(|error| KeepError::new("fchmod()", name, error))?;
@@ -94,19 +94,19 @@ fn dress(file: &File, attributes: Attributes, name: &Path) -> Result<(), KeepErr
     rustix::fs::futimens(file, &both).map_err(|error| KeepError::new("futimens()", name, error))
 }
 
-/// A name for an open file that has none.
+/// Links an open file under a name.
 fn link(file: &File, to: &Path) -> Result<(), Errno> {
     let from = format!("/proc/self/fd/{}", file.as_raw_fd());
     rustix::fs::linkat(CWD, from, CWD, to, AtFlags::SYMLINK_FOLLOW)
 }
 
-/// Whether a copy may succeed where a link has failed: another file system, one without links, a
-/// file whose name was taken from it, no `/proc`.
+/// Whether a copy may succeed where a link failed: another file system, one without links, an
+/// unlinked file, no `/proc`.
 fn is_about_links(error: Errno) -> bool {
     matches!(error, Errno::XDEV | Errno::NOENT | Errno::OPNOTSUPP | Errno::PERM | Errno::MLINK)
 }
 
-/// Puts the file, or a copy, beside what has the name, and renames it.
+/// Puts the file, or a copy, next to the existing file and renames it.
 fn replace(file: &File, to: &Path, attributes: Attributes) -> Result<(), KeepError> {
     let beside = put_beside(file, to, attributes)?;
     std::fs::rename(&beside, to).map_err(|error| {
@@ -116,7 +116,7 @@ fn replace(file: &File, to: &Path, attributes: Attributes) -> Result<(), KeepErr
     })
 }
 
-/// The file under a name of its own in the folder of `to`.
+/// Creates the file under a temporary name in the folder of `to`.
 fn put_beside(file: &File, to: &Path, attributes: Attributes) -> Result<PathBuf, KeepError> {
     for _ in 0..TRIES {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
@@ -151,7 +151,7 @@ fn fill(mut from: &File, to: &mut File) -> io::Result<()> {
     io::copy(&mut from, to).map(|_| ())
 }
 
-/// The rights of a folder: whoever may read the files in it may enter it.
+/// The mode of a folder: readers of its files may enter it.
 fn folder_mode(mode: u32) -> u32 {
     mode | (mode & 0o444) >> 2
 }
@@ -183,11 +183,11 @@ mod tests {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    /// Each way to a temporary file, one of which can only be kept by a copy.
+    /// Both kinds of temporary file, one of which can only be kept by a copy.
     const WAYS: [fn(&Path) -> io::Result<File>; 2] = [create, create_and_unlink];
 
     #[test]
-    fn a_kept_file_has_its_name_its_rights_and_its_time() {
+    fn a_kept_file_has_its_name_mode_and_time() {
         let folder = folder("new");
         for (number, make) in WAYS.into_iter().enumerate() {
             let file = with(make(&folder).unwrap(), "body");
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_the_name_is_replaced() {
+    fn an_existing_file_is_replaced() {
         let folder = folder("again");
         let to = folder.join("x".repeat(255));
         let aside = folder.join("aside");
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_kept_leaves_nothing() {
+    fn a_failure_leaves_no_file() {
         let folder = folder("fault");
         std::fs::create_dir(folder.join("folder")).unwrap();
         std::fs::write(folder.join("file"), "").unwrap();
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_goes_to_another_file_system() {
+    fn a_file_is_kept_on_another_file_system() {
         let shm = Path::new("/dev/shm");
         let folder = folder("far");
         let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();

@@ -8,15 +8,14 @@ use weir_conf::{Cx, Fault, Node, Span, TypeMap, Word};
 
 use super::{Owner, Size, ThreadPool};
 
-/// The pool of those who name none.
+/// The pool used if a directive names none.
 pub const DEFAULT: &str = "default";
 
-/// Pools in use, for a configuration to find again. Each is here as long as a configuration that
-/// names it serves.
+/// The pools in use, for later configurations to reuse. A pool lives as long as a configuration
+/// that names it.
 static LIVE: Mutex<Vec<Weak<Owner>>> = Mutex::new(Vec::new());
 
-/// A pool as the configuration names it. The directive that uses one may stand before the one that
-/// defines it.
+/// A pool named by the configuration. It may be used before the directive that defines it.
 #[derive(Debug)]
 pub struct Named {
     name: String,
@@ -25,23 +24,23 @@ pub struct Named {
 }
 
 impl Named {
-    /// Its name.
+    /// The pool's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The pool, once the configuration has been read as a whole.
+    /// The pool, once the whole configuration has been read.
     pub fn pool(&self) -> Option<&ThreadPool> {
         self.pool.get()
     }
 }
 
-/// The pools of one configuration, each with the place that names it first.
+/// The pools of one configuration, each with its first mention.
 #[derive(Default)]
 pub struct ThreadPools(Vec<(Arc<Named>, Span)>);
 
 impl ThreadPools {
-    /// The pool of that name, for a directive that uses it.
+    /// The pool of this name, for a directive that uses it.
     pub fn refer(cx: &mut Cx<'_>, name: &str) -> Arc<Named> {
         let place = cx.span();
         let Self(pools) = cx.registry();
@@ -54,10 +53,10 @@ impl ThreadPools {
         named
     }
 
-    /// Reads `NAME threads=NUMBER [max_queue=NUMBER]`.
+    /// Parses `NAME threads=NUMBER [max_queue=NUMBER]`.
     ///
     /// # Errors
-    /// nginx's messages for words that are wrong or missing.
+    /// nginx's messages for invalid or missing parameters.
     pub fn define(node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
         let named = Self::refer(cx, &node.args[0].text());
         if named.size.get().is_some() {
@@ -80,11 +79,11 @@ impl ThreadPools {
         Ok(())
     }
 
-    /// Ends the reading: every name gets its pool, the one in use if it has the same size. The
-    /// pools, for names that are known only at run time.
+    /// Completes the configuration: binds every name to a pool, reusing the current one if the size
+    /// is equal. Returns the pools, for names that are known only at run time.
     ///
     /// # Errors
-    /// nginx's message for a name that nothing defines.
+    /// nginx's message for an undefined name.
     pub fn bind(registries: &mut TypeMap) -> Result<Arc<[Arc<Named>]>, Fault> {
         let Self(pools) = registries.take();
         for (named, place) in &pools {
@@ -107,7 +106,7 @@ fn invalid(what: &str, word: &Word) -> Fault {
     Fault::new(format!("invalid {what} value \"{}\"", word.text())).at(word)
 }
 
-/// The pool in use that has this name and this size, or a new one.
+/// The pool in use with this name and size, or a new one.
 fn live(name: &str, size: Size) -> ThreadPool {
     let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
     live.retain(|pool| pool.strong_count() > 0);
@@ -126,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_of_the_same_size_is_found_again_while_it_is_used() {
+    fn a_pool_in_use_is_reused_at_the_same_size() {
         let size = Size { threads: 2, max_queue: 3 };
         let one = live("found-again", size);
         assert!(Arc::ptr_eq(&one.0, &live("found-again", size).0));

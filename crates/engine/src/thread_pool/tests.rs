@@ -3,7 +3,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::event_loop::block_on;
 
-/// Work that a thread has begun and that ends when the sender is dropped.
+/// Work that has begun and ends when the sender is dropped.
 fn held(pool: &ThreadPool) -> (mpsc::Sender<()>, Work<()>) {
     let (release, released) = mpsc::channel::<()>();
     let (begin, begun) = mpsc::channel();
@@ -46,12 +46,12 @@ fn without_a_queue_only_free_threads_take_work() {
 }
 
 #[test]
-fn work_that_nobody_waits_for_is_left_out_or_comes_to_its_end() {
+fn dropped_work_is_cancelled_or_completed() {
     let pool = ThreadPool::new("x", Size { threads: 1, max_queue: 9 });
     let (release, first) = held(&pool);
     let (tell, told) = mpsc::channel();
     let never = tell.clone();
-    drop(pool.run(move || never.send("left out")).unwrap());
+    drop(pool.run(move || never.send("cancelled")).unwrap());
     let work = pool.run(move || tell.send("done")).unwrap();
     drop((first, release));
     block_on(async { work.await.unwrap().unwrap() });
@@ -59,7 +59,7 @@ fn work_that_nobody_waits_for_is_left_out_or_comes_to_its_end() {
 }
 
 #[test]
-fn threads_end_with_their_pool_after_what_is_queued() {
+fn threads_finish_the_queue_and_end_with_their_pool() {
     let pool = ThreadPool::new("x", Size { threads: 1, max_queue: 9 });
     let (release, first) = held(&pool);
     let work = pool.run(|| 7).unwrap();
@@ -70,7 +70,7 @@ fn threads_end_with_their_pool_after_what_is_queued() {
         assert_eq!(first.await, Ok(()));
         assert_eq!(work.await, Ok(7));
     });
-    // The thread has the last hold of it; it lets go without waiting for more.
+    // The thread holds the last reference and drops it without waiting for more work.
     while shared.strong_count() > 0 {
         std::thread::yield_now();
     }
