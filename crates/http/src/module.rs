@@ -106,15 +106,15 @@ pub struct PhaseHandler {
     pub handler: Handler,
 }
 
-/// What modules see when the whole configuration has been read.
+/// The whole configuration, for a module to complete and check.
 pub struct Prepare<'a> {
     /// The root of the assembled tree.
     pub root: &'a Block,
-    /// What setters left for each other.
+    /// The registries that setters have filled.
     pub registries: &'a mut TypeMap,
-    /// Files, names and logs, as while assembling.
+    /// Files, name resolution and logs, as during the assembly.
     pub env: &'a dyn Environment,
-    /// Warnings and further faults, in the order in which they are found.
+    /// The diagnostics, to which warnings and further faults are added.
     pub diagnostics: &'a mut Vec<Diagnostic>,
 }
 

@@ -125,6 +125,7 @@ impl Request {
 /// Whether a segment `..` of a path overlaps one of its `foreign` parts, which are in order.
 fn climbs(path: &[u8], foreign: &[Range<usize>]) -> bool {
     let mut from = match foreign.first() {
+        // Two dots that overlap the first part begin one byte before it at the earliest.
         Some(first) => first.start.saturating_sub(1),
         None => return false,
     };

@@ -72,6 +72,8 @@ impl Locations {
     }
 
     fn link_parents(&mut self) {
+        // A stack of prefix locations. Names are sorted, so those that begin with the same prefix
+        // follow each other.
         let mut open: Vec<usize> = Vec::new();
         for at in 0..self.statics.len() {
             let name = &self.statics[at].name;
@@ -138,6 +140,8 @@ impl Locations {
     }
 
     fn search_statics<'a>(&'a self, uri: &[u8], found: &mut Found<'a>) -> End {
+        // Every name between a prefix of the URI and the URI itself begins with that prefix. So the
+        // longest prefix location is the last name up to the URI, or one of its parents.
         let after = self.statics.partition_point(|entry| *entry.name <= *uri);
         let mut candidate = after.checked_sub(1);
         if let Some(entry) = candidate.map(|at| &self.statics[at])
