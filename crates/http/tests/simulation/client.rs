@@ -1,4 +1,4 @@
-//! Clients: what they ask for, how they behave, and whether they got what they must.
+//! Clients: their requests, their behaviour, and the verdicts on their responses.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -14,22 +14,22 @@ use crate::message::{Framing, Head, PATIENCE, Reader, Stop, chunked, content, sa
 use crate::model::{HARMLESS, Model, Sent, Shared};
 use crate::proxy::{ADDRESS, address};
 
-/// How a client behaves.
+/// The behaviour of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
     Good,
     /// Sends all requests before it reads.
     Pipelines,
-    /// Sends, or reads, little at a time.
+    /// Sends, or reads, in small pieces.
     Drips,
     Sips,
     /// Closes in the middle of a request, or of a response.
     Leaves,
     Hangs,
-    /// Stops to send in the middle of a request, or reads no more, and stays.
+    /// Stops sending in the middle of a request, or stops reading, and stays.
     Stalls,
     Deaf,
-    /// Sends its end behind the last request.
+    /// Ends its direction after the last request.
     Finishes,
 }
 
@@ -56,17 +56,17 @@ pub(crate) struct Client {
     shared: Shared,
 }
 
-/// What became of one request.
+/// The outcome of one request.
 #[derive(Debug)]
 struct Outcome {
     head: Option<Head>,
     body: Vec<u8>,
-    /// None if the response has come to its end.
+    /// None if the response is complete.
     stop: Option<Stop>,
 }
 
 impl Client {
-    /// Draws a client whose address ends with that number.
+    /// Draws a client; `number` is the last byte of its address.
     pub(crate) fn draw(number: u8, quiet: bool, random: &mut Rng, shared: &Shared) -> Self {
         let manner = match quiet {
             true => GOOD[random.usize(..GOOD.len())],
@@ -93,7 +93,7 @@ impl Client {
         Self { from, manner, requests, texts, old, shared: Rc::clone(shared) }
     }
 
-    /// Connects, asks, and judges.
+    /// Connects, sends requests, and judges the responses.
     pub(crate) async fn run(self) {
         let connecting = Peer::connect(self.from, address(ADDRESS));
         let Ok(Ok(peer)) = timer::timeout(PATIENCE, connecting).await else { return };
@@ -147,7 +147,7 @@ impl Client {
                     let most = sim::draw(|random| random.usize(..3000));
                     while reader.received < most && reader.fill().await.is_ok() {}
                     if self.manner == Manner::Deaf {
-                        // The proxy has the deadline, as far as it has something to send.
+                        // The proxy has the deadline, while it has something to send.
                         timer::sleep(DEAF).await;
                     }
                     writing.abort();
@@ -158,7 +158,7 @@ impl Client {
             let writing = write(peer, text, pace, false);
             let goes_on = self.read(peer, reader, place, begun, idle_since).await;
             if goes_on && !self.old {
-                // What is answered early is still to be sent.
+                // The rest of a request that is answered early is still sent.
                 let _ = timer::timeout(PATIENCE, writing).await;
             } else {
                 writing.abort();
@@ -177,7 +177,7 @@ impl Client {
         self.shared.borrow().generation
     }
 
-    /// Waits for the proxy's end of a connection that says nothing more.
+    /// Waits for the proxy to end a connection on which the client is silent.
     async fn await_end(&self, peer: &Peer, reader: &mut Reader) {
         let start = clock::precise();
         while reader.fill().await.is_ok() {}
@@ -188,7 +188,7 @@ impl Client {
         }
     }
 
-    /// Reads the response to a request and judges it; whether another one can follow.
+    /// Reads and judges the response to a request. Returns whether another one can follow.
     async fn read(
         &self,
         peer: &Peer,
@@ -221,10 +221,10 @@ impl Client {
     }
 }
 
-/// How long a client stays that reads nothing.
+/// The time that a client stays which reads nothing.
 const DEAF: Duration = Duration::from_secs(120);
 
-/// Longer than all timeouts of any configuration together, and all pauses of upstreams.
+/// Longer than all timeouts of any configuration, and all pauses of upstreams, together.
 const BOUND: Duration = Duration::from_secs(150);
 
 fn body_size(random: &mut Rng) -> usize {
@@ -262,7 +262,7 @@ fn request(
     text
 }
 
-/// Writes in a task of its own, as whoever is answered early must be read from, too.
+/// Writes in a task of its own, because an early response has to be read meanwhile.
 fn write(
     peer: &Rc<Peer>,
     text: Vec<u8>,
@@ -308,21 +308,21 @@ async fn response(reader: &mut Reader, method: &str) -> Outcome {
     outcome
 }
 
-/// Whether the network has done nothing to a connection that its user must feel.
+/// Whether the network has done nothing to a connection that its user must notice.
 fn is_well(fate: Fate) -> bool {
     !fate.reset && !fate.lost && fate.late < HARMLESS
 }
 
-/// What is to be judged.
+/// The facts for a verdict.
 struct Judge {
     id: usize,
     /// Its place on its connection.
     place: usize,
     /// The configuration in force when the client began to send.
     begun: usize,
-    /// How long the connection was idle before, at most.
+    /// The maximum time that the connection was idle before.
     idle: Duration,
-    /// The client and its connection have been well.
+    /// Whether the client and its connection have been well.
     well: bool,
     old: bool,
 }
@@ -343,7 +343,7 @@ impl Judge {
         }
     }
 
-    /// Nothing has come.
+    /// No response has come.
     fn without_response(&self, model: &Model, outcome: &Outcome) -> Result<(), String> {
         let idle = Duration::from_secs(model.conf.keepalive_timeout.saturating_sub(1));
         let timed_out = self.place > 0 && self.idle >= idle;

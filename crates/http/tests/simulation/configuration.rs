@@ -1,8 +1,8 @@
-//! Configurations, drawn from a seed.
+//! Configurations drawn from a seed.
 
 use fastrand::Rng;
 
-/// What a scenario is configured with, as far as the model must know.
+/// The configuration of a scenario, as far as the model needs it.
 #[derive(Clone, Debug)]
 pub(crate) struct Configuration {
     pub(crate) seed: u64,
@@ -12,17 +12,17 @@ pub(crate) struct Configuration {
     pub(crate) read_timeout: u64,
     pub(crate) client_timeout: u64,
     pub(crate) keepalive_timeout: u64,
-    /// Idle connections to upstreams that are kept.
+    /// The number of idle connections kept to upstreams.
     pub(crate) keepalive: u32,
     pub(crate) non_idempotent: bool,
     pub(crate) next_off: bool,
-    /// How many servers a request is sent to at most.
+    /// The maximum number of servers that a request is sent to.
     pub(crate) tries: u32,
-    /// Requests of one address at a time; 0 is no limit.
+    /// The maximum number of concurrent requests of one address; 0 means no limit.
     pub(crate) limit_conn: u32,
-    /// The largest body, in bytes; 0 is no limit.
+    /// The maximum size of a body, in bytes; 0 means no limit.
     pub(crate) max_body: usize,
-    /// Connections of the worker.
+    /// The maximum number of connections of the worker.
     pub(crate) connections: u64,
     buffers: &'static str,
     buffering: bool,
@@ -49,7 +49,7 @@ const BUFFERS: [&str; 4] = [
 const CAUSES: [&str; 6] =
     ["timeout", "invalid_header", "http_500", "http_503", "http_404", "non_idempotent"];
 
-/// One of them.
+/// One of `all`.
 fn one<T: Copy>(random: &mut Rng, all: &[T]) -> T {
     all[random.usize(..all.len())]
 }
@@ -97,22 +97,22 @@ impl Configuration {
         }
     }
 
-    /// The largest that it does not serve at once: connections are closed for want of room.
+    /// Whether connections are scarce, so that some are closed to make room.
     pub(crate) fn is_scarce(&self) -> bool {
         self.connections < 100
     }
 
-    /// Whether a response of that status may be a failure of its server.
+    /// Whether a response with this status may be a failure of its server.
     pub(crate) fn blames(&self, status: u16) -> bool {
         status >= 400 && self.next.contains("http_")
     }
 
-    /// The text of its generation of that number.
+    /// The text of this configuration for a generation.
     pub(crate) fn text(&self, generation: usize) -> String {
         let Self { seed, buffers, next, lingering, upstream, http, .. } = self;
         let switch = |on: bool| if on { "on" } else { "off" };
         let [first, second] = self.servers;
-        // A random or hashed choice knows no backup.
+        // Random and hashed choices have no backup.
         let second = match second {
             "backup" if !upstream.is_empty() && *upstream != "least_conn;" => "",
             other => other,

@@ -1,5 +1,5 @@
-//! Whoever is silent is waited for as long as the configuration says, and not longer: in a network
-//! without faults the time is known to some milliseconds.
+//! Timeouts: a silent peer is waited for as long as the configuration says, and no longer. In a
+//! network without faults, the time is known to some milliseconds.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -45,7 +45,7 @@ const CONF: &str = "
         }
     }";
 
-/// Runs on a thread of its own, with the proxy in front of whatever the test makes.
+/// Runs `main` on a thread of its own, with the proxy in front of the test's upstreams.
 fn simulate(faults: Faults, main: impl AsyncFnOnce() + Send + 'static) {
     crate::proxy::silence_the_process_log();
     let thread = std::thread::spawn(|| {
@@ -68,7 +68,7 @@ async fn client(request: &str) -> (Rc<Peer>, Reader) {
     (peer, reader)
 }
 
-/// An upstream that sends this when a head has come, and then says nothing.
+/// An upstream that sends `says` after a head, and then nothing.
 fn upstream(says: &'static [u8]) {
     let listening = Listening::at(address(UPSTREAM));
     spawn(async move {
@@ -85,7 +85,7 @@ fn upstream(says: &'static [u8]) {
     });
 }
 
-/// Reads to the end of the connection; how long that took, and what came.
+/// Reads to the end of the connection. Returns the time taken, and the text.
 async fn end(reader: &mut Reader) -> (Duration, String) {
     let start = clock::precise();
     while reader.fill().await.is_ok() {}
@@ -225,8 +225,8 @@ fn an_upstream_that_reads_no_more_has_proxy_send_timeout() {
     });
 }
 
-/// The end of a response that has found no room in its socket, on a connection that is kept, was
-/// forgotten when the connection was parked some milliseconds later.
+/// The end of a response that found no room in its socket, on a kept connection, was once forgotten
+/// when the connection was parked some milliseconds later.
 #[test]
 fn a_client_that_reads_late_gets_the_end_of_a_response_on_a_kept_connection() {
     for length in (6000..9000).step_by(500) {
@@ -239,7 +239,7 @@ fn a_client_that_reads_late_gets_the_end_of_a_response_on_a_kept_connection() {
                 let (peer, mut reader) = client("GET /late HTTP/1.1\r\nHost: a\r\n\r\n").await;
                 timer::sleep(Duration::from_millis(500)).await;
                 if wait == 4 {
-                    // It has nothing more to ask.
+                    // It has no further request.
                     peer.finish();
                 }
                 timer::sleep(Duration::from_secs(wait)).await;

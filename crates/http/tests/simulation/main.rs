@@ -1,13 +1,13 @@
 //! Whole requests in virtual time: clients, the proxy's own code and two upstreams over a
 //! simulated network, whose faults and whose time follow from a seed (`weir_engine::sim`).
 //!
-//! Each seed is a configuration, some clients, upstreams with their moods, a network and perhaps
-//! a reload. What must hold, whatever happens:
+//! Each seed gives a configuration, some clients, upstreams with their moods, a network and perhaps
+//! a reload. These promises must hold, whatever happens:
 //!
-//! * Nothing of a response is invented, lost without a fault, or given to another request; a
-//!   response that is cut off never looks whole.
-//! * A request that must not be sent twice is not, and no upstream sees more than was sent.
-//! * Whatever waits ends: nobody who is silent is waited for longer than the configuration says.
+//! * No byte of a response is invented, lost without a fault, or given to another request; a
+//!   truncated response never looks complete.
+//! * A request that must not be sent twice is not, and no upstream gets more than was sent.
+//! * Every wait ends: a silent peer is not waited for longer than the configuration says.
 //! * In the end nothing is left: connections, tasks, timers, counters, old configurations.
 //!
 //! ```text
@@ -30,21 +30,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use weir_engine::sim::Sabotage;
 
-/// How many seeds a run tries.
+/// The number of seeds in a run.
 const SEEDS: u64 = 2000;
 
-/// How many threads try them.
+/// The number of threads that run them.
 const THREADS: u64 = 2;
 
-/// The trace is cut to its last lines of this number.
+/// The number of lines to which a trace is cut, from its end.
 const TRACE: usize = 2000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs one seed on a thread of its own, so that no thread-local is left from another one. Gives
-/// the trace, if one is wanted, and what is wrong.
+/// Runs one seed on a thread of its own, so that no thread-local remains from another one. Returns
+/// the trace, if wanted, and the fault.
 fn run(seed: u64, traced: bool, sabotage: Option<Sabotage>) -> (Vec<String>, Option<String>) {
     let thread = std::thread::spawn(move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| scenario::run(seed, traced, sabotage)));
@@ -58,7 +58,7 @@ fn run(seed: u64, traced: bool, sabotage: Option<Sabotage>) -> (Vec<String>, Opt
     thread.join().expect("a thread that catches its panics")
 }
 
-/// The trace of a seed that has failed, and why it has.
+/// The trace of a seed that has failed, and its fault.
 fn tell(seed: u64) -> String {
     let (trace, fault) = run(seed, true, None);
     let cut = trace.len().saturating_sub(TRACE);
@@ -112,7 +112,7 @@ fn a_seed_is_always_the_same() {
     }
 }
 
-/// How many seeds it may take to notice a fault.
+/// The number of seeds within which a fault must be noticed.
 const TO_NOTICE: u64 = 100;
 
 #[test]

@@ -1,4 +1,4 @@
-//! HTTP/1.1 as a test reads it: a parser of its own, so that it shares no mistake with the proxy.
+//! HTTP/1.1 for tests: a parser of its own, which shares no mistake with the proxy's.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use weir_engine::sim::{self, Peer};
 use weir_engine::timer;
 
-/// How long a test waits for bytes. Longer than all that a configuration can set together.
+/// How long a test waits for bytes: longer than all timeouts of a configuration together.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1800);
 
-/// Why no more can be read.
+/// Why nothing more can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// The other end has closed in order.
+    /// The other end has closed normally.
     End,
     /// The connection was reset.
     Reset,
     /// Nothing has come for [`PATIENCE`].
     Silence,
-    /// It is not HTTP.
+    /// The bytes are not HTTP.
     Nonsense,
 }
 
-/// Where a message's body ends.
+/// The framing of a message's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     Length(usize),
@@ -49,7 +49,7 @@ impl Head {
         Some(Self { first, fields: lines.map(field).collect::<Option<_>>()? })
     }
 
-    /// The value of a field, which must not come twice.
+    /// The value of a field, which must not occur twice.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.fields.iter().filter(|(known, _)| known == name);
         let value = values.next().map(|(_, value)| value.as_str());
@@ -60,7 +60,7 @@ impl Head {
         self.field(name)?.parse().ok()
     }
 
-    /// The status of a response; 0 if it is none.
+    /// The status of a response; 0 if it is not one.
     pub(crate) fn status(&self) -> u16 {
         let mut words = self.first.split(' ');
         match (words.next(), words.next()) {
@@ -69,7 +69,7 @@ impl Head {
         }
     }
 
-    /// Where the body ends if the head says so.
+    /// The framing of the body, if the head gives it.
     pub(crate) fn framing(&self) -> Option<Framing> {
         match (self.field("transfer-encoding"), self.field("content-length")) {
             (Some("chunked"), None) => Some(Framing::Chunked),
@@ -78,7 +78,7 @@ impl Head {
         }
     }
 
-    /// Whether the sender of a response wants to close the connection behind it.
+    /// Whether the sender of a response will close the connection after it.
     pub(crate) fn closes(&self) -> bool {
         match self.field("connection") {
             Some(value) => value.eq_ignore_ascii_case("close"),
@@ -87,13 +87,13 @@ impl Head {
     }
 }
 
-/// What comes from the other end of a connection.
+/// The input from the other end of a connection.
 pub(crate) struct Reader {
     peer: Rc<Peer>,
     pub(crate) buffered: Vec<u8>,
-    /// How many bytes are read at once, and how long nothing is read before that.
+    /// The maximum number of bytes in a read, and the pause before it.
     pub(crate) pace: (usize, Duration),
-    /// All that has come.
+    /// The number of bytes received.
     pub(crate) received: usize,
 }
 
@@ -121,7 +121,7 @@ impl Reader {
         }
     }
 
-    /// The next head. `End` only where nothing of one has come.
+    /// The next head. `End` only if nothing of it has come.
     pub(crate) async fn head(&mut self) -> Result<Head, Stop> {
         loop {
             if let Some(end) = self.buffered.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -136,7 +136,7 @@ impl Reader {
         }
     }
 
-    /// A body, as far as it comes. `Ok` if it has come to its end.
+    /// Reads a body as far as it comes. `Ok` if it is complete.
     pub(crate) async fn body(&mut self, framing: Framing, into: &mut Vec<u8>) -> Result<(), Stop> {
         match framing {
             Framing::Length(length) => self.take(length, into).await,
@@ -188,17 +188,17 @@ impl Reader {
     }
 }
 
-/// Sends bytes; false if they cannot be sent, or not for [`PATIENCE`].
+/// Sends bytes; false if they cannot be sent within [`PATIENCE`].
 pub(crate) async fn say(peer: &Peer, bytes: &[u8]) -> bool {
     matches!(timer::timeout(PATIENCE, peer.write_all(bytes)).await, Ok(Ok(())))
 }
 
-/// The body of a message: bytes that belong to it alone.
+/// The body of a message, unlike that of any other.
 pub(crate) fn content(number: usize, length: usize) -> Vec<u8> {
     (0..length).map(|place| (number * 37 + place * 7 + (place >> 8) * 11) as u8).collect()
 }
 
-/// A body in chunks of sizes as they come.
+/// A body in chunks of random sizes.
 pub(crate) fn chunked(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = body;

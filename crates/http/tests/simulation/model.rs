@@ -1,4 +1,4 @@
-//! What was sent by whom, to judge what arrives.
+//! The model: the messages that were sent, to judge those that arrive.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,16 +12,16 @@ use crate::configuration::Configuration;
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) method: &'static str,
-    /// Bytes of its body.
+    /// The length of its body, in bytes.
     pub(crate) length: usize,
-    /// The client sends it as a whole.
+    /// Whether the client sends all of it.
     pub(crate) whole: bool,
-    /// How often its head has arrived at an upstream, over a new connection and a kept one.
+    /// How often its head has arrived at an upstream: over a new connection, and over a kept one.
     pub(crate) arrivals: [u32; 2],
 }
 
 impl Sent {
-    /// Whether a second attempt could do harm (RFC 9110, section 9.2.2, as nginx sees it).
+    /// Whether a second attempt does no harm (RFC 9110, section 9.2.2, as nginx sees it).
     pub(crate) fn is_idempotent(&self) -> bool {
         !matches!(self.method, "POST" | "PATCH")
     }
@@ -33,11 +33,11 @@ pub(crate) struct Given {
     /// The request that it answers.
     pub(crate) request: usize,
     pub(crate) status: u16,
-    /// Bytes of its body.
+    /// The length of its body, in bytes.
     pub(crate) length: usize,
-    /// The number of the connection that it goes over.
+    /// The number of its connection.
     pub(crate) over: u32,
-    /// The upstream has sent all of it, and closes in order behind it if it closes.
+    /// Whether the upstream has sent all of it, and closes normally after it, if at all.
     pub(crate) whole: bool,
 }
 
@@ -47,11 +47,11 @@ pub(crate) struct Model {
     pub(crate) given: Vec<Given>,
     /// The number of the configuration in force.
     pub(crate) generation: usize,
-    /// Something has gone wrong that a client may have to hear of.
+    /// Whether something has gone wrong that a client may notice.
     pub(crate) trouble: bool,
-    /// What must not be.
+    /// The broken promises.
     pub(crate) broken: Vec<String>,
-    /// Responses that have arrived whole.
+    /// The number of complete responses that have arrived.
     pub(crate) answered: usize,
 }
 
@@ -70,25 +70,25 @@ impl Model {
         }))
     }
 
-    /// Notes that a promise was broken.
+    /// Records a broken promise.
     pub(crate) fn breaks(&mut self, what: String) {
         sim::note(|| format!("BROKEN: {what}"));
         self.broken.push(what);
     }
 
-    /// An upstream does something that a client may have to hear of.
+    /// Records an act of an upstream that a client may notice.
     pub(crate) fn troubles(&mut self, what: &str) {
         sim::note(|| format!("upstream: {what}"));
         self.trouble = true;
     }
 
-    /// A head has arrived at an upstream.
+    /// Records a head that has arrived at an upstream.
     pub(crate) fn arrives(&mut self, id: usize, is_kept: bool) {
         self.sent[id].arrivals[usize::from(is_kept)] += 1;
         let sent = &self.sent[id];
         let [fresh, kept] = sent.arrivals;
         let once = !sent.is_idempotent() && !self.conf.non_idempotent;
-        // An attempt over a kept connection is not counted: it may only have been closed.
+        // Attempts over kept connections do not count, because those may only have been closed.
         let too_often = match once || self.conf.next_off {
             true => fresh + kept > 1,
             false => fresh > self.conf.tries,
@@ -101,5 +101,5 @@ impl Model {
     }
 }
 
-/// How late a connection may be before its user is no longer a good one.
+/// The lateness up to which a connection is a good one to its user.
 pub(crate) const HARMLESS: Duration = Duration::from_millis(500);

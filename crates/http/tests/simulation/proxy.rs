@@ -1,4 +1,4 @@
-//! The proxy in the middle: the code that serves, by a configuration's text.
+//! The proxy in the middle: the code that serves, with a configuration from a text.
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -18,19 +18,19 @@ use weir_http::snapshot::Snapshot;
 use weir_http::snapshot::plan::Plan;
 use weir_upstream::Registry;
 
-/// Where it listens.
+/// The address of the proxy.
 pub(crate) const ADDRESS: ([u8; 4], u16) = ([10, 0, 0, 1], 80);
 
 pub(crate) fn address((ip, port): ([u8; 4], u16)) -> SocketAddr {
     (ip, port).into()
 }
 
-/// Messages that belong to no configuration go nowhere: seeds run into limits on purpose.
+/// Drops messages outside of any configuration, because seeds run into limits on purpose.
 pub(crate) fn silence_the_process_log() {
     set_process_log(ErrorLog::default());
 }
 
-/// The folder of temporary files, one for all.
+/// The folder of temporary files, one for all seeds.
 fn prefix() -> PathBuf {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
     let prefix = PREFIX.get_or_init(|| {
@@ -51,7 +51,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Begins to serve; the error log goes to a file.
+    /// Starts to serve. The error log goes to a file.
     pub(crate) fn start(text: &str, connections: u64, log: Arc<LogFile>) -> Self {
         capacity::set_limit(connections);
         let registry = Registry::default();
@@ -66,19 +66,19 @@ impl Proxy {
         Self { service, registry, log, socket, accepting, generations: vec![generation] }
     }
 
-    /// Serves by another configuration.
+    /// Puts another configuration in force.
     pub(crate) fn reload(&mut self, text: &str) {
         let (snapshot, generation) = snapshot(text, &self.registry, &self.log);
         self.generations.push(generation);
         self.service.swap(snapshot);
     }
 
-    /// How many configurations are still held, the one in force too.
+    /// The number of configurations still held, including the one in force.
     pub(crate) fn generations(&self) -> usize {
         self.generations.iter().filter(|generation| generation.strong_count() > 0).count()
     }
 
-    /// Requests that count as being with a server.
+    /// The number of requests that count as being at an upstream server.
     pub(crate) fn at_servers(&self) -> u64 {
         use std::sync::atomic::Ordering::Relaxed;
         let groups = self.registry.groups();
@@ -86,7 +86,8 @@ impl Proxy {
         peers.map(|peer| peer.state.conns.load(Relaxed)).sum()
     }
 
-    /// Takes no more connections, lets the rest end, and gives what must be gone then.
+    /// Accepts no more connections, lets the rest end, and returns the objects that must then be
+    /// gone.
     pub(crate) async fn quit(mut self) -> (Fading<Service>, Vec<Weak<dyn Any + Send + Sync>>) {
         listen::end(self.accepting.take().into_iter().collect()).await;
         self.service.quit();

@@ -1,4 +1,4 @@
-//! One seed: what is drawn from it, how it runs, and what must be left.
+//! One seed: its scenario, its run, and the checks at its end.
 
 use std::future::Future;
 use std::os::fd::OwnedFd;
@@ -18,16 +18,16 @@ use crate::model::{Model, Shared};
 use crate::proxy::{ADDRESS, Proxy, address};
 use crate::upstream;
 
-/// After so long, all that has a deadline has met it.
+/// The time after which every deadline has passed.
 const QUIET: Duration = Duration::from_secs(3600);
 
-/// Runs a seed, in a world that is broken or not.
+/// Runs a seed, with or without sabotage.
 ///
 /// # Panics
 /// If a promise is broken.
 pub(crate) fn run(seed: u64, traced: bool, sabotage: Option<Sabotage>) {
     let mut random = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5eed);
-    // In one of four, nothing goes wrong but what the configuration makes of it.
+    // In one of four seeds, nothing goes wrong but by the configuration.
     let quiet = random.u8(..4) == 0;
     let faults = if quiet { calm(&mut random) } else { rough(&mut random) };
     let conf = Configuration::draw(seed, &mut random);
@@ -68,7 +68,7 @@ fn rough(random: &mut Rng) -> Faults {
     }
 }
 
-/// A file for the error log, and itself again if somebody wants to read it.
+/// A file for the error log, and a copy of its descriptor to read a traced one.
 fn error_log(traced: bool) -> (Arc<LogFile>, Option<std::fs::File>) {
     if !traced {
         let null = std::fs::OpenOptions::new().write(true).open("/dev/null").expect("/dev/null");
@@ -84,14 +84,14 @@ fn read_back(mut lines: std::fs::File) -> String {
     use std::io::{Read, Seek};
     let mut text = String::new();
     let _ = lines.rewind().and_then(|()| lines.read_to_string(&mut text));
-    // The numbers of threads and connections are no two times the same.
+    // The numbers of threads and connections differ between runs.
     let plain = |line: &str| {
         let rest = line.split_once("#").and_then(|(_, rest)| rest.split_once(": "));
         let rest = rest.map_or(line, |(_, rest)| rest);
         let unnumbered = rest.strip_prefix('*').and_then(|rest| rest.split_once(' '));
         format!("error_log: {}", unnumbered.map_or(rest, |(_, rest)| rest))
     };
-    // Nor are the names of temporary files.
+    // So do the names of temporary files.
     let plain = |line| {
         plain(line)
             .split_once(" temporary file ")
@@ -139,7 +139,7 @@ async fn scenario(conf: Configuration, quiet: bool, mut random: Rng, log: Arc<Lo
     shared
 }
 
-/// Nothing is left of the clients and their requests.
+/// Checks that nothing is left of the clients and their requests.
 fn check_rest(proxy: &Proxy, before: &Census, shared: &Shared) {
     let mut model = shared.borrow_mut();
     let after = Census::take();
@@ -155,7 +155,7 @@ fn check_rest(proxy: &Proxy, before: &Census, shared: &Shared) {
     }
 }
 
-/// An address that is not counted any more may ask again.
+/// Checks that an address may ask again, because it is no longer counted.
 async fn probe(shared: &Shared) {
     for number in 0..3 {
         let from = address(([192, 0, 2, number], 4000));
@@ -174,7 +174,7 @@ async fn probe(shared: &Shared) {
     }
 }
 
-/// The proxy ends, and nothing of it is left.
+/// Ends the proxy, and checks that nothing is left of it.
 async fn end(proxy: Proxy, shared: &Shared) {
     let quitting = proxy.quit();
     let (service, generations) = within(quitting).await;

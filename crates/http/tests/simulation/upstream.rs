@@ -1,4 +1,4 @@
-//! Upstreams: what they do with a request, from good to malicious.
+//! Upstreams, from good to malicious.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,33 +11,33 @@ use weir_engine::{spawn, timer};
 use crate::message::{Framing, Head, Reader, Stop, chunked, content, say};
 use crate::model::{Given, Shared};
 
-/// What an upstream does with a request.
+/// The behaviour of an upstream in one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
     Good,
-    /// Answers after a while.
+    /// Answers after a pause.
     Slow,
     /// Sends 100 or 103 first.
     Interim,
-    /// Sends more than the response, as if it had more to say.
+    /// Sends more bytes than the response.
     Extra,
-    /// Closes a connection that it has promised to keep, a moment after the response.
+    /// Closes a connection that it has promised to keep, shortly after the response.
     Fickle,
     /// Answers before it has read the body.
     Early,
     /// Never answers.
     Mute,
-    /// Closes, or resets, instead of an answer.
+    /// Closes or resets the connection instead of answering.
     Gone,
-    /// Sends a part of the head and nothing else.
+    /// Sends a part of the head only.
     Headless,
-    /// Sends a part of the body and nothing else.
+    /// Sends a part of the body only.
     Torn,
-    /// Sends what is no HTTP.
+    /// Sends bytes that are not HTTP.
     Garbage,
 }
 
-/// How a part of a response ends that is all there is.
+/// The end of a response that is sent in part.
 #[derive(Clone, Copy, Debug)]
 enum Stub {
     Closed,
@@ -57,8 +57,8 @@ const BAD: [Mood; 8] = [
     Mood::Garbage,
 ];
 
-/// Serves at an address until the listener is dropped with the task. One in so many requests
-/// meets a bad mood; none if that is 0.
+/// Serves at an address until its task is dropped. One in `bad` requests meets a bad mood; none if
+/// that is 0.
 pub(crate) fn start(address: SocketAddr, bad: u32, shared: &Shared) {
     let listening = Listening::at(address);
     let shared = Rc::clone(shared);
@@ -93,7 +93,7 @@ async fn serve(peer: Rc<Peer>, bad: u32, shared: Shared) {
     }
 }
 
-/// Which request it is. Whatever arrives must be one that a client has sent.
+/// The number of the request, which must be one that a client has sent.
 fn identify(head: &Head, is_kept: bool, shared: &Shared) -> Option<usize> {
     let mut model = shared.borrow_mut();
     let mut words = head.first.split(' ');
@@ -151,7 +151,7 @@ struct Draft {
     body: Vec<u8>,
     framing: Framing,
     ends_by_close: bool,
-    /// The connection goes on behind it.
+    /// Whether the connection is kept after it.
     keeps: bool,
 }
 
@@ -214,7 +214,7 @@ fn size(random: &mut Rng) -> usize {
     }
 }
 
-/// Answers; whether the connection goes on.
+/// Answers. Returns whether the connection is kept.
 async fn answer(
     peer: &Rc<Peer>,
     reader: &mut Reader,
@@ -270,12 +270,12 @@ async fn answer(
     if !sent {
         return false;
     }
-    // What is not read makes a reset of the close, which may overtake the response.
+    // Unread data turns the close into a reset, which may overtake the response.
     shared.borrow_mut().given[draft.number].whole = mood != Mood::Early;
     finish(peer, reader, &draft, mood, request, id, shared).await
 }
 
-/// The end of a response that was sent as a whole; whether the connection goes on.
+/// Ends a response that was sent in full. Returns whether the connection is kept.
 async fn finish(
     peer: &Rc<Peer>,
     reader: &mut Reader,
@@ -285,9 +285,10 @@ async fn finish(
     id: usize,
     shared: &Shared,
 ) -> bool {
-    // Where the close is the end of the body, more of it would be body.
+    // If the close ends the body, more bytes would belong to the body.
     if mood == Mood::Extra && !draft.ends_by_close {
-        // It may come when the connection is in use again, and nobody can tell whose it is then.
+        // They may arrive when the connection is in use again, where they belong to no known
+        // response.
         shared.borrow_mut().troubles("more than the response");
         say(peer, b"\x16\x03\x01 more\r\n\r\n").await;
     }
@@ -304,7 +305,7 @@ async fn finish(
     }
     if !draft.keeps {
         peer.finish();
-        // Whatever comes now comes too late.
+        // Anything that comes now is too late.
         while reader.fill().await.is_ok() {}
     }
     draft.keeps
@@ -323,7 +324,7 @@ async fn tear(peer: &Rc<Peer>, reader: &mut Reader, draft: Draft, mood: Mood, sh
             let mut model = shared.borrow_mut();
             let given = &mut model.given[draft.number];
             if draft.framing == Framing::Close && given.length > 0 && matches!(stub, Stub::Closed) {
-                // Nobody can tell that this is not the end.
+                // This cannot be told from the end.
                 (given.length, given.whole) = (cut, true);
             }
             [&draft.head, &draft.body[..cut]].concat()
