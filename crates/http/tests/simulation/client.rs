@@ -56,9 +56,9 @@ pub(crate) struct Client {
     shared: Shared,
 }
 
-/// The outcome of one request.
+/// The response of one request.
 #[derive(Debug)]
-struct Outcome {
+struct Response {
     head: Option<Head>,
     body: Vec<u8>,
     /// None if the response is complete.
@@ -200,24 +200,24 @@ impl Client {
         let id = self.requests[place];
         let start = clock::precise();
         let method = self.shared.borrow().sent[id].method;
-        let outcome = response(reader, method).await;
+        let response = response(reader, method).await;
         sim::note(|| {
-            let first = outcome.head.as_ref().map(|head| head.first.clone());
-            let length = outcome.body.len();
-            format!("c{}: r{id} has {first:?}, {length} bytes, {:?}", peer.number(), outcome.stop)
+            let first = response.head.as_ref().map(|head| head.first.clone());
+            let length = response.body.len();
+            format!("c{}: r{id} has {first:?}, {length} bytes, {:?}", peer.number(), response.stop)
         });
         let idle = idle_since.map_or(Duration::ZERO, |since| start - since);
         let fate = peer.fate();
         let well = is_well(fate) && !matches!(self.manner, Manner::Drips | Manner::Finishes);
         let mut model = self.shared.borrow_mut();
         let judge = Judge { id, place, begun, idle, well, old: self.old };
-        if let Err(what) = judge.verdict(&mut model, &outcome) {
+        if let Err(what) = judge.verdict(&mut model, &response) {
             model.breaks(format!("r{id} on c{}: {what}", peer.number()));
         }
         if well && start.elapsed() > BOUND {
             model.breaks(format!("r{id} took {:?}", start.elapsed()));
         }
-        outcome.stop.is_none() && outcome.head.is_some_and(|head| !head.closes())
+        response.stop.is_none() && response.head.is_some_and(|head| !head.closes())
     }
 }
 
@@ -287,25 +287,25 @@ fn write(
 }
 
 /// Reads a response.
-async fn response(reader: &mut Reader, method: &str) -> Outcome {
-    let mut outcome = Outcome { head: None, body: Vec::new(), stop: None };
+async fn response(reader: &mut Reader, method: &str) -> Response {
+    let mut response = Response { head: None, body: Vec::new(), stop: None };
     let head = loop {
         match reader.head().await {
             Ok(head) if (100..200).contains(&head.status()) => {}
             Ok(head) => break head,
             Err(stop) => {
-                outcome.stop = Some(stop);
-                return outcome;
+                response.stop = Some(stop);
+                return response;
             }
         }
     };
     let bodiless = method == "HEAD" || matches!(head.status(), 204 | 304);
     let framing = head.framing().unwrap_or(Framing::Close);
-    outcome.head = Some(head);
+    response.head = Some(head);
     if !bodiless {
-        outcome.stop = reader.body(framing, &mut outcome.body).await.err();
+        response.stop = reader.body(framing, &mut response.body).await.err();
     }
-    outcome
+    response
 }
 
 /// Whether the network has done nothing to a connection that its user must notice.
@@ -328,27 +328,27 @@ struct Judge {
 }
 
 impl Judge {
-    fn verdict(&self, model: &mut Model, outcome: &Outcome) -> Result<(), String> {
-        let Some(head) = &outcome.head else { return self.without_response(model, outcome) };
-        if outcome.stop == Some(Stop::Nonsense) {
-            return Err("a response without sense".to_owned());
+    fn verdict(&self, model: &mut Model, response: &Response) -> Result<(), String> {
+        let Some(head) = &response.head else { return self.without_response(model, response) };
+        if response.stop == Some(Stop::Nonsense) {
+            return Err("a malformed response".to_owned());
         }
         let generation = head.number("x-generation");
         if !generation.is_some_and(|number| (self.begun..=model.generation).contains(&number)) {
             return Err(format!("the configuration {generation:?} has answered"));
         }
         match head.number("x-response") {
-            Some(number) => self.passed_on(model, outcome, head, number),
-            None => self.own(model, outcome, head),
+            Some(number) => self.passed_on(model, response, head, number),
+            None => self.own(model, response, head),
         }
     }
 
     /// No response has come.
-    fn without_response(&self, model: &Model, outcome: &Outcome) -> Result<(), String> {
+    fn without_response(&self, model: &Model, response: &Response) -> Result<(), String> {
         let idle = Duration::from_secs(model.conf.keepalive_timeout.saturating_sub(1));
         let timed_out = self.place > 0 && self.idle >= idle;
         match self.well && !timed_out && !model.conf.is_scarce() {
-            true => Err(format!("no response, {:?}", outcome.stop)),
+            true => Err(format!("no response, {:?}", response.stop)),
             false => Ok(()),
         }
     }
@@ -357,11 +357,11 @@ impl Judge {
     fn passed_on(
         &self,
         model: &mut Model,
-        outcome: &Outcome,
+        response: &Response,
         head: &Head,
         number: usize,
     ) -> Result<(), String> {
-        let given = *model.given.get(number).ok_or("a response that nobody has given")?;
+        let given = *model.given.get(number).ok_or("an unknown response")?;
         if given.request != self.id {
             return Err(format!("the response to r{}", given.request));
         }
@@ -369,25 +369,25 @@ impl Judge {
             return Err(format!("the status {} in place of {}", head.status(), given.status));
         }
         let whole = content(number, given.length);
-        let (got, all) = (outcome.body.len(), whole.len());
-        if !whole.starts_with(&outcome.body) && model.sent[self.id].method != "HEAD" {
+        let (got, all) = (response.body.len(), whole.len());
+        if !whole.starts_with(&response.body) && model.sent[self.id].method != "HEAD" {
             return Err(format!("another body, {got} bytes of {all}"));
         }
         let is_whole = got == all;
-        let looks_whole = outcome.stop.is_none() && (head.framing().is_some() && !self.old);
+        let looks_whole = response.stop.is_none() && (head.framing().is_some() && !self.old);
         if looks_whole && !is_whole && !model.sent[self.id].method.eq("HEAD") {
             return Err(format!("{got} bytes of {all} that look whole"));
         }
         let delivered = given.whole && is_well(sim::fate(given.over));
-        if self.well && delivered && (!is_whole || outcome.stop.is_some()) {
-            return Err(format!("{got} bytes of {all}, {:?}", outcome.stop));
+        if self.well && delivered && (!is_whole || response.stop.is_some()) {
+            return Err(format!("{got} bytes of {all}, {:?}", response.stop));
         }
         model.answered += usize::from(is_whole);
         Ok(())
     }
 
     /// A response of the proxy's own.
-    fn own(&self, model: &Model, outcome: &Outcome, head: &Head) -> Result<(), String> {
+    fn own(&self, model: &Model, response: &Response, head: &Head) -> Result<(), String> {
         let sent = &model.sent[self.id];
         let excuse = match head.status() {
             413 => model.conf.max_body > 0 && sent.length > model.conf.max_body,
@@ -400,8 +400,8 @@ impl Judge {
         if !excuse {
             return Err(format!("\"{}\" without a reason", head.first));
         }
-        match self.well && outcome.stop.is_some() {
-            true => Err(format!("a page that is cut off, {:?}", outcome.stop)),
+        match self.well && response.stop.is_some() {
+            true => Err(format!("a page that is cut off, {:?}", response.stop)),
             false => Ok(()),
         }
     }

@@ -105,7 +105,7 @@ fn identify(head: &Head, is_kept: bool, shared: &Shared) -> Option<usize> {
             Some(id)
         }
         None => {
-            model.breaks(format!("nobody has sent \"{}\"", head.first));
+            model.breaks(format!("an unknown request: \"{}\"", head.first));
             None
         }
     }
@@ -136,10 +136,10 @@ async fn read_body(
         model.breaks(format!("r{id} came with {} of {} bytes", body.len(), whole.len()));
     }
     if read.is_ok() && !sent.whole {
-        model.breaks(format!("r{id} came as a whole, and was not sent so"));
+        model.breaks(format!("r{id} came in full, but was sent in part"));
     }
     if read == Err(Stop::Nonsense) {
-        model.breaks(format!("the body of r{id} came without sense"));
+        model.breaks(format!("the body of r{id} is malformed"));
     }
     read
 }
