@@ -12,9 +12,10 @@ use weir_engine::timer::Deadline;
 use crate::client::Exchange;
 
 mod collect;
+pub mod content;
 mod read;
 
-pub use collect::{Collector, Content};
+use content::Content;
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

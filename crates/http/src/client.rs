@@ -15,9 +15,9 @@ use weir_engine::timer::Deadline;
 
 use crate::piece::{FILE_READ, Piece};
 
-mod exchange;
+pub(crate) mod exchange;
 pub(crate) mod h1;
-mod head;
+pub(crate) mod head;
 pub mod memory;
 mod pipe;
 mod queue;

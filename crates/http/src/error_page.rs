@@ -120,7 +120,7 @@ async fn built_in(request: &mut Request, status: u16) -> Verdict {
     if request.discard_body().is_err() {
         request.keepalive = false;
     }
-    request.response.chain.clear();
+    request.chain.clear();
     request.response.status = shown;
     request.error_status = 0;
     let page = match refresh(request, status) {

@@ -1,10 +1,6 @@
 //! Values of header fields with client data. Variables are decoded and may contain a line feed
 //! (`$uri`), which would end the field and let the client add another.
 
-use weir_script::Template;
-
-use crate::request::Request;
-
 /// Whether a byte ends a field, or a C string.
 fn ends(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n' | 0)
@@ -33,15 +29,6 @@ pub fn escape_address(address: &mut Vec<u8>) {
             true => address.extend_from_slice(format!("%{byte:02X}").as_bytes()),
             false => address.push(byte),
         }
-    }
-}
-
-impl Request {
-    /// Appends the value of a template for a header field.
-    pub fn eval_field(&mut self, template: &Template, out: &mut Vec<u8>) {
-        let start = out.len();
-        template.eval(self, out);
-        clean(out, start);
     }
 }
 

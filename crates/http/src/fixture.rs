@@ -9,7 +9,7 @@ use weir_conf::{Assembly, assemble_with};
 use weir_engine::{Addr, clock};
 use weir_upstream::Registry;
 
-use crate::request::ConnectionInfo;
+use crate::request::connection_info::ConnectionInfo;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::Plan;
 

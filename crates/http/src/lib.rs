@@ -19,8 +19,8 @@ pub mod filter;
 #[cfg(test)]
 mod fixture;
 pub mod folder;
+mod gzip_clients;
 pub mod head;
-pub mod include;
 pub mod location_config;
 pub mod log_context;
 pub mod module;

@@ -4,7 +4,8 @@
 use weir_conf::{Table, TypeMap};
 
 use crate::module::Module;
-use crate::variables::{Definitions, VariableRow};
+use crate::variables::definitions::Definitions;
+use crate::variables::{self, VariableRow};
 
 mod access;
 mod addition;
@@ -51,6 +52,7 @@ mod userid;
 /// All modules.
 #[rustfmt::skip]
 pub const MODULES: &[&Module] = &[
+    &variables::table::MODULE,
     &rewrite::MODULE,
     &map::MODULE,
     &geo::MODULE,
@@ -117,7 +119,9 @@ pub fn flush_logs() {
 /// The registries that assembling these tables starts with: the variables of all modules.
 pub fn registries() -> TypeMap {
     let mut registries = TypeMap::default();
-    registries.insert(Definitions::of(MODULES));
+    let definitions = Definitions::of(MODULES);
+    registries.insert(definitions.reserved());
+    registries.insert(definitions);
     registries
 }
 

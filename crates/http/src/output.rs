@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::client::head::Reply;
 use crate::filter::{After, Part};
 use crate::module::Verdict;
 use crate::piece::Piece;
@@ -22,7 +23,7 @@ impl Request {
             self.response.status_line = None;
         }
         self.discard_body()?;
-        self.response.before_last.clear();
+        self.before_last.clear();
         let location = self.location.clone();
         for filter in &location.handlers.header_filters {
             filter(self)?;
@@ -36,12 +37,53 @@ impl Request {
         }
         self.response.sent = Sent::Head;
         if self.is_subrequest() {
-            crate::include::limit_capture(self);
+            crate::subrequest::include::limit_capture(self);
         } else {
             self.settle_rate();
             self.queue_head();
         }
         Ok(())
+    }
+
+    /// Queues the head as it is.
+    pub(crate) fn queue_head(&mut self) {
+        if self.keepalive && self.snapshot.is_draining() {
+            self.keepalive = false;
+        }
+        self.client.queue_head(Reply {
+            response: &mut self.response,
+            keepalive: &mut self.keepalive,
+            method: self.method,
+            version: self.head.version,
+            upgraded: self.upgraded,
+            host: &self.head.host,
+            server_name: &self.server.name,
+            info: &self.info,
+            connection: &self.location.usual.connection,
+            redirect: &self.location.usual.redirect,
+        });
+    }
+
+    /// Tells a waiting client to go on with its body (RFC 9110 section 10.1.1).
+    pub(crate) fn queue_continue(&mut self) {
+        if std::mem::take(&mut self.body.expects_continue) {
+            self.client.queue_continue();
+        }
+    }
+
+    /// Back to a response that nobody has decided on.
+    pub(crate) fn reset_response(&mut self) {
+        self.response.reset();
+        self.chain.clear();
+        self.before_last.clear();
+    }
+
+    /// Removes the body of a response that is not sent, and its description
+    /// (ngx_http_clean_header).
+    pub fn forget_response_body(&mut self) {
+        self.response.forget_body();
+        self.chain.clear();
+        self.before_last.clear();
     }
 
     /// For a response that does not wait for the request body: tells a waiting client to continue,
@@ -90,7 +132,7 @@ impl Request {
         if self.response.sent == Sent::All {
             return Ok(());
         }
-        for compute in std::mem::take(&mut self.response.before_last) {
+        for compute in std::mem::take(&mut self.before_last) {
             compute(self);
         }
         self.run_chain(piece, After::Finish)
@@ -126,21 +168,21 @@ impl Request {
             }
             return Ok(());
         }
-        if self.response.chain.is_empty() {
+        if self.chain.is_empty() {
             if let Some(piece) = piece {
-                self.queue(piece);
+                self.client.queue(&self.response, piece);
             }
             if after == After::Finish {
                 self.response.sent = Sent::All;
                 if !self.is_subrequest() {
-                    self.queue_end();
+                    self.client.queue_end(&self.response);
                 }
             }
             return Ok(());
         }
-        let mut chain = std::mem::take(&mut self.response.chain);
+        let mut chain = std::mem::take(&mut self.chain);
         let pieces = chain.run(self, Part::Own, piece, after);
-        self.response.chain = chain;
+        self.chain = chain;
         self.join(pieces?, after)
     }
 }

@@ -50,9 +50,9 @@ async fn post_action(request: &mut Request) {
         first = false;
         let client = request.client.put_aside();
         let keepalive = request.keepalive;
+        let (status, head_size) = (request.response.status, request.response.head_size);
+        request.reset_response();
         let response = &mut request.response;
-        let (status, head_size) = (response.status, response.head_size);
-        response.reset();
         (response.status, response.head_size) = (status, head_size);
         response.header_only = true;
         let verdict = match action.value.starts_with(b"/") {

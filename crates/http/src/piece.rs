@@ -6,8 +6,7 @@ use std::rc::Rc;
 use weir_engine::buffer::Buf;
 use weir_engine::file_io::File;
 
-use crate::body::Content;
-use crate::include::Child;
+use crate::body::content::Content;
 
 /// Bytes in memory, a range of a file that is read when it is sent, or the place of a subrequest's
 /// response.
@@ -24,8 +23,12 @@ pub enum Piece {
     File(Rc<File>, Range<u64>),
     /// A subrequest whose response belongs here. It never reaches the client's queue, and filters
     /// see it in [`BodyFilter::include`](crate::filter::BodyFilter::include) only.
-    Include(Box<Child>),
+    Include(Included),
 }
+
+/// The number under which a request keeps a subrequest until its place in the response is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Included(pub(crate) u32);
 
 impl Piece {
     /// Copies `bytes` into a pooled buffer.

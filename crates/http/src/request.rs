@@ -10,21 +10,23 @@ use weir_wire::h1::Method;
 
 use crate::body::Body;
 use crate::client::Client;
+use crate::field;
+use crate::filter::Chain;
 use crate::head::Head;
-use crate::include::Line;
 use crate::module::Handler;
 use crate::pass::state::Attempts;
 use crate::response::Response;
 use crate::route::{Location, Server};
 use crate::snapshot::{Held, Snapshot};
-use crate::subrequest::Family;
-use crate::variables::Values;
+use crate::subrequest::family::Family;
+use crate::subrequest::line::Line;
+use crate::variables::values::Values;
 
-mod connection_info;
+pub mod connection_info;
 mod lifecycle;
 mod state;
 
-pub use connection_info::ConnectionInfo;
+use connection_info::ConnectionInfo;
 pub use state::State;
 use state::{Common, Kept};
 
@@ -98,6 +100,10 @@ pub struct Request {
     pub length: u64,
     /// The answer.
     pub response: Response,
+    /// The filters that its body goes through.
+    pub chain: Chain,
+    /// Functions that run before its body ends, to compute trailers.
+    pub before_last: Vec<fn(&mut Self)>,
     /// The way to and from the client.
     pub client: Client,
     /// What upstreams were asked and have answered.
@@ -159,6 +165,13 @@ impl Request {
                 scratch
             }
         }
+    }
+
+    /// Appends the value of a template for a header field.
+    pub fn eval_field(&mut self, template: &Template, out: &mut Vec<u8>) {
+        let start = out.len();
+        template.eval(self, out);
+        field::clean(out, start);
     }
 
     /// Sets the URI to be served from now on, as `rewrite` does.

@@ -2,8 +2,6 @@
 
 use weir_wire::header::{Headers, Known};
 
-use crate::filter::Chain;
-
 /// A response before and while it is sent. Fields that the server itself uses have members; all
 /// others are in `headers`, in the order of output.
 #[derive(Default)]
@@ -46,10 +44,6 @@ pub struct Response {
     pub trailers: Headers,
     /// Whether there will be trailers, which require a chunked body.
     pub expect_trailers: bool,
-    /// Functions that run before the body ends, to compute trailers.
-    pub before_last: Vec<fn(&mut crate::request::Request)>,
-    /// The body filters.
-    pub chain: Chain,
     /// Whether no body is sent although the status may allow one (HEAD, 204, 304, header_only).
     pub header_only: bool,
     /// Whether the client is probably still sending, so that closing must linger.
@@ -95,8 +89,6 @@ impl Response {
             headers,
             trailers,
             expect_trailers,
-            before_last,
-            chain,
             header_only,
             lingers,
             chunked,
@@ -124,8 +116,6 @@ impl Response {
         }
         headers.clear();
         trailers.clear();
-        before_last.clear();
-        chain.clear();
     }
 
     /// Removes the length, because a filter will change it (nginx:
@@ -141,8 +131,8 @@ impl Response {
         self.headers.remove(Known::AcceptRanges);
     }
 
-    /// Removes the description of a body that is not sent (ngx_http_clean_header).
-    pub fn forget_body(&mut self) {
+    /// Removes the description of a body that is not sent.
+    pub(crate) fn forget_body(&mut self) {
         self.status_line = None;
         self.content_type.clear();
         self.charset.clear();
@@ -150,8 +140,6 @@ impl Response {
         self.headers.clear();
         self.trailers.clear();
         self.expect_trailers = false;
-        self.before_last.clear();
-        self.chain.clear();
         self.content_length = None;
         self.last_modified = None;
         self.allow_ranges = false;

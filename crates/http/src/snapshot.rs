@@ -20,7 +20,7 @@ use weir_script::VarId;
 use weir_upstream::{Group, PoolId, Registry, Resolver, ResolverConfig, UpstreamRef};
 
 use crate::module::Modules;
-use crate::request::ConnectionInfo;
+use crate::request::connection_info::ConnectionInfo;
 use crate::route::{Endpoint, Routes};
 use crate::variables::Source;
 

@@ -10,10 +10,15 @@ use weir_engine::error_log::Level;
 use weir_wire::h1::Method;
 
 use crate::client::{Client, Sign, Sink};
+use crate::core::ERRORS;
 use crate::module::Entry;
 use crate::phase;
 use crate::request::{Origin, Request};
 use crate::response::Sent;
+
+pub(crate) mod family;
+pub mod include;
+pub mod line;
 
 thread_local! {
     static RUNNING: Cell<usize> = const { Cell::new(0) };
@@ -22,15 +27,6 @@ thread_local! {
 /// The maximum number of subrequests of a client's request, nested ones included, so that a page
 /// that includes itself twice comes to an end. nginx limits only the depth.
 pub const MAX_SUBREQUESTS_IN_ALL: u32 = 10_000;
-
-/// The state shared by a client's request and all its subrequests.
-#[derive(Default)]
-pub(crate) struct Family {
-    /// The number of subrequests made.
-    made: Cell<u32>,
-    /// The number of running subrequests that are included in responses.
-    pub(crate) running: Cell<usize>,
-}
 
 /// The number of detached subrequests of this thread. A thread that ends waits for them, as it does
 /// for clients.
@@ -91,7 +87,7 @@ impl Request {
             .await;
         }
         std::mem::swap(&mut child.values, &mut self.values);
-        if child.get(&crate::core::ERRORS).log_subrequest {
+        if child.get(&ERRORS).log_subrequest {
             phase::log(&mut child).await;
         }
         child
@@ -103,7 +99,7 @@ impl Request {
         weir_engine::event_loop::spawn(async move {
             let _running = running;
             phase::run_from(&mut self, Entry::ServerRewrite).await;
-            if self.get(&crate::core::ERRORS).log_subrequest {
+            if self.get(&ERRORS).log_subrequest {
                 phase::log(&mut self).await;
             }
         });

@@ -1,45 +1,20 @@
 //! Collecting a whole body, in memory or in a file.
 
 use std::future::poll_fn;
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use weir_engine::buffer::{self, Buf};
 use weir_engine::error_log::Level;
 use weir_engine::file_io::{Aio, File};
 
+use super::content::Content;
 use crate::core::LIMITS;
 use crate::core::limits::BodyInFile;
 use crate::core::temp_path::failed;
 use crate::request::Request;
 
-/// The content of a body that has been read whole.
-#[derive(Default)]
-pub struct Content {
-    /// The bytes, if they fit into memory.
-    pub memory: Buf,
-    /// The file that otherwise holds the bytes.
-    pub file: Option<Rc<File>>,
-    /// The file's name, for `$request_body_file`.
-    pub path: Option<PathBuf>,
-    /// Whether the file is removed with the request (`client_body_in_file_only clean`).
-    clean: bool,
-    /// Total length in bytes.
-    pub len: u64,
-}
-
-impl Drop for Content {
-    fn drop(&mut self) {
-        if self.clean
-            && let Some(path) = self.path.take()
-        {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
 /// Collects a body in memory up to a limit, and in a temporary file beyond it.
-pub struct Collector {
+pub(super) struct Collector {
     content: Content,
     limit: usize,
     /// The length of the body, if known.
@@ -56,7 +31,7 @@ const MOST_UNWRITTEN: usize = 1024 * 1024;
 
 impl Collector {
     /// A collector for the request's location. `received` bytes came with the head.
-    pub fn new(request: &mut Request, received: u64) -> Self {
+    pub(super) fn new(request: &mut Request, received: u64) -> Self {
         // An unknown pool has been logged; writes then run on the loop.
         let aio = request.aio_write().unwrap_or_default();
         let limits = request.get(&LIMITS);
@@ -85,7 +60,7 @@ impl Collector {
     ///
     /// # Errors
     /// The log message, if the temporary file cannot be created or written.
-    pub fn add(&mut self, request: &Request, data: &[u8]) -> Result<(), String> {
+    pub(super) fn add(&mut self, request: &Request, data: &[u8]) -> Result<(), String> {
         self.content.len += data.len() as u64;
         if self.content.file.is_none() && self.content.memory.len() + data.len() <= self.limit {
             if self.content.memory.capacity() == 0 {
@@ -99,7 +74,7 @@ impl Collector {
     }
 
     /// The memory for the rest of the body, if it has room for all of it and one byte more.
-    pub fn room(&mut self) -> Option<&mut Buf> {
+    pub(super) fn room(&mut self) -> Option<&mut Buf> {
         let Self { content, limit, expected, .. } = self;
         let length = usize::try_from((*expected)?).unwrap_or(usize::MAX);
         let fits = content.file.is_none() && length <= *limit && length < content.memory.capacity();
@@ -107,7 +82,7 @@ impl Collector {
     }
 
     /// Counts bytes received into [`Collector::room`].
-    pub fn received(&mut self, count: u64) {
+    pub(super) fn received(&mut self, count: u64) {
         self.content.len += count;
     }
 
@@ -167,7 +142,7 @@ impl Collector {
     ///
     /// # Errors
     /// As [`Collector::add`].
-    pub async fn finish(mut self, request: &Request) -> Result<Content, String> {
+    pub(super) async fn finish(mut self, request: &Request) -> Result<Content, String> {
         if self.in_file != BodyInFile::Off {
             self.spill(request, &[])?;
         }

@@ -7,12 +7,14 @@ use weir_engine::Conn;
 use weir_engine::buffer::Buf;
 use weir_engine::connection::splice::Moved;
 
+use super::head::Reply;
 use super::queue::Queue;
-use super::{Behind, Sending, h1, memory};
+use super::{Behind, Client, Sending, h1, memory};
 use crate::body::{Body, BodyError, BodyStep};
 use crate::duplex::Duplex;
+use crate::head::Head;
 use crate::piece::Piece;
-use crate::request::Request;
+use crate::response::Response;
 
 /// The protocol's side of a request: its body comes in here, and the response goes out.
 pub enum Exchange {
@@ -34,22 +36,24 @@ pub(crate) enum Sign {
     Hidden,
 }
 
-/// What the protocol does to a request.
-impl Request {
-    /// Settles what the head says about the body and what follows it on the connection.
-    pub(crate) fn begin_exchange(&mut self) {
-        match self.client.exchange() {
-            Some(Exchange::H1(_)) => h1::begin(self),
-            Some(Exchange::Memory(_)) => memory::begin(self),
+/// What the protocol does to a request and its response.
+impl Client {
+    /// Settles what the head says about the body, and whether another request may follow it on the
+    /// connection.
+    pub(crate) fn begin(&mut self, head: &Head, body: &mut Body, keepalive: &mut bool) {
+        match self.exchange() {
+            Some(Exchange::H1(link)) => link.begin(head, body, keepalive),
+            Some(Exchange::Memory(_)) => memory::begin(head, body),
             None => {}
         }
     }
 
     /// Queues the head of the response, and settles how the body is framed.
-    pub(crate) fn queue_head(&mut self) {
-        match self.client.exchange() {
-            Some(Exchange::H1(_)) => h1::queue_head(self),
-            Some(Exchange::Memory(_)) => memory::queue_head(self),
+    #[inline]
+    pub(crate) fn queue_head(&mut self, reply: Reply<'_>) {
+        match self.exchange() {
+            Some(Exchange::H1(_)) => h1::queue_head(self, reply),
+            Some(Exchange::Memory(stream)) => stream.queue_head(reply),
             None => {}
         }
     }
@@ -59,57 +63,54 @@ impl Request {
         &mut self,
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) {
-        match self.client.exchange() {
-            Some(Exchange::H1(_)) => h1::queue_early_hints(self, fields),
-            Some(Exchange::Memory(_)) => memory::queue_early_hints(self, fields),
+        match self.exchange() {
+            Some(Exchange::H1(_)) => self.push(h1::early_hints(fields)),
+            Some(Exchange::Memory(stream)) => stream.queue_early_hints(fields),
             None => {}
         }
     }
 
     /// Tells a waiting client to go on with its body (RFC 9110 section 10.1.1).
     pub(crate) fn queue_continue(&mut self) {
-        if !std::mem::take(&mut self.body.expects_continue) {
-            return;
-        }
-        match self.client.exchange() {
-            Some(Exchange::H1(_)) => h1::queue_continue(self),
+        match self.exchange() {
+            Some(Exchange::H1(_)) => self.push(h1::CONTINUE),
             Some(Exchange::Memory(_)) | None => {}
         }
     }
 
-    /// Queues a piece of the body.
-    pub(crate) fn queue(&mut self, piece: Piece) {
-        match self.client.exchange() {
-            Some(Exchange::H1(_)) if self.response.chunked => h1::queue_chunk(self, [piece]),
-            _ => self.client.push(piece),
+    /// Queues a piece of the body of `response`.
+    pub(crate) fn queue(&mut self, response: &Response, piece: Piece) {
+        match self.exchange() {
+            Some(Exchange::H1(_)) if response.chunked => h1::queue_chunk(self, [piece]),
+            _ => self.push(piece),
         }
     }
 
     /// Queues pieces of the body that belong together.
-    pub(crate) fn queue_all(&mut self, pieces: Vec<Piece>) {
-        match self.client.exchange() {
-            Some(Exchange::H1(_)) if self.response.chunked => h1::queue_chunk(self, pieces),
+    pub(crate) fn queue_all(&mut self, response: &Response, pieces: Vec<Piece>) {
+        match self.exchange() {
+            Some(Exchange::H1(_)) if response.chunked => h1::queue_chunk(self, pieces),
             _ => {
                 for piece in pieces {
-                    self.client.push(piece);
+                    self.push(piece);
                 }
             }
         }
     }
 
     /// Queues what ends the body, with its trailers.
-    pub(crate) fn queue_end(&mut self) {
-        match self.client.exchange() {
-            Some(Exchange::H1(_)) => h1::queue_end(self),
-            Some(Exchange::Memory(_)) => memory::queue_end(self),
-            None => {}
+    pub(crate) fn queue_end(&mut self, response: &Response) {
+        match self.exchange() {
+            Some(Exchange::H1(_)) if response.chunked => self.push(h1::end(&response.trailers)),
+            Some(Exchange::Memory(stream)) => stream.queue_end(&response.trailers),
+            Some(Exchange::H1(_)) | None => {}
         }
     }
 
     /// Whether the body may go from another connection to the client's without being read.
-    pub(crate) fn is_movable(&mut self) -> bool {
-        match self.client.exchange() {
-            Some(Exchange::H1(_)) => !self.response.chunked,
+    pub(crate) fn is_movable(&mut self, response: &Response) -> bool {
+        match self.exchange() {
+            Some(Exchange::H1(_)) => !response.chunked,
             Some(Exchange::Memory(_)) | None => false,
         }
     }

@@ -12,11 +12,13 @@ use std::task::{Context, Poll, ready};
 use weir_engine::buffer::Buf;
 use weir_engine::connection::Conn;
 use weir_wire::h1::{Chunked, Connection as Wish, Version};
-use weir_wire::header::Known;
+use weir_wire::header::{Headers, Known};
 
-use super::exchange::{Exchange, Sign};
+use super::Client;
+use super::exchange::Sign;
+use crate::body::Body;
+use crate::head::Head;
 use crate::piece::Piece;
-use crate::request::Request;
 
 pub(super) use head::queue_head;
 pub(crate) use reason::reason;
@@ -37,6 +39,19 @@ impl Link {
     /// A connection that nothing has been received from.
     pub fn new(conn: Conn) -> Box<Self> {
         Box::new(Self { conn, input: Buf::default(), chunks: None, corked: false })
+    }
+
+    /// The head has been taken in: settles how the body comes, and whether another request may
+    /// follow.
+    pub(super) fn begin(&mut self, head: &Head, body: &mut Body, keepalive: &mut bool) {
+        self.begin_body(body, head.framing);
+        *keepalive = match head.connection {
+            Wish::Close => false,
+            Wish::KeepAlive => head.version >= Version::HTTP_10,
+            Wish::Unsaid => head.version >= Version::HTTP_11,
+        };
+        body.expects_continue = head.version >= Version::HTTP_11
+            && head.get(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
     }
 
     pub(super) fn poll_sign(&mut self, cx: &mut Context<'_>) -> Poll<Sign> {
@@ -66,26 +81,8 @@ impl Link {
     }
 }
 
-/// The head has been taken in: settles how the body comes, and whether another request may follow.
-pub(super) fn begin(request: &mut Request) {
-    let Request { body, client, head, .. } = request;
-    if let Some(Exchange::H1(link)) = client.exchange() {
-        link.begin_body(body, head.framing);
-    }
-    request.keepalive = match head.connection {
-        Wish::Close => false,
-        Wish::KeepAlive => head.version >= Version::HTTP_10,
-        Wish::Unsaid => head.version >= Version::HTTP_11,
-    };
-    request.body.expects_continue = head.version >= Version::HTTP_11
-        && head.get(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
-}
-
-/// Queues `103 Early Hints` with these fields (RFC 8297).
-pub(super) fn queue_early_hints<'a>(
-    request: &mut Request,
-    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-) {
+/// An interim response `103 Early Hints` with these fields (RFC 8297).
+pub(super) fn early_hints<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Piece {
     let mut out = weir_engine::buffer::take(EARLY_HINTS);
     out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
     for (name, value) in fields {
@@ -94,20 +91,18 @@ pub(super) fn queue_early_hints<'a>(
         }
     }
     out.extend_from_slice(b"\r\n");
-    request.client.push(out.into());
+    out.into()
 }
 
 /// Room for usual hints.
 const EARLY_HINTS: usize = 512;
 
-/// Queues `100 Continue`.
-pub(super) fn queue_continue(request: &mut Request) {
-    request.client.push(Piece::Static(b"HTTP/1.1 100 Continue\r\n\r\n"));
-}
+/// `100 Continue`.
+pub(super) const CONTINUE: Piece = Piece::Static(b"HTTP/1.1 100 Continue\r\n\r\n");
 
 /// Queues pieces in a chunk of their own.
 pub(super) fn queue_chunk(
-    request: &mut Request,
+    client: &mut Client,
     pieces: impl AsRef<[Piece]> + IntoIterator<Item = Piece>,
 ) {
     let length: u64 = pieces.as_ref().iter().map(Piece::len).sum();
@@ -115,28 +110,25 @@ pub(super) fn queue_chunk(
         return;
     }
     let head = weir_wire::h1::chunk_head(length as usize);
-    request.client.push(Piece::copy(&head));
+    client.push(Piece::copy(&head));
     for piece in pieces {
-        request.client.push(piece);
+        client.push(piece);
     }
-    request.client.push(Piece::Static(b"\r\n"));
+    client.push(Piece::Static(b"\r\n"));
 }
 
-/// Queues what ends a body in chunks: the last one, and the trailers.
-pub(super) fn queue_end(request: &mut Request) {
-    if !request.response.chunked {
-        return;
-    }
-    if request.response.trailers.is_empty() {
-        return request.client.push(Piece::Static(b"0\r\n\r\n"));
+/// What ends a body in chunks: the last one, and the trailers.
+pub(super) fn end(trailers: &Headers) -> Piece {
+    if trailers.is_empty() {
+        return Piece::Static(b"0\r\n\r\n");
     }
     let mut out = weir_engine::buffer::take(256);
     out.extend_from_slice(b"0\r\n");
-    for (name, value, _) in request.response.trailers.iter() {
+    for (name, value, _) in trailers.iter() {
         for part in [name, b": ", value, b"\r\n"] {
             out.extend_from_slice(part);
         }
     }
     out.extend_from_slice(b"\r\n");
-    request.client.push(out.into());
+    out.into()
 }

@@ -1,14 +1,16 @@
 //! The head of a response as it is whatever the protocol (nginx: `ngx_http_header_filter`), in
 //! nginx's order.
 
-use std::sync::Arc;
-
-use weir_wire::h1::Method;
+use weir_conf::Settled;
+use weir_wire::h1::{Method, Version};
 use weir_wire::header::{Headers, Known};
 
 use crate::core::ServerTokens;
+use crate::core::connection::Connection;
+use crate::core::redirect::Redirect;
 use crate::field;
-use crate::request::Request;
+use crate::request::connection_info::ConnectionInfo;
+use crate::response::Response;
 use crate::server_name::SERVER_NAME;
 
 /// Takes the fields of a head, one after the other: a name, its value, its end.
@@ -33,9 +35,34 @@ pub(super) trait HeadWriter {
     }
 }
 
+/// A response whose head is to be written, and what the head says of its request and of the place
+/// that the request has come to.
+pub(crate) struct Reply<'a> {
+    /// The response.
+    pub(crate) response: &'a mut Response,
+    /// Whether the connection can take another request, as far as anybody knows yet.
+    pub(crate) keepalive: &'a mut bool,
+    /// The request's method.
+    pub(crate) method: Method,
+    /// The version of HTTP that the client has asked by.
+    pub(crate) version: Version,
+    /// Whether another protocol takes over.
+    pub(crate) upgraded: bool,
+    /// The host that the client has named; empty if it has named none.
+    pub(crate) host: &'a [u8],
+    /// The name of the server.
+    pub(crate) server_name: &'a [u8],
+    /// The connection.
+    pub(crate) info: &'a ConnectionInfo,
+    /// `keepalive_*` and the like.
+    pub(crate) connection: &'a Settled<Connection>,
+    /// `server_tokens` and what redirects look like.
+    pub(crate) redirect: &'a Settled<Redirect>,
+}
+
 /// Settles what the head says of the body; whether there is none.
-pub(super) fn settle(request: &mut Request) -> bool {
-    let response = &mut request.response;
+pub(super) fn settle(reply: &mut Reply<'_>) -> bool {
+    let response = &mut *reply.response;
     if response.status == 204 {
         response.content_length = None;
         response.headers.remove(Known::ContentLength);
@@ -51,47 +78,47 @@ pub(super) fn settle(request: &mut Request) -> bool {
     response.header_only
         || matches!(response.status, 204 | 304)
         || response.status < 200
-        || request.method == Method::Head
-        || request.method == Method::Connect && response.status / 100 == 2
+        || reply.method == Method::Head
+        || reply.method == Method::Connect && response.status / 100 == 2
 }
 
 /// Writes the fields. `hop` writes those of the connection where they have their place.
 pub(super) fn write<W: HeadWriter>(
-    request: &mut Request,
+    reply: &mut Reply<'_>,
     out: &mut W,
-    hop: impl FnOnce(&Request, &mut W),
+    hop: impl FnOnce(&Reply<'_>, &mut W),
 ) {
-    server_and_date(request, out);
-    entity(request, out);
-    let relative = location(request, out);
-    hop(request, out);
-    if request.response.vary_accept_encoding {
+    server_and_date(reply, out);
+    entity(reply.response, out);
+    let relative = location(reply, out);
+    hop(reply, out);
+    let response = &*reply.response;
+    if response.vary_accept_encoding {
         out.field("Vary: ", b"Accept-Encoding");
     }
-    if relative && let Some(target) = &request.response.location {
+    if relative && let Some(target) = &response.location {
         out.field("Location: ", target);
     }
-    debug_assert!(request.response.headers.iter().all(|(_, value, _)| field::is_clean(value)));
-    out.fields(&request.response.headers);
+    debug_assert!(response.headers.iter().all(|(_, value, _)| field::is_clean(value)));
+    out.fields(&response.headers);
 }
 
-fn server_and_date(request: &Request, out: &mut impl HeadWriter) {
-    if !request.response.passes_server {
-        let name = match request.location.usual.redirect.server_tokens {
+fn server_and_date(reply: &Reply<'_>, out: &mut impl HeadWriter) {
+    if !reply.response.passes_server {
+        let name = match reply.redirect.server_tokens {
             ServerTokens::On => SERVER_NAME.full,
             ServerTokens::Build => SERVER_NAME.build,
             ServerTokens::Off => SERVER_NAME.short,
         };
         out.field("Server: ", name.as_bytes());
     }
-    if !request.response.passes_date {
+    if !reply.response.passes_date {
         out.field("Date: ", &weir_engine::clock::http_date());
     }
 }
 
 /// The fields that describe the body.
-fn entity(request: &Request, out: &mut impl HeadWriter) {
-    let response = &request.response;
+fn entity(response: &Response, out: &mut impl HeadWriter) {
     if !response.content_type.is_empty() {
         out.name("Content-Type: ");
         out.value().extend_from_slice(&response.content_type);
@@ -117,27 +144,27 @@ fn entity(request: &Request, out: &mut impl HeadWriter) {
 
 /// `Location`, made absolute for a path unless `absolute_redirect off`. Whether there is one that
 /// is to be sent as it is, which nginx does with the other fields.
-fn location(request: &mut Request, out: &mut impl HeadWriter) -> bool {
-    let Some(mut target) = request.response.location.take() else { return false };
+fn location(reply: &mut Reply<'_>, out: &mut impl HeadWriter) -> bool {
+    let Some(mut target) = reply.response.location.take() else { return false };
     field::escape_address(&mut target);
-    let redirect = Arc::clone(&request.location.usual.redirect);
+    let redirect = reply.redirect;
     if target.first() != Some(&b'/') || !redirect.absolute_redirect {
-        request.response.location = Some(target);
+        reply.response.location = Some(target);
         return true;
     }
-    let mut absolute: Vec<u8> = match request.info.tls {
+    let mut absolute: Vec<u8> = match reply.info.tls {
         Some(_) => b"https://".to_vec(),
         None => b"http://".to_vec(),
     };
     if redirect.server_name_in_redirect {
-        absolute.extend_from_slice(&request.server.name);
-    } else if !request.head.host.is_empty() {
-        absolute.extend_from_slice(&request.head.host);
+        absolute.extend_from_slice(reply.server_name);
+    } else if !reply.host.is_empty() {
+        absolute.extend_from_slice(reply.host);
     } else {
-        request.info.local.write_ip(&mut absolute);
+        reply.info.local.write_ip(&mut absolute);
     }
-    let usual = if request.info.tls.is_some() { 443 } else { 80 };
-    if let Some(port) = request.info.local.port()
+    let usual = if reply.info.tls.is_some() { 443 } else { 80 };
+    if let Some(port) = reply.info.local.port()
         && redirect.port_in_redirect
         && port != usual
     {
@@ -146,7 +173,7 @@ fn location(request: &mut Request, out: &mut impl HeadWriter) -> bool {
     }
     absolute.extend_from_slice(&target);
     out.field("Location: ", &absolute);
-    request.response.location = Some(absolute);
+    reply.response.location = Some(absolute);
     false
 }
 

@@ -17,11 +17,11 @@ use weir_wire::h1::Framing;
 use weir_wire::header::Headers;
 
 use super::exchange::{Exchange, Sign};
-use super::head::{self, HeadWriter};
+use super::head::{self, HeadWriter, Reply};
 use super::queue::Queue;
 use super::{READ_SIZE, Sending};
 use crate::body::{Body, BodyError, BodyStep, Rest};
-use crate::request::Request;
+use crate::head::Head;
 
 pub use peer::{Answer, Ended, Peer};
 
@@ -125,41 +125,11 @@ pub fn pair(window: u64) -> (Exchange, Peer) {
 }
 
 /// The head has been taken in: the request's body begins.
-pub(super) fn begin(request: &mut Request) {
-    match request.head.framing {
+pub(super) fn begin(head: &Head, body: &mut Body) {
+    match head.framing {
         Framing::None => {}
-        Framing::Length(length) => request.body.announce_length(length),
-        Framing::Chunked | Framing::UntilClose => request.body.announce_unknown(),
-    }
-}
-
-pub(super) fn queue_head(request: &mut Request) {
-    let ends = head::settle(request) && !request.upgraded;
-    let mut out = Fields { status: request.response.status, fields: Vec::new() };
-    head::write(request, &mut out, |_, _| {});
-    if let Some(Exchange::Memory(stream)) = request.client.exchange() {
-        stream.tell(|wire| wire.head = Some(out));
-        stream.end = ends.then(Fields::default);
-    }
-}
-
-pub(super) fn queue_early_hints<'a>(
-    request: &mut Request,
-    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-) {
-    let mut out = Fields { status: 103, fields: Vec::new() };
-    fields.for_each(|(name, value)| out.push(name, value));
-    if let Some(Exchange::Memory(stream)) = request.client.exchange() {
-        stream.tell(|wire| wire.interim.push(out));
-    }
-}
-
-/// What stands behind the body. It leaves when all that is queued has left.
-pub(super) fn queue_end(request: &mut Request) {
-    let mut out = Fields::default();
-    out.fields(&request.response.trailers);
-    if let Some(Exchange::Memory(stream)) = request.client.exchange() {
-        stream.end = Some(out);
+        Framing::Length(length) => body.announce_length(length),
+        Framing::Chunked | Framing::UntilClose => body.announce_unknown(),
     }
 }
 
@@ -174,6 +144,27 @@ impl Stream {
         let mut wire = self.wire.borrow_mut();
         change(&mut wire);
         wire.wake_client();
+    }
+
+    pub(super) fn queue_head(&mut self, mut reply: Reply<'_>) {
+        let ends = head::settle(&mut reply) && !reply.upgraded;
+        let mut out = Fields { status: reply.response.status, fields: Vec::new() };
+        head::write(&mut reply, &mut out, |_, _| {});
+        self.tell(|wire| wire.head = Some(out));
+        self.end = ends.then(Fields::default);
+    }
+
+    pub(super) fn queue_early_hints<'a>(&self, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
+        let mut out = Fields { status: 103, fields: Vec::new() };
+        fields.for_each(|(name, value)| out.push(name, value));
+        self.tell(|wire| wire.interim.push(out));
+    }
+
+    /// What stands behind the body. It leaves when all that is queued has left.
+    pub(super) fn queue_end(&mut self, trailers: &Headers) {
+        let mut out = Fields::default();
+        out.fields(trailers);
+        self.end = Some(out);
     }
 
     pub(super) fn poll_sign(&self, cx: &Context<'_>) -> Poll<Sign> {

@@ -6,7 +6,6 @@ use weir_wire::h1::Method;
 
 use super::listen;
 use super::location::{Kind, Pattern};
-use crate::variables::{self, Definitions};
 
 /// The kind of a block.
 pub static LOCATION: Slot<Blocks> = Slot::new();
@@ -33,9 +32,14 @@ directives! {
     }
 }
 
+/// The names of variables that a configuration may not define. A registry of the assembly.
+#[derive(Debug, Default)]
+pub(crate) struct ReservedNames(pub(crate) Vec<&'static str>);
+
 fn open_http(own: &mut BlocksWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    let modules = cx.registry::<Definitions>().modules();
-    variables::reserve(modules, cx.registry::<Variables>());
+    for name in std::mem::take(&mut cx.registry::<ReservedNames>().0) {
+        cx.registry::<Variables>().reserve(name);
+    }
     match own.http.replace(true) {
         None => Ok(()),
         Some(_) => Err(Fault::duplicate()),

@@ -7,7 +7,7 @@ use weir_conf::value::{parse_number, parse_sec, parse_size};
 use weir_conf::{Cx, Environment, Fault, Local, Node, Slot, Span, Word, directives};
 
 use super::address::{self, Address};
-use crate::route::Ports;
+use crate::route::listen::Ports;
 
 /// Where a server listens.
 pub static LISTEN: Slot<Listens> = Slot::new();

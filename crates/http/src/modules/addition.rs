@@ -7,10 +7,10 @@ use weir_conf::{Settings, Slot, directives};
 
 use crate::core::MediaTypes;
 use crate::filter::BodyFilter;
-use crate::include::Include;
 use crate::module::Module;
 use crate::piece::Piece;
 use crate::request::Request;
+use crate::subrequest::include::Include;
 
 pub(crate) const MODULE: Module = Module {
     name: "addition",
@@ -51,7 +51,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     request.response.clear_length();
     request.response.clear_ranges();
     request.response.weaken_etag();
-    request.response.chain.add(Box::new(add));
+    request.chain.add(Box::new(add));
     Ok(())
 }
 

@@ -9,7 +9,8 @@ use crate::body::Body;
 use crate::client::Sink;
 use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
 use crate::request::Request;
-use crate::variables::{Definitions, VariableRow};
+use crate::variables::VariableRow;
+use crate::variables::definitions::Definitions;
 
 pub(crate) const MODULE: Module = Module {
     name: "auth_request",

@@ -173,7 +173,7 @@ fn recode(request: &mut Request, settings: &Charset, list: &List, wanted: &Named
     if !matches!(**table, recode::Table::Bytes(_)) && !request.is_subrequest() {
         request.response.clear_length();
     }
-    request.response.chain.add(Box::new(Recode::new(Arc::clone(table))));
+    request.chain.add(Box::new(Recode::new(Arc::clone(table))));
 }
 
 fn named(list: &List, name: &[u8]) -> Named {

@@ -9,7 +9,7 @@ use weir_script::{GeoBlock, Variables};
 
 use crate::module::Module;
 use crate::request::Request;
-use crate::variables::Definitions;
+use crate::variables::definitions::Definitions;
 
 pub(crate) const MODULE: Module =
     Module { name: "geo", tables: &[&Geos::table(&GEOS)], ..Module::NONE };

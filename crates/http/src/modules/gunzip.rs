@@ -54,7 +54,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     response.weaken_etag();
     let stream = Decompress::new_gzip(WINDOW);
     let out = Buf::empty();
-    response.chain.add(Box::new(Decompressor { stream, ended: false, buffer_size, out }));
+    request.chain.add(Box::new(Decompressor { stream, ended: false, buffer_size, out }));
     Ok(())
 }
 

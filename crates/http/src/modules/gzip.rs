@@ -142,7 +142,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     response.clear_length();
     response.clear_ranges();
     response.weaken_etag();
-    response.chain.add(Box::new(Compressor {
+    request.chain.add(Box::new(Compressor {
         stream: None,
         level: settings.level.0,
         window,

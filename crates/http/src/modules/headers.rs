@@ -139,7 +139,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     }
     if headers.trailers.iter().any(|added| added.applies(success)) {
         request.response.expect_trailers = true;
-        request.response.before_last.push(compute_trailers);
+        request.before_last.push(compute_trailers);
     }
     Ok(())
 }

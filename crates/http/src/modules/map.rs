@@ -7,7 +7,7 @@ use weir_script::{MapBlock, Variables};
 
 use crate::module::Module;
 use crate::request::Request;
-use crate::variables::Definitions;
+use crate::variables::definitions::Definitions;
 
 pub(crate) const MODULE: Module =
     Module { name: "map", tables: &[&Maps::table(&MAPS)], ..Module::NONE };

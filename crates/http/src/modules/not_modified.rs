@@ -22,7 +22,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     let failed = unchanged_since.is_some_and(|date| !is_unmodified(request, date))
         || must_match.is_some_and(|list| !is_listed(request, list, false));
     if failed {
-        request.response.forget_body();
+        request.forget_response_body();
         return Err(412);
     }
     let since = head.get(Known::IfModifiedSince);

@@ -10,6 +10,6 @@ pub(crate) const MODULE: Module =
 
 fn filter(request: &mut Request) -> Result<(), u16> {
     let ends = request.is_subrequest();
-    request.response.chain.split(ends);
+    request.chain.split(ends);
     Ok(())
 }

@@ -195,7 +195,7 @@ fn single(request: &mut Request, range: Range<u64>, length: u64) {
     let value = format!("bytes {}-{}/{length}", range.start, range.end - 1);
     response.headers.push_known(Known::ContentRange, b"Content-Range", value.as_bytes());
     response.content_length = Some(range.end - range.start);
-    response.chain.add_first(Box::new(Single { range, at: 0 }));
+    request.chain.add_first(Box::new(Single { range, at: 0 }));
 }
 
 fn multiple(request: &mut Request, ranges: Vec<Range<u64>>, length: u64) {
@@ -223,7 +223,7 @@ fn multiple(request: &mut Request, ranges: Vec<Range<u64>>, length: u64) {
     response.content_type = format!("multipart/byteranges; boundary={boundary}").into_bytes();
     response.charset.clear();
     response.headers.remove(Known::ContentRange);
-    response.chain.add_first(Box::new(Multiple { parts, tail, length }));
+    request.chain.add_first(Box::new(Multiple { parts, tail, length }));
 }
 
 /// Passes one range of a body.

@@ -13,7 +13,8 @@ use weir_script::{Template, VarId, Variables, words};
 
 use crate::module::{Handler, Module, Phase, PhaseHandler};
 use crate::request::Request;
-use crate::variables::{Definitions, VariableRow};
+use crate::variables::VariableRow;
+use crate::variables::definitions::Definitions;
 
 mod run;
 

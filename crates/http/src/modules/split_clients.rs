@@ -7,7 +7,7 @@ use weir_script::{SplitClientsBlock, Variables};
 
 use crate::module::Module;
 use crate::request::Request;
-use crate::variables::Definitions;
+use crate::variables::definitions::Definitions;
 
 pub(crate) const MODULE: Module =
     Module { name: "split_clients", tables: &[&Splits::table(&SPLITS)], ..Module::NONE };

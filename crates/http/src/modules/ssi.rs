@@ -76,7 +76,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     }
     // Creates the variables here, so that subrequests share them.
     request.state(&SHARED);
-    request.response.chain.add(Box::new(page));
+    request.chain.add(Box::new(page));
     Ok(())
 }
 

@@ -103,7 +103,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
         request.response.expect_change(sub.last_modified);
     }
     let (once, count) = (sub.once, matcher.len());
-    request.response.chain.add(Box::new(Replace {
+    request.chain.add(Box::new(Replace {
         location,
         matcher,
         values,

@@ -33,7 +33,7 @@ pub fn pass_on(request: &mut Request, pass: &Pass<'_>, head: &ResponseHead) {
     let is_shown = |&(name, _, known): &(&[u8], &[u8], Known)| !hidden.has(name, known);
     if headers.iter().any(|line| is_shown(&line)) {
         let shown = headers.iter().filter(is_shown);
-        request.queue_early_hints(shown.map(|(name, value, _)| (name, value)));
+        request.client.queue_early_hints(shown.map(|(name, value, _)| (name, value)));
     }
     request.attempts.headers = headers;
 }

@@ -112,7 +112,7 @@ async fn send_rest(request: &mut Request, pass: &Pass<'_>) -> io::Result<()> {
 
 /// Whether what is pushed goes as it is to a connection.
 fn passes_unseen(request: &mut Request) -> bool {
-    request.response.chain.is_empty() && request.client.is_direct()
+    request.chain.is_empty() && request.client.is_direct()
 }
 
 /// Relays the body. What came with the head is often all of it.

@@ -56,7 +56,7 @@ fn status(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
 
 fn time(millis: Option<u64>, out: &mut Vec<u8>) {
     match millis {
-        Some(millis) => crate::variables::seconds(Duration::from_millis(millis), out),
+        Some(millis) => crate::variables::response::seconds(Duration::from_millis(millis), out),
         None => out.push(b'-'),
     }
 }
@@ -81,7 +81,7 @@ fn field(
 ) -> bool {
     let attempts = &request.attempts;
     let lines = which(attempts).iter().map(|(n, v, _)| (n, v));
-    crate::variables::join(lines, name, b", ", out)
+    crate::variables::head::join(lines, name, b", ", out)
 }
 
 /// `$upstream_cookie_NAME`: the value of the cookie that the response sets.

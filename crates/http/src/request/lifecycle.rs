@@ -6,17 +6,19 @@ use weir_engine::buffer::Buf;
 use weir_script::Captures;
 use weir_wire::h1::{Method, RequestHead};
 
-use super::{ConnectionInfo, MAX_SUBREQUESTS, MAX_URI_CHANGES, Origin, Request};
+use super::connection_info::ConnectionInfo;
+use super::{MAX_SUBREQUESTS, MAX_URI_CHANGES, Origin, Request};
 use crate::body::Body;
 use crate::client::{Client, Exchange, Sink};
+use crate::filter::Chain;
 use crate::head::Head;
-use crate::include::Line;
 use crate::pass::state::Attempts;
 use crate::response::Response;
 use crate::route::Server;
 use crate::snapshot::{Held, Snapshot};
 use crate::spare;
-use crate::variables::Values;
+use crate::subrequest::line::Line;
+use crate::variables::values::Values;
 
 impl Request {
     /// A request as its parts, before its first phase.
@@ -55,6 +57,8 @@ impl Request {
             start: weir_engine::clock::precise(),
             length: 0,
             response: Response::default(),
+            chain: Chain::default(),
+            before_last: Vec::new(),
             client,
             attempts: Attempts::default(),
             line: Line::default(),
@@ -146,6 +150,8 @@ impl Request {
             start: _,
             length: _,
             response,
+            chain,
+            before_last,
             client,
             attempts,
             line,
@@ -175,6 +181,8 @@ impl Request {
         (*uri_changes, *depth) = (MAX_URI_CHANGES + 1, MAX_SUBREQUESTS + 1);
         (*keepalive, *pipelined) = (false, false);
         response.reset();
+        chain.clear();
+        before_last.clear();
         client.reset();
         attempts.reset();
         line.reset();

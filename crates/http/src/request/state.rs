@@ -126,7 +126,7 @@ impl Request {
 
     /// Forgets the modules' states: an internal redirect begins anew (nginx clears all contexts).
     pub fn clear_states(&mut self) {
-        self.response.chain.clear();
+        self.chain.clear();
         self.attempts.shown = Shown::default();
         for state in &mut self.states {
             if state.as_ref().is_some_and(|state| !state.kept) {

@@ -93,7 +93,8 @@ fn log_skipped(request: &Request) {
 /// ngx_http_handler).
 fn begin(request: &mut Request) {
     log_skipped(request);
-    request.begin_exchange();
+    let Request { client, head, body, keepalive, .. } = &mut *request;
+    client.begin(head, body, keepalive);
     let limits = &request.location.usual.limits;
     let (max, timeout) = (limits.client_max_body_size.0, limits.client_body_timeout.0);
     (request.body.max_size, request.body.timeout) = (max, timeout);

@@ -3,7 +3,7 @@
 use weir_wire::request::Limits;
 
 use super::fault::Fault;
-use crate::request::ConnectionInfo;
+use crate::request::connection_info::ConnectionInfo;
 use crate::route::{Endpoint, Matched, Server, ServerAt};
 use crate::snapshot::Held;
 use crate::tls;

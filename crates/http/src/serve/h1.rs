@@ -25,7 +25,8 @@ use super::unended::Unended;
 use crate::client::Exchange;
 use crate::client::h1::Link;
 use crate::phase;
-use crate::request::{ConnectionInfo, Request};
+use crate::request::Request;
+use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::serve::Service;
 

@@ -33,7 +33,7 @@ use weir_engine::park::{Left, Lot};
 use weir_engine::timer::Deadline;
 
 use crate::client::h1::Link;
-use crate::request::ConnectionInfo;
+use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::serve::Service;
 use crate::snapshot::Snapshot;

@@ -10,7 +10,7 @@ use weir_engine::os_error::Failed;
 use weir_wire::proxy_protocol::{self, Parsed, ProxyError};
 
 use crate::core::{CONNECTION, LIMITS};
-use crate::request::ConnectionInfo;
+use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::serve::{Service, tls};
 use crate::snapshot::{Held, Snapshot};

@@ -16,7 +16,8 @@ use super::fault::Fault;
 use super::unended::Unended;
 use crate::client::Exchange;
 use crate::phase;
-use crate::request::{ConnectionInfo, Request};
+use crate::request::Request;
+use crate::request::connection_info::ConnectionInfo;
 
 /// What is asked: a head as fields, the pseudo-fields first.
 #[derive(Clone, Copy, Debug)]

@@ -82,7 +82,7 @@ async fn answer(request: Box<Request>, how: Rescue, next: Rescue) {
     request.keepalive = false;
     request.abandon_line();
     if request.response.sent == Sent::Nothing {
-        request.response.reset();
+        request.reset_response();
         request.error_status = 0;
         request.response.status = 500;
         match how {

@@ -15,7 +15,8 @@ use crate::core::RESOLVER;
 use crate::module::{Handlers, Modules, Prepare};
 use crate::route::build::Builder;
 use crate::route::{ListenSpec, check, servers};
-use crate::variables::{Definitions, Source};
+use crate::variables::Source;
+use crate::variables::definitions::Definitions;
 
 /// A configuration that has been read and is good.
 pub struct Plan {

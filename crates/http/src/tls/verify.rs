@@ -4,7 +4,8 @@ use weir_engine::error_log::Level;
 use weir_engine::tls::Verdict;
 
 use super::{SSL, Verify};
-use crate::request::{ConnectionInfo, Request};
+use crate::request::Request;
+use crate::request::connection_info::ConnectionInfo;
 use crate::route::{Endpoint, Server};
 
 /// `The plain HTTP request was sent to HTTPS port`.

@@ -3,9 +3,12 @@
 
 use super::VariableRow as Row;
 use super::{connection, head, request_line, response};
+use crate::module::Module;
 
-/// The variables that belong to no module.
-pub(crate) const ROWS: &[Row] = &[
+/// The core, as far as it has variables.
+pub(crate) const MODULE: Module = Module { name: "core", variables: ROWS, ..Module::NONE };
+
+const ROWS: &[Row] = &[
     Row::prefix("http_", head::http),
     Row::prefix("cookie_", head::cookie),
     Row::prefix("arg_", request_line::arg),
@@ -68,21 +71,4 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new("msec", response::msec),
     Row::new("time_local", response::time_local),
     Row::new("time_iso8601", response::time_iso8601),
-];
-
-/// Members of prefix families that are fixed in nginx: the configuration may not define them.
-pub(super) const OWN_OF_FAMILIES: &[&str] = &[
-    "http_host",
-    "http_referer",
-    "http_user_agent",
-    "http_via",
-    "sent_http_cache_control",
-    "sent_http_connection",
-    "sent_http_content_length",
-    "sent_http_content_type",
-    "sent_http_keep_alive",
-    "sent_http_last_modified",
-    "sent_http_link",
-    "sent_http_location",
-    "sent_http_transfer_encoding",
 ];

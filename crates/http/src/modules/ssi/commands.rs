@@ -10,9 +10,10 @@ use super::parse::{Command, PARAMS};
 use super::shared::{SHARED, evaluate, variable};
 use super::{Encoding, Failed, Page, Stage, complain};
 use crate::client::Sink;
-use crate::include::{Done, Include};
 use crate::piece::Piece;
 use crate::request::Request;
+use crate::subrequest::include::Include;
+use crate::subrequest::line::Done;
 
 /// The control flow after a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -95,7 +95,7 @@ impl<'a> Relay<'a> {
         }
         let moves = rate.is_none()
             && kept.is_none()
-            && request.is_movable()
+            && request.client.is_movable(&request.response)
             && exchange.channel.can_move()
             && exchange.head.body.movable().is_some_and(|left| left >= LEAST_MOVED)
             && splice::is_possible();

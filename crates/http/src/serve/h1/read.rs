@@ -10,7 +10,7 @@ use weir_engine::timer::Deadline;
 use weir_wire::h1::RequestParser;
 
 use crate::client::h1::Link;
-use crate::request::ConnectionInfo;
+use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::serve::choose::Choice;
 use crate::serve::fault::{Fault, LINE};

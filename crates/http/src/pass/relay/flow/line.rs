@@ -92,7 +92,7 @@ impl Relay<'_> {
 
     /// Gives a piece to the filters, which may hold it back for a while.
     fn push(&mut self, request: &mut Request, piece: Piece) -> Result<(), End> {
-        if self.held_until.at() == Instant::NEVER && !request.response.chain.is_empty() {
+        if self.held_until.at() == Instant::NEVER && !request.chain.is_empty() {
             self.held_until.after(HELD_AT_MOST);
         }
         request.push(piece).map_err(|_| End::Stuck)

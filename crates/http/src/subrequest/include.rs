@@ -14,28 +14,22 @@
 //!
 //! A child whose turn has not come fills its pipe and stops, as with a client that reads nothing.
 
-use std::collections::VecDeque;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use weir_engine::error_log::Level;
 
 use crate::client::{Behind, Pipe, Sink};
-use crate::core::{CONNECTION, LIMITS, Lingering};
+use crate::core::{CONNECTION, ERRORS, LIMITS, Lingering};
 use crate::filter::{After, Part};
 use crate::module::{Entry, Verdict};
 use crate::phase;
 use crate::piece::Piece;
 use crate::request::Request;
 use crate::response::Sent;
-use crate::subrequest::Family;
 
-/// The maximum number of included subrequests of a client's request that run at once. Beyond it,
-/// only the first in each line starts.
-const PARALLEL: usize = 64;
+use super::line::{Child, Done, Line, PARALLEL, Waiting};
 
 /// The maximum length of a request's line (nginx: the range of a 16-bit counter of subrequests,
 /// less a reserve of 1000).
@@ -59,42 +53,6 @@ pub struct Include {
     pub stub: Option<Vec<u8>>,
     /// A function to run when the subrequest has ended.
     pub done: Option<Done>,
-}
-
-/// A function of a request and its ended subrequest.
-pub type Done = Box<dyn FnOnce(&mut Request, &mut Request)>;
-
-/// A subrequest that is included in a response.
-pub struct Child {
-    run: Option<Pin<Box<dyn Future<Output = Box<Request>>>>>,
-    /// Counts the subrequest while it runs.
-    running: Option<Running>,
-    family: Rc<Family>,
-    ended: Option<Box<Request>>,
-    pipe: Rc<Pipe>,
-    waited: bool,
-    done: Option<Done>,
-}
-
-/// Output that waits for subrequests to end.
-#[derive(Default)]
-pub(crate) struct Line {
-    waiting: VecDeque<Piece>,
-    /// The number of bytes in line, without children.
-    bytes: u64,
-    /// The number of bytes that a waiting filter holds back.
-    pub(crate) held: u64,
-    /// Whether the request's own body has ended.
-    closing: bool,
-}
-
-impl Line {
-    /// Empties the line, and keeps its memory.
-    pub(crate) fn reset(&mut self) {
-        let Self { waiting, bytes, held, closing } = self;
-        waiting.clear();
-        (*bytes, *held, *closing) = (0, 0, false);
-    }
 }
 
 /// Why forwarding has stopped.
@@ -126,15 +84,9 @@ impl Request {
         let family = Rc::clone(child.family.get_or_insert_default());
         let content_type = self.response.content_type.clone();
         let stub = include.stub.map(|text| Stub { text, content_type, pipe: Rc::clone(&pipe) });
-        Some(Piece::Include(Box::new(Child {
-            run: Some(Box::pin(run(child, stub))),
-            running: None,
-            family,
-            ended: None,
-            pipe,
-            waited: include.waited,
-            done: include.done,
-        })))
+        let Include { waited, done, .. } = include;
+        let child = Child::new(Box::pin(run(child, stub)), family, pipe, waited, done);
+        Some(Piece::Include(self.line.announce(child)))
     }
 
     /// Takes the output of the request's own filters.
@@ -143,12 +95,15 @@ impl Request {
         let mut free = Vec::new();
         for piece in pieces {
             match piece {
-                Piece::Include(_) => self.line.waiting.push_back(piece),
+                Piece::Include(included) => {
+                    let child = self.line.take(included).map(Waiting::Child);
+                    self.line.waiting.extend(child);
+                }
                 piece if piece.is_empty() => {}
                 piece if self.line.waiting.is_empty() => free.push(piece),
                 piece => {
                     self.line.bytes += piece.len();
-                    self.line.waiting.push_back(piece);
+                    self.line.waiting.push_back(Waiting::Piece(piece));
                 }
             }
         }
@@ -160,13 +115,13 @@ impl Request {
     /// Ends the response if its body has ended and the line is empty.
     fn close_line(&mut self) -> io::Result<()> {
         let ends = self.line.closing && self.line.waiting.is_empty();
-        if !ends || self.response.sent == Sent::All || self.response.chain.waits() {
+        if !ends || self.response.sent == Sent::All || self.chain.waits() {
             return Ok(());
         }
         self.run_joint(Vec::new(), After::Finish)?;
         self.response.sent = Sent::All;
         if !self.is_subrequest() && !self.response.header_only {
-            self.queue_end();
+            self.client.queue_end(&self.response);
         }
         Ok(())
     }
@@ -234,9 +189,9 @@ impl Request {
     /// Drives the children, and forwards the output of the first in line.
     fn poll_line(&mut self, cx: &mut Context<'_>) -> io::Result<Stop> {
         loop {
-            let children = self.line.waiting.iter_mut().filter_map(|piece| match piece {
-                Piece::Include(child) => Some(child),
-                _ => None,
+            let children = self.line.waiting.iter_mut().filter_map(|waiting| match waiting {
+                Waiting::Child(child) => Some(child),
+                Waiting::Piece(_) => None,
             });
             for (at, child) in children.take(PARALLEL).enumerate() {
                 if at == 0 || child.may_go_on() {
@@ -267,7 +222,7 @@ impl Request {
             return Ok(Next::Nothing);
         };
         let mut ready = Vec::new();
-        if let Piece::Include(child) = first {
+        if let Waiting::Child(child) = first {
             ready.extend(std::iter::from_fn(|| child.pipe.take()));
             if ready.is_empty() {
                 let Some(ended) = child.ended.take() else { return Ok(Next::Wait) };
@@ -278,9 +233,9 @@ impl Request {
             }
         }
         if ready.is_empty() {
-            let plain = |piece: &Piece| !matches!(piece, Piece::Include(_));
-            while self.line.waiting.front().is_some_and(plain) {
-                ready.extend(self.line.waiting.pop_front());
+            let plain = |waiting: &mut Waiting| matches!(waiting, Waiting::Piece(_));
+            while let Some(Waiting::Piece(piece)) = self.line.waiting.pop_front_if(plain) {
+                ready.push(piece);
             }
             self.line.bytes -= ready.iter().map(Piece::len).sum::<u64>();
         }
@@ -311,35 +266,35 @@ impl Request {
         if !waited {
             return Ok(());
         }
-        let mut chain = std::mem::take(&mut self.response.chain);
+        let mut chain = std::mem::take(&mut self.chain);
         let pieces = chain.resume(self);
-        self.response.chain = chain;
+        self.chain = chain;
         self.join(pieces?, After::More)
     }
 
     /// Drops the line, which nobody takes any more. Subrequests whose responses are to be kept are
     /// detached.
     pub(crate) fn abandon_line(&mut self) {
-        for piece in std::mem::take(&mut self.line).waiting {
-            if let Piece::Include(mut child) = piece
+        for waiting in std::mem::take(&mut self.line).waiting {
+            if let Waiting::Child(mut child) = waiting
                 && child.pipe.close_if_wanted()
                 && let Some(run) = child.run.take()
             {
-                crate::subrequest::detach(run);
+                super::detach(run);
             }
         }
     }
 
     /// Runs the filters behind the line, and queues their output.
     fn run_joint(&mut self, pieces: Vec<Piece>, after: After) -> io::Result<()> {
-        if !self.response.chain.has_joint() {
-            self.queue_all(pieces);
+        if !self.chain.has_joint() {
+            self.client.queue_all(&self.response, pieces);
             return Ok(());
         }
-        let mut chain = std::mem::take(&mut self.response.chain);
+        let mut chain = std::mem::take(&mut self.chain);
         let result = chain.run(self, Part::Joint, pieces, after);
-        self.response.chain = chain;
-        self.queue_all(result?);
+        self.chain = chain;
+        self.client.queue_all(&self.response, result?);
         Ok(())
     }
 }
@@ -351,38 +306,6 @@ enum Next {
     Nothing,
     /// The first in line has no output yet.
     Wait,
-}
-
-impl Child {
-    /// Whether the child has started, or may start.
-    fn may_go_on(&self) -> bool {
-        self.running.is_some() || self.family.running.get() < PARALLEL
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) {
-        let Some(run) = &mut self.run else { return };
-        self.running.get_or_insert_with(|| Running::new(&self.family));
-        if let Poll::Ready(request) = run.as_mut().poll(cx) {
-            (self.run, self.running) = (None, None);
-            self.ended = Some(request);
-        }
-    }
-}
-
-/// Counts an included subrequest while it runs.
-struct Running(Rc<Family>);
-
-impl Running {
-    fn new(family: &Rc<Family>) -> Self {
-        family.running.set(family.running.get() + 1);
-        Self(Rc::clone(family))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running.set(self.0.running.get() - 1);
-    }
 }
 
 /// The text in place of a failed or empty response.
@@ -408,14 +331,14 @@ async fn run(mut child: Box<Request>, stub: Option<Stub>) -> Box<Request> {
             }
         }
     }
-    if child.get(&crate::core::ERRORS).log_subrequest {
+    if child.get(&ERRORS).log_subrequest {
         phase::log(&mut child).await;
     }
     child
 }
 
 async fn put_stub(child: &mut Request, stub: Stub) {
-    child.response.reset();
+    child.reset_response();
     child.line = Line::default();
     child.error_status = 0;
     child.send_all(200, &stub.content_type, stub.text).await;

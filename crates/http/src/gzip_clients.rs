@@ -1,0 +1,162 @@
+//! The conditions for compressed responses, shared by `gzip`, `gunzip` and `gzip_static`.
+
+use weir_wire::h1::Version;
+use weir_wire::header::{Known, has_item};
+
+use crate::browser::Browser;
+use crate::core::GZIP;
+use crate::core::gzip::{GzipProxied, GzipVersion};
+use crate::request::{Request, State};
+
+/// Whether the client gets a compressed response. Kept through internal redirects.
+static ACCEPTED: State<Option<bool>> = State::kept(|| None);
+
+impl Request {
+    /// Whether the client gets a compressed response (ngx_http_gzip_ok).
+    pub fn takes_gzip(&mut self) -> bool {
+        if let Some(verdict) = *self.state(&ACCEPTED) {
+            return verdict;
+        }
+        let verdict = is_taken(self);
+        *self.state(&ACCEPTED) = Some(verdict);
+        verdict
+    }
+
+    /// Marks the response as dependent on `Accept-Encoding`, for `gzip_vary`.
+    pub fn varies_by_encoding(&mut self) {
+        self.response.vary_accept_encoding = self.get(&GZIP).vary;
+    }
+}
+
+fn is_taken(request: &Request) -> bool {
+    let head = &request.head;
+    if request.is_subrequest() || !head.get(Known::AcceptEncoding).is_some_and(accepts_gzip) {
+        return false;
+    }
+    let settings = request.get(&GZIP);
+    let lowest = match settings.http_version {
+        GzipVersion::V10 => Version::HTTP_10,
+        GzipVersion::V11 => Version::HTTP_11,
+    };
+    if settings.disabled_msie6 && Browser::of(head).msie6 || head.version < lowest {
+        return false;
+    }
+    if head.get(Known::Via).is_some() && !is_for_proxies(request, settings.proxied) {
+        return false;
+    }
+    !head
+        .get(Known::UserAgent)
+        .is_some_and(|agent| settings.disabled.iter().any(|regex| regex.is_match(agent)))
+}
+
+/// Whether `gzip_proxied` allows compression for a proxy.
+fn is_for_proxies(request: &Request, allowed: GzipProxied) -> bool {
+    if allowed.has(GzipProxied::OFF) {
+        return false;
+    }
+    let authorized = request.head.get(Known::Authorization).is_some();
+    if allowed.has(GzipProxied::ANY) || authorized && allowed.has(GzipProxied::AUTH) {
+        return true;
+    }
+    let response = &request.response;
+    if let Some(expires) = response.headers.get(Known::Expires) {
+        return allowed.has(GzipProxied::EXPIRED) && has_expired(request, expires);
+    }
+    if response.headers.contains(Known::CacheControl) {
+        let says = |word: &[u8]| {
+            response.headers.get_all(Known::CacheControl).any(|list| has_item(list, word, b','))
+        };
+        return allowed.has(GzipProxied::NO_CACHE) && says(b"no-cache")
+            || allowed.has(GzipProxied::NO_STORE) && says(b"no-store")
+            || allowed.has(GzipProxied::PRIVATE) && says(b"private");
+    }
+    // The modification time of a file is not yet among the fields.
+    !(allowed.has(GzipProxied::NO_LAST_MODIFIED) && response.headers.contains(Known::LastModified)
+        || allowed.has(GzipProxied::NO_ETAG) && response.headers.contains(Known::ETag))
+}
+
+fn has_expired(request: &Request, expires: &[u8]) -> bool {
+    let now = match request.response.headers.get(Known::Date) {
+        Some(date) => weir_wire::date::parse(date),
+        None => Some(weir_engine::clock::wall_secs()),
+    };
+    matches!((weir_wire::date::parse(expires), now), (Some(expires), Some(now)) if expires < now)
+}
+
+/// Whether `Accept-Encoding` has gzip, with a weight above 0 (ngx_http_gzip_accept_encoding).
+fn accepts_gzip(value: &[u8]) -> bool {
+    let mut at = 0;
+    let rest = loop {
+        let Some(found) = value[at..].windows(4).position(|w| w.eq_ignore_ascii_case(b"gzip"))
+        else {
+            return false;
+        };
+        let start = at + found;
+        if start == 0 || matches!(value[start - 1], b',' | b' ') {
+            break &value[start + 4..];
+        }
+        at = start + 4;
+    };
+    let rest = skip_spaces(rest);
+    match rest.split_first() {
+        None | Some((b',', _)) => true,
+        Some((b';', parameter)) => match skip_spaces(parameter) {
+            [] => true,
+            [b'q' | b'Q', b'=', weight @ ..] if !weight.is_empty() => is_above_zero(weight),
+            _ => false,
+        },
+        Some(_) => false,
+    }
+}
+
+fn skip_spaces(text: &[u8]) -> &[u8] {
+    &text[text.iter().take_while(|&&b| b == b' ').count()..]
+}
+
+/// Whether a weight is from `0.001` to `1.000`; a malformed one counts as 0.
+fn is_above_zero(text: &[u8]) -> bool {
+    let end = text.iter().position(|b| matches!(b, b',' | b' ')).unwrap_or(text.len());
+    let (whole, digits) = match &text[..end] {
+        [whole @ (b'0' | b'1')] => (*whole, &[][..]),
+        [whole @ (b'0' | b'1'), b'.', digits @ ..] => (*whole, digits),
+        _ => return false,
+    };
+    let sum: u32 = digits.iter().map(|d| u32::from(d.wrapping_sub(b'0'))).sum();
+    let valid = digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit);
+    match whole {
+        b'1' => valid && sum == 0,
+        _ => valid && sum > 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_of_encodings() {
+        for (value, accepted) in [
+            ("gzip", true),
+            ("gzip, deflate", true),
+            ("GZIP", true),
+            ("deflate, gzip", true),
+            ("deflate,gzip;q=0.5", true),
+            ("gzip ; q=1.000", true),
+            ("gzip;q=0.001", true),
+            ("gzip;", true),
+            ("gzip;q=0", false),
+            ("gzip;q=0.000", false),
+            ("gzip;q=0.0001", false),
+            ("gzip;q=1.001", false),
+            ("gzip;q=", false),
+            ("gzip;q=2", false),
+            ("gzip;x=1", false),
+            ("xgzip", false),
+            ("gzipx", false),
+            ("deflate", false),
+            ("", false),
+        ] {
+            assert_eq!(accepts_gzip(value.as_bytes()), accepted, "{value}");
+        }
+    }
+}
