@@ -1,5 +1,6 @@
 //! Values: the types of directives' arguments.
 
+mod address;
 mod keyword;
 mod number;
 mod off;
@@ -8,6 +9,7 @@ mod size;
 mod text;
 mod time;
 
+pub use address::{parse_ip, parse_ip_port, parse_ipv4, parse_port};
 pub use number::parse_number;
 pub use off::Off;
 pub use path::{ConfPath, PrefixPath};

@@ -43,6 +43,11 @@ impl Addr {
         }
     }
 
+    /// Whether it stands for every address of its family.
+    pub fn is_wildcard(&self) -> bool {
+        self.ip().is_some_and(|ip| ip.is_unspecified())
+    }
+
     /// Whether it is a unix socket.
     pub fn is_unix(&self) -> bool {
         matches!(self, Self::Unix(_))

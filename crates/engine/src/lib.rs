@@ -33,6 +33,7 @@ pub mod temp_file;
 pub mod thread_pool;
 pub mod timer;
 pub mod tls;
+pub mod url;
 
 pub use addr::Addr;
 pub use buffer::Buf;

@@ -2,7 +2,6 @@
 //! <https://nginx.org/en/docs/http/ngx_http_core_module.html>
 
 pub mod access;
-pub mod address;
 pub mod blocks;
 pub mod connection;
 pub mod errors;

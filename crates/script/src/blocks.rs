@@ -73,7 +73,7 @@ impl GeoBlock {
         let Some(source) = self.source else { return client };
         scratch.clear();
         host.variable(source, scratch).then_some(())?;
-        crate::cidr::parse_address(scratch)
+        weir_conf::value::parse_ip(scratch)
     }
 }
 

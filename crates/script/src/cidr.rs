@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use weir_conf::value::parse_ip;
+
 /// A network: its lowest address and its prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cidr {
@@ -26,7 +28,7 @@ impl Cidr {
             Some(slash) => (&text[..slash], Some(&text[slash + 1..])),
             None => (text, None),
         };
-        let address = parse_address(address)?;
+        let address = parse_ip(address)?;
         let widest = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match length {
             None => widest,
@@ -76,41 +78,6 @@ fn number(digits: &[u8]) -> Option<u8> {
         return None;
     }
     digits.iter().try_fold(0u8, |n, digit| n.checked_mul(10)?.checked_add(digit - b'0'))
-}
-
-/// Parses an address as nginx does: octets may have leading zeros or be empty, and
-/// `255.255.255.255` is refused.
-pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
-    if let Some(v4) = parse_v4(text) {
-        return Some(v4.into());
-    }
-    let text = std::str::from_utf8(text).ok()?;
-    text.parse::<Ipv6Addr>().ok().map(IpAddr::from)
-}
-
-/// Parses an IPv4 address: see [`parse_address`].
-pub fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut address = 0u32;
-    let mut dots = 0;
-    let mut octet = 0u32;
-    for &byte in text {
-        match byte {
-            b'0'..=b'9' => {
-                octet = octet * 10 + u32::from(byte - b'0');
-                if octet > 255 {
-                    return None;
-                }
-            }
-            b'.' => {
-                address = address << 8 | octet;
-                octet = 0;
-                dots += 1;
-            }
-            _ => return None,
-        }
-    }
-    let address = address << 8 | octet;
-    (dots == 3 && address != u32::MAX).then(|| Ipv4Addr::from(address))
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::cidr::{Cidr, parse_address, parse_v4};
+use weir_conf::value::parse_ip_port;
+
+use crate::cidr::Cidr;
 
 /// Whether an address belongs to a trusted proxy.
 pub fn is_trusted(address: IpAddr, proxies: &[Cidr]) -> bool {
@@ -31,7 +33,7 @@ pub fn forwarded_address<'v>(
                 return found;
             }
             let (before, token) = last_token(rest);
-            let Some(address) = parse_address_port(token) else { return found };
+            let Some(address) = parse_ip_port(token) else { return found };
             found = Some(address);
             trusted = is_trusted(address.ip(), proxies);
             rest = before;
@@ -55,27 +57,6 @@ fn last_token(line: &[u8]) -> (&[u8], &[u8]) {
         Some(at) => (&line[..at], &line[at + 1..]),
         None => (&[], line),
     }
-}
-
-/// Parses `address`, `address:port` or `[address]:port`.
-pub fn parse_address_port(text: &[u8]) -> Option<SocketAddr> {
-    if let Some(address) = parse_address(text) {
-        return Some(SocketAddr::new(address, 0));
-    }
-    let (address, port) = if let Some(rest) = text.strip_prefix(b"[") {
-        let close = memchr::memchr(b']', rest)?;
-        let port = match &rest[close + 1..] {
-            b"" => return parse_address(&rest[..close]).map(|a| SocketAddr::new(a, 0)),
-            tail => tail.strip_prefix(b":")?,
-        };
-        (parse_address(&rest[..close])?, port)
-    } else {
-        let colon = memchr::memchr(b':', text)?;
-        (parse_v4(&text[..colon])?.into(), &text[colon + 1..])
-    };
-    let digits = !port.is_empty() && port.iter().all(u8::is_ascii_digit);
-    let port = std::str::from_utf8(port).ok()?.parse().ok().filter(|&n| digits && n > 0)?;
-    Some(SocketAddr::new(address, port))
 }
 
 #[cfg(test)]

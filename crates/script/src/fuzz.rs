@@ -2,7 +2,6 @@
 
 use crate::cidr::Cidr;
 use crate::condition::Condition;
-use crate::forwarded::parse_address_port;
 use crate::geo::GeoBuilder;
 use crate::log_format::LogFormat;
 use crate::map::Map;
@@ -94,7 +93,7 @@ pub fn tables(data: &[u8]) {
         let _ = Cidr::parse(line);
     }
     map.find(data, &mut Numbers::default());
-    geo.build().find(parse_address_port(data).map(|address| address.ip()));
+    geo.build().find(weir_conf::value::parse_ip_port(data).map(|address| address.ip()));
     if let Ok(split) = split.finish() {
         split.find(data);
     }

@@ -8,12 +8,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use weir_conf::{Assembly, Environment, Table, TypeMap};
+use weir_engine::Conn;
 use weir_engine::duty::Duty;
-use weir_engine::listen::{Keepalive, ListenOptions, Transport};
 use weir_engine::log_files::LogFile;
-use weir_engine::{Addr, Conn};
-use weir_http::core::address::Address;
-use weir_http::core::listen::{Keepalive as Probes, SocketOptions};
 use weir_http::route::ListenSpec;
 use weir_http::snapshot::Snapshot;
 use weir_upstream::Registry;
@@ -98,36 +95,7 @@ impl Serving {
 }
 
 fn wanted(spec: &ListenSpec) -> Wanted {
-    let addr = match &spec.address {
-        Address::Inet(address) => Addr::Inet(*address),
-        Address::Unix(path) => Addr::unix(path),
-    };
-    let options = options(&spec.options, spec.address.is_wildcard());
-    Wanted { name: spec.key(), addr, options }
-}
-
-fn options(socket: &SocketOptions, wildcard: bool) -> ListenOptions {
-    let size = |bytes: Option<u64>| bytes.and_then(|bytes| usize::try_from(bytes).ok());
-    let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-    ListenOptions {
-        transport: Transport::Stream,
-        backlog: count(socket.backlog),
-        rcvbuf: size(socket.rcvbuf),
-        sndbuf: size(socket.sndbuf),
-        deferred: socket.deferred,
-        fastopen: socket.fastopen.map(count),
-        reuseport: socket.reuseport,
-        keepalive: socket.keepalive.as_ref().map(keepalive),
-        ipv6only: socket.ipv6only,
-        wildcard,
-    }
-}
-
-fn keepalive(probes: &Probes) -> Keepalive {
-    match *probes {
-        Probes::Off => Keepalive::default(),
-        Probes::On { idle, interval, count } => Keepalive { on: true, idle, interval, count },
-    }
+    Wanted { name: spec.key(), addr: spec.address.clone(), options: spec.socket() }
 }
 
 /// The service of one thread.

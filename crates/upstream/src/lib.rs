@@ -48,7 +48,6 @@ pub mod settings;
 mod slow_start;
 mod sticky;
 mod upstreams;
-pub mod url;
 mod view;
 mod zones;
 

@@ -12,7 +12,7 @@ mod tests;
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -20,10 +20,13 @@ use std::{
     time::Duration,
 };
 
-use weir_conf::{Arity, Cx, Fault, Node, Value, value::parse_sec};
+use weir_conf::{
+    Arity, Cx, Fault, Node, Value,
+    value::{parse_ipv4, parse_sec},
+};
 use weir_engine::Addr;
+use weir_engine::url::{UrlOptions, parse_url};
 
-use crate::url::{UrlOptions, parse_url};
 use cache::{Answer, Cache, Flight, Key};
 pub use service::{Service, ServiceAddress};
 
@@ -205,7 +208,7 @@ impl Resolver {
     /// No addresses according to the name servers, or no response.
     pub async fn resolve(&self, name: &str, timeout: Duration) -> Result<Resolved, ResolveError> {
         let name = normal(name);
-        if let Ok(address) = name.parse::<Ipv4Addr>() {
+        if let Some(address) = parse_ipv4(name.as_bytes()) {
             return Ok(Resolved { addresses: vec![address.into()], valid: i64::MAX });
         }
         let fail = |code| ResolveError { name: name.clone(), code };

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use weir_conf::{Assembly, Block, BlockId, Environment, Fault, SourceMap, Span};
 use weir_engine::Addr;
+use weir_engine::url::{Url, look_up};
 use weir_script::Template;
 
 use crate::{
@@ -11,7 +12,6 @@ use crate::{
     keepalive::KeepaliveConfig,
     resolver::ResolverConfig,
     settings::{StickyConfig, UPSTREAM, Upstream, at_block},
-    url::{Url, look_up},
 };
 
 /// The default of `resolver_timeout` in milliseconds.

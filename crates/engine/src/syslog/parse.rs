@@ -1,12 +1,11 @@
 //! The parameters `syslog:server=address[,facility=…][,severity=…][,tag=…][,nohostname]` of
 //! `error_log` and `access_log`.
 
-use std::net::{IpAddr, SocketAddr};
-
 use weir_conf::{Cx, Fault};
 
 use super::{FACILITIES, SEVERITIES, SyslogOptions};
 use crate::addr::Addr;
+use crate::url::{UrlOptions, parse_url};
 
 const DEFAULT_PORT: u16 = 514;
 /// `local7`
@@ -80,35 +79,9 @@ fn checked_tag(text: &str) -> Result<String, Fault> {
 }
 
 fn server_address(text: &str, cx: &mut Cx<'_>) -> Result<Addr, Fault> {
+    let options =
+        UrlOptions { default_port: DEFAULT_PORT, uri_part: false, lookup: Some(cx.env()) };
     let fault = |why: &str| Fault::new(format!("{why} in syslog server \"{text}\""));
-    if let Some(path) = text.strip_prefix("unix:") {
-        if path.is_empty() {
-            return Err(fault("no path in the unix domain socket"));
-        }
-        return Ok(Addr::unix(path));
-    }
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']').ok_or_else(|| fault("invalid host"))?;
-            let port = if rest.is_empty() { None } else { rest.strip_prefix(':').or(Some("")) };
-            (host, port)
-        }
-        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
-    };
-    if host.is_empty() {
-        return Err(fault("no host"));
-    }
-    let port = match port {
-        None => DEFAULT_PORT,
-        Some(digits) => {
-            let port = digits.parse::<u16>().ok().filter(|&port| port > 0);
-            port.ok_or_else(|| fault("invalid port"))?
-        }
-    };
-    let ip = match host.parse::<IpAddr>() {
-        Ok(ip) => Some(ip),
-        Err(_) => cx.env().lookup(host).ok().and_then(|found| found.first().copied()),
-    };
-    let ip = ip.ok_or_else(|| fault("host not found"))?;
-    Ok(Addr::Inet(SocketAddr::new(ip, port)))
+    let url = parse_url(text, options).map_err(fault)?;
+    url.addresses.into_iter().next().ok_or_else(|| fault("host not found"))
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use weir_conf::value::{parse_number, parse_sec, parse_size};
 use weir_conf::{Cx, Environment, Fault, Local, Node, Slot, Span, Word, directives};
+use weir_engine::Addr;
+use weir_engine::url::parse_listen;
 
-use super::address::{self, Address};
 use crate::route::listen::Ports;
 
 /// Where a server listens.
@@ -74,7 +75,7 @@ pub(crate) const DEFAULT_PORT: u16 = 80;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listen {
     /// Its addresses: several for a range of ports or a name that resolves to several.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<Addr>,
     /// What it says about them.
     pub options: Options,
     /// Where it is written; `None` for the address of a server without a `listen`.
@@ -163,7 +164,7 @@ impl Listen {
         let any = std::net::Ipv4Addr::UNSPECIFIED;
         let mut options = Options::default();
         options.socket.ipv6only = false;
-        Self { addresses: vec![Address::Inet((any, DEFAULT_PORT).into())], options, span: None }
+        Self { addresses: vec![Addr::Inet((any, DEFAULT_PORT).into())], options, span: None }
     }
 
     /// Parses the arguments of a `listen`; `warn` gets what is accepted without effect.
@@ -174,7 +175,7 @@ impl Listen {
         warn: &mut dyn FnMut(String),
     ) -> Result<Self, Fault> {
         let text = args[0].text();
-        let mut addresses = address::parse(&text, DEFAULT_PORT, env).map_err(|why| {
+        let mut addresses = parse_listen(&text, DEFAULT_PORT, env).map_err(|why| {
             fault(format!("{why} in \"{text}\" of the \"listen\" directive"), &args[0])
         })?;
         let mut seen = Vec::with_capacity(addresses.len());

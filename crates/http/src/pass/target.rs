@@ -1,14 +1,14 @@
 //! Where a request is passed to: what a directive says, what that comes to for one request, and
 //! how a connection there is made.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use weir_conf::value::parse_ip_port;
 use weir_conf::{Cx, Fault, Word};
 use weir_engine::connection::connect::ConnectOptions;
 use weir_engine::error_log::Level;
+use weir_engine::url::{Url, UrlOptions, parse_url};
 use weir_script::{Template, Variables};
-use weir_upstream::url::{Url, UrlOptions, parse_url};
 use weir_upstream::{Group, KeepaliveConfig, Pick, Side, UpstreamRef, Upstreams};
 
 use super::Pass;
@@ -322,7 +322,7 @@ pub fn connect_options(request: &mut Request, pass: &Pass<'_>) -> ConnectOptions
         return options;
     }
     let text = weir_wire::shown(&value);
-    match parse_bind(&text) {
+    match parse_ip_port(&value) {
         Some(address) => {
             options.bind = Some(address);
             options.transparent = bind.transparent;
@@ -330,15 +330,6 @@ pub fn connect_options(request: &mut Request, pass: &Pass<'_>) -> ConnectOptions
         None => request.log(Level::Error, &format!("invalid local address \"{text}\"")),
     }
     options
-}
-
-/// An address to connect from: an IP address with or without a port.
-pub fn parse_bind(text: &str) -> Option<SocketAddr> {
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return (address.port() != 0).then_some(address);
-    }
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    bare.parse().ok().map(|ip| SocketAddr::new(ip, 0))
 }
 
 /// `proxy_limit_rate` for this request.

@@ -2,7 +2,7 @@
 //! several prefixes (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html>).
 
 use weir_conf::layout::TempFolder;
-use weir_conf::value::{Bufs, Msec, Off, Size};
+use weir_conf::value::{Bufs, Msec, Off, Size, parse_ip_port};
 use weir_conf::{Arity, Contexts, Cx, Fault, Local, Many, Node, Value, directives};
 use weir_script::Template;
 use weir_script::variables::variables;
@@ -264,11 +264,11 @@ impl Value for Bind {
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let address = Template::compile(&node.args[0].value, variables(cx))?;
-        if let Some(literal) = address.literal() {
+        if let Some(literal) = address.literal()
+            && parse_ip_port(literal).is_none()
+        {
             let text = String::from_utf8_lossy(literal);
-            if super::target::parse_bind(&text).is_none() {
-                return Err(Fault::new(format!("invalid address \"{text}\"")).at(&node.args[0]));
-            }
+            return Err(Fault::new(format!("invalid address \"{text}\"")).at(&node.args[0]));
         }
         let transparent = match node.args.get(1) {
             None => false,

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault, Local, Node, Settings, Slot, directives};
+use weir_engine::url::{UrlOptions, parse_url};
 use weir_script::{Template, Variables};
-use weir_upstream::url::{UrlOptions, parse_url};
 use weir_upstream::{Side, Upstreams};
 
 /// What would serve the content of a location.

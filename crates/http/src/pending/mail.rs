@@ -2,8 +2,8 @@
 
 use weir_conf::value::{Msec, Size};
 use weir_conf::{Contexts, Cx, Fault, Local, Many, Node, Slot, Table, Word, bitmask, directives};
+use weir_engine::url::{UrlOptions, parse_url};
 use weir_upstream::ResolverConfig;
-use weir_upstream::url::{UrlOptions, parse_url};
 
 use super::servers::{Kind, Ports, ProxyProtocol, TrustedNetwork, no_listen};
 use super::transport::MailTls;

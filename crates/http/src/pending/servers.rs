@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use weir_conf::value::{parse_number, parse_sec};
 use weir_conf::{Arity, BlockId, Cx, Fault, Node, Span, Value, Word, keywords};
+use weir_engine::Addr;
+use weir_engine::url::parse_listen;
 use weir_script::Template;
 use weir_script::cidr::Cidr;
 use weir_script::variables::variables;
 
-use crate::core::address::{self, Address};
 use crate::core::listen::Options;
 use crate::route;
 
@@ -25,9 +26,9 @@ pub(super) struct Ports {
     /// Those of `stream {}`; what http says of QUIC is said of UDP here.
     known: route::Ports<u32>,
     /// Those of `mail {}`, where no two servers have the same.
-    taken: HashSet<Address>,
+    taken: HashSet<Addr>,
     /// Addresses that have a default server.
-    led: HashSet<(Address, bool)>,
+    led: HashSet<(Addr, bool)>,
     /// Servers that take TLS, each with the place that nginx names.
     with_tls: HashMap<BlockId, Span>,
 }
@@ -77,7 +78,7 @@ impl Ports {
     ) -> Result<Option<&'static str>, Fault> {
         let word = &node.args[0];
         let text = word.text();
-        let mut addresses = address::parse(&text, 0, cx.env()).map_err(|why| {
+        let mut addresses = parse_listen(&text, 0, cx.env()).map_err(|why| {
             Fault::new(format!("{why} in \"{text}\" of the \"listen\" directive")).at(word)
         })?;
         let mut seen = HashSet::new();
@@ -105,7 +106,7 @@ impl Ports {
             warnings.extend(ports.known.add(server.0, address, &options)?);
         }
         warnings.into_iter().for_each(|warning| cx.warn(warning));
-        Ok(addresses.first().and_then(|address| protocol(address.port())))
+        Ok(addresses.first().and_then(|address| protocol(address.port()?)))
     }
 
     /// The place to name if the server of the current block takes TLS: ` in FILE:LINE`.

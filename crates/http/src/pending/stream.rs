@@ -2,9 +2,9 @@
 
 use weir_conf::value::{Msec, Off, Pair, Size};
 use weir_conf::{Block, Contexts, Cx, Fault, Local, Many, Node, Slot, Table, directives};
+use weir_engine::url::{UrlOptions, parse_url};
 use weir_script::variables::StreamVariables;
 use weir_script::{GeoBlock, MapBlock, SplitClientsBlock, Template, variables::variables};
-use weir_upstream::url::{UrlOptions, parse_url};
 use weir_upstream::{ResolverConfig, Side, Upstreams, Zones};
 
 use super::servers::{

@@ -4,16 +4,17 @@
 //! unless those ask for a socket of their own; the local address of a connection then tells them
 //! apart. See <https://nginx.org/en/docs/http/request_processing.html>.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::core::address::Address;
+use weir_engine::Addr;
+
 use crate::core::listen::{Keepalive, Options, SocketOptions};
 
 /// A socket to bind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenSpec {
     /// Where to.
-    pub address: Address,
+    pub address: Addr,
     /// How.
     pub options: SocketOptions,
 }
@@ -45,7 +46,7 @@ impl ListenSpec {
     /// Whether the socket gets connections to an address: `alone` if it is at that address, else if
     /// it is at all of them.
     pub fn gets(&self, ip: IpAddr, port: u16, alone: bool) -> bool {
-        let Address::Inet(listens) = self.address else { return false };
+        let Addr::Inet(listens) = self.address else { return false };
         // Through a socket of both families, an address of the older one looks like a newer one.
         let ip = ip.to_canonical();
         let gets = match alone {
@@ -68,7 +69,7 @@ fn keepalive(own: Keepalive) -> weir_engine::listen::Keepalive {
 #[derive(Clone, Debug)]
 pub struct Shared<S> {
     /// The address.
-    pub address: Address,
+    pub address: Addr,
     /// The options of all its `listen` directives together.
     pub options: Options,
     /// Who answers for hosts that nobody has.
@@ -99,10 +100,25 @@ pub struct Ports<S> {
 
 #[derive(Clone, Debug)]
 struct Port<S> {
-    family: u8,
+    family: Family,
     quic: bool,
-    port: u16,
+    port: Option<u16>,
     addresses: Vec<Shared<S>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+    Unix,
+}
+
+fn family(address: &Addr) -> Family {
+    match address {
+        Addr::Inet(SocketAddr::V4(_)) => Family::V4,
+        Addr::Inet(SocketAddr::V6(_)) => Family::V6,
+        Addr::Unix(_) => Family::Unix,
+    }
 }
 
 /// A socket to bind, with the addresses whose connections it accepts; the last one takes those
@@ -126,10 +142,10 @@ impl<S: Copy + PartialEq> Ports<S> {
     pub fn add(
         &mut self,
         server: S,
-        address: &Address,
+        address: &Addr,
         options: &Options,
     ) -> Result<Option<String>, String> {
-        let key = (address.family(), options.quic, address.port());
+        let key = (family(address), options.quic, address.port());
         let port = self.ports.iter().position(|p| (p.family, p.quic, p.port) == key);
         let port = port.unwrap_or_else(|| {
             self.ports.push(Port {
@@ -249,7 +265,7 @@ impl<S> Bound<S> {
     /// Which of its addresses a connection came to, by the connection's local address.
     pub fn index(&self, local: Option<IpAddr>) -> usize {
         let same = |shared: &Shared<S>| match &shared.address {
-            Address::Inet(address) => Some(address.ip()) == local,
+            Addr::Inet(address) => Some(address.ip()) == local,
             _ => false,
         };
         self.addresses.iter().position(same).unwrap_or(self.addresses.len() - 1)
@@ -260,8 +276,8 @@ impl<S> Bound<S> {
 mod tests {
     use super::*;
 
-    fn inet(text: &str) -> Address {
-        Address::Inet(text.parse().unwrap())
+    fn inet(text: &str) -> Addr {
+        Addr::Inet(text.parse().unwrap())
     }
 
     fn options(edit: impl FnOnce(&mut Options)) -> Options {

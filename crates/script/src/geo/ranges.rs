@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cidr::parse_v4;
+use weir_conf::value::parse_ipv4;
 
 /// A range of addresses, bounds included, with the index of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub(super) fn find(ranges: &[Range], address: u32) -> Option<u32> {
 /// Parses `first-last`.
 pub(super) fn parse(text: &[u8]) -> Option<(u32, u32)> {
     let dash = memchr::memchr(b'-', text)?;
-    let start = u32::from(parse_v4(&text[..dash])?);
-    let end = u32::from(parse_v4(&text[dash + 1..])?);
+    let start = u32::from(parse_ipv4(&text[..dash])?);
+    let end = u32::from(parse_ipv4(&text[dash + 1..])?);
     (start <= end).then_some((start, end))
 }
 

@@ -1,10 +1,9 @@
 //! The `events` block: the number of connections per thread, and how they are accepted.
 
-use std::net::IpAddr;
-
 use weir_conf::value::Msec;
 use weir_conf::{Arity, Cx, Fault, Node, Slot, Table, Value, directives};
 use weir_engine::event_loop;
+use weir_script::cidr::Cidr;
 
 pub(crate) static BLOCK: Slot<EventsBlock> = Slot::new();
 pub(crate) const BLOCK_TABLE: Table = EventsBlock::table(&BLOCK);
@@ -130,7 +129,7 @@ impl Value for AioRequests {
 fn set_debug_connection(_: &mut EventsWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     let word = &node.args[0];
     let text = word.text();
-    let known = text == "unix:" || is_network(&text);
+    let known = text == "unix:" || Cidr::parse(&word.value).is_some();
     if !known && !cx.env().lookup(&text).is_ok_and(|found| !found.is_empty()) {
         let message = format!("host not found in debug_connection \"{}\"", word.shown());
         return Err(Fault::new(message).at(word));
@@ -140,12 +139,4 @@ fn set_debug_connection(_: &mut EventsWritten, node: &Node, cx: &mut Cx<'_>) -> 
          enable it",
     );
     Ok(())
-}
-
-/// Whether the text is an address, or a network as `address/bits`.
-fn is_network(text: &str) -> bool {
-    let (address, bits) = text.split_once('/').map_or((text, None), |(a, bits)| (a, Some(bits)));
-    let Ok(address) = address.parse::<IpAddr>() else { return false };
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    bits.is_none_or(|bits| bits.parse::<u8>().is_ok_and(|bits| bits <= most))
 }

@@ -4,13 +4,13 @@ use weir_conf::{
     Cx, Fault, Node, Word,
     value::{parse_number, parse_sec},
 };
+use weir_engine::url::{Url, UrlOptions, parse_url};
 
 use crate::{
     group::{Name, Server},
     peer::{Admission, MAX_ROUTE},
     settings::{UpstreamWritten, side},
     upstreams::Side,
-    url::{Url, UrlOptions, parse_url},
 };
 
 pub(super) fn set_server(

@@ -264,8 +264,8 @@ fn names_are_declared_once_and_without_ports() {
 
 #[test]
 fn references_find_blocks_and_addresses() {
-    let options = crate::url::UrlOptions { default_port: 80, uri_part: true, lookup: None };
-    let url = |text| crate::url::parse_url(text, options).unwrap();
+    let options = weir_engine::url::UrlOptions { default_port: 80, uri_part: true, lookup: None };
+    let url = |text| weir_engine::url::parse_url(text, options).unwrap();
     let mut upstreams = Upstreams::default();
     let place = weir_conf::Span::default();
     let block = weir_conf::BlockId(3);

@@ -36,7 +36,7 @@ fn faults_are_nginxs() {
     assert_eq!(message("error_log e foo;"), "invalid log level \"foo\"");
     assert_eq!(message("error_log e info warn;"), "duplicate log level \"warn\"");
     assert_eq!(message("error_log syslog:tag=x;"), "no syslog server specified");
-    assert_eq!(message("error_log syslog:server=::;"), "no host in syslog server \"::\"");
+    assert_eq!(message("error_log syslog:server=::;"), "invalid port in syslog server \"::\"");
     let port = "invalid port in syslog server \"127.0.0.1:0\"";
     assert_eq!(message("error_log syslog:server=127.0.0.1:0;"), port);
     let facility = "unknown syslog facility \"y\"";
