@@ -1,5 +1,6 @@
 //! The reference pages, generated from the tables: syntax, default, context, description.
 
+use crate::context::Contexts;
 use crate::table::{Body, Row, Table};
 use std::fmt::Write;
 
@@ -17,7 +18,7 @@ pub fn page(title: &str, tables: &[&Table]) -> String {
             push_line(&mut out, line);
         }
         for (name, row) in rows {
-            directive(&mut out, &name, row);
+            directive(&mut out, &name, row, table.contexts_of(row));
         }
     }
     out
@@ -41,7 +42,7 @@ pub fn pending_names(tables: &[&'static Table]) -> Vec<String> {
     names
 }
 
-fn directive(out: &mut String, name: &str, row: &Row) {
+fn directive(out: &mut String, name: &str, row: &Row, contexts: Contexts) {
     let end = match row.body {
         Body::None => ";",
         _ if row.syntax.ends_with('}') => "",
@@ -55,7 +56,7 @@ fn directive(out: &mut String, name: &str, row: &Row) {
         out,
         "\n## {name}\n\n| | |\n|---|---|\n| Syntax | `{name}{space}{}{end}` |\n| Default | {default} |\n| Context | {} |\n\n",
         row.syntax.replace('|', "\\|"),
-        row.contexts,
+        contexts,
     );
     for line in row.doc {
         push_line(out, line);

@@ -61,7 +61,8 @@
 //! The macro makes `Sub` (fields of plain types, `Default`), `SubWritten` (an `Option` per field,
 //! and `origins`; also known as `Written<Sub>`), the rows and the merge. `Sub::table(&SLOT)` gives
 //! the table; `.prefix("proxy_")` puts a prefix before every name and `.except(&["x"])` leaves rows
-//! out, so that one struct serves several protocols under several slots.
+//! out, so that one struct serves several protocols under several slots; `.moved(…)` puts the rows into
+//! the contexts of stream.
 
 mod arity;
 mod field;
@@ -228,6 +229,7 @@ pub struct Table {
     /// Its directives are read and checked but have no effect yet; each use is warned about.
     pub unsupported: bool,
     pub(crate) except: &'static [&'static str],
+    moved: &'static [(Contexts, Contexts)],
     all: &'static [Row],
     pub(crate) slot: Option<&'static dyn AnySlot>,
     pub(crate) create: fn() -> Box<dyn Any + Send>,
@@ -247,6 +249,7 @@ impl Table {
             prefix: "",
             unsupported: false,
             except: &[],
+            moved: &[],
             all: T::ROWS,
             slot: Some(slot),
             create: || Box::<T::Written>::default(),
@@ -262,6 +265,7 @@ impl Table {
             prefix: "",
             unsupported: false,
             except: &[],
+            moved: &[],
             all: rows,
             slot: None,
             create: || Box::new(()),
@@ -304,29 +308,47 @@ impl Table {
         self
     }
 
+    /// Puts the rows into other contexts, each into the one that stands beside its own: this is how
+    /// a table of http serves stream. Rows with none of these contexts are left out.
+    #[must_use]
+    pub const fn moved(mut self, to: &'static [(Contexts, Contexts)]) -> Self {
+        self.moved = to;
+        self
+    }
+
+    /// Where a row of this table may stand.
+    pub fn contexts_of(&self, row: &Row) -> Contexts {
+        if self.moved.is_empty() {
+            return row.contexts;
+        }
+        let into = self.moved.iter().filter(|(from, _)| row.contexts.intersects(*from));
+        into.fold(Contexts::NONE, |all, (_, to)| all.union(*to))
+    }
+
     /// The rows with their full names.
     pub fn rows(&self) -> impl Iterator<Item = (String, &'static Row)> + '_ {
         let kept = self.all.iter().filter(|row| !self.except.contains(&row.name));
+        let kept = kept.filter(|row| !self.contexts_of(row).is_empty());
         kept.map(|row| (format!("{}{}", self.prefix, row.name), row))
     }
 
     /// The contexts of all rows together.
     pub fn contexts(&self) -> Contexts {
-        union(self.all.iter())
+        self.union(self.all.iter())
     }
 
     /// The levels that are merged together. A row in main that only opens a block, such as `http`,
     /// does not make main a level of the values in that block.
     pub(crate) fn levels(&self) -> Contexts {
-        let in_main = |row: &&Row| row.contexts.intersects(Contexts::MAIN);
+        let in_main = |row: &&Row| self.contexts_of(row).intersects(Contexts::MAIN);
         let opens = |row: &&Row| matches!(row.body, Body::Opens(_));
-        let others = union(self.all.iter().filter(|row| !(in_main(row) && opens(row))));
+        let others = self.union(self.all.iter().filter(|row| !(in_main(row) && opens(row))));
         if others.is_empty() { self.contexts() } else { others }
     }
-}
 
-fn union<'a>(rows: impl Iterator<Item = &'a Row>) -> Contexts {
-    rows.fold(Contexts::NONE, |all, row| all.union(row.contexts))
+    fn union<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Contexts {
+        rows.fold(Contexts::NONE, |all, row| all.union(self.contexts_of(row)))
+    }
 }
 
 /// Fixes fields of a table's struct: see [`Table::fixed`].

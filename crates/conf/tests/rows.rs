@@ -304,3 +304,19 @@ fn warnings_do_not_forbid() {
     assert!(assembly.ok());
     assert_eq!(assembly.one_lines(), ["[warn] duplicate value \"error\" in /c/nginx.conf:1"]);
 }
+
+#[test]
+fn a_table_moves_into_the_contexts_of_stream() {
+    const LEVELS: &[(Contexts, Contexts)] =
+        &[(Contexts::HTTP, Contexts::STREAM), (Contexts::SERVER, Contexts::STREAM_SERVER)];
+    const MOVED: Table = Sub::table(&SUB).moved(LEVELS);
+    let of = |name: &str| {
+        let mut rows = MOVED.rows();
+        rows.find(|(known, _)| known == name).map(|(_, row)| MOVED.contexts_of(row).to_string())
+    };
+    assert_eq!(of("flag").as_deref(), Some("stream, server in stream"));
+    assert_eq!(of("set").as_deref(), Some("server in stream"));
+    assert_eq!(of("tag").as_deref(), Some("stream"));
+    assert_eq!(MOVED.contexts(), Contexts::STREAM.union(Contexts::STREAM_SERVER));
+    assert!(Sub::table(&SUB).contexts().intersects(Contexts::LOCATION));
+}

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 pub(crate) struct Known {
     pub(super) row: &'static Row,
     pub(super) table: usize,
+    pub(super) contexts: Contexts,
     /// The directive has no effect yet.
     pub(super) pending: bool,
 }
@@ -45,6 +46,7 @@ impl Lookup {
                 rows.entry(name).or_default().push(Known {
                     row,
                     table,
+                    contexts: of.contexts_of(row),
                     pending: of.is_pending(row),
                 });
             }
@@ -59,7 +61,7 @@ impl Lookup {
     pub(super) fn find(&self, name: &str, context: Contexts) -> Found {
         match self.rows.get(name) {
             Some(known) => {
-                let here = known.iter().find(|known| known.row.contexts.intersects(context));
+                let here = known.iter().find(|known| known.contexts.intersects(context));
                 here.map_or_else(|| Found::Elsewhere(contexts(known)), |known| Found::Here(*known))
             }
             None => Found::Unknown,
@@ -85,5 +87,5 @@ impl Lookup {
 }
 
 fn contexts(known: &[Known]) -> Contexts {
-    known.iter().fold(Contexts::NONE, |all, known| all.union(known.row.contexts))
+    known.iter().fold(Contexts::NONE, |all, known| all.union(known.contexts))
 }
