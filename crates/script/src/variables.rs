@@ -136,7 +136,7 @@ pub fn variables<'c>(cx: &'c mut Cx<'_>) -> &'c mut Variables {
 }
 
 /// Whether the directive being read is inside `stream`.
-pub(crate) fn is_stream(cx: &Cx<'_>) -> bool {
+pub fn is_stream(cx: &Cx<'_>) -> bool {
     const STREAM: Contexts =
         Contexts::STREAM.union(Contexts::STREAM_SERVER).union(Contexts::STREAM_UPSTREAM);
     cx.context().intersects(STREAM)

@@ -12,7 +12,8 @@ const MOST: usize = 20;
 const LARGER: &[(&str, usize)] = &[("http", 33)];
 
 /// The crates that are looked at.
-const CRATES: &[&str] = &["conf", "script", "wire", "sys", "engine", "upstream", "http", "server"];
+const CRATES: &[&str] =
+    &["conf", "script", "wire", "sys", "engine", "upstream", "edge", "http", "server"];
 
 /// For each file those that it names.
 type Edges = BTreeMap<String, BTreeSet<String>>;

@@ -12,8 +12,9 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("engine", &["sys", "conf"]),
     ("upstream", &["engine", "script", "conf", "wire"]),
-    ("http", &["upstream", "engine", "script", "conf", "wire"]),
-    ("server", &["http", "upstream", "engine", "sys", "script", "conf", "wire"]),
+    ("edge", &["upstream", "engine", "script", "conf", "wire"]),
+    ("http", &["edge", "upstream", "engine", "script", "conf", "wire"]),
+    ("server", &["http", "edge", "upstream", "engine", "sys", "script", "conf", "wire"]),
     ("tidy", &[]),
 ];
 

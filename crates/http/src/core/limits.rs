@@ -2,10 +2,11 @@
 
 use weir_conf::value::{Bufs, Msec, Offset, Size};
 use weir_conf::{Cx, Fault, Slot, directives, keywords};
+use weir_edge::value::SizeTemplate;
 use weir_wire::h1::Limits as HeadLimits;
 
 use super::temp_path::TempPath;
-use super::value::{Predicates, SizeTemplate};
+use super::value::Predicates;
 
 /// Limits on the size and the speed of requests and responses.
 pub static LIMITS: Slot<Limits> = Slot::new();

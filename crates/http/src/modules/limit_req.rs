@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use weir_conf::value::parse_number;
 use weir_conf::{Cx, Fault, Inherit, Node, Slot, Word, directives};
+use weir_edge::value::LimitLevel;
+use weir_edge::zone::{Contents, Live, Zone};
 use weir_engine::clock;
 use weir_engine::error_log::{Level, process_log};
 
-use crate::core::value::{ErrorStatus, LimitLevel};
+use crate::core::value::ErrorStatus;
 use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
 use crate::request::{Request, State};
 use crate::variables::VariableRow;
-use crate::zone::{Contents, Live, Zone};
 
 mod table;
 

@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault, Inherit, Node, Slot, Value, directives};
+use weir_edge::realip::Trusted;
 use weir_engine::Addr;
-use weir_script::cidr::Cidr;
-use weir_script::forwarded::{forwarded_address, is_trusted};
 use weir_wire::header::Known;
 
 use crate::module::{Handler, Module, Phase, PhaseHandler, Verdict};
@@ -46,15 +45,8 @@ directives! {
         "real_ip_header" => header: Source = Source::RealIp,
         /// Goes back through a list of addresses as far as they are trusted.
         "real_ip_recursive" => recursive: bool,
-        field from: Inherit<Option<Arc<From>>>,
+        field from: Inherit<Option<Arc<Trusted>>>,
     }
-}
-
-/// Whom to trust.
-#[derive(Clone, Debug, Default)]
-struct From {
-    networks: Vec<Cidr>,
-    unix: bool,
 }
 
 /// Where the address is told.
@@ -89,24 +81,8 @@ impl Value for Source {
 }
 
 fn add_from(own: &mut RealIpWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    let from = Arc::make_mut(own.from.get_or_insert_default().get_or_insert_default());
-    let word = &node.args[0];
-    if word.is("unix:") {
-        from.unix = true;
-        return Ok(());
-    }
-    if let Some(parsed) = Cidr::parse(&word.value) {
-        if parsed.low_bits {
-            cx.warn(format!("low address bits of {} are meaningless", word.shown()));
-        }
-        from.networks.push(parsed.cidr);
-        return Ok(());
-    }
-    let found = cx.env().lookup(&word.text()).ok().filter(|found| !found.is_empty());
-    let unknown =
-        || Fault::new(format!("host not found in set_real_ip_from \"{}\"", word.shown())).at(word);
-    from.networks.extend(found.ok_or_else(unknown)?.into_iter().map(Cidr::single));
-    Ok(())
+    let from = own.from.get_or_insert_default().get_or_insert_default();
+    Arc::make_mut(from).add(&node.args[0], cx)
 }
 
 fn handle(request: &mut Request) -> Verdict {
@@ -124,31 +100,21 @@ fn handle(request: &mut Request) -> Verdict {
 }
 
 /// The address that is told, if the peer is trusted.
-fn told(request: &Request, own: &RealIp, from: &From) -> Option<SocketAddr> {
-    let trusted = match request.remote.ip() {
-        Some(address) => is_trusted(address, &from.networks),
-        None => from.unix,
-    };
-    let follow = |lines: &mut dyn Iterator<Item = &[u8]>| {
-        forwarded_address(trusted, lines, &from.networks, own.recursive)
-    };
-    let head = &request.head;
+fn told(request: &Request, own: &RealIp, from: &Trusted) -> Option<SocketAddr> {
+    let (peer, head) = (&request.remote, &request.head);
     match &own.header {
-        Source::RealIp => follow(&mut head.get(Known::XRealIp).into_iter()),
-        Source::Field(name) => follow(&mut head.get_name(name).into_iter()),
+        Source::RealIp => from.forwarded(peer, head.get(Known::XRealIp), own.recursive),
+        Source::Field(name) => from.forwarded(peer, head.get_name(name), own.recursive),
         Source::ForwardedFor => {
             let lines: Vec<&[u8]> = head
                 .iter()
                 .filter(|(name, ..)| name.eq_ignore_ascii_case(b"x-forwarded-for"))
                 .map(|(_, value, _)| value)
                 .collect();
-            follow(&mut lines.into_iter().rev())
+            from.forwarded(peer, lines.into_iter().rev(), own.recursive)
         }
         Source::ProxyProtocol => {
-            let header = request.info.proxy_protocol.as_ref()?;
-            let mut address = follow(&mut std::iter::once(header.source.as_bytes()))?;
-            address.set_port(header.source_port);
-            Some(address)
+            from.proxied(peer, request.info.proxy_protocol.as_ref()?, own.recursive)
         }
     }
 }

@@ -4,6 +4,7 @@
 use weir_conf::layout::TempFolder;
 use weir_conf::value::{Bufs, Msec, Off, Size, parse_ip_port};
 use weir_conf::{Arity, Contexts, Cx, Fault, Local, Many, Node, Value, directives};
+use weir_edge::value::SizeTemplate;
 use weir_script::Template;
 use weir_script::variables::variables;
 use weir_upstream::Causes;
@@ -11,7 +12,7 @@ use weir_upstream::Causes;
 use super::headers::{Hidden, Ignored};
 use super::stored::Store;
 use crate::core::temp_path::TempPath;
-use crate::core::value::{Rights, SizeTemplate};
+use crate::core::value::Rights;
 
 directives! {
     /// How requests are passed to an upstream and responses taken from it.

@@ -2,12 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use weir_conf::value::{parse_number, parse_sec};
-use weir_conf::{Arity, BlockId, Cx, Fault, Node, Span, Value, Word, keywords};
+use weir_conf::{Arity, BlockId, Cx, Fault, Node, Span, Value, keywords};
+use weir_edge::realip::Trusted;
 use weir_engine::Addr;
 use weir_engine::url::parse_listen;
 use weir_script::Template;
-use weir_script::cidr::Cidr;
 use weir_script::variables::variables;
 
 use crate::core::listen::Options;
@@ -211,59 +210,6 @@ impl Value for TrustedNetwork {
     const ARITY: Arity = Arity::ONE;
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let word = &node.args[0];
-        if word.is("unix:") || is_network(word, cx) {
-            return Ok(Self);
-        }
-        match cx.env().lookup(&word.text()) {
-            Ok(found) if !found.is_empty() => Ok(Self),
-            _ => {
-                let message = format!("host not found in set_real_ip_from \"{}\"", word.shown());
-                Err(Fault::new(message).at(word))
-            }
-        }
-    }
-}
-
-/// `allow` and `deny`.
-pub(super) fn access_rule(node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    let word = &node.args[0];
-    match word.is("all") || word.is("unix:") || is_network(word, cx) {
-        true => Ok(()),
-        false => Err(Fault::parameter(word)),
-    }
-}
-
-fn is_network(word: &Word, cx: &mut Cx<'_>) -> bool {
-    let Some(parsed) = Cidr::parse(&word.value) else { return false };
-    if parsed.low_bits {
-        cx.warn(format!("low address bits of {} are meaningless", word.shown()));
-    }
-    true
-}
-
-/// `open_log_file_cache`.
-pub(super) fn file_cache(node: &Node) -> Result<(), Fault> {
-    let (mut max, mut off) = (0, false);
-    for word in &node.args {
-        let right = if let Some(number) = word.after("max=") {
-            max = parse_number(number).unwrap_or(0);
-            max > 0
-        } else if let Some(time) = word.after("inactive=").or(word.after("valid=")) {
-            parse_sec(time).is_some()
-        } else if let Some(number) = word.after("min_uses=") {
-            parse_number(number).is_some()
-        } else {
-            off |= word.is("off");
-            word.is("off")
-        };
-        if !right {
-            let (name, text) = (node.text(), word.shown());
-            return Err(Fault::new(format!("invalid \"{name}\" parameter \"{text}\"")).at(word));
-        }
-    }
-    match off || max > 0 {
-        true => Ok(()),
-        false => Err(Fault::new(format!("\"{}\" must have \"max\" parameter", node.text()))),
+        Trusted::default().add(&node.args[0], cx).map(|()| Self)
     }
 }

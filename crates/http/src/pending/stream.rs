@@ -2,29 +2,35 @@
 
 use weir_conf::value::{Msec, Off, Pair, Size};
 use weir_conf::{Block, Contexts, Cx, Fault, Local, Many, Node, Slot, Table, directives};
+use weir_edge::access::Rules;
+use weir_edge::access_log::Logging;
+use weir_edge::limit_conn::{self, Limit};
+use weir_edge::value::{LimitLevel, SizeTemplate};
 use weir_engine::url::{UrlOptions, parse_url};
 use weir_script::variables::StreamVariables;
 use weir_script::{GeoBlock, MapBlock, SplitClientsBlock, Template, variables::variables};
-use weir_upstream::{ResolverConfig, Side, Upstreams, Zones};
+use weir_upstream::{ResolverConfig, Side, Upstreams};
 
-use super::servers::{
-    ComputedAlpn, Kind, Ports, ProxyProtocol, TrustedNetwork, access_rule, file_cache, no_listen,
-};
+use super::servers::{ComputedAlpn, Kind, Ports, ProxyProtocol, TrustedNetwork, no_listen};
 use super::transport::StreamTls;
 use crate::core::types::table_sizes;
-use crate::core::value::{LimitLevel, SizeTemplate};
 use crate::pass::transfer::Bind;
 use crate::tls::values::{CertificateCache, Passwords, ProtocolSet};
-
-mod log;
 
 static STREAM: Slot<Stream> = Slot::new();
 static PROXY: Slot<StreamProxy> = Slot::new();
 static TLS: Slot<StreamTls> = Slot::new();
+static LOG: Slot<Logging> = Slot::new();
 
 /// The tables of the directives in `stream {}`.
 pub(super) const TABLES: &[&Table] =
-    &[&Stream::table(&STREAM), &StreamProxy::table(&PROXY), &StreamTls::table(&TLS)];
+    &[&Stream::table(&STREAM), &StreamProxy::table(&PROXY), &StreamTls::table(&TLS), &LOGGING];
+
+/// The levels of stream for those of http.
+const LEVELS: &[(Contexts, Contexts)] =
+    &[(Contexts::HTTP, Contexts::STREAM), (Contexts::SERVER, Contexts::STREAM_SERVER)];
+
+const LOGGING: Table = Logging::table(&LOG).moved(LEVELS);
 
 directives! {
     /// Proxying of TCP and UDP.
@@ -37,9 +43,6 @@ directives! {
         "deny" [1]: "" => add_rule,
         "limit_conn_zone" in [stream] [2]: "" => define_zone,
         "limit_conn" [2]: "" => add_limit,
-        "log_format" in [stream] [2+]: "" => set_format,
-        "access_log" [1+]: "" => set_log,
-        "open_log_file_cache" [1, 2, 3, 4]: "" => set_file_cache,
         "set_real_ip_from" => real_ip: Many<TrustedNetwork>,
         "set" in [stream_server] [2]: "" => set_variable,
         "map" in [stream] => maps: Many<MapBlock>,
@@ -68,7 +71,7 @@ directives! {
         field opened: Local<bool>,
         field listens: Local<bool>,
         field passes: Local<bool>,
-        field limits: Local<Vec<String>>,
+        field limits: Local<Vec<Limit>>,
     }
     finish = Stream::finish;
 }
@@ -161,53 +164,15 @@ fn add_names(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
 }
 
 fn add_rule(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    access_rule(node, cx)
+    Rules::default().add(node, cx)
 }
 
-const ZONE_USAGE: &str = "stream limit_conn";
-
 fn define_zone(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    Template::compile(&node.args[0].value, variables(cx))?;
-    let word = &node.args[1];
-    let Some(value) = word.after("zone=") else { return Err(Fault::parameter(word)) };
-    let (name, size) = crate::zone::name_and_size(word, value)?;
-    if name.is_empty() {
-        let message = format!("\"{}\" must have \"zone\" parameter", node.text());
-        return Err(Fault::new(message));
-    }
-    Zones::declare(cx, name, size, ZONE_USAGE)
+    limit_conn::define_zone(node, cx)
 }
 
 fn add_limit(own: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    let (zone, number) = (&node.args[0], &node.args[1]);
-    Zones::declare(cx, &zone.value, 0, ZONE_USAGE)?;
-    let limits = own.limits.get_or_insert_default();
-    if limits.iter().any(|known| *known == zone.text()) {
-        return Err(Fault::duplicate());
-    }
-    match weir_conf::value::parse_number(&number.value) {
-        None | Some(0) => {
-            let message = format!("invalid number of connections \"{}\"", number.shown());
-            Err(Fault::new(message).at(number))
-        }
-        Some(1..=65535) => {
-            limits.push(zone.text().into_owned());
-            Ok(())
-        }
-        Some(_) => Err(Fault::new("connection limit must be less 65536").at(number)),
-    }
-}
-
-fn set_format(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    log::set_format(node, cx)
-}
-
-fn set_log(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    log::set_log(node, cx)
-}
-
-fn set_file_cache(_: &mut StreamWritten, node: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
-    file_cache(node)
+    Limit::add(own.limits.get_or_insert_default(), node, cx)
 }
 
 fn set_variable(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {

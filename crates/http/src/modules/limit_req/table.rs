@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use crate::zone::{node_size, room};
+use weir_edge::zone::{node_size, room};
 
 /// The size of nginx's node without the key, in bytes.
 const NODE_HEAD: usize = 80;

@@ -18,11 +18,11 @@ use weir_engine::log_files::LogFile;
 use weir_engine::os_error::Failed;
 use weir_script::Template;
 
-use crate::request::Request;
+use crate::Session;
 
 /// `open_log_file_cache`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Cache {
+pub enum Cache {
     /// Each line opens and closes its file.
     #[default]
     Off,
@@ -100,35 +100,28 @@ pub(super) fn forget() {
     KEPT.take();
 }
 
-/// The file for a request. None when it cannot be opened, which has been told then, or when the
-/// root of the request does not exist: nobody shall fill the disk with names made up by clients.
-pub(super) fn open(request: &mut Request, path: &Template, cache: &Cache) -> Option<Arc<LogFile>> {
-    let root = request.document_root().ok()?;
-    if let Err(error) = is_folder(&root) {
-        let what = format!("testing \"{}\" existence failed", root.display());
-        request.log(Level::Error, &Failed(&what, &error).to_string());
+/// The file for a session. `None` when there may be none or it cannot be opened, which has been
+/// logged.
+pub(super) fn open<S: Session>(
+    session: &mut S,
+    path: &Template,
+    cache: &Cache,
+) -> Option<Arc<LogFile>> {
+    if !session.may_open_log() {
         return None;
     }
-    let path = PathBuf::from(OsString::from_vec(request.eval(path)));
+    let mut name = Vec::new();
+    path.eval(session, &mut name);
+    let path = PathBuf::from(OsString::from_vec(name));
     match KEPT.with_borrow_mut(|kept| find(kept, &path, cache)) {
         Ok(file) => Some(file),
         Err(error) => {
             let what = format!("open() \"{}\" failed", path.display());
-            request.log(Level::Crit, &Failed(&what, &error).to_string());
+            session.log(Level::Crit, &Failed(&what, &error).to_string());
             None
         }
     }
 }
-
-fn is_folder(path: &Path) -> io::Result<()> {
-    match std::fs::metadata(path)?.is_dir() {
-        true => Ok(()),
-        false => Err(io::Error::from_raw_os_error(NOT_A_FOLDER)),
-    }
-}
-
-/// `ENOTDIR`
-const NOT_A_FOLDER: i32 = 20;
 
 fn find(kept: &mut HashMap<PathBuf, Kept>, path: &Path, cache: &Cache) -> io::Result<Arc<LogFile>> {
     let Cache::On { max, inactive, valid, min_uses } = *cache else {

@@ -11,7 +11,7 @@ use weir_engine::log_files::LogFile;
 use weir_engine::losses::{self, Losses};
 use weir_engine::os_error::Failed;
 
-use crate::request::Request;
+use crate::Session;
 
 /// What is known of one log's failures.
 #[derive(Default)]
@@ -36,16 +36,16 @@ impl Trouble {
     }
 
     /// A line was written; tells of those that were not.
-    pub(super) fn is_over(&self, request: &Request) {
+    pub(super) fn is_over<S: Session>(&self, session: &S) {
         if self.any.load(Relaxed)
             && let Some(lost) = self.with(|losses| losses.over(clock::wall_secs()))
         {
-            request.log(Level::Error, &format!("{} of an access log", losses::in_words(lost)));
+            session.log(Level::Error, &format!("{} of an access log", losses::in_words(lost)));
         }
     }
 
     /// Notes a failure, and tells of it now and then.
-    pub(super) fn tell(&self, request: &Request, file: &Arc<LogFile>, error: &io::Error) {
+    pub(super) fn tell<S: Session>(&self, session: &S, file: &Arc<LogFile>, error: &io::Error) {
         if error.kind() == io::ErrorKind::StorageFull {
             self.full_at.store(clock::wall_secs(), Relaxed);
         }
@@ -56,7 +56,7 @@ impl Trouble {
             losses.is_news(clock::wall_secs())
         });
         if is_news {
-            tell(request, file, error);
+            tell(session, file, error);
         }
     }
 
@@ -69,7 +69,7 @@ impl Trouble {
 }
 
 /// Tells of a failure.
-pub(super) fn tell(request: &Request, file: &LogFile, error: &io::Error) {
+pub(super) fn tell<S: Session>(session: &S, file: &LogFile, error: &io::Error) {
     let what = format!("write() to \"{}\" failed", file.path().display());
-    request.log(Level::Alert, &Failed(&what, error).to_string());
+    session.log(Level::Alert, &Failed(&what, error).to_string());
 }

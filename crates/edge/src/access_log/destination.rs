@@ -10,9 +10,10 @@ use weir_conf::{Cx, Fault, LogFile as Handle, Node, Word};
 use weir_engine::log_buffer::Buffering;
 use weir_engine::os_error::Failed;
 use weir_engine::syslog::{Syslog, SyslogOptions};
-use weir_script::{Template, Variables};
+use weir_script::Template;
+use weir_script::variables::{is_stream, variables};
 
-use super::{AccessLog, Formats, LoggingWritten, Logs, To, Trouble};
+use super::{AccessLog, COMBINED_NAME, Formats, LoggingWritten, Logs, To, Trouble};
 
 /// The buffer of a log that is compressed and does not say how large it is.
 const GZIP_BUFFER: usize = 64 * 1024;
@@ -35,7 +36,10 @@ pub(super) fn set_access_log(
         return node.args.get(1).map_or(Ok(()), |word| Err(Fault::parameter(word)));
     }
     let mut to = place(&node.args[0], cx)?;
-    let name = node.args.get(1).map_or("combined".into(), Word::text);
+    let name = match node.args.get(1) {
+        None if is_stream(cx) => return Err(Fault::new("log format is not specified")),
+        name => name.map_or(COMBINED_NAME.into(), Word::text),
+    };
     let unknown = || Fault::new(format!("unknown log format \"{name}\""));
     let format = Formats::find(cx, &name).ok_or_else(unknown)?;
     let rest = Rest::parse(node, cx)?;
@@ -64,7 +68,7 @@ fn place(word: &Word, cx: &mut Cx<'_>) -> Result<To, Fault> {
     let path = cx.prefix_path(&text);
     if word.value.contains(&b'$') {
         let path = path.as_os_str().as_encoded_bytes();
-        return Ok(To::Computed(Template::compile(path, cx.registry::<Variables>())?));
+        return Ok(To::Computed(Template::compile(path, variables(cx))?));
     }
     let opened = cx.env().open_log(&path);
     opened.map(To::File).map_err(|error| refused(&path, &error))
@@ -123,8 +127,7 @@ impl Rest {
                 let number = number.filter(|number| (1..=9).contains(number));
                 rest.compress(number.ok_or_else(|| invalid("compression level", level))?);
             } else if let Some(condition) = word.after("if=") {
-                let variables = cx.registry::<Variables>();
-                rest.condition = Some(Template::compile(condition, variables)?);
+                rest.condition = Some(Template::compile(condition, variables(cx))?);
             } else {
                 return Err(Fault::parameter(word));
             }

@@ -7,15 +7,19 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use weir_conf::value::parse_size;
 use weir_conf::{Cx, Fault, Node, TypeMap, Word};
 use weir_engine::error_log::Level;
-use weir_script::{Template, Variables};
+use weir_script::Template;
+use weir_script::variables::{is_stream, variables};
 use weir_upstream::{MIN_ZONE, Zones};
 
-use crate::request::Request;
+use crate::Session;
 
 /// What is kept in a zone.
 pub trait Contents: Send + Sync + 'static {
     /// The module's name, which tells its zones from those of others.
     const USAGE: &'static str;
+
+    /// That of the module of stream, if there is one.
+    const STREAM_USAGE: &'static str = Self::USAGE;
 
     /// An empty zone for so many bytes.
     fn new(size: u64) -> Self;
@@ -40,17 +44,18 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// What a request is counted by. None if it does not count: its key is empty, or longer than
+    /// What a session is counted by. None if it does not count: its key is empty, or longer than
     /// `longest` bytes, which is told of.
-    pub fn key_of(&self, request: &mut Request, longest: usize) -> Option<Vec<u8>> {
-        let key = request.eval(&self.key);
+    pub fn key_of<S: Session>(&self, session: &mut S, longest: usize) -> Option<Vec<u8>> {
+        let mut key = Vec::new();
+        self.key.eval(session, &mut key);
         if key.len() > longest {
             let source = String::from_utf8_lossy(self.key.source());
             let key = weir_wire::shown(&key);
             let message = format!(
                 "the value of the \"{source}\" key is more than {longest} bytes: \"{key}\""
             );
-            request.log(Level::Error, &message);
+            session.log(Level::Error, &message);
         }
         (1..=longest).contains(&key.len()).then_some(key)
     }
@@ -85,13 +90,17 @@ impl<C> Named<C> {
     }
 }
 
+fn usage<C: Contents>(cx: &Cx<'_>) -> &'static str {
+    if is_stream(cx) { C::STREAM_USAGE } else { C::USAGE }
+}
+
 impl<C: Contents> Zone<C> {
     /// The zone of that name, for a directive that uses it.
     ///
     /// # Errors
     /// nginx's message when the name is taken for another use.
     pub fn refer(name: &[u8], cx: &mut Cx<'_>) -> Result<Arc<Self>, Fault> {
-        Zones::declare(cx, name, 0, C::USAGE)?;
+        Zones::declare(cx, name, 0, usage::<C>(cx))?;
         Ok(cx.registry::<Named<C>>().zone(name))
     }
 
@@ -104,7 +113,7 @@ impl<C: Contents> Zone<C> {
         cx: &mut Cx<'_>,
         mut other: impl FnMut(&Word) -> Result<u64, Fault>,
     ) -> Result<(), Fault> {
-        let key = Template::compile(&node.args[0].value, cx.registry::<Variables>())?;
+        let key = Template::compile(&node.args[0].value, variables(cx))?;
         let mut named = None;
         let mut rate = None;
         for word in &node.args[1..] {
@@ -116,7 +125,7 @@ impl<C: Contents> Zone<C> {
         let directive = node.text();
         let missing = || format!("\"{directive}\" must have \"zone\" parameter");
         let (name, size) = named.filter(|(name, _)| !name.is_empty()).ok_or_else(missing)?;
-        Zones::declare(cx, name, size, C::USAGE)?;
+        Zones::declare(cx, name, size, usage::<C>(cx))?;
         let zone = cx.registry::<Named<C>>().zone(name);
         if let Some(before) = zone.definition.get() {
             let (name, key) = (&zone.name, String::from_utf8_lossy(before.key.source()));
@@ -142,7 +151,10 @@ impl<C: Contents> Zone<C> {
 const DEFAULT_RATE: u64 = 1000;
 
 /// Reads `NAME:SIZE`, which stands behind `zone=`.
-pub(crate) fn name_and_size<'w>(word: &Word, value: &'w [u8]) -> Result<(&'w [u8], u64), Fault> {
+///
+/// # Errors
+/// nginx's, for a size that is none or too small.
+pub fn name_and_size<'w>(word: &Word, value: &'w [u8]) -> Result<(&'w [u8], u64), Fault> {
     let invalid = || Fault::new(format!("invalid zone size \"{}\"", word.shown())).at(word);
     let colon = value.iter().position(|&byte| byte == b':').ok_or_else(invalid)?;
     let size = parse_size(&value[colon + 1..]).ok_or_else(invalid)?;

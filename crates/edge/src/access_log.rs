@@ -1,0 +1,207 @@
+//! Access logs: formats, files, their buffers, and what is told when one cannot be written to.
+//! <https://nginx.org/en/docs/http/ngx_http_log_module.html>
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use weir_conf::{Contexts, Cx, Fault, Inherit, Layout, LogFile as Handle, Node, directives};
+use weir_engine::log_buffer::{self, Buffering};
+use weir_engine::syslog::Syslog;
+use weir_script::Template;
+use weir_script::escape::Escape;
+use weir_script::log_format::LogFormat;
+use weir_script::variables::{is_stream, variables};
+
+use crate::Session;
+
+mod destination;
+mod files;
+mod trouble;
+
+use destination::set_access_log;
+use files::Cache;
+use trouble::Trouble;
+
+/// The name of the format that http always has.
+const COMBINED_NAME: &str = "combined";
+
+/// Its text.
+const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status \
+                        $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
+
+directives! {
+    /// What is told of requests, and where.
+    pub struct Logging as LoggingWritten in [http, server, location] {
+        /// A log of requests: a file, whose name may have variables, or a syslog server; the name
+        /// of a format, `combined` without one; and how much may wait in memory and how long. Each
+        /// thread has a buffer of its own. Several logs may be given.
+        "access_log" in [http, server, location, location_if, limit_except] [1+]:
+            "off | path [format [buffer=size] [gzip[=level]] [flush=time] [if=condition]]"
+            => set_access_log,
+        /// What the lines of a log look like.
+        "log_format" in [http] [2+]: "name [escape=default|json|none] string ..." => set_format,
+        /// How many files with variables in their names are kept open, for how long without use,
+        /// from which number of uses on, and after which time it is checked that they are still
+        /// the ones of that name.
+        "open_log_file_cache" => cache: Cache,
+        field logs: Inherit<Logs>,
+    }
+    finish = Logging::finish;
+}
+
+/// The logs in force.
+#[derive(Clone, Default)]
+pub(super) struct Logs {
+    /// Nothing is told, whatever else was said.
+    off: bool,
+    list: Arc<Vec<AccessLog>>,
+}
+
+/// One `access_log` directive.
+struct AccessLog {
+    to: To,
+    format: Arc<LogFormat>,
+    /// Only requests for which this is neither empty nor `0`.
+    condition: Option<Template>,
+    trouble: Trouble,
+}
+
+/// Where the lines go.
+enum To {
+    File(Handle),
+    Buffer(Handle, Buffering),
+    /// A file whose name is different from request to request.
+    Computed(Template),
+    Syslog(Arc<Syslog>),
+}
+
+impl Logging {
+    /// Locations without `access_log` use the default log. nginx merges nothing into `http {}`
+    /// itself, so that the default is opened only for a server that needs it; stream has none.
+    fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        let has_default = cx.context() != Contexts::HTTP && !is_stream(cx);
+        if self.logs.off || !self.logs.list.is_empty() || !has_default {
+            return Ok(());
+        }
+        let path = cx.prefix_path(Layout::built().http_log_path);
+        let handle =
+            cx.env().open_log(&path).map_err(|error| destination::refused(&path, &error))?;
+        let format = Formats::find(cx, COMBINED_NAME).unwrap_or_default();
+        let (condition, trouble) = (None, Trouble::default());
+        let log = AccessLog { to: To::File(handle), format, condition, trouble };
+        self.logs.list = Arc::new(vec![log]);
+        Ok(())
+    }
+}
+
+/// The formats of an assembly, in the order of the text: http's, and stream's.
+#[derive(Default)]
+struct Formats([Vec<(String, Arc<LogFormat>)>; 2]);
+
+impl Formats {
+    fn of<'c>(cx: &'c mut Cx<'_>) -> &'c mut Vec<(String, Arc<LogFormat>)> {
+        let side = usize::from(is_stream(cx));
+        &mut cx.registry::<Self>().0[side]
+    }
+
+    /// nginx looks names up without regard to case, and defines them with. Only http has a format
+    /// of its own.
+    fn find(cx: &mut Cx<'_>, name: &str) -> Option<Arc<LogFormat>> {
+        if name.eq_ignore_ascii_case(COMBINED_NAME) && !is_stream(cx) {
+            let parts = [COMBINED.as_bytes()];
+            let format = LogFormat::compile(&parts, Escape::Default, variables(cx));
+            return format.ok().map(Arc::new);
+        }
+        let known = Self::of(cx);
+        let found = known.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, format)| Arc::clone(format))
+    }
+}
+
+fn set_format(_: &mut LoggingWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let name = node.args[0].text().into_owned();
+    let is_combined = name == COMBINED_NAME && !is_stream(cx);
+    if is_combined || Formats::of(cx).iter().any(|(known, _)| *known == name) {
+        return Err(Fault::new(format!("duplicate \"log_format\" name \"{name}\"")));
+    }
+    let parts: Vec<_> = node.args[1..].iter().map(|word| word.value.as_slice()).collect();
+    let format = LogFormat::parse(&parts, variables(cx))?;
+    Formats::of(cx).push((name, Arc::new(format)));
+    Ok(())
+}
+
+thread_local! {
+    /// The line being put together, and its memory for the next one.
+    static LINE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The longest line whose memory is kept for the next one.
+const KEPT_LINE: usize = 64 * 1024;
+
+impl Logging {
+    /// Whether a session is told of anywhere.
+    pub fn is_on(&self) -> bool {
+        !self.logs.off
+    }
+
+    /// Tells of a session in every log in force.
+    pub fn write<S: Session>(&self, session: &mut S) {
+        let mut line = LINE.take();
+        for log in self.logs.list.iter() {
+            if log.applies(session, &mut line) {
+                line.clear();
+                log.format.eval(session, &mut line);
+                log.write(session, &mut line, &self.cache);
+            }
+        }
+        if line.capacity() <= KEPT_LINE {
+            LINE.set(line);
+        }
+    }
+}
+
+impl AccessLog {
+    fn applies<S: Session>(&self, session: &mut S, scratch: &mut Vec<u8>) -> bool {
+        let Some(condition) = &self.condition else { return true };
+        scratch.clear();
+        condition.eval(session, scratch);
+        !scratch.is_empty() && scratch != b"0"
+    }
+
+    fn write<S: Session>(&self, session: &mut S, line: &mut Vec<u8>, cache: &Cache) {
+        if let To::Syslog(syslog) = &self.to {
+            if let Some(news) = syslog.send(line) {
+                syslog.tell(&news, |level, message| session.log(level, message));
+            }
+            return;
+        }
+        let computed = matches!(self.to, To::Computed(_));
+        if computed && self.trouble.is_full() {
+            return;
+        }
+        line.push(b'\n');
+        let file = match &self.to {
+            To::File(handle) | To::Buffer(handle, _) => session.log_file(*handle),
+            To::Computed(path) => files::open(session, path, cache),
+            To::Syslog(_) => None,
+        };
+        let Some(file) = file else { return };
+        let written = match &self.to {
+            To::Buffer(_, how) => log_buffer::append(&file, *how, line),
+            _ => file.write(line),
+        };
+        match written {
+            Ok(()) if computed => self.trouble.is_over(session),
+            Ok(()) => {}
+            Err(error) if computed => self.trouble.tell(session, &file, &error),
+            Err(error) if file.is_news() => trouble::tell(session, &file, &error),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Writes out what this thread has in memory, and lets go of the files it has opened.
+pub fn flush() {
+    log_buffer::flush();
+    files::forget();
+}

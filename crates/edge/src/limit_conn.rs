@@ -1,0 +1,168 @@
+//! Limits of the number of connections by a key: `limit_conn_zone` and `limit_conn`.
+//! <https://nginx.org/en/docs/http/ngx_http_limit_conn_module.html>
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use weir_conf::value::parse_number;
+use weir_conf::{Cx, Fault, Node};
+
+use crate::Session;
+use crate::zone::{Contents, Live, Zone, node_size, room};
+
+/// The longest key, in bytes. Sessions with a longer one are not counted.
+const LONGEST_KEY: usize = 255;
+
+/// The size of nginx's node without the key, in bytes.
+const NODE_HEAD: usize = 36;
+
+/// The connection counts by key, for all threads.
+pub struct Connections(Mutex<Counts>);
+
+struct Counts {
+    by_key: HashMap<Arc<[u8]>, u64>,
+    /// The memory left for nodes, in bytes.
+    room: u64,
+}
+
+impl Contents for Connections {
+    const USAGE: &'static str = "limit_conn";
+    const STREAM_USAGE: &'static str = "stream limit_conn";
+
+    fn new(size: u64) -> Self {
+        Self(Mutex::new(Counts { by_key: HashMap::new(), room: room(size) }))
+    }
+}
+
+/// Why a connection is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The key has reached its limit.
+    TooMany,
+    /// The zone has no memory for another key.
+    Full,
+}
+
+impl Connections {
+    fn take(self: &Arc<Self>, key: &[u8], most: u64) -> Result<Held, Refusal> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = counts.by_key.get_key_value(key).map(|(key, &count)| (Arc::clone(key), count));
+        let (key, count) = match known {
+            Some((_, count)) if count >= most => return Err(Refusal::TooMany),
+            Some(known) => known,
+            None => {
+                let need = node_size(NODE_HEAD + key.len());
+                counts.room = counts.room.checked_sub(need).ok_or(Refusal::Full)?;
+                (key.into(), 0)
+            }
+        };
+        counts.by_key.insert(Arc::clone(&key), count + 1);
+        Ok(Held { zone: Arc::clone(self), key })
+    }
+
+    fn give_back(&self, key: &[u8]) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(count) = counts.by_key.get_mut(key) else { return };
+        *count -= 1;
+        if *count == 0 {
+            counts.by_key.remove(key);
+            counts.room += node_size(NODE_HEAD + key.len());
+        }
+    }
+}
+
+/// A counted connection; dropping it decrements the count.
+pub struct Held {
+    zone: Arc<Connections>,
+    key: Arc<[u8]>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.zone.give_back(&self.key);
+    }
+}
+
+/// A `limit_conn` of a level.
+#[derive(Clone)]
+pub struct Limit {
+    /// What it counts in.
+    pub zone: Arc<Zone<Connections>>,
+    most: u64,
+}
+
+/// Every zone in use.
+pub static ZONES: Live<Connections> = Live::empty();
+
+/// Reads a `limit_conn_zone`.
+///
+/// # Errors
+/// nginx's.
+pub fn define_zone(node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    Zone::<Connections>::define(node, cx, |word| Err(Fault::parameter(word)))
+}
+
+impl Limit {
+    /// Reads a `limit_conn`, and adds it to those of its level.
+    ///
+    /// # Errors
+    /// nginx's.
+    pub fn add(limits: &mut Vec<Self>, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        const MOST: u64 = 65_535;
+        let zone = Zone::<Connections>::refer(&node.args[0].value, cx)?;
+        if limits.iter().any(|limit| Arc::ptr_eq(&limit.zone, &zone)) {
+            return Err(Fault::duplicate());
+        }
+        let word = &node.args[1];
+        let most = parse_number(&word.value).filter(|&most| most > 0).ok_or_else(|| {
+            Fault::new(format!("invalid number of connections \"{}\"", word.shown())).at(word)
+        })?;
+        if most > MOST {
+            return Err(Fault::new("connection limit must be less 65536").at(word));
+        }
+        limits.push(Self { zone, most });
+        Ok(())
+    }
+
+    /// Counts a session. `None`: it does not count here.
+    pub fn take<S: Session>(&self, session: &mut S) -> Option<Result<Held, Refusal>> {
+        let (definition, zone) = (self.zone.definition()?, self.zone.contents()?);
+        let key = definition.key_of(session, LONGEST_KEY)?;
+        Some(zone.take(&key, self.most))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_counts_no_more() {
+        let zone = Arc::new(Connections::new(1 << 20));
+        let room = |zone: &Connections| zone.0.lock().unwrap().room;
+        let before = room(&zone);
+        let first = zone.take(b"a", 2).unwrap();
+        let second = zone.take(b"a", 2).unwrap();
+        assert_eq!(zone.take(b"a", 2).err(), Some(Refusal::TooMany));
+        let _other = zone.take(b"b", 1).unwrap();
+        drop(first);
+        let third = zone.take(b"a", 2).unwrap();
+        drop((second, third, _other));
+        assert_eq!(room(&zone), before);
+    }
+
+    #[test]
+    fn a_full_zone_takes_no_new_keys() {
+        let zone = Arc::new(Connections::new(32 * 1024));
+        let mut held = Vec::new();
+        let refusal = loop {
+            match zone.take(&(held.len() as u32).to_be_bytes(), 1) {
+                Ok(one) => held.push(one),
+                Err(refusal) => break refusal,
+            }
+        };
+        assert_eq!(refusal, Refusal::Full);
+        assert!(held.len() > 100);
+        assert!(zone.take(&0_u32.to_be_bytes(), 2).is_ok());
+    }
+}
