@@ -61,8 +61,8 @@
 //! The macro makes `Sub` (fields of plain types, `Default`), `SubWritten` (an `Option` per field,
 //! and `origins`; also known as `Written<Sub>`), the rows and the merge. `Sub::table(&SLOT)` gives
 //! the table; `.prefix("proxy_")` puts a prefix before every name and `.except(&["x"])` leaves rows
-//! out, so that one struct serves several protocols under several slots; `.moved(…)` puts the rows into
-//! the contexts of stream.
+//! out, so that one struct serves several protocols under several slots; `.moved(…)` puts the rows
+//! into the contexts of stream.
 
 mod arity;
 mod field;

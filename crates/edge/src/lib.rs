@@ -1,6 +1,6 @@
-//! What http and stream share between their clients and the upstreams: settings that both have in their own
-//! contexts, and what they do. Nothing here knows a request of http or a session of stream; what is
-//! needed of one comes through [`Session`].
+//! Code that http and stream share: settings that both have in contexts of their own, and their
+//! behaviour. It knows neither a request of http nor a session of stream, and reaches both through
+//! [`Session`].
 //!
 //! * [`access`], [`realip`]: who a client is, and whether it may enter
 //! * [`access_log`]: what is told of it

@@ -40,8 +40,8 @@ pub fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     (dots == 3 && address != u32::MAX).then(|| Ipv4Addr::from(address))
 }
 
-/// Parses `address`, `address:port` or `[address]:port` as `ngx_parse_addr_port` does. The port is 0
-/// if none is written.
+/// Parses `address`, `address:port` or `[address]:port` as `ngx_parse_addr_port` does. The
+/// port is 0 if none is written.
 pub fn parse_ip_port(text: &[u8]) -> Option<SocketAddr> {
     if let Some(address) = parse_ip(text) {
         return Some(SocketAddr::new(address, 0));
