@@ -59,6 +59,7 @@ struct Open {
 struct Parser<'a> {
     lexer: Lexer<'a>,
     parameter: bool,
+    /// Counts heads, closing braces and faults, so that faults are reported in their order.
     clock: u32,
     parsed: Parsed,
     open: Vec<Open>,

@@ -56,7 +56,7 @@ pub(crate) struct Walk {
     pub(crate) hint: Vec<u8>,
     /// The key to hash, if the method hashes.
     pub(crate) key: Vec<u8>,
-    /// The current hash.
+    /// The current hash, or index on the ring.
     pub(crate) hash: u32,
     /// How often the key was hashed.
     pub(crate) rehash: u32,
@@ -154,7 +154,8 @@ pub enum Moment {
 pub(crate) type Method = Arc<dyn Balance>;
 
 /// Smooth weighted round robin among the peers that `fits` accepts: every candidate gains its
-/// effective weight, the heaviest is taken (the first of equals) and pays for all.
+/// effective weight, the heaviest is taken (the first of equals) and pays for all. An effective
+/// weight that failures lowered recovers by one in each turn.
 ///
 /// `from` is the index to begin at, and the initial leader; `fits` also gets the current leader.
 pub(crate) fn smooth(

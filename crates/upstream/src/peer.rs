@@ -168,7 +168,9 @@ pub struct PeerState {
     health: AtomicHealth,
     /// The start of its `slow_start` in milliseconds; 0 if there was none.
     pub(crate) recovered: AtomicU64,
+    /// The balance of smooth round robin: gains in every turn, and pays when chosen.
     pub(crate) current_weight: AtomicI64,
+    /// The gain per turn: the weight, less what failures took from it.
     pub(crate) effective_weight: AtomicI64,
     /// The number of active requests.
     pub conns: AtomicU64,
@@ -184,9 +186,13 @@ pub struct PeerState {
     pub response_time: AtomicU64,
     /// Moving average of the time to connect, in milliseconds.
     pub connect_time: AtomicU64,
+    /// Moving average of the age of unfinished requests, in milliseconds.
     pub(crate) inflight_time: AtomicU64,
+    /// The sum of the ages of unfinished requests at `inflight_changed`, in milliseconds.
     pub(crate) inflight_last: AtomicU64,
+    /// The time of the last change of `inflight_last`, in milliseconds.
     pub(crate) inflight_changed: AtomicU64,
+    /// The number of unfinished requests.
     pub(crate) inflight: AtomicU64,
     /// The number of all requests it was chosen for.
     pub requests: AtomicU64,

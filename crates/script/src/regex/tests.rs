@@ -95,7 +95,7 @@ fn the_backtracking_engine_reads_bytes_as_pcre_does() {
         (r"(?<=\xff)([^\xfe])", b"\xff\xfe\xff\xfd", b"\xfd"),
         ("(*UTF8)(É)(?=à)", "éà Éà".as_bytes(), "É".as_bytes()),
         (r"(*UTF8)(\xe9)(?!x)", "é".as_bytes(), "é".as_bytes()),
-        // What a lookahead has matched stays as it is.
+        // Look-around is atomic: there is no backtracking into it.
         (r"((?=x|(x))\2x|y)", b"xxy", b"y"),
         (r"((?!(?:a|ab)c)ab?)", b"acab", b"ab"),
         (r"^((?>a+)b)(?=c)", b"aabc", b"aab"),

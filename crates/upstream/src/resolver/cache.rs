@@ -1,4 +1,8 @@
 //! The resolver's cache, and its pending questions.
+//!
+//! The first asker of a question gets a [`Ticket`] and publishes the answer; later ones wait for it.
+//! If the asker's thread ends, the ticket is dropped, which closes the waiters' channel, and one of
+//! them asks again.
 
 use std::{
     collections::HashMap,

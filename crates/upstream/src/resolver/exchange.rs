@@ -1,5 +1,6 @@
 //! One question to the name servers: over UDP, over TCP if the response is truncated, and again to
-//! the next server every five seconds.
+//! the next server every five seconds. The sockets of earlier servers stay open, so a late response
+//! still counts.
 
 use std::{io, net::SocketAddr, task::Poll, time::Duration};
 
