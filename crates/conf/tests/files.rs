@@ -215,7 +215,7 @@ fn the_reference_has_syntax_default_and_context() {
     let page = reference::page("Level", &[&Level::table(&LEVEL)]);
     assert_eq!(
         page,
-        "# Level\n\nWhat a server has.\n\n## level\n\n| | |\n|---|---|\n| Syntax | `level height;` |\n\
+        "# Level\n\nSettings of a server.\n\n## level\n\n| | |\n|---|---|\n| Syntax | `level height;` |\n\
          | Default | `level 3;` |\n| Context | http, server |\n\nHow much.\n\nMore is more.\n"
     );
     assert_eq!(bool::SYNTAX, "on | off");
