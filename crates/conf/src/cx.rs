@@ -6,7 +6,7 @@ use crate::context::Contexts;
 use crate::diagnostic::{Diagnostic, Fault, Severity};
 use crate::environment::Environment;
 use crate::node::{Node, Word};
-use crate::settings::{Entry, Settled};
+use crate::settings::{Settled, SharedValues};
 use crate::source::{SourceMap, Span};
 use crate::table::{Group, Slot};
 use std::any::Any;
@@ -35,7 +35,7 @@ pub struct Open {
     /// entry.
     pub(crate) written: Vec<(usize, Box<dyn Any + Send>)>,
     /// The values in force, by slot, where they differ from the parent's.
-    pub(crate) settled: Vec<(usize, Entry)>,
+    pub(crate) settled: Vec<(usize, SharedValues)>,
     pub(crate) blocks: Vec<Self>,
     /// The place of the first directive of each row, while the block is open.
     pub(crate) firsts: Vec<(Known, Span)>,

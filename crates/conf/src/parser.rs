@@ -50,7 +50,7 @@ pub fn fuzz(data: &[u8]) {
 }
 
 /// A block being read, with its directives so far.
-struct Open {
+struct OpenBlock {
     /// The directive that opened it; `None` if its content is dropped.
     head: Option<Node>,
     nodes: Vec<Node>,
@@ -62,7 +62,7 @@ struct Parser<'a> {
     /// Counts heads, closing braces and faults, so that faults are reported in their order.
     clock: u32,
     parsed: Parsed,
-    open: Vec<Open>,
+    open: Vec<OpenBlock>,
 }
 
 impl<'a> Parser<'a> {
@@ -144,7 +144,7 @@ impl<'a> Parser<'a> {
         if self.open.len() >= MAX_DEPTH {
             head = None;
         }
-        self.open.push(Open { head, nodes: Vec::new() });
+        self.open.push(OpenBlock { head, nodes: Vec::new() });
     }
 
     fn block_end(&mut self) {
@@ -154,7 +154,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn close(&mut self, open: Open) {
+    fn close(&mut self, open: OpenBlock) {
         let close_order = self.tick();
         let close = self.lexer.here();
         if let Some(head) = open.head {

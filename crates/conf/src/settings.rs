@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 /// A table's values in a block: a [`Settled`] of the table's struct, shared between blocks.
-pub(crate) type Entry = Arc<dyn Any + Send + Sync>;
+pub(crate) type SharedValues = Arc<dyn Any + Send + Sync>;
 
 /// A table's values, with the places where they were written.
 #[derive(Debug)]
@@ -27,12 +27,12 @@ impl<T> Deref for Settled<T> {
 /// The values of every table in one block. A clone shares them.
 #[derive(Clone, Default)]
 pub struct Settings {
-    entries: Arc<[Option<Entry>]>,
+    entries: Arc<[Option<SharedValues>]>,
 }
 
 impl Settings {
     /// The values of a block: its own, by slot, and its parent's for all other slots.
-    pub(crate) fn below(parent: Option<&Self>, own: Vec<(usize, Entry)>) -> Self {
+    pub(crate) fn below(parent: Option<&Self>, own: Vec<(usize, SharedValues)>) -> Self {
         let above = parent.map_or(&[][..], |parent| &parent.entries);
         if own.is_empty()
             && let Some(parent) = parent
@@ -49,7 +49,7 @@ impl Settings {
         Self { entries: entries.into() }
     }
 
-    fn entry(&self, index: usize) -> &Entry {
+    fn entry(&self, index: usize) -> &SharedValues {
         match self.entries.get(index) {
             Some(Some(entry)) => entry,
             _ => panic!("the slot's table was not among those assembled"),

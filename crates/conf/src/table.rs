@@ -77,7 +77,7 @@ use crate::context::Contexts;
 use crate::cx::Cx;
 use crate::diagnostic::Fault;
 use crate::node::Node;
-use crate::settings::{Entry, Settled};
+use crate::settings::{Settled, SharedValues};
 use crate::source::Span;
 use std::any::Any;
 use std::sync::Arc;
@@ -238,7 +238,7 @@ pub struct Table {
 
 /// Merges and finishes. Arguments: written values, parent, whether to run `finish`.
 pub(crate) type Settle =
-    fn(Option<Box<dyn Any + Send>>, Option<&Entry>, bool, &mut Cx<'_>) -> Entry;
+    fn(Option<Box<dyn Any + Send>>, Option<&SharedValues>, bool, &mut Cx<'_>) -> SharedValues;
 
 impl Table {
     /// The table of a struct under a slot.
@@ -366,10 +366,10 @@ impl<T> Fixed<T> for AsWritten {
 
 fn settle<T: Group, F: Fixed<T>>(
     written: Option<Box<dyn Any + Send>>,
-    parent: Option<&Entry>,
+    parent: Option<&SharedValues>,
     finish: bool,
     cx: &mut Cx<'_>,
-) -> Entry {
+) -> SharedValues {
     if let (None, Some(parent), false, None) = (&written, parent, T::LOCAL, T::FINISH) {
         return parent.clone();
     }

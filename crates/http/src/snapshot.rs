@@ -29,7 +29,7 @@ pub mod plan;
 /// An upstream of the configuration, ready for requests.
 pub struct Upstream {
     /// What the configuration says.
-    pub plan: weir_upstream::Plan,
+    pub plan: weir_upstream::UpstreamPlan,
     /// The group, with its state.
     pub group: Arc<Group>,
     /// Where each thread keeps its connections.

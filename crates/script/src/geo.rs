@@ -18,7 +18,7 @@ const NO_ADDRESS: Ipv4Addr = Ipv4Addr::BROADCAST;
 /// A finished `geo` block.
 #[derive(Clone, Debug)]
 pub struct Geo {
-    table: Table,
+    table: Lookup,
     values: Vec<Box<[u8]>>,
     proxies: Vec<Cidr>,
     proxy_recursive: bool,
@@ -27,7 +27,7 @@ pub struct Geo {
 
 /// Values are indices into [`Geo::values`].
 #[derive(Clone, Debug)]
-enum Table {
+enum Lookup {
     Networks { v4: Trie<u32>, v6: Trie<u32> },
     Ranges { ranges: Vec<Range>, default: Option<u32> },
 }
@@ -39,13 +39,13 @@ impl Geo {
     pub fn find(&self, address: Option<IpAddr>) -> &[u8] {
         let address = address.map(|address| address.to_canonical());
         let index = match &self.table {
-            Table::Networks { v4, v6 } => match address {
+            Lookup::Networks { v4, v6 } => match address {
                 Some(IpAddr::V6(address)) => v6.find(u128::from(address)),
                 Some(IpAddr::V4(address)) => v4.find(widen(address)),
                 None => v4.find(widen(NO_ADDRESS)),
             }
             .copied(),
-            Table::Ranges { ranges, default } => {
+            Lookup::Ranges { ranges, default } => {
                 let address = match address {
                     Some(IpAddr::V4(address)) => address,
                     _ => NO_ADDRESS,
@@ -145,10 +145,12 @@ impl GeoBuilder {
     /// The finished table.
     pub fn build(self) -> Geo {
         let table = match self.ranges {
-            Some(ranges) => Table::Ranges { ranges: ranges.flatten(), default: self.range_default },
+            Some(ranges) => {
+                Lookup::Ranges { ranges: ranges.flatten(), default: self.range_default }
+            }
             None => {
                 let (v4, v6) = self.tries.unwrap_or_default();
-                Table::Networks { v4, v6 }
+                Lookup::Networks { v4, v6 }
             }
         };
         Geo {

@@ -12,14 +12,14 @@ const INLINE_NAME: usize = 256;
 /// A table of names.
 #[derive(Clone, Debug)]
 pub struct Names<V> {
-    exact: Table<V>,
+    exact: NameTable<V>,
     /// Leading wildcards, by the suffix after the wildcard's dot.
-    heads: Table<Head<V>>,
+    heads: NameTable<Head<V>>,
     /// Trailing wildcards, by the prefix before the wildcard's dot.
-    tails: Table<V>,
+    tails: NameTable<V>,
 }
 
-type Table<V> = HashMap<Box<[u8]>, V, BuildHasherDefault<NameHasher>>;
+type NameTable<V> = HashMap<Box<[u8]>, V, BuildHasherDefault<NameHasher>>;
 
 #[derive(Clone, Debug)]
 struct Head<V> {
@@ -39,7 +39,11 @@ pub enum Refused {
 
 impl<V> Default for Names<V> {
     fn default() -> Self {
-        Self { exact: Table::default(), heads: Table::default(), tails: Table::default() }
+        Self {
+            exact: NameTable::default(),
+            heads: NameTable::default(),
+            tails: NameTable::default(),
+        }
     }
 }
 
@@ -144,7 +148,7 @@ impl<V> Names<V> {
     }
 }
 
-fn insert<V>(table: &mut Table<V>, key: &[u8], value: V) -> Result<(), Refused> {
+fn insert<V>(table: &mut NameTable<V>, key: &[u8], value: V) -> Result<(), Refused> {
     let key = key.to_ascii_lowercase().into_boxed_slice();
     if table.contains_key(&key) {
         return Err(Refused::Conflict);

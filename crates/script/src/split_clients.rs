@@ -6,11 +6,11 @@ const WHOLE: u32 = 10_000;
 /// Values with their shares.
 #[derive(Clone, Debug)]
 pub struct SplitClients<V> {
-    parts: Vec<Part<V>>,
+    shares: Vec<Share<V>>,
 }
 
 #[derive(Clone, Debug)]
-struct Part<V> {
+struct Share<V> {
     /// The upper bound of the hashes in this share, exclusive; 0 for all that are left.
     below: u32,
     value: V,
@@ -18,7 +18,7 @@ struct Part<V> {
 
 impl<V> Default for SplitClients<V> {
     fn default() -> Self {
-        Self { parts: Vec::new() }
+        Self { shares: Vec::new() }
     }
 }
 
@@ -29,7 +29,7 @@ impl<V> SplitClients<V> {
     /// # Errors
     /// nginx's wording for a bad share.
     pub fn push(&mut self, share: &[u8], value: V) -> Result<(), String> {
-        self.parts.push(Part { below: percent(share)?, value });
+        self.shares.push(Share { below: percent(share)?, value });
         Ok(())
     }
 
@@ -40,18 +40,18 @@ impl<V> SplitClients<V> {
     pub fn finish(mut self) -> Result<Self, String> {
         let mut sum = 0u32;
         let mut last = 0u32;
-        for part in &mut self.parts {
-            sum = if part.below == 0 { WHOLE } else { sum.saturating_add(part.below) };
+        for share in &mut self.shares {
+            sum = if share.below == 0 { WHOLE } else { sum.saturating_add(share.below) };
             if sum > WHOLE {
                 return Err("percent total is greater than 100%".into());
             }
             if sum == WHOLE {
-                part.below = 0;
+                share.below = 0;
                 continue;
             }
-            let share = u64::from(part.below) * 0xffff_ffff / u64::from(WHOLE);
-            last = last.wrapping_add(u32::try_from(share).unwrap_or(u32::MAX));
-            part.below = last;
+            let width = u64::from(share.below) * 0xffff_ffff / u64::from(WHOLE);
+            last = last.wrapping_add(u32::try_from(width).unwrap_or(u32::MAX));
+            share.below = last;
         }
         Ok(self)
     }
@@ -59,8 +59,8 @@ impl<V> SplitClients<V> {
     /// The value for a key.
     pub fn find(&self, key: &[u8]) -> Option<&V> {
         let hash = murmur2(key);
-        let part = self.parts.iter().find(|part| part.below == 0 || hash < part.below)?;
-        Some(&part.value)
+        let share = self.shares.iter().find(|share| share.below == 0 || hash < share.below)?;
+        Some(&share.value)
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn thresholds() {
         let split = build(&[("0.5%", 1), ("2%", 2), ("*", 3)]).unwrap();
-        let below: Vec<_> = split.parts.iter().map(|part| part.below).collect();
+        let below: Vec<_> = split.shares.iter().map(|share| share.below).collect();
         assert_eq!(below, [21_474_836, 21_474_836 + 85_899_345, 0]);
     }
 

@@ -2,7 +2,7 @@
 
 use weir_engine::Level;
 use weir_sys::process;
-use weir_sys::signal::Received;
+use weir_sys::signal::ReceivedSignal;
 
 use crate::cli::Command;
 use crate::console::Console;
@@ -80,7 +80,7 @@ fn name(number: i32) -> &'static str {
 /// `daemonised` enables WINCH, which a terminal also sends when its window is resized;
 /// `may_upgrade` enables USR2.
 pub(crate) fn to_master(
-    signal: Received,
+    signal: ReceivedSignal,
     daemonised: bool,
     may_upgrade: bool,
     console: &Console,
@@ -108,7 +108,7 @@ pub(crate) fn to_master(
 }
 
 /// Logs a signal to the worker and returns its effect.
-pub(crate) fn to_worker(signal: Received, daemonised: bool, console: &Console) -> Request {
+pub(crate) fn to_worker(signal: ReceivedSignal, daemonised: bool, console: &Console) -> Request {
     let (request, action) = match signal.number {
         QUIT => (Request::Quit, ", shutting down"),
         WINCH if daemonised => (Request::Quit, ", shutting down"),
@@ -121,7 +121,7 @@ pub(crate) fn to_worker(signal: Received, daemonised: bool, console: &Console) -
     request
 }
 
-fn log(signal: Received, action: &str, console: &Console) {
+fn log(signal: ReceivedSignal, action: &str, console: &Console) {
     let (number, name) = (signal.number, name(signal.number));
     if signal.sender == 0 {
         console.log(Level::Notice, format_args!("signal {number} ({name}) received{action}"));

@@ -10,7 +10,7 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal as Number, signal,
 
 /// A received signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Received {
+pub struct ReceivedSignal {
     /// The number, as in signal(7).
     pub number: i32,
     /// The process that sent it; 0 for the kernel.
@@ -52,7 +52,7 @@ impl Signals {
     ///
     /// # Errors
     /// Those of read(2).
-    pub fn next(&self) -> io::Result<Option<Received>> {
+    pub fn next(&self) -> io::Result<Option<ReceivedSignal>> {
         let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
         let size = size_of::<libc::signalfd_siginfo>();
         // SAFETY: the buffer has the size passed to the kernel, and its plain integers are valid
@@ -63,7 +63,7 @@ impl Signals {
         };
         if read == size.cast_signed() {
             let (number, sender) = (info.ssi_signo.cast_signed(), info.ssi_pid.cast_signed());
-            return Ok(Some(Received { number, sender }));
+            return Ok(Some(ReceivedSignal { number, sender }));
         }
         let error = io::Error::last_os_error();
         match error.kind() {
@@ -106,7 +106,10 @@ mod tests {
         // The test runner has other threads, so the signal goes to this thread only.
         nix::sys::signal::raise(Number::SIGUSR2).unwrap();
         let received = signals.next().unwrap().unwrap();
-        assert_eq!(received, Received { number: libc::SIGUSR2, sender: crate::process::id() });
+        assert_eq!(
+            received,
+            ReceivedSignal { number: libc::SIGUSR2, sender: crate::process::id() }
+        );
         assert_eq!(signals.next().unwrap(), None);
     }
 

@@ -2,9 +2,9 @@
 //! and the resolver. Knows neither HTTP nor streams.
 //!
 //! While a configuration is assembled, [`tables`] read the `upstream` blocks, and directives that
-//! pass requests on call [`Upstreams::refer`]. [`Upstreams::plans`] then returns a [`Plan`] for
-//! each, from which the process's [`Registry`] makes a [`Group`], or finds it again after a reload.
-//! [`Group::view`] shows a group, and [`Group::edit`] changes it while it serves. A request
+//! pass requests on call [`Upstreams::refer`]. [`Upstreams::plans`] then returns a [`UpstreamPlan`]
+//! for each, from which the process's [`Registry`] makes a [`Group`], or finds it again after a
+//! reload. [`Group::view`] shows a group, and [`Group::edit`] changes it while it serves. A request
 //! proceeds like this:
 //!
 //! ```
@@ -65,7 +65,7 @@ pub use resolver::{ResolveError, Resolved, Resolver, ResolverConfig, Service, Se
 pub use retry::{Causes, Progress, Retry};
 pub use roster::{Origin, ServerId};
 pub use sticky::{Cookie, CookieMoment, Expires, Sessions, SessionsConfig, is_samesite};
-pub use upstreams::{Plan, Side, UpstreamRef, Upstreams};
+pub use upstreams::{Side, UpstreamPlan, UpstreamRef, Upstreams};
 pub use view::{GroupView, PeerStatus, PeerView, ServerView};
 pub use zones::{MIN_ZONE, Zones};
 

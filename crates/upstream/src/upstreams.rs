@@ -59,13 +59,13 @@ impl UpstreamRef {
 /// assembly.
 #[derive(Debug, Default)]
 pub struct Upstreams {
-    entries: Vec<Entry>,
+    entries: Vec<Named>,
     /// The indices by name in lower case: an implicit upstream may occur with several ports.
     by_name: HashMap<(Side, String), Vec<usize>>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Named {
     side: Side,
     name: String,
     /// Its block, if it is declared.
@@ -79,7 +79,7 @@ struct Entry {
 
 /// A finished upstream, for the run time.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct UpstreamPlan {
     /// The configuration of its group, for [`Registry::group`](crate::Registry::group).
     pub group: GroupConfig,
     /// The settings of kept connections.
@@ -117,7 +117,7 @@ impl Upstreams {
             known.place = place;
             return Ok(());
         }
-        self.add(Entry {
+        self.add(Named {
             side,
             name: name.to_owned(),
             block: Some(block),
@@ -148,7 +148,7 @@ impl Upstreams {
             }
             return Ok(UpstreamRef(index));
         }
-        Ok(self.add(Entry {
+        Ok(self.add(Named {
             side,
             name: url.host.clone(),
             block: None,
@@ -159,7 +159,7 @@ impl Upstreams {
         }))
     }
 
-    fn add(&mut self, entry: Entry) -> UpstreamRef {
+    fn add(&mut self, entry: Named) -> UpstreamRef {
         let at = self.entries.len();
         let key = (entry.side, entry.name.to_ascii_lowercase());
         self.by_name.entry(key).or_default().push(at);
@@ -195,10 +195,10 @@ impl Upstreams {
         assembly: &Assembly,
         resolver: Option<(&ResolverConfig, u64)>,
         env: &dyn Environment,
-    ) -> Vec<Option<Result<Plan, Fault>>> {
+    ) -> Vec<Option<Result<UpstreamPlan, Fault>>> {
         let blocks: HashMap<BlockId, &Block> =
             assembly.root.walk().into_iter().map(|block| (block.id, block)).collect();
-        let plan = |entry: &Entry| {
+        let plan = |entry: &Named| {
             if entry.side != side {
                 return None;
             }
@@ -217,7 +217,7 @@ impl Upstreams {
 
 impl Upstreams {
     /// Adds a hint with a similar upstream to a fault about an unknown name.
-    fn meant(&self, wrong: &Entry, fault: Fault) -> Fault {
+    fn meant(&self, wrong: &Named, fault: Fault) -> Fault {
         let declared = self.entries.iter().filter(|e| e.block.is_some() && e.side == wrong.side);
         let names = declared.map(|entry| entry.name.as_str());
         match weir_conf::nearest(&wrong.name, names) {
@@ -227,7 +227,7 @@ impl Upstreams {
     }
 }
 
-impl Entry {
+impl Named {
     /// The group key in the registry.
     fn key(&self) -> String {
         let port = if self.block.is_some() { String::new() } else { format!(":{}", self.port) };
@@ -240,11 +240,11 @@ impl Entry {
 }
 
 fn declared(
-    entry: &Entry,
+    entry: &Named,
     upstream: &Upstream,
     above: Option<(&ResolverConfig, u64)>,
     sources: &SourceMap,
-) -> Result<Plan, Fault> {
+) -> Result<UpstreamPlan, Fault> {
     let timeout = upstream.resolver_timeout.as_ref().map(|time| time.0.as_millis() as u64);
     let timeout = timeout.or(above.map(|(_, timeout)| timeout)).unwrap_or(RESOLVER_TIMEOUT);
     let resolver = upstream.resolver.as_ref().or(above.map(|(resolver, _)| resolver));
@@ -267,7 +267,7 @@ fn declared(
     }
     let (connections, local) = upstream.keepalive.unwrap_or((32, true));
     let chosen = upstream.method.clone();
-    Ok(Plan {
+    Ok(UpstreamPlan {
         group: GroupConfig {
             key: entry.key(),
             name: entry.name.clone(),
@@ -289,13 +289,13 @@ fn declared(
     })
 }
 
-fn implicit(entry: &Entry, env: &dyn Environment) -> Result<Plan, Fault> {
+fn implicit(entry: &Named, env: &dyn Environment) -> Result<UpstreamPlan, Fault> {
     let addresses = match &entry.addresses[..] {
         [] | [Addr::Inet(_)] if entry.port == 0 => return Err(entry.fault("no port")),
         [] => look_up(env, &entry.name, entry.port).map_err(|fault| entry.fault(fault))?,
         known => known.to_vec(),
     };
-    Ok(Plan {
+    Ok(UpstreamPlan {
         group: GroupConfig::implicit(entry.key(), &entry.name, addresses),
         keepalive: KeepaliveConfig::IMPLICIT,
         key: None,

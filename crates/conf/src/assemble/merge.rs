@@ -10,7 +10,7 @@ use super::walk::Walk;
 use crate::context::Contexts;
 use crate::contexts;
 use crate::cx::Open;
-use crate::settings::{Entry, Settings};
+use crate::settings::{Settings, SharedValues};
 use crate::table::Table;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,12 +20,12 @@ use std::sync::Arc;
 /// table. The merge is a function of context and inherited values, so child blocks of one context
 /// share one result.
 struct Level {
-    entry: Entry,
+    entry: SharedValues,
     below: RefCell<Vec<(Contexts, Rc<Self>)>>,
 }
 
 impl Level {
-    fn new(entry: Entry) -> Rc<Self> {
+    fn new(entry: SharedValues) -> Rc<Self> {
         Rc::new(Self { entry, below: RefCell::default() })
     }
 

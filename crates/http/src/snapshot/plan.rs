@@ -29,7 +29,7 @@ pub struct Plan {
     hostname: String,
     prefix: PathBuf,
     /// What each upstream is, by its reference; None for those of stream.
-    plans: Vec<Option<weir_upstream::Plan>>,
+    plans: Vec<Option<weir_upstream::UpstreamPlan>>,
     /// The upstreams of the configuration, for names known only at run time.
     named: HashMap<(String, u16), UpstreamRef>,
     thread_pools: Arc<[Arc<Named>]>,
@@ -121,7 +121,7 @@ impl Plan {
         let connects =
             |settings: &_| modules.iter().any(|m| m.connects.is_some_and(|p| p(settings)));
         let builder = Builder { handlers: &handlers, passes: &passes, connects: &connects };
-        let upstream = |plan: &Option<weir_upstream::Plan>| {
+        let upstream = |plan: &Option<weir_upstream::UpstreamPlan>| {
             let plan = plan.clone()?;
             let (group, pool) = (registry.group(&plan.group), registry.pool(&plan.group.key));
             Some(Upstream { plan, group, pool })
@@ -180,7 +180,7 @@ fn upstream_plans(
     upstreams: &Upstreams,
     assembly: &mut Assembly,
     env: &dyn Environment,
-) -> Vec<Option<weir_upstream::Plan>> {
+) -> Vec<Option<weir_upstream::UpstreamPlan>> {
     let http = assembly.root.walk().into_iter().find(|block| block.context == Contexts::HTTP);
     let above = http.map(|block| block.settings.get(&RESOLVER));
     let above = above.and_then(|settings| {

@@ -1,8 +1,8 @@
 //! The resolver's cache, and its pending questions.
 //!
-//! The first asker of a question gets a [`Ticket`] and publishes the answer; later ones wait for it.
-//! If the asker's thread ends, the ticket is dropped, which closes the waiters' channel, and one of
-//! them asks again.
+//! The first asker of a question gets a [`Ticket`] and publishes the answer; later ones wait for
+//! it. If the asker's thread ends, the ticket is dropped, which closes the waiters' channel, and
+//! one of them asks again.
 
 use std::{
     collections::HashMap,
@@ -107,11 +107,11 @@ pub(super) enum Flight {
 
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    table: Mutex<Table>,
+    table: Mutex<CacheTable>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct CacheTable {
     known: HashMap<Key, (Answer, i64)>,
     flying: HashMap<Key, Flying>,
 }
@@ -163,7 +163,7 @@ impl Cache {
         ticket.0.send_replace(Some(landing));
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, CacheTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

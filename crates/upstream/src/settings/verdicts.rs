@@ -4,7 +4,7 @@ use std::path::Path;
 
 use weir_conf::{Slot, assemble, directives, environment::Memory};
 
-use crate::upstreams::{Plan, Side, Upstreams};
+use crate::upstreams::{Side, UpstreamPlan, Upstreams};
 
 static ROOT: Slot<Root> = Slot::new();
 
@@ -19,7 +19,7 @@ directives! {
 }
 
 /// Reads a configuration; returns its messages in nginx's form, and its finished upstreams.
-fn read(text: &str, side: Side) -> (Vec<String>, Vec<Plan>) {
+fn read(text: &str, side: Side) -> (Vec<String>, Vec<UpstreamPlan>) {
     static TABLE: weir_conf::Table = Root::table(&ROOT);
     let mut env = Memory::default().with("/F", text);
     let loopback = ["127.0.0.1", "::1"].map(|address| address.parse().unwrap());
@@ -45,7 +45,7 @@ fn read(text: &str, side: Side) -> (Vec<String>, Vec<Plan>) {
     (lines, plans)
 }
 
-fn http(block: &str) -> (Vec<String>, Vec<Plan>) {
+fn http(block: &str) -> (Vec<String>, Vec<UpstreamPlan>) {
     read(&format!("\nhttp {{\nupstream u {{\n{block}\n}}\n}}\n"), Side::Http)
 }
 

@@ -28,11 +28,11 @@ pub struct SessionsConfig {
 #[derive(Debug)]
 pub struct Sessions {
     config: SessionsConfig,
-    table: Mutex<Table>,
+    table: Mutex<SessionTable>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct SessionTable {
     sessions: HashMap<[u8; 16], Session>,
     /// The number of each session's last use, with its key and time in milliseconds.
     uses: BTreeMap<u64, ([u8; 16], u64)>,
@@ -89,12 +89,12 @@ impl Sessions {
         self.len() == 0
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, SessionTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
+impl SessionTable {
     fn put(&mut self, key: [u8; 16], sid: &str, now: u64) {
         self.counter += 1;
         let used = self.counter;

@@ -15,7 +15,7 @@ const SPECIAL: Rules =
     Rules { notice: Seen::of(&[Known::Host, Known::Connection]), once: Known::UNIQUE_IN_REQUEST };
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Phase {
+enum RequestPhase {
     #[default]
     Line,
     Headers,
@@ -31,7 +31,7 @@ enum Phase {
 pub struct RequestParser {
     builder: Builder,
     line: RequestLine,
-    phase: Phase,
+    phase: RequestPhase,
     /// The offset of the current line.
     line_start: usize,
     /// Bytes before this offset are parsed.
@@ -51,7 +51,7 @@ impl RequestParser {
     pub fn reset(&mut self) {
         self.builder.reset();
         self.line = RequestLine::default();
-        self.phase = Phase::Line;
+        self.phase = RequestPhase::Line;
         (self.line_start, self.at, self.window_end, self.large_used) = (0, 0, 0, 0);
     }
 
@@ -73,14 +73,14 @@ impl RequestParser {
 
     /// Whether the request line is incomplete.
     pub fn is_in_line(&self) -> bool {
-        self.phase == Phase::Line
+        self.phase == RequestPhase::Line
     }
 
     /// The partial head of a refused or aborted request, for the log. An incomplete request line
     /// extends to its end or the end of `buf`. `whole` means that the last header line is complete
     /// and counts for the length.
     pub fn take_partial(&mut self, buf: &[u8], whole: bool) -> RequestHead {
-        if self.phase == Phase::Line && self.builder.head.line == Span::default() {
+        if self.phase == RequestPhase::Line && self.builder.head.line == Span::default() {
             let start = match self.line.state {
                 // A first byte that no method has, unless all are blank lines.
                 State::Start => buf.iter().position(|byte| !b"\r\n".contains(byte)),
@@ -118,18 +118,18 @@ impl RequestParser {
         if self.window_end == 0 {
             self.window_end = limits.header_buffer_size.max(1) as usize;
         }
-        if self.phase == Phase::Line && !self.usual_request_line(buf) {
+        if self.phase == RequestPhase::Line && !self.usual_request_line(buf) {
             if !self.request_line(buf, limits)? {
                 return Ok(None);
             }
             self.take_line(buf, &mut choose)?;
             self.phase = if self.builder.head.version < Version::HTTP_10 {
-                Phase::Done
+                RequestPhase::Done
             } else {
-                Phase::Headers
+                RequestPhase::Headers
             };
         }
-        while self.phase == Phase::Headers {
+        while self.phase == RequestPhase::Headers {
             let stop = match self.at == self.line_start {
                 true => self.usual_lines(buf, limits),
                 false => Stop::Odd,
@@ -179,7 +179,7 @@ impl RequestParser {
         head.version = Version::HTTP_11;
         self.at = end + 11;
         self.line_start = self.at;
-        self.phase = Phase::Headers;
+        self.phase = RequestPhase::Headers;
         true
     }
 
@@ -346,7 +346,7 @@ impl RequestParser {
                 ..error
             })
         })?;
-        self.phase = Phase::Done;
+        self.phase = RequestPhase::Done;
         Ok(())
     }
 }

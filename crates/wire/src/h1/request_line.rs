@@ -64,7 +64,7 @@ pub(super) struct RequestLine {
     minor: u16,
 }
 
-type Step = Result<(), RequestFault>;
+type Checked = Result<(), RequestFault>;
 use RequestFault::Line as BAD;
 
 impl RequestLine {
@@ -155,7 +155,7 @@ impl RequestLine {
         Ok(at + 1)
     }
 
-    fn byte(&mut self, byte: u8, at: usize) -> Step {
+    fn byte(&mut self, byte: u8, at: usize) -> Checked {
         match self.state {
             State::Start => match byte {
                 b'\r' | b'\n' => {}
@@ -207,7 +207,7 @@ impl RequestLine {
         Ok(())
     }
 
-    fn host(&mut self, byte: u8, at: usize) -> Step {
+    fn host(&mut self, byte: u8, at: usize) -> Checked {
         match self.state {
             State::BeforeHost if byte == b' ' => return Ok(()),
             State::BeforeHost | State::HostStart => {
@@ -238,7 +238,7 @@ impl RequestLine {
     }
 
     /// The states after the host, and in its port.
-    fn port(&mut self, byte: u8, at: usize) -> Step {
+    fn port(&mut self, byte: u8, at: usize) -> Checked {
         let connect = self.method == Method::Connect;
         match self.state {
             State::PortStart | State::Port => {
@@ -286,7 +286,7 @@ impl RequestLine {
         self.state = State::Target;
     }
 
-    fn http(&mut self, byte: u8, at: usize) -> Step {
+    fn http(&mut self, byte: u8, at: usize) -> Checked {
         match (self.state, byte) {
             (State::AfterTarget, b' ') => {}
             (State::AfterTarget, b'\r' | b'\n') => self.line_end(byte, at),
@@ -306,7 +306,7 @@ impl RequestLine {
         Ok(())
     }
 
-    fn digits(&mut self, byte: u8, at: usize) -> Step {
+    fn digits(&mut self, byte: u8, at: usize) -> Checked {
         let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
         match (self.state, digit) {
             (State::MajorFirst, Some(digit)) if digit > 0 => {

@@ -21,7 +21,7 @@ const SPECIAL: Rules = Rules {
 };
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Phase {
+enum ResponsePhase {
     #[default]
     Status,
     Headers,
@@ -32,7 +32,7 @@ enum Phase {
 #[derive(Clone, Debug, Default)]
 pub struct ResponseParser {
     head: ResponseHead,
-    phase: Phase,
+    phase: ResponsePhase,
     seen: Seen,
     line_start: usize,
     at: usize,
@@ -47,7 +47,7 @@ impl ResponseParser {
     /// Prepares for the next head and keeps the memory. Its buffer starts at the next response.
     pub fn reset(&mut self) {
         self.head.clear();
-        self.phase = Phase::Status;
+        self.phase = ResponsePhase::Status;
         self.seen = Seen::default();
         (self.line_start, self.at) = (0, 0);
     }
@@ -78,11 +78,11 @@ impl ResponseParser {
     /// needed. Refuses a head over `max` bytes, or without a status line (HTTP/0.9).
     pub fn advance(&mut self, buf: &[u8], max: usize) -> Result<Option<usize>, ResponseError> {
         let seen = &buf[..buf.len().min(max)];
-        if self.phase == Phase::Status && self.at == 0 {
+        if self.phase == ResponsePhase::Status && self.at == 0 {
             self.usual_status_line(seen);
         }
-        while self.phase != Phase::Done {
-            let stop = match self.phase == Phase::Headers && self.at == self.line_start {
+        while self.phase != ResponsePhase::Done {
+            let stop = match self.phase == ResponsePhase::Headers && self.at == self.line_start {
                 true => self.usual_lines(seen),
                 false => Stop::Odd,
             };
@@ -117,7 +117,8 @@ impl ResponseParser {
 
     /// Handles an incomplete line.
     fn wait(&mut self, seen: &[u8], max: usize) -> Result<Option<usize>, ResponseError> {
-        if self.phase == Phase::Status && !b"HTTP/".starts_with(&seen[..seen.len().min(5)]) {
+        if self.phase == ResponsePhase::Status && !b"HTTP/".starts_with(&seen[..seen.len().min(5)])
+        {
             return Err(fault(ResponseFault::NoStatusLine, 0, 0));
         }
         if seen.len() == max {
@@ -129,9 +130,9 @@ impl ResponseParser {
     /// Takes the line before `self.at`.
     fn any_line(&mut self, seen: &[u8]) -> Result<(), ResponseError> {
         let line = &seen[self.line_start..self.at - 1];
-        if self.phase == Phase::Status {
+        if self.phase == ResponsePhase::Status {
             self.status_line(line)?;
-            self.phase = Phase::Headers;
+            self.phase = ResponsePhase::Headers;
         } else if line.is_empty() || line == b"\r" {
             self.finish(seen)?;
         } else {
@@ -155,7 +156,7 @@ impl ResponseParser {
         self.head.close = false;
         self.head.status = digit(a) * 100 + digit(b) * 10 + digit(c);
         self.head.status_line = Span::new(9, end);
-        self.phase = Phase::Headers;
+        self.phase = ResponsePhase::Headers;
         self.at = end + 2;
         self.line_start = self.at;
     }
@@ -227,7 +228,7 @@ impl ResponseParser {
     fn finish(&mut self, buf: &[u8]) -> Result<(), ResponseError> {
         let head = &mut self.head;
         if head.is_interim() {
-            self.phase = Phase::Done;
+            self.phase = ResponsePhase::Done;
             return Ok(());
         }
         const HERE: [Known; 3] = [Known::ContentLength, Known::TransferEncoding, Known::Connection];
@@ -252,7 +253,7 @@ impl ResponseParser {
                 _ => head.close |= Connection::of(value) == Connection::Close,
             }
         }
-        self.phase = Phase::Done;
+        self.phase = ResponsePhase::Done;
         Ok(())
     }
 }

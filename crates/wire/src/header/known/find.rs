@@ -54,7 +54,7 @@ const fn ends(name: &[u8]) -> (u64, u64) {
 /// A name in lower case, with the case bits (0x20) of its letters. Setting only these in another
 /// name folds its case without turning a control byte into a digit or `-`.
 #[derive(Clone, Copy)]
-struct Entry {
+struct FoldedName {
     first: u64,
     first_case: u64,
     last: u64,
@@ -65,10 +65,10 @@ struct Entry {
 }
 
 const ENTRIES: usize = 128;
-static TABLE: [Entry; ENTRIES] = table();
+static TABLE: [FoldedName; ENTRIES] = table();
 
-const fn table() -> [Entry; ENTRIES] {
-    let none = Entry {
+const fn table() -> [FoldedName; ENTRIES] {
+    let none = FoldedName {
         first: 0,
         first_case: 0,
         last: 0,
@@ -83,7 +83,7 @@ const fn table() -> [Entry; ENTRIES] {
         assert!(name.len() >= 2 && name.len() <= 32);
         let (first, last) = ends(name);
         let (first_case, last_case) = (case_bits(first), case_bits(last));
-        table[i] = Entry {
+        table[i] = FoldedName {
             first: first | first_case,
             first_case,
             last: last | last_case,
