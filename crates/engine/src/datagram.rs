@@ -8,7 +8,8 @@ use std::task::{Context, Poll, ready};
 use rustix::net::{SendFlags, SocketFlags, SocketType};
 
 use crate::addr::Addr;
-use crate::event_loop::reactor::{Source, Watch};
+use crate::event_loop::reactor::source::Source;
+use crate::event_loop::readiness::Watch;
 
 /// A UDP socket connected to one address, closed on drop.
 #[derive(Debug)]

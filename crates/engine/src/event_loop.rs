@@ -12,7 +12,6 @@
 //! scheduling needs no atomic operation and no reference count. What comes from other threads
 //! goes through `remote`.
 
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::marker::PhantomData;
@@ -21,16 +20,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 mod completion;
-mod here;
-mod join;
+pub(crate) mod here;
+pub(crate) mod join;
+mod method;
 pub(crate) mod outbox;
 pub(crate) mod reactor;
+pub(crate) mod readiness;
 mod remote;
+pub(crate) mod ring_read;
 mod tasks;
 mod threads;
 pub(crate) mod timers;
 
 pub use join::{Ended, JoinHandle};
+pub use method::Method;
 pub use tasks::Task;
 pub use threads::on_a_thread;
 
@@ -38,31 +41,11 @@ use crate::panics;
 use crate::{buffer, clock, timer};
 
 use here::Loop;
-pub(crate) use here::{here, with_here};
+pub(crate) use here::here;
 
 /// How many tasks run before the loop looks at sockets and timers again, if not more were woken at
 /// once. What a task has started runs without a look in between, and nobody starves.
 const TASKS_PER_TURN: usize = 61;
-
-/// How a loop learns of what happens to its descriptors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Method {
-    /// The kernel says what is ready.
-    #[default]
-    Epoll,
-    /// The kernel is asked for what is wanted, and says when it is done. Needs Linux 6.1.
-    IoUring,
-}
-
-impl fmt::Display for Method {
-    /// Its name in `use`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Epoll => "epoll",
-            Self::IoUring => "io_uring",
-        })
-    }
-}
 
 /// The loop of one thread. It is made on the thread that runs it.
 #[derive(Debug)]

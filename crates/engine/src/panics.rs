@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use crate::error_log::{Level, process_log};
+use crate::event_loop::here::with_here;
 
 thread_local! {
     static SAID: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -11,7 +12,7 @@ thread_local! {
 /// Keeps a panic's message on a thread that runs a loop until the task has ended; for the process's
 /// panic hook. Returns `false` on other threads, where no caller would take it.
 pub fn keep(text: &str) -> bool {
-    if crate::event_loop::with_here(drop).is_none() {
+    if with_here(drop).is_none() {
         return false;
     }
     SAID.with_borrow_mut(|said| {

@@ -15,7 +15,7 @@ use crate::capacity;
 use crate::chunked::Chunked;
 use crate::clock::{self, Instant};
 use crate::connection::{Conn, Idle};
-use crate::event_loop::reactor::LotId;
+use crate::event_loop::reactor::lot::LotId;
 use crate::event_loop::{self, Task};
 use crate::stats::{Gauge, Gauged};
 use crate::timer::Deadline;

@@ -38,6 +38,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::event_loop::here::here;
 use crate::event_loop::{EventLoop, Method};
 use crate::stats::{self, Gauge};
 
@@ -140,7 +141,7 @@ impl Census {
     /// # Panics
     /// Outside a simulation.
     pub fn take() -> Self {
-        let here = crate::event_loop::here();
+        let here = here();
         let gauges = [Gauge::Reading, Gauge::Writing, Gauge::Waiting];
         Self {
             tasks: here.tasks.live(),

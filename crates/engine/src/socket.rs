@@ -11,9 +11,11 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use crate::buffer::{self, Buf};
+use crate::event_loop::here::{here, with_here};
 use crate::event_loop::outbox::{self, Round};
-use crate::event_loop::reactor::{Heard, LotId, Source, Watch};
-use crate::event_loop::{here, with_here};
+use crate::event_loop::reactor::lot::LotId;
+use crate::event_loop::reactor::source::Source;
+use crate::event_loop::readiness::{Heard, Watch};
 use crate::kernel::{self, Descriptor};
 
 /// What is known about the next call without the loop.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::event_loop::Ended;
+use crate::event_loop::join::Ended;
 use crate::kernel;
 
 pub mod directive;

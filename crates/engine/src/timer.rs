@@ -2,12 +2,13 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::marker::PhantomData;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::clock::{self, Instant};
-use crate::event_loop::timers::Timer;
+use crate::event_loop::here::{here, with_here};
 
 /// A time limit for a wait.
 ///
@@ -95,6 +96,33 @@ impl Deadline {
     /// Waits until the deadline.
     pub async fn wait(&mut self) {
         poll_fn(|cx| self.poll(cx)).await;
+    }
+}
+
+/// A timer of this thread's loop, which may have fired. Dropped, it never fires.
+#[derive(Debug)]
+struct Timer {
+    key: u32,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Timer {
+    fn new(at: Instant, cx: &Context<'_>) -> Self {
+        Self { key: here().timers.start(at, cx), not_send: PhantomData }
+    }
+
+    fn set(&mut self, at: Instant, cx: &Context<'_>) {
+        here().timers.set(self.key, at, cx);
+    }
+
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        here().timers.poll(self.key, cx)
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        with_here(|here| here.timers.stop(self.key));
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 
 use super::{Conn, Inherited};
 use crate::addr::Addr;
-use crate::event_loop::reactor::LotId;
+use crate::event_loop::reactor::lot::LotId;
 use crate::socket::Socket;
 use crate::stats::Slot;
 use crate::tls::session::Session;

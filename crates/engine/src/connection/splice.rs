@@ -14,7 +14,7 @@ use weir_sys::ring::BUFFER_SIZE;
 
 use super::Conn;
 use crate::buffer::{self, Buf};
-use crate::event_loop::reactor::Heard;
+use crate::event_loop::readiness::Heard;
 use crate::kernel;
 use crate::socket::Socket;
 

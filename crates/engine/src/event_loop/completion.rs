@@ -25,7 +25,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use weir_sys::ring::{Completion, Patience, Ring};
 
-use super::reactor::{HELD, READ, READS, Ready, WRITE, WRITES, Watch, bits};
+use super::readiness::{READ, READS, Ready, WRITE, WRITES, Watch, bits};
 use super::timers::Wait;
 
 mod ask;
@@ -36,8 +36,8 @@ use ask::{
     Ask, Asks, QUEUED, RECEIVES, SHORT_RUN, STOPS_RECEIVING, STOPS_WATCHING, WANTS_READ,
     WANTS_WRITE, WATCHES, WATCHES_WRITE,
 };
+pub(super) use files::Done;
 use files::Reads;
-pub(crate) use files::RingRead;
 pub(super) use inbox::Left;
 use inbox::Then;
 

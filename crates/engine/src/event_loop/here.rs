@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 
-use super::Method;
+use super::method::Method;
 use super::outbox::Outbox;
 use super::reactor::Reactor;
 use super::remote;

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::here::here;
 use super::tasks::Task;
 
 /// A task that was started; waits for its output. Dropping it does not end the task.
@@ -59,7 +60,8 @@ impl<T: 'static> JoinHandle<T> {
     pub(super) fn start(task: impl Future<Output = T> + 'static) -> Self {
         let shared = Rc::new(RefCell::new(Shared { outcome: None, waiting: None }));
         let outcome = Outcome(Rc::clone(&shared));
-        let task = super::spawn(async move { outcome.settle(Ok(task.await)) });
+        let task = async move { outcome.settle(Ok(task.await)) };
+        let task = here().tasks.spawn(Box::pin(task));
         Self { task, shared }
     }
 

@@ -16,8 +16,9 @@ use std::task::{Context, Poll, Waker};
 
 use rustix::io::Errno;
 
-use super::reactor::SourceId;
-use super::{Task, here, spawn};
+use super::here::here;
+use super::reactor::source::SourceId;
+use super::tasks::Task;
 use crate::kernel::send_by_number;
 
 /// Bytes of the largest message that may wait.
@@ -152,11 +153,11 @@ impl Outbox {
     /// Has a task send the rest of a message when there is room.
     #[cold]
     fn send_later(&self, socket: RawFd, source: SourceId, rest: Vec<u8>) {
-        let sender = spawn(async move {
+        let sender = here().tasks.spawn(Box::pin(async move {
             let mut left = &rest[..];
             poll_fn(|cx| poll_rest(socket, source, &mut left, cx)).await;
             here().outbox.loosen(source);
-        });
+        }));
         self.stuck.borrow_mut().push(Stuck { source, sender, next: None });
     }
 

@@ -18,74 +18,22 @@ use rustix::event::epoll::{CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use weir_sys::ring::Completion;
 
-use super::Method;
-pub(crate) use super::completion::RingRead;
-use super::completion::{self, Completions, Left, News};
+use super::completion::{Completions, News};
+use super::method::Method;
+use super::readiness::{READS, Ready, WRITES, bits};
 use super::timers::Wait;
-use super::{here, with_here};
 use crate::chunked::Chunked;
 use crate::kernel::epoll;
 
-mod lot;
-mod source;
-mod watched;
-
-pub(crate) use lot::LotId;
-use lot::LotState;
-use source::remember;
-pub(crate) use source::{Source, SourceId};
-pub(crate) use watched::Watched;
+pub(crate) mod lot;
+pub(crate) mod source;
+pub(crate) mod watched;
 
 /// How many events are taken from the kernel at once, nginx's `epoll_events`.
 const EVENTS: usize = 512;
 
 /// What the event of the bell carries, which no source does.
 const BELL: u64 = u64::MAX;
-
-/// Bits of what a descriptor is ready for.
-pub(super) type Ready = u8;
-pub(super) const READ: Ready = 1;
-pub(super) const WRITE: Ready = 2;
-/// The peer will send no more. Stays, as it is true for good.
-pub(super) const CLOSED: Ready = 4;
-/// The connection is broken, or closed in both directions. Stays, too.
-pub(super) const BROKEN: Ready = 8;
-/// The ring has received something, which comes before what is in the socket.
-pub(super) const HELD: Ready = 16;
-/// A read does not block.
-pub(super) const READS: Ready = READ | CLOSED | BROKEN;
-/// A write does not block.
-pub(super) const WRITES: Ready = WRITE | BROKEN;
-
-/// What is asked of the kernel about a descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Watch {
-    /// Both directions of a stream, which may be received from at once when something comes.
-    Socket,
-    /// The same of a socket whose messages are apart; it is told only that there are some.
-    Datagrams,
-    /// A stream that is not connected yet: an error is for whoever connects, and until
-    /// [`Source::connected`] nothing is received.
-    Connecting,
-    /// A listener that other threads may watch as well: as long as there is something to accept,
-    /// one of them is woken.
-    Listener,
-}
-
-/// Where what was heard is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// In the socket.
-    Readable,
-    /// In the loop, to be had with [`Source::take`] before anything is read.
-    Held,
-}
-
-impl Heard {
-    fn of(ready: Ready) -> Self {
-        if ready & HELD == 0 { Self::Readable } else { Self::Held }
-    }
-}
 
 /// The part of a loop that talks to the kernel.
 #[derive(Default)]
@@ -118,6 +66,14 @@ enum Waiting {
     Tasks { reader: Option<Waker>, writer: Option<Waker> },
     /// Nobody but the lot that holds the connection under this key.
     Parked { lot: u32, key: u32 },
+}
+
+/// Keys of the parked connections of one lot that have something to say.
+#[derive(Default)]
+struct LotState {
+    used: bool,
+    woken: Vec<u32>,
+    task: Option<Waker>,
 }
 
 const NOBODY: Waiting = Waiting::Tasks { reader: None, writer: None };
@@ -272,19 +228,8 @@ impl Reactor {
     }
 }
 
-pub(super) fn bits(flags: EventFlags) -> Ready {
-    let mut ready = 0;
-    if flags.intersects(EventFlags::IN | EventFlags::PRI) {
-        ready |= READ;
+fn remember(place: &mut Option<Waker>, waker: &Waker) {
+    if !place.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        *place = Some(waker.clone());
     }
-    if flags.contains(EventFlags::OUT) {
-        ready |= WRITE;
-    }
-    if flags.contains(EventFlags::RDHUP) {
-        ready |= CLOSED;
-    }
-    if flags.intersects(EventFlags::HUP | EventFlags::ERR) {
-        ready |= BROKEN;
-    }
-    ready
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::here::with_here;
 use super::tasks::Word;
-use super::with_here;
 
 /// The open loops of the process, by number; number 0 is nobody.
 static LOOPS: Mutex<Vec<Option<Remote>>> = Mutex::new(Vec::new());

@@ -10,7 +10,8 @@ use std::task::{Context, Waker};
 
 use weir_sys::waker::{WakeByWord, waker};
 
-use super::{remote, with_here};
+use super::here::with_here;
+use super::remote;
 use crate::panics;
 
 type Running = Pin<Box<dyn Future<Output = ()>>>;

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::Ended;
+use super::join::Ended;
 use crate::thread_pool::{Size, ThreadPool};
 
 /// Such work is seldom, and must not take all cores. Whoever wants it done waits for it in a task,

@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::task::{Context, Poll, Waker};
 
-use super::{here, with_here};
 use crate::clock::{self, Instant};
 
 /// How long the kernel may wait.
@@ -54,34 +53,33 @@ struct Entry {
 
 const NOWHERE: u32 = u32::MAX;
 
-/// A timer that has been set, and may have fired since. Dropped, it never fires.
-#[derive(Debug)]
-pub(crate) struct Timer {
-    key: u32,
-    not_send: std::marker::PhantomData<*const ()>,
+/// Rounded up, so that no timer is early.
+fn tick(at: Instant) -> u64 {
+    at.nanos().div_ceil(NANOS)
 }
 
-impl Timer {
-    /// A timer that wakes the task at `at` or less than two milliseconds later.
-    pub(crate) fn new(at: Instant, cx: &mut Context<'_>) -> Self {
-        let mut heap = here().timers.0.borrow_mut();
+impl Timers {
+    /// Starts a timer that wakes the task at `at` or less than two milliseconds later. Returns its
+    /// key, which is to be given back with [`Timers::stop`].
+    pub(crate) fn start(&self, at: Instant, cx: &Context<'_>) -> u32 {
+        let mut heap = self.0.borrow_mut();
         let key = heap.insert(cx.waker().clone());
         heap.push(Due { tick: tick(at), key });
-        Self { key, not_send: std::marker::PhantomData }
+        key
     }
 
-    /// Sets it to another time, whether it has fired or not.
-    pub(crate) fn set(&mut self, at: Instant, cx: &mut Context<'_>) {
-        let mut heap = here().timers.0.borrow_mut();
-        heap.remove(self.key);
-        heap.timers[self.key as usize].waker = Some(cx.waker().clone());
-        heap.push(Due { tick: tick(at), key: self.key });
+    /// Sets a timer to another time, whether it has fired or not.
+    pub(crate) fn set(&self, key: u32, at: Instant, cx: &Context<'_>) {
+        let mut heap = self.0.borrow_mut();
+        heap.remove(key);
+        heap.timers[key as usize].waker = Some(cx.waker().clone());
+        heap.push(Due { tick: tick(at), key });
     }
 
-    /// Whether it has fired; if not, the task is the one to wake.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut heap = here().timers.0.borrow_mut();
-        let entry = &mut heap.timers[self.key as usize];
+    /// Ready if the timer has fired; else it wakes the task.
+    pub(crate) fn poll(&self, key: u32, cx: &Context<'_>) -> Poll<()> {
+        let mut heap = self.0.borrow_mut();
+        let entry = &mut heap.timers[key as usize];
         if entry.place == NOWHERE {
             return Poll::Ready(());
         }
@@ -91,27 +89,17 @@ impl Timer {
         }
         Poll::Pending
     }
-}
 
-impl Drop for Timer {
-    fn drop(&mut self) {
-        with_here(|here| {
-            let mut heap = here.timers.0.borrow_mut();
-            heap.remove(self.key);
-            let waker = heap.timers[self.key as usize].waker.take();
-            heap.free.push(self.key);
-            drop(heap);
-            drop(waker);
-        });
+    /// Takes a timer back, whether it has fired or not.
+    pub(crate) fn stop(&self, key: u32) {
+        let mut heap = self.0.borrow_mut();
+        heap.remove(key);
+        let waker = heap.timers[key as usize].waker.take();
+        heap.free.push(key);
+        drop(heap);
+        drop(waker);
     }
-}
 
-/// Rounded up, so that no timer is early.
-fn tick(at: Instant) -> u64 {
-    at.nanos().div_ceil(NANOS)
-}
-
-impl Timers {
     /// How long it is until the first timer.
     pub(super) fn next(&self) -> Wait {
         let heap = self.0.borrow();

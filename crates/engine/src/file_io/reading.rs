@@ -12,7 +12,7 @@ use super::window::Window;
 use super::{Aio, File};
 use crate::buffer::Buf;
 use crate::error_log::{Level, process_log};
-use crate::event_loop::reactor::RingRead;
+use crate::event_loop::ring_read::RingRead;
 use crate::thread_pool::{ThreadPool, Work};
 use crate::timer::Deadline;
 

@@ -6,7 +6,8 @@ use rustix::io::Errno;
 use weir_sys::ring::{BUFFER_SIZE, Completion, Interest, Ring};
 
 use super::inbox::{Inbox, Then};
-use super::{HELD, POLL_READ, POLL_WRITE, READ, RECEIVE, Ready, Watch, data};
+use super::{POLL_READ, POLL_WRITE, RECEIVE, data};
+use crate::event_loop::readiness::{HELD, READ, Ready, Watch};
 
 /// What one source has asked for.
 pub(super) struct Ask {

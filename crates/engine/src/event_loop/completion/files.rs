@@ -11,10 +11,9 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Completions, FILE, News, data};
 use crate::chunked::Chunked;
-use crate::event_loop::with_here;
 
 /// What came of a read: its descriptor, and the memory with what was read.
-type Done = (Option<OwnedFd>, io::Result<Vec<u8>>);
+pub(in crate::event_loop) type Done = (Option<OwnedFd>, io::Result<Vec<u8>>);
 
 /// Reads that are under way or have completed, by their numbers.
 #[derive(Default)]
@@ -28,69 +27,8 @@ enum State {
     Done(Done),
 }
 
-/// A read by the ring of this thread's loop.
-#[derive(Debug)]
-pub(crate) struct RingRead {
-    /// None when what came of it has been taken.
-    number: Option<u32>,
-}
-
-impl RingRead {
-    /// Whether the loop has a ring.
-    pub(crate) fn is_possible() -> bool {
-        with_ring(|_| ()).is_some()
-    }
-
-    /// Begins to read at most `count` bytes of a file, from offset `at` on, behind what `memory`
-    /// holds.
-    ///
-    /// # Errors
-    /// Both come back where the loop has no ring, or the kernel takes no more requests for now.
-    pub(crate) fn start(
-        file: OwnedFd,
-        memory: Vec<u8>,
-        at: u64,
-        count: usize,
-    ) -> Result<Self, (OwnedFd, Vec<u8>)> {
-        let mut given = Some((file, memory));
-        let number = with_ring(|ring| {
-            let (file, memory) = given.take()?;
-            ring.read_file(file, memory, at, count).map_err(|back| given = Some(back)).ok()
-        });
-        match (number.flatten(), given) {
-            (None, Some(back)) => Err(back),
-            (number, _) => Ok(Self { number }),
-        }
-    }
-
-    /// The descriptor, and the memory with what was read, which can be less than was asked for.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
-        let taken = self.number.and_then(|number| with_ring(|ring| ring.take_read(number, cx)));
-        match taken {
-            Some(Poll::Pending) => Poll::Pending,
-            Some(Poll::Ready(done)) => {
-                self.number = None;
-                Poll::Ready(done)
-            }
-            None => Poll::Ready((None, Err(io::ErrorKind::NotConnected.into()))),
-        }
-    }
-}
-
-impl Drop for RingRead {
-    fn drop(&mut self) {
-        if let Some(number) = self.number {
-            with_ring(|ring| ring.drop_read(number));
-        }
-    }
-}
-
-fn with_ring<T>(act: impl FnOnce(&mut Completions) -> T) -> Option<T> {
-    with_here(|here| here.reactor.with_ring(act)).flatten()
-}
-
 impl Completions {
-    fn read_file(
+    pub(in crate::event_loop) fn read_file(
         &mut self,
         file: OwnedFd,
         memory: Vec<u8>,
@@ -123,7 +61,7 @@ impl Completions {
         }
     }
 
-    fn take_read(&mut self, number: u32, cx: &Context<'_>) -> Poll<Done> {
+    pub(in crate::event_loop) fn take_read(&mut self, number: u32, cx: &Context<'_>) -> Poll<Done> {
         match self.reads.0.get_mut(number) {
             Some(State::UnderWay(waker)) => {
                 *waker = Some(cx.waker().clone());
@@ -137,7 +75,7 @@ impl Completions {
         }
     }
 
-    fn drop_read(&mut self, number: u32) {
+    pub(in crate::event_loop) fn drop_read(&mut self, number: u32) {
         match self.reads.0.get_mut(number) {
             Some(state @ State::UnderWay(_)) => *state = State::Dropped,
             Some(_) => drop(self.reads.0.remove(number)),

@@ -1,17 +1,10 @@
 //! Lots of parked connections, as far as the reactor knows them: who has something to say.
 
 use std::marker::PhantomData;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use super::{here, remember, with_here};
-
-/// Keys of the parked connections of one lot that have something to say.
-#[derive(Default)]
-pub(super) struct LotState {
-    used: bool,
-    pub(super) woken: Vec<u32>,
-    pub(super) task: Option<Waker>,
-}
+use super::{LotState, remember};
+use crate::event_loop::here::{here, with_here};
 
 /// The reactor's side of a lot of parked connections.
 #[derive(Debug)]

@@ -5,15 +5,16 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use rustix::event::epoll::{EventData, EventFlags};
 use rustix::io::Errno;
 
-use super::{
-    Completions, Entry, HELD, Heard, Left, LotId, NOBODY, READ, READS, WRITE, WRITES, Waiting,
-    Watch, completion, epoll, here, with_here,
-};
+use super::{Entry, NOBODY, Waiting, lot::LotId, remember};
+use crate::event_loop::completion::{self, Completions, Left};
+use crate::event_loop::here::{here, with_here};
+use crate::event_loop::readiness::{HELD, Heard, READ, READS, WRITE, WRITES, Watch};
+use crate::kernel::epoll;
 
 /// A descriptor that the loop watches. When it is dropped, nobody is woken any more; the kernel
 /// forgets the descriptor when it is closed, or with [`Source::remove`].
@@ -259,11 +260,5 @@ impl SourceId {
         let source = ManuallyDrop::new(Source { slot: self.slot, not_send: PhantomData });
         let found = here().reactor.generation_of(source.key());
         (found == Some(self.generation)).then(|| act(&source))
-    }
-}
-
-pub(super) fn remember(place: &mut Option<Waker>, waker: &Waker) {
-    if !place.as_ref().is_some_and(|known| known.will_wake(waker)) {
-        *place = Some(waker.clone());
     }
 }

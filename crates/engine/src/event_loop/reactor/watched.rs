@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use super::{Source, Watch};
+use super::source::Source;
+use crate::event_loop::readiness::Watch;
 
 /// A descriptor that is watched and stays open when it is not any more.
 #[derive(Debug)]
