@@ -289,8 +289,9 @@ impl<'a> Visit<'a> for Visitor {
 
     fn visit_path(&mut self, path: &'a syn::Path) {
         let segments: Vec<String> = path.segments.iter().map(|s| s.ident.to_string()).collect();
-        let full = self.resolve(&segments);
-        if full.contains("::") {
+        // A name alone was named where it was imported, or it is a variable.
+        if segments.len() > 1 {
+            let full = self.resolve(&segments);
             self.name(full, path.span());
         }
         visit::visit_path(self, path);
@@ -368,10 +369,10 @@ pub(crate) fn paths(path: &str, code: &str) -> Vec<String> {
 
 #[test]
 fn paths_are_named_in_full() {
-    let code = "use std::{fs::{self, File as F}, thread}; use super::relay; mod own;\n\
+    let code = "use std::{fs::{self, File as F}, thread}; use super::relay; mod own; mod alone;\n\
         pub(in crate::q) struct S { pub(super) x: u8 }\n\
         fn f() { thread::spawn(|| fs::read(\"\")); F::open(\"\"); relay::x(); own::y(); self::own::z();\n\
-        matches!(a, crate::b::C); use std::process; process::exit(1); }\n\
+        matches!(a, crate::b::C); use std::process; process::exit(1); let alone = 1; alone }\n\
         #[cfg(test)] mod tests { use std::net::UdpSocket; }";
     let named = paths("crates/http/src/pass/attempt.rs", code);
     for wanted in [
@@ -389,6 +390,6 @@ fn paths_are_named_in_full() {
     ] {
         assert!(named.iter().any(|path| path == wanted), "{wanted} is not among {named:?}");
     }
-    let others = ["UdpSocket", "crate::q"];
+    let others = ["UdpSocket", "crate::q", "alone"];
     assert!(!named.iter().any(|path| others.iter().any(|other| path.contains(other))), "{named:?}");
 }
