@@ -35,8 +35,7 @@ pub use parser::fuzz;
 pub use settings::{Settings, Settled};
 pub use source::{FileId, SourceMap, Span};
 pub use suggest::nearest;
-pub use table::{
-    Arity, Body, Field, Group, Inherit, Local, Many, Origins, Row, Slot, Table, Written,
-};
+pub use table::field::{Field, Inherit, Local, Many, RowField};
+pub use table::{Arity, Body, Group, Origins, Row, Slot, Table, Written};
 pub use type_map::TypeMap;
 pub use value::Value;

@@ -64,13 +64,12 @@
 //! out, so that one struct serves several protocols under several slots; `.moved(…)` puts the rows
 //! into the contexts of stream.
 
-mod arity;
-mod field;
+pub(crate) mod arity;
+pub(crate) mod field;
 mod macros;
 mod slot;
 
 pub use arity::Arity;
-pub use field::{Field, Inherit, Local, Many, RowField};
 pub use slot::{AnySlot, Slot};
 
 use crate::context::Contexts;

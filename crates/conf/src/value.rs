@@ -20,7 +20,7 @@ pub use time::{Msec, Sec, parse_msec, parse_sec};
 use crate::cx::Cx;
 use crate::diagnostic::Fault;
 use crate::node::Node;
-use crate::table::Arity;
+use crate::table::arity::Arity;
 
 /// A type that parses itself from a directive.
 ///

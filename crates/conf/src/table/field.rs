@@ -1,6 +1,6 @@
 //! Field types: the setter, the repetition and the inheritance of a directive.
 
-use super::Arity;
+use super::arity::Arity;
 use crate::cx::Cx;
 use crate::diagnostic::Fault;
 use crate::node::Node;

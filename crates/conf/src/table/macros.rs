@@ -115,17 +115,17 @@ macro_rules! __row {
         ($field:ident : ($ty:ty) ($($def:expr)?)) ($($shown:literal)?)
     ) => {
         $crate::Row {
-            arity: <$ty as $crate::table::RowField>::ARITY,
-            syntax: $crate::__first!($($shown,)? <$ty as $crate::table::RowField>::SYNTAX),
-            body: if <$ty as $crate::table::RowField>::BLOCK {
+            arity: <$ty as $crate::RowField>::ARITY,
+            syntax: $crate::__first!($($shown,)? <$ty as $crate::RowField>::SYNTAX),
+            body: if <$ty as $crate::RowField>::BLOCK {
                 $crate::Body::Raw
             } else {
                 $crate::Body::None
             },
-            default: || <$ty as $crate::table::RowField>::show(&$crate::__default!($($def)?)),
+            default: || <$ty as $crate::RowField>::show(&$crate::__default!($($def)?)),
             set: Some(|written, node, cx| {
                 let written = $crate::table::known::<$crate::Written<$T>>(written);
-                <$ty as $crate::table::RowField>::set(&mut written.$field, node, cx)?;
+                <$ty as $crate::RowField>::set(&mut written.$field, node, cx)?;
                 written.origins.set(stringify!($field), cx.span());
                 Ok(())
             }),

@@ -4,7 +4,7 @@ use super::Value;
 use crate::cx::Cx;
 use crate::diagnostic::Fault;
 use crate::node::Node;
-use crate::table::Arity;
+use crate::table::arity::Arity;
 
 /// Parses decimal digits as `ngx_atoi` does: no sign, at most `i64::MAX`.
 pub fn parse_number(text: &[u8]) -> Option<u64> {

@@ -4,7 +4,7 @@ use super::Value;
 use crate::cx::Cx;
 use crate::diagnostic::Fault;
 use crate::node::Node;
-use crate::table::Arity;
+use crate::table::arity::Arity;
 
 /// `off`, or a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@ use super::Value;
 use crate::cx::Cx;
 use crate::diagnostic::Fault;
 use crate::node::{Node, Word};
-use crate::table::Arity;
+use crate::table::arity::Arity;
 use std::path::PathBuf;
 
 /// A path relative to the directory of the main configuration file.

@@ -4,7 +4,7 @@ use super::{Value, parse_number};
 use crate::cx::Cx;
 use crate::diagnostic::Fault;
 use crate::node::Node;
-use crate::table::Arity;
+use crate::table::arity::Arity;
 
 /// The size of a buffer or a zone: a number with `k` or `m`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,7 +4,7 @@ use super::Value;
 use crate::cx::Cx;
 use crate::diagnostic::Fault;
 use crate::node::{Node, Word};
-use crate::table::Arity;
+use crate::table::arity::Arity;
 
 impl Value for String {
     const SYNTAX: &'static str = "string";

@@ -4,7 +4,7 @@ use super::Value;
 use crate::cx::Cx;
 use crate::diagnostic::Fault;
 use crate::node::Node;
-use crate::table::Arity;
+use crate::table::arity::Arity;
 use std::time::Duration;
 
 /// A time in milliseconds; seconds if it has no unit.
