@@ -14,15 +14,15 @@ pub(crate) mod round_robin;
 #[cfg(test)]
 mod sequences;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use smallvec::SmallVec;
 use weir_conf::Table;
 
 use crate::{
     clock::Now,
-    group::Request,
-    peer::{Admission, Peer},
+    peer::Peer,
+    server::Admission,
     set::{Set, Sets},
     slow_start::Scale,
 };
@@ -100,6 +100,17 @@ pub(crate) struct Turn<'a> {
     pub(crate) walk: &'a mut Walk,
     pub(crate) random: &'a mut fastrand::Rng,
     pub(crate) now: Now,
+}
+
+/// The input of a request to balancing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// The client's address, for `ip_hash`.
+    pub client: Option<IpAddr>,
+    /// The key of `hash`, evaluated.
+    pub key: &'a [u8],
+    /// The sid of the peer for `sticky`; empty if there is none.
+    pub sticky: &'a [u8],
 }
 
 /// The operations of a method. Called under the group's lock.

@@ -10,9 +10,10 @@ use weir_engine::event_loop::on_a_thread;
 
 use crate::{
     clock::Now,
-    group::{Group, Server},
-    peer::{Admission, Limits, MAX_ROUTE, Peer, default_sid},
-    roster::{Host, Origin, Roster, ServerId},
+    group::Group,
+    peer::{Peer, default_sid},
+    roster::{Host, Roster},
+    server::{Admission, Limits, MAX_ROUTE, Origin, Server, ServerId},
     set::Lines,
 };
 

@@ -1,117 +1,22 @@
 //! Groups of peers: an `upstream` block, or the address in a `proxy_pass`.
 
-use std::{
-    fmt,
-    net::IpAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use tokio::sync::Notify;
 use weir_engine::Addr;
 
 use crate::{
-    balance::{Method, Walk, round_robin::RoundRobin},
-    peer::{Limits, Peer},
+    balance::{Method, Request, Walk},
+    config::GroupConfig,
+    peer::Peer,
     pick::Pick,
-    resolver::ResolverConfig,
     roster::Roster,
     set::{Lines, Sets},
-    sticky::{Sessions, SessionsConfig},
+    sticky::Sessions,
 };
-
-/// One `server` of a group.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Server {
-    /// The address as written.
-    pub text: String,
-    /// Its addresses; empty if it is resolved at run time.
-    pub addresses: Vec<Addr>,
-    /// `weight=`, `max_conns=`, `max_fails=`, `fail_timeout=`, `down`, `drain`.
-    pub limits: Limits,
-    /// `backup`: takes requests only when no primary server can.
-    pub backup: bool,
-    /// `route=`.
-    pub route: Option<String>,
-    /// `resolve`: the name is resolved repeatedly at run time.
-    pub resolve: Option<Name>,
-}
-
-/// A name to resolve at run time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Name {
-    /// The domain name.
-    pub host: String,
-    /// The port of its addresses; a service has its own.
-    pub port: u16,
-    /// `service=`: look up SRV records.
-    pub service: Option<String>,
-}
-
-/// The configuration of a group. Groups with equal configurations are the same.
-#[derive(Clone, Debug)]
-pub struct GroupConfig {
-    /// The key of the group's state across reloads: unique within the registry.
-    pub key: String,
-    /// The name in `no live upstreams` and `$upstream_addr`.
-    pub name: String,
-    /// `zone`: the group can be changed at run time.
-    pub zone: Option<String>,
-    /// The servers, in order.
-    pub servers: Vec<Server>,
-    /// The balancing method.
-    pub method: MethodHandle,
-    /// `sticky learn`: the store of sessions.
-    pub sessions: Option<SessionsConfig>,
-    /// The resolver of server names, with its timeout in milliseconds.
-    pub resolver: Option<(ResolverConfig, u64)>,
-}
-
-impl GroupConfig {
-    /// A group of one server line with default parameters, balanced round robin: the address of a
-    /// `proxy_pass`.
-    pub fn implicit(key: String, name: &str, addresses: Vec<Addr>) -> Self {
-        let server = Server { text: name.to_owned(), addresses, ..Server::default() };
-        Self {
-            key,
-            name: name.to_owned(),
-            zone: None,
-            servers: vec![server],
-            method: MethodHandle::default(),
-            sessions: None,
-            resolver: None,
-        }
-    }
-}
-
-/// A balancing method with its parameters.
-#[derive(Clone)]
-pub struct MethodHandle(pub(crate) Method);
-
-impl Default for MethodHandle {
-    fn default() -> Self {
-        Self(Arc::new(RoundRobin))
-    }
-}
-
-impl fmt::Debug for MethodHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// The input of a request to balancing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Request<'a> {
-    /// The client's address, for `ip_hash`.
-    pub client: Option<IpAddr>,
-    /// The key of `hash`, evaluated.
-    pub key: &'a [u8],
-    /// The sid of the peer for `sticky`; empty if there is none.
-    pub sticky: &'a [u8],
-}
 
 /// A group of peers, shared by all threads.
 #[derive(Debug)]
@@ -237,11 +142,5 @@ impl Group {
         let old = std::mem::replace(&mut *sets, fresh);
         drop(sets);
         drop(old);
-    }
-}
-
-impl Server {
-    pub(crate) fn route(&self) -> Option<&str> {
-        self.route.as_deref()
     }
 }

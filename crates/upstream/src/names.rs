@@ -40,9 +40,10 @@ mod tests {
     use super::*;
     use crate::{
         balance::least_conn::LeastConn,
+        config::{GroupConfig, MethodHandle},
         edit::Edit,
-        group::{GroupConfig, MethodHandle, Name, Server},
         resolver::ResolverConfig,
+        server::{Name, Server},
         upstreams::Side,
     };
 

@@ -12,53 +12,8 @@ use crate::{
     clock::Now,
     counters::{Counters, Exchanged},
     health::{AtomicHealth, Health},
-    roster::{Origin, ServerId},
+    server::{Admission, Limits, Origin, ServerId},
 };
-
-/// The limit of a server's `route=` in bytes: the length of the MD5 text that it replaces.
-pub const MAX_ROUTE: usize = 32;
-
-/// The administrative state of a server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Admission {
-    /// Takes requests.
-    #[default]
-    Open,
-    /// `drain`: takes only requests bound to it by `sticky`.
-    Draining,
-    /// `down`: takes no requests.
-    Down,
-}
-
-/// The parameters of a `server`, shared by all its addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// `weight=`, at least 1.
-    pub weight: u32,
-    /// `max_conns=`, 0 is unlimited.
-    pub max_conns: u64,
-    /// `max_fails=`, 0 never disables the server.
-    pub max_fails: u64,
-    /// `fail_timeout=` in seconds.
-    pub fail_timeout: i64,
-    /// `slow_start` in milliseconds, 0 is none.
-    pub slow_start: u64,
-    /// `down`, `drain`.
-    pub admission: Admission,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            weight: 1,
-            max_conns: 0,
-            max_fails: 1,
-            fail_timeout: 10,
-            slow_start: 0,
-            admission: Admission::Open,
-        }
-    }
-}
 
 /// An address with its parameters and state, shared by all threads. It is immutable: an edit
 /// replaces it by another one with the same state.

@@ -289,7 +289,7 @@ mod tests {
     use weir_engine::Addr;
 
     use super::*;
-    use crate::group::{GroupConfig, Request};
+    use crate::{balance::Request, config::GroupConfig};
 
     fn group(ports: std::ops::Range<u16>) -> Arc<Group> {
         let addresses = ports.map(|port| Addr::Inet(([127, 0, 0, 1], port).into())).collect();

@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::{
-    group::{Group, GroupConfig},
+    config::GroupConfig,
+    group::Group,
     keepalive::{PoolId, PoolIds},
     resolver::{Resolver, ResolverConfig, WeakResolver},
     upstreams::Side,
@@ -115,9 +116,10 @@ mod tests {
 
     use super::*;
     use crate::{
+        balance::Request,
         clock::Now,
-        group::{Request, Server},
         pick::{Outcome, Timings},
+        server::Server,
     };
 
     const NOW: Now = Now { seconds: 1000, millis: 0 };

@@ -10,11 +10,12 @@ use weir_engine::{Addr, Level, duty::Duty, error_log::process_log, event_loop::o
 
 use crate::{
     clock::Now,
-    group::{Group, Name},
+    group::Group,
     peer::Peer,
     registry::Registry,
     resolver::{FAILURE_VALID, Resolver, ResolverConfig, ServiceAddress, state},
-    roster::{Host, Origin, Roster, ServerId},
+    roster::{Host, Roster},
+    server::{Name, Origin, ServerId},
 };
 
 /// The shortest wait between two queries for a name.
@@ -238,8 +239,9 @@ fn log(line: &str) {
 mod tests {
     use super::*;
     use crate::{
-        group::{GroupConfig, Request, Server},
-        peer::Limits,
+        balance::Request,
+        config::GroupConfig,
+        server::{Limits, Server},
     };
 
     fn config(port: u16, service: Option<&str>, weight: u32) -> GroupConfig {

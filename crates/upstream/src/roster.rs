@@ -3,7 +3,6 @@
 //! roster; one that changes them starts over.
 
 use std::{
-    fmt,
     net::SocketAddr,
     sync::{
         Arc, Weak,
@@ -14,34 +13,13 @@ use std::{
 use weir_engine::Addr;
 
 use crate::{
+    config::GroupConfig,
     counters::Counters,
-    group::{Group, GroupConfig, Name, Server},
+    group::Group,
     peer::Peer,
+    server::{Name, Origin, Server, ServerId},
     set::Lines,
 };
-
-/// The number of a server in its group, from 0 in the order of the configuration. It is stable, and
-/// not reused within the group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerId(pub u32);
-
-impl fmt::Display for ServerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// The origin of a server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Origin {
-    /// A `server` line.
-    #[default]
-    Conf,
-    /// A resolved address of this server's name.
-    Resolved(ServerId),
-    /// Added at run time.
-    RunTime,
-}
 
 /// A server whose name is resolved repeatedly.
 #[derive(Debug)]

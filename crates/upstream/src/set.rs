@@ -3,10 +3,10 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use crate::{
-    balance::consistent::Points,
     clock::Now,
-    peer::{Admission, Peer},
-    roster::ServerId,
+    peer::Peer,
+    ring::Points,
+    server::{Admission, ServerId},
     slow_start::Scale,
 };
 

@@ -13,8 +13,9 @@ use weir_script::{Template, Variables, variables::StreamVariables};
 
 use crate::{
     balance::Balance,
-    group::{MethodHandle, Server},
+    config::MethodHandle,
     resolver::ResolverConfig,
+    server::Server,
     sticky::SessionsConfig,
     upstreams::{Side, Upstreams},
     zones::{MIN_ZONE, Zones},

@@ -8,7 +8,7 @@ use weir_engine::url::{Url, look_up};
 use weir_script::Template;
 
 use crate::{
-    group::{GroupConfig, MethodHandle},
+    config::{GroupConfig, MethodHandle},
     keepalive::KeepaliveConfig,
     resolver::ResolverConfig,
     settings::{StickyConfig, UPSTREAM, Upstream, at_block},

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::{
     clock::Now,
     counters::{Counters, PeerCounts},
-    group::{Group, Server},
+    group::Group,
     health::Health,
-    peer::{Admission, Limits, Peer, default_sid},
-    roster::{Host, Origin, ServerId},
+    peer::{Peer, default_sid},
+    roster::Host,
+    server::{Admission, Limits, Origin, Server, ServerId},
 };
 
 /// A group at one moment.

@@ -1,21 +1,10 @@
 //! `hash KEY consistent`: a ring of points (ketama), so that adding or removing a peer moves only
 //! its own share of the keys. Compatible with Cache::Memcached::Fast.
 
-use std::sync::Arc;
-
 use crate::{
-    balance::{Balance, Choice, MAX_REHASHES, Turn, Walk, pay, smooth},
-    group::Request,
-    peer::Peer,
+    balance::{Balance, Choice, MAX_REHASHES, Request, Turn, Walk, pay, smooth},
     set::Sets,
 };
-
-/// The number of points on the ring per unit of weight.
-const POINTS: u64 = 160;
-
-/// The limit of points on a ring, which take 128 MiB and about two seconds to make. Over it, all
-/// servers get fewer in proportion.
-const MAX_POINTS: u64 = 1 << 24;
 
 /// Balancing by a ring of points.
 #[derive(Debug)]
@@ -64,124 +53,5 @@ impl Balance for Consistent {
                 return Choice::RoundRobin;
             }
         }
-    }
-}
-
-/// The ring: points in ascending order, each with its server. All addresses of one server share its
-/// points.
-#[derive(Debug, Default)]
-pub(crate) struct Points {
-    /// The hash in the upper half, the server's index in the lower.
-    ring: Vec<u64>,
-    servers: Vec<String>,
-}
-
-impl Points {
-    /// Builds the ring. A large one takes too long for a loop.
-    pub(crate) fn new(peers: &[Arc<Peer>]) -> Self {
-        let mut points = Self::default();
-        for (peer, count) in peers.iter().zip(counts(peers)) {
-            let server = points.index(&peer.server);
-            let base = base_hash(&peer.server);
-            let mut previous = 0_u32;
-            for _ in 0..count {
-                let mut hasher = base.clone();
-                hasher.update(&previous.to_le_bytes());
-                previous = hasher.finalize();
-                points.ring.push(u64::from(previous) << 32 | u64::from(server));
-            }
-        }
-        points.ring.sort_unstable();
-        points.ring.dedup_by_key(|point| *point >> 32);
-        points
-    }
-
-    fn index(&mut self, server: &str) -> u32 {
-        let known = self.servers.iter().position(|known| known == server);
-        known.unwrap_or_else(|| {
-            self.servers.push(server.to_owned());
-            self.servers.len() - 1
-        }) as u32
-    }
-
-    /// The index of the first point at or after a hash.
-    fn after(&self, hash: u32) -> u32 {
-        self.ring.partition_point(|&point| point >> 32 < u64::from(hash)) as u32
-    }
-
-    /// The server at an index, wrapping around.
-    fn server(&self, place: u32) -> Option<&str> {
-        let place = (place as usize).checked_rem(self.ring.len())?;
-        let server = *self.ring.get(place)? as u32;
-        self.servers.get(server as usize).map(String::as_str)
-    }
-}
-
-/// The number of points per peer. If all peers are of one server, one point suffices.
-fn counts(peers: &[Arc<Peer>]) -> Vec<u64> {
-    let only = peers.iter().all(|peer| peer.server == peers[0].server);
-    if only {
-        return vec![1; peers.len()];
-    }
-    let points = |peer: &Arc<Peer>| u64::from(peer.limits.weight) * POINTS;
-    let total: u64 = peers.iter().map(points).sum();
-    let excess = total.div_ceil(MAX_POINTS);
-    peers.iter().map(|peer| (points(peer) / excess).max(1)).collect()
-}
-
-/// The server's part of a point's hash: host, a zero byte, port.
-fn base_hash(server: &str) -> crc32fast::Hasher {
-    let bytes = server.as_bytes();
-    let (host, port) = if bytes.len() >= 5 && bytes[..5].eq_ignore_ascii_case(b"unix:") {
-        (&bytes[5..], &b""[..])
-    } else {
-        let digits = bytes.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-        let colon = bytes.len() - digits;
-        if colon > 0 && bytes[colon - 1] == b':' {
-            (&bytes[..colon - 1], &bytes[colon..])
-        } else {
-            (bytes, &b""[..])
-        }
-    };
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(host);
-    hasher.update(&[0]);
-    hasher.update(port);
-    hasher
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::peer::Limits;
-
-    fn peers(weights: &[(u16, u32)]) -> Vec<Arc<Peer>> {
-        let peer = |&(port, weight): &(u16, u32)| {
-            let address = weir_engine::Addr::Inet(([127, 0, 0, 1], port).into());
-            let limits = Limits { weight, ..Limits::default() };
-            Arc::new(Peer::new(address, &format!("s:{port}"), limits, None))
-        };
-        weights.iter().map(peer).collect()
-    }
-
-    #[test]
-    fn a_ring_has_160_points_for_a_unit_of_weight() {
-        let points = Points::new(&peers(&[(1, 2), (2, 1)]));
-        assert_eq!(points.ring.len(), 480);
-        assert!(points.ring.is_sorted());
-    }
-
-    #[test]
-    fn a_single_server_needs_one_point() {
-        assert_eq!(Points::new(&peers(&[(1, u32::MAX)])).ring.len(), 1);
-        assert_eq!(Points::new(&peers(&[(1, 9), (1, 100_000)])).ring.len(), 1);
-    }
-
-    /// The largest weights would take 10 TB.
-    #[test]
-    fn a_ring_has_a_limit() {
-        let counts = counts(&peers(&[(1, u32::MAX), (2, 1)]));
-        assert!(counts.iter().sum::<u64>() <= MAX_POINTS + 1);
-        assert_eq!(counts[1], 1);
     }
 }

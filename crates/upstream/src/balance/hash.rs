@@ -5,8 +5,7 @@ use std::io::Write;
 use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
-    balance::{Balance, Choice, MAX_REHASHES, Turn, consistent::Consistent},
-    group::Request,
+    balance::{Balance, Choice, MAX_REHASHES, Request, Turn, consistent::Consistent},
     settings::{begin_method, choose, template},
 };
 

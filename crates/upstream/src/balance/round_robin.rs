@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::balance::{Balance, Choice, Turn, pay, smooth};
 use crate::health::Health;
-use crate::peer::Admission;
+use crate::server::Admission;
 
 /// Round robin.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use weir_engine::Addr;
 
 use crate::{
     balance::{
-        Balance,
+        Balance, Request,
         consistent::Consistent,
         hash::Hash,
         ip_hash::IpHash,
@@ -19,9 +19,10 @@ use crate::{
         round_robin::RoundRobin,
     },
     clock::Now,
-    group::{Group, GroupConfig, MethodHandle, Request, Server},
-    peer::Admission,
+    config::{GroupConfig, MethodHandle},
+    group::Group,
     pick::{Outcome, Pick, Timings},
+    server::{Admission, Server},
 };
 
 const NOW: Now = Now { seconds: 1_000_000, millis: 5_000 };

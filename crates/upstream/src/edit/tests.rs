@@ -5,7 +5,7 @@ use weir_engine::Addr;
 use super::*;
 use crate::{
     balance::{
-        Balance,
+        Balance, Request,
         consistent::Consistent,
         hash::Hash,
         ip_hash::IpHash,
@@ -15,11 +15,12 @@ use crate::{
         round_robin::RoundRobin,
     },
     clock::Now,
-    group::{GroupConfig, MethodHandle, Name, Request},
+    config::{GroupConfig, MethodHandle},
     health::Health,
     pick::{Outcome, Timings},
     registry::Registry,
     resolver::ResolverConfig,
+    server::Name,
     upstreams::Side,
     view::PeerStatus,
 };

@@ -7,8 +7,7 @@ use weir_conf::{
 use weir_engine::url::{Url, UrlOptions, parse_url};
 
 use crate::{
-    group::{Name, Server},
-    peer::{Admission, MAX_ROUTE},
+    server::{Admission, MAX_ROUTE, Name, Server},
     settings::{UpstreamWritten, side},
     upstreams::Side,
 };

@@ -5,17 +5,17 @@ use weir_engine::Addr;
 use super::*;
 use crate::{
     balance::{
-        Balance,
+        Balance, Request,
         least_conn::LeastConn,
         least_time::{LeastTime, Metric},
         round_robin::RoundRobin,
     },
+    config::{GroupConfig, MethodHandle},
     edit::{Change, Edit},
-    group::{Group, GroupConfig, MethodHandle, Request, Server},
+    group::Group,
     health::Health,
-    peer::{Admission, Limits},
     pick::{Outcome, Pick, Timings},
-    roster::ServerId,
+    server::{Admission, Limits, Server, ServerId},
 };
 
 /// Longer than any test takes, in milliseconds.
