@@ -118,7 +118,7 @@ impl Group {
     /// The reason for the refusal.
     pub fn edit(&self, edit: &Edit) -> Result<Vec<ServerId>, EditError> {
         let mut roster = self.roster();
-        if let Some(heir) = roster.heir.upgrade() {
+        if let Some(heir) = roster.heir() {
             drop(roster);
             return heir.edit(edit);
         }

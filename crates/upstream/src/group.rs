@@ -78,7 +78,7 @@ impl Group {
     pub(crate) fn succeed(&self, config: GroupConfig) -> Arc<Self> {
         let mut roster = self.roster();
         let group = Arc::new(Self::new(config, Some((self, &roster))));
-        roster.heir = Arc::downgrade(&group);
+        roster.add_heir(&group);
         self.tell_names_change();
         group
     }

@@ -140,6 +140,23 @@ mod tests {
         assert!(registry.group(&full).duty(&registry).is_some());
     }
 
+    /// A request may hold a group for longer than its heir lasts.
+    #[test]
+    fn an_edit_reaches_the_newest_heir() {
+        let registry = Registry::default();
+        let plain = config(([127, 0, 0, 1], 53).into(), Vec::new());
+        let least = GroupConfig { method: MethodHandle(Arc::new(LeastConn)), ..plain.clone() };
+        let oldest = registry.group(&plain);
+        let between = registry.group(&least);
+        let newest = registry.group(&plain);
+        drop(between);
+        let address = weir_engine::Addr::Inet(([127, 0, 0, 2], 80).into());
+        let server =
+            Server { text: "127.0.0.2:80".into(), addresses: vec![address], ..Server::default() };
+        oldest.edit(&Edit::Add(server)).unwrap();
+        assert_eq!((oldest.peers().len(), newest.peers().len()), (0, 1));
+    }
+
     /// Threads edit a group while reloads replace it: no added server is missing.
     #[test]
     fn no_edit_is_lost_to_a_reload() {

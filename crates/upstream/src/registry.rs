@@ -62,10 +62,13 @@ impl Registry {
         {
             return Arc::clone(group);
         }
-        let group = match earlier {
+        let group = match &earlier {
             Some(earlier) => earlier.succeed(config.clone()),
             None => Arc::new(Group::new(config.clone(), None)),
         };
+        for older in groups.living(&config.key).rev().skip(1) {
+            older.roster().add_heir(&group);
+        }
         groups.insert(&config.key, &group);
         group
     }

@@ -73,11 +73,23 @@ pub(crate) struct Roster {
     next: u32,
     /// Whether there is a `zone`, so that peers have counters.
     counts: bool,
-    /// The group of a later configuration that took over and receives the edits.
-    pub(crate) heir: Weak<Group>,
+    /// The groups of later configurations that took over, newest last. The newest one alive
+    /// receives the edits: one in between can end before this group, which requests still use.
+    heirs: Vec<Weak<Group>>,
 }
 
 impl Roster {
+    /// The group that receives the edits in place of this one, if any.
+    pub(crate) fn heir(&self) -> Option<Arc<Group>> {
+        self.heirs.iter().rev().find_map(Weak::upgrade)
+    }
+
+    /// Adds the group that took over.
+    pub(crate) fn add_heir(&mut self, heir: &Arc<Group>) {
+        self.heirs.retain(|heir| heir.strong_count() > 0);
+        self.heirs.push(Arc::downgrade(heir));
+    }
+
     /// A number not used in the group before.
     pub(crate) fn next_id(&mut self) -> ServerId {
         self.next += 1;
@@ -139,9 +151,9 @@ impl Roster {
         mut lines: Lines,
         config: &GroupConfig,
     ) -> (Self, Lines) {
-        let Self { hosts, next, counts, heir: _ } = self;
-        let (next, counts, heir) = (*next, *counts, Weak::new());
-        let mut roster = Self { hosts: hosts.clone(), next, counts, heir };
+        let Self { hosts, next, counts, heirs: _ } = self;
+        let (next, counts) = (*next, *counts);
+        let mut roster = Self { hosts: hosts.clone(), next, counts, heirs: Vec::new() };
         for (old, new) in earlier.servers.iter().zip(&config.servers) {
             for gone in old.addresses.iter().filter(|it| !new.addresses.contains(it)) {
                 let line = lines.of(new.backup);
