@@ -82,7 +82,7 @@ impl Source {
 }
 
 /// Files that only tests compile.
-fn is_test_file(path: &str) -> bool {
+pub(crate) fn is_test_file(path: &str) -> bool {
     path.contains("/tests/") || path.ends_with("/tests.rs")
 }
 
