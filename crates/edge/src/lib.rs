@@ -4,6 +4,7 @@
 //!
 //! * [`access`], [`realip`]: who a client is, and whether it may enter
 //! * [`access_log`]: what is told of it
+//! * [`tls`]: certificates, their files and sessions
 //! * [`zone`], [`limit_conn`]: what is counted by a key, across reloads
 
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@ pub mod limit_conn;
 mod network;
 pub mod realip;
 mod session;
+pub mod tls;
 pub mod value;
 pub mod zone;
 

@@ -3,10 +3,11 @@
 //! connections need them.
 
 use weir_conf::{Block, Fault};
+use weir_edge::tls::Ssl;
 
 use crate::module::{Module, Prepare};
 use crate::route::servers;
-use crate::tls::{SSL, Ssl};
+use crate::tls::SSL;
 
 mod variables;
 

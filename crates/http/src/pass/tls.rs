@@ -17,11 +17,11 @@ use super::Pass;
 use super::attempt::{Failure, io_failed};
 use super::made::Secured;
 use crate::request::Request;
-use crate::tls::cache::FileCache;
-use crate::tls::commands::Commands;
-use crate::tls::files::Source;
-use crate::tls::values::{CertificateCache, Passwords, ProtocolSet};
-use crate::tls::{late, warn_of, warn_of_missing};
+use weir_edge::tls::cache::FileCache;
+use weir_edge::tls::commands::Commands;
+use weir_edge::tls::files::Source;
+use weir_edge::tls::values::{CertificateCache, Passwords, ProtocolSet};
+use weir_edge::tls::{late, warn_of, warn_of_missing};
 
 directives! {
     /// TLS towards upstreams.

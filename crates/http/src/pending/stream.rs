@@ -15,7 +15,7 @@ use super::servers::{ComputedAlpn, Kind, Ports, ProxyProtocol, TrustedNetwork, n
 use super::transport::StreamTls;
 use crate::core::types::table_sizes;
 use crate::pass::transfer::Bind;
-use crate::tls::values::{CertificateCache, Passwords, ProtocolSet};
+use weir_edge::tls::values::{CertificateCache, Passwords, ProtocolSet};
 
 static STREAM: Slot<Stream> = Slot::new();
 static PROXY: Slot<StreamProxy> = Slot::new();

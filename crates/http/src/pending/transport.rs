@@ -4,10 +4,10 @@ use weir_conf::value::{Msec, Pair, Sec};
 use weir_conf::{Cx, Fault, Many, directives, keywords};
 
 use super::servers::{Alpn, Ports};
-use crate::tls::files::Source;
-use crate::tls::sessions::SessionCache;
-use crate::tls::values::{CertificateCache, OcspCache, Passwords, ProtocolSet};
-use crate::tls::{Ocsp, Verify, late};
+use weir_edge::tls::files::Source;
+use weir_edge::tls::sessions::SessionCache;
+use weir_edge::tls::values::{CertificateCache, OcspCache, Passwords, ProtocolSet};
+use weir_edge::tls::{Ocsp, Verify, late};
 
 directives! {
     /// TLS in `stream {}`.

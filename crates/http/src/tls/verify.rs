@@ -1,9 +1,10 @@
 //! What a connection must have shown before a request is served on it.
 
+use weir_edge::tls::Verify;
 use weir_engine::error_log::Level;
 use weir_engine::tls::Verdict;
 
-use super::{SSL, Verify};
+use super::SSL;
 use crate::request::Request;
 use crate::request::connection_info::ConnectionInfo;
 use crate::route::{Endpoint, Server};

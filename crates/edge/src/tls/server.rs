@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use weir_conf::{Cx, Fault};
 use weir_engine::tls::{CertifiedKey, ServerSettings, ServerTls, Tickets};
-use weir_script::{Template, Variables};
+use weir_script::variables::variables;
+use weir_script::{Host, Template};
 
 use super::cache::FileCache;
 use super::commands::Commands;
 use super::files::Source;
 use super::sessions::Sessions;
 use super::{Ocsp, Ssl, Verify, late, warn_of, warn_of_missing};
-use crate::request::Request;
 
 /// Settings made ready.
 pub struct ServerContext {
@@ -90,14 +90,17 @@ impl ServerContext {
         &self.tls
     }
 
-    /// The settings for one connection, which `request` stands for.
+    /// The settings for one connection, which `host` stands for.
     ///
     /// # Errors
     /// What is wrong with the files that the variables name.
-    pub fn compute(&self, request: &mut Request) -> Result<Arc<ServerTls>, String> {
+    pub fn compute<H: Host>(&self, host: &mut H) -> Result<Arc<ServerTls>, String> {
         let mut keys: Vec<CertifiedKey> = Vec::new();
         for (certificate, key) in &self.computed {
-            let names = (&*request.eval(certificate), &*request.eval(key));
+            let (mut certificate_name, mut key_name) = (Vec::new(), Vec::new());
+            certificate.eval(host, &mut certificate_name);
+            key.eval(host, &mut key_name);
+            let names = (&*certificate_name, &*key_name);
             let cache = self.cache.as_deref();
             keys.push(Source::named(&self.prefix, cache, names, &self.passwords)?);
         }
@@ -111,7 +114,7 @@ fn compile(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Vec<(Template, Template)>, Faul
     if !pairs().any(|(certificate, key)| certificate.contains('$') || key.contains('$')) {
         return Ok(Vec::new());
     }
-    let vars = cx.registry::<Variables>();
+    let vars = variables(cx);
     pairs()
         .map(|(certificate, key)| {
             let certificate = Template::compile(certificate.as_bytes(), vars)?;
