@@ -61,7 +61,7 @@
 //! The macro makes `Sub` (fields of plain types, `Default`), `SubWritten` (an `Option` per field,
 //! and `origins`; also known as `Written<Sub>`), the rows and the merge. `Sub::table(&SLOT)` gives
 //! the table; `.prefix("proxy_")` puts a prefix before every name and `.except(&["x"])` leaves rows
-//! out, so that one struct serves several protocols under several slots; `.moved(…)` puts the rows
+//! out, so that one struct serves several protocols under several slots; `.moved(…)` moves the rows
 //! into the contexts of stream.
 
 pub(crate) mod arity;
@@ -307,15 +307,15 @@ impl Table {
         self
     }
 
-    /// Puts the rows into other contexts, each into the one that stands beside its own: this is how
-    /// a table of http serves stream. Rows with none of these contexts are left out.
+    /// Replaces each context of the rows by its pair, so that a table of http serves stream. Rows
+    /// without any of these contexts are left out.
     #[must_use]
     pub const fn moved(mut self, to: &'static [(Contexts, Contexts)]) -> Self {
         self.moved = to;
         self
     }
 
-    /// Where a row of this table may stand.
+    /// The contexts of a row in this table.
     pub fn contexts_of(&self, row: &Row) -> Contexts {
         if self.moved.is_empty() {
             return row.contexts;

@@ -1,12 +1,12 @@
-//! The names of zones. nginx keeps what its processes share in zones of shared memory; threads
-//! need no such memory, but the names and sizes are part of the language.
+//! Names of zones. nginx's processes share state in zones of shared memory; threads need no such
+//! memory, but the names and sizes are part of the language.
 
 use weir_conf::{Cx, Diagnostic, Fault, Severity, Span};
 
-/// The least size of a zone: eight pages.
+/// The smallest size of a zone: eight pages.
 pub const MIN_ZONE: u64 = 8 * 4096;
 
-/// Every zone that the configuration names, in order. A registry of the assembly.
+/// All zones of a configuration, in order. A registry of the assembly.
 #[derive(Debug, Default)]
 pub struct Zones(Vec<Zone>);
 
@@ -19,11 +19,11 @@ struct Zone {
 }
 
 impl Zones {
-    /// Names a zone; size 0 refers to one that is declared elsewhere. `usage` tells zones of
-    /// different modules apart.
+    /// Declares a zone, or refers to one with size 0. `usage` separates the zones of different
+    /// modules.
     ///
     /// # Errors
-    /// When the name is taken for another use or with another size.
+    /// A name that has another use or another size.
     pub fn add(
         &mut self,
         name: &[u8],
@@ -54,7 +54,7 @@ impl Zones {
         Ok(())
     }
 
-    /// The same at the directive being read.
+    /// As [`add`](Self::add), at the directive being read.
     ///
     /// # Errors
     /// As [`add`](Self::add).
@@ -68,7 +68,7 @@ impl Zones {
         cx.registry::<Self>().add(name, size, usage, place)
     }
 
-    /// Zones that nobody gave a size: faults of the finished configuration.
+    /// The faults of zones without a size, once the configuration is complete.
     pub fn unsized_zones(&self) -> impl Iterator<Item = Diagnostic> + '_ {
         let unsized_zone = self.0.iter().filter(|zone| zone.size == 0);
         unsized_zone.map(|zone| {
