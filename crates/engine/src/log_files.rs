@@ -278,6 +278,11 @@ impl LogFiles {
         Ok(file)
     }
 
+    /// Takes in files that are open already, from before this process began to serve.
+    pub fn enlist(&self, files: &[Arc<LogFile>]) {
+        self.lock().extend_from_slice(files);
+    }
+
     /// All files in the order of their opening.
     pub fn all(&self) -> Vec<Arc<LogFile>> {
         self.lock().clone()

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use weir_conf::{Assembly, Block, Contexts, Environment, Layout, Settled, Table};
 use weir_engine::Level;
 use weir_engine::error_log::directive::{self, ERROR_LOGS, ErrorLogs};
+use weir_engine::log_files::LogFile;
 use weir_sys::user;
 
 use crate::bundle::Bundle;
+use crate::children::Logs;
 use crate::console::Console;
 use crate::cycle;
 use crate::environment::Recorded;
@@ -17,7 +19,7 @@ use crate::modules;
 use crate::modules::core::{CORE, Core, Process, User};
 use crate::modules::events::{EVENTS, Events};
 use crate::paths;
-use crate::serve::{self, Plan};
+use crate::serve::{self, Configuration, Plan};
 
 /// The worker's user if neither the configuration nor the layout names one.
 const DEFAULT_USER: &str = "nobody";
@@ -113,7 +115,7 @@ impl Main {
     /// The complete configuration to serve with.
     pub(crate) fn ready(self, generation: u64, plan: Plan, process: Process) -> Ready {
         let Self { logs, stderr_is_log, .. } = self;
-        Ready { generation, plan, process, logs, stderr_is_log }
+        Ready { generation, stage: Stage::Planned(Box::new(plan)), process, logs, stderr_is_log }
     }
 }
 
@@ -122,7 +124,7 @@ impl Main {
 pub(crate) struct Ready {
     /// The number of the configuration, counted per master from 1.
     pub(crate) generation: u64,
-    pub(crate) plan: Plan,
+    stage: Stage,
     pub(crate) process: Process,
     /// The main error log.
     pub(crate) logs: Arc<Settled<ErrorLogs>>,
@@ -130,7 +132,38 @@ pub(crate) struct Ready {
     pub(crate) stderr_is_log: bool,
 }
 
+/// How far a configuration has come.
+enum Stage {
+    Planned(Box<Plan>),
+    /// With the log files that it writes to.
+    Built(Configuration, Logs),
+}
+
 impl Ready {
+    /// Builds what requests are served by. `logs` are the open log files in the order of their
+    /// handles.
+    pub(crate) fn build(&mut self, logs: &Logs) {
+        if let Stage::Planned(plan) = &self.stage {
+            self.stage = Stage::Built(plan.configuration(logs), Arc::clone(logs));
+        }
+    }
+
+    /// The log files that it writes to, if it has been built.
+    pub(crate) fn log_files(&self) -> &[Arc<LogFile>] {
+        match &self.stage {
+            Stage::Planned(_) => &[],
+            Stage::Built(_, logs) => logs,
+        }
+    }
+
+    /// What requests are served by, built now unless it has been. `logs` are the same files.
+    pub(crate) fn into_configuration(self, logs: &Logs) -> Configuration {
+        match self.stage {
+            Stage::Planned(plan) => plan.configuration(logs),
+            Stage::Built(configuration, _) => configuration,
+        }
+    }
+
     /// Reads a configuration from a bundle, in a worker that is already serving.
     ///
     /// # Errors

@@ -37,6 +37,8 @@ pub(crate) struct Child {
     pub(crate) exiting: bool,
     /// It is replaced if it ends unasked.
     pub(crate) respawn: bool,
+    /// Its end of the channel is closed, or what came from there was no report.
+    pub(crate) silent: bool,
     /// It has ended.
     pub(crate) exited: bool,
     /// The worker's log files; its configuration may not be the newest.
@@ -46,13 +48,13 @@ pub(crate) struct Child {
 impl Child {
     pub(crate) fn worker(pid: i32, channel: OwnedFd, logs: Logs) -> Self {
         let kind = Kind::Worker(channel);
-        Self { pid, kind, exiting: false, respawn: true, exited: false, logs }
+        Self { pid, kind, exiting: false, respawn: true, silent: false, exited: false, logs }
     }
 
     pub(crate) fn new_binary(pid: i32, program: OsString) -> Self {
         let kind = Kind::NewBinary(program);
         let logs = Arc::default();
-        Self { pid, kind, exiting: false, respawn: false, exited: false, logs }
+        Self { pid, kind, exiting: false, respawn: false, silent: false, exited: false, logs }
     }
 
     fn name(&self) -> &'static str {

@@ -146,6 +146,15 @@ impl Cycle {
         channel::send_order(channel, Order::Load, &descriptors)
     }
 
+    /// Builds what a worker serves by, so that one that is started for it only has to begin. From
+    /// here on nobody reads the configuration again.
+    pub(crate) fn build(&mut self) {
+        self.forget_answers();
+        if let Some(ready) = &mut self.ready {
+            ready.build(&self.logs);
+        }
+    }
+
     /// Drops the recorded answers, which are not needed again.
     pub(crate) fn forget_answers(&mut self) {
         self.bundle.answers = Answers::default();

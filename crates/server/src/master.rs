@@ -200,7 +200,8 @@ impl Master {
 
     /// Waits for a signal, a report, or readable data on one of the `others`.
     pub(crate) fn wait(&self, signals: &Signals, others: &[BorrowedFd<'_>]) {
-        let channels = self.children.0.iter().filter_map(Child::channel).map(AsFd::as_fd);
+        let heard = self.children.0.iter().filter(|child| !child.silent);
+        let channels = heard.filter_map(Child::channel).map(AsFd::as_fd);
         let mut fds: Vec<_> = std::iter::once(signals.as_fd()).chain(channels).collect();
         fds.extend_from_slice(others);
         let until = self.patience.map(|(until, _)| until).into_iter().chain(self.next_try).min();
@@ -233,15 +234,17 @@ impl Master {
     pub(crate) fn read_reports(&mut self) {
         let mut reports = Vec::new();
         let mut frauds = Vec::new();
-        for child in self.children.0.iter().filter(|child| !child.exited) {
-            let Some(channel) = child.channel() else { continue };
+        for child in self.children.0.iter_mut().filter(|child| !child.exited && !child.silent) {
             for _ in 0..REPORTS_AT_ONCE {
+                let Some(channel) = child.channel() else { break };
                 match channel::next_report(channel) {
                     Ok(Some(report)) => reports.push((child.pid, report)),
                     Ok(None) => break,
                     Err(error) => {
-                        // Usually the worker has closed its end and is about to exit. Until it is
-                        // reaped, its channel would wake the master again and again.
+                        // Usually the worker is about to exit, which takes the longer the more
+                        // memory it has. Until it is reaped, its closed channel would wake the
+                        // master again and again.
+                        child.silent = true;
                         self.asked.reap = true;
                         if error.kind() == std::io::ErrorKind::InvalidData {
                             frauds.push(child.pid);
@@ -339,8 +342,7 @@ impl Master {
             Some(pending_one) if pending => &mut pending_one.cycle,
             _ => &mut self.cycle,
         };
-        // The forked process has its own copy of the answers.
-        cycle.forget_answers();
+        cycle.build();
         match process::fork().map_err(|error| ("fork()", error))? {
             Fork::Child => {
                 drop(near);

@@ -130,6 +130,10 @@ pub(crate) fn take_report(master: &mut Master, pid: i32, report: Report) {
                 reader.into_iter().for_each(|reader| reader.logs = logs.clone());
                 // The previous workers end when their last requests have.
                 master.children.quit_all_but(pid, &master.console);
+                if pid != process::id() {
+                    master.cycle.build();
+                    allocator::give_back();
+                }
             }
         }
         Report::Failed(generation, reason) => {

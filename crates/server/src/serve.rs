@@ -54,7 +54,7 @@ impl Plan {
 
     /// Builds the configuration that all threads share; the cost grows with its size. `files` are
     /// the open log files in the order of their handles.
-    pub(crate) fn configuration(self, files: &[Arc<LogFile>]) -> Configuration {
+    pub(crate) fn configuration(&self, files: &[Arc<LogFile>]) -> Configuration {
         Configuration(Arc::new(self.0.configuration(files, &UPSTREAMS)))
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use weir_engine::Level;
-use weir_engine::log_files::{LogFile, LogFiles};
+use weir_engine::log_files::LogFiles;
 use weir_engine::os_error::Failed;
 use weir_sys::signal::Signals;
 use weir_sys::{allocator, title, wait};
@@ -13,6 +13,7 @@ use weir_sys::{allocator, title, wait};
 use crate::assemble::Ready;
 use crate::bundle::Bundle;
 use crate::channel::{self, Order, Orders, Report};
+use crate::children::Logs;
 use crate::console::Console;
 use crate::cycle;
 use crate::generation::Retired;
@@ -68,7 +69,7 @@ pub(crate) struct Worker {
     load: Option<Load>,
     retired: Retired,
     /// The log files of the last configuration, in the order of their handles.
-    logs: Vec<Arc<LogFile>>,
+    logs: Logs,
     quitting: bool,
     terminated: bool,
     /// The first configuration could not be loaded.
@@ -105,7 +106,7 @@ impl Worker {
             ready,
             load: None,
             retired: Retired::new()?,
-            logs: Vec::new(),
+            logs: Logs::default(),
             quitting: false,
             terminated: false,
             failed: false,
@@ -235,6 +236,8 @@ impl Worker {
         mut descriptors: impl Iterator<Item = OwnedFd>,
     ) -> Result<Load, String> {
         self.threads.flush_logs();
+        let ready = self.ready.take().filter(|ready| ready.generation == bundle.generation);
+        LogFiles::process().enlist(ready.as_ref().map_or(&[], Ready::log_files));
         let logs = adopt_logs(&bundle.logs, &mut descriptors)?;
         let fds: Vec<OwnedFd> = descriptors.collect();
         if fds.len() != bundle.sockets.len() {
@@ -242,14 +245,13 @@ impl Worker {
         }
         let known = self.load.as_ref().map(|load| &load.sockets);
         let sockets = Sockets::of(&bundle.sockets, fds, known);
-        let ready = self.ready.take().filter(|ready| ready.generation == bundle.generation);
         let ready = ready.map_or_else(|| Ready::read(bundle, &self.console), Ok)?;
         let error_log = cycle::main_error_log(&ready.logs, bundle, &logs);
         let generation = self.retired.generation(bundle.generation, &self.reports);
-        let serving = Serving { configuration: ready.plan.configuration(&logs), generation };
-        self.logs = logs;
         let stderr_is_log = ready.stderr_is_log;
-        let process = Arc::new(ready.process);
+        let process = Arc::new(ready.process.clone());
+        let serving = Serving { configuration: ready.into_configuration(&logs), generation };
+        self.logs = logs;
         Ok(Load { serving, sockets, process, error_log, stderr_is_log })
     }
 
@@ -301,7 +303,7 @@ impl Worker {
 fn adopt_logs(
     names: &[std::path::PathBuf],
     descriptors: &mut impl Iterator<Item = OwnedFd>,
-) -> Result<Vec<Arc<LogFile>>, String> {
+) -> Result<Logs, String> {
     let adopt = |path: &std::path::PathBuf| {
         let fd = descriptors.next().ok_or("a log file is missing in the bundle")?;
         LogFiles::process().adopt(path, fd).map_err(|error| error.to_string())
