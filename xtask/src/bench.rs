@@ -27,7 +27,7 @@ pub(crate) use request::request;
 use side::{Side, Stage};
 pub(crate) use training::{plan as training_plan, train};
 pub(crate) use workload::Fields;
-use workload::{WORKLOADS, Workload};
+use workload::{Load, WORKLOADS, Workload};
 
 use crate::server::Server;
 use crate::{Failure, cargo, packages, release};
@@ -82,7 +82,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
         Some(binary) => binary.into(),
         None => release::build()?,
     };
-    let sides = order.choose(Side::all(binary))?;
+    let mut sides = order.choose(Side::all(binary))?;
+    sides.iter_mut().for_each(Side::build);
     let head = report::head(&sides, order.rounds, &order.pace);
     machine::raise_limits();
     let cores = Cores::of_this_machine();
@@ -90,9 +91,15 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     let mut stage = Stage::set(cores)?;
     stage.answer_cheaply()?;
     let mut measured = Vec::new();
+    let mut nginx_most = None;
     for workload in &order.workloads {
-        if matches!(workload.load, workload::Load::Paced) {
-            order.pace.paced_rate = Some(half_of_nginx(&stage, &sides, &order.pace)?);
+        if let Load::Paced { percent } = workload.load {
+            let most = match nginx_most {
+                Some(most) => most,
+                None => most_of_nginx(&stage, &sides, &order.pace)?,
+            };
+            nginx_most = Some(most);
+            order.pace.paced_rate = Some((most * f64::from(percent) / 100.0).round());
         }
         measured.extend(compare(&stage, &sides, workload, &order));
     }
@@ -173,7 +180,7 @@ fn compare<'a>(
     let mut measured: Vec<_> =
         able.map(|side| Measured { workload, side, rounds: Ok(Vec::new()) }).collect();
     for round in 1..=order.rounds {
-        if matches!(workload.load, workload::Load::Reloads) {
+        if matches!(workload.load, Load::Reloads) {
             reload_all(stage, &mut measured, round);
             continue;
         }
@@ -226,8 +233,8 @@ fn ready(stage: &Stage, side: &Side, workload: &Workload, pace: &Pace) -> Result
     Ok(server)
 }
 
-/// Half of the small requests that nginx serves here at most in a second.
-fn half_of_nginx(stage: &Stage, sides: &[Side], pace: &Pace) -> Result<f64, Failure> {
+/// The most small requests that nginx serves here in a second.
+fn most_of_nginx(stage: &Stage, sides: &[Side], pace: &Pace) -> Result<f64, Failure> {
     let small = &WORKLOADS[0];
     let nginx = sides.iter().find(|side| side.name == "nginx").ok_or("there is no nginx")?;
     let mut most: f64 = 0.0;
@@ -236,7 +243,7 @@ fn half_of_nginx(stage: &Stage, sides: &[Side], pace: &Pace) -> Result<f64, Fail
         let values = load::measure(stage, &server, small, pace)?;
         most = most.max(*values.get(2).ok_or("nginx gave no rate")?);
     }
-    Ok((most / 2.0).round())
+    Ok(most)
 }
 
 /// Appends the report to `bench/RESULTS.md`.

@@ -34,7 +34,9 @@ impl Pace {
     /// is left alone or watched for stragglers has all its time at once.
     pub(super) fn of(&self, workload: &Workload) -> (usize, f64) {
         match workload.load {
-            Load::Idle { .. } | Load::Paced | Load::Reloads => (1, self.turn * self.turns as f64),
+            Load::Idle { .. } | Load::Paced { .. } | Load::Reloads => {
+                (1, self.turn * self.turns as f64)
+            }
             Load::Requests { .. } | Load::Handshakes { .. } => (self.turns, self.turn),
         }
     }
@@ -92,7 +94,7 @@ fn generate(
 ) -> Result<Count, Failure> {
     match workload.load {
         Load::Idle { .. } | Load::Reloads => Ok(Count::default()),
-        Load::Paced => {
+        Load::Paced { .. } => {
             let rate = pace.paced_rate.ok_or("nginx's most is not known")?;
             paced::run(server.port, rate, seconds)
         }

@@ -65,15 +65,11 @@ impl Side {
             let version = version(&binary, "-v");
             Self { name, kind, binary: Ok(binary), version }
         };
-        let (pingora, version) = match beside("pingora") {
-            Ok(binary) => (Ok(binary), format!("pingora {}", pingora_version())),
-            Err(failure) => (Err(failure), "pingora could not be built".to_owned()),
-        };
-        let floor = beside("floor");
-        let floor = |name, way| {
-            let (kind, binary) = (Kind::Floor(way), floor.clone());
+        let unbuilt = |name, kind| {
+            let binary = Err("it has not been built".to_owned());
             Self { name, kind, binary, version: String::new() }
         };
+        let floor = |name, way| unbuilt(name, Kind::Floor(way));
         [
             program("Weir", Kind::Nginx(IN_FRONT, "use epoll;"), weir.clone()),
             Self {
@@ -82,11 +78,26 @@ impl Side {
             },
             program("nginx", Kind::Nginx(IN_FRONT, ""), NGINX.into()),
             program("HAProxy", Kind::HaProxy, HAPROXY.into()),
-            Self { name: "Pingora", kind: Kind::Pingora, binary: pingora, version },
+            unbuilt("Pingora", Kind::Pingora),
             floor("epoll alone", "epoll"),
             floor("io_uring alone", "io_uring"),
             floor("splice alone", SPLICE),
         ]
+    }
+
+    /// Builds it, if it is one of those in `bench/`.
+    pub(super) fn build(&mut self) {
+        match self.kind {
+            Kind::Nginx(..) | Kind::HaProxy => {}
+            Kind::Floor(_) => self.binary = beside("floor"),
+            Kind::Pingora => {
+                self.binary = beside("pingora");
+                self.version = match &self.binary {
+                    Ok(_) => format!("pingora {}", pingora_version()),
+                    Err(_) => "pingora could not be built".to_owned(),
+                };
+            }
+        }
     }
 
     /// A Weir that writes down what it does: one process, which may write where it likes. It waits

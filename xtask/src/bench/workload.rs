@@ -55,8 +55,8 @@ pub(super) enum Load {
     },
     /// As many TLS handshakes as it can serve, each with one small request.
     Handshakes { resumed: bool },
-    /// Half of the requests that nginx can serve, at even intervals.
-    Paced,
+    /// So many hundredths of the requests that nginx can serve, at even intervals.
+    Paced { percent: u32 },
     /// Connections that are opened, used once and left alone.
     Idle { connections: usize },
     /// One client that asks now and then, while the configuration is reloaded.
@@ -81,14 +81,20 @@ impl Workload {
     pub(super) fn has_small_answers(&self) -> bool {
         match self.load {
             Load::Requests { path, upload, .. } => path == "/" && upload == 0,
-            Load::Handshakes { .. } | Load::Paced | Load::Idle { .. } | Load::Reloads => true,
+            Load::Handshakes { .. } | Load::Paced { .. } | Load::Idle { .. } | Load::Reloads => {
+                true
+            }
         }
     }
 
     /// Whether requests and responses are so small that each is one read, on kept connections
     /// and one thread.
     pub(super) fn is_small_talk(&self) -> bool {
-        let kept = matches!(self.load, Load::Requests { fields: Fields::One | Fields::Twelve, .. });
+        let kept = match self.load {
+            Load::Requests { fields, .. } => !matches!(fields, Fields::Close),
+            Load::Paced { .. } => true,
+            Load::Handshakes { .. } | Load::Idle { .. } | Load::Reloads => false,
+        };
         kept && self.has_small_answers() && self.conf == Conf::Bare && self.threads == 1
     }
 }
@@ -154,7 +160,8 @@ pub(super) const WORKLOADS: &[Workload] = &[
     row("tls-full-p256", "a full handshake (ECDSA P-256) for each small request", P256, FULL),
     row("tls-full-rsa", "a full handshake (RSA 2048) for each small request", RSA, FULL),
     row("tls-resumed", "a resumed handshake for each small request", P256, RESUMED),
-    row("paced", "small requests at half of nginx's most", Conf::Bare, Load::Paced),
+    row("paced-25", "small requests at a quarter of nginx's most", Conf::Bare, Load::Paced { percent: 25 }),
+    row("paced-50", "at half of it", Conf::Bare, Load::Paced { percent: 50 }),
     row("idle-5000", "5,000 idle keepalive connections", Conf::Bare, Load::Idle { connections: 5_000 }),
     row("idle-15000", "15,000 of them", Conf::Bare, Load::Idle { connections: 15_000 }),
     row("tls-idle-5000", "5,000 over TLS 1.3", P256, Load::Idle { connections: 5_000 }),
@@ -172,7 +179,9 @@ pub(super) fn columns(load: &Load) -> &'static [&'static str] {
     match load {
         Load::Requests { .. } => &["CPU µs per request", "user %", "requests per second"],
         Load::Handshakes { .. } => &["CPU µs per connection", "user %", "connections per second"],
-        Load::Paced => &["CPU µs per request", "user %", "requests per second", "p50 µs", "p99 µs"],
+        Load::Paced { .. } => {
+            &["CPU µs per request", "user %", "requests per second", "p50 µs", "p99 µs"]
+        }
         Load::Idle { .. } => &["bytes per connection", "MiB in all"],
         Load::Reloads => reload::COLUMNS,
     }
