@@ -132,19 +132,26 @@ impl DerefMut for Buf {
 }
 
 impl Drop for Buf {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(class) = class_of(self.0.capacity()) {
-            // The pools may be gone while the thread ends; the buffer is then freed.
-            let _ = POOLS.try_with(|pools| {
-                let pool = &mut pools.borrow_mut()[class];
-                if pool.len() < POOL_LIMITS[class] {
-                    let mut bytes = std::mem::take(&mut self.0);
-                    bytes.clear();
-                    pool.push(bytes);
-                }
-            });
+        if self.0.capacity() > 0 {
+            pool(&mut self.0);
         }
     }
+}
+
+/// Moves a buffer's memory to the pool of its class.
+fn pool(buffer: &mut Vec<u8>) {
+    let Some(class) = class_of(buffer.capacity()) else { return };
+    // The pools may be gone while the thread ends; the buffer is then freed.
+    let _ = POOLS.try_with(|pools| {
+        let pool = &mut pools.borrow_mut()[class];
+        if pool.len() < POOL_LIMITS[class] {
+            let mut bytes = std::mem::take(buffer);
+            bytes.clear();
+            pool.push(bytes);
+        }
+    });
 }
 
 /// The maximum number of buffers in the pool of each class.

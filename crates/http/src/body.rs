@@ -146,7 +146,9 @@ impl Body {
         (*chunked, *is_streamed, *refused, *expects_continue) = (false, false, false, false);
         (*received, *raw, *max_size, *announced) = (0, 0, 0, 0);
         *timeout = Duration::ZERO;
-        ahead.clear();
+        if !ahead.is_empty() {
+            ahead.clear();
+        }
     }
 
     /// The body of a subrequest: the content, if it has been read.

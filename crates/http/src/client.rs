@@ -409,7 +409,7 @@ impl Client {
             self.queue.consume(sent as u64);
             return Poll::Pending;
         }
-        self.queue.clear();
+        self.queue.only_left();
         Poll::Ready(Ok(()))
     }
 

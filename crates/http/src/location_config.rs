@@ -16,18 +16,19 @@ const LARGEST_READ: u64 = 8 * 1024 * 1024;
 impl Request {
     /// Applies the settings of the request's location to the connection and the body.
     pub fn enter_location(&mut self) {
-        let location = self.location.clone();
+        let Self { location, body, client, .. } = self;
         let Usual { limits, connection, files, .. } = &location.usual;
-        self.body.max_size = limits.client_max_body_size.0;
-        self.body.timeout = limits.client_body_timeout.0;
-        self.client.send_timeout = limits.send_timeout.0;
-        self.client.sending = Sending {
+        body.max_size = limits.client_max_body_size.0;
+        body.timeout = limits.client_body_timeout.0;
+        client.send_timeout = limits.send_timeout.0;
+        client.sending = Sending {
             sendfile: files.sendfile,
             sendfile_chunk: files.sendfile_max_chunk.0,
             file_read: files.output_buffers.size.clamp(1, LARGEST_READ),
             nopush: connection.tcp_nopush,
         };
         if self.keepalive {
+            let connection = &self.location.usual.connection;
             self.keepalive = !connection.keepalive_timeout.idle.is_zero()
                 && self.number < u64::from(connection.keepalive_requests)
                 && clock::now().since(self.info.start) <= connection.keepalive_time.0

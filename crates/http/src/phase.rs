@@ -257,8 +257,7 @@ async fn unauthorized(request: &mut Request, status: u16) -> Verdict {
 /// Chooses the location for the URI, and checks what can be told from the head at that point
 /// (ngx_http_core_find_config_phase).
 fn find_location(request: &mut Request) -> Option<Verdict> {
-    let server = request.server.clone();
-    let (location, redirects) = Held::find(&server, |server| {
+    let (location, redirects) = Held::find(request.server.clone(), |server| {
         let found = server.find(&request.uri);
         for matched in found.captures {
             matched.apply(request);
@@ -269,7 +268,7 @@ fn find_location(request: &mut Request) -> Option<Verdict> {
         request.location = location;
         return Some(Verdict::Status(404));
     }
-    request.enter(&location);
+    request.enter(location);
     if let Some(verdict) = refuse_large_body(request) {
         return Some(verdict);
     }
@@ -360,7 +359,7 @@ impl Request {
             Some(location) => {
                 debug_assert_eq!(location.kind, Kind::Named);
                 self.leave_body();
-                self.enter(&location);
+                self.enter(location);
                 self.internal = true;
                 self.clear_states();
                 Verdict::Restart(Entry::Rewrite)
@@ -393,11 +392,11 @@ impl Request {
 
     /// Puts a location into force: its `limit_except` takes its place for methods that it does not
     /// name (nginx: `ngx_http_update_location_config`).
-    pub fn enter(&mut self, location: &Held<Location>) {
-        self.location = location.clone();
+    pub fn enter(&mut self, location: Held<Location>) {
+        self.location = location;
         if let Some(methods) = self.location.usual.unlimited
             && !methods.has(self.method)
-            && let Some(inner) = Held::try_map(location, Location::limit_except)
+            && let Some(inner) = Held::try_map(&self.location, Location::limit_except)
         {
             self.location = inner;
         }

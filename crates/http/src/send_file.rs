@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
 use weir_engine::buffer;
 use weir_engine::file_io::File;
 use weir_wire::header::Known;
@@ -18,6 +19,9 @@ const QUEUE_LIMIT: u64 = 128 * 1024;
 
 /// The file size up to which the kernel reads ahead by itself (nginx: NGX_MIN_READ_AHEAD).
 const MIN_READ_AHEAD: u64 = 128 * 1024;
+
+/// Room for an ETag: two numbers of 64 bits in hexadecimal, a hyphen and quotes.
+type ETag = SmallVec<[u8; 36]>;
 
 impl Request {
     /// Sets the head of a response from a file: length, time, ETag, type and ranges.
@@ -38,15 +42,21 @@ impl Request {
         }
         let modified = self.response.last_modified.unwrap_or(0);
         let size = self.response.content_length.unwrap_or(0);
-        let etag = format!("\"{modified:x}-{size:x}\"");
-        self.response.headers.set(Known::ETag, etag.as_bytes());
+        let mut etag = ETag::new();
+        etag.push(b'"');
+        hexadecimal(modified.cast_unsigned(), &mut etag);
+        etag.push(b'-');
+        hexadecimal(size, &mut etag);
+        etag.push(b'"');
+        self.response.headers.set(Known::ETag, &etag);
     }
 
     /// Sets the media type by the URI's extension, unless it is set (ngx_http_set_content_type).
     pub fn set_content_type(&mut self) {
         if self.response.content_type.is_empty() {
-            let media = self.get(&TYPES).media_type(self.extension());
-            self.response.content_type = media.to_vec();
+            let mut content_type = std::mem::take(&mut self.response.content_type);
+            content_type.extend_from_slice(self.get(&TYPES).media_type(self.extension()));
+            self.response.content_type = content_type;
         }
     }
 
@@ -137,5 +147,27 @@ impl Request {
         let mut reading = file.read(self.client.aio(), at, count);
         let (buf, range) = std::future::poll_fn(|cx| reading.poll(cx)).await?;
         Ok(Piece::Buf(buf, range))
+    }
+}
+
+/// Appends a number in hexadecimal, without leading zeros.
+fn hexadecimal(number: u64, out: &mut ETag) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    for place in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[(number >> (4 * place)) as usize & 15]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_hexadecimal() {
+        for number in [0, 1, 15, 16, 255, 0x1234_abcd, u64::MAX] {
+            let mut text = ETag::new();
+            hexadecimal(number, &mut text);
+            assert_eq!(text.as_slice(), format!("{number:x}").as_bytes());
+        }
     }
 }

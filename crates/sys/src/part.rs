@@ -28,12 +28,14 @@ impl<O: 'static, T: ?Sized + 'static> Part<O, T> {
     }
 
     /// A part of this part, with another value found along with it.
+    #[inline]
     pub fn find<U: ?Sized, R>(
-        this: &Self,
+        this: Self,
         find: impl for<'a> FnOnce(&'a T) -> (&'a U, R),
     ) -> (Part<O, U>, R) {
-        let (part, rest) = find(this);
-        (Part { whole: Rc::clone(&this.whole), part: NonNull::from(part) }, rest)
+        let (part, rest) = find(&this);
+        let part = NonNull::from(part);
+        (Part { whole: this.whole, part }, rest)
     }
 
     /// A part of this part.
@@ -107,7 +109,7 @@ mod tests {
         assert!(Part::within(Rc::clone(&whole), |whole| whole.shared.get(2)).is_none());
         let part = Part::of(Rc::clone(&whole), |whole| &whole.shared[0]);
         assert!(Part::try_map(&part, |text| text.get(9..)).is_none());
-        let (end, length) = Part::find(&part, |text| (&text[1..], text.len()));
+        let (end, length) = Part::find(part.clone(), |text| (&text[1..], text.len()));
         assert_eq!((&*end, length), ("irst", 5));
         drop((part, end));
         assert_eq!(Rc::strong_count(&whole), 1);

@@ -181,7 +181,9 @@ impl Tasks {
     /// Another turn of the loop begins: who has yielded wants to run.
     pub(super) fn begin_turn(&self) {
         let table = &mut *self.table.borrow_mut();
-        table.queue.extend(table.yielded.drain(..));
+        if !table.yielded.is_empty() {
+            table.queue.extend(table.yielded.drain(..));
+        }
     }
 
     fn abort(&self, word: Word) {

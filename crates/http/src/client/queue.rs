@@ -63,7 +63,16 @@ impl Queue {
 
     /// Forgets the pieces and keeps the memory.
     pub(super) fn clear(&mut self) {
-        self.pieces.clear();
+        if !self.pieces.is_empty() {
+            self.pieces.clear();
+        }
+        self.bytes = 0;
+    }
+
+    /// Takes off the only piece, which has been sent.
+    pub(super) fn only_left(&mut self) {
+        debug_assert!(self.pieces.len() == 1);
+        self.pieces.pop_front();
         self.bytes = 0;
     }
 

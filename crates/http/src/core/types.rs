@@ -1,9 +1,11 @@
 //! `types`: media types by file extension.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use weir_conf::{Contexts, Cx, Fault, Inherit, Node, Slot, directives};
+use weir_script::names::NameHasher;
 
 /// Media types by file extension.
 pub static TYPES: Slot<MimeTypes> = Slot::new();
@@ -39,7 +41,7 @@ pub(crate) fn table_sizes(table: &str, max: u32, bucket: u32) -> Result<(), Faul
 
 /// Media types by file extension.
 #[derive(Clone, Debug)]
-pub struct Types(HashMap<Box<[u8]>, Arc<[u8]>>);
+pub struct Types(HashMap<Box<[u8]>, Arc<[u8]>, BuildHasherDefault<NameHasher>>);
 
 impl Default for Types {
     fn default() -> Self {
@@ -77,7 +79,7 @@ impl MimeTypes {
 }
 
 fn add_types(own: &mut TypesWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    let Types(types) = own.types.get_or_insert_with(|| Types(HashMap::new()));
+    let Types(types) = own.types.get_or_insert_with(|| Types(HashMap::default()));
     for row in node.block.iter().flatten() {
         cx.row(row);
         let media: Arc<[u8]> = row.name.value.as_slice().into();

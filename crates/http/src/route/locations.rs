@@ -113,8 +113,13 @@ impl Locations {
         found
     }
 
+    /// Whether no URI has a location here.
+    fn is_empty(&self) -> bool {
+        self.statics.is_empty() && self.regexes.is_empty()
+    }
+
     fn search<'a>(&'a self, uri: &[u8], found: &mut Found<'a>) -> End {
-        if self.statics.is_empty() && self.regexes.is_empty() {
+        if self.is_empty() {
             return End::Nothing;
         }
         let mut end = self.search_statics(uri, found);
@@ -122,7 +127,9 @@ impl Locations {
         if end == End::Prefix {
             let location = found.location;
             prefer_prefix = location.kind == Kind::Prefix { noregex: true };
-            end = location.nested.search(uri, found);
+            if !location.nested.is_empty() {
+                end = location.nested.search(uri, found);
+            }
         }
         if matches!(end, End::Exact | End::Redirect) || prefer_prefix {
             return end;

@@ -103,7 +103,8 @@ fn begin(request: &mut Request) {
 /// Refuses a request whose target is no path. That is settled before a host is known, so the
 /// server is the one that the connection began with.
 async fn refuse_line(request: &mut Request, endpoint: &Held<Endpoint>) {
-    let (server, _) = choose::start(endpoint, &request.info);
+    let (at, _) = choose::start(endpoint, &request.info);
+    let server = Held::map(endpoint, |endpoint| endpoint.server(at));
     request.location = Held::map(&server, |server| &server.location);
     request.server = server;
     if let Some(head) = Rc::get_mut(&mut request.head) {

@@ -13,7 +13,7 @@ pub(super) struct Choice<'a> {
     endpoint: &'a Held<Endpoint>,
     info: &'a ConnectionInfo,
     /// The server of the host, or the listener's default.
-    pub server: Held<Server>,
+    at: ServerAt,
     /// What a regular expression among the server names captured.
     pub captures: Option<Matched<'a>>,
     /// The host's server is for those alone whose handshake was for it.
@@ -23,13 +23,18 @@ pub(super) struct Choice<'a> {
 impl<'a> Choice<'a> {
     /// Nothing is known of the head.
     pub(super) fn new(endpoint: &'a Held<Endpoint>, info: &'a ConnectionInfo) -> Self {
-        let (server, captures) = start(endpoint, info);
-        Self { endpoint, info, server, captures, misdirected: false }
+        let (at, captures) = start(endpoint, info);
+        Self { endpoint, info, at, captures, misdirected: false }
+    }
+
+    /// The server.
+    pub(super) fn server(&self) -> Held<Server> {
+        Held::map(self.endpoint, |endpoint| endpoint.server(self.at))
     }
 
     /// The rules for the head as long as no host is known.
     pub(super) fn limits(&self) -> Limits {
-        limits(&self.server)
+        limits(self.endpoint.server(self.at))
     }
 
     /// The head names this host. Gives the rules of its server, if that is another.
@@ -42,8 +47,8 @@ impl<'a> Choice<'a> {
             return None;
         }
         self.captures = captures;
-        self.server = Held::map(self.endpoint, |endpoint| endpoint.server(chosen));
-        Some(limits(&self.server))
+        self.at = chosen;
+        Some(self.limits())
     }
 
     /// The head is whole, and this is the host that it has named.
@@ -64,13 +69,11 @@ impl<'a> Choice<'a> {
 
 /// The server for a connection before its host is known: the one that the handshake was for.
 pub(super) fn start<'a>(
-    endpoint: &'a Held<Endpoint>,
+    endpoint: &'a Endpoint,
     info: &ConnectionInfo,
-) -> (Held<Server>, Option<Matched<'a>>) {
-    match info.negotiated.as_ref().and_then(|name| endpoint.find(name)) {
-        Some((at, captures)) => (Held::map(endpoint, |endpoint| endpoint.server(at)), captures),
-        None => (Held::map(endpoint, |endpoint| &*endpoint.default), None),
-    }
+) -> (ServerAt, Option<Matched<'a>>) {
+    let named = info.negotiated.as_ref().and_then(|name| endpoint.find(name));
+    named.unwrap_or((endpoint.default_at(), None))
 }
 
 /// The server for a host (ngx_http_set_virtual_server); `None` keeps the one there is.

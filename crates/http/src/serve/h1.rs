@@ -16,7 +16,6 @@ use weir_engine::timer::Deadline;
 use weir_wire::h1::RequestParser;
 
 use super::answer::{answer, refuse};
-use super::choose::Choice;
 use super::connection::{Found, end_idle};
 use super::fault::Fault;
 use super::idle::{self, Patience, Wake};
@@ -104,7 +103,8 @@ pub(super) async fn requests(
         });
         let (choice, result) =
             read::head(&mut link, &mut parser, endpoint, &info, &mut deadline).await;
-        let Choice { server, captures, .. } = choice;
+        let server = choice.server();
+        let captures = choice.captures;
         gauge.set(stats::Gauge::Writing);
         let length = match &result {
             read::Head::Complete(length) => *length,

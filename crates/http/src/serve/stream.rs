@@ -58,7 +58,8 @@ impl Service {
             Err(error) => Some(Fault::of(&error, &text, READING)),
         };
         gauge.set(stats::Gauge::Writing);
-        let Choice { server, captures, .. } = choice;
+        let server = choice.server();
+        let captures = choice.captures;
         let request = Request::next(snapshot, server, info, exchange);
         let mut request = Unended::new(request);
         request.take_head(text, |head| *head = fields.take_head());

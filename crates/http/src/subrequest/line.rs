@@ -65,7 +65,9 @@ impl Line {
     pub(crate) fn reset(&mut self) {
         let Self { announced, waiting, bytes, held, closing } = self;
         announced.clear();
-        waiting.clear();
+        if !waiting.is_empty() {
+            waiting.clear();
+        }
         (*bytes, *held, *closing) = (0, 0, false);
     }
 

@@ -129,7 +129,7 @@ impl<'r> Run<'r> {
     /// Enters the block of an `if`, whose settings apply from now on in a location.
     fn enter(&mut self, inner: &Held<Location>) -> Flow {
         if self.request.location.kind != Kind::Server {
-            self.request.enter(inner);
+            self.request.enter(inner.clone());
         }
         self.steps(inner)
     }
