@@ -267,6 +267,46 @@ fn whoever_connects_while_the_worker_is_dead_is_served_by_the_next() {
     }
 }
 
+#[test]
+fn a_worker_that_replaces_another_writes_to_the_files_in_force() {
+    let conf = |name: &str| {
+        format!("server {{ listen 127.0.0.1:%port%; access_log {name}; return 200 {name}; }}")
+    };
+    let server = Server::http(&conf("first.log")).alerts_expected().start();
+    let text = |name: &str| {
+        until_some("an answer", || {
+            let mut client = Client::try_connect(&server.address("port")).ok()?;
+            client.send_if_wanted("GET / HTTP/1.0\r\n\r\n");
+            let text = client.try_response(false).ok()?.text();
+            (text == name).then_some(text)
+        })
+    };
+    let kill = || {
+        let worker = workers(&server)[0];
+        send_signal(worker, Signal::KILL);
+        until("the worker's end", || !children(server.pid()).contains(&worker));
+    };
+    text("first.log");
+    kill();
+    text("first.log");
+    server.wait_lines("first.log", 2);
+
+    server.rewrite_http(&conf("second.log"));
+    server.signal(Signal::HUP);
+    text("second.log");
+    kill();
+    text("second.log");
+    server.wait_lines("second.log", 2);
+
+    let file = |name: &str| server.directory().join(name);
+    std::fs::rename(file("second.log"), file("second.log.1")).unwrap();
+    server.signal(Signal::USR1);
+    until("a new file", || file("second.log").exists());
+    kill();
+    text("second.log");
+    server.wait_lines("second.log", 1);
+}
+
 /// Runs a server through configurations of `listen` while clients connect to 127.0.0.1 all the
 /// time, none of which may fail.
 fn serves_through(listens: &[&str], address: &str) {

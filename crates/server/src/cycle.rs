@@ -163,6 +163,8 @@ impl Cycle {
     /// Closes its files and sockets, except those in use elsewhere.
     pub(crate) fn let_go(&mut self) {
         self.sockets.clear();
+        // A configuration that has been built writes to its log files.
+        self.ready = None;
         self.logs = Arc::default();
         self.error_log = ErrorLog::default();
     }
