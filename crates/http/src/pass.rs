@@ -1,6 +1,6 @@
-//! Passing a request to an upstream and its response back: what `proxy_pass` and its relatives
-//! share. A protocol says how a request is written and a response read ([`Protocol`]); attempts,
-//! retries, buffering and header rules are the same for all.
+//! Passing requests to upstreams: the code shared by `proxy_pass` and its relatives. A [`Protocol`]
+//! writes requests and reads responses; attempts, retries, buffering and field rules are the same
+//! for all.
 //!
 //! ```text
 //!  body ─▶ target ─▶ attempt (peer, connection, send, head) ─┬─▶ headers ─▶ relay ─▶ pool
@@ -52,86 +52,84 @@ use target::Target;
 use tls::UpstreamTls;
 use transfer::Transfer;
 
-/// The head of an upstream's response, as a protocol read it; its fields lie with the request.
+/// The head of an upstream's response, without the fields, which are in the request.
 #[derive(Default)]
 pub struct ResponseHead {
     /// The status code.
     pub status: u16,
-    /// The status line's text behind the version, when the protocol has one.
+    /// The status line after the version, if the protocol has one.
     pub status_line: Option<Vec<u8>>,
-    /// How the body is framed.
+    /// The framing of the body.
     pub body: BodyReader,
-    /// Bytes of the head in the buffer.
+    /// The length of the head, in bytes.
     pub length: usize,
-    /// Whether the connection can be used again once the body has ended.
+    /// Whether the connection is reusable once the body has ended.
     pub reusable: bool,
     /// Whether the connection now speaks another protocol.
     pub upgraded: bool,
-    /// Whether the response is nothing but its head, and the connection free without a look at what
-    /// becomes of it.
+    /// Whether the head is the whole response, and the connection reusable whatever becomes of it.
     pub complete: bool,
-    /// The `Content-Encoding` that the protocol tells in a way of its own.
+    /// `Content-Encoding`, if the protocol expresses it in a way of its own.
     pub encoding: Option<&'static str>,
-    /// What the log is to say.
+    /// Messages for the log.
     pub notes: Vec<Note>,
 }
 
-/// What a protocol makes of a request.
+/// A request as a protocol has written it.
 #[derive(Default)]
 pub struct Outgoing {
-    /// Where in the head the URI stands.
+    /// The range of the URI in the head.
     pub uri: Range<usize>,
-    /// The client's body behind the head.
+    /// The framing of the client's body.
     pub body: OutgoingBody,
 }
 
-/// How the client's body goes out.
+/// The framing of the client's body.
 #[derive(Clone, Copy, Default)]
 pub enum OutgoingBody {
-    /// Not at all.
+    /// No body.
     #[default]
     None,
-    /// As it is.
+    /// No framing.
     Plain,
     /// In frames.
     Framed(&'static Frames),
 }
 
-/// How a protocol frames the body of a request.
+/// The framing of request bodies in a protocol.
 pub struct Frames {
-    /// What stands before a stretch of so many bytes.
+    /// The bytes before a frame with this many bytes.
     pub head: fn(u64) -> Piece,
-    /// What stands behind it.
+    /// The bytes after a frame.
     pub tail: &'static [u8],
-    /// What stands behind the last one.
+    /// The bytes after the last frame.
     pub end: &'static [u8],
 }
 
-/// What a protocol wants to have of the client's body before it is asked for the head.
+/// The part of the client's body that a protocol needs before it writes the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Nothing: the body is not passed on.
+    /// None: the body is not passed on.
     Nothing,
     /// All of it.
     Whole,
-    /// All of it, or what has come (`…_request_buffering off`).
+    /// All of it, or the part that has come (`…_request_buffering off`).
     AsSet,
 }
 
-/// What a protocol must know how to do: one request's conversation with upstreams. It is asked once
-/// for each head, and says there how the body is framed ([`OutgoingBody`], [`BodyReader`]), so that
-/// bodies go by without it.
+/// An upstream protocol, for one request. It is called once for each head, and says there how the
+/// body is framed ([`OutgoingBody`], [`BodyReader`]), so that bodies need no calls.
 pub trait Protocol {
-    /// What of the client's body is needed.
+    /// The part of the client's body that is needed.
     fn wants(&self, _request: &Request) -> Wanted {
         Wanted::AsSet
     }
 
-    /// Writes the head of the request to `target`. Where nothing is written, nothing is asked, and
-    /// the head of the response is read from no bytes as soon as there is a connection.
+    /// Writes the head of the request to `target`. If it writes nothing, nothing is sent, and the
+    /// response head is read from no bytes as soon as there is a connection.
     ///
     /// # Errors
-    /// The status to answer with; it has been logged.
+    /// The response status; the reason has been logged.
     fn write_head(
         &mut self,
         request: &mut Request,
@@ -139,11 +137,11 @@ pub trait Protocol {
         out: &mut Vec<u8>,
     ) -> Result<Outgoing, u16>;
 
-    /// Looks at what has been received; whether the head is there. Then it takes the place of what
-    /// `head` and `headers` have. The text of an error goes to the log.
+    /// Parses the received bytes, and returns whether the head is complete. If so, it replaces
+    /// `head` and `headers`. The text of an error is logged.
     ///
     /// # Errors
-    /// Bytes that are no response.
+    /// The bytes are not a response.
     fn read_head(
         &mut self,
         input: &[u8],
@@ -151,7 +149,7 @@ pub trait Protocol {
         head: &mut ResponseHead,
     ) -> Result<bool, String>;
 
-    /// Forgets what was read, for another attempt.
+    /// Resets the parser for another attempt.
     fn reset(&mut self);
 
     /// Rewrites a `Location` or `Refresh` value (`proxy_redirect`).
@@ -165,61 +163,61 @@ pub trait Protocol {
     }
 }
 
-/// How a request is to be passed on, as its location's handler says.
+/// How to pass a request on, as its location's handler decides.
 pub struct Course {
-    /// The location, held because the request may move on.
+    /// The location, held because the request may leave it.
     pub location: Held<Location>,
-    /// Which of its settings apply.
+    /// The settings for passing.
     pub transfer: fn(&Location) -> &Transfer,
-    /// When another peer is asked, if the settings do not say that.
+    /// The conditions for another peer, in place of those in the settings.
     pub next_upstream: Option<Causes>,
-    /// The settings for TLS, if connections are within it.
+    /// The TLS settings, if connections use TLS.
     pub tls: Option<&'static Slot<UpstreamTls>>,
     /// The protocol.
     pub protocol: Box<dyn Protocol>,
-    /// Where to.
+    /// The destination.
     pub target: Target,
 }
 
-/// One request's way through upstreams.
+/// The passing of one request to upstreams.
 pub struct Pass<'a> {
     /// The location.
     pub location: &'a Held<Location>,
-    /// Its settings that apply.
+    /// Its settings for passing.
     pub settings: &'a Transfer,
-    /// When another peer is asked.
+    /// The conditions for another peer.
     pub next_upstream: Causes,
-    /// The settings for TLS, if connections are within it.
+    /// The TLS settings, if connections use TLS.
     pub tls: Option<&'a UpstreamTls>,
     /// The protocol.
     pub protocol: Box<dyn Protocol>,
-    /// Where to.
+    /// The destination.
     pub target: &'a Target,
-    /// How the client's body goes out.
+    /// The framing of the client's body.
     pub body: OutgoingBody,
 }
 
-/// What a handler that passes requests on says to one of them.
+/// The decision of a handler that passes requests on.
 pub enum Passing<'a> {
-    /// Pass it on like this.
+    /// Pass the request on.
     Now(Course),
-    /// Likewise, as soon as it is known where to.
+    /// Pass the request on, once the destination is known.
     Later(Pending<'a, Result<Course, Verdict>>),
-    /// This instead.
+    /// Do not pass the request on.
     Not(Verdict),
 }
 
 impl Pass<'_> {
-    /// What connections kept for this location only are found by.
+    /// The key of connections that are kept for this location only.
     pub fn tag(&self) -> u64 {
         u64::from(self.location.block.0)
     }
 }
 
-/// Room for the head of a usual request.
+/// The initial capacity for the head of a request, in bytes.
 const USUAL_HEAD: usize = 1024;
 
-/// Passes the request as `passing` says.
+/// Passes the request on as `passing` decides.
 pub async fn begin(
     request: &mut Request,
     passing: for<'a> fn(&'a mut Request) -> Passing<'a>,
@@ -249,7 +247,7 @@ pub async fn begin(
     run(request, &mut pass).await
 }
 
-/// Passes the request, and answers with what comes back.
+/// Passes the request on, and sends the response.
 async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
     if !request.body.is_ready() {
         let read = match pass.protocol.wants(request) {
@@ -273,7 +271,7 @@ async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
         causes: pass.next_upstream,
         timeout: settings.next_upstream_timeout.0.as_millis() as u64,
     };
-    // Here and nowhere else: what is moved about costs more than what is done with it.
+    // The exchange stays in place, because moving it costs more than using it.
     let mut exchange = None;
     let started = clock::now();
     loop {
@@ -291,7 +289,7 @@ async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
             }
             Err(Failure::Upstream(failure)) => failure,
             Err(Failure::Own(status)) => {
-                // The peer is neither praised nor blamed.
+                // The attempt counts neither for nor against the peer.
                 request.attempts.finish();
                 pick.free(Outcome::NotCounted, request.attempts.timings(), clock::now());
                 return Verdict::Status(status);
@@ -309,7 +307,7 @@ async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
     }
 }
 
-/// Writes the head into the request's own place for it, whose memory is used again and again.
+/// Writes the head into the request's own buffer, which is reused.
 fn write_head(request: &mut Request, pass: &mut Pass<'_>) -> Result<(), u16> {
     let mut head = std::mem::take(&mut request.attempts.head);
     if head.capacity() == 0 {
@@ -323,7 +321,7 @@ fn write_head(request: &mut Request, pass: &mut Pass<'_>) -> Result<(), u16> {
     Ok(())
 }
 
-/// Decides after a failed attempt: None to try another peer.
+/// Handles a failed attempt; None to try another peer.
 fn failed(
     request: &mut Request,
     pass: &Pass<'_>,
@@ -335,8 +333,8 @@ fn failed(
     let now = clock::now();
     let freed = pick.free(failure.outcome(), request.attempts.timings(), now);
     request.attempts.finish();
-    // A kept connection that the peer had closed meanwhile says nothing about the peer. A group of
-    // one has no try left once its peer is given back, so this comes after that.
+    // A kept connection that the peer had closed says nothing about the peer. Freeing the only peer
+    // of a group uses up its tries, so the try is given back afterwards.
     if failure.reused && failure.cause == Causes::ERROR {
         pick.give_back_try();
     }
@@ -386,7 +384,7 @@ async fn respond(
     relay::run(request, pass, pick, slot).await
 }
 
-/// Gives back a peer that answered.
+/// Frees a peer that has answered.
 pub(crate) fn release(request: &mut Request, pass: &Pass<'_>, pick: &mut Pick<'_>) {
     request.attempts.finish();
     sticky::served(request, pass, pick);

@@ -1,8 +1,8 @@
-//! Directives of nginx that this version accepts and does not act on, grouped by module.
+//! Directives of nginx that this version accepts without effect, by module.
 //!
-//! Each is read and checked as nginx does it, and accepted with a warning. A row goes when its
-//! module comes; a row elsewhere with the same name and context is preferred anyway. What guards
-//! access has no row here: a configuration that relies on it is refused rather than served without.
+//! Each is checked as in nginx, and accepted with a warning. A row goes when its module comes; a
+//! row elsewhere with the same name and context takes precedence anyway. Access control has no rows
+//! here: a configuration that relies on it is refused rather than served without.
 
 mod cache;
 pub(crate) mod content;
@@ -21,7 +21,7 @@ use weir_conf::Table;
 
 use content::PENDING_CONTENT;
 
-/// The tables of what is pending, a part each. They come behind all other tables.
+/// The tables of pending directives, by part. They come after all other tables.
 const PARTS: &[&[&Table]] = &[
     upstreams::TABLES,
     cache::TABLES,
@@ -40,7 +40,7 @@ const PARTS: &[&[&Table]] = &[
     ],
 ];
 
-/// The tables of what is pending.
+/// The tables of pending directives.
 pub fn tables() -> impl Iterator<Item = &'static Table> {
     PARTS.iter().flat_map(|part| part.iter().copied())
 }

@@ -1,4 +1,4 @@
-//! From connections to requests: what one thread keeps between them.
+//! From connections to requests: the state that a thread keeps between them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -26,14 +26,14 @@ pub use stream::Ask;
 
 use open::Opened;
 
-/// What is spoken on a connection.
+/// The protocol of a connection.
 enum Protocol {
-    /// HTTP/1.1 and before.
+    /// HTTP/1.1 and earlier.
     H1,
 }
 
 impl Protocol {
-    /// What a client speaks that has been let in: what the handshake has agreed on, if it has.
+    /// The protocol of an opened connection: the one that the handshake has agreed on, if any.
     fn of(_opened: &Opened) -> Self {
         Self::H1
     }
@@ -46,23 +46,23 @@ impl Protocol {
     }
 }
 
-/// What an endpoint's connections are offered with ALPN.
+/// The ALPN protocols that an endpoint offers.
 fn alpn(_endpoint: &Endpoint) -> Alpn {
     HTTP_1
 }
 
 const HTTP_1: Alpn = &[b"http/1.1", b"http/1.0", b"http/0.9"];
 
-/// One thread's HTTP service: the snapshot in force and the connections that live here.
+/// One thread's HTTP service: the snapshot in force, and the connections of the thread.
 pub struct Service {
     snapshot: RefCell<Rc<Snapshot>>,
-    /// Set when the thread is to finish what it has and stop.
+    /// Whether the thread finishes its work and then stops.
     quitting: Cell<bool>,
     idle: idle::IdleConnections,
 }
 
 impl Service {
-    /// A service that begins with `snapshot`.
+    /// A service that starts with `snapshot`.
     pub fn new(snapshot: Rc<Snapshot>) -> Rc<Self> {
         crate::spare::follow(Some(&snapshot));
         Rc::new_cyclic(|service| Self {
@@ -77,14 +77,14 @@ impl Service {
         Rc::clone(&self.snapshot.borrow())
     }
 
-    /// Whether that configuration is still the one for new requests.
+    /// Whether a snapshot is the one in force.
     pub(crate) fn is_in_force(&self, snapshot: &Rc<Snapshot>) -> bool {
         Rc::ptr_eq(&self.snapshot.borrow(), snapshot)
     }
 
-    /// Puts a new configuration in force. Requests under way end with the one they began with.
-    /// Connections to listeners that it no longer has are closed when they are idle; the others,
-    /// new ones too, have their next request answered by the old one.
+    /// Puts a new configuration in force. Requests in progress end with the one they began with.
+    /// Connections to removed listeners are closed when they are idle; the next request of the
+    /// others, and of new ones, is answered by the old configuration.
     pub fn swap(self: &Rc<Self>, snapshot: Rc<Snapshot>) {
         let old = self.snapshot.replace(Rc::clone(&snapshot));
         crate::spare::follow(Some(&snapshot));
@@ -92,13 +92,13 @@ impl Service {
         leaving.see_off(self, Some(old));
     }
 
-    /// Takes a connection accepted on `listener` (an index into the snapshot's listeners).
+    /// Takes a connection accepted by the listener with this name.
     pub fn accept(self: &Rc<Self>, conn: Conn, listener: &Rc<str>) {
         connection::accept(self, conn, listener);
     }
 
-    /// Closes what is idle, and lets every connection end after its current request. A new
-    /// connection may have its first one.
+    /// Closes idle connections, and ends every other one after its current request. A new
+    /// connection may still have its first one.
     pub fn quit(self: &Rc<Self>) {
         self.quitting.set(true);
         crate::spare::follow(None);
@@ -113,7 +113,8 @@ impl Service {
     }
 }
 
-/// Ends the exchange of a request that has been answered and logged, and nothing can follow on it.
+/// Ends the exchange of a request that has been answered and logged, after which nothing can
+/// follow.
 async fn close(request: Box<Request>, gauge: Option<Gauged>) {
     match request.client.is_h1() {
         true => h1::linger::close(request, gauge).await,

@@ -1,20 +1,20 @@
-//! From a subrequest to the response that includes it.
+//! The pipe from a subrequest to the response that includes it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use crate::piece::Piece;
 
-/// What a subrequest has given and the request that includes it has not taken yet.
+/// The output of a subrequest that the including request has not taken yet.
 #[derive(Default)]
 pub struct Pipe {
     pieces: RefCell<VecDeque<Piece>>,
     pub(super) bytes: Cell<u64>,
-    /// Whether anything has ever come.
+    /// Whether there has been any output.
     used: Cell<bool>,
-    /// Whether the subrequest is to come to its end even if nobody takes what it gives.
+    /// Whether the subrequest runs to its end even if nobody takes its output.
     pub(super) wanted: Cell<bool>,
-    /// Whether nobody takes anything any more.
+    /// Whether all output is dropped.
     closed: Cell<bool>,
 }
 
@@ -35,13 +35,12 @@ impl Pipe {
         Some(piece)
     }
 
-    /// Whether anything has ever come.
+    /// Whether there has been any output.
     pub fn was_used(&self) -> bool {
         self.used.get()
     }
 
-    /// Drops what is there and whatever comes, if the subrequest is to go on nevertheless; whether
-    /// it is.
+    /// Drops all output if the subrequest runs on nevertheless. Returns whether it does.
     pub(crate) fn close_if_wanted(&self) -> bool {
         if self.wanted.get() {
             self.closed.set(true);

@@ -1,4 +1,4 @@
-//! Pieces that wait to be sent, in their order.
+//! The queue of pieces to send.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,10 +12,10 @@ mod file;
 
 use file::{Front, read_small};
 
-/// What is copied behind another piece rather than sent as one of its own, in bytes.
+/// The maximum length of a piece that is copied behind another one, in bytes.
 const JOINED: usize = 1024;
 
-/// Up to this many bytes, a head and the file behind it are one piece.
+/// The maximum length of a head and a file that are sent as one piece, in bytes.
 const SMALL_RESPONSE: usize = 8 * 1024;
 
 /// Pieces that wait to be sent.
@@ -25,43 +25,43 @@ const SMALL_RESPONSE: usize = 8 * 1024;
 pub(crate) struct Queue {
     pieces: VecDeque<Piece>,
     bytes: u64,
-    /// Where files are read (`aio`).
+    /// How files are read (`aio`).
     aio: Aio,
     front: Front,
 }
 
 impl Queue {
-    /// How many bytes wait.
+    /// The number of queued bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How many pieces wait.
+    /// The number of queued pieces.
     pub(super) fn len(&self) -> usize {
         self.pieces.len()
     }
 
-    /// Whether nothing waits.
+    /// Whether the queue is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// The piece that leaves first.
+    /// The first piece.
     pub(super) fn front(&self) -> Option<&Piece> {
         self.pieces.front()
     }
 
-    /// The piece that leaves last.
+    /// The last piece.
     pub(super) fn back(&self) -> Option<&Piece> {
         self.pieces.back()
     }
 
-    /// The pieces in their order.
+    /// The pieces in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Piece> {
         self.pieces.iter()
     }
 
-    /// Forgets the pieces and keeps the memory.
+    /// Removes all pieces, and keeps the memory.
     pub(super) fn clear(&mut self) {
         if !self.pieces.is_empty() {
             self.pieces.clear();
@@ -76,13 +76,13 @@ impl Queue {
         self.bytes = 0;
     }
 
-    /// As new, with the memory of before.
+    /// Resets the queue, and keeps the memory.
     pub(super) fn reset(&mut self) {
         self.clear();
         (self.aio, self.front) = (Aio::Off, Front::default());
     }
 
-    /// Adds a piece of `length` bytes, which are some, at the end.
+    /// Appends a piece of `length` bytes, at least one.
     #[inline]
     pub(super) fn push(&mut self, piece: Piece, length: u64) {
         self.bytes += length;
@@ -92,7 +92,7 @@ impl Queue {
     }
 
     /// Copies a small piece into the room behind the last one: sending one piece costs the kernel
-    /// less than gathering two. A stretch of a file that follows another becomes one with it.
+    /// less than gathering two. Adjacent ranges of a file become one.
     #[inline]
     fn join(&mut self, piece: &Piece) -> bool {
         let Some(bytes) = piece.bytes() else {
@@ -112,7 +112,7 @@ impl Queue {
     }
 
     /// Reads a small file behind the head in front of it. One `send` for both costs less than
-    /// `sendfile` saves, above all where the head would be held back for it.
+    /// `sendfile` saves, especially if the head would be held back for the file.
     fn join_file(&mut self, piece: &Piece) -> bool {
         let Piece::File(file, stretch) = piece else { return false };
         if self.pieces.len() != 1 || stretch.end - stretch.start > SMALL_RESPONSE as u64 {
@@ -135,15 +135,15 @@ impl Queue {
         true
     }
 
-    /// How many bytes wait in memory.
+    /// The number of queued bytes in memory.
     pub(super) fn held(&self) -> u64 {
         self.pieces.iter().filter_map(Piece::bytes).map(|bytes| bytes.len() as u64).sum()
     }
 
-    /// Moves what waits in memory, all but its first `keep` bytes, to where `store` puts it.
+    /// Moves the queued bytes in memory, except the first `keep`, to where `store` puts them.
     ///
     /// # Errors
-    /// The error of `store`; the queue is then no longer what it was.
+    /// The error of `store`. The queue is then incomplete.
     pub(super) fn spill(
         &mut self,
         keep: u64,
@@ -174,7 +174,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes `sent` bytes off the head of the queue.
+    /// Removes `sent` bytes from the front of the queue.
     pub(super) fn consume(&mut self, mut sent: u64) {
         self.bytes -= sent;
         while sent > 0 {

@@ -33,7 +33,7 @@ fn what_is_beyond_memory_goes_to_a_file_in_its_order() {
         assert_eq!((client.held(), client.queued(), client.queue.len()), (2_500, 5_000, 3));
         client.push(Piece::copy(&all[5_000..]));
         client.spill(2_500, &mut store).unwrap();
-        // Stretches of the file that follow each other have become one.
+        // Adjacent ranges of the file have become one.
         assert_eq!((client.held(), client.queued(), client.queue.len()), (2_500, 9_000, 3));
         client.flush().await.unwrap();
         drop(client);
@@ -72,7 +72,7 @@ fn a_small_file_goes_out_in_one_piece_with_its_head() {
         };
         let joined = [b"head", &text[300..5_300]].concat();
         assert_eq!(queue(300..5_300), (joined, 1, 5_004));
-        // Too long, and shorter than it was.
+        // Too long, and shorter than before.
         assert_eq!(queue(0..8_190), (b"head".to_vec(), 2, 8_194));
         assert_eq!(queue(19_999..20_001), (b"head".to_vec(), 2, 6));
     });

@@ -1,4 +1,4 @@
-//! One attempt at one peer: connection, request out, head of the response in.
+//! One attempt at one peer: connecting, sending the request, reading the response head.
 
 use std::future::poll_fn;
 use std::io;
@@ -20,25 +20,25 @@ use super::{Pass, ResponseHead, clock, made, response_head, sticky, target, tls}
 use crate::client::Sign;
 use crate::request::Request;
 
-/// A request that is being answered.
+/// The exchange of a request and its response with a peer.
 pub struct Exchange {
-    /// What it goes over.
+    /// The channel to the peer.
     pub channel: Channel,
-    /// What the connection has behind it.
+    /// The history of the connection.
     pub usage: Usage,
-    /// Bytes received behind the head.
+    /// Bytes received after the head.
     pub input: Input,
     /// The head of the response.
     pub head: ResponseHead,
-    /// What of the request is still to be sent.
+    /// The part of the request that is still to be sent.
     pub sender: Sender,
 }
 
-/// Why an attempt came to nothing.
+/// Why an attempt has failed.
 pub enum Failure {
-    /// The upstream did not answer, or not well.
+    /// The upstream has failed.
     Upstream(UpstreamFailure),
-    /// We cannot ask any upstream: the status to answer with.
+    /// No upstream can be asked, through a fault of our own: the response status.
     Own(u16),
     /// The client is gone, or its body cannot be read: the status of the request.
     Client(u16),
@@ -47,13 +47,13 @@ pub enum Failure {
 /// A failure of an upstream, for `next_upstream`.
 #[derive(Clone, Copy, Debug)]
 pub struct UpstreamFailure {
-    /// The reason.
+    /// The cause.
     pub cause: Causes,
-    /// Whether a part of the request went out.
+    /// Whether a part of the request was sent.
     pub sent: bool,
-    /// Whether it was tried on a kept connection.
+    /// Whether a kept connection was used.
     pub reused: bool,
-    /// Whether the fault is our own after all. Another peer may still help.
+    /// Whether the fault is our own. Another peer may still work.
     pub blameless: bool,
 }
 
@@ -63,7 +63,7 @@ impl UpstreamFailure {
         Self { cause, sent: false, reused: false, blameless: false }
     }
 
-    /// What it says about the peer.
+    /// The outcome for the peer.
     pub fn outcome(&self) -> Outcome {
         match self.blameless || self.reused && self.cause == Causes::ERROR {
             true => Outcome::NotCounted,
@@ -73,7 +73,7 @@ impl UpstreamFailure {
 }
 
 impl Failure {
-    /// An upstream's failure before anything was sent.
+    /// A failure of the upstream before anything was sent.
     pub fn upstream(cause: Causes) -> Self {
         Self::Upstream(UpstreamFailure::new(cause))
     }
@@ -82,7 +82,7 @@ impl Failure {
 /// The status of a request whose client has closed its connection.
 const CLIENT_GONE: u16 = 499;
 
-/// Asks the next peer. The status of an answer that is here; the rest of it is in `slot`.
+/// Makes an attempt at the next peer. Returns the status of the response, which is in `slot`.
 pub async fn attempt(
     request: &mut Request,
     pass: &mut Pass<'_>,
@@ -100,7 +100,7 @@ pub async fn attempt(
     let (conn, usage) = match kept {
         Some(Kept { conn, usage }) => (conn, usage),
         None => {
-            // What a kept connection never needs must not make every request's state larger.
+            // Boxed to keep the state of requests small that use a kept connection.
             let (conn, made) = Box::pin(connect(request, pass, pick)).await?;
             (Box::new(conn), Usage::new(clock::millis(), made))
         }
@@ -132,7 +132,7 @@ pub async fn attempt(
     }
 }
 
-/// Nobody can take the request.
+/// No peer can take the request.
 #[cold]
 fn no_live(request: &mut Request, pick: &Pick<'_>) -> Failure {
     request.attempts.begin(Asked::Group(Arc::clone(pick.group())));
@@ -142,7 +142,7 @@ fn no_live(request: &mut Request, pick: &Pick<'_>) -> Failure {
     Failure::upstream(Causes::NO_LIVE)
 }
 
-/// A new connection, and what it was made with.
+/// A new connection, and the parameters that it was made with.
 async fn connect(
     request: &mut Request,
     pass: &Pass<'_>,
@@ -165,7 +165,7 @@ async fn connect(
 
 const CONNECTING: &str = "connecting to upstream";
 
-/// Logs why there is no connection, and says whose fault it is.
+/// Logs why there is no connection, and classifies the failure.
 #[cold]
 fn connect_failed(request: &Request, peer: &weir_upstream::Peer, error: &ConnectError) -> Failure {
     match error {
@@ -185,8 +185,8 @@ fn connect_failed(request: &Request, peer: &weir_upstream::Peer, error: &Connect
     }
 }
 
-/// Logs why a peer cannot be reached. What the kernel says at once names the address, what it says
-/// later does not; and what the network does is less grave than the rest.
+/// Logs why a peer cannot be reached. Immediate errors of the kernel name the address, later ones
+/// do not. Errors of the network are less severe than others.
 fn peer_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Error) -> Causes {
     use io::ErrorKind as Kind;
     let later = matches!(
@@ -207,7 +207,7 @@ fn peer_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Error)
     Causes::ERROR
 }
 
-/// Logs an error of the upstream's connection and says what it means for `next_upstream`.
+/// Logs an error of the upstream's connection, and returns its cause for `next_upstream`.
 pub fn io_failed(request: &Request, error: &io::Error, doing: &str, call: &str) -> Causes {
     if error.kind() == io::ErrorKind::TimedOut {
         let message = format!("upstream timed out (110: Connection timed out) while {doing}");
@@ -229,19 +229,19 @@ pub(super) fn client_gone(request: &mut Request, doing: &str) -> Failure {
     Failure::Client(CLIENT_GONE)
 }
 
-/// Watches for a client that closes its connection while an upstream works for it.
+/// Watches for a client that closes its connection during an exchange with an upstream.
 pub struct Watch {
     ignore: bool,
 }
 
 impl Watch {
-    /// Watches, unless `ignore_client_abort` says not to, or the response is wanted as a file.
+    /// Watches, unless `ignore_client_abort` is on or the response is stored.
     pub fn new(ignore: bool) -> Self {
         Self { ignore }
     }
 
-    /// Whether the client is gone. Bytes that it has sent meanwhile end the watching, because a
-    /// close behind them cannot be seen.
+    /// Whether the client is gone. Data from the client ends the watch, because it hides a later
+    /// close.
     pub fn is_gone(&mut self, cx: &mut Context<'_>, request: &mut Request) -> bool {
         if self.ignore || !request.body.is_done() {
             return false;
@@ -252,7 +252,7 @@ impl Watch {
     }
 }
 
-/// Runs `future` unless the client goes away first.
+/// Runs `future`, unless the client leaves first.
 async fn while_client_stays<T>(
     request: &mut Request,
     pass: &Pass<'_>,

@@ -1,4 +1,4 @@
-//! The body of an upstream's response: where it ends.
+//! The body of an upstream's response, and its framing.
 
 use std::borrow::Cow;
 use std::io;
@@ -12,74 +12,74 @@ use weir_wire::h1::{ChunkError, Chunked, Step};
 use super::channel::Channel;
 use crate::piece::Piece;
 
-/// How the body is framed.
+/// The framing of the body.
 #[derive(Default)]
 pub enum BodyReader {
-    /// There is none.
+    /// No body.
     #[default]
     None,
-    /// By its length: so many bytes more.
+    /// A length; this many bytes are left.
     Length(u64),
-    /// By chunks, up to the last one.
+    /// Chunks.
     Chunked(Box<Chunked>),
-    /// By the end of the connection.
+    /// The end of the connection.
     Close,
-    /// In a way of the protocol's own.
+    /// The protocol's own framing.
     Framed(Box<dyn Framed>),
 }
 
-/// A body in a framing of its protocol's own.
+/// A body in the protocol's own framing.
 pub trait Framed {
-    /// Takes what belongs to the body out of `input`. Bytes that are left there behind the end
-    /// make the connection useless.
+    /// Takes the bytes of the body out of `input`. Bytes left there after the end make the
+    /// connection unusable.
     ///
     /// # Errors
-    /// What breaks the framing: the response breaks off there.
+    /// A framing error, which ends the response.
     fn take(&mut self, input: &mut Input) -> Result<Taken, Note>;
 
-    /// How many bytes of content are still to come, when that is known.
+    /// The number of content bytes left, if known.
     fn left(&self) -> Option<u64>;
 
-    /// Whether everything has come, what stands behind the content included.
+    /// Whether the body is complete, including the framing after the content.
     fn is_done(&self) -> bool;
 }
 
-/// What was taken out of received bytes.
+/// The result of taking bytes.
 #[derive(Default)]
 pub struct Taken {
     /// Bytes of the body.
     pub piece: Option<Piece>,
     /// Whether the body has ended.
     pub ended: bool,
-    /// What the log is to say.
+    /// A message for the log.
     pub note: Option<Note>,
 }
 
-/// A line for the error log, without what was being done.
+/// A message for the error log, to be completed with what was being done.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Note {
-    /// How grave it is.
+    /// Its level.
     pub level: Level,
     /// In nginx's words.
     pub text: Cow<'static, str>,
 }
 
 impl Note {
-    /// A line of the program text.
+    /// A static message.
     pub const fn new(level: Level, text: &'static str) -> Self {
         Self { level, text: Cow::Borrowed(text) }
     }
 }
 
 impl BodyReader {
-    /// Whether nothing more belongs to the body.
+    /// Whether the body is complete.
     pub fn is_done(&self) -> bool {
         matches!(self, Self::None | Self::Length(0))
             || matches!(self, Self::Chunked(chunked) if chunked.is_done())
             || matches!(self, Self::Framed(framed) if framed.is_done())
     }
 
-    /// Whether a body that begins like this cannot be one.
+    /// Whether a body that begins like this is malformed.
     pub fn is_broken(&self, start: &[u8]) -> bool {
         let Self::Chunked(decoder) = self else { return false };
         let (mut decoder, mut at) = (decoder.clone(), 0);
@@ -92,12 +92,12 @@ impl BodyReader {
         }
     }
 
-    /// Whether what frames the body has begun and not ended.
+    /// Whether a line of the framing is incomplete.
     pub fn is_amid_line(&self) -> bool {
         matches!(self, Self::Chunked(chunked) if chunked.is_amid_line())
     }
 
-    /// How many bytes of content are still to come, when that is known.
+    /// The number of content bytes left, if known.
     pub fn left(&self) -> Option<u64> {
         match self {
             Self::None => Some(0),
@@ -107,8 +107,7 @@ impl BodyReader {
         }
     }
 
-    /// How many of the bytes to come are content and nothing else, so that the kernel may move
-    /// them.
+    /// The number of bytes to come that are content only, so that the kernel may move them.
     pub fn movable(&self) -> Option<u64> {
         match self {
             Self::Length(left) => Some(*left),
@@ -116,22 +115,22 @@ impl BodyReader {
         }
     }
 
-    /// `n` movable bytes have gone another way.
+    /// Skips `n` bytes that the kernel has moved.
     pub fn pass_over(&mut self, n: u64) {
         if let Self::Length(left) = self {
             *left = left.saturating_sub(n);
         }
     }
 
-    /// Takes what belongs to the body out of `input`. The bytes stay where they are; only what does
-    /// not belong to the body is copied, and what stands behind a chunk's size.
+    /// Takes the bytes of the body out of `input`. They stay in place, except that chunks are moved
+    /// together. Bytes after the body are copied.
     ///
     /// # Errors
-    /// What breaks the framing.
+    /// A framing error.
     pub fn take(&mut self, input: &mut Input) -> Result<Taken, Note> {
         let start = input.start;
         let (piece, ended, excess) = match self {
-            // In answer to HEAD, or behind a status that has none: dropped without a word.
+            // In answer to HEAD, or with a status without a body: dropped silently.
             Self::None => return Ok(Taken { ended: true, ..Taken::default() }),
             Self::Close => (input.split(start..input.buf.len(), input.buf.len()), false, ""),
             Self::Length(left) => {
@@ -151,13 +150,13 @@ impl BodyReader {
     }
 }
 
-/// The words for chunks that are none.
+/// nginx's message for invalid chunks.
 pub(super) const INVALID_CHUNKS: &str = "upstream sent invalid chunked response";
 const BEYOND_CHUNKS: &str = "upstream sent data after final chunk";
 const BEYOND_LENGTH: &str = "upstream sent more data than specified in \"Content-Length\" header";
 
-/// Moves the data of chunks together; where it lies then, where what was looked at ends, and
-/// whether the body has ended. The first stretch of data stays where it is.
+/// Moves the data of chunks together. Returns its range, the end of the decoded bytes, and whether
+/// the body has ended. The data of the first chunk stays in place.
 fn dechunk(
     decoder: &mut Chunked,
     buf: &mut [u8],
@@ -184,37 +183,37 @@ fn dechunk(
     }
 }
 
-/// What an upstream has sent and nobody has taken yet.
+/// Bytes received from an upstream that have not been taken yet.
 #[derive(Default)]
 pub struct Input {
-    /// The bytes, with those before them that have been taken.
+    /// The bytes, preceded by those already taken.
     pub buf: Buf,
     start: usize,
 }
 
 impl Input {
-    /// The bytes that wait.
+    /// The bytes left.
     pub fn bytes(&self) -> &[u8] {
         &self.buf[self.start..]
     }
 
-    /// How many bytes wait.
+    /// The number of bytes left.
     pub fn len(&self) -> usize {
         self.buf.len() - self.start
     }
 
-    /// Whether nothing waits.
+    /// Whether no bytes are left.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Forgets what waits, and keeps the memory.
+    /// Drops the bytes, and keeps the memory.
     pub fn clear(&mut self) {
         self.buf.clear();
         self.start = 0;
     }
 
-    /// Passes over the first `n` bytes, which must be there.
+    /// Skips the first `n` bytes, which must be there.
     pub fn skip(&mut self, n: usize) {
         debug_assert!(n <= self.len());
         self.start += n;
@@ -223,13 +222,13 @@ impl Input {
         }
     }
 
-    /// All that waits, in a buffer that begins with it.
+    /// All bytes left, at the start of a buffer.
     pub fn take(&mut self) -> Buf {
         buffer::drop_front(&mut self.buf, std::mem::take(&mut self.start));
         std::mem::take(&mut self.buf)
     }
 
-    /// Receives until there are `most` bytes at most.
+    /// Receives more, up to `most` bytes in all.
     pub fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -240,14 +239,14 @@ impl Input {
         channel.poll_fill(cx, &mut self.buf, room)
     }
 
-    /// Takes the first `n` bytes out as a piece, and passes over the `behind` bytes that follow.
-    /// All of them must be there.
+    /// Takes the first `n` bytes as a piece, and skips the `behind` bytes after them. All of them
+    /// must be there.
     pub fn take_front(&mut self, n: usize, behind: usize) -> Option<Piece> {
         let end = self.start + n;
         self.split(self.start..end, end + behind)
     }
 
-    /// Takes `part` of the buffer out and leaves what stands at `rest` and behind it.
+    /// Takes `part` of the buffer, and leaves the bytes from `rest` on.
     fn split(&mut self, part: Range<usize>, rest: usize) -> Option<Piece> {
         if part.is_empty() {
             self.skip(rest - self.start);
@@ -260,7 +259,7 @@ impl Input {
         }
         self.start = 0;
         let mut buf = std::mem::replace(&mut self.buf, behind);
-        // What follows the piece may be written behind it.
+        // More bytes can then be appended to the piece.
         buf.truncate(part.end);
         Some(Piece::Buf(buf, part))
     }

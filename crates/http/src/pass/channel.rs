@@ -1,6 +1,6 @@
-//! What a request and its response go over: a connection to an upstream that serves nobody else
-//! meanwhile. A protocol whose connections carry several requests at once has streams in its place,
-//! and this is where they go: what uses a channel asks for nothing else than what is here.
+//! The channel of a request and its response: a connection to an upstream that serves no other
+//! request meanwhile. A protocol that multiplexes connections would have streams here; users of a
+//! channel need nothing beyond this interface.
 
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use weir_engine::buffer::Buf;
 use weir_engine::connection::Conn;
 
-/// One request's way to an upstream and back. Its methods are those of [`Conn`].
+/// The channel of one request. Its methods are those of [`Conn`].
 pub struct Channel {
     conn: Box<Conn>,
 }
 
 impl Channel {
-    /// Over a connection that no other request uses.
+    /// A channel over an exclusive connection.
     pub fn exclusive(conn: Box<Conn>) -> Self {
         Self { conn }
     }
@@ -26,12 +26,12 @@ impl Channel {
         self.conn
     }
 
-    /// The connection, for those that carry its bytes as they are: tunnels and the kernel.
+    /// The connection, for users of its raw bytes: tunnels and the kernel.
     pub fn connection(&mut self) -> &mut Conn {
         &mut self.conn
     }
 
-    /// Receives at most `most` bytes behind what `into` holds.
+    /// Receives at most `most` bytes behind the content of `into`.
     #[inline]
     pub fn poll_fill(
         &mut self,
@@ -42,7 +42,7 @@ impl Channel {
         self.conn.poll_fill(cx, into, most)
     }
 
-    /// Whether the kernel may take bytes from here to a client, by [`Conn::poll_move`].
+    /// Whether the kernel can move bytes from here to a client, by [`Conn::poll_move`].
     pub fn can_move(&self) -> bool {
         self.conn.can_move()
     }
@@ -63,17 +63,17 @@ impl Channel {
         self.conn.poll_post(cx, message)
     }
 
-    /// Sends bytes behind which a file follows at once.
+    /// Sends bytes that a file follows at once.
     pub fn poll_send_more(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.conn.poll_send_more(cx, buf)
     }
 
-    /// Whether the kernel may send files from here.
+    /// Whether the kernel can send files from here.
     pub fn can_sendfile(&self) -> bool {
         self.conn.can_sendfile()
     }
 
-    /// Sends at most `length` bytes of `file` from `offset`, if that can be.
+    /// Sends at most `length` bytes of `file` from `offset`, if possible.
     pub fn poll_sendfile(
         &mut self,
         cx: &mut Context<'_>,
@@ -84,30 +84,30 @@ impl Channel {
         self.conn.poll_sendfile(cx, file, offset, length)
     }
 
-    /// Ready when everything taken is with the kernel.
+    /// Ready when the kernel has taken everything.
     #[inline]
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.conn.poll_flush(cx)
     }
 
-    /// Starts a wait of at most `timeout`, unless one is under way.
+    /// Starts a wait of at most `timeout`, unless one is running.
     #[inline]
     pub fn begin_wait(&mut self, timeout: Duration) {
         self.conn.begin_wait(timeout);
     }
 
-    /// Starts a wait, or moves its end.
+    /// Starts a wait, or restarts it.
     pub fn restart_wait(&mut self, timeout: Duration) {
         self.conn.restart_wait(timeout);
     }
 
-    /// What was waited for has come.
+    /// Ends the wait.
     #[inline]
     pub fn end_wait(&mut self) {
         self.conn.end_wait();
     }
 
-    /// Ready when the wait has lasted too long.
+    /// Ready when the wait has timed out.
     #[inline]
     pub fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.conn.poll_wait(cx)

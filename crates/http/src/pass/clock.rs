@@ -1,9 +1,9 @@
-//! The clock that balancing looks at.
+//! The clock of balancing.
 
 use weir_engine::clock;
 use weir_upstream::Now;
 
-/// This moment.
+/// The current time.
 pub fn now() -> Now {
     Now::current()
 }

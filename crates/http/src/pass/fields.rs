@@ -1,6 +1,7 @@
-//! The fields of a request to an upstream: what is set (`proxy_set_header`) over the protocol's
-//! defaults over the client's. What says where the body ends is always true: what is set decides
-//! only where `Content-Length` and `Transfer-Encoding` stand, and whether an empty body is told of.
+//! The fields of a request to an upstream: those that are set (`proxy_set_header`) override the
+//! protocol's defaults, which override the client's. The fields about framing are always true:
+//! setting them decides only on the position of `Content-Length` and `Transfer-Encoding`, and on
+//! announcing an empty body.
 
 use weir_conf::value::Pair;
 use weir_conf::{Cx, Fault};
@@ -10,57 +11,57 @@ use weir_wire::header::NameSet;
 use crate::field::clean;
 use crate::request::Request;
 
-/// What becomes of fields that the configuration says nothing about. The client's others are passed
+/// The defaults of fields that the configuration does not set. The client's other fields are passed
 /// on.
 pub(crate) type Defaults = [(&'static str, Unset)];
 
-/// What becomes of a field that is not set.
+/// The default of a field.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unset {
-    /// It is left out.
+    /// No field.
     Dropped,
-    /// It says how long the body is as it goes out.
+    /// The length of the body as it is sent.
     BodyLength,
-    /// It says that the body goes out in chunks.
+    /// "chunked", if the body is sent so.
     Chunked,
 }
 
 /// The compiled fields of a location.
 pub(crate) struct Fields {
-    /// `Host`, when it is set.
+    /// `Host`, if it is set.
     pub(crate) host: Option<Template>,
-    /// The others that may be written, in order.
+    /// The other fields to write, in order.
     set: Vec<Field>,
-    /// The names whose fields of the client give way.
+    /// The names of client fields that are not passed on.
     own: NameSet,
 }
 
-/// A field to be written.
+/// A field to write.
 struct Field {
-    /// The name, with what stands between it and the value.
+    /// The name and the separator.
     start: Box<[u8]>,
     value: Value,
-    /// It is `Upgrade`: the request asks for another protocol.
+    /// Whether it is `Upgrade`, which asks for another protocol.
     upgrades: bool,
 }
 
-/// How a field's value comes about.
+/// The source of a field's value.
 enum Value {
-    /// It is known already, with the end of the line.
+    /// A constant, with the end of the line.
     Fixed(Box<[u8]>),
     Template(Template),
-    /// The length of the body as it is sent. If there is none, it is 0 where what is set says so.
+    /// The length of the body as it is sent. An empty value omits the field for an empty body.
     BodyLength(Option<Template>),
-    /// "chunked" when the body is sent so.
+    /// "chunked", if the body is sent so.
     Chunked,
 }
 
-/// How the body goes out, for the fields that say so.
+/// The framing of the body, for the fields that announce it.
 #[derive(Clone, Copy)]
 pub(crate) struct BodyPlan {
-    /// Its length, when there is a body with a known one.
+    /// Its length, if there is a body of known length.
     pub(crate) length: Option<u64>,
-    /// Whether it goes out in chunks.
+    /// Whether it is chunked.
     pub(crate) chunked: bool,
 }
 
@@ -123,7 +124,7 @@ impl Fields {
         self.set.push(Field { start: [name, b": "].concat().into(), value, upgrades });
     }
 
-    /// Writes all fields but `Host`. Whether they ask for another protocol.
+    /// Writes all fields but `Host`. Returns whether they ask for another protocol.
     pub(crate) fn write(
         &self,
         request: &mut Request,
@@ -149,7 +150,7 @@ impl Fields {
 }
 
 impl Field {
-    /// Writes the line, unless its value is empty; whether it was written.
+    /// Writes the field, unless its value is empty. Returns whether it was written.
     fn write(&self, request: &mut Request, plan: BodyPlan, out: &mut Vec<u8>) -> bool {
         let text = match &self.value {
             Value::Fixed(line) => {

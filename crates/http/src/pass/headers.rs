@@ -1,5 +1,5 @@
-//! From the head of an upstream's response to the head of ours: what is passed on, hidden,
-//! rewritten and acted upon (nginx: `ngx_http_upstream_process_headers`).
+//! The response head, from the upstream's to the client's: fields that are passed on, hidden,
+//! rewritten or acted upon (nginx: `ngx_http_upstream_process_headers`).
 
 use std::rc::Rc;
 
@@ -16,40 +16,40 @@ use crate::module::Verdict;
 use crate::request::{Request, State};
 
 bitmask! {
-    /// Fields of a response that have no effect (`proxy_ignore_headers`).
+    /// Response fields without effect (`proxy_ignore_headers`).
     pub struct Ignored {
-        /// Does not redirect inside the server.
+        /// No internal redirect.
         "X-Accel-Redirect" => REDIRECT = 2,
-        /// Does not act on it.
+        /// Ignored.
         "X-Accel-Expires" => EXPIRES = 4,
-        /// Does not act on it.
+        /// Ignored.
         "Expires" => EXPIRES_FIELD = 8,
-        /// Does not act on it.
+        /// Ignored.
         "Cache-Control" => CACHE_CONTROL = 16,
-        /// Does not act on it.
+        /// Ignored.
         "Set-Cookie" => SET_COOKIE = 32,
-        /// Does not limit the rate.
+        /// No rate limit.
         "X-Accel-Limit-Rate" => LIMIT_RATE = 64,
-        /// Does not change buffering.
+        /// No change of buffering.
         "X-Accel-Buffering" => BUFFERING = 128,
-        /// Does not set the charset.
+        /// No charset.
         "X-Accel-Charset" => CHARSET = 256,
-        /// Does not act on it.
+        /// Ignored.
         "Vary" => VARY = 512,
     }
 }
 
-/// What fields of the response change about the transfer itself.
+/// Overrides of settings by response fields.
 #[derive(Default)]
 pub struct Overrides {
     /// `X-Accel-Buffering`.
     pub buffering: Option<bool>,
 }
 
-/// Where a request keeps them.
+/// The overrides of a request.
 pub static OVERRIDES: State<Overrides> = State::new(Overrides::default);
 
-/// Fields that are not passed on unless `proxy_pass_header` says so.
+/// Fields that are hidden unless `proxy_pass_header` names them.
 const HIDDEN: &[&str] = &[
     "Date",
     "Server",
@@ -61,13 +61,13 @@ const HIDDEN: &[&str] = &[
     "X-Accel-Charset",
 ];
 
-/// The fields of a response that stay behind, as `proxy_hide_header` and `proxy_pass_header` have
-/// it: made ready when the configuration is read.
+/// The hidden response fields, by `proxy_hide_header` and `proxy_pass_header`. Prepared with the
+/// configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Hidden(NameSet);
 
 impl Hidden {
-    /// Those that `hide` names, and the usual ones unless `pass` names them.
+    /// Hides the fields in `hide`, and the usual ones that are not in `pass`.
     pub fn new(hide: &[String], pass: &[String]) -> Self {
         let is_passed = |name: &str| pass.iter().any(|passed| passed.eq_ignore_ascii_case(name));
         let usual = HIDDEN.iter().copied().filter(|name| !is_passed(name));
@@ -78,13 +78,13 @@ impl Hidden {
         Self(names)
     }
 
-    /// Whether the field of this name stays behind.
+    /// Whether the field with this name is hidden.
     pub fn has(&self, name: &[u8], known: Known) -> bool {
         self.0.contains(name, known)
     }
 }
 
-/// How far the request has come, for the decision about another attempt.
+/// The progress of the request, for the decision on another attempt.
 pub fn progress(request: &Request, pick: &Pick<'_>, sent: bool, started: Now) -> Progress {
     Progress {
         tries: pick.tries(),
@@ -95,7 +95,7 @@ pub fn progress(request: &Request, pick: &Pick<'_>, sent: bool, started: Now) ->
     }
 }
 
-/// Whether the status sends the request on to another peer, and why.
+/// The cause for trying another peer because of the status, if there is one.
 pub fn refuse(
     request: &Request,
     pick: &Pick<'_>,
@@ -106,7 +106,7 @@ pub fn refuse(
     retry.refuses(status, &progress(request, pick, true, started))
 }
 
-/// Whether `error_page` takes the place of the response.
+/// The verdict if `error_page` replaces the response.
 pub fn intercept(request: &mut Request, pass: &Pass<'_>, status: u16) -> Option<Verdict> {
     if status == 404 && pass.settings.intercept_missing {
         return Some(Verdict::Status(404));
@@ -131,7 +131,7 @@ pub fn intercept(request: &mut Request, pass: &Pass<'_>, status: u16) -> Option<
 /// Fills the response from the upstream's head.
 ///
 /// # Errors
-/// The verdict that takes the response's place: `X-Accel-Redirect`.
+/// The verdict that replaces the response: `X-Accel-Redirect`.
 pub fn process(
     request: &mut Request,
     pass: &Pass<'_>,
@@ -154,7 +154,7 @@ pub fn process(
     }
     request.response.status = head.status;
     request.response.status_line = head.status_line.take();
-    // The server behind has judged the conditions, and may have acted: they are not ours to judge.
+    // The upstream has evaluated the conditions, and may have acted on them.
     request.response.disable_not_modified = true;
     if !ignored.has(Ignored::BUFFERING)
         && let Some(value) = headers.get(Known::XAccelBuffering)
@@ -181,7 +181,7 @@ pub fn process(
         request.response.headers.push_known(Known::ContentEncoding, name, value);
     }
     if !settings.pass_header.is_empty() {
-        // Passed on as they are, which may be not at all.
+        // Passed on unchanged, or absent.
         let passes = |known| !settings.hidden.has(b"", known);
         request.response.passes_server = passes(Known::Server);
         request.response.passes_date = passes(Known::Date);
@@ -199,14 +199,14 @@ pub fn process(
     Ok(())
 }
 
-/// Copies one field, by what it is.
+/// Copies one field, depending on its kind.
 fn copy(request: &mut Request, pass: &Pass<'_>, name: &[u8], value: &[u8], known: Known) {
     let response = &mut request.response;
     match known {
         Known::Connection | Known::TransferEncoding | Known::KeepAlive => {}
         Known::ContentType => content_type(request, value),
         Known::ContentLength => {
-            // Written in its own place, as it is for every response.
+            // Kept in its own member, as for every response.
             if let Some(length) = decimal(value) {
                 response.content_length = Some(length);
             }
@@ -222,7 +222,7 @@ fn copy(request: &mut Request, pass: &Pass<'_>, name: &[u8], value: &[u8], known
             response.headers.push_known(known, name, value);
         }
         Known::Location => match pass.protocol.redirect(request, value) {
-            // One of ours: it may have to be made absolute.
+            // A URI of this server, which may have to be made absolute.
             Some(rewritten)
                 if rewritten.first() == Some(&b'/')
                     && request.location.usual.redirect.absolute_redirect =>
@@ -254,7 +254,7 @@ fn copy(request: &mut Request, pass: &Pass<'_>, name: &[u8], value: &[u8], known
     }
 }
 
-/// `Content-Type`, with its charset told apart so that `charset` can change it.
+/// Sets `Content-Type`, with the charset split off so that `charset` can change it.
 fn content_type(request: &mut Request, value: &[u8]) {
     let response = &mut request.response;
     response.content_type.clear();
@@ -275,14 +275,14 @@ fn content_type(request: &mut Request, value: &[u8]) {
     }
 }
 
-/// `Refresh: N; url=…`, of which only the URL is rewritten.
+/// Rewrites the URL in `Refresh: N; url=…`.
 fn refresh(request: &mut Request, pass: &Pass<'_>, value: &[u8]) -> Option<Vec<u8>> {
     let at = value.windows(4).position(|w| w.eq_ignore_ascii_case(b"url="))? + 4;
     let rewritten = pass.protocol.redirect(request, &value[at..])?;
     Some([&value[..at], &rewritten[..]].concat())
 }
 
-/// Serves another URI in the response's place; some of the upstream's fields come along.
+/// Serves another URI in place of the response, and keeps some of the upstream's fields.
 fn accel_redirect(
     request: &mut Request,
     pass: &Pass<'_>,
@@ -317,7 +317,7 @@ fn accel_redirect(
     request.internal_redirect(uri, args)
 }
 
-/// Decimal digits and nothing else.
+/// Parses decimal digits and nothing else.
 fn decimal(text: &[u8]) -> Option<u64> {
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
     if text.is_empty() {

@@ -1,4 +1,4 @@
-//! What keeps responses for later: files under names of their own (`proxy_store`), or a cache.
+//! Storage of responses: as files with names of their own (`proxy_store`), or in a cache.
 //!
 //! ```text
 //!   handler ── answer? ──▶ yes: the response is what was kept
@@ -15,44 +15,44 @@ use crate::module::{Pending, Verdict};
 use crate::piece::Piece;
 use crate::request::Request;
 
-/// What keeps the responses of a location.
+/// The storage for the responses of a location.
 pub(super) trait Keep {
-    /// Answers in place of the upstream. None, at once or when it has looked, if the upstream is to
-    /// be asked.
+    /// Answers in place of the upstream. None, immediately or from the future, means that the
+    /// upstream is asked.
     fn answer<'a>(&'a self, _: &'a mut Request) -> Option<Pending<'a, Option<Verdict>>> {
         None
     }
 
-    /// Whether the response with this head is to be kept.
+    /// Whether to store the response with this head.
     fn wants(&self, request: &Request, settings: &Transfer, head: &ResponseHead) -> bool;
 
-    /// Begins to keep a response.
+    /// Starts to store a response.
     fn begin<'a>(&self, request: &mut Request, settings: &'a Transfer) -> Box<dyn Keeping + 'a>;
 }
 
-/// A response that is being kept. It is not if this is dropped before its end.
+/// A response that is being stored. It is discarded if this is dropped before its end.
 pub(super) trait Keeping {
-    /// Takes what comes next; the stretch of a file that holds it, or will. None if it cannot be
-    /// kept, which has been logged.
+    /// Appends bytes. Returns the range of the file that holds them, now or later; None if they
+    /// cannot be stored, which has been logged.
     fn put(&mut self, request: &Request, bytes: &[u8]) -> Option<Piece>;
 
-    /// Whether what was put must be written before more comes.
+    /// Whether appended bytes must be written before more come.
     fn is_behind(&self) -> bool;
 
-    /// Ready when what was put is written.
+    /// Ready when all appended bytes are written.
     ///
     /// # Errors
-    /// When it could not be written.
+    /// They could not be written.
     fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>>;
 
-    /// Keeps the response, which is whole. A fault is logged.
+    /// Completes the response. A fault is logged.
     fn finish<'a>(self: Box<Self>, request: &'a mut Request) -> Pending<'a, ()>
     where
         Self: 'a;
 }
 
 impl Transfer {
-    /// What keeps responses, if anything does.
+    /// The storage, if there is one.
     #[inline]
     pub(super) fn keep(&self) -> Option<&dyn Keep> {
         if self.store.is_on() { Some(&self.store) } else { None }

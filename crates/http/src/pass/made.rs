@@ -1,7 +1,7 @@
-//! What a connection to an upstream is made with. A kept connection serves only requests that
-//! would have made the same one: with the same TLS settings, certificate and name, from the same
-//! local address. All of it is compared by value, so it holds across a reload of the configuration
-//! and between locations that share an upstream.
+//! The parameters of a connection to an upstream. A kept connection serves only requests that would
+//! make an equal one: with the same TLS settings, certificate and name, from the same local
+//! address. They are compared by value, across reloads and between locations that share an
+//! upstream.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::LazyLock;
@@ -13,18 +13,18 @@ use weir_upstream::Made;
 use super::{Pass, target, tls};
 use crate::request::Request;
 
-/// The key of the hashes: nobody outside can choose names that give the same one.
+/// The key of the hashes, so that nobody can provoke collisions.
 static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// The TLS part of it: the settings, and the name if it matters to the connection.
+/// The TLS parameters: the settings, and the name if it matters to the connection.
 #[derive(Hash)]
 pub struct Secured {
     pub(super) identity: ClientIdentity,
     pub(super) name: Option<String>,
 }
 
-/// What a new connection would be made with for this request. None if that cannot be said, and no
-/// kept one will do.
+/// The parameters of a new connection for this request. None if they cannot be determined, so that
+/// no kept connection fits.
 pub fn wanted(request: &mut Request, pass: &Pass<'_>) -> Option<Made> {
     let secured = match pass.tls {
         Some(settings) => Some(tls::wanted(request, pass, settings)?),
@@ -37,7 +37,7 @@ pub fn wanted(request: &mut Request, pass: &Pass<'_>) -> Option<Made> {
     Some(of(&options, secured.as_ref()))
 }
 
-/// What a connection was made with.
+/// The parameters that a connection was made with.
 pub fn of(options: &ConnectOptions, secured: Option<&Secured>) -> Made {
     if secured.is_none() && *options == ConnectOptions::default() {
         return Made::default();

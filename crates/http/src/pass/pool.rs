@@ -1,5 +1,5 @@
-//! Connections to upstreams kept for the next request. Each thread has its own, because a
-//! connection belongs to the loop that opened it; they outlive a reload of the configuration.
+//! Kept connections to upstreams. Each thread has its own, because a connection belongs to the loop
+//! that opened it. They survive reloads.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -17,14 +17,14 @@ thread_local! {
     static RANDOM: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::new());
 }
 
-/// How often connections that upstreams have closed, or that were idle for too long, are let go.
+/// The interval of sweeps, which close connections that are dead or have been idle for too long.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
-/// A connection that was kept.
+/// A kept connection.
 pub struct Kept {
     /// The connection.
     pub conn: Box<Conn>,
-    /// What it has behind it.
+    /// Its history.
     pub usage: Usage,
 }
 
@@ -33,8 +33,7 @@ pub fn with_random<T>(f: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
     RANDOM.with_borrow_mut(f)
 }
 
-/// A kept connection to `peer` that is still good, and that this request would have made in the
-/// same way.
+/// A live kept connection to `peer` with the parameters that this request needs.
 pub fn take(peer: &Peer, request: &mut Request, pass: &Pass<'_>) -> Option<Kept> {
     let config = pass.target.keepalive();
     if config.connections == 0 {
@@ -56,7 +55,7 @@ pub fn take(peer: &Peer, request: &mut Request, pass: &Pass<'_>) -> Option<Kept>
     })
 }
 
-/// Keeps a connection whose response has ended and left it usable.
+/// Keeps a connection that its response has left reusable.
 pub fn put(peer: &Peer, pass: &Pass<'_>, conn: Box<Conn>, mut usage: Usage) {
     let config = pass.target.keepalive();
     if config.connections == 0 || CLOSED.get() {
@@ -73,7 +72,7 @@ pub fn put(peer: &Peer, pass: &Pass<'_>, conn: Box<Conn>, mut usage: Usage) {
     sweep_later();
 }
 
-/// Sees to it that this thread lets go of dead connections from time to time, while it has any.
+/// Starts the sweeps of this thread, which run while it keeps connections.
 fn sweep_later() {
     if SWEEPING.replace(true) {
         return;
@@ -98,7 +97,7 @@ fn sweep_later() {
     });
 }
 
-/// Closes everything that is kept: the thread is to end, and keeps nothing from here on.
+/// Closes all kept connections, and keeps none from now on, because the thread is ending.
 pub fn close_all() {
     CLOSED.set(true);
     POOLS.with_borrow_mut(Pools::clear);

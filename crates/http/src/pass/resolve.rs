@@ -1,4 +1,4 @@
-//! Names that are known only when a request comes: looked up with the `resolver` in force.
+//! Resolution of names at run time, with the `resolver` in force.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use crate::request::Request;
 /// The addresses of `host`.
 ///
 /// # Errors
-/// The status to answer with: 502.
+/// The response status: 502.
 pub async fn addresses(request: &mut Request, host: &str, port: u16) -> Result<Vec<Addr>, u16> {
     let location = request.location.clone();
     let settings = location.settings.get(&RESOLVER);

@@ -1,5 +1,4 @@
-//! The head of an upstream's response: waiting for it while the request goes out, and taking it out
-//! of what has come.
+//! The head of an upstream's response: waiting for it while the request is sent, and parsing it.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,17 +14,17 @@ use super::sender::SendError;
 use super::{Pass, interim};
 use crate::request::Request;
 
-/// What the read that brings a head takes at most where the body is likely to be moved.
+/// The maximum length of the read that brings a head, if the body is likely to be moved.
 const SHORT_READ: usize = 16 * 1024;
 
-/// Waits for the head of the response while the request goes out.
+/// Waits for the response head while the request is sent.
 pub(super) async fn read(
     request: &mut Request,
     pass: &mut Pass<'_>,
     exchange: &mut Exchange,
 ) -> Result<(), Failure> {
     let size = pass.settings.buffer_size.0 as usize;
-    // Of a large body, little is read that could be moved.
+    // Of a large body, little is read, because the kernel can move the rest.
     let most = match std::mem::take(&mut exchange.usage.large) {
         true => pass.settings.first_read().min(size.max(SHORT_READ)),
         false => pass.settings.first_read(),
@@ -52,7 +51,7 @@ pub(super) async fn read(
                 if let Some(attempt) = request.attempts.current() {
                     attempt.received += n as u64;
                 }
-                // The wait goes on: the head must be there in time, however it comes.
+                // The wait continues: the whole head has to come in time.
                 if parse(request, pass, exchange, size).map_err(Failure::upstream)? {
                     return Ok(());
                 }
@@ -62,7 +61,7 @@ pub(super) async fn read(
                 return Err(Failure::upstream(cause));
             }
             Event::Unsent(SendError::Upstream(error)) => {
-                // The answer may be there already: a refusal of what is being sent.
+                // The response may be there already, such as a refusal of the body.
                 let last = Box::pin(last_words(request, pass, exchange, size));
                 if let Some(done) = last.await {
                     return done.map_err(Failure::upstream);
@@ -82,11 +81,11 @@ pub(super) async fn read(
     }
 }
 
-/// The wait for a head.
+/// The wait for a response head.
 struct Wait {
-    /// Whether the whole request has gone out.
+    /// Whether the whole request has been sent.
     sent: bool,
-    /// How much one read takes.
+    /// The maximum length of a read, in bytes.
     most: usize,
     send_timeout: Duration,
     read_timeout: Duration,
@@ -94,7 +93,7 @@ struct Wait {
 }
 
 impl Wait {
-    /// Sends what can be sent, and is ready with whatever comes first.
+    /// Sends as much as possible, and is ready with the first event.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -119,7 +118,7 @@ impl Wait {
         if let Poll::Ready(result) = input.poll_fill(cx, channel, self.most) {
             return Poll::Ready(Event::Received(result));
         }
-        // Early hints, if any; that the client is gone shows by itself.
+        // Sends early hints, if any. A client that is gone is noticed elsewhere.
         if request.client.queued() > 0 {
             let _ = request.poll_flush(cx);
         }
@@ -144,8 +143,8 @@ enum Event {
     TimedOut,
 }
 
-/// What can still be read from an upstream that takes no more of the request. It must be there
-/// within the timeout of reading, however it comes.
+/// Reads the response of an upstream that takes no more of the request. It must come within the
+/// read timeout.
 async fn last_words(
     request: &mut Request,
     pass: &mut Pass<'_>,
@@ -179,8 +178,8 @@ async fn last_words(
 
 const TOO_BIG: &str = "upstream sent too big header";
 
-/// Tries to take a head out of what there is, behind those of interim responses; whether it is
-/// there.
+/// Parses a head from the received bytes, after those of interim responses. Returns whether it is
+/// complete.
 pub(super) fn parse(
     request: &mut Request,
     pass: &mut Pass<'_>,
@@ -198,7 +197,7 @@ pub(super) fn parse(
                     request.log_upstream(level, &format!("{text} while {READING}"));
                 }
                 if head.status >= 200 || head.upgraded {
-                    // Before anything of the head has been used.
+                    // Checked before anything of the head is used.
                     match head.body.is_broken(input.bytes()) {
                         true => break INVALID_CHUNKS.to_owned(),
                         false => return Ok(true),

@@ -1,5 +1,5 @@
-//! Sending a request to an upstream: the head and a body that is there, or a body that is still
-//! on its way from the client.
+//! Sending a request to an upstream: the head, and a body that has been read or is still coming
+//! from the client.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -12,37 +12,36 @@ use crate::body::{BodyError, BodyStep};
 use crate::piece::Piece;
 use crate::request::Request;
 
-/// Pieces that one write takes.
+/// The maximum number of pieces in one write.
 const GATHER: usize = 8;
 
-/// How much of a streamed body may wait for the upstream before the client is asked for more.
+/// The number of queued bytes at which a streamed body is no longer read from the client.
 const STREAM_QUEUE: u64 = 64 * 1024;
 
-/// What is still to be sent.
+/// The part of a request that is still to be sent.
 pub struct Sender {
-    /// How much of the head, which lies in the request's state, has not gone out.
+    /// The number of unsent bytes of the head, which is in the request's state.
     head: usize,
     queue: VecDeque<Piece>,
     queued: u64,
-    /// The body comes from the client as it is sent (`proxy_request_buffering off`).
+    /// Whether the body is streamed from the client (`proxy_request_buffering off`).
     streaming: bool,
-    /// How the body is framed.
+    /// The framing of the body.
     frames: Option<&'static Frames>,
-    /// Bytes that have gone out.
+    /// The number of bytes sent.
     pub sent: u64,
 }
 
-/// Why sending stopped.
+/// Why sending has failed.
 pub enum SendError {
-    /// The upstream's connection.
+    /// An error of the upstream's connection.
     Upstream(io::Error),
-    /// The client's body.
+    /// An error of the client's body.
     Client(BodyError),
 }
 
 impl Sender {
-    /// Sends the head that the request's state holds, and then the client's body if there is one to
-    /// go with it.
+    /// Sends the head in the request's state, followed by the client's body if `body` includes it.
     pub fn new(request: &Request, body: OutgoingBody) -> Self {
         let frames = match body {
             OutgoingBody::Framed(frames) => Some(frames),
@@ -72,7 +71,7 @@ impl Sender {
         sender
     }
 
-    /// Queues bytes that follow the head as they are (`proxy_set_body`).
+    /// Queues unframed bytes after the head (`proxy_set_body`).
     pub fn push(&mut self, piece: Piece) {
         if !piece.is_empty() {
             self.queued += piece.len();
@@ -93,7 +92,7 @@ impl Sender {
         }
     }
 
-    /// Gives up on what is left: the upstream takes no more.
+    /// Drops the unsent part: the upstream takes no more.
     pub fn abandon(&mut self) {
         self.head = 0;
         self.queue.clear();
@@ -101,17 +100,17 @@ impl Sender {
         self.streaming = false;
     }
 
-    /// Whether all that there is has gone out, and more is to come from the client.
+    /// Whether everything available has been sent, and more is to come from the client.
     pub fn waits_for_client(&self) -> bool {
         self.streaming && self.head == 0 && self.queue.is_empty()
     }
 
-    /// Whether everything has gone out.
+    /// Whether everything has been sent.
     pub fn is_done(&self) -> bool {
         self.head == 0 && self.queue.is_empty() && !self.streaming
     }
 
-    /// Sends as much as can be. Ready when nothing is left; pending on either side otherwise.
+    /// Sends as much as possible. Ready when nothing is left, pending on either side otherwise.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -187,7 +186,7 @@ impl Sender {
         Poll::Ready(self.advance(n))
     }
 
-    /// Takes `n` bytes off the queue; none means that nobody takes any more.
+    /// Removes `n` sent bytes from the queue. None at all is an error.
     fn advance(&mut self, n: usize) -> io::Result<()> {
         if n == 0 {
             return Err(io::ErrorKind::WriteZero.into());

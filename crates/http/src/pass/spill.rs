@@ -1,4 +1,4 @@
-//! Where a response waits that does not fit into memory.
+//! The file of a response that exceeds memory.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -10,7 +10,7 @@ use super::transfer::Transfer;
 use crate::piece::Piece;
 use crate::request::Request;
 
-/// What memory has no room for, in a file.
+/// The part of a response that exceeds memory, in a file.
 pub(super) struct Spill<'a> {
     settings: &'a Transfer,
     file: TempFile<'a>,
@@ -18,12 +18,12 @@ pub(super) struct Spill<'a> {
 }
 
 impl<'a> Spill<'a> {
-    /// Nothing so far.
+    /// An empty spill.
     pub(super) fn new(request: &mut Request, settings: &'a Transfer) -> Self {
         Self { settings, file: TempFile::new(request, settings), told: false }
     }
 
-    /// How much more may be put in, in bytes.
+    /// The number of bytes that can still be added.
     pub(super) fn room(&self) -> u64 {
         if self.file.is_behind() {
             return 0;
@@ -31,8 +31,8 @@ impl<'a> Spill<'a> {
         self.settings.file_max().saturating_sub(self.file.len())
     }
 
-    /// Moves what waits for the client to the file, all but `memory` bytes. An error has been
-    /// logged.
+    /// Moves the bytes that wait for the client to the file, except `memory` of them. An error has
+    /// been logged.
     pub(super) fn relieve(&mut self, request: &mut Request, memory: u64) -> io::Result<()> {
         if request.client.held() <= memory || self.room() == 0 {
             return Ok(());
@@ -51,12 +51,12 @@ impl<'a> Spill<'a> {
         moved
     }
 
-    /// Writes `bytes` behind what there is; the stretch of the file that holds them, or will.
+    /// Appends `bytes`. Returns the range of the file that holds them, now or later.
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result<Piece, Unwritten> {
         self.file.put(bytes)
     }
 
-    /// Ready when all that was put in is there.
+    /// Ready when all appended bytes are written.
     pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
         self.file.poll_written(cx)
     }

@@ -1,4 +1,4 @@
-//! What happened at each upstream that was asked: the figures behind `$upstream_*`.
+//! The attempts at upstreams, with the figures behind `$upstream_*`.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -11,12 +11,12 @@ use weir_wire::header::Headers;
 use super::clock;
 use super::target::Place;
 
-/// Who was asked: kept as it is, and made text only for those who want to read it.
+/// The party asked in an attempt. It becomes text only when needed.
 #[derive(Clone, Debug)]
 pub enum Asked {
     /// A peer.
     Peer(Arc<Peer>),
-    /// The group, when none of its peers could be had.
+    /// A group without an available peer.
     Group(Arc<Group>),
 }
 
@@ -33,19 +33,19 @@ impl Asked {
 /// One attempt.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// Who was asked.
+    /// The party asked.
     pub asked: Asked,
     /// The status, 0 while there is none.
     pub status: u16,
-    /// When it began, milliseconds of the monotonic clock.
+    /// The start, in milliseconds of the monotonic clock.
     pub started: u64,
-    /// Milliseconds to the connection.
+    /// Milliseconds until the connection was made.
     pub connect: Option<u64>,
-    /// Milliseconds to the head.
+    /// Milliseconds until the head was complete.
     pub header: Option<u64>,
-    /// Milliseconds to the last byte.
+    /// Milliseconds until the last byte.
     pub response: Option<u64>,
-    /// Bytes received, heads included.
+    /// Bytes received, including heads.
     pub received: u64,
     /// Bytes sent.
     pub sent: u64,
@@ -53,44 +53,44 @@ pub struct Attempt {
     pub body: u64,
 }
 
-/// What variables tell about a pass (`$proxy_host` and its like).
+/// The values of variables about a pass (`$proxy_host` and the like).
 #[derive(Default)]
 pub struct Shown {
-    /// Where to.
+    /// The destination.
     pub place: Option<Arc<Place>>,
-    /// Whether the body goes out in chunks.
+    /// Whether the body is chunked.
     pub chunked: bool,
-    /// How long the body is as it goes out.
+    /// The length of the body as it is sent.
     pub body_length: Option<u64>,
 }
 
-/// All attempts of a request, over internal redirects.
+/// All attempts of a request, across internal redirects.
 #[derive(Default)]
 pub struct Attempts {
-    /// What stands before an address in the log.
+    /// The prefix of addresses in the log.
     scheme: &'static str,
-    /// What variables tell about the pass under way.
+    /// The values of variables about the current pass.
     pub shown: Shown,
-    /// In order. The flag says that an attempt was the first of another pass (an internal
-    /// redirect), which the variables show by a colon instead of a comma.
+    /// The attempts in order. The flag marks the first attempt of another pass (an internal
+    /// redirect), which variables separate with a colon instead of a comma.
     pub list: Vec<(bool, Attempt)>,
-    /// The response's fields as the upstream sent them (`$upstream_http_*`).
+    /// The response's fields as received (`$upstream_http_*`).
     pub headers: Rc<Headers>,
     /// Its trailers.
     pub trailers: Headers,
-    /// The head of the request as it goes out.
+    /// The head of the request as it is sent.
     pub head: Buf,
-    /// Where the URI stands in it.
+    /// The range of the URI in the head.
     pub uri: Range<usize>,
     /// Bytes of early hints so far.
     pub hints: u64,
-    /// How many interim responses the attempt has had.
+    /// The number of interim responses in the current attempt.
     pub interims: usize,
     new_pass: bool,
 }
 
 impl Attempts {
-    /// Forgets everything and keeps the memory.
+    /// Resets everything, and keeps the memory.
     pub(crate) fn reset(&mut self) {
         self.count();
         let Self { scheme, shown, list, headers, trailers, head, uri, hints, interims, new_pass } =
@@ -106,11 +106,11 @@ impl Attempts {
         *new_pass = false;
     }
 
-    /// Tells the peers what their attempts have come to.
+    /// Adds the attempts to the counters of their peers.
     fn count(&self) {
         for (_, attempt) in &self.list {
             if let Asked::Peer(peer) = &attempt.asked {
-                // A status without a head is ours.
+                // A status without a head is not the peer's.
                 let response = attempt.header.and(attempt.response);
                 let response = response.map(|time| (attempt.status, time));
                 let (sent, received) = (attempt.sent, attempt.received);
@@ -119,8 +119,8 @@ impl Attempts {
         }
     }
 
-    /// A pass begins: what it does is told apart from what an earlier one did. `scheme` stands
-    /// before addresses in the log.
+    /// Begins a pass, which variables separate from earlier ones. `scheme` precedes addresses in
+    /// the log.
     pub fn begin_pass(&mut self, scheme: &'static str) {
         self.scheme = scheme;
         self.shown = Shown::default();
@@ -129,8 +129,8 @@ impl Attempts {
         self.trailers.clear();
     }
 
-    /// How the log calls the upstream that was asked last: scheme, address, and the URI that was
-    /// sent. None before the first.
+    /// The last upstream as logged: scheme, address, and the URI that was sent. None before the
+    /// first.
     pub fn label(&self) -> Option<String> {
         let (_, last) = self.list.last()?;
         let between = match &last.asked {
@@ -146,19 +146,19 @@ impl Attempts {
         Rc::make_mut(&mut self.headers)
     }
 
-    /// The attempt under way.
+    /// The current attempt.
     pub fn current(&mut self) -> Option<&mut Attempt> {
         self.list.last_mut().map(|(_, attempt)| attempt)
     }
 
-    /// The connection is there.
+    /// Records the connection.
     pub fn connected(&mut self) {
         if let Some(attempt) = self.current() {
             attempt.connect = Some(attempt.elapsed());
         }
     }
 
-    /// The head is there.
+    /// Records the head.
     pub fn headed(&mut self, status: u16) {
         if let Some(attempt) = self.current() {
             attempt.header = Some(attempt.elapsed());
@@ -166,7 +166,7 @@ impl Attempts {
         }
     }
 
-    /// The attempt has ended.
+    /// Records the end of the attempt.
     pub fn finish(&mut self) {
         if let Some(attempt) = self.current()
             && attempt.response.is_none()
@@ -175,7 +175,7 @@ impl Attempts {
         }
     }
 
-    /// The attempt failed with this status.
+    /// Records the status of a failed attempt.
     pub fn set_status(&mut self, status: u16) {
         if let Some(attempt) = self.current()
             && attempt.status == 0
@@ -184,7 +184,7 @@ impl Attempts {
         }
     }
 
-    /// What balancing wants to know.
+    /// The timings for balancing.
     pub fn timings(&mut self) -> Timings {
         let Some(attempt) = self.current() else { return Timings::default() };
         if attempt.header.is_none() {
@@ -202,7 +202,7 @@ impl Attempts {
         self.head.get(self.uri.clone()).unwrap_or_default()
     }
 
-    /// An attempt begins.
+    /// Begins an attempt.
     pub fn begin(&mut self, asked: Asked) {
         self.interims = 0;
         let attempt = Attempt {
@@ -222,7 +222,7 @@ impl Attempts {
 }
 
 impl Drop for Attempts {
-    /// Of a request whose memory is not used again.
+    /// Counts for a request whose memory is not reused.
     fn drop(&mut self) {
         self.count();
     }
@@ -235,7 +235,7 @@ impl Attempt {
     }
 }
 
-/// Empties fields, in their own memory unless somebody else still reads them.
+/// Clears fields in place, or replaces them if they are still shared.
 fn clear(headers: &mut Rc<Headers>) {
     match Rc::get_mut(headers) {
         Some(headers) => headers.clear(),

@@ -1,5 +1,5 @@
-//! Requests of one session to one server: what `sticky` wants of a request, sets on a response and
-//! learns from it (nginx: `ngx_http_upstream_sticky_module`).
+//! Session affinity: the part of `sticky` in requests and responses (nginx:
+//! `ngx_http_upstream_sticky_module`).
 
 use weir_script::VarId;
 use weir_upstream::settings::StickyConfig;
@@ -8,19 +8,19 @@ use weir_upstream::{CookieMoment, Group, Peer, Pick};
 use super::{Pass, clock};
 use crate::request::{Request, State};
 
-/// What a request brings along, and what its response is to set.
+/// The session of a request, and the cookie of its response.
 #[derive(Default)]
 pub struct Bound {
-    /// The sid of a peer or the id of a session, as found in the request.
+    /// The sid of a peer or the id of a session, from the request.
     id: Vec<u8>,
-    /// The value of `Set-Cookie` for the peer that was chosen last.
+    /// The value of `Set-Cookie` for the peer chosen last.
     cookie: Option<Vec<u8>>,
 }
 
-/// Where a request keeps it.
+/// The session of each request.
 static BOUND: State<Bound> = State::new(Bound::default);
 
-/// The peer that the session is bound to, by its sid; empty when there is none yet.
+/// The sid of the peer that the session is bound to; empty if there is none yet.
 pub fn wanted(request: &mut Request, group: &Group, config: &StickyConfig) -> Vec<u8> {
     let id = first_value(request, &config.lookup);
     let sid = match group.sessions() {
@@ -32,7 +32,7 @@ pub fn wanted(request: &mut Request, group: &Group, config: &StickyConfig) -> Ve
     sid
 }
 
-/// The first variable that has a value.
+/// The value of the first variable that has one.
 fn first_value(request: &mut Request, variables: &[VarId]) -> Vec<u8> {
     let mut value = Vec::new();
     for &variable in variables {
@@ -48,7 +48,7 @@ fn config<'a>(pass: &'a Pass<'_>) -> Option<&'a StickyConfig> {
     pass.target.upstream()?.plan.sticky.as_ref()
 }
 
-/// A peer was chosen: its cookie is what the response will set.
+/// Prepares the cookie of the chosen peer for the response.
 pub fn chosen(request: &mut Request, pass: &Pass<'_>, peer: &Peer) {
     let Some(config) = config(pass) else { return };
     let Some(cookie) = &config.cookie else { return };
@@ -64,7 +64,7 @@ pub fn chosen(request: &mut Request, pass: &Pass<'_>, peer: &Peer) {
     request.state(&BOUND).cookie = Some(value);
 }
 
-/// Adds the cookie to the fields of a response that is about to be made, whoever makes it.
+/// Adds the cookie to the response, whatever its source.
 pub fn set_cookie(request: &mut Request, pass: &Pass<'_>) {
     if config(pass).is_none_or(|config| config.cookie.is_none()) {
         return;
@@ -74,14 +74,14 @@ pub fn set_cookie(request: &mut Request, pass: &Pass<'_>) {
     }
 }
 
-/// The head of a response is here.
+/// Learns the session once the head of the response is complete.
 pub fn headed(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) {
     if config(pass).is_some_and(|config| config.after_header) {
         learn(request, pass, pick);
     }
 }
 
-/// The peer is given back as one that answered.
+/// Learns the session once the peer has answered in full.
 pub fn served(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) {
     if config(pass).is_some_and(|config| !config.after_header) {
         learn(request, pass, pick);

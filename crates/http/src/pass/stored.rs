@@ -1,8 +1,8 @@
-//! A response that is kept as a file (`proxy_store` and its relatives).
+//! Storing responses as files (`proxy_store` and its relatives).
 //!
-//! What an upstream sends is written to a temporary file while it goes to the client. When the body
-//! has ended, whole and with status 200, the file gets its name; else it is gone with its last
-//! descriptor. The client's pace does not matter, nor whether it stays.
+//! A response is written to a temporary file while it goes to the client. If its body is complete
+//! and its status 200, the file then gets its name; otherwise it disappears with its last
+//! descriptor. Neither the client's pace nor its leaving matters.
 
 use std::ffi::OsString;
 use std::future::poll_fn;
@@ -27,15 +27,15 @@ use crate::module::Pending;
 use crate::piece::Piece;
 use crate::request::Request;
 
-/// `proxy_store`: whether responses are kept as files, and under which name.
+/// `proxy_store`: whether responses are stored, and under which name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Store {
-    /// They are not.
+    /// Not stored.
     #[default]
     Off,
-    /// Under the name that the URI has by `root` or `alias`.
+    /// Stored under the path of the URI by `root` or `alias`.
     Mapped,
-    /// Under this one.
+    /// Stored under this path.
     Named(Template),
 }
 
@@ -68,15 +68,15 @@ impl Value for Store {
     }
 }
 
-/// Which blocks keep responses, and by which directive.
+/// The blocks that store or cache responses, with the name of the directive.
 #[derive(Default)]
 struct Keepers(Vec<(BlockId, String)>);
 
-/// Lets a block have one of two directives, told apart by what follows the protocol in their
-/// names: `node` is the one that ends in `own`.
+/// Records that a block has a directive `node` whose name ends in `own`, and excludes the one of
+/// the same protocol that ends in `other`.
 ///
 /// # Errors
-/// nginx's words when the block has the other one.
+/// nginx's message, if the block has the other directive.
 pub(crate) fn exclude(node: &Node, cx: &mut Cx<'_>, own: &str, other: &str) -> Result<(), Fault> {
     let name = node.text().into_owned();
     let other = format!("{}{other}", name.strip_suffix(own).unwrap_or_default());
@@ -90,12 +90,12 @@ pub(crate) fn exclude(node: &Node, cx: &mut Cx<'_>, own: &str, other: &str) -> R
 }
 
 impl Store {
-    /// Whether responses are kept.
+    /// Whether responses are stored.
     pub fn is_on(&self) -> bool {
         !matches!(self, Self::Off)
     }
 
-    /// The name of this request's response. None if it has none, which has been logged if it is a
+    /// The path for this request's response. None if it has none, which has been logged if it is a
     /// fault.
     fn path(&self, request: &mut Request) -> Option<PathBuf> {
         match self {
@@ -109,9 +109,9 @@ impl Store {
     }
 }
 
-/// It answers nothing: whoever wants what is kept asks for the files (`try_files`, `error_page`).
+/// Never answers: stored responses are served as files (`try_files`, `error_page`).
 impl Keep for Store {
-    /// A HEAD request has brought nothing to keep.
+    /// A response without a body, as to HEAD, is not stored.
     fn wants(&self, request: &Request, settings: &Transfer, head: &ResponseHead) -> bool {
         head.status == 200
             && !matches!(head.body, BodyReader::None)
@@ -123,7 +123,7 @@ impl Keep for Store {
     }
 }
 
-/// A response on its way into a file.
+/// A response that is being stored.
 struct Stored<'a> {
     settings: &'a Transfer,
     file: TempFile<'a>,
@@ -186,7 +186,7 @@ mod tests {
         assemble_text(&tables, &format!("http {{\n{http}\n}}\n"))
     }
 
-    /// What is in force in the one server of `http`.
+    /// The settings in force in the one server of `http`.
     fn in_force(http: &str) -> (Store, Rights, bool) {
         let assembly = assembled(http);
         assert_eq!(assembly.one_lines(), Vec::<String>::new(), "{http}");

@@ -1,4 +1,4 @@
-//! The temporary file of a response: bytes go in at its end, and pieces of it come out.
+//! The temporary file of a response: bytes are appended, and returned as pieces.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,44 +13,44 @@ use crate::core::temp_path;
 use crate::piece::Piece;
 use crate::request::Request;
 
-/// A temporary file, made when it is needed.
+/// A temporary file, created when it is needed.
 pub(super) struct TempFile<'a> {
     settings: &'a Transfer,
-    /// Where it is written (`aio_write`).
+    /// How it is written (`aio_write`).
     aio: Aio,
     file: Option<Rc<File>>,
     path: PathBuf,
     len: u64,
 }
 
-/// How much may be on its way into a temporary file before no more is read that would follow it.
+/// The number of unwritten bytes at which appending has to wait.
 const MOST_UNWRITTEN: usize = 1024 * 1024;
 
-/// Why the file could not be made or written, in words for the log.
+/// The log message for a file that could not be created or written.
 pub(super) struct Unwritten(String);
 
 impl<'a> TempFile<'a> {
-    /// No file so far. A pool of threads that is not known has been logged; the loop writes then.
+    /// No file yet. An unknown pool of threads has been logged; writes then run on the loop.
     pub(super) fn new(request: &mut Request, settings: &'a Transfer) -> Self {
         let aio = request.aio_write().unwrap_or_default();
         Self { settings, aio, file: None, path: PathBuf::new(), len: 0 }
     }
 
-    /// Where it is written.
+    /// How it is written.
     pub(super) fn aio(&self) -> &Aio {
         &self.aio
     }
 
-    /// Whether so much is on its way into the file that it must get there first.
+    /// Whether unwritten bytes have to be written first.
     pub(super) fn is_behind(&self) -> bool {
         !self.aio.is_off()
             && self.file.as_ref().is_some_and(|file| file.unwritten() >= MOST_UNWRITTEN)
     }
 
-    /// Ready when all that was put into the file is there.
+    /// Ready when all appended bytes are written.
     ///
     /// # Errors
-    /// When it could not be written.
+    /// They could not be written.
     pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
         match &self.file {
             Some(file) if !self.aio.is_off() => {
@@ -65,20 +65,20 @@ impl<'a> TempFile<'a> {
         Unwritten(temp_path::failed("pwrite()", &self.path, error))
     }
 
-    /// How many bytes it holds.
+    /// The length in bytes.
     pub(super) fn len(&self) -> u64 {
         self.len
     }
 
-    /// The name that the file would have, if there is a file.
+    /// The path that the file would have, if there is a file.
     pub(super) fn path(&self) -> Option<&Path> {
         self.file.as_ref().map(|_| self.path.as_path())
     }
 
-    /// The file, which is made in the folder of the settings unless it is there.
+    /// The file, which is created in the folder of the settings if necessary.
     ///
     /// # Errors
-    /// When the folder is missing, closed to us or full.
+    /// The folder is missing, not writable or full.
     pub(super) fn open(&mut self) -> Result<&Rc<File>, Unwritten> {
         let file = match self.file.take() {
             Some(file) => file,
@@ -93,10 +93,10 @@ impl<'a> TempFile<'a> {
         Ok(self.file.insert(file))
     }
 
-    /// Writes `bytes` behind what there is; the stretch of the file that holds them, or will.
+    /// Appends `bytes`. Returns the range of the file that holds them, now or later.
     ///
     /// # Errors
-    /// As for [`TempFile::open`], and when the file cannot be written.
+    /// As for [`TempFile::open`], or the file could not be written.
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result<Piece, Unwritten> {
         let start = self.len;
         let file = Rc::clone(self.open()?);
@@ -107,7 +107,7 @@ impl<'a> TempFile<'a> {
     }
 }
 
-/// Logs that the file could not be made or written.
+/// Logs that the file could not be created or written.
 #[cold]
 pub(super) fn failed(request: &Request, why: &Unwritten) {
     request.log_upstream(Level::Crit, &format!("{} while reading upstream", why.0));

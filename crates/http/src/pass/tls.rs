@@ -1,4 +1,4 @@
-//! TLS towards an upstream: the settings under `proxy_ssl_` and other prefixes, and the handshake
+//! TLS to upstreams: the settings under `proxy_ssl_` and other prefixes, and the handshake
 //! (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_verify>).
 
 use std::io;
@@ -24,43 +24,43 @@ use weir_edge::tls::values::{CertificateCache, Passwords, ProtocolSet};
 use weir_edge::tls::{late, warn_of, warn_of_missing};
 
 directives! {
-    /// TLS towards upstreams.
+    /// TLS to upstreams.
     pub struct UpstreamTls in [http, server, location] {
-        /// Resumes sessions with upstreams.
+        /// Resumes TLS sessions with upstreams.
         "session_reuse" => session_reuse: bool = true,
-        /// The protocols.
+        /// The protocol versions.
         "protocols" => protocols: ProtocolSet,
-        /// The ciphers, in OpenSSL's words.
+        /// The ciphers, in OpenSSL's syntax.
         "ciphers" as "ciphers" => ciphers: String = "DEFAULT".to_owned(),
-        /// The name that the certificate is checked for and that is sent, if not the host's.
+        /// The server name to verify and send, in place of the host.
         "name" as "name" => name: Option<Template>,
-        /// Tells the upstream the name.
+        /// Sends the server name with SNI.
         "server_name" => server_name: bool = false,
-        /// Checks the upstream's certificate.
+        /// Verifies the upstream's certificate.
         "verify" => verify: bool = false,
-        /// How many authorities may stand between the certificate and one that is trusted.
+        /// The maximum number of intermediate authorities in a certificate chain.
         "verify_depth" => verify_depth: u32 = 1,
-        /// The authorities that are trusted.
+        /// The trusted authorities.
         "trusted_certificate" as "file" => trusted_certificate: String,
-        /// Lists of revoked certificates.
+        /// The certificate revocation lists.
         "crl" as "file" => crl: String,
-        /// The certificate to show to upstreams; may have variables.
+        /// The certificate for upstreams; may have variables.
         "certificate" as "file" => certificate: Option<Template>,
-        /// Its key.
+        /// The key of the certificate for upstreams.
         "certificate_key" as "file" => certificate_key: Option<Template>,
-        /// How long certificates stay in memory that variables name.
+        /// The cache of certificates whose names have variables.
         "certificate_cache" => certificate_cache: CertificateCache,
-        /// Passwords of private keys, a line each.
+        /// The passwords of private keys, one on each line.
         "password_file" => passwords: Passwords,
-        /// A setting in OpenSSL's own words.
+        /// An OpenSSL configuration command.
         "conf_command" => conf_commands: Many<Pair>,
-        // The settings made ready; what is wrong with them is told where they are needed.
+        // The prepared settings. Faults are reported where the settings are used.
         field context: Inherit<Option<Arc<Result<ClientContext, String>>>>,
     }
     finish = UpstreamTls::finish;
 }
 
-/// Settings made ready for handshakes.
+/// Settings prepared for handshakes.
 pub struct ClientContext {
     tls: ClientTls,
     /// A certificate and a key whose names have variables.
@@ -79,7 +79,7 @@ impl UpstreamTls {
         Ok(())
     }
 
-    /// Whether another level's context, and the sessions with it, can serve here.
+    /// Whether another level's context can be shared, with its sessions.
     fn is_like(&self, other: &Self) -> bool {
         self.session_reuse == other.session_reuse
             && self.protocols == other.protocols
@@ -96,8 +96,8 @@ impl UpstreamTls {
             && self.conf_commands == other.conf_commands
     }
 
-    /// Says what is wrong with the settings, now that they are needed. `prefix` is that of the
-    /// directives' names.
+    /// Reports faults of the settings, which are now needed. `prefix` is that of the directives'
+    /// names.
     ///
     /// # Errors
     /// nginx's message.
@@ -109,7 +109,7 @@ impl UpstreamTls {
     }
 }
 
-/// Stands for the prefix of the directives in messages.
+/// The placeholder for the directives' prefix in messages.
 const PREFIX: &str = "{prefix}";
 
 impl ClientContext {
@@ -169,14 +169,14 @@ impl ClientContext {
         Ok(Some(self.tls.with_key(key)))
     }
 
-    /// The certificate and the key that variables name, if there are any.
+    /// The certificate and the key named by variables, if there are any.
     fn named(&self, request: &mut Request) -> Option<(Vec<u8>, Vec<u8>)> {
         let (certificate, key) = self.computed.as_ref()?;
         let certificate = request.eval(certificate);
         (!certificate.is_empty()).then(|| (certificate, request.eval(key)))
     }
 
-    /// What the settings come to for one request, if that can be said.
+    /// The identity of connections for one request, if it can be determined.
     fn identity(&self, request: &mut Request) -> Option<ClientIdentity> {
         let Some((certificate, _)) = self.named(request) else { return Some(self.tls.identity()) };
         let chain = Source::named_chain(&self.prefix, self.cache.as_deref(), &certificate).ok()?;
@@ -184,7 +184,7 @@ impl ClientContext {
     }
 }
 
-/// What a connection would be made with for this request; None if it could not be made.
+/// The TLS parameters of a connection for this request; None if it could not be made.
 pub(super) fn wanted(
     request: &mut Request,
     pass: &Pass<'_>,
@@ -196,7 +196,7 @@ pub(super) fn wanted(
     Some(Secured { identity, name })
 }
 
-/// The name that the upstream's certificate is for.
+/// The name in the upstream's certificate.
 fn name(request: &mut Request, pass: &Pass<'_>, settings: &UpstreamTls) -> String {
     let name = match &settings.name {
         Some(template) => request.eval(template),
@@ -207,10 +207,10 @@ fn name(request: &mut Request, pass: &Pass<'_>, settings: &UpstreamTls) -> Strin
 
 const DOING: &str = "SSL handshaking to upstream";
 
-/// Shakes hands on a new connection, if the protocol wants it; what it was made with then.
+/// Performs the handshake on a new connection if it uses TLS, and returns its parameters.
 ///
 /// # Errors
-/// Why it failed; it has been logged.
+/// The failure, which has been logged.
 pub async fn handshake(
     request: &mut Request,
     pass: &Pass<'_>,

@@ -1,4 +1,5 @@
-//! After `101 Switching Protocols`: bytes both ways until one side ends (WebSocket and the like).
+//! Tunnels after `101 Switching Protocols` (WebSocket and the like): bytes in both directions until
+//! one side ends.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,10 +17,10 @@ use crate::module::Verdict;
 use crate::request::Request;
 use crate::response::Sent;
 
-/// How much is read from one side before it has been written to the other.
+/// The maximum number of bytes read from one side before they are written to the other.
 const BUFFER: usize = 16 * 1024;
 
-/// Sends the head and then carries bytes.
+/// Sends the head, then relays bytes.
 pub async fn run(
     request: &mut Request,
     pass: &Pass<'_>,
@@ -39,13 +40,13 @@ pub async fn run(
     Verdict::Done
 }
 
-/// One direction.
+/// One direction of a tunnel.
 struct Lane {
     buf: Buf,
     start: usize,
-    /// The source has ended.
+    /// Whether the source has ended.
     ended: bool,
-    /// The end was passed on.
+    /// Whether the end has been passed on.
     shut: bool,
     carried: u64,
 }
@@ -55,7 +56,7 @@ impl Lane {
         Self { buf: early, start: 0, ended: false, shut: false, carried: 0 }
     }
 
-    /// Moves what can be moved. Ready with true when the direction is finished, pending otherwise.
+    /// Moves as many bytes as possible. Ready when the direction has ended.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -89,8 +90,7 @@ impl Lane {
     }
 }
 
-/// Carries bytes until both directions are done, one breaks, or nothing moves for the timeout of
-/// reading.
+/// Relays bytes until a direction has ended or failed, or nothing moves for the read timeout.
 async fn carry(request: &mut Request, pass: &Pass<'_>, exchange: &mut Exchange) {
     let timeout = pass.settings.read_timeout.0;
     let mut down = Lane::new(exchange.input.take());

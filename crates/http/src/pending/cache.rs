@@ -1,6 +1,6 @@
 //! The cache of responses, under the prefix of each protocol that has one
-//! (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_cache>). It is read and
-//! checked, and nothing is kept yet.
+//! (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_cache>). Its directives are
+//! checked, but nothing is cached yet.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ static FASTCGI: Slot<Caching> = Slot::new();
 static UWSGI: Slot<Caching> = Slot::new();
 static SCGI: Slot<Caching> = Slot::new();
 
-/// What only HTTP has of the cache.
+/// The cache directives of HTTP only.
 const HTTP_ONLY: &[&str] = &["cache_convert_head"];
 
 /// The tables of the cache.
@@ -32,7 +32,7 @@ pub(super) const TABLES: &[&Table] = &[
 ];
 
 bitmask! {
-    /// Whose responses are kept.
+    /// The methods whose responses are cached.
     pub(super) struct Methods {
         "GET" => GET = 2,
         "HEAD" => HEAD = 4,
@@ -65,7 +65,7 @@ directives! {
     finish = Caching::finish;
 }
 
-/// What `…_cache` names.
+/// The argument of `…_cache`.
 #[derive(Clone, Debug)]
 enum Zone {
     Off,
@@ -73,11 +73,11 @@ enum Zone {
     Computed,
 }
 
-/// The zones that are declared, with the directive that did it.
+/// The declared zones, with their directives.
 #[derive(Default)]
 struct Declared(HashMap<String, String>);
 
-/// `zone | off`: a block has either a cache or a store.
+/// Sets `…_cache`. A block can have a cache or a store, but not both.
 fn set_cache(own: &mut CachingWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     if own.zone.is_some() {
         return Err(Fault::duplicate());
@@ -99,14 +99,14 @@ fn set_cache(own: &mut CachingWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(
     Ok(())
 }
 
-/// Tells the zones of the protocols apart.
+/// The usage of a zone, which tells the protocols apart.
 fn usage(name: &str) -> &'static str {
     let known = ["fastcgi cache", "uwsgi cache", "scgi cache"];
     let protocol = name.split('_').next().unwrap_or_default();
     known.into_iter().find(|usage| usage.starts_with(protocol)).unwrap_or("proxy cache")
 }
 
-/// The least size of a zone for keys: two pages.
+/// The minimum size of a keys zone: two pages.
 const MIN_KEYS: u64 = 2 * 4096;
 
 fn set_path(_: &mut CachingWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
@@ -141,7 +141,7 @@ fn keys_zone(word: &Word, text: &[u8]) -> Result<(String, u64), Fault> {
     Ok((String::from_utf8_lossy(&text[..colon]).into_owned(), size))
 }
 
-/// Checks a parameter of `…_cache_path`. Whether there is one of that name.
+/// Checks a parameter of `…_cache_path`. Returns whether it is known.
 fn parameter(word: &Word) -> Result<bool, Fault> {
     if let Some(levels) = word.after("levels=") {
         return match are_levels(levels) {
@@ -185,7 +185,7 @@ fn parameter(word: &Word) -> Result<bool, Fault> {
     Ok(false)
 }
 
-/// One to three digits, 1 or 2 each, with colons between; nothing at all is right, too.
+/// Whether a text is empty, or one to three digits 1 or 2 with colons between.
 fn are_levels(text: &[u8]) -> bool {
     const MAX_LEVELS: usize = 3;
     let mut levels = text.split(|&byte| byte == b':');

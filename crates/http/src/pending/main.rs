@@ -13,14 +13,14 @@ directives! {
 }
 
 directives! {
-    /// QUIC's part of the main level.
+    /// QUIC on the main level.
     pub(super) struct Quic in [main] {
         "quic_bpf" => bpf: bool = false,
     }
 }
 
 pending! {
-    /// What stands outside of `http {}`.
+    /// Directives outside of `http {}`.
     pub static MAIN = {
         // openssl
         "ssl_engine" in [main] [1];

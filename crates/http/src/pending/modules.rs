@@ -1,4 +1,4 @@
-//! Modules of http that are neither filters nor upstreams.
+//! Modules of http other than filters and upstreams.
 
 use weir_conf::value::Size;
 use weir_conf::{Slot, bitmask, directives, pending};
@@ -9,7 +9,7 @@ pub(super) static DAV: Slot<Dav> = Slot::new();
 pub(super) static MP4: Slot<Mp4> = Slot::new();
 
 bitmask! {
-    /// The methods of WebDAV that change files.
+    /// The methods of WebDAV that modify files.
     pub(super) struct DavMethods {
         "off" => OFF = 1,
         "put" => PUT = 2,
@@ -21,7 +21,7 @@ bitmask! {
 }
 
 directives! {
-    /// Changing files.
+    /// Modification of files by WebDAV.
     pub(super) struct Dav in [http, server, location] {
         "dav_methods" => methods: DavMethods,
         "create_full_put_path" => create_full_put_path: bool = false,
@@ -31,12 +31,12 @@ directives! {
 }
 
 directives! {
-    /// Seeking in films.
+    /// Pseudo-streaming of MP4 files.
     pub(super) struct Mp4 in [http, server, location] {
         "mp4_buffer_size" => buffer_size: Size,
         "mp4_max_buffer_size" => max_buffer_size: Size,
         "mp4_start_key_frame" => start_key_frame: bool = false,
-        // The module of slices is as small.
+        // The only directive of the slice module.
         "slice" => slice: Size,
     }
 }

@@ -1,4 +1,4 @@
-//! TLS towards clients in `stream {}` and `mail {}`, read and checked only.
+//! TLS to clients in `stream {}` and `mail {}`, which is only checked.
 
 use weir_conf::value::{Msec, Pair, Sec};
 use weir_conf::{Cx, Fault, Many, directives, keywords};
@@ -138,7 +138,7 @@ impl MailTls {
     }
 }
 
-/// Reads certificates and keys, as they will be needed.
+/// Loads certificates and keys, to check them.
 fn load(
     certificates: &[String],
     keys: &[String],

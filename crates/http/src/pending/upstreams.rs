@@ -1,5 +1,5 @@
-//! Upstreams that speak something else than HTTP/1: what their modules have of their own, and what
-//! they share with `proxy_`, all of it read and checked only.
+//! Upstream protocols other than HTTP/1: their own directives, and those shared with `proxy_`. They
+//! are only checked.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ static GRPC: Slot<Grpc> = Slot::new();
 static GRPC_TRANSFER: Slot<Transfer> = Slot::new();
 static GRPC_TLS: Slot<UpstreamTls> = Slot::new();
 
-/// What gRPC has no buffers, files and bodies for.
+/// The `Transfer` rows that gRPC lacks: it has no buffers, files and bodies for them.
 const NOT_GRPC: &[&str] = &[
     "buffering",
     "request_buffering",
@@ -43,7 +43,7 @@ const NOT_GRPC: &[&str] = &[
     "count_broken",
 ];
 
-/// Neither trailers nor marks to send by; what Weir adds to `proxy_` comes with the protocols.
+/// The `Transfer` rows that uwsgi and SCGI lack. Rows that Weir adds come with the protocols.
 const NOT_CGI: &[&str] = &["pass_trailers", "send_lowat", "count_broken"];
 
 /// The tables of the protocols.
@@ -118,8 +118,8 @@ impl Value for Param {
     }
 }
 
-/// Reads the values as they will be computed, so that what is wrong with them is told. What stands
-/// in `http {}` is read where a server inherits it.
+/// Compiles the values to report their faults. Those of `http {}` are compiled in the servers that
+/// inherit them.
 fn compile(values: impl Iterator<Item = impl AsRef<[u8]>>, cx: &mut Cx<'_>) -> Result<(), Fault> {
     if cx.context() == Contexts::HTTP {
         return Ok(());
@@ -175,7 +175,7 @@ impl Value for Split {
         }
     }
 
-    /// The last one counts.
+    /// The last occurrence counts.
     fn again(&mut self, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
         *self = Self::parse(node, cx)?;
         Ok(())

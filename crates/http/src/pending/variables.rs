@@ -1,7 +1,7 @@
-//! Variables of nginx's modules that are not here yet.
+//! Variables of nginx's modules that are not supported yet.
 
-/// Names that are accepted with a warning and stand for nothing. As with directives, what a
-/// configuration may guard its pages by is not among them.
+/// Names that are accepted with a warning and have no value. As with directives, variables that may
+/// guard access are not among them.
 const NAMES: &[&str] = &[
     "fastcgi_path_info",
     "fastcgi_script_name",
@@ -16,18 +16,18 @@ const NAMES: &[&str] = &[
     "upstream_cache_status",
 ];
 
-/// Whether a variable that nothing defines is one of nginx's.
+/// Whether an undefined variable is one of nginx's.
 pub(crate) fn is_pending(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// Those that a configuration may not define in nginx either.
+/// The pending variables that a configuration cannot define in nginx either.
 pub(crate) fn fixed() -> impl Iterator<Item = &'static str> {
     let fixed = |name: &&str| *name != "proxy_add_via";
     NAMES.iter().copied().filter(fixed)
 }
 
-/// All of them, for the list of differences.
+/// All pending variables, for the list of differences.
 pub fn names() -> &'static [&'static str] {
     NAMES
 }

@@ -1,4 +1,4 @@
-//! HTTP/2 and HTTP/3 of clients.
+//! HTTP/2 and HTTP/3 to clients.
 
 use weir_conf::value::Size;
 use weir_conf::{Arity, Cx, Fault, Many, Node, Slot, Table, Value, directives};
@@ -7,7 +7,7 @@ use weir_engine::os_error::Failed;
 static HTTP2: Slot<Http2> = Slot::new();
 static HTTP3: Slot<Http3> = Slot::new();
 
-/// The tables of the versions.
+/// The tables of the protocol versions.
 pub(super) const TABLES: &[&Table] =
     &[&Http2::table(&HTTP2).unsupported(), &Http3::table(&HTTP3).unsupported()];
 
@@ -50,7 +50,7 @@ directives! {
 #[derive(Clone, Debug)]
 pub(super) struct Obsolete;
 
-/// What to write instead.
+/// The replacements of obsolete directives.
 const INSTEAD: &[(&str, &str)] = &[
     ("http2_max_requests", "keepalive_requests"),
     ("http2_max_field_size", "large_client_header_buffers"),
@@ -84,7 +84,7 @@ impl Value for RecvBuffer {
     const ARITY: Arity = Arity::ONE;
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        /// What nginx keeps of a frame that is not whole yet.
+        /// The number of bytes that nginx reserves for an incomplete frame.
         const RESERVED: u64 = 16;
         match Size::parse(node, cx)?.0 {
             0..=RESERVED => Err(Fault::directive("value is too small")),

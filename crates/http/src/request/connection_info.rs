@@ -1,32 +1,32 @@
-//! What is known of the connection that a request came by.
+//! The connection of a request.
 
 use std::rc::Rc;
 
 use weir_engine::Addr;
 use weir_engine::clock::Instant;
 
-/// What all requests of a connection share.
+/// The facts shared by all requests of a connection.
 pub struct ConnectionInfo {
     /// nginx's connection number (`$connection`, `*N` in the error log).
     pub id: u64,
-    /// The peer, as `accept` or the PROXY protocol header told.
+    /// The peer's address, from `accept` or the PROXY protocol header.
     pub peer: Addr,
-    /// Our own end.
+    /// The local address.
     pub local: Addr,
-    /// The PROXY protocol header, when the listener takes one.
+    /// The PROXY protocol header, if the listener expects one.
     pub proxy_protocol: Option<Box<weir_wire::proxy_protocol::ProxyHeader>>,
-    /// Whether the listener is for TLS; without `tls` a plain request has come to it.
+    /// Whether the listener is for TLS. Without `tls`, the client speaks plain HTTP to it.
     pub ssl: bool,
     /// TLS parameters.
     pub tls: Option<Rc<weir_engine::tls::TlsInfo>>,
-    /// The name by which the handshake has chosen a server, in lower case.
+    /// The server name that the handshake was for, in lower case.
     pub negotiated: Option<Box<[u8]>>,
-    /// When it was accepted.
+    /// The time when it was accepted.
     pub start: Instant,
 }
 
 impl ConnectionInfo {
-    /// What the connection itself tells.
+    /// The facts known from the connection itself.
     pub fn of(
         conn: &weir_engine::Conn,
         start: Instant,

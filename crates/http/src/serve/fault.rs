@@ -1,28 +1,28 @@
-//! Heads that cannot be served.
+//! Faults of request heads.
 
 use weir_engine::error_log::Level;
 use weir_wire::request::{RequestError, RequestFault};
 
 use crate::request::Request;
 
-/// Why a head cannot be served.
+/// A fault of a request head.
 pub(super) struct Fault {
-    /// What to answer, or what the log shows where there is no answer.
+    /// The status of the response, or the one in the log if there is no response.
     pub status: u16,
-    /// What to tell the log.
+    /// The message for the log.
     pub message: String,
-    /// Whether the client is likely still sending.
+    /// Whether the client is probably still sending.
     pub lingers: bool,
-    /// Whether there is nobody to answer: the client is gone, or took too long.
+    /// Whether there is no response, because the client is gone or too slow.
     pub silent: bool,
-    /// Whether it took too long.
+    /// Whether the client was too slow.
     pub timed_out: bool,
-    /// Whether the header line where it ended is whole.
+    /// Whether the last header line is complete.
     pub whole_line: bool,
 }
 
 impl Fault {
-    /// Writes the line that nginx writes.
+    /// Logs the fault in nginx's words.
     pub(super) fn log(&self, request: &Request) {
         match request.pipelined {
             true => request.log(Level::Info, &self.message.replace(LINE, PIPELINED_LINE)),
@@ -30,7 +30,7 @@ impl Fault {
         }
     }
 
-    /// The head, which `buf` holds, breaks a rule.
+    /// A head in `buf` that breaks a rule.
     pub(super) fn of(error: &RequestError, buf: &[u8], doing: &str) -> Box<Self> {
         Box::new(Self {
             status: error.status(),
@@ -45,7 +45,7 @@ impl Fault {
         })
     }
 
-    /// The handshake was for another server, and that one is for nobody else (421).
+    /// A host whose server only serves connections whose handshake was for it (421).
     pub(super) fn misdirected() -> Box<Self> {
         let message = "client attempted to request the server name different from the one that \
                        was negotiated while reading client request headers"
@@ -54,14 +54,14 @@ impl Fault {
         Box::new(Self { status: 421, message, lingers, silent, timed_out, whole_line })
     }
 
-    /// There is nobody to answer.
+    /// A client that is gone.
     pub(super) fn gone(doing: &str, what: &str) -> Box<Self> {
         let message = format!("{what} while {doing}");
         let (lingers, silent, timed_out, whole_line) = (false, true, false, false);
         Box::new(Self { status: 400, message, lingers, silent, timed_out, whole_line })
     }
 
-    /// The head was not whole in time.
+    /// A head that was not complete in time.
     pub(super) fn timed_out(doing: &str) -> Box<Self> {
         let message = format!("client timed out (110: Connection timed out) while {doing}");
         let (lingers, silent, timed_out, whole_line) = (false, true, true, false);
@@ -69,6 +69,6 @@ impl Fault {
     }
 }
 
-/// What is done where a head begins, and where it came with the request before it.
+/// The action at the start of a head, and at the start of a pipelined one.
 pub(super) const LINE: &str = "reading client request line";
 const PIPELINED_LINE: &str = "reading client pipelined request line";

@@ -1,4 +1,4 @@
-//! A request's body on a connection: so many bytes, or chunks.
+//! A request's body on a connection: a known number of bytes, or chunks.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -10,11 +10,11 @@ use super::Link;
 use crate::body::{Body, BodyError, BodyStep, Rest};
 use crate::client::READ_SIZE;
 
-/// How much one read of a body of known length takes at most.
+/// The maximum length of a read for a body of known length, in bytes.
 const LARGEST_READ: u64 = 64 * 1024;
 
 impl Link {
-    /// The head has announced a body.
+    /// Begins the body that the head has announced.
     pub(super) fn begin_body(&mut self, body: &mut Body, framing: Framing) {
         match framing {
             Framing::None | Framing::UntilClose => {}
@@ -68,8 +68,8 @@ impl Link {
         cx: &mut Context<'_>,
         body: &Body,
     ) -> Poll<io::Result<usize>> {
-        // What belongs to the next request stays in the socket when the length is known. One byte
-        // more than that shows the socket to be empty, so that nobody has to look again.
+        // With a known length, the next request stays in the socket. Asking for one byte more shows
+        // that the socket is empty, which saves another look.
         let want = match body.rest() {
             Rest::Length(left) => left.saturating_add(1).min(LARGEST_READ) as usize,
             _ => READ_SIZE,
@@ -100,10 +100,10 @@ impl Link {
     }
 }
 
-/// Takes what can be decoded out of `input`: the data, and whether the body has ended.
+/// Decodes as much of `input` as possible. Returns the data, and whether the body has ended.
 ///
 /// # Errors
-/// When the input breaks the coding.
+/// The framing is broken.
 fn dechunk(decoder: &mut Chunked, input: &mut Buf) -> Result<(Buf, bool), ChunkError> {
     let mut data = buffer::take(input.len());
     let mut used = 0;

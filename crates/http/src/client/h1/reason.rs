@@ -1,6 +1,6 @@
-//! What stands behind a status in a response's first line.
+//! The status lines of responses.
 
-/// nginx's status lines; a status without one is written as its number and a space.
+/// nginx's status line. A status without one is written as its number and a space.
 pub(crate) fn reason(status: u16) -> Option<&'static [u8]> {
     let line: &'static str = match status {
         100 => "100 Continue",

@@ -1,5 +1,5 @@
-//! Sending over a connection: gathered pieces, files by the kernel, and what waits for the file
-//! behind it.
+//! Sending over a connection: gathered pieces, files sent by the kernel, and heads held back for
+//! files.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
@@ -10,10 +10,10 @@ use crate::client::queue::Queue;
 use crate::client::{Behind, Sending};
 use crate::piece::Piece;
 
-/// How many pieces one `writev` takes.
+/// The maximum number of pieces in one `writev`.
 const GATHER: usize = 32;
 
-/// What the kernel takes in one call at most, when nothing else limits it.
+/// The maximum length of one call, if nothing else limits it.
 const LARGEST_WRITE: u64 = 1 << 30;
 
 impl Link {
@@ -25,8 +25,8 @@ impl Link {
         !self.corked && self.conn.can_move()
     }
 
-    /// Sends the only piece there is over a plain connection, as most responses are sent: before
-    /// another request, at the end of the loop's turn.
+    /// Sends the only piece over a plain connection, as for most responses. Before another request,
+    /// it leaves at the end of the loop's turn.
     pub(in crate::client) fn poll_only(
         &mut self,
         cx: &mut Context<'_>,
@@ -42,7 +42,7 @@ impl Link {
         }
     }
 
-    /// One write of at most `budget` bytes from the head of the queue.
+    /// Writes at most `budget` bytes from the front of the queue, once.
     pub(in crate::client) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -74,7 +74,7 @@ impl Link {
         Poll::Ready(Ok(sent as u64))
     }
 
-    /// Has the kernel send `count` bytes of the file in front.
+    /// Lets the kernel send `count` bytes of the file in front.
     fn poll_send_file(
         &mut self,
         cx: &mut Context<'_>,
@@ -113,7 +113,7 @@ impl Link {
         self.conn.poll_send(cx, &slices[..count])
     }
 
-    /// Whether a file goes by `sendfile` right behind bytes from memory.
+    /// Whether a file is sent by `sendfile` after bytes from memory.
     fn wants_cork(&self, queue: &Queue, sending: &Sending) -> bool {
         sending.nopush
             && sending.sendfile
@@ -122,7 +122,7 @@ impl Link {
             && !matches!(queue.front(), Some(Piece::File(..)))
     }
 
-    /// Lets go what was held back.
+    /// Sends what was held back.
     pub(in crate::client) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if std::mem::take(&mut self.corked) {
             self.conn.set_nopush(false);

@@ -7,31 +7,31 @@ use std::task::{Context, Poll};
 
 use super::{Fields, Wire};
 
-/// The client's end. Dropped, it has left.
+/// The client's end. The client leaves when it is dropped.
 pub struct Peer {
     wire: Rc<RefCell<Wire>>,
 }
 
-/// Everything that a client got.
+/// Everything that a client has received.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Interim responses, in their order.
+    /// Interim responses, in order.
     pub interim: Vec<Fields>,
-    /// The head; None where the exchange ended before it.
+    /// The head; None if the exchange ended before it.
     pub head: Option<Fields>,
-    /// The body, as far as it came.
+    /// The body, as far as it was received.
     pub body: Vec<u8>,
-    /// How it ended.
+    /// The end of the response.
     pub ended: Ended,
 }
 
-/// How a response ended.
+/// The end of a response.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub enum Ended {
-    /// The server let go of it before its end.
+    /// The server dropped it early.
     #[default]
     Early,
-    /// As a whole, with these trailers.
+    /// It is complete, with these trailers.
     Whole(Fields),
 }
 
@@ -56,22 +56,22 @@ impl Peer {
         self.tell(|wire| wire.upwards_ended = true);
     }
 
-    /// Lets the server send so many bytes more.
+    /// Grants the server this many bytes more.
     pub fn grant(&self, bytes: u64) {
         self.tell(|wire| wire.window = wire.window.saturating_add(bytes));
     }
 
-    /// Leaves: nothing more is sent, and nothing is taken.
+    /// Leaves: sends and takes nothing more.
     pub fn leave(&self) {
         self.tell(|wire| wire.left = true);
     }
 
-    /// How many bytes of the response's body have come and were not taken.
+    /// The number of bytes of the response's body that have come and were not taken.
     pub fn waiting(&self) -> usize {
         self.wire.borrow().downwards.len()
     }
 
-    /// Takes what has come of the body, and grants as much again; None at its end.
+    /// Takes the received part of the body, and grants as many bytes again; None at its end.
     pub fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<Vec<u8>>> {
         let mut wire = self.wire.borrow_mut();
         let body = std::mem::take(&mut wire.downwards);
@@ -87,7 +87,7 @@ impl Peer {
         Poll::Pending
     }
 
-    /// The head of the response, when it has come; None where it never will.
+    /// The head of the response, once it has come; None if it never comes.
     pub async fn head(&self) -> Option<Fields> {
         poll_fn(|cx| {
             let mut wire = self.wire.borrow_mut();

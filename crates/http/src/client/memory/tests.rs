@@ -1,4 +1,4 @@
-//! Whole requests, from their head to the log, without a socket to the client.
+//! Whole requests, from head to log, without a socket to the client.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
@@ -15,10 +15,10 @@ use super::{Answer, Ended, Fields, Peer, pair};
 use crate::fixture::{self, LISTENER, connection};
 use crate::serve::{Ask, Service};
 
-/// More than any response here.
+/// A window larger than any response here.
 const ALL: u64 = 1 << 20;
 
-/// A folder of the test's own, which goes with it.
+/// A temporary folder, removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -42,12 +42,12 @@ impl Drop for Folder {
     }
 }
 
-/// A service with one server, which holds `conf`.
+/// A service with one server, with the content `conf`.
 fn service(conf: &str) -> Rc<Service> {
     Service::new(fixture::snapshot(&fixture::server(conf), &Registry::default()))
 }
 
-/// Begins a request, whose client takes `window` bytes at first. The future ends with the request.
+/// Begins a request. Its client takes `window` bytes at first. The future ends with the request.
 fn begin(
     service: &Rc<Service>,
     (method, path): (&'static str, &'static str),
@@ -68,7 +68,7 @@ fn begin(
     (run, peer)
 }
 
-/// The answer to a request without a body.
+/// The response to a request without a body.
 async fn ask(service: &Rc<Service>, what: (&'static str, &'static str)) -> Answer {
     let (run, peer) = begin(service, what, &[], true, ALL);
     let run = spawn_joined(run);
@@ -81,14 +81,14 @@ fn head(answer: &Answer) -> &Fields {
     answer.head.as_ref().expect("there is a head")
 }
 
-/// Lets all that can go on do so.
+/// Lets every task run as far as it can.
 async fn settle() {
     for _ in 0..100 {
         yield_now().await;
     }
 }
 
-/// An upstream that answers one request after the other with what it is given, as it is.
+/// An upstream that answers successive requests with the given texts.
 struct Upstream {
     asked: JoinHandle<Vec<String>>,
 }
@@ -107,8 +107,8 @@ impl Upstream {
     }
 }
 
-/// Answers one request on a connection of its own, and gives it: its head, and the body if that has
-/// a length.
+/// Answers one request on a connection of its own. Returns the request: its head, and its body if
+/// that has a length.
 fn answer_one(listener: &UnixListener, answer: &str) -> String {
     let (mut conn, _) = listener.accept().unwrap();
     let mut asked = Vec::new();
@@ -187,7 +187,7 @@ fn a_body_of_any_framing_is_read() {
             assert_eq!(peer.answer().await.body, b"0123456789");
             run.await.unwrap();
         }
-        // Too long, longer than announced, and broken off.
+        // Too long, longer than announced, and truncated.
         for (fields, body, ends, status) in [
             (&[][..], &b"0123456789a"[..], true, 413),
             (length, b"0123456789a", true, 400),
@@ -274,7 +274,7 @@ fn a_client_that_leaves_ends_its_request() {
              location /up {{ proxy_pass http://unix:{socket}; }}",
             folder.path("")
         ));
-        // In the middle of the body, with an action to follow.
+        // In the middle of the body, with a `post_action`.
         let (run, peer) = begin(&service, ("GET", "/file"), &[], true, 1000);
         let run = spawn_joined(run);
         assert_eq!(peer.head().await.unwrap().status, 200);
@@ -282,7 +282,7 @@ fn a_client_that_leaves_ends_its_request() {
         peer.leave();
         run.await.unwrap();
         assert_eq!(peer.answer().await.ended, Ended::Early);
-        // While an upstream works for it, which hears of it.
+        // While an upstream works on the request, and then learns of it.
         let (run, peer) = begin(&service, ("GET", "/up"), &[], true, ALL);
         let run = spawn_joined(run);
         settle().await;

@@ -1,4 +1,4 @@
-//! A file at the head of the queue, on its way to the client.
+//! The file at the front of the queue, on its way to the client.
 //!
 //! ```text
 //!   by the kernel ── off, or cached ──▶ sendfile
@@ -18,32 +18,32 @@ use weir_engine::file_io::{Aio, File, Reading};
 use super::Queue;
 use crate::piece::Piece;
 
-/// How much of a file is looked for in the page cache before the kernel sends it; a look costs a
-/// system call for each page.
+/// The number of bytes that are looked up in the page cache before the kernel sends them. The
+/// lookup costs a system call for each page.
 const LOOKED_AT: u64 = 256 * 1024;
 
-/// How much is read where the kernel would send a file that is not in the page cache.
+/// The minimum length of a read in place of the kernel's sending, for a file that is not cached.
 const UNCACHED_READ: u64 = 128 * 1024;
 
-/// What is known of the file at the head of the queue.
+/// The state of the file at the front of the queue.
 #[derive(Default)]
 pub(super) struct Front {
     reading: Option<Reading>,
-    /// How many bytes from its start on lie in the page cache.
+    /// The number of bytes from its start that are in the page cache.
     cached: u64,
 }
 
-/// What can be done next with a file.
+/// The next step with a file.
 enum Next {
-    /// The kernel sends so many bytes.
+    /// The kernel sends this many bytes.
     Send(u64),
-    /// So many of its bytes are here.
+    /// These bytes of it have been read.
     Bytes(Buf, Range<usize>),
 }
 
 impl Front {
-    /// The next step with `stretch` of `file`, which is not empty: at most `most` bytes by the
-    /// kernel if it may send them, or what one read of `read` bytes gives.
+    /// The next step with `stretch` of `file`, which is not empty: at most `most` bytes are sent by
+    /// the kernel if it may send them, otherwise one read of `read` bytes.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -84,8 +84,8 @@ impl Front {
     }
 }
 
-/// Reads a small stretch of a file behind what `into` holds, if the loop may do that now. Whoever
-/// sends the file meets a fault again, and tells of it.
+/// Reads a small range of a file behind the content of `into`, if the loop may do that now. A fault
+/// recurs when the file is sent, and is reported then.
 pub(super) fn read_small(
     aio: &Aio,
     file: &File,
@@ -108,25 +108,26 @@ pub(super) fn read_small(
 }
 
 impl Queue {
-    /// Where files are read from here on.
+    /// Sets how files are read.
     pub(in crate::client) fn set_aio(&mut self, aio: Aio) {
         self.aio = aio;
     }
 
-    /// Where files are read.
+    /// How files are read.
     pub(in crate::client) fn aio(&self) -> &Aio {
         &self.aio
     }
 
-    /// Whether a disk is waited for, and not the client.
+    /// Whether the queue waits for a disk, and not for the client.
     pub(in crate::client) fn waits_for_disk(&self) -> bool {
         self.front.reading.is_some()
     }
 
-    /// Takes the next step with the file in front: how much of it the kernel may send, of at most
-    /// `most` bytes if it may send any, or None when a part of at most `read` bytes is in memory.
+    /// Takes the next step with the file in front. Returns the number of bytes for the kernel to
+    /// send, of at most `most` if it may send any, or None if a part of at most `read` bytes is in
+    /// memory.
     ///
-    /// # Errors
+    /// The file cannot be read, or has become shorter.
     /// The file cannot be read, or is shorter than it was.
     pub(in crate::client) fn poll_file(
         &mut self,
@@ -150,7 +151,7 @@ impl Queue {
         Poll::Ready(Ok(None))
     }
 
-    /// The kernel has sent so much of the file in front.
+    /// Removes bytes that the kernel has sent from the file in front.
     pub(in crate::client) fn sent_file(&mut self, count: u64) {
         self.front.cached = self.front.cached.saturating_sub(count);
         self.consume(count);

@@ -1,5 +1,5 @@
-//! The end of a connection that still receives: what is left of a body is read and dropped, so
-//! that the client sees the response and not a reset (nginx: `lingering_close`).
+//! Lingering close: the rest of a body is read and dropped, so that the client sees the response
+//! and not a reset (nginx: `lingering_close`).
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -12,12 +12,12 @@ use crate::client::Exchange;
 use crate::core::{CONNECTION, Lingering};
 use crate::request::Request;
 
-/// Reads and drops the rest of the body; whether it came to its end in time.
+/// Reads and drops the rest of the body. Returns whether it ended in time.
 pub(super) async fn discard(request: &mut Request) -> bool {
     let settings = request.get(&CONNECTION);
     let (total, each) = (settings.lingering_time, settings.lingering_timeout);
     request.body.timeout = each.0;
-    // What is dropped has no size limit: time is the limit.
+    // The limit is time, not size.
     request.body.max_size = 0;
     let mut deadline = Deadline::new();
     deadline.after(total.0);
@@ -38,7 +38,7 @@ pub(super) async fn discard(request: &mut Request) -> bool {
 
 /// Closes the connection of a request that has been answered and logged.
 ///
-/// A connection that closes at once is counted no longer when its client hears of it.
+/// A connection that closes at once leaves its gauge before its client hears of it.
 pub(in crate::serve) async fn close(request: Box<Request>, gauge: Option<Gauged>) {
     let settings = request.get(&CONNECTION);
     let (when, total, each, resets) = (
