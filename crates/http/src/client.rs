@@ -1,5 +1,5 @@
-//! The client's side of a request: the queue of pieces on their way out, and what comes in after
-//! the head. One type for every protocol, so that phases and modules need not know which it is.
+//! The client's side of a request: the queue of outgoing pieces, and the input after the head. One
+//! type serves every protocol, so that phases and modules need not know which it is.
 
 use std::cell::Cell;
 use std::io;
@@ -33,44 +33,44 @@ pub use rate::Rate;
 
 use queue::Queue;
 
-/// `send_timeout` before a location has said anything.
+/// `send_timeout` before a location sets it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where the response goes.
+/// The destination of a response.
 pub enum Sink {
-    /// To a client.
+    /// A client.
     Client(Exchange),
-    /// Into memory, up to a limit in bytes: a subrequest whose body is wanted.
+    /// Memory, up to a limit in bytes: for a subrequest whose body is needed.
     Capture(Vec<u8>, usize),
-    /// Nowhere: a subrequest of which only the status is wanted.
+    /// Nowhere: for a subrequest of which only the status is needed.
     Discard,
-    /// Into the response of another request, which takes it from the pipe.
+    /// The response of another request, which takes it from the pipe.
     Pipe(Rc<Pipe>),
 }
 
-/// What comes behind all that is queued.
+/// What follows the queued pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behind {
-    /// More, or nobody knows.
+    /// More of the response, or unknown.
     More,
     /// The client's next request.
     Request,
-    /// The end of the connection, without a wait.
+    /// The end of the connection, without delay.
     Close,
 }
 
-/// How a location wants files and heads to be sent.
+/// The settings of a location for sending files and heads.
 #[derive(Clone, Copy, Debug)]
 pub struct Sending {
-    /// `sendfile`: whether files may go from the page cache to the socket.
+    /// `sendfile`: whether the kernel may send files from the page cache.
     pub sendfile: bool,
-    /// `sendfile_max_chunk`: what one call sends at most, so that one fast client does not keep
-    /// the others waiting; 0 for no limit.
+    /// `sendfile_max_chunk`: the maximum length of one call, so that a fast client does not keep
+    /// the others waiting; 0 means no limit.
     pub sendfile_chunk: u64,
-    /// The size of `output_buffers`: how much of a file is read at once when it is not sent by the
-    /// kernel.
+    /// The size of `output_buffers`: the length of one file read, if the kernel does not send the
+    /// file.
     pub file_read: u64,
-    /// `tcp_nopush`: whether a head waits for the file behind it, to fill a packet with both.
+    /// `tcp_nopush`: whether a head waits for the file after it, to fill a packet with both.
     pub nopush: bool,
 }
 
@@ -80,34 +80,34 @@ impl Default for Sending {
     }
 }
 
-/// The way out to the client, and the way in behind the request's head.
+/// The output to the client, and the input after the request's head.
 pub struct Client {
     sink: Sink,
     queue: Queue,
-    /// Bytes handed to the kernel, heads included (`$bytes_sent`).
+    /// The number of bytes passed to the kernel, including heads (`$bytes_sent`).
     pub bytes_sent: u64,
-    /// `send_timeout`: the longest wait between two writes that succeed.
+    /// `send_timeout`: the maximum time between two successful writes.
     pub send_timeout: Duration,
-    /// How files and heads are sent.
+    /// The settings for files and heads.
     pub sending: Sending,
     /// `limit_rate`.
     pub rate: Option<Rate>,
-    /// Whether the client is gone: there is nobody to answer.
+    /// Whether the client is gone, so that nobody can be answered.
     pub broken: bool,
-    /// Whether the client took or sent nothing for too long: then the connection may be reset
+    /// Whether the client took or sent nothing for too long, so that the connection may be reset
     /// (`reset_timedout_connection`).
     pub timed_out: bool,
-    /// Whether `set $limit_rate` or `X-Accel-Limit-Rate` has settled the rate.
+    /// Whether `set $limit_rate` or `X-Accel-Limit-Rate` has set the rate.
     pub rate_set: bool,
-    /// Whether the client of the request that this one was made for has gone meanwhile; None where
-    /// nobody looks.
+    /// Whether the client of a subrequest's main request has left meanwhile; None if that is not
+    /// watched.
     pub(crate) deserted: Option<Rc<Cell<bool>>>,
     overflowed: bool,
     deadline: Deadline,
 }
 
 impl Client {
-    /// A way out to `sink`.
+    /// The client's side for `sink`.
     pub fn new(sink: Sink) -> Self {
         Self {
             sink,
@@ -125,7 +125,7 @@ impl Client {
         }
     }
 
-    /// The exchange of a request that a client has made.
+    /// The exchange, if the response goes to a client.
     #[inline]
     pub(crate) fn exchange(&mut self) -> Option<&mut Exchange> {
         match &mut self.sink {
@@ -139,12 +139,12 @@ impl Client {
         matches!(self.sink, Sink::Client(Exchange::H1(_)))
     }
 
-    /// Whether what is queued goes to a client, and not to memory or into another response.
+    /// Whether the response goes to a client, and not to memory or into another response.
     pub(crate) fn is_direct(&self) -> bool {
         matches!(self.sink, Sink::Client(_))
     }
 
-    /// How many bytes a client has sent that nothing has been made of yet.
+    /// The number of received bytes that have not been processed; None without a client.
     pub(crate) fn unread(&self) -> Option<usize> {
         match &self.sink {
             Sink::Client(exchange) => Some(exchange.unread()),
@@ -152,7 +152,7 @@ impl Client {
         }
     }
 
-    /// The client's connection, where it is the request's alone.
+    /// The client's connection, if the request has it for itself.
     pub(crate) fn conn(&self) -> Option<&Conn> {
         match &self.sink {
             Sink::Client(exchange) => exchange.conn(),
@@ -160,31 +160,31 @@ impl Client {
         }
     }
 
-    /// Whether the client that a subrequest works for is gone.
+    /// Whether the client of a subrequest's main request is gone.
     pub fn is_deserted(&self) -> bool {
         self.deserted.as_ref().is_some_and(|gone| gone.get())
     }
 
-    /// The response is wanted for more than what becomes of it here.
+    /// Marks the response of an included subrequest as wanted for other purposes, too.
     pub(crate) fn goes_on_alone(&self) {
         if let Sink::Pipe(pipe) = &self.sink {
             pipe.wanted.set(true);
         }
     }
 
-    /// Replaces where the response goes and gives back what it was.
+    /// Replaces the destination of the response, and returns the old one.
     pub fn replace_sink(&mut self, sink: Sink) -> Sink {
         std::mem::replace(&mut self.sink, sink)
     }
 
-    /// Lets go of the client, who has an answer or will get none: what is sent from now on goes
-    /// nowhere, and what he has not taken is forgotten.
+    /// Releases the client, who has a response or will get none. Bytes sent from now on go nowhere,
+    /// and queued ones are dropped.
     pub(crate) fn put_aside(&mut self) -> Sink {
         self.queue.reset();
         self.replace_sink(Sink::Discard)
     }
 
-    /// As new, but for where the response goes; keeps the memory of the queue.
+    /// Resets everything but the destination, and keeps the memory of the queue.
     pub(crate) fn reset(&mut self) {
         let Self {
             sink: _,
@@ -207,7 +207,7 @@ impl Client {
         *deadline = Deadline::new();
     }
 
-    /// Queues a piece. Nothing is sent before [`Client::poll_flush`].
+    /// Queues a piece. [`Client::poll_flush`] sends it.
     pub fn push(&mut self, piece: Piece) {
         let length = piece.len();
         if length == 0 {
@@ -224,17 +224,17 @@ impl Client {
         }
     }
 
-    /// Whether it is known without a look at the connection that nothing waits to be sent.
+    /// Whether the queue is known to be empty, without asking the connection.
     pub(crate) fn has_left(&self) -> bool {
         self.queue.is_empty() && matches!(&self.sink, Sink::Client(exchange) if exchange.has_left())
     }
 
-    /// Whether the client is gone or took too long: not all that was queued has left.
+    /// Whether the client left or was too slow, so that not all queued bytes were sent.
     pub fn has_failed(&self) -> bool {
         self.broken || self.timed_out
     }
 
-    /// How many bytes wait to be sent.
+    /// The number of bytes that wait to be sent.
     pub fn queued(&self) -> u64 {
         match &self.sink {
             Sink::Pipe(pipe) => pipe.bytes.get(),
@@ -242,25 +242,25 @@ impl Client {
         }
     }
 
-    /// Where files of the response are read from here on (`aio`).
+    /// Sets how files of the response are read (`aio`).
     pub(crate) fn set_aio(&mut self, aio: Aio) {
         self.queue.set_aio(aio);
     }
 
-    /// Where files of the response are read.
+    /// How files of the response are read.
     pub(crate) fn aio(&self) -> &Aio {
         self.queue.aio()
     }
 
-    /// How many bytes wait in memory to be sent.
+    /// The number of bytes that wait in memory to be sent.
     pub(crate) fn held(&self) -> u64 {
         self.queue.held()
     }
 
-    /// Moves what waits in memory, all but its first `keep` bytes, to where `store` puts it.
+    /// Moves the queued bytes in memory, except the first `keep`, to where `store` puts them.
     ///
     /// # Errors
-    /// The error of `store`; the queue is then no longer what it was.
+    /// The error of `store`. The queue is then incomplete.
     pub(crate) fn spill(
         &mut self,
         keep: u64,
@@ -276,14 +276,14 @@ impl Client {
         }
     }
 
-    /// Whether a captured body was longer than its limit.
+    /// Whether a captured body exceeded its limit.
     pub fn overflowed(&self) -> bool {
         self.overflowed
     }
 
-    /// As [`Client::poll_flush`], in the way that is cheapest before what comes behind: before a
-    /// request, a single piece leaves at the end of the loop's turn; before the end of the stream,
-    /// the last piece leaves in one packet with it.
+    /// Like [`Client::poll_flush`], in the cheapest way before what follows: before a request, a
+    /// single piece leaves at the end of the loop's turn; before the end of the connection, the
+    /// last piece leaves in one packet with it.
     pub(crate) fn poll_flush_before(
         &mut self,
         cx: &mut Context<'_>,
@@ -302,7 +302,7 @@ impl Client {
         self.poll_flush(cx)
     }
 
-    /// Sends until the queue is empty. Ready with an error when the client is gone or has not
+    /// Sends until the queue is empty. Ready with an error when the client is gone, or has not
     /// taken a byte for `send_timeout` (`TimedOut`).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.queue.len() == 1
@@ -329,7 +329,7 @@ impl Client {
                     self.deadline.clear();
                     turn += sent;
                     if (1..=turn).contains(&self.sending.sendfile_chunk) && !self.queue.is_empty() {
-                        // The other connections have their turn before the next chunk.
+                        // Other connections have their turn before the next chunk.
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
@@ -354,23 +354,23 @@ impl Client {
         }
         match &mut self.sink {
             Sink::Client(exchange) => exchange.poll_flush(cx),
-            // Whoever takes from the pipe lets the subrequest go on.
+            // The request that takes from the pipe wakes the subrequest.
             Sink::Pipe(pipe) if pipe.bytes.get() > 0 => Poll::Pending,
             _ => Poll::Ready(Ok(())),
         }
     }
 
-    /// Whether bytes can go straight from another connection: to a plain one, as fast as it takes
-    /// them, and before everything else.
+    /// Whether the kernel can move bytes from another connection: the client's is plain, without a
+    /// rate, and nothing is queued.
     pub(crate) fn can_move(&self) -> bool {
         self.queue.is_empty()
             && self.rate.is_none()
             && matches!(&self.sink, Sink::Client(exchange) if exchange.can_move())
     }
 
-    /// Moves at most `max` bytes from another connection to the client's; how many came. What the
-    /// client does not take waits in the queue. Only where [`Client::can_move`] says so; that the
-    /// client is gone shows in [`Client::broken`].
+    /// Moves at most `max` bytes from another connection to the client's, and returns the number
+    /// received. Bytes that the client does not take are queued. Allowed if [`Client::can_move`]. A
+    /// client that is gone shows in [`Client::broken`].
     pub(crate) fn poll_move(
         &mut self,
         cx: &mut Context<'_>,
@@ -388,8 +388,7 @@ impl Client {
         Poll::Ready(Ok(moved.received))
     }
 
-    /// Sends the only piece there is, as most responses are sent. Pending when something is left to
-    /// do.
+    /// Sends the only piece, as for most responses. Pending when something is left to do.
     fn poll_only(&mut self, cx: &mut Context<'_>, behind: Behind) -> Poll<io::Result<()>> {
         let (Sink::Client(exchange), Some(Piece::Buf(buf, range))) =
             (&mut self.sink, self.queue.front())
@@ -413,11 +412,10 @@ impl Client {
         Poll::Ready(Ok(()))
     }
 
-    /// Waits until the queue is empty. While it has to wait, it watches whether the client goes
-    /// away.
+    /// Waits until the queue is empty, and meanwhile watches for the client to leave.
     ///
     /// # Errors
-    /// As [`Client::poll_flush`]; `ConnectionAborted` when the client has closed its connection.
+    /// As [`Client::poll_flush`]; `ConnectionAborted` if the client has closed its connection.
     pub async fn flush(&mut self) -> io::Result<()> {
         std::future::poll_fn(|cx| match self.poll_flush(cx) {
             Poll::Pending => self.poll_gone(cx).map(Err),
@@ -426,8 +424,8 @@ impl Client {
         .await
     }
 
-    /// Ready with `ConnectionAborted` when the client has closed its connection. Bytes that it
-    /// has sent hide that.
+    /// Ready with `ConnectionAborted` when the client has closed its connection. Data from the
+    /// client hides that.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let Sink::Client(exchange) = &mut self.sink else { return Poll::Pending };
         if ready!(exchange.poll_sign(cx)) == Sign::Hidden {
@@ -437,8 +435,7 @@ impl Client {
         Poll::Ready(io::ErrorKind::ConnectionAborted.into())
     }
 
-    /// What the client shows meanwhile; that of the client for whom a subrequest was made. Pending
-    /// while it is silent.
+    /// The sign of the client, or of a subrequest's client. Pending while it is silent.
     pub(crate) fn poll_sign(&mut self, cx: &mut Context<'_>) -> Poll<Sign> {
         match (&mut self.sink, &self.deserted) {
             (Sink::Client(exchange), _) => exchange.poll_sign(cx),
@@ -449,8 +446,8 @@ impl Client {
     }
 }
 
-/// Appends a piece to a captured body; what is over the limit is dropped, as the reader of a
-/// capture checks the length against its own limit.
+/// Appends a piece to a captured body. Bytes over the limit are dropped; the reader of a capture
+/// checks the length itself.
 fn capture(body: &mut Vec<u8>, limit: usize, piece: Piece) {
     let mut rest = Some(piece);
     while let Some(piece) = rest.take() {
@@ -462,10 +459,10 @@ fn capture(body: &mut Vec<u8>, limit: usize, piece: Piece) {
     }
 }
 
-/// A pooled buffer of one read's size.
+/// A pooled buffer for one read.
 pub fn read_buffer() -> Buf {
     buffer::take(READ_SIZE)
 }
 
-/// How much one read from a client takes at most.
+/// The maximum length of one read from a client.
 pub const READ_SIZE: usize = 16 * 1024;

@@ -23,8 +23,8 @@ use crate::response::Sent;
 use crate::route::{Kind, Location};
 use crate::snapshot::Held;
 
-/// Takes a request from its head to the end of its response. The log phase is the caller's, as it
-/// comes after the last byte.
+/// Processes a request from its head to the end of its response. The caller runs the log phase,
+/// which comes after the last byte.
 pub async fn run(request: &mut Request) {
     let mut verdict = Verdict::Next;
     if request.has_handlers(Phase::PostRead) {
@@ -39,8 +39,8 @@ pub async fn run(request: &mut Request) {
     }
 }
 
-/// Runs the `post_action` of the location that a request ended in, and that of the location which
-/// that leads to. The client has its answer and gets nothing of this.
+/// Runs the `post_action` of the location that the request ended in, and of the locations that this
+/// leads to. The client has its response and gets nothing of this.
 async fn post_action(request: &mut Request) {
     let mut first = true;
     while let Some(action) = request.get(&ERRORS).post_action.clone() {
@@ -65,13 +65,13 @@ async fn post_action(request: &mut Request) {
     }
 }
 
-/// Goes on with a request at `entry`: for subrequests, which skip the first phase.
+/// Processes a request from `entry` on, for subrequests, which skip the first phase.
 pub async fn run_from(request: &mut Request, entry: Entry) {
     let verdict = process(request, entry).await;
     finalize(request, verdict).await;
 }
 
-/// Ends a request with `verdict`: error pages may send it through the phases again.
+/// Completes a request with `verdict`. Error pages may send it through the phases again.
 pub async fn finalize(request: &mut Request, mut verdict: Verdict) {
     loop {
         verdict = match verdict {
@@ -84,7 +84,7 @@ pub async fn finalize(request: &mut Request, mut verdict: Verdict) {
     }
 }
 
-/// Sees to it that everything queued has left.
+/// Waits until everything queued has been sent.
 async fn finish(request: &mut Request) {
     if request.has_left() {
         return;
@@ -101,7 +101,7 @@ async fn finish(request: &mut Request) {
     }
 }
 
-/// The connection is of no more use; nginx counts such a request as 499 when nothing was decided.
+/// Gives the connection up. nginx counts such a request as 499 if it has no status.
 fn abort(request: &mut Request) {
     request.keepalive = false;
     request.abandon_line();
@@ -110,7 +110,7 @@ fn abort(request: &mut Request) {
     }
 }
 
-/// Runs the phases from `entry` until something ends the request.
+/// Runs the phases from `entry` until the request is decided.
 pub(crate) async fn process(request: &mut Request, entry: Entry) -> Verdict {
     let mut entry = entry;
     loop {
@@ -158,7 +158,7 @@ async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
         if !request.has_handlers(phase) {
             continue;
         }
-        // Before try_files could say that there is nothing.
+        // Before try_files can find nothing.
         if phase == Phase::PreContent
             && let Some(verdict) = unserved(request)
         {
@@ -176,7 +176,7 @@ async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
     content(request).await
 }
 
-/// Asks the handlers of one phase in turn.
+/// Runs the handlers of one phase in order.
 async fn walk(request: &mut Request, phase: Phase) -> Verdict {
     let location = request.location.clone();
     for handler in &location.handlers.phases[phase as usize] {
@@ -197,9 +197,9 @@ pub(crate) async fn call(request: &mut Request, handler: Handler) -> Verdict {
     }
 }
 
-/// The access phase: all handlers must agree, or one with `satisfy any`.
+/// The access phase: all handlers must agree, or one of them with `satisfy any`.
 async fn access(request: &mut Request) -> Verdict {
-    // A subrequest acts for a request that has passed already (ngx_http_core_access_phase).
+    // A subrequest acts for a request that has passed this phase (ngx_http_core_access_phase).
     if request.is_subrequest() {
         return Verdict::Next;
     }
@@ -241,7 +241,7 @@ async fn access(request: &mut Request) -> Verdict {
     }
 }
 
-/// Holds the answer back for `auth_delay`.
+/// Delays the response by `auth_delay`.
 async fn unauthorized(request: &mut Request, status: u16) -> Verdict {
     let delay = request.get(&ACCESS).auth_delay.0;
     if delay.is_zero() {
@@ -254,7 +254,7 @@ async fn unauthorized(request: &mut Request, status: u16) -> Verdict {
     }
 }
 
-/// Chooses the location for the URI, and checks what can be told from the head at that point
+/// Chooses the location for the URI, and checks the head against it
 /// (ngx_http_core_find_config_phase).
 fn find_location(request: &mut Request) -> Option<Verdict> {
     let (location, redirects) = Held::find(request.server.clone(), |server| {
@@ -278,8 +278,8 @@ fn find_location(request: &mut Request) -> Option<Verdict> {
     None
 }
 
-/// A body that is announced to be larger than `client_max_body_size` is a 413, and so is one that
-/// has been read and would be passed on from here.
+/// Refuses a body larger than `client_max_body_size` with 413, if it is only announced, or has been
+/// read and would be passed on from here.
 pub(crate) fn refuse_large_body(request: &mut Request) -> Option<Verdict> {
     let max = request.body.max_size;
     let length = request.body.content_length?;
@@ -292,7 +292,7 @@ pub(crate) fn refuse_large_body(request: &mut Request) -> Option<Verdict> {
     Some(Verdict::Status(413))
 }
 
-/// What would serve the location is not supported yet: then nothing else of it is served either.
+/// Refuses to serve a location whose content directive is not supported yet.
 fn unserved(request: &mut Request) -> Option<Verdict> {
     let name = request.location.pending_content.as_ref()?;
     let line = format!("\"{name}\" directive is not supported yet, its location serves nothing");
@@ -306,7 +306,7 @@ async fn content(request: &mut Request) -> Verdict {
         return verdict;
     }
     let verdict = match request.content {
-        // Inside of this future, not in a box: it is what a proxy does all day.
+        // Inside of this future, not boxed: this is the main work of a proxy.
         Some(Handler::Pass(handler)) => pass::begin(request, handler).await,
         Some(handler) => call(request, handler).await,
         None => walk(request, Phase::Content).await,
@@ -325,12 +325,12 @@ async fn content(request: &mut Request) -> Verdict {
 }
 
 impl Request {
-    /// Whether anything is to be asked in a phase. Where nothing is, not even a walk begins.
+    /// Whether a phase has handlers. Without any, no walk begins.
     fn has_handlers(&self, phase: Phase) -> bool {
         !self.location.handlers.phases[phase as usize].is_empty()
     }
 
-    /// Serves another URI in this request's place (nginx: `ngx_http_internal_redirect`).
+    /// Serves another URI in place of this one (nginx: `ngx_http_internal_redirect`).
     pub fn internal_redirect(&mut self, uri: Vec<u8>, args: Vec<u8>) -> Verdict {
         if self.is_cycle("internally redirecting to", &weir_wire::shown(&uri)) {
             return Verdict::Status(500);
@@ -344,7 +344,7 @@ impl Request {
         Verdict::Restart(Entry::ServerRewrite)
     }
 
-    /// Goes on in the location `@name` with the URI as it is (nginx: `ngx_http_named_location`).
+    /// Continues in the location `@name` with the same URI (nginx: `ngx_http_named_location`).
     pub fn named_redirect(&mut self, name: &[u8]) -> Verdict {
         let text = weir_wire::shown(name).into_owned();
         if self.is_cycle("redirect to named location", &text) {
@@ -371,15 +371,15 @@ impl Request {
         }
     }
 
-    /// A body that has been sent on in part is not sent anywhere else.
+    /// Drops a body of which a part has been forwarded, as it cannot be sent again.
     fn leave_body(&mut self) {
         if self.body.is_spent() {
             self.body.refuse();
         }
     }
 
-    /// Counts a change of the URI or the location; true, and a line in the log, when there were
-    /// too many. `doing` and `what` say which.
+    /// Counts a change of the URI or the location. Returns whether there were too many, which is
+    /// logged with `doing` and `what`.
     fn is_cycle(&mut self, doing: &str, what: &str) -> bool {
         self.uri_changes = self.uri_changes.saturating_sub(1);
         let cycle = self.uri_changes == 0;
@@ -390,8 +390,8 @@ impl Request {
         cycle
     }
 
-    /// Puts a location into force: its `limit_except` takes its place for methods that it does not
-    /// name (nginx: `ngx_http_update_location_config`).
+    /// Enters a location, or its `limit_except` for methods that are not exempt (nginx:
+    /// `ngx_http_update_location_config`).
     pub fn enter(&mut self, location: Held<Location>) {
         self.location = location;
         if let Some(methods) = self.location.usual.unlimited
@@ -400,7 +400,7 @@ impl Request {
         {
             self.location = inner;
         }
-        // The block of an `if` without a handler leaves the one that was chosen before.
+        // An `if` block without a handler keeps the one chosen before.
         let content = self.location.handlers.content;
         if content.is_some() || self.location.kind != Kind::If {
             self.content = content;
@@ -408,13 +408,13 @@ impl Request {
         self.enter_location();
     }
 
-    /// Whether the head of the response can still be chosen.
+    /// Whether the head of the response can still change.
     pub fn is_undecided(&self) -> bool {
         self.response.sent == Sent::Nothing
     }
 }
 
-/// The log phase: after the last byte, whatever came of the request.
+/// The log phase, which runs after the last byte, whatever the response.
 pub async fn log(request: &mut Request) {
     if !request.discard_log && request.has_handlers(Phase::Log) {
         request.logging = true;

@@ -1,4 +1,4 @@
-//! One request: what was asked, where it stands, and what will be answered.
+//! A request: its input, its state and its response.
 
 use std::rc::Rc;
 
@@ -30,105 +30,104 @@ use connection_info::ConnectionInfo;
 pub use state::State;
 use state::{Common, Kept};
 
-/// How a request came to be.
+/// The origin of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
-    /// From a client.
+    /// A client.
     #[default]
     Main,
-    /// Made by a module on behalf of the main request.
+    /// A module, on behalf of the main request.
     Subrequest,
 }
 
 /// A request on its way through the phases.
 ///
-/// Modules keep what is theirs in slots of their own ([`Request::state`]); the fields here are
-/// those that the phases and the variables of the core are made of.
+/// Modules keep their state in slots of their own ([`Request::state`]). The fields here serve the
+/// phases and the variables of the core.
 pub struct Request {
-    /// The configuration that this request began with, and will end with.
+    /// The configuration that the request began with, and keeps to its end.
     pub snapshot: Rc<Snapshot>,
     /// The chosen server.
     pub server: Held<Server>,
     /// The chosen location; the server's own level before one is chosen.
     pub location: Held<Location>,
-    /// The exclusive handler of the content, as the location and its `if` blocks chose it.
+    /// The exclusive content handler, chosen by the location and its `if` blocks.
     pub content: Option<Handler>,
     /// The head as received, shared with subrequests.
     pub head: Rc<Head>,
     /// The connection.
     pub info: Rc<ConnectionInfo>,
-    /// The client's address: the peer's, or what realip found.
+    /// The client's address: the peer's, or the one found by realip.
     pub remote: Addr,
-    /// What came in behind the head.
+    /// The body.
     pub body: Body,
     /// The method, which an error page may change to GET.
     pub method: Method,
-    /// In a subrequest, that of the request it was made for.
+    /// The method of the main request, in a subrequest.
     pub(crate) main_method: Method,
-    /// Whether the method is an error page's, not the client's.
+    /// Whether an error page has replaced the client's method.
     pub(crate) method_replaced: bool,
     /// The normalised path, decoded.
     pub uri: Vec<u8>,
     /// The query string without `?`.
     pub args: Vec<u8>,
-    /// The URI as received, undecoded, while nothing has rewritten it: what `proxy_pass` without
-    /// a URI part passes on.
+    /// Whether the URI is as received. `proxy_pass` without a URI part then passes it on undecoded.
     pub uri_intact: bool,
-    /// Whether the URI still is the one that the location was found by; `rewrite … break` ends
+    /// Whether the URI is still the one that the location was found by; `rewrite … break` ends
     /// that.
     pub location_valid: bool,
-    /// Which of the two: client's or a module's.
+    /// The origin of the request.
     pub origin: Origin,
     /// Whether the request may enter `internal` locations.
     pub internal: bool,
-    /// How many more times the URI may change (`NGX_HTTP_MAX_URI_CHANGES`).
-    /// At 0 there were too many.
+    /// The number of changes of the URI that are left (`NGX_HTTP_MAX_URI_CHANGES`). 0 means that
+    /// there were too many.
     pub uri_changes: u8,
-    /// `try_files` found its file below an `alias` that is a whole path: the URI is appended to it.
+    /// Whether `try_files` found its file below an `alias` for the whole path, to which the URI is
+    /// then appended.
     pub uri_in_alias: bool,
-    /// How many more subrequests may be nested (`NGX_HTTP_MAX_SUBREQUESTS`).
+    /// The number of nested subrequests that are left (`NGX_HTTP_MAX_SUBREQUESTS`).
     pub depth: u8,
-    /// Whether the connection can take another request after this one.
+    /// Whether the connection can serve another request after this one.
     pub keepalive: bool,
-    /// Whether it had come before the one before it was answered (`$pipe`).
+    /// Whether the request came before the previous one was answered (`$pipe`).
     pub pipelined: bool,
-    /// Which request of its connection this is, from 1.
+    /// The number of the request on its connection, from 1.
     pub number: u64,
-    /// When its first byte was read.
+    /// The time when its first byte was read.
     pub start: Instant,
-    /// Bytes of the request as received: head and body (`$request_length`).
+    /// The length of the request as received: head and body (`$request_length`).
     pub length: u64,
-    /// The answer.
+    /// The response.
     pub response: Response,
     /// The filters that its body goes through.
     pub chain: Chain,
     /// Functions that run before its body ends, to compute trailers.
     pub before_last: Vec<fn(&mut Self)>,
-    /// The way to and from the client.
+    /// The client's side.
     pub client: Client,
-    /// What upstreams were asked and have answered.
+    /// The attempts at upstreams.
     pub(crate) attempts: Attempts,
-    /// What waits for included subrequests.
+    /// The output that waits for included subrequests.
     pub(crate) line: Line,
     /// Values of variables.
     pub values: Values,
-    /// What the last regular expression captured.
+    /// The captures of the last regular expression.
     pub captures: Captures,
-    /// Whether an error page is being made (`recursive_error_pages`).
+    /// Whether an error page is in progress (`recursive_error_pages`).
     pub error_page: bool,
-    /// The status for which an error page is being made, 0 for none: kept over internal
-    /// redirects.
+    /// The status of the error page in progress, or 0. Kept across internal redirects.
     pub error_status: u16,
-    /// Whether the log phase has nothing to say about this request.
+    /// Whether the log phase skips this request.
     pub discard_log: bool,
-    /// Whether the log phase runs, for the error log.
+    /// Whether the log phase is running, for the error log.
     pub(crate) logging: bool,
-    /// Whether another protocol took over the connection (101).
+    /// Whether the connection has switched protocols (101).
     pub upgraded: bool,
     states: Vec<Option<Kept>>,
-    /// What modules keep for a main request and its subrequests together; made when first needed.
+    /// The module state shared by a main request and its subrequests, created when first needed.
     common: Option<Common>,
-    /// What the client's request and all its subrequests have in common; made with the first.
+    /// The state shared by a client's request and all its subrequests, created with the first.
     pub(crate) family: Option<Rc<Family>>,
 }
 
@@ -138,12 +137,12 @@ impl Request {
         &self.location.settings
     }
 
-    /// One table of the settings in force.
+    /// A table of the settings in force.
     pub fn get<T: Group>(&self, slot: &'static Slot<T>) -> &T {
         self.location.settings.get(slot)
     }
 
-    /// Whether this request was made by a module.
+    /// Whether a module has made this request.
     pub fn is_subrequest(&self) -> bool {
         self.origin == Origin::Subrequest
     }
@@ -155,7 +154,7 @@ impl Request {
         out
     }
 
-    /// The value of a template, without a copy when it has no variables.
+    /// The value of a template, not copied if it has no variables.
     pub fn eval_into<'a>(&mut self, template: &'a Template, scratch: &'a mut Vec<u8>) -> &'a [u8] {
         match template.literal() {
             Some(literal) => literal,
@@ -174,25 +173,25 @@ impl Request {
         field::clean(out, start);
     }
 
-    /// Sets the URI to be served from now on, as `rewrite` does.
+    /// Sets the URI to be served, as `rewrite` does.
     pub fn set_uri(&mut self, uri: Vec<u8>, args: Vec<u8>) {
         self.uri = uri;
         self.args = args;
         self.uri_intact = false;
     }
 
-    /// What stands behind the last dot of the last path segment, for `types`.
+    /// The extension of the last path segment, for `types`.
     pub fn extension(&self) -> &[u8] {
         weir_wire::uri::extension(&self.uri)
     }
 
-    /// The method as it is now: the client's, or what an error page made of it.
+    /// The current method: the client's, or the one set by an error page.
     pub fn method_name(&self) -> &[u8] {
         self.name_of(self.method)
     }
 
-    /// The method of the client's request as it is now (`$request_method`); empty when its request
-    /// line had none that can be read.
+    /// The current method of the main request (`$request_method`); empty if its request line has no
+    /// readable one.
     pub fn main_method_name(&self) -> &[u8] {
         if self.head.method_text().is_empty() && !self.method_replaced {
             return b"";
@@ -208,8 +207,8 @@ impl Request {
         }
     }
 
-    /// The host that the client asked for, lower-cased and without its port; the server's name
-    /// when it named none (`$host`).
+    /// The host of the request, in lower case and without its port; the server's name if there is
+    /// none (`$host`).
     pub fn host(&self) -> &[u8] {
         match self.head.host.is_empty() {
             true => &self.server.name,
@@ -218,10 +217,10 @@ impl Request {
     }
 }
 
-/// How often a request may be redirected inside the server (nginx: 10).
+/// The maximum number of internal redirects of a request (nginx: 10).
 pub const MAX_URI_CHANGES: u8 = 10;
 
-/// How deep subrequests may nest (nginx: 50).
+/// The maximum depth of subrequests (nginx: 50).
 pub const MAX_SUBREQUESTS: u8 = 50;
 
 impl Host for Request {

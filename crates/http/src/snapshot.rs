@@ -1,10 +1,10 @@
 //! The configuration as requests see it.
 //!
-//! A [`Plan`](plan::Plan) is what an assembly comes to. The [`Configuration`] is made of it once,
-//! beside the loops, and all threads share it. Each thread has a [`Snapshot`], which is one pointer
-//! to it: a request holds what it needs by counting that snapshot ([`Held`]), so that it costs no
-//! atomic operation, and another configuration is in force when the pointer to the snapshot is
-//! another.
+//! A [`Plan`](plan::Plan) is the result of an assembly. The [`Configuration`] is built from it
+//! once, off the loops, and shared by all threads. Each thread has a [`Snapshot`], which is one
+//! pointer to it: a request holds parts of it by counting that snapshot ([`Held`]), which costs no
+//! atomic operation, and another configuration comes into force when the pointer to the snapshot is
+//! replaced.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -26,23 +26,23 @@ use crate::variables::Source;
 
 pub mod plan;
 
-/// An upstream of the configuration, ready for requests.
+/// An upstream of the configuration, with its state.
 pub struct Upstream {
-    /// What the configuration says.
+    /// Its configuration.
     pub plan: weir_upstream::UpstreamPlan,
     /// The group, with its state.
     pub group: Arc<Group>,
-    /// Where each thread keeps its connections.
+    /// The pool of each thread's connections.
     pub pool: PoolId,
 }
 
-/// A configuration ready to serve: it never changes, and all threads share it.
+/// A configuration ready to serve: immutable, and shared by all threads.
 pub struct Configuration {
     modules: Modules,
     routes: Routes,
     upstreams: Box<[Option<Upstream>]>,
     named: HashMap<(String, u16), UpstreamRef>,
-    /// What asks the name servers that the configuration names; held while it serves.
+    /// The resolvers for the configured name servers, held while the configuration serves.
     resolvers: Vec<Resolver>,
     sources: Arc<[Source]>,
     variable_names: Arc<[Box<str>]>,
@@ -54,27 +54,27 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// What is to be done beside requests while this configuration is in force.
+    /// The work beside requests while this configuration is in force.
     pub fn duties(&self, registry: &Arc<Registry>) -> Vec<Duty> {
         let groups = self.upstreams.iter().flatten().map(|upstream| &upstream.group);
         groups.filter_map(|group| group.duty(registry)).collect()
     }
 }
 
-/// A part of a configuration that a thread holds: a server, a location, an upstream. It keeps the
-/// thread's snapshot, and through it the configuration.
+/// A part of a configuration, such as a server, a location or an upstream, held through the
+/// thread's snapshot, which keeps the configuration alive.
 pub type Held<T> = weir_engine::Part<Snapshot, T>;
 
-/// One thread's hold on a configuration.
+/// One thread's reference to a configuration.
 pub struct Snapshot {
     configuration: Arc<Configuration>,
     draining: Cell<bool>,
-    /// Dropped behind the configuration, with the last request that is served by it.
+    /// Dropped after the configuration, with the last request that it serves.
     _generation: Arc<dyn Any + Send + Sync>,
 }
 
 impl Snapshot {
-    /// A hold on a configuration. `generation` is dropped with the last that serves by it.
+    /// A reference to a configuration. `generation` is dropped with the last one.
     pub fn new(
         configuration: Arc<Configuration>,
         generation: Arc<dyn Any + Send + Sync>,
@@ -82,8 +82,8 @@ impl Snapshot {
         Rc::new(Self { configuration, draining: Cell::new(false), _generation: generation })
     }
 
-    /// The address that a connection came to; None when this configuration no longer has it. Where
-    /// it has another listener for that address, the connection goes on with that one.
+    /// The endpoint of a connection; None if this configuration has none. If another listener has
+    /// the address, the connection continues with that one.
     pub fn endpoint(
         self: &Rc<Self>,
         listener: &str,
@@ -94,14 +94,13 @@ impl Snapshot {
         })
     }
 
-    /// The address that any connection to the listener comes to, if there is one only.
+    /// The endpoint of all connections to the listener, if there is only one.
     pub fn only_endpoint(&self, listener: &str) -> Option<&Endpoint> {
         let listener = self.configuration.routes.listener(listener)?;
         if listener.needs_local() { None } else { Some(listener.endpoint(None)) }
     }
 
-    /// Whether connections to that listener may go on: it is still there, or another one is at its
-    /// port.
+    /// Whether connections to a listener may continue: it exists, or another one has its port.
     pub fn listens_on(&self, listener: &str) -> bool {
         self.configuration.routes.listens_on(listener)
     }
@@ -114,7 +113,7 @@ impl Snapshot {
         })
     }
 
-    /// The upstream of that name: a declared one when no port is written, or one that stands for
+    /// The upstream with this name: a declared one if no port is written, or one that stands for
     /// the same address elsewhere in the configuration.
     pub fn upstream_named(
         self: &Rc<Self>,
@@ -132,12 +131,12 @@ impl Snapshot {
         found.map(|&which| self.upstream(which))
     }
 
-    /// What asks the name servers of a `resolver` directive.
+    /// The resolver for the name servers of a `resolver` directive.
     pub fn resolver(&self, config: &ResolverConfig) -> Option<&Resolver> {
         self.configuration.resolvers.iter().find(|resolver| resolver.config() == config)
     }
 
-    /// How a variable is computed.
+    /// The source of a variable.
     pub fn source(&self, id: VarId) -> &Source {
         &self.configuration.sources[id.index()]
     }
@@ -147,17 +146,17 @@ impl Snapshot {
         self.configuration.variable_names.get(id.index()).map_or("", |name| name)
     }
 
-    /// The variable of that name in lower case, if the configuration mentions it.
+    /// The variable with this name in lower case, if the configuration mentions it.
     pub fn variable_id(&self, name: &str) -> Option<VarId> {
         self.configuration.variable_ids.get(name).copied()
     }
 
-    /// The modules that serve by it.
+    /// The modules of the configuration.
     pub fn modules(&self) -> Modules {
         self.configuration.modules
     }
 
-    /// How many variables there are.
+    /// The number of variables.
     pub fn variable_count(&self) -> usize {
         self.configuration.sources.len()
     }
@@ -167,27 +166,27 @@ impl Snapshot {
         &self.configuration.hostname
     }
 
-    /// The prefix that relative paths stand under.
+    /// The prefix of relative paths.
     pub fn prefix(&self) -> &std::path::Path {
         &self.configuration.prefix
     }
 
-    /// The open file of a log; None while a configuration is only read.
+    /// The open file of a log; None if the configuration is only checked.
     pub fn log_file(&self, handle: Handle) -> Option<&Arc<LogFile>> {
         self.configuration.files.get(handle.0 as usize)
     }
 
-    /// The pool of threads of that name.
+    /// The pool of threads with this name.
     pub fn thread_pool(&self, name: &str) -> Option<&Named> {
         self.configuration.thread_pools.iter().find(|pool| pool.name() == name).map(|pool| &**pool)
     }
 
-    /// Whether responses must say that their connection will be closed.
+    /// Whether responses must announce the end of their connection.
     pub fn is_draining(&self) -> bool {
         self.draining.get()
     }
 
-    /// From now on every response ends its connection.
+    /// Makes every response from now on end its connection.
     pub fn drain(&self) {
         self.draining.set(true);
     }

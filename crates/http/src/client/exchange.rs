@@ -1,4 +1,4 @@
-//! One exchange with a client, whatever the protocol: the only place that knows which it is.
+//! One exchange with a client. Only this module knows its protocol.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -16,30 +16,30 @@ use crate::head::Head;
 use crate::piece::Piece;
 use crate::response::Response;
 
-/// The protocol's side of a request: its body comes in here, and the response goes out.
+/// The protocol's side of a request: its body comes in, and the response goes out.
 pub enum Exchange {
-    /// HTTP/1, which has the connection for itself meanwhile.
+    /// HTTP/1, which has the connection for itself.
     H1(Box<h1::Link>),
     /// A client in memory.
     Memory(memory::Stream),
 }
 
-/// What the client's side shows while nothing is expected of it.
+/// The state of the client's side while nothing is expected of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sign {
-    /// The client has gone.
+    /// The client has left.
     Gone,
-    /// What comes from the client cannot be read, although its connection is open.
+    /// Input from the client cannot be read, although its connection is open.
     Broken,
-    /// Bytes that the client has sent hide an end behind them, or nobody can look: there is nothing
-    /// to watch for.
+    /// Data from the client hides a later close, or the protocol cannot tell: there is nothing to
+    /// watch for.
     Hidden,
 }
 
-/// What the protocol does to a request and its response.
+/// The operations of the protocol on a request and its response.
 impl Client {
-    /// Settles what the head says about the body, and whether another request may follow it on the
-    /// connection.
+    /// Applies the head: decides on the framing of the body, and whether another request may follow
+    /// on the connection.
     pub(crate) fn begin(&mut self, head: &Head, body: &mut Body, keepalive: &mut bool) {
         match self.exchange() {
             Some(Exchange::H1(link)) => link.begin(head, body, keepalive),
@@ -48,7 +48,7 @@ impl Client {
         }
     }
 
-    /// Queues the head of the response, and settles how the body is framed.
+    /// Queues the head of the response, and decides on the framing of the body.
     #[inline]
     pub(crate) fn queue_head(&mut self, reply: Reply<'_>) {
         match self.exchange() {
@@ -70,7 +70,7 @@ impl Client {
         }
     }
 
-    /// Tells a waiting client to go on with its body (RFC 9110 section 10.1.1).
+    /// Tells a waiting client to continue with its body (RFC 9110 section 10.1.1).
     pub(crate) fn queue_continue(&mut self) {
         match self.exchange() {
             Some(Exchange::H1(_)) => self.push(h1::CONTINUE),
@@ -86,7 +86,7 @@ impl Client {
         }
     }
 
-    /// Queues pieces of the body that belong together.
+    /// Queues pieces of the body as a unit.
     pub(crate) fn queue_all(&mut self, response: &Response, pieces: Vec<Piece>) {
         match self.exchange() {
             Some(Exchange::H1(_)) if response.chunked => h1::queue_chunk(self, pieces),
@@ -98,7 +98,7 @@ impl Client {
         }
     }
 
-    /// Queues what ends the body, with its trailers.
+    /// Queues the end of the body, with its trailers.
     pub(crate) fn queue_end(&mut self, response: &Response) {
         match self.exchange() {
             Some(Exchange::H1(_)) if response.chunked => self.push(h1::end(&response.trailers)),
@@ -107,7 +107,7 @@ impl Client {
         }
     }
 
-    /// Whether the body may go from another connection to the client's without being read.
+    /// Whether the kernel may move the body from another connection to the client's.
     pub(crate) fn is_movable(&mut self, response: &Response) -> bool {
         match self.exchange() {
             Some(Exchange::H1(_)) => !response.chunked,
@@ -117,7 +117,7 @@ impl Client {
 }
 
 impl Exchange {
-    /// The connection of a request by HTTP/1.
+    /// The connection of an HTTP/1 exchange.
     pub(crate) fn into_h1(self) -> Option<Box<h1::Link>> {
         match self {
             Self::H1(link) => Some(link),
@@ -125,7 +125,7 @@ impl Exchange {
         }
     }
 
-    /// The connection that is the request's alone.
+    /// The connection, if the request has it for itself.
     pub(crate) fn conn(&self) -> Option<&Conn> {
         match self {
             Self::H1(link) => Some(&link.conn),
@@ -133,7 +133,7 @@ impl Exchange {
         }
     }
 
-    /// What the client's side shows. Pending while it is silent.
+    /// The sign of the client. Pending while it is silent.
     #[inline]
     pub(super) fn poll_sign(&mut self, cx: &mut Context<'_>) -> Poll<Sign> {
         match self {
@@ -142,8 +142,8 @@ impl Exchange {
         }
     }
 
-    /// How many bytes have been received and belong to nothing that was read yet: the body's
-    /// start, or the next request.
+    /// The number of received bytes that have not been processed: the start of the body, or of the
+    /// next request.
     #[inline]
     pub(crate) fn unread(&self) -> usize {
         match self {
@@ -155,7 +155,7 @@ impl Exchange {
 
 /// Sending.
 impl Exchange {
-    /// Whether it is known without a look at the connection that it holds nothing back.
+    /// Whether the connection is known to hold nothing back, without asking it.
     #[inline]
     pub(super) fn has_left(&self) -> bool {
         match self {
@@ -164,7 +164,7 @@ impl Exchange {
         }
     }
 
-    /// The client is told the end right behind what is sent from now on.
+    /// Announces that the end of the connection follows the next bytes.
     pub(super) fn end_follows(&mut self) {
         match self {
             Self::H1(link) => link.conn.end_follows(),
@@ -172,8 +172,8 @@ impl Exchange {
         }
     }
 
-    /// Sends the only piece there is, in the way that is cheapest before what comes behind it;
-    /// pending where there is no such way.
+    /// Sends the only piece, in the cheapest way before what follows; pending if there is no such
+    /// way.
     #[inline]
     pub(super) fn poll_only(
         &mut self,
@@ -187,7 +187,8 @@ impl Exchange {
         }
     }
 
-    /// Sends at most `budget` bytes from the head of the queue, and takes them off it; how many.
+    /// Sends at most `budget` bytes from the front of the queue, removes them and returns their
+    /// number.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -201,7 +202,7 @@ impl Exchange {
         }
     }
 
-    /// Ready when all that was written has left.
+    /// Ready when everything written has been sent.
     #[inline]
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
@@ -210,7 +211,7 @@ impl Exchange {
         }
     }
 
-    /// Whether the kernel may move bytes from another connection to the client's now.
+    /// Whether the kernel can move bytes from another connection to the client's now.
     #[inline]
     pub(super) fn can_move(&self) -> bool {
         match self {
@@ -219,7 +220,7 @@ impl Exchange {
         }
     }
 
-    /// Lets the kernel move at most `max` bytes. Only where [`Exchange::can_move`] says so.
+    /// Lets the kernel move at most `max` bytes. Allowed if [`Exchange::can_move`].
     pub(super) fn poll_move(
         &mut self,
         cx: &mut Context<'_>,
@@ -235,10 +236,10 @@ impl Exchange {
 
 /// Receiving.
 impl Exchange {
-    /// What can be had of the body from bytes that were received already.
+    /// The next part of the body, from the bytes already received.
     ///
     /// # Errors
-    /// When it breaks its framing or is too large.
+    /// The framing is broken, or the body is too large.
     pub(crate) fn take_body(&mut self, body: &mut Body) -> Result<Option<BodyStep>, BodyError> {
         match self {
             Self::H1(link) => link.take_body(body),
@@ -246,7 +247,8 @@ impl Exchange {
         }
     }
 
-    /// Receives more of the body, for [`Exchange::take_body`]; how many bytes, 0 at the end.
+    /// Receives more of the body for [`Exchange::take_body`]; returns the number of bytes, 0 at the
+    /// end.
     pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -258,7 +260,7 @@ impl Exchange {
         }
     }
 
-    /// Whether the rest of the body can be received into a place of its own.
+    /// Whether the rest of the body can be received directly into the caller's memory.
     pub(crate) fn receives_into(&self, body: &Body) -> bool {
         match self {
             Self::H1(link) => link.receives_into(body),
@@ -266,9 +268,9 @@ impl Exchange {
         }
     }
 
-    /// Receives more of the body right behind what `into` holds, which has room for all of it and
-    /// one byte more; how many bytes of the body, 0 at the end of the connection. Only where
-    /// [`Exchange::receives_into`] says so.
+    /// Receives more of the body directly into `into`, behind its content; it must have room for
+    /// the rest and one byte more. Returns the number of bytes of the body, 0 at the end of the
+    /// connection. Allowed if [`Exchange::receives_into`].
     pub(crate) fn poll_recv_into(
         &mut self,
         cx: &mut Context<'_>,
@@ -282,7 +284,7 @@ impl Exchange {
     }
 }
 
-/// What is left of an exchange that has become a tunnel.
+/// The byte stream of an exchange that has become a tunnel.
 impl Duplex for Exchange {
     fn poll_recv(
         &mut self,

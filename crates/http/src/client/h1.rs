@@ -1,4 +1,4 @@
-//! The exchange by HTTP/1: a connection that one request has for itself, a head in text, a body of
+//! The HTTP/1 exchange: a connection that one request has for itself, a textual head, and a body of
 //! known length, in chunks, or up to the end of the connection.
 
 mod body;
@@ -27,22 +27,21 @@ pub(crate) use reason::reason;
 pub struct Link {
     /// The connection.
     pub conn: Conn,
-    /// Bytes received and not yet taken: the start of the body, or the next request.
+    /// Bytes received and not yet processed: the start of the body, or the next request.
     pub input: Buf,
-    /// What takes the chunks of the request's body apart.
+    /// The decoder of the request's chunked body.
     chunks: Option<Box<Chunked>>,
-    /// Whether the kernel holds back what does not fill a packet.
+    /// Whether the socket is corked: the kernel holds back bytes that do not fill a packet.
     corked: bool,
 }
 
 impl Link {
-    /// A connection that nothing has been received from.
+    /// A connection without received bytes.
     pub fn new(conn: Conn) -> Box<Self> {
         Box::new(Self { conn, input: Buf::default(), chunks: None, corked: false })
     }
 
-    /// The head has been taken in: settles how the body comes, and whether another request may
-    /// follow.
+    /// Applies the head: decides on the framing of the body, and whether another request may follow.
     pub(super) fn begin(&mut self, head: &Head, body: &mut Body, keepalive: &mut bool) {
         self.begin_body(body, head.framing);
         *keepalive = match head.connection {
@@ -66,7 +65,7 @@ impl Link {
         })
     }
 
-    /// Receives what comes behind the head of a request that has become a tunnel.
+    /// Receives bytes after the head, for a tunnel.
     pub(super) fn poll_recv_raw(
         &mut self,
         cx: &mut Context<'_>,
@@ -94,13 +93,13 @@ pub(super) fn early_hints<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>
     out.into()
 }
 
-/// Room for usual hints.
+/// The initial capacity for early hints, in bytes.
 const EARLY_HINTS: usize = 512;
 
 /// `100 Continue`.
 pub(super) const CONTINUE: Piece = Piece::Static(b"HTTP/1.1 100 Continue\r\n\r\n");
 
-/// Queues pieces in a chunk of their own.
+/// Queues pieces as one chunk.
 pub(super) fn queue_chunk(
     client: &mut Client,
     pieces: impl AsRef<[Piece]> + IntoIterator<Item = Piece>,
@@ -117,7 +116,7 @@ pub(super) fn queue_chunk(
     client.push(Piece::Static(b"\r\n"));
 }
 
-/// What ends a body in chunks: the last one, and the trailers.
+/// The end of a chunked body: the last chunk and the trailers.
 pub(super) fn end(trailers: &Headers) -> Piece {
     if trailers.is_empty() {
         return Piece::Static(b"0\r\n\r\n");

@@ -1,5 +1,4 @@
-//! The head of a response as it is whatever the protocol (nginx: `ngx_http_header_filter`), in
-//! nginx's order.
+//! The head of a response in any protocol, in nginx's order (nginx: `ngx_http_header_filter`).
 
 use weir_conf::Settled;
 use weir_wire::h1::{Method, Version};
@@ -13,21 +12,21 @@ use crate::request::connection_info::ConnectionInfo;
 use crate::response::Response;
 use crate::server_name::SERVER_NAME;
 
-/// Takes the fields of a head, one after the other: a name, its value, its end.
+/// A writer of head fields: for each field, a name, a value and an end.
 pub(super) trait HeadWriter {
-    /// Begins a field. The name ends in `": "`, as it stands in HTTP/1's text.
+    /// Begins a field. The name includes the `": "` of HTTP/1's text.
     fn name(&mut self, name: &'static str);
 
-    /// Where the value is appended.
+    /// The buffer to append the value to.
     fn value(&mut self) -> &mut Vec<u8>;
 
     /// Ends the field.
     fn end(&mut self);
 
-    /// Takes fields as they are.
+    /// Writes fields unchanged.
     fn fields(&mut self, fields: &Headers);
 
-    /// A field with this value.
+    /// Writes a field with this value.
     fn field(&mut self, name: &'static str, value: &[u8]) {
         self.name(name);
         self.value().extend_from_slice(value);
@@ -60,13 +59,13 @@ pub(crate) struct Reply<'a> {
     pub(crate) redirect: &'a Settled<Redirect>,
 }
 
-/// Settles what the head says of the body; whether there is none.
+/// Adapts the head to a response without a body. Returns whether there is none.
 pub(super) fn settle(reply: &mut Reply<'_>) -> bool {
     let response = &mut *reply.response;
     if response.status == 204 {
         response.content_length = None;
         response.headers.remove(Known::ContentLength);
-        // That of an upstream keeps what it says of a type.
+        // An upstream's 204 keeps its content type.
         if response.status_line.is_none() {
             response.content_type.clear();
             response.last_modified = None;
@@ -82,7 +81,7 @@ pub(super) fn settle(reply: &mut Reply<'_>) -> bool {
         || reply.method == Method::Connect && response.status / 100 == 2
 }
 
-/// Writes the fields. `hop` writes those of the connection where they have their place.
+/// Writes the fields. `hop` writes those of the connection in their place.
 pub(super) fn write<W: HeadWriter>(
     reply: &mut Reply<'_>,
     out: &mut W,
@@ -142,8 +141,8 @@ fn entity(response: &Response, out: &mut impl HeadWriter) {
     }
 }
 
-/// `Location`, made absolute for a path unless `absolute_redirect off`. Whether there is one that
-/// is to be sent as it is, which nginx does with the other fields.
+/// Writes `Location`, made absolute if it is a path, unless `absolute_redirect off`. Returns
+/// whether there is one to be sent unchanged, which nginx writes with the other fields.
 fn location(reply: &mut Reply<'_>, out: &mut impl HeadWriter) -> bool {
     let Some(mut target) = reply.response.location.take() else { return false };
     field::escape_address(&mut target);
@@ -177,7 +176,7 @@ fn location(reply: &mut Reply<'_>, out: &mut impl HeadWriter) -> bool {
     false
 }
 
-/// A decimal number of at least `width` digits.
+/// Appends a decimal number of at least `width` digits.
 pub(super) fn number(out: &mut Vec<u8>, mut value: u64, width: usize) {
     let mut digits = [b'0'; 20];
     let mut start = digits.len();

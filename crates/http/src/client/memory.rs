@@ -1,6 +1,7 @@
-//! An exchange without a connection: both ends lie in memory of one thread. Tests and simulations
-//! drive requests by it, and it has the traits of a stream among others: heads are no text, a body
-//! ends without being framed, the client grants how much may be sent, and the kernel moves nothing.
+//! An exchange without a connection: both ends are in the memory of one thread. Tests and
+//! simulations drive requests with it. It behaves like a stream among others: heads are not text, a
+//! body ends without framing, the client grants the number of bytes to be sent, and the kernel
+//! moves nothing.
 
 mod peer;
 #[cfg(test)]
@@ -28,16 +29,16 @@ pub use peer::{Answer, Ended, Peer};
 /// The server's end.
 pub struct Stream {
     wire: Rc<RefCell<Wire>>,
-    /// The trailers, which leave behind all that is queued.
+    /// The trailers, which are sent after everything queued.
     end: Option<Fields>,
 }
 
-/// What lies between the two ends.
+/// The state between the two ends.
 #[derive(Default)]
 struct Wire {
     /// Bytes of the request's body that the server has not read.
     upwards: VecDeque<u8>,
-    /// Whether no more of them will come.
+    /// Whether the request's body has ended.
     upwards_ended: bool,
     /// Heads of interim responses.
     interim: Vec<Fields>,
@@ -45,13 +46,13 @@ struct Wire {
     head: Option<Fields>,
     /// Bytes of the response's body that the client has not taken.
     downwards: Vec<u8>,
-    /// How many bytes more the client takes.
+    /// The number of bytes that the client still takes.
     window: u64,
-    /// What came behind the body, once it has ended.
+    /// The trailers, once the body has ended.
     trailers: Option<Fields>,
-    /// Whether the server has let go of the exchange.
+    /// Whether the server has dropped the exchange.
     closed: bool,
-    /// Whether the client has.
+    /// Whether the client has left.
     left: bool,
     server: Option<Waker>,
     client: Option<Waker>,
@@ -70,14 +71,14 @@ impl Wire {
         }
     }
 
-    /// The server waits for the client to do something.
+    /// Lets the server wait for the client.
     fn server_waits<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
         self.server = Some(cx.waker().clone());
         Poll::Pending
     }
 }
 
-/// A head: its status, 0 for trailers, and its fields in their order.
+/// A head, or trailers with status 0: the status, and the fields in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
     /// The status.
@@ -118,13 +119,13 @@ impl HeadWriter for Fields {
     }
 }
 
-/// Two ends of a new exchange, whose client takes `window` bytes of a body until it grants more.
+/// The two ends of a new exchange. The client takes `window` bytes of a body until it grants more.
 pub fn pair(window: u64) -> (Exchange, Peer) {
     let wire = Rc::new(RefCell::new(Wire { window, ..Wire::default() }));
     (Exchange::Memory(Stream { wire: Rc::clone(&wire), end: None }), Peer::new(wire))
 }
 
-/// The head has been taken in: the request's body begins.
+/// Begins the request's body, as the head announces it.
 pub(super) fn begin(head: &Head, body: &mut Body) {
     match head.framing {
         Framing::None => {}
@@ -160,7 +161,7 @@ impl Stream {
         self.tell(|wire| wire.interim.push(out));
     }
 
-    /// What stands behind the body. It leaves when all that is queued has left.
+    /// Sets the trailers. They are sent after everything queued.
     pub(super) fn queue_end(&mut self, trailers: &Headers) {
         let mut out = Fields::default();
         out.fields(trailers);
@@ -183,7 +184,7 @@ impl Stream {
         self.end.is_none()
     }
 
-    /// Sends what the client grants.
+    /// Sends as many bytes as the client grants.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -201,7 +202,7 @@ impl Stream {
         Poll::Ready(Ok(sent))
     }
 
-    /// Ready when everything has left, the end with it.
+    /// Ready when everything has been sent, including the end.
     pub(super) fn poll_flush(&mut self) -> Poll<io::Result<()>> {
         if let Some(end) = self.end.take() {
             self.tell(|wire| wire.trailers = Some(end));
@@ -253,7 +254,7 @@ impl Stream {
         Ok(Some(BodyStep::Data(data)))
     }
 
-    /// Ready when there is more of the body, or its end; with 0 when the client has left before.
+    /// Ready when there is more of the body, or its end; with 0 if the client has left before.
     pub(super) fn poll_fill(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         let mut wire = self.wire.borrow_mut();
         match wire.upwards.len() {
@@ -263,7 +264,7 @@ impl Stream {
         }
     }
 
-    /// Receives what comes behind the head of a request that has become a tunnel.
+    /// Receives bytes after the head, for a tunnel.
     pub(super) fn poll_recv_raw(
         &self,
         cx: &Context<'_>,
@@ -281,7 +282,7 @@ impl Stream {
         }
     }
 
-    /// Ends the direction to the client of a request that has become a tunnel.
+    /// Ends the direction to the client, for a tunnel.
     pub(super) fn shutdown(&mut self) -> Poll<io::Result<()>> {
         self.end = Some(Fields::default());
         self.poll_flush()

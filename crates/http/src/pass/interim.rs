@@ -1,5 +1,5 @@
-//! Responses before the response: 100 and its like end here, 103 goes on to clients that may have
-//! it (RFC 8297; nginx: `early_hints`).
+//! Interim responses: 103 is passed on to clients that may get it, others end here (RFC 8297;
+//! nginx: `early_hints`).
 
 use weir_engine::error_log::Level;
 use weir_wire::h1::Version;
@@ -10,12 +10,12 @@ use crate::core::REDIRECT;
 use crate::request::Request;
 use crate::response::Sent;
 
-/// How many of them one response may have before it.
+/// The maximum number of interim responses before a response.
 pub const MOST: usize = 100;
 
 const EARLY_HINTS: u16 = 103;
 
-/// Passes an interim response on, if it is one for clients.
+/// Passes an interim response on, if it is for the client.
 pub fn pass_on(request: &mut Request, pass: &Pass<'_>, head: &ResponseHead) {
     if head.status != EARLY_HINTS || !may_have(request) {
         return;
@@ -38,7 +38,7 @@ pub fn pass_on(request: &mut Request, pass: &Pass<'_>, head: &ResponseHead) {
     request.attempts.headers = headers;
 }
 
-/// Whether the client knows what they are.
+/// Whether the client may get early hints.
 fn may_have(request: &Request) -> bool {
     !request.is_subrequest()
         && request.response.sent == Sent::Nothing

@@ -1,10 +1,10 @@
-//! The body of a response on its way from the upstream to the client.
+//! Relaying a response body from the upstream to the client.
 //!
-//! With buffering, the upstream is read as fast as it sends. While the client takes what comes,
-//! reads and writes alternate, and both are as large as they can be; what a slow client leaves
-//! waits in memory up to `buffers` and then in a file. Without buffering, a piece is read when the
-//! one before it has gone out. A response that is to be kept as a file is read whatever the client
-//! does; what the client has not taken when memory is used up, it gets from that file.
+//! With buffering, the upstream is read as fast as it sends. While the client keeps up, reads and
+//! writes alternate, and both are as large as possible; what a slow client leaves waits in memory
+//! up to `buffers`, then in a file. Without buffering, a piece is read when the previous one has
+//! been sent. A response that is stored as a file is read whatever the client does; once memory is
+//! used up, the client gets the rest from that file.
 
 use std::future::poll_fn;
 use std::io;
@@ -61,10 +61,10 @@ pub async fn run(
             Err(_) => Verdict::Abort,
         },
         End::Broken | End::Stuck => {
-            // What came before the break goes out; the missing end tells the client.
+            // The bytes before the break are sent; the missing end tells the client.
             request.keepalive = false;
             let flushed = request.flush().await;
-            // A part of a page stands there as far as it came, and the page goes on.
+            // An included response ends where it broke off, and the page goes on.
             if matches!(end, End::Broken) && request.is_subrequest() && flushed.is_ok() {
                 request.response.sent = Sent::All;
                 return Verdict::Done;
@@ -75,7 +75,7 @@ pub async fn run(
     }
 }
 
-/// Gives the peer back: as one that failed if it broke its response off and that counts.
+/// Frees the peer. If its response broke off and that counts, it has failed.
 fn give_back(request: &mut Request, pass: &Pass<'_>, pick: &mut Pick<'_>, end: &End) {
     if !pass.settings.count_broken || !matches!(end, End::Broken) {
         return release(request, pass, pick);
@@ -94,7 +94,7 @@ pub(super) fn is_buffered(request: &Request, settings: &Transfer) -> bool {
     overrides.and_then(|o| o.buffering).unwrap_or(settings.buffering)
 }
 
-/// Ends the body and waits until everything has left. More than the buffers may hold waits in a
+/// Ends the body and waits until everything has been sent. What exceeds the buffers waits in a
 /// file.
 async fn send_rest(request: &mut Request, pass: &Pass<'_>) -> io::Result<()> {
     request.push_last(None)?;
@@ -110,12 +110,12 @@ async fn send_rest(request: &mut Request, pass: &Pass<'_>) -> io::Result<()> {
     request.flush().await
 }
 
-/// Whether what is pushed goes as it is to a connection.
+/// Whether pieces reach a connection unchanged.
 fn passes_unseen(request: &mut Request) -> bool {
     request.chain.is_empty() && request.client.is_direct()
 }
 
-/// Relays the body. What came with the head is often all of it.
+/// Relays the body, which often came with the head in full.
 async fn body(
     request: &mut Request,
     pass: &Pass<'_>,
@@ -152,7 +152,7 @@ async fn body(
     }
 }
 
-/// Keeps a body of one piece, or of none.
+/// Stores a body that consists of one piece at most.
 #[cold]
 async fn keep_at_once(
     request: &mut Request,
@@ -167,8 +167,8 @@ async fn keep_at_once(
     }
 }
 
-/// Takes what belongs to the body out of what was received, and whether it has ended. `first` says
-/// that it came with the head.
+/// Takes the bytes of the body out of those received, and returns whether it has ended. `first`
+/// means that they came with the head.
 fn take(
     request: &mut Request,
     pass: &Pass<'_>,
@@ -193,7 +193,7 @@ fn take(
     Ok((piece, ended))
 }
 
-/// Without buffering, what came with the head is still looked at as a part of it.
+/// Logs a note. Without buffering, bytes that came with the head count as a part of it.
 #[cold]
 fn tell(request: &Request, pass: &Pass<'_>, note: &Note, first: bool) {
     let doing = match first && !is_buffered(request, pass.settings) {
@@ -203,7 +203,7 @@ fn tell(request: &Request, pass: &Pass<'_>, note: &Note, first: bool) {
     request.log_upstream(note.level, &format!("{} while {doing}", note.text));
 }
 
-/// Passes on what came behind the body.
+/// Passes the trailers on.
 fn trailers(request: &mut Request, pass: &Pass<'_>, chunked: &Chunked) {
     let mut found = Headers::new();
     if chunked.trailers(&mut found).is_err() {
@@ -218,14 +218,14 @@ fn trailers(request: &mut Request, pass: &Pass<'_>, chunked: &Chunked) {
     request.attempts.trailers = found;
 }
 
-/// Keeps the connection of a response that is complete although nobody takes it.
+/// Keeps the connection of a complete response that nobody takes.
 pub(super) fn keep_complete(pass: &Pass<'_>, pick: &Pick<'_>, slot: &mut Option<Exchange>) {
     if let Some(exchange) = slot.take_if(|exchange| exchange.head.complete) {
         keep(pass, pick, Some(exchange));
     }
 }
 
-/// Keeps the connection if it can serve another request.
+/// Keeps the connection if it is reusable.
 fn keep(pass: &Pass<'_>, pick: &Pick<'_>, exchange: Option<Exchange>) {
     let Some(Exchange { channel, usage, input, head, sender }) = exchange else { return };
     let usable = head.reusable && head.body.is_done() && input.is_empty() && sender.is_done();
@@ -236,14 +236,14 @@ fn keep(pass: &Pass<'_>, pick: &Pick<'_>, exchange: Option<Exchange>) {
     }
 }
 
-/// How a relay ended.
+/// The end of a relay.
 enum End {
     Complete,
-    /// The upstream has said everything, and the client was gone by then.
+    /// The upstream has sent everything, but the client is gone.
     Unheard,
-    /// The upstream broke off.
+    /// The upstream has broken off.
     Broken,
-    /// We cannot go on: a file cannot be written, or a filter cannot do its work.
+    /// A fault of our own: a file cannot be written, or a filter fails.
     Stuck,
     /// The client is gone.
     ClientGone,

@@ -22,7 +22,7 @@ pub const ROWS: &[Row] = &[
     Row::prefix("upstream_cookie_", cookie),
 ];
 
-/// Writes one figure of every attempt: those of one pass joined by commas, passes by colons.
+/// Writes one figure of each attempt. Commas separate attempts, colons separate passes.
 fn each(
     request: &mut Request,
     out: &mut Vec<u8>,
@@ -84,7 +84,7 @@ fn field(
     crate::variables::head::join(lines, name, b", ", out)
 }
 
-/// `$upstream_cookie_NAME`: the value of the cookie that the response sets.
+/// `$upstream_cookie_NAME`: the value of a cookie in the response.
 fn cookie(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
     let attempts = &request.attempts;
     for (_, value, known) in attempts.headers.iter() {
@@ -104,7 +104,7 @@ fn cookie(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bool {
     false
 }
 
-/// Without the blanks at the start.
+/// Trims leading blanks.
 fn without_blanks(mut text: &[u8]) -> &[u8] {
     while let [b' ', rest @ ..] = text {
         text = rest;

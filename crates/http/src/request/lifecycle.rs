@@ -1,4 +1,5 @@
-//! Requests begin in the memory of earlier ones, and leave theirs to the next.
+//! The lifecycle of requests: each begins in the memory of an earlier one, and leaves its own to
+//! the next.
 
 use std::rc::Rc;
 
@@ -21,7 +22,7 @@ use crate::subrequest::line::Line;
 use crate::variables::values::Values;
 
 impl Request {
-    /// A request as its parts, before its first phase.
+    /// A request from its parts, before its first phase.
     pub fn new(
         snapshot: Rc<Snapshot>,
         server: Held<Server>,
@@ -76,8 +77,8 @@ impl Request {
         }
     }
 
-    /// The next request of a client, in the memory of an earlier one of this thread where there
-    /// is any. What its head says comes with [`Request::take_head`].
+    /// The next request of a client, in the memory of an earlier one of this thread if there is
+    /// any. Its head follows with [`Request::take_head`].
     pub(crate) fn next(
         snapshot: Rc<Snapshot>,
         server: Held<Server>,
@@ -98,8 +99,8 @@ impl Request {
         request
     }
 
-    /// Takes in a head: its bytes, and `fill` puts in what was found there, where there is memory
-    /// of an earlier one.
+    /// Sets the head: its bytes, and the parser's results, which `fill` writes into the memory of
+    /// an earlier head.
     pub(crate) fn take_head(&mut self, bytes: Buf, fill: impl FnOnce(&mut RequestHead)) {
         // `forget` has left a head that nobody shares.
         let head = Rc::get_mut(&mut self.head)
@@ -109,7 +110,7 @@ impl Request {
         self.length = head.length as u64;
     }
 
-    /// Ends the request: its memory is left to others, and gives the exchange back.
+    /// Ends the request: its memory is kept for reuse, and its exchange returned.
     pub(crate) fn retire(mut self: Box<Self>) -> Option<Exchange> {
         let sink = self.client.replace_sink(Sink::Discard);
         self.forget();
@@ -120,8 +121,8 @@ impl Request {
         }
     }
 
-    /// Back to the state before the first phase, but for what [`Request::next`] settles. Every
-    /// field is named, so that a new one is not left to the next request by mistake.
+    /// Resets to the state before the first phase, except for what [`Request::next`] sets. Every
+    /// field is named, so that no new one is carried over by mistake.
     fn forget(&mut self) {
         let Self {
             snapshot: _,
@@ -169,7 +170,7 @@ impl Request {
         *content = None;
         match Rc::get_mut(head) {
             Some(head) => head.forget(),
-            // A subrequest that outlives the request holds it.
+            // A subrequest that outlives the request still holds it.
             None => *head = Rc::default(),
         }
         body.reset();

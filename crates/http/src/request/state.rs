@@ -1,5 +1,4 @@
-//! What modules keep in a request: each has a place of its own, which is filled when it is first
-//! asked for.
+//! The state of modules in a request: each has a slot, which is filled when it is first used.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -9,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::Request;
 use crate::pass::state::Shown;
 
-/// States by place.
+/// States by slot.
 pub(super) type Common = Rc<RefCell<Vec<Option<Box<dyn Any>>>>>;
 
-/// A module's place for state of its own in every request.
+/// The slot of a module's state in every request.
 pub struct State<T> {
     index: AtomicUsize,
     make: fn() -> T,
@@ -23,7 +22,7 @@ pub struct State<T> {
 /// Copies a state for a subrequest.
 type HandDown = fn(&dyn Any) -> Box<dyn Any>;
 
-/// One module's state, whether an internal redirect leaves it alone, and how subrequests get it.
+/// A module's state, with its treatment by internal redirects and subrequests.
 pub(crate) struct Kept {
     value: Box<dyn Any>,
     kept: bool,
@@ -34,17 +33,17 @@ static NEXT_STATE: AtomicUsize = AtomicUsize::new(0);
 const UNASSIGNED: usize = usize::MAX;
 
 impl<T: 'static> State<T> {
-    /// A place filled by `make` when it is first asked for.
+    /// A slot that `make` fills when it is first used.
     pub const fn new(make: fn() -> T) -> Self {
         Self { index: AtomicUsize::new(UNASSIGNED), make, kept: false, hand_down: None }
     }
 
-    /// Likewise, and what is there survives internal redirects.
+    /// A slot like [`State::new`], whose state survives internal redirects.
     pub const fn kept(make: fn() -> T) -> Self {
         Self { index: AtomicUsize::new(UNASSIGNED), make, kept: true, hand_down: None }
     }
 
-    /// Likewise, and subrequests begin with a copy of what is there.
+    /// A slot like [`State::kept`], whose state is copied for subrequests.
     pub const fn handed_down(make: fn() -> T) -> Self
     where
         T: Clone,
@@ -71,7 +70,7 @@ impl<T: 'static> State<T> {
 }
 
 impl Request {
-    /// A module's state for this request, made when first asked for.
+    /// A module's state for this request, created when first used.
     pub fn state<T: 'static>(&mut self, place: &'static State<T>) -> &mut T {
         let index = place.index();
         if self.states.len() <= index {
@@ -88,12 +87,12 @@ impl Request {
             .expect("a place has one type")
     }
 
-    /// A module's state if it was ever asked for.
+    /// A module's state, if it has been created.
     pub fn state_if<T: 'static>(&self, place: &'static State<T>) -> Option<&T> {
         self.states.get(place.index())?.as_ref()?.value.downcast_ref()
     }
 
-    /// Gives a subrequest the states that it shall begin with.
+    /// Copies the states that are handed down to a subrequest.
     pub(crate) fn hand_down_states(&self, child: &mut Self) {
         let copy = |state: &Kept| {
             let hand_down = state.hand_down?;
@@ -103,8 +102,8 @@ impl Request {
         child.states = self.states.iter().map(|state| copy(state.as_ref()?)).collect();
     }
 
-    /// A module's state for the main request, its subrequests and all redirects together, made when
-    /// first asked for. `f` must not ask for another.
+    /// A module's state for the main request with its subrequests and all redirects, created when
+    /// first used. `f` must not ask for another.
     pub fn with_main<T: 'static, R>(
         &mut self,
         place: &'static State<T>,
@@ -119,12 +118,12 @@ impl Request {
         f(state.downcast_mut().expect("a place has one type"))
     }
 
-    /// Lets a subrequest see what [`Request::with_main`] keeps.
+    /// Shares the states of [`Request::with_main`] with a subrequest.
     pub(crate) fn share_main(&mut self, child: &mut Self) {
         child.common = Some(Rc::clone(self.common.get_or_insert_default()));
     }
 
-    /// Forgets the modules' states: an internal redirect begins anew (nginx clears all contexts).
+    /// Clears the modules' states, as an internal redirect starts over (nginx clears all contexts).
     pub fn clear_states(&mut self) {
         self.chain.clear();
         self.attempts.shown = Shown::default();

@@ -1,4 +1,5 @@
-//! A request whose head has come, whatever brought it: refused, or taken through the phases.
+//! Handling of a complete head in any protocol: the request is refused, or taken through the
+//! phases.
 
 use std::rc::Rc;
 
@@ -13,7 +14,7 @@ use crate::request::Request;
 use crate::route::Endpoint;
 use crate::snapshot::Held;
 
-/// Takes a request whose head is whole through the phases; `last` if it is the connection's last.
+/// Takes a request with a complete head through the phases; `last` if it is the connection's last.
 pub(super) async fn answer(request: &mut Request, endpoint: &Held<Endpoint>, last: bool) {
     if !fill_uri(request, endpoint) {
         return Box::pin(refuse_line(request, endpoint)).await;
@@ -30,14 +31,14 @@ pub(super) async fn answer(request: &mut Request, endpoint: &Held<Endpoint>, las
     }
 }
 
-/// What the connection lacks for this request: TLS, or a certificate.
+/// The refusal of a request whose connection lacks TLS or a certificate.
 fn lacking(request: &mut Request) -> Option<Verdict> {
     let status = crate::tls::verify::refused(request)?;
     request.keepalive = false;
     Some(Verdict::Status(status))
 }
 
-/// Reads the body before the phases where the server wants that (`client_body_early_read`).
+/// Reads the body before the phases, if the server asks for it (`client_body_early_read`).
 async fn read_early(request: &mut Request) -> Option<Verdict> {
     let server = request.server.clone();
     let wanted = &server.settings.get(&LIMITS).client_body_early_read;
@@ -50,12 +51,12 @@ async fn read_early(request: &mut Request) -> Option<Verdict> {
     Box::pin(request.read_body()).await.err().map(Verdict::Status)
 }
 
-/// Ends a request whose head is not.
+/// Ends a request with a faulty head.
 pub(super) async fn refuse(request: &mut Request, endpoint: &Endpoint, fault: &Fault) {
     if !request.head.target().is_empty() {
         let _ = fill_uri(request, endpoint);
     }
-    // What did not fit is not shown either.
+    // A line that is too long is shown truncated.
     if fault.status == 414
         && let Some(head) = Rc::get_mut(&mut request.head)
     {
@@ -77,7 +78,7 @@ pub(super) async fn refuse(request: &mut Request, endpoint: &Endpoint, fault: &F
     phase::finalize(request, verdict).await;
 }
 
-/// Tells of the lines of the head that are dropped.
+/// Logs the dropped lines of the head.
 fn log_skipped(request: &Request) {
     let head = &request.head;
     for line in &head.skipped {
@@ -89,7 +90,7 @@ fn log_skipped(request: &Request) {
     }
 }
 
-/// Settles what the head says about body and connection (ngx_http_process_request_header,
+/// Applies what the head says about body and connection (ngx_http_process_request_header,
 /// ngx_http_handler).
 fn begin(request: &mut Request) {
     log_skipped(request);
@@ -100,8 +101,8 @@ fn begin(request: &mut Request) {
     (request.body.max_size, request.body.timeout) = (max, timeout);
 }
 
-/// Refuses a request whose target is no path. That is settled before a host is known, so the
-/// server is the one that the connection began with.
+/// Refuses a request whose target is not a path. At that point no host is known, so the server is
+/// the one that the connection began with.
 async fn refuse_line(request: &mut Request, endpoint: &Held<Endpoint>) {
     let (at, _) = choose::start(endpoint, &request.info);
     let server = Held::map(endpoint, |endpoint| endpoint.server(at));
@@ -115,8 +116,8 @@ async fn refuse_line(request: &mut Request, endpoint: &Held<Endpoint>) {
     phase::finalize(request, Verdict::Status(400)).await;
 }
 
-/// Fills in the path and the arguments; false for a target that is no path. Slashes are merged
-/// before a host is known, unless the connection itself has named one.
+/// Sets the path and the arguments; false if the target is not a path. Slashes are merged as the
+/// default server says, unless the handshake has chosen a server.
 fn fill_uri(request: &mut Request, endpoint: &Endpoint) -> bool {
     let location = match request.info.negotiated {
         None => &endpoint.default.location,

@@ -1,4 +1,4 @@
-//! Choosing the server that a request is for.
+//! The choice of a request's server.
 
 use weir_wire::request::Limits;
 
@@ -8,20 +8,20 @@ use crate::route::{Endpoint, Matched, Server, ServerAt};
 use crate::snapshot::Held;
 use crate::tls;
 
-/// The server of a request, as far as its head has told.
+/// The server of a request, as far as its head is known.
 pub(super) struct Choice<'a> {
     endpoint: &'a Held<Endpoint>,
     info: &'a ConnectionInfo,
     /// The server of the host, or the listener's default.
     at: ServerAt,
-    /// What a regular expression among the server names captured.
+    /// The captures of a regular expression among the server names.
     pub captures: Option<Matched<'a>>,
-    /// The host's server is for those alone whose handshake was for it.
+    /// Whether the host's server only serves connections whose handshake was for it.
     misdirected: bool,
 }
 
 impl<'a> Choice<'a> {
-    /// Nothing is known of the head.
+    /// The choice before any part of the head is known.
     pub(super) fn new(endpoint: &'a Held<Endpoint>, info: &'a ConnectionInfo) -> Self {
         let (at, captures) = start(endpoint, info);
         Self { endpoint, info, at, captures, misdirected: false }
@@ -32,12 +32,12 @@ impl<'a> Choice<'a> {
         Held::map(self.endpoint, |endpoint| endpoint.server(self.at))
     }
 
-    /// The rules for the head as long as no host is known.
+    /// The limits for the head while no host is known.
     pub(super) fn limits(&self) -> Limits {
         limits(self.endpoint.server(self.at))
     }
 
-    /// The head names this host. Gives the rules of its server, if that is another.
+    /// Takes the host of the head. Returns the limits of its server, if that is another.
     pub(super) fn host(&mut self, host: &[u8]) -> Option<Limits> {
         let (chosen, captures) = choose(self.endpoint, self.info, host)?;
         if self.info.negotiated.is_some()
@@ -51,12 +51,12 @@ impl<'a> Choice<'a> {
         Some(self.limits())
     }
 
-    /// The head is whole, and this is the host that it has named.
+    /// Completes the choice with the host of the complete head.
     ///
     /// # Errors
-    /// The server may not serve it.
+    /// The server may not serve the connection.
     pub(super) fn end(&mut self, host: &[u8]) -> Result<(), Box<Fault>> {
-        // A request that names no host goes to the server with the empty name.
+        // A request without a host goes to the server with the empty name.
         if host.is_empty() {
             self.host(b"");
         }
@@ -67,7 +67,7 @@ impl<'a> Choice<'a> {
     }
 }
 
-/// The server for a connection before its host is known: the one that the handshake was for.
+/// The server of a connection before its host is known: that of the handshake, or the default.
 pub(super) fn start<'a>(
     endpoint: &'a Endpoint,
     info: &ConnectionInfo,
@@ -76,7 +76,7 @@ pub(super) fn start<'a>(
     named.unwrap_or((endpoint.default_at(), None))
 }
 
-/// The server for a host (ngx_http_set_virtual_server); `None` keeps the one there is.
+/// The server for a host (ngx_http_set_virtual_server); `None` keeps the current one.
 fn choose<'a>(
     endpoint: &'a Endpoint,
     info: &ConnectionInfo,
@@ -85,12 +85,12 @@ fn choose<'a>(
     match &info.negotiated {
         None => endpoint.find(host),
         Some(name) if **name == *host => None,
-        // Whoever has a name for the handshake leaves its server by any other name.
+        // A connection whose handshake was for one name leaves its server for any other name.
         Some(_) => Some(endpoint.find(host).unwrap_or((endpoint.default_at(), None))),
     }
 }
 
-/// The rules of a server for heads.
+/// The limits of a server for heads.
 fn limits(server: &Server) -> Limits {
     let limits = server.location.usual.limits.head_limits();
     Limits { allow_connect: server.allow_connect, ..limits }

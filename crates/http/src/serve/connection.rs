@@ -1,5 +1,5 @@
-//! Connections, whatever is spoken on them: accepted, parked while they are silent, opened, and
-//! handed to their protocol.
+//! Connections of any protocol: accepted, parked while they are silent, opened, and passed to their
+//! protocol.
 //!
 //! ```text
 //!  accepted ─▶ parked ─▶ open (PROXY header, TLS) ─▶ the protocol's requests
@@ -21,10 +21,10 @@ use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::snapshot::{Held, Snapshot};
 
-/// A snapshot, and in it the endpoint of a connection.
+/// A snapshot, and the endpoint of a connection in it.
 pub(super) type Found = (Rc<Snapshot>, Held<Endpoint>);
 
-/// Serves a connection, which was accepted at `start`, from its first byte to its last.
+/// Serves a connection, accepted at `start`, from its first byte to its last.
 async fn serve(
     service: Rc<Service>,
     conn: Conn,
@@ -32,8 +32,7 @@ async fn serve(
     start: Instant,
     old: Option<Rc<Snapshot>>,
 ) {
-    // What happens once, or seldom, lies in boxes: the state of a connection's task is what
-    // every connection costs.
+    // Rare steps are boxed, because every connection pays for the state of its task.
     let snapshot = old.unwrap_or_else(|| service.snapshot());
     let Some(opened) = Box::pin(open::open(snapshot, conn, &key, start)).await else { return };
     Protocol::of(&opened).serve(service, opened, key).await;
@@ -53,8 +52,8 @@ pub(super) fn accept(service: &Rc<Service>, mut conn: Conn, key: &Rc<str>) {
     }
 }
 
-/// Goes on with a connection that was parked and has something to say, by `old` if the
-/// configuration in force does not know its listener.
+/// Resumes a parked connection that has input, with `old` if the configuration in force does not
+/// have its listener.
 pub(super) async fn resume(
     service: Rc<Service>,
     conn: Conn,
@@ -72,17 +71,17 @@ pub(super) async fn resume(
     h1::requests(service, link, info, key, number, Patience::of(number, until), found).await;
 }
 
-/// What is known of a connection that was parked.
+/// The facts about a parked connection.
 fn info_of(conn: &Conn, parked: Parked) -> Rc<ConnectionInfo> {
     let Parked { start, info, .. } = parked;
     info.unwrap_or_else(|| Rc::new(ConnectionInfo::of(conn, start, None)))
 }
 
-/// Ends a parked connection that has said nothing for too long.
+/// Ends a parked connection that was silent for too long.
 pub(super) fn time_out(service: &Rc<Service>, conn: Conn, parked: Parked, until: Instant) {
     let (key, number) = (service.idle.listener(&parked), parked.number());
     if number == open::UNOPENED {
-        // Whoever would read its first bytes has the words.
+        // The reader of its first bytes logs the timeout.
         weir_engine::spawn(resume(Rc::clone(service), conn, parked, until, None));
         return;
     }
@@ -93,7 +92,7 @@ pub(super) fn time_out(service: &Rc<Service>, conn: Conn, parked: Parked, until:
     }
 }
 
-/// Closes a connection that nothing was asked on, with what nginx logs about it.
+/// Closes a connection without a request, and logs that as nginx does.
 pub(super) fn end_idle(
     conn: Conn,
     endpoint: &Endpoint,

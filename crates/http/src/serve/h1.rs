@@ -39,7 +39,7 @@ pub(super) async fn serve(service: Rc<Service>, opened: Opened, key: Rc<str>) {
     requests(service, Link::new(opened.conn), opened.info, key, 1, patience, found).await;
 }
 
-/// Serves one request after the other.
+/// Serves requests one after the other.
 pub(super) async fn requests(
     service: Rc<Service>,
     mut link: Box<Link>,
@@ -69,7 +69,7 @@ pub(super) async fn requests(
             match wake {
                 Wake::Bytes => {}
                 Wake::Changed => continue,
-                // It is not idle yet.
+                // It is not idle yet: the last response has not been delivered.
                 Wake::Park if link.conn.is_stuck() => {
                     let Some(later) = Box::pin(idle::deliver(&mut link, endpoint)).await else {
                         return link.conn.close();
@@ -135,11 +135,11 @@ pub(super) async fn requests(
     }
 }
 
-/// How many requests that are there already are answered before other connections have their turn:
-/// who sends faster than he is answered must not have the thread to himself.
+/// The number of pipelined requests that are answered before other connections have their turn, so
+/// that a fast sender does not occupy the thread.
 const REQUESTS_PER_TURN: u32 = 16;
 
-/// How many requests of a connection were answered in this turn of the loop.
+/// The number of requests of a connection that were answered in this turn of the loop.
 #[derive(Default)]
 struct Share {
     turn: Instant,
@@ -147,7 +147,8 @@ struct Share {
 }
 
 impl Share {
-    /// Counts one that began at this time, which is the same for all of a turn.
+    /// Counts a request that began at `start`, a time that is the same for a whole turn. Returns
+    /// whether the share is used up.
     fn is_used_up(&mut self, start: Instant) -> bool {
         if self.turn != start {
             *self = Self { turn: start, requests: 0 };
@@ -157,8 +158,8 @@ impl Share {
     }
 }
 
-/// The snapshot in force and the endpoint in it, which is looked for once in each snapshot. Where
-/// it has none, because the listener has gone, what was found before stays.
+/// The snapshot in force and the connection's endpoint in it, which is looked up once for each
+/// snapshot. If the listener is gone, the earlier result stays.
 fn look_up<'a>(
     service: &Service,
     found: &'a mut Option<Found>,
@@ -175,13 +176,13 @@ fn look_up<'a>(
     found.as_ref()
 }
 
-/// How long a head may take (`client_header_timeout`) while nobody knows which server it is for.
+/// The timeout for a head (`client_header_timeout`) while its server is unknown.
 fn header_timeout(endpoint: &Endpoint) -> Duration {
     endpoint.default.location.usual.limits.client_header_timeout.0
 }
 
-/// Gives a request what the parser has found in its bytes, and the parser memory for the next
-/// head. What is wrong with the head comes back.
+/// Gives a request the parser's results, and the parser memory for the next head. Returns the fault
+/// of a faulty head.
 fn take_head(
     request: &mut Request,
     bytes: Buf,
@@ -202,7 +203,7 @@ fn take_head(
     }
 }
 
-/// Parks an idle connection; gives it back when it is not idle after all.
+/// Parks an idle connection. Returns it if it is not idle after all.
 fn park(
     service: &Service,
     link: Link,
@@ -218,7 +219,7 @@ fn park(
     Some(Link::new(*conn))
 }
 
-/// Logs the request and decides about its connection: Some when it can take another.
+/// Logs the request and decides on its connection: Some if it can serve another.
 async fn end(
     mut request: Box<Request>,
     patience: &mut Patience,
@@ -227,8 +228,8 @@ async fn end(
     phase::log(&mut request).await;
     let settings = &request.location.usual.connection;
     let (timeout, least) = (settings.keepalive_timeout.idle, settings.keepalive_min_timeout.0);
-    // A thread that ends has told the client so, unless it began to end since. Then the next
-    // request may be on its way.
+    // The response of an ending thread has said so, unless the end began later. The next request
+    // may then be on its way.
     let keep = request.keepalive && !request.upgraded;
     if !keep || !request.body.is_done() && !Box::pin(linger::discard(&mut request)).await {
         Box::pin(linger::close(request, Some(gauge))).await;

@@ -1,4 +1,4 @@
-//! Connections that wait for a request: in their task for a moment, then parked.
+//! Connections that wait for a request: first in their task, then parked.
 //!
 //! ```text
 //!  accepted ───────▶ parked ───────── bytes ─▶ request
@@ -7,14 +7,14 @@
 //!                      └───────────────── waits in its task ── bytes ─▶ request
 //! ```
 //!
-//! A busy connection is not parked between two requests, because its task would have to be made
+//! A busy connection is not parked between two requests, because its task would have to be created
 //! again for each. One that is silent for longer costs no task, no buffer and no timer: a sweep
-//! goes through those that wait in tasks, every few milliseconds while there are any.
+//! goes through the connections in tasks, every few milliseconds while there are any.
 //!
-//! A thread that is to end closes those of both kinds that are idle: they have had an answer,
-//! nothing has come since, and `keepalive_min_timeout` is over. A request that has arrived is
-//! answered, and a new connection waits for its request as ever. A reload that removes a listener
-//! does the same with its connections; those which are served once more are served by the old
+//! A thread that is ending closes idle connections of both kinds: those that have been answered and
+//! sent nothing since, once `keepalive_min_timeout` is over. A request that has arrived is
+//! answered, and a new connection waits for its request as usual. A reload that removes a listener
+//! does the same with its connections; if they are served once more, it is by the old
 //! configuration.
 
 use std::cell::{Cell, RefCell};
@@ -41,105 +41,104 @@ use crate::snapshot::Snapshot;
 use super::connection;
 use super::h1::read::READ;
 
-/// How often those that wait in tasks are looked at. Who has waited since the look before the last
-/// one is parked.
+/// The interval of sweeps. A connection idle for two sweeps is parked.
 const SWEEP_EVERY: Duration = Duration::from_millis(5);
 
-/// How long a connection may wait for its next request.
+/// The terms on which a connection waits for its next request.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
-    /// When it is closed.
+    /// The time when it is closed.
     until: Instant,
-    /// Until then it is kept even by a thread that ends (`keepalive_min_timeout`).
+    /// The time until which even an ending thread keeps it (`keepalive_min_timeout`).
     hold: Instant,
     /// Whether it can be parked.
     parks: bool,
-    /// Whether it has had an answer and nothing since: then it can be closed at any time.
+    /// Whether it has been answered and sent nothing since, so that it can be closed at any time.
     idle: bool,
-    /// Whether its listener has gone, so that it takes one more request at most.
+    /// Whether its listener is gone, so that it has one more request at most.
     ends: bool,
 }
 
 impl Patience {
-    /// For a new connection, which is not idle: its first request may be on the way.
+    /// For a new connection, which is not idle: its first request may be on its way.
     pub(super) fn fresh(until: Instant) -> Self {
         Self { until, hold: Instant::default(), parks: true, idle: false, ends: false }
     }
 
-    /// For a kept one.
+    /// For a kept connection.
     pub(super) fn kept(until: Instant, hold: Instant) -> Self {
         Self { hold, idle: true, ..Self::fresh(until) }
     }
 
-    /// For the one that waits for its request `number` until then.
+    /// For a connection that waits for its request `number`.
     pub(super) fn of(number: u64, until: Instant) -> Self {
         Self { idle: number > 1, ..Self::fresh(until) }
     }
 
-    /// The same for one that cannot be parked.
+    /// The same terms without parking.
     pub(super) fn unparked(self) -> Self {
         Self { hold: Instant::default(), parks: false, ..self }
     }
 
-    /// The same for one whose listener has gone.
+    /// The same terms after the listener has gone.
     pub(super) fn ending(self) -> Self {
         Self { parks: false, ends: true, ..self }
     }
 
-    /// The same for one that was not idle for so long.
+    /// The same terms, extended by a time in which the connection was not idle.
     pub(super) fn put_off(self, by: Duration) -> Self {
         Self { until: self.until + by, ..self }
     }
 
-    /// When the connection must begin or end.
+    /// The time by which a request must begin.
     pub(super) fn until(&self) -> Instant {
         self.until
     }
 
-    /// Whether it may be parked as soon as the sweep says so. While it must be held, it may not.
+    /// Whether the sweep may park it. It may not while it must be held.
     fn can_park(&self) -> bool {
         self.parks && self.hold == Instant::default()
     }
 
-    /// The next moment that changes something for one that is not parked.
+    /// The next time at which something changes, for a connection that is not parked.
     fn next(&self, now: Instant) -> Instant {
         if self.hold > now { self.hold } else { self.until }
     }
 }
 
-/// What ends the wait.
+/// The reason why a wait ends.
 pub(super) enum Wake {
-    /// There are bytes in the link's input.
+    /// Bytes have come into the link's input.
     Bytes,
     /// The client closed or broke the connection.
     Gone(Option<io::Error>),
-    /// The patience is over.
+    /// The wait has timed out.
     TimedOut,
-    /// The connection is idle, and the thread is to end, or the listener has gone, or connections
-    /// run short.
+    /// The connection is idle, and the thread is ending, its listener is gone, or connections run
+    /// short.
     Quit,
-    /// The configuration has changed; whether the listener is still there must be seen.
+    /// The configuration has changed, so the listener must be looked up again.
     Changed,
-    /// Nothing for so long that the connection is to be parked.
+    /// The connection is to be parked.
     Park,
 }
 
-/// What is left of a connection while it is parked.
+/// The state of a parked connection.
 pub(super) struct Parked {
     /// The listener.
     key: Key,
-    /// The number of the request that it waits for, or that it is not opened yet.
+    /// The number of the request that it waits for, or that of an unopened connection.
     number: u32,
     pub(super) start: Instant,
-    /// Only where the PROXY protocol or the handshake has told more than the connection knows.
+    /// Facts from the PROXY protocol or the handshake, if there are any.
     pub(super) info: Option<Rc<ConnectionInfo>>,
 }
 
-/// Connections that were parked and cannot be any more, each with the end of its wait.
+/// Connections that can no longer be parked, each with the end of its wait.
 pub(in crate::serve) struct Leaving(Vec<(Conn, Parked, Instant)>);
 
 impl Leaving {
-    /// Closes those that are idle, and serves the others, by `old` if their listener has gone.
+    /// Closes the idle ones, and serves the others, with `old` if their listener is gone.
     pub(in crate::serve) fn see_off(self, service: &Rc<Service>, old: Option<Rc<Snapshot>>) {
         if self.0.is_empty() {
             return;
@@ -165,7 +164,7 @@ impl Leaving {
     }
 }
 
-/// A listener's place among the names that a thread has seen.
+/// The index of a listener's name.
 type Key = u32;
 
 impl Parked {
@@ -175,43 +174,43 @@ impl Parked {
     }
 }
 
-/// The connections of one thread that wait for a client to ask for something.
+/// The waiting connections of one thread.
 pub(super) struct IdleConnections {
     waiting: RefCell<Slab<Waiting>>,
     lot: Lot<Parked>,
     /// The names of listeners that have had connections here, few and short.
     names: RefCell<Vec<Rc<str>>>,
-    /// Changes with every configuration, and when the thread is to end.
+    /// Changes with every configuration, and when the thread begins to end.
     epoch: Cell<u32>,
-    /// Counts the looks of the sweep.
+    /// The number of sweeps.
     sweep: Cell<u32>,
-    /// The sweep, while it has nothing to look at.
+    /// The waker of the sweep, while no connection waits in a task.
     sweeper: Cell<Option<Waker>>,
 }
 
-/// A connection in its task.
+/// A connection that waits in its task.
 struct Waiting {
     waker: Waker,
-    /// The look before which it has begun to wait; `BUSY` when it does not wait, or cannot be
-    /// parked; `CLOSED` when it is to be closed.
+    /// The number of sweeps when its wait began; `BUSY` if it does not wait, or cannot be parked;
+    /// `CLOSED` if it is to be closed.
     since: u32,
 }
 
 const BUSY: u32 = u32::MAX;
 const CLOSED: u32 = u32::MAX - 1;
 
-/// How many are closed for one new one, as a part of those that wait in tasks and at most.
+/// The part of the connections in tasks that is closed to make room for a new one, and its maximum.
 const RECLAIM_PART: usize = 8;
 const RECLAIM_MOST: usize = 32;
 
-/// A connection's place among the idle; left when dropped.
+/// A connection's entry among the waiting ones, removed when dropped.
 pub(super) struct Place<'a> {
     idle: &'a IdleConnections,
     key: Option<usize>,
 }
 
 impl IdleConnections {
-    /// None yet; those which leave go on in `service`.
+    /// No connections. Those that are unparked continue in `service`.
     pub(in crate::serve) fn new(service: Weak<Service>) -> Self {
         weir_engine::spawn(sweep(service.clone()));
         let weak = service.clone();
@@ -237,14 +236,14 @@ impl IdleConnections {
         }
     }
 
-    /// A place for a connection.
+    /// An entry for a connection.
     pub(super) fn place(&self) -> Place<'_> {
         Place { idle: self, key: None }
     }
 
-    /// Makes every connection that waits in a task look around: the thread is quitting, or its
-    /// configuration has changed. The parked that `leaves` names by listener and number of the
-    /// request come back.
+    /// Makes every connection in a task check its state, because the thread is ending or its
+    /// configuration has changed. Returns the parked ones that `leaves` selects by listener and
+    /// request number.
     pub(in crate::serve) fn look_around(&self, leaves: impl Fn(&str, u64) -> bool) -> Leaving {
         self.epoch.set(self.epoch.get().wrapping_add(1));
         for (_, waiting) in self.waiting.borrow().iter() {
@@ -255,7 +254,7 @@ impl IdleConnections {
         Leaving(self.lot.take_if(leaves))
     }
 
-    /// What will be left of a connection to `listener` that waits for its request `number`.
+    /// The state to park a connection to `listener` with, which waits for its request `number`.
     pub(super) fn parked(
         &self,
         listener: &Rc<str>,
@@ -278,7 +277,7 @@ impl IdleConnections {
         Rc::clone(&self.names.borrow()[parked.key as usize])
     }
 
-    /// Parks a connection, or gives it back.
+    /// Parks a connection, or returns it.
     pub(super) fn park(
         &self,
         conn: Conn,
@@ -288,7 +287,7 @@ impl IdleConnections {
         self.lot.park(conn, until, parked)
     }
 
-    /// Wakes those that have waited long enough to be parked; false if none waits.
+    /// Wakes connections that have waited long enough to be parked; false if none waits.
     fn look(&self) -> bool {
         let look = self.sweep.get().wrapping_add(1) % CLOSED;
         self.sweep.set(look);
@@ -301,7 +300,7 @@ impl IdleConnections {
             }
         }
         if waiting.is_empty() {
-            // After a crowd the memory goes back.
+            // The memory of a crowd is given back.
             waiting.shrink_to_fit();
         }
         some
@@ -309,8 +308,8 @@ impl IdleConnections {
 }
 
 impl IdleConnections {
-    /// Makes some of those that wait in tasks close, as connections run short and none is parked;
-    /// how many. What has come from them until they run is still served.
+    /// Closes some of the connections in tasks, because connections run short and none is parked;
+    /// returns their number. Requests that arrive before the tasks run are still served.
     fn reclaim(&self) -> usize {
         let mut waiting = self.waiting.borrow_mut();
         let most = (waiting.len() / RECLAIM_PART).clamp(1, RECLAIM_MOST);
@@ -323,7 +322,7 @@ impl IdleConnections {
     }
 }
 
-/// Looks at those that wait, as long as there are any.
+/// Sweeps while connections wait in tasks.
 async fn sweep(service: Weak<Service>) {
     let mut deadline = Deadline::new();
     poll_fn(|cx| {
@@ -342,7 +341,7 @@ async fn sweep(service: Weak<Service>) {
 }
 
 impl Place<'_> {
-    /// Remembers whom to wake, and since when.
+    /// Records the waker, and the beginning of the wait.
     fn wait(&mut self, cx: &Context<'_>, parks: bool) {
         let mut waiting = self.idle.waiting.borrow_mut();
         let key = match self.key {
@@ -360,7 +359,7 @@ impl Place<'_> {
         }
     }
 
-    /// What the sweep wants of it, or somebody who needs room.
+    /// The wake-up that the sweep or a shortage of connections asks for.
     fn wanted(&self) -> Option<Wake> {
         match self.idle.waiting.borrow()[self.key?].since {
             BUSY => None,
@@ -370,7 +369,7 @@ impl Place<'_> {
         }
     }
 
-    /// The wait is over.
+    /// Ends the wait.
     fn leave(&mut self) {
         if let Some(key) = self.key {
             self.idle.waiting.borrow_mut()[key].since = BUSY;
@@ -386,8 +385,8 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Waits for the client to take the end of the last response, which had no room in the socket. How
-/// long that took; `None` if the client has taken nothing for `send_timeout`.
+/// Waits for the client to take the end of the last response, for which the socket had no room.
+/// Returns the time taken; `None` if the client has taken nothing for `send_timeout`.
 pub(super) async fn deliver(link: &mut Link, endpoint: &Endpoint) -> Option<Duration> {
     let start = clock::precise();
     let timeout = endpoint.default.location.usual.limits.send_timeout.0;
@@ -395,7 +394,7 @@ pub(super) async fn deliver(link: &mut Link, endpoint: &Endpoint) -> Option<Dura
     delivered.ok().map(|()| start.elapsed())
 }
 
-/// Waits for the first bytes of a request. While it waits, the link has no buffer.
+/// Waits for the first bytes of a request. Meanwhile, the link has no buffer.
 pub(super) async fn first_bytes(
     service: &Service,
     link: &mut Link,
@@ -449,7 +448,7 @@ fn poll_first_bytes(
     Poll::Pending
 }
 
-/// Waits for all that can end the wait but bytes and the sweep.
+/// Waits for anything but bytes and the sweep.
 fn wait_in_task(
     service: &Service,
     cx: &mut Context<'_>,
@@ -475,7 +474,7 @@ fn wait_in_task(
         }
         deadline.set(patience.next(now));
         ready!(deadline.poll(cx));
-        // The coarse clock may not have come as far yet.
+        // The coarse clock may lag behind.
         now = clock::precise();
     }
 }

@@ -1,5 +1,4 @@
-//! The start of a connection: the PROXY protocol header and the TLS handshake, where the listener
-//! has them.
+//! Opening a connection: the PROXY protocol header and the TLS handshake, if the listener has them.
 
 use std::rc::Rc;
 
@@ -15,31 +14,31 @@ use crate::route::Endpoint;
 use crate::serve::{Service, tls};
 use crate::snapshot::{Held, Snapshot};
 
-/// A connection that can read requests.
+/// An opened connection, ready for requests.
 pub(super) struct Opened {
     pub conn: Conn,
     pub info: Rc<ConnectionInfo>,
-    /// What it was opened by.
+    /// The snapshot that it was opened with.
     pub snapshot: Rc<Snapshot>,
     pub endpoint: Held<Endpoint>,
-    /// When the first head must be there (`client_header_timeout`, from the start).
+    /// The deadline of the first head (`client_header_timeout`, from the start).
     pub until: Instant,
 }
 
-/// The number of the request that a connection waits for before it is opened.
+/// The request number of a connection that has not been opened.
 pub(super) const UNOPENED: u64 = 0;
 
 /// A new connection that waits for its first bytes.
 pub(super) struct Begun {
-    /// When it was accepted.
+    /// The time when it was accepted.
     pub start: Instant,
-    /// When they must be there.
+    /// The deadline of its first bytes.
     pub until: Instant,
-    /// That of the first request, or [`UNOPENED`].
+    /// 1, or [`UNOPENED`].
     pub number: u64,
 }
 
-/// Prepares a new connection. None if that depends on the address it came to.
+/// Prepares a new connection. None if that depends on its local address.
 pub(super) fn begin(service: &Service, conn: &mut Conn, key: &str) -> Option<Begun> {
     let snapshot = service.snapshot();
     let endpoint = snapshot.only_endpoint(key)?;
@@ -51,8 +50,8 @@ pub(super) fn begin(service: &Service, conn: &mut Conn, key: &str) -> Option<Beg
     Some(Begun { start, until, number: if opens { UNOPENED } else { 1 } })
 }
 
-/// Brings a connection that was accepted at `start` to the point where a request can be read. None
-/// when it ended before.
+/// Opens a connection that was accepted at `start`, up to its first request. None if it has ended
+/// before.
 pub(super) async fn open(
     snapshot: Rc<Snapshot>,
     mut conn: Conn,
@@ -70,24 +69,24 @@ pub(super) async fn open(
     }
     if endpoint.ssl {
         info.ssl = true;
-        // Behind a header, the handshake has its own time.
+        // After a PROXY header, the handshake has a timeout of its own.
         let left = if endpoint.proxy_protocol { timeout } else { left };
         (conn, info) = tls::open(&snapshot, &endpoint, conn, info, key, left).await?;
     }
-    // A handshake takes its time by itself.
+    // The time of the handshake does not count.
     let begun = if endpoint.ssl { clock::now() } else { start };
     let until = begun + timeout;
     Some(Opened { conn, info: Rc::new(info), snapshot, endpoint, until })
 }
 
-/// Reads the PROXY protocol header; the outer None closes the connection.
+/// Reads the PROXY protocol header. The outer None closes the connection.
 async fn read_proxy_header(
     endpoint: &Endpoint,
     conn: &mut Conn,
     timeout: std::time::Duration,
 ) -> Option<Option<Box<proxy_protocol::ProxyHeader>>> {
     let mut buf = weir_engine::buffer::take(proxy_protocol::HEADER_MAX);
-    // It must be there in time, however it comes.
+    // The whole header must come in time, even byte by byte.
     let until = clock::now() + timeout;
     loop {
         let room = proxy_protocol::HEADER_MAX.saturating_sub(buf.len());
@@ -112,7 +111,7 @@ async fn read_proxy_header(
                 tell(endpoint, conn, Level::Info, "client closed connection");
                 return None;
             }
-            // nginx has no words for this one.
+            // nginx logs nothing here.
             Err(ProxyError::Short) => return None,
             Err(error) => {
                 tell(endpoint, conn, Level::Error, &error.to_string());
@@ -122,7 +121,7 @@ async fn read_proxy_header(
     }
 }
 
-/// Writes to the error log what became of the header.
+/// Logs the result of reading the header.
 fn tell(endpoint: &Endpoint, conn: &Conn, level: Level, what: &str) {
     let (client, local) = (conn.peer().ip_text(), conn.local());
     let message = format!("{what} while reading PROXY protocol, client: {client}, server: {local}");

@@ -1,5 +1,5 @@
-//! One request whose head comes as fields, on an exchange that is for nothing else: a client in
-//! memory, or a stream of a connection that has many.
+//! One request whose head comes as fields, on an exchange of its own: a client in memory, or a
+//! stream of a multiplexed connection.
 
 use std::rc::Rc;
 
@@ -19,26 +19,26 @@ use crate::phase;
 use crate::request::Request;
 use crate::request::connection_info::ConnectionInfo;
 
-/// What is asked: a head as fields, the pseudo-fields first.
+/// The head of a request as fields, with the pseudo-fields first.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
-    /// The version that the request is shown with.
+    /// The version that is shown for the request.
     pub version: Version,
     /// Names and values.
     pub fields: &'a [(&'a [u8], &'a [u8])],
-    /// Whether no body follows.
+    /// Whether there is no body.
     pub ended: bool,
 }
 
-/// Room for the text of a usual head.
+/// The initial capacity for the text of a head, in bytes.
 const USUAL_HEAD: usize = 1024;
 
-/// What a fault was met in, for the log.
+/// The action in which faults are logged.
 const READING: &str = "reading client request headers";
 
 impl Service {
-    /// Serves a request of a client that has come to `listener`, from its head to the log. False
-    /// where nobody listens there.
+    /// Serves a request of a client of `listener`, from its head to the log. False if there is no
+    /// such listener.
     pub async fn serve(
         &self,
         listener: &str,

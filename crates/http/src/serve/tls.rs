@@ -1,4 +1,4 @@
-//! The TLS handshake of a client's connection (nginx: `ngx_http_ssl_handshake`).
+//! The TLS handshake with a client (nginx: `ngx_http_ssl_handshake`).
 
 use std::io;
 use std::rc::Rc;
@@ -25,12 +25,12 @@ use crate::tls::SSL;
 /// The first byte of a handshake record.
 const HANDSHAKE: u8 = 0x16;
 
-/// The bit that the first byte of an SSLv2 hello has.
+/// The bit that is set in the first byte of an SSLv2 hello.
 const SSLV2: u8 = 0x80;
 
-/// Shakes hands if the client speaks TLS. A client that does not gets its connection as it is: it
-/// will be told so in its own language. The first byte must be there within `first_byte`. None when
-/// the connection has ended, and that was logged.
+/// Performs the handshake if the client speaks TLS. A plain connection is returned unchanged, and
+/// its client is told in plain HTTP. The first byte must come within `first_byte`. None if the
+/// connection has ended, which has been logged.
 pub(super) async fn open(
     snapshot: &Rc<Snapshot>,
     endpoint: &Held<Endpoint>,
@@ -80,23 +80,23 @@ fn failure(error: &io::Error) -> String {
     }
 }
 
-/// A connection whose handshake is under way.
+/// A connection during its handshake.
 struct Opening<'a> {
     snapshot: &'a Rc<Snapshot>,
     endpoint: &'a Held<Endpoint>,
     info: ConnectionInfo,
     /// The listener's address, for the log.
     key: &'a str,
-    /// The server that the client wants.
+    /// The server that the client names.
     server: Option<Held<Server>>,
-    /// Why its certificates could not be had.
+    /// The fault of its certificates.
     fault: Option<String>,
 }
 
 impl Opening<'_> {
-    /// The settings for the server that the client names (ngx_http_ssl_servername).
+    /// The TLS settings of the server that the client names (ngx_http_ssl_servername).
     fn choose(&mut self, hello: &ClientHello<'_>) -> Option<Arc<ServerTls>> {
-        // Without a port, as it is read in a request.
+        // Parsed without a port, as in a request.
         let mut host = Vec::new();
         let name = hello.server_name.filter(|name| parse_host(name, &mut host).is_ok());
         let found = name.and_then(|_| self.endpoint.find(&host));
@@ -110,7 +110,7 @@ impl Opening<'_> {
         if ssl.reject_handshake {
             return None;
         }
-        // A server without certificates of its own shows those of the default one.
+        // A server without certificates uses those of the default server.
         let own = ssl.context.as_ref();
         let context = own.or(default.settings.get(&SSL).context.as_ref())?;
         if !context.is_computed() {
@@ -126,7 +126,7 @@ impl Opening<'_> {
         }
     }
 
-    /// A request that variables can be asked of before there is one.
+    /// A stand-in for the request, to evaluate variables before there is one.
     fn stand_in(&self, server: &Held<Server>, hello: &ClientHello<'_>) -> Request {
         let info = ConnectionInfo {
             id: self.info.id,

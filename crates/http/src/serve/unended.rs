@@ -1,4 +1,4 @@
-//! A request whose handling panics: it is answered nevertheless, and only its exchange ends.
+//! Recovery from a panic: the request is answered nevertheless, and only its exchange ends.
 
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,21 +12,21 @@ use crate::phase;
 use crate::request::Request;
 use crate::response::Sent;
 
-/// Holds a request while it is handled. Dropped by a panic, it hands the request to a task of its
-/// own, which answers 500 where nothing was sent, logs it, and lets go of what it held.
+/// Holds a request while it is handled. If a panic drops it, a task of its own answers 500 unless
+/// something was sent, logs the request, and releases what it held.
 pub(super) struct Unended {
     request: Option<Box<Request>>,
     next: Rescue,
 }
 
-/// What is tried when a request panics.
+/// The next attempt to answer after a panic.
 #[derive(Clone, Copy)]
 enum Rescue {
     /// The error page, or the built-in one.
     Page,
-    /// A head that no module sees: it was one of them again.
+    /// A head without any module, after another panic.
     Head,
-    /// Nothing more.
+    /// No attempt.
     None,
 }
 
@@ -35,7 +35,7 @@ impl Unended {
         Self { request: Some(request), next: Rescue::Page }
     }
 
-    /// The request, which came to its end as it should.
+    /// The request, which has ended normally.
     pub(super) fn ended(mut self) -> Box<Request> {
         self.request.take().expect("a request is held until it has ended")
     }
@@ -59,7 +59,7 @@ impl Drop for Unended {
     fn drop(&mut self) {
         let Some(request) = self.request.take() else { return };
         if std::thread::panicking() {
-            // Another panic here would end the process.
+            // Another panic here would abort the process.
             let _ = catch_unwind(AssertUnwindSafe(|| rescue(request, self.next)));
         }
     }
@@ -76,7 +76,7 @@ fn rescue(request: Box<Request>, how: Rescue) {
     }
 }
 
-/// Ends the request with what is left of it.
+/// Ends the request in the state that it is in.
 async fn answer(request: Box<Request>, how: Rescue, next: Rescue) {
     let mut request = Unended { request: Some(request), next };
     request.keepalive = false;
@@ -96,13 +96,13 @@ async fn answer(request: Box<Request>, how: Rescue, next: Rescue) {
     close(request.ended(), None).await;
 }
 
-/// Sends a head and no more.
+/// Sends a head only.
 async fn bare(request: &mut Request) {
     request.response.content_length = Some(0);
     request.response.header_only = true;
     request.response.sent = Sent::All;
     request.queue_head();
-    // Who is gone cannot be told.
+    // A client that is gone cannot be told.
     let _ = request.flush().await;
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use crate::fixture::{LISTENER, connection, server, snapshot};
     use crate::snapshot::Held;
 
-    /// A request to a server that holds `conf`, and the client's end of its connection.
+    /// A request to a server with the content `conf`, and the client's end of its connection.
     fn request(conf: &str) -> (Box<Request>, UnixStream) {
         let snapshot = snapshot(&server(conf), &Registry::default());
         let info = connection();
@@ -141,7 +141,7 @@ mod tests {
         (Box::new(request), theirs)
     }
 
-    /// What comes of a request whose handling panics after `begin`.
+    /// The response to a request whose handling panics after `begin`.
     fn answer_to(conf: &str, begin: fn(&mut Request)) -> String {
         block_on(async {
             let (request, mut client) = request(conf);

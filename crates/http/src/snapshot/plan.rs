@@ -1,4 +1,4 @@
-//! From an assembly that is right to a configuration that serves.
+//! From a valid assembly to a configuration that serves.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::route::{ListenSpec, check, servers};
 use crate::variables::Source;
 use crate::variables::definitions::Definitions;
 
-/// A configuration that has been read and is good.
+/// A configuration that has been read and checked.
 pub struct Plan {
     modules: Modules,
     root: Block,
@@ -28,7 +28,7 @@ pub struct Plan {
     variable_ids: Arc<HashMap<Box<str>, VarId>>,
     hostname: String,
     prefix: PathBuf,
-    /// What each upstream is, by its reference; None for those of stream.
+    /// The plan of each upstream, by its reference; None for those of stream.
     plans: Vec<Option<weir_upstream::UpstreamPlan>>,
     /// The upstreams of the configuration, for names known only at run time.
     named: HashMap<(String, u16), UpstreamRef>,
@@ -36,8 +36,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Finishes an assembly: modules see it whole, variables get their definitions. What is wrong
-    /// is added to the assembly's diagnostics; a plan comes of it only if nothing is, and has the
+    /// Completes an assembly: modules check the whole, variables get their definitions. Faults are
+    /// added to the assembly's diagnostics. Without any, this returns a plan, which takes the
     /// assembly's tree.
     pub fn build(assembly: &mut Assembly, env: &dyn Environment, prefix: PathBuf) -> Option<Self> {
         if !assembly.ok() {
@@ -57,7 +57,7 @@ impl Plan {
         let mut variables = assembly.registries.take::<Variables>();
         let mut pending = Vec::new();
         let definitions = assembly.registries.take::<Definitions>();
-        // Pages may name what the configuration only defines.
+        // Pages may use names that the configuration only defines.
         for name in definitions.names() {
             variables.reference(name);
         }
@@ -105,15 +105,14 @@ impl Plan {
         })
     }
 
-    /// The sockets that this configuration listens on, in the order in which
-    /// [`Snapshot::listener`] numbers them.
+    /// The listening sockets of this configuration.
     pub fn listeners(&self) -> Vec<ListenSpec> {
         servers::listeners(&self.root)
     }
 
-    /// The configuration as requests see it, which is all work that grows with its size: so
-    /// somebody asks for it who holds up nothing. `files` are the open log files in the order of
-    /// their handles.
+    /// Builds the configuration as requests see it. This is all work that grows with its size, so
+    /// it must run where nothing waits for it. `files` are the open log files in the order of their
+    /// handles.
     pub fn configuration(&self, files: &[Arc<LogFile>], registry: &Registry) -> Configuration {
         let modules = self.modules;
         let handlers = |settings: &_, _: Contexts| Handlers::collect(modules, settings, files);
@@ -143,7 +142,7 @@ impl Plan {
     }
 }
 
-/// One resolver for each set of name servers that some block names.
+/// One resolver for each set of name servers in the configuration.
 fn resolvers(root: &Block, registry: &Registry) -> Vec<Resolver> {
     let mut resolvers: Vec<Resolver> = Vec::new();
     for block in root.walk() {
@@ -164,7 +163,7 @@ const RESOLVING: Contexts = Contexts::SERVER
     .union(Contexts::LOCATION_IF)
     .union(Contexts::LIMIT_EXCEPT);
 
-/// nginx's message about a variable that nothing defines, with its place and what may be meant.
+/// nginx's message about an undefined variable, with its position and a suggestion.
 fn unknown_variable(message: String, names: &[&str], sources: &SourceMap) -> Diagnostic {
     let mut fault = Diagnostic::new(Severity::Emerg, message, None);
     if let Some(name) = fault.message.split('"').nth(1) {
@@ -175,7 +174,7 @@ fn unknown_variable(message: String, names: &[&str], sources: &SourceMap) -> Dia
     fault
 }
 
-/// Finishes the upstreams; what is wrong with them goes to the diagnostics.
+/// Completes the upstreams, and adds their faults to the diagnostics.
 fn upstream_plans(
     upstreams: &Upstreams,
     assembly: &mut Assembly,

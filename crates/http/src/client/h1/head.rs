@@ -1,4 +1,4 @@
-//! Writing the head of a response as text, and settling how its body is framed.
+//! Writing the head of a response as text, and deciding on the framing of its body.
 
 use weir_engine::buffer::{self, Buf};
 use weir_wire::h1::Version;
@@ -10,10 +10,10 @@ use crate::client::head::{self, HeadWriter, Reply, number};
 use crate::piece::Piece;
 use crate::response::Response;
 
-/// Room for a usual head, so that writing it never grows the buffer.
+/// The capacity for a usual head, so that writing one never grows the buffer.
 const USUAL_HEAD: usize = 1024;
 
-/// Queues the head of the response, and settles how the body is framed.
+/// Queues the head of the response, and decides on the framing of the body.
 #[inline]
 pub(in crate::client) fn queue_head(client: &mut Client, mut reply: Reply<'_>) {
     if reply.version < Version::HTTP_10 {
@@ -30,7 +30,7 @@ pub(in crate::client) fn queue_head(client: &mut Client, mut reply: Reply<'_>) {
     client.push(Piece::from(out));
 }
 
-/// Lines of text.
+/// A writer of lines of text.
 struct Text(Buf);
 
 impl HeadWriter for Text {
@@ -92,7 +92,7 @@ fn status_line(response: &Response, out: &mut Buf) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The fields of this hop.
+/// Writes the hop-by-hop fields.
 fn connection(reply: &Reply<'_>, out: &mut Text) {
     let Text(out) = out;
     if reply.response.chunked {

@@ -1,9 +1,9 @@
 //! The relay of a body that does not come all at once: a state machine of reads from the upstream
 //! and writes to the client.
 //!
-//! Each round hands on what the client has room for, then waits for the first of: bytes from the
-//! upstream (read, or moved by the kernel), room with the client, a pause that filters must not
-//! outlast, the client's leaving, a timeout. It ends when the upstream's end was handed on.
+//! Each round passes on what the client has room for, then waits for the first of these events:
+//! bytes from the upstream (read, or moved by the kernel), room at the client, the time to flush
+//! filters, the client's leaving, a timeout. It ends when the upstream's end has been passed on.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -28,46 +28,45 @@ use crate::request::Request;
 
 mod line;
 
-/// What one read takes at most without buffering.
+/// The maximum length of a read without buffering.
 const UNBUFFERED_READ: u64 = 16 * 1024;
 
-/// How much must still be to come for it to be moved without being read: for less, copying is no
-/// dearer.
+/// The number of bytes left from which the kernel moves them: copying fewer costs no more.
 const LEAST_MOVED: u64 = 64 * 1024;
 
-/// How much a read takes beyond [`LARGEST_READ`] when that is all there is.
+/// The number of bytes by which a read may exceed [`LARGEST_READ`] if nothing else is left.
 const SMALL_REST: u64 = 8 * 1024;
 
-/// How much is relayed before the other connections have their turn.
+/// The number of bytes relayed before other connections get their turn.
 const TURN: u64 = 1024 * 1024;
 
 pub(super) struct Relay<'a> {
     pass: &'a Pass<'a>,
     exchange: &'a mut Exchange,
-    /// Whether pieces go straight into the client's queue. Otherwise filters or another response
-    /// stand between, and what waits must wait here.
+    /// Whether pieces go straight into the client's queue. Otherwise filters or an including
+    /// response are in between, and pieces wait here.
     direct: bool,
-    /// Whether bytes may go from connection to connection without being read.
+    /// Whether the kernel may move bytes from one connection to the other.
     moves: bool,
-    /// Decoded pieces that the client's queue has no room for yet.
+    /// Decoded pieces for which the client's queue has no room yet.
     waiting: VecDeque<Piece>,
     waiting_memory: u64,
     spill: Spill<'a>,
-    /// Where the response is kept, until its end has come.
+    /// The stored response, until it is complete.
     kept: Option<Box<dyn Keeping + 'a>>,
-    /// Whether the client is gone, and only the file is left to be filled.
+    /// Whether the client is gone, and only the stored response goes on.
     unheard: bool,
     buffering: bool,
-    /// How much may wait in memory.
+    /// The maximum number of bytes that wait in memory.
     memory: u64,
-    /// How much may be with the client before more is handed on (`busy_buffers_size`).
+    /// The maximum number of bytes queued for the client (`busy_buffers_size`).
     busy: u64,
     ended: bool,
     rate: Option<crate::client::Rate>,
     received: u64,
-    /// Bytes relayed since the other connections had their turn.
+    /// The number of bytes relayed since other connections had their turn.
     turn: u64,
-    /// When filters have held back for long enough what they were given.
+    /// The time to flush filters that hold bytes back.
     held_until: Deadline,
     watch: Watch,
 }
@@ -89,7 +88,7 @@ impl<'a> Relay<'a> {
         if buffering {
             rate = crate::pass::target::limit_rate(request, pass);
         } else {
-            // What is passed on at once has no rate, as in nginx.
+            // An unbuffered response has no rate, as in nginx.
             request.client.rate = None;
             request.client.rate_set = true;
         }
@@ -121,7 +120,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Relays the body behind `first`, which came with the head.
+    /// Relays the body after `first`, which came with the head.
     pub(super) async fn run(&mut self, request: &mut Request, first: Option<Piece>) -> End {
         if let Some(first) = first
             && let Err(end) = self.hold(request, first)
@@ -176,7 +175,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Waits for whatever comes first: bytes from the upstream, or room with the client.
+    /// Waits for the next event, such as bytes from the upstream or room at the client.
     fn poll_event(
         &mut self,
         cx: &mut Context<'_>,
@@ -198,7 +197,7 @@ impl<'a> Relay<'a> {
                 self.exchange.head.reusable = false;
             }
         }
-        // A client that keeps up gets what there is before more is read, or moved.
+        // A client that keeps up gets everything before more is read or moved.
         let full = reads
             && (self.waiting_memory + request.queued() >= self.memory.min(LARGEST_READ)
                 || request.queued() > 0 && self.is_to_move());
@@ -238,7 +237,7 @@ impl<'a> Relay<'a> {
         Poll::Pending
     }
 
-    /// Sends what there is. Pending when nothing has come of it that changes what can be done.
+    /// Sends what is queued. Pending if that does not change what can be done.
     fn poll_out(
         &mut self,
         cx: &mut Context<'_>,
@@ -259,12 +258,12 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Whether the client took so much that more can be handed on.
+    /// Whether the client has taken enough for more to be passed on.
     fn moved(&self, request: &Request, before: u64) -> bool {
         !self.waiting.is_empty() && before > self.busy && request.queued() <= self.busy
     }
 
-    /// Whether there is room for more from the upstream.
+    /// Whether there is room to read from the upstream.
     fn may_read(&self, request: &Request) -> bool {
         !self.ended
             && match self.buffering {
@@ -282,7 +281,7 @@ impl<'a> Relay<'a> {
             want = want.min(std::task::ready!(rate.poll_budget(cx, self.received)));
         }
         if let Some(left) = self.exchange.head.body.movable() {
-            // One byte more shows what an upstream sends beyond its own length.
+            // One byte more reveals data beyond the announced length.
             let all = left.saturating_add(1);
             // A small rest is not worth a read and a write of its own.
             let near = want == LARGEST_READ && all <= LARGEST_READ + SMALL_REST;
@@ -292,13 +291,12 @@ impl<'a> Relay<'a> {
         input.poll_fill(cx, channel, want as usize)
     }
 
-    /// Whether so much is still to come that it should go past our memory, and nothing of it is
-    /// waiting before the client.
+    /// Whether the kernel is to move the body: enough is left, and nothing waits for the client.
     fn moves(&self, request: &Request) -> bool {
         self.is_to_move() && request.client.can_move()
     }
 
-    /// The same without a look at the client.
+    /// Like [`Relay::moves`], without a look at the client.
     fn is_to_move(&self) -> bool {
         self.direct
             && self.moves
@@ -325,13 +323,13 @@ impl<'a> Relay<'a> {
         if head.body.is_done()
             && let Poll::Ready(Ok(0) | Err(_)) = input.poll_fill(cx, channel, 1)
         {
-            // The end, or one byte more than there should be, is seen here as it is by a read.
+            // The end, or an excess byte, is detected here as a read would detect it.
             head.reusable = false;
         }
         Poll::Ready(Event::Received(Ok(received)))
     }
 
-    /// Takes the body out of the `n` bytes that were received.
+    /// Takes the body out of the `n` received bytes.
     fn received(&mut self, request: &mut Request, n: u64) -> Result<(), End> {
         self.received += n;
         self.turn += n;
@@ -341,7 +339,7 @@ impl<'a> Relay<'a> {
         }
         let was_amid_line = self.exchange.head.body.is_amid_line();
         let (piece, ended) = take(request, self.pass, self.exchange, false)?;
-        // A line between two chunks must be there in time, however it comes.
+        // A line between chunks must be complete in time, even if it comes byte by byte.
         if piece.is_some() || !was_amid_line || !self.exchange.head.body.is_amid_line() {
             self.exchange.channel.end_wait();
         }
@@ -349,7 +347,7 @@ impl<'a> Relay<'a> {
         piece.map_or(Ok(()), |piece| self.hold(request, piece))
     }
 
-    /// The upstream closed its connection.
+    /// Handles the end of the upstream's connection.
     async fn closed(&mut self, request: &mut Request) -> Result<(), End> {
         self.exchange.head.reusable = false;
         if matches!(self.exchange.head.body, BodyReader::Close) {
@@ -358,14 +356,14 @@ impl<'a> Relay<'a> {
         }
         let message = "upstream prematurely closed connection while reading upstream";
         request.log_upstream(Level::Error, message);
-        // What there is goes out before the connection ends.
+        // Waiting pieces are sent before the connection ends.
         while let Some(piece) = self.next_waiting(request).await? {
             request.push(piece).map_err(|_| End::Stuck)?;
         }
         Err(End::Broken)
     }
 
-    /// The client is gone. Only a response that is to be kept goes on.
+    /// Handles the client's leaving. Only a stored response goes on.
     fn client_gone(&mut self, request: &mut Request) -> Result<(), End> {
         request.keepalive = false;
         if self.kept.is_none() {
@@ -388,9 +386,9 @@ impl<'a> Relay<'a> {
 
 enum Event {
     Received(io::Result<usize>),
-    /// The client took something.
+    /// The client has taken bytes.
     Drained,
-    /// The upstream has had nothing more to say for a while.
+    /// The upstream has paused.
     Paused,
     ClientGone,
     SpillFailed,

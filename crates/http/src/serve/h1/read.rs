@@ -16,19 +16,18 @@ use crate::serve::choose::Choice;
 use crate::serve::fault::{Fault, LINE};
 use crate::snapshot::Held;
 
-/// What came of reading.
+/// The result of reading a head.
 pub(super) enum Head {
-    /// A head of this many bytes.
+    /// A complete head of this many bytes.
     Complete(usize),
-    /// Something that cannot be served.
+    /// A fault.
     Faulty(Box<Fault>),
 }
 
-/// How much one read takes at most; a usual head fits.
+/// The maximum length of one read, in bytes. A usual head fits.
 pub(in crate::serve) const READ: usize = 8 * 1024;
 
-/// Reads until there is a head, for which some bytes have come already. It must be whole when the
-/// deadline comes.
+/// Reads until the head is complete. It must be when the deadline comes.
 pub(super) async fn head<'a>(
     link: &mut Link,
     parser: &mut RequestParser,

@@ -1,4 +1,4 @@
-//! Where pieces of a body wait on their way: in memory, in a file, in the client's queue.
+//! The pieces of a body on their way: in memory, in a file, in the client's queue.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,20 +11,20 @@ use crate::pass::temp_file::failed;
 use crate::piece::{FILE_READ, Piece};
 use crate::request::Request;
 
-/// How long filters may hold back what could be sent on, when the upstream pauses.
+/// The maximum time that filters may hold bytes back while the upstream pauses.
 const HELD_AT_MOST: Duration = Duration::from_millis(20);
 
 impl Relay<'_> {
-    /// How much may be read and then has to wait.
+    /// The number of bytes that may be read and then have to wait.
     pub(super) fn room(&self, request: &Request) -> u64 {
         if let Some(kept) = &self.kept {
-            // All of it goes into the file anyway.
+            // Everything goes into the file anyway.
             return if kept.is_behind() { 0 } else { u64::MAX };
         }
         self.memory.saturating_sub(self.held(request)).saturating_add(self.spill.room())
     }
 
-    /// How much waits in memory.
+    /// The number of bytes that wait in memory.
     fn held(&self, request: &Request) -> u64 {
         match self.direct {
             true => request.client.held(),
@@ -32,7 +32,7 @@ impl Relay<'_> {
         }
     }
 
-    /// Puts a piece in line, and into the file that is kept if there is one.
+    /// Puts a piece in line, and stores it if the response is stored.
     pub(super) fn hold(&mut self, request: &mut Request, piece: Piece) -> Result<(), End> {
         let piece = self.store(request, piece);
         if !self.unheard {
@@ -41,12 +41,12 @@ impl Relay<'_> {
         }
         match self.kept {
             Some(_) => Ok(()),
-            // There is nobody left to do it for.
+            // Neither the client nor a file wants it.
             None => Err(End::ClientGone),
         }
     }
 
-    /// Writes a piece to the file that is kept. What comes back waits there if memory is used up.
+    /// Stores a piece. If memory is used up, the returned piece is in the file.
     fn store(&mut self, request: &Request, piece: Piece) -> Piece {
         let Some(kept) = &mut self.kept else { return piece };
         match kept.put(request, piece.bytes().unwrap_or_default()) {
@@ -59,7 +59,7 @@ impl Relay<'_> {
         }
     }
 
-    /// Puts a piece in line, in a file if memory is used up.
+    /// Puts a piece in line, or in a file if memory is used up.
     fn line_up(&mut self, request: &mut Request, piece: Piece) -> Result<(), End> {
         if self.direct {
             let piece = if request.queued() > 0 { piece.fitted() } else { piece };
@@ -90,7 +90,7 @@ impl Relay<'_> {
         Ok(())
     }
 
-    /// Gives a piece to the filters, which may hold it back for a while.
+    /// Pushes a piece to the filters, which may hold it back for a while.
     fn push(&mut self, request: &mut Request, piece: Piece) -> Result<(), End> {
         if self.held_until.at() == Instant::NEVER && !request.chain.is_empty() {
             self.held_until.after(HELD_AT_MOST);
@@ -98,12 +98,12 @@ impl Relay<'_> {
         request.push(piece).map_err(|_| End::Stuck)
     }
 
-    /// Whether what comes next must not wait in memory.
+    /// Whether the next piece must not wait in memory.
     fn spills(&self, request: &Request) -> bool {
         self.buffering && self.held(request) >= self.memory && self.spill.room() > 0
     }
 
-    /// Hands pieces to the client's queue while there is room.
+    /// Passes pieces to the client's queue while there is room.
     pub(super) async fn hand_on(&mut self, request: &mut Request) -> Result<(), End> {
         while let Some(piece) = self.next_waiting(request).await? {
             let pushed = self.push(request, piece);
@@ -119,8 +119,8 @@ impl Relay<'_> {
         Ok(())
     }
 
-    /// The piece that has waited longest. Filters would read one that lies in a file on the loop,
-    /// so with `aio` it is read before, in part if it is long.
+    /// The piece that has waited longest. With `aio`, a piece in a file is read here, in part if it
+    /// is long, because filters would read it on the loop.
     pub(super) async fn next_waiting(
         &mut self,
         request: &mut Request,
@@ -144,8 +144,8 @@ impl Relay<'_> {
         Ok(Some(piece))
     }
 
-    /// Looks after what is on its way into files. A response that cannot be kept goes on without;
-    /// the error of one that cannot wait has been logged.
+    /// Polls the writes to files. A response that cannot be stored goes on without that; the error
+    /// of one that cannot be spilled has been logged.
     pub(super) fn poll_written(
         &mut self,
         cx: &mut Context<'_>,
@@ -160,7 +160,7 @@ impl Relay<'_> {
         self.spill.poll_written(cx).map_err(|error| failed(request, &error))
     }
 
-    /// A response that cannot go to the client may still be one to be kept.
+    /// Lets a stored response go on if it cannot go to the client.
     fn goes_on(&mut self, request: &mut Request, result: Result<(), End>) -> Result<(), End> {
         match result {
             Err(_) if self.kept.is_some() => self.client_gone(request),
