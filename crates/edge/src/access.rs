@@ -13,17 +13,17 @@ use crate::network;
 directives! {
     /// Which addresses may enter.
     pub struct AccessRules as RulesWritten in [http, server, location, limit_except] {
-        /// Lets an address or a network in. The first rule that matches decides.
+        /// Allows an address or a network. The first matching rule decides.
         "allow" [1]: "address | CIDR | unix: | all" => add_rule,
-        /// Keeps an address or a network out.
+        /// Denies an address or a network.
         "deny" [1]: "address | CIDR | unix: | all" => add_rule,
-        // A level with a rule of its own has none of its parent's.
+        // A level with a rule of its own does not inherit its parent's.
         field rules: Inherit<Option<Arc<Rules>>>,
     }
 }
 
-/// The rules of a level by family, each with whether it denies. A client sees only the rules of
-/// its own family.
+/// The rules of a level, by family; the flag means deny. A client is checked against the rules of
+/// its own family only.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     v4: Vec<(Cidr, bool)>,
@@ -76,7 +76,7 @@ fn first(rules: &[(Cidr, bool)], address: IpAddr) -> Option<bool> {
     rules.iter().find(|(net, _)| net.contains(address)).map(|&(_, deny)| deny)
 }
 
-/// Whether an address lies in a network of IPv6, be it a mapped one.
+/// Whether an IPv6 network has an address, even a mapped one.
 fn has(net: &Cidr, address: Ipv6Addr) -> bool {
     let IpAddr::V6(base) = net.address() else { return false };
     let differing = u128::from(base) ^ u128::from(address);

@@ -32,17 +32,17 @@ const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $
 directives! {
     /// What is told of requests, and where.
     pub struct Logging as LoggingWritten in [http, server, location] {
-        /// A log of requests: a file, whose name may have variables, or a syslog server; the name
-        /// of a format, `combined` without one; and how much may wait in memory and how long. Each
-        /// thread has a buffer of its own. Several logs may be given.
+        /// An access log: a file, whose name may have variables, or a syslog server; the name of a
+        /// format, by default `combined`; and an optional buffer, which each thread has for itself.
+        /// Several logs can be set.
         "access_log" in [http, server, location, location_if, limit_except] [1+]:
             "off | path [format [buffer=size] [gzip[=level]] [flush=time] [if=condition]]"
             => set_access_log,
-        /// What the lines of a log look like.
+        /// Defines a format of log lines.
         "log_format" in [http] [2+]: "name [escape=default|json|none] string ..." => set_format,
-        /// How many files with variables in their names are kept open, for how long without use,
-        /// from which number of uses on, and after which time it is checked that they are still
-        /// the ones of that name.
+        /// The cache of log files with variables in their names: the maximum number of files, the
+        /// time without use after which one is closed, the minimum number of uses, and the time
+        /// after which a file is checked.
         "open_log_file_cache" => cache: Cache,
         field logs: Inherit<Logs>,
     }
@@ -52,7 +52,7 @@ directives! {
 /// The logs in force.
 #[derive(Clone, Default)]
 pub(super) struct Logs {
-    /// Nothing is told, whatever else was said.
+    /// Whether nothing is logged, whatever else is set.
     off: bool,
     list: Arc<Vec<AccessLog>>,
 }
@@ -61,16 +61,16 @@ pub(super) struct Logs {
 struct AccessLog {
     to: To,
     format: Arc<LogFormat>,
-    /// Only requests for which this is neither empty nor `0`.
+    /// Requests are logged unless this is empty or `0`.
     condition: Option<Template>,
     trouble: Trouble,
 }
 
-/// Where the lines go.
+/// The destination of lines.
 enum To {
     File(Handle),
     Buffer(Handle, Buffering),
-    /// A file whose name is different from request to request.
+    /// A file whose name has variables.
     Computed(Template),
     Syslog(Arc<Syslog>),
 }
@@ -131,11 +131,11 @@ fn set_format(_: &mut LoggingWritten, node: &Node, cx: &mut Cx<'_>) -> Result<()
 }
 
 thread_local! {
-    /// The line being put together, and its memory for the next one.
+    /// The buffer of the current line, which is reused for the next one.
     static LINE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// The longest line whose memory is kept for the next one.
+/// The maximum capacity of a buffer that is kept.
 const KEPT_LINE: usize = 64 * 1024;
 
 impl Logging {

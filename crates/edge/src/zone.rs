@@ -1,5 +1,4 @@
-//! Zones: what limits count, by key. A zone is found again by its name when the configuration is
-//! loaded anew, and threads share it.
+//! Zones: the state of limits, by key. A reload finds a zone by its name, and all threads share it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -13,20 +12,19 @@ use weir_upstream::{MIN_ZONE, Zones};
 
 use crate::Session;
 
-/// What is kept in a zone.
+/// The contents of a zone.
 pub trait Contents: Send + Sync + 'static {
-    /// The module's name, which tells its zones from those of others.
+    /// The module's name, which keeps its zones apart from those of others.
     const USAGE: &'static str;
 
     /// That of the module of stream, if there is one.
     const STREAM_USAGE: &'static str = Self::USAGE;
 
-    /// An empty zone for so many bytes.
+    /// An empty zone with a size in bytes.
     fn new(size: u64) -> Self;
 }
 
-/// A zone as the configuration names it. The directive that uses one may stand before the one that
-/// defines it.
+/// A zone in the configuration. The directive that uses a zone may precede the one that defines it.
 pub struct Zone<C> {
     /// Its name.
     pub name: String,
@@ -34,11 +32,11 @@ pub struct Zone<C> {
     contents: OnceLock<Arc<C>>,
 }
 
-/// What the defining directive says.
+/// The definition of a zone.
 pub struct Definition {
-    /// What is counted: requests with the same key share a count.
+    /// The key. Requests with equal keys share a count.
     pub key: Template,
-    /// Thousandths of a request per second, where the module counts in time.
+    /// The rate in thousandths of a request per second, for modules that limit rates.
     pub rate: u64,
     size: u64,
 }
@@ -61,10 +59,10 @@ impl Definition {
     }
 }
 
-/// Zones that are in use, for an assembly to find again.
+/// The zones in use, for the next assembly.
 pub struct Live<C>(Mutex<BTreeMap<String, Used<C>>>);
 
-/// A zone in use: contents of another size are others.
+/// A zone in use. Zones of another size have contents of their own.
 struct Used<C> {
     contents: Weak<C>,
     size: u64,
@@ -95,19 +93,19 @@ fn usage<C: Contents>(cx: &Cx<'_>) -> &'static str {
 }
 
 impl<C: Contents> Zone<C> {
-    /// The zone of that name, for a directive that uses it.
+    /// The zone with this name, for a directive that uses it.
     ///
     /// # Errors
-    /// nginx's message when the name is taken for another use.
+    /// nginx's message, if the name has another use.
     pub fn refer(name: &[u8], cx: &mut Cx<'_>) -> Result<Arc<Self>, Fault> {
         Zones::declare(cx, name, 0, usage::<C>(cx))?;
         Ok(cx.registry::<Named<C>>().zone(name))
     }
 
-    /// Reads `KEY zone=NAME:SIZE`; `other` reads what else may stand there and gives the rate.
+    /// Parses `KEY zone=NAME:SIZE`; `other` parses any other parameter, and returns the rate.
     ///
     /// # Errors
-    /// nginx's messages for words that are wrong or missing.
+    /// nginx's messages for invalid or missing parameters.
     pub fn define(
         node: &Node,
         cx: &mut Cx<'_>,
@@ -136,18 +134,18 @@ impl<C: Contents> Zone<C> {
         Ok(())
     }
 
-    /// What the zone is defined as. Only of a zone that [`Live::bind`] has seen.
+    /// The definition. [`Live::bind`] is called when it is known.
     pub fn definition(&self) -> Option<&Definition> {
         self.definition.get()
     }
 
-    /// What is counted.
+    /// The contents, once [`Live::bind`] has set them.
     pub fn contents(&self) -> Option<&Arc<C>> {
         self.contents.get()
     }
 }
 
-/// One request per second.
+/// The default rate: one request per second.
 const DEFAULT_RATE: u64 = 1000;
 
 /// Reads `NAME:SIZE`, which stands behind `zone=`.
@@ -170,11 +168,11 @@ impl<C: Contents> Live<C> {
         Self(Mutex::new(BTreeMap::new()))
     }
 
-    /// Gives the zones of an assembly their contents: those in use under the same name and of the
-    /// same size, or new ones.
+    /// Gives the zones of an assembly their contents: those in use with the same name and size, or
+    /// new ones.
     ///
     /// # Errors
-    /// nginx's message when a zone in use counts by another key.
+    /// nginx's message, if a zone in use has another key.
     pub fn bind(&self, registries: &mut TypeMap) -> Result<(), Fault> {
         let Some(named) = registries.get::<Named<C>>() else { return Ok(()) };
         let mut live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -212,8 +210,8 @@ fn changed_key<C: Contents>(name: &str, new: &[u8], old: &[u8]) -> Fault {
     .nowhere()
 }
 
-/// How much of a zone's size nodes can take: what nginx's allocator leaves of it. The pool's own
-/// head goes, a record per page, and a page for the module's.
+/// The part of a zone's size that nginx's allocator leaves for nodes. The pool's head, a record for
+/// each page, and a page of the module are deducted.
 pub fn room(size: u64) -> u64 {
     const PAGE: u64 = 4096;
     const PAGE_RECORD: u64 = 24;
@@ -221,7 +219,7 @@ pub fn room(size: u64) -> u64 {
     (size.saturating_sub(HEAD) / (PAGE + PAGE_RECORD)).saturating_sub(1) * PAGE
 }
 
-/// What nginx's allocator takes for a node: the next power of two, or whole pages.
+/// The size of a node in nginx's allocator: the next power of two, or whole pages.
 pub fn node_size(bytes: usize) -> u64 {
     const PAGE: u64 = 4096;
     let bytes = bytes as u64;

@@ -92,7 +92,7 @@ pub struct Client {
     pub sending: Sending,
     /// `limit_rate`.
     pub rate: Option<Rate>,
-    /// Whether the client is gone, so that nobody can be answered.
+    /// Whether the client is gone, so that no response can reach it.
     pub broken: bool,
     /// Whether the client took or sent nothing for too long, so that the connection may be reset
     /// (`reset_timedout_connection`).
@@ -177,8 +177,8 @@ impl Client {
         std::mem::replace(&mut self.sink, sink)
     }
 
-    /// Releases the client, who has a response or will get none. Bytes sent from now on go nowhere,
-    /// and queued ones are dropped.
+    /// Releases the client, which has its response or gets none. Queued bytes are dropped, and so
+    /// is everything sent from now on.
     pub(crate) fn put_aside(&mut self) -> Sink {
         self.queue.reset();
         self.replace_sink(Sink::Discard)

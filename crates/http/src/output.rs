@@ -45,7 +45,7 @@ impl Request {
         Ok(())
     }
 
-    /// Queues the head as it is.
+    /// Queues the head unchanged.
     pub(crate) fn queue_head(&mut self) {
         if self.keepalive && self.snapshot.is_draining() {
             self.keepalive = false;
@@ -64,22 +64,22 @@ impl Request {
         });
     }
 
-    /// Tells a waiting client to go on with its body (RFC 9110 section 10.1.1).
+    /// Tells a waiting client to continue with its body (RFC 9110 section 10.1.1).
     pub(crate) fn queue_continue(&mut self) {
         if std::mem::take(&mut self.body.expects_continue) {
             self.client.queue_continue();
         }
     }
 
-    /// Back to a response that nobody has decided on.
+    /// Resets the response to its initial state.
     pub(crate) fn reset_response(&mut self) {
         self.response.reset();
         self.chain.clear();
         self.before_last.clear();
     }
 
-    /// Removes the body of a response that is not sent, and its description
-    /// (ngx_http_clean_header).
+    /// Removes the body of an unsent response, and the fields that describe it
+    /// (`ngx_http_clean_header`).
     pub fn forget_response_body(&mut self) {
         self.response.forget_body();
         self.chain.clear();

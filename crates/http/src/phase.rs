@@ -371,7 +371,7 @@ impl Request {
         }
     }
 
-    /// Drops a body of which a part has been forwarded, as it cannot be sent again.
+    /// Drops a body that has been forwarded in part, as it cannot be sent again.
     fn leave_body(&mut self) {
         if self.body.is_spent() {
             self.body.refuse();

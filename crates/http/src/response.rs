@@ -131,7 +131,7 @@ impl Response {
         self.headers.remove(Known::AcceptRanges);
     }
 
-    /// Removes the description of a body that is not sent.
+    /// Removes the fields that describe a body that is not sent.
     pub(crate) fn forget_body(&mut self) {
         self.status_line = None;
         self.content_type.clear();

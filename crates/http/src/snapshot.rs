@@ -113,8 +113,8 @@ impl Snapshot {
         })
     }
 
-    /// The upstream with this name: a declared one if no port is written, or one that stands for
-    /// the same address elsewhere in the configuration.
+    /// The upstream with this name: a declared one if no port is written, or an implicit
+    /// one for the same address elsewhere in the configuration.
     pub fn upstream_named(
         self: &Rc<Self>,
         name: &str,

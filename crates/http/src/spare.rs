@@ -21,7 +21,7 @@ thread_local! {
     static PARSERS: RefCell<Vec<Box<ResponseParser>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A served request, of which only memory and shared objects are left.
+/// A spare request: a served one, reduced to its memory and shared objects.
 pub(crate) fn request() -> Option<Box<Request>> {
     REQUESTS.with_borrow_mut(Vec::pop)
 }

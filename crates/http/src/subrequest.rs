@@ -61,7 +61,7 @@ impl Drop for Running {
 
 impl Request {
     /// Runs a subrequest made by [`Request::fork`] to its end. It shares the variables, as in
-    /// nginx. If the client leaves meanwhile, the subrequest is told and decides what that means
+    /// nginx. If the client leaves meanwhile, the subrequest can see that and react
     /// ([`Client::is_deserted`]).
     pub async fn follow(&mut self, mut child: Self) -> Self {
         let gone = Rc::new(Cell::new(false));

@@ -1,4 +1,4 @@
-//! TLS towards clients in http: the slot of its settings, and what connections have to show.
+//! TLS with clients in http: the slot of its settings, and the checks of connections.
 
 use weir_conf::Slot;
 use weir_edge::tls::Ssl;

@@ -23,7 +23,7 @@ use values::{MAX_DEPTH, Slot};
 /// the name after the prefix, for prefix variables (`arg_`, `http_`).
 pub type Get = fn(&mut Request, &str, &mut Vec<u8>) -> bool;
 
-/// Computes a variable that the configuration defines (map, geo and the like).
+/// Computes a variable that the configuration defines (by `map`, `geo` etc.).
 pub type Compute = Arc<dyn Fn(&mut Request, &mut Vec<u8>) -> bool + Send + Sync>;
 
 /// A built-in variable.

@@ -1,4 +1,4 @@
-//! `access_log`: where lines go.
+//! `access_log`: the destinations of lines.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,13 +15,13 @@ use weir_script::variables::{is_stream, variables};
 
 use super::{AccessLog, COMBINED_NAME, Formats, LoggingWritten, Logs, To, Trouble};
 
-/// The buffer of a log that is compressed and does not say how large it is.
+/// The default size of a compressed log's buffer.
 const GZIP_BUFFER: usize = 64 * 1024;
 
-/// The level of a log that does not say how well it is compressed.
+/// The default compression level.
 const GZIP_LEVEL: u32 = 1;
 
-/// How the files of an assembly are buffered: a file has one way.
+/// The buffering of the files of an assembly. A file has only one.
 #[derive(Default)]
 struct Buffered(HashMap<Handle, Buffering>);
 
@@ -52,13 +52,13 @@ pub(super) fn set_access_log(
 }
 
 fn add(logs: &mut Logs, log: AccessLog) {
-    // While a block is read, its list belongs to it alone.
+    // While a block is read, its list is not shared.
     if let Some(list) = Arc::get_mut(&mut logs.list) {
         list.push(log);
     }
 }
 
-/// What the first argument names.
+/// The destination in the first argument.
 fn place(word: &Word, cx: &mut Cx<'_>) -> Result<To, Fault> {
     let text = word.text();
     if let Some(parameters) = text.strip_prefix("syslog:") {
@@ -74,7 +74,7 @@ fn place(word: &Word, cx: &mut Cx<'_>) -> Result<To, Fault> {
     opened.map(To::File).map_err(|error| refused(&path, &error))
 }
 
-/// A log that the environment does not open.
+/// The fault of a log that the environment does not open.
 pub(super) fn refused(path: &Path, error: &io::Error) -> Fault {
     let what = format!("open() \"{}\" failed", path.display());
     Fault::new(Failed(&what, error).to_string())
@@ -96,7 +96,7 @@ fn buffered(to: To, how: Buffering, node: &Node, cx: &mut Cx<'_>) -> Result<To, 
     Ok(To::Buffer(handle, how))
 }
 
-/// What stands behind the format.
+/// The parameters after the format.
 #[derive(Default)]
 struct Rest {
     size: Option<usize>,

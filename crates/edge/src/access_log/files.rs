@@ -1,4 +1,4 @@
-//! Files whose names have variables: opened by the worker for each line, or kept open for a while.
+//! Log files with variables in their names: opened for each line, or kept open for a while.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -28,13 +28,13 @@ pub enum Cache {
     Off,
     /// Files stay open.
     On {
-        /// The most that do.
+        /// The maximum number of files.
         max: usize,
-        /// How long without use.
+        /// The time without use after which a file is closed.
         inactive: Duration,
-        /// After how long a name is looked at again.
+        /// The time after which a file is checked.
         valid: Duration,
-        /// From which use on, within `inactive`.
+        /// The number of uses within `inactive` from which a file stays open.
         min_uses: u64,
     },
 }
@@ -80,12 +80,12 @@ impl Value for Cache {
     }
 }
 
-/// A name that was used, and its file if that is kept.
+/// A name in use, and its file if that stays open.
 struct Kept {
     file: Option<Arc<LogFile>>,
     /// Device and inode of the file.
     identity: (u64, u64),
-    /// When the name was last found to mean that file.
+    /// The time of the last check.
     checked: Instant,
     used: Instant,
     uses: u64,
@@ -95,7 +95,7 @@ thread_local! {
     static KEPT: RefCell<HashMap<PathBuf, Kept>> = RefCell::new(HashMap::new());
 }
 
-/// Closes what is open.
+/// Closes all files.
 pub(super) fn forget() {
     KEPT.take();
 }
@@ -153,7 +153,7 @@ fn find(kept: &mut HashMap<PathBuf, Kept>, path: &Path, cache: &Cache) -> io::Re
 }
 
 impl Kept {
-    /// The file, if it is open and still the one of that name.
+    /// The file, if it is open and still has this name.
     fn file_in_force(
         &mut self,
         path: &Path,
@@ -176,8 +176,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::metadata(path).map(|info| (info.dev(), info.ino()))
 }
 
-/// Closes what was not used for long, and then, if there are still too many, the file that was
-/// not used for longest.
+/// Closes unused files, and then, if there are still too many, those unused for longest.
 fn make_room(kept: &mut HashMap<PathBuf, Kept>, max: usize, inactive: Duration, now: Instant) {
     kept.retain(|_, known| now.since(known.used) <= inactive);
     while kept.len() >= max {

@@ -1,5 +1,5 @@
-//! A log of which each line may go to another file: how often it is told that one cannot be written
-//! to, and when writing is left alone. Other logs know that themselves.
+//! Failures of a log whose lines may go to different files: how often they are reported, and when
+//! writing is skipped. Other logs keep track of that themselves.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
@@ -13,19 +13,19 @@ use weir_engine::os_error::Failed;
 
 use crate::Session;
 
-/// What is known of one log's failures.
+/// The failures of one log.
 #[derive(Default)]
 pub(super) struct Trouble {
-    /// The last second of the wall clock in which a disk was full.
+    /// The last second in which a disk was full, by the wall clock.
     full_at: AtomicI64,
-    /// Whether there are losses.
+    /// Whether lines have been lost.
     any: AtomicBool,
     losses: Mutex<Losses>,
 }
 
 impl Trouble {
-    /// Whether the file system was found full within this second: writing to one is slow. The line
-    /// counts as lost then.
+    /// Whether a disk was found full within this second. Writing to a full disk is slow, so the
+    /// line then counts as lost.
     pub(super) fn is_full(&self) -> bool {
         let full_at = self.full_at.load(Relaxed);
         let is_full = full_at != 0 && full_at == clock::wall_secs();
@@ -49,7 +49,7 @@ impl Trouble {
         if error.kind() == io::ErrorKind::StorageFull {
             self.full_at.store(clock::wall_secs(), Relaxed);
         }
-        // A file that is kept open counts what it has lost itself.
+        // A file that stays open counts its losses itself.
         let lost = u64::from(Arc::strong_count(file) == 1);
         let is_news = self.with(|losses| {
             losses.add(lost);

@@ -1,4 +1,4 @@
-//! `ssl_certificate_cache`: files that variables name, kept for a while.
+//! `ssl_certificate_cache`: a cache of files named by variables.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use weir_engine::clock::{self, Instant};
 
-/// The parameters of a cache.
+/// The limits of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// How many files there may be.
+    /// The maximum number of files.
     pub max: usize,
-    /// After how long one goes that nobody asked for.
+    /// The time without use after which a file is removed.
     pub inactive: Duration,
-    /// After how long a file is looked at again.
+    /// The time after which a file is checked for changes.
     pub valid: Duration,
 }
 
-/// Files by path. All threads share it, and every block that inherits the directive.
+/// Files by path, shared by all threads and all blocks that inherit the directive.
 #[derive(Debug)]
 pub struct FileCache {
     limits: CacheLimits,
@@ -32,11 +32,11 @@ struct Entry {
     text: Arc<[u8]>,
     created: Instant,
     accessed: Instant,
-    /// Inode and change of the file when it was read.
+    /// Inode and modification time of the file when it was read.
     identity: Option<(u64, i64, i64)>,
 }
 
-/// How many files that nobody asked for go when a new one comes: the work is spread.
+/// The maximum number of unused files removed for a new one, which spreads the work.
 const EXPIRED_AT_ONCE: usize = 2;
 
 impl FileCache {
@@ -45,10 +45,10 @@ impl FileCache {
         Self { limits, files: Mutex::default() }
     }
 
-    /// The text of a file, read only if it has to be.
+    /// The content of a file, read only if necessary.
     ///
     /// # Errors
-    /// The system's; nothing is kept then.
+    /// The system's error. Nothing is cached then.
     pub fn read(&self, path: &Path) -> io::Result<Arc<[u8]>> {
         let now = clock::now();
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,18 +71,18 @@ impl FileCache {
         Ok(text)
     }
 
-    /// What is kept of a file.
+    /// The cached content of a file.
     pub fn kept(&self, path: &Path) -> Option<Arc<[u8]>> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.get(path).map(|entry| Arc::clone(&entry.text))
     }
 
-    /// Forgets a file: what was read turned out to be of no use.
+    /// Removes a file whose content is unusable.
     pub fn forget(&self, path: &Path) {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
     }
 
-    /// Lets go of what nobody asked for, and of the oldest one if there are still too many.
+    /// Removes unused files, and the oldest one if there are still too many.
     fn make_room(&self, files: &mut HashMap<PathBuf, Entry>, now: Instant) {
         for _ in 0..EXPIRED_AT_ONCE {
             let Some((path, accessed)) = oldest(files) else { return };

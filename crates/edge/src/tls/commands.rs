@@ -1,10 +1,10 @@
-//! `ssl_conf_command`: settings in OpenSSL's own words (SSL_CONF_cmd(3)), as far as they have a
-//! meaning here. What OpenSSL would refuse is refused; the rest is ignored with a warning.
+//! `ssl_conf_command`: OpenSSL configuration commands (SSL_CONF_cmd(3)), as far as they apply here.
+//! Commands that OpenSSL refuses are refused; the others are ignored with a warning.
 
 use weir_conf::value::Pair;
 use weir_engine::tls::{Offer, Protocols};
 
-/// What the commands may change.
+/// The settings changed by commands.
 #[derive(Debug, Default)]
 pub struct Commands {
     /// `Options ±SessionTicket`.
@@ -21,11 +21,11 @@ pub struct Commands {
     pub certificate: Option<String>,
     /// `PrivateKey`.
     pub key: Option<String>,
-    /// `VerifyCAFile` and `ChainCAFile` cannot be told apart from trusted certificates here.
+    /// `VerifyCAFile` and `ClientCAFile`, which add trusted authorities.
     pub authorities: Option<String>,
-    /// `MinProtocol`, `MaxProtocol` and `Protocol`, in their order.
+    /// `MinProtocol`, `MaxProtocol` and `Protocol`, in order.
     protocols: Vec<(Bound, String)>,
-    /// What has no effect.
+    /// Warnings about commands without effect.
     pub ignored: Vec<String>,
 }
 
@@ -36,10 +36,10 @@ enum Bound {
     List,
 }
 
-/// Protocols from the oldest on.
+/// Protocols, the oldest first.
 const PROTOCOLS: [&str; 5] = ["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
-/// Options that OpenSSL knows and that change nothing here.
+/// Options of OpenSSL without effect here.
 const OPTIONS: [&str; 18] = [
     "EmptyFragments",
     "Bugs",
@@ -61,7 +61,7 @@ const OPTIONS: [&str; 18] = [
     "ECDHSingle",
 ];
 
-/// Commands that OpenSSL knows and that change nothing here.
+/// Commands of OpenSSL without effect here.
 const COMMANDS: [&str; 12] = [
     "SignatureAlgorithms",
     "ClientSignatureAlgorithms",
@@ -78,10 +78,10 @@ const COMMANDS: [&str; 12] = [
 ];
 
 impl Commands {
-    /// Reads the directives.
+    /// Parses the directives.
     ///
     /// # Errors
-    /// nginx's message for what OpenSSL does not know.
+    /// nginx's message for a command that OpenSSL does not know.
     pub fn read(commands: &[Pair]) -> Result<Self, String> {
         let mut all = Self::default();
         for command in commands {
@@ -148,7 +148,7 @@ impl Commands {
         known.then(|| self.protocols.push((bound, value.to_owned())))
     }
 
-    /// What is offered to the other side, given what the directives say.
+    /// The offer to the peer, from the directives and the commands.
     pub fn offer(&self, protocols: Protocols, ciphers: &str, curves: &str) -> Offer {
         let or = |own: &Option<String>, given: &str| own.as_deref().unwrap_or(given).to_owned();
         Offer {
@@ -159,7 +159,7 @@ impl Commands {
         }
     }
 
-    /// The protocols that remain of those of `ssl_protocols`.
+    /// The protocols of `ssl_protocols` that remain.
     fn protocols(&self, given: Protocols) -> Protocols {
         let mut on = [false, false, given.obsolete, given.tls12, given.tls13];
         for (bound, value) in &self.protocols {

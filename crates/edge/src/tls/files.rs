@@ -1,4 +1,4 @@
-//! Certificates, keys and lists out of files, with nginx's messages.
+//! Loading of certificates, keys and revocation lists, with nginx's messages.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,23 +9,23 @@ use weir_conf::Cx;
 use weir_engine::os_error::OsError;
 use weir_engine::tls::{CertifiedKey, Revocation, Trust, certificates_from_pem, crls_from_pem};
 
-/// `data:` before PEM text that stands in the configuration itself.
+/// The prefix of PEM text in the configuration itself.
 const DATA: &str = "data:";
 
 /// Key sources that only OpenSSL has.
 const FOREIGN: [&str; 2] = ["engine:", "store:"];
 
-/// The one of them that is a file after all.
+/// The key source that is a file after all.
 const STORED_FILE: &str = "store:file:";
 
-/// Where files come from: the configuration's environment while it is read, the disk afterwards.
+/// The source of files: the configuration's environment while it is read, the disk afterwards.
 pub struct Source<'a> {
     prefix: PathBuf,
     read: &'a dyn Fn(&Path) -> io::Result<Arc<[u8]>>,
 }
 
 impl Source<'_> {
-    /// The certificate and the key that variables have named, out of the cache or from the disk.
+    /// The certificate and the key named by variables, from the cache or the disk.
     ///
     /// # Errors
     /// nginx's message.
@@ -51,20 +51,20 @@ impl Source<'_> {
             cache.forget(&key_path);
         };
         let found = found.or_else(|_| {
-            // One of the two may be older than the other.
+            // One of the two may be outdated.
             forget();
             files.pair(&certificate, &key, &passwords)
         });
         if found.is_err() {
             forget();
         } else if cache.kept(&key_path).is_some_and(|text| is_encrypted(&text)) {
-            // What is encrypted must be asked for with its password each time.
+            // An encrypted key is read with its password each time.
             cache.forget(&key_path);
         }
         found
     }
 
-    /// The chain of the certificate that a variable has named.
+    /// The chain of a certificate named by a variable.
     ///
     /// # Errors
     /// nginx's message.
@@ -81,13 +81,13 @@ impl Source<'_> {
         files.authorities(&String::from_utf8_lossy(certificate))
     }
 
-    /// Runs `f` with the files as the configuration sees them.
+    /// Runs `f` with the files of the configuration's environment.
     pub fn of<T>(cx: &Cx<'_>, f: impl FnOnce(&Source<'_>) -> T) -> T {
         let read = |path: &Path| cx.env().read(path);
         f(&Source { prefix: cx.conf_path(""), read: &read })
     }
 
-    /// The name in messages and the text.
+    /// The name for messages, and the content.
     fn text(&self, name: &str) -> (String, Result<Arc<[u8]>, String>) {
         if let Some(text) = name.strip_prefix(DATA) {
             return (name.to_owned(), Ok(text.as_bytes().into()));
@@ -98,7 +98,7 @@ impl Source<'_> {
         (shown, text)
     }
 
-    /// nginx's full name: the prefix as text before a relative one.
+    /// The full path as in nginx: a relative name is appended to the prefix as text.
     pub fn path(&self, name: &str) -> PathBuf {
         match name.starts_with('/') {
             true => name.into(),
@@ -137,7 +137,7 @@ impl Source<'_> {
             .map_err(|error| error.message(&shown, &shown_key))
     }
 
-    /// Certificates of authorities; none for an empty name.
+    /// Certificates of authorities; none if the name is empty.
     ///
     /// # Errors
     /// nginx's message.
@@ -152,7 +152,7 @@ impl Source<'_> {
             .map_err(|why| format!("cannot load certificate \"{shown}\": {why}"))
     }
 
-    /// Who is believed, and who no more.
+    /// The trusted authorities and the revoked certificates.
     ///
     /// # Errors
     /// nginx's message.
@@ -172,7 +172,7 @@ impl Source<'_> {
         Ok(Trust { anchors, revocation })
     }
 
-    /// The bytes of a file that OpenSSL would open itself.
+    /// The bytes of a file, with OpenSSL's message if it cannot be opened.
     ///
     /// # Errors
     /// nginx's message.
@@ -188,7 +188,7 @@ impl Source<'_> {
         }
     }
 
-    /// The bytes of a file that nginx opens.
+    /// The bytes of a file, with nginx's message if it cannot be opened.
     ///
     /// # Errors
     /// nginx's message.
@@ -209,7 +209,7 @@ fn is_encrypted(pem: &[u8]) -> bool {
     pem.windows(b"ENCRYPTED".len()).any(|part| part == b"ENCRYPTED")
 }
 
-/// OpenSSL's account of a file that cannot be opened.
+/// OpenSSL's message for a file that cannot be opened.
 fn open_failed(path: &str, mode: &str, error: &io::Error) -> String {
     let number = error.raw_os_error().unwrap_or(0);
     let text = OsError(error).to_string();

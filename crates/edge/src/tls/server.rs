@@ -1,4 +1,4 @@
-//! A server's `ssl_` settings made ready for handshakes.
+//! A server's `ssl_` settings, prepared for handshakes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use super::files::Source;
 use super::sessions::Sessions;
 use super::{Ocsp, Ssl, Verify, late, warn_of, warn_of_missing};
 
-/// Settings made ready.
+/// Prepared settings.
 pub struct ServerContext {
     tls: Arc<ServerTls>,
-    /// Names of certificates and keys that have variables in them.
+    /// The names of certificates and keys, if any has variables.
     computed: Vec<(Template, Template)>,
     passwords: Vec<Vec<u8>>,
     prefix: PathBuf,
     cache: Option<Arc<FileCache>>,
-    /// Held so that the next configuration finds the same ones.
+    /// Held so that the next configuration finds the same sessions.
     _sessions: Sessions,
 }
 
 impl ServerContext {
-    /// Makes the settings ready; None without a certificate.
+    /// Prepares the settings; None without a certificate.
     pub(super) fn build(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Option<Self>, Fault> {
         if ssl.keys.len() < ssl.certificates.len() {
             let last = ssl.certificates.last().map_or("", String::as_str);
@@ -80,20 +80,20 @@ impl ServerContext {
         }))
     }
 
-    /// Whether the certificates are known only when a client says whom it wants.
+    /// Whether the certificates depend on the connection.
     pub fn is_computed(&self) -> bool {
         !self.computed.is_empty()
     }
 
-    /// The settings for connections, when nothing has to be computed.
+    /// The settings for connections, unless they have to be computed.
     pub fn tls(&self) -> &Arc<ServerTls> {
         &self.tls
     }
 
-    /// The settings for one connection, which `host` stands for.
+    /// The settings for one connection, whose variables `host` computes.
     ///
     /// # Errors
-    /// What is wrong with the files that the variables name.
+    /// The fault of a file that the variables name.
     pub fn compute<H: Host>(&self, host: &mut H) -> Result<Arc<ServerTls>, String> {
         let mut keys: Vec<CertifiedKey> = Vec::new();
         for (certificate, key) in &self.computed {
@@ -108,7 +108,7 @@ impl ServerContext {
     }
 }
 
-/// The names of all certificates and keys as templates, if there is a variable in any.
+/// The names of all certificates and keys as templates, if any has variables.
 fn compile(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Vec<(Template, Template)>, Fault> {
     let pairs = || ssl.certificates.iter().zip(&ssl.keys);
     if !pairs().any(|(certificate, key)| certificate.contains('$') || key.contains('$')) {
@@ -124,7 +124,7 @@ fn compile(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Vec<(Template, Template)>, Faul
         .map_err(late)
 }
 
-/// Reads all files, in nginx's order.
+/// Loads all files, in nginx's order.
 fn load(
     ssl: &Ssl,
     settings: &mut ServerSettings,
@@ -155,7 +155,7 @@ fn load(
                         optional_no_ca\""
                 .to_owned());
         }
-        // Ignoring it would let revoked certificates in.
+        // Ignoring it would accept revoked certificates.
         return Err("\"ssl_ocsp\" is not supported: OCSP responders cannot be asked".to_owned());
     }
     if let Some(name) = &ssl.dhparam {
@@ -185,7 +185,7 @@ fn load(
     Ok(())
 }
 
-/// `ssl_conf_command Certificate` and `PrivateKey`, and authorities that are named in this way.
+/// Applies `ssl_conf_command Certificate` and `PrivateKey`, and authorities named by commands.
 fn override_key(
     ssl: &Ssl,
     commands: &Commands,
@@ -209,7 +209,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// `ssl_session_ticket_key`; nginx tells these faults with the place of the closing brace.
+/// The keys of `ssl_session_ticket_key`. nginx reports their faults at the closing brace.
 fn ticket_keys(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Tickets, Fault> {
     let read: Result<Vec<_>, String> = Source::of(cx, |files| {
         ssl.session_ticket_keys.iter().map(|name| files.raw(name)).collect()
@@ -225,7 +225,7 @@ fn ticket_keys(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Tickets, Fault> {
     Ok(Tickets::from_files(&bytes, lifetime)?)
 }
 
-/// Settings that are accepted and cannot be honoured.
+/// Warns about settings that are accepted but not supported.
 fn warn_of_what_is_missing(ssl: &Ssl, cx: &mut Cx<'_>) {
     let missing = [
         (ssl.certificate_compression, "certificate_compression"),

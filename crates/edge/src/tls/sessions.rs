@@ -1,4 +1,4 @@
-//! `ssl_session_cache`: caches that outlive a reload, with the ticket keys that belong to them.
+//! `ssl_session_cache`: caches that survive reloads, with their ticket keys.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
@@ -9,7 +9,7 @@ use weir_engine::tls::{self, Tickets};
 
 use super::values::{SMALLEST_ZONE, shared_zone};
 
-/// How many sessions `builtin` holds (OpenSSL's default).
+/// The number of sessions in `builtin` (OpenSSL's default).
 const BUILTIN: usize = 20 * 1024;
 
 /// `ssl_session_cache`.
@@ -40,7 +40,7 @@ impl Value for SessionCache {
     }
 }
 
-/// Sizes of the shared caches of one configuration, by name.
+/// The sizes of the shared caches of one configuration, by name.
 #[derive(Default)]
 struct Sizes(HashMap<String, u64>);
 
@@ -75,8 +75,8 @@ impl SessionCache {
         Ok(())
     }
 
-    /// The cache, which is the one that was there before if it is shared. Keys for its tickets are
-    /// in use for `lifetime` seconds.
+    /// Opens the cache. A shared one is that of the earlier configuration. Its ticket keys are in
+    /// use for `lifetime` seconds.
     pub(super) fn open(&self, lifetime: u32) -> Sessions {
         match (&self.shared, self.builtin) {
             (Some((name, size)), _) => Sessions::Shared(zone(name, *size, lifetime)),
@@ -86,12 +86,12 @@ impl SessionCache {
     }
 }
 
-/// Where the sessions of a server are.
+/// The sessions of a server.
 #[derive(Debug)]
 pub(super) enum Sessions {
-    /// With those of every server that names the zone.
+    /// Shared with every server that names the zone.
     Shared(Arc<Zone>),
-    /// By themselves.
+    /// The server's own.
     Own(tls::SessionCache),
 }
 
@@ -103,7 +103,7 @@ impl Sessions {
         }
     }
 
-    /// Keys for tickets when no file gives any.
+    /// The ticket keys, if no file provides any.
     pub(super) fn tickets(&self, lifetime: u32) -> Option<Tickets> {
         match self {
             Self::Shared(zone) => zone.tickets.clone(),
@@ -120,7 +120,7 @@ pub(super) struct Zone {
     tickets: Option<Tickets>,
 }
 
-/// The zones in use by any configuration that still serves.
+/// The zones of all configurations that still serve.
 static ZONES: LazyLock<Mutex<HashMap<String, Weak<Zone>>>> = LazyLock::new(Mutex::default);
 
 fn zone(name: &str, size: u64, lifetime: u32) -> Arc<Zone> {

@@ -1,4 +1,4 @@
-//! Arguments of the `ssl_` directives, on both sides of the proxy.
+//! Arguments of the `ssl_` directives, for clients and for upstreams.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Value for ProtocolSet {
             let Some(name) = known else { return Err(Fault::invalid(word)) };
             let before = self.0;
             self.0.add(name);
-            // Old protocols share a flag; a second one of them is no repetition.
+            // Old protocols share a flag, so a second one is not a duplicate.
             if before == self.0 && name.len() > "TLSv1.".len() && !name.ends_with('1') {
                 cx.warn(format!("duplicate value \"{text}\""));
             }
@@ -52,12 +52,12 @@ impl Value for ProtocolSet {
 
 const NAMES: [&str; 6] = ["SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
-/// `ssl_password_file`, read when the directive is: it may be a pipe that gives its content once.
+/// `ssl_password_file`, read with the directive: it may be a pipe, which can be read only once.
 #[derive(Clone, Default)]
 pub struct Passwords(pub Vec<Vec<u8>>);
 
 impl Passwords {
-    /// The passwords as those who decrypt take them.
+    /// The passwords as slices, for decryption.
     pub fn slices(&self) -> Vec<&[u8]> {
         self.0.iter().map(Vec::as_slice).collect()
     }
@@ -79,7 +79,7 @@ impl Value for Passwords {
     }
 }
 
-/// `ssl_certificate_cache`: certificates that variables name.
+/// `ssl_certificate_cache`: the cache of certificates named by variables.
 #[derive(Clone, Debug, Default)]
 pub struct CertificateCache(pub Option<Arc<FileCache>>);
 
@@ -123,7 +123,7 @@ impl Value for CertificateCache {
     }
 }
 
-/// Takes a parameter in; whether it was `off`.
+/// Parses a parameter. Returns whether it is `off`.
 fn parameter(limits: &mut CacheLimits, word: &Word) -> Option<bool> {
     let text = word.text();
     let seconds = |text: &str| parse_sec(text.as_bytes());
@@ -140,7 +140,7 @@ fn parameter(limits: &mut CacheLimits, word: &Word) -> Option<bool> {
     Some(false)
 }
 
-/// `ssl_ocsp_cache`, which is checked only.
+/// `ssl_ocsp_cache`, which is only checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OcspCache;
 
@@ -163,10 +163,10 @@ impl Value for OcspCache {
     }
 }
 
-/// Eight pages.
+/// The minimum size of a zone: eight pages.
 pub(super) const SMALLEST_ZONE: u64 = 8 * 4096;
 
-/// The name and the size in `shared:NAME:SIZE`.
+/// Parses `shared:NAME:SIZE`.
 pub(super) fn shared_zone(text: &str) -> Option<(&str, u64)> {
     let (name, size) = text.strip_prefix("shared:")?.split_once(':')?;
     let size = parse_size(size.as_bytes())?;

@@ -1,4 +1,4 @@
-//! A body that has been read whole, as everything that passes it on shares it.
+//! A body that has been read whole, shared by everything that forwards it.
 
 use std::path::PathBuf;
 use std::rc::Rc;

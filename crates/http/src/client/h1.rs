@@ -41,7 +41,8 @@ impl Link {
         Box::new(Self { conn, input: Buf::default(), chunks: None, corked: false })
     }
 
-    /// Applies the head: decides on the framing of the body, and whether another request may follow.
+    /// Applies the head: decides on the framing of the body, and on whether another request may
+    /// follow.
     pub(super) fn begin(&mut self, head: &Head, body: &mut Body, keepalive: &mut bool) {
         self.begin_body(body, head.framing);
         *keepalive = match head.connection {

@@ -34,28 +34,28 @@ pub(super) trait HeadWriter {
     }
 }
 
-/// A response whose head is to be written, and what the head says of its request and of the place
-/// that the request has come to.
+/// A response whose head is to be written, with the properties of its request and location that the
+/// head depends on.
 pub(crate) struct Reply<'a> {
     /// The response.
     pub(crate) response: &'a mut Response,
-    /// Whether the connection can take another request, as far as anybody knows yet.
+    /// Whether the connection stays open for another request. Writing the head may clear it.
     pub(crate) keepalive: &'a mut bool,
     /// The request's method.
     pub(crate) method: Method,
-    /// The version of HTTP that the client has asked by.
+    /// The HTTP version of the request.
     pub(crate) version: Version,
     /// Whether another protocol takes over.
     pub(crate) upgraded: bool,
-    /// The host that the client has named; empty if it has named none.
+    /// The host of the request; empty if it has none.
     pub(crate) host: &'a [u8],
     /// The name of the server.
     pub(crate) server_name: &'a [u8],
     /// The connection.
     pub(crate) info: &'a ConnectionInfo,
-    /// `keepalive_*` and the like.
+    /// The settings of connections (`keepalive_*`).
     pub(crate) connection: &'a Settled<Connection>,
-    /// `server_tokens` and what redirects look like.
+    /// The settings of redirects and `server_tokens`.
     pub(crate) redirect: &'a Settled<Redirect>,
 }
 

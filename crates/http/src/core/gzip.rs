@@ -1,4 +1,4 @@
-//! Which clients get compressed responses, as the configuration says it.
+//! The directives for which clients get compressed responses.
 //! <https://nginx.org/en/docs/http/ngx_http_gzip_module.html>
 
 use std::sync::Arc;

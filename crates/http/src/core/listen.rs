@@ -10,11 +10,11 @@ use weir_engine::url::parse_listen;
 
 use crate::route::listen::Ports;
 
-/// Where a server listens.
+/// The addresses of a server.
 pub static LISTEN: Slot<Listens> = Slot::new();
 
 directives! {
-    /// Where a server listens.
+    /// The addresses of a server.
     pub struct Listens as ListensWritten in [server] {
         /// An address and port, a port or a unix socket, with the options of its socket:
         /// `default_server`, `ssl`, `http2`, `quic`, `proxy_protocol`, `backlog`, `rcvbuf`,
@@ -42,11 +42,11 @@ fn add_listen(own: &mut ListensWritten, node: &Node, cx: &mut Cx<'_>) -> Result<
     added
 }
 
-/// The addresses of all servers so far, by the servers' blocks.
+/// The addresses of all servers so far, by the server's block.
 #[derive(Default)]
 struct Known(Ports<u32>);
 
-/// Adds the addresses of a `listen` of the block that is open.
+/// Adds the addresses of a `listen` in the open block.
 fn register(listen: &Listen, cx: &mut Cx<'_>) -> Result<(), Fault> {
     let server = cx.block_id().0;
     for address in &listen.addresses {
@@ -58,7 +58,7 @@ fn register(listen: &Listen, cx: &mut Cx<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// At the end of a server: one without a `listen` listens on `*:80`.
+/// Ends a server: one without a `listen` listens on `*:80`.
 pub(super) fn close_server(cx: &mut Cx<'_>) -> Result<(), Fault> {
     if cx.written(&LISTEN).listens.is_some() {
         return Ok(());
@@ -66,7 +66,7 @@ pub(super) fn close_server(cx: &mut Cx<'_>) -> Result<(), Fault> {
     register(&Listen::implicit(), cx)
 }
 
-/// The length of a socket's accept queue where nothing else is said (nginx: NGX_LISTEN_BACKLOG).
+/// The default length of a socket's accept queue (nginx: NGX_LISTEN_BACKLOG).
 const BACKLOG: u32 = 511;
 /// The port of a `listen` without one.
 pub(crate) const DEFAULT_PORT: u16 = 80;
@@ -74,36 +74,36 @@ pub(crate) const DEFAULT_PORT: u16 = 80;
 /// One `listen` directive.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listen {
-    /// Its addresses: several for a range of ports or a name that resolves to several.
+    /// Its addresses: several for a range of ports, or a name that resolves to several.
     pub addresses: Vec<Addr>,
-    /// What it says about them.
+    /// Its options.
     pub options: Options,
-    /// Where it is written; `None` for the address of a server without a `listen`.
+    /// Its position; `None` for the implicit address of a server without a `listen`.
     pub span: Option<Span>,
 }
 
-/// What a `listen` says about its addresses.
+/// The options of a `listen`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// The server answers requests whose host no server of the address has.
+    /// Whether the server answers requests for unknown hosts.
     pub default_server: bool,
-    /// Connections start with a TLS handshake.
+    /// Whether connections start with a TLS handshake.
     pub ssl: bool,
     /// The deprecated `http2` parameter.
     pub http2: bool,
-    /// The address takes QUIC packets.
+    /// Whether the address takes QUIC packets.
     pub quic: bool,
-    /// Connections start with a PROXY protocol header.
+    /// Whether connections start with a PROXY protocol header.
     pub proxy_protocol: bool,
-    /// How its socket is made.
+    /// The options of its socket.
     pub socket: SocketOptions,
-    /// A parameter of the socket was given; only one `listen` of an address may.
+    /// Whether an option of the socket is given, which only one `listen` of an address may do.
     pub set: bool,
-    /// The address needs a socket of its own even beside a wildcard of the same port.
+    /// Whether the address needs a socket of its own even beside a wildcard of the same port.
     pub bind: bool,
 }
 
-/// How a listening socket is made; `None` leaves the kernel's default.
+/// The options of a listening socket; `None` leaves the kernel's default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketOptions {
     /// The length of the accept queue.
@@ -145,9 +145,9 @@ impl Default for SocketOptions {
 /// `so_keepalive=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keepalive {
-    /// Switched off.
+    /// Off.
     Off,
-    /// Switched on; what is not given is left to the kernel.
+    /// On. Missing parameters are left to the kernel.
     On {
         /// `TCP_KEEPIDLE`.
         idle: Option<Duration>,
@@ -159,7 +159,7 @@ pub enum Keepalive {
 }
 
 impl Listen {
-    /// The address of a server that has no `listen`: `*:80`.
+    /// The implicit address of a server without a `listen`: `*:80`.
     pub(crate) fn implicit() -> Self {
         let any = std::net::Ipv4Addr::UNSPECIFIED;
         let mut options = Options::default();
@@ -167,7 +167,7 @@ impl Listen {
         Self { addresses: vec![Addr::Inet((any, DEFAULT_PORT).into())], options, span: None }
     }
 
-    /// Parses the arguments of a `listen`; `warn` gets what is accepted without effect.
+    /// Parses the arguments of a `listen`. `warn` gets warnings about parameters without effect.
     pub(crate) fn parse(
         args: &[Word],
         span: Span,
@@ -201,7 +201,7 @@ fn fault(message: String, word: &Word) -> Fault {
 }
 
 impl Options {
-    /// Takes a parameter in; `warn` gets what is accepted without effect.
+    /// Parses a parameter. `warn` gets warnings about parameters without effect.
     pub(crate) fn parameter(
         &mut self,
         word: &Word,
@@ -236,12 +236,12 @@ impl Options {
         Ok(())
     }
 
-    /// What cannot stand beside `quic`, in the order in which nginx looks.
+    /// Refuses parameters that conflict with `quic`, in nginx's order.
     fn check_quic(&self, args: &[Word]) -> Result<(), Fault> {
         Self::no_tcp("quic", args)
     }
 
-    /// What cannot stand beside `udp` in `stream {}`.
+    /// Refuses parameters that conflict with `udp` in `stream {}`.
     pub(crate) fn check_udp(&self, args: &[Word]) -> Result<(), Fault> {
         Self::no_tcp("udp", args)
     }
@@ -263,7 +263,7 @@ impl Options {
 }
 
 impl SocketOptions {
-    /// Whether it is a parameter of the socket; `Err` if its value is wrong.
+    /// Parses an option of the socket. Returns whether it is one; `Err` if its value is invalid.
     fn parameter(&mut self, text: &str) -> Result<bool, String> {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, Some(value)),

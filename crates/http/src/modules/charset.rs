@@ -115,8 +115,8 @@ fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
     whole.registries.take::<Charsets>().finish()
 }
 
-/// Whether the configuration uses charsets at all. A level without a charset may still have to
-/// convert a subrequest's response to the main one's.
+/// Whether any level of the configuration uses charsets. A level without a charset may still have
+/// to convert a subrequest's response to the main one's.
 fn is_used(settings: &Settings) -> bool {
     settings.get(&CHARSET).all.is_some()
 }

@@ -165,7 +165,7 @@ fn add(request: &mut Request, name: &[u8], value: &[u8]) {
                 response.headers.push_known(known, name, value);
             }
         }
-        // The length of an existing body stands.
+        // The length of an existing body stays.
         Known::ContentLength
             if response.content_length.is_some() && !matches!(response.status, 204 | 304) => {}
         known if !value.is_empty() => response.headers.push_known(known, name, value),

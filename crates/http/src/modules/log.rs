@@ -19,14 +19,14 @@ pub(crate) const MODULE: Module = Module {
 
 static LOG: Slot<Logging> = Slot::new();
 
-/// Tells of a request in every log in force.
+/// Writes a request to every log in force.
 fn write(request: &mut Request) -> Verdict {
     let location = request.location.clone();
     location.settings.get(&LOG).write(request);
     Verdict::Next
 }
 
-/// Writes out what this thread has in memory, and lets go of the files it has opened.
+/// Flushes the buffers of this thread, and closes the files that it has opened.
 pub(super) fn flush() {
     access_log::flush();
 }

@@ -23,7 +23,7 @@ pub(crate) const MODULE: Module = Module {
     ..Module::NONE
 };
 
-/// A server's settings hold from the start; those of a location when it has been found.
+/// The settings of a server apply from the start, those of a location once it has been found.
 const fn handler(phase: Phase) -> PhaseHandler {
     PhaseHandler {
         phase,
@@ -33,23 +33,23 @@ const fn handler(phase: Phase) -> PhaseHandler {
 }
 
 static REAL_IP: Slot<RealIp> = Slot::new();
-/// Whether the address has been settled.
+/// Whether the address has been determined.
 static SETTLED: State<bool> = State::new(|| false);
 
 directives! {
-    /// The addresses of clients behind proxies.
+    /// Client addresses sent by proxies.
     pub(crate) struct RealIp as RealIpWritten in [http, server, location] {
-        /// Trusts proxies at this address or in this network to tell their client's address.
+        /// Trusts proxies with this address or in this network.
         "set_real_ip_from" [1]: "address | CIDR | unix: | name" => add_from,
-        /// Where trusted proxies tell it.
+        /// The source of the client's address.
         "real_ip_header" => header: Source = Source::RealIp,
-        /// Goes back through a list of addresses as far as they are trusted.
+        /// Searches a list of addresses backwards for the first one that is not trusted.
         "real_ip_recursive" => recursive: bool,
         field from: Inherit<Option<Arc<Trusted>>>,
     }
 }
 
-/// Where the address is told.
+/// The source of the client's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Source {
     /// `X-Real-IP`.
@@ -58,7 +58,7 @@ enum Source {
     ForwardedFor,
     /// The header of the PROXY protocol.
     ProxyProtocol,
-    /// The first line of any other field.
+    /// The first line of another field.
     Field(Arc<[u8]>),
 }
 
@@ -99,7 +99,7 @@ fn handle(request: &mut Request) -> Verdict {
     Verdict::Next
 }
 
-/// The address that is told, if the peer is trusted.
+/// The client's address from its source, if the peer is trusted.
 fn told(request: &Request, own: &RealIp, from: &Trusted) -> Option<SocketAddr> {
     let (peer, head) = (&request.remote, &request.head);
     match &own.header {
@@ -119,13 +119,13 @@ fn told(request: &Request, own: &RealIp, from: &Trusted) -> Option<SocketAddr> {
     }
 }
 
-/// `$realip_remote_addr`: the address before it was changed.
+/// `$realip_remote_addr`: the original address.
 fn remote_addr(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     request.info.peer.write_ip(out);
     true
 }
 
-/// `$realip_remote_port`: its port.
+/// `$realip_remote_port`: the original port.
 fn remote_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     if let Some(port @ 1..) = request.info.peer.port() {
         out.extend_from_slice(port.to_string().as_bytes());

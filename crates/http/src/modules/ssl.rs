@@ -1,6 +1,6 @@
-//! TLS towards clients (<https://nginx.org/en/docs/http/ngx_http_ssl_module.html>): its table,
-//! its variables and the check of the whole. The settings are in [`crate::tls`], because the
-//! connections need them.
+//! TLS with clients (<https://nginx.org/en/docs/http/ngx_http_ssl_module.html>): directives,
+//! variables, and a check of the whole. The settings are in [`crate::tls`], because connections
+//! need them.
 
 use weir_conf::{Block, Fault};
 use weir_edge::tls::Ssl;
@@ -19,7 +19,7 @@ pub(crate) const MODULE: Module = Module {
     ..Module::NONE
 };
 
-/// Every address for TLS needs a certificate, or a server that refuses everybody
+/// Checks that every TLS address has a certificate, or a server that rejects all handshakes
 /// (ngx_http_ssl_init).
 fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
     let blocks: Vec<&Block> = servers::servers(whole.root).collect();

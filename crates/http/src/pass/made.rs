@@ -13,7 +13,7 @@ use weir_upstream::Made;
 use super::{Pass, target, tls};
 use crate::request::Request;
 
-/// The key of the hashes, so that nobody can provoke collisions.
+/// The random key of the hashes, against provoked collisions.
 static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// The TLS parameters: the settings, and the name if it matters to the connection.

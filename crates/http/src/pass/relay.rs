@@ -64,7 +64,7 @@ pub async fn run(
             // The bytes before the break are sent; the missing end tells the client.
             request.keepalive = false;
             let flushed = request.flush().await;
-            // An included response ends where it broke off, and the page goes on.
+            // An included response ends where it broke off, and the page continues.
             if matches!(end, End::Broken) && request.is_subrequest() && flushed.is_ok() {
                 request.response.sent = Sent::All;
                 return Verdict::Done;
@@ -218,7 +218,7 @@ fn trailers(request: &mut Request, pass: &Pass<'_>, chunked: &Chunked) {
     request.attempts.trailers = found;
 }
 
-/// Keeps the connection of a complete response that nobody takes.
+/// Keeps the connection of a complete response that is not forwarded.
 pub(super) fn keep_complete(pass: &Pass<'_>, pick: &Pick<'_>, slot: &mut Option<Exchange>) {
     if let Some(exchange) = slot.take_if(|exchange| exchange.head.complete) {
         keep(pass, pick, Some(exchange));

@@ -186,7 +186,7 @@ impl Sender {
         Poll::Ready(self.advance(n))
     }
 
-    /// Removes `n` sent bytes from the queue. None at all is an error.
+    /// Removes `n` sent bytes from the queue. 0 is an error.
     fn advance(&mut self, n: usize) -> io::Result<()> {
         if n == 0 {
             return Err(io::ErrorKind::WriteZero.into());

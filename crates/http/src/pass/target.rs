@@ -1,5 +1,5 @@
-//! Where a request is passed to: what a directive says, what that comes to for one request, and
-//! how a connection there is made.
+//! The destination of a request: the argument of a directive, its value for one request, and the
+//! options of connections.
 
 use std::sync::Arc;
 
@@ -16,30 +16,30 @@ use crate::client::Rate;
 use crate::request::Request;
 use crate::snapshot::{Held, Upstream};
 
-/// How an upstream is talked to.
+/// A scheme of an upstream protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scheme {
-    /// As it stands before an address.
+    /// The text before an address.
     pub text: &'static str,
-    /// The usual port; 0 if there is none.
+    /// The default port; 0 if there is none.
     pub port: u16,
-    /// Whether connections are within TLS.
+    /// Whether connections use TLS.
     pub tls: bool,
 }
 
-/// What the argument of a `…_pass` directive may be.
+/// The syntax of the argument of a `…_pass` directive.
 #[derive(Debug)]
 pub struct Schemes {
-    /// The schemes that may be written.
+    /// The schemes that can be written.
     pub written: &'static [Scheme],
-    /// The one of an address without any; None if it must be written.
+    /// The scheme of an address without one; None if it must be written.
     pub implied: Option<Scheme>,
     /// Whether a URI may follow the address.
     pub uri: bool,
 }
 
 impl Schemes {
-    /// The scheme of a URL, and what stands behind it.
+    /// Splits a URL into its scheme and the rest.
     fn split<'a>(&self, url: &'a [u8]) -> Option<(Scheme, &'a [u8])> {
         let starts = |scheme: &&Scheme| {
             let start = url.get(..scheme.text.len());
@@ -51,8 +51,8 @@ impl Schemes {
         }
     }
 
-    /// The address and the URI part of a URL without its scheme. The address is text, the URI part
-    /// may be any bytes.
+    /// Splits a URL without scheme into its address and its URI part. The address is text, the URI
+    /// part can be any bytes.
     fn locate<'a>(&self, rest: &'a [u8], scheme: Scheme) -> Result<(Url, &'a [u8]), String> {
         let length = match rest {
             _ if !self.uri => None,
@@ -63,7 +63,7 @@ impl Schemes {
             _ => rest.iter().position(|byte| matches!(byte, b'/' | b'?')),
         };
         let (address, uri) = rest.split_at(length.unwrap_or(rest.len()));
-        // A colon stands between the path of a socket and the URI.
+        // A colon separates the path of a socket from the URI.
         let uri = uri.strip_prefix(b":").unwrap_or(uri);
         let options = UrlOptions { default_port: scheme.port, uri_part: false, lookup: None };
         let url = std::str::from_utf8(address).map_err(|_| "invalid host");
@@ -75,43 +75,43 @@ impl Schemes {
     }
 }
 
-/// What a `…_pass` directive says.
+/// The argument of a `…_pass` directive.
 #[derive(Clone, Debug)]
 pub enum Destination {
     /// A fixed address or the name of an upstream.
     Fixed {
-        /// How it is talked to.
+        /// The scheme.
         scheme: Scheme,
-        /// Which one, among those of the configuration.
+        /// The upstream, one of those in the configuration.
         upstream: UpstreamRef,
         /// Host, port and URI part as written.
         place: Arc<Place>,
         /// The whole URL as written, for `proxy_redirect default`.
         url: Vec<u8>,
-        /// The part of a request's URI that the URI part takes the place of: the name of the
-        /// location, if it is a prefix.
+        /// The part of a request's URI that the URI part replaces: the name of the location, if it
+        /// is a prefix.
         location: Vec<u8>,
     },
-    /// A URL made of variables.
+    /// A URL with variables.
     Computed(Template),
 }
 
 /// Host, port and URI part of a URL.
 #[derive(Clone, Debug, Default)]
 pub struct Place {
-    /// The host as `Host` shows it, with its port if that is not the usual one.
+    /// The host for `Host`, with its port unless that is the default.
     pub host: Box<str>,
-    /// The port as written or usual.
+    /// The port, written or default.
     pub port: u16,
     /// The URI part, if there is one.
     pub uri: Option<Box<[u8]>>,
-    /// How much of the request's URI the URI part takes the place of; None means all of it,
-    /// because variables made it.
+    /// The length of the part of the request's URI that the URI part replaces; None means all of
+    /// it, because the URI part has variables.
     pub replaces: Option<usize>,
 }
 
 impl Destination {
-    /// Names the location whose part of a request's URI the URI part takes the place of.
+    /// Sets the location whose name the URI part replaces.
     pub fn set_location(&mut self, name: Vec<u8>) {
         if let Self::Fixed { place, location, .. } = self {
             Arc::make_mut(place).replaces = Some(name.len());
@@ -119,7 +119,7 @@ impl Destination {
         }
     }
 
-    /// Reads the argument of a `…_pass` that may have variables.
+    /// Parses the argument of a `…_pass`, which may have variables.
     ///
     /// # Errors
     /// In nginx's words.
@@ -131,7 +131,7 @@ impl Destination {
         }
     }
 
-    /// Reads the argument of a `…_pass`, which is taken as it is written.
+    /// Parses the argument of a `…_pass` literally.
     ///
     /// # Errors
     /// In nginx's words.
@@ -155,7 +155,7 @@ impl Destination {
     }
 }
 
-/// The host as `Host` and `$proxy_host` show it.
+/// The host for `Host` and `$proxy_host`.
 fn shown_host(url: &Url, scheme: Scheme) -> String {
     if url.is_unix() {
         return "localhost".into();
@@ -166,36 +166,36 @@ fn shown_host(url: &Url, scheme: Scheme) -> String {
     }
 }
 
-/// Where one request goes.
+/// The destination of one request.
 pub struct Target {
-    /// How it is talked to.
+    /// The scheme.
     pub scheme: Scheme,
-    /// Who may be asked.
+    /// The peers.
     peers: Peers,
     /// Host, port and URI part.
     pub place: Arc<Place>,
 }
 
-/// Who may be asked.
+/// The peers of a destination.
 enum Peers {
-    /// Those of an upstream of the configuration.
+    /// The peers of an upstream in the configuration.
     Configured(Held<Upstream>),
-    /// Those that a name stands for at this moment.
+    /// The peers that a name resolves to at the moment.
     Transient(Arc<Group>),
 }
 
 impl Target {
-    /// What a destination comes to that needs no waiting for names; None for others.
+    /// The target of a fixed destination; None for others, whose names have to be awaited.
     pub fn at_once(request: &Request, destination: &Destination) -> Option<Self> {
         let Destination::Fixed { scheme, upstream, place, .. } = destination else { return None };
         let peers = Peers::Configured(request.snapshot.upstream(*upstream));
         Some(Self { scheme: *scheme, peers, place: Arc::clone(place) })
     }
 
-    /// What a URL made of variables comes to for this request.
+    /// The target of a URL with variables, for this request.
     ///
     /// # Errors
-    /// The status to answer with.
+    /// The response status.
     pub async fn compute(
         request: &mut Request,
         template: &Template,
@@ -223,18 +223,18 @@ impl Target {
         Ok(target)
     }
 
-    /// An upstream of the configuration, by its place.
+    /// The target of an upstream in the configuration.
     pub fn fixed(request: &Request, upstream: UpstreamRef, scheme: Scheme) -> Self {
         let upstream = request.snapshot.upstream(upstream);
         let place = Place { host: upstream.group.name().into(), ..Place::default() };
         Self { scheme, peers: Peers::Configured(upstream), place: Arc::new(place) }
     }
 
-    /// Who answers at an address that was computed: an upstream of the configuration, or
-    /// whoever the name stands for at this moment.
+    /// The target at a computed address: an upstream in the configuration, or the peers that the
+    /// name resolves to at the moment.
     ///
     /// # Errors
-    /// The status to answer with; it has been logged.
+    /// The response status; the reason has been logged.
     pub async fn locate(request: &mut Request, url: &Url, scheme: Scheme) -> Result<Self, u16> {
         let known = match url.addresses.is_empty() {
             true => request.snapshot.upstream_named(&url.host, url.port, url.has_port),
@@ -259,7 +259,7 @@ impl Target {
         Ok(Self { scheme, peers, place: Arc::new(place) })
     }
 
-    /// Who may be asked.
+    /// The group of peers.
     pub fn group(&self) -> &Arc<Group> {
         match &self.peers {
             Peers::Configured(upstream) => &upstream.group,
@@ -267,7 +267,7 @@ impl Target {
         }
     }
 
-    /// The upstream of the configuration, if it is one.
+    /// The upstream in the configuration, if it is one.
     pub fn upstream(&self) -> Option<&Upstream> {
         match &self.peers {
             Peers::Configured(upstream) => Some(upstream),
@@ -275,13 +275,13 @@ impl Target {
         }
     }
 
-    /// How connections are kept.
+    /// The settings for kept connections.
     pub fn keepalive(&self) -> &KeepaliveConfig {
         self.upstream().map_or(&KeepaliveConfig::IMPLICIT, |upstream| &upstream.plan.keepalive)
     }
 }
 
-/// Begins the choice among the peers.
+/// Starts the choice of a peer.
 pub fn start<'a>(request: &mut Request, pass: &Pass<'a>) -> Pick<'a> {
     let plan = pass.target.upstream().map(|upstream| &upstream.plan);
     let key = match plan.and_then(|plan| plan.key.as_ref()) {
@@ -299,14 +299,14 @@ pub fn start<'a>(request: &mut Request, pass: &Pass<'a>) -> Pick<'a> {
     })
 }
 
-/// Whether there is anything in [`connect_options`].
+/// Whether [`connect_options`] differ from the default.
 pub fn has_options(pass: &Pass<'_>) -> bool {
     let settings = pass.settings;
     settings.bind.is_some() || settings.socket_keepalive || settings.socket_rcvbuf.is_some()
 }
 
-/// `proxy_bind` and the socket options for this request.
-/// An address that variables made and that is none is logged and left out.
+/// The options of a connection for this request: `proxy_bind` and socket options. A computed
+/// address that is invalid is logged and ignored.
 pub fn connect_options(request: &mut Request, pass: &Pass<'_>) -> ConnectOptions {
     let settings = pass.settings;
     let mut options = ConnectOptions {
@@ -332,7 +332,7 @@ pub fn connect_options(request: &mut Request, pass: &Pass<'_>) -> ConnectOptions
     options
 }
 
-/// `proxy_limit_rate` for this request.
+/// The rate of `proxy_limit_rate` for this request.
 pub fn limit_rate(request: &mut Request, pass: &Pass<'_>) -> Option<Rate> {
     let limit = pass.settings.limit_rate.as_ref()?;
     let bytes = limit.eval(request);

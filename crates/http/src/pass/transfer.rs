@@ -15,82 +15,82 @@ use crate::core::temp_path::TempPath;
 use crate::core::value::Rights;
 
 directives! {
-    /// How requests are passed to an upstream and responses taken from it.
+    /// Passing of requests to upstreams, and of their responses to clients.
     pub struct Transfer as TransferWritten in [http, server, location] {
-        /// Reads a response as fast as the upstream sends it, whatever the client's pace is.
+        /// Reads responses as fast as upstreams send them, whatever the client's pace.
         "buffering" => buffering: bool = true,
-        /// Reads a request's body whole before an upstream is asked.
+        /// Reads the whole request body before passing the request on.
         "request_buffering" => request_buffering: bool = true,
-        /// Goes on with an upstream although the client has gone away.
+        /// Continues with the upstream after the client has left.
         "ignore_client_abort" => ignore_client_abort: bool = false,
         /// The local address of connections to upstreams.
         "bind" => bind: Option<Off<Bind>>,
-        /// Probes silent connections to upstreams.
+        /// Enables TCP keepalive on connections to upstreams.
         "socket_keepalive" => socket_keepalive: bool = false,
-        /// The receive buffer of connections to upstreams.
+        /// The receive buffer size of connections to upstreams.
         "socket_rcvbuf" => socket_rcvbuf: Option<Size>,
-        /// The send buffer of connections to upstreams.
+        /// The send buffer size of connections to upstreams.
         "socket_sndbuf" => socket_sndbuf: Option<Size>,
-        /// How long making a connection may take.
+        /// The timeout for connecting to an upstream.
         "connect_timeout" => connect_timeout: Msec = Msec::seconds(60),
-        /// How long an upstream may pause while it takes a request.
+        /// The timeout between two writes to an upstream.
         "send_timeout" => send_timeout: Msec = Msec::seconds(60),
-        /// How long an upstream may pause while it sends a response.
+        /// The timeout between two reads from an upstream.
         "read_timeout" => read_timeout: Msec = Msec::seconds(60),
-        /// Has no effect here: the kernel decides when a connection can take more.
+        /// Has no effect: the kernel decides when a connection is writable.
         "send_lowat" => send_lowat: Size = Size::bytes(0),
-        /// Responses with status 300 or greater may be replaced by `error_page`.
+        /// Applies `error_page` to responses with status 300 or greater.
         "intercept_errors" => intercept_errors: bool = false,
-        /// Passes the fields of the client's request on.
+        /// Passes on the fields of the client's request.
         "pass_request_headers" => pass_request_headers: bool = true,
-        /// Passes the body of the client's request on.
+        /// Passes on the body of the client's request.
         "pass_request_body" => pass_request_body: bool = true,
-        /// Passes the fields behind a response's body on.
+        /// Passes on the trailers of responses.
         "pass_trailers" => pass_trailers: bool = false,
-        /// What the head of a response must fit into.
+        /// The size of the buffer for the head of a response.
         "buffer_size" => buffer_size: Size = Size::k(4),
-        /// How much of a response is held in memory.
+        /// The number and size of buffers for a response.
         "buffers" => buffers: Bufs = Bufs::new(8, 4096),
-        /// How much may be on its way to the client before more is read.
+        /// The maximum number of bytes queued for the client before reading pauses.
         "busy_buffers_size" => busy_buffers_size: Option<Size>,
         /// Allows ranges of any response, whatever the upstream says.
         "force_ranges" => force_ranges: bool = false,
-        /// Bytes a second that are read from an upstream; 0 is no limit.
+        /// The maximum rate of reading from an upstream, in bytes per second; 0 means no limit.
         "limit_rate" => limit_rate: Option<SizeTemplate>,
-        /// Where responses go that do not fit into memory.
+        /// The folder for responses that exceed memory.
         "temp_path" => temp_path: Option<TempPath>,
-        /// How large such a file may become; 0 means none.
+        /// The maximum size of a temporary file; 0 disables them.
         "max_temp_file_size" => max_temp_file_size: Option<Size>,
-        /// How much is written to such a file at once.
+        /// The number of bytes written to a temporary file at once.
         "temp_file_write_size" => temp_file_write_size: Option<Size>,
-        /// Keeps responses with status 200 as files: where the URI is found by `root` or `alias`,
-        /// or under this name. The folders on the way are made. A client that goes away does not
-        /// matter. Nothing is kept where `buffering` is off.
+        /// Stores responses with status 200 as files: under the path of the URI by `root` or
+        /// `alias`, or under this name. Missing folders are created. The client may leave
+        /// meanwhile. Nothing is stored where `buffering` is off.
         "store" => store: Store = Store::Off,
-        /// Who may read and write such files, and enter the folders made for them.
+        /// The permissions of stored files, and of the folders created for them.
         "store_access" => store_access: Rights = Rights::OURS,
-        /// When a request goes on to another server.
+        /// The failures after which another server is tried.
         "next_upstream" => next_upstream: NextUpstream = NextUpstream(Causes::DEFAULT),
-        /// Counts a response that the server breaks off, or does not go on with in time, for
-        /// `max_fails`; otherwise a response whose head was good is a success.
+        /// Counts a response that the server breaks off or does not continue in time as a failure
+        /// for `max_fails`. Otherwise, a response with a valid head is a success.
         "count_broken" => count_broken: bool = false,
-        /// To how many servers; 0 is no limit.
+        /// The maximum number of servers tried; 0 means no limit.
         "next_upstream_tries" => next_upstream_tries: u32 = 0,
-        /// For how long; 0 is no limit.
+        /// The time limit for trying servers; 0 means no limit.
         "next_upstream_timeout" => next_upstream_timeout: Msec,
-        /// Passes a field of a response on that is not passed on by default.
+        /// Passes on a response field that is hidden by default.
         "pass_header" => pass_header: Many<String>,
-        /// Does not pass a field of a response on.
+        /// Hides a response field.
         "hide_header" => hide_header: Many<String>,
-        /// Fields of a response that are passed on but not acted upon.
+        /// Response fields that are passed on but not acted upon.
         "ignore_headers" => ignore_headers: Ignored,
-        // Where responses go if nothing is said; None if they go nowhere.
+        // The default folder for temporary files, if there is one.
         field temp_folder: Local<Option<TempFolder>>,
-        // What the two before come to.
+        // The result of `pass_header` and `hide_header`.
         field hidden: Local<Hidden>,
-        // Whether a 404 is always replaced by ours.
+        // Whether a 404 is always replaced by our own.
         field intercept_missing: Local<bool>,
-        // Whether a client that goes away changes nothing.
+        // Whether the transfer goes on when the client leaves.
         field outlasts_client: Local<bool>,
     }
     finish = Transfer::finish;
@@ -105,8 +105,8 @@ impl Transfer {
         self.check_sizes(cx)
     }
 
-    /// The relations between sizes that nginx insists on. What stands in `http {}` counts only
-    /// together with what the servers say.
+    /// Checks the relations between sizes that nginx requires. Settings of `http {}` are checked in
+    /// combination with those of the servers.
     fn check_sizes(&self, cx: &Cx<'_>) -> Result<(), Fault> {
         if cx.context() == Contexts::HTTP {
             return Ok(());
@@ -155,18 +155,18 @@ impl Transfer {
         Ok(())
     }
 
-    /// How much may be on its way to the client: by default twice the larger buffer.
+    /// The maximum number of bytes queued for the client: by default twice the larger buffer.
     pub fn busy(&self) -> u64 {
         self.busy_buffers_size.map_or(2 * self.buffer_size.0.max(self.buffers.size), |size| size.0)
     }
 
-    /// How much of a response may lie in a file.
+    /// The maximum size of a response's temporary file, in bytes.
     pub fn file_max(&self) -> u64 {
         self.max_temp_file_size.map_or(DEFAULT_FILE_MAX, |size| size.0)
     }
 
-    /// How much the read that brings the head takes at most. What comes with it is part of what
-    /// the buffers may hold, or goes to a file if the client is slow.
+    /// The maximum length of the read that brings the head. Body bytes that come with it count for
+    /// the buffers, or go to a file if the client is slow.
     pub fn first_read(&self) -> usize {
         let head = self.buffer_size.0;
         if !self.buffering || self.limit_rate.is_some() {
@@ -177,10 +177,10 @@ impl Transfer {
     }
 }
 
-/// What one read from an upstream takes at most, unless the buffer for heads is larger.
+/// The maximum length of a read from an upstream, unless the buffer for heads is larger.
 pub const LARGEST_READ: u64 = 128 * 1024;
 
-/// `max_temp_file_size` where nothing is said: 1 GiB.
+/// The default of `max_temp_file_size`: 1 GiB.
 const DEFAULT_FILE_MAX: u64 = 1024 * 1024 * 1024;
 
 /// `proxy_next_upstream`.
@@ -210,7 +210,7 @@ impl Value for NextUpstream {
     }
 }
 
-/// `causes` with those that a `…_next_upstream` names in the words of its protocol.
+/// Adds the causes that a `…_next_upstream` names, in the words of its protocol.
 ///
 /// # Errors
 /// In nginx's words.
@@ -236,7 +236,7 @@ pub(crate) fn add_causes(
     Ok(causes.settled())
 }
 
-/// Whether a directive knows a cause: those of other protocols know fewer.
+/// Whether a directive has a cause. Some protocols have fewer.
 fn is_said(directive: &str, cause: &str) -> bool {
     match directive.split('_').next() {
         Some("fastcgi" | "uwsgi" | "scgi") => !matches!(cause, "http_502" | "http_504"),
@@ -245,15 +245,14 @@ fn is_said(directive: &str, cause: &str) -> bool {
     }
 }
 
-/// What setters leave for the process: a `bind … transparent` needs raw sockets, and the worker
-/// must keep the right to them.
+/// Whether a `bind … transparent` needs raw sockets, for which the worker keeps its capability.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RawSockets(pub bool);
 
-/// `proxy_bind`: an address, which may have variables, and whether it may be anybody's.
+/// `proxy_bind`: an address, which may have variables and may be foreign.
 #[derive(Clone, Debug)]
 pub struct Bind {
-    /// The address; empty means that the kernel chooses.
+    /// The address. If it is empty, the kernel chooses one.
     pub address: Template,
     /// `transparent`.
     pub transparent: bool,

@@ -1,6 +1,7 @@
-//! Directives that would serve the content of a location.
+//! Unsupported directives that would serve the content of a location.
 //!
-//! A location that has one answers 500: its files are not meant to be sent as they are.
+//! A location with such a directive answers 500, because its files are not meant to be sent as they
+//! are.
 
 use std::sync::Arc;
 
@@ -9,16 +10,16 @@ use weir_engine::url::{UrlOptions, parse_url};
 use weir_script::{Template, Variables};
 use weir_upstream::{Side, Upstreams};
 
-/// What would serve the content of a location.
+/// Unsupported directives that would serve the content of a location.
 pub(super) static PENDING_CONTENT: Slot<Content> = Slot::new();
 
-/// The directive that would serve the content of a block and is not supported, if there is one.
+/// The unsupported directive that would serve the content of a block, if there is one.
 pub(crate) fn of(settings: &Settings) -> Option<Arc<str>> {
     settings.get(&PENDING_CONTENT).content.clone()
 }
 
 directives! {
-    /// What would serve the content of a location.
+    /// Unsupported directives that would serve the content of a location.
     pub struct Content as ContentWritten in [location] {
         "fastcgi_pass" in [location, location_if] [1]: "address" => set_pass,
         "uwsgi_pass" in [location, location_if] [1]: "address" => set_pass,
@@ -26,12 +27,12 @@ directives! {
         "grpc_pass" in [location, location_if] [1]: "address" => set_pass,
         "mp4" in [location] [0]: "" => set_content,
         field content: Local<Option<Arc<str>>>,
-        // Every one of them, for those that stand twice.
+        // The directives seen, to detect duplicates.
         field seen: Local<Vec<String>>,
     }
 }
 
-/// The schemes that may stand before an address, by directive.
+/// The schemes of addresses, by directive.
 const SCHEMES: &[(&str, &str)] = &[
     ("uwsgi_pass", "uwsgi://"),
     ("uwsgi_pass", "suwsgi://"),

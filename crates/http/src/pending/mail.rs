@@ -1,4 +1,4 @@
-//! `mail {}`: read and checked as nginx does it, and served by nobody yet.
+//! `mail {}`: checked as in nginx, but not served yet.
 
 use weir_conf::value::{Msec, Size};
 use weir_conf::{Contexts, Cx, Fault, Local, Many, Node, Slot, Table, Word, bitmask, directives};

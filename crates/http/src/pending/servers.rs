@@ -1,4 +1,4 @@
-//! What the servers of `stream {}` and `mail {}` have in common with those of http.
+//! The code shared by the servers of `stream {}`, `mail {}` and http.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use weir_script::variables::variables;
 use crate::core::listen::Options;
 use crate::route;
 
-/// Whose servers they are.
+/// The kind of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Stream,
@@ -22,17 +22,17 @@ pub(super) enum Kind {
 /// The addresses of the servers so far. A registry of the assembly.
 #[derive(Default)]
 pub(super) struct Ports {
-    /// Those of `stream {}`; what http says of QUIC is said of UDP here.
+    /// The addresses of `stream {}`, with UDP in the place of http's QUIC.
     known: route::Ports<u32>,
-    /// Those of `mail {}`, where no two servers have the same.
+    /// The addresses of `mail {}`, which two servers cannot share.
     taken: HashSet<Addr>,
-    /// Addresses that have a default server.
+    /// Addresses with a default server.
     led: HashSet<(Addr, bool)>,
-    /// Servers that take TLS, each with the place that nginx names.
+    /// Servers with TLS, each with the position that nginx names.
     with_tls: HashMap<BlockId, Span>,
 }
 
-/// The parameters of a `listen` that each kind knows.
+/// The parameters of `listen` for each kind of server.
 fn parameters(kind: Kind) -> &'static [&'static str] {
     const MAIL: &[&str] = &[
         "bind",
@@ -69,7 +69,8 @@ fn parameters(kind: Kind) -> &'static [&'static str] {
 }
 
 impl Ports {
-    /// Reads a `listen`. The protocol of its port, if it is one of mail's.
+    /// Adds the addresses of a `listen`. Returns the protocol of its port, if it is a mail
+    /// protocol.
     pub(super) fn add(
         kind: Kind,
         node: &Node,
@@ -108,7 +109,7 @@ impl Ports {
         Ok(addresses.first().and_then(|address| protocol(address.port()?)))
     }
 
-    /// The place to name if the server of the current block takes TLS: ` in FILE:LINE`.
+    /// The position for messages, ` in FILE:LINE`, if the server of the current block uses TLS.
     pub(super) fn with_tls(cx: &mut Cx<'_>) -> Option<String> {
         let server = cx.block_id();
         let place = cx.registry::<Self>().with_tls.get(&server).copied()?;
@@ -152,14 +153,14 @@ fn protocol(port: u16) -> Option<&'static str> {
     }
 }
 
-/// A server block that closes has no `listen`.
+/// The fault of a server block without a `listen`.
 pub(super) fn no_listen(cx: &Cx<'_>) -> Fault {
     let place = cx.sources().place(cx.block_span());
     Fault::new(format!("no \"listen\" is defined for server{place}")).nowhere()
 }
 
 keywords! {
-    /// Whether servers get a PROXY protocol header, and which.
+    /// The PROXY protocol header for upstreams, if one is sent.
     pub(super) enum ProxyProtocol {
         "off" => Off,
         "on" => On,
@@ -167,7 +168,7 @@ keywords! {
     }
 }
 
-/// `ssl_alpn`: names of protocols.
+/// `ssl_alpn`: protocol names.
 #[derive(Clone, Debug)]
 pub(super) struct Alpn;
 
@@ -176,7 +177,7 @@ impl Value for Alpn {
     const ARITY: Arity = Arity::at_least(1);
 
     fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
-        /// A length takes a byte (RFC 7301, section 3.1).
+        /// The length is encoded in one byte (RFC 7301, section 3.1).
         const LONGEST: usize = 255;
         match node.args.iter().find(|word| word.value.len() > LONGEST) {
             Some(word) => Err(Fault::directive("protocol too long").at(word)),
@@ -185,7 +186,7 @@ impl Value for Alpn {
     }
 }
 
-/// `proxy_ssl_alpn`: names of protocols, with variables.
+/// `proxy_ssl_alpn`: protocol names, which may have variables.
 #[derive(Clone, Debug)]
 pub(super) struct ComputedAlpn;
 
@@ -201,7 +202,7 @@ impl Value for ComputedAlpn {
     }
 }
 
-/// `set_real_ip_from`: a network, or a name that stands for addresses.
+/// `set_real_ip_from`: a network, or a name that resolves to addresses.
 #[derive(Clone, Debug)]
 pub(super) struct TrustedNetwork;
 

@@ -1,4 +1,4 @@
-//! `stream {}`: read and checked as nginx does it, and served by nobody yet.
+//! `stream {}`: checked as in nginx, but not served yet.
 
 use weir_conf::value::{Msec, Off, Pair, Size};
 use weir_conf::{Block, Contexts, Cx, Fault, Local, Many, Node, Slot, Table, directives};
@@ -77,7 +77,7 @@ directives! {
 }
 
 directives! {
-    /// Where connections go.
+    /// The upstreams of connections.
     pub(super) struct StreamProxy as StreamProxyWritten in [stream, stream_server] {
         "proxy_pass" in [stream_server] [1]: "" => set_proxy_pass,
         "proxy_bind" => proxy_bind: Option<Off<Bind>>,
@@ -137,7 +137,7 @@ fn open_stream(own: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<
     Ok(())
 }
 
-/// Says which variables are unknown, as nginx does at the end of the block.
+/// Reports unknown variables, as nginx does at the end of the block.
 fn close_stream(_: &mut StreamWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     let StreamVariables(used) = cx.registry();
     let unknown = used.names().find(|&(id, name)| !used.is_defined(id) && !is_known(name));
@@ -224,7 +224,7 @@ fn inert(_: &mut StreamWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The name servers that `stream {}` names, with their timeout in milliseconds.
+/// The `resolver` of `stream {}`, with its timeout in milliseconds.
 pub(crate) fn resolver(root: &Block) -> Option<(ResolverConfig, u64)> {
     let stream = root.blocks.iter().find(|block| block.context == Contexts::STREAM)?;
     let own = stream.settings.get(&STREAM);

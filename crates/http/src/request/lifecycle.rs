@@ -102,7 +102,7 @@ impl Request {
     /// Sets the head: its bytes, and the parser's results, which `fill` writes into the memory of
     /// an earlier head.
     pub(crate) fn take_head(&mut self, bytes: Buf, fill: impl FnOnce(&mut RequestHead)) {
-        // `forget` has left a head that nobody shares.
+        // `forget` has left a head with one owner.
         let head = Rc::get_mut(&mut self.head)
             .expect("a request that has not begun shares its head with nobody");
         head.replace(bytes, fill);

@@ -30,7 +30,7 @@ pub(crate) fn check(root: &Block, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Reports conflicting and invalid names. Returns whether nginx would go on.
+/// Reports conflicting and invalid names. Returns whether nginx would continue.
 fn check_names<'a>(
     servers: impl Iterator<Item = &'a Block>,
     address: &str,

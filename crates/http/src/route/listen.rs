@@ -1,8 +1,8 @@
-//! Listening addresses: which servers share one, which sockets have to be bound for them.
+//! Listening addresses: the servers that share one, and the sockets to bind.
 //!
-//! A wildcard address of a port takes the connections of the other addresses of that port too,
-//! unless those ask for a socket of their own; the local address of a connection then tells them
-//! apart. See <https://nginx.org/en/docs/http/request_processing.html>.
+//! A wildcard address also takes the connections to the other addresses of its port, unless those
+//! have a socket of their own; the local address of a connection then tells them apart. See
+//! <https://nginx.org/en/docs/http/request_processing.html>.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,12 +15,12 @@ use crate::core::listen::{Keepalive, Options, SocketOptions};
 pub struct ListenSpec {
     /// Where to.
     pub address: Addr,
-    /// How.
+    /// The options.
     pub options: SocketOptions,
 }
 
 impl ListenSpec {
-    /// The parameters of the socket, as those who bind it take them.
+    /// The options of the socket in the engine's type.
     pub fn socket(&self) -> weir_engine::listen::ListenOptions {
         let own = &self.options;
         let int = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
@@ -38,16 +38,16 @@ impl ListenSpec {
         }
     }
 
-    /// The name of the socket, the same in every configuration that has the address.
+    /// The name of the socket, the same in every configuration with this address.
     pub fn key(&self) -> String {
         self.address.to_string()
     }
 
-    /// Whether the socket gets connections to an address: `alone` if it is at that address, else if
-    /// it is at all of them.
+    /// Whether the socket gets connections to an address: with `alone` if it is bound to that
+    /// address, otherwise if it is bound to a wildcard.
     pub fn gets(&self, ip: IpAddr, port: u16, alone: bool) -> bool {
         let Addr::Inet(listens) = self.address else { return false };
-        // Through a socket of both families, an address of the older one looks like a newer one.
+        // A socket of both families shows IPv4 addresses as mapped IPv6 ones.
         let ip = ip.to_canonical();
         let gets = match alone {
             true => listens.ip() == ip,
@@ -70,16 +70,16 @@ fn keepalive(own: Keepalive) -> weir_engine::listen::Keepalive {
 pub struct Shared<S> {
     /// The address.
     pub address: Addr,
-    /// The options of all its `listen` directives together.
+    /// The combined options of its `listen` directives.
     pub options: Options,
-    /// Who answers for hosts that nobody has.
+    /// The server for unknown hosts.
     pub default: S,
     /// All its servers, in the order of the file.
     pub servers: Vec<S>,
     protocols: Protocols,
 }
 
-/// What earlier `listen` directives said about the protocols of an address, to warn of changes.
+/// The protocols in earlier `listen` directives of an address, to warn about changes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Protocols {
     bits: u8,
@@ -121,13 +121,13 @@ fn family(address: &Addr) -> Family {
     }
 }
 
-/// A socket to bind, with the addresses whose connections it accepts; the last one takes those
-/// whose local address is none of the others.
+/// A socket to bind, with the addresses whose connections it accepts. The last one takes
+/// connections to any other local address.
 #[derive(Clone, Debug)]
 pub struct Bound<S> {
     /// The socket.
     pub spec: ListenSpec,
-    /// The addresses behind it.
+    /// Its addresses.
     pub addresses: Vec<Shared<S>>,
 }
 
@@ -138,7 +138,7 @@ impl<S> Default for Ports<S> {
 }
 
 impl<S: Copy + PartialEq> Ports<S> {
-    /// Adds one address of a server. `Ok` holds a warning or nothing, `Err` nginx's message.
+    /// Adds an address of a server. `Ok` holds a warning or nothing, `Err` nginx's message.
     pub fn add(
         &mut self,
         server: S,
@@ -182,7 +182,7 @@ impl<S: Copy + PartialEq> Ports<S> {
 }
 
 impl<S: Copy + PartialEq> Shared<S> {
-    /// Another `listen` for the address.
+    /// Adds another `listen` of the address.
     fn join(&mut self, server: S, options: &Options) -> Result<Option<String>, String> {
         // A server's addresses are added before those of the next.
         if self.servers.last() == Some(&server) {
@@ -210,7 +210,7 @@ impl<S: Copy + PartialEq> Shared<S> {
         Ok(warning.then(|| format!("protocol options redefined for {}", self.address)))
     }
 
-    /// Whether the protocols of this `listen` deserve a warning; remembers them.
+    /// Whether the protocols of another `listen` deserve a warning. Records them.
     fn redefined(&mut self, before: u8, options: &Options) -> bool {
         let now = protocol_bits(options);
         let known = self.protocols;
@@ -262,7 +262,7 @@ impl<S: Copy + PartialEq> Port<S> {
 }
 
 impl<S> Bound<S> {
-    /// Which of its addresses a connection came to, by the connection's local address.
+    /// The index of the address that a connection came to, by its local address.
     pub fn index(&self, local: Option<IpAddr>) -> usize {
         let same = |shared: &Shared<S>| match &shared.address {
             Addr::Inet(address) => Some(address.ip()) == local,

@@ -29,8 +29,8 @@ const HANDSHAKE: u8 = 0x16;
 const SSLV2: u8 = 0x80;
 
 /// Performs the handshake if the client speaks TLS. A plain connection is returned unchanged, and
-/// its client is told in plain HTTP. The first byte must come within `first_byte`. None if the
-/// connection has ended, which has been logged.
+/// its client gets the error in plain HTTP. The first byte must come within `first_byte`. None if
+/// the connection has ended, which has been logged.
 pub(super) async fn open(
     snapshot: &Rc<Snapshot>,
     endpoint: &Held<Endpoint>,

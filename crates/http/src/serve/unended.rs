@@ -102,7 +102,7 @@ async fn bare(request: &mut Request) {
     request.response.header_only = true;
     request.response.sent = Sent::All;
     request.queue_head();
-    // A client that is gone cannot be told.
+    // The error of a client that is gone does not matter.
     let _ = request.flush().await;
 }
 

@@ -1,4 +1,4 @@
-//! What a client's request and all its subrequests have in common.
+//! The state shared by a client's request and all its subrequests.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -131,7 +131,7 @@ impl Request {
         self.client.queued() + self.line.bytes + self.line.held
     }
 
-    /// Sends queued bytes, as far as the client takes them, and drives included subrequests.
+    /// Sends the queued bytes that the client accepts, and drives included subrequests.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.line.waiting.is_empty() {
             let behind = self.comes_behind();
@@ -272,8 +272,8 @@ impl Request {
         self.join(pieces?, After::More)
     }
 
-    /// Drops the line, which nobody takes any more. Subrequests whose responses are to be kept are
-    /// detached.
+    /// Drops the line when no client takes it any more. Subrequests whose responses are to be kept
+    /// are detached.
     pub(crate) fn abandon_line(&mut self) {
         for waiting in std::mem::take(&mut self.line).waiting {
             if let Waiting::Child(mut child) = waiting

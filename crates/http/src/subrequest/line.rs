@@ -1,9 +1,9 @@
-//! The line of a request: pieces of its response, and the subrequests whose responses stand between
+//! The line of a request: pieces of its response, and the subrequests whose responses go between
 //! them.
 //!
-//! A subrequest that is to be included first goes through the request's own filters as a piece that
-//! is nothing but a number ([`Included`]). When the piece comes out, the subrequest takes its place
-//! in line.
+//! A subrequest to include first passes the request's own filters as a piece without bytes, which
+//! holds its number ([`Included`]). When the piece comes out, the subrequest takes its place in
+//! line.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -23,7 +23,7 @@ pub(super) const PARALLEL: usize = 64;
 /// A function of a request and its ended subrequest.
 pub type Done = Box<dyn FnOnce(&mut Request, &mut Request)>;
 
-/// What a subrequest runs as, up to its end.
+/// The future of a subrequest. It returns the ended request.
 pub(super) type Run = Pin<Box<dyn Future<Output = Box<Request>>>>;
 
 /// A subrequest that is included in a response.
@@ -38,11 +38,11 @@ pub(crate) struct Child {
     pub(super) done: Option<Done>,
 }
 
-/// What stands in line.
+/// An item in line.
 pub(super) enum Waiting {
-    /// A piece of the request's own.
+    /// A piece of the request's own body.
     Piece(Piece),
-    /// What a subrequest gives.
+    /// A subrequest, for its output.
     Child(Box<Child>),
 }
 

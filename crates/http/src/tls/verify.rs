@@ -1,4 +1,4 @@
-//! What a connection must have shown before a request is served on it.
+//! Checks of a connection before a request is served on it.
 
 use weir_edge::tls::Verify;
 use weir_engine::error_log::Level;
@@ -16,7 +16,7 @@ pub const CERTIFICATE_ERROR: u16 = 495;
 /// `No required SSL certificate was sent`.
 pub const NO_CERTIFICATE: u16 = 496;
 
-/// The status with which a request is refused for what its connection lacks; it has been logged
+/// The status that refuses a request because of its connection; the reason has been logged
 /// (ngx_http_process_request).
 pub fn refused(request: &Request) -> Option<u16> {
     if !request.info.ssl {
@@ -31,7 +31,7 @@ pub fn refused(request: &Request) -> Option<u16> {
     if verify == Verify::Off {
         return None;
     }
-    // The connection may be older than what the server trusts now.
+    // The server may trust others now than when the connection was made.
     let verdict = match &ssl.context {
         Some(context) => context.tls().verdict_of(tls),
         None => tls.verdict(),
@@ -49,8 +49,8 @@ pub fn refused(request: &Request) -> Option<u16> {
     None
 }
 
-/// Judges the client of a connection anew if the server of its handshake, as it is configured now,
-/// trusts others than when it was judged.
+/// Verifies the client of a connection again, if the server of its handshake now trusts others than
+/// before.
 pub fn follow(endpoint: &Endpoint, info: &ConnectionInfo) {
     let Some(tls) = info.tls.as_ref().filter(|tls| !tls.certificates.is_empty()) else { return };
     let found = info.negotiated.as_ref().and_then(|name| endpoint.find(name));
@@ -65,8 +65,8 @@ fn log(request: &Request, message: &str) {
     request.log(Level::Info, &format!("{message} while reading client request headers"));
 }
 
-/// Whether a server wants to see certificates: a client that has shaken hands for another name
-/// may not enter it.
+/// Whether a server asks for certificates. Clients whose handshake was for another name may not use
+/// it then.
 pub fn is_closed_to_others(server: &Server) -> bool {
     server.settings.get(&SSL).verify_client != Verify::Off
 }

@@ -1,4 +1,4 @@
-//! What a configuration may define variables as, and what it has defined them as.
+//! The variables that a configuration defines.
 
 use std::collections::HashMap;
 

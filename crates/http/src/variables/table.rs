@@ -5,7 +5,7 @@ use super::VariableRow as Row;
 use super::{connection, head, request_line, response};
 use crate::module::Module;
 
-/// The core, as far as it has variables.
+/// The core as a module, for its variables.
 pub(crate) const MODULE: Module = Module { name: "core", variables: ROWS, ..Module::NONE };
 
 const ROWS: &[Row] = &[

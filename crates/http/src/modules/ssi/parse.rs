@@ -128,7 +128,7 @@ impl Parser {
         Event::Text(start..input.len())
     }
 
-    /// Continues a tag, of which `seen` bytes came earlier.
+    /// Continues a tag after its first `seen` bytes.
     fn tag(&mut self, seen: usize, input: &[u8], at: &mut usize) -> Option<Event> {
         if input[*at] != TAG[seen] {
             self.state = State::Text;

@@ -12,14 +12,14 @@ pub(super) const ROWS: &[Row] = &[
     ssl("ssl_ciphers", |r, _, out| text(r, out, |tls| tls.ciphers())),
     ssl("ssl_curve", |r, _, out| text(r, out, |tls| tls.curve())),
     ssl("ssl_curves", |r, _, out| text(r, out, |tls| tls.curves())),
-    // With OpenSSL before 3.5 nginx cannot tell these three either.
+    // With OpenSSL before 3.5, nginx does not have these either.
     ssl("ssl_sigalg", |_, _, _| false),
     ssl("ssl_sigalgs", |_, _, _| false),
     ssl("ssl_session_id", |r, _, out| text(r, out, |tls| tls.session_id())),
     ssl("ssl_session_reused", |r, _, out| {
         text(r, out, |tls| if tls.resumed { "r" } else { "." }.into())
     }),
-    // Requests are taken only once the handshake is done.
+    // Requests are accepted only after the handshake.
     ssl("ssl_early_data", |_, _, _| false),
     ssl("ssl_server_name", |r, _, out| {
         let name = r.info.tls.as_ref().and_then(|tls| tls.server_name.as_ref());
@@ -60,12 +60,12 @@ pub(super) const ROWS: &[Row] = &[
     ssl("ssl_client_sigalg", |_, _, _| false),
 ];
 
-/// One of them. nginx lets a configuration define or set each.
+/// An `$ssl_` variable. A configuration may define or set each of them, as in nginx.
 const fn ssl(name: &'static str, get: Get) -> Row {
     Row::new(name, get).changeable()
 }
 
-/// What the connection's TLS says; nothing is "not found".
+/// A value from the TLS connection. An empty one is "not found".
 fn text(request: &Request, out: &mut Vec<u8>, part: impl Fn(&TlsInfo) -> String) -> bool {
     let Some(tls) = &request.info.tls else { return false };
     let value = part(tls);
@@ -73,7 +73,7 @@ fn text(request: &Request, out: &mut Vec<u8>, part: impl Fn(&TlsInfo) -> String)
     !value.is_empty()
 }
 
-/// What the client's own certificate says.
+/// A value from the client's certificate.
 fn certificate(
     request: &Request,
     out: &mut Vec<u8>,
@@ -82,13 +82,13 @@ fn certificate(
     text(request, out, |tls| tls.certificate().and_then(&part).unwrap_or_default())
 }
 
-/// The PEM text without its last line's end and with a tab before every line but the first, so
-/// that it could go into a field of a request.
+/// PEM text without the last line break and with a tab before every line but the first, so that it
+/// fits into a request field.
 fn indented(der: &[u8]) -> String {
     x509::pem(der).trim_end_matches('\n').replace('\n', "\n\t")
 }
 
-/// The PEM text as a part of a URI.
+/// PEM text, escaped for a URI.
 fn escaped(pem: &str) -> String {
     use std::fmt::Write;
     pem.bytes().fold(String::new(), |mut text, byte| {

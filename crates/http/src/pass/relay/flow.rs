@@ -54,7 +54,7 @@ pub(super) struct Relay<'a> {
     spill: Spill<'a>,
     /// The stored response, until it is complete.
     kept: Option<Box<dyn Keeping + 'a>>,
-    /// Whether the client is gone, and only the stored response goes on.
+    /// Whether the client is gone, and the response is received only for the store.
     unheard: bool,
     buffering: bool,
     /// The maximum number of bytes that wait in memory.
@@ -237,7 +237,7 @@ impl<'a> Relay<'a> {
         Poll::Pending
     }
 
-    /// Sends what is queued. Pending if that does not change what can be done.
+    /// Sends queued bytes to the client. Pending if that enables no other step.
     fn poll_out(
         &mut self,
         cx: &mut Context<'_>,
@@ -363,7 +363,7 @@ impl<'a> Relay<'a> {
         Err(End::Broken)
     }
 
-    /// Handles the client's leaving. Only a stored response goes on.
+    /// Handles the client's leaving. Only a response that is being stored continues.
     fn client_gone(&mut self, request: &mut Request) -> Result<(), End> {
         request.keepalive = false;
         if self.kept.is_none() {

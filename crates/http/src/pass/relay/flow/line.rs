@@ -144,8 +144,8 @@ impl Relay<'_> {
         Ok(Some(piece))
     }
 
-    /// Polls the writes to files. A response that cannot be stored goes on without that; the error
-    /// of one that cannot be spilled has been logged.
+    /// Polls the writes to files. If storing fails, the response continues without it. An error of
+    /// spilling has been logged.
     pub(super) fn poll_written(
         &mut self,
         cx: &mut Context<'_>,
@@ -160,7 +160,7 @@ impl Relay<'_> {
         self.spill.poll_written(cx).map_err(|error| failed(request, &error))
     }
 
-    /// Lets a stored response go on if it cannot go to the client.
+    /// Continues a response that is being stored if it cannot be sent to the client.
     fn goes_on(&mut self, request: &mut Request, result: Result<(), End>) -> Result<(), End> {
         match result {
             Err(_) if self.kept.is_some() => self.client_gone(request),
