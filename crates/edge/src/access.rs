@@ -11,7 +11,7 @@ use weir_script::cidr::Cidr;
 use crate::network;
 
 directives! {
-    /// Which addresses may enter.
+    /// Access control by client address.
     pub struct AccessRules as RulesWritten in [http, server, location, limit_except] {
         /// Allows an address or a network. The first matching rule decides.
         "allow" [1]: "address | CIDR | unix: | all" => add_rule,
@@ -40,7 +40,7 @@ impl Rules {
     /// Adds an `allow` or a `deny`.
     ///
     /// # Errors
-    /// nginx's, for what is no address.
+    /// nginx's message, for an invalid address.
     pub fn add(&mut self, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
         let word = &node.args[0];
         let deny = node.name.is("deny");
@@ -59,7 +59,7 @@ impl Rules {
         Ok(())
     }
 
-    /// What the first rule that matches says: whether it denies.
+    /// The first matching rule: whether it denies.
     pub fn find(&self, client: &Addr) -> Option<bool> {
         match client.ip() {
             None => self.unix.first().copied(),

@@ -1,4 +1,4 @@
-//! Access logs: formats, files, their buffers, and what is told when one cannot be written to.
+//! Access logs: formats, files, buffers, and the reports of failed writes.
 //! <https://nginx.org/en/docs/http/ngx_http_log_module.html>
 
 use std::cell::Cell;
@@ -22,7 +22,7 @@ use destination::set_access_log;
 use files::Cache;
 use trouble::Trouble;
 
-/// The name of the format that http always has.
+/// The name of the predefined format of http.
 const COMBINED_NAME: &str = "combined";
 
 /// Its text.
@@ -30,7 +30,7 @@ const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $
                         $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
 
 directives! {
-    /// What is told of requests, and where.
+    /// Access logs.
     pub struct Logging as LoggingWritten in [http, server, location] {
         /// An access log: a file, whose name may have variables, or a syslog server; the name of a
         /// format, by default `combined`; and an optional buffer, which each thread has for itself.
@@ -104,8 +104,8 @@ impl Formats {
         &mut cx.registry::<Self>().0[side]
     }
 
-    /// nginx looks names up without regard to case, and defines them with. Only http has a format
-    /// of its own.
+    /// Finds a format. nginx ignores case here, but not in definitions. Only http has a predefined
+    /// format.
     fn find(cx: &mut Cx<'_>, name: &str) -> Option<Arc<LogFormat>> {
         if name.eq_ignore_ascii_case(COMBINED_NAME) && !is_stream(cx) {
             let parts = [COMBINED.as_bytes()];
@@ -139,12 +139,12 @@ thread_local! {
 const KEPT_LINE: usize = 64 * 1024;
 
 impl Logging {
-    /// Whether a session is told of anywhere.
+    /// Whether sessions are logged.
     pub fn is_on(&self) -> bool {
         !self.logs.off
     }
 
-    /// Tells of a session in every log in force.
+    /// Writes a session to every log in force.
     pub fn write<S: Session>(&self, session: &mut S) {
         let mut line = LINE.take();
         for log in self.logs.list.iter() {
@@ -200,7 +200,7 @@ impl AccessLog {
     }
 }
 
-/// Writes out what this thread has in memory, and lets go of the files it has opened.
+/// Flushes the buffers of this thread, and closes the files that it has opened.
 pub fn flush() {
     log_buffer::flush();
     files::forget();

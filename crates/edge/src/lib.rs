@@ -1,11 +1,10 @@
-//! Code that http and stream share: settings that both have in contexts of their own, and their
-//! behaviour. It knows neither a request of http nor a session of stream, and reaches both through
-//! [`Session`].
+//! The settings that http and stream share, and their behaviour. This crate knows neither the
+//! requests of http nor the sessions of stream, and reaches both through [`Session`].
 //!
-//! * [`access`], [`realip`]: who a client is, and whether it may enter
-//! * [`access_log`]: what is told of it
-//! * [`tls`]: certificates, their files and sessions
-//! * [`zone`], [`limit_conn`]: what is counted by a key, across reloads
+//! * [`access`], [`realip`]: access control by address, and the client's original address
+//! * [`access_log`]: access logs
+//! * [`tls`]: TLS settings, certificates and session caches
+//! * [`zone`], [`limit_conn`]: counts by a key, which survive reloads
 
 #![forbid(unsafe_code)]
 

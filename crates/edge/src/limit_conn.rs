@@ -86,7 +86,7 @@ impl Drop for Held {
 /// A `limit_conn` of a level.
 #[derive(Clone)]
 pub struct Limit {
-    /// What it counts in.
+    /// The zone of its counts.
     pub zone: Arc<Zone<Connections>>,
     most: u64,
 }
@@ -94,19 +94,19 @@ pub struct Limit {
 /// Every zone in use.
 pub static ZONES: Live<Connections> = Live::empty();
 
-/// Reads a `limit_conn_zone`.
+/// Parses a `limit_conn_zone`.
 ///
 /// # Errors
-/// nginx's.
+/// nginx's messages.
 pub fn define_zone(node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     Zone::<Connections>::define(node, cx, |word| Err(Fault::parameter(word)))
 }
 
 impl Limit {
-    /// Reads a `limit_conn`, and adds it to those of its level.
+    /// Parses a `limit_conn`, and adds it to those of its level.
     ///
     /// # Errors
-    /// nginx's.
+    /// nginx's messages.
     pub fn add(limits: &mut Vec<Self>, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
         const MOST: u64 = 65_535;
         let zone = Zone::<Connections>::refer(&node.args[0].value, cx)?;
@@ -124,7 +124,7 @@ impl Limit {
         Ok(())
     }
 
-    /// Counts a session. `None`: it does not count here.
+    /// Counts a session. `None` if it has no key in the zone.
     pub fn take<S: Session>(&self, session: &mut S) -> Option<Result<Held, Refusal>> {
         let (definition, zone) = (self.zone.definition()?, self.zone.contents()?);
         let key = definition.key_of(session, LONGEST_KEY)?;

@@ -1,10 +1,10 @@
-//! Networks as `allow`, `deny` and `set_real_ip_from` write them.
+//! The networks in `allow`, `deny` and `set_real_ip_from`.
 
 use weir_conf::{Cx, Word};
 use weir_script::cidr::Cidr;
 
-/// Reads a network, and warns of bits that mean nothing. `None`: the word is neither an address nor
-/// a network.
+/// Parses an address or a network, and warns about bits after the prefix. `None` if the word is
+/// neither.
 pub(crate) fn read(word: &Word, cx: &mut Cx<'_>) -> Option<Cidr> {
     let parsed = Cidr::parse(&word.value)?;
     if parsed.low_bits {

@@ -1,4 +1,4 @@
-//! Whom to believe about the address of a client: `set_real_ip_from`.
+//! The proxies that are trusted to send their client's address: `set_real_ip_from`.
 //! <https://nginx.org/en/docs/http/ngx_http_realip_module.html>
 
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use weir_wire::proxy_protocol::ProxyHeader;
 
 use crate::network;
 
-/// The proxies that may tell their client's address.
+/// The trusted proxies.
 #[derive(Clone, Debug, Default)]
 pub struct Trusted {
     networks: Vec<Cidr>,
@@ -19,11 +19,11 @@ pub struct Trusted {
 }
 
 impl Trusted {
-    /// Adds what a `set_real_ip_from` names: an address, a network, `unix:`, or a name that is
-    /// looked up.
+    /// Adds the argument of a `set_real_ip_from`: an address, a network, `unix:`, or a name to
+    /// resolve.
     ///
     /// # Errors
-    /// nginx's, when there is no such name.
+    /// nginx's message, for an unknown name.
     pub fn add(&mut self, word: &Word, cx: &mut Cx<'_>) -> Result<(), Fault> {
         if word.is("unix:") {
             self.unix = true;
@@ -42,7 +42,7 @@ impl Trusted {
         Ok(())
     }
 
-    /// Whether a peer is one of them.
+    /// Whether a peer is trusted.
     pub fn has(&self, peer: &Addr) -> bool {
         match peer.ip() {
             Some(address) => is_trusted(address, &self.networks),
@@ -50,8 +50,8 @@ impl Trusted {
         }
     }
 
-    /// The address that a peer tells in the values of a field, the last line first, if the peer is
-    /// trusted and tells one. `recursive` goes back as far as addresses are trusted.
+    /// The client's address in the values of a field, the last line first, if the peer is trusted.
+    /// `recursive` searches backwards for the first address that is not trusted.
     pub fn forwarded<'v>(
         &self,
         peer: &Addr,
@@ -61,7 +61,7 @@ impl Trusted {
         forwarded_address(self.has(peer), lines_from_last, &self.networks, recursive)
     }
 
-    /// The address that a peer tells in a header of the PROXY protocol, if the peer is trusted.
+    /// The client's address in a header of the PROXY protocol, if the peer is trusted.
     pub fn proxied(
         &self,
         peer: &Addr,

@@ -1,4 +1,4 @@
-//! TLS towards clients: the `ssl_` settings, the files that they and the `proxy_ssl_` settings
+//! TLS with clients: the `ssl_` settings, the files that they and the `proxy_ssl_` settings
 //! name, and the session caches.
 //! <https://nginx.org/en/docs/http/ngx_http_ssl_module.html>
 
@@ -22,13 +22,13 @@ use values::{CertificateCache, OcspCache, Passwords, ProtocolSet};
 keywords! {
     /// `ssl_verify_client`.
     pub enum Verify {
-        /// Nothing is asked for.
+        /// No certificate is requested.
         "off" => Off,
-        /// A certificate is needed.
+        /// A valid certificate is required.
         "on" => On,
-        /// One is checked if there is one.
+        /// A certificate is verified if there is one.
         "optional" => Optional,
-        /// Likewise; an unknown authority is no fault.
+        /// A certificate is verified if there is one, but may be from an unknown authority.
         "optional_no_ca" => OptionalNoCa,
     }
 }
@@ -36,81 +36,81 @@ keywords! {
 keywords! {
     /// `ssl_ocsp`.
     pub enum Ocsp {
-        /// Nobody is asked.
+        /// No check.
         "off" => Off,
-        /// About every certificate.
+        /// For all certificates of a chain.
         "on" => On,
-        /// About the client's own.
+        /// For the client's certificate only.
         "leaf" => Leaf,
     }
 }
 
 directives! {
-    /// TLS towards clients.
+    /// TLS with clients.
     pub struct Ssl in [http, server] {
-        /// A certificate with its chain: a file, `data:` and PEM text, or text with variables.
+        /// A certificate with its chain: a file, PEM text after `data:`, or a name with variables.
         "ssl_certificate" as "file" => certificates: Many<String>,
-        /// The key of the certificate at the same place in the order.
+        /// The key of the certificate in the same position.
         "ssl_certificate_key" as "file" => keys: Many<String>,
-        /// How long certificates stay in memory that variables name.
+        /// The cache of certificates whose names have variables.
         "ssl_certificate_cache" => certificate_cache: CertificateCache,
         /// Not supported, ignored: keys for encrypted hellos.
         "ssl_ech_file" as "file" => ech_files: Many<String>,
-        /// Passwords of private keys, a line each.
+        /// The passwords of private keys, one on each line.
         "ssl_password_file" => passwords: Passwords,
-        /// Not supported, ignored: certificates go out as they are.
+        /// Not supported, ignored: certificates are sent uncompressed.
         "ssl_certificate_compression" => certificate_compression: bool = false,
-        /// Has no effect here: there are no ciphers that would use the parameters.
+        /// Has no effect: no cipher uses the parameters.
         "ssl_dhparam" as "file" => dhparam: Option<String>,
-        /// The curves for the key exchange.
+        /// The curves for key exchange.
         "ssl_ecdh_curve" as "curve" => ecdh_curve: String = "auto".to_owned(),
-        /// The protocols.
+        /// The protocol versions.
         "ssl_protocols" => protocols: ProtocolSet,
-        /// The ciphers, in OpenSSL's words.
+        /// The ciphers, in OpenSSL's syntax.
         "ssl_ciphers" as "ciphers" => ciphers: String = "HIGH:!aNULL:!MD5".to_owned(),
-        /// The most plaintext that one record takes.
+        /// The maximum length of plaintext in a record.
         "ssl_buffer_size" => buffer_size: Size = Size::k(16),
-        /// Whether clients have to show certificates.
+        /// Whether clients are asked for certificates.
         "ssl_verify_client" => verify_client: Verify = Verify::Off,
-        /// How many authorities may stand between a client's certificate and one that is trusted.
+        /// The maximum number of intermediate authorities in a client's certificate chain.
         "ssl_verify_depth" => verify_depth: u32 = 1,
-        /// The authorities that clients are told of and that are trusted.
+        /// The trusted authorities, whose names are sent to clients.
         "ssl_client_certificate" as "file" => client_certificate: String,
-        /// More authorities that are trusted.
+        /// Additional trusted authorities, whose names are not sent.
         "ssl_trusted_certificate" as "file" => trusted_certificate: String,
-        /// Lists of revoked certificates.
+        /// The certificate revocation lists.
         "ssl_crl" as "file" => crl: String,
-        /// The order of the server's ciphers counts, not the client's.
+        /// Prefers the server's order of ciphers to the client's.
         "ssl_prefer_server_ciphers" => prefer_server_ciphers: bool = false,
-        /// Where sessions are kept.
+        /// The cache of sessions.
         "ssl_session_cache" => session_cache: SessionCache,
-        /// Sessions are also kept by clients, in tickets.
+        /// Also stores sessions with clients, in tickets.
         "ssl_session_tickets" => session_tickets: bool = true,
-        /// What tickets are encrypted with; the first is for new ones.
+        /// The keys of session tickets. The first one encrypts new tickets.
         "ssl_session_ticket_key" as "file" => session_ticket_keys: Many<String>,
-        /// For how long a session may be resumed.
+        /// The time during which a session can be resumed.
         "ssl_session_timeout" => session_timeout: Sec = Sec::seconds(300),
-        /// Refused unless off: responders about clients' certificates cannot be asked.
+        /// Refused unless `off`: OCSP responders cannot be asked.
         "ssl_ocsp" => ocsp: Ocsp = Ocsp::Off,
-        /// Has no effect, as no responder is asked.
+        /// Has no effect: no responder is asked.
         "ssl_ocsp_responder" as "url" => ocsp_responder: Option<String>,
-        /// Has no effect, as no responder is asked.
+        /// Has no effect: no responder is asked.
         "ssl_ocsp_cache" => ocsp_cache: OcspCache,
-        /// Sends the responder's answer along, from `ssl_stapling_file`.
+        /// Sends the OCSP response in `ssl_stapling_file` with the certificate.
         "ssl_stapling" => stapling: bool = false,
-        /// The answer, as the responder gave it.
+        /// The OCSP response.
         "ssl_stapling_file" as "file" => stapling_file: Option<String>,
-        /// Has no effect, as no responder is asked.
+        /// Has no effect: no responder is asked.
         "ssl_stapling_responder" as "url" => stapling_responder: Option<String>,
-        /// Has no effect: the file is sent as it is.
+        /// Has no effect: the response is sent unchecked.
         "ssl_stapling_verify" => stapling_verify: bool = false,
-        /// Not supported, ignored: clients send their requests after the handshake.
+        /// Not supported, ignored: requests follow the handshake.
         "ssl_early_data" => early_data: bool = false,
-        /// A setting in OpenSSL's own words.
+        /// An OpenSSL configuration command.
         "ssl_conf_command" => conf_commands: Many<Pair>,
         /// Refuses handshakes for the names of this server.
         "ssl_reject_handshake" => reject_handshake: bool = false,
-        // The settings made ready, where there is a certificate.
+        // The prepared settings, if there is a certificate.
         field context: weir_conf::Local<Option<Arc<ServerContext>>>,
     }
     finish = Ssl::finish;
@@ -128,14 +128,14 @@ impl Ssl {
             fault.caret_at_least(cx.origin(if key { "keys" } else { "certificates" }))
         })?;
         if built.is_some() {
-            // Its keys for session tickets are no other server's.
+            // Its keys for session tickets are not shared with other servers.
             cx.settle_alone();
         }
         self.context = built.map(Arc::new);
         Ok(())
     }
 
-    /// What the engine calls `ssl_verify_client`.
+    /// The value of `ssl_verify_client` in the engine's type.
     pub fn verify(&self) -> VerifyClient {
         match self.verify_client {
             Verify::Off => VerifyClient::Off,
@@ -151,7 +151,7 @@ pub fn late(message: impl Into<String>) -> Fault {
     Fault::new(message).nowhere()
 }
 
-/// Warnings that have been given, each of which is given once for a place.
+/// The warnings given, each of them once for a position.
 #[derive(Default)]
 struct Warned(std::collections::HashSet<(String, Option<Span>)>);
 

@@ -17,7 +17,7 @@ pub trait Contents: Send + Sync + 'static {
     /// The module's name, which keeps its zones apart from those of others.
     const USAGE: &'static str;
 
-    /// That of the module of stream, if there is one.
+    /// The name of stream's module, if there is one.
     const STREAM_USAGE: &'static str = Self::USAGE;
 
     /// An empty zone with a size in bytes.
@@ -42,8 +42,8 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// What a session is counted by. None if it does not count: its key is empty, or longer than
-    /// `longest` bytes, which is told of.
+    /// The key of a session. None if the session is not counted, because its key is empty, or
+    /// longer than `longest` bytes, which is logged.
     pub fn key_of<S: Session>(&self, session: &mut S, longest: usize) -> Option<Vec<u8>> {
         let mut key = Vec::new();
         self.key.eval(session, &mut key);
@@ -148,10 +148,10 @@ impl<C: Contents> Zone<C> {
 /// The default rate: one request per second.
 const DEFAULT_RATE: u64 = 1000;
 
-/// Reads `NAME:SIZE`, which stands behind `zone=`.
+/// Parses `NAME:SIZE`, the value of `zone=`.
 ///
 /// # Errors
-/// nginx's, for a size that is none or too small.
+/// nginx's message, for an invalid size or one that is too small.
 pub fn name_and_size<'w>(word: &Word, value: &'w [u8]) -> Result<(&'w [u8], u64), Fault> {
     let invalid = || Fault::new(format!("invalid zone size \"{}\"", word.shown())).at(word);
     let colon = value.iter().position(|&byte| byte == b':').ok_or_else(invalid)?;

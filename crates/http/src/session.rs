@@ -1,4 +1,4 @@
-//! A request as the settings that http shares with stream see it.
+//! The interface of requests for the settings that http shares with stream.
 
 use std::io;
 use std::path::Path;
@@ -24,8 +24,7 @@ impl Session for Request {
         self.snapshot.log_file(handle).map(Arc::clone)
     }
 
-    /// The root of the request must exist: nobody shall fill the disk with names made up by
-    /// clients.
+    /// The root of the request must exist: clients must not fill the disk with names of their own.
     fn may_open_log(&mut self) -> bool {
         let Ok(root) = self.document_root() else { return false };
         let Err(error) = is_folder(&root) else { return true };

@@ -100,8 +100,7 @@ pub(super) fn forget() {
     KEPT.take();
 }
 
-/// The file for a session. `None` when there may be none or it cannot be opened, which has been
-/// logged.
+/// The file for a session. `None` if it must not or cannot be opened, which has been logged.
 pub(super) fn open<S: Session>(
     session: &mut S,
     path: &Template,

@@ -35,7 +35,7 @@ impl Trouble {
         is_full
     }
 
-    /// A line was written; tells of those that were not.
+    /// Reports lost lines, after a line has been written.
     pub(super) fn is_over<S: Session>(&self, session: &S) {
         if self.any.load(Relaxed)
             && let Some(lost) = self.with(|losses| losses.over(clock::wall_secs()))
@@ -44,7 +44,7 @@ impl Trouble {
         }
     }
 
-    /// Notes a failure, and tells of it now and then.
+    /// Records a failure, and reports it from time to time.
     pub(super) fn tell<S: Session>(&self, session: &S, file: &Arc<LogFile>, error: &io::Error) {
         if error.kind() == io::ErrorKind::StorageFull {
             self.full_at.store(clock::wall_secs(), Relaxed);
@@ -68,7 +68,7 @@ impl Trouble {
     }
 }
 
-/// Tells of a failure.
+/// Reports a failure.
 pub(super) fn tell<S: Session>(session: &S, file: &LogFile, error: &io::Error) {
     let what = format!("write() to \"{}\" failed", file.path().display());
     session.log(Level::Alert, &Failed(&what, error).to_string());

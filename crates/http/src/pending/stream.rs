@@ -26,7 +26,7 @@ static LOG: Slot<Logging> = Slot::new();
 pub(super) const TABLES: &[&Table] =
     &[&Stream::table(&STREAM), &StreamProxy::table(&PROXY), &StreamTls::table(&TLS), &LOGGING];
 
-/// The levels of stream for those of http.
+/// The contexts of http and their equivalents in stream.
 const LEVELS: &[(Contexts, Contexts)] =
     &[(Contexts::HTTP, Contexts::STREAM), (Contexts::SERVER, Contexts::STREAM_SERVER)];
 

@@ -13,7 +13,7 @@ use crate::core::listen::{Keepalive, Options, SocketOptions};
 /// A socket to bind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenSpec {
-    /// Where to.
+    /// The address.
     pub address: Addr,
     /// The options.
     pub options: SocketOptions,
