@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_dropped_counts_no_more() {
+    fn dropped_connections_do_not_count() {
         let zone = Arc::new(Connections::new(1 << 20));
         let room = |zone: &Connections| zone.0.lock().unwrap().room;
         let before = room(&zone);

@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_megabyte_holds_what_nginx_says_it_does() {
+    fn a_megabyte_holds_the_documented_number_of_states() {
         // About 16 thousand states of 64 bytes, or 8 thousand of 128.
         assert_eq!(room(1 << 20) / node_size(40), 16_192);
         assert_eq!(room(1 << 20) / node_size(84), 8_096);

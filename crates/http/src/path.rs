@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dots_count_where_they_are_not_of_the_configuration() {
+    fn dots_count_outside_the_configured_root() {
         let climbs = |path: &str, from: usize, to: usize| {
             climbs(path.as_bytes(), std::slice::from_ref(&(from..to)))
         };

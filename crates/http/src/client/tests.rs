@@ -14,7 +14,7 @@ fn client() -> (Client, UnixStream) {
 }
 
 #[test]
-fn what_is_beyond_memory_goes_to_a_file_in_its_order() {
+fn bytes_beyond_memory_go_to_a_file_in_order() {
     use std::io::Read;
     block_on(async {
         let (mut client, mut other) = client();
@@ -44,7 +44,7 @@ fn what_is_beyond_memory_goes_to_a_file_in_its_order() {
 }
 
 #[test]
-fn a_piece_does_not_wait_in_a_buffer_that_is_much_too_large() {
+fn a_small_piece_does_not_hold_a_large_buffer() {
     let mut buf = buffer::take(128 * 1024);
     buf.extend_from_slice(b"few");
     let place = buf.as_ptr();
@@ -56,7 +56,7 @@ fn a_piece_does_not_wait_in_a_buffer_that_is_much_too_large() {
 }
 
 #[test]
-fn a_small_file_goes_out_in_one_piece_with_its_head() {
+fn a_small_file_is_sent_in_one_piece_with_its_head() {
     use std::io::Write;
     let text: Vec<u8> = (0..20_000_u32).map(|number| (number % 251) as u8).collect();
     let mut file = weir_engine::temp_file::create(&std::env::temp_dir()).unwrap();

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_ones_are_what_unlisted_says() {
+    fn unknown_browsers_follow_unlisted() {
         let mut settings = browser(&[], true);
         assert!(settings.is_modern(Some(b"anything")));
         let ancient = Ancient { texts: vec![b"Lynx".to_vec()], netscape4: true };

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address() {
+    fn invalid_addresses() {
         assert_eq!(address(b"http://su"), None);
         assert_eq!(address(b"www.example.org"), None);
         assert_eq!(address(b"HTTPS://example.org"), Some(&b"example.org"[..]));

@@ -314,7 +314,7 @@ mod tests {
     const LINKS: Links = Links { check: crate::core::files::SymlinkCheck::Off, from: 0 };
 
     #[test]
-    fn a_file_is_looked_at_again_when_its_time_has_come() {
+    fn a_file_is_checked_again_after_valid() {
         let folder = Folder::new("valid");
         let path = folder.write("a", "one");
         let rules = rules(10, 1, false);
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_used_too_rarely_does_not_stay_open() {
+    fn a_rarely_used_file_does_not_stay_open() {
         let folder = Folder::new("uses");
         let path = folder.write("a", "one");
         let rules = rules(10, 2, false);
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_remembered_on_demand() {
+    fn missing_files_are_cached_if_enabled() {
         let folder = Folder::new("errors");
         let path = folder.0.join("a");
         for errors in [true, false] {
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_limit_and_none_for_ever() {
+    fn entries_are_limited_and_expire() {
         let folder = Folder::new("max");
         let rules = rules(2, 1, false);
         let mut cache = Cache::new(&rules);

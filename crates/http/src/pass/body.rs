@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_behind_a_head_stays_where_it_is() {
+    fn a_body_after_a_head_is_not_copied() {
         let mut input = input(b"head\nbody");
         input.skip(5);
         let place = input.bytes().as_ptr();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_the_body_is_left() {
+    fn bytes_after_the_body_are_left() {
         let mut input = input(b"headbodymore");
         input.skip(4);
         let mut reader = BodyReader::Length(4);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_goes_on_takes_all() {
+    fn a_body_without_end_takes_everything() {
         let mut one = input(b"ab");
         let mut reader = BodyReader::Length(3);
         let Taken { piece, ended, .. } = reader.take(&mut one).unwrap();

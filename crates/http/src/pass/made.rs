@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plain_connection_is_nothing_particular() {
+    fn a_plain_connection_has_default_properties() {
         assert_eq!(of(&ConnectOptions::default(), None), Made::default());
     }
 

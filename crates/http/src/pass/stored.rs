@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn both_directives_are_inherited_each_by_itself() {
+    fn the_directives_are_inherited_separately() {
         let named = || Store::Named(Template::from_literal(b"/a"));
         let cases = [
             ("server { }", (Store::Off, 0o600, false)),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_have_nginxs_words() {
+    fn faults_have_nginxs_messages() {
         let cases = [
             ("proxy_store \"\";", "empty path"),
             ("proxy_store off; proxy_store off;", "\"proxy_store\" directive is duplicate"),

@@ -35,7 +35,7 @@ pub fn names() -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn what_is_here_is_not_pending() {
+    fn supported_variables_are_not_pending() {
         for row in crate::modules::variable_rows() {
             assert!(!super::is_pending(row.name), "{}", row.name);
         }

@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_takes_the_others_unless_they_bind() {
+    fn a_wildcard_accepts_for_others_unless_they_bind() {
         let mut ports = Ports::default();
         ports.add(1, &inet("0.0.0.0:80"), &Options::default()).unwrap();
         ports.add(2, &inet("127.0.0.1:80"), &Options::default()).unwrap();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_are_refused_in_nginxs_words() {
+    fn duplicates_are_refused_with_nginxs_messages() {
         let mut ports = Ports::default();
         let default = options(|o| o.default_server = true);
         let set = options(|o| o.set = true);

@@ -87,7 +87,7 @@ fn without_a_match_the_server_itself_answers() {
 }
 
 #[test]
-fn captures_come_back_with_their_variables() {
+fn captures_are_returned_with_their_variables() {
     let routes = routes(r"server { location ~ ^/(?<user>\w+)/ { location ~ (\d+)$ { } } }");
     let found = routes.servers[0].find(b"/bob/17");
     assert_eq!(found.captures.len(), 2);
@@ -138,7 +138,7 @@ fn hosts_choose_among_the_servers_of_an_address() {
 }
 
 #[test]
-fn faults_have_nginxs_words_and_places() {
+fn faults_have_nginxs_messages_and_positions() {
     let cases = [
         ("server { listen 80;\nlisten 80; }", "[emerg] a duplicate listen 0.0.0.0:80:3"),
         ("server { location / { }\nlocation / { } }", "[emerg] duplicate location \"/\":3"),

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_begun_is_not_answered_again() {
+    fn a_begun_response_is_not_answered_again() {
         let answer = answer_to("", |request| request.response.sent = Sent::Head);
         assert_eq!(answer, "");
     }

@@ -147,7 +147,7 @@ fn a_return_is_answered() {
 }
 
 #[test]
-fn a_file_is_sent_as_the_client_grants() {
+fn a_file_is_sent_within_the_clients_window() {
     let folder = Folder::new();
     let text: Vec<u8> = (0..200_000_u32).map(|number| (number % 251) as u8).collect();
     std::fs::write(folder.path("file"), &text).unwrap();
@@ -210,7 +210,7 @@ fn a_body_of_any_framing_is_read() {
 }
 
 #[test]
-fn a_request_is_passed_on_with_its_body() {
+fn a_request_is_proxied_with_its_body() {
     let folder = Folder::new();
     let socket = folder.path("socket");
     let answers = vec![
@@ -249,7 +249,7 @@ fn a_request_is_passed_on_with_its_body() {
 }
 
 #[test]
-fn what_nobody_answers_ends_early() {
+fn a_request_without_a_response_ends_early() {
     block_on(async {
         let service = service("location /drop { return 444; } location / { return 200 x; }");
         let answer = ask(&service, ("GET", "/drop")).await;

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_hashes_let_nobody_in() {
+    fn broken_hashes_match_no_password() {
         for stored in [
             "",
             "x",

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_limit_of_a_line_is_no_line() {
+    fn the_rest_of_a_too_long_line_is_not_a_line() {
         let text = [vec![b'x'; LINE_MAX as usize], b"a:1\nb:2\n".to_vec()].concat();
         assert_eq!(search(&mut text.as_slice(), b"a").unwrap(), None);
         assert_eq!(search(&mut text.as_slice(), b"b").unwrap().as_deref(), Some(&b"2"[..]));

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_character() {
+    fn invalid_characters() {
         assert!(from().recode(b"\xff\xc0z").is_some_and(|out| *out == b"??z"));
         assert!(from().recode(b"ascii").is_none());
         assert_eq!(decode(b"\xe0\x80\x80").0, Decoded::Invalid);

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_somebody_is_about_to_count_in_stays() {
+    fn a_bucket_about_to_be_charged_stays() {
         let mut table = Table::new(32 * 1024);
         assert_eq!(table.count(b"held", START, 1000, 0, false), Counted::Later);
         let long = vec![b'x'; 64 * 1024 - 1];

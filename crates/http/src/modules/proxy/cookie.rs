@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn same_site_takes_the_place_of_another() {
+    fn same_site_replaces_another() {
         let lax = [Change::SameSite(Some("Lax"))];
         assert_eq!(changed("a=b; samesite=lax", &lax), "a=b; samesite=lax");
         assert_eq!(changed("a=b; samesite=strict; x", &lax), "a=b; SameSite=Lax; x");
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_without_a_value_is_left_alone() {
+    fn a_cookie_without_a_value_is_unchanged() {
         assert!(Cookie::parse(b"a; b=c").is_none());
     }
 }

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_go_on_is_told() {
+    fn partial_matches_at_the_end_are_reported() {
         let m = matcher(&["pattern", "tex"]);
         assert_eq!(m.find(b"a text", 0, &[]), Found::Match { start: 2, pattern: 1 });
         assert_eq!(m.find(b"a patt", 0, &[]), Found::Partial { start: 2 });
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_a_plain_search_finds() {
+    fn agrees_with_a_plain_search() {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..2000 {
             let patterns: Vec<Vec<u8>> = (0..random.usize(1..5))
