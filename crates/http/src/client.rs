@@ -281,9 +281,9 @@ impl Client {
         self.overflowed
     }
 
-    /// Like [`Client::poll_flush`], in the cheapest way before what follows: before a request, a
-    /// single piece leaves at the end of the loop's turn; before the end of the connection, the
-    /// last piece leaves in one packet with it.
+    /// Like [`Client::poll_flush`], in the cheapest way for `behind`: before another request, a
+    /// single piece is sent at the end of the loop's turn; before the end of the connection, the
+    /// last piece is sent in one packet with it.
     pub(crate) fn poll_flush_before(
         &mut self,
         cx: &mut Context<'_>,

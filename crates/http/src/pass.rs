@@ -67,7 +67,8 @@ pub struct ResponseHead {
     pub reusable: bool,
     /// Whether the connection now speaks another protocol.
     pub upgraded: bool,
-    /// Whether the head is the whole response, and the connection reusable whatever becomes of it.
+    /// Whether the head is the whole response, so that the connection is reusable even if the
+    /// response is not forwarded.
     pub complete: bool,
     /// `Content-Encoding`, if the protocol expresses it in a way of its own.
     pub encoding: Option<&'static str>,

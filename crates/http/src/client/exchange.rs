@@ -172,8 +172,7 @@ impl Exchange {
         }
     }
 
-    /// Sends the only piece, in the cheapest way before what follows; pending if there is no such
-    /// way.
+    /// Sends the only piece, in the cheapest way for `behind`; pending if there is no such way.
     #[inline]
     pub(super) fn poll_only(
         &mut self,

@@ -12,7 +12,7 @@ pub struct Pipe {
     pub(super) bytes: Cell<u64>,
     /// Whether there has been any output.
     used: Cell<bool>,
-    /// Whether the subrequest runs to its end even if nobody takes its output.
+    /// Whether the subrequest runs to its end even if its output is not wanted.
     pub(super) wanted: Cell<bool>,
     /// Whether all output is dropped.
     closed: Cell<bool>,

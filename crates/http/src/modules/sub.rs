@@ -196,6 +196,8 @@ impl Replace {
         let Some(mut copied) = self.replace_carry(request, text, &mut built) else {
             return push_built(built, out);
         };
+        // `built` stands for `text[..copied]` and earlier bytes. Without a match in the rest, the
+        // rest is passed on as a part of the piece, without a copy.
         let changed = !built.is_empty() || copied > 0;
         let mut at = copied;
         let mut replaced = false;

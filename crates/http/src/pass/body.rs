@@ -55,7 +55,7 @@ pub struct Taken {
     pub note: Option<Note>,
 }
 
-/// A message for the error log, to be completed with what was being done.
+/// A message for the error log, to which the operation in progress is added.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Note {
     /// Its level.

@@ -1,7 +1,7 @@
 //! Storage of responses: as files with names of their own (`proxy_store`), or in a cache.
 //!
 //! ```text
-//!   handler ── answer? ──▶ yes: the response is what was kept
+//!   handler ── answer? ──▶ yes: the response is the kept one
 //!                 └ no ──▶ upstream ──▶ head: wanted? ──▶ put, put, … ──▶ finish
 //!                                                           └ dropped: nothing is kept
 //! ```

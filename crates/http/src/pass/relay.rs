@@ -1,7 +1,7 @@
 //! Relaying a response body from the upstream to the client.
 //!
 //! With buffering, the upstream is read as fast as it sends. While the client keeps up, reads and
-//! writes alternate, and both are as large as possible; what a slow client leaves waits in memory
+//! writes alternate, and both are as large as possible; bytes for a slow client wait in memory
 //! up to `buffers`, then in a file. Without buffering, a piece is read when the previous one has
 //! been sent. A response that is stored as a file is read whatever the client does; once memory is
 //! used up, the client gets the rest from that file.

@@ -166,6 +166,8 @@ impl Sender {
         if self.head > 0 {
             let head = &request.attempts.head;
             let head = &head[head.len().saturating_sub(self.head)..];
+            // A head without a body can wait for the end of the loop's turn. A failure to send it
+            // shows when the response is read.
             if self.queue.is_empty() && !self.streaming {
                 let n = ready!(channel.poll_post(cx, head))?;
                 return Poll::Ready(self.advance(n));

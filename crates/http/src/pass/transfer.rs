@@ -90,7 +90,7 @@ directives! {
         field hidden: Local<Hidden>,
         // Whether a 404 is always replaced by our own.
         field intercept_missing: Local<bool>,
-        // Whether the transfer goes on when the client leaves.
+        // Whether the transfer continues when the client leaves.
         field outlasts_client: Local<bool>,
     }
     finish = Transfer::finish;

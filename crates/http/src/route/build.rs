@@ -16,7 +16,7 @@ use crate::core::{self, location::Pattern};
 use crate::module::Handlers;
 use crate::pending::content;
 
-/// Builds [`Routes`] with what the modules say about the settings of a block.
+/// Builds [`Routes`], with functions of the modules about the settings of a block.
 pub(crate) struct Builder<'a> {
     /// The handlers of a block.
     pub(crate) handlers: &'a dyn Fn(&Settings, Contexts) -> Handlers,

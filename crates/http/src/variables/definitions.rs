@@ -95,12 +95,11 @@ impl Definitions {
         self.sources.keys().map(String::as_str)
     }
 
-    /// The sources of all names that are referenced, for a snapshot.
+    /// The sources of all names that are referenced, for a snapshot. An nginx variable that is not
+    /// supported yet has no value; its name is added to `pending`.
     ///
     /// # Errors
     /// nginx's `unknown "x" variable`, for the first undefined name.
-    ///
-    /// An nginx variable that is not supported yet has no value. Its name is added to `pending`.
     pub fn resolve(
         &self,
         used: &Variables,

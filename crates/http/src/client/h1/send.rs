@@ -122,7 +122,7 @@ impl Link {
             && !matches!(queue.front(), Some(Piece::File(..)))
     }
 
-    /// Sends what was held back.
+    /// Sends the bytes held back.
     pub(in crate::client) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if std::mem::take(&mut self.corked) {
             self.conn.set_nopush(false);

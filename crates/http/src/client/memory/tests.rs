@@ -282,7 +282,7 @@ fn a_client_that_leaves_ends_its_request() {
         peer.leave();
         run.await.unwrap();
         assert_eq!(peer.answer().await.ended, Ended::Early);
-        // While an upstream works on the request, and then learns of it.
+        // While an upstream works on the request. It notices that.
         let (run, peer) = begin(&service, ("GET", "/up"), &[], true, ALL);
         let run = spawn_joined(run);
         settle().await;

@@ -127,8 +127,8 @@ impl Queue {
     /// send, of at most `most` if it may send any, or None if a part of at most `read` bytes is in
     /// memory.
     ///
+    /// # Errors
     /// The file cannot be read, or has become shorter.
-    /// The file cannot be read, or is shorter than it was.
     pub(in crate::client) fn poll_file(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,9 +1,10 @@
 //! The relay of a body that does not come all at once: a state machine of reads from the upstream
 //! and writes to the client.
 //!
-//! Each round passes on what the client has room for, then waits for the first of these events:
-//! bytes from the upstream (read, or moved by the kernel), room at the client, the time to flush
-//! filters, the client's leaving, a timeout. It ends when the upstream's end has been passed on.
+//! Each round forwards as much as the client has room for, then waits for the first of these
+//! events: bytes from the upstream (read, or moved by the kernel), room at the client, the time to
+//! flush filters, the client's leaving, a timeout. It ends when the upstream's end has been
+//! forwarded.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
