@@ -33,7 +33,7 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// The status to answer with.
+    /// The response status.
     pub fn status(self) -> u16 {
         match self {
             Self::TooLarge => 413,

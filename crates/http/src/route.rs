@@ -163,11 +163,11 @@ impl<'a> Matched<'a> {
 
 /// An address with its servers.
 pub struct Endpoint {
-    /// Connections start with a TLS handshake.
+    /// Whether connections start with a TLS handshake.
     pub ssl: bool,
-    /// The deprecated parameter `http2` was given.
+    /// Whether the deprecated parameter `http2` is given.
     pub http2: bool,
-    /// Connections start with a PROXY protocol header.
+    /// Whether connections start with a PROXY protocol header.
     pub proxy_protocol: bool,
     /// The server for unknown hosts.
     pub default: Arc<Server>,

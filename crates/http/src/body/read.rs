@@ -34,7 +34,7 @@ impl Request {
     /// Reads the whole body into memory or a file. A client that waits is sent `100 Continue`.
     ///
     /// # Errors
-    /// The status to answer with.
+    /// The response status.
     pub async fn read_body(&mut self) -> Result<(), u16> {
         if self.body.is_ready() {
             return Ok(());
@@ -72,7 +72,7 @@ impl Request {
     /// counts as read whole (ngx_http_read_client_request_body).
     ///
     /// # Errors
-    /// The status to answer with.
+    /// The response status.
     pub async fn read_body_ahead(&mut self) -> Result<(), u16> {
         if self.body.content.is_some() || !self.body.is_announced() {
             return Ok(());
