@@ -146,7 +146,7 @@ impl Ssl {
     }
 }
 
-/// A fault that nginx tells without a place: it is found when all of `http {}` has been read.
+/// A fault without a position, as nginx reports those found at the end of `http {}`.
 pub fn late(message: impl Into<String>) -> Fault {
     Fault::new(message).nowhere()
 }
@@ -155,7 +155,7 @@ pub fn late(message: impl Into<String>) -> Fault {
 #[derive(Default)]
 struct Warned(std::collections::HashSet<(String, Option<Span>)>);
 
-/// In a `finish`: warns once of something that is ignored, at the directive that wrote `field`.
+/// For a `finish`: warns once that a setting is ignored, at the directive that wrote `field`.
 pub fn warn_of(cx: &mut Cx<'_>, field: &str, message: &str) {
     let place = cx.origin(field);
     if cx.registry::<Warned>().0.insert((message.to_owned(), place)) {
@@ -168,7 +168,7 @@ pub fn warn_of(cx: &mut Cx<'_>, field: &str, message: &str) {
     }
 }
 
-/// Warns of what is offered in the configuration and cannot be.
+/// Warns about configured parts of the offer that are not available.
 pub fn warn_of_missing(cx: &mut Cx<'_>, missing: &[Missing]) {
     for one in missing {
         let field = match one {
