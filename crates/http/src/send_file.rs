@@ -20,7 +20,7 @@ const QUEUE_LIMIT: u64 = 128 * 1024;
 /// The file size up to which the kernel reads ahead by itself (nginx: NGX_MIN_READ_AHEAD).
 const MIN_READ_AHEAD: u64 = 128 * 1024;
 
-/// Room for an ETag: two numbers of 64 bits in hexadecimal, a hyphen and quotes.
+/// An ETag: two numbers of 64 bits in hexadecimal, a hyphen and quotes.
 type ETag = SmallVec<[u8; 36]>;
 
 impl Request {

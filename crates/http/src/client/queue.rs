@@ -69,7 +69,7 @@ impl Queue {
         self.bytes = 0;
     }
 
-    /// Takes off the only piece, which has been sent.
+    /// Removes the only piece, which has been sent.
     pub(super) fn only_left(&mut self) {
         debug_assert!(self.pieces.len() == 1);
         self.pieces.pop_front();

@@ -113,7 +113,7 @@ impl Locations {
         found
     }
 
-    /// Whether no URI has a location here.
+    /// Whether there are no locations.
     fn is_empty(&self) -> bool {
         self.statics.is_empty() && self.regexes.is_empty()
     }
