@@ -1,12 +1,12 @@
-//! Runs the same requests through nginx and through Weir, and prints what differs.
+//! Runs the same requests through nginx and Weir and prints the differences.
 //!
-//! `cargo xtask compare` starts it. Cases are in `compare/cases/`, a file for each theme. What differs
-//! on purpose is said beside the request, with the sentence of `docs/differences.md` that names it.
-//! A difference that is expected and does not show is a failure, too.
+//! `cargo xtask compare` starts it. Cases are in `compare/cases/`, one file per theme. Intended
+//! differences are declared next to the request, with the sentence of `docs/differences.md` that
+//! describes them. A declared difference that does not occur is a failure as well.
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, reason = "it talks to whoever runs it")]
+#![allow(clippy::print_stdout, reason = "prints its results")]
 
-#[allow(dead_code, unused_imports, reason = "tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "the tests use more of it")]
 mod harness;
 
 #[path = "compare/case.rs"]
@@ -36,11 +36,11 @@ use case::{Case, Version};
 use difference::{Difference, Sides};
 use reason::Reason;
 
-/// Cases at once, two servers each.
+/// The number of concurrent cases, with two servers each.
 const AT_ONCE: usize = 3;
 
 fn main() -> ExitCode {
-    // A case that cannot be run is a difference, and is printed as one.
+    // A case that cannot run is printed as a difference.
     std::panic::set_hook(Box::new(|_| {}));
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,18 +51,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is asked for on the command line.
+/// The command line.
 #[derive(Debug, Default)]
 struct Wanted {
-    /// Leave out what takes its time.
+    /// Skip slow cases.
     part: bool,
-    /// Print everything that was seen.
+    /// Print all observations.
     all: bool,
-    /// Print the faults that are known.
+    /// Print the known faults.
     pending: bool,
-    /// Other people's configurations, in place of the cases.
+    /// A corpus of configurations, instead of the cases.
     corpus: Option<PathBuf>,
-    /// Words of themes and titles.
+    /// Words of themes and titles to select.
     words: Vec<String>,
 }
 
@@ -104,7 +104,7 @@ fn run() -> Result<(), String> {
     if count.failures == 0 { Ok(()) } else { Err("it is not as expected".to_owned()) }
 }
 
-/// What came of all differences.
+/// The classified differences.
 #[derive(Debug, Default)]
 struct Count {
     expected: usize,
@@ -112,7 +112,7 @@ struct Count {
     failures: usize,
 }
 
-/// Holds the differences of a case against its reasons.
+/// Compares the differences of a case with its declared ones.
 fn judge(
     case: &Case,
     found: &[Difference],
@@ -163,7 +163,7 @@ fn judge(
     }
 }
 
-/// The nginx to compare with.
+/// The reference nginx.
 fn nginx() -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os("WEIR_COMPARE_NGINX") {
         return Ok(path.into());

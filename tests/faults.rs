@@ -1,8 +1,8 @@
-//! Attacks and bad inputs, sent through a proxy that stands in front of a recording backend.
+//! Attacks and malformed input, sent through a proxy to a recording backend.
 //!
-//! `faults/expected.tsv` says what is right for each; the bytes are in `faults/`. Whatever the
-//! answer, what reaches the backend must be unambiguous, and the connection must not be out of step
-//! afterwards.
+//! `faults/expected.tsv` holds the expected result of each; the bytes are in `faults/`. Whatever
+//! the response, requests that reach the backend must be unambiguous, and the connection must stay
+//! in sync.
 
 mod mutations;
 mod stimuli;
@@ -31,7 +31,7 @@ struct Row {
     own: bool,
 }
 
-/// What came of a stimulus.
+/// The result of a stimulus.
 #[derive(Debug)]
 struct Outcome {
     answers: String,
@@ -53,7 +53,7 @@ fn target_backend() -> Backend {
     Backend::new(|seen| Reply::ok(seen.target()))
 }
 
-/// Runs every row of an area and tells all failures at once.
+/// Runs all rows of an area and reports all failures together.
 fn run(area: &str) {
     let backend = target_backend();
     let server = Server::server(CONF).set("backend", backend.address()).start();
@@ -100,19 +100,19 @@ fn send(server: &Server, backend: &Backend, row: &Row) -> Outcome {
             }
         }
     }
-    // A connection that goes on must be in step: the next answer is the one to the next request.
+    // A kept connection must be in sync: the next response belongs to the next request.
     client.send_if_wanted("GET /probe HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
     if let Ok(response) = client.try_response(false)
         && response.text() != "/probe"
         && response.status != 400
     {
-        answers.push(format!("out of step: {} {:?}", response.status, response.text()));
+        answers.push(format!("out of sync: {} {:?}", response.status, response.text()));
     }
     let seen = backend.seen().into_iter().filter(|seen| seen.target() != "/probe").collect();
     Outcome { answers: answers.join(","), seen }
 }
 
-/// Why an outcome is wrong, or nothing.
+/// The fault of an outcome, if any.
 fn judge(row: &Row, outcome: &Outcome) -> Option<String> {
     let allowed = row.expected.iter().any(|&expected| match expected {
         "other" => outcome.answers != "403" && outcome.answers.parse::<u16>().is_ok(),
@@ -132,7 +132,7 @@ fn judge(row: &Row, outcome: &Outcome) -> Option<String> {
     outcome.seen.iter().find_map(ambiguous).or_else(|| stimuli::check(row.id, &outcome.seen))
 }
 
-/// What in a request that reached the backend could be read in two ways.
+/// The ambiguity of a request that reached the backend, if any.
 fn ambiguous(seen: &Seen) -> Option<String> {
     let count = |name: &str| {
         seen.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name)).count()
@@ -148,7 +148,7 @@ fn ambiguous(seen: &Seen) -> Option<String> {
     }
     let text = String::from_utf8_lossy(&seen.head).replace("\r\n", "");
     let loose = |c: char| c.is_ascii_control() && c != '\t';
-    // nginx itself passes control bytes other than CR, LF and NUL.
+    // nginx passes control bytes other than CR, LF and NUL.
     let bad = if is_nginx() { text.contains(['\r', '\n', '\0']) } else { text.contains(loose) };
     bad.then(|| "a control byte at the backend".to_owned())
 }
@@ -183,7 +183,7 @@ fn path() {
     run("path");
 }
 
-/// Bytes below a blank and DEL, but for the tab and what ends a line.
+/// Control bytes, except for tab and the line terminators.
 fn control_bytes() -> impl Iterator<Item = u8> {
     (0..=0x1f).chain([0x7f]).filter(|byte| !b"\t\n".contains(byte))
 }
@@ -191,7 +191,7 @@ fn control_bytes() -> impl Iterator<Item = u8> {
 #[test]
 fn no_control_byte_passes_to_the_backend() {
     if is_nginx() {
-        return; // It passes all but NUL and CR.
+        return; // nginx passes all but NUL and CR.
     }
     let backend = target_backend();
     let server = Server::server(CONF).set("backend", backend.address()).start();
@@ -232,7 +232,7 @@ fn no_control_byte_passes_to_the_client() {
 #[test]
 fn a_decoded_path_never_splits_the_request() {
     if is_nginx() {
-        return; // It sends what the path decodes to.
+        return; // nginx sends the decoded path.
     }
     let backend = target_backend();
     let server = Server::server("location / { proxy_pass http://%backend%$uri; }")

@@ -11,7 +11,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Runs the binary on the prefix of a server or a setup.
+/// Runs the binary with the prefix of a server or setup.
 fn cli(prefix: &std::path::Path, arguments: &[&str]) -> Output {
     let prefix = format!("{}/", prefix.display());
     let mut command = Command::new(binary());
@@ -63,7 +63,7 @@ fn a_configuration_is_tested() {
 }
 
 #[test]
-fn faults_are_told_in_nginx_wording() {
+fn faults_have_nginx_wording() {
     let faults = [
         ("prox_pass http://x;", "unknown directive \"prox_pass\" in "),
         ("listen 1 2", "unexpected \"}\" in "),
@@ -93,7 +93,7 @@ fn faults_are_told_in_nginx_wording() {
         let text = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{conf}: {text}");
         assert!(text.contains("[emerg] "), "{conf}: {text}");
-        // Where only the words around a regular expression can be equal, its own reason may differ.
+        // An invalid regular expression may have a different reason within equal words.
         let message = if message.starts_with("pcre2") { "in \"(\"" } else { message };
         assert!(text.contains(message), "{conf}: {text}");
         assert!(text.contains("nginx.conf test failed"), "{conf}: {text}");
@@ -101,7 +101,7 @@ fn faults_are_told_in_nginx_wording() {
 }
 
 #[test]
-fn the_master_runs_workers_and_starts_them_again() {
+fn the_master_respawns_workers() {
     let server = Server::server("return 200 ok;").alerts_expected().start();
     let title = |process: u32| {
         let bytes = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
@@ -119,7 +119,7 @@ fn the_master_runs_workers_and_starts_them_again() {
 }
 
 #[test]
-fn quit_finishes_what_was_begun() {
+fn quit_finishes_requests() {
     let (go, wait) = std::sync::mpsc::channel();
     let wait = std::sync::Mutex::new(wait);
     let backend = Backend::new(move |_| {
@@ -165,7 +165,7 @@ fn term_ends_at_once() {
 }
 
 #[test]
-fn reload_takes_the_new_configuration_or_keeps_the_old() {
+fn a_reload_switches_or_keeps_the_configuration() {
     let conf = |text: &str| {
         format!(
             "server {{ listen 127.0.0.1:%port%; return 200 {text}; }} {}",
@@ -211,7 +211,7 @@ fn flags_signal_a_running_server() {
 }
 
 #[test]
-fn a_taken_port_is_told() {
+fn a_port_in_use_is_reported() {
     let backend = Backend::text("taken");
     let setup = Server::http("server { listen %taken%; }").set("taken", backend.address());
     let output = setup.run(&[]);
@@ -254,7 +254,7 @@ fn a_new_binary_takes_over() {
 }
 
 #[test]
-fn globals_come_from_the_command_line() {
+fn directives_may_come_from_the_command_line() {
     let setup = Server::http("server { listen 127.0.0.1:%port%; }");
     setup.check();
     let output = cli(setup.directory().path(), &["-t", "-g", "worker_processes 2;"]);
@@ -276,8 +276,8 @@ fn several_workers_serve_one_port() {
 }
 
 #[test]
-fn epoll_is_used_where_no_method_is_named() {
-    // Written so that the harness names none either.
+fn epoll_is_the_default_method() {
+    // Spelled such that the harness adds no method.
     let server = Server::conf(
         "daemon off; pid %dir%/nginx.pid; error_log %dir%/error.log notice;
          events

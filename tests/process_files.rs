@@ -1,4 +1,4 @@
-//! What the process makes in the file system, for whom, and whom it believes there.
+//! Files created by the process: their owners and modes, and links that are not trusted.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::os::unix::process::CommandExt;
@@ -17,7 +17,7 @@ fn mode(path: &Path) -> u32 {
     std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// A server that goes into the background and logs into a folder of the worker's user.
+/// A daemon that logs into a folder owned by the worker's user.
 fn daemon(port: &Port) -> Setup {
     let conf = "pid %dir%/run/nginx.pid; error_log %dir%/logs/error.log info;
          events { }
@@ -50,7 +50,7 @@ fn fails(output: &Output, why: &str) {
 }
 
 #[test]
-fn files_have_their_rights_however_they_come_about() {
+fn files_have_their_modes() {
     let port = Port::reserve();
     let setup = daemon(&port);
     succeeds(&setup.run(&[]));
@@ -89,7 +89,8 @@ fn files_have_their_rights_however_they_come_about() {
     }
 }
 
-/// In a group of its own: a server that takes 0 for a process ends whoever is in its group.
+/// Runs in a process group of its own: a server that takes 0 for a process ID would signal its
+/// whole group.
 fn send_stop(setup: &Setup) -> Output {
     let mut command = Command::new(binary());
     command.arg("-p").arg(setup.directory().path()).args(["-c", "nginx.conf", "-e", "error.log"]);
@@ -97,7 +98,7 @@ fn send_stop(setup: &Setup) -> Output {
 }
 
 #[test]
-fn a_signal_goes_to_a_server_and_to_nothing_else() {
+fn only_servers_are_signalled() {
     if is_nginx() {
         return;
     }
@@ -114,11 +115,11 @@ fn a_signal_goes_to_a_server_and_to_nothing_else() {
         std::fs::write(&file, content).unwrap();
         fails(&send_stop(&setup), why);
     }
-    assert!(other.try_wait().unwrap().is_none(), "it has got no signal");
+    assert!(other.try_wait().unwrap().is_none(), "the other process got no signal");
     other.kill().unwrap();
     other.wait().unwrap();
     fails(&setup.run(&["-s", "stop"]), "failed (3: No such process)");
-    // A server is known whatever its program is called.
+    // A server is recognized whatever its program name.
     let renamed = setup.directory().join("web");
     symlink(binary(), &renamed).unwrap();
     let mut start = Command::new(&renamed);
@@ -130,7 +131,7 @@ fn a_signal_goes_to_a_server_and_to_nothing_else() {
 }
 
 #[test]
-fn root_follows_no_link_that_the_workers_user_has_made() {
+fn root_follows_no_link_of_the_workers_user() {
     if !is_root() || is_nginx() {
         return;
     }
@@ -160,7 +161,7 @@ fn root_follows_no_link_that_the_workers_user_has_made() {
     std::fs::remove_file(link).unwrap();
     std::fs::remove_dir(&victim).unwrap();
 
-    // A link of root's is followed, as to /dev/stdout in containers.
+    // Links owned by root are followed, such as /dev/stdout in containers.
     plant("logs/access.log", 0);
     succeeds(&setup.run(&[]));
     let server = Daemon::of(directory, "run/nginx.pid");
@@ -170,7 +171,7 @@ fn root_follows_no_link_that_the_workers_user_has_made() {
     send_signal(server.pid, Signal::USR1);
     until("the log to be refused", || directory.read("logs/error.log").contains(why));
     assert!(!victim.exists());
-    // What is reopened stays whose it is: workers are handed it open.
+    // Reopened files keep their owner: workers receive them open.
     std::fs::remove_file(directory.join("logs/access.log")).unwrap();
     send_signal(server.pid, Signal::USR1);
     until("the log to be made", || directory.join("logs/access.log").exists());

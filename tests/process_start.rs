@@ -1,4 +1,4 @@
-//! The start: what it waits for, what it takes over, and how it fails.
+//! The start: the point of its return, inherited sockets, and failures.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -10,7 +10,7 @@ use crate::harness::{
     until_some,
 };
 
-/// A server that goes into the background.
+/// A daemon.
 fn daemon(port: &Port, main: &str, listen: &str) -> Setup {
     Server::conf(
         "pid %dir%/nginx.pid; error_log %dir%/error.log info; %main%
@@ -34,14 +34,14 @@ fn stop(setup: &Setup) {
 }
 
 #[test]
-fn a_start_returns_when_the_server_is_there() {
+fn a_start_returns_when_the_server_is_up() {
     let port = Port::reserve();
     let setup = daemon(&port, "", "");
     for _ in 0..3 {
         let output = setup.run(&[]);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success() && text.is_empty(), "{text}");
-        assert!(Daemon::try_of(setup.directory(), "nginx.pid").is_some(), "there is a pid file");
+        assert!(Daemon::try_of(setup.directory(), "nginx.pid").is_some(), "the pid file exists");
         let mut client = Client::connect(format!("127.0.0.1:{}", port.number()));
         assert_eq!(client.get("/").text(), "ok");
         drop(client);
@@ -68,7 +68,7 @@ fn a_worker_that_cannot_start_fails_the_start() {
 }
 
 #[test]
-fn a_unix_socket_that_was_left_behind_is_replaced() {
+fn a_stale_unix_socket_is_replaced() {
     let port = Port::reserve();
     let setup = daemon(&port, "", "listen unix:%dir%/socket;");
     let path = setup.directory().join("socket");
@@ -79,10 +79,10 @@ fn a_unix_socket_that_was_left_behind_is_replaced() {
         output.status.code() == Some(1) && text.contains(in_use)
     };
     std::fs::write(&path, "").unwrap();
-    assert!(refused(), "a file is no socket");
+    assert!(refused(), "a file is not a socket");
     std::fs::remove_file(&path).unwrap();
     let alive = UnixListener::bind(&path).unwrap();
-    assert!(refused(), "somebody listens");
+    assert!(refused(), "a process listens");
     drop(alive);
     if is_nginx() {
         assert!(refused());
@@ -133,7 +133,7 @@ fn only_listening_sockets_are_inherited() {
 }
 
 #[test]
-fn a_start_with_signals_ignored_hears_of_its_workers() {
+fn a_start_with_ignored_signals_reaps_its_workers() {
     let port = Port::reserve();
     let setup = daemon(&port, "", "");
     setup.check();
@@ -154,7 +154,7 @@ fn a_start_with_signals_ignored_hears_of_its_workers() {
 }
 
 #[test]
-fn a_failed_bind_is_told_where_the_new_configuration_logs() {
+fn a_failed_bind_is_logged_by_the_new_configuration() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let conf = "pid %dir%/nginx.pid; error_log %dir%/its.log; events { }
          http { access_log off; server { listen %taken%; } }";

@@ -1,4 +1,4 @@
-//! The worker process: what it may do, what a reload changes of it, and what happens when it dies.
+//! The worker process: its privileges, reloads, and its replacement.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::Mutex;
@@ -26,7 +26,7 @@ fn workers(server: &Server) -> Vec<u32> {
     all.filter(|&child| title(child).ends_with(": worker process")).collect()
 }
 
-/// The value of a line of `/proc/PID/status`.
+/// The value of a line in `/proc/PID/status`.
 fn status(process: u32, name: &str) -> String {
     let text = read(process, "status");
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":"));
@@ -40,7 +40,7 @@ fn soft_limit(process: u32, name: &str) -> String {
 }
 
 #[test]
-fn a_worker_cannot_get_its_rights_back() {
+fn a_worker_cannot_regain_privileges() {
     if !is_root() || is_nginx() {
         return;
     }
@@ -62,14 +62,14 @@ fn a_worker_cannot_get_its_rights_back() {
         for set in ["CapInh", "CapBnd", "CapAmb"] {
             assert_eq!(status(worker, set), "0000000000000000", "{set}");
         }
-        // Others of its user may look into it only if core files are wanted.
+        // Processes of the same user may trace it only if core files are enabled.
         let owner = std::fs::metadata(format!("/proc/{worker}/environ")).unwrap().uid();
         assert_eq!(owner, if main.is_empty() { 0 } else { NOBODY }, "{main}");
     }
 }
 
 #[test]
-fn a_reload_changes_what_only_a_start_can_set() {
+fn a_reload_of_start_time_settings_replaces_the_worker() {
     let (go, wait) = channel();
     let wait = Mutex::new(wait);
     let backend = Backend::new(move |_| {
@@ -119,7 +119,7 @@ fn a_reload_changes_what_only_a_start_can_set() {
     assert_eq!(busy.response().text(), "finished");
     until("the end of the old worker", || children(server.pid()).len() == 1);
 
-    // A worker that cannot be started leaves the one that serves.
+    // If the new worker fails to start, the old one keeps serving.
     if !is_nginx() {
         let broken = changed.replace("working_directory /;", "working_directory /nothing;");
         server.directory().write("nginx.conf", broken);
@@ -130,7 +130,7 @@ fn a_reload_changes_what_only_a_start_can_set() {
 }
 
 #[test]
-fn logs_that_are_reopened_stay_apart_while_an_old_worker_ends() {
+fn reopened_logs_stay_separate_while_an_old_worker_ends() {
     let (go, wait) = channel();
     let wait = Mutex::new(wait);
     let backend = Backend::new(move |_| {
@@ -175,7 +175,7 @@ fn logs_that_are_reopened_stay_apart_while_an_old_worker_ends() {
 }
 
 #[test]
-fn a_worker_that_is_told_to_end_by_somebody_is_replaced_at_once() {
+fn a_signalled_worker_is_replaced_at_once() {
     let (go, wait) = channel();
     let wait = Mutex::new(wait);
     let backend = Backend::new(move |_| {
@@ -191,7 +191,7 @@ fn a_worker_that_is_told_to_end_by_somebody_is_replaced_at_once() {
     let old = until_some("a worker", || workers(&server).first().copied());
     send_signal(old, Signal::QUIT);
     if !is_nginx() {
-        assert_eq!(server.text("/ok"), "one", "while the old one has its last request");
+        assert_eq!(server.text("/ok"), "one", "while the old worker finishes its last request");
         server.rewrite_http(&http.replace("one", "two"));
         server.signal(Signal::HUP);
         until("the next configuration", || server.text("/ok") == "two");
@@ -203,7 +203,7 @@ fn a_worker_that_is_told_to_end_by_somebody_is_replaced_at_once() {
 }
 
 #[test]
-fn a_worker_that_could_not_be_started_again_is_once_it_can() {
+fn a_failed_respawn_is_retried() {
     if is_nginx() {
         return;
     }
@@ -212,7 +212,7 @@ fn a_worker_that_could_not_be_started_again_is_once_it_can() {
         .file("work/file", "")
         .alerts_expected()
         .start();
-    // From then on the master knows that the start has succeeded.
+    // From this point the master knows that the start has succeeded.
     server.signal(Signal::HUP);
     server.wait_log("generation 1 exited with code 0");
     let worker = until_some("a worker", || workers(&server).first().copied());
@@ -225,7 +225,7 @@ fn a_worker_that_could_not_be_started_again_is_once_it_can() {
 }
 
 #[test]
-fn a_reload_that_finds_no_descriptors_changes_nothing() {
+fn a_reload_without_free_descriptors_changes_nothing() {
     if is_nginx() {
         return;
     }
@@ -245,7 +245,7 @@ fn a_reload_that_finds_no_descriptors_changes_nothing() {
 }
 
 #[test]
-fn whoever_connects_while_the_worker_is_dead_is_served_by_the_next() {
+fn connections_wait_for_the_next_worker() {
     let server = Server::http(
         "server { listen 127.0.0.1:%port%; return 200 ok; }
          server { listen 127.0.0.1:%port_each% reuseport; return 200 ok; }",
@@ -347,7 +347,7 @@ fn serves_through(listens: &[&str], address: &str) {
 }
 
 #[test]
-fn a_listener_changes_between_all_addresses_and_one() {
+fn a_listener_changes_between_wildcard_and_address() {
     if is_nginx() {
         return;
     }
@@ -362,7 +362,7 @@ fn a_listener_changes_between_all_addresses_and_one() {
 }
 
 #[test]
-fn a_listener_is_divided_among_the_threads_by_a_reload() {
+fn a_listener_becomes_reuseport_by_a_reload() {
     let (plain, each) = ("127.0.0.1:%port%", "127.0.0.1:%port% reuseport");
     serves_through(&[plain, each], "127.0.0.1");
 }

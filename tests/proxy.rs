@@ -1,4 +1,4 @@
-//! proxy_pass: what reaches the upstream, what comes back. Bodies are in `proxy_bodies.rs`.
+//! The `proxy` module: requests to upstreams and their responses. Bodies are in `proxy_bodies.rs`.
 
 use std::io::Write;
 
@@ -23,7 +23,7 @@ fn request_headers_by_default() {
         assert_eq!(seen.header(dropped), None, "{dropped}");
     }
     let ones: Vec<_> = seen.headers.iter().filter(|(name, _)| name == "X-One").collect();
-    assert_eq!(ones.len(), 2, "duplicates stay");
+    assert_eq!(ones.len(), 2, "duplicates are kept");
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn timeouts_and_bad_answers() {
     server.wait_log("upstream sent too big header while reading response header from upstream");
     assert_eq!(server.get("/badheader").status, 502);
     server.wait_log("upstream sent invalid header");
-    assert_eq!(server.get("/103").text(), "ok", "early hints stay here");
+    assert_eq!(server.get("/103").text(), "ok", "early hints are not passed on");
     let mut client = server.client();
     client.send("GET /short HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.head().header("Content-Length"), Some("10"));
@@ -417,7 +417,7 @@ fn stub_status() {
 }
 
 #[test]
-fn interim_responses_stay_behind_but_for_early_hints() {
+fn only_early_hints_are_passed_on() {
     let backend = Backend::new(|_| {
         Reply::Custom(Box::new(|stream| {
             let _ = stream.write_all(
@@ -442,7 +442,7 @@ fn interim_responses_stay_behind_but_for_early_hints() {
 }
 
 #[test]
-fn connect_makes_a_tunnel_where_one_is_allowed() {
+fn connect_opens_a_tunnel_if_allowed() {
     let backend = Backend::text("through");
     let server = proxied(
         &backend,

@@ -1,4 +1,4 @@
-//! Bodies through proxy_pass, both ways: buffered or not, in memory or in a file, whole.
+//! Bodies through proxy_pass in both directions, buffered or unbuffered, in memory or in a file.
 
 use std::io::Write;
 
@@ -10,7 +10,8 @@ fn buffering_off_passes_every_piece_at_once() {
     let backend = Backend::new(|_| {
         Reply::Custom(Box::new(|stream| {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst");
-            // Goes on only when the client has had the first half, and closes the connection.
+            // Continues only after the client has received the first half, and closes the
+            // connection.
             let _ = std::io::Read::read(stream, &mut [0]);
         }))
     });
@@ -43,7 +44,7 @@ fn request_buffering_on_and_off() {
         assert_eq!(client.response().status, 200);
         assert!(backend.last().body == body, "{target}");
     }
-    // With buffering, nothing of a request reaches the upstream before it is whole.
+    // With buffering, the upstream receives nothing until the request is complete.
     backend.forget();
     let before = backend.connections();
     let mut client = server.client();
@@ -52,7 +53,7 @@ fn request_buffering_on_and_off() {
     assert_eq!(backend.connections(), before + 1);
     client.send("second");
     assert_eq!(client.response().status, 200);
-    // Without, the head goes at once; a chunked body stays chunked.
+    // Without buffering, the head is sent at once, and a chunked body stays chunked.
     let mut client = server.client();
     client.send("POST /off HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
     crate::harness::until("the upstream connection", || backend.connections() == before + 3);
@@ -77,7 +78,7 @@ fn large_responses_with_small_buffers_and_a_slow_client() {
     for target in ["/", "/memory", "/direct"] {
         let mut client = server.client();
         client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
-        // The backend has long sent everything it can when the client begins to read.
+        // The backend has sent all it can before the client starts to read.
         backend.wait(0);
         if target == "/" {
             server.wait_log("an upstream response is buffered to a temporary file");
@@ -88,7 +89,7 @@ fn large_responses_with_small_buffers_and_a_slow_client() {
 }
 
 #[test]
-fn bodies_of_any_framing_come_through_whole() {
+fn bodies_of_any_framing_are_complete() {
     let body: Vec<u8> = (0..1_500_000u32).map(|n| (n % 247) as u8).collect();
     let copy = body.clone();
     let backend = Backend::new(move |seen| {
@@ -122,7 +123,7 @@ fn bodies_of_any_framing_come_through_whole() {
 }
 
 #[test]
-fn a_large_body_is_counted_and_its_end_is_known() {
+fn the_end_of_a_large_body_is_known() {
     const LENGTH: usize = 4_000_000;
     let body: Vec<u8> = (0..LENGTH).map(|n| (n % 239) as u8).collect();
     let copy = body.clone();
@@ -156,9 +157,9 @@ fn a_large_body_is_counted_and_its_end_is_known() {
     let mut client = server.client();
     client.send("GET /short HTTP/1.1\r\nHost: a\r\n\r\n");
     let all = client.rest();
-    assert!(all.ends_with(&body[LENGTH - 1_000_000..LENGTH - 1]), "what came goes out");
+    assert!(all.ends_with(&body[LENGTH - 1_000_000..LENGTH - 1]), "the received part is sent");
     server.wait_log("upstream prematurely closed connection while reading upstream");
-    assert_eq!(backend.connections(), 2, "a connection with more on it is not kept");
+    assert_eq!(backend.connections(), 2, "a connection with excess data is not kept");
     let lines = server.wait_lines("own.log", 5);
     let whole = format!("{LENGTH} {LENGTH}");
     assert_eq!(lines[..3], [&*whole, &whole, &whole]);
@@ -166,7 +167,7 @@ fn a_large_body_is_counted_and_its_end_is_known() {
 }
 
 #[test]
-fn behind_a_large_body_comes_one_of_any_size() {
+fn a_large_body_is_followed_by_one_of_any_size() {
     let body: Vec<u8> = (0..1_000_000u32).map(|n| (n % 241) as u8).collect();
     let copy = body.clone();
     let backend = Backend::new(move |seen| {
@@ -193,7 +194,7 @@ fn behind_a_large_body_comes_one_of_any_size() {
 }
 
 #[test]
-fn a_request_behind_an_upload_is_read_whole() {
+fn a_request_after_an_upload_is_complete() {
     let backend = Backend::echo();
     let server = proxied(
         &backend,
@@ -210,7 +211,7 @@ fn a_request_behind_an_upload_is_read_whole() {
         client.send([head.as_bytes(), &body, next.as_bytes()].concat());
         assert_eq!(client.response().status, 200);
         assert_eq!(client.response().status, 200);
-        // The second request may be at the backend before the first answer is here.
+        // The second request may reach the backend before the first response arrives.
         let seen = backend.seen();
         let [.., first, second] = &seen[..] else { panic!("two requests at the backend") };
         assert!(first.body == body, "{target}");

@@ -1,5 +1,5 @@
-//! Timeouts that bytes which drip in cannot move. Whoever drips does it until it sees the close:
-//! that the request ends at all is the proof.
+//! Timeouts that dripping bytes must not extend. The dripping side continues until the connection
+//! is closed, so the end of a test is its proof.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use crate::harness::{Backend, Certificate, Client, Reply, Server, is_nginx};
 
-/// Between two drops; many fit into the timeouts here.
+/// The pause between two bytes; many fit into the timeouts here.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Writes byte after byte until the other side has closed.
+/// Writes byte by byte until the other side closes.
 fn drip(stream: &mut TcpStream, bytes: impl IntoIterator<Item = u8>) {
     drip_every(PAUSE, stream, bytes);
 }
 
 fn drip_every(pause: Duration, stream: &mut TcpStream, bytes: impl IntoIterator<Item = u8>) {
-    // Nobody sends: it is a clock that needs no sleep.
+    // The peer never sends: the timeout is a clock without a sleep.
     let (_keep, clock) = std::sync::mpsc::channel::<()>();
     for byte in bytes {
         if stream.write_all(&[byte]).is_err() {
@@ -27,7 +27,7 @@ fn drip_every(pause: Duration, stream: &mut TcpStream, bytes: impl IntoIterator<
     }
 }
 
-/// A server that sends `first` and lets `line` drip, whose last byte comes again and again.
+/// A server that sends `first` and drips `line`, whose last byte is repeated forever.
 fn dripping(first: &'static str, line: &'static str) -> Backend {
     Backend::new(move |_| {
         Reply::Custom(Box::new(move |stream| {
@@ -41,7 +41,7 @@ fn dripping(first: &'static str, line: &'static str) -> Backend {
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
 
 #[test]
-fn the_head_of_a_response_comes_in_time_or_another_server_is_asked() {
+fn a_late_response_head_is_a_failure_of_the_server() {
     let good = Backend::text("good");
     let hints = Backend::new(|_| {
         Reply::Custom(Box::new(|stream| {
@@ -65,7 +65,7 @@ fn the_head_of_a_response_comes_in_time_or_another_server_is_asked() {
     all_at_once(&[status, field, hints], ask);
 }
 
-/// Runs `check` for all of them, each in a thread of its own: most of it is waiting.
+/// Runs `check` for all items, each in its own thread: most of the time is waiting.
 fn all_at_once<T: Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
     std::thread::scope(|scope| {
         for case in cases {
@@ -75,9 +75,9 @@ fn all_at_once<T: Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
 }
 
 #[test]
-fn lines_between_chunks_come_in_time() {
+fn lines_between_chunks_have_a_deadline() {
     if is_nginx() {
-        // Each byte gives it new patience.
+        // Each byte would restart the timeout.
         return;
     }
     let lines = ["5;a=b", "0000", "0\r\nX: y"];
@@ -98,8 +98,8 @@ fn lines_between_chunks_come_in_time() {
 }
 
 #[test]
-fn data_may_drip_for_as_long_as_it_comes() {
-    // The whole takes longer than the timeout, no pause does.
+fn data_may_drip_forever() {
+    // The whole response takes longer than the timeout, but no pause does.
     let slow = Backend::new(|_| {
         Reply::Custom(Box::new(|stream| {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
@@ -113,8 +113,8 @@ fn data_may_drip_for_as_long_as_it_comes() {
 }
 
 #[test]
-fn an_upstream_that_takes_no_more_has_one_timeout_to_say_why() {
-    // It reads nothing of the body and lets a refusal drip.
+fn a_blocked_upload_has_one_timeout_for_the_response() {
+    // Reads nothing of the body and drips a rejection.
     let bad = Backend::new(|_| {
         Reply::Custom(Box::new(|stream| {
             drip(stream, b"HTTP/1.1 413 No".iter().copied().chain(std::iter::repeat(b'o')));
@@ -127,13 +127,13 @@ fn an_upstream_that_takes_no_more_has_one_timeout_to_say_why() {
     .set("bad", bad.address())
     .start();
     let mut client = server.client();
-    // The test's backend answers when the body is there.
+    // The test's backend responds when the body is complete.
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
     assert_eq!(client.response().status, 504);
 }
 
 #[test]
-fn waiting_for_the_client_is_not_waiting_for_the_upstream() {
+fn waits_for_the_client_do_not_count_against_the_upstream() {
     let backend = Backend::echo();
     let server = Server::server(
         "proxy_send_timeout 100ms;
@@ -152,7 +152,7 @@ fn waiting_for_the_client_is_not_waiting_for_the_upstream() {
 }
 
 #[test]
-fn a_client_s_head_and_what_stands_before_it_come_in_time() {
+fn a_clients_head_has_a_deadline() {
     let server = Server::http(
         "client_header_timeout 300ms; client_body_timeout 300ms;
          server { listen 127.0.0.1:%port%; location / { proxy_pass http://%backend%; } }
@@ -180,12 +180,12 @@ fn a_client_s_head_and_what_stands_before_it_come_in_time() {
     }
 }
 
-/// The beginning of a TLS record of 16384 bytes, a handshake.
+/// The beginning of a handshake record of 16384 bytes.
 const RECORD: [u8; 5] = [0x16, 3, 3, 0x40, 0];
 
 #[test]
-fn handshakes_come_in_time() {
-    // An upstream whose part of the handshake drips.
+fn handshakes_have_a_deadline() {
+    // An upstream that drips its part of the handshake.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let bad = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -205,7 +205,7 @@ fn handshakes_come_in_time() {
     Certificate::self_signed(setup.directory(), "a", "a.test");
     let server = setup.start();
     assert!([502, 504].contains(&server.get("/").status));
-    // And a client's.
+    // A client that does.
     let mut stream = TcpStream::connect(server.address("porttls")).unwrap();
     drip(&mut stream, RECORD.into_iter().chain(std::iter::repeat(1)));
 }

@@ -1,4 +1,4 @@
-//! Upstreams that answer with something else than a response, and failures that are our own.
+//! Invalid responses of upstreams, and local failures.
 
 use std::io::{Read, Write};
 
@@ -7,7 +7,7 @@ use crate::harness::{
 };
 use crate::proxy::proxied;
 
-/// Two servers, the second of which is asked when the first is no good.
+/// Two servers, the second of which is tried if the first fails.
 fn with_backup(bad: &Backend, good: &Backend, conf: &str) -> Setup {
     Server::http(&format!(
         "upstream servers {{ server %bad% max_fails=1 fail_timeout=1h; server %good% backup; }}
@@ -18,9 +18,9 @@ fn with_backup(bad: &Backend, good: &Backend, conf: &str) -> Setup {
 }
 
 #[test]
-fn what_has_no_status_line_is_no_response() {
+fn a_response_needs_a_status_line() {
     if is_nginx() {
-        // It takes it for HTTP/0.9 and passes it on.
+        // nginx takes it for HTTP/0.9 and passes it on.
         return;
     }
     for head in [
@@ -52,9 +52,9 @@ fn what_has_no_status_line_is_no_response() {
 }
 
 #[test]
-fn a_chunked_body_that_begins_broken_is_a_502() {
+fn an_invalid_first_chunk_is_a_502() {
     if is_nginx() {
-        // The head has gone out by then.
+        // nginx has sent the head by then.
         return;
     }
     for body in [
@@ -86,15 +86,15 @@ fn a_chunked_body_that_begins_broken_is_a_502() {
         }
         server.wait_log("upstream sent invalid chunked response while reading response header");
         assert_eq!(server.text("/next"), "good");
-        // Nothing of it is left on a connection that is used again.
+        // No part of it is left on a reused connection.
         assert_eq!(bad.connections(), 3);
     }
 }
 
 #[test]
-fn a_chunked_body_that_breaks_later_breaks_the_response() {
+fn an_invalid_later_chunk_breaks_the_response() {
     if is_nginx() {
-        // It takes some of them.
+        // nginx accepts some of them.
         return;
     }
     for tail in ["5\nhello\r\n", "x\r\n", "0\r\nA: b\n\r\n", "5\r\nhelloX\n"] {
@@ -105,7 +105,7 @@ fn a_chunked_body_that_breaks_later_breaks_the_response() {
             Reply::Custom(Box::new(move |stream| {
                 let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
                 let _ = stream.write_all(head.as_bytes());
-                // The rest comes when the client has the beginning.
+                // The rest is sent after the client has received the beginning.
                 let _ = wait.recv();
                 let _ = stream.write_all(tail.as_bytes());
                 let _ = stream.read(&mut [0]);
@@ -122,7 +122,7 @@ fn a_chunked_body_that_breaks_later_breaks_the_response() {
     }
 }
 
-/// Leaves a process no descriptor beyond those that it has, or lifts the limit again.
+/// Limits a process to the descriptors it has, or lifts the limit again.
 fn limit_descriptors(process: u32, limited: bool) {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
@@ -137,7 +137,7 @@ fn limit_descriptors(process: u32, limited: bool) {
 }
 
 #[test]
-fn a_lack_of_descriptors_is_no_fault_of_a_server() {
+fn a_lack_of_descriptors_is_not_the_servers_failure() {
     let (one, two) = (Backend::text("one"), Backend::text("two"));
     let server = Server::http(
         "upstream servers { server %one% max_fails=1 fail_timeout=1h;
@@ -150,7 +150,7 @@ fn a_lack_of_descriptors_is_no_fault_of_a_server() {
     )
     .set("one", one.address())
     .set("two", two.address())
-    // Who is not root may change the limits of its own processes.
+    // Without root, only the limits of own processes can be changed.
     .main(if is_root() { "user root;" } else { "" })
     .alerts_expected()
     .start();
@@ -173,9 +173,9 @@ fn a_lack_of_descriptors_is_no_fault_of_a_server() {
 }
 
 #[test]
-fn an_address_that_cannot_be_bound_is_no_fault_of_a_server() {
+fn an_unusable_source_address_is_not_the_servers_failure() {
     let (one, two) = (Backend::text("one"), Backend::text("two"));
-    // An address for documentation (RFC 5737), which nobody has.
+    // A documentation address (RFC 5737), which no host has.
     let server = Server::http(
         "log_format asked '$status $upstream_addr';
          upstream servers { server %one% max_fails=1 fail_timeout=1h;
@@ -202,7 +202,7 @@ fn an_address_that_cannot_be_bound_is_no_fault_of_a_server() {
 }
 
 #[test]
-fn a_response_that_breaks_off_counts_where_that_is_wanted() {
+fn a_truncated_response_counts_if_configured() {
     let broken = || {
         Backend::new(|_| Reply::Last(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec()))
     };
@@ -245,7 +245,7 @@ fn files_that_cannot_be_written_are_named() {
     )
     .set("backend", backend.address())
     .start();
-    // Folders that are gone are as good as a disk that is full.
+    // A missing folder fails like a full disk.
     for folder in ["request", "response"] {
         std::fs::remove_dir_all(server.directory().join(folder)).unwrap();
     }

@@ -1,14 +1,13 @@
-//! Connections to upstreams that are used again: whatever a response ends with, nothing of it is
-//! seen by the next request.
+//! Reuse of upstream connections: no end of a response may leak into the next request.
 
 use std::io::{Read, Write};
 
 use crate::harness::{Backend, Reply, Seen, Server, is_nginx};
 
-/// What an attacker would like to be taken for the next response.
+/// The response that an attacker would inject.
 const FORGED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Forged: 1\r\n\r\nforged";
 
-/// Responses that end oddly; what follows a `|` comes behind the end.
+/// Responses with odd ends; the text after a `|` follows the end.
 const ENDS: &[(&str, &str)] = &[
     ("length", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok|"),
     ("chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n|"),
@@ -43,12 +42,12 @@ fn answer(seen: &Seen, sends_more: bool) -> Reply {
     };
     let (response, behind) = text.split_once('|').unwrap();
     let forged = if sends_more { FORGED } else { "" };
-    // A body that a HEAD has no use for is sent all the same by some.
+    // Some servers send a body in response to HEAD.
     Reply::Bytes(format!("{response}{behind}{forged}").into_bytes())
 }
 
 #[test]
-fn odd_ends_leave_nothing_for_the_next_request() {
+fn odd_ends_do_not_affect_the_next_request() {
     for sends_more in [false, true] {
         let backend = Backend::new(move |seen| answer(seen, sends_more));
         let server = Server::http(
@@ -65,7 +64,7 @@ fn odd_ends_leave_nothing_for_the_next_request() {
         for prefix in ["/", "/off/", "/gzip/"] {
             for (name, _) in ENDS {
                 for method in ["GET", "HEAD", "POST"] {
-                    // It waits where several interim responses come at once.
+                    // nginx waits after several interim responses at once.
                     let own = ["101", "interim"].contains(name) || sends_more && *name == "size";
                     if is_nginx() && own {
                         continue;
@@ -88,8 +87,8 @@ fn odd_ends_leave_nothing_for_the_next_request() {
 }
 
 #[test]
-fn an_answer_before_the_end_of_an_upload_leaves_nothing_of_it() {
-    // It answers a part of an upload and takes what comes next for a request.
+fn an_early_response_leaves_nothing_of_the_upload() {
+    // Responds after part of an upload and takes the rest for a request.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (told, lines) = std::sync::mpsc::channel();

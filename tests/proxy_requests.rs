@@ -1,4 +1,4 @@
-//! What goes out to an upstream, byte by byte: where a body ends, and the bytes of a URI.
+//! Requests to upstreams, byte by byte: the end of a body, and the bytes of a URI.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use crate::harness::{Backend, Reply, Seen, Server, is_nginx};
 use crate::proxy::proxied;
 
-/// Ways to say that there is a body `hello`, or none.
+/// Framings of the body `hello`, and of no body.
 const CLIENTS: [(&str, &str); 3] = [
     ("POST %t HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", "hello"),
     (
@@ -16,17 +16,18 @@ const CLIENTS: [(&str, &str); 3] = [
     ("GET %t HTTP/1.1\r\nHost: a\r\n\r\n", ""),
 ];
 
-/// Sends a request whose body comes when its head has been read, and gives what the upstream saw.
+/// Sends a request whose body follows after its head has been read, and returns the request seen by
+/// the upstream.
 fn upload(server: &Server, backend: &Backend, target: &str, (head, body): (&str, &str)) -> Seen {
     backend.forget();
     let mut client = server.client();
     client.send(head.replace("%t", target));
-    // By now the head is there: a connection that was made later has been served.
+    // The head has arrived by now: a later connection has been served.
     assert_eq!(server.get("/here").text(), "here");
     client.send(body);
     let response = client.response();
     assert_eq!(response.status, 200, "{target} {head:?}");
-    // The next request on the same connection to the upstream is its own.
+    // The next request on the same upstream connection is intact.
     assert_eq!(client.get("/mark").status, 200);
     let seen = backend.seen();
     assert_eq!(seen.len(), 2, "{target} {head:?}: {seen:?}");
@@ -51,9 +52,9 @@ fn a_chunked_upload_to_http_1_0_gets_a_length() {
 }
 
 #[test]
-fn what_frames_a_body_is_true_whatever_is_set() {
+fn framing_fields_are_correct_whatever_is_set() {
     if is_nginx() {
-        // It sends what it is told to.
+        // nginx sends the configured fields.
         return;
     }
     let sets = [
@@ -110,7 +111,7 @@ fn what_frames_a_body_is_true_whatever_is_set() {
     }
 }
 
-/// A server that takes what comes with the head of a request and closes, again and again.
+/// A server that reads the first data of each connection and closes, repeatedly.
 fn breaking() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -130,9 +131,9 @@ fn breaking() -> String {
 }
 
 #[test]
-fn a_body_that_is_gone_is_not_announced_again() {
+fn a_consumed_body_is_not_announced_again() {
     if is_nginx() {
-        // It announces what it has not got, and waits.
+        // nginx announces a body that it no longer has, and waits.
         return;
     }
     let backend = Backend::text("second");
@@ -161,9 +162,9 @@ fn a_body_that_is_gone_is_not_announced_again() {
 }
 
 #[test]
-fn a_body_that_nobody_has_taken_goes_elsewhere() {
+fn an_unsent_body_goes_to_the_next_server() {
     if is_nginx() {
-        // It announces all of it and sends what it has.
+        // nginx announces the whole body and sends the rest.
         return;
     }
     let backend = Backend::text("second");
@@ -188,7 +189,7 @@ fn a_body_that_nobody_has_taken_goes_elsewhere() {
 }
 
 #[test]
-fn a_method_of_variables_stays_one_word() {
+fn a_method_from_variables_is_one_word() {
     let backend = Backend::echo();
     let server = proxied(
         &backend,
@@ -203,7 +204,7 @@ fn a_method_of_variables_stays_one_word() {
     }
 }
 
-/// The targets of requests that a server makes of `target`.
+/// The upstream targets that a server makes of `target`.
 fn passed(server: &Server, backend: &Backend, target: &[u8]) -> Vec<u8> {
     let head = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"].concat();
     assert_eq!(server.ask(head).status, 200, "{}", target.escape_ascii());
@@ -251,21 +252,21 @@ fn a_uri_is_bytes() {
 }
 
 #[test]
-fn the_error_log_tells_bytes_apart() {
+fn the_error_log_escapes_bytes() {
     let server = Server::server("location / { proxy_pass http://127.0.0.1:%portnobody%; }").start();
     for target in [&b"/\xff"[..], b"/\xfe"] {
         let head = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"].concat();
         assert_eq!(server.ask(head).status, 502);
     }
     if !is_nginx() {
-        // Which writes them as they are.
+        // nginx writes them unescaped.
         server.wait_log("request: \"GET /\\xFF HTTP/1.1\"");
         server.wait_log("/\\xFE\", host: \"a\"");
     }
 }
 
 #[test]
-fn a_uri_is_escaped_only_where_the_client_did_it() {
+fn a_uri_is_escaped_only_as_by_the_client() {
     let backend = Backend::echo();
     let server = proxied(
         &backend,

@@ -1,4 +1,4 @@
-//! `proxy_store`: responses that are kept as files.
+//! `proxy_store`: responses stored as files.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use crate::harness::{Backend, Reply, Server, Setup, is_nginx, until};
 
-/// A server whose workers may make files in their prefix.
+/// A server whose workers may write to their prefix.
 fn keeping(backend: &Backend, conf: &str) -> Setup {
     let setup = Server::server(conf).set("backend", backend.address());
     let prefix = setup.directory().path();
@@ -15,7 +15,7 @@ fn keeping(backend: &Backend, conf: &str) -> Setup {
     setup
 }
 
-/// Everything below a folder that is no folder.
+/// All files below a folder.
 fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
@@ -28,12 +28,12 @@ fn files(folder: &Path) -> Vec<String> {
     found
 }
 
-/// Whether nothing is left in the folder for temporary files.
+/// Whether the folder for temporary files is empty.
 fn no_temporary_files(server: &Server) -> bool {
     files(&server.directory().join("proxy_temp")).is_empty()
 }
 
-/// Waits until the file is there, with this content.
+/// Waits until the file exists with this content.
 #[track_caller]
 fn wait_kept(server: &Server, file: &str, content: impl AsRef<[u8]>) {
     let path = server.directory().join(file);
@@ -45,7 +45,7 @@ fn numbers(length: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_response_is_kept_under_its_uri_or_a_name_with_variables() {
+fn a_response_is_stored_under_its_uri_or_a_name_with_variables() {
     let backend = Backend::new(|seen| Reply::ok(seen.target()));
     let server = keeping(
         &backend,
@@ -74,7 +74,7 @@ fn a_response_is_kept_under_its_uri_or_a_name_with_variables() {
 }
 
 #[test]
-fn a_kept_file_has_the_rights_and_the_time_that_it_should_have() {
+fn a_stored_file_has_its_mode_and_time() {
     const TIME: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
     let backend = Backend::new(|seen| match seen.target() {
         "/odd" => Reply::with("200 OK", "Last-Modified: yesterday\r\n", "body"),
@@ -99,7 +99,7 @@ fn a_kept_file_has_the_rights_and_the_time_that_it_should_have() {
     assert_eq!(about("/usual/time"), (0o600, 784_111_777));
     assert_eq!(about("/usual").0, 0o700);
     assert_eq!(about("/all/time"), (0o664, 784_111_777));
-    // The umask of whoever runs the tests takes its part of a folder's rights.
+    // The umask of the tests' user limits a folder's mode.
     assert_eq!(about("/all").0 | 0o077, 0o777);
     let (mode, time) = about("/odd");
     assert_eq!(mode, 0o400);
@@ -107,7 +107,7 @@ fn a_kept_file_has_the_rights_and_the_time_that_it_should_have() {
 }
 
 #[test]
-fn only_whole_responses_with_status_200_are_kept() {
+fn only_complete_responses_with_status_200_are_stored() {
     let backend = Backend::new(|seen| {
         let text = match seen.target() {
             "/close" => "200 OK\r\n\r\nbody",
@@ -151,7 +151,7 @@ fn only_whole_responses_with_status_200_are_kept() {
 }
 
 #[test]
-fn a_head_request_keeps_nothing_unless_the_upstream_sends_a_body() {
+fn a_head_request_stores_nothing_without_a_body() {
     let backend = Backend::new(|seen| match seen.line.starts_with("HEAD") {
         true => Reply::Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec()),
         false => Reply::ok("body"),
@@ -169,12 +169,12 @@ fn a_head_request_keeps_nothing_unless_the_upstream_sends_a_body() {
         assert_eq!(client.head_response().status, 200);
     }
     wait_kept(&server, "kept/get/a", "body");
-    // nginx makes an empty file where a HEAD request is answered without a length.
+    // nginx creates an empty file for a HEAD response without a length.
     assert!(is_nginx() || !server.directory().join("kept/a").exists());
 }
 
 #[test]
-fn what_was_kept_before_is_replaced_and_faults_do_not_matter_to_the_client() {
+fn a_stored_file_is_replaced_and_failures_do_not_reach_the_client() {
     let backend = Backend::new(|seen| Reply::ok(seen.header("X-Body").unwrap_or("body")));
     let server = keeping(
         &backend,
@@ -202,7 +202,7 @@ fn what_was_kept_before_is_replaced_and_faults_do_not_matter_to_the_client() {
 }
 
 #[test]
-fn a_large_response_is_kept_while_a_slow_client_waits() {
+fn a_large_response_is_stored_ahead_of_a_slow_client() {
     let body = numbers(9_000_000);
     let copy = body.clone();
     let backend = Backend::new(move |_| Reply::ok(&copy));
@@ -219,7 +219,7 @@ fn a_large_response_is_kept_while_a_slow_client_waits() {
         client.send(format!(
             "GET {target} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
         ));
-        // The client begins to read when all is in the file.
+        // The client starts to read when the file is complete.
         wait_kept(&server, &format!("kept{target}"), &body);
         let response = client.response();
         match response.header("Content-Encoding") {
@@ -232,7 +232,7 @@ fn a_large_response_is_kept_while_a_slow_client_waits() {
 }
 
 #[test]
-fn a_client_that_goes_away_does_not_matter() {
+fn a_response_is_stored_after_a_client_abort() {
     let body = numbers(3_000_000);
     let copy = body.clone();
     let (go, wait) = mpsc::channel::<()>();
@@ -303,7 +303,7 @@ fn an_included_response_outlives_the_client_of_the_page() {
 }
 
 #[test]
-fn an_upstream_that_breaks_off_leaves_nothing() {
+fn a_truncated_response_is_not_stored() {
     let backend = Backend::new(|_| {
         Reply::Custom(Box::new(|stream| {
             let head = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n";
@@ -326,7 +326,7 @@ fn an_upstream_that_breaks_off_leaves_nothing() {
 }
 
 #[test]
-fn responses_of_subrequests_are_kept() {
+fn responses_of_subrequests_are_stored() {
     let body = numbers(400_000);
     let copy = body.clone();
     let backend = Backend::new(move |seen| match seen.target() {

@@ -1,4 +1,4 @@
-//! Responses that come little by little, and what is copied of requests.
+//! Streamed responses, and mirrored requests.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use crate::harness::{Backend, Client, Reply, Server, is_nginx};
 use crate::proxy::proxied;
 
-/// Sends events, each one when a byte has come on another connection.
+/// Sends events, each when a byte arrives on another connection.
 fn events(kind: &'static str) -> (Backend, impl Fn()) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let trigger = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -34,7 +34,7 @@ fn events(kind: &'static str) -> (Backend, impl Fn()) {
     })
 }
 
-/// Reads pieces of a chunked body until their data ends so.
+/// Reads chunks until their data has this end.
 fn until_end(client: &mut Client, end: &[u8]) {
     let mut data = Vec::new();
     while !data.ends_with(end) {
@@ -48,13 +48,13 @@ fn until_end(client: &mut Client, end: &[u8]) {
     }
 }
 
-/// What a compressor that gives out everything ends with (RFC 1951: an empty stored block).
+/// The end of a compressor's flushed output (RFC 1951: an empty stored block).
 const FLUSHED: &[u8] = b"\x00\x00\xff\xff";
 
 #[test]
-fn filters_give_out_what_they_hold_when_the_upstream_pauses() {
+fn filters_flush_when_the_upstream_pauses() {
     if is_nginx() {
-        // It waits until its buffers are full, and so does the client.
+        // nginx waits until its buffers are full.
         return;
     }
     for (conf, gzip) in [
@@ -85,7 +85,7 @@ fn filters_give_out_what_they_hold_when_the_upstream_pauses() {
 }
 
 #[test]
-fn a_rate_limits_nothing_that_is_not_buffered() {
+fn a_rate_limits_only_buffered_responses() {
     let body = vec![b'x'; 60_000];
     let backend = Backend::new(move |_| Reply::ok(&body));
     let server = proxied(
@@ -94,13 +94,13 @@ fn a_rate_limits_nothing_that_is_not_buffered() {
          location /client { limit_rate 1; proxy_pass http://%backend%; }
          location /upstream { proxy_limit_rate 1; proxy_pass http://%backend%; }",
     );
-    // With a rate, either would take most of a day.
+    // With the rate, each would take most of a day.
     assert_eq!(server.get("/client").body.len(), 60_000);
     assert_eq!(server.get("/upstream").body.len(), 60_000);
 }
 
 #[test]
-fn a_mirror_takes_no_body_that_is_too_large_for_it() {
+fn a_mirror_gets_no_body_beyond_its_limit() {
     let (backend, copies) = (Backend::echo(), Backend::text("copy"));
     let server = Server::server(
         "location / { mirror /copy; proxy_pass http://%backend%; }
@@ -124,7 +124,7 @@ fn a_mirror_takes_no_body_that_is_too_large_for_it() {
     assert_eq!(send("/", "hello"), 200);
     assert_eq!(copies.wait(1).body, b"hello");
     if !is_nginx() {
-        // What is not sent along is not announced.
+        // An omitted body is not announced.
         assert_eq!(send("/none", "hello"), 200);
         assert_eq!(copies.wait(2).header("Content-Length"), Some("0"));
     }

@@ -1,4 +1,4 @@
-//! Names of servers that are resolved at run time.
+//! Server names that are resolved at run time.
 
 use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
@@ -9,29 +9,29 @@ use crate::harness::{Backend, Server, Setup, Signal, until};
 const A: u8 = 1;
 const AAAA: u8 = 28;
 
-/// What the name server below answers to a question for AAAA records.
+/// The name server's answer to AAAA questions.
 #[derive(Clone, Copy)]
 enum Ipv6 {
-    /// That it has failed.
+    /// A failure.
     Failure,
-    /// That there are none.
+    /// No records.
     None,
 }
 
-/// A name server for which every name is 127.0.0.1. It ends with the tests.
+/// A name server that resolves every name to 127.0.0.1. It ends with the tests.
 struct NameServer {
     port: u16,
-    /// The first label of each name that it was asked for, in order.
+    /// The first labels of the requested names, in order.
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl NameServer {
-    /// How many questions it has answered.
+    /// The number of answered questions.
     fn count(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
 
-    /// How many of them were for a name that begins with this label.
+    /// The number of questions for names with this first label.
     fn count_of(&self, label: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|asked| *asked == label).count()
     }
@@ -73,14 +73,14 @@ fn resolving(dns: &NameServer, backend: &Backend) -> Setup {
     Server::http(CONF).set("dns", dns.port).set("backend", port)
 }
 
-/// Every thread may end by a reload but one.
+/// A reload may end every thread but one.
 #[test]
-fn names_are_resolved_whatever_threads_a_reload_ends() {
+fn resolution_survives_the_end_of_threads() {
     let backend = Backend::text("here");
     let dns = name_server(Ipv6::None);
     let server = resolving(&dns, &backend).main("worker_processes 4;").start();
     until("the name to be resolved", || server.get("/").status == 200);
-    // The thread that is the first to serve by a group may be any.
+    // Any thread may be the first to serve with a group.
     for (generation, threads) in [(2, 4), (3, 1)] {
         server.rewrite(&format!(
             "daemon off; pid %dir%/nginx.pid; error_log %dir%/error.log info;
@@ -99,7 +99,7 @@ fn names_are_resolved_whatever_threads_a_reload_ends() {
     assert_eq!(server.text("/"), "here");
 }
 
-/// An upstream of one name, which `location /NAME` passes to.
+/// An upstream of one name, used by `location /NAME`.
 fn upstream(name: &str, port: &str) -> String {
     format!(
         "upstream {name} {{ zone {name} 256k; server {name}.test:{port} resolve; }}
@@ -107,9 +107,9 @@ fn upstream(name: &str, port: &str) -> String {
     )
 }
 
-/// What a reload takes away is not asked for any more, and what it leaves goes on.
+/// A reload ends questions for removed names; those for others go on.
 #[test]
-fn a_name_whose_upstream_is_gone_is_not_asked_for() {
+fn names_of_removed_upstreams_are_not_resolved() {
     let backend = Backend::text("here");
     let port = backend.address().rsplit_once(':').unwrap().1.to_owned();
     let dns = name_server(Ipv6::None);
@@ -120,16 +120,16 @@ fn a_name_whose_upstream_is_gone_is_not_asked_for() {
     server.rewrite_http(&format!("{resolver}{stays}"));
     server.signal(Signal::HUP);
     server.wait_log("exited with code 0");
-    // A question may have been on its way.
+    // A question may have been in transit.
     let (stays, goes) = (dns.count_of("stays"), dns.count_of("goes"));
     until("the other name again", || dns.count_of("stays") >= stays + 3);
     assert!(dns.count_of("goes") <= goes + 1, "{} and {goes}", dns.count_of("goes"));
 }
 
-/// A reload that leaves names alone asks for none of them, whatever else it changes, and a request
-/// finds the addresses there.
+/// A reload causes no questions for names that it keeps, whatever else it changes, and requests
+/// find their addresses.
 #[test]
-fn a_reload_asks_for_no_name_that_is_known() {
+fn a_reload_does_not_resolve_known_names() {
     let backend = Backend::text("here");
     let port = backend.address().rsplit_once(':').unwrap().1.to_owned();
     let dns = name_server(Ipv6::None);
@@ -155,14 +155,14 @@ fn a_reload_asks_for_no_name_that_is_known() {
         until("the reload", || server.error_log().matches("exited with code 0").count() > reload);
         assert_eq!(server.text("/"), "here");
     }
-    // The new name is asked for, and that answer comes after any to a name that was there before.
+    // The new name's answer arrives after any for earlier names.
     until("the new name", || dns.count_of("last") > 0);
     assert_eq!(dns.count(), many.len() + 1);
 }
 
-/// Other name servers are asked from the reload on, and the earlier ones are not.
+/// After the reload, only the new name servers are asked.
 #[test]
-fn a_reload_to_other_name_servers() {
+fn a_reload_changes_the_name_servers() {
     let backend = Backend::text("here");
     let port = backend.address().rsplit_once(':').unwrap().1.to_owned();
     let (old, new) = (name_server(Ipv6::None), name_server(Ipv6::None));
@@ -180,7 +180,7 @@ fn a_reload_to_other_name_servers() {
     assert!(old.count() <= before + 1);
 }
 
-/// A server is reached by the family that is known of it.
+/// A server is reached by the address family that was resolved.
 #[test]
 fn a_failure_for_ipv6_leaves_ipv4() {
     if crate::harness::is_nginx() {

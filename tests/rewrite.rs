@@ -105,7 +105,7 @@ fn returns() {
 }
 
 #[test]
-fn error_pages_redirect_inside_and_outside() {
+fn error_pages_redirect_internally_and_externally() {
     let server = Server::server(
         r#"
         error_page 404 /missing.html;
@@ -209,7 +209,7 @@ fn captures_and_variables_of_a_block() {
 }
 
 #[test]
-fn an_if_takes_the_content_of_its_location_over() {
+fn an_if_inherits_the_content_handler() {
     let server = Server::http(
         r#"
         server {
@@ -237,7 +237,7 @@ fn an_if_takes_the_content_of_its_location_over() {
 }
 
 #[test]
-fn old_browsers_are_redirected_by_a_page() {
+fn old_browsers_get_a_refresh_page() {
     let server = Server::server(
         r#"
         msie_refresh on;
@@ -259,7 +259,7 @@ fn old_browsers_are_redirected_by_a_page() {
 }
 
 #[test]
-fn a_post_action_follows_the_answer() {
+fn a_post_action_follows_the_response() {
     let server = Server::http(
         r#"
         server {

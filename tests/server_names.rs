@@ -1,4 +1,4 @@
-//! Which server block answers.
+//! The choice of the server block.
 
 use crate::harness::{Response, Server};
 

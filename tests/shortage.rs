@@ -1,4 +1,4 @@
-//! What happens when connections or descriptors run short.
+//! Shortages of connections and descriptors.
 
 use crate::harness::{Certificate, Client, Server, is_nginx, run};
 
@@ -17,7 +17,7 @@ fn conf(main: &str, connections: usize) -> String {
     )
 }
 
-/// Whoever has just had an answer makes room as well as who has been silent for long.
+/// Idle connections make room whether they had a response recently or long ago.
 #[test]
 fn idle_connections_make_room_for_new_ones() {
     let server = Server::conf(&conf("", 20)).start();
@@ -33,7 +33,7 @@ fn idle_connections_make_room_for_new_ones() {
     assert_eq!(server.error_log().matches("[alert]").count(), 0);
 }
 
-/// Who has connected to say something over TLS and has not begun makes room as well.
+/// TLS connections without a handshake make room as well.
 #[test]
 fn silent_connections_make_room_before_a_handshake() {
     let conf = conf("", 20).replace(
@@ -52,10 +52,10 @@ fn silent_connections_make_room_before_a_handshake() {
     drop(silent);
 }
 
-/// Connections that are in the middle of a request are not closed for others, who are refused; that
-/// is told, but not for each.
+/// Connections in the middle of a request are not closed for others, which are rejected; that is
+/// logged, but not for each.
 #[test]
-fn who_is_busy_is_left_alone() {
+fn busy_connections_are_not_closed() {
     let server = Server::conf(&conf("", 20)).alerts_expected().start();
     let mut busy: Vec<_> = (0..30).map(|_| server.client()).collect();
     for client in &mut busy {
@@ -79,15 +79,15 @@ fn who_is_busy_is_left_alone() {
 }
 
 #[test]
-fn accepting_goes_on_when_descriptors_are_free_again() {
+fn accepting_resumes_when_descriptors_are_free() {
     let server = Server::conf(&conf("worker_rlimit_nofile 64;", 1000)).start();
     let mut first = server.client();
     assert_eq!(first.get("/").text(), "ok");
     let crowd: Vec<_> = (0..500).map(|_| server.client()).collect();
     server.wait_log("accept4() failed (24: Too many open files)");
-    assert_eq!(first.get("/").text(), "ok", "who is there is served");
-    // Most of these wait to be accepted still, and are dead when they are: nobody needs to wait for
-    // those that cannot be accepted all at once.
+    assert_eq!(first.get("/").text(), "ok", "the open connection is served");
+    // Most of these are still in the queue, and closed before they are accepted: later connections
+    // need not wait for those that cannot all be accepted at once.
     drop(crowd);
     let address = server.address("port");
     assert_eq!(Client::connect(&address).get("/").text(), "ok");

@@ -1,4 +1,4 @@
-//! Reloads and deaths under load: no request may notice.
+//! Reloads and killed workers under load: no request may be affected.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use crate::harness::{
     send_signal, until,
 };
 
-/// How long the storm lasts; `WEIR_TESTS_STORM_SECONDS` asks for longer.
+/// The duration of the storm; `WEIR_TESTS_STORM_SECONDS` extends it.
 const STORM: Duration = Duration::from_secs(20);
 
-/// From one reload to the next.
+/// The interval of reloads.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// Bytes of the slow download in a second.
+/// The rate of the slow download, in bytes per second.
 const SLOW: usize = 20_000;
 
 fn seconds() -> Duration {
@@ -49,7 +49,7 @@ fn conf(which: char) -> String {
     )
 }
 
-/// Load that runs until it is told to stop; counts what it did and notes what failed.
+/// A load that runs until stopped, counts its requests and records failures.
 struct Load {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
@@ -99,7 +99,7 @@ fn keepalive(address: String) -> impl FnMut() -> Result<(), String> {
     let mut client = Client::connect(&address);
     move || match ask(&mut client, false) {
         Ok(false) => Ok(()),
-        // nginx ends its connections with its workers; Weir promises to keep them.
+        // nginx closes connections with its workers; Weir promises to keep them.
         Ok(true) | Err(_) if is_nginx() => {
             client = Client::connect(&address);
             Ok(())
@@ -135,7 +135,7 @@ fn tunnel(address: String) -> impl FnMut() -> Result<(), String> {
         if !client.send_if_wanted("ping") {
             return Err("closed".to_owned());
         }
-        // Panics, and so fails the test, when the answer does not come.
+        // Panics, and so fails the test, without a response.
         match &*client.take(4) {
             b"ping" => Ok(()),
             other => Err(format!("{other:?}")),
@@ -166,7 +166,7 @@ fn memory_of_all(server: &Server) -> u64 {
 }
 
 #[test]
-fn reloads_are_not_noticed() {
+fn reloads_affect_no_request() {
     let (one, two) = (backend(), backend());
     let duration = seconds();
     let setup = Server::http(&conf('a'))
@@ -236,7 +236,7 @@ fn a_killed_worker_refuses_no_connection() {
         let address = server.address("port");
         load.run("a new connection", move || {
             let mut client = Client::try_connect(&address).map_err(|error| error.to_string())?;
-            // A request that the killed worker held may fail; a connection may not be refused.
+            // A request in the killed worker may fail; a connection may not be refused.
             let _ = ask(&mut client, true);
             Ok(())
         });

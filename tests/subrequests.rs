@@ -1,10 +1,10 @@
-//! Requests that a module makes for another: how they ask, when they end, and how many there are.
+//! Subrequests: their methods, ends and limits.
 
 use std::fmt::Write;
 
 use crate::harness::{Backend, Client, Reply, Server, children, is_nginx, memory};
 
-/// The method of every request for `target`.
+/// The methods of all requests for `target`.
 fn methods(backend: &Backend, target: &str) -> Vec<String> {
     let seen = backend.seen();
     let same = seen.iter().filter(|seen| seen.target() == target);
@@ -21,7 +21,7 @@ fn ask(server: &Server, method: &str, target: &str) -> Client {
 }
 
 #[test]
-fn subrequests_ask_by_get_and_mirrors_as_the_client() {
+fn subrequests_use_get_and_mirrors_the_clients_method() {
     let backend = Backend::new(|seen| Reply::ok(seen.line.split(' ').next().unwrap()));
     let server = Server::server(
         r#"
@@ -50,12 +50,12 @@ fn subrequests_ask_by_get_and_mirrors_as_the_client() {
         backend.forget();
     }
     assert_eq!(ask(&server, "POST", "/added").response().text(), "POSTGET");
-    // Variables of a subrequest are those of the request it is made for, as that is now.
+    // A subrequest has the current variables of its main request.
     assert_eq!(ask(&server, "POST", "/paged").response().text(), "page GET");
 }
 
 #[test]
-fn a_client_that_leaves_ends_the_subrequest_that_it_waits_for() {
+fn a_client_abort_ends_the_subrequest() {
     let backend = Backend::new(|seen| match seen.target() {
         "/free" => Reply::ok("done"),
         _ => Reply::hold(),
@@ -82,7 +82,7 @@ fn a_client_that_leaves_ends_the_subrequest_that_it_waits_for() {
 }
 
 #[test]
-fn a_page_that_includes_itself_has_an_end() {
+fn recursive_includes_are_limited() {
     let mut flat = String::new();
     for n in 0..500 {
         let _ = write!(flat, "<!--# include virtual=\"/small?{n}\" -->");
@@ -110,7 +110,7 @@ fn a_page_that_includes_itself_has_an_end() {
 }
 
 #[test]
-fn a_part_that_its_server_breaks_off_does_not_take_the_page_with_it() {
+fn a_truncated_include_does_not_abort_the_page() {
     let backend = Backend::new(|seen| match seen.target() {
         "/length" => Reply::Last(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart".to_vec()),
         "/chunked" => Reply::Last(

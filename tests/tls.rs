@@ -1,10 +1,10 @@
-//! TLS on both sides, with curl and openssl as the other end.
+//! TLS on both sides, with curl and openssl as peers.
 
 use std::process::{Command, Output, Stdio};
 
 use crate::harness::{Backend, Certificate, Server, Setup, Signal, run, until};
 
-/// Adds self-signed certificates for `a.test` and `b.test` as `a` and `b`.
+/// Adds self-signed certificates `a` for `a.test` and `b` for `b.test`.
 fn with_certificates(setup: Setup) -> Setup {
     Certificate::self_signed(setup.directory(), "a", "a.test");
     Certificate::self_signed(setup.directory(), "b", "b.test");
@@ -36,7 +36,7 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// One handshake of `openssl s_client`.
+/// A handshake by `openssl s_client`.
 fn s_client(server: &Server, arguments: &[&str]) -> String {
     let mut command = Command::new("openssl");
     command.args(["s_client", "-connect", &server.address("port")]).args(arguments);
@@ -178,7 +178,7 @@ fn upstreams_over_tls() {
 }
 
 #[test]
-fn certificates_that_cannot_be_loaded_are_told() {
+fn unreadable_certificates_are_reported() {
     let setup = Server::http(
         "server { listen 127.0.0.1:%port% ssl; ssl_certificate none.crt;
             ssl_certificate_key none.key; }",
@@ -199,7 +199,7 @@ fn certificates_that_cannot_be_loaded_are_told() {
 }
 
 #[test]
-fn another_name_than_that_of_the_handshake_does_not_open_a_closed_server() {
+fn a_host_other_than_the_sni_does_not_bypass_client_certificates() {
     let server = with_certificates(Server::http(
         "server { listen 127.0.0.1:%port% ssl; server_name a.test; ssl_certificate a.crt;
             ssl_certificate_key a.key; return 200 a; }
@@ -229,7 +229,7 @@ fn certificates_follow_a_reload() {
 }
 
 #[test]
-fn a_large_body_both_ways() {
+fn large_bodies_in_both_directions() {
     let backend = Backend::echo();
     let server = https("client_max_body_size 0; location / { proxy_pass http://%backend%; }")
         .set("backend", backend.address())

@@ -1,8 +1,8 @@
-//! What of TLS a configuration may say: files in all their forms, names that only OpenSSL knows.
+//! TLS settings: files in all formats, and names that only OpenSSL knows.
 
 use crate::harness::{Certificate, Server, Setup, run};
 
-/// A server for TLS with these settings, which stand in the last line but one.
+/// A TLS server with these settings, on the configuration's last line but one.
 fn setup(settings: &str) -> Setup {
     let setup = Server::http(&format!(
         "server {{ listen 127.0.0.1:%port% ssl; ssl_certificate a.crt; ssl_certificate_key a.key;
@@ -31,7 +31,7 @@ fn refuses(settings: &str, expected: &str) {
 }
 
 #[test]
-fn curves_that_openssl_knows() {
+fn curves_have_openssls_names() {
     let names = "secp160k1:secp224k1:sect163r2:sect193r1:sect571r1:brainpoolP512r1:secp521r1:X448";
     accepts(&format!("ssl_ecdh_curve {names}:X25519;"));
     for name in ["sect283k1", "sect409r1", "secp192k1", "secp160r2"] {
@@ -42,7 +42,7 @@ fn curves_that_openssl_knows() {
 }
 
 #[test]
-fn ciphers_that_openssl_knows() {
+fn ciphers_have_openssls_names() {
     for ciphers in ["AES128-SHA", "DHE-RSA-AES256-GCM-SHA384:kRSA", "DEFAULT@SECLEVEL=1", "aNULL"] {
         accepts(&format!("ssl_ciphers {ciphers};"));
     }
@@ -52,7 +52,7 @@ fn ciphers_that_openssl_knows() {
 }
 
 #[test]
-fn parameters_for_dhe_in_either_form() {
+fn dhe_parameters_of_either_kind() {
     for (algorithm, head) in [("DH", "BEGIN DH PARAMETERS"), ("DHX", "BEGIN X9.42 DH PARAMETERS")] {
         let setup = setup("ssl_dhparam dh.pem;");
         let file = setup.directory().join("dh.pem");
@@ -69,7 +69,7 @@ fn parameters_for_dhe_in_either_form() {
 }
 
 #[test]
-fn keys_encrypted_in_several_ways() {
+fn encrypted_keys_of_all_formats() {
     let setup = setup("ssl_password_file passwords;");
     setup.directory().write("passwords", "wrong\nsecret\n");
     let plain = setup.directory().join("plain.key");
@@ -99,7 +99,7 @@ fn keys_encrypted_in_several_ways() {
 }
 
 #[test]
-fn a_mark_of_byte_order_before_pem() {
+fn a_byte_order_mark_before_pem() {
     let setup = setup("");
     for name in ["a.crt", "a.key"] {
         let text = setup.directory().read(name);
@@ -110,7 +110,7 @@ fn a_mark_of_byte_order_before_pem() {
 }
 
 #[test]
-fn what_has_no_effect_is_told_with_its_place() {
+fn settings_without_effect_are_reported_with_their_position() {
     for (settings, expected) in [
         ("ssl_protocols TLSv1 TLSv1.2;", "protocols older than TLSv1.2 are not supported, ignored"),
         ("ssl_early_data on;", "\"ssl_early_data\" is not supported on this platform, ignored"),

@@ -1,4 +1,4 @@
-//! Handshakes that fail, byte by byte: the alert that a client gets, and the line in the log.
+//! Failed handshakes, byte by byte: the alert to the client, and the log line.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,13 +14,13 @@ fn server(settings: &str) -> Server {
     setup.start()
 }
 
-/// What a server sends before it closes the connection.
+/// The bytes that a server sends before it closes the connection.
 fn answer(server: &Server, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(server.address("port")).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(bytes).unwrap();
     let mut received = Vec::new();
-    // A reset behind the alert is an end, too.
+    // A reset after the alert is an end as well.
     let _ = stream.read_to_end(&mut received);
     received
 }
@@ -33,7 +33,7 @@ fn extension(number: u16, content: &[u8]) -> Vec<u8> {
     [&number.to_be_bytes()[..], &list(content)].concat()
 }
 
-/// A hello of that version with these suites and extensions.
+/// A hello of this version with these suites and extensions.
 fn hello(version: u16, suites: &[u8], extensions: &[Vec<u8>]) -> Vec<u8> {
     let body = [
         &version.to_be_bytes()[..],
@@ -51,7 +51,7 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[22, 3, 1][..], &list(&[&head[..], &list(body)].concat())].concat()
 }
 
-/// The alert at the end of what was received: 0 if there is none.
+/// The alert at the end of the received bytes; 0 if there is none.
 fn alert(received: &[u8]) -> u8 {
     match received {
         [.., 21, 3, _, 0, 2, 2, alert] => *alert,
@@ -64,7 +64,7 @@ const GROUPS: [u8; 4] = [0, 2, 0, 23];
 const RSA: [u8; 4] = [0, 2, 8, 4];
 const ECDSA: [u8; 4] = [0, 2, 4, 3];
 const TLS13: [u8; 3] = [2, 3, 4];
-/// A suite of TLS 1.3, and one with ECDSA of TLS 1.2.
+/// A suite of TLS 1.3, and an ECDSA suite of TLS 1.2.
 const SUITES: [u8; 4] = [0x13, 1, 0xc0, 0x2b];
 
 #[test]
@@ -105,7 +105,7 @@ fn alerts_are_those_of_openssl() {
 }
 
 #[test]
-fn a_hello_in_the_smallest_pieces_is_read() {
+fn a_hello_in_one_byte_records_is_read() {
     let server = server("");
     let hello = hello(0x303, &SUITES, &[extension(10, &GROUPS), extension(13, &ECDSA)]);
     let pieces: Vec<u8> = hello[5..].iter().flat_map(|&byte| [22, 3, 1, 0, 1, byte]).collect();
@@ -114,5 +114,5 @@ fn a_hello_in_the_smallest_pieces_is_read() {
     stream.write_all(&pieces).unwrap();
     let mut head = [0; 6];
     stream.read_exact(&mut head).unwrap();
-    assert_eq!((head[0], head[5]), (22, 2), "a hello of the server");
+    assert_eq!((head[0], head[5]), (22, 2), "a server hello");
 }

@@ -1,10 +1,10 @@
-//! Server names in handshakes that are no proper host names, and what follows from a name.
+//! Server names in handshakes that are not valid host names, and the choice of the server.
 
 use std::process::{Command, Stdio};
 
 use crate::harness::{Certificate, Server, run};
 
-/// A server for `localhost` behind the default one, over TLS; each shows its own certificate.
+/// A TLS server for `localhost` after the default one, each with its own certificate.
 fn server(settings: &str) -> Server {
     let setup = Server::http(&format!(
         r#"
@@ -20,8 +20,8 @@ fn server(settings: &str) -> Server {
     setup.start()
 }
 
-/// Asks without a `Host`, which is for the default server, under a name of the handshake: the
-/// answer's body behind the name of the certificate that was shown.
+/// Sends a request without `Host`, which goes to the default server, with this SNI. Returns the
+/// name of the shown certificate and the response body.
 fn ask(server: &Server, name: &str, arguments: &[&str]) -> String {
     use std::io::Write;
     let mut command = Command::new("openssl");
@@ -30,7 +30,7 @@ fn ask(server: &Server, name: &str, arguments: &[&str]) -> String {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut client = command.spawn().unwrap();
     let mut input = client.stdin.take().unwrap();
-    // The answer ends the connection.
+    // The response ends the connection.
     let _ = input.write_all(b"GET / HTTP/1.0\r\n\r\n");
     let output = client.wait_with_output().unwrap();
     drop(input);
@@ -41,7 +41,7 @@ fn ask(server: &Server, name: &str, arguments: &[&str]) -> String {
     format!("{}|{body}", shown.unwrap_or_else(|| panic!("{told}")))
 }
 
-/// Names, and what answers to them.
+/// Names and the expected results.
 const NAMES: [(&str, &str); 12] = [
     ("localhost", "b|localhost|"),
     ("LOCALHOST", "b|LOCALHOST|"),
@@ -58,7 +58,7 @@ const NAMES: [(&str, &str); 12] = [
 ];
 
 #[test]
-fn any_name_is_served() {
+fn invalid_names_are_served() {
     let server = server("");
     let long = format!("{}.test", "a".repeat(100));
     let expected = format!("a|{long}|");
@@ -71,8 +71,8 @@ fn any_name_is_served() {
 }
 
 #[test]
-fn any_name_may_need_a_second_hello() {
-    // The client offers another group first than the one that the server has.
+fn invalid_names_work_with_a_second_hello() {
+    // The client first offers a group that the server lacks.
     let server = server("ssl_ecdh_curve secp384r1;");
     for (name, expected) in [("x..y", "a|x..y|"), ("localhost:1", "b|localhost:1|")] {
         let groups = ["-tls1_3", "-groups", "X25519:secp384r1"];
@@ -81,7 +81,7 @@ fn any_name_may_need_a_second_hello() {
 }
 
 #[test]
-fn any_name_goes_with_a_client_certificate() {
+fn invalid_names_work_with_client_certificates() {
     let server = server("ssl_verify_client optional_no_ca;");
     for protocol in ["-tls1_2", "-tls1_3"] {
         let own = [protocol, "-cert", "a.crt", "-key", "a.key"];
@@ -90,7 +90,7 @@ fn any_name_goes_with_a_client_certificate() {
 }
 
 #[test]
-fn sessions_of_any_name_are_resumed() {
+fn sessions_of_invalid_names_are_resumed() {
     let server = server("");
     for protocol in ["-tls1_2", "-tls1_3"] {
         let shown = |arguments: &[&str]| {
@@ -113,7 +113,7 @@ fn sessions_of_any_name_are_resumed() {
 }
 
 #[test]
-fn any_name_may_be_refused() {
+fn invalid_names_can_be_rejected() {
     let setup = Server::http(
         "server { listen 127.0.0.1:%port% ssl default_server; ssl_reject_handshake on; }",
     );

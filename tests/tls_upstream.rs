@@ -1,17 +1,17 @@
-//! TLS towards upstreams: which kept connections and which sessions serve which request.
+//! TLS to upstreams: which requests share kept connections and sessions.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::harness::{Certificate, Server, Setup, Signal, until};
 
-/// An upstream over TLS that says which certificate it was shown and on which connection, and
+/// A TLS upstream that responds with the client's certificate and the connection's number, and
 /// locations that share it.
 fn shared(locations: &str) -> Setup {
     let setup = Server::http(&conf(locations));
     for (label, host) in [("a", "a.test"), ("b", "b.test"), ("c", "c.test")] {
         let made = Certificate::self_signed(setup.directory(), label, host);
-        // Workers read what variables name.
+        // Workers read files named by variables.
         let key = setup.directory().join(&made.key);
         std::fs::set_permissions(key, Permissions::from_mode(0o644)).unwrap();
     }
@@ -34,7 +34,7 @@ fn conf(locations: &str) -> String {
 const OWN: &str = "location /x/ { proxy_pass https://u/;
     proxy_ssl_certificate a.crt; proxy_ssl_certificate_key a.key; }";
 
-/// What was shown, and the connection's number.
+/// The client certificate and the number of the connection.
 fn shown(server: &Server, target: &str) -> (String, String) {
     let text = server.text(target);
     let (shown, connection) = text.rsplit_once(' ').unwrap_or_else(|| panic!("{text:?}"));
@@ -42,7 +42,7 @@ fn shown(server: &Server, target: &str) -> (String, String) {
 }
 
 #[test]
-fn a_kept_connection_is_for_those_who_show_the_same_certificate() {
+fn kept_connections_are_shared_by_client_certificate() {
     let server = shared(&format!(
         "{OWN} location /y/ {{ proxy_pass https://u/; }}
          location /z/ {{ proxy_pass https://u/; proxy_ssl_certificate c.crt;
@@ -53,14 +53,14 @@ fn a_kept_connection_is_for_those_who_show_the_same_certificate() {
     .start();
     let first = shown(&server, "/x/");
     assert_eq!(first.0, "CN=a.test");
-    assert_eq!(shown(&server, "/x/"), first, "it is kept");
+    assert_eq!(shown(&server, "/x/"), first, "the connection is kept");
     assert_eq!(shown(&server, "/y/").0, "");
     assert_eq!(shown(&server, "/z/").0, "CN=c.test");
-    assert_eq!(shown(&server, "/w/"), first, "the same certificate out of another file's name");
+    assert_eq!(shown(&server, "/w/"), first, "the same certificate from another file");
 }
 
 #[test]
-fn a_kept_connection_is_for_those_who_believe_the_same() {
+fn kept_connections_are_shared_by_trust() {
     let server = shared(
         "proxy_ssl_name b.test;
          location /y/ { proxy_pass https://u/; }
@@ -82,11 +82,11 @@ fn a_kept_connection_is_for_those_who_believe_the_same() {
 }
 
 #[test]
-fn a_reload_gives_no_connection_to_others() {
+fn a_reload_does_not_mix_up_kept_connections() {
     let server = shared(OWN).start();
     let first = shown(&server, "/x/");
     assert_eq!(first.0, "CN=a.test");
-    // The blocks of these locations have the same number, one after the other.
+    // The blocks of these locations have the same index before and after.
     for (location, expected) in [
         ("location /x/ { proxy_pass https://u/; }", "\"\""),
         (
@@ -121,7 +121,7 @@ fn certificates_and_names_may_be_variables() {
     let ask = |name: &str, file: &str| shown(&server, &format!("/?name={name}&file={file}"));
     let first = ask("n.test", "a");
     assert_eq!(first.0, "CN=a.test n.test");
-    assert_eq!(ask("n.test", "a"), first, "it is kept");
+    assert_eq!(ask("n.test", "a"), first, "the connection is kept");
     assert_eq!(ask("m.test", "a").0, "CN=a.test m.test");
     assert_eq!(ask("n.test", "c").0, "CN=c.test n.test");
     for kind in ["crt", "key"] {
@@ -132,7 +132,7 @@ fn certificates_and_names_may_be_variables() {
 }
 
 #[test]
-fn a_kept_connection_has_the_source_that_was_asked_for() {
+fn kept_connections_are_shared_by_source_address() {
     let server = Server::http(
         r#"
         upstream u { server 127.0.0.1:%port_u%; keepalive 4; }
@@ -150,7 +150,7 @@ fn a_kept_connection_has_the_source_that_was_asked_for() {
 }
 
 #[test]
-fn a_session_is_resumed_with_the_settings_that_made_it() {
+fn sessions_are_shared_by_settings() {
     let locations = "location / { proxy_pass https://127.0.0.1:%port_u%; proxy_ssl_name b.test; }
          location /bad { proxy_pass https://127.0.0.1:%port_u%; proxy_ssl_name b.test;
              proxy_ssl_verify on; proxy_ssl_trusted_certificate a.crt; }

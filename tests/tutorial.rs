@@ -1,7 +1,7 @@
-//! The tutorial, as shipped in conf/: two Apaches on hosts of their own, one server in front.
+//! The tutorial, as shipped in conf/: two Apaches on their own hosts, and one server in front.
 //!
-//! Three network namespaces stand for three hosts, so that the addresses are the tutorial's and
-//! nothing else on this machine is touched. Needs root, apache2, curl and iproute2.
+//! Three network namespaces stand for three hosts, so that the addresses are those of the tutorial
+//! and nothing else on this machine is affected. Needs root, apache2, curl and iproute2.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -12,7 +12,7 @@ use crate::harness::{
 
 const APACHE: &str = "/usr/sbin/apache2";
 
-/// A user database in which the tutorial's user exists, shown inside the first namespace only.
+/// A user database with the tutorial's user, visible in the first namespace only.
 const USERS: &str =
     "root:x:0:0:root:/root:/bin/sh\nwww:x:987:987::/nonexistent:/usr/sbin/nologin\n";
 const GROUPS: &str = "root:x:0:\nwww:x:987:\n";
@@ -59,7 +59,7 @@ impl Network {
         [&self.front, &self.nodes[0], &self.nodes[1]]
     }
 
-    /// What `ip netns exec` shows in place of files in /etc.
+    /// The files that `ip netns exec` mounts over /etc.
     fn files(&self) -> std::path::PathBuf {
         Path::new("/etc/netns").join(&self.front)
     }
@@ -75,7 +75,7 @@ impl Network {
         command.args(["-sS", "--max-time", "10"]).args(arguments).output().unwrap()
     }
 
-    /// The page, which every node signs with its name.
+    /// The page, which names its node.
     fn page(&self) -> String {
         let output = self.curl(&["--fail", "http://192.168.56.10/"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -93,7 +93,7 @@ impl Drop for Network {
             let _ = Command::new("ip").args(["netns", "del", namespace]).output();
         }
         let _ = std::fs::remove_dir_all(self.files());
-        // Only when it is empty, that is, ours.
+        // Only if it is empty, and so ours.
         let _ = std::fs::remove_dir("/etc/netns");
     }
 }
@@ -157,7 +157,7 @@ impl Drop for Apache {
     }
 }
 
-/// The server in front, driven by its command line alone.
+/// The server in front, controlled by its command line alone.
 struct Front<'a> {
     network: &'a Network,
     directory: &'a Directory,
@@ -168,7 +168,7 @@ impl Front<'_> {
         let mut command = self.network.command(&self.network.front, &binary());
         command.arg("-p").arg(format!("{}/", self.directory.path().display()));
         command.args(["-c", "conf/nginx.conf"]).args(arguments).stdin(Stdio::null());
-        // A daemon inherits these, so nobody may wait for the end of a pipe.
+        // A daemon inherits the pipes, so their end cannot be waited for.
         let error = self.directory.join("stderr");
         command.stderr(std::fs::File::create(&error).unwrap()).stdout(Stdio::null());
         let status = command.status().unwrap();
@@ -239,10 +239,10 @@ fn the_tutorial() {
     assert!(!log.contains("[alert]") && !log.contains("panicked"), "{log}");
 }
 
-/// Weights, a server that stops, and its return.
+/// Weights, a stopped server, and its return.
 fn balance(network: &Network, directory: &Directory, first: Apache) {
     let pages = network.pages(12);
-    // Several workers have a round of their own, in nginx; over many requests the weights hold.
+    // nginx's workers each have a round of their own; over many requests the weights hold.
     assert!((7..=9).contains(&count(&pages, '1')), "two of three go to the first: {pages}");
 
     first.stop();

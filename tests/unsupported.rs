@@ -1,10 +1,10 @@
-//! What nginx has and Weir has not: locations that need it, modules that would be loaded, and
-//! warnings about what has no effect.
+//! Features of nginx that Weir lacks: locations that need them, modules to load, and warnings about
+//! settings without effect.
 
 use crate::harness::{Server, is_nginx};
 
-/// Where nginx says 502 because nobody listens, or 404 because there is no file, Weir says 500:
-/// the file of a location that needs a missing protocol is not to be sent as it is.
+/// nginx responds 502 without a listener, or 404 without a file; Weir responds 500: files of a
+/// location that needs a missing protocol must not be sent as they are.
 #[test]
 fn a_location_that_needs_a_missing_protocol_serves_nothing() {
     if is_nginx() {
@@ -69,7 +69,7 @@ fn said(conf: &str) -> (bool, Vec<String>) {
 }
 
 #[test]
-fn modules_are_not_loaded_and_that_is_no_fault_by_itself() {
+fn missing_modules_are_not_fatal() {
     if is_nginx() {
         return;
     }
@@ -96,9 +96,9 @@ fn modules_are_not_loaded_and_that_is_no_fault_by_itself() {
     assert!(lines.iter().any(|line| line.contains("directive is specified too late")));
 }
 
-/// A warning with its place for everything that would matter to somebody, and one for each kind.
+/// A warning with its position for each setting that would have an effect, one per kind.
 #[test]
-fn what_has_no_effect_is_told_once_with_its_place() {
+fn settings_without_effect_are_reported_once() {
     if is_nginx() {
         return;
     }

@@ -1,12 +1,12 @@
-//! Which server of a group is asked: sequences are equal with nginx, one by one.
+//! The choice of a group's server: sequences equal nginx's exactly.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use crate::harness::{Backend, Reply, Server, until};
 
-/// Backends that answer with their letter, and a server with `conf` in which `%a%`, `%b%`, `%c%`
-/// are their addresses.
+/// Backends that respond with their letter, and a server with `conf`, in which `%a%`, `%b%` and
+/// `%c%` are their addresses.
 fn group(conf: &str) -> (Server, Vec<Backend>) {
     let backends: Vec<Backend> = ["a", "b", "c"].into_iter().map(Backend::text).collect();
     let mut setup = Server::http(&format!(
@@ -35,7 +35,7 @@ fn smooth_weighted_round_robin() {
 }
 
 #[test]
-fn the_sequence_goes_on_across_a_reload_of_other_things() {
+fn an_unrelated_reload_continues_the_sequence() {
     let (server, _backends) = group("upstream u { zone z 64k; server %a%; server %b%; }");
     assert_eq!(sequence(&server, 4), "abab");
 }
@@ -50,13 +50,13 @@ fn ip_hash_and_hash() {
     assert_eq!(sequence(&server, 30), HASH);
 }
 
-/// What nginx answers.
+/// nginx's responses.
 const IP_HASH_OF_127_0_0_1: &str = "c";
 const HASH: &str = "acbbbbcacaacbbbbcacabbcaacbbbb";
 
 #[test]
 fn consistent_hash_moves_few_keys() {
-    // The ring depends on the names of the servers, so they must have fixed ones.
+    // The ring depends on the servers' names, so they must be fixed.
     let conf = |servers: &str| {
         format!(
             "upstream u {{ hash $uri consistent; {servers} }}
@@ -69,7 +69,7 @@ fn consistent_hash_moves_few_keys() {
     let three = "server unix:%dir%/a; server unix:%dir%/b; server unix:%dir%/c;";
     let server = Server::http(&conf(three)).start();
     let before = sequence(&server, 60);
-    assert_eq!(before, sequence(&server, 60), "a key stays where it is");
+    assert_eq!(before, sequence(&server, 60), "a key keeps its server");
     server.rewrite_http(&conf("server unix:%dir%/a; server unix:%dir%/c;"));
     server.signal(crate::harness::Signal::HUP);
     until("the new group", || !sequence(&server, 60).contains('b'));
@@ -105,14 +105,14 @@ fn least_conn_and_random() {
 }
 
 #[test]
-fn failed_servers_are_left_out_and_come_back() {
+fn failed_servers_are_skipped_and_return() {
     let (server, mut backends) = group("upstream u { server %a% fail_timeout=1s; server %b%; }");
     assert_eq!(sequence(&server, 4), "abab");
     backends.remove(0);
     assert_eq!(sequence(&server, 4), "bbbb", "no request fails");
     server.wait_log("connect() failed (111: Connection refused) while connecting to upstream");
     let failures = server.error_log().matches("[error]").count();
-    assert_eq!(failures, 1, "a server that failed is not asked again at once");
+    assert_eq!(failures, 1, "a failed server is not retried at once");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn connections_to_the_group_are_kept() {
 #[test]
 fn a_kept_connection_that_died_costs_no_error() {
     let a = Backend::new(|seen| {
-        // Promises to keep the connection and closes it after the answer.
+        // Promises to keep the connection and closes it after the response.
         let _ = seen;
         Reply::Last(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())
     });
@@ -219,7 +219,7 @@ fn a_kept_connection_that_dies_under_a_request_costs_no_error() {
     let a = Backend::new(|_| {
         Reply::Custom(Box::new(|stream| {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-            // Takes the next request of the connection and leaves it unanswered.
+            // Reads the next request on the connection and closes.
             let _ = stream.read(&mut [0; 4096]);
         }))
     });

@@ -1,4 +1,4 @@
-//! map, geo, split_clients, and variables as such.
+//! map, geo, split_clients, and variables in general.
 
 use crate::harness::Server;
 
@@ -84,12 +84,12 @@ fn geo_and_split_clients() {
         assert_eq!(field(&format!("/?ip={ip}"), 1), answer, "{ip}");
     }
     assert_eq!(field("/", 2), "yes");
-    // Bit-equal with nginx: MurmurHash2 of the text.
+    // Equal to nginx: MurmurHash2 of the text.
     let split: String = (0..20).map(|n| field(&format!("/?s=client{n}"), 3)).collect();
     assert_eq!(split, SPLIT_OF_CLIENTS_0_TO_19);
 }
 
-/// What nginx gives for `client0` to `client19`.
+/// nginx's values for `client0` to `client19`.
 const SPLIT_OF_CLIENTS_0_TO_19: &str = "cccbabbbccacbabccacc";
 
 #[test]
@@ -148,7 +148,7 @@ fn request_variables() {
 }
 
 #[test]
-fn who_may_define_a_variable() {
+fn variables_may_be_redefined_as_in_nginx() {
     let ok = [
         "args",
         "limit_rate",
@@ -202,7 +202,7 @@ fn who_may_define_a_variable() {
 }
 
 #[test]
-fn a_variable_of_the_server_that_was_set_holds_what_was_set() {
+fn a_redefined_variable_has_the_set_value() {
     let server = Server::server(
         r#"
         location / { set $proxy_host own; set $ssl_protocol none; set $http_own mine;

@@ -1,4 +1,4 @@
-//! Certificates of a peer, of authorities and revocation lists: the whole check.
+//! Certificate verification: the peer's chain, trust anchors and revocation lists.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| weir_engine::tls::fuzz::certificates(data));

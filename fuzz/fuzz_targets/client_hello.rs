@@ -1,4 +1,4 @@
-//! A client hello, which is read before rustls gets it.
+//! A client hello, parsed before rustls gets it.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| weir_engine::tls::fuzz::client_hello(data));

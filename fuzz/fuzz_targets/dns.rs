@@ -1,4 +1,4 @@
-//! A response of a name server, over UDP and over TCP.
+//! A DNS response, over UDP and over TCP.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| weir_upstream::fuzz::dns_response(data));

@@ -1,4 +1,4 @@
-//! An answer of memcached, behind the key that was asked for.
+//! A response of memcached, for the requested key.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| weir_wire::memcached::fuzz::fuzz_answer(data));

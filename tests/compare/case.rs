@@ -1,92 +1,91 @@
-//! A case: a configuration, what stands behind it, and requests. `compare/README.md` has the form
-//! in which cases are written.
+//! A case: a configuration, its upstreams, and requests. `compare/README.md` describes the format.
 
 use std::collections::BTreeMap;
 
 use super::reason::Reason;
 use super::text::bytes;
 
-/// A configuration with everything that is asked of it.
+/// A configuration and its requests.
 #[derive(Debug, Default)]
 pub(crate) struct Case {
-    /// The file, without its ending.
+    /// The file's name without extension.
     pub(crate) theme: String,
-    /// What stands behind `===`.
+    /// The text after `===`.
     pub(crate) title: String,
-    /// The oldest nginx that can take part.
+    /// The oldest nginx version that can run it.
     pub(crate) needs: Option<Version>,
-    /// Lines for the main context, for `http { }`, and for the one server in it.
+    /// Lines for the main context, for `http { }`, and for its only server.
     pub(crate) conf: BTreeMap<&'static str, String>,
-    /// Files of the prefix.
+    /// Files in the prefix.
     pub(crate) files: Vec<(String, Vec<u8>)>,
-    /// Servers behind, by name.
+    /// Upstreams by name.
     pub(crate) upstreams: Vec<(String, Vec<Reply>)>,
-    /// What is asked, each on a connection of its own.
+    /// The exchanges, each on its own connection.
     pub(crate) exchanges: Vec<Exchange>,
-    /// What may differ that belongs to no exchange.
+    /// Declared differences outside of exchanges.
     pub(crate) reasons: Vec<Reason>,
-    /// What may differ in some exchange or other.
+    /// Declared differences of any exchange.
     pub(crate) everywhere: Vec<Reason>,
 }
 
-/// `1.31.5` as numbers.
+/// The numbers of a version such as `1.31.5`.
 pub(crate) type Version = [u32; 3];
 
-/// What an upstream does with a request.
+/// An upstream's reaction to a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reply {
-    /// Taken for requests whose first line holds this.
+    /// Selects requests whose first line contains this.
     pub(crate) key: String,
-    /// What it does, in order.
+    /// The actions, in order.
     pub(crate) acts: Vec<Act>,
 }
 
-/// One thing that an upstream does.
+/// An upstream's action.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     /// Sends bytes.
     Send(Vec<u8>),
-    /// Sends a 200 with this body, which is left out in answer to HEAD.
+    /// Sends a 200 with this body, or without it in response to HEAD.
     Ordinary(Vec<u8>),
-    /// Lets what was sent arrive by itself.
+    /// Waits so that earlier bytes arrive separately.
     Pause,
-    /// Answers before the body of the request was read.
+    /// Responds before the request body is read.
     Early,
     /// Closes the connection.
     Close,
-    /// Closes it with a reset.
+    /// Closes the connection with a reset.
     Reset,
-    /// Says nothing until the other side closes.
+    /// Waits until the other side closes.
     Hold,
-    /// Sends back what comes until the other side closes.
+    /// Echoes until the other side closes.
     Echo,
 }
 
-/// A connection and what is sent on it.
+/// A connection and the requests on it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exchange {
-    /// The line that begins it, which names it.
+    /// The line that starts it, which is its name.
     pub(crate) name: String,
-    /// What is written at once; the answers to one are read before the next is sent.
+    /// The turns; the responses to one are read before the next is sent.
     pub(crate) turns: Vec<Turn>,
     /// Options.
     pub(crate) options: BTreeMap<String, String>,
-    /// What may differ.
+    /// Declared differences.
     pub(crate) reasons: Vec<Reason>,
 }
 
-/// What is written at once.
+/// Requests that are written at once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Turn {
     /// The bytes.
     pub(crate) bytes: Vec<u8>,
-    /// For each request in it whether its answer has no body: it is HEAD.
+    /// For each request, whether its response has no body, because it is HEAD.
     pub(crate) heads: Vec<bool>,
-    /// Read until this comes, in place of whole answers.
+    /// Read until this text, instead of complete responses.
     pub(crate) wait: Option<String>,
 }
 
-/// The cases of a file.
+/// Parses the cases of a file.
 pub(crate) fn parse(theme: &str, text: &str) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     let mut section = String::new();
@@ -116,7 +115,7 @@ pub(crate) fn parse(theme: &str, text: &str) -> Vec<Case> {
     cases
 }
 
-/// Exchanges that begin alike are told apart by a number.
+/// Exchanges of the same name are numbered.
 fn name_apart(exchanges: &mut [Exchange]) {
     let mut seen = BTreeMap::new();
     for exchange in exchanges {
@@ -162,7 +161,7 @@ impl Case {
     }
 }
 
-/// Reads `1.31.5`.
+/// Parses `1.31.5`.
 pub(crate) fn parse_version(text: &str) -> Version {
     let mut numbers = text.trim().split('.').map(|number| number.parse().unwrap_or(0));
     std::array::from_fn(|_| numbers.next().unwrap_or(0))
@@ -259,7 +258,7 @@ fn exchanges(lines: &[&str]) -> Vec<Exchange> {
     exchanges
 }
 
-/// Takes `{a, b=c}` off the end of a line.
+/// Splits `{a, b=c}` off the end of a line.
 fn options(line: &str) -> (&str, BTreeMap<String, String>) {
     let found = line.strip_suffix('}').and_then(|line| line.rsplit_once(" {"));
     let Some((line, list)) = found else { return (line, BTreeMap::new()) };
@@ -281,7 +280,8 @@ fn turn(line: &str, details: &[&str], options: &BTreeMap<String, String>) -> Tur
     Turn { bytes, heads: vec![head; count], wait: options.get("wait").cloned() }
 }
 
-/// `GET /a` with lines for fields, and `= text` or `| text` for a body with or without its length.
+/// Parses `GET /a`, with lines for fields, and `= text` or `| text` for a body with or without its
+/// length.
 fn request(line: &str, details: &[&str], options: &BTreeMap<String, String>) -> Vec<u8> {
     let mut out = bytes(line, b"");
     let last = line.rsplit(' ').next().unwrap_or_default();

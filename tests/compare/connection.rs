@@ -1,4 +1,5 @@
-//! The client's side of an exchange: exactly the bytes of the case, and everything that comes back.
+//! The client's side of an exchange: sends exactly the case's bytes and records everything
+//! received.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
@@ -12,36 +13,36 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::case::{Exchange, Turn};
 
-/// How long a server may say nothing before the exchange goes on.
+/// The time of silence after which the exchange goes on.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The host that only the runner's own server has.
+/// The host name of the runner's own server.
 pub(crate) const PROBE_HOST: &str = "probe.invalid";
 
 const PROBE: &[u8] = b"GET / HTTP/1.1\r\nHost: probe.invalid\r\nConnection: close\r\n\r\n";
 
-/// What the runner's own server answers with.
+/// The response of the runner's own server.
 pub(crate) const PROBE_BODY: &str = "the connection was kept";
 
-/// The end of an exchange whose connection stays open without an answer.
+/// The mark of an exchange whose connection stays open without a response.
 pub(crate) const OPEN: &str = "open, and nothing comes";
 
-/// What came of an exchange.
+/// The result of an exchange.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// Every byte that was received, without the answer to the probe.
+    /// All received bytes except the response to the probe.
     pub(crate) received: Vec<u8>,
-    /// What became of the connection.
+    /// The state of the connection.
     pub(crate) end: &'static str,
     /// The client's port.
     pub(crate) port: u16,
 }
 
-/// Sends the turns of an exchange to a port, and tells what came back.
+/// Sends the turns of an exchange to a port and returns the result.
 ///
-/// `used` are the client's ports so far: none is taken twice, so that it names a connection.
-/// At the end a request for a server of the runner's own goes out. Whether its answer comes
-/// tells whether the connection was kept, and in step; no clock is needed for it.
+/// `used` holds the client's ports so far: none is reused, so that a port identifies a connection.
+/// At the end, a probe goes to the runner's own server. Its response shows whether the connection
+/// is open and in sync; no clock is needed.
 pub(crate) fn run(
     exchange: &Exchange,
     port: u16,
@@ -68,7 +69,7 @@ pub(crate) fn run(
     let mut received = connection.buffer;
     let end = match end {
         End::Open => OPEN,
-        // Which of both is a matter of what had arrived before.
+        // The choice between the two depends on timing.
         End::Closed | End::Reset => "closed",
         End::Left => "left",
         End::Probed => match probe_answer(&received) {
@@ -82,7 +83,7 @@ pub(crate) fn run(
     Ok(Outcome { received, end, port: client_port })
 }
 
-/// Where the answer to the probe begins.
+/// The offset of the response to the probe.
 fn probe_answer(received: &[u8]) -> Option<usize> {
     received.ends_with(PROBE_BODY.as_bytes()).then(|| {
         let status = b"HTTP/1.1 299";
@@ -111,23 +112,23 @@ fn connect(
     }
 }
 
-/// How an exchange ended.
+/// The end of an exchange.
 #[derive(PartialEq, Eq)]
 enum End {
-    /// No more came, and the connection is still there.
+    /// Nothing more arrived, and the connection is open.
     Open,
     Closed,
     Reset,
-    /// The client went away, as the case says.
+    /// The client closed, as specified.
     Left,
-    /// Everything was answered; the rest was read behind the probe.
+    /// Everything was answered; the rest was read after the probe.
     Probed,
 }
 
 struct Connection {
     stream: Stream,
     buffer: Vec<u8>,
-    /// Up to here answers are whole.
+    /// The length of the complete responses.
     position: usize,
 }
 
@@ -172,7 +173,7 @@ impl Connection {
                     let _ = self.stream.write_all(&[*byte]);
                 }
             } else {
-                // The server may answer and close before it has taken everything.
+                // The server may respond and close before it has read everything.
                 let _ = self.stream.write_all(&turn.bytes);
             }
             if options.contains_key("leave") {
@@ -200,7 +201,7 @@ impl Connection {
         }
     }
 
-    /// Reads an answer to each request of a turn.
+    /// Reads a response to each request of a turn.
     fn answers(&mut self, turn: &Turn) -> Result<(), End> {
         if let Some(text) = &turn.wait {
             let from = self.position;
@@ -219,7 +220,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads one answer; `false` when it was an interim one.
+    /// Reads a response; returns `false` for an interim one.
     fn answer(&mut self, to_head: bool) -> Result<bool, End> {
         let start = self.position;
         let end = loop {
@@ -329,7 +330,7 @@ impl Connection {
     }
 }
 
-/// Takes every certificate: what is compared is what is said behind it.
+/// Accepts every certificate: only the content is compared.
 #[derive(Debug)]
 struct Anybody(Arc<rustls::crypto::CryptoProvider>);
 

@@ -1,8 +1,8 @@
-//! Configurations of other people: `cargo xtask compare --corpus PATH` runs each folder of a collection
-//! that nginx can serve from, and sends requests made from what the configuration says.
+//! The corpus: `cargo xtask compare --corpus PATH` runs each configuration of a collection that
+//! nginx can serve, and sends requests derived from it.
 //!
-//! Each side of a case runs in namespaces of its own (`sandbox`), so any address and port is free.
-//! The runner starts itself in there with [`ALONE`], and reads what was seen from its output.
+//! Each side of a case runs in its own namespaces (`sandbox`), so all addresses and ports are free.
+//! The runner executes itself there with [`ALONE`] and reads the results from its output.
 
 #[path = "corpus/dump.rs"]
 mod dump;
@@ -23,28 +23,28 @@ use super::reason::Reason;
 use super::side::Seen;
 use crate::harness::Directory;
 
-/// The argument by which the runner starts itself in the namespaces of one side of a case.
+/// The argument that runs one side of a case inside its namespaces.
 pub(crate) const ALONE: &str = "--alone";
 
-/// Cases at once.
+/// The number of concurrent cases.
 const AT_ONCE: usize = 3;
 
-/// What may differ, told by a directive of the configuration and by words of both answers.
+/// Expected differences, by a directive of the configuration and words of both responses.
 const REASONS: &str = include_str!("corpus/reasons.txt");
 
-/// What came of a collection.
+/// The results of a collection.
 #[derive(Debug, Default)]
 struct Count {
     /// Cases that nginx serves.
     cases: usize,
-    /// Cases that nginx refuses, or that pass requests to themselves.
+    /// Cases that nginx rejects, or that proxy to themselves.
     refused: usize,
     exchanges: usize,
     expected: usize,
     failures: usize,
 }
 
-/// Runs every case of a collection, which is a folder or an archive of folders with an `nginx.conf` each.
+/// Runs all cases of a collection: a folder or archive of folders with an `nginx.conf` each.
 pub(crate) fn run(
     sides: &Sides,
     collection: &Path,
@@ -84,7 +84,7 @@ pub(crate) fn run(
     if count.failures == 0 { Ok(()) } else { Err("it is not as expected".to_owned()) }
 }
 
-/// Runs one side, in the namespaces that were made for it.
+/// Runs one side inside its namespaces.
 pub(crate) fn alone(arguments: &[String]) -> Result<(), String> {
     match arguments {
         [folder, binary, nginx] => {
@@ -96,16 +96,16 @@ pub(crate) fn alone(arguments: &[String]) -> Result<(), String> {
 
 /// A difference that is expected in any case.
 struct Known {
-    /// The directives of which the configuration has one.
+    /// The directives, of which the configuration contains one.
     directives: Vec<String>,
-    /// What is part of the answer of nginx, and of Weir's.
+    /// Parts of nginx's and Weir's responses.
     nginx: String,
     weir: String,
     reason: Reason,
 }
 
 impl Known {
-    /// Reads `DIRECTIVES | NGINX | WEIR | aspects: reason`.
+    /// Parses `DIRECTIVES | NGINX | WEIR | aspects: reason`.
     fn parse(line: &str) -> Option<Self> {
         let mut parts = line.splitn(4, '|').map(str::trim).filter(|_| !line.starts_with('#'));
         let directives = parts.next()?.split(' ').map(str::to_owned).collect();
@@ -121,9 +121,9 @@ impl Known {
     }
 }
 
-/// What one case came to.
+/// The result of a case.
 enum Outcome {
-    /// nginx does not serve it, or serves it to itself.
+    /// nginx does not serve it, or proxies it to itself.
     Refused,
     Asked {
         exchanges: usize,
@@ -149,7 +149,7 @@ fn judge(outcome: Outcome, reasons: &[Known], count: &mut Count) {
     }
 }
 
-/// The folders with a configuration whose names hold one of the words.
+/// The folders with a configuration whose names contain one of the words.
 fn folders(
     collection: &Path,
     scratch: &Directory,
@@ -209,7 +209,7 @@ fn failed(output: &str) -> BTreeMap<String, Seen> {
     [("-".to_owned(), [("run", output.to_owned())].into())].into()
 }
 
-/// What was seen of a side, by the names of the exchanges.
+/// The observations of a side, by exchange.
 #[derive(Default)]
 struct Report {
     directives: Vec<String>,
@@ -217,14 +217,14 @@ struct Report {
     seen: BTreeMap<String, Seen>,
 }
 
-/// Heads of what the runner prints in the namespaces: they begin lines, and text is indented.
+/// Headings of the output in the namespaces: they start lines, and text is indented.
 const DIRECTIVES: &str = "directives ";
 const EXCHANGE: &str = "exchange ";
 const RESPONSE: &str = "response";
 const CONNECTION: &str = "connection ";
 
 impl Report {
-    /// Reads what [`sandbox::alone`] has printed; None where it was not served.
+    /// Parses the output of [`sandbox::alone`]; `None` if the case was not served.
     fn parse(text: &str) -> Option<Self> {
         let mut report = Self::default();
         let mut seen: Option<&mut Seen> = None;
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn known_differences_are_told_by_both_answers() {
+    fn known_differences_match_both_responses() {
         let known =
             Known::parse("x_pass y_pass | HTTP/1.1 502 | HTTP/1.1 500 | response: So.").unwrap();
         let difference = |nginx: &str| Difference {

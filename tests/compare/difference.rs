@@ -1,4 +1,4 @@
-//! What differs between both sides of a case.
+//! The differences between both sides of a case.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use super::case::{Case, Version};
 use super::side::{self, Outcome, Seen};
 
-/// Something that is not the same on both sides.
+/// A difference between both sides.
 #[derive(Debug)]
 pub(crate) struct Difference {
     /// Theme, title and exchange.
     pub(crate) name: String,
-    /// The exchange; `None` for what belongs to none.
+    /// The exchange; `None` outside of exchanges.
     pub(crate) exchange: Option<usize>,
     pub(crate) aspect: String,
     pub(crate) nginx: String,
@@ -40,7 +40,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// How many lines are the same at the beginning and at the end.
+/// The numbers of equal lines at the start and the end.
 fn common(one: &[&str], other: &[&str]) -> (usize, usize) {
     let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
     let (one, other) = (&one[same..], &other[same..]);
@@ -48,16 +48,16 @@ fn common(one: &[&str], other: &[&str]) -> (usize, usize) {
     (same, rest)
 }
 
-/// Whoever takes part.
+/// Both sides of a comparison.
 #[derive(Debug)]
 pub(crate) struct Sides {
     pub(crate) nginx: PathBuf,
     pub(crate) weir: PathBuf,
-    /// Of nginx.
+    /// nginx's version.
     pub(crate) version: Version,
 }
 
-/// Runs a case on both sides at the same time.
+/// Runs a case on both sides simultaneously.
 pub(crate) fn of(sides: &Sides, case: &Case, all: bool) -> Vec<Difference> {
     let run = |binary: &Path| {
         let outcome =
@@ -94,7 +94,7 @@ fn failed(panic: &(dyn std::any::Any + Send)) -> Outcome {
     Outcome { exchanges: Vec::new(), rest }
 }
 
-/// Adds each aspect that is not the same.
+/// Adds a difference for each aspect that is not equal.
 pub(crate) fn compare(
     name: &str,
     exchange: Option<usize>,

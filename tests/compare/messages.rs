@@ -1,14 +1,14 @@
-//! HTTP messages as they are compared: what must vary is evened out, everything else stays.
+//! HTTP messages in comparable form: necessary variations are normalized, everything else is kept.
 
 use std::io::Read;
 
 use super::text::show;
 
-/// Bodies beyond this are told by their length and a sum.
+/// Longer bodies are shown as length and checksum.
 const LONGEST: usize = 6000;
 
-/// Renders the messages of a connection. Heads are shown as they came. Chunks are joined, as
-/// their boundaries depend on what arrives when, and what is compressed is shown as it was before.
+/// Renders the messages of a connection. Heads are shown as received. Chunks are joined, since
+/// their boundaries depend on timing, and compressed bodies are shown decompressed.
 pub(crate) fn render(bytes: &[u8], heads: &[bool]) -> String {
     let mut out = String::new();
     let mut rest = bytes;
@@ -30,7 +30,7 @@ pub(crate) fn render(bytes: &[u8], heads: &[bool]) -> String {
     out
 }
 
-/// Renders the body that a head tells of, and gives what follows it.
+/// Renders the body that a head describes and returns the bytes after it.
 fn body<'a>(head: &str, body: &'a [u8], out: &mut String) -> &'a [u8] {
     let field = |name: &str| {
         let rest = head.split(&format!("\r\n{name}:")).nth(1)?;
@@ -61,7 +61,7 @@ fn body<'a>(head: &str, body: &'a [u8], out: &mut String) -> &'a [u8] {
     rest
 }
 
-/// Joins chunks that are written in the plainest way; tells how they end and what follows.
+/// Joins chunks of the plainest form; returns their end and the bytes after it.
 fn chunks(body: &[u8]) -> (Vec<u8>, String, &[u8]) {
     let mut joined = Vec::new();
     let mut rest = body;

@@ -1,24 +1,24 @@
-//! Why something may differ, as it is written beside a request: `~ response: reason`.
+//! Declared differences, as written next to a request: `~ response: reason`.
 
 use super::case::{Version, parse_version};
 
-/// What the reason of a known fault begins with.
+/// The prefix of a known fault's reason.
 const PENDING: &str = "pending: ";
 
-/// A difference that is expected, and why.
+/// An expected difference with its reason.
 #[derive(Clone, Debug)]
 pub(crate) struct Reason {
-    /// What differs; `*` for everything.
+    /// The differing aspect; `*` for all.
     aspects: Vec<String>,
-    /// The versions of nginx that differ, as in `<1.25` and `>=1.25`; empty for all.
+    /// The nginx versions that differ, such as `<1.25` and `>=1.25`; empty for all.
     versions: String,
-    /// A sentence of `docs/differences.md`; for versions that are older than the one that
-    /// is followed, what they do; `pending:` and what is wrong for a fault that is known.
+    /// A sentence of `docs/differences.md`; for older nginx versions, their behaviour; for a known
+    /// fault, `pending:` and its description.
     why: String,
 }
 
 impl Reason {
-    /// Reads what stands behind the `~`.
+    /// Parses the text after `~`.
     pub(crate) fn parse(text: &str) -> Self {
         let text = text.trim();
         let (versions, text) = match text.split_once(' ') {
@@ -30,12 +30,12 @@ impl Reason {
         Self { aspects, versions: versions.to_owned(), why: why.to_owned() }
     }
 
-    /// Whether it speaks of this aspect.
+    /// Whether it covers this aspect.
     pub(crate) fn covers(&self, aspect: &str) -> bool {
         self.aspects.iter().any(|one| one == "*" || one == aspect)
     }
 
-    /// Whether it speaks of this nginx.
+    /// Whether it covers this nginx version.
     pub(crate) fn holds(&self, version: Version) -> bool {
         if let Some(limit) = self.versions.strip_prefix(">=") {
             version >= parse_version(limit)
@@ -46,12 +46,12 @@ impl Reason {
         }
     }
 
-    /// Whether it is a fault that is known.
+    /// Whether it is a known fault.
     pub(crate) fn is_pending(&self) -> bool {
         self.why.starts_with(PENDING)
     }
 
-    /// Whether the page about differences names it, if it has to.
+    /// Whether the page of differences contains it, if required.
     pub(crate) fn is_named_by(&self, page: &str) -> bool {
         let even = |text: &str| {
             let text = text.replace(['`', '*'], "").to_ascii_lowercase();
@@ -61,7 +61,7 @@ impl Reason {
         old || self.is_pending() || even(page).contains(&even(&self.why))
     }
 
-    /// The reason itself.
+    /// The reason.
     pub(crate) fn why(&self) -> &str {
         &self.why
     }

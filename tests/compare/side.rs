@@ -1,4 +1,4 @@
-//! One side: a server that runs a case, and everything that can be seen of it.
+//! One side of a comparison: a server that runs a case, and all observations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,24 +11,24 @@ use super::text::show;
 use super::upstream::Upstream;
 use crate::harness::{Certificate, Directory, Server, Signal, until};
 
-/// What can be seen of an exchange, as text, by aspect.
+/// The observations of an exchange, as text by aspect.
 pub(crate) type Seen = BTreeMap<&'static str, String>;
 
-/// What was seen of a case.
+/// The observations of a case.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// For each exchange.
+    /// By exchange.
     pub(crate) exchanges: Vec<Seen>,
-    /// What belongs to none: logs of the case's own, messages without a connection.
+    /// Outside of exchanges: the case's own logs, messages without a connection.
     pub(crate) rest: Seen,
 }
 
-/// When every file was changed last.
+/// The modification time of all files.
 const CHANGED: Duration = Duration::from_secs(1_000_000_000);
 
-/// The variables of the log, which is shown with a line for each. The first two say which connection
-/// a line belongs to and are not compared; `bytes` depends on chunks and compression and is compared
-/// where there are none.
+/// The variables of the log, shown one per line. The first two identify the connection of a line
+/// and are not compared; `bytes` depends on chunks and compression, and is compared only without
+/// them.
 const LOG: &str = r#"log_format compare escape=json '$realip_remote_port:$server_port $connection '
     'remote=$remote_addr|user=$remote_user|request=$request|status=$status|'
     'bytes=$body_bytes_sent,$bytes_sent|length=$request_length|method=$request_method|uri=$uri|'
@@ -41,7 +41,7 @@ const LOG: &str = r#"log_format compare escape=json '$realip_remote_port:$server
     access_log %dir%/compare.log compare;
 "#;
 
-/// Runs a case on a binary.
+/// Runs a case with a binary.
 pub(crate) fn run(binary: &Path, version: Version, case: &Case) -> Outcome {
     let conf = conf(case, version);
     let upstreams: Vec<(&str, Upstream)> = case
@@ -90,13 +90,13 @@ pub(crate) fn run(binary: &Path, version: Version, case: &Case) -> Outcome {
     outcome
 }
 
-/// nginx whose requests to upstreams differ in the order of fields and in `Connection: close`, and
-/// that keeps no connections by itself.
+/// The nginx versions whose upstream requests differ in field order and `Connection: close`, and
+/// which keep no connections by default.
 fn is_old(version: Version) -> bool {
     version < [1, 30, 0]
 }
 
-/// The whole configuration, with a server of the runner's own on each address.
+/// The complete configuration, with the runner's own server on each address.
 fn conf(case: &Case, version: Version) -> String {
     let part = |name| case.conf.get(name).map_or("", String::as_str);
     let server = match part("server") {
@@ -109,7 +109,7 @@ fn conf(case: &Case, version: Version) -> String {
     } else {
         ""
     };
-    // Without it, older ones say 1.0 to upstreams where newer ones say 1.1.
+    // Without it, older versions send HTTP/1.0 to upstreams and newer ones 1.1.
     let http_version = if is_old(version) { "proxy_http_version 1.0;" } else { "" };
     let listens: String = listens(&text).map(|address| format!("listen {address}; ")).collect();
     format!(
@@ -130,7 +130,7 @@ server {{ {listens} server_name {PROBE_HOST}; access_log off; {certificate}
     )
 }
 
-/// The addresses that a configuration listens on, each once, with `ssl` and the like.
+/// The distinct addresses that a configuration listens on, with `ssl` and other parameters.
 fn listens(conf: &str) -> impl Iterator<Item = &str> {
     let mut known = Vec::new();
     conf.split("listen ").skip(1).filter_map(move |rest| {
@@ -154,7 +154,7 @@ fn certificate(directory: &Directory) {
     Certificate::self_signed(directory, "cert", "localhost");
 }
 
-/// Gives every file the same time, as ETags and listings tell it.
+/// Gives every file the same time, since ETags and listings contain it.
 fn age(path: &Path) {
     if path.is_dir() {
         let entries = std::fs::read_dir(path).unwrap();
@@ -165,7 +165,7 @@ fn age(path: &Path) {
     let _ = file.set_modified(changed);
 }
 
-/// Runs an exchange; gives the ports of both ends with what was seen.
+/// Runs an exchange and returns both ports with the observations.
 fn ask(
     exchange: &Exchange,
     server: &Server,
@@ -198,7 +198,7 @@ fn ask(
     for (name, upstream) in upstreams {
         for request in upstream.take() {
             let cut = if request.whole { "" } else { " (cut off)" };
-            // Numbers would tell a difference again with each request that follows it.
+            // Numbers would repeat a difference for each following request.
             let new = if request.first { "new" } else { "kept" };
             let text = render(&request.bytes, &[]);
             requests.push(format!("{name}, {new} connection{cut}:\n{text}"));
@@ -211,7 +211,7 @@ fn ask(
     (format!("{}:{port}", outcome.port), seen)
 }
 
-/// Takes away what differs between nginx now and then in all requests to upstreams.
+/// Removes the differences between nginx versions in all upstream requests.
 fn forgive(seen: &mut Seen) {
     if let Some(text) = seen.get_mut("upstream") {
         let requests = text.split("\n\n").map(|request| {
@@ -230,7 +230,7 @@ fn forgive(seen: &mut Seen) {
     }
 }
 
-/// Logs that the case itself writes, below `logs/`.
+/// The logs that the case itself configures, below `logs/`.
 fn own_logs(directory: &Directory, names: &Names) -> Seen {
     let text = |path: PathBuf| show(&std::fs::read(path).unwrap_or_default());
     let logs = std::fs::read_dir(directory.join("logs")).into_iter().flatten();
@@ -240,7 +240,7 @@ fn own_logs(directory: &Directory, names: &Names) -> Seen {
     [("own log", text)].into()
 }
 
-/// What is called otherwise on each side: ports and folders.
+/// Values that differ on each side: ports and folders.
 #[derive(Clone, Debug, Default)]
 struct Names(Vec<(String, String)>);
 
@@ -249,7 +249,7 @@ impl Names {
         self.0.push((value, name.to_owned()));
     }
 
-    /// The text with names for values, and without times and versions.
+    /// Replaces values by names and removes times and versions.
     fn even_out(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (value, name) in &self.0 {
@@ -259,7 +259,7 @@ impl Names {
     }
 }
 
-/// The text without times, versions and numbers that are made up.
+/// Removes times, versions and random numbers.
 pub(crate) fn even_out(text: &str) -> String {
     let mut text = text.to_owned();
     let boundary = text.split_once("boundary=").map(|(_, rest)| {
@@ -286,7 +286,7 @@ pub(crate) fn even_out(text: &str) -> String {
     lines.collect()
 }
 
-/// `nginx/1.22.1` without its number.
+/// Removes the version from `nginx/1.22.1`.
 fn version(line: &str) -> String {
     let Some((before, after)) = line.split_once("nginx/1.") else { return line.to_owned() };
     let after = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
@@ -295,9 +295,9 @@ fn version(line: &str) -> String {
 
 /// The lines of both logs.
 struct Lines {
-    /// The ports of both ends, and the rest of the line.
+    /// Both ports, and the rest of the line.
     access: Vec<(String, String)>,
-    /// The connection and the rest of the line.
+    /// The connection, and the rest of the line.
     error: Vec<(Option<String>, String)>,
 }
 
@@ -315,7 +315,7 @@ impl Lines {
         }
     }
 
-    /// Moves the lines of the connection between these ports to what was seen of it.
+    /// Moves the lines of a connection, by its ports, to the exchange's observations.
     fn assign(&mut self, ports: &str, seen: &mut Seen) {
         let client = ports.split(':').next().unwrap_or_default();
         let mut access = String::new();
@@ -360,14 +360,14 @@ impl Lines {
     }
 }
 
-/// Byte counts are not compared where they depend on chunks or compression.
+/// Byte counts are not compared if they depend on chunks or compression.
 fn without_sizes(line: &str, response: &str) -> String {
     let varies = response.contains("\n[chunked: ") || response.contains("[gzip");
     let fields = line.split('|').filter(|field| !(varies && field.starts_with("bytes=")));
     fields.collect::<Vec<_>>().join("\n")
 }
 
-/// `[level] message` of a line, and the number of the connection that it is about.
+/// Splits a line into `[level] message` and the number of its connection.
 fn error_line(line: &str) -> (Option<String>, String) {
     let Some((level, rest)) = line.split_once(" [").and_then(|(_, rest)| rest.split_once("] "))
     else {

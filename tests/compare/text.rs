@@ -1,9 +1,9 @@
-//! Bytes as they are written in a file of cases, and as they are printed.
+//! The notation of bytes in files of cases and in the output.
 
 use std::fmt::Write;
 
-/// The bytes that a line stands for: `\r`, `\n`, `\t`, `\0`, `\\` and `\xHH` are escapes, and each
-/// line ends as `end` says, unless its last character is a backslash.
+/// Decodes a line: `\r`, `\n`, `\t`, `\0`, `\\` and `\xHH` are escapes, and each line ends with `end`,
+/// unless its last character is a backslash.
 pub(crate) fn bytes(line: &str, end: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = line.bytes();
@@ -31,7 +31,7 @@ pub(crate) fn bytes(line: &str, end: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Bytes as lines of text: CRLF ends a line, everything else that is not printable is escaped.
+/// Shows bytes as lines of text: CRLF ends a line, other unprintable bytes are escaped.
 pub(crate) fn show(bytes: &[u8]) -> String {
     let mut out = String::new();
     let mut at = 0;
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_what_is_sent() {
+    fn written_bytes_are_sent() {
         assert_eq!(bytes(r"a\x00\tb", b"\r\n"), b"a\0\tb\r\n");
         assert_eq!(bytes(r"a\", b"\r\n"), b"a");
         assert_eq!(show(b"a\r\nb\n\x80\\"), "a\nb\\n\n\\x80\\\\");

@@ -1,4 +1,4 @@
-//! A server behind both sides: it does what a case says, and keeps every byte that it got.
+//! An upstream of both sides: reacts as specified and records all received bytes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,18 +11,18 @@ use rustix::net::sockopt;
 use super::case::{Act, Reply};
 use crate::harness::PATIENCE;
 
-/// How long a piece has to arrive before the next is sent. Nothing is decided by it: where the
-/// pieces arrive together, the outcome must be the same.
+/// The time for a piece to arrive before the next is sent. The result must not depend on it: it is
+/// the same if the pieces arrive together.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What came on a connection.
+/// Data received on a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
-    /// It is the first on its connection.
+    /// It is the first of its connection.
     pub(crate) first: bool,
-    /// A request as it was received, or what came of one.
+    /// A received request, or the event instead of one.
     pub(crate) bytes: Vec<u8>,
-    /// It was whole.
+    /// The request was complete.
     pub(crate) whole: bool,
 }
 
@@ -35,12 +35,12 @@ struct Shared {
 /// A running upstream.
 pub(crate) struct Upstream {
     shared: Arc<Shared>,
-    /// Where it listens.
+    /// The listening address.
     pub(crate) port: u16,
 }
 
 impl Upstream {
-    /// Starts one on a port of its own.
+    /// Starts an upstream on a port of its own.
     pub(crate) fn start(replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -59,12 +59,12 @@ impl Upstream {
         Self { shared, port }
     }
 
-    /// How many requests have come since the last [`Self::take`].
+    /// The number of requests since the last [`Self::take`].
     pub(crate) fn count(&self) -> usize {
         self.shared.seen.lock().unwrap().len()
     }
 
-    /// What has come since it was last asked.
+    /// The data received since the last call.
     pub(crate) fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut self.shared.seen.lock().unwrap())
     }
@@ -102,7 +102,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
             return;
         }
         if early {
-            // How much of the body still comes is nobody's promise.
+            // The amount of body that still arrives depends on timing.
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
             return;
         }
@@ -119,7 +119,7 @@ fn reply(replies: &[Reply], request: &[u8]) -> Reply {
     })
 }
 
-/// Does what the reply says; `false` when the connection is over.
+/// Performs a reply; returns `false` when the connection is over.
 fn perform(stream: &mut TcpStream, acts: &[Act], is_head: bool) -> bool {
     for act in acts {
         match act {
@@ -162,7 +162,7 @@ fn perform(stream: &mut TcpStream, acts: &[Act], is_head: bool) -> bool {
     true
 }
 
-/// A 200 with this body.
+/// A 200 response with this body.
 fn ordinary(body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head =
@@ -170,10 +170,10 @@ fn ordinary(body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// What has come on a connection: whole requests are cut off it.
+/// Received data, from which complete requests are removed.
 struct Input {
     buffer: Vec<u8>,
-    /// How much of the buffer belongs to the request at its beginning.
+    /// The length of the first request in the buffer.
     taken: usize,
 }
 
@@ -184,7 +184,7 @@ impl Input {
         self.buffer.drain(..taken).collect()
     }
 
-    /// Reads to the end of a head, which is one line where memcached is asked.
+    /// Reads a head, which for memcached is a single line.
     fn head(&mut self, stream: &mut TcpStream) -> Option<()> {
         loop {
             let end: &[u8] = match self.buffer.starts_with(b"get ") {
@@ -199,7 +199,7 @@ impl Input {
         }
     }
 
-    /// Reads to the end of the body that the head tells of.
+    /// Reads the body that the head describes.
     fn body(&mut self, stream: &mut TcpStream) -> Option<()> {
         let head = String::from_utf8_lossy(&self.buffer[..self.taken]).to_ascii_lowercase();
         if head.contains("\r\ntransfer-encoding:") {

@@ -1,13 +1,13 @@
-//! Broken requests by the thousand: none may hold a connection past its timeout.
+//! Thousands of malformed requests: none may hold a connection beyond its timeout.
 
 use std::time::{Duration, Instant};
 
 use crate::harness::{Backend, Client, Server, children};
 
-/// How many mutations are sent; `WEIR_TESTS_MUTATIONS` asks for more.
+/// The number of mutations; `WEIR_TESTS_MUTATIONS` raises it.
 const MUTATIONS: usize = 10_000;
 
-/// Connections open at once: what a plain user's limit of descriptors leaves room for.
+/// The number of open connections, within a plain user's descriptor limit.
 const AT_ONCE: usize = 200;
 
 const VALID: &[u8] = b"POST /path/%61?q=1&r=%20 HTTP/1.1\r\nHost: a.test\r\nUser-Agent: x\r\n\
@@ -18,11 +18,11 @@ const CONF: &str =
     "client_header_timeout 300ms; client_body_timeout 300ms; keepalive_timeout 300ms;
     lingering_timeout 300ms; location / { proxy_pass http://%backend%; }";
 
-/// Longest time from the first byte to the end of the connection; each stage above may take
-/// its time limit, and the machine may be busy.
+/// The maximum time from the first byte to the end of the connection; each stage above may take its
+/// limit, and the machine may be busy.
 const END: Duration = Duration::from_secs(15);
 
-/// splitmix64: small, seeded, and good enough to pick bytes.
+/// splitmix64: small, seeded, and good enough for choosing bytes.
 struct Random(u64);
 
 impl Random {
@@ -43,7 +43,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// One to four small changes of the valid request.
+/// Applies one to four small changes to the valid request.
 fn mutate(random: &mut Random) -> Vec<u8> {
     const INTERESTING: &[u8] = b"\r\n\0 \t:;,%/?#\x01\x7f\x80\xff0f\"";
     let mut bytes = VALID.to_vec();
@@ -66,7 +66,7 @@ fn mutate(random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// Sends each request on a connection of its own, and waits for the end of all of them.
+/// Sends each request on its own connection and waits for the end of all.
 fn send_all(server: &Server, requests: &[Vec<u8>]) {
     let started = Instant::now();
     let clients: Vec<Client> = requests
@@ -101,7 +101,7 @@ fn mutated_requests_end_in_time() {
     let count = number("WEIR_TESTS_MUTATIONS").map_or(MUTATIONS, |count| count as usize);
     let backend = Backend::text("ok");
     let server = Server::server(CONF).set("backend", backend.address()).start();
-    // Only what answers has surely been started.
+    // Workers are certain to be running only once a request is answered.
     assert_eq!(server.get("/").status, 200);
     let workers = children(server.pid());
     let mut random = Random(seed);
@@ -110,5 +110,5 @@ fn mutated_requests_end_in_time() {
         send_all(&server, batch);
     }
     assert_eq!(server.get("/").status, 200);
-    assert_eq!(children(server.pid()), workers, "the worker has lived through it");
+    assert_eq!(children(server.pid()), workers, "the worker has survived");
 }

@@ -4,7 +4,7 @@ use crate::harness::Seen;
 
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
-/// What a row sends.
+/// The bytes of a row.
 pub(super) fn bytes(id: &str, stimulus: &str) -> Vec<u8> {
     match id.as_bytes()[0] {
         b'S' => smuggling(id),
@@ -16,7 +16,7 @@ pub(super) fn bytes(id: &str, stimulus: &str) -> Vec<u8> {
     }
 }
 
-/// A head with these lines, each ending in CRLF, and what follows it.
+/// A head with these lines, each ending in CRLF, followed by a body.
 fn get(line: &str, lines: &str) -> Vec<u8> {
     format!("{line}\r\nHost: a.test\r\n{lines}\r\n").into_bytes()
 }
@@ -25,17 +25,17 @@ fn post(lines: &str, rest: &str) -> Vec<u8> {
     [get("POST / HTTP/1.1", lines), rest.as_bytes().to_vec()].concat()
 }
 
-/// A wrong Content-Length in front of a body and a request to be smuggled.
+/// A wrong Content-Length, a body and a request to smuggle.
 fn length(line: &str) -> Vec<u8> {
     post(&format!("{line}\r\n"), &format!("hello{SMUGGLED}"))
 }
 
-/// A wrong Transfer-Encoding beside a right length.
+/// A wrong Transfer-Encoding next to a correct length.
 fn coding(lines: &str) -> Vec<u8> {
     post(&format!("{lines}\r\nContent-Length: 5\r\n"), "0\r\n\r\n")
 }
 
-/// The same without the length: the coding alone decides.
+/// A wrong Transfer-Encoding without a length: only the coding counts.
 fn coding_alone(lines: &str) -> Vec<u8> {
     post(&format!("{lines}\r\n"), &format!("0\r\n\r\n{SMUGGLED}"))
 }
@@ -243,7 +243,7 @@ fn trust(id: &str) -> Vec<u8> {
     }
 }
 
-/// What else must hold for what the backend saw, or why it does not.
+/// An additional requirement on the request at the backend; returns the violation, if any.
 pub(super) fn check(id: &str, seen: &[Seen]) -> Option<String> {
     let seen = seen.first()?;
     let absent =

@@ -1,10 +1,9 @@
-//! Weir, nginx, HAProxy and Pingora in front of the same backend, one after the other, round after
-//! round.
+//! Weir, nginx, HAProxy and Pingora in front of the same backend, in alternating rounds.
 //!
-//! Each is started afresh in every round, on the same core. Measured are CPU time per request over
-//! all its threads and processes (the load generator does not count), the share of user space,
-//! requests per second, latency at half load, and memory per idle connection. `bench/README.md`
-//! says how to read the table.
+//! Each is restarted in every round, on the same core. Measured are CPU time per request over all
+//! its threads and processes (without the load generator), the share of user space, requests per
+//! second, latency at half load, and memory per idle connection. `bench/README.md` explains the
+//! table.
 
 mod account;
 mod load;
@@ -32,40 +31,40 @@ use workload::{Load, WORKLOADS, Workload};
 use crate::server::Server;
 use crate::{Failure, cargo, packages, release};
 
-/// How often each side is measured.
+/// The default number of rounds.
 const ROUNDS: usize = 5;
 
-/// How often nginx may show its most; what else runs on the machine can only lower it.
+/// The number of attempts to find nginx's maximum; other load on the machine can only lower it.
 const ATTEMPTS: usize = 3;
 
-/// What one round of one side gave, column by column.
+/// The values of one side in one round, by column.
 type Round = Vec<f64>;
 
-/// What was asked for.
+/// The command line.
 #[derive(Debug)]
 struct Order {
     rounds: usize,
     workloads: Vec<&'static Workload>,
-    /// How the names of the sides begin that take part; all do if there are none.
+    /// Prefixes of the names of the sides that take part; empty for all.
     sides: Vec<String>,
     pace: Pace,
     save: bool,
 }
 
 impl Order {
-    /// The sides that take part; each name that was given must be there.
+    /// The sides that take part; each given name must match one.
     fn choose(&self, all: impl IntoIterator<Item = Side>) -> Result<Vec<Side>, Failure> {
         let is_it = |side: &Side, wanted: &str| side.name.to_lowercase().starts_with(wanted);
         let all: Vec<Side> = all.into_iter().collect();
         if let Some(nobody) = self.sides.iter().find(|name| !all.iter().any(|s| is_it(s, name))) {
-            return Err(format!("--only=: {nobody} is no side of the table"));
+            return Err(format!("--only=: {nobody} matches no side of the table"));
         }
         let wanted = |side: &Side| self.sides.iter().any(|name| is_it(side, name));
         Ok(all.into_iter().filter(|side| self.sides.is_empty() || wanted(side)).collect())
     }
 }
 
-/// Measures, and prints tables of medians.
+/// Runs the measurements and prints tables of medians.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     if arguments.contains(&"--list") {
         for workload in WORKLOADS {
@@ -116,11 +115,11 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     if failed.is_empty() { Ok(()) } else { Err(format!("not measured:\n{failed}")) }
 }
 
-/// Hands over to an optimised build of this program: the TLS of the generators is what would
-/// be measured otherwise.
+/// Switches to an optimised build of this program: otherwise the TLS of the generators would be
+/// measured.
 fn optimised(arguments: &[&str]) -> Result<(), Failure> {
     let mut command = cargo::cargo(&["run", "--quiet", "--release", "--package", "xtask", "--"]);
-    // It takes this process's place, so that a signal reaches it.
+    // It replaces this process, so that signals reach it.
     let error = command.arg("bench").args(arguments).exec();
     Err(format!("cargo: {error}"))
 }
@@ -159,7 +158,7 @@ fn order(arguments: &[&str]) -> Result<Order, Failure> {
             _ => match (argument.parse(), WORKLOADS.iter().find(|row| row.name == argument)) {
                 (Ok(rounds), _) if rounds > 0 => order.rounds = rounds,
                 (_, Some(workload)) => order.workloads.push(workload),
-                _ => return Err(format!("{argument} is no workload; see bench --list")),
+                _ => return Err(format!("{argument} is not a workload; see bench --list")),
             },
         }
     }
@@ -169,7 +168,7 @@ fn order(arguments: &[&str]) -> Result<Order, Failure> {
     Ok(order)
 }
 
-/// All rounds of a workload. A side that fails is left out from then on.
+/// Runs all rounds of a workload. A side that fails is skipped from then on.
 fn compare<'a>(
     stage: &Stage,
     sides: &'a [Side],
@@ -191,7 +190,7 @@ fn compare<'a>(
                 Err(failure) => row.fail(round, failure),
             }
         }
-        // What else the machine does changes from second to second, so turns are short.
+        // The machine's other load varies within seconds, so turns are short.
         for _ in 0..order.pace.of(workload).0 {
             for (row, server, turns) in &mut servers {
                 match load::measure(stage, server, workload, &order.pace) {
@@ -212,7 +211,7 @@ fn compare<'a>(
     measured
 }
 
-/// A round of a workload in which the sides do not take turns.
+/// Runs a round of a workload whose sides do not alternate.
 fn reload_all(stage: &Stage, measured: &mut [Measured<'_>], round: usize) {
     for row in measured {
         let Ok(rounds) = &mut row.rounds else { continue };
@@ -226,7 +225,7 @@ fn reload_all(stage: &Stage, measured: &mut [Measured<'_>], round: usize) {
     }
 }
 
-/// A server with its pools filled.
+/// A server with warm pools.
 fn ready(stage: &Stage, side: &Side, workload: &Workload, pace: &Pace) -> Result<Server, Failure> {
     let server = side.start(stage, workload)?;
     load::warm_up(stage, &server, workload, pace)?;

@@ -1,4 +1,4 @@
-//! Running cargo and other programs.
+//! Runs cargo and other programs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command that must succeed.
+/// Runs a command and fails unless it succeeds.
 pub(crate) fn succeed(command: &mut Command) -> Result<(), Failure> {
     let shown = format!("{command:?}").replace('"', "");
     match command.status() {
@@ -27,17 +27,17 @@ pub(crate) fn succeed(command: &mut Command) -> Result<(), Failure> {
     }
 }
 
-/// How the server is built.
+/// The profile of a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
     /// For tests.
     Debug,
-    /// What `cargo build --release` makes; `release.rs` has more for what is shipped.
+    /// The profile of `cargo build --release`; `release.rs` adds to it for shipping.
     Release,
 }
 
 impl Profile {
-    /// Its name for cargo.
+    /// Cargo's name for it.
     fn name(self) -> &'static str {
         match self {
             Self::Debug => "dev",
@@ -45,34 +45,34 @@ impl Profile {
         }
     }
 
-    /// Where cargo puts what it builds.
+    /// Cargo's folder for its output.
     fn folder(self) -> &'static str {
         if self == Self::Debug { "debug" } else { self.name() }
     }
 }
 
-/// Builds the server and tells where it is.
+/// Builds the server and returns its path.
 pub(crate) fn build(profile: Profile) -> Result<PathBuf, Failure> {
     succeed(&mut build_server(profile))?;
     Ok(target()?.join(profile.folder()).join("weir"))
 }
 
-/// What tells the build where the server's files are by default: arguments of nginx's `configure`.
+/// The variable with the default paths, as arguments of nginx's `configure`.
 pub(crate) const CONFIGURE: &str = "WEIR_CONFIGURE";
 
-/// Builds the server for other places than those of nginx.org's packages, and tells where it is.
+/// Builds the server for other paths than those of nginx.org's packages, and returns its path.
 pub(crate) fn build_for(configure: &str, profile: Profile) -> Result<PathBuf, Failure> {
     succeed(build_server(profile).env(CONFIGURE, configure))?;
     Ok(target()?.join(profile.folder()).join("weir"))
 }
 
-/// Builds the server's release with a flag for the compiler, which build scripts and macros are
-/// spared, for other places if any are named, and tells where it is.
+/// Builds the server's release with a compiler flag, which build scripts and macros do not get,
+/// optionally for other paths, and returns its path.
 pub(crate) fn build_with(flag: &str, configure: Option<&str>) -> Result<PathBuf, Failure> {
     let host = host()?;
     let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     let mut command = build_server(Profile::Release);
-    // Only with a target do the flags reach nothing but the server.
+    // With an explicit target, flags apply to the server alone.
     command.args(["--target", &host]).env("RUSTFLAGS", format!("{flags} {flag}"));
     if let Some(configure) = configure {
         command.env(CONFIGURE, configure);
@@ -87,23 +87,23 @@ fn build_server(profile: Profile) -> Command {
     command
 }
 
-/// The triple of this machine.
+/// This machine's target triple.
 fn host() -> Result<String, Failure> {
     let version = rustc(&["-vV"])?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).ok_or_else(|| format!("rustc names no host:\n{version}"))
 }
 
-/// What the compiler of this workspace prints.
+/// The version output of the workspace's compiler.
 pub(crate) fn rustc(arguments: &[&str]) -> Result<String, Failure> {
     let output = Command::new("rustc").current_dir(root()).args(arguments).output();
     let output = output.map_err(|error| format!("rustc: {error}"))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The directory that cargo builds in.
+/// Cargo's target directory.
 pub(crate) fn target() -> Result<PathBuf, Failure> {
-    // This program is TARGET/debug/xtask, whatever TARGET is.
+    // This program is TARGET/debug/xtask.
     let me = std::env::current_exe().map_err(|error| error.to_string())?;
     let target = me.parent().and_then(Path::parent);
     Ok(target.ok_or("xtask is not in a target directory")?.to_owned())

@@ -1,8 +1,8 @@
-//! The same requests through nginx and through Weir, side by side; `tests/compare.rs` does it.
+//! Sends the same requests to nginx and Weir and compares the results; see `tests/compare.rs`.
 
 use crate::{Failure, cargo, packages};
 
-/// Builds both programs and lets them run; what else is on the command line is for the comparison.
+/// Builds both programs and runs them; further arguments go to the comparison.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     if std::env::var_os("WEIR_COMPARE_NGINX").is_none() {
         packages::install(packages::COMPARE)?;

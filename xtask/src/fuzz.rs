@@ -1,17 +1,17 @@
-//! Fuzz targets, run by libFuzzer for a while: every parser of bytes from outside has one.
+//! Fuzzing: every parser of external bytes has a target, run by libFuzzer for a limited time.
 
 use std::process::Command;
 use std::sync::Mutex;
 
 use crate::{Failure, cargo, packages};
 
-/// Seconds that each target gets when nothing else is asked for.
+/// The default time per target in seconds.
 const SECONDS: &str = "20";
 
-/// Targets at once.
+/// The number of concurrent targets.
 const AT_ONCE: usize = 2;
 
-/// Runs the target of that name, or all, each for so many seconds.
+/// Runs the named target, or all, for the given number of seconds each.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     let seconds = arguments.get(1).unwrap_or(&SECONDS);
     let targets = targets(arguments.first().copied())?;
@@ -38,21 +38,21 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
 
-/// `cargo fuzz`, which asks for options of the compiler that only a nightly one takes by itself.
-/// No sanitizer: memory is safe here by construction, and runs are four times as fast without.
+/// `cargo fuzz`, whose compiler options only a nightly toolchain accepts. No sanitizer: safe code
+/// needs none, and runs are four times as fast without.
 fn fuzz(verb: &str) -> Command {
     let mut command = cargo::cargo(&["fuzz", verb, "--sanitizer", "none"]);
     command.env("RUSTC_BOOTSTRAP", "1");
     command
 }
 
-/// Runs one target. What it prints is shown only if it fails.
+/// Runs one target and shows its output only on failure.
 fn attack(target: &str, seconds: &str) -> Result<(), Failure> {
     let corpus = format!("fuzz/corpus/{target}");
     std::fs::create_dir_all(cargo::root().join(&corpus)).map_err(|error| error.to_string())?;
     let mut command = fuzz("run");
     command.args([target, &corpus]);
-    // What it begins with, besides what it has found before.
+    // The seeds, in addition to earlier findings.
     let seeds = format!("fuzz/seeds/{target}");
     if cargo::root().join(&seeds).is_dir() {
         command.arg(&seeds);
@@ -69,13 +69,13 @@ fn attack(target: &str, seconds: &str) -> Result<(), Failure> {
         return Err(format!("fuzzing {target} failed:\n{said}"));
     }
     let runs = said.lines().rev().find_map(|line| line.strip_prefix("Done ")?.split(' ').next());
-    // Without a run nothing was tried.
+    // No run means no test.
     match runs.and_then(|runs| runs.parse::<u64>().ok()).filter(|runs| *runs > 0) {
         Some(runs) => {
             println!("fuzzing {target}: {runs} inputs in {seconds} s");
             Ok(())
         }
-        None => Err(format!("fuzzing {target} has tried nothing:\n{said}")),
+        None => Err(format!("fuzzing {target} ran no input:\n{said}")),
     }
 }
 

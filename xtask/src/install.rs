@@ -1,6 +1,5 @@
-//! Installs the server: the program, a configuration, the man page, the systemd unit and the
-//! rotation of logs. Takes the arguments of nginx's `configure` that name places, and `DESTDIR`
-//! as `make install` does.
+//! Installs the server: program, configuration, man page, systemd unit and log rotation. Takes the
+//! path arguments of nginx's `configure`, and `DESTDIR` like `make install`.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,26 +11,26 @@ mod layout;
 
 use layout::{Choice, Places};
 
-/// Where man(1) looks for pages of what is not a package.
+/// The folder of man pages of unpackaged programs.
 const MAN_PAGE: &str = "/usr/local/share/man/man8/weir.8";
-/// The unit, where systemd looks for those of the machine's administrator.
+/// The unit's path, in systemd's folder for the administrator.
 const UNIT: &str = "/etc/systemd/system/weir.service";
-/// The rotation of logs.
+/// The log rotation's path.
 const ROTATIONS: &str = "/etc/logrotate.d";
 
-/// Files of the configuration. One that exists is left as it is, and what is shipped lies beside
-/// it with this ending.
+/// The files of the configuration. An existing file is kept, and the shipped one is written beside
+/// it with this suffix.
 const CONF_FILES: [&str; 3] = ["nginx.conf", "proxy.conf", "mime.types"];
 const SHIPPED: &str = "default";
 
-/// The user that the shipped configuration names for the worker.
+/// The worker's user in the shipped configuration.
 const USER: &str = "www";
 
-/// Rights of programs and folders, and of other files.
+/// The modes of programs and folders, and of other files.
 const PROGRAM: u32 = 0o755;
 const FILE: u32 = 0o644;
 
-/// Builds the server for the places asked for, and installs it.
+/// Builds the server for the requested paths and installs it.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     let choice = Choice::of(arguments)?;
     let configure = choice.configure()?;
@@ -45,11 +44,11 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     Installation { program, places, destination: destination.into() }.install()
 }
 
-/// What is installed, and where to.
+/// An installation and its destination.
 struct Installation {
     program: PathBuf,
     places: Places,
-    /// A folder that stands for `/`; empty for `/` itself.
+    /// The folder that stands for `/`; empty for `/` itself.
     destination: PathBuf,
 }
 
@@ -62,7 +61,7 @@ impl Installation {
         let folder = Path::new(&places.conf).parent().unwrap_or(Path::new("/"));
         for name in CONF_FILES {
             let text = self.conf_file(&shipped(&Path::new("conf").join(name))?);
-            // The configuration may have another name than the one that is shipped.
+            // The configuration may be named differently from the shipped one.
             let path =
                 if name == "nginx.conf" { places.conf.clone().into() } else { folder.join(name) };
             self.put_beside(&path, text.as_bytes())?;
@@ -77,9 +76,9 @@ impl Installation {
         self.rotate_logs()
     }
 
-    /// A file of the configuration with the logs and the pid file in the places of the layout.
+    /// A configuration file with the layout's paths of logs and pid file.
     fn conf_file(&self, text: &str) -> String {
-        // A daemon's standard error leads nowhere.
+        // A daemon has no standard error.
         let error_log = match self.places.error_log.as_str() {
             "stderr" => format!("{}/error.log", self.log_folder()),
             path => path.to_owned(),
@@ -89,7 +88,7 @@ impl Installation {
             .replace("logs/nginx.pid", &self.places.pid)
     }
 
-    /// A file of `packaging/` with the places filled in.
+    /// A file of `packaging/` with the paths filled in.
     fn packaged(&self, name: &str) -> Result<String, Failure> {
         let places = &self.places;
         let text = shipped(&Path::new("packaging").join(name))?;
@@ -109,8 +108,8 @@ impl Installation {
         folder.map(|folder| folder.display().to_string()).unwrap_or_default()
     }
 
-    /// Lets the logs be rotated, unless somebody else's file does so already: logrotate refuses
-    /// a log that is named twice.
+    /// Installs the log rotation, unless another file rotates the logs already: logrotate rejects a
+    /// log that is listed twice.
     fn rotate_logs(&self) -> Result<(), Failure> {
         let pattern = format!("{}/*.log", self.log_folder());
         let folder = self.below_destination(Path::new(ROTATIONS));
@@ -126,7 +125,7 @@ impl Installation {
         self.put(path, self.packaged("logrotate")?.as_bytes(), FILE)
     }
 
-    /// Writes a file of the configuration, or beside it if it exists.
+    /// Writes a configuration file, or beside it if it exists.
     fn put_beside(&self, path: &Path, content: &[u8]) -> Result<(), Failure> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".");
@@ -146,8 +145,8 @@ impl Installation {
         Ok(())
     }
 
-    /// Writes a file under another name and renames it into place, so that a running program
-    /// keeps the file that it was started from.
+    /// Writes a file under a temporary name and renames it, so that a running program keeps its own
+    /// file.
     fn put(&self, path: impl AsRef<Path>, content: &[u8], mode: u32) -> Result<(), Failure> {
         let path = path.as_ref();
         self.make_folder(path.parent().unwrap_or(Path::new("/")))?;
@@ -187,7 +186,7 @@ fn shipped(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// What a program prints with `-V`.
+/// The output of `-V`.
 fn version_of(program: &Path) -> Result<String, Failure> {
     let output = Command::new(program).arg("-V").output();
     let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_lies_where_it_belongs() {
+    fn files_are_installed_at_their_paths() {
         let scratch = Scratch::new("install").unwrap();
         let installation = installation(&scratch);
         installation.install().unwrap();
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_standard_error_becomes_a_file() {
+    fn a_log_to_standard_error_becomes_a_file() {
         let scratch = Scratch::new("install-log").unwrap();
         let mut installation = installation(&scratch);
         installation.places.error_log = "stderr".to_owned();
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_of_an_administrator_are_kept() {
+    fn an_administrators_files_are_kept() {
         let scratch = Scratch::new("install-kept").unwrap();
         let installation = installation(&scratch);
         let root = &installation.destination;

@@ -1,8 +1,8 @@
-//! A guard: instructions that the worker executes in user space for a request.
+//! A guard on the instructions that the worker executes in user space per request.
 //!
-//! Time depends on what else the machine does, the number of instructions hardly. One process of
-//! Weir runs under callgrind, a client and a backend in this program exchange requests with it one
-//! after the other, and the difference between N and 3 N of them, divided by 2 N, is the figure.
+//! Times depend on the machine's load; instruction counts hardly do. A Weir process runs under
+//! callgrind and exchanges requests with a client and a backend in this program, one at a time. The
+//! figure is the difference between runs of N and 3 N requests, divided by 2 N.
 
 mod exchange;
 mod record;
@@ -21,7 +21,7 @@ use crate::{Failure, cargo, packages};
 /// N.
 const REQUESTS: usize = 1000;
 
-/// What is counted: its name in the record, the configuration and the request.
+/// A measured workload: its name in the record, its configuration and its request.
 const WORKLOADS: &[(&str, &str, &str, Fields)] = &[
     ("small", "proxy.conf", "/", Fields::One),
     ("fields", "proxy.conf", "/", Fields::Twelve),
@@ -29,7 +29,7 @@ const WORKLOADS: &[(&str, &str, &str, Fields)] = &[
     ("static-1k", "static.conf", "/1k", Fields::One),
 ];
 
-/// Counts and compares with the record, or with `--record` writes it.
+/// Counts and compares with the record, or writes it with `--record`.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     let rewrite = match arguments {
         [] => false,
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     if rewrite { record::write(&counted) } else { Record::read()?.check(&counted) }
 }
 
-/// Instructions of a whole run of the server with so many requests.
+/// The instructions of a complete run of the server with this number of requests.
 fn count(
     scratch: &Scratch,
     binary: &Path,
@@ -96,5 +96,5 @@ fn count(
     count.ok_or_else(|| format!("valgrind counted nothing:\n{told}"))
 }
 
-/// One process, so that valgrind sees the requests.
+/// A single process, so that valgrind sees the requests.
 const FLAGS: [&str; 5] = ["-e", "stderr", "-g", "daemon off; master_process off;", "-c"];

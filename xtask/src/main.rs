@@ -1,7 +1,7 @@
-//! The project's chores: `cargo xtask` and one of `test`, `compare`, `release`, `install`,
+//! The project's chores: `cargo xtask` with one of `test`, `compare`, `release`, `install`,
 //! `bench`, `instructions`, `nginx-tests`, `docs`, `fuzz`.
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, reason = "chores talk to whoever runs them")]
+#![allow(clippy::print_stdout, reason = "chores print their results")]
 
 mod bench;
 mod cargo;
@@ -18,7 +18,7 @@ mod test;
 
 use std::process::ExitCode;
 
-/// What a chore fails with: one sentence for whoever ran it.
+/// The error of a chore: one sentence for its user.
 type Failure = String;
 
 const USAGE: &str = "\
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Lets the binary write the reference pages: it knows its own tables.
+/// Has the binary write the reference pages from its own tables.
 fn docs() -> Result<(), Failure> {
     let binary = cargo::build(cargo::Profile::Debug)?;
     let folder = cargo::root().join("docs/reference");

@@ -1,8 +1,7 @@
-//! The nginx project's own tests, run against Weir.
+//! nginx's own test suite, run with Weir.
 //!
-//! Started as root, each file has a network namespace and a process namespace of its own
-//! and runs as a plain user, as the suite expects: ports never collide, and nothing
-//! outlives its file.
+//! Started as root, each file runs in its own network and process namespaces and as a plain user,
+//! as the suite expects: ports never collide, and no process outlives its file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,13 +9,13 @@ use std::sync::Mutex;
 
 use crate::{Failure, cargo};
 
-/// Files at once; most wait more than they work.
+/// The number of concurrent files; most wait more than they work.
 const AT_ONCE: usize = 2;
 
-/// Seconds after which a file is given up.
+/// The time limit of a file in seconds.
 const TIMEOUT: &str = "180";
 
-/// What a file reported.
+/// The report of a file.
 #[derive(Debug, Default)]
 struct Report {
     file: String,
@@ -59,7 +58,7 @@ impl Report {
     }
 }
 
-/// Runs the files named, or all of a checkout, and writes a row for each.
+/// Runs the named files, or all of a checkout, and writes a row for each.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     let (folder, names) = arguments.split_first().ok_or("which checkout of nginx-tests?")?;
     let folder = std::fs::canonicalize(folder).map_err(|error| format!("{folder}: {error}"))?;
@@ -107,7 +106,7 @@ fn files(folder: &Path, names: &[&str]) -> Result<Vec<String>, Failure> {
     Ok(files)
 }
 
-/// What the file printed; whatever else went wrong shows as a plan that was not kept.
+/// Parses the output of a file; other failures show as a plan that is not met.
 fn run_file(folder: &Path, binary: &Path, file: &str) -> String {
     const ALONE: &str = "ip link set lo up && exec setpriv --reuid=nobody --regid=nogroup \
         --clear-groups timeout \"$0\" perl \"$1\"";

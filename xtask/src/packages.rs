@@ -1,14 +1,14 @@
-//! The Debian packages that tests and measurements use.
+//! The Debian packages used by tests and measurements.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::{Failure, cargo};
 
-/// A program and the package that has it.
+/// A program and its package.
 pub(crate) type Needed = (&'static str, &'static str);
 
-/// What the end-to-end tests use.
+/// For end-to-end tests.
 pub(crate) const TESTS: &[Needed] = &[
     ("apache2", "apache2"),
     ("curl", "curl"),
@@ -18,25 +18,25 @@ pub(crate) const TESTS: &[Needed] = &[
     ("openssl", "openssl"),
 ];
 
-/// What Weir is compared with.
+/// For comparisons.
 pub(crate) const COMPARE: &[Needed] = &[("nginx", "nginx"), ("openssl", "openssl")];
 
-/// What load is made with: the backend, the generator, certificates.
+/// For load: the backend, the generator, certificates.
 pub(crate) const LOAD: &[Needed] = &[("nginx", "nginx"), ("wrk", "wrk"), ("openssl", "openssl")];
 
-/// What the measurements compare with besides nginx.
+/// For measurements of other servers than nginx.
 pub(crate) const BENCH: &[Needed] = &[
     ("haproxy", "haproxy"),
-    // What Pingora is built with.
+    // For building Pingora.
     ("cmake", "cmake"),
     ("pkg-config", "pkg-config"),
     ("c++", "g++"),
 ];
 
-/// What instructions are counted with.
+/// For counting instructions.
 pub(crate) const INSTRUCTIONS: &[Needed] = &[("valgrind", "valgrind")];
 
-/// Installs what is missing, when this process may; otherwise says what is missing.
+/// Installs missing packages if this process may, or else fails with their names.
 pub(crate) fn install(needed: &[Needed]) -> Result<(), Failure> {
     let missing: Vec<&str> = needed
         .iter()
@@ -61,9 +61,9 @@ pub(crate) fn install(needed: &[Needed]) -> Result<(), Failure> {
     apt(&arguments)
 }
 
-/// Whether a program is on the path, or where servers live.
+/// Whether a program is on the path or in the folders of system programs.
 pub(crate) fn is_installed(program: &str) -> bool {
-    // Servers live in sbin, which is not on every user's path.
+    // sbin is not on every user's path.
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
     path.split(':').any(|folder| Path::new(folder).join(program).is_file())
 }

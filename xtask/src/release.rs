@@ -1,6 +1,6 @@
-//! The server as it is shipped: built once to write down what it does, put under load, and built
-//! again with what was written down (profile-guided optimisation). The compiler then knows what a
-//! request goes through: that is laid out together and inlined, and the rest is out of the way.
+//! The release build with profile-guided optimisation: built once with instrumentation, put under
+//! load, and built again with the profile. The compiler then knows the path of a request: it places
+//! and inlines that code together, and moves the rest out of the way.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -8,19 +8,19 @@ use std::process::Command;
 
 use crate::{Failure, bench, cargo, packages};
 
-/// Builds it, and says where it is.
+/// Builds the release and prints its path.
 pub(crate) fn run() -> Result<(), Failure> {
     println!("{}", build()?.display());
     Ok(())
 }
 
-/// Builds it and tells where it is. Where neither the sources nor the training have changed, it
-/// is not trained again.
+/// Builds the release and returns its path. The training is skipped if neither sources nor training
+/// have changed.
 pub(crate) fn build() -> Result<PathBuf, Failure> {
     build_trained(None)
 }
 
-/// The same for other places than those of nginx.org's packages. They don't matter for the
+/// Builds the release for other paths than those of nginx.org's packages. They do not affect the
 /// training, which all layouts share.
 pub(crate) fn build_for(configure: &str) -> Result<PathBuf, Failure> {
     build_trained(Some(configure))
@@ -31,7 +31,7 @@ fn build_trained(configure: Option<&str>) -> Result<PathBuf, Failure> {
     let folder = cargo::target()?.join("training");
     let seen = folder.join("seen");
     let watched = cargo::build_with(&format!("-Cprofile-generate={}", seen.display()), None)?;
-    // Cargo does not look into the profile, so another one has another name.
+    // Cargo does not check the profile's content, so each profile has its own name.
     let profile = folder.join(format!("{:016x}.profdata", fingerprint(&watched)?));
     if !profile.is_file() {
         packages::install(packages::LOAD)?;
@@ -44,8 +44,7 @@ fn build_trained(configure: Option<&str>) -> Result<PathBuf, Failure> {
     cargo::build_with(&format!("-Cprofile-use={}", profile.display()), configure)
 }
 
-/// The compiler's program that puts the profiles of several processes together; rustup gets it
-/// where it is missing.
+/// The compiler's tool that merges profiles of several processes; rustup installs it if missing.
 fn profile_merger() -> Result<PathBuf, Failure> {
     let libraries = PathBuf::from(cargo::rustc(&["--print", "target-libdir"])?);
     let program = libraries.with_file_name("bin").join("llvm-profdata");
@@ -61,7 +60,7 @@ fn profile_merger() -> Result<PathBuf, Failure> {
     Ok(program)
 }
 
-/// Tells apart what was watched, and doing what.
+/// A fingerprint of the trained binary and the training.
 fn fingerprint(watched: &Path) -> Result<u64, Failure> {
     let told = |error| format!("{}: {error}", watched.display());
     let mut hasher = DefaultHasher::new();

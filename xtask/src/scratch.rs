@@ -1,4 +1,4 @@
-//! A folder for one run, and the templates of configurations that are written into it.
+//! A folder for one run, and the configuration templates written to it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -6,10 +6,10 @@ use std::process::{Child, Command, Stdio};
 use crate::{Failure, cargo};
 use std::os::unix::process::CommandExt;
 
-/// Waits for the end of its standard input, which is the end of this program, then removes.
+/// Removes the folder at the end of its standard input, which is the end of this program.
 const JANITOR: &str = r#"cat; rm -rf -- "$0" || { sleep 1; rm -rf -- "$0"; }"#;
 
-/// A folder that vanishes with this program, however that ends.
+/// A folder that is removed with this program, however that ends.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     path: PathBuf,
@@ -17,12 +17,12 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes a folder whose name begins with `weir-NAME`.
+    /// Creates a folder named `weir-NAME-…`.
     pub(crate) fn new(name: &str) -> Result<Self, Failure> {
         let path = std::env::temp_dir().join(format!("weir-{name}-{}", std::process::id()));
         let mut janitor = Command::new("sh");
         janitor.args(["-c", JANITOR]).arg(&path).stdin(Stdio::piped()).stdout(Stdio::null());
-        // A group of its own, which Ctrl-C on the terminal does not reach.
+        // In a process group of its own, which Ctrl-C on the terminal does not reach.
         let janitor = janitor.stderr(Stdio::null()).process_group(0).spawn();
         let janitor = janitor.map_err(|error| format!("sh: {error}"))?;
         let scratch = Self { path, janitor };
@@ -30,19 +30,19 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// Where it is.
+    /// The folder's path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes a folder in it.
+    /// Creates a subfolder.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, Failure> {
         let path = self.path.join(name);
         std::fs::create_dir_all(&path).map_err(|error| self.told(&error))?;
         Ok(path)
     }
 
-    /// Writes a file in it, and tells its path.
+    /// Writes a file and returns its path.
     pub(crate) fn write(&self, name: &str, text: &[u8]) -> Result<PathBuf, Failure> {
         let path = self.path.join(name);
         std::fs::write(&path, text).map_err(|error| self.told(&error))?;
@@ -61,7 +61,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A file of `bench/` with its words in capitals replaced, longer words before their beginnings.
+/// A file of `bench/` with its uppercase words replaced, longer words before their prefixes.
 pub(crate) fn template(name: &str, words: &[(&str, &str)]) -> Result<String, Failure> {
     let path = cargo::root().join("bench").join(name);
     let told = |error| format!("{}: {error}", path.display());

@@ -1,4 +1,4 @@
-//! A server that was started here, on a port of its own, and ends with this program.
+//! A server started on a port of its own, which ends with this program.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -10,35 +10,35 @@ use std::time::{Duration, Instant};
 use crate::Failure;
 use crate::scratch::Scratch;
 
-/// How long a server may take to listen; valgrind takes its time.
+/// The time limit for the start; valgrind is slow.
 const START: Duration = Duration::from_secs(60);
 
-/// How long it may take to end when it is told to.
+/// The time limit for the end.
 const END: Duration = Duration::from_secs(10);
 
-/// Another program may take a port before the server does.
+/// The number of attempts, as another program may take the port first.
 const ATTEMPTS: usize = 3;
 
-/// A running server; ended when dropped, and by the kernel if this program dies.
+/// A running server; stopped on drop, and by the kernel if this program dies.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// Where it listens, on 127.0.0.1.
+    /// The listening port on 127.0.0.1.
     pub(crate) port: u16,
-    /// What it may write to.
+    /// The folder that it may write to.
     pub(crate) folder: PathBuf,
     /// The program with its arguments.
     pub(crate) line: Vec<OsString>,
-    /// When it was started.
+    /// The time of the start.
     pub(crate) started: Instant,
 }
 
-/// The program and its arguments, from the port it shall listen on and a folder of its own.
+/// The command for a server with the given port and folder.
 pub(crate) type Line<'a> = &'a dyn Fn(u16, &Path) -> Result<Vec<OsString>, Failure>;
 
 impl Server {
-    /// Starts a server and waits until it listens; on these cores alone, if they are given as
-    /// taskset takes them.
+    /// Starts a server and waits until it listens; pinned to these cores, in taskset's notation, if
+    /// given.
     pub(crate) fn start(
         scratch: &Scratch,
         name: &str,
@@ -64,7 +64,7 @@ impl Server {
         let port = free_port()?;
         let folder = scratch.folder(&format!("{name}-{port}"))?;
         let log = File::create(folder.join("stderr")).map_err(|error| error.to_string())?;
-        // Both replace themselves by what they start, so the number of the process stays.
+        // Both replace themselves by the given program, so the process ID stays.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "TERM"]);
         if let Some(cores) = cores {
@@ -91,17 +91,17 @@ impl Server {
         Ok(())
     }
 
-    /// What it wrote to its standard error.
+    /// The content of its standard error.
     pub(crate) fn told(&self) -> String {
         std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
     }
 
-    /// The number of the process that was started.
+    /// The ID of the started process.
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
     }
 
-    /// Ends it, and tells what it wrote to its standard error.
+    /// Stops it and returns the content of its standard error.
     pub(crate) fn end(mut self) -> String {
         self.terminate();
         self.told()

@@ -1,9 +1,9 @@
-//! Everything that must pass before a change lands.
+//! All checks that a change must pass.
 
 use crate::cargo::{Profile, build, cargo, root, succeed};
 use crate::{Failure, packages};
 
-/// Runs all checks, or with a name only the end-to-end tests of that name.
+/// Runs all checks, or only the end-to-end tests with the given name.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     let release = arguments.contains(&"--release");
     let names: Vec<&str> =
@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
         command.args(skips(&pending()?));
     }
     command.args(&names);
-    // Another binary may stand in, to compare.
+    // Another binary may be given, for comparison.
     if std::env::var_os("WEIR_BINARY").is_none() {
         command.env("WEIR_BINARY", binary);
     }
@@ -37,25 +37,25 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
         println!("the same by io_uring: skipped, this machine has none");
         return Ok(());
     }
-    // Certificates are judged without a loop.
+    // Certificate verification uses no loop.
     let skip = ["test", "--quiet", "--package", "weir-engine", "--", "--skip", "tls::verify"];
     let mut unit = cargo(&skip);
     step("unit tests of the loop by io_uring", succeed(unit.env(USE, "io_uring")))?;
     step("end-to-end tests by io_uring", succeed(command.env(USE, "io_uring")))
 }
 
-/// Names the method of waiting that tests run with, in place of what the server would choose.
+/// The environment variable that selects the event method of tests.
 const USE: &str = "WEIR_TEST_USE";
 
-/// Whether the tests that need a ring get one here.
+/// Whether io_uring is available here.
 fn has_io_uring() -> Result<bool, Failure> {
     let mut tests = cargo(&["test", "--quiet", "--package", "weir-sys", "ring::", "--"]);
     let output = tests.arg("--nocapture").output().map_err(|error| error.to_string())?;
     Ok(!String::from_utf8_lossy(&output.stderr).contains("there is no io_uring"))
 }
 
-/// End-to-end tests that Weir is known to fail, with the reason; shown in every run, so that nobody
-/// takes them for passed. Asked for by name they run.
+/// End-to-end tests that Weir is known to fail, with reasons; every run shows them, so that they
+/// are not taken for passed. They run if selected by name.
 fn pending() -> Result<Vec<String>, Failure> {
     let path = root().join("tests/pending.tsv");
     let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
@@ -68,7 +68,7 @@ fn pending() -> Result<Vec<String>, Failure> {
     Ok(tests.collect())
 }
 
-/// Flags of the test binary that leave out exactly these tests.
+/// Flags of the test binary that skip exactly these tests.
 fn skips(tests: &[String]) -> Vec<&str> {
     let skips = tests.iter().flat_map(|test| ["--skip", test]);
     if tests.is_empty() { Vec::new() } else { std::iter::once("--exact").chain(skips).collect() }

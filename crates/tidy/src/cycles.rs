@@ -8,14 +8,14 @@ use crate::tree;
 /// The most files of a crate in one cycle; a folder with its children is easily one of a dozen.
 const MOST: usize = 13;
 
-/// Crates with a larger one. The numbers only shrink.
+/// Crates with larger cycles. The numbers only shrink.
 const LARGER: &[(&str, usize)] = &[("http", 33)];
 
-/// The crates that are looked at.
+/// The checked crates.
 const CRATES: &[&str] =
     &["conf", "script", "wire", "sys", "engine", "upstream", "edge", "http", "server"];
 
-/// For each file those that it names.
+/// The files that each file names.
 type Edges = BTreeMap<String, BTreeSet<String>>;
 
 /// The edges between the files of a crate, by their modules.
@@ -37,7 +37,7 @@ fn edges(sources: &[&Source]) -> Edges {
         let named = source.named.iter().filter(|named| named.is_in("crate"));
         let to: BTreeSet<String> = named
             .filter_map(|named| file_of(&named.path))
-            // The root only declares modules, and names what it re-exports.
+            // The root only declares modules and re-exports names.
             .filter(|to| *to != from && to != "crate")
             .collect();
         edges.insert(from, to);
@@ -46,7 +46,7 @@ fn edges(sources: &[&Source]) -> Edges {
     edges
 }
 
-/// The largest set of files each of which leads to all the others.
+/// The largest set of files that all reach one another.
 fn largest_cycle(edges: &Edges) -> BTreeSet<String> {
     let reached = |start: &str, edges: &Edges| {
         let mut seen = BTreeSet::new();

@@ -1,10 +1,10 @@
-//! Which crate may depend on which, and what the lower layers must not know.
+//! The dependencies between crates, and the limits of the lower layers.
 
 use crate::source::Source;
 use crate::tree;
 
-/// Each crate with those of ours that it may name. Nothing may be added here without a change of
-/// the picture in `ARCHITECTURE.md`.
+/// Each crate with those it may depend on. Additions require a change of the picture in
+/// `ARCHITECTURE.md`.
 const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("conf", &[]),
     ("script", &["conf"]),
@@ -18,10 +18,10 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("tidy", &[]),
 ];
 
-/// Crates that know no outside world: time and files arrive as arguments.
+/// Crates without access to the outside world: time and files are arguments.
 const PURE: &[&str] = &["conf", "script", "wire"];
 
-/// What they must not name.
+/// The paths that they must not name.
 const OUTSIDE: &[&str] = &[
     "std::fs",
     "std::net::TcpStream",
@@ -39,7 +39,7 @@ const OUTSIDE: &[&str] = &[
     "tokio",
 ];
 
-/// Libraries that one place alone may name.
+/// Libraries that only one place may name.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("rustls", &["crates/engine/src/tls"]),
     ("libc", &["crates/sys/"]),
@@ -48,7 +48,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("fancy_regex", &["crates/script/src/regex"]),
 ];
 
-/// What only the server's process does.
+/// Functions reserved for the server's process.
 const ONLY_SERVER: &[&str] = &[
     "weir_sys::daemon",
     "weir_sys::signal",
@@ -72,7 +72,7 @@ fn crates_depend_downwards_only() {
 }
 
 #[test]
-fn every_crate_has_its_row() {
+fn every_crate_has_a_row() {
     let folder = std::fs::read_dir(tree::root().join("crates")).expect("crates");
     for entry in folder {
         let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
@@ -86,14 +86,14 @@ fn outside(source: &Source) -> Vec<String> {
         return Vec::new();
     }
     source.faults(|named| {
-        // A glob hides what is taken from it.
+        // A glob hides the imported names.
         let is_glob = named.is_in("std") && named.path.ends_with("::*");
         is_glob || OUTSIDE.iter().any(|outside| named.is_in(outside))
     })
 }
 
 #[test]
-fn pure_crates_know_no_outside_world() {
+fn pure_crates_have_no_access_to_the_outside_world() {
     assert_eq!(tree::faults(outside), [""; 0]);
     let at = |path: &str, code| outside(&Source::parse(path, code));
     assert!(!at("crates/wire/src/a.rs", "use std::{thread, vec};").is_empty());
@@ -118,7 +118,7 @@ fn misplaced_libraries(source: &Source) -> Vec<String> {
 }
 
 #[test]
-fn libraries_stay_where_they_belong() {
+fn libraries_stay_in_their_place() {
     assert_eq!(tree::faults(misplaced_libraries), [""; 0]);
     let at = |path: &str, code| misplaced_libraries(&Source::parse(path, code));
     assert!(!at("crates/http/src/a.rs", "use rustls::{Error, self as r};").is_empty());

@@ -1,8 +1,8 @@
-//! Rules about the code, as tests: who may depend on whom, where `unsafe` may stand, how large
-//! files and cycles of files may become. What `ARCHITECTURE.md` says and can be checked is checked.
+//! Rules about the code, as tests: dependencies, `unsafe`, and the sizes of files and of cycles.
+//! They check the rules of `ARCHITECTURE.md` as far as possible.
 //!
-//! A rule is a function from a parsed [`source::Source`] to its faults, and beside each rule a test
-//! gives it code that it must not let pass.
+//! A rule is a function from a parsed [`source::Source`] to its faults; a test beside each rule
+//! gives it code that it must reject.
 
 #![forbid(unsafe_code)]
 #![cfg(test)]

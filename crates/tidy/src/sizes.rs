@@ -1,4 +1,4 @@
-//! How large a file may become before it has to be split.
+//! Limits on the size of files.
 
 use crate::source::is_test_file;
 use crate::tree;
@@ -34,7 +34,7 @@ fn lines_fit() {
     for (path, text) in tree::rust_files("crates") {
         for (at, line) in text.lines().enumerate() {
             let columns = line.chars().count();
-            // What stands in quotes, a row of a table and a drawing are not broken for their looks.
+            // Quotes, table rows and diagrams are not wrapped.
             let whole = line.contains(['"', '─', '→']);
             assert!(columns <= WIDTH || whole, "{path}:{} has {columns} columns", at + 1);
         }

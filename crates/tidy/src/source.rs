@@ -1,7 +1,7 @@
-//! A Rust file as the rules see it: every path that it names, in full.
+//! A Rust file as the rules see it: all paths that it names, in full.
 //!
-//! Imports are taken apart (`use a::{b, c as d}`), `self`, `super` and `crate` are resolved, and a
-//! path that begins with an imported name continues the import. Code for tests is left out.
+//! Imports are expanded (`use a::{b, c as d}`), `self`, `super` and `crate` are resolved, and a
+//! path that begins with an imported name continues the import. Test code is left out.
 
 use std::collections::HashMap;
 
@@ -9,32 +9,32 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-/// A path that a file names.
+/// A path named by a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Named {
-    /// In full, as in `std::thread::spawn` or `crate::pass::attempt`.
+    /// In full, such as `std::thread::spawn` or `crate::pass::attempt`.
     pub(crate) path: String,
     pub(crate) line: usize,
 }
 
 impl Named {
-    /// Whether it is `prefix` or something inside of it.
+    /// Whether it is `prefix` or inside of it.
     pub(crate) fn is_in(&self, prefix: &str) -> bool {
         self.path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     }
 }
 
-/// A file.
+/// A parsed file.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// From the root of the workspace.
+    /// The path from the root of the workspace.
     pub(crate) path: String,
     pub(crate) named: Vec<Named>,
-    /// Lines with something `unsafe`.
+    /// Lines with `unsafe`.
     pub(crate) unsafe_lines: Vec<usize>,
-    /// `forbid(unsafe_code)` stands in front of it.
+    /// The file starts with `forbid(unsafe_code)`.
     pub(crate) forbids_unsafe: bool,
-    /// Files that it declares for tests only, as modules.
+    /// Files that it declares as modules for tests only.
     pub(crate) test_modules: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ impl Source {
         Self { path: path.to_owned(), named, unsafe_lines, forbids_unsafe, test_modules }
     }
 
-    /// The crate's folder.
+    /// The folder of the crate.
     pub(crate) fn krate(&self) -> &str {
         self.path
             .strip_prefix("crates/")
@@ -74,7 +74,7 @@ impl Source {
             .unwrap_or_default()
     }
 
-    /// Faults of this file, one for each path that `is_bad` picks.
+    /// The faults of this file, one for each path that `is_bad` selects.
     pub(crate) fn faults(&self, is_bad: impl Fn(&Named) -> bool) -> Vec<String> {
         let bad = self.named.iter().filter(|named| is_bad(named));
         bad.map(|named| format!("{}:{} names {}", self.path, named.line, named.path)).collect()
@@ -86,7 +86,7 @@ pub(crate) fn is_test_file(path: &str) -> bool {
     path.contains("/tests/") || path.ends_with("/tests.rs")
 }
 
-/// The module that a file is: `crates/http/src/pass/relay.rs` is `crate::pass::relay`.
+/// The module of a file: `crates/http/src/pass/relay.rs` is `crate::pass::relay`.
 pub(crate) fn module_of(path: &str) -> Vec<String> {
     let inside = path.split_once("/src/").map_or(path, |(_, inside)| inside);
     let inside = inside.strip_suffix(".rs").unwrap_or(inside);
@@ -99,14 +99,14 @@ pub(crate) fn module_of(path: &str) -> Vec<String> {
 
 struct Visitor {
     module: Vec<String>,
-    /// Names that imports and `mod` bring into scope, for each inline module that is open.
+    /// The names that imports and `mod` bring into scope, for each open inline module.
     scopes: Vec<HashMap<String, String>>,
     named: Vec<Named>,
     unsafe_lines: Vec<usize>,
 }
 
 impl Visitor {
-    /// Items of a module: imports first, as they hold before the line that they stand in.
+    /// Visits the items of a module: imports first, since they apply before their line.
     fn items(&mut self, items: &[syn::Item]) {
         for item in items.iter().filter(|item| !is_for_tests(attributes(item))) {
             match item {
@@ -124,7 +124,7 @@ impl Visitor {
         }
     }
 
-    /// `mod name;` behind `cfg(test)`.
+    /// Handles `mod name;` with `cfg(test)`.
     fn test_modules(&self, items: &[syn::Item]) -> Vec<String> {
         let declared = items.iter().filter_map(|item| match item {
             syn::Item::Mod(item) if item.content.is_none() && is_for_tests(&item.attrs) => {
@@ -205,7 +205,7 @@ impl Visitor {
         self.named.push(Named { path, line: span.start().line });
     }
 
-    /// Paths in what a macro gets, which is not parsed.
+    /// Records the paths in a macro's arguments, which are not parsed.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut segments: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -262,7 +262,7 @@ impl<'a> Visit<'a> for Visitor {
         }
     }
 
-    // Imports are read where their module or block begins.
+    // Imports are read at the start of their module or block.
     fn visit_item_use(&mut self, _: &'a syn::ItemUse) {}
 
     fn visit_block(&mut self, block: &'a syn::Block) {
@@ -297,7 +297,7 @@ impl<'a> Visit<'a> for Visitor {
         visit::visit_path(self, path);
     }
 
-    // `pub(super)` says who may see an item, not what it needs.
+    // `pub(super)` is a visibility, not a dependency.
     fn visit_visibility(&mut self, _: &'a syn::Visibility) {}
 
     fn visit_macro(&mut self, mac: &'a syn::Macro) {
@@ -362,7 +362,7 @@ fn attributes(item: &syn::Item) -> &[syn::Attribute] {
     }
 }
 
-/// The paths that a piece of code at some place names.
+/// The paths named by a piece of code at a given place.
 pub(crate) fn paths(path: &str, code: &str) -> Vec<String> {
     Source::parse(path, code).named.into_iter().map(|named| named.path).collect()
 }

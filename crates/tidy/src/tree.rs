@@ -7,20 +7,20 @@ use std::sync::OnceLock;
 
 use crate::source::{Source, module_of};
 
-/// The root of the workspace. cargo names the package's folder at run time, so a test binary that
-/// was copied to another checkout looks at that one.
+/// The root of the workspace. cargo sets the package's folder at run time, so a test binary copied
+/// to another checkout examines that one.
 pub(crate) fn root() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR");
     let package = package.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     package.join("../..")
 }
 
-/// The text of a file below the root.
+/// The text of a file, by its path from the root.
 pub(crate) fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every Rust file below a folder, as a path from the root, with its text.
+/// Every Rust file below a folder: its path from the root, and its text.
 pub(crate) fn rust_files(folder: &str) -> Vec<(String, String)> {
     let mut files = Vec::new();
     collect(&root().join(folder), &mut files);
@@ -39,7 +39,7 @@ pub(crate) fn sources() -> &'static [Source] {
     })
 }
 
-/// Files that are declared for tests only name nothing, as no rule is for them.
+/// Files for tests only have no paths, since no rule applies to them.
 fn without_test_modules(mut sources: Vec<Source>) -> Vec<Source> {
     let for_tests: HashSet<(String, String)> = sources
         .iter()
@@ -56,7 +56,7 @@ fn without_test_modules(mut sources: Vec<Source>) -> Vec<Source> {
     sources
 }
 
-/// The faults that a rule finds.
+/// The faults found by a rule.
 pub(crate) fn faults(rule: impl Fn(&Source) -> Vec<String>) -> Vec<String> {
     sources().iter().flat_map(rule).collect()
 }
@@ -77,7 +77,7 @@ fn collect(folder: &Path, files: &mut Vec<(String, String)>) {
 }
 
 #[test]
-fn files_for_tests_name_nothing() {
+fn files_for_tests_have_no_paths() {
     let file = |path: &str, code| Source::parse(&format!("crates/x/src/{path}"), code);
     let sources = without_test_modules(vec![
         file("lib.rs", "mod a; #[cfg(test)] mod fixture;"),

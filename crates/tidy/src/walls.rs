@@ -1,14 +1,14 @@
-//! Walls inside crates: `unsafe`, modules and their siblings, the core of http.
+//! Rules inside crates: `unsafe`, modules and their siblings, the core of http.
 
 use std::collections::BTreeSet;
 
 use crate::source::Source;
 use crate::tree;
 
-/// The modules of http.
+/// The folder of http's modules.
 const MODULES: &str = "crates/http/src/modules/";
 
-/// Folders that are only part of a module, and where its table of directives stands.
+/// The file that lists the modules.
 const LIST: &str = "crates/http/src/modules.rs";
 
 fn unsafe_outside_sys(source: &Source) -> Vec<String> {
@@ -25,7 +25,7 @@ fn unsafe_outside_sys(source: &Source) -> Vec<String> {
 }
 
 #[test]
-fn unsafe_stands_in_sys_alone() {
+fn only_sys_has_unsafe() {
     assert_eq!(tree::faults(unsafe_outside_sys), [""; 0]);
     let at = |path: &str, code| unsafe_outside_sys(&Source::parse(path, code));
     for code in [
@@ -42,7 +42,7 @@ fn unsafe_stands_in_sys_alone() {
     assert!(at("crates/http/src/lib.rs", "#![forbid(unsafe_code)] fn f() {}").is_empty());
 }
 
-/// The names of the modules: their files.
+/// The names of the modules, from their files.
 fn modules() -> BTreeSet<String> {
     let files = tree::rust_files(MODULES);
     let names =
@@ -61,7 +61,7 @@ fn every_module_is_listed() {
     }
 }
 
-/// The module that a path of the crate leads into.
+/// The module that a path of the crate leads to.
 fn module_in(path: &str) -> Option<&str> {
     path.strip_prefix("crate::modules::")?.split("::").next()
 }
@@ -102,7 +102,7 @@ fn core_to_modules(source: &Source) -> Vec<String> {
 #[test]
 fn the_core_of_http_knows_no_module() {
     let faults = tree::faults(core_to_modules);
-    assert_eq!(faults, [""; 0], "the list of modules is handed in");
+    assert_eq!(faults, [""; 0], "the list of modules is an argument");
     let at = |code| core_to_modules(&Source::parse("crates/http/src/phase.rs", code));
     assert!(!at("use super::modules::proxy;").is_empty());
     assert!(!at("use crate::{request, modules::MODULES};").is_empty());

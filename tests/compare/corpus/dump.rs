@@ -1,4 +1,4 @@
-//! What a configuration serves, read from the text that `nginx -T` prints.
+//! The servers of a configuration, parsed from the output of `nginx -T`.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 pub(super) struct Server {
     pub(super) listens: Vec<Listen>,
     pub(super) names: Vec<String>,
-    /// What its locations match as they are written, with the modifier in front.
+    /// The arguments of its locations, modifiers first.
     pub(super) locations: Vec<(String, String)>,
 }
 
-/// A `listen` of a server.
+/// A `listen` directive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listen {
     /// The address to connect to.
@@ -23,18 +23,18 @@ pub(super) struct Listen {
     pub(super) proxy_protocol: bool,
 }
 
-/// What is of use in a dump.
+/// The relevant parts of a dump.
 #[derive(Debug, Default)]
 pub(super) struct Dump {
     pub(super) servers: Vec<Server>,
-    /// Addresses that requests may be passed to.
+    /// The addresses of possible upstreams.
     pub(super) upstreams: BTreeSet<(String, u16)>,
-    /// The names of all directives in it.
+    /// The names of all its directives.
     pub(super) directives: BTreeSet<String>,
 }
 
 impl Dump {
-    /// Reads the text; what stands in other blocks than `http` does not count.
+    /// Parses the text; blocks other than `http` are ignored.
     pub(super) fn parse(text: &str) -> Self {
         let mut dump = Self::default();
         let mut blocks: Vec<String> = Vec::new();
@@ -67,7 +67,7 @@ impl Dump {
         dump
     }
 
-    /// Whether it has such a directive.
+    /// Whether it contains the directive.
     pub(super) fn has(&self, directive: &str) -> bool {
         self.directives.contains(directive)
     }
@@ -127,7 +127,7 @@ impl Dump {
 
     fn upstream(&mut self, address: &str, port: u16) {
         let (host, port) = match address.split_once(':') {
-            // A port that is no number is a variable.
+            // A port that is not a number is a variable.
             Some((host, port)) => (host, port.parse().unwrap_or(0)),
             None => (address, port),
         };
@@ -161,7 +161,7 @@ enum Token {
     Close,
 }
 
-/// The words of a configuration that nginx has accepted; Lua blocks and the like may be garbled.
+/// The words of a configuration accepted by nginx; Lua blocks and the like may be garbled.
 fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut chars = text.chars().peekable();

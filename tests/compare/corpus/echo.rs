@@ -1,13 +1,13 @@
-//! Servers behind a configuration: each answers with the head of the request that it got.
+//! Upstreams of a configuration: each responds with the received request head.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-/// The longest body that is read before the answer goes out.
+/// The maximum length of a body read before the response.
 const LONGEST: u64 = 1 << 20;
 
-/// Listens on each of the addresses.
+/// Listens on all addresses.
 pub(super) fn start(addresses: &BTreeSet<(String, u16)>) {
     for (host, port) in addresses {
         let Ok(listener) = TcpListener::bind((host.as_str(), *port)) else { continue };
@@ -19,7 +19,7 @@ pub(super) fn start(addresses: &BTreeSet<(String, u16)>) {
     }
 }
 
-/// Answers requests until the other side closes or speaks something else.
+/// Answers requests until the other side closes or uses another protocol.
 fn answer(stream: TcpStream) -> Option<()> {
     let mut writer = stream.try_clone().ok()?;
     let mut reader = BufReader::new(stream);
@@ -46,7 +46,7 @@ fn head(reader: &mut BufReader<TcpStream>) -> Option<String> {
     loop {
         let before = head.len();
         reader.by_ref().take(LONGEST).read_until(b'\n', &mut head).ok()?;
-        // Whoever speaks FastCGI has no method.
+        // FastCGI has no method.
         if head.len() == before || !head[0].is_ascii_uppercase() {
             return None;
         }

@@ -1,24 +1,24 @@
-//! What is asked of a configuration: ordinary and odd requests to each of its servers.
+//! The requests to a configuration: ordinary and odd ones for each server.
 
 use std::collections::BTreeSet;
 
 use super::super::case::{Exchange, Turn};
 use super::dump::{Listen, Server};
 
-/// Locations of a server that are asked for.
+/// The number of locations tried per server.
 const LOCATIONS: usize = 8;
 
-/// Servers of a case that are asked.
+/// The number of servers tried per case.
 const SERVERS: usize = 6;
 
-/// An exchange and where it goes.
+/// An exchange and its destination.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) listen: Listen,
     pub(super) exchange: Exchange,
 }
 
-/// The requests to all servers, each with a name of its own.
+/// The requests to all servers, with unique names.
 pub(super) fn questions(servers: &[Server]) -> Vec<Question> {
     let mut questions = Vec::new();
     let mut asked = BTreeSet::new();
@@ -36,7 +36,7 @@ pub(super) fn questions(servers: &[Server]) -> Vec<Question> {
     questions
 }
 
-/// A host that the server has by name, if any.
+/// A host name of the server, if it has one.
 fn host(server: &Server) -> String {
     let plain = |name: &&String| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
@@ -71,7 +71,7 @@ fn question(listen: &Listen, host: &str, name: String, bytes: Vec<u8>) -> Questi
     }
 }
 
-/// Requests to a server, each as it goes out.
+/// The requests to a server, as sent.
 fn requests(server: &Server, host: &str) -> Vec<Vec<u8>> {
     let mut requests = Vec::new();
     for path in paths(server) {
@@ -88,7 +88,7 @@ fn requests(server: &Server, host: &str) -> Vec<Vec<u8>> {
     requests
 }
 
-/// What locations match, as paths that a client may ask for.
+/// Paths that match the locations.
 fn paths(server: &Server) -> Vec<String> {
     let mut paths = vec!["/".to_owned()];
     for (modifier, text) in &server.locations {
@@ -105,7 +105,7 @@ fn paths(server: &Server) -> Vec<String> {
     paths
 }
 
-/// A path that a regular expression may match: its letters, and one of the endings it names.
+/// A path that may match a regular expression: its letters, and one of its extensions.
 fn likely(regex: &str) -> String {
     let ending = regex.rsplit("\\.").next().unwrap_or_default();
     let ending: String = ending
@@ -127,7 +127,7 @@ fn request(method: &str, path: &str, host: &str, fields: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Behind the answer to this, the connection is closed.
+/// Closes the connection after the response.
 const CLOSE: &[u8] = b"Connection: close";
 
 const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\r\n\
@@ -163,7 +163,7 @@ const ODD: &[(&str, &str, &str)] = &[
     ("GET", "/", "A_b: c\r\n"),
 ];
 
-/// Requests that cannot be built of parts; HOST stands for the server's name.
+/// Requests that cannot be composed; HOST stands for the server's name.
 const RAW: &[&str] = &[
     "GET / HTTP/1.0\r\n\r\n",
     "GET /\r\n",
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn each_question_has_a_name_of_its_own() {
+    fn names_of_questions_are_unique() {
         let listen = Listen { address: "127.0.0.1".to_owned(), port: 81, ..Listen::default() };
         let server = Server { listens: vec![listen], ..Server::default() };
         let questions = questions(&[server.clone(), server]);

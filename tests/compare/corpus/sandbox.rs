@@ -1,4 +1,4 @@
-//! One side of a case in namespaces of its own: network, mounts and processes.
+//! One side of a case in its own namespaces: network, mounts and processes.
 
 use std::collections::BTreeSet;
 use std::net::TcpStream;
@@ -16,14 +16,14 @@ use crate::harness::{Directory, Signal, send_signal, until};
 /// The last line of a report.
 pub(super) const END: &str = "end";
 
-/// Exchanges without an end after which a case is left alone: its server waits for something that
-/// is not there.
+/// The number of exchanges without an end after which a case is abandoned: its server waits for
+/// something that does not exist.
 const HELD: usize = 2;
 
-/// Folders that configurations name, empty in each namespace.
+/// Folders named by configurations, empty in each namespace.
 const EMPTY: &[&str] = &["/var/log", "/run", "/var/cache", "/var/lib"];
 
-/// Runs one side in new namespaces; gives its report.
+/// Runs one side in new namespaces and returns its report.
 pub(super) fn enter(
     folder: &Path,
     scratch: &Directory,
@@ -37,7 +37,7 @@ pub(super) fn enter(
     if !copied.is_ok_and(|status| status.success()) {
         return "the folder could not be copied".to_owned();
     }
-    // Logs of nginx's default paths.
+    // The logs at nginx's default paths.
     let _ = std::fs::create_dir_all(own.join("logs"));
     let runner = std::env::current_exe().expect("the runner's own path");
     let output = Command::new("unshare")
@@ -57,7 +57,7 @@ pub(super) fn enter(
     }
 }
 
-/// Runs inside of the namespaces: starts the binary on the folder, asks, and prints a report.
+/// Runs inside the namespaces: starts the binary, sends the requests and prints a report.
 pub(super) fn alone(folder: &Path, binary: &Path, nginx: &Path) -> Result<(), String> {
     furnish()?;
     let dump = dump(folder, nginx)?;
@@ -103,7 +103,7 @@ fn run(command: &mut Command) -> Result<(), String> {
     }
 }
 
-/// The arguments that name a folder's configuration.
+/// The arguments for a folder's configuration.
 fn arguments(folder: &Path) -> [String; 4] {
     let prefix = format!("{}/", folder.display());
     ["-p".to_owned(), prefix, "-c".to_owned(), "nginx.conf".to_owned()]
@@ -127,7 +127,7 @@ fn start(folder: &Path, binary: &Path, dump: &Dump) -> Result<Child, String> {
     command.spawn().map_err(|error| format!("{}: {error}", binary.display()))
 }
 
-/// Sends every request and prints what came of it.
+/// Sends all requests and prints the results.
 fn ask(folder: &Path, questions: &[Question]) {
     let own = folder.display().to_string();
     let mut used = BTreeSet::new();
@@ -152,7 +152,7 @@ fn ask(folder: &Path, questions: &[Question]) {
     }
 }
 
-/// Replaces numbers of 32 hexadecimal digits, which are ids of requests.
+/// Replaces numbers of 32 hexadecimal digits, which are request IDs.
 fn without_ids(line: &str) -> String {
     let mut out = String::new();
     for piece in line.split_inclusive(|c: char| !c.is_ascii_hexdigit()) {

@@ -1,20 +1,20 @@
-//! What a server has cost so far, from the kernel's accounts of all its processes.
+//! The cost of a server so far, from the kernel's accounts of all its processes.
 
 use std::path::{Path, PathBuf};
 
-/// CPU time of all processes and threads of a server.
+/// The CPU time of all processes and threads of a server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cpu {
-    /// Nanoseconds on a core, to the nanosecond.
+    /// The total in nanoseconds, exact.
     nanoseconds: u64,
-    /// Ticks in user space, by which the whole is divided.
+    /// Ticks in user space, for the split of the total.
     user: u64,
     /// Ticks in the kernel.
     kernel: u64,
 }
 
 impl Cpu {
-    /// What the process and all below it have used.
+    /// The time used by a process and its descendants.
     pub(super) fn of(process: u32) -> Self {
         let mut sum = Self::default();
         for process in family(process) {
@@ -27,12 +27,12 @@ impl Cpu {
         sum
     }
 
-    /// Microseconds on a core since an earlier account.
+    /// The microseconds since an earlier account.
     pub(super) fn microseconds_since(self, earlier: Self) -> f64 {
         self.nanoseconds.saturating_sub(earlier.nanoseconds) as f64 / 1000.0
     }
 
-    /// The share of user space since an earlier account, in percent.
+    /// The percentage of user space since an earlier account.
     pub(super) fn user_share_since(self, earlier: Self) -> f64 {
         let user = self.user.saturating_sub(earlier.user) as f64;
         let kernel = self.kernel.saturating_sub(earlier.kernel) as f64;
@@ -40,7 +40,7 @@ impl Cpu {
     }
 }
 
-/// Memory of a process and all below it in bytes; what they share is counted once.
+/// The memory of a process and its descendants in bytes; shared pages count once.
 pub(super) fn memory(process: u32) -> u64 {
     let of = |process: u32| {
         let path = format!("/proc/{process}/smaps_rollup");
@@ -52,33 +52,33 @@ pub(super) fn memory(process: u32) -> u64 {
     family(process).into_iter().map(of).sum::<u64>() * 1024
 }
 
-/// The kernel's ticks in a second.
+/// The kernel's ticks per second.
 pub(super) const TICKS_PER_SECOND: f64 = 100.0;
 
-/// CPU time in ticks of a process and of all that it ever started.
+/// The CPU time of a process and all its past and present children, in ticks.
 pub(super) fn ticks(process: u32) -> u64 {
     let of = |fields: &[String], from: usize, to: usize| {
         let fields = fields.get(from..to).unwrap_or_default();
         fields.iter().filter_map(|field| field.parse::<u64>().ok()).sum::<u64>()
     };
-    // Behind a process's own stands the time of its children that have ended.
+    // The times of ended children follow those of the process.
     family(process).into_iter().map(|process| of(&stat(process), USER, USER + 4)).sum()
 }
 
-/// The most memory that a process has had in RAM, in KiB; 0 when it has ended.
+/// The peak resident memory of a process in KiB; 0 if it has ended.
 pub(super) fn peak(process: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
     line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// Where the parent stands in `/proc/PID/stat`, counted from behind the program's name.
+/// The position of the parent's ID in `/proc/PID/stat`, counted after the program's name.
 const PARENT: usize = 1;
 
-/// Where the ticks in user space stand there; those in the kernel follow.
+/// The position of the ticks in user space; those in the kernel follow.
 const USER: usize = 11;
 
-/// The fields of `/proc/PID/stat` behind the program's name.
+/// The fields of `/proc/PID/stat` after the program's name.
 fn stat(process: u32) -> Vec<String> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
@@ -95,7 +95,7 @@ fn family(process: u32) -> Vec<u32> {
     found
 }
 
-/// The processes that a process has started and that live.
+/// The running children of a process.
 pub(super) fn children(process: u32) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());

@@ -14,24 +14,24 @@ use super::workload::{Conf, Load, Workload};
 use crate::Failure;
 use crate::server::Server;
 
-/// How long things take.
+/// The durations of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Seconds before a measurement, in which pools fill.
+    /// Seconds of warming up before a measurement.
     pub(super) warm_up: f64,
-    /// How often the sides take turns in a round.
+    /// The number of turns of each side in a round.
     pub(super) turns: usize,
-    /// Seconds of a turn.
+    /// The duration of a turn in seconds.
     pub(super) turn: f64,
-    /// How long connections are left alone before their memory is measured.
+    /// The time that connections are idle before memory is measured.
     pub(super) settle: Duration,
-    /// Requests in a second of the paced workload.
+    /// The rate of the paced workload in requests per second.
     pub(super) paced_rate: Option<f64>,
 }
 
 impl Pace {
-    /// How often the sides take turns in a round of this workload, and for how many seconds. What
-    /// is left alone or watched for stragglers has all its time at once.
+    /// The number of turns in a round of this workload, and their duration in seconds. Idle and
+    /// latency measurements have a single turn with all the time.
     pub(super) fn of(&self, workload: &Workload) -> (usize, f64) {
         match workload.load {
             Load::Idle { .. } | Load::Paced { .. } | Load::Reloads => {
@@ -42,18 +42,18 @@ impl Pace {
     }
 }
 
-/// What a load generator counted.
+/// The counts of a load generator.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Count {
-    /// Requests answered, or connections served.
+    /// Answered requests, or served connections.
     answered: u64,
-    /// The same in a second.
+    /// The rate per second.
     rate: f64,
-    /// Microseconds of the median request and of the 99th percentile, where they are taken.
+    /// The latency of the median and the 99th percentile in microseconds, if measured.
     latency: Vec<f64>,
 }
 
-/// Has a server's pools fill.
+/// Warms up a server's pools.
 pub(super) fn warm_up(
     stage: &Stage,
     server: &Server,
@@ -63,7 +63,7 @@ pub(super) fn warm_up(
     generate(stage, server, workload, pace, pace.warm_up).map(|_| ())
 }
 
-/// Puts the load on a server for one turn; gives the values for the columns of the workload.
+/// Puts load on a server for one turn; returns the values of the workload's columns.
 pub(super) fn measure(
     stage: &Stage,
     server: &Server,
@@ -102,7 +102,7 @@ fn generate(
     }
 }
 
-/// As many requests or handshakes as the server can take, for so many seconds.
+/// Requests or handshakes at the maximum rate, for the given number of seconds.
 pub(super) fn flat_out(
     stage: &Stage,
     server: &Server,

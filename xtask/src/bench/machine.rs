@@ -1,4 +1,4 @@
-//! The machine: its cores, its limits, and what is said about it above a table.
+//! The machine: its cores, its limits, and its description above a table.
 
 use std::process::Command;
 
@@ -7,10 +7,10 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::Failure;
 
-/// Open files that the largest workload needs on either side of the proxy, with room.
+/// The open files needed on either side of the proxy by the largest workload, with a margin.
 const FILES: u64 = 65_536;
 
-/// Which core does what. The proxy has its cores for itself where there are enough.
+/// The assignment of cores. The proxy has its own where there are enough.
 #[derive(Debug)]
 pub(super) struct Cores {
     count: usize,
@@ -24,24 +24,24 @@ impl Cores {
         Self { count: count.max(1) }
     }
 
-    /// The proxy's, as taskset takes them.
+    /// The proxy's cores in taskset's notation.
     pub(super) fn of_proxy(&self, threads: usize) -> String {
         format!("0-{}", threads.min(self.count) - 1)
     }
 
-    /// The first and the last of the generator's and the backend's.
+    /// The first and last core of generator and backend.
     fn of_the_rest(&self) -> (usize, usize) {
         let first = if self.count > 2 { 2 } else { self.count - 1 };
         (first, self.count - 1)
     }
 
-    /// The generator's and the backend's, as taskset takes them.
+    /// The cores of generator and backend in taskset's notation.
     pub(super) fn of_load(&self) -> String {
         let (first, last) = self.of_the_rest();
         format!("{first}-{last}")
     }
 
-    /// Moves this program, and what it starts from now on, away from the proxy's cores.
+    /// Moves this program and its later children off the proxy's cores.
     pub(super) fn pin_this_program(&self) -> Result<(), Failure> {
         let (first, last) = self.of_the_rest();
         let mut set = CpuSet::new();
@@ -50,7 +50,7 @@ impl Cores {
     }
 }
 
-/// Raises the limit of open files of this program and of what it starts, as far as it may.
+/// Raises the limit of open files of this program and its children as far as permitted.
 pub(super) fn raise_limits() {
     let most = Rlimit { current: Some(FILES), maximum: Some(FILES) };
     let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= FILES);
@@ -61,7 +61,7 @@ pub(super) fn raise_limits() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, ..now });
 }
 
-/// One sentence about the processor, the kernel and what else runs.
+/// A sentence about the processor, the kernel and the load.
 pub(super) fn description() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find(|line| line.starts_with("model name"));
@@ -74,12 +74,12 @@ pub(super) fn description() -> String {
     format!("{cores} cores ({model}), Linux {kernel}, load average {load} at the start")
 }
 
-/// Today, as in 2026-01-31, in UTC.
+/// The date in UTC, such as 2026-01-31.
 pub(super) fn today() -> String {
     first_line("date", &["-u", "+%F"]).unwrap_or_else(|| "undated".to_owned())
 }
 
-/// The first line that a program prints, on either of its outputs.
+/// The first line of a program's output, on either stream.
 pub(super) fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = [output.stdout, output.stderr].concat();

@@ -1,4 +1,4 @@
-//! What many sites cost: to check, to start, to reload, to keep, and to serve again after a crash.
+//! The cost of many sites: checking, starting, reloading, memory, and recovery after a crash.
 
 mod client;
 mod sites;
@@ -16,19 +16,19 @@ use crate::Failure;
 use crate::server::Server;
 pub(super) use sites::Sites;
 
-/// Reloads of a round, after which the memory is measured.
+/// The number of reloads of a round, after which memory is measured.
 const RELOADS: u64 = 10;
 
-/// How long a reload may go on in the background, whose CPU time counts.
+/// The time for background work of a reload, whose CPU time counts.
 const AFTERMATH: Duration = Duration::from_secs(1);
 
-/// How long a server is left alone before its memory is measured.
+/// The time that a server is idle before its memory is measured.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// How often a process is looked at whose peak of memory is wanted.
+/// The polling interval for a process's peak memory.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// What is measured, in the order of the values that [`measure`] gives.
+/// The measured values, in the order of [`measure`].
 pub(super) const COLUMNS: &[&str] = &[
     "worst request ms",
     "CPU s of a reload",
@@ -70,7 +70,7 @@ fn reload(server: &Server, generation: u64) -> Result<Round, Failure> {
     Ok(vec![seen.worst.as_secs_f64() * 1000.0, cpu, seen.in_force.as_secs_f64()])
 }
 
-/// Kills all workers; milliseconds until there is an answer again.
+/// Kills all workers; returns the milliseconds until the next response.
 fn respawn(server: &Server) -> Result<f64, Failure> {
     let killed = Instant::now();
     for worker in account::children(server.process()) {
@@ -84,7 +84,7 @@ fn kill(process: u32, signal: Signal) -> Result<(), Failure> {
     kill_process(pid, signal).map_err(|error| format!("kill: {error}"))
 }
 
-/// What `-t` takes.
+/// The cost of `-t`.
 struct Check {
     /// Seconds.
     cpu: f64,
@@ -101,7 +101,7 @@ fn check(server: &Server) -> Result<Check, Failure> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or("no such process")?;
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     let mut peak = 0;
-    // Its accounts are there until it is waited for in earnest.
+    // The accounts of a process exist until it is reaped.
     while waitid(WaitId::Pid(pid), options).is_ok_and(|status| status.is_none()) {
         peak = peak.max(account::peak(child.id()));
         std::thread::sleep(LOOK_EVERY);
@@ -113,7 +113,7 @@ fn check(server: &Server) -> Result<Check, Failure> {
     }
 }
 
-/// Writes the files that `many.conf` includes.
+/// Writes the files included by `many.conf`.
 pub(super) fn write(
     sites: Sites,
     stage: &Stage,

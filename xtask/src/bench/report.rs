@@ -1,4 +1,4 @@
-//! The report: medians with their spread, as tables in markdown.
+//! The report: medians with their spread, as Markdown tables.
 
 use std::fmt::Write;
 
@@ -8,17 +8,17 @@ use super::workload::{Load, Workload, columns};
 use super::{Round, machine};
 use crate::Failure;
 
-/// What one side gave in one workload.
+/// The results of one side in one workload.
 #[derive(Debug)]
 pub(super) struct Measured<'a> {
     pub(super) workload: &'a Workload,
     pub(super) side: &'a Side,
-    /// Round by round; or why there are none.
+    /// The values of each round, or the reason for their lack.
     pub(super) rounds: Result<Vec<Round>, Failure>,
 }
 
 impl Measured<'_> {
-    /// It takes part no more.
+    /// Excludes the side from further rounds.
     pub(super) fn fail(&mut self, round: usize, failure: Failure) {
         eprintln!("{} {round}: {} failed: {failure}", self.workload.name, self.side.name);
         self.rounds = Err(failure);
@@ -42,7 +42,7 @@ pub(super) fn head(sides: &[Side], rounds: usize, pace: &Pace) -> String {
     text
 }
 
-/// One table for each run of workloads with the same columns.
+/// One table per run of workloads with the same columns.
 pub(super) fn tables(measured: &[Measured<'_>]) -> String {
     let mut text = String::new();
     let mut before: &[&str] = &[];
@@ -63,8 +63,8 @@ pub(super) fn tables(measured: &[Measured<'_>]) -> String {
     text
 }
 
-/// nginx's medians of the columns that are compared, in the same workload: the first one, of
-/// reloads all.
+/// nginx's medians of the compared columns of the workload: of the first one, or of all for
+/// reloads.
 fn references(measured: &[Measured<'_>], row: &Measured<'_>) -> Round {
     let is_it = |other: &&Measured<'_>| {
         other.side.name == "nginx" && other.workload.name == row.workload.name
@@ -98,7 +98,7 @@ fn cells(rounds: &[Round], columns: usize, nginx: &[f64]) -> Vec<String> {
     (0..columns).map(cell).collect()
 }
 
-/// The least, the median and the most of a column.
+/// Minimum, median and maximum of a column.
 fn spread(rounds: &[Round], column: usize) -> Option<(f64, f64, f64)> {
     let mut values: Vec<f64> =
         rounds.iter().filter_map(|round| round.get(column).copied()).collect();
@@ -113,7 +113,7 @@ fn spread(rounds: &[Round], column: usize) -> Option<(f64, f64, f64)> {
     Some((least, median, most))
 }
 
-/// Three digits or more, thousands apart.
+/// A number with at least three digits and with separated thousands.
 fn number(value: f64) -> String {
     if value < 100.0 {
         let digits = if value < 10.0 { 2 } else { 1 };

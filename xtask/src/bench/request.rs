@@ -1,8 +1,8 @@
-//! The heads of requests.
+//! Request heads.
 
 use super::workload::Fields;
 
-/// Fields as a browser sends them; together with `Host` and a cookie they are twelve.
+/// Fields as sent by a browser; with `Host` and a cookie they are twelve.
 const BROWSER: &[(&str, &str)] = &[
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
     ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"),
@@ -16,7 +16,7 @@ const BROWSER: &[(&str, &str)] = &[
     ("Sec-Fetch-Site", "same-origin"),
 ];
 
-/// Bytes of the twelve fields with their names, colons and line ends.
+/// The size of the twelve fields with names, colons and line ends.
 const TWELVE: usize = 4096;
 
 /// The fields besides `Host`.
@@ -38,7 +38,7 @@ pub(super) fn fields(which: Fields) -> Vec<(&'static str, String)> {
     }
 }
 
-/// A whole request, `Host` included.
+/// A complete request with `Host`.
 pub(crate) fn request(path: &str, which: Fields) -> Vec<u8> {
     let mut head = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:65535\r\n");
     for (name, value) in fields(which) {

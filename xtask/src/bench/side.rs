@@ -1,4 +1,4 @@
-//! The servers that are compared, and the backend behind them.
+//! The compared servers and their backend.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,53 +10,53 @@ use crate::scratch::{Scratch, template};
 use crate::server::Server;
 use crate::{Failure, cargo};
 
-/// What stands behind and around the servers, and is the same for all.
+/// The environment of the servers, equal for all.
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) cores: Cores,
     backend: Server,
-    /// The backend where answers are small: it costs less than the proxies that are measured.
+    /// The backend for small responses: it costs less than the measured proxies.
     answers: Option<Server>,
     files: PathBuf,
-    /// Last, as the servers end before their folder goes.
+    /// Last, since the servers end before their folder is removed.
     pub(super) scratch: Scratch,
 }
 
-/// How a server takes its orders.
+/// The configuration of a server.
 #[derive(Debug)]
 enum Kind {
-    /// nginx and what reads its configurations, with these directives besides, at the top and in
-    /// `events`.
+    /// nginx and programs that read its configuration, with these additional directives at the top
+    /// level and in `events`.
     Nginx(&'static str, &'static str),
     HaProxy,
     Pingora,
-    /// What only moves bytes, by `epoll`, by `io_uring`, or large ones by `splice`.
+    /// A program that only moves bytes, by `epoll`, by `io_uring`, or large ones by `splice`.
     Floor(&'static str),
 }
 
-/// One of the servers.
+/// A compared server.
 #[derive(Debug)]
 pub(super) struct Side {
-    /// What it is called in the table.
+    /// The name in the table.
     pub(super) name: &'static str,
     kind: Kind,
-    /// The program, or why there is none.
+    /// The program, or the reason for its lack.
     binary: Result<PathBuf, Failure>,
-    /// What it says about its version.
+    /// Its version.
     pub(super) version: String,
 }
 
-/// How large answers are moved without a look at them.
+/// The mode for large responses only, which moves them without reading them.
 const SPLICE: &str = "splice";
 
-/// Where Debian keeps nginx.
+/// Debian's path of nginx.
 const NGINX: &str = "/usr/sbin/nginx";
 
-/// Where Debian keeps HAProxy.
+/// Debian's path of HAProxy.
 const HAPROXY: &str = "/usr/sbin/haproxy";
 
 impl Side {
-    /// Weir, nginx, HAProxy, Pingora, and what moving the bytes alone costs.
+    /// Weir, nginx, HAProxy, Pingora, and the cost of moving the bytes alone.
     pub(super) fn all(weir: PathBuf) -> [Self; 8] {
         let version = |program: &Path, flag: &str| {
             first_line(&program.display().to_string(), &[flag]).unwrap_or_default()
@@ -107,10 +107,10 @@ impl Side {
         Self { name: "Weir", kind, binary: Ok(weir), version: String::new() }
     }
 
-    /// Whether it can do that at all.
+    /// Whether the side supports the workload.
     pub(super) fn takes(&self, workload: &Workload) -> bool {
         match self.kind {
-            // The method of waiting has no part in a reload.
+            // The event method does not matter for a reload.
             Kind::Nginx(_, events) if matches!(workload.conf, Conf::Many(_)) => {
                 events != "use io_uring;"
             }
@@ -121,7 +121,7 @@ impl Side {
         }
     }
 
-    /// Starts it for a workload.
+    /// Starts the server for a workload.
     pub(super) fn start(&self, stage: &Stage, workload: &Workload) -> Result<Server, Failure> {
         let binary = self.binary.clone()?;
         let threads = workload.threads.to_string();
@@ -162,7 +162,7 @@ impl Side {
     }
 }
 
-/// What keeps a server of nginx's kind where its process is known.
+/// Directives that keep a server of nginx's kind in the foreground.
 const IN_FRONT: &str = "daemon off;";
 
 fn nginx_flags(directives: &'static str) -> [&'static str; 5] {
@@ -180,11 +180,11 @@ fn nginx_conf(conf: Conf) -> &'static str {
     }
 }
 
-/// Bodies that the backend and the static workload have, with their sizes.
+/// The bodies of the backend and the static workload, with their sizes.
 const FILES: &[(&str, usize)] = &[("1k", 1 << 10), ("64k", 64 << 10), ("1m", 1 << 20)];
 
 impl Stage {
-    /// Starts the backend, and makes files and certificates.
+    /// Starts the backend, and creates files and certificates.
     pub(super) fn set(cores: Cores) -> Result<Self, Failure> {
         let scratch = Scratch::new("bench")?;
         let files = scratch.folder("files")?;
@@ -209,7 +209,7 @@ impl Stage {
         Ok(Self { cores, backend, answers: None, files, scratch })
     }
 
-    /// From now on small answers come from a program that does nothing else.
+    /// Has small responses come from a program of their own from now on.
     pub(super) fn answer_cheaply(&mut self) -> Result<(), Failure> {
         let binary = beside("floor")?;
         let cores = self.cores.of_load();
@@ -220,7 +220,7 @@ impl Stage {
         Ok(())
     }
 
-    /// The port of the backend of a workload.
+    /// The backend's port for a workload.
     fn backend(&self, workload: &Workload) -> u16 {
         match &self.answers {
             Some(answers) if workload.has_small_answers() => answers.port,
@@ -228,7 +228,7 @@ impl Stage {
         }
     }
 
-    /// Writes a configuration into a server's folder, and tells its path.
+    /// Writes a configuration to a server's folder and returns its path.
     fn conf(
         &self,
         name: &str,
@@ -270,7 +270,7 @@ impl Stage {
     }
 }
 
-/// Makes a certificate, its key, and a file with both, as HAProxy wants them.
+/// Creates a certificate, its key, and a file with both for HAProxy.
 fn certificate(scratch: &Scratch, name: &str, key: &[&str]) -> Result<(), Failure> {
     let path = |ending: &str| scratch.path().join(format!("{name}.{ending}"));
     let mut command = std::process::Command::new("openssl");
@@ -286,7 +286,7 @@ fn certificate(scratch: &Scratch, name: &str, key: &[&str]) -> Result<(), Failur
     Ok(())
 }
 
-/// Builds a proxy in `bench/`, which is no part of the workspace.
+/// Builds a proxy in `bench/`, which is outside of the workspace.
 fn beside(name: &str) -> Result<PathBuf, Failure> {
     let target = cargo::target()?.join(name);
     let manifest = cargo::root().join(format!("bench/{name}/Cargo.toml"));

@@ -1,5 +1,5 @@
-//! What a Weir does that is watched for the sake of its release. What is not seen here is built for
-//! size, so everything that is common in configurations should be.
+//! The training of a release. Code that does not run here is optimised for size, so all common
+//! configurations should be covered.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,13 @@ use super::side::{Side, Stage};
 use super::workload::{Conf, Fields, WORKLOADS, Workload, get, row};
 use crate::{Failure, cargo};
 
-/// Seconds of each workload.
+/// The duration of each workload in seconds.
 const SECONDS: f64 = 2.0;
 
-/// The methods of waiting that it is done by.
+/// The event methods to train.
 const METHODS: &[(&str, &str)] = &[("epoll", "use epoll;"), ("io_uring", "use io_uring;")];
 
-/// The measured workloads that are part of it.
+/// The measured workloads that are part of the training.
 const MEASURED: &[&str] = &[
     "small",
     "fields",
@@ -34,7 +34,7 @@ const MEASURED: &[&str] = &[
     "tls-resumed",
 ];
 
-/// The others.
+/// The other workloads.
 #[rustfmt::skip]
 const BESIDES: &[Workload] = &[
     everyday("a response of its own", "/exact"),
@@ -54,7 +54,7 @@ const fn everyday(about: &'static str, path: &'static str) -> Workload {
     row("everyday", about, Conf::Everyday, get(path, Fields::Twelve))
 }
 
-/// All that is done, as text: another text is another training.
+/// A text that identifies the training.
 pub(crate) fn plan() -> Result<String, Failure> {
     let mut text = format!("{SECONDS} {METHODS:?} {MEASURED:?} {BESIDES:?}");
     for conf in ["everyday.conf", "backend.conf"] {
@@ -65,7 +65,7 @@ pub(crate) fn plan() -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Has a Weir do it all, by each method of waiting.
+/// Runs the whole training by each event method.
 pub(crate) fn train(binary: PathBuf) -> Result<(), Failure> {
     machine::raise_limits();
     let stage = Stage::set(Cores::of_this_machine())?;

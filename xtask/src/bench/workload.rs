@@ -1,21 +1,21 @@
-//! What is measured: the table of workloads.
+//! The table of workloads.
 
 use super::reload::{self, Sites};
 
-/// The configuration that a workload runs in; `bench/conf` has them.
+/// The configuration of a workload; the files are in `bench/conf`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Conf {
     /// The bare proxy.
     Bare,
     /// The bare proxy behind TLS 1.3.
     Tls(Key),
-    /// The bare proxy at a location with settings that only nginx's language has.
+    /// The bare proxy in a location with settings that only nginx has.
     Roomy,
-    /// What a proxy in use has besides.
+    /// Typical settings of a proxy in use.
     Realistic,
-    /// Files, and nothing behind.
+    /// Static files without a backend.
     Static,
-    /// A little of everything; only the training uses it.
+    /// A mixture of features, for the training only.
     Everyday,
     /// Many sites.
     Many(Sites),
@@ -30,54 +30,54 @@ pub(super) enum Key {
     Rsa,
 }
 
-/// Fields of a request's head.
+/// The fields of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fields {
     /// `Host` alone.
     One,
-    /// Twelve as a browser sends them, 4 KiB in all.
+    /// Twelve fields as sent by a browser, 4 KiB in total.
     Twelve,
     /// `Host`, and `Connection: close`.
     Close,
 }
 
-/// What the generator does.
+/// The load of a workload.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Load {
-    /// As many requests as the proxy can serve.
+    /// Requests at the proxy's maximum rate.
     Requests {
         path: &'static str,
         fields: Fields,
-        /// Connections at once.
+        /// The number of connections.
         connections: usize,
-        /// Bytes of the request's body.
+        /// The size of the request body in bytes.
         upload: usize,
     },
-    /// As many TLS handshakes as it can serve, each with one small request.
+    /// TLS handshakes at the maximum rate, each with one small request.
     Handshakes { resumed: bool },
     /// So many hundredths of the requests that nginx can serve, at even intervals.
     Paced { percent: u32 },
     /// Connections that are opened, used once and left alone.
     Idle { connections: usize },
-    /// One client that asks now and then, while the configuration is reloaded.
+    /// A client with a request now and then while the configuration is reloaded.
     Reloads,
 }
 
-/// One thing that is measured.
+/// A workload.
 #[derive(Debug)]
 pub(super) struct Workload {
-    /// Its name in the table and on the command line.
+    /// The name in the table and on the command line.
     pub(super) name: &'static str,
-    /// What it is, in a line.
+    /// A description in one line.
     pub(super) about: &'static str,
     pub(super) conf: Conf,
-    /// Threads or worker processes of the proxy.
+    /// The number of threads or worker processes of the proxy.
     pub(super) threads: usize,
     pub(super) load: Load,
 }
 
 impl Workload {
-    /// Whether the backend answers each request alike, in a few bytes.
+    /// Whether the backend gives the same small response to every request.
     pub(super) fn has_small_answers(&self) -> bool {
         match self.load {
             Load::Requests { path, upload, .. } => path == "/" && upload == 0,
@@ -87,8 +87,7 @@ impl Workload {
         }
     }
 
-    /// Whether requests and responses are so small that each is one read, on kept connections
-    /// and one thread.
+    /// Whether requests and responses each fit one read, on kept connections and one thread.
     pub(super) fn is_small_talk(&self) -> bool {
         let kept = match self.load {
             Load::Requests { fields, .. } => !matches!(fields, Fields::Close),
@@ -101,10 +100,10 @@ impl Workload {
 
 const SMALL: Load = get("/", Fields::One);
 
-/// Keepalive connections of the plain loads.
+/// The number of kept connections of plain loads.
 const CONNECTIONS: usize = 64;
 
-/// Connections that get a mebibyte at a time.
+/// The number of connections for responses of 1 MiB.
 const FEW: usize = 16;
 
 pub(super) const fn get(path: &'static str, fields: Fields) -> Load {
@@ -124,7 +123,7 @@ pub(super) const fn row(
     Workload { name, about, conf, threads: 1, load }
 }
 
-/// Two threads or processes, as a machine has more than one core.
+/// The number of threads or processes for several cores.
 const fn reloads(name: &'static str, about: &'static str, sites: Sites) -> Workload {
     Workload { threads: 2, ..row(name, about, Conf::Many(sites), Load::Reloads) }
 }
@@ -139,7 +138,7 @@ const RSA: Conf = Conf::Tls(Key::Rsa);
 const FULL: Load = Load::Handshakes { resumed: false };
 const RESUMED: Load = Load::Handshakes { resumed: true };
 
-/// All of them, in the order of the report.
+/// All workloads in the order of the report.
 #[rustfmt::skip]
 pub(super) const WORKLOADS: &[Workload] = &[
     row("small", "keepalive requests with one field, 6 bytes back", Conf::Bare, SMALL),
@@ -173,8 +172,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
     reloads("reload-certificates", "2,000 servers with a certificate each, a map of 20,000 rows", Sites::Certified(2_000)),
 ];
 
-/// What a kind of workload gives, column by column; the first is what is compared, of reloads all
-/// are.
+/// The columns of each kind of workload. The first is compared with nginx; of reloads, all are.
 pub(super) fn columns(load: &Load) -> &'static [&'static str] {
     match load {
         Load::Requests { .. } => &["CPU µs per request", "user %", "requests per second"],

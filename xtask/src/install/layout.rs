@@ -1,14 +1,14 @@
-//! Which places the server is built for.
+//! The paths that the server is built for.
 
 use std::path::{Path, PathBuf};
 
 use super::version_of;
 use crate::Failure;
 
-/// The layouts that the server knows by name.
+/// The server's named layouts.
 const LAYOUTS: [&str; 3] = ["packages", "debian", "source"];
 
-/// The arguments of nginx's `configure` that name places or users.
+/// The arguments of nginx's `configure` for paths and users.
 const ARGUMENTS: [&str; 15] = [
     "--prefix",
     "--sbin-path",
@@ -27,28 +27,27 @@ const ARGUMENTS: [&str; 15] = [
     "--group",
 ];
 
-/// What is asked for.
+/// The arguments of the chore.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Choice {
-    /// `--quick`: not trained.
+    /// `--quick`: no training.
     pub(super) quick: bool,
     base: Base,
-    /// Further arguments of `configure`, which prevail.
+    /// Further arguments of `configure`, which take precedence.
     given: Vec<String>,
 }
 
-/// Where the places come from.
+/// The source of the paths.
 #[derive(Debug, PartialEq, Eq)]
 enum Base {
     /// `--layout=NAME`.
     Named(&'static str),
-    /// `--like=PROGRAM`: the places of an nginx that is installed.
+    /// `--like=PROGRAM`: the paths of an installed nginx.
     Like(PathBuf),
 }
 
 impl Choice {
-    /// Reads the arguments of the chore. nginx's `--prefix` alone means what it means there:
-    /// everything lies below.
+    /// Parses the chore's arguments. As in nginx, `--prefix` alone puts everything below it.
     pub(super) fn of(arguments: &[&str]) -> Result<Self, Failure> {
         let mut choice = Self { quick: false, base: Base::Named("packages"), given: Vec::new() };
         let mut has_base = false;
@@ -65,7 +64,7 @@ impl Choice {
                 _ if ARGUMENTS.contains(&name) && is_plain(value) => {
                     choice.given.push((*argument).to_owned());
                 }
-                _ => return Err(format!("\"{argument}\" is no argument of install")),
+                _ => return Err(format!("\"{argument}\" is not an argument of install")),
             }
         }
         if !has_base && choice.given.iter().any(|argument| argument.starts_with("--prefix=")) {
@@ -74,7 +73,7 @@ impl Choice {
         Ok(choice)
     }
 
-    /// All places, for the build.
+    /// All paths, for the build.
     pub(super) fn configure(&self) -> Result<String, Failure> {
         let mut arguments = match &self.base {
             Base::Named(name) => vec![format!("--layout={name}")],
@@ -85,7 +84,7 @@ impl Choice {
     }
 }
 
-/// The places of an nginx that is installed, and beside it our program.
+/// The paths of an installed nginx, with our program beside it.
 fn like(program: &Path, version: &str) -> Result<Vec<String>, Failure> {
     let beside = program.with_file_name("weir");
     let mut arguments = vec![format!("--sbin-path={}", beside.display())];
@@ -98,22 +97,23 @@ fn like(program: &Path, version: &str) -> Result<Vec<String>, Failure> {
     Ok(arguments)
 }
 
-/// The list that `-V` ends with.
+/// The list at the end of `-V`.
 fn configure_arguments<'a>(
     program: &Path,
     version: &'a str,
 ) -> Result<impl Iterator<Item = &'a str>, Failure> {
     let list = version.split_once("configure arguments:");
-    let (_, list) = list.ok_or(format!("{}: -V lists no arguments", program.display()))?;
+    let (_, list) =
+        list.ok_or(format!("{}: -V shows no configure arguments", program.display()))?;
     Ok(list.lines().next().unwrap_or_default().split_ascii_whitespace())
 }
 
-/// The build takes the arguments as one text with blanks between them.
+/// The arguments as one text separated by spaces, as the build takes them.
 fn is_plain(value: &str) -> bool {
     !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c == '\'' || c == '"')
 }
 
-/// Where things are, all absolute but for an error log that is `stderr`.
+/// All paths, absolute except for an error log `stderr`.
 #[derive(Debug)]
 pub(super) struct Places {
     pub(super) prefix: String,
@@ -126,12 +126,12 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Asks the program that was built.
+    /// Asks the built program.
     pub(super) fn of(program: &Path) -> Result<Self, Failure> {
         Self::read(&version_of(program)?)
     }
 
-    /// Reads what it prints with `-V`.
+    /// Parses the output of `-V`.
     pub(super) fn read(version: &str) -> Result<Self, Failure> {
         let program = Path::new("weir");
         let arguments: Vec<_> = configure_arguments(program, version)?.collect();
@@ -165,20 +165,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_prevails_over_the_layout() {
+    fn arguments_override_the_layout() {
         let choice = Choice::of(&["--layout=debian", "--pid-path=/run/weir.pid"]).unwrap();
         assert_eq!(choice.configure().unwrap(), "--layout=debian --pid-path=/run/weir.pid");
     }
 
     #[test]
-    fn arguments_that_do_nothing_are_refused() {
+    fn useless_arguments_are_rejected() {
         for argument in ["--prefx=/opt", "--layout=suse", "--prefix=", "--prefix=/a b", "/opt"] {
             assert!(Choice::of(&[argument]).is_err(), "{argument}");
         }
     }
 
     #[test]
-    fn an_nginx_that_is_installed_shows_its_places() {
+    fn the_paths_of_an_installed_nginx_are_used() {
         let version = "nginx version: nginx/1.22.1\nconfigure arguments: --with-cc-opt='-g -O2' \
                        --prefix=/usr/share/nginx --pid-path=/run/nginx.pid --with-threads\n";
         let arguments = like(Path::new("/usr/sbin/nginx"), version).unwrap();

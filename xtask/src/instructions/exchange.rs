@@ -1,26 +1,26 @@
-//! A client and a backend that take turns, so that the server always does the same.
+//! A client and a backend in lockstep, so that the server always does the same work.
 
 use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
-/// How long the server may keep silent; it runs some fifty times slower than it could.
+/// The time limit for the server, which runs some fifty times slower than normally.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the backend says, with the fields that a backend has.
+/// The backend's response, with typical fields.
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nServer: backend\r\n\
     Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\
     Connection: keep-alive\r\n\r\nhello\n";
 
-/// Answers every request alike, on as many connections as come.
+/// Answers every request equally, on any number of connections.
 #[derive(Debug)]
 pub(super) struct Backend {
-    /// Where it listens, on 127.0.0.1.
+    /// The listening port on 127.0.0.1.
     pub(super) port: u16,
 }
 
 impl Backend {
-    /// Starts it on threads that end with this program.
+    /// Starts the backend on threads that end with this program.
     pub(super) fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
@@ -45,7 +45,7 @@ fn answer(mut stream: TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// Sends so many requests on one connection, each when the one before has been answered.
+/// Sends requests on one connection, each after the previous response.
 pub(super) fn ask(port: u16, request: &[u8], requests: usize) -> Result<()> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_nodelay(true)?;
@@ -63,7 +63,7 @@ pub(super) fn ask(port: u16, request: &[u8], requests: usize) -> Result<()> {
     Ok(())
 }
 
-/// Whether an answer is all there; one that is not a 200 with a length is a failure.
+/// Whether the response is complete; any other than a 200 with a length is an error.
 fn is_complete(answer: &[u8]) -> Result<bool> {
     let text = String::from_utf8_lossy(answer);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return Ok(false) };
@@ -74,7 +74,7 @@ fn is_complete(answer: &[u8]) -> Result<bool> {
     });
     match length {
         Some(length) if head.starts_with("HTTP/1.1 200 ") => Ok(body.len() >= length),
-        _ => Err(std::io::Error::other(format!("a bad answer: {head}"))),
+        _ => Err(std::io::Error::other(format!("an invalid response: {head}"))),
     }
 }
 

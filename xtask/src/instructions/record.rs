@@ -1,25 +1,25 @@
-//! The figures that were recorded, in `bench/instructions.tsv`.
+//! The recorded figures, in `bench/instructions.tsv`.
 
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::{Failure, cargo};
 
-/// Growth in percent that still passes.
+/// The accepted growth in percent.
 const MOST_GROWTH: u64 = 5;
 
-/// What stands above the figures.
+/// The comment above the figures.
 const HEAD: &str = "\
 # Instructions in user space per request, as `cargo xtask instructions` counts them.
 # `cargo xtask instructions --record` writes this file.
 ";
 
-/// Figures by the name of the workload.
+/// Figures by workload.
 #[derive(Debug)]
 pub(super) struct Record(Vec<(String, u64)>);
 
 impl Record {
-    /// Reads the record of this tree.
+    /// Reads the record of this checkout.
     pub(super) fn read() -> Result<Self, Failure> {
         let path = path();
         let told = |error| format!("{}: {error}", path.display());
@@ -50,7 +50,7 @@ impl Record {
     }
 }
 
-/// Writes the record anew.
+/// Rewrites the record.
 pub(super) fn write(counted: &[(&str, u64)]) -> Result<(), Failure> {
     let mut text = HEAD.to_owned();
     for (name, figure) in counted {

@@ -1,4 +1,4 @@
-//! TLS handshakes: threads that connect, ask once and let the server close.
+//! TLS handshakes: threads that connect, send one request and let the server close.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -10,18 +10,18 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, Stream};
 use super::{Count, tls};
 use crate::Failure;
 
-/// Connections at once; each has a thread.
+/// The number of connections, each with a thread.
 const THREADS: usize = 16;
 
-/// The least share of handshakes that must be of the kind that is measured.
+/// The minimum share of handshakes that must be of the measured kind.
 const WANTED: f64 = 0.98;
 
-/// How long a server may keep silent.
+/// The time limit for a response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-/// Makes connections for so many seconds.
+/// Makes connections for the given number of seconds.
 pub(super) fn run(port: u16, resumed: bool, seconds: f64) -> Result<Count, Failure> {
     let started = Instant::now();
     let until = started + Duration::from_secs_f64(seconds);
@@ -35,16 +35,16 @@ pub(super) fn run(port: u16, resumed: bool, seconds: f64) -> Result<Count, Failu
     }
     let elapsed = started.elapsed().as_secs_f64();
     if (wanted as f64) < WANTED * answered as f64 {
-        return Err(format!("only {wanted} of {answered} handshakes were of the kind asked for"));
+        return Err(format!("only {wanted} of {answered} handshakes were of the requested kind"));
     }
     Ok(Count { answered, rate: answered as f64 / elapsed, latency: Vec::new() })
 }
 
-/// Connects again and again; counts connections, and those with the handshake that is measured.
+/// Connects repeatedly; counts connections, and those with the measured kind of handshake.
 fn client(port: u16, resumed: bool, until: Instant) -> Result<(u64, u64), Failure> {
     let config = tls::client(resumed)?;
     if resumed {
-        // The first handshake is full, and is not counted.
+        // The first handshake is a full one and is not counted.
         connect(port, &config)?;
     }
     let (mut all, mut of_the_kind) = (0, 0);
@@ -68,12 +68,12 @@ fn connect(port: u16, config: &Arc<ClientConfig>) -> Result<Option<HandshakeKind
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
         Ok(_) => {}
-        // Not every server says good-bye before it closes.
+        // Not every server sends a close_notify.
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
         Err(error) => return Err(failed(error)),
     }
     if !answer.ends_with(b"hello\n") {
-        return Err(format!("a bad answer: {}", String::from_utf8_lossy(&answer)));
+        return Err(format!("an invalid response: {}", String::from_utf8_lossy(&answer)));
     }
     Ok(connection.handshake_kind())
 }

@@ -1,4 +1,4 @@
-//! Idle connections: opened, used for one request, and left alone.
+//! Idle connections: opened, used for one request, and left idle.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
@@ -11,25 +11,25 @@ use rustls::{ClientConfig, ClientConnection, Stream};
 use super::tls;
 use crate::Failure;
 
-/// Connections from one address; the kernel has 28,000 ports for each.
+/// Connections per source address; the kernel has 28,000 ports for each.
 const PER_ADDRESS: usize = 5_000;
 
-/// Threads that open connections. So many are being opened at once.
+/// The number of threads, and so of connections being opened at once.
 const THREADS: usize = 16;
 
-/// How long a server may keep silent.
+/// The time limit for a response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Memory in bytes.
 #[derive(Debug)]
 pub(super) struct Idle {
-    /// What a connection adds.
+    /// The memory per connection.
     pub(super) each: f64,
-    /// Everything, with the connections.
+    /// The total memory with the connections.
     pub(super) all: f64,
 }
 
-/// Opens the connections, leaves them alone for a while and weighs the server.
+/// Opens the connections, leaves them idle and measures the server's memory.
 pub(super) fn measure(
     port: u16,
     tls: bool,
@@ -61,7 +61,7 @@ pub(super) fn measure(
     Ok(Idle { each, all: after as f64 })
 }
 
-/// A connection that the server has closed would make it look thrifty.
+/// Fails if the server closed connections, which would lower its memory.
 fn check(kept: &[TcpStream]) -> Result<(), Failure> {
     let closed = kept.iter().filter(|stream| {
         let mut byte = [0];
@@ -74,7 +74,7 @@ fn check(kept: &[TcpStream]) -> Result<(), Failure> {
     }
 }
 
-/// Opens a connection and asks once. Of TLS only the socket is kept: nothing more is said.
+/// Opens a connection and sends one request. Of TLS, only the socket is kept: no more data is sent.
 fn open(port: u16, number: usize, tls: Option<&Arc<ClientConfig>>) -> Result<TcpStream, Failure> {
     let failed = |error: std::io::Error| format!("idle connection {number}: {error}");
     let mut socket = connected(port, number).map_err(failed)?;
@@ -96,8 +96,8 @@ fn connected(port: u16, number: usize) -> std::io::Result<TcpStream> {
     let from = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, address), 0);
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    // Closed without a word: else the ports would be taken for a minute, and the next rounds want
-    // as many.
+    // Closed by a reset: otherwise the ports would be in use for a minute, and the next round needs
+    // them.
     sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
     bind(&socket, &from)?;
     connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;

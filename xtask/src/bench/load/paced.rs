@@ -1,7 +1,7 @@
-//! Requests at even intervals, whether the server keeps up or not.
+//! Requests at a fixed rate, whether the server keeps up or not.
 //!
-//! A request's time counts from the moment it was due, not from when a connection was free for it:
-//! a server that stops for a while pays for all requests that were due meanwhile.
+//! The time of a request counts from its scheduled start, not from when a connection is free: a
+//! server that stalls pays for all requests scheduled meanwhile.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -16,17 +16,17 @@ use rustix::event::{Timespec, epoll};
 use super::Count;
 use crate::Failure;
 
-/// Keepalive connections.
+/// The number of kept connections.
 const CONNECTIONS: usize = 64;
 
-/// How long answers may be outstanding at the end.
+/// The time limit for outstanding responses at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Sends so many requests a second for so many seconds.
+/// Sends `rate` requests a second for the given number of seconds.
 pub(super) fn run(port: u16, rate: f64, seconds: f64) -> Result<Count, Failure> {
-    // Timers are late by 50 µs otherwise.
+    // By default, timers are up to 50 µs late.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let failed = |error: std::io::Error| format!("the paced load: {error}");
     let mut generator = Generator::new(port, rate).map_err(failed)?;
@@ -50,7 +50,7 @@ pub(super) fn run(port: u16, rate: f64, seconds: f64) -> Result<Count, Failure> 
 struct Generator {
     epoll: OwnedFd,
     connections: Vec<Connection>,
-    /// Connections without a request, the longest idle first.
+    /// Connections without a request, longest idle first.
     free: VecDeque<usize>,
     interval: f64,
     times: Vec<Duration>,
@@ -58,7 +58,7 @@ struct Generator {
 
 struct Connection {
     stream: TcpStream,
-    /// When its request was due.
+    /// The scheduled time of its request.
     due: Instant,
     answer: Vec<u8>,
 }
@@ -109,11 +109,11 @@ impl Generator {
     fn send(&mut self, number: usize, due: Instant) -> std::io::Result<()> {
         let connection = &mut self.connections[number];
         connection.due = due;
-        // It is far smaller than what a socket takes at once.
+        // The request is far smaller than a socket's buffer.
         connection.stream.write_all(REQUEST)
     }
 
-    /// Takes answers until then.
+    /// Receives responses until a given time.
     fn wait(&mut self, until: Instant, events: &mut Vec<epoll::Event>) -> std::io::Result<()> {
         let rest = until.saturating_duration_since(Instant::now());
         let rest =
@@ -132,7 +132,7 @@ impl Generator {
 }
 
 impl Connection {
-    /// Whether the answer is complete.
+    /// Whether the response is complete.
     fn receive(&mut self) -> std::io::Result<bool> {
         let mut chunk = [0; 1024];
         match self.stream.read(&mut chunk)? {

@@ -1,5 +1,5 @@
-//! The TLS client of our own generators: TLS 1.3, X25519 alone, which every side has, and no check
-//! of the certificate, as the client's work is not what is measured.
+//! The TLS client of our generators: TLS 1.3, only X25519, which every side supports, and no
+//! certificate verification, since the client's work is not measured.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 use crate::Failure;
 
-/// Tickets that a thread keeps; each is used once.
+/// The number of tickets that a thread keeps; each is used once.
 const TICKETS: usize = 32;
 
-/// A client that remembers sessions, or does not.
+/// A client with or without session resumption.
 pub(super) fn client(resumes: bool) -> Result<Arc<ClientConfig>, Failure> {
     let provider = Arc::new(CryptoProvider {
         kx_groups: vec![aws_lc_rs::kx_group::X25519],
@@ -31,12 +31,12 @@ pub(super) fn client(resumes: bool) -> Result<Arc<ClientConfig>, Failure> {
     Ok(Arc::new(config))
 }
 
-/// The name that the certificates have.
+/// The name in the certificates.
 pub(super) fn name() -> ServerName<'static> {
     ServerName::try_from("localhost").expect("a host name")
 }
 
-/// Believes everybody.
+/// Accepts every certificate.
 #[derive(Debug)]
 struct Trusting;
 

@@ -1,4 +1,4 @@
-//! wrk: as many requests as can be had on keepalive connections.
+//! wrk: the maximum rate of requests on kept connections.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use crate::bench::request::fields;
 use crate::bench::workload::Load;
 use crate::scratch::Scratch;
 
-/// Runs wrk for so many seconds, which it takes as a whole number.
+/// Runs wrk for a whole number of seconds.
 pub(super) fn run(
     scratch: &Scratch,
     port: u16,
@@ -17,7 +17,7 @@ pub(super) fn run(
     seconds: f64,
 ) -> Result<Count, Failure> {
     let Load::Requests { path, fields: which, connections, upload } = *load else {
-        return Err("this is no load for wrk".to_owned());
+        return Err("wrk cannot generate this load".to_owned());
     };
     let scheme = if tls { "https" } else { "http" };
     let duration = format!("{}s", seconds.ceil());
@@ -36,7 +36,7 @@ pub(super) fn run(
     count(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// Reads what wrk printed.
+/// Parses the output of wrk.
 fn count(text: &str) -> Result<Count, Failure> {
     if text.contains("Non-2xx") || text.contains("Socket errors") {
         return Err(format!("requests failed:\n{text}"));

@@ -1,4 +1,4 @@
-//! One client that asks every few milliseconds which configuration answers.
+//! A client that regularly requests the generation of the configuration.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 
-/// From one request to the next.
+/// The interval of requests.
 const EVERY: Duration = Duration::from_millis(5);
 
-/// How long a server may keep silent.
+/// The time limit for a response.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the answers to the client's question are configured.
+/// The location that responds with the generation.
 pub(super) fn location(generation: u64) -> String {
     format!("location = /generation {{ return 200 {generation}; }}\n")
 }
 
-/// The generation of the configuration that answers a new connection.
+/// The generation in the response to a new connection.
 pub(super) fn ask(port: u16) -> std::io::Result<u64> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect(address)?;
@@ -29,7 +29,7 @@ pub(super) fn ask(port: u16) -> std::io::Result<u64> {
     body.ok_or_else(|| std::io::ErrorKind::InvalidData.into())
 }
 
-/// Asks again and again until there is an answer; gives the time that it took.
+/// Retries until there is a response; returns the time it took.
 pub(super) fn first_answer(port: u16, since: Instant) -> Result<Duration, Failure> {
     while ask(port).is_err() {
         if since.elapsed() > PATIENCE {
@@ -40,16 +40,16 @@ pub(super) fn first_answer(port: u16, since: Instant) -> Result<Duration, Failur
     Ok(since.elapsed())
 }
 
-/// What the client saw of a reload.
+/// The client's observations of a reload.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// The longest time from the moment when a request was due to the end of its answer.
+    /// The maximum time from a request's scheduled start to the end of its response.
     pub(super) worst: Duration,
-    /// Until the new configuration answered.
+    /// The time until the new configuration responded.
     pub(super) in_force: Duration,
 }
 
-/// Asks every five milliseconds until `generation` has answered for the first time and `after` has
+/// Sends a request every five milliseconds until `generation` has responded once and `after` has
 /// passed since.
 pub(super) fn watch(port: u16, generation: u64, after: Duration) -> Result<Seen, Failure> {
     let started = Instant::now();

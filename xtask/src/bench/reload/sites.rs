@@ -1,4 +1,4 @@
-//! The configurations with many sites.
+//! Configurations with many sites.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -7,19 +7,19 @@ use std::process::Command;
 use crate::Failure;
 use crate::scratch::Scratch;
 
-/// What the sites are.
+/// The kinds of sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sites {
     /// Servers with five locations each, two of them regular expressions.
     Plain(usize),
-    /// Servers with a certificate each, and a map with [`MAP_ROWS`].
+    /// Servers with a certificate each, and a map with [`MAP_ROWS`] rows.
     Certified(usize),
 }
 
-/// Rows of the map beside the certificates.
+/// The number of rows of the map.
 const MAP_ROWS: usize = 20_000;
 
-/// Makes certificates and keys 1 to `$0` in the current folder, all different.
+/// Creates certificates and keys 1 to `$0` in the current folder, all different.
 const CERTIFICATES: &str = r#"
 for n in $(seq "$0"); do
     [ -e "$n.crt" ] || openssl req -x509 -nodes -days 30 -newkey ec \
@@ -28,7 +28,7 @@ for n in $(seq "$0"); do
 done"#;
 
 impl Sites {
-    /// The `server` blocks, which listen on `port` and pass on to `backend`.
+    /// The `server` blocks, which listen on `port` and proxy to `backend`.
     pub(super) fn text(self, port: u16, backend: u16, certificates: &Path) -> String {
         match self {
             Self::Plain(count) => (1..=count).map(|n| plain(n, port, backend)).collect(),
@@ -39,7 +39,7 @@ impl Sites {
         }
     }
 
-    /// Makes the certificates that the sites need, once for all sides; tells their folder.
+    /// Creates the sites' certificates once for all sides and returns their folder.
     pub(super) fn certificates(self, scratch: &Scratch) -> Result<PathBuf, Failure> {
         let folder = scratch.folder("certificates")?;
         if let Self::Certified(count) = self {
