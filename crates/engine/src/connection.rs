@@ -1,7 +1,7 @@
 //! A connection to a client or to an upstream: TCP or unix socket, plain or TLS.
 //!
-//! Every operation makes its system call first and asks the event loop only when the kernel says
-//! that it would block, so a busy connection costs the calls that move its bytes and no more.
+//! Every operation makes its system call first and asks the event loop only when the kernel reports
+//! that it would block, so a busy connection costs only the calls that transfer its data.
 
 use std::cell::OnceCell;
 use std::io::{self, IoSlice};
@@ -32,15 +32,15 @@ pub(crate) use idle::Idle;
 pub(crate) use inherited::Inherited;
 pub use timed::SENDFILE_MAX;
 
-/// A connection. It is closed when it is dropped.
+/// A connection, closed on drop.
 #[derive(Debug)]
 pub struct Conn {
-    /// Counts the connection. Before the socket: a connection whose peer knows that it is closed
-    /// is counted no longer.
+    /// Counts the connection. Before the socket: when the peer sees the close, the connection is no
+    /// longer counted.
     slot: Slot,
     socket: Socket,
     tls: Option<Box<Session>>,
-    /// Bytes that were received before somebody decided whose they are; read first.
+    /// Data that was received ahead and given back; read first.
     early: Vec<u8>,
     peer: Addr,
     local: OnceCell<Addr>,
@@ -49,7 +49,7 @@ pub struct Conn {
     inherited: Inherited,
 }
 
-/// Numbers of connections, to clients and to upstreams alike; the first is 1.
+/// The next connection number, for clients and upstreams alike; the first is 1.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 fn next_number() -> u64 {
@@ -80,18 +80,18 @@ impl Conn {
         }
     }
 
-    /// A connection over a descriptor that is open already, non-blocking, and ours: one end of a
-    /// socket pair, or one that another process has handed over.
+    /// A connection over an open, non-blocking descriptor: one end of a socket pair, or one
+    /// received from another process.
     pub fn from_fd(fd: OwnedFd, peer: Addr) -> Self {
         Self::outgoing(kernel::adopt(fd), peer)
     }
 
-    /// Whether there are bytes that have been received and not read, or not sent yet.
+    /// Whether data is received and unread, or not yet sent.
     pub(crate) fn is_busy(&mut self) -> bool {
         !self.early.is_empty() || self.tls.as_mut().is_some_and(|tls| !tls.is_idle())
     }
 
-    /// The bytes given back with [`Conn::unread`], for the layer that is put on the connection.
+    /// The bytes given back with [`Conn::unread`], for a layer put on the connection.
     pub(crate) fn take_unread(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.early)
     }
@@ -100,7 +100,7 @@ impl Conn {
         self.tls = Some(Box::new(session));
     }
 
-    /// What it has from its listener.
+    /// The properties inherited from its listener.
     #[cfg(test)]
     pub(crate) fn inherited(&self) -> Inherited {
         self.inherited
@@ -115,35 +115,35 @@ impl Conn {
         &mut self.socket
     }
 
-    /// What the TLS handshake has agreed on; `None` for a plain connection.
+    /// The negotiated parameters of TLS; `None` for a plain connection.
     pub fn tls(&self) -> Option<&Rc<TlsInfo>> {
         self.tls.as_deref().map(Session::info)
     }
 
-    /// Closes the connection in order: on TLS the peer is told first, as far as that can be done
-    /// without waiting. A drop alone closes without a word, as fits a broken connection.
+    /// Closes the connection: on TLS the peer gets a close_notify, if it can be sent without
+    /// waiting. A drop alone sends none, as fits a broken connection.
     pub fn close(mut self) {
         if let Some(tls) = &mut self.tls {
             tls.close_notify_on(&self.socket);
         }
     }
 
-    /// The number that the error log shows as `*5` and `$connection` gives.
+    /// The number in the error log (`*5`) and in `$connection`.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// The other end's address.
+    /// The peer's address.
     pub fn peer(&self) -> &Addr {
         &self.peer
     }
 
-    /// Replaces the other end's address, as `real_ip` and the PROXY protocol do.
+    /// Replaces the peer's address, as `real_ip` and the PROXY protocol do.
     pub fn set_peer(&mut self, peer: Addr) -> Addr {
         std::mem::replace(&mut self.peer, peer)
     }
 
-    /// This end's address; where the listener's is not enough, asked for when it is first needed.
+    /// The local address. The kernel is asked on first use if the listener's is a wildcard.
     pub fn local(&self) -> &Addr {
         self.local.get_or_init(|| {
             let ask = || Addr::of_socket(&self.socket).unwrap_or(Addr::Unix(None));
@@ -156,13 +156,13 @@ impl Conn {
         self.socket.as_fd().as_raw_fd()
     }
 
-    /// Gives back bytes that were received and turned out to belong to whoever reads next.
+    /// Gives back received bytes for the next reader.
     pub fn unread(&mut self, bytes: &[u8]) {
         self.early.splice(..0, bytes.iter().copied());
     }
 
-    /// Pending when it is known without asking the kernel that there is nothing to receive: a
-    /// buffer is not needed yet.
+    /// Pending if it is known, without a system call, that nothing can be received: no buffer is
+    /// needed yet.
     pub fn poll_may_recv(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self.early.is_empty() && self.tls.is_none() {
             true => self.socket.poll_may_recv(cx),
@@ -170,8 +170,8 @@ impl Conn {
         }
     }
 
-    /// Receives at most `max` bytes behind what `into` holds; `Ok(0)` is the end of the stream.
-    /// `into` grows if its room is smaller than `max`.
+    /// Appends at most `max` received bytes to `into`; `Ok(0)` is the end of the stream. `into`
+    /// grows if its spare capacity is less than `max`.
     pub fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
@@ -187,9 +187,8 @@ impl Conn {
         self.socket.poll_recv(cx, into, max)
     }
 
-    /// Receives at most `max` bytes behind what `into` holds, as [`Conn::poll_recv`] does. An empty
-    /// buffer gets its memory when there is something to receive and loses it when there is not:
-    /// many may wait.
+    /// Like [`Conn::poll_recv`], with an empty buffer that is allocated when there is data and
+    /// freed when there is none: many connections may be waiting.
     pub fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -220,8 +219,8 @@ impl Conn {
         count
     }
 
-    /// Ready when there is something to receive, be it the end of the stream or an error. Takes
-    /// nothing and needs no buffer, so this is how to wait for the next request.
+    /// Ready when there is data, the end of the stream or an error. Reads nothing and needs no
+    /// buffer; use it to wait for the next request.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.early.is_empty() {
             return Poll::Ready(Ok(()));
@@ -245,9 +244,9 @@ impl Conn {
     }
 
     /// Sends a message at the end of the loop's turn, together with those of other connections,
-    /// which costs less; a large one at once. That it did not leave shows when the connection is
-    /// read from, so this is for a message that is waited on there: a request, or a response on a
-    /// connection that is kept.
+    /// which costs less; a large one is sent at once. A failure is noticed when the connection is
+    /// read from, so use it for messages that are followed by a read: a request, or a response on a
+    /// kept connection.
     pub fn poll_post(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<usize>> {
         match self.tls {
             Some(_) => self.poll_send(cx, &[IoSlice::new(message)]),
@@ -255,19 +254,18 @@ impl Conn {
         }
     }
 
-    /// Ready when the kernel has what was left to the end of a turn.
+    /// Ready when posted messages have been passed to the kernel.
     pub fn poll_posted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.socket.poll_posted(cx)
     }
 
-    /// Whether there was no room for a message that was left to the end of a turn: it waits for the
-    /// peer to take what was sent before.
+    /// Whether a posted message did not fit: it waits for the peer to accept earlier data.
     pub fn is_stuck(&mut self) -> bool {
         self.poll_posted(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
-    /// As [`Conn::poll_send`] with one piece behind which a file follows at once: a plain
-    /// connection may keep it back to fill a packet with both.
+    /// Like [`Conn::poll_send`] with one slice that is directly followed by a file: a plain
+    /// connection may hold it back to fill a packet with both.
     pub fn poll_send_more(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.tls {
             Some(_) => self.poll_send(cx, &[IoSlice::new(buf)]),
@@ -275,14 +273,14 @@ impl Conn {
         }
     }
 
-    /// The connection is closed or shut down right behind what is sent from now on: what does not
-    /// fill a packet may leave with that.
+    /// Announces that the connection is closed or shut down right after the following data: a
+    /// partial packet may be held back and leave with the end.
     pub fn end_follows(&mut self) {
         self.socket.end_follows();
     }
 
-    /// Ready when everything taken by [`Conn::poll_send`] is with the kernel. A plain connection
-    /// holds nothing back.
+    /// Ready when all data taken by [`Conn::poll_send`] has been passed to the kernel. A plain
+    /// connection holds nothing back.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.tls {
             Some(tls) => tls.poll_flush(cx, &mut self.socket),
@@ -291,7 +289,7 @@ impl Conn {
     }
 
     /// Sends at most `len` bytes of `file` from `offset` without copying them through memory.
-    /// Only where [`Conn::can_sendfile`] says so. `Ok(0)` means that the file is shorter.
+    /// Requires [`Conn::can_sendfile`]. `Ok(0)` means that the file is shorter.
     pub fn poll_sendfile(
         &mut self,
         cx: &mut Context<'_>,
@@ -307,7 +305,7 @@ impl Conn {
         self.tls.is_none()
     }
 
-    /// Says that nothing more will be sent; what comes can still be received.
+    /// Closes the sending direction; data can still be received.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(tls) = &mut self.tls {
             ready!(tls.poll_close_notify(cx, &mut self.socket))?;
@@ -318,14 +316,14 @@ impl Conn {
 
     fn shutdown_write(&self) -> io::Result<()> {
         match kernel::shutdown(&self.socket, Shutdown::Write) {
-            // The peer was faster.
+            // The peer has closed already.
             Err(rustix::io::Errno::NOTCONN) => Ok(()),
             done => done.map_err(io::Error::from),
         }
     }
 
-    /// Whether a connection that should be silent is still open and silent. Costs no system call
-    /// unless the loop has heard something from it.
+    /// Whether an idle connection is open and has received nothing. Costs no system call unless the
+    /// loop has reported an event.
     pub fn is_idle_alive(&mut self) -> bool {
         self.early.is_empty()
             && match &mut self.tls {
@@ -334,14 +332,14 @@ impl Conn {
             }
     }
 
-    /// Whether nothing waits to be received, not even the end, by a look at the socket itself: the
-    /// loop may not have heard of it yet. A record of TLS that has come in part waits, too.
+    /// Whether nothing is waiting to be received, including the end, as the socket itself reports:
+    /// the loop may not know yet. A partial TLS record counts as waiting.
     pub fn has_nothing_unread(&mut self) -> bool {
         !self.is_busy() && self.socket.has_nothing_unread()
     }
 
-    /// The first byte that waits, without taking it: whether a client speaks TLS (22) or not, on
-    /// a port where both come. `Ok(None)` is the end of the stream.
+    /// The first waiting byte, without reading it: tells whether a client speaks TLS (22), on a
+    /// port for both. `Ok(None)` is the end of the stream.
     pub fn poll_first_byte(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
         if let Some(&first) = self.early.first() {
             return Poll::Ready(Ok(Some(first)));
@@ -349,37 +347,36 @@ impl Conn {
         self.socket.poll_first_byte(cx)
     }
 
-    /// Whether the peer has closed or broken the connection, by a look at the socket that takes
-    /// nothing away. Bytes that wait hide a close behind them, as with nginx.
+    /// Whether the peer has closed or reset the connection, as the socket reports, without reading.
+    /// Unread data hides a close, as in nginx.
     pub fn is_closed(&self) -> bool {
         self.socket.is_closed()
     }
 
-    /// Switches Nagle's algorithm off or on (`tcp_nodelay`), if that is not how it is.
+    /// Turns Nagle's algorithm off or on (`tcp_nodelay`), if that is a change.
     pub fn set_nodelay(&mut self, nodelay: bool) {
         if self.inherited.nodelay != nodelay {
             self.inherited.nodelay = nodelay;
             if !self.peer.is_unix() {
-                // A connection that is dead already says so when it is used next.
+                // If the connection is broken, the next operation reports it.
                 let _ = sockopt::set_tcp_nodelay(&self.socket, nodelay);
             }
         }
     }
 
-    /// Holds back what does not fill a segment, or lets it go (`tcp_nopush`).
+    /// Holds back partial segments, or releases them (`tcp_nopush`).
     pub fn set_nopush(&mut self, on: bool) {
         if !self.peer.is_unix() {
             let _ = sockopt::set_tcp_cork(&self.socket, on);
         }
     }
 
-    /// Makes the drop of the connection reset it instead of closing it in order (`return 444`
-    /// with `reset_timedout_connection`).
+    /// Makes the drop of the connection a reset (`return 444` with `reset_timedout_connection`).
     pub fn reset_on_drop(&mut self) {
         let _ = kernel::set_socket_linger(&self.socket, Some(Duration::ZERO));
     }
 
-    /// The state of the TCP connection for `$tcpinfo_*`; `None` for a unix socket.
+    /// The TCP state for `$tcpinfo_*`; `None` for a unix socket.
     pub fn tcp_info(&self) -> Option<weir_sys::socket::TcpInfo> {
         weir_sys::socket::tcp_info(self.socket.as_fd()).ok()
     }

@@ -1,4 +1,4 @@
-//! Listening sockets: how they are bound, and how each thread accepts from them.
+//! Listening sockets: binding, and accepting on each thread.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -28,15 +28,15 @@ pub use bind::{
     retire, share,
 };
 
-/// How many connections are accepted before the tasks of those get their turn. Few, because those
-/// that still wait in the kernel outlive a process that somebody kills: with 16, four kills under
-/// load cost 130 connections, with 4 it is 50.
+/// The number of connections accepted before their tasks run. It is low because connections still
+/// in the kernel survive the process being killed: with 16, four kills under load cost 130
+/// connections, with 4 it is 50.
 const ACCEPTS_PER_TURN: usize = 4;
 
-/// The same with `multi_accept`: all that wait, as long as that is not for ever.
+/// The limit with `multi_accept`: all waiting connections, within reason.
 const ACCEPTS_PER_LONG_TURN: usize = 1024;
 
-/// How one thread accepts from one listener. Accepting ends when it is dropped.
+/// Accepting from one listener on one thread, until dropped.
 pub struct Accepting {
     task: Task,
     listener: Arc<OwnedFd>,
@@ -44,14 +44,14 @@ pub struct Accepting {
     handle: Rc<dyn Fn(Conn)>,
 }
 
-/// Ends accepting by these: no new connection wakes this thread in vain any more, and what has come
-/// until then is accepted, because nobody else may have been woken for it.
+/// Ends accepting: no new connection wakes this thread, and those that have arrived are accepted,
+/// since no other thread may have been woken for them.
 pub async fn end(all: Vec<Accepting>) {
     if all.is_empty() {
         return;
     }
     all.iter().for_each(|one| one.task.abort());
-    // A ring lets go of the sockets in its next turn.
+    // A ring releases the sockets in its next turn.
     event_loop::settle().await;
     all.iter().for_each(Accepting::take_rest);
 }
@@ -80,11 +80,12 @@ impl Drop for Accepting {
     }
 }
 
-/// Starts to accept from a listening socket on this thread; `handle` gets each connection and
-/// must not block, mostly it spawns a task. With `multi_accept` all that wait are accepted at once.
+/// Starts to accept from a listening socket on this thread; `handle` gets each connection and must
+/// not block; usually it spawns a task. With `multi_accept`, all waiting connections are accepted
+/// at once.
 ///
 /// # Errors
-/// The system's when the loop cannot watch the socket.
+/// A system error if the loop cannot watch the socket.
 pub fn accept(
     listener: Arc<OwnedFd>,
     multi_accept: bool,
@@ -103,7 +104,7 @@ pub fn accept(
     Ok(Accepting { task, listener, inherited, handle })
 }
 
-/// Accepts what waits, at most one turn's worth: the kernel tells again of what is left.
+/// Accepts up to one turn's worth of connections: the kernel reports remaining ones again.
 async fn accept_some(
     listener: &mut Watched,
     inherited: Inherited,
@@ -128,15 +129,15 @@ async fn accept_some(
     }
 }
 
-/// Leaves the listener alone until a descriptor is free. Meanwhile others run, who free some.
+/// Pauses the listener until a descriptor is free; other tasks free some meanwhile.
 async fn rest(listener: &mut Watched) {
     listener.rest();
     capacity::rest().await;
-    // If it fails, the next look at it is another rest.
+    // If it fails, the next attempt is another pause.
     let _ = listener.resume(Watch::Listener);
 }
 
-/// One connection; `None` if there is no room for it and it was closed.
+/// Accepts a connection; `None` if it exceeded the limit and was closed.
 fn accept_one(listener: &OwnedFd, inherited: Inherited) -> rustix::io::Result<Option<Conn>> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (socket, peer) = kernel::acceptfrom_with(listener.as_fd(), flags)?;
@@ -151,7 +152,7 @@ fn accept_one(listener: &OwnedFd, inherited: Inherited) -> rustix::io::Result<Op
 static EXHAUSTED: Seldom = Seldom::new();
 static FAILED: Seldom = Seldom::new();
 
-/// Tells of an error; whether accepting has to rest.
+/// Logs an error; returns whether accepting must pause.
 fn complain(error: Errno) -> bool {
     let exhausted = error == Errno::MFILE || error == Errno::NFILE;
     let level = match error {
@@ -161,7 +162,7 @@ fn complain(error: Errno) -> bool {
     };
     let told = if exhausted { &EXHAUSTED } else { &FAILED };
     told.log(level, Failed("accept4() failed", &error.into()));
-    // An error that comes again at once must not spin either; only a client's own fault may.
+    // A recurring error must not spin; only a client's own fault may repeat at once.
     error != Errno::CONNABORTED
 }
 

@@ -166,8 +166,8 @@ impl LogFile {
 }
 
 impl Trouble {
-    /// Records that the bytes of `left` were not written, of which `begun` tells whether they
-    /// continue a partial write. That is an error unless the rest can be written later.
+    /// Handles unwritten bytes: the rest of a partial write (`begun`) is kept for later, other lines
+    /// are lost, which is an error.
     fn fail(
         &mut self,
         left: &[u8],

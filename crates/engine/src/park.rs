@@ -1,8 +1,7 @@
 //! Idle connections, held outside of tasks.
 //!
-//! A parked connection is a descriptor and a few words in a slab. It stays in the loop's epoll set,
-//! but what comes from it wakes the lot instead of a task, so parking and waking need no system
-//! call.
+//! A parked connection is a descriptor and a few words in a slab. It stays watched by the loop, but
+//! its events wake the lot instead of a task, so parking and waking need no system call.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,26 +19,26 @@ use crate::event_loop::{self, Task};
 use crate::stats::{Gauge, Gauged};
 use crate::timer::Deadline;
 
-/// Deadlines are rounded up to this; a keepalive timeout need not be exact.
+/// The granularity of deadlines, which are rounded up; a keepalive timeout need not be exact.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How many connections leave the lot before other tasks get their turn.
+/// The maximum number of connections that leave the lot before other tasks run.
 const LEAVE_PER_TURN: usize = 128;
 
-/// How many idle connections are closed at most for one new one, as nginx does.
+/// The maximum number of idle connections closed for a new one, as in nginx.
 const RECLAIM_MOST: usize = 32;
 
-/// Why a connection has left the lot.
+/// The reason why a connection left the lot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// It has something to receive, be it the end of the stream.
+    /// It has data, or the end of the stream.
     Woken,
-    /// Its time has come.
+    /// Its deadline has passed.
     TimedOut,
 }
 
-/// The parked connections of one thread. Each carries a value of type `T`, which should be small:
-/// what the waker needs to go on serving. Dropping the lot closes them all.
+/// The parked connections of a thread. Each carries a small value of type `T`: the data needed to
+/// continue serving. Dropping the lot closes them all.
 pub struct Lot<T: 'static> {
     inner: Rc<RefCell<Inner<T>>>,
     task: Task,
@@ -48,12 +47,12 @@ pub struct Lot<T: 'static> {
 struct Inner<T> {
     id: LotId,
     entries: Chunked<Entry<T>>,
-    /// The first entry of each tick in which entries end; the entries form a ring-less list.
+    /// The first entry of each tick with deadlines; entries of a tick form a doubly linked list.
     ticks: BTreeMap<u32, u32>,
-    /// The tick that the task's deadline is set to.
+    /// The tick for which the task's deadline is set.
     armed: u32,
     task: Option<Waker>,
-    /// Memory for the keys of those that wake.
+    /// Reusable memory for the keys of woken connections.
     keys: Vec<u32>,
 }
 
@@ -61,7 +60,7 @@ struct Entry<T> {
     idle: Idle,
     data: T,
     tick: u32,
-    /// Neighbours in the list of the tick; `NONE` at the ends.
+    /// The neighbours in the tick's list; `NONE` at the ends.
     next: u32,
     previous: u32,
     _waiting: Gauged,
@@ -70,8 +69,8 @@ struct Entry<T> {
 const NONE: u32 = u32::MAX;
 
 impl<T: 'static> Lot<T> {
-    /// An empty lot on this thread's loop. `take` gets each connection that has something to
-    /// receive, or whose time has come, with the end of its wait; mostly it spawns a task.
+    /// An empty lot on this thread's loop. `take` gets each connection that has data or whose
+    /// deadline has passed, with that deadline; usually it spawns a task.
     pub fn new(take: impl Fn(Conn, T, Instant, Left) + 'static) -> Self {
         let inner = Rc::new(RefCell::new(Inner {
             id: LotId::new(),
@@ -89,12 +88,12 @@ impl<T: 'static> Lot<T> {
         Self { inner, task }
     }
 
-    /// Parks a connection until it has something to receive or `until` has come. While it is
-    /// parked it counts as waiting.
+    /// Parks a connection until it has data or `until` has passed. A parked connection counts as
+    /// waiting.
     ///
     /// # Errors
-    /// Gives the connection back if it is not idle: it has something to say already, or its peer
-    /// has not taken what was sent. If the system refuses to watch it, too.
+    /// Returns the connection if it is not idle: an event is pending, or the peer has not accepted
+    /// the data sent. Also if the system cannot watch it.
     pub fn park(&self, mut conn: Conn, until: Instant, data: T) -> Result<(), (Box<Conn>, T)> {
         if conn.is_busy() || conn.is_stuck() {
             return Err((Box::new(conn), data));
@@ -102,17 +101,17 @@ impl<T: 'static> Lot<T> {
         self.inner.borrow_mut().park(conn, until, data)
     }
 
-    /// How many connections are parked.
+    /// The number of parked connections.
     pub fn len(&self) -> usize {
         self.inner.borrow().entries.len()
     }
 
-    /// Whether none is parked.
+    /// Whether no connection is parked.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Takes those out that `choose` wants, each with the end of its wait.
+    /// Removes the connections selected by `choose`, with their deadlines.
     pub fn take_if(&self, mut choose: impl FnMut(&T) -> bool) -> Vec<(Conn, T, Instant)> {
         let mut inner = self.inner.borrow_mut();
         let chosen: Vec<u32> = inner
@@ -144,7 +143,7 @@ async fn run<T: 'static>(inner: Rc<RefCell<Inner<T>>>, take: impl Fn(Conn, T, In
     let mut leaving = Vec::with_capacity(LEAVE_PER_TURN);
     loop {
         std::future::poll_fn(|cx| inner.borrow_mut().poll(cx, &mut deadline, &mut leaving)).await;
-        // The lot is not borrowed here: who takes one may park it again at once.
+        // The lot is not borrowed here: `take` may park a connection again at once.
         for (Entry { idle, data, tick, .. }, left) in leaving.drain(..) {
             take(Conn::from_idle(idle), data, time_of(tick), left);
         }
@@ -174,7 +173,7 @@ impl<T> Inner<T> {
         Ok(())
     }
 
-    /// Takes an entry out of the slab and the list of its tick.
+    /// Removes an entry from the slab and from its tick's list.
     fn remove(&mut self, key: u32) -> Option<Entry<T>> {
         let entry = self.entries.remove(key)?;
         if let Some(next) = self.entries.get_mut(entry.next) {
@@ -199,7 +198,7 @@ impl<T> Inner<T> {
             self.task = Some(cx.waker().clone());
         }
         loop {
-            // Who has said something in the last moment is not late.
+            // A connection with data at the last moment has not timed out.
             if self.poll_events(cx, leaving).is_ready() {
                 return Poll::Ready(());
             }
@@ -217,7 +216,7 @@ impl<T> Inner<T> {
         }
     }
 
-    /// Moves what has become readable to `leaving`; ready if there is anything in it.
+    /// Moves connections with data to `leaving`; ready if there are any.
     fn poll_events(
         &mut self,
         cx: &mut Context<'_>,
@@ -226,7 +225,7 @@ impl<T> Inner<T> {
         let mut keys = std::mem::take(&mut self.keys);
         while leaving.is_empty() && self.id.poll_woken(cx, LEAVE_PER_TURN, &mut keys).is_ready() {
             for key in keys.drain(..) {
-                // What had something to say may have left, and another taken its place.
+                // The woken connection may have left, and another reused its key.
                 let news = self.entries.get(key).is_some_and(|entry| entry.idle.was_heard());
                 if let Some(entry) = if news { self.remove(key) } else { None } {
                     leaving.push((entry, Left::Woken));
@@ -237,7 +236,7 @@ impl<T> Inner<T> {
         if leaving.is_empty() { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// Moves those whose time has come to `leaving`, a turn's worth.
+    /// Moves connections whose deadline has passed to `leaving`, up to one turn's worth.
     fn take_due(&mut self, leaving: &mut Vec<(Entry<T>, Left)>) {
         let now = if self.ticks.is_empty() { return } else { clock::precise() };
         while let Some((&tick, &key)) = self.ticks.first_key_value()
@@ -248,7 +247,7 @@ impl<T> Inner<T> {
         }
     }
 
-    /// Closes some of those that would end first; returns how many.
+    /// Closes connections with the earliest deadlines; returns their number.
     fn reclaim(&mut self) -> usize {
         let count = (self.entries.len() / 8).clamp(1, RECLAIM_MOST).min(self.entries.len());
         for _ in 0..count {
@@ -262,7 +261,7 @@ impl<T> Inner<T> {
 
 const TICK_NANOS: u64 = TICK.as_nanos() as u64;
 
-/// The first tick that is not before `at`. 32 bits last for 13 years of uptime.
+/// The first tick not before `at`. 32 bits last for 13 years of uptime.
 fn tick_after(at: Instant) -> u32 {
     u32::try_from(at.nanos().div_ceil(TICK_NANOS)).unwrap_or(NONE - 1)
 }

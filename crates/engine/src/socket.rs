@@ -1,7 +1,7 @@
-//! A non-blocking socket and what the loop knows of its readiness.
+//! A non-blocking socket and its readiness as known to the loop.
 //!
-//! The loop is asked to watch it when the kernel first says that a call would block: by then
-//! nothing can have been missed, because what is there is told as news to whoever begins to watch.
+//! The loop starts to watch it when the kernel first reports that a call would block: nothing can
+//! have been missed by then, because present readiness is reported when watching starts.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,35 +18,36 @@ use crate::event_loop::reactor::source::Source;
 use crate::event_loop::readiness::{Heard, Watch};
 use crate::kernel::{self, Descriptor};
 
-/// What is known about the next call without the loop.
+/// Knowledge about the next call without the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     Nothing,
-    /// A read came back short, so another one would block. Of a socket that is not watched.
+    /// A read returned less than requested, so another one would block. Only for a socket that is
+    /// not watched.
     Drained,
-    /// A write would have blocked, and no room has been heard of since. Of one that is watched.
+    /// A write would have blocked, and no space has been reported since. Only for a watched socket.
     Full,
 }
 
 #[derive(Debug)]
 pub(crate) struct Socket {
-    /// Before the descriptor, so that its slot is free before the number is.
+    /// Before the descriptor, so that its slot is free before the number is reused.
     source: Option<Source>,
     fd: Descriptor,
-    /// When the last message was put into the outbox, until it is known to have left.
+    /// The round of the last message in the outbox, until it is known to have been sent.
     posted: Option<Round>,
     known: Known,
-    /// The end comes right behind what is sent.
+    /// The end of the stream follows directly after the data.
     ends: bool,
 }
 
 impl Socket {
-    /// A socket that is non-blocking already.
+    /// Wraps a non-blocking socket.
     pub(crate) fn new(fd: Descriptor) -> Self {
         Self { source: None, fd, posted: None, known: Known::Nothing, ends: false }
     }
 
-    /// Ready when a connection that was begun is there, or has failed.
+    /// Ready when a pending connection is established or has failed.
     pub(crate) fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let source = match self.source.take() {
             Some(source) => source,
@@ -66,20 +67,20 @@ impl Socket {
         Ok(self.source.insert(source))
     }
 
-    /// Makes the lot hear of it. False if there is something to hear already, or if it cannot be
-    /// watched.
+    /// Redirects events to the lot. Returns `false` if an event is pending already, or if the
+    /// socket cannot be watched.
     pub(crate) fn park(&mut self, lot: &LotId, key: u32) -> bool {
         self.watch().is_ok_and(|source| source.park(lot, key))
     }
 
-    /// Makes tasks hear of it again.
+    /// Redirects events to tasks again.
     pub(crate) fn unpark(&self) {
         if let Some(source) = &self.source {
             source.unpark();
         }
     }
 
-    /// Whether nothing was heard from it that was not read. Says nothing if it is not watched.
+    /// Whether no unread data has been reported. Meaningless if it is not watched.
     pub(crate) fn was_heard(&self) -> bool {
         self.source.as_ref().is_some_and(|source| !source.is_silent())
     }
@@ -98,7 +99,7 @@ impl Socket {
         }
     }
 
-    /// Likewise, with a buffer that is there only while there is something in it.
+    /// Like [`Self::poll_recv`], with a buffer that is allocated only while it holds data.
     pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -119,7 +120,7 @@ impl Socket {
         }
     }
 
-    /// Pending when it is known without a call that there is nothing to receive.
+    /// Pending if it is known, without a call, that nothing can be received.
     #[inline]
     pub(crate) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Heard>> {
         match &self.source {
@@ -129,7 +130,8 @@ impl Socket {
         }
     }
 
-    /// The same for somebody who moves what comes past our memory.
+    /// Like [`Self::poll_may_recv`], for a reader that moves the data without copying it to our
+    /// memory.
     pub(crate) fn poll_to_move(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Heard>> {
         match &self.source {
             Some(source) => source.poll_move(cx).map(Ok),
@@ -137,7 +139,7 @@ impl Socket {
         }
     }
 
-    /// Receives, or takes note that it would block.
+    /// Receives, or records that the read would block.
     #[inline]
     fn try_recv(
         &mut self,
@@ -150,8 +152,8 @@ impl Socket {
         }
         match kernel::recv_append(self.fd.as_fd(), into, max) {
             Ok(count) => {
-                // A short read has emptied the socket. What comes later is news, and a close
-                // seen already stays known.
+                // A short read has emptied the socket. Later data is a new event, and a close
+                // already seen stays known.
                 if count > 0 && count < max {
                     match &self.source {
                         Some(source) => source.drained(count),
@@ -165,7 +167,7 @@ impl Socket {
         }
     }
 
-    /// Takes what the loop has received, and behind it what the socket has, if that can be more.
+    /// Takes the data held by the loop, followed by that in the socket, if there may be any.
     pub(crate) fn take_held(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
         let source = self.source.as_ref().expect("what is held has a source");
         let (taken, may_be_more) = source.take(into, max);
@@ -184,7 +186,7 @@ impl Socket {
         }
     }
 
-    /// Pending when it is known without a call that there is nothing to receive.
+    /// Pending if it is known, without a call, that nothing can be received.
     pub(crate) fn poll_may_recv(&self, cx: &mut Context<'_>) -> Poll<()> {
         let watched = self.source.as_ref().map(|source| source.poll_read(cx).map(drop));
         watched.unwrap_or(Poll::Ready(()))
@@ -208,7 +210,7 @@ impl Socket {
         self.watch()?.poll_read(cx).map(|_| Ok(()))
     }
 
-    /// Looks at the first byte that waits.
+    /// Peeks at the first waiting byte.
     pub(crate) fn poll_first_byte(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
         loop {
             let heard = ready!(self.poll_heard(cx))?;
@@ -222,8 +224,8 @@ impl Socket {
         }
     }
 
-    /// Leaves a small message to the end of the loop's turn. Whether the peer gets it shows when
-    /// the socket is read from.
+    /// Leaves a small message to the end of the loop's turn. A failure is noticed when the socket
+    /// is read from.
     pub(crate) fn poll_post(
         &mut self,
         cx: &mut Context<'_>,
@@ -245,7 +247,7 @@ impl Socket {
         self.known = Known::Nothing;
     }
 
-    /// Ready when the kernel has all that was left to the end of a turn.
+    /// Ready when the kernel has all messages left to the end of a turn.
     #[inline]
     pub(crate) fn poll_posted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let (Some(source), Some(round)) = (&self.source, self.posted) {
@@ -255,8 +257,7 @@ impl Socket {
         Poll::Ready(())
     }
 
-    /// Nothing comes behind what is sent from now on but the end, at once: the kernel may send
-    /// both in one packet.
+    /// Announces that only the end follows the next data: the kernel may send both in one packet.
     pub(crate) fn end_follows(&mut self) {
         self.ends = true;
     }
@@ -269,7 +270,7 @@ impl Socket {
         let more = if self.ends { SendFlags::MORE } else { SendFlags::empty() };
         let sent = ready!(self.poll_write(cx, |fd| {
             Ok(match bufs {
-                // One piece goes straight to the socket, past the file layer of the kernel.
+                // A single slice is sent directly, past the kernel's file layer.
                 [only] => kernel::send(fd, only, SendFlags::NOSIGNAL | more)?,
                 _ => kernel::writev(fd, bufs)?,
             })
@@ -284,7 +285,7 @@ impl Socket {
         Poll::Ready(Ok(sent))
     }
 
-    /// The kernel will tell when there is room again, so it need not be asked.
+    /// The kernel reports space, so no call is needed before.
     #[cold]
     fn filled(&mut self) -> io::Result<()> {
         self.watch()?.filled();
@@ -337,8 +338,8 @@ impl Socket {
         }
     }
 
-    /// Whether nothing has come since all was read. Costs a system call only if the loop has
-    /// heard of something, or does not watch the socket yet.
+    /// Whether nothing has arrived since all was read. Costs a system call only if the loop has
+    /// reported an event or does not watch the socket.
     pub(crate) fn is_silent(&mut self) -> bool {
         match self.source.as_ref().map(Source::heard) {
             Some(None) => return true,
@@ -351,15 +352,14 @@ impl Socket {
         }
     }
 
-    /// Whether nothing waits, not even the end, neither in the loop nor in the socket.
+    /// Whether nothing is waiting, including the end, in the loop or in the socket.
     pub(crate) fn has_nothing_unread(&self) -> bool {
         let held = self.source.as_ref().and_then(Source::heard) == Some(Heard::Held);
         let peeked = || kernel::peek(self.fd.as_fd());
         !held && peeked().is_err_and(|error| would_block(&error))
     }
 
-    /// Whether the peer has closed or broken the connection, as far as that is not hidden behind
-    /// bytes that wait.
+    /// Whether the peer has closed or reset the connection, unless unread data hides it.
     pub(crate) fn is_closed(&self) -> bool {
         if let Some(source) = &self.source
             && source.heard() == Some(Heard::Held)

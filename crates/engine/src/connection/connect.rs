@@ -1,4 +1,4 @@
-//! Connecting to an upstream.
+//! Connecting to upstreams.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,12 +14,12 @@ use crate::addr::Addr;
 use crate::capacity;
 use crate::kernel::{self, Descriptor};
 
-/// What is asked of a connection to an upstream before it is made.
+/// The options of a connection to an upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ConnectOptions {
-    /// The address to connect from (`proxy_bind`). A port of 0 lets the kernel choose.
+    /// The source address (`proxy_bind`). Port 0 lets the kernel choose.
     pub bind: Option<SocketAddr>,
-    /// Lets `bind` be an address that is not ours (`proxy_bind … transparent`).
+    /// Allows `bind` to be an address of another host (`proxy_bind … transparent`).
     pub transparent: bool,
     /// The size of the receive buffer.
     pub rcvbuf: Option<usize>,
@@ -27,19 +27,18 @@ pub struct ConnectOptions {
     pub keepalive: bool,
 }
 
-/// Why there is no connection.
+/// The cause of a failed connection attempt.
 #[derive(Debug)]
 pub enum ConnectError {
-    /// The peer, or the way to it: `TimedOut` when it has not answered in time, else the system's,
-    /// `ECONNREFUSED` and so on.
+    /// The peer or the network: `TimedOut`, or a system error such as `ECONNREFUSED`.
     Peer(io::Error),
-    /// This peer cannot be had with what we have: local ports to it are used up. It is not to
-    /// blame, and another one may be reached.
+    /// The local ports to this peer are used up. It is not the peer's fault, and other peers may be
+    /// reachable.
     Ports(io::Error),
-    /// We are out of something, or the address to connect from is no good: what was called, and
-    /// what it gave. No peer is to blame, and none can be reached.
+    /// A shortage, or an unusable source address: the failed call and its error. No peer is at
+    /// fault, and none can be reached.
     Own(String, io::Error),
-    /// `worker_connections` are used up, which the log has been told of.
+    /// `worker_connections` are used up, which has been logged.
     Capacity,
 }
 
@@ -48,14 +47,14 @@ impl ConnectError {
         Self::Own(call.to_owned(), error.into())
     }
 
-    /// Whose fault it is that connecting, or waiting for it, failed.
+    /// Classifies the error of connecting.
     fn of_connect(error: io::Error, addr: &Addr) -> Self {
         let Some(errno) = Errno::from_io_error(&error) else { return Self::Peer(error) };
         match (errno, addr) {
             (Errno::NOMEM | Errno::NOBUFS | Errno::MFILE | Errno::NFILE | Errno::NOSPC, _) => {
                 Self::own("connect()", error)
             }
-            // With IPv6 it means as well that this host has no address of that kind.
+            // With IPv6, it may also mean that this host has no address of that kind.
             (Errno::ADDRNOTAVAIL | Errno::AGAIN, Addr::Inet(SocketAddr::V4(_))) => {
                 Self::Ports(error)
             }
@@ -74,10 +73,10 @@ impl From<ConnectError> for io::Error {
     }
 }
 
-/// Connects within `timeout`.
+/// Connects, with a timeout.
 ///
 /// # Errors
-/// Why not, and whose fault it is.
+/// The cause of the failure.
 pub async fn connect(
     addr: &Addr,
     options: &ConnectOptions,
@@ -92,7 +91,7 @@ pub async fn connect(
     Ok(conn)
 }
 
-/// Begins to connect; whether the connection is still under way is the second of the pair.
+/// Starts to connect; the second value tells whether the attempt is in progress.
 fn start(addr: &Addr, options: &ConnectOptions) -> Result<(Conn, bool), ConnectError> {
     let socket = socket(addr, options)?;
     let to = addr.to_any().map_err(|error| ConnectError::Peer(error.into()))?;
@@ -108,7 +107,7 @@ fn socket(addr: &Addr, options: &ConnectOptions) -> Result<Descriptor, ConnectEr
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let made = kernel::socket_with(addr.family(), SocketType::STREAM, flags, None);
     let socket = made.map_err(|error| match error {
-        // This host knows no addresses of the peer's kind.
+        // This host does not support the peer's address family.
         Errno::AFNOSUPPORT => ConnectError::Peer(error.into()),
         _ => ConnectError::own("socket()", error),
     })?;
@@ -130,7 +129,7 @@ fn socket(addr: &Addr, options: &ConnectOptions) -> Result<Descriptor, ConnectEr
     Ok(socket)
 }
 
-/// How the log calls it: the port is shown if there is one.
+/// The call's name in the log, with the port if there is one.
 #[cold]
 fn bind_call(from: SocketAddr) -> String {
     match from.port() {
@@ -146,8 +145,8 @@ fn bind_source(socket: &Descriptor, from: SocketAddr, transparent: bool) -> io::
         set_int_option(socket.as_fd(), option, 1)?;
     }
     if from.port() == 0 {
-        // Else the source ports of all upstreams would be one supply of 28,000. Kernels without
-        // the option do as before.
+        // Otherwise the source ports of all upstreams would come from a single range of 28,000.
+        // Kernels without the option behave as before.
         let _ = set_int_option(socket.as_fd(), IntOption::BindAddressNoPort, 1);
     }
     Ok(rustix::net::bind(socket, &from)?)

@@ -1,4 +1,4 @@
-//! What is left of a connection that waits.
+//! Idle connections in a compact form.
 
 use std::net::{SocketAddr, SocketAddrV4};
 
@@ -9,7 +9,7 @@ use crate::socket::Socket;
 use crate::stats::Slot;
 use crate::tls::session::Session;
 
-/// A connection without anything that only a busy one needs. It is closed when it is dropped.
+/// A connection reduced to the parts needed while idle. It is closed on drop.
 #[derive(Debug)]
 pub(crate) struct Idle {
     /// Before the socket, as in a [`Conn`].
@@ -21,7 +21,7 @@ pub(crate) struct Idle {
     inherited: Inherited,
 }
 
-/// An address in the room that most of them need.
+/// An address in the space that most of them need.
 #[derive(Debug)]
 enum Peer {
     V4(SocketAddrV4),
@@ -47,12 +47,12 @@ impl From<Peer> for Addr {
 }
 
 impl Idle {
-    /// Whether something has come.
+    /// Whether an event is pending.
     pub(crate) fn was_heard(&self) -> bool {
         self.socket.was_heard()
     }
 
-    /// Closes the connection in order.
+    /// Closes the connection, with close_notify on TLS.
     pub(crate) fn close(mut self) {
         if let Some(tls) = &mut self.tls {
             tls.close_notify_on(&self.socket);
@@ -61,8 +61,8 @@ impl Idle {
 }
 
 impl Conn {
-    /// Makes the lot hear of it instead of tasks, and leaves what only tasks need. Gives the
-    /// connection back if there is something to hear already.
+    /// Redirects events to the lot and drops the parts that only tasks need. Returns the connection
+    /// if an event is pending already.
     pub(crate) fn into_idle(mut self, lot: &LotId, key: u32) -> Result<Idle, Box<Self>> {
         if !self.socket.park(lot, key) {
             return Err(Box::new(self));

@@ -1,4 +1,4 @@
-//! What a connection has from its listener, so that no system call has to ask for it or set it.
+//! Properties inherited from the listener, which save system calls.
 
 use std::cell::RefCell;
 use std::num::NonZeroU8;
@@ -8,23 +8,23 @@ use rustix::net::sockopt;
 
 use crate::addr::Addr;
 
-/// What all connections of a listener begin with. Small, as idle connections carry it.
+/// The initial properties of a listener's connections. Small, since idle connections carry it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Inherited {
-    /// Which of this thread's [`ADDRESSES`] is theirs, from 1. None where the kernel must be asked:
-    /// a wildcard has many.
+    /// The index into this thread's [`ADDRESSES`], from 1. `None` if the kernel must be asked, as
+    /// for a wildcard.
     address: Option<NonZeroU8>,
     /// Whether Nagle's algorithm is off.
     pub(crate) nodelay: bool,
 }
 
 thread_local! {
-    /// The addresses of this thread's listeners, few, and kept for as long as the thread runs.
+    /// The addresses of this thread's listeners: few, and kept until the thread ends.
     static ADDRESSES: RefCell<Vec<Addr>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Inherited {
-    /// Switches Nagle's algorithm off for what the listener will accept, and learns the rest.
+    /// Turns Nagle's algorithm off for connections of the listener, and records the address.
     pub(crate) fn from(listener: &OwnedFd) -> Self {
         let address = Addr::of_socket(listener).ok();
         let inet = matches!(address, Some(Addr::Inet(_)));
@@ -33,14 +33,14 @@ impl Inherited {
         Self { address: fixed.and_then(place_of), nodelay }
     }
 
-    /// The address of the listener, and so of this end.
+    /// The listener's address, which is this end's.
     pub(crate) fn address(self) -> Option<Addr> {
         let place = usize::from(self.address?.get()) - 1;
         ADDRESSES.with_borrow(|addresses| addresses.get(place).cloned())
     }
 }
 
-/// None if there are more addresses than can be counted.
+/// `None` if there are too many addresses.
 fn place_of(address: Addr) -> Option<NonZeroU8> {
     ADDRESSES.with_borrow_mut(|addresses| {
         let known = addresses.iter().position(|known| *known == address);

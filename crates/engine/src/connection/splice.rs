@@ -1,7 +1,7 @@
-//! Bytes that go from one connection to another without passing through our memory.
+//! Moving data between connections without copying it to our memory.
 //!
-//! The kernel moves them by way of a pipe. Each thread has one, which is empty between two calls,
-//! so it is no limit to how many connections are served and holds nothing for those that wait.
+//! The kernel moves data through a pipe. Each thread has one, which is empty between two calls, so
+//! it does not limit the number of connections and holds no data of waiting ones.
 
 use std::cell::RefCell;
 use std::io;
@@ -18,11 +18,11 @@ use crate::event_loop::readiness::Heard;
 use crate::kernel;
 use crate::socket::Socket;
 
-/// How much the pipe holds: 128 stretches of memory, which are up to 32 KiB long on their way
-/// through the loopback device and a packet's content elsewhere.
+/// The capacity of the pipe: 128 buffers, which are up to 32 KiB long on the loopback device and a
+/// packet's content elsewhere.
 const PIPE_SIZE: usize = 512 * 1024;
 
-/// What one call moves at most, in bytes.
+/// The maximum number of bytes per call.
 pub const LARGEST_MOVE: usize = 512 * 1024;
 
 const FLAGS: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
@@ -36,7 +36,7 @@ thread_local! {
     static PIPE: RefCell<Option<Pipe>> = const { RefCell::new(None) };
 }
 
-/// Whether there is a pipe to move bytes through; a process that has no descriptors left has none.
+/// Whether there is a pipe; a process without free descriptors has none.
 pub fn is_possible() -> bool {
     PIPE.with_borrow_mut(|pipe| {
         if pipe.is_none() {
@@ -46,28 +46,28 @@ pub fn is_possible() -> bool {
     })
 }
 
-/// What became of bytes that were moved.
+/// The result of a move.
 #[derive(Debug)]
 pub struct Moved {
-    /// How many were received; 0 is the end of the stream.
+    /// The number of bytes received; 0 is the end of the stream.
     pub received: usize,
-    /// How many of them the other connection took.
+    /// The number of bytes sent.
     pub sent: usize,
-    /// The others.
+    /// The bytes received and not sent.
     pub rest: Buf,
-    /// Why the other connection takes no more.
+    /// The error of sending, after which no more is accepted.
     pub broken: Option<io::Error>,
 }
 
 impl Conn {
-    /// Whether [`Conn::poll_move`] can be used: the connection is plain, and nothing was received
-    /// from it already.
+    /// Whether [`Conn::poll_move`] can be used: the connection is plain, and no data has been
+    /// received early.
     pub fn can_move(&self) -> bool {
         self.tls.is_none() && self.early.is_empty()
     }
 
-    /// Receives at most `max` bytes, or [`LARGEST_MOVE`], and sends them over `to`. What `to` does
-    /// not take at once comes back. Both must be able to, see [`Conn::can_move`].
+    /// Receives at most `max` bytes, up to [`LARGEST_MOVE`], and sends them over `to`. Bytes that
+    /// `to` does not take at once are returned. Requires [`Conn::can_move`] of both.
     ///
     /// An error is one of receiving, or of the pipe.
     pub fn poll_move(
@@ -109,7 +109,7 @@ impl Conn {
         Poll::Ready(Ok(moved))
     }
 
-    /// What the loop has received already cannot go through the pipe.
+    /// Data that the loop has received cannot go through the pipe.
     fn move_held(&mut self, max: usize) -> io::Result<Moved> {
         let mut rest = buffer::take(max.min(BUFFER_SIZE));
         let received = self.socket.take_held(&mut rest, max.min(BUFFER_SIZE))?;
@@ -118,7 +118,7 @@ impl Conn {
 }
 
 impl Moved {
-    /// So many bytes were received, and nothing was done with them yet.
+    /// A result with bytes received and none sent.
     fn nothing(received: usize) -> Self {
         Self { received, sent: 0, rest: Buf::empty(), broken: None }
     }
@@ -127,7 +127,7 @@ impl Moved {
 impl Pipe {
     fn open() -> io::Result<Self> {
         let (out, into) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // A system that does not grant it has a smaller pipe.
+        // If the system refuses, the pipe is smaller.
         let _ = rustix::pipe::fcntl_setpipe_size(&into, PIPE_SIZE);
         Ok(Self { out, into })
     }
@@ -155,7 +155,7 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.poll_to_move(cx))?;
-            // Less than was asked for can mean that the pipe is full.
+            // Less than requested may mean that the pipe is full.
             match kernel::splice(&*self, None, into, None, max, FLAGS) {
                 Err(Errno::AGAIN) => self.read_blocked()?,
                 Err(Errno::INTR) => {}
@@ -184,7 +184,7 @@ mod tests {
     use crate::addr::Addr;
     use crate::event_loop::{block_on, yield_now};
 
-    /// Two ends of a TCP connection; ours first.
+    /// Both ends of a TCP connection, ours first.
     fn pair() -> (Conn, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_moved_and_the_end_is_seen() {
+    fn data_and_its_end_are_moved() {
         block_on(async {
             let ((mut from, mut source), (mut to, mut sink)) = (pair(), pair());
             assert!(from.can_move() && to.can_move());
@@ -214,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_taken_comes_back() {
+    fn unsent_data_is_returned() {
         block_on(async {
             let ((mut from, mut source), (mut to, mut sink)) = (pair(), pair());
             let all: Vec<u8> = (0..64_000_000_u32).map(|number| (number % 251) as u8).collect();
             let copy = all.clone();
             let writer = std::thread::spawn(move || source.write_all(&copy));
             let mut sent = 0;
-            // Nobody reads, so there is an end to what is taken.
+            // The peer does not read, so the amount taken is limited.
             let rest = loop {
                 let moved = poll_fn(|cx| from.poll_move(cx, &mut to, usize::MAX)).await.unwrap();
                 sent += moved.sent;
@@ -232,7 +232,7 @@ mod tests {
             };
             assert!(rest[..] == all[sent..sent + rest.len()]);
             drop((from, to));
-            // By io_uring a socket is closed with the end of the turn.
+            // With io_uring, sockets are closed at the end of the turn.
             yield_now().await;
             assert!(writer.join().unwrap().is_err());
             let mut got = Vec::new();

@@ -16,7 +16,7 @@ fn pair() -> (Conn, Conn) {
 }
 
 #[test]
-fn bytes_go_both_ways_and_the_end_is_seen() {
+fn data_passes_in_both_directions_and_ends() {
     block_on(async {
         let (mut one, mut two) = pair();
         one.send_all(&[b"head", b"", b"body"], SOON).await.unwrap();
@@ -73,7 +73,7 @@ fn a_full_socket_makes_the_sender_wait() {
 }
 
 #[test]
-fn waiting_has_an_end() {
+fn waits_time_out() {
     block_on(async {
         let (mut one, _two) = pair();
         let late = one.recv(&mut Vec::new(), 1, Duration::from_millis(1)).await.unwrap_err();
@@ -82,7 +82,7 @@ fn waiting_has_an_end() {
 }
 
 #[test]
-fn an_idle_connection_is_looked_at_without_taking_anything() {
+fn checking_an_idle_connection_reads_nothing() {
     block_on(async {
         let (mut one, mut two) = pair();
         assert!(two.is_idle_alive());
@@ -116,11 +116,11 @@ fn tcp_connections_have_addresses_and_numbers() {
 }
 
 #[test]
-fn what_comes_right_before_the_end_leaves_with_it() {
+fn the_last_bytes_leave_with_the_end() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = Addr::Inet(listener.local_addr().unwrap());
-        // The kernel holds the bytes back for a while only, and this thread may be stopped so long.
+        // The kernel holds bytes back only for a while, and this thread may be stopped for longer.
         let held_back = (0..50).any(|_| {
             let mut theirs = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (ours, _) = listener.accept().unwrap();

@@ -1,4 +1,4 @@
-//! Operations of a connection that are given a time to end in.
+//! Operations of a connection with a timeout.
 
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
@@ -8,15 +8,15 @@ use std::time::Duration;
 use super::Conn;
 use crate::clock::Instant;
 
-/// How much one sendfile call moves at most, nginx's `sendfile_max_chunk`: one fast client must
-/// not hold the thread.
+/// The maximum number of bytes per sendfile call; nginx's `sendfile_max_chunk`: a fast client must
+/// not occupy the thread.
 pub const SENDFILE_MAX: usize = 2 * 1024 * 1024;
 
 impl Conn {
-    /// Receives as [`Conn::poll_recv`] does, within `timeout`.
+    /// [`Conn::poll_recv`] with a timeout.
     ///
     /// # Errors
-    /// `TimedOut` when nothing came in time, else the system's.
+    /// `TimedOut` without data in time, or a system error.
     pub async fn recv(
         &mut self,
         into: &mut Vec<u8>,
@@ -26,19 +26,19 @@ impl Conn {
         self.within(timeout, |conn, cx| conn.poll_recv(cx, into, max)).await
     }
 
-    /// Waits until there is something to receive, within `timeout`.
+    /// Waits for data to receive, with a timeout.
     ///
     /// # Errors
-    /// `TimedOut` when nothing came in time, else the system's.
+    /// `TimedOut` without data in time, or a system error.
     pub async fn readable(&mut self, timeout: Duration) -> io::Result<()> {
         self.within(timeout, Self::poll_readable).await
     }
 
-    /// Sends all of `bufs`. The timeout is for the time between two steps of progress, as
-    /// nginx's `send_timeout` is.
+    /// Sends all of `bufs`. The timeout applies between two steps of progress, like nginx's
+    /// `send_timeout`.
     ///
     /// # Errors
-    /// `TimedOut` when nothing could be sent for so long, else the system's.
+    /// `TimedOut` without progress for this time, or a system error.
     pub async fn send_all(&mut self, bufs: &[&[u8]], timeout: Duration) -> io::Result<()> {
         let mut slices = Slices::new(bufs);
         while !slices.is_empty() {
@@ -51,10 +51,11 @@ impl Conn {
         self.within(timeout, Self::poll_flush).await
     }
 
-    /// Sends `len` bytes of a file from `offset`; less if the file is shorter. Returns how many.
+    /// Sends `len` bytes of a file from `offset`, or fewer if the file is shorter. Returns their
+    /// number.
     ///
     /// # Errors
-    /// As [`Conn::send_all`].
+    /// Those of [`Conn::send_all`].
     pub async fn send_file(
         &mut self,
         file: BorrowedFd<'_>,
@@ -76,27 +77,26 @@ impl Conn {
         Ok(sent)
     }
 
-    /// Starts a wait of at most `timeout`, unless one is under way: see [`Conn::poll_wait`].
-    /// The timer behind it belongs to the connection and outlives requests, so that waiting
-    /// usually costs a store and no timer operation.
+    /// Starts a wait of at most `timeout`, unless one is in progress: see [`Conn::poll_wait`]. Its
+    /// timer belongs to the connection and outlives requests, so a wait usually costs a store and
+    /// no timer operation.
     pub fn begin_wait(&mut self, timeout: Duration) {
         if self.deadline.at() == Instant::NEVER {
             self.deadline.after(timeout);
         }
     }
 
-    /// Moves the end of the wait, or starts one.
+    /// Restarts the timeout of the wait, or starts a wait.
     pub fn restart_wait(&mut self, timeout: Duration) {
         self.deadline.after(timeout);
     }
 
-    /// What was waited for has come.
+    /// Ends the wait: the awaited event has occurred.
     pub fn end_wait(&mut self) {
         self.deadline.clear();
     }
 
-    /// Ready when the wait has lasted too long. To be polled when what the task waits for is
-    /// pending.
+    /// Ready when the wait has timed out. Poll it when the awaited operation is pending.
     pub fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.deadline.poll(cx)
     }
@@ -104,7 +104,7 @@ impl Conn {
     /// Runs an operation of the connection with a deadline of `timeout` from now.
     ///
     /// # Errors
-    /// `TimedOut` when the deadline comes first, else the operation's own.
+    /// `TimedOut` if the deadline passes first, else the operation's own error.
     pub async fn within<T>(
         &mut self,
         timeout: Duration,
@@ -115,7 +115,7 @@ impl Conn {
             if let Poll::Ready(done) = operation(self, cx) {
                 return Poll::Ready(done);
             }
-            // The clock is read only by those who really have to wait.
+            // The clock is read only if the operation is pending.
             if !armed {
                 self.deadline.after(timeout);
                 armed = true;
@@ -127,10 +127,10 @@ impl Conn {
     }
 }
 
-/// How many pieces one `writev` takes; more wait for the next.
+/// The maximum number of slices per `writev`; more wait for the next.
 const MAX_SLICES: usize = 64;
 
-/// What of several byte strings is still to be sent.
+/// The unsent rest of several byte strings.
 struct Slices<'a> {
     slices: [IoSlice<'a>; MAX_SLICES],
     from: usize,

@@ -1,5 +1,5 @@
-//! io_uring behind the reactor. The ring watches descriptors by edges, as an epoll set does, but it
-//! receives from those sockets on which small messages come:
+//! io_uring as the reactor's backend. The ring watches descriptors by edges, like an epoll set, but
+//! receives from sockets with small messages:
 //!
 //! ```text
 //!                        ┌──────── a buffer was filled, or nobody reads ◀───────┐
@@ -9,10 +9,10 @@
 //!   accepted ──▶ the first message is received ─────── it was short ────────────┘
 //! ```
 //!
-//! Larger things are better read into larger buffers than the ring has. While the kernel receives
-//! from a socket, nobody reads from it, so bytes come in order, whichever way they come. The kernel
-//! does its part only inside of the call at the end of a turn, which also hands over what tasks
-//! have asked for in that turn. Room to write is asked for when somebody waits for it.
+//! Larger data is better read into larger buffers than the ring's. While the kernel receives from a
+//! socket, no task reads from it, so bytes stay in order on every path. The kernel works only
+//! inside the call at the end of a turn, which also submits the requests of that turn's tasks.
+//! Space to write is watched only while a task waits for it.
 
 use std::io;
 use std::ops::Range;
@@ -41,20 +41,21 @@ use files::Reads;
 pub(super) use inbox::Left;
 use inbox::Then;
 
-/// What the bell's completions carry.
+/// The user data of the bell's completions.
 const BELL: u64 = u64::MAX;
 
-/// What is left of a request that was taken back too late.
+/// The user data of a cancelled request.
 const SPENT: u64 = u64::MAX - 1;
 
-/// How often a turn takes in what is left. From Linux 6.13 on, one call does what follows of 20
-/// events; under load there are more in each turn, and whoever comes last would wait for long.
+/// The maximum number of rounds in which a turn takes remaining completions. From Linux 6.13 on, a
+/// call processes only 20 events; under load there are more per turn, and the last would wait for
+/// long.
 const MORE: usize = 32;
 
-/// How long the loop sleeps at most while the kernel refuses requests.
+/// The maximum sleep while the kernel refuses requests.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Sources have keys below this; above are the bits of what was asked for.
+/// The limit of sources' keys; the bits above hold the kind of request.
 const KEYS: u32 = 1 << 29;
 const RECEIVE: u32 = 0;
 const POLL_READ: u32 = 1;
@@ -62,30 +63,30 @@ const POLL_WRITE: u32 = 2;
 const SEND: u32 = 3;
 const FILE: u32 = 4;
 
-/// The ring of a loop, and what was asked of it.
+/// The ring of a loop and its requests.
 pub(super) struct Completions {
     ring: Ring,
     bell: Arc<OwnedFd>,
     bell_is_heard: bool,
-    /// By the keys of the sources.
+    /// By the sources' keys.
     asks: Asks,
-    /// Keys of those that want something of the kernel, each once.
+    /// The keys of sources with requests to submit, each once.
     queue: Vec<u32>,
-    /// What is to be taken back, two for each source that has gone in this turn.
+    /// Requests to cancel, two for each source dropped in this turn.
     cancels: Vec<u64>,
-    /// Files that are being read.
+    /// File reads in progress.
     reads: Reads,
 }
 
-/// What became of bytes that were held.
+/// The result of taking held bytes.
 pub(crate) struct Taken {
-    /// How many there were, or how receiving has failed.
+    /// The number of bytes, or the error of receiving.
     pub(crate) count: io::Result<usize>,
-    /// What the source is still ready for.
+    /// The remaining readiness of the source.
     pub(super) left: Left,
 }
 
-/// Whom a completion is for.
+/// The receiver of a completion.
 pub(super) enum News {
     Nobody,
     Bell,
@@ -106,12 +107,12 @@ impl Completions {
         })
     }
 
-    /// A new source, of which nothing is known.
+    /// Adds a source.
     pub(super) fn add(&mut self, key: u32, generation: u32, fd: RawFd, watch: Watch) {
         debug_assert!(key < KEYS);
         let ask = self.asks.get_or_add(key);
         let queued = ask.state & QUEUED;
-        // Who is accepted mostly says something small first.
+        // An accepted client usually starts with a small message.
         let short = if watch == Watch::Socket { SHORT_RUN - 1 } else { 0 };
         *ask = Ask { fd, generation, watch, state: queued, short, ..Ask::vacant() };
         if watch != Watch::Connecting {
@@ -119,7 +120,7 @@ impl Completions {
         }
     }
 
-    /// A source that was connecting is one like others.
+    /// Marks a connecting source as connected.
     pub(super) fn connected(&mut self, key: u32) {
         if let Some(ask) = self.asks.get_mut(key) {
             ask.watch = Watch::Socket;
@@ -127,7 +128,7 @@ impl Completions {
         self.want_read(key);
     }
 
-    /// A source has gone: what it has asked for goes with it.
+    /// Drops a source and its requests.
     pub(super) fn forget(&mut self, key: u32) {
         let Some(ask) = self.asks.get_mut(key) else { return };
         let queued = ask.state & QUEUED;
@@ -141,7 +142,7 @@ impl Completions {
         }
     }
 
-    /// Nothing is left to read: what comes next is to be told or received.
+    /// Requests the next data, by a receive or a watch: nothing is left to read.
     pub(super) fn want_read(&mut self, key: u32) {
         let Some(ask) = self.asks.get_mut(key).filter(|ask| ask.fd >= 0) else { return };
         if ask.state & RECEIVES != 0 {
@@ -160,7 +161,7 @@ impl Completions {
         self.enqueue(key);
     }
 
-    /// A read has brought so many bytes, and nothing is left.
+    /// Records that a read of `count` bytes emptied the socket.
     pub(super) fn drained(&mut self, key: u32, count: usize) {
         if let Some(ask) = self.asks.get_mut(key) {
             ask.has_come(count);
@@ -168,7 +169,7 @@ impl Completions {
         self.want_read(key);
     }
 
-    /// What comes next goes past our memory, so it is not to be received.
+    /// Stops receiving from a source whose next data is moved without copying.
     pub(super) fn want_to_move(&mut self, key: u32) {
         let Some(ask) = self.asks.get_mut(key).filter(|ask| ask.fd >= 0) else { return };
         ask.short = 0;
@@ -178,7 +179,7 @@ impl Completions {
         }
     }
 
-    /// Somebody waits for room to write.
+    /// Requests to watch for space to write.
     pub(super) fn want_write(&mut self, key: u32) {
         let Some(ask) = self.asks.get_mut(key).filter(|ask| ask.fd >= 0) else { return };
         if ask.state & WATCHES_WRITE == 0 {
@@ -196,9 +197,8 @@ impl Completions {
         }
     }
 
-    /// Sends messages, each so many of the bytes to the socket with this number. `left` gets those
-    /// that did not leave as a whole, and how much the socket took or why it did not. What else
-    /// completes is put into `done`.
+    /// Sends messages, each a range of the bytes to a socket. `left` gets the incomplete ones with
+    /// the number of bytes sent or the error. Other completions are added to `done`.
     pub(super) fn send_all(
         &mut self,
         bytes: &mut Vec<u8>,
@@ -226,7 +226,7 @@ impl Completions {
         }
     }
 
-    /// Hands over what was asked for, waits if that is wanted, and takes in what is done.
+    /// Submits requests, waits as told, and collects completions.
     pub(super) fn turn(&mut self, wait: Wait, done: &mut Vec<Completion>) {
         let all = self.hand_over();
         let patience = match wait {
@@ -235,7 +235,7 @@ impl Completions {
             Wait::Millis(millis) => Patience::For(Duration::from_millis(millis.into())),
             Wait::Forever => Patience::Forever,
         };
-        // A signal may end the wait; then there is nothing.
+        // A signal may end the wait; there are no completions then.
         let _ = self.ring.enter(patience);
         self.ring.completions(done);
         for _ in 0..MORE {
@@ -247,7 +247,7 @@ impl Completions {
         }
     }
 
-    /// False if the kernel does not take everything now.
+    /// Submits requests; returns `false` if the kernel does not take all of them now.
     fn hand_over(&mut self) -> bool {
         if !self.bell_is_heard {
             self.bell_is_heard = self.ring.poll_edges(self.bell.as_raw_fd(), BELL);
@@ -258,7 +258,7 @@ impl Completions {
             }
             self.cancels.pop();
         }
-        // In their order: who has come first is to be heard first.
+        // In order, so that earlier sources get their events first.
         let mut handed = 0;
         for &key in &self.queue {
             if let Some(ask) = self.asks.get_mut(key) {
@@ -273,7 +273,7 @@ impl Completions {
         self.queue.is_empty() && self.bell_is_heard
     }
 
-    /// Takes note of a completion.
+    /// Processes a completion.
     pub(super) fn complete(&mut self, done: Completion) -> News {
         match done.data {
             BELL => {
@@ -291,7 +291,7 @@ impl Completions {
         }
         let ask = self.asks.get_mut(key);
         let Some(ask) = ask.filter(|ask| ask.fd >= 0 && ask.generation == generation) else {
-            // Its source was dropped while it was under way.
+            // The source was dropped while the request was in progress.
             done.received.into_iter().for_each(|received| self.ring.give_back(received));
             return News::Nobody;
         };
@@ -311,7 +311,7 @@ impl Completions {
                 if !done.more {
                     ask.state &= !(WATCHES | STOPS_WATCHING);
                 }
-                // It comes late if the kernel receives already.
+                // A late event, if the kernel is receiving already.
                 if ask.state & RECEIVES == 0 { polled(done.result, READS, READ) } else { 0 }
             }
             _ => {
@@ -325,7 +325,7 @@ impl Completions {
         }
     }
 
-    /// Takes at most `max` bytes of what a source holds.
+    /// Takes at most `max` held bytes of a source.
     pub(super) fn take(&mut self, key: u32, into: &mut Vec<u8>, max: usize) -> Taken {
         let Some(ask) = self.asks.get_mut(key) else { return lost() };
         let (count, left) = ask.inbox.take(&mut self.ring, into, max);
@@ -333,7 +333,7 @@ impl Completions {
         Taken { count, left: if goes_on { Left::Nothing } else { left } }
     }
 
-    /// The first byte that a source holds; `None` at the end.
+    /// The first held byte of a source; `None` at the end.
     pub(super) fn first(&self, key: u32) -> io::Result<Option<u8>> {
         match self.asks.get(key) {
             Some(ask) => ask.inbox.first(&self.ring),
@@ -341,13 +341,13 @@ impl Completions {
         }
     }
 
-    /// Takes back more than the queue of completions holds of what was never asked for.
+    /// Cancels more non-existent requests than the completion queue holds.
     #[cfg(test)]
     pub(super) fn overflow(&mut self) {
         self.cancels.extend((0..5000).map(|number| data(number, u32::MAX, POLL_WRITE)));
     }
 
-    /// Keeps an error for whoever receives next.
+    /// Stores an error for the next receive.
     pub(super) fn hold(&mut self, key: u32, error: Errno) {
         if let Some(ask) = self.asks.get_mut(key) {
             ask.inbox.end(Then::Failed(error));
@@ -355,13 +355,13 @@ impl Completions {
     }
 }
 
-/// What was received went with the loop that had received it.
+/// The error for data lost with the loop that received it.
 pub(super) fn lost() -> Taken {
     Taken { count: Err(io::ErrorKind::ConnectionAborted.into()), left: Left::Unknown }
 }
 
-/// What a poll has found of the bits that were asked for. Where it has failed, whoever goes on
-/// learns why.
+/// The readiness that a poll found among the requested bits. If the poll failed, the following
+/// operation returns the error.
 fn polled(result: i32, asked: Ready, least: Ready) -> Ready {
     let flags = EventFlags::from_bits_retain(result.max(0).cast_unsigned());
     match bits(flags) & asked {

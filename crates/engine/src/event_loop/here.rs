@@ -1,4 +1,4 @@
-//! What a thread has of its loop.
+//! A thread's state of its loop.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,11 +15,11 @@ thread_local! {
     static HERE: Cell<Option<&'static Loop>> = const { Cell::new(None) };
 }
 
-/// The state of a thread's loop. It is made once for a thread and never freed, so that whatever
-/// refers to it, connections in other thread-locals too, can be dropped in any order; it holds
-/// next to nothing once the loop is closed and they are.
+/// The state of a thread's loop. It is created once per thread and never freed, so that everything
+/// that refers to it, including connections in other thread-locals, can be dropped in any order;
+/// after the loop and the connections are closed, it holds almost no memory.
 pub(crate) struct Loop {
-    /// Among the open loops of the process; 0 while it is closed.
+    /// The number among the process's open loops; 0 while closed.
     number: Cell<u32>,
     pub(crate) tasks: Tasks,
     pub(crate) reactor: Reactor,
@@ -51,7 +51,7 @@ impl Loop {
         Ok(here)
     }
 
-    /// Drops the tasks and lets go of the kernel's part.
+    /// Drops the tasks and closes the kernel's objects.
     pub(super) fn close(&self) {
         self.tasks.close();
         self.outbox.close();
@@ -73,12 +73,12 @@ impl fmt::Debug for Loop {
 /// This thread's loop.
 ///
 /// # Panics
-/// If it never had one.
+/// If the thread never had one.
 pub(crate) fn here() -> &'static Loop {
     HERE.get().expect("inside of an event loop")
 }
 
-/// The same, if there is one.
+/// Runs `act` on this thread's loop, if it has one.
 pub(crate) fn with_here<T>(act: impl FnOnce(&'static Loop) -> T) -> Option<T> {
     HERE.get().map(act)
 }

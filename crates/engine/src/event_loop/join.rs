@@ -1,4 +1,4 @@
-//! Tasks whose output somebody waits for.
+//! Tasks with an awaited output.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,13 +10,13 @@ use std::task::{Context, Poll, Waker};
 use super::here::here;
 use super::tasks::Task;
 
-/// A task that was started; waits for its output. Dropping it does not end the task.
+/// A handle that waits for the output of a task. Dropping it does not end the task.
 pub struct JoinHandle<T> {
     task: Task,
     shared: Rc<RefCell<Shared<T>>>,
 }
 
-/// The task has ended without an output: it was aborted, or it has panicked.
+/// The task ended without an output: it was aborted or panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended;
 
@@ -33,7 +33,7 @@ struct Shared<T> {
     waiting: Option<Waker>,
 }
 
-/// The task's end of it. However the task ends, who waits hears of it.
+/// The task's side of the handle. Its drop wakes the waiting side, however the task ends.
 struct Outcome<T>(Rc<RefCell<Shared<T>>>);
 
 impl<T> Outcome<T> {
@@ -65,7 +65,7 @@ impl<T: 'static> JoinHandle<T> {
         Self { task, shared }
     }
 
-    /// Drops the task's future: at once, or if it runs just now, when it waits next.
+    /// Drops the task's future: at once, or at its next wait if it is running.
     pub fn abort(&self) {
         self.task.abort();
     }

@@ -1,11 +1,11 @@
-//! Small messages that wait for the end of the turn.
+//! Small messages that are sent together at the end of the loop's turn.
 //!
-//! A send goes through so much of the kernel that little of the program is left in the nearest
-//! caches after it, and the other way round. Sent one right after the other, messages cost less.
+//! A send runs through so much kernel code that it evicts the program from the nearest caches, and
+//! the program evicts the kernel. Messages sent one right after another cost less.
 //!
-//! Nobody waits for a message that is here. One that its socket does not take is *stuck*: a task
-//! sends it when there is room, and the connection writes nothing before that. That a connection
-//! is broken shows when it is read from.
+//! No task waits for a message in the outbox. A message that its socket does not take is *stuck*: a
+//! task sends it when there is space, and the connection writes nothing before that. A broken
+//! connection is noticed when it is read from.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -21,13 +21,13 @@ use super::reactor::source::SourceId;
 use super::tasks::Task;
 use crate::kernel::send_by_number;
 
-/// Bytes of the largest message that may wait.
+/// The maximum size of a message in bytes.
 pub(crate) const LARGEST: usize = 8 * 1024;
 
-/// Messages that may wait.
+/// The maximum number of messages.
 const MESSAGES: usize = 64;
 
-/// Bytes that may wait in all.
+/// The maximum total size in bytes.
 const BYTES: usize = 64 * 1024;
 
 /// The messages of one loop.
@@ -41,18 +41,18 @@ pub(crate) struct Outbox {
 #[derive(Default)]
 struct Waiting {
     messages: Vec<Message>,
-    /// All of them, one behind the other.
+    /// The messages, concatenated.
     bytes: Vec<u8>,
 }
 
 impl Waiting {
-    /// Where a message is.
+    /// The range of a message in `bytes`.
     fn range(&self, number: usize) -> Range<usize> {
         let start = number.checked_sub(1).map_or(0, |before| self.messages[before].end);
         start..self.messages[number].end
     }
 
-    /// Where the messages are, and the sockets that they are for.
+    /// The sockets and ranges of all messages.
     fn all(&self) -> impl Iterator<Item = (RawFd, Range<usize>)> {
         let messages = self.messages.iter().enumerate();
         messages.map(|(number, message)| (message.socket, self.range(number)))
@@ -60,24 +60,24 @@ impl Waiting {
 }
 
 struct Message {
-    /// Open: whoever closes it sends what waits before, see [`Outbox::forget`].
+    /// Open: its owner sends pending messages before closing it, see [`Outbox::forget`].
     socket: RawFd,
     source: SourceId,
-    /// Where it ends.
+    /// The end of its range.
     end: usize,
 }
 
-/// A connection with a message that did not leave.
+/// A connection with an unsent message.
 struct Stuck {
     source: SourceId,
-    /// What sends the rest of it.
+    /// The task that sends the rest.
     sender: Task,
-    /// Who wants to write behind it.
+    /// The next writer.
     next: Option<Waker>,
 }
 
-/// Changes whenever the messages are sent. It comes back after a long time, when what waits may be
-/// sent earlier for nothing.
+/// A number that changes whenever messages are sent. It repeats after a long time, at the cost of
+/// an unneeded early send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Round(NonZeroU16);
 
@@ -94,8 +94,8 @@ impl Round {
 }
 
 impl Outbox {
-    /// Puts a message of at most [`LARGEST`] bytes in. Before the socket is closed it is to be told
-    /// with [`Outbox::forget`].
+    /// Adds a message of at most [`LARGEST`] bytes. Before the socket is closed, [`Outbox::forget`]
+    /// must be called.
     pub(crate) fn put(&self, socket: BorrowedFd<'_>, source: SourceId, message: &[u8]) -> Round {
         let is_full = |waiting: &Waiting| {
             waiting.messages.len() >= MESSAGES || waiting.bytes.len() + message.len() > BYTES
@@ -110,7 +110,7 @@ impl Outbox {
         self.round.get()
     }
 
-    /// Sends what waits.
+    /// Sends all messages.
     #[inline]
     pub(crate) fn send(&self) {
         if !self.waiting.borrow().messages.is_empty() {
@@ -121,7 +121,7 @@ impl Outbox {
     fn send_all(&self) {
         self.round.set(self.round.get().next());
         let mut waiting = self.waiting.take();
-        // They are the ring's until it has sent them.
+        // The ring owns the bytes until it has sent them.
         let mut bytes = std::mem::take(&mut waiting.bytes);
         let mut left = Vec::new();
         if !here().reactor.send_all(&mut bytes, waiting.all(), &mut left) {
@@ -150,7 +150,7 @@ impl Outbox {
         self.waiting.replace(waiting);
     }
 
-    /// Has a task send the rest of a message when there is room.
+    /// Starts a task that sends the rest of a message when there is space.
     #[cold]
     fn send_later(&self, socket: RawFd, source: SourceId, rest: Vec<u8>) {
         let sender = here().tasks.spawn(Box::pin(async move {
@@ -172,8 +172,8 @@ impl Outbox {
         }
     }
 
-    /// A connection goes that put its last message in in `round`: that one leaves before, and what
-    /// is stuck goes with it.
+    /// Called before a connection closes whose last message was added in `round`: that message is
+    /// sent first, and a stuck one is dropped.
     pub(crate) fn forget(&self, source: impl FnOnce() -> SourceId, round: Round) {
         if round == self.round.get() {
             self.send();
@@ -189,13 +189,13 @@ impl Outbox {
         }
     }
 
-    /// Sends what waits; the loop ends, and with it what is stuck.
+    /// Sends all messages and drops stuck ones: the loop ends.
     pub(super) fn close(&self) {
         self.send();
         self.stuck.take();
     }
 
-    /// Ready when nothing that was put in for this source in `round` is here any more.
+    /// Ready when no message of this source, added in `round`, is left.
     #[inline]
     pub(crate) fn poll_gone(
         &self,
@@ -225,7 +225,7 @@ impl Outbox {
     }
 }
 
-/// Sends what is left of a message. Ready when that is nothing, or when it is for nobody any more.
+/// Sends the rest of a message. Ready when nothing is left or the source no longer exists.
 fn poll_rest(socket: RawFd, source: SourceId, left: &mut &[u8], cx: &mut Context<'_>) -> Poll<()> {
     while let Some(room) = source.with(|source| source.poll_write(cx)) {
         std::task::ready!(room);

@@ -1,4 +1,4 @@
-//! How other threads wake the tasks of a loop: a queue behind a lock, and an eventfd that rings.
+//! Wakeups from other threads: a queue behind a lock, and an eventfd as a bell.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,13 +9,13 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::here::with_here;
 use super::tasks::Word;
 
-/// The open loops of the process, by number; number 0 is nobody.
+/// The open loops of the process, by number; number 0 is unused.
 static LOOPS: Mutex<Vec<Option<Remote>>> = Mutex::new(Vec::new());
 
 struct Remote {
     bell: Arc<OwnedFd>,
-    /// What is to be woken. Each task that waits for another thread is in here some few times at
-    /// most, so its number is the limit.
+    /// The tasks to wake. A task that waits for another thread is listed a few times at most, so
+    /// the number of tasks limits the list.
     woken: Vec<Word>,
 }
 
@@ -23,8 +23,8 @@ fn loops() -> MutexGuard<'static, Vec<Option<Remote>>> {
     LOOPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A number for a loop, and what rings when something is in its queue. Its readiness is to be
-/// watched by edges: it is never read.
+/// Assigns a number to a loop and returns the bell, which rings when the queue has entries. Watch
+/// it by edges: it is never read.
 pub(super) fn open() -> io::Result<(u32, Arc<OwnedFd>)> {
     let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let remote = Some(Remote { bell: Arc::clone(&bell), woken: Vec::new() });
@@ -45,18 +45,18 @@ pub(super) fn close(number: u32) {
     loops()[number as usize] = None;
 }
 
-/// Wakes a task of the loop of another thread.
+/// Wakes a task on another thread's loop.
 pub(super) fn wake(number: u32, word: Word) {
     let mut loops = loops();
     let Some(Some(remote)) = loops.get_mut(number as usize) else { return };
     remote.woken.push(word);
     if remote.woken.len() == 1 {
-        // The counter never comes near its limit, so this does not fail.
+        // The counter never comes near its limit, so this cannot fail.
         let _ = rustix::io::write(&remote.bell, &1_u64.to_ne_bytes());
     }
 }
 
-/// Wakes what other threads have asked for; for the loop itself, when the bell has rung.
+/// Wakes the tasks requested by other threads; called by the loop when the bell has rung.
 pub(super) fn take(number: u32) {
     let woken = match &mut loops()[number as usize] {
         Some(remote) => std::mem::take(&mut remote.woken),

@@ -1,4 +1,4 @@
-//! The tasks of a loop and the queue of those that want to run.
+//! The tasks of a loop and the queue of runnable ones.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,8 +16,8 @@ use crate::panics;
 
 type Running = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A task, in a word: which loop, which place there, and for the how manieth time it is used. A
-/// word whose task has ended wakes nobody, or in one of a million cases somebody for nothing.
+/// A task in one word: its loop, its slot there, and the slot's generation. The word of an ended
+/// task wakes nothing, or in one of a million cases another task without need.
 ///
 /// ```text
 ///  63      52 51          32 31           0
@@ -30,9 +30,9 @@ const _: () = assert!(usize::BITS == u64::BITS, "a waker's word has 64 bits");
 
 impl Word {
     const GENERATIONS: u32 = 1 << 20;
-    /// Loops have numbers below this.
+    /// The limit of loop numbers.
     pub(super) const LOOPS: u32 = 1 << 12;
-    /// The slot that stands for the main future.
+    /// The slot number of the main future.
     const MAIN: u32 = u32::MAX;
 
     fn new(number: u32, generation: u32, slot: u32) -> Self {
@@ -72,12 +72,12 @@ impl WakeByWord for Word {
     }
 }
 
-/// A task that was started, to end it early. The task does not end with it.
+/// A handle to abort a task. Dropping it does not end the task.
 #[derive(Clone, Copy, Debug)]
 pub struct Task(Word);
 
 impl Task {
-    /// Drops the task's future: at once, or if it runs just now, when it waits next.
+    /// Drops the task's future: at once, or at its next wait if it is running.
     pub fn abort(self) {
         let number = self.0.number();
         with_here(|here| {
@@ -93,17 +93,17 @@ impl Task {
 pub(crate) struct Tasks {
     table: RefCell<Table>,
     number: Cell<u32>,
-    /// The main future wants to run.
+    /// The main future is to run.
     main: Cell<bool>,
-    /// Nothing can be spawned any more.
+    /// No more tasks can be spawned.
     closed: Cell<bool>,
-    /// How many tasks there were at most since memory was given back.
+    /// The maximum number of tasks since memory was last returned.
     crowd: Cell<u32>,
-    /// The slot of the task that runs.
+    /// The slot of the running task.
     running: Cell<u32>,
 }
 
-/// From this many tasks on, what they leave behind is worth giving back to the system.
+/// From this number of tasks on, their memory is worth returning to the system.
 const CROWD: u32 = 64;
 
 #[derive(Default)]
@@ -111,18 +111,17 @@ struct Table {
     entries: Vec<Entry>,
     free: Vec<u32>,
     queue: VecDeque<u32>,
-    /// Those which have woken themselves: they let others have their turn, and go on in the next
-    /// one of the loop.
+    /// Tasks that woke themselves: others run first, and these in the loop's next turn.
     yielded: Vec<u32>,
 }
 
 struct Entry {
-    /// None while it runs, and when there is no task.
+    /// `None` while it runs, and in a free slot.
     future: Option<Running>,
     generation: u32,
-    /// It is in the queue, or has yielded. Stays true when the task ends before its turn.
+    /// It is queued or has yielded. Stays true if the task ends before its turn.
     queued: bool,
-    /// To be dropped as soon as it does not run.
+    /// To be dropped when it stops running.
     aborted: bool,
 }
 
@@ -134,7 +133,7 @@ impl Tasks {
         self.running.set(Word::MAIN);
     }
 
-    /// Drops all tasks. Those which they spawn on their way out are dropped at once.
+    /// Drops all tasks. Tasks spawned meanwhile are dropped at once.
     pub(super) fn close(&self) {
         self.closed.set(true);
         let slots = self.table.borrow().entries.len();
@@ -178,7 +177,7 @@ impl Tasks {
         }
     }
 
-    /// Another turn of the loop begins: who has yielded wants to run.
+    /// Starts a turn of the loop: tasks that yielded become runnable.
     pub(super) fn begin_turn(&self) {
         let table = &mut *self.table.borrow_mut();
         if !table.yielded.is_empty() {
@@ -200,12 +199,12 @@ impl Tasks {
         }
     }
 
-    /// How many want to run.
+    /// The number of runnable tasks.
     pub(super) fn waiting(&self) -> usize {
         self.table.borrow().queue.len()
     }
 
-    /// Runs the task whose turn it is; false if there is none.
+    /// Runs the next task; returns `false` if there is none.
     pub(super) fn run_next(&self) -> bool {
         let mut table = self.table.borrow_mut();
         let Some(slot) = table.queue.pop_front() else { return false };
@@ -217,7 +216,7 @@ impl Tasks {
         self.running.set(slot);
 
         let mut cx = Context::from_waker(&waker);
-        // The task has ended, the others have not.
+        // A panic ends this task only.
         let run = || future.as_mut().poll(&mut cx).is_ready();
         let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
             panics::report();
@@ -237,13 +236,13 @@ impl Tasks {
         true
     }
 
-    /// How many there are, the one that runs too.
+    /// The number of tasks, including the running one.
     pub(crate) fn live(&self) -> usize {
         let table = self.table.borrow();
         table.entries.len() - table.free.len()
     }
 
-    /// Whether a crowd of tasks has gone for the most part, and left its memory.
+    /// Whether most tasks of a crowd have ended, leaving their memory.
     pub(super) fn has_emptied(&self) -> bool {
         let live = self.live() as u32;
         let crowd = self.crowd.get().max(live);
@@ -252,7 +251,7 @@ impl Tasks {
         emptied
     }
 
-    /// Whether nothing wants to run.
+    /// Whether nothing is runnable.
     pub(super) fn is_idle(&self) -> bool {
         let table = self.table.borrow();
         !self.main.get() && table.queue.is_empty() && table.yielded.is_empty()
@@ -262,7 +261,7 @@ impl Tasks {
         Word::new(self.number.get(), 0, Word::MAIN).waker()
     }
 
-    /// Whether the main future wants to run; from here on it does not.
+    /// Takes the main future's wakeup, if any.
     pub(super) fn take_main(&self) -> bool {
         self.main.replace(false)
     }
@@ -291,7 +290,7 @@ impl Table {
         }
     }
 
-    /// Takes a task out that does not run.
+    /// Removes a task that is not running.
     fn take(&mut self, slot: usize) -> Option<Running> {
         let future = self.entries[slot].future.take()?;
         self.release(slot as u32);
@@ -306,7 +305,7 @@ impl Table {
     }
 }
 
-/// Drops a future; what panics in there is reported and goes no further.
+/// Drops a future; a panic in its drop is reported and contained.
 fn drop_quietly(future: Running) {
     if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
         panics::report();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// Sets a flag when it is dropped.
+/// Sets a flag when dropped.
 struct Dropped(Rc<Cell<bool>>);
 
 impl Drop for Dropped {
@@ -23,7 +23,7 @@ impl Drop for Dropped {
 
 type Kept<T> = Rc<RefCell<Option<T>>>;
 
-/// A task that waits for ever, whether its future is gone, and its waker.
+/// A task that waits forever; returned with a flag that its future was dropped, and its waker.
 fn sleeper() -> (Task, Rc<Cell<bool>>, Kept<Waker>) {
     let (gone, waker) = (Rc::new(Cell::new(false)), Rc::new(RefCell::new(None)));
     let (guard, place) = (Dropped(Rc::clone(&gone)), Rc::clone(&waker));
@@ -49,7 +49,7 @@ fn tasks_need_not_be_send() {
 }
 
 #[test]
-fn a_task_that_wakes_itself_runs_once_in_a_turn() {
+fn a_task_that_wakes_itself_runs_once_per_turn() {
     let runs = Rc::new(Cell::new(0));
     let count = Rc::clone(&runs);
     block_on(async move {
@@ -67,7 +67,7 @@ fn a_task_that_wakes_itself_runs_once_in_a_turn() {
 }
 
 #[test]
-fn tasks_run_in_the_order_in_which_they_were_woken() {
+fn tasks_run_in_the_order_of_their_wakeups() {
     let log = Rc::new(RefCell::new(Vec::new()));
     block_on(async {
         for number in 0..200 {
@@ -86,7 +86,7 @@ fn tasks_run_in_the_order_in_which_they_were_woken() {
 }
 
 #[test]
-fn a_panic_ends_one_task_and_no_other() {
+fn a_panic_ends_only_its_own_task() {
     block_on(async {
         let lost = spawn_joined(async { panic!("expected by the test") });
         assert_eq!(lost.await, Err(Ended));
@@ -102,7 +102,7 @@ fn an_aborted_task_is_dropped_at_once() {
         assert!(!gone.get());
         task.abort();
         assert!(gone.get());
-        // Its waker is stale, and stays so when another task has its place.
+        // Its waker is stale, and stays so when another task reuses its slot.
         waker.borrow().as_ref().unwrap().wake_by_ref();
         let polls = Rc::new(Cell::new(0));
         let counted = Rc::clone(&polls);
@@ -133,7 +133,7 @@ fn a_task_can_abort_itself() {
             let task: Task = mine.take().unwrap();
             task.abort();
             yield_now().await;
-            panic!("it goes no further");
+            panic!("not reached after the abort");
         });
         place.set(Some(task));
         yield_now().await;
@@ -223,7 +223,7 @@ fn timers_fire_in_order_and_not_early() {
 }
 
 #[test]
-fn what_comes_after_a_short_read_is_news() {
+fn data_after_a_short_read_is_an_event() {
     block_on(async {
         let (mut other, end) = UnixStream::pair().unwrap();
         end.set_nonblocking(true).unwrap();
@@ -234,7 +234,7 @@ fn what_comes_after_a_short_read_is_news() {
         assert!(short.await.is_err());
         for round in 0..3 {
             got.clear();
-            // The event is taken in with both words there, and then with one to come.
+            // The event is received when both words are present, and once when one is missing.
             other.write_all(b"one").unwrap();
             yield_now().await;
             other.write_all(b"two").unwrap();
@@ -257,7 +257,7 @@ fn what_comes_after_a_short_read_is_news() {
         spawn_joined(sent).await.unwrap().unwrap();
         assert_eq!(conn.recv(&mut got, 100, SOON).await.unwrap(), 4);
         assert_eq!(conn.recv(&mut got, 100, SOON).await.unwrap(), 0);
-        // The peer has closed its half only.
+        // The peer has closed only its own direction.
         conn.send_all(&[b"bye"], SOON).await.unwrap();
         let mut bye = [0; 3];
         reader.read_exact(&mut bye).unwrap();

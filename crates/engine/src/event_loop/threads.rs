@@ -1,21 +1,21 @@
-//! Work that would hold up a loop, done by a few threads that all loops share.
+//! Blocking work, done by a few threads that all loops share.
 
 use std::sync::LazyLock;
 
 use super::join::Ended;
 use crate::thread_pool::{Size, ThreadPool};
 
-/// Such work is seldom, and must not take all cores. Whoever wants it done waits for it in a task,
-/// so connections limit the queue.
+/// Such work is rare and must not take all cores. Each piece is awaited by a task, so the number of
+/// connections limits the queue.
 const SIZE: Size = Size { threads: 8, max_queue: usize::MAX };
 
 static POOL: LazyLock<ThreadPool> = LazyLock::new(|| ThreadPool::new("work", SIZE));
 
-/// Runs `work` on another thread and waits for what it gives. Work whose result nobody waits for
-/// any more is left out if it has not begun.
+/// Runs `work` on another thread and waits for the result. Work whose future is dropped before it
+/// begins is cancelled.
 ///
 /// # Errors
-/// When the work has panicked, or when the system has no thread to give.
+/// If the work panicked, or if the system could start no thread.
 pub async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Ended> {

@@ -1,4 +1,4 @@
-//! Making a listening socket out of the parameters of a `listen` directive.
+//! Creating listening sockets from the parameters of `listen` directives.
 
 use std::fmt;
 use std::io;
@@ -15,10 +15,10 @@ use crate::os_error::Failed;
 /// nginx's default for `backlog` on Linux.
 pub const DEFAULT_BACKLOG: i32 = 511;
 
-/// A unix socket can be used by everybody, as nginx's can.
+/// Everyone may connect to a unix socket, as with nginx.
 const EVERYBODY: Mode = Mode::from_raw_mode(0o666);
 
-/// What comes in at a listener.
+/// The transport of a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// Connections.
@@ -31,38 +31,38 @@ pub enum Transport {
 /// `so_keepalive=on|off|[keepidle]:[keepintvl]:[keepcnt]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keepalive {
-    /// Whether silent connections are probed.
+    /// Whether idle connections are probed.
     pub on: bool,
-    /// How long a connection is silent before the first probe.
+    /// The idle time before the first probe.
     pub idle: Option<Duration>,
     /// The time between two probes.
     pub interval: Option<Duration>,
-    /// How many probes are sent.
+    /// The number of probes.
     pub count: Option<u32>,
 }
 
-/// The parameters of a `listen` directive that concern the socket.
+/// The socket parameters of a `listen` directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenOptions {
     /// Connections or datagrams.
     pub transport: Transport,
-    /// How many connections may wait to be accepted.
+    /// The maximum number of connections waiting to be accepted.
     pub backlog: i32,
     /// The size of the receive buffer.
     pub rcvbuf: Option<usize>,
     /// The size of the send buffer.
     pub sndbuf: Option<usize>,
-    /// Wakes the listener only when data has come.
+    /// Wakes the listener only when data has arrived.
     pub deferred: bool,
-    /// The queue of connections whose handshake carries data.
+    /// The queue length for TCP Fast Open.
     pub fastopen: Option<i32>,
-    /// One socket for each thread, among which the kernel deals.
+    /// One socket per thread, among which the kernel distributes connections.
     pub reuseport: bool,
-    /// Probing of silent connections; `None` leaves it to the system.
+    /// Probing of idle connections; `None` is the system's default.
     pub keepalive: Option<Keepalive>,
-    /// An IPv6 socket takes no IPv4 connections.
+    /// An IPv6 socket accepts no IPv4 connections.
     pub ipv6only: bool,
-    /// The address is a wildcard, so datagrams must bring their destination with them.
+    /// The address is a wildcard, so datagrams must carry their destination.
     pub wildcard: bool,
 }
 
@@ -83,7 +83,7 @@ impl Default for ListenOptions {
     }
 }
 
-/// Why a listener could not be made.
+/// The failure to create a listener.
 #[derive(Debug)]
 pub struct BindError {
     what: String,
@@ -95,8 +95,7 @@ impl BindError {
         Self { what, error: error.into() }
     }
 
-    /// Whether somebody else has the address. nginx tries again for a while, and `-t` lets it
-    /// pass.
+    /// Whether the address is in use elsewhere. nginx retries for a while, and `-t` ignores it.
     pub fn in_use(&self) -> bool {
         self.error.kind() == io::ErrorKind::AddrInUse
     }
@@ -113,11 +112,11 @@ impl fmt::Display for BindError {
     }
 }
 
-/// Makes a socket that listens at `addr`. What the socket refuses without being useless for it is
-/// appended to `alerts`, in nginx's words.
+/// Creates a socket that listens on `addr`. Failures of nonessential options are appended to
+/// `alerts`, in nginx's words.
 ///
 /// # Errors
-/// With nginx's words: `bind() to 0.0.0.0:80 failed (98: Address already in use)`.
+/// nginx's message: `bind() to 0.0.0.0:80 failed (98: Address already in use)`.
 pub fn bind(
     addr: &Addr,
     options: &ListenOptions,
@@ -163,8 +162,8 @@ fn open(
     Ok(socket)
 }
 
-/// The name of a unix socket has its rights from the beginning: set afterwards, by its name, they
-/// could be those of another file that somebody has put there meanwhile.
+/// Binds a unix socket with its mode set from the start: a later change by name could affect
+/// another file put there meanwhile.
 fn bind_name(socket: &OwnedFd, addr: &Addr) -> io::Result<()> {
     let any = addr.to_any()?;
     if !matches!(addr, Addr::Unix(Some(_))) {
@@ -177,28 +176,27 @@ fn bind_name(socket: &OwnedFd, addr: &Addr) -> io::Result<()> {
     Ok(bound?)
 }
 
-/// Lets another socket of this user listen at an address that overlaps with that of `socket`, if
-/// it is bound with `reuseport`.
+/// Allows another socket of this user, bound with `reuseport`, to listen on an address that
+/// overlaps with that of `socket`.
 ///
 /// # Errors
-/// Those of setsockopt(2).
+/// An error of setsockopt(2).
 pub fn share(socket: &OwnedFd) -> io::Result<()> {
     Ok(sockopt::set_socket_reuseport(socket, true)?)
 }
 
-/// Lets nobody new connect to a listener, while whoever has begun to still gets through: other
-/// sockets that listen at the address take the rest.
+/// Directs new connections to other sockets listening on the address, while started handshakes on
+/// this listener still complete.
 ///
 /// # Errors
-/// Those of setsockopt(2); before Linux 5.7 only root may do it.
+/// An error of setsockopt(2); before Linux 5.7 it requires root.
 pub fn retire(socket: &OwnedFd) -> io::Result<()> {
-    // The kernel looks for the listener of a new connection by its interface, too.
+    // The kernel also selects the listener of a new connection by its interface.
     const NO_INTERFACE: i32 = i32::MAX;
     set_int_option(socket.as_fd(), IntOption::Interface, NO_INTERFACE)
 }
 
-/// Whether the name of a unix socket is one that a server has left behind: there is a socket of
-/// that name, and nobody has it open.
+/// Whether a unix socket is stale: the path is a socket that no process has open.
 pub fn is_abandoned(addr: &Addr) -> bool {
     let Addr::Unix(Some(path)) = addr else { return false };
     let found = rustix::fs::lstat(&**path);
@@ -214,10 +212,10 @@ pub fn is_abandoned(addr: &Addr) -> bool {
     rustix::net::connect(&socket, &any) == Err(rustix::io::Errno::CONNREFUSED)
 }
 
-/// Whether a socket of that name is open, be it one that does not listen yet.
+/// Whether a process has the socket open, listening or not.
 fn is_open(path: &std::path::Path) -> bool {
     use std::os::unix::ffi::OsStrExt;
-    // Without the list, what connect(2) says has to do.
+    // Without the list, the result of connect(2) decides.
     let list = std::fs::read("/proc/net/unix").unwrap_or_default();
     let name = [b" ", path.as_os_str().as_bytes()].concat();
     list.split(|&byte| byte == b'\n').any(|line| line.ends_with(&name))
@@ -229,8 +227,8 @@ fn ignore(what: String, addr: &Addr, done: io::Result<()>, alerts: &mut Vec<Stri
     }
 }
 
-/// Sets the options of a socket that has listened before: inherited, or kept over a reload with
-/// changed parameters. What it refuses is appended to `alerts`.
+/// Sets the options of a socket that is listening already: inherited, or kept over a reload with
+/// changed parameters. Failures are appended to `alerts`.
 pub fn apply(socket: &OwnedFd, addr: &Addr, options: &ListenOptions, alerts: &mut Vec<String>) {
     apply_to_new(socket, addr, options, alerts);
     if options.transport == Transport::Stream {
@@ -278,7 +276,7 @@ fn apply_to_new(socket: &OwnedFd, addr: &Addr, options: &ListenOptions, alerts: 
         ignore(format!("setsockopt(TCP_FASTOPEN, {queue})"), addr, done, alerts);
     }
     if options.deferred {
-        // One second: there is no way to tell for how long a connection has waited already.
+        // One second: the time that a connection has been waiting is unknown.
         set_deferred(socket, addr, 1, alerts);
     }
     if options.wildcard && options.transport == Transport::Datagram {

@@ -17,7 +17,7 @@ fn listen(addr: &str) -> (Arc<OwnedFd>, Addr) {
 }
 
 #[test]
-fn a_taken_address_is_told_as_nginx_tells_it() {
+fn an_address_in_use_is_reported_as_in_nginx() {
     let (_socket, addr) = listen("127.0.0.1:0");
     let error = bind(&addr, &ListenOptions::default(), &mut Vec::new()).unwrap_err();
     assert!(error.in_use());
@@ -26,7 +26,7 @@ fn a_taken_address_is_told_as_nginx_tells_it() {
 }
 
 #[test]
-fn options_are_set_or_told() {
+fn options_are_set_or_reported() {
     let options = ListenOptions {
         rcvbuf: Some(65_536),
         sndbuf: Some(65_536),
@@ -72,7 +72,7 @@ fn connections_are_accepted_until_the_handle_is_dropped() {
 }
 
 #[test]
-fn connections_have_what_the_listener_has() {
+fn connections_inherit_from_the_listener() {
     for (bound, one_address) in [("127.0.0.1:0", true), ("0.0.0.0:0", false)] {
         block_on(async {
             let (socket, addr) = listen(bound);
@@ -101,7 +101,7 @@ fn connections_have_what_the_listener_has() {
 }
 
 #[test]
-fn a_connection_too_many_is_closed() {
+fn excess_connections_are_closed() {
     block_on(async {
         let (socket, addr) = listen("127.0.0.1:0");
         capacity::set_limit(1);

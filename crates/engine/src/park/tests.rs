@@ -46,7 +46,7 @@ fn a_parked_connection_wakes_with_its_data() {
             let mut got = Vec::new();
             conn.recv(&mut got, 100, SOON).await.unwrap();
             assert_eq!(got, b"hello");
-            // And back again.
+            // And parked again.
             lot.park(conn, clock::now() + SOON, data).unwrap();
         }
         for (other, _) in &mut others {
@@ -60,7 +60,7 @@ fn a_parked_connection_wakes_with_its_data() {
 }
 
 #[test]
-fn a_parked_connection_leaves_when_its_time_has_come() {
+fn a_parked_connection_leaves_at_its_deadline() {
     block_on(async {
         let (lot, mut left) = lot();
         let (mut late, two) = pair();
@@ -79,7 +79,7 @@ fn a_parked_connection_leaves_when_its_time_has_come() {
 }
 
 #[test]
-fn some_are_closed_when_connections_run_short() {
+fn some_are_closed_on_a_shortage() {
     block_on(async {
         let (lot, _woken) = lot();
         let others: Vec<Conn> = (0..20)
@@ -98,7 +98,7 @@ fn some_are_closed_when_connections_run_short() {
 }
 
 #[test]
-fn what_holds_bytes_is_not_idle() {
+fn a_connection_with_unread_bytes_is_not_idle() {
     block_on(async {
         let (lot, _woken) = lot();
         let (_one, mut two) = pair();

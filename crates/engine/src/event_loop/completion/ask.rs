@@ -1,4 +1,4 @@
-//! What a source has asked of the ring, and what the ring does for it.
+//! The requests of a source to the ring, and their state.
 
 use std::os::fd::RawFd;
 
@@ -9,14 +9,14 @@ use super::inbox::{Inbox, Then};
 use super::{POLL_READ, POLL_WRITE, RECEIVE, data};
 use crate::event_loop::readiness::{HELD, READ, Ready, Watch};
 
-/// What one source has asked for.
+/// The requests of one source.
 pub(super) struct Ask {
-    /// Negative when there is no source.
+    /// Negative without a source.
     pub(super) fd: RawFd,
     pub(super) generation: u32,
     pub(super) watch: Watch,
     pub(super) state: u8,
-    /// How many messages in a row were smaller than a buffer.
+    /// The number of consecutive messages smaller than a buffer.
     pub(super) short: u8,
     pub(super) inbox: Inbox,
 }
@@ -28,12 +28,12 @@ impl Ask {
     }
 }
 
-/// What sources have asked for, by their keys, in pieces that stay where they are: growing then
-/// needs no room for both the old and the new.
+/// The requests by the sources' keys, in chunks that never move: growth needs no space for both old
+/// and new memory.
 #[derive(Default)]
 pub(super) struct Asks(Vec<Vec<Ask>>);
 
-/// How many are in a piece.
+/// The number of requests per chunk.
 pub(super) const PIECE: u32 = 128;
 
 impl Asks {
@@ -54,29 +54,29 @@ impl Asks {
     }
 }
 
-/// After so many small messages the kernel is asked to receive whatever comes.
+/// After this many small messages, the kernel is asked to receive.
 pub(super) const SHORT_RUN: u8 = 4;
 
-/// How many buffers may be filled for a connection that nobody reads from before the kernel is
-/// asked to stop; what it does until then is limited by the number of buffers.
+/// The number of buffers filled for a connection that is not read from before the kernel is asked
+/// to stop receiving; until it does, the total number of buffers is the limit.
 pub(super) const MOST_HELD: usize = 2;
 
 /// Bits of an [`Ask`]: it is in the queue,
 pub(super) const QUEUED: u8 = 1;
-/// something to read is wanted, or room to write.
+/// reading or writing is wanted,
 pub(super) const WANTS_READ: u8 = 2;
 pub(super) const WANTS_WRITE: u8 = 4;
-/// The kernel receives, or was told to stop that and has not answered.
+/// the kernel is receiving, or has been told to stop and has not answered,
 pub(super) const RECEIVES: u8 = 8;
 pub(super) const STOPS_RECEIVING: u8 = 16;
-/// It watches for something to read, or likewise.
+/// it is watching for data, or has been told to stop,
 pub(super) const WATCHES: u8 = 32;
 pub(super) const STOPS_WATCHING: u8 = 64;
-/// It watches for room to write.
+/// it is watching for space to write.
 pub(super) const WATCHES_WRITE: u8 = 128;
 
 impl Ask {
-    /// False if the kernel takes no more; then the rest is still wanted.
+    /// Submits the requests. Returns `false` if the kernel takes no more; the rest stays wanted.
     pub(super) fn hand_over(&mut self, key: u32, ring: &mut Ring) -> bool {
         if self.state & WANTS_READ != 0 {
             if !self.hand_over_read(key, ring) {
@@ -103,7 +103,7 @@ impl Ask {
             return taken;
         }
         if self.state & WATCHES != 0 {
-            // It was to receive, and is not any more. When the watch has ended, a read finds out.
+            // It was to receive, and is not any more. After the watch has ended, a read finds out.
             return true;
         }
         let data = data(key, self.generation, POLL_READ);
@@ -115,17 +115,17 @@ impl Ask {
         taken
     }
 
-    /// Whether messages are to be received.
+    /// Whether to receive messages instead of watching.
     pub(super) fn receives(&self) -> bool {
         self.watch == Watch::Socket && self.short + 1 >= SHORT_RUN
     }
 
-    /// Takes note of how large what has come was.
+    /// Records the size of a message.
     pub(super) fn has_come(&mut self, count: usize) {
         self.short = if count < BUFFER_SIZE { (self.short + 1).min(SHORT_RUN) } else { 0 };
     }
 
-    /// Keeps what a receive has brought. What the source is ready for then.
+    /// Stores the result of a receive; returns the readiness of the source.
     pub(super) fn received(&mut self, done: Completion, ring: &mut Ring) -> Ready {
         let bytes_wait = self.inbox.len() > 0;
         let then = match (done.received, done.result) {
@@ -143,7 +143,7 @@ impl Ask {
             Then::Nothing if bytes_wait => self.inbox.end(Then::Unknown),
             Then::Unknown if bytes_wait => self.inbox.end(then),
             Then::Nothing => {
-                // The kernel does not wait for this socket to receive from it.
+                // The kernel cannot wait on this socket for a receive.
                 self.watch = Watch::Datagrams;
                 return READ;
             }
@@ -153,20 +153,20 @@ impl Ask {
         READ | HELD
     }
 
-    /// Whether the kernel goes on receiving and had better not.
+    /// Whether the kernel is receiving and should stop.
     pub(super) fn is_to_stop(&self) -> bool {
         self.state & (RECEIVES | STOPS_RECEIVING) == RECEIVES
             && (self.short == 0 || self.inbox.len() >= MOST_HELD)
     }
 }
 
-/// Why a receive has brought nothing, as its result says it.
+/// The reason of a receive without data, by its result.
 fn end(result: i32) -> Then {
     if result >= 0 {
         return Then::End;
     }
     match Errno::from_raw_os_error(-result) {
-        // Something has come, and goes into a buffer of whoever reads it; or it was stopped.
+        // Data has arrived for a reader's own buffer, or the receive was stopped.
         Errno::NOBUFS | Errno::CANCELED => Then::Unknown,
         Errno::AGAIN | Errno::INVAL => Then::Nothing,
         error => Then::Failed(error),

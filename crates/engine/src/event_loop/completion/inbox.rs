@@ -1,4 +1,4 @@
-//! What the kernel has received from one socket and nobody has taken.
+//! Data received from a socket by the kernel and not yet read.
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,43 +6,43 @@ use std::io;
 use rustix::io::Errno;
 use weir_sys::ring::{BUFFER_SIZE, Received, Ring};
 
-/// Bytes in their order, and what follows them.
+/// Received bytes in order, and their continuation.
 #[derive(Default)]
 pub(super) struct Inbox {
-    /// The buffer whose turn it is, from this byte on.
+    /// The current buffer and the offset of its unread bytes.
     first: Option<(Received, u16)>,
-    /// Those behind it, mostly none. [`super::MOST_HELD`] says when no more are wanted.
-    #[expect(clippy::box_collection, reason = "there is one for each idle connection")]
+    /// The following buffers, usually none, limited by [`super::MOST_HELD`].
+    #[expect(clippy::box_collection, reason = "every idle connection has one")]
     others: Option<Box<VecDeque<Received>>>,
     then: Then,
 }
 
-/// What is known to follow the bytes.
+/// The known continuation of the bytes.
 #[derive(Clone, Copy, Default)]
 pub(super) enum Then {
-    /// What comes next.
+    /// Unknown yet; the next completion tells.
     #[default]
     Nothing,
-    /// Perhaps more, in the socket.
+    /// The socket may hold more.
     Unknown,
     /// The end of the stream.
     End,
     Failed(Errno),
 }
 
-/// What there is to read behind what was taken.
+/// The rest after a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Left {
-    /// More that is held.
+    /// More held data.
     Held,
-    /// Perhaps more in the socket.
+    /// The socket may hold more.
     Unknown,
     /// Nothing.
     Nothing,
 }
 
 impl Inbox {
-    /// Puts a buffer behind the others.
+    /// Appends a buffer.
     pub(super) fn push(&mut self, received: Received) {
         if self.first.is_none() {
             self.first = Some((received, 0));
@@ -51,18 +51,18 @@ impl Inbox {
         }
     }
 
-    /// Says what follows the bytes.
+    /// Sets the continuation of the bytes.
     pub(super) fn end(&mut self, then: Then) {
         self.then = then;
     }
 
-    /// How many buffers there are.
+    /// The number of buffers.
     pub(super) fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.others.as_ref().map_or(0, |others| others.len())
     }
 
-    /// Takes at most `max` bytes, or the end, or an error; the second of the pair is what is left
-    /// if nothing is under way.
+    /// Takes at most `max` bytes, or the end, or an error. The second value is the rest, if no
+    /// receive is in progress.
     pub(super) fn take(
         &mut self,
         ring: &mut Ring,
@@ -122,7 +122,7 @@ impl Inbox {
         }
     }
 
-    /// Gives all buffers back.
+    /// Returns all buffers.
     pub(super) fn clear(mut self, ring: &mut Ring) {
         while let Some((received, _)) = self.first.take() {
             ring.give_back(received);

@@ -15,7 +15,7 @@ use weir_sys::ring::BUFFER_SIZE;
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// Runs a test on a ring, unless the system gives none, which is said.
+/// Runs a test with io_uring, or prints that it is unavailable.
 fn by_ring(test: impl Future<Output = ()>) {
     match EventLoop::new(Method::IoUring) {
         Ok(event_loop) => event_loop.block_on(test),
@@ -23,7 +23,7 @@ fn by_ring(test: impl Future<Output = ()>) {
     }
 }
 
-/// Two ends of a TCP connection; ours first.
+/// Both ends of a TCP connection, ours first.
 fn pair() -> (Conn, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -33,7 +33,7 @@ fn pair() -> (Conn, TcpStream) {
     (Conn::from_fd(ours.into(), Addr::Inet(peer)), theirs)
 }
 
-/// Makes the kernel receive: a connection that has waited once and gone on to something else.
+/// Makes the kernel receive: the connection has waited once and then done something else.
 async fn has_waited(conn: &mut Conn) {
     let mut none = Vec::new();
     let wait = poll_fn(|cx| conn.poll_recv(cx, &mut none, 9));
@@ -41,13 +41,13 @@ async fn has_waited(conn: &mut Conn) {
     yield_now().await;
 }
 
-/// Waits until something was heard.
+/// Waits for an event.
 async fn heard(conn: &mut Conn) {
     conn.readable(SOON).await.unwrap();
 }
 
 #[test]
-fn what_was_received_early_comes_first_and_in_pieces() {
+fn data_received_early_is_read_first_and_in_pieces() {
     by_ring(async {
         let (mut conn, mut other) = pair();
         has_waited(&mut conn).await;
@@ -67,7 +67,7 @@ fn what_was_received_early_comes_first_and_in_pieces() {
 }
 
 #[test]
-fn a_full_buffer_is_not_all() {
+fn a_full_buffer_is_followed_by_more() {
     by_ring(async {
         let (mut conn, mut other) = pair();
         has_waited(&mut conn).await;
@@ -85,7 +85,7 @@ fn a_full_buffer_is_not_all() {
 }
 
 #[test]
-fn an_end_and_a_reset_are_seen_by_those_who_only_look() {
+fn an_end_and_a_reset_are_seen_without_a_read() {
     by_ring(async {
         let (mut conn, other) = pair();
         has_waited(&mut conn).await;
@@ -110,7 +110,7 @@ fn an_end_and_a_reset_are_seen_by_those_who_only_look() {
 }
 
 #[test]
-fn a_dropped_connection_is_closed_though_it_was_received_from() {
+fn a_dropped_connection_is_closed_during_a_receive() {
     by_ring(async {
         for speaks in [false, true] {
             let (mut conn, mut other) = pair();
@@ -120,7 +120,7 @@ fn a_dropped_connection_is_closed_though_it_was_received_from() {
                 heard(&mut conn).await;
             }
             drop(conn);
-            // What is taken back is handed over with the end of the turn.
+            // Cancellations are submitted at the end of the turn.
             let end = super::super::on_a_thread(move || other.read(&mut [0; 1]));
             assert_eq!(spawn_joined(end).await.unwrap().unwrap().unwrap(), 0, "{speaks}");
         }
@@ -128,9 +128,9 @@ fn a_dropped_connection_is_closed_though_it_was_received_from() {
 }
 
 #[test]
-fn buffers_come_back_and_nothing_needs_one() {
+fn buffers_are_returned_and_not_required() {
     by_ring(async {
-        // More than there are buffers, each holding one.
+        // More connections than buffers, each holding one.
         let mut all: Vec<(Conn, TcpStream)> = Vec::new();
         for _ in 0..200 {
             let mut one = pair();
@@ -156,7 +156,7 @@ fn buffers_come_back_and_nothing_needs_one() {
 }
 
 #[test]
-fn what_is_held_is_moved_as_well() {
+fn held_data_is_moved_as_well() {
     by_ring(async {
         let ((mut from, mut source), (mut to, mut sink)) = (pair(), pair());
         has_waited(&mut from).await;
@@ -169,7 +169,7 @@ fn what_is_held_is_moved_as_well() {
             got.extend_from_slice(&moved.rest);
         }
         assert_eq!(got, b"some bytes");
-        // From here on bytes go through the pipe.
+        // From here on, data goes through the pipe.
         for _ in 0..3 {
             let wait = poll_fn(|cx| from.poll_move(cx, &mut to, 100));
             assert!(timeout(Duration::from_millis(1), wait).await.is_err());
@@ -190,7 +190,7 @@ fn what_is_held_is_moved_as_well() {
 }
 
 #[test]
-fn a_parked_connection_brings_what_has_come() {
+fn a_parked_connection_returns_with_its_data() {
     by_ring(async {
         let left = Rc::new(RefCell::new(Vec::new()));
         let taken = Rc::clone(&left);
@@ -213,13 +213,13 @@ fn a_parked_connection_brings_what_has_come() {
         assert_eq!(got, b"hello");
         other.write_all(b"again").unwrap();
         heard(&mut conn).await;
-        // It has something to say, so it is not idle.
+        // It has an event, so it is not idle.
         assert!(lot.park(conn, until, 8).is_err());
     });
 }
 
 #[test]
-fn what_a_loop_has_received_is_not_taken_for_nothing() {
+fn data_held_by_an_ended_loop_is_an_error() {
     let mut kept: Option<(Conn, TcpStream)> = None;
     by_ring(async {
         let (mut conn, mut other) = pair();
@@ -237,20 +237,20 @@ fn what_a_loop_has_received_is_not_taken_for_nothing() {
 }
 
 #[test]
-fn bytes_stay_in_order_however_they_come() {
+fn bytes_stay_in_order_on_every_path() {
     by_ring(async {
         let (mut conn, mut other) = pair();
         has_waited(&mut conn).await;
         let mut random = fastrand::Rng::with_seed(7);
         let (mut sent, mut got) = (Vec::new(), Vec::new());
         for round in 0..600 {
-            // Runs of short messages, then some that fill buffers.
+            // Runs of short messages, followed by some that fill buffers.
             let most = if round % 40 < 30 { 50 } else { 4 * BUFFER_SIZE };
             let message: Vec<u8> = (0..random.usize(1..most)).map(|_| random.u8(..)).collect();
             other.write_all(&message).unwrap();
             sent.extend_from_slice(&message);
             if random.bool() {
-                // What comes meanwhile is received early.
+                // Data that arrives meanwhile is received early.
                 for _ in 0..random.u8(..4) {
                     yield_now().await;
                 }
@@ -270,7 +270,7 @@ fn bytes_stay_in_order_however_they_come() {
 }
 
 #[test]
-fn who_sends_and_is_not_read_from_holds_few_buffers() {
+fn an_unread_connection_holds_few_buffers() {
     by_ring(async {
         let (mut conn, mut other) = pair();
         has_waited(&mut conn).await;
@@ -284,7 +284,7 @@ fn who_sends_and_is_not_read_from_holds_few_buffers() {
             yield_now().await;
         }
         got.clear();
-        // The first reads find what is held, and the others what has stayed in the socket.
+        // The first reads return held data, the others data left in the socket.
         while got.len() < 300 {
             assert_ne!(conn.recv(&mut got, 1000, SOON).await.unwrap(), 0);
         }
@@ -294,7 +294,7 @@ fn who_sends_and_is_not_read_from_holds_few_buffers() {
 }
 
 #[test]
-fn who_has_come_first_is_heard_first() {
+fn events_are_in_order() {
     by_ring(async {
         let woken = Rc::new(RefCell::new(Vec::new()));
         let log = Rc::clone(&woken);
@@ -314,6 +314,6 @@ fn who_has_come_first_is_heard_first() {
 }
 
 #[test]
-fn what_an_idle_connection_has_asked_for_is_small() {
+fn the_state_of_an_idle_connection_is_small() {
     assert!(size_of::<super::Ask>() <= 48, "{}", size_of::<super::Ask>());
 }

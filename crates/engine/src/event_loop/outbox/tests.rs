@@ -10,7 +10,7 @@ use crate::connection::Conn;
 use crate::event_loop::{EventLoop, Method, here, settle, yield_now};
 use crate::park::Lot;
 
-/// Runs a test by epoll, and by io_uring where that is possible.
+/// Runs a test with epoll, and with io_uring where available.
 fn either_way(test: impl AsyncFn()) {
     EventLoop::new(Method::Epoll).unwrap().block_on(test());
     match EventLoop::new(Method::IoUring) {
@@ -19,7 +19,7 @@ fn either_way(test: impl AsyncFn()) {
     }
 }
 
-/// Two ends of a connection; ours first. It is watched, as one that has waited for something is.
+/// Both ends of a connection, ours first. It is watched, like one that has waited.
 async fn pair() -> (Conn, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
@@ -38,7 +38,7 @@ async fn post(conn: &mut Conn, message: &[u8]) {
     assert_eq!(taken, message.len());
 }
 
-/// Sends until the other end, which nobody reads, takes no more. How much it took.
+/// Sends until the unread peer accepts no more; returns the number of bytes.
 async fn fill(conn: &mut Conn) -> usize {
     let mut all = 0;
     loop {
@@ -60,7 +60,7 @@ fn a_message_leaves_at_the_end_of_the_turn() {
         theirs.set_nonblocking(true).unwrap();
         post(&mut conn, b"later").await;
         let mut got = [0; 16];
-        assert!(theirs.read(&mut got).is_err(), "it has not left yet");
+        assert!(theirs.read(&mut got).is_err(), "it has not been sent yet");
         yield_now().await;
         assert_eq!(theirs.read(&mut got).unwrap(), 5);
         assert_eq!(&got[..5], b"later");
@@ -68,7 +68,7 @@ fn a_message_leaves_at_the_end_of_the_turn() {
 }
 
 #[test]
-fn what_is_sent_behind_it_comes_behind_it() {
+fn later_sends_stay_behind_a_message() {
     either_way(async || {
         let (mut conn, mut theirs) = pair().await;
         post(&mut conn, b"one, ").await;
@@ -83,7 +83,7 @@ fn what_is_sent_behind_it_comes_behind_it() {
 }
 
 #[test]
-fn it_leaves_before_its_connection_closes() {
+fn a_message_is_sent_before_its_connection_closes() {
     either_way(async || {
         let (mut conn, mut theirs) = pair().await;
         post(&mut conn, b"last words").await;
@@ -96,7 +96,7 @@ fn it_leaves_before_its_connection_closes() {
 }
 
 #[test]
-fn many_do_not_wait_for_the_end_of_the_turn() {
+fn many_messages_are_sent_before_the_end_of_the_turn() {
     either_way(async || {
         let (mut conn, mut theirs) = pair().await;
         let (mut other, _) = pair().await;
@@ -113,11 +113,11 @@ fn many_do_not_wait_for_the_end_of_the_turn() {
 }
 
 #[test]
-fn what_does_not_fit_is_sent_when_there_is_room() {
+fn a_stuck_message_is_sent_when_there_is_space() {
     either_way(async || {
         let (mut conn, mut theirs) = pair().await;
         let before = fill(&mut conn).await;
-        // Room is not waited for by the connection, which does not know that there is none.
+        // The connection does not wait for space, since it does not know that there is none.
         conn.socket().forget_fullness();
         post(&mut conn, b"stuck, ").await;
         yield_now().await;
@@ -130,7 +130,7 @@ fn what_does_not_fit_is_sent_when_there_is_room() {
         poll_fn(|cx| conn.poll_send(cx, &[IoSlice::new(b"behind it")])).await.unwrap();
         assert!(here().outbox.stuck.borrow().is_empty());
         drop(conn);
-        // By ring it is closed when the turn has ended.
+        // With io_uring, it is closed after the turn.
         yield_now().await;
         let got = reader.join().unwrap();
         assert_eq!(&got[before..], b"stuck, behind it");
@@ -138,7 +138,7 @@ fn what_does_not_fit_is_sent_when_there_is_room() {
 }
 
 #[test]
-fn a_connection_is_parked_when_its_message_has_left() {
+fn a_connection_is_parked_after_its_message_is_sent() {
     either_way(async || {
         let lot = Lot::new(|_, (), _, _| {});
         let until = clock::now() + Duration::from_secs(3600);
@@ -162,9 +162,9 @@ fn a_connection_is_parked_when_its_message_has_left() {
     });
 }
 
-/// What the kernel says of a message can be behind so much else that its queue does not hold it.
+/// The result of a send may follow more completions than the queue holds.
 #[test]
-fn what_does_not_fit_is_sent_also_when_completions_have_overflowed() {
+fn a_stuck_message_survives_an_overflow_of_completions() {
     either_way(async || {
         let (mut conn, mut theirs) = pair().await;
         let (mut other, mut others) = pair().await;
@@ -193,7 +193,7 @@ fn what_does_not_fit_is_sent_also_when_completions_have_overflowed() {
 }
 
 #[test]
-fn a_connection_that_goes_takes_what_is_stuck_with_it() {
+fn closing_a_connection_drops_its_stuck_message() {
     either_way(async || {
         let (mut conn, mut theirs) = pair().await;
         let before = fill(&mut conn).await;
@@ -204,7 +204,7 @@ fn a_connection_that_goes_takes_what_is_stuck_with_it() {
         assert!(here().outbox.stuck.borrow().is_empty());
         yield_now().await;
         let mut got = Vec::new();
-        // It ends, so nobody holds the descriptor any more.
+        // The stream ends, so no one holds the descriptor.
         theirs.read_to_end(&mut got).unwrap();
         assert_eq!(got.len(), before);
     });

@@ -1,4 +1,4 @@
-//! A descriptor that is watched, in the hands of whoever waits for it.
+//! A watched descriptor, as its user holds it.
 
 use std::io;
 use std::marker::PhantomData;
@@ -16,28 +16,28 @@ use crate::event_loop::here::{here, with_here};
 use crate::event_loop::readiness::{HELD, Heard, READ, READS, WRITE, WRITES, Watch};
 use crate::kernel::epoll;
 
-/// A descriptor that the loop watches. When it is dropped, nobody is woken any more; the kernel
-/// forgets the descriptor when it is closed, or with [`Source::remove`].
+/// A descriptor watched by the loop. After its drop no task is woken; the kernel forgets the
+/// descriptor when it is closed, or by [`Source::remove`].
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// One more than its key, so that there is room for none.
+    /// The key plus one, so that `Option<Source>` needs no more space.
     slot: NonZeroU32,
     not_send: PhantomData<*const ()>,
 }
 
 impl Source {
-    /// Begins to watch. What is there already is told as news.
+    /// Starts to watch. Present readiness is reported as an event.
     pub(crate) fn new(fd: BorrowedFd<'_>, watch: Watch) -> io::Result<Self> {
         let reactor = &here().reactor;
         let mut sources = reactor.sources.borrow_mut();
         let generation = sources.generation;
         sources.generation = generation.wrapping_add(1);
         let by_ring = reactor.ring.borrow().is_some();
-        // Whoever reads nevertheless finds out.
+        // A read that is tried nevertheless finds out.
         let ready = if by_ring && watch == Watch::Connecting { READ } else { 0 };
         let slot = sources.entries.insert(Entry { generation, ready, waiting: NOBODY });
         drop(sources);
-        // From here on the slot goes back when something fails.
+        // From here on, the drop releases the slot if something fails.
         let source = Self { slot: NonZeroU32::MIN.saturating_add(slot), not_send: PhantomData };
         if let Some(ring) = &mut *reactor.ring.borrow_mut() {
             ring.add(slot, generation, fd.as_raw_fd(), watch);
@@ -57,9 +57,9 @@ impl Source {
         Ok(source)
     }
 
-    /// A connection has been made; the peer has not been heard.
+    /// The connection is established; no data of the peer has been reported.
     pub(crate) fn connected(&self) {
-        // By epoll it was heard of already, or will be.
+        // With epoll, data has been reported already or will be.
         self.ask(|ring, key| {
             self.with(|entry| entry.ready &= !READS);
             ring.connected(key);
@@ -69,7 +69,7 @@ impl Source {
     /// Makes the kernel forget a descriptor that stays open.
     pub(crate) fn remove(self, fd: BorrowedFd<'_>) {
         if let Some(set) = &*here().reactor.epoll.borrow() {
-            // It was watched, so it can be.
+            // The descriptor was added, so it can be deleted.
             let _ = epoll::delete(set, fd);
         }
     }
@@ -78,7 +78,7 @@ impl Source {
         self.slot.get() - 1
     }
 
-    /// What it can be found again by.
+    /// An ID to find the source by later.
     pub(crate) fn id(&self) -> SourceId {
         SourceId { slot: self.slot, generation: self.with(|entry| entry.generation) }
     }
@@ -88,7 +88,7 @@ impl Source {
         act(sources.entries.get_mut(self.key()).expect("a source has its entry"))
     }
 
-    /// Ready when a read would find something, be it the end.
+    /// Ready when a read would not block, at the end of the stream as well.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Heard> {
         self.with(|entry| {
             if entry.ready & READS != 0 {
@@ -101,7 +101,7 @@ impl Source {
         })
     }
 
-    /// Ready when there is room to write, or when writing would fail.
+    /// Ready when a write would not block, or would fail.
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<()> {
         let ready = self.with(|entry| {
             if entry.ready & WRITES != 0 {
@@ -118,25 +118,24 @@ impl Source {
         ready
     }
 
-    /// Asks the ring for something, if there is one.
+    /// Runs a request on the ring, if there is one.
     fn ask(&self, ask: impl FnOnce(&mut Completions, u32)) {
         if let Some(ring) = &mut *here().reactor.ring.borrow_mut() {
             ask(ring, self.key());
         }
     }
 
-    /// Whether nothing has been heard that was not read.
+    /// Whether no unread data has been reported.
     pub(crate) fn is_silent(&self) -> bool {
         self.with(|entry| entry.ready & READS == 0)
     }
 
-    /// What was heard and not read.
+    /// The location of reported, unread data.
     pub(crate) fn heard(&self) -> Option<Heard> {
         self.with(|entry| (entry.ready & READS != 0).then_some(Heard::of(entry.ready)))
     }
 
-    /// A read has brought so many bytes, and has taken all there was; whether the peer has closed
-    /// is still known.
+    /// Records that a read of `count` bytes emptied the socket; a close by the peer remains known.
     pub(crate) fn drained(&self, count: usize) {
         if self.is_silent_after_read() {
             self.ask(|ring, key| ring.drained(key, count));
@@ -150,13 +149,14 @@ impl Source {
         })
     }
 
-    /// A read would have blocked.
+    /// Records that a read would have blocked.
     pub(crate) fn read_blocked(&self) {
         self.with(|entry| entry.ready &= !READS);
         self.ask(Completions::want_read);
     }
 
-    /// Ready as [`Source::poll_read`] is, for somebody who moves what comes past our memory.
+    /// Like [`Source::poll_read`], for a reader that moves the data without copying it to our
+    /// memory.
     pub(crate) fn poll_move(&self, cx: &mut Context<'_>) -> Poll<Heard> {
         let heard = self.poll_read(cx);
         if heard.is_pending() {
@@ -165,8 +165,8 @@ impl Source {
         heard
     }
 
-    /// Takes at most `max` bytes of what is [`Heard::Held`]. `Ok(0)` is the end of the stream.
-    /// The second of the pair says whether there may be more in the socket.
+    /// Takes at most `max` bytes of [`Heard::Held`] data; `Ok(0)` is the end of the stream. The
+    /// second value tells whether the socket may have more.
     pub(crate) fn take(&self, into: &mut Vec<u8>, max: usize) -> (io::Result<usize>, bool) {
         let taken = match &mut *here().reactor.ring.borrow_mut() {
             Some(ring) => ring.take(self.key(), into, max),
@@ -185,7 +185,7 @@ impl Source {
         (taken.count, taken.left == Left::Unknown)
     }
 
-    /// The first byte of what is [`Heard::Held`]; `None` at the end of the stream.
+    /// The first byte of [`Heard::Held`] data; `None` at the end of the stream.
     pub(crate) fn first_byte(&self) -> io::Result<Option<u8>> {
         match &*here().reactor.ring.borrow() {
             Some(ring) => ring.first(self.key()),
@@ -193,19 +193,19 @@ impl Source {
         }
     }
 
-    /// A read has failed that had brought something already: the next one fails.
+    /// Stores the error of a read that also returned data, for the next read.
     #[cold]
     pub(crate) fn fail_later(&self, error: Errno) {
         self.ask(|ring, key| ring.hold(key, error));
         self.with(|entry| entry.ready |= READ | HELD);
     }
 
-    /// A write has used up the room there was.
+    /// Records that a write used up the space.
     pub(crate) fn filled(&self) {
         self.with(|entry| entry.ready &= !WRITE);
     }
 
-    /// A write would have blocked. The task is woken when it would not any more.
+    /// Records that a write would have blocked. The task is woken when it would not.
     pub(crate) fn write_blocked(&self, cx: &mut Context<'_>) {
         self.with(|entry| {
             entry.ready &= !WRITE;
@@ -216,8 +216,8 @@ impl Source {
         self.ask(Completions::want_write);
     }
 
-    /// From now on the lot hears of it. False, and nothing has changed, if there is something to
-    /// hear already.
+    /// Redirects events to the lot. Returns `false`, without effect, if an event is pending
+    /// already.
     pub(crate) fn park(&self, lot: &LotId, key: u32) -> bool {
         self.with(|entry| {
             let silent = entry.ready & READS == 0;
@@ -228,7 +228,7 @@ impl Source {
         })
     }
 
-    /// From now on tasks hear of it again.
+    /// Redirects events to tasks again.
     pub(crate) fn unpark(&self) {
         self.with(|entry| entry.waiting = NOBODY);
     }
@@ -246,7 +246,7 @@ impl Drop for Source {
     }
 }
 
-/// A source, to be looked for when it may have gone.
+/// The ID of a source that may no longer exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SourceId {
     slot: NonZeroU32,
@@ -254,9 +254,9 @@ pub(crate) struct SourceId {
 }
 
 impl SourceId {
-    /// Does something with the source if it is still there.
+    /// Runs `act` on the source if it still exists.
     pub(crate) fn with<T>(self, act: impl FnOnce(&Source) -> T) -> Option<T> {
-        // Not ours, so it must not be dropped.
+        // Not owned, so it must not be dropped.
         let source = ManuallyDrop::new(Source { slot: self.slot, not_send: PhantomData });
         let found = here().reactor.generation_of(source.key());
         (found == Some(self.generation)).then(|| act(&source))

@@ -1,4 +1,4 @@
-//! Descriptors that outlive their being watched: listeners, and what others hold, too.
+//! Watched descriptors that stay open when unwatched, such as listeners.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::source::Source;
 use crate::event_loop::readiness::Watch;
 
-/// A descriptor that is watched and stays open when it is not any more.
+/// A descriptor that stays open when it is no longer watched.
 #[derive(Debug)]
 pub(crate) struct Watched {
     fd: Arc<OwnedFd>,
@@ -15,7 +15,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Watches a descriptor that others may hold, too.
+    /// Watches a descriptor that may have other holders.
     pub(crate) fn new(fd: Arc<OwnedFd>, watch: Watch) -> io::Result<Self> {
         let source = Some(Source::new(fd.as_fd(), watch)?);
         Ok(Self { fd, source })
@@ -29,7 +29,7 @@ impl Watched {
         self.source.as_ref()
     }
 
-    /// Stops to watch.
+    /// Stops watching.
     pub(crate) fn rest(&mut self) {
         if let Some(source) = self.source.take() {
             source.remove(self.fd.as_fd());

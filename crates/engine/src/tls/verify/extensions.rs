@@ -251,7 +251,7 @@ impl AuthorityKey {
 enum Authority {
     No,
     Yes,
-    /// By self-signature of version 1 or by key usage alone. Accepted of trust anchors only.
+    /// By self-signature of version 1 or by key usage alone. Accepted only at the end of a path.
     Old,
     /// By Netscape's extension alone.
     Netscape,
