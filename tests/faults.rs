@@ -33,7 +33,7 @@ struct Row {
 
 /// The result of a stimulus.
 #[derive(Debug)]
-struct Outcome {
+struct Reaction {
     answers: String,
     seen: Vec<Seen>,
 }
@@ -71,7 +71,7 @@ fn run(area: &str) {
     assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), rows.len(), failures.join("\n"));
 }
 
-fn send(server: &Server, backend: &Backend, row: &Row) -> Outcome {
+fn send(server: &Server, backend: &Backend, row: &Row) -> Reaction {
     let mut client = server.client();
     client.send_if_wanted(stimuli::bytes(row.id, row.stimulus));
     let wanted = row.expected.iter().map(|answer| answer.split(',').count()).max().unwrap();
@@ -109,11 +109,11 @@ fn send(server: &Server, backend: &Backend, row: &Row) -> Outcome {
         answers.push(format!("out of sync: {} {:?}", response.status, response.text()));
     }
     let seen = backend.seen().into_iter().filter(|seen| seen.target() != "/probe").collect();
-    Outcome { answers: answers.join(","), seen }
+    Reaction { answers: answers.join(","), seen }
 }
 
 /// The fault of an outcome, if any.
-fn judge(row: &Row, outcome: &Outcome) -> Option<String> {
+fn judge(row: &Row, outcome: &Reaction) -> Option<String> {
     let allowed = row.expected.iter().any(|&expected| match expected {
         "other" => outcome.answers != "403" && outcome.answers.parse::<u16>().is_ok(),
         "wait" => outcome.answers == "close",

@@ -29,7 +29,7 @@ pub(crate) const OPEN: &str = "open, and nothing comes";
 
 /// The result of an exchange.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
+pub(crate) struct Transcript {
     /// All received bytes except the response to the probe.
     pub(crate) received: Vec<u8>,
     /// The state of the connection.
@@ -47,7 +47,7 @@ pub(crate) fn run(
     exchange: &Exchange,
     port: u16,
     used: &mut BTreeSet<u16>,
-) -> std::io::Result<Outcome> {
+) -> std::io::Result<Transcript> {
     let source = exchange.options.get("from").map_or(Ipv4Addr::LOCALHOST, |address| {
         address.parse().expect("an address of IPv4 behind from=")
     });
@@ -80,7 +80,7 @@ pub(crate) fn run(
             None => "closed",
         },
     };
-    Ok(Outcome { received, end, port: client_port })
+    Ok(Transcript { received, end, port: client_port })
 }
 
 /// The offset of the response to the probe.

@@ -20,7 +20,7 @@ use std::sync::Mutex;
 
 use super::difference::{Difference, Sides, compare};
 use super::reason::Reason;
-use super::side::Seen;
+use super::side::Aspects;
 use crate::harness::Directory;
 
 /// The argument that runs one side of a case inside its namespaces.
@@ -34,7 +34,7 @@ const REASONS: &str = include_str!("corpus/reasons.txt");
 
 /// The results of a collection.
 #[derive(Debug, Default)]
-struct Count {
+struct Tally {
     /// Cases that nginx serves.
     cases: usize,
     /// Cases that nginx rejects, or that proxy to themselves.
@@ -68,7 +68,7 @@ pub(crate) fn run(
     let mut outcomes = outcomes.into_inner().unwrap();
     outcomes.sort_by(|(a, _), (b, _)| a.cmp(b));
     let reasons: Vec<Known> = REASONS.lines().filter_map(Known::parse).collect();
-    let mut count = Count::default();
+    let mut count = Tally::default();
     for known in reasons.iter().filter(|known| !known.reason.is_named_by(page)) {
         println!("not in docs/differences.md: {}", known.reason.why());
         count.failures += 1;
@@ -122,7 +122,7 @@ impl Known {
 }
 
 /// The result of a case.
-enum Outcome {
+enum Verdict {
     /// nginx does not serve it, or proxies it to itself.
     Refused,
     Asked {
@@ -132,8 +132,8 @@ enum Outcome {
     },
 }
 
-fn judge(outcome: Outcome, reasons: &[Known], count: &mut Count) {
-    let Outcome::Asked { exchanges, directives, differences } = outcome else {
+fn judge(outcome: Verdict, reasons: &[Known], count: &mut Tally) {
+    let Verdict::Asked { exchanges, directives, differences } = outcome else {
         count.refused += 1;
         return;
     };
@@ -185,14 +185,14 @@ fn name(folder: &Path) -> String {
 }
 
 /// Runs both sides of a case.
-fn case(sides: &Sides, folder: &Path, scratch: &Directory) -> Outcome {
+fn case(sides: &Sides, folder: &Path, scratch: &Directory) -> Verdict {
     let nginx = sandbox::enter(folder, scratch, "nginx", &sides.nginx, &sides.nginx);
-    let Some(nginx) = Report::parse(&nginx) else { return Outcome::Refused };
+    let Some(nginx) = Report::parse(&nginx) else { return Verdict::Refused };
     let weir = sandbox::enter(folder, scratch, "weir", &sides.weir, &sides.nginx);
     let weir =
         Report::parse(&weir).unwrap_or_else(|| Report { seen: failed(&weir), ..Report::default() });
     let mut differences = Vec::new();
-    let none = Seen::new();
+    let none = Aspects::new();
     for exchange in &nginx.order {
         let get = |report: &Report| report.seen.get(exchange).cloned();
         let name = format!("{}: {exchange}", name(folder));
@@ -202,10 +202,10 @@ fn case(sides: &Sides, folder: &Path, scratch: &Directory) -> Outcome {
     if let Some(seen) = weir.seen.get("-") {
         compare(&format!("{}: -", name(folder)), None, &none, seen, &mut differences);
     }
-    Outcome::Asked { exchanges: nginx.order.len(), directives: nginx.directives, differences }
+    Verdict::Asked { exchanges: nginx.order.len(), directives: nginx.directives, differences }
 }
 
-fn failed(output: &str) -> BTreeMap<String, Seen> {
+fn failed(output: &str) -> BTreeMap<String, Aspects> {
     [("-".to_owned(), [("run", output.to_owned())].into())].into()
 }
 
@@ -214,7 +214,7 @@ fn failed(output: &str) -> BTreeMap<String, Seen> {
 struct Report {
     directives: Vec<String>,
     order: Vec<String>,
-    seen: BTreeMap<String, Seen>,
+    seen: BTreeMap<String, Aspects>,
 }
 
 /// Headings of the output in the namespaces: they start lines, and text is indented.
@@ -227,7 +227,7 @@ impl Report {
     /// Parses the output of [`sandbox::alone`]; `None` if the case was not served.
     fn parse(text: &str) -> Option<Self> {
         let mut report = Self::default();
-        let mut seen: Option<&mut Seen> = None;
+        let mut seen: Option<&mut Aspects> = None;
         let mut ended = false;
         for line in text.lines() {
             if let Some(name) = line.strip_prefix(EXCHANGE) {

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use super::case::{Case, Version};
-use super::side::{self, Outcome, Seen};
+use super::side::{self, Aspects, Observations};
 
 /// A difference between both sides.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ pub(crate) fn of(sides: &Sides, case: &Case, all: bool) -> Vec<Difference> {
         (nginx.join().expect("panics are caught"), weir)
     });
     let mut differences = Vec::new();
-    let none = Seen::new();
+    let none = Aspects::new();
     for (at, exchange) in case.exchanges.iter().enumerate() {
         let nginx = nginx.exchanges.get(at).unwrap_or(&none);
         let weir = weir.exchanges.get(at).unwrap_or(&none);
@@ -87,26 +87,26 @@ pub(crate) fn of(sides: &Sides, case: &Case, all: bool) -> Vec<Difference> {
     differences
 }
 
-fn failed(panic: &(dyn std::any::Any + Send)) -> Outcome {
+fn failed(panic: &(dyn std::any::Any + Send)) -> Observations {
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
     let rest = [("run", text.unwrap_or_default())].into();
-    Outcome { exchanges: Vec::new(), rest }
+    Observations { exchanges: Vec::new(), rest }
 }
 
 /// Adds a difference for each aspect that is not equal.
 pub(crate) fn compare(
     name: &str,
     exchange: Option<usize>,
-    nginx: &Seen,
-    weir: &Seen,
+    nginx: &Aspects,
+    weir: &Aspects,
     into: &mut Vec<Difference>,
 ) {
     let mut aspects: Vec<&str> = nginx.keys().chain(weir.keys()).copied().collect();
     aspects.sort_unstable();
     aspects.dedup();
     for aspect in aspects {
-        let text = |seen: &Seen| seen.get(aspect).cloned().unwrap_or_default();
+        let text = |seen: &Aspects| seen.get(aspect).cloned().unwrap_or_default();
         let (nginx, weir) = (text(nginx), text(weir));
         if nginx != weir {
             let (name, aspect) = (name.to_owned(), aspect.to_owned());

@@ -12,15 +12,15 @@ use super::upstream::Upstream;
 use crate::harness::{Certificate, Directory, Server, Signal, until};
 
 /// The observations of an exchange, as text by aspect.
-pub(crate) type Seen = BTreeMap<&'static str, String>;
+pub(crate) type Aspects = BTreeMap<&'static str, String>;
 
 /// The observations of a case.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
+pub(crate) struct Observations {
     /// By exchange.
-    pub(crate) exchanges: Vec<Seen>,
+    pub(crate) exchanges: Vec<Aspects>,
     /// Outside of exchanges: the case's own logs, messages without a connection.
-    pub(crate) rest: Seen,
+    pub(crate) rest: Aspects,
 }
 
 /// The modification time of all files.
@@ -42,7 +42,7 @@ const LOG: &str = r#"log_format compare escape=json '$realip_remote_port:$server
 "#;
 
 /// Runs a case with a binary.
-pub(crate) fn run(binary: &Path, version: Version, case: &Case) -> Outcome {
+pub(crate) fn run(binary: &Path, version: Version, case: &Case) -> Observations {
     let conf = conf(case, version);
     let upstreams: Vec<(&str, Upstream)> = case
         .upstreams
@@ -76,7 +76,7 @@ pub(crate) fn run(binary: &Path, version: Version, case: &Case) -> Outcome {
     }
     server.signal(Signal::QUIT);
     server.wait_exit();
-    let mut outcome = Outcome::default();
+    let mut outcome = Observations::default();
     let mut lines = Lines::read(server.directory(), &names);
     for (ports, mut seen) in exchanges {
         lines.assign(&ports, &mut seen);
@@ -172,8 +172,8 @@ fn ask(
     upstreams: &[(&str, Upstream)],
     names: &Names,
     used: &mut BTreeSet<u16>,
-) -> (String, Seen) {
-    let mut seen = Seen::new();
+) -> (String, Aspects) {
+    let mut seen = Aspects::new();
     let port = exchange.options.get("port").map_or("port", String::as_str);
     let port = server.port(port);
     let outcome = match connection::run(exchange, port, used) {
@@ -212,7 +212,7 @@ fn ask(
 }
 
 /// Removes the differences between nginx versions in all upstream requests.
-fn forgive(seen: &mut Seen) {
+fn forgive(seen: &mut Aspects) {
     if let Some(text) = seen.get_mut("upstream") {
         let requests = text.split("\n\n").map(|request| {
             let lines = request.lines().filter(|line| *line != "Connection: close");
@@ -231,7 +231,7 @@ fn forgive(seen: &mut Seen) {
 }
 
 /// The logs that the case itself configures, below `logs/`.
-fn own_logs(directory: &Directory, names: &Names) -> Seen {
+fn own_logs(directory: &Directory, names: &Names) -> Aspects {
     let text = |path: PathBuf| show(&std::fs::read(path).unwrap_or_default());
     let logs = std::fs::read_dir(directory.join("logs")).into_iter().flatten();
     let mut paths: Vec<PathBuf> = logs.map(|entry| entry.unwrap().path()).collect();
@@ -316,7 +316,7 @@ impl Lines {
     }
 
     /// Moves the lines of a connection, by its ports, to the exchange's observations.
-    fn assign(&mut self, ports: &str, seen: &mut Seen) {
+    fn assign(&mut self, ports: &str, seen: &mut Aspects) {
         let client = ports.split(':').next().unwrap_or_default();
         let mut access = String::new();
         let mut connections = Vec::new();
@@ -343,7 +343,7 @@ impl Lines {
         seen.insert("error log", error);
     }
 
-    fn rest(self) -> Seen {
+    fn rest(self) -> Aspects {
         let bad = |line: &str| {
             ["[warn]", "[error]", "[crit]", "[alert]", "[emerg]"]
                 .iter()

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Data received on a connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Received {
     /// It is the first of its connection.
     pub(crate) first: bool,
     /// A received request, or the event instead of one.
@@ -28,7 +28,7 @@ pub(crate) struct Seen {
 
 struct Shared {
     replies: Vec<Reply>,
-    seen: Mutex<Vec<Seen>>,
+    seen: Mutex<Vec<Received>>,
     stop: AtomicBool,
 }
 
@@ -65,7 +65,7 @@ impl Upstream {
     }
 
     /// The data received since the last call.
-    pub(crate) fn take(&self) -> Vec<Seen> {
+    pub(crate) fn take(&self) -> Vec<Received> {
         std::mem::take(&mut self.shared.seen.lock().unwrap())
     }
 }
@@ -85,7 +85,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
     let mut keep = |input: &mut Input, whole| {
         let bytes = input.take();
         if !bytes.is_empty() {
-            shared.seen.lock().unwrap().push(Seen { first, bytes, whole });
+            shared.seen.lock().unwrap().push(Received { first, bytes, whole });
             first = false;
         }
     };
