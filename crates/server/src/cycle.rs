@@ -41,7 +41,7 @@ pub(crate) struct Draft {
     plan: Plan,
     bundle: Bundle,
     folders: Vec<PathBuf>,
-    sockets: Vec<sockets::Wanted>,
+    sockets: Vec<sockets::WantedSocket>,
 }
 
 impl Draft {

@@ -18,12 +18,12 @@ use crate::bundle::{Answers, Bundle, Refusal};
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     answers: RefCell<Answers>,
-    wanted: RefCell<Wanted>,
+    wanted: RefCell<WantedFiles>,
 }
 
 /// The files and folders that the configuration needs. Like nginx, they are made after all is read.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedFiles {
     /// Log files in the order of their handles.
     pub(crate) logs: Vec<PathBuf>,
     /// Folders for temporary files and caches.
@@ -32,7 +32,7 @@ pub(crate) struct Wanted {
 
 impl Recorder {
     /// The recorded answers, and the files and folders to be made.
-    pub(crate) fn finish(self) -> (Answers, Wanted) {
+    pub(crate) fn finish(self) -> (Answers, WantedFiles) {
         (self.answers.into_inner(), self.wanted.into_inner())
     }
 }

@@ -15,7 +15,7 @@ use weir_http::route::ListenSpec;
 use weir_http::snapshot::Snapshot;
 use weir_upstream::Registry;
 
-use crate::sockets::Wanted;
+use crate::sockets::WantedSocket;
 
 /// How often an ending thread checks whether its last connection is closed.
 const LAST_LOOKS: Duration = Duration::from_millis(10);
@@ -59,7 +59,7 @@ impl Plan {
     }
 
     /// The sockets that the plan needs.
-    pub(crate) fn listens(&self) -> Vec<Wanted> {
+    pub(crate) fn listens(&self) -> Vec<WantedSocket> {
         self.0.listeners().iter().map(wanted).collect()
     }
 }
@@ -94,8 +94,8 @@ impl Serving {
     }
 }
 
-fn wanted(spec: &ListenSpec) -> Wanted {
-    Wanted { name: spec.key(), addr: spec.address.clone(), options: spec.socket() }
+fn wanted(spec: &ListenSpec) -> WantedSocket {
+    WantedSocket { name: spec.key(), addr: spec.address.clone(), options: spec.socket() }
 }
 
 /// The service of one thread.

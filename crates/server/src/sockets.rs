@@ -21,14 +21,14 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// An address that the configuration listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedSocket {
     /// The plan's name for it.
     pub(crate) name: String,
     pub(crate) addr: Addr,
     pub(crate) options: ListenOptions,
 }
 
-impl Wanted {
+impl WantedSocket {
     /// The address in the form shared with inherited sockets.
     fn key(&self) -> String {
         key(&self.addr, self.options.transport)
@@ -78,7 +78,7 @@ impl Socket {
 
     /// Whether the socket may be closed for `wanted`, which has the same port on a possibly
     /// different address.
-    fn yields_port_to(&self, wanted: &Wanted) -> bool {
+    fn yields_port_to(&self, wanted: &WantedSocket) -> bool {
         !self.shared
             && self.transport == wanted.options.transport
             && self.addr.port().is_some()
@@ -94,7 +94,7 @@ impl Socket {
 /// A socket could not be opened; the reason has been logged. With `test`, an address in use is not
 /// an error.
 pub(crate) fn open(
-    wanted: &[Wanted],
+    wanted: &[WantedSocket],
     old: &[Socket],
     threads: usize,
     test: bool,
@@ -106,7 +106,7 @@ pub(crate) fn open(
     for socket in old {
         free.entry(&socket.key).or_default().push_back(socket);
     }
-    let keys: Vec<String> = wanted.iter().map(Wanted::key).collect();
+    let keys: Vec<String> = wanted.iter().map(WantedSocket::key).collect();
     for (wanted, key) in wanted.iter().zip(&keys) {
         let mut known = free.remove(key.as_str()).unwrap_or_default();
         let copies = if wanted.options.reuseport { threads } else { 1 }.max(known.len());
@@ -128,7 +128,7 @@ pub(crate) fn open(
 }
 
 /// Reuses a socket and updates its options if they changed.
-fn keep(old: &Socket, wanted: &Wanted, console: &Console) -> Socket {
+fn keep(old: &Socket, wanted: &WantedSocket, console: &Console) -> Socket {
     let mut kept = old.clone();
     kept.name.clone_from(&wanted.name);
     if kept.options.as_ref() != Some(&wanted.options) {
@@ -142,7 +142,7 @@ fn keep(old: &Socket, wanted: &Wanted, console: &Console) -> Socket {
 
 /// Binds sockets, with several attempts while an address is in use.
 fn bind_all(
-    mut missing: Vec<&Wanted>,
+    mut missing: Vec<&WantedSocket>,
     old: &[Socket],
     open: &mut Vec<Socket>,
     test: bool,
@@ -170,7 +170,7 @@ fn bind_all(
 
 /// Binds a socket; `false` if the address is in use elsewhere.
 fn bind(
-    wanted: &Wanted,
+    wanted: &WantedSocket,
     old: &[Socket],
     open: &mut Vec<Socket>,
     test: bool,
@@ -215,7 +215,7 @@ fn bind(
 /// Binds an address that is in use by a stale unix socket or by an overlapping socket of our own;
 /// `None` if another process uses it.
 fn bind_again(
-    wanted: &Wanted,
+    wanted: &WantedSocket,
     old: &[Socket],
     alerts: &mut Vec<String>,
     console: &Console,
@@ -278,9 +278,9 @@ pub(crate) fn remove_name(addr: &Addr, console: &Console) {
 mod tests {
     use super::*;
 
-    fn wanted(addr: &str) -> Wanted {
+    fn wanted(addr: &str) -> WantedSocket {
         let addr = Addr::Inet(addr.parse().unwrap());
-        Wanted { name: addr.to_string(), addr, options: ListenOptions::default() }
+        WantedSocket { name: addr.to_string(), addr, options: ListenOptions::default() }
     }
 
     #[test]
@@ -340,8 +340,9 @@ mod tests {
         let console = Console::new(None);
         let path = std::env::temp_dir().join(format!("weir-socket-{}", std::process::id()));
         let addr = Addr::unix(&path);
-        let wanted = Wanted { name: addr.to_string(), addr, options: ListenOptions::default() };
-        let bound = |wanted: &Wanted| {
+        let wanted =
+            WantedSocket { name: addr.to_string(), addr, options: ListenOptions::default() };
+        let bound = |wanted: &WantedSocket| {
             let mut sockets = Vec::new();
             bind(wanted, &[], &mut sockets, false, &console) == Ok(true)
         };
@@ -353,7 +354,7 @@ mod tests {
         drop(alive);
         let link = path.with_extension("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        let by_link = Wanted { addr: Addr::unix(&link), ..wanted.clone() };
+        let by_link = WantedSocket { addr: Addr::unix(&link), ..wanted.clone() };
         assert!(!bound(&by_link), "a link is not a socket");
         assert!(bound(&wanted));
         std::fs::remove_file(link).unwrap();

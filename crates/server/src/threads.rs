@@ -51,7 +51,7 @@ impl Load {
 }
 
 /// A message to a thread.
-enum Order {
+enum ThreadOrder {
     Serve(Load),
     Flush(SyncSender<()>),
     /// End when the last request has ended, or after this time.
@@ -60,7 +60,7 @@ enum Order {
 
 struct Thread {
     id: u64,
-    orders: UnboundedSender<Order>,
+    orders: UnboundedSender<ThreadOrder>,
     handle: JoinHandle<()>,
 }
 
@@ -120,7 +120,7 @@ impl Threads {
         let surplus = self.serving.drain(wanted.min(self.serving.len())..).collect();
         self.let_go(surplus, load.process.shutdown_timeout);
         for thread in &self.serving {
-            let _ = thread.orders.send(Order::Serve(load.clone()));
+            let _ = thread.orders.send(ThreadOrder::Serve(load.clone()));
         }
         self.serving.append(&mut fresh);
         if let Some((_, caretaker)) = &self.caretaker {
@@ -137,7 +137,7 @@ impl Threads {
 
     fn let_go(&mut self, threads: Vec<Thread>, timeout: Option<Duration>) {
         for thread in threads {
-            let _ = thread.orders.send(Order::Quit(timeout));
+            let _ = thread.orders.send(ThreadOrder::Quit(timeout));
             self.ending.push(thread);
         }
     }
@@ -147,7 +147,7 @@ impl Threads {
         let all = self.serving.iter().chain(&self.ending);
         let (done, wait) = sync_channel(self.serving.len() + self.ending.len());
         for thread in all {
-            let _ = thread.orders.send(Order::Flush(done.clone()));
+            let _ = thread.orders.send(ThreadOrder::Flush(done.clone()));
         }
         drop(done);
         while wait.recv_timeout(FLUSH_PATIENCE).is_ok() {}
@@ -230,7 +230,7 @@ fn start(number: usize, load: Load, end: End) -> Result<Thread, String> {
 fn run(
     number: usize,
     load: Load,
-    mut orders: UnboundedReceiver<Order>,
+    mut orders: UnboundedReceiver<ThreadOrder>,
     ready: &SyncSender<Option<String>>,
 ) {
     if let Some(processors) = load.process.affinity.of(number)
@@ -262,7 +262,7 @@ fn open_loop(number: usize, load: &Load) -> std::io::Result<EventLoop> {
     })
 }
 
-async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>) {
+async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<ThreadOrder>) {
     let service = Service::new(&load.serving);
     let mut acceptors = Acceptors::default();
     acceptors.start(number, &service, &load);
@@ -270,7 +270,7 @@ async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>)
     drop(load);
     while let Some(order) = orders.recv().await {
         match order {
-            Order::Serve(load) => {
+            ThreadOrder::Serve(load) => {
                 let Leaving { replaced, gone } = acceptors.take_leaving(number, &load);
                 listen::end(gone).await;
                 service.swap(&load.serving);
@@ -282,11 +282,11 @@ async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>)
                 }
                 acceptors.start(number, &service, &load);
             }
-            Order::Flush(done) => {
+            ThreadOrder::Flush(done) => {
                 service.flush_logs();
                 let _ = done.send(());
             }
-            Order::Quit(timeout) => {
+            ThreadOrder::Quit(timeout) => {
                 listen::end(acceptors.take_all()).await;
                 service.quit();
                 finish(&service, orders, timeout).await;
@@ -300,12 +300,12 @@ async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<Order>)
 /// Waits for the last requests, up to a limit.
 async fn finish(
     service: &Service,
-    orders: &mut UnboundedReceiver<Order>,
+    orders: &mut UnboundedReceiver<ThreadOrder>,
     timeout: Option<Duration>,
 ) {
     let flushing = async {
         while let Some(order) = orders.recv().await {
-            if let Order::Flush(done) = order {
+            if let ThreadOrder::Flush(done) = order {
                 service.flush_logs();
                 let _ = done.send(());
             }

@@ -26,17 +26,17 @@ struct All {
 struct Listener {
     name: Arc<str>,
     /// Several if each thread has its own (`reuseport`).
-    sockets: Vec<Socket>,
+    sockets: Vec<AcceptSocket>,
 }
 
 #[derive(Clone)]
-struct Socket {
+struct AcceptSocket {
     fd: Arc<OwnedFd>,
     /// Identifies the socket, whatever its descriptor.
     inode: u64,
 }
 
-impl Socket {
+impl AcceptSocket {
     fn new(fd: OwnedFd) -> Self {
         let file = File::from(fd);
         let inode = file.metadata().map_or(0, |metadata| metadata.ino());
@@ -49,11 +49,12 @@ impl Sockets {
     /// accepting from them continues.
     pub(crate) fn of(names: &[String], fds: Vec<OwnedFd>, known: Option<&Self>) -> Self {
         let old = known.into_iter().flat_map(|known| known.0.sockets());
-        let mut old: HashMap<u64, &Socket> = old.map(|socket| (socket.inode, socket)).collect();
+        let mut old: HashMap<u64, &AcceptSocket> =
+            old.map(|socket| (socket.inode, socket)).collect();
         let mut listeners: Vec<Listener> = Vec::new();
         let mut places = HashMap::new();
         for (name, fd) in names.iter().zip(fds) {
-            let socket = Socket::new(fd);
+            let socket = AcceptSocket::new(fd);
             let socket = old.remove(&socket.inode).cloned().unwrap_or(socket);
             let place = *places.entry(name.as_str()).or_insert(listeners.len());
             if place == listeners.len() {
@@ -74,7 +75,7 @@ impl Sockets {
         &self,
         number: usize,
         threads: usize,
-    ) -> impl Iterator<Item = (&Arc<str>, &Socket)> {
+    ) -> impl Iterator<Item = (&Arc<str>, &AcceptSocket)> {
         self.0.listeners.iter().flat_map(move |listener| {
             let own = number % listener.sockets.len();
             // Sockets left over from a larger number of threads are served by all.
@@ -86,7 +87,7 @@ impl Sockets {
 }
 
 impl All {
-    fn sockets(&self) -> impl Iterator<Item = &Socket> {
+    fn sockets(&self) -> impl Iterator<Item = &AcceptSocket> {
         self.listeners.iter().flat_map(|listener| &listener.sockets)
     }
 
@@ -247,7 +248,7 @@ mod tests {
         let names = ["a:1", "a:1", "b:2"];
         let all = sockets(&names, &[&a, &b, &c], None);
         let of = |number, threads| -> Vec<String> {
-            let place = |(name, socket): (&Arc<str>, &Socket)| {
+            let place = |(name, socket): (&Arc<str>, &AcceptSocket)| {
                 let at = all.0.sockets().position(|other| other.inode == socket.inode);
                 format!("{name}/{}", at.unwrap())
             };
