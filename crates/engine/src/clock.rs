@@ -144,14 +144,14 @@ struct Texts {
     offset: i32,
 }
 
-struct Cache {
+struct TextCache {
     zone: TimeZone,
     texts: Option<Texts>,
 }
 
 thread_local! {
-    static CACHE: RefCell<Cache> =
-        RefCell::new(Cache { zone: TimeZone::system(), texts: None });
+    static CACHE: RefCell<TextCache> =
+        RefCell::new(TextCache { zone: TimeZone::system(), texts: None });
 }
 
 /// The `Date` field: `Sun, 22 Nov 2026 17:34:16 GMT`.

@@ -24,12 +24,12 @@ use crate::timer;
 /// The pause of a duty after a panic.
 const RESTART: Duration = Duration::from_secs(1);
 
-type Work = Pin<Box<dyn Future<Output = ()>>>;
+type BoxedDuty = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A duty that has not been started.
 pub struct Duty {
     key: String,
-    begin: Box<dyn Fn() -> Work + Send>,
+    begin: Box<dyn Fn() -> BoxedDuty + Send>,
 }
 
 impl Duty {
@@ -57,7 +57,7 @@ impl fmt::Debug for Duty {
 /// The running duties of this thread's loop. Dropping it stops them all.
 #[derive(Debug)]
 pub struct Duties {
-    running: BTreeMap<String, Running>,
+    running: BTreeMap<String, RunningDuty>,
     restart: Duration,
 }
 
@@ -79,7 +79,7 @@ impl Duties {
             let key = duty.key.clone();
             let running = before.remove(&key);
             let restart = self.restart;
-            let running = running.unwrap_or_else(|| Running::start(supervise(duty, restart)));
+            let running = running.unwrap_or_else(|| RunningDuty::start(supervise(duty, restart)));
             self.running.insert(key, running);
         }
     }
@@ -88,10 +88,10 @@ impl Duties {
 /// Runs a duty to its end, restarting it after each panic.
 async fn supervise(duty: Duty, restart: Duration) {
     let Duty { key, begin } = duty;
-    let begin: Rc<dyn Fn() -> Work> = Rc::from(begin as Box<dyn Fn() -> Work>);
+    let begin: Rc<dyn Fn() -> BoxedDuty> = Rc::from(begin as Box<dyn Fn() -> BoxedDuty>);
     loop {
         let begin = Rc::clone(&begin);
-        let mut turn = Running::start(async move { begin().await });
+        let mut turn = RunningDuty::start(async move { begin().await });
         if (&mut turn.0).await.is_ok() {
             return;
         }
@@ -104,15 +104,15 @@ async fn supervise(duty: Duty, restart: Duration) {
 
 /// A task that is stopped with its handle.
 #[derive(Debug)]
-struct Running(JoinHandle<()>);
+struct RunningDuty(JoinHandle<()>);
 
-impl Running {
+impl RunningDuty {
     fn start(task: impl Future<Output = ()> + 'static) -> Self {
         Self(spawn_joined(task))
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningDuty {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -46,7 +46,7 @@ pub struct Lot<T: 'static> {
 
 struct Inner<T> {
     id: LotId,
-    entries: Chunked<Entry<T>>,
+    entries: Chunked<ParkedConn<T>>,
     /// The first entry of each tick with deadlines; entries of a tick form a doubly linked list.
     ticks: BTreeMap<u32, u32>,
     /// The tick for which the task's deadline is set.
@@ -56,7 +56,7 @@ struct Inner<T> {
     keys: Vec<u32>,
 }
 
-struct Entry<T> {
+struct ParkedConn<T> {
     idle: Idle,
     data: T,
     tick: u32,
@@ -144,7 +144,7 @@ async fn run<T: 'static>(inner: Rc<RefCell<Inner<T>>>, take: impl Fn(Conn, T, In
     loop {
         std::future::poll_fn(|cx| inner.borrow_mut().poll(cx, &mut deadline, &mut leaving)).await;
         // The lot is not borrowed here: `take` may park a connection again at once.
-        for (Entry { idle, data, tick, .. }, left) in leaving.drain(..) {
+        for (ParkedConn { idle, data, tick, .. }, left) in leaving.drain(..) {
             take(Conn::from_idle(idle), data, time_of(tick), left);
         }
         event_loop::yield_now().await;
@@ -161,7 +161,14 @@ impl<T> Inner<T> {
         let tick = tick_after(until);
         let next = self.ticks.insert(tick, key).unwrap_or(NONE);
         let waiting = Gauged::new(Gauge::Waiting);
-        self.entries.insert(Entry { idle, data, tick, next, previous: NONE, _waiting: waiting });
+        self.entries.insert(ParkedConn {
+            idle,
+            data,
+            tick,
+            next,
+            previous: NONE,
+            _waiting: waiting,
+        });
         if let Some(neighbour) = self.entries.get_mut(next) {
             neighbour.previous = key;
         }
@@ -174,7 +181,7 @@ impl<T> Inner<T> {
     }
 
     /// Removes an entry from the slab and from its tick's list.
-    fn remove(&mut self, key: u32) -> Option<Entry<T>> {
+    fn remove(&mut self, key: u32) -> Option<ParkedConn<T>> {
         let entry = self.entries.remove(key)?;
         if let Some(next) = self.entries.get_mut(entry.next) {
             next.previous = entry.previous;
@@ -192,7 +199,7 @@ impl<T> Inner<T> {
         &mut self,
         cx: &mut Context<'_>,
         deadline: &mut Deadline,
-        leaving: &mut Vec<(Entry<T>, Left)>,
+        leaving: &mut Vec<(ParkedConn<T>, Left)>,
     ) -> Poll<()> {
         if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             self.task = Some(cx.waker().clone());
@@ -220,7 +227,7 @@ impl<T> Inner<T> {
     fn poll_events(
         &mut self,
         cx: &mut Context<'_>,
-        leaving: &mut Vec<(Entry<T>, Left)>,
+        leaving: &mut Vec<(ParkedConn<T>, Left)>,
     ) -> Poll<()> {
         let mut keys = std::mem::take(&mut self.keys);
         while leaving.is_empty() && self.id.poll_woken(cx, LEAVE_PER_TURN, &mut keys).is_ready() {
@@ -237,7 +244,7 @@ impl<T> Inner<T> {
     }
 
     /// Moves connections whose deadline has passed to `leaving`, up to one turn's worth.
-    fn take_due(&mut self, leaving: &mut Vec<(Entry<T>, Left)>) {
+    fn take_due(&mut self, leaving: &mut Vec<(ParkedConn<T>, Left)>) {
         let now = if self.ticks.is_empty() { return } else { clock::precise() };
         while let Some((&tick, &key)) = self.ticks.first_key_value()
             && time_of(tick) <= now

@@ -47,11 +47,11 @@ pub struct SyslogOptions {
 pub struct Syslog {
     options: SyslogOptions,
     hostname: String,
-    state: Mutex<State>,
+    state: Mutex<SyslogState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SyslogState {
     /// Connected at the first line, and again after a failure.
     socket: Option<OwnedFd>,
     losses: Losses,
@@ -135,12 +135,12 @@ impl Syslog {
 }
 
 /// The result of sending: an error means that the line was lost.
-type Sent = Result<(), (&'static str, Errno)>;
+type SendResult = Result<(), (&'static str, Errno)>;
 
-impl State {
+impl SyslogState {
     /// Sends a datagram, with one retry over a new connection if the old one is broken. Over UDP,
     /// an error belongs to an earlier line.
-    fn send(&mut self, server: &Addr, datagram: &[u8]) -> Sent {
+    fn send(&mut self, server: &Addr, datagram: &[u8]) -> SendResult {
         let mut refused = Ok(());
         for _ in 0..2 {
             let socket = match self.socket.take() {
@@ -165,7 +165,7 @@ impl State {
     }
 
     /// Counts losses, and returns the event to report.
-    fn judge(&mut self, sent: Sent, now: i64) -> Option<News> {
+    fn judge(&mut self, sent: SendResult, now: i64) -> Option<News> {
         if let Err((what, error)) = sent {
             self.losses.add(1);
             self.lost_at = now;

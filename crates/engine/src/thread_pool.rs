@@ -43,9 +43,9 @@ impl Size {
 pub struct ThreadPool(Arc<Owner>);
 
 #[derive(Debug)]
-struct Owner(Arc<Shared>);
+struct Owner(Arc<PoolState>);
 
-struct Shared {
+struct PoolState {
     name: String,
     size: Size,
     jobs: Mutex<Jobs>,
@@ -104,7 +104,7 @@ impl ThreadPool {
     /// A pool without threads.
     pub fn new(name: &str, size: Size) -> Self {
         let (jobs, more) = (Mutex::default(), Condvar::new());
-        Self(Arc::new(Owner(Arc::new(Shared { name: name.to_owned(), size, jobs, more }))))
+        Self(Arc::new(Owner(Arc::new(PoolState { name: name.to_owned(), size, jobs, more }))))
     }
 
     /// The configured name.
@@ -140,7 +140,7 @@ impl Drop for Owner {
     }
 }
 
-impl Shared {
+impl PoolState {
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -199,7 +199,7 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for PoolState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("name", &self.name).finish_non_exhaustive()
     }

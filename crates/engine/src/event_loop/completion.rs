@@ -87,7 +87,7 @@ pub(crate) struct Taken {
 }
 
 /// The receiver of a completion.
-pub(super) enum News {
+pub(super) enum Recipient {
     Nobody,
     Bell,
     Task(Waker),
@@ -274,13 +274,13 @@ impl Completions {
     }
 
     /// Processes a completion.
-    pub(super) fn complete(&mut self, done: Completion) -> News {
+    pub(super) fn complete(&mut self, done: Completion) -> Recipient {
         match done.data {
             BELL => {
                 self.bell_is_heard = done.more;
-                return News::Bell;
+                return Recipient::Bell;
             }
-            SPENT => return News::Nobody,
+            SPENT => return Recipient::Nobody,
             _ => {}
         }
         debug_assert!(done.data as u32 / KEYS != SEND, "sends complete in their call");
@@ -293,7 +293,7 @@ impl Completions {
         let Some(ask) = ask.filter(|ask| ask.fd >= 0 && ask.generation == generation) else {
             // The source was dropped while the request was in progress.
             done.received.into_iter().for_each(|received| self.ring.give_back(received));
-            return News::Nobody;
+            return Recipient::Nobody;
         };
         let ready = match kind {
             RECEIVE => {
@@ -320,8 +320,8 @@ impl Completions {
             }
         };
         match ready {
-            0 => News::Nobody,
-            ready => News::Source { key, generation, ready },
+            0 => Recipient::Nobody,
+            ready => Recipient::Source { key, generation, ready },
         }
     }
 

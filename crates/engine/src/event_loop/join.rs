@@ -13,7 +13,7 @@ use super::tasks::Task;
 /// A handle that waits for the output of a task. Dropping it does not end the task.
 pub struct JoinHandle<T> {
     task: Task,
-    shared: Rc<RefCell<Shared<T>>>,
+    shared: Rc<RefCell<JoinState<T>>>,
 }
 
 /// The task ended without an output: it was aborted or panicked.
@@ -28,13 +28,13 @@ impl fmt::Display for Ended {
 
 impl std::error::Error for Ended {}
 
-struct Shared<T> {
+struct JoinState<T> {
     outcome: Option<Result<T, Ended>>,
     waiting: Option<Waker>,
 }
 
 /// The task's side of the handle. Its drop wakes the waiting side, however the task ends.
-struct Outcome<T>(Rc<RefCell<Shared<T>>>);
+struct Outcome<T>(Rc<RefCell<JoinState<T>>>);
 
 impl<T> Outcome<T> {
     fn settle(&self, outcome: Result<T, Ended>) {
@@ -58,7 +58,7 @@ impl<T> Drop for Outcome<T> {
 
 impl<T: 'static> JoinHandle<T> {
     pub(super) fn start(task: impl Future<Output = T> + 'static) -> Self {
-        let shared = Rc::new(RefCell::new(Shared { outcome: None, waiting: None }));
+        let shared = Rc::new(RefCell::new(JoinState { outcome: None, waiting: None }));
         let outcome = Outcome(Rc::clone(&shared));
         let task = async move { outcome.settle(Ok(task.await)) };
         let task = here().tasks.spawn(Box::pin(task));

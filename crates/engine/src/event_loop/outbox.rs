@@ -33,19 +33,19 @@ const BYTES: usize = 64 * 1024;
 /// The messages of one loop.
 #[derive(Default)]
 pub(crate) struct Outbox {
-    waiting: RefCell<Waiting>,
+    waiting: RefCell<Batch>,
     stuck: RefCell<Vec<Stuck>>,
     round: Cell<Round>,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Batch {
     messages: Vec<Message>,
     /// The messages, concatenated.
     bytes: Vec<u8>,
 }
 
-impl Waiting {
+impl Batch {
     /// The range of a message in `bytes`.
     fn range(&self, number: usize) -> Range<usize> {
         let start = number.checked_sub(1).map_or(0, |before| self.messages[before].end);
@@ -97,7 +97,7 @@ impl Outbox {
     /// Adds a message of at most [`LARGEST`] bytes. Before the socket is closed, [`Outbox::forget`]
     /// must be called.
     pub(crate) fn put(&self, socket: BorrowedFd<'_>, source: SourceId, message: &[u8]) -> Round {
-        let is_full = |waiting: &Waiting| {
+        let is_full = |waiting: &Batch| {
             waiting.messages.len() >= MESSAGES || waiting.bytes.len() + message.len() > BYTES
         };
         if is_full(&self.waiting.borrow()) {

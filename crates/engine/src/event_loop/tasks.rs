@@ -108,14 +108,14 @@ const CROWD: u32 = 64;
 
 #[derive(Default)]
 struct Table {
-    entries: Vec<Entry>,
+    entries: Vec<TaskSlot>,
     free: Vec<u32>,
     queue: VecDeque<u32>,
     /// Tasks that woke themselves: others run first, and these in the loop's next turn.
     yielded: Vec<u32>,
 }
 
-struct Entry {
+struct TaskSlot {
     /// `None` while it runs, and in a free slot.
     future: Option<Running>,
     generation: u32,
@@ -273,7 +273,7 @@ impl Table {
             self.entries[slot as usize].future = Some(future);
             return slot;
         }
-        let entry = Entry { future: Some(future), generation: 0, queued: false, aborted: false };
+        let entry = TaskSlot { future: Some(future), generation: 0, queued: false, aborted: false };
         self.entries.push(entry);
         (self.entries.len() - 1) as u32
     }

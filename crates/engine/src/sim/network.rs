@@ -85,7 +85,7 @@ impl Fate {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum EndState {
     Fresh,
     Connecting,
     Open,
@@ -104,7 +104,7 @@ pub(super) enum Holder {
 pub(super) struct End {
     pub(super) holder: Holder,
     pub(super) local: SocketAddr,
-    pub(super) state: State,
+    pub(super) state: EndState,
     /// Received bytes, followed by parcels that did not fit.
     pub(super) inbox: VecDeque<u8>,
     held: VecDeque<Parcel>,
@@ -125,14 +125,14 @@ pub(super) struct End {
     /// The arrival time of the last parcel sent.
     last_arrival: u64,
     /// A fault that occurs after this many bytes sent.
-    fault: Option<(u64, Fault)>,
+    fault: Option<(u64, NetworkFault)>,
     delivered: u64,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+enum NetworkFault {
     Reset,
     Loss,
 }

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use rustix::io::Errno;
 
-use super::network::{EndId, Fate, Holder, State, World, with};
+use super::network::{EndId, EndState, Fate, Holder, World, with};
 
 fn world<T>(act: impl FnOnce(&mut World) -> T) -> T {
     with(act).expect("in a simulation")
@@ -33,11 +33,11 @@ impl Peer {
             world(|world| {
                 let end = world.end(peer.0);
                 match end.state {
-                    State::Connecting => {
+                    EndState::Connecting => {
                         end.reader = Some(cx.waker().clone());
                         Poll::Pending
                     }
-                    State::Broken => Poll::Ready(Err(end.error.take())),
+                    EndState::Broken => Poll::Ready(Err(end.error.take())),
                     _ => Poll::Ready(Ok(())),
                 }
             })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::event::epoll::{Event, EventData, EventFlags};
 
 use super::faults::Sabotage;
-use super::network::{End, Stands, State, World};
+use super::network::{End, EndState, Stands, World};
 
 /// The maximum duration of a turn of the loop.
 const TURN: Duration = Duration::from_micros(20);
@@ -16,11 +16,11 @@ const TURN: Duration = Duration::from_micros(20);
 /// determined when events are collected.
 #[derive(Default)]
 pub(super) struct Watches {
-    all: BTreeMap<RawFd, Watch>,
+    all: BTreeMap<RawFd, WatchedFd>,
     due: VecDeque<RawFd>,
 }
 
-struct Watch {
+struct WatchedFd {
     data: EventData,
     flags: EventFlags,
     is_due: bool,
@@ -28,7 +28,7 @@ struct Watch {
 
 impl Watches {
     pub(super) fn add(&mut self, fd: RawFd, data: EventData, flags: EventFlags) {
-        self.all.insert(fd, Watch { data, flags, is_due: false });
+        self.all.insert(fd, WatchedFd { data, flags, is_due: false });
         // Present readiness is reported as news.
         self.make_due(fd);
     }
@@ -117,12 +117,12 @@ impl World {
 fn ready(end: &End) -> EventFlags {
     let mut ready = EventFlags::empty();
     match end.state {
-        State::Fresh => return EventFlags::HUP | EventFlags::OUT,
-        State::Connecting => return ready,
-        State::Broken => {
+        EndState::Fresh => return EventFlags::HUP | EventFlags::OUT,
+        EndState::Connecting => return ready,
+        EndState::Broken => {
             ready |= EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::HUP;
         }
-        State::Open => {
+        EndState::Open => {
             if !end.inbox.is_empty() || end.ended {
                 ready |= EventFlags::IN;
             }

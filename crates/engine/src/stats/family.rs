@@ -64,9 +64,9 @@ thread_local! {
 }
 
 /// A thread's blocks by index. Its length is that of the highest number of keys so far.
-struct Table(RefCell<Vec<Option<Entry>>>);
+struct Table(RefCell<Vec<Option<BlockSlot>>>);
 
-struct Entry {
+struct BlockSlot {
     serial: u64,
     key: Weak<Counted>,
     block: Arc<Block>,
@@ -205,7 +205,7 @@ impl Table {
             blocks.resize_with(key.place + 1, || None);
         }
         let entry =
-            Entry { serial: key.serial, key: Arc::downgrade(key), block: Arc::clone(&block) };
+            BlockSlot { serial: key.serial, key: Arc::downgrade(key), block: Arc::clone(&block) };
         blocks[key.place] = Some(entry);
         block
     }

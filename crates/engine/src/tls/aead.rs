@@ -2,7 +2,7 @@
 //!
 //! rustls makes several copies and an allocation per record. So the connection itself encrypts and
 //! decrypts records of application data in its own buffers (`session.rs`) and leaves all other
-//! records, and the protocol, to rustls. Both use the same [`Key`] with one record counter: a
+//! records, and the protocol, to rustls. Both use the same [`RecordKey`] with one record counter: a
 //! record that either of them processes advances it, so no nonce is used twice.
 
 use std::cell::RefCell;
@@ -43,7 +43,7 @@ pub(super) const LARGEST_RECORD: usize = HEAD + LARGEST_FRAGMENT + 256;
 pub(super) const APPLICATION_DATA: u8 = 23;
 
 /// The key of one direction with its record counter.
-pub(super) struct Key {
+pub(super) struct RecordKey {
     key: LessSafeKey,
     iv: Iv,
     used: AtomicU64,
@@ -51,7 +51,7 @@ pub(super) struct Key {
     passed: AtomicBool,
 }
 
-impl Key {
+impl RecordKey {
     fn new(algorithm: &'static aead::Algorithm, key: &AeadKey, iv: Iv) -> Arc<Self> {
         let key = UnboundKey::new(algorithm, key.as_ref());
         let key = LessSafeKey::new(key.expect("rustls makes keys of the algorithm's length"));
@@ -139,9 +139,9 @@ impl Key {
 #[derive(Default)]
 pub(super) struct Keys {
     /// For sending.
-    pub(super) outbound: Option<Arc<Key>>,
+    pub(super) outbound: Option<Arc<RecordKey>>,
     /// For receiving.
-    pub(super) inbound: Option<Arc<Key>>,
+    pub(super) inbound: Option<Arc<RecordKey>>,
 }
 
 impl Keys {
@@ -168,20 +168,20 @@ fn note(note: impl FnOnce(&mut Keys)) {
 }
 
 /// An AEAD of rustls whose keys are shared with the connection.
-struct Shared {
+struct SharedAead {
     algorithm: &'static aead::Algorithm,
     theirs: &'static dyn Tls13AeadAlgorithm,
 }
 
-impl Tls13AeadAlgorithm for Shared {
+impl Tls13AeadAlgorithm for SharedAead {
     fn encrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageEncrypter> {
-        let key = Key::new(self.algorithm, &key, iv);
+        let key = RecordKey::new(self.algorithm, &key, iv);
         note(|keys| keys.outbound = Some(Arc::clone(&key)));
         Box::new(Theirs(key))
     }
 
     fn decrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageDecrypter> {
-        let key = Key::new(self.algorithm, &key, iv);
+        let key = RecordKey::new(self.algorithm, &key, iv);
         note(|keys| keys.inbound = Some(Arc::clone(&key)));
         Box::new(Theirs(key))
     }
@@ -201,7 +201,7 @@ impl Tls13AeadAlgorithm for Shared {
 
 /// A key as rustls uses it. The sequence numbers that rustls passes are ignored: it counts only its
 /// own records.
-struct Theirs(Arc<Key>);
+struct Theirs(Arc<RecordKey>);
 
 impl MessageEncrypter for Theirs {
     fn encrypt(
@@ -269,7 +269,7 @@ fn shared(
         hash_provider: Box::leak(Box::new(Restoring(suite.common.hash_provider))),
         confidentiality_limit: suite.common.confidentiality_limit,
     };
-    let aead_alg = Box::leak(Box::new(Shared { algorithm, theirs: suite.aead_alg }));
+    let aead_alg = Box::leak(Box::new(SharedAead { algorithm, theirs: suite.aead_alg }));
     SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
         common,
         hkdf_provider,
@@ -283,26 +283,26 @@ mod tests {
     use super::*;
 
     /// The keys of both ends of one direction.
-    fn pair() -> (Arc<Key>, Arc<Key>) {
-        let key = || Key::new(&aead::AES_256_GCM, &AeadKey::from([7; 32]), Iv::new([9; 12]));
+    fn pair() -> (Arc<RecordKey>, Arc<RecordKey>) {
+        let key = || RecordKey::new(&aead::AES_256_GCM, &AeadKey::from([7; 32]), Iv::new([9; 12]));
         (key(), key())
     }
 
-    fn sealed(key: &Key, plain: &[u8]) -> Vec<u8> {
+    fn sealed(key: &RecordKey, plain: &[u8]) -> Vec<u8> {
         let mut record = vec![0; HEAD + plain.len() + TAIL];
         key.seal(Some(plain), &mut record).unwrap();
         record
     }
 
     /// A record with this inner plaintext: content, type and padding.
-    fn inner(key: &Key, inner: &[u8]) -> Vec<u8> {
+    fn inner(key: &RecordKey, inner: &[u8]) -> Vec<u8> {
         let aad = make_tls13_aad(inner.len() + TAG);
         let mut body = inner.to_vec();
         key.key.seal_in_place_append_tag(key.take_nonce(), Aad::from(aad), &mut body).unwrap();
         [&aad[..], &body].concat()
     }
 
-    fn open(key: &Key, record: &[u8]) -> Option<Vec<u8>> {
+    fn open(key: &RecordKey, record: &[u8]) -> Option<Vec<u8>> {
         let mut into = [0; LARGEST_FRAGMENT + 256];
         key.open(record, &mut into).map(|length| into[..length].to_vec())
     }

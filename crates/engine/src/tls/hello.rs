@@ -42,7 +42,7 @@ const PRIVATE: std::ops::Range<u16> = 0xff10..0xff50;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
     /// A complete hello.
-    Whole(Message),
+    Whole(HelloMessage),
     /// More bytes are needed.
     Part,
     /// A handshake message of another type.
@@ -53,7 +53,7 @@ pub(super) enum Received {
 
 /// A handshake message, possibly split over several records.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Message {
+pub(super) struct HelloMessage {
     bytes: Vec<u8>,
     /// For each record: the message bytes before it, and the offset of its payload in the received
     /// bytes.
@@ -62,7 +62,7 @@ pub(super) struct Message {
 
 /// Assembles the hello at the start of `received`.
 pub(super) fn receive(received: &[u8]) -> Received {
-    let mut message = Message::default();
+    let mut message = HelloMessage::default();
     let mut at = 0;
     loop {
         match received.get(at) {
@@ -103,7 +103,7 @@ pub(super) fn receive(received: &[u8]) -> Received {
 
 /// The server name of a hello.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Named {
+pub(super) struct ServerNameField {
     /// The name as the client sent it.
     pub(super) name: Vec<u8>,
     /// The offset of the extension's number in the message.
@@ -112,7 +112,7 @@ pub(super) struct Named {
     free: u16,
 }
 
-impl Message {
+impl HelloMessage {
     /// The message with its header, without record headers.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -124,15 +124,15 @@ impl Message {
     }
 
     /// The server name, unless it is absent or its extension is malformed.
-    pub(super) fn named(&self) -> Option<Named> {
-        let mut head = Reader { bytes: &self.bytes, at: MESSAGE_HEAD };
+    pub(super) fn named(&self) -> Option<ServerNameField> {
+        let mut head = HelloReader { bytes: &self.bytes, at: MESSAGE_HEAD };
         // Version and random, session ID, suites, compression methods.
         head.take(2 + 32)?;
         head.list8()?;
         head.list16()?;
         head.list8()?;
         let all = head.list16()?;
-        let mut rest = Reader { bytes: &self.bytes[..all.end], at: all.start };
+        let mut rest = HelloReader { bytes: &self.bytes[..all.end], at: all.start };
         let (mut numbers, mut found) = (Vec::new(), None);
         while rest.at < all.end {
             let at = rest.at;
@@ -145,11 +145,11 @@ impl Message {
         }
         let (at, name) = found?;
         let free = PRIVATE.into_iter().find(|number| !numbers.contains(number))?;
-        Some(Named { name, at, free })
+        Some(ServerNameField { name, at, free })
     }
 
     /// Hides the name's extension in `received`, the bytes that the message was assembled from.
-    pub(super) fn hide(self, named: &Named, received: &mut [u8]) -> Hidden {
+    pub(super) fn hide(self, named: &ServerNameField, received: &mut [u8]) -> Hidden {
         let mut seen = self.bytes;
         for (offset, byte) in named.free.to_be_bytes().into_iter().enumerate() {
             let at = named.at + offset;
@@ -164,7 +164,7 @@ impl Message {
     }
 }
 
-impl Named {
+impl ServerNameField {
     /// Whether rustls would reject this name.
     pub(super) fn is_refused(&self) -> bool {
         let text = std::str::from_utf8(&self.name);
@@ -175,9 +175,9 @@ impl Named {
 
 /// The only name in a server name list; `None` if the list is malformed.
 fn host_name(list: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = Reader { bytes: list, at: 0 };
+    let mut rest = HelloReader { bytes: list, at: 0 };
     let all = rest.list16()?;
-    let mut rest = Reader { bytes: &list[..all.end], at: all.start };
+    let mut rest = HelloReader { bytes: &list[..all.end], at: all.start };
     if rest.take(1)? != [HOST_NAME] {
         return None;
     }
@@ -187,12 +187,12 @@ fn host_name(list: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A reader of TLS's numbers and length-prefixed vectors.
-struct Reader<'a> {
+struct HelloReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> HelloReader<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let taken = self.bytes.get(self.at..)?.get(..count)?;
         self.at += count;
@@ -328,7 +328,7 @@ mod tests {
         [&(length + 3).to_be_bytes()[..], &[0], &length.to_be_bytes(), text].concat()
     }
 
-    fn whole(received: &[u8]) -> Message {
+    fn whole(received: &[u8]) -> HelloMessage {
         match receive(received) {
             Received::Whole(message) => message,
             other => panic!("{other:?}"),

@@ -8,7 +8,7 @@ use std::io::IoSlice;
 
 use rustls::Error;
 
-use super::aead::{HEAD, Key, LARGEST_FRAGMENT, LARGEST_RECORD, TAIL};
+use super::aead::{HEAD, LARGEST_FRAGMENT, LARGEST_RECORD, RecordKey, TAIL};
 use crate::buffer;
 
 /// The maximum plaintext that is encrypted at once, and so may be left pending.
@@ -28,7 +28,7 @@ pub(super) type Opened = [u8; LARGEST_RECORD - HEAD];
 /// # Errors
 /// An encryption failure, of which no cause is known; the connection is unusable.
 pub(super) fn seal<T>(
-    key: &Key,
+    key: &RecordKey,
     bufs: &[IoSlice<'_>],
     fragment: usize,
     send: impl FnOnce(&[u8]) -> T,
@@ -99,8 +99,8 @@ impl<'a> Plain<'a> {
 }
 
 /// Decrypts a whole record of application data and passes its plaintext to `take`. Returns `None`
-/// for a record that rustls must handle, see [`Key::open`].
-pub(super) fn open<T>(key: &Key, record: &[u8], take: impl FnOnce(&[u8]) -> T) -> Option<T> {
+/// for a record that rustls must handle, see [`RecordKey::open`].
+pub(super) fn open<T>(key: &RecordKey, record: &[u8], take: impl FnOnce(&[u8]) -> T) -> Option<T> {
     let mut opened = OPENED.take().unwrap_or_else(|| Box::new([0; LARGEST_RECORD - HEAD]));
     let done = key.open(record, &mut opened).map(|length| take(&opened[..length]));
     OPENED.set(Some(opened));

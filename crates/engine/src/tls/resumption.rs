@@ -20,25 +20,25 @@ const TICKETS: usize = 4;
 
 /// The sessions of one set of settings, shared by all threads.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<Kept>);
+pub(super) struct Sessions(Mutex<KeptSessions>);
 
 #[derive(Default)]
-struct Kept {
-    names: HashMap<ServerName<'static>, Session>,
+struct KeptSessions {
+    names: HashMap<ServerName<'static>, UpstreamSession>,
     /// The names in order of insertion, oldest first.
     order: VecDeque<ServerName<'static>>,
 }
 
 #[derive(Default)]
-struct Session {
+struct UpstreamSession {
     group: Option<NamedGroup>,
     tls12: Option<Tls12ClientSessionValue>,
     tickets: VecDeque<Tls13ClientSessionValue>,
 }
 
-impl Kept {
+impl KeptSessions {
     /// The entry of a name; the oldest name is evicted when full.
-    fn place(&mut self, name: ServerName<'static>) -> &mut Session {
+    fn place(&mut self, name: ServerName<'static>) -> &mut UpstreamSession {
         if !self.names.contains_key(&name) {
             if self.order.len() >= NAMES
                 && let Some(oldest) = self.order.pop_front()
@@ -52,7 +52,7 @@ impl Kept {
 }
 
 impl Sessions {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, KeptSessions> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

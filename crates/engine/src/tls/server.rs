@@ -99,7 +99,7 @@ pub struct ServerTls {
     /// The configuration for each ALPN list. The lists are constants of the program, so they are
     /// few.
     offering: Arc<Mutex<Vec<Offering>>>,
-    keys: Arc<Keys>,
+    keys: Arc<ServerKeys>,
     verify_client: VerifyClient,
     /// `None` if no certificate is requested.
     judge: Option<Judge>,
@@ -127,7 +127,8 @@ impl ServerTls {
         trust.anchors.extend(settings.client_authorities);
         let judge = (settings.verify_client != VerifyClient::Off)
             .then(|| Judge::new(&trust, Purpose::Client, settings.verify_depth));
-        let keys = Arc::new(Keys::new(settings.keys, &suites, settings.prefer_server_ciphers));
+        let keys =
+            Arc::new(ServerKeys::new(settings.keys, &suites, settings.prefer_server_ciphers));
         let mut config = builder.with_cert_resolver(Arc::clone(&keys) as _);
         config.ignore_client_order = settings.prefer_server_ciphers;
         config.max_fragment_size = Some(fragment(settings.buffer_size));
@@ -212,14 +213,14 @@ fn fragment(buffer_size: usize) -> usize {
 
 /// The keys of a server; each client gets one that its offer supports.
 #[derive(Debug)]
-struct Keys {
+struct ServerKeys {
     keys: Vec<CertifiedKey>,
     /// The server's own suites, in its order.
     suites: Vec<SupportedCipherSuite>,
     prefer_own: bool,
 }
 
-impl Keys {
+impl ServerKeys {
     fn new(keys: Vec<CertifiedKey>, suites: &[SupportedCipherSuite], prefer_own: bool) -> Self {
         // As in OpenSSL, the last key of each type wins.
         let last = |at: usize| !keys[at + 1..].iter().any(|later| later.is_like(&keys[at]));
@@ -276,7 +277,7 @@ impl Keys {
     }
 }
 
-impl ResolvesServerCert for Keys {
+impl ResolvesServerCert for ServerKeys {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<sign::CertifiedKey>> {
         let (schemes, offered) = (hello.signature_schemes(), hello.cipher_suites());
         let key = match self.shares_tls13(offered) {

@@ -63,11 +63,11 @@ impl fmt::Debug for SessionCache {
 struct Cache {
     most_bytes: usize,
     most_sessions: usize,
-    kept: Mutex<Kept>,
+    kept: Mutex<CachedSessions>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct CachedSessions {
     sessions: HashMap<Id, Vec<u8>>,
     /// The IDs in order of insertion, including those of removed sessions.
     order: VecDeque<Id>,
@@ -77,7 +77,7 @@ struct Kept {
 /// A session ID.
 type Id = Arc<[u8]>;
 
-impl Kept {
+impl CachedSessions {
     fn remove(&mut self, id: &[u8]) -> Option<Vec<u8>> {
         let session = self.sessions.remove(id)?;
         self.bytes -= session.len();
@@ -97,7 +97,7 @@ impl Cache {
         Self { most_bytes, most_sessions, kept: Mutex::default() }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, CachedSessions> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -33,7 +33,7 @@ impl Tickets {
     /// # Errors
     /// If a file has another length: the end of nginx's message, after the file's name.
     pub fn from_files(files: &[&[u8]], lifetime: u32) -> Result<Self, String> {
-        let keys = files.iter().map(|file| Key::new(file)).collect::<Result<Vec<_>, _>>()?;
+        let keys = files.iter().map(|file| TicketKey::new(file)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self(Arc::new(FileTickets { keys, lifetime })))
     }
 
@@ -43,7 +43,7 @@ impl Tickets {
         let rotator = TicketRotator::new(lifetime.max(1), || {
             let mut file = [0; 48];
             aws_lc_rs::rand::fill(&mut file).map_err(|_| GetRandomFailed)?;
-            let key = Key::new(&file).map_err(|_| GetRandomFailed)?;
+            let key = TicketKey::new(&file).map_err(|_| GetRandomFailed)?;
             Ok(Box::new(FileTickets { keys: vec![key], lifetime: 0 }))
         });
         Some(Self(Arc::new(rotator.ok()?)))
@@ -71,12 +71,12 @@ impl fmt::Debug for Tickets {
     }
 }
 
-struct Key {
+struct TicketKey {
     name: [u8; NAME],
     key: LessSafeKey,
 }
 
-impl Key {
+impl TicketKey {
     fn new(file: &[u8]) -> Result<Self, String> {
         let secret = match file.len() {
             48 => &file[NAME..],
@@ -92,7 +92,7 @@ impl Key {
 }
 
 struct FileTickets {
-    keys: Vec<Key>,
+    keys: Vec<TicketKey>,
     lifetime: u32,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::{End, EndId, Event, Fate, Fault, Holder, Parcel, State, World, name};
+use super::{End, EndId, EndState, Event, Fate, Holder, NetworkFault, Parcel, World, name};
 use crate::sim::faults::Sabotage;
 
 impl World {
@@ -22,8 +22,8 @@ impl World {
     pub(in crate::sim) fn pair(&mut self, local: SocketAddr) -> EndId {
         let id = EndId(self.ends.len() as u32);
         let fault = match (self.chance(self.faults.resets), self.chance(self.faults.losses)) {
-            (true, _) => Some(Fault::Reset),
-            (false, true) => Some(Fault::Loss),
+            (true, _) => Some(NetworkFault::Reset),
+            (false, true) => Some(NetworkFault::Loss),
             (false, false) => None,
         };
         let reach = self.faults.reach.max(1);
@@ -38,7 +38,7 @@ impl World {
             self.ends.push(End {
                 holder: Holder::Nobody,
                 local,
-                state: State::Fresh,
+                state: EndState::Fresh,
                 inbox: VecDeque::new(),
                 held: VecDeque::new(),
                 room,
@@ -67,7 +67,7 @@ impl World {
 
     /// Starts to connect.
     pub(in crate::sim) fn connect(&mut self, end: EndId, address: SocketAddr) {
-        self.end(end).state = State::Connecting;
+        self.end(end).state = EndState::Connecting;
         self.note(|| format!("c{} connects to {address}", end.connection()));
         let arrival = self.now + self.latency();
         self.end(end).last_arrival = arrival;
@@ -91,7 +91,7 @@ impl World {
         };
         let second = first.other();
         let end = self.end(second);
-        (end.local, end.state, end.last_arrival) = (address, State::Open, back);
+        (end.local, end.state, end.last_arrival) = (address, EndState::Open, back);
         self.at(back, Event::Answer(first, Ok(())));
         self.doors[door].waiting.push_back(second);
         if let Some(taker) = self.doors[door].taker.take() {
@@ -104,14 +104,14 @@ impl World {
     }
 
     pub(super) fn answer(&mut self, end: EndId, answer: Result<(), Errno>) {
-        if self.end(end).state != State::Connecting {
+        if self.end(end).state != EndState::Connecting {
             return;
         }
         match answer {
-            Ok(()) => self.end(end).state = State::Open,
+            Ok(()) => self.end(end).state = EndState::Open,
             Err(errno) => {
                 let this = self.end(end);
-                (this.state, this.error) = (State::Broken, Some(errno));
+                (this.state, this.error) = (EndState::Broken, Some(errno));
             }
         }
         self.note(|| format!("c{} is answered: {answer:?}", end.connection()));
@@ -122,10 +122,10 @@ impl World {
     pub(in crate::sim) fn send(&mut self, end: EndId, bytes: &[u8]) -> Result<usize, Errno> {
         let this = self.end(end);
         match this.state {
-            State::Fresh | State::Connecting => return Err(Errno::AGAIN),
-            State::Broken => return Err(this.error.take().unwrap_or(Errno::PIPE)),
-            State::Open if this.finished => return Err(Errno::PIPE),
-            State::Open => {}
+            EndState::Fresh | EndState::Connecting => return Err(Errno::AGAIN),
+            EndState::Broken => return Err(this.error.take().unwrap_or(Errno::PIPE)),
+            EndState::Open if this.finished => return Err(Errno::PIPE),
+            EndState::Open => {}
         }
         let room = this.most_unacknowledged.saturating_sub(this.unacknowledged);
         this.is_full = room < bytes.len();
@@ -174,9 +174,9 @@ impl World {
         };
         if is_connector {
             let again = self.pair(self.ends[end.place()].local);
-            self.end(again).state = State::Open;
+            self.end(again).state = EndState::Open;
             let other = self.end(again.other());
-            (other.local, other.state) = (address, State::Open);
+            (other.local, other.state) = (address, EndState::Open);
             self.doors[door].waiting.push_back(again.other());
             if let Some(taker) = self.doors[door].taker.take() {
                 self.woken = true;
@@ -215,7 +215,7 @@ impl World {
     /// Closes the sending direction.
     pub(in crate::sim) fn finish(&mut self, end: EndId) -> Result<(), Errno> {
         let this = self.end(end);
-        if this.state != State::Open {
+        if this.state != EndState::Open {
             return Err(Errno::NOTCONN);
         }
         if !std::mem::replace(&mut this.finished, true) {
@@ -232,19 +232,19 @@ impl World {
         (this.reader, this.writer) = (None, None);
         let unread = !this.inbox.is_empty() || !this.held.is_empty();
         let resets = this.resets || unread;
-        let was = std::mem::replace(&mut this.state, State::Broken);
+        let was = std::mem::replace(&mut this.state, EndState::Broken);
         let finished = this.finished;
         self.note(|| {
             format!("{} is closed{}", name(end), if resets { " with a reset" } else { "" })
         });
         match was {
-            State::Open if resets => {
+            EndState::Open if resets => {
                 self.recall(end);
                 self.reset(end);
             }
-            State::Open if !finished => self.dispatch(end, Parcel::End),
+            EndState::Open if !finished => self.dispatch(end, Parcel::End),
             // The accepting side learns of it in due course.
-            State::Connecting => self.dispatch(end, Parcel::Reset),
+            EndState::Connecting => self.dispatch(end, Parcel::Reset),
             _ => {}
         }
     }
@@ -271,10 +271,10 @@ impl World {
         }
         let this = self.end(to);
         match this.state {
-            State::Open => {}
-            State::Connecting if matches!(parcel, Parcel::Reset) => {}
+            EndState::Open => {}
+            EndState::Connecting if matches!(parcel, Parcel::Reset) => {}
             // The holder has closed this end.
-            State::Broken if this.holder == Holder::Nobody => {
+            EndState::Broken if this.holder == Holder::Nobody => {
                 if matches!(parcel, Parcel::Bytes(_)) {
                     self.reset(to);
                 }
@@ -308,7 +308,7 @@ impl World {
                 let this = self.end(to);
                 this.held.clear();
                 this.error = Some(if this.ended { Errno::PIPE } else { Errno::CONNRESET });
-                this.state = State::Broken;
+                this.state = EndState::Broken;
                 self.tell(to, true, true);
             }
         }
@@ -333,12 +333,12 @@ impl World {
         }
     }
 
-    fn strike(&mut self, to: EndId, fault: Fault) {
+    fn strike(&mut self, to: EndId, fault: NetworkFault) {
         self.note(|| format!("the network: {fault:?} of c{}", to.connection()));
         let fate = &mut self.fates[to.connection() as usize];
         match fault {
-            Fault::Loss => fate.lost = true,
-            Fault::Reset => {
+            NetworkFault::Loss => fate.lost = true,
+            NetworkFault::Reset => {
                 fate.reset = true;
                 for end in [to, to.other()] {
                     self.recall(end);
@@ -367,11 +367,11 @@ impl World {
         let this = self.end(end);
         if this.inbox.is_empty() {
             return match (this.state, this.error.take()) {
-                (State::Fresh | State::Connecting, _) => Err(Errno::NOTCONN),
+                (EndState::Fresh | EndState::Connecting, _) => Err(Errno::NOTCONN),
                 (_, Some(error)) => Err(error),
-                (State::Broken, None) => Ok(0),
-                (State::Open, None) if this.ended => Ok(0),
-                (State::Open, None) => Err(Errno::AGAIN),
+                (EndState::Broken, None) => Ok(0),
+                (EndState::Open, None) if this.ended => Ok(0),
+                (EndState::Open, None) => Err(Errno::AGAIN),
             };
         }
         let count = max.min(this.inbox.len());
@@ -394,11 +394,11 @@ impl World {
         let this = self.end(end);
         match (this.inbox.front(), this.state, this.error) {
             (Some(&first), ..) => Ok(Some(first)),
-            (None, State::Fresh | State::Connecting, _) => Err(Errno::NOTCONN),
+            (None, EndState::Fresh | EndState::Connecting, _) => Err(Errno::NOTCONN),
             (None, _, Some(_)) => Err(this.error.take().unwrap_or(Errno::CONNRESET)),
-            (None, State::Broken, None) => Ok(None),
-            (None, State::Open, None) if this.ended => Ok(None),
-            (None, State::Open, None) => Err(Errno::AGAIN),
+            (None, EndState::Broken, None) => Ok(None),
+            (None, EndState::Open, None) if this.ended => Ok(None),
+            (None, EndState::Open, None) => Err(Errno::AGAIN),
         }
     }
 

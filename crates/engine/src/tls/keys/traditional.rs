@@ -17,37 +17,37 @@ const SEQUENCE: u8 = 0x30;
 
 /// The key types of the format.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum KeyType {
     Rsa,
     Ec,
 }
 
 /// An encrypted key.
 #[derive(Debug)]
-pub(super) struct Sealed {
-    kind: Kind,
+pub(super) struct EncryptedKey {
+    kind: KeyType,
     cipher: String,
     iv: Vec<u8>,
     body: Vec<u8>,
 }
 
 /// The encrypted key of a PEM file, if it has one.
-pub(super) fn find(pem: &[u8]) -> Option<Sealed> {
+pub(super) fn find(pem: &[u8]) -> Option<EncryptedKey> {
     let text = String::from_utf8_lossy(pem).replace('\r', "");
     let section = |name: &str| {
         let (_, rest) = text.split_once(&format!("-----BEGIN {name}-----\n"))?;
         let (section, _) = rest.split_once(&format!("-----END {name}-----"))?;
         section.contains("Proc-Type: 4,ENCRYPTED").then(|| section.to_owned())
     };
-    let rsa = section("RSA PRIVATE KEY").map(|section| (Kind::Rsa, section));
+    let rsa = section("RSA PRIVATE KEY").map(|section| (KeyType::Rsa, section));
     let (kind, section) =
-        rsa.or_else(|| section("EC PRIVATE KEY").map(|section| (Kind::Ec, section)))?;
+        rsa.or_else(|| section("EC PRIVATE KEY").map(|section| (KeyType::Ec, section)))?;
     let (head, body) = section.split_once("\n\n")?;
     let info = head.lines().find_map(|line| line.strip_prefix("DEK-Info:"))?;
     let (cipher, iv) = info.trim().split_once(',')?;
     let body: String = body.split_ascii_whitespace().collect();
     let (cipher, body) = (cipher.to_owned(), STANDARD.decode(body).ok()?);
-    Some(Sealed { kind, cipher, iv: bytes(iv)?, body })
+    Some(EncryptedKey { kind, cipher, iv: bytes(iv)?, body })
 }
 
 /// Decodes hexadecimal digits.
@@ -56,7 +56,7 @@ fn bytes(digits: &str) -> Option<Vec<u8>> {
     digits.trim().as_bytes().chunks(2).map(pair).collect()
 }
 
-impl Sealed {
+impl EncryptedKey {
     /// Decrypts the key; `None` if the password is wrong or the cipher is not AES.
     pub(super) fn decrypt(&self, password: &[u8]) -> Option<PrivateKeyDer<'static>> {
         let (cipher, length) = match self.cipher.as_str() {
@@ -76,8 +76,8 @@ impl Sealed {
         (plain.first() == Some(&SEQUENCE)).then_some(())?;
         let plain = plain.to_vec();
         Some(match self.kind {
-            Kind::Rsa => PrivatePkcs1KeyDer::from(plain).into(),
-            Kind::Ec => PrivateSec1KeyDer::from(plain).into(),
+            KeyType::Rsa => PrivatePkcs1KeyDer::from(plain).into(),
+            KeyType::Ec => PrivateSec1KeyDer::from(plain).into(),
         })
     }
 }

@@ -8,7 +8,7 @@ use super::super::der::{
 };
 use super::dn;
 use super::extensions::Extensions;
-use super::signature::Key;
+use super::signature::PublicKey;
 
 /// The content of a certificate (RFC 5280 section 4.1).
 #[derive(Debug)]
@@ -164,13 +164,13 @@ impl Certificate {
         &self.der[self.key.clone()]
     }
 
-    pub(super) fn key(&self) -> Key<'_> {
+    pub(super) fn key(&self) -> PublicKey<'_> {
         read_key(self.key_info()).unwrap_or_default()
     }
 }
 
 /// The public key of a certificate, without parsing the rest.
-pub(super) fn key_of(bytes: &[u8]) -> Option<Key<'_>> {
+pub(super) fn key_of(bytes: &[u8]) -> Option<PublicKey<'_>> {
     let mut outer = Reader::new(Reader::only(bytes, SEQUENCE)?);
     let mut reader = Reader::new(outer.take(SEQUENCE)?);
     reader.optional(constructed(0))?;
@@ -182,7 +182,7 @@ pub(super) fn key_of(bytes: &[u8]) -> Option<Key<'_>> {
     read_key(reader.value().filter(|value| value.tag == SEQUENCE)?.whole)
 }
 
-fn read_key(info: &[u8]) -> Option<Key<'_>> {
+fn read_key(info: &[u8]) -> Option<PublicKey<'_>> {
     let mut reader = Reader::new(Reader::only(info, SEQUENCE)?);
     let algorithm = algorithm(&mut reader)?;
     let bits = reader.take(BIT_STRING)?;
@@ -190,7 +190,7 @@ fn read_key(info: &[u8]) -> Option<Key<'_>> {
     der::bits(bits)?;
     // A key with unused bits is invalid and matches no algorithm.
     let bits = der::whole_bits(bits).unwrap_or_default();
-    Some(Key { algorithm, bits })
+    Some(PublicKey { algorithm, bits })
 }
 
 /// The body of the next value, an algorithm identifier: an object identifier and optional

@@ -7,8 +7,8 @@ use super::super::der::{
 use super::certificate::{algorithm, time};
 use super::dn;
 use super::extensions::{AUTHORITY_KEY, AuthorityKey, Extension};
-use super::points::{self, ALL_REASONS, Place};
-use super::signature::Sealed;
+use super::points::{self, ALL_REASONS, PointName};
+use super::signature::Signed;
 
 const CRL_NUMBER: [u8; 3] = [0x55, 0x1d, 20];
 const REASON: [u8; 3] = [0x55, 0x1d, 21];
@@ -28,7 +28,7 @@ pub(in super::super) struct List {
     pub(super) since: Option<i64>,
     pub(super) until: Option<Option<i64>>,
     pub(super) key: Option<AuthorityKey>,
-    pub(super) scope: Scope,
+    pub(super) scope: ListScope,
     /// All critical extensions are known.
     pub(super) understood: bool,
     /// Every known extension occurs once at most and is well-formed.
@@ -37,14 +37,14 @@ pub(in super::super) struct List {
     pub(super) complete: bool,
     /// The signature algorithms inside and outside of the signed part are equal.
     one_algorithm: bool,
-    seal: Sealed,
+    seal: Signed,
     entries: Serials,
 }
 
 /// The certificates that a list covers.
 #[derive(Debug, Default)]
-pub(super) struct Scope {
-    pub(super) place: Option<Place>,
+pub(super) struct ListScope {
+    pub(super) place: Option<PointName>,
     pub(super) users: bool,
     pub(super) authorities: bool,
     pub(super) attributes: bool,
@@ -84,12 +84,12 @@ impl List {
             since,
             until: short.or(long),
             key: None,
-            scope: Scope::default(),
+            scope: ListScope::default(),
             understood: true,
             sound: true,
             complete: true,
             one_algorithm: inner == sealed_by,
-            seal: Sealed::new(sealed_by, signed.whole, signature),
+            seal: Signed::new(sealed_by, signed.whole, signature),
             entries: Serials::default(),
         };
         own.add_extensions(extensions)?;
@@ -111,7 +111,7 @@ impl List {
             let number = || Reader::only(value, INTEGER).filter(|digits| der::is_integer(digits));
             match id {
                 _ if id == AUTHORITY_KEY => keys.push(AuthorityKey::read(value)),
-                _ if id == SCOPE => scopes.push(Scope::read(value, &self.issuer)),
+                _ if id == SCOPE => scopes.push(ListScope::read(value, &self.issuer)),
                 _ if id == CRL_NUMBER => numbers.push(number()),
                 _ if id == DELTA => deltas.push(number()),
                 _ => {}
@@ -171,12 +171,12 @@ impl List {
     }
 }
 
-impl Scope {
+impl ListScope {
     /// Parses the extension's value.
     fn read(value: &[u8], issuer: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(Reader::only(value, SEQUENCE)?);
         let place = reader.optional(constructed(0))?;
-        let place = place.map_or(Some(None), |place| Place::read(place, issuer).map(Some))?;
+        let place = place.map_or(Some(None), |place| PointName::read(place, issuer).map(Some))?;
         let flag = |reader: &mut Reader<'_>, number| {
             reader.optional(primitive(number))?.map_or(Some(false), der::boolean)
         };

@@ -12,7 +12,7 @@ pub(super) struct Path<'a> {
 
 /// The quality of a candidate issuer; greater is better.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Worth {
+struct IssuerRank {
     signed: bool,
     in_time: bool,
 }
@@ -20,7 +20,7 @@ struct Worth {
 /// A candidate issuer.
 struct Issuer<'a> {
     certificate: &'a Certificate,
-    worth: Worth,
+    worth: IssuerRank,
     /// It is a trust anchor.
     trusted: bool,
 }
@@ -78,7 +78,7 @@ impl<'a> Check<'a> {
             }
             let affordable = self.signatures_left > 0;
             self.signatures_left = self.signatures_left.saturating_sub(1);
-            let worth = Worth {
+            let worth = IssuerRank {
                 signed: affordable && signature::is_of(issued, certificate),
                 in_time: certificate.is_in_time(self.now),
             };

@@ -11,7 +11,7 @@ pub(super) const ALL_REASONS: u16 = 0x807f;
 /// A distribution point of a certificate.
 #[derive(Debug)]
 pub(super) struct Point {
-    place: Option<Place>,
+    place: Option<PointName>,
     /// The issuers of the list, if other than the certificate's.
     issuers: Option<Vec<GeneralName>>,
     /// The revocation reasons that the list covers.
@@ -20,7 +20,7 @@ pub(super) struct Point {
 
 /// The name of a distribution point.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum PointName {
     /// Alternative names of the point.
     Full(Vec<GeneralName>),
     /// A name relative to the issuer's, in canonical form.
@@ -45,12 +45,12 @@ impl Point {
             return None;
         }
         let base = issuers.as_deref().and_then(GeneralName::directory).unwrap_or(issuer);
-        let place = place.map_or(Some(None), |place| Place::read(place, base).map(Some))?;
+        let place = place.map_or(Some(None), |place| PointName::read(place, base).map(Some))?;
         Some(Self { place, issuers, reasons })
     }
 
     /// Whether a list by `issuer` with the distribution point `place` belongs to this point.
-    pub(super) fn is_of(&self, issuer: &[u8], place: Option<&Place>) -> bool {
+    pub(super) fn is_of(&self, issuer: &[u8], place: Option<&PointName>) -> bool {
         let is_issuer = |name: &GeneralName| name.kind == Kind::Directory && *name.value == *issuer;
         self.issuers.as_ref().is_none_or(|names| names.iter().any(is_issuer))
             && match (&self.place, place) {
@@ -60,7 +60,7 @@ impl Point {
     }
 }
 
-impl Place {
+impl PointName {
     /// Parses a `DistributionPointName`; `base` is the prefix of a relative name.
     pub(super) fn read(body: &[u8], base: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(body);

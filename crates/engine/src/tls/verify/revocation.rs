@@ -8,7 +8,7 @@ use super::{Check, Fault, extensions};
 
 /// The quality of a list, most important first: OpenSSL's order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Worth {
+struct ListRank {
     understood: bool,
     in_scope: bool,
     in_time: bool,
@@ -21,7 +21,7 @@ struct Worth {
 struct Found<'a> {
     list: &'a List,
     issuer: &'a Certificate,
-    worth: Worth,
+    worth: ListRank,
     /// The revocation reasons that it covers.
     reasons: u16,
 }
@@ -71,7 +71,7 @@ impl<'a> Check<'a> {
             if reasons.is_some_and(|reasons| reasons & !known == 0) {
                 continue;
             }
-            let worth = Worth {
+            let worth = ListRank {
                 understood: list.understood,
                 in_scope: reasons.is_some(),
                 in_time: self.list_times(list).is_empty(),

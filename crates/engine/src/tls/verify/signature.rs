@@ -46,12 +46,12 @@ pub(in super::super) fn algorithms() -> WebPkiSupportedAlgorithms {
 
 /// A public key: the algorithm (object identifier and parameters) and its bits.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Key<'a> {
+pub(super) struct PublicKey<'a> {
     pub(super) algorithm: &'a [u8],
     pub(super) bits: &'a [u8],
 }
 
-impl Key<'_> {
+impl PublicKey<'_> {
     /// Whether the key is of the type that makes such signatures.
     pub(super) fn can_sign(&self, signature: &[u8]) -> bool {
         let (Some(signature), Some(key)) = (id(signature), id(self.algorithm)) else {
@@ -78,10 +78,10 @@ impl Key<'_> {
 
     /// The verifier for such signatures by this key.
     fn check(&self, algorithm: &[u8]) -> Option<&'static dyn SignatureVerificationAlgorithm> {
-        let wanted = Named::of(algorithm)?;
+        let wanted = SignatureAlgorithm::of(algorithm)?;
         let mut all = algorithms().all.iter().copied();
         all.find(|one| {
-            Named::of(one.signature_alg_id().as_ref()) == Some(wanted)
+            SignatureAlgorithm::of(one.signature_alg_id().as_ref()) == Some(wanted)
                 && without_null(one.public_key_alg_id().as_ref()) == without_null(self.algorithm)
         })
     }
@@ -100,12 +100,12 @@ impl Key<'_> {
 
 /// A signature algorithm: its identifier, and its hash if the identifier does not imply it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Named<'a> {
+struct SignatureAlgorithm<'a> {
     id: &'a [u8],
     hash: Option<u8>,
 }
 
-impl<'a> Named<'a> {
+impl<'a> SignatureAlgorithm<'a> {
     fn of(algorithm: &'a [u8]) -> Option<Self> {
         let id = id(algorithm)?;
         let hash = match id {
@@ -160,24 +160,24 @@ pub(super) fn is_of(issued: &Certificate, issuer: &Certificate) -> bool {
 /// A signature with its message, or with the message's digest where that suffices: the digest of a
 /// long list is computed once, not per peer.
 #[derive(Debug)]
-pub(super) struct Sealed {
+pub(super) struct Signed {
     algorithm: Box<[u8]>,
     signature: Box<[u8]>,
-    message: Message,
+    message: SignedContent,
 }
 
 #[derive(Debug)]
-enum Message {
+enum SignedContent {
     Digest(Digest),
     Whole(Box<[u8]>),
 }
 
-impl Sealed {
+impl Signed {
     pub(super) fn new(algorithm: &[u8], message: &[u8], signature: &[u8]) -> Self {
-        let hash = Named::of(algorithm).and_then(Digested::of);
+        let hash = SignatureAlgorithm::of(algorithm).and_then(Digested::of);
         let message = match hash {
-            Some(hash) => Message::Digest(digest::digest(hash.hash, message)),
-            None => Message::Whole(message.into()),
+            Some(hash) => SignedContent::Digest(digest::digest(hash.hash, message)),
+            None => SignedContent::Whole(message.into()),
         };
         Self { algorithm: algorithm.into(), signature: signature.into(), message }
     }
@@ -186,8 +186,10 @@ impl Sealed {
     pub(super) fn is_of(&self, issuer: &Certificate) -> bool {
         let key = issuer.key();
         match &self.message {
-            Message::Whole(message) => key.has_signed(&self.algorithm, message, &self.signature),
-            Message::Digest(digest) => Named::of(&self.algorithm)
+            SignedContent::Whole(message) => {
+                key.has_signed(&self.algorithm, message, &self.signature)
+            }
+            SignedContent::Digest(digest) => SignatureAlgorithm::of(&self.algorithm)
                 .and_then(Digested::of)
                 .and_then(|hash| hash.algorithm(key.algorithm))
                 .is_some_and(|algorithm| {
@@ -211,7 +213,7 @@ enum Scheme {
 }
 
 impl Digested {
-    fn of(named: Named<'_>) -> Option<Self> {
+    fn of(named: SignatureAlgorithm<'_>) -> Option<Self> {
         let (scheme, hash) = match named.id {
             [prefix @ .., RSA_PSS] if prefix == PKCS1 => (Scheme::Pss, named.hash?),
             [prefix @ .., last @ 11..=13] if prefix == PKCS1 => (Scheme::Pkcs1, last - 10),

@@ -27,7 +27,7 @@ type Digest = [u8; 32];
 
 /// Values in use, by the digest of their source: lists of several megabytes that a hundred servers
 /// name are in memory once, and a reload does not parse them again.
-type Shared<T> = LazyLock<Mutex<HashMap<Digest, Weak<T>>>>;
+type Interned<T> = LazyLock<Mutex<HashMap<Digest, Weak<T>>>>;
 
 impl Revocation {
     /// The lists of a file, parsed by `read` unless in use already. `None` if there are none or one
@@ -36,7 +36,7 @@ impl Revocation {
         file: &[u8],
         read: impl FnOnce() -> Option<Vec<List>>,
     ) -> Option<Self> {
-        static LISTS: Shared<Vec<List>> = LazyLock::new(Mutex::default);
+        static LISTS: Interned<Vec<List>> = LazyLock::new(Mutex::default);
         let lists = shared(&LISTS, digest([file]), || read().filter(|lists| !lists.is_empty()));
         lists.map(|lists| Self(Some(lists)))
     }
@@ -68,7 +68,7 @@ pub(in super::super) struct Facts {
 impl Facts {
     /// Parses the configured trust, unless an equal one is in use.
     pub(in super::super) fn of(trust: &Trust) -> Arc<Self> {
-        static FACTS: Shared<Facts> = LazyLock::new(Mutex::default);
+        static FACTS: Interned<Facts> = LazyLock::new(Mutex::default);
         let anchors: Vec<Digest> = trust.anchors.iter().map(|der| digest([&der[..]])).collect();
         // Facts hold their lists, so an address is not reused while they can be found.
         let lists = trust.revocation.place().to_be_bytes();
@@ -79,7 +79,7 @@ impl Facts {
 
     fn read(trust: &Trust, digests: &[Digest]) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        static CERTIFICATES: Shared<Certificate> = LazyLock::new(Mutex::default);
+        static CERTIFICATES: Interned<Certificate> = LazyLock::new(Mutex::default);
         let read = |(der, digest): (&CertificateDer<'_>, &Digest)| {
             shared(&CERTIFICATES, *digest, || Certificate::read(der))
         };
@@ -123,7 +123,7 @@ fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
 }
 
 /// The value in use for `key`, or a new one from `make`.
-fn shared<T>(all: &Shared<T>, key: Digest, make: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
+fn shared<T>(all: &Interned<T>, key: Digest, make: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
     let all = || all.lock().unwrap_or_else(PoisonError::into_inner);
     let found = all().get(&key).and_then(Weak::upgrade);
     if found.is_some() {
