@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-/// Decodes a line: `\r`, `\n`, `\t`, `\0`, `\\` and `\xHH` are escapes, and each line ends with `end`,
-/// unless its last character is a backslash.
+/// Decodes a line: `\r`, `\n`, `\t`, `\0`, `\\` and `\xHH` are escapes, and each line ends with
+/// `end`, unless its last character is a backslash.
 pub(crate) fn bytes(line: &str, end: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = line.bytes();

@@ -7,7 +7,7 @@
 //!                        │ ▲  │ ends by itself
 //!                 panics │ │  └─────────────▶ done, until no longer wanted
 //!                        ▼ │ RESTART later
-//!                       rests
+//!                       pauses
 //! ```
 
 use std::collections::BTreeMap;

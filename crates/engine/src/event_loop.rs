@@ -1,11 +1,11 @@
 //! The loop of one thread: tasks that stay on it, its sockets and its timers.
 //!
 //! ```text
-//!   ┌─▶ run what was woken, each task once ─▶ send the small messages that they have left ─┐
-//!   │                                                                                      ▼
-//!   │                                          ask the kernel (wait only if nothing is to run)
-//!   │                                                                                      │
-//!   └──────── wake whose timers are due ◀──── wake whose sockets have something ◀──────────┘
+//!   ┌─▶ run woken tasks, each once ─▶ send the small messages of this turn ─┐
+//!   │                                                                       ▼
+//!   │                        ask the kernel (wait only if no task is to run)
+//!   │                                                                       │
+//!   └── wake tasks of due timers ◀──── wake tasks of sockets with events ◀──┘
 //! ```
 //!
 //! Everything of a loop belongs to its thread and is reached through a thread-local pointer, so

@@ -1,9 +1,9 @@
 //! File operations of requests, on the loop or beside it (`aio`).
 //!
 //! ```text
-//!   read_now ── lies in the page cache ──▶ bytes, at once
+//!   read_now ── in the page cache ──▶ bytes, at once
 //!      └ WouldBlock ──▶ read ──┬─ off ────▶ the loop waits for the disk
-//!                              ├─ on ─────▶ the loop's ring, or a pool where there is none
+//!                              ├─ on ─────▶ the loop's ring, or a pool without one
 //!                              └─ threads ▶ a pool
 //! ```
 //!

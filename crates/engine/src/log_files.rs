@@ -166,8 +166,8 @@ impl LogFile {
 }
 
 impl Trouble {
-    /// Handles unwritten bytes: the rest of a partial write (`begun`) is kept for later, other lines
-    /// are lost, which is an error.
+    /// Handles unwritten bytes: the rest of a partial write (`begun`) is kept for later; other
+    /// lines are lost, which is an error.
     fn fail(
         &mut self,
         left: &[u8],

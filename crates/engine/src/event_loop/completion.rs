@@ -2,11 +2,11 @@
 //! receives from sockets with small messages:
 //!
 //! ```text
-//!                        ┌──────── a buffer was filled, or nobody reads ◀───────┐
-//!                        ▼                                                      │
-//!   connected ──▶ edges are told ──── some short reads in a row ──▶ messages are received
-//!                                                                               ▲
-//!   accepted ──▶ the first message is received ─────── it was short ────────────┘
+//!                        ┌──────── a buffer is full, or no task reads ◀────────┐
+//!                        ▼                                                     │
+//!   connected ──▶ edges are watched ──── several short messages ──▶ messages are received
+//!                                                                              ▲
+//!   accepted ───▶ the first message is received ───── it is short ─────────────┘
 //! ```
 //!
 //! Larger data is better read into larger buffers than the ring's. While the kernel receives from a

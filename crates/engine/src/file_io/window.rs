@@ -4,7 +4,7 @@
 //! ```text
 //!   file    ··|────────|────────|────────|··    units of the alignment
 //!                  └──── wanted ───┘
-//!   memory  ··|────────|────────|────────|··    the stretch in it is what the read gives
+//!   memory  ··|────────|────────|────────|··    the wanted range is returned
 //! ```
 
 use std::io;

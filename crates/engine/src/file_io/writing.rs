@@ -1,9 +1,9 @@
 //! Write-behind: data goes to a file while its task does something else.
 //!
 //! ```text
-//!   idle ── write_behind ──▶ one write under way ──▶ idle
-//!                              │       ▲ └ failed: stays so, every poll says it
-//!                              └ next ─┘ what has come meanwhile
+//!   idle ── write_behind ──▶ one write in progress ──▶ idle
+//!                              │       ▲ └ failed: for good, reported by every poll
+//!                              └ next ─┘ bytes added meanwhile
 //! ```
 //!
 //! A file has one write in progress at a time, and each starts where the previous one ends.

@@ -1,10 +1,10 @@
 //! Keeping a temporary file: it gets its mode, its modification time and a name.
 //!
 //! ```text
-//!  link ──▶ there it is
+//!  link ──▶ done
 //!   │ │
-//!   │ └ no such folder ──▶ folders made ──▶ link
-//!   └ the name is taken, or no link can be made
+//!   │ └ no such folder ──▶ create folders ──▶ link
+//!   └ the name exists, or links are unsupported
 //!        └──▶ link or copy beside it ──▶ rename over it
 //! ```
 //!

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn each_record_has_a_number_of_its_own() {
+    fn each_record_has_its_own_number() {
         let (one, two) = pair();
         let records = [sealed(&one, b"same"), sealed(&one, b"same")];
         assert_ne!(records[0], records[1]);
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_same_where_the_plaintext_lies_in_the_record() {
+    fn plaintext_may_already_be_in_the_record() {
         let (one, two) = pair();
         let mut record = [&[0; HEAD][..], b"plain", &[0; TAIL]].concat();
         one.seal(None, &mut record).unwrap();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_behind_the_type_do_not_count() {
+    fn padding_is_ignored() {
         let (one, two) = pair();
         let record = inner(&one, b"ab\0\x17\0\0\0");
         assert_eq!(open(&two, &record).as_deref(), Some(&b"ab\0"[..]));
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_rustls_is_as_if_it_had_not_been_looked_at() {
+    fn records_for_rustls_leave_the_key_unchanged() {
         let (one, two) = pair();
         let too_long = [&[1; LARGEST_FRAGMENT + 1][..], &[23]].concat();
         for content in [&b"\x01\0\x15"[..], b"\0\0", b"", &too_long] {
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn only_keys_of_the_one_who_follows_are_taken() {
+    fn only_keys_made_while_following_are_adopted() {
         let suite = tls13()[0].tls13().unwrap();
         let make = || drop(suite.aead_alg.encrypter(AeadKey::from([1; 32]), Iv::new([2; 12])));
         let mut keys = Keys::default();

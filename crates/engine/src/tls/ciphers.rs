@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_left_is_an_error() {
+    fn an_empty_selection_is_an_error() {
         for text in ["RC4:DES-CBC3-SHA", "nope", "!ALL", ""] {
             let error = select(text, None, &mut Vec::new()).unwrap_err();
             assert!(error.ends_with("no cipher match)"), "{error}");
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_openssl_has_leaves_tls13() {
+    fn ciphers_of_openssl_alone_leave_tls13() {
         for text in ["AES128-SHA", "aNULL", "DHE-RSA-AES256-GCM-SHA384", "kRSA+AES", "SUITEB128"] {
             let mut missing = Vec::new();
             assert_eq!(select(text, None, &mut missing).unwrap().len(), tls13().len(), "{text}");
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_may_stand_behind_a_word() {
+    fn a_level_may_follow_a_keyword() {
         assert_eq!(names("DEFAULT@SECLEVEL=0"), names("DEFAULT"));
         assert_eq!(names("ALL:!COMPLEMENTOFDEFAULT:!eNULL").0.len(), 6);
     }

@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_is_left_to_rustls() {
+    fn malformed_names_are_left_to_rustls() {
         let good = name(b"a..b");
         let two = [&[0, 14][..], &good[2..], &good[2..]].concat();
         let behind = [&good[..], b"x"].concat();

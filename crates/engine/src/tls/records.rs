@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_told_apart() {
+    fn records_are_delimited() {
         assert_eq!(whole(&[23, 3, 3, 0]), None);
         assert_eq!(whole(&[23, 3, 3, 0, 2, 9]), None);
         assert_eq!(whole(&[23, 3, 3, 0, 2, 9, 9, 23]), Some(7));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_one_buffer_is_not_copied() {
+    fn contiguous_plaintext_is_not_copied() {
         let bufs = [&b"ab"[..], b"", b"cdef"].map(IoSlice::new);
         let mut plain = Plain { bufs: &bufs, at: 0 };
         assert_eq!(plain.take(1), Some(&b"a"[..]));

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_name_makes_room() {
+    fn the_oldest_name_is_evicted() {
         let sessions = Sessions::default();
         let name = |at: usize| ServerName::try_from(format!("n{at}.test")).unwrap();
         for at in 0..=NAMES {

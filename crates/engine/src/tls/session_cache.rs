@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_more_bytes_than_said() {
+    fn the_size_is_limited() {
         let cache = Cache::new(100_000, usize::MAX);
         for at in 0..1000 {
             assert!(cache.put(&id(at), vec![7; 1000]));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_makes_room_in_time() {
+    fn taken_sessions_free_their_space() {
         let cache = Cache::new(1 << 20, 3);
         for at in 0..100 {
             assert!(cache.put(&id(at), vec![0; 10]));

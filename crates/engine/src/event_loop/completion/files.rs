@@ -1,8 +1,8 @@
 //! Files that the kernel reads, by the ring.
 //!
 //! ```text
-//!   start ──▶ under way ──▶ completed ──▶ the task is woken, and takes it
-//!                 └ dropped: the ring keeps the memory until it completes
+//!   start ──▶ in progress ──▶ completed ──▶ the task is woken, and takes it
+//!                  └ dropped: the ring keeps the memory until it completes
 //! ```
 
 use std::io;

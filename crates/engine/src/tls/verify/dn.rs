@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_of_string_makes_no_difference() {
+    fn string_types_do_not_matter() {
         let plain = one(UTF8, "caf\u{e9} \u{df}".as_bytes()).unwrap();
         for same in [
             one(UTF8, "  CAF\u{e9}\t \u{df} ".as_bytes()),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decoded_is_no_name() {
+    fn undecodable_names_are_rejected() {
         for (tag, value) in [
             (UTF8, &b"\xff"[..]),
             (UTF8, b"\xed\xa0\x80"),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_below_begins_with_the_one_above() {
+    fn a_name_is_a_prefix_of_those_below() {
         let above = part(&[(10, UTF8, b"a")]);
         let below = [above.clone(), part(&[(3, UTF8, b"ab")])].concat();
         let aside = part(&[(10, UTF8, b"ab")]);
