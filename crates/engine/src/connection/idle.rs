@@ -16,19 +16,19 @@ pub(crate) struct Idle {
     slot: Slot,
     socket: Socket,
     tls: Option<Box<Session>>,
-    peer: Peer,
+    peer: CompactAddr,
     id: u64,
     inherited: Inherited,
 }
 
 /// An address in the space that most of them need.
 #[derive(Debug)]
-enum Peer {
+enum CompactAddr {
     V4(SocketAddrV4),
     Other(Box<Addr>),
 }
 
-impl From<Addr> for Peer {
+impl From<Addr> for CompactAddr {
     fn from(addr: Addr) -> Self {
         match addr {
             Addr::Inet(SocketAddr::V4(addr)) => Self::V4(addr),
@@ -37,11 +37,11 @@ impl From<Addr> for Peer {
     }
 }
 
-impl From<Peer> for Addr {
-    fn from(peer: Peer) -> Self {
+impl From<CompactAddr> for Addr {
+    fn from(peer: CompactAddr) -> Self {
         match peer {
-            Peer::V4(addr) => Self::Inet(SocketAddr::V4(addr)),
-            Peer::Other(addr) => *addr,
+            CompactAddr::V4(addr) => Self::Inet(SocketAddr::V4(addr)),
+            CompactAddr::Other(addr) => *addr,
         }
     }
 }

@@ -60,11 +60,11 @@ struct Places {
 }
 
 thread_local! {
-    static TABLE: Table = const { Table(RefCell::new(Vec::new())) };
+    static TABLE: BlockTable = const { BlockTable(RefCell::new(Vec::new())) };
 }
 
 /// A thread's blocks by index. Its length is that of the highest number of keys so far.
-struct Table(RefCell<Vec<Option<BlockSlot>>>);
+struct BlockTable(RefCell<Vec<Option<BlockSlot>>>);
 
 struct BlockSlot {
     serial: u64,
@@ -194,7 +194,7 @@ impl Drop for Counted {
     }
 }
 
-impl Table {
+impl BlockTable {
     /// Adds a block for a key that this thread has not counted for.
     #[cold]
     fn enter(&self, key: &Arc<Counted>) -> Arc<Block> {
@@ -211,7 +211,7 @@ impl Table {
     }
 }
 
-impl Drop for Table {
+impl Drop for BlockTable {
     /// Adds the thread's counts to the keys' sums.
     fn drop(&mut self) {
         for entry in self.0.take().into_iter().flatten() {
