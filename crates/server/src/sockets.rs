@@ -214,6 +214,9 @@ fn bind(
 
 /// Binds an address that is in use by a stale unix socket or by an overlapping socket of our own;
 /// `None` if another process uses it.
+///
+/// The overlapping sockets get SO_REUSEPORT, so that the new one can be bound beside them and no
+/// moment passes without a listener; [`retire_unused`] stops them later.
 fn bind_again(
     wanted: &WantedSocket,
     old: &[Socket],

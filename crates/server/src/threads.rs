@@ -97,6 +97,9 @@ impl Threads {
 
     /// Switches to another configuration, with its number of threads.
     ///
+    /// Whatever can fail comes first: only after all new threads have started do surplus ones quit
+    /// and the others switch.
+    ///
     /// # Errors
     /// A new thread could not be started, for this reason; nothing has changed.
     pub(crate) fn serve(&mut self, load: &Load) -> Result<(), String> {

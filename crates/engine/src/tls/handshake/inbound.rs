@@ -1,4 +1,4 @@
-//! What a handshake receives.
+//! The received bytes of a handshake.
 
 use std::io;
 use std::task::{Context, Poll, ready};

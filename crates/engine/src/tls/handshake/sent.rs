@@ -1,4 +1,4 @@
-//! What of a handshake's messages is remembered when they are sent.
+//! The first bytes sent in a handshake, kept for the session ID.
 
 use std::io::{self, IoSlice, Write};
 
