@@ -152,8 +152,8 @@ impl Master {
     /// Handles everything that has happened.
     ///
     /// Ended children are reaped before anything that depends on them. Termination outranks a
-    /// graceful quit, which outranks all other requests. A request stays set until it can be carried
-    /// out, so every event repeats the step.
+    /// graceful quit, which outranks all other requests. A request stays set until it can be
+    /// carried out, so every event repeats the step.
     pub(crate) fn step(&mut self, signals: &Signals) {
         self.read_signals(signals);
         self.read_reports();
