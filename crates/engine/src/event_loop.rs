@@ -1,4 +1,4 @@
-//! The loop of one thread: tasks that stay on it, its sockets and its timers.
+//! The event loop of a thread: its tasks, sockets and timers.
 //!
 //! ```text
 //!   ┌─▶ run woken tasks, each once ─▶ send the small messages of this turn ─┐
@@ -8,9 +8,9 @@
 //!   └── wake tasks of due timers ◀──── wake tasks of sockets with events ◀──┘
 //! ```
 //!
-//! Everything of a loop belongs to its thread and is reached through a thread-local pointer, so
-//! scheduling needs no atomic operation and no reference count. What comes from other threads
-//! goes through `remote`.
+//! Everything in a loop belongs to its thread and is reached through a thread-local pointer, so
+//! scheduling needs no atomic operations and no reference counts. Wakeups from other threads go
+//! through `remote`.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -43,11 +43,12 @@ use crate::{buffer, clock, timer};
 use here::Loop;
 pub(crate) use here::here;
 
-/// How many tasks run before the loop looks at sockets and timers again, if not more were woken at
-/// once. What a task has started runs without a look in between, and nobody starves.
+/// The number of tasks that run before the loop checks sockets and timers again, or more if more
+/// are queued at the start of a turn. Tasks started by a task thus run without a check in between,
+/// and none starves.
 const TASKS_PER_TURN: usize = 61;
 
-/// The loop of one thread. It is made on the thread that runs it.
+/// The loop of one thread, created on that thread.
 #[derive(Debug)]
 pub struct EventLoop {
     here: &'static Loop,
@@ -58,17 +59,16 @@ impl EventLoop {
     /// A loop for the calling thread.
     ///
     /// # Errors
-    /// What the kernel answers when it cannot give an epoll set or a ring, or `QuotaExceeded` when
-    /// there are too many loops.
+    /// A system error of creating an epoll set or a ring, or `QuotaExceeded` if there are too many
+    /// loops.
     ///
     /// # Panics
-    /// If the thread has a loop already.
+    /// If the thread already has a loop.
     pub fn new(method: Method) -> io::Result<Self> {
         Ok(Self { here: Loop::open(method)?, not_send: PhantomData })
     }
 
-    /// Runs the loop until `main` ends. What it has spawned and has not ended is dropped with the
-    /// loop.
+    /// Runs the loop until `main` ends. Remaining tasks are dropped with the loop.
     pub fn block_on<F: Future>(&self, main: F) -> F::Output {
         let mut main = pin!(main);
         // A panic outside of tasks ends the thread.
@@ -119,7 +119,7 @@ impl Loop {
     }
 }
 
-/// Starts a task on this thread's loop, which nobody waits for. A task that panics ends alone.
+/// Starts a detached task on this thread's loop. A panic ends only the task.
 ///
 /// # Panics
 /// Outside of a loop.
@@ -127,7 +127,7 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) -> Task {
     here().tasks.spawn(Box::pin(task))
 }
 
-/// Starts a task whose output somebody waits for. Dropping the handle does not end the task.
+/// Starts a task with an awaited output. Dropping the handle does not end the task.
 ///
 /// # Panics
 /// Outside of a loop.
@@ -139,8 +139,8 @@ where
     JoinHandle::start(task)
 }
 
-/// Lets the other tasks of the loop run, and the loop look at its sockets. A task that wakes itself
-/// while it runs does the same.
+/// Lets other tasks run and the loop check its sockets. A task that wakes itself while running has
+/// the same effect.
 pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {
@@ -153,21 +153,21 @@ pub async fn yield_now() {
     .await;
 }
 
-/// Waits until the loop has told of everything that has happened to its descriptors until now, and
-/// the kernel knows what the loop does not want any more.
+/// Waits until the loop has reported all earlier events of its descriptors, and the kernel has
+/// processed its cancellations.
 pub async fn settle() {
     for _ in 0..SETTLING {
         timer::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// How many turns that takes at most: a queue of completions can have overflowed.
+/// The maximum number of turns needed: the completion queue may have overflowed.
 const SETTLING: usize = 2;
 
-/// Runs a future on a loop of its own; for tests and for tools.
+/// Runs a future on a loop of its own; for tests and tools.
 ///
 /// # Panics
-/// If the kernel cannot give an epoll set, or if the thread has a loop already.
+/// If the kernel cannot create an epoll set, or if the thread already has a loop.
 pub fn block_on<F: Future>(main: F) -> F::Output {
     EventLoop::new(usual_method()).expect("an event loop").block_on(main)
 }
@@ -177,7 +177,7 @@ fn usual_method() -> Method {
     Method::Epoll
 }
 
-/// The tests of this crate can all be run with the other one.
+/// The variable selects the event method for the tests of this crate.
 #[cfg(test)]
 fn usual_method() -> Method {
     match std::env::var("WEIR_TEST_USE").as_deref() {

@@ -99,7 +99,7 @@ impl Deadline {
     }
 }
 
-/// A timer of this thread's loop, which may have fired. Dropped, it never fires.
+/// A timer of this thread's loop that is set or has fired. Once dropped, it never fires.
 #[derive(Debug)]
 struct Timer {
     key: u32,

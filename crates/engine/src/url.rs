@@ -1,6 +1,5 @@
-//! Addresses as directives write them: `host`, `host:port`, `[v6]:port`, `unix:/path`. The one
-//! parser for servers, name servers, logs and listeners; what is wrong is said in nginx's words
-//! (`ngx_parse_url`).
+//! Addresses in directives: `host`, `host:port`, `[v6]:port`, `unix:/path`. The only parser for
+//! servers, name servers, logs and listeners; errors are in nginx's words (`ngx_parse_url`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -9,21 +8,21 @@ use weir_conf::value::{parse_ipv4, parse_number, parse_port};
 
 use crate::Addr;
 
-/// The longest path of a unix socket: the kernel's 108 bytes hold a final zero as well.
+/// The maximum length of a unix socket's path: the kernel's 108 bytes include a final zero.
 const MAX_UNIX_PATH: usize = 107;
 
-/// An address taken apart.
+/// A parsed address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     /// The host as written, brackets included; the path of a unix socket.
     pub host: String,
-    /// The port, the default one if none was written; 0 for a unix socket.
+    /// The given port, or else the default one; 0 for a unix socket.
     pub port: u16,
-    /// A port was written.
+    /// A port was given.
     pub has_port: bool,
-    /// What follows the address: `/uri` (`:/uri` behind a unix socket), without that colon.
+    /// The text after the address: `/uri` (`:/uri` after a unix socket), without that colon.
     pub uri: String,
-    /// What the host stands for; empty if it is a name and names were not to be looked up.
+    /// The resolved addresses; empty for a name that was not to be resolved.
     pub addresses: Vec<Addr>,
 }
 
@@ -34,21 +33,21 @@ impl Url {
     }
 }
 
-/// How to read an address.
+/// The options of parsing.
 #[derive(Clone, Copy)]
 pub struct UrlOptions<'a> {
-    /// The port of an address without one.
+    /// The default port.
     pub default_port: u16,
     /// A URI may follow.
     pub uri_part: bool,
-    /// Where to look names up; `None` leaves them as they are.
+    /// The resolver of names; `None` leaves them unresolved.
     pub lookup: Option<&'a dyn Environment>,
 }
 
-/// Takes an address to connect to apart.
+/// Parses an address to connect to.
 ///
 /// # Errors
-/// What is wrong with it in nginx's words, to be followed by ` in DIRECTIVE "URL"`.
+/// nginx's message, to be followed by ` in DIRECTIVE "URL"`.
 pub fn parse_url(text: &str, options: UrlOptions<'_>) -> Result<Url, &'static str> {
     if let Some(rest) = unix_path(text) {
         let found = rest.split_once(':').filter(|_| options.uri_part);
@@ -72,11 +71,11 @@ pub fn parse_url(text: &str, options: UrlOptions<'_>) -> Result<Url, &'static st
     Ok(Url { host, port, has_port: written.is_some(), uri: parts.uri.to_owned(), addresses })
 }
 
-/// The addresses of a `listen`: here `*` and a port alone stand for every IPv4 address, and a range
-/// of ports multiplies the addresses.
+/// The addresses of a `listen`: `*` and a lone port mean every IPv4 address, and a range of ports
+/// multiplies the addresses.
 ///
 /// # Errors
-/// As [`parse_url`].
+/// Those of [`parse_url`].
 pub fn parse_listen(
     text: &str,
     default_port: u16,
@@ -107,7 +106,7 @@ pub fn parse_listen(
     }
 }
 
-/// What a name stands for, as the system's resolver knows it.
+/// The addresses of a name, by the system's resolver.
 ///
 /// # Errors
 /// `host not found`
@@ -121,7 +120,7 @@ fn found(env: &dyn Environment, host: &str) -> Result<Vec<IpAddr>, &'static str>
     found.ok_or("host not found")
 }
 
-/// What follows `unix:`.
+/// The text after `unix:`.
 fn unix_path(text: &str) -> Option<&str> {
     let (start, path) = text.split_at_checked(5)?;
     start.eq_ignore_ascii_case("unix:").then_some(path)
@@ -137,15 +136,15 @@ fn unix_socket(path: &str) -> Result<Addr, &'static str> {
     Ok(Addr::unix(path))
 }
 
-/// The parts of the text of an address that is no unix socket's.
+/// The parts of an address other than a unix socket's.
 struct Parts<'a> {
     /// Without its brackets.
     host: &'a str,
-    /// It is IPv6, in brackets.
+    /// The host is IPv6, in brackets.
     bracketed: bool,
-    /// What follows the colon.
+    /// The text after the colon.
     port: Option<&'a str>,
-    /// Begins with its slash or question mark.
+    /// Starts with its slash or question mark.
     uri: &'a str,
 }
 
@@ -168,7 +167,7 @@ impl<'a> Parts<'a> {
         Ok(Self { host, bracketed: true, port, uri })
     }
 
-    /// The address that the host is; `None` for a name.
+    /// The address if the host is one; `None` for a name.
     fn ip(&self) -> Result<Option<IpAddr>, &'static str> {
         if self.host.is_empty() {
             return Err("no host");
@@ -201,7 +200,7 @@ impl PortRange {
         Self::new(valid_port(first)?, last)
     }
 
-    /// A value without a host: `None` if it is not made of numbers.
+    /// A value without a host: `None` if it does not consist of numbers.
     fn bare(text: &str) -> Result<Option<Self>, &'static str> {
         let is_number = |text: &str| parse_number(text.as_bytes()).is_some();
         let numbers = match text.split_once('-') {
@@ -300,7 +299,7 @@ mod tests {
             ("81-83", "0.0.0.0:81,0.0.0.0:82,0.0.0.0:83"),
             ("localhost:1-2", "127.0.0.1:1,127.0.0.1:2,[::1]:1,[::1]:2"),
             ("Unix:/run/w", "unix:/run/w"),
-            // Looked up as a name is.
+            // Resolved like a name.
             ("255.255.255.255", "255.255.255.255:80"),
         ] {
             assert_eq!(parse(text).as_deref(), Ok(addresses), "{text}");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{Source, module_of};
 use crate::tree;
 
-/// The most files of a crate in one cycle; a folder with its children is easily one of a dozen.
+/// The maximum number of files in a cycle; a folder with its children is easily a dozen.
 const MOST: usize = 13;
 
 /// Crates with larger cycles. The numbers only shrink.

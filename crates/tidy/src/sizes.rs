@@ -3,10 +3,10 @@
 use crate::source::is_test_file;
 use crate::tree;
 
-/// Lines; files aim at 300. Files of tests have no limit.
+/// Lines; the aim is 300. Files of tests have no limit.
 const MOST: usize = 500;
 
-/// Tables that are longer, with their reason. The list only shrinks.
+/// Longer tables, with reasons. The list only shrinks.
 const LONGER: &[(&str, &str)] = &[];
 
 /// Columns.

@@ -36,7 +36,7 @@ use ask::{
     Ask, Asks, QUEUED, RECEIVES, SHORT_RUN, STOPS_RECEIVING, STOPS_WATCHING, WANTS_READ,
     WANTS_WRITE, WATCHES, WATCHES_WRITE,
 };
-pub(super) use files::Done;
+pub(super) use files::ReadResult;
 use files::Reads;
 pub(super) use inbox::Left;
 use inbox::Then;

@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-/// How a loop learns of what happens to its descriptors.
+/// The method of watching descriptors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
-    /// The kernel says what is ready.
+    /// The kernel reports readiness.
     #[default]
     Epoll,
-    /// The kernel is asked for what is wanted, and says when it is done. Needs Linux 6.1.
+    /// The kernel performs submitted requests and reports completions. Needs Linux 6.1.
     IoUring,
 }
 
 impl fmt::Display for Method {
-    /// Its name in `use`.
+    /// The name in the `use` directive.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Epoll => "epoll",

@@ -1,10 +1,10 @@
-//! What the kernel says about descriptors, and whom that wakes.
+//! Events of the kernel about descriptors, and the tasks they wake.
 //!
-//! It says it by epoll, or by io_uring, which can bring what was received as well: `completion`
-//! has that. By epoll sockets are watched by edges: the kernel tells once that something has come,
-//! which sets bits here, and whoever has used it up clears them. They can be cleared right after a
-//! call that would have blocked or that came back short, because events are only taken in on this
-//! very thread, while no task runs: an edge after the call has not been seen yet and will be.
+//! The backend is epoll, or io_uring, which can also receive data (`completion`). With epoll,
+//! sockets are watched by edges: the kernel reports an arrival once, which sets bits here, and the
+//! user that exhausts it clears them. Bits can be cleared right after a call that would have
+//! blocked or returned less than requested, because events are only collected on this same thread
+//! while no task runs: an edge after the call has not been collected yet, and will be.
 
 use std::cell::RefCell;
 use std::io;
@@ -18,7 +18,7 @@ use rustix::event::epoll::{CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use weir_sys::ring::Completion;
 
-use super::completion::{Completions, News};
+use super::completion::{Completions, Recipient};
 use super::method::Method;
 use super::readiness::{READS, Ready, WRITES, bits};
 use super::timers::Wait;
@@ -29,16 +29,16 @@ pub(crate) mod lot;
 pub(crate) mod source;
 pub(crate) mod watched;
 
-/// How many events are taken from the kernel at once, nginx's `epoll_events`.
+/// The maximum number of events per call; nginx's `epoll_events`.
 const EVENTS: usize = 512;
 
-/// What the event of the bell carries, which no source does.
+/// The user data of the bell's event, which no source uses.
 const BELL: u64 = u64::MAX;
 
-/// The part of a loop that talks to the kernel.
+/// A loop's interface to the kernel.
 #[derive(Default)]
 pub(crate) struct Reactor {
-    /// One of the two is there while the loop is open.
+    /// One of the two is present while the loop is open.
     epoll: RefCell<Option<OwnedFd>>,
     ring: RefCell<Option<Box<Completions>>>,
     events: RefCell<Vec<Event>>,
@@ -49,26 +49,26 @@ pub(crate) struct Reactor {
 
 #[derive(Default)]
 struct Sources {
-    entries: Chunked<Entry>,
-    /// What the next source is told apart by from those that had its key before.
+    entries: Chunked<SourceSlot>,
+    /// Distinguishes the next source from earlier ones with the same key.
     generation: u32,
 }
 
-struct Entry {
+struct SourceSlot {
     generation: u32,
     ready: Ready,
     waiting: Waiting,
 }
 
-/// Who hears of a source.
+/// The receiver of a source's events.
 enum Waiting {
-    /// At most one task that wants to read, and one that wants to write.
+    /// At most one reading task and one writing task.
     Tasks { reader: Option<Waker>, writer: Option<Waker> },
-    /// Nobody but the lot that holds the connection under this key.
+    /// The lot that holds the connection under this key.
     Parked { lot: u32, key: u32 },
 }
 
-/// Keys of the parked connections of one lot that have something to say.
+/// The keys of a lot's parked connections with events.
 #[derive(Default)]
 struct LotState {
     used: bool,
@@ -98,8 +98,7 @@ impl Reactor {
         self.done.take();
     }
 
-    /// Takes in what has happened, and waits for it if that is wanted. True when the bell has
-    /// rung.
+    /// Collects events, waiting as told. Returns whether the bell has rung.
     pub(super) fn wait(&self, wait: Wait) -> bool {
         if self.ring.borrow().is_some() {
             return self.wait_for_completions(wait);
@@ -139,21 +138,23 @@ impl Reactor {
         for completion in done.drain(..) {
             let news = match &mut *self.ring.borrow_mut() {
                 Some(ring) => ring.complete(completion),
-                None => News::Nobody,
+                None => Recipient::Nobody,
             };
             match news {
-                News::Source { key, generation, ready } => self.dispatch(key, generation, ready),
-                News::Bell => rung = true,
-                News::Task(waker) => waker.wake(),
-                News::Nobody => {}
+                Recipient::Source { key, generation, ready } => {
+                    self.dispatch(key, generation, ready)
+                }
+                Recipient::Bell => rung = true,
+                Recipient::Task(waker) => waker.wake(),
+                Recipient::Nobody => {}
             }
         }
         self.done.replace(done);
         rung
     }
 
-    /// Sends messages in one call if there is a ring, as [`Completions::send_all`] says; false if
-    /// there is none.
+    /// Sends messages in one call if there is a ring, see [`Completions::send_all`]; returns
+    /// `false` without one.
     pub(super) fn send_all(
         &self,
         bytes: &mut Vec<u8>,
@@ -167,12 +168,12 @@ impl Reactor {
         ring.is_some()
     }
 
-    /// Does something with the ring, if there is one.
+    /// Runs `act` on the ring, if there is one.
     pub(super) fn with_ring<T>(&self, act: impl FnOnce(&mut Completions) -> T) -> Option<T> {
         self.ring.borrow_mut().as_deref_mut().map(act)
     }
 
-    /// Makes the kernel say more than its queue holds, if there is a ring.
+    /// Overflows the ring's completion queue, if there is a ring.
     #[cfg(test)]
     pub(super) fn overflow(&self) {
         if let Some(ring) = &mut *self.ring.borrow_mut() {
@@ -180,13 +181,13 @@ impl Reactor {
         }
     }
 
-    /// How many descriptors are watched.
+    /// The number of watched descriptors.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn live(&self) -> usize {
         self.sources.borrow().entries.len()
     }
 
-    /// Which of those that have had the key is there now.
+    /// The generation of the source that currently has the key.
     fn generation_of(&self, key: u32) -> Option<u32> {
         self.sources.borrow_mut().entries.get_mut(key).map(|entry| entry.generation)
     }
@@ -195,7 +196,7 @@ impl Reactor {
         let mut sources = self.sources.borrow_mut();
         let Some(entry) = sources.entries.get_mut(key) else { return };
         if entry.generation != generation {
-            // It was closed by a task that an earlier event of the same batch has woken.
+            // It was closed by a task that an earlier event of the same batch woke.
             return;
         }
         entry.ready |= ready;
@@ -214,7 +215,7 @@ impl Reactor {
             &mut Waiting::Parked { lot, key } if ready & READS != 0 => {
                 let mut lots = self.lots.borrow_mut();
                 let lot = &mut lots[lot as usize];
-                // Once is enough, which limits the queue.
+                // Once is enough, and limits the queue.
                 entry.waiting = NOBODY;
                 lot.woken.push(key);
                 let task = lot.task.take();

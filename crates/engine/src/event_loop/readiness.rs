@@ -1,43 +1,43 @@
-//! What a descriptor can be ready for, and what is asked of the kernel about it.
+//! The readiness of descriptors, and the ways to watch them.
 
 use rustix::event::epoll::EventFlags;
 
-/// Bits of what a descriptor is ready for.
+/// The readiness bits of a descriptor.
 pub(super) type Ready = u8;
 pub(super) const READ: Ready = 1;
 pub(super) const WRITE: Ready = 2;
-/// The peer will send no more. Stays, as it is true for good.
+/// The peer has closed its sending direction. Permanent.
 pub(super) const CLOSED: Ready = 4;
-/// The connection is broken, or closed in both directions. Stays, too.
+/// The connection is broken, or closed in both directions. Permanent.
 pub(super) const BROKEN: Ready = 8;
-/// The ring has received something, which comes before what is in the socket.
+/// The ring holds received data, which precedes that in the socket.
 pub(super) const HELD: Ready = 16;
 /// A read does not block.
 pub(super) const READS: Ready = READ | CLOSED | BROKEN;
 /// A write does not block.
 pub(super) const WRITES: Ready = WRITE | BROKEN;
 
-/// What is asked of the kernel about a descriptor.
+/// The kind of a watched descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Watch {
-    /// Both directions of a stream, which may be received from at once when something comes.
+    /// A stream in both directions, from which the ring may receive.
     Socket,
-    /// The same of a socket whose messages are apart; it is told only that there are some.
+    /// A datagram socket in both directions; only its readiness is reported.
     Datagrams,
-    /// A stream that is not connected yet: an error is for whoever connects, and until
-    /// [`Source::connected`] nothing is received.
+    /// A stream that is not connected: errors are for the connecting task, and nothing is received
+    /// before [`Source::connected`].
     Connecting,
-    /// A listener that other threads may watch as well: as long as there is something to accept,
-    /// one of them is woken.
+    /// A listener that other threads may watch as well: while there is a connection to accept, one
+    /// of them is woken.
     Listener,
 }
 
-/// Where what was heard is.
+/// The location of reported data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// In the socket.
     Readable,
-    /// In the loop, to be had with [`Source::take`] before anything is read.
+    /// In the loop, to be taken with [`Source::take`] before anything is read.
     Held,
 }
 

@@ -1,16 +1,16 @@
-//! A read of a file by the ring, in the hands of whoever waits for it.
+//! A file read by the ring, as its waiting task holds it.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
-use super::completion::{Completions, Done};
+use super::completion::{Completions, ReadResult};
 use super::here::with_here;
 
 /// A read by the ring of this thread's loop.
 #[derive(Debug)]
 pub(crate) struct RingRead {
-    /// None when what came of it has been taken.
+    /// `None` when the result has been taken.
     number: Option<u32>,
 }
 
@@ -20,11 +20,10 @@ impl RingRead {
         with_ring(|_| ()).is_some()
     }
 
-    /// Begins to read at most `count` bytes of a file, from offset `at` on, behind what `memory`
-    /// holds.
+    /// Starts to read at most `count` bytes at offset `at` of a file, appending to `memory`.
     ///
     /// # Errors
-    /// Both come back where the loop has no ring, or the kernel takes no more requests for now.
+    /// Both arguments, if the loop has no ring or the kernel takes no more requests for now.
     pub(crate) fn start(
         file: OwnedFd,
         memory: Vec<u8>,
@@ -42,8 +41,8 @@ impl RingRead {
         }
     }
 
-    /// The descriptor, and the memory with what was read, which can be less than was asked for.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
+    /// The descriptor, and the memory with the data, possibly less than requested.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ReadResult> {
         let taken = self.number.and_then(|number| with_ring(|ring| ring.take_read(number, cx)));
         match taken {
             Some(Poll::Pending) => Poll::Pending,

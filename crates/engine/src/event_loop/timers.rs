@@ -1,29 +1,29 @@
-//! The timers of a loop: a heap by time, whose entries know their place in it, so that what is not
-//! wanted any more goes at once.
+//! The timers of a loop: a heap by time whose entries know their position, so that a cancelled
+//! timer is removed at once.
 
 use std::cell::RefCell;
 use std::task::{Context, Poll, Waker};
 
 use crate::clock::{self, Instant};
 
-/// How long the kernel may wait.
+/// The timeout of a kernel wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Not at all.
+    /// Do not wait.
     No,
-    /// At most so long.
+    /// At most this many milliseconds.
     Millis(u32),
-    /// Until something happens.
+    /// Without a timeout.
     Forever,
 }
 
-/// The longest wait for a timer, in milliseconds; who waits longer waits again.
+/// The longest wait for a timer, in milliseconds; a longer one takes several waits.
 const LONGEST: u32 = 3_600_000;
 
 const NANOS: u64 = 1_000_000;
 
-/// How far the time of a turn may be behind at its end, in milliseconds; more than that is a delay
-/// anyhow. The exact time is read only when a timer is as near as that.
+/// The maximum lag of a turn's time at its end, in milliseconds; a larger one is a delay anyway.
+/// The exact time is read only if a timer is this near.
 const COARSE: u64 = 10;
 
 /// The timers of one loop.
@@ -32,35 +32,35 @@ pub(crate) struct Timers(RefCell<Heap>);
 
 #[derive(Default)]
 struct Heap {
-    /// What is to come: no entry is later than its two children, at twice its place and after.
+    /// A binary heap: no entry is later than its two children.
     due: Vec<Due>,
-    timers: Vec<Entry>,
+    timers: Vec<TimerSlot>,
     free: Vec<u32>,
 }
 
 #[derive(Clone, Copy)]
 struct Due {
-    /// The first millisecond of the monotonic clock in which it is not early.
+    /// The first millisecond of the monotonic clock at which it may fire.
     tick: u64,
     key: u32,
 }
 
-struct Entry {
-    /// Where it is in the heap; `NOWHERE` when it has fired.
+struct TimerSlot {
+    /// The position in the heap; `NOWHERE` when it has fired.
     place: u32,
     waker: Option<Waker>,
 }
 
 const NOWHERE: u32 = u32::MAX;
 
-/// Rounded up, so that no timer is early.
+/// Rounds up, so that no timer fires early.
 fn tick(at: Instant) -> u64 {
     at.nanos().div_ceil(NANOS)
 }
 
 impl Timers {
     /// Starts a timer that wakes the task at `at` or less than two milliseconds later. Returns its
-    /// key, which is to be given back with [`Timers::stop`].
+    /// key, to be released by [`Timers::stop`].
     pub(crate) fn start(&self, at: Instant, cx: &Context<'_>) -> u32 {
         let mut heap = self.0.borrow_mut();
         let key = heap.insert(cx.waker().clone());
@@ -68,7 +68,7 @@ impl Timers {
         key
     }
 
-    /// Sets a timer to another time, whether it has fired or not.
+    /// Sets a timer again, whether it has fired or not.
     pub(crate) fn set(&self, key: u32, at: Instant, cx: &Context<'_>) {
         let mut heap = self.0.borrow_mut();
         heap.remove(key);
@@ -76,7 +76,7 @@ impl Timers {
         heap.push(Due { tick: tick(at), key });
     }
 
-    /// Ready if the timer has fired; else it wakes the task.
+    /// Ready if the timer has fired; otherwise registers the task.
     pub(crate) fn poll(&self, key: u32, cx: &Context<'_>) -> Poll<()> {
         let mut heap = self.0.borrow_mut();
         let entry = &mut heap.timers[key as usize];
@@ -90,7 +90,7 @@ impl Timers {
         Poll::Pending
     }
 
-    /// Takes a timer back, whether it has fired or not.
+    /// Releases a timer, whether it has fired or not.
     pub(crate) fn stop(&self, key: u32) {
         let mut heap = self.0.borrow_mut();
         heap.remove(key);
@@ -100,7 +100,7 @@ impl Timers {
         drop(waker);
     }
 
-    /// How long it is until the first timer.
+    /// The time until the first timer.
     pub(super) fn next(&self) -> Wait {
         let heap = self.0.borrow();
         let Some(first) = heap.due.first() else { return Wait::Forever };
@@ -116,14 +116,14 @@ impl Timers {
         }
     }
 
-    /// How many there are, whether they are set or not.
+    /// The number of timers, set or not.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn live(&self) -> usize {
         let heap = self.0.borrow();
         heap.timers.len() - heap.free.len()
     }
 
-    /// Wakes whose time has come by the time of this turn.
+    /// Wakes the tasks of timers that are due at the time of this turn.
     pub(super) fn fire(&self) {
         let now = clock::now().millis();
         loop {
@@ -142,7 +142,7 @@ impl Timers {
 
 impl Heap {
     fn insert(&mut self, waker: Waker) -> u32 {
-        let entry = Entry { place: NOWHERE, waker: Some(waker) };
+        let entry = TimerSlot { place: NOWHERE, waker: Some(waker) };
         match self.free.pop() {
             Some(key) => {
                 self.timers[key as usize] = entry;
@@ -160,7 +160,7 @@ impl Heap {
         self.rise(self.due.len() - 1);
     }
 
-    /// Takes a timer out of the heap, if it is there.
+    /// Removes a timer from the heap, if it is there.
     fn remove(&mut self, key: u32) {
         let place = std::mem::replace(&mut self.timers[key as usize].place, NOWHERE) as usize;
         if place >= self.due.len() {
@@ -173,7 +173,7 @@ impl Heap {
         }
     }
 
-    /// Moves an entry up to where it belongs, unless it is there.
+    /// Moves an entry up to its position.
     fn rise(&mut self, mut place: usize) {
         let due = self.due[place];
         while place > 0 && due.tick < self.due[(place - 1) / 2].tick {
@@ -183,7 +183,7 @@ impl Heap {
         self.put(place, due);
     }
 
-    /// Moves an entry down to where it belongs, unless it is there.
+    /// Moves an entry down to its position.
     fn sink(&mut self, mut place: usize) {
         let due = self.due[place];
         loop {
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn the_heap_gives_back_in_order_what_was_not_removed() {
         let mut heap = Heap::default();
-        // A small sequence without order; some of it comes twice.
+        // A small unordered sequence with duplicates.
         let ticks: Vec<u64> = (0..500_u64).map(|n| n * 7919 % 251).collect();
         let keys: Vec<u32> = ticks
             .iter()

@@ -1,4 +1,4 @@
-//! Files that the kernel reads, by the ring.
+//! File reads by the ring.
 //!
 //! ```text
 //!   start ──▶ in progress ──▶ completed ──▶ the task is woken, and takes it
@@ -9,22 +9,22 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, Waker};
 
-use super::{Completions, FILE, News, data};
+use super::{Completions, FILE, Recipient, data};
 use crate::chunked::Chunked;
 
-/// What came of a read: its descriptor, and the memory with what was read.
-pub(in crate::event_loop) type Done = (Option<OwnedFd>, io::Result<Vec<u8>>);
+/// The result of a read: its descriptor, and the memory with the data.
+pub(in crate::event_loop) type ReadResult = (Option<OwnedFd>, io::Result<Vec<u8>>);
 
-/// Reads that are under way or have completed, by their numbers.
+/// Reads in progress or completed, by number.
 #[derive(Default)]
-pub(super) struct Reads(Chunked<State>);
+pub(super) struct Reads(Chunked<ReadState>);
 
-enum State {
-    /// Somebody waits, once a task has asked.
+enum ReadState {
+    /// In progress; with the waker of the waiting task, if it has been polled.
     UnderWay(Option<Waker>),
-    /// Nobody waits any more.
+    /// In progress, with its handle dropped.
     Dropped,
-    Done(Done),
+    Done(ReadResult),
 }
 
 impl Completions {
@@ -35,7 +35,7 @@ impl Completions {
         at: u64,
         count: usize,
     ) -> Result<u32, (OwnedFd, Vec<u8>)> {
-        let number = self.reads.0.insert(State::UnderWay(None));
+        let number = self.reads.0.insert(ReadState::UnderWay(None));
         let asked = data(number, 0, FILE);
         if !self.ring.read_file(number, file, memory, (at, count), asked)
             && let Some((file, Ok(memory))) = self.ring.file_read(number, 0)
@@ -46,30 +46,36 @@ impl Completions {
         Ok(number)
     }
 
-    /// A read has completed.
-    pub(super) fn file_read(&mut self, number: u32, result: i32) -> News {
-        let Some((file, read)) = self.ring.file_read(number, result) else { return News::Nobody };
+    /// Handles the completion of a read.
+    pub(super) fn file_read(&mut self, number: u32, result: i32) -> Recipient {
+        let Some((file, read)) = self.ring.file_read(number, result) else {
+            return Recipient::Nobody;
+        };
         let read = if result == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { read };
-        let Some(state) = self.reads.0.get_mut(number) else { return News::Nobody };
-        match std::mem::replace(state, State::Done((Some(file), read))) {
-            State::UnderWay(Some(waker)) => News::Task(waker),
-            State::UnderWay(None) | State::Done(_) => News::Nobody,
-            State::Dropped => {
+        let Some(state) = self.reads.0.get_mut(number) else { return Recipient::Nobody };
+        match std::mem::replace(state, ReadState::Done((Some(file), read))) {
+            ReadState::UnderWay(Some(waker)) => Recipient::Task(waker),
+            ReadState::UnderWay(None) | ReadState::Done(_) => Recipient::Nobody,
+            ReadState::Dropped => {
                 drop(self.reads.0.remove(number));
-                News::Nobody
+                Recipient::Nobody
             }
         }
     }
 
-    pub(in crate::event_loop) fn take_read(&mut self, number: u32, cx: &Context<'_>) -> Poll<Done> {
+    pub(in crate::event_loop) fn take_read(
+        &mut self,
+        number: u32,
+        cx: &Context<'_>,
+    ) -> Poll<ReadResult> {
         match self.reads.0.get_mut(number) {
-            Some(State::UnderWay(waker)) => {
+            Some(ReadState::UnderWay(waker)) => {
                 *waker = Some(cx.waker().clone());
                 Poll::Pending
             }
             _ => Poll::Ready(match self.reads.0.remove(number) {
-                Some(State::Done(done)) => done,
-                // It went with the loop that it was begun on.
+                Some(ReadState::Done(done)) => done,
+                // The read was lost with the loop that it was started on.
                 _ => (None, Err(io::ErrorKind::NotConnected.into())),
             }),
         }
@@ -77,7 +83,7 @@ impl Completions {
 
     pub(in crate::event_loop) fn drop_read(&mut self, number: u32) {
         match self.reads.0.get_mut(number) {
-            Some(state @ State::UnderWay(_)) => *state = State::Dropped,
+            Some(state @ ReadState::UnderWay(_)) => *state = ReadState::Dropped,
             Some(_) => drop(self.reads.0.remove(number)),
             None => {}
         }

@@ -1,4 +1,4 @@
-//! Lots of parked connections, as far as the reactor knows them: who has something to say.
+//! The reactor's view of lots: the parked connections that have events.
 
 use std::marker::PhantomData;
 use std::task::{Context, Poll};
@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 use super::{LotState, remember};
 use crate::event_loop::here::{here, with_here};
 
-/// The reactor's side of a lot of parked connections.
+/// The reactor's handle of a lot of parked connections.
 #[derive(Debug)]
 pub(crate) struct LotId(pub(super) u32, PhantomData<*const ()>);
 
 impl LotId {
-    /// A new one, nothing in it.
+    /// A new, empty lot.
     pub(crate) fn new() -> Self {
         let mut lots = here().reactor.lots.borrow_mut();
         let free = lots.iter().position(|lot| !lot.used);
@@ -23,8 +23,8 @@ impl LotId {
         Self(place as u32, PhantomData)
     }
 
-    /// Takes the keys of at most `most` connections that have something to say, oldest news
-    /// first. Ready if there are any. A key can be that of a connection that has left since.
+    /// Takes the keys of at most `most` connections with events, oldest first. Ready if there are
+    /// any. A key may belong to a connection that has left since.
     pub(crate) fn poll_woken(
         &self,
         cx: &mut Context<'_>,

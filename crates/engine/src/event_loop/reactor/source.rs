@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use rustix::event::epoll::{EventData, EventFlags};
 use rustix::io::Errno;
 
-use super::{Entry, NOBODY, Waiting, lot::LotId, remember};
+use super::{NOBODY, SourceSlot, Waiting, lot::LotId, remember};
 use crate::event_loop::completion::{self, Completions, Left};
 use crate::event_loop::here::{here, with_here};
 use crate::event_loop::readiness::{HELD, Heard, READ, READS, WRITE, WRITES, Watch};
@@ -35,7 +35,7 @@ impl Source {
         let by_ring = reactor.ring.borrow().is_some();
         // A read that is tried nevertheless finds out.
         let ready = if by_ring && watch == Watch::Connecting { READ } else { 0 };
-        let slot = sources.entries.insert(Entry { generation, ready, waiting: NOBODY });
+        let slot = sources.entries.insert(SourceSlot { generation, ready, waiting: NOBODY });
         drop(sources);
         // From here on, the drop releases the slot if something fails.
         let source = Self { slot: NonZeroU32::MIN.saturating_add(slot), not_send: PhantomData };
@@ -83,7 +83,7 @@ impl Source {
         SourceId { slot: self.slot, generation: self.with(|entry| entry.generation) }
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Entry) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut SourceSlot) -> T) -> T {
         let mut sources = here().reactor.sources.borrow_mut();
         act(sources.entries.get_mut(self.key()).expect("a source has its entry"))
     }
