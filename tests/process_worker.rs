@@ -307,8 +307,8 @@ fn a_worker_that_replaces_another_writes_to_the_files_in_force() {
     server.wait_lines("second.log", 1);
 }
 
-/// Runs a server through configurations of `listen` while clients connect to 127.0.0.1 all the
-/// time, none of which may fail.
+/// Reloads a server with several configurations of `listen` while clients connect to 127.0.0.1,
+/// none of which may fail.
 fn serves_through(listens: &[&str], address: &str) {
     let conf =
         |listen: &str, number: usize| format!("server {{ listen {listen}; return 200 {number}; }}");

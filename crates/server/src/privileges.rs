@@ -10,7 +10,7 @@ use weir_sys::{process, user};
 use crate::console::Console;
 use crate::modules::core::{Process, User};
 
-/// The exit code that tells the master not to start another worker.
+/// The exit code that tells the master not to start a successor.
 const FATAL: i32 = 2;
 
 /// Turns the calling process, freshly forked, into a worker. Exits if that fails.

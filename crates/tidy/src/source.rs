@@ -81,7 +81,7 @@ impl Source {
     }
 }
 
-/// Files that only tests compile.
+/// Files that are compiled for tests only.
 pub(crate) fn is_test_file(path: &str) -> bool {
     path.contains("/tests/") || path.ends_with("/tests.rs")
 }

@@ -100,8 +100,7 @@ impl Side {
         }
     }
 
-    /// A Weir that writes down what it does: one process, which may write where it likes. It waits
-    /// as `events` says.
+    /// An instrumented Weir: one process, which may write anywhere. `events` sets its event method.
     pub(super) fn in_training(weir: PathBuf, events: &'static str) -> Self {
         let kind = Kind::Nginx("daemon off; master_process off;", events);
         Self { name: "Weir", kind, binary: Ok(weir), version: String::new() }

@@ -57,7 +57,7 @@ pub(super) enum Load {
     Handshakes { resumed: bool },
     /// So many hundredths of the requests that nginx can serve, at even intervals.
     Paced { percent: u32 },
-    /// Connections that are opened, used once and left alone.
+    /// Connections that are opened, used once and left idle.
     Idle { connections: usize },
     /// A client with a request now and then while the configuration is reloaded.
     Reloads,
