@@ -22,10 +22,10 @@ impl Request {
     #[inline]
     pub(crate) fn aio(&mut self) -> Result<Aio, UnknownPool> {
         match &self.location.usual.files.aio {
-            files::Aio::Off => Ok(Aio::Off),
-            files::Aio::On(pool) => Ok(pool.pool().cloned().map_or(Aio::Off, Aio::On)),
-            files::Aio::Threads(pool) => Ok(threads(pool)),
-            files::Aio::Computed(name) => {
+            files::AioSetting::Off => Ok(Aio::Off),
+            files::AioSetting::On(pool) => Ok(pool.pool().cloned().map_or(Aio::Off, Aio::On)),
+            files::AioSetting::Threads(pool) => Ok(threads(pool)),
+            files::AioSetting::Computed(name) => {
                 let name = name.clone();
                 self.named_pool(&name)
             }

@@ -8,7 +8,7 @@ use crate::head::Head;
 
 /// The detected browser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Browser {
+pub struct UserAgent {
     /// Internet Explorer.
     pub msie: bool,
     /// Internet Explorer up to version 6, except with the second service pack of Windows XP.
@@ -19,7 +19,7 @@ pub struct Browser {
     pub safari: bool,
 }
 
-impl Browser {
+impl UserAgent {
     /// Parses the `User-Agent` of a request.
     pub fn of(head: &Head) -> Self {
         head.get(Known::UserAgent).map(Self::parse).unwrap_or_default()
@@ -56,18 +56,18 @@ mod tests {
 
     #[test]
     fn agents() {
-        let parse = |text: &str| Browser::parse(text.as_bytes());
+        let parse = |text: &str| UserAgent::parse(text.as_bytes());
         let old = parse("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1)");
         assert!(old.msie && old.msie6);
         let patched = parse("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1)");
         assert!(patched.msie && !patched.msie6);
-        assert_eq!(parse("Mozilla/4.0 (compatible; MSIE 6.0) Opera 7.0"), Browser::default());
-        assert_eq!(parse("MSIE 6."), Browser::default());
+        assert_eq!(parse("Mozilla/4.0 (compatible; MSIE 6.0) Opera 7.0"), UserAgent::default());
+        assert_eq!(parse("MSIE 6."), UserAgent::default());
         assert!(parse("MSIE foo").msie);
         assert!(
             parse("Mozilla/5.0 (X11) AppleWebKit (KHTML, like Gecko) Chrome/1 Safari/1").chrome
         );
         assert!(parse("Mozilla/5.0 (Mac OS X) AppleWebKit (KHTML, like Gecko) Safari/1").safari);
-        assert_eq!(parse("Gecko/1 Chrome/1"), Browser::default());
+        assert_eq!(parse("Gecko/1 Chrome/1"), UserAgent::default());
     }
 }

@@ -4,7 +4,7 @@
 use weir_wire::h1::Method;
 use weir_wire::header::Known;
 
-use crate::browser::Browser;
+use crate::browser::UserAgent;
 use crate::core::{ERRORS, ErrorPage, ErrorTarget};
 use crate::module::Verdict;
 use crate::piece::Piece;
@@ -156,7 +156,7 @@ async fn built_in(request: &mut Request, status: u16) -> Verdict {
 /// The refreshing page for Internet Explorer in place of a redirect, with `msie_refresh`.
 fn refresh(request: &mut Request, status: u16) -> Option<Vec<u8>> {
     let wanted = matches!(status, 301 | 302) && request.get(&ERRORS).msie_refresh;
-    if !wanted || !Browser::of(&request.head).msie {
+    if !wanted || !UserAgent::of(&request.head).msie {
         return None;
     }
     let location = request.response.location.take()?;

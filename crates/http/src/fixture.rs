@@ -11,7 +11,7 @@ use weir_upstream::Registry;
 
 use crate::request::connection_info::ConnectionInfo;
 use crate::snapshot::Snapshot;
-use crate::snapshot::plan::Plan;
+use crate::snapshot::plan::SnapshotPlan;
 
 /// The name of the listener of [`server`].
 pub(crate) const LISTENER: &str = "0.0.0.0:80";
@@ -29,7 +29,7 @@ pub(crate) fn assembly(http: &str) -> Assembly {
 /// One thread's snapshot of a valid configuration.
 pub(crate) fn snapshot(http: &str, registry: &Registry) -> Rc<Snapshot> {
     let (mut assembly, env) = read(&format!("access_log off; {http}"));
-    let plan = Plan::build(&mut assembly, &env, "/srv".into());
+    let plan = SnapshotPlan::build(&mut assembly, &env, "/srv".into());
     assert!(assembly.ok(), "{:?}", assembly.diagnostics);
     let configuration = plan.expect("it is valid").configuration(&[], registry);
     Snapshot::new(Arc::new(configuration), Arc::new(()))

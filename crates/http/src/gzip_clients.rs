@@ -3,7 +3,7 @@
 use weir_wire::h1::Version;
 use weir_wire::header::{Known, has_item};
 
-use crate::browser::Browser;
+use crate::browser::UserAgent;
 use crate::core::GZIP;
 use crate::core::gzip::{GzipProxied, GzipVersion};
 use crate::request::{Request, State};
@@ -38,7 +38,7 @@ fn is_taken(request: &Request) -> bool {
         GzipVersion::V10 => Version::HTTP_10,
         GzipVersion::V11 => Version::HTTP_11,
     };
-    if settings.disabled_msie6 && Browser::of(head).msie6 || head.version < lowest {
+    if settings.disabled_msie6 && UserAgent::of(head).msie6 || head.version < lowest {
         return false;
     }
     if head.get(Known::Via).is_some() && !is_for_proxies(request, settings.proxied) {

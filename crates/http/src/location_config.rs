@@ -1,7 +1,7 @@
 //! The settings that a request takes over from a location when it enters it (nginx:
 //! `ngx_http_update_location_config`).
 
-use crate::browser::Browser;
+use crate::browser::UserAgent;
 use crate::client::{Rate, Sending};
 use crate::core::connection::KeepaliveDisable;
 use crate::request::Request;
@@ -43,7 +43,7 @@ impl Request {
         if !msie6 && !safari {
             return false;
         }
-        let browser = Browser::of(&self.head);
+        let browser = UserAgent::of(&self.head);
         msie6 && browser.msie6 || safari && browser.safari
     }
 

@@ -61,14 +61,14 @@ pub enum Verdict {
     /// Respond with this status, through `error_page` where it applies.
     Status(u16),
     /// The URI or the location has changed; continue at this point.
-    Restart(Entry),
+    Restart(EntryPoint),
     /// Close the connection without sending another byte.
     Abort,
 }
 
 /// The point where a redirected request continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum EntryPoint {
     /// An internal redirect: the server's rewrite directives run again.
     ServerRewrite,
     /// A rewritten URI: the location is chosen again.

@@ -15,7 +15,7 @@ use weir_wire::header::Known;
 
 use crate::core::{ACCESS, ERRORS, Satisfy};
 use crate::error_page;
-use crate::module::{Entry, Handler, Pending, Phase, Verdict};
+use crate::module::{EntryPoint, Handler, Pending, Phase, Verdict};
 use crate::pass;
 use crate::pause::Gone;
 use crate::request::Request;
@@ -31,7 +31,7 @@ pub async fn run(request: &mut Request) {
         verdict = walk(request, Phase::PostRead).await;
     }
     if verdict == Verdict::Next {
-        verdict = process(request, Entry::ServerRewrite).await;
+        verdict = process(request, EntryPoint::ServerRewrite).await;
     }
     finalize(request, verdict).await;
     if request.location.usual.post_action {
@@ -66,7 +66,7 @@ async fn post_action(request: &mut Request) {
 }
 
 /// Processes a request from `entry` on, for subrequests, which skip the first phase.
-pub async fn run_from(request: &mut Request, entry: Entry) {
+pub async fn run_from(request: &mut Request, entry: EntryPoint) {
     let verdict = process(request, entry).await;
     finalize(request, verdict).await;
 }
@@ -111,7 +111,7 @@ fn abort(request: &mut Request) {
 }
 
 /// Runs the phases from `entry` until the request is decided.
-pub(crate) async fn process(request: &mut Request, entry: Entry) -> Verdict {
+pub(crate) async fn process(request: &mut Request, entry: EntryPoint) -> Verdict {
     let mut entry = entry;
     loop {
         match pass(request, entry).await {
@@ -122,19 +122,19 @@ pub(crate) async fn process(request: &mut Request, entry: Entry) -> Verdict {
 }
 
 /// One pass through the phases from `entry` on.
-async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
-    if entry == Entry::ServerRewrite {
+async fn pass(request: &mut Request, mut entry: EntryPoint) -> Verdict {
+    if entry == EntryPoint::ServerRewrite {
         request.location = Held::map(&request.server, |server| &server.location);
         if request.has_handlers(Phase::ServerRewrite) {
             match walk(request, Phase::ServerRewrite).await {
-                Verdict::Next | Verdict::Granted | Verdict::Restart(Entry::FindLocation) => {}
+                Verdict::Next | Verdict::Granted | Verdict::Restart(EntryPoint::FindLocation) => {}
                 verdict => return verdict,
             }
         }
-        entry = Entry::FindLocation;
+        entry = EntryPoint::FindLocation;
     }
     loop {
-        if entry == Entry::FindLocation
+        if entry == EntryPoint::FindLocation
             && let Some(verdict) = find_location(request)
         {
             return verdict;
@@ -144,12 +144,12 @@ async fn pass(request: &mut Request, mut entry: Entry) -> Verdict {
         }
         match walk(request, Phase::Rewrite).await {
             Verdict::Next | Verdict::Granted => break,
-            Verdict::Restart(Entry::FindLocation) => {
+            Verdict::Restart(EntryPoint::FindLocation) => {
                 let uri = weir_wire::shown(&request.uri).into_owned();
                 if request.is_cycle("processing", &uri) {
                     return Verdict::Status(500);
                 }
-                entry = Entry::FindLocation;
+                entry = EntryPoint::FindLocation;
             }
             verdict => return verdict,
         }
@@ -341,7 +341,7 @@ impl Request {
         self.location_valid = true;
         self.internal = true;
         self.clear_states();
-        Verdict::Restart(Entry::ServerRewrite)
+        Verdict::Restart(EntryPoint::ServerRewrite)
     }
 
     /// Continues in the location `@name` with the same URI (nginx: `ngx_http_named_location`).
@@ -362,7 +362,7 @@ impl Request {
                 self.enter(location);
                 self.internal = true;
                 self.clear_states();
-                Verdict::Restart(Entry::Rewrite)
+                Verdict::Restart(EntryPoint::Rewrite)
             }
             None => {
                 self.log(Level::Error, &format!("could not find named location \"{text}\""));
@@ -423,6 +423,6 @@ pub async fn log(request: &mut Request) {
 }
 
 /// Boxes a walk, for recursion through subrequests.
-pub fn boxed(request: &mut Request, entry: Entry) -> Pending<'_, ()> {
+pub fn boxed(request: &mut Request, entry: EntryPoint) -> Pending<'_, ()> {
     Box::pin(run_from(request, entry))
 }

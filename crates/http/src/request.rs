@@ -28,7 +28,7 @@ mod state;
 
 use connection_info::ConnectionInfo;
 pub use state::State;
-use state::{Common, Kept};
+use state::{Common, ModuleState};
 
 /// The origin of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,7 +124,7 @@ pub struct Request {
     pub(crate) logging: bool,
     /// Whether the connection has switched protocols (101).
     pub upgraded: bool,
-    states: Vec<Option<Kept>>,
+    states: Vec<Option<ModuleState>>,
     /// The module state shared by a main request and its subrequests, created when first needed.
     common: Option<Common>,
     /// The state shared by a client's request and all its subrequests, created with the first.

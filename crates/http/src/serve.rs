@@ -27,12 +27,12 @@ pub use stream::Ask;
 use open::Opened;
 
 /// The protocol of a connection.
-enum Protocol {
+enum ClientProtocol {
     /// HTTP/1.1 and earlier.
     H1,
 }
 
-impl Protocol {
+impl ClientProtocol {
     /// The protocol of an opened connection: the one that the handshake has agreed on, if any.
     fn of(_opened: &Opened) -> Self {
         Self::H1

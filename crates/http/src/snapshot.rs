@@ -1,10 +1,10 @@
 //! The configuration as requests see it.
 //!
-//! A [`Plan`](plan::Plan) is the result of an assembly. The [`Configuration`] is built from it
-//! once, off the loops, and shared by all threads. Each thread has a [`Snapshot`], which is one
-//! pointer to it: a request holds parts of it by counting that snapshot ([`Held`]), which costs no
-//! atomic operation, and another configuration comes into force when the pointer to the snapshot is
-//! replaced.
+//! A [`SnapshotPlan`](plan::SnapshotPlan) is the result of an assembly. The [`Configuration`] is
+//! built from it once, off the loops, and shared by all threads. Each thread has a [`Snapshot`],
+//! which is one pointer to it: a request holds parts of it by counting that snapshot ([`Held`]),
+//! which costs no atomic operation, and another configuration comes into force when the pointer to
+//! the snapshot is replaced.
 
 use std::any::Any;
 use std::cell::Cell;

@@ -11,7 +11,7 @@ use weir_wire::h1::Method;
 
 use crate::client::{Client, Sign, Sink};
 use crate::core::ERRORS;
-use crate::module::Entry;
+use crate::module::EntryPoint;
 use crate::phase;
 use crate::request::{Origin, Request};
 use crate::response::Sent;
@@ -68,7 +68,7 @@ impl Request {
         child.client.deserted = Some(Rc::clone(&gone));
         std::mem::swap(&mut child.values, &mut self.values);
         {
-            let mut run = phase::boxed(&mut child, Entry::ServerRewrite);
+            let mut run = phase::boxed(&mut child, EntryPoint::ServerRewrite);
             let mut watching = true;
             poll_fn(|cx| {
                 if run.as_mut().poll(cx).is_ready() {
@@ -98,7 +98,7 @@ impl Request {
         let running = Running::new();
         weir_engine::event_loop::spawn(async move {
             let _running = running;
-            phase::run_from(&mut self, Entry::ServerRewrite).await;
+            phase::run_from(&mut self, EntryPoint::ServerRewrite).await;
             if self.get(&ERRORS).log_subrequest {
                 phase::log(&mut self).await;
             }

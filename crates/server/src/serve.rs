@@ -40,7 +40,7 @@ pub(crate) fn needs_raw_sockets(assembly: &Assembly) -> bool {
 }
 
 /// The plan of a valid configuration.
-pub(crate) struct Plan(weir_http::snapshot::plan::Plan);
+pub(crate) struct Plan(weir_http::snapshot::plan::SnapshotPlan);
 
 impl Plan {
     /// Completes an assembly. Faults are added to its diagnostics and yield no plan.
@@ -49,7 +49,7 @@ impl Plan {
         env: &dyn Environment,
         prefix: PathBuf,
     ) -> Option<Self> {
-        weir_http::snapshot::plan::Plan::build(assembly, env, prefix).map(Self)
+        weir_http::snapshot::plan::SnapshotPlan::build(assembly, env, prefix).map(Self)
     }
 
     /// Builds the configuration that all threads share; the cost grows with its size. `files` are

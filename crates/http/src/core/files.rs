@@ -34,7 +34,7 @@ directives! {
         /// Where reads that miss the page cache run: on the event loop (`off`), in the kernel
         /// (`on`: io_uring, or the pool `default` without it) or in a thread pool. Off the loop,
         /// other connections do not wait for the disk.
-        "aio" => aio: Aio = Aio::Off,
+        "aio" => aio: AioSetting = AioSetting::Off,
         /// Applies `aio` to writes of temporary files, too.
         "aio_write" => aio_write: bool = false,
         /// Enables the kernel's read-ahead, unless 0. The kernel chooses the distance.
@@ -55,7 +55,7 @@ directives! {
 
 /// Where reads that miss the page cache run.
 #[derive(Clone, Debug)]
-pub enum Aio {
+pub enum AioSetting {
     /// On the loop, which waits for the disk.
     Off,
     /// In the kernel, or in this pool if the loop has no ring.
@@ -66,14 +66,14 @@ pub enum Aio {
     Computed(Template),
 }
 
-impl Aio {
+impl AioSetting {
     /// Whether the loop waits for the disk.
     pub(crate) fn is_off(&self) -> bool {
         matches!(self, Self::Off)
     }
 }
 
-impl Value for Aio {
+impl Value for AioSetting {
     const SYNTAX: &'static str = "on | off | threads[=pool]";
     const ARITY: Arity = Arity::ONE;
 

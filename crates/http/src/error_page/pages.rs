@@ -3,7 +3,7 @@
 use weir_wire::h1::Version;
 use weir_wire::uri;
 
-use crate::browser::Browser;
+use crate::browser::UserAgent;
 use crate::client::reason;
 use crate::core::{ERRORS, REDIRECT, ServerTokens};
 use crate::request::Request;
@@ -75,7 +75,7 @@ fn is_padded(request: &Request) -> bool {
     if !request.get(&ERRORS).msie_padding || request.head.version < Version::HTTP_10 {
         return false;
     }
-    let browser = Browser::of(&request.head);
+    let browser = UserAgent::of(&request.head);
     browser.msie || browser.chrome
 }
 

@@ -45,13 +45,13 @@ directives! {
 /// The request's counted connections and result, kept until it ends.
 #[derive(Default)]
 struct Standing {
-    outcome: Option<Outcome>,
+    outcome: Option<LimitConnStatus>,
     held: Vec<Held>,
 }
 
 /// The value of `$limit_conn_status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum LimitConnStatus {
     Passed,
     Rejected,
     RejectedDryRun,
@@ -75,7 +75,7 @@ fn handle(request: &mut Request) -> Verdict {
         match limit.take(request) {
             None => {}
             Some(Ok(held)) => request.with_main(&COUNTED, |standing| {
-                standing.outcome = Some(Outcome::Passed);
+                standing.outcome = Some(LimitConnStatus::Passed);
                 standing.held.push(held);
             }),
             Some(Err(refusal)) => return refuse(request, own, limit, &refusal),
@@ -90,7 +90,8 @@ fn refuse(request: &mut Request, own: &LimitConn, limit: &Limit, refusal: &Refus
         let message = format!("limiting connections{dry} by zone \"{}\"", limit.zone.name);
         request.log(own.log_level.level(), &message);
     }
-    let outcome = if own.dry_run { Outcome::RejectedDryRun } else { Outcome::Rejected };
+    let outcome =
+        if own.dry_run { LimitConnStatus::RejectedDryRun } else { LimitConnStatus::Rejected };
     request.with_main(&COUNTED, |standing| {
         *standing = Standing { outcome: Some(outcome), held: Vec::new() };
     });
@@ -101,9 +102,9 @@ fn status_variable(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let outcome = request.with_main(&COUNTED, |standing| standing.outcome);
     let Some(outcome) = outcome else { return false };
     out.extend_from_slice(match outcome {
-        Outcome::Passed => b"PASSED",
-        Outcome::Rejected => b"REJECTED",
-        Outcome::RejectedDryRun => b"REJECTED_DRY_RUN",
+        LimitConnStatus::Passed => b"PASSED",
+        LimitConnStatus::Rejected => b"REJECTED",
+        LimitConnStatus::RejectedDryRun => b"REJECTED_DRY_RUN",
     });
     true
 }

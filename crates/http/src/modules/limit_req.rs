@@ -34,7 +34,7 @@ pub(crate) const MODULE: Module = Module {
 
 static LIMIT_REQ: Slot<LimitReq> = Slot::new();
 static ZONES: Live<Requests> = Live::empty();
-static OUTCOME: State<Option<Outcome>> = State::new(|| None);
+static OUTCOME: State<Option<LimitReqStatus>> = State::new(|| None);
 
 directives! {
     /// Limits on the request rate.
@@ -83,7 +83,7 @@ struct Limit {
 
 /// The value of `$limit_req_status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum LimitReqStatus {
     Passed,
     Delayed,
     Rejected,
@@ -163,8 +163,8 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         let outcome = tell(request, own, &decision);
         request.with_main(&OUTCOME, |place| *place = Some(outcome));
         match (outcome, decision) {
-            (Outcome::Rejected, _) => Verdict::Status(own.status.0),
-            (Outcome::Delayed, Decision::Pass { delay, .. }) => {
+            (LimitReqStatus::Rejected, _) => Verdict::Status(own.status.0),
+            (LimitReqStatus::Delayed, Decision::Pass { delay, .. }) => {
                 match request.pause(Duration::from_millis(delay)).await {
                     Ok(()) => Verdict::Next,
                     Err(crate::pause::Gone) => Verdict::Abort,
@@ -186,16 +186,20 @@ enum Decision<'l> {
 }
 
 /// Logs a decision in nginx's words.
-fn tell(request: &Request, own: &LimitReq, decision: &Decision<'_>) -> Outcome {
+fn tell(request: &Request, own: &LimitReq, decision: &Decision<'_>) -> LimitReqStatus {
     let dry = if own.dry_run { ", dry run" } else { "" };
     let shown = |excess: u64| format!("{}.{:03}", excess / 1000, excess % 1000);
     match decision {
-        Decision::Pass { delay: 0, .. } => return Outcome::Passed,
+        Decision::Pass { delay: 0, .. } => return LimitReqStatus::Passed,
         Decision::Pass { excess, by, .. } => {
             let (excess, zone) = (shown(*excess), &by.zone.name);
             let message = format!("delaying request{dry}, excess: {excess}, by zone \"{zone}\"");
             request.log(own.log_level.one_less(), &message);
-            return if own.dry_run { Outcome::DelayedDryRun } else { Outcome::Delayed };
+            return if own.dry_run {
+                LimitReqStatus::DelayedDryRun
+            } else {
+                LimitReqStatus::Delayed
+            };
         }
         Decision::Refuse { excess, by } => {
             let (excess, zone) = (shown(*excess), &by.zone.name);
@@ -204,7 +208,7 @@ fn tell(request: &Request, own: &LimitReq, decision: &Decision<'_>) -> Outcome {
         }
         Decision::Full => {}
     }
-    if own.dry_run { Outcome::RejectedDryRun } else { Outcome::Rejected }
+    if own.dry_run { LimitReqStatus::RejectedDryRun } else { LimitReqStatus::Rejected }
 }
 
 /// A limit that admits the request. Its bucket is charged when all limits admit it.
@@ -286,11 +290,11 @@ impl Limit {
 fn status_variable(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let Some(outcome) = request.with_main(&OUTCOME, |outcome| *outcome) else { return false };
     out.extend_from_slice(match outcome {
-        Outcome::Passed => b"PASSED",
-        Outcome::Delayed => b"DELAYED",
-        Outcome::Rejected => b"REJECTED",
-        Outcome::DelayedDryRun => b"DELAYED_DRY_RUN",
-        Outcome::RejectedDryRun => b"REJECTED_DRY_RUN",
+        LimitReqStatus::Passed => b"PASSED",
+        LimitReqStatus::Delayed => b"DELAYED",
+        LimitReqStatus::Rejected => b"REJECTED",
+        LimitReqStatus::DelayedDryRun => b"DELAYED_DRY_RUN",
+        LimitReqStatus::RejectedDryRun => b"REJECTED_DRY_RUN",
     });
     true
 }

@@ -42,7 +42,7 @@ directives! {
         /// Trusts proxies with this address or in this network.
         "set_real_ip_from" [1]: "address | CIDR | unix: | name" => add_from,
         /// The source of the client's address.
-        "real_ip_header" => header: Source = Source::RealIp,
+        "real_ip_header" => header: AddressSource = AddressSource::RealIp,
         /// Searches a list of addresses backwards for the first one that is not trusted.
         "real_ip_recursive" => recursive: bool,
         field from: Inherit<Option<Arc<Trusted>>>,
@@ -51,7 +51,7 @@ directives! {
 
 /// The source of the client's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Source {
+enum AddressSource {
     /// `X-Real-IP`.
     RealIp,
     /// All lines of `X-Forwarded-For`.
@@ -62,7 +62,7 @@ enum Source {
     Field(Arc<[u8]>),
 }
 
-impl Value for Source {
+impl Value for AddressSource {
     const SYNTAX: &'static str = "field | X-Real-IP | X-Forwarded-For | proxy_protocol";
     const ARITY: weir_conf::Arity = weir_conf::Arity::ONE;
 
@@ -103,9 +103,9 @@ fn handle(request: &mut Request) -> Verdict {
 fn told(request: &Request, own: &RealIp, from: &Trusted) -> Option<SocketAddr> {
     let (peer, head) = (&request.remote, &request.head);
     match &own.header {
-        Source::RealIp => from.forwarded(peer, head.get(Known::XRealIp), own.recursive),
-        Source::Field(name) => from.forwarded(peer, head.get_name(name), own.recursive),
-        Source::ForwardedFor => {
+        AddressSource::RealIp => from.forwarded(peer, head.get(Known::XRealIp), own.recursive),
+        AddressSource::Field(name) => from.forwarded(peer, head.get_name(name), own.recursive),
+        AddressSource::ForwardedFor => {
             let lines: Vec<&[u8]> = head
                 .iter()
                 .filter(|(name, ..)| name.eq_ignore_ascii_case(b"x-forwarded-for"))
@@ -113,7 +113,7 @@ fn told(request: &Request, own: &RealIp, from: &Trusted) -> Option<SocketAddr> {
                 .collect();
             from.forwarded(peer, lines.into_iter().rev(), own.recursive)
         }
-        Source::ProxyProtocol => {
+        AddressSource::ProxyProtocol => {
             from.proxied(peer, request.info.proxy_protocol.as_ref()?, own.recursive)
         }
     }

@@ -16,7 +16,7 @@ directives! {
     pub(super) struct Http2 in [http, server] {
         "http2" => on: bool = false,
         "http2_recv_buffer_size" in [http] => recv_buffer_size: RecvBuffer,
-        "http2_pool_size" => pool_size: PoolSize,
+        "http2_pool_size" => pool_size: Http2PoolSize,
         "http2_max_concurrent_streams" => max_concurrent_streams: u64 = 128,
         "http2_max_concurrent_pushes" => max_concurrent_pushes: Many<Obsolete>,
         "http2_max_requests" => max_requests: Many<Obsolete>,
@@ -95,9 +95,9 @@ impl Value for RecvBuffer {
 
 /// `http2_pool_size`.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct PoolSize;
+pub(super) struct Http2PoolSize;
 
-impl Value for PoolSize {
+impl Value for Http2PoolSize {
     const SYNTAX: &'static str = "size";
     const ARITY: Arity = Arity::ONE;
 

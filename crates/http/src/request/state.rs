@@ -23,7 +23,7 @@ pub struct State<T> {
 type HandDown = fn(&dyn Any) -> Box<dyn Any>;
 
 /// A module's state, with its treatment by internal redirects and subrequests.
-pub(crate) struct Kept {
+pub(crate) struct ModuleState {
     value: Box<dyn Any>,
     kept: bool,
     hand_down: Option<HandDown>,
@@ -77,7 +77,7 @@ impl Request {
             self.states.resize_with(index + 1, || None);
         }
         self.states[index]
-            .get_or_insert_with(|| Kept {
+            .get_or_insert_with(|| ModuleState {
                 value: Box::new((place.make)()),
                 kept: place.kept,
                 hand_down: place.hand_down,
@@ -94,10 +94,10 @@ impl Request {
 
     /// Copies the states that are handed down to a subrequest.
     pub(crate) fn hand_down_states(&self, child: &mut Self) {
-        let copy = |state: &Kept| {
+        let copy = |state: &ModuleState| {
             let hand_down = state.hand_down?;
             let value = hand_down(&*state.value);
-            Some(Kept { value, kept: state.kept, hand_down: state.hand_down })
+            Some(ModuleState { value, kept: state.kept, hand_down: state.hand_down })
         };
         child.states = self.states.iter().map(|state| copy(state.as_ref()?)).collect();
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use weir_engine::error_log::Level;
 
 use super::choose;
-use super::fault::Fault;
+use super::fault::HeadFault;
 use crate::core::LIMITS;
 use crate::module::Verdict;
 use crate::phase;
@@ -52,7 +52,7 @@ async fn read_early(request: &mut Request) -> Option<Verdict> {
 }
 
 /// Ends a request with a faulty head.
-pub(super) async fn refuse(request: &mut Request, endpoint: &Endpoint, fault: &Fault) {
+pub(super) async fn refuse(request: &mut Request, endpoint: &Endpoint, fault: &HeadFault) {
     if !request.head.target().is_empty() {
         let _ = fill_uri(request, endpoint);
     }

@@ -2,7 +2,7 @@
 
 use weir_wire::request::Limits;
 
-use super::fault::Fault;
+use super::fault::HeadFault;
 use crate::request::connection_info::ConnectionInfo;
 use crate::route::{Endpoint, Matched, Server, ServerAt};
 use crate::snapshot::Held;
@@ -55,13 +55,13 @@ impl<'a> Choice<'a> {
     ///
     /// # Errors
     /// The server may not serve the connection.
-    pub(super) fn end(&mut self, host: &[u8]) -> Result<(), Box<Fault>> {
+    pub(super) fn end(&mut self, host: &[u8]) -> Result<(), Box<HeadFault>> {
         // A request without a host goes to the server with the empty name.
         if host.is_empty() {
             self.host(b"");
         }
         match self.misdirected {
-            true => Err(Fault::misdirected()),
+            true => Err(HeadFault::misdirected()),
             false => Ok(()),
         }
     }

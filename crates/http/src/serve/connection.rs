@@ -15,14 +15,14 @@ use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 
 use super::idle::{Parked, Patience, Wake};
-use super::{Protocol, Service, h1, open};
+use super::{ClientProtocol, Service, h1, open};
 use crate::client::h1::Link;
 use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::snapshot::{Held, Snapshot};
 
 /// A snapshot, and the endpoint of a connection in it.
-pub(super) type Found = (Rc<Snapshot>, Held<Endpoint>);
+pub(super) type FoundEndpoint = (Rc<Snapshot>, Held<Endpoint>);
 
 /// Serves a connection, accepted at `start`, from its first byte to its last.
 async fn serve(
@@ -35,7 +35,7 @@ async fn serve(
     // Rare steps are boxed, because every connection pays for the state of its task.
     let snapshot = old.unwrap_or_else(|| service.snapshot());
     let Some(opened) = Box::pin(open::open(snapshot, conn, &key, start)).await else { return };
-    Protocol::of(&opened).serve(service, opened, key).await;
+    ClientProtocol::of(&opened).serve(service, opened, key).await;
 }
 
 /// Takes a new connection, which waits for its first bytes without a task.

@@ -6,7 +6,7 @@ use weir_wire::request::{RequestError, RequestFault};
 use crate::request::Request;
 
 /// A fault of a request head.
-pub(super) struct Fault {
+pub(super) struct HeadFault {
     /// The status of the response, or the one in the log if there is no response.
     pub status: u16,
     /// The message for the log.
@@ -21,7 +21,7 @@ pub(super) struct Fault {
     pub whole_line: bool,
 }
 
-impl Fault {
+impl HeadFault {
     /// Logs the fault in nginx's words.
     pub(super) fn log(&self, request: &Request) {
         match request.pipelined {

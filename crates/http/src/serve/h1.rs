@@ -16,8 +16,8 @@ use weir_engine::timer::Deadline;
 use weir_wire::h1::RequestParser;
 
 use super::answer::{answer, refuse};
-use super::connection::{Found, end_idle};
-use super::fault::Fault;
+use super::connection::{FoundEndpoint, end_idle};
+use super::fault::HeadFault;
 use super::idle::{self, Patience, Wake};
 use super::open::Opened;
 use super::unended::Unended;
@@ -47,7 +47,7 @@ pub(super) async fn requests(
     key: Rc<str>,
     mut number: u64,
     mut patience: Patience,
-    mut found: Option<Found>,
+    mut found: Option<FoundEndpoint>,
 ) {
     let mut parser = RequestParser::new();
     let mut gauge = stats::Gauged::new(stats::Gauge::Waiting);
@@ -162,10 +162,10 @@ impl Share {
 /// snapshot. If the listener is gone, the earlier result stays.
 fn look_up<'a>(
     service: &Service,
-    found: &'a mut Option<Found>,
+    found: &'a mut Option<FoundEndpoint>,
     key: &str,
     info: &ConnectionInfo,
-) -> Option<&'a Found> {
+) -> Option<&'a FoundEndpoint> {
     if !found.as_ref().is_some_and(|(snapshot, _)| service.is_in_force(snapshot)) {
         let snapshot = service.snapshot();
         if let Some(endpoint) = snapshot.endpoint(key, info) {
@@ -188,7 +188,7 @@ fn take_head(
     bytes: Buf,
     parser: &mut RequestParser,
     result: read::Head,
-) -> Option<Box<Fault>> {
+) -> Option<Box<HeadFault>> {
     match result {
         read::Head::Complete(_) => {
             request.take_head(bytes, |head| parser.swap_head(head));

@@ -12,7 +12,7 @@ use super::Service;
 use super::answer::{answer, refuse};
 use super::choose::Choice;
 use super::close;
-use super::fault::Fault;
+use super::fault::HeadFault;
 use super::unended::Unended;
 use crate::client::Exchange;
 use crate::phase;
@@ -55,7 +55,7 @@ impl Service {
         let (mut fields, mut text) = (RequestFields::new(ask.version), buffer::take(USUAL_HEAD));
         let fault = match build(&mut fields, &mut text, ask, &mut choice) {
             Ok(()) => choice.end(&fields.head().host).err(),
-            Err(error) => Some(Fault::of(&error, &text, READING)),
+            Err(error) => Some(HeadFault::of(&error, &text, READING)),
         };
         gauge.set(stats::Gauge::Writing);
         let server = choice.server();

@@ -19,7 +19,7 @@ use crate::variables::Source;
 use crate::variables::definitions::Definitions;
 
 /// A configuration that has been read and checked.
-pub struct Plan {
+pub struct SnapshotPlan {
     modules: Modules,
     root: Block,
     sources: Arc<[Source]>,
@@ -35,7 +35,7 @@ pub struct Plan {
     thread_pools: Arc<[Arc<Named>]>,
 }
 
-impl Plan {
+impl SnapshotPlan {
     /// Completes an assembly: modules check the whole, variables get their definitions. Faults are
     /// added to the assembly's diagnostics. Without any, this returns a plan, which takes the
     /// assembly's tree.

@@ -13,16 +13,16 @@ pub(crate) struct Family {
 }
 
 /// Counts an included subrequest while it runs.
-pub(super) struct Running(Rc<Family>);
+pub(super) struct RunningChild(Rc<Family>);
 
-impl Running {
+impl RunningChild {
     pub(super) fn new(family: &Rc<Family>) -> Self {
         family.running.set(family.running.get() + 1);
         Self(Rc::clone(family))
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningChild {
     fn drop(&mut self) {
         self.0.running.set(self.0.running.get() - 1);
     }

@@ -23,7 +23,7 @@ use weir_engine::error_log::Level;
 use crate::client::{Behind, Pipe, Sink};
 use crate::core::{CONNECTION, ERRORS, LIMITS, Lingering};
 use crate::filter::{After, Part};
-use crate::module::{Entry, Verdict};
+use crate::module::{EntryPoint, Verdict};
 use crate::phase;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -318,7 +318,7 @@ struct Stub {
 
 /// Runs a subrequest to the end of its response.
 async fn run(mut child: Box<Request>, stub: Option<Stub>) -> Box<Request> {
-    let verdict = phase::process(&mut child, Entry::ServerRewrite).await;
+    let verdict = phase::process(&mut child, EntryPoint::ServerRewrite).await;
     match stub {
         None => phase::finalize(&mut child, verdict).await,
         Some(stub) => {

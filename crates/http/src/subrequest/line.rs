@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::family::{Family, Running};
+use super::family::{Family, RunningChild};
 use crate::client::Pipe;
 use crate::piece::{Included, Piece};
 use crate::request::Request;
@@ -30,7 +30,7 @@ pub(super) type Run = Pin<Box<dyn Future<Output = Box<Request>>>>;
 pub(crate) struct Child {
     pub(super) run: Option<Run>,
     /// Counts the subrequest while it runs.
-    running: Option<Running>,
+    running: Option<RunningChild>,
     family: Rc<Family>,
     pub(super) ended: Option<Box<Request>>,
     pub(super) pipe: Rc<Pipe>,
@@ -105,7 +105,7 @@ impl Child {
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
         let Some(run) = &mut self.run else { return };
-        self.running.get_or_insert_with(|| Running::new(&self.family));
+        self.running.get_or_insert_with(|| RunningChild::new(&self.family));
         if let Poll::Ready(request) = run.as_mut().poll(cx) {
             (self.run, self.running) = (None, None);
             self.ended = Some(request);

@@ -15,7 +15,7 @@ use weir_engine::{ErrorLog, capacity, sim};
 use weir_http::modules::{registries, tables};
 use weir_http::serve::Service;
 use weir_http::snapshot::Snapshot;
-use weir_http::snapshot::plan::Plan;
+use weir_http::snapshot::plan::SnapshotPlan;
 use weir_upstream::Registry;
 
 /// The address of the proxy.
@@ -110,7 +110,7 @@ fn snapshot(
     let generation: Arc<dyn Any + Send + Sync> = Arc::new(());
     let fading = Arc::downgrade(&generation);
     let files = [Arc::clone(log)];
-    let plan = Plan::build(&mut assembly, &env, prefix);
+    let plan = SnapshotPlan::build(&mut assembly, &env, prefix);
     let said = assembly.one_lines();
     let plan = plan.unwrap_or_else(|| panic!("{said:?}"));
     (Snapshot::new(Arc::new(plan.configuration(&files, registry)), generation), fading)

@@ -10,7 +10,7 @@ use weir_script::rewrite::{After, Args, Rewrite, Rewritten};
 use weir_script::{CaptureRegex, Captures, Host, Scope, Template, VarId};
 
 use super::{REWRITE, Return, Step};
-use crate::module::{Entry, Verdict};
+use crate::module::{EntryPoint, Verdict};
 use crate::open_file::FoundFile;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -36,7 +36,7 @@ pub(super) fn location(request: &mut Request) -> Verdict {
     let mut run = Run::new(request, &base);
     match run.all(&base) {
         Some(verdict) => verdict,
-        None if run.uri_changed => Verdict::Restart(Entry::FindLocation),
+        None if run.uri_changed => Verdict::Restart(EntryPoint::FindLocation),
         None => Verdict::Next,
     }
 }

@@ -13,7 +13,7 @@ use crate::client::h1::Link;
 use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::serve::choose::Choice;
-use crate::serve::fault::{Fault, LINE};
+use crate::serve::fault::{HeadFault, LINE};
 use crate::snapshot::Held;
 
 /// The result of reading a head.
@@ -21,7 +21,7 @@ pub(super) enum Head {
     /// A complete head of this many bytes.
     Complete(usize),
     /// A fault.
-    Faulty(Box<Fault>),
+    Faulty(Box<HeadFault>),
 }
 
 /// The maximum length of one read, in bytes. A usual head fits.
@@ -44,22 +44,22 @@ pub(super) async fn head<'a>(
                 Err(fault) => break Head::Faulty(fault),
             },
             Ok(None) => {}
-            Err(error) => break Head::Faulty(Fault::of(&error, &link.input, reading(parser))),
+            Err(error) => break Head::Faulty(HeadFault::of(&error, &link.input, reading(parser))),
         }
         match poll_fn(|cx| poll_more(cx, link, deadline)).await {
             Ok(1..) => {}
             Ok(0) => {
-                break Head::Faulty(Fault::gone(
+                break Head::Faulty(HeadFault::gone(
                     reading(parser),
                     "client prematurely closed connection",
                 ));
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                break Head::Faulty(Fault::timed_out(reading(parser)));
+                break Head::Faulty(HeadFault::timed_out(reading(parser)));
             }
             Err(error) => {
                 let what = Failed("recv() failed", &error).to_string();
-                break Head::Faulty(Fault::gone(reading(parser), &what));
+                break Head::Faulty(HeadFault::gone(reading(parser), &what));
             }
         }
     };
