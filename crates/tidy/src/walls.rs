@@ -109,6 +109,46 @@ fn the_core_of_http_knows_no_module() {
     assert!(at("use crate::module::Module;").is_empty());
 }
 
+/// The layers of connections in engine: what the files under a path must not name, and what of it
+/// they may all the same. A socket is below a session of TLS, that is below a connection, and
+/// handshakes and listeners are above it.
+const CONNECTIONS: &[(&str, &[&str], &[&str])] = &[
+    ("crates/engine/src/socket.rs", &["crate::connection", "crate::listen", "crate::tls"], &[]),
+    ("crates/engine/src/tls/session", &["crate::connection", "crate::tls::handshake"], &[]),
+    ("crates/engine/src/connection", &["crate::tls"], &["crate::tls::info", "crate::tls::session"]),
+    ("crates/engine/src/connection", &["crate::listen"], &[]),
+    ("crates/engine/src/tls", &["crate::listen"], &[]),
+];
+
+fn connections(source: &Source) -> Vec<String> {
+    let rows = CONNECTIONS.iter().filter(|(path, _, _)| source.path.starts_with(path));
+    let faults = rows.flat_map(|(_, never, but)| {
+        source.faults(|named| {
+            let is_in = |modules: &[&str]| modules.iter().any(|module| named.is_in(module));
+            is_in(never) && !is_in(but)
+        })
+    });
+    faults.collect()
+}
+
+#[test]
+fn connections_tls_and_listeners_form_no_ring() {
+    assert_eq!(tree::faults(connections), [""; 0]);
+    let at = |path: &str, code| connections(&Source::parse(path, code));
+    for (path, code) in [
+        ("crates/engine/src/socket.rs", "use crate::connection::Conn;"),
+        ("crates/engine/src/tls/session/send.rs", "use crate::tls::handshake::accept;"),
+        ("crates/engine/src/tls/server.rs", "use crate::listen::accept;"),
+        ("crates/engine/src/connection.rs", "use crate::listen;"),
+        ("crates/engine/src/connection/idle.rs", "use crate::tls::TlsInfo;"),
+    ] {
+        assert!(!at(path, code).is_empty(), "{code}");
+    }
+    let own = "use crate::tls::{info::TlsInfo, session::Session}; use crate::socket::Socket;";
+    assert!(at("crates/engine/src/connection.rs", own).is_empty());
+    assert!(at("crates/engine/src/listen.rs", "use crate::connection::Conn;").is_empty());
+}
+
 #[test]
 fn no_attic_names() {
     for (path, _) in tree::rust_files("crates") {
