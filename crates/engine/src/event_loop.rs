@@ -11,6 +11,10 @@
 //! Everything in a loop belongs to its thread and is reached through a thread-local pointer, so
 //! scheduling needs no atomic operations and no reference counts. Wakeups from other threads go
 //! through `remote`.
+//!
+//! Its files are layers: the state of the loop (`reactor`, `completion`, `timers`, `tasks`,
+//! `outbox`), the thread's pointer to it (`here`), and above it the handles that tasks hold
+//! (`reactor::source`, `ring_read`, `join`, and the timer of a [`Deadline`](timer::Deadline)).
 
 use std::future::{Future, poll_fn};
 use std::io;

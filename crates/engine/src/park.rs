@@ -2,6 +2,11 @@
 //!
 //! A parked connection is a descriptor and a few words in a slab. It stays watched by the loop, but
 //! its events wake the lot instead of a task, so parking and waking need no system call.
+//!
+//! A connection has no timer of its own. Connections whose deadlines fall into the same tick are a
+//! doubly linked list, a map holds the head of each list, and the lot's task sleeps until the first
+//! tick. Parking arms a timer only for a new first tick, and a connection leaves its list in
+//! constant time.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -2,6 +2,12 @@
 //!
 //! The kernel moves data through a pipe. Each thread has one, which is empty between two calls, so
 //! it does not limit the number of connections and holds no data of waiting ones.
+//!
+//! ```text
+//!   receive into the pipe ──▶ send out of it, until it is empty ──────────────▶ the pipe goes back
+//!                                   ├── the receiver is full: read the rest ──▶ the pipe goes back
+//!                                   └── the receiver is broken ───────────────▶ the pipe is closed
+//! ```
 
 use std::cell::RefCell;
 use std::io;

@@ -1,4 +1,13 @@
 //! Handshakes: a plain connection becomes a TLS connection.
+//!
+//! ```text
+//!   client's side                     rustls's messages ──▶ certificate and name ──▶ Session
+//!   server's side   hello ──▶ choose the settings ──▶ rustls's messages ──▶ Session
+//!                     └─ a fault, or no server: an alert
+//! ```
+//!
+//! rustls gets one record at a time, so that data after the handshake is left for the session,
+//! which decrypts it without rustls.
 
 use std::future::poll_fn;
 use std::io;

@@ -1,4 +1,14 @@
 //! The requests of a source to the ring, and their state.
+//!
+//! ```text
+//!   wanted ──▶ queued ─┬▶ watches ── cancelled, to receive instead ──▶ queued
+//!                      └▶ receives ── cancelled, for larger data ──▶ last completion ──▶ wanted
+//! ```
+//!
+//! A request can complete many times, and a cancelled one is under way until its last completion.
+//! `RECEIVES` stays set until then, so that nothing else reads from the socket meanwhile: two
+//! receives would have no order. A watch reads nothing, so receiving begins as soon as its
+//! cancellation is submitted, and its late completions are ignored.
 
 use std::os::fd::RawFd;
 
@@ -34,7 +44,7 @@ impl Ask {
 pub(super) struct Asks(Vec<Vec<Ask>>);
 
 /// The number of requests per chunk.
-pub(super) const PIECE: u32 = 128;
+const PIECE: u32 = 128;
 
 impl Asks {
     pub(super) fn get(&self, key: u32) -> Option<&Ask> {

@@ -11,7 +11,7 @@ use weir_sys::ring::{BUFFER_SIZE, Received, Ring};
 pub(super) struct Inbox {
     /// The current buffer and the offset of its unread bytes.
     first: Option<(Received, u16)>,
-    /// The following buffers, usually none, limited by [`super::MOST_HELD`].
+    /// The following buffers, usually none, limited by [`super::ask::MOST_HELD`].
     #[expect(clippy::box_collection, reason = "every idle connection has one")]
     others: Option<Box<VecDeque<Received>>>,
     then: Then,
