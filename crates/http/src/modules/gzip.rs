@@ -131,6 +131,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
     {
         return Ok(());
     }
+    // The response varies even if this client gets it uncompressed.
     request.varies_by_encoding();
     if !request.takes_gzip() {
         return Ok(());
