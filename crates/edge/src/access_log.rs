@@ -19,7 +19,7 @@ mod files;
 mod trouble;
 
 use destination::set_access_log;
-use files::Cache;
+use files::LogFileCache;
 use trouble::Trouble;
 
 /// The name of the predefined format of http.
@@ -43,7 +43,7 @@ directives! {
         /// The cache of log files with variables in their names: the maximum number of files, the
         /// time without use after which one is closed, the minimum number of uses, and the time
         /// after which a file is checked.
-        "open_log_file_cache" => cache: Cache,
+        "open_log_file_cache" => cache: LogFileCache,
         field logs: Inherit<Logs>,
     }
     finish = Logging::finish;
@@ -168,7 +168,7 @@ impl AccessLog {
         !scratch.is_empty() && scratch != b"0"
     }
 
-    fn write<S: Session>(&self, session: &mut S, line: &mut Vec<u8>, cache: &Cache) {
+    fn write<S: Session>(&self, session: &mut S, line: &mut Vec<u8>, cache: &LogFileCache) {
         if let To::Syslog(syslog) = &self.to {
             if let Some(news) = syslog.send(line) {
                 syslog.tell(&news, |level, message| session.log(level, message));

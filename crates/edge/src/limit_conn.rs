@@ -44,7 +44,7 @@ pub enum Refusal {
 }
 
 impl Connections {
-    fn take(self: &Arc<Self>, key: &[u8], most: u64) -> Result<Held, Refusal> {
+    fn take(self: &Arc<Self>, key: &[u8], most: u64) -> Result<CountedConnection, Refusal> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = counts.by_key.get_key_value(key).map(|(key, &count)| (Arc::clone(key), count));
         let (key, count) = match known {
@@ -57,7 +57,7 @@ impl Connections {
             }
         };
         counts.by_key.insert(Arc::clone(&key), count + 1);
-        Ok(Held { zone: Arc::clone(self), key })
+        Ok(CountedConnection { zone: Arc::clone(self), key })
     }
 
     fn give_back(&self, key: &[u8]) {
@@ -72,12 +72,12 @@ impl Connections {
 }
 
 /// A counted connection; dropping it decrements the count.
-pub struct Held {
+pub struct CountedConnection {
     zone: Arc<Connections>,
     key: Arc<[u8]>,
 }
 
-impl Drop for Held {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.zone.give_back(&self.key);
     }
@@ -125,7 +125,7 @@ impl Limit {
     }
 
     /// Counts a session. `None` if it has no key in the zone.
-    pub fn take<S: Session>(&self, session: &mut S) -> Option<Result<Held, Refusal>> {
+    pub fn take<S: Session>(&self, session: &mut S) -> Option<Result<CountedConnection, Refusal>> {
         let (definition, zone) = (self.zone.definition()?, self.zone.contents()?);
         let key = definition.key_of(session, LONGEST_KEY)?;
         Some(zone.take(&key, self.most))

@@ -22,7 +22,7 @@ use crate::Session;
 
 /// `open_log_file_cache`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cache {
+pub enum LogFileCache {
     /// Each line opens and closes its file.
     #[default]
     Off,
@@ -39,7 +39,7 @@ pub enum Cache {
     },
 }
 
-impl Value for Cache {
+impl Value for LogFileCache {
     const SYNTAX: &'static str = "off | max=N [inactive=time] [min_uses=N] [valid=time]";
     const ARITY: Arity =
         Arity::exactly(1).or(Arity::exactly(2)).or(Arity::exactly(3)).or(Arity::exactly(4));
@@ -81,7 +81,7 @@ impl Value for Cache {
 }
 
 /// A name in use, and its file if that stays open.
-struct Kept {
+struct KeptFile {
     file: Option<Arc<LogFile>>,
     /// Device and inode of the file.
     identity: (u64, u64),
@@ -92,7 +92,7 @@ struct Kept {
 }
 
 thread_local! {
-    static KEPT: RefCell<HashMap<PathBuf, Kept>> = RefCell::new(HashMap::new());
+    static KEPT: RefCell<HashMap<PathBuf, KeptFile>> = RefCell::new(HashMap::new());
 }
 
 /// Closes all files.
@@ -104,7 +104,7 @@ pub(super) fn forget() {
 pub(super) fn open<S: Session>(
     session: &mut S,
     path: &Template,
-    cache: &Cache,
+    cache: &LogFileCache,
 ) -> Option<Arc<LogFile>> {
     if !session.may_open_log() {
         return None;
@@ -122,8 +122,12 @@ pub(super) fn open<S: Session>(
     }
 }
 
-fn find(kept: &mut HashMap<PathBuf, Kept>, path: &Path, cache: &Cache) -> io::Result<Arc<LogFile>> {
-    let Cache::On { max, inactive, valid, min_uses } = *cache else {
+fn find(
+    kept: &mut HashMap<PathBuf, KeptFile>,
+    path: &Path,
+    cache: &LogFileCache,
+) -> io::Result<Arc<LogFile>> {
+    let LogFileCache::On { max, inactive, valid, min_uses } = *cache else {
         return LogFile::open(path).map(Arc::new);
     };
     let now = clock::now();
@@ -146,12 +150,12 @@ fn find(kept: &mut HashMap<PathBuf, Kept>, path: &Path, cache: &Cache) -> io::Re
     let file = Arc::new(LogFile::open(path)?);
     let keep = (min_uses <= 1).then(|| Arc::clone(&file));
     let identity = identity(path)?;
-    let entry = Kept { file: keep, identity, checked: now, used: now, uses: 1 };
+    let entry = KeptFile { file: keep, identity, checked: now, used: now, uses: 1 };
     kept.insert(path.to_owned(), entry);
     Ok(file)
 }
 
-impl Kept {
+impl KeptFile {
     /// The file, if it is open and still has this name.
     fn file_in_force(
         &mut self,
@@ -176,7 +180,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// Closes unused files, and then, if there are still too many, those unused for longest.
-fn make_room(kept: &mut HashMap<PathBuf, Kept>, max: usize, inactive: Duration, now: Instant) {
+fn make_room(kept: &mut HashMap<PathBuf, KeptFile>, max: usize, inactive: Duration, now: Instant) {
     kept.retain(|_, known| now.since(known.used) <= inactive);
     while kept.len() >= max {
         let oldest = kept.iter().min_by_key(|(_, known)| known.used).map(|(path, _)| path.clone());
@@ -192,7 +196,7 @@ mod tests {
     #[test]
     fn a_file_that_was_replaced_is_opened_again() {
         let path = std::env::temp_dir().join(format!("weir-kept-{}", std::process::id()));
-        let cache = |valid| Cache::On {
+        let cache = |valid| LogFileCache::On {
             max: 1,
             inactive: Duration::from_secs(10),
             valid: Duration::from_secs(valid),

@@ -24,11 +24,11 @@ pub struct CacheLimits {
 #[derive(Debug)]
 pub struct FileCache {
     limits: CacheLimits,
-    files: Mutex<HashMap<PathBuf, Entry>>,
+    files: Mutex<HashMap<PathBuf, CachedFile>>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct CachedFile {
     text: Arc<[u8]>,
     created: Instant,
     accessed: Instant,
@@ -66,7 +66,7 @@ impl FileCache {
         let identity = identity(path);
         let text: Arc<[u8]> = std::fs::read(path)?.into();
         self.make_room(&mut files, now);
-        let entry = Entry { text: Arc::clone(&text), created: now, accessed: now, identity };
+        let entry = CachedFile { text: Arc::clone(&text), created: now, accessed: now, identity };
         files.insert(path.to_owned(), entry);
         Ok(text)
     }
@@ -83,7 +83,7 @@ impl FileCache {
     }
 
     /// Removes unused files, and the oldest one if there are still too many.
-    fn make_room(&self, files: &mut HashMap<PathBuf, Entry>, now: Instant) {
+    fn make_room(&self, files: &mut HashMap<PathBuf, CachedFile>, now: Instant) {
         for _ in 0..EXPIRED_AT_ONCE {
             let Some((path, accessed)) = oldest(files) else { return };
             if now <= accessed + self.limits.inactive {
@@ -99,7 +99,7 @@ impl FileCache {
     }
 }
 
-fn oldest(files: &HashMap<PathBuf, Entry>) -> Option<(PathBuf, Instant)> {
+fn oldest(files: &HashMap<PathBuf, CachedFile>) -> Option<(PathBuf, Instant)> {
     let (path, entry) = files.iter().min_by_key(|(_, entry)| entry.accessed)?;
     Some((path.clone(), entry.accessed))
 }

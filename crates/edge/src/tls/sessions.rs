@@ -90,7 +90,7 @@ impl SessionCache {
 #[derive(Debug)]
 pub(super) enum Sessions {
     /// Shared with every server that names the zone.
-    Shared(Arc<Zone>),
+    Shared(Arc<SharedCache>),
     /// The server's own.
     Own(tls::SessionCache),
 }
@@ -114,16 +114,16 @@ impl Sessions {
 
 /// A shared cache.
 #[derive(Debug)]
-pub(super) struct Zone {
+pub(super) struct SharedCache {
     size: u64,
     cache: tls::SessionCache,
     tickets: Option<Tickets>,
 }
 
 /// The zones of all configurations that still serve.
-static ZONES: LazyLock<Mutex<HashMap<String, Weak<Zone>>>> = LazyLock::new(Mutex::default);
+static ZONES: LazyLock<Mutex<HashMap<String, Weak<SharedCache>>>> = LazyLock::new(Mutex::default);
 
-fn zone(name: &str, size: u64, lifetime: u32) -> Arc<Zone> {
+fn zone(name: &str, size: u64, lifetime: u32) -> Arc<SharedCache> {
     let mut zones = ZONES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = zones.get(name).and_then(Weak::upgrade)
         && known.size == size
@@ -131,7 +131,7 @@ fn zone(name: &str, size: u64, lifetime: u32) -> Arc<Zone> {
         return known;
     }
     let cache = tls::SessionCache::shared(usize::try_from(size).unwrap_or(usize::MAX));
-    let zone = Arc::new(Zone { size, cache, tickets: Tickets::random(lifetime) });
+    let zone = Arc::new(SharedCache { size, cache, tickets: Tickets::random(lifetime) });
     zones.retain(|_, zone| zone.strong_count() > 0);
     zones.insert(name.to_owned(), Arc::downgrade(&zone));
     zone

@@ -1,7 +1,7 @@
 //! `limit_conn` (<https://nginx.org/en/docs/http/ngx_http_limit_conn_module.html>).
 
 use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
-use weir_edge::limit_conn::{self, Held, Limit, Refusal};
+use weir_edge::limit_conn::{self, CountedConnection, Limit, Refusal};
 use weir_edge::value::LimitLevel;
 
 use crate::core::value::ErrorStatus;
@@ -46,7 +46,7 @@ directives! {
 #[derive(Default)]
 struct Standing {
     outcome: Option<LimitConnStatus>,
-    held: Vec<Held>,
+    held: Vec<CountedConnection>,
 }
 
 /// The value of `$limit_conn_status`.
