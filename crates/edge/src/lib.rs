@@ -3,6 +3,7 @@
 //!
 //! * [`access`], [`realip`]: access control by address, and the client's original address
 //! * [`access_log`]: access logs
+//! * [`listen`]: addresses, the servers of each, and sockets
 //! * [`tls`]: TLS settings, certificates and session caches
 //! * [`zone`], [`limit_conn`]: counts by a key, which survive reloads
 
@@ -11,6 +12,7 @@
 pub mod access;
 pub mod access_log;
 pub mod limit_conn;
+pub mod listen;
 mod network;
 pub mod realip;
 mod session;

@@ -14,7 +14,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::plan::SnapshotPlan;
 
 /// The name of the listener of [`server`].
-pub(crate) const LISTENER: &str = "0.0.0.0:80";
+pub(crate) const LISTENER: &str = "tcp 0.0.0.0:80";
 
 /// A server with the content `conf`, which listens at [`LISTENER`].
 pub(crate) fn server(conf: &str) -> String {

@@ -8,7 +8,6 @@
 
 pub(crate) mod build;
 pub(crate) mod check;
-pub mod listen;
 pub mod locations;
 pub mod server_names;
 pub(crate) mod servers;
@@ -17,6 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use weir_conf::{BlockId, Settings, Settled, Span};
+use weir_edge::listen::{Bound, ListenSpec, named_port};
 use weir_engine::Addr;
 use weir_script::{CaptureRegex, Captures, Scope, VarId};
 
@@ -29,7 +29,6 @@ use crate::core::redirect::Redirect;
 use crate::module::Handlers;
 
 pub use crate::core::location::Kind;
-pub use listen::{Bound, ListenSpec, Ports};
 pub use locations::{Found, Locations};
 pub use server_names::ServerNames;
 
@@ -203,15 +202,15 @@ impl Endpoint {
 
 /// A listening socket with the addresses whose connections it accepts.
 pub struct Listener {
-    key: String,
+    name: String,
     bound: Bound<usize>,
     endpoints: Vec<Endpoint>,
 }
 
 impl Listener {
     /// The name that identifies the socket in every configuration.
-    pub fn key(&self) -> &str {
-        &self.key
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The socket.
@@ -241,8 +240,8 @@ pub struct Routes {
 
 impl Routes {
     /// The listener of that name.
-    pub fn listener(&self, key: &str) -> Option<&Listener> {
-        self.listeners.iter().find(|listener| listener.key() == key)
+    pub fn listener(&self, name: &str) -> Option<&Listener> {
+        self.listeners.iter().find(|listener| listener.name() == name)
     }
 
     /// The endpoint of a connection. If its listener is gone, another listener for its local
@@ -262,9 +261,9 @@ impl Routes {
 
     /// Whether a listener has that name, or its port.
     pub fn listens_on(&self, listener: &str) -> bool {
-        let port = |key: &str| key.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-        let old = port(listener);
-        let goes_on = |l: &Listener| l.key() == listener || (old.is_some() && port(l.key()) == old);
+        let old = named_port(listener);
+        let goes_on =
+            |l: &Listener| l.name() == listener || (old.is_some() && named_port(l.name()) == old);
         self.listeners.iter().any(goes_on)
     }
 }

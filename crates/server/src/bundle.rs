@@ -107,7 +107,7 @@ mod tests {
             prefix: "/p/".into(),
             globals: Some("daemon off;".into()),
             logs: vec!["/p/e.log".into()],
-            sockets: vec!["127.0.0.1:80".into()],
+            sockets: vec!["tcp 127.0.0.1:80".into()],
             ..Bundle::default()
         };
         let answers = &mut bundle.answers;

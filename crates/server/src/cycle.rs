@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weir_conf::{Assembly, Diagnostic, Layout, Severity};
+use weir_edge::listen::ListenSpec;
 use weir_engine::error_log::directive::ErrorLogs;
 use weir_engine::error_log::{Sink, Target};
 use weir_engine::log_files::LogFile;
@@ -41,7 +42,7 @@ pub(crate) struct Draft {
     plan: Plan,
     bundle: Bundle,
     folders: Vec<PathBuf>,
-    sockets: Vec<sockets::WantedSocket>,
+    sockets: Vec<ListenSpec>,
 }
 
 impl Draft {

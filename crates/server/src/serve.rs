@@ -8,14 +8,12 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use weir_conf::{Assembly, Environment, Table, TypeMap};
+use weir_edge::listen::ListenSpec;
 use weir_engine::Conn;
 use weir_engine::duty::Duty;
 use weir_engine::log_files::LogFile;
-use weir_http::route::ListenSpec;
 use weir_http::snapshot::Snapshot;
 use weir_upstream::Registry;
-
-use crate::sockets::WantedSocket;
 
 /// How often an ending thread checks whether its last connection is closed.
 const LAST_LOOKS: Duration = Duration::from_millis(10);
@@ -59,8 +57,8 @@ impl Plan {
     }
 
     /// The sockets that the plan needs.
-    pub(crate) fn listens(&self) -> Vec<WantedSocket> {
-        self.0.listeners().iter().map(wanted).collect()
+    pub(crate) fn listens(&self) -> Vec<ListenSpec> {
+        self.0.listeners()
     }
 }
 
@@ -92,10 +90,6 @@ impl Serving {
     fn snapshot(&self) -> Rc<Snapshot> {
         Snapshot::new(Arc::clone(&self.configuration.0), Arc::clone(&self.generation))
     }
-}
-
-fn wanted(spec: &ListenSpec) -> WantedSocket {
-    WantedSocket { name: spec.key(), addr: spec.address.clone(), options: spec.socket() }
 }
 
 /// The service of one thread.

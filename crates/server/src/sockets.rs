@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weir_edge::listen::{ListenSpec, socket_name};
 use weir_engine::listen::{self, BindError, ListenOptions, Transport};
 use weir_engine::os_error::Failed;
 use weir_engine::{Addr, Level};
@@ -19,36 +20,11 @@ const TRIES: usize = 5;
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// An address that the configuration listens on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct WantedSocket {
-    /// The plan's name for it.
-    pub(crate) name: String,
-    pub(crate) addr: Addr,
-    pub(crate) options: ListenOptions,
-}
-
-impl WantedSocket {
-    /// The address in the form shared with inherited sockets.
-    fn key(&self) -> String {
-        key(&self.addr, self.options.transport)
-    }
-}
-
-/// `tcp 127.0.0.1:80`, `udp [::]:53`, `tcp unix:/run/x`
-fn key(addr: &Addr, transport: Transport) -> String {
-    match transport {
-        Transport::Stream => format!("tcp {addr}"),
-        Transport::Datagram => format!("udp {addr}"),
-    }
-}
-
 /// An open socket, shared between successive configurations.
 #[derive(Debug, Clone)]
 pub(crate) struct Socket {
-    /// The plan's name for it; empty until a plan uses it.
+    /// The same in every configuration that has its address.
     pub(crate) name: String,
-    key: String,
     transport: Transport,
     pub(crate) addr: Addr,
     pub(crate) fd: Arc<OwnedFd>,
@@ -69,20 +45,19 @@ impl Socket {
         let (fd, datagram) = inherit::socket(number)?;
         let transport = if datagram { Transport::Datagram } else { Transport::Stream };
         let addr = Addr::of_socket(&fd)?;
-        let key = key(&addr, transport);
-        let name = String::new();
+        let name = socket_name(&addr, transport);
         let fd = Arc::new(fd);
         let (inherited, shared) = (true, false);
-        Ok(Self { name, key, transport, addr, fd, inherited, shared, options: None })
+        Ok(Self { name, transport, addr, fd, inherited, shared, options: None })
     }
 
     /// Whether the socket may be closed for `wanted`, which has the same port on a possibly
     /// different address.
-    fn yields_port_to(&self, wanted: &WantedSocket) -> bool {
+    fn yields_port_to(&self, wanted: &ListenSpec) -> bool {
         !self.shared
             && self.transport == wanted.options.transport
             && self.addr.port().is_some()
-            && self.addr.port() == wanted.addr.port()
+            && self.addr.port() == wanted.address.port()
     }
 }
 
@@ -94,7 +69,7 @@ impl Socket {
 /// A socket could not be opened; the reason has been logged. With `test`, an address in use is not
 /// an error.
 pub(crate) fn open(
-    wanted: &[WantedSocket],
+    wanted: &[ListenSpec],
     old: &[Socket],
     threads: usize,
     test: bool,
@@ -104,11 +79,11 @@ pub(crate) fn open(
     let mut missing = Vec::new();
     let mut free: HashMap<&str, VecDeque<&Socket>> = HashMap::new();
     for socket in old {
-        free.entry(&socket.key).or_default().push_back(socket);
+        free.entry(&socket.name).or_default().push_back(socket);
     }
-    let keys: Vec<String> = wanted.iter().map(WantedSocket::key).collect();
-    for (wanted, key) in wanted.iter().zip(&keys) {
-        let mut known = free.remove(key.as_str()).unwrap_or_default();
+    let names: Vec<String> = wanted.iter().map(ListenSpec::name).collect();
+    for (wanted, name) in wanted.iter().zip(&names) {
+        let mut known = free.remove(name.as_str()).unwrap_or_default();
         let copies = if wanted.options.reuseport { threads } else { 1 }.max(known.len());
         for _ in 0..copies {
             match known.pop_front() {
@@ -120,17 +95,16 @@ pub(crate) fn open(
     bind_all(missing, old, &mut open, test, console)?;
     // In configuration order, so that every thread finds its socket of a reuseport group.
     let mut places: HashMap<&str, usize> = HashMap::new();
-    for (place, key) in keys.iter().enumerate() {
-        places.entry(key).or_insert(place);
+    for (place, name) in names.iter().enumerate() {
+        places.entry(name).or_insert(place);
     }
-    open.sort_by_key(|socket| places.get(socket.key.as_str()).copied());
+    open.sort_by_key(|socket| places.get(socket.name.as_str()).copied());
     Ok(open)
 }
 
 /// Reuses a socket and updates its options if they changed.
-fn keep(old: &Socket, wanted: &WantedSocket, console: &Console) -> Socket {
+fn keep(old: &Socket, wanted: &ListenSpec, console: &Console) -> Socket {
     let mut kept = old.clone();
-    kept.name.clone_from(&wanted.name);
     if kept.options.as_ref() != Some(&wanted.options) {
         let mut alerts = Vec::new();
         listen::apply(&kept.fd, &kept.addr, &wanted.options, &mut alerts);
@@ -142,7 +116,7 @@ fn keep(old: &Socket, wanted: &WantedSocket, console: &Console) -> Socket {
 
 /// Binds sockets, with several attempts while an address is in use.
 fn bind_all(
-    mut missing: Vec<&WantedSocket>,
+    mut missing: Vec<&ListenSpec>,
     old: &[Socket],
     open: &mut Vec<Socket>,
     test: bool,
@@ -170,14 +144,14 @@ fn bind_all(
 
 /// Binds a socket; `false` if the address is in use elsewhere.
 fn bind(
-    wanted: &WantedSocket,
+    wanted: &ListenSpec,
     old: &[Socket],
     open: &mut Vec<Socket>,
     test: bool,
     console: &Console,
 ) -> Result<bool, ()> {
     let mut alerts = Vec::new();
-    let mut bound = listen::bind(&wanted.addr, &wanted.options, &mut alerts);
+    let mut bound = listen::bind(&wanted.address, &wanted.options, &mut alerts);
     if !test && bound.as_ref().is_err_and(BindError::in_use) {
         bound = bind_again(wanted, old, &mut alerts, console).unwrap_or(bound);
     }
@@ -185,13 +159,12 @@ fn bind(
     match bound {
         Ok(fd) => {
             if test {
-                remove_name(&wanted.addr, console);
+                remove_name(&wanted.address, console);
             }
             open.push(Socket {
-                name: wanted.name.clone(),
-                key: wanted.key(),
+                name: wanted.name(),
                 transport: wanted.options.transport,
-                addr: wanted.addr.clone(),
+                addr: wanted.address.clone(),
                 fd: Arc::new(fd),
                 inherited: false,
                 shared: false,
@@ -218,13 +191,13 @@ fn bind(
 /// The overlapping sockets get SO_REUSEPORT, so that the new one can be bound beside them and no
 /// moment passes without a listener; [`retire_unused`] stops them later.
 fn bind_again(
-    wanted: &WantedSocket,
+    wanted: &ListenSpec,
     old: &[Socket],
     alerts: &mut Vec<String>,
     console: &Console,
 ) -> Option<Result<OwnedFd, BindError>> {
-    if listen::is_abandoned(&wanted.addr) {
-        let name = &wanted.addr;
+    if listen::is_abandoned(&wanted.address) {
+        let name = &wanted.address;
         console.log(
             Level::Notice,
             format_args!("no process listens on {name} any more, replacing it"),
@@ -236,7 +209,7 @@ fn bind_again(
     let shared: Vec<_> = rivals.map(|socket| listen::share(&socket.fd)).collect();
     let shares = !shared.is_empty() && shared.iter().all(Result::is_ok);
     let options = ListenOptions { reuseport: true, ..wanted.options.clone() };
-    shares.then(|| listen::bind(&wanted.addr, &options, alerts))
+    shares.then(|| listen::bind(&wanted.address, &options, alerts))
 }
 
 /// Stops new connections to those sockets of `old` that are replaced by others in `new`. The worker
@@ -260,7 +233,7 @@ pub(crate) fn retire_unused(old: &[Socket], new: &[Socket]) {
 /// last holder.
 pub(crate) fn remove_unused_names(old: &[Socket], new: &[Socket], console: &Console) {
     for socket in old.iter().filter(|socket| socket.addr.is_unix()) {
-        if !new.iter().any(|kept| kept.key == socket.key) {
+        if !new.iter().any(|kept| kept.name == socket.name) {
             let Addr::Unix(Some(path)) = &socket.addr else { continue };
             console.log(Level::Warn, format_args!("deleting socket {}", path.display()));
             remove_name(&socket.addr, console);
@@ -281,9 +254,9 @@ pub(crate) fn remove_name(addr: &Addr, console: &Console) {
 mod tests {
     use super::*;
 
-    fn wanted(addr: &str) -> WantedSocket {
-        let addr = Addr::Inet(addr.parse().unwrap());
-        WantedSocket { name: addr.to_string(), addr, options: ListenOptions::default() }
+    fn wanted(addr: &str) -> ListenSpec {
+        let address = Addr::Inet(addr.parse().unwrap());
+        ListenSpec { address, options: ListenOptions::default() }
     }
 
     #[test]
@@ -324,13 +297,12 @@ mod tests {
                 continue;
             };
             // The port was chosen by the kernel.
-            first.addr = Addr::of_socket(&sockets[0].fd).unwrap();
-            first.name = first.addr.to_string();
-            sockets[0].addr = first.addr.clone();
-            sockets[0].key = first.key();
-            let wildcard = wanted(&format!("{any}:{}", first.addr.port().unwrap()));
+            first.address = Addr::of_socket(&sockets[0].fd).unwrap();
+            sockets[0].addr = first.address.clone();
+            sockets[0].name = first.name();
+            let wildcard = wanted(&format!("{any}:{}", first.address.port().unwrap()));
             let both = open(std::slice::from_ref(&wildcard), &sockets, 1, false, &console).unwrap();
-            assert!(both.len() == 1 && both[0].name == wildcard.name);
+            assert!(both.len() == 1 && both[0].name == wildcard.name());
             let back = open(&[first], &both, 1, false, &console).unwrap();
             retire_unused(&both, &back);
             let again = open(&[wildcard], &[], 1, true, &console).unwrap();
@@ -342,10 +314,9 @@ mod tests {
     fn only_a_stale_unix_socket_is_replaced() {
         let console = Console::new(None);
         let path = std::env::temp_dir().join(format!("weir-socket-{}", std::process::id()));
-        let addr = Addr::unix(&path);
-        let wanted =
-            WantedSocket { name: addr.to_string(), addr, options: ListenOptions::default() };
-        let bound = |wanted: &WantedSocket| {
+        let address = Addr::unix(&path);
+        let wanted = ListenSpec { address, options: ListenOptions::default() };
+        let bound = |wanted: &ListenSpec| {
             let mut sockets = Vec::new();
             bind(wanted, &[], &mut sockets, false, &console) == Ok(true)
         };
@@ -357,7 +328,7 @@ mod tests {
         drop(alive);
         let link = path.with_extension("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        let by_link = WantedSocket { addr: Addr::unix(&link), ..wanted.clone() };
+        let by_link = ListenSpec { address: Addr::unix(&link), ..wanted.clone() };
         assert!(!bound(&by_link), "a link is not a socket");
         assert!(bound(&wanted));
         std::fs::remove_file(link).unwrap();

@@ -82,7 +82,7 @@ async fn ask(service: &Rc<Service>, head: &str) -> String {
     ours.set_nonblocking(true).unwrap();
     client.set_nonblocking(true).unwrap();
     client.write_all(head.as_bytes()).unwrap();
-    service.accept(Conn::from_fd(ours.into(), Addr::Unix(None)), &Rc::from("0.0.0.0:80"));
+    service.accept(Conn::from_fd(ours.into(), Addr::Unix(None)), &Rc::from("tcp 0.0.0.0:80"));
     let mut answer = Vec::new();
     while client.read_to_end(&mut answer).is_err_and(|e| e.kind() == ErrorKind::WouldBlock) {
         yield_now().await;

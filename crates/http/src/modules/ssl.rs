@@ -3,6 +3,7 @@
 //! need them.
 
 use weir_conf::{Block, Fault};
+use weir_edge::listen::{Options, Protocols};
 use weir_edge::tls::Ssl;
 
 use crate::module::{Module, Prepare};
@@ -24,8 +25,10 @@ pub(crate) const MODULE: Module = Module {
 fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
     let blocks: Vec<&Block> = servers::servers(whole.root).collect();
     let ports = servers::ports(&blocks);
-    for shared in ports.addresses().filter(|shared| shared.options.ssl || shared.options.quic) {
-        let kind = if shared.options.quic { "quic" } else { "ssl" };
+    let is_secure =
+        |options: &Options| options.protocols.has(Protocols::SSL) || options.is_datagram();
+    for shared in ports.addresses().filter(|shared| is_secure(&shared.options)) {
+        let kind = if shared.options.is_datagram() { "quic" } else { "ssl" };
         let missing = |server: &Block| {
             let message = format!(
                 "no \"ssl_certificate\" is defined for the \"listen ... {kind}\" directive"

@@ -3,16 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use weir_conf::{Arity, BlockId, Cx, Fault, Node, Span, Value, keywords};
+use weir_edge::listen::{self, Options, Protocols};
 use weir_edge::realip::Trusted;
 use weir_engine::Addr;
-use weir_engine::url::parse_listen;
 use weir_script::Template;
 use weir_script::variables::variables;
 
-use crate::core::listen::Options;
-use crate::route;
-
-/// The kind of a server.
+/// Whose servers they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Stream,
@@ -22,9 +19,9 @@ pub(super) enum Kind {
 /// The addresses of the servers so far. A registry of the assembly.
 #[derive(Default)]
 pub(super) struct Ports {
-    /// The addresses of `stream {}`, with UDP in the place of http's QUIC.
-    known: route::Ports<u32>,
-    /// The addresses of `mail {}`, which two servers cannot share.
+    /// Those of `stream {}`;
+    known: listen::Ports<u32>,
+    /// Those of `mail {}`, where no two servers have the same.
     taken: HashSet<Addr>,
     /// Addresses with a default server.
     led: HashSet<(Addr, bool)>,
@@ -76,18 +73,12 @@ impl Ports {
         node: &Node,
         cx: &mut Cx<'_>,
     ) -> Result<Option<&'static str>, Fault> {
-        let word = &node.args[0];
-        let text = word.text();
-        let mut addresses = parse_listen(&text, 0, cx.env()).map_err(|why| {
-            Fault::new(format!("{why} in \"{text}\" of the \"listen\" directive")).at(word)
-        })?;
-        let mut seen = HashSet::new();
-        addresses.retain(|address| seen.insert(address.clone()));
-        let (options, udp) = read(kind, node, cx)?;
+        let addresses = listen::addresses(&node.args[0], 0, cx)?;
+        let options = read(kind, node, cx)?;
         let (server, place) = (cx.block_id(), cx.span());
         let block = cx.block_span();
         let ports = cx.registry::<Self>();
-        if options.ssl && kind == Kind::Mail {
+        if options.protocols.has(Protocols::SSL) && kind == Kind::Mail {
             ports.with_tls.insert(server, place);
         }
         let mut warnings = Vec::new();
@@ -99,8 +90,9 @@ impl Ports {
                 }
                 continue;
             }
-            let first = ports.led.insert((address.clone(), udp)) || options.default_server;
-            if first && options.ssl {
+            let first = ports.led.insert((address.clone(), options.is_datagram()))
+                || options.default_server;
+            if first && options.protocols.has(Protocols::SSL) {
                 ports.with_tls.insert(server, block);
             }
             warnings.extend(ports.known.add(server.0, address, &options)?);
@@ -117,7 +109,7 @@ impl Ports {
     }
 }
 
-fn read(kind: Kind, node: &Node, cx: &mut Cx<'_>) -> Result<(Options, bool), Fault> {
+fn read(kind: Kind, node: &Node, cx: &mut Cx<'_>) -> Result<Options, Fault> {
     let mut options = Options::default();
     let mut udp = false;
     let mut warnings = Vec::new();
@@ -131,16 +123,16 @@ fn read(kind: Kind, node: &Node, cx: &mut Cx<'_>) -> Result<(Options, bool), Fau
             udp = true;
             continue;
         }
-        options
-            .parameter(word, &mut |warning| warnings.push(warning))
-            .map_err(|why| Fault::new(why).at(word))?;
+        let fault = |message| Fault::new(message).at(word);
+        if !options.parameter(word, &mut |warning| warnings.push(warning)).map_err(fault)? {
+            return Err(Fault::parameter(word));
+        }
     }
     warnings.into_iter().for_each(|warning| cx.warn(warning));
     if udp {
-        options.check_udp(&node.args[1..])?;
-        options.quic = true;
+        options.set_datagram("udp", &node.args[1..])?;
     }
-    Ok((options, udp))
+    Ok(options)
 }
 
 /// The mail protocol of a port.

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use weir_conf::{Block, Contexts, Settings};
+use weir_edge::listen::{Protocols, Shared};
+use weir_engine::listen::Transport;
 use weir_script::CaptureRegex;
 use weir_wire::uri;
 
-use super::listen::Shared;
 use super::servers::{ports, servers};
 use super::{
     Endpoint, Kind, Listener, Location, Locations, Routes, Server, ServerAt, ServerNames, Usual,
 };
+use crate::core::listen::HTTP2;
 use crate::core::server_name::{self, ServerName};
 use crate::core::{self, location::Pattern};
 use crate::module::Handlers;
@@ -33,13 +35,13 @@ impl Builder<'_> {
         let blocks: Vec<&Block> = servers(root).collect();
         let servers: Vec<Arc<Server>> =
             blocks.iter().map(|block| Arc::new(self.server(block))).collect();
-        let bound = ports(&blocks).bound();
+        let bound = ports(&blocks).bound(Transport::Stream);
         let listeners = bound
             .into_iter()
             .map(|bound| {
                 let endpoint = |shared| self.endpoint(shared, &blocks, &servers);
                 Listener {
-                    key: bound.spec.key(),
+                    name: bound.spec.name(),
                     endpoints: bound.addresses.iter().map(endpoint).collect(),
                     bound,
                 }
@@ -57,10 +59,11 @@ impl Builder<'_> {
         let needed = shared.servers.len() > 1 || server_name::captures(blocks[shared.default]);
         let servers: Box<[_]> = shared.servers.iter().map(|&at| Arc::clone(&servers[at])).collect();
         let default = shared.servers.iter().position(|&at| at == shared.default).unwrap_or(0);
+        let has = |protocol| shared.options.protocols.has(protocol);
         Endpoint {
-            ssl: shared.options.ssl,
-            http2: shared.options.http2,
-            proxy_protocol: shared.options.proxy_protocol,
+            ssl: has(Protocols::SSL),
+            http2: has(HTTP2),
+            proxy_protocol: has(Protocols::PROXY),
             default: Arc::clone(&servers[default]),
             default_at: ServerAt(default as u32),
             servers,

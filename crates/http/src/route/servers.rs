@@ -1,15 +1,16 @@
 //! The `server` blocks of an assembled tree, and the addresses that they listen at.
 
 use weir_conf::{Block, Contexts};
+use weir_edge::listen::{ListenSpec, Ports};
+use weir_engine::listen::Transport;
 
-use super::listen::{ListenSpec, Ports};
 use crate::core::LISTEN;
 use crate::core::listen::Listen;
 
-/// The listening sockets of `http {}`. `root` is the root of the assembled tree.
+/// The listening sockets of `http {}`; QUIC has none yet. `root` is the root of the assembled tree.
 pub(crate) fn listeners(root: &Block) -> Vec<ListenSpec> {
     let servers: Vec<&Block> = servers(root).collect();
-    ports(&servers).bound().into_iter().map(|bound| bound.spec).collect()
+    ports(&servers).bound(Transport::Stream).into_iter().map(|bound| bound.spec).collect()
 }
 
 /// The `server` blocks of `http {}`, in the order of the file.

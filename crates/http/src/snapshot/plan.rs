@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use weir_conf::{Assembly, Block, Contexts, Diagnostic, Environment, Severity, SourceMap};
+use weir_edge::listen::ListenSpec;
 use weir_engine::log_files::LogFile;
 use weir_engine::thread_pool::directive::{Named, ThreadPools};
 use weir_script::{VarId, Variables};
@@ -14,7 +15,7 @@ use super::{Configuration, Upstream};
 use crate::core::RESOLVER;
 use crate::module::{Handlers, Modules, Prepare};
 use crate::route::build::Builder;
-use crate::route::{ListenSpec, check, servers};
+use crate::route::{check, servers};
 use crate::variables::Source;
 use crate::variables::definitions::Definitions;
 

@@ -58,7 +58,7 @@ impl Proxy {
         let (snapshot, generation) = snapshot(text, &registry, &log);
         let service = Service::new(snapshot);
         let socket = sim::listener(address(ADDRESS));
-        let name = format!("{}", address(ADDRESS));
+        let name = format!("tcp {}", address(ADDRESS));
         let (serving, key) = (Rc::clone(&service), Rc::<str>::from(name));
         let accepting =
             listen::accept(Arc::clone(&socket), false, move |conn| serving.accept(conn, &key));

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
+use weir_edge::listen::named_port;
 use weir_engine::listen::{self, Accepting};
 use weir_engine::os_error::Failed;
 use weir_engine::{Level, capacity};
@@ -20,7 +21,8 @@ pub(crate) struct Sockets(Arc<All>);
 struct All {
     listeners: Vec<Listener>,
     names: HashSet<Arc<str>>,
-    ports: HashSet<u16>,
+    /// Their transports and ports.
+    ports: HashSet<(Box<str>, u16)>,
 }
 
 struct Listener {
@@ -102,8 +104,9 @@ impl All {
     }
 }
 
-fn port(name: &str) -> Option<u16> {
-    name.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
+/// The transport and the port in a socket's name.
+fn port(name: &str) -> Option<(Box<str>, u16)> {
+    named_port(name).map(|(transport, port)| (transport.into(), port))
 }
 
 /// The acceptors of one thread.

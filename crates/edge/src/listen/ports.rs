@@ -7,8 +7,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use weir_engine::Addr;
+use weir_engine::listen::{ListenOptions, Transport};
 
-use crate::core::listen::{Keepalive, Options, SocketOptions};
+use super::{Options, Protocols, socket_name};
 
 /// A socket to bind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,31 +17,13 @@ pub struct ListenSpec {
     /// The address.
     pub address: Addr,
     /// The options.
-    pub options: SocketOptions,
+    pub options: ListenOptions,
 }
 
 impl ListenSpec {
-    /// The options of the socket in the engine's type.
-    pub fn socket(&self) -> weir_engine::listen::ListenOptions {
-        let own = &self.options;
-        let int = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
-        weir_engine::listen::ListenOptions {
-            backlog: int(own.backlog),
-            rcvbuf: own.rcvbuf.map(|n| n as usize),
-            sndbuf: own.sndbuf.map(|n| n as usize),
-            deferred: own.deferred,
-            fastopen: own.fastopen.map(int),
-            reuseport: own.reuseport,
-            keepalive: own.keepalive.map(keepalive),
-            ipv6only: own.ipv6only,
-            wildcard: self.address.is_wildcard(),
-            ..weir_engine::listen::ListenOptions::default()
-        }
-    }
-
     /// The name of the socket, the same in every configuration with this address.
-    pub fn key(&self) -> String {
-        self.address.to_string()
+    pub fn name(&self) -> String {
+        socket_name(&self.address, self.options.transport)
     }
 
     /// Whether the socket gets connections to an address: with `alone` if it is bound to that
@@ -57,14 +40,6 @@ impl ListenSpec {
     }
 }
 
-fn keepalive(own: Keepalive) -> weir_engine::listen::Keepalive {
-    let (on, idle, interval, count) = match own {
-        Keepalive::Off => (false, None, None, None),
-        Keepalive::On { idle, interval, count } => (true, idle, interval, count),
-    };
-    weir_engine::listen::Keepalive { on, idle, interval, count }
-}
-
 /// An address with the servers that listen on it; `S` is the handle of a server.
 #[derive(Clone, Debug)]
 pub struct Shared<S> {
@@ -76,20 +51,15 @@ pub struct Shared<S> {
     pub default: S,
     /// All its servers, in the order of the file.
     pub servers: Vec<S>,
-    protocols: Protocols,
+    seen: Seen,
 }
 
 /// The protocols in earlier `listen` directives of an address, to warn about changes.
 #[derive(Clone, Copy, Debug, Default)]
-struct Protocols {
-    bits: u8,
+struct Seen {
+    protocols: Protocols,
     set: bool,
     changed: bool,
-}
-
-/// The bits of [`Protocols`]: proxy_protocol, ssl, http2.
-fn protocol_bits(options: &Options) -> u8 {
-    u8::from(options.proxy_protocol) | u8::from(options.ssl) << 1 | u8::from(options.http2) << 2
 }
 
 /// All addresses, by family, kind and port.
@@ -101,7 +71,7 @@ pub struct Ports<S> {
 #[derive(Clone, Debug)]
 struct Port<S> {
     family: Family,
-    quic: bool,
+    transport: Transport,
     port: Option<u16>,
     addresses: Vec<Shared<S>>,
 }
@@ -145,12 +115,12 @@ impl<S: Copy + PartialEq> Ports<S> {
         address: &Addr,
         options: &Options,
     ) -> Result<Option<String>, String> {
-        let key = (family(address), options.quic, address.port());
-        let port = self.ports.iter().position(|p| (p.family, p.quic, p.port) == key);
+        let key = (family(address), options.socket.transport, address.port());
+        let port = self.ports.iter().position(|p| (p.family, p.transport, p.port) == key);
         let port = port.unwrap_or_else(|| {
             self.ports.push(Port {
                 family: key.0,
-                quic: key.1,
+                transport: key.1,
                 port: key.2,
                 addresses: Vec::new(),
             });
@@ -165,7 +135,7 @@ impl<S: Copy + PartialEq> Ports<S> {
             options: options.clone(),
             default: server,
             servers: vec![server],
-            protocols: Protocols::default(),
+            seen: Seen::default(),
         });
         Ok(None)
     }
@@ -175,9 +145,10 @@ impl<S: Copy + PartialEq> Ports<S> {
         self.ports.iter().flat_map(Port::sorted)
     }
 
-    /// The sockets to bind. QUIC addresses have none yet.
-    pub fn bound(&self) -> Vec<Bound<S>> {
-        self.ports.iter().filter(|port| !port.quic).flat_map(Port::bound).collect()
+    /// The sockets of a transport to bind.
+    pub fn bound(&self, transport: Transport) -> Vec<Bound<S>> {
+        let ports = self.ports.iter().filter(|port| port.transport == transport);
+        ports.flat_map(Port::bound).collect()
     }
 }
 
@@ -202,29 +173,27 @@ impl<S: Copy + PartialEq> Shared<S> {
             }
             self.default = server;
         }
-        let warning = self.redefined(protocol_bits(&before), options);
+        let warning = self.redefined(before.protocols, options);
         self.options.default_server = before.default_server || options.default_server;
-        self.options.proxy_protocol = before.proxy_protocol || options.proxy_protocol;
-        self.options.ssl = before.ssl || options.ssl;
-        self.options.http2 = before.http2 || options.http2;
+        self.options.protocols = before.protocols;
+        self.options.protocols.add(options.protocols);
         Ok(warning.then(|| format!("protocol options redefined for {}", self.address)))
     }
 
     /// Whether the protocols of another `listen` deserve a warning. Records them.
-    fn redefined(&mut self, before: u8, options: &Options) -> bool {
-        let now = protocol_bits(options);
-        let known = self.protocols;
-        let moved = known.set && now != known.bits;
-        if now | before != before {
-            let warning =
-                (self.options.set && !options.set) || known.changed || now | before != now;
-            self.protocols = Protocols { bits: before, set: true, changed: true };
+    fn redefined(&mut self, before: Protocols, options: &Options) -> bool {
+        let now = options.protocols;
+        let known = self.seen;
+        let moved = known.set && now != known.protocols;
+        if !before.has(now) {
+            let warning = (self.options.set && !options.set) || known.changed || !now.has(before);
+            self.seen = Seen { protocols: before, set: true, changed: true };
             warning
-        } else if before | now != now {
-            self.protocols = Protocols { bits: now, set: true, changed: true };
+        } else if !now.has(before) {
+            self.seen = Seen { protocols: now, set: true, changed: true };
             options.set || moved
         } else {
-            self.protocols = Protocols { bits: now, set: true, ..known };
+            self.seen = Seen { protocols: now, set: true, ..known };
             (options.set && known.changed) || moved
         }
     }
@@ -252,7 +221,10 @@ impl<S: Copy + PartialEq> Port<S> {
             bound.push(Bound {
                 spec: ListenSpec {
                     address: shared.address.clone(),
-                    options: shared.options.socket.clone(),
+                    options: ListenOptions {
+                        wildcard: shared.address.is_wildcard(),
+                        ..shared.options.socket.clone()
+                    },
                 },
                 addresses: std::mem::take(&mut behind),
             });
@@ -288,7 +260,11 @@ mod tests {
 
     fn bound(ports: &Ports<u32>) -> Vec<(String, Vec<String>)> {
         let names = |b: &Bound<u32>| b.addresses.iter().map(|s| s.address.to_string()).collect();
-        ports.bound().iter().map(|b| (b.spec.address.to_string(), names(b))).collect()
+        ports
+            .bound(Transport::Stream)
+            .iter()
+            .map(|b| (b.spec.address.to_string(), names(b)))
+            .collect()
     }
 
     #[test]
@@ -309,7 +285,7 @@ mod tests {
                 one("[::]:80"),
             ]
         );
-        let shared = &ports.bound()[1];
+        let shared = &ports.bound(Transport::Stream)[1];
         assert_eq!(shared.index("127.0.0.1".parse().ok()), 0);
         assert_eq!(shared.index("10.0.0.1".parse().ok()), 1);
         assert_eq!(shared.index(None), 1);
@@ -335,14 +311,26 @@ mod tests {
     fn changed_protocols_warn() {
         let mut ports = Ports::default();
         let address = inet("0.0.0.0:443");
-        let ssl = options(|o| o.ssl = true);
-        let proxied = options(|o| o.proxy_protocol = true);
+        let ssl = options(|o| o.protocols = Protocols::SSL);
+        let proxied = options(|o| o.protocols = Protocols::PROXY);
         assert_eq!(ports.add(1, &address, &ssl), Ok(None));
         assert_eq!(ports.add(2, &address, &ssl), Ok(None));
         let warning = Some("protocol options redefined for 0.0.0.0:443".to_owned());
         assert_eq!(ports.add(3, &address, &proxied), Ok(warning));
         let shared = ports.addresses().next().unwrap();
-        assert!(shared.options.ssl && shared.options.proxy_protocol);
+        assert!(shared.options.protocols.has(Protocols::SSL));
+        assert!(shared.options.protocols.has(Protocols::PROXY));
         assert_eq!((shared.default, shared.servers.len()), (1, 3));
+    }
+
+    #[test]
+    fn tcp_and_udp_share_a_port() {
+        let mut ports = Ports::default();
+        let udp = options(|o| o.socket.transport = Transport::Datagram);
+        ports.add(1, &inet("0.0.0.0:53"), &Options::default()).unwrap();
+        assert_eq!(ports.add(1, &inet("0.0.0.0:53"), &udp), Ok(None));
+        let name = |transport| ports.bound(transport)[0].spec.name();
+        assert_eq!(name(Transport::Stream), "tcp 0.0.0.0:53");
+        assert_eq!(name(Transport::Datagram), "udp 0.0.0.0:53");
     }
 }
