@@ -195,7 +195,7 @@ fn certificates_are_named_by_variables_of_any_host() {
     );
     let context = read.server().settings.get(&SSL).context.clone().expect("a certificate");
     assert!(context.is_computed());
-    let fault = context.compute(&mut read.session("a.example")).err().expect("no such file");
+    let fault = context.compute(&mut read.session("a.example")).expect_err("no such file");
     assert!(fault.starts_with("cannot load certificate \"/none/a.example.crt\""), "{fault}");
 }
 

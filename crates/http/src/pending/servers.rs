@@ -9,7 +9,7 @@ use weir_engine::Addr;
 use weir_script::Template;
 use weir_script::variables::variables;
 
-/// Whose servers they are.
+/// The kind of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Stream,
@@ -19,9 +19,9 @@ pub(super) enum Kind {
 /// The addresses of the servers so far. A registry of the assembly.
 #[derive(Default)]
 pub(super) struct Ports {
-    /// Those of `stream {}`;
+    /// The addresses of `stream {}`.
     known: listen::Ports<u32>,
-    /// Those of `mail {}`, where no two servers have the same.
+    /// The addresses of `mail {}`, which two servers cannot share.
     taken: HashSet<Addr>,
     /// Addresses with a default server.
     led: HashSet<(Addr, bool)>,
