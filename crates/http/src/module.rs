@@ -13,7 +13,7 @@ use weir_engine::error_log::directive::ERROR_LOGS;
 use weir_engine::error_log::{ErrorLog, Level};
 use weir_engine::log_files::LogFile;
 
-use crate::pass::Passing;
+use crate::pass::course::Passing;
 use crate::request::Request;
 use crate::variables::VariableRow;
 

@@ -1,6 +1,6 @@
-//! Passing requests to upstreams: the code shared by `proxy_pass` and its relatives. A [`Protocol`]
-//! writes requests and reads responses; attempts, retries, buffering and field rules are the same
-//! for all.
+//! Passing requests to upstreams: the code shared by `proxy_pass` and its relatives. A protocol
+//! ([`protocol`]) writes requests and reads responses; attempts, retries, buffering and field rules
+//! are the same for all.
 //!
 //! ```text
 //!  body ─▶ target ─▶ attempt (peer, connection, send, head) ─┬─▶ headers ─▶ relay ─▶ pool
@@ -8,29 +8,29 @@
 //!                       └────────── next_upstream ◀──────────┘
 //! ```
 
-use std::ops::Range;
-
-use weir_conf::Slot;
 use weir_engine::error_log::Level;
 use weir_upstream::{Causes, Outcome, Pick, Retry};
-use weir_wire::header::Headers;
 
-use crate::module::{Pending, Verdict};
-use crate::piece::Piece;
+use crate::module::Verdict;
 use crate::request::Request;
-use crate::route::Location;
-use crate::snapshot::Held;
 
 pub mod attempt;
 pub mod body;
 pub mod channel;
 pub mod clock;
+pub mod connect;
+pub mod course;
+pub mod destination;
 pub mod fields;
+pub mod handshake;
 pub mod headers;
+pub mod hidden;
 pub mod interim;
 mod keep;
+mod locate;
 pub mod made;
 pub mod pool;
+pub mod protocol;
 pub mod relay;
 pub mod resolve;
 mod response_head;
@@ -38,7 +38,8 @@ pub mod sender;
 mod spill;
 pub mod state;
 pub mod sticky;
-pub mod stored;
+pub mod store;
+mod stored;
 pub mod target;
 mod temp_file;
 pub mod tls;
@@ -46,174 +47,9 @@ pub mod transfer;
 pub mod tunnel;
 pub mod variables;
 
-use attempt::{Exchange, Failure, UpstreamFailure};
-use body::{BodyReader, Note};
-use target::Target;
-use tls::UpstreamTls;
-use transfer::Transfer;
-
-/// The head of an upstream's response, without the fields, which are in the request.
-#[derive(Default)]
-pub struct ResponseHead {
-    /// The status code.
-    pub status: u16,
-    /// The status line after the version, if the protocol has one.
-    pub status_line: Option<Vec<u8>>,
-    /// The framing of the body.
-    pub body: BodyReader,
-    /// The length of the head, in bytes.
-    pub length: usize,
-    /// Whether the connection is reusable once the body has ended.
-    pub reusable: bool,
-    /// Whether the connection now speaks another protocol.
-    pub upgraded: bool,
-    /// Whether the head is the whole response, so that the connection is reusable even if the
-    /// response is not forwarded.
-    pub complete: bool,
-    /// `Content-Encoding`, if the protocol expresses it in a way of its own.
-    pub encoding: Option<&'static str>,
-    /// Messages for the log.
-    pub notes: Vec<Note>,
-}
-
-/// A request as a protocol has written it.
-#[derive(Default)]
-pub struct Outgoing {
-    /// The range of the URI in the head.
-    pub uri: Range<usize>,
-    /// The framing of the client's body.
-    pub body: OutgoingBody,
-}
-
-/// The framing of the client's body.
-#[derive(Clone, Copy, Default)]
-pub enum OutgoingBody {
-    /// No body.
-    #[default]
-    None,
-    /// No framing.
-    Plain,
-    /// In frames.
-    Framed(&'static Frames),
-}
-
-/// The framing of request bodies in a protocol.
-pub struct Frames {
-    /// The bytes before a frame with this many bytes.
-    pub head: fn(u64) -> Piece,
-    /// The bytes after a frame.
-    pub tail: &'static [u8],
-    /// The bytes after the last frame.
-    pub end: &'static [u8],
-}
-
-/// The part of the client's body that a protocol needs before it writes the head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// None: the body is not passed on.
-    Nothing,
-    /// All of it.
-    Whole,
-    /// All of it, or the part that has come (`…_request_buffering off`).
-    AsSet,
-}
-
-/// An upstream protocol, for one request. It is called once for each head, and says there how the
-/// body is framed ([`OutgoingBody`], [`BodyReader`]), so that bodies need no calls.
-pub trait Protocol {
-    /// The part of the client's body that is needed.
-    fn wants(&self, _request: &Request) -> Wanted {
-        Wanted::AsSet
-    }
-
-    /// Writes the head of the request to `target`. If it writes nothing, nothing is sent, and the
-    /// response head is read from no bytes as soon as there is a connection.
-    ///
-    /// # Errors
-    /// The response status; the reason has been logged.
-    fn write_head(
-        &mut self,
-        request: &mut Request,
-        target: &Target,
-        out: &mut Vec<u8>,
-    ) -> Result<Outgoing, u16>;
-
-    /// Parses the received bytes, and returns whether the head is complete. If so, it replaces
-    /// `head` and `headers`. The text of an error is logged.
-    ///
-    /// # Errors
-    /// The bytes are not a response.
-    fn read_head(
-        &mut self,
-        input: &[u8],
-        headers: &mut Headers,
-        head: &mut ResponseHead,
-    ) -> Result<bool, String>;
-
-    /// Resets the parser for another attempt.
-    fn reset(&mut self);
-
-    /// Rewrites a `Location` or `Refresh` value (`proxy_redirect`).
-    fn redirect(&self, _request: &mut Request, _value: &[u8]) -> Option<Vec<u8>> {
-        None
-    }
-
-    /// Rewrites a `Set-Cookie` value (`proxy_cookie_domain`, …).
-    fn cookie(&self, _request: &mut Request, _value: &[u8]) -> Option<Vec<u8>> {
-        None
-    }
-}
-
-/// How to pass a request on, as its location's handler decides.
-pub struct Course {
-    /// The location, held because the request may leave it.
-    pub location: Held<Location>,
-    /// The settings for passing.
-    pub transfer: fn(&Location) -> &Transfer,
-    /// The conditions for another peer, in place of those in the settings.
-    pub next_upstream: Option<Causes>,
-    /// The TLS settings, if connections use TLS.
-    pub tls: Option<&'static Slot<UpstreamTls>>,
-    /// The protocol.
-    pub protocol: Box<dyn Protocol>,
-    /// The destination.
-    pub target: Target,
-}
-
-/// The passing of one request to upstreams.
-pub struct Pass<'a> {
-    /// The location.
-    pub location: &'a Held<Location>,
-    /// Its settings for passing.
-    pub settings: &'a Transfer,
-    /// The conditions for another peer.
-    pub next_upstream: Causes,
-    /// The TLS settings, if connections use TLS.
-    pub tls: Option<&'a UpstreamTls>,
-    /// The protocol.
-    pub protocol: Box<dyn Protocol>,
-    /// The destination.
-    pub target: &'a Target,
-    /// The framing of the client's body.
-    pub body: OutgoingBody,
-}
-
-/// The decision of a handler that passes requests on.
-pub enum Passing<'a> {
-    /// Pass the request on.
-    Now(Course),
-    /// Pass the request on, once the destination is known.
-    Later(Pending<'a, Result<Course, Verdict>>),
-    /// Do not pass the request on.
-    Not(Verdict),
-}
-
-impl Pass<'_> {
-    /// The key of connections that are kept for this location only.
-    pub fn tag(&self) -> u64 {
-        u64::from(self.location.block.0)
-    }
-}
+use attempt::{Exchange, Failure, UpstreamFailure, release};
+use course::{Course, Pass, Passing};
+use protocol::{Outgoing, OutgoingBody, Wanted};
 
 /// The initial capacity for the head of a request, in bytes.
 const USUAL_HEAD: usize = 1024;
@@ -266,7 +102,7 @@ async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
         return Verdict::Status(status);
     }
     let settings = pass.settings;
-    let mut pick = target::start(request, pass);
+    let mut pick = connect::start(request, pass);
     pick.limit_tries(settings.next_upstream_tries as usize);
     let retry = Retry {
         causes: pass.next_upstream,
@@ -383,11 +219,4 @@ async fn respond(
         return Box::pin(tunnel::run(request, pass, pick, exchange)).await;
     }
     relay::run(request, pass, pick, slot).await
-}
-
-/// Frees a peer that has answered.
-pub(crate) fn release(request: &mut Request, pass: &Pass<'_>, pick: &mut Pick<'_>) {
-    request.attempts.finish();
-    sticky::served(request, pass, pick);
-    pick.free(Outcome::Success, request.attempts.timings(), clock::now());
 }

@@ -14,9 +14,11 @@ use weir_wire::memcached::{self, Answer};
 
 use crate::module::{Handler, Module, Verdict};
 use crate::pass::body::{BodyReader, Framed, Input, Note, Taken};
-use crate::pass::target::{Destination, Scheme, Schemes, Target};
+use crate::pass::course::{Course, Passing};
+use crate::pass::destination::{Destination, Scheme, Schemes};
+use crate::pass::protocol::{Outgoing, Protocol, ResponseHead, Wanted};
+use crate::pass::target::Target;
 use crate::pass::transfer::{Transfer, add_causes};
-use crate::pass::{Course, Outgoing, Passing, Protocol, ResponseHead, Wanted};
 use crate::request::Request;
 use crate::route::Location;
 

@@ -13,11 +13,12 @@ use weir_wire::h1::Version;
 
 use crate::core::types::table_sizes;
 use crate::module::{Handler, Module, Prepare, Verdict};
+use crate::pass::course::{Course, Passing};
+use crate::pass::destination::{Destination, Scheme, Schemes};
 use crate::pass::fields::{Defaults, Fields, Unset};
-use crate::pass::target::{Destination, Scheme, Schemes, Target};
+use crate::pass::target::Target;
 use crate::pass::tls::UpstreamTls;
 use crate::pass::transfer::Transfer;
-use crate::pass::{Course, Passing};
 use crate::request::Request;
 use crate::route::{Kind, Location};
 use crate::snapshot::Held;

@@ -12,9 +12,11 @@ use weir_wire::h1::Method;
 use weir_wire::header::Headers;
 
 use crate::module::{Handler, Module, Verdict};
-use crate::pass::target::{Scheme, Target};
+use crate::pass::course::{Course, Passing};
+use crate::pass::destination::Scheme;
+use crate::pass::protocol::{Outgoing, Protocol, ResponseHead};
+use crate::pass::target::Target;
 use crate::pass::transfer::{Bind, NextUpstream, Transfer};
-use crate::pass::{Course, Outgoing, Passing, Protocol, ResponseHead};
 use crate::request::Request;
 use crate::route::Location;
 

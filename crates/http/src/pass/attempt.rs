@@ -13,10 +13,12 @@ use weir_upstream::{Causes, Made, NoLive, Outcome, Pick, Usage};
 
 use super::body::Input;
 use super::channel::Channel;
+use super::course::Pass;
 use super::pool::{self, Kept};
+use super::protocol::ResponseHead;
 use super::sender::Sender;
 use super::state::Asked;
-use super::{Pass, ResponseHead, clock, made, response_head, sticky, target, tls};
+use super::{clock, connect, handshake, made, response_head, sticky};
 use crate::client::Sign;
 use crate::request::Request;
 
@@ -149,14 +151,14 @@ async fn connect(
     pick: &Pick<'_>,
 ) -> Result<(Conn, Made), Failure> {
     let Some(peer) = pick.peer() else { return Err(Failure::upstream(Causes::NO_LIVE)) };
-    let options = target::connect_options(request, pass);
+    let options = connect::connect_options(request, pass);
     let timeout = pass.settings.connect_timeout.0;
     let connecting = weir_engine::connection::connect::connect(&peer.address, &options, timeout);
     match while_client_stays(request, pass, connecting).await {
         None => Err(client_gone(request, CONNECTING)),
         Some(Ok(mut conn)) => {
             conn.set_nodelay(true);
-            let (conn, secured) = tls::handshake(request, pass, conn).await?;
+            let (conn, secured) = handshake::handshake(request, pass, conn).await?;
             Ok((conn, made::of(&options, secured.as_ref())))
         }
         Some(Err(error)) => Err(connect_failed(request, peer, &error)),
@@ -266,4 +268,11 @@ async fn while_client_stays<T>(
         Poll::Pending => Poll::Pending,
     })
     .await
+}
+
+/// Frees a peer that has answered.
+pub(crate) fn release(request: &mut Request, pass: &Pass<'_>, pick: &mut Pick<'_>) {
+    request.attempts.finish();
+    sticky::served(request, pass, pick);
+    pick.free(Outcome::Success, request.attempts.timings(), clock::now());
 }

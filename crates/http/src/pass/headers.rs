@@ -3,41 +3,19 @@
 
 use std::rc::Rc;
 
-use weir_conf::bitmask;
 use weir_engine::error_log::Level;
 use weir_upstream::{Causes, Now, Pick, Progress, Retry};
 use weir_wire::h1::Method;
-use weir_wire::header::{Known, NameSet};
+use weir_wire::header::Known;
 
-use super::{Pass, ResponseHead, clock};
+use super::clock;
+use super::course::Pass;
+use super::hidden::Ignored;
+use super::protocol::ResponseHead;
 use crate::client::Rate;
 use crate::field;
 use crate::module::Verdict;
 use crate::request::{Request, State};
-
-bitmask! {
-    /// Response fields without effect (`proxy_ignore_headers`).
-    pub struct Ignored {
-        /// No internal redirect.
-        "X-Accel-Redirect" => REDIRECT = 2,
-        /// Ignored.
-        "X-Accel-Expires" => EXPIRES = 4,
-        /// Ignored.
-        "Expires" => EXPIRES_FIELD = 8,
-        /// Ignored.
-        "Cache-Control" => CACHE_CONTROL = 16,
-        /// Ignored.
-        "Set-Cookie" => SET_COOKIE = 32,
-        /// No rate limit.
-        "X-Accel-Limit-Rate" => LIMIT_RATE = 64,
-        /// No change of buffering.
-        "X-Accel-Buffering" => BUFFERING = 128,
-        /// No charset.
-        "X-Accel-Charset" => CHARSET = 256,
-        /// Ignored.
-        "Vary" => VARY = 512,
-    }
-}
 
 /// Overrides of settings by response fields.
 #[derive(Default)]
@@ -48,41 +26,6 @@ pub struct Overrides {
 
 /// The overrides of a request.
 pub static OVERRIDES: State<Overrides> = State::new(Overrides::default);
-
-/// Fields that are hidden unless `proxy_pass_header` names them.
-const HIDDEN: &[&str] = &[
-    "Date",
-    "Server",
-    "X-Pad",
-    "X-Accel-Expires",
-    "X-Accel-Redirect",
-    "X-Accel-Limit-Rate",
-    "X-Accel-Buffering",
-    "X-Accel-Charset",
-];
-
-/// The hidden response fields, by `proxy_hide_header` and `proxy_pass_header`. Prepared with the
-/// configuration.
-#[derive(Clone, Debug, Default)]
-pub struct Hidden(NameSet);
-
-impl Hidden {
-    /// Hides the fields in `hide`, and the usual ones that are not in `pass`.
-    pub fn new(hide: &[String], pass: &[String]) -> Self {
-        let is_passed = |name: &str| pass.iter().any(|passed| passed.eq_ignore_ascii_case(name));
-        let usual = HIDDEN.iter().copied().filter(|name| !is_passed(name));
-        let mut names = NameSet::default();
-        for name in hide.iter().map(String::as_str).chain(usual) {
-            names.insert(name.as_bytes());
-        }
-        Self(names)
-    }
-
-    /// Whether the field with this name is hidden.
-    pub fn has(&self, name: &[u8], known: Known) -> bool {
-        self.0.contains(name, known)
-    }
-}
 
 /// The progress of the request, for the decision on another attempt.
 pub fn progress(request: &Request, pick: &Pick<'_>, sent: bool, started: Now) -> Progress {

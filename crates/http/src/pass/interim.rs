@@ -5,7 +5,8 @@ use weir_engine::error_log::Level;
 use weir_wire::h1::Version;
 use weir_wire::header::Known;
 
-use super::{Pass, ResponseHead};
+use super::course::Pass;
+use super::protocol::ResponseHead;
 use crate::core::REDIRECT;
 use crate::request::Request;
 use crate::response::Sent;

@@ -8,7 +8,7 @@
 
 use std::task::{Context, Poll};
 
-use super::ResponseHead;
+use super::protocol::ResponseHead;
 use super::temp_file::Unwritten;
 use super::transfer::Transfer;
 use crate::module::{Pending, Verdict};

@@ -10,7 +10,8 @@ use weir_engine::connection::connect::ConnectOptions;
 use weir_engine::tls::ClientIdentity;
 use weir_upstream::Made;
 
-use super::{Pass, target, tls};
+use super::course::Pass;
+use super::{connect, handshake};
 use crate::request::Request;
 
 /// The random key of the hashes, against provoked collisions.
@@ -27,13 +28,13 @@ pub struct Secured {
 /// no kept connection fits.
 pub fn wanted(request: &mut Request, pass: &Pass<'_>) -> Option<Made> {
     let secured = match pass.tls {
-        Some(settings) => Some(tls::wanted(request, pass, settings)?),
+        Some(settings) => Some(handshake::wanted(request, pass, settings)?),
         None => None,
     };
-    if secured.is_none() && !target::has_options(pass) {
+    if secured.is_none() && !connect::has_options(pass) {
         return Some(Made::default());
     }
-    let options = target::connect_options(request, pass);
+    let options = connect::connect_options(request, pass);
     Some(of(&options, secured.as_ref()))
 }
 

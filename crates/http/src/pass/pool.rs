@@ -7,7 +7,8 @@ use std::time::Duration;
 use weir_engine::connection::Conn;
 use weir_upstream::{Peer, Pools, Usage};
 
-use super::{Pass, clock, made};
+use super::course::Pass;
+use super::{clock, made};
 use crate::request::Request;
 
 thread_local! {

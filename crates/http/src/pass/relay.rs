@@ -16,11 +16,14 @@ use weir_wire::h1::Chunked;
 use weir_wire::header::Headers;
 
 use super::attempt::Exchange;
+use super::attempt::release;
 use super::body::{BodyReader, Note, Taken};
+use super::course::Pass;
 use super::keep::Keep;
 use super::spill::Spill;
 use super::transfer::Transfer;
-use super::{Pass, clock, pool, release};
+use super::{clock, pool};
+use crate::client::Rate;
 use crate::module::Verdict;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -250,3 +253,10 @@ enum End {
 }
 
 const READING: &str = "reading upstream";
+
+/// The rate of `proxy_limit_rate` for this request.
+fn limit_rate(request: &mut Request, pass: &Pass<'_>) -> Option<Rate> {
+    let limit = pass.settings.limit_rate.as_ref()?;
+    let bytes = limit.eval(request);
+    (bytes > 0).then(|| Rate::new(bytes, 0))
+}

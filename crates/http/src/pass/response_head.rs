@@ -10,8 +10,9 @@ use weir_upstream::Causes;
 
 use super::attempt::{Exchange, Failure, Watch, client_gone, io_failed};
 use super::body::{INVALID_CHUNKS, Note};
+use super::course::Pass;
+use super::interim;
 use super::sender::SendError;
-use super::{Pass, interim};
 use crate::request::Request;
 
 /// The maximum length of the read that brings a head, if the body is likely to be moved.

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 
 use super::channel::Channel;
-use super::{Frames, OutgoingBody};
+use super::protocol::{Frames, OutgoingBody};
 use crate::body::{BodyError, BodyStep};
 use crate::piece::Piece;
 use crate::request::Request;

@@ -9,7 +9,7 @@ use weir_upstream::{Exchanged, Group, Peer, Timings};
 use weir_wire::header::Headers;
 
 use super::clock;
-use super::target::Place;
+use super::destination::Place;
 
 /// The party asked in an attempt. It becomes text only when needed.
 #[derive(Clone, Debug)]

@@ -5,7 +5,8 @@ use weir_script::VarId;
 use weir_upstream::settings::StickyConfig;
 use weir_upstream::{CookieMoment, Group, Peer, Pick};
 
-use super::{Pass, clock};
+use super::clock;
+use super::course::Pass;
 use crate::request::{Request, State};
 
 /// The session of a request, and the cookie of its response.

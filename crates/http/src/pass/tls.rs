@@ -1,27 +1,18 @@
-//! TLS to upstreams: the settings under `proxy_ssl_` and other prefixes, and the handshake
+//! The settings for TLS to upstreams, under `proxy_ssl_` and other prefixes
 //! (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_verify>).
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use weir_conf::value::Pair;
 use weir_conf::{Cx, Fault, Inherit, Many, directives};
-use weir_engine::connection::Conn;
-use weir_engine::error_log::Level;
-use weir_engine::tls::{ClientIdentity, ClientSettings, ClientTls, HandshakeError, connect};
-use weir_script::Template;
-use weir_upstream::Causes;
-
-use super::Pass;
-use super::attempt::{Failure, io_failed};
-use super::made::Secured;
-use crate::request::Request;
 use weir_edge::tls::cache::FileCache;
 use weir_edge::tls::commands::Commands;
 use weir_edge::tls::files::Source;
 use weir_edge::tls::values::{CertificateCache, Passwords, ProtocolSet};
 use weir_edge::tls::{late, warn_of, warn_of_missing};
+use weir_engine::tls::{ClientSettings, ClientTls};
+use weir_script::Template;
 
 directives! {
     /// TLS to upstreams.
@@ -62,12 +53,12 @@ directives! {
 
 /// Settings prepared for handshakes.
 pub struct ClientContext {
-    tls: ClientTls,
+    pub(super) tls: ClientTls,
     /// A certificate and a key whose names have variables.
-    computed: Option<(Template, Template)>,
-    passwords: Vec<Vec<u8>>,
-    prefix: PathBuf,
-    cache: Option<Arc<FileCache>>,
+    pub(super) computed: Option<(Template, Template)>,
+    pub(super) passwords: Vec<Vec<u8>>,
+    pub(super) prefix: PathBuf,
+    pub(super) cache: Option<Arc<FileCache>>,
 }
 
 impl UpstreamTls {
@@ -159,113 +150,5 @@ impl ClientContext {
         let prefix = cx.conf_path("");
         let (passwords, cache) = (own.passwords.0.clone(), own.certificate_cache.0.clone());
         Ok(Self { tls, computed, passwords, prefix, cache })
-    }
-
-    /// The settings for one request, if its certificate has to be computed.
-    fn compute(&self, request: &mut Request) -> Result<Option<ClientTls>, String> {
-        let Some((certificate, key)) = self.named(request) else { return Ok(None) };
-        let cache = self.cache.as_deref();
-        let key = Source::named(&self.prefix, cache, (&certificate, &key), &self.passwords)?;
-        Ok(Some(self.tls.with_key(key)))
-    }
-
-    /// The certificate and the key named by variables, if there are any.
-    fn named(&self, request: &mut Request) -> Option<(Vec<u8>, Vec<u8>)> {
-        let (certificate, key) = self.computed.as_ref()?;
-        let certificate = request.eval(certificate);
-        (!certificate.is_empty()).then(|| (certificate, request.eval(key)))
-    }
-
-    /// The identity of connections for one request, if it can be determined.
-    fn identity(&self, request: &mut Request) -> Option<ClientIdentity> {
-        let Some((certificate, _)) = self.named(request) else { return Some(self.tls.identity()) };
-        let chain = Source::named_chain(&self.prefix, self.cache.as_deref(), &certificate).ok()?;
-        Some(self.tls.identity_with(&chain))
-    }
-}
-
-/// The TLS parameters of a connection for this request; None if it could not be made.
-pub(super) fn wanted(
-    request: &mut Request,
-    pass: &Pass<'_>,
-    settings: &UpstreamTls,
-) -> Option<Secured> {
-    let Some(Ok(context)) = settings.context.as_deref() else { return None };
-    let identity = context.identity(request)?;
-    let name = context.tls.is_named().then(|| name(request, pass, settings));
-    Some(Secured { identity, name })
-}
-
-/// The name in the upstream's certificate.
-fn name(request: &mut Request, pass: &Pass<'_>, settings: &UpstreamTls) -> String {
-    let name = match &settings.name {
-        Some(template) => request.eval(template),
-        None => pass.target.place.host.as_bytes().to_vec(),
-    };
-    String::from_utf8_lossy(without_port(&name)).into_owned()
-}
-
-const DOING: &str = "SSL handshaking to upstream";
-
-/// Performs the handshake on a new connection if it uses TLS, and returns its parameters.
-///
-/// # Errors
-/// The failure, which has been logged.
-pub async fn handshake(
-    request: &mut Request,
-    pass: &Pass<'_>,
-    conn: Conn,
-) -> Result<(Conn, Option<Secured>), Failure> {
-    let Some(settings) = pass.tls else { return Ok((conn, None)) };
-    let Some(Ok(context)) = settings.context.as_deref() else {
-        return Err(Failure::upstream(Causes::ERROR));
-    };
-    let name = name(request, pass, settings);
-    let own = match context.compute(request) {
-        Ok(own) => own,
-        Err(fault) => {
-            request.log_upstream(Level::Error, &format!("{fault} while {DOING}"));
-            return Err(Failure::Own(500));
-        }
-    };
-    let tls = own.as_ref().unwrap_or(&context.tls);
-    let timeout = pass.settings.connect_timeout.0;
-    match connect(conn, tls, &name, timeout).await {
-        Ok(conn) => {
-            let name = tls.is_named().then_some(name);
-            Ok((conn, Some(Secured { identity: tls.identity(), name })))
-        }
-        Err(HandshakeError::TimedOut) => {
-            let error = io::ErrorKind::TimedOut.into();
-            Err(Failure::upstream(io_failed(request, &error, DOING, "")))
-        }
-        Err(error) => {
-            request.log_upstream(Level::Error, &format!("{error} while {DOING}"));
-            Err(Failure::upstream(Causes::ERROR))
-        }
-    }
-}
-
-/// A name without the port that `$proxy_host` or `$http_host` may have.
-fn without_port(name: &[u8]) -> &[u8] {
-    let start = match name.first() {
-        Some(b'[') => name.iter().position(|&byte| byte == b']').unwrap_or(0),
-        _ => 0,
-    };
-    let colon = name[start..].iter().position(|&byte| byte == b':');
-    colon.map_or(name, |colon| &name[..start + colon])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_no_part_of_names() {
-        for (given, name) in
-            [("a.test:8080", "a.test"), ("a.test", "a.test"), ("[::1]:80", "[::1]"), ("", "")]
-        {
-            assert_eq!(without_port(given.as_bytes()), name.as_bytes());
-        }
     }
 }

@@ -9,8 +9,8 @@ use weir_script::Template;
 use weir_script::variables::variables;
 use weir_upstream::Causes;
 
-use super::headers::{Hidden, Ignored};
-use super::stored::Store;
+use super::hidden::{Hidden, Ignored};
+use super::store::Store;
 use crate::core::temp_path::TempPath;
 use crate::core::value::Rights;
 

@@ -11,7 +11,8 @@ use weir_engine::timer::Deadline;
 use weir_upstream::Pick;
 
 use super::attempt::Exchange;
-use super::{Pass, release};
+use super::attempt::release;
+use super::course::Pass;
 use crate::duplex::Duplex;
 use crate::module::Verdict;
 use crate::request::Request;

@@ -12,7 +12,7 @@ use weir_script::{Template, Variables};
 use weir_upstream::{Causes, Zones};
 
 use crate::core::value::Predicates;
-use crate::pass::stored;
+use crate::pass::store;
 use crate::pass::transfer::NextUpstream;
 
 static PROXY: Slot<Caching> = Slot::new();
@@ -87,7 +87,7 @@ fn set_cache(own: &mut CachingWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(
         own.zone = Some(Some(Zone::Off));
         return Ok(());
     }
-    stored::exclude(node, cx, "cache", "store")?;
+    store::exclude(node, cx, "cache", "store")?;
     let template = Template::compile(&word.value, cx.registry::<Variables>())?;
     own.zone = Some(Some(match template.literal() {
         None => Zone::Computed,

@@ -6,7 +6,7 @@ use weir_script::{CaptureRegex, Template, Variables};
 
 use super::cookie::{self, FlagsRule};
 use super::{PROXY, ProxyWritten};
-use crate::pass::target::Destination;
+use crate::pass::destination::Destination;
 use crate::request::Request;
 use crate::route::Location;
 

@@ -17,10 +17,10 @@ use weir_engine::connection::splice;
 use weir_engine::error_log::Level;
 use weir_engine::timer::Deadline;
 
-use super::{End, READING, is_buffered, passes_unseen, take};
-use crate::pass::Pass;
+use super::{End, READING, is_buffered, limit_rate, passes_unseen, take};
 use crate::pass::attempt::{Exchange, Watch, io_failed};
 use crate::pass::body::BodyReader;
+use crate::pass::course::Pass;
 use crate::pass::keep::Keeping;
 use crate::pass::spill::Spill;
 use crate::pass::transfer::LARGEST_READ;
@@ -87,7 +87,7 @@ impl<'a> Relay<'a> {
         request.client.set_aio(aio);
         let mut rate = None;
         if buffering {
-            rate = crate::pass::target::limit_rate(request, pass);
+            rate = limit_rate(request, pass);
         } else {
             // An unbuffered response has no rate, as in nginx.
             request.client.rate = None;

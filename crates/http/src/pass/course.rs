@@ -1,0 +1,64 @@
+//! How a request is passed on: the decision of the handler of its location, and the settings in
+//! force for it.
+
+use weir_conf::Slot;
+use weir_upstream::Causes;
+
+use super::protocol::{OutgoingBody, Protocol};
+use super::target::Target;
+use super::tls::UpstreamTls;
+use super::transfer::Transfer;
+use crate::module::{Pending, Verdict};
+use crate::route::Location;
+use crate::snapshot::Held;
+
+/// The decision of a handler that passes requests on.
+pub enum Passing<'a> {
+    /// Pass the request on.
+    Now(Course),
+    /// Pass the request on, once the destination is known.
+    Later(Pending<'a, Result<Course, Verdict>>),
+    /// Do not pass the request on.
+    Not(Verdict),
+}
+
+/// How to pass a request on, as its location's handler decides.
+pub struct Course {
+    /// The location, held because the request may leave it.
+    pub location: Held<Location>,
+    /// The settings for passing.
+    pub transfer: fn(&Location) -> &Transfer,
+    /// The conditions for another peer, in place of those in the settings.
+    pub next_upstream: Option<Causes>,
+    /// The TLS settings, if connections use TLS.
+    pub tls: Option<&'static Slot<UpstreamTls>>,
+    /// The protocol.
+    pub protocol: Box<dyn Protocol>,
+    /// The destination.
+    pub target: Target,
+}
+
+/// The passing of one request to upstreams.
+pub struct Pass<'a> {
+    /// The location.
+    pub location: &'a Held<Location>,
+    /// Its settings for passing.
+    pub settings: &'a Transfer,
+    /// The conditions for another peer.
+    pub next_upstream: Causes,
+    /// The TLS settings, if connections use TLS.
+    pub tls: Option<&'a UpstreamTls>,
+    /// The protocol.
+    pub protocol: Box<dyn Protocol>,
+    /// The destination.
+    pub target: &'a Target,
+    /// The framing of the client's body.
+    pub body: OutgoingBody,
+}
+
+impl Pass<'_> {
+    /// The key of connections that are kept for this location only.
+    pub fn tag(&self) -> u64 {
+        u64::from(self.location.block.0)
+    }
+}

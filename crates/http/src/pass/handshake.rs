@@ -1,0 +1,125 @@
+//! The TLS handshake with a peer.
+
+use std::io;
+
+use weir_edge::tls::files::Source;
+use weir_engine::connection::Conn;
+use weir_engine::error_log::Level;
+use weir_engine::tls::{ClientIdentity, ClientTls, HandshakeError, connect};
+use weir_upstream::Causes;
+
+use super::attempt::{Failure, io_failed};
+use super::course::Pass;
+use super::made::Secured;
+use super::tls::{ClientContext, UpstreamTls};
+use crate::request::Request;
+
+/// The TLS parameters of a connection for this request; None if it could not be made.
+pub(super) fn wanted(
+    request: &mut Request,
+    pass: &Pass<'_>,
+    settings: &UpstreamTls,
+) -> Option<Secured> {
+    let Some(Ok(context)) = settings.context.as_deref() else { return None };
+    let identity = context.identity(request)?;
+    let name = context.tls.is_named().then(|| name(request, pass, settings));
+    Some(Secured { identity, name })
+}
+
+/// The name in the upstream's certificate.
+fn name(request: &mut Request, pass: &Pass<'_>, settings: &UpstreamTls) -> String {
+    let name = match &settings.name {
+        Some(template) => request.eval(template),
+        None => pass.target.place.host.as_bytes().to_vec(),
+    };
+    String::from_utf8_lossy(without_port(&name)).into_owned()
+}
+
+const DOING: &str = "SSL handshaking to upstream";
+
+/// Performs the handshake on a new connection if it uses TLS, and returns its parameters.
+///
+/// # Errors
+/// The failure, which has been logged.
+pub async fn handshake(
+    request: &mut Request,
+    pass: &Pass<'_>,
+    conn: Conn,
+) -> Result<(Conn, Option<Secured>), Failure> {
+    let Some(settings) = pass.tls else { return Ok((conn, None)) };
+    let Some(Ok(context)) = settings.context.as_deref() else {
+        return Err(Failure::upstream(Causes::ERROR));
+    };
+    let name = name(request, pass, settings);
+    let own = match context.compute(request) {
+        Ok(own) => own,
+        Err(fault) => {
+            request.log_upstream(Level::Error, &format!("{fault} while {DOING}"));
+            return Err(Failure::Own(500));
+        }
+    };
+    let tls = own.as_ref().unwrap_or(&context.tls);
+    let timeout = pass.settings.connect_timeout.0;
+    match connect(conn, tls, &name, timeout).await {
+        Ok(conn) => {
+            let name = tls.is_named().then_some(name);
+            Ok((conn, Some(Secured { identity: tls.identity(), name })))
+        }
+        Err(HandshakeError::TimedOut) => {
+            let error = io::ErrorKind::TimedOut.into();
+            Err(Failure::upstream(io_failed(request, &error, DOING, "")))
+        }
+        Err(error) => {
+            request.log_upstream(Level::Error, &format!("{error} while {DOING}"));
+            Err(Failure::upstream(Causes::ERROR))
+        }
+    }
+}
+
+impl ClientContext {
+    /// The settings for one request, if its certificate has to be computed.
+    fn compute(&self, request: &mut Request) -> Result<Option<ClientTls>, String> {
+        let Some((certificate, key)) = self.named(request) else { return Ok(None) };
+        let cache = self.cache.as_deref();
+        let key = Source::named(&self.prefix, cache, (&certificate, &key), &self.passwords)?;
+        Ok(Some(self.tls.with_key(key)))
+    }
+
+    /// The certificate and the key named by variables, if there are any.
+    fn named(&self, request: &mut Request) -> Option<(Vec<u8>, Vec<u8>)> {
+        let (certificate, key) = self.computed.as_ref()?;
+        let certificate = request.eval(certificate);
+        (!certificate.is_empty()).then(|| (certificate, request.eval(key)))
+    }
+
+    /// The identity of connections for one request, if it can be determined.
+    fn identity(&self, request: &mut Request) -> Option<ClientIdentity> {
+        let Some((certificate, _)) = self.named(request) else { return Some(self.tls.identity()) };
+        let chain = Source::named_chain(&self.prefix, self.cache.as_deref(), &certificate).ok()?;
+        Some(self.tls.identity_with(&chain))
+    }
+}
+
+/// A name without the port that `$proxy_host` or `$http_host` may have.
+fn without_port(name: &[u8]) -> &[u8] {
+    let start = match name.first() {
+        Some(b'[') => name.iter().position(|&byte| byte == b']').unwrap_or(0),
+        _ => 0,
+    };
+    let colon = name[start..].iter().position(|&byte| byte == b':');
+    colon.map_or(name, |colon| &name[..start + colon])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_no_part_of_names() {
+        for (given, name) in
+            [("a.test:8080", "a.test"), ("a.test", "a.test"), ("[::1]:80", "[::1]"), ("", "")]
+        {
+            assert_eq!(without_port(given.as_bytes()), name.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The interface of upstream protocols.
+
+use std::ops::Range;
+
+use weir_wire::header::Headers;
+
+use super::body::{BodyReader, Note};
+use super::target::Target;
+use crate::piece::Piece;
+use crate::request::Request;
+
+/// An upstream protocol, for one request. It is called once for each head, and says there how the
+/// body is framed ([`OutgoingBody`], [`BodyReader`]), so that bodies need no calls.
+pub trait Protocol {
+    /// The part of the client's body that is needed.
+    fn wants(&self, _request: &Request) -> Wanted {
+        Wanted::AsSet
+    }
+
+    /// Writes the head of the request to `target`. If it writes nothing, nothing is sent, and the
+    /// response head is read from no bytes as soon as there is a connection.
+    ///
+    /// # Errors
+    /// The response status; the reason has been logged.
+    fn write_head(
+        &mut self,
+        request: &mut Request,
+        target: &Target,
+        out: &mut Vec<u8>,
+    ) -> Result<Outgoing, u16>;
+
+    /// Parses the received bytes, and returns whether the head is complete. If so, it replaces
+    /// `head` and `headers`. The text of an error is logged.
+    ///
+    /// # Errors
+    /// The bytes are not a response.
+    fn read_head(
+        &mut self,
+        input: &[u8],
+        headers: &mut Headers,
+        head: &mut ResponseHead,
+    ) -> Result<bool, String>;
+
+    /// Resets the parser for another attempt.
+    fn reset(&mut self);
+
+    /// Rewrites a `Location` or `Refresh` value (`proxy_redirect`).
+    fn redirect(&self, _request: &mut Request, _value: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Rewrites a `Set-Cookie` value (`proxy_cookie_domain`, …).
+    fn cookie(&self, _request: &mut Request, _value: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// The part of the client's body that a protocol needs before it writes the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// None: the body is not passed on.
+    Nothing,
+    /// All of it.
+    Whole,
+    /// All of it, or the part that has come (`…_request_buffering off`).
+    AsSet,
+}
+
+/// A request as a protocol has written it.
+#[derive(Default)]
+pub struct Outgoing {
+    /// The range of the URI in the head.
+    pub uri: Range<usize>,
+    /// The framing of the client's body.
+    pub body: OutgoingBody,
+}
+
+/// The framing of the client's body.
+#[derive(Clone, Copy, Default)]
+pub enum OutgoingBody {
+    /// No body.
+    #[default]
+    None,
+    /// No framing.
+    Plain,
+    /// In frames.
+    Framed(&'static Frames),
+}
+
+/// The framing of request bodies in a protocol.
+pub struct Frames {
+    /// The bytes before a frame with this many bytes.
+    pub head: fn(u64) -> Piece,
+    /// The bytes after a frame.
+    pub tail: &'static [u8],
+    /// The bytes after the last frame.
+    pub end: &'static [u8],
+}
+
+/// The head of an upstream's response, without the fields, which are in the request.
+#[derive(Default)]
+pub struct ResponseHead {
+    /// The status code.
+    pub status: u16,
+    /// The status line after the version, if the protocol has one.
+    pub status_line: Option<Vec<u8>>,
+    /// The framing of the body.
+    pub body: BodyReader,
+    /// The length of the head, in bytes.
+    pub length: usize,
+    /// Whether the connection is reusable once the body has ended.
+    pub reusable: bool,
+    /// Whether the connection now speaks another protocol.
+    pub upgraded: bool,
+    /// Whether the head is the whole response, so that the connection is reusable even if the
+    /// response is not forwarded.
+    pub complete: bool,
+    /// `Content-Encoding`, if the protocol expresses it in a way of its own.
+    pub encoding: Option<&'static str>,
+    /// Messages for the log.
+    pub notes: Vec<Note>,
+}
