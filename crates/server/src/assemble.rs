@@ -132,23 +132,23 @@ pub(crate) struct Ready {
     pub(crate) stderr_is_log: bool,
 }
 
-/// How far a configuration has come.
+/// The stage of a configuration on its way to serving.
 enum Stage {
     Planned(Box<Plan>),
-    /// With the log files that it writes to.
+    /// With its log files.
     Built(Configuration, Logs),
 }
 
 impl Ready {
-    /// Builds what requests are served by. `logs` are the open log files in the order of their
-    /// handles.
+    /// Builds the configuration that serves requests. `logs` are the open log files in the order of
+    /// their handles.
     pub(crate) fn build(&mut self, logs: &Logs) {
         if let Stage::Planned(plan) = &self.stage {
             self.stage = Stage::Built(plan.configuration(logs), Arc::clone(logs));
         }
     }
 
-    /// The log files that it writes to, if it has been built.
+    /// The log files of a built configuration; empty for a planned one.
     pub(crate) fn log_files(&self) -> &[Arc<LogFile>] {
         match &self.stage {
             Stage::Planned(_) => &[],
@@ -156,7 +156,8 @@ impl Ready {
         }
     }
 
-    /// What requests are served by, built now unless it has been. `logs` are the same files.
+    /// The configuration that serves requests, built now if it is only planned. `logs` are the same
+    /// files as for [`Self::build`].
     pub(crate) fn into_configuration(self, logs: &Logs) -> Configuration {
         match self.stage {
             Stage::Planned(plan) => plan.configuration(logs),

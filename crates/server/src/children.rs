@@ -37,7 +37,7 @@ pub(crate) struct Child {
     pub(crate) exiting: bool,
     /// It is replaced if it ends unasked.
     pub(crate) respawn: bool,
-    /// Its end of the channel is closed, or what came from there was no report.
+    /// It has closed its end of the channel, or has sent an invalid report.
     pub(crate) silent: bool,
     /// It has ended.
     pub(crate) exited: bool,

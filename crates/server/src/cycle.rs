@@ -147,8 +147,8 @@ impl Cycle {
         channel::send_order(channel, Order::Load, &descriptors)
     }
 
-    /// Builds what a worker serves by, so that one that is started for it only has to begin. From
-    /// here on nobody reads the configuration again.
+    /// Builds the configuration in the master, so that a forked worker can serve at once. The
+    /// configuration is not read again.
     pub(crate) fn build(&mut self) {
         self.forget_answers();
         if let Some(ready) = &mut self.ready {
@@ -164,7 +164,7 @@ impl Cycle {
     /// Closes its files and sockets, except those in use elsewhere.
     pub(crate) fn let_go(&mut self) {
         self.sockets.clear();
-        // A configuration that has been built writes to its log files.
+        // A built configuration holds its log files.
         self.ready = None;
         self.logs = Arc::default();
         self.error_log = ErrorLog::default();

@@ -245,9 +245,9 @@ impl Master {
                     Ok(Some(report)) => reports.push((child.pid, report)),
                     Ok(None) => break,
                     Err(error) => {
-                        // Usually the worker is about to exit, which takes the longer the more
-                        // memory it has. Until it is reaped, its closed channel would wake the
-                        // master again and again.
+                        // Usually the worker is about to exit, which takes longer with more memory.
+                        // Until it is reaped, its closed channel would wake the master again and
+                        // again.
                         child.silent = true;
                         self.asked.reap = true;
                         if error.kind() == std::io::ErrorKind::InvalidData {
