@@ -8,6 +8,7 @@
 #![cfg(test)]
 
 mod cycles;
+mod dependencies;
 mod layers;
 mod sizes;
 mod source;
