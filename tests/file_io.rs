@@ -4,7 +4,7 @@
 
 use crate::harness::{
     Backend, Client, HeldDisk, Operation, Reply, Response, Server, Setup, Signal, children,
-    is_nginx, until,
+    is_nginx, skipped, until,
 };
 
 fn numbers(length: usize) -> Vec<u8> {
@@ -210,8 +210,7 @@ fn cached_files_need_no_thread() {
     };
     assert_eq!(server.text("/small"), "small");
     if threads() > 0 {
-        println!("skipped: the file system cannot read without waiting");
-        return;
+        return skipped("the file system cannot read without waiting");
     }
     for target in ["/large", "/send/large", "/send/small"] {
         let response = server.get(target);

@@ -10,6 +10,7 @@ mod held_disk;
 mod port;
 mod process;
 mod server;
+mod skipped;
 mod tls;
 mod wait;
 
@@ -22,5 +23,6 @@ pub(crate) use process::{
     Daemon, Signal, binary, children, is_nginx, is_root, memory, run, send_signal,
 };
 pub(crate) use server::{Server, Setup};
+pub(crate) use skipped::skipped;
 pub(crate) use tls::Certificate;
 pub(crate) use wait::{PATIENCE, until, until_some};

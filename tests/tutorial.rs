@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::harness::{
-    Daemon, Directory, Signal, binary, children, is_root, run, send_signal, until, until_some,
+    Daemon, Directory, Signal, binary, children, is_root, run, send_signal, skipped, until,
+    until_some,
 };
 
 const APACHE: &str = "/usr/sbin/apache2";
@@ -210,8 +211,7 @@ fn install(directory: &Directory) {
 #[test]
 fn the_tutorial() {
     if !is_root() || !Path::new(APACHE).exists() {
-        println!("skipped: needs root and {APACHE}");
-        return;
+        return skipped(&format!("it needs root and {APACHE}"));
     }
     let network = Network::new();
     let directory = Directory::new();

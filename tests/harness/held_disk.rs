@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use super::{Directory, is_root, until};
+use super::{Directory, is_root, skipped, until};
 
 /// The operations that can be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl HeldDisk {
     pub(crate) fn mount(files: &[(&str, &[u8])]) -> Option<Self> {
         let device = File::options().read(true).write(true).open("/dev/fuse");
         let Some(device) = device.ok().filter(|_| is_root()) else {
-            println!("skipped: needs root and /dev/fuse");
+            skipped("it needs root and /dev/fuse");
             return None;
         };
         let directory = Directory::new();
@@ -70,7 +70,7 @@ impl HeldDisk {
         mount.stdin(Stdio::from(device.try_clone().unwrap()));
         let output = mount.output().unwrap();
         if !output.status.success() {
-            println!("skipped: {}", String::from_utf8_lossy(&output.stderr));
+            skipped(String::from_utf8_lossy(&output.stderr).trim());
             return None;
         }
         let mut state = State::default();

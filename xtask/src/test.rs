@@ -1,5 +1,8 @@
 //! All checks that a change must pass.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
 use crate::cargo::{Profile, build, cargo, root, succeed};
 use crate::{Failure, packages};
 
@@ -9,49 +12,66 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     let names: Vec<&str> =
         arguments.iter().copied().filter(|argument| *argument != "--release").collect();
     packages::install(packages::TESTS)?;
-    if names.is_empty() {
-        step("format", succeed(&mut cargo(&["fmt", "--all", "--check"])))?;
-        let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-        step("lints", succeed(&mut cargo(&lints)))?;
-        let unit = ["test", "--quiet", "--workspace", "--exclude", "weir-tests"];
-        step("unit tests", succeed(&mut cargo(&unit)))?;
-    }
-    let binary = build(if release { Profile::Release } else { Profile::Debug })?;
-    let mut command = cargo(&["test", "--quiet", "--package", "weir-tests", "--"]);
-    if names.is_empty() {
-        command.args(skips(&pending()?));
-    }
-    command.args(&names);
-    // Another binary may be given, for comparison.
-    if std::env::var_os("WEIR_BINARY").is_none() {
-        command.env("WEIR_BINARY", binary);
-    }
-    if std::env::var_os(USE).is_none() {
-        command.env(USE, "epoll");
-    }
-    step("end-to-end tests", succeed(&mut command))?;
+    let profile = if release { Profile::Release } else { Profile::Debug };
     if !names.is_empty() {
-        return Ok(());
+        return end_to_end(profile, &names, None).map(drop);
     }
-    if !has_io_uring()? {
-        println!("the same by io_uring: skipped, this machine has none");
-        return Ok(());
+    step("format", succeed(&mut cargo(&["fmt", "--all", "--check"])))?;
+    let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    step("lints", succeed(&mut cargo(&lints)))?;
+    let unit = ["test", "--quiet", "--workspace", "--exclude", "weir-tests"];
+    let mut skipped = tests("unit tests", &mut cargo(&unit))?;
+    let has_ring = !skipped.iter().any(|test| test.contains(NO_RING));
+    skipped.extend(end_to_end(profile, &[], None)?);
+    if has_ring {
+        skipped.extend(by_ring(profile)?);
+    } else {
+        skipped.push(format!("{SKIPPED}all by io_uring: {NO_RING}"));
     }
-    // Certificate verification uses no loop.
-    let skip = ["test", "--quiet", "--package", "weir-engine", "--", "--skip", "tls::verify"];
-    let mut unit = cargo(&skip);
-    step("unit tests of the loop by io_uring", succeed(unit.env(USE, "io_uring")))?;
-    step("end-to-end tests by io_uring", succeed(command.env(USE, "io_uring")))
+    println!("{} tests skipped", skipped.len());
+    skipped.iter().for_each(|test| println!("{test}"));
+    Ok(())
 }
+
+/// The mark of a test that cannot run on this machine, before its name and the reason.
+const SKIPPED: &str = "skipped: ";
+
+/// The reason of tests that need a ring.
+const NO_RING: &str = "there is no io_uring";
 
 /// The environment variable that selects the event method of tests.
 const USE: &str = "WEIR_TEST_USE";
 
-/// Whether io_uring is available here.
-fn has_io_uring() -> Result<bool, Failure> {
-    let mut tests = cargo(&["test", "--quiet", "--package", "weir-sys", "ring::", "--"]);
-    let output = tests.arg("--nocapture").output().map_err(|error| error.to_string())?;
-    Ok(!String::from_utf8_lossy(&output.stderr).contains("there is no io_uring"))
+/// Runs the end-to-end tests of these names, or all, by the method, else by the environment's,
+/// else by epoll. Returns the skipped ones.
+fn end_to_end(
+    profile: Profile,
+    names: &[&str],
+    method: Option<&str>,
+) -> Result<Vec<String>, Failure> {
+    let binary = build(profile)?;
+    let mut command = cargo(&["test", "--quiet", "--package", "weir-tests", "--"]);
+    if names.is_empty() {
+        command.args(skips(&pending()?));
+    }
+    command.args(names);
+    // Another binary may be given, for comparison.
+    if std::env::var_os("WEIR_BINARY").is_none() {
+        command.env("WEIR_BINARY", binary);
+    }
+    let usual = || std::env::var(USE).unwrap_or_else(|_| "epoll".to_owned());
+    let method = method.map_or_else(usual, str::to_owned);
+    tests(&format!("end-to-end tests by {method}"), command.env(USE, &method))
+}
+
+/// The tests that depend on the event method, by io_uring.
+fn by_ring(profile: Profile) -> Result<Vec<String>, Failure> {
+    // Certificate verification uses no loop.
+    let skip = ["test", "--quiet", "--package", "weir-engine", "--", "--skip", "tls::verify"];
+    let mut unit = cargo(&skip);
+    let mut skipped = tests("unit tests of the loop by io_uring", unit.env(USE, "io_uring"))?;
+    skipped.extend(end_to_end(profile, &[], Some("io_uring"))?);
+    Ok(skipped)
 }
 
 /// End-to-end tests that Weir is known to fail, with reasons; every run shows them, so that they
@@ -72,6 +92,27 @@ fn pending() -> Result<Vec<String>, Failure> {
 fn skips(tests: &[String]) -> Vec<&str> {
     let skips = tests.iter().flat_map(|test| ["--skip", test]);
     if tests.is_empty() { Vec::new() } else { std::iter::once("--exact").chain(skips).collect() }
+}
+
+/// Runs tests, shows their output, and returns the lines of skipped ones, each once.
+fn tests(name: &str, command: &mut Command) -> Result<Vec<String>, Failure> {
+    let shown = format!("{command:?}").replace('"', "");
+    let child = command.stderr(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| format!("{shown}: {error}"))?;
+    let mut skipped = Vec::new();
+    for line in BufReader::new(child.stderr.take().expect("it is piped")).split(b'\n') {
+        let line = line.map_err(|error| format!("{shown}: {error}"))?;
+        let line = String::from_utf8_lossy(&line);
+        eprintln!("{line}");
+        // A test may stand in the middle of a line of dots.
+        let skip = line.find(SKIPPED).map(|at| line[at..].to_owned());
+        skipped.extend(skip.filter(|skip| !skipped.contains(skip)));
+    }
+    let status = child.wait().map_err(|error| format!("{shown}: {error}"))?;
+    let outcome = if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) };
+    let counted = if skipped.is_empty() { "" } else { &format!(" ({} skipped)", skipped.len()) };
+    step(&format!("{name}{counted}"), outcome)?;
+    Ok(skipped)
 }
 
 fn step(name: &str, outcome: Result<(), Failure>) -> Result<(), Failure> {

@@ -26,6 +26,8 @@ pub mod park;
 pub mod random;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+#[cfg(test)]
+mod skipped;
 mod socket;
 pub mod stats;
 pub mod syslog;

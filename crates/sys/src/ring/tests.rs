@@ -1,11 +1,17 @@
 use super::*;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 /// A ring, if the system supports it; otherwise a notice is printed.
 fn ring() -> Option<Ring> {
-    Ring::new().inspect_err(|error| eprintln!("skipped, there is no io_uring here: {error}")).ok()
+    let unavailable = |error: &io::Error| {
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("a test");
+        // Not by `eprintln`, which a test that passes shows nobody.
+        let _ = writeln!(io::stderr(), "skipped: {test}: there is no io_uring: {error}");
+    };
+    Ring::new().inspect_err(unavailable).ok()
 }
 
 /// The completions after one call that waits.

@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(5);
 fn by_ring(test: impl Future<Output = ()>) {
     match EventLoop::new(Method::IoUring) {
         Ok(event_loop) => event_loop.block_on(test),
-        Err(error) => eprintln!("skipped, there is no io_uring here: {error}"),
+        Err(error) => crate::skipped::skipped(&format!("there is no io_uring: {error}")),
     }
 }
 

@@ -15,7 +15,7 @@ fn either_way(test: impl AsyncFn()) {
     EventLoop::new(Method::Epoll).unwrap().block_on(test());
     match EventLoop::new(Method::IoUring) {
         Ok(ring) => ring.block_on(test()),
-        Err(error) => eprintln!("skipped, there is no io_uring here: {error}"),
+        Err(error) => crate::skipped::skipped(&format!("there is no io_uring: {error}")),
     }
 }
 
