@@ -88,7 +88,7 @@ fn build_server(profile: Profile) -> Command {
 }
 
 /// This machine's target triple.
-fn host() -> Result<String, Failure> {
+pub(crate) fn host() -> Result<String, Failure> {
     let version = rustc(&["-vV"])?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).ok_or_else(|| format!("rustc names no host:\n{version}"))

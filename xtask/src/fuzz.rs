@@ -1,69 +1,85 @@
 //! Fuzzing: every parser of external bytes has a target, run by libFuzzer for a limited time.
+//!
+//! The stable compiler builds them with the flags that `cargo fuzz` sets, so that only a C++
+//! compiler has to be installed, for libFuzzer itself.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
 use crate::{Failure, cargo, packages};
 
 /// The default time per target in seconds.
-const SECONDS: &str = "20";
+const SECONDS: u32 = 20;
 
 /// The number of concurrent targets.
 const AT_ONCE: usize = 2;
 
+/// Coverage counters and the operands of comparisons, which guide libFuzzer. No
+/// sanitizer: memory is safe here by construction, and runs are four times as fast without.
+const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
+     -Cllvm-args=-simplifycfg-branch-fold-threshold=0";
+
+/// The limits of one input, in seconds and MiB; an input beyond them is a failure.
+const LIMITS: [&str; 2] = ["-timeout=10", "-rss_limit_mb=2048"];
+
 /// Runs the named target, or all, for the given number of seconds each.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
-    let seconds = arguments.get(1).unwrap_or(&SECONDS);
-    let targets = targets(arguments.first().copied())?;
-    if !packages::is_installed("cargo-fuzz") {
-        cargo::succeed(&mut cargo::cargo(&["install", "--locked", "cargo-fuzz"]))?;
-    }
-    let mut build = fuzz("build");
-    build.args(arguments.first());
-    cargo::succeed(&mut build)?;
+    let (only, seconds) = match arguments {
+        [] => (None, SECONDS),
+        [target] => (Some(*target), SECONDS),
+        [target, seconds] => (Some(*target), seconds.parse().map_err(|_| "SECONDS is a number")?),
+        _ => return Err("fuzz takes the name of a target and a number of seconds".to_owned()),
+    };
+    let targets = targets(only)?;
+    packages::install(packages::FUZZ)?;
+    let binaries = build(only)?;
     let next = Mutex::new(targets.iter());
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(target) = { next.lock().unwrap().next() } {
-                    if let Err(failure) = attack(target, seconds) {
-                        failures.lock().unwrap().push(failure);
+                while let Some(target) = { next.lock().expect("no thread panics").next() } {
+                    if let Err(failure) = attack(&binaries, target, seconds) {
+                        failures.lock().expect("no thread panics").push(failure);
                     }
                 }
             });
         }
     });
-    let failures = failures.into_inner().unwrap();
+    let failures = failures.into_inner().expect("no thread panics");
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
 
-/// `cargo fuzz`, whose compiler options only a nightly toolchain accepts. No sanitizer: safe code
-/// needs none, and runs are four times as fast without.
-fn fuzz(verb: &str) -> Command {
-    let mut command = cargo::cargo(&["fuzz", verb, "--sanitizer", "none"]);
-    command.env("RUSTC_BOOTSTRAP", "1");
-    command
+/// Builds the named target, or all, and returns their folder.
+fn build(only: Option<&str>) -> Result<PathBuf, Failure> {
+    let (host, target) = (cargo::host()?, folder("target"));
+    // Only with a target do the flags spare build scripts and macros.
+    let mut command = cargo::cargo(&["build", "--quiet", "--release", "--target", &host]);
+    command.arg("--manifest-path").arg(folder("Cargo.toml")).arg("--target-dir").arg(&target);
+    match only {
+        Some(only) => command.args(["--bin", only]),
+        None => command.arg("--bins"),
+    };
+    cargo::succeed(command.env("RUSTFLAGS", FLAGS))?;
+    Ok(target.join(host).join("release"))
 }
 
 /// Runs one target and shows its output only on failure.
-fn attack(target: &str, seconds: &str) -> Result<(), Failure> {
-    let corpus = format!("fuzz/corpus/{target}");
-    std::fs::create_dir_all(cargo::root().join(&corpus)).map_err(|error| error.to_string())?;
-    let mut command = fuzz("run");
-    command.args([target, &corpus]);
-    // The seeds, in addition to earlier findings.
-    let seeds = format!("fuzz/seeds/{target}");
-    if cargo::root().join(&seeds).is_dir() {
-        command.arg(&seeds);
+fn attack(binaries: &Path, target: &str, seconds: u32) -> Result<(), Failure> {
+    let (corpus, artifacts) = (folder("corpus").join(target), folder("artifacts").join(target));
+    for folder in [&corpus, &artifacts] {
+        let made = std::fs::create_dir_all(folder);
+        made.map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    command.args([
-        "--",
-        &format!("-max_total_time={seconds}"),
-        "-timeout=10",
-        "-rss_limit_mb=2048",
-    ]);
-    let output = command.output().map_err(|error| format!("cargo fuzz: {error}"))?;
+    let mut command = Command::new(binaries.join(target));
+    // The first folder collects new inputs; the others are only read.
+    command.arg(&corpus).args(Some(folder("seeds").join(target)).filter(|seeds| seeds.is_dir()));
+    command.arg(format!("-artifact_prefix={}/", artifacts.display()));
+    command.arg(format!("-max_total_time={seconds}")).args(LIMITS);
+    let output = command.output().map_err(|error| format!("{target}: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         return Err(format!("fuzzing {target} failed:\n{said}"));
@@ -80,7 +96,7 @@ fn attack(target: &str, seconds: &str) -> Result<(), Failure> {
 }
 
 fn targets(only: Option<&str>) -> Result<Vec<String>, Failure> {
-    let folder = cargo::root().join("fuzz/fuzz_targets");
+    let folder = folder("fuzz_targets");
     let entries = std::fs::read_dir(&folder)
         .map_err(|error| format!("no fuzz targets in {}: {error}", folder.display()))?;
     let stems = entries.filter_map(|entry| {
@@ -90,4 +106,9 @@ fn targets(only: Option<&str>) -> Result<Vec<String>, Failure> {
         stems.filter(|name| only.is_none_or(|only| name == only)).collect();
     targets.sort();
     if targets.is_empty() { Err("no such fuzz target".to_owned()) } else { Ok(targets) }
+}
+
+/// A folder or a file of the package of targets.
+fn folder(name: &str) -> PathBuf {
+    cargo::root().join("fuzz").join(name)
 }

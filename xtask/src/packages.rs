@@ -36,6 +36,9 @@ pub(crate) const BENCH: &[Needed] = &[
 /// For counting instructions.
 pub(crate) const INSTRUCTIONS: &[Needed] = &[("valgrind", "valgrind")];
 
+/// What libFuzzer is built with.
+pub(crate) const FUZZ: &[Needed] = &[("c++", "g++")];
+
 /// Installs missing packages if this process may, or else fails with their names.
 pub(crate) fn install(needed: &[Needed]) -> Result<(), Failure> {
     let missing: Vec<&str> = needed

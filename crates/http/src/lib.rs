@@ -16,9 +16,11 @@ mod duplex;
 pub mod error_page;
 pub mod field;
 pub mod filter;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod fixture;
 pub mod folder;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gzip_clients;
 pub mod head;
 pub mod location_config;

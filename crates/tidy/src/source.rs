@@ -339,7 +339,17 @@ fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
 fn says_test(attribute: &syn::Attribute) -> bool {
     let mut says = false;
     let _ = attribute.parse_nested_meta(|meta| {
-        says |= meta.path.is_ident("test");
+        if !meta.path.is_ident("any") {
+            says |= meta.path.is_ident("test");
+            return Ok(());
+        }
+        // `any(test, fuzzing)`: fuzz targets are tests, too.
+        let mut all = true;
+        meta.parse_nested_meta(|meta| {
+            all &= meta.path.is_ident("test") || meta.path.is_ident("fuzzing");
+            Ok(())
+        })?;
+        says |= all;
         Ok(())
     });
     says

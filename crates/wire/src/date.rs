@@ -26,7 +26,7 @@ pub struct Civil {
 
 /// 9999-12-31 23:59:59 and 0000-03-01: the bounds of years with four digits.
 const LATEST: i64 = 253_402_300_799;
-const EARLIEST: i64 = -62_162_035_200;
+pub(crate) const EARLIEST: i64 = -62_162_035_200;
 
 impl Civil {
     /// The date of a time; times outside the years with four digits are clamped.

@@ -1,5 +1,6 @@
 //! Header fields: ids of known names, and an ordered store of fields.
 
+pub mod fuzz;
 mod known;
 mod list;
 mod names;

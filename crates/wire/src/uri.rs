@@ -2,6 +2,7 @@
 
 mod authority;
 mod escape;
+pub mod fuzz;
 mod normalise;
 mod redirect;
 

@@ -3,6 +3,7 @@
 use rustls::pki_types::CertificateDer;
 
 use super::hello::{self, Received};
+use super::keys::{CertifiedKey, crls_from_pem};
 use super::tickets::Tickets;
 use super::verify::list::List;
 use super::verify::{Judge, Purpose, Revocation, Trust, is_for};
@@ -73,6 +74,12 @@ pub fn session_ticket(bytes: &[u8]) {
         let tickets = Tickets::from_files(&[&[0; 80][..length]], 1).expect("the right length");
         assert_eq!(tickets.decrypt(bytes), None, "no ticket was made with these keys");
     }
+}
+
+/// Reads a file as certificates with their key, as a chain, and as revocation lists.
+pub fn key_file(bytes: &[u8]) {
+    let _ = CertifiedKey::from_pem(bytes, bytes, &[b"password"]);
+    let _ = crls_from_pem(bytes);
 }
 
 #[cfg(test)]
