@@ -33,7 +33,7 @@ pub fn parse(text: &[u8], file: FileId) -> Parsed {
 }
 
 /// Parses the argument of `-g`, where blocks are refused.
-pub fn parse_parameter(text: &[u8], file: FileId) -> Parsed {
+pub(crate) fn parse_parameter(text: &[u8], file: FileId) -> Parsed {
     Parser::new(text, file, true).run()
 }
 

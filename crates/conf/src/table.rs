@@ -82,7 +82,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 /// A setter with the type of its target erased.
-pub type Setter = fn(&mut dyn Any, &Node, &mut Cx<'_>) -> Result<(), Fault>;
+pub(crate) type Setter = fn(&mut dyn Any, &Node, &mut Cx<'_>) -> Result<(), Fault>;
 
 /// A check of a merged block, which is the last of `cx.blocks()`.
 pub type After = fn(&Node, &mut Cx<'_>) -> Result<(), Fault>;

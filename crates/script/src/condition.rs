@@ -140,7 +140,7 @@ impl Condition {
 }
 
 /// nginx's truth: any value but the empty one and `0`.
-pub fn is_true(value: &[u8]) -> bool {
+pub(crate) fn is_true(value: &[u8]) -> bool {
     !matches!(value, b"" | b"0")
 }
 

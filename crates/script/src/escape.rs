@@ -51,7 +51,7 @@ pub fn escape_args(out: &mut Vec<u8>, start: usize) {
 /// Decodes the path of a redirect's address in place, up to its question mark.
 ///
 /// Decodes only characters that URIs allow unescaped; the others keep their escapes.
-pub fn unescape_redirect(text: &mut Vec<u8>, start: usize) {
+pub(crate) fn unescape_redirect(text: &mut Vec<u8>, start: usize) {
     let mut read = start;
     let mut write = start;
     while let Some(&byte) = text.get(read) {

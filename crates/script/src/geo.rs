@@ -107,7 +107,7 @@ pub struct GeoBuilder {
 
 impl GeoBuilder {
     /// A builder for a block in `stream`.
-    pub fn for_stream() -> Self {
+    pub(crate) fn for_stream() -> Self {
         Self { no_proxies: true, ..Self::default() }
     }
 

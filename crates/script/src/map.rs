@@ -43,11 +43,6 @@ impl<V> Default for Map<V> {
 }
 
 impl<V> Map<V> {
-    /// Makes further keys host names, which may have wildcards.
-    pub fn set_hostnames(&mut self) {
-        self.hostnames = true;
-    }
-
     /// Adds a row whose key is not a special word such as `default`.
     ///
     /// # Errors
@@ -77,17 +72,12 @@ impl<V> Map<V> {
     ///
     /// # Errors
     /// nginx's wording for a duplicate default.
-    pub fn set_default(&mut self, value: V) -> Result<(), String> {
+    pub(crate) fn set_default(&mut self, value: V) -> Result<(), String> {
         if self.default.is_some() {
             return Err("duplicate default map parameter".into());
         }
         self.default = Some(value);
         Ok(())
-    }
-
-    /// The default value.
-    pub fn default_value(&self) -> Option<&V> {
-        self.default.as_ref()
     }
 
     /// Whether each use computes the value anew.
@@ -205,7 +195,7 @@ mod tests {
     fn hostnames_know_wildcards() {
         let vars = &mut Variables::default();
         let mut map = Map::default();
-        map.set_hostnames();
+        map.hostnames = true;
         map.insert(b"*.example.com", "head", vars).unwrap();
         map.insert(b"example.*", "tail", vars).unwrap();
         assert_eq!(look(&map, "a.Example.com."), Some("head"));

@@ -52,7 +52,7 @@ impl<V> Names<V> {
     ///
     /// # Errors
     /// [`Refused::Conflict`].
-    pub fn add_exact(&mut self, name: &[u8], value: V) -> Result<(), Refused> {
+    pub(crate) fn add_exact(&mut self, name: &[u8], value: V) -> Result<(), Refused> {
         let name = name.to_ascii_lowercase().into_boxed_slice();
         let bare = self.heads.get(&name).is_some_and(|head| head.bare);
         if bare || self.exact.contains_key(&name) {

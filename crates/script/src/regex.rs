@@ -34,7 +34,7 @@ use translate::{Dialect, Translation, translate};
 ///
 /// PCRE2's limit is ten million; a step here costs more, and a tenth of them still takes
 /// milliseconds.
-pub const STEP_LIMIT: usize = 1_000_000;
+pub(crate) const STEP_LIMIT: usize = 1_000_000;
 
 /// The memory limit of a compiled pattern in bytes.
 const SIZE_LIMIT: usize = 32 << 20;
@@ -109,7 +109,7 @@ impl Regex {
     }
 
     /// Whether the pattern runs in time linear in its subject.
-    pub fn is_linear(&self) -> bool {
+    pub(crate) fn is_linear(&self) -> bool {
         matches!(self.0.engine, Engine::Linear(_))
     }
 
@@ -136,7 +136,7 @@ impl Regex {
     /// Matches and sets `captures`; without a match they stay as they are.
     ///
     /// A pattern without groups clears them and copies nothing.
-    pub fn captures_into(&self, subject: &[u8], captures: &mut Captures) -> bool {
+    pub(crate) fn captures_into(&self, subject: &[u8], captures: &mut Captures) -> bool {
         if self.0.groups == 0 {
             let matched = self.is_match(subject);
             if matched {

@@ -100,7 +100,7 @@ fn fixed_point(text: &[u8]) -> Option<u32> {
 }
 
 /// MurmurHash2 with seed 0, as nginx computes it.
-pub fn murmur2(data: &[u8]) -> u32 {
+pub(crate) fn murmur2(data: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
     #[expect(clippy::cast_possible_truncation, reason = "the hash starts from the low 32 bits")]
     let mut hash = data.len() as u32;

@@ -85,11 +85,6 @@ impl Template {
         })
     }
 
-    /// Whether `$1` to `$9` occur, which depend on the last match.
-    pub fn has_captures(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Capture(_)))
-    }
-
     /// Appends the value to `out`; missing variables and captures are empty.
     pub fn eval<H: Host + ?Sized>(&self, host: &mut H, out: &mut Vec<u8>) {
         if self.parts.is_empty() {

@@ -146,7 +146,7 @@ pub fn is_stream(cx: &Cx<'_>) -> bool {
 ///
 /// # Errors
 /// nginx's wording for a missing dollar.
-pub fn strip_dollar(word: &[u8]) -> Result<&[u8], String> {
+pub(crate) fn strip_dollar(word: &[u8]) -> Result<&[u8], String> {
     word.strip_prefix(b"$")
         .ok_or_else(|| format!("invalid variable name \"{}\"", String::from_utf8_lossy(word)))
 }

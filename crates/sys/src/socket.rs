@@ -71,18 +71,6 @@ pub fn set_int_option(fd: BorrowedFd<'_>, option: IntOption, value: i32) -> io::
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Reads an option with an `int` value.
-pub fn int_option(fd: BorrowedFd<'_>, option: IntOption) -> io::Result<i32> {
-    let (level, name) = option.numbers();
-    let mut value = 0_i32;
-    let mut size = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
-    // SAFETY: as above; the kernel writes at most `size` bytes into a live `i32`.
-    let done = unsafe {
-        libc::getsockopt(fd.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut size)
-    };
-    if done == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
-}
-
 /// Appends at most `max` received bytes to `into`, with one system call; reserves the room. Returns
 /// the number of bytes, 0 at the end of the stream.
 pub fn recv_append(fd: BorrowedFd<'_>, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {

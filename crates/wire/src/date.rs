@@ -98,18 +98,6 @@ pub fn cookie(secs: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(b" GMT");
 }
 
-/// Appends `06/Nov/1994:08:49:37 +0000`, as `$time_local`. `offset`: seconds east of UTC.
-pub fn log_local(secs: i64, offset: i32, out: &mut Vec<u8>) {
-    let t = Civil::from_unix(secs.saturating_add(i64::from(offset)));
-    two(t.day, out);
-    month(t.month, b'/', out);
-    four(t.year, out);
-    out.push(b':');
-    clock(t, out);
-    out.push(b' ');
-    zone(offset, None, out);
-}
-
 /// Appends `1994-11-06T08:49:37+00:00`, as `$time_iso8601`.
 pub fn iso8601(secs: i64, offset: i32, out: &mut Vec<u8>) {
     let t = Civil::from_unix(secs.saturating_add(i64::from(offset)));

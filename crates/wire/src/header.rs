@@ -14,7 +14,7 @@ use std::ops::Range;
 /// Whether a value has no control byte except tabs. Others are refused from any source: no
 /// application needs them, and parsers disagree about them.
 #[inline]
-pub fn is_clean_value(value: &[u8]) -> bool {
+pub(crate) fn is_clean_value(value: &[u8]) -> bool {
     // Without an early exit the compiler vectorises this loop.
     value.iter().fold(0, |bad, &byte| bad | u8::from(is_control(byte))) == 0
 }
@@ -226,7 +226,7 @@ impl Headers {
     }
 
     /// The values of all lines with this name, in order, ignoring case.
-    pub fn get_all_name<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn get_all_name<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
         let known = Known::from_name(name);
         self.entries.iter().filter(move |e| e.known == known).filter_map(move |e| {
             let same = known != Known::Other || e.name.of(&self.arena).eq_ignore_ascii_case(name);

@@ -8,13 +8,13 @@ use crate::uri::hex_digit;
 
 /// The limit of one chunk-size line with its extensions, and of all size lines beyond the size of
 /// their data, in bytes. nginx has no limit; a longer line serves only to cause load.
-pub const SIZE_LINE_MAX: u32 = 16 * 1024;
+pub(crate) const SIZE_LINE_MAX: u32 = 16 * 1024;
 
 /// Size lines up to this length are not weighed against their data: the longest plain size.
 const SIZE_LINE_FREE: u32 = 16;
 
 /// The limit of all trailer lines together in bytes: the default limit of a request's header.
-pub const TRAILERS_MAX: u32 = 32 * 1024;
+pub(crate) const TRAILERS_MAX: u32 = 32 * 1024;
 
 /// The largest chunk: as in nginx, sixteen times its size still fits a file offset.
 const CHUNK_MAX: u64 = i64::MAX as u64 / 16;

@@ -129,13 +129,13 @@ impl Known {
 
     /// Whether a request with two such lines is refused with 400
     /// (`ngx_http_process_unique_header_line` and the rule for Host).
-    pub fn unique_in_request(self) -> bool {
+    pub(crate) fn unique_in_request(self) -> bool {
         Self::UNIQUE_IN_REQUEST.contains(self)
     }
 
     /// Whether only the first such line of an upstream's response counts; the others are dropped
     /// with a warning in the error log.
-    pub fn first_counts_in_response(self) -> bool {
+    pub(crate) fn first_counts_in_response(self) -> bool {
         Self::FIRST_COUNTS_IN_RESPONSE.contains(self)
     }
 }

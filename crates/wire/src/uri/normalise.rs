@@ -36,7 +36,7 @@ impl Scan {
     }
 
     /// The scan of a target without a path (`http://host?args`), with its arguments at `args`.
-    pub fn without_path(args: usize) -> Self {
+    pub(crate) fn without_path(args: usize) -> Self {
         Self { state: State::Rest, normalise: true, args: Some(args) }
     }
 
@@ -118,7 +118,7 @@ impl Scan {
     }
 
     /// Whether the path must be made by [`normalise`].
-    pub fn needs_normalising(&self) -> bool {
+    pub(crate) fn needs_normalising(&self) -> bool {
         self.normalise
     }
 
