@@ -194,8 +194,7 @@ mod tests {
     #[test]
     fn hostnames_know_wildcards() {
         let vars = &mut Variables::default();
-        let mut map = Map::default();
-        map.hostnames = true;
+        let mut map = Map { hostnames: true, ..Map::default() };
         map.insert(b"*.example.com", "head", vars).unwrap();
         map.insert(b"example.*", "tail", vars).unwrap();
         assert_eq!(look(&map, "a.Example.com."), Some("head"));
