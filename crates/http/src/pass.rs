@@ -47,7 +47,7 @@ pub mod transfer;
 pub mod tunnel;
 pub mod variables;
 
-use attempt::{Exchange, Failure, UpstreamFailure, release};
+use attempt::{Failure, UpstreamExchange, UpstreamFailure, release};
 use course::{Course, Pass, Passing};
 use protocol::{Outgoing, OutgoingBody, Wanted};
 
@@ -198,7 +198,7 @@ async fn respond(
     request: &mut Request,
     pass: &Pass<'_>,
     pick: &mut Pick<'_>,
-    slot: &mut Option<Exchange>,
+    slot: &mut Option<UpstreamExchange>,
 ) -> Verdict {
     let Some(exchange) = slot else { return Verdict::Status(502) };
     sticky::set_cookie(request, pass);

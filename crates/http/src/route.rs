@@ -29,7 +29,7 @@ use crate::core::redirect::Redirect;
 use crate::module::Handlers;
 
 pub use crate::core::location::Kind;
-pub use locations::{Found, Locations};
+pub use locations::{FoundLocation, Locations};
 pub use server_names::ServerNames;
 
 /// One location, or another block that a request can be in.
@@ -130,7 +130,7 @@ pub struct Server {
 
 impl Server {
     /// The location for a normalised URI.
-    pub fn find(&self, uri: &[u8]) -> Found<'_> {
+    pub fn find(&self, uri: &[u8]) -> FoundLocation<'_> {
         self.locations.find(uri, &self.location)
     }
 }

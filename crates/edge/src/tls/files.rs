@@ -19,12 +19,12 @@ const FOREIGN: [&str; 2] = ["engine:", "store:"];
 const STORED_FILE: &str = "store:file:";
 
 /// The source of files: the configuration's environment while it is read, the disk afterwards.
-pub struct Source<'a> {
+pub struct FileSource<'a> {
     prefix: PathBuf,
     read: &'a dyn Fn(&Path) -> io::Result<Arc<[u8]>>,
 }
 
-impl Source<'_> {
+impl FileSource<'_> {
     /// The certificate and the key named by variables, from the cache or the disk.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Source<'_> {
             Some(cache) => cache.read(path),
             None => std::fs::read(path).map(Arc::from),
         };
-        let files = Source { prefix: prefix.to_owned(), read: &read };
+        let files = FileSource { prefix: prefix.to_owned(), read: &read };
         let found = files.pair(&certificate, &key, &passwords);
         let Some(cache) = cache else { return found };
         let (certificate_path, key_path) = (files.path(&certificate), files.path(&key));
@@ -77,14 +77,14 @@ impl Source<'_> {
             Some(cache) => cache.read(path),
             None => std::fs::read(path).map(Arc::from),
         };
-        let files = Source { prefix: prefix.to_owned(), read: &read };
+        let files = FileSource { prefix: prefix.to_owned(), read: &read };
         files.authorities(&String::from_utf8_lossy(certificate))
     }
 
     /// Runs `f` with the files of the configuration's environment.
-    pub fn of<T>(cx: &Cx<'_>, f: impl FnOnce(&Source<'_>) -> T) -> T {
+    pub fn of<T>(cx: &Cx<'_>, f: impl FnOnce(&FileSource<'_>) -> T) -> T {
         let read = |path: &Path| cx.env().read(path);
-        f(&Source { prefix: cx.conf_path(""), read: &read })
+        f(&FileSource { prefix: cx.conf_path(""), read: &read })
     }
 
     /// The name for messages, and the content.

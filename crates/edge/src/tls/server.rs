@@ -10,7 +10,7 @@ use weir_script::{Host, Template};
 
 use super::cache::FileCache;
 use super::commands::Commands;
-use super::files::Source;
+use super::files::FileSource;
 use super::sessions::Sessions;
 use super::{Ocsp, Ssl, Verify, late, warn_of, warn_of_missing};
 
@@ -51,7 +51,7 @@ impl ServerContext {
             context: ssl.certificates.join("\n").into_bytes(),
             ..ServerSettings::default()
         };
-        let loaded = Source::of(cx, |files| {
+        let loaded = FileSource::of(cx, |files| {
             load(ssl, &mut settings, files, computed.is_empty())?;
             override_key(ssl, &commands, &mut settings, files)
         });
@@ -102,7 +102,7 @@ impl ServerContext {
             key.eval(host, &mut key_name);
             let names = (&*certificate_name, &*key_name);
             let cache = self.cache.as_deref();
-            keys.push(Source::named(&self.prefix, cache, names, &self.passwords)?);
+            keys.push(FileSource::named(&self.prefix, cache, names, &self.passwords)?);
         }
         Ok(Arc::new(self.tls.with_keys(keys)))
     }
@@ -128,7 +128,7 @@ fn compile(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Vec<(Template, Template)>, Faul
 fn load(
     ssl: &Ssl,
     settings: &mut ServerSettings,
-    files: &Source<'_>,
+    files: &FileSource<'_>,
     certificates: bool,
 ) -> Result<(), String> {
     let passwords = ssl.passwords.slices();
@@ -190,7 +190,7 @@ fn override_key(
     ssl: &Ssl,
     commands: &Commands,
     settings: &mut ServerSettings,
-    files: &Source<'_>,
+    files: &FileSource<'_>,
 ) -> Result<(), String> {
     if commands.certificate.is_some() || commands.key.is_some() {
         let certificate = commands.certificate.as_ref().or(ssl.certificates.last());
@@ -211,7 +211,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 /// The keys of `ssl_session_ticket_key`. nginx reports their faults at the closing brace.
 fn ticket_keys(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Tickets, Fault> {
-    let read: Result<Vec<_>, String> = Source::of(cx, |files| {
+    let read: Result<Vec<_>, String> = FileSource::of(cx, |files| {
         ssl.session_ticket_keys.iter().map(|name| files.raw(name)).collect()
     });
     let read = read?;

@@ -16,7 +16,7 @@ use crate::module::{Handler, Module, Verdict};
 use crate::pass::body::{BodyReader, Framed, Input, Note, Taken};
 use crate::pass::course::{Course, Passing};
 use crate::pass::destination::{Destination, Scheme, Schemes};
-use crate::pass::protocol::{Outgoing, Protocol, ResponseHead, Wanted};
+use crate::pass::protocol::{Outgoing, Protocol, UpstreamHead, Wanted};
 use crate::pass::target::Target;
 use crate::pass::transfer::{Transfer, add_causes};
 use crate::request::Request;
@@ -217,7 +217,7 @@ impl Protocol for Get {
         &mut self,
         input: &[u8],
         _: &mut Headers,
-        head: &mut ResponseHead,
+        head: &mut UpstreamHead,
     ) -> Result<bool, String> {
         let (answer, length) = match memcached::read_answer(input, &self.key, self.gzip_flag != 0) {
             Ok(Some(found)) => found,

@@ -14,7 +14,7 @@ use weir_wire::header::Headers;
 use crate::module::{Handler, Module, Verdict};
 use crate::pass::course::{Course, Passing};
 use crate::pass::destination::Scheme;
-use crate::pass::protocol::{Outgoing, Protocol, ResponseHead};
+use crate::pass::protocol::{Outgoing, Protocol, UpstreamHead};
 use crate::pass::target::Target;
 use crate::pass::transfer::{Bind, NextUpstream, Transfer};
 use crate::request::Request;
@@ -213,7 +213,7 @@ impl Protocol for Bytes {
         &mut self,
         _: &[u8],
         _: &mut Headers,
-        head: &mut ResponseHead,
+        head: &mut UpstreamHead,
     ) -> Result<bool, String> {
         (head.status, head.upgraded) = (200, true);
         Ok(true)

@@ -15,7 +15,7 @@ use super::body::Input;
 use super::channel::Channel;
 use super::course::Pass;
 use super::pool::{self, Kept};
-use super::protocol::ResponseHead;
+use super::protocol::UpstreamHead;
 use super::sender::Sender;
 use super::state::Asked;
 use super::{clock, connect, handshake, made, response_head, sticky};
@@ -23,7 +23,7 @@ use crate::client::Sign;
 use crate::request::Request;
 
 /// The exchange of a request and its response with a peer.
-pub struct Exchange {
+pub struct UpstreamExchange {
     /// The channel to the peer.
     pub channel: Channel,
     /// The history of the connection.
@@ -31,7 +31,7 @@ pub struct Exchange {
     /// Bytes received after the head.
     pub input: Input,
     /// The head of the response.
-    pub head: ResponseHead,
+    pub head: UpstreamHead,
     /// The part of the request that is still to be sent.
     pub sender: Sender,
 }
@@ -89,7 +89,7 @@ pub async fn attempt(
     request: &mut Request,
     pass: &mut Pass<'_>,
     pick: &mut Pick<'_>,
-    slot: &mut Option<Exchange>,
+    slot: &mut Option<UpstreamExchange>,
 ) -> Result<u16, Failure> {
     let peer = match pool::with_random(|random| pick.next(random, clock::now())) {
         Ok(peer) => peer,
@@ -111,8 +111,8 @@ pub async fn attempt(
     let channel = Channel::exclusive(conn);
     let sender = Sender::new(request, pass.body);
     let input = Input::default();
-    let head = ResponseHead::default();
-    let exchange = slot.insert(Exchange { channel, usage, input, head, sender });
+    let head = UpstreamHead::default();
+    let exchange = slot.insert(UpstreamExchange { channel, usage, input, head, sender });
     let read = match request.attempts.head.is_empty() {
         true => {
             response_head::parse(request, pass, exchange, 0).map(drop).map_err(Failure::upstream)

@@ -81,7 +81,7 @@ pub enum Destination {
         /// The upstream, one of those in the configuration.
         upstream: UpstreamRef,
         /// Host, port and URI part as written.
-        place: Arc<Place>,
+        place: Arc<UrlParts>,
         /// The whole URL as written, for `proxy_redirect default`.
         url: Vec<u8>,
         /// The part of a request's URI that the URI part replaces: the name of the location, if it
@@ -94,7 +94,7 @@ pub enum Destination {
 
 /// Host, port and URI part of a URL.
 #[derive(Clone, Debug, Default)]
-pub struct Place {
+pub struct UrlParts {
     /// The host for `Host`, with its port unless that is the default.
     pub host: Box<str>,
     /// The port, written or default.
@@ -140,7 +140,7 @@ impl Destination {
         let (url, uri) = schemes.locate(rest, scheme).map_err(Fault::new)?;
         let span = cx.span();
         let upstream = cx.registry::<Upstreams>().refer(Side::Http, &url, span)?;
-        let place = Arc::new(Place {
+        let place = Arc::new(UrlParts {
             host: shown_host(&url, scheme).into(),
             port: url.port,
             uri: (!uri.is_empty()).then(|| uri.into()),

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use weir_edge::tls::files::Source;
+use weir_edge::tls::files::FileSource;
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::tls::{ClientIdentity, ClientTls, HandshakeError, connect};
@@ -81,7 +81,7 @@ impl ClientContext {
     fn compute(&self, request: &mut Request) -> Result<Option<ClientTls>, String> {
         let Some((certificate, key)) = self.named(request) else { return Ok(None) };
         let cache = self.cache.as_deref();
-        let key = Source::named(&self.prefix, cache, (&certificate, &key), &self.passwords)?;
+        let key = FileSource::named(&self.prefix, cache, (&certificate, &key), &self.passwords)?;
         Ok(Some(self.tls.with_key(key)))
     }
 
@@ -95,7 +95,8 @@ impl ClientContext {
     /// The identity of connections for one request, if it can be determined.
     fn identity(&self, request: &mut Request) -> Option<ClientIdentity> {
         let Some((certificate, _)) = self.named(request) else { return Some(self.tls.identity()) };
-        let chain = Source::named_chain(&self.prefix, self.cache.as_deref(), &certificate).ok()?;
+        let chain =
+            FileSource::named_chain(&self.prefix, self.cache.as_deref(), &certificate).ok()?;
         Some(self.tls.identity_with(&chain))
     }
 }

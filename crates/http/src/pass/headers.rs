@@ -11,7 +11,7 @@ use weir_wire::header::Known;
 use super::clock;
 use super::course::Pass;
 use super::hidden::Ignored;
-use super::protocol::ResponseHead;
+use super::protocol::UpstreamHead;
 use crate::client::Rate;
 use crate::field;
 use crate::module::Verdict;
@@ -78,7 +78,7 @@ pub fn intercept(request: &mut Request, pass: &Pass<'_>, status: u16) -> Option<
 pub fn process(
     request: &mut Request,
     pass: &Pass<'_>,
-    head: &mut ResponseHead,
+    head: &mut UpstreamHead,
 ) -> Result<(), Verdict> {
     let headers = Rc::clone(&request.attempts.headers);
     let settings = pass.settings;

@@ -6,7 +6,7 @@ use weir_wire::h1::Version;
 use weir_wire::header::Known;
 
 use super::course::Pass;
-use super::protocol::ResponseHead;
+use super::protocol::UpstreamHead;
 use crate::core::REDIRECT;
 use crate::request::Request;
 use crate::response::Sent;
@@ -17,7 +17,7 @@ pub const MOST: usize = 100;
 const EARLY_HINTS: u16 = 103;
 
 /// Passes an interim response on, if it is for the client.
-pub fn pass_on(request: &mut Request, pass: &Pass<'_>, head: &ResponseHead) {
+pub fn pass_on(request: &mut Request, pass: &Pass<'_>, head: &UpstreamHead) {
     if head.status != EARLY_HINTS || !may_have(request) {
         return;
     }

@@ -8,7 +8,7 @@
 
 use std::task::{Context, Poll};
 
-use super::protocol::ResponseHead;
+use super::protocol::UpstreamHead;
 use super::temp_file::Unwritten;
 use super::transfer::Transfer;
 use crate::module::{Pending, Verdict};
@@ -24,7 +24,7 @@ pub(super) trait Keep {
     }
 
     /// Whether to store the response with this head.
-    fn wants(&self, request: &Request, settings: &Transfer, head: &ResponseHead) -> bool;
+    fn wants(&self, request: &Request, settings: &Transfer, head: &UpstreamHead) -> bool;
 
     /// Starts to store a response.
     fn begin<'a>(&self, request: &mut Request, settings: &'a Transfer) -> Box<dyn Keeping + 'a>;

@@ -7,7 +7,7 @@ use weir_engine::url::Url;
 use weir_script::Template;
 use weir_upstream::{Group, UpstreamRef};
 
-use super::destination::{Destination, Place, Scheme, Schemes, shown_host};
+use super::destination::{Destination, Scheme, Schemes, UrlParts, shown_host};
 use super::resolve;
 use super::target::{Peers, Target};
 use crate::request::Request;
@@ -54,7 +54,7 @@ impl Target {
     /// The target of an upstream in the configuration.
     pub fn fixed(request: &Request, upstream: UpstreamRef, scheme: Scheme) -> Self {
         let upstream = request.snapshot.upstream(upstream);
-        let place = Place { host: upstream.group.name().into(), ..Place::default() };
+        let place = UrlParts { host: upstream.group.name().into(), ..UrlParts::default() };
         Self { scheme, peers: Peers::Configured(upstream), place: Arc::new(place) }
     }
 
@@ -83,7 +83,7 @@ impl Target {
                 Peers::Transient(Group::transient(&url.host, addresses))
             }
         };
-        let place = Place { host, port: url.port, uri: None, replaces: None };
+        let place = UrlParts { host, port: url.port, uri: None, replaces: None };
         Ok(Self { scheme, peers, place: Arc::new(place) })
     }
 }

@@ -38,7 +38,7 @@ pub trait Protocol {
         &mut self,
         input: &[u8],
         headers: &mut Headers,
-        head: &mut ResponseHead,
+        head: &mut UpstreamHead,
     ) -> Result<bool, String>;
 
     /// Resets the parser for another attempt.
@@ -99,7 +99,7 @@ pub struct Frames {
 
 /// The head of an upstream's response, without the fields, which are in the request.
 #[derive(Default)]
-pub struct ResponseHead {
+pub struct UpstreamHead {
     /// The status code.
     pub status: u16,
     /// The status line after the version, if the protocol has one.

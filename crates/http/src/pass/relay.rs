@@ -15,7 +15,7 @@ use weir_upstream::{Outcome, Pick};
 use weir_wire::h1::Chunked;
 use weir_wire::header::Headers;
 
-use super::attempt::Exchange;
+use super::attempt::UpstreamExchange;
 use super::attempt::release;
 use super::body::{BodyReader, Note, Taken};
 use super::course::Pass;
@@ -36,7 +36,7 @@ pub async fn run(
     request: &mut Request,
     pass: &Pass<'_>,
     pick: &mut Pick<'_>,
-    slot: &mut Option<Exchange>,
+    slot: &mut Option<UpstreamExchange>,
 ) -> Verdict {
     let Some(exchange) = slot else { return Verdict::Status(502) };
     if let Err(status) = request.send_head() {
@@ -122,7 +122,7 @@ fn passes_unseen(request: &mut Request) -> bool {
 async fn body(
     request: &mut Request,
     pass: &Pass<'_>,
-    exchange: &mut Exchange,
+    exchange: &mut UpstreamExchange,
     keeper: Option<&dyn Keep>,
 ) -> End {
     if let Some(attempt) = request.attempts.current() {
@@ -175,10 +175,10 @@ async fn keep_at_once(
 fn take(
     request: &mut Request,
     pass: &Pass<'_>,
-    exchange: &mut Exchange,
+    exchange: &mut UpstreamExchange,
     first: bool,
 ) -> Result<(Option<Piece>, bool), End> {
-    let Exchange { head, input, .. } = exchange;
+    let UpstreamExchange { head, input, .. } = exchange;
     let Taken { piece, ended, note } = match head.body.take(input) {
         Ok(taken) => taken,
         Err(note) => {
@@ -222,15 +222,15 @@ fn trailers(request: &mut Request, pass: &Pass<'_>, chunked: &Chunked) {
 }
 
 /// Keeps the connection of a complete response that is not forwarded.
-pub(super) fn keep_complete(pass: &Pass<'_>, pick: &Pick<'_>, slot: &mut Option<Exchange>) {
+pub(super) fn keep_complete(pass: &Pass<'_>, pick: &Pick<'_>, slot: &mut Option<UpstreamExchange>) {
     if let Some(exchange) = slot.take_if(|exchange| exchange.head.complete) {
         keep(pass, pick, Some(exchange));
     }
 }
 
 /// Keeps the connection if it is reusable.
-fn keep(pass: &Pass<'_>, pick: &Pick<'_>, exchange: Option<Exchange>) {
-    let Some(Exchange { channel, usage, input, head, sender }) = exchange else { return };
+fn keep(pass: &Pass<'_>, pick: &Pick<'_>, exchange: Option<UpstreamExchange>) {
+    let Some(UpstreamExchange { channel, usage, input, head, sender }) = exchange else { return };
     let usable = head.reusable && head.body.is_done() && input.is_empty() && sender.is_done();
     if let Some(peer) = pick.peer()
         && usable

@@ -8,7 +8,7 @@ use std::time::Duration;
 use weir_engine::error_log::Level;
 use weir_upstream::Causes;
 
-use super::attempt::{Exchange, Failure, Watch, client_gone, io_failed};
+use super::attempt::{Failure, UpstreamExchange, Watch, client_gone, io_failed};
 use super::body::{INVALID_CHUNKS, Note};
 use super::course::Pass;
 use super::interim;
@@ -22,7 +22,7 @@ const SHORT_READ: usize = 16 * 1024;
 pub(super) async fn read(
     request: &mut Request,
     pass: &mut Pass<'_>,
-    exchange: &mut Exchange,
+    exchange: &mut UpstreamExchange,
 ) -> Result<(), Failure> {
     let size = pass.settings.buffer_size.0 as usize;
     // Of a large body, little is read, because the kernel can move the rest.
@@ -99,9 +99,9 @@ impl Wait {
         &mut self,
         cx: &mut Context<'_>,
         request: &mut Request,
-        exchange: &mut Exchange,
+        exchange: &mut UpstreamExchange,
     ) -> Poll<Event> {
-        let Exchange { channel, sender, input, .. } = exchange;
+        let UpstreamExchange { channel, sender, input, .. } = exchange;
         if !self.sent {
             let before = sender.sent;
             match sender.poll(cx, request, channel) {
@@ -149,13 +149,13 @@ enum Event {
 async fn last_words(
     request: &mut Request,
     pass: &mut Pass<'_>,
-    exchange: &mut Exchange,
+    exchange: &mut UpstreamExchange,
     size: usize,
 ) -> Option<Result<(), Causes>> {
     exchange.channel.restart_wait(pass.settings.read_timeout.0);
     while exchange.input.len() < size {
         let received = poll_fn(|cx| {
-            let Exchange { channel, input, .. } = &mut *exchange;
+            let UpstreamExchange { channel, input, .. } = &mut *exchange;
             match input.poll_fill(cx, channel, size) {
                 Poll::Pending => channel.poll_wait(cx).map(|()| None),
                 received => received.map(Result::ok),
@@ -184,10 +184,10 @@ const TOO_BIG: &str = "upstream sent too big header";
 pub(super) fn parse(
     request: &mut Request,
     pass: &mut Pass<'_>,
-    exchange: &mut Exchange,
+    exchange: &mut UpstreamExchange,
     size: usize,
 ) -> Result<bool, Causes> {
-    let Exchange { input, head, .. } = exchange;
+    let UpstreamExchange { input, head, .. } = exchange;
     let message = loop {
         let headers = request.attempts.headers_to_fill();
         match pass.protocol.read_head(input.bytes(), headers, head) {

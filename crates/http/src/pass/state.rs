@@ -9,7 +9,7 @@ use weir_upstream::{Exchanged, Group, Peer, Timings};
 use weir_wire::header::Headers;
 
 use super::clock;
-use super::destination::Place;
+use super::destination::UrlParts;
 
 /// The party asked in an attempt. It becomes text only when needed.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ pub struct Attempt {
 #[derive(Default)]
 pub struct Shown {
     /// The destination.
-    pub place: Option<Arc<Place>>,
+    pub place: Option<Arc<UrlParts>>,
     /// Whether the body is chunked.
     pub chunked: bool,
     /// The length of the body as it is sent.

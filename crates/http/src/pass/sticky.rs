@@ -11,7 +11,7 @@ use crate::request::{Request, State};
 
 /// The session of a request, and the cookie of its response.
 #[derive(Default)]
-pub struct Bound {
+pub struct SessionBinding {
     /// The sid of a peer or the id of a session, from the request.
     id: Vec<u8>,
     /// The value of `Set-Cookie` for the peer chosen last.
@@ -19,7 +19,7 @@ pub struct Bound {
 }
 
 /// The session of each request.
-static BOUND: State<Bound> = State::new(Bound::default);
+static BOUND: State<SessionBinding> = State::new(SessionBinding::default);
 
 /// The sid of the peer that the session is bound to; empty if there is none yet.
 pub fn wanted(request: &mut Request, group: &Group, config: &StickyConfig) -> Vec<u8> {

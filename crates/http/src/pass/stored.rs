@@ -18,7 +18,7 @@ use weir_wire::header::Known;
 
 use super::body::BodyReader;
 use super::keep::{Keep, Keeping};
-use super::protocol::ResponseHead;
+use super::protocol::UpstreamHead;
 use super::store::Store;
 use super::temp_file::{TempFile, Unwritten, failed};
 use super::transfer::Transfer;
@@ -44,7 +44,7 @@ impl Store {
 /// Never answers: stored responses are served as files (`try_files`, `error_page`).
 impl Keep for Store {
     /// A response without a body, as to HEAD, is not stored.
-    fn wants(&self, request: &Request, settings: &Transfer, head: &ResponseHead) -> bool {
+    fn wants(&self, request: &Request, settings: &Transfer, head: &UpstreamHead) -> bool {
         head.status == 200
             && !matches!(head.body, BodyReader::None)
             && super::relay::is_buffered(request, settings)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_upstream::{Group, KeepaliveConfig};
 
-use super::destination::{Place, Scheme};
+use super::destination::{Scheme, UrlParts};
 use crate::snapshot::{Held, Upstream};
 
 /// The destination of one request.
@@ -14,7 +14,7 @@ pub struct Target {
     /// The peers.
     pub(super) peers: Peers,
     /// Host, port and URI part.
-    pub place: Arc<Place>,
+    pub place: Arc<UrlParts>,
 }
 
 /// The peers of a destination.

@@ -8,7 +8,7 @@ use weir_conf::value::Pair;
 use weir_conf::{Cx, Fault, Inherit, Many, directives};
 use weir_edge::tls::cache::FileCache;
 use weir_edge::tls::commands::Commands;
-use weir_edge::tls::files::Source;
+use weir_edge::tls::files::FileSource;
 use weir_edge::tls::values::{CertificateCache, Passwords, ProtocolSet};
 use weir_edge::tls::{late, warn_of, warn_of_missing};
 use weir_engine::tls::{ClientSettings, ClientTls};
@@ -128,21 +128,21 @@ impl ClientContext {
             if certificate.literal().is_some() && key.literal().is_some() {
                 let key = String::from_utf8_lossy(key.source());
                 let passwords = own.passwords.slices();
-                settings.key = Some(Source::of(cx, |f| f.pair(&shown, &key, &passwords))?);
+                settings.key = Some(FileSource::of(cx, |f| f.pair(&shown, &key, &passwords))?);
             } else {
                 computed = Some((certificate.clone(), key.clone()));
             }
         }
         if let (Some(certificate), Some(key)) = (&commands.certificate, &commands.key) {
             let passwords = own.passwords.slices();
-            settings.key = Some(Source::of(cx, |f| f.pair(certificate, key, &passwords))?);
+            settings.key = Some(FileSource::of(cx, |f| f.pair(certificate, key, &passwords))?);
         }
         if own.verify {
             if own.trusted_certificate.is_empty() {
                 return Err(format!("no {PREFIX}ssl_trusted_certificate for {PREFIX}ssl_verify"));
             }
             settings.trust =
-                Source::of(cx, |files| files.trust(&own.trusted_certificate, &own.crl))?;
+                FileSource::of(cx, |files| files.trust(&own.trusted_certificate, &own.crl))?;
         }
         let mut warnings = Vec::new();
         let tls = ClientTls::new(settings, &mut warnings)?;

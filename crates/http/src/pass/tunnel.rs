@@ -10,7 +10,7 @@ use weir_engine::error_log::Level;
 use weir_engine::timer::Deadline;
 use weir_upstream::Pick;
 
-use super::attempt::Exchange;
+use super::attempt::UpstreamExchange;
 use super::attempt::release;
 use super::course::Pass;
 use crate::duplex::Duplex;
@@ -26,7 +26,7 @@ pub async fn run(
     request: &mut Request,
     pass: &Pass<'_>,
     pick: &mut Pick<'_>,
-    exchange: &mut Exchange,
+    exchange: &mut UpstreamExchange,
 ) -> Verdict {
     request.keepalive = false;
     request.upgraded = true;
@@ -92,7 +92,7 @@ impl Lane {
 }
 
 /// Relays bytes until a direction has ended or failed, or nothing moves for the read timeout.
-async fn carry(request: &mut Request, pass: &Pass<'_>, exchange: &mut Exchange) {
+async fn carry(request: &mut Request, pass: &Pass<'_>, exchange: &mut UpstreamExchange) {
     let timeout = pass.settings.read_timeout.0;
     let mut down = Lane::new(exchange.input.take());
     let mut up = Lane::new(Buf::default());

@@ -33,7 +33,7 @@ pub(super) const TABLES: &[&Table] = &[
 
 bitmask! {
     /// The methods whose responses are cached.
-    pub(super) struct Methods {
+    pub(super) struct CachedMethods {
         "GET" => GET = 2,
         "HEAD" => HEAD = 4,
         "POST" => POST = 8,
@@ -52,7 +52,7 @@ directives! {
         "cache_min_uses" => min_uses: u64 = 1,
         "cache_max_range_offset" => max_range_offset: Option<Offset>,
         "cache_use_stale" => use_stale: NextUpstream = NextUpstream(Causes::OFF),
-        "cache_methods" => methods: Methods,
+        "cache_methods" => methods: CachedMethods,
         "cache_convert_head" => convert_head: bool = true,
         "cache_lock" => lock: bool = false,
         "cache_lock_timeout" => lock_timeout: Msec = Msec::seconds(5),
@@ -60,14 +60,14 @@ directives! {
         "cache_revalidate" => revalidate: bool = false,
         "cache_background_update" => background_update: bool = false,
         // The zone, or None for `off`.
-        field zone: Inherit<Option<Zone>>,
+        field zone: Inherit<Option<CacheZone>>,
     }
     finish = Caching::finish;
 }
 
 /// The argument of `…_cache`.
 #[derive(Clone, Debug)]
-enum Zone {
+enum CacheZone {
     Off,
     Named(String),
     Computed,
@@ -84,16 +84,16 @@ fn set_cache(own: &mut CachingWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(
     }
     let word = &node.args[0];
     if word.is("off") {
-        own.zone = Some(Some(Zone::Off));
+        own.zone = Some(Some(CacheZone::Off));
         return Ok(());
     }
     store::exclude(node, cx, "cache", "store")?;
     let template = Template::compile(&word.value, cx.registry::<Variables>())?;
     own.zone = Some(Some(match template.literal() {
-        None => Zone::Computed,
+        None => CacheZone::Computed,
         Some(_) => {
             Zones::declare(cx, &word.value, 0, usage(&node.text()))?;
-            Zone::Named(word.text().into_owned())
+            CacheZone::Named(word.text().into_owned())
         }
     }));
     Ok(())
@@ -212,7 +212,7 @@ impl Caching {
             return Ok(());
         }
         let prefix = cx.prefix();
-        if let Some(Zone::Named(name)) = &self.zone {
+        if let Some(CacheZone::Named(name)) = &self.zone {
             let Declared(declared) = cx.registry();
             let here = declared.get(name).is_some_and(|by| by.starts_with(prefix));
             if !here {
@@ -220,7 +220,7 @@ impl Caching {
                 return Err(Fault::new(message));
             }
         }
-        let on = matches!(self.zone, Some(Zone::Named(_) | Zone::Computed));
+        let on = matches!(self.zone, Some(CacheZone::Named(_) | CacheZone::Computed));
         if on && self.key.is_none() && prefix != "proxy_" {
             cx.warn(format!("no \"{prefix}cache_key\" for \"{prefix}cache\""));
         }

@@ -5,7 +5,7 @@ use weir_conf::{Contexts, Cx, Fault, Local, Many, Node, Slot, Table, Word, bitma
 use weir_engine::url::{UrlOptions, parse_url};
 use weir_upstream::ResolverConfig;
 
-use super::servers::{Kind, Ports, ProxyProtocol, TrustedNetwork, no_listen};
+use super::servers::{Kind, ProxyProtocol, ServerPorts, TrustedNetwork, no_listen};
 use super::transport::MailTls;
 
 static MAIL: Slot<Mail> = Slot::new();
@@ -103,7 +103,7 @@ fn close_server(own: &mut MailWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), 
 
 fn add_listen(own: &mut MailWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     own.listens = Some(true);
-    let protocol = Ports::add(Kind::Mail, node, cx)?;
+    let protocol = ServerPorts::add(Kind::Mail, node, cx)?;
     if own.protocol.is_none() {
         own.protocol = protocol.map(|name| Some(name.to_owned()));
     }

@@ -18,7 +18,7 @@ pub(super) enum Kind {
 
 /// The addresses of the servers so far. A registry of the assembly.
 #[derive(Default)]
-pub(super) struct Ports {
+pub(super) struct ServerPorts {
     /// The addresses of `stream {}`.
     known: listen::Ports<u32>,
     /// The addresses of `mail {}`, which two servers cannot share.
@@ -65,7 +65,7 @@ fn parameters(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-impl Ports {
+impl ServerPorts {
     /// Adds the addresses of a `listen`. Returns the protocol of its port, if it is a mail
     /// protocol.
     pub(super) fn add(

@@ -11,7 +11,7 @@ use weir_script::variables::StreamVariables;
 use weir_script::{GeoBlock, MapBlock, SplitClientsBlock, Template, variables::variables};
 use weir_upstream::{ResolverConfig, Side, Upstreams};
 
-use super::servers::{ComputedAlpn, Kind, Ports, ProxyProtocol, TrustedNetwork, no_listen};
+use super::servers::{ComputedAlpn, Kind, ProxyProtocol, ServerPorts, TrustedNetwork, no_listen};
 use super::transport::StreamTls;
 use crate::core::types::table_sizes;
 use crate::pass::transfer::Bind;
@@ -156,7 +156,7 @@ fn close_server(own: &mut StreamWritten, _: &Node, cx: &mut Cx<'_>) -> Result<()
 
 fn add_listen(own: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     own.listens = Some(true);
-    Ports::add(Kind::Stream, node, cx).map(|_| ())
+    ServerPorts::add(Kind::Stream, node, cx).map(|_| ())
 }
 
 fn add_names(_: &mut StreamWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {

@@ -3,8 +3,8 @@
 use weir_conf::value::{Msec, Pair, Sec};
 use weir_conf::{Cx, Fault, Many, directives, keywords};
 
-use super::servers::{Alpn, Ports};
-use weir_edge::tls::files::Source;
+use super::servers::{Alpn, ServerPorts};
+use weir_edge::tls::files::FileSource;
 use weir_edge::tls::sessions::SessionCache;
 use weir_edge::tls::values::{CertificateCache, OcspCache, Passwords, ProtocolSet};
 use weir_edge::tls::{Ocsp, Verify, late};
@@ -60,7 +60,7 @@ impl StreamTls {
         }
         if self.ssl_certificate.is_empty()
             && !self.ssl_reject_handshake
-            && let Some(place) = Ports::with_tls(cx)
+            && let Some(place) = ServerPorts::with_tls(cx)
         {
             return Err(no_certificate("listen ... ssl", &place));
         }
@@ -110,7 +110,7 @@ impl MailTls {
         if cx.context() != Contexts::MAIL_SERVER {
             return Ok(());
         }
-        let (mode, place) = match Ports::with_tls(cx) {
+        let (mode, place) = match ServerPorts::with_tls(cx) {
             Some(place) => ("listen ... ssl", place),
             None if self.starttls != StartTls::Off => {
                 let place = cx.origin("starttls").map(|span| cx.sources().place(span));
@@ -151,7 +151,7 @@ fn load(
     }
     let passwords = passwords.slices();
     for (certificate, key) in certificates.iter().zip(keys) {
-        Source::of(cx, |files| files.pair(certificate, key, &passwords))
+        FileSource::of(cx, |files| files.pair(certificate, key, &passwords))
             .map_err(|why| late(why).caret_at_least(cx.origin("ssl_certificate")))?;
     }
     Ok(())

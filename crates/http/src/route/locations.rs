@@ -33,7 +33,7 @@ struct Static {
 }
 
 /// The result of [`super::Server::find`].
-pub struct Found<'a> {
+pub struct FoundLocation<'a> {
     /// The location; the server's own level if none matches.
     pub location: &'a Location,
     /// The captures of regular expressions, in matching order; the last ones give `$1`.
@@ -105,9 +105,12 @@ impl Locations {
     }
 
     /// The location for a normalised URI, or `fallback` if there is none.
-    pub fn find<'a>(&'a self, uri: &[u8], fallback: &'a Location) -> Found<'a> {
-        let mut found =
-            Found { location: fallback, captures: SmallVec::new(), redirect_to_slash: false };
+    pub fn find<'a>(&'a self, uri: &[u8], fallback: &'a Location) -> FoundLocation<'a> {
+        let mut found = FoundLocation {
+            location: fallback,
+            captures: SmallVec::new(),
+            redirect_to_slash: false,
+        };
         let end = self.search(uri, &mut found);
         found.redirect_to_slash = end == End::Redirect;
         found
@@ -118,7 +121,7 @@ impl Locations {
         self.statics.is_empty() && self.regexes.is_empty()
     }
 
-    fn search<'a>(&'a self, uri: &[u8], found: &mut Found<'a>) -> End {
+    fn search<'a>(&'a self, uri: &[u8], found: &mut FoundLocation<'a>) -> End {
         if self.is_empty() {
             return End::Nothing;
         }
@@ -146,7 +149,7 @@ impl Locations {
         end
     }
 
-    fn search_statics<'a>(&'a self, uri: &[u8], found: &mut Found<'a>) -> End {
+    fn search_statics<'a>(&'a self, uri: &[u8], found: &mut FoundLocation<'a>) -> End {
         // Every name between a prefix of the URI and the URI itself begins with that prefix. So the
         // longest prefix location is the last name up to the URI, or one of its parents.
         let after = self.statics.partition_point(|entry| *entry.name <= *uri);

@@ -11,7 +11,7 @@ use crate::body::Outlook;
 use crate::field::clean;
 use crate::pass::body::{BodyReader, Note};
 use crate::pass::fields::BodyPlan;
-use crate::pass::protocol::{Frames, Outgoing, OutgoingBody, Protocol, ResponseHead, Wanted};
+use crate::pass::protocol::{Frames, Outgoing, OutgoingBody, Protocol, UpstreamHead, Wanted};
 use crate::pass::target::Target;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -237,7 +237,7 @@ impl Protocol for Http1 {
         &mut self,
         input: &[u8],
         headers: &mut Headers,
-        into: &mut ResponseHead,
+        into: &mut UpstreamHead,
     ) -> Result<bool, String> {
         let transfer = super::transfer(&self.location);
         let size = transfer.buffer_size.0 as usize;
@@ -263,7 +263,7 @@ impl Protocol for Http1 {
             && !head.close
             && !self.connect
             && (head.version >= Version::HTTP_11 || says_keepalive(headers));
-        *into = ResponseHead {
+        *into = UpstreamHead {
             status: head.status,
             status_line: unusual(head.status, head.status_line.of(input)),
             body,

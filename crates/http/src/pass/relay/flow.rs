@@ -18,7 +18,7 @@ use weir_engine::error_log::Level;
 use weir_engine::timer::Deadline;
 
 use super::{End, READING, is_buffered, limit_rate, passes_unseen, take};
-use crate::pass::attempt::{Exchange, Watch, io_failed};
+use crate::pass::attempt::{UpstreamExchange, Watch, io_failed};
 use crate::pass::body::BodyReader;
 use crate::pass::course::Pass;
 use crate::pass::keep::Keeping;
@@ -43,7 +43,7 @@ const TURN: u64 = 1024 * 1024;
 
 pub(super) struct Relay<'a> {
     pass: &'a Pass<'a>,
-    exchange: &'a mut Exchange,
+    exchange: &'a mut UpstreamExchange,
     /// Whether pieces go straight into the client's queue. Otherwise filters or an including
     /// response are in between, and pieces wait here.
     direct: bool,
@@ -76,7 +76,7 @@ impl<'a> Relay<'a> {
     pub(super) fn new(
         request: &mut Request,
         pass: &'a Pass<'a>,
-        exchange: &'a mut Exchange,
+        exchange: &'a mut UpstreamExchange,
         ended: bool,
         kept: Option<Box<dyn Keeping + 'a>>,
     ) -> Self {
@@ -192,7 +192,7 @@ impl<'a> Relay<'a> {
         }
         let reads = self.may_read(request);
         if !self.exchange.sender.is_done() {
-            let Exchange { sender, channel, .. } = &mut *self.exchange;
+            let UpstreamExchange { sender, channel, .. } = &mut *self.exchange;
             if let Poll::Ready(Err(_)) = sender.poll(cx, request, channel) {
                 sender.abandon();
                 self.exchange.head.reusable = false;
@@ -288,7 +288,7 @@ impl<'a> Relay<'a> {
             let near = want == LARGEST_READ && all <= LARGEST_READ + SMALL_REST;
             want = if near { all } else { want.min(all) };
         }
-        let Exchange { channel, input, .. } = &mut *self.exchange;
+        let UpstreamExchange { channel, input, .. } = &mut *self.exchange;
         input.poll_fill(cx, channel, want as usize)
     }
 
@@ -308,7 +308,7 @@ impl<'a> Relay<'a> {
     /// Moves a part of the body from the upstream's connection to the client's.
     fn poll_move(&mut self, cx: &mut Context<'_>, request: &mut Request) -> Poll<Event> {
         let room = self.room(request);
-        let Exchange { channel, head, input, usage, .. } = &mut *self.exchange;
+        let UpstreamExchange { channel, head, input, usage, .. } = &mut *self.exchange;
         let left = head.body.movable().unwrap_or_default();
         let most = usize::try_from(room.min(left)).unwrap_or(usize::MAX);
         let moved = request.client.poll_move(cx, channel.connection(), most);
