@@ -31,11 +31,11 @@ pub struct Options {
 pub struct Protocols(u8);
 
 impl Protocols {
-    /// Connections start with a PROXY protocol header.
+    /// A PROXY protocol header at the start of connections.
     pub const PROXY: Self = Self(1);
-    /// Connections start with a TLS handshake.
+    /// TLS: a handshake at the start of connections.
     pub const SSL: Self = Self(1 << 1);
-    /// A protocol of the host's own: `http2` in http.
+    /// A protocol that only the host has: `http2` in http.
     pub const OWN: Self = Self(1 << 2);
 
     /// Adds others.
@@ -52,7 +52,7 @@ impl Protocols {
 /// Parses the first word of a `listen` into its distinct addresses.
 ///
 /// # Errors
-/// nginx's.
+/// nginx's messages.
 pub fn addresses(word: &Word, default_port: u16, cx: &Cx<'_>) -> Result<Vec<Addr>, Fault> {
     let text = word.text();
     let mut addresses = parse_listen(&text, default_port, cx.env()).map_err(|why| {
@@ -84,7 +84,7 @@ impl Options {
     /// warnings about parameters without effect.
     ///
     /// # Errors
-    /// nginx's, for a wrong value.
+    /// nginx's message, for an invalid value.
     pub fn parameter(&mut self, word: &Word, warn: &mut dyn FnMut(String)) -> Result<bool, String> {
         let text = word.text();
         match &*text {
@@ -105,10 +105,10 @@ impl Options {
         Ok(true)
     }
 
-    /// Makes the address take datagrams, as the parameter `what` says.
+    /// Makes the address take datagrams, for the parameter `what`.
     ///
     /// # Errors
-    /// nginx's, for a parameter that conflicts with `what`, in nginx's order.
+    /// nginx's message, for the first parameter in nginx's order that conflicts with `what`.
     pub fn set_datagram(&mut self, what: &str, args: &[Word]) -> Result<(), Fault> {
         self.socket.transport = Transport::Datagram;
         let given =

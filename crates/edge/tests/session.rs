@@ -1,4 +1,4 @@
-//! The settings that http and stream share, in the contexts of stream and for a host that is no
+//! The settings that http and stream share, in the contexts of stream and for a host other than a
 //! request of http.
 #![allow(missing_docs)]
 
@@ -24,7 +24,7 @@ use weir_engine::log_files::LogFile;
 use weir_script::variables::{StreamVariables, variables};
 use weir_script::{Captures, GeoBlock, Host, MapBlock, Scope, SplitClientsBlock, Template, VarId};
 
-/// The levels of stream for those of http.
+/// The contexts of http and their equivalents in stream.
 const LEVELS: &[(Contexts, Contexts)] =
     &[(Contexts::HTTP, Contexts::STREAM), (Contexts::SERVER, Contexts::STREAM_SERVER)];
 
@@ -41,7 +41,7 @@ const TABLES: [&Table; 4] = [
 ];
 
 directives! {
-    /// What a module of streams would bring along.
+    /// The directives that a stream module would have.
     struct Servers as ServersWritten in [stream, stream_server] {
         "stream" in [main] opens stream [0]: "{ … }",
         "server" in [stream] opens stream_server [0]: "{ … }",
@@ -77,7 +77,7 @@ fn add_set(own: &mut ServersWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(),
     Ok(())
 }
 
-/// A stream's session, as far as this test needs one.
+/// A session of stream, reduced to the needs of this test.
 #[derive(Default)]
 struct Stream {
     values: HashMap<VarId, Vec<u8>>,

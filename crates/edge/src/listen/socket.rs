@@ -8,7 +8,7 @@ use weir_engine::listen::{Keepalive, ListenOptions};
 /// Parses an option of the socket. Returns whether it is one.
 ///
 /// # Errors
-/// nginx's, for a wrong value.
+/// nginx's message, for an invalid value.
 pub(super) fn parameter(socket: &mut ListenOptions, text: &str) -> Result<bool, String> {
     let (name, value) = match text.split_once('=') {
         Some((name, value)) => (name, Some(value)),

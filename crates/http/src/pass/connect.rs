@@ -1,4 +1,4 @@
-//! The choice of a peer begins, and the options of the connection to it.
+//! The start of the choice of a peer, and the options of the connection to it.
 
 use weir_conf::value::parse_ip_port;
 use weir_engine::connection::connect::ConnectOptions;

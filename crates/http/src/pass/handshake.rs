@@ -14,7 +14,7 @@ use super::made::Secured;
 use super::tls::{ClientContext, UpstreamTls};
 use crate::request::Request;
 
-/// The TLS parameters of a connection for this request; None if it could not be made.
+/// The TLS parameters of a connection for this request; None if they cannot be determined.
 pub(super) fn wanted(
     request: &mut Request,
     pass: &Pass<'_>,

@@ -62,7 +62,7 @@ pub enum Wanted {
     Nothing,
     /// All of it.
     Whole,
-    /// All of it, or the part that has come (`…_request_buffering off`).
+    /// All of it, or the part received so far (`…_request_buffering off`).
     AsSet,
 }
 
