@@ -5,6 +5,7 @@
 //! * [`access_log`]: access logs
 //! * [`listen`]: addresses, the servers of each, and sockets
 //! * [`tls`]: TLS settings, certificates and session caches
+//! * [`shared`]: upstreams and zones, made once
 //! * [`zone`], [`limit_conn`]: counts by a key, which survive reloads
 
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@ pub mod listen;
 mod network;
 pub mod realip;
 mod session;
+pub mod shared;
 pub mod tls;
 pub mod value;
 pub mod zone;

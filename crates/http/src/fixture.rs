@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use weir_conf::environment::Memory;
 use weir_conf::{Assembly, assemble_with};
+use weir_edge::shared::SharedPlan;
 use weir_engine::{Addr, clock};
-use weir_upstream::Registry;
+use weir_upstream::{Registry, Side};
 
 use crate::request::connection_info::ConnectionInfo;
 use crate::snapshot::Snapshot;
-use crate::snapshot::plan::SnapshotPlan;
+use crate::snapshot::plan::{SnapshotPlan, resolver};
 
 /// The name of the listener of [`server`].
 pub(crate) const LISTENER: &str = "tcp 0.0.0.0:80";
@@ -29,9 +30,12 @@ pub(crate) fn assembly(http: &str) -> Assembly {
 /// One thread's snapshot of a valid configuration.
 pub(crate) fn snapshot(http: &str, registry: &Registry) -> Rc<Snapshot> {
     let (mut assembly, env) = read(&format!("access_log off; {http}"));
+    let mut shared = SharedPlan::new(&mut assembly, &env, resolver);
     let plan = SnapshotPlan::build(&mut assembly, &env, "/srv".into());
+    shared.finish(&mut assembly);
     assert!(assembly.ok(), "{:?}", assembly.diagnostics);
-    let configuration = plan.expect("it is valid").configuration(&[], registry);
+    let shared = shared.make(&[Side::Http], &[], registry);
+    let configuration = plan.expect("it is valid").configuration(&shared, registry);
     Snapshot::new(Arc::new(configuration), Arc::new(()))
 }
 

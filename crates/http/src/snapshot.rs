@@ -13,11 +13,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_conf::LogFile as Handle;
+use weir_edge::shared::{Shared, Upstream};
 use weir_engine::duty::Duty;
 use weir_engine::log_files::LogFile;
 use weir_engine::thread_pool::directive::Named;
 use weir_script::VarId;
-use weir_upstream::{Group, PoolId, Registry, Resolver, ResolverConfig, UpstreamRef};
+use weir_upstream::{Registry, Resolver, ResolverConfig, Side, UpstreamRef};
 
 use crate::module::Modules;
 use crate::request::connection_info::ConnectionInfo;
@@ -26,22 +27,12 @@ use crate::variables::Source;
 
 pub mod plan;
 
-/// An upstream of the configuration, with its state.
-pub struct Upstream {
-    /// Its configuration.
-    pub plan: weir_upstream::UpstreamPlan,
-    /// The group, with its state.
-    pub group: Arc<Group>,
-    /// The pool of each thread's connections.
-    pub pool: PoolId,
-}
-
 /// A configuration ready to serve: immutable, and shared by all threads.
 pub struct Configuration {
     modules: Modules,
     routes: Routes,
-    upstreams: Box<[Option<Upstream>]>,
-    named: HashMap<(String, u16), UpstreamRef>,
+    /// Upstreams, log files and pools of threads.
+    shared: Shared,
     /// The resolvers for the configured name servers, held while the configuration serves.
     resolvers: Vec<Resolver>,
     sources: Arc<[Source]>,
@@ -49,14 +40,12 @@ pub struct Configuration {
     variable_ids: Arc<HashMap<Box<str>, VarId>>,
     hostname: Box<str>,
     prefix: Box<std::path::Path>,
-    files: Box<[Arc<LogFile>]>,
-    thread_pools: Arc<[Arc<Named>]>,
 }
 
 impl Configuration {
     /// The work beside requests while this configuration is in force.
     pub fn duties(&self, registry: &Arc<Registry>) -> Vec<Duty> {
-        let groups = self.upstreams.iter().flatten().map(|upstream| &upstream.group);
+        let groups = self.shared.upstreams().map(|upstream| &upstream.group);
         groups.filter_map(|group| group.duty(registry)).collect()
     }
 }
@@ -107,10 +96,7 @@ impl Snapshot {
 
     /// An upstream of the configuration.
     pub fn upstream(self: &Rc<Self>, which: UpstreamRef) -> Held<Upstream> {
-        Held::of(Rc::clone(self), |snapshot| {
-            let upstream = snapshot.configuration.upstreams[which.index()].as_ref();
-            upstream.expect("a reference of http is an upstream of http")
-        })
+        Held::of(Rc::clone(self), |snapshot| snapshot.configuration.shared.upstream(which))
     }
 
     /// The upstream with this name: a declared one if no port is written, or an implicit
@@ -121,14 +107,8 @@ impl Snapshot {
         port: u16,
         has_port: bool,
     ) -> Option<Held<Upstream>> {
-        let name = name.to_ascii_lowercase();
-        let mut key = (name, 0);
-        let declared = if has_port { None } else { self.configuration.named.get(&key) };
-        let found = declared.or_else(|| {
-            key.1 = port;
-            self.configuration.named.get(&key)
-        });
-        found.map(|&which| self.upstream(which))
+        let found = self.configuration.shared.named(Side::Http, name, port, has_port);
+        found.map(|which| self.upstream(which))
     }
 
     /// The resolver for the name servers of a `resolver` directive.
@@ -173,12 +153,12 @@ impl Snapshot {
 
     /// The open file of a log; None if the configuration is only checked.
     pub fn log_file(&self, handle: Handle) -> Option<&Arc<LogFile>> {
-        self.configuration.files.get(handle.0 as usize)
+        self.configuration.shared.files().get(handle.0 as usize)
     }
 
     /// The pool of threads with this name.
     pub fn thread_pool(&self, name: &str) -> Option<&Named> {
-        self.configuration.thread_pools.iter().find(|pool| pool.name() == name).map(|pool| &**pool)
+        self.configuration.shared.thread_pool(name)
     }
 
     /// Whether responses must announce the end of their connection.

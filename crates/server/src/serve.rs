@@ -9,17 +9,22 @@ use std::time::Duration;
 
 use weir_conf::{Assembly, Environment, Table, TypeMap};
 use weir_edge::listen::ListenSpec;
+use weir_edge::shared::SharedPlan;
 use weir_engine::Conn;
 use weir_engine::duty::Duty;
 use weir_engine::log_files::LogFile;
 use weir_http::snapshot::Snapshot;
-use weir_upstream::Registry;
+use weir_http::snapshot::plan::{self, SnapshotPlan};
+use weir_upstream::{Registry, Side};
 
 /// How often an ending thread checks whether its last connection is closed.
 const LAST_LOOKS: Duration = Duration::from_millis(10);
 
 /// Peers with their health and counters, which outlive configurations.
 static UPSTREAMS: LazyLock<Arc<Registry>> = LazyLock::new(Arc::default);
+
+/// The sides whose upstreams get groups: those that somebody serves.
+const SERVED: &[Side] = &[Side::Http];
 
 /// All directive tables except the process's own.
 pub(crate) fn tables() -> Vec<&'static Table> {
@@ -38,7 +43,10 @@ pub(crate) fn needs_raw_sockets(assembly: &Assembly) -> bool {
 }
 
 /// The plan of a valid configuration.
-pub(crate) struct Plan(weir_http::snapshot::plan::SnapshotPlan);
+pub(crate) struct Plan {
+    shared: SharedPlan,
+    http: SnapshotPlan,
+}
 
 impl Plan {
     /// Completes an assembly. Faults are added to its diagnostics and yield no plan.
@@ -47,18 +55,25 @@ impl Plan {
         env: &dyn Environment,
         prefix: PathBuf,
     ) -> Option<Self> {
-        weir_http::snapshot::plan::SnapshotPlan::build(assembly, env, prefix).map(Self)
+        if !assembly.ok() {
+            return None;
+        }
+        let mut shared = SharedPlan::new(assembly, env, plan::resolver);
+        let http = SnapshotPlan::build(assembly, env, prefix);
+        shared.finish(assembly);
+        http.filter(|_| assembly.ok()).map(|http| Self { shared, http })
     }
 
     /// Builds the configuration that all threads share; the cost grows with its size. `files` are
     /// the open log files in the order of their handles.
     pub(crate) fn configuration(&self, files: &[Arc<LogFile>]) -> Configuration {
-        Configuration(Arc::new(self.0.configuration(files, &UPSTREAMS)))
+        let shared = self.shared.make(SERVED, files, &UPSTREAMS);
+        Configuration(Arc::new(self.http.configuration(&shared, &UPSTREAMS)))
     }
 
     /// The sockets that the plan needs.
     pub(crate) fn listens(&self) -> Vec<ListenSpec> {
-        self.0.listeners()
+        self.http.listeners()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use weir_edge::shared::Upstream;
 use weir_upstream::{Group, KeepaliveConfig};
 
 use super::destination::{Scheme, UrlParts};
-use crate::snapshot::{Held, Upstream};
+use crate::snapshot::Held;
 
 /// The destination of one request.
 pub struct Target {

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use weir_conf::{Assembly, Block, Contexts, Diagnostic, Environment, Severity, SourceMap};
 use weir_edge::listen::ListenSpec;
-use weir_engine::log_files::LogFile;
-use weir_engine::thread_pool::directive::{Named, ThreadPools};
+use weir_edge::shared::Shared;
 use weir_script::{VarId, Variables};
-use weir_upstream::{Registry, Resolver, Side, UpstreamRef, Upstreams, Zones};
+use weir_upstream::{Registry, Resolver, ResolverConfig, Side};
 
-use super::{Configuration, Upstream};
+use super::Configuration;
 use crate::core::RESOLVER;
 use crate::module::{Handlers, Modules, Prepare};
 use crate::route::build::Builder;
@@ -29,11 +28,6 @@ pub struct SnapshotPlan {
     variable_ids: Arc<HashMap<Box<str>, VarId>>,
     hostname: String,
     prefix: PathBuf,
-    /// The plan of each upstream, by its reference; None for those of stream.
-    plans: Vec<Option<weir_upstream::UpstreamPlan>>,
-    /// The upstreams of the configuration, for names known only at run time.
-    named: HashMap<(String, u16), UpstreamRef>,
-    thread_pools: Arc<[Arc<Named>]>,
 }
 
 impl SnapshotPlan {
@@ -41,9 +35,6 @@ impl SnapshotPlan {
     /// added to the assembly's diagnostics. Without any, this returns a plan, which takes the
     /// assembly's tree.
     pub fn build(assembly: &mut Assembly, env: &dyn Environment, prefix: PathBuf) -> Option<Self> {
-        if !assembly.ok() {
-            return None;
-        }
         check::check(&assembly.root, &mut assembly.diagnostics);
         let modules = assembly.registries.entry::<Definitions>().modules();
         for prepare in modules.iter().filter_map(|module| module.prepare) {
@@ -53,8 +44,6 @@ impl SnapshotPlan {
                 diagnostics.push(fault.diagnose("", None));
             }
         }
-        let upstreams = assembly.registries.take::<Upstreams>();
-        let plans = upstream_plans(&upstreams, assembly, env);
         let mut variables = assembly.registries.take::<Variables>();
         let mut pending = Vec::new();
         let definitions = assembly.registries.take::<Definitions>();
@@ -79,19 +68,12 @@ impl SnapshotPlan {
                 return None;
             }
         };
-        let thread_pools = ThreadPools::bind(&mut assembly.registries).unwrap_or_else(|fault| {
-            assembly.diagnostics.push(fault.diagnose("", None));
-            Arc::default()
-        });
-        let unsized_zones = assembly.registries.take::<Zones>();
-        assembly.diagnostics.extend(unsized_zones.unsized_zones());
         let variable_names = variables.names().map(|(_, name)| name.into()).collect();
         if !assembly.ok() {
             return None;
         }
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let root = std::mem::take(&mut assembly.root);
-        let named = upstreams.names(Side::Http);
         Some(Self {
             modules,
             root,
@@ -100,9 +82,6 @@ impl SnapshotPlan {
             variable_ids: Arc::new(variable_ids),
             hostname,
             prefix,
-            plans,
-            named,
-            thread_pools,
         })
     }
 
@@ -114,22 +93,16 @@ impl SnapshotPlan {
     /// Builds the configuration as requests see it. This is all work that grows with its size, so
     /// it must run where nothing waits for it. `files` are the open log files in the order of their
     /// handles.
-    pub fn configuration(&self, files: &[Arc<LogFile>], registry: &Registry) -> Configuration {
+    pub fn configuration(&self, shared: &Shared, registry: &Registry) -> Configuration {
+        let files = shared.files();
         let modules = self.modules;
         let handlers = |settings: &_, _: Contexts| Handlers::collect(modules, settings, files);
         let passes = |settings: &_| modules.iter().any(|m| m.passes.is_some_and(|p| p(settings)));
         let connects =
             |settings: &_| modules.iter().any(|m| m.connects.is_some_and(|p| p(settings)));
         let builder = Builder { handlers: &handlers, passes: &passes, connects: &connects };
-        let upstream = |plan: &Option<weir_upstream::UpstreamPlan>| {
-            let plan = plan.clone()?;
-            let (group, pool) = (registry.group(&plan.group), registry.pool(&plan.group.key));
-            Some(Upstream { plan, group, pool })
-        };
         Configuration {
             modules,
-            upstreams: self.plans.iter().map(upstream).collect(),
-            named: self.named.clone(),
             resolvers: resolvers(&self.root, registry),
             routes: builder.build(&self.root),
             sources: self.sources.clone(),
@@ -137,8 +110,7 @@ impl SnapshotPlan {
             variable_ids: self.variable_ids.clone(),
             hostname: self.hostname.as_str().into(),
             prefix: self.prefix.as_path().into(),
-            files: files.into(),
-            thread_pools: Arc::clone(&self.thread_pools),
+            shared: shared.clone(),
         }
     }
 }
@@ -175,34 +147,12 @@ fn unknown_variable(message: String, names: &[&str], sources: &SourceMap) -> Dia
     fault
 }
 
-/// Completes the upstreams, and adds their faults to the diagnostics.
-fn upstream_plans(
-    upstreams: &Upstreams,
-    assembly: &mut Assembly,
-    env: &dyn Environment,
-) -> Vec<Option<weir_upstream::UpstreamPlan>> {
-    let http = assembly.root.walk().into_iter().find(|block| block.context == Contexts::HTTP);
-    let above = http.map(|block| block.settings.get(&RESOLVER));
-    let above = above.and_then(|settings| {
-        let timeout = settings.timeout.0.as_millis() as u64;
-        settings.resolver.as_ref().map(|resolver| (resolver, timeout))
-    });
-    let found = upstreams.plans(Side::Http, assembly, above, env);
-    let stream = crate::pending::stream::resolver(&assembly.root);
-    let stream = stream.as_ref().map(|(resolver, timeout)| (resolver, *timeout));
-    for plan in upstreams.plans(Side::Stream, assembly, stream, env).into_iter().flatten() {
-        assembly.diagnostics.extend(plan.err().map(|fault| fault.diagnose("", None)));
+/// The name servers of `http {}`, or of `stream {}`, with their timeout in milliseconds.
+pub fn resolver(side: Side, root: &Block) -> Option<(ResolverConfig, u64)> {
+    if side == Side::Stream {
+        return crate::pending::stream::resolver(root);
     }
-    let mut plans = Vec::with_capacity(found.len());
-    for plan in found {
-        plans.push(match plan {
-            Some(Ok(plan)) => Some(plan),
-            Some(Err(fault)) => {
-                assembly.diagnostics.push(fault.diagnose("", None));
-                None
-            }
-            None => None,
-        });
-    }
-    plans
+    let http = root.blocks.iter().find(|block| block.context == Contexts::HTTP)?;
+    let own = http.settings.get(&RESOLVER);
+    Some((own.resolver.clone()?, own.timeout.0.as_millis() as u64))
 }

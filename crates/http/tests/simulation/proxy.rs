@@ -8,6 +8,7 @@ use std::rc::{Rc, Weak as Fading};
 use std::sync::{Arc, OnceLock, Weak};
 
 use weir_conf::environment::Memory;
+use weir_edge::shared::SharedPlan;
 use weir_engine::error_log::{directive, set_process_log};
 use weir_engine::listen::{self, Accepting};
 use weir_engine::log_files::LogFile;
@@ -15,8 +16,8 @@ use weir_engine::{ErrorLog, capacity, sim};
 use weir_http::modules::{registries, tables};
 use weir_http::serve::Service;
 use weir_http::snapshot::Snapshot;
-use weir_http::snapshot::plan::SnapshotPlan;
-use weir_upstream::Registry;
+use weir_http::snapshot::plan::{SnapshotPlan, resolver};
+use weir_upstream::{Registry, Side};
 
 /// The address of the proxy.
 pub(crate) const ADDRESS: ([u8; 4], u16) = ([10, 0, 0, 1], 80);
@@ -110,8 +111,11 @@ fn snapshot(
     let generation: Arc<dyn Any + Send + Sync> = Arc::new(());
     let fading = Arc::downgrade(&generation);
     let files = [Arc::clone(log)];
+    let mut shared = SharedPlan::new(&mut assembly, &env, resolver);
     let plan = SnapshotPlan::build(&mut assembly, &env, prefix);
+    shared.finish(&mut assembly);
     let said = assembly.one_lines();
     let plan = plan.unwrap_or_else(|| panic!("{said:?}"));
-    (Snapshot::new(Arc::new(plan.configuration(&files, registry)), generation), fading)
+    let shared = shared.make(&[Side::Http], &files, registry);
+    (Snapshot::new(Arc::new(plan.configuration(&shared, registry)), generation), fading)
 }
