@@ -16,18 +16,16 @@ use weir_engine::timer::Deadline;
 use crate::piece::{FILE_READ, Piece};
 
 pub(crate) mod exchange;
-pub(crate) mod h1;
 pub(crate) mod head;
-pub mod memory;
 mod pipe;
 mod queue;
 mod rate;
 #[cfg(test)]
 mod tests;
 
-pub use exchange::Exchange;
 pub(crate) use exchange::Sign;
-pub(crate) use h1::reason;
+pub(crate) use exchange::h1::reason;
+pub use exchange::{Exchange, memory};
 pub use pipe::Pipe;
 pub use rate::Rate;
 

@@ -1,5 +1,8 @@
 //! One exchange with a client. Only this module knows its protocol.
 
+pub(crate) mod h1;
+pub mod memory;
+
 use std::io;
 use std::task::{Context, Poll};
 
@@ -9,7 +12,7 @@ use weir_engine::connection::splice::Moved;
 
 use super::head::Reply;
 use super::queue::Queue;
-use super::{Behind, Client, Sending, h1, memory};
+use super::{Behind, Client, Sending};
 use crate::body::{Body, BodyError, BodyStep};
 use crate::duplex::Duplex;
 use crate::head::Head;

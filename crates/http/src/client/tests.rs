@@ -4,13 +4,14 @@ use weir_engine::addr::Addr;
 use weir_engine::event_loop::block_on;
 use weir_engine::file_io::File;
 
+use super::exchange::h1::Link;
 use super::*;
 
 fn client() -> (Client, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     let conn = Conn::from_fd(ours.into(), Addr::Unix(None));
-    (Client::new(Sink::Client(Exchange::H1(h1::Link::new(conn)))), theirs)
+    (Client::new(Sink::Client(Exchange::H1(Link::new(conn)))), theirs)
 }
 
 #[test]

@@ -16,7 +16,7 @@ use weir_engine::os_error::Failed;
 
 use super::idle::{Parked, Patience, Wake};
 use super::{ClientProtocol, Service, h1, open};
-use crate::client::h1::Link;
+use crate::client::exchange::h1::Link;
 use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::snapshot::{Held, Snapshot};

@@ -22,7 +22,7 @@ use super::idle::{self, Patience, Wake};
 use super::open::Opened;
 use super::unended::Unended;
 use crate::client::Exchange;
-use crate::client::h1::Link;
+use crate::client::exchange::h1::Link;
 use crate::phase;
 use crate::request::Request;
 use crate::request::connection_info::ConnectionInfo;

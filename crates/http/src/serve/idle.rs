@@ -32,7 +32,7 @@ use weir_engine::connection::Conn;
 use weir_engine::park::{Left, Lot};
 use weir_engine::timer::Deadline;
 
-use crate::client::h1::Link;
+use crate::client::exchange::h1::Link;
 use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::serve::Service;

@@ -117,7 +117,7 @@ mod tests {
     use weir_upstream::Registry;
 
     use super::*;
-    use crate::client::h1::Link;
+    use crate::client::exchange::h1::Link;
     use crate::client::{Client, Exchange, Sink};
     use crate::fixture::{LISTENER, connection, server, snapshot};
     use crate::snapshot::Held;

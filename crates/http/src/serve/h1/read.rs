@@ -9,7 +9,7 @@ use weir_engine::os_error::Failed;
 use weir_engine::timer::Deadline;
 use weir_wire::h1::RequestParser;
 
-use crate::client::h1::Link;
+use crate::client::exchange::h1::Link;
 use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::serve::choose::Choice;

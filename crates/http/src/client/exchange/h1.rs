@@ -14,9 +14,9 @@ use weir_engine::connection::Conn;
 use weir_wire::h1::{Chunked, Connection as Wish, Version};
 use weir_wire::header::{Headers, Known};
 
-use super::Client;
-use super::exchange::Sign;
+use super::Sign;
 use crate::body::Body;
+use crate::client::Client;
 use crate::head::Head;
 use crate::piece::Piece;
 

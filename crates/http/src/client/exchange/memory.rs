@@ -17,11 +17,11 @@ use weir_engine::buffer::{self, Buf};
 use weir_wire::h1::Framing;
 use weir_wire::header::Headers;
 
-use super::exchange::{Exchange, Sign};
-use super::head::{self, HeadWriter, Reply};
-use super::queue::Queue;
-use super::{READ_SIZE, Sending};
+use super::{Exchange, Sign};
 use crate::body::{Body, BodyError, BodyStep, Rest};
+use crate::client::head::{self, HeadWriter, Reply};
+use crate::client::queue::Queue;
+use crate::client::{READ_SIZE, Sending};
 use crate::head::Head;
 
 pub use peer::{Answer, Ended, Peer};
