@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use weir_conf::value::{Pair, Sec, Size};
 use weir_conf::{Contexts, Cx, Fault, Many, Severity, Span, directives, keywords};
-use weir_engine::tls::{Missing, VerifyClient};
+use weir_engine::tls::{Missing, ServerSettings, VerifyClient};
 
 pub mod cache;
 pub mod commands;
@@ -133,6 +133,19 @@ impl Ssl {
         }
         self.context = built.map(Arc::new);
         Ok(())
+    }
+
+    /// The settings that need no files, in the engine's types.
+    fn plain(&self) -> ServerSettings {
+        ServerSettings {
+            prefer_server_ciphers: self.prefer_server_ciphers,
+            buffer_size: usize::try_from(self.buffer_size.0).unwrap_or(usize::MAX),
+            verify_client: self.verify(),
+            verify_depth: self.verify_depth,
+            session_timeout: u32::try_from(self.session_timeout.0.as_secs()).unwrap_or(u32::MAX),
+            context: self.certificates.join("\n").into_bytes(),
+            ..ServerSettings::default()
+        }
     }
 
     /// The value of `ssl_verify_client` in the engine's type.

@@ -40,17 +40,11 @@ impl ServerContext {
         }
         let computed = compile(ssl, cx)?;
         let commands = Commands::read(&ssl.conf_commands).map_err(late)?;
-        let lifetime = u32::try_from(ssl.session_timeout.0.as_secs()).unwrap_or(u32::MAX);
-        let mut settings = ServerSettings {
-            offer: commands.offer(ssl.protocols.0, &ssl.ciphers, &ssl.ecdh_curve),
-            prefer_server_ciphers: commands.server_preference.unwrap_or(ssl.prefer_server_ciphers),
-            buffer_size: usize::try_from(ssl.buffer_size.0).unwrap_or(usize::MAX),
-            verify_client: ssl.verify(),
-            verify_depth: ssl.verify_depth,
-            session_timeout: lifetime,
-            context: ssl.certificates.join("\n").into_bytes(),
-            ..ServerSettings::default()
-        };
+        let mut settings = ssl.plain();
+        settings.offer = commands.offer(ssl.protocols.0, &ssl.ciphers, &ssl.ecdh_curve);
+        if let Some(own) = commands.server_preference {
+            settings.prefer_server_ciphers = own;
+        }
         let loaded = FileSource::of(cx, |files| {
             load(ssl, &mut settings, files, computed.is_empty())?;
             override_key(ssl, &commands, &mut settings, files)
@@ -60,12 +54,13 @@ impl ServerContext {
         for message in &commands.ignored {
             warn_of(cx, "conf_commands", message);
         }
+        let lifetime = settings.session_timeout;
         let sessions = ssl.session_cache.open(lifetime);
         settings.cache = sessions.cache();
         settings.tickets = match commands.tickets.unwrap_or(ssl.session_tickets) {
             false => None,
             true if ssl.session_ticket_keys.is_empty() => sessions.tickets(lifetime),
-            true => Some(ticket_keys(ssl, cx)?),
+            true => Some(ticket_keys(ssl, lifetime, cx)?),
         };
         let mut warnings = Vec::new();
         let tls = ServerTls::new(settings, &mut warnings).map_err(late)?;
@@ -210,7 +205,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 /// The keys of `ssl_session_ticket_key`. nginx reports their faults at the closing brace.
-fn ticket_keys(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Tickets, Fault> {
+fn ticket_keys(ssl: &Ssl, lifetime: u32, cx: &mut Cx<'_>) -> Result<Tickets, Fault> {
     let read: Result<Vec<_>, String> = FileSource::of(cx, |files| {
         ssl.session_ticket_keys.iter().map(|name| files.raw(name)).collect()
     });
@@ -221,7 +216,6 @@ fn ticket_keys(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Tickets, Fault> {
         }
     }
     let bytes: Vec<&[u8]> = read.iter().map(|(_, bytes)| &**bytes).collect();
-    let lifetime = u32::try_from(ssl.session_timeout.0.as_secs()).unwrap_or(u32::MAX);
     Ok(Tickets::from_files(&bytes, lifetime)?)
 }
 
