@@ -4,6 +4,8 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use weir_conf::Layout;
+
 /// The argument of `-s`: a command to the running master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -136,6 +138,37 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// The text of `-h`.
+pub(crate) fn help(program: &str) -> String {
+    let indent = " ".repeat("Usage: ".len() + program.len() + 1);
+    let layout = Layout::built();
+    format!(
+        "Usage: {program} [-?hvVtTq] [-s signal] [-p prefix]
+{indent}[-e filename] [-c filename] [-g directives]
+       {program} demo
+
+Options:
+  -?,-h,--help  : this help
+  -v,--version  : show version and exit
+  -V            : show version and configure options then exit
+  -t            : test configuration and exit
+  -T            : test configuration, dump it and exit
+  -q            : suppress non-error messages during configuration testing
+  -s signal     : send signal to a master process: stop, quit, reopen, reload
+  -p prefix     : set prefix path (default: {prefix})
+  -e filename   : set error log file (default: {error_log})
+  -c filename   : set configuration file (default: {conf})
+  -g directives : set global directives out of configuration file
+
+  demo          : show two small web servers behind {program}, without touching any file
+
+",
+        prefix = format_args!("{}/", layout.prefix),
+        error_log = layout.error_log_path,
+        conf = layout.conf_path,
+    )
 }
 
 #[cfg(test)]

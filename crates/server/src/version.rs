@@ -1,8 +1,8 @@
-//! `-v`, `-V` and `-h`.
+//! The texts of `-v` and `-V`.
 
 use weir_conf::Layout;
 
-use crate::cli::Options;
+use crate::cli::{self, Options};
 use crate::features;
 
 /// The program's name and version.
@@ -21,7 +21,7 @@ pub(crate) fn text(program: &str, options: &Options) -> String {
         _ => weir + &nginx,
     };
     if options.help {
-        text.push_str(&help(program));
+        text.push_str(&cli::help(program));
     }
     if options.configure {
         text.push_str("built with OpenSSL 3.0 names and settings, mapped onto rustls 0.23\n");
@@ -32,36 +32,6 @@ pub(crate) fn text(program: &str, options: &Options) -> String {
         text.push('\n');
     }
     text
-}
-
-fn help(program: &str) -> String {
-    let indent = " ".repeat("Usage: ".len() + program.len() + 1);
-    let layout = Layout::built();
-    format!(
-        "Usage: {program} [-?hvVtTq] [-s signal] [-p prefix]
-{indent}[-e filename] [-c filename] [-g directives]
-       {program} demo
-
-Options:
-  -?,-h,--help  : this help
-  -v,--version  : show version and exit
-  -V            : show version and configure options then exit
-  -t            : test configuration and exit
-  -T            : test configuration, dump it and exit
-  -q            : suppress non-error messages during configuration testing
-  -s signal     : send signal to a master process: stop, quit, reopen, reload
-  -p prefix     : set prefix path (default: {prefix})
-  -e filename   : set error log file (default: {error_log})
-  -c filename   : set configuration file (default: {conf})
-  -g directives : set global directives out of configuration file
-
-  demo          : show two small web servers behind {program}, without touching any file
-
-",
-        prefix = format_args!("{}/", layout.prefix),
-        error_log = layout.error_log_path,
-        conf = layout.conf_path,
-    )
 }
 
 #[cfg(test)]
