@@ -4,11 +4,11 @@
 use weir_wire::h1::Method;
 use weir_wire::header::Known;
 
-use crate::browser::UserAgent;
 use crate::core::{ERRORS, ErrorPage, ErrorTarget};
 use crate::module::Verdict;
 use crate::piece::Piece;
 use crate::request::Request;
+use crate::request::browser::UserAgent;
 use crate::response::Sent;
 
 mod pages;

@@ -5,10 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-mod aio;
-pub mod basic;
 pub mod body;
-pub mod browser;
 pub mod client;
 pub mod core;
 pub mod counters;
@@ -21,29 +18,19 @@ mod fixture;
 pub mod folder;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod gzip_clients;
-pub mod head;
-pub mod location_config;
-pub mod log_context;
 pub mod module;
 pub mod modules;
 pub mod open_file;
-pub mod output;
 pub mod pass;
-pub mod path;
-pub mod pause;
 pub mod pending;
 pub mod phase;
 pub mod piece;
 pub mod request;
 pub mod response;
 pub mod route;
-pub mod send_file;
 pub mod serve;
 pub mod server_name;
-mod session;
 pub mod snapshot;
-mod spare;
 pub mod subrequest;
 pub mod tls;
 pub mod variables;

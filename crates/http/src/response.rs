@@ -2,6 +2,10 @@
 
 use weir_wire::header::{Headers, Known};
 
+pub(crate) mod gzip_clients;
+pub mod output;
+pub mod send_file;
+
 /// A response before and while it is sent. Fields that the server itself uses have members; all
 /// others are in `headers`, in the order of output.
 #[derive(Default)]

@@ -64,7 +64,7 @@ pub struct Service {
 impl Service {
     /// A service that starts with `snapshot`.
     pub fn new(snapshot: Rc<Snapshot>) -> Rc<Self> {
-        crate::spare::follow(Some(&snapshot));
+        crate::request::spare::follow(Some(&snapshot));
         Rc::new_cyclic(|service| Self {
             snapshot: RefCell::new(snapshot),
             quitting: Cell::new(false),
@@ -87,7 +87,7 @@ impl Service {
     /// others, and of new ones, is answered by the old configuration.
     pub fn swap(self: &Rc<Self>, snapshot: Rc<Snapshot>) {
         let old = self.snapshot.replace(Rc::clone(&snapshot));
-        crate::spare::follow(Some(&snapshot));
+        crate::request::spare::follow(Some(&snapshot));
         let leaving = self.idle.look_around(|listener, _| !snapshot.listens_on(listener));
         leaving.see_off(self, Some(old));
     }
@@ -101,7 +101,7 @@ impl Service {
     /// connection may still have its first one.
     pub fn quit(self: &Rc<Self>) {
         self.quitting.set(true);
-        crate::spare::follow(None);
+        crate::request::spare::follow(None);
         self.snapshot.borrow().drain();
         self.idle.look_around(|_, number| number > 1).see_off(self, None);
         crate::pass::pool::close_all();

@@ -15,8 +15,8 @@ use super::queue::Queue;
 use super::{Behind, Client, Sending};
 use crate::body::{Body, BodyError, BodyStep};
 use crate::duplex::Duplex;
-use crate::head::Head;
 use crate::piece::Piece;
+use crate::request::head::Head;
 use crate::response::Response;
 
 /// The protocol's side of a request: its body comes in, and the response goes out.

@@ -3,10 +3,10 @@
 use weir_wire::h1::Version;
 use weir_wire::uri;
 
-use crate::browser::UserAgent;
 use crate::client::reason;
 use crate::core::{ERRORS, REDIRECT, ServerTokens};
 use crate::request::Request;
+use crate::request::browser::UserAgent;
 use crate::server_name::SERVER_NAME;
 
 /// The title of an error or redirect page: the status line's text, with a few exceptions. None

@@ -11,10 +11,10 @@ use weir_engine::os_error::Failed;
 use weir_script::{Template, Variables};
 use weir_wire::h1::Method;
 
-use crate::basic;
 use crate::field;
 use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
 use crate::request::Request;
+use crate::request::basic;
 
 mod crypt;
 mod user_file;

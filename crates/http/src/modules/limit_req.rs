@@ -167,7 +167,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
             (LimitReqStatus::Delayed, Decision::Pass { delay, .. }) => {
                 match request.pause(Duration::from_millis(delay)).await {
                     Ok(()) => Verdict::Next,
-                    Err(crate::pause::Gone) => Verdict::Abort,
+                    Err(crate::request::pause::Gone) => Verdict::Abort,
                 }
             }
             _ => Verdict::Next,

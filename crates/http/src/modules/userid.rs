@@ -14,8 +14,8 @@ use weir_engine::error_log::Level;
 use weir_script::{VarId, Variables};
 use weir_wire::header::{self, Known};
 
-use crate::basic;
 use crate::module::Module;
+use crate::request::basic;
 use crate::request::{Request, State};
 use crate::variables::VariableRow;
 

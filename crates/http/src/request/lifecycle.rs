@@ -12,12 +12,12 @@ use super::{MAX_SUBREQUESTS, MAX_URI_CHANGES, Origin, Request};
 use crate::body::Body;
 use crate::client::{Client, Exchange, Sink};
 use crate::filter::Chain;
-use crate::head::Head;
 use crate::pass::state::Attempts;
+use crate::request::head::Head;
+use crate::request::spare;
 use crate::response::Response;
 use crate::route::Server;
 use crate::snapshot::{Held, Snapshot};
-use crate::spare;
 use crate::subrequest::line::Line;
 use crate::variables::values::Values;
 

@@ -133,7 +133,7 @@ mod tests {
         theirs.set_nonblocking(true).unwrap();
         let conn = Conn::from_fd(ours.into(), Addr::Unix(None));
         let client = Client::new(Sink::Client(Exchange::H1(Link::new(conn))));
-        let mut head = crate::head::Head::default();
+        let mut head = crate::request::head::Head::default();
         head.replace(Default::default(), |found| {
             found.version = weir_wire::h1::Version::HTTP_11;
         });

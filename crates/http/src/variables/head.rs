@@ -109,7 +109,7 @@ pub(super) fn is_request_port(request: &mut Request, _: &str, out: &mut Vec<u8>)
 
 /// `$remote_user`: the user name of Basic authentication.
 pub(super) fn remote_user(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    match crate::basic::credentials(request) {
+    match crate::request::basic::credentials(request) {
         Some((user, _)) => found(&user, out),
         None => false,
     }

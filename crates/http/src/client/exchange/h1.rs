@@ -17,8 +17,8 @@ use weir_wire::header::{Headers, Known};
 use super::Sign;
 use crate::body::Body;
 use crate::client::Client;
-use crate::head::Head;
 use crate::piece::Piece;
+use crate::request::head::Head;
 
 pub(super) use head::queue_head;
 pub(crate) use reason::reason;

@@ -22,7 +22,7 @@ use crate::body::{Body, BodyError, BodyStep, Rest};
 use crate::client::head::{self, HeadWriter, Reply};
 use crate::client::queue::Queue;
 use crate::client::{READ_SIZE, Sending};
-use crate::head::Head;
+use crate::request::head::Head;
 
 pub use peer::{Answer, Ended, Peer};
 

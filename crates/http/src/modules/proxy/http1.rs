@@ -15,9 +15,9 @@ use crate::pass::protocol::{Frames, Outgoing, OutgoingBody, Protocol, UpstreamHe
 use crate::pass::target::Target;
 use crate::piece::Piece;
 use crate::request::Request;
+use crate::request::spare;
 use crate::route::Location;
 use crate::snapshot::Held;
-use crate::spare;
 
 /// The framing of a chunked request body (RFC 9112, section 7.1).
 static CHUNKS: Frames = Frames {

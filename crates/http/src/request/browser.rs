@@ -4,7 +4,7 @@
 use memchr::memmem;
 use weir_wire::header::Known;
 
-use crate::head::Head;
+use crate::request::head::Head;
 
 /// The detected browser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! The settings that a request takes over from a location when it enters it (nginx:
 //! `ngx_http_update_location_config`).
 
-use crate::browser::UserAgent;
 use crate::client::{Rate, Sending};
 use crate::core::connection::KeepaliveDisable;
 use crate::request::Request;
+use crate::request::browser::UserAgent;
 use crate::route::Usual;
 use weir_engine::clock;
 use weir_wire::h1::Method;

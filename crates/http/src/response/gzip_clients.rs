@@ -3,9 +3,9 @@
 use weir_wire::h1::Version;
 use weir_wire::header::{Known, has_item};
 
-use crate::browser::UserAgent;
 use crate::core::GZIP;
 use crate::core::gzip::{GzipProxied, GzipVersion};
+use crate::request::browser::UserAgent;
 use crate::request::{Request, State};
 
 /// Whether the client gets a compressed response. Kept through internal redirects.
