@@ -297,6 +297,8 @@ fn a_worker_that_replaces_another_writes_to_the_files_in_force() {
     server.rewrite_http(&conf("second.log"));
     server.signal(Signal::HUP);
     text("second.log");
+    // The master has accepted it by then, too.
+    server.wait_log("generation 1 exited with code 0");
     kill();
     text("second.log");
     server.wait_lines("second.log", 2);
