@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
 
-use crate::harness::{Backend, Server, Setup, Signal, until};
+use crate::harness::{Backend, Server, Setup, Signal, children, send_signal, until};
 
 /// Types of DNS records (RFC 1035, RFC 3596).
 const A: u8 = 1;
@@ -71,6 +71,20 @@ const CONF: &str = "
 fn resolving(dns: &NameServer, backend: &Backend) -> Setup {
     let port = backend.address().rsplit_once(':').unwrap().1.to_owned();
     Server::http(CONF).set("dns", dns.port).set("backend", port)
+}
+
+#[test]
+fn the_first_request_finds_servers_by_name() {
+    let backend = Backend::text("here");
+    let dns = name_server(Ipv6::None);
+    let server = resolving(&dns, &backend).alerts_expected().start();
+    assert_eq!(server.text("/"), "here");
+    for _ in 0..3 {
+        let workers = children(server.pid());
+        workers.iter().for_each(|&worker| send_signal(worker, Signal::KILL));
+        until("their end", || !children(server.pid()).iter().any(|child| workers.contains(child)));
+        assert_eq!(server.text("/"), "here");
+    }
 }
 
 /// A reload may end every thread but one.

@@ -48,6 +48,11 @@ impl Configuration {
         let groups = self.shared.upstreams().map(|upstream| &upstream.group);
         groups.filter_map(|group| group.duty(registry)).collect()
     }
+
+    /// Whether names of upstreams have not been asked for yet.
+    pub fn awaits_names(&self) -> bool {
+        self.shared.upstreams().any(|upstream| upstream.group.awaits_names())
+    }
 }
 
 /// A part of a configuration, such as a server, a location or an upstream, held through the

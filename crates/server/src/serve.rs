@@ -82,6 +82,11 @@ impl Plan {
 pub(crate) struct Configuration(Arc<weir_http::snapshot::Configuration>);
 
 impl Configuration {
+    /// Whether names of upstreams have not been asked for yet.
+    pub(crate) fn awaits_names(&self) -> bool {
+        self.0.awaits_names()
+    }
+
     /// The caretaker's duties while the configuration is in force.
     pub(crate) fn duties(&self) -> Vec<Duty> {
         self.0.duties(&UPSTREAMS)

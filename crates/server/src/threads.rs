@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use weir_engine::event_loop::{self, EventLoop, Method};
@@ -18,11 +18,14 @@ use weir_sys::process;
 use crate::caretaker::Caretaker;
 use crate::console::Console;
 use crate::modules::core::Process;
-use crate::serve::{Service, Serving};
+use crate::serve::{Configuration, Service, Serving};
 pub(crate) use accept::Sockets;
 use accept::{Acceptors, Leaving};
 
 mod accept;
+
+/// The longest wait of a starting worker for names: a dead name server delays the start by this.
+const FIRST_NAMES: Duration = Duration::from_millis(500);
 
 /// The time limit for threads to flush their logs.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
@@ -109,6 +112,10 @@ impl Threads {
             let end = self.next_end();
             self.caretaker = Some((end.id, Caretaker::start(end)?));
         }
+        if let (true, Some((_, caretaker))) = (self.serving.is_empty(), &self.caretaker) {
+            caretaker.take_on(load.serving.configuration.duties());
+            await_names(&load.serving.configuration);
+        }
         let mut fresh = Vec::new();
         for number in self.serving.len()..wanted {
             let end = self.next_end();
@@ -189,6 +196,15 @@ impl Threads {
         if let Some((_, caretaker)) = self.caretaker.take() {
             caretaker.end();
         }
+    }
+}
+
+/// Waits for the first answers of name servers, so that the first requests find servers. Clients
+/// wait in the queues of the sockets meanwhile.
+fn await_names(configuration: &Configuration) {
+    let end = Instant::now() + FIRST_NAMES;
+    while configuration.awaits_names() && Instant::now() < end {
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 

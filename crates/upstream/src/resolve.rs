@@ -40,6 +40,12 @@ impl Group {
         self.roster().hosts.iter().map(duty).collect()
     }
 
+    /// Whether the first query for some name of the group has not ended.
+    pub fn awaits_names(&self) -> bool {
+        self.config.resolver.is_some()
+            && self.roster().hosts.iter().any(|host| !host.asked.load(Relaxed))
+    }
+
     /// As [`apply`](Self::apply), on another thread if a ring has to be built.
     async fn apply_beside(self: &Arc<Self>, id: ServerId, found: Vec<ServiceAddress>, valid: i64) {
         if !self.method().needs_ring() {
@@ -142,6 +148,7 @@ impl Keeper {
                 }
                 None => self.timeout.max(SHORTEST),
             };
+            self.targets().iter().for_each(|(_, host)| host.asked.store(true, Relaxed));
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Weak,
-        atomic::{AtomicI64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
     },
 };
 
@@ -31,11 +31,14 @@ pub(crate) struct Host {
     /// The end of its addresses' validity, in seconds of [`Now::current`](crate::Now::current); 0
     /// if it was never resolved.
     pub(crate) valid: AtomicI64,
+    /// Whether the first query has ended, with addresses or without.
+    pub(crate) asked: AtomicBool,
 }
 
 impl Host {
     pub(crate) fn new(id: ServerId, origin: Origin, server: Server, name: Name) -> Self {
-        Self { id, origin, server, name, valid: AtomicI64::new(0) }
+        let (valid, asked) = (AtomicI64::new(0), AtomicBool::new(false));
+        Self { id, origin, server, name, valid, asked }
     }
 
     /// A peer at a resolved address. `text` and `weight` come from a service; a plain name uses
