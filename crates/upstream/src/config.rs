@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use weir_engine::Addr;
 
 use crate::{
-    balance::{Method, round_robin::RoundRobin},
+    balance::{method::Method, round_robin::RoundRobin},
     resolver::ResolverConfig,
     server::Server,
     sticky::SessionsConfig,

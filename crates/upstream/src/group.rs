@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use weir_engine::Addr;
 
 use crate::{
-    balance::{Method, Request, Walk},
+    balance::method::{Method, Request, Walk},
     config::GroupConfig,
     peer::Peer,
     pick::Pick,

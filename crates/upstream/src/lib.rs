@@ -54,7 +54,7 @@ mod upstreams;
 mod view;
 mod zones;
 
-pub use balance::{Moment, Request};
+pub use balance::method::{Moment, Request};
 pub use clock::Now;
 pub use config::{GroupConfig, MethodHandle};
 pub use counters::{BUCKET_ENDS, Exchanged, Histogram, PeerCounts};

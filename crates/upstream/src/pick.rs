@@ -3,10 +3,8 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use crate::{
-    balance::{
-        Balance, Choice, Method, Moment, Turn, Walk, least_time::inflight_done,
-        round_robin::RoundRobin,
-    },
+    balance::method::{Balance, Choice, Method, Moment, Turn, Walk},
+    balance::{least_time::inflight_done, round_robin::RoundRobin},
     clock::Now,
     group::Group,
     peer::{Peer, average},
@@ -289,7 +287,7 @@ mod tests {
     use weir_engine::Addr;
 
     use super::*;
-    use crate::{balance::Request, config::GroupConfig};
+    use crate::{balance::method::Request, config::GroupConfig};
 
     fn group(ports: std::ops::Range<u16>) -> Arc<Group> {
         let addresses = ports.map(|port| Addr::Inet(([127, 0, 0, 1], port).into())).collect();

@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        balance::Request,
+        balance::method::Request,
         clock::Now,
         pick::{Outcome, Timings},
         server::Server,

@@ -246,7 +246,7 @@ fn log(line: &str) {
 mod tests {
     use super::*;
     use crate::{
-        balance::Request,
+        balance::method::Request,
         config::GroupConfig,
         server::{Limits, Server},
     };

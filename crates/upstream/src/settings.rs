@@ -12,7 +12,7 @@ use weir_conf::{
 use weir_script::{Template, Variables, variables::StreamVariables};
 
 use crate::{
-    balance::Balance,
+    balance::method::Balance,
     config::MethodHandle,
     resolver::ResolverConfig,
     server::Server,

@@ -2,7 +2,7 @@
 //! its own share of the keys. Compatible with Cache::Memcached::Fast.
 
 use crate::{
-    balance::{Balance, Choice, MAX_REHASHES, Request, Turn, Walk, pay, smooth},
+    balance::method::{Balance, Choice, MAX_REHASHES, Request, Turn, Walk, pay, smooth},
     set::Sets,
 };
 

@@ -5,7 +5,8 @@ use std::io::Write;
 use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
-    balance::{Balance, Choice, MAX_REHASHES, Request, Turn, consistent::Consistent},
+    balance::consistent::Consistent,
+    balance::method::{Balance, Choice, MAX_REHASHES, Request, Turn},
     settings::{begin_method, choose, template},
 };
 

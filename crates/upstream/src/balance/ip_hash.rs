@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
-    balance::{Balance, Choice, MAX_REHASHES, Request, Turn, Walk},
+    balance::method::{Balance, Choice, MAX_REHASHES, Request, Turn, Walk},
     set::Sets,
     settings::{begin_method, choose},
 };

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
-    balance::{Balance, Choice, Turn, pay, smooth},
+    balance::method::{Balance, Choice, Turn, pay, smooth},
     peer::Peer,
     settings::{begin_method, choose},
     slow_start::Scale,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
-    balance::{Balance, Choice, Moment, Turn, pay, smooth},
+    balance::method::{Balance, Choice, Moment, Turn, pay, smooth},
     clock::Now,
     peer::{Peer, average},
     settings::{begin_method, choose, side},

@@ -3,7 +3,8 @@
 use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
-    balance::{Balance, Choice, MAX_REHASHES, Turn, least_conn::compare},
+    balance::least_conn::compare,
+    balance::method::{Balance, Choice, MAX_REHASHES, Turn},
     settings::{begin_method, choose},
     slow_start::Scale,
 };

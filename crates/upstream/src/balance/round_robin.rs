@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::balance::{Balance, Choice, Turn, pay, smooth};
+use crate::balance::method::{Balance, Choice, Turn, pay, smooth};
 use crate::health::Health;
 use crate::server::Admission;
 

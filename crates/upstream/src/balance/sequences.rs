@@ -8,8 +8,8 @@ use std::{net::IpAddr, sync::Arc};
 use weir_engine::Addr;
 
 use crate::{
+    balance::method::{Balance, Request},
     balance::{
-        Balance, Request,
         consistent::Consistent,
         hash::Hash,
         ip_hash::IpHash,

@@ -4,8 +4,8 @@ use weir_engine::Addr;
 
 use super::*;
 use crate::{
+    balance::method::{Balance, Request},
     balance::{
-        Balance, Request,
         consistent::Consistent,
         hash::Hash,
         ip_hash::IpHash,

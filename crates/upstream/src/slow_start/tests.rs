@@ -4,8 +4,8 @@ use weir_engine::Addr;
 
 use super::*;
 use crate::{
+    balance::method::{Balance, Request},
     balance::{
-        Balance, Request,
         least_conn::LeastConn,
         least_time::{LeastTime, Metric},
         round_robin::RoundRobin,
