@@ -4,6 +4,7 @@
 //! differences are declared next to the request, with the sentence of `docs/differences.md` that
 //! describes them. A declared difference that does not occur is a failure as well.
 #![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a failure of the harness is a panic")]
 #![allow(clippy::print_stdout, reason = "prints its results")]
 
 #[allow(dead_code, unused_imports, reason = "the tests use more of it")]

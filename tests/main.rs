@@ -3,6 +3,7 @@
 //! The binary is the `weir` next to this test's build, or the one named in `WEIR_BINARY`. Tests are
 //! calibrated by pointing it at nginx: equal behaviour must pass there first.
 #![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a failure of the harness is a panic")]
 #![allow(clippy::print_stdout, reason = "a failing test shows the logs of its server")]
 
 mod harness;

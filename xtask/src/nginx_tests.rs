@@ -9,6 +9,9 @@ use std::sync::Mutex;
 
 use crate::{Failure, cargo};
 
+/// No thread panics while it holds a lock.
+const UNHARMED: &str = "a lock that nobody has poisoned";
+
 /// The number of concurrent files; most wait more than they work.
 const AT_ONCE: usize = 2;
 
@@ -73,15 +76,15 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(file) = { queue.lock().unwrap().pop() } {
+                while let Some(file) = { queue.lock().expect(UNHARMED).pop() } {
                     let report = Report::parse(file.clone(), &run_file(&folder, &binary, &file));
                     println!("{}", report.row());
-                    reports.lock().unwrap().push(report);
+                    reports.lock().expect(UNHARMED).push(report);
                 }
             });
         }
     });
-    let reports = reports.into_inner().unwrap();
+    let reports = reports.into_inner().expect(UNHARMED);
     let count = |status: &str| reports.iter().filter(|report| report.status() == status).count();
     let passed: usize = reports.iter().map(|report| report.passed).sum();
     println!(

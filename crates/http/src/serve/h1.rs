@@ -16,6 +16,7 @@ use weir_engine::timer::Deadline;
 use weir_wire::h1::RequestParser;
 
 use super::answer::{answer, refuse};
+use super::choose::Choice;
 use super::connection::{FoundEndpoint, end_idle};
 use super::fault::HeadFault;
 use super::idle::{self, Patience, Wake};
@@ -28,6 +29,7 @@ use crate::request::Request;
 use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::serve::Service;
+use crate::snapshot::Snapshot;
 
 pub(super) mod linger;
 pub(super) mod read;
@@ -97,42 +99,52 @@ pub(super) async fn requests(
         gauge.set(stats::Gauge::Reading);
         stats::count_request();
         let start = clock::now();
-        deadline.set(match waits && number == 1 {
-            true => patience.until(),
-            false => start + header_timeout(endpoint),
-        });
+        let begins = waits && number == 1;
+        deadline.set(if begins { patience.until() } else { start + header_timeout(endpoint) });
         let (choice, result) =
             read::head(&mut link, &mut parser, endpoint, &info, &mut deadline).await;
-        let server = choice.server();
-        let captures = choice.captures;
         gauge.set(stats::Gauge::Writing);
-        let length = match &result {
-            read::Head::Complete(length) => *length,
-            read::Head::Faulty(_) => link.input.len(),
-        };
-        let bytes = buffer::split_front(&mut link.input, length);
-        let request = Request::next(Rc::clone(snapshot), server, &info, Exchange::H1(link));
-        let mut request = Unended::new(request);
-        let fault = take_head(&mut request, bytes, &mut parser, result);
+        let (mut request, fault) = begin(link, snapshot, choice, &info, &mut parser, result);
         request.number = number;
         request.pipelined = !waits;
         request.start = start;
-        if let Some(matched) = captures {
-            matched.apply(&mut *request);
-        }
         match fault {
             None => answer(&mut request, endpoint, listener_is_gone).await,
             Some(fault) => Box::pin(refuse(&mut request, endpoint, &fault)).await,
         }
-        let kept = end(request.ended(), &mut patience, gauge).await;
-        let Some((kept, counted)) = kept else { return };
-        (link, gauge) = (kept, counted);
+        let Some(kept) = end(request.ended(), &mut patience, gauge).await else { return };
+        (link, gauge) = kept;
         gauge.set(stats::Gauge::Waiting);
         number += 1;
         if share.is_used_up(start) {
             weir_engine::event_loop::yield_now().await;
         }
     }
+}
+
+/// Makes the request of a head, and returns the fault of a faulty head with it.
+#[inline]
+fn begin(
+    mut link: Box<Link>,
+    snapshot: &Rc<Snapshot>,
+    choice: Choice<'_>,
+    info: &Rc<ConnectionInfo>,
+    parser: &mut RequestParser,
+    result: read::Head,
+) -> (Unended, Option<Box<HeadFault>>) {
+    let server = choice.server();
+    let length = match &result {
+        read::Head::Complete(length) => *length,
+        read::Head::Faulty(_) => link.input.len(),
+    };
+    let bytes = buffer::split_front(&mut link.input, length);
+    let request = Request::next(Rc::clone(snapshot), server, info, Exchange::H1(link));
+    let mut request = Unended::new(request);
+    let fault = take_head(&mut request, bytes, parser, result);
+    if let Some(matched) = choice.captures {
+        matched.apply(&mut *request);
+    }
+    (request, fault)
 }
 
 /// The number of pipelined requests that are answered before other connections have their turn, so

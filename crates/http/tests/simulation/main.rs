@@ -15,6 +15,7 @@
 //! WEIR_SIM_SEED=4711 cargo test -p weir-http --test simulation  one, with its trace
 //! WEIR_SIM_SEEDS=100000 WEIR_SIM_FIRST=1000000 cargo test …     others, and how many
 //! ```
+#![allow(clippy::unwrap_used, reason = "a failure of a test is a panic")]
 
 mod client;
 mod configuration;
