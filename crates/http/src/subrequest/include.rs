@@ -68,7 +68,7 @@ impl Request {
     /// Makes a subrequest whose response becomes part of this one; the piece marks its place. None
     /// if there are too many or they nest too deep, which has been logged.
     pub fn include(&mut self, include: Include) -> Option<Piece> {
-        if self.line.waiting.len() >= IN_LINE {
+        if self.line.len() >= IN_LINE {
             let uri = weir_wire::shown(&include.uri).into_owned();
             let message = format!("request reference counter overflow while processing \"{uri}\"");
             self.log(Level::Crit, &message);

@@ -71,6 +71,11 @@ impl Line {
         (*bytes, *held, *closing) = (0, 0, false);
     }
 
+    /// The number of pieces and subrequests, including those whose pieces are among the filters.
+    pub(super) fn len(&self) -> usize {
+        self.announced.len() + self.waiting.len()
+    }
+
     /// Keeps a subrequest until its piece has gone through the filters.
     pub(super) fn announce(&mut self, child: Child) -> Included {
         self.announced.push(Some(Box::new(child)));
