@@ -72,6 +72,11 @@ pub fn socket_name(address: &Addr, transport: Transport) -> String {
     }
 }
 
+/// The address in the name of a socket, which is what log lines show.
+pub fn named_address(name: &str) -> &str {
+    name.split_once(' ').map_or(name, |(_, address)| address)
+}
+
 /// The transport and the port in the name of a socket; `None` for a unix socket.
 pub fn named_port(name: &str) -> Option<(&str, u16)> {
     let (transport, _) = name.split_once(' ')?;
@@ -141,6 +146,7 @@ mod tests {
         let (tcp, udp) = (Transport::Stream, Transport::Datagram);
         assert_eq!(socket_name(&address, tcp), "tcp 127.0.0.1:53");
         assert_eq!(named_port(&socket_name(&address, udp)), Some(("udp", 53)));
+        assert_eq!(named_address(&socket_name(&address, udp)), "127.0.0.1:53");
         assert_eq!(named_port(&socket_name(&Addr::unix("/run/x"), tcp)), None);
     }
 }

@@ -9,6 +9,7 @@
 
 use std::rc::Rc;
 
+use weir_edge::listen::named_address;
 use weir_engine::clock::{self, Instant};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
@@ -101,9 +102,10 @@ pub(super) fn end_idle(
     number: u64,
     wake: Wake,
 ) {
-    let client = info.peer.ip_text();
-    let waiting =
-        |what: &str| format!("{what} while waiting for request, client: {client}, server: {key}");
+    let (client, server) = (info.peer.ip_text(), named_address(key));
+    let waiting = |what: &str| {
+        format!("{what} while waiting for request, client: {client}, server: {server}")
+    };
     let message = match wake {
         Wake::Gone(None) if number > 1 => {
             Some(format!("client {client} closed keepalive connection"))

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weir_edge::listen::named_address;
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::OsError;
@@ -145,9 +146,8 @@ impl Opening<'_> {
 
     fn log(&self, level: Level, message: &str) {
         let server: &Server = self.server.as_deref().unwrap_or(&self.endpoint.default);
-        let client = self.info.peer.ip_text();
-        let line =
-            format!("{message} while SSL handshaking, client: {client}, server: {}", self.key);
+        let (client, address) = (self.info.peer.ip_text(), named_address(self.key));
+        let line = format!("{message} while SSL handshaking, client: {client}, server: {address}");
         server.location.handlers.log(level, self.info.id, &line);
     }
 }
