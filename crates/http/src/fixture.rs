@@ -18,11 +18,13 @@ use crate::snapshot::plan::{SnapshotPlan, resolver};
 pub(crate) const LISTENER: &str = "tcp 0.0.0.0:80";
 
 /// A server with the content `conf`, which listens at [`LISTENER`].
+#[cfg(test)]
 pub(crate) fn server(conf: &str) -> String {
     format!("server {{ listen 80; {conf} }}")
 }
 
 /// Assembles the content of an `http` block with the tables and variables of all modules.
+#[cfg(test)]
 pub(crate) fn assembly(http: &str) -> Assembly {
     read(http).0
 }
