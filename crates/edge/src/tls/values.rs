@@ -1,5 +1,6 @@
 //! Arguments of the `ssl_` directives, for clients and for upstreams.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,16 +64,25 @@ impl Passwords {
     }
 }
 
+/// The path of the file that a directive names, relative to the configuration, and its content.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_file(node: &Node, cx: &Cx<'_>) -> Result<(PathBuf, Arc<[u8]>), Fault> {
+    let path = cx.conf_path(&node.args[0].text());
+    let content = cx.env().read(&path).map_err(|error| {
+        let call = format!("open() \"{}\" failed", path.display());
+        Fault::new(Failed(&call, &error).to_string())
+    })?;
+    Ok((path, content))
+}
+
 impl Value for Passwords {
     const SYNTAX: &'static str = "file";
     const ARITY: Arity = Arity::ONE;
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let path = cx.conf_path(&node.args[0].text());
-        let text = cx.env().read(&path).map_err(|error| {
-            let call = format!("open() \"{}\" failed", path.display());
-            Fault::new(Failed(&call, &error).to_string())
-        })?;
+        let (_, text) = read_file(node, cx)?;
         let lines = text.split(|&byte| byte == b'\n');
         let bare = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         Ok(Self(bare.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()))

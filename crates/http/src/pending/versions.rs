@@ -2,7 +2,7 @@
 
 use weir_conf::value::Size;
 use weir_conf::{Arity, Cx, Fault, Many, Node, Slot, Table, Value, directives};
-use weir_engine::os_error::Failed;
+use weir_edge::tls::values::read_file;
 
 static HTTP2: Slot<Http2> = Slot::new();
 static HTTP3: Slot<Http3> = Slot::new();
@@ -166,11 +166,7 @@ impl Value for HostKey {
     const ARITY: Arity = Arity::ONE;
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let path = cx.conf_path(&node.args[0].text());
-        let text = cx.env().read(&path).map_err(|error| {
-            let call = format!("open() \"{}\" failed", path.display());
-            Fault::new(Failed(&call, &error).to_string())
-        })?;
+        let (path, text) = read_file(node, cx)?;
         match text.is_empty() {
             true => Err(Fault::new(format!("\"{}\" zero key size", path.display()))),
             false => Ok(Self),
