@@ -68,6 +68,22 @@ fn a_slow_read_delays_no_other_request() {
     }
 }
 
+/// By itself, the kernel would read such a file in the ring's own call, on the loop.
+#[test]
+fn a_slow_read_past_the_page_cache_delays_no_other_request() {
+    let Some((disk, large)) = disk() else { return };
+    disk.bypass_cache();
+    for conf in ["aio threads;", "aio on;", "aio on; sendfile on;"] {
+        // Without `directio`, nginx ignores `aio on`.
+        if is_nginx() && conf.starts_with("aio on") {
+            continue;
+        }
+        let server = server(&disk, "", conf).start();
+        let response = others_are_answered(&disk, &server, "/slow/large");
+        assert!(response.body == large, "{conf}");
+    }
+}
+
 #[test]
 fn filters_and_includes_wait_for_the_disk_alone() {
     let Some((disk, large)) = disk() else { return };

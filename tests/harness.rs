@@ -3,10 +3,16 @@
 //! Nothing sleeps for a guessed time or uses a fixed port. A wait is for an event, has a deadline,
 //! and names the event if the deadline passes.
 
+mod apache;
+mod api;
 mod backend;
+mod chunk;
 mod client;
 mod directory;
+mod etcd;
 mod held_disk;
+mod load;
+mod network;
 mod port;
 mod process;
 mod server;
@@ -14,10 +20,16 @@ mod skipped;
 mod tls;
 mod wait;
 
+pub(crate) use apache::Apache;
+pub(crate) use api::api_call;
 pub(crate) use backend::{Backend, Reply, Seen};
+pub(crate) use chunk::{Chunk, chunk};
 pub(crate) use client::{Client, Response};
 pub(crate) use directory::Directory;
+pub(crate) use etcd::{Etcd, etcd_is_there};
 pub(crate) use held_disk::{HeldDisk, Operation};
+pub(crate) use load::{Load, Traffic};
+pub(crate) use network::{Network, address};
 pub(crate) use port::Port;
 pub(crate) use process::{
     Daemon, Signal, binary, children, is_nginx, is_root, memory, run, send_signal,

@@ -1,1 +1,5 @@
-//! The end-to-end tests are in the test target `main.rs`; the library is empty.
+//! What the end-to-end tests share with the measurements of `cargo xtask bench`. The tests are in
+//! the target `main.rs`.
+#![forbid(unsafe_code)]
+
+pub mod slow_disk;

@@ -38,13 +38,7 @@ fn events(kind: &'static str) -> (Backend, impl Fn()) {
 fn until_end(client: &mut Client, end: &[u8]) {
     let mut data = Vec::new();
     while !data.ends_with(end) {
-        let mut size = String::new();
-        while !size.ends_with("\r\n") {
-            size.push(char::from(client.take(1)[0]));
-        }
-        let size = usize::from_str_radix(size.trim_end(), 16).unwrap();
-        data.extend(client.take(size));
-        client.take(2);
+        data.extend(client.take_chunk());
     }
 }
 

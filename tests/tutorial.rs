@@ -3,15 +3,12 @@
 //! Three network namespaces stand for three hosts, so that the addresses are those of the tutorial
 //! and nothing else on this machine is affected. Needs root, apache2, curl and iproute2.
 
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 
 use crate::harness::{
-    Daemon, Directory, Signal, binary, children, is_root, run, send_signal, skipped, until,
-    until_some,
+    Apache, Daemon, Directory, Network, binary, children, skipped, until, until_some,
 };
-
-const APACHE: &str = "/usr/sbin/apache2";
 
 /// A user database with the tutorial's user, visible in the first namespace only.
 const USERS: &str =
@@ -19,60 +16,28 @@ const USERS: &str =
 const GROUPS: &str = "root:x:0:\nwww:x:987:\n";
 const WWW: &str = "987";
 
-/// Three namespaces on one bridge: `front` has 192.168.56.10, the nodes .11 and .12.
-struct Network {
-    front: String,
-    nodes: [String; 2],
+/// The tutorial's hosts.
+struct Hosts {
+    network: Network,
 }
 
-impl Network {
-    fn new() -> Self {
-        let id = std::process::id();
-        let name = |label: &str| format!("weir-{id}-{label}");
-        let this = Self { front: name("front"), nodes: [name("node1"), name("node2")] };
-        for namespace in this.all() {
-            ip(&["netns", "add", namespace]);
-            ip(&["-n", namespace, "link", "set", "lo", "up"]);
-        }
+impl Hosts {
+    fn new() -> Result<Self, String> {
+        let this = Self { network: Network::new(2)? };
         let files = this.files();
         std::fs::create_dir_all(&files).unwrap();
         std::fs::write(files.join("passwd"), USERS).unwrap();
         std::fs::write(files.join("group"), GROUPS).unwrap();
-        let front = &this.front;
-        ip(&["-n", front, "link", "add", "bridge0", "type", "bridge"]);
-        ip(&["-n", front, "addr", "add", "192.168.56.10/24", "dev", "bridge0"]);
-        ip(&["-n", front, "link", "set", "bridge0", "up"]);
-        for (n, node) in this.nodes.iter().enumerate() {
-            let port = format!("port{n}");
-            let address = format!("192.168.56.{}/24", 11 + n);
-            ip(&[
-                "-n", front, "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns",
-                node,
-            ]);
-            ip(&["-n", front, "link", "set", &port, "master", "bridge0", "up"]);
-            ip(&["-n", node, "addr", "add", &address, "dev", "eth0"]);
-            ip(&["-n", node, "link", "set", "eth0", "up"]);
-        }
-        this
-    }
-
-    fn all(&self) -> [&str; 3] {
-        [&self.front, &self.nodes[0], &self.nodes[1]]
+        Ok(this)
     }
 
     /// The files that `ip netns exec` mounts over /etc.
-    fn files(&self) -> std::path::PathBuf {
-        Path::new("/etc/netns").join(&self.front)
-    }
-
-    fn command(&self, namespace: &str, program: &Path) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", namespace]).arg(program);
-        command
+    fn files(&self) -> PathBuf {
+        Path::new("/etc/netns").join(&self.network.front)
     }
 
     fn curl(&self, arguments: &[&str]) -> Output {
-        let mut command = self.command(&self.front, Path::new("curl"));
+        let mut command = self.network.command(&self.network.front, "curl");
         command.args(["-sS", "--max-time", "10"]).args(arguments).output().unwrap()
     }
 
@@ -88,85 +53,24 @@ impl Network {
     }
 }
 
-impl Drop for Network {
+impl Drop for Hosts {
     fn drop(&mut self) {
-        for namespace in self.all() {
-            let _ = Command::new("ip").args(["netns", "del", namespace]).output();
-        }
         let _ = std::fs::remove_dir_all(self.files());
         // Only if it is empty, and so ours.
         let _ = std::fs::remove_dir("/etc/netns");
     }
 }
 
-#[track_caller]
-fn ip(arguments: &[&str]) {
-    let output = run("ip", arguments);
-    assert!(
-        output.status.success(),
-        "ip {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-/// An Apache on a node.
-struct Apache {
-    child: Child,
-}
-
-impl Apache {
-    fn start(network: &Network, directory: &Directory, node: usize) -> Self {
-        let name = format!("node{node}");
-        let path = directory.join(&name);
-        let modules = "/usr/lib/apache2/modules";
-        let conf = format!(
-            "ServerRoot {path}\nServerName {name}\nListen 192.168.56.{last}:8080\n\
-             PidFile {path}/pid\nErrorLog {path}/error.log\n\
-             LoadModule mpm_event_module {modules}/mod_mpm_event.so\n\
-             LoadModule authz_core_module {modules}/mod_authz_core.so\n\
-             LoadModule dir_module {modules}/mod_dir.so\n\
-             User www-data\nGroup www-data\n\
-             DocumentRoot {path}/htdocs\nDirectoryIndex index.html\n",
-            path = path.display(),
-            last = 10 + node,
-        );
-        directory.write(&format!("{name}/htdocs/index.html"), format!("{node}\n"));
-        let conf = directory.write(&format!("{name}/apache.conf"), conf);
-        let mut command = network.command(&network.nodes[node - 1], Path::new(APACHE));
-        command.arg("-f").arg(conf).arg("-DFOREGROUND").stdout(Stdio::null());
-        let this = Self { child: command.spawn().unwrap() };
-        let address = format!("http://192.168.56.{}:8080/", 10 + node);
-        until("an Apache", || network.curl(&[&address]).status.success());
-        this
-    }
-
-    fn stop(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
-        send_signal(self.child.id(), Signal::TERM);
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Apache {
-    fn drop(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
-            self.end();
-        }
-    }
-}
-
 /// The server in front, controlled by its command line alone.
 struct Front<'a> {
-    network: &'a Network,
+    hosts: &'a Hosts,
     directory: &'a Directory,
 }
 
 impl Front<'_> {
     fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = self.network.command(&self.network.front, &binary());
+        let network = &self.hosts.network;
+        let mut command = network.command(&network.front, binary());
         command.arg("-p").arg(format!("{}/", self.directory.path().display()));
         command.args(["-c", "conf/nginx.conf"]).args(arguments).stdin(Stdio::null());
         // A daemon inherits the pipes, so their end cannot be waited for.
@@ -210,15 +114,19 @@ fn install(directory: &Directory) {
 
 #[test]
 fn the_tutorial() {
-    if !is_root() || !Path::new(APACHE).exists() {
-        return skipped(&format!("it needs root and {APACHE}"));
+    if !Apache::is_there() {
+        return skipped("it needs Apache");
     }
-    let network = Network::new();
+    let hosts = match Hosts::new() {
+        Ok(hosts) => hosts,
+        Err(reason) => return skipped(&reason),
+    };
+    let network = &hosts.network;
     let directory = Directory::new();
     install(&directory);
-    let front = Front { network: &network, directory: &directory };
-    let first = Apache::start(&network, &directory, 1);
-    let _second = Apache::start(&network, &directory, 2);
+    let front = Front { hosts: &hosts, directory: &directory };
+    let first = Apache::start(network, &directory, 1);
+    let _second = Apache::start(network, &directory, 2);
 
     let told = front.succeed(&["-t"]);
     let file = format!("{}/conf/nginx.conf", directory.path().display());
@@ -233,50 +141,50 @@ fn the_tutorial() {
     assert_eq!((status(master.pid, "Uid:").as_str(), status(worker, "Gid:").as_str()), ("0", WWW));
     assert_eq!(status(master.pid, "PPid:"), "1", "the master has left its shell");
 
-    balance(&network, &directory, first);
-    signals(&network, &front, &master);
+    balance(&hosts, &directory, first);
+    signals(&hosts, &front, &master);
     let log = directory.read("logs/error.log");
     assert!(!log.contains("[alert]") && !log.contains("panicked"), "{log}");
 }
 
 /// Weights, a stopped server, and its return.
-fn balance(network: &Network, directory: &Directory, first: Apache) {
-    let pages = network.pages(12);
+fn balance(hosts: &Hosts, directory: &Directory, first: Apache<'_>) {
+    let pages = hosts.pages(12);
     // nginx's workers each have a round of their own; over many requests the weights hold.
     assert!((7..=9).contains(&count(&pages, '1')), "two of three go to the first: {pages}");
 
     first.stop();
-    let pages = network.pages(12);
+    let pages = hosts.pages(12);
     assert_eq!(count(&pages, '2'), 12, "no request fails, all go to the second: {pages}");
 
-    let _first = Apache::start(network, directory, 1);
-    until("the first server to come back", || network.page() == "1");
-    let pages = network.pages(12);
+    let _first = Apache::start(&hosts.network, directory, 1);
+    until("the first server to come back", || hosts.page() == "1");
+    let pages = hosts.pages(12);
     assert!(count(&pages, '1') >= 6, "{pages}");
 }
 
 /// `-s reload`, `-s reopen`, `-s stop` and `-s quit`.
-fn signals(network: &Network, front: &Front<'_>, master: &Daemon) {
+fn signals(hosts: &Hosts, front: &Front<'_>, master: &Daemon) {
     let directory = front.directory;
     let conf = directory.read("conf/nginx.conf");
     let changed = conf.replace("location / {", "location = /new { return 200 new; }\nlocation / {");
     directory.write("conf/nginx.conf", changed);
     front.succeed(&["-s", "reload"]);
-    until("the new configuration", || network.curl(&["http://192.168.56.10/new"]).stdout == b"new");
+    until("the new configuration", || hosts.curl(&["http://192.168.56.10/new"]).stdout == b"new");
     let still: u32 = directory.read("logs/nginx.pid").trim().parse().unwrap();
     assert_eq!(still, master.pid);
 
     std::fs::rename(directory.join("logs/access.log"), directory.join("logs/old.log")).unwrap();
     front.succeed(&["-s", "reopen"]);
     until("a line in the new access log", || {
-        network.curl(&["http://192.168.56.10/new"]);
+        hosts.curl(&["http://192.168.56.10/new"]);
         directory.read("logs/access.log").contains("GET /new HTTP/1.1")
     });
 
     front.succeed(&["-s", "stop"]);
     master.wait();
     let again = front.start();
-    assert_eq!(network.curl(&["http://192.168.56.10/new"]).stdout, b"new");
+    assert_eq!(hosts.curl(&["http://192.168.56.10/new"]).stdout, b"new");
     front.succeed(&["-s", "quit"]);
     again.wait();
     assert!(!directory.join("logs/nginx.pid").exists());

@@ -105,8 +105,25 @@ fn least_conn_and_random() {
 }
 
 #[test]
-fn failed_servers_are_skipped_and_return() {
-    let (server, mut backends) = group("upstream u { server %a% fail_timeout=1s; server %b%; }");
+fn ewma_avoids_a_server_that_fails_fast() {
+    let good = Backend::text("good");
+    let bad = Backend::new(|_| Reply::with("503 Service Unavailable", "", "bad"));
+    let server = Server::http(
+        "upstream u { ewma tau=60s; server %bad%; server %good%; }
+         server { listen 127.0.0.1:%port%; location / { proxy_pass http://u; } }",
+    )
+    .set("bad", bad.address())
+    .set("good", good.address())
+    .start();
+    let bodies: Vec<String> = (0..60).map(|_| server.text("/")).collect();
+    let failed = bodies.iter().filter(|body| *body == "bad").count();
+    assert!(failed < 15, "{bodies:?}");
+}
+
+#[test]
+fn failed_servers_are_skipped() {
+    let (server, mut backends) =
+        group("upstream u { server %a% fail_timeout=1h; server %b%; keepalive 0; }");
     assert_eq!(sequence(&server, 4), "abab");
     backends.remove(0);
     assert_eq!(sequence(&server, 4), "bbbb", "no request fails");

@@ -12,6 +12,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::case::{Exchange, Turn};
+use crate::harness::chunk;
 
 /// The time of silence after which the exchange goes on.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -268,27 +269,16 @@ impl Connection {
 
     fn chunks(&mut self) -> Result<(), End> {
         loop {
-            let line = self.line()?;
-            let Ok(size) = usize::from_str_radix(line.trim(), 16) else {
-                return self.everything();
-            };
-            if size == 0 {
-                while !self.line()?.is_empty() {}
-                return Ok(());
+            match chunk(&self.buffer[self.position..]) {
+                Err(_) => return self.everything(),
+                Ok(None) => self.more()?,
+                Ok(Some(chunk)) => {
+                    self.position += chunk.end;
+                    if chunk.data.is_empty() {
+                        return Ok(());
+                    }
+                }
             }
-            self.bytes(size + 2)?;
-        }
-    }
-
-    fn line(&mut self) -> Result<String, End> {
-        loop {
-            let rest = &self.buffer[self.position..];
-            if let Some(end) = rest.windows(2).position(|bytes| bytes == b"\r\n") {
-                let line = String::from_utf8_lossy(&rest[..end]).into_owned();
-                self.position += end + 2;
-                return Ok(line);
-            }
-            self.more()?;
         }
     }
 

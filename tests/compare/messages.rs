@@ -61,7 +61,8 @@ fn body<'a>(head: &str, body: &'a [u8], out: &mut String) -> &'a [u8] {
     rest
 }
 
-/// Joins chunks of the plainest form; returns their end and the bytes after it.
+/// Joins chunks of the plainest form; returns their end and the bytes after it. Not by
+/// [`crate::harness::chunk`], since odd sizes and bodies that are cut off are shown as they are.
 fn chunks(body: &[u8]) -> (Vec<u8>, String, &[u8]) {
     let mut joined = Vec::new();
     let mut rest = body;

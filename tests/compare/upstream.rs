@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::net::sockopt;
 
 use super::case::{Act, Reply};
-use crate::harness::PATIENCE;
+use crate::harness::{PATIENCE, chunk};
 
 /// The time for a piece to arrive before the next is sent. The result must not depend on it: it is
 /// the same if the pieces arrive together.
@@ -217,32 +217,17 @@ impl Input {
     }
 
     fn chunks(&mut self, stream: &mut TcpStream) -> Option<()> {
-        let mut at = self.taken;
-        self.taken = 0;
+        let mut at = std::mem::take(&mut self.taken);
         loop {
-            let line = self.line(stream, &mut at)?;
-            let size = usize::from_str_radix(line.split(';').next()?.trim(), 16).ok()?;
-            if size == 0 {
-                while !self.line(stream, &mut at)?.is_empty() {}
+            let Some(chunk) = chunk(&self.buffer[at..]).ok()? else {
+                self.more(stream)?;
+                continue;
+            };
+            at += chunk.end;
+            if chunk.data.is_empty() {
                 self.taken = at;
                 return Some(());
             }
-            at += size + 2;
-            while self.buffer.len() < at {
-                self.more(stream)?;
-            }
-        }
-    }
-
-    fn line(&mut self, stream: &mut TcpStream, at: &mut usize) -> Option<String> {
-        loop {
-            let rest = &self.buffer[*at..];
-            if let Some(end) = rest.windows(2).position(|bytes| bytes == b"\r\n") {
-                let line = String::from_utf8_lossy(&rest[..end]).into_owned();
-                *at += end + 2;
-                return Some(line);
-            }
-            self.more(stream)?;
         }
     }
 

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use super::{PATIENCE, chunk};
 
 /// A connection.
 #[derive(Debug)]
@@ -169,26 +169,27 @@ impl Client {
     fn chunked_body(&mut self, deadline: Instant) -> std::io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let line = self.line(deadline)?;
-            let size = line.split(';').next().unwrap().trim();
-            let size = usize::from_str_radix(size, 16)
-                .map_err(|_| std::io::Error::new(ErrorKind::InvalidData, line.clone()))?;
-            if size == 0 {
-                while !self.line(deadline)?.is_empty() {}
-                return Ok(body);
+            match self.next_chunk(deadline)? {
+                data if data.is_empty() => return Ok(body),
+                data => body.extend(data),
             }
-            self.fill(deadline, |buffer| buffer.len() >= size + 2)?;
-            body.extend(self.buffer.drain(..size));
-            self.buffer.drain(..2);
         }
     }
 
-    fn line(&mut self, deadline: Instant) -> std::io::Result<String> {
-        let end = |buffer: &[u8]| buffer.windows(2).position(|bytes| bytes == b"\r\n");
-        self.fill(deadline, |buffer| end(buffer).is_some())?;
-        let end = end(&self.buffer).unwrap();
-        let line: Vec<u8> = self.buffer.drain(..end + 2).take(end).collect();
-        Ok(String::from_utf8_lossy(&line).into_owned())
+    fn next_chunk(&mut self, deadline: Instant) -> std::io::Result<Vec<u8>> {
+        self.fill(deadline, |buffer| !matches!(chunk(buffer), Ok(None)))?;
+        let found = chunk(&self.buffer)
+            .map_err(|line| std::io::Error::new(ErrorKind::InvalidData, line))?
+            .expect("it is complete");
+        let data = self.buffer[found.data].to_vec();
+        self.buffer.drain(..found.end);
+        Ok(data)
+    }
+
+    /// Takes the data of a chunk; none for the last one.
+    #[track_caller]
+    pub(crate) fn take_chunk(&mut self) -> Vec<u8> {
+        self.next_chunk(Instant::now() + self.patience).expect("a chunk")
     }
 
     /// Takes exactly `count` bytes.

@@ -73,6 +73,13 @@ impl Setup {
         let ports = Mutex::new(BTreeMap::new());
         let text = written(&self.conf, &self.values, &self.directory, &ports);
         self.directory.write("nginx.conf", text);
+        let child = self.launch();
+        Server { setup: self, ports, child: Some(child) }
+    }
+
+    /// Starts the process and waits for its pid file.
+    #[track_caller]
+    fn launch(&self) -> Child {
         let mut child =
             command(&self.binary, &self.directory).stderr(Stdio::piped()).spawn().unwrap();
         let pid = self.directory.join("nginx.pid");
@@ -87,7 +94,7 @@ impl Setup {
         });
         // Standard error is not read from here on; the error log has everything relevant.
         drop(child.stderr.take());
-        Server { setup: self, ports, child: Some(child) }
+        child
     }
 
     /// Runs `-t` with the configuration.
@@ -270,6 +277,16 @@ impl Server {
         self.rewrite(&format!("{HTTP}{conf}\n}}\n").replace("%main%", main));
     }
 
+    /// Reloads with this text inside `http { }`, and waits for the end of the old configuration.
+    #[track_caller]
+    pub(crate) fn reload_http(&self, conf: &str) {
+        let ended = || self.error_log().matches("exited with code 0").count();
+        let before = ended();
+        self.rewrite_http(conf);
+        self.signal(Signal::HUP);
+        until("the reload", || ended() > before);
+    }
+
     /// The server's prefix.
     pub(crate) fn directory(&self) -> &Directory {
         &self.setup.directory
@@ -305,6 +322,18 @@ impl Server {
             status.is_some()
         });
         status.is_some_and(|status| status.success())
+    }
+
+    /// Ends the server for a while.
+    #[track_caller]
+    pub(crate) fn pause(&mut self) {
+        self.stop().unwrap();
+    }
+
+    /// Starts a paused server with its files as they are now.
+    #[track_caller]
+    pub(crate) fn resume(&mut self) {
+        self.child = Some(self.setup.launch());
     }
 
     fn stop(&mut self) -> Result<(), String> {

@@ -12,6 +12,7 @@ mod reload;
 mod report;
 mod request;
 mod side;
+mod slow_disk;
 mod training;
 mod workload;
 
@@ -72,6 +73,11 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
         }
         return Ok(());
     }
+    if arguments == ["picks"] {
+        // The benchmark of a crate, without other servers.
+        let bench = ["bench", "--quiet", "--package", "weir-upstream", "--bench", "picks"];
+        return cargo::succeed(&mut cargo::cargo(&bench));
+    }
     let mut order = order(arguments)?;
     if cfg!(debug_assertions) {
         return optimised(arguments);
@@ -92,6 +98,10 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     let mut measured = Vec::new();
     let mut nginx_most = None;
     for workload in &order.workloads {
+        if let (Load::SlowDisk, Err(reason)) = (&workload.load, slow_disk::mount(&stage)) {
+            eprintln!("{} skipped: {reason}", workload.name);
+            continue;
+        }
         if let Load::Paced { percent } = workload.load {
             let most = match nginx_most {
                 Some(most) => most,
@@ -179,8 +189,8 @@ fn compare<'a>(
     let mut measured: Vec<_> =
         able.map(|side| Measured { workload, side, rounds: Ok(Vec::new()) }).collect();
     for round in 1..=order.rounds {
-        if matches!(workload.load, Load::Reloads) {
-            reload_all(stage, &mut measured, round);
+        if let Load::Reloads | Load::SlowDisk = workload.load {
+            one_by_one(stage, &mut measured, round, &order.pace);
             continue;
         }
         let mut servers = Vec::new();
@@ -212,10 +222,14 @@ fn compare<'a>(
 }
 
 /// Runs a round of a workload whose sides do not alternate.
-fn reload_all(stage: &Stage, measured: &mut [Measured<'_>], round: usize) {
+fn one_by_one(stage: &Stage, measured: &mut [Measured<'_>], round: usize, pace: &Pace) {
     for row in measured {
         let Ok(rounds) = &mut row.rounds else { continue };
-        match reload::measure(stage, row.side, row.workload) {
+        let values = match row.workload.load {
+            Load::SlowDisk => slow_disk::measure(stage, row.side, row.workload, pace),
+            _ => reload::measure(stage, row.side, row.workload),
+        };
+        match values {
             Ok(values) => {
                 eprintln!("{} {round}: {} {values:.3?}", row.workload.name, row.side.name);
                 rounds.push(values);

@@ -1,5 +1,5 @@
 //! The project's chores: `cargo xtask` with one of `test`, `compare`, `release`, `install`,
-//! `bench`, `instructions`, `nginx-tests`, `docs`, `fuzz`.
+//! `bench`, `balancing`, `instructions`, `nginx-tests`, `docs`, `fuzz`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "chores print their results")]
 
@@ -36,6 +36,8 @@ usage: cargo xtask CHORE
   bench [ROUNDS] [WORKLOAD]..  Weir against nginx, HAProxy and Pingora: CPU, throughput, latency,
                             memory; --list names the workloads, --quick is for trying out,
                             --save appends the table to bench/RESULTS.md
+  bench picks               the cost of a server's choice by method, in groups of 3 and 1,000
+  balancing                 the simulation of balancing: docs/balancing.md's tables and plots anew
   instructions [--record]   fails if a request takes more instructions than is on record
   nginx-tests DIR [TEST]..  the nginx project's own tests, from a checkout in DIR
   docs                      writes docs/reference anew
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Some((&"release", [])) => release::run(),
         Some((&"install", rest)) => install::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
+        Some((&"balancing", [])) => balancing(),
         Some((&"instructions", rest)) => instructions::run(rest),
         Some((&"nginx-tests", rest)) => nginx_tests::run(rest),
         Some((&"docs", [])) => docs(),
@@ -70,4 +73,12 @@ fn docs() -> Result<(), Failure> {
     let binary = cargo::build(cargo::Profile::Debug)?;
     let folder = cargo::root().join("docs/reference");
     cargo::succeed(std::process::Command::new(binary).arg("--reference").arg(folder))
+}
+
+/// Has the simulation of balancing write the figures of its page.
+fn balancing() -> Result<(), Failure> {
+    let test = ["test", "--quiet", "--package", "weir-upstream", "--test", "balancing", "--"];
+    let only = ["--ignored", "writes_the_documentation"];
+    let mut command = cargo::cargo(&[&test[..], &only[..]].concat());
+    cargo::succeed(command.env("WEIR_BALANCING_DOCS", cargo::root().join("docs")))
 }

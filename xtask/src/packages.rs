@@ -12,6 +12,8 @@ pub(crate) type Needed = (&'static str, &'static str);
 pub(crate) const TESTS: &[Needed] = &[
     ("apache2", "apache2"),
     ("curl", "curl"),
+    ("etcd", "etcd-server"),
+    ("etcdctl", "etcd-client"),
     ("gzip", "gzip"),
     ("ip", "iproute2"),
     ("memcached", "memcached"),

@@ -6,8 +6,14 @@ use std::process::{Child, Command, Stdio};
 use crate::{Failure, cargo};
 use std::os::unix::process::CommandExt;
 
-/// Removes the folder at the end of its standard input, which is the end of this program.
-const JANITOR: &str = r#"cat; rm -rf -- "$0" || { sleep 1; rm -rf -- "$0"; }"#;
+/// Removes the folder at the end of its standard input, which is the end of this program. A file
+/// system that is mounted in it is unmounted before.
+const JANITOR: &str = r#"
+cat
+while read -r _ place _; do
+    case "$place" in "$0"/*) umount -l "$place" ;; esac
+done </proc/mounts
+rm -rf -- "$0" || { sleep 1; rm -rf -- "$0"; }"#;
 
 /// A folder that is removed with this program, however that ends.
 #[derive(Debug)]

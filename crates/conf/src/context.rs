@@ -56,6 +56,10 @@ contexts_table! {
     MGMT mgmt = 14, "mgmt";
     /// A block of Weir's own beside `http {}`.
     EXTENSION extension = 15, "extension";
+    /// `match {}` in http.
+    MATCH matching = 16, "match";
+    /// `ha {}`
+    HA ha = 17, "ha";
 }
 
 impl Contexts {
@@ -87,7 +91,7 @@ impl Contexts {
     /// All contexts of the top-level blocks (http, stream, mail) that these contexts belong to;
     /// main and events are families of their own.
     pub(crate) fn family(self) -> Self {
-        const HTTP: u32 = 0b1_1111_1100;
+        const HTTP: u32 = 0b1_1111_1100 | Contexts::MATCH.0;
         const STREAM: u32 = 0b1110_0000_0000;
         const MAIL: u32 = 0b11_0000_0000_0000;
         let mut all = self.0;

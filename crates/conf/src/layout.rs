@@ -67,13 +67,15 @@ pub struct Layout {
     pub uwsgi_temp: TempFolder,
     /// Likewise for SCGI.
     pub scgi_temp: TempFolder,
+    /// What the server keeps: the identity of a node. Not a setting of nginx.
+    pub state: TempFolder,
     /// The worker's default user; `None` for nobody.
     pub user: Option<&'static str>,
     /// The group of that user; `None` for the group of the same name.
     pub group: Option<&'static str>,
 }
 
-/// A default directory for temporary files.
+/// A default directory, mostly for temporary files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TempFolder {
     /// Its path for a server with the built-in prefix.
@@ -126,6 +128,7 @@ impl Layout {
             fastcgi_temp: TempFolder::named("fastcgi_temp"),
             uwsgi_temp: TempFolder::named("uwsgi_temp"),
             scgi_temp: TempFolder::named("scgi_temp"),
+            state: TempFolder { path: "/var/lib/weir", name: "state" },
             user: None,
             group: None,
         };
@@ -157,6 +160,7 @@ impl Layout {
             "--http-fastcgi-temp-path" => self.fastcgi_temp.path = value,
             "--http-uwsgi-temp-path" => self.uwsgi_temp.path = value,
             "--http-scgi-temp-path" => self.scgi_temp.path = value,
+            "--state-path" => self.state.path = value,
             "--user" => self.user = Some(value),
             "--group" => self.group = Some(value),
             _ => {}

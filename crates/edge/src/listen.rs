@@ -90,7 +90,7 @@ impl Options {
     ///
     /// # Errors
     /// nginx's message, for an invalid value.
-    pub fn parameter(&mut self, word: &Word, warn: &mut dyn FnMut(String)) -> Result<bool, String> {
+    pub fn parameter(&mut self, word: &Word, warn: &mut dyn FnMut(String)) -> Result<bool, Fault> {
         let text = word.text();
         match &*text {
             "default_server" => self.default_server = true,
@@ -100,7 +100,8 @@ impl Options {
                 "accept filters \"{text}\" are not supported on this platform, ignored"
             )),
             _ => {
-                if !socket::parameter(&mut self.socket, &text)? {
+                let known = socket::parameter(&mut self.socket, &text);
+                if !known.map_err(|fault| fault.at(word))? {
                     return Ok(false);
                 }
                 self.set = true;

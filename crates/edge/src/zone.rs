@@ -1,19 +1,73 @@
 //! Zones: the state of limits, by key. A reload finds a zone by its name, and all threads share it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use weir_conf::value::parse_size;
-use weir_conf::{Cx, Fault, Node, TypeMap, Word};
+use weir_conf::{Cx, Fault, Node, Span, TypeMap, Word};
 use weir_engine::error_log::Level;
 use weir_script::Template;
 use weir_script::variables::{is_stream, variables};
+use weir_upstream::shared_zone::{self, HasNodes, SharedZone};
 use weir_upstream::{MIN_ZONE, Zones};
 
 use crate::Session;
 
+/// What a zone has counted, whatever it is for.
+pub trait Tally: Send + Sync {
+    /// Its counters, by nginx's names.
+    fn counts(&self) -> Vec<(&'static str, u64)>;
+
+    /// Starts the counters over.
+    fn reset(&self);
+
+    /// The use of its memory.
+    fn memory(&self) -> Memory;
+}
+
+/// The memory of a zone in bytes, as nginx's allocator would use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// The memory for nodes.
+    pub size: u64,
+    /// The part in use.
+    pub used: u64,
+}
+
+/// The contents of zones by usage and name; the newest of a name comes last.
+type InUse = BTreeMap<(&'static str, String), Vec<Weak<dyn Tally>>>;
+
+static IN_USE: Mutex<InUse> = Mutex::new(BTreeMap::new());
+
+/// The zones in use of one usage, by name.
+pub fn in_use(usage: &str) -> Vec<(String, Arc<dyn Tally>)> {
+    living(|known| known == usage)
+}
+
+/// The zones in use of every usage. Names are unique among them.
+pub fn all_in_use() -> Vec<(String, Arc<dyn Tally>)> {
+    living(|_| true)
+}
+
+fn living(is_wanted: impl Fn(&str) -> bool) -> Vec<(String, Arc<dyn Tally>)> {
+    let mut zones = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+    zones.retain(|_, same| same.iter().any(|zone| zone.strong_count() > 0));
+    let wanted = zones.iter().filter(|((usage, _), _)| is_wanted(usage));
+    let newest = |same: &[Weak<dyn Tally>]| same.iter().rev().find_map(Weak::upgrade);
+    wanted.filter_map(|((_, name), same)| Some((name.clone(), newest(same)?))).collect()
+}
+
+/// Adds the contents of a zone to those in use.
+pub fn enlist(usage: &'static str, name: &str, contents: Weak<dyn Tally>) {
+    let mut zones = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = zones.entry((usage, name.to_owned())).or_default();
+    same.retain(|zone| zone.strong_count() > 0);
+    same.push(contents);
+}
+
 /// The contents of a zone.
-pub trait Contents: Send + Sync + 'static {
+pub trait Contents: Tally + 'static {
     /// The module's name, which keeps its zones apart from those of others.
     const USAGE: &'static str;
 
@@ -22,13 +76,21 @@ pub trait Contents: Send + Sync + 'static {
 
     /// An empty zone with a size in bytes.
     fn new(size: u64) -> Self;
+
+    /// The zone as one that is shared with other nodes, whose keys have this rate, and limits with
+    /// bursts of at most `burst`, in thousandths of a request.
+    fn shared(self: Arc<Self>, rate: u64, burst: u64) -> Arc<dyn SharedZone>;
 }
 
 /// A zone in the configuration. The directive that uses a zone may precede the one that defines it.
 pub struct Zone<C> {
     /// Its name.
     pub name: String,
+    /// The module that uses it.
+    usage: &'static str,
     definition: OnceLock<Definition>,
+    /// The largest burst of the limits that use it, in thousandths of a request.
+    burst: AtomicU64,
     contents: OnceLock<Arc<C>>,
 }
 
@@ -38,6 +100,10 @@ pub struct Definition {
     pub key: Template,
     /// The rate in thousandths of a request per second, for modules that limit rates.
     pub rate: u64,
+    /// Whether its counts add up over nodes.
+    pub sync: bool,
+    /// The place of `sync`.
+    sync_place: Option<Span>,
     size: u64,
 }
 
@@ -79,10 +145,11 @@ impl<C> Default for Named<C> {
 }
 
 impl<C> Named<C> {
-    fn zone(&mut self, name: &[u8]) -> Arc<Zone<C>> {
+    fn zone(&mut self, name: &[u8], usage: &'static str) -> Arc<Zone<C>> {
         let zone = self.0.entry(name.to_vec()).or_insert_with(|| {
             let name = String::from_utf8_lossy(name).into_owned();
-            Arc::new(Zone { name, definition: OnceLock::new(), contents: OnceLock::new() })
+            let (definition, burst) = (OnceLock::new(), AtomicU64::new(0));
+            Arc::new(Zone { name, usage, definition, burst, contents: OnceLock::new() })
         });
         Arc::clone(zone)
     }
@@ -98,40 +165,71 @@ impl<C: Contents> Zone<C> {
     /// # Errors
     /// nginx's message, if the name has another use.
     pub fn refer(name: &[u8], cx: &mut Cx<'_>) -> Result<Arc<Self>, Fault> {
-        Zones::declare(cx, name, 0, usage::<C>(cx))?;
-        Ok(cx.registry::<Named<C>>().zone(name))
+        let usage = usage::<C>(cx);
+        Zones::declare(cx, name, 0, usage)?;
+        Ok(cx.registry::<Named<C>>().zone(name, usage))
     }
 
-    /// Parses `KEY zone=NAME:SIZE`; `other` parses any other parameter, and returns the rate.
+    /// Parses `KEY zone=NAME:SIZE [sync]`; `other` parses any other parameter, and returns the
+    /// rate. Without `sync`, there are as many arguments as in nginx, `count`.
     ///
     /// # Errors
     /// nginx's messages for invalid or missing parameters.
     pub fn define(
         node: &Node,
         cx: &mut Cx<'_>,
+        count: usize,
         mut other: impl FnMut(&Word) -> Result<u64, Fault>,
     ) -> Result<(), Fault> {
+        let is_sync = |word: &&Word| word.is("sync");
+        let sync = node.args[1..].iter().find(is_sync);
+        if node.args.len() != count + usize::from(sync.is_some()) {
+            return Err(Fault::bad_count(&node.name));
+        }
         let key = Template::compile(&node.args[0].value, variables(cx))?;
         let mut named = None;
         let mut rate = None;
         for word in &node.args[1..] {
             match word.after("zone=") {
                 Some(value) => named = Some(name_and_size(word, value)?),
+                None if is_sync(&word) => {}
                 None => rate = Some(other(word)?),
             }
         }
         let directive = node.text();
         let missing = || format!("\"{directive}\" must have \"zone\" parameter");
         let (name, size) = named.filter(|(name, _)| !name.is_empty()).ok_or_else(missing)?;
-        Zones::declare(cx, name, size, usage::<C>(cx))?;
-        let zone = cx.registry::<Named<C>>().zone(name);
+        let usage = usage::<C>(cx);
+        Zones::declare(cx, name, size, usage)?;
+        let zone = cx.registry::<Named<C>>().zone(name, usage);
         if let Some(before) = zone.definition.get() {
             let (name, key) = (&zone.name, String::from_utf8_lossy(before.key.source()));
             return Err(format!("{directive} \"{name}\" is already bound to key \"{key}\"").into());
         }
-        let definition = Definition { key, rate: rate.unwrap_or(DEFAULT_RATE), size };
+        let definition = Definition {
+            key,
+            rate: rate.unwrap_or(DEFAULT_RATE),
+            sync: sync.is_some(),
+            sync_place: sync.map(|word| word.span),
+            size,
+        };
         let _ = zone.definition.set(definition);
         Ok(())
+    }
+
+    /// Notes the burst of a limit that uses the zone, in thousandths of a request.
+    pub fn note_burst(&self, burst: u64) {
+        self.burst.fetch_max(burst, Relaxed);
+    }
+
+    /// Shares the contents with other nodes, or no longer.
+    fn share(&self, definition: &Definition, contents: &Arc<C>) {
+        if definition.sync {
+            let shared = Arc::clone(contents).shared(definition.rate, self.burst.load(Relaxed));
+            shared_zone::share(self.usage, &self.name, Arc::downgrade(&shared));
+        } else {
+            shared_zone::keep_apart(self.usage, &self.name);
+        }
     }
 
     /// The definition. [`Live::bind`] is called when it is known.
@@ -172,21 +270,32 @@ impl<C: Contents> Live<C> {
     /// new ones.
     ///
     /// # Errors
-    /// nginx's message, if a zone in use has another key.
+    /// nginx's message, if a zone in use has another key; a zone with `sync` without other nodes.
     pub fn bind(&self, registries: &mut TypeMap) -> Result<(), Fault> {
+        let has_nodes = registries.get::<HasNodes>().is_some_and(|nodes| nodes.0);
         let Some(named) = registries.get::<Named<C>>() else { return Ok(()) };
         let mut live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         live.retain(|_, used| used.contents.strong_count() > 0);
         for zone in named.0.values() {
-            let Some(Definition { key, size, .. }) = zone.definition.get() else { continue };
+            let Some(definition) = zone.definition.get() else { continue };
+            let Definition { key, size, .. } = definition;
+            if let (Some(place), false) = (definition.sync_place, has_nodes) {
+                return Err(Fault::new(shared_zone::NO_NODES).in_place(place));
+            }
             let known = live.get(&zone.name).filter(|used| used.size == *size);
             let contents = match known.and_then(|used| Some((used, used.contents.upgrade()?))) {
                 Some((used, _)) if used.key != key.source() => {
                     return Err(changed_key::<C>(&zone.name, key.source(), &used.key));
                 }
                 Some((_, contents)) => contents,
-                None => Arc::new(C::new(*size)),
+                None => {
+                    let contents = Arc::new(C::new(*size));
+                    let counted: Weak<C> = Arc::downgrade(&contents);
+                    enlist(zone.usage, &zone.name, counted);
+                    contents
+                }
             };
+            zone.share(definition, &contents);
             let used = Used {
                 contents: Arc::downgrade(&contents),
                 size: *size,
@@ -210,10 +319,12 @@ fn changed_key<C: Contents>(name: &str, new: &[u8], old: &[u8]) -> Fault {
     .nowhere()
 }
 
+/// The size of a page of nginx's allocator, in bytes.
+pub const PAGE: u64 = 4096;
+
 /// The part of a zone's size that nginx's allocator leaves for nodes. The pool's head, a record for
 /// each page, and a page of the module are deducted.
 pub fn room(size: u64) -> u64 {
-    const PAGE: u64 = 4096;
     const PAGE_RECORD: u64 = 24;
     const HEAD: u64 = 704;
     (size.saturating_sub(HEAD) / (PAGE + PAGE_RECORD)).saturating_sub(1) * PAGE
@@ -221,7 +332,6 @@ pub fn room(size: u64) -> u64 {
 
 /// The size of a node in nginx's allocator: the next power of two, or whole pages.
 pub fn node_size(bytes: usize) -> u64 {
-    const PAGE: u64 = 4096;
     let bytes = bytes as u64;
     if bytes > PAGE / 2 { bytes.next_multiple_of(PAGE) } else { bytes.next_power_of_two().max(8) }
 }

@@ -15,6 +15,7 @@ use weir_conf::{
 use weir_edge::Session;
 use weir_edge::access::AccessRules;
 use weir_edge::access_log::{self, Logging};
+use weir_edge::limit_conn;
 use weir_edge::listen::{self, Options, Ports, Protocols};
 use weir_edge::tls::Ssl;
 use weir_engine::Addr;
@@ -23,6 +24,7 @@ use weir_engine::listen::Transport;
 use weir_engine::log_files::LogFile;
 use weir_script::variables::{StreamVariables, variables};
 use weir_script::{Captures, GeoBlock, Host, MapBlock, Scope, SplitClientsBlock, Template, VarId};
+use weir_upstream::shared_zone::{self, HasNodes};
 
 /// The contexts of http and their equivalents in stream.
 const LEVELS: &[(Contexts, Contexts)] =
@@ -46,6 +48,7 @@ directives! {
         "stream" in [main] opens stream [0]: "{ … }",
         "server" in [stream] opens stream_server [0]: "{ … }",
         "listen" in [stream_server] [1+]: "address" => add_listen,
+        "limit_conn_zone" in [stream] [2, 3]: "key zone=name:size [sync]" => define_zone,
         "map" in [stream] => maps: Many<MapBlock>,
         "geo" in [stream] => geos: Many<GeoBlock>,
         "split_clients" in [stream] => splits: Many<SplitClientsBlock>,
@@ -67,6 +70,10 @@ fn add_listen(own: &mut ServersWritten, node: &Node, cx: &mut Cx<'_>) -> Result<
     }
     own.listens.get_or_insert_default().push((addresses, options));
     Ok(())
+}
+
+fn define_zone(_: &mut ServersWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    limit_conn::define_zone(node, cx)
 }
 
 fn add_set(own: &mut ServersWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
@@ -196,7 +203,10 @@ fn certificates_are_named_by_variables_of_any_host() {
     let context = read.server().settings.get(&SSL).context.clone().expect("a certificate");
     assert!(context.is_computed());
     let fault = context.compute(&mut read.session("a.example")).expect_err("no such file");
-    assert!(fault.starts_with("cannot load certificate \"/none/a.example.crt\""), "{fault}");
+    assert!(
+        fault.to_string().starts_with("cannot load certificate \"/none/a.example.crt\""),
+        "{fault}"
+    );
 }
 
 #[test]
@@ -222,4 +232,25 @@ fn computed_variables_have_any_host() {
     let geo = &read.stream().settings.get(&SERVERS).geos[0];
     let address = geo.address(&mut session, None, &mut Vec::new());
     assert_eq!(geo.geo.find(address), b"inner");
+}
+
+#[test]
+fn a_shared_zone_needs_nodes() {
+    let conf = |zone: &str| Read::new(&format!("stream {{ {zone} server {{ }} }}"));
+    let mut alone = conf("limit_conn_zone a zone=alone:1m;");
+    limit_conn::ZONES.bind(&mut alone.0.registries).unwrap();
+    let mut shared = conf("limit_conn_zone a zone=both:1m sync;");
+    let fault = limit_conn::ZONES.bind(&mut shared.0.registries).unwrap_err();
+    let shown = fault.diagnose("", None).one_line(&shared.0.sources);
+    let words = "[emerg] parameter \"sync\" needs the nodes to share with: an \"ha\" block with two \
+                 nodes or more in /c:1";
+    assert_eq!(shown, words);
+    *shared.0.registries.entry::<HasNodes>() = HasNodes(true);
+    limit_conn::ZONES.bind(&mut shared.0.registries).unwrap();
+    let names = || shared_zone::in_use().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(), [Arc::from("both")]);
+    // A reload takes the parameter away.
+    let mut apart = conf("limit_conn_zone a zone=both:1m;");
+    limit_conn::ZONES.bind(&mut apart.0.registries).unwrap();
+    assert!(names().is_empty());
 }

@@ -66,7 +66,7 @@ pub fn append(from: &[u8], into: &mut Vec<u8>) {
 }
 
 /// A buffer with a copy of the bytes; unallocated if there are none.
-pub fn copy_of(bytes: &[u8]) -> Buf {
+pub(crate) fn copy_of(bytes: &[u8]) -> Buf {
     if bytes.is_empty() {
         return Buf::empty();
     }
@@ -170,18 +170,15 @@ const POOL_LIMITS: [usize; CLASSES] = {
 
 /// The smallest class whose buffers hold `size` bytes.
 fn class_to_hold(size: usize) -> Option<usize> {
-    let class = size.max(SMALLEST).div_ceil(SMALLEST).next_power_of_two().trailing_zeros() as usize;
-    (class < CLASSES).then_some(class)
+    let class = (size.saturating_sub(1) | (SMALLEST - 1)).ilog2() - (SMALLEST - 1).ilog2();
+    Some(class as usize).filter(|class| *class < CLASSES)
 }
 
 /// The class of a buffer with this capacity; `None` for a capacity between classes, as growth may
 /// produce.
 fn class_of(capacity: usize) -> Option<usize> {
-    if !capacity.is_power_of_two() {
-        return None;
-    }
-    let class = (capacity / SMALLEST).checked_ilog2()? as usize;
-    (class < CLASSES).then_some(class)
+    let class = capacity.trailing_zeros().checked_sub(SMALLEST.trailing_zeros())? as usize;
+    Some(class).filter(|class| *class < CLASSES && capacity.is_power_of_two())
 }
 
 #[cfg(test)]

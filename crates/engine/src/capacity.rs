@@ -14,7 +14,7 @@ use crate::stats;
 use crate::timer::Deadline;
 
 /// nginx's default for `worker_connections`.
-pub const DEFAULT_LIMIT: u64 = 512;
+pub(crate) const DEFAULT_LIMIT: u64 = 512;
 
 /// Idle connections are closed when less than this fraction of the limit is free.
 const SCARCE_PART: u64 = 16;

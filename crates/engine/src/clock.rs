@@ -58,7 +58,7 @@ impl Instant {
     }
 
     /// Nanoseconds since the clock's start.
-    pub const fn nanos(self) -> u64 {
+    pub(crate) const fn nanos(self) -> u64 {
         self.0
     }
 
@@ -160,7 +160,7 @@ pub fn http_date() -> [u8; 29] {
 }
 
 /// The local time at the start of error log lines: `2026/11/22 17:34:16`.
-pub fn error_log_time() -> [u8; 19] {
+pub(crate) fn error_log_time() -> [u8; 19] {
     texts(|texts| texts.error_log)
 }
 
@@ -175,18 +175,13 @@ pub fn time_iso8601() -> [u8; 25] {
 }
 
 /// The local time for syslog: `Nov 22 17:34:16`.
-pub fn syslog_time() -> [u8; 15] {
+pub(crate) fn syslog_time() -> [u8; 15] {
     texts(|texts| texts.syslog)
 }
 
 /// The current offset of the local time zone from UTC in seconds, positive to the east.
 pub fn local_offset() -> i32 {
     texts(|texts| texts.offset)
-}
-
-/// The offset of the local time zone from UTC at `secs`.
-pub fn local_offset_at(secs: i64) -> i32 {
-    CACHE.with_borrow(|cache| offset(&cache.zone, secs))
 }
 
 fn texts<T>(pick: impl FnOnce(&Texts) -> T) -> T {

@@ -5,7 +5,7 @@
 
 use std::cell::OnceCell;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker, ready};
@@ -30,7 +30,6 @@ mod timed;
 
 pub(crate) use idle::Idle;
 pub(crate) use inherited::Inherited;
-pub use timed::SENDFILE_MAX;
 
 /// A connection, closed on drop.
 #[derive(Debug)]
@@ -138,22 +137,12 @@ impl Conn {
         &self.peer
     }
 
-    /// Replaces the peer's address, as `real_ip` and the PROXY protocol do.
-    pub fn set_peer(&mut self, peer: Addr) -> Addr {
-        std::mem::replace(&mut self.peer, peer)
-    }
-
     /// The local address. The kernel is asked on first use if the listener's is a wildcard.
     pub fn local(&self) -> &Addr {
         self.local.get_or_init(|| {
             let ask = || Addr::of_socket(&self.socket).unwrap_or(Addr::Unix(None));
             self.inherited.address().unwrap_or_else(ask)
         })
-    }
-
-    /// The descriptor's number, for messages.
-    pub fn raw_fd(&self) -> RawFd {
-        self.socket.as_fd().as_raw_fd()
     }
 
     /// Gives back received bytes for the next reader.

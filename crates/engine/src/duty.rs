@@ -10,12 +10,17 @@
 //!                       pauses
 //! ```
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::error_log::{Level, process_log};
 use crate::event_loop::{JoinHandle, spawn_joined};
@@ -26,10 +31,39 @@ const RESTART: Duration = Duration::from_secs(1);
 
 type BoxedDuty = Pin<Box<dyn Future<Output = ()>>>;
 
+/// A plan with its type erased.
+type AnyPlan = Arc<dyn Any + Send + Sync>;
+
 /// A duty that has not been started.
 pub struct Duty {
     key: String,
     begin: Box<dyn Fn() -> BoxedDuty + Send>,
+    plan: Option<watch::Sender<AnyPlan>>,
+}
+
+/// The plan of a running duty, which a load replaces.
+pub struct Plans<P> {
+    plan: watch::Receiver<AnyPlan>,
+    kind: PhantomData<fn() -> P>,
+}
+
+impl<P: Send + Sync + 'static> Plans<P> {
+    /// The plan in force.
+    ///
+    /// # Panics
+    /// If duties of one key had plans of different types.
+    pub fn current(&mut self) -> Arc<P> {
+        let plan = Arc::clone(&self.plan.borrow_and_update());
+        plan.downcast().unwrap_or_else(|_| panic!("the plans of a duty have one type"))
+    }
+
+    /// Waits until the plan was replaced since [`Plans::current`].
+    pub async fn changed(&mut self) {
+        if self.plan.changed().await.is_err() {
+            // Nobody is left to replace it.
+            std::future::pending().await
+        }
+    }
 }
 
 impl Duty {
@@ -39,7 +73,24 @@ impl Duty {
     where
         F: Future<Output = ()> + 'static,
     {
-        Self { key, begin: Box::new(move || Box::pin(begin())) }
+        Self { key, begin: Box::new(move || Box::pin(begin())), plan: None }
+    }
+
+    /// A duty as by [`Duty::new`] with a plan, which its key does not cover: a running duty with
+    /// the same key goes on with this plan.
+    pub fn planned<P, F>(
+        key: String,
+        plan: P,
+        begin: impl Fn(Plans<P>) -> F + Send + 'static,
+    ) -> Self
+    where
+        P: Send + Sync + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        let plan: AnyPlan = Arc::new(plan);
+        let (sender, receiver) = watch::channel(plan);
+        let begin = move || begin(Plans { plan: receiver.clone(), kind: PhantomData });
+        Self { plan: Some(sender), ..Self::new(key, begin) }
     }
 
     /// The duty's key.
@@ -57,7 +108,7 @@ impl fmt::Debug for Duty {
 /// The running duties of this thread's loop. Dropping it stops them all.
 #[derive(Debug)]
 pub struct Duties {
-    running: BTreeMap<String, RunningDuty>,
+    running: BTreeMap<String, Supervised>,
     restart: Duration,
 }
 
@@ -68,8 +119,8 @@ impl Default for Duties {
 }
 
 impl Duties {
-    /// Stops duties that are no longer wanted, starts new ones, and leaves the others alone. Of
-    /// several duties with one key, one runs.
+    /// Stops duties that are no longer wanted, starts new ones, and gives the others their new
+    /// plans. Of several duties with one key, one runs.
     pub fn reconcile(&mut self, wanted: Vec<Duty>) {
         let mut before = std::mem::take(&mut self.running);
         for duty in wanted {
@@ -77,17 +128,42 @@ impl Duties {
                 continue;
             }
             let key = duty.key.clone();
-            let running = before.remove(&key);
-            let restart = self.restart;
-            let running = running.unwrap_or_else(|| RunningDuty::start(supervise(duty, restart)));
+            let running = match before.remove(&key) {
+                Some(running) => {
+                    running.take_plan(duty);
+                    running
+                }
+                None => Supervised::start(duty, self.restart),
+            };
             self.running.insert(key, running);
+        }
+    }
+}
+
+/// A running duty, with its plan.
+#[derive(Debug)]
+struct Supervised {
+    _task: RunningDuty,
+    plan: Option<watch::Sender<AnyPlan>>,
+}
+
+impl Supervised {
+    fn start(mut duty: Duty, restart: Duration) -> Self {
+        let plan = duty.plan.take();
+        Self { _task: RunningDuty::start(supervise(duty, restart)), plan }
+    }
+
+    /// Goes on with the plan of another duty of the same key.
+    fn take_plan(&self, duty: Duty) {
+        if let (Some(plan), Some(next)) = (&self.plan, duty.plan) {
+            plan.send_replace(Arc::clone(&next.borrow()));
         }
     }
 }
 
 /// Runs a duty to its end, restarting it after each panic.
 async fn supervise(duty: Duty, restart: Duration) {
-    let Duty { key, begin } = duty;
+    let Duty { key, begin, plan: _ } = duty;
     let begin: Rc<dyn Fn() -> BoxedDuty> = Rc::from(begin as Box<dyn Fn() -> BoxedDuty>);
     loop {
         let begin = Rc::clone(&begin);
@@ -165,6 +241,38 @@ mod tests {
             assert_eq!(said.recv().await.unwrap(), "c stops");
             drop(say);
             assert_eq!(said.recv().await, None);
+        });
+    }
+
+    #[test]
+    fn a_running_duty_follows_its_plan() {
+        block_on(async {
+            let (say, mut said) = unbounded_channel();
+            let planned = |plan: u32| {
+                let say = say.clone();
+                Duty::planned("count".to_owned(), plan, move |mut plans: Plans<u32>| {
+                    let _ = say.send("begins".to_owned());
+                    let say = say.clone();
+                    async move {
+                        loop {
+                            let _ = say.send(plans.current().to_string());
+                            plans.changed().await;
+                        }
+                    }
+                })
+            };
+            let mut duties = Duties::default();
+            for plan in [1, 2] {
+                duties.reconcile(vec![planned(plan)]);
+                if plan == 1 {
+                    assert_eq!(said.recv().await.unwrap(), "begins");
+                }
+                assert_eq!(said.recv().await.unwrap(), plan.to_string());
+            }
+            duties.reconcile(Vec::new());
+            duties.reconcile(vec![planned(3)]);
+            assert_eq!(said.recv().await.unwrap(), "begins");
+            assert_eq!(said.recv().await.unwrap(), "3");
         });
     }
 

@@ -118,13 +118,6 @@ impl ErrorLog {
         Self::new(vec![Target { level, sink: Sink::Stderr }])
     }
 
-    /// A copy that accepts all levels down to `debug`, for `debug_connection`.
-    #[must_use]
-    pub fn with_debug(&self) -> Self {
-        let debug = |target: &Target| Target { level: Level::Debug, sink: target.sink.clone() };
-        Self::new(self.targets.iter().map(debug).collect())
-    }
-
     /// The targets, in the order of the configuration.
     pub fn targets(&self) -> &[Target] {
         &self.targets
@@ -262,6 +255,5 @@ mod tests {
         assert_eq!(Level::from_name("crit"), Some(Level::Crit));
         assert_eq!(Level::from_name("stderr"), None);
         assert!(!ErrorLog::default().takes(Level::Emerg));
-        assert!(ErrorLog::stderr(Level::Warn).with_debug().takes(Level::Debug));
     }
 }

@@ -24,8 +24,8 @@ use crate::stats;
 mod bind;
 
 pub use bind::{
-    BindError, DEFAULT_BACKLOG, Keepalive, ListenOptions, Transport, apply, bind, is_abandoned,
-    retire, share,
+    BindError, Keepalive, ListenOptions, Transport, apply, bind, hold_off, is_abandoned, retire,
+    share,
 };
 
 /// The number of connections accepted before their tasks run. It is low because connections still
@@ -41,7 +41,15 @@ pub struct Accepting {
     task: Task,
     listener: Arc<OwnedFd>,
     inherited: Inherited,
+    counting: Counting,
     handle: Rc<dyn Fn(Conn)>,
+}
+
+/// Whether connections are counted as those of clients, and limited as such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counting {
+    Clients,
+    None,
 }
 
 /// Ends accepting: no new connection wakes this thread, and those that have arrived are accepted,
@@ -59,7 +67,7 @@ pub async fn end(all: Vec<Accepting>) {
 impl Accepting {
     fn take_rest(&self) {
         for _ in 0..ACCEPTS_PER_LONG_TURN {
-            match accept_one(&self.listener, self.inherited) {
+            match accept_one(&self.listener, self.inherited, self.counting) {
                 Ok(Some(conn)) => (self.handle)(conn),
                 Ok(None) | Err(Errno::CONNABORTED | Errno::INTR) => {}
                 Err(_) => return,
@@ -91,6 +99,27 @@ pub fn accept(
     multi_accept: bool,
     handle: impl Fn(Conn) + 'static,
 ) -> io::Result<Accepting> {
+    begin(listener, multi_accept, Counting::Clients, handle)
+}
+
+/// Starts to accept as by [`accept`] from a socket for other purposes than clients: statistics and
+/// `worker_connections` leave its connections out.
+///
+/// # Errors
+/// A system error if the loop cannot watch the socket.
+pub fn accept_beside(
+    listener: Arc<OwnedFd>,
+    handle: impl Fn(Conn) + 'static,
+) -> io::Result<Accepting> {
+    begin(listener, false, Counting::None, handle)
+}
+
+fn begin(
+    listener: Arc<OwnedFd>,
+    multi_accept: bool,
+    counting: Counting,
+    handle: impl Fn(Conn) + 'static,
+) -> io::Result<Accepting> {
     let inherited = Inherited::from(&listener);
     let mut watched = Watched::new(Arc::clone(&listener), Watch::Listener)?;
     let turn = if multi_accept { ACCEPTS_PER_LONG_TURN } else { ACCEPTS_PER_TURN };
@@ -98,16 +127,16 @@ pub fn accept(
     let taker = Rc::clone(&handle);
     let task = event_loop::spawn(async move {
         loop {
-            accept_some(&mut watched, inherited, turn, &*taker).await;
+            accept_some(&mut watched, (inherited, counting), turn, &*taker).await;
         }
     });
-    Ok(Accepting { task, listener, inherited, handle })
+    Ok(Accepting { task, listener, inherited, counting, handle })
 }
 
 /// Accepts up to one turn's worth of connections: the kernel reports remaining ones again.
 async fn accept_some(
     listener: &mut Watched,
-    inherited: Inherited,
+    (inherited, counting): (Inherited, Counting),
     turn: usize,
     handle: &dyn Fn(Conn),
 ) {
@@ -115,7 +144,7 @@ async fn accept_some(
     poll_fn(|cx| source.poll_read(cx)).await;
     source.read_blocked();
     for _ in 0..turn {
-        match accept_one(listener.fd(), inherited) {
+        match accept_one(listener.fd(), inherited, counting) {
             Ok(Some(conn)) => handle(conn),
             Ok(None) => {}
             Err(Errno::AGAIN) => return,
@@ -138,14 +167,21 @@ async fn rest(listener: &mut Watched) {
 }
 
 /// Accepts a connection; `None` if it exceeded the limit and was closed.
-fn accept_one(listener: &OwnedFd, inherited: Inherited) -> rustix::io::Result<Option<Conn>> {
+fn accept_one(
+    listener: &OwnedFd,
+    inherited: Inherited,
+    counting: Counting,
+) -> rustix::io::Result<Option<Conn>> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (socket, peer) = kernel::acceptfrom_with(listener.as_fd(), flags)?;
+    let peer = peer.map_or(Addr::Unix(None), Addr::from_any);
+    if counting == Counting::None {
+        return Ok(Some(Conn::outgoing(socket, peer)));
+    }
     stats::count_accepted();
     if !capacity::claim() {
         return Ok(None);
     }
-    let peer = peer.map_or(Addr::Unix(None), Addr::from_any);
     Ok(Some(Conn::accepted(socket, peer, inherited)))
 }
 

@@ -90,7 +90,7 @@ impl LogFile {
     ///
     /// # Errors
     /// Like [`LogFile::write`].
-    pub fn write_lines(&self, bytes: &[u8], lines: impl FnOnce() -> u64) -> io::Result<()> {
+    pub(crate) fn write_lines(&self, bytes: &[u8], lines: impl FnOnce() -> u64) -> io::Result<()> {
         if self.careful.load(Ordering::Acquire) {
             return self.write_carefully(bytes, lines);
         }

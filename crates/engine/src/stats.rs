@@ -101,6 +101,48 @@ pub fn totals() -> Totals {
     }
 }
 
+/// A group of counters that start over together, for the readers of [`since_reset`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resettable {
+    /// Accepted and handled connections.
+    Connections,
+    /// Requests.
+    Requests,
+}
+
+/// The counters at their last reset. [`totals`] ignores it: `stub_status` counts from the start.
+static BASE: Mutex<Base> = Mutex::new(Base { accepted: 0, handled: 0, requests: 0 });
+
+struct Base {
+    accepted: u64,
+    handled: u64,
+    requests: u64,
+}
+
+/// Starts counters over.
+pub fn reset(counters: Resettable) {
+    let totals = totals();
+    let mut base = BASE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    match counters {
+        Resettable::Connections => {
+            (base.accepted, base.handled) = (totals.accepted, totals.handled);
+        }
+        Resettable::Requests => base.requests = totals.requests,
+    }
+}
+
+/// The sums over all threads since the last [`reset`].
+pub fn since_reset() -> Totals {
+    let totals = totals();
+    let base = BASE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    Totals {
+        accepted: totals.accepted.wrapping_sub(base.accepted),
+        handled: totals.handled.wrapping_sub(base.handled),
+        requests: totals.requests.wrapping_sub(base.requests),
+        ..totals
+    }
+}
+
 /// Counts a client request.
 pub fn count_request() {
     here(|counters| add(&counters.requests, 1));

@@ -17,14 +17,14 @@ use crate::losses::{self, Losses};
 use crate::os_error::Failed;
 
 /// The facilities in numerical order.
-pub const FACILITIES: [&str; 24] = [
+pub(crate) const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "intern", "lpr", "news", "uucp", "clock", "authpriv",
     "ftp", "ntp", "audit", "alert", "cron", "local0", "local1", "local2", "local3", "local4",
     "local5", "local6", "local7",
 ];
 
 /// The severities in numerical order.
-pub const SEVERITIES: [&str; 8] =
+pub(crate) const SEVERITIES: [&str; 8] =
     ["emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"];
 
 /// The parameters of `syslog:`.
@@ -91,7 +91,7 @@ impl Syslog {
     }
 
     /// Sends one line with the given severity, see [`Syslog::send`].
-    pub fn send_severity(&self, severity: u8, line: &[u8]) -> Option<News> {
+    pub(crate) fn send_severity(&self, severity: u8, line: &[u8]) -> Option<News> {
         let datagram = self.datagram(severity, line);
         let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let sent = state.send(&self.options.server, &datagram);

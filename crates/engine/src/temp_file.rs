@@ -10,8 +10,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 mod keep;
+mod replace;
 
 pub use keep::{Attributes, KeepError, keep};
+pub use replace::{replace, replace_as};
 
 /// Only the worker's user may read clients' data.
 const OURS: Mode = Mode::from_raw_mode(0o600);

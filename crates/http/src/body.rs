@@ -10,9 +10,10 @@ use weir_engine::buffer::Buf;
 use weir_engine::timer::Deadline;
 
 use crate::client::Exchange;
+use crate::rejection::Rejection;
 
 mod collect;
-pub mod content;
+pub(crate) mod content;
 mod read;
 
 use content::Content;
@@ -33,13 +34,13 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// The response status.
-    pub fn status(self) -> u16 {
+    /// The rejection of the request.
+    pub fn rejection(self) -> Rejection {
         match self {
-            Self::TooLarge => 413,
-            Self::Malformed | Self::Closed => 400,
-            Self::TimedOut => 408,
-            Self::File => 500,
+            Self::TooLarge => Rejection::TOO_LARGE,
+            Self::Malformed | Self::Closed => Rejection::BAD_REQUEST,
+            Self::TimedOut => Rejection::TIMEOUT,
+            Self::File => Rejection::INTERNAL,
         }
     }
 }

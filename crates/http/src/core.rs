@@ -1,44 +1,44 @@
 //! The directives of nginx's `ngx_http_core_module`, by theme.
 //! <https://nginx.org/en/docs/http/ngx_http_core_module.html>
 
-pub mod access;
-pub mod blocks;
-pub mod connection;
-pub mod errors;
-pub mod files;
-pub mod gzip;
-pub mod limits;
-pub mod listen;
-pub mod location;
-pub mod media_types;
-pub mod open_files;
-pub mod redirect;
-pub mod resolver;
-pub mod root;
-pub mod server_name;
-pub mod temp_path;
-pub mod try_files;
-pub mod types;
-pub mod value;
+pub(crate) mod access;
+pub(crate) mod blocks;
+pub(crate) mod connection;
+pub(crate) mod errors;
+pub(crate) mod files;
+pub(crate) mod gzip;
+pub(crate) mod limits;
+pub(crate) mod listen;
+pub(crate) mod location;
+pub(crate) mod media_types;
+pub(crate) mod open_files;
+pub(crate) mod redirect;
+pub(crate) mod resolver;
+pub(crate) mod root;
+pub(crate) mod server_name;
+pub(crate) mod temp_path;
+pub(crate) mod try_files;
+pub(crate) mod types;
+pub(crate) mod value;
 
 use weir_conf::Table;
 
-pub use access::{ACCESS, Satisfy};
-pub use blocks::LOCATION;
-pub use connection::{CONNECTION, Lingering};
-pub use errors::{ERRORS, ErrorPage, ErrorTarget};
-pub use files::FILES;
-pub use gzip::GZIP;
-pub use limits::LIMITS;
-pub use listen::LISTEN;
-pub use media_types::MediaTypes;
-pub use open_files::OPEN_FILES;
-pub use redirect::{REDIRECT, ServerTokens};
-pub use resolver::RESOLVER;
-pub use root::ROOT;
-pub use server_name::SERVER_NAMES;
-pub use try_files::TRY_FILES;
-pub use types::TYPES;
+pub(crate) use access::{ACCESS, Satisfy};
+pub(crate) use blocks::LOCATION;
+pub(crate) use connection::{CONNECTION, Lingering};
+pub(crate) use errors::{ERRORS, ErrorPage, ErrorTarget};
+pub(crate) use files::FILES;
+pub(crate) use gzip::GZIP;
+pub(crate) use limits::LIMITS;
+pub(crate) use listen::LISTEN;
+pub(crate) use media_types::MediaTypes;
+pub(crate) use open_files::OPEN_FILES;
+pub(crate) use redirect::{REDIRECT, ServerTokens};
+pub(crate) use resolver::RESOLVER;
+pub(crate) use root::ROOT;
+pub(crate) use server_name::SERVER_NAMES;
+pub(crate) use try_files::TRY_FILES;
+pub(crate) use types::TYPES;
 
 /// The tables of the core. The blocks come first, because the other tables read the kind of their
 /// location.

@@ -61,6 +61,22 @@ pub fn location_zones() -> Vec<(String, ZoneCounts)> {
     read(&LOCATION_ZONES)
 }
 
+/// Starts the counters of a server zone over, except those of current requests. `false` if there is
+/// no such zone.
+pub fn reset_server_zone(name: &str) -> bool {
+    reset(&SERVER_ZONES, name)
+}
+
+/// As [`reset_server_zone`], for a location zone.
+pub fn reset_location_zone(name: &str) -> bool {
+    reset(&LOCATION_ZONES, name)
+}
+
+fn reset(family: &'static Family, name: &str) -> bool {
+    let zone = family.find(name);
+    zone.inspect(|zone| zone.reset(REQUESTS..COUNTERS)).is_some()
+}
+
 fn read(family: &'static Family) -> Vec<(String, ZoneCounts)> {
     let zone = |(name, counts): (String, Vec<u64>)| (name, ZoneCounts::of(&counts));
     family.read().into_iter().map(zone).collect()

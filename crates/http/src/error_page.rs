@@ -14,7 +14,7 @@ use crate::response::Sent;
 mod pages;
 
 /// Answers with `status`, by an error page of the location or the built-in page.
-pub async fn respond(request: &mut Request, status: u16) -> Verdict {
+pub(crate) async fn respond(request: &mut Request, status: u16) -> Verdict {
     if request.response.sent != Sent::Nothing {
         // Too late for another response: the client learns of the error when the connection closes.
         request.keepalive = false;
@@ -144,6 +144,7 @@ async fn built_in(request: &mut Request, status: u16) -> Verdict {
     }
     if let Err(other) = request.send_head() {
         request.response.sent = Sent::Nothing;
+        let other = other.status();
         return Verdict::Status(if other == status { 500 } else { other });
     }
     let sent = request.send_last(Some(Piece::copy(&page))).await;
@@ -165,7 +166,7 @@ fn refresh(request: &mut Request, status: u16) -> Option<Vec<u8>> {
 }
 
 /// Redirects a URI without the final slash to the name of its location (with `proxy_pass`).
-pub fn redirect_to_slash(request: &mut Request) -> Verdict {
+pub(crate) fn redirect_to_slash(request: &mut Request) -> Verdict {
     let mut target = request.location.escaped_name.clone();
     if !request.args.is_empty() {
         target.push(b'?');

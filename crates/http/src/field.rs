@@ -7,12 +7,12 @@ fn ends(byte: u8) -> bool {
 }
 
 /// Whether a value stays within its field.
-pub fn is_clean(value: &[u8]) -> bool {
+pub(crate) fn is_clean(value: &[u8]) -> bool {
     !value.iter().any(|&byte| ends(byte))
 }
 
 /// Replaces bytes that end a field with spaces, from offset `start`.
-pub fn clean(value: &mut [u8], start: usize) {
+pub(crate) fn clean(value: &mut [u8], start: usize) {
     for byte in &mut value[start..] {
         if ends(*byte) {
             *byte = b' ';
@@ -21,7 +21,7 @@ pub fn clean(value: &mut [u8], start: usize) {
 }
 
 /// Escapes bytes that end a field, so that the address stays the same.
-pub fn escape_address(address: &mut Vec<u8>) {
+pub(crate) fn escape_address(address: &mut Vec<u8>) {
     let Some(first) = address.iter().position(|&byte| ends(byte)) else { return };
     let tail = address.split_off(first);
     for byte in tail {

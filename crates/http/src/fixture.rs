@@ -11,6 +11,8 @@ use weir_engine::{Addr, clock};
 use weir_upstream::{Registry, Side};
 
 use crate::request::connection_info::ConnectionInfo;
+use crate::snapshot::Configuration;
+#[cfg(test)]
 use crate::snapshot::Snapshot;
 use crate::snapshot::plan::{SnapshotPlan, resolver};
 
@@ -30,15 +32,20 @@ pub(crate) fn assembly(http: &str) -> Assembly {
 }
 
 /// One thread's snapshot of a valid configuration.
+#[cfg(test)]
 pub(crate) fn snapshot(http: &str, registry: &Registry) -> Rc<Snapshot> {
+    Snapshot::new(configuration(http, registry), Arc::new(()))
+}
+
+/// A valid configuration, for any number of snapshots.
+pub(crate) fn configuration(http: &str, registry: &Registry) -> Arc<Configuration> {
     let (mut assembly, env) = read(&format!("access_log off; {http}"));
     let mut shared = SharedPlan::new(&mut assembly, &env, resolver);
     let plan = SnapshotPlan::build(&mut assembly, &env, "/srv".into());
     shared.finish(&mut assembly);
     assert!(assembly.ok(), "{:?}", assembly.diagnostics);
     let shared = shared.make(&[Side::Http], &[], registry);
-    let configuration = plan.expect("it is valid").configuration(&shared, registry);
-    Snapshot::new(Arc::new(configuration), Arc::new(()))
+    Arc::new(plan.expect("it is valid").configuration(&shared, registry))
 }
 
 fn read(http: &str) -> (Assembly, Memory) {
@@ -62,5 +69,6 @@ pub(crate) fn connection() -> Rc<ConnectionInfo> {
         tls: None,
         negotiated: None,
         start: clock::now(),
+        messages: None,
     })
 }

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 impl Request {
@@ -17,7 +18,7 @@ impl Request {
     ///
     /// # Errors
     /// As for [`Request::path`].
-    pub fn folder_path(&mut self) -> Result<PathBuf, u16> {
+    pub fn folder_path(&mut self) -> Result<PathBuf, Rejection> {
         let mut path = self.path()?.into_os_string().into_vec();
         if path.len() > 1 && path.ends_with(b"/") {
             path.pop();
@@ -28,16 +29,18 @@ impl Request {
     /// Opens a folder for reading.
     ///
     /// # Errors
-    /// The response status; the reason has been logged.
-    pub fn open_folder(&self, path: &Path) -> Result<ReadDir, u16> {
+    /// The folder is missing, forbidden or unreadable.
+    pub fn open_folder(&self, path: &Path) -> Result<ReadDir, Rejection> {
         std::fs::read_dir(path).map_err(|error| {
-            let (status, level) = match Errno::from_io_error(&error) {
-                Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => (404, Level::Error),
-                Some(Errno::ACCESS) => (403, Level::Error),
-                _ => (500, Level::Crit),
+            let (rejection, level) = match Errno::from_io_error(&error) {
+                Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => {
+                    (Rejection::NOT_FOUND, Level::Error)
+                }
+                Some(Errno::ACCESS) => (Rejection::FORBIDDEN, Level::Error),
+                _ => (Rejection::INTERNAL, Level::Crit),
             };
             self.log_folder(level, "opendir()", path, &error);
-            status
+            rejection
         })
     }
 
@@ -49,6 +52,6 @@ impl Request {
 }
 
 /// Whether a name is hidden: it has a leading dot.
-pub fn is_hidden(name: &std::ffi::OsStr) -> bool {
+pub(crate) fn is_hidden(name: &std::ffi::OsStr) -> bool {
     name.as_bytes().first() == Some(&b'.')
 }

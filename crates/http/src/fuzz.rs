@@ -1,17 +1,23 @@
-//! Whole requests for fuzzing, in a simulated network: a client's fields go in by an exchange in
-//! memory, and an upstream answers with bytes. Tests call it too.
+//! Entry points of fuzz targets, which tests call too.
+//!
+//! Whole requests run in a simulated network: a client's fields go in by an exchange in memory, and
+//! an upstream answers with bytes.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
 
 use weir_engine::sim::{self, Faults, Listening};
 use weir_engine::spawn;
 use weir_upstream::Registry;
 use weir_wire::request::Version;
 
+use crate::client::memory::Answer;
 use crate::client::memory::pair;
-use crate::fixture::{LISTENER, connection, snapshot};
+use crate::fixture::{LISTENER, configuration, connection};
+pub use crate::modules::fuzz_user_file as user_file;
 use crate::serve::{Ask, Service};
+use crate::snapshot::{Configuration, Snapshot};
 
 /// What reads fields of requests and of responses, all of it in force.
 const CONF: &str = r#"
@@ -75,18 +81,27 @@ const SEED: u64 = 1;
 /// More than any response here.
 const ALL: u64 = 1 << 30;
 
+/// Built once, since that takes longer than a request. Its upstream keeps no connections, so
+/// nothing of an input is left for the next one.
+static CONFIGURATION: LazyLock<Arc<Configuration>> = LazyLock::new(|| {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conf");
+    configuration(&CONF.replace("CONF_FOLDER", folder), &Registry::default())
+});
+
 /// A request as lines of `name=value`, then an empty line, then all that an upstream answers.
 ///
 /// # Panics
 /// If anything does on the request's way.
 pub fn exchange(data: &[u8]) {
+    answer(data);
+}
+
+fn answer(data: &[u8]) -> Answer {
     let at = data.windows(2).position(|two| two == b"\n\n").unwrap_or(data.len());
     let (head, answer) = (&data[..at], data.get(at + 2..).unwrap_or_default().to_vec());
     sim::run(SEED, Faults::none(), async move {
         upstream(answer);
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conf");
-        let conf = CONF.replace("CONF_FOLDER", folder);
-        let service = Service::new(snapshot(&conf, &Registry::default()));
+        let service = Service::new(Snapshot::new(Arc::clone(&CONFIGURATION), Arc::new(())));
         let fields: Vec<_> = head
             .split(|&byte| byte == b'\n')
             .map(|line| {
@@ -97,8 +112,23 @@ pub fn exchange(data: &[u8]) {
         let ask = Ask { version: Version::HTTP_2, fields: &fields, ended: true };
         let (exchange, peer) = pair(ALL);
         assert!(service.serve(LISTENER, &connection(), ask, exchange).await);
-        let _ = peer.answer().await;
-    });
+        peer.answer().await
+    })
+}
+
+/// The body of every call of the API.
+pub fn api_body(data: &[u8]) {
+    crate::modules::fuzz_api(data);
+}
+
+/// The file of a key-value zone. What is read is written and read again.
+///
+/// # Panics
+/// If it is not the same.
+pub fn keyval_state(data: &[u8]) {
+    let Ok(pairs) = crate::keyval::state::read(data, 1) else { return };
+    let again = crate::keyval::state::write(&pairs);
+    assert_eq!(crate::keyval::state::read(again.as_bytes(), 1), Ok(pairs));
 }
 
 /// Answers each connection with these bytes, once something has come, and closes it.
@@ -124,12 +154,28 @@ fn upstream(answer: Vec<u8>) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn seeds_are_served() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/exchange");
+    /// The inputs that every run of a target starts with.
+    fn seeds(target: &str) -> Vec<Vec<u8>> {
+        let folder = format!("{}/../../fuzz/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
         let seeds = std::fs::read_dir(folder).unwrap();
-        assert!(
-            seeds.map(|seed| exchange(&std::fs::read(seed.unwrap().path()).unwrap())).count() > 3
-        );
+        seeds.map(|seed| std::fs::read(seed.unwrap().path()).unwrap()).collect()
+    }
+
+    #[test]
+    fn seeds_are_served_alike_each_time() {
+        let seeds = seeds("exchange");
+        assert!(seeds.len() > 3);
+        // Fields hold numbers that count the users of a process.
+        let bodies = || seeds.iter().map(|seed| answer(seed).body).collect::<Vec<_>>();
+        assert!(bodies() == bodies());
+    }
+
+    #[test]
+    fn seeds_are_passwords_and_their_hashes() {
+        let seeds = seeds("user_file");
+        assert!(seeds.len() > 8);
+        for seed in seeds {
+            assert!(user_file(&seed), "{}", String::from_utf8_lossy(&seed));
+        }
     }
 }

@@ -5,32 +5,35 @@
 
 #![forbid(unsafe_code)]
 
-pub mod body;
-pub mod client;
+mod body;
+mod client;
 pub mod core;
 pub mod counters;
 mod duplex;
-pub mod error_page;
-pub mod field;
-pub mod filter;
+mod error_page;
+mod field;
+mod filter;
 #[cfg(any(test, fuzzing))]
 mod fixture;
-pub mod folder;
+mod folder;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-pub mod module;
+pub mod instance;
+pub mod keyval;
+mod module;
 pub mod modules;
-pub mod open_file;
+mod open_file;
 pub mod pass;
 pub mod pending;
-pub mod phase;
-pub mod piece;
-pub mod request;
-pub mod response;
-pub mod route;
+mod phase;
+mod piece;
+mod rejection;
+mod request;
+mod response;
+mod route;
 pub mod serve;
-pub mod server_name;
+mod server_name;
 pub mod snapshot;
 pub mod subrequest;
-pub mod tls;
-pub mod variables;
+mod tls;
+mod variables;

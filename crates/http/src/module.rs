@@ -9,19 +9,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use weir_conf::{Block, Diagnostic, Environment, Fault, Settings, Table, TypeMap};
+use weir_engine::duty::Duty;
 use weir_engine::error_log::directive::ERROR_LOGS;
 use weir_engine::error_log::{ErrorLog, Level};
 use weir_engine::log_files::LogFile;
+use weir_upstream::Registry;
 
 use crate::pass::course::Passing;
+use crate::rejection::Rejection;
 use crate::request::Request;
+use crate::snapshot::{Configuration, Generation};
 use crate::variables::VariableRow;
 
 /// The modules of a server, in order.
-pub type Modules = &'static [&'static Module];
+pub(crate) type Modules = &'static [&'static Module];
 
 /// The future of an asynchronous handler.
-pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// The stations of a request, in order (nginx: `ngx_http_phases`). Content is not among them: it
 /// is given by one handler of the location, or by the content modules in turn.
@@ -47,7 +51,7 @@ pub enum Phase {
 }
 
 /// The number of phases.
-pub const PHASES: usize = Phase::Log as usize + 1;
+pub(crate) const PHASES: usize = Phase::Log as usize + 1;
 
 /// The decision of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +68,12 @@ pub enum Verdict {
     Restart(EntryPoint),
     /// Close the connection without sending another byte.
     Abort,
+}
+
+impl From<Rejection> for Verdict {
+    fn from(rejection: Rejection) -> Self {
+        Self::Status(rejection.status())
+    }
 }
 
 /// The point where a redirected request continues.
@@ -89,12 +99,12 @@ pub enum Handler {
     Pass(for<'a> fn(&'a mut Request) -> Passing<'a>),
 }
 
-/// Processes the head of a response before it is sent: changes fields, adds body filters. An error
-/// replaces the response with one of that status.
-pub type HeaderFilter = fn(&mut Request) -> Result<(), u16>;
+/// Processes the head of a response before it is sent: changes fields, adds body filters. A
+/// rejection replaces the response.
+pub(crate) type HeaderFilter = fn(&mut Request) -> Result<(), Rejection>;
 
 /// Whether these settings enable a part of a module.
-pub type Enabled = fn(&Settings) -> bool;
+pub(crate) type Enabled = fn(&Settings) -> bool;
 
 /// A phase handler, with the condition for a location to get it.
 pub struct PhaseHandler {
@@ -119,7 +129,11 @@ pub struct Prepare<'a> {
 }
 
 /// A check of the whole configuration: see [`Module::prepare`].
-pub type Preparation = fn(&mut Prepare<'_>) -> Result<(), Fault>;
+pub(crate) type Preparation = fn(&mut Prepare<'_>) -> Result<(), Fault>;
+
+/// The duties of a module in a configuration: see [`Module::duties`]. A duty that uses the
+/// configuration holds the guard, too.
+pub(crate) type FindDuties = fn(&Arc<Configuration>, &Arc<Registry>, &Generation) -> Vec<Duty>;
 
 /// A module. `MODULE` constants are built on [`Module::NONE`].
 pub struct Module {
@@ -140,6 +154,8 @@ pub struct Module {
     pub connects: Option<Enabled>,
     /// Its header filter.
     pub header_filter: Option<(Enabled, HeaderFilter)>,
+    /// The work of the module beside requests, while a configuration is in force.
+    pub duties: Option<FindDuties>,
     /// Runs once after the assembly of the configuration: completes and checks what needs all of it
     /// (zones, upstreams defined after their use), with nginx's messages.
     pub prepare: Option<Preparation>,
@@ -156,6 +172,7 @@ impl Module {
         passes: None,
         connects: None,
         header_filter: None,
+        duties: None,
         prepare: None,
     };
 }

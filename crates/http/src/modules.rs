@@ -9,6 +9,7 @@ use crate::variables::{self, VariableRow};
 
 mod access;
 mod addition;
+mod api;
 mod auth_basic;
 mod auth_request;
 mod autoindex;
@@ -22,6 +23,7 @@ mod gzip;
 mod gzip_static;
 mod headers;
 mod index;
+mod keyval;
 mod limit_conn;
 mod limit_req;
 mod log;
@@ -47,7 +49,11 @@ mod sub;
 mod try_files;
 mod tunnel;
 mod upstream;
+mod upstream_hc;
 mod userid;
+
+#[cfg(any(test, fuzzing))]
+pub use auth_basic::fuzz::user_file as fuzz_user_file;
 
 /// All modules.
 #[rustfmt::skip]
@@ -57,6 +63,7 @@ pub const MODULES: &[&Module] = &[
     &map::MODULE,
     &geo::MODULE,
     &split_clients::MODULE,
+    &keyval::MODULE,
     &try_files::MODULE,
     &browser::MODULE,
     &secure_link::MODULE,
@@ -74,7 +81,9 @@ pub const MODULES: &[&Module] = &[
     &mirror::MODULE,
     // Content: exclusive handlers, then those that are tried in turn.
     &proxy::MODULE, &memcached::MODULE, &tunnel::MODULE, &upstream::MODULE,
+    &upstream_hc::MODULE,
     &stub_status::MODULE,
+    &api::MODULE,
     &empty_gif::MODULE,
     &flv::MODULE,
     &random_index::MODULE,
@@ -123,6 +132,12 @@ pub fn registries() -> TypeMap {
     registries.insert(definitions.reserved());
     registries.insert(definitions);
     registries
+}
+
+/// Parses bytes as the body of every call of the API.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_api(body: &[u8]) {
+    api::fuzz(body);
 }
 
 /// Every built-in variable.

@@ -17,6 +17,7 @@ use weir_engine::os_error::{Failed, OsError};
 use crate::core::files::{FILES, SymlinkCheck};
 use crate::core::open_files::OpenFileCache;
 use crate::core::{ERRORS, OPEN_FILES};
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 mod cache;
@@ -143,17 +144,19 @@ impl Request {
         links
     }
 
-    /// Logs that a file could not be opened, in nginx's words, and returns the status.
-    pub fn open_failed(&mut self, path: &Path, fault: OpenFault) -> u16 {
-        let (status, level) = match fault.errno {
-            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => (404, Level::Error),
-            Errno::ACCESS | Errno::MLINK | Errno::LOOP => (403, Level::Error),
-            _ => (500, Level::Crit),
+    /// Logs that a file could not be opened, in nginx's words.
+    pub fn open_failed(&mut self, path: &Path, fault: OpenFault) -> Rejection {
+        let (rejection, level) = match fault.errno {
+            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => {
+                (Rejection::NOT_FOUND, Level::Error)
+            }
+            Errno::ACCESS | Errno::MLINK | Errno::LOOP => (Rejection::FORBIDDEN, Level::Error),
+            _ => (Rejection::INTERNAL, Level::Crit),
         };
-        if status != 404 || self.get(&ERRORS).log_not_found {
+        if rejection != Rejection::NOT_FOUND || self.get(&ERRORS).log_not_found {
             self.log(level, &fault.describe(path));
         }
-        status
+        rejection
     }
 }
 

@@ -9,47 +9,53 @@
 //! ```
 
 use weir_engine::error_log::Level;
-use weir_upstream::{Causes, Outcome, Pick, Retry};
+use weir_upstream::{Causes, Outcome, Pick};
 
 use crate::module::Verdict;
+use crate::rejection::Rejection;
 use crate::request::Request;
 
-pub mod attempt;
-pub mod body;
-pub mod channel;
-pub mod clock;
-pub mod connect;
-pub mod course;
-pub mod destination;
-pub mod fields;
-pub mod handshake;
-pub mod headers;
-pub mod hidden;
-pub mod interim;
+pub(crate) mod attempt;
+pub(crate) mod body;
+pub(crate) mod channel;
+pub(crate) mod clock;
+pub(crate) mod connect;
+pub(crate) mod course;
+pub(crate) mod destination;
+pub(crate) mod fields;
+pub(crate) mod handshake;
+pub(crate) mod headers;
+pub(crate) mod hidden;
+pub(crate) mod interim;
 mod keep;
+mod load_report;
 mod locate;
-pub mod made;
-pub mod pool;
-pub mod protocol;
-pub mod relay;
-pub mod resolve;
+pub(crate) mod made;
+pub(crate) mod pool;
+pub(crate) mod probe;
+pub(crate) mod protocol;
+mod queue;
+pub(crate) mod relay;
+pub(crate) mod resolve;
 mod response_head;
-pub mod sender;
+mod retrying;
+pub(crate) mod sender;
 mod spill;
-pub mod state;
-pub mod sticky;
-pub mod store;
+pub(crate) mod state;
+pub(crate) mod sticky;
+pub(crate) mod store;
 mod stored;
-pub mod target;
+pub(crate) mod target;
 mod temp_file;
-pub mod tls;
+pub(crate) mod tls;
 pub mod transfer;
-pub mod tunnel;
-pub mod variables;
+pub(crate) mod tunnel;
+pub(crate) mod variables;
 
 use attempt::{Failure, UpstreamExchange, UpstreamFailure, release};
 use course::{Course, Pass, Passing};
 use protocol::{Outgoing, OutgoingBody, Wanted};
+use retrying::Retrying;
 
 /// The initial capacity for the head of a request, in bytes.
 const USUAL_HEAD: usize = 1024;
@@ -94,26 +100,23 @@ async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
             }
             Wanted::AsSet | Wanted::Whole => Box::pin(request.read_body()).await,
         };
-        if let Err(status) = read {
-            return Verdict::Status(status);
+        if let Err(rejection) = read {
+            return rejection.into();
         }
     }
-    if let Err(status) = write_head(request, pass) {
-        return Verdict::Status(status);
+    if let Err(rejection) = write_head(request, pass) {
+        return rejection.into();
     }
-    let settings = pass.settings;
     let mut pick = connect::start(request, pass);
-    pick.limit_tries(settings.next_upstream_tries as usize);
-    let retry = Retry {
-        causes: pass.next_upstream,
-        timeout: settings.next_upstream_timeout.0.as_millis() as u64,
-    };
+    pick.limit_tries(pass.settings.next_upstream_tries as usize);
+    let retrying = Retrying::new(pass);
     // The exchange stays in place, because moving it costs more than using it.
     let mut exchange = None;
-    let started = clock::now();
     loop {
-        let failure = match attempt::attempt(request, pass, &mut pick, &mut exchange).await {
-            Ok(status) => match headers::refuse(request, &pick, &retry, status, started) {
+        let limit = retrying.limit(request, &pick);
+        let made = attempt::attempt(request, pass, &mut pick, limit, &mut exchange).await;
+        let failure = match made {
+            Ok(status) => match retrying.refuses(request, &mut pick, status) {
                 None => return respond(request, pass, &mut pick, &mut exchange).await,
                 Some(cause) => {
                     relay::keep_complete(pass, &pick, &mut exchange);
@@ -125,18 +128,18 @@ async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
                 return Verdict::Status(502);
             }
             Err(Failure::Upstream(failure)) => failure,
-            Err(Failure::Own(status)) => {
+            Err(Failure::Own(rejection)) => {
                 // The attempt counts neither for nor against the peer.
                 request.attempts.finish();
                 pick.free(Outcome::NotCounted, request.attempts.timings(), clock::now());
-                return Verdict::Status(status);
+                return rejection.into();
             }
-            Err(Failure::Client(status)) => {
+            Err(Failure::Client(rejection)) => {
                 release(request, pass, &mut pick);
-                return Verdict::Status(status);
+                return rejection.into();
             }
         };
-        if let Some(verdict) = failed(request, pass, &mut pick, &retry, &failure, started) {
+        if let Some(verdict) = failed(request, pass, &mut pick, &retrying, &failure) {
             return verdict;
         }
         pass.protocol.reset();
@@ -145,7 +148,7 @@ async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
 }
 
 /// Writes the head into the request's own buffer, which is reused.
-fn write_head(request: &mut Request, pass: &mut Pass<'_>) -> Result<(), u16> {
+fn write_head(request: &mut Request, pass: &mut Pass<'_>) -> Result<(), Rejection> {
     let mut head = std::mem::take(&mut request.attempts.head);
     if head.capacity() == 0 {
         head = weir_engine::buffer::take(USUAL_HEAD);
@@ -163,9 +166,8 @@ fn failed(
     request: &mut Request,
     pass: &Pass<'_>,
     pick: &mut Pick<'_>,
-    retry: &Retry,
+    retrying: &Retrying<'_>,
     failure: &UpstreamFailure,
-    started: weir_upstream::Now,
 ) -> Option<Verdict> {
     let now = clock::now();
     let freed = pick.free(failure.outcome(), request.attempts.timings(), now);
@@ -184,8 +186,7 @@ fn failed(
         request.log_upstream(Level::Warn, &message);
     }
     request.attempts.set_status(failure.cause.status());
-    let progress = headers::progress(request, pick, failure.sent, started);
-    if retry.goes_on(failure.cause, &progress) {
+    if retrying.goes_on(request, pick, failure) {
         return None;
     }
     let status = if failure.blameless { 500 } else { failure.cause.status() };
@@ -200,7 +201,12 @@ async fn respond(
     pick: &mut Pick<'_>,
     slot: &mut Option<UpstreamExchange>,
 ) -> Verdict {
+    pick.end_retry();
     let Some(exchange) = slot else { return Verdict::Status(502) };
+    let reports = pick.peer().is_some_and(|peer| peer.reports());
+    if reports {
+        load_report::heed(request, pick);
+    }
     sticky::set_cookie(request, pass);
     if let Some(verdict) = headers::intercept(request, pass, exchange.head.status) {
         relay::keep_complete(pass, pick, slot);
@@ -209,11 +215,15 @@ async fn respond(
     }
     sticky::headed(request, pass, pick);
     if let Some(header) = request.attempts.current().and_then(|attempt| attempt.header) {
-        pick.reached(weir_upstream::Moment::Header, header, clock::now());
+        let outcome = Outcome::of_status(exchange.head.status);
+        pick.reached(weir_upstream::Moment::Header, header, outcome, clock::now());
     }
     if let Err(verdict) = headers::process(request, pass, &mut exchange.head) {
         release(request, pass, pick);
         return verdict;
+    }
+    if reports {
+        load_report::hide(request, pass);
     }
     if exchange.head.upgraded {
         return Box::pin(tunnel::run(request, pass, pick, exchange)).await;

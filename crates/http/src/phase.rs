@@ -26,7 +26,7 @@ use post_action::post_action;
 
 /// Processes a request from its head to the end of its response. The caller runs the log phase,
 /// which comes after the last byte.
-pub async fn run(request: &mut Request) {
+pub(crate) async fn run(request: &mut Request) {
     let mut verdict = Verdict::Next;
     if request.has_handlers(Phase::PostRead) {
         verdict = walk(request, Phase::PostRead).await;
@@ -41,13 +41,13 @@ pub async fn run(request: &mut Request) {
 }
 
 /// Processes a request from `entry` on, for subrequests, which skip the first phase.
-pub async fn run_from(request: &mut Request, entry: EntryPoint) {
+pub(crate) async fn run_from(request: &mut Request, entry: EntryPoint) {
     let verdict = process(request, entry).await;
     finalize(request, verdict).await;
 }
 
 /// Completes a request with `verdict`. Error pages may send it through the phases again.
-pub async fn finalize(request: &mut Request, mut verdict: Verdict) {
+pub(crate) async fn finalize(request: &mut Request, mut verdict: Verdict) {
     loop {
         verdict = match verdict {
             Verdict::Done => return finish(request).await,
@@ -243,7 +243,7 @@ async fn content(request: &mut Request) -> Verdict {
 }
 
 /// The log phase, which runs after the last byte, whatever the response.
-pub async fn log(request: &mut Request) {
+pub(crate) async fn log(request: &mut Request) {
     if !request.discard_log && request.has_handlers(Phase::Log) {
         request.logging = true;
         walk(request, Phase::Log).await;
@@ -251,7 +251,7 @@ pub async fn log(request: &mut Request) {
 }
 
 /// Boxes a walk, for recursion through subrequests.
-pub fn boxed(request: &mut Request, entry: EntryPoint) -> Pending<'_, ()> {
+pub(crate) fn boxed(request: &mut Request, entry: EntryPoint) -> Pending<'_, ()> {
     Box::pin(run_from(request, entry))
 }
 

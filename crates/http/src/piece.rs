@@ -161,7 +161,7 @@ impl Piece {
 }
 
 /// The maximum length of one file read, in bytes (nginx: `output_buffers 2 32k`).
-pub const FILE_READ: u64 = 32 * 1024;
+pub(crate) const FILE_READ: u64 = 32 * 1024;
 
 /// Buffers of less than four times this size are never too large.
 const SMALL_BUFFER: usize = 4 * 1024;

@@ -23,21 +23,21 @@ use crate::subrequest::line::Line;
 use crate::variables::values::Values;
 
 pub(crate) mod aio;
-pub mod basic;
-pub mod browser;
-pub mod connection_info;
-pub mod head;
+pub(crate) mod basic;
+pub(crate) mod browser;
+pub(crate) mod connection_info;
+pub(crate) mod head;
 mod lifecycle;
 mod location_config;
-pub mod log_context;
-pub mod path;
-pub mod pause;
+pub(crate) mod log_context;
+pub(crate) mod path;
+pub(crate) mod pause;
 pub(crate) mod session;
 pub(crate) mod spare;
 mod state;
 
 use connection_info::ConnectionInfo;
-pub use state::State;
+pub(crate) use state::State;
 use state::{Common, ModuleState};
 
 /// The origin of a request.
@@ -228,10 +228,10 @@ impl Request {
 }
 
 /// The maximum number of internal redirects of a request (nginx: 10).
-pub const MAX_URI_CHANGES: u8 = 10;
+pub(crate) const MAX_URI_CHANGES: u8 = 10;
 
 /// The maximum depth of subrequests (nginx: 50).
-pub const MAX_SUBREQUESTS: u8 = 50;
+pub(crate) const MAX_SUBREQUESTS: u8 = 50;
 
 impl Host for Request {
     fn variable(&mut self, id: VarId, out: &mut Vec<u8>) -> bool {

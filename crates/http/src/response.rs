@@ -3,8 +3,8 @@
 use weir_wire::header::{Headers, Known};
 
 pub(crate) mod gzip_clients;
-pub mod output;
-pub mod send_file;
+pub(crate) mod output;
+pub(crate) mod send_file;
 
 /// A response before and while it is sent. Fields that the server itself uses have members; all
 /// others are in `headers`, in the order of output.

@@ -8,8 +8,8 @@
 
 pub(crate) mod build;
 pub(crate) mod check;
-pub mod locations;
-pub mod server_names;
+pub(crate) mod locations;
+pub(crate) mod server_names;
 pub(crate) mod servers;
 
 use std::net::IpAddr;
@@ -28,9 +28,9 @@ use crate::core::limits::Limits;
 use crate::core::redirect::Redirect;
 use crate::module::Handlers;
 
-pub use crate::core::location::Kind;
-pub use locations::{FoundLocation, Locations};
-pub use server_names::ServerNames;
+pub(crate) use crate::core::location::Kind;
+pub(crate) use locations::{FoundLocation, Locations};
+pub(crate) use server_names::ServerNames;
 
 /// One location, or another block that a request can be in.
 pub struct Location {
@@ -104,6 +104,12 @@ impl Location {
     /// The `if` or `limit_except` block with this number, directly inside.
     pub fn inner(&self, block: BlockId) -> Option<&Self> {
         self.blocks.iter().find(|(id, _)| *id == block).map(|(_, location)| location)
+    }
+
+    /// This location and all inside.
+    pub(crate) fn with_nested(&self) -> Box<dyn Iterator<Item = &Self> + '_> {
+        let inside = self.nested.iter().flat_map(Self::with_nested);
+        Box::new(std::iter::once(self).chain(inside))
     }
 
     /// The `limit_except` block of this location.
@@ -201,7 +207,7 @@ impl Endpoint {
 }
 
 /// A listening socket with the addresses whose connections it accepts.
-pub struct Listener {
+pub(crate) struct Listener {
     name: String,
     bound: Bound<usize>,
     endpoints: Vec<Endpoint>,
@@ -209,29 +215,29 @@ pub struct Listener {
 
 impl Listener {
     /// The name that identifies the socket in every configuration.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The socket.
-    pub fn spec(&self) -> &ListenSpec {
+    pub(crate) fn spec(&self) -> &ListenSpec {
         &self.bound.spec
     }
 
     /// Whether [`Listener::endpoint`] needs the local address of the connection.
-    pub fn needs_local(&self) -> bool {
+    pub(crate) fn needs_local(&self) -> bool {
         self.endpoints.len() > 1
     }
 
     /// The endpoint of a connection, by its local address.
-    pub fn endpoint(&self, local: Option<IpAddr>) -> &Endpoint {
+    pub(crate) fn endpoint(&self, local: Option<IpAddr>) -> &Endpoint {
         &self.endpoints[self.bound.index(local)]
     }
 }
 
 /// The routes of `http {}`.
 #[derive(Default)]
-pub struct Routes {
+pub(crate) struct Routes {
     /// The servers, in the order of the file.
     pub servers: Vec<Arc<Server>>,
     /// The listening sockets, in the order of [`servers::listeners`].
@@ -240,13 +246,13 @@ pub struct Routes {
 
 impl Routes {
     /// The listener of that name.
-    pub fn listener(&self, name: &str) -> Option<&Listener> {
+    pub(crate) fn listener(&self, name: &str) -> Option<&Listener> {
         self.listeners.iter().find(|listener| listener.name() == name)
     }
 
     /// The endpoint of a connection. If its listener is gone, another listener for its local
     /// address takes its place.
-    pub fn endpoint(&self, listener: &str, local: &Addr) -> Option<&Endpoint> {
+    pub(crate) fn endpoint(&self, listener: &str, local: &Addr) -> Option<&Endpoint> {
         let listener = self.listener(listener).or_else(|| self.heir(local))?;
         let local: Option<IpAddr> = if listener.needs_local() { local.ip() } else { None };
         Some(listener.endpoint(local))
@@ -260,7 +266,7 @@ impl Routes {
     }
 
     /// Whether a listener has that name, or its port.
-    pub fn listens_on(&self, listener: &str) -> bool {
+    pub(crate) fn listens_on(&self, listener: &str) -> bool {
         let old = named_port(listener);
         let goes_on =
             |l: &Listener| l.name() == listener || (old.is_some() && named_port(l.name()) == old);

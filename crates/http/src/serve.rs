@@ -8,7 +8,6 @@ use weir_engine::stats::Gauged;
 use weir_engine::tls::Alpn;
 
 use crate::request::Request;
-use crate::route::Endpoint;
 use crate::snapshot::Snapshot;
 
 mod answer;
@@ -46,12 +45,8 @@ impl ClientProtocol {
     }
 }
 
-/// The ALPN protocols that an endpoint offers.
-fn alpn(_endpoint: &Endpoint) -> Alpn {
-    HTTP_1
-}
-
-const HTTP_1: Alpn = &[b"http/1.1", b"http/1.0", b"http/0.9"];
+/// The ALPN protocols that endpoints offer.
+const ALPN: Alpn = &[b"http/1.1", b"http/1.0", b"http/0.9"];
 
 /// One thread's HTTP service: the snapshot in force, and the connections of the thread.
 pub struct Service {

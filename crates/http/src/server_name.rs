@@ -1,7 +1,7 @@
 //! The server's name, as sent to clients.
 
 /// The server's name, subject to `server_tokens`.
-pub struct ProductName {
+pub(crate) struct ProductName {
     /// With the version.
     pub full: &'static str,
     /// With the name of the build. Weir has none, so it equals `full`.
@@ -11,9 +11,9 @@ pub struct ProductName {
 }
 
 /// The nginx release that Weir follows.
-pub const NGINX_VERSION: &str = "1.31.5";
+pub(crate) const NGINX_VERSION: &str = "1.31.5";
 
 /// The name in `Server` and error pages: that of the nginx release that Weir follows, because
 /// clients and scripts look at it.
-pub const SERVER_NAME: ProductName =
+pub(crate) const SERVER_NAME: ProductName =
     ProductName { full: "nginx/1.31.5", build: "nginx/1.31.5", short: "nginx" };

@@ -12,17 +12,17 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use weir_conf::LogFile as Handle;
+use weir_conf::{BlockId, LogFile as Handle};
 use weir_edge::shared::{Shared, Upstream};
 use weir_engine::duty::Duty;
 use weir_engine::log_files::LogFile;
 use weir_engine::thread_pool::directive::Named;
 use weir_script::VarId;
-use weir_upstream::{Registry, Resolver, ResolverConfig, Side, UpstreamRef};
+use weir_upstream::{Group, Registry, Resolver, ResolverConfig, Side, UpstreamRef};
 
 use crate::module::Modules;
 use crate::request::connection_info::ConnectionInfo;
-use crate::route::{Endpoint, Routes};
+use crate::route::{Endpoint, Location, Routes, Server};
 use crate::variables::Source;
 
 pub mod plan;
@@ -43,10 +43,33 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// The work beside requests while this configuration is in force.
-    pub fn duties(&self, registry: &Arc<Registry>) -> Vec<Duty> {
+    /// The work beside requests while this configuration is in force: the names and the health of
+    /// groups, and what the modules add.
+    pub fn duties(
+        self: &Arc<Self>,
+        registry: &Arc<Registry>,
+        generation: &Generation,
+    ) -> Vec<Duty> {
         let groups = self.shared.upstreams().map(|upstream| &upstream.group);
-        groups.filter_map(|group| group.duty(registry)).collect()
+        let mut duties: Vec<_> = groups.flat_map(|group| group.duties(registry)).collect();
+        for find in self.modules.iter().filter_map(|module| module.duties) {
+            duties.extend(find(self, registry, generation));
+        }
+        duties
+    }
+
+    /// Every location, nested ones included, with the index of its server.
+    pub(crate) fn locations(&self) -> impl Iterator<Item = (usize, &Location)> {
+        let servers = self.routes.servers.iter().enumerate();
+        servers.flat_map(|(at, server)| {
+            let all = server.locations.iter().flat_map(Location::with_nested);
+            all.map(move |location| (at, location))
+        })
+    }
+
+    /// An upstream.
+    pub(crate) fn upstream(&self, which: UpstreamRef) -> &Upstream {
+        self.shared.upstream(which)
     }
 
     /// Whether names of upstreams have not been asked for yet.
@@ -54,6 +77,9 @@ impl Configuration {
         self.shared.upstreams().any(|upstream| upstream.group.awaits_names())
     }
 }
+
+/// The guard of a configuration, dropped with its last user.
+pub type Generation = Arc<dyn Any + Send + Sync>;
 
 /// A part of a configuration, such as a server, a location or an upstream, held through the
 /// thread's snapshot, which keeps the configuration alive.
@@ -64,15 +90,12 @@ pub struct Snapshot {
     configuration: Arc<Configuration>,
     draining: Cell<bool>,
     /// Dropped after the configuration, with the last request that it serves.
-    _generation: Arc<dyn Any + Send + Sync>,
+    _generation: Generation,
 }
 
 impl Snapshot {
     /// A reference to a configuration. `generation` is dropped with the last one.
-    pub fn new(
-        configuration: Arc<Configuration>,
-        generation: Arc<dyn Any + Send + Sync>,
-    ) -> Rc<Self> {
+    pub fn new(configuration: Arc<Configuration>, generation: Generation) -> Rc<Self> {
         Rc::new(Self { configuration, draining: Cell::new(false), _generation: generation })
     }
 
@@ -114,6 +137,29 @@ impl Snapshot {
     ) -> Option<Held<Upstream>> {
         let found = self.configuration.shared.named(Side::Http, name, port, has_port);
         found.map(|which| self.upstream(which))
+    }
+
+    /// The groups of a side's `upstream` blocks, in order.
+    pub fn declared_groups(&self, side: Side) -> Vec<Arc<Group>> {
+        let upstreams = self.configuration.shared.upstreams();
+        let declared = upstreams.filter(|upstream| upstream.group.is_declared(side));
+        declared.map(|upstream| Arc::clone(&upstream.group)).collect()
+    }
+
+    /// A location of the server with this index, and the server.
+    pub(crate) fn location(
+        self: &Rc<Self>,
+        server: usize,
+        block: BlockId,
+    ) -> Option<(Held<Server>, Held<Location>)> {
+        let server = Held::within(Rc::clone(self), |snapshot| {
+            snapshot.configuration.routes.servers.get(server).map(|server| &**server)
+        })?;
+        let location = Held::try_map(&server, |server| {
+            let mut all = server.locations.iter().flat_map(Location::with_nested);
+            all.find(|location| location.block == block)
+        })?;
+        Some((server, location))
     }
 
     /// The resolver for the name servers of a `resolver` directive.

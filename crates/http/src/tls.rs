@@ -3,7 +3,7 @@
 use weir_conf::Slot;
 use weir_edge::tls::Ssl;
 
-pub mod verify;
+pub(crate) mod verify;
 
 /// The `ssl_` settings.
-pub static SSL: Slot<Ssl> = Slot::new();
+pub(crate) static SSL: Slot<Ssl> = Slot::new();

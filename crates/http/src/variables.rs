@@ -10,21 +10,21 @@ use crate::module::Modules;
 use crate::request::Request;
 
 mod connection;
-pub mod definitions;
+pub(crate) mod definitions;
 pub(crate) mod head;
 mod request_line;
 pub(crate) mod response;
 pub(crate) mod table;
-pub mod values;
+pub(crate) mod values;
 
 use values::{MAX_DEPTH, Slot};
 
 /// Appends a variable's value to `out`; false if it has none ("not found"). The second argument is
 /// the name after the prefix, for prefix variables (`arg_`, `http_`).
-pub type Get = fn(&mut Request, &str, &mut Vec<u8>) -> bool;
+pub(crate) type Get = fn(&mut Request, &str, &mut Vec<u8>) -> bool;
 
 /// Computes a variable that the configuration defines (by `map`, `geo` etc.).
-pub type Compute = Arc<dyn Fn(&mut Request, &mut Vec<u8>) -> bool + Send + Sync>;
+pub(crate) type Compute = Arc<dyn Fn(&mut Request, &mut Vec<u8>) -> bool + Send + Sync>;
 
 /// A built-in variable.
 pub struct VariableRow {

@@ -41,8 +41,7 @@ impl Value for MapBlock {
         let mut map = Map::default();
         for row in node.block.iter().flatten() {
             cx.row(row);
-            map.row(&row_words(row), variables(cx))
-                .map_err(|error| Fault::new(error).at(&row.name))?;
+            map.row(&row_words(row), variables(cx)).map_err(|fault| fault.at(&row.name))?;
         }
         cx.rows_done(node);
         Ok(Self { name, source, map: Arc::new(map) })
@@ -96,7 +95,7 @@ impl Value for GeoBlock {
             let words = row_words(row);
             builder
                 .row(&words, &mut |warning| cx.warn(warning))
-                .map_err(|error| Fault::new(error).at(&row.name))?;
+                .map_err(|fault| fault.at(&row.name))?;
         }
         cx.rows_done(node);
         Ok(Self { name, source, geo: Arc::new(builder.build()) })
@@ -152,8 +151,8 @@ fn source_and_name(node: &Node, cx: &mut Cx<'_>) -> Result<(Template, VarId), Fa
     Ok((source, name))
 }
 
-fn at<T>(word: &Word, result: Result<T, String>) -> Result<T, Fault> {
-    result.map_err(|error| Fault::new(error).at(word))
+fn at<T>(word: &Word, result: Result<T, Fault>) -> Result<T, Fault> {
+    result.map_err(|fault| fault.at(word))
 }
 
 /// The bytes of words, as arguments for the compilers of this crate.

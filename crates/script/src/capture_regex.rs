@@ -1,5 +1,7 @@
 //! A regular expression whose named groups are variables.
 
+use weir_conf::Fault;
+
 use crate::{Captures, Regex, Scope, VarId, Variables};
 
 /// A pattern of the configuration: `location`, `map`, `rewrite`, `if`, `server_name`.
@@ -15,13 +17,13 @@ impl CaptureRegex {
     ///
     /// # Errors
     /// nginx's wording for a bad pattern, and for a name that is a built-in variable.
-    pub fn compile(pattern: &[u8], caseless: bool, vars: &mut Variables) -> Result<Self, String> {
+    pub fn compile(pattern: &[u8], caseless: bool, vars: &mut Variables) -> Result<Self, Fault> {
         let regex = Regex::shared(pattern, caseless)?;
         let variables = regex
             .names()
             .iter()
             .map(|(name, group)| Ok((vars.define(name.as_bytes())?, *group)))
-            .collect::<Result<_, String>>()?;
+            .collect::<Result<_, Fault>>()?;
         Ok(Self { regex, variables })
     }
 

@@ -43,6 +43,13 @@ impl Cidr {
         Self { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
     }
 
+    /// The network around this one with a shorter prefix; this one if it is no longer.
+    #[must_use]
+    pub fn shortened(&self, prefix: u8) -> Self {
+        let prefix = prefix.min(self.prefix);
+        Self { address: mask(self.address, prefix), prefix }
+    }
+
     /// The network's lowest address.
     pub fn address(&self) -> IpAddr {
         self.address

@@ -1,5 +1,7 @@
 //! The conditions of `if`.
 
+use weir_conf::Fault;
+
 use crate::{CaptureRegex, Scope, Template, VarId, Variables};
 
 /// A compiled condition.
@@ -79,7 +81,7 @@ impl Condition {
     ///
     /// # Errors
     /// nginx's wording.
-    pub fn compile(words: &[&[u8]], vars: &mut Variables) -> Result<Self, String> {
+    pub fn compile(words: &[&[u8]], vars: &mut Variables) -> Result<Self, Fault> {
         let words = strip_parentheses(words)?;
         let Some((&first, rest)) = words.split_first() else { return Err(invalid(b"")) };
         if first.len() > 1 && first[0] == b'$' {
@@ -144,7 +146,7 @@ pub(crate) fn is_true(value: &[u8]) -> bool {
     !matches!(value, b"" | b"0")
 }
 
-fn variable(first: &[u8], rest: &[&[u8]], vars: &mut Variables) -> Result<Condition, String> {
+fn variable(first: &[u8], rest: &[&[u8]], vars: &mut Variables) -> Result<Condition, Fault> {
     if !matches!(rest.len(), 0 | 2) {
         return Err(invalid(first));
     }
@@ -164,12 +166,12 @@ fn variable(first: &[u8], rest: &[&[u8]], vars: &mut Variables) -> Result<Condit
         }
         _ => {
             let operator = String::from_utf8_lossy(operator);
-            Err(format!("unexpected \"{operator}\" in condition"))
+            Err(Fault::new(format!("unexpected \"{operator}\" in condition")))
         }
     }
 }
 
-fn strip_parentheses<'w>(words: &[&'w [u8]]) -> Result<Vec<&'w [u8]>, String> {
+fn strip_parentheses<'w>(words: &[&'w [u8]]) -> Result<Vec<&'w [u8]>, Fault> {
     let mut words = words.to_vec();
     let Some(first) = words.first_mut() else { return Err(invalid(b"")) };
     let Some(opened) = first.strip_prefix(b"(") else { return Err(invalid(first)) };
@@ -196,8 +198,8 @@ fn strip_parentheses<'w>(words: &[&'w [u8]]) -> Result<Vec<&'w [u8]>, String> {
     Ok(words)
 }
 
-fn invalid(word: &[u8]) -> String {
-    format!("invalid condition \"{}\"", String::from_utf8_lossy(word))
+fn invalid(word: &[u8]) -> Fault {
+    Fault::new(format!("invalid condition \"{}\"", String::from_utf8_lossy(word)))
 }
 
 #[cfg(test)]
@@ -205,7 +207,7 @@ mod tests {
     use super::*;
     use crate::host::fake::Fake;
 
-    fn holds(condition: &str) -> Result<bool, String> {
+    fn holds(condition: &str) -> Result<bool, Fault> {
         let mut vars = Variables::default();
         let words: Vec<_> = condition.split(' ').map(str::as_bytes).collect();
         let condition = Condition::compile(&words, &mut vars)?;
@@ -260,7 +262,7 @@ mod tests {
             ("($)", "$"),
         ] {
             let want = format!("invalid condition \"{word}\"");
-            assert_eq!(holds(condition), Err(want), "{condition}");
+            assert_eq!(holds(condition), Err(want.into()), "{condition}");
         }
         assert_eq!(holds("($a == 1)"), Err("unexpected \"==\" in condition".into()));
         assert_eq!(holds("($a = ${)"), Err("invalid variable name".into()));

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use weir_conf::Fault;
+
 use crate::cidr::Cidr;
 use crate::forwarded::{forwarded_address, is_trusted};
 
@@ -115,7 +117,7 @@ impl GeoBuilder {
     ///
     /// # Errors
     /// nginx's wording. Warnings go to `warn`.
-    pub fn row(&mut self, words: &[&[u8]], warn: &mut dyn FnMut(String)) -> Result<(), String> {
+    pub fn row(&mut self, words: &[&[u8]], warn: &mut dyn FnMut(String)) -> Result<(), Fault> {
         match words {
             [b"ranges"] if self.tries.is_some() => Err("the \"ranges\" directive must be the \
                  first directive inside \"geo\" block"
@@ -167,7 +169,7 @@ impl GeoBuilder {
         key: &[u8],
         value: &[u8],
         warn: &mut dyn FnMut(String),
-    ) -> Result<(), String> {
+    ) -> Result<(), Fault> {
         if key == b"default" {
             if let Some(old) = self.range_default {
                 let (value, old) = (text(value), text(self.value(old)));
@@ -180,8 +182,8 @@ impl GeoBuilder {
         }
         let delete = key == b"delete";
         let net = if delete { value } else { key };
-        let (start, end) =
-            ranges::parse(net).ok_or_else(|| format!("invalid range \"{}\"", text(net)))?;
+        let (start, end) = ranges::parse(net)
+            .ok_or_else(|| Fault::new(format!("invalid range \"{}\"", text(net))))?;
         let mut ranges = self.ranges.take().unwrap_or_default();
         let result = if delete {
             if !ranges.delete(start, end) {
@@ -196,7 +198,9 @@ impl GeoBuilder {
                     "duplicate range \"{net}\", value: \"{value}\", old value: \"{old}\""
                 ));
             });
-            added.map_err(|other| format!("range \"{}\" overlaps \"{other}\"", text(net)))
+            added.map_err(|other| {
+                Fault::new(format!("range \"{}\" overlaps \"{other}\"", text(net)))
+            })
         };
         self.ranges = Some(ranges);
         result
@@ -207,7 +211,7 @@ impl GeoBuilder {
         key: &[u8],
         value: &[u8],
         warn: &mut dyn FnMut(String),
-    ) -> Result<(), String> {
+    ) -> Result<(), Fault> {
         self.tries.get_or_insert_default();
         if key == b"default" {
             for address in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()] {
@@ -271,11 +275,12 @@ impl GeoBuilder {
     }
 }
 
-fn network(net: &[u8], warn: &mut dyn FnMut(String)) -> Result<Cidr, String> {
+fn network(net: &[u8], warn: &mut dyn FnMut(String)) -> Result<Cidr, Fault> {
     if net == b"255.255.255.255" {
         return Ok(Cidr::single(NO_ADDRESS.into()));
     }
-    let parsed = Cidr::parse(net).ok_or_else(|| format!("invalid network \"{}\"", text(net)))?;
+    let invalid = || Fault::new(format!("invalid network \"{}\"", text(net)));
+    let parsed = Cidr::parse(net).ok_or_else(invalid)?;
     if parsed.low_bits {
         warn(format!("low address bits of {} are meaningless", text(net)));
     }

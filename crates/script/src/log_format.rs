@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use weir_conf::Fault;
+
 use crate::escape::Escape;
 use crate::template::{INVALID_NAME, Piece, Scanner, narrow, slice};
 use crate::{Host, VarId, Variables};
@@ -27,7 +29,7 @@ impl LogFormat {
     ///
     /// # Errors
     /// nginx's wording.
-    pub fn parse(args: &[&[u8]], vars: &mut Variables) -> Result<Self, String> {
+    pub fn parse(args: &[&[u8]], vars: &mut Variables) -> Result<Self, Fault> {
         let Some((first, rest)) = args.split_first() else { return Ok(Self::default()) };
         let Some(name) = first.strip_prefix(b"escape=") else {
             return Self::compile(args, Escape::Default, vars);
@@ -38,7 +40,7 @@ impl LogFormat {
             b"none" => Escape::None,
             _ => {
                 let name = String::from_utf8_lossy(name);
-                return Err(format!("unknown log format escaping \"{name}\""));
+                return Err(Fault::new(format!("unknown log format escaping \"{name}\"")));
             }
         };
         Self::compile(rest, escape, vars)
@@ -48,14 +50,14 @@ impl LogFormat {
     ///
     /// # Errors
     /// nginx's wording for a bad variable name.
-    pub fn compile(parts: &[&[u8]], escape: Escape, vars: &mut Variables) -> Result<Self, String> {
+    pub fn compile(parts: &[&[u8]], escape: Escape, vars: &mut Variables) -> Result<Self, Fault> {
         let mut text = Vec::new();
         let mut ops = Vec::new();
         for part in parts {
             let mut scanner = Scanner::without_captures(part);
             loop {
                 let start = scanner.position();
-                let piece = scanner.next_piece().map_err(|error| wording(error, &part[start..]))?;
+                let piece = scanner.next_piece().map_err(|fault| wording(fault, &part[start..]))?;
                 match piece {
                     None => break,
                     Some(Piece::Literal(range)) => push_literal(&mut text, &mut ops, &part[range]),
@@ -106,11 +108,12 @@ fn push_literal(text: &mut Vec<u8>, ops: &mut Vec<Op>, literal: &[u8]) {
     }
 }
 
-fn wording(error: String, rest: &[u8]) -> String {
-    if error == INVALID_NAME {
-        return format!("invalid parameter \"{}\"", String::from_utf8_lossy(rest));
+fn wording(fault: Fault, rest: &[u8]) -> Fault {
+    if fault == Fault::new(INVALID_NAME) {
+        let rest = String::from_utf8_lossy(rest);
+        return Fault::new(format!("invalid parameter \"{rest}\""));
     }
-    error
+    fault
 }
 
 #[cfg(test)]
@@ -118,7 +121,7 @@ mod tests {
     use super::*;
     use crate::host::fake::Fake;
 
-    fn line(args: &[&str]) -> Result<String, String> {
+    fn line(args: &[&str]) -> Result<String, Fault> {
         let mut vars = Variables::default();
         let args: Vec<_> = args.iter().map(|arg| arg.as_bytes()).collect();
         let format = LogFormat::parse(&args, &mut vars)?;

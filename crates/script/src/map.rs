@@ -3,6 +3,8 @@
 //! The order is nginx's: exact keys, ignoring case; host names with wildcards; regular expressions
 //! in the order of the configuration; the default.
 
+use weir_conf::Fault;
+
 use crate::names::{Names, Refused};
 use crate::{CaptureRegex, Scope, Template, Variables};
 
@@ -47,7 +49,7 @@ impl<V> Map<V> {
     ///
     /// # Errors
     /// nginx's wording for a duplicate key, a bad host name or a bad regular expression.
-    pub fn insert(&mut self, key: &[u8], value: V, vars: &mut Variables) -> Result<(), String> {
+    pub fn insert(&mut self, key: &[u8], value: V, vars: &mut Variables) -> Result<(), Fault> {
         let index = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
         if let Some(pattern) = key.strip_prefix(b"~") {
             let (pattern, caseless) = match pattern.strip_prefix(b"*") {
@@ -72,7 +74,7 @@ impl<V> Map<V> {
     ///
     /// # Errors
     /// nginx's wording for a duplicate default.
-    pub(crate) fn set_default(&mut self, value: V) -> Result<(), String> {
+    pub(crate) fn set_default(&mut self, value: V) -> Result<(), Fault> {
         if self.default.is_some() {
             return Err("duplicate default map parameter".into());
         }
@@ -114,7 +116,7 @@ impl Map<Template> {
     ///
     /// # Errors
     /// nginx's wording.
-    pub fn row(&mut self, words: &[&[u8]], vars: &mut Variables) -> Result<(), String> {
+    pub fn row(&mut self, words: &[&[u8]], vars: &mut Variables) -> Result<(), Fault> {
         match words {
             [b"hostnames"] => self.hostnames = true,
             [b"volatile"] => self.volatile = true,
@@ -153,12 +155,12 @@ impl Map<Template> {
     }
 }
 
-fn wording(refused: Refused, key: &[u8]) -> String {
+fn wording(refused: Refused, key: &[u8]) -> Fault {
     let key = String::from_utf8_lossy(key);
-    match refused {
+    Fault::new(match refused {
         Refused::Invalid => format!("invalid hostname or wildcard \"{key}\""),
         Refused::Conflict => format!("conflicting parameter \"{}\"", key.to_ascii_lowercase()),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Input, meta};
+use weir_conf::Fault;
 
 mod captures;
 mod class;
@@ -69,7 +70,7 @@ impl Regex {
     /// # Errors
     /// nginx's line: `pcre2_compile() failed: … in "…"`, with ` at "…"` unless the fault is at the
     /// end.
-    pub fn compile(pattern: &str, caseless: bool) -> Result<Self, String> {
+    pub fn compile(pattern: &str, caseless: bool) -> Result<Self, Fault> {
         Self::compile_bytes(pattern.as_bytes(), caseless)
     }
 
@@ -77,10 +78,10 @@ impl Regex {
     ///
     /// # Errors
     /// As [`Regex::compile`].
-    pub fn compile_bytes(pattern: &[u8], caseless: bool) -> Result<Self, String> {
+    pub fn compile_bytes(pattern: &[u8], caseless: bool) -> Result<Self, Fault> {
         build(pattern, caseless)
             .map(|program| Self(Arc::new(program)))
-            .map_err(|fault| fault.describe(pattern))
+            .map_err(|fault| Fault::new(fault.describe(pattern)))
     }
 
     /// The program of an equal pattern that is in use in this process, or a new one. For patterns
@@ -88,9 +89,10 @@ impl Regex {
     ///
     /// # Errors
     /// As [`Regex::compile`].
-    pub fn shared(pattern: &[u8], caseless: bool) -> Result<Self, String> {
+    pub fn shared(pattern: &[u8], caseless: bool) -> Result<Self, Fault> {
         let compile = || build(pattern, caseless).map(|program| Self(Arc::new(program)));
-        known::shared(pattern, caseless, compile).map_err(|fault| fault.describe(pattern))
+        known::shared(pattern, caseless, compile)
+            .map_err(|fault| Fault::new(fault.describe(pattern)))
     }
 
     /// The source of the pattern.

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use weir_conf::Fault;
+
 use crate::escape::{escape_args, unescape_redirect};
 use crate::template::{Piece, Scanner, narrow, slice};
 use crate::{CaptureRegex, Host, Scope, VarId, Variables};
@@ -78,7 +80,7 @@ impl Rewrite {
         replacement: &[u8],
         flag: Option<&[u8]>,
         vars: &mut Variables,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Fault> {
         if replacement.is_empty() {
             return Err("empty replacement".into());
         }
@@ -183,7 +185,7 @@ impl Rewrite {
     }
 }
 
-fn after(replacement: &[u8], flag: Option<&[u8]>) -> Result<After, String> {
+fn after(replacement: &[u8], flag: Option<&[u8]>) -> Result<After, Fault> {
     let address = is_address(replacement);
     match flag {
         None if address => Ok(After::Redirect(302)),
@@ -194,7 +196,10 @@ fn after(replacement: &[u8], flag: Option<&[u8]>) -> Result<After, String> {
         Some(b"break") => Ok(After::Break),
         Some(b"redirect") => Ok(After::Redirect(302)),
         Some(b"permanent") => Ok(After::Redirect(301)),
-        Some(other) => Err(format!("invalid parameter \"{}\"", String::from_utf8_lossy(other))),
+        Some(other) => {
+            let other = String::from_utf8_lossy(other);
+            Err(Fault::new(format!("invalid parameter \"{other}\"")))
+        }
     }
 }
 
@@ -205,7 +210,7 @@ pub fn is_address(text: &[u8]) -> bool {
 
 type Parts = (Box<[Part]>, bool);
 
-fn parts(text: &[u8], redirects: bool, vars: &mut Variables) -> Result<Parts, String> {
+fn parts(text: &[u8], redirects: bool, vars: &mut Variables) -> Result<Parts, Fault> {
     let mut parts = Vec::new();
     let mut has_args = false;
     let mut scanner = Scanner::new(text);
@@ -243,7 +248,7 @@ mod tests {
     use crate::host::fake::Fake;
 
     /// The result as `URI | ARGS` or `STATUS LOCATION`; the request's arguments are `x=1`.
-    fn run(rule: &str, uri: &str, quoted: bool) -> Result<String, String> {
+    fn run(rule: &str, uri: &str, quoted: bool) -> Result<String, Fault> {
         let mut vars = Variables::default();
         let words: Vec<_> = rule.split(' ').map(str::as_bytes).collect();
         let rewrite = Rewrite::compile(words[0], words[1], words.get(2).copied(), &mut vars)?;
@@ -300,6 +305,8 @@ mod tests {
         assert_eq!(run("a  ", "/", false), Err("empty replacement".into()));
         assert_eq!(run("a b c", "/", false), Err("invalid parameter \"c\"".into()));
         assert_eq!(run("a $", "/", false), Err("invalid variable name".into()));
-        assert!(run("( b", "/", false).unwrap_err().starts_with("pcre2_compile() failed: "));
+        assert!(
+            run("( b", "/", false).unwrap_err().to_string().starts_with("pcre2_compile() failed: ")
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! `split_clients`: a value by the hash of a key, in given shares.
 
+use weir_conf::Fault;
+
 /// The whole in hundredths of a percent.
 const WHOLE: u32 = 10_000;
 
@@ -28,7 +30,7 @@ impl<V> SplitClients<V> {
     ///
     /// # Errors
     /// nginx's wording for a bad share.
-    pub fn push(&mut self, share: &[u8], value: V) -> Result<(), String> {
+    pub fn push(&mut self, share: &[u8], value: V) -> Result<(), Fault> {
         self.shares.push(Share { below: percent(share)?, value });
         Ok(())
     }
@@ -37,7 +39,7 @@ impl<V> SplitClients<V> {
     ///
     /// # Errors
     /// nginx's wording for a total over 100 %.
-    pub fn finish(mut self) -> Result<Self, String> {
+    pub fn finish(mut self) -> Result<Self, Fault> {
         let mut sum = 0u32;
         let mut last = 0u32;
         for share in &mut self.shares {
@@ -65,14 +67,14 @@ impl<V> SplitClients<V> {
 }
 
 /// Parses a share in hundredths of a percent; 0 for the asterisk.
-pub(crate) fn percent(text: &[u8]) -> Result<u32, String> {
+pub(crate) fn percent(text: &[u8]) -> Result<u32, Fault> {
     if text == b"*" {
         return Ok(0);
     }
-    text.strip_suffix(b"%")
-        .and_then(fixed_point)
-        .filter(|&value| value != 0)
-        .ok_or_else(|| format!("invalid percent value \"{}\"", String::from_utf8_lossy(text)))
+    text.strip_suffix(b"%").and_then(fixed_point).filter(|&value| value != 0).ok_or_else(|| {
+        let text = String::from_utf8_lossy(text);
+        Fault::new(format!("invalid percent value \"{text}\""))
+    })
 }
 
 /// Parses a number with up to two decimals, in hundredths.
@@ -123,7 +125,7 @@ pub(crate) fn murmur2(data: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    fn build(rows: &[(&'static str, u8)]) -> Result<SplitClients<u8>, String> {
+    fn build(rows: &[(&'static str, u8)]) -> Result<SplitClients<u8>, Fault> {
         let mut split = SplitClients::default();
         for (share, value) in rows {
             split.push(share.as_bytes(), *value)?;
@@ -135,10 +137,10 @@ mod tests {
     fn shares_are_worded_and_summed_as_in_nginx() {
         for bad in ["", "%", "0%", "5", "1.234%", "a%", "1..2%", "-1%"] {
             let error = build(&[(bad, 1)]).unwrap_err();
-            assert_eq!(error, format!("invalid percent value \"{bad}\""));
+            assert_eq!(error, Fault::new(format!("invalid percent value \"{bad}\"")));
         }
         let over = build(&[("60%", 1), ("40.01%", 2)]).unwrap_err();
-        assert_eq!(over, "percent total is greater than 100%");
+        assert_eq!(over, Fault::new("percent total is greater than 100%"));
         assert!(build(&[("60%", 1), ("40%", 2)]).is_ok());
         assert!(build(&[("99.99%", 1), ("*", 2)]).is_ok());
         assert!(build(&[("*", 1), ("1%", 2)]).is_err());

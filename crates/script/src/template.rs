@@ -33,7 +33,7 @@ impl Template {
     ///
     /// # Errors
     /// nginx's wording for a bad variable name.
-    pub fn compile(text: &[u8], vars: &mut Variables) -> Result<Self, String> {
+    pub fn compile(text: &[u8], vars: &mut Variables) -> Result<Self, Fault> {
         if memchr::memchr(b'$', text).is_none() {
             return Ok(Self::from_literal(text));
         }
@@ -147,7 +147,7 @@ impl Value for Template {
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let word = &node.args[0];
-        Self::compile(&word.value, variables(cx)).map_err(|error| Fault::new(error).at(word))
+        Self::compile(&word.value, variables(cx)).map_err(|fault| fault.at(word))
     }
 
     fn show(&self) -> Option<String> {
@@ -201,7 +201,7 @@ impl<'t> Scanner<'t> {
     ///
     /// # Errors
     /// nginx's wording for a bad variable name.
-    pub(crate) fn next_piece(&mut self) -> Result<Option<Piece<'t>>, String> {
+    pub(crate) fn next_piece(&mut self) -> Result<Option<Piece<'t>>, Fault> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         match rest.first() {
             None => Ok(None),
@@ -216,7 +216,7 @@ impl<'t> Scanner<'t> {
     }
 
     /// Parses a variable or a capture; `rest` is the text after the dollar.
-    fn dollar(&mut self, rest: &'t [u8]) -> Result<Piece<'t>, String> {
+    fn dollar(&mut self, rest: &'t [u8]) -> Result<Piece<'t>, Fault> {
         if let (true, Some(digit @ b'1'..=b'9')) = (self.captures, rest.first()) {
             self.at += 2;
             return Ok(Piece::Capture(digit - b'0'));
@@ -230,7 +230,8 @@ impl<'t> Scanner<'t> {
         let name = &body[..length];
         if braced && body.get(length) != Some(&b'}') {
             let name = String::from_utf8_lossy(name);
-            return Err(format!("the closing bracket in \"{name}\" variable is missing"));
+            let missing = format!("the closing bracket in \"{name}\" variable is missing");
+            return Err(Fault::new(missing));
         }
         if name.is_empty() {
             return Err(INVALID_NAME.into());
@@ -252,7 +253,7 @@ mod tests {
     use super::*;
     use crate::host::fake::Fake;
 
-    fn eval(text: &str) -> Result<String, String> {
+    fn eval(text: &str) -> Result<String, Fault> {
         let mut vars = Variables::default();
         let template = Template::compile(text.as_bytes(), &mut vars)?;
         let mut host = Fake::default();
@@ -279,8 +280,9 @@ mod tests {
         for text in ["$", "a$", "${", "${}", "$-", "$ a"] {
             assert_eq!(eval(text), Err("invalid variable name".into()), "{text}");
         }
-        let missing =
-            |name: &str| Err(format!("the closing bracket in \"{name}\" variable is missing"));
+        let missing = |name: &str| {
+            Err(format!("the closing bracket in \"{name}\" variable is missing").into())
+        };
         assert_eq!(eval("${a"), missing("a"));
         assert_eq!(eval("${a-b}"), missing("a"));
         assert_eq!(eval("${-}"), missing(""));

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use weir_conf::{Contexts, Cx};
+use weir_conf::{Contexts, Cx, Fault};
 
 /// A variable's index in the tables of one configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,13 +61,13 @@ impl Variables {
     ///
     /// # Errors
     /// nginx's wording for an empty name, and for a built-in variable that cannot be redefined.
-    pub fn define(&mut self, name: &[u8]) -> Result<VarId, String> {
+    pub fn define(&mut self, name: &[u8]) -> Result<VarId, Fault> {
         if name.is_empty() {
             return Err("invalid variable name \"$\"".into());
         }
         let name = String::from_utf8_lossy(name);
         if self.reserved.contains(&name.to_ascii_lowercase()) {
-            return Err(format!("the duplicate \"{name}\" variable"));
+            return Err(Fault::new(format!("the duplicate \"{name}\" variable")));
         }
         let id = self.reference(&name);
         self.defined[id.index()] = true;
@@ -78,7 +78,7 @@ impl Variables {
     ///
     /// # Errors
     /// nginx's wording for a missing dollar, and those of [`Variables::define`].
-    pub fn define_word(&mut self, word: &[u8]) -> Result<VarId, String> {
+    pub fn define_word(&mut self, word: &[u8]) -> Result<VarId, Fault> {
         self.define(strip_dollar(word)?)
     }
 
@@ -86,7 +86,7 @@ impl Variables {
     ///
     /// # Errors
     /// nginx's wording for a missing dollar or name.
-    pub fn reference_word(&mut self, word: &[u8]) -> Result<VarId, String> {
+    pub fn reference_word(&mut self, word: &[u8]) -> Result<VarId, Fault> {
         match strip_dollar(word)? {
             b"" => Err("invalid variable name \"$\"".into()),
             name => Ok(self.reference_bytes(name)),
@@ -146,9 +146,9 @@ pub fn is_stream(cx: &Cx<'_>) -> bool {
 ///
 /// # Errors
 /// nginx's wording for a missing dollar.
-pub(crate) fn strip_dollar(word: &[u8]) -> Result<&[u8], String> {
-    word.strip_prefix(b"$")
-        .ok_or_else(|| format!("invalid variable name \"{}\"", String::from_utf8_lossy(word)))
+pub(crate) fn strip_dollar(word: &[u8]) -> Result<&[u8], Fault> {
+    let invalid = || format!("invalid variable name \"{}\"", String::from_utf8_lossy(word));
+    word.strip_prefix(b"$").ok_or_else(|| Fault::new(invalid()))
 }
 
 #[cfg(test)]

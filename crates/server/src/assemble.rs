@@ -8,6 +8,7 @@ use weir_conf::{Assembly, Block, Contexts, Environment, Layout, Settled, Table};
 use weir_engine::Level;
 use weir_engine::error_log::directive::{self, ERROR_LOGS, ErrorLogs};
 use weir_engine::log_files::LogFile;
+use weir_ha::settings::{HA, Ha};
 use weir_sys::user;
 
 use crate::bundle::Bundle;
@@ -15,8 +16,9 @@ use crate::children::Logs;
 use crate::console::Console;
 use crate::cycle;
 use crate::environment::Recorded;
+use crate::load_error::LoadError;
 use crate::modules;
-use crate::modules::core::{CORE, Core, Process, User};
+use crate::modules::core::{CORE, Core, Process, Shows, User};
 use crate::modules::events::{EVENTS, Events};
 use crate::paths;
 use crate::serve::{self, Configuration, Plan};
@@ -27,10 +29,15 @@ const DEFAULT_USER: &str = "nobody";
 /// The group names of that user on different systems.
 const DEFAULT_GROUPS: [&str; 2] = ["nobody", "nogroup"];
 
+/// The tables of the `ha` block.
+pub(crate) const HA_TABLES: [&Table; 2] =
+    [&weir_ha::settings::BLOCK_TABLE, &weir_ha::settings::TABLE];
+
 /// The tables of all directives.
 pub(crate) fn tables() -> Vec<&'static Table> {
     let mut tables = modules::TABLES.to_vec();
     tables.push(&directive::TABLE);
+    tables.extend(HA_TABLES);
     tables.extend(serve::tables());
     tables
 }
@@ -55,6 +62,8 @@ pub(crate) struct Main {
     /// Some error log of the configuration is standard error, which therefore is not redirected.
     stderr_is_log: bool,
     raw_sockets: bool,
+    /// The `ha` block.
+    ha: Option<Arc<Settled<Ha>>>,
 }
 
 impl Main {
@@ -68,6 +77,7 @@ impl Main {
             logs: root.settings.arc(&ERROR_LOGS),
             stderr_is_log: logs_to_stderr(root),
             raw_sockets: serve::needs_raw_sockets(assembly),
+            ha: root.children(Contexts::HA).next().map(|block| block.settings.arc(&HA)),
         }
     }
 
@@ -104,7 +114,16 @@ impl Main {
             connections: events.connections.0,
             multi_accept: events.multi_accept,
             method: events.method.0,
+            shows: self.ha.as_ref().map(|ha| Shows {
+                stall: ha.stall.0,
+                required: ha.require.iter().map(|required| required.name.clone()).collect(),
+            }),
         })
+    }
+
+    /// The `ha` block.
+    pub(crate) fn ha(&self) -> Option<&Ha> {
+        self.ha.as_deref().map(|ha| &**ha)
     }
 
     /// The main error log.
@@ -114,8 +133,9 @@ impl Main {
 
     /// The complete configuration to serve with.
     pub(crate) fn ready(self, generation: u64, plan: Plan, process: Process) -> Ready {
-        let Self { logs, stderr_is_log, .. } = self;
-        Ready { generation, stage: Stage::Planned(Box::new(plan)), process, logs, stderr_is_log }
+        let Self { logs, stderr_is_log, ha, .. } = self;
+        let stage = Stage::Planned(Box::new(plan));
+        Ready { generation, stage, process, logs, stderr_is_log, ha }
     }
 }
 
@@ -130,6 +150,8 @@ pub(crate) struct Ready {
     pub(crate) logs: Arc<Settled<ErrorLogs>>,
     /// Some error log of the configuration is standard error.
     pub(crate) stderr_is_log: bool,
+    /// The `ha` block.
+    ha: Option<Arc<Settled<Ha>>>,
 }
 
 /// The stage of a configuration on its way to serving.
@@ -146,6 +168,11 @@ impl Ready {
         if let Stage::Planned(plan) = &self.stage {
             self.stage = Stage::Built(plan.configuration(logs), Arc::clone(logs));
         }
+    }
+
+    /// The `ha` block.
+    pub(crate) fn ha(&self) -> Option<&Ha> {
+        self.ha.as_deref().map(|ha| &**ha)
     }
 
     /// The log files of a built configuration; empty for a planned one.
@@ -169,16 +196,15 @@ impl Ready {
     ///
     /// # Errors
     /// The reason why the configuration is unusable.
-    pub(crate) fn read(bundle: &Bundle, console: &Console) -> Result<Self, String> {
+    pub(crate) fn read(bundle: &Bundle, console: &Console) -> Result<Self, LoadError> {
         let env = Recorded(bundle);
         let globals = bundle.globals.as_deref();
         let mut assembly = assemble(&bundle.conf, &bundle.prefix, globals, &env);
         let main = Main::of(&assembly);
         let plan = Plan::build(&mut assembly, &env, bundle.prefix.clone());
-        let plan = plan.ok_or_else(|| cycle::first_fault(&assembly))?;
-        let process = main
-            .process(&bundle.prefix, console)
-            .map_err(|()| "unknown user of the worker process".to_owned())?;
+        let plan = plan.ok_or_else(|| LoadError::Configuration(cycle::first_fault(&assembly)))?;
+        let unknown = || LoadError::Configuration("unknown user of the worker process".to_owned());
+        let process = main.process(&bundle.prefix, console).map_err(|()| unknown())?;
         Ok(main.ready(bundle.generation, plan, process))
     }
 }

@@ -42,6 +42,18 @@ pub(crate) struct Bundle {
     /// The keys of listening sockets, in the order of their descriptors, which follow those of the
     /// logs.
     pub(crate) sockets: Vec<String>,
+    /// The part of the links between nodes.
+    pub(crate) links: LinkBundle,
+}
+
+/// What a worker must know of the links between nodes and cannot find out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LinkBundle {
+    /// The keys of their sockets, which are among those of the bundle, with that of the status
+    /// last; none without links.
+    pub(crate) sockets: Vec<String>,
+    /// The digest of all files of the configuration, in hexadecimal.
+    pub(crate) configuration: String,
 }
 
 impl Bundle {
@@ -78,6 +90,8 @@ impl Codec for Bundle {
         self.answers.put(out);
         self.logs.put(out);
         self.sockets.put(out);
+        self.links.sockets.put(out);
+        self.links.configuration.put(out);
     }
 
     fn take(input: &mut &[u8]) -> Option<Self> {
@@ -90,6 +104,7 @@ impl Codec for Bundle {
             answers: Codec::take(input)?,
             logs: Codec::take(input)?,
             sockets: Codec::take(input)?,
+            links: LinkBundle { sockets: Codec::take(input)?, configuration: Codec::take(input)? },
         })
     }
 }
@@ -108,6 +123,10 @@ mod tests {
             globals: Some("daemon off;".into()),
             logs: vec!["/p/e.log".into()],
             sockets: vec!["tcp 127.0.0.1:80".into()],
+            links: LinkBundle {
+                sockets: vec!["tcp 127.0.0.1:7946".into()],
+                configuration: "abc".into(),
+            },
             ..Bundle::default()
         };
         let answers = &mut bundle.answers;

@@ -1,6 +1,7 @@
 //! The caretaker: the worker's thread for background work. It outlives reloads and the serving
 //! threads. The configuration defines its duties.
 
+use std::io;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -8,7 +9,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use weir_engine::capacity;
 use weir_engine::duty::{Duties, Duty};
 use weir_engine::event_loop::{EventLoop, Method};
-use weir_engine::os_error::Failed;
+
+use crate::load_error::LoadError;
 
 /// A running caretaker.
 pub(crate) struct Caretaker {
@@ -22,7 +24,7 @@ impl Caretaker {
     ///
     /// # Errors
     /// No thread or event loop could be created.
-    pub(crate) fn start(end: impl Send + 'static) -> Result<Self, String> {
+    pub(crate) fn start(end: impl Send + 'static) -> Result<Self, LoadError> {
         let (orders, receiver) = unbounded_channel();
         let (ready, is_ready) = sync_channel(1);
         let run = move || {
@@ -30,12 +32,13 @@ impl Caretaker {
             run(receiver, &ready);
         };
         let started = std::thread::Builder::new().name("weir-caretaker".to_owned()).spawn(run);
-        let handle =
-            started.map_err(|error| Failed("pthread_create() failed", &error).to_string())?;
+        let handle = started.map_err(|error| LoadError::Call("pthread_create() failed", error))?;
         match is_ready.recv() {
-            Ok(None) => Ok(Self { orders, handle }),
-            Ok(Some(reason)) => Err(reason),
-            Err(_) => Err("the caretaker of the worker process ended unexpectedly".to_owned()),
+            Ok(Ok(())) => Ok(Self { orders, handle }),
+            Ok(Err(error)) => Err(LoadError::Call("epoll_create() failed", error)),
+            Err(_) => {
+                Err(LoadError::Ended("the caretaker of the worker process ended unexpectedly"))
+            }
         }
     }
 
@@ -51,14 +54,18 @@ impl Caretaker {
     }
 }
 
-/// Runs the thread; reports to `ready` the error of creating the event loop, or `None`.
-fn run(mut orders: UnboundedReceiver<Vec<Duty>>, ready: &SyncSender<Option<String>>) {
+/// Runs the thread; reports to `ready` whether it has an event loop.
+fn run(mut orders: UnboundedReceiver<Vec<Duty>>, ready: &SyncSender<io::Result<()>>) {
     // Duties hold few connections and none to clients.
     capacity::set_limit(u64::MAX);
-    let event_loop = EventLoop::new(Method::Epoll);
-    let fault = |error| Failed("epoll_create() failed", error).to_string();
-    let _ = ready.send(event_loop.as_ref().err().map(fault));
-    let Ok(event_loop) = event_loop else { return };
+    let event_loop = match EventLoop::new(Method::Epoll) {
+        Ok(event_loop) => event_loop,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    let _ = ready.send(Ok(()));
     event_loop.block_on(async {
         let mut duties = Duties::default();
         while let Some(wanted) = orders.recv().await {

@@ -3,7 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use weir_sys::pass_fd;
+use weir_ha::carrier::Ask;
+use weir_ha::identity::is_name;
+use weir_ha::link::Request;
+use weir_ha::mirror::limits;
+use weir_sys::{memory_file, pass_fd};
 
 /// A message from the master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +20,10 @@ pub(crate) enum Order {
     Terminate,
     /// Write to the attached log files, in the order of the last bundle.
     Reopen,
+    /// This node's identity is in the attached memory file; an empty one is none.
+    Identity,
+    /// A message for the mirror is in the attached memory file.
+    Mirror,
 }
 
 /// A message from the worker.
@@ -29,12 +37,21 @@ pub(crate) enum Report {
     Drained(u64),
     /// The worker received a signal to quit and accepts no new connections.
     Quitting,
+    /// A request about the nodes of the pair.
+    Link(Request),
+    /// A request of the mirror.
+    Mirror(Box<Ask>),
 }
+
+/// The largest request of the mirror, in bytes: a set, and what belongs to it.
+const LARGEST_ASK: u64 = limits::SET + (1 << 20);
 
 const LOAD: u8 = b'L';
 const QUIT: u8 = b'Q';
 const TERMINATE: u8 = b'T';
 const REOPEN: u8 = b'R';
+const IDENTITY: u8 = b'I';
+const MIRROR: u8 = b'M';
 /// Carries descriptors of the next order, which do not fit into one message.
 const MORE: u8 = b'+';
 
@@ -42,6 +59,10 @@ const LOADED: u8 = b'l';
 const FAILED: u8 = b'f';
 const DRAINED: u8 = b'd';
 const QUITTING: u8 = b'q';
+const PIN: u8 = b'p';
+const UNPIN: u8 = b'u';
+/// The request is in the attached memory file.
+const ASK: u8 = b'm';
 
 /// Sends an order with its descriptors.
 ///
@@ -53,6 +74,8 @@ pub(crate) fn send_order(to: impl AsFd, order: Order, fds: &[BorrowedFd<'_>]) ->
         Order::Quit => QUIT,
         Order::Terminate => TERMINATE,
         Order::Reopen => REOPEN,
+        Order::Identity => IDENTITY,
+        Order::Mirror => MIRROR,
     };
     let last = fds.len() - fds.len() % pass_fd::MAX_DESCRIPTORS;
     for part in fds[..last].chunks(pass_fd::MAX_DESCRIPTORS) {
@@ -96,6 +119,8 @@ impl Orders {
                 [QUIT] => Order::Quit,
                 [TERMINATE] => Order::Terminate,
                 [REOPEN] => Order::Reopen,
+                [IDENTITY] => Order::Identity,
+                [MIRROR] => Order::Mirror,
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             };
             let mut descriptors = std::mem::take(&mut self.descriptors);
@@ -119,6 +144,8 @@ impl AsFd for Orders {
 /// As [`send_order`].
 pub(crate) fn send_report(to: impl AsFd, report: &Report) -> io::Result<()> {
     let (kind, generation, text) = match report {
+        Report::Link(request) => return pass_fd::send(to, &link_bytes(request), &[]),
+        Report::Mirror(ask) => return send_ask(to, ask),
         Report::Loaded(generation) => (LOADED, generation, ""),
         Report::Failed(generation, reason) => (FAILED, generation, reason.as_str()),
         Report::Drained(generation) => (DRAINED, generation, ""),
@@ -131,22 +158,49 @@ pub(crate) fn send_report(to: impl AsFd, report: &Report) -> io::Result<()> {
     pass_fd::send(to, &bytes, &[])
 }
 
+/// Sends a request of the mirror, which may be large.
+///
+/// # Errors
+/// As [`send_order`], and those of a memory file.
+pub(crate) fn send_ask(to: impl AsFd, ask: &Ask) -> io::Result<()> {
+    let file = memory_file::sealed(&ask.encode())?;
+    pass_fd::send(to, &[ASK], &[file.as_fd()])
+}
+
+/// The request in a memory file.
+fn read_ask(file: OwnedFd) -> io::Result<Ask> {
+    let bytes = memory_file::read(file, LARGEST_ASK)?;
+    Ask::decode(&bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
 /// The next report, without waiting; `None` if there is none.
 ///
-/// The worker may have been compromised: a report takes no more memory than one message, and brings
-/// no descriptors.
+/// The worker may have been compromised: a report takes no more memory than one message, or than a
+/// configuration set, and brings no other descriptors.
 ///
 /// # Errors
 /// `UnexpectedEof` if the worker has ended; `InvalidData` if the message is not a report.
 pub(crate) fn next_report(from: impl AsFd) -> io::Result<Option<Report>> {
-    let bytes = match pass_fd::receive_bytes(from) {
-        Ok(bytes) => bytes,
+    let mut message = match pass_fd::receive(from, false) {
+        Ok(message) => message,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
         Err(error) => return Err(error),
     };
-    let Some((&kind, rest)) = bytes.split_first() else {
+    if let (&[ASK], Some(file), true) =
+        (&message.bytes[..], message.descriptors.pop(), message.descriptors.is_empty())
+    {
+        return read_ask(file).map(|ask| Some(Report::Mirror(Box::new(ask))));
+    }
+    if !message.descriptors.is_empty() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let Some((&kind, rest)) = message.bytes.split_first() else {
         return Err(io::ErrorKind::UnexpectedEof.into());
     };
+    if matches!(kind, PIN | UNPIN) {
+        let request = link_request(kind, rest).ok_or(io::ErrorKind::InvalidData)?;
+        return Ok(Some(Report::Link(request)));
+    }
     let (generation, text) = rest.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
     let generation = u64::from_le_bytes(*generation);
     match (kind, text) {
@@ -156,6 +210,35 @@ pub(crate) fn next_report(from: impl AsFd) -> io::Result<Option<Report>> {
         (QUITTING, []) => Ok(Some(Report::Quitting)),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
+}
+
+/// A request: its kind, the length of the name, the name, and for a pin the secret and the
+/// certificate.
+fn link_bytes(request: &Request) -> Vec<u8> {
+    let (kind, name) = match request {
+        Request::Pin { name, .. } => (PIN, name),
+        Request::Unpin { name } => (UNPIN, name),
+    };
+    // Names are far shorter; a cut one is refused.
+    let name = &name.as_bytes()[..name.len().min(255)];
+    let mut bytes = vec![kind, name.len() as u8];
+    bytes.extend_from_slice(name);
+    if let Request::Pin { secret, certificate, .. } = request {
+        bytes.extend_from_slice(secret);
+        bytes.extend_from_slice(certificate);
+    }
+    bytes
+}
+
+fn link_request(kind: u8, mut rest: &[u8]) -> Option<Request> {
+    let length = usize::from(*rest.split_off_first()?);
+    let name = std::str::from_utf8(rest.split_off(..length)?).ok()?;
+    let name = Some(name).filter(|name| is_name(name))?.to_owned();
+    if kind == UNPIN {
+        return rest.is_empty().then_some(Request::Unpin { name });
+    }
+    let secret = rest.split_off(..16)?.try_into().ok()?;
+    Some(Request::Pin { name, secret, certificate: rest.to_vec().into() })
 }
 
 /// Turns a reason into a single line of limited length for the error log.
@@ -193,6 +276,12 @@ mod tests {
             Report::Failed(2, "why".into()),
             Report::Drained(u64::MAX),
             Report::Quitting,
+            Report::Link(Request::Unpin { name: "b".into() }),
+            Report::Link(Request::Pin {
+                name: "b".into(),
+                secret: [7; 16],
+                certificate: vec![1, 2, 3].into(),
+            }),
         ];
         for report in &reports {
             send_report(&near, report).unwrap();
@@ -201,7 +290,9 @@ mod tests {
         assert_eq!(next_report(&far).unwrap(), None);
         send_report(&near, &Report::Failed(1, "a\nb".into())).unwrap();
         assert_eq!(next_report(&far).unwrap(), Some(Report::Failed(1, "a b".into())));
-        for nonsense in [&b"l"[..], b"x12345678", b"l123456789"] {
+        for nonsense in
+            [&b"l"[..], b"x12345678", b"l123456789", b"u", b"u\x04../x", b"u\x01bx", b"p\x01b"]
+        {
             pass_fd::send(&near, nonsense, &[]).unwrap();
             assert_eq!(next_report(&far).unwrap_err().kind(), io::ErrorKind::InvalidData);
         }

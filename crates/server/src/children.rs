@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Worker(OwnedFd),
     /// A new binary that takes over, with its program name.
     NewBinary(OsString),
+    /// The guard. The master finds it by its socket, and notices its end there.
+    Guard,
 }
 
 /// A child process that the master keeps track of.
@@ -57,10 +59,16 @@ impl Child {
         Self { pid, kind, exiting: false, respawn: false, silent: false, exited: false, logs }
     }
 
+    pub(crate) fn guard(pid: i32) -> Self {
+        let (kind, logs) = (Kind::Guard, Arc::default());
+        Self { pid, kind, exiting: false, respawn: false, silent: false, exited: false, logs }
+    }
+
     fn name(&self) -> &'static str {
         match self.kind {
             Kind::Worker(_) => "worker process",
             Kind::NewBinary(_) => "new binary process",
+            Kind::Guard => "guard process",
         }
     }
 
@@ -68,7 +76,7 @@ impl Child {
     pub(crate) fn channel(&self) -> Option<&OwnedFd> {
         match &self.kind {
             Kind::Worker(channel) => Some(channel),
-            Kind::NewBinary(_) => None,
+            Kind::NewBinary(_) | Kind::Guard => None,
         }
     }
 

@@ -2,6 +2,7 @@
 //! (`-cFILE`) or as the next argument (`-c FILE`), and the first error ends parsing.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use weir_conf::Layout;
@@ -57,12 +58,28 @@ pub(crate) struct Options {
     pub(crate) globals: Option<OsString>,
 }
 
+/// A fault of the command line, in nginx's words.
+#[derive(Debug)]
+pub(crate) struct UsageError(String);
+
+impl UsageError {
+    fn invalid(option: impl fmt::Display) -> Self {
+        Self(format!("invalid option: \"{option}\""))
+    }
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Options {
     /// Parses the arguments after the program's name.
     ///
     /// # Errors
-    /// nginx's message without the program's name.
-    pub(crate) fn parse(args: &[OsString]) -> Result<Self, String> {
+    /// A word or letter that is no option, or lacks its value.
+    pub(crate) fn parse(args: &[OsString]) -> Result<Self, UsageError> {
         let mut options = Self::default();
         match args {
             [word] if word == "--help" || word == "help" => {
@@ -78,7 +95,7 @@ impl Options {
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             let Some(letters) = arg.as_bytes().strip_prefix(b"-") else {
-                return Err(format!("invalid option: \"{}\"", arg.to_string_lossy()));
+                return Err(UsageError::invalid(arg.to_string_lossy()));
             };
             options.letters(letters, &mut args)?;
         }
@@ -90,7 +107,7 @@ impl Options {
         &mut self,
         letters: &[u8],
         args: &mut impl Iterator<Item = &'a OsString>,
-    ) -> Result<(), String> {
+    ) -> Result<(), UsageError> {
         for (at, &letter) in letters.iter().enumerate() {
             match letter {
                 b'?' | b'h' => (self.version, self.help) = (true, true),
@@ -108,20 +125,21 @@ impl Options {
                     };
                     return self.value(letter, value);
                 }
-                _ => return Err(format!("invalid option: \"{}\"", char::from(letter))),
+                _ => return Err(UsageError::invalid(char::from(letter))),
             }
         }
         Ok(())
     }
 
-    fn value(&mut self, letter: u8, value: Option<OsString>) -> Result<(), String> {
+    fn value(&mut self, letter: u8, value: Option<OsString>) -> Result<(), UsageError> {
         let Some(value) = value else {
             let what = match letter {
                 b'p' => "directory name",
                 b'e' | b'c' => "file name",
                 _ => "parameter",
             };
-            return Err(format!("option \"-{}\" requires {what}", char::from(letter)));
+            let text = format!("option \"-{}\" requires {what}", char::from(letter));
+            return Err(UsageError(text));
         };
         match letter {
             b'p' => self.prefix = Some(value),
@@ -132,7 +150,7 @@ impl Options {
             _ => {
                 let command = Command::from_name(value.as_bytes());
                 self.command = Some(command.ok_or_else(|| {
-                    format!("invalid option: \"-s {}\"", value.to_string_lossy())
+                    UsageError::invalid(format_args!("-s {}", value.to_string_lossy()))
                 })?);
             }
         }
@@ -147,7 +165,8 @@ pub(crate) fn help(program: &str) -> String {
     format!(
         "Usage: {program} [-?hvVtTq] [-s signal] [-p prefix]
 {indent}[-e filename] [-c filename] [-g directives]
-       {program} demo
+       {program} demo [cluster [seconds]]
+       {program} ha init|join|leave|forget|peers|status|show|drill
 
 Options:
   -?,-h,--help  : this help
@@ -163,6 +182,8 @@ Options:
   -g directives : set global directives out of configuration file
 
   demo          : show two small web servers behind {program}, without touching any file
+  demo cluster  : show how a cluster loses, gains and drains servers under load
+  ha            : the pair of balancers: who holds an address, and a drill
 
 ",
         prefix = format_args!("{}/", layout.prefix),
@@ -175,7 +196,7 @@ Options:
 mod tests {
     use super::*;
 
-    fn parse(args: &[&str]) -> Result<Options, String> {
+    fn parse(args: &[&str]) -> Result<Options, UsageError> {
         Options::parse(&args.iter().map(OsString::from).collect::<Vec<_>>())
     }
 
@@ -199,7 +220,7 @@ mod tests {
         }
         let options = parse(&["--version"]).unwrap();
         assert!(options.version && !options.help && options.spelled_out);
-        assert_eq!(parse(&["--verbose"]).unwrap_err(), "invalid option: \"-\"");
+        assert_eq!(parse(&["--verbose"]).unwrap_err().0, "invalid option: \"-\"");
     }
 
     #[test]
@@ -211,7 +232,7 @@ mod tests {
 
     #[test]
     fn faults_read_as_in_nginx() {
-        let fault = |args: &[&str]| parse(args).unwrap_err();
+        let fault = |args: &[&str]| parse(args).unwrap_err().0;
         assert_eq!(fault(&["foo"]), "invalid option: \"foo\"");
         assert_eq!(fault(&[""]), "invalid option: \"\"");
         assert_eq!(fault(&["-tx"]), "invalid option: \"x\"");

@@ -1,11 +1,13 @@
 //! Messages of the process: to its error log and, until the server is up, to standard error with
 //! the program's name in front.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::rc::Rc;
 
 use weir_engine::error_log::{Sink, process_log, set_process_log};
 use weir_engine::os_error::Failed;
@@ -19,6 +21,8 @@ pub(crate) struct Console {
     /// Whether messages of level warn and above also go to standard error; they do until the server
     /// is up.
     stderr: bool,
+    /// Messages of errors, kept in place of being logged.
+    kept: Option<Rc<RefCell<Vec<String>>>>,
 }
 
 impl Console {
@@ -26,7 +30,7 @@ impl Console {
     pub(crate) fn new(arg0: Option<&OsStr>) -> Self {
         let called = arg0.and_then(|arg0| Path::new(arg0).file_name());
         let program = if called == Some(OsStr::new("nginx")) { "nginx" } else { "weir" };
-        Self { program: program.to_owned(), log: ErrorLog::default(), stderr: true }
+        Self { program: program.to_owned(), log: ErrorLog::default(), stderr: true, kept: None }
     }
 
     /// The program's name in messages and process titles.
@@ -52,7 +56,18 @@ impl Console {
 
     /// A copy with another log, for messages about a configuration that is not in force yet.
     pub(crate) fn with_log(&self, log: ErrorLog) -> Self {
-        Self { program: self.program.clone(), log, stderr: self.stderr }
+        Self { program: self.program.clone(), log, stderr: self.stderr, kept: self.kept.clone() }
+    }
+
+    /// A console that only keeps errors, for a configuration that somebody else has asked about.
+    pub(crate) fn keeping(&self) -> Self {
+        let (program, log) = (self.program.clone(), ErrorLog::default());
+        Self { program, log, stderr: false, kept: Some(Rc::default()) }
+    }
+
+    /// The errors that were kept, in one line.
+    pub(crate) fn kept(&self) -> String {
+        self.kept.as_ref().map(|kept| kept.borrow().join("; ")).unwrap_or_default()
     }
 
     /// Whether severe messages also go to standard error.
@@ -80,6 +95,12 @@ impl Console {
 
     /// Logs a message of a sufficient level, and prints severe ones to the terminal as well.
     pub(crate) fn log(&self, level: Level, message: impl Display) {
+        if let Some(kept) = &self.kept {
+            if level <= Level::Error {
+                kept.borrow_mut().push(message.to_string());
+            }
+            return;
+        }
         if !self.log.takes(level) {
             return;
         }

@@ -16,6 +16,9 @@ use weir_engine::error_log::{Sink, Target};
 use weir_engine::log_files::LogFile;
 use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level};
+use weir_ha::identity::hex;
+use weir_ha::plan::Plan as HaPlan;
+use weir_ha::settings::Ha;
 use weir_sys::file::{self, Links};
 use weir_sys::process;
 
@@ -25,9 +28,12 @@ use crate::channel::{self, Order};
 use crate::children::Logs;
 use crate::console::Console;
 use crate::environment::Recorder;
+use crate::guarding;
+use crate::linking;
+use crate::mirroring;
 use crate::modules::core::{Process, User};
 use crate::paths::Paths;
-use crate::serve::Plan;
+use crate::serve::{self, Plan};
 use crate::sockets::{self, Socket};
 
 /// The mode of folders for temporary files.
@@ -43,6 +49,9 @@ pub(crate) struct Draft {
     bundle: Bundle,
     folders: Vec<PathBuf>,
     sockets: Vec<ListenSpec>,
+    links: linking::Wanted,
+    /// All files of a mirrored configuration.
+    pub(crate) set: Option<Arc<[u8]>>,
 }
 
 impl Draft {
@@ -57,17 +66,44 @@ impl Draft {
         console: &Console,
         syntax_is_ok: impl FnOnce(),
     ) -> Result<Self, ()> {
-        let recorder = Recorder::default();
+        Self::read_from(paths, globals, console, Recorder::default(), syntax_is_ok)
+    }
+
+    /// Reads the configuration as the recorder shows it.
+    ///
+    /// # Errors
+    /// As [`Draft::read`].
+    pub(crate) fn read_from(
+        paths: &Paths,
+        globals: Option<&str>,
+        console: &Console,
+        recorder: Recorder,
+        syntax_is_ok: impl FnOnce(),
+    ) -> Result<Self, ()> {
         let mut assembly = assemble::assemble(&paths.conf, &paths.prefix, globals, &recorder);
         let main = Main::of(&assembly);
+        serve::check_required(&mut assembly, main.ha());
         let plan = Plan::build(&mut assembly, &recorder, paths.prefix.clone());
         report(&assembly, console);
         let plan = plan.ok_or(())?;
-        let sockets = plan.listens();
+        let mut sockets = plan.listens();
+        if let Some(ha) = main.ha() {
+            guarding::free_bind(ha, &mut sockets);
+        }
         syntax_is_ok();
         let process = main.process(&paths.prefix, console)?;
         check_connections(process.connections, sockets.len(), console)?;
         let (answers, wanted) = recorder.finish();
+        let mut links = linking::wanted(main.ha(), &paths.prefix, &answers, console)?;
+        linking::check_conflict(&links, &sockets, console)?;
+        sockets.extend_from_slice(&links.sockets);
+        let linked = main.ha().filter(|_| links.folder.is_some());
+        let set = mirroring::collect(linked, paths, &answers);
+        if let Some(set) = &set {
+            // Files that each node has its own version of make no difference.
+            links.bundle.configuration = hex(&set.content_digest());
+        }
+        let set = set.map(|set| set.to_bytes().into());
         let bundle = Bundle {
             generation: 0,
             conf: paths.conf.clone(),
@@ -77,8 +113,30 @@ impl Draft {
             answers,
             logs: wanted.logs,
             sockets: Vec::new(),
+            links: links.bundle.clone(),
         };
-        Ok(Self { process, main, plan, assembly, bundle, folders: wanted.folders, sockets })
+        let folders = wanted.folders;
+        Ok(Self { process, main, plan, assembly, bundle, folders, sockets, links, set })
+    }
+
+    /// The name of this node by its identity.
+    pub(crate) fn node(&self) -> Option<&str> {
+        self.links.node.as_deref()
+    }
+
+    /// The part of the `ha` block that concerns links.
+    pub(crate) fn link_block(&self) -> Option<weir_ha::link::Block> {
+        self.main.ha().map(Ha::link_block)
+    }
+
+    /// The `ha` block.
+    pub(crate) fn ha(&self) -> Option<&Ha> {
+        self.main.ha()
+    }
+
+    /// The sockets that it needs.
+    pub(crate) fn sockets(&self) -> &[ListenSpec] {
+        &self.sockets
     }
 
     /// Creates folders, opens logs and binds sockets; reuses `old` sockets where possible.
@@ -92,9 +150,14 @@ impl Draft {
         test: bool,
         console: &Console,
     ) -> Result<Cycle, ()> {
+        // Without shared addresses there is nothing to guard.
+        let shares = self.main.ha().filter(|ha| !ha.addresses.is_empty());
+        let ha = shares.map(|ha| guarding::plan(ha, self.node(), &self.process, console));
+        let ha = ha.transpose()?;
         let user = self.process.user.as_ref();
         for folder in &self.folders {
-            make_folder(folder, user).map_err(|text| console.log(Level::Emerg, text))?;
+            make_folder(folder, user)
+                .map_err(|(call, error)| console.log(Level::Emerg, Failed(&call, &error)))?;
         }
         let main_log = self.main.logs();
         add_default_log(&mut self.bundle, main_log);
@@ -113,6 +176,9 @@ impl Draft {
             error_log,
             stderr_is_log: ready.stderr_is_log,
             ready: Some(ready),
+            ha,
+            links: self.links,
+            set: self.set,
         })
     }
 }
@@ -130,6 +196,12 @@ pub(crate) struct Cycle {
     /// The settings for newly forked workers. A worker takes them from its own copy of the memory;
     /// the master's copy stays for the next one.
     pub(crate) ready: Option<Ready>,
+    /// The guard's part of the `ha` block.
+    pub(crate) ha: Option<HaPlan>,
+    /// The part of the links between nodes.
+    pub(crate) links: linking::Wanted,
+    /// All files of a mirrored configuration.
+    pub(crate) set: Option<Arc<[u8]>>,
 }
 
 impl Cycle {
@@ -271,7 +343,10 @@ fn level(diagnostic: &Diagnostic) -> Level {
 
 /// Creates a folder owned by the worker's user. Missing parents of a default path are created as
 /// well.
-fn make_folder(path: &Path, user: Option<&User>) -> Result<(), String> {
+///
+/// # Errors
+/// The failed call, in nginx's words, and its error.
+fn make_folder(path: &Path, user: Option<&User>) -> Result<(), (String, std::io::Error)> {
     let make = || std::fs::DirBuilder::new().mode(FOLDER_MODE).create(path);
     let made = match (make(), path.parent()) {
         (Err(error), Some(parent))
@@ -285,13 +360,11 @@ fn make_folder(path: &Path, user: Option<&User>) -> Result<(), String> {
     if let Err(error) = made
         && error.kind() != std::io::ErrorKind::AlreadyExists
     {
-        let what = format!("mkdir() \"{}\" failed", path.display());
-        return Err(Failed(&what, &error).to_string());
+        return Err((format!("mkdir() \"{}\" failed", path.display()), error));
     }
     let Some(user) = user else { return Ok(()) };
     let links = Links::not_of(Some(user.uid));
     file::give_folder(path, user.uid, FOLDER_MODE, links)
-        .map_err(|(what, error)| Failed(&what, &error).to_string())
 }
 
 /// Adds the default log to a bundle's files, if the configuration names no file as its main log.

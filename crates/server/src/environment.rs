@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weir_conf::{Environment, LogFile};
+use weir_ha::set::{FileSet, Place};
 use weir_sys::{glob, user};
 
 use crate::bundle::{Answers, Bundle, Refusal};
@@ -17,6 +18,8 @@ use crate::bundle::{Answers, Bundle, Refusal};
 /// and folders to be made once the configuration is valid.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
+    /// Files in place of those of the file system, with the prefix.
+    set: Option<(FileSet, PathBuf)>,
     answers: RefCell<Answers>,
     wanted: RefCell<WantedFiles>,
 }
@@ -31,6 +34,33 @@ pub(crate) struct WantedFiles {
 }
 
 impl Recorder {
+    /// The real world with the files of a set in it.
+    pub(crate) fn of_set(set: FileSet, prefix: &Path) -> Self {
+        Self { set: Some((set, prefix.to_owned())), ..Self::default() }
+    }
+
+    /// A file's bytes.
+    fn file(&self, path: &Path) -> io::Result<Arc<[u8]>> {
+        let in_set = self.set.as_ref().and_then(|(set, prefix)| {
+            let place = Place::of(path, prefix)?;
+            set.files.get(&place)
+        });
+        match in_set {
+            Some(file) => Ok(Arc::clone(&file.bytes)),
+            None => std::fs::read(path).map(Arc::from),
+        }
+    }
+
+    /// The paths that match a pattern.
+    fn matches(&self, pattern: &str) -> io::Result<Vec<PathBuf>> {
+        let Some((set, prefix)) = &self.set else { return glob::glob(pattern) };
+        let place = Place::of(Path::new(pattern), prefix);
+        match place.and_then(|place| set.patterns.get(&place)) {
+            Some(found) => Ok(found.iter().map(|place| place.path(prefix)).collect()),
+            None => glob::glob(pattern),
+        }
+    }
+
     /// The recorded answers, and the files and folders to be made.
     pub(crate) fn finish(self) -> (Answers, WantedFiles) {
         (self.answers.into_inner(), self.wanted.into_inner())
@@ -40,12 +70,12 @@ impl Recorder {
 impl Environment for Recorder {
     fn read(&self, path: &Path) -> io::Result<Arc<[u8]>> {
         let files = &mut self.answers.borrow_mut().files;
-        remember(files, path.to_owned(), || std::fs::read(path).map(Arc::from))
+        remember(files, path.to_owned(), || self.file(path))
     }
 
     fn glob(&self, pattern: &str) -> io::Result<Vec<PathBuf>> {
         let globs = &mut self.answers.borrow_mut().globs;
-        remember(globs, pattern.to_owned(), || glob::glob(pattern))
+        remember(globs, pattern.to_owned(), || self.matches(pattern))
     }
 
     fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>> {

@@ -26,6 +26,16 @@ impl Drop for Generation {
     }
 }
 
+/// Held by work beside requests, which no report waits for.
+#[derive(Debug)]
+pub(crate) struct Beside(Arc<UnixDatagram>);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.send(&[0]);
+    }
+}
+
 /// Replaced configurations, held until nothing serves with them.
 pub(crate) struct Retired {
     configurations: Vec<Configuration>,
@@ -49,6 +59,11 @@ impl Retired {
     pub(crate) fn generation(&self, number: u64, reports: &Arc<OwnedFd>) -> Arc<Generation> {
         let (reports, call) = (Arc::clone(reports), Arc::clone(&self.call));
         Arc::new(Generation { number, reports, call })
+    }
+
+    /// A guard whose last drop tells `self` alone.
+    pub(crate) fn beside(&self) -> Arc<Beside> {
+        Arc::new(Beside(Arc::clone(&self.call)))
     }
 
     /// Adds a configuration that has been replaced.

@@ -1,6 +1,7 @@
 //! Whether a process is a server, so that a signal from a stale or forged pid file does not reach
 //! another program.
 
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -21,12 +22,22 @@ struct Image {
     title: Vec<u8>,
 }
 
+/// A process that is no server, with the name of its program: the pid file is to blame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct OtherProgram(String);
+
+impl fmt::Display for OtherProgram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a server but \"{}\"", self.0)
+    }
+}
+
 /// Checks that a process may be a server. A process that does not exist or cannot be inspected
 /// passes: sending the signal will tell.
 ///
 /// # Errors
-/// The name of the other program.
-pub(crate) fn check(pid: i32, own_name: &str) -> Result<(), String> {
+/// It is another program.
+pub(crate) fn check(pid: i32, own_name: &str) -> Result<(), OtherProgram> {
     let of = |name: &str| PathBuf::from(format!("/proc/{pid}/{name}"));
     let Ok(title) = std::fs::read(of("cmdline")) else { return Ok(()) };
     let image = Image { program: std::fs::read_link(of("exe")).ok(), title };
@@ -35,7 +46,8 @@ pub(crate) fn check(pid: i32, own_name: &str) -> Result<(), String> {
         return Ok(());
     }
     let name = std::fs::read(of("comm")).unwrap_or_default();
-    Err(String::from_utf8_lossy(name.trim_ascii_end()).replace(char::is_control, " "))
+    let name = String::from_utf8_lossy(name.trim_ascii_end()).replace(char::is_control, " ");
+    Err(OtherProgram(name))
 }
 
 impl Image {

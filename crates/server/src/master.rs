@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_engine::Level;
+use weir_engine::journal::{self, Files};
 use weir_engine::os_error::Failed;
+use weir_ha::readiness;
 use weir_sys::daemon::Launcher;
 use weir_sys::process::{self, Fork};
 use weir_sys::signal::Signals;
@@ -17,9 +19,12 @@ use crate::channel::{self, Order};
 use crate::children::{Child, Children, Kind};
 use crate::console::Console;
 use crate::cycle::{self, Cycle};
+use crate::guarding::Guarding;
+use crate::linking::{self, Linking};
+use crate::mirroring::{self, Mirroring};
 use crate::paths::Paths;
 use crate::signals::{self, Request};
-use crate::{pid_file, reload, sockets, upgrade, worker};
+use crate::{guarding, pid_file, reload, sockets, upgrade, worker};
 
 /// The time a terminated worker has to exit after the first attempt. It doubles with each further
 /// attempt.
@@ -65,8 +70,13 @@ pub(crate) struct Master {
     pub(crate) generation: u64,
     pub(crate) children: Children,
     pub(crate) asked: Asked,
+    pub(crate) guarding: Guarding,
+    pub(crate) linking: Linking,
+    pub(crate) mirroring: Mirroring,
     /// The workers were told to quit, and a new binary serves alone.
     pub(crate) not_accepting: bool,
+    /// The journals of workers, newest last, from the newest complete one on.
+    journals: Vec<Arc<Files>>,
     /// The process that waits for the server to be up.
     launcher: Option<Launcher>,
     /// A worker has been serving.
@@ -140,7 +150,11 @@ impl Master {
             pending: None,
             children: Children::default(),
             asked: Asked::default(),
+            guarding: Guarding::default(),
+            linking: Linking::default(),
+            mirroring: Mirroring::default(),
             not_accepting: false,
+            journals: Vec::new(),
             launcher,
             up: false,
             killed_at_start: 0,
@@ -161,6 +175,9 @@ impl Master {
             self.children.note_endings(&self.console);
             self.bury();
         }
+        if (self.asked.terminate || self.asked.quit) && guarding::is_giving_up(self) {
+            return;
+        }
         if (self.asked.terminate || self.asked.quit) && !self.children.any_worker() {
             self.exit();
         }
@@ -174,12 +191,16 @@ impl Master {
             self.close_sockets();
             self.children.tell(Order::Quit, &self.console);
         } else {
+            // A reload asks the other nodes, so the identity comes first.
+            linking::follow(self);
+            mirroring::step(self);
             self.do_what_was_asked();
+            guarding::keep(self);
         }
     }
 
     fn do_what_was_asked(&mut self) {
-        if self.asked.reconfigure && self.pending.is_none() {
+        if self.asked.reconfigure && self.pending.is_none() && !self.mirroring.is_busy() {
             self.asked.reconfigure = false;
             if self.children.new_binary() {
                 self.start_workers();
@@ -208,7 +229,12 @@ impl Master {
         let channels = heard.filter_map(Child::channel).map(AsFd::as_fd);
         let mut fds: Vec<_> = std::iter::once(signals.as_fd()).chain(channels).collect();
         fds.extend_from_slice(others);
-        let until = self.patience.map(|(until, _)| until).into_iter().chain(self.next_try).min();
+        fds.extend(self.guarding.link().map(AsFd::as_fd));
+        fds.extend(self.linking.watch());
+        let patience = self.patience.map(|(until, _)| until);
+        let until = patience.into_iter().chain(self.next_try).chain(self.guarding.next_look());
+        let until = until.chain(self.mirroring.next_look());
+        let until = until.min();
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         if let Err(error) = wait::readable(&fds, timeout) {
             self.console.log(Level::Alert, Failed("poll() failed", &error));
@@ -282,6 +308,7 @@ impl Master {
                     if !self.up && (!child.respawn || self.killed_at_start > TRIES_AT_START) {
                         self.fail();
                     }
+                    weir_http::instance::note_respawn();
                     if child.respawn {
                         self.try_to_start_worker(false);
                     } else {
@@ -289,6 +316,7 @@ impl Master {
                     }
                 }
                 Kind::NewBinary(program) => upgrade::new_binary_has_ended(self, &program),
+                Kind::Guard => {}
             }
         }
     }
@@ -342,6 +370,11 @@ impl Master {
 
     fn start_worker(&mut self, pending: bool) -> Result<(), (&'static str, std::io::Error)> {
         let (near, far) = pass_fd::pair().map_err(|error| ("socketpair()", error))?;
+        if let Some(complete) = self.journals.iter().rposition(|journal| journal.are_complete()) {
+            self.journals.drain(..complete);
+        }
+        let journal = Arc::new(Files::new().map_err(|error| ("memfd_create()", error))?);
+        let slot = self.guarding.slot().map_err(|error| ("memfd_create()", error))?;
         let cycle = match &mut self.pending {
             Some(pending_one) if pending => &mut pending_one.cycle,
             _ => &mut self.cycle,
@@ -358,7 +391,10 @@ impl Master {
                 self.children.0.clear();
                 self.cycle.let_go();
                 self.pending = None;
-                self.launcher = None;
+                journal::begin(journal, self.journals.first().map(|journal| &**journal));
+                readiness::begin(slot);
+                self.guarding.let_go();
+                self.let_go_in_child();
                 worker::run(settings, ready, &self.startup, console, far)
             }
             Fork::Parent(pid) => {
@@ -367,13 +403,24 @@ impl Master {
                     let what = format!("configuration of worker process {pid} could not be sent");
                     self.console.log(Level::Alert, Failed(&what, &error));
                 }
+                self.linking.send_to(&near, &self.console);
                 self.children.0.push(Child::worker(pid, near, cycle.logs.clone()));
+                self.journals.push(journal);
                 if let Some(pending_one) = self.pending.as_mut().filter(|_| pending) {
                     pending_one.worker = pid;
                 }
+                mirroring::begin(self, pid);
             }
         }
         Ok(())
+    }
+
+    /// In a forked child: drops what is the master's alone.
+    pub(crate) fn let_go_in_child(&mut self) {
+        self.launcher = None;
+        self.journals.clear();
+        self.linking = Linking::default();
+        self.mirroring = Mirroring::default();
     }
 
     /// Terminates workers and kills those that do not exit; returns when to look again.
@@ -394,6 +441,7 @@ impl Master {
 
     fn reopen_logs(&mut self) {
         self.console.log(Level::Notice, "reopening logs");
+        self.guarding.reopen();
         cycle::reopen(&self.cycle.logs, &self.console);
         self.cycle.redirect_stderr(&self.console);
         for worker in self.children.0.iter().filter(|child| !child.exited) {
@@ -439,6 +487,7 @@ impl Master {
         } else {
             pid_file::remove(pid, &self.console);
         }
+        self.guarding.leave();
         self.console.log(Level::Notice, "exit");
         self.close_sockets();
         std::process::exit(0)

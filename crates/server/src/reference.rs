@@ -70,6 +70,7 @@ fn groups() -> Vec<(String, Vec<&'static Table>)> {
     let mut groups = vec![
         ("core".to_owned(), vec![&modules::core::TABLE, &ERROR_LOG]),
         ("events".to_owned(), vec![&modules::events::BLOCK_TABLE, &modules::events::TABLE]),
+        ("ha".to_owned(), assemble::HA_TABLES.to_vec()),
         ("http_core".to_owned(), weir_http::core::TABLES.to_vec()),
         ("http_upstream".to_owned(), weir_upstream::tables()),
     ];

@@ -17,20 +17,37 @@ use crate::channel::Report;
 use crate::cycle::{Cycle, Draft};
 use crate::master::{Master, Pending};
 use crate::modules::core::Process;
-use crate::{pid_file, sockets, worker};
+use crate::{linking, mirroring, pid_file, sockets, worker};
+
+/// The reason for other nodes; this node's log has the details.
+const NOT_OPENED: &str =
+    "its files or sockets could not be opened; the node's error log says which";
 
 /// Reads the configuration again and sends it to the worker. An invalid one changes nothing.
 pub(crate) fn reconfigure(master: &mut Master) {
     master.console.log(Level::Notice, "reconfiguring");
-    let prepared = prepare(master);
+    let startup = &master.startup;
+    let draft = Draft::read(&startup.paths, startup.globals.as_deref(), &master.console, || ());
+    let Ok(draft) = draft else { return allocator::give_back() };
+    if !mirroring::propose(master, &draft) {
+        put_in_force(master, draft);
+    }
+}
+
+/// Opens what a configuration needs and sends it to the worker.
+pub(crate) fn put_in_force(master: &mut Master, draft: Draft) {
+    let prepared = prepare(master, draft);
     // Returns the memory used for reading.
     allocator::give_back();
-    let Ok(mut cycle) = prepared else { return };
+    let Ok(mut cycle) = prepared else {
+        return mirroring::ended(master, Err(NOT_OPENED.into()));
+    };
     cycle.log_method(&master.console);
     let serving = master.children.0.iter().find(|child| child.is_serving());
     let Some((worker, channel)) = serving.and_then(|child| Some((child.pid, child.channel()?)))
     else {
         commit(master, cycle);
+        mirroring::ended(master, Ok(()));
         return master.start_workers();
     };
     let changed = set_at_start(&master.cycle.process, &cycle.process);
@@ -42,7 +59,9 @@ pub(crate) fn reconfigure(master: &mut Master) {
         master.pending = Some(Pending { cycle, worker: 0 });
         master.try_to_start_worker(true);
         // If it failed, the old worker keeps serving.
-        master.pending.take_if(|pending| pending.worker == 0);
+        if master.pending.take_if(|pending| pending.worker == 0).is_some() {
+            mirroring::ended(master, Err("no new worker process could be started".into()));
+        }
         return;
     }
     match cycle.send(channel) {
@@ -50,17 +69,17 @@ pub(crate) fn reconfigure(master: &mut Master) {
         // The worker has just ended: its successor gets the configuration.
         Err(error) if [BrokenPipe, ConnectionReset].contains(&error.kind()) => {
             master.asked.reconfigure = true;
+            mirroring::ended(master, Err("the worker process has just ended".into()));
         }
         Err(error) => {
             let what = "configuration could not be sent to the worker process";
             master.console.log(Level::Alert, Failed(what, &error));
+            mirroring::ended(master, Err(Failed(what, &error).to_string().into()));
         }
     }
 }
 
-fn prepare(master: &mut Master) -> Result<Cycle, ()> {
-    let startup = &master.startup;
-    let draft = Draft::read(&startup.paths, startup.globals.as_deref(), &master.console, || ())?;
+fn prepare(master: &mut Master, draft: Draft) -> Result<Cycle, ()> {
     let new_pid =
         (draft.process.pid != master.cycle.process.pid).then(|| draft.process.pid.clone());
     if let Some(pid) = &new_pid {
@@ -125,6 +144,8 @@ pub(crate) fn take_report(master: &mut Master, pid: i32, report: Report) {
                     warn_of_fixed(master, &pending.cycle.process);
                 }
                 commit(master, pending.cycle);
+                mirroring::in_force(master, pid);
+                mirroring::begin(master, pid);
                 let logs = master.cycle.logs.clone();
                 let reader = master.children.0.iter_mut().find(|child| child.pid == pid);
                 reader.into_iter().for_each(|reader| reader.logs = logs.clone());
@@ -137,10 +158,15 @@ pub(crate) fn take_report(master: &mut Master, pid: i32, report: Report) {
             }
         }
         Report::Failed(generation, reason) => {
-            take_pending(master, pid, generation);
-            master.console.log(Level::Emerg, reason);
+            let pending = take_pending(master, pid, generation);
+            master.console.log(Level::Emerg, &reason);
+            if pending.is_some() {
+                mirroring::ended(master, Err(reason.into()));
+            }
         }
         Report::Quitting => replace_worker(master, pid),
+        Report::Link(request) => linking::carry_out(master, request),
+        Report::Mirror(ask) => master.mirroring.take(pid, *ask),
         Report::Drained(generation) => master.console.log(
             Level::Notice,
             format_args!("worker process {pid} generation {generation} exited with code 0"),
@@ -171,10 +197,12 @@ fn take_pending(master: &mut Master, pid: i32, generation: u64) -> Option<Pendin
 /// Drops the pending configuration of a worker that ended while loading it: it may have caused the
 /// end, so no other worker gets it.
 pub(crate) fn worker_has_ended(master: &mut Master, pid: i32) {
+    mirroring::worker_has_ended(master, pid);
     if master.pending.take_if(|pending| pending.worker == pid).is_some() {
         master.console.log(
             Level::Alert,
             "worker process ended while loading the new configuration, the old one stays in force",
         );
+        mirroring::ended(master, Err("the worker process ended while loading it".into()));
     }
 }

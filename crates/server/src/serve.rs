@@ -7,15 +7,19 @@ use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use weir_conf::{Assembly, Environment, Table, TypeMap};
+use weir_conf::{Assembly, Diagnostic, Environment, Severity, Table, TypeMap};
 use weir_edge::listen::ListenSpec;
 use weir_edge::shared::SharedPlan;
 use weir_engine::Conn;
 use weir_engine::duty::Duty;
+use weir_engine::journal;
 use weir_engine::log_files::LogFile;
+use weir_ha::carrier::{self, MirrorPlan};
+use weir_ha::link::{self, LinkPlan};
+use weir_ha::settings::Ha;
 use weir_http::snapshot::Snapshot;
 use weir_http::snapshot::plan::{self, SnapshotPlan};
-use weir_upstream::{Registry, Side};
+use weir_upstream::{Health, Now, Registry, Side, Upstreams};
 
 /// How often an ending thread checks whether its last connection is closed.
 const LAST_LOOKS: Duration = Duration::from_millis(10);
@@ -40,6 +44,32 @@ pub(crate) fn registries() -> TypeMap {
 pub(crate) fn needs_raw_sockets(assembly: &Assembly) -> bool {
     use weir_http::pass::transfer::RawSockets;
     assembly.registries.get::<RawSockets>().is_some_and(|needed| needed.0)
+}
+
+/// Adds a fault for each required upstream that there is no block of.
+pub(crate) fn check_required(assembly: &mut Assembly, ha: Option<&Ha>) {
+    let Some(ha) = ha.filter(|_| assembly.ok()) else { return };
+    for required in &ha.require {
+        let known = assembly.registries.get::<Upstreams>();
+        let is_known = |known: &Upstreams| known.find(Side::Http, &required.name).is_some();
+        if !known.is_some_and(is_known) {
+            let name = &required.name;
+            let message = format!("\"require {name}\" names no upstream of \"http\"");
+            let fault = Diagnostic::new(Severity::Emerg, message, Some(required.span));
+            assembly.diagnostics.push(fault);
+        }
+    }
+}
+
+/// Whether an upstream has a server that is healthy, be it busy or not.
+pub(crate) fn has_healthy_server(upstream: &str) -> bool {
+    let Some(group) = UPSTREAMS.find(Side::Http, upstream) else { return false };
+    let now = Now::current();
+    let is_healthy = |peer: &Arc<weir_upstream::Peer>| {
+        peer.is_available(now)
+            || (peer.is_full() && peer.health() == Health::Good && !peer.is_failed(now))
+    };
+    group.peers().iter().any(is_healthy)
 }
 
 /// The plan of a valid configuration.
@@ -87,9 +117,14 @@ impl Configuration {
         self.0.awaits_names()
     }
 
-    /// The caretaker's duties while the configuration is in force.
-    pub(crate) fn duties(&self) -> Vec<Duty> {
-        self.0.duties(&UPSTREAMS)
+    /// Restores what a killed predecessor has left in its journal, before anything is served.
+    ///
+    /// # Errors
+    /// This worker could leave nothing to a successor.
+    pub(crate) fn restore(&self) -> std::io::Result<()> {
+        UPSTREAMS.groups().iter().for_each(|group| group.restore());
+        weir_http::keyval::restore();
+        journal::complete()
     }
 
     /// Whether this is the last reference to the configuration.
@@ -98,14 +133,34 @@ impl Configuration {
     }
 }
 
-/// A configuration with the guard that reports its end.
+/// A configuration with its guards.
 #[derive(Clone)]
 pub(crate) struct Serving {
     pub(crate) configuration: Configuration,
+    /// Reports the end of its last request.
     pub(crate) generation: Arc<dyn Any + Send + Sync>,
+    /// Held by its duties. A probe of a server that hangs does not delay the report.
+    pub(crate) beside: Arc<dyn Any + Send + Sync>,
+    /// The links between nodes.
+    pub(crate) links: Option<LinkPlan>,
+    /// The mirror, which uses them.
+    pub(crate) mirror: Option<MirrorPlan>,
 }
 
 impl Serving {
+    /// The caretaker's duties while the configuration is in force.
+    pub(crate) fn duties(&self) -> Vec<Duty> {
+        let mut duties = self.duties_without_links();
+        duties.extend(self.mirror.clone().map(carrier::duty));
+        duties.extend(self.links.clone().map(link::duty));
+        duties
+    }
+
+    /// The duties of a worker that is ending: its successor has the links.
+    pub(crate) fn duties_without_links(&self) -> Vec<Duty> {
+        self.configuration.0.duties(&UPSTREAMS, &self.beside)
+    }
+
     /// A thread's snapshot of it.
     fn snapshot(&self) -> Rc<Snapshot> {
         Snapshot::new(Arc::clone(&self.configuration.0), Arc::clone(&self.generation))

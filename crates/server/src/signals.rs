@@ -140,10 +140,7 @@ pub(crate) fn send(command: Command, pid_file: &std::path::Path, console: &Conso
     let Ok(pid) = crate::pid_file::read(pid_file, console) else { return 1 };
     if let Err(other) = identity::check(pid, console.program()) {
         let file = pid_file.display();
-        console.log(
-            Level::Error,
-            format_args!("process {pid} in \"{file}\" is not a server but \"{other}\""),
-        );
+        console.log(Level::Error, format_args!("process {pid} in \"{file}\" is {other}"));
         return 1;
     }
     let number = number(command);

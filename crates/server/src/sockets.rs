@@ -229,6 +229,16 @@ pub(crate) fn retire_unused(old: &[Socket], new: &[Socket]) {
     }
 }
 
+/// Has the TCP sockets ignore attempts to connect from now on.
+pub(crate) fn hold_off(sockets: &[Socket]) {
+    for socket in sockets {
+        if socket.transport == Transport::Stream && !socket.addr.is_unix() {
+            // If this fails, such clients get an error, as without it.
+            let _ = listen::hold_off(&socket.fd);
+        }
+    }
+}
+
 /// Unlinks the unix sockets of `old` that are not in `new`. The sockets themselves close with their
 /// last holder.
 pub(crate) fn remove_unused_names(old: &[Socket], new: &[Socket], console: &Console) {

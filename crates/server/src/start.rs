@@ -17,13 +17,24 @@ use crate::console::Console;
 use crate::cycle::Draft;
 use crate::master::{self, Startup};
 use crate::paths::Paths;
-use crate::{demo, pid_file, reference, signals, single, upgrade, version};
+use crate::{
+    demo, ha_command, mirroring, pair_command, pid_file, reference, signals, single, upgrade,
+    version,
+};
 
 /// Runs the command line. Returns the exit code unless a server runs.
 pub(crate) fn run() -> i32 {
     let args: Vec<OsString> = std::env::args_os().collect();
     match args.get(1).and_then(|word| word.to_str()) {
-        Some("demo") if args.len() == 2 => return demo::run(),
+        Some("demo") => {
+            if let Some(code) = demo::run(&args[2..]) {
+                return code;
+            }
+        }
+        Some("ha") if pair_command::knows(args.get(2)) => {
+            return pair_command::run(args.first().map(OsString::as_os_str), &args[2..]);
+        }
+        Some("ha") => return ha_command::run(args.first().map(OsString::as_os_str), &args[2..]),
         Some("--reference") if args.len() == 3 => return reference::run(Path::new(&args[2])),
         _ => {}
     }
@@ -139,6 +150,7 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
     let inherited = upgrade::inherited(&console);
     let is_upgrade = inherited.is_some();
     let old = inherited.unwrap_or_default();
+    mirroring::finish_placing(&startup.paths.prefix, &console);
     let draft = Draft::read(&startup.paths, startup.globals.as_deref(), &console, || ());
     let Ok(cycle) = draft.and_then(|draft| draft.open(&old, 1, false, &console)) else { return 1 };
     drop(old);

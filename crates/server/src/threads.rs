@@ -17,6 +17,8 @@ use weir_sys::process;
 
 use crate::caretaker::Caretaker;
 use crate::console::Console;
+use crate::fitness;
+use crate::load_error::LoadError;
 use crate::modules::core::Process;
 use crate::serve::{Configuration, Service, Serving};
 pub(crate) use accept::Sockets;
@@ -55,7 +57,7 @@ impl Load {
 
 /// A message to a thread.
 enum ThreadOrder {
-    Serve(Load),
+    Serve(Box<Load>),
     Flush(SyncSender<()>),
     /// End when the last request has ended, or after this time.
     Quit(Option<Duration>),
@@ -105,15 +107,17 @@ impl Threads {
     ///
     /// # Errors
     /// A new thread could not be started, for this reason; nothing has changed.
-    pub(crate) fn serve(&mut self, load: &Load) -> Result<(), String> {
+    pub(crate) fn serve(&mut self, load: &Load) -> Result<(), LoadError> {
         let wanted = load.process.threads;
-        let duties = load.serving.configuration.duties();
+        let mut duties = load.serving.duties();
+        duties.extend(fitness::duty(&load.process));
         if !duties.is_empty() && self.caretaker.is_none() {
             let end = self.next_end();
             self.caretaker = Some((end.id, Caretaker::start(end)?));
         }
-        if let (true, Some((_, caretaker))) = (self.serving.is_empty(), &self.caretaker) {
-            caretaker.take_on(load.serving.configuration.duties());
+        let is_first = self.serving.is_empty();
+        if let (true, Some((_, caretaker))) = (is_first, &self.caretaker) {
+            caretaker.take_on(std::mem::take(&mut duties));
             await_names(&load.serving.configuration);
         }
         let mut fresh = Vec::new();
@@ -130,13 +134,24 @@ impl Threads {
         let surplus = self.serving.drain(wanted.min(self.serving.len())..).collect();
         self.let_go(surplus, load.process.shutdown_timeout);
         for thread in &self.serving {
-            let _ = thread.orders.send(ThreadOrder::Serve(load.clone()));
+            let _ = thread.orders.send(ThreadOrder::Serve(Box::new(load.clone())));
         }
         self.serving.append(&mut fresh);
-        if let Some((_, caretaker)) = &self.caretaker {
+        if let (false, Some((_, caretaker))) = (is_first, &self.caretaker) {
             caretaker.take_on(duties);
         }
         Ok(())
+    }
+
+    /// Ends the links between nodes.
+    pub(crate) fn end_links(&self, load: &Load) {
+        let Some((_, caretaker)) = self.caretaker.as_ref().filter(|_| load.serving.links.is_some())
+        else {
+            return;
+        };
+        let mut duties = load.serving.duties_without_links();
+        duties.extend(fitness::duty(&load.process));
+        caretaker.take_on(duties);
     }
 
     /// The end notice of the next thread.
@@ -228,40 +243,44 @@ impl Drop for End {
 }
 
 /// Starts a thread and waits until it is ready.
-fn start(number: usize, load: Load, end: End) -> Result<Thread, String> {
+fn start(number: usize, load: Load, end: End) -> Result<Thread, LoadError> {
     let (orders, receiver) = unbounded_channel();
     let (ready, is_ready) = sync_channel(1);
     let id = end.id;
+    fitness::show_turn(number);
     let run = move || {
         let _end = end;
         run(number, load, receiver, &ready);
     };
     let started = std::thread::Builder::new().name(format!("weir-{number}")).spawn(run);
-    let handle = started.map_err(|error| Failed("pthread_create() failed", &error).to_string())?;
+    let handle = started.map_err(|error| LoadError::Call("pthread_create() failed", error))?;
     match is_ready.recv() {
-        Ok(None) => Ok(Thread { id, orders, handle }),
-        Ok(Some(reason)) => Err(reason),
-        Err(_) => Err("a thread of the worker process ended unexpectedly".to_owned()),
+        Ok(Ok(())) => Ok(Thread { id, orders, handle }),
+        Ok(Err(error)) => Err(LoadError::Call("epoll_create() failed", error)),
+        Err(_) => Err(LoadError::Ended("a thread of the worker process ended unexpectedly")),
     }
 }
 
-/// Runs a thread; reports to `ready` its startup error, or `None`.
+/// Runs a thread; reports to `ready` whether it has an event loop.
 fn run(
     number: usize,
     load: Load,
     mut orders: UnboundedReceiver<ThreadOrder>,
-    ready: &SyncSender<Option<String>>,
+    ready: &SyncSender<std::io::Result<()>>,
 ) {
     if let Some(processors) = load.process.affinity.of(number)
         && let Err(error) = process::set_affinity(&processors)
     {
         load.error_log.log(Level::Alert, 0, Failed("sched_setaffinity() failed", &error));
     }
-    let event_loop = open_loop(number, &load);
-    let fault = |error| Failed("epoll_create() failed", error).to_string();
-    let _ = ready.send(event_loop.as_ref().err().map(fault));
-    if let Ok(event_loop) = event_loop {
-        event_loop.block_on(serve(number, load, &mut orders));
+    match open_loop(number, &load) {
+        Ok(event_loop) => {
+            let _ = ready.send(Ok(()));
+            event_loop.block_on(serve(number, load, &mut orders));
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
+        }
     }
 }
 
@@ -285,6 +304,7 @@ async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<ThreadO
     let service = Service::new(&load.serving);
     let mut acceptors = Acceptors::default();
     acceptors.start(number, &service, &load);
+    let mut beating = fitness::beat(number, &load.process);
     // From here on the service owns the configuration and drops it at the next reload.
     drop(load);
     while let Some(order) = orders.recv().await {
@@ -300,6 +320,8 @@ async fn serve(number: usize, load: Load, orders: &mut UnboundedReceiver<ThreadO
                     });
                 }
                 acceptors.start(number, &service, &load);
+                drop(beating.take());
+                beating = fitness::beat(number, &load.process);
             }
             ThreadOrder::Flush(done) => {
                 service.flush_logs();

@@ -41,7 +41,8 @@ pub(crate) fn inherited(console: &Console) -> Option<Vec<Socket>> {
             return Some(sockets);
         };
         // A number listed twice has one owner.
-        let known = sockets.iter().any(|socket: &Socket| socket.fd.as_raw_fd() == number.into());
+        let known =
+            sockets.iter().any(|socket: &Socket| socket.fd.as_raw_fd() == i32::from(number));
         let socket = if known { None } else { Some(Socket::inherit(number.into())) };
         match socket {
             None => {}

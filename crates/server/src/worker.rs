@@ -7,8 +7,12 @@ use std::sync::Arc;
 use weir_engine::Level;
 use weir_engine::log_files::LogFiles;
 use weir_engine::os_error::Failed;
+use weir_ha::carrier::Tell;
+use weir_ha::identity::Identity;
+use weir_ha::link;
+use weir_ha::mirror::limits;
 use weir_sys::signal::Signals;
-use weir_sys::{allocator, title, wait};
+use weir_sys::{allocator, memory_file, process, title, wait};
 
 use crate::assemble::Ready;
 use crate::bundle::Bundle;
@@ -16,8 +20,12 @@ use crate::channel::{self, Order, Orders, Report};
 use crate::children::Logs;
 use crate::console::Console;
 use crate::cycle;
+use crate::fitness;
 use crate::generation::Retired;
+use crate::linking;
+use crate::load_error::LoadError;
 use crate::master::Startup;
+use crate::mirroring;
 use crate::modules::core::Process;
 use crate::privileges;
 use crate::serve::Serving;
@@ -26,6 +34,12 @@ use crate::threads::{Load, Sockets, Threads};
 
 /// The exit code that tells the master not to start a successor.
 const FATAL: i32 = 2;
+
+/// The largest message for the mirror in bytes: a set, and what belongs to it.
+const LARGEST_TELL: u64 = limits::SET + (1 << 20);
+
+/// The largest identity in bytes: sixteen certificates take some ten thousand.
+const LARGEST_IDENTITY: u64 = 4 * 1024 * 1024;
 
 /// The generation of an unreadable bundle.
 pub(crate) const UNKNOWN: u64 = 0;
@@ -182,6 +196,8 @@ impl Worker {
             match self.orders.next() {
                 Ok(Some((Order::Load, descriptors))) => self.take_load(descriptors),
                 Ok(Some((Order::Reopen, descriptors))) => self.reopen(descriptors),
+                Ok(Some((Order::Identity, descriptors))) => self.take_identity(descriptors),
+                Ok(Some((Order::Mirror, descriptors))) => self.take_message(descriptors),
                 Ok(Some((Order::Quit, _))) => self.quit(),
                 Ok(Some((Order::Terminate, _))) => self.terminated = true,
                 Ok(None) => return,
@@ -201,7 +217,7 @@ impl Worker {
         }
         let report = match self.load(descriptors) {
             Ok(generation) => Report::Loaded(generation),
-            Err((generation, reason)) => Report::Failed(generation, reason),
+            Err((generation, reason)) => Report::Failed(generation, reason.to_string()),
         };
         let _ = channel::send_report(&self.reports, &report);
         // Returns the memory used for reading.
@@ -210,17 +226,43 @@ impl Worker {
         self.failed |= self.load.is_none();
     }
 
-    fn load(&mut self, descriptors: Vec<OwnedFd>) -> Result<u64, (u64, String)> {
+    /// Takes over the identity of this node.
+    fn take_identity(&self, descriptors: Vec<OwnedFd>) {
+        let Some(file) = descriptors.into_iter().next() else { return };
+        let read = memory_file::read(file, LARGEST_IDENTITY).ok();
+        let identity = read.as_deref().and_then(Identity::decode);
+        link::set_identity(identity);
+    }
+
+    /// Passes a message of the master on to the mirror.
+    fn take_message(&self, descriptors: Vec<OwnedFd>) {
+        let Some(file) = descriptors.into_iter().next() else { return };
+        let read = memory_file::read(file, LARGEST_TELL).ok();
+        match read.map(|bytes| Tell::decode(&bytes)) {
+            Some(Ok(tell)) => weir_ha::carrier::tell(tell),
+            _ => self.console.log(Level::Alert, "a message for the mirror could not be read"),
+        }
+    }
+
+    fn load(&mut self, descriptors: Vec<OwnedFd>) -> Result<u64, (u64, LoadError)> {
         let mut descriptors = descriptors.into_iter();
-        let bundle = descriptors.next().ok_or_else(|| (UNKNOWN, OUT_OF_DESCRIPTORS.to_owned()))?;
-        let bundle = Bundle::unseal(bundle).map_err(|error| (UNKNOWN, error.to_string()))?;
+        let bundle = descriptors.next().ok_or((UNKNOWN, LoadError::Bundle(OUT_OF_DESCRIPTORS)))?;
+        let bundle =
+            Bundle::unseal(bundle).map_err(|error| (UNKNOWN, LoadError::Descriptor(error)))?;
         let generation = bundle.generation;
         let load = self.prepare(&bundle, descriptors).map_err(|reason| (generation, reason))?;
         self.console.set_error_log(load.error_log.clone());
+        if self.load.is_none()
+            && let Err(error) = load.serving.configuration.restore()
+        {
+            self.console.log(Level::Alert, Failed("writing the journal failed", &error));
+        }
+        weir_http::instance::note_load(generation, process::parent_id().unsigned_abs());
         self.threads.serve(&load).map_err(|reason| (generation, reason))?;
         // The launcher needs no further messages on the terminal.
         load.redirect_stderr(&self.console);
         self.console.leave_terminal();
+        fitness::show_serving(&load);
         let old = self.load.replace(load);
         if let Some(old) = old {
             self.retired.add(old.serving.configuration);
@@ -234,23 +276,32 @@ impl Worker {
         &mut self,
         bundle: &Bundle,
         mut descriptors: impl Iterator<Item = OwnedFd>,
-    ) -> Result<Load, String> {
+    ) -> Result<Load, LoadError> {
         self.threads.flush_logs();
         let ready = self.ready.take().filter(|ready| ready.generation == bundle.generation);
         LogFiles::process().enlist(ready.as_ref().map_or(&[], Ready::log_files));
         let logs = adopt_logs(&bundle.logs, &mut descriptors)?;
         let fds: Vec<OwnedFd> = descriptors.collect();
         if fds.len() != bundle.sockets.len() {
-            return Err("a socket is missing in the bundle".to_owned());
+            return Err(LoadError::Bundle("a socket is missing in the bundle"));
         }
         let known = self.load.as_ref().map(|load| &load.sockets);
-        let sockets = Sockets::of(&bundle.sockets, fds, known);
+        let (beside, clients): (Vec<_>, Vec<_>) = std::iter::zip(bundle.sockets.clone(), fds)
+            .partition(|(name, _)| bundle.links.sockets.contains(name));
+        let (names, fds): (Vec<_>, Vec<_>) = clients.into_iter().unzip();
+        let sockets = Sockets::of(&names, fds, known);
         let ready = ready.map_or_else(|| Ready::read(bundle, &self.console), Ok)?;
         let error_log = cycle::main_error_log(&ready.logs, bundle, &logs);
+        let (number, reports) = (bundle.generation, &self.reports);
+        let links = linking::plan(ready.ha(), number, &bundle.links, beside, reports);
+        let linked = links.as_ref().zip(ready.ha());
+        let mirror = linked.map(|(links, ha)| mirroring::plan(ha, &links.block, reports));
         let generation = self.retired.generation(bundle.generation, &self.reports);
         let stderr_is_log = ready.stderr_is_log;
         let process = Arc::new(ready.process.clone());
-        let serving = Serving { configuration: ready.into_configuration(&logs), generation };
+        let beside = self.retired.beside();
+        let configuration = ready.into_configuration(&logs);
+        let serving = Serving { configuration, generation, beside, links, mirror };
         self.logs = logs;
         Ok(Load { serving, sockets, process, error_log, stderr_is_log })
     }
@@ -291,10 +342,14 @@ impl Worker {
             return;
         }
         self.console.log(Level::Notice, "gracefully shutting down");
+        fitness::show_quitting();
         title::set(&format!("{}: worker process is shutting down", self.console.program()));
         // The sockets are dropped with it, so new connections are refused instead of queued.
-        let timeout = self.load.take().and_then(|load| load.process.shutdown_timeout);
-        self.threads.quit(timeout);
+        let load = self.load.take();
+        if let Some(load) = &load {
+            self.threads.end_links(load);
+        }
+        self.threads.quit(load.and_then(|load| load.process.shutdown_timeout));
     }
 }
 
@@ -303,10 +358,11 @@ impl Worker {
 fn adopt_logs(
     names: &[std::path::PathBuf],
     descriptors: &mut impl Iterator<Item = OwnedFd>,
-) -> Result<Logs, String> {
+) -> Result<Logs, LoadError> {
     let adopt = |path: &std::path::PathBuf| {
-        let fd = descriptors.next().ok_or("a log file is missing in the bundle")?;
-        LogFiles::process().adopt(path, fd).map_err(|error| error.to_string())
+        let fd =
+            descriptors.next().ok_or(LoadError::Bundle("a log file is missing in the bundle"))?;
+        LogFiles::process().adopt(path, fd).map_err(LoadError::Descriptor)
     };
     names.iter().map(adopt).collect()
 }

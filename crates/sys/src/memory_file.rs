@@ -19,7 +19,15 @@ pub fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// Reads the contents of such a file.
+/// Creates an empty nameless file.
+///
+/// # Errors
+/// Those of memfd_create(2).
+pub fn empty() -> io::Result<File> {
+    Ok(File::from(memfd_create(c"weir", MemfdFlags::CLOEXEC)?))
+}
+
+/// Reads the contents of a sealed file.
 ///
 /// # Errors
 /// Those of lseek(2) and read(2); `InvalidData` over `limit` bytes.

@@ -102,6 +102,37 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     Ok(nix::sys::signal::kill(Pid::from_raw(pid), signal)?)
 }
 
+/// Has a program that is about to be started receive SIGTERM when its parent ends, however that
+/// happens.
+pub fn end_with_parent(command: &mut std::process::Command) {
+    let parent = id();
+    let prepare = move || {
+        let signal = rustix::process::Signal::TERM;
+        rustix::process::set_parent_process_death_signal(Some(signal))?;
+        // The parent may have ended before the call.
+        if parent_id() == parent { Ok(()) } else { Err(io::ErrorKind::NotConnected.into()) }
+    };
+    // SAFETY: the closure makes two system calls and allocates nothing.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(command, prepare) };
+}
+
+/// Makes this process the parent of its descendants whose parents end, so that it can wait for
+/// them.
+///
+/// # Errors
+/// Those of prctl(2).
+pub fn adopt_orphans() -> io::Result<()> {
+    let itself = rustix::process::getpid();
+    Ok(rustix::process::set_child_subreaper(Some(itself))?)
+}
+
+/// The time of the monotonic clock in milliseconds, the same in all processes.
+pub fn monotonic_millis() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let millis = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
+    u64::try_from(millis).unwrap_or(0)
+}
+
 /// The id of this process.
 pub fn id() -> i32 {
     nix::unistd::getpid().as_raw()
@@ -139,6 +170,18 @@ pub fn keep_over_execute(fd: impl AsFd) -> io::Result<()> {
 /// Those of setpriority(2).
 pub fn set_priority(nice: i32) -> io::Result<()> {
     Ok(rustix::process::setpriority_process(None, nice)?)
+}
+
+/// Gives a process a real-time priority, 1 to 99 (`SCHED_RR`), which its children do not inherit.
+///
+/// # Errors
+/// Those of sched_setscheduler(2).
+pub fn set_real_time(pid: i32, priority: i32) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: priority };
+    let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: the kernel reads one live `sched_param`.
+    let done = unsafe { libc::sched_setscheduler(pid, policy, &raw const parameters) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The soft and hard limits of open descriptors.

@@ -17,6 +17,10 @@ pub enum IntOption {
     TransparentV4,
     /// `IPV6_TRANSPARENT`: likewise for IPv6.
     TransparentV6,
+    /// `IP_FREEBIND`: allow bind(2) to an address that no interface has yet (IPv4).
+    FreeBindV4,
+    /// `IPV6_FREEBIND`: likewise for IPv6.
+    FreeBindV6,
     /// `IP_BIND_ADDRESS_NO_PORT`: choose the port of a bound source address at connect(2).
     BindAddressNoPort,
     /// `IP_PKTINFO`: report the destination address of each datagram.
@@ -34,6 +38,8 @@ impl IntOption {
             Self::FastOpen => (libc::IPPROTO_TCP, libc::TCP_FASTOPEN),
             Self::TransparentV4 => (libc::IPPROTO_IP, libc::IP_TRANSPARENT),
             Self::TransparentV6 => (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT),
+            Self::FreeBindV4 => (libc::IPPROTO_IP, libc::IP_FREEBIND),
+            Self::FreeBindV6 => (libc::IPPROTO_IPV6, libc::IPV6_FREEBIND),
             Self::BindAddressNoPort => (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT),
             Self::PacketInfoV4 => (libc::IPPROTO_IP, libc::IP_PKTINFO),
             Self::PacketInfoV6 => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
@@ -68,6 +74,39 @@ pub fn set_int_option(fd: BorrowedFd<'_>, option: IntOption, value: i32) -> io::
     // one live `i32` that the kernel only reads.
     let done =
         unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), size) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has a TCP listener ignore attempts to connect, while connections that are being made are
+/// completed: clients repeat the attempt after a second or so, and may find another host then.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn ignore_new_connections(listener: BorrowedFd<'_>) -> io::Result<()> {
+    const fn step(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+        libc::sock_filter { code: code as u16, jt, jf, k }
+    }
+    /// The place of the flags in the head of a TCP segment, RFC 9293, 3.1.
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    let mut steps = [
+        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, FLAGS),
+        step(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, SYN | ACK),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, SYN),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+    ];
+    let length = u16::try_from(steps.len()).unwrap_or(0);
+    let program = libc::sock_fprog { len: length, filter: steps.as_mut_ptr() };
+    let size = libc::socklen_t::try_from(size_of_val(&program)).unwrap_or(0);
+    // SAFETY: the descriptor is open while it is borrowed; the program and its steps outlive the
+    // call, in which the kernel copies them.
+    let done = unsafe {
+        let program = (&raw const program).cast();
+        let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+        libc::setsockopt(listener.as_raw_fd(), level, name, program, size)
+    };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -154,6 +193,22 @@ mod tests {
         assert_eq!(into, b"xabcd");
         assert_eq!(recv_append(two.as_fd(), &mut into, 100).unwrap(), 2);
         assert_eq!(into, b"xabcdef");
+    }
+
+    #[test]
+    fn a_listener_can_ignore_new_connections() {
+        use std::net::{TcpListener, TcpStream};
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let wait = std::time::Duration::from_millis(100);
+        let mut before = TcpStream::connect_timeout(&address, wait).unwrap();
+        ignore_new_connections(listener.as_fd()).unwrap();
+        let refused = TcpStream::connect_timeout(&address, wait).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::TimedOut, "it is not answered");
+        before.write_all(b"x").unwrap();
+        let (mut accepted, _) = listener.accept().unwrap();
+        let mut byte = [0];
+        io::Read::read_exact(&mut accepted, &mut byte).unwrap();
     }
 
     #[test]

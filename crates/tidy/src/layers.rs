@@ -14,7 +14,8 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("upstream", &["engine", "script", "conf", "wire"]),
     ("edge", &["upstream", "engine", "script", "conf", "wire"]),
     ("http", &["edge", "upstream", "engine", "script", "conf", "wire"]),
-    ("server", &["http", "edge", "upstream", "engine", "sys", "script", "conf", "wire"]),
+    ("ha", &["upstream", "engine", "sys", "conf", "wire"]),
+    ("server", &["ha", "http", "edge", "upstream", "engine", "sys", "script", "conf", "wire"]),
     ("tidy", &[]),
 ];
 
@@ -126,8 +127,11 @@ fn libraries_stay_in_their_place() {
     assert!(at("crates/sys/src/a.rs", "fn f() { libc::getpid(); }").is_empty());
 }
 
+/// The process that a node has beside master and worker: it runs keepalived.
+const GUARD: &str = "crates/ha/src/guard";
+
 fn server_only(source: &Source) -> Vec<String> {
-    if matches!(source.krate(), "server" | "sys") {
+    if matches!(source.krate(), "server" | "sys") || source.path.starts_with(GUARD) {
         return Vec::new();
     }
     source.faults(|named| ONLY_SERVER.iter().any(|only| named.is_in(only)))
@@ -138,4 +142,5 @@ fn only_the_server_forks_and_signals() {
     assert_eq!(tree::faults(server_only), [""; 0]);
     let code = "use weir_sys::process; fn f() { process::fork(); }";
     assert!(!server_only(&Source::parse("crates/engine/src/a.rs", code)).is_empty());
+    assert!(!server_only(&Source::parse("crates/ha/src/plan.rs", code)).is_empty());
 }

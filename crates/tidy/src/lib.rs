@@ -1,5 +1,5 @@
-//! Rules about the code, as tests: dependencies, `unsafe`, and the sizes of files and of cycles.
-//! They check the rules of `ARCHITECTURE.md` as far as possible.
+//! Rules about the code, as tests: dependencies, `unsafe`, the sizes of files and of cycles,
+//! leftovers of merges. They check the rules of `ARCHITECTURE.md` as far as possible.
 //!
 //! A rule is a function from a parsed [`source::Source`] to its faults; a test beside each rule
 //! gives it code that it must reject.
@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 #![cfg(test)]
 
+mod conflicts;
 mod cycles;
 mod dependencies;
+mod errors;
 mod layers;
 mod sizes;
 mod source;

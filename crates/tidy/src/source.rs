@@ -32,6 +32,8 @@ pub(crate) struct Source {
     pub(crate) named: Vec<Named>,
     /// Lines with `unsafe`.
     pub(crate) unsafe_lines: Vec<usize>,
+    /// Functions whose error is a bare text or number.
+    pub(crate) bare_errors: Vec<usize>,
     /// The file starts with `forbid(unsafe_code)`.
     pub(crate) forbids_unsafe: bool,
     /// Files that it declares as modules for tests only.
@@ -47,6 +49,7 @@ impl Source {
             scopes: vec![HashMap::new()],
             named: Vec::new(),
             unsafe_lines: Vec::new(),
+            bare_errors: Vec::new(),
         };
         let test_modules = visitor.test_modules(&file.items);
         let forbids_unsafe = file.attrs.iter().any(|attribute| {
@@ -62,8 +65,9 @@ impl Source {
         if !is_test_file(path) {
             visitor.items(&file.items);
         }
-        let Visitor { named, unsafe_lines, .. } = visitor;
-        Self { path: path.to_owned(), named, unsafe_lines, forbids_unsafe, test_modules }
+        let Visitor { named, unsafe_lines, bare_errors, .. } = visitor;
+        let path = path.to_owned();
+        Self { path, named, unsafe_lines, bare_errors, forbids_unsafe, test_modules }
     }
 
     /// The folder of the crate.
@@ -103,6 +107,7 @@ struct Visitor {
     scopes: Vec<HashMap<String, String>>,
     named: Vec<Named>,
     unsafe_lines: Vec<usize>,
+    bare_errors: Vec<usize>,
 }
 
 impl Visitor {
@@ -251,6 +256,20 @@ impl Visitor {
     }
 }
 
+/// Whether it is a `Result` whose error is a text or a number.
+fn has_bare_error(returned: &syn::Type) -> bool {
+    let syn::Type::Path(returned) = returned else { return false };
+    let Some(last) = returned.path.segments.last().filter(|last| last.ident == "Result") else {
+        return false;
+    };
+    let syn::PathArguments::AngleBracketed(arguments) = &last.arguments else { return false };
+    let Some(syn::GenericArgument::Type(syn::Type::Path(error))) = arguments.args.iter().nth(1)
+    else {
+        return false;
+    };
+    ["String", "u8", "u16", "u32", "u64", "usize", "i32"].iter().any(|it| error.path.is_ident(it))
+}
+
 impl<'a> Visit<'a> for Visitor {
     fn visit_item_mod(&mut self, item: &'a syn::ItemMod) {
         if let Some((_, items)) = &item.content {
@@ -313,6 +332,11 @@ impl<'a> Visit<'a> for Visitor {
     fn visit_signature(&mut self, signature: &'a syn::Signature) {
         if let syn::Safety::Unsafe(token) = signature.safety {
             self.mark_unsafe(Some(token));
+        }
+        if let syn::ReturnType::Type(_, returned) = &signature.output
+            && has_bare_error(returned)
+        {
+            self.bare_errors.push(signature.ident.span().start().line);
         }
         visit::visit_signature(self, signature);
     }

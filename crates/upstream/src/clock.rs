@@ -19,9 +19,9 @@ impl Now {
         Self { seconds: (millis / 1000).cast_signed(), millis }
     }
 
-    /// This time plus some milliseconds, for tests and deadlines.
-    #[must_use]
-    pub fn plus_millis(self, millis: u64) -> Self {
+    /// This time plus some milliseconds.
+    #[cfg(test)]
+    pub(crate) fn plus_millis(self, millis: u64) -> Self {
         let total = self.millis + millis;
         let seconds = (total / 1000) as i64 - (self.millis / 1000) as i64;
         Self { seconds: self.seconds + seconds, millis: total }

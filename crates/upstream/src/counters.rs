@@ -74,6 +74,10 @@ impl Counters {
         }
     }
 
+    pub(crate) fn reset(&self) {
+        self.0.reset(0..COUNTERS);
+    }
+
     pub(crate) fn read(&self) -> PeerCounts {
         let counts = self.0.read();
         let mut buckets = [0; BUCKETS];
@@ -105,5 +109,7 @@ mod tests {
         let times = counts.response_time;
         assert_eq!(times.sum, 10_012);
         assert_eq!((times.buckets[0], times.buckets[1], times.buckets[14]), (2, 1, 1));
+        counters.reset();
+        assert_eq!(counters.read(), PeerCounts::default());
     }
 }

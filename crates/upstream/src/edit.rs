@@ -6,19 +6,23 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use weir_engine::event_loop::on_a_thread;
+use weir_engine::{Addr, event_loop::on_a_thread};
+
+pub(crate) mod listed;
 
 use crate::{
+    agent::config::AgentAddress,
     clock::Now,
     group::Group,
+    locality::MAX_LOCALITY,
     peer::{Peer, default_sid},
     roster::{Host, Roster},
-    server::{Admission, Limits, MAX_ROUTE, Origin, Server, ServerId},
+    server::{Admission, Limits, MAX_ROUTE, Origin, Server, ServerId, SlowStart},
     set::Lines,
 };
 
-/// The limit of servers in one group, names included. Balancing walks over all of them per request,
-/// so a group gets slow long before.
+/// The limit of servers in one group, names included. Some methods look at all of them for each
+/// request, so such a group gets slow long before.
 pub const MAX_SERVERS: usize = 1 << 16;
 
 /// One change of a group.
@@ -43,14 +47,22 @@ pub struct Change {
     pub max_fails: Option<u64>,
     /// `fail_timeout` in seconds.
     pub fail_timeout: Option<i64>,
-    /// `slow_start` in milliseconds, 0 is none.
-    pub slow_start: Option<u64>,
-    /// `down` and `drain`.
-    pub admission: Option<Admission>,
+    /// `slow_start`.
+    pub slow_start: Option<SlowStart>,
+    /// `down`, which precedes `drain`.
+    pub down: Option<bool>,
+    /// `drain`.
+    pub drain: Option<bool>,
+    /// The server as written, with its only address. It begins with new state, under its number.
+    pub address: Option<(String, Addr)>,
     /// `route`; an empty one is none.
     pub route: Option<String>,
+    /// `locality`; an empty one is none.
+    pub locality: Option<String>,
     /// `backup`.
     pub backup: Option<bool>,
+    /// `agent_addr`, `agent_port`.
+    pub agent: Option<AgentAddress>,
 }
 
 /// The reason for a refused edit. The group is unchanged.
@@ -62,6 +74,10 @@ pub enum EditError {
     NotFound(ServerId),
     /// The address of a name, which is removed only with the name.
     Immutable(ServerId),
+    /// The address of a name, or a name, which is not changed.
+    AddressImmutable(ServerId),
+    /// The group has this server.
+    Exists,
     /// `backup` of an address is that of its name.
     BackupImmutable(ServerId),
     /// The weight comes from the service.
@@ -76,10 +92,14 @@ pub enum EditError {
     BadFailTimeout,
     /// A route longer than [`MAX_ROUTE`].
     RouteTooLong,
+    /// A locality longer than [`MAX_LOCALITY`].
+    LocalityTooLong,
     /// A server without an address or a name.
     NoAddress,
     /// A name without a `resolver`.
     NoResolver,
+    /// The change is in force, but the `state` file could not be written, for this reason.
+    NotSaved(String),
     /// The group would exceed [`MAX_SERVERS`].
     Full,
 }
@@ -91,6 +111,8 @@ impl fmt::Display for EditError {
             Self::Static => f.write_str("upstream is static"),
             Self::NotFound(id) => write!(f, "server with ID \"{id}\" does not exist"),
             Self::Immutable(id) => write!(f, "server \"{id}\" not removable"),
+            Self::AddressImmutable(id) => write!(f, "server \"{id}\" address is immutable"),
+            Self::Exists => f.write_str("entry exists"),
             Self::BackupImmutable(id) => write!(f, "server \"{id}\" backup is immutable"),
             Self::WeightImmutable(id) => write!(f, "server \"{id}\" weight is immutable"),
             Self::NoBackup => f.write_str("upstream has no backup"),
@@ -98,8 +120,10 @@ impl fmt::Display for EditError {
             Self::BadWeight => f.write_str("invalid \"weight\""),
             Self::BadFailTimeout => f.write_str("invalid \"fail_timeout\""),
             Self::RouteTooLong => f.write_str("route is too long"),
+            Self::LocalityTooLong => f.write_str("locality is too long"),
             Self::NoAddress => f.write_str("missing \"server\" argument"),
             Self::NoResolver => f.write_str("no resolver defined to resolve"),
+            Self::NotSaved(reason) => write!(f, "in force, but not saved: {reason}"),
             Self::Full => write!(f, "more than {MAX_SERVERS} servers"),
         }
     }
@@ -111,7 +135,7 @@ impl Group {
     /// Changes the group and returns the numbers of added servers. Picks that begin afterwards see
     /// the change. A group whose configuration was replaced forwards the edit to its heir.
     ///
-    /// A large ring of a consistent hash takes long, so a loop calls
+    /// A large ring of a consistent hash and a `state` file take long, so a loop calls
     /// [`edit_beside`](Self::edit_beside).
     ///
     /// # Errors
@@ -136,16 +160,20 @@ impl Group {
             Edit::Remove(id) => remove(*id, &mut roster, &mut lines)?,
         }
         self.line_up(lines);
+        self.note(&roster);
         self.tell_names_change();
+        drop(roster);
+        self.save()?;
         Ok(ids)
     }
 
-    /// As [`edit`](Self::edit), on another thread if a ring has to be built.
+    /// As [`edit`](Self::edit), on another thread if a ring has to be built or a file to be
+    /// written.
     ///
     /// # Errors
     /// As [`edit`](Self::edit).
     pub async fn edit_beside(self: &Arc<Self>, edit: Edit) -> Result<Vec<ServerId>, EditError> {
-        if !self.method().needs_ring() {
+        if !self.method().needs_ring() && self.config.state.is_none() {
             return self.edit(&edit);
         }
         let (group, again) = (Arc::clone(self), edit.clone());
@@ -163,11 +191,13 @@ impl Group {
         lines: &mut Lines,
     ) -> Result<Vec<ServerId>, EditError> {
         let Limits { weight, fail_timeout, slow_start, .. } = server.limits;
+        let locality = server.limits.locality.as_deref().map(str::to_owned);
         self.check(&Change {
             weight: Some(weight),
             fail_timeout: Some(fail_timeout),
             slow_start: Some(slow_start),
             route: server.route.clone(),
+            locality,
             backup: Some(server.backup),
             ..Change::default()
         })?;
@@ -182,6 +212,9 @@ impl Group {
         if lines.iter().count() + roster.hosts.len() + more > MAX_SERVERS {
             return Err(EditError::Full);
         }
+        if has(server, roster, lines) {
+            return Err(EditError::Exists);
+        }
         let ids = roster.add(server, Origin::RunTime, lines);
         let now = Now::current();
         ids.iter().filter_map(|id| lines.find(*id)).for_each(|peer| peer.recovers(now));
@@ -190,7 +223,7 @@ impl Group {
 
     /// Checks the values of a change against the group.
     fn check(&self, change: &Change) -> Result<(), EditError> {
-        let Change { weight, fail_timeout, slow_start, route, backup, .. } = change;
+        let Change { weight, fail_timeout, slow_start, route, locality, backup, .. } = change;
         if *weight == Some(0) {
             return Err(EditError::BadWeight);
         }
@@ -200,7 +233,11 @@ impl Group {
         if route.as_ref().is_some_and(|route| route.len() > MAX_ROUTE) {
             return Err(EditError::RouteTooLong);
         }
-        if slow_start.is_some_and(|time| time != 0) && !self.method().knows_slow_start() {
+        if locality.as_ref().is_some_and(|name| name.len() > MAX_LOCALITY) {
+            return Err(EditError::LocalityTooLong);
+        }
+        let is_slow = slow_start.is_some_and(|start| start != SlowStart::Off);
+        if is_slow && !self.method().knows_slow_start() {
             return Err(EditError::NoSlowStart);
         }
         if *backup == Some(true) && !self.method().knows_backup() {
@@ -217,6 +254,9 @@ impl Group {
         lines: &mut Lines,
     ) -> Result<(), EditError> {
         if let Some(host) = roster.hosts.iter_mut().find(|host| host.id == id) {
+            if change.address.is_some() {
+                return Err(EditError::AddressImmutable(id));
+            }
             *host = Arc::new(host.changed(change));
             for id in lines.ids_of(id) {
                 lines.change(id, change);
@@ -234,10 +274,40 @@ impl Group {
             if change.backup.is_some() {
                 return Err(EditError::BackupImmutable(id));
             }
+            if change.address.is_some() {
+                return Err(EditError::AddressImmutable(id));
+            }
+        }
+        if let Some((_, address)) = &change.address
+            && lines.iter().any(|peer| peer.id != id && is_fixed_at(peer, address))
+        {
+            return Err(EditError::Exists);
         }
         lines.change(id, change);
+        if change.address.is_some()
+            && let Some(peer) = lines.iter_mut().find(|peer| peer.id == id)
+            && let Some(peer) = Arc::get_mut(peer).filter(|peer| peer.counters.is_none())
+        {
+            roster.admit(peer);
+        }
         Ok(())
     }
+}
+
+/// Whether a group has the name of a server, or one of its addresses.
+fn has(server: &Server, roster: &Roster, lines: &Lines) -> bool {
+    match &server.resolve {
+        Some(name) => roster.hosts.iter().any(|host| host.name == *name),
+        None => {
+            let mut addresses = server.addresses.iter();
+            addresses.any(|address| lines.iter().any(|peer| is_fixed_at(peer, address)))
+        }
+    }
+}
+
+/// Whether a peer has this address, and not from a name.
+fn is_fixed_at(peer: &Peer, address: &Addr) -> bool {
+    peer.address == *address && !matches!(peer.origin, Origin::Resolved(_))
 }
 
 fn remove(id: ServerId, roster: &mut Roster, lines: &mut Lines) -> Result<(), EditError> {
@@ -286,7 +356,24 @@ impl Change {
             max_fails: self.max_fails.unwrap_or(limits.max_fails),
             fail_timeout: self.fail_timeout.unwrap_or(limits.fail_timeout),
             slow_start: self.slow_start.unwrap_or(limits.slow_start),
-            admission: self.admission.unwrap_or(limits.admission),
+            admission: self.admission(limits.admission),
+            agent: self.agent.unwrap_or(limits.agent),
+            locality: match self.locality.as_deref() {
+                None => limits.locality.clone(),
+                Some("") => None,
+                Some(name) => Some(name.into()),
+            },
+        }
+    }
+}
+
+impl Change {
+    fn admission(&self, before: Admission) -> Admission {
+        let drains = self.drain.unwrap_or(before == Admission::Draining);
+        match self.down.unwrap_or(before == Admission::Down) {
+            true => Admission::Down,
+            false if drains => Admission::Draining,
+            false => Admission::Open,
         }
     }
 }
@@ -294,18 +381,36 @@ impl Change {
 impl Peer {
     fn changed(&self, change: &Change) -> Self {
         let mut changed = self.clone();
+        if let Some((text, address)) = &change.address
+            && *address != self.address
+        {
+            changed = self.moved(text, address);
+        }
         changed.limits = change.limits(&self.limits);
         if let Some(route) = &change.route {
             changed.sid = match route.as_str() {
-                "" => default_sid(&self.name),
+                "" => default_sid(&changed.name),
                 route => route.to_owned(),
             };
         }
-        changed.inherit(self);
+        if change.address.as_ref().is_none_or(|(_, address)| *address == self.address) {
+            changed.inherit(self);
+        }
         if self.limits.admission == Admission::Down && changed.limits.admission != Admission::Down {
             changed.recovers(Now::current());
         }
+        changed.settle();
         changed
+    }
+
+    /// A peer with new state in place of this one, to be admitted.
+    fn moved(&self, text: &str, address: &Addr) -> Self {
+        let has_route = self.sid != default_sid(&self.name);
+        let route = has_route.then_some(self.sid.as_str());
+        let mut moved = Self::new(address.clone(), text, self.limits.clone(), route);
+        (moved.id, moved.origin) = (self.id, self.origin);
+        moved.recovers(Now::current());
+        moved
     }
 }
 

@@ -1,13 +1,34 @@
 //! Entry points of fuzz targets: no input from the network may cause a panic.
 
+use std::collections::BTreeMap;
+
 use weir_conf::environment::Memory;
-use weir_engine::url::{UrlOptions, parse_listen, parse_url};
+use weir_engine::{
+    journal,
+    url::{UrlOptions, parse_listen, parse_url},
+};
 
 /// Parses a DNS response, as over UDP and over TCP.
 pub fn dns_response(bytes: &[u8]) {
     for over_tcp in [false, true] {
         let _ = crate::resolver::message::parse(bytes, over_tcp);
     }
+}
+
+/// Reads what a worker leaves: a journal, and in it a group; and a state file.
+pub fn left(bytes: &[u8]) {
+    journal::replay(bytes, &mut BTreeMap::new());
+    crate::record::fuzz(bytes);
+}
+
+/// Reads a list of servers.
+pub fn list(bytes: &[u8]) {
+    crate::discovery::list::fuzz(bytes);
+}
+
+/// Reads answers of etcd, and the keys and changes in them.
+pub fn etcd(bytes: &[u8]) {
+    crate::discovery::etcd::fuzz(bytes);
 }
 
 /// Parses an address, as in directives and variables.

@@ -3,7 +3,27 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use weir_engine::Addr;
+use weir_engine::stats::{Family, Key};
+
+use crate::{address_key::AddressKey, group::Group};
+
+/// The idle connections of all threads by group, for those with a `zone`.
+static KEPT: Family = Family::new(1);
+
+/// The count of a group's idle connections.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct KeptCount(Key);
+
+impl KeptCount {
+    /// The count of the group with that key.
+    pub(crate) fn of(key: &str) -> Self {
+        Self(KEPT.key(key))
+    }
+
+    pub(crate) fn read(&self) -> u64 {
+        self.0.read().first().copied().unwrap_or_default()
+    }
+}
 
 /// `keepalive`, `keepalive_requests`, `keepalive_time`, `keepalive_timeout` of an `upstream`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +123,11 @@ impl<C> Pools<C> {
 
     /// Closes all connections.
     pub fn clear(&mut self) {
-        self.0.iter_mut().for_each(|pool| pool.idle.clear());
+        for pool in &mut self.0 {
+            let before = pool.idle.len();
+            pool.idle.clear();
+            pool.recount(before);
+        }
     }
 
     /// All pools, to expire connections.
@@ -117,12 +141,14 @@ impl<C> Pools<C> {
 #[derive(Debug)]
 pub struct Pool<C> {
     idle: VecDeque<Idle<C>>,
+    /// Where they are counted, if anywhere.
+    count: Option<KeptCount>,
 }
 
 #[derive(Debug)]
 struct Idle<C> {
     connection: C,
-    address: Addr,
+    address: AddressKey,
     tag: u64,
     usage: Usage,
     until: u64,
@@ -130,7 +156,7 @@ struct Idle<C> {
 
 impl<C> Default for Pool<C> {
     fn default() -> Self {
-        Self { idle: VecDeque::new() }
+        Self { idle: VecDeque::new(), count: None }
     }
 }
 
@@ -140,16 +166,15 @@ impl<C> Pool<C> {
     pub fn take(
         &mut self,
         config: &KeepaliveConfig,
-        address: &Addr,
+        address: AddressKey,
         tag: u64,
         made: Made,
     ) -> Option<(C, Usage)> {
         let fits = |idle: &Idle<C>| {
-            (!config.local || idle.tag == tag)
-                && idle.usage.made == made
-                && idle.address == *address
+            (!config.local || idle.tag == tag) && idle.usage.made == made && idle.address == address
         };
         let idle = self.idle.remove(self.idle.iter().position(fits)?)?;
+        self.recount(self.idle.len() + 1);
         Some((idle.connection, idle.usage))
     }
 
@@ -160,7 +185,7 @@ impl<C> Pool<C> {
         &mut self,
         config: &KeepaliveConfig,
         connection: C,
-        address: &Addr,
+        address: AddressKey,
         tag: u64,
         usage: Usage,
         now_millis: u64,
@@ -170,26 +195,47 @@ impl<C> Pool<C> {
         if worn || config.connections == 0 {
             return Some(connection);
         }
+        let before = self.idle.len();
         let evicted = if self.idle.len() >= config.connections {
             self.idle.pop_back().map(|idle| idle.connection)
         } else {
             None
         };
         let until = now_millis.saturating_add(config.timeout);
-        let address = address.clone();
         self.idle.push_front(Idle { connection, address, tag, usage, until });
+        self.recount(before);
         evicted
+    }
+
+    /// Counts the idle connections for a group, from the next change on.
+    pub fn count_for(&mut self, group: &Group) {
+        if self.count != group.kept {
+            let all = self.idle.len();
+            self.change(all, 0);
+            self.count.clone_from(&group.kept);
+            self.change(0, all);
+        }
+    }
+
+    fn recount(&self, before: usize) {
+        self.change(before, self.idle.len());
+    }
+
+    fn change(&self, before: usize, after: usize) {
+        let Some(KeptCount(count)) = &self.count else { return };
+        match after.checked_sub(before) {
+            Some(0) => {}
+            Some(more) => count.add([(0, more as u64)]),
+            None => count.sub(0, (before - after) as u64),
+        }
     }
 
     /// Removes connections that were idle too long, or that the peer closed or unexpectedly sent
     /// bytes on.
     pub fn sweep(&mut self, now_millis: u64, mut is_closed: impl FnMut(&mut C) -> bool) {
+        let before = self.idle.len();
         self.idle.retain_mut(|idle| idle.until > now_millis && !is_closed(&mut idle.connection));
-    }
-
-    /// The time of the next idle timeout, in milliseconds of the monotonic clock.
-    pub fn next_timeout(&self) -> Option<u64> {
-        self.idle.iter().map(|idle| idle.until).min()
+        self.recount(before);
     }
 
     /// The number of idle connections.
@@ -205,10 +251,13 @@ impl<C> Pool<C> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use weir_engine::Addr;
 
-    fn address(port: u16) -> Addr {
-        Addr::Inet(([127, 0, 0, 1], port).into())
+    use super::*;
+    use crate::config::GroupConfig;
+
+    fn address(port: u16) -> AddressKey {
+        AddressKey::of(&Addr::Inet(([127, 0, 0, 1], port).into()))
     }
 
     fn used(requests: u64) -> Usage {
@@ -222,30 +271,54 @@ mod tests {
     fn the_latest_of_an_address_is_taken() {
         let mut pool = Pool::default();
         for (connection, port) in [(1, 80), (2, 80)] {
-            assert_eq!(pool.put(&CONFIG, connection, &address(port), 0, used(1), 0), None);
+            assert_eq!(pool.put(&CONFIG, connection, address(port), 0, used(1), 0), None);
         }
-        assert_eq!(pool.take(&CONFIG, &address(81), 0, Made::default()), None);
-        assert_eq!(pool.take(&CONFIG, &address(80), 9, Made::default()), Some((2, used(1))));
-        assert_eq!(pool.take(&CONFIG, &address(80), 0, Made::default()), Some((1, used(1))));
-        assert_eq!(pool.take(&CONFIG, &address(80), 0, Made::default()), None);
+        assert_eq!(pool.take(&CONFIG, address(81), 0, Made::default()), None);
+        assert_eq!(pool.take(&CONFIG, address(80), 9, Made::default()), Some((2, used(1))));
+        assert_eq!(pool.take(&CONFIG, address(80), 0, Made::default()), Some((1, used(1))));
+        assert_eq!(pool.take(&CONFIG, address(80), 0, Made::default()), None);
+    }
+
+    #[test]
+    fn idle_connections_of_groups_with_a_zone_are_counted() {
+        let config = GroupConfig {
+            zone: Some("z".into()),
+            ..GroupConfig::implicit("http counted".into(), "counted", Vec::new())
+        };
+        let group = Group::new(config, None);
+        let mut pools = Pools::default();
+        let pool = pools.pool(PoolIds::default().of("counted"));
+        pool.put(&CONFIG, 1, address(80), 0, used(1), 0);
+        pool.count_for(&group);
+        assert_eq!(group.kept(), 1);
+        pool.put(&CONFIG, 2, address(80), 0, used(1), 50);
+        assert!(pool.put(&CONFIG, 3, address(80), 0, used(1), 50).is_some());
+        assert_eq!(group.kept(), 2);
+        pool.take(&CONFIG, address(80), 0, Made::default());
+        assert_eq!(group.kept(), 1);
+        pool.sweep(200, |_| false);
+        assert_eq!(group.kept(), 0);
+        pool.put(&CONFIG, 4, address(80), 0, used(1), 50);
+        pools.clear();
+        assert_eq!(group.kept(), 0);
     }
 
     #[test]
     fn the_oldest_makes_room() {
         let mut pool = Pool::default();
-        assert_eq!(pool.put(&CONFIG, 1, &address(80), 0, used(1), 0), None);
-        assert_eq!(pool.put(&CONFIG, 2, &address(81), 0, used(1), 0), None);
-        assert_eq!(pool.put(&CONFIG, 3, &address(82), 0, used(1), 0), Some(1));
+        assert_eq!(pool.put(&CONFIG, 1, address(80), 0, used(1), 0), None);
+        assert_eq!(pool.put(&CONFIG, 2, address(81), 0, used(1), 0), None);
+        assert_eq!(pool.put(&CONFIG, 3, address(82), 0, used(1), 0), Some(1));
         assert_eq!(pool.len(), 2);
     }
 
     #[test]
     fn worn_out_connections_are_not_kept() {
         let mut pool = Pool::default();
-        assert_eq!(pool.put(&CONFIG, 1, &address(80), 0, used(3), 0), Some(1));
-        assert_eq!(pool.put(&CONFIG, 1, &address(80), 0, used(1), 1001), Some(1));
+        assert_eq!(pool.put(&CONFIG, 1, address(80), 0, used(3), 0), Some(1));
+        assert_eq!(pool.put(&CONFIG, 1, address(80), 0, used(1), 1001), Some(1));
         let off = KeepaliveConfig { connections: 0, ..CONFIG };
-        assert_eq!(pool.put(&off, 1, &address(80), 0, used(1), 0), Some(1));
+        assert_eq!(pool.put(&off, 1, address(80), 0, used(1), 0), Some(1));
         assert!(pool.is_empty());
     }
 
@@ -253,20 +326,20 @@ mod tests {
     fn local_connections_stay_with_their_location() {
         let local = KeepaliveConfig { local: true, ..CONFIG };
         let mut pool = Pool::default();
-        pool.put(&local, 1, &address(80), 7, used(1), 0);
-        assert_eq!(pool.take(&local, &address(80), 8, Made::default()), None);
-        assert_eq!(pool.take(&local, &address(80), 7, Made::default()), Some((1, used(1))));
+        pool.put(&local, 1, address(80), 7, used(1), 0);
+        assert_eq!(pool.take(&local, address(80), 8, Made::default()), None);
+        assert_eq!(pool.take(&local, address(80), 7, Made::default()), Some((1, used(1))));
     }
 
     #[test]
     fn connections_serve_only_those_who_would_make_the_same() {
         let mut pool = Pool::default();
         let made = Usage { made: Made(5), ..used(1) };
-        pool.put(&CONFIG, 1, &address(80), 0, made, 0);
+        pool.put(&CONFIG, 1, address(80), 0, made, 0);
         for other in [Made::default(), Made(6)] {
-            assert_eq!(pool.take(&CONFIG, &address(80), 0, other), None);
+            assert_eq!(pool.take(&CONFIG, address(80), 0, other), None);
         }
-        assert_eq!(pool.take(&CONFIG, &address(80), 0, Made(5)), Some((1, made)));
+        assert_eq!(pool.take(&CONFIG, address(80), 0, Made(5)), Some((1, made)));
     }
 
     #[test]
@@ -274,7 +347,7 @@ mod tests {
         let (mut ids, mut pools) = (PoolIds::default(), Pools::default());
         let (one, two) = (ids.of("one"), ids.of("two"));
         assert!(pools.get(two).is_none());
-        pools.pool(two).put(&CONFIG, 1, &address(80), 0, used(1), 0);
+        pools.pool(two).put(&CONFIG, 1, address(80), 0, used(1), 0);
         assert_eq!(pools.get(one).map(|pool| pool.len()), Some(0));
         assert_eq!(pools.get(ids.of("two")).map(|pool| pool.len()), Some(1));
         pools.clear();
@@ -284,11 +357,11 @@ mod tests {
     #[test]
     fn idle_and_closed_connections_are_swept() {
         let mut pool = Pool::default();
-        pool.put(&CONFIG, 1, &address(80), 0, used(1), 0);
-        pool.put(&CONFIG, 2, &address(80), 0, used(1), 50);
-        assert_eq!(pool.next_timeout(), Some(100));
+        pool.put(&CONFIG, 1, address(80), 0, used(1), 0);
+        pool.put(&CONFIG, 2, address(80), 0, used(1), 50);
+        assert_eq!(pool.len(), 2);
         pool.sweep(100, |_| false);
-        assert_eq!(pool.next_timeout(), Some(150));
+        assert_eq!(pool.len(), 1);
         pool.sweep(101, |&mut connection| connection == 2);
         assert!(pool.is_empty());
     }

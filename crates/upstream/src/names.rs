@@ -8,9 +8,17 @@ use weir_engine::duty::{Duties, Duty};
 use crate::{group::Group, registry::Registry};
 
 impl Group {
+    /// The duties of this group and its heirs: to find servers, to keep names resolved, to ask
+    /// agents, and to note health.
+    pub fn duties(&self, registry: &Arc<Registry>) -> Vec<Duty> {
+        let found = [self.discovery(registry), self.duty(registry)];
+        let judged = [self.agent_duty(registry), self.health_duty(registry)];
+        found.into_iter().chain(judged).flatten().collect()
+    }
+
     /// The duty to keep the names of this group and its heirs resolved. `None` for a group that
     /// cannot have names.
-    pub fn duty(&self, registry: &Arc<Registry>) -> Option<Duty> {
+    fn duty(&self, registry: &Arc<Registry>) -> Option<Duty> {
         self.config.resolver.as_ref()?;
         self.names_change.as_ref()?;
         let (registry, key) = (Arc::clone(registry), self.config.key.clone());

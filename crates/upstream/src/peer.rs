@@ -1,19 +1,34 @@
 //! Peers: single addresses that requests can go to.
 
 use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    Arc, OnceLock,
+    atomic::{
+        AtomicI64, AtomicU64,
+        Ordering::{Relaxed, Release, SeqCst},
+    },
 };
 
 use md5::{Digest, Md5};
 use weir_engine::Addr;
 
 use crate::{
+    address_key::AddressKey,
+    agent::said::Said,
+    balance::{ewma::cost::Cost, ranking::moves::Moves},
+    check::tally::CheckResults,
     clock::Now,
     counters::{Counters, Exchanged},
-    health::{AtomicHealth, Health},
+    downtime::Downtime,
+    health::{Health, Source, Sources, Verdicts},
+    outlier::conduct::Conduct,
+    queue::Queue,
+    report::{ReportConfig, Reported},
     server::{Admission, Limits, Origin, ServerId},
+    slow_start::ramp::Ramp,
 };
+
+/// The limit of active requests is what the agent says, or else `max_conns`.
+const ASKED: u64 = u64::MAX;
 
 /// An address with its parameters and state, shared by all threads. It is immutable: an edit
 /// replaces it by another one with the same state.
@@ -21,6 +36,8 @@ use crate::{
 pub struct Peer {
     /// The address to connect to.
     pub address: Addr,
+    /// Its key for kept connections.
+    pub address_key: AddressKey,
     /// The printable address, as in `$upstream_addr`: `127.0.0.1:8080`, `unix:/path`.
     pub name: String,
     /// The address as written in the `server` directive.
@@ -33,8 +50,22 @@ pub struct Peer {
     pub id: ServerId,
     /// Its origin.
     pub origin: Origin,
+    /// The sources of health that its group heeds.
+    pub(crate) heeded: Sources,
+    /// `load_report` of its group.
+    pub(crate) report: Option<Arc<ReportConfig>>,
+    /// The limit of active requests: `max_conns`, 0 for none, or [`ASKED`].
+    pub(crate) room: u64,
     /// Its counters, in a group with a `zone`.
     pub(crate) counters: Option<Counters>,
+    /// The requests that wait for a peer of its group.
+    pub(crate) queue: Option<Arc<Queue>>,
+    /// Counts the active requests of its group, for methods that need it.
+    pub(crate) active: Option<Arc<AtomicU64>>,
+    /// Notes what its requests do, for methods that follow it.
+    pub(crate) moves: Option<Arc<Moves>>,
+    /// Counts changes of what the peers of its group can take.
+    pub(crate) changes: Arc<AtomicU64>,
     /// The state, which outlives edits and reloads.
     pub state: Arc<PeerState>,
 }
@@ -48,12 +79,26 @@ impl Peer {
             server: server.to_owned(),
             id: ServerId::default(),
             origin: Origin::default(),
+            heeded: Sources::default(),
+            report: None,
+            room: limits.max_conns,
             counters: None,
+            queue: None,
+            active: None,
+            moves: None,
+            changes: Arc::default(),
             state: Arc::new(PeerState::new(i64::from(limits.weight))),
+            address_key: AddressKey::of(&address),
             address,
             name,
             limits,
         }
+    }
+
+    /// Makes changed parameters and terms of the group take effect.
+    pub(crate) fn settle(&mut self) {
+        let is_asked = self.heeded.has(Source::Agent);
+        self.room = if is_asked { ASKED } else { self.limits.max_conns };
     }
 
     /// Takes over the state of the same peer from before a reload or an edit.
@@ -68,18 +113,62 @@ impl Peer {
         }
     }
 
-    /// Sets the result of probes. Requests respect it from their next choice on.
-    pub fn set_health(&self, health: Health, now: Now) {
-        let before = self.state.health.swap(health);
-        if health == Health::Good && before != Health::Good {
+    /// Sets the verdict of a source. Requests respect it from their next choice on.
+    pub fn set_health(&self, source: Source, health: Health, now: Now) {
+        let before = self.health();
+        self.state.verdicts.set(source, health);
+        let after = self.health();
+        self.state.downtime.set_ill(after != Health::Good, now.millis);
+        self.tell_change();
+        if after == Health::Good && before != Health::Good {
+            self.state.cost.forget();
             self.recovers(now);
+            self.call_waiting(now);
         }
+    }
+
+    /// Makes the verdicts of these sources pending, for a new peer.
+    pub(crate) fn await_verdicts(&self, sources: Sources, now: Now) {
+        self.state.verdicts.await_all(sources);
+        if self.health() != Health::Good {
+            self.state.downtime.set_ill(true, now.millis);
+        }
+    }
+
+    /// The worst verdict of the sources that its group heeds, administrative ones apart.
+    pub fn health(&self) -> Health {
+        self.state.verdicts.worst(self.heeded.of_health())
+    }
+
+    /// Whether all of these sources find it good, and its agent lets it take unbound requests.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.state.verdicts.are_good(self.heeded)
+    }
+
+    /// The sum of the times in which it took no requests, because of its health or its failures,
+    /// and the start of the current one. In milliseconds of [`Now`].
+    pub fn downtime(&self, now: Now) -> (u64, Option<u64>) {
+        // The group may heed other sources than at the last verdict.
+        self.state.downtime.set_ill(self.health() != Health::Good, now.millis);
+        self.state.downtime.read(now.millis)
     }
 
     /// Counts the result of an attempt.
     pub fn count(&self, exchanged: Exchanged) {
         if let Some(counters) = &self.counters {
             counters.count(exchanged);
+        }
+    }
+
+    /// Starts its counts over, but for those of current requests.
+    pub(crate) fn reset_counts(&self, now: Now) {
+        let PeerState { requests, failures, unavailable, checks, downtime, .. } = &*self.state;
+        [requests, failures, unavailable].into_iter().for_each(|count| count.store(0, Relaxed));
+        self.state.begin_step();
+        checks.reset();
+        downtime.reset(now.millis);
+        if let Some(counters) = &self.counters {
+            counters.reset();
         }
     }
 
@@ -100,29 +189,125 @@ impl Peer {
             && now.seconds - state.checked.load(Relaxed) <= self.limits.fail_timeout
     }
 
-    /// Whether it has reached `max_conns`.
-    pub fn is_full(&self) -> bool {
-        self.limits.max_conns != 0 && self.state.conns.load(Relaxed) >= self.limits.max_conns
+    /// The administrative state: that of the parameters, or a stricter one that its agent wants.
+    pub(crate) fn admission(&self) -> Admission {
+        let is_wanted =
+            |source| self.heeded.has(source) && self.state.verdicts.of(source) != Health::Good;
+        match self.limits.admission {
+            Admission::Down => Admission::Down,
+            _ if is_wanted(Source::AgentMaint) => Admission::Down,
+            Admission::Draining => Admission::Draining,
+            _ if is_wanted(Source::AgentDrain) || is_wanted(Source::AgentWeight) => {
+                Admission::Draining
+            }
+            Admission::Open => Admission::Open,
+        }
     }
 
-    /// Whether probes, failures and `max_conns` allow a request.
-    pub(crate) fn is_well(&self, now: Now) -> bool {
-        self.state.health.is_good() && !self.is_failed(now) && !self.is_full()
+    /// The limit of active requests in force: `max_conns`, or that of its agent. 0 is none.
+    pub(crate) fn max_conns(&self) -> u64 {
+        match self.room {
+            ASKED => self.state.said.max_conns().unwrap_or(self.limits.max_conns),
+            room => room,
+        }
+    }
+
+    /// Whether it has reached its limit of active requests.
+    pub fn is_full(&self) -> bool {
+        let is_reached = |max: u64| max != 0 && self.state.conns.load(SeqCst) >= max;
+        self.room != 0 && is_reached(self.max_conns())
+    }
+
+    /// Reserves a place for one more request, unless all are taken. Exact over all threads and
+    /// configurations.
+    pub(crate) fn reserve(&self) -> bool {
+        let (conns, max) = (&self.state.conns, self.max_conns());
+        if max == 0 {
+            conns.fetch_add(1, SeqCst);
+        } else {
+            let one_more = |taken| (taken < max).then_some(taken + 1);
+            let Ok(before) = conns.fetch_update(SeqCst, SeqCst, one_more) else { return false };
+            if before + 1 == max {
+                self.tell_change();
+            }
+        }
+        if let Some(active) = &self.active {
+            active.fetch_add(1, Relaxed);
+        }
+        self.tell_move();
+        true
+    }
+
+    /// Gives a reserved place back. [`call_waiting`](Self::call_waiting) is to follow.
+    pub(crate) fn release(&self) {
+        let before = self.state.conns.fetch_sub(1, SeqCst);
+        if self.room != 0 && before == self.max_conns() {
+            self.tell_change();
+        }
+        if let Some(active) = &self.active {
+            active.fetch_sub(1, Relaxed);
+        }
+        self.tell_move();
+    }
+
+    /// Tells methods that follow it of a request that begins, is answered or ends.
+    pub(crate) fn tell_move(&self) {
+        if let Some(moves) = &self.moves {
+            moves.add(self.serial());
+        }
+    }
+
+    /// Tells the methods that keep account of peers that what this one can take has changed: its
+    /// health, its failures, its effective weight, or whether it is full.
+    pub(crate) fn tell_change(&self) {
+        self.changes.fetch_add(1, Release);
+    }
+
+    /// Calls the first request in the queue, if this peer can take one.
+    pub(crate) fn call_waiting(&self, now: Now) {
+        if let Some(queue) = &self.queue
+            && queue.is_waited_in()
+            && self.is_available(now)
+        {
+            queue.call();
+        }
+    }
+
+    /// Whether it can take a request that is bound to it.
+    pub(crate) fn takes_bound(&self, now: Now) -> bool {
+        self.limits.admission != Admission::Down
+            && self.state.verdicts.are_good(self.heeded.for_bound_requests())
+            && !self.is_failed(now)
+            && !self.is_full()
     }
 
     /// Whether it can take an unbound request.
     pub fn is_available(&self, now: Now) -> bool {
-        self.limits.admission == Admission::Open && self.is_well(now)
+        self.limits.admission == Admission::Open
+            && self.is_healthy()
+            && !self.is_failed(now)
+            && !self.is_full()
     }
 }
 
-/// The shared state of a peer. Balancing changes it under the group's lock; any thread may read it.
+/// The shared state of a peer, which any thread may read. Methods that take turns change what is
+/// theirs in their turn.
 #[derive(Debug)]
 pub struct PeerState {
     pub(crate) serial: u64,
-    health: AtomicHealth,
+    pub(crate) verdicts: Verdicts,
+    pub(crate) checks: CheckResults,
+    /// Made on first use: few groups eject.
+    pub(crate) outlier: OnceLock<Box<Conduct>>,
+    /// The words of its agent.
+    pub(crate) said: Said,
+    /// Its load reports.
+    pub(crate) reported: Reported,
+    pub(crate) downtime: Downtime,
     /// The start of its `slow_start` in milliseconds; 0 if there was none.
     pub(crate) recovered: AtomicU64,
+    /// The progress of a `slow_start=auto`.
+    pub(crate) ramp: Ramp,
     /// The balance of smooth round robin: gains in every turn, and pays when chosen.
     pub(crate) current_weight: AtomicI64,
     /// The gain per turn: the weight, less what failures took from it.
@@ -149,10 +334,14 @@ pub struct PeerState {
     pub(crate) inflight_changed: AtomicU64,
     /// The number of unfinished requests.
     pub(crate) inflight: AtomicU64,
+    /// Its cost for `ewma`.
+    pub(crate) cost: Cost,
     /// The number of all requests it was chosen for.
     pub requests: AtomicU64,
     /// The number of all failures.
     pub failures: AtomicU64,
+    /// The number of all responses that told of a failure.
+    pub(crate) errors: AtomicU64,
     /// How often failures made it unavailable.
     pub unavailable: AtomicU64,
     /// The time of its last choice in seconds.
@@ -164,8 +353,14 @@ impl PeerState {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             serial: NEXT.fetch_add(1, Relaxed),
-            health: AtomicHealth::default(),
+            verdicts: Verdicts::default(),
+            checks: CheckResults::default(),
+            outlier: OnceLock::new(),
+            said: Said::default(),
+            reported: Reported::default(),
+            downtime: Downtime::default(),
             recovered: AtomicU64::new(0),
+            ramp: Ramp::default(),
             current_weight: AtomicI64::new(0),
             effective_weight: AtomicI64::new(weight),
             conns: AtomicU64::new(0),
@@ -179,16 +374,13 @@ impl PeerState {
             inflight_last: AtomicU64::new(0),
             inflight_changed: AtomicU64::new(0),
             inflight: AtomicU64::new(0),
+            cost: Cost::default(),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
             unavailable: AtomicU64::new(0),
             selected: AtomicI64::new(0),
         }
-    }
-
-    /// The result of probes.
-    pub fn health(&self) -> Health {
-        self.health.load()
     }
 }
 

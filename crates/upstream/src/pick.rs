@@ -1,41 +1,28 @@
 //! The walk of one request over the peers of a group.
 
+mod waiting;
+
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use crate::{
-    balance::method::{Balance, Choice, Method, Moment, Turn, Walk},
-    balance::{least_time::inflight_done, round_robin::RoundRobin},
+    balance::method::{Balance, Choice, Method, Moment, Sample, Turn, Walk},
+    balance::round_robin::RoundRobin,
     clock::Now,
     group::Group,
+    locality::Order,
+    outcome::{Outcome, Timings},
     peer::{Peer, average},
+    queue::Place,
+    retry::budget::{RetryBudget, Retrying},
+    server::SlowStart,
+    set::{Set, Sets},
 };
+
+pub use waiting::NoWait;
 
 /// No peer can take the request: `no live upstreams`; `$upstream_addr` names the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoLive;
-
-/// The outcome of an attempt, for the peer's statistics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A good response.
-    Success,
-    /// No response, or one listed as a failure: counts towards `max_fails`.
-    Failed,
-    /// A response after which the request goes on to another peer (403, 404): counts as neither.
-    NotCounted,
-}
-
-/// The measured times of an attempt in milliseconds. Missing times are not averaged: http omits all
-/// for a response without a header.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Timings {
-    /// Until the connection.
-    pub connect: Option<u64>,
-    /// Until the header, or the first byte.
-    pub header: Option<u64>,
-    /// Until the last byte.
-    pub response: Option<u64>,
-}
 
 /// The effect of freeing a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,21 +42,36 @@ pub struct Pick<'a> {
     current: Option<Current>,
     /// The last time passed in, for freeing the peer on drop.
     seen: Now,
+    retrying: Retrying,
+    /// Its number among the requests of the queue, once it has looked for a peer.
+    ticket: Option<u64>,
+    /// Its place in the queue.
+    place: Option<Place>,
+    /// A freed peer of which nobody in the queue knows yet: this request may need it itself.
+    untold: Option<Arc<Peer>>,
 }
 
 #[derive(Debug)]
 struct Current {
     peer: Arc<Peer>,
     started: Now,
-    /// The method measures the request's unfinished time and has not been told its end.
+    /// The method is to be told of the answer.
     followed: bool,
-    /// The moment whose time was averaged already.
-    averaged: Option<Moment>,
 }
 
 impl<'a> Pick<'a> {
     pub(crate) fn new(group: &'a Arc<Group>, walk: Walk, tries: usize) -> Self {
-        Self { group, walk, tries, current: None, seen: Now::default() }
+        Self {
+            group,
+            walk,
+            tries,
+            current: None,
+            seen: Now::default(),
+            retrying: Retrying::default(),
+            ticket: None,
+            place: None,
+            untold: None,
+        }
     }
 
     /// The group.
@@ -94,53 +96,124 @@ impl<'a> Pick<'a> {
         }
     }
 
-    /// Restores an attempt that was lost to a kept connection the peer had closed.
+    /// Restores an attempt that was lost to a kept connection the peer had closed. The first of
+    /// these costs nothing of the budget of retries, either: the peer has not worked for it.
     pub fn give_back_try(&mut self) {
         self.tries += 1;
+        self.retrying.forgive();
     }
 
-    /// Ignores `sticky` from here on.
-    pub fn forget_sticky(&mut self) {
-        self.walk.hint.clear();
+    /// Whether the group's budget allows this request another attempt; without a budget, always.
+    /// From its first retry to [`Pick::end_retry`], the request counts as one retry under way.
+    pub fn begin_retry(&mut self, budget: Option<RetryBudget>) -> bool {
+        let Some(budget) = budget else { return true };
+        // This request is active as well, whether its peer was freed or not.
+        let own = u64::from(self.current.is_none());
+        let all = (&*self.group.retries, self.group.name());
+        self.retrying.begin(all, || self.group.active() + own, budget)
+    }
+
+    /// A peer has answered, so there will be no further attempt.
+    pub fn end_retry(&mut self) {
+        self.retrying.end(&self.group.retries);
+    }
+
+    /// Whether a peer that was not tried yet could take the request now.
+    pub fn has_another(&self, now: Now) -> bool {
+        let sets = self.group.sets();
+        let takes = |peer: &Arc<Peer>| self.walk.may_take(peer, now);
+        match &sets.backup {
+            Some(backup) if self.walk.on_backup => backup.peers.iter().any(takes),
+            Some(backup) if backup.peers.iter().any(|peer| peer.is_available(now)) => true,
+            _ => sets.primary.peers.iter().any(takes),
+        }
     }
 
     /// Chooses the next peer; the current one, if any, is freed as not counted.
+    ///
+    /// # Errors
+    /// No peer can take the request, or others wait for one. It may [`wait`](Self::wait), too.
     pub fn next(&mut self, random: &mut fastrand::Rng, now: Now) -> Result<Arc<Peer>, NoLive> {
         if self.current.is_some() {
             self.free(Outcome::NotCounted, Timings::default(), now);
         }
         self.seen = now;
+        self.group.review(now);
+        let Some(queue) = self.group.queue() else { return self.choose(random, now) };
+        let ticket = *self.ticket.get_or_insert_with(|| queue.ticket());
+        if self.place.is_none() && queue.is_waited_before(ticket, self.group.tag()) {
+            self.tell();
+            return Err(NoLive);
+        }
+        let mark = self.walk.mark();
+        let chosen = self.choose(random, now);
+        self.tell();
+        match chosen {
+            Ok(_) => {
+                if let Some(place) = self.place.take() {
+                    place.served(|| self.group.has_room(now));
+                }
+            }
+            Err(NoLive) => {
+                self.walk.return_to(mark);
+                self.place.iter().for_each(Place::pass_on);
+            }
+        }
+        chosen
+    }
+
+    fn choose(&mut self, random: &mut fastrand::Rng, now: Now) -> Result<Arc<Peer>, NoLive> {
         let Self { group, walk, current, .. } = self;
         let method = group.method();
         let sets = group.sets();
-        if !std::mem::replace(&mut walk.started, true) {
-            method.start(&sets, walk);
-        }
-        let mut leave_to_round_robin = false;
+        let mut order = start(&sets, walk, now);
+        // The only peer of a group needs no turn.
+        let takes_turns = method.takes_turns() && !sets.primary.single;
+        let mut turns = takes_turns.then(|| group.turns());
+        let (mut leave_to_round_robin, mut has_readmitted) = (false, false);
         loop {
             let set = match &sets.backup {
                 Some(backup) if walk.on_backup => backup,
-                _ => &sets.primary,
+                _ => place_in(&sets, &order),
             };
-            let turn = &mut Turn { sets: &sets, set, walk, random, now };
+            if !walk.on_backup {
+                walk.enter(set, &**method);
+            }
+            let turn =
+                &mut Turn { sets: &sets, set, walk, random, now, turns: turns.as_deref_mut() };
             let mut choice = Choice::RoundRobin;
             if !leave_to_round_robin {
                 choice = method.choose(turn);
             }
             if choice == Choice::RoundRobin {
                 leave_to_round_robin = true;
-                choice = RoundRobin.choose(turn);
+                if !set.single {
+                    turns.get_or_insert_with(|| group.turns());
+                }
+                let turns = turns.as_deref_mut();
+                choice =
+                    RoundRobin.choose(&mut Turn { sets: &sets, set, walk, random, now, turns });
             }
             match choice {
+                // Another thread may have taken the last of `max_conns`.
+                Choice::Peer(place) if !set.peers[place].reserve() => {}
                 Choice::Peer(place) => {
                     let peer = &set.peers[place];
                     walk.single = set.single;
                     *current = Some(Current::take(peer, method, walk, now));
                     return Ok(Arc::clone(peer));
                 }
+                Choice::Nobody if !walk.on_backup && advance(&sets, &mut order) => {
+                    leave_to_round_robin = false;
+                }
                 Choice::Nobody if !walk.on_backup && sets.backup.is_some() => {
                     walk.on_backup = true;
                     walk.tried.clear();
+                }
+                _ if !has_readmitted && group.readmit_all(&sets, now) => {
+                    has_readmitted = true;
+                    walk.on_backup = false;
+                    order = start(&sets, walk, now);
                 }
                 _ => return Err(NoLive),
             }
@@ -154,23 +227,25 @@ impl<'a> Pick<'a> {
         }
     }
 
-    /// Reports a measured moment of the response to the method.
-    pub fn reached(&mut self, moment: Moment, millis: u64, now: Now) {
+    /// Reports a measured moment of the response to the method, with what is known of the outcome.
+    pub fn reached(&mut self, moment: Moment, millis: u64, outcome: Outcome, now: Now) {
         self.seen = now;
         let Some(current) = &mut self.current else { return };
-        if self.group.method().watched() != Some(moment) {
+        let method = self.group.method();
+        if method.watched() != Some(moment) {
             return;
         }
-        let _lock = self.group.sets();
+        let _lock = method.takes_turns().then(|| self.group.turns());
         let state = &current.peer.state;
         let times = match moment {
             Moment::Connected => &state.connect_time,
             Moment::Header => &state.header_time,
         };
         average(times, millis);
-        current.averaged = Some(moment);
+        current.peer.tell_move();
         if std::mem::take(&mut current.followed) {
-            inflight_done(&current.peer, millis, now);
+            let start = current.started;
+            method.answered(&current.peer, Sample { start, millis, outcome, complete: true }, now);
         }
     }
 
@@ -180,38 +255,73 @@ impl<'a> Pick<'a> {
         let Some(current) = self.current.take() else { return Freed::default() };
         let peer = &current.peer;
         if current.followed {
-            let _lock = self.group.sets();
-            let waited = now.millis.saturating_sub(current.started.millis);
-            inflight_done(peer, timings.response.unwrap_or(waited), now);
+            let (sample, method) = (current.sample(outcome, timings, now), self.group.method());
+            let _lock = method.takes_turns().then(|| self.group.turns());
+            method.answered(peer, sample, now);
         }
-        if outcome == Outcome::Success {
+        if self.group.measures && matches!(outcome, Outcome::Success | Outcome::Error) {
             // Without the lock: concurrent threads may lose a sample of the average, at worst.
-            measure(peer, timings, current.averaged);
+            measure(peer, timings, self.group.method().watched());
+        }
+        if outcome == Outcome::Error {
+            peer.state.errors.fetch_add(1, Relaxed);
         }
         if self.walk.single {
             peer.state.fails.store(0, Relaxed);
             if outcome == Outcome::Failed {
                 peer.state.failures.fetch_add(1, Relaxed);
             }
-            peer.state.conns.fetch_sub(1, Relaxed);
             self.tries = 0;
+            self.release(current, outcome);
             return Freed::default();
         }
         let mut freed = Freed::default();
         if outcome == Outcome::Failed {
-            let _lock = self.group.sets();
+            let _lock = self.group.turns();
             freed.disabled = fail(peer, now);
         } else {
             revive(peer, now);
         }
-        peer.state.conns.fetch_sub(1, Relaxed);
         self.tries = self.tries.saturating_sub(1);
+        self.group.follow(peer, outcome, timings.header, now);
+        self.release(current, outcome);
         freed
     }
 }
 
+/// The localities to ask in one attempt; none if all primary peers are asked together.
+fn start(sets: &Sets, walk: &mut Walk, now: Now) -> Order {
+    let Some(localities) = sets.localities.as_ref() else { return Order::default() };
+    if walk.localities.is_empty() || walk.hinted(&sets.primary, now).is_some() {
+        return Order::default();
+    }
+    if sets.primary.is_scaled {
+        // The steps of servers that warm up are made among all.
+        sets.primary.scale(now);
+    }
+    localities.order(walk, now).unwrap_or_default()
+}
+
+/// The primary peers to choose from.
+fn place_in<'a>(sets: &'a Sets, order: &Order) -> &'a Set {
+    let place = sets.localities.as_ref().zip(order.place());
+    place.map_or(&sets.primary, |(localities, place)| &localities.sets[place])
+}
+
+fn advance(sets: &Sets, order: &mut Order) -> bool {
+    sets.localities.as_ref().is_some_and(|localities| order.advance(localities))
+}
+
 impl Current {
-    /// Assigns the request to the peer, under the group's lock.
+    /// The sample of an attempt that ends before the watched moment, or with it.
+    fn sample(&self, outcome: Outcome, timings: Timings, now: Now) -> Sample {
+        let waited = now.millis.saturating_sub(self.started.millis);
+        let millis = timings.response.unwrap_or(waited);
+        let complete = timings.response.is_some();
+        Sample { start: self.started, millis, outcome, complete }
+    }
+
+    /// Assigns the request to the peer that has reserved a place for it, under the group's lock.
     fn take(peer: &Arc<Peer>, method: &Method, walk: &mut Walk, now: Now) -> Self {
         let state = &peer.state;
         let mut followed = false;
@@ -220,31 +330,40 @@ impl Current {
             walk.tried.push(peer.serial());
             if now.seconds - state.checked.load(Relaxed) > peer.limits.fail_timeout {
                 state.checked.store(now.seconds, Relaxed);
+                if peer.is_failed(now) {
+                    // It stays unavailable for others until this request has tried it.
+                    state.downtime.fail(end_of_timeout(peer, now), now.millis);
+                }
             }
         }
-        state.conns.fetch_add(1, Relaxed);
         state.requests.fetch_add(1, Relaxed);
         state.selected.store(now.seconds, Relaxed);
-        Self { peer: Arc::clone(peer), started: now, followed, averaged: None }
+        Self { peer: Arc::clone(peer), started: now, followed }
     }
 }
 
 impl Drop for Pick<'_> {
     fn drop(&mut self) {
         self.free(Outcome::Success, Timings::default(), self.seen);
+        self.end_retry();
+        self.tell();
     }
 }
 
-/// Averages the times of a successful attempt.
-fn measure(peer: &Peer, timings: Timings, averaged: Option<Moment>) {
+/// Averages the times of a successful attempt. That of a watched moment is averaged only when it is
+/// reached: as in nginx, an intercepted response does not count.
+fn measure(peer: &Peer, timings: Timings, watched: Option<Moment>) {
     let state = &peer.state;
+    if peer.limits.slow_start == SlowStart::Auto {
+        state.measure_ramp(timings.header);
+    }
     if let Some(response) = timings.response {
         average(&state.response_time, response);
     }
-    if let (Some(header), true) = (timings.header, averaged != Some(Moment::Header)) {
+    if let (Some(header), true) = (timings.header, watched != Some(Moment::Header)) {
         average(&state.header_time, header);
     }
-    if let (Some(connect), true) = (timings.connect, averaged != Some(Moment::Connected)) {
+    if let (Some(connect), true) = (timings.connect, watched != Some(Moment::Connected)) {
         average(&state.connect_time, connect);
     }
 }
@@ -255,8 +374,12 @@ fn revive(peer: &Peer, now: Now) {
     if state.accessed.load(Relaxed) < state.checked.load(Relaxed) {
         if max_fails != 0 && state.fails.load(Relaxed) >= max_fails {
             peer.recovers(now);
+            state.downtime.work(now.millis);
         }
-        state.fails.store(0, Relaxed);
+        if state.fails.load(Relaxed) != 0 {
+            state.fails.store(0, Relaxed);
+            peer.tell_change();
+        }
     }
 }
 
@@ -274,73 +397,23 @@ fn fail(peer: &Peer, now: Now) -> bool {
     let step = peer.weight() / i64::try_from(max_fails).unwrap_or(i64::MAX);
     let effective = state.effective_weight.load(Relaxed) - step;
     state.effective_weight.store(effective.max(0), Relaxed);
+    peer.tell_change();
     if fails == max_fails {
         state.unavailable.fetch_add(1, Relaxed);
     }
-    fails >= max_fails
+    let is_disabled = fails >= max_fails;
+    if is_disabled {
+        state.downtime.fail(end_of_timeout(peer, now), now.millis);
+    }
+    is_disabled
+}
+
+/// The end of a `fail_timeout` that begins now, in milliseconds: it includes its last second.
+fn end_of_timeout(peer: &Peer, now: Now) -> u64 {
+    let seconds = u64::try_from(peer.limits.fail_timeout).unwrap_or(0).saturating_add(1);
+    let passed = now.millis % 1000;
+    (now.millis - passed).saturating_add(seconds.saturating_mul(1000))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicU64;
-
-    use weir_engine::Addr;
-
-    use super::*;
-    use crate::{balance::method::Request, config::GroupConfig};
-
-    fn group(ports: std::ops::Range<u16>) -> Arc<Group> {
-        let addresses = ports.map(|port| Addr::Inet(([127, 0, 0, 1], port).into())).collect();
-        Arc::new(Group::new(GroupConfig::implicit(String::new(), "g", addresses), None))
-    }
-
-    fn total(group: &Group, counter: impl Fn(&crate::PeerState) -> &AtomicU64) -> u64 {
-        group.peers().iter().map(|peer| counter(&peer.state).load(Relaxed)).sum()
-    }
-
-    #[test]
-    fn a_dropped_request_gives_its_peer_back() {
-        let group = group(1..4);
-        let mut pick = group.start(Request::default());
-        pick.next(&mut fastrand::Rng::with_seed(1), Now::default()).unwrap();
-        assert_eq!(total(&group, |state| &state.conns), 1);
-        drop(pick);
-        assert_eq!(total(&group, |state| &state.conns), 0);
-    }
-
-    #[test]
-    fn tries_are_counted_limited_and_given_back() {
-        let group = group(1..5);
-        let mut random = fastrand::Rng::with_seed(1);
-        let mut pick = group.start(Request::default());
-        assert_eq!(pick.tries(), 4);
-        pick.limit_tries(2);
-        pick.next(&mut random, Now::default()).unwrap();
-        pick.free(Outcome::Failed, Timings::default(), Now::default());
-        assert_eq!(pick.tries(), 1);
-        pick.give_back_try();
-        assert_eq!(pick.tries(), 2);
-    }
-
-    #[test]
-    fn threads_share_a_group_evenly() {
-        let group = group(1..5);
-        std::thread::scope(|scope| {
-            for seed in 0..4 {
-                let group = &group;
-                scope.spawn(move || {
-                    let mut random = fastrand::Rng::with_seed(seed);
-                    for _ in 0..1000 {
-                        let mut pick = group.start(Request::default());
-                        pick.next(&mut random, Now::default()).unwrap();
-                        pick.free(Outcome::Success, Timings::default(), Now::default());
-                    }
-                });
-            }
-        });
-        for peer in group.peers() {
-            assert_eq!(peer.state.requests.load(Relaxed), 1000);
-            assert_eq!(peer.state.conns.load(Relaxed), 0);
-        }
-    }
-}
+mod tests;

@@ -121,7 +121,7 @@ mod tests {
     use crate::{
         balance::method::Request,
         clock::Now,
-        pick::{Outcome, Timings},
+        outcome::{Outcome, Timings},
         server::Server,
     };
 

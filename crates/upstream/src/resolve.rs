@@ -13,7 +13,7 @@ use crate::{
     group::Group,
     peer::Peer,
     registry::Registry,
-    resolver::{FAILURE_VALID, Resolver, ResolverConfig, ServiceAddress, state},
+    resolver::{FAILURE_VALID, Reason, Resolver, ResolverConfig, ServiceAddress},
     roster::{Host, Roster},
     server::{Name, Origin, ServerId},
 };
@@ -40,10 +40,14 @@ impl Group {
         self.roster().hosts.iter().map(duty).collect()
     }
 
-    /// Whether the first query for some name of the group has not ended.
+    /// Whether the first query for some name of the group, or the first list of its source, has not
+    /// come.
     pub fn awaits_names(&self) -> bool {
-        self.config.resolver.is_some()
-            && self.roster().hosts.iter().any(|host| !host.asked.load(Relaxed))
+        let roster = self.roster();
+        let awaits_list = self.config.discover.is_some() && !roster.heard;
+        let awaits_query = self.config.resolver.is_some()
+            && roster.hosts.iter().any(|host| !host.asked.load(Relaxed));
+        awaits_list || awaits_query
     }
 
     /// As [`apply`](Self::apply), on another thread if a ring has to be built.
@@ -88,6 +92,8 @@ impl Host {
         mut found: Vec<&ServiceAddress>,
         roster: &mut Roster,
     ) {
+        // The first addresses have no others that could serve meanwhile.
+        let joins = !line.is_empty();
         line.retain(|peer| {
             if peer.origin != Origin::Resolved(self.id) {
                 return true;
@@ -100,7 +106,12 @@ impl Host {
         });
         line.extend(found.into_iter().map(|it| {
             let (id, weight) = (roster.next_id(), u32::from(it.weight));
-            Arc::new(self.peer(id, it.address, &it.target, weight))
+            let mut peer = self.peer(id, it.address, &it.target, weight);
+            roster.admit(&mut peer);
+            if joins {
+                peer.recovers(Now::current());
+            }
+            Arc::new(peer)
         }));
     }
 
@@ -235,7 +246,7 @@ async fn resolve(
     };
     log(&line);
     let valid = resolver.config().valid.unwrap_or(FAILURE_VALID);
-    (error.code == state::NOT_FOUND).then(|| (Vec::new(), Now::current().seconds + valid))
+    (error.reason == Reason::NOT_FOUND).then(|| (Vec::new(), Now::current().seconds + valid))
 }
 
 fn log(line: &str) {

@@ -4,6 +4,7 @@
 //! name send one query, on the loop of the first.
 
 mod cache;
+mod error;
 mod exchange;
 pub(crate) mod message;
 mod service;
@@ -11,7 +12,6 @@ mod service;
 mod tests;
 
 use std::{
-    fmt,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Weak,
@@ -28,7 +28,9 @@ use weir_engine::Addr;
 use weir_engine::url::{UrlOptions, parse_url};
 
 use cache::{Answer, Cache, Flight, Key};
-pub use service::{Service, ServiceAddress};
+pub(crate) use error::Reason;
+pub use error::ResolveError;
+pub(crate) use service::ServiceAddress;
 
 /// The time for a response before the next name server is asked.
 const RESEND: Duration = Duration::from_secs(5);
@@ -38,22 +40,6 @@ const MAX_ALIASES: usize = 50;
 
 /// The validity of a failure for periodic resolution, in seconds.
 pub(crate) const FAILURE_VALID: i64 = 10;
-
-/// Reasons for a failure: the response codes of DNS, and a system error number.
-pub mod state {
-    /// The name server could not parse the query.
-    pub const FORMAT_ERROR: u16 = 1;
-    /// The name server failed.
-    pub const SERVER_FAILURE: u16 = 2;
-    /// No such name.
-    pub const NOT_FOUND: u16 = 3;
-    /// The name server does not support the query.
-    pub const UNIMPLEMENTED: u16 = 4;
-    /// The name server refused the query.
-    pub const REFUSED: u16 = 5;
-    /// No response in time: ETIMEDOUT.
-    pub const TIMED_OUT: u16 = 110;
-}
 
 /// `resolver ADDRESS … [valid=TIME] [ipv4=on|off] [ipv6=on|off]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,40 +100,6 @@ impl Value for ResolverConfig {
         Ok(config)
     }
 }
-
-/// A failed resolution. Displayed as in nginx's log: `NAME could not be resolved (3: Host not
-/// found)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResolveError {
-    /// The name.
-    pub name: String,
-    /// The reason, as in [`state`].
-    pub code: u16,
-}
-
-impl ResolveError {
-    /// The text of the reason.
-    pub fn reason(&self) -> &'static str {
-        match self.code {
-            state::FORMAT_ERROR => "Format error",
-            state::SERVER_FAILURE => "Server failure",
-            state::NOT_FOUND => "Host not found",
-            state::UNIMPLEMENTED => "Unimplemented",
-            state::REFUSED => "Operation refused",
-            state::TIMED_OUT => "Operation timed out",
-            _ => "Unknown error",
-        }
-    }
-}
-
-impl fmt::Display for ResolveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, code) = (&self.name, self.code);
-        write!(f, "{name} could not be resolved ({code}: {})", self.reason())
-    }
-}
-
-impl std::error::Error for ResolveError {}
 
 /// The addresses of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,18 +163,18 @@ impl Resolver {
         if let Some(address) = parse_ipv4(name.as_bytes()) {
             return Ok(Resolved { addresses: vec![address.into()], valid: i64::MAX });
         }
-        let fail = |code| ResolveError { name: name.clone(), code };
+        let fail = |reason| ResolveError { name: name.clone(), reason };
         within(timeout, self.follow(Key::Name(name.clone())))
             .await
             .and_then(|(answer, valid)| match answer {
                 Answer::Addresses(addresses) => Ok(Resolved { addresses, valid }),
-                _ => Err(state::NOT_FOUND),
+                _ => Err(Reason::NOT_FOUND),
             })
             .map_err(fail)
     }
 
     /// Follows aliases to the final answer; returns it with the end of its validity.
-    async fn follow(&self, mut key: Key) -> Result<(Answer, i64), u16> {
+    async fn follow(&self, mut key: Key) -> Result<(Answer, i64), Reason> {
         for _ in 0..=MAX_ALIASES {
             let (answer, valid) = self.find(key.clone()).await?;
             match answer {
@@ -230,16 +182,16 @@ impl Resolver {
                 answer => return Ok((answer, valid)),
             }
         }
-        Err(state::NOT_FOUND)
+        Err(Reason::NOT_FOUND)
     }
 
-    async fn find(&self, key: Key) -> Result<(Answer, i64), u16> {
+    async fn find(&self, key: Key) -> Result<(Answer, i64), Reason> {
         loop {
             let flying = match self.0.cache.find(&key, now()) {
                 Flight::Cached(answer, valid) => {
                     return Ok((answer.rotated(&mut fastrand::Rng::new()), valid));
                 }
-                Flight::Full => return Err(state::SERVER_FAILURE),
+                Flight::Full => return Err(Reason::SERVER_FAILURE),
                 Flight::Asked(flying) => flying,
                 Flight::Ask(ticket, flying) => {
                     let (inner, key) = (Arc::clone(&self.0), key.clone());
@@ -280,10 +232,10 @@ fn now() -> i64 {
 
 async fn within<T>(
     timeout: Duration,
-    future: impl Future<Output = Result<T, u16>>,
-) -> Result<T, u16> {
+    future: impl Future<Output = Result<T, Reason>>,
+) -> Result<T, Reason> {
     if timeout.is_zero() {
         return future.await;
     }
-    weir_engine::timer::timeout(timeout, future).await.unwrap_or(Err(state::TIMED_OUT))
+    weir_engine::timer::timeout(timeout, future).await.unwrap_or(Err(Reason::TIMED_OUT))
 }

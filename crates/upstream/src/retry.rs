@@ -1,8 +1,10 @@
 //! `…_next_upstream`: retries of failed attempts.
 
+pub(crate) mod budget;
+
 use std::ops::{BitOr, BitOrAssign};
 
-use crate::pick::Outcome;
+use crate::outcome::Outcome;
 
 /// A set of causes of failed attempts, as listed in `proxy_next_upstream`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,11 +153,10 @@ impl Retry {
         progress.tries > 0 && self.allows(cause, progress)
     }
 
-    /// Whether to ask another peer because of the status of a valid response, and the cause. Called
-    /// while the peer still has the request: without another peer the response is passed on.
-    pub fn refuses(&self, status: u16, progress: &Progress) -> Option<Causes> {
-        let cause = Causes::of_status(status)?;
-        (progress.tries > 1 && self.allows(cause, progress)).then_some(cause)
+    /// Whether to ask another peer because of the status of a valid response. Called while the peer
+    /// still has the request: without another peer the response is passed on.
+    pub fn refuses(&self, cause: Causes, progress: &Progress) -> bool {
+        progress.tries > 1 && self.allows(cause, progress)
     }
 
     fn allows(&self, cause: Causes, progress: &Progress) -> bool {
@@ -206,11 +207,12 @@ mod tests {
     fn a_status_needs_another_peer_to_go_to() {
         let retry = Retry { causes: Causes::HTTP_404, timeout: 100 };
         let two = Progress { tries: 2, elapsed: 99, ..ONE_LEFT };
-        assert_eq!(retry.refuses(404, &two), Some(Causes::HTTP_404));
-        assert_eq!(retry.refuses(404, &ONE_LEFT), None);
-        assert_eq!(retry.refuses(500, &two), None);
-        assert_eq!(retry.refuses(200, &two), None);
-        assert_eq!(retry.refuses(404, &Progress { elapsed: 100, ..two }), None);
+        assert!(retry.refuses(Causes::HTTP_404, &two));
+        assert!(!retry.refuses(Causes::HTTP_404, &ONE_LEFT));
+        assert!(!retry.refuses(Causes::HTTP_500, &two));
+        assert!(!retry.refuses(Causes::HTTP_404, &Progress { elapsed: 100, ..two }));
+        assert_eq!(Causes::of_status(404), Some(Causes::HTTP_404));
+        assert_eq!(Causes::of_status(200), None);
         assert_eq!(Causes::HTTP_404.outcome(), Outcome::NotCounted);
         assert_eq!(Causes::HTTP_504.outcome(), Outcome::Failed);
     }

@@ -1,6 +1,6 @@
 //! The ring of a consistent hash (ketama), compatible with Cache::Memcached::Fast.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use crate::peer::Peer;
 
@@ -17,22 +17,28 @@ const MAX_POINTS: u64 = 1 << 24;
 pub(crate) struct Points {
     /// The hash in the upper half, the server's index in the lower.
     ring: Vec<u64>,
-    servers: Vec<String>,
+    /// The peers of each server, as indices in their set.
+    servers: Vec<Vec<usize>>,
 }
 
 impl Points {
     /// Builds the ring. A large one takes too long for a loop.
     pub(crate) fn new(peers: &[Arc<Peer>]) -> Self {
         let mut points = Self::default();
-        for (peer, count) in peers.iter().zip(counts(peers)) {
-            let server = points.index(&peer.server);
+        let mut known: HashMap<&str, usize> = HashMap::new();
+        for ((place, peer), count) in peers.iter().enumerate().zip(counts(peers)) {
+            let server = *known.entry(&peer.server).or_insert_with(|| {
+                points.servers.push(Vec::new());
+                points.servers.len() - 1
+            });
+            points.servers[server].push(place);
             let base = base_hash(&peer.server);
             let mut previous = 0_u32;
             for _ in 0..count {
                 let mut hasher = base.clone();
                 hasher.update(&previous.to_le_bytes());
                 previous = hasher.finalize();
-                points.ring.push(u64::from(previous) << 32 | u64::from(server));
+                points.ring.push(u64::from(previous) << 32 | server as u64);
             }
         }
         points.ring.sort_unstable();
@@ -40,24 +46,32 @@ impl Points {
         points
     }
 
-    fn index(&mut self, server: &str) -> u32 {
-        let known = self.servers.iter().position(|known| known == server);
-        known.unwrap_or_else(|| {
-            self.servers.push(server.to_owned());
-            self.servers.len() - 1
-        }) as u32
-    }
-
     /// The index of the first point at or after a hash.
     pub(crate) fn after(&self, hash: u32) -> u32 {
-        self.ring.partition_point(|&point| point >> 32 < u64::from(hash)) as u32
+        // Hashes are spread evenly, so the point is near its share of the ring. A search of all
+        // would wait for memory at most of its steps.
+        let (size, hash) = (self.ring.len(), u64::from(hash));
+        let guess = ((hash * size as u64) >> 32) as usize;
+        let is_before = |place: usize| self.ring[place] >> 32 < hash;
+        let (mut low, mut high, mut step) = (guess, guess, 1);
+        while low > 0 && !is_before(low - 1) {
+            low = low.saturating_sub(step);
+            step *= 2;
+        }
+        step = 1;
+        while high < size && is_before(high) {
+            high = (high + step).min(size);
+            step *= 2;
+        }
+        let near = &self.ring[low..high];
+        (low + near.partition_point(|&point| point >> 32 < hash)) as u32
     }
 
-    /// The server at an index, wrapping around.
-    pub(crate) fn server(&self, place: u32) -> Option<&str> {
+    /// The peers of the server at an index, wrapping around.
+    pub(crate) fn places(&self, place: u32) -> Option<&[usize]> {
         let place = (place as usize).checked_rem(self.ring.len())?;
         let server = *self.ring.get(place)? as u32;
-        self.servers.get(server as usize).map(String::as_str)
+        self.servers.get(server as usize).map(Vec::as_slice)
     }
 }
 
@@ -113,6 +127,23 @@ mod tests {
         let points = Points::new(&peers(&[(1, 2), (2, 1)]));
         assert_eq!(points.ring.len(), 480);
         assert!(points.ring.is_sorted());
+    }
+
+    #[test]
+    fn the_first_point_after_a_hash_is_found() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let weights = |count: u16| (1..=count).map(|port| (port, 1)).collect::<Vec<_>>();
+        for count in [0, 1, 2, 30] {
+            let points = Points::new(&peers(&weights(count)));
+            let known = points.ring.iter().map(|point| (point >> 32) as u32);
+            let near = known.flat_map(|hash| [hash.wrapping_sub(1), hash, hash.wrapping_add(1)]);
+            let others: Vec<u32> = (0..1000).map(|_| random.u32(..)).collect();
+            for hash in near.chain(others).chain([0, u32::MAX]) {
+                let plain = points.ring.iter().position(|point| point >> 32 >= u64::from(hash));
+                let plain = plain.unwrap_or(points.ring.len());
+                assert_eq!(points.after(hash) as usize, plain, "{hash} of {count}");
+            }
+        }
     }
 
     #[test]

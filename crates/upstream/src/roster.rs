@@ -3,20 +3,26 @@
 //! roster; one that changes them starts over.
 
 use std::{
+    collections::HashSet,
     net::SocketAddr,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
 };
 
-use weir_engine::Addr;
+use weir_engine::{Addr, journal};
 
 use crate::{
+    balance::ranking::moves::Moves,
+    clock::Now,
     config::GroupConfig,
     counters::Counters,
     group::Group,
+    health::{Source, Sources},
     peer::Peer,
+    queue::Queue,
+    report::ReportConfig,
     server::{Name, Origin, Server, ServerId},
     set::Lines,
 };
@@ -62,10 +68,17 @@ impl Host {
         }
         let mut peer = Peer::new(Addr::Inet(address), server, limits, self.server.route());
         (peer.id, peer.origin) = (id, Origin::Resolved(self.id));
-        // Only groups with a zone have names.
-        peer.counters = Some(Counters::new());
         peer
     }
+}
+
+/// A server that the group's source lists.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    /// As the source says.
+    pub(crate) server: Server,
+    /// Its number. It may have been removed since; `None` if the group had the address already.
+    pub(crate) id: Option<ServerId>,
 }
 
 /// The names of a group, and its next number. Its lock serialises edits of the group's peers.
@@ -73,15 +86,77 @@ impl Host {
 pub(crate) struct Roster {
     /// The names, in the order of their numbers.
     pub(crate) hosts: Vec<Arc<Host>>,
+    /// What the group's source lists.
+    pub(crate) listed: Vec<Listed>,
+    /// Whether the group's source has answered, or could not.
+    pub(crate) heard: bool,
     next: u32,
-    /// Whether there is a `zone`, so that peers have counters.
-    counts: bool,
+    terms: Terms,
     /// The groups of later configurations that took over, newest last. The newest one alive
     /// receives the edits: one in between can end before this group, which requests still use.
     heirs: Vec<Weak<Group>>,
 }
 
+/// The part of the configuration that concerns every peer of the group.
+#[derive(Clone, Debug, Default)]
+struct Terms {
+    /// Whether there is a `zone`, so that peers have counters.
+    counts: bool,
+    /// The heeded sources of health.
+    heeded: Sources,
+    /// Those that have to find a new peer good before it takes requests.
+    mandatory: Sources,
+    /// `load_report`.
+    report: Option<Arc<ReportConfig>>,
+    /// The requests that wait for a peer.
+    queue: Option<Arc<Queue>>,
+    /// Counts the active requests.
+    active: Option<Arc<AtomicU64>>,
+    /// Notes what their requests do.
+    moves: Option<Arc<Moves>>,
+    /// Counts changes of what the peers can take.
+    changes: Arc<AtomicU64>,
+}
+
+impl Terms {
+    /// The terms of a configuration. The queue of an earlier one is taken over.
+    fn of(config: &GroupConfig, earlier: Option<&Self>) -> Self {
+        let queue = earlier.and_then(|earlier| earlier.queue.clone());
+        let active = earlier.and_then(|earlier| earlier.active.clone());
+        let moves = earlier.and_then(|earlier| earlier.moves.clone());
+        let numbered = || config.checks.iter().enumerate();
+        let checks = numbered().map(|(number, _)| Source::Check(number));
+        let outliers = config.outliers.as_ref().map(|_| Source::Outlier);
+        let agents = config.agent.as_ref().map(|_| Source::AGENTS).into_iter().flatten();
+        let mandatory = numbered().filter(|(_, check)| check.mandatory);
+        Self {
+            counts: config.zone.is_some(),
+            heeded: checks.chain(outliers).chain(agents).collect(),
+            mandatory: mandatory.map(|(number, _)| Source::Check(number)).collect(),
+            report: config.report.clone().map(Arc::new),
+            queue: config.queue.map(|_| queue.unwrap_or_default()),
+            active: config.method.0.counts_active().then(|| active.unwrap_or_default()),
+            moves: config.method.0.follows_moves().then(|| moves.unwrap_or_default()),
+            changes: earlier.map(|earlier| Arc::clone(&earlier.changes)).unwrap_or_default(),
+        }
+    }
+
+    /// Whether peers have to be made anew for the terms of the next configuration.
+    fn differ_from(&self, next: &Self) -> bool {
+        self.heeded != next.heeded
+            || self.report != next.report
+            || self.queue.is_some() != next.queue.is_some()
+            || self.active.is_some() != next.active.is_some()
+            || self.moves.is_some() != next.moves.is_some()
+    }
+}
+
 impl Roster {
+    /// The requests that wait for a peer.
+    pub(crate) fn queue(&self) -> Option<&Arc<Queue>> {
+        self.terms.queue.as_ref()
+    }
+
     /// The group that receives the edits in place of this one, if any.
     pub(crate) fn heir(&self) -> Option<Arc<Group>> {
         self.heirs.iter().rev().find_map(Weak::upgrade)
@@ -93,15 +168,49 @@ impl Roster {
         self.heirs.push(Arc::downgrade(heir));
     }
 
+    /// A roster on the same terms without servers, whose next number is given.
+    pub(crate) fn emptied(&self, next: u32) -> Self {
+        Self { next, terms: self.terms.clone(), ..Self::default() }
+    }
+
+    /// Takes the names of another roster of this group, and its next number if it is higher.
+    pub(crate) fn replace(&mut self, other: Self) {
+        self.hosts = other.hosts;
+        self.listed = other.listed;
+        self.next = self.next.max(other.next);
+    }
+
+    /// The number that [`next_id`](Self::next_id) returns next.
+    pub(crate) fn next_number(&self) -> u32 {
+        self.next
+    }
+
     /// A number not used in the group before.
     pub(crate) fn next_id(&mut self) -> ServerId {
         self.next += 1;
         ServerId(self.next - 1)
     }
 
+    /// Prepares a new peer.
+    pub(crate) fn admit(&self, peer: &mut Peer) {
+        peer.counters = self.terms.counts.then(Counters::new);
+        peer.heeded = self.terms.heeded;
+        peer.report.clone_from(&self.terms.report);
+        peer.queue.clone_from(&self.terms.queue);
+        peer.active.clone_from(&self.terms.active);
+        peer.moves.clone_from(&self.terms.moves);
+        peer.changes = Arc::clone(&self.terms.changes);
+        peer.settle();
+        peer.await_verdicts(self.terms.mandatory, Now::current());
+    }
+
     /// The roster and peers of a configuration.
     pub(crate) fn of(config: &GroupConfig) -> (Self, Lines) {
-        let mut roster = Self { counts: config.zone.is_some(), ..Self::default() };
+        Self::on(Terms::of(config, None), config)
+    }
+
+    fn on(terms: Terms, config: &GroupConfig) -> (Self, Lines) {
+        let mut roster = Self { terms, ..Self::default() };
         let mut lines = Lines::default();
         for server in &config.servers {
             roster.add(server, Origin::Conf, &mut lines);
@@ -126,7 +235,7 @@ impl Roster {
             let limits = server.limits.clone();
             let mut peer = Peer::new(address.clone(), &server.text, limits, server.route());
             (peer.id, peer.origin) = (self.next_id(), origin);
-            peer.counters = self.counts.then(Counters::new);
+            self.admit(&mut peer);
             ids.push(peer.id);
             lines.of(server.backup).push(Arc::new(peer));
         }
@@ -140,11 +249,38 @@ impl Roster {
         lines: Lines,
         config: &GroupConfig,
     ) -> (Self, Lines) {
-        if has_same_lines(earlier, config) && earlier.zone.is_some() == config.zone.is_some() {
+        for peer in lines.iter() {
+            // A check that the earlier configuration lacked begins anew, whatever it said before.
+            peer.state.forget_checks(earlier.checks.len());
+            if earlier.agent.is_none() {
+                peer.state.forget_agent();
+            }
+            if earlier.report.is_none() {
+                peer.state.reported.forget();
+            }
+        }
+        let same = match (&earlier.state, &config.state) {
+            // The file follows the group.
+            (Some(old), Some(new)) => old == new,
+            (None, None) => has_same_lines(earlier, config),
+            _ => false,
+        };
+        let (mut roster, mut lines) = if same && earlier.zone.is_some() == config.zone.is_some() {
             self.go_on(earlier, lines, config)
         } else {
             self.begin_anew(&lines, config)
+        };
+        if config.discover.is_none() {
+            roster.listed.clear();
+            roster.hosts.retain(|host| host.origin != Origin::Listed);
+            let hosts = &roster.hosts;
+            lines.retain(|peer| match peer.origin {
+                Origin::Listed => false,
+                Origin::Resolved(id) => hosts.iter().any(|host| host.id == id),
+                Origin::Conf | Origin::RunTime => true,
+            });
         }
+        (roster, lines)
     }
 
     /// Keeps all servers, but updates the addresses of names resolved with the configuration.
@@ -154,10 +290,30 @@ impl Roster {
         mut lines: Lines,
         config: &GroupConfig,
     ) -> (Self, Lines) {
-        let Self { hosts, next, counts, heirs: _ } = self;
-        let (next, counts) = (*next, *counts);
-        let mut roster = Self { hosts: hosts.clone(), next, counts, heirs: Vec::new() };
-        for (old, new) in earlier.servers.iter().zip(&config.servers) {
+        let Self { hosts, listed, heard, next, terms, heirs: _ } = self;
+        let fresh = Terms::of(config, Some(terms));
+        if terms.differ_from(&fresh) {
+            for peer in lines.iter_mut() {
+                let mut changed = Peer::clone(peer);
+                changed.heeded = fresh.heeded;
+                changed.report.clone_from(&fresh.report);
+                changed.queue.clone_from(&fresh.queue);
+                changed.active.clone_from(&fresh.active);
+                changed.moves.clone_from(&fresh.moves);
+                changed.settle();
+                *peer = Arc::new(changed);
+            }
+        }
+        let mut roster = Self {
+            hosts: hosts.clone(),
+            listed: listed.clone(),
+            heard: *heard,
+            next: *next,
+            terms: fresh,
+            heirs: Vec::new(),
+        };
+        let written = earlier.servers.iter().zip(&config.servers);
+        for (old, new) in written.filter(|_| config.state.is_none()) {
             for gone in old.addresses.iter().filter(|it| !new.addresses.contains(it)) {
                 let line = lines.of(new.backup);
                 let is_it = |peer: &Arc<Peer>| {
@@ -176,11 +332,33 @@ impl Roster {
         (roster, lines)
     }
 
-    /// Takes only the servers of the configuration. Common peers (same address, same server text)
-    /// keep their state, and names keep their addresses, so that a reload does not empty the group
-    /// until they are resolved again.
+    /// Takes what a source lists as it says, without later edits.
+    fn relist(&mut self, listed: &[Listed], lines: &mut Lines) {
+        let taken: HashSet<String> = lines.iter().map(|peer| peer.name.clone()).collect();
+        for Listed { server, .. } in listed {
+            let is_known = match &server.resolve {
+                Some(name) => self.hosts.iter().any(|host| host.name == *name),
+                None => server.addresses.iter().any(|it| taken.contains(&it.to_string())),
+            };
+            let ids = match is_known {
+                true => Vec::new(),
+                false => self.add(server, Origin::Listed, lines),
+            };
+            self.listed.push(Listed { server: server.clone(), id: ids.first().copied() });
+        }
+    }
+
+    /// Takes only the servers of the configuration and those that its source lists. Common peers
+    /// (same address, same server text) keep their state, and names keep their addresses, so that a
+    /// reload does not empty the group until they are resolved again.
     fn begin_anew(&self, earlier: &Lines, config: &GroupConfig) -> (Self, Lines) {
-        let (mut roster, mut lines) = Self::of(config);
+        // A record that stays brings the dropped edits back, but only after a kill.
+        let _ = journal::clear(&config.journal_key());
+        let (mut roster, mut lines) = Self::on(Terms::of(config, Some(&self.terms)), config);
+        if config.discover.is_some() {
+            roster.heard = self.heard;
+            roster.relist(&self.listed, &mut lines);
+        }
         // The second of two equal peers gets the state of the second.
         let mut old: Vec<_> = earlier.iter().collect();
         for peer in lines.iter_mut() {
@@ -201,6 +379,7 @@ impl Roster {
                     if old.origin == Origin::Resolved(known.id) {
                         let id = roster.next_id();
                         let mut peer = host.peer(id, address, &old.server, old.limits.weight);
+                        roster.admit(&mut peer);
                         peer.inherit(old);
                         lines.of(backup).push(Arc::new(peer));
                     }

@@ -1,8 +1,11 @@
 //! A server of a group, as the configuration or an edit describes it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
+use weir_conf::value::parse_msec;
 use weir_engine::Addr;
+
+use crate::agent::config::AgentAddress;
 
 /// One `server` of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,7 +14,8 @@ pub struct Server {
     pub text: String,
     /// Its addresses; empty if it is resolved at run time.
     pub addresses: Vec<Addr>,
-    /// `weight=`, `max_conns=`, `max_fails=`, `fail_timeout=`, `down`, `drain`.
+    /// `weight=`, `max_conns=`, `max_fails=`, `fail_timeout=`, `slow_start=`, `down`, `drain`,
+    /// `agent_addr=`, `agent_port=`, `locality=`.
     pub limits: Limits,
     /// `backup`: takes requests only when no primary server can.
     pub backup: bool,
@@ -64,10 +68,14 @@ pub struct Limits {
     pub max_fails: u64,
     /// `fail_timeout=` in seconds.
     pub fail_timeout: i64,
-    /// `slow_start` in milliseconds, 0 is none.
-    pub slow_start: u64,
+    /// `slow_start=`.
+    pub slow_start: SlowStart,
     /// `down`, `drain`.
     pub admission: Admission,
+    /// `agent_addr=`, `agent_port=`.
+    pub agent: AgentAddress,
+    /// `locality=`.
+    pub locality: Option<Arc<str>>,
 }
 
 impl Default for Limits {
@@ -77,8 +85,49 @@ impl Default for Limits {
             max_conns: 0,
             max_fails: 1,
             fail_timeout: 10,
-            slow_start: 0,
+            slow_start: SlowStart::Off,
             admission: Admission::Open,
+            agent: AgentAddress::default(),
+            locality: None,
+        }
+    }
+}
+
+/// How a server that takes requests again comes to its full share of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SlowStart {
+    /// At once.
+    #[default]
+    Off,
+    /// Evenly within this many milliseconds, at least 1.
+    Within(u64),
+    /// As its latency and errors allow.
+    Auto,
+}
+
+impl SlowStart {
+    /// An even growth within that time; 0 is none.
+    pub fn within(millis: u64) -> Self {
+        if millis == 0 { Self::Off } else { Self::Within(millis) }
+    }
+
+    /// A time as in the configuration, or `auto`.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        if text == b"auto" {
+            return Some(Self::Auto);
+        }
+        u64::try_from(parse_msec(text)?.as_millis()).ok().map(Self::within)
+    }
+}
+
+impl fmt::Display for SlowStart {
+    /// As in the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("0s"),
+            Self::Within(millis) if millis.is_multiple_of(1000) => write!(f, "{}s", millis / 1000),
+            Self::Within(millis) => write!(f, "{millis}ms"),
+            Self::Auto => f.write_str("auto"),
         }
     }
 }
@@ -104,4 +153,27 @@ pub enum Origin {
     Resolved(ServerId),
     /// Added at run time.
     RunTime,
+    /// Listed by the group's `discover`.
+    Listed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_starts_are_written_as_they_are_read() {
+        let within = SlowStart::Within;
+        let rows = [
+            (SlowStart::Off, "0s"),
+            (within(10_000), "10s"),
+            (within(1500), "1500ms"),
+            (SlowStart::Auto, "auto"),
+        ];
+        for (start, text) in rows {
+            assert_eq!(start.to_string(), text);
+            assert_eq!(SlowStart::parse(text.as_bytes()), Some(start));
+        }
+        assert_eq!(SlowStart::parse(b"-1"), None);
+    }
 }

@@ -1,22 +1,25 @@
 //! `slow_start`: a recovered server gets its share of requests gradually. Its weight grows from
-//! zero to its full value in that time.
+//! zero to its full value in a given time, or as its answers allow ([`ramp`]).
 //!
 //! A set with such a server is balanced in fractions of a weight, and any other set in units, so
 //! that its sequences stay nginx's.
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::{clock::Now, peer::Peer};
+use crate::{clock::Now, peer::Peer, server::SlowStart};
+
+pub(crate) mod ramp;
+pub(crate) mod steps;
 
 /// The number of parts per unit of weight.
-const PARTS: i64 = 1000;
+pub(crate) const PARTS: i64 = 1000;
 
 /// The unit of weights in one choice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scale {
-    /// Whole units: no server of the set has a slow start.
+    /// Whole units: no server of the set has a slow start, or says what it can take.
     Units,
-    /// Parts of a unit, by the progress of servers at this moment.
+    /// Parts of a unit, by what servers say and their progress at this moment.
     Parts(Now),
 }
 
@@ -24,11 +27,19 @@ impl Scale {
     /// The current weight of a peer, for a nominal `weight`.
     pub(crate) fn of(self, weight: i64, peer: &Peer) -> i64 {
         let Self::Parts(now) = self else { return weight };
-        let whole = weight.saturating_mul(PARTS);
-        let since = now.millis.saturating_sub(peer.state.recovered.load(Relaxed));
+        let whole = peer.loaded(weight.saturating_mul(PARTS));
+        let part = |done: u64, of: u64| {
+            (i128::from(whole) * i128::from(done) / i128::from(of.max(1))) as i64
+        };
         match peer.limits.slow_start {
-            length if since >= length => whole,
-            length => (i128::from(whole) * i128::from(since) / i128::from(length)) as i64,
+            SlowStart::Off => whole,
+            SlowStart::Within(length) => {
+                let recovered = peer.state.recovered.load(Relaxed);
+                let since = now.millis.saturating_sub(recovered);
+                // The clock begins with the machine, which may be younger than the length.
+                if recovered == 0 || since >= length { whole } else { part(since, length) }
+            }
+            SlowStart::Auto => part(peer.state.ramp.share(), ramp::WHOLE),
         }
     }
 
@@ -44,8 +55,11 @@ impl Scale {
 impl Peer {
     /// Starts the growth of the peer's weight, when it takes requests again.
     pub(crate) fn recovers(&self, now: Now) {
-        if self.limits.slow_start != 0 {
-            self.state.recovered.store(now.millis, Relaxed);
+        self.state.reported.comes_back();
+        match self.limits.slow_start {
+            SlowStart::Off => {}
+            SlowStart::Within(_) => self.state.recovered.store(now.millis.max(1), Relaxed),
+            SlowStart::Auto => self.state.begin_ramp(),
         }
     }
 }

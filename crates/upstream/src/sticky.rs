@@ -5,5 +5,6 @@
 mod cookie;
 mod sessions;
 
-pub use cookie::{Cookie, CookieMoment, Expires, is_samesite};
+pub(crate) use cookie::is_samesite;
+pub use cookie::{Cookie, CookieMoment, Expires};
 pub use sessions::{Sessions, SessionsConfig};

@@ -8,9 +8,13 @@ use weir_engine::url::{Url, look_up};
 use weir_script::Template;
 
 use crate::{
+    agent::config::AgentConfig,
+    check::config::CheckConfig,
     config::{GroupConfig, MethodHandle},
+    health::MAX_CHECKS,
     keepalive::KeepaliveConfig,
     resolver::ResolverConfig,
+    server::{Server, SlowStart},
     settings::{StickyConfig, UPSTREAM, Upstream, at_block},
 };
 
@@ -75,6 +79,7 @@ struct Named {
     has_port: bool,
     addresses: Vec<Addr>,
     place: Span,
+    checks: Vec<CheckConfig>,
 }
 
 /// A finished upstream, for the run time.
@@ -86,6 +91,8 @@ pub struct UpstreamPlan {
     pub keepalive: KeepaliveConfig,
     /// The key of `hash`.
     pub key: Option<Template>,
+    /// The localities of `prefer_locality`, the first one most; empty without it.
+    pub localities: Vec<Template>,
     /// `sticky`.
     pub sticky: Option<StickyConfig>,
 }
@@ -125,6 +132,7 @@ impl Upstreams {
             has_port: false,
             addresses: Vec::new(),
             place,
+            checks: Vec::new(),
         });
         Ok(())
     }
@@ -156,7 +164,23 @@ impl Upstreams {
             has_port: url.has_port,
             addresses: url.addresses.clone(),
             place,
+            checks: Vec::new(),
         }))
+    }
+
+    /// Adds a health check of the servers of an upstream, and returns its number there.
+    ///
+    /// # Errors
+    /// There are [`MAX_CHECKS`] already.
+    pub fn check(&mut self, of: UpstreamRef, check: CheckConfig) -> Result<usize, Fault> {
+        let Named { name, checks, .. } = &mut self.entries[of.0];
+        if checks.len() == MAX_CHECKS {
+            return Err(Fault::new(format!(
+                "upstream \"{name}\" has more than {MAX_CHECKS} health checks"
+            )));
+        }
+        checks.push(check);
+        Ok(checks.len() - 1)
     }
 
     fn add(&mut self, entry: Named) -> UpstreamRef {
@@ -208,7 +232,8 @@ impl Upstreams {
                     let upstream = block.settings.get(&UPSTREAM);
                     declared(entry, upstream, resolver, &assembly.sources)
                 }
-                None => implicit(entry, env).map_err(|fault| self.meant(entry, fault)),
+                None => implicit(entry, env, &assembly.sources)
+                    .map_err(|fault| self.meant(entry, fault)),
             })
         };
         self.entries.iter().map(plan).collect()
@@ -234,6 +259,12 @@ impl Named {
         self.side.key(&self.name) + &port
     }
 
+    /// The fault of an upstream without a `zone`, for what needs one.
+    fn needs_zone(&self, what: &str, sources: &SourceMap) -> Fault {
+        let (name, place) = (&self.name, sources.place(self.place));
+        Fault::new(format!("{what} upstream \"{name}\"{place} to be in shared memory")).nowhere()
+    }
+
     fn fault(&self, message: &str) -> Fault {
         at_block(format!("{message} in upstream \"{}\"", self.name), self.place)
     }
@@ -251,20 +282,33 @@ fn declared(
     let resolver = resolver.map(|resolver| (resolver.clone(), timeout));
     if upstream.servers.iter().any(|server| server.resolve.is_some()) {
         if upstream.zone.is_none() {
-            let (name, place) = (&entry.name, sources.place(entry.place));
-            return Err(Fault::new(format!(
-                "resolving names at run time requires upstream \"{name}\"{place} to be in \
-                 shared memory"
-            ))
-            .nowhere());
+            return Err(entry.needs_zone("resolving names at run time requires", sources));
         }
         if resolver.as_ref().is_none_or(|(resolver, _)| resolver.servers.is_empty()) {
             return Err(entry.fault("no resolver defined to resolve names at run time"));
         }
     }
-    if upstream.servers.iter().all(|server| server.backup) {
-        return Err(entry.fault("no servers"));
+    if upstream.zone.is_none() && !entry.checks.is_empty() {
+        return Err(entry.needs_zone(CHECKS_REQUIRE, sources));
     }
+    if let Some(agent) = &upstream.agent {
+        if upstream.zone.is_none() {
+            return Err(entry.needs_zone("agent checks require", sources));
+        }
+        if let Some(fault) = unasked(agent, &upstream.servers) {
+            return Err(entry.fault(&fault));
+        }
+    }
+    if upstream.report.is_some() && upstream.zone.is_none() {
+        return Err(entry.needs_zone("load reports require", sources));
+    }
+    if upstream.state.is_some() && upstream.zone.is_none() {
+        return Err(entry.fault("\"state\" requires \"zone\""));
+    }
+    if upstream.discover.is_some() && upstream.zone.is_none() {
+        return Err(entry.fault("\"discover\" requires \"zone\""));
+    }
+    check_servers(entry, upstream)?;
     let (connections, local) = upstream.keepalive.unwrap_or((32, true));
     let chosen = upstream.method.clone();
     Ok(UpstreamPlan {
@@ -272,8 +316,16 @@ fn declared(
             key: entry.key(),
             name: entry.name.clone(),
             zone: upstream.zone.clone(),
+            state: upstream.state.clone(),
             servers: upstream.servers.clone(),
+            discover: upstream.discover.clone(),
             method: chosen.as_ref().map_or_else(MethodHandle::default, |it| it.method.clone()),
+            checks: entry.checks.clone(),
+            agent: upstream.agent.clone(),
+            report: upstream.report.clone(),
+            locality: upstream.locality.as_ref().map(|preferred| preferred.config.clone()),
+            queue: upstream.queue,
+            outliers: upstream.outliers.clone(),
             sessions: upstream.sessions.clone(),
             resolver,
         },
@@ -285,11 +337,50 @@ fn declared(
             timeout: upstream.keepalive_timeout.0.as_millis() as u64,
         },
         key: chosen.and_then(|chosen| chosen.key),
+        localities: upstream.locality.iter().flat_map(|it| it.names.clone()).collect(),
         sticky: upstream.sticky_config.clone(),
     })
 }
 
-fn implicit(entry: &Named, env: &dyn Environment) -> Result<UpstreamPlan, Fault> {
+/// The fault of a server whose agent has no address.
+fn unasked(agent: &AgentConfig, servers: &[Server]) -> Option<String> {
+    let lacks = |server: &&Server| {
+        let own = server.limits.agent;
+        let has_ip = own.ip.is_some() || !server.addresses.iter().any(Addr::is_unix);
+        !has_ip || own.port.or(agent.port).is_none()
+    };
+    let server = &servers.iter().find(lacks)?.text;
+    Some(match agent.port {
+        None => format!("\"agent_check\" has no \"port\", nor \"{server}\" an \"agent_port\""),
+        Some(_) => format!("\"agent_check\" needs an \"agent_addr\" of \"{server}\""),
+    })
+}
+
+fn check_servers(entry: &Named, upstream: &Upstream) -> Result<(), Fault> {
+    let has_others = upstream.state.is_some() || upstream.discover.is_some();
+    if !has_others && upstream.servers.iter().all(|server| server.backup) {
+        return Err(entry.fault("no servers"));
+    }
+    let method = upstream.method.as_ref().map(|chosen| &chosen.method.0);
+    let is_slow = |server: &Server| server.limits.slow_start != SlowStart::Off;
+    if method.is_some_and(|method| !method.knows_slow_start())
+        && upstream.servers.iter().any(is_slow)
+    {
+        return Err(entry.fault("balancing method does not support parameter \"slow_start\""));
+    }
+    Ok(())
+}
+
+const CHECKS_REQUIRE: &str = "health checks require";
+
+fn implicit(
+    entry: &Named,
+    env: &dyn Environment,
+    sources: &SourceMap,
+) -> Result<UpstreamPlan, Fault> {
+    if !entry.checks.is_empty() {
+        return Err(entry.needs_zone(CHECKS_REQUIRE, sources));
+    }
     let addresses = match &entry.addresses[..] {
         [] | [Addr::Inet(_)] if entry.port == 0 => return Err(entry.fault("no port")),
         [] => look_up(env, &entry.name, entry.port).map_err(|fault| entry.fault(fault))?,
@@ -299,6 +390,7 @@ fn implicit(entry: &Named, env: &dyn Environment) -> Result<UpstreamPlan, Fault>
         group: GroupConfig::implicit(entry.key(), &entry.name, addresses),
         keepalive: KeepaliveConfig::IMPLICIT,
         key: None,
+        localities: Vec::new(),
         sticky: None,
     })
 }

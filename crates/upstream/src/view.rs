@@ -4,13 +4,18 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{
+    agent::said::AgentView,
+    check::tally::CheckCounts,
     clock::Now,
     counters::{Counters, PeerCounts},
     group::Group,
-    health::Health,
+    health::{Health, Source},
     peer::{Peer, default_sid},
+    queue::QueueView,
+    report::ReportCounts,
     roster::Host,
     server::{Admission, Limits, Origin, Server, ServerId},
+    slow_start::PARTS,
 };
 
 /// A group at one moment.
@@ -24,6 +29,10 @@ pub struct GroupView {
     pub servers: Vec<ServerView>,
     /// The peers in balancing order, backup servers last.
     pub peers: Vec<PeerView>,
+    /// The number of removed peers that still have requests.
+    pub zombies: u64,
+    /// The requests that wait for a peer, in a group with a `queue`.
+    pub queue: Option<QueueView>,
 }
 
 /// A server's configuration.
@@ -72,6 +81,19 @@ pub struct PeerView {
     pub fails: u64,
     /// How often failures made it unavailable.
     pub unavail: u64,
+    /// The counts of its health checks.
+    pub checks: CheckCounts,
+    /// The words of its agent, in a group with an `agent_check`.
+    pub agent: Option<AgentView>,
+    /// The numbers of its load reports, in a group with a `load_report`.
+    pub reports: Option<ReportCounts>,
+    /// The weight in force in thousandths, `slow_start` apart, in a group whose servers say what
+    /// they can take.
+    pub effective_weight: Option<i64>,
+    /// How long it was unavailable, being checked or unhealthy, in milliseconds.
+    pub downtime: u64,
+    /// The start of that state, if it lasts, in milliseconds of [`Now::current`].
+    pub downstart: Option<u64>,
     /// The time of its last choice, in seconds of [`Now::current`]; `None` if there was none.
     pub selected: Option<i64>,
     /// The average time until the header, in milliseconds.
@@ -116,8 +138,9 @@ impl PeerStatus {
 impl Peer {
     /// The status; administrative states take precedence.
     pub fn status(&self, now: Now) -> PeerStatus {
-        match (self.limits.admission, self.state.health()) {
+        match (self.admission(), self.health()) {
             (Admission::Down, _) => PeerStatus::Down,
+            (_, Health::Unhealthy) if self.is_only_ejected() => PeerStatus::Unavail,
             (_, Health::Unhealthy) => PeerStatus::Unhealthy,
             (_, Health::Checking) => PeerStatus::Checking,
             (Admission::Draining, _) => PeerStatus::Draining,
@@ -128,9 +151,13 @@ impl Peer {
 }
 
 impl Group {
-    /// The current state of the group.
+    /// The current state of the group, or of its heir.
     pub fn view(&self, now: Now) -> GroupView {
         let roster = self.roster();
+        if let Some(heir) = roster.heir() {
+            drop(roster);
+            return heir.view(now);
+        }
         let lines = self.lines();
         let mut servers: Vec<_> = roster.hosts.iter().map(|host| ServerView::host(host)).collect();
         let mut peers = Vec::new();
@@ -143,7 +170,14 @@ impl Group {
             }
         }
         servers.sort_by_key(|server| server.id);
-        GroupView { name: self.config.name.clone(), zone: self.config.zone.clone(), servers, peers }
+        GroupView {
+            name: self.config.name.clone(),
+            zone: self.config.zone.clone(),
+            servers,
+            peers,
+            zombies: self.zombie_count(),
+            queue: self.queue().zip(self.config.queue).map(|(queue, config)| queue.view(config)),
+        }
     }
 }
 
@@ -180,6 +214,7 @@ impl PeerView {
     fn new(peer: &Peer, backup: bool, now: Now) -> Self {
         let state = &peer.state;
         let selected = state.selected.load(Relaxed);
+        let (downtime, downstart) = peer.downtime(now);
         Self {
             id: peer.id,
             server: peer.name.clone(),
@@ -192,7 +227,13 @@ impl PeerView {
             requests: state.requests.load(Relaxed),
             fails: state.failures.load(Relaxed),
             unavail: state.unavailable.load(Relaxed),
-            selected: (state.requests.load(Relaxed) > 0).then_some(selected),
+            checks: state.checks.counts(),
+            agent: peer.heeded.has(Source::Agent).then(|| peer.agent_view()),
+            reports: peer.report.as_ref().map(|_| state.reported.counts()),
+            effective_weight: peer.tells_load().then(|| peer.loaded(peer.weight() * PARTS)),
+            downtime,
+            downstart,
+            selected: (selected != 0).then_some(selected),
             header_time: state.header_time.load(Relaxed),
             response_time: state.response_time.load(Relaxed),
             counts: peer.counters.as_ref().map(Counters::read).unwrap_or_default(),

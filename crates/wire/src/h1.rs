@@ -13,7 +13,7 @@
 //! parser.reset();
 //! ```
 
-pub mod chunked;
+mod chunked;
 #[cfg(test)]
 mod faults;
 mod field;
@@ -27,6 +27,6 @@ pub use crate::request::{
     Connection, Framing, Limits, Method, RequestError, RequestFault, RequestHead, Version,
     parse_length, request_framing,
 };
-pub use chunked::{ChunkError, Chunked, LAST_CHUNK, Step, chunk_head};
+pub use chunked::{ChunkError, ChunkHead, Chunked, Joined, LAST_CHUNK, chunk_head};
 pub use request::RequestParser;
 pub use response::{ResponseError, ResponseFault, ResponseHead, ResponseParser};

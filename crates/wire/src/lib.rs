@@ -5,9 +5,11 @@
 //! earlier messages.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod date;
 pub mod h1;
 pub mod header;
+pub mod load_report;
 pub mod memcached;
 pub mod proxy_protocol;
 pub mod request;

@@ -2,7 +2,7 @@
 
 mod handshakes;
 mod idle;
-mod paced;
+pub(super) mod paced;
 mod tls;
 mod wrk;
 
@@ -34,7 +34,7 @@ impl Pace {
     /// latency measurements have a single turn with all the time.
     pub(super) fn of(&self, workload: &Workload) -> (usize, f64) {
         match workload.load {
-            Load::Idle { .. } | Load::Paced { .. } | Load::Reloads => {
+            Load::Idle { .. } | Load::Paced { .. } | Load::Reloads | Load::SlowDisk => {
                 (1, self.turn * self.turns as f64)
             }
             Load::Requests { .. } | Load::Handshakes { .. } => (self.turns, self.turn),
@@ -93,10 +93,13 @@ fn generate(
     seconds: f64,
 ) -> Result<Count, Failure> {
     match workload.load {
-        Load::Idle { .. } | Load::Reloads => Ok(Count::default()),
+        Load::Idle { .. } | Load::Reloads | Load::SlowDisk => Ok(Count::default()),
         Load::Paced { .. } => {
             let rate = pace.paced_rate.ok_or("nginx's most is not known")?;
-            paced::run(server.port, rate, seconds)
+            let times = paced::run(server.port, rate, seconds)?;
+            let microseconds = |share| times.within(share).as_secs_f64() * 1e6;
+            let latency = vec![microseconds(0.50), microseconds(0.99)];
+            Ok(Count { answered: times.answered(), rate: times.rate, latency })
         }
         _ => flat_out(stage, server, workload, seconds),
     }

@@ -113,6 +113,8 @@ impl Side {
             Kind::Nginx(_, events) if matches!(workload.conf, Conf::Many(_)) => {
                 events != "use io_uring;"
             }
+            // nginx ignores it without `directio`.
+            Kind::Nginx(..) if workload.conf == Conf::SlowDisk("on") => self.name != "nginx",
             Kind::Nginx(..) => true,
             Kind::HaProxy | Kind::Pingora => matches!(workload.conf, Conf::Bare | Conf::Tls(_)),
             Kind::Floor(SPLICE) => workload.name == "body-1m",
@@ -176,6 +178,7 @@ fn nginx_conf(conf: Conf) -> &'static str {
         Conf::Static => "static.conf",
         Conf::Everyday => "everyday.conf",
         Conf::Many(_) => "many.conf",
+        Conf::SlowDisk(_) => "slow-disk.conf",
     }
 }
 
@@ -238,11 +241,14 @@ impl Stage {
     ) -> Result<PathBuf, Failure> {
         let key = if let Conf::Tls(key) = workload.conf { key } else { Key::P256 };
         let (certificate, key) = self.certificate(key);
+        let aio = if let Conf::SlowDisk(aio) = workload.conf { aio } else { "off" };
         let words = [
             ("THREADS", &*workload.threads.to_string()),
             ("BACKEND", &self.backend(workload).to_string()),
             ("PORT", &port.to_string()),
             ("EVENTS", events),
+            ("AIO", aio),
+            ("DISK", &self.disk().display().to_string()),
             ("FOLDER", &folder.display().to_string()),
             ("FILES", &self.files.display().to_string()),
             ("CERTIFICATE", &certificate.display().to_string()),
@@ -256,6 +262,14 @@ impl Stage {
         let text = template(&format!("conf/{name}"), &words)?;
         std::fs::write(&path, text).map_err(|error| error.to_string())?;
         Ok(path)
+    }
+
+    /// The folder of the slow disk.
+    pub(super) const DISK: &str = "disk";
+
+    /// The mount point of the slow disk.
+    pub(super) fn disk(&self) -> PathBuf {
+        self.scratch.path().join(Self::DISK)
     }
 
     /// A certificate and its key.

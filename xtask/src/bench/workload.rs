@@ -1,6 +1,7 @@
 //! The table of workloads.
 
 use super::reload::{self, Sites};
+use super::slow_disk;
 
 /// The configuration of a workload; the files are in `bench/conf`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(super) enum Conf {
     Everyday,
     /// Many sites.
     Many(Sites),
+    /// Files of a slow disk, with this value of `aio`.
+    SlowDisk(&'static str),
 }
 
 /// The key of a certificate.
@@ -61,6 +64,8 @@ pub(super) enum Load {
     Idle { connections: usize },
     /// A client with a request now and then while the configuration is reloaded.
     Reloads,
+    /// The same while another client waits for the slow disk.
+    SlowDisk,
 }
 
 /// A workload.
@@ -81,9 +86,11 @@ impl Workload {
     pub(super) fn has_small_answers(&self) -> bool {
         match self.load {
             Load::Requests { path, upload, .. } => path == "/" && upload == 0,
-            Load::Handshakes { .. } | Load::Paced { .. } | Load::Idle { .. } | Load::Reloads => {
-                true
-            }
+            Load::Handshakes { .. }
+            | Load::Paced { .. }
+            | Load::Idle { .. }
+            | Load::Reloads
+            | Load::SlowDisk => true,
         }
     }
 
@@ -92,7 +99,7 @@ impl Workload {
         let kept = match self.load {
             Load::Requests { fields, .. } => !matches!(fields, Fields::Close),
             Load::Paced { .. } => true,
-            Load::Handshakes { .. } | Load::Idle { .. } | Load::Reloads => false,
+            Load::Handshakes { .. } | Load::Idle { .. } | Load::Reloads | Load::SlowDisk => false,
         };
         kept && self.has_small_answers() && self.conf == Conf::Bare && self.threads == 1
     }
@@ -121,6 +128,10 @@ pub(super) const fn row(
     load: Load,
 ) -> Workload {
     Workload { name, about, conf, threads: 1, load }
+}
+
+const fn slow_disk(name: &'static str, about: &'static str, aio: &'static str) -> Workload {
+    row(name, about, Conf::SlowDisk(aio), Load::SlowDisk)
 }
 
 /// The number of threads or processes for several cores.
@@ -170,6 +181,9 @@ pub(super) const WORKLOADS: &[Workload] = &[
     reloads("reload-2000", "2,000 of them", Sites::Plain(2_000)),
     reloads("reload-4000", "4,000 of them", Sites::Plain(4_000)),
     reloads("reload-certificates", "2,000 servers with a certificate each, a map of 20,000 rows", Sites::Certified(2_000)),
+    slow_disk("slow-disk", "others beside a file whose reads take 100 ms, `aio threads`", "threads"),
+    slow_disk("slow-disk-on", "the same with `aio on`", "on"),
+    slow_disk("slow-disk-off", "the same without `aio`: the loop waits for the disk", "off"),
 ];
 
 /// The columns of each kind of workload. The first is compared with nginx; of reloads, all are.
@@ -182,5 +196,6 @@ pub(super) fn columns(load: &Load) -> &'static [&'static str] {
         }
         Load::Idle { .. } => &["bytes per connection", "MiB in all"],
         Load::Reloads => reload::COLUMNS,
+        Load::SlowDisk => slow_disk::COLUMNS,
     }
 }

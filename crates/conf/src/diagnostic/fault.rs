@@ -1,5 +1,7 @@
 //! The refusal of a directive by its setter.
 
+use std::fmt;
+
 use super::{Diagnostic, Severity};
 use crate::node::Word;
 use crate::source::Span;
@@ -171,6 +173,18 @@ impl Fault {
         }
     }
 }
+
+/// The message without the name of the directive.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.text {
+            Text::Whole(text) => f.write_str(text),
+            Text::Directive(text) => write!(f, "directive {text}"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
 
 impl From<String> for Fault {
     fn from(message: String) -> Self {

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use weir_conf::Fault;
 use weir_engine::Addr;
 use weir_engine::listen::{ListenOptions, Transport};
 
@@ -114,7 +115,7 @@ impl<S: Copy + PartialEq> Ports<S> {
         server: S,
         address: &Addr,
         options: &Options,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<Option<String>, Fault> {
         let key = (family(address), options.socket.transport, address.port());
         let port = self.ports.iter().position(|p| (p.family, p.transport, p.port) == key);
         let port = port.unwrap_or_else(|| {
@@ -154,22 +155,22 @@ impl<S: Copy + PartialEq> Ports<S> {
 
 impl<S: Copy + PartialEq> Shared<S> {
     /// Adds another `listen` of the address.
-    fn join(&mut self, server: S, options: &Options) -> Result<Option<String>, String> {
+    fn join(&mut self, server: S, options: &Options) -> Result<Option<String>, Fault> {
         // A server's addresses are added before those of the next.
         if self.servers.last() == Some(&server) {
-            return Err(format!("a duplicate listen {}", self.address));
+            return Err(Fault::new(format!("a duplicate listen {}", self.address)));
         }
         self.servers.push(server);
         let before = self.options.clone();
         if options.set {
             if before.set {
-                return Err(format!("duplicate listen options for {}", self.address));
+                return Err(Fault::new(format!("duplicate listen options for {}", self.address)));
             }
             self.options = options.clone();
         }
         if options.default_server {
             if before.default_server {
-                return Err(format!("a duplicate default server for {}", self.address));
+                return Err(Fault::new(format!("a duplicate default server for {}", self.address)));
             }
             self.default = server;
         }
@@ -299,7 +300,7 @@ mod tests {
         let address = inet("0.0.0.0:80");
         ports.add(1, &address, &default).unwrap();
         let fault = |ports: &mut Ports<u32>, server, options| {
-            ports.add(server, &inet("0.0.0.0:80"), options).unwrap_err()
+            ports.add(server, &inet("0.0.0.0:80"), options).unwrap_err().to_string()
         };
         assert_eq!(fault(&mut ports, 1, &set), "a duplicate listen 0.0.0.0:80");
         assert_eq!(fault(&mut ports, 2, &default), "a duplicate default server for 0.0.0.0:80");

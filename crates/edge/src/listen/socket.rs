@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use weir_conf::Fault;
 use weir_conf::value::{parse_number, parse_sec, parse_size};
 use weir_engine::listen::{Keepalive, ListenOptions};
 
@@ -9,12 +10,12 @@ use weir_engine::listen::{Keepalive, ListenOptions};
 ///
 /// # Errors
 /// nginx's message, for an invalid value.
-pub(super) fn parameter(socket: &mut ListenOptions, text: &str) -> Result<bool, String> {
+pub(super) fn parameter(socket: &mut ListenOptions, text: &str) -> Result<bool, Fault> {
     let (name, value) = match text.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (text, None),
     };
-    let invalid = || format!("invalid {name} \"{text}\"");
+    let invalid = || Fault::new(format!("invalid {name} \"{text}\""));
     match (name, value) {
         // Multipath TCP is not supported; the socket uses plain TCP.
         ("bind" | "multipath", None) => {}
@@ -32,12 +33,12 @@ pub(super) fn parameter(socket: &mut ListenOptions, text: &str) -> Result<bool, 
             socket.ipv6only = match value {
                 "on" => true,
                 "off" => false,
-                _ => return Err(format!("invalid ipv6only flags \"{value}\"")),
+                _ => return Err(Fault::new(format!("invalid ipv6only flags \"{value}\""))),
             };
         }
         ("so_keepalive", Some(value)) => {
             let keepalive = keepalive(value);
-            let invalid = || format!("invalid so_keepalive value: \"{value}\"");
+            let invalid = || Fault::new(format!("invalid so_keepalive value: \"{value}\""));
             socket.keepalive = Some(keepalive.ok_or_else(invalid)?);
         }
         _ => return Ok(false),

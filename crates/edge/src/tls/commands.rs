@@ -2,7 +2,7 @@
 //! Commands that OpenSSL refuses are refused; the others are ignored with a warning.
 
 use weir_conf::value::Pair;
-use weir_engine::tls::{Offer, Protocols};
+use weir_engine::tls::{Offer, Protocols, SettingsError};
 
 /// The settings changed by commands.
 #[derive(Debug, Default)]
@@ -82,7 +82,7 @@ impl Commands {
     ///
     /// # Errors
     /// nginx's message for a command that OpenSSL does not know.
-    pub fn read(commands: &[Pair]) -> Result<Self, String> {
+    pub fn read(commands: &[Pair]) -> Result<Self, SettingsError> {
         let mut all = Self::default();
         for command in commands {
             let (name, value) = (command.key.text(), command.value.text());
@@ -93,7 +93,7 @@ impl Commands {
         Ok(all)
     }
 
-    fn command(&mut self, name: &str, value: &str) -> Result<(), String> {
+    fn command(&mut self, name: &str, value: &str) -> Result<(), SettingsError> {
         let bad = || format!("0A000180:SSL routines::bad value:cmd={name}, value={value}");
         match name.to_ascii_lowercase().as_str() {
             "options" => {
@@ -104,7 +104,9 @@ impl Commands {
             "ciphersuites" => {
                 let known = |word: &str| word.starts_with("TLS_");
                 if !value.is_empty() && !value.split(':').all(known) {
-                    return Err(format!("0A0000B9:SSL routines::no cipher match error:{}", bad()));
+                    return Err(
+                        format!("0A0000B9:SSL routines::no cipher match error:{}", bad()).into()
+                    );
                 }
                 self.ciphersuites = Some(value.to_owned());
             }
@@ -119,7 +121,7 @@ impl Commands {
             other if COMMANDS.iter().any(|known| known.eq_ignore_ascii_case(other)) => {
                 self.ignored.push(format!("\"ssl_conf_command {name}\" is not supported, ignored"));
             }
-            _ => return Err(format!("0A000182:SSL routines::unknown cmd name:cmd={name}")),
+            _ => return Err(format!("0A000182:SSL routines::unknown cmd name:cmd={name}").into()),
         }
         Ok(())
     }
@@ -194,15 +196,15 @@ fn list(value: &str, on: &mut [bool; 5]) {
 mod tests {
     use super::*;
 
-    fn read(name: &str, value: &str) -> Result<Commands, String> {
+    fn read(name: &str, value: &str) -> Result<Commands, SettingsError> {
         let mut all = Commands::default();
         all.command(name, value).map(|()| all)
     }
 
     #[test]
     fn what_openssl_refuses_is_refused() {
-        assert!(read("Nope", "x").unwrap_err().ends_with("unknown cmd name:cmd=Nope"));
-        let fault = read("Options", "nope").unwrap_err();
+        assert!(read("Nope", "x").unwrap_err().to_string().ends_with("unknown cmd name:cmd=Nope"));
+        let fault = read("Options", "nope").unwrap_err().to_string();
         assert!(fault.ends_with("bad value:cmd=Options, value=nope"), "{fault}");
         assert!(read("Ciphersuites", "nope").is_err());
         assert_eq!(read("options", "-SessionTicket").unwrap().tickets, Some(false));

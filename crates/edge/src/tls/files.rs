@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::cache::FileCache;
 use weir_conf::Cx;
 use weir_engine::os_error::OsError;
-use weir_engine::tls::{CertifiedKey, Revocation, Trust, certificates_from_pem, crls_from_pem};
+use weir_engine::tls::{
+    CertifiedKey, Revocation, SettingsError, Trust, certificates_from_pem, crls_from_pem,
+};
 
 /// The prefix of PEM text in the configuration itself.
 const DATA: &str = "data:";
@@ -34,7 +36,7 @@ impl FileSource<'_> {
         cache: Option<&FileCache>,
         (certificate, key): (&[u8], &[u8]),
         passwords: &[Vec<u8>],
-    ) -> Result<CertifiedKey, String> {
+    ) -> Result<CertifiedKey, SettingsError> {
         let text = String::from_utf8_lossy;
         let (certificate, key) = (text(certificate), text(key));
         let passwords: Vec<&[u8]> = passwords.iter().map(Vec::as_slice).collect();
@@ -72,7 +74,7 @@ impl FileSource<'_> {
         prefix: &Path,
         cache: Option<&FileCache>,
         certificate: &[u8],
-    ) -> Result<Authorities, String> {
+    ) -> Result<Authorities, SettingsError> {
         let read = |path: &Path| match cache {
             Some(cache) => cache.read(path),
             None => std::fs::read(path).map(Arc::from),
@@ -88,13 +90,13 @@ impl FileSource<'_> {
     }
 
     /// The name for messages, and the content.
-    fn text(&self, name: &str) -> (String, Result<Arc<[u8]>, String>) {
+    fn text(&self, name: &str) -> (String, Result<Arc<[u8]>, SettingsError>) {
         if let Some(text) = name.strip_prefix(DATA) {
             return (name.to_owned(), Ok(text.as_bytes().into()));
         }
         let path = self.path(name);
         let shown = path.display().to_string();
-        let text = (self.read)(&path).map_err(|error| open_failed(&shown, "r", &error));
+        let text = (self.read)(&path).map_err(|error| open_failed(&shown, "r", &error).into());
         (shown, text)
     }
 
@@ -115,7 +117,7 @@ impl FileSource<'_> {
         certificate: &str,
         key: &str,
         passwords: &[&[u8]],
-    ) -> Result<CertifiedKey, String> {
+    ) -> Result<CertifiedKey, SettingsError> {
         let (shown, text) = self.text(certificate);
         let load =
             |why| format!("cannot load certificate \"{shown}\": BIO_new_file() failed {why}");
@@ -125,38 +127,37 @@ impl FileSource<'_> {
         let name = key.strip_prefix(STORED_FILE).map(|path| path.trim_start_matches("//"));
         let key = name.unwrap_or(key);
         if FOREIGN.iter().any(|prefix| key.starts_with(prefix)) {
-            return Err(format!(
-                "cannot load certificate key \"{key}\": engines and stores are not supported"
-            ));
+            let what = "engines and stores are not supported";
+            return Err(format!("cannot load certificate key \"{key}\": {what}").into());
         }
         let (shown_key, text) = self.text(key);
         let text = text.map_err(|why| {
             format!("cannot load certificate key \"{shown_key}\": BIO_new_file() failed {why}")
         })?;
         CertifiedKey::from_pem(&chain, &text, passwords)
-            .map_err(|error| error.message(&shown, &shown_key))
+            .map_err(|error| error.message(&shown, &shown_key).into())
     }
 
     /// Certificates of authorities; none if the name is empty.
     ///
     /// # Errors
     /// nginx's message.
-    pub fn authorities(&self, name: &str) -> Result<Authorities, String> {
+    pub fn authorities(&self, name: &str) -> Result<Authorities, SettingsError> {
         if name.is_empty() {
             return Ok(Authorities::new());
         }
         let (shown, text) = self.text(name);
         let load =
             |why| format!("cannot load certificate \"{shown}\": BIO_new_file() failed {why}");
-        certificates_from_pem(&text.map_err(load)?)
-            .map_err(|why| format!("cannot load certificate \"{shown}\": {why}"))
+        let chain = certificates_from_pem(&text.map_err(load)?);
+        chain.map_err(|why| format!("cannot load certificate \"{shown}\": {why}").into())
     }
 
     /// The trusted authorities and the revoked certificates.
     ///
     /// # Errors
     /// nginx's message.
-    pub fn trust(&self, authorities: &str, crl: &str) -> Result<Trust, String> {
+    pub fn trust(&self, authorities: &str, crl: &str) -> Result<Trust, SettingsError> {
         let anchors = self.authorities(authorities)?;
         if crl.is_empty() {
             return Ok(Trust { anchors, revocation: Revocation::default() });
@@ -176,14 +177,14 @@ impl FileSource<'_> {
     ///
     /// # Errors
     /// nginx's message.
-    pub fn plain(&self, name: &str, mode: &str) -> Result<(String, Arc<[u8]>), String> {
+    pub fn plain(&self, name: &str, mode: &str) -> Result<(String, Arc<[u8]>), SettingsError> {
         let path = self.path(name);
         let shown = path.display().to_string();
         match (self.read)(&path) {
             Ok(bytes) => Ok((shown, bytes)),
             Err(error) => {
                 let why = open_failed(&shown, mode, &error);
-                Err(format!("BIO_new_file(\"{shown}\") failed {why}"))
+                Err(format!("BIO_new_file(\"{shown}\") failed {why}").into())
             }
         }
     }
@@ -192,12 +193,12 @@ impl FileSource<'_> {
     ///
     /// # Errors
     /// nginx's message.
-    pub fn raw(&self, name: &str) -> Result<(String, Arc<[u8]>), String> {
+    pub fn raw(&self, name: &str) -> Result<(String, Arc<[u8]>), SettingsError> {
         let path = self.path(name);
         let shown = path.display().to_string();
         match (self.read)(&path) {
             Ok(bytes) => Ok((shown, bytes)),
-            Err(error) => Err(format!("open() \"{shown}\" failed ({})", OsError(&error))),
+            Err(error) => Err(format!("open() \"{shown}\" failed ({})", OsError(&error)).into()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault};
-use weir_engine::tls::{CertifiedKey, ServerSettings, ServerTls, Tickets};
+use weir_engine::tls::{CertifiedKey, ServerSettings, ServerTls, SettingsError, Tickets};
 use weir_script::variables::variables;
 use weir_script::{Host, Template};
 
@@ -89,7 +89,7 @@ impl ServerContext {
     ///
     /// # Errors
     /// The fault of a file that the variables name.
-    pub fn compute<H: Host>(&self, host: &mut H) -> Result<Arc<ServerTls>, String> {
+    pub fn compute<H: Host>(&self, host: &mut H) -> Result<Arc<ServerTls>, SettingsError> {
         let mut keys: Vec<CertifiedKey> = Vec::new();
         for (certificate, key) in &self.computed {
             let (mut certificate_name, mut key_name) = (Vec::new(), Vec::new());
@@ -115,8 +115,8 @@ fn compile(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Vec<(Template, Template)>, Faul
             let certificate = Template::compile(certificate.as_bytes(), vars)?;
             Ok((certificate, Template::compile(key.as_bytes(), vars)?))
         })
-        .collect::<Result<_, String>>()
-        .map_err(late)
+        .collect::<Result<_, Fault>>()
+        .map_err(Fault::nowhere)
 }
 
 /// Loads all files, in nginx's order.
@@ -125,7 +125,7 @@ fn load(
     settings: &mut ServerSettings,
     files: &FileSource<'_>,
     certificates: bool,
-) -> Result<(), String> {
+) -> Result<(), SettingsError> {
     let passwords = ssl.passwords.slices();
     if certificates {
         for (certificate, key) in ssl.certificates.iter().zip(&ssl.keys) {
@@ -139,7 +139,7 @@ fn load(
         {
             return Err("no ssl_client_certificate or ssl_trusted_certificate for \
                         ssl_verify_client"
-                .to_owned());
+                .into());
         }
         settings.client_authorities = files.authorities(&ssl.client_certificate)?;
     }
@@ -148,10 +148,10 @@ fn load(
         if ssl.verify_client == Verify::OptionalNoCa {
             return Err("\"ssl_ocsp\" is incompatible with \"ssl_verify_client \
                         optional_no_ca\""
-                .to_owned());
+                .into());
         }
         // Ignoring it would accept revoked certificates.
-        return Err("\"ssl_ocsp\" is not supported: OCSP responders cannot be asked".to_owned());
+        return Err("\"ssl_ocsp\" is not supported: OCSP responders cannot be asked".into());
     }
     if let Some(name) = &ssl.dhparam {
         let (shown, text) = files.plain(name, "r")?;
@@ -160,7 +160,8 @@ fn load(
             return Err(format!(
                 "PEM_read_bio_DHparams(\"{shown}\") failed (SSL: error:0480006C:PEM \
                  routines::no start line:Expecting: DH PARAMETERS)"
-            ));
+            )
+            .into());
         }
     }
     if ssl.stapling
@@ -171,7 +172,8 @@ fn load(
             return Err(format!(
                 "d2i_OCSP_RESPONSE_bio(\"{shown}\") failed (SSL: error:0680008E:asn1 encoding \
                  routines::not enough data)"
-            ));
+            )
+            .into());
         }
         for key in &mut settings.keys {
             *key = key.with_ocsp(answer.to_vec());
@@ -186,7 +188,7 @@ fn override_key(
     commands: &Commands,
     settings: &mut ServerSettings,
     files: &FileSource<'_>,
-) -> Result<(), String> {
+) -> Result<(), SettingsError> {
     if commands.certificate.is_some() || commands.key.is_some() {
         let certificate = commands.certificate.as_ref().or(ssl.certificates.last());
         let key = commands.key.as_ref().or(ssl.keys.last());
@@ -206,17 +208,17 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 /// The keys of `ssl_session_ticket_key`. nginx reports their faults at the closing brace.
 fn ticket_keys(ssl: &Ssl, lifetime: u32, cx: &mut Cx<'_>) -> Result<Tickets, Fault> {
-    let read: Result<Vec<_>, String> = FileSource::of(cx, |files| {
+    let read: Result<Vec<_>, SettingsError> = FileSource::of(cx, |files| {
         ssl.session_ticket_keys.iter().map(|name| files.raw(name)).collect()
     });
-    let read = read?;
+    let read = read.map_err(String::from)?;
     for (shown, bytes) in &read {
         if !matches!(bytes.len(), 48 | 80) {
             return Err(Fault::new(format!("\"{shown}\" must be 48 or 80 bytes")));
         }
     }
     let bytes: Vec<&[u8]> = read.iter().map(|(_, bytes)| &**bytes).collect();
-    Ok(Tickets::from_files(&bytes, lifetime)?)
+    Ok(Tickets::from_files(&bytes, lifetime).map_err(String::from)?)
 }
 
 /// Warns about settings that are accepted but not supported.

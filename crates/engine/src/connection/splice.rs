@@ -29,7 +29,7 @@ use crate::socket::Socket;
 const PIPE_SIZE: usize = 512 * 1024;
 
 /// The maximum number of bytes per call.
-pub const LARGEST_MOVE: usize = 512 * 1024;
+pub(crate) const LARGEST_MOVE: usize = 512 * 1024;
 
 const FLAGS: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
 

@@ -10,7 +10,7 @@ use crate::clock::Instant;
 
 /// The maximum number of bytes per sendfile call; nginx's `sendfile_max_chunk`: a fast client must
 /// not occupy the thread.
-pub const SENDFILE_MAX: usize = 2 * 1024 * 1024;
+pub(crate) const SENDFILE_MAX: usize = 2 * 1024 * 1024;
 
 impl Conn {
     /// [`Conn::poll_recv`] with a timeout.

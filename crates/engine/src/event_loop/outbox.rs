@@ -45,20 +45,17 @@ struct Batch {
     bytes: Vec<u8>,
 }
 
-impl Batch {
-    /// The range of a message in `bytes`.
-    fn range(&self, number: usize) -> Range<usize> {
-        let start = number.checked_sub(1).map_or(0, |before| self.messages[before].end);
-        start..self.messages[number].end
-    }
-
-    /// The sockets and ranges of all messages.
-    fn all(&self) -> impl Iterator<Item = (RawFd, Range<usize>)> {
-        let messages = self.messages.iter().enumerate();
-        messages.map(|(number, message)| (message.socket, self.range(number)))
-    }
+/// The sockets of messages, and their ranges in the bytes of the batch.
+fn all(messages: &[Message]) -> impl Iterator<Item = (RawFd, Range<usize>)> {
+    let mut start = 0;
+    messages.iter().map(move |message| {
+        let range = start..message.end;
+        start = message.end;
+        (message.socket, range)
+    })
 }
 
+#[derive(Clone, Copy)]
 struct Message {
     /// Open: its owner sends pending messages before closing it, see [`Outbox::forget`].
     socket: RawFd,
@@ -97,13 +94,12 @@ impl Outbox {
     /// Adds a message of at most [`LARGEST`] bytes. Before the socket is closed, [`Outbox::forget`]
     /// must be called.
     pub(crate) fn put(&self, socket: BorrowedFd<'_>, source: SourceId, message: &[u8]) -> Round {
-        let is_full = |waiting: &Batch| {
-            waiting.messages.len() >= MESSAGES || waiting.bytes.len() + message.len() > BYTES
-        };
-        if is_full(&self.waiting.borrow()) {
-            self.send();
-        }
         let mut waiting = self.waiting.borrow_mut();
+        if waiting.messages.len() >= MESSAGES || waiting.bytes.len() + message.len() > BYTES {
+            drop(waiting);
+            self.send();
+            waiting = self.waiting.borrow_mut();
+        }
         waiting.bytes.extend_from_slice(message);
         let end = waiting.bytes.len();
         waiting.messages.push(Message { socket: socket.as_raw_fd(), source, end });
@@ -120,34 +116,47 @@ impl Outbox {
 
     fn send_all(&self) {
         self.round.set(self.round.get().next());
-        let mut waiting = self.waiting.take();
-        // The ring owns the bytes until it has sent them.
-        let mut bytes = std::mem::take(&mut waiting.bytes);
+        let mut waiting = self.waiting.borrow_mut();
+        let Batch { messages, bytes } = &mut *waiting;
         let mut left = Vec::new();
-        if !here().reactor.send_all(&mut bytes, waiting.all(), &mut left) {
-            for (number, (socket, range)) in waiting.all().enumerate() {
-                let sent = send_by_number(socket, &bytes[range.clone()]);
-                if sent != Ok(range.len()) {
+        // The ring owns the bytes until it has sent them.
+        if !here().reactor.send_all(bytes, all(messages), &mut left) {
+            for (number, (socket, range)) in all(messages).enumerate() {
+                let length = range.len();
+                let sent = send_by_number(socket, &bytes[range]);
+                if sent != Ok(length) {
                     left.push((number, sent));
                 }
             }
         }
+        if !left.is_empty() {
+            self.keep_rests(messages, bytes, left);
+        }
+        messages.clear();
+        bytes.clear();
+    }
+
+    /// Sends the rests of messages later, unless their connections are broken.
+    #[cold]
+    fn keep_rests(
+        &self,
+        messages: &[Message],
+        bytes: &[u8],
+        left: Vec<(usize, Result<usize, Errno>)>,
+    ) {
         for (number, sent) in left {
             let sent = match sent {
                 Ok(sent) => sent,
                 Err(Errno::AGAIN | Errno::INTR) => 0,
                 Err(_) => continue,
             };
-            let rest = &bytes[waiting.range(number)][sent..];
+            let start = number.checked_sub(1).map_or(0, |before| messages[before].end);
+            let Message { socket, source, end } = messages[number];
+            let rest = &bytes[start + sent..end];
             if !rest.is_empty() {
-                let message = &waiting.messages[number];
-                self.send_later(message.socket, message.source, rest.to_vec());
+                self.send_later(socket, source, rest.to_vec());
             }
         }
-        waiting.bytes = bytes;
-        waiting.messages.clear();
-        waiting.bytes.clear();
-        self.waiting.replace(waiting);
     }
 
     /// Starts a task that sends the rest of a message when there is space.

@@ -6,7 +6,7 @@
 //! blocked or returned less than requested, because events are only collected on this same thread
 //! while no task runs: an edge after the call has not been collected yet, and will be.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{OwnedFd, RawFd};
@@ -20,12 +20,13 @@ use weir_sys::ring::Completion;
 
 use super::completion::{Completions, Recipient};
 use super::method::Method;
-use super::readiness::{READS, Ready, WRITES, bits};
+use super::readiness::{Ready, bits};
 use super::timers::Wait;
-use crate::chunked::Chunked;
 use crate::kernel::epoll;
+use slots::Slots;
 
 pub(crate) mod lot;
+mod slots;
 pub(crate) mod source;
 pub(crate) mod watched;
 
@@ -43,29 +44,8 @@ pub(crate) struct Reactor {
     ring: RefCell<Option<Box<Completions>>>,
     events: RefCell<Vec<Event>>,
     done: RefCell<Vec<Completion>>,
-    sources: RefCell<Sources>,
+    slots: Slots,
     lots: RefCell<Vec<LotState>>,
-}
-
-#[derive(Default)]
-struct Sources {
-    entries: Chunked<SourceSlot>,
-    /// Distinguishes the next source from earlier ones with the same key.
-    generation: u32,
-}
-
-struct SourceSlot {
-    generation: u32,
-    ready: Ready,
-    waiting: Waiting,
-}
-
-/// The receiver of a source's events.
-enum Waiting {
-    /// At most one reading task and one writing task.
-    Tasks { reader: Option<Waker>, writer: Option<Waker> },
-    /// The lot that holds the connection under this key.
-    Parked { lot: u32, key: u32 },
 }
 
 /// The keys of a lot's parked connections with events.
@@ -73,10 +53,8 @@ enum Waiting {
 struct LotState {
     used: bool,
     woken: Vec<u32>,
-    task: Option<Waker>,
+    task: Cell<Option<Waker>>,
 }
-
-const NOBODY: Waiting = Waiting::Tasks { reader: None, writer: None };
 
 impl Reactor {
     pub(super) fn open(&self, bell: &Arc<OwnedFd>, method: Method) -> io::Result<()> {
@@ -184,53 +162,24 @@ impl Reactor {
     /// The number of watched descriptors.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn live(&self) -> usize {
-        self.sources.borrow().entries.len()
-    }
-
-    /// The generation of the source that currently has the key.
-    fn generation_of(&self, key: u32) -> Option<u32> {
-        self.sources.borrow_mut().entries.get_mut(key).map(|entry| entry.generation)
+        self.slots.used()
     }
 
     fn dispatch(&self, key: u32, generation: u32, ready: Ready) {
-        let mut sources = self.sources.borrow_mut();
-        let Some(entry) = sources.entries.get_mut(key) else { return };
-        if entry.generation != generation {
+        let Some(slot) = self.slots.at(key) else { return };
+        if slot.generation.get() != generation {
             // It was closed by a task that an earlier event of the same batch woke.
             return;
         }
-        entry.ready |= ready;
-        match &mut entry.waiting {
-            Waiting::Tasks { reader, writer } => {
-                let reader = if ready & READS != 0 { reader.take() } else { None };
-                let writer = if ready & WRITES != 0 { writer.take() } else { None };
-                drop(sources);
-                if let Some(reader) = reader {
-                    reader.wake();
-                }
-                if let Some(writer) = writer {
-                    writer.wake();
-                }
+        if let Some(parked) = slot.notify(ready) {
+            let mut lots = self.lots.borrow_mut();
+            let lot = &mut lots[parked.lot() as usize];
+            lot.woken.push(parked.key);
+            let task = lot.task.take();
+            drop(lots);
+            if let Some(task) = task {
+                task.wake();
             }
-            &mut Waiting::Parked { lot, key } if ready & READS != 0 => {
-                let mut lots = self.lots.borrow_mut();
-                let lot = &mut lots[lot as usize];
-                // Once is enough, and limits the queue.
-                entry.waiting = NOBODY;
-                lot.woken.push(key);
-                let task = lot.task.take();
-                drop((lots, sources));
-                if let Some(task) = task {
-                    task.wake();
-                }
-            }
-            Waiting::Parked { .. } => {}
         }
-    }
-}
-
-fn remember(place: &mut Option<Waker>, waker: &Waker) {
-    if !place.as_ref().is_some_and(|known| known.will_wake(waker)) {
-        *place = Some(waker.clone());
     }
 }

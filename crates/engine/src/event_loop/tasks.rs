@@ -97,14 +97,12 @@ pub(crate) struct Tasks {
     main: Cell<bool>,
     /// No more tasks can be spawned.
     closed: Cell<bool>,
-    /// The maximum number of tasks since memory was last returned.
-    crowd: Cell<u32>,
     /// The slot of the running task.
     running: Cell<u32>,
 }
 
 /// From this number of tasks on, their memory is worth returning to the system.
-const CROWD: u32 = 64;
+const CROWD: usize = 64;
 
 #[derive(Default)]
 struct Table {
@@ -113,6 +111,10 @@ struct Table {
     queue: VecDeque<u32>,
     /// Tasks that woke themselves: others run first, and these in the loop's next turn.
     yielded: Vec<u32>,
+    /// The maximum number of tasks since memory was last returned, updated when a task ends.
+    crowd: usize,
+    /// Whether a task has ended in this turn.
+    has_ended: bool,
 }
 
 struct TaskSlot {
@@ -237,18 +239,15 @@ impl Tasks {
     }
 
     /// The number of tasks, including the running one.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn live(&self) -> usize {
-        let table = self.table.borrow();
-        table.entries.len() - table.free.len()
+        self.table.borrow().live()
     }
 
-    /// Whether most tasks of a crowd have ended, leaving their memory.
+    /// Whether most tasks of a crowd have ended by this turn, leaving their memory.
     pub(super) fn has_emptied(&self) -> bool {
-        let live = self.live() as u32;
-        let crowd = self.crowd.get().max(live);
-        let emptied = crowd >= CROWD && live <= crowd / 4;
-        self.crowd.set(if emptied { live } else { crowd });
-        emptied
+        let table = &mut *self.table.borrow_mut();
+        std::mem::take(&mut table.has_ended) && table.has_emptied()
     }
 
     /// Whether nothing is runnable.
@@ -297,7 +296,22 @@ impl Table {
         Some(future)
     }
 
+    fn live(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    fn has_emptied(&mut self) -> bool {
+        let live = self.live();
+        let emptied = self.crowd >= CROWD && live <= self.crowd / 4;
+        if emptied {
+            self.crowd = live;
+        }
+        emptied
+    }
+
     fn release(&mut self, slot: u32) {
+        self.crowd = self.crowd.max(self.live());
+        self.has_ended = true;
         let entry = &mut self.entries[slot as usize];
         entry.generation = (entry.generation + 1) % Word::GENERATIONS;
         entry.aborted = false;

@@ -13,7 +13,7 @@ use crate::addr::Addr;
 use crate::os_error::Failed;
 
 /// nginx's default for `backlog` on Linux.
-pub const DEFAULT_BACKLOG: i32 = 511;
+pub(crate) const DEFAULT_BACKLOG: i32 = 511;
 
 /// Everyone may connect to a unix socket, as with nginx.
 const EVERYBODY: Mode = Mode::from_raw_mode(0o666);
@@ -62,6 +62,8 @@ pub struct ListenOptions {
     pub keepalive: Option<Keepalive>,
     /// An IPv6 socket accepts no IPv4 connections.
     pub ipv6only: bool,
+    /// No interface needs to have the address yet: another host may hold it at present.
+    pub free_bind: bool,
     /// The address is a wildcard, so datagrams must carry their destination.
     pub wildcard: bool,
 }
@@ -78,6 +80,7 @@ impl Default for ListenOptions {
             reuseport: false,
             keepalive: None,
             ipv6only: true,
+            free_bind: false,
             wildcard: false,
         }
     }
@@ -159,6 +162,15 @@ fn open(
         let done = sockopt::set_ipv6_v6only(&socket, options.ipv6only);
         ignore("setsockopt(IPV6_V6ONLY)".into(), addr, done.map_err(io::Error::from), alerts);
     }
+    if options.free_bind
+        && let Addr::Inet(inet) = addr
+    {
+        let v6 = inet.is_ipv6();
+        let option = if v6 { IntOption::FreeBindV6 } else { IntOption::FreeBindV4 };
+        set_int_option(socket.as_fd(), option, 1).map_err(|error| {
+            BindError::new(format!("setsockopt(IP_FREEBIND) {addr} failed"), error)
+        })?;
+    }
     Ok(socket)
 }
 
@@ -194,6 +206,15 @@ pub fn retire(socket: &OwnedFd) -> io::Result<()> {
     // The kernel also selects the listener of a new connection by its interface.
     const NO_INTERFACE: i32 = i32::MAX;
     set_int_option(socket.as_fd(), IntOption::Interface, NO_INTERFACE)
+}
+
+/// Has a TCP listener ignore attempts to connect, which clients repeat: those who come while this
+/// host gives its address up reach the next one.
+///
+/// # Errors
+/// An error of setsockopt(2).
+pub fn hold_off(socket: &OwnedFd) -> io::Result<()> {
+    weir_sys::socket::ignore_new_connections(socket.as_fd())
 }
 
 /// Whether a unix socket is stale: the path is a socket that no process has open.

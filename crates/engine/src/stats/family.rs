@@ -12,6 +12,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -45,6 +46,8 @@ struct Sums {
     blocks: Vec<Arc<Block>>,
     /// The sums of threads that have ended.
     past: Vec<u64>,
+    /// The sums at the last reset, which readers subtract: only its own thread writes a block.
+    base: Vec<u64>,
 }
 
 /// Written by one thread, read by any.
@@ -99,6 +102,11 @@ impl Family {
         Key(Arc::new(Counted::new(self, None)))
     }
 
+    /// The living key of this name.
+    pub fn find(&'static self, name: &str) -> Option<Key> {
+        lock(&self.keys).get(name).and_then(Weak::upgrade).map(Key)
+    }
+
     /// All living named keys in order, with their counters.
     pub fn read(&'static self) -> Vec<(String, Vec<u64>)> {
         let keys: Vec<_> = lock(&self.keys).values().filter_map(Weak::upgrade).map(Key).collect();
@@ -136,9 +144,30 @@ impl Key {
     /// The counters, summed over all threads.
     pub fn read(&self) -> Vec<u64> {
         let sums = lock(&self.0.sums);
-        let mut total = sums.past.clone();
-        total.resize(self.0.family.counters, 0);
-        for block in &sums.blocks {
+        let mut total = sums.total(self.0.family.counters);
+        for (sum, base) in total.iter_mut().zip(&sums.base) {
+            *sum = sum.wrapping_sub(*base);
+        }
+        total
+    }
+
+    /// Sets these counters to zero.
+    pub fn reset(&self, counters: Range<usize>) {
+        let mut sums = lock(&self.0.sums);
+        let total = sums.total(self.0.family.counters);
+        sums.base.resize(total.len(), 0);
+        for (base, sum) in sums.base.iter_mut().zip(total).take(counters.end).skip(counters.start) {
+            *base = sum;
+        }
+    }
+}
+
+impl Sums {
+    /// The sums over all threads since the beginning.
+    fn total(&self, counters: usize) -> Vec<u64> {
+        let mut total = self.past.clone();
+        total.resize(counters, 0);
+        for block in &self.blocks {
             for (sum, counter) in total.iter_mut().zip(block.iter()) {
                 *sum = sum.wrapping_add(counter.load(Relaxed));
             }
@@ -254,6 +283,20 @@ mod tests {
         assert_eq!(lock(&key.0.sums).blocks.len(), 1, "a thread that has ended leaves no block");
         key.add([(0, 1)]);
         assert_eq!(key.read(), [4, 4]);
+    }
+
+    #[test]
+    fn counters_start_over_where_they_are_reset() {
+        static FAMILY: Family = Family::new(3);
+        let key = FAMILY.key("a");
+        key.add([(0, 2), (1, 7), (2, 9)]);
+        FAMILY.find("a").unwrap().reset(1..3);
+        assert_eq!(key.read(), [2, 0, 0]);
+        key.add([(0, 1), (2, 1)]);
+        assert_eq!(key.read(), [3, 0, 1]);
+        key.reset(0..9);
+        assert_eq!(key.read(), [0, 0, 0]);
+        assert!(FAMILY.find("b").is_none());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use rustls::{CipherSuite, CipherSuiteCommon, SupportedCipherSuite, Tls12CipherSu
 use super::aead::tls13;
 use super::hello::Restoring;
 use super::offer::Missing;
+use super::settings_error::SettingsError;
 
 /// One TLS 1.2 cipher that both OpenSSL and rustls have.
 struct Cipher {
@@ -193,7 +194,7 @@ pub(super) fn select(
     text: &str,
     suites: Option<&str>,
     warnings: &mut Vec<Missing>,
-) -> Result<Vec<SupportedCipherSuite>, String> {
+) -> Result<Vec<SupportedCipherSuite>, SettingsError> {
     let mut list = List::default();
     // A command may follow a keyword without a separator.
     let words = text.replace('@', ":@");
@@ -209,7 +210,8 @@ pub(super) fn select(
         return Err(format!(
             "SSL_CTX_set_cipher_list(\"{text}\") failed \
              (SSL: error:0A0000B9:SSL routines::no cipher match)"
-        ));
+        )
+        .into());
     }
     let chosen = list.chosen.into_iter().map(|at| tls12()[at]);
     let tls13 = match suites {
@@ -246,13 +248,13 @@ fn tls12() -> &'static [SupportedCipherSuite] {
 }
 
 /// The named TLS 1.3 suites in their order. Suites that only OpenSSL has are skipped.
-fn named(names: &str) -> Result<Vec<SupportedCipherSuite>, String> {
+fn named(names: &str) -> Result<Vec<SupportedCipherSuite>, SettingsError> {
     let mut found = Vec::new();
     for word in names.split(':').filter(|word| !word.is_empty()) {
         match tls13().into_iter().find(|suite| name(suite.suite()) == word) {
             Some(suite) => found.push(suite),
             None if OTHERS13.contains(&word) => {}
-            None => return Err(format!("the cipher suite \"{word}\" is unknown")),
+            None => return Err(format!("the cipher suite \"{word}\" is unknown").into()),
         }
     }
     Ok(found)
@@ -398,7 +400,7 @@ mod tests {
     fn an_empty_selection_is_an_error() {
         for text in ["RC4:DES-CBC3-SHA", "nope", "!ALL", ""] {
             let error = select(text, None, &mut Vec::new()).unwrap_err();
-            assert!(error.ends_with("no cipher match)"), "{error}");
+            assert!(error.to_string().ends_with("no cipher match)"), "{error}");
         }
     }
 

@@ -12,6 +12,7 @@ use super::keys::CertifiedKey;
 use super::names::Protocols;
 use super::offer::{Missing, Offer};
 use super::resumption::Sessions;
+use super::settings_error::SettingsError;
 use super::verify::{self, Judge, Purpose, Trust, Verdict};
 use crate::clock;
 
@@ -115,7 +116,10 @@ impl ClientTls {
     ///
     /// # Errors
     /// If no protocol or no cipher remains.
-    pub fn new(settings: ClientSettings, warnings: &mut Vec<Missing>) -> Result<Self, String> {
+    pub fn new(
+        settings: ClientSettings,
+        warnings: &mut Vec<Missing>,
+    ) -> Result<Self, SettingsError> {
         let (provider, versions) = settings.offer.ready(warnings)?;
         let judge = settings
             .verify
@@ -142,6 +146,13 @@ impl ClientTls {
             Resumption::disabled()
         };
         Ok(Self { config: Arc::new(config), judge, common, identity })
+    }
+
+    /// Settings for a configuration that judges servers in the handshake.
+    pub(super) fn unjudged(config: ClientConfig) -> Self {
+        let common = [0; DIGEST];
+        let identity = ClientIdentity::new(&common, &[]);
+        Self { config: Arc::new(config), judge: None, common, identity }
     }
 
     /// The identity of the settings.
@@ -184,8 +195,9 @@ impl ClientTls {
     }
 }
 
+/// The same certificate for every server.
 #[derive(Debug)]
-struct OneKey(CertifiedKey);
+pub(super) struct OneKey(pub(super) CertifiedKey);
 
 impl ResolvesClientCert for OneKey {
     fn resolve(

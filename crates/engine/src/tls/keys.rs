@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::sign;
 
 use super::der::Reader;
+use super::settings_error::SettingsError;
 use super::verify::Revocation;
 use super::verify::certificate::Certificate;
 use super::verify::list::List;
@@ -24,9 +25,9 @@ pub struct CertifiedKey(pub(super) Arc<sign::CertifiedKey>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyError {
     /// `cannot load certificate "FILE": …`
-    Certificate(String),
+    Certificate(SettingsError),
     /// `cannot load certificate key "FILE": …`
-    Key(String),
+    Key(SettingsError),
     /// `SSL_CTX_use_PrivateKey("FILE") failed …`
     Mismatch,
 }
@@ -64,7 +65,7 @@ impl CertifiedKey {
     ) -> Result<Self, KeyError> {
         let chain = certificates_from_pem(certificates).map_err(KeyError::Certificate)?;
         let key = private_key(key, passwords).map_err(KeyError::Key)?;
-        let key = any_supported_type(&key).map_err(|_| KeyError::Key(OTHER_KEY.to_owned()))?;
+        let key = any_supported_type(&key).map_err(|_| KeyError::Key(OTHER_KEY.into()))?;
         if let Some(public) = key.public_key() {
             let leaf = Certificate::read(&chain[0]);
             let leaf = leaf.ok_or_else(|| KeyError::Certificate(NO_CERTIFICATE.into()))?;
@@ -121,11 +122,11 @@ fn without_mark(pem: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// OpenSSL's message.
-pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
     let pem = plain_certificates(without_mark(pem));
     let mut certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
-        .map_err(|_| NO_CERTIFICATE.to_owned())?;
+        .map_err(|_| NO_CERTIFICATE)?;
     for certificate in &mut certificates {
         // Drops the trust settings that `openssl x509 -trustout` appends to a certificate.
         let length = Reader::new(certificate).value().map_or(0, |value| value.whole.len());
@@ -133,10 +134,10 @@ pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
             *certificate = certificate[..length].to_vec().into();
         }
         if Certificate::read(certificate).is_none() {
-            return Err(NO_CERTIFICATE.to_owned());
+            return Err(NO_CERTIFICATE.into());
         }
     }
-    if certificates.is_empty() { Err(NO_CERTIFICATE.to_owned()) } else { Ok(certificates) }
+    if certificates.is_empty() { Err(NO_CERTIFICATE.into()) } else { Ok(certificates) }
 }
 
 /// Replaces OpenSSL's other certificate labels by the usual one.
@@ -153,20 +154,20 @@ fn plain_certificates(pem: &[u8]) -> std::borrow::Cow<'_, [u8]> {
 ///
 /// # Errors
 /// OpenSSL's message.
-pub fn crls_from_pem(pem: &[u8]) -> Result<Revocation, String> {
+pub fn crls_from_pem(pem: &[u8]) -> Result<Revocation, SettingsError> {
     // An unreadable list is an error: skipping it would accept certificates that it revokes.
     let read = || -> Option<Vec<List>> {
         let lists = CertificateRevocationListDer::pem_slice_iter(pem);
         lists.map(|list| List::read(&list.ok()?)).collect()
     };
-    Revocation::of_file(pem, read).ok_or_else(|| "X509_LOOKUP_load_file() failed".to_owned())
+    Revocation::of_file(pem, read).ok_or_else(|| "X509_LOOKUP_load_file() failed".into())
 }
 
-fn private_key(pem: &[u8], passwords: &[&[u8]]) -> Result<PrivateKeyDer<'static>, String> {
+fn private_key(pem: &[u8], passwords: &[&[u8]]) -> Result<PrivateKeyDer<'static>, SettingsError> {
     let pem = without_mark(pem);
     let try_all = |decrypt: &dyn Fn(&[u8]) -> Option<PrivateKeyDer<'static>>| {
         let found = passwords.iter().find_map(|password| decrypt(password));
-        found.ok_or_else(|| BAD_DECRYPT.to_owned())
+        found.ok_or_else(|| BAD_DECRYPT.into())
     };
     if let Some(der) = encrypted::find(pem) {
         return try_all(&|password| encrypted::decrypt(&der, password));
@@ -174,5 +175,5 @@ fn private_key(pem: &[u8], passwords: &[&[u8]]) -> Result<PrivateKeyDer<'static>
     if let Some(sealed) = traditional::find(pem) {
         return try_all(&|password| sealed.decrypt(password));
     }
-    PrivateKeyDer::from_pem_slice(pem).map_err(|_| NO_KEY.to_owned())
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| NO_KEY.into())
 }

@@ -5,6 +5,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{NamedGroup, SupportedProtocolVersion};
 
 use super::offer::Missing;
+use super::settings_error::SettingsError;
 
 /// The parameters of `ssl_protocols` as flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl Protocols {
 pub(super) fn curves(
     text: &str,
     warnings: &mut Vec<Missing>,
-) -> Result<Vec<&'static dyn SupportedKxGroup>, String> {
+) -> Result<Vec<&'static dyn SupportedKxGroup>, SettingsError> {
     if text.is_empty() || text == "auto" || text == "automatic" {
         return Ok(aws_lc_rs::default_provider().kx_groups);
     }
@@ -75,7 +76,8 @@ pub(super) fn curves(
                     "SSL_CTX_set1_curves_list(\"{text}\") failed (SSL: \
                      error:0A080106:SSL routines::passed invalid argument:group '{name}' cannot \
                      be set)"
-                ));
+                )
+                .into());
             }
         }
     }
@@ -192,7 +194,10 @@ mod tests {
         assert_eq!(names, ["X25519", "prime256v1"]);
         assert_eq!(warnings.len(), 1);
         assert!(
-            curves("nope", &mut warnings).unwrap_err().ends_with("group 'nope' cannot be set)")
+            curves("nope", &mut warnings)
+                .unwrap_err()
+                .to_string()
+                .ends_with("group 'nope' cannot be set)")
         );
         assert!(!curves("secp521r1", &mut warnings).unwrap().is_empty());
         assert!(!curves("auto", &mut warnings).unwrap().is_empty());

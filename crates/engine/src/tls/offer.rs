@@ -8,6 +8,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 use super::ciphers;
 use super::names::{self, Protocols, Versions};
+use super::settings_error::SettingsError;
 
 /// A setting that OpenSSL supports and rustls does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl Offer {
     pub(super) fn ready(
         &self,
         warnings: &mut Vec<Missing>,
-    ) -> Result<(Arc<CryptoProvider>, Versions), String> {
+    ) -> Result<(Arc<CryptoProvider>, Versions), SettingsError> {
         let suites = self.ciphersuites.as_deref();
         let mut cipher_suites = ciphers::select(&self.ciphers, suites, warnings)?;
         // Suites of a disabled version must not count when a certificate is chosen.
@@ -85,10 +86,10 @@ impl Offer {
             && provider.cipher_suites.is_empty()
             && !versions.is_empty()
         {
-            return Err("none of the ciphers is supported".to_owned());
+            return Err("none of the ciphers is supported".into());
         }
         if versions.is_empty() {
-            return Err("none of the protocols is supported; TLSv1.2 and TLSv1.3 are".to_owned());
+            return Err("none of the protocols is supported; TLSv1.2 and TLSv1.3 are".into());
         }
         Ok((Arc::new(provider), versions))
     }

@@ -18,6 +18,7 @@ use super::names::Protocols;
 use super::offer::{Missing, Offer};
 use super::scope::Scope;
 use super::session_cache::SessionCache;
+use super::settings_error::SettingsError;
 use super::tickets::Tickets;
 use super::verify::certificate::Certificate;
 use super::verify::{self, Judge, Purpose, Trust, Verdict};
@@ -110,7 +111,10 @@ impl ServerTls {
     ///
     /// # Errors
     /// If no protocol or no cipher remains.
-    pub fn new(settings: ServerSettings, warnings: &mut Vec<Missing>) -> Result<Self, String> {
+    pub fn new(
+        settings: ServerSettings,
+        warnings: &mut Vec<Missing>,
+    ) -> Result<Self, SettingsError> {
         let (provider, versions) = settings.offer.ready(warnings)?;
         let suites = provider.cipher_suites.clone();
         let builder = ServerConfig::builder_with_provider(provider)
@@ -141,6 +145,18 @@ impl ServerTls {
         }
         let verify_client = settings.verify_client;
         Ok(Self { config: Arc::new(config), offering: Arc::default(), keys, verify_client, judge })
+    }
+
+    /// Settings with one key, for a configuration that judges clients in the handshake.
+    pub(super) fn with_one_key(
+        key: CertifiedKey,
+        suites: &[SupportedCipherSuite],
+        make: impl FnOnce(Arc<dyn ResolvesServerCert>) -> ServerConfig,
+    ) -> Self {
+        let keys = Arc::new(ServerKeys::new(vec![key], suites, false));
+        let config = Arc::new(make(Arc::clone(&keys) as _));
+        let verify_client = VerifyClient::On;
+        Self { config, offering: Arc::default(), keys, verify_client, judge: None }
     }
 
     /// The maximum plaintext of a record, in bytes.

@@ -9,6 +9,7 @@ use rustls::server::ProducesTickets;
 use rustls::ticketer::TicketRotator;
 
 use super::scope::{LARGEST_SESSION, Scope};
+use super::settings_error::SettingsError;
 
 /// The length of the key name at the start of each ticket (RFC 5077 section 4).
 const NAME: usize = 16;
@@ -32,7 +33,7 @@ impl Tickets {
     ///
     /// # Errors
     /// If a file has another length: the end of nginx's message, after the file's name.
-    pub fn from_files(files: &[&[u8]], lifetime: u32) -> Result<Self, String> {
+    pub fn from_files(files: &[&[u8]], lifetime: u32) -> Result<Self, SettingsError> {
         let keys = files.iter().map(|file| TicketKey::new(file)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self(Arc::new(FileTickets { keys, lifetime })))
     }
@@ -77,11 +78,11 @@ struct TicketKey {
 }
 
 impl TicketKey {
-    fn new(file: &[u8]) -> Result<Self, String> {
+    fn new(file: &[u8]) -> Result<Self, SettingsError> {
         let secret = match file.len() {
             48 => &file[NAME..],
             80 => &file[48..],
-            _ => return Err("must be 48 or 80 bytes".to_owned()),
+            _ => return Err("must be 48 or 80 bytes".into()),
         };
         let mut name = [0; NAME];
         name.copy_from_slice(&file[..NAME]);

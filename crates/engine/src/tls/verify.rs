@@ -26,7 +26,7 @@ mod trust;
 use certificate::Certificate;
 use constraints::Budget;
 use path::Path;
-pub(super) use signature::{algorithms, tls12_signature, tls13_signature};
+pub(super) use signature::{algorithms, has_signed, tls12_signature, tls13_signature};
 use trust::Facts;
 pub use trust::{Revocation, Trust};
 

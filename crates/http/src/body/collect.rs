@@ -10,7 +10,7 @@ use weir_engine::file_io::{Aio, File};
 use super::content::Content;
 use crate::core::LIMITS;
 use crate::core::limits::BodyInFile;
-use crate::core::temp_path::failed;
+use crate::core::temp_path::TempFileError;
 use crate::request::Request;
 
 /// Collects a body in memory up to a limit, and in a temporary file beyond it.
@@ -59,8 +59,8 @@ impl Collector {
     /// Adds bytes.
     ///
     /// # Errors
-    /// The log message, if the temporary file cannot be created or written.
-    pub(super) fn add(&mut self, request: &Request, data: &[u8]) -> Result<(), String> {
+    /// The temporary file cannot be created or written.
+    pub(super) fn add(&mut self, request: &Request, data: &[u8]) -> Result<(), TempFileError> {
         self.content.len += data.len() as u64;
         if self.content.file.is_none() && self.content.memory.len() + data.len() <= self.limit {
             if self.content.memory.capacity() == 0 {
@@ -87,7 +87,7 @@ impl Collector {
     }
 
     /// Moves the bytes in memory to the file, followed by `data`.
-    fn spill(&mut self, request: &Request, data: &[u8]) -> Result<(), String> {
+    fn spill(&mut self, request: &Request, data: &[u8]) -> Result<(), TempFileError> {
         if self.content.file.is_none() {
             self.make_file(request)?;
         }
@@ -103,14 +103,14 @@ impl Collector {
             false => file.write_behind(&self.aio, &[&memory[..], data].concat(), self.written),
         };
         self.written += (memory.len() + data.len()) as u64;
-        written.map_err(|error| failed("write()", path, &error))
+        written.map_err(|error| TempFileError::new("write()", path, error))
     }
 
     /// Waits until few bytes are unwritten or, with `all`, none.
     ///
     /// # Errors
     /// As [`Collector::add`].
-    pub(super) async fn written(&self, all: bool) -> Result<(), String> {
+    pub(super) async fn written(&self, all: bool) -> Result<(), TempFileError> {
         let Content { file: Some(file), path: Some(path), .. } = &self.content else {
             return Ok(());
         };
@@ -118,13 +118,13 @@ impl Collector {
             return Ok(());
         }
         let written = poll_fn(|cx| file.poll_written(cx)).await;
-        written.map_err(|error| failed("write()", path, &error))
+        written.map_err(|error| TempFileError::new("write()", path, error))
     }
 
-    fn make_file(&mut self, request: &Request) -> Result<(), String> {
+    fn make_file(&mut self, request: &Request) -> Result<(), TempFileError> {
         let limits = request.get(&LIMITS);
         let Some(temp) = &limits.client_body_temp_path else {
-            return Err("no \"client_body_temp_path\" is defined".to_owned());
+            return Err(TempFileError::NoFolder);
         };
         let named = self.in_file != BodyInFile::Off;
         let (file, path) = temp.create(named)?;
@@ -142,7 +142,7 @@ impl Collector {
     ///
     /// # Errors
     /// As [`Collector::add`].
-    pub(super) async fn finish(mut self, request: &Request) -> Result<Content, String> {
+    pub(super) async fn finish(mut self, request: &Request) -> Result<Content, TempFileError> {
         if self.in_file != BodyInFile::Off {
             self.spill(request, &[])?;
         }

@@ -8,6 +8,8 @@ use weir_engine::buffer::Buf;
 
 use super::collect::Collector;
 use super::{BodyError, BodyStep};
+use crate::core::temp_path::TempFileError;
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 /// How bytes of a body reached the collector.
@@ -34,8 +36,8 @@ impl Request {
     /// Reads the whole body into memory or a file. A client that waits is sent `100 Continue`.
     ///
     /// # Errors
-    /// The response status.
-    pub async fn read_body(&mut self) -> Result<(), u16> {
+    /// The rejection of the request, whose reason has been logged.
+    pub async fn read_body(&mut self) -> Result<(), Rejection> {
         if self.body.is_ready() {
             return Ok(());
         }
@@ -72,8 +74,8 @@ impl Request {
     /// counts as read whole (ngx_http_read_client_request_body).
     ///
     /// # Errors
-    /// The response status.
-    pub async fn read_body_ahead(&mut self) -> Result<(), u16> {
+    /// The rejection of the request, whose reason has been logged.
+    pub async fn read_body_ahead(&mut self) -> Result<(), Rejection> {
         if self.body.content.is_some() || !self.body.is_announced() {
             return Ok(());
         }
@@ -102,7 +104,7 @@ impl Request {
         Ok(())
     }
 
-    async fn all_is_there(&mut self, pieces: &VecDeque<Buf>) -> Result<(), u16> {
+    async fn all_is_there(&mut self, pieces: &VecDeque<Buf>) -> Result<(), Rejection> {
         let received = pieces.iter().map(|data| data.len() as u64).sum();
         let mut collector = Collector::new(self, received);
         for data in pieces {
@@ -146,16 +148,16 @@ impl Request {
     ///
     /// # Errors
     /// Status 499, if the client is gone.
-    pub async fn ask_for_body(&mut self) -> Result<(), u16> {
+    pub async fn ask_for_body(&mut self) -> Result<(), Rejection> {
         if self.body.expects_continue {
             self.queue_continue();
-            self.client.flush().await.map_err(|_| 499_u16)?;
+            self.client.flush().await.map_err(|_| Rejection::CLIENT_GONE)?;
         }
         Ok(())
     }
 
-    /// Logs why the body could not be read, and returns the status.
-    pub fn body_failed(&mut self, error: BodyError) -> u16 {
+    /// Logs why the body could not be read.
+    pub fn body_failed(&mut self, error: BodyError) -> Rejection {
         use weir_engine::error_log::Level;
         self.keepalive = false;
         match error {
@@ -180,11 +182,11 @@ impl Request {
             BodyError::File => {}
         }
         self.body.refuse();
-        error.status()
+        error.rejection()
     }
 
-    fn body_file_failed(&mut self, message: &str) -> u16 {
-        self.log(weir_engine::error_log::Level::Crit, message);
-        500
+    fn body_file_failed(&mut self, error: &TempFileError) -> Rejection {
+        self.log(weir_engine::error_log::Level::Crit, &error.to_string());
+        Rejection::INTERNAL
     }
 }

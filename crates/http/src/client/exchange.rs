@@ -1,7 +1,7 @@
 //! One exchange with a client. Only this module knows its protocol.
 
 pub(crate) mod h1;
-pub mod memory;
+pub(crate) mod memory;
 
 use std::io;
 use std::task::{Context, Poll};

@@ -57,6 +57,32 @@ fn a_small_piece_does_not_hold_a_large_buffer() {
 }
 
 #[test]
+fn bytes_that_a_rate_allows_are_not_held_back_for_the_end() {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = Addr::Inet(listener.local_addr().unwrap());
+        // The network may take a moment, but not each time.
+        let at_once = (0..50).any(|_| {
+            let mut theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (ours, _) = listener.accept().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            theirs.set_nonblocking(true).unwrap();
+            let conn = Conn::from_fd(ours.into(), addr.clone());
+            let mut client = Client::new(Sink::Client(Exchange::H1(Link::new(conn))));
+            client.rate = Some(Rate::new(5, 0));
+            client.push(Piece::copy(b"first, and the rest later"));
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert!(client.poll_flush_before(&mut cx, Behind::Close).is_pending());
+            let mut got = [0; 5];
+            theirs.read_exact(&mut got).is_ok() && got == *b"first"
+        });
+        assert!(at_once);
+    });
+}
+
+#[test]
 fn a_small_file_is_sent_in_one_piece_with_its_head() {
     use std::io::Write;
     let text: Vec<u8> = (0..20_000_u32).map(|number| (number % 251) as u8).collect();

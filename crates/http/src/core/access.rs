@@ -4,7 +4,7 @@ use weir_conf::value::Msec;
 use weir_conf::{Cx, Fault, Node, Slot, directives, keywords};
 
 /// Access control.
-pub static ACCESS: Slot<Access> = Slot::new();
+pub(crate) static ACCESS: Slot<Access> = Slot::new();
 
 keywords! {
     /// The combination of several access checks.

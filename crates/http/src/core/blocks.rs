@@ -8,7 +8,7 @@ use super::listen;
 use super::location::{Kind, Pattern};
 
 /// The kind of a block.
-pub static LOCATION: Slot<Blocks> = Slot::new();
+pub(crate) static LOCATION: Slot<Blocks> = Slot::new();
 
 directives! {
     /// The blocks of the HTTP configuration.
@@ -67,7 +67,7 @@ fn open_location(own: &mut BlocksWritten, node: &Node, cx: &mut Cx<'_>) -> Resul
         written.pattern = Some(Some(pattern));
         written.regex = Some(regex);
     }
-    Ok(inside?)
+    inside
 }
 
 fn open_limit_except(own: &mut BlocksWritten, node: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use weir_conf::value::{Msec, Sec, Size, parse_msec, parse_sec};
 use weir_conf::{Arity, Cx, Fault, Node, Slot, Value, bitmask, directives, keywords};
 
 /// Connections to clients: keepalive, sending and lingering close.
-pub static CONNECTION: Slot<Connection> = Slot::new();
+pub(crate) static CONNECTION: Slot<Connection> = Slot::new();
 
 keywords! {
     /// When to read a client's remaining data before closing the connection.

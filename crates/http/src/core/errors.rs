@@ -5,7 +5,7 @@ use weir_conf::{Cx, Fault, Inherit, Node, Slot, Word, directives};
 use weir_script::{Template, Variables};
 
 /// Error pages and error logging.
-pub static ERRORS: Slot<Errors> = Slot::new();
+pub(crate) static ERRORS: Slot<Errors> = Slot::new();
 
 directives! {
     /// Error pages and error logging.
@@ -30,20 +30,15 @@ directives! {
 }
 
 impl Errors {
-    /// Whether a status has a page.
-    pub fn handles(&self, status: u16) -> bool {
-        self.page(status).is_some()
-    }
-
     /// The page for a status, the first one if there are several.
-    pub fn page(&self, status: u16) -> Option<&ErrorPage> {
+    pub(crate) fn page(&self, status: u16) -> Option<&ErrorPage> {
         self.pages.iter().find(|page| page.applies_to(status))
     }
 }
 
 /// The page for one status.
 #[derive(Clone, Debug)]
-pub struct ErrorPage {
+pub(crate) struct ErrorPage {
     /// The status, 300 to 599 without 499.
     pub status: u16,
     /// The response status: `None` keeps the error's, `Some(0)` takes the page's (`=`).
@@ -54,7 +49,7 @@ pub struct ErrorPage {
 
 /// The location of an error page.
 #[derive(Clone, Debug)]
-pub enum ErrorTarget {
+pub(crate) enum ErrorTarget {
     /// A named location, with its `@`.
     Named(Vec<u8>),
     /// A URI with arguments if it starts with a slash, a named location if it starts with `@`,
@@ -64,7 +59,7 @@ pub enum ErrorTarget {
 
 impl ErrorPage {
     /// Whether the page is for this status.
-    pub fn applies_to(&self, status: u16) -> bool {
+    pub(crate) fn applies_to(&self, status: u16) -> bool {
         self.status == status
     }
 }

@@ -8,7 +8,7 @@ use weir_engine::thread_pool::directive::{DEFAULT, Named, ThreadPools};
 use weir_script::{Template, Variables};
 
 /// Reading and sending of files.
-pub static FILES: Slot<Files> = Slot::new();
+pub(crate) static FILES: Slot<Files> = Slot::new();
 
 keywords! {
     /// When `If-Modified-Since` leads to status 304.

@@ -7,7 +7,7 @@ use weir_conf::{Cx, Fault, Inherit, Node, Slot, bitmask, directives, keywords};
 use weir_script::Regex;
 
 /// The conditions for compressed responses.
-pub static GZIP: Slot<GzipClients> = Slot::new();
+pub(crate) static GZIP: Slot<GzipClients> = Slot::new();
 
 keywords! {
     /// The minimum HTTP version of requests for compressed responses.

@@ -9,7 +9,7 @@ use super::temp_path::TempPath;
 use super::value::Predicates;
 
 /// Limits on the size and the speed of requests and responses.
-pub static LIMITS: Slot<Limits> = Slot::new();
+pub(crate) static LIMITS: Slot<Limits> = Slot::new();
 
 keywords! {
     /// Whether request bodies are written to files.

@@ -6,7 +6,7 @@ use weir_edge::listen::{self, Options, Ports, Protocols};
 use weir_engine::Addr;
 
 /// The addresses of a server.
-pub static LISTEN: Slot<Listens> = Slot::new();
+pub(crate) static LISTEN: Slot<Listens> = Slot::new();
 
 directives! {
     /// The addresses of a server.
@@ -65,7 +65,7 @@ pub(crate) const DEFAULT_PORT: u16 = 80;
 
 /// One `listen` directive.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Listen {
+pub(crate) struct Listen {
     /// Its addresses: several for a range of ports, or a name that resolves to several.
     pub addresses: Vec<Addr>,
     /// Its options.
@@ -75,7 +75,7 @@ pub struct Listen {
 }
 
 /// The deprecated parameter `http2`.
-pub const HTTP2: Protocols = Protocols::OWN;
+pub(crate) const HTTP2: Protocols = Protocols::OWN;
 
 impl Listen {
     /// The implicit address of a server without a `listen`: `*:80`.
@@ -91,7 +91,6 @@ impl Listen {
         let addresses = listen::addresses(&args[0], DEFAULT_PORT, cx)?;
         let (mut options, mut quic) = (Options::default(), false);
         for word in &args[1..] {
-            let fault = |message: String| Fault::new(message).at(word);
             match &*word.text() {
                 "default" => options.default_server = true,
                 "quic" => quic = true,
@@ -105,8 +104,9 @@ impl Listen {
                     options.protocols.add(HTTP2);
                 }
                 text => {
-                    if !options.parameter(word, warn).map_err(fault)? {
-                        return Err(fault(format!("invalid parameter \"{text}\"")));
+                    if !options.parameter(word, warn)? {
+                        let unknown = format!("invalid parameter \"{text}\"");
+                        return Err(Fault::new(unknown).at(word));
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! `location`: its argument and its nesting.
 //! <https://nginx.org/en/docs/http/ngx_http_core_module.html#location>
 
-use weir_conf::Word;
+use weir_conf::{Fault, Word};
 
 /// How a location matches a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Kind {
 
 /// The argument of a `location`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
+pub(crate) struct Pattern {
     /// How the name is matched.
     pub kind: Kind,
     /// The prefix, the exact URI, the regular expression, or the name with its `@`.
@@ -39,7 +39,7 @@ pub struct Pattern {
 
 impl Pattern {
     /// Parses one or two arguments. The modifier may be attached to the URI.
-    pub fn parse(args: &[Word]) -> Result<Self, String> {
+    pub(crate) fn parse(args: &[Word]) -> Result<Self, Fault> {
         let prefix = |noregex| Kind::Prefix { noregex };
         let regex = |caseless| Kind::Regex { caseless };
         let (kind, name) = match args {
@@ -49,7 +49,11 @@ impl Pattern {
                     b"^~" => prefix(true),
                     b"~" => regex(false),
                     b"~*" => regex(true),
-                    _ => return Err(format!("invalid location modifier \"{}\"", modifier.text())),
+                    _ => {
+                        let modifier = modifier.text();
+                        let message = format!("invalid location modifier \"{modifier}\"");
+                        return Err(Fault::new(message));
+                    }
                 };
                 (kind, name.value.as_slice())
             }
@@ -67,27 +71,31 @@ impl Pattern {
     }
 
     /// Checks that the location may be inside `outer`. The error has nginx's words.
-    pub fn check_inside(&self, outer: &Self) -> Result<(), String> {
+    pub(crate) fn check_inside(&self, outer: &Self) -> Result<(), Fault> {
         let (name, outside) = (text(&self.name), text(&outer.name));
         match outer.kind {
             Kind::Exact => {
-                return Err(format!(
+                return Err(Fault::new(format!(
                     "location \"{name}\" cannot be inside the exact location \"{outside}\""
-                ));
+                )));
             }
             Kind::Named => {
-                return Err(format!(
+                return Err(Fault::new(format!(
                     "location \"{name}\" cannot be inside the named location \"{outside}\""
-                ));
+                )));
             }
             _ => {}
         }
         if self.kind == Kind::Named {
-            return Err(format!("named location \"{name}\" can be on the server level only"));
+            return Err(Fault::new(format!(
+                "named location \"{name}\" can be on the server level only"
+            )));
         }
         let regex = matches!(self.kind, Kind::Regex { .. });
         if !regex && !self.name.starts_with(&outer.name) {
-            return Err(format!("location \"{name}\" is outside location \"{outside}\""));
+            return Err(Fault::new(format!(
+                "location \"{name}\" is outside location \"{outside}\""
+            )));
         }
         Ok(())
     }
@@ -101,7 +109,7 @@ fn text(name: &[u8]) -> std::borrow::Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn parse(args: &[&str]) -> Result<(Kind, String), String> {
+    fn parse(args: &[&str]) -> Result<(Kind, String), Fault> {
         let word = |text: &&str| Word { value: text.as_bytes().to_vec(), ..Word::default() };
         let args: Vec<Word> = args.iter().map(word).collect();
         Pattern::parse(&args).map(|p| (p.kind, text(&p.name).into_owned()))
@@ -128,7 +136,7 @@ mod tests {
         assert_eq!(inside(prefix("/a/b"), prefix("/a")), Ok(()));
         let regex = pattern(Kind::Regex { caseless: false }, "x$");
         assert_eq!(inside(regex, prefix("/a")), Ok(()));
-        let why = |inner, outer| inside(inner, outer).unwrap_err();
+        let why = |inner, outer| inside(inner, outer).unwrap_err().to_string();
         assert_eq!(why(prefix("/b"), prefix("/a")), "location \"/b\" is outside location \"/a\"");
         assert_eq!(
             why(prefix("/a/b"), pattern(Kind::Exact, "/a")),

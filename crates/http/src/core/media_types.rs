@@ -6,7 +6,7 @@ use weir_conf::{Arity, Cx, Fault, Node, Value};
 
 /// The media types that a filter acts on. A directive adds its types to `text/html`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MediaTypes {
+pub(crate) enum MediaTypes {
     /// `*`.
     Any,
     /// These, in lower case.
@@ -15,7 +15,7 @@ pub enum MediaTypes {
 
 impl MediaTypes {
     /// Whether the set has a media type. `content_type` may have parameters.
-    pub fn contains(&self, content_type: &[u8]) -> bool {
+    pub(crate) fn contains(&self, content_type: &[u8]) -> bool {
         match self {
             Self::Any => true,
             Self::Of(types) => {
@@ -27,7 +27,7 @@ impl MediaTypes {
     }
 
     /// A set of these types.
-    pub fn of(types: &[&str]) -> Self {
+    pub(crate) fn of(types: &[&str]) -> Self {
         Self::Of(types.iter().map(|t| t.as_bytes().to_ascii_lowercase()).collect())
     }
 

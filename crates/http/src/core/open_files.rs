@@ -7,7 +7,7 @@ use weir_conf::value::{Sec, parse_number, parse_sec};
 use weir_conf::{Arity, Cx, Fault, Node, Slot, Value, directives};
 
 /// The cache of open files.
-pub static OPEN_FILES: Slot<OpenFiles> = Slot::new();
+pub(crate) static OPEN_FILES: Slot<OpenFiles> = Slot::new();
 
 directives! {
     /// The cache of open files.
@@ -27,7 +27,7 @@ directives! {
 
 /// `open_file_cache`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OpenFileCache {
+pub(crate) enum OpenFileCache {
     /// No cache.
     #[default]
     Off,

@@ -5,7 +5,7 @@ use weir_conf::{Slot, directives, keywords};
 use super::value::Predicates;
 
 /// Redirects, the server's name and early hints.
-pub static REDIRECT: Slot<Redirect> = Slot::new();
+pub(crate) static REDIRECT: Slot<Redirect> = Slot::new();
 
 keywords! {
     /// The detail of the server's name.

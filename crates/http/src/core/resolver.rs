@@ -5,7 +5,7 @@ use weir_conf::{Slot, directives};
 use weir_upstream::ResolverConfig;
 
 /// The name servers for requests.
-pub static RESOLVER: Slot<Resolving> = Slot::new();
+pub(crate) static RESOLVER: Slot<Resolving> = Slot::new();
 
 directives! {
     /// The name servers for requests.

@@ -7,7 +7,7 @@ use super::blocks::LOCATION;
 use super::location::Kind;
 
 /// The folder of a location's files.
-pub static ROOT: Slot<RootDir> = Slot::new();
+pub(crate) static ROOT: Slot<RootDir> = Slot::new();
 
 /// The default root, relative to the prefix.
 const DEFAULT_ROOT: &str = "html";
@@ -26,18 +26,16 @@ directives! {
 
 /// A folder, and the mapping of URIs to paths in it.
 #[derive(Clone, Debug)]
-pub struct Root {
-    /// The path, absolute unless it starts with a variable.
+pub(crate) struct Root {
+    /// The path, absolute unless it starts with a variable: it may then be relative to the prefix.
     pub path: Template,
-    /// Whether the path starts with a variable, and may then be relative to the prefix.
-    pub computed: bool,
     /// The mapping of URIs to paths.
     pub alias: Alias,
 }
 
 /// The mapping of a URI to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alias {
+pub(crate) enum Alias {
     /// The URI is appended to the root.
     No,
     /// The path replaces this many bytes, the name of the location.
@@ -48,11 +46,7 @@ pub enum Alias {
 
 impl Default for Root {
     fn default() -> Self {
-        Self {
-            path: Template::from_literal(DEFAULT_ROOT.as_bytes()),
-            computed: false,
-            alias: Alias::No,
-        }
+        Self { path: Template::from_literal(DEFAULT_ROOT.as_bytes()), alias: Alias::No }
     }
 }
 
@@ -119,15 +113,14 @@ fn check(own: &RootWritten, node: &Node) -> Result<(), Fault> {
 
 impl Root {
     fn new(path: &[u8], alias: Alias, cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let computed = path.first() == Some(&b'$');
         let full;
-        let path = if computed || path.first() == Some(&b'/') {
+        let path = if matches!(path.first(), Some(b'$' | b'/')) {
             path
         } else {
             full = [cx.prefix_path("").as_os_str().as_encoded_bytes(), path].concat();
             &full
         };
         let path = Template::compile(path, cx.registry::<Variables>())?;
-        Ok(Self { path, computed, alias })
+        Ok(Self { path, alias })
     }
 }

@@ -9,7 +9,7 @@ use weir_script::variables::variables;
 use super::types::table_sizes;
 
 /// The hosts of a server.
-pub static SERVER_NAMES: Slot<Names> = Slot::new();
+pub(crate) static SERVER_NAMES: Slot<Names> = Slot::new();
 
 /// The file with the machine's name.
 const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
@@ -35,7 +35,7 @@ directives! {
 
 /// One name of a server.
 #[derive(Clone, Debug)]
-pub enum ServerName {
+pub(crate) enum ServerName {
     /// A name in lower case, which may have a wildcard.
     Plain(Vec<u8>),
     /// A regular expression, written with `~`.

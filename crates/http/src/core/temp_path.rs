@@ -1,5 +1,6 @@
 //! Folders for temporary files: `client_body_temp_path`, `proxy_temp_path` and the like.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -48,10 +49,32 @@ impl Value for TempPath {
 /// The number of the next temporary file.
 static NUMBERS: AtomicU32 = AtomicU32::new(1);
 
-/// The log message for a failed call on a temporary file.
-#[cold]
-pub fn failed(call: &str, path: &Path, error: &io::Error) -> String {
-    Failed(&format!("{call} \"{}\" failed", path.display()), error).to_string()
+/// The failure of a temporary file, which is neither the client's nor the upstream's fault.
+#[derive(Debug)]
+pub enum TempFileError {
+    /// The location has no folder for it.
+    NoFolder,
+    /// A system call on the file at this path failed.
+    Call(&'static str, PathBuf, io::Error),
+}
+
+impl TempFileError {
+    /// A failed call.
+    #[cold]
+    pub(crate) fn new(call: &'static str, path: &Path, error: io::Error) -> Self {
+        Self::Call(call, path.to_owned(), error)
+    }
+}
+
+impl fmt::Display for TempFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFolder => f.write_str("there is no folder for temporary files"),
+            Self::Call(call, path, error) => {
+                Failed(&format!("{call} \"{}\" failed", path.display()), error).fmt(f)
+            }
+        }
+    }
 }
 
 /// The maximum number of names to try if files of an earlier process exist.
@@ -62,12 +85,12 @@ impl TempPath {
     /// have that name.
     ///
     /// # Errors
-    /// The log message, if the folder is missing, not writable or full.
-    pub fn create(&self, named: bool) -> Result<(File, PathBuf), String> {
+    /// The folder is missing, not writable or full.
+    pub fn create(&self, named: bool) -> Result<(File, PathBuf), TempFileError> {
         let created = if named { self.create_named() } else { self.create_unnamed() };
         created.map_err(|error| {
             let path = self.file(NUMBERS.load(Ordering::Relaxed).saturating_sub(1));
-            failed("open()", &path, &error)
+            TempFileError::new("open()", &path, error)
         })
     }
 

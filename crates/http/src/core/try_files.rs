@@ -6,7 +6,7 @@ use weir_conf::{Arity, Cx, Fault, Local, Node, Slot, Value, directives};
 use weir_script::{Template, Variables};
 
 /// The files that are tried before the location's content.
-pub static TRY_FILES: Slot<TryFiles> = Slot::new();
+pub(crate) static TRY_FILES: Slot<TryFiles> = Slot::new();
 
 /// The maximum status of `=code`.
 const MAX_CODE: u64 = 999;
@@ -21,7 +21,7 @@ directives! {
 
 /// The files of a `try_files` and its fallback.
 #[derive(Clone, Debug)]
-pub struct Candidates {
+pub(crate) struct Candidates {
     /// The candidates, in order.
     pub files: Vec<Candidate>,
     /// The fallback.
@@ -30,7 +30,7 @@ pub struct Candidates {
 
 /// A candidate.
 #[derive(Clone, Debug)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The URI, which is appended to the root or replaces the location's name.
     pub name: Template,
     /// Whether a folder is looked for: the argument ends in a slash, which the name lacks.
@@ -39,7 +39,7 @@ pub struct Candidate {
 
 /// The fallback of a `try_files`.
 #[derive(Clone, Debug)]
-pub enum Fallback {
+pub(crate) enum Fallback {
     /// A response with this status.
     Code(u16),
     /// An internal redirect, to a named location if it starts with `@`.
@@ -60,7 +60,7 @@ impl Value for Candidates {
                 let name = Template::compile(bare.unwrap_or(&word.value), variables)?;
                 Ok(Candidate { name, directory: bare.is_some() })
             })
-            .collect::<Result<_, String>>()?;
+            .collect::<Result<_, Fault>>()?;
         let uri = Template::compile(&last.value, variables)?;
         let fallback = match last.value.strip_prefix(b"=") {
             Some(code) => {

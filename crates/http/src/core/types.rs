@@ -8,7 +8,7 @@ use weir_conf::{Contexts, Cx, Fault, Inherit, Node, Slot, directives};
 use weir_script::names::NameHasher;
 
 /// Media types by file extension.
-pub static TYPES: Slot<MimeTypes> = Slot::new();
+pub(crate) static TYPES: Slot<MimeTypes> = Slot::new();
 
 directives! {
     /// Media types by file extension.
@@ -41,7 +41,7 @@ pub(crate) fn table_sizes(table: &str, max: u32, bucket: u32) -> Result<(), Faul
 
 /// Media types by file extension.
 #[derive(Clone, Debug)]
-pub struct Types(HashMap<Box<[u8]>, Arc<[u8]>, BuildHasherDefault<NameHasher>>);
+pub(crate) struct Types(HashMap<Box<[u8]>, Arc<[u8]>, BuildHasherDefault<NameHasher>>);
 
 impl Default for Types {
     fn default() -> Self {
@@ -54,7 +54,7 @@ impl Default for Types {
 
 impl Types {
     /// The media type of an extension in lower case.
-    pub fn find(&self, ending: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn find(&self, ending: &[u8]) -> Option<&[u8]> {
         self.0.get(ending).map(|media| &**media)
     }
 }
@@ -68,7 +68,7 @@ impl MimeTypes {
     }
 
     /// The media type of a file extension, which may be empty.
-    pub fn media_type(&self, ending: &[u8]) -> &[u8] {
+    pub(crate) fn media_type(&self, ending: &[u8]) -> &[u8] {
         let found = if ending.iter().any(u8::is_ascii_uppercase) {
             self.types.find(&ending.to_ascii_lowercase())
         } else {

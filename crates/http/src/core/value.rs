@@ -40,7 +40,7 @@ impl Value for Predicates {
 
 /// A status from 400 to 599, for refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ErrorStatus(pub u16);
+pub(crate) struct ErrorStatus(pub u16);
 
 impl Value for ErrorStatus {
     const SYNTAX: &'static str = "code";

@@ -9,6 +9,7 @@ use crate::core::MediaTypes;
 use crate::filter::BodyFilter;
 use crate::module::Module;
 use crate::piece::Piece;
+use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::subrequest::include::Include;
 
@@ -38,7 +39,7 @@ fn adds(settings: &Settings) -> bool {
     !addition.before.is_empty() || !addition.after.is_empty()
 }
 
-fn filter(request: &mut Request) -> Result<(), u16> {
+fn filter(request: &mut Request) -> Result<(), Rejection> {
     let addition = request.get(&ADDITION);
     if request.response.status != 200
         || request.is_subrequest()

@@ -17,6 +17,8 @@ use crate::request::Request;
 use crate::request::basic;
 
 mod crypt;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod user_file;
 
 use crypt::Verified;

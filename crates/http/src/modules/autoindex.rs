@@ -80,7 +80,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
 async fn list(request: &mut Request) -> Result<(), Verdict> {
     let location = request.location.clone();
     let settings = location.settings.get(&AUTO_INDEX);
-    let path = request.folder_path().map_err(Verdict::Status)?;
+    let path = request.folder_path()?;
     let mut format = settings.format;
     let mut callback = Vec::new();
     if format == Format::Jsonp {
@@ -89,7 +89,7 @@ async fn list(request: &mut Request) -> Result<(), Verdict> {
             format = Format::Json;
         }
     }
-    let folder = request.open_folder(&path).map_err(Verdict::Status)?;
+    let folder = request.open_folder(&path)?;
     let response = &mut request.response;
     response.status = 200;
     response.content_type = match format {
@@ -101,7 +101,7 @@ async fn list(request: &mut Request) -> Result<(), Verdict> {
     if format == Format::Xml {
         response.charset = b"utf-8".to_vec();
     }
-    request.send_head().map_err(Verdict::Status)?;
+    request.send_head()?;
     let mut body = Vec::new();
     if !request.response.header_only {
         let entries = entries(request, &path, folder).map_err(|_| Verdict::Abort)?;

@@ -11,6 +11,7 @@ use weir_wire::header::Known;
 use crate::core::MediaTypes;
 use crate::field;
 use crate::module::{Module, Prepare};
+use crate::rejection::Rejection;
 use crate::request::{Request, State};
 
 mod maps;
@@ -127,7 +128,7 @@ struct Named {
     name: Vec<u8>,
 }
 
-fn filter(request: &mut Request) -> Result<(), u16> {
+fn filter(request: &mut Request) -> Result<(), Rejection> {
     let location = request.location.clone();
     let settings = location.settings.get(&CHARSET);
     let Some(list) = settings.all.as_ref().and_then(|all| all.get()) else { return Ok(()) };

@@ -58,8 +58,8 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         response.content_type = b"image/gif".to_vec();
         response.content_length = Some(PIXEL.len() as u64);
         response.last_modified = Some(LAST_MODIFIED);
-        if let Err(status) = request.send_head() {
-            return Verdict::Status(status);
+        if let Err(rejection) = request.send_head() {
+            return rejection.into();
         }
         match request.send_last(Some(Piece::Static(PIXEL))).await {
             Ok(()) => Verdict::Done,

@@ -48,12 +48,12 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         }
         let path = match request.path() {
             Ok(path) => path,
-            Err(status) => return Verdict::Status(status),
+            Err(rejection) => return rejection.into(),
         };
         request.prepare_path(&path).await;
         let found = match request.open_file(&path, Want::File) {
             Ok(found) => found,
-            Err(fault) => return Verdict::Status(request.open_failed(&path, fault)),
+            Err(fault) => return request.open_failed(&path, fault).into(),
         };
         let Some(file) = found.file.filter(|_| found.is_file) else { return Verdict::Next };
         let (before, start) = match start(request, found.size) {

@@ -33,7 +33,7 @@ fn add_geo(_: &mut GeosWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Faul
         out.extend_from_slice(block.geo.find(address));
         true
     });
-    Ok(cx.registry::<Definitions>().compute(&name, cached, compute)?)
+    cx.registry::<Definitions>().compute(&name, cached, compute)
 }
 
 /// The address to look up: the client's, or the one from `X-Forwarded-For` behind trusted proxies.

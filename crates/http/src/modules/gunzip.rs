@@ -13,6 +13,7 @@ use weir_wire::header::Known;
 use crate::filter::BodyFilter;
 use crate::module::Module;
 use crate::piece::Piece;
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 pub(crate) const MODULE: Module = Module {
@@ -37,7 +38,7 @@ directives! {
     }
 }
 
-fn filter(request: &mut Request) -> Result<(), u16> {
+fn filter(request: &mut Request) -> Result<(), Rejection> {
     let encoding = request.response.headers.get(Known::ContentEncoding);
     if !encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case(b"gzip")) {
         return Ok(());

@@ -12,6 +12,7 @@ use crate::core::MediaTypes;
 use crate::filter::BodyFilter;
 use crate::module::Module;
 use crate::piece::Piece;
+use crate::rejection::Rejection;
 use crate::request::{Request, State};
 use crate::variables::VariableRow;
 
@@ -118,7 +119,7 @@ fn enabled(settings: &Settings) -> bool {
     settings.get(&GZIP).enable
 }
 
-fn filter(request: &mut Request) -> Result<(), u16> {
+fn filter(request: &mut Request) -> Result<(), Rejection> {
     let location = request.location.clone();
     let settings = location.settings.get(&GZIP);
     let response = &request.response;

@@ -72,7 +72,7 @@ async fn find(request: &mut Request) -> Result<FoundFile, Verdict> {
     if !taken && !request.get(&GZIP).vary {
         return Err(Verdict::Next);
     }
-    let mut path = request.path().map_err(Verdict::Status)?.into_os_string();
+    let mut path = request.path()?.into_os_string();
     path.push(".gz");
     let path = std::path::PathBuf::from(path);
     request.prepare_path(&path).await;

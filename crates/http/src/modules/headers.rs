@@ -6,6 +6,7 @@ use weir_script::{Template, Variables};
 use weir_wire::header::Known;
 
 use crate::module::Module;
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 mod expires;
@@ -121,7 +122,7 @@ fn enabled(settings: &Settings) -> bool {
     !headers.expires.is_off() || !headers.headers.is_empty() || !headers.trailers.is_empty()
 }
 
-fn filter(request: &mut Request) -> Result<(), u16> {
+fn filter(request: &mut Request) -> Result<(), Rejection> {
     if request.is_subrequest() {
         return Ok(());
     }

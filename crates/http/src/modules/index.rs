@@ -14,6 +14,7 @@ use weir_wire::h1::Method;
 use crate::core::{ERRORS, FILES};
 use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
 use crate::open_file::Want;
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 pub(crate) const MODULE: Module = Module {
@@ -86,7 +87,7 @@ fn prepare(request: &mut Request) -> Pending<'_, Verdict> {
             }
             let folder = match Folder::of(request) {
                 Ok(folder) => folder.path,
-                Err(status) => return Verdict::Status(status),
+                Err(rejection) => return rejection.into(),
             };
             let path = [&folder[..], &name[..]].concat();
             if !request.leaves_root(&path, folder.len()) {
@@ -113,7 +114,7 @@ fn handle(request: &mut Request) -> Verdict {
             Some(folder) => folder,
             none => match Folder::of(request) {
                 Ok(found) => none.insert(found),
-                Err(status) => return Verdict::Status(status),
+                Err(rejection) => return rejection.into(),
             },
         };
         match folder.look_for(request, &name) {
@@ -123,7 +124,7 @@ fn handle(request: &mut Request) -> Verdict {
                 return request.internal_redirect(uri, args);
             }
             Ok(false) => {}
-            Err(status) => return Verdict::Status(status),
+            Err(rejection) => return rejection.into(),
         }
     }
     Verdict::Next
@@ -136,13 +137,13 @@ struct Folder {
 }
 
 impl Folder {
-    fn of(request: &mut Request) -> Result<Self, u16> {
+    fn of(request: &mut Request) -> Result<Self, Rejection> {
         let path = request.path()?.into_os_string().into_vec();
         Ok(Self { path, tested: false })
     }
 
-    /// Whether the folder has a file of that name. An error is the response status.
-    fn look_for(&mut self, request: &mut Request, name: &[u8]) -> Result<bool, u16> {
+    /// Whether the folder has a file of that name.
+    fn look_for(&mut self, request: &mut Request, name: &[u8]) -> Result<bool, Rejection> {
         let path = [&self.path[..], name].concat();
         if request.leaves_root(&path, self.path.len()) {
             return Err(request.forbid(&path));
@@ -150,7 +151,7 @@ impl Folder {
         let path = PathBuf::from(OsString::from_vec(path));
         let Err(fault) = request.open_file(&path, Want::Look) else { return Ok(true) };
         match fault.errno {
-            Errno::MLINK | Errno::LOOP => return Err(403),
+            Errno::MLINK | Errno::LOOP => return Err(Rejection::FORBIDDEN),
             Errno::NOTDIR | Errno::NAMETOOLONG | Errno::ACCESS => {
                 return Err(missing(request, &path, fault.errno));
             }
@@ -164,11 +165,11 @@ impl Folder {
             return Ok(false);
         }
         request.log(Level::Crit, &fault.describe(&path));
-        Err(500)
+        Err(Rejection::INTERNAL)
     }
 
     /// Distinguishes a folder without the file from a missing folder (ngx_http_index_test_dir).
-    fn test(&self, request: &mut Request, file: &Path) -> Result<(), u16> {
+    fn test(&self, request: &mut Request, file: &Path) -> Result<(), Rejection> {
         // The path of an `alias` without a trailing slash has no slash to strip.
         let bare = match self.path.strip_suffix(b"/") {
             Some(bare) if !bare.is_empty() => bare,
@@ -180,31 +181,31 @@ impl Folder {
             Ok(_) => {
                 let path = path.display();
                 request.log(Level::Alert, &format!("\"{path}\" is not a directory"));
-                Err(500)
+                Err(Rejection::INTERNAL)
             }
             Err(fault) => match fault.errno {
-                Errno::MLINK | Errno::LOOP => Err(403),
+                Errno::MLINK | Errno::LOOP => Err(Rejection::FORBIDDEN),
                 Errno::NOENT => Err(missing(request, file, Errno::NOENT)),
                 Errno::ACCESS => Ok(()),
                 _ => {
                     request.log(Level::Crit, &fault.describe(path));
-                    Err(500)
+                    Err(Rejection::INTERNAL)
                 }
             },
         }
     }
 }
 
-/// Logs a missing or forbidden file, and gives the response status.
-fn missing(request: &Request, path: &Path, errno: Errno) -> u16 {
+/// Logs a missing or forbidden file.
+fn missing(request: &Request, path: &Path, errno: Errno) -> Rejection {
     let reason = std::io::Error::from(errno);
     let (path, reason) = (path.display(), OsError(&reason));
     if errno == Errno::ACCESS {
         request.log(Level::Error, &format!("\"{path}\" is forbidden ({reason})"));
-        return 403;
+        return Rejection::FORBIDDEN;
     }
     if request.get(&ERRORS).log_not_found {
         request.log(Level::Error, &format!("\"{path}\" is not found ({reason})"));
     }
-    404
+    Rejection::NOT_FOUND
 }

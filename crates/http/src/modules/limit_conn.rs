@@ -1,7 +1,7 @@
 //! `limit_conn` (<https://nginx.org/en/docs/http/ngx_http_limit_conn_module.html>).
 
 use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
-use weir_edge::limit_conn::{self, CountedConnection, Limit, Refusal};
+use weir_edge::limit_conn::{self, CountedConnection, Limit, Outcome, Refusal};
 use weir_edge::value::LimitLevel;
 
 use crate::core::value::ErrorStatus;
@@ -29,7 +29,7 @@ directives! {
     /// Limits on concurrent connections.
     pub(crate) struct LimitConn as LimitConnWritten in [http, server, location] {
         /// Defines a shared memory zone: the key of its counters and its size.
-        "limit_conn_zone" in [http] [2]: "key zone=name:size" => define_zone,
+        "limit_conn_zone" in [http] [2, 3]: "key zone=name:size [sync]" => define_zone,
         /// The maximum number of concurrent connections for one key of a zone.
         "limit_conn" [2]: "zone number" => add_limit,
         /// The log level of refused connections.
@@ -74,10 +74,13 @@ fn handle(request: &mut Request) -> Verdict {
     for limit in &own.limits {
         match limit.take(request) {
             None => {}
-            Some(Ok(held)) => request.with_main(&COUNTED, |standing| {
-                standing.outcome = Some(LimitConnStatus::Passed);
-                standing.held.push(held);
-            }),
+            Some(Ok(held)) => {
+                limit.count(Outcome::Passed);
+                request.with_main(&COUNTED, |standing| {
+                    standing.outcome = Some(LimitConnStatus::Passed);
+                    standing.held.push(held);
+                });
+            }
             Some(Err(refusal)) => return refuse(request, own, limit, &refusal),
         }
     }
@@ -92,6 +95,7 @@ fn refuse(request: &mut Request, own: &LimitConn, limit: &Limit, refusal: &Refus
     }
     let outcome =
         if own.dry_run { LimitConnStatus::RejectedDryRun } else { LimitConnStatus::Rejected };
+    limit.count(if own.dry_run { Outcome::RejectedDryRun } else { Outcome::Rejected });
     request.with_main(&COUNTED, |standing| {
         *standing = Standing { outcome: Some(outcome), held: Vec::new() };
     });

@@ -6,17 +6,21 @@ use std::time::Duration;
 use weir_conf::value::parse_number;
 use weir_conf::{Cx, Fault, Inherit, Node, Slot, Word, directives};
 use weir_edge::value::LimitLevel;
-use weir_edge::zone::{Contents, Live, Zone};
+use weir_edge::zone::{Contents, Live, Memory, Tally, Zone, room};
 use weir_engine::clock;
 use weir_engine::error_log::{Level, process_log};
+use weir_engine::stats::{Family, Key};
+use weir_upstream::shared_zone::SharedZone;
 
 use crate::core::value::ErrorStatus;
 use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
 use crate::request::{Request, State};
 use crate::variables::VariableRow;
 
+mod shared;
 mod table;
 
+use shared::Shared;
 use table::{Counted, Table};
 
 pub(crate) const MODULE: Module = Module {
@@ -40,7 +44,7 @@ directives! {
     /// Limits on the request rate.
     pub(crate) struct LimitReq as LimitReqWritten in [http, server, location] {
         /// Defines a shared memory zone: the key of its buckets, its size and the rate.
-        "limit_req_zone" in [http] [3]: "key zone=name:size rate=rate" => define_zone,
+        "limit_req_zone" in [http] [3, 4]: "key zone=name:size rate=rate [sync]" => define_zone,
         /// Limits the request rate by a zone. Excess requests are delayed, up to `burst` of them.
         "limit_req" [1, 2, 3]: "zone=name [burst=number] [nodelay | delay=number]" => add_limit,
         /// The log level of refused requests; delayed ones are logged one level lower.
@@ -57,19 +61,52 @@ directives! {
 const LONGEST_KEY: usize = 65_535;
 
 /// The buckets of a zone, for all threads.
-struct Requests(Mutex<Table>);
+struct Requests {
+    table: Mutex<Table>,
+    /// What other nodes are told, for zones with `sync`.
+    shared: Shared,
+    /// The memory for nodes, in bytes.
+    size: u64,
+    /// By [`LimitReqStatus`].
+    outcomes: Key,
+}
+
+/// The outcomes of zones.
+static OUTCOMES: Family = Family::new(5);
 
 impl Contents for Requests {
     const USAGE: &'static str = "limit_req";
 
     fn new(size: u64) -> Self {
-        Self(Mutex::new(Table::new(size)))
+        let (table, shared) = (Mutex::new(Table::new(size)), Shared::default());
+        Self { table, shared, size: room(size), outcomes: OUTCOMES.own() }
+    }
+
+    fn shared(self: Arc<Self>, rate: u64, burst: u64) -> Arc<dyn SharedZone> {
+        self.shared.set_bounds(rate, burst);
+        self
+    }
+}
+
+impl Tally for Requests {
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        const NAMES: [&str; 5] =
+            ["passed", "delayed", "rejected", "delayed_dry_run", "rejected_dry_run"];
+        NAMES.into_iter().zip(self.outcomes.read()).collect()
+    }
+
+    fn reset(&self) {
+        self.outcomes.reset(0..5);
+    }
+
+    fn memory(&self) -> Memory {
+        Memory { size: self.size, used: self.size - self.lock().room() }
     }
 }
 
 impl Requests {
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,7 +141,7 @@ fn bad_rate(word: &Word, value: &[u8]) -> Fault {
 }
 
 fn define_zone(_: &mut LimitReqWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    Zone::<Requests>::define(node, cx, |word| match word.after("rate=") {
+    Zone::<Requests>::define(node, cx, 3, |word| match word.after("rate=") {
         Some(value) => parse_rate(value).ok_or_else(|| bad_rate(word, value)),
         None => Err(Fault::parameter(word)),
     })
@@ -142,6 +179,7 @@ fn add_limit(own: &mut LimitReqWritten, node: &Node, cx: &mut Cx<'_>) -> Result<
         return Err(Fault::duplicate());
     }
     let (burst, delay) = (burst.saturating_mul(1000), delay.saturating_mul(1000));
+    zone.note_burst(burst);
     limits.push(Limit { zone, burst, delay });
     Ok(())
 }
@@ -161,6 +199,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         let own = location.settings.get(&LIMIT_REQ);
         let Some(decision) = decide(request, &own.limits) else { return Verdict::Next };
         let outcome = tell(request, own, &decision);
+        decision.count(outcome);
         request.with_main(&OUTCOME, |place| *place = Some(outcome));
         match (outcome, decision) {
             (LimitReqStatus::Rejected, _) => Verdict::Status(own.status.0),
@@ -182,7 +221,15 @@ enum Decision<'l> {
     /// The request exceeds `burst`.
     Refuse { excess: u64, by: &'l Limit },
     /// A zone has no memory for the key.
-    Full,
+    Full { by: &'l Limit },
+}
+
+impl Decision<'_> {
+    /// Counts the outcome at the limit that made it.
+    fn count(&self, outcome: LimitReqStatus) {
+        let (Self::Pass { by, .. } | Self::Refuse { by, .. } | Self::Full { by }) = self;
+        by.count(outcome);
+    }
 }
 
 /// Logs a decision in nginx's words.
@@ -206,7 +253,7 @@ fn tell(request: &Request, own: &LimitReq, decision: &Decision<'_>) -> LimitReqS
             let message = format!("limiting requests{dry}, excess: {excess} by zone \"{zone}\"");
             request.log(own.log_level.level(), &message);
         }
-        Decision::Full => {}
+        Decision::Full { .. } => {}
     }
     if own.dry_run { LimitReqStatus::RejectedDryRun } else { LimitReqStatus::Rejected }
 }
@@ -232,7 +279,12 @@ fn decide<'l>(request: &mut Request, limits: &'l [Limit]) -> Option<Decision<'l>
         let found = zone.lock().count(&key, now, definition.rate, limit.burst, last);
         match found {
             Counted::Later => agreed.push(Agreed { limit, key }),
-            Counted::Now(excess) => counted = Some((excess, limit)),
+            Counted::Now(excess) => {
+                if definition.sync {
+                    zone.shared.note(&key);
+                }
+                counted = Some((excess, limit));
+            }
             Counted::Refused(excess) => {
                 give_up(&agreed);
                 return Some(Decision::Refuse { excess, by: limit });
@@ -242,7 +294,7 @@ fn decide<'l>(request: &mut Request, limits: &'l [Limit]) -> Option<Decision<'l>
                 let name = &limit.zone.name;
                 let message = format!("could not allocate node in limit_req zone \"{name}\"");
                 process_log().log(Level::Alert, 0, &message);
-                return Some(Decision::Full);
+                return Some(Decision::Full { by: limit });
             }
         }
     }
@@ -271,15 +323,28 @@ fn settle<'l>(agreed: &[Agreed<'l>], counted: Option<(u64, &'l Limit)>) -> Optio
             continue;
         };
         let found = zone.lock().settle(key, clock::now().millis(), definition.rate);
+        if definition.sync {
+            zone.shared.note(key);
+        }
         let wanted = limit.delay_of(found);
         if wanted > delay {
             (delay, excess, by) = (wanted, found, *limit);
         }
     }
+    let others = agreed.iter().map(|agreed| agreed.limit).chain(counted.map(|(_, limit)| limit));
+    for limit in others.filter(|limit| !std::ptr::eq(*limit, by)) {
+        limit.count(LimitReqStatus::Passed);
+    }
     Some(Decision::Pass { delay, excess, by })
 }
 
 impl Limit {
+    fn count(&self, outcome: LimitReqStatus) {
+        if let Some(zone) = self.zone.contents() {
+            zone.outcomes.add([(outcome as usize, 1)]);
+        }
+    }
+
     /// The delay for an excess, in milliseconds.
     fn delay_of(&self, excess: u64) -> u64 {
         let rate = self.zone.definition().map_or(1, |definition| definition.rate.max(1));

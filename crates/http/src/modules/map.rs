@@ -34,5 +34,5 @@ fn add_map(_: &mut MapsWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Faul
         block.eval(request, out);
         true
     });
-    Ok(cx.registry::<Definitions>().compute(&name, cached, compute)?)
+    cx.registry::<Definitions>().compute(&name, cached, compute)
 }

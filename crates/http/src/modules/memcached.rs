@@ -16,9 +16,10 @@ use crate::module::{Handler, Module, Verdict};
 use crate::pass::body::{BodyReader, Framed, Input, Note, Taken};
 use crate::pass::course::{Course, Passing};
 use crate::pass::destination::{Destination, Scheme, Schemes};
-use crate::pass::protocol::{Outgoing, Protocol, UpstreamHead, Wanted};
+use crate::pass::protocol::{InvalidHead, Outgoing, Protocol, UpstreamHead, Wanted};
 use crate::pass::target::Target;
 use crate::pass::transfer::{Transfer, add_causes};
+use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::route::Location;
 
@@ -156,8 +157,8 @@ fn handle(request: &mut Request) -> Passing<'_> {
     if !matches!(request.method, Method::Get | Method::Head) {
         return Passing::Not(Verdict::Status(405));
     }
-    if let Err(status) = request.discard_body() {
-        return Passing::Not(Verdict::Status(status));
+    if let Err(rejection) = request.discard_body() {
+        return Passing::Not(rejection.into());
     }
     request.set_content_type();
     let location = request.location.clone();
@@ -200,11 +201,11 @@ impl Protocol for Get {
         request: &mut Request,
         _: &Target,
         out: &mut Vec<u8>,
-    ) -> Result<Outgoing, u16> {
+    ) -> Result<Outgoing, Rejection> {
         let mut key = Vec::new();
         if !request.variable(self.variable, &mut key) || key.is_empty() {
             request.log(Level::Error, "the \"$memcached_key\" variable is not set");
-            return Err(500);
+            return Err(Rejection::INTERNAL);
         }
         let written: Range<usize> = memcached::write_get(&key, out);
         key.clear();
@@ -218,11 +219,11 @@ impl Protocol for Get {
         input: &[u8],
         _: &mut Headers,
         head: &mut UpstreamHead,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, InvalidHead> {
         let (answer, length) = match memcached::read_answer(input, &self.key, self.gzip_flag != 0) {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(false),
-            Err(error) => return Err(error.message(&self.key)),
+            Err(error) => return Err(InvalidHead(error.message(&self.key))),
         };
         head.length = length;
         head.reusable = true;

@@ -50,9 +50,9 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         let location = request.location.clone();
         let own = location.settings.get(&MIRROR);
         if own.request_body
-            && let Err(status) = request.read_body().await
+            && let Err(rejection) = request.read_body().await
         {
-            return Verdict::Status(status);
+            return rejection.into();
         }
         for uri in &own.uris {
             let args = request.args.clone();

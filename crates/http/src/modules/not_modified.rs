@@ -6,12 +6,13 @@ use weir_wire::header::Known;
 use crate::core::FILES;
 use crate::core::files::IfModifiedSince;
 use crate::module::Module;
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 pub(crate) const MODULE: Module =
     Module { name: "not_modified", header_filter: Some((|_| true, filter)), ..Module::NONE };
 
-fn filter(request: &mut Request) -> Result<(), u16> {
+fn filter(request: &mut Request) -> Result<(), Rejection> {
     let response = &request.response;
     if response.status != 200 || request.is_subrequest() || response.disable_not_modified {
         return Ok(());
@@ -23,7 +24,7 @@ fn filter(request: &mut Request) -> Result<(), u16> {
         || must_match.is_some_and(|list| !is_listed(request, list, false));
     if failed {
         request.forget_response_body();
-        return Err(412);
+        return Err(Rejection::PRECONDITION_FAILED);
     }
     let since = head.get(Known::IfModifiedSince);
     let none_match = head.get(Known::IfNoneMatch);

@@ -3,12 +3,13 @@
 //! `ngx_http_postpone_filter_module`).
 
 use crate::module::Module;
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 pub(crate) const MODULE: Module =
     Module { name: "postpone", header_filter: Some((|_| true, filter)), ..Module::NONE };
 
-fn filter(request: &mut Request) -> Result<(), u16> {
+fn filter(request: &mut Request) -> Result<(), Rejection> {
     let ends = request.is_subrequest();
     request.chain.split(ends);
     Ok(())

@@ -14,7 +14,7 @@ use weir_wire::h1::Version;
 use crate::core::types::table_sizes;
 use crate::module::{Handler, Module, Prepare, Verdict};
 use crate::pass::course::{Course, Passing};
-use crate::pass::destination::{Destination, Scheme, Schemes};
+use crate::pass::destination::{Destination, Passed, Scheme, Schemes};
 use crate::pass::fields::{Defaults, Fields, Unset};
 use crate::pass::target::Target;
 use crate::pass::tls::UpstreamTls;
@@ -134,6 +134,7 @@ fn set_pass(own: &mut ProxyWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
         return Err(Fault::duplicate());
     }
     let mut destination = Destination::parse(&node.args[0], &SCHEMES, cx)?;
+    Passed::note(cx, &destination);
     if let Destination::Fixed { place, .. } = &destination {
         match prefix(cx) {
             Some(name) => destination.set_location(name),
@@ -235,7 +236,7 @@ fn handle(request: &mut Request) -> Passing<'_> {
         let Some(Destination::Computed(url)) = &location.settings.get(&PROXY).pass else {
             return Err(Verdict::Status(500));
         };
-        let target = Target::compute(request, url, &SCHEMES).await.map_err(Verdict::Status)?;
+        let target = Target::compute(request, url, &SCHEMES).await?;
         Ok(course(request, location, target))
     }))
 }

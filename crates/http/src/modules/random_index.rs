@@ -10,6 +10,7 @@ use weir_wire::h1::Method;
 
 use crate::folder;
 use crate::module::{Handler, Module, Phase, PhaseHandler, Verdict};
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 pub(crate) const MODULE: Module = Module {
@@ -47,18 +48,18 @@ fn handle(request: &mut Request) -> Verdict {
             let args = request.args.clone();
             request.internal_redirect(uri, args)
         }
-        Err(status) => Verdict::Status(status),
+        Err(rejection) => rejection.into(),
     }
 }
 
 /// The regular files in the folder of the request.
-fn names(request: &mut Request) -> Result<Vec<Vec<u8>>, u16> {
+fn names(request: &mut Request) -> Result<Vec<Vec<u8>>, Rejection> {
     let path = request.folder_path()?;
     let mut names = Vec::new();
     for entry in request.open_folder(&path)? {
         let entry = entry.map_err(|error| {
             request.log_folder(Level::Crit, "readdir()", &path, &error);
-            500_u16
+            Rejection::INTERNAL
         })?;
         let name = entry.file_name();
         if !folder::is_hidden(&name) && is_file(request, &entry)? {
@@ -69,7 +70,7 @@ fn names(request: &mut Request) -> Result<Vec<Vec<u8>>, u16> {
 }
 
 /// Whether an entry is a regular file or a link to one.
-fn is_file(request: &Request, entry: &DirEntry) -> Result<bool, u16> {
+fn is_file(request: &Request, entry: &DirEntry) -> Result<bool, Rejection> {
     match entry.file_type() {
         Ok(kind) if !kind.is_symlink() => return Ok(kind.is_file()),
         _ => {}
@@ -80,7 +81,7 @@ fn is_file(request: &Request, entry: &DirEntry) -> Result<bool, u16> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => {
             request.log_folder(Level::Crit, "stat()", &entry.path(), &error);
-            Err(500)
+            Err(Rejection::INTERNAL)
         }
     }
 }

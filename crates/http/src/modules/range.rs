@@ -14,6 +14,7 @@ use crate::core::LIMITS;
 use crate::filter::BodyFilter;
 use crate::module::Module;
 use crate::piece::Piece;
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 pub(crate) const MODULE: Module =
@@ -28,7 +29,7 @@ const PART_HEAD: u64 = 256;
 /// The number of bytes by which a multipart response may exceed the body.
 const ALLOWANCE: u64 = 4096;
 
-fn filter(request: &mut Request) -> Result<(), u16> {
+fn filter(request: &mut Request) -> Result<(), Rejection> {
     let response = &request.response;
     if request.head.version < Version::HTTP_10
         || response.status != 200
@@ -179,14 +180,14 @@ impl Reader<'_> {
 }
 
 /// Gives 416, with the body's length in `Content-Range`.
-fn refuse(request: &mut Request, length: u64) -> u16 {
+fn refuse(request: &mut Request, length: u64) -> Rejection {
     let response = &mut request.response;
     response.headers.remove(Known::ContentRange);
     let value = format!("bytes */{length}");
     response.headers.push_known(Known::ContentRange, b"Content-Range", value.as_bytes());
     response.content_length = None;
     response.headers.remove(Known::ContentLength);
-    416
+    Rejection::BAD_RANGE
 }
 
 fn single(request: &mut Request, range: Range<u64>, length: u64) {

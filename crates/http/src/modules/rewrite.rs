@@ -149,8 +149,7 @@ fn add_break(own: &mut RewriteWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), F
     Ok(())
 }
 
-fn bad_condition(why: String, node: &Node) -> Fault {
-    let fault = Fault::from(why);
+fn bad_condition(fault: Fault, node: &Node) -> Fault {
     let Some(word) = node.args.iter().find(|word| word.is("==") || word.is("===")) else {
         return fault;
     };
@@ -159,7 +158,7 @@ fn bad_condition(why: String, node: &Node) -> Fault {
 
 fn add_if(own: &mut RewriteWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     let condition = Condition::compile(&words(&node.args), cx.registry::<Variables>())
-        .map_err(|why| bad_condition(why, node))?;
+        .map_err(|fault| bad_condition(fault, node))?;
     let block = cx.child_id();
     push(own, Step::If(Arc::new(condition), block));
     Ok(())

@@ -30,5 +30,5 @@ fn add_split(_: &mut SplitsWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
         block.eval(request, out);
         true
     });
-    Ok(cx.registry::<Definitions>().compute(&name, true, compute)?)
+    cx.registry::<Definitions>().compute(&name, true, compute)
 }

@@ -11,6 +11,7 @@ use crate::core::MediaTypes;
 use crate::filter::BodyFilter;
 use crate::module::Module;
 use crate::piece::Piece;
+use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::variables::VariableRow;
 
@@ -60,7 +61,7 @@ fn is_on(settings: &Settings) -> bool {
     settings.get(&SSI).ssi
 }
 
-fn filter(request: &mut Request) -> Result<(), u16> {
+fn filter(request: &mut Request) -> Result<(), Rejection> {
     let ssi = request.get(&SSI);
     if request.response.content_length == Some(0)
         || !ssi.types.contains(&request.response.content_type)

@@ -11,6 +11,7 @@ use crate::core::MediaTypes;
 use crate::filter::BodyFilter;
 use crate::module::Module;
 use crate::piece::Piece;
+use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::route::Location;
 use crate::snapshot::Held;
@@ -84,7 +85,7 @@ fn replaces(settings: &Settings) -> bool {
     !settings.get(&SUB).pairs.list.is_empty()
 }
 
-fn filter(request: &mut Request) -> Result<(), u16> {
+fn filter(request: &mut Request) -> Result<(), Rejection> {
     let location = request.location.clone();
     let sub = location.settings.get(&SUB);
     if request.response.content_length == Some(0)

@@ -41,7 +41,7 @@ fn prepare(request: &mut Request) -> Pending<'_, Verdict> {
         };
         let root = match request.root_for_files() {
             Ok(root) => root,
-            Err(status) => return Verdict::Status(status),
+            Err(rejection) => return rejection.into(),
         };
         let mut path = Vec::new();
         for candidate in &candidates.files {
@@ -61,7 +61,7 @@ fn handle(request: &mut Request) -> Verdict {
     let alias = location.settings.get(&ROOT).root.alias;
     let root = match request.root_for_files() {
         Ok(root) => root,
-        Err(status) => return Verdict::Status(status),
+        Err(rejection) => return rejection.into(),
     };
     let mut path = Vec::new();
     for candidate in &candidates.files {

@@ -7,16 +7,17 @@ use weir_conf::{Arity, Cx, Fault, Inherit, Local, Node, Settings, Slot, Value, W
 use weir_engine::error_log::Level;
 use weir_engine::url::{UrlOptions, parse_url};
 use weir_script::{Template, Variables};
-use weir_upstream::{Causes, Side, UpstreamRef, Upstreams};
+use weir_upstream::{Causes, RetryBudget, Side, UpstreamRef, Upstreams};
 use weir_wire::h1::Method;
 use weir_wire::header::Headers;
 
 use crate::module::{Handler, Module, Verdict};
 use crate::pass::course::{Course, Passing};
 use crate::pass::destination::Scheme;
-use crate::pass::protocol::{Outgoing, Protocol, UpstreamHead};
+use crate::pass::protocol::{InvalidHead, Outgoing, Protocol, UpstreamHead};
 use crate::pass::target::Target;
-use crate::pass::transfer::{Bind, NextUpstream, Transfer};
+use crate::pass::transfer::{Bind, Budget, NextUpstream, Transfer};
+use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::route::Location;
 
@@ -62,6 +63,13 @@ directives! {
         "tunnel_next_upstream_tries" => next_upstream_tries: u32 = 0,
         /// The time limit for trying servers; 0 means no limit.
         "tunnel_next_upstream_timeout" => next_upstream_timeout: Msec,
+        /// The time limit for connecting to one server if another one can be tried; 0 means no
+        /// limit.
+        "tunnel_next_upstream_try_timeout" => next_upstream_try_timeout: Msec,
+        /// Limits the retries under way in the group of servers to this percentage of its active
+        /// requests, but not below `min`.
+        "tunnel_next_upstream_budget" => next_upstream_budget: Budget
+            = Budget(Some(RetryBudget::DEFAULT)),
         // The destination.
         field pass: Local<Option<To>>,
         // The settings in the form that passing needs.
@@ -148,6 +156,8 @@ impl Tunnel {
                 next_upstream: self.next_upstream.0,
                 next_upstream_tries: self.next_upstream_tries,
                 next_upstream_timeout: self.next_upstream_timeout,
+                next_upstream_try_timeout: self.next_upstream_try_timeout,
+                next_upstream_budget: self.next_upstream_budget,
                 ..Transfer::default()
             }));
         }
@@ -166,7 +176,7 @@ fn handle(request: &mut Request) -> Passing<'_> {
     Passing::Later(Box::pin(async move {
         let location = request.location.clone();
         let Some(to) = &location.settings.get(&TUNNEL).pass else { return Err(Verdict::Next) };
-        let target = resolve(request, to).await.map_err(Verdict::Status)?;
+        let target = resolve(request, to).await?;
         request.attempts.begin_pass(SCHEME.text);
         let location = location.clone();
         let protocol = Box::new(Bytes);
@@ -179,7 +189,7 @@ fn transfer(location: &Location) -> &Transfer {
     tunnel.transfer.as_deref().expect("a location with tunnel_pass has its settings")
 }
 
-async fn resolve(request: &mut Request, to: &To) -> Result<Target, u16> {
+async fn resolve(request: &mut Request, to: &To) -> Result<Target, Rejection> {
     match to {
         To::Fixed(upstream) => Ok(Target::fixed(request, *upstream, SCHEME)),
         To::Computed(template) => {
@@ -189,7 +199,7 @@ async fn resolve(request: &mut Request, to: &To) -> Result<Target, u16> {
                 Ok(url) => Target::locate(request, &url, SCHEME).await,
                 Err(why) => {
                     request.log(Level::Info, &format!("{why} in upstream \"{text}\""));
-                    Err(500)
+                    Err(Rejection::INTERNAL)
                 }
             }
         }
@@ -205,7 +215,7 @@ impl Protocol for Bytes {
         _: &mut Request,
         _: &Target,
         _: &mut Vec<u8>,
-    ) -> Result<Outgoing, u16> {
+    ) -> Result<Outgoing, Rejection> {
         Ok(Outgoing::default())
     }
 
@@ -214,7 +224,7 @@ impl Protocol for Bytes {
         _: &[u8],
         _: &mut Headers,
         head: &mut UpstreamHead,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, InvalidHead> {
         (head.status, head.upgraded) = (200, true);
         Ok(true)
     }

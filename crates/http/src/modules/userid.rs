@@ -15,6 +15,7 @@ use weir_script::{VarId, Variables};
 use weir_wire::header::{self, Known};
 
 use crate::module::Module;
+use crate::rejection::Rejection;
 use crate::request::basic;
 use crate::request::{Request, State};
 use crate::variables::VariableRow;
@@ -171,7 +172,7 @@ struct Uid {
     reset: bool,
 }
 
-fn filter(request: &mut Request) -> Result<(), u16> {
+fn filter(request: &mut Request) -> Result<(), Rejection> {
     if request.is_subrequest() {
         return Ok(());
     }

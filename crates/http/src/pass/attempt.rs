@@ -16,14 +16,16 @@ use super::channel::Channel;
 use super::course::Pass;
 use super::pool::{self, Kept};
 use super::protocol::UpstreamHead;
+use super::retrying::{TryLimit, within};
 use super::sender::Sender;
 use super::state::Asked;
-use super::{clock, connect, handshake, made, response_head, sticky};
+use super::{clock, connect, handshake, made, queue, response_head, sticky};
 use crate::client::Sign;
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 /// The exchange of a request and its response with a peer.
-pub struct UpstreamExchange {
+pub(crate) struct UpstreamExchange {
     /// The channel to the peer.
     pub channel: Channel,
     /// The history of the connection.
@@ -37,18 +39,18 @@ pub struct UpstreamExchange {
 }
 
 /// Why an attempt has failed.
-pub enum Failure {
+pub(crate) enum Failure {
     /// The upstream has failed.
     Upstream(UpstreamFailure),
-    /// No upstream can be asked, through a fault of our own: the response status.
-    Own(u16),
-    /// The client is gone, or its body cannot be read: the status of the request.
-    Client(u16),
+    /// No upstream can be asked, through a fault of our own.
+    Own(Rejection),
+    /// The client is gone, or its body cannot be read.
+    Client(Rejection),
 }
 
 /// A failure of an upstream, for `next_upstream`.
 #[derive(Clone, Copy, Debug)]
-pub struct UpstreamFailure {
+pub(crate) struct UpstreamFailure {
     /// The cause.
     pub cause: Causes,
     /// Whether a part of the request was sent.
@@ -61,12 +63,12 @@ pub struct UpstreamFailure {
 
 impl UpstreamFailure {
     /// A failure before anything was sent.
-    pub fn new(cause: Causes) -> Self {
+    pub(crate) fn new(cause: Causes) -> Self {
         Self { cause, sent: false, reused: false, blameless: false }
     }
 
     /// The outcome for the peer.
-    pub fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         match self.blameless || self.reused && self.cause == Causes::ERROR {
             true => Outcome::NotCounted,
             false => self.cause.outcome(),
@@ -76,34 +78,35 @@ impl UpstreamFailure {
 
 impl Failure {
     /// A failure of the upstream before anything was sent.
-    pub fn upstream(cause: Causes) -> Self {
+    pub(crate) fn upstream(cause: Causes) -> Self {
         Self::Upstream(UpstreamFailure::new(cause))
     }
 }
 
-/// The status of a request whose client has closed its connection.
-const CLIENT_GONE: u16 = 499;
-
-/// Makes an attempt at the next peer. Returns the status of the response, which is in `slot`.
-pub async fn attempt(
+/// Makes an attempt at the next peer, within `limit` if there is one. Returns the status of the
+/// response, which is in `slot`.
+pub(crate) async fn attempt(
     request: &mut Request,
     pass: &mut Pass<'_>,
     pick: &mut Pick<'_>,
+    mut limit: Option<Box<TryLimit>>,
     slot: &mut Option<UpstreamExchange>,
 ) -> Result<u16, Failure> {
-    let peer = match pool::with_random(|random| pick.next(random, clock::now())) {
-        Ok(peer) => peer,
-        Err(NoLive) => return Err(no_live(request, pick)),
+    let (peer, queued) = match pool::with_random(|random| pick.next(random, clock::now())) {
+        Ok(peer) => (peer, None),
+        // Boxed to keep the state of other requests small.
+        Err(NoLive) => Box::pin(queue::wait(request, pass, pick)).await?,
     };
     sticky::chosen(request, pass, &peer);
     let kept = pool::take(&peer, request, pass);
     request.attempts.begin(Asked::Peer(peer));
+    request.attempts.queued(queued);
     let reused = kept.is_some();
     let (conn, usage) = match kept {
         Some(Kept { conn, usage }) => (conn, usage),
         None => {
             // Boxed to keep the state of requests small that use a kept connection.
-            let (conn, made) = Box::pin(connect(request, pass, pick)).await?;
+            let (conn, made) = Box::pin(connect(request, pass, pick, &mut limit)).await?;
             (Box::new(conn), Usage::new(clock::millis(), made))
         }
     };
@@ -117,7 +120,7 @@ pub async fn attempt(
         true => {
             response_head::parse(request, pass, exchange, 0).map(drop).map_err(Failure::upstream)
         }
-        false => response_head::read(request, pass, exchange).await,
+        false => response_head::read(request, pass, pick, limit, exchange).await,
     };
     if let Some(attempt) = request.attempts.current() {
         attempt.sent = exchange.sender.sent;
@@ -134,38 +137,51 @@ pub async fn attempt(
     }
 }
 
-/// No peer can take the request.
+/// No peer can take the request, which has been in the queue for `queued` milliseconds.
 #[cold]
-fn no_live(request: &mut Request, pick: &Pick<'_>) -> Failure {
+pub(super) fn no_peer(
+    request: &mut Request,
+    pick: &Pick<'_>,
+    queued: Option<u64>,
+    why: &str,
+) -> Failure {
     request.attempts.begin(Asked::Group(Arc::clone(pick.group())));
-    request.log_upstream(Level::Error, "no live upstreams while connecting to upstream");
+    request.attempts.queued(queued);
+    request.log_upstream(Level::Error, &format!("{why} while {CONNECTING}"));
     request.attempts.set_status(502);
     request.attempts.finish();
     Failure::upstream(Causes::NO_LIVE)
 }
 
 /// A new connection, and the parameters that it was made with.
-async fn connect(
+pub(super) async fn connect(
     request: &mut Request,
     pass: &Pass<'_>,
-    pick: &Pick<'_>,
+    pick: &mut Pick<'_>,
+    limit: &mut Option<Box<TryLimit>>,
 ) -> Result<(Conn, Made), Failure> {
-    let Some(peer) = pick.peer() else { return Err(Failure::upstream(Causes::NO_LIVE)) };
+    let Some(peer) = pick.peer().cloned() else { return Err(Failure::upstream(Causes::NO_LIVE)) };
     let options = connect::connect_options(request, pass);
     let timeout = pass.settings.connect_timeout.0;
     let connecting = weir_engine::connection::connect::connect(&peer.address, &options, timeout);
-    match while_client_stays(request, pass, connecting).await {
-        None => Err(client_gone(request, CONNECTING)),
-        Some(Ok(mut conn)) => {
+    let connecting = while_client_stays(request, pass, connecting);
+    match within(limit, pick, connecting).await {
+        None => Err(TryLimit::exceeded(request, CONNECTING)),
+        Some(None) => Err(client_gone(request, CONNECTING)),
+        Some(Some(Ok(mut conn))) => {
             conn.set_nodelay(true);
-            let (conn, secured) = handshake::handshake(request, pass, conn).await?;
+            let securing = handshake::handshake(request, pass, conn);
+            let Some(secured) = within(limit, pick, securing).await else {
+                return Err(TryLimit::exceeded(request, handshake::DOING));
+            };
+            let (conn, secured) = secured?;
             Ok((conn, made::of(&options, secured.as_ref())))
         }
-        Some(Err(error)) => Err(connect_failed(request, peer, &error)),
+        Some(Some(Err(error))) => Err(connect_failed(request, &peer, &error)),
     }
 }
 
-const CONNECTING: &str = "connecting to upstream";
+pub(super) const CONNECTING: &str = "connecting to upstream";
 
 /// Logs why there is no connection, and classifies the failure.
 #[cold]
@@ -181,9 +197,9 @@ fn connect_failed(request: &Request, peer: &weir_upstream::Peer, error: &Connect
             let message = format!("{} while {CONNECTING}", Failed(&call, error));
             let level = if call.starts_with("bind") { Level::Crit } else { Level::Alert };
             request.log_upstream(level, &message);
-            Failure::Own(500)
+            Failure::Own(Rejection::INTERNAL)
         }
-        ConnectError::Capacity => Failure::Own(500),
+        ConnectError::Capacity => Failure::Own(Rejection::INTERNAL),
     }
 }
 
@@ -210,7 +226,7 @@ fn peer_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Error)
 }
 
 /// Logs an error of the upstream's connection, and returns its cause for `next_upstream`.
-pub fn io_failed(request: &Request, error: &io::Error, doing: &str, call: &str) -> Causes {
+pub(crate) fn io_failed(request: &Request, error: &io::Error, doing: &str, call: &str) -> Causes {
     if error.kind() == io::ErrorKind::TimedOut {
         let message = format!("upstream timed out (110: Connection timed out) while {doing}");
         request.log_upstream(Level::Error, &message);
@@ -227,24 +243,25 @@ pub(super) fn client_gone(request: &mut Request, doing: &str) -> Failure {
                  while {doing}"
     );
     request.log_upstream(Level::Info, &message);
-    request.attempts.set_status(CLIENT_GONE);
-    Failure::Client(CLIENT_GONE)
+    let rejection = Rejection::CLIENT_GONE;
+    request.attempts.set_status(rejection.status());
+    Failure::Client(rejection)
 }
 
 /// Watches for a client that closes its connection during an exchange with an upstream.
-pub struct Watch {
+pub(crate) struct Watch {
     ignore: bool,
 }
 
 impl Watch {
     /// Watches, unless `ignore_client_abort` is on or the response is stored.
-    pub fn new(ignore: bool) -> Self {
+    pub(crate) fn new(ignore: bool) -> Self {
         Self { ignore }
     }
 
     /// Whether the client is gone. Data from the client ends the watch, because it hides a later
     /// close.
-    pub fn is_gone(&mut self, cx: &mut Context<'_>, request: &mut Request) -> bool {
+    pub(crate) fn is_gone(&mut self, cx: &mut Context<'_>, request: &mut Request) -> bool {
         if self.ignore || !request.body.is_done() {
             return false;
         }
@@ -274,5 +291,6 @@ async fn while_client_stays<T>(
 pub(crate) fn release(request: &mut Request, pass: &Pass<'_>, pick: &mut Pick<'_>) {
     request.attempts.finish();
     sticky::served(request, pass, pick);
-    pick.free(Outcome::Success, request.attempts.timings(), clock::now());
+    let status = request.attempts.current().map_or(0, |attempt| attempt.status);
+    pick.free(Outcome::of_status(status), request.attempts.timings(), clock::now());
 }

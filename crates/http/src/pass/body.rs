@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use weir_engine::buffer::{self, Buf};
 use weir_engine::error_log::Level;
-use weir_wire::h1::{ChunkError, Chunked, Step};
+use weir_wire::h1::{Chunked, Joined};
 
 use super::channel::Channel;
 use crate::piece::Piece;
@@ -81,15 +81,7 @@ impl BodyReader {
 
     /// Whether a body that begins like this is malformed.
     pub fn is_broken(&self, start: &[u8]) -> bool {
-        let Self::Chunked(decoder) = self else { return false };
-        let (mut decoder, mut at) = (decoder.clone(), 0);
-        loop {
-            match decoder.decode(&start[at..]) {
-                Ok(Step::Data(range)) => at += range.end,
-                Ok(Step::NeedMore | Step::End { .. }) => return false,
-                Err(_) => return true,
-            }
-        }
+        matches!(self, Self::Chunked(chunked) if chunked.is_broken(start))
     }
 
     /// Whether a line of the framing is incomplete.
@@ -139,9 +131,11 @@ impl BodyReader {
                 (input.split(start..start + n, start + n), *left == 0, BEYOND_LENGTH)
             }
             Self::Chunked(chunked) => {
-                let (data, used, ended) = dechunk(chunked, &mut input.buf, start)
+                let Joined { data, used, ended } = chunked
+                    .join(&mut input.buf[start..])
                     .map_err(|_| Note::new(Level::Error, INVALID_CHUNKS))?;
-                (input.split(data, used), ended, BEYOND_CHUNKS)
+                let data = start + data.start..start + data.end;
+                (input.split(data, start + used), ended, BEYOND_CHUNKS)
             }
             Self::Framed(framed) => return framed.take(input),
         };
@@ -154,34 +148,6 @@ impl BodyReader {
 pub(super) const INVALID_CHUNKS: &str = "upstream sent invalid chunked response";
 const BEYOND_CHUNKS: &str = "upstream sent data after final chunk";
 const BEYOND_LENGTH: &str = "upstream sent more data than specified in \"Content-Length\" header";
-
-/// Moves the data of chunks together. Returns its range, the end of the decoded bytes, and whether
-/// the body has ended. The data of the first chunk stays in place.
-fn dechunk(
-    decoder: &mut Chunked,
-    buf: &mut [u8],
-    start: usize,
-) -> Result<(Range<usize>, usize, bool), ChunkError> {
-    let mut data = start..start;
-    let mut used = start;
-    loop {
-        match decoder.decode(&buf[used..])? {
-            Step::Data(range) => {
-                let found = used + range.start..used + range.end;
-                used = found.end;
-                if data.is_empty() {
-                    data = found;
-                } else {
-                    let end = data.end + found.len();
-                    buf.copy_within(found, data.end);
-                    data.end = end;
-                }
-            }
-            Step::NeedMore => return Ok((data, buf.len(), false)),
-            Step::End { consumed } => return Ok((data, used + consumed, true)),
-        }
-    }
-}
 
 /// Bytes received from an upstream that have not been taken yet.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use super::sticky;
 use crate::request::Request;
 
 /// Starts the choice of a peer.
-pub fn start<'a>(request: &mut Request, pass: &Pass<'a>) -> Pick<'a> {
+pub(crate) fn start<'a>(request: &mut Request, pass: &Pass<'a>) -> Pick<'a> {
     let plan = pass.target.upstream().map(|upstream| &upstream.plan);
     let key = match plan.and_then(|plan| plan.key.as_ref()) {
         Some(template) => request.eval(template),
@@ -20,22 +20,29 @@ pub fn start<'a>(request: &mut Request, pass: &Pass<'a>) -> Pick<'a> {
         Some(config) => sticky::wanted(request, pass.target.group(), config),
         None => Vec::new(),
     };
+    let localities: Vec<Vec<u8>> = match plan {
+        Some(plan) if !plan.localities.is_empty() => {
+            plan.localities.iter().map(|name| request.eval(name)).collect()
+        }
+        _ => Vec::new(),
+    };
     pass.target.group().start(weir_upstream::Request {
         client: request.remote.ip(),
         key: &key,
         sticky: &sticky,
+        localities: &localities,
     })
 }
 
 /// Whether [`connect_options`] differ from the default.
-pub fn has_options(pass: &Pass<'_>) -> bool {
+pub(crate) fn has_options(pass: &Pass<'_>) -> bool {
     let settings = pass.settings;
     settings.bind.is_some() || settings.socket_keepalive || settings.socket_rcvbuf.is_some()
 }
 
 /// The options of a connection for this request: `proxy_bind` and socket options. A computed
 /// address that is invalid is logged and ignored.
-pub fn connect_options(request: &mut Request, pass: &Pass<'_>) -> ConnectOptions {
+pub(crate) fn connect_options(request: &mut Request, pass: &Pass<'_>) -> ConnectOptions {
     let settings = pass.settings;
     let mut options = ConnectOptions {
         keepalive: settings.socket_keepalive,

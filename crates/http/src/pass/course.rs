@@ -39,7 +39,7 @@ pub struct Course {
 }
 
 /// The passing of one request to upstreams.
-pub struct Pass<'a> {
+pub(crate) struct Pass<'a> {
     /// The location.
     pub location: &'a Held<Location>,
     /// Its settings for passing.
@@ -58,7 +58,7 @@ pub struct Pass<'a> {
 
 impl Pass<'_> {
     /// The key of connections that are kept for this location only.
-    pub fn tag(&self) -> u64 {
+    pub(crate) fn tag(&self) -> u64 {
         u64::from(self.location.block.0)
     }
 }

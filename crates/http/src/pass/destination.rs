@@ -1,9 +1,10 @@
 //! The argument of a `…_pass` directive: an address, the name of an upstream, or a URL with
 //! variables.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use weir_conf::{Cx, Fault, Word};
+use weir_conf::{BlockId, Cx, Fault, Word};
 use weir_engine::url::{Url, UrlOptions, parse_url};
 use weir_script::{Template, Variables};
 use weir_upstream::{Side, UpstreamRef, Upstreams};
@@ -17,6 +18,26 @@ pub struct Scheme {
     pub port: u16,
     /// Whether connections use TLS.
     pub tls: bool,
+}
+
+/// The upstreams that locations pass HTTP requests to, if they are fixed. A registry of the
+/// assembly.
+#[derive(Debug, Default)]
+pub(crate) struct Passed(HashMap<BlockId, UpstreamRef>);
+
+impl Passed {
+    /// Notes the destination of the block being read.
+    pub(crate) fn note(cx: &mut Cx<'_>, destination: &Destination) {
+        if let Destination::Fixed { upstream, .. } = destination {
+            let block = cx.block_id();
+            cx.registry::<Self>().0.insert(block, *upstream);
+        }
+    }
+
+    /// The upstream of a block.
+    pub(crate) fn of(&self, block: BlockId) -> Option<UpstreamRef> {
+        self.0.get(&block).copied()
+    }
 }
 
 /// The syntax of the argument of a `…_pass` directive.
@@ -49,7 +70,7 @@ impl Schemes {
         &self,
         rest: &'a [u8],
         scheme: Scheme,
-    ) -> Result<(Url, &'a [u8]), String> {
+    ) -> Result<(Url, &'a [u8]), BadUrl> {
         let length = match rest {
             _ if !self.uri => None,
             [b'u' | b'U', b'n' | b'N', b'i' | b'I', b'x' | b'X', b':', path @ ..] => {
@@ -66,10 +87,14 @@ impl Schemes {
         let url = url.and_then(|address| parse_url(address, options));
         match url {
             Ok(url) => Ok((url, uri)),
-            Err(why) => Err(format!("{why} in upstream \"{}\"", weir_wire::shown(rest))),
+            Err(why) => Err(BadUrl(format!("{why} in upstream \"{}\"", weir_wire::shown(rest)))),
         }
     }
 }
+
+/// The configuration, or one of its variables, yields no valid URL for this reason.
+#[derive(Debug)]
+pub(super) struct BadUrl(pub(super) String);
 
 /// The argument of a `…_pass` directive.
 #[derive(Clone, Debug)]
@@ -137,7 +162,7 @@ impl Destination {
             let hint = format!("write \"{first}{}\"", word.text());
             return Err(Fault::new("invalid URL prefix").at(word).hint(hint));
         };
-        let (url, uri) = schemes.locate(rest, scheme).map_err(Fault::new)?;
+        let (url, uri) = schemes.locate(rest, scheme).map_err(|bad| Fault::new(bad.0))?;
         let span = cx.span();
         let upstream = cx.registry::<Upstreams>().refer(Side::Http, &url, span)?;
         let place = Arc::new(UrlParts {

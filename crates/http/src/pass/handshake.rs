@@ -5,13 +5,14 @@ use std::io;
 use weir_edge::tls::files::FileSource;
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
-use weir_engine::tls::{ClientIdentity, ClientTls, HandshakeError, connect};
+use weir_engine::tls::{ClientIdentity, ClientTls, HandshakeError, SettingsError, connect};
 use weir_upstream::Causes;
 
 use super::attempt::{Failure, io_failed};
 use super::course::Pass;
 use super::made::Secured;
 use super::tls::{ClientContext, UpstreamTls};
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 /// The TLS parameters of a connection for this request; None if they cannot be determined.
@@ -35,13 +36,13 @@ fn name(request: &mut Request, pass: &Pass<'_>, settings: &UpstreamTls) -> Strin
     String::from_utf8_lossy(without_port(&name)).into_owned()
 }
 
-const DOING: &str = "SSL handshaking to upstream";
+pub(super) const DOING: &str = "SSL handshaking to upstream";
 
 /// Performs the handshake on a new connection if it uses TLS, and returns its parameters.
 ///
 /// # Errors
 /// The failure, which has been logged.
-pub async fn handshake(
+pub(crate) async fn handshake(
     request: &mut Request,
     pass: &Pass<'_>,
     conn: Conn,
@@ -55,7 +56,7 @@ pub async fn handshake(
         Ok(own) => own,
         Err(fault) => {
             request.log_upstream(Level::Error, &format!("{fault} while {DOING}"));
-            return Err(Failure::Own(500));
+            return Err(Failure::Own(Rejection::INTERNAL));
         }
     };
     let tls = own.as_ref().unwrap_or(&context.tls);
@@ -78,7 +79,7 @@ pub async fn handshake(
 
 impl ClientContext {
     /// The settings for one request, if its certificate has to be computed.
-    fn compute(&self, request: &mut Request) -> Result<Option<ClientTls>, String> {
+    fn compute(&self, request: &mut Request) -> Result<Option<ClientTls>, SettingsError> {
         let Some((certificate, key)) = self.named(request) else { return Ok(None) };
         let cache = self.cache.as_deref();
         let key = FileSource::named(&self.prefix, cache, (&certificate, &key), &self.passwords)?;

@@ -4,11 +4,9 @@
 use std::rc::Rc;
 
 use weir_engine::error_log::Level;
-use weir_upstream::{Causes, Now, Pick, Progress, Retry};
 use weir_wire::h1::Method;
 use weir_wire::header::Known;
 
-use super::clock;
 use super::course::Pass;
 use super::hidden::Ignored;
 use super::protocol::UpstreamHead;
@@ -19,38 +17,16 @@ use crate::request::{Request, State};
 
 /// Overrides of settings by response fields.
 #[derive(Default)]
-pub struct Overrides {
+pub(crate) struct Overrides {
     /// `X-Accel-Buffering`.
     pub buffering: Option<bool>,
 }
 
 /// The overrides of a request.
-pub static OVERRIDES: State<Overrides> = State::new(Overrides::default);
-
-/// The progress of the request, for the decision on another attempt.
-pub fn progress(request: &Request, pick: &Pick<'_>, sent: bool, started: Now) -> Progress {
-    Progress {
-        tries: pick.tries(),
-        request_sent: sent,
-        non_idempotent: matches!(request.method, Method::Post | Method::Lock | Method::Patch),
-        body_gone: request.body.content.is_none() && request.body.is_announced(),
-        elapsed: clock::millis().saturating_sub(started.millis),
-    }
-}
-
-/// The cause for trying another peer because of the status, if there is one.
-pub fn refuse(
-    request: &Request,
-    pick: &Pick<'_>,
-    retry: &Retry,
-    status: u16,
-    started: Now,
-) -> Option<Causes> {
-    retry.refuses(status, &progress(request, pick, true, started))
-}
+pub(crate) static OVERRIDES: State<Overrides> = State::new(Overrides::default);
 
 /// The verdict if `error_page` replaces the response.
-pub fn intercept(request: &mut Request, pass: &Pass<'_>, status: u16) -> Option<Verdict> {
+pub(crate) fn intercept(request: &mut Request, pass: &Pass<'_>, status: u16) -> Option<Verdict> {
     if status == 404 && pass.settings.intercept_missing {
         return Some(Verdict::Status(404));
     }
@@ -75,7 +51,7 @@ pub fn intercept(request: &mut Request, pass: &Pass<'_>, status: u16) -> Option<
 ///
 /// # Errors
 /// The verdict that replaces the response: `X-Accel-Redirect`.
-pub fn process(
+pub(crate) fn process(
     request: &mut Request,
     pass: &Pass<'_>,
     head: &mut UpstreamHead,

@@ -12,12 +12,12 @@ use crate::request::Request;
 use crate::response::Sent;
 
 /// The maximum number of interim responses before a response.
-pub const MOST: usize = 100;
+pub(crate) const MOST: usize = 100;
 
 const EARLY_HINTS: u16 = 103;
 
 /// Passes an interim response on, if it is for the client.
-pub fn pass_on(request: &mut Request, pass: &Pass<'_>, head: &UpstreamHead) {
+pub(crate) fn pass_on(request: &mut Request, pass: &Pass<'_>, head: &UpstreamHead) {
     if head.status != EARLY_HINTS || !may_have(request) {
         return;
     }

@@ -9,8 +9,8 @@
 use std::task::{Context, Poll};
 
 use super::protocol::UpstreamHead;
-use super::temp_file::Unwritten;
 use super::transfer::Transfer;
+use crate::core::temp_path::TempFileError;
 use crate::module::{Pending, Verdict};
 use crate::piece::Piece;
 use crate::request::Request;
@@ -43,7 +43,7 @@ pub(super) trait Keeping {
     ///
     /// # Errors
     /// They could not be written.
-    fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>>;
+    fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), TempFileError>>;
 
     /// Completes the response. A fault is logged.
     fn finish<'a>(self: Box<Self>, request: &'a mut Request) -> Pending<'a, ()>

@@ -7,9 +7,10 @@ use weir_engine::url::Url;
 use weir_script::Template;
 use weir_upstream::{Group, UpstreamRef};
 
-use super::destination::{Destination, Scheme, Schemes, UrlParts, shown_host};
+use super::destination::{BadUrl, Destination, Scheme, Schemes, UrlParts, shown_host};
 use super::resolve;
 use super::target::{Peers, Target};
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 impl Target {
@@ -23,23 +24,23 @@ impl Target {
     /// The target of a URL with variables, for this request.
     ///
     /// # Errors
-    /// The response status.
+    /// The rejection of the request; the reason has been logged.
     pub async fn compute(
         request: &mut Request,
         template: &Template,
         schemes: &Schemes,
-    ) -> Result<Self, u16> {
+    ) -> Result<Self, Rejection> {
         let value = request.eval(template);
         let Some((scheme, rest)) = schemes.split(&value) else {
             let text = weir_wire::shown(&value);
             request.log(Level::Error, &format!("invalid URL prefix in \"{text}\""));
-            return Err(500);
+            return Err(Rejection::INTERNAL);
         };
         let (url, uri) = match schemes.locate(rest, scheme) {
             Ok(found) => found,
-            Err(message) => {
+            Err(BadUrl(message)) => {
                 request.log(Level::Error, &message);
-                return Err(500);
+                return Err(Rejection::INTERNAL);
             }
         };
         let uri = (!uri.is_empty()).then(|| match uri.first() {
@@ -62,8 +63,12 @@ impl Target {
     /// name resolves to at the moment.
     ///
     /// # Errors
-    /// The response status; the reason has been logged.
-    pub async fn locate(request: &mut Request, url: &Url, scheme: Scheme) -> Result<Self, u16> {
+    /// The rejection of the request; the reason has been logged.
+    pub async fn locate(
+        request: &mut Request,
+        url: &Url,
+        scheme: Scheme,
+    ) -> Result<Self, Rejection> {
         let known = match url.addresses.is_empty() {
             true => request.snapshot.upstream_named(&url.host, url.port, url.has_port),
             false => None,
@@ -73,7 +78,7 @@ impl Target {
             Some(upstream) => Peers::Configured(upstream),
             None if url.port == 0 && !url.is_unix() => {
                 request.log(Level::Error, &format!("no port in upstream \"{}\"", url.host));
-                return Err(500);
+                return Err(Rejection::INTERNAL);
             }
             None => {
                 let addresses = match url.addresses.is_empty() {

@@ -19,14 +19,14 @@ static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// The TLS parameters: the settings, and the name if it matters to the connection.
 #[derive(Hash)]
-pub struct Secured {
+pub(crate) struct Secured {
     pub(super) identity: ClientIdentity,
     pub(super) name: Option<String>,
 }
 
 /// The parameters of a new connection for this request. None if they cannot be determined, so that
 /// no kept connection fits.
-pub fn wanted(request: &mut Request, pass: &Pass<'_>) -> Option<Made> {
+pub(crate) fn wanted(request: &mut Request, pass: &Pass<'_>) -> Option<Made> {
     let secured = match pass.tls {
         Some(settings) => Some(handshake::wanted(request, pass, settings)?),
         None => None,
@@ -39,7 +39,7 @@ pub fn wanted(request: &mut Request, pass: &Pass<'_>) -> Option<Made> {
 }
 
 /// The parameters that a connection was made with.
-pub fn of(options: &ConnectOptions, secured: Option<&Secured>) -> Made {
+pub(crate) fn of(options: &ConnectOptions, secured: Option<&Secured>) -> Made {
     if secured.is_none() && *options == ConnectOptions::default() {
         return Made::default();
     }

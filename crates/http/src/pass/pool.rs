@@ -22,7 +22,7 @@ thread_local! {
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
 /// A kept connection.
-pub struct Kept {
+pub(crate) struct Kept {
     /// The connection.
     pub conn: Box<Conn>,
     /// Its history.
@@ -30,25 +30,22 @@ pub struct Kept {
 }
 
 /// Runs `f` with this thread's source of randomness.
-pub fn with_random<T>(f: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+pub(crate) fn with_random<T>(f: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
     RANDOM.with_borrow_mut(f)
 }
 
 /// A live kept connection to `peer` with the parameters that this request needs.
-pub fn take(peer: &Peer, request: &mut Request, pass: &Pass<'_>) -> Option<Kept> {
+pub(crate) fn take(peer: &Peer, request: &mut Request, pass: &Pass<'_>) -> Option<Kept> {
     let config = pass.target.keepalive();
     if config.connections == 0 {
         return None;
     }
     let place = pass.target.upstream()?.pool;
-    if POOLS.with_borrow_mut(|pools| pools.get(place).is_none_or(|pool| pool.is_empty())) {
-        return None;
-    }
     let made = made::wanted(request, pass)?;
     POOLS.with_borrow_mut(|pools| {
-        let pool = pools.pool(place);
+        let pool = pools.get(place)?;
         loop {
-            let (mut conn, usage) = pool.take(config, &peer.address, pass.tag(), made)?;
+            let (mut conn, usage) = pool.take(config, peer.address_key, pass.tag(), made)?;
             if conn.is_idle_alive() {
                 return Some(Kept { conn, usage });
             }
@@ -57,7 +54,7 @@ pub fn take(peer: &Peer, request: &mut Request, pass: &Pass<'_>) -> Option<Kept>
 }
 
 /// Keeps a connection that its response has left reusable.
-pub fn put(peer: &Peer, pass: &Pass<'_>, conn: Box<Conn>, mut usage: Usage) {
+pub(crate) fn put(peer: &Peer, pass: &Pass<'_>, conn: Box<Conn>, mut usage: Usage) {
     let config = pass.target.keepalive();
     if config.connections == 0 || CLOSED.get() {
         return;
@@ -67,7 +64,9 @@ pub fn put(peer: &Peer, pass: &Pass<'_>, conn: Box<Conn>, mut usage: Usage) {
     usage.requests += 1;
     let now = clock::millis();
     let evicted = POOLS.with_borrow_mut(|pools| {
-        pools.pool(place).put(config, conn, &peer.address, pass.tag(), usage, now)
+        let pool = pools.pool(place);
+        pool.count_for(&upstream.group);
+        pool.put(config, conn, peer.address_key, pass.tag(), usage, now)
     });
     drop(evicted);
     sweep_later();
@@ -99,7 +98,7 @@ fn sweep_later() {
 }
 
 /// Closes all kept connections, and keeps none from now on, because the thread is ending.
-pub fn close_all() {
+pub(crate) fn close_all() {
     CLOSED.set(true);
     POOLS.with_borrow_mut(Pools::clear);
 }

@@ -7,6 +7,7 @@ use weir_wire::header::Headers;
 use super::body::{BodyReader, Note};
 use super::target::Target;
 use crate::piece::Piece;
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 /// An upstream protocol, for one request. It is called once for each head, and says there how the
@@ -21,16 +22,16 @@ pub trait Protocol {
     /// response head is read from no bytes as soon as there is a connection.
     ///
     /// # Errors
-    /// The response status; the reason has been logged.
+    /// The rejection of the request; the reason has been logged.
     fn write_head(
         &mut self,
         request: &mut Request,
         target: &Target,
         out: &mut Vec<u8>,
-    ) -> Result<Outgoing, u16>;
+    ) -> Result<Outgoing, Rejection>;
 
     /// Parses the received bytes, and returns whether the head is complete. If so, it replaces
-    /// `head` and `headers`. The text of an error is logged.
+    /// `head` and `headers`.
     ///
     /// # Errors
     /// The bytes are not a response.
@@ -39,7 +40,7 @@ pub trait Protocol {
         input: &[u8],
         headers: &mut Headers,
         head: &mut UpstreamHead,
-    ) -> Result<bool, String>;
+    ) -> Result<bool, InvalidHead>;
 
     /// Resets the parser for another attempt.
     fn reset(&mut self);
@@ -54,6 +55,10 @@ pub trait Protocol {
         None
     }
 }
+
+/// The upstream's bytes are not a response, for this reason, which is logged.
+#[derive(Debug)]
+pub struct InvalidHead(pub String);
 
 /// The part of the client's body that a protocol needs before it writes the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,16 +32,16 @@ use crate::response::Sent;
 mod flow;
 
 /// Relays the body and ends the response.
-pub async fn run(
+pub(crate) async fn run(
     request: &mut Request,
     pass: &Pass<'_>,
     pick: &mut Pick<'_>,
     slot: &mut Option<UpstreamExchange>,
 ) -> Verdict {
     let Some(exchange) = slot else { return Verdict::Status(502) };
-    if let Err(status) = request.send_head() {
+    if let Err(rejection) = request.send_head() {
         release(request, pass, pick);
-        return Verdict::Status(status);
+        return rejection.into();
     }
     let keeper = pass.settings.keep();
     let keeper = keeper.filter(|keep| keep.wants(request, pass.settings, &exchange.head));

@@ -7,20 +7,25 @@ use weir_engine::addr::Addr;
 use weir_engine::error_log::Level;
 
 use crate::core::RESOLVER;
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 /// The addresses of `host`.
 ///
 /// # Errors
-/// The response status: 502.
-pub async fn addresses(request: &mut Request, host: &str, port: u16) -> Result<Vec<Addr>, u16> {
+/// A rejection with 502; the reason has been logged.
+pub(crate) async fn addresses(
+    request: &mut Request,
+    host: &str,
+    port: u16,
+) -> Result<Vec<Addr>, Rejection> {
     let location = request.location.clone();
     let settings = location.settings.get(&RESOLVER);
     let snapshot = Rc::clone(&request.snapshot);
     let resolver = settings.resolver.as_ref().and_then(|config| snapshot.resolver(config));
     let Some(resolver) = resolver else {
         request.log(Level::Error, &format!("no resolver defined to resolve {host}"));
-        return Err(502);
+        return Err(Rejection::BAD_GATEWAY);
     };
     match resolver.resolve(host, settings.timeout.0).await {
         Ok(found) => {
@@ -29,7 +34,7 @@ pub async fn addresses(request: &mut Request, host: &str, port: u16) -> Result<V
         }
         Err(error) => {
             request.log(Level::Error, &error.to_string());
-            Err(502)
+            Err(Rejection::BAD_GATEWAY)
         }
     }
 }

@@ -6,22 +6,26 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use weir_engine::error_log::Level;
-use weir_upstream::Causes;
+use weir_upstream::{Causes, Pick};
 
 use super::attempt::{Failure, UpstreamExchange, Watch, client_gone, io_failed};
 use super::body::{INVALID_CHUNKS, Note};
 use super::course::Pass;
 use super::interim;
+use super::protocol::InvalidHead;
+use super::retrying::TryLimit;
 use super::sender::SendError;
 use crate::request::Request;
 
 /// The maximum length of the read that brings a head, if the body is likely to be moved.
 const SHORT_READ: usize = 16 * 1024;
 
-/// Waits for the response head while the request is sent.
+/// Waits for the response head while the request is sent. `limit` is that of the attempt.
 pub(super) async fn read(
     request: &mut Request,
     pass: &mut Pass<'_>,
+    pick: &mut Pick<'_>,
+    limit: Option<Box<TryLimit>>,
     exchange: &mut UpstreamExchange,
 ) -> Result<(), Failure> {
     let size = pass.settings.buffer_size.0 as usize;
@@ -37,9 +41,10 @@ pub(super) async fn read(
         send_timeout: pass.settings.send_timeout.0,
         read_timeout: pass.settings.read_timeout.0,
         watch: Watch::new(pass.settings.outlasts_client),
+        limit: limit.filter(|limit| limit.repeatable),
     };
     loop {
-        let event = poll_fn(|cx| wait.poll(cx, request, exchange)).await;
+        let event = poll_fn(|cx| wait.poll(cx, request, pick, exchange)).await;
         let doing = if wait.sent { READING } else { "sending request to upstream" };
         match event {
             Event::Received(Ok(0)) => {
@@ -74,6 +79,7 @@ pub(super) async fn read(
                 return Err(Failure::Client(request.body_failed(error)));
             }
             Event::ClientGone => return Err(client_gone(request, doing)),
+            Event::TriedLongEnough => return Err(TryLimit::exceeded(request, doing)),
             Event::TimedOut => {
                 let error = io::ErrorKind::TimedOut.into();
                 return Err(Failure::upstream(io_failed(request, &error, doing, "")));
@@ -91,6 +97,8 @@ struct Wait {
     send_timeout: Duration,
     read_timeout: Duration,
     watch: Watch,
+    /// The limit of the attempt, if the request may be repeated.
+    limit: Option<Box<TryLimit>>,
 }
 
 impl Wait {
@@ -99,6 +107,7 @@ impl Wait {
         &mut self,
         cx: &mut Context<'_>,
         request: &mut Request,
+        pick: &mut Pick<'_>,
         exchange: &mut UpstreamExchange,
     ) -> Poll<Event> {
         let UpstreamExchange { channel, sender, input, .. } = exchange;
@@ -126,6 +135,11 @@ impl Wait {
         if self.watch.is_gone(cx, request) {
             return Poll::Ready(Event::ClientGone);
         }
+        if let Some(limit) = &mut self.limit
+            && limit.poll(cx, pick).is_ready()
+        {
+            return Poll::Ready(Event::TriedLongEnough);
+        }
         if !self.sent && sender.waits_for_client() {
             // The client's body has a timeout of its own.
             return Poll::Pending;
@@ -141,6 +155,7 @@ enum Event {
     Received(io::Result<usize>),
     Unsent(SendError),
     ClientGone,
+    TriedLongEnough,
     TimedOut,
 }
 
@@ -214,7 +229,7 @@ pub(super) fn parse(
             }
             Ok(false) if input.len() < size => return Ok(false),
             Ok(false) => break TOO_BIG.to_owned(),
-            Err(message) => break message,
+            Err(InvalidHead(message)) => break message,
         }
     };
     let message = format!("{message} while {READING}");

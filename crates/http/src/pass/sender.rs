@@ -19,7 +19,7 @@ const GATHER: usize = 8;
 const STREAM_QUEUE: u64 = 64 * 1024;
 
 /// The part of a request that is still to be sent.
-pub struct Sender {
+pub(crate) struct Sender {
     /// The number of unsent bytes of the head, which is in the request's state.
     head: usize,
     queue: VecDeque<Piece>,
@@ -33,7 +33,7 @@ pub struct Sender {
 }
 
 /// Why sending has failed.
-pub enum SendError {
+pub(crate) enum SendError {
     /// An error of the upstream's connection.
     Upstream(io::Error),
     /// An error of the client's body.
@@ -42,7 +42,7 @@ pub enum SendError {
 
 impl Sender {
     /// Sends the head in the request's state, followed by the client's body if `body` includes it.
-    pub fn new(request: &Request, body: OutgoingBody) -> Self {
+    pub(crate) fn new(request: &Request, body: OutgoingBody) -> Self {
         let frames = match body {
             OutgoingBody::Framed(frames) => Some(frames),
             OutgoingBody::None | OutgoingBody::Plain => None,
@@ -72,7 +72,7 @@ impl Sender {
     }
 
     /// Queues unframed bytes after the head (`proxy_set_body`).
-    pub fn push(&mut self, piece: Piece) {
+    pub(crate) fn push(&mut self, piece: Piece) {
         if !piece.is_empty() {
             self.queued += piece.len();
             self.queue.push_back(piece);
@@ -93,7 +93,7 @@ impl Sender {
     }
 
     /// Drops the unsent part: the upstream takes no more.
-    pub fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         self.head = 0;
         self.queue.clear();
         self.queued = 0;
@@ -101,17 +101,17 @@ impl Sender {
     }
 
     /// Whether everything available has been sent, and more is to come from the client.
-    pub fn waits_for_client(&self) -> bool {
+    pub(crate) fn waits_for_client(&self) -> bool {
         self.streaming && self.head == 0 && self.queue.is_empty()
     }
 
     /// Whether everything has been sent.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.head == 0 && self.queue.is_empty() && !self.streaming
     }
 
     /// Sends as much as possible. Ready when nothing is left, pending on either side otherwise.
-    pub fn poll(
+    pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         request: &mut Request,

@@ -5,8 +5,9 @@ use std::task::{Context, Poll};
 
 use weir_engine::error_log::Level;
 
-use super::temp_file::{TempFile, Unwritten, failed};
+use super::temp_file::{TempFile, failed};
 use super::transfer::Transfer;
+use crate::core::temp_path::TempFileError;
 use crate::piece::Piece;
 use crate::request::Request;
 
@@ -52,12 +53,12 @@ impl<'a> Spill<'a> {
     }
 
     /// Appends `bytes`. Returns the range of the file that holds them, now or later.
-    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<Piece, Unwritten> {
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<Piece, TempFileError> {
         self.file.put(bytes)
     }
 
     /// Ready when all appended bytes are written.
-    pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
+    pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), TempFileError>> {
         self.file.poll_written(cx)
     }
 

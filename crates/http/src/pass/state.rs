@@ -13,7 +13,7 @@ use super::destination::UrlParts;
 
 /// The party asked in an attempt. It becomes text only when needed.
 #[derive(Clone, Debug)]
-pub enum Asked {
+pub(crate) enum Asked {
     /// A peer.
     Peer(Arc<Peer>),
     /// A group without an available peer.
@@ -22,7 +22,7 @@ pub enum Asked {
 
 impl Asked {
     /// The peer's address, or the group's name.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Peer(peer) => &peer.name,
             Self::Group(group) => group.name(),
@@ -32,13 +32,15 @@ impl Asked {
 
 /// One attempt.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// The party asked.
     pub asked: Asked,
     /// The status, 0 while there is none.
     pub status: u16,
     /// The start, in milliseconds of the monotonic clock.
     pub started: u64,
+    /// Milliseconds in the queue before it; `None` if it did not wait.
+    pub queue: Option<u64>,
     /// Milliseconds until the connection was made.
     pub connect: Option<u64>,
     /// Milliseconds until the head was complete.
@@ -55,7 +57,7 @@ pub struct Attempt {
 
 /// The values of variables about a pass (`$proxy_host` and the like).
 #[derive(Default)]
-pub struct Shown {
+pub(crate) struct Shown {
     /// The destination.
     pub place: Option<Arc<UrlParts>>,
     /// Whether the body is chunked.
@@ -66,7 +68,7 @@ pub struct Shown {
 
 /// All attempts of a request, across internal redirects.
 #[derive(Default)]
-pub struct Attempts {
+pub(crate) struct Attempts {
     /// The prefix of addresses in the log.
     scheme: &'static str,
     /// The values of variables about the current pass.
@@ -121,7 +123,7 @@ impl Attempts {
 
     /// Begins a pass, which variables separate from earlier ones. `scheme` precedes addresses in
     /// the log.
-    pub fn begin_pass(&mut self, scheme: &'static str) {
+    pub(crate) fn begin_pass(&mut self, scheme: &'static str) {
         self.scheme = scheme;
         self.shown = Shown::default();
         self.new_pass = true;
@@ -131,7 +133,7 @@ impl Attempts {
 
     /// The last upstream as logged: scheme, address, and the URI that was sent. None before the
     /// first.
-    pub fn label(&self) -> Option<String> {
+    pub(crate) fn label(&self) -> Option<String> {
         let (_, last) = self.list.last()?;
         let between = match &last.asked {
             Asked::Peer(peer) if peer.address.is_unix() => ":",
@@ -147,19 +149,26 @@ impl Attempts {
     }
 
     /// The current attempt.
-    pub fn current(&mut self) -> Option<&mut Attempt> {
+    pub(crate) fn current(&mut self) -> Option<&mut Attempt> {
         self.list.last_mut().map(|(_, attempt)| attempt)
     }
 
+    /// Records the milliseconds in the queue before the attempt.
+    pub(crate) fn queued(&mut self, millis: Option<u64>) {
+        if let Some(attempt) = self.current() {
+            attempt.queue = millis;
+        }
+    }
+
     /// Records the connection.
-    pub fn connected(&mut self) {
+    pub(crate) fn connected(&mut self) {
         if let Some(attempt) = self.current() {
             attempt.connect = Some(attempt.elapsed());
         }
     }
 
     /// Records the head.
-    pub fn headed(&mut self, status: u16) {
+    pub(crate) fn headed(&mut self, status: u16) {
         if let Some(attempt) = self.current() {
             attempt.header = Some(attempt.elapsed());
             attempt.status = status;
@@ -167,7 +176,7 @@ impl Attempts {
     }
 
     /// Records the end of the attempt.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         if let Some(attempt) = self.current()
             && attempt.response.is_none()
         {
@@ -176,7 +185,7 @@ impl Attempts {
     }
 
     /// Records the status of a failed attempt.
-    pub fn set_status(&mut self, status: u16) {
+    pub(crate) fn set_status(&mut self, status: u16) {
         if let Some(attempt) = self.current()
             && attempt.status == 0
         {
@@ -185,7 +194,7 @@ impl Attempts {
     }
 
     /// The timings for balancing.
-    pub fn timings(&mut self) -> Timings {
+    pub(crate) fn timings(&mut self) -> Timings {
         let Some(attempt) = self.current() else { return Timings::default() };
         if attempt.header.is_none() {
             return Timings::default();
@@ -203,12 +212,13 @@ impl Attempts {
     }
 
     /// Begins an attempt.
-    pub fn begin(&mut self, asked: Asked) {
+    pub(crate) fn begin(&mut self, asked: Asked) {
         self.interims = 0;
         let attempt = Attempt {
             asked,
             status: 0,
             started: clock::millis(),
+            queue: None,
             connect: None,
             header: None,
             response: None,

@@ -11,7 +11,7 @@ use crate::request::{Request, State};
 
 /// The session of a request, and the cookie of its response.
 #[derive(Default)]
-pub struct SessionBinding {
+pub(crate) struct SessionBinding {
     /// The sid of a peer or the id of a session, from the request.
     id: Vec<u8>,
     /// The value of `Set-Cookie` for the peer chosen last.
@@ -22,7 +22,7 @@ pub struct SessionBinding {
 static BOUND: State<SessionBinding> = State::new(SessionBinding::default);
 
 /// The sid of the peer that the session is bound to; empty if there is none yet.
-pub fn wanted(request: &mut Request, group: &Group, config: &StickyConfig) -> Vec<u8> {
+pub(crate) fn wanted(request: &mut Request, group: &Group, config: &StickyConfig) -> Vec<u8> {
     let id = first_value(request, &config.lookup);
     let sid = match group.sessions() {
         Some(_) if id.is_empty() => Vec::new(),
@@ -50,7 +50,7 @@ fn config<'a>(pass: &'a Pass<'_>) -> Option<&'a StickyConfig> {
 }
 
 /// Prepares the cookie of the chosen peer for the response.
-pub fn chosen(request: &mut Request, pass: &Pass<'_>, peer: &Peer) {
+pub(crate) fn chosen(request: &mut Request, pass: &Pass<'_>, peer: &Peer) {
     let Some(config) = config(pass) else { return };
     let Some(cookie) = &config.cookie else { return };
     let domain = config.domain.as_ref().map(|template| request.eval(template));
@@ -66,7 +66,7 @@ pub fn chosen(request: &mut Request, pass: &Pass<'_>, peer: &Peer) {
 }
 
 /// Adds the cookie to the response, whatever its source.
-pub fn set_cookie(request: &mut Request, pass: &Pass<'_>) {
+pub(crate) fn set_cookie(request: &mut Request, pass: &Pass<'_>) {
     if config(pass).is_none_or(|config| config.cookie.is_none()) {
         return;
     }
@@ -76,14 +76,14 @@ pub fn set_cookie(request: &mut Request, pass: &Pass<'_>) {
 }
 
 /// Learns the session once the head of the response is complete.
-pub fn headed(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) {
+pub(crate) fn headed(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) {
     if config(pass).is_some_and(|config| config.after_header) {
         learn(request, pass, pick);
     }
 }
 
 /// Learns the session once the peer has answered in full.
-pub fn served(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) {
+pub(crate) fn served(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) {
     if config(pass).is_some_and(|config| !config.after_header) {
         learn(request, pass, pick);
     }

@@ -20,8 +20,9 @@ use super::body::BodyReader;
 use super::keep::{Keep, Keeping};
 use super::protocol::UpstreamHead;
 use super::store::Store;
-use super::temp_file::{TempFile, Unwritten, failed};
+use super::temp_file::{TempFile, failed};
 use super::transfer::Transfer;
+use crate::core::temp_path::TempFileError;
 use crate::module::Pending;
 use crate::piece::Piece;
 use crate::request::Request;
@@ -71,7 +72,7 @@ impl Keeping for Stored<'_> {
         self.file.is_behind()
     }
 
-    fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
+    fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), TempFileError>> {
         self.file.poll_written(cx)
     }
 

@@ -9,7 +9,7 @@ use weir_engine::error_log::Level;
 use weir_engine::file_io::{Aio, File};
 
 use super::transfer::Transfer;
-use crate::core::temp_path;
+use crate::core::temp_path::TempFileError;
 use crate::piece::Piece;
 use crate::request::Request;
 
@@ -25,9 +25,6 @@ pub(super) struct TempFile<'a> {
 
 /// The number of unwritten bytes at which appending has to wait.
 const MOST_UNWRITTEN: usize = 1024 * 1024;
-
-/// The log message for a file that could not be created or written.
-pub(super) struct Unwritten(String);
 
 impl<'a> TempFile<'a> {
     /// No file yet. An unknown pool of threads has been logged; writes then run on the loop.
@@ -51,18 +48,17 @@ impl<'a> TempFile<'a> {
     ///
     /// # Errors
     /// They could not be written.
-    pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
+    pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), TempFileError>> {
         match &self.file {
             Some(file) if !self.aio.is_off() => {
-                file.poll_written(cx).map_err(|error| self.unwritten(&error))
+                file.poll_written(cx).map_err(|error| self.unwritten(error))
             }
             _ => Poll::Ready(Ok(())),
         }
     }
 
-    #[cold]
-    fn unwritten(&self, error: &io::Error) -> Unwritten {
-        Unwritten(temp_path::failed("pwrite()", &self.path, error))
+    fn unwritten(&self, error: io::Error) -> TempFileError {
+        TempFileError::new("pwrite()", &self.path, error)
     }
 
     /// The length in bytes.
@@ -79,13 +75,12 @@ impl<'a> TempFile<'a> {
     ///
     /// # Errors
     /// The folder is missing, not writable or full.
-    pub(super) fn open(&mut self) -> Result<&Rc<File>, Unwritten> {
+    pub(super) fn open(&mut self) -> Result<&Rc<File>, TempFileError> {
         let file = match self.file.take() {
             Some(file) => file,
             None => {
                 let folder = self.settings.temp_path.as_ref();
-                let folder = folder.ok_or_else(|| Unwritten("no temporary path".to_owned()))?;
-                let (file, path) = folder.create(false).map_err(Unwritten)?;
+                let (file, path) = folder.ok_or(TempFileError::NoFolder)?.create(false)?;
                 self.path = path;
                 Rc::new(File::new(file))
             }
@@ -97,11 +92,11 @@ impl<'a> TempFile<'a> {
     ///
     /// # Errors
     /// As for [`TempFile::open`], or the file could not be written.
-    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<Piece, Unwritten> {
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<Piece, TempFileError> {
         let start = self.len;
         let file = Rc::clone(self.open()?);
         let written = file.write_behind(&self.aio, bytes, start);
-        written.map_err(|error| self.unwritten(&error))?;
+        written.map_err(|error| self.unwritten(error))?;
         self.len += bytes.len() as u64;
         Ok(Piece::File(file, start..self.len))
     }
@@ -109,6 +104,6 @@ impl<'a> TempFile<'a> {
 
 /// Logs that the file could not be created or written.
 #[cold]
-pub(super) fn failed(request: &Request, why: &Unwritten) {
-    request.log_upstream(Level::Crit, &format!("{} while reading upstream", why.0));
+pub(super) fn failed(request: &Request, why: &TempFileError) {
+    request.log_upstream(Level::Crit, &format!("{why} while reading upstream"));
 }

@@ -11,7 +11,7 @@ use weir_edge::tls::commands::Commands;
 use weir_edge::tls::files::FileSource;
 use weir_edge::tls::values::{CertificateCache, Passwords, ProtocolSet};
 use weir_edge::tls::{late, warn_of, warn_of_missing};
-use weir_engine::tls::{ClientSettings, ClientTls};
+use weir_engine::tls::{ClientSettings, ClientTls, SettingsError};
 use weir_script::Template;
 
 directives! {
@@ -46,7 +46,7 @@ directives! {
         /// An OpenSSL configuration command.
         "conf_command" => conf_commands: Many<Pair>,
         // The prepared settings. Faults are reported where the settings are used.
-        field context: Inherit<Option<Arc<Result<ClientContext, String>>>>,
+        field context: Inherit<Option<Arc<Result<ClientContext, SettingsError>>>>,
     }
     finish = UpstreamTls::finish;
 }
@@ -94,7 +94,7 @@ impl UpstreamTls {
     /// nginx's message.
     pub fn check(&self, prefix: &str) -> Result<(), Fault> {
         match self.context.as_deref() {
-            Some(Err(fault)) => Err(late(fault.replace(PREFIX, prefix))),
+            Some(Err(fault)) => Err(late(fault.to_string().replace(PREFIX, prefix))),
             _ => Ok(()),
         }
     }
@@ -104,7 +104,7 @@ impl UpstreamTls {
 const PREFIX: &str = "{prefix}";
 
 impl ClientContext {
-    fn build(own: &UpstreamTls, cx: &mut Cx<'_>) -> Result<Self, String> {
+    fn build(own: &UpstreamTls, cx: &mut Cx<'_>) -> Result<Self, SettingsError> {
         let commands = Commands::read(&own.conf_commands)?;
         for message in &commands.ignored {
             warn_of(cx, "conf_commands", message);
@@ -123,7 +123,8 @@ impl ClientContext {
             let Some(key) = &own.certificate_key else {
                 return Err(format!(
                     "no \"{PREFIX}ssl_certificate_key\" is defined for certificate \"{shown}\""
-                ));
+                )
+                .into());
             };
             if certificate.literal().is_some() && key.literal().is_some() {
                 let key = String::from_utf8_lossy(key.source());
@@ -139,7 +140,9 @@ impl ClientContext {
         }
         if own.verify {
             if own.trusted_certificate.is_empty() {
-                return Err(format!("no {PREFIX}ssl_trusted_certificate for {PREFIX}ssl_verify"));
+                return Err(
+                    format!("no {PREFIX}ssl_trusted_certificate for {PREFIX}ssl_verify").into()
+                );
             }
             settings.trust =
                 FileSource::of(cx, |files| files.trust(&own.trusted_certificate, &own.crl))?;

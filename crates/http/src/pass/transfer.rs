@@ -2,12 +2,12 @@
 //! several prefixes (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html>).
 
 use weir_conf::layout::TempFolder;
-use weir_conf::value::{Bufs, Msec, Off, Size, parse_ip_port};
+use weir_conf::value::{Bufs, Msec, Off, Size, parse_ip_port, parse_number};
 use weir_conf::{Arity, Contexts, Cx, Fault, Local, Many, Node, Value, directives};
 use weir_edge::value::SizeTemplate;
 use weir_script::Template;
 use weir_script::variables::variables;
-use weir_upstream::Causes;
+use weir_upstream::{Causes, RetryBudget};
 
 use super::hidden::{Hidden, Ignored};
 use super::store::Store;
@@ -78,6 +78,16 @@ directives! {
         "next_upstream_tries" => next_upstream_tries: u32 = 0,
         /// The time limit for trying servers; 0 means no limit.
         "next_upstream_timeout" => next_upstream_timeout: Msec,
+        /// The time limit for one server, until the head of its response has come; 0 means no
+        /// limit. It ends an attempt only if another server can take the request, which is safe to
+        /// repeat, and counts as a `timeout`; later, as soon as one can.
+        "next_upstream_try_timeout" => next_upstream_try_timeout: Msec,
+        /// Limits the retries under way in the group of servers to this percentage of its active
+        /// requests, but not below `min`. Beyond the limit a failure is passed on as if no other
+        /// server were left, and the log says so once a second. A request counts from its first
+        /// retry to the head of its response. A kept connection that the server had closed needs
+        /// no budget the first time.
+        "next_upstream_budget" => next_upstream_budget: Budget = Budget(Some(RetryBudget::DEFAULT)),
         /// Passes on a response field that is hidden by default.
         "pass_header" => pass_header: Many<String>,
         /// Hides a response field.
@@ -111,12 +121,12 @@ impl Transfer {
         if cx.context() == Contexts::HTTP {
             return Ok(());
         }
-        self.relations(cx.prefix()).map_err(Fault::new)
+        self.relations(cx.prefix())
     }
 
-    fn relations(&self, prefix: &str) -> Result<(), String> {
+    fn relations(&self, prefix: &str) -> Result<(), Fault> {
         if self.buffers.count < 2 {
-            return Err(format!("there must be at least 2 \"{prefix}buffers\""));
+            return Err(Fault::new(format!("there must be at least 2 \"{prefix}buffers\"")));
         }
         let largest = self.buffer_size.0.max(self.buffers.size);
         let buffers = || {
@@ -129,28 +139,28 @@ impl Transfer {
         let busy = self.busy_buffers_size.map_or(largest.saturating_mul(2), |size| size.0);
         if busy < largest {
             let buffers = buffers();
-            return Err(format!(
+            return Err(Fault::new(format!(
                 "\"{prefix}busy_buffers_size\" must be equal to or greater than {buffers}"
-            ));
+            )));
         }
         if busy > all - self.buffers.size {
-            return Err(format!(
+            return Err(Fault::new(format!(
                 "\"{prefix}busy_buffers_size\" must be less than the size of all \
                  \"{prefix}buffers\" minus one buffer"
-            ));
+            )));
         }
         if self.temp_file_write_size.is_some_and(|size| size.0 < largest) {
             let buffers = buffers();
-            return Err(format!(
+            return Err(Fault::new(format!(
                 "\"{prefix}temp_file_write_size\" must be equal to or greater than {buffers}"
-            ));
+            )));
         }
         if self.max_temp_file_size.is_some_and(|size| size.0 != 0 && size.0 < largest) {
             let buffers = buffers();
-            return Err(format!(
+            return Err(Fault::new(format!(
                 "\"{prefix}max_temp_file_size\" must be equal to zero to disable temporary files \
                  usage or must be equal to or greater than {buffers}"
-            ));
+            )));
         }
         Ok(())
     }
@@ -207,6 +217,44 @@ impl Value for NextUpstream {
 
     fn show(&self) -> Option<String> {
         (self.0 == Causes::DEFAULT).then(|| "error timeout".to_owned())
+    }
+}
+
+/// `proxy_next_upstream_budget`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget(pub Option<RetryBudget>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Some(RetryBudget::DEFAULT))
+    }
+}
+
+impl Value for Budget {
+    const SYNTAX: &'static str = "percent% [min=number] | off";
+    const ARITY: Arity = Arity::exactly(1).or(Arity::exactly(2));
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        let word = &node.args[0];
+        if word.is("off") && node.args.len() == 1 {
+            return Ok(Self(None));
+        }
+        let percent = word.value.strip_suffix(b"%").and_then(parse_number);
+        let percent = percent.filter(|&percent| percent <= 100);
+        let mut budget = RetryBudget {
+            percent: percent.ok_or_else(|| Fault::invalid(word))?,
+            ..RetryBudget::DEFAULT
+        };
+        if let Some(word) = node.args.get(1) {
+            let min = word.after("min=").and_then(parse_number);
+            budget.min = min.ok_or_else(|| Fault::parameter(word))?;
+        }
+        Ok(Self(Some(budget)))
+    }
+
+    fn show(&self) -> Option<String> {
+        let budget = self.0?;
+        Some(format!("{}% min={}", budget.percent, budget.min))
     }
 }
 

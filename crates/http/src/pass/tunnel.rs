@@ -22,7 +22,7 @@ use crate::response::Sent;
 const BUFFER: usize = 16 * 1024;
 
 /// Sends the head, then relays bytes.
-pub async fn run(
+pub(crate) async fn run(
     request: &mut Request,
     pass: &Pass<'_>,
     pick: &mut Pick<'_>,
@@ -30,8 +30,8 @@ pub async fn run(
 ) -> Verdict {
     request.keepalive = false;
     request.upgraded = true;
-    if let Err(status) = request.send_head() {
-        return Verdict::Status(status);
+    if let Err(rejection) = request.send_head() {
+        return rejection.into();
     }
     request.response.sent = Sent::All;
     if request.client.flush().await.is_ok() {

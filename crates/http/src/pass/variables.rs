@@ -8,9 +8,10 @@ use crate::request::Request;
 use crate::variables::VariableRow as Row;
 
 /// The variables.
-pub const ROWS: &[Row] = &[
+pub(crate) const ROWS: &[Row] = &[
     Row::new("upstream_addr", addr),
     Row::new("upstream_status", status),
+    Row::new("upstream_queue_time", |r, _, out| each(r, out, |a, out| time(a.queue, out))),
     Row::new("upstream_connect_time", |r, _, out| each(r, out, |a, out| time(a.connect, out))),
     Row::new("upstream_header_time", |r, _, out| each(r, out, |a, out| time(a.header, out))),
     Row::new("upstream_response_time", |r, _, out| each(r, out, |a, out| time(a.response, out))),

@@ -123,8 +123,7 @@ fn read(kind: Kind, node: &Node, cx: &mut Cx<'_>) -> Result<Options, Fault> {
             udp = true;
             continue;
         }
-        let fault = |message| Fault::new(message).at(word);
-        if !options.parameter(word, &mut |warning| warnings.push(warning)).map_err(fault)? {
+        if !options.parameter(word, &mut |warning| warnings.push(warning))? {
             return Err(Fault::parameter(word));
         }
     }

@@ -41,7 +41,7 @@ directives! {
         "server_name" in [stream_server] [1+]: "" => add_names,
         "allow" [1]: "" => add_rule,
         "deny" [1]: "" => add_rule,
-        "limit_conn_zone" in [stream] [2]: "" => define_zone,
+        "limit_conn_zone" in [stream] [2, 3]: "" => define_zone,
         "limit_conn" [2]: "" => add_limit,
         "set_real_ip_from" => real_ip: Many<TrustedNetwork>,
         "set" in [stream_server] [2]: "" => set_variable,

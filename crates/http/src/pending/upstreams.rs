@@ -41,18 +41,27 @@ const NOT_GRPC: &[&str] = &[
     "store",
     "store_access",
     "count_broken",
+    "next_upstream_try_timeout",
+    "next_upstream_budget",
 ];
 
-/// The `Transfer` rows that uwsgi and SCGI lack. Rows that Weir adds come with the protocols.
-const NOT_CGI: &[&str] = &["pass_trailers", "send_lowat", "count_broken"];
+/// The `Transfer` rows that FastCGI lacks. Rows that Weir adds come with the protocols.
+const NOT_FASTCGI: &[&str] =
+    &["pass_trailers", "count_broken", "next_upstream_try_timeout", "next_upstream_budget"];
+
+/// The `Transfer` rows that uwsgi and SCGI lack.
+const NOT_CGI: &[&str] = &[
+    "pass_trailers",
+    "send_lowat",
+    "count_broken",
+    "next_upstream_try_timeout",
+    "next_upstream_budget",
+];
 
 /// The tables of the protocols.
 pub(super) const TABLES: &[&Table] = &[
     &FastCgi::table(&FASTCGI).unsupported(),
-    &Transfer::table(&FASTCGI_TRANSFER)
-        .prefix("fastcgi_")
-        .except(&["pass_trailers", "count_broken"])
-        .unsupported(),
+    &Transfer::table(&FASTCGI_TRANSFER).prefix("fastcgi_").except(NOT_FASTCGI).unsupported(),
     &Uwsgi::table(&UWSGI).unsupported(),
     &Transfer::table(&UWSGI_TRANSFER).prefix("uwsgi_").except(NOT_CGI).unsupported(),
     &UpstreamTls::table(&UWSGI_TLS).prefix("uwsgi_ssl_").unsupported(),
@@ -165,7 +174,7 @@ impl Value for Split {
 
     fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
         let word = &node.args[0];
-        let regex = Regex::shared(&word.value, false).map_err(|why| Fault::from(why).at(word))?;
+        let regex = Regex::shared(&word.value, false).map_err(|fault| fault.at(word))?;
         match regex.groups() {
             2 => Ok(Self),
             _ => {

@@ -8,7 +8,7 @@ use weir_wire::header::Known;
 use crate::request::Request;
 
 /// Base64 with padding cut off by the caller, as it is optional in nginx (`ngx_decode_base64`).
-pub const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(base64::engine::DecodePaddingMode::RequireNone)
@@ -16,7 +16,7 @@ pub const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The user name and the password of a request. The name is not empty.
-pub fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
     let value = match request.method {
         // A proxy has a field of its own (RFC 9110 section 11.7).
         Method::Connect => request.head.get(Known::ProxyAuthorization)?,

@@ -8,7 +8,7 @@ use crate::request::head::Head;
 
 /// The detected browser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UserAgent {
+pub(crate) struct UserAgent {
     /// Internet Explorer.
     pub msie: bool,
     /// Internet Explorer up to version 6, except with the second service pack of Windows XP.
@@ -21,7 +21,7 @@ pub struct UserAgent {
 
 impl UserAgent {
     /// Parses the `User-Agent` of a request.
-    pub fn of(head: &Head) -> Self {
+    pub(crate) fn of(head: &Head) -> Self {
         head.get(Known::UserAgent).map(Self::parse).unwrap_or_default()
     }
 

@@ -1,9 +1,11 @@
 //! The connection of a request.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use weir_engine::Addr;
 use weir_engine::clock::Instant;
+use weir_engine::error_log::Level;
 
 /// The facts shared by all requests of a connection.
 pub struct ConnectionInfo {
@@ -23,6 +25,8 @@ pub struct ConnectionInfo {
     pub negotiated: Option<Box<[u8]>>,
     /// The time when it was accepted.
     pub start: Instant,
+    /// The messages of a request without a client, whose maker logs them.
+    pub messages: Option<RefCell<Vec<(Level, String)>>>,
 }
 
 impl ConnectionInfo {
@@ -41,6 +45,7 @@ impl ConnectionInfo {
             tls: conn.tls().cloned(),
             negotiated: None,
             start,
+            messages: None,
         }
     }
 }

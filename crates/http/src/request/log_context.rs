@@ -11,7 +11,7 @@ use crate::request::Request;
 impl Request {
     /// Whether messages of this level are logged. Saves formatting the others.
     pub fn logs(&self, level: Level) -> bool {
-        self.error_log(|log| log.takes(level))
+        self.info.messages.is_some() || self.error_log(|log| log.takes(level))
     }
 
     /// Logs a message with the context of the request.
@@ -36,6 +36,9 @@ impl Request {
     }
 
     fn log_with(&self, level: Level, message: &str, upstream: Option<&str>) {
+        if let Some(messages) = &self.info.messages {
+            return messages.borrow_mut().push((level, message.to_owned()));
+        }
         let mut line = String::with_capacity(message.len() + 256);
         let _ = write!(
             line,

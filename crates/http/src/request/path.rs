@@ -13,14 +13,15 @@ use weir_script::Template;
 
 use crate::core::ROOT;
 use crate::core::root::Alias;
+use crate::rejection::Rejection;
 use crate::request::Request;
 
 impl Request {
     /// The path of the file or folder that the URI names.
     ///
     /// # Errors
-    /// The response status; the reason has been logged.
-    pub fn path(&mut self) -> Result<PathBuf, u16> {
+    /// The rejection of the request; the reason has been logged.
+    pub fn path(&mut self) -> Result<PathBuf, Rejection> {
         let location = self.location.clone();
         let mut path = self.root_for_files()?;
         let root = path.len();
@@ -42,7 +43,7 @@ impl Request {
     ///
     /// # Errors
     /// As for [`Request::path`].
-    pub fn document_root(&mut self) -> Result<PathBuf, u16> {
+    pub fn document_root(&mut self) -> Result<PathBuf, Rejection> {
         self.root_bytes().map(|root| PathBuf::from(OsString::from_vec(root)))
     }
 
@@ -51,14 +52,14 @@ impl Request {
     ///
     /// # Errors
     /// As for [`Request::path`].
-    pub fn root_for_files(&mut self) -> Result<Vec<u8>, u16> {
+    pub fn root_for_files(&mut self) -> Result<Vec<u8>, Rejection> {
         let aliased = self.get(&ROOT).root.alias != Alias::No;
         if aliased && !self.location_valid {
             let name = String::from_utf8_lossy(&self.location.name).into_owned();
             let message =
                 format!("\"alias\" cannot be used in location \"{name}\" where URI was rewritten");
             self.log(Level::Alert, &message);
-            return Err(500);
+            return Err(Rejection::INTERNAL);
         }
         self.root_bytes()
     }
@@ -79,19 +80,19 @@ impl Request {
         beside || climbs(path, std::slice::from_ref(&(root..path.len())))
     }
 
-    /// Logs that a path is outside its root, and returns the status.
-    pub fn forbid(&self, path: &[u8]) -> u16 {
+    /// Logs that a path is outside its root.
+    pub fn forbid(&self, path: &[u8]) -> Rejection {
         let path = String::from_utf8_lossy(path);
         self.log(Level::Error, &format!("\"{path}\" is forbidden: it is outside its root"));
-        403
+        Rejection::FORBIDDEN
     }
 
     /// Evaluates a template that names a file.
     ///
     /// # Errors
-    /// A response status, if a variable's value climbs out of a folder of the template. A leading
+    /// A rejection, if a variable's value climbs out of a folder of the template. A leading
     /// variable with an absolute path is the folder itself.
-    pub fn eval_path(&mut self, template: &Template) -> Result<Vec<u8>, u16> {
+    pub fn eval_path(&mut self, template: &Template) -> Result<Vec<u8>, Rejection> {
         if let Some(literal) = template.literal() {
             return Ok(literal.to_vec());
         }
@@ -107,7 +108,7 @@ impl Request {
         Ok(path)
     }
 
-    fn root_bytes(&mut self) -> Result<Vec<u8>, u16> {
+    fn root_bytes(&mut self) -> Result<Vec<u8>, Rejection> {
         let location = self.location.clone();
         let value = self.eval_path(&location.settings.get(&ROOT).root.path)?;
         if value.first() == Some(&b'/') {

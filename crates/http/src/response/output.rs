@@ -6,6 +6,7 @@ use crate::client::head::Reply;
 use crate::filter::{After, Part};
 use crate::module::Verdict;
 use crate::piece::Piece;
+use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::response::Sent;
 
@@ -14,7 +15,7 @@ impl Request {
     ///
     /// # Errors
     /// The status that a filter demands instead (416, 412). Nothing has been queued.
-    pub fn send_head(&mut self) -> Result<(), u16> {
+    pub fn send_head(&mut self) -> Result<(), Rejection> {
         if self.response.sent != Sent::Nothing {
             return Ok(());
         }
@@ -90,8 +91,8 @@ impl Request {
     /// and checks the received part of the body (nginx: `ngx_http_discard_request_body`).
     ///
     /// # Errors
-    /// The response status, if the received part breaks the framing.
-    pub(crate) fn discard_body(&mut self) -> Result<(), u16> {
+    /// A rejection, if the received part breaks the framing.
+    pub(crate) fn discard_body(&mut self) -> Result<(), Rejection> {
         if self.is_subrequest() || self.body.is_streamed {
             return Ok(());
         }
@@ -152,8 +153,8 @@ impl Request {
         self.response.status = status;
         self.response.content_type = content_type.to_vec();
         self.response.content_length = Some(body.len() as u64);
-        if let Err(status) = self.send_head() {
-            return Verdict::Status(status);
+        if let Err(rejection) = self.send_head() {
+            return rejection.into();
         }
         match self.send_last(Some(Piece::copy(&body))).await {
             Ok(()) => Verdict::Done,

@@ -72,8 +72,8 @@ impl Request {
         file: Rc<File>,
         part: Range<u64>,
     ) -> Verdict {
-        if let Err(status) = self.send_head() {
-            return Verdict::Status(status);
+        if let Err(rejection) = self.send_head() {
+            return rejection.into();
         }
         if self.get(&FILES).read_ahead.0 > 0 && part.end > MIN_READ_AHEAD {
             // A failure does not matter.

@@ -10,7 +10,7 @@ use weir_script::names::{Names, Refused};
 use super::Matched;
 
 /// A map from names to servers; `T` is the handle of a server.
-pub struct ServerNames<T> {
+pub(crate) struct ServerNames<T> {
     names: Names<T>,
     regexes: Vec<(CaptureRegex, T)>,
 }
@@ -26,17 +26,17 @@ impl<T> ServerNames<T> {
     ///
     /// # Errors
     /// The name is invalid, or another server has it.
-    pub fn add(&mut self, name: &[u8], server: T) -> Result<(), Refused> {
+    pub(crate) fn add(&mut self, name: &[u8], server: T) -> Result<(), Refused> {
         self.names.add(name, server)
     }
 
     /// Adds a regular expression. They are tried in the order in which they were added.
-    pub fn add_regex(&mut self, regex: CaptureRegex, server: T) {
+    pub(crate) fn add_regex(&mut self, regex: CaptureRegex, server: T) {
         self.regexes.push((regex, server));
     }
 
     /// The server for a host (lower case, no port), with the captures of a regular expression.
-    pub fn find(&self, host: &[u8]) -> Option<(&T, Option<Matched<'_>>)> {
+    pub(crate) fn find(&self, host: &[u8]) -> Option<(&T, Option<Matched<'_>>)> {
         if let Some(server) = self.names.find_lower(host) {
             return Some((server, None));
         }

@@ -37,10 +37,15 @@ fn build(assembly: &Assembly) -> Routes {
     builder.build(&assembly.root)
 }
 
+/// The default server of the first listener.
+fn first(routes: &Routes) -> &Server {
+    &routes.listeners[0].endpoint(None).default
+}
+
 /// The names of the locations that match URIs in the first server.
 fn found(routes: &Routes, uris: &[&str]) -> Vec<String> {
     let name = |uri: &&str| {
-        let found = routes.servers[0].find(uri.as_bytes());
+        let found = first(routes).find(uri.as_bytes());
         let slash = if found.redirect_to_slash { " redirect" } else { "" };
         format!("{}{slash}", String::from_utf8_lossy(&found.location.name))
     };
@@ -73,23 +78,23 @@ fn locations_are_found_as_nginx_finds_them() {
         ["/static", r"\.inner$", r"\.php$", "deep", r"\.JPG$", "/a/b/c"]
     );
     assert_eq!(found(&routes, &["/a", "/a/b", "/zzz", ""]), ["/", "/a/", "/", ""]);
-    assert!(routes.servers[0].locations.named(b"@named").is_some());
-    assert!(routes.servers[0].locations.named(b"@other").is_none());
+    assert!(first(&routes).locations.named(b"@named").is_some());
+    assert!(first(&routes).locations.named(b"@other").is_none());
 }
 
 #[test]
 fn without_a_match_the_server_itself_answers() {
     let routes = routes("server { location /a { } location = /b { } }");
-    let found = routes.servers[0].find(b"/c");
+    let found = first(&routes).find(b"/c");
     assert_eq!(found.location.kind, Kind::Server);
-    assert_eq!(routes.servers[0].find(b"/bc").location.kind, Kind::Server);
-    assert_eq!(routes.servers[0].find(b"/ab").location.name, b"/a");
+    assert_eq!(first(&routes).find(b"/bc").location.kind, Kind::Server);
+    assert_eq!(first(&routes).find(b"/ab").location.name, b"/a");
 }
 
 #[test]
 fn captures_are_returned_with_their_variables() {
     let routes = routes(r"server { location ~ ^/(?<user>\w+)/ { location ~ (\d+)$ { } } }");
-    let found = routes.servers[0].find(b"/bob/17");
+    let found = first(&routes).find(b"/bob/17");
     assert_eq!(found.captures.len(), 2);
     assert_eq!(found.captures[0].captures.get(1), Some(&b"bob"[..]));
     assert_eq!(found.captures[0].variables.len(), 1);
@@ -107,9 +112,9 @@ fn a_location_that_passes_redirects_to_its_slash() {
     let routes = build(&assembled(text));
     let uris = ["/pass", "/pass/x", "/other", "/exact"];
     assert_eq!(found(&routes, &uris), ["/pass/ redirect", "/pass/", "", "/exact"]);
-    let location = routes.servers[0].find(b"/pass/x").location;
+    let location = first(&routes).find(b"/pass/x").location;
     assert_eq!(location.pending_content.as_deref(), Some("fastcgi_pass"));
-    assert!(routes.servers[0].find(b"/exact").location.pending_content.is_none());
+    assert!(first(&routes).find(b"/exact").location.pending_content.is_none());
 }
 
 #[test]
@@ -207,7 +212,7 @@ fn settings_are_inherited_with_nginxs_defaults() {
          server { keepalive_timeout 10s 5s; location /a { root files/; client_max_body_size 0; }
                   location /b/ { alias /other/; internal; } }",
     );
-    let server = &routes.servers[0];
+    let server = first(&routes);
     assert_eq!(server.settings.get(&core::LIMITS).client_max_body_size.0, 2 << 20);
     assert!(server.settings.get(&core::LIMITS).merge_slashes);
     let root = |uri: &[u8]| server.find(uri).location.settings.get(&core::ROOT).root.clone();

@@ -48,7 +48,7 @@ async fn read_early(request: &mut Request) -> Option<Verdict> {
     if let Some(verdict) = phase::refuse_large_body(request) {
         return Some(verdict);
     }
-    Box::pin(request.read_body()).await.err().map(Verdict::Status)
+    Box::pin(request.read_body()).await.err().map(Verdict::from)
 }
 
 /// Ends a request with a faulty head.

@@ -9,11 +9,11 @@ use weir_edge::listen::named_address;
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::OsError;
-use weir_engine::tls::{ClientHello, HandshakeError, ServerTls, TlsInfo, accept};
+use weir_engine::tls::{ClientHello, HandshakeError, ServerTls, SettingsError, TlsInfo, accept};
 
 use weir_wire::uri::parse_host;
 
-use super::alpn;
+use super::ALPN;
 use crate::client::{Client, Sink};
 use crate::core::LIMITS;
 use crate::request::Request;
@@ -54,7 +54,7 @@ pub(super) async fn open(
             return None;
         }
     }
-    let shaken = accept(conn, alpn(endpoint), |hello| opening.choose(hello), timeout).await;
+    let shaken = accept(conn, ALPN, |hello| opening.choose(hello), timeout).await;
     match shaken {
         Ok(conn) => {
             opening.info.tls = conn.tls().cloned();
@@ -62,7 +62,7 @@ pub(super) async fn open(
         }
         Err(error) => {
             let (level, message) = match (opening.fault.take(), &error) {
-                (Some(fault), _) => (Level::Error, fault),
+                (Some(fault), _) => (Level::Error, fault.into()),
                 (None, HandshakeError::TimedOut) => {
                     (Level::Info, failure(&io::ErrorKind::TimedOut.into()))
                 }
@@ -91,7 +91,7 @@ struct Opening<'a> {
     /// The server that the client names.
     server: Option<Held<Server>>,
     /// The fault of its certificates.
-    fault: Option<String>,
+    fault: Option<SettingsError>,
 }
 
 impl Opening<'_> {
@@ -138,6 +138,7 @@ impl Opening<'_> {
             tls: Some(Rc::new(TlsInfo::before(hello.server_name))),
             negotiated: self.info.negotiated.clone(),
             start: self.info.start,
+            messages: None,
         };
         let client = Client::new(Sink::Discard);
         let head = Rc::new(Head::default());

@@ -61,7 +61,8 @@ impl SnapshotPlan {
                 assembly.diagnostics.extend(told);
                 sources.into()
             }
-            Err(message) => {
+            Err(fault) => {
+                let message = fault.to_string();
                 let names = definitions.rows().map(|row| row.name);
                 let names: Vec<&str> = names.chain(definitions.names()).collect();
                 assembly.diagnostics.push(unknown_variable(message, &names, &assembly.sources));

@@ -10,15 +10,15 @@ use crate::request::connection_info::ConnectionInfo;
 use crate::route::{Endpoint, Server};
 
 /// `The plain HTTP request was sent to HTTPS port`.
-pub const TO_HTTPS: u16 = 497;
+pub(crate) const TO_HTTPS: u16 = 497;
 /// `The SSL certificate error`.
-pub const CERTIFICATE_ERROR: u16 = 495;
+pub(crate) const CERTIFICATE_ERROR: u16 = 495;
 /// `No required SSL certificate was sent`.
-pub const NO_CERTIFICATE: u16 = 496;
+pub(crate) const NO_CERTIFICATE: u16 = 496;
 
 /// The status that refuses a request because of its connection; the reason has been logged
 /// (ngx_http_process_request).
-pub fn refused(request: &Request) -> Option<u16> {
+pub(crate) fn refused(request: &Request) -> Option<u16> {
     if !request.info.ssl {
         return None;
     }
@@ -51,7 +51,7 @@ pub fn refused(request: &Request) -> Option<u16> {
 
 /// Verifies the client of a connection again, if the server of its handshake now trusts others than
 /// before.
-pub fn follow(endpoint: &Endpoint, info: &ConnectionInfo) {
+pub(crate) fn follow(endpoint: &Endpoint, info: &ConnectionInfo) {
     let Some(tls) = info.tls.as_ref().filter(|tls| !tls.certificates.is_empty()) else { return };
     let found = info.negotiated.as_ref().and_then(|name| endpoint.find(name));
     let server = found.map_or(&*endpoint.default, |(at, _)| endpoint.server(at));
@@ -67,6 +67,6 @@ fn log(request: &Request, message: &str) {
 
 /// Whether a server asks for certificates. Clients whose handshake was for another name may not use
 /// it then.
-pub fn is_closed_to_others(server: &Server) -> bool {
+pub(crate) fn is_closed_to_others(server: &Server) -> bool {
     server.settings.get(&SSL).verify_client != Verify::Off
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use weir_conf::Fault;
 use weir_script::Variables;
 
 use super::{Compute, Source, VariableRow, find_row, rows};
@@ -10,29 +11,29 @@ use crate::module::Modules;
 
 /// The variables that the configuration defines. A registry of the assembly.
 #[derive(Default)]
-pub struct Definitions {
+pub(crate) struct Definitions {
     modules: Modules,
     sources: HashMap<String, Source>,
 }
 
 impl Definitions {
     /// Definitions with the built-in variables of these modules only.
-    pub fn of(modules: Modules) -> Self {
+    pub(crate) fn of(modules: Modules) -> Self {
         Self { modules, sources: HashMap::new() }
     }
 
     /// The modules of the built-in variables.
-    pub fn modules(&self) -> Modules {
+    pub(crate) fn modules(&self) -> Modules {
         self.modules
     }
 
     /// Every built-in variable.
-    pub fn rows(&self) -> impl Iterator<Item = &'static VariableRow> + use<> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &'static VariableRow> + use<> {
         rows(self.modules)
     }
 
     /// The row of a settable built-in variable.
-    pub fn settable(&self, name: &str) -> Option<&'static VariableRow> {
+    pub(crate) fn settable(&self, name: &str) -> Option<&'static VariableRow> {
         let name = name.to_ascii_lowercase();
         self.rows().find(|row| !row.prefix && row.name == name && row.set.is_some())
     }
@@ -51,10 +52,15 @@ impl Definitions {
     ///
     /// # Errors
     /// nginx's `the duplicate "x" variable`, if a built-in variable has that name.
-    pub fn compute(&mut self, name: &str, cached: bool, compute: Compute) -> Result<(), String> {
+    pub(crate) fn compute(
+        &mut self,
+        name: &str,
+        cached: bool,
+        compute: Compute,
+    ) -> Result<(), Fault> {
         let name = name.to_ascii_lowercase();
         if !self.may_define(&name) {
-            return Err(format!("the duplicate \"{name}\" variable"));
+            return Err(Fault::new(format!("the duplicate \"{name}\" variable")));
         }
         self.sources.insert(name, Source::Compute(compute, cached));
         Ok(())
@@ -65,10 +71,10 @@ impl Definitions {
     ///
     /// # Errors
     /// nginx's `the duplicate "x" variable`, for a built-in variable that cannot be set.
-    pub fn stored(&mut self, name: &str) -> Result<(), String> {
+    pub(crate) fn stored(&mut self, name: &str) -> Result<(), Fault> {
         let name = name.to_ascii_lowercase();
         if !self.may_define(&name) {
-            return Err(format!("the duplicate \"{name}\" variable"));
+            return Err(Fault::new(format!("the duplicate \"{name}\" variable")));
         }
         self.sources.entry(name).or_insert(Source::Stored);
         Ok(())
@@ -79,10 +85,10 @@ impl Definitions {
     ///
     /// # Errors
     /// As [`Definitions::stored`].
-    pub fn unset(&mut self, name: &str, unset: Compute) -> Result<(), String> {
+    pub(crate) fn unset(&mut self, name: &str, unset: Compute) -> Result<(), Fault> {
         let name = name.to_ascii_lowercase();
         if !self.may_define(&name) {
-            return Err(format!("the duplicate \"{name}\" variable"));
+            return Err(Fault::new(format!("the duplicate \"{name}\" variable")));
         }
         if find_row(self.modules, &name).is_none() {
             self.sources.entry(name).or_insert(Source::Compute(unset, true));
@@ -91,7 +97,7 @@ impl Definitions {
     }
 
     /// The names that the configuration defines.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.sources.keys().map(String::as_str)
     }
 
@@ -100,11 +106,11 @@ impl Definitions {
     ///
     /// # Errors
     /// nginx's `unknown "x" variable`, for the first undefined name.
-    pub fn resolve(
+    pub(crate) fn resolve(
         &self,
         used: &Variables,
         pending: &mut Vec<String>,
-    ) -> Result<Vec<Source>, String> {
+    ) -> Result<Vec<Source>, Fault> {
         used.names()
             .map(|(id, name)| {
                 if let Some(source) = self.sources.get(name) {
@@ -121,7 +127,7 @@ impl Definitions {
                             Source::Stored
                         })
                     })
-                    .ok_or_else(|| format!("unknown \"{name}\" variable"))
+                    .ok_or_else(|| Fault::new(format!("unknown \"{name}\" variable")))
             })
             .collect()
     }

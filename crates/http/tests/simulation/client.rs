@@ -392,7 +392,8 @@ impl Judge {
         let excuse = match head.status() {
             413 => model.conf.max_body > 0 && sent.length > model.conf.max_body,
             503 => model.conf.limit_conn > 0,
-            502 | 504 => model.trouble,
+            502 => model.trouble || model.conf.is_narrow(),
+            504 => model.trouble,
             500 => model.conf.is_scarce() || model.trouble,
             408 | 400 => !self.well,
             _ => false,

@@ -30,6 +30,7 @@ pub(crate) struct Configuration {
     lingering: &'static str,
     upstream: &'static str,
     servers: [&'static str; 2],
+    queue: &'static str,
     ignores_abort: bool,
     next: String,
     http: &'static str,
@@ -48,6 +49,12 @@ const BUFFERS: [&str; 4] = [
 
 const CAUSES: [&str; 6] =
     ["timeout", "invalid_header", "http_500", "http_503", "http_404", "non_idempotent"];
+
+const METHODS: [&str; 6] =
+    ["", "", "least_conn;", "random two;", "ewma tau=1s;", "hash $uri consistent;"];
+
+/// A queue in which nobody waits in vain.
+const PATIENT: &str = "queue 100 timeout=600s;";
 
 /// One of `all`.
 fn one<T: Copy>(random: &mut Rng, all: &[T]) -> T {
@@ -85,11 +92,12 @@ impl Configuration {
             buffering: random.bool(),
             request_buffering: random.bool(),
             lingering: one(random, &["on", "on", "always"]),
-            upstream: one(random, &["", "", "least_conn;", "random two;", "hash $uri consistent;"]),
+            upstream: one(random, &METHODS),
             servers: [
-                one(random, &["", "weight=3", "max_fails=0", "max_fails=2 fail_timeout=3s"]),
+                one(random, &["", "weight=3", "max_conns=1", "max_fails=2 fail_timeout=3s"]),
                 one(random, &["", "backup", "max_fails=0", "max_conns=2"]),
             ],
+            queue: one(random, &["", "queue 1 timeout=2s;", PATIENT, PATIENT]),
             ignores_abort: random.u8(..4) == 0,
             next,
             http: one(random, &["1.1", "1.1", "1.0"]),
@@ -102,6 +110,11 @@ impl Configuration {
         self.connections < 100
     }
 
+    /// Whether both servers may be full, so that a request is refused.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.queue != PATIENT && self.servers.iter().all(|server| server.contains("max_conns"))
+    }
+
     /// Whether a response with this status may be a failure of its server.
     pub(crate) fn blames(&self, status: u16) -> bool {
         status >= 400 && self.next.contains("http_")
@@ -109,12 +122,12 @@ impl Configuration {
 
     /// The text of this configuration for a generation.
     pub(crate) fn text(&self, generation: usize) -> String {
-        let Self { seed, buffers, next, lingering, upstream, http, .. } = self;
+        let Self { seed, buffers, next, lingering, upstream, queue, http, .. } = self;
         let switch = |on: bool| if on { "on" } else { "off" };
         let [first, second] = self.servers;
         // Random and hashed choices have no backup.
         let second = match second {
-            "backup" if !upstream.is_empty() && *upstream != "least_conn;" => "",
+            "backup" if upstream.starts_with("random") || upstream.starts_with("hash") => "",
             other => other,
         };
         let limit = |count: u32| match count {
@@ -136,6 +149,7 @@ impl Configuration {
                  limit_conn_zone $binary_remote_addr zone=z{seed}:1m;
                  upstream u {{
                      {upstream}
+                     {queue}
                      server 10.1.0.1:80 {first};
                      server 10.1.0.2:80 {second};
                      keepalive {kept};

@@ -28,6 +28,7 @@ mod upstream;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use weir_engine::sim::Sabotage;
 
@@ -39,6 +40,13 @@ const THREADS: u64 = 2;
 
 /// The number of lines to which a trace is cut, from its end.
 const TRACE: usize = 2000;
+
+/// Held by a test: two runs of one seed at a time would share its zones, as configurations of one
+/// process do.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -69,6 +77,7 @@ fn tell(seed: u64) -> String {
 
 #[test]
 fn every_seed_keeps_the_promises() {
+    let _alone = alone();
     proxy::silence_the_process_log();
     if let Some(seed) = number("WEIR_SIM_SEED") {
         let told = tell(seed);
@@ -104,6 +113,7 @@ fn every_seed_keeps_the_promises() {
 
 #[test]
 fn a_seed_is_always_the_same() {
+    let _alone = alone();
     proxy::silence_the_process_log();
     for seed in [3, 77, 1234] {
         let (once, again) = (run(seed, true, None), run(seed, true, None));
@@ -118,6 +128,7 @@ const TO_NOTICE: u64 = 100;
 
 #[test]
 fn faults_are_noticed() {
+    let _alone = alone();
     proxy::silence_the_process_log();
     for (sabotage, words) in [
         (Sabotage::LosesBytes(10), "bytes of"),

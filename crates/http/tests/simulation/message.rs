@@ -148,6 +148,7 @@ impl Reader {
                     Err(stop) => return Err(stop),
                 }
             },
+            // Not by the proxy's decoder, and only the form in which the proxy sends chunks.
             Framing::Chunked => loop {
                 let line = self.line().await?;
                 let size = usize::from_str_radix(&line, 16).map_err(|_| Stop::Nonsense)?;

@@ -5,6 +5,7 @@
 //! not cross an older range's edge.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use weir_conf::value::parse_ipv4;
 
@@ -40,14 +41,14 @@ impl Ranges {
     /// Adds a range; `replaced` gets the old value of each part that is replaced whole.
     ///
     /// # Errors
-    /// The text of the older range whose edge the new one crosses.
+    /// The new range crosses the edge of an older one.
     pub(super) fn add(
         &mut self,
         start: u32,
         end: u32,
         value: u32,
         replaced: &mut dyn FnMut(u32),
-    ) -> Result<(), String> {
+    ) -> Result<(), Crossed> {
         for part in parts(start, end, value) {
             let list = self.high.entry(part.start >> 16).or_default();
             add_part(list, part, replaced)?;
@@ -87,7 +88,7 @@ fn add_part(
     list: &mut Vec<Range>,
     new: Range,
     replaced: &mut dyn FnMut(u32),
-) -> Result<(), String> {
+) -> Result<(), Crossed> {
     // The last range that does not begin after the new one ends. The search starts at the end since
     // tables are mostly sorted.
     let Some(at) = list.iter().rposition(|old| new.end >= old.start) else {
@@ -100,7 +101,7 @@ fn add_part(
         return Ok(());
     }
     if new.start < old.start || new.end > old.end {
-        return Err(show(old));
+        return Err(Crossed(old));
     }
     if (new.start, new.end) == (old.start, old.end) {
         replaced(old.value);
@@ -113,7 +114,13 @@ fn add_part(
     Ok(())
 }
 
-fn show(range: Range) -> String {
-    let address = std::net::Ipv4Addr::from;
-    format!("{}-{}", address(range.start), address(range.end))
+/// The older range whose edge a new one crosses.
+#[derive(Debug)]
+pub(super) struct Crossed(Range);
+
+impl fmt::Display for Crossed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = std::net::Ipv4Addr::from;
+        write!(f, "{}-{}", address(self.0.start), address(self.0.end))
+    }
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-fn build(rows: &[&str]) -> Result<(Geo, Vec<String>), String> {
+fn build(rows: &[&str]) -> Result<(Geo, Vec<String>), Fault> {
     let mut builder = GeoBuilder::default();
     let mut warnings = Vec::new();
     for row in rows {
@@ -66,10 +66,10 @@ fn networks_are_complained_about_as_in_nginx() {
         ]
     );
     assert_eq!(find(&geo, "10.0.0.1"), "d");
-    let fails = |row: &str| build(&[row]).unwrap_err();
+    let fails = |row: &str| build(&[row]).unwrap_err().to_string();
     assert_eq!(fails("1.2.3 x"), "invalid network \"1.2.3\"");
     assert_eq!(fails("1.2.3.4"), "invalid number of the geo parameters");
-    let late = build(&["1.2.3.4 x", "ranges"]).unwrap_err();
+    let late = build(&["1.2.3.4 x", "ranges"]).unwrap_err().to_string();
     assert!(late.starts_with("the \"ranges\" directive must be the first"), "{late}");
 }
 
@@ -109,9 +109,10 @@ fn ranges() {
             "no address range \"9.0.0.0-9.0.0.9\" to delete",
         ]
     );
-    let over = build(&["ranges", "10.0.0.5-10.0.0.9 a", "10.0.0.7-10.0.0.12 b"]).unwrap_err();
+    let over =
+        build(&["ranges", "10.0.0.5-10.0.0.9 a", "10.0.0.7-10.0.0.12 b"]).unwrap_err().to_string();
     assert_eq!(over, "range \"10.0.0.7-10.0.0.12\" overlaps \"10.0.0.5-10.0.0.9\"");
-    let bad = build(&["ranges", "10.0.0.9-10.0.0.5 a"]).unwrap_err();
+    let bad = build(&["ranges", "10.0.0.9-10.0.0.5 a"]).unwrap_err().to_string();
     assert_eq!(bad, "invalid range \"10.0.0.9-10.0.0.5\"");
 }
 

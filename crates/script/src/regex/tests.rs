@@ -149,7 +149,7 @@ fn faults_are_pcre_s() {
         ),
     ] {
         let error = Regex::compile(pattern, false).unwrap_err();
-        assert_eq!(error, format!("pcre2_compile() failed: {fault}"));
+        assert_eq!(error, Fault::new(format!("pcre2_compile() failed: {fault}")));
     }
 }
 

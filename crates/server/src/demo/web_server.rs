@@ -1,8 +1,9 @@
-//! The demo's web server: small, real, and easy to stop and restart.
+//! The demo's web server: small, real, and easy to stop and restart. `/delay/150` makes it answer
+//! 150 ms later from then on, except for `/health`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
@@ -23,6 +24,8 @@ struct Shared {
     number: usize,
     address: SocketAddr,
     stopped: AtomicBool,
+    /// The delay of its answers in milliseconds.
+    delay: AtomicU64,
     /// The open connections, closed with the server.
     open: Mutex<Vec<TcpStream>>,
 }
@@ -35,7 +38,8 @@ impl WebServer {
     pub(super) fn start(number: usize, listener: TcpListener) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
         let (stopped, open) = (AtomicBool::new(false), Mutex::default());
-        let shared = Arc::new(Shared { number, address, stopped, open });
+        let delay = AtomicU64::new(0);
+        let shared = Arc::new(Shared { number, address, stopped, delay, open });
         let accepting = spawn({
             let shared = Arc::clone(&shared);
             move || shared.accept(&listener)
@@ -96,6 +100,12 @@ impl Shared {
             let head = String::from_utf8_lossy(&head);
             let target = head.split(' ').nth(1).unwrap_or("/");
             let client = field(&head, "x-real-ip").unwrap_or("nobody");
+            if let Some(delay) = target.strip_prefix("/delay/") {
+                self.delay.store(delay.parse().unwrap_or(0), Ordering::Relaxed);
+            } else if target != "/health" {
+                let delay = self.delay.load(Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(delay));
+            }
             let body = format!("server {} answers {target} for {client}\n", self.number);
             let length = body.len();
             let answer = format!(

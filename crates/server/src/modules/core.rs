@@ -362,6 +362,17 @@ pub(crate) struct Process {
     pub(crate) multi_accept: bool,
     /// The event method.
     pub(crate) method: Method,
+    /// What the worker has to show a guard; `None` without an `ha` block.
+    pub(crate) shows: Option<Shows>,
+}
+
+/// What a worker shows the guard of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shows {
+    /// The time after which a thread counts as stalled.
+    pub(crate) stall: Duration,
+    /// The upstreams that must have a healthy server.
+    pub(crate) required: Vec<String>,
 }
 
 impl Process {

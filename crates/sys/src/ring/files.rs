@@ -1,10 +1,12 @@
 //! File reads by the kernel: the ring owns their descriptors and memory until they complete.
 
-use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use io_uring::opcode;
+use io_uring::squeue::Flags;
 use io_uring::types::Fd;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::Ring;
 
@@ -47,13 +49,14 @@ impl Ring {
         let room = memory.spare_capacity_mut()[..count].as_mut_ptr();
         let length = u32::try_from(count).unwrap_or(u32::MAX);
         let read = opcode::Read::new(Fd(file.as_raw_fd()), room.cast(), length).offset(at);
+        let way = if always_waits(&file) { Flags::ASYNC } else { Flags::empty() };
         let place = number as usize;
         if self.files.0.len() <= place {
             self.files.0.resize_with(place + 1, || None);
         }
         assert!(self.files.0[place].is_none(), "a number for each read");
         self.files.0[place] = Some(Read { file, memory, count });
-        self.push(read.build().user_data(data))
+        self.push(read.build().flags(way).user_data(data))
     }
 
     /// Takes the descriptor and the memory of a read that completed with `result`. `None` if there
@@ -73,4 +76,14 @@ impl Ring {
         unsafe { memory.set_len(memory.len() + came) };
         Some((file, Ok(memory)))
     }
+}
+
+/// Whether the file system has no reads that do not wait (FUSE, overlayfs). The kernel takes a FUSE
+/// file for one that has them, because it can be polled, and would read it in the ring's own call;
+/// a thread of the kernel is to do it.
+fn always_waits(file: impl AsFd) -> bool {
+    let mut byte = [0];
+    let read =
+        rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut byte)], 0, ReadWriteFlags::NOWAIT);
+    read == Err(Errno::OPNOTSUPP)
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
+use weir_conf::{Cx, Fault, Node, Slot, Table, Word, directives, value::parse_number};
 
 use crate::{
     balance::consistent::Consistent,
@@ -16,8 +16,10 @@ directives! {
     /// Balancing by a key.
     struct HashRow as HashWritten in [upstream, stream_upstream] {
         /// Passes requests with the same key to the same server. With `consistent`, adding or
-        /// removing a server moves only few keys (ketama).
-        "hash" [1, 2]: "key [consistent]" => set_hash,
+        /// removing a server moves only few keys (ketama). With `balance=125%`, a server has at
+        /// most that percentage of its share by weight of the active requests; further requests go
+        /// to the next server on the ring that has less. The percentage is more than 100.
+        "hash" [1, 2, 3]: "key [consistent [balance=percent]]" => set_hash,
     }
 }
 
@@ -26,12 +28,29 @@ pub(super) static TABLE: Table = HashRow::table(&HASH);
 fn set_hash(_: &mut HashWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     let key = Some(template(cx, &node.args[0].value)?);
     begin_method(cx);
-    match node.arg(1) {
-        None => choose(cx, Hash, key),
-        Some(word) if word.is("consistent") => choose(cx, Consistent, key),
-        Some(word) => return Err(Fault::parameter(word)),
+    let Some(word) = node.arg(1) else {
+        choose(cx, Hash, key);
+        return Ok(());
+    };
+    if !word.is("consistent") {
+        // Other methods take no third argument.
+        return Err(match node.arg(2) {
+            Some(_) => Fault::bad_count(&node.name),
+            None => Fault::parameter(word),
+        });
     }
+    let balance = node.arg(2).map(|word| percent(word).ok_or_else(|| Fault::parameter(word)));
+    choose(cx, Consistent { balance: balance.transpose()? }, key);
     Ok(())
+}
+
+/// The largest percentage of `balance=`.
+const MAX_PERCENT: u64 = 100_000;
+
+fn percent(word: &Word) -> Option<u64> {
+    let text = word.after("balance=")?;
+    let percent = parse_number(text.strip_suffix(b"%").unwrap_or(text))?;
+    (101..=MAX_PERCENT).contains(&percent).then_some(percent)
 }
 
 /// Balancing by CRC-32 of a key. Adding or removing a peer moves most keys.
@@ -45,6 +64,10 @@ impl Balance for Hash {
 
     fn key(&self, request: &Request<'_>) -> Vec<u8> {
         request.key.to_vec()
+    }
+
+    fn takes_turns(&self) -> bool {
+        false
     }
 
     fn choose(&self, turn: &mut Turn<'_>) -> Choice {

@@ -6,7 +6,7 @@ use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
     balance::method::{Balance, Choice, MAX_REHASHES, Request, Turn, Walk},
-    set::Sets,
+    set::Set,
     settings::{begin_method, choose},
 };
 
@@ -45,8 +45,12 @@ impl Balance for IpHash {
         key(request.client)
     }
 
-    fn start(&self, _: &Sets, walk: &mut Walk) {
+    fn start(&self, _: &Set, walk: &mut Walk) {
         walk.hash = SEED;
+    }
+
+    fn takes_turns(&self) -> bool {
+        false
     }
 
     fn choose(&self, turn: &mut Turn<'_>) -> Choice {

@@ -6,6 +6,8 @@ use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
     balance::method::{Balance, Choice, Turn, pay, smooth},
+    balance::ranking::Ranking,
+    clock::Now,
     peer::Peer,
     settings::{begin_method, choose},
     slow_start::Scale,
@@ -35,13 +37,21 @@ fn set_least_conn(_: &mut LeastConnWritten, _: &Node, cx: &mut Cx<'_>) -> Result
 pub(crate) struct LeastConn;
 
 impl Balance for LeastConn {
+    fn follows_moves(&self) -> bool {
+        true
+    }
+
     fn choose(&self, turn: &mut Turn<'_>) -> Choice {
         if turn.set.single {
             return Choice::RoundRobin;
         }
-        let Turn { set, walk, now, .. } = turn;
+        let Turn { sets, set, walk, now, turns, .. } = turn;
         if let Some(place) = walk.hinted(set, *now) {
             return Choice::Peer(place);
+        }
+        if let Some(turns) = turns.as_mut().filter(|_| Ranking::suits(set)) {
+            let least = turns.ranking(sets, set).least(set, walk, conns, *now);
+            return least.map_or(Choice::Nobody, Choice::Peer);
         }
         let scale = set.scale(*now);
         let mut least: Option<usize> = None;
@@ -62,14 +72,19 @@ impl Balance for LeastConn {
         let Some(mut best) = least else { return Choice::Nobody };
         if many {
             let model = &set.peers[best];
-            let (chosen, total) = smooth(&set.peers, scale, Some(best), |peer, _| {
-                compare(peer, model, scale).is_eq() && walk.may_take(peer, *now)
-            });
+            let (chosen, total) =
+                smooth(&set.peers, scale, best..set.peers.len(), Some(best), |peer, _| {
+                    compare(peer, model, scale).is_eq() && walk.may_take(peer, *now)
+                });
             best = chosen.unwrap_or(best);
             pay(&set.peers[best], total);
         }
         Choice::Peer(best)
     }
+}
+
+fn conns(peer: &Peer, _: Now) -> u64 {
+    peer.state.conns.load(Relaxed)
 }
 
 /// Compares two peers' connections relative to their weights.

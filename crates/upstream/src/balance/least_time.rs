@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
-    balance::method::{Balance, Choice, Moment, Turn, pay, smooth},
+    balance::method::{Balance, Choice, Moment, Sample, Turn, pay, smooth},
+    balance::ranking::{Mark, Ranking},
     clock::Now,
     peer::{Peer, average},
+    set::Set,
     settings::{begin_method, choose, side},
     upstreams::Side,
 };
@@ -38,12 +40,7 @@ fn set_least_time(row: &mut LeastTimeWritten, node: &Node, cx: &mut Cx<'_>) -> R
         return Err(Fault::duplicate());
     }
     let word = &node.args[0];
-    let metric = match (word.value.as_slice(), side(cx)) {
-        (b"header", Side::Http) | (b"first_byte", Side::Stream) => Metric::Header,
-        (b"connect", Side::Stream) => Metric::Connect,
-        (b"last_byte", _) => Metric::LastByte,
-        _ => return Err(Fault::invalid(word)),
-    };
+    let metric = Metric::of(&word.value, side(cx)).ok_or_else(|| Fault::invalid(word))?;
     choose(cx, LeastTime { metric, inflight }, None);
     Ok(())
 }
@@ -65,6 +62,18 @@ pub(crate) enum Metric {
     LastByte,
 }
 
+impl Metric {
+    /// The time of that name in `least_time`.
+    pub(crate) fn of(name: &[u8], side: Side) -> Option<Self> {
+        match (name, side) {
+            (b"header", Side::Http) | (b"first_byte", Side::Stream) => Some(Self::Header),
+            (b"connect", Side::Stream) => Some(Self::Connect),
+            (b"last_byte", _) => Some(Self::LastByte),
+            _ => None,
+        }
+    }
+}
+
 /// Balancing by expected time.
 #[derive(Debug)]
 pub(crate) struct LeastTime {
@@ -73,14 +82,38 @@ pub(crate) struct LeastTime {
     pub(crate) inflight: bool,
 }
 
+impl LeastTime {
+    /// Whether peers have ranks. Ages of unfinished requests change them at every choice, and
+    /// equals among unequal weights depend on the order of the comparisons.
+    fn is_ranked(&self, set: &Set) -> bool {
+        !self.inflight && set.weights == 1 && Ranking::suits(set)
+    }
+
+    fn mark(&self) -> Mark {
+        match self.metric {
+            Metric::Connect => |peer, now| eta(Metric::Connect, peer, now) as u64,
+            Metric::Header => |peer, now| eta(Metric::Header, peer, now) as u64,
+            Metric::LastByte => |peer, now| eta(Metric::LastByte, peer, now) as u64,
+        }
+    }
+}
+
 impl Balance for LeastTime {
+    fn follows_moves(&self) -> bool {
+        !self.inflight
+    }
+
     fn choose(&self, turn: &mut Turn<'_>) -> Choice {
         if turn.set.single {
             return Choice::RoundRobin;
         }
-        let Turn { set, walk, now, .. } = turn;
+        let Turn { sets, set, walk, now, turns, .. } = turn;
         if let Some(place) = walk.hinted(set, *now) {
             return Choice::Peer(place);
+        }
+        if let Some(turns) = turns.as_mut().filter(|_| self.is_ranked(set)) {
+            let least = turns.ranking(sets, set).least(set, walk, self.mark(), *now);
+            return least.map_or(Choice::Nobody, Choice::Peer);
         }
         let scale = set.scale(*now);
         let weight = |peer: &Peer| scale.of(peer.weight(), peer).max(1) as u128;
@@ -91,7 +124,7 @@ impl Balance for LeastTime {
                 continue;
             }
             age_inflight(peer, *now);
-            let eta = self.eta(peer, *now);
+            let eta = eta(self.metric, peer, *now);
             let order = least.map(|(best, best_eta)| {
                 (eta * weight(&set.peers[best])).cmp(&(best_eta * weight(peer)))
             });
@@ -108,11 +141,12 @@ impl Balance for LeastTime {
         if many {
             // As in nginx, the least time is weighed by the current leader, which need not be the
             // peer it was measured on: with unequal weights the sequence depends on it.
-            let (chosen, total) = smooth(&set.peers, scale, Some(best), |peer, leader| {
-                let leader = weight(&set.peers[leader.unwrap_or(best)]);
-                self.eta(peer, *now) * leader == best_eta * weight(peer)
-                    && walk.may_take(peer, *now)
-            });
+            let (chosen, total) =
+                smooth(&set.peers, scale, best..set.peers.len(), Some(best), |peer, leader| {
+                    let leader = weight(&set.peers[leader.unwrap_or(best)]);
+                    eta(self.metric, peer, *now) * leader == best_eta * weight(peer)
+                        && walk.may_take(peer, *now)
+                });
             best = chosen.unwrap_or(best);
             pay(&set.peers[best], total);
         }
@@ -133,6 +167,14 @@ impl Balance for LeastTime {
         self.inflight
     }
 
+    fn answered(&self, peer: &Peer, sample: Sample, now: Now) {
+        inflight_done(peer, sample.millis, now);
+    }
+
+    fn compares_times(&self) -> bool {
+        true
+    }
+
     fn watched(&self) -> Option<Moment> {
         match self.metric {
             _ if !self.inflight => None,
@@ -143,29 +185,27 @@ impl Balance for LeastTime {
     }
 }
 
-impl LeastTime {
-    /// The expected time for the peer's requests and one more.
-    fn eta(&self, peer: &Peer, now: Now) -> u128 {
-        let state = &peer.state;
-        let mut time = match self.metric {
-            Metric::Connect => state.connect_time.load(Relaxed),
-            Metric::Header => state.header_time.load(Relaxed),
-            Metric::LastByte => state.response_time.load(Relaxed),
-        };
-        let fail_timeout = peer.limits.fail_timeout;
-        let unchecked = now.seconds - state.checked.load(Relaxed);
-        if unchecked > fail_timeout {
-            // A slow peer gets too few requests to show that it recovered: its time halves with
-            // each `fail_timeout` without one.
-            let halvings = (unchecked / (fail_timeout + 1)).clamp(0, 63);
-            time >>= halvings;
-        }
-        if state.inflight.load(Relaxed) > 0 {
-            time = time.max(state.inflight_time.load(Relaxed));
-        }
-        time = if time > WORST { WORST } else { time + GRAIN - time % GRAIN };
-        u128::from(time) * (1 + u128::from(state.conns.load(Relaxed)))
+/// The expected time for the peer's requests and one more.
+pub(crate) fn eta(metric: Metric, peer: &Peer, now: Now) -> u128 {
+    let state = &peer.state;
+    let mut time = match metric {
+        Metric::Connect => state.connect_time.load(Relaxed),
+        Metric::Header => state.header_time.load(Relaxed),
+        Metric::LastByte => state.response_time.load(Relaxed),
+    };
+    let fail_timeout = peer.limits.fail_timeout;
+    let unchecked = now.seconds - state.checked.load(Relaxed);
+    if unchecked > fail_timeout {
+        // A slow peer gets too few requests to show that it recovered: its time halves with each
+        // `fail_timeout` without one.
+        let halvings = (unchecked / (fail_timeout + 1)).clamp(0, 63);
+        time >>= halvings;
     }
+    if state.inflight.load(Relaxed) > 0 {
+        time = time.max(state.inflight_time.load(Relaxed));
+    }
+    time = if time > WORST { WORST } else { time + GRAIN - time % GRAIN };
+    u128::from(time) * (1 + u128::from(state.conns.load(Relaxed)))
 }
 
 /// Ages the average of unfinished requests while none finishes.
@@ -179,7 +219,7 @@ fn age_inflight(peer: &Peer, now: Now) {
 }
 
 /// Removes a request, finished or at the measured moment, after `last` milliseconds.
-pub(crate) fn inflight_done(peer: &Peer, last: u64, now: Now) {
+fn inflight_done(peer: &Peer, last: u64, now: Now) {
     let state = &peer.state;
     let running = state.inflight.load(Relaxed);
     if running <= 1 {
@@ -192,3 +232,6 @@ pub(crate) fn inflight_done(peer: &Peer, last: u64, now: Now) {
     }
     state.inflight.store(running.saturating_sub(1), Relaxed);
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,18 @@
 //! The interface of balancing methods, and the weighted choice that several share.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use smallvec::SmallVec;
 
 use crate::{
+    balance::turns::Turns,
     clock::Now,
+    outcome::Outcome,
     peer::Peer,
-    server::Admission,
     set::{Set, Sets},
     slow_start::Scale,
 };
@@ -43,15 +48,62 @@ pub(crate) struct Walk {
     pub(crate) rehash: u32,
     /// The number of rejected choices.
     pub(crate) tries: u32,
-    /// Whether the method has prepared the walk.
-    pub(crate) started: bool,
+    /// The number of the primary set for which the method has prepared the walk.
+    pub(crate) started: Option<usize>,
+    /// The localities that it prefers, by name.
+    pub(crate) localities: Vec<Vec<u8>>,
+    /// Its position among the parts of the localities, once drawn.
+    pub(crate) position: Option<u64>,
     /// Whether the walk is among the backup servers.
     pub(crate) on_backup: bool,
     /// Whether the current peer was the only one of its group when it was chosen.
     pub(crate) single: bool,
 }
 
+/// The steps of a walk so far.
+pub(crate) struct Mark {
+    tried: SmallVec<[u64; 4]>,
+    hash: u32,
+    rehash: u32,
+    tries: u32,
+    on_backup: bool,
+    started: Option<usize>,
+}
+
 impl Walk {
+    /// The steps so far, to return to if the next one finds no peer.
+    pub(crate) fn mark(&self) -> Mark {
+        let Self { hash, rehash, tries, on_backup, started, .. } = *self;
+        Mark { tried: self.tried.clone(), hash, rehash, tries, on_backup, started }
+    }
+
+    /// Forgets the steps since the mark.
+    pub(crate) fn return_to(&mut self, mark: Mark) {
+        let Mark { tried, hash, rehash, tries, on_backup, started } = mark;
+        self.started = started;
+        self.tried = tried;
+        (self.hash, self.rehash, self.tries, self.on_backup) = (hash, rehash, tries, on_backup);
+    }
+
+    /// Prepares the walk for a set.
+    pub(crate) fn enter(&mut self, set: &Set, method: &dyn Balance) {
+        if self.started != Some(set.index) {
+            self.started = Some(set.index);
+            (self.hash, self.rehash, self.tries) = (0, 0, 0);
+            method.start(set, self);
+        }
+    }
+
+    /// Whether every peer that it can still come to was tried.
+    pub(crate) fn is_over(&self, sets: &Sets) -> bool {
+        let all_tried =
+            |set: &Set| !set.peers.is_empty() && set.peers.iter().all(|peer| self.was_tried(peer));
+        match &sets.backup {
+            Some(backup) => self.on_backup && all_tried(backup),
+            None => all_tried(&sets.primary),
+        }
+    }
+
     pub(crate) fn was_tried(&self, peer: &Peer) -> bool {
         self.tried.contains(&peer.serial())
     }
@@ -66,11 +118,9 @@ impl Walk {
         if self.hint.is_empty() {
             return None;
         }
-        let place = set.peers.iter().position(|peer| peer.sid.as_bytes() == self.hint)?;
+        let place = set.of_sid(&self.hint)?;
         let peer = &set.peers[place];
-        let takes =
-            !self.was_tried(peer) && peer.limits.admission != Admission::Down && peer.is_well(now);
-        takes.then_some(place)
+        (!self.was_tried(peer) && peer.takes_bound(now)).then_some(place)
     }
 }
 
@@ -81,6 +131,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) walk: &'a mut Walk,
     pub(crate) random: &'a mut fastrand::Rng,
     pub(crate) now: Now,
+    /// Locked for methods that take turns, and for round robin.
+    pub(crate) turns: Option<&'a mut Turns>,
 }
 
 /// The input of a request to balancing.
@@ -92,22 +144,30 @@ pub struct Request<'a> {
     pub key: &'a [u8],
     /// The sid of the peer for `sticky`; empty if there is none.
     pub sticky: &'a [u8],
+    /// The localities that it prefers, the first one most.
+    pub localities: &'a [Vec<u8>],
 }
 
-/// The operations of a method. Called under the group's lock.
+/// The operations of a method.
 pub(crate) trait Balance: fmt::Debug + Send + Sync {
     /// The part of a request to hash.
     fn key(&self, _request: &Request<'_>) -> Vec<u8> {
         Vec::new()
     }
 
-    /// Prepares the walk of a request, before its first choice.
-    fn start(&self, _sets: &Sets, _walk: &mut Walk) {}
+    /// Prepares the walk of a request, before its first choice in a set of primary peers.
+    fn start(&self, _set: &Set, _walk: &mut Walk) {}
+
+    /// Whether one request at a time may choose, and be answered: the method has state that a
+    /// choice reads and changes.
+    fn takes_turns(&self) -> bool {
+        true
+    }
 
     /// Chooses a peer of the set.
     fn choose(&self, turn: &mut Turn<'_>) -> Choice;
 
-    /// Called when a peer is taken for a request; returns whether to measure its unfinished time.
+    /// Called when a peer is taken for a request; returns whether to call `answered`.
     fn taken(&self, _peer: &Peer, _now: Now) -> bool {
         false
     }
@@ -117,6 +177,14 @@ pub(crate) trait Balance: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether it compares the average times of peers.
+    fn compares_times(&self) -> bool {
+        false
+    }
+
+    /// Called once for a taken peer, at the watched moment or else at the end of the attempt.
+    fn answered(&self, _peer: &Peer, _sample: Sample, _now: Now) {}
+
     /// Whether backup servers are supported.
     fn knows_backup(&self) -> bool {
         true
@@ -125,6 +193,16 @@ pub(crate) trait Balance: fmt::Debug + Send + Sync {
     /// Whether growing weights are supported: nginx refuses `slow_start` where it refuses `backup`.
     fn knows_slow_start(&self) -> bool {
         self.knows_backup()
+    }
+
+    /// Whether the method follows what each peer's requests do.
+    fn follows_moves(&self) -> bool {
+        false
+    }
+
+    /// Whether the method needs the number of the group's active requests.
+    fn counts_active(&self) -> bool {
+        false
     }
 
     /// Whether the method needs the ring of a consistent hash.
@@ -142,6 +220,19 @@ pub enum Moment {
     Header,
 }
 
+/// One attempt at a peer, for [`Balance::answered`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// The time of its choice.
+    pub(crate) start: Now,
+    /// Milliseconds until the watched moment, or the end of the attempt.
+    pub(crate) millis: u64,
+    /// Its outcome.
+    pub(crate) outcome: Outcome,
+    /// Whether the peer has answered, and the time is that of its answer.
+    pub(crate) complete: bool,
+}
+
 /// A method, as held by a group.
 pub(crate) type Method = Arc<dyn Balance>;
 
@@ -149,29 +240,23 @@ pub(crate) type Method = Arc<dyn Balance>;
 /// effective weight, the heaviest is taken (the first of equals) and pays for all. An effective
 /// weight that failures lowered recovers by one in each turn.
 ///
-/// `from` is the index to begin at, and the initial leader; `fits` also gets the current leader.
+/// `places` are the peers to look at; `leader` leads at first; `fits` also gets the current leader.
 pub(crate) fn smooth(
     peers: &[Arc<Peer>],
     scale: Scale,
-    from: Option<usize>,
+    places: impl IntoIterator<Item = usize>,
+    leader: Option<usize>,
     mut fits: impl FnMut(&Peer, Option<usize>) -> bool,
 ) -> (Option<usize>, i64) {
-    use std::sync::atomic::Ordering::Relaxed;
-    let mut best = from;
+    let mut best = leader;
     let mut total = 0;
-    for (place, peer) in peers.iter().enumerate().skip(from.unwrap_or(0)) {
+    for place in places {
+        let peer = &peers[place];
         if !fits(peer, best) {
             continue;
         }
-        let state = &peer.state;
-        let effective = state.effective_weight.load(Relaxed);
-        let gain = scale.of(effective, peer);
-        let current = state.current_weight.load(Relaxed) + gain;
-        state.current_weight.store(current, Relaxed);
-        total += gain;
-        if effective < peer.weight() {
-            state.effective_weight.store(effective + 1, Relaxed);
-        }
+        let (current, gained) = gain(peer, scale);
+        total += gained;
         if best.is_none_or(|best| current > peers[best].state.current_weight.load(Relaxed)) {
             best = Some(place);
         }
@@ -179,8 +264,26 @@ pub(crate) fn smooth(
     (best, total)
 }
 
+/// A candidate gains its effective weight. Returns its current weight, and what it gained.
+pub(crate) fn gain(peer: &Peer, scale: Scale) -> (i64, i64) {
+    let state = &peer.state;
+    let effective = state.effective_weight.load(Relaxed);
+    let gained = scale.of(effective, peer);
+    let current = state.current_weight.load(Relaxed) + gained;
+    state.current_weight.store(current, Relaxed);
+    recover(peer);
+    (current, gained)
+}
+
+/// An effective weight that failures lowered recovers by one.
+pub(crate) fn recover(peer: &Peer) {
+    let effective = peer.state.effective_weight.load(Relaxed);
+    if effective < peer.weight() {
+        peer.state.effective_weight.store(effective + 1, Relaxed);
+    }
+}
+
 /// Charges the chosen peer the weight that all candidates gained.
 pub(crate) fn pay(peer: &Peer, total: i64) {
-    use std::sync::atomic::Ordering::Relaxed;
     peer.state.current_weight.fetch_sub(total, Relaxed);
 }

@@ -1,11 +1,14 @@
-//! `random [two [least_conn]]`: weighted random choice.
+//! `random [two [least_conn | least_time=TIME]]`: weighted random choice.
 
 use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
     balance::least_conn::compare,
+    balance::least_time::{Metric, eta},
     balance::method::{Balance, Choice, MAX_REHASHES, Turn},
-    settings::{begin_method, choose},
+    clock::Now,
+    peer::Peer,
+    settings::{begin_method, choose, side},
     slow_start::Scale,
 };
 
@@ -15,7 +18,9 @@ directives! {
     /// Balancing by chance.
     struct RandomRow as RandomWritten in [upstream, stream_upstream] {
         /// Passes a request to a random server, by weight. With `two`, chooses two servers and
-        /// passes the request to the one with fewer active requests.
+        /// passes the request to the better one by the method: `least_conn`, the default, or
+        /// `least_time=header`, `least_time=last_byte` and in stream `least_time=connect`,
+        /// `least_time=first_byte`.
         "random" [0, 1, 2]: "[two [method]]" => set_random,
     }
 }
@@ -24,25 +29,61 @@ pub(super) static TABLE: Table = RandomRow::table(&RANDOM);
 
 fn set_random(_: &mut RandomWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     begin_method(cx);
-    for (word, known) in node.args.iter().zip(["two", "least_conn"]) {
-        if !word.is(known) {
+    let mut two = None;
+    if let Some(word) = node.arg(0) {
+        if !word.is("two") {
             return Err(Fault::parameter(word));
         }
+        two = Some(Better::LeastConn);
     }
-    choose(cx, Random { two: !node.args.is_empty() }, None);
+    if let Some(word) = node.arg(1).filter(|word| !word.is("least_conn")) {
+        let metric = word.after("least_time=").and_then(|name| Metric::of(name, side(cx)));
+        two = Some(Better::LeastTime(metric.ok_or_else(|| Fault::parameter(word))?));
+    }
+    choose(cx, Random { two }, None);
     Ok(())
 }
 
 /// Balancing at random.
 #[derive(Debug)]
 pub(crate) struct Random {
-    /// Draw two peers, and take the one with fewer connections.
-    pub(crate) two: bool,
+    /// Draw two peers, and take the better one.
+    pub(crate) two: Option<Better>,
+}
+
+/// The comparison of two drawn peers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Better {
+    /// Fewer connections.
+    LeastConn,
+    /// Less expected time.
+    LeastTime(Metric),
+}
+
+impl Better {
+    /// Whether the first of two peers is worse than the second.
+    fn is_worse(self, one: &Peer, two: &Peer, scale: Scale, now: Now) -> bool {
+        match self {
+            Self::LeastConn => compare(one, two, scale).is_gt(),
+            Self::LeastTime(metric) => {
+                let weight = |peer: &Peer| scale.of(peer.weight(), peer).max(1) as u128;
+                eta(metric, one, now) * weight(two) > eta(metric, two, now) * weight(one)
+            }
+        }
+    }
 }
 
 impl Balance for Random {
     fn knows_backup(&self) -> bool {
         false
+    }
+
+    fn takes_turns(&self) -> bool {
+        false
+    }
+
+    fn compares_times(&self) -> bool {
+        matches!(self.two, Some(Better::LeastTime(_)))
     }
 
     fn choose(&self, turn: &mut Turn<'_>) -> Choice {
@@ -53,17 +94,16 @@ impl Balance for Random {
         if let Some(place) = walk.hinted(set, *now) {
             return Choice::Peer(place);
         }
+        let scale = set.scale(*now);
         let mut first: Option<usize> = None;
         loop {
-            let place = set.at_weight(random.i64(0..set.total_weight.max(1)));
+            let place = set.draw(random);
             if first != Some(place) && walk.may_take(&set.peers[place], *now) {
-                match first {
-                    None if self.two => {
-                        // As in nginx, this draw counts as an attempt.
-                        first = Some(place);
-                    }
-                    Some(kept)
-                        if compare(&set.peers[place], &set.peers[kept], Scale::Units).is_gt() =>
+                match (self.two, first) {
+                    // As in nginx, the first of two draws counts as an attempt.
+                    (Some(_), None) => first = Some(place),
+                    (Some(better), Some(kept))
+                        if better.is_worse(&set.peers[place], &set.peers[kept], scale, *now) =>
                     {
                         return Choice::Peer(kept);
                     }

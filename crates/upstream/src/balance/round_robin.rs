@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::balance::method::{Balance, Choice, Turn, pay, smooth};
-use crate::health::Health;
+use crate::balance::sequence::Sequence;
 use crate::server::Admission;
 
 /// Round robin.
@@ -23,25 +23,33 @@ fn only(turn: &Turn<'_>) -> Option<usize> {
         return Some(place);
     }
     let peer = turn.set.peers.first()?;
-    let takes = peer.limits.admission == Admission::Open
-        && peer.state.health() == Health::Good
-        && !peer.is_full();
+    let takes = peer.limits.admission == Admission::Open && peer.is_healthy() && !peer.is_full();
     takes.then_some(0)
 }
 
-fn weighted(turn: &Turn<'_>) -> Option<usize> {
-    let Turn { set, walk, now, .. } = turn;
+fn weighted(turn: &mut Turn<'_>) -> Option<usize> {
+    let Turn { sets, set, walk, now, turns, .. } = turn;
     let (hinted, scale) = (walk.hinted(set, *now), set.scale(*now));
+    let sequence = turns.as_mut().filter(|_| Sequence::suits(set));
+    let mut sequence = sequence.map(|turns| turns.sequence(sets, set));
     if let Some(place) = hinted {
         // A peer that sticky requests keep choosing goes into debt. Its debt is limited to the
         // others' weights, so that they do not get a burst once the session ends.
         let peer = &set.peers[place];
-        let limit = -scale.whole(set.total_weight - peer.weight());
-        if peer.state.current_weight.load(Relaxed) <= limit {
+        let limit = -set.others(place, scale);
+        let current = match &mut sequence {
+            Some(sequence) => sequence.current_weight(set, place),
+            None => peer.state.current_weight.load(Relaxed),
+        };
+        if current <= limit {
             return Some(place);
         }
     }
-    let (best, total) = smooth(&set.peers, scale, None, |peer, _| walk.may_take(peer, *now));
+    if let Some(sequence) = sequence {
+        return sequence.turn(set, walk, hinted, *now);
+    }
+    let all = 0..set.peers.len();
+    let (best, total) = smooth(&set.peers, scale, all, None, |peer, _| walk.may_take(peer, *now));
     let best = hinted.or(best)?;
     pay(&set.peers[best], total);
     Some(best)

@@ -7,17 +7,19 @@ use crate::{
     balance::method::{Balance, Request},
     balance::{
         consistent::Consistent,
+        ewma::Ewma,
         hash::Hash,
         ip_hash::IpHash,
         least_conn::LeastConn,
         least_time::{LeastTime, Metric},
-        random::Random,
+        random::{Better, Random},
         round_robin::RoundRobin,
     },
+    check::config::CheckConfig,
     clock::Now,
     config::{GroupConfig, MethodHandle},
-    health::Health,
-    pick::{Outcome, Timings},
+    health::{Health, Source},
+    outcome::{Outcome, Timings},
     registry::Registry,
     resolver::ResolverConfig,
     server::Name,
@@ -54,6 +56,7 @@ fn config(method: Arc<dyn Balance>, servers: Vec<Server>) -> GroupConfig {
         zone: Some("u".into()),
         servers,
         method: MethodHandle(method),
+        checks: vec![CheckConfig::every(5000)],
         resolver: Some((resolver, 1000)),
         ..GroupConfig::implicit(Side::Http.key("u"), "u", Vec::new())
     }
@@ -70,11 +73,13 @@ fn methods() -> Vec<Arc<dyn Balance>> {
         Arc::new(LeastConn),
         time(Metric::Header, false),
         time(Metric::LastByte, true),
-        Arc::new(Random { two: false }),
-        Arc::new(Random { two: true }),
+        Arc::new(Random { two: None }),
+        Arc::new(Random { two: Some(Better::LeastConn) }),
+        Arc::new(Random { two: Some(Better::LeastTime(Metric::Header)) }),
+        Arc::new(Ewma { metric: Metric::Header, tau: 10_000.0 }),
         Arc::new(IpHash),
         Arc::new(Hash),
-        Arc::new(Consistent),
+        Arc::new(Consistent { balance: None }),
     ]
 }
 
@@ -83,7 +88,11 @@ fn weight(weight: u32) -> Change {
 }
 
 fn admission(admission: Admission) -> Change {
-    Change { admission: Some(admission), ..Change::default() }
+    Change {
+        down: Some(admission == Admission::Down),
+        drain: Some(admission == Admission::Draining),
+        ..Change::default()
+    }
 }
 
 /// Serves `count` requests of different clients and keys, and returns their servers.
@@ -92,7 +101,7 @@ fn serve(group: &Arc<Group>, count: u32) -> Vec<String> {
     let serve = |number: u32| {
         let key = number.to_be_bytes();
         let client = Some(std::net::IpAddr::from([key[2], key[3], 7, 1]));
-        let mut pick = group.start(Request { client, key: &key, sticky: b"" });
+        let mut pick = group.start(Request { client, key: &key, ..Request::default() });
         let peer = pick.next(&mut random, NOW).map(|peer| peer.name.clone());
         pick.free(Outcome::Success, Timings::default(), NOW);
         peer.unwrap_or_default()
@@ -178,7 +187,7 @@ fn while_picking(group: &Arc<Group>, edits: impl FnOnce()) {
                 while !stop.load(Relaxed) {
                     let key = random.u32(..).to_be_bytes();
                     let client = Some(std::net::IpAddr::from(key));
-                    let mut pick = group.start(Request { client, key: &key, sticky: b"" });
+                    let mut pick = group.start(Request { client, key: &key, ..Request::default() });
                     for _ in 0..random.u8(1..4) {
                         if let Ok(peer) = pick.next(&mut random, NOW) {
                             assert!(peer.state.conns.load(Relaxed) > 0);
@@ -250,6 +259,62 @@ fn a_thousand_servers_take_their_shares() {
 }
 
 #[test]
+fn a_server_moves_to_another_address_under_its_number() {
+    let group = group(Arc::new(RoundRobin), vec![server(0), server(1), name("a.test")]);
+    let state = Arc::clone(&group.lines().find(ServerId(0)).unwrap().state);
+    let to = |number| {
+        let Server { text, addresses, .. } = server(number);
+        Change { address: Some((text, addresses[0].clone())), ..Change::default() }
+    };
+    group.edit(&Edit::Change(ServerId(0), Change { weight: Some(3), ..to(5) })).unwrap();
+    let moved = Arc::clone(group.lines().find(ServerId(0)).unwrap());
+    assert_eq!((moved.name.as_str(), moved.limits.weight), ("127.0.0.5:80", 3));
+    assert!(!Arc::ptr_eq(&moved.state, &state));
+    let again = Edit::Change(ServerId(0), to(5));
+    group.edit(&again).unwrap();
+    assert!(Arc::ptr_eq(&group.lines().find(ServerId(0)).unwrap().state, &moved.state));
+    let route = Some(String::new());
+    group.edit(&Edit::Change(ServerId(0), Change { route, ..to(6) })).unwrap();
+    let moved = Arc::clone(group.lines().find(ServerId(0)).unwrap());
+    assert_eq!(moved.sid, default_sid("127.0.0.6:80"));
+    let taken = group.edit(&Edit::Change(ServerId(0), to(1)));
+    assert_eq!(taken, Err(EditError::Exists));
+    let named = group.edit(&Edit::Change(ServerId(2), to(7)));
+    assert_eq!(named, Err(EditError::AddressImmutable(ServerId(2))));
+}
+
+#[test]
+fn a_server_is_there_once() {
+    let group = group(Arc::new(RoundRobin), vec![server(0), name("a.test")]);
+    for known in [server(0), name("a.test"), Server { backup: true, ..server(0) }] {
+        assert_eq!(group.edit(&Edit::Add(known)), Err(EditError::Exists));
+    }
+}
+
+#[test]
+fn removed_servers_with_requests_are_counted() {
+    let group = group(Arc::new(RoundRobin), vec![server(0), server(1)]);
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut pick = group.start(Request::default());
+    pick.next(&mut random, NOW).unwrap();
+    group.edit(&Edit::Remove(ServerId(0))).unwrap();
+    group.edit(&Edit::Remove(ServerId(1))).unwrap();
+    assert_eq!(group.view(NOW).zombies, 1);
+    pick.free(Outcome::Success, Timings::default(), NOW);
+    assert_eq!(group.view(NOW).zombies, 0);
+}
+
+#[test]
+fn counts_start_over() {
+    let group = group(Arc::new(RoundRobin), vec![server(0)]);
+    serve(&group, 3);
+    assert_eq!(group.view(NOW).peers[0].requests, 3);
+    group.reset_counts(NOW);
+    let peer = &group.view(NOW).peers[0];
+    assert_eq!((peer.requests, peer.selected.is_some()), (0, true));
+}
+
+#[test]
 fn limits_change_in_place() {
     let group = group(Arc::new(RoundRobin), vec![server(0), server(1)]);
     let first = || Arc::clone(group.lines().find(ServerId(0)).unwrap());
@@ -259,10 +324,11 @@ fn limits_change_in_place() {
         max_conns: Some(4),
         max_fails: Some(5),
         fail_timeout: Some(6),
-        slow_start: Some(7),
-        admission: Some(Admission::Draining),
+        slow_start: Some(SlowStart::Within(7)),
+        drain: Some(true),
         route: Some("a".into()),
-        backup: None,
+        locality: Some("eu".into()),
+        ..Change::default()
     };
     group.edit(&Edit::Change(ServerId(0), change)).unwrap();
     let limits = Limits {
@@ -270,8 +336,10 @@ fn limits_change_in_place() {
         max_conns: 4,
         max_fails: 5,
         fail_timeout: 6,
-        slow_start: 7,
+        slow_start: SlowStart::Within(7),
         admission: Admission::Draining,
+        locality: Some("eu".into()),
+        ..Limits::default()
     };
     assert_eq!((&first().limits, first().sid.as_str()), (&limits, "a"));
     assert!(Arc::ptr_eq(&first().state, &before.state));
@@ -307,7 +375,7 @@ fn what_cannot_be_is_refused() {
     refused(&hashed, Edit::Add(Server { backup: true, ..server(1) }), EditError::NoBackup);
     refused(&round, Edit::Change(ServerId(0), weight(0)), EditError::BadWeight);
     refused(&round, Edit::Add(weighted(1, 0)), EditError::BadWeight);
-    let slow = Change { slow_start: Some(1), ..Change::default() };
+    let slow = Change { slow_start: Some(SlowStart::Within(1)), ..Change::default() };
     refused(&hashed, Edit::Change(ServerId(0), slow), EditError::NoSlowStart);
     let route = Change { route: Some("r".repeat(MAX_ROUTE + 1)), ..Change::default() };
     refused(&round, Edit::Change(ServerId(0), route), EditError::RouteTooLong);
@@ -375,7 +443,7 @@ fn names_can_be_added_too() {
     assert_eq!(group.names(&registry).len(), 0);
     let id = group.edit(&Edit::Add(name("a.test"))).unwrap()[0];
     assert_eq!(group.names(&registry).len(), 1);
-    let found = [1, 2].map(|last| crate::ServiceAddress {
+    let found = [1, 2].map(|last| crate::resolver::ServiceAddress {
         address: ([127, 0, 0, last], 0).into(),
         target: String::new(),
         priority: 0,
@@ -414,10 +482,10 @@ fn health_lies_beside_the_limits() {
         let group = group(method, vec![server(0), server(1), server(2)]);
         let status = |number: usize| group.view(NOW).peers[number].state.text();
         let first = Arc::clone(&group.peers()[0]);
-        first.set_health(Health::Checking, NOW);
+        first.set_health(Source::Check(0), Health::Checking, NOW);
         assert!(!serve(&group, 50).contains(&"127.0.0.0:80".to_owned()));
         assert_eq!(status(0), "checking");
-        first.set_health(Health::Unhealthy, NOW);
+        first.set_health(Source::Check(0), Health::Unhealthy, NOW);
         group.edit(&Edit::Change(ServerId(0), weight(9))).unwrap();
         assert_eq!(status(0), "unhealthy");
         group.edit(&Edit::Change(ServerId(1), admission(Admission::Down))).unwrap();
@@ -429,24 +497,38 @@ fn health_lies_beside_the_limits() {
         pick.next(&mut fastrand::Rng::with_seed(1), NOW).unwrap();
         pick.free(Outcome::Failed, Timings::default(), NOW);
         assert_eq!(group.view(NOW).peers[2].state, PeerStatus::Unavail);
-        first.set_health(Health::Good, NOW);
+        first.set_health(Source::Check(0), Health::Good, NOW);
         assert_eq!(status(0), "up");
         assert!(serve(&group, 50).iter().all(|name| name == "127.0.0.0:80"));
     }
+}
+
+/// A server at another address is a new one, also for the checks.
+#[test]
+fn a_moved_server_waits_for_its_check() {
+    let checks = vec![CheckConfig { mandatory: true, ..CheckConfig::every(5000) }];
+    let config = GroupConfig { checks, ..config(Arc::new(RoundRobin), vec![server(0), server(1)]) };
+    let group = Group::new(config, None);
+    group.peers().iter().for_each(|peer| peer.set_health(Source::Check(0), Health::Good, NOW));
+    let address = server(7).addresses[0].clone();
+    let moved = Change { address: Some((address.to_string(), address)), ..Change::default() };
+    group.edit(&Edit::Change(ServerId(1), moved)).unwrap();
+    let healths: Vec<Health> = group.peers().iter().map(|peer| peer.health()).collect();
+    assert_eq!(healths, [Health::Good, Health::Checking]);
 }
 
 /// The only server of a group is asked despite failures, but not against its probes.
 #[test]
 fn the_only_server_has_a_health_as_well() {
     let group = group(Arc::new(RoundRobin), vec![server(0)]);
-    group.peers()[0].set_health(Health::Unhealthy, NOW);
+    group.peers()[0].set_health(Source::Check(0), Health::Unhealthy, NOW);
     assert_eq!(serve(&group, 1), [""]);
 }
 
 #[test]
 fn a_ring_is_made_beside_the_loop() {
     weir_engine::event_loop::block_on(async {
-        let group = group(Arc::new(Consistent), vec![server(0), server(1)]);
+        let group = group(Arc::new(Consistent { balance: None }), vec![server(0), server(1)]);
         let added = group.edit_beside(Edit::Add(server(2))).await;
         assert_eq!(added, Ok(vec![ServerId(2)]));
         assert!(serve(&group, 100).contains(&"127.0.0.2:80".to_owned()));

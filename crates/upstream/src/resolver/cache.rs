@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::message::Srv;
+use super::{Reason, message::Srv};
 
 /// The limit of cached names. Beyond it expired ones are dropped, or all if none has expired.
 const MAX_NAMES: usize = 10_000;
@@ -76,8 +76,8 @@ impl Answer {
     }
 }
 
-/// An answer with the end of its validity, or the code of a failure.
-pub(super) type Landing = Result<(Answer, i64), u16>;
+/// An answer with the end of its validity, or the reason for a failure.
+pub(super) type Landing = Result<(Answer, i64), Reason>;
 
 /// A receiver of the answer to a pending question.
 pub(super) type Flying = watch::Receiver<Option<Landing>>;

@@ -14,10 +14,9 @@ use weir_engine::{
 };
 
 use super::{
-    FAILURE_VALID, ResolveError, ResolverConfig,
+    FAILURE_VALID, Reason, ResolverConfig,
     cache::{Answer, Key},
     message::{self, Kind, Response},
-    state,
 };
 
 /// The largest datagram to read.
@@ -49,8 +48,8 @@ pub(super) async fn run(
     key: &Key,
     first: usize,
     is_awaited: &dyn Fn() -> bool,
-) -> Result<(Answer, u32), u16> {
-    let questions = questions(config, key).ok_or(state::NOT_FOUND)?;
+) -> Result<(Answer, u32), Reason> {
+    let questions = questions(config, key).ok_or(Reason::NOT_FOUND)?;
     let name = key.text();
     let mut exchange = Exchange { config, resend, name, questions, sockets: Vec::new(), code: 0 };
     for server in first.. {
@@ -64,7 +63,7 @@ pub(super) async fn run(
             break;
         }
     }
-    Err(state::TIMED_OUT)
+    Err(Reason::TIMED_OUT)
 }
 
 fn questions(config: &ResolverConfig, key: &Key) -> Option<Vec<Question>> {
@@ -179,14 +178,13 @@ impl Exchange<'_> {
         let response = match message::parse(message, over_tcp) {
             Ok(response) => response,
             Err(fault) => {
-                log(&fault);
+                log(&fault.to_string());
                 return None;
             }
         };
         let (id, code) = (response.id, response.code);
         if response.question.is_empty() {
-            let reason = ResolveError { name: String::new(), code };
-            let mut line = format!("DNS error ({code}: {}), query id:{id}", reason.reason());
+            let mut line = format!("DNS error ({}), query id:{id}", Reason(code));
             if self.questions.iter().any(|question| question.id == id) {
                 line.push_str(&format!(", name:\"{}\"", self.name));
             }
@@ -224,7 +222,7 @@ impl Exchange<'_> {
 
     /// The result of all responses. IPv4 addresses are good even if the query for IPv6 failed, but
     /// valid for a short time only.
-    fn conclude(self, key: &Key) -> Result<(Answer, u32), u16> {
+    fn conclude(self, key: &Key) -> Result<(Answer, u32), Reason> {
         let asked = self.questions.len();
         let answers = self.questions.into_iter().filter_map(|it| it.answer);
         let mut answers: Vec<_> = answers.filter(|answer| answer.code == 0).collect();
@@ -235,7 +233,7 @@ impl Exchange<'_> {
         let addresses: Vec<_> =
             answers.iter().flat_map(|answer| answer.addresses.iter().copied()).collect();
         if self.code != 0 && !answers.iter().any(Response::has_ipv4) {
-            return Err(self.code);
+            return Err(Reason(self.code));
         }
         if !addresses.is_empty() {
             return Ok((Answer::Addresses(addresses), ttl));
@@ -255,7 +253,7 @@ impl Exchange<'_> {
                 Key::Service(_) => "no SRV type in DNS response",
             });
         }
-        Err(state::NOT_FOUND)
+        Err(Reason::NOT_FOUND)
     }
 
     fn log_failure(&self, call: &str, error: &io::Error, server: SocketAddr) {

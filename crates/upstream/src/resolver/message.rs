@@ -3,7 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::state;
+use super::Reason;
+use super::error::BadMessage;
 
 const HEADER: usize = 12;
 
@@ -89,8 +90,8 @@ pub(super) fn query(id: u16, name: &str, kind: Kind) -> Option<Vec<u8>> {
 /// Parses a response.
 ///
 /// # Errors
-/// The line for the error log; the message is then ignored.
-pub(crate) fn parse(message: &[u8], over_tcp: bool) -> Result<Response, String> {
+/// A message to ignore, with the line for the error log.
+pub(crate) fn parse(message: &[u8], over_tcp: bool) -> Result<Response, BadMessage> {
     let mut reader = Reader { message, at: 0 };
     let (id, flags) = (reader.u16()?, reader.u16()?);
     let (questions, records) = (reader.u16()?, reader.u16()?);
@@ -98,11 +99,11 @@ pub(crate) fn parse(message: &[u8], over_tcp: bool) -> Result<Response, String> 
     let truncated = flags & 0x0200 != 0;
     if flags & 0xf870 != 0x8000 || (truncated && over_tcp) {
         let transport = if over_tcp { "TCP" } else { "UDP" };
-        return Err(format!("invalid {transport} DNS response {id} fl:{flags:04X}"));
+        return Err(format!("invalid {transport} DNS response {id} fl:{flags:04X}").into());
     }
     let code = flags & 15;
     let mut response = Response { id, code, truncated, records, ..Response::default() };
-    if code == state::FORMAT_ERROR || code > state::REFUSED {
+    if Reason(code) == Reason::FORMAT_ERROR || code > Reason::REFUSED.0 {
         return Ok(response);
     }
     if questions != 1 {
@@ -112,7 +113,7 @@ pub(crate) fn parse(message: &[u8], over_tcp: bool) -> Result<Response, String> 
     response.kind = reader.u16()?;
     let class = reader.u16()?;
     if class != INTERNET {
-        return Err(format!("unknown query class {class} in DNS response"));
+        return Err(format!("unknown query class {class} in DNS response").into());
     }
     if code == 0 && !truncated {
         response.ttl = u32::MAX;
@@ -128,28 +129,28 @@ struct Reader<'a> {
     at: usize,
 }
 
-fn short() -> String {
+fn short() -> BadMessage {
     "short DNS response".into()
 }
 
 impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], String> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], BadMessage> {
         let bytes = self.message.get(self.at..self.at + N).ok_or_else(short)?;
         self.at += N;
         bytes.try_into().map_err(|_| short())
     }
 
-    fn u16(&mut self) -> Result<u16, String> {
+    fn u16(&mut self) -> Result<u16, BadMessage> {
         self.take().map(u16::from_be_bytes)
     }
 
-    fn skip(&mut self, bytes: usize) -> Result<(), String> {
+    fn skip(&mut self, bytes: usize) -> Result<(), BadMessage> {
         self.at += bytes;
         if self.at > self.message.len() { Err(short()) } else { Ok(()) }
     }
 
     /// The name of the question, which cannot contain pointers.
-    fn question(&mut self) -> Result<String, String> {
+    fn question(&mut self) -> Result<String, BadMessage> {
         let start = self.at;
         let mut at = start;
         loop {
@@ -171,7 +172,7 @@ impl Reader<'_> {
     }
 
     /// Skips the name of a record, which is not checked.
-    fn skip_name(&mut self) -> Result<(), String> {
+    fn skip_name(&mut self) -> Result<(), BadMessage> {
         let start = self.at;
         loop {
             match self.message.get(self.at) {
@@ -184,13 +185,13 @@ impl Reader<'_> {
         }
     }
 
-    fn record(&mut self, response: &mut Response) -> Result<(), String> {
+    fn record(&mut self, response: &mut Response) -> Result<(), BadMessage> {
         self.skip_name()?;
         let (kind, class) = (self.u16()?, self.u16()?);
         let ttl = u32::from_be_bytes(self.take()?);
         let length = usize::from(self.u16()?);
         if class != INTERNET {
-            return Err(format!("unexpected RR class {class} in DNS response"));
+            return Err(format!("unexpected RR class {class} in DNS response").into());
         }
         // A negative TTL counts as zero (RFC 2181, 8).
         let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl };
@@ -201,7 +202,12 @@ impl Reader<'_> {
         self.skip(length)
     }
 
-    fn data(&mut self, kind: u16, length: usize, response: &mut Response) -> Result<(), String> {
+    fn data(
+        &mut self,
+        kind: u16,
+        length: usize,
+        response: &mut Response,
+    ) -> Result<(), BadMessage> {
         let asked = |kind: Kind| response.kind == kind as u16;
         match kind {
             1 if !asked(Kind::A) => Err("unexpected A record in DNS response".into()),
@@ -239,7 +245,7 @@ impl Reader<'_> {
 }
 
 /// The name at an offset of the message, in lower case, without a final dot.
-fn name_at(message: &[u8], mut at: usize) -> Result<String, String> {
+fn name_at(message: &[u8], mut at: usize) -> Result<String, BadMessage> {
     let mut name = Vec::new();
     let mut pointers = 0;
     loop {
@@ -326,7 +332,7 @@ mod tests {
     #[test]
     fn messages_that_are_ignored() {
         let fault = |flags, records: &[&[u8]]| {
-            parse(&response(flags, "a", Kind::A, records), false).unwrap_err()
+            parse(&response(flags, "a", Kind::A, records), false).unwrap_err().to_string()
         };
         assert_eq!(fault(0x0100, &[]), "invalid UDP DNS response 7 fl:0100");
         let address = record(1, 1, &[127, 0, 0, 1]);
@@ -337,7 +343,7 @@ mod tests {
         assert_eq!(fault(0x8180, &[&v6]), "unexpected AAAA record in DNS response");
         let looped = record(5, 1, &[0xc0, 31]);
         assert_eq!(fault(0x8180, &[&looped]), "compression pointers loop in DNS response");
-        assert_eq!(parse(&[0; 11], false).unwrap_err(), "short DNS response");
+        assert_eq!(parse(&[0; 11], false).unwrap_err().to_string(), "short DNS response");
     }
 
     #[test]

@@ -2,30 +2,30 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::{Answer, Key, ResolveError, Resolved, Resolver, message::Srv, normal, state, within};
+use super::{Answer, Key, Reason, ResolveError, Resolved, Resolver, message::Srv, normal, within};
 
 /// An address of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceAddress {
+pub(crate) struct ServiceAddress {
     /// The address to connect to.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The target of the SRV record.
-    pub target: String,
+    pub(crate) target: String,
     /// Its priority; targets with the lowest are primary, the others are backups.
-    pub priority: u16,
+    pub(crate) priority: u16,
     /// Its weight, at least 1.
-    pub weight: u16,
+    pub(crate) weight: u16,
 }
 
 /// A resolved service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Service {
+pub(crate) struct Service {
     /// The addresses in the order of attempts.
-    pub addresses: Vec<ServiceAddress>,
+    pub(crate) addresses: Vec<ServiceAddress>,
     /// The end of their validity, in seconds of [`Now::current`](crate::Now::current).
-    pub valid: i64,
+    pub(crate) valid: i64,
     /// Targets that could not be resolved.
-    pub failed: Vec<ResolveError>,
+    pub(crate) failed: Vec<ResolveError>,
 }
 
 impl Resolver {
@@ -34,7 +34,7 @@ impl Resolver {
     ///
     /// # Errors
     /// No such service, or none of its targets has an address; with the failed targets.
-    pub async fn resolve_service(
+    pub(crate) async fn resolve_service(
         &self,
         name: &str,
         service: &str,
@@ -46,12 +46,12 @@ impl Resolver {
         } else {
             format!("_{service}._tcp.{name}")
         };
-        let fail = |code| ResolveError { name: name.clone(), code };
+        let fail = |reason| ResolveError { name: name.clone(), reason };
         let key = Key::Service(full.to_ascii_lowercase());
         let (records, mut valid) = match within(timeout, self.follow(key)).await {
             Ok((Answer::Services(records), valid)) => (records, valid),
-            Ok(_) => return Err((fail(state::NOT_FOUND), Vec::new())),
-            Err(code) => return Err((fail(code), Vec::new())),
+            Ok(_) => return Err((fail(Reason::NOT_FOUND), Vec::new())),
+            Err(reason) => return Err((fail(reason), Vec::new())),
         };
         let mut targets = Vec::new();
         let mut failed = Vec::new();
@@ -65,10 +65,10 @@ impl Resolver {
             }
         }
         if targets.is_empty() {
-            let missing = failed.iter().any(|error| error.code == state::NOT_FOUND);
-            let first = failed.first().map_or(state::NOT_FOUND, |error| error.code);
-            let code = if missing { state::NOT_FOUND } else { first };
-            return Err((fail(code), failed));
+            let missing = failed.iter().any(|error| error.reason == Reason::NOT_FOUND);
+            let first = failed.first().map_or(Reason::NOT_FOUND, |error| error.reason);
+            let reason = if missing { Reason::NOT_FOUND } else { first };
+            return Err((fail(reason), failed));
         }
         let addresses = arrange(&targets, &mut fastrand::Rng::new());
         Ok(Service { addresses, valid, failed })
@@ -90,7 +90,7 @@ impl Resolver {
         let mut done = Vec::with_capacity(running.len());
         for (record, task) in running {
             let name = record.target.clone();
-            let failed = |_| Err(ResolveError { name, code: state::SERVER_FAILURE });
+            let failed = |_| Err(ResolveError { name, reason: Reason::SERVER_FAILURE });
             done.push((record, task.await.unwrap_or_else(failed)));
         }
         done

@@ -215,7 +215,7 @@ fn failures_are_told_in_words_and_not_remembered() {
         );
         assert!(resolver.resolve("a", SECOND).await.is_ok());
         let error = resolver.resolve("a..b", SECOND).await.unwrap_err();
-        assert_eq!(error.code, state::NOT_FOUND);
+        assert_eq!(error.reason, Reason::NOT_FOUND);
     });
 }
 
@@ -283,7 +283,7 @@ fn ipv4_is_enough() {
         }
         for asked in ["nothing", "ipv6"] {
             let error = resolver.resolve(asked, LONG).await.unwrap_err();
-            assert_eq!(error.code, state::NOT_FOUND, "{asked}");
+            assert_eq!(error.reason, Reason::NOT_FOUND, "{asked}");
         }
     });
 }
@@ -348,6 +348,6 @@ fn services_have_the_addresses_of_their_targets() {
         assert_eq!(found.failed.len(), 1);
         assert_eq!(log.lock().unwrap()[0], "_http._tcp.a 33");
         let (error, _) = resolver.resolve_service("a", "_x._tcp", LONG).await.unwrap_err();
-        assert_eq!(error.code, state::NOT_FOUND);
+        assert_eq!(error.reason, Reason::NOT_FOUND);
     });
 }

@@ -71,7 +71,17 @@ const VERDICTS: &[(&str, &str)] = &[
         "server 127.0.0.1 service=http;",
         "[emerg] service upstream \"127.0.0.1\" requires \"resolve\" parameter in F:4",
     ),
-    ("server 127.0.0.1 slow_start=10s;", "[emerg] invalid parameter \"slow_start=10s\" in F:4"),
+    // Weir's own, and those of nginx's commercial version.
+    ("server 127.0.0.1 slow_start=10s; server unix:/s slow_start=auto;", ""),
+    ("server 127.0.0.1 slow_start=x;", "[emerg] invalid parameter \"slow_start=x\" in F:4"),
+    (
+        "random; server 127.0.0.1 slow_start=auto;",
+        "[emerg] balancing method does not support parameter \"slow_start=auto\" in F:4",
+    ),
+    (
+        "server 127.0.0.1 slow_start=1s; ip_hash;",
+        "[emerg] balancing method does not support parameter \"slow_start\" in upstream \"u\" in F:3",
+    ),
     (
         "server a.example:80 resolve service=http; zone z 64k;",
         "[emerg] service upstream \"a.example:80\" may not have port in F:4",
@@ -104,6 +114,30 @@ const VERDICTS: &[(&str, &str)] = &[
     ("server 127.0.0.1; hash $uri foo;", "[emerg] invalid parameter \"foo\" in F:4"),
     ("server 127.0.0.1; hash $;", "[emerg] invalid variable name in F:4"),
     ("server 127.0.0.1; random three;", "[emerg] invalid parameter \"three\" in F:4"),
+    ("server 127.0.0.1; random two least_time=header;", ""),
+    (
+        "server 127.0.0.1; random two least_time=connect;",
+        "[emerg] invalid parameter \"least_time=connect\" in F:4",
+    ),
+    // Weir's own, without a verdict of nginx.
+    ("ewma; server 127.0.0.1; server 127.0.0.2 backup;", ""),
+    ("ewma last_byte tau=500ms; server 127.0.0.1;", ""),
+    ("server 127.0.0.1; hash $uri consistent balance=125%;", ""),
+    (
+        "server 127.0.0.1; hash $uri consistent balance=100%;",
+        "[emerg] invalid parameter \"balance=100%\" in F:4",
+    ),
+    (
+        "server 127.0.0.1; hash $uri balance=125%;",
+        "[emerg] invalid parameter \"balance=125%\" in F:4",
+    ),
+    ("queue 10; server 127.0.0.1; least_conn;", ""),
+    ("queue 0; server 127.0.0.1;", "[emerg] invalid value \"0\" in F:4"),
+    ("queue 1 timeout=x; server 127.0.0.1;", "[emerg] invalid parameter \"timeout=x\" in F:4"),
+    ("queue 1; queue 1; server 127.0.0.1;", "[emerg] \"queue\" directive is duplicate in F:4"),
+    ("ewma tau=0; server 127.0.0.1;", "[emerg] invalid parameter \"tau=0\" in F:4"),
+    ("ewma connect; server 127.0.0.1;", "[emerg] invalid parameter \"connect\" in F:4"),
+    ("ewma tau=1s tau=2s; server 127.0.0.1;", "[emerg] invalid parameter \"tau=2s\" in F:4"),
     ("server 127.0.0.1; random two x;", "[emerg] invalid parameter \"x\" in F:4"),
     (
         "server 127.0.0.1; least_time;",
@@ -203,6 +237,86 @@ const VERDICTS: &[(&str, &str)] = &[
         "server 127.0.0.1; resolver 127.0.0.1; resolver 127.0.0.1;",
         "[emerg] \"resolver\" directive is duplicate in F:4",
     ),
+    ("server 127.0.0.1; outlier_ejection;", ""),
+    (
+        "server 127.0.0.1; outlier_ejection consecutive=off success_rate=2.5 latency=3 interval=1s \
+         time=500ms max_time=1h max=100% min_servers=3 min_requests=1;",
+        "",
+    ),
+    ("server 127.0.0.1; outlier_ejection max=0%;", "[emerg] invalid parameter \"max=0%\" in F:4"),
+    (
+        "server 127.0.0.1; outlier_ejection latency=1;",
+        "[emerg] invalid parameter \"latency=1\" in F:4",
+    ),
+    (
+        "server 127.0.0.1; outlier_ejection; outlier_ejection off;",
+        "[emerg] \"outlier_ejection\" directive is duplicate in F:4",
+    ),
+    ("zone u 64k; server 127.0.0.1; agent_check port=99;", ""),
+    (
+        "zone u 64k; server 127.0.0.1 agent_port=99 agent_addr=::1; server 127.0.0.1:81; \
+         agent_check port=98 interval=500ms timeout=1s send=x;",
+        "",
+    ),
+    ("zone u 64k; server unix:/s agent_port=9 agent_addr=127.0.0.1; agent_check;", ""),
+    ("server 127.0.0.1 agent_port=99;", ""),
+    (
+        "zone u 64k; server 127.0.0.1 agent_port=9; server 127.0.0.1:81; agent_check;",
+        "[emerg] \"agent_check\" has no \"port\", nor \"127.0.0.1:81\" an \"agent_port\" in upstream \
+         \"u\" in F:3",
+    ),
+    (
+        "zone u 64k; server unix:/s; agent_check port=9;",
+        "[emerg] \"agent_check\" needs an \"agent_addr\" of \"unix:/s\" in upstream \"u\" in F:3",
+    ),
+    (
+        "server 127.0.0.1; agent_check port=9;",
+        "[emerg] agent checks require upstream \"u\" in F:3 to be in shared memory",
+    ),
+    (
+        "server 127.0.0.1; agent_check port=65536;",
+        "[emerg] invalid parameter \"port=65536\" in F:4",
+    ),
+    (
+        "server 127.0.0.1; agent_check interval=0;",
+        "[emerg] invalid parameter \"interval=0\" in F:4",
+    ),
+    ("server 127.0.0.1; agent_check a;", "[emerg] invalid parameter \"a\" in F:4"),
+    (
+        "server 127.0.0.1; agent_check port=9; agent_check port=9;",
+        "[emerg] \"agent_check\" directive is duplicate in F:4",
+    ),
+    (
+        "server 127.0.0.1 agent_addr=localhost;",
+        "[emerg] invalid parameter \"agent_addr=localhost\" in F:4",
+    ),
+    ("server 127.0.0.1 agent_port=0;", "[emerg] invalid parameter \"agent_port=0\" in F:4"),
+    ("zone u 64k; server 127.0.0.1; load_report;", ""),
+    (
+        "zone u 64k; server 127.0.0.1; load_report penalty=0.5 blackout=0 expiration=1m \
+         metric=named_metrics.queue metric=utilization.disk metric=mem_utilization;",
+        "",
+    ),
+    (
+        "server 127.0.0.1; load_report;",
+        "[emerg] load reports require upstream \"u\" in F:3 to be in shared memory",
+    ),
+    (
+        "server 127.0.0.1; load_report; load_report;",
+        "[emerg] \"load_report\" directive is duplicate in F:4",
+    ),
+    (
+        "server 127.0.0.1; load_report metric=queue;",
+        "[emerg] invalid parameter \"metric=queue\" in F:4",
+    ),
+    (
+        "server 127.0.0.1; load_report penalty=-1;",
+        "[emerg] invalid parameter \"penalty=-1\" in F:4",
+    ),
+    (
+        "server 127.0.0.1; load_report expiration=0;",
+        "[emerg] invalid parameter \"expiration=0\" in F:4",
+    ),
     ("server 127.0.0.1 drain;", ""),
     ("server 127.0.0.1 down weight=4 max_fails=0 fail_timeout=1m;", ""),
 ];
@@ -224,7 +338,7 @@ fn faults_read_as_those_of_nginx() {
 fn a_block_becomes_a_plan() {
     let (lines, plans) = http(
         "hash $uri consistent; server localhost:81 weight=2 down; server unix:/s max_fails=0; \
-         keepalive 5; keepalive_timeout 5s;",
+         keepalive 5; keepalive_timeout 5s; queue 7 timeout=90ms;",
     );
     assert_eq!(lines, [""; 0]);
     let [plan] = &plans[..] else { panic!("{plans:?}") };
@@ -232,6 +346,7 @@ fn a_block_becomes_a_plan() {
     assert_eq!((plan.keepalive.connections, plan.keepalive.local), (5, false));
     assert_eq!(plan.keepalive.timeout, 5000);
     assert!(plan.key.is_some());
+    assert_eq!(plan.group.queue, Some(crate::QueueConfig { size: 7, timeout: 90 }));
     let group = crate::Registry::default().group(&plan.group);
     let names: Vec<_> = group.peers().iter().map(|peer| peer.name.clone()).collect();
     assert_eq!(names, ["127.0.0.1:81", "[::1]:81", "unix:/s"]);

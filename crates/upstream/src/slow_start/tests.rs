@@ -10,12 +10,14 @@ use crate::{
         least_time::{LeastTime, Metric},
         round_robin::RoundRobin,
     },
+    check::config::CheckConfig,
     config::{GroupConfig, MethodHandle},
     edit::{Change, Edit},
     group::Group,
-    health::Health,
-    pick::{Outcome, Pick, Timings},
-    server::{Admission, Limits, Server, ServerId},
+    health::{Health, Source},
+    outcome::{Outcome, Timings},
+    pick::Pick,
+    server::{Admission, Limits, Server, ServerId, SlowStart},
 };
 
 /// Longer than any test takes, in milliseconds.
@@ -25,7 +27,7 @@ const LONG: u64 = 1_000_000;
 fn group(method: Arc<dyn Balance>) -> Arc<Group> {
     let server = |port: u16| {
         let address = Addr::Inet(([127, 0, 0, 1], port).into());
-        let slow_start = if port == 2 { LONG } else { 0 };
+        let slow_start = if port == 2 { SlowStart::Within(LONG) } else { SlowStart::Off };
         let limits = Limits { weight: 10, slow_start, ..Limits::default() };
         Server { text: address.to_string(), addresses: vec![address], limits, ..Server::default() }
     };
@@ -33,6 +35,7 @@ fn group(method: Arc<dyn Balance>) -> Arc<Group> {
         zone: Some("u".into()),
         servers: vec![server(1), server(2)],
         method: MethodHandle(method),
+        checks: vec![CheckConfig::every(5000)],
         ..GroupConfig::implicit(String::new(), "u", Vec::new())
     };
     Arc::new(Group::new(config, None))
@@ -65,9 +68,9 @@ fn a_share_grows_with_the_time() {
         let now = Now::current();
         // It has not failed yet.
         assert_eq!(share(&group, now), 50);
-        group.peers()[1].set_health(Health::Unhealthy, now);
+        group.peers()[1].set_health(Source::Check(0), Health::Unhealthy, now);
         assert_eq!(share(&group, now), 0);
-        group.peers()[1].set_health(Health::Good, now);
+        group.peers()[1].set_health(Source::Check(0), Health::Good, now);
         let shares = [1, 3, 5, 10].map(|parts| share(&group, after(now, parts)));
         assert!(shares.is_sorted() && shares[0] <= 20 && shares[3] >= 45, "{shares:?}");
         assert!(shares[0] > 0, "{shares:?}");
@@ -78,10 +81,10 @@ fn a_share_grows_with_the_time() {
 fn a_server_that_nobody_else_can_replace_is_taken_at_once() {
     let group = group(Arc::new(RoundRobin));
     let now = Now::current();
-    let down = Change { admission: Some(Admission::Down), ..Change::default() };
+    let down = Change { down: Some(true), ..Change::default() };
     group.edit(&Edit::Change(ServerId(0), down)).unwrap();
-    group.peers()[1].set_health(Health::Checking, now);
-    group.peers()[1].set_health(Health::Good, now);
+    group.peers()[1].set_health(Source::Check(0), Health::Checking, now);
+    group.peers()[1].set_health(Source::Check(0), Health::Good, now);
     assert_eq!(share(&group, now), 100);
 }
 
@@ -91,7 +94,11 @@ fn whatever_took_it_away_it_comes_back_slowly() {
     // By an administrator.
     let edited = group(Arc::new(RoundRobin));
     for admission in [Admission::Down, Admission::Open] {
-        let change = Change { admission: Some(admission), ..Change::default() };
+        let change = Change {
+            down: Some(admission == Admission::Down),
+            drain: Some(admission == Admission::Draining),
+            ..Change::default()
+        };
         edited.edit(&Edit::Change(ServerId(1), change)).unwrap();
     }
     assert!(small(&edited));
@@ -123,13 +130,25 @@ fn whatever_took_it_away_it_comes_back_slowly() {
 fn a_slow_start_can_be_set_and_taken_away() {
     let group = group(Arc::new(RoundRobin));
     let now = Now::current();
-    group.peers()[1].set_health(Health::Checking, now);
-    group.peers()[1].set_health(Health::Good, now);
+    group.peers()[1].set_health(Source::Check(0), Health::Checking, now);
+    group.peers()[1].set_health(Source::Check(0), Health::Good, now);
     assert!(share(&group, after(now, 1)) < 20);
-    let none = Change { slow_start: Some(0), ..Change::default() };
+    let none = Change { slow_start: Some(SlowStart::Off), ..Change::default() };
     group.edit(&Edit::Change(ServerId(1), none)).unwrap();
     assert_eq!(share(&group, after(now, 1)), 50);
-    let again = Change { slow_start: Some(LONG), ..Change::default() };
+    let again = Change { slow_start: Some(SlowStart::Within(LONG)), ..Change::default() };
     group.edit(&Edit::Change(ServerId(1), again)).unwrap();
     assert_eq!(share(&group, after(now, 10)), 50);
+}
+
+/// On a machine that started a moment ago, too.
+#[test]
+fn a_server_that_never_failed_has_its_whole_weight() {
+    let limits = Limits { slow_start: SlowStart::Within(3_600_000), ..Limits::default() };
+    let address = Addr::Inet(([127, 0, 0, 1], 80).into());
+    let peer = Peer::new(address, "s", limits, None);
+    let young = Now { seconds: 1, millis: 1000 };
+    assert_eq!(Scale::Parts(young).of(1, &peer), PARTS);
+    peer.recovers(young);
+    assert_eq!(Scale::Parts(young).of(1, &peer), 0);
 }

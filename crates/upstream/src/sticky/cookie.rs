@@ -74,7 +74,7 @@ impl Cookie {
 }
 
 /// Whether this is `strict`, `lax` or `none`, ignoring case.
-pub fn is_samesite(value: &[u8]) -> bool {
+pub(crate) fn is_samesite(value: &[u8]) -> bool {
     [&b"strict"[..], b"lax", b"none"].iter().any(|known| value.eq_ignore_ascii_case(known))
 }
 

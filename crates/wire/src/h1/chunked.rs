@@ -38,9 +38,20 @@ pub enum ChunkError {
     Trailers,
 }
 
+/// The result of [`Chunked::join`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// Where the data lies now.
+    pub data: Range<usize>,
+    /// The number of bytes consumed.
+    pub used: usize,
+    /// Whether the body has ended. The bytes behind it belong to the next message.
+    pub ended: bool,
+}
+
 /// A result of [`Chunked::decode`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+enum Step {
     /// A range of data in the input. The input is consumed up to its end; continue after it.
     Data(Range<usize>),
     /// The whole input is consumed; the body continues.
@@ -126,8 +137,45 @@ impl Chunked {
         !matches!(self.state, State::Start | State::Data | State::DataCr | State::Done)
     }
 
+    /// Decodes as much of `bytes` as possible, and moves the data of chunks together. That of the
+    /// first chunk stays in place.
+    pub fn join(&mut self, bytes: &mut [u8]) -> Result<Joined, ChunkError> {
+        let (mut data, mut used) = (0..0, 0);
+        loop {
+            match self.decode(&bytes[used..])? {
+                Step::Data(range) => {
+                    let found = used + range.start..used + range.end;
+                    used = found.end;
+                    if data.is_empty() {
+                        data = found;
+                    } else {
+                        let end = data.end + found.len();
+                        bytes.copy_within(found, data.end);
+                        data.end = end;
+                    }
+                }
+                Step::NeedMore => return Ok(Joined { data, used: bytes.len(), ended: false }),
+                Step::End { consumed } => {
+                    return Ok(Joined { data, used: used + consumed, ended: true });
+                }
+            }
+        }
+    }
+
+    /// Whether a body that goes on like this is malformed.
+    pub fn is_broken(&self, next: &[u8]) -> bool {
+        let (mut decoder, mut at) = (self.clone(), 0);
+        loop {
+            match decoder.decode(&next[at..]) {
+                Ok(Step::Data(range)) => at += range.end,
+                Ok(Step::NeedMore | Step::End { .. }) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
     /// Decodes the next part of the body.
-    pub fn decode(&mut self, input: &[u8]) -> Result<Step, ChunkError> {
+    fn decode(&mut self, input: &[u8]) -> Result<Step, ChunkError> {
         let mut at = self.usual(input);
         while let Some(&byte) = input.get(at) {
             match self.state {

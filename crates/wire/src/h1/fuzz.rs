@@ -1,7 +1,7 @@
 //! Entry points of fuzz targets and tests. They panic if a result depends on how the input was
 //! split, or points outside it.
 
-use super::{Chunked, RequestParser, ResponseParser, Step};
+use super::{Chunked, RequestParser, ResponseParser};
 use crate::header::{Headers, Known};
 use crate::request::{Limits, RequestFields, RequestHead, Version};
 
@@ -116,30 +116,27 @@ pub fn fuzz_chunked(data: &[u8]) {
     }
 }
 
-type Decoded = (Vec<u8>, Result<Option<usize>, super::ChunkError>, Vec<u8>);
+/// The body, the offset of its end, and the trailers.
+type Decoded = Result<(Vec<u8>, Option<usize>, Vec<u8>), super::ChunkError>;
 
-/// Decodes `data` cut at `ends`: the body, the offset of its end, and the trailers.
+/// Decodes `data` cut at `ends`.
 fn decode(ends: impl Iterator<Item = usize>, data: &[u8]) -> Decoded {
     let (mut chunked, mut body, mut at) = (Chunked::new(), Vec::new(), 0);
     for end in ends {
-        loop {
-            match chunked.decode(&data[at..end]) {
-                Ok(Step::Data(range)) => {
-                    body.extend_from_slice(&data[at..end][range.clone()]);
-                    at += range.end;
-                }
-                Ok(Step::NeedMore) => break,
-                Ok(Step::End { consumed }) => {
-                    let mut headers = Headers::new();
-                    let _ = chunked.trailers(&mut headers);
-                    return (body, Ok(Some(at + consumed)), headers.arena().to_vec());
-                }
-                Err(error) => return (body, Err(error), Vec::new()),
-            }
+        let mut part = data[at..end].to_vec();
+        let breaks = chunked.is_broken(&part);
+        let joined = chunked.join(&mut part);
+        assert_eq!(breaks, joined.is_err());
+        let joined = joined?;
+        body.extend_from_slice(&part[joined.data]);
+        at += joined.used;
+        if joined.ended {
+            let mut headers = Headers::new();
+            let _ = chunked.trailers(&mut headers);
+            return Ok((body, Some(at), headers.arena().to_vec()));
         }
-        at = end;
     }
-    (body, Ok(None), Vec::new())
+    Ok((body, None, Vec::new()))
 }
 
 /// Cuts of `len` bytes: after every byte, and in pieces of a few sizes.

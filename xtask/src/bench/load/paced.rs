@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use super::Count;
 use crate::Failure;
 
 /// The number of kept connections.
@@ -24,27 +23,42 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
+/// The times of the requests.
+#[derive(Debug)]
+pub(in crate::bench) struct Times {
+    /// The responses per second.
+    pub(in crate::bench) rate: f64,
+    /// In ascending order.
+    times: Vec<Duration>,
+}
+
+impl Times {
+    /// The number of responses.
+    pub(in crate::bench) fn answered(&self) -> u64 {
+        self.times.len() as u64
+    }
+
+    /// The time within which this share of the requests were answered.
+    pub(in crate::bench) fn within(&self, share: f64) -> Duration {
+        let at = (self.times.len() as f64 * share) as usize;
+        let last = self.times.len().saturating_sub(1);
+        self.times.get(at.min(last)).copied().unwrap_or_default()
+    }
+}
+
 /// Sends `rate` requests a second for the given number of seconds.
-pub(super) fn run(port: u16, rate: f64, seconds: f64) -> Result<Count, Failure> {
+pub(in crate::bench) fn run(port: u16, rate: f64, seconds: f64) -> Result<Times, Failure> {
     // By default, timers are up to 50 µs late.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let failed = |error: std::io::Error| format!("the paced load: {error}");
     let mut generator = Generator::new(port, rate).map_err(failed)?;
     let started = Instant::now();
-    let requests = (rate * seconds) as u64;
+    let requests = ((rate * seconds) as u64).max(1);
     generator.run(started, requests).map_err(failed)?;
     let elapsed = started.elapsed().as_secs_f64();
     let mut times = generator.times;
     times.sort_unstable();
-    let percentile = |share: f64| {
-        let at = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
-        times.get(at).map_or(f64::NAN, |time| time.as_secs_f64() * 1e6)
-    };
-    Ok(Count {
-        answered: times.len() as u64,
-        rate: times.len() as f64 / elapsed,
-        latency: vec![percentile(0.50), percentile(0.99)],
-    })
+    Ok(Times { rate: times.len() as f64 / elapsed, times })
 }
 
 struct Generator {

@@ -3,7 +3,8 @@
 use std::marker::PhantomData;
 use std::task::{Context, Poll};
 
-use super::{LotState, remember};
+use super::LotState;
+use super::slots::remember;
 use crate::event_loop::here::{here, with_here};
 
 /// The reactor's handle of a lot of parked connections.
@@ -34,7 +35,7 @@ impl LotId {
         let mut lots = here().reactor.lots.borrow_mut();
         let lot = &mut lots[self.0 as usize];
         if lot.woken.is_empty() {
-            remember(&mut lot.task, cx.waker());
+            remember(&lot.task, cx.waker());
             return Poll::Pending;
         }
         let count = lot.woken.len().min(most);

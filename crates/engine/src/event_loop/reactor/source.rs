@@ -1,16 +1,15 @@
 //! A watched descriptor, as its user holds it.
 
 use std::io;
-use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::task::{Context, Poll};
 
 use rustix::event::epoll::{EventData, EventFlags};
 use rustix::io::Errno;
 
-use super::{NOBODY, SourceSlot, Waiting, lot::LotId, remember};
+use super::lot::LotId;
+use super::slots::{Parked, Slot};
 use crate::event_loop::completion::{self, Completions, Left};
 use crate::event_loop::here::{here, with_here};
 use crate::event_loop::readiness::{HELD, Heard, READ, READS, WRITE, WRITES, Watch};
@@ -20,25 +19,19 @@ use crate::kernel::epoll;
 /// descriptor when it is closed, or by [`Source::remove`].
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// The key plus one, so that `Option<Source>` needs no more space.
-    slot: NonZeroU32,
-    not_send: PhantomData<*const ()>,
+    slot: &'static Slot,
 }
 
 impl Source {
     /// Starts to watch. Present readiness is reported as an event.
     pub(crate) fn new(fd: BorrowedFd<'_>, watch: Watch) -> io::Result<Self> {
         let reactor = &here().reactor;
-        let mut sources = reactor.sources.borrow_mut();
-        let generation = sources.generation;
-        sources.generation = generation.wrapping_add(1);
         let by_ring = reactor.ring.borrow().is_some();
         // A read that is tried nevertheless finds out.
         let ready = if by_ring && watch == Watch::Connecting { READ } else { 0 };
-        let slot = sources.entries.insert(SourceSlot { generation, ready, waiting: NOBODY });
-        drop(sources);
         // From here on, the drop releases the slot if something fails.
-        let source = Self { slot: NonZeroU32::MIN.saturating_add(slot), not_send: PhantomData };
+        let source = Self { slot: reactor.slots.take(ready) };
+        let (slot, generation) = (source.slot.key, source.slot.generation.get());
         if let Some(ring) = &mut *reactor.ring.borrow_mut() {
             ring.add(slot, generation, fd.as_raw_fd(), watch);
             return Ok(source);
@@ -61,7 +54,7 @@ impl Source {
     pub(crate) fn connected(&self) {
         // With epoll, data has been reported already or will be.
         self.ask(|ring, key| {
-            self.with(|entry| entry.ready &= !READS);
+            self.slot.clear(READS);
             ring.connected(key);
         });
     }
@@ -74,65 +67,49 @@ impl Source {
         }
     }
 
-    fn key(&self) -> u32 {
-        self.slot.get() - 1
-    }
-
     /// An ID to find the source by later.
     pub(crate) fn id(&self) -> SourceId {
-        SourceId { slot: self.slot, generation: self.with(|entry| entry.generation) }
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut SourceSlot) -> T) -> T {
-        let mut sources = here().reactor.sources.borrow_mut();
-        act(sources.entries.get_mut(self.key()).expect("a source has its entry"))
+        SourceId { slot: self.slot, generation: self.slot.generation.get() }
     }
 
     /// Ready when a read would not block, at the end of the stream as well.
+    #[inline]
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Heard> {
-        self.with(|entry| {
-            if entry.ready & READS != 0 {
-                return Poll::Ready(Heard::of(entry.ready));
+        match self.heard() {
+            Some(heard) => Poll::Ready(heard),
+            None => {
+                self.slot.remember_reader(cx.waker());
+                Poll::Pending
             }
-            if let Waiting::Tasks { reader, .. } = &mut entry.waiting {
-                remember(reader, cx.waker());
-            }
-            Poll::Pending
-        })
+        }
     }
 
     /// Ready when a write would not block, or would fail.
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let ready = self.with(|entry| {
-            if entry.ready & WRITES != 0 {
-                return Poll::Ready(());
-            }
-            if let Waiting::Tasks { writer, .. } = &mut entry.waiting {
-                remember(writer, cx.waker());
-            }
-            Poll::Pending
-        });
-        if ready.is_pending() {
-            self.ask(Completions::want_write);
+        if self.slot.ready.get() & WRITES != 0 {
+            return Poll::Ready(());
         }
-        ready
+        self.slot.remember_writer(cx.waker());
+        self.ask(Completions::want_write);
+        Poll::Pending
     }
 
     /// Runs a request on the ring, if there is one.
     fn ask(&self, ask: impl FnOnce(&mut Completions, u32)) {
         if let Some(ring) = &mut *here().reactor.ring.borrow_mut() {
-            ask(ring, self.key());
+            ask(ring, self.slot.key);
         }
     }
 
     /// Whether no unread data has been reported.
     pub(crate) fn is_silent(&self) -> bool {
-        self.with(|entry| entry.ready & READS == 0)
+        self.slot.ready.get() & READS == 0
     }
 
     /// The location of reported, unread data.
     pub(crate) fn heard(&self) -> Option<Heard> {
-        self.with(|entry| (entry.ready & READS != 0).then_some(Heard::of(entry.ready)))
+        let ready = self.slot.ready.get();
+        (ready & READS != 0).then(|| Heard::of(ready))
     }
 
     /// Records that a read of `count` bytes emptied the socket; a close by the peer remains known.
@@ -143,15 +120,13 @@ impl Source {
     }
 
     fn is_silent_after_read(&self) -> bool {
-        self.with(|entry| {
-            entry.ready &= !READ;
-            entry.ready & READS == 0
-        })
+        self.slot.clear(READ);
+        self.is_silent()
     }
 
     /// Records that a read would have blocked.
     pub(crate) fn read_blocked(&self) {
-        self.with(|entry| entry.ready &= !READS);
+        self.slot.clear(READS);
         self.ask(Completions::want_read);
     }
 
@@ -169,14 +144,14 @@ impl Source {
     /// second value tells whether the socket may have more.
     pub(crate) fn take(&self, into: &mut Vec<u8>, max: usize) -> (io::Result<usize>, bool) {
         let taken = match &mut *here().reactor.ring.borrow_mut() {
-            Some(ring) => ring.take(self.key(), into, max),
+            Some(ring) => ring.take(self.slot.key, into, max),
             None => completion::lost(),
         };
         match taken.left {
             Left::Held => {}
-            Left::Unknown => self.with(|entry| entry.ready &= !HELD),
+            Left::Unknown => self.slot.clear(HELD),
             Left::Nothing => {
-                self.with(|entry| entry.ready &= !HELD);
+                self.slot.clear(HELD);
                 if self.is_silent_after_read() {
                     self.ask(Completions::want_read);
                 }
@@ -188,7 +163,7 @@ impl Source {
     /// The first byte of [`Heard::Held`] data; `None` at the end of the stream.
     pub(crate) fn first_byte(&self) -> io::Result<Option<u8>> {
         match &*here().reactor.ring.borrow() {
-            Some(ring) => ring.first(self.key()),
+            Some(ring) => ring.first(self.slot.key),
             None => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }
@@ -197,68 +172,66 @@ impl Source {
     #[cold]
     pub(crate) fn fail_later(&self, error: Errno) {
         self.ask(|ring, key| ring.hold(key, error));
-        self.with(|entry| entry.ready |= READ | HELD);
+        self.slot.ready.set(self.slot.ready.get() | READ | HELD);
     }
 
     /// Records that a write used up the space.
     pub(crate) fn filled(&self) {
-        self.with(|entry| entry.ready &= !WRITE);
+        self.slot.clear(WRITE);
     }
 
     /// Records that a write would have blocked. The task is woken when it would not.
     pub(crate) fn write_blocked(&self, cx: &mut Context<'_>) {
-        self.with(|entry| {
-            entry.ready &= !WRITE;
-            if let Waiting::Tasks { writer, .. } = &mut entry.waiting {
-                remember(writer, cx.waker());
-            }
-        });
+        self.slot.clear(WRITE);
+        self.slot.remember_writer(cx.waker());
         self.ask(Completions::want_write);
     }
 
     /// Redirects events to the lot. Returns `false`, without effect, if an event is pending
     /// already.
     pub(crate) fn park(&self, lot: &LotId, key: u32) -> bool {
-        self.with(|entry| {
-            let silent = entry.ready & READS == 0;
-            if silent {
-                entry.waiting = Waiting::Parked { lot: lot.0, key };
-            }
-            silent
-        })
+        let silent = self.is_silent();
+        if silent {
+            self.slot.park(Parked::new(lot.0, key));
+        }
+        silent
     }
 
     /// Redirects events to tasks again.
     pub(crate) fn unpark(&self) {
-        self.with(|entry| entry.waiting = NOBODY);
+        self.slot.unpark();
     }
 }
 
 impl Drop for Source {
     fn drop(&mut self) {
         with_here(|here| {
-            let entry = here.reactor.sources.borrow_mut().entries.remove(self.key());
-            drop(entry);
+            here.reactor.slots.release(self.slot);
             if let Some(ring) = &mut *here.reactor.ring.borrow_mut() {
-                ring.forget(self.key());
+                ring.forget(self.slot.key);
             }
         });
     }
 }
 
 /// The ID of a source that may no longer exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct SourceId {
-    slot: NonZeroU32,
+    slot: &'static Slot,
     generation: u32,
+}
+
+impl PartialEq for SourceId {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.slot, other.slot) && self.generation == other.generation
+    }
 }
 
 impl SourceId {
     /// Runs `act` on the source if it still exists.
     pub(crate) fn with<T>(self, act: impl FnOnce(&Source) -> T) -> Option<T> {
         // Not owned, so it must not be dropped.
-        let source = ManuallyDrop::new(Source { slot: self.slot, not_send: PhantomData });
-        let found = here().reactor.generation_of(source.key());
-        (found == Some(self.generation)).then(|| act(&source))
+        let source = ManuallyDrop::new(Source { slot: self.slot });
+        (self.slot.generation.get() == self.generation).then(|| act(&source))
     }
 }

@@ -315,6 +315,15 @@ pub(in super::super) fn tls13_signature(
     verify(message, certificate, signed, 1)
 }
 
+/// Whether the key of a certificate has signed a message, by ECDSA on P-256 with SHA-256.
+pub(in super::super) fn has_signed(certificate: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let key = certificate::key_of(certificate);
+    key.is_some_and(|key| {
+        let key = aws::UnparsedPublicKey::new(&aws::ECDSA_P256_SHA256_ASN1, key.bits);
+        key.verify(message, signature).is_ok()
+    })
+}
+
 fn verify(
     message: &[u8],
     certificate: &CertificateDer<'_>,

@@ -3,6 +3,8 @@
 //! body ends without framing, the client grants the number of bytes to be sent, and the kernel
 //! moves nothing.
 
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), allow(dead_code, reason = "fuzz targets use a part of it"))]
 mod peer;
 #[cfg(test)]
 mod tests;
@@ -17,14 +19,19 @@ use weir_engine::buffer::{self, Buf};
 use weir_wire::h1::Framing;
 use weir_wire::header::Headers;
 
-use super::{Exchange, Sign};
+#[cfg(any(test, fuzzing))]
+use super::Exchange;
+use super::Sign;
 use crate::body::{Body, BodyError, BodyStep, Rest};
 use crate::client::head::{self, HeadWriter, Reply};
 use crate::client::queue::Queue;
 use crate::client::{READ_SIZE, Sending};
 use crate::request::head::Head;
 
-pub use peer::{Answer, Ended, Peer};
+#[cfg(test)]
+pub(crate) use peer::Ended;
+#[cfg(any(test, fuzzing))]
+pub(crate) use peer::{Answer, Peer};
 
 /// The server's end.
 pub struct Stream {
@@ -59,6 +66,7 @@ struct Wire {
 }
 
 impl Wire {
+    #[cfg(any(test, fuzzing))]
     fn wake_server(&mut self) {
         if let Some(waker) = self.server.take() {
             waker.wake();
@@ -80,7 +88,7 @@ impl Wire {
 
 /// A head, or trailers with status 0: the status, and the fields in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields {
+pub(crate) struct Fields {
     /// The status.
     pub status: u16,
     /// Names and values.
@@ -89,7 +97,8 @@ pub struct Fields {
 
 impl Fields {
     /// The value of the first field of this name.
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
+    #[cfg(test)]
+    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
         let named = |(own, _): &&(Vec<u8>, Vec<u8>)| own.eq_ignore_ascii_case(name.as_bytes());
         self.fields.iter().find(named).map(|(_, value)| &value[..])
     }
@@ -120,7 +129,8 @@ impl HeadWriter for Fields {
 }
 
 /// The two ends of a new exchange. The client takes `window` bytes of a body until it grants more.
-pub fn pair(window: u64) -> (Exchange, Peer) {
+#[cfg(any(test, fuzzing))]
+pub(crate) fn pair(window: u64) -> (Exchange, Peer) {
     let wire = Rc::new(RefCell::new(Wire { window, ..Wire::default() }));
     (Exchange::Memory(Stream { wire: Rc::clone(&wire), end: None }), Peer::new(wire))
 }

@@ -45,8 +45,20 @@ fn is_unknown(stored: &[u8]) -> bool {
     matches!(stored.first(), Some(b'$' | b'_')) && !known.iter().any(|k| stored.starts_with(k))
 }
 
+/// Whether a hash asks for more time than usual hashes do: for more rounds of SHA-2, or for a cost
+/// of bcrypt above its least two.
+#[cfg(any(test, fuzzing))]
+pub(super) fn is_slow(stored: &[u8]) -> bool {
+    const COST: u32 = 5;
+    if stored.starts_with(b"$2") {
+        let parts = std::str::from_utf8(stored).ok().and_then(|text| text.parse().ok());
+        return parts.is_some_and(|parts: bcrypt::HashParts| parts.get_cost() > COST);
+    }
+    sha2::Recipe::parse(stored).is_some_and(|recipe| recipe.count > sha2::ROUNDS)
+}
+
 /// Checks a password on the calling thread. A NUL ends the password, as in C.
-fn matches(password: &[u8], stored: &[u8]) -> bool {
+pub(super) fn matches(password: &[u8], stored: &[u8]) -> bool {
     let end = password.iter().position(|&byte| byte == 0).unwrap_or(password.len());
     let password = &password[..end];
     if let Some(plain) = stored.strip_prefix(b"{PLAIN}") {
@@ -115,6 +127,21 @@ mod tests {
             assert!(matches(b"password", stored.as_bytes()), "{stored}");
             assert!(matches(b"password\0x", stored.as_bytes()), "{stored}");
             assert!(!matches(b"passwork", stored.as_bytes()), "{stored}");
+        }
+    }
+
+    #[test]
+    fn slow_hashes() {
+        for (stored, slow) in [
+            ("$6$rounds=5001$abc$", true),
+            ("$5$rounds=5000$abc$", false),
+            ("$6$abc$", false),
+            ("$2y$06$abcdefghijklmnopqrstuughE8Ev8uGFaUgY2cNEySvxngrb/Jzdm", true),
+            ("$2y$05$abcdefghijklmnopqrstuughE8Ev8uGFaUgY2cNEySvxngrb/Jzdm", false),
+            ("$2y$31$short", false),
+            ("ab", false),
+        ] {
+            assert_eq!(is_slow(stored.as_bytes()), slow, "{stored}");
         }
     }
 

@@ -23,7 +23,8 @@ pub(super) fn find(path: &Path, user: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     search(&mut reader, user).map_err(Error::Read)
 }
 
-fn search(reader: &mut impl BufRead, user: &[u8]) -> io::Result<Option<Vec<u8>>> {
+/// As [`find`], in the content of a file.
+pub(super) fn search(reader: &mut impl BufRead, user: &[u8]) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     loop {
         line.clear();

@@ -49,14 +49,19 @@ struct Bucket {
 }
 
 impl Bucket {
-    /// The excess with one more request at `now`, and the milliseconds since the last charge.
-    fn with_one_more(&self, now: u64, rate: u64) -> (u64, i64) {
-        let passed = match now.wrapping_sub(self.last).cast_signed() {
+    /// The milliseconds since the last charge.
+    fn passed(&self, now: u64) -> i64 {
+        match now.wrapping_sub(self.last).cast_signed() {
             // Slightly negative: another thread's clock is ahead. Far below zero: the clock has
             // wrapped.
             ..-60_000 => 1,
             passed => passed.max(0),
-        };
+        }
+    }
+
+    /// The excess with one more request at `now`, and the milliseconds since the last charge.
+    fn with_one_more(&self, now: u64, rate: u64) -> (u64, i64) {
+        let passed = self.passed(now);
         let excess = self.excess.cast_signed() - drained(rate, passed) + 1000;
         (excess.max(0).cast_unsigned(), passed)
     }
@@ -75,6 +80,11 @@ impl Table {
             oldest: None,
             room: room(size),
         }
+    }
+
+    /// The memory left for nodes, in bytes.
+    pub(super) fn room(&self) -> u64 {
+        self.room
     }
 
     /// Charges a request of `key`, or checks that it can be charged. Of several limits, only the
@@ -130,6 +140,31 @@ impl Table {
         if let Some(&place) = self.places.get(key) {
             let bucket = &mut self.buckets[place];
             bucket.pending = bucket.pending.saturating_sub(1);
+        }
+    }
+
+    /// Charges requests that another node has admitted. They count in full, although they are
+    /// late, so that no request is admitted twice. An amount beyond `most`, in thousandths of a
+    /// request, is no amount that limits let pass, and does not lock a key out for longer.
+    pub(super) fn charge(&mut self, key: &[u8], amount: u32, now: u64, rate: u64, most: u64) {
+        let charge = u64::from(amount) * 1000;
+        if let Some(&place) = self.places.get(key) {
+            self.unlink(place);
+            self.link_newest(place);
+            let bucket = &mut self.buckets[place];
+            let passed = bucket.passed(now);
+            let left = bucket.excess.cast_signed() - drained(rate, passed);
+            let left = left.max(0).cast_unsigned();
+            bucket.excess = left.saturating_add(charge).min(most.max(left));
+            if passed > 0 {
+                bucket.last = now;
+            }
+        } else if amount > 0 && self.make_room(key.len(), now, rate) {
+            self.add(key, now, 0);
+            if let Some(bucket) = self.newest.and_then(|place| self.buckets.get_mut(place)) {
+                // The first request of a bucket is no excess.
+                bucket.excess = (charge - 1000).min(most);
+            }
         }
     }
 
@@ -203,58 +238,6 @@ impl Table {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const START: u64 = 1_000_000;
-
-    #[test]
-    fn a_bucket_drains_by_the_rate() {
-        let mut table = Table::new(1 << 20);
-        let mut count = |at: u64| table.count(b"key", START + at, 2000, 1000, true);
-        assert_eq!(count(0), Counted::Now(0));
-        assert_eq!(count(0), Counted::Now(1000));
-        assert_eq!(count(0), Counted::Refused(2000));
-        // Half a second drains one request; a refused one is not charged.
-        assert_eq!(count(499), Counted::Refused(1002));
-        assert_eq!(count(500), Counted::Now(1000));
-        assert_eq!(count(501), Counted::Refused(1998));
-        assert_eq!(count(100_000), Counted::Now(0));
-    }
-
-    #[test]
-    fn several_limits_count_only_when_all_agree() {
-        let mut table = Table::new(1 << 20);
-        assert_eq!(table.count(b"key", START, 1000, 0, false), Counted::Later);
-        table.give_up(b"key");
-        assert_eq!(table.count(b"key", START, 1000, 0, false), Counted::Later);
-        // A new bucket is empty, so there is no excess.
-        assert_eq!(table.settle(b"key", START, 1000), 0);
-        assert_eq!(table.count(b"key", START + 10, 1000, 0, false), Counted::Refused(990));
-    }
-
-    #[test]
-    fn the_oldest_keys_make_room() {
-        let size = 32 * 1024;
-        let most = room(size) / node_size(NODE_HEAD + 4);
-        let mut table = Table::new(size);
-        for number in 0..most + 10 {
-            let key = (number as u32).to_be_bytes();
-            assert_eq!(table.count(&key, START, 1000, 0, true), Counted::Now(0), "{number}");
-        }
-        assert!(table.buckets.len() as u64 <= most);
-        let mut count = |number: u32| table.count(&number.to_be_bytes(), START, 1000, 0, true);
-        assert_eq!(count(most as u32 + 9), Counted::Refused(1000));
-        assert_eq!(count(0), Counted::Now(0));
-    }
-
-    #[test]
-    fn a_bucket_about_to_be_charged_stays() {
-        let mut table = Table::new(32 * 1024);
-        assert_eq!(table.count(b"held", START, 1000, 0, false), Counted::Later);
-        let long = vec![b'x'; 64 * 1024 - 1];
-        assert_eq!(table.count(&long, START, 1000, 0, true), Counted::Full);
-        assert_eq!(table.count(b"other", START + 70_000, 1000, 0, true), Counted::Now(0));
-        assert_eq!(table.buckets.len(), 2);
-    }
-}
+mod shared_tests;
+#[cfg(test)]
+mod tests;

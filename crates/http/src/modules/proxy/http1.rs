@@ -11,9 +11,12 @@ use crate::body::Outlook;
 use crate::field::clean;
 use crate::pass::body::{BodyReader, Note};
 use crate::pass::fields::BodyPlan;
-use crate::pass::protocol::{Frames, Outgoing, OutgoingBody, Protocol, UpstreamHead, Wanted};
+use crate::pass::protocol::{
+    Frames, InvalidHead, Outgoing, OutgoingBody, Protocol, UpstreamHead, Wanted,
+};
 use crate::pass::target::Target;
 use crate::piece::Piece;
+use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::request::spare;
 use crate::route::Location;
@@ -149,14 +152,14 @@ impl Http1 {
         request: &mut Request,
         method: Option<&Template>,
         out: &mut Vec<u8>,
-    ) -> Result<(), u16> {
+    ) -> Result<(), Rejection> {
         let start = out.len();
         if let Some(template) = method {
             template.eval(request, out);
             if !out[start..].iter().all(u8::is_ascii_graphic) {
                 request
                     .log(Level::Error, "method for upstream contains blanks or control characters");
-                return Err(400);
+                return Err(Rejection::BAD_REQUEST);
             }
             self.connect = out[start..].eq_ignore_ascii_case(b"CONNECT");
         }
@@ -203,7 +206,7 @@ impl Protocol for Http1 {
         request: &mut Request,
         target: &Target,
         out: &mut Vec<u8>,
-    ) -> Result<Outgoing, u16> {
+    ) -> Result<Outgoing, Rejection> {
         let location = self.location.clone();
         let proxy = location.settings.get(&PROXY);
         let set_body = proxy.set_body.as_ref().map(|template| request.eval(template));
@@ -214,14 +217,14 @@ impl Protocol for Http1 {
         let intact = Self::write_uri(request, target, out);
         if !intact && escape_blanks(out, uri_start) {
             request.log(Level::Error, "URI for upstream contains control characters");
-            return Err(400);
+            return Err(Rejection::BAD_REQUEST);
         }
         let uri = uri_start..out.len();
         out.extend_from_slice(match super::version(proxy) >= Version::HTTP_11 {
             true => b" HTTP/1.1\r\n",
             false => b" HTTP/1.0\r\n",
         });
-        let Some(fields) = &proxy.fields else { return Err(500) };
+        let Some(fields) = &proxy.fields else { return Err(Rejection::INTERNAL) };
         let version = super::version(proxy);
         Self::write_host(request, &target.place.host, fields.host.as_ref(), version, out);
         let passes = crate::modules::proxy::transfer(&location).pass_request_headers;
@@ -238,19 +241,19 @@ impl Protocol for Http1 {
         input: &[u8],
         headers: &mut Headers,
         into: &mut UpstreamHead,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, InvalidHead> {
         let transfer = super::transfer(&self.location);
         let size = transfer.buffer_size.0 as usize;
         let length = match self.parser.advance(input, size) {
             Ok(Some(length)) => length,
             Ok(None) => return Ok(false),
-            Err(error) => return Err(error.message(input)),
+            Err(error) => return Err(InvalidHead(error.message(input))),
         };
         self.parser.give_lines(&input[..length], headers);
         let head = self.parser.head();
         let upgraded = head.status == 101 && self.upgrade;
         if head.status == 101 && !upgraded {
-            return Err("upstream sent unexpected \"101\" response".into());
+            return Err(InvalidHead("upstream sent unexpected \"101\" response".into()));
         }
         let body = match head.framing(self.head) {
             _ if upgraded => BodyReader::None,

@@ -222,8 +222,8 @@ impl Return {
         if self.status >= 400 && self.text.is_empty() {
             return Verdict::Status(self.status);
         }
-        if let Err(status) = request.discard_body() {
-            return Verdict::Status(status);
+        if let Err(rejection) = request.discard_body() {
+            return rejection.into();
         }
         request.response.status = self.status;
         let text = request.eval(&self.text);
@@ -234,8 +234,8 @@ impl Return {
         request.response.status = self.status;
         request.set_content_type();
         request.response.content_length = Some(text.len() as u64);
-        if let Err(status) = request.send_head() {
-            return Verdict::Status(status);
+        if let Err(rejection) = request.send_head() {
+            return rejection.into();
         }
         match request.push_last(Some(Piece::copy(&text))) {
             Ok(()) => Verdict::Done,

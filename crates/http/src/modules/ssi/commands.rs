@@ -362,7 +362,7 @@ fn skip_blanks(text: &[u8]) -> &[u8] {
 fn matches(request: &mut Request, pattern: &[u8], text: &[u8]) -> Result<bool, Failed> {
     let regex = match Regex::compile_bytes(pattern, false) {
         Ok(regex) => regex,
-        Err(message) => return Err(fail(request, &message)),
+        Err(fault) => return Err(fail(request, &fault.to_string())),
     };
     let Some(captures) = regex.captures(text) else { return Ok(false) };
     let mut shared = request.state(&SHARED).borrow_mut();

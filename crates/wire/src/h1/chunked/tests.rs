@@ -1,17 +1,12 @@
 use super::*;
 
 fn run(input: &[u8]) -> Result<(Vec<u8>, usize), Option<ChunkError>> {
-    let (mut chunked, mut data, mut at) = (Chunked::new(), Vec::new(), 0);
-    loop {
-        match chunked.decode(&input[at..]).map_err(Some)? {
-            Step::Data(range) => {
-                data.extend_from_slice(&input[at..][range.clone()]);
-                at += range.end;
-            }
-            Step::NeedMore => return Err(None),
-            Step::End { consumed } => return Ok((data, at + consumed)),
-        }
+    let mut bytes = input.to_vec();
+    let joined = Chunked::new().join(&mut bytes).map_err(Some)?;
+    if !joined.ended {
+        return Err(None);
     }
+    Ok((bytes[joined.data].to_vec(), joined.used))
 }
 
 #[test]
@@ -92,7 +87,7 @@ fn lines_that_drip_are_told_apart() {
     let mut chunked = Chunked::new();
     let mut amid = String::new();
     for byte in b"2;a\r\nhi\r\n0\r\nA: b\r\n\r\n" {
-        chunked.decode(&[*byte]).expect("valid");
+        chunked.join(&mut [*byte]).expect("valid");
         amid.push(if chunked.is_amid_line() { 'x' } else { '-' });
     }
     assert_eq!(amid, "xxxx---x-xxxxxxxxxx-");
@@ -101,17 +96,26 @@ fn lines_that_drip_are_told_apart() {
 #[test]
 fn trailers() {
     let mut chunked = Chunked::new();
-    let body = b"0\r\nX-Sum: 1\r\nContent-Length: 5\r\n\r\n";
-    assert_eq!(chunked.decode(body), Ok(Step::End { consumed: body.len() }));
+    let mut body = *b"0\r\nX-Sum: 1\r\nContent-Length: 5\r\n\r\n";
+    let ended = Joined { data: 0..0, used: body.len(), ended: true };
+    assert_eq!(chunked.join(&mut body), Ok(ended));
     let mut headers = Headers::new();
     chunked.trailers(&mut headers).expect("valid");
     let lines: Vec<_> = headers.iter().map(|(name, value, _)| (name, value)).collect();
     assert_eq!(lines, [(&b"X-Sum"[..], &b"1"[..])]);
     assert!(chunked.has_framing_trailer());
     let mut chunked = Chunked::new();
-    let body = b"0\r\nX-Host: 1\r\n\r\n";
-    assert_eq!(chunked.decode(body), Ok(Step::End { consumed: body.len() }));
+    let mut body = *b"0\r\nX-Host: 1\r\n\r\n";
+    assert!(chunked.join(&mut body).is_ok_and(|joined| joined.ended));
     assert!(!chunked.has_framing_trailer());
+}
+
+#[test]
+fn data_is_joined_behind_the_first_chunk() {
+    let mut bytes = *b"3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\nmore";
+    let joined = Chunked::new().join(&mut bytes).expect("valid");
+    assert_eq!(joined, Joined { data: 3..10, used: bytes.len() - 4, ended: true });
+    assert_eq!(&bytes[joined.data], b"abcdefg");
 }
 
 #[test]

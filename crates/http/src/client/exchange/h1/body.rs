@@ -3,8 +3,8 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use weir_engine::buffer::{self, Buf, drop_front, split_front};
-use weir_wire::h1::{ChunkError, Chunked, Framing, Step};
+use weir_engine::buffer::{Buf, drop_front, split_front};
+use weir_wire::h1::{Framing, Joined};
 
 use super::Link;
 use crate::body::{Body, BodyError, BodyStep, Rest};
@@ -45,11 +45,14 @@ impl Link {
 
     fn take_chunks(&mut self, body: &mut Body) -> Result<Option<BodyStep>, BodyError> {
         let decoder = self.chunks.get_or_insert_default();
-        let before = self.input.len();
-        let (data, ended) = dechunk(decoder, &mut self.input).map_err(|_| BodyError::Malformed)?;
+        let joined = decoder.join(&mut self.input).map_err(|_| BodyError::Malformed)?;
+        let Joined { data: place, used, ended } = joined;
+        let mut data = split_front(&mut self.input, used);
+        data.truncate(place.end);
+        drop_front(&mut data, place.start);
         // A chunk that is too large is refused when it is announced.
         body.admit((data.len() as u64).saturating_add(decoder.chunk_left()))?;
-        body.take_in(data.len() as u64, (before - self.input.len()) as u64);
+        body.take_in(data.len() as u64, used as u64);
         if ended {
             if decoder.has_framing_trailer() {
                 return Err(BodyError::Malformed);
@@ -98,31 +101,4 @@ impl Link {
         self.input.extend_from_slice(&next);
         Poll::Ready(Ok(count - 1))
     }
-}
-
-/// Decodes as much of `input` as possible. Returns the data, and whether the body has ended.
-///
-/// # Errors
-/// The framing is broken.
-fn dechunk(decoder: &mut Chunked, input: &mut Buf) -> Result<(Buf, bool), ChunkError> {
-    let mut data = buffer::take(input.len());
-    let mut used = 0;
-    let ended = loop {
-        match decoder.decode(&input[used..])? {
-            Step::Data(range) => {
-                data.extend_from_slice(&input[used..][range.clone()]);
-                used += range.end;
-            }
-            Step::NeedMore => {
-                used = input.len();
-                break false;
-            }
-            Step::End { consumed } => {
-                used += consumed;
-                break true;
-            }
-        }
-    };
-    drop_front(input, used);
-    Ok((data, ended))
 }

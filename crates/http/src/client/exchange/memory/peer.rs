@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 use super::{Fields, Wire};
 
 /// The client's end. The client leaves when it is dropped.
-pub struct Peer {
+pub(crate) struct Peer {
     wire: Rc<RefCell<Wire>>,
 }
 
 /// Everything that a client has received.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Interim responses, in order.
     pub interim: Vec<Fields>,
     /// The head; None if the exchange ended before it.
@@ -27,7 +27,7 @@ pub struct Answer {
 
 /// The end of a response.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// The server dropped it early.
     #[default]
     Early,
@@ -47,32 +47,32 @@ impl Peer {
     }
 
     /// Sends bytes of the request's body.
-    pub fn send(&self, bytes: &[u8]) {
+    pub(crate) fn send(&self, bytes: &[u8]) {
         self.tell(|wire| wire.upwards.extend(bytes));
     }
 
     /// Ends the request's body.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.tell(|wire| wire.upwards_ended = true);
     }
 
     /// Grants the server this many bytes more.
-    pub fn grant(&self, bytes: u64) {
+    pub(crate) fn grant(&self, bytes: u64) {
         self.tell(|wire| wire.window = wire.window.saturating_add(bytes));
     }
 
     /// Leaves: sends and takes nothing more.
-    pub fn leave(&self) {
+    pub(crate) fn leave(&self) {
         self.tell(|wire| wire.left = true);
     }
 
     /// The number of bytes of the response's body that have come and were not taken.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.wire.borrow().downwards.len()
     }
 
     /// Takes the received part of the body, and grants as many bytes again; None at its end.
-    pub fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<Vec<u8>>> {
+    pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<Vec<u8>>> {
         let mut wire = self.wire.borrow_mut();
         let body = std::mem::take(&mut wire.downwards);
         if !body.is_empty() {
@@ -88,7 +88,7 @@ impl Peer {
     }
 
     /// The head of the response, once it has come; None if it never comes.
-    pub async fn head(&self) -> Option<Fields> {
+    pub(crate) async fn head(&self) -> Option<Fields> {
         poll_fn(|cx| {
             let mut wire = self.wire.borrow_mut();
             if wire.head.is_some() || wire.closed {
@@ -101,7 +101,7 @@ impl Peer {
     }
 
     /// Takes the whole response.
-    pub async fn answer(&self) -> Answer {
+    pub(crate) async fn answer(&self) -> Answer {
         let mut body = Vec::new();
         while let Some(more) = poll_fn(|cx| self.poll_take(cx)).await {
             body.extend_from_slice(&more);

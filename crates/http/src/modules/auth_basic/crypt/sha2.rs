@@ -6,21 +6,41 @@ use super::encode;
 
 /// The maximum length of a salt, in bytes.
 const SALT_MAX: usize = 16;
-const ROUNDS: u32 = 5000;
+/// The number of rounds without `rounds=`.
+pub(super) const ROUNDS: u32 = 5000;
+
+/// What a stored hash says about its making.
+pub(super) struct Recipe<'s> {
+    /// `$5$` or `$6$`.
+    magic: &'s [u8],
+    /// The number of rounds as written.
+    rounds: Option<&'s str>,
+    /// The number of rounds.
+    pub(super) count: u32,
+    salt: &'s [u8],
+}
+
+impl<'s> Recipe<'s> {
+    /// The recipe of `stored`; None if it has no number of rounds where one is announced.
+    pub(super) fn parse(stored: &'s [u8]) -> Option<Self> {
+        let (magic, rest) = stored.split_at_checked(3)?;
+        let (rounds, rest) = match rest.strip_prefix(b"rounds=") {
+            Some(rest) => {
+                let end = rest.iter().position(|&byte| byte == b'$')?;
+                (Some(std::str::from_utf8(&rest[..end]).ok()?), &rest[end + 1..])
+            }
+            None => (None, rest),
+        };
+        let count = rounds.map_or(Ok(ROUNDS), str::parse).ok()?;
+        let end = rest.iter().take(SALT_MAX).position(|&byte| byte == b'$');
+        let salt = &rest[..end.unwrap_or(rest.len().min(SALT_MAX))];
+        Some(Self { magic, rounds, count, salt })
+    }
+}
 
 /// The hash of `password` with the salt and the rounds of `stored`; None if they are invalid.
 pub(super) fn crypt(password: &[u8], stored: &[u8]) -> Option<Vec<u8>> {
-    let (magic, rest) = stored.split_at_checked(3)?;
-    let (rounds, rest) = match rest.strip_prefix(b"rounds=") {
-        Some(rest) => {
-            let end = rest.iter().position(|&byte| byte == b'$')?;
-            (Some(std::str::from_utf8(&rest[..end]).ok()?), &rest[end + 1..])
-        }
-        None => (None, rest),
-    };
-    let end = rest.iter().take(SALT_MAX).position(|&byte| byte == b'$');
-    let salt = &rest[..end.unwrap_or(rest.len().min(SALT_MAX))];
-    let count = rounds.map_or(Ok(ROUNDS), str::parse).ok()?;
+    let Recipe { magic, rounds, count, salt } = Recipe::parse(stored)?;
     let params = Params::new(count).ok()?;
     let shown = rounds.map(|rounds| format!("rounds={rounds}$")).unwrap_or_default();
     let mut out = [magic, shown.as_bytes(), salt, b"$"].concat();

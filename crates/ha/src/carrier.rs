@@ -1,0 +1,359 @@
+//! The duty that keeps the mirror: it carries messages between the mirror and the links, changes
+//! between the mirror and their owners, counts between the mirror and the zones, and questions
+//! about configuration sets between the mirror and the master.
+//!
+//! ```text
+//!   links  ──events──▶ ┌────────┐ ──Ask──▶ master: checks, stores, applies
+//!          ◀─messages─ │ mirror │ ◀─Tell──
+//!   owners, zones ◀──▶ └────────┘
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_engine::duty::{Duty, Plans};
+use weir_engine::error_log::process_log;
+use weir_engine::{Level, clock, timer};
+use weir_upstream::shared_records::{self, Theme};
+
+use crate::SharedLimits;
+use crate::link::{Class as Queue, Event, Hub, SendError, identities};
+use crate::mirror::{
+    Class, Durable, Effect, Key, Kind, Mirror, Name, Outcome, Proposed, Weight, limits,
+};
+use inbox::{Beginning, beginning, told};
+
+pub mod host;
+mod inbox;
+
+pub use host::{Ask, Tell};
+pub use inbox::tell;
+
+/// The messages that a node is handed at once; further ones follow the next event.
+const AT_ONCE: usize = 64;
+
+/// The plan of the duty.
+#[derive(Clone)]
+pub struct MirrorPlan {
+    /// The names of the nodes of the `ha` block.
+    pub nodes: Vec<Name>,
+    /// Passes a question to the master; `None` if configurations are not mirrored.
+    pub master: Option<Master>,
+}
+
+/// A way to the master.
+pub type Master = Arc<dyn Fn(&Ask) + Send + Sync>;
+
+impl fmt::Debug for MirrorPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MirrorPlan").field("nodes", &self.nodes).finish_non_exhaustive()
+    }
+}
+
+/// The duty.
+pub fn duty(plan: MirrorPlan) -> Duty {
+    Duty::planned("keep the mirror".to_owned(), plan, keep)
+}
+
+/// Notes changes while it lives.
+struct Noting;
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        shared_records::end();
+    }
+}
+
+async fn keep(mut plans: Plans<MirrorPlan>) {
+    let mut identities = identities();
+    let mut carrier: Option<Carrier> = None;
+    loop {
+        let plan = plans.current();
+        let identity = identities.borrow_and_update().clone();
+        let me = identity.and_then(|identity| Name::new(&identity.name));
+        let me = me.filter(|me| plan.nodes.contains(me));
+        // The master tells first what is durable.
+        let begin = match &plan.master {
+            Some(_) => beginning().filter(|(name, _)| Some(name) == me.as_ref()),
+            None => me.map(|me| (me, None)),
+        };
+        match (begin, &mut carrier) {
+            (Some((me, _)), Some(known)) if known.is_of(&me, &plan) => known.follow(plan),
+            (Some(begin), _) => carrier = Some(Carrier::new(begin, plan)),
+            (None, _) => carrier = None,
+        }
+        let running = async {
+            match &mut carrier {
+                Some(carrier) => carrier.run().await,
+                None => while !matches!(told().await, Tell::Begin { .. }) {},
+            }
+        };
+        tokio::select! {
+            () = plans.changed() => {}
+            changed = identities.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            () = running => carrier = None,
+        }
+    }
+}
+
+struct Carrier {
+    me: Name,
+    plan: Arc<MirrorPlan>,
+    hub: Hub,
+    mirror: Mirror,
+    limits: SharedLimits,
+    connected: BTreeSet<Name>,
+    /// Messages that a full queue has not taken.
+    held: BTreeMap<(Name, Class), Vec<u8>>,
+    start: clock::Instant,
+    next_tick: Duration,
+    _noting: Noting,
+}
+
+impl Carrier {
+    fn new((me, held): Beginning, plan: Arc<MirrorPlan>) -> Self {
+        shared_records::begin();
+        let hub = Hub::here();
+        hub.begin_events();
+        let nodes = plan.nodes.iter().cloned();
+        Self {
+            hub,
+            mirror: Mirror::new(me.clone(), nodes, held.and_then(restored), None),
+            me,
+            plan,
+            limits: SharedLimits::default(),
+            connected: BTreeSet::new(),
+            held: BTreeMap::new(),
+            start: clock::now(),
+            next_tick: Duration::ZERO,
+            _noting: Noting,
+        }
+    }
+
+    /// Whether the mirror goes on with a plan.
+    fn is_of(&self, me: &Name, plan: &MirrorPlan) -> bool {
+        self.me == *me && self.plan.master.is_some() == plan.master.is_some()
+    }
+
+    fn follow(&mut self, plan: Arc<MirrorPlan>) {
+        let now = self.now();
+        self.mirror.set_members(now, plan.nodes.iter().cloned());
+        self.plan = plan;
+        // A new configuration may have zones that lacked before.
+        for (key, value) in self.mirror.records() {
+            apply(key, Some(value));
+        }
+        self.settle();
+    }
+
+    /// The time since the start.
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Runs until the master tells of another beginning.
+    async fn run(&mut self) {
+        let hub = self.hub.clone();
+        loop {
+            tokio::select! {
+                event = hub.event() => self.handle(event),
+                tell = told() => {
+                    if matches!(tell, Tell::Begin { .. }) {
+                        return;
+                    }
+                    self.hear(tell);
+                }
+                () = timer::sleep(self.next_tick.saturating_sub(self.now())) => {}
+            }
+            // Events that come all the time hold up no tick.
+            if self.now() >= self.next_tick {
+                self.next_tick = self.now() + limits::COUNT_INTERVAL;
+                self.tick();
+            }
+            self.settle();
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Connected { node, version } => {
+                let Some(node) = Name::new(&node) else { return };
+                self.held.retain(|(known, _), _| *known != node);
+                self.mirror.handle_connected(now, &node, version);
+                self.connected.insert(node);
+            }
+            Event::Disconnected { node } => {
+                let Some(node) = Name::new(&node) else { return };
+                self.connected.remove(&node);
+                self.held.retain(|(known, _), _| *known != node);
+                self.mirror.handle_disconnected(now, &node);
+            }
+            Event::Received { node, message, .. } => {
+                if let Some(node) = Name::new(&node) {
+                    self.mirror.handle_message(now, &node, &message);
+                }
+            }
+        }
+    }
+
+    /// Takes a message of the master.
+    fn hear(&mut self, tell: Tell) {
+        let (now, mirror) = (self.now(), &mut self.mirror);
+        match tell {
+            Tell::Begin { .. } => {}
+            Tell::Propose { number, digest, signature, bytes } => {
+                mirror.propose(now, number, Proposed { digest, signature, bytes });
+            }
+            Tell::Checked(version, result) => mirror.handle_checked(now, &version, result),
+            Tell::Applied(version, result) => mirror.handle_applied(now, &version, result),
+            Tell::Stored(serial) => mirror.handle_stored(now, serial),
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.now();
+        self.limits.collect(&mut self.mirror);
+        let changes = shared_records::take();
+        if changes.is_cut {
+            self.compare();
+        }
+        for ((theme, key), value) in changes.by_key {
+            self.put(theme, key, value);
+        }
+        self.mirror.handle_tick(now);
+    }
+
+    fn put(&mut self, theme: Theme, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let key = Key { kind: kind_of(theme), key };
+        if let Err(error) = self.mirror.put_record(key, value) {
+            process_log().log(Level::Warn, 0, format!("not mirrored: {error}"));
+        }
+    }
+
+    /// Takes over everything that owners have, after changes that were not kept.
+    fn compare(&mut self) {
+        let theme = Theme::Keyval;
+        let Some(owner) = shared_records::owner(theme) else { return };
+        let all: BTreeMap<Vec<u8>, Vec<u8>> = owner.all().into_iter().collect();
+        let is_gone = |key: &&Key| {
+            key.kind == kind_of(theme) && owner.keeps(&key.key) && !all.contains_key(&key.key)
+        };
+        let gone: Vec<_> = self.mirror.records().map(|(key, _)| key).filter(is_gone).collect();
+        let gone: Vec<Vec<u8>> = gone.into_iter().map(|key| key.key.clone()).collect();
+        gone.into_iter().for_each(|key| self.put(theme, key, None));
+        all.into_iter().for_each(|(key, value)| self.put(theme, key, Some(value)));
+    }
+
+    /// Does what the mirror wants, and sends its messages.
+    fn settle(&mut self) {
+        while let Some(effect) = self.mirror.poll_effect() {
+            self.obey(effect);
+        }
+        for node in self.connected.clone() {
+            for (class, queue) in [
+                (Class::Config, Queue::Config),
+                (Class::Counters, Queue::Counters),
+                (Class::State, Queue::State),
+            ] {
+                self.send(&node, class, queue);
+            }
+        }
+    }
+
+    fn send(&mut self, node: &Name, class: Class, queue: Queue) {
+        let now = self.now();
+        for _ in 0..AT_ONCE {
+            let held = self.held.remove(&(node.clone(), class));
+            let Some(message) = held.or_else(|| self.mirror.poll_message(now, node, class)) else {
+                return;
+            };
+            let sent = self.hub.send(node.as_str(), queue, message.clone());
+            if sent == Err(SendError::Full) {
+                self.held.insert((node.clone(), class), message);
+                return;
+            }
+        }
+    }
+
+    fn obey(&mut self, effect: Effect) {
+        let Some(effect) = self.limits.obey(effect) else { return };
+        match effect {
+            Effect::Record { key, value } => apply(&key, value.as_deref()),
+            Effect::Log(weight, text) => {
+                let level = match weight {
+                    Weight::Notice => Level::Notice,
+                    Weight::Warning => Level::Warn,
+                };
+                process_log().log(level, 0, format_args!("mirror: {text}"));
+            }
+            Effect::Disconnect(node, fault) => {
+                self.hub.disconnect(node.as_str(), &fault.to_string());
+            }
+            effect => match self.plan.master.clone() {
+                Some(master) => ask(&*master, effect),
+                None => self.decline(effect),
+            },
+        }
+    }
+
+    /// Refuses a set of another node, where configurations are not mirrored.
+    fn decline(&mut self, effect: Effect) {
+        if let Effect::Check(set) = effect {
+            let now = self.now();
+            let reason = "this node does not take configurations over (\"mirror off\")".to_owned();
+            self.mirror.handle_checked(now, &set.version, Err(reason));
+        }
+    }
+}
+
+/// The durable state; a damaged one is none.
+fn restored((state, bytes): (Vec<u8>, Arc<[u8]>)) -> Option<(Durable, Arc<[u8]>)> {
+    match Durable::decode(&state) {
+        Ok(state) => Some((state, bytes)),
+        Err(error) => {
+            let text = format!("the mirror begins anew, since its state is damaged: {error}");
+            process_log().log(Level::Alert, 0, text);
+            None
+        }
+    }
+}
+
+/// Asks the master what the mirror wants of it.
+fn ask(master: &dyn Fn(&Ask), effect: Effect) {
+    let ask = match effect {
+        Effect::Check(set) => Ask::Check(set),
+        Effect::Apply { set, state } => Ask::Apply(set, state),
+        Effect::Store { serial, state } => Ask::Store(serial, state),
+        Effect::KeepAside { loser, winner } => Ask::KeepAside(loser, winner),
+        Effect::Answer(number, outcome) => {
+            let in_force = matches!(outcome, Outcome::Acknowledged(_) | Outcome::Applied(..));
+            Ask::Answer(number, in_force, outcome.to_string())
+        }
+        _ => return,
+    };
+    master(&ask);
+}
+
+fn kind_of(theme: Theme) -> Kind {
+    match theme {
+        Theme::Keyval => Kind::Keyval,
+    }
+}
+
+/// Hands a record to its owner.
+fn apply(key: &Key, value: Option<&[u8]>) {
+    let theme = match key.kind {
+        Kind::Keyval => Theme::Keyval,
+        _ => return,
+    };
+    if let Some(owner) = shared_records::owner(theme) {
+        owner.apply(&key.key, value);
+    }
+}

@@ -1,0 +1,138 @@
+//! The links as `weir ha status` and `weir ha peers` show them: a JSON document that the worker
+//! writes to each connection of its socket in the identity's folder, which only root can reach.
+
+use std::fmt::Write;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use weir_engine::Conn;
+
+use super::hub::{Hub, Shown};
+use super::status::Status;
+
+/// The name of the socket.
+const SOCKET: &str = "links.sock";
+
+/// The time for a reader.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The most bytes of a document that are read.
+const LARGEST: u64 = 1024 * 1024;
+
+/// The path of the socket in the identity's folder.
+pub fn socket(folder: &Path) -> PathBuf {
+    folder.join(SOCKET)
+}
+
+/// The document.
+pub(super) fn document(own: &str, status: &Status, hub: &Hub) -> Value {
+    let shown = |(node, shown): (String, Shown)| {
+        json!({
+            "node": node,
+            "up": shown.up,
+            "since": shown.since,
+            "weir": shown.weir,
+            "protocol": shown.version,
+            "dialled": shown.dialled,
+            "waiting": shown.waiting,
+            "reason": shown.reason,
+            "status": shown.status.as_ref().map(Status::to_json),
+        })
+    };
+    let links: Vec<Value> = hub.shown().into_iter().map(shown).collect();
+    json!({ "node": own, "status": status.to_json(), "links": links })
+}
+
+/// Writes a document to a reader.
+pub(super) async fn answer(mut conn: Conn, document: Value) {
+    let text = document.to_string() + "\n";
+    let _ = conn.send_all(&[text.as_bytes()], PATIENCE).await;
+    conn.close();
+}
+
+/// Asks the running worker.
+///
+/// # Errors
+/// It does not run with an `ha` block, or does not answer.
+pub fn ask(folder: &Path) -> io::Result<Value> {
+    let stream = UnixStream::connect(socket(folder))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut text = String::new();
+    stream.take(LARGEST).read_to_string(&mut text)?;
+    serde_json::from_str(&text).map_err(io::Error::from)
+}
+
+/// The links section of `weir ha status`; `now` is in seconds since 1970.
+pub fn text(document: &Value, now: i64) -> String {
+    let mut out = String::new();
+    let own = &document["status"];
+    let links = document["links"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for link in links {
+        let node = link["node"].as_str().unwrap_or_default();
+        let age = in_words(now.saturating_sub(link["since"].as_i64().unwrap_or(now)));
+        if link["up"] != true {
+            let reason = link["reason"].as_str().filter(|reason| !reason.is_empty());
+            let reason = reason.unwrap_or("it has not been reached yet");
+            let _ = writeln!(out, "link to {node}: down for {age}: {reason}");
+            continue;
+        }
+        let weir = link["weir"].as_str().unwrap_or_default();
+        let _ = writeln!(out, "link to {node}: up for {age}, Weir {weir}");
+        let status = &link["status"];
+        if status.is_null() {
+            continue;
+        }
+        for (field, what) in [
+            ("configuration", "the configuration"),
+            ("block", "the \"ha\" block"),
+            ("weir", "Weir's version"),
+        ] {
+            if status[field] != own[field] {
+                let _ = writeln!(out, "  {what} of {node} differs from this node's");
+            }
+        }
+        if status["ready"] == false {
+            let _ = writeln!(out, "  {node} is not ready to hold addresses");
+        }
+    }
+    out
+}
+
+fn in_words(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{} s", seconds.max(0)),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_said() {
+        let status = Status { weir: "1".to_owned(), ..Status::default() };
+        let other =
+            Status { configuration: "other".to_owned(), ready: Some(false), ..status.clone() };
+        let mut document = document("a", &status, &Hub::default());
+        document["links"] = json!([
+            {"node": "b", "up": true, "since": 1000, "weir": "1", "status": other.to_json()},
+            {"node": "c", "up": false, "since": 10, "reason": "it closed the connection"},
+            {"node": "d", "up": false, "since": 990, "reason": ""},
+            {"node": "e", "up": true, "since": 999, "weir": "1", "status": status.to_json()},
+        ]);
+        let text = text(&document, 1010);
+        assert_eq!(
+            text,
+            "link to b: up for 10 s, Weir 1\n  the configuration of b differs from this node's\n  \
+             b is not ready to hold addresses\nlink to c: down for 16 min: it closed the \
+             connection\nlink to d: down for 20 s: it has not been reached yet\nlink to e: up for \
+             11 s, Weir 1\n"
+        );
+    }
+}

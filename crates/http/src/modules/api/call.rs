@@ -1,0 +1,149 @@
+//! A call of the API, independent of its request: it goes to another thread.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use weir_upstream::{Group, Side};
+use weir_wire::h1::Method;
+use weir_wire::uri::{Unescape, unescape};
+
+use super::endpoints::{self, Endpoint, VERSIONS};
+use super::failure::Failure;
+use super::{fields, rest};
+use crate::request::Request;
+
+/// A call.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// The version asked for; 0 if the path ends before it.
+    pub(super) version: u8,
+    /// The segments behind the version.
+    pub(super) path: Vec<String>,
+    /// The query string.
+    pub(super) args: Vec<u8>,
+    pub(super) body: Vec<u8>,
+    /// The groups of the configuration, for calls about upstreams.
+    pub(super) groups: Vec<Arc<Group>>,
+    /// The address of the server that accepted the call.
+    pub(super) address: String,
+    /// The path up to the version, as requested.
+    base: String,
+    /// What the path names, or why it names nothing.
+    endpoint: Result<Option<&'static Endpoint>, Failure>,
+}
+
+/// A successful answer.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    /// 200 with this value.
+    Found(Value),
+    /// 201, at a path behind the version, with the new object if it is shown.
+    Created(String, Option<Value>),
+    /// 204.
+    Done,
+}
+
+impl Call {
+    /// The call of a request, without its body.
+    pub(super) fn of(request: &mut Request) -> Self {
+        let rest = rest(request);
+        let uri = String::from_utf8_lossy(&request.uri);
+        let base = uri.strip_suffix(&rest).unwrap_or(&uri).trim_end_matches('/').to_owned();
+        let mut segments: Vec<&str> = rest.split('/').collect();
+        // Lists and objects are the same with a final slash.
+        if segments.last() == Some(&"") {
+            segments.pop();
+        }
+        let version = segments.first().map(|text| text.parse().ok().filter(is_version));
+        let path: Vec<String> = segments.iter().skip(1).map(|&it| it.to_owned()).collect();
+        let endpoint = match version {
+            None => Ok(None),
+            Some(None) => Err(Failure::unknown_version()),
+            Some(Some(version)) => endpoints::find(version, &path).map(Some),
+        };
+        let about_groups = path.starts_with(&["http".to_owned(), "upstreams".to_owned()]);
+        let address = request.info.local.ip_text();
+        Self {
+            method: request.method,
+            version: version.flatten().unwrap_or(0),
+            path,
+            args: request.args.clone(),
+            body: Vec::new(),
+            groups: match about_groups {
+                true => request.snapshot.declared_groups(Side::Http),
+                false => Vec::new(),
+            },
+            address,
+            base,
+            endpoint,
+        }
+    }
+
+    /// Checks path and method. Without `writable`, only reading is permitted.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) fn check(&self, writable: bool) -> Result<(), Failure> {
+        let endpoint = self.endpoint.as_ref().map_err(Clone::clone)?;
+        let reads = matches!(self.method, Method::Get | Method::Head);
+        match reads || (writable && endpoint.is_some_and(|it| it.action(self.method).is_some())) {
+            true => Ok(()),
+            false => Err(Failure::method_disabled()),
+        }
+    }
+
+    /// The methods of the path, for `Allow`.
+    pub(super) fn allowed(&self) -> Vec<&'static str> {
+        match &self.endpoint {
+            Ok(Some(endpoint)) => endpoint.methods(),
+            _ => vec!["GET", "HEAD"],
+        }
+    }
+
+    /// Whether the call has a body.
+    pub(super) fn takes_body(&self) -> bool {
+        matches!(self.method, Method::Post | Method::Patch)
+    }
+
+    /// Carries the call out.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) fn answer(&self) -> Result<Answer, Failure> {
+        let Some(endpoint) = self.endpoint.as_ref().map_err(Clone::clone)? else {
+            return Ok(Answer::Found(VERSIONS.collect()));
+        };
+        let method = if self.method == Method::Head { Method::Get } else { self.method };
+        let action = endpoint.action(method).ok_or_else(Failure::method_disabled)?;
+        let answer = action(self)?;
+        Ok(match (answer, self.arg("fields")) {
+            (Answer::Found(value), Some(wanted)) if method == Method::Get => {
+                Answer::Found(fields::trim(value, &wanted, endpoint.shape))
+            }
+            (answer, _) => answer,
+        })
+    }
+
+    /// The URI of an object, by its path behind the version.
+    pub(super) fn location(&self, at: &str) -> String {
+        format!("{}/{}/{at}", self.base, self.version)
+    }
+
+    /// The value of an argument, decoded.
+    pub(super) fn arg(&self, name: &str) -> Option<String> {
+        let raw = weir_wire::uri::arg(&self.args, name.as_bytes())?;
+        let mut value = Vec::new();
+        unescape(Unescape::All, raw, &mut value);
+        Some(String::from_utf8_lossy(&value).into_owned())
+    }
+
+    /// A segment of the path.
+    pub(super) fn segment(&self, place: usize) -> &str {
+        self.path.get(place).map_or("", String::as_str)
+    }
+}
+
+fn is_version(version: &u8) -> bool {
+    VERSIONS.contains(version)
+}

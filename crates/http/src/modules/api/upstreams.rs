@@ -1,0 +1,159 @@
+//! Groups of upstreams: their peers and counts.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use weir_engine::clock::{self, Wall};
+use weir_upstream::{
+    AgentView, BUCKET_ENDS, CheckCounts, Group, GroupView, Histogram, Now, PeerView, QueueView,
+    ReportCounts,
+};
+use weir_wire::agent::{Admin, AgentWeight};
+
+use super::call::{Answer, Call};
+use super::failure::Failure;
+use super::general::timestamp;
+use super::zones::by_class;
+
+/// The name of the upstream in a path.
+const NAME: usize = 2;
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of all actions")]
+pub(super) fn all(call: &Call) -> Result<Answer, Failure> {
+    let dynamic = call.groups.iter().filter(|group| group.zone().is_some());
+    let shown = dynamic.map(|group| (group.name().to_owned(), show(group, call.version)));
+    Ok(Answer::Found(Value::Object(shown.collect::<Map<_, _>>())))
+}
+
+pub(super) fn one(call: &Call) -> Result<Answer, Failure> {
+    Ok(Answer::Found(show(named(call)?, call.version)))
+}
+
+pub(super) fn reset(call: &Call) -> Result<Answer, Failure> {
+    named(call)?.reset_counts(Now::current());
+    Ok(Answer::Done)
+}
+
+/// The group that a path names. It has a zone.
+pub(super) fn named(call: &Call) -> Result<&Arc<Group>, Failure> {
+    let name = call.segment(NAME);
+    let group = call.groups.iter().find(|group| group.name() == name);
+    let group = group.ok_or_else(|| Failure::new(404, "UpstreamNotFound", "upstream not found"))?;
+    match group.zone() {
+        Some(_) => Ok(group),
+        None => Err(Failure::bad("UpstreamStatic", "upstream is static")),
+    }
+}
+
+fn show(group: &Group, version: u8) -> Value {
+    let now = Times { now: Now::current(), wall: clock::msec() };
+    let view = group.view(now.now);
+    let peers: Value = view.peers.iter().map(|peer| show_peer(peer, now, version)).collect();
+    let GroupView { zone, zombies, .. } = &view;
+    let mut shown =
+        json!({ "peers": peers, "keepalive": group.kept(), "zombies": zombies, "zone": zone });
+    if let Some(QueueView { size, max_size, overflows }) = view.queue {
+        shown["queue"] = json!({ "size": size, "max_size": max_size, "overflows": overflows });
+    }
+    shown
+}
+
+/// One moment by both clocks.
+#[derive(Clone, Copy)]
+struct Times {
+    now: Now,
+    /// Milliseconds since 1970.
+    wall: u64,
+}
+
+impl Times {
+    /// The text of a moment, in milliseconds of [`Now`].
+    fn text(self, millis: u64) -> String {
+        let ago = self.now.millis.saturating_sub(millis);
+        let then = self.wall.saturating_sub(ago);
+        let millis = u16::try_from(then % 1000).unwrap_or_default();
+        timestamp(Wall { secs: (then / 1000).cast_signed(), millis })
+    }
+}
+
+fn show_peer(peer: &PeerView, now: Times, version: u8) -> Value {
+    let counts = &peer.counts;
+    let mut shown = json!({
+        "id": peer.id.0,
+        "server": peer.server,
+        "name": peer.name,
+        "backup": peer.backup,
+        "weight": peer.weight,
+        "state": peer.state.text(),
+        "active": peer.active,
+        "max_conns": peer.max_conns,
+        "requests": peer.requests,
+        "responses": by_class(&counts.responses, version),
+        "sent": counts.sent,
+        "received": counts.received,
+        "fails": peer.fails,
+        "unavail": peer.unavail,
+        "health_checks": show_checks(&peer.checks),
+        "downtime": peer.downtime,
+    });
+    if let Some(agent) = &peer.agent {
+        shown["agent"] = show_agent(agent);
+    }
+    if let Some(ReportCounts { good, bad }) = peer.reports {
+        shown["load_reports"] = json!({ "good": good, "bad": bad });
+    }
+    if let Some(thousandths) = peer.effective_weight {
+        shown["effective_weight"] = json!(thousandths as f64 / 1000.0);
+    }
+    if let Some(downstart) = peer.downstart {
+        shown["downstart"] = json!(now.text(downstart));
+    }
+    if let Some(selected) = peer.selected {
+        shown["selected"] = json!(now.text(selected.unsigned_abs() * 1000));
+    }
+    for (name, time) in [("header_time", peer.header_time), ("response_time", peer.response_time)] {
+        // Averages are known once something has been measured.
+        if time > 0 {
+            shown[name] = json!(time);
+        }
+    }
+    if version >= 9 {
+        shown["response_time_hist"] = histogram(&counts.response_time);
+    }
+    shown
+}
+
+fn show_checks(counts: &CheckCounts) -> Value {
+    let CheckCounts { checks, fails, unhealthy, last_passed } = counts;
+    let mut shown = json!({ "checks": checks, "fails": fails, "unhealthy": unhealthy });
+    if let Some(passed) = last_passed {
+        shown["last_passed"] = json!(passed);
+    }
+    shown
+}
+
+fn show_agent(agent: &AgentView) -> Value {
+    let admin = match agent.admin {
+        Admin::Ready => "ready",
+        Admin::Drain => "drain",
+        Admin::Maint => "maint",
+    };
+    let weight = match agent.weight {
+        AgentWeight::Percent(percent) => format!("{percent}%"),
+        AgentWeight::Absolute(weight) => weight.to_string(),
+    };
+    let mut shown = json!({ "state": admin, "up": agent.up, "weight": weight });
+    if let Some(reached) = agent.reached {
+        shown["reached"] = json!(reached);
+    }
+    if let Some(max) = agent.max_conns {
+        shown["max_conns"] = json!(max);
+    }
+    shown
+}
+
+fn histogram(times: &Histogram) -> Value {
+    let ends = BUCKET_ENDS.iter().map(u64::to_string).chain(["inf".to_owned()]);
+    let buckets: Map<_, _> = ends.zip(times.buckets.iter().map(|count| json!(count))).collect();
+    json!({ "count": times.buckets.iter().sum::<u64>(), "sum": times.sum, "buckets": buckets })
+}

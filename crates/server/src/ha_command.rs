@@ -1,0 +1,331 @@
+//! `weir ha`: the pair on the command line. `status`, `show` and `drill` are about the addresses.
+
+#![allow(clippy::print_stdout, reason = "the answers of a command")]
+
+use std::ffi::{OsStr, OsString};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use weir_engine::listen::Transport;
+use weir_ha::Refusal;
+use weir_ha::guard::{self, master};
+use weir_ha::identity::Folder;
+use weir_ha::link::show;
+use weir_ha::plan::Plan;
+use weir_sys::interface;
+
+use crate::cli::Options;
+use crate::console::Console;
+use crate::cycle::Draft;
+use crate::guarding;
+use crate::linking;
+use crate::paths::Paths;
+
+/// The longest time that a drill waits for another node.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The longest attempt to reach the address during a drill.
+const ATTEMPT: Duration = Duration::from_millis(20);
+
+const USAGE: &str =
+    "Usage: weir ha init NAME        make this host the first node of a pair, or print another token
+       weir ha join TOKEN NAME  make this host a further node
+       weir ha leave            take this host out of the pair
+       weir ha forget NAME      have no links to a node any more
+       weir ha peers            the known nodes with the digests of their certificates
+       weir ha status [--json]  which node holds each address, since when and why
+       weir ha show             the configuration of keepalived for this node
+       weir ha drill            prove that another node takes over, and put things back
+Each takes -c, -p, -e and -g as the server does.
+";
+
+/// Runs a command, whose words follow `weir ha`. Returns the exit code.
+pub(crate) fn run(program: Option<&OsStr>, words: &[OsString]) -> i32 {
+    let Some((command, rest)) = words.split_first() else {
+        print!("{USAGE}");
+        return 1;
+    };
+    let json = rest.iter().any(|word| word == "--json");
+    let rest: Vec<OsString> = rest.iter().filter(|word| *word != "--json").cloned().collect();
+    let mut console = Console::new(program);
+    let options = match Options::parse(&rest) {
+        Ok(options) => options,
+        Err(fault) => {
+            console.print(fault);
+            return 1;
+        }
+    };
+    let done = match command.to_str() {
+        Some("status") => server(&options, &console).and_then(|server| status(&server, json)),
+        Some("show") => server(&options, &console).and_then(|server| show(&server, &console)),
+        Some("drill") => server(&options, &console).and_then(|server| drill(&server, &console)),
+        Some("help" | "--help" | "-h") => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            print!("{USAGE}");
+            Err(Refusal::from(format!("unknown command \"{}\"", command.display())))
+        }
+    };
+    console.leave_terminal();
+    match done {
+        Ok(()) => 0,
+        Err(reason) => {
+            if reason != told() {
+                console.print(reason);
+            }
+            1
+        }
+    }
+}
+
+/// A reason that has been printed.
+fn told() -> Refusal {
+    Refusal::from("")
+}
+
+/// A server with an `ha` block, and the folder of its guard.
+struct Server {
+    draft: Draft,
+    conf: PathBuf,
+    folder: PathBuf,
+    /// The folder of the identity.
+    links: Folder,
+}
+
+/// Reads the configuration. Its faults have been printed.
+fn server(options: &Options, console: &Console) -> Result<Server, Refusal> {
+    let paths = Paths::of(options);
+    let globals = options.globals.as_ref().map(|text| text.to_string_lossy().into_owned());
+    let draft = Draft::read(&paths, globals.as_deref(), console, || ());
+    let draft = draft.map_err(|()| told())?;
+    if draft.ha().is_none() {
+        return Err(format!("{} has no \"ha\" block", paths.conf.display()).into());
+    }
+    let folder = guard::folder(&draft.process.pid);
+    let links = linking::folder(&paths.prefix);
+    Ok(Server { draft, conf: paths.conf, folder, links })
+}
+
+/// The guard's answer.
+fn ask(server: &Server) -> Result<Value, Refusal> {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+    master::status(&server.folder).map_err(|error| match error.kind() {
+        NotFound | ConnectionRefused => Refusal::from(
+            "no guard process runs: the server is not running, or its \"ha\" block is new and \
+             waits for a reload",
+        ),
+        PermissionDenied => Refusal::from("this needs root"),
+        _ => format!("the guard process does not answer: {error}").into(),
+    })
+}
+
+fn status(server: &Server, json: bool) -> Result<(), Refusal> {
+    let shares = server.draft.ha().is_some_and(|ha| !ha.addresses.is_empty());
+    let mut status = match shares {
+        true => ask(server)?,
+        false => Value::Null,
+    };
+    let links = show::ask(server.links.path());
+    if json {
+        if let Ok(links) = links {
+            status["links"] = links;
+        }
+        println!("{status:#}");
+        return Ok(());
+    }
+    if shares {
+        print!("{}", in_words(&status));
+    }
+    match links {
+        _ if !server.links.is_made() && shares => {}
+        _ if !server.links.is_made() => {
+            println!("no links to other nodes: \"weir ha init\" or \"weir ha join\" makes them");
+        }
+        Ok(links) => print!("{}", show::text(&links, unix_time())),
+        Err(error) => return Err(format!("the server shows no links: {error}").into()),
+    }
+    Ok(())
+}
+
+/// The wall clock in seconds since 1970.
+fn unix_time() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// The status for people.
+fn in_words(status: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let mut out = format!("This is node \"{}\", ", text(&status["node"]));
+    match status["unfit"].as_str() {
+        None => out.push_str("fit to hold addresses.\n"),
+        Some(reason) => out.push_str(&format!("not fit to hold addresses: {reason}.\n")),
+    }
+    for group in status["groups"].as_array().into_iter().flatten() {
+        let addresses: Vec<_> =
+            group["addresses"].as_array().into_iter().flatten().map(text).collect();
+        out.push_str(&format!("{}\n", addresses.join(", ")));
+        let span = |field: &str| length(group[field].as_u64().unwrap_or(0));
+        match group["holder"].as_str() {
+            Some(node) => {
+                let since = span("holder_for_ms");
+                out.push_str(&format!("    held by node \"{node}\" for {since}\n"));
+            }
+            None => out.push_str("    held by no node that this one hears\n"),
+        }
+        if let Some(node) = group["also_held_by"].as_str() {
+            out.push_str(&format!(
+                "    AND held by node \"{node}\" at once, which does not hear this node\n"
+            ));
+        }
+        let (here, why) = (text(&group["here"]), text(&group["why"]));
+        out.push_str(&format!("    here: {here} for {}: {why}\n", span("here_for_ms")));
+    }
+    out
+}
+
+/// A length of time in words.
+fn length(millis: u64) -> String {
+    match millis {
+        0..1000 => format!("{millis} ms"),
+        1000..120_000 => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
+        120_000..7_200_000 => format!("{} min", millis / 60_000),
+        7_200_000..172_800_000 => format!("{} h", millis / 3_600_000),
+        _ => format!("{} days", millis / 86_400_000),
+    }
+}
+
+fn plan(server: &Server, console: &Console) -> Result<Plan, Refusal> {
+    let Some(ha) = server.draft.ha() else { return Err(told()) };
+    guarding::plan(ha, server.draft.node(), &server.draft.process, console).map_err(|()| told())
+}
+
+fn show(server: &Server, console: &Console) -> Result<(), Refusal> {
+    let plan = plan(server, console)?;
+    println!(
+        "# keepalived's configuration for node \"{}\", which Weir writes to {} from the \"ha\" block \
+         of {}.\n# Changes belong there: this one is rewritten.\n",
+        plan.name(),
+        server.folder.join(weir_ha::keepalived::CONF_FILE).display(),
+        server.conf.display(),
+    );
+    print!("{}", plan.conf);
+    Ok(())
+}
+
+fn drill(server: &Server, console: &Console) -> Result<(), Refusal> {
+    let plan = plan(server, console)?;
+    let before = ask(server)?;
+    let held = |status: &Value| -> Vec<bool> {
+        let groups = status["groups"].as_array().into_iter().flatten();
+        groups.map(|group| group["here"] == "holds").collect()
+    };
+    let groups = plan.groups.iter().zip(held(&before)).filter(|(_, held)| *held);
+    let targets: Vec<_> =
+        groups.filter_map(|(group, _)| target(server, &group.addresses)).collect();
+    if !held(&before).contains(&true) {
+        return Err(
+            "this node holds no address at present: run the drill on the node that does".into()
+        );
+    }
+    if targets.is_empty() {
+        return Err("no \"listen\" takes TCP connections on an address that is held here, so \
+                    nothing shows who answers"
+            .into());
+    }
+    let start = Instant::now();
+    let drill = master::Drill::begin(&server.folder)
+        .map_err(|error| format!("the addresses could not be given up: {error}"))?;
+    println!("given up here after {}", length(millis(start.elapsed())));
+    let mut answered = true;
+    for target in &targets {
+        match await_answer(*target, start) {
+            Some(took) => println!("{target} answers from another node after {}", length(took)),
+            None => {
+                println!("{target} did not answer within {} s", PATIENCE.as_secs());
+                answered = false;
+            }
+        }
+    }
+    let start = Instant::now();
+    drill.take_back().map_err(|error| {
+        format!("the addresses could not be taken back ({error}): look at \"weir ha status\"")
+    })?;
+    println!("taken back after {}", length(millis(start.elapsed())));
+    match answered {
+        true => Ok(()),
+        false => Err("no other node took over: see \"weir ha status\" there".into()),
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An address of a group with a port on which the server listens.
+fn target(server: &Server, addresses: &[(IpAddr, u8, String)]) -> Option<SocketAddr> {
+    let sockets = server.draft.sockets();
+    let mut tcp = sockets.iter().filter(|socket| socket.options.transport == Transport::Stream);
+    tcp.find_map(|socket| {
+        let (ip, port) = (socket.address.ip()?, socket.address.port()?);
+        let fits = |known: &IpAddr| {
+            *known == ip || (ip.is_unspecified() && known.is_ipv4() == ip.is_ipv4())
+        };
+        let known = addresses.iter().map(|(known, ..)| *known).find(fits)?;
+        Some(SocketAddr::new(known, port))
+    })
+}
+
+/// Waits until an address that is not this host's takes connections. Returns the time in
+/// milliseconds since `start`.
+fn await_answer(target: SocketAddr, start: Instant) -> Option<u64> {
+    while start.elapsed() < PATIENCE {
+        let own = interface::addresses().unwrap_or_default();
+        let is_here = own.iter().any(|(_, address)| *address == target.ip());
+        if !is_here && TcpStream::connect_timeout(&target, ATTEMPT).is_ok() {
+            return Some(millis(start.elapsed()));
+        }
+        if is_here {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_status_reads_as_a_text() {
+        let status = json!({
+            "node": "b",
+            "unfit": null,
+            "groups": [{
+                "addresses": ["192.0.2.10/24", "2001:db8::10/64"],
+                "holder": "a", "holder_for_ms": 12_345, "also_held_by": null,
+                "here": "waits", "here_for_ms": 400, "why": "node \"a\" holds them",
+            }, {
+                "addresses": ["192.0.2.11/24"],
+                "holder": "b", "holder_for_ms": 130_000, "also_held_by": "a",
+                "here": "holds", "here_for_ms": 130_000, "why": "no other node held them",
+            }],
+        });
+        assert_eq!(
+            in_words(&status),
+            "This is node \"b\", fit to hold addresses.\n\
+             192.0.2.10/24, 2001:db8::10/64\n    held by node \"a\" for 12.3 s\n    \
+             here: waits for 400 ms: node \"a\" holds them\n\
+             192.0.2.11/24\n    held by node \"b\" for 2 min\n    \
+             AND held by node \"a\" at once, which does not hear this node\n    \
+             here: holds for 2 min: no other node held them\n"
+        );
+        let unfit = in_words(&json!({"node": "a", "unfit": "it rains", "groups": []}));
+        assert_eq!(unfit, "This is node \"a\", not fit to hold addresses: it rains.\n");
+    }
+}

@@ -1,0 +1,120 @@
+//! State that nodes have in common, record by record: the seam between its owners, which change it,
+//! and the mirror, which carries changes between nodes. Neither knows the other.
+//!
+//! An owner notes each change and waits for nothing. What the mirror brings goes to the owner by
+//! [`Owner::apply`], and is not noted. Without a mirror, nothing is kept.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Changes that wait for the mirror. With more of them, it asks owners for everything.
+pub const MOST_CHANGES: usize = 16_384;
+
+/// The bytes of keys and values that wait.
+pub const MOST_BYTES: usize = 16 << 20;
+
+/// The kinds of shared records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Theme {
+    /// Pairs of keyval zones. The key is the zone, a NUL and the key.
+    Keyval,
+}
+
+/// The part of the program that has the records of a theme.
+pub trait Owner: Sync {
+    /// All records.
+    fn all(&self) -> Vec<(Vec<u8>, Vec<u8>)>;
+
+    /// Whether a record of this key would be kept here.
+    fn keeps(&self, key: &[u8]) -> bool;
+
+    /// Takes over a record of another node; `None` if it was removed.
+    fn apply(&self, key: &[u8], value: Option<&[u8]>);
+}
+
+/// Changes of records.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The values by record; `None` if it was removed.
+    pub by_key: HashMap<(Theme, Vec<u8>), Option<Vec<u8>>>,
+    bytes: usize,
+    /// Whether some changes were not kept, so that owners have to be asked.
+    pub is_cut: bool,
+}
+
+/// `None` while there is no mirror.
+static CHANGES: Mutex<Option<Changes>> = Mutex::new(None);
+
+/// The owner of keyvals.
+static KEYVALS: Mutex<Option<&'static dyn Owner>> = Mutex::new(None);
+
+fn changes() -> MutexGuard<'static, Option<Changes>> {
+    CHANGES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Names the owner of a theme.
+pub fn set_owner(theme: Theme, owner: &'static dyn Owner) {
+    let Theme::Keyval = theme;
+    *KEYVALS.lock().unwrap_or_else(PoisonError::into_inner) = Some(owner);
+}
+
+/// The owner of a theme.
+pub fn owner(theme: Theme) -> Option<&'static dyn Owner> {
+    let Theme::Keyval = theme;
+    *KEYVALS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Begins to keep changes, for a mirror that takes them. The first ones are everything.
+pub fn begin() {
+    *changes() = Some(Changes { is_cut: true, ..Changes::default() });
+}
+
+/// Keeps no changes any longer.
+pub fn end() {
+    *changes() = None;
+}
+
+/// Notes that a record has changed here.
+pub fn note(theme: Theme, key: &[u8], value: Option<&[u8]>) {
+    let mut changes = changes();
+    let Some(changes) = changes.as_mut() else { return };
+    changes.bytes += key.len() + value.map_or(0, <[u8]>::len);
+    changes.by_key.insert((theme, key.to_vec()), value.map(<[u8]>::to_vec));
+    if changes.by_key.len() > MOST_CHANGES || changes.bytes > MOST_BYTES {
+        *changes = Changes { is_cut: true, ..Changes::default() };
+    }
+}
+
+/// Takes the changes since the last time.
+pub fn take() -> Changes {
+    changes().as_mut().map(mem::take).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_kept_for_a_mirror_within_limits() {
+        let note = |key: &str, value: Option<&[u8]>| note(Theme::Keyval, key.as_bytes(), value);
+        note("a", Some(b"1"));
+        assert!(take().by_key.is_empty());
+        begin();
+        assert!(take().is_cut);
+        note("a", Some(b"1"));
+        note("a", Some(b"2"));
+        note("b", None);
+        let taken = take();
+        assert_eq!(taken.by_key[&(Theme::Keyval, b"a".to_vec())], Some(b"2".to_vec()));
+        assert_eq!((taken.by_key.len(), taken.is_cut), (2, false));
+        for number in 0..=MOST_CHANGES {
+            note(&number.to_string(), None);
+        }
+        assert!(take().is_cut);
+        let large = vec![0; MOST_BYTES / 2];
+        (0..3).for_each(|_| note("large", Some(&large)));
+        assert!(take().is_cut);
+        end();
+    }
+}

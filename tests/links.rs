@@ -1,0 +1,13 @@
+//! The links between the nodes of a pair: two servers on loopback addresses, made a pair by
+//! commands, and everything that a stranger or a broken partner may do to them.
+
+mod configuration;
+mod howto;
+mod life;
+mod mirror;
+mod node;
+mod partner;
+mod strangers;
+mod tokens;
+
+use node::{Node, pair};
