@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Needed] = &[
     ("etcdctl", "etcd-client"),
     ("gzip", "gzip"),
     ("ip", "iproute2"),
+    ("keepalived", "keepalived"),
     ("memcached", "memcached"),
     ("openssl", "openssl"),
 ];

@@ -16,7 +16,7 @@ use std::time::Duration;
 use weir_engine::duty::{Duty, Plans};
 use weir_engine::error_log::process_log;
 use weir_engine::{Level, clock, timer};
-use weir_upstream::shared_records::{self, Theme};
+use weir_upstream::shared_records::{self, Owner, Theme};
 
 use crate::SharedLimits;
 use crate::link::{Class as Queue, Event, Hub, SendError, identities};
@@ -225,30 +225,48 @@ impl Carrier {
             self.compare();
         }
         for ((theme, key), value) in changes.by_key {
-            self.put(theme, key, value);
+            self.put(theme, &key, value);
         }
         self.mirror.handle_tick(now);
     }
 
-    fn put(&mut self, theme: Theme, key: Vec<u8>, value: Option<Vec<u8>>) {
-        let key = Key { kind: kind_of(theme), key };
+    fn put(&mut self, theme: Theme, key: &[u8], value: Option<Vec<u8>>) {
+        let key = self.key(theme, key);
         if let Err(error) = self.mirror.put_record(key, value) {
             process_log().log(Level::Warn, 0, format!("not mirrored: {error}"));
         }
     }
 
+    /// The mirror's key of a record of this node.
+    fn key(&self, theme: Theme, key: &[u8]) -> Key {
+        let kind = kind_of(theme);
+        if kind.is_owned() {
+            return Key::owned(kind, &self.me, key);
+        }
+        Key { kind, key: key.to_vec() }
+    }
+
     /// Takes over everything that owners have, after changes that were not kept.
     fn compare(&mut self) {
-        let theme = Theme::Keyval;
-        let Some(owner) = shared_records::owner(theme) else { return };
+        for theme in Theme::ALL {
+            if let Some(owner) = shared_records::owner(theme) {
+                self.compare_with(theme, owner);
+            }
+        }
+    }
+
+    fn compare_with(&mut self, theme: Theme, owner: &dyn Owner) {
         let all: BTreeMap<Vec<u8>, Vec<u8>> = owner.all().into_iter().collect();
-        let is_gone = |key: &&Key| {
-            key.kind == kind_of(theme) && owner.keeps(&key.key) && !all.contains_key(&key.key)
-        };
-        let gone: Vec<_> = self.mirror.records().map(|(key, _)| key).filter(is_gone).collect();
-        let gone: Vec<Vec<u8>> = gone.into_iter().map(|key| key.key.clone()).collect();
-        gone.into_iter().for_each(|key| self.put(theme, key, None));
-        all.into_iter().for_each(|(key, value)| self.put(theme, key, Some(value)));
+        // The records of this node without the owner's part of the key.
+        let start = self.key(theme, b"").key;
+        let records = self.mirror.records().map(|(key, _)| key);
+        let known = records
+            .filter(|key| key.kind == kind_of(theme))
+            .filter_map(|key| key.key.strip_prefix(start.as_slice()));
+        let is_gone = |key: &&[u8]| owner.keeps(key) && !all.contains_key(*key);
+        let gone: Vec<Vec<u8>> = known.filter(is_gone).map(<[u8]>::to_vec).collect();
+        gone.iter().for_each(|key| self.put(theme, key, None));
+        all.into_iter().for_each(|(key, value)| self.put(theme, &key, Some(value)));
     }
 
     /// Does what the mirror wants, and sends its messages.
@@ -344,6 +362,9 @@ fn ask(master: &dyn Fn(&Ask), effect: Effect) {
 fn kind_of(theme: Theme) -> Kind {
     match theme {
         Theme::Keyval => Kind::Keyval,
+        Theme::Servers => Kind::Servers,
+        Theme::Sticky => Kind::Sticky,
+        Theme::Health => Kind::Health,
     }
 }
 
@@ -351,7 +372,10 @@ fn kind_of(theme: Theme) -> Kind {
 fn apply(key: &Key, value: Option<&[u8]>) {
     let theme = match key.kind {
         Kind::Keyval => Theme::Keyval,
-        _ => return,
+        Kind::Servers => Theme::Servers,
+        Kind::Sticky => Theme::Sticky,
+        Kind::Health => Theme::Health,
+        Kind::TicketKey | Kind::TicketsHeld | Kind::Other(_) => return,
     };
     if let Some(owner) = shared_records::owner(theme) {
         owner.apply(&key.key, value);

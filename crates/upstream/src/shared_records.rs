@@ -19,11 +19,23 @@ pub const MOST_BYTES: usize = 16 << 20;
 pub enum Theme {
     /// Pairs of keyval zones. The key is the zone, a NUL and the key.
     Keyval,
+    /// The servers of groups as edited at run time. The key is the group.
+    Servers,
+    /// Learned sessions. The key is the group, a NUL and the session.
+    Sticky,
+    /// What a node has found out about the servers of a group. The key is the group; in
+    /// [`Owner::apply`], the node that has found it out and a NUL come first.
+    Health,
+}
+
+impl Theme {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Keyval, Self::Servers, Self::Sticky, Self::Health];
 }
 
 /// The part of the program that has the records of a theme.
 pub trait Owner: Sync {
-    /// All records.
+    /// All records, without those of other nodes.
     fn all(&self) -> Vec<(Vec<u8>, Vec<u8>)>;
 
     /// Whether a record of this key would be kept here.
@@ -46,8 +58,9 @@ pub struct Changes {
 /// `None` while there is no mirror.
 static CHANGES: Mutex<Option<Changes>> = Mutex::new(None);
 
-/// The owner of keyvals.
-static KEYVALS: Mutex<Option<&'static dyn Owner>> = Mutex::new(None);
+/// The owners by theme.
+static OWNERS: Mutex<[Option<&'static dyn Owner>; Theme::ALL.len()]> =
+    Mutex::new([None; Theme::ALL.len()]);
 
 fn changes() -> MutexGuard<'static, Option<Changes>> {
     CHANGES.lock().unwrap_or_else(PoisonError::into_inner)
@@ -55,14 +68,12 @@ fn changes() -> MutexGuard<'static, Option<Changes>> {
 
 /// Names the owner of a theme.
 pub fn set_owner(theme: Theme, owner: &'static dyn Owner) {
-    let Theme::Keyval = theme;
-    *KEYVALS.lock().unwrap_or_else(PoisonError::into_inner) = Some(owner);
+    OWNERS.lock().unwrap_or_else(PoisonError::into_inner)[theme as usize] = Some(owner);
 }
 
 /// The owner of a theme.
 pub fn owner(theme: Theme) -> Option<&'static dyn Owner> {
-    let Theme::Keyval = theme;
-    *KEYVALS.lock().unwrap_or_else(PoisonError::into_inner)
+    OWNERS.lock().unwrap_or_else(PoisonError::into_inner)[theme as usize]
 }
 
 /// Begins to keep changes, for a mirror that takes them. The first ones are everything.
