@@ -72,7 +72,9 @@ impl Front<'_> {
         let network = &self.hosts.network;
         let mut command = network.command(&network.front, binary());
         command.arg("-p").arg(format!("{}/", self.directory.path().display()));
-        command.args(["-c", "conf/nginx.conf"]).args(arguments).stdin(Stdio::null());
+        // The default folder of logs need not exist on this machine.
+        command.args(["-c", "conf/nginx.conf", "-e", "logs/error.log"]);
+        command.args(arguments).stdin(Stdio::null());
         // A daemon inherits the pipes, so their end cannot be waited for.
         let error = self.directory.join("stderr");
         command.stderr(std::fs::File::create(&error).unwrap()).stdout(Stdio::null());

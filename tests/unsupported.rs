@@ -104,7 +104,7 @@ fn settings_without_effect_are_reported_once() {
     }
     let (well, lines) = said(
         "events { accept_mutex on; }
-         http {
+         http { access_log off;
          server { listen 127.0.0.1:%port% ssl http2; ssl_reject_handshake on; }
          server { listen 127.0.0.1:%port% ssl http2; ssl_reject_handshake on; server_name b;
          fastcgi_param a b;\nfastcgi_param c d;\nfastcgi_param e f;
