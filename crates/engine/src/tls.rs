@@ -22,6 +22,7 @@ mod server;
 pub(crate) mod session;
 mod session_cache;
 mod settings_error;
+pub mod shared_tickets;
 mod signature;
 mod tickets;
 mod verify;

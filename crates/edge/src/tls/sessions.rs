@@ -103,12 +103,14 @@ impl Sessions {
         }
     }
 
-    /// The ticket keys, if no file provides any.
+    /// The ticket keys, if no file provides any: those that nodes share, or else the zone's, or
+    /// the server's own. `lifetime` is `ssl_session_timeout` in seconds.
     pub(super) fn tickets(&self, lifetime: u32) -> Option<Tickets> {
-        match self {
+        let own = match self {
             Self::Shared(zone) => zone.tickets.clone(),
             Self::Own(_) => Tickets::random(lifetime),
-        }
+        };
+        own.map(|own| own.unless_shared(lifetime))
     }
 }
 

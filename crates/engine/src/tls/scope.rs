@@ -20,6 +20,10 @@ pub(super) struct Scope {
 /// A digest: clients cannot choose its input.
 const CONTEXT: usize = 32;
 
+/// The format of a session, which is rustls's own: a node or a later binary with another one does
+/// not read it.
+const FORMAT: &[u8] = b"rustls 0.23.46";
+
 /// The context and the time of the session's start in seconds.
 const LABEL: usize = CONTEXT + 8;
 
@@ -30,6 +34,7 @@ impl Scope {
             digest.update(&(part.len() as u64).to_be_bytes());
             digest.update(part);
         };
+        add(FORMAT);
         add(&settings.context);
         for key in &settings.keys {
             add(key.chain().first().map_or(&[], AsRef::as_ref));
@@ -59,5 +64,37 @@ impl Scope {
         let begun = i64::from_be_bytes(begun.try_into().ok()?);
         let young = clock::wall_secs() - begun <= i64::from(self.timeout);
         (*context == self.context && young).then(|| plain.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::VerifyClient;
+
+    /// A ticket may come from another node: its scope follows from the configuration alone.
+    #[test]
+    fn equal_settings_have_equal_scopes() {
+        let settings = |authority: &[u8]| ServerSettings {
+            context: b"site.pem".to_vec(),
+            verify_client: VerifyClient::On,
+            client_authorities: vec![authority.to_vec().into()],
+            ..ServerSettings::default()
+        };
+        let context = |settings: &ServerSettings| Scope::new(settings).context;
+        assert_eq!(context(&settings(b"one")), context(&settings(b"one")));
+        assert_ne!(context(&settings(b"one")), context(&settings(b"other")));
+        let off = ServerSettings { verify_client: VerifyClient::Off, ..settings(b"one") };
+        assert_ne!(context(&settings(b"one")), context(&off));
+    }
+
+    #[test]
+    fn the_format_is_that_of_the_rustls_in_use() {
+        let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
+        let lock = std::fs::read_to_string(lock).unwrap();
+        let format = String::from_utf8_lossy(FORMAT);
+        let (name, version) = format.split_once(' ').unwrap();
+        let entry = format!("name = \"{name}\"\nversion = \"{version}\"\n");
+        assert!(lock.contains(&entry), "name the version of rustls in FORMAT");
     }
 }

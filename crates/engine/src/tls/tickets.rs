@@ -35,7 +35,7 @@ impl Tickets {
     /// If a file has another length: the end of nginx's message, after the file's name.
     pub fn from_files(files: &[&[u8]], lifetime: u32) -> Result<Self, SettingsError> {
         let keys = files.iter().map(|file| TicketKey::new(file)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self(Arc::new(FileTickets { keys, lifetime })))
+        Ok(Self(Arc::new(TicketKeys { keys, lifetime })))
     }
 
     /// Random keys, lost with their last holder. Each encrypts new tickets for `lifetime` seconds
@@ -45,7 +45,7 @@ impl Tickets {
             let mut file = [0; 48];
             aws_lc_rs::rand::fill(&mut file).map_err(|_| GetRandomFailed)?;
             let key = TicketKey::new(&file).map_err(|_| GetRandomFailed)?;
-            Ok(Box::new(FileTickets { keys: vec![key], lifetime: 0 }))
+            Ok(Box::new(TicketKeys { keys: vec![key], lifetime: 0 }))
         });
         Some(Self(Arc::new(rotator.ok()?)))
     }
@@ -60,8 +60,11 @@ impl Tickets {
         self.0.decrypt(ticket)
     }
 
-    #[cfg(test)]
-    fn producer(&self) -> Arc<dyn ProducesTickets> {
+    pub(super) fn made_by(producer: Arc<dyn ProducesTickets>) -> Self {
+        Self(producer)
+    }
+
+    pub(super) fn producer(&self) -> Arc<dyn ProducesTickets> {
         Arc::clone(&self.0)
     }
 }
@@ -92,18 +95,30 @@ impl TicketKey {
     }
 }
 
-struct FileTickets {
+/// Keys of which the first encrypts and all decrypt.
+pub(super) struct TicketKeys {
     keys: Vec<TicketKey>,
     lifetime: u32,
 }
 
-impl fmt::Debug for FileTickets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FileTickets")
+impl TicketKeys {
+    /// These keys, of which the one at `first` encrypts; `None` without any.
+    pub(super) fn of<'a>(first: usize, keys: impl Iterator<Item = &'a [u8; 80]>) -> Option<Self> {
+        let mut keys: Vec<TicketKey> = keys.filter_map(|key| TicketKey::new(key).ok()).collect();
+        if first < keys.len() {
+            keys[..=first].rotate_right(1);
+        }
+        (!keys.is_empty()).then_some(Self { keys, lifetime: 0 })
     }
 }
 
-impl ProducesTickets for FileTickets {
+impl fmt::Debug for TicketKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TicketKeys")
+    }
+}
+
+impl ProducesTickets for TicketKeys {
     fn enabled(&self) -> bool {
         !self.keys.is_empty()
     }
