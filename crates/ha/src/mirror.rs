@@ -260,6 +260,32 @@ impl Mirror {
         }
     }
 
+    /// Sets how long a ticket key encrypts.
+    pub fn set_ticket_lifetime(&mut self, lifetime: Duration) {
+        if let Some(tickets) = &mut self.tickets {
+            tickets.set_lifetime(lifetime);
+        }
+    }
+
+    /// The records about ticket keys that a successor of this process needs.
+    pub fn ticket_records(&self) -> impl Iterator<Item = (&Key, &[u8])> {
+        let own = Key::owned(Kind::TicketsHeld, &self.me, b"");
+        let held = self.records.tickets(Kind::TicketsHeld).filter(move |key| **key == own);
+        let all = self.records.tickets(Kind::TicketKey).chain(held);
+        all.filter_map(|key| Some((key, self.records.value(key)?)))
+    }
+
+    /// Takes a predecessor's records about ticket keys over. Others are left out.
+    pub fn restore_tickets(&mut self, records: impl IntoIterator<Item = (Key, Vec<u8>)>) {
+        let own = Key::owned(Kind::TicketsHeld, &self.me, b"");
+        for (key, value) in records {
+            if key.kind == Kind::TicketKey || key == own {
+                // Without room, other nodes have them.
+                let _ = self.records.put(key, Some(value));
+            }
+        }
+    }
+
     /// Sets a record, or removes it, on all nodes.
     ///
     /// # Errors

@@ -62,8 +62,8 @@ pub const VALUE: usize = 1 << 20;
 /// The number of records, without tombstones.
 pub const RECORDS: usize = 1 << 20;
 
-/// The number of records about session tickets: some for each node.
-pub const TICKETS: usize = 4 * NODES;
+/// The number of records about session tickets: four keys for each node, and what it has.
+pub const TICKETS: usize = 5 * NODES;
 
 /// The keys and values of all records, in bytes, as in the journal of a worker.
 pub const RECORD_BYTES: u64 = 256 << 20;

@@ -20,7 +20,7 @@ pub enum Kind {
     /// A key of session tickets. The key is its number, eight bytes, big-endian, and the node that
     /// made it; the value the key, 80 bytes.
     TicketKey,
-    /// The numbers of the ticket keys that a node has. Of its owner.
+    /// The ticket keys that a node has, and the age of the newest. Of its owner.
     TicketsHeld,
     /// What a node's own checks and requests found about a group. Of its owner; the key is the
     /// group, the value as in the journal.

@@ -2,9 +2,18 @@
 //!
 //! A key is a record. The first by name of the nodes that see each other makes the next one when
 //! the newest has served for its lifetime. Each node tells, in a record of its own, the keys it
-//! can decrypt with. A key encrypts when every node in sight has it, so that no client holds a
-//! ticket that a node cannot read. The newest four are kept. Nodes that were apart have each made
+//! can decrypt with, and the age of the newest. A key encrypts when every node in sight has it, so
+//! that no client holds a ticket that a node cannot read. Nodes that were apart have each made
 //! keys; they keep the newest of both sides.
+//!
+//! ```text
+//!  key 7 encrypts            key 8 encrypts            key 9 …
+//!  ├─ lifetime ──────────────┼─ lifetime ──────────────┼────────────
+//!  7 decrypts ─────────────────────────────────────────────── … until 11 is there
+//! ```
+//!
+//! With a lifetime of at least `ssl_session_timeout`, no rotation ends a session early: a key
+//! decrypts for three lifetimes after its last ticket.
 
 use std::time::Duration;
 
@@ -17,8 +26,16 @@ use super::records::Records;
 /// The bytes of a key: name, and secrets of AES and HMAC, as in `ssl_session_ticket_key`.
 pub const TICKET_KEY: usize = 80;
 
-/// The number of keys that decrypt.
-const KEPT: usize = 4;
+/// The generations of keys that decrypt. Nodes that were apart have several of each.
+const KEPT: u64 = 4;
+
+/// The time after a start, or after a new key, in which no key is made: what other nodes have comes
+/// first, and a node that tells nonsense about the age of keys cannot use them up at once.
+const SETTLING: Duration = Duration::from_secs(3);
+
+/// The parts of a lifetime by which a node tells the age of the newest key: fewer records than by
+/// seconds, and a node that starts again is off by one part.
+const PARTS: u32 = 8;
 
 /// The time after which random bytes that have not come are asked for again.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,16 +56,37 @@ pub(super) struct Tickets {
     me: Name,
     /// How long a key encrypts.
     lifetime: Duration,
-    /// The newest key, and when it was first seen.
-    newest: Option<(Key, Duration)>,
+    /// The time of the first tick.
+    begun: Option<Duration>,
+    newest: Option<Newest>,
     /// When random bytes were asked for.
     asked: Option<Duration>,
     told: Option<(usize, Vec<TicketKey>)>,
 }
 
+/// The newest key.
+#[derive(Debug)]
+struct Newest {
+    key: Key,
+    /// When it was first seen here.
+    seen: Duration,
+    /// Its age then, as far as nodes tell.
+    before: Duration,
+}
+
+impl Newest {
+    fn age(&self, now: Duration) -> Duration {
+        self.before.saturating_add(now.saturating_sub(self.seen))
+    }
+}
+
 impl Tickets {
     pub(super) fn new(me: Name, lifetime: Duration) -> Self {
-        Self { me, lifetime, newest: None, asked: None, told: None }
+        Self { me, lifetime, begun: None, newest: None, asked: None, told: None }
+    }
+
+    pub(super) fn set_lifetime(&mut self, lifetime: Duration) {
+        self.lifetime = lifetime;
     }
 
     /// Goes on: `in_sight` are the connected nodes.
@@ -59,31 +97,58 @@ impl Tickets {
         in_sight: impl Iterator<Item = &'a Name> + Clone,
         out: &mut Effects,
     ) {
+        self.begun.get_or_insert(now);
         let mut keys: Vec<Key> = records.tickets(Kind::TicketKey).rev().cloned().collect();
-        if self.newest.as_ref().map(|(key, _)| key) != keys.first() {
-            self.newest = keys.first().map(|key| (key.clone(), now));
-        }
+        self.follow(now, keys.first(), records);
         if in_sight.clone().all(|node| self.me < *node) {
-            for old in keys.drain(KEPT.min(keys.len())..) {
+            let newest = keys.first().map_or(0, number_of);
+            let is_old = |key: &mut Key| number_of(key).saturating_add(KEPT) <= newest;
+            for old in keys.extract_if(.., is_old) {
                 // A removal needs no room.
                 let _ = records.put(old, None);
             }
             self.rotate(now, out);
         }
-        let held: Vec<u8> = keys.iter().flat_map(name_of).collect();
         let own = Key::owned(Kind::TicketsHeld, &self.me, b"");
         // Without room for it, the others keep to the keys that they know this node to have.
-        let _ = records.put(own, Some(held));
+        let _ = records.put(own, Some(self.held(now, &keys)));
         self.tell(&keys, records, in_sight, out);
     }
 
+    /// Follows the newest key. Its age is at least what any node has told.
+    fn follow(&mut self, now: Duration, newest: Option<&Key>, records: &Records) {
+        if self.newest.as_ref().map(|newest| &newest.key) != newest {
+            let before = Duration::ZERO;
+            self.newest = newest.map(|key| Newest { key: key.clone(), seen: now, before });
+        }
+        let Some(newest) = &mut self.newest else { return };
+        for held in records.tickets(Kind::TicketsHeld).filter_map(|key| records.value(key)) {
+            let Some((age, names)) = held.split_first_chunk() else { continue };
+            if names.starts_with(&name_of(&newest.key)) {
+                let age = Duration::from_secs(u32::from_be_bytes(*age).into());
+                let before = age.saturating_sub(now.saturating_sub(newest.seen));
+                newest.before = newest.before.max(before);
+            }
+        }
+    }
+
+    /// What this node tells of its keys, newest first: the age of the newest in seconds, four
+    /// bytes, and their names.
+    fn held(&self, now: Duration, keys: &[Key]) -> Vec<u8> {
+        let age = self.newest.as_ref().map_or(Duration::ZERO, |newest| newest.age(now));
+        let age = age.min(self.lifetime).as_secs();
+        let part = (self.lifetime / PARTS).as_secs().max(1);
+        let age = u32::try_from(age - age % part).unwrap_or(u32::MAX);
+        let names = keys.iter().flat_map(name_of);
+        age.to_be_bytes().into_iter().chain(names).collect()
+    }
+
     fn rotate(&mut self, now: Duration, out: &mut Effects) {
-        let is_fresh = self
-            .newest
-            .as_ref()
-            .is_some_and(|(_, since)| now.saturating_sub(*since) < self.lifetime);
+        let last = self.newest.as_ref().map(|newest| newest.seen).or(self.begun).unwrap_or(now);
+        let is_settled = now.saturating_sub(last) >= SETTLING;
+        let is_fresh = self.newest.as_ref().is_some_and(|newest| newest.age(now) < self.lifetime);
         let is_asked = self.asked.is_some_and(|asked| now.saturating_sub(asked) < PATIENCE);
-        if !is_fresh && !is_asked {
+        if is_settled && !is_fresh && !is_asked {
             self.asked = Some(now);
             out.push_back(Effect::MakeTicketKey);
         }
@@ -112,7 +177,8 @@ impl Tickets {
         let has = |node: &Name, key: &Key| {
             let held = records.value(&Key::owned(Kind::TicketsHeld, node, b""));
             let name = name_of(key);
-            held.is_some_and(|held| held.chunks(name.len()).any(|held| held == name))
+            let names = held.and_then(|held| held.get(size_of::<u32>()..)).unwrap_or_default();
+            names.chunks(name.len()).any(|known| known == name)
         };
         let all_have = |key: &Key| in_sight.clone().all(|node| has(node, key));
         let known = keys.iter().filter_map(|key| {

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 
 use crate::mirror::message::Message;
@@ -96,7 +98,7 @@ fn a_new_key_encrypts_when_both_can_decrypt() {
     }
     // The first by name has made them all, one an hour.
     assert_eq!(used, [(b'a', 1), (b'a', 2), (b'a', 3), (b'a', 4), (b'a', 5)]);
-    assert_eq!((b.made, b.keys.unwrap().1.len()), (0, KEPT));
+    assert_eq!((b.made, b.keys.unwrap().1.len()), (0, KEPT as usize));
 }
 
 #[test]
@@ -129,4 +131,142 @@ fn the_other_node_goes_on_and_both_sides_keep_the_newest() {
     for key in [of_a, of_b] {
         assert!(a.decrypts(key) && b.decrypts(key));
     }
+}
+
+#[test]
+fn a_node_that_starts_waits_for_the_keys_of_the_others() {
+    let (mut a, mut b) = (node("a"), node("b"));
+    connect(&mut a, &mut b);
+    let at = |seconds| Duration::from_secs(seconds);
+    for seconds in 0..10 {
+        second(&mut a, &mut b, at(seconds));
+    }
+    let known = b.keys.clone();
+    assert_eq!((a.made, b.made), (1, 0));
+    // The node that makes keys starts again, and has none. Its link is up two seconds later.
+    a = node("a");
+    b.records.handle_disconnected(&name("a"));
+    b.tick(at(10), &[]);
+    a.tick(at(10), &[]);
+    a.tick(at(11), &[]);
+    connect(&mut a, &mut b);
+    for seconds in 12..30 {
+        second(&mut a, &mut b, at(seconds));
+    }
+    assert_eq!((&a.keys, &b.keys), (&known, &known));
+    assert_eq!((a.made, b.made), (0, 0));
+    // A node that is alone makes its own after three seconds.
+    let mut alone = node("c");
+    for seconds in 0..3 {
+        alone.tick(at(seconds), &[]);
+    }
+    assert_eq!(alone.made, 0);
+    alone.tick(at(3), &[]);
+    assert_eq!(alone.made, 1);
+}
+
+#[test]
+fn starts_do_not_prolong_the_life_of_a_key() {
+    let (mut a, mut b) = (node("a"), node("b"));
+    connect(&mut a, &mut b);
+    let (mut made, mut life) = (Vec::new(), 0);
+    for seconds in 0..4 * 3600 {
+        // One of the two starts again every ten minutes, with nothing or with what it left.
+        if seconds % 600 == 599 {
+            life += 1;
+            let (old, other) = if life % 2 == 0 { (&mut a, &mut b) } else { (&mut b, &mut a) };
+            let mut new = Node { made: old.made, ..node(old.tickets.me.as_str()) };
+            if life % 4 < 2 {
+                restore(&mut new, old);
+            }
+            *old = new;
+            other.records.handle_disconnected(&old.tickets.me.clone());
+            connect(&mut a, &mut b);
+        }
+        second(&mut a, &mut b, Duration::from_secs(seconds));
+        if a.keys.is_some() && made.last().map(|(key, _)| key) != Some(&a.encrypts()) {
+            made.push((a.encrypts(), seconds));
+        }
+    }
+    assert_eq!(made.len(), 4, "{made:?}");
+    for pair in made.windows(2) {
+        // A start loses at most a part of the lifetime.
+        let served = pair[1].1 - pair[0].1;
+        assert!((3600..3600 + 1800).contains(&served), "{made:?}");
+    }
+}
+
+/// Hands the successor of a killed worker what its predecessor has left.
+fn restore(new: &mut Node, old: &Node) {
+    let own = Key::owned(Kind::TicketsHeld, &old.tickets.me, b"");
+    for key in old.records.tickets(Kind::TicketKey).chain([&own]) {
+        let value = old.records.value(key).map(<[u8]>::to_vec);
+        new.records.put(key.clone(), value).unwrap();
+    }
+}
+
+#[test]
+fn a_key_is_kept_for_three_lifetimes_after_its_last_ticket() {
+    let mut a = node("a");
+    let mut gone = BTreeMap::new();
+    let mut last = BTreeMap::new();
+    for seconds in 0..10 * 3600 {
+        a.tick(Duration::from_secs(seconds), &[]);
+        if a.keys.is_none() {
+            continue;
+        }
+        last.insert(a.encrypts(), seconds);
+        for key in last.keys().filter(|key| !a.decrypts(**key)) {
+            gone.entry(*key).or_insert(seconds);
+        }
+    }
+    assert_eq!(gone.len(), 6);
+    for (key, since) in gone {
+        assert!(since - last[&key] >= 3 * 3600 - 1, "{key:?}");
+    }
+}
+
+#[test]
+fn of_three_that_were_apart_every_key_of_the_last_lifetime_is_kept() {
+    let mut nodes = [node("a"), node("b"), node("c")];
+    let at = |seconds| Duration::from_secs(seconds);
+    for seconds in 0..2 * 3600 + 100 {
+        nodes.iter_mut().for_each(|node| node.tick(at(seconds), &[]));
+    }
+    // Each made three. The last tickets of the second ones are 100 s old.
+    let [a, b, c] = &mut nodes;
+    connect(a, b);
+    connect(a, c);
+    connect(b, c);
+    for seconds in 0..20 {
+        exchange(a, b);
+        exchange(b, c);
+        exchange(a, c);
+        a.tick(at(7300 + seconds), &["b", "c"]);
+        b.tick(at(7300 + seconds), &["a", "c"]);
+        c.tick(at(7300 + seconds), &["a", "b"]);
+    }
+    for node in [a, b, c] {
+        for (maker, number) in [(b'a', 2), (b'a', 3), (b'b', 2), (b'b', 3), (b'c', 2), (b'c', 3)] {
+            assert!(node.decrypts((maker, number)), "{maker} {number}");
+        }
+    }
+}
+
+#[test]
+fn nonsense_about_ages_uses_up_no_keys() {
+    let (mut a, mut b) = (node("a"), node("b"));
+    connect(&mut a, &mut b);
+    for tick in 0..60 * 50 {
+        a.tick(Duration::from_millis(20 * tick), &["b"]);
+        exchange(&mut a, &mut b);
+        let newest = b.records.tickets(Kind::TicketKey).next_back().cloned();
+        let names = newest.iter().flat_map(name_of);
+        let held: Vec<u8> = [255; 4].into_iter().chain(names).collect();
+        let own = Key::owned(Kind::TicketsHeld, &b.tickets.me, b"");
+        b.records.put(own, Some(if tick % 3 == 0 { vec![1] } else { held })).unwrap();
+        exchange(&mut a, &mut b);
+    }
+    // One in three seconds.
+    assert!(a.made <= 20, "{}", a.made);
 }
