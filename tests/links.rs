@@ -8,6 +8,7 @@ mod mirror;
 mod node;
 mod partner;
 mod strangers;
+mod tickets;
 mod tokens;
 
 use node::{Node, pair};

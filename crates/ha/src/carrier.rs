@@ -1,11 +1,11 @@
 //! The duty that keeps the mirror: it carries messages between the mirror and the links, changes
-//! between the mirror and their owners, counts between the mirror and the zones, and questions
-//! about configuration sets between the mirror and the master.
+//! between the mirror and their owners, counts between the mirror and the zones, questions about
+//! configuration sets between the mirror and the master, and ticket keys to TLS.
 //!
 //! ```text
 //!   links  ──events──▶ ┌────────┐ ──Ask──▶ master: checks, stores, applies
 //!          ◀─messages─ │ mirror │ ◀─Tell──
-//!   owners, zones ◀──▶ └────────┘
+//!   owners, zones ◀──▶ └────────┘ ──ticket keys──▶ TLS
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,12 +24,15 @@ use crate::mirror::{
     Class, Durable, Effect, Key, Kind, Mirror, Name, Outcome, Proposed, Weight, limits,
 };
 use inbox::{Beginning, beginning, told};
+use ticket_keys::TicketKeys;
 
 pub mod host;
 mod inbox;
+mod ticket_keys;
 
 pub use host::{Ask, Tell};
 pub use inbox::tell;
+pub use ticket_keys::{reserve as reserve_ticket_keys, restore as restore_ticket_keys};
 
 /// The messages that a node is handed at once; further ones follow the next event.
 const AT_ONCE: usize = 64;
@@ -72,6 +75,7 @@ async fn keep(mut plans: Plans<MirrorPlan>) {
     loop {
         let plan = plans.current();
         let identity = identities.borrow_and_update().clone();
+        let pair = identity.as_ref().map(|identity| identity.pair).unwrap_or_default();
         let me = identity.and_then(|identity| Name::new(&identity.name));
         let me = me.filter(|me| plan.nodes.contains(me));
         // The master tells first what is durable.
@@ -80,8 +84,12 @@ async fn keep(mut plans: Plans<MirrorPlan>) {
             None => me.map(|me| (me, None)),
         };
         match (begin, &mut carrier) {
-            (Some((me, _)), Some(known)) if known.is_of(&me, &plan) => known.follow(plan),
-            (Some(begin), _) => carrier = Some(Carrier::new(begin, plan)),
+            (Some((me, _)), Some(known)) if known.is_of(&me, pair, &plan) => known.follow(plan),
+            (Some(begin), _) => {
+                // Its end must not undo the beginning of the next.
+                drop(carrier.take());
+                carrier = Some(Carrier::new(begin, pair, plan));
+            }
             (None, _) => carrier = None,
         }
         let running = async {
@@ -104,10 +112,12 @@ async fn keep(mut plans: Plans<MirrorPlan>) {
 
 struct Carrier {
     me: Name,
+    pair: [u8; 16],
     plan: Arc<MirrorPlan>,
     hub: Hub,
     mirror: Mirror,
     limits: SharedLimits,
+    ticket_keys: TicketKeys,
     connected: BTreeSet<Name>,
     /// Messages that a full queue has not taken.
     held: BTreeMap<(Name, Class), Vec<u8>>,
@@ -117,15 +127,19 @@ struct Carrier {
 }
 
 impl Carrier {
-    fn new((me, held): Beginning, plan: Arc<MirrorPlan>) -> Self {
+    fn new((me, held): Beginning, pair: [u8; 16], plan: Arc<MirrorPlan>) -> Self {
         shared_records::begin();
         let hub = Hub::here();
         hub.begin_events();
         let nodes = plan.nodes.iter().cloned();
+        let lifetime = Some(ticket_keys::lifetime());
+        let mut mirror = Mirror::new(me.clone(), nodes, held.and_then(restored), lifetime);
         Self {
             hub,
-            mirror: Mirror::new(me.clone(), nodes, held.and_then(restored), None),
+            ticket_keys: TicketKeys::begin(pair, &mut mirror),
+            mirror,
             me,
+            pair,
             plan,
             limits: SharedLimits::default(),
             connected: BTreeSet::new(),
@@ -137,8 +151,8 @@ impl Carrier {
     }
 
     /// Whether the mirror goes on with a plan.
-    fn is_of(&self, me: &Name, plan: &MirrorPlan) -> bool {
-        self.me == *me && self.plan.master.is_some() == plan.master.is_some()
+    fn is_of(&self, me: &Name, pair: [u8; 16], plan: &MirrorPlan) -> bool {
+        (&self.me, self.pair) == (me, pair) && self.plan.master.is_some() == plan.master.is_some()
     }
 
     fn follow(&mut self, plan: Arc<MirrorPlan>) {
@@ -228,6 +242,7 @@ impl Carrier {
             self.put(theme, &key, value);
         }
         self.mirror.handle_tick(now);
+        self.ticket_keys.tick(&mut self.mirror);
     }
 
     fn put(&mut self, theme: Theme, key: &[u8], value: Option<Vec<u8>>) {
@@ -302,6 +317,7 @@ impl Carrier {
 
     fn obey(&mut self, effect: Effect) {
         let Some(effect) = self.limits.obey(effect) else { return };
+        let Some(effect) = self.ticket_keys.obey(effect, &mut self.mirror) else { return };
         match effect {
             Effect::Record { key, value } => apply(&key, value.as_deref()),
             Effect::Log(weight, text) => {

@@ -374,6 +374,7 @@ impl Master {
             self.journals.drain(..complete);
         }
         let journal = Arc::new(Files::new().map_err(|error| ("memfd_create()", error))?);
+        weir_ha::carrier::reserve_ticket_keys();
         let slot = self.guarding.slot().map_err(|error| ("memfd_create()", error))?;
         let cycle = match &mut self.pending {
             Some(pending_one) if pending => &mut pending_one.cycle,

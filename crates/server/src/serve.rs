@@ -117,11 +117,11 @@ impl Configuration {
         self.0.awaits_names()
     }
 
-    /// Restores what a killed predecessor has left in its journal, before anything is served.
+    /// Restores what a killed predecessor has left in its journal.
     ///
     /// # Errors
     /// This worker could leave nothing to a successor.
-    pub(crate) fn restore(&self) -> std::io::Result<()> {
+    fn restore(&self) -> std::io::Result<()> {
         UPSTREAMS.groups().iter().for_each(|group| group.restore());
         weir_http::keyval::restore();
         journal::complete()
@@ -148,6 +148,17 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
+    /// Restores what a killed predecessor has left, before anything is served.
+    ///
+    /// # Errors
+    /// This worker could leave nothing to a successor.
+    pub(crate) fn restore(&self) -> std::io::Result<()> {
+        if self.mirror.is_some() {
+            carrier::restore_ticket_keys();
+        }
+        self.configuration.restore()
+    }
+
     /// The caretaker's duties while the configuration is in force.
     pub(crate) fn duties(&self) -> Vec<Duty> {
         let mut duties = self.duties_without_links();

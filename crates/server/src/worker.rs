@@ -253,7 +253,7 @@ impl Worker {
         let load = self.prepare(&bundle, descriptors).map_err(|reason| (generation, reason))?;
         self.console.set_error_log(load.error_log.clone());
         if self.load.is_none()
-            && let Err(error) = load.serving.configuration.restore()
+            && let Err(error) = load.serving.restore()
         {
             self.console.log(Level::Alert, Failed("writing the journal failed", &error));
         }
