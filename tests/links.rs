@@ -1,6 +1,7 @@
 //! The links between the nodes of a pair: two servers on loopback addresses, made a pair by
 //! commands, and everything that a stranger or a broken partner may do to them.
 
+mod certificates;
 mod configuration;
 mod howto;
 mod life;

@@ -8,7 +8,7 @@ use super::*;
 use crate::harness::{Port, Server, Setup, Signal, is_nginx, send_signal, until};
 
 /// A configuration that is the same on both nodes, with a file of each node's own.
-fn conf(port: &Port, text: &str) -> String {
+pub(super) fn conf(port: &Port, text: &str) -> String {
     let conf = plain(port, text);
     match std::env::var("WEIR_TEST_USE") {
         Ok(method) => conf.replacen("events {", &format!("events {{ use {method};"), 1),
@@ -43,7 +43,7 @@ fn setup(port: &Port) -> Setup {
 }
 
 /// A pair that mirrors its configuration.
-fn mirrored(port: &Port) -> (Node, Node) {
+pub(super) fn mirrored(port: &Port) -> (Node, Node) {
     let one = setup(port);
     let out = weir(one.directory().path(), &["init", "a"]);
     let token = token(&String::from_utf8_lossy(&out.stdout));
@@ -57,7 +57,7 @@ fn mirrored(port: &Port) -> (Node, Node) {
 }
 
 /// The answer of a node.
-fn answer(node: &Node) -> String {
+pub(super) fn answer(node: &Node) -> String {
     let conf = node.server.directory().read("local.conf");
     let port = conf.split([':', ';']).nth(1).unwrap().to_owned();
     let mut client = crate::harness::Client::connect(format!("127.0.0.1:{port}"));
@@ -66,7 +66,7 @@ fn answer(node: &Node) -> String {
 }
 
 /// Writes a configuration at a node, and reloads it.
-fn change(node: &Node, conf: &str) {
+pub(super) fn change(node: &Node, conf: &str) {
     node.server.directory().write("nginx.conf", conf);
     node.server.signal(Signal::HUP);
 }

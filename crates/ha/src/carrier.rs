@@ -339,7 +339,7 @@ impl Carrier {
 
     /// Refuses a set of another node, where configurations are not mirrored.
     fn decline(&mut self, effect: Effect) {
-        if let Effect::Check(set) = effect {
+        if let Effect::Check { set, .. } = effect {
             let now = self.now();
             let reason = "this node does not take configurations over (\"mirror off\")".to_owned();
             self.mirror.handle_checked(now, &set.version, Err(reason));
@@ -362,7 +362,7 @@ fn restored((state, bytes): (Vec<u8>, Arc<[u8]>)) -> Option<(Durable, Arc<[u8]>)
 /// Asks the master what the mirror wants of it.
 fn ask(master: &dyn Fn(&Ask), effect: Effect) {
     let ask = match effect {
-        Effect::Check(set) => Ask::Check(set),
+        Effect::Check { set, is_proposal } => Ask::Check(set, is_proposal),
         Effect::Apply { set, state } => Ask::Apply(set, state),
         Effect::Store { serial, state } => Ask::Store(serial, state),
         Effect::KeepAside { loser, winner } => Ask::KeepAside(loser, winner),

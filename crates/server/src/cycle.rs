@@ -30,7 +30,7 @@ use crate::console::Console;
 use crate::environment::Recorder;
 use crate::guarding;
 use crate::linking;
-use crate::mirroring;
+use crate::mirroring::{self, Certificates};
 use crate::modules::core::{Process, User};
 use crate::paths::Paths;
 use crate::serve::{self, Plan};
@@ -52,6 +52,8 @@ pub(crate) struct Draft {
     links: linking::Wanted,
     /// All files of a mirrored configuration.
     pub(crate) set: Option<Arc<[u8]>>,
+    /// The certificates of a mirrored configuration.
+    pub(crate) certificates: Certificates,
 }
 
 impl Draft {
@@ -104,6 +106,8 @@ impl Draft {
             links.bundle.configuration = hex(&set.content_digest());
         }
         let set = set.map(|set| set.to_bytes().into());
+        let certificates = linked.map(|_| Certificates::of(&plan.certificates()));
+        let certificates = certificates.unwrap_or_default();
         let bundle = Bundle {
             generation: 0,
             conf: paths.conf.clone(),
@@ -116,7 +120,18 @@ impl Draft {
             links: links.bundle.clone(),
         };
         let folders = wanted.folders;
-        Ok(Self { process, main, plan, assembly, bundle, folders, sockets, links, set })
+        Ok(Self {
+            process,
+            main,
+            plan,
+            assembly,
+            bundle,
+            folders,
+            sockets,
+            links,
+            set,
+            certificates,
+        })
     }
 
     /// The name of this node by its identity.
@@ -179,6 +194,7 @@ impl Draft {
             ha,
             links: self.links,
             set: self.set,
+            certificates: self.certificates,
         })
     }
 }
@@ -202,6 +218,8 @@ pub(crate) struct Cycle {
     pub(crate) links: linking::Wanted,
     /// All files of a mirrored configuration.
     pub(crate) set: Option<Arc<[u8]>>,
+    /// The certificates of a mirrored configuration.
+    pub(crate) certificates: Certificates,
 }
 
 impl Cycle {

@@ -37,6 +37,10 @@ use crate::master::Master;
 use crate::paths::Paths;
 use crate::reload;
 
+mod expiry;
+
+pub(crate) use expiry::Certificates;
+
 /// The head of what a master signs: nothing else that the key signs begins so.
 const SIGNED: &[u8] = b"weir configuration set 1\0";
 
@@ -214,7 +218,8 @@ fn tell(master: &Master, worker: i32, tell: &Tell) {
     }
 }
 
-/// Proposes a configuration to all nodes, unless it is the one in force. Returns whether it has.
+/// Proposes a configuration to all nodes, unless it is the one in force. Returns whether it has, or
+/// has refused it.
 pub(crate) fn propose(master: &mut Master, draft: &Draft) -> bool {
     let (Some(bytes), Some(identity)) = (draft.set.clone(), identity(master)) else { return false };
     let in_force = master.cycle.set.as_ref();
@@ -226,7 +231,9 @@ pub(crate) fn propose(master: &mut Master, draft: &Draft) -> bool {
     if master.mirroring.begun.is_none_or(|(begun, _)| begun != worker) {
         return false;
     }
-    submit(master, worker, &identity, bytes);
+    if master.cycle.certificates.allow(&draft.certificates, &master.console) {
+        submit(master, worker, &identity, bytes);
+    }
     true
 }
 
@@ -259,8 +266,8 @@ pub(crate) fn step(master: &mut Master) {
 
 fn carry_out(master: &mut Master, worker: i32, ask: Ask) {
     match ask {
-        Ask::Check(set) => {
-            let result = check(master, &set);
+        Ask::Check(set, is_proposal) => {
+            let result = check(master, &set, is_proposal);
             tell(
                 master,
                 worker,
@@ -282,12 +289,15 @@ fn carry_out(master: &mut Master, worker: i32, ask: Ask) {
     }
 }
 
-/// Tries a set out, as `-t` does.
+/// Tries a set out, as `-t` does. What is in force on other nodes is followed even if it has expired.
 ///
 /// # Errors
 /// Why it cannot be put in force here.
-fn check(master: &Master, set: &Set) -> Result<(), Refusal> {
+fn check(master: &Master, set: &Set, is_proposal: bool) -> Result<(), Refusal> {
     let draft = read(master, set)?;
+    if is_proposal {
+        master.cycle.certificates.check(&draft.certificates)?;
+    }
     let console = master.console.keeping();
     let opened = draft.open(&master.cycle.sockets, master.generation, true, &console);
     opened.map(drop).map_err(|()| Refusal::from(console.kept()))

@@ -17,6 +17,7 @@ use weir_engine::log_files::LogFile;
 use weir_ha::carrier::{self, MirrorPlan};
 use weir_ha::link::{self, LinkPlan};
 use weir_ha::settings::Ha;
+use weir_http::certificates::ServerCertificate;
 use weir_http::snapshot::Snapshot;
 use weir_http::snapshot::plan::{self, SnapshotPlan};
 use weir_upstream::{Health, Now, Registry, Side, Upstreams};
@@ -99,6 +100,11 @@ impl Plan {
     pub(crate) fn configuration(&self, files: &[Arc<LogFile>]) -> Configuration {
         let shared = self.shared.make(SERVED, files, &UPSTREAMS);
         Configuration(Arc::new(self.http.configuration(&shared, &UPSTREAMS)))
+    }
+
+    /// The certificates of its servers.
+    pub(crate) fn certificates(&self) -> Vec<ServerCertificate<'_>> {
+        self.http.certificates()
     }
 
     /// The sockets that the plan needs.

@@ -100,6 +100,14 @@ impl FileSource<'_> {
         (shown, text)
     }
 
+    /// The name of a file for messages: its path, or that it is text of the configuration itself.
+    pub fn shown(&self, name: &str) -> String {
+        match name.starts_with(DATA) {
+            true => DATA.to_owned(),
+            false => self.path(name).display().to_string(),
+        }
+    }
+
     /// The full path as in nginx: a relative name is appended to the prefix as text.
     pub fn path(&self, name: &str) -> PathBuf {
         match name.starts_with('/') {

@@ -17,6 +17,8 @@ use super::{Ocsp, Ssl, Verify, late, warn_of, warn_of_missing};
 /// Prepared settings.
 pub struct ServerContext {
     tls: Arc<ServerTls>,
+    /// The certificates with the paths of their files, unless they are computed.
+    certificates: Vec<(String, CertifiedKey)>,
     /// The names of certificates and keys, if any has variables.
     computed: Vec<(Template, Template)>,
     passwords: Vec<Vec<u8>>,
@@ -50,6 +52,12 @@ impl ServerContext {
             override_key(ssl, &commands, &mut settings, files)
         });
         loaded.map_err(late)?;
+        let certificates = FileSource::of(cx, |files| {
+            let own = commands.certificate.as_ref().or(ssl.certificates.last());
+            let names = ssl.certificates.iter().filter(|_| computed.is_empty()).chain(own);
+            let paths = names.map(|name| files.shown(name));
+            paths.zip(settings.keys.iter().cloned()).collect()
+        });
         warn_of_what_is_missing(ssl, cx);
         for message in &commands.ignored {
             warn_of(cx, "conf_commands", message);
@@ -67,12 +75,18 @@ impl ServerContext {
         warn_of_missing(cx, &warnings);
         Ok(Some(Self {
             tls: Arc::new(tls),
+            certificates,
             computed,
             passwords: ssl.passwords.0.clone(),
             prefix: cx.conf_path(""),
             cache: ssl.certificate_cache.0.clone(),
             _sessions: sessions,
         }))
+    }
+
+    /// The certificates, each with the path of its file, unless they are computed.
+    pub fn certificates(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.certificates.iter().filter_map(|(path, key)| Some((&**path, &**key.chain().first()?)))
     }
 
     /// Whether the certificates depend on the connection.

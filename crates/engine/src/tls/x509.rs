@@ -83,6 +83,13 @@ pub fn valid_until(der: &[u8]) -> Option<String> {
     time(tag, text)
 }
 
+/// The first second in which a certificate is valid, and the first in which it is not any longer,
+/// since 1970.
+pub fn validity(der: &[u8]) -> Option<(i64, i64)> {
+    let certificate = Certificate::read(der)?;
+    Some((certificate.not_before?, certificate.not_after?))
+}
+
 /// `$ssl_client_v_remain`: whole days until the certificate expires, or 0. `now` is in seconds
 /// since 1970.
 pub fn days_left(der: &[u8], now: i64) -> Option<i64> {

@@ -20,8 +20,8 @@ const STATE: usize = 64 << 10;
 /// A request of the mirror to the master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// [`crate::mirror::Effect::Check`].
-    Check(Set),
+    /// [`crate::mirror::Effect::Check`]: the set, and whether it is in force nowhere yet.
+    Check(Set, bool),
     /// [`crate::mirror::Effect::Apply`]: the set and its state.
     Apply(Set, Vec<u8>),
     /// [`crate::mirror::Effect::Store`]: its number and the state.
@@ -66,7 +66,10 @@ impl Ask {
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         match self {
-            Self::Check(set) => write_set(writer.u8(1), set),
+            Self::Check(set, is_proposal) => {
+                write_set(writer.u8(1), set);
+                writer.u8(u8::from(*is_proposal));
+            }
             Self::Apply(set, state) => {
                 write_set(writer.u8(2), set);
                 writer.bytes(state);
@@ -93,7 +96,7 @@ impl Ask {
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader(bytes);
         let ask = match reader.u8()? {
-            1 => Self::Check(read_set(&mut reader)?),
+            1 => Self::Check(read_set(&mut reader)?, reader.u8()? == 1),
             2 => Self::Apply(read_set(&mut reader)?, reader.bytes(STATE)?.to_vec()),
             3 => Self::Store(reader.u64()?, reader.bytes(STATE)?.to_vec()),
             4 => Self::KeepAside(read_set(&mut reader)?, read_version(&mut reader)?),
@@ -209,7 +212,7 @@ mod tests {
     #[test]
     fn requests_arrive_as_sent() {
         let asks = [
-            Ask::Check(set()),
+            Ask::Check(set(), true),
             Ask::Apply(set(), b"state".to_vec()),
             Ask::Store(9, b"state".to_vec()),
             Ask::KeepAside(set(), version()),

@@ -38,7 +38,12 @@ pub struct Set {
 pub enum Effect {
     /// Check the set: its size, its digest, its signature, and `-t`. Ends with
     /// [`super::Mirror::handle_checked`].
-    Check(Set),
+    Check {
+        /// The set.
+        set: Set,
+        /// Whether it is in force nowhere yet.
+        is_proposal: bool,
+    },
     /// Make the set and the state durable in one step, then put the set in force. Ends with
     /// [`super::Mirror::handle_applied`]; after a failure, the earlier set and state are durable
     /// and in force.

@@ -49,7 +49,7 @@ pub fn conversation(mut bytes: &[u8]) {
         now += Duration::from_millis(u64::from(sender) * 50);
         while let Some(effect) = mirror.poll_effect() {
             match effect {
-                Effect::Check(set) => mirror.handle_checked(now, &set.version, Ok(())),
+                Effect::Check { set, .. } => mirror.handle_checked(now, &set.version, Ok(())),
                 Effect::Apply { set, .. } => mirror.handle_applied(now, &set.version, Ok(())),
                 Effect::Store { serial, .. } => mirror.handle_stored(now, serial),
                 Effect::MakeTicketKey => mirror.handle_ticket_key(&[sender; 80]),

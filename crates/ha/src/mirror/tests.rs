@@ -40,7 +40,7 @@ impl Node {
     fn obey(&mut self, now: Duration) {
         while let Some(effect) = self.mirror.poll_effect() {
             match effect {
-                Effect::Check(set) => {
+                Effect::Check { set, .. } => {
                     self.checks += 1;
                     let result = self.refuses.map_or(Ok(()), |reason| Err(reason.to_owned()));
                     self.mirror.handle_checked(now, &set.version, result);
@@ -282,7 +282,7 @@ fn checks_do_not_pile_up() {
             }
         }
         while let Some(effect) = b.mirror.poll_effect() {
-            if let Effect::Check(set) = effect {
+            if let Effect::Check { set, .. } = effect {
                 running.push(set.version);
             }
         }

@@ -537,7 +537,7 @@ impl World<'_> {
     fn effect(&mut self, node: usize, effect: Effect) -> Result<(), Fault> {
         let life = self.nodes[node].life;
         match effect {
-            Effect::Check(set) => {
+            Effect::Check { set, .. } => {
                 if set.bytes.len() as u64 != set.info.size || set.info.signature != [7; 64] {
                     return Err("a set has other bytes than were proposed".to_owned());
                 }

@@ -11,6 +11,7 @@ use weir_script::{VarId, Variables};
 use weir_upstream::{Registry, Resolver, ResolverConfig, Side};
 
 use super::Configuration;
+use crate::certificates::{ServerCertificate, certificates};
 use crate::core::RESOLVER;
 use crate::module::{Handlers, Modules, Prepare};
 use crate::route::build::Builder;
@@ -89,6 +90,11 @@ impl SnapshotPlan {
     /// The listening sockets of this configuration.
     pub fn listeners(&self) -> Vec<ListenSpec> {
         servers::listeners(&self.root)
+    }
+
+    /// The certificates of its servers.
+    pub fn certificates(&self) -> Vec<ServerCertificate<'_>> {
+        certificates(&self.root)
     }
 
     /// Builds the configuration as requests see it. This is all work that grows with its size, so

@@ -32,7 +32,7 @@ pub(in super::super) struct Certificate {
     pub(super) issuer: Box<[u8]>,
     pub(super) subject: Box<[u8]>,
     /// In seconds since 1970; `None` for an invalid time.
-    pub(super) not_before: Option<i64>,
+    pub(in super::super) not_before: Option<i64>,
     pub(in super::super) not_after: Option<i64>,
     pub(super) extensions: Extensions,
     /// The issuer's name equals the subject's.

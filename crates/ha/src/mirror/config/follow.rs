@@ -210,10 +210,10 @@ impl Config {
             following.stage = Stage::Waiting(std::mem::take(bytes).into());
         }
         if let (Stage::Waiting(bytes), None) = (&following.stage, &self.checking) {
-            let set = following.held(bytes).set();
+            let (set, is_proposal) = (following.held(bytes).set(), following.is_proposal);
             following.stage = Stage::Checking(Arc::clone(bytes));
             self.checking = Some(set.version.clone());
-            out.push_back(Effect::Check(set));
+            out.push_back(Effect::Check { set, is_proposal });
         }
     }
 
