@@ -14,6 +14,7 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
 };
 
+use super::node::weir;
 use super::*;
 use crate::harness::{PATIENCE, Port, is_nginx, until};
 
@@ -141,8 +142,8 @@ fn a_partner_that_does_not_fit_is_refused_by_name() {
     for (hello, reason) in [
         (
             hello([2, 9], &pair, "b"),
-            "node \"b\" runs Weir 9.9, whose links speak versions 2 to 9; this node speaks \
-             version 1",
+            "node \"b\" runs Weir 9.9, whose links speak versions 2 to 9; this node runs Weir 0.1.0, \
+             whose links speak version 1: upgrade the older one",
         ),
         (hello([1, 1], &[0; 16], "b"), "node \"b\" belongs to another pair"),
         (
@@ -159,6 +160,14 @@ fn a_partner_that_does_not_fit_is_refused_by_name() {
         // The other side can tell the reason as well.
         assert!(answer.windows(4).any(|part| part == b"WEIR"), "{answer:?}");
         a.wait_lines(&format!("no link to node \"b\": {reason}"), 1);
+        // The status shows the last attempt, which may have been this node's own.
+        until("the reason in the status", || {
+            let mut stream = connect(&port, Some(&folder), b"weir-link", TLS13);
+            stream.write_all(&hello).unwrap();
+            rest(&mut stream);
+            let shown = a.status()["links"]["links"][0]["reason"].as_str().map(str::to_owned);
+            shown.is_some_and(|shown| shown.starts_with(reason))
+        });
     }
     assert_eq!(a.server.text("/"), "here");
 }
@@ -209,4 +218,29 @@ fn a_partner_may_not_do_what_it_likes() {
     assert!(farewell.ends_with(b"another link is kept"), "{farewell:?}");
     second.write_all(&status).unwrap();
     a.wait_status("link to b: up");
+}
+
+#[test]
+fn a_partner_of_another_binary_is_linked_and_shown() {
+    if is_nginx() {
+        return;
+    }
+    let port = Port::reserve();
+    let (a, _b, folder) = alone(&port);
+    let pair = number_of_pair(&folder);
+    // A later Weir that still speaks the links' version 1.
+    let mut stream = connect(&port, Some(&folder), b"weir-link", TLS13);
+    stream.write_all(&hello([1, 3], &pair, "b")).unwrap();
+    a.wait_lines("link to node \"b\" is up (Weir 9.9, version 1)", 1);
+    let status = frame(3, b"{\"weir\":\"9.9\",\"later\":true}");
+    let shown = || {
+        let output = weir(a.server.directory().path(), &["status"]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    until("the difference", || {
+        stream.write_all(&status).unwrap();
+        shown()
+            .contains("  b runs Weir 9.9 and this node Weir 0.1.0; their links speak version 1\n")
+    });
+    assert!(shown().contains("link to b: up"));
 }

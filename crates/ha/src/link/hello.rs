@@ -73,6 +73,8 @@ pub enum Mismatch {
         name: String,
         /// The partner's versions.
         theirs: Versions,
+        /// Weir's version here.
+        here: String,
         /// The own versions.
         own: Versions,
     },
@@ -93,9 +95,10 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Garbled => f.write_str("its first message is no hello"),
-            Self::Version { weir, name, theirs, own } => write!(
+            Self::Version { weir, name, theirs, here, own } => write!(
                 f,
-                "node \"{name}\" runs Weir {weir}, whose links speak {theirs}; this node speaks {own}"
+                "node \"{name}\" runs Weir {weir}, whose links speak {theirs}; this node runs Weir \
+                 {here}, whose links speak {own}: upgrade the older one"
             ),
             Self::Name { said, pinned } => write!(
                 f,
@@ -133,7 +136,8 @@ impl Hello {
         let mut rest = bytes;
         let (versions, weir, name) = head(&mut rest).ok_or(Mismatch::Garbled)?;
         let Some(version) = self.versions.common(versions) else {
-            return Err(Mismatch::Version { weir, name, theirs: versions, own: self.versions });
+            let (here, own) = (self.weir.clone(), self.versions);
+            return Err(Mismatch::Version { weir, name, theirs: versions, here, own });
         };
         let (pair, instance, block) = tail(&mut rest).ok_or(Mismatch::Garbled)?;
         if name == self.name {
@@ -212,8 +216,8 @@ mod tests {
         };
         assert_eq!(
             text(&newer, "b"),
-            "node \"b\" runs Weir 0.3.0, whose links speak versions 2 to 3; this node speaks \
-             version 1"
+            "node \"b\" runs Weir 0.3.0, whose links speak versions 2 to 3; this node runs Weir \
+             0.1.0, whose links speak version 1: upgrade the older one"
         );
         // The rest of another version's hello is not looked at.
         let start = &newer.encode()[..16];

@@ -21,7 +21,7 @@ const MOST_EVENTS: usize = 1024;
 const MOST_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
 /// The longest reason of an end that is shown.
-const LONGEST_REASON: usize = 200;
+const LONGEST_REASON: usize = 400;
 
 /// News of a partner.
 #[derive(Clone, Debug, PartialEq, Eq)]

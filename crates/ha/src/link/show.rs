@@ -85,14 +85,21 @@ pub fn text(document: &Value, now: i64) -> String {
         if status.is_null() {
             continue;
         }
-        for (field, what) in [
-            ("configuration", "the configuration"),
-            ("block", "the \"ha\" block"),
-            ("weir", "Weir's version"),
-        ] {
+        for (field, what) in [("configuration", "the configuration"), ("block", "the \"ha\" block")]
+        {
             if status[field] != own[field] {
                 let _ = writeln!(out, "  {what} of {node} differs from this node's");
             }
+        }
+        // Links of one version join binaries of several.
+        if let (Some(theirs), Some(here)) = (status["weir"].as_str(), own["weir"].as_str())
+            && theirs != here
+        {
+            let _ = writeln!(
+                out,
+                "  {node} runs Weir {theirs} and this node Weir {here}; their links speak version {}",
+                link["protocol"]
+            );
         }
         if status["ready"] == false {
             let _ = writeln!(out, "  {node} is not ready to hold addresses");
@@ -119,12 +126,15 @@ mod tests {
         let status = Status { weir: "1".to_owned(), ..Status::default() };
         let other =
             Status { configuration: "other".to_owned(), ready: Some(false), ..status.clone() };
+        let newer = Status { weir: "2".to_owned(), ..status.clone() };
         let mut document = document("a", &status, &Hub::default());
         document["links"] = json!([
             {"node": "b", "up": true, "since": 1000, "weir": "1", "status": other.to_json()},
             {"node": "c", "up": false, "since": 10, "reason": "it closed the connection"},
             {"node": "d", "up": false, "since": 990, "reason": ""},
             {"node": "e", "up": true, "since": 999, "weir": "1", "status": status.to_json()},
+            {"node": "f", "up": true, "since": 999, "weir": "2", "protocol": 1,
+                "status": newer.to_json()},
         ]);
         let text = text(&document, 1010);
         assert_eq!(
@@ -132,7 +142,8 @@ mod tests {
             "link to b: up for 10 s, Weir 1\n  the configuration of b differs from this node's\n  \
              b is not ready to hold addresses\nlink to c: down for 16 min: it closed the \
              connection\nlink to d: down for 20 s: it has not been reached yet\nlink to e: up for \
-             11 s, Weir 1\n"
+             11 s, Weir 1\nlink to f: up for 11 s, Weir 2\n  f runs Weir 2 and this node Weir 1; \
+             their links speak version 1\n"
         );
     }
 }

@@ -112,12 +112,14 @@ fn another_version_is_refused_by_name_on_both_sides() {
         let here = greet(one, &hello("a"), "b").await.err().unwrap().to_string();
         assert_eq!(
             here,
-            "node \"b\" runs Weir 0.3, whose links speak version 2; this node speaks version 1"
+            "node \"b\" runs Weir 0.3, whose links speak version 2; this node runs Weir 0.1.0, whose \
+             links speak version 1: upgrade the older one"
         );
         let there = there.await.unwrap().unwrap().to_string();
         assert_eq!(
             there,
-            "node \"a\" runs Weir 0.1.0, whose links speak version 1; this node speaks version 2"
+            "node \"a\" runs Weir 0.1.0, whose links speak version 1; this node runs Weir 0.3, whose \
+             links speak version 2: upgrade the older one"
         );
     });
 }
