@@ -29,6 +29,10 @@ pub const TICKET_KEY: usize = 80;
 /// The generations of keys that decrypt. Nodes that were apart have several of each.
 const KEPT: u64 = 4;
 
+/// The last number of a key: one every ten seconds for 1,300 years. Only a node that tells nonsense
+/// gets there, and its key must not stay for ever.
+const LAST: u64 = 1 << 32;
+
 /// The time after a start, or after a new key, in which no key is made: what other nodes have comes
 /// first, and a node that tells nonsense about the age of keys cannot use them up at once.
 const SETTLING: Duration = Duration::from_secs(3);
@@ -98,16 +102,20 @@ impl Tickets {
         out: &mut Effects,
     ) {
         self.begun.get_or_insert(now);
-        let mut keys: Vec<Key> = records.tickets(Kind::TicketKey).rev().cloned().collect();
+        let known = records.tickets(Kind::TicketKey).rev();
+        let mut keys: Vec<Key> = known.filter(|key| number_of(key) <= LAST).cloned().collect();
         self.follow(now, keys.first(), records);
         if in_sight.clone().all(|node| self.me < *node) {
+            self.rotate(now, out);
             let newest = keys.first().map_or(0, number_of);
-            let is_old = |key: &mut Key| number_of(key).saturating_add(KEPT) <= newest;
-            for old in keys.extract_if(.., is_old) {
+            // The next number would be none.
+            let is_end = newest == LAST && self.asked == Some(now);
+            keys.retain(|key| !is_end && number_of(key) + KEPT > newest);
+            let outdated = records.tickets(Kind::TicketKey).filter(|key| !keys.contains(key));
+            for old in outdated.cloned().collect::<Vec<_>>() {
                 // A removal needs no room.
                 let _ = records.put(old, None);
             }
-            self.rotate(now, out);
         }
         let own = Key::owned(Kind::TicketsHeld, &self.me, b"");
         // Without room for it, the others keep to the keys that they know this node to have.
@@ -159,8 +167,8 @@ impl Tickets {
         if self.asked.take().is_none() {
             return;
         }
-        let newest = records.tickets(Kind::TicketKey).next_back();
-        let number = newest.map_or(0, number_of).saturating_add(1);
+        let numbers = records.tickets(Kind::TicketKey).map(number_of);
+        let number = numbers.filter(|number| *number < LAST).max().unwrap_or(0) + 1;
         let name = [&number.to_be_bytes()[..], self.me.as_str().as_bytes()].concat();
         // Without room, the next tick asks again.
         let _ = records.put(Key { kind: Kind::TicketKey, key: name }, Some(key.to_vec()));

@@ -270,3 +270,25 @@ fn nonsense_about_ages_uses_up_no_keys() {
     // One in three seconds.
     assert!(a.made <= 20, "{}", a.made);
 }
+
+#[test]
+fn a_key_with_a_last_number_does_not_stay() {
+    for number in [LAST - 1, LAST, LAST + 1, u64::MAX] {
+        let (mut a, mut b) = (node("a"), node("b"));
+        connect(&mut a, &mut b);
+        for seconds in 0..10 {
+            second(&mut a, &mut b, Duration::from_secs(seconds));
+        }
+        let key = [&number.to_be_bytes()[..], b"zzz"].concat();
+        let key = Key { kind: Kind::TicketKey, key };
+        b.records.put(key.clone(), Some(vec![b'z'; TICKET_KEY])).unwrap();
+        exchange(&mut a, &mut b);
+        // Its node is gone.
+        a.records.handle_disconnected(&name("b"));
+        for seconds in 10..6 * 3600 {
+            a.tick(Duration::from_secs(seconds), &[]);
+        }
+        assert!(a.records.value(&key).is_none(), "{number}");
+        assert!(!a.decrypts((b'z', b'z')) && a.made >= 5, "{number}");
+    }
+}
