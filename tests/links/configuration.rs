@@ -58,10 +58,15 @@ pub(super) fn mirrored(port: &Port) -> (Node, Node) {
 
 /// The answer of a node.
 pub(super) fn answer(node: &Node) -> String {
+    ask(node, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+}
+
+/// The answer of a node to a request.
+pub(super) fn ask(node: &Node, request: &str) -> String {
     let conf = node.server.directory().read("local.conf");
     let port = conf.split([':', ';']).nth(1).unwrap().to_owned();
     let mut client = crate::harness::Client::connect(format!("127.0.0.1:{port}"));
-    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    client.send(request);
     client.response().text()
 }
 

@@ -1,5 +1,6 @@
 //! What the nodes of a pair have in common.
 
+use super::configuration::{self, conf, mirrored};
 use super::node::Node;
 use super::*;
 use crate::harness::{Port, Signal, is_nginx, send_signal, until};
@@ -86,4 +87,37 @@ fn requests_of_both_nodes_count_in_a_shared_limit() {
         limited(&b, &key) == 503
     });
     assert_eq!(limited(&b, "other"), 204);
+}
+
+#[test]
+fn a_mirror_that_begins_anew_carries_on() {
+    if is_nginx() {
+        return;
+    }
+    let port = Port::reserve();
+    let (a, b) = mirrored(&port);
+    b.wait_lines("mirror: version 1 of a of the configuration is in force", 1);
+    // Without its configuration a node has another mirror, of the same records.
+    let off = conf(&port, "$found").replace("local local.conf;", "local local.conf; mirror off;");
+    let off = off.replace("http {", &format!("http {{ {KEYVAL}"));
+    for node in [&a, &b] {
+        let local = node.server.directory().read("local.conf");
+        let api = "location /api { api write=on; allow 127.0.0.1; deny all; } location / {";
+        node.server.directory().write("local.conf", local.replace("location / {", api));
+        let before = node.lines("exited with code 0");
+        configuration::change(node, &off);
+        node.wait_lines("exited with code 0", before + 1);
+    }
+    let ask = |node: &Node, method: &str, body: &str| {
+        let head = "/api/9/http/keyvals/pairs HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
+        let length = body.len();
+        let request = format!("{method} {head}Content-Length: {length}\r\n\r\n{body}");
+        configuration::ask(node, &request)
+    };
+    for (method, body, from, to) in
+        [("POST", r#"{"x":"1"}"#, &a, &b), ("PATCH", r#"{"x":"2"}"#, &b, &a)]
+    {
+        ask(from, method, body);
+        until(body, || ask(to, "GET", "") == body);
+    }
 }

@@ -289,7 +289,7 @@ fn carry_out(master: &mut Master, worker: i32, ask: Ask) {
     }
 }
 
-/// Tries a set out, as `-t` does. What is in force on other nodes is followed even if it has expired.
+/// Tries a set out, as `-t` does. What is in force elsewhere is followed even if it has expired.
 ///
 /// # Errors
 /// Why it cannot be put in force here.
