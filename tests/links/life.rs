@@ -23,7 +23,10 @@ fn a_pair_is_made_of_two_commands_and_ended_by_one() {
     }
     // Each node shows what the other one says of itself every second.
     until("b's status at a", || a.status()["links"]["links"][0]["status"]["generation"] == 1);
-    assert_eq!(a.status()["links"]["node"], "a");
+    let status = a.status();
+    assert_eq!(status["links"]["node"], "a");
+    let age = status["links"]["status"]["uptime"].as_u64().unwrap();
+    assert!((1..3_600_000).contains(&age), "{age} ms");
     let left = b.says(&["leave"]);
     assert!(left.contains("Node \"a\" has forgotten this node.\n"), "{left}");
     a.server.wait_log("node \"b\" has left the pair");

@@ -1,8 +1,10 @@
 //! Join tokens: each lets one node in, once, for a while.
 
-use super::node::{refusal, token};
+use std::time::Duration;
+
+use super::node::{refusal, token, weir};
 use super::*;
-use crate::harness::{Port, is_nginx};
+use crate::harness::{Port, Signal, is_nginx, send_signal};
 
 #[test]
 fn a_token_works_once() {
@@ -85,4 +87,29 @@ fn a_join_that_cannot_be_is_explained() {
     drop(a);
     let text = refusal(&host, &["join", &good, "b"]);
     assert!(text.contains("cannot connect to 127.0.0.1:"), "{text}");
+}
+
+/// The running server knows a token when it is printed.
+#[test]
+fn a_printed_token_lets_a_node_in_at_once() {
+    if is_nginx() {
+        return;
+    }
+    let port = Port::reserve();
+    let (a, _) = Node::first(&port);
+    // The master, which hands invitations to the worker, has its turn later.
+    let master = a.server.pid();
+    for _ in 0..3 {
+        send_signal(master, Signal::STOP);
+        let resumed = std::thread::spawn(move || {
+            std::thread::park_timeout(Duration::from_millis(300));
+            send_signal(master, Signal::CONT);
+        });
+        let token = token(&a.says(&["init"]));
+        let host = Node::bare(&port);
+        let joined = weir(host.directory().path(), &["join", &token, "b"]);
+        resumed.join().unwrap();
+        let said = String::from_utf8_lossy(&joined.stderr).into_owned();
+        assert!(joined.status.success(), "{said}");
+    }
 }

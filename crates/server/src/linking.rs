@@ -154,7 +154,8 @@ pub(crate) fn plan(
         generation,
         configuration: configuration.clone(),
         block: digest.clone(),
-        uptime: clock::msec(),
+        // The keeper of the links knows it.
+        uptime: 0,
         ready: None,
     };
     let reports = Arc::clone(reports);

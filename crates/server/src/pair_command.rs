@@ -160,6 +160,10 @@ impl<'a> Host<'a> {
             _ => self.folder.write(&identity),
         };
         written?;
+        // Whoever uses the token at once would be refused by a server that does not know it yet.
+        if let Some(invitation) = &identity.invitation {
+            show::await_invitation(self.folder.path(), invitation.number());
+        }
         Ok(self.invitation(&identity.name, &token, block.as_ref()))
     }
 

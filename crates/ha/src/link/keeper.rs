@@ -12,7 +12,7 @@ use weir_engine::duty::{Duty, Plans};
 use weir_engine::error_log::process_log;
 use weir_engine::listen::{self, Accepting};
 use weir_engine::os_error::Failed;
-use weir_engine::{Conn, Level, random, spawn};
+use weir_engine::{Conn, Level, clock, random, spawn};
 
 use super::accepting::Reception;
 use super::dialling::Dialling;
@@ -21,7 +21,8 @@ use super::plan::{LinkPlan, identities};
 use super::settings::{Partner, Settings};
 use super::shared::Shared;
 use super::show;
-use crate::identity::Identity;
+use super::status::Status;
+use crate::identity::{Identity, Invitation};
 
 /// The most readers of the status at once.
 const MOST_READERS: usize = 8;
@@ -50,12 +51,19 @@ async fn keep(mut plans: Plans<LinkPlan>) {
     }
 }
 
-/// The node's name and its plan, for the readers of the status.
-type Shown = (String, Rc<LinkPlan>);
+/// What the readers of the status are told beside the links.
+struct Shown {
+    name: String,
+    plan: Rc<LinkPlan>,
+    /// The number of the invitation that this worker knows.
+    invitation: Option<[u8; 32]>,
+}
 
 /// The running parts. Dropping it ends them.
 struct Keeper {
     instance: u64,
+    /// The start of the worker, with which its keeper starts.
+    started: clock::Instant,
     hub: Hub,
     /// `None` while there can be no links.
     shared: Option<Rc<Shared>>,
@@ -71,6 +79,7 @@ impl Keeper {
     fn new(instance: u64) -> Self {
         Self {
             instance,
+            started: clock::now(),
             hub: Hub::here(),
             shared: None,
             listeners: BTreeMap::new(),
@@ -82,9 +91,14 @@ impl Keeper {
 
     /// Takes a plan and an identity over.
     fn follow(&mut self, plan: &Arc<LinkPlan>, identity: Option<&Identity>) {
-        let plan = Rc::new(LinkPlan::clone(plan));
+        let (status, started) = (Arc::clone(&plan.status), self.started);
+        let age = move || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let status = Arc::new(move || Status { uptime: age(), ..status() });
+        let plan = Rc::new(LinkPlan { status, ..LinkPlan::clone(plan) });
         let name = identity.map(|identity| identity.name.clone()).unwrap_or_default();
-        *self.shown.borrow_mut() = Some((name, Rc::clone(&plan)));
+        let invitation = identity.and_then(|identity| identity.invitation.as_ref());
+        let invitation = invitation.map(Invitation::number);
+        *self.shown.borrow_mut() = Some(Shown { name, plan: Rc::clone(&plan), invitation });
         self.follow_status(&plan);
         let settings = identity.and_then(|identity| Settings::of(&plan, identity, self.instance));
         match settings {
@@ -188,10 +202,11 @@ impl Keeper {
         let readers = Rc::new(Cell::new(0));
         let accepting = begin_to_accept(socket, move |conn| {
             let shown = shown.borrow();
-            let Some((name, plan)) = shown.as_ref().filter(|_| readers.get() < MOST_READERS) else {
+            let Some(shown) = shown.as_ref().filter(|_| readers.get() < MOST_READERS) else {
                 return;
             };
-            let document = show::document(name, &(plan.status)(), &hub);
+            let Shown { name, plan, invitation } = shown;
+            let document = show::document(name, &(plan.status)(), &hub, invitation.as_ref());
             let readers = Rc::clone(&readers);
             readers.set(readers.get() + 1);
             spawn(async move {

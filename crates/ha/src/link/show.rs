@@ -5,19 +5,23 @@ use std::fmt::Write;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use weir_engine::Conn;
 
 use super::hub::{Hub, Shown};
 use super::status::Status;
+use crate::identity::hex;
 
 /// The name of the socket.
 const SOCKET: &str = "links.sock";
 
 /// The time for a reader.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The time between two looks at what the worker knows.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The most bytes of a document that are read.
 const LARGEST: u64 = 1024 * 1024;
@@ -27,8 +31,13 @@ pub fn socket(folder: &Path) -> PathBuf {
     folder.join(SOCKET)
 }
 
-/// The document.
-pub(super) fn document(own: &str, status: &Status, hub: &Hub) -> Value {
+/// The document. The invitation is by its number.
+pub(super) fn document(
+    own: &str,
+    status: &Status,
+    hub: &Hub,
+    invitation: Option<&[u8; 32]>,
+) -> Value {
     let shown = |(node, shown): (String, Shown)| {
         json!({
             "node": node,
@@ -43,7 +52,8 @@ pub(super) fn document(own: &str, status: &Status, hub: &Hub) -> Value {
         })
     };
     let links: Vec<Value> = hub.shown().into_iter().map(shown).collect();
-    json!({ "node": own, "status": status.to_json(), "links": links })
+    let invitation = invitation.map(|number| hex(number));
+    json!({ "node": own, "status": status.to_json(), "links": links, "invitation": invitation })
 }
 
 /// Writes a document to a reader.
@@ -63,6 +73,18 @@ pub fn ask(folder: &Path) -> io::Result<Value> {
     let mut text = String::new();
     stream.take(LARGEST).read_to_string(&mut text)?;
     serde_json::from_str(&text).map_err(io::Error::from)
+}
+
+/// Waits until the running worker, which gets them from the master, knows an invitation by its
+/// number, or for a time. Without a worker there is nothing to wait for.
+pub fn await_invitation(folder: &Path, number: [u8; 32]) {
+    let (number, started) = (hex(&number), Instant::now());
+    while let Ok(document) = ask(folder)
+        && document["invitation"] != number.as_str()
+        && started.elapsed() < PATIENCE
+    {
+        std::thread::park_timeout(LOOK_AGAIN);
+    }
 }
 
 /// The links section of `weir ha status`; `now` is in seconds since 1970.
@@ -127,7 +149,7 @@ mod tests {
         let other =
             Status { configuration: "other".to_owned(), ready: Some(false), ..status.clone() };
         let newer = Status { weir: "2".to_owned(), ..status.clone() };
-        let mut document = document("a", &status, &Hub::default());
+        let mut document = document("a", &status, &Hub::default(), None);
         document["links"] = json!([
             {"node": "b", "up": true, "since": 1000, "weir": "1", "status": other.to_json()},
             {"node": "c", "up": false, "since": 10, "reason": "it closed the connection"},
