@@ -173,16 +173,19 @@ impl Mirror {
     }
 
     /// A node is connected, and speaks this version of the messages. A connection that it had
-    /// before has ended.
+    /// before has been replaced: what was said on it may be lost, but the node was not away.
     pub fn handle_connected(&mut self, now: Duration, node: &Name, protocol: u16) {
-        self.handle_disconnected(now, node);
         if protocol != u16::from(limits::PROTOCOL) {
             return self.disconnect(now, node, Fault::Protocol(protocol));
         }
         if *node == self.me || !self.members.contains(node) {
             return self.disconnect(now, node, Fault::Stranger);
         }
-        self.connected.insert(node.clone());
+        if !self.connected.insert(node.clone()) {
+            self.config.handle_replaced(now, node, &mut self.effects);
+            self.records.handle_disconnected(node);
+            self.counters.handle_disconnected(node, &mut self.effects);
+        }
         self.config.handle_connected(node.clone());
         self.records.handle_connected(node.clone());
         self.counters.handle_connected(node.clone());

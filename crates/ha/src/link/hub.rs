@@ -26,7 +26,8 @@ const LONGEST_REASON: usize = 400;
 /// News of a partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The link is up. Everything sent before is lost, unless it was answered.
+    /// The link is up, in place of another one if that was not said to have ended. Everything sent
+    /// before is lost, unless it was answered.
     Connected {
         /// The partner.
         node: String,
@@ -221,6 +222,21 @@ impl Hub {
         self.tell(Event::Received { node: node.to_owned(), class, message });
     }
 
+    /// Has a link with a node, which sends nothing, for tests of the hub's users.
+    #[cfg(test)]
+    pub(crate) fn connect(&self, node: &str) {
+        self.add(node);
+        let hello = Hello {
+            versions: super::hello::VERSIONS,
+            weir: String::new(),
+            name: node.to_owned(),
+            pair: [0; 16],
+            instance: 1,
+            block: [0; 32],
+        };
+        self.admit("", &hello, 1, Dialler::Own).expect("it is a partner");
+    }
+
     /// Keeps the status of a partner.
     pub(super) fn note_status(&self, node: &str, status: Status) {
         let mut partners = self.0.partners.borrow_mut();
@@ -275,9 +291,6 @@ impl Hub {
         let superseded = std::mem::take(&mut partner.superseded);
         wake(&mut partner.task);
         drop(partners);
-        if replaced {
-            self.tell(Event::Disconnected { node: node.clone() });
-        }
         self.tell(Event::Connected { node: node.clone(), version });
         Some((number, replaced || superseded))
     }

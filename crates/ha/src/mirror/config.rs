@@ -161,6 +161,15 @@ impl Config {
         self.links.insert(node, link);
     }
 
+    /// Another connection has taken the place of a node's, as when both have dialled: it is asked
+    /// again, or followed again, and nobody is told that it was away.
+    pub(super) fn handle_replaced(&mut self, now: Duration, node: &Name, out: &mut Effects) {
+        self.links.remove(node);
+        if matches!(&self.state, State::Following(following) if following.from == *node) {
+            self.settle(now, out);
+        }
+    }
+
     pub(super) fn handle_disconnected(&mut self, now: Duration, node: &Name, out: &mut Effects) {
         self.links.remove(node);
         match &self.state {

@@ -118,6 +118,27 @@ fn pair() -> (Node, Node) {
     (a, b)
 }
 
+/// Both nodes have dialled, and one of the two connections is given up.
+#[test]
+fn a_change_outlives_the_replacement_of_a_connection() {
+    let (mut a, mut b) = pair();
+    a.propose(1, 10);
+    connect(&mut a, &mut b, NOW);
+    assert!(a.answers.is_empty(), "b was never away: {:?}", a.answers);
+    exchange(&mut a, &mut b, NOW);
+    assert!(matches!(a.answers.as_slice(), [Outcome::Acknowledged(_)]), "{:?}", a.answers);
+    assert_eq!((a.version(), b.version()), (Some((1, 1)), Some((1, 1))));
+    // While the other one fetches it, and while it is confirmed.
+    b.propose(2, 3 * limits::PIECE);
+    let message = b.mirror.poll_message(NOW, &name("a"), Class::Config).unwrap();
+    a.mirror.handle_message(NOW, &name("b"), &message);
+    connect(&mut a, &mut b, NOW);
+    b.obey(NOW);
+    assert!(b.answers.is_empty(), "{:?}", b.answers);
+    exchange(&mut a, &mut b, NOW);
+    assert!(matches!(b.answers.as_slice(), [Outcome::Acknowledged(_)]), "{:?}", b.answers);
+}
+
 #[test]
 fn a_change_is_acknowledged_when_both_have_it() {
     let (mut a, mut b) = pair();

@@ -72,6 +72,17 @@ impl Network {
         self.slow.clear();
     }
 
+    /// Ends a connection that both sides have, in favour of another one. Whether there was one.
+    pub(crate) fn replace(&mut self, one: usize, other: usize) -> bool {
+        let connection = self.get(one, other);
+        let was_up = connection.up == [true; 2] && connection.lost == [false; 2];
+        if was_up {
+            connection.up = [false; 2];
+            self.has_broken = true;
+        }
+        was_up
+    }
+
     /// A new connection, if the pair can have one.
     pub(crate) fn connect(&mut self, one: usize, other: usize, now: Millis) -> bool {
         if self.is_cut(one, other, now) || self.is_cut(other, one, now) {

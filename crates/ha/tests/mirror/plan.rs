@@ -16,6 +16,9 @@ pub(crate) enum Act {
     Propose { node: usize, size: usize, bad_for: Option<usize> },
     /// Messages from one node to another are lost for a time.
     Cut { from: usize, to: usize, both: bool, length: Millis },
+    /// Another connection takes the place of one, as when both nodes dial: neither was away, and
+    /// what was on its way is lost.
+    Replace { one: usize, other: usize },
     /// A link takes one message at a time.
     Slow { one: usize, other: usize, length: Millis },
     /// A node dies, and starts again.
@@ -94,7 +97,7 @@ fn act(random: &mut fastrand::Rng, nodes: usize, victim: Option<usize>, calm: bo
         1 => random.u64(500..20_000),
         _ => random.u64(10_000..100_000),
     };
-    match random.u8(..if calm { 18 } else { 30 }) {
+    match random.u8(..if calm { 18 } else { 31 }) {
         0..7 => Act::Propose {
             node,
             size: if random.u8(..40) == 0 { 300_000 } else { random.usize(..300) },
@@ -121,6 +124,7 @@ fn act(random: &mut fastrand::Rng, nodes: usize, victim: Option<usize>, calm: bo
         }
         28 if random.bool() => Act::Broken { node, length },
         28 => Act::SlowCheck { node, length: random.u64(..40_000) },
+        29 => Act::Replace { one: node, other },
         _ => Act::Garbage { from: node, to: other },
     }
 }
