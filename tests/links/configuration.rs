@@ -215,6 +215,46 @@ fn files_that_changed_while_the_server_was_down_are_proposed() {
 }
 
 #[test]
+fn files_that_changed_while_the_server_was_down_and_are_refused_do_not_serve() {
+    if is_nginx() {
+        return;
+    }
+    let port = Port::reserve();
+    let (mut a, b) = mirrored(&port);
+    b.wait_lines("mirror: version 1 of a of the configuration is in force", 1);
+    // It includes a file that only one node has.
+    a.server.directory().write("here.conf", "");
+    let with = |text: &str| {
+        let with = conf(&port, text);
+        let with = with.replace("; local local.conf;", "; local local.conf; local here.conf;");
+        with.replace("include local.conf;", "include local.conf; include here.conf;")
+    };
+    let (mut turn, mut before) = (0, String::new());
+    let again = "mirror: the configuration before the changed files is in force again";
+    until("a refusal", || {
+        turn += 1;
+        before = answer(&a);
+        let applied = a.lines("is applied here, but not yet everywhere");
+        a.server.pause();
+        a.server.directory().write("nginx.conf", with(&format!("start{turn}")));
+        a.server.resume();
+        // A node that is not linked yet is not asked.
+        until("an answer", || {
+            a.lines(again) > 0 || a.lines("is applied here, but not yet everywhere") > applied
+        });
+        a.lines(again) > 0
+    });
+    until("the earlier configuration", || answer(&a) == before);
+    let last = format!("start{turn}");
+    assert_eq!(a.server.directory().read("nginx.conf"), with(&last), "the changed files stay");
+    // They can be proposed again.
+    b.server.directory().write("here.conf", "");
+    a.wait_status("link to b: up");
+    a.server.signal(Signal::HUP);
+    until("the change", || answer(&a) == last && answer(&b) == last);
+}
+
+#[test]
 fn an_address_that_is_taken_on_one_node_is_a_reason_to_refuse() {
     if is_nginx() {
         return;

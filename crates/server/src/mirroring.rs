@@ -37,6 +37,7 @@ use crate::master::Master;
 use crate::paths::Paths;
 use crate::reload;
 
+mod earlier;
 mod expiry;
 
 pub(crate) use expiry::Certificates;
@@ -74,6 +75,8 @@ struct Proposal {
     digest: [u8; 32],
     worker: i32,
     since: Instant,
+    /// Its files serve here already, since the server was started with them.
+    at_start: bool,
 }
 
 #[derive(Debug)]
@@ -173,7 +176,7 @@ pub(crate) fn begin(master: &mut Master, worker: i32) {
     // What is being loaded is not in force yet.
     let is_idle = master.pending.is_none() && !master.mirroring.is_busy();
     if is_new && is_idle {
-        submit(master, worker, &identity, bytes);
+        submit(master, worker, &identity, bytes, true);
     }
 }
 
@@ -232,12 +235,12 @@ pub(crate) fn propose(master: &mut Master, draft: &Draft) -> bool {
         return false;
     }
     if master.cycle.certificates.allow(&draft.certificates, &master.console) {
-        submit(master, worker, &identity, bytes);
+        submit(master, worker, &identity, bytes, false);
     }
     true
 }
 
-fn submit(master: &mut Master, worker: i32, identity: &Identity, bytes: Arc<[u8]>) {
+fn submit(master: &mut Master, worker: i32, identity: &Identity, bytes: Arc<[u8]>, at_start: bool) {
     let digest = FileSet::digest(&bytes);
     let key = identity.certified_key().ok();
     let message = signed(identity, &identity.name, &digest);
@@ -247,16 +250,20 @@ fn submit(master: &mut Master, worker: i32, identity: &Identity, bytes: Arc<[u8]
     master.mirroring.number += 1;
     let number = master.mirroring.number;
     tell(master, worker, &Tell::Propose { number, digest, signature, bytes });
-    master.mirroring.proposed = Some(Proposal { number, digest, worker, since: Instant::now() });
+    let since = Instant::now();
+    master.mirroring.proposed = Some(Proposal { number, digest, worker, since, at_start });
     master.console.log(Level::Notice, "mirror: proposing the configuration to all nodes");
 }
 
 /// Carries out what workers have asked for, unless a configuration is being loaded.
 pub(crate) fn step(master: &mut Master) {
     let late = |proposal: &mut Proposal| proposal.since.elapsed() > PATIENCE;
-    if master.mirroring.proposed.take_if(late).is_some() {
+    if let Some(proposal) = master.mirroring.proposed.take_if(late) {
         let what = "mirror: no answer to the proposed configuration, reload again";
         master.console.log(Level::Emerg, what);
+        if proposal.at_start && master.pending.is_none() {
+            earlier::put_in_force(master);
+        }
     }
     while master.pending.is_none() && master.mirroring.applying.is_none() {
         let Some((worker, ask)) = master.mirroring.waiting.pop_front() else { return };
@@ -278,12 +285,15 @@ fn carry_out(master: &mut Master, worker: i32, ask: Ask) {
         Ask::Store(serial, state) => store(master, worker, serial, &state),
         Ask::KeepAside(loser, winner) => keep_aside(master, &loser, &winner.to_string()),
         Ask::Answer(number, in_force, text) => {
-            master.mirroring.proposed.take_if(|proposal| proposal.number == number);
+            let ended = |proposal: &mut Proposal| proposal.number == number;
+            let proposal = master.mirroring.proposed.take_if(ended);
             if in_force {
-                master.console.log(Level::Notice, format_args!("mirror: {text}"));
-            } else {
-                let what = format_args!("mirror: the configuration is not in force: {text}");
-                master.console.log(Level::Emerg, what);
+                return master.console.log(Level::Notice, format_args!("mirror: {text}"));
+            }
+            let what = format_args!("mirror: the configuration is not in force: {text}");
+            master.console.log(Level::Emerg, what);
+            if proposal.is_some_and(|proposal| proposal.at_start) {
+                earlier::put_in_force(master);
             }
         }
     }

@@ -4,7 +4,10 @@
 //!  "weir-ha\n" 8 │ format 1 │ version, line, sealed │ size, signature │ checksum 4
 //! ```
 
+use std::sync::Arc;
+
 use super::codec::{Malformed, Reader, Writer};
+use super::effect::Set;
 use super::message::{SetInfo, read_info, write_info};
 use super::version::{Standing, Version};
 
@@ -19,6 +22,11 @@ pub struct Durable {
 }
 
 impl Durable {
+    /// The set with these bytes.
+    pub fn set(&self, bytes: Arc<[u8]>) -> Set {
+        Set { version: self.standing.version.clone(), info: self.info.clone(), bytes }
+    }
+
     /// The version of the set.
     pub fn version(&self) -> &Version {
         &self.standing.version
