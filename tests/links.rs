@@ -5,6 +5,7 @@ mod certificates;
 mod configuration;
 mod howto;
 mod life;
+mod limits;
 mod mirror;
 mod node;
 mod partner;

@@ -1,8 +1,6 @@
 //! What the nodes of a pair have in common.
 
-use super::configuration::{self, conf, mirrored};
-use super::node::Node;
-use super::*;
+use super::node::{Node, pair_with};
 use crate::harness::{Port, Signal, is_nginx, send_signal, until};
 
 const KEYVAL: &str = "keyval_zone zone=pairs:64k; keyval $arg_key $found zone=pairs;";
@@ -11,20 +9,13 @@ const LIMIT: &str = "limit_req_zone $arg_key zone=rate:64k rate=1r/m sync;";
 
 /// A pair with a keyval zone, its pairs shown by `/get?key=`, and the API.
 fn pair_with_pairs(port: &Port) -> (Node, Node) {
-    let (a, b) = pair(port);
-    for (node, count) in [(&a, 1), (&b, 1)] {
-        let text = format!(
-            "{KEYVAL} {LIMIT} server {{ listen %port%; \
-             location /get {{ return 200 \"$found;\"; }} \
-             location /limited {{ limit_req zone=rate burst=5 nodelay; try_files /none =204; }} \
-             location /api {{ api write=on; allow 127.0.0.1; deny all; }} }}"
-        );
-        node.server.rewrite_with(&text, &node::ha(port));
-        node.server.signal(Signal::HUP);
-        node.wait_lines("generation", count);
-        until("the zone", || node.server.text("/get?key=none") == ";");
-    }
-    (a, b)
+    let text = format!(
+        "{KEYVAL} {LIMIT} server {{ listen %port%; \
+         location /get {{ return 200 \"$found;\"; }} \
+         location /limited {{ limit_req zone=rate burst=5 nodelay; try_files /none =204; }} \
+         location /api {{ api write=on; allow 127.0.0.1; deny all; }} }}"
+    );
+    pair_with(port, &text)
 }
 
 fn change(node: &Node, method: &str, body: &str) {
@@ -90,34 +81,20 @@ fn requests_of_both_nodes_count_in_a_shared_limit() {
 }
 
 #[test]
-fn a_mirror_that_begins_anew_carries_on() {
+fn pairs_are_told_after_the_mirror_of_configurations_is_switched() {
     if is_nginx() {
         return;
     }
     let port = Port::reserve();
-    let (a, b) = mirrored(&port);
-    b.wait_lines("mirror: version 1 of a of the configuration is in force", 1);
-    // Without its configuration a node has another mirror, of the same records.
-    let off = conf(&port, "$found").replace("local local.conf;", "local local.conf; mirror off;");
-    let off = off.replace("http {", &format!("http {{ {KEYVAL}"));
-    for node in [&a, &b] {
-        let local = node.server.directory().read("local.conf");
-        let api = "location /api { api write=on; allow 127.0.0.1; deny all; } location / {";
-        node.server.directory().write("local.conf", local.replace("location / {", api));
-        let before = node.lines("exited with code 0");
-        configuration::change(node, &off);
-        node.wait_lines("exited with code 0", before + 1);
-    }
-    let ask = |node: &Node, method: &str, body: &str| {
-        let head = "/api/9/http/keyvals/pairs HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
-        let length = body.len();
-        let request = format!("{method} {head}Content-Length: {length}\r\n\r\n{body}");
-        configuration::ask(node, &request)
-    };
-    for (method, body, from, to) in
-        [("POST", r#"{"x":"1"}"#, &a, &b), ("PATCH", r#"{"x":"2"}"#, &b, &a)]
-    {
-        ask(from, method, body);
-        until(body, || ask(to, "GET", "") == body);
+    let (a, b) = pair_with_pairs(&port);
+    let off = a.server.directory().read("nginx.conf");
+    for conf in [off.replace("mirror off;", ""), off] {
+        let before = a.lines("exited with code 0");
+        a.server.directory().write("nginx.conf", conf);
+        a.server.signal(Signal::HUP);
+        a.wait_lines("exited with code 0", before + 1);
+        let key = format!("key{before}");
+        change(&a, "POST", &format!("{{\"{key}\":\"1\"}}"));
+        wait_pair(&b, &key, "1");
     }
 }

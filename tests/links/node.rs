@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::harness::{Port, Server, Setup, binary, until, until_some};
+use crate::harness::{Port, Server, Setup, Signal, binary, until, until_some};
 
 /// A server with an `ha` block for nodes "a" and "b", and the commands on its host.
 pub(super) struct Node {
@@ -131,5 +131,16 @@ pub(super) fn pair(port: &Port) -> (Node, Node) {
     let b = Node::second(port, &token);
     a.wait_status("link to b: up");
     b.wait_status("link to a: up");
+    (a, b)
+}
+
+/// The same with this text inside `http { }`.
+pub(super) fn pair_with(port: &Port, http: &str) -> (Node, Node) {
+    let (a, b) = pair(port);
+    for node in [&a, &b] {
+        node.server.rewrite_with(http, &ha(port));
+        node.server.signal(Signal::HUP);
+        node.wait_lines("generation 1 exited", 1);
+    }
     (a, b)
 }
