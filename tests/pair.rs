@@ -9,9 +9,13 @@ use crate::harness::{Apache, Directory, Network, is_nginx, skipped, until};
 mod asking;
 mod failures;
 mod life;
+mod linked;
 mod node;
 mod planned;
+mod schedules;
 mod three;
+mod upgraded;
+mod websocket;
 
 use asking::Asking;
 use node::Node;
@@ -59,6 +63,16 @@ fn pair<'a>(network: &'a Network, directory: &'a Directory) -> [Node<'a>; 2] {
     second.wait_knows("holder", "a");
     second.wait_knows("here", "waits");
     [first, second]
+}
+
+/// Runs a test on the host in front of a pair, the first of which holds the address, with an Apache
+/// behind it.
+fn on_a_pair(body: impl for<'a> FnOnce(&'a Network, [Node<'a>; 2]) + Send) {
+    let Some((network, directory)) = hosts(2) else { return };
+    network.in_front(|| {
+        let _apache = Apache::start(&network, &directory, 3);
+        body(&network, pair(&network, &directory));
+    });
 }
 
 /// The median and the worst of some times.

@@ -101,14 +101,50 @@ impl Network {
         }
     }
 
+    /// Lets nothing get from one node to another, or everything again: frames go to a host that
+    /// does not exist. The way back is open.
+    #[track_caller]
+    pub(crate) fn deafen(&self, from: usize, to: usize, cut: bool) {
+        let address = address(to);
+        let neighbour = ["-n", self.node(from), "neigh"];
+        let wrong = ["lladdr", "02:00:00:00:00:ff", "nud", "permanent"];
+        match cut {
+            true => {
+                let entry = [&["replace", &address], &wrong[..], &["dev", "eth0"]].concat();
+                ip(&[&neighbour[..], &entry].concat()).unwrap();
+            }
+            // It is asked for again. A cable that was out has removed it already.
+            false => {
+                let _ = ip(&[&neighbour[..], &["del", &address, "dev", "eth0"]].concat());
+            }
+        }
+    }
+
+    /// Gives what a node sends a narrow way, or the whole again.
+    #[track_caller]
+    pub(crate) fn narrow(&self, node: usize, narrow: bool) {
+        let node = self.node(node);
+        let way = ["rate", "256kbit", "burst", "4000", "latency", "200ms"];
+        let (verb, way) =
+            if narrow { ("replace", &[&["tbf"], &way[..]].concat()[..]) } else { ("del", &[][..]) };
+        let tc = ["netns", "exec", node, "tc", "qdisc", verb, "dev", "eth0", "root"];
+        // A kernel without this queue has the whole way.
+        let _ = ip(&[&tc[..], way].concat());
+    }
+
     /// Runs `body` on the host in front: its sockets are there, and so are those of the threads and
     /// processes that it starts. It gets a thread of its own, with the name of this one.
     pub(crate) fn in_front<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
+        self.on(&self.front, body)
+    }
+
+    /// Runs `body` on a host, as [`Self::in_front`] does.
+    pub(crate) fn on<T: Send>(&self, host: &str, body: impl FnOnce() -> T + Send) -> T {
         let name = std::thread::current().name().unwrap_or_default().to_owned();
         std::thread::scope(|scope| {
             let builder = std::thread::Builder::new().name(name);
             let thread = builder.spawn_scoped(scope, || {
-                let namespace = File::open(Path::new("/var/run/netns").join(&self.front)).unwrap();
+                let namespace = File::open(Path::new("/var/run/netns").join(host)).unwrap();
                 let kind = Some(LinkNameSpaceType::Network);
                 move_into_link_name_space(namespace.as_fd(), kind).unwrap();
                 body()

@@ -9,10 +9,7 @@ use crate::harness::{Signal, address, run, send_signal};
 /// A reload changes the block, and then removes it; the address that stays never moves.
 #[test]
 fn a_reload_changes_addresses_and_removes_the_block() {
-    let Some((network, directory)) = hosts(2) else { return };
-    network.in_front(|| {
-        let _apache = Apache::start(&network, &directory, 3);
-        let [mut a, mut b] = pair(&network, &directory);
+    on_a_pair(|_, [mut a, mut b]| {
         let asking = Asking::start(&format!("{ADDRESS}:80"));
         asking.wait_for("a");
         let start = Instant::now();
@@ -101,10 +98,7 @@ fn a_required_upstream_must_exist() {
 /// next guard.
 #[test]
 fn a_killed_guard_and_keepalived_leave_no_address_behind() {
-    let Some((network, directory)) = hosts(2) else { return };
-    network.in_front(|| {
-        let _apache = Apache::start(&network, &directory, 3);
-        let [a, b] = pair(&network, &directory);
+    on_a_pair(|_, [a, b]| {
         a.signal("weir: guard", Signal::STOP);
         a.signal("keepalived --", Signal::KILL);
         a.signal("weir: guard", Signal::KILL);
@@ -117,10 +111,7 @@ fn a_killed_guard_and_keepalived_leave_no_address_behind() {
 /// Both nodes hold the address while they do not hear each other, and say so when they do again.
 #[test]
 fn a_split_ends_with_one_holder() {
-    let Some((network, directory)) = hosts(2) else { return };
-    network.in_front(|| {
-        let _apache = Apache::start(&network, &directory, 3);
-        let [a, b] = pair(&network, &directory);
+    on_a_pair(|network, [a, b]| {
         // The split is between the switches of two nodes whose own links are up.
         network.part([1, 2], true);
         until("both hold it", || a.holds(ADDRESS) && b.holds(ADDRESS));
@@ -161,10 +152,7 @@ fn another_keepalived_is_named() {
 /// A node that has lost its own address would hear no adverts: it is unfit until it has it again.
 #[test]
 fn a_node_without_its_own_address_is_unfit() {
-    let Some((network, directory)) = hosts(2) else { return };
-    network.in_front(|| {
-        let _apache = Apache::start(&network, &directory, 3);
-        let [a, b] = pair(&network, &directory);
+    on_a_pair(|_, [a, b]| {
         let own = |node: &Node<'_>, verb: &str| {
             let address = format!("{}/24", address(node.number));
             run("ip", &["-n", node.namespace(), "addr", verb, &address, "dev", "eth0"]);
@@ -189,10 +177,7 @@ fn a_node_without_its_own_address_is_unfit() {
 /// moves, and the next start finds its place.
 #[test]
 fn a_killed_master_moves_nothing_until_its_worker_ends() {
-    let Some((network, directory)) = hosts(2) else { return };
-    network.in_front(|| {
-        let _apache = Apache::start(&network, &directory, 3);
-        let [mut a, b] = pair(&network, &directory);
+    on_a_pair(|_, [mut a, b]| {
         let asking = Asking::start(&format!("{ADDRESS}:80"));
         asking.wait_for("a");
         let start = Instant::now();

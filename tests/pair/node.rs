@@ -1,12 +1,16 @@
 //! A balancer on a host.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::Pid;
 use serde_json::Value;
 
 use crate::harness::{
-    Directory, Network, Signal, address, binary, run, send_signal, until, until_some,
+    Directory, Network, PATIENCE, Signal, address, binary, run, send_signal, until, until_some,
 };
 
 /// The configuration of a node. `%more%` is for the `ha` block.
@@ -106,6 +110,44 @@ impl<'a> Node<'a> {
         let fresh = self.path.join("nginx.conf.new");
         std::fs::write(&fresh, text).unwrap();
         std::fs::rename(fresh, self.path.join("nginx.conf")).unwrap();
+    }
+
+    /// Writes a file of the node as it is, renamed into place.
+    pub(super) fn put(&self, name: &str, text: &str) {
+        let fresh = self.path.join(format!("{name}.new"));
+        std::fs::write(&fresh, text).unwrap();
+        std::fs::rename(fresh, self.path.join(name)).unwrap();
+    }
+
+    /// The text of a file of the node; empty without it.
+    pub(super) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path.join(name)).unwrap_or_default()
+    }
+
+    /// What the worker says of its links; `None` while it does not.
+    pub(super) fn links(&self) -> Option<Value> {
+        let mut stream = UnixStream::connect(self.path.join("state/ha/links.sock")).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Asks the server at port 8080 of its own host. `None` if no whole answer comes.
+    pub(super) fn ask(&self, method: &str, target: &str, body: &str) -> Option<(u16, String)> {
+        self.network.on(self.namespace(), || {
+            let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+            let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let length = body.len();
+            let head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n");
+            let request = format!("{head}Content-Length: {length}\r\n\r\n{body}");
+            stream.write_all(request.as_bytes()).ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).ok()?;
+            let (head, body) = answer.split_once("\r\n\r\n")?;
+            Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+        })
     }
 
     /// Starts the server.
@@ -292,11 +334,17 @@ impl Drop for Node<'_> {
         let own = self.path.display().to_string().replace('/', "-");
         let own = own.trim_start_matches('-').to_owned();
         let folders: Vec<_> = folders.map(|entry| entry.path()).collect();
-        for pid in self.network.processes(self.namespace()) {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            if !String::from_utf8_lossy(&line).contains("apache") {
-                let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        // Again, since a master that is not killed first starts another worker.
+        for _ in 0..10 {
+            let own: Vec<u32> = self.network.processes(self.namespace());
+            let own: Vec<u32> = own.into_iter().filter(|pid| !is_apache(*pid)).collect();
+            if own.is_empty() {
+                break;
             }
+            own.into_iter().for_each(|pid| {
+                let _ =
+                    rustix::process::kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL);
+            });
         }
         for folder in folders {
             if folder.to_string_lossy().contains(&own) {
@@ -304,6 +352,11 @@ impl Drop for Node<'_> {
             }
         }
     }
+}
+
+fn is_apache(pid: u32) -> bool {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).contains("apache")
 }
 
 /// Whether a process lives; one that nobody has waited for does not.

@@ -16,10 +16,7 @@ fn assert_good(what: &str, asking: &Asking, from: Instant) {
 
 #[test]
 fn a_planned_takeover_a_reload_and_an_upgrade_cost_nobody_an_error() {
-    let Some((network, directory)) = hosts(2) else { return };
-    network.in_front(|| {
-        let _apache = Apache::start(&network, &directory, 3);
-        let [mut a, mut b] = pair(&network, &directory);
+    on_a_pair(|_, [mut a, mut b]| {
         let asking = Asking::start(&format!("{ADDRESS}:80"));
         asking.wait_for("a");
 
@@ -76,10 +73,7 @@ fn a_planned_takeover_a_reload_and_an_upgrade_cost_nobody_an_error() {
 /// A drill names the time, and the address is where it was.
 #[test]
 fn a_drill_proves_a_takeover_and_puts_things_back() {
-    let Some((network, directory)) = hosts(2) else { return };
-    network.in_front(|| {
-        let _apache = Apache::start(&network, &directory, 3);
-        let [a, mut b] = pair(&network, &directory);
+    on_a_pair(|_, [a, mut b]| {
         let said = a.ha(&["drill"]);
         println!("{said}");
         assert!(said.contains("192.168.56.100:80 answers from another node after"), "{said}");
@@ -106,10 +100,7 @@ fn a_drill_proves_a_takeover_and_puts_things_back() {
 /// The status names the holder, the time and the cause, on either node.
 #[test]
 fn the_status_tells_the_same_on_both_nodes() {
-    let Some((network, directory)) = hosts(2) else { return };
-    network.in_front(|| {
-        let _apache = Apache::start(&network, &directory, 3);
-        let [mut a, b] = pair(&network, &directory);
+    on_a_pair(|_, [mut a, b]| {
         for node in [&a, &b] {
             let said = node.ha(&["status"]);
             assert!(said.contains("192.168.56.100/24\n    held by node \"a\" for "), "{said}");
