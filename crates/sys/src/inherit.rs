@@ -1,4 +1,4 @@
-//! Sockets inherited from the previous program of this process.
+//! Sockets and other descriptors inherited from the previous program of this process.
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -30,6 +30,25 @@ pub fn socket(number: RawFd) -> io::Result<(OwnedFd, bool)> {
     Ok((unsafe { OwnedFd::from_raw_fd(number) }, datagram))
 }
 
+/// Takes over a descriptor that [`crate::process::keep_over_execute`] has kept, by its number, and
+/// makes it close-on-exec. `None` for a closed number, for standard streams, and for a descriptor
+/// that is close-on-exec: it is one of this program, or has been taken over before.
+pub fn descriptor(number: RawFd) -> Option<OwnedFd> {
+    if number <= libc::STDERR_FILENO {
+        return None;
+    }
+    // SAFETY: the number is only queried here; the kernel returns an error if it is not open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    let is_own = rustix::io::fcntl_getfd(borrowed).ok()?.contains(rustix::io::FdFlags::CLOEXEC);
+    if is_own {
+        return None;
+    }
+    rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC).ok()?;
+    // SAFETY: it is open, and it came from another program, since this one opens all of its
+    // descriptors close-on-exec: no value in this program owns the number.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 fn is_for_datagrams(socket: BorrowedFd<'_>) -> io::Result<bool> {
     let datagram = match sockopt::socket_type(socket)? {
         SocketType::STREAM if sockopt::socket_acceptconn(socket)? => false,
@@ -47,6 +66,18 @@ fn is_for_datagrams(socket: BorrowedFd<'_>) -> io::Result<bool> {
 mod tests {
     use super::*;
     use std::os::fd::IntoRawFd;
+
+    #[test]
+    fn a_kept_descriptor_is_taken_once() {
+        let (kept, _other) = std::io::pipe().unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&kept);
+        assert!(descriptor(number).is_none(), "it is this program's own");
+        crate::process::keep_over_execute(&kept).unwrap();
+        let taken = descriptor(kept.into_raw_fd()).unwrap();
+        assert!(descriptor(number).is_none());
+        drop(taken);
+        assert!(descriptor(0).is_none() && descriptor(-1).is_none());
+    }
 
     #[test]
     fn only_open_sockets_are_taken() {
