@@ -69,6 +69,20 @@ const ASK: u8 = b'm';
 /// # Errors
 /// `WouldBlock` if the worker does not read; `BrokenPipe` if it has ended.
 pub(crate) fn send_order(to: impl AsFd, order: Order, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    send_rest(to, order, fds, &mut 0)
+}
+
+/// Sends an order, of whose descriptors the first `sent` have been sent ahead. An order has to be
+/// sent to its end before another one: the worker takes the descriptors for those of the next.
+///
+/// # Errors
+/// As [`send_order`]; `sent` says where to go on.
+pub(crate) fn send_rest(
+    to: impl AsFd,
+    order: Order,
+    fds: &[BorrowedFd<'_>],
+    sent: &mut usize,
+) -> io::Result<()> {
     let kind = match order {
         Order::Load => LOAD,
         Order::Quit => QUIT,
@@ -78,8 +92,9 @@ pub(crate) fn send_order(to: impl AsFd, order: Order, fds: &[BorrowedFd<'_>]) ->
         Order::Mirror => MIRROR,
     };
     let last = fds.len() - fds.len() % pass_fd::MAX_DESCRIPTORS;
-    for part in fds[..last].chunks(pass_fd::MAX_DESCRIPTORS) {
+    for part in fds[*sent..last].chunks(pass_fd::MAX_DESCRIPTORS) {
         pass_fd::send(&to, &[MORE], part)?;
+        *sent += part.len();
     }
     pass_fd::send(&to, &[kind], &fds[last..])
 }

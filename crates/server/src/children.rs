@@ -1,8 +1,10 @@
 //! The master's child processes.
 
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use weir_engine::Level;
 use weir_engine::log_files::LogFile;
@@ -11,7 +13,11 @@ use weir_sys::process::{self, Ending};
 
 use crate::channel::{self, Order};
 use crate::console::Console;
+use crate::outbox::Outbox;
 use crate::signals;
+
+/// The pause before orders to a worker that does not read are repeated.
+const REPEAT: Duration = Duration::from_millis(50);
 
 /// A worker's exit code for an error that would recur in its successor.
 const FATAL: i32 = 2;
@@ -45,23 +51,36 @@ pub(crate) struct Child {
     pub(crate) exited: bool,
     /// The worker's log files; its configuration may not be the newest.
     pub(crate) logs: Logs,
+    /// The orders that its channel has not taken.
+    waiting: Outbox,
 }
 
 impl Child {
+    fn new(pid: i32, kind: Kind, logs: Logs) -> Self {
+        let respawn = matches!(kind, Kind::Worker(_));
+        let (exiting, silent, exited, waiting) = (false, false, false, Outbox::default());
+        Self { pid, kind, exiting, respawn, silent, exited, logs, waiting }
+    }
+
     pub(crate) fn worker(pid: i32, channel: OwnedFd, logs: Logs) -> Self {
-        let kind = Kind::Worker(channel);
-        Self { pid, kind, exiting: false, respawn: true, silent: false, exited: false, logs }
+        Self::new(pid, Kind::Worker(channel), logs)
     }
 
     pub(crate) fn new_binary(pid: i32, program: OsString) -> Self {
-        let kind = Kind::NewBinary(program);
-        let logs = Arc::default();
-        Self { pid, kind, exiting: false, respawn: false, silent: false, exited: false, logs }
+        Self::new(pid, Kind::NewBinary(program), Arc::default())
     }
 
     pub(crate) fn guard(pid: i32) -> Self {
-        let (kind, logs) = (Kind::Guard, Arc::default());
-        Self { pid, kind, exiting: false, respawn: false, silent: false, exited: false, logs }
+        Self::new(pid, Kind::Guard, Arc::default())
+    }
+
+    /// Sends an order to a worker. One that its channel cannot take waits, and is repeated.
+    ///
+    /// # Errors
+    /// As [`channel::send_order`]; `WouldBlock` if too many orders wait.
+    pub(crate) fn send(&mut self, order: Order, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let Kind::Worker(channel) = &self.kind else { return Ok(()) };
+        self.waiting.send(channel, order, fds)
     }
 
     fn name(&self) -> &'static str {
@@ -91,6 +110,7 @@ impl Child {
         if self.exited || (self.exiting && order == Order::Quit) {
             return;
         }
+        self.waiting.clear();
         if channel::send_order(channel, order, &[]).is_err() {
             self.signal(signals::TERM, console);
         }
@@ -119,6 +139,21 @@ impl Children {
     pub(crate) fn quit_all_but(&mut self, pid: i32, console: &Console) {
         let others = self.0.iter_mut().filter(|child| child.pid != pid);
         others.for_each(|child| child.tell(Order::Quit, console));
+    }
+
+    /// Repeats orders that have not been sent. Those to a worker that has ended are dropped.
+    pub(crate) fn repeat_orders(&mut self) {
+        for child in self.0.iter_mut().filter(|child| !child.waiting.is_empty()) {
+            if let Kind::Worker(channel) = &child.kind {
+                let _ = child.waiting.repeat(channel);
+            }
+        }
+    }
+
+    /// When to repeat orders.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        let waits = self.0.iter().any(|child| !child.exited && !child.waiting.is_empty());
+        waits.then(|| Instant::now() + REPEAT)
     }
 
     /// Kills a worker that violates the protocol.

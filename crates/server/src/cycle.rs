@@ -4,7 +4,7 @@
 //! opens logs and binds sockets. So an invalid configuration changes nothing.
 
 use std::io::{IsTerminal, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,8 +24,8 @@ use weir_sys::process;
 
 use crate::assemble::{self, Main, Ready};
 use crate::bundle::{Answers, Bundle};
-use crate::channel::{self, Order};
-use crate::children::Logs;
+use crate::channel::Order;
+use crate::children::{Child, Logs};
 use crate::console::Console;
 use crate::environment::Recorder;
 use crate::guarding;
@@ -228,13 +228,13 @@ impl Cycle {
     ///
     /// # Errors
     /// A system error; the worker has received nothing.
-    pub(crate) fn send(&mut self, channel: &OwnedFd) -> std::io::Result<()> {
+    pub(crate) fn send(&mut self, worker: &mut Child) -> std::io::Result<()> {
         let bundle = self.bundle.seal()?;
         self.forget_answers();
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![bundle.as_fd()];
         descriptors.extend(self.logs.iter().map(|log| log.as_fd()));
         descriptors.extend(self.sockets.iter().map(|socket| socket.fd.as_fd()));
-        channel::send_order(channel, Order::Load, &descriptors)
+        worker.send(Order::Load, &descriptors)
     }
 
     /// Builds the configuration in the master, so that a forked worker can serve at once. The
@@ -304,9 +304,9 @@ pub(crate) fn reopen(logs: &Logs, console: &Console) {
 ///
 /// # Errors
 /// A system error.
-pub(crate) fn send_logs(logs: &Logs, channel: &OwnedFd) -> std::io::Result<()> {
+pub(crate) fn send_logs(logs: &Logs, worker: &mut Child) -> std::io::Result<()> {
     let descriptors: Vec<_> = logs.iter().map(|log| log.as_fd()).collect();
-    channel::send_order(channel, Order::Reopen, &descriptors)
+    worker.send(Order::Reopen, &descriptors)
 }
 
 /// Checks the minimum of connections: each thread needs one per listening socket and one for

@@ -28,6 +28,7 @@ use weir_sys::memory_file;
 use crate::bundle::{Answers, LinkBundle};
 use crate::channel::{self, Order, Report};
 use crate::console::Console;
+use crate::children::Child;
 use crate::master::Master;
 use crate::mirroring;
 use crate::paths::full_name;
@@ -188,12 +189,12 @@ impl Linking {
     }
 
     /// Sends the identity to a worker that has just been started.
-    pub(crate) fn send_to(&self, channel: &OwnedFd, console: &Console) {
+    pub(crate) fn send_to(&self, worker: &mut Child, console: &Console) {
         if self.folder.is_none() {
             return;
         }
         let sent = memory_file::sealed(&self.identity)
-            .and_then(|file| channel::send_order(channel, Order::Identity, &[file.as_fd()]));
+            .and_then(|file| worker.send(Order::Identity, &[file.as_fd()]));
         if let Err(error) = sent {
             let what = "the identity of the node could not be sent to the worker process";
             console.log(Level::Alert, Failed(what, &error));
@@ -236,9 +237,8 @@ fn hand_over(master: &mut Master, identity: Vec<u8>) {
         return;
     }
     master.linking.identity = identity;
-    let workers = master.children.0.iter().filter(|child| !child.exited);
-    for channel in workers.filter_map(|child| child.channel()) {
-        master.linking.send_to(channel, &master.console);
+    for worker in master.children.0.iter_mut().filter(|child| !child.exited) {
+        master.linking.send_to(worker, &master.console);
     }
     let serving = master.children.0.iter().find(|child| child.is_serving());
     if let Some(worker) = serving.map(|child| child.pid) {

@@ -22,6 +22,7 @@ mod load_error;
 mod master;
 mod mirroring;
 mod modules;
+mod outbox;
 mod pair_command;
 mod paths;
 mod pid_file;

@@ -171,6 +171,7 @@ impl Master {
     pub(crate) fn step(&mut self, signals: &Signals) {
         self.read_signals(signals);
         self.read_reports();
+        self.children.repeat_orders();
         if std::mem::take(&mut self.asked.reap) {
             self.children.note_endings(&self.console);
             self.bury();
@@ -233,7 +234,7 @@ impl Master {
         fds.extend(self.linking.watch());
         let patience = self.patience.map(|(until, _)| until);
         let until = patience.into_iter().chain(self.next_try).chain(self.guarding.next_look());
-        let until = until.chain(self.mirroring.next_look());
+        let until = until.chain(self.mirroring.next_look()).chain(self.children.next_look());
         let until = until.min();
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         if let Err(error) = wait::readable(&fds, timeout) {
@@ -400,12 +401,13 @@ impl Master {
             }
             Fork::Parent(pid) => {
                 self.console.log(Level::Notice, format_args!("start worker process {pid}"));
-                if let Err(error) = cycle.send(&near) {
+                let mut worker = Child::worker(pid, near, cycle.logs.clone());
+                if let Err(error) = cycle.send(&mut worker) {
                     let what = format!("configuration of worker process {pid} could not be sent");
                     self.console.log(Level::Alert, Failed(&what, &error));
                 }
-                self.linking.send_to(&near, &self.console);
-                self.children.0.push(Child::worker(pid, near, cycle.logs.clone()));
+                self.linking.send_to(&mut worker, &self.console);
+                self.children.0.push(worker);
                 self.journals.push(journal);
                 if let Some(pending_one) = self.pending.as_mut().filter(|_| pending) {
                     pending_one.worker = pid;
@@ -445,13 +447,13 @@ impl Master {
         self.guarding.reopen();
         cycle::reopen(&self.cycle.logs, &self.console);
         self.cycle.redirect_stderr(&self.console);
-        for worker in self.children.0.iter().filter(|child| !child.exited) {
-            let Some(channel) = worker.channel() else { continue };
+        for worker in self.children.0.iter_mut().filter(|child| !child.exited) {
+            let logs = Arc::clone(&worker.logs);
             // A worker that is ending may have other log files.
-            if !Arc::ptr_eq(&worker.logs, &self.cycle.logs) {
-                cycle::reopen(&worker.logs, &self.console);
+            if !Arc::ptr_eq(&logs, &self.cycle.logs) {
+                cycle::reopen(&logs, &self.console);
             }
-            if let Err(error) = cycle::send_logs(&worker.logs, channel)
+            if let Err(error) = cycle::send_logs(&logs, worker)
                 && error.kind() != std::io::ErrorKind::BrokenPipe
             {
                 self.console.log(Level::Alert, Failed("logs could not be sent", &error));

@@ -210,11 +210,11 @@ fn open_store(master: &mut Master) -> Option<&Store> {
 }
 
 /// Sends a message to a worker.
-fn tell(master: &Master, worker: i32, tell: &Tell) {
-    let child = master.children.0.iter().find(|child| child.pid == worker && !child.exited);
-    let Some(channel) = child.and_then(|child| child.channel()) else { return };
+fn tell(master: &mut Master, worker: i32, tell: &Tell) {
+    let mut children = master.children.0.iter_mut();
+    let Some(child) = children.find(|child| child.pid == worker && !child.exited) else { return };
     let sent = memory_file::sealed(&tell.encode())
-        .and_then(|file| channel::send_order(channel, Order::Mirror, &[file.as_fd()]));
+        .and_then(|file| child.send(Order::Mirror, &[file.as_fd()]));
     if let Err(error) = sent {
         let what = "a message for the mirror could not be sent to the worker process";
         master.console.log(Level::Alert, Failed(what, &error));

@@ -43,13 +43,13 @@ pub(crate) fn put_in_force(master: &mut Master, draft: Draft) {
         return mirroring::ended(master, Err(NOT_OPENED.into()));
     };
     cycle.log_method(&master.console);
-    let serving = master.children.0.iter().find(|child| child.is_serving());
-    let Some((worker, channel)) = serving.and_then(|child| Some((child.pid, child.channel()?)))
-    else {
+    let serving = master.children.0.iter_mut().find(|child| child.is_serving());
+    let Some(serving) = serving else {
         commit(master, cycle);
         mirroring::ended(master, Ok(()));
         return master.start_workers();
     };
+    let worker = serving.pid;
     let changed = set_at_start(&master.cycle.process, &cycle.process);
     if !changed.is_empty() && worker != process::id() {
         let names = changed.join("\", \"");
@@ -64,7 +64,7 @@ pub(crate) fn put_in_force(master: &mut Master, draft: Draft) {
         }
         return;
     }
-    match cycle.send(channel) {
+    match cycle.send(serving) {
         Ok(()) => master.pending = Some(Pending { cycle, worker }),
         // The worker has just ended: its successor gets the configuration.
         Err(error) if [BrokenPipe, ConnectionReset].contains(&error.kind()) => {

@@ -29,12 +29,12 @@ pub(crate) fn run(
     cycle.forget_answers();
     let worker = Worker::new(console.clone(), far, cycle.ready.take());
     let mut worker = worker.unwrap_or_else(|error| fatal("socketpair() failed", error));
-    if let Err(error) = cycle.send(&near) {
+    let mut own = Child::worker(process::id(), near, cycle.logs.clone());
+    if let Err(error) = cycle.send(&mut own) {
         fatal("configuration could not be sent", error);
     }
     let mut master = Master::new(startup, console.clone(), cycle, launcher);
-    let logs = master.cycle.logs.clone();
-    master.children.0.push(Child::worker(process::id(), near, logs));
+    master.children.0.push(own);
     loop {
         match worker.step() {
             Progress::Serving => {}
