@@ -21,6 +21,8 @@ pub(crate) struct Console {
     /// Whether messages of level warn and above also go to standard error; they do until the server
     /// is up.
     stderr: bool,
+    /// There is no log: a command runs, not a server.
+    is_command: bool,
     /// Messages of errors, kept in place of being logged.
     kept: Option<Rc<RefCell<Vec<String>>>>,
 }
@@ -30,7 +32,13 @@ impl Console {
     pub(crate) fn new(arg0: Option<&OsStr>) -> Self {
         let called = arg0.and_then(|arg0| Path::new(arg0).file_name());
         let program = if called == Some(OsStr::new("nginx")) { "nginx" } else { "weir" };
-        Self { program: program.to_owned(), log: ErrorLog::default(), stderr: true, kept: None }
+        let (log, kept) = (ErrorLog::default(), None);
+        Self { program: program.to_owned(), log, stderr: true, is_command: false, kept }
+    }
+
+    /// For a command that is no server: severe messages go to the terminal alone.
+    pub(crate) fn for_command(arg0: Option<&OsStr>) -> Self {
+        Self { is_command: true, ..Self::new(arg0) }
     }
 
     /// The program's name in messages and process titles.
@@ -56,13 +64,13 @@ impl Console {
 
     /// A copy with another log, for messages about a configuration that is not in force yet.
     pub(crate) fn with_log(&self, log: ErrorLog) -> Self {
-        Self { program: self.program.clone(), log, stderr: self.stderr, kept: self.kept.clone() }
+        Self { log, ..self.clone() }
     }
 
     /// A console that only keeps errors, for a configuration that somebody else has asked about.
     pub(crate) fn keeping(&self) -> Self {
         let (program, log) = (self.program.clone(), ErrorLog::default());
-        Self { program, log, stderr: false, kept: Some(Rc::default()) }
+        Self { program, log, stderr: false, is_command: false, kept: Some(Rc::default()) }
     }
 
     /// The errors that were kept, in one line.
@@ -100,6 +108,9 @@ impl Console {
                 kept.borrow_mut().push(message.to_string());
             }
             return;
+        }
+        if self.is_command && self.stderr && level <= Level::Warn {
+            return self.print(format_args!("[{level}] {message}"));
         }
         if !self.log.takes(level) {
             return;

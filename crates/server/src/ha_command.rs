@@ -49,7 +49,7 @@ pub(crate) fn run(program: Option<&OsStr>, words: &[OsString]) -> i32 {
     };
     let json = rest.iter().any(|word| word == "--json");
     let rest: Vec<OsString> = rest.iter().filter(|word| *word != "--json").cloned().collect();
-    let mut console = Console::new(program);
+    let mut console = Console::for_command(program);
     let options = match Options::parse(&rest) {
         Ok(options) => options,
         Err(fault) => {

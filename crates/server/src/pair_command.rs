@@ -43,7 +43,7 @@ impl<T: ToString> From<T> for Failure {
 
 /// Runs a command, whose words follow `weir ha`. Returns the exit code.
 pub(crate) fn run(program: Option<&OsStr>, words: &[OsString]) -> i32 {
-    let console = Console::new(program);
+    let console = Console::for_command(program);
     let (command, rest) = words
         .split_first()
         .map_or(("", words), |(command, rest)| (command.to_str().unwrap_or_default(), rest));
