@@ -60,6 +60,7 @@ mod roster;
 mod server;
 mod set;
 pub mod settings;
+pub mod shared_news;
 pub mod shared_records;
 pub mod shared_zone;
 mod slow_start;

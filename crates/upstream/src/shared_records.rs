@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::shared_news;
+
 /// Changes that wait for the mirror. With more of them, it asks owners for everything.
 pub const MOST_CHANGES: usize = 16_384;
 
@@ -76,7 +78,8 @@ pub fn owner(theme: Theme) -> Option<&'static dyn Owner> {
     OWNERS.lock().unwrap_or_else(PoisonError::into_inner)[theme as usize]
 }
 
-/// Begins to keep changes, for a mirror that takes them. The first ones are everything.
+/// Begins to keep changes, for a mirror that takes them; [`shared_news::news`] says when there are
+/// any. The first ones are everything.
 pub fn begin() {
     *changes() = Some(Changes { is_cut: true, ..Changes::default() });
 }
@@ -90,6 +93,9 @@ pub fn end() {
 pub fn note(theme: Theme, key: &[u8], value: Option<&[u8]>) {
     let mut changes = changes();
     let Some(changes) = changes.as_mut() else { return };
+    if changes.by_key.is_empty() {
+        shared_news::tell();
+    }
     changes.bytes += key.len() + value.map_or(0, <[u8]>::len);
     changes.by_key.insert((theme, key.to_vec()), value.map(<[u8]>::to_vec));
     if changes.by_key.len() > MOST_CHANGES || changes.bytes > MOST_BYTES {

@@ -2,10 +2,12 @@
 //! mirror, which carries counts between nodes. Neither knows the other.
 //!
 //! A request leaves a note under a lock of its zone and waits for nothing. The mirror takes the
-//! notes every 20 ms, and hands in those of other nodes.
+//! notes, every 20 ms while there are any, and hands in those of other nodes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::shared_news;
 
 /// Keys that wait in a zone to be told. Further ones count here alone.
 pub const UNTOLD_KEYS: usize = 8192;
@@ -64,6 +66,8 @@ fn zones() -> MutexGuard<'static, InUse> {
 /// Shares a zone, under its name.
 pub fn share(usage: &'static str, name: &str, zone: Weak<dyn SharedZone>) {
     zones().insert((usage, name.into()), zone);
+    // It may have counted before.
+    shared_news::tell();
 }
 
 /// Shares a zone no longer.
@@ -102,6 +106,9 @@ impl Untold {
         if let Some(count) = changed.by_key.get_mut(key) {
             *count = count.saturating_add(1);
         } else if changed.by_key.len() < UNTOLD_KEYS {
+            if changed.by_key.is_empty() {
+                shared_news::tell();
+            }
             changed.by_key.insert(key.to_vec(), 1);
         } else {
             changed.is_cut = true;
