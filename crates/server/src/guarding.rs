@@ -259,8 +259,8 @@ fn let_go(master: &mut Master) {
 /// requests under way first, for a second at most; new clients are not answered meanwhile, and
 /// their next attempt reaches the other node.
 pub(crate) fn is_giving_up(master: &mut Master) -> bool {
-    // The guard goes on with the new binary.
-    if master.children.new_binary() || master.guarding.link.is_none() {
+    // The guard goes on with the other binary, newer or older, and so do the sockets.
+    if master.shares_sockets() || master.guarding.link.is_none() {
         return false;
     }
     let now = Instant::now();
