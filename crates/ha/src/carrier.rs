@@ -8,20 +8,22 @@
 //!   owners, zones ◀──▶ └────────┘ ──ticket keys──▶ TLS
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use weir_engine::duty::{Duty, Plans};
 use weir_engine::error_log::process_log;
 use weir_engine::{Level, clock, timer};
+use weir_upstream::shared_news::news;
 use weir_upstream::shared_records::{self, Owner, Theme};
 
 use crate::SharedLimits;
 use crate::link::{Class as Queue, Event, Hub, SendError, identities};
 use crate::mirror::{
-    Class, Durable, Effect, Key, Kind, Mirror, Name, Outcome, Proposed, Weight, limits,
+    Class, Durable, Effect, Key, Kind, Mirror, Name, Outcome, Proposed, View, Weight, limits,
 };
 use inbox::{Beginning, beginning, told};
 use ticket_keys::TicketKeys;
@@ -37,6 +39,13 @@ pub use ticket_keys::{reserve as reserve_ticket_keys, restore as restore_ticket_
 /// The messages that a node is handed at once; further ones follow the next event.
 const AT_ONCE: usize = 64;
 
+/// The pause between two ticks in which nothing is to be done but to notice what takes too long.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The limit of requests that the master has not taken: the mirror has one check and one change
+/// under way, so there are never more.
+const MOST_UNASKED: usize = 64;
+
 /// The plan of the duty.
 #[derive(Clone)]
 pub struct MirrorPlan {
@@ -46,8 +55,8 @@ pub struct MirrorPlan {
     pub master: Option<Master>,
 }
 
-/// A way to the master.
-pub type Master = Arc<dyn Fn(&Ask) + Send + Sync>;
+/// A way to the master. `WouldBlock` says that it takes nothing at present.
+pub type Master = Arc<dyn Fn(&Ask) -> io::Result<()> + Send + Sync>;
 
 impl fmt::Debug for MirrorPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,8 +130,13 @@ struct Carrier {
     connected: BTreeSet<Name>,
     /// Messages that a full queue has not taken.
     held: BTreeMap<(Name, Class), Vec<u8>>,
+    /// Requests that the master has not taken.
+    unasked: VecDeque<Ask>,
     start: clock::Instant,
+    last_tick: Duration,
     next_tick: Duration,
+    /// Something waits for the next tick.
+    has_more: bool,
     _noting: Noting,
 }
 
@@ -144,8 +158,11 @@ impl Carrier {
             limits: SharedLimits::default(),
             connected: BTreeSet::new(),
             held: BTreeMap::new(),
+            unasked: VecDeque::new(),
             start: clock::now(),
+            last_tick: Duration::ZERO,
             next_tick: Duration::ZERO,
+            has_more: false,
             _noting: Noting,
         }
     }
@@ -186,15 +203,34 @@ impl Carrier {
                     }
                     self.hear(tell);
                 }
+                () = news() => self.has_more = true,
                 () = timer::sleep(self.next_tick.saturating_sub(self.now())) => {}
             }
             // Events that come all the time hold up no tick.
-            if self.now() >= self.next_tick {
-                self.next_tick = self.now() + limits::COUNT_INTERVAL;
+            if self.now() >= self.next_tick_at() {
+                self.last_tick = self.now();
+                self.has_more = false;
                 self.tick();
             }
             self.settle();
+            self.show();
+            self.next_tick = self.next_tick_at();
         }
+    }
+
+    /// Hands on what `weir ha status` shows.
+    fn show(&self) {
+        let has_configuration = self.plan.master.is_some();
+        self.hub.show_mirror(Some(View { has_configuration, ..self.mirror.view() }));
+    }
+
+    /// The time of the next tick: soon while there is something to tell, else for timeouts alone.
+    fn next_tick_at(&self) -> Duration {
+        let waits = self.has_more
+            || !self.held.is_empty()
+            || !self.unasked.is_empty()
+            || self.mirror.usage().counted > 0;
+        self.last_tick + if waits { limits::COUNT_INTERVAL } else { IDLE }
     }
 
     fn handle(&mut self, event: Event) {
@@ -231,11 +267,13 @@ impl Carrier {
             Tell::Checked(version, result) => mirror.handle_checked(now, &version, result),
             Tell::Applied(version, result) => mirror.handle_applied(now, &version, result),
             Tell::Stored(serial) => mirror.handle_stored(now, serial),
+            Tell::Confirm(number, version) => mirror.resume(now, number, version),
         }
     }
 
     fn tick(&mut self) {
         let now = self.now();
+        self.ask_again();
         self.limits.collect(&mut self.mirror);
         let changes = shared_records::take();
         if changes.is_cut {
@@ -316,6 +354,27 @@ impl Carrier {
                 return;
             }
         }
+        self.has_more = true;
+    }
+
+    /// Asks the master, after what it has not taken yet.
+    fn ask(&mut self, effect: Effect) {
+        if let Some(ask) = question(effect) {
+            self.unasked.push_back(ask);
+            self.ask_again();
+        }
+    }
+
+    fn ask_again(&mut self) {
+        let Some(master) = self.plan.master.clone() else { return self.unasked.clear() };
+        while let Some(ask) = self.unasked.front() {
+            match master(ask) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // Without a master there is nobody to answer.
+                Ok(()) | Err(_) => self.unasked.pop_front(),
+            };
+        }
+        self.unasked.truncate(MOST_UNASKED);
     }
 
     fn obey(&mut self, effect: Effect) {
@@ -333,10 +392,8 @@ impl Carrier {
             Effect::Disconnect(node, fault) => {
                 self.hub.disconnect(node.as_str(), &fault.to_string());
             }
-            effect => match self.plan.master.clone() {
-                Some(master) => ask(&*master, effect),
-                None => self.decline(effect),
-            },
+            effect if self.plan.master.is_some() => self.ask(effect),
+            effect => self.decline(effect),
         }
     }
 
@@ -347,6 +404,12 @@ impl Carrier {
             let reason = "this node does not take configurations over (\"mirror off\")".to_owned();
             self.mirror.handle_checked(now, &set.version, Err(reason));
         }
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.hub.show_mirror(None);
     }
 }
 
@@ -362,9 +425,9 @@ fn restored((state, bytes): (Vec<u8>, Arc<[u8]>)) -> Option<(Durable, Arc<[u8]>)
     }
 }
 
-/// Asks the master what the mirror wants of it.
-fn ask(master: &dyn Fn(&Ask), effect: Effect) {
-    let ask = match effect {
+/// What the mirror wants of the master.
+fn question(effect: Effect) -> Option<Ask> {
+    Some(match effect {
         Effect::Check { set, is_proposal } => Ask::Check(set, is_proposal),
         Effect::Apply { set, state } => Ask::Apply(set, state),
         Effect::Store { serial, state } => Ask::Store(serial, state),
@@ -373,9 +436,8 @@ fn ask(master: &dyn Fn(&Ask), effect: Effect) {
             let in_force = matches!(outcome, Outcome::Acknowledged(_) | Outcome::Applied(..));
             Ask::Answer(number, in_force, outcome.to_string())
         }
-        _ => return,
-    };
-    master(&ask);
+        _ => return None,
+    })
 }
 
 fn kind_of(theme: Theme) -> Kind {
@@ -419,6 +481,7 @@ mod tests {
             let noted = Arc::clone(&asked);
             let master: Master = Arc::new(move |ask: &Ask| {
                 noted.lock().unwrap().push(format!("{ask:?}"));
+                Ok(())
             });
             let plan = MirrorPlan { nodes: names.to_vec(), master: Some(master) };
             let mut carrier = Carrier::new((names[0].clone(), None), [0; 16], Arc::new(plan));

@@ -57,6 +57,7 @@ mod record;
 mod records;
 mod tickets;
 pub(crate) mod version;
+mod view;
 
 pub use codec::Malformed;
 pub use config::Proposed;
@@ -67,6 +68,7 @@ pub use name::Name;
 pub use record::{Key, Kind, Stamp};
 pub use tickets::{TICKET_KEY, TicketKey};
 pub use version::{Digest, Standing, Version};
+pub use view::{NodeView, Step, View};
 
 use config::{Config, Effects, Held};
 use counters::Counters;
@@ -85,38 +87,6 @@ pub struct Mirror {
     counters: Counters,
     tickets: Option<Tickets>,
     effects: Effects,
-}
-
-/// What a node has, for `weir ha status`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct View {
-    /// The version in force here.
-    pub version: Option<Version>,
-    /// The newest version that all nodes are known to have had.
-    pub sealed: Option<Version>,
-    /// The version that could not be put in force here, and why.
-    pub trouble: Option<(Version, String)>,
-    /// The other nodes.
-    pub nodes: Vec<NodeView>,
-    /// The number of records.
-    pub records: usize,
-    /// Records of other nodes that had no room here.
-    pub left_out: u64,
-    /// Counted keys that had no room, and count here alone.
-    pub untold: u64,
-}
-
-/// Another node, as seen from here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeView {
-    /// Its name.
-    pub name: Name,
-    /// Whether it is connected.
-    pub is_connected: bool,
-    /// The version in force there.
-    pub version: Option<Version>,
-    /// The version that could not be put in force there, and why.
-    pub trouble: Option<(Version, String)>,
 }
 
 /// The memory in use.
@@ -240,6 +210,12 @@ impl Mirror {
         self.config.propose(now, proposal, proposed, &mut self.effects);
     }
 
+    /// A proposal was put in force here by an earlier process, as this version: it still has to be
+    /// answered, once the other nodes have connected and told what they have.
+    pub fn resume(&mut self, now: Duration, proposal: Proposal, version: Version) {
+        self.config.resume(now, proposal, version, &mut self.effects);
+    }
+
     /// An [`Effect::Check`] has ended: the set is valid here, or has this fault.
     pub fn handle_checked(&mut self, now: Duration, version: &Version, result: Result<(), String>) {
         self.config.handle_checked(now, version, result, &mut self.effects);
@@ -353,31 +329,6 @@ impl Mirror {
     /// Where the node stands.
     pub fn standing(&self) -> Option<&Standing> {
         self.config.standing()
-    }
-
-    /// What it has, and what it knows of the others.
-    pub fn view(&self) -> View {
-        let owned = |(version, reason): (&Version, &str)| (version.clone(), reason.to_owned());
-        let node = |name: &Name| {
-            let status = self.config.status_of(name);
-            let set = status.and_then(|status| status.set.as_ref());
-            NodeView {
-                name: name.clone(),
-                is_connected: self.connected.contains(name),
-                version: set.map(|(standing, _)| standing.version.clone()),
-                trouble: status.and_then(|status| status.trouble.clone()),
-            }
-        };
-        let standing = self.standing();
-        View {
-            version: standing.map(|standing| standing.version.clone()),
-            sealed: standing.and_then(|standing| standing.sealed.clone()),
-            trouble: self.config.trouble().map(owned),
-            nodes: self.members.iter().filter(|name| **name != self.me).map(node).collect(),
-            records: self.records.count(),
-            left_out: self.records.left_out(),
-            untold: self.counters.untold(),
-        }
     }
 
     /// The memory in use.

@@ -22,7 +22,7 @@ use weir_ha::Refusal;
 use weir_ha::carrier::{self, Ask, MirrorPlan, Tell};
 use weir_ha::identity::Identity;
 use weir_ha::link::Block;
-use weir_ha::mirror::{Durable, Name, Set};
+use weir_ha::mirror::{Durable, Name, Set, Version};
 use weir_ha::set::{FileSet, Place, SetFile, Store, Stored};
 use weir_ha::settings::Ha;
 use weir_sys::memory_file;
@@ -63,6 +63,9 @@ pub(crate) struct Mirroring {
     number: u64,
     /// The proposal that is not in force here yet, nor has an answer.
     proposed: Option<Proposal>,
+    /// The proposal that is in force here, and has no answer yet: a worker that follows goes on
+    /// with it.
+    confirming: Option<(u64, Version)>,
     /// Requests of the worker with this process ID.
     waiting: VecDeque<(i32, Ask)>,
     /// The set that is being put in force.
@@ -134,11 +137,7 @@ pub(crate) fn collect(ha: Option<&Ha>, paths: &Paths, answers: &Answers) -> Opti
 pub(crate) fn plan(ha: &Ha, block: &Block, reports: &Arc<OwnedFd>) -> MirrorPlan {
     let nodes = block.nodes.iter().filter_map(|(name, _)| Name::new(name)).collect();
     let reports = Arc::clone(reports);
-    let master = move |ask: &Ask| {
-        // Without a master there is nobody to answer.
-        let _ = channel::send_ask(&reports, ask);
-    };
-    let master: carrier::Master = Arc::new(master);
+    let master: carrier::Master = Arc::new(move |ask: &Ask| channel::send_ask(&reports, ask));
     MirrorPlan { nodes, master: Some(master).filter(|_| ha.mirror) }
 }
 
@@ -167,6 +166,7 @@ pub(crate) fn begin(master: &mut Master, worker: i32) {
     let Some(held) = stored(master) else { return };
     master.mirroring.begun = Some((worker, identity.pair));
     tell(master, worker, &Tell::Begin { me, held: held.clone() });
+    confirm(master, worker);
     let Some(bytes) = master.cycle.set.clone() else { return };
     let is_new = match held {
         Some((_, durable)) => !FileSet::are_same(&durable, &bytes),
@@ -177,6 +177,13 @@ pub(crate) fn begin(master: &mut Master, worker: i32) {
     let is_idle = master.pending.is_none() && !master.mirroring.is_busy();
     if is_new && is_idle {
         submit(master, worker, &identity, bytes, true);
+    }
+}
+
+/// Has a worker answer the proposal that another worker has put in force.
+fn confirm(master: &mut Master, worker: i32) {
+    if let Some((number, version)) = master.mirroring.confirming.clone() {
+        tell(master, worker, &Tell::Confirm(number, version));
     }
 }
 
@@ -287,6 +294,7 @@ fn carry_out(master: &mut Master, worker: i32, ask: Ask) {
         Ask::Answer(number, in_force, text) => {
             let ended = |proposal: &mut Proposal| proposal.number == number;
             let proposal = master.mirroring.proposed.take_if(ended);
+            master.mirroring.confirming.take_if(|(confirming, _)| *confirming == number);
             if in_force {
                 return master.console.log(Level::Notice, format_args!("mirror: {text}"));
             }
@@ -397,18 +405,15 @@ fn try_to_apply(
 
 /// The configuration of a reload is in force, in this worker.
 pub(crate) fn in_force(master: &mut Master, worker: i32) {
-    if let Some(applying) = master.mirroring.applying.as_ref()
-        && applying.worker != worker
-    {
-        // The mirror of the old worker, which would tell, ends with it.
-        let what = format_args!(
-            "mirror: version {} is in force here, in a new worker process, and the other nodes \
-             follow; \"weir ha status\" tells whether they have it",
-            applying.set.version
-        );
-        master.console.log(Level::Notice, what);
-    }
+    let applying = master.mirroring.applying.as_mut();
+    let is_other = applying.is_some_and(|applying| {
+        // The mirror of the old worker ends with it, and must not answer without its links.
+        std::mem::replace(&mut applying.worker, worker) != worker
+    });
     ended(master, Ok(()));
+    if is_other {
+        confirm(master, worker);
+    }
 }
 
 /// Stores what was durable before, and places its files again if others were placed.
@@ -434,7 +439,9 @@ pub(crate) fn ended(master: &mut Master, result: Result<(), Refusal>) {
     }
     if result.is_ok() {
         // The answer, which may take its time, tells which nodes have it.
-        master.mirroring.proposed.take_if(|_| !placed);
+        if let Some(Proposal { number, .. }) = master.mirroring.proposed.take_if(|_| !placed) {
+            master.mirroring.confirming = Some((number, set.version.clone()));
+        }
     }
     tell(
         master,

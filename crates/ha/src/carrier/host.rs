@@ -59,6 +59,9 @@ pub enum Tell {
     Applied(Version, Result<(), String>),
     /// The end of [`Ask::Store`].
     Stored(u64),
+    /// An earlier worker has put this proposal in force here as this version: answer it when the
+    /// other nodes have it.
+    Confirm(Proposal, Version),
 }
 
 impl Ask {
@@ -126,6 +129,9 @@ impl Tell {
             Self::Stored(serial) => {
                 writer.u8(5).u64(*serial);
             }
+            Self::Confirm(number, version) => {
+                write_version(writer.u8(6).u64(*number), version);
+            }
         }
         writer.0
     }
@@ -153,6 +159,7 @@ impl Tell {
             3 => Self::Checked(read_version(&mut reader)?, read_result(&mut reader)?),
             4 => Self::Applied(read_version(&mut reader)?, read_result(&mut reader)?),
             5 => Self::Stored(reader.u64()?),
+            6 => Self::Confirm(reader.u64()?, read_version(&mut reader)?),
             _ => return Err(Malformed("kind")),
         };
         reader.end()?;
@@ -237,6 +244,7 @@ mod tests {
             Tell::Checked(version(), Ok(())),
             Tell::Applied(version(), Err("why".to_owned())),
             Tell::Stored(5),
+            Tell::Confirm(6, version()),
         ];
         for tell in tells {
             assert_eq!(Tell::decode(&tell.encode()).as_ref(), Ok(&tell));

@@ -14,6 +14,7 @@ use super::frame::{Class, Kind};
 use super::hello::Hello;
 use super::queue::{Outbound, SendError};
 use super::status::Status;
+use crate::mirror::View;
 
 /// The most events, and bytes of their messages, that wait for the mirror. Beyond them, no link is
 /// read from. One message may wait in any case.
@@ -60,6 +61,8 @@ struct Inner {
     events: RefCell<Events>,
     /// The number of the latest link.
     last: Cell<u64>,
+    /// What the mirror shows; `None` without one.
+    mirror: RefCell<Option<View>>,
 }
 
 #[derive(Default)]
@@ -374,6 +377,16 @@ impl Hub {
         }
         partner.outbound.push_first(kind, content);
         true
+    }
+
+    /// Takes what the mirror shows.
+    pub fn show_mirror(&self, view: Option<View>) {
+        *self.0.mirror.borrow_mut() = view;
+    }
+
+    /// What the mirror shows.
+    pub(super) fn mirror(&self) -> Option<View> {
+        self.0.mirror.borrow().clone()
     }
 
     /// All partners as shown.

@@ -13,6 +13,9 @@ use weir_engine::Conn;
 use super::hub::{Hub, Shown};
 use super::status::Status;
 use crate::identity::hex;
+use crate::mirror::View;
+
+mod mirror;
 
 /// The name of the socket.
 const SOCKET: &str = "links.sock";
@@ -53,7 +56,14 @@ pub(super) fn document(
     };
     let links: Vec<Value> = hub.shown().into_iter().map(shown).collect();
     let invitation = invitation.map(|number| hex(number));
-    json!({ "node": own, "status": status.to_json(), "links": links, "invitation": invitation })
+    let mirror = hub.mirror().as_ref().map(View::to_json);
+    json!({
+        "node": own,
+        "status": status.to_json(),
+        "links": links,
+        "invitation": invitation,
+        "mirror": mirror,
+    })
 }
 
 /// Writes a document to a reader.
@@ -124,8 +134,15 @@ pub fn text(document: &Value, now: i64) -> String {
             );
         }
         if status["ready"] == false {
-            let _ = writeln!(out, "  {node} is not ready to hold addresses");
+            let reason = status["addresses"]["unfit"].as_str();
+            let reason = reason.unwrap_or("no guard process of it answers");
+            let _ = writeln!(out, "  {node} is not fit to hold addresses: {reason}");
+        } else if status["ready"] == true {
+            let _ = writeln!(out, "  {node} is fit to hold addresses");
         }
+    }
+    if !links.is_empty() {
+        out.push_str(&mirror::text(&document["mirror"]));
     }
     out
 }
@@ -149,23 +166,26 @@ mod tests {
         let other =
             Status { configuration: "other".to_owned(), ready: Some(false), ..status.clone() };
         let newer = Status { weir: "2".to_owned(), ..status.clone() };
+        let fit = Status { ready: Some(true), ..status.clone() };
         let mut document = document("a", &status, &Hub::default(), None);
         document["links"] = json!([
             {"node": "b", "up": true, "since": 1000, "weir": "1", "status": other.to_json()},
             {"node": "c", "up": false, "since": 10, "reason": "it closed the connection"},
             {"node": "d", "up": false, "since": 990, "reason": ""},
-            {"node": "e", "up": true, "since": 999, "weir": "1", "status": status.to_json()},
+            {"node": "e", "up": true, "since": 999, "weir": "1", "status": fit.to_json()},
             {"node": "f", "up": true, "since": 999, "weir": "2", "protocol": 1,
                 "status": newer.to_json()},
         ]);
+        document["mirror"] = json!({"has_configuration": false});
         let text = text(&document, 1010);
         assert_eq!(
             text,
             "link to b: up for 10 s, Weir 1\n  the configuration of b differs from this node's\n  \
-             b is not ready to hold addresses\nlink to c: down for 16 min: it closed the \
+             b is not fit to hold addresses: no guard process of it answers\nlink to c: down for 16 min: it closed the \
              connection\nlink to d: down for 20 s: it has not been reached yet\nlink to e: up for \
-             11 s, Weir 1\nlink to f: up for 11 s, Weir 2\n  f runs Weir 2 and this node Weir 1; \
-             their links speak version 1\n"
+             11 s, Weir 1\n  e is fit to hold addresses\nlink to f: up for 11 s, Weir 2\n  f runs \
+             Weir 2 and this node Weir 1; their links speak version 1\nconfiguration: each node \
+             has its own here (\"mirror off\")\nshared records: 0\n"
         );
     }
 }

@@ -27,6 +27,7 @@ use super::limits;
 use super::message::{Message, SetInfo, Status, Verdict};
 use super::name::Name;
 use super::version::{Digest, Relation, Standing, Version, relate};
+use super::view::Step;
 
 mod confirm;
 mod follow;
@@ -146,6 +147,16 @@ impl Config {
     /// The version that could not be put in force, and why.
     pub(super) fn trouble(&self) -> Option<(&Version, &str)> {
         self.trouble.as_ref().map(|trouble| (&trouble.version, &*trouble.reason))
+    }
+
+    /// The change that is under way.
+    pub(super) fn under_way(&self) -> Option<(&Version, Step)> {
+        match &self.state {
+            State::Settled => None,
+            State::Proposing(proposing) => Some((proposing.version(), Step::Proposed)),
+            State::Following(following) => Some((&following.standing.version, Step::Followed)),
+            State::Applying(applying) => Some((&applying.held.standing.version, Step::Applied)),
+        }
     }
 
     /// The status of a connected node, once it has told it.

@@ -43,6 +43,9 @@ pub const CHECK: Duration = Duration::from_secs(30);
 /// proposer is told which ones have not.
 pub const CONFIRM: Duration = Duration::from_secs(30);
 
+/// The time in which nodes connect to a process that has just begun, before they count as away.
+pub const CONNECT: Duration = Duration::from_secs(10);
+
 /// The time after which a set that stops coming is given up.
 pub const STALL: Duration = Duration::from_secs(10);
 

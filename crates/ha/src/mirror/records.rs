@@ -38,6 +38,8 @@ struct Link {
     buckets: BTreeSet<u16>,
     /// The last record that was sent of the first bucket.
     after: Option<Key>,
+    /// The node's digests have come since it connected.
+    has_compared: bool,
 }
 
 /// The records of a node.
@@ -107,6 +109,13 @@ impl Records {
 
     pub(super) fn count(&self) -> usize {
         self.count
+    }
+
+    /// What still has to go to a connected node: changed records, and parts of the comparison.
+    pub(super) fn waiting_for(&self, node: &Name) -> Option<usize> {
+        let link = self.links.get(node)?;
+        let compared = link.digests.len() + link.buckets.len();
+        Some(link.changes.len() + compared + usize::from(link.groups || !link.has_compared))
     }
 
     pub(super) fn left_out(&self) -> u64 {
@@ -210,6 +219,7 @@ impl Records {
         match message {
             Message::Groups(theirs) => {
                 let Some(link) = self.links.get_mut(node) else { return };
+                link.has_compared = true;
                 let differing = (0..FAN).filter(|&group| theirs[group] != self.groups[group]);
                 link.digests.extend(differing.map(|group| group as u8));
             }

@@ -156,6 +156,38 @@ fn a_change_is_acknowledged_when_both_have_it() {
     assert_eq!((a.version(), b.version()), (Some((2, 2)), Some((2, 2))));
 }
 
+/// A node's next process, with what is durable.
+fn restarted(old: &Node, text: &str) -> Node {
+    let restored = old.disk.clone().map(|(state, set)| (Durable::decode(&state).unwrap(), set));
+    let mirror = Mirror::new(name(text), [name("a"), name("b")], restored, None);
+    Node { mirror, disk: old.disk.clone(), ..node(text) }
+}
+
+#[test]
+fn the_next_process_answers_for_what_it_finds_in_force() {
+    let (mut a, mut b) = pair();
+    a.propose(1, 10);
+    exchange(&mut a, &mut b, NOW);
+    part(&mut a, &mut b);
+    a.propose(2, 10);
+    let version = a.mirror.standing().unwrap().version.clone();
+    let mut next = restarted(&a, "a");
+    next.mirror.resume(NOW, 7, version.clone());
+    next.tick(NOW);
+    assert_eq!(next.answers, [], "the other node has some time to connect");
+    connect(&mut next, &mut b, NOW);
+    exchange(&mut next, &mut b, NOW);
+    assert_eq!(next.answers, [Outcome::Acknowledged(version.clone())]);
+    // One that does not connect is away after all.
+    let mut alone = restarted(&a, "a");
+    alone.mirror.resume(NOW, 8, version.clone());
+    alone.tick(NOW + limits::CONNECT - Duration::from_millis(1));
+    assert_eq!(alone.answers, []);
+    alone.tick(NOW + limits::CONNECT);
+    let missing = vec![(name("b"), Missing::Away)];
+    assert_eq!(alone.answers, [Outcome::Applied(version, missing)]);
+}
+
 #[test]
 fn a_refusal_keeps_it_from_all() {
     let (mut a, mut b) = pair();

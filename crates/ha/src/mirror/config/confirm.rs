@@ -15,11 +15,13 @@ pub(super) struct Confirming {
     proposal: Proposal,
     version: Version,
     since: Duration,
+    /// The nodes have to connect to this process first, until this time.
+    connecting: Option<Duration>,
 }
 
 impl Confirming {
     pub(super) fn new(proposal: Proposal, version: Version, since: Duration) -> Self {
-        Self { proposal, version, since }
+        Self { proposal, version, since, connecting: None }
     }
 }
 
@@ -35,11 +37,24 @@ enum Stand {
 }
 
 impl Config {
+    pub(in crate::mirror) fn resume(
+        &mut self,
+        now: Duration,
+        proposal: Proposal,
+        version: Version,
+        out: &mut Effects,
+    ) {
+        let connecting = Some(now + limits::CONNECT);
+        self.confirming = Some(Confirming { proposal, version, since: now, connecting });
+        self.confirm(now, out);
+    }
+
     /// Answers the proposer when it is known what became of the change.
     pub(super) fn confirm(&mut self, now: Duration, out: &mut Effects) {
         let Some(confirming) = &self.confirming else { return };
         let (version, proposal) = (confirming.version.clone(), confirming.proposal);
         let is_late = now.saturating_sub(confirming.since) > limits::CONFIRM;
+        let may_connect = confirming.connecting.is_some_and(|until| now < until);
         let is_here = self.standing().is_some_and(|own| own.has(&version));
         let is_sealed = self.standing().is_some_and(|own| own.has_sealed(&version));
         let (mut all_sealed, mut pending, mut missing) = (is_sealed, false, Vec::new());
@@ -52,6 +67,7 @@ impl Config {
             all_sealed &= matches!(stand, Stand::Sealed);
             match stand {
                 Stand::Sealed | Stand::Has => {}
+                Stand::Missing(Missing::Away) if may_connect => pending = true,
                 Stand::Pending if is_late => missing.push((node.clone(), Missing::Silent)),
                 Stand::Pending => pending = true,
                 Stand::Missing(why) => missing.push((node.clone(), why)),
