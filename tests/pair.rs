@@ -12,8 +12,11 @@ mod life;
 mod linked;
 mod node;
 mod planned;
+mod refused;
 mod schedules;
+mod status;
 mod three;
+mod upgrade;
 mod upgraded;
 mod websocket;
 

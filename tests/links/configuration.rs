@@ -113,6 +113,18 @@ fn a_reload_on_one_node_takes_effect_on_both() {
         node.wait_lines("exited with code 0", before + 1);
     }
     assert_eq!((a.lines("proposing"), b.lines("proposing")), (2, 1));
+    for (node, other) in [(&a, "b"), (&b, "a")] {
+        node.wait_status("configuration: version 3 of b is in force here; all nodes have it\n");
+        node.wait_status(&format!("\n  {other} has version 3 of b, too\n"));
+        node.wait_status(&format!("\n  {other} has been sent all\n"));
+        let mirror = &node.status()["links"]["mirror"];
+        assert_eq!(
+            (&mirror["acknowledged"], &mirror["version"]["counter"]),
+            (&true.into(), &3.into())
+        );
+    }
+    // What the replaced file had is named, on the node that has it.
+    b.wait_status(&format!("kept aside: {} (files of this node that ", aside.display()));
     // Each node's own files are no difference.
     until("equal digests", || {
         let status = a.status();
@@ -158,6 +170,10 @@ fn a_node_that_was_away_catches_up() {
     change(&a, &conf(&port, "two"));
     a.wait_lines("version 2 of a is applied here, but not yet everywhere; b: it is away", 1);
     assert_eq!(answer(&a), "two");
+    a.wait_status(
+        "configuration: version 2 of a is in force here; not all nodes are known to have it\n",
+    );
+    a.wait_status("\n  b is away\n");
     b.server.resume();
     until("the newer configuration", || answer(&b) == "two");
     a.wait_status("link to b: up");
@@ -193,6 +209,7 @@ fn of_two_changes_made_apart_one_wins_and_the_other_is_kept() {
     a.wait_lines("mirror: version 2 of b has replaced version 2 of a, which is kept in ", 1);
     until("one configuration", || answer(&a) == "three");
     assert_eq!(answer(&b), "three");
+    a.wait_status("2-of-a (a configuration that another one, made apart from it, has replaced)");
     let log = a.server.error_log();
     let folder = log.split("which is kept in ").nth(1).unwrap().lines().next().unwrap();
     let kept = fs::read_to_string(format!("{folder}/prefix/nginx.conf")).unwrap();
@@ -304,14 +321,55 @@ fn a_change_that_takes_a_new_worker_takes_effect_on_both() {
     b.wait_lines("mirror: version 1 of a of the configuration is in force", 1);
     let before = [a.worker(), b.worker()];
     change(&a, &format!("worker_rlimit_nofile 1000; {}", conf(&port, "two")));
-    a.wait_lines("mirror: version 2 of a is in force here, in a new worker process", 1);
-    until("the change", || answer(&b) == "two" && answer(&a) == "two");
+    // The new worker's links are new, too: the answer waits for them.
+    a.wait_lines("mirror: version 2 of a is in force on all nodes", 1);
+    assert_eq!((answer(&a), answer(&b)), ("two".to_owned(), "two".to_owned()));
     until("new workers", || a.worker() != before[0] && b.worker() != before[1]);
     a.wait_status("link to b: up");
     b.wait_status("link to a: up");
     change(&b, &format!("worker_rlimit_nofile 1000; {}", conf(&port, "three")));
     b.wait_lines("mirror: version 3 of b is in force on all nodes", 1);
     assert_eq!((answer(&a), answer(&b)), ("three".to_owned(), "three".to_owned()));
+}
+
+/// A node that cannot put in force what was agreed upon while it was away: all nodes say why.
+#[test]
+fn a_node_that_cannot_follow_is_named_with_its_reason() {
+    if is_nginx() {
+        return;
+    }
+    let port = Port::reserve();
+    let (a, mut b) = mirrored(&port);
+    b.wait_lines("mirror: version 1 of a of the configuration is in force", 1);
+    b.server.pause();
+    a.server.directory().write("here.conf", "");
+    let with =
+        conf(&port, "two").replace("; local local.conf;", "; local local.conf; local here.conf;");
+    change(&a, &with.replace("include local.conf;", "include local.conf; include here.conf;"));
+    a.wait_lines("version 2 of a is applied here, but not yet everywhere", 1);
+    b.server.resume();
+    b.wait_status("\n  this node cannot put version 2 of a in force: open() \"");
+    a.wait_status("\n  b cannot put version 2 of a in force: open() \"");
+    a.wait_status("\n  b has version 1 of a\n");
+    assert_eq!((answer(&a), answer(&b)), ("two".to_owned(), "one".to_owned()));
+}
+
+/// Changes that take new workers, one right after the other: each is answered as any other.
+#[test]
+fn changes_that_take_new_workers_are_answered_by_them() {
+    if is_nginx() {
+        return;
+    }
+    let port = Port::reserve();
+    let (a, b) = mirrored(&port);
+    b.wait_lines("mirror: version 1 of a of the configuration is in force", 1);
+    for (number, directive) in [(2, "worker_rlimit_nofile 2000"), (3, "worker_rlimit_core 1000")] {
+        let text = format!("n{number}");
+        change(&b, &format!("{directive}; {}", conf(&port, &text)));
+        b.wait_lines(&format!("mirror: version {number} of b is in force on all nodes"), 1);
+        assert_eq!((answer(&a), answer(&b)), (text.clone(), text));
+    }
+    assert_eq!(b.lines("mirror: proposing"), 2);
 }
 
 #[test]

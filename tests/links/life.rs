@@ -10,7 +10,7 @@ fn a_pair_is_made_of_two_commands_and_ended_by_one() {
         return;
     }
     let port = Port::reserve();
-    let (a, b) = pair(&port);
+    let (a, mut b) = pair(&port);
     a.server.wait_log("node \"b\" has joined from 127.0.0.1");
     let (of_a, of_b) = (a.says(&["peers"]), b.says(&["peers"]));
     let digest = |text: &str, name: &str| {
@@ -34,6 +34,38 @@ fn a_pair_is_made_of_two_commands_and_ended_by_one() {
     assert_eq!(a.says(&["peers"]).lines().count(), 1);
     b.wait_status("no links to other nodes");
     assert_eq!(b.server.text("/"), "here");
+    // Not even a start brings it back.
+    assert!(left.contains("take the \"ha\" block out of "), "{left}");
+    b.server.pause();
+    b.server.resume();
+    b.wait_lines("this node has left the pair (\"weir ha leave\")", 1);
+    b.wait_status("no links to other nodes");
+    assert_eq!(b.server.text("/"), "here");
+}
+
+/// The channel from the master to a worker that does not read is full, and still it learns who is
+/// no partner any more.
+#[test]
+fn an_identity_waits_for_a_worker_that_does_not_read() {
+    if is_nginx() {
+        return;
+    }
+    let port = Port::reserve();
+    let (a, b) = pair(&port);
+    let worker = a.worker();
+    send_signal(worker, Signal::STOP);
+    // A message takes some 800 bytes of a buffer of 208 KiB.
+    let default = std::fs::read_to_string("/proc/sys/net/core/wmem_default").unwrap();
+    let enough = default.trim().parse::<usize>().unwrap() / 500;
+    for count in 1..=enough {
+        a.server.signal(Signal::USR1);
+        a.wait_lines("reopening logs", count);
+    }
+    a.says(&["forget", "b"]);
+    send_signal(worker, Signal::CONT);
+    b.wait_lines("it does not know this node's certificate", 1);
+    a.server.wait_log("127.0.0.2 has no certificate that is pinned here");
+    assert_eq!((a.lines("could not be sent"), a.worker()), (0, worker));
 }
 
 #[test]

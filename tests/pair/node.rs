@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::Pid;
@@ -50,6 +50,10 @@ pub(super) struct Node<'a> {
     path: PathBuf,
     /// Its master, unless it has ended.
     master: Option<u32>,
+    /// The name of its pid file.
+    pub(super) pid_file: String,
+    /// The program that is started.
+    pub(super) binary: PathBuf,
 }
 
 impl<'a> Node<'a> {
@@ -91,7 +95,8 @@ impl<'a> Node<'a> {
     ) -> Self {
         let path = directory.join(&format!("balancer{number}"));
         std::fs::create_dir_all(&path).unwrap();
-        let mut this = Self { network, number, path, master: None };
+        let (binary, pid_file) = (binary().into(), "nginx.pid".to_owned());
+        let mut this = Self { network, number, path, master: None, pid_file, binary };
         this.write(conf);
         this
     }
@@ -152,7 +157,7 @@ impl<'a> Node<'a> {
 
     /// Starts the server.
     pub(super) fn launch(&mut self) {
-        let _ = std::fs::remove_file(self.path.join("nginx.pid"));
+        let _ = std::fs::remove_file(self.path.join(&self.pid_file));
         let mut command = self.command(&[]);
         let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
         assert!(status.success(), "node {} did not start: {}", self.name(), self.log());
@@ -161,7 +166,7 @@ impl<'a> Node<'a> {
 
     /// The binary on the host of the node.
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.network.command(self.namespace(), binary());
+        let mut command = self.network.command(self.namespace(), &self.binary);
         command.args(arguments);
         command.arg("-p").arg(&self.path).args(["-c", "nginx.conf", "-e", "error.log"]);
         command
@@ -196,6 +201,27 @@ impl<'a> Node<'a> {
         });
     }
 
+    /// The folder of its files.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits until the text of the status has this.
+    #[track_caller]
+    pub(super) fn wait_says(&self, wanted: &str) {
+        let mut said = String::new();
+        until(&format!("{wanted:?} in the status of {}", self.name()), || {
+            said = String::from_utf8_lossy(&self.run(&["ha", "status"]).stdout).into_owned();
+            said.contains(wanted)
+        });
+    }
+
+    /// Reloads the server with a configuration.
+    pub(super) fn reload(&mut self, conf: &str) {
+        self.write(conf);
+        send_signal(self.pid(), Signal::HUP);
+    }
+
     pub(super) fn name(&self) -> &'static str {
         ["a", "b", "c"][self.number - 1]
     }
@@ -206,13 +232,13 @@ impl<'a> Node<'a> {
 
     /// The master.
     pub(super) fn pid(&self) -> u32 {
-        let text = std::fs::read_to_string(self.path.join("nginx.pid")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.path.join(&self.pid_file)).unwrap_or_default();
         text.trim().parse().unwrap()
     }
 
     /// The process in the pid file, while there may be none.
     pub(super) fn pid_of_new(&self) -> u32 {
-        let text = std::fs::read_to_string(self.path.join("nginx.pid")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.path.join(&self.pid_file)).unwrap_or_default();
         text.trim().parse().unwrap_or(0)
     }
 
@@ -290,15 +316,25 @@ impl<'a> Node<'a> {
         until(&format!("{address} on node {}", self.name()), || self.holds(address));
     }
 
+    /// Reloads the server with a configuration that names another pid file.
+    pub(super) fn move_pid(&mut self, conf: &str, name: &str) {
+        self.reload(conf);
+        self.pid_file = name.to_owned();
+        until("the moved pid file", || self.pid_of_new() != 0);
+    }
+
     /// Whether the guard has left its folder.
     pub(super) fn has_guards_folder(&self) -> bool {
+        !self.guards_folders().is_empty()
+    }
+
+    /// The names of the folders of its guards.
+    pub(super) fn guards_folders(&self) -> Vec<String> {
         let own = format!("balancer{}-", self.number);
         let run = self.path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
-        let mut folders = std::fs::read_dir("/run/weir-ha").into_iter().flatten().flatten();
-        folders.any(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            name.contains(&own) && name.contains(&run)
-        })
+        let folders = std::fs::read_dir("/run/weir-ha").into_iter().flatten().flatten();
+        let names = folders.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.contains(&own) && name.contains(&run)).collect()
     }
 
     pub(super) fn log(&self) -> String {

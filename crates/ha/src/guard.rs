@@ -9,10 +9,9 @@ use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::json;
 use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level};
 use weir_sys::process::{self, monotonic_millis};
@@ -28,18 +27,24 @@ pub(crate) mod control;
 pub mod master;
 pub mod states;
 
+pub mod log;
+pub mod program;
+
 mod child;
 mod clients;
 mod files;
+mod handover;
+mod news;
 mod rivals;
 
-pub use child::{PROGRAM, program};
 pub use control::folder;
+pub use handover::{NAME, STATE, go_on};
 
 use child::Keepalived;
 use clients::Clients;
-use files::{LineBuffer, open_events, tell, write_ready};
-use states::{Own, States};
+use files::{LineBuffer, open_events, write_ready};
+use handover::Program;
+use states::States;
 
 /// How often the guard looks at the beats.
 const LOOK: Duration = Duration::from_millis(20);
@@ -57,8 +62,8 @@ const USR1: i32 = 10;
 const TERM: i32 = 15;
 const CHLD: i32 = 17;
 
-/// The limit of addresses that a message names.
-const MOST_NAMED: usize = 4;
+/// Why a node holds nothing after `weir ha leave`.
+const LEFT: &str = "it has left the pair (\"weir ha leave\"), and the \"ha\" block is still there";
 
 /// The time in milliseconds without any master or fit worker after which the guard ends.
 const ORPHAN: u64 = 1000;
@@ -74,10 +79,10 @@ pub struct Inherited {
     pub(crate) lock: OwnedFd,
 }
 
-/// Runs the guard until it ends. `reopen` opens the log files again.
-pub fn run(inherited: Inherited, log: ErrorLog, reopen: &dyn Fn()) -> ! {
-    let code = match Guard::start(inherited, log.clone()) {
-        Ok(mut guard) => guard.watch(reopen),
+/// Runs the guard until it ends. `name` is that of the program in titles.
+pub fn run(inherited: Inherited, log: ErrorLog, name: String) -> ! {
+    let code = match Guard::start(inherited, log.clone(), name) {
+        Ok(mut guard) => guard.watch(),
         Err((what, error)) => {
             log.log(Level::Emerg, 0, Failed(what, &error));
             2
@@ -96,11 +101,14 @@ struct Asked {
 }
 
 struct Guard {
+    /// The program's name in titles.
+    name: String,
     folder: PathBuf,
     log: ErrorLog,
     signals: Signals,
     clients: Clients,
-    _lock: OwnedFd,
+    /// Held until the end.
+    lock: OwnedFd,
     events: File,
     event_lines: LineBuffer,
     said: LineBuffer,
@@ -122,11 +130,19 @@ struct Guard {
     /// The node's own address that its interface has lost: it would hear no adverts and take the
     /// others' addresses.
     lost: Option<IpAddr>,
+    /// The node has left the pair (`weir ha leave`): keepalived does not run.
+    left: bool,
+    /// A program that this process could not go on with.
+    refused: Option<Program>,
     ending: bool,
 }
 
 impl Guard {
-    fn start(inherited: Inherited, log: ErrorLog) -> Result<Self, (&'static str, io::Error)> {
+    fn start(
+        inherited: Inherited,
+        log: ErrorLog,
+        name: String,
+    ) -> Result<Self, (&'static str, io::Error)> {
         let Inherited { folder, listener, lock } = inherited;
         control::sign(&listener).map_err(|error| ("listen() failed", error))?;
         let signals = Signals::block(&SIGNALS).map_err(|error| ("signalfd() failed", error))?;
@@ -137,10 +153,11 @@ impl Guard {
             log.log(Level::Warn, 0, "ha: ended keepalived, which a killed guard had left");
         }
         Ok(Self {
+            name,
             log,
             signals,
             clients: Clients::new(listener),
-            _lock: lock,
+            lock,
             events,
             event_lines: LineBuffer::default(),
             said: LineBuffer::default(),
@@ -156,37 +173,36 @@ impl Guard {
             urgent: None,
             next_look: 0,
             lost: None,
+            left: false,
+            refused: None,
             ending: false,
             folder,
         })
     }
 
-    fn watch(&mut self, reopen: &dyn Fn()) -> i32 {
+    fn watch(&mut self) -> i32 {
         loop {
             self.wait();
             let now = monotonic_millis();
             while let Ok(Some(signal)) = self.signals.next() {
                 match signal.number {
                     TERM | INT | QUIT => self.ending = true,
-                    USR1 => reopen(),
+                    USR1 => log::reopen(&self.log),
                     _ => {}
                 }
             }
             let groups = self.plan.as_ref().map_or(0, |plan| plan.groups.len());
             if self.clients.read(&self.states, groups) {
-                reopen();
+                log::reopen(&self.log);
             }
             self.take_plan(now);
             self.judge(now);
             self.hear(now);
             self.tend(now);
-            let (states, plan, unfit) = (&self.states, &self.plan, &self.reason);
-            self.clients.answer(states, &|| {
-                let groups = plan.as_ref().map(|plan| states.to_json(plan, now));
-                let node = plan.as_ref().map(Plan::name);
-                json!({ "node": node, "unfit": unfit, "groups": groups })
-            });
+            self.say();
+            self.answer(now);
             self.take_back();
+            self.renew();
             if self.ending && self.keepalived.is_away() {
                 self.clean_up();
                 return 0;
@@ -227,6 +243,17 @@ impl Guard {
     }
 
     fn adopt(&mut self, plan: Plan, is_first: bool, now: u64) {
+        if let Some(log) = log::open(&plan.log).filter(|_| self.knows_other_log(&plan)) {
+            self.log = log;
+        }
+        if let Err(error) = self.follow(&plan.folder) {
+            let what = format!(
+                "ha: the guard's folder could not become {}, so it goes on with the earlier block",
+                plan.folder.display()
+            );
+            return self.log.log(Level::Alert, 0, Failed(&what, &error));
+        }
+        self.left = plan.left.exists();
         for quarrel in rivals::find(&plan, &self.folder) {
             self.log.log(Level::Alert, 0, format_args!("ha: {quarrel}"));
         }
@@ -244,6 +271,24 @@ impl Guard {
             self.remove(&plan);
         }
         self.plan = Some(plan);
+    }
+
+    /// Whether a plan has another log than the one in use.
+    fn knows_other_log(&self, plan: &Plan) -> bool {
+        log::describe(&self.log) != plan.log
+    }
+
+    /// Takes the folder of another pid file, with everything in it. keepalived finds its files by
+    /// its working directory, and the rest by its configuration.
+    fn follow(&mut self, folder: &Path) -> io::Result<()> {
+        if *folder == self.folder {
+            return Ok(());
+        }
+        control::vacate(folder)?;
+        std::fs::rename(&self.folder, folder)?;
+        self.keepalived.follow(folder);
+        self.folder = folder.to_owned();
+        Ok(())
     }
 
     /// Writes the configuration and renames it into place, so that keepalived reads no part of it.
@@ -272,6 +317,7 @@ impl Guard {
         let Asked { give_up, drill } = self.clients.asked();
         self.reason = match verdict {
             _ if self.ending || give_up => Some("the server is shutting down".to_owned()),
+            _ if self.left => Some(LEFT.to_owned()),
             _ if drill => Some("a drill is under way".to_owned()),
             _ if let Some(address) = self.lost => Some(format!("no interface has {address}")),
             Err(unfit) => Some(unfit.in_words(&plan.required).to_string()),
@@ -306,53 +352,10 @@ impl Guard {
         }
     }
 
-    /// Reads what keepalived and the other nodes say.
-    fn hear(&mut self, now: u64) {
-        let Some(plan) = &self.plan else { return };
-        let mut messages = Vec::new();
-        for (from, advert) in self.adverts.read() {
-            let Some(node) = plan.node_of(from).filter(|node| *node != plan.name()) else {
-                continue;
-            };
-            let mut groups = plan.groups.iter();
-            if let Some(number) = groups.position(|group| group.router_id == advert.router_id) {
-                messages.extend(self.states.advert(number, node, advert.priority, now));
-            }
-        }
-        if let Some(log) = self.keepalived.log() {
-            for line in self.said.read(log) {
-                tell(&self.log, &line);
-            }
-        }
-        for line in self.event_lines.read(&mut self.events) {
-            let own = Own { unfit: self.reason.as_deref(), urgent: self.urgent };
-            messages.extend(self.states.event(&line, now, own));
-        }
-        let advert = u64::try_from(plan.advert.as_millis()).unwrap_or(u64::MAX);
-        messages.extend(self.states.settle(advert, now));
-        self.announce(&messages);
-    }
-
-    fn announce(&self, messages: &[(usize, String)]) {
-        let Some(plan) = &self.plan else { return };
-        for (number, message) in messages {
-            let Some(group) = plan.groups.get(*number) else { continue };
-            let mut addresses: Vec<_> =
-                group.addresses.iter().map(|(address, ..)| address.to_string()).collect();
-            if addresses.len() > MOST_NAMED {
-                let others = addresses.len() - MOST_NAMED;
-                addresses.truncate(MOST_NAMED);
-                addresses.push(format!("{others} others"));
-            }
-            let addresses = addresses.join(", ");
-            self.log.log(Level::Warn, 0, format_args!("ha: {addresses} {message}"));
-        }
-    }
-
     /// Looks after keepalived's processes.
     fn tend(&mut self, now: u64) {
         while let Ok(Some((pid, ending))) = process::reap() {
-            if self.keepalived.note(pid, now) && !self.ending {
+            if self.keepalived.note(pid, now) && !self.ending && !self.left {
                 let what = format_args!("ha: keepalived process {pid} {ending}");
                 self.log.log(Level::Alert, 0, what);
             }
@@ -361,20 +364,26 @@ impl Guard {
             self.next_look = now + LOOK_AROUND;
             self.keepalived.hurry();
             self.lost = self.plan.as_ref().and_then(lost_address);
+            self.left = self.plan.as_ref().is_some_and(|plan| plan.left.exists());
             if self.keepalived.kill_if_frozen(now) {
                 let what = "ha: keepalived is stopped and sends no adverts, killing it";
                 self.log.log(Level::Alert, 0, what);
             }
         }
         if self.keepalived.step(now) {
-            let messages = self.states.stop("keepalived has ended", now);
+            let why = if self.left { LEFT } else { "keepalived has ended" };
+            let messages = self.states.stop(why, now);
             self.announce(&messages);
             if let Some(plan) = self.plan.take() {
                 self.remove(&plan);
                 self.plan = Some(plan);
             }
         }
-        if self.ending {
+        if self.left && self.keepalived.is_away() {
+            let messages = self.states.stop(LEFT, now);
+            self.announce(&messages);
+        }
+        if self.ending || self.left {
             self.keepalived.end(now);
         } else if self.plan.as_ref().is_some_and(|plan| !plan.groups.is_empty())
             && self.ready.is_some()

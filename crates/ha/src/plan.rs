@@ -1,7 +1,7 @@
 //! What the guard needs to know of a configuration, as the master sends it.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::settings::Ha;
 
 /// The version of plans and of the messages between master and guard. A guard of another version
 /// is replaced, which moves the addresses.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,12 @@ pub struct Plan {
     pub conf: String,
     /// The groups of addresses.
     pub groups: Vec<PlannedGroup>,
+    /// The guard's folder, which follows from the pid file.
+    pub folder: PathBuf,
+    /// The file that is there while this node has left the pair (`weir ha leave`).
+    pub left: PathBuf,
+    /// The error log, as [`crate::guard::log::describe`] writes it.
+    pub log: Value,
 }
 
 /// Addresses that move together.
@@ -45,11 +51,12 @@ pub struct PlannedGroup {
 }
 
 impl Plan {
-    /// The plan of a node whose guard's files lie in `folder`.
+    /// The plan of a node whose guard's files lie in `folder`; `left` is the file that says that it
+    /// has left the pair. The error log is still to be set.
     ///
     /// # Errors
     /// See [`keepalived::configuration`].
-    pub fn of(ha: &Ha, here: &Here, folder: &Path) -> Result<Self, Refusal> {
+    pub fn of(ha: &Ha, here: &Here, folder: &Path, left: PathBuf) -> Result<Self, Refusal> {
         let conf = |mode| keepalived::configuration(ha, here, folder, mode);
         let group = |(number, group): (usize, crate::settings::Group<'_>)| {
             let addresses = group.addresses.iter().map(|known| {
@@ -71,6 +78,9 @@ impl Plan {
             required: ha.require.iter().map(|required| required.name.clone()).collect(),
             conf: conf(Mode::Usual)?,
             groups: groups.collect::<Result<_, Refusal>>()?,
+            folder: folder.to_owned(),
+            left,
+            log: Value::Null,
         })
     }
 
@@ -112,6 +122,9 @@ impl Plan {
             "required": self.required,
             "conf": self.conf,
             "groups": groups.collect::<Vec<_>>(),
+            "folder": self.folder.to_string_lossy(),
+            "left": self.left.to_string_lossy(),
+            "log": self.log,
         });
         plan.to_string().into_bytes()
     }
@@ -150,7 +163,35 @@ impl Plan {
                 .collect::<Option<_>>()?,
             conf: plan["conf"].as_str()?.to_owned(),
             groups: groups.collect::<Option<Vec<_>>>()?,
+            folder: plan["folder"].as_str()?.into(),
+            left: plan["left"].as_str()?.into(),
+            log: plan["log"].clone(),
         })
+    }
+
+    /// A plan with two groups, for tests: the second of two nodes.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        let group = |last| PlannedGroup {
+            router_id: 94,
+            addresses: vec![([192, 0, 2, last].into(), 24, "eth0".into())],
+            urgent: "x".into(),
+        };
+        Self {
+            here: 1,
+            nodes: vec![
+                ("a".into(), vec![[10, 0, 0, 1].into()]),
+                ("b".into(), vec!["fd00::2".parse().unwrap(), [10, 0, 0, 2].into()]),
+            ],
+            advert: Duration::from_millis(100),
+            stall: Duration::from_millis(250),
+            required: vec!["backend".into()],
+            conf: "global_defs {\n}\n".into(),
+            groups: vec![group(1), group(2)],
+            folder: "/run/weir-ha/x".into(),
+            left: "/var/lib/weir/ha/left".into(),
+            log: json!([{"level": "warn"}]),
+        }
     }
 }
 
@@ -166,28 +207,9 @@ fn millis(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn plan() -> Plan {
-        Plan {
-            here: 1,
-            nodes: vec![
-                ("a".into(), vec![[10, 0, 0, 1].into()]),
-                ("b".into(), vec!["fd00::2".parse().unwrap(), [10, 0, 0, 2].into()]),
-            ],
-            advert: Duration::from_millis(100),
-            stall: Duration::from_millis(250),
-            required: vec!["backend".into()],
-            conf: "global_defs {\n}\n".into(),
-            groups: vec![PlannedGroup {
-                router_id: 94,
-                addresses: vec![([192, 0, 2, 1].into(), 24, "eth0".into())],
-                urgent: "x".into(),
-            }],
-        }
-    }
-
     #[test]
     fn a_plan_survives_the_transfer() {
-        let plan = plan();
+        let plan = Plan::example();
         assert_eq!(Plan::from_json(&plan.to_json()), Some(plan.clone()));
         assert_eq!(plan.name(), "b");
         assert_eq!(plan.node_of([10, 0, 0, 1].into()), Some("a"));
@@ -195,9 +217,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        let text = String::from_utf8(plan().to_json()).unwrap();
+        let text = String::from_utf8(Plan::example().to_json()).unwrap();
         for (from, to) in [
-            ("\"version\":1", "\"version\":2"),
+            ("\"version\":2", "\"version\":3"),
             ("\"here\":1", "\"here\":2"),
             ("10.0.0.1", "10.0.0"),
             ("\"router_id\":94", "\"router_id\":256"),

@@ -13,8 +13,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use weir_sys::process::monotonic_millis;
 use weir_sys::shared_memory::Words;
+
+pub mod said;
+
+use said::Said;
 
 /// The limit of workers at a time: successors take the slots in turn.
 const SLOTS: usize = 8;
@@ -29,8 +34,12 @@ const BEATS: usize = 8;
 /// The limit of watched loops of a worker; further ones are not watched.
 const MOST_LOOPS: usize = SLOT - BEATS;
 
-/// The words before the slots: the first is the guard's own beat.
-const HEAD: usize = 8;
+/// The words before the slots: the first is the guard's own beat, and what it says follows.
+const HEAD: usize = SAID + said::WORDS;
+const SAID: usize = 8;
+
+/// A guard that has not beaten for this time says nothing any more.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// The number of all words.
 const COUNT: usize = HEAD + SLOTS * SLOT;
@@ -73,6 +82,11 @@ impl Beats {
     /// Shows that the guard is alive.
     pub fn beat_as_guard(&self) {
         self.0.all()[0].store(monotonic_millis(), Relaxed);
+    }
+
+    /// Says what the guard has concluded.
+    pub fn say(&self, said: &Said) {
+        said.write(&self.0.all()[SAID..HEAD]);
     }
 
     /// The time since the guard's last beat; `None` before the first.
@@ -190,6 +204,12 @@ impl Slot {
         self.words()[STATE].store(0, Relaxed);
     }
 
+    /// What the guard says of the node, with ages; `None` if no guard is alive.
+    pub fn guard_says(&self) -> Option<Said> {
+        self.beats.guard_age().filter(|age| *age < SILENT)?;
+        Some(Said::read(&self.beats.0.all()[SAID..HEAD])?.at(monotonic_millis()))
+    }
+
     /// Shows which of the required upstreams has no healthy server.
     pub fn lack(&self, required: Option<usize>) {
         let number = required.map_or(0, |number| number as u64 + 1);
@@ -223,6 +243,16 @@ pub struct Fitness {
 }
 
 impl Fitness {
+    /// As JSON, for another program of the same process.
+    pub(crate) fn to_json(&self) -> Value {
+        json!([self.unfit_at, self.was_fit])
+    }
+
+    /// From JSON.
+    pub(crate) fn from_json(known: &Value) -> Self {
+        Self { unfit_at: known[0].as_u64(), was_fit: known[1] == true }
+    }
+
     /// Whether the node may hold addresses at `now`.
     pub fn update(&mut self, now: u64, fit: bool) -> bool {
         if !fit {

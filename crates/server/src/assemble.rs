@@ -97,6 +97,8 @@ impl Main {
         };
         let pid = core.pid.as_deref().unwrap_or(Layout::built().pid_path);
         let timeout = core.shutdown_timeout.map(|time| time.0);
+        // Without shared addresses there is no guard to see it.
+        let shares = self.ha().filter(|ha| !ha.addresses.is_empty());
         Ok(Process {
             daemon: core.daemon,
             master: core.master_process,
@@ -114,7 +116,7 @@ impl Main {
             connections: events.connections.0,
             multi_accept: events.multi_accept,
             method: events.method.0,
-            shows: self.ha.as_ref().map(|ha| Shows {
+            shows: shares.map(|ha| Shows {
                 stall: ha.stall.0,
                 required: ha.require.iter().map(|required| required.name.clone()).collect(),
             }),

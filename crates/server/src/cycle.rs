@@ -167,8 +167,12 @@ impl Draft {
     ) -> Result<Cycle, ()> {
         // Without shared addresses there is nothing to guard.
         let shares = self.main.ha().filter(|ha| !ha.addresses.is_empty());
-        let ha = shares.map(|ha| guarding::plan(ha, self.node(), &self.process, console));
-        let ha = ha.transpose()?;
+        let prefix = &self.bundle.prefix;
+        let ha = shares.map(|ha| guarding::plan(ha, self.node(), &self.process, prefix, console));
+        let mut ha = ha.transpose()?;
+        if self.main.ha().is_none() && !test {
+            linking::come_back(prefix, console);
+        }
         let user = self.process.user.as_ref();
         for folder in &self.folders {
             make_folder(folder, user)
@@ -178,6 +182,7 @@ impl Draft {
         add_default_log(&mut self.bundle, main_log);
         let logs = open_logs(&self.bundle.logs, self.process.links(), console)?;
         let error_log = main_error_log(main_log, &self.bundle, &logs);
+        ha.iter_mut().for_each(|plan| plan.log = weir_ha::guard::log::describe(&error_log));
         let console = &console.with_log(error_log.clone());
         let sockets = sockets::open(&self.sockets, old, self.process.threads, test, console)?;
         self.bundle.generation = generation;

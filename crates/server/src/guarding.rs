@@ -4,15 +4,15 @@
 //! A guard serves the pid file's server, not one master: the master of a new binary finds the guard
 //! of the old one, and the addresses stay.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use weir_engine::Level;
-use weir_engine::error_log::Sink;
 use weir_engine::os_error::Failed;
 use weir_ha::Refusal;
 use weir_ha::guard::master::{Found, Link, News, find};
-use weir_ha::guard::{self, PROGRAM, program};
+use weir_ha::guard::{self, program};
 use weir_ha::keepalived::find_here;
 use weir_ha::plan::Plan;
 use weir_ha::readiness::{Beats, Slot};
@@ -23,6 +23,7 @@ use weir_sys::{interface, title, user};
 use crate::channel::Order;
 use crate::children::Child;
 use crate::console::Console;
+use crate::linking;
 use crate::master::Master;
 use crate::modules::core::Process;
 use crate::sockets;
@@ -48,28 +49,25 @@ pub(crate) fn plan(
     ha: &Ha,
     node: Option<&str>,
     process: &Process,
+    prefix: &Path,
     console: &Console,
 ) -> Result<Plan, ()> {
-    judge(ha, node, process)
+    judge(ha, node, process, prefix)
         .map_err(|reason| console.log(Level::Emerg, format_args!("\"ha\": {reason}")))
 }
 
-fn judge(ha: &Ha, node: Option<&str>, process: &Process) -> Result<Plan, Refusal> {
+fn judge(ha: &Ha, node: Option<&str>, process: &Process, prefix: &Path) -> Result<Plan, Refusal> {
     if !process.master {
         return Err("it needs a master process, so \"master_process off\" must go".into());
     }
     if !user::is_root() {
         return Err("it needs root, which alone may change the addresses of interfaces".into());
     }
-    if program().is_none() {
-        return Err(format!(
-            "it needs {PROGRAM}, which is not installed (Debian: apt install {PROGRAM})"
-        )
-        .into());
-    }
+    program::check()?;
     let own = interface::addresses().map_err(|error| format!("getifaddrs() failed: {error}"))?;
     let here = find_here(ha, node, &own)?;
-    let plan = Plan::of(ha, &here, &guard::folder(&process.pid))?;
+    let left = linking::folder(prefix).left();
+    let plan = Plan::of(ha, &here, &guard::folder(&process.pid), left)?;
     let mut interfaces = plan.addresses().map(|(.., on)| on).chain([&here.interface]);
     let missing = interfaces.find(|name| !interface::exists(name)).cloned();
     drop(interfaces);
@@ -119,6 +117,11 @@ impl Guarding {
         self.link.as_ref()
     }
 
+    /// The guard's folder.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// When to look again.
     pub(crate) fn next_look(&self) -> Option<Instant> {
         let look = self.link.as_ref().map(|_| Instant::now() + LOOK);
@@ -142,6 +145,11 @@ impl Guarding {
             link.leave();
         }
         self.told = None;
+    }
+
+    /// Lets go of the guard, which waits for the master of a new binary for a time.
+    pub(crate) fn hand_on(&mut self) {
+        self.link = None;
     }
 
     /// Takes the news of the guard.
@@ -194,7 +202,11 @@ pub(crate) fn keep(master: &mut Master) {
         return;
     }
     match link.send_plan(plan, beats) {
-        Ok(()) => guarding.told = Some(plan.clone()),
+        Ok(()) => {
+            // A reload may have moved the pid file, and the guard moves with it.
+            guarding.folder = Some(plan.folder.clone());
+            guarding.told = Some(plan.clone());
+        }
         Err(error) => {
             let what = "the configuration could not be sent to the guard process";
             master.console.log(Level::Alert, Failed(what, &error));
@@ -209,8 +221,8 @@ fn connect(master: &mut Master) -> std::io::Result<()> {
     if master.guarding.beats.is_none() {
         master.guarding.beats = Some(Beats::new()?);
     }
-    // A reload may move the pid file, but the guard stays where it was.
-    let known = master.guarding.folder.clone();
+    // A guard that runs learns of a moved pid file by the plan.
+    let known = master.guarding.folder.clone().or_else(inherited_folder);
     let folder = known.unwrap_or_else(|| guard::folder(&master.cycle.process.pid));
     let link = match find(&folder)? {
         Found::Running(link) => link,
@@ -227,6 +239,30 @@ fn connect(master: &mut Master) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Whether this process is a guard that goes on with another program.
+pub(crate) fn is_handed_over(word: Option<&OsString>) -> bool {
+    word.is_some_and(|word| word == "guard") && std::env::var_os(guard::STATE).is_some()
+}
+
+/// Goes on as the guard. Returns an exit code.
+pub(crate) fn go_on() -> i32 {
+    // Without a title, the process is only harder to find.
+    let _ = title::prepare();
+    let called = std::env::var_os(guard::NAME);
+    title::set(&format!("{}: guard process", Console::new(called.as_deref()).program()));
+    guard::go_on()
+}
+
+/// The environment variable with the guard's folder for a new binary, whose configuration may name
+/// another pid file.
+pub(crate) const FOLDER: &str = "WEIR_GUARD_FOLDER";
+
+/// The folder of the guard of the binary that started this one, if it is still there.
+fn inherited_folder() -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os(FOLDER)?);
+    folder.is_dir().then_some(folder)
+}
+
 fn become_guard(master: &mut Master, inherited: guard::Inherited) -> ! {
     title::set(&format!("{}: guard process", master.console.program()));
     let log = master.cycle.error_log.clone();
@@ -234,15 +270,7 @@ fn become_guard(master: &mut Master, inherited: guard::Inherited) -> ! {
     master.cycle.redirect_stderr(&master.console);
     // Sockets and channels are the master's.
     let_go(master);
-    let files = log.clone();
-    let reopen = move || {
-        for target in files.targets() {
-            if let Sink::File(file) = &target.sink {
-                let _ = file.reopen();
-            }
-        }
-    };
-    guard::run(inherited, log, &reopen)
+    guard::run(inherited, log, master.console.program().to_owned())
 }
 
 fn let_go(master: &mut Master) {

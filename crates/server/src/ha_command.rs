@@ -5,14 +5,13 @@
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use weir_engine::listen::Transport;
 use weir_ha::Refusal;
 use weir_ha::guard::{self, master};
 use weir_ha::identity::Folder;
-use weir_ha::link::show;
 use weir_ha::plan::Plan;
 use weir_sys::interface;
 
@@ -22,6 +21,8 @@ use crate::cycle::Draft;
 use crate::guarding;
 use crate::linking;
 use crate::paths::Paths;
+
+mod status;
 
 /// The longest time that a drill waits for another node.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -35,7 +36,8 @@ const USAGE: &str =
        weir ha leave            take this host out of the pair
        weir ha forget NAME      have no links to a node any more
        weir ha peers            the known nodes with the digests of their certificates
-       weir ha status [--json]  which node holds each address, since when and why
+       weir ha status [--json]  which node holds each address, since when and why; the links, and
+                                what the nodes have in common
        weir ha show             the configuration of keepalived for this node
        weir ha drill            prove that another node takes over, and put things back
 Each takes -c, -p, -e and -g as the server does.
@@ -58,7 +60,7 @@ pub(crate) fn run(program: Option<&OsStr>, words: &[OsString]) -> i32 {
         }
     };
     let done = match command.to_str() {
-        Some("status") => server(&options, &console).and_then(|server| status(&server, json)),
+        Some("status") => server(&options, &console).and_then(|server| status::run(&server, json)),
         Some("show") => server(&options, &console).and_then(|server| show(&server, &console)),
         Some("drill") => server(&options, &console).and_then(|server| drill(&server, &console)),
         Some("help" | "--help" | "-h") => {
@@ -92,6 +94,7 @@ struct Server {
     draft: Draft,
     conf: PathBuf,
     folder: PathBuf,
+    prefix: PathBuf,
     /// The folder of the identity.
     links: Folder,
 }
@@ -107,7 +110,7 @@ fn server(options: &Options, console: &Console) -> Result<Server, Refusal> {
     }
     let folder = guard::folder(&draft.process.pid);
     let links = linking::folder(&paths.prefix);
-    Ok(Server { draft, conf: paths.conf, folder, links })
+    Ok(Server { draft, conf: paths.conf, folder, prefix: paths.prefix, links })
 }
 
 /// The guard's answer.
@@ -123,71 +126,6 @@ fn ask(server: &Server) -> Result<Value, Refusal> {
     })
 }
 
-fn status(server: &Server, json: bool) -> Result<(), Refusal> {
-    let shares = server.draft.ha().is_some_and(|ha| !ha.addresses.is_empty());
-    let mut status = match shares {
-        true => ask(server)?,
-        false => Value::Null,
-    };
-    let links = show::ask(server.links.path());
-    if json {
-        if let Ok(links) = links {
-            status["links"] = links;
-        }
-        println!("{status:#}");
-        return Ok(());
-    }
-    if shares {
-        print!("{}", in_words(&status));
-    }
-    match links {
-        _ if !server.links.is_made() && shares => {}
-        _ if !server.links.is_made() => {
-            println!("no links to other nodes: \"weir ha init\" or \"weir ha join\" makes them");
-        }
-        Ok(links) => print!("{}", show::text(&links, unix_time())),
-        Err(error) => return Err(format!("the server shows no links: {error}").into()),
-    }
-    Ok(())
-}
-
-/// The wall clock in seconds since 1970.
-fn unix_time() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
-}
-
-/// The status for people.
-fn in_words(status: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
-    let mut out = format!("This is node \"{}\", ", text(&status["node"]));
-    match status["unfit"].as_str() {
-        None => out.push_str("fit to hold addresses.\n"),
-        Some(reason) => out.push_str(&format!("not fit to hold addresses: {reason}.\n")),
-    }
-    for group in status["groups"].as_array().into_iter().flatten() {
-        let addresses: Vec<_> =
-            group["addresses"].as_array().into_iter().flatten().map(text).collect();
-        out.push_str(&format!("{}\n", addresses.join(", ")));
-        let span = |field: &str| length(group[field].as_u64().unwrap_or(0));
-        match group["holder"].as_str() {
-            Some(node) => {
-                let since = span("holder_for_ms");
-                out.push_str(&format!("    held by node \"{node}\" for {since}\n"));
-            }
-            None => out.push_str("    held by no node that this one hears\n"),
-        }
-        if let Some(node) = group["also_held_by"].as_str() {
-            out.push_str(&format!(
-                "    AND held by node \"{node}\" at once, which does not hear this node\n"
-            ));
-        }
-        let (here, why) = (text(&group["here"]), text(&group["why"]));
-        out.push_str(&format!("    here: {here} for {}: {why}\n", span("here_for_ms")));
-    }
-    out
-}
-
 /// A length of time in words.
 fn length(millis: u64) -> String {
     match millis {
@@ -201,7 +139,8 @@ fn length(millis: u64) -> String {
 
 fn plan(server: &Server, console: &Console) -> Result<Plan, Refusal> {
     let Some(ha) = server.draft.ha() else { return Err(told()) };
-    guarding::plan(ha, server.draft.node(), &server.draft.process, console).map_err(|()| told())
+    let (node, process) = (server.draft.node(), &server.draft.process);
+    guarding::plan(ha, node, process, &server.prefix, console).map_err(|()| told())
 }
 
 fn show(server: &Server, console: &Console) -> Result<(), Refusal> {
@@ -294,38 +233,4 @@ fn await_answer(target: SocketAddr, start: Instant) -> Option<u64> {
         }
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_status_reads_as_a_text() {
-        let status = json!({
-            "node": "b",
-            "unfit": null,
-            "groups": [{
-                "addresses": ["192.0.2.10/24", "2001:db8::10/64"],
-                "holder": "a", "holder_for_ms": 12_345, "also_held_by": null,
-                "here": "waits", "here_for_ms": 400, "why": "node \"a\" holds them",
-            }, {
-                "addresses": ["192.0.2.11/24"],
-                "holder": "b", "holder_for_ms": 130_000, "also_held_by": "a",
-                "here": "holds", "here_for_ms": 130_000, "why": "no other node held them",
-            }],
-        });
-        assert_eq!(
-            in_words(&status),
-            "This is node \"b\", fit to hold addresses.\n\
-             192.0.2.10/24, 2001:db8::10/64\n    held by node \"a\" for 12.3 s\n    \
-             here: waits for 400 ms: node \"a\" holds them\n\
-             192.0.2.11/24\n    held by node \"b\" for 2 min\n    \
-             AND held by node \"a\" at once, which does not hear this node\n    \
-             here: holds for 2 min: no other node held them\n"
-        );
-        let unfit = in_words(&json!({"node": "a", "unfit": "it rains", "groups": []}));
-        assert_eq!(unfit, "This is node \"a\", not fit to hold addresses: it rains.\n");
-    }
 }

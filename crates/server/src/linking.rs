@@ -21,14 +21,15 @@ use weir_engine::tls::certificate_pem;
 use weir_engine::{Addr, Level};
 use weir_ha::identity::{Folder, FolderError, Identity, Peer, Refused, hex, is_name};
 use weir_ha::link::{LinkPlan, Request, Status, show};
+use weir_ha::readiness::{self, Slot};
 use weir_ha::settings::Ha;
 use weir_sys::folder_watch::FolderWatch;
 use weir_sys::memory_file;
 
 use crate::bundle::{Answers, LinkBundle};
 use crate::channel::{self, Order, Report};
-use crate::console::Console;
 use crate::children::Child;
+use crate::console::Console;
 use crate::master::Master;
 use crate::mirroring;
 use crate::paths::full_name;
@@ -65,6 +66,12 @@ pub(crate) fn wanted(
         console.log(Level::Emerg, format_args!("\"ha\": {reason}"));
     };
     let folder = folder(prefix);
+    if folder.left().exists() {
+        let what = "\"ha\": this node has left the pair (\"weir ha leave\"): it has no addresses and \
+                    no links; take the block out, or come back by \"weir ha join\" or \"weir ha init\"";
+        console.log(Level::Warn, what);
+        return Ok(Wanted::default());
+    }
     if !folder.is_made() {
         let what = "\"ha\": this node has no identity yet, so there are no links to other nodes; \
                     \"weir ha init\" or \"weir ha join\" makes one";
@@ -92,6 +99,13 @@ pub(crate) fn wanted(
         configuration: hex(&digest(answers)),
     };
     Ok(Wanted { bundle, sockets, folder: Some(folder), node: Some(identity.name) })
+}
+
+/// Forgets that this node has left a pair: the block has gone with which it was one.
+pub(crate) fn come_back(prefix: &Path, console: &Console) {
+    if let Err(error) = folder(prefix).forget_leave() {
+        console.log(Level::Warn, format_args!("\"ha\": {error}"));
+    }
 }
 
 /// The digest of all files that a configuration has read.
@@ -150,14 +164,20 @@ pub(crate) fn plan(
     let block = ha.link_block();
     let digest = hex(&block.digest());
     let configuration = bundle.configuration.clone();
-    let status = move || Status {
-        weir: env!("CARGO_PKG_VERSION").to_owned(),
-        generation,
-        configuration: configuration.clone(),
-        block: digest.clone(),
-        // The keeper of the links knows it.
-        uptime: 0,
-        ready: None,
+    let shares = !ha.addresses.is_empty();
+    let status = move || {
+        let addresses = readiness::own().filter(|_| shares).and_then(Slot::guard_says);
+        let is_fit = addresses.as_ref().is_some_and(|said| said.unfit.is_none());
+        Status {
+            weir: env!("CARGO_PKG_VERSION").to_owned(),
+            generation,
+            configuration: configuration.clone(),
+            block: digest.clone(),
+            // The keeper of the links knows it.
+            uptime: 0,
+            ready: shares.then_some(is_fit),
+            addresses,
+        }
     };
     let reports = Arc::clone(reports);
     let master = move |request| {

@@ -487,10 +487,11 @@ impl Master {
         let pid = &self.cycle.process.pid;
         if self.children.new_binary() {
             pid_file::remove(&pid_file::old_name(pid), &self.console);
+            self.guarding.hand_on();
         } else {
             pid_file::remove(pid, &self.console);
+            self.guarding.leave();
         }
-        self.guarding.leave();
         self.console.log(Level::Notice, "exit");
         self.close_sockets();
         std::process::exit(0)

@@ -4,10 +4,12 @@
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use weir_engine::digest::sha256;
 use weir_engine::event_loop::block_on;
+use weir_ha::guard::{self, master};
 use weir_ha::identity::{Folder, Identity, Peer, Token, hex, is_name};
 use weir_ha::link::{Block, show, wish};
 use weir_sys::interface;
@@ -23,6 +25,12 @@ const LASTING: u64 = 15 * 60;
 
 /// The port of links if there is no `ha` block yet.
 const LINK_PORT: u16 = 7946;
+
+/// How often the guard is asked whether it has given the addresses up.
+const GUARD_LOOKS: Duration = Duration::from_millis(100);
+
+/// The longest time that it has for that.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The commands.
 const COMMANDS: [&str; 5] = ["init", "join", "leave", "forget", "peers"];
@@ -255,37 +263,45 @@ impl<'a> Host<'a> {
     }
 
     fn leave(&self) -> Result<String, Failure> {
-        if !self.folder.is_made() {
+        let draft = Draft::read(&self.paths, self.globals.as_deref(), self.console, || ()).ok();
+        let ha = draft.as_ref().and_then(Draft::ha);
+        let shares = ha.is_some_and(|ha| !ha.addresses.is_empty());
+        if !self.folder.is_made() && !shares {
             // What an interrupted command has left.
             return match self.folder.remove() {
                 Ok(()) => Ok("This node has no identity.\n".to_owned()),
                 Err(error) => Err(error.into()),
             };
         }
-        let identity = self.identity()?;
-        let block = self.block().ok().flatten();
+        let identity = self.folder.is_made().then(|| self.identity()).transpose()?;
+        // First of all, so that nothing of this node comes back, whatever happens from here on.
+        self.folder.leave()?;
         let mut out = String::new();
-        for peer in &identity.peers {
-            let told = tell(&identity, peer, block.as_ref());
-            match told {
-                Ok(()) => {
-                    out.push_str(&format!("Node \"{}\" has forgotten this node.\n", peer.name))
-                }
-                Err(Failure(reason)) => out.push_str(&format!(
-                    "Node \"{}\" could not be told ({reason}): run \"weir ha forget {}\" there.\n",
-                    peer.name, identity.name
-                )),
+        if let Some(draft) = draft.as_ref().filter(|_| shares) {
+            out.push_str(&give_up(&guard::folder(&draft.process.pid))?);
+        }
+        let block = draft.as_ref().and_then(Draft::link_block);
+        if let Some(identity) = &identity {
+            for peer in &identity.peers {
+                out.push_str(&farewell(identity, peer, block.as_ref()));
             }
+            self.folder.remove()?;
+            out.push_str("The identity of this node is removed.\n");
         }
-        self.folder.remove()?;
-        out.push_str("The identity of this node is removed");
-        if block.is_some() {
+        out.push_str("It has left the pair, and stays out when the server starts again.\n");
+        if let Some(draft) = draft.as_ref().filter(|_| block.is_some()) {
+            let conf = self.paths.conf.display();
             out.push_str(&format!(
-                ". Take the \"ha\" block out of {} and reload the server (weir -s reload)",
-                self.paths.conf.display()
+                "\nWhat remains is for you: take the \"ha\" block out of {conf}"
             ));
+            for listen in listens(draft) {
+                out.push_str(&format!(
+                    ", and \"listen {listen}\", an address that is not here any more"
+                ));
+            }
+            out.push_str(", and reload the server (weir -s reload).\n");
         }
-        Ok(out + ".\n")
+        Ok(out)
     }
 
     fn forget(&self, name: &str) -> Result<String, Failure> {
@@ -309,6 +325,52 @@ impl<'a> Host<'a> {
             out.push_str(&line(&peer.name, digest, ""));
         }
         Ok(out)
+    }
+}
+
+/// Waits until the guard, which sees that the node has left, has given its addresses up. Returns
+/// what happened.
+fn give_up(guard: &Path) -> Result<String, Failure> {
+    let start = Instant::now();
+    loop {
+        let status = match master::status(guard) {
+            Ok(status) => status,
+            // The server does not run.
+            Err(_) if start.elapsed() < GUARD_LOOKS => return Ok(String::new()),
+            Err(error) => return Err(format!("the guard process does not answer: {error}").into()),
+        };
+        if status["left"] == true && status["keepalived"] == false {
+            return Ok("This node holds no address, and its keepalived has ended.\n".to_owned());
+        }
+        if start.elapsed() > PATIENCE {
+            return Err(
+                "the node has left the pair, but its keepalived has not ended: see \"weir \
+                        ha status\" and the error log"
+                    .into(),
+            );
+        }
+        std::thread::sleep(GUARD_LOOKS);
+    }
+}
+
+/// The `listen` lines with addresses of the block.
+fn listens(draft: &Draft) -> Vec<String> {
+    let Some(ha) = draft.ha() else { return Vec::new() };
+    let sockets = draft.sockets().iter().map(|socket| &socket.address);
+    let own = sockets.filter(|address| address.ip().is_some_and(|ip| ha.has_address(ip)));
+    let mut listens: Vec<_> = own.map(ToString::to_string).collect();
+    listens.dedup();
+    listens
+}
+
+/// Takes leave of a partner. Returns what happened.
+fn farewell(identity: &Identity, peer: &Peer, block: Option<&Block>) -> String {
+    match tell(identity, peer, block) {
+        Ok(()) => format!("Node \"{}\" has forgotten this node.\n", peer.name),
+        Err(Failure(reason)) => format!(
+            "Node \"{}\" could not be told ({reason}): run \"weir ha forget {}\" there.\n",
+            peer.name, identity.name
+        ),
     }
 }
 

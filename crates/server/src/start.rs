@@ -18,8 +18,8 @@ use crate::cycle::Draft;
 use crate::master::{self, Startup};
 use crate::paths::Paths;
 use crate::{
-    demo, ha_command, mirroring, pair_command, pid_file, reference, signals, single, upgrade,
-    version,
+    demo, guarding, ha_command, mirroring, pair_command, pid_file, reference, signals, single,
+    upgrade, version,
 };
 
 /// Runs the command line. Returns the exit code unless a server runs.
@@ -31,6 +31,7 @@ pub(crate) fn run() -> i32 {
                 return code;
             }
         }
+        Some("ha") if guarding::is_handed_over(args.get(2)) => return guarding::go_on(),
         Some("ha") if pair_command::knows(args.get(2)) => {
             return pair_command::run(args.first().map(OsString::as_os_str), &args[2..]);
         }

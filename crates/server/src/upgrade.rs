@@ -12,6 +12,7 @@ use weir_sys::signal;
 
 use crate::children::Child;
 use crate::console::Console;
+use crate::guarding;
 use crate::master::Master;
 use crate::pid_file;
 use crate::privileges;
@@ -107,6 +108,12 @@ fn become_new_binary(master: &Master, program: &OsStr) -> ! {
     }
     let mut env = privileges::environment(&master.cycle.process.env, &master.startup.env);
     env.push(list);
+    if let Some(folder) = master.guarding.folder() {
+        let mut entry = OsString::from(guarding::FOLDER);
+        entry.push("=");
+        entry.push(folder);
+        env.push(entry);
+    }
     // Space for the process title, which overwrites arguments and environment.
     env.push(format!("SPARE={}", "X".repeat(TITLE_ROOM)).into());
     let error = match signal::unblock_all() {

@@ -8,29 +8,17 @@
 //! Addresses are removed whenever both have ended.
 //! ```
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Command, Stdio};
 
+use serde_json::{Value, json};
 use weir_sys::process;
 
+use super::program::{PROGRAM, program};
 use crate::keepalived::CONF_FILE;
-
-/// keepalived's program.
-pub const PROGRAM: &str = "keepalived";
-
-/// The folders of programs after those of `PATH`: the binary of an upgrade gets no `PATH`.
-const FOLDERS: [&str; 6] =
-    ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"];
-
-/// The path of keepalived's program; `None` if it is not installed.
-pub fn program() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let named: Vec<_> = std::env::split_paths(&path).filter(|path| path.is_absolute()).collect();
-    let mut files = named.into_iter().chain(FOLDERS.map(PathBuf::from));
-    files.find_map(|folder| Some(folder.join(PROGRAM)).filter(|file| file.is_file()))
-}
 
 /// The file with the id of keepalived's first process.
 const PID_FILE: &str = "keepalived.pid";
@@ -56,16 +44,17 @@ const KILL: i32 = 9;
 const HUP: i32 = 1;
 
 /// The process's state.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Stage {
     Away,
+    /// Its first process runs, since this time.
     Running {
-        child: Child,
+        first: i32,
         started: u64,
     },
     /// Killed at this time.
     Leaving {
-        child: Child,
+        first: i32,
         until: u64,
     },
 }
@@ -75,7 +64,7 @@ enum Stage {
 pub(super) struct Keepalived {
     folder: PathBuf,
     stage: Stage,
-    log: Option<ChildStderr>,
+    log: Option<File>,
     /// The time of the next start, and the pause after the next failure.
     next: u64,
     pause: u64,
@@ -112,13 +101,13 @@ impl Keepalived {
     ///
     /// # Errors
     /// Those of fork(2) and execve(2); it is tried again later.
-    pub(super) fn start(&mut self, now: u64) -> io::Result<u32> {
+    pub(super) fn start(&mut self, now: u64) -> io::Result<i32> {
         let program = program().unwrap_or_else(|| PROGRAM.into());
         let mut command = Command::new(program);
-        let file = |name| self.folder.join(name);
         command.args(["--dont-fork", "--vrrp", "--log-console", "--no-syslog"]);
-        command.arg("--use-file").arg(file(CONF_FILE));
-        command.arg("--pid").arg(file(PID_FILE)).arg("--vrrp_pid").arg(file(VRRP_PID_FILE));
+        // By their names alone, in its working directory: so the folder may get another name.
+        command.current_dir(&self.folder).args(["--use-file", CONF_FILE]);
+        command.args(["--pid", PID_FILE, "--vrrp_pid", VRRP_PID_FILE]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         process::end_with_parent(&mut command);
         let started = command.spawn();
@@ -129,14 +118,50 @@ impl Keepalived {
                 return Err(error);
             }
         };
-        let pid = child.id();
-        self.log = child.stderr.take();
+        let first = child.id().cast_signed();
+        self.log = child.stderr.take().map(|log| File::from(OwnedFd::from(log)));
         if let Some(log) = &self.log {
             rustix::io::ioctl_fionbio(log, true)?;
         }
         self.parent_ended = false;
-        self.stage = Stage::Running { child, started: now };
-        Ok(pid)
+        self.stage = Stage::Running { first, started: now };
+        Ok(first)
+    }
+
+    /// Its folder has got another name.
+    pub(super) fn follow(&mut self, folder: &Path) {
+        self.folder = folder.to_owned();
+    }
+
+    /// What another program needs to know to go on, besides [`Keepalived::log_fd`]; `None` while
+    /// it is ending.
+    pub(super) fn to_json(&self) -> Option<Value> {
+        let (first, started) = match self.stage {
+            Stage::Away => (None, None),
+            Stage::Running { first, started } if !self.parent_ended => (Some(first), Some(started)),
+            Stage::Running { .. } | Stage::Leaving { .. } => return None,
+        };
+        Some(json!({
+            "first": first,
+            "started": started,
+            "next": self.next,
+            "pause": self.pause,
+            "hurried": self.hurried,
+        }))
+    }
+
+    /// Goes on with what an earlier program of this process has started.
+    pub(super) fn from_json(folder: &Path, known: &Value, log: Option<OwnedFd>) -> Self {
+        let mut this = Self::new(folder);
+        let number = |value: &Value| value.as_i64().and_then(|pid| i32::try_from(pid).ok());
+        if let (Some(first), Some(started)) = (number(&known["first"]), known["started"].as_u64()) {
+            this.stage = Stage::Running { first, started };
+        }
+        this.next = known["next"].as_u64().unwrap_or(0);
+        this.pause = known["pause"].as_u64().unwrap_or(PAUSES[0]).clamp(PAUSES[0], PAUSES[1]);
+        this.hurried = number(&known["hurried"]);
+        this.log = log.map(File::from);
+        this
     }
 
     fn put_off(&mut self, now: u64) {
@@ -146,8 +171,8 @@ impl Keepalived {
 
     /// Has it read its configuration again.
     pub(super) fn reload(&self) {
-        if let Stage::Running { child, .. } = &self.stage {
-            let _ = process::kill(child.id().cast_signed(), HUP);
+        if let Stage::Running { first, .. } = self.stage {
+            let _ = process::kill(first, HUP);
         }
     }
 
@@ -157,22 +182,18 @@ impl Keepalived {
     }
 
     fn leave(&mut self, now: u64, signal: i32) {
-        self.stage = match std::mem::replace(&mut self.stage, Stage::Away) {
-            Stage::Running { child, .. } => {
-                for pid in self.processes(&child) {
-                    if signal == KILL || pid == child.id().cast_signed() {
-                        let _ = process::kill(pid, signal);
-                    }
-                }
-                Stage::Leaving { child, until: now + TO_LEAVE }
+        let Stage::Running { first, .. } = self.stage else { return };
+        for pid in self.processes(first) {
+            if signal == KILL || pid == first {
+                let _ = process::kill(pid, signal);
             }
-            other => other,
-        };
+        }
+        self.stage = Stage::Leaving { first, until: now + TO_LEAVE };
     }
 
     /// Both of its processes, as far as they are known.
-    fn processes(&self, child: &Child) -> Vec<i32> {
-        let first = (!self.parent_ended).then(|| child.id().cast_signed());
+    fn processes(&self, first: i32) -> Vec<i32> {
+        let first = Some(first).filter(|_| !self.parent_ended);
         first.into_iter().chain(self.second()).collect()
     }
 
@@ -183,33 +204,28 @@ impl Keepalived {
 
     /// Takes note of an ended process. Returns how the first one ended, if it is that.
     pub(super) fn note(&mut self, pid: i32, now: u64) -> bool {
-        let is_first = match &self.stage {
-            Stage::Running { child, .. } | Stage::Leaving { child, .. } => {
-                child.id().cast_signed() == pid
-            }
+        let is_first = match self.stage {
+            Stage::Running { first, .. } | Stage::Leaving { first, .. } => first == pid,
             Stage::Away => false,
         };
         if !is_first {
             return false;
         }
         self.parent_ended = true;
-        self.stage = match std::mem::replace(&mut self.stage, Stage::Away) {
-            Stage::Running { child, started } => {
-                if now.saturating_sub(started) > LONG_RUN {
-                    self.pause = PAUSES[0];
-                }
-                // The second process notices, gives the addresses up and ends.
-                Stage::Leaving { child, until: now + TO_LEAVE }
+        if let Stage::Running { first, started } = self.stage {
+            if now.saturating_sub(started) > LONG_RUN {
+                self.pause = PAUSES[0];
             }
-            other => other,
-        };
+            // The second process notices, gives the addresses up and ends.
+            self.stage = Stage::Leaving { first, until: now + TO_LEAVE };
+        }
         true
     }
 
     /// Looks after processes that should have ended. Returns whether both have just ended, and the
     /// addresses are to be removed.
     pub(super) fn step(&mut self, now: u64) -> bool {
-        let Stage::Leaving { child, until } = &self.stage else { return false };
+        let Stage::Leaving { first, until } = self.stage else { return false };
         let second = self.second();
         if self.parent_ended && second.is_none() {
             self.stage = Stage::Away;
@@ -217,8 +233,8 @@ impl Keepalived {
             self.put_off(now);
             return true;
         }
-        if now >= *until {
-            for pid in self.processes(child) {
+        if now >= until {
+            for pid in self.processes(first) {
                 let _ = process::kill(pid, KILL);
             }
         }
@@ -242,9 +258,9 @@ impl Keepalived {
     /// Kills it if one of its processes is stopped (SIGSTOP, a debugger): it would keep the
     /// addresses and send no adverts. Returns whether it did.
     pub(super) fn kill_if_frozen(&mut self, now: u64) -> bool {
-        let Stage::Running { child, .. } = &self.stage else { return false };
+        let Stage::Running { first, .. } = self.stage else { return false };
         let frozen =
-            self.processes(child).into_iter().any(|pid| matches!(state_of(pid), Some('T' | 't')));
+            self.processes(first).into_iter().any(|pid| matches!(state_of(pid), Some('T' | 't')));
         if frozen {
             self.leave(now, KILL);
         }
@@ -252,7 +268,7 @@ impl Keepalived {
     }
 
     /// Its messages.
-    pub(super) fn log(&mut self) -> Option<&mut ChildStderr> {
+    pub(super) fn log(&mut self) -> Option<&mut File> {
         self.log.as_mut()
     }
 

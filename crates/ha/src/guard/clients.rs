@@ -34,6 +34,8 @@ struct Client {
     fd: OwnedFd,
     /// Those of a master.
     beats: Option<Beats>,
+    /// The number of its plan, which grows, and the plan.
+    plan: Option<(u64, Plan)>,
     gave_up: bool,
     /// It took its leave.
     bye: bool,
@@ -47,8 +49,9 @@ struct Client {
 
 impl Client {
     fn new(fd: OwnedFd) -> Self {
-        let (beats, waits, held) = (None, None, Vec::new());
-        Self { fd, beats, gave_up: false, bye: false, waits, drill: false, held, closed: false }
+        let (beats, plan, waits, held) = (None, None, None, Vec::new());
+        let (gave_up, bye, drill, closed) = (false, false, false, false);
+        Self { fd, beats, plan, gave_up, bye, waits, drill, held, closed }
     }
 }
 
@@ -57,8 +60,10 @@ impl Client {
 pub(super) struct Clients {
     listener: OwnedFd,
     all: Vec<Client>,
-    /// A plan that has come since the last look.
+    /// The plan that counts from now on.
     plan: Option<Plan>,
+    /// The number of the newest plan.
+    plans: u64,
     /// The beats of masters that have gone without a farewell.
     orphaned: Vec<Beats>,
     /// The last master took its leave.
@@ -67,8 +72,30 @@ pub(super) struct Clients {
 
 impl Clients {
     pub(super) fn new(listener: OwnedFd) -> Self {
-        let (plan, dismissed) = (None, false);
-        Self { listener, all: Vec::new(), plan, orphaned: Vec::new(), dismissed }
+        let (plan, plans, dismissed) = (None, 0, false);
+        Self { listener, all: Vec::new(), plan, plans, orphaned: Vec::new(), dismissed }
+    }
+
+    /// The connection of a master that an earlier program of this process had.
+    pub(super) fn add_master(&mut self, fd: OwnedFd, beats: Beats, plan: Plan) {
+        self.plans += 1;
+        let master =
+            Client { beats: Some(beats), plan: Some((self.plans, plan)), ..Client::new(fd) };
+        self.all.push(master);
+    }
+
+    /// The only connection, if it is one of a master that wants nothing at present.
+    pub(super) fn only_master(&self) -> Option<(&OwnedFd, &Beats)> {
+        let [Client { fd, beats: Some(beats), waits: None, drill: false, .. }] = &self.all[..]
+        else {
+            return None;
+        };
+        let is_quiet = self.plan.is_none() && self.orphaned.is_empty() && !self.all[0].gave_up;
+        is_quiet.then_some((fd, beats))
+    }
+
+    pub(super) fn listener(&self) -> &OwnedFd {
+        &self.listener
     }
 
     pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
@@ -89,7 +116,11 @@ impl Clients {
                 match pass_fd::receive(&client.fd, false) {
                     Ok(message) if !message.bytes.is_empty() => {
                         reopen |= message.bytes == [control::REOPEN];
-                        self.plan = client.take(message, states, groups).or(self.plan.take());
+                        if let Some(plan) = client.take(message, states, groups) {
+                            self.plans += 1;
+                            client.plan = Some((self.plans, plan.clone()));
+                            self.plan = Some(plan);
+                        }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     _ => {
@@ -99,12 +130,16 @@ impl Clients {
                 }
             }
         }
-        for client in self.all.extract_if(.., |client| client.closed) {
+        let gone: Vec<Client> = self.all.extract_if(.., |client| client.closed).collect();
+        for client in gone {
             let Some(beats) = client.beats else { continue };
             self.dismissed = client.bye || client.gave_up;
             if !self.dismissed {
                 self.orphaned.push(beats);
             }
+            // After an upgrade that was taken back, the earlier plan counts again.
+            let plans = self.all.iter().filter_map(|client| client.plan.as_ref());
+            self.plan = plans.max_by_key(|(number, _)| *number).map(|(_, plan)| plan.clone());
         }
         reopen
     }

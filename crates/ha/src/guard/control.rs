@@ -21,6 +21,8 @@ use rustix::fs::FlockOperation;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use weir_sys::{memory_file, pass_fd};
 
+use super::child::Keepalived;
+
 pub(crate) const PLAN: u8 = b'P';
 pub(crate) const OTHER_VERSION: u8 = b'V';
 pub(crate) const GIVE_UP: u8 = b'G';
@@ -101,6 +103,20 @@ pub(crate) fn lock(folder: &Path) -> io::Result<Option<OwnedFd>> {
         true => Ok(Some(file.into())),
         false => Err(io::ErrorKind::Interrupted.into()),
     }
+}
+
+/// Makes sure that a name is free for a folder: what a guard has left there that was killed is
+/// removed.
+///
+/// # Errors
+/// `AlreadyExists` if another guard has the folder; else those of the calls.
+pub(crate) fn vacate(folder: &Path) -> io::Result<()> {
+    if !folder.exists() {
+        return folder.parent().map_or(Ok(()), make_folder);
+    }
+    let Some(_lock) = lock(folder)? else { return Err(io::ErrorKind::AlreadyExists.into()) };
+    Keepalived::new(folder).end_strays();
+    std::fs::remove_dir_all(folder)
 }
 
 fn socket() -> io::Result<OwnedFd> {
@@ -195,8 +211,11 @@ mod tests {
         let mut message = pass_fd::receive(&far, true).unwrap();
         let file = message.descriptors.pop().unwrap();
         assert_eq!(memory_file::read(file, LONGEST_TEXT).unwrap(), b"text");
+        assert_eq!(vacate(&folder).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         drop((held, listener));
         assert!(listen(&folder).is_ok() && lock(&folder).unwrap().is_some());
-        std::fs::remove_dir_all(folder).unwrap();
+        vacate(&folder).unwrap();
+        vacate(&folder).unwrap();
+        assert!(!folder.exists());
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::child::PROGRAM;
+use super::program::PROGRAM;
 use crate::plan::Plan;
 
 /// keepalived's own configuration.
@@ -49,7 +49,9 @@ fn conf_of(pid: i32, namespace: u64) -> Option<PathBuf> {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let words =
         line.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
-    Some(conf_named(&words.collect::<Vec<_>>()))
+    // It may be named from its working directory, as the guard's is.
+    let from = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+    Some(from.join(conf_named(&words.collect::<Vec<_>>())))
 }
 
 /// The file that a command line names.
@@ -96,28 +98,14 @@ fn quarrel(text: &str, plan: &Plan) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::PlannedGroup;
-    use std::time::Duration;
 
     #[test]
     fn a_common_number_or_address_is_named() {
-        let plan = Plan {
-            here: 0,
-            nodes: Vec::new(),
-            advert: Duration::from_millis(100),
-            stall: Duration::from_millis(250),
-            required: Vec::new(),
-            conf: String::new(),
-            groups: vec![PlannedGroup {
-                router_id: 94,
-                addresses: vec![([192, 0, 2, 1].into(), 24, "eth0".into())],
-                urgent: String::new(),
-            }],
-        };
+        let plan = Plan::example();
         let with = |line: &str| quarrel(&format!("vrrp_instance x {{\n  {line}\n}}\n"), &plan);
         assert!(with("virtual_router_id 94 # x").unwrap().contains("virtual_router_id 94"));
         assert!(with("192.0.2.1/24 dev eth0").unwrap().contains("192.0.2.1"));
-        for line in ["virtual_router_id 95", "#virtual_router_id 94", "192.0.2.2", "! 192.0.2.1"] {
+        for line in ["virtual_router_id 95", "#virtual_router_id 94", "192.0.2.3", "! 192.0.2.1"] {
             assert_eq!(with(line), None, "{line}");
         }
     }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::keepalived;
 use crate::plan::Plan;
+use crate::readiness::said::Holding;
 
 /// How long an advert names the holder: some lost adverts do not change it.
 const HOLDS_ADVERTS: u64 = 5;
@@ -32,6 +33,8 @@ pub enum State {
 }
 
 impl State {
+    const ALL: [Self; 5] = [Self::Starting, Self::Master, Self::Backup, Self::Fault, Self::Stopped];
+
     fn from_word(word: &str) -> Option<Self> {
         match word {
             "MASTER" => Some(Self::Master),
@@ -99,6 +102,26 @@ impl Group {
             both_since: None,
             both_told: false,
         }
+    }
+}
+
+impl Group {
+    fn load(saved: &Value) -> Option<Self> {
+        let name = saved["state"].as_str()?;
+        let heard = |heard: &Value| {
+            let (node, at) = (heard[0].as_str()?.to_owned(), heard[1].as_u64()?);
+            Some(Heard { node, at, priority: u8::try_from(heard[2].as_u64()?).ok()? })
+        };
+        Some(Self {
+            state: State::ALL.into_iter().find(|state| state.name() == name)?,
+            since: saved["since"].as_u64()?,
+            why: saved["why"].as_str()?.to_owned(),
+            heard: heard(&saved["heard"]),
+            holder: saved["holder"].as_str().map(str::to_owned),
+            holder_since: saved["holder_since"].as_u64()?,
+            both_since: saved["both_since"].as_u64(),
+            both_told: saved["both_told"] == true,
+        })
     }
 }
 
@@ -252,6 +275,40 @@ impl States {
         messages
     }
 
+    /// What a worker tells other nodes of the groups.
+    pub fn said(&self) -> Vec<Holding> {
+        let of = |group: &Group| Holding {
+            holds: group.state == State::Master,
+            time: group.since,
+            why: group.why.clone(),
+        };
+        self.0.iter().map(of).collect()
+    }
+
+    /// All states, for another program of the same process.
+    pub(super) fn save(&self) -> Value {
+        let of = |group: &Group| {
+            let heard = group.heard.as_ref();
+            json!({
+                "state": group.state.name(),
+                "since": group.since,
+                "why": group.why,
+                "heard": heard.map(|heard| json!([heard.node, heard.at, heard.priority])),
+                "holder": group.holder,
+                "holder_since": group.holder_since,
+                "both_since": group.both_since,
+                "both_told": group.both_told,
+            })
+        };
+        self.0.iter().map(of).collect()
+    }
+
+    /// The states that an earlier program has saved, for so many groups. What is missing is new.
+    pub(super) fn load(saved: &Value, groups: usize, now: u64) -> Self {
+        let of = |number| Group::load(&saved[number]).unwrap_or_else(|| Group::new(now));
+        Self((0..groups).map(of).collect())
+    }
+
     /// The status of all groups, for `weir ha status`.
     pub fn to_json(&self, plan: &Plan, now: u64) -> Value {
         let advert = u64::try_from(plan.advert.as_millis()).unwrap_or(u64::MAX);
@@ -288,29 +345,10 @@ impl States {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::PlannedGroup;
-    use std::time::Duration;
-
-    fn plan() -> Plan {
-        let group = |last| PlannedGroup {
-            router_id: 94,
-            addresses: vec![([192, 0, 2, last].into(), 24, "eth0".into())],
-            urgent: String::new(),
-        };
-        Plan {
-            here: 1,
-            nodes: vec![("a".into(), vec![[10, 0, 0, 1].into()]), ("b".into(), vec![])],
-            advert: Duration::from_millis(100),
-            stall: Duration::from_millis(250),
-            required: Vec::new(),
-            conf: String::new(),
-            groups: vec![group(1), group(2)],
-        }
-    }
 
     fn states() -> States {
         let mut states = States::default();
-        states.fit(&plan(), 0);
+        states.fit(&Plan::example(), 0);
         states
     }
 
@@ -357,15 +395,19 @@ mod tests {
         states.event(BACKUP, 10, Own::default());
         states.advert(0, "a", 250, 1000);
         states.advert(0, "a", 250, 1100);
-        let shown = states.to_json(&plan(), 1200);
+        let shown = states.to_json(&Plan::example(), 1200);
         assert_eq!(shown[0]["holder"], "a");
         assert_eq!(shown[0]["holder_for_ms"], 200);
         assert_eq!(shown[0]["why"], "node \"a\" holds them");
         assert_eq!(shown[0]["addresses"][0], "192.0.2.1/24");
         assert_eq!(shown[1]["holder"], Value::Null);
-        assert_eq!(states.to_json(&plan(), 2000)[0]["holder"], Value::Null, "it fell silent");
+        assert_eq!(
+            states.to_json(&Plan::example(), 2000)[0]["holder"],
+            Value::Null,
+            "it fell silent"
+        );
         states.event(MASTER, 2100, Own::default());
-        let shown = states.to_json(&plan(), 2600);
+        let shown = states.to_json(&Plan::example(), 2600);
         assert_eq!((&shown[0]["holder"], &shown[0]["here"]), (&json!("b"), &json!("holds")));
         assert_eq!(shown[0]["holder_for_ms"], 500);
     }
@@ -378,7 +420,7 @@ mod tests {
         states.event(MASTER, 2000, Own::default());
         states.event(BACKUP, 5000, Own::default());
         states.advert(0, "a", 250, 5010);
-        assert_eq!(states.to_json(&plan(), 5030)[0]["holder_for_ms"], 20);
+        assert_eq!(states.to_json(&Plan::example(), 5030)[0]["holder_for_ms"], 20);
     }
 
     #[test]
@@ -391,7 +433,7 @@ mod tests {
         }
         let [(0, message)] = &told[..] else { panic!("{told:?}") };
         assert!(message.contains("by node \"a\" at once"), "{message}");
-        assert_eq!(states.to_json(&plan(), 2000)[0]["also_held_by"], "a");
+        assert_eq!(states.to_json(&Plan::example(), 2000)[0]["also_held_by"], "a");
         assert!(states.settle(100, 2000).is_empty());
         assert_eq!(states.settle(100, 3000).len(), 1);
         assert!(states.settle(100, 3100).is_empty());
@@ -416,6 +458,23 @@ mod tests {
         let messages = states.stop("keepalived was killed", 5);
         assert_eq!(messages, [(0, "are no longer held here: keepalived was killed".to_owned())]);
         assert!(!states.holds_any());
+    }
+
+    #[test]
+    fn another_program_goes_on_with_the_same_states() {
+        let mut states = states();
+        states.event(BACKUP, 10, Own::default());
+        states.advert(0, "a", 250, 1000);
+        states.event(MASTER, 2000, Own::default());
+        (2000..3000).step_by(100).for_each(|at| drop(states.advert(0, "a", 250, at)));
+        let loaded = States::load(&states.save(), 2, 9000);
+        assert_eq!(loaded.save(), states.save());
+        let shown = |states: &States| states.to_json(&Plan::example(), 3000);
+        assert_eq!(shown(&loaded), shown(&states));
+        assert_eq!(shown(&loaded)[0]["also_held_by"], "a");
+        // What is missing or damaged begins anew.
+        let partly = States::load(&json!([{"state": "holds"}]), 2, 9000);
+        assert_eq!((partly.of(0), partly.of(1)), (State::Starting, State::Starting));
     }
 
     #[test]

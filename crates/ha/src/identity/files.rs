@@ -16,6 +16,7 @@ const KEY: &str = "key.pem";
 const CERTIFICATE: &str = "certificate.pem";
 const PEERS: &str = "peers";
 const INVITATION: &str = "invitation";
+const LEFT: &str = "left";
 
 /// The rights of others, which neither the folder nor the key may grant.
 const OTHERS: u32 = 0o077;
@@ -112,6 +113,33 @@ impl Folder {
             }
         }
         Ok(())
+    }
+
+    /// The file that is there while the node has left the pair, with its `ha` block still in the
+    /// configuration.
+    pub fn left(&self) -> PathBuf {
+        self.0.join(LEFT)
+    }
+
+    /// Notes that the node leaves the pair, until it gets an identity again.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn leave(&self) -> Result<()> {
+        self.make()?;
+        write(
+            &self.left(),
+            "\"weir ha leave\": this host takes no part in its \"ha\" block\n",
+            0o600,
+        )
+    }
+
+    /// Forgets that the node has left the pair.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn forget_leave(&self) -> Result<()> {
+        remove(&self.left())
     }
 
     /// Whether there is an identity.
@@ -211,7 +239,8 @@ impl Folder {
         if let Some(invitation) = &identity.invitation {
             self.write_invitation(invitation)?;
         }
-        write(&self.0.join(NODE), &(identity.name.clone() + "\n"), 0o644)
+        write(&self.0.join(NODE), &(identity.name.clone() + "\n"), 0o644)?;
+        self.forget_leave()
     }
 
     /// Pins a partner's certificate, in place of an earlier one of its name.

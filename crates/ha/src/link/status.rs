@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::readiness::said::Said;
+
 /// The longest text of a field.
 const LONGEST: usize = 256;
 
@@ -19,8 +21,10 @@ pub struct Status {
     pub block: String,
     /// The age of the worker process in milliseconds.
     pub uptime: u64,
-    /// Whether the node may hold addresses; `None` if nobody judges it.
+    /// Whether the node may hold addresses; `None` if it shares none.
     pub ready: Option<bool>,
+    /// What its guard says of the addresses, with ages; `None` without a guard.
+    pub addresses: Option<Said>,
 }
 
 impl Status {
@@ -33,6 +37,7 @@ impl Status {
             "block": self.block,
             "uptime": self.uptime,
             "ready": self.ready,
+            "addresses": self.addresses.as_ref().map(Said::to_json),
         })
     }
 
@@ -56,6 +61,7 @@ impl Status {
             block: text("block"),
             uptime: number("uptime"),
             ready: value.get("ready").and_then(Value::as_bool),
+            addresses: value.get("addresses").and_then(Said::from_json),
         })
     }
 }
@@ -73,6 +79,7 @@ mod tests {
             block: "def".to_owned(),
             uptime: 1234,
             ready: Some(false),
+            addresses: Some(Said { unfit: Some("it rains".to_owned()), groups: Vec::new() }),
         };
         assert_eq!(Status::decode(&status.encode()), Some(status.clone()));
         let mut later = status.to_json();
