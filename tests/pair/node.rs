@@ -95,7 +95,7 @@ impl<'a> Node<'a> {
     ) -> Self {
         let path = directory.join(&format!("balancer{number}"));
         std::fs::create_dir_all(&path).unwrap();
-        let (binary, pid_file) = (binary().into(), "nginx.pid".to_owned());
+        let (binary, pid_file) = (binary(), "nginx.pid".to_owned());
         let mut this = Self { network, number, path, master: None, pid_file, binary };
         this.write(conf);
         this

@@ -133,7 +133,8 @@ struct Carrier {
     /// Requests that the master has not taken.
     unasked: VecDeque<Ask>,
     start: clock::Instant,
-    last_tick: Duration,
+    /// `None` before the first one.
+    last_tick: Option<Duration>,
     next_tick: Duration,
     /// Something waits for the next tick.
     has_more: bool,
@@ -160,7 +161,7 @@ impl Carrier {
             held: BTreeMap::new(),
             unasked: VecDeque::new(),
             start: clock::now(),
-            last_tick: Duration::ZERO,
+            last_tick: None,
             next_tick: Duration::ZERO,
             has_more: false,
             _noting: Noting,
@@ -191,6 +192,11 @@ impl Carrier {
     /// Runs until the master tells of another beginning.
     async fn run(&mut self) {
         let hub = self.hub.clone();
+        if self.last_tick.is_none() {
+            // What the owners have is older than all that others will say.
+            self.tick();
+            self.settle();
+        }
         loop {
             tokio::select! {
                 // Who is connected is known before the master's word: a proposal would pass by a
@@ -208,8 +214,6 @@ impl Carrier {
             }
             // Events that come all the time hold up no tick.
             if self.now() >= self.next_tick_at() {
-                self.last_tick = self.now();
-                self.has_more = false;
                 self.tick();
             }
             self.settle();
@@ -230,7 +234,8 @@ impl Carrier {
             || !self.held.is_empty()
             || !self.unasked.is_empty()
             || self.mirror.usage().counted > 0;
-        self.last_tick + if waits { limits::COUNT_INTERVAL } else { IDLE }
+        let pause = if waits { limits::COUNT_INTERVAL } else { IDLE };
+        self.last_tick.map_or(Duration::ZERO, |last| last + pause)
     }
 
     fn handle(&mut self, event: Event) {
@@ -273,6 +278,8 @@ impl Carrier {
 
     fn tick(&mut self) {
         let now = self.now();
+        self.last_tick = Some(now);
+        self.has_more = false;
         self.ask_again();
         self.limits.collect(&mut self.mirror);
         let changes = shared_records::take();

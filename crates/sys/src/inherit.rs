@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_kept_descriptor_is_taken_once() {
-        let (kept, _other) = std::io::pipe().unwrap();
+        let (kept, _other) = io::pipe().unwrap();
         let number = std::os::fd::AsRawFd::as_raw_fd(&kept);
         assert!(descriptor(number).is_none(), "it is this program's own");
         crate::process::keep_over_execute(&kept).unwrap();

@@ -36,8 +36,7 @@ fn describe_target(target: &Target) -> Value {
 
 /// Opens a log; targets that cannot be opened are left out, and `None` is returned if none is left.
 pub(super) fn open(described: &Value) -> Option<ErrorLog> {
-    let targets: Vec<_> =
-        described.as_array()?.iter().filter_map(|target| open_target(target)).collect();
+    let targets: Vec<_> = described.as_array()?.iter().filter_map(open_target).collect();
     (!targets.is_empty()).then(|| ErrorLog::new(targets))
 }
 

@@ -107,7 +107,7 @@ fn bytes(words: &[AtomicU64]) -> Option<Vec<u8>> {
         let mut text: Vec<u8> = used.flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
         text.truncate(length);
         fence(Acquire);
-        if sequence % 2 == 0 && words[SEQUENCE].load(Relaxed) == sequence {
+        if sequence.is_multiple_of(2) && words[SEQUENCE].load(Relaxed) == sequence {
             return (length > 0).then_some(text);
         }
         std::hint::spin_loop();

@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_node_without_a_link_may_hold_addresses_too() {
         let down = json!({"node": "a", "up": false});
-        let text = in_words(&status(&group(&json!("b"), "holds"), &[down.clone()]));
+        let text = in_words(&status(&group(&json!("b"), "holds"), std::slice::from_ref(&down)));
         assert!(text.contains("    \"a\" cannot be asked over a link: "), "{text}");
         let text = in_words(&status(&group(&json!("a"), "waits"), &[down]));
         assert!(!text.contains("cannot be asked"), "{text}");
