@@ -104,8 +104,10 @@ impl Reception {
             dialling::run(&self.0, name, admitted, greeted).await;
         };
         tokio::select! {
-            _ = closed.changed() => {}
+            // A link that ends now still says so.
+            biased;
             () = work => {}
+            _ = closed.changed() => {}
         }
     }
 
