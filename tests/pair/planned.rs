@@ -118,6 +118,19 @@ fn the_status_tells_the_same_on_both_nodes() {
     });
 }
 
+/// As soon as the command that starts the server has ended, `weir ha status` has an answer.
+#[test]
+fn the_status_is_there_when_the_server_has_started() {
+    let Some((network, directory)) = hosts(1) else { return };
+    let mut a = Node::unstarted(&network, &directory, 1, &Node::conf("", node::HA, ""));
+    for _ in 0..3 {
+        a.launch();
+        assert!(a.ha(&["status"]).starts_with("This is node \"a\", Weir "));
+        a.quit();
+        a.wait_gone();
+    }
+}
+
 /// `docs/howto/pair.md`, word for word, with what it says about the commands.
 #[test]
 fn the_page_about_the_pair_is_true() {

@@ -21,11 +21,16 @@ use crate::cycle::Draft;
 use crate::guarding;
 use crate::linking;
 use crate::paths::Paths;
+use crate::pid_file;
 
 mod status;
 
 /// The longest time that a drill waits for another node.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The longest time until a server that runs has a guard, and how often to look.
+const GUARD_COMES: Duration = Duration::from_secs(2);
+const GUARD_LOOKS: Duration = Duration::from_millis(50);
 
 /// The longest attempt to reach the address during a drill.
 const ATTEMPT: Duration = Duration::from_millis(20);
@@ -93,6 +98,7 @@ fn told() -> Refusal {
 struct Server {
     draft: Draft,
     conf: PathBuf,
+    pid: PathBuf,
     folder: PathBuf,
     prefix: PathBuf,
     /// The folder of the identity.
@@ -110,13 +116,25 @@ fn server(options: &Options, console: &Console) -> Result<Server, Refusal> {
     }
     let folder = guard::folder(&draft.process.pid);
     let links = linking::folder(&paths.prefix);
-    Ok(Server { draft, conf: paths.conf, folder, prefix: paths.prefix, links })
+    let pid = draft.process.pid.clone();
+    Ok(Server { draft, conf: paths.conf, pid, folder, prefix: paths.prefix, links })
 }
 
-/// The guard's answer.
+/// The guard's answer. A server that has just been started, or reloaded, is about to have a guard.
 fn ask(server: &Server) -> Result<Value, Refusal> {
     use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
-    master::status(&server.folder).map_err(|error| match error.kind() {
+    let start = Instant::now();
+    let answer = loop {
+        let answer = master::status(&server.folder);
+        let is_missing = answer
+            .as_ref()
+            .is_err_and(|error| matches!(error.kind(), NotFound | ConnectionRefused));
+        if !is_missing || start.elapsed() > GUARD_COMES || !pid_file::is_of_running(&server.pid) {
+            break answer;
+        }
+        std::thread::park_timeout(GUARD_LOOKS);
+    };
+    answer.map_err(|error| match error.kind() {
         NotFound | ConnectionRefused => Refusal::from(
             "no guard process runs: the server is not running, or its \"ha\" block is new and \
              waits for a reload",

@@ -81,6 +81,13 @@ pub(crate) fn read(path: &Path, console: &Console) -> Result<i32, ()> {
     })
 }
 
+/// Whether the process in the file runs.
+pub(crate) fn is_of_running(path: &Path) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let pid: Option<u32> = text.trim().parse().ok();
+    pid.is_some_and(|pid| Path::new(&format!("/proc/{pid}")).exists())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,9 +102,11 @@ mod tests {
         write(&path, Links::Any, &console).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(read(&path, &console), Ok(std::process::id().cast_signed()));
+        assert!(is_of_running(&path));
         for nonsense in ["-1\n", "0\n", "", "1x", "99999999999"] {
             std::fs::write(&path, nonsense).unwrap();
             assert_eq!(read(&path, &console), Err(()), "{nonsense:?}");
+            assert!(!is_of_running(&path), "{nonsense:?}");
         }
         remove(&path, &console);
         assert!(!path.exists());

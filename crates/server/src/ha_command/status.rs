@@ -14,7 +14,7 @@ use super::{Server, ask, length};
 /// second, and addresses move faster.
 const SETTLED: u64 = 3000;
 
-/// The most sets and folders that are named.
+/// The most sets that are named.
 const MOST_ASIDE: usize = 16;
 
 /// Prints the status.
@@ -50,8 +50,8 @@ pub(super) fn run(server: &Server, json: bool) -> Result<(), Refusal> {
         print!("{}", show::text(&status["links"], unix_time()));
     }
     for kept in status["aside"].as_array().into_iter().flatten() {
-        let path = kept["path"].as_str().unwrap_or_default();
-        println!("kept aside: {path} ({})", kept["what"].as_str().unwrap_or_default());
+        let path = kept.as_str().unwrap_or_default();
+        println!("kept aside: {path} (another configuration, made apart from it, has replaced it)");
     }
     fault.map_or(Ok(()), Err)
 }
@@ -62,26 +62,16 @@ fn unix_time() -> i64 {
     since.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
 }
 
-/// The configurations and files that others have replaced, until somebody removes them.
+/// The configurations that others have replaced, until somebody removes them.
 fn aside(identity: &Path) -> Value {
     let folder = identity.join("mirror/aside");
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<Value> = entries
-        .filter_map(|entry| {
-            let path = entry.path();
-            let is_files = entry.file_name() == "files";
-            // The folder of files is there from the first set on.
-            if is_files && std::fs::read_dir(&path).ok()?.next().is_none() {
-                return None;
-            }
-            let what = match is_files {
-                true => "files of this node that the configuration of another one has replaced",
-                false => "a configuration that another one, made apart from it, has replaced",
-            };
-            Some(json!({ "path": path.to_string_lossy(), "what": what }))
-        })
+        // What single files had before is there after each change.
+        .filter(|entry| entry.file_name() != "files")
+        .map(|entry| Value::from(entry.path().to_string_lossy()))
         .collect();
-    found.sort_by_key(|kept| kept["path"].to_string());
+    found.sort_by_key(Value::to_string);
     found.truncate(MOST_ASIDE);
     Value::Array(found)
 }
