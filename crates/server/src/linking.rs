@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use weir_conf::Layout;
 use weir_edge::listen::ListenSpec;
@@ -67,8 +67,9 @@ pub(crate) fn wanted(
     };
     let folder = folder(prefix);
     if folder.left().exists() {
-        let what = "\"ha\": this node has left the pair (\"weir ha leave\"): it has no addresses and \
-                    no links; take the block out, or come back by \"weir ha join\" or \"weir ha init\"";
+        let what = "\"ha\": this node has left the pair (\"weir ha leave\"): it has no addresses \
+                    and no links; take the block out, or come back by \"weir ha join\" or \
+                    \"weir ha init\"";
         console.log(Level::Warn, what);
         return Ok(Wanted::default());
     }

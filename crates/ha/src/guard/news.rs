@@ -1,5 +1,5 @@
-//! The news that come to the guard, and those that it passes on: to the log, to workers and to those
-//! who ask.
+//! The news that come to the guard, and those that it passes on: to the log, to workers and to
+//! those who ask.
 
 use serde_json::json;
 use weir_engine::Level;

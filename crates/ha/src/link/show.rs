@@ -180,12 +180,17 @@ mod tests {
         let text = text(&document, 1010);
         assert_eq!(
             text,
-            "link to b: up for 10 s, Weir 1\n  the configuration of b differs from this node's\n  \
-             b is not fit to hold addresses: no guard process of it answers\nlink to c: down for 16 min: it closed the \
-             connection\nlink to d: down for 20 s: it has not been reached yet\nlink to e: up for \
-             11 s, Weir 1\n  e is fit to hold addresses\nlink to f: up for 11 s, Weir 2\n  f runs \
-             Weir 2 and this node Weir 1; their links speak version 1\nconfiguration: each node \
-             has its own here (\"mirror off\")\nshared records: 0\n"
+            "link to b: up for 10 s, Weir 1\n\
+             \x20 the configuration of b differs from this node's\n\
+             \x20 b is not fit to hold addresses: no guard process of it answers\n\
+             link to c: down for 16 min: it closed the connection\n\
+             link to d: down for 20 s: it has not been reached yet\n\
+             link to e: up for 11 s, Weir 1\n\
+             \x20 e is fit to hold addresses\n\
+             link to f: up for 11 s, Weir 2\n\
+             \x20 f runs Weir 2 and this node Weir 1; their links speak version 1\n\
+             configuration: each node has its own here (\"mirror off\")\n\
+             shared records: 0\n"
         );
     }
 }

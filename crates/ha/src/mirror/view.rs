@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::Mirror;
 use super::name::Name;
 use super::version::Version;
 
@@ -54,37 +53,6 @@ pub struct NodeView {
     /// The records, and parts of the comparison of records, that still have to go to it; `None`
     /// while it is away.
     pub waiting: Option<usize>,
-}
-
-impl Mirror {
-    /// What it has, and what it knows of the others.
-    pub fn view(&self) -> View {
-        let owned = |(version, reason): (&Version, &str)| (version.clone(), reason.to_owned());
-        let node = |name: &Name| {
-            let status = self.config.status_of(name);
-            let set = status.and_then(|status| status.set.as_ref());
-            NodeView {
-                name: name.clone(),
-                is_connected: self.connected.contains(name),
-                version: set.map(|(standing, _)| standing.version.clone()),
-                trouble: status.and_then(|status| status.trouble.clone()),
-                waiting: self.records.waiting_for(name),
-            }
-        };
-        let standing = self.standing();
-        let under_way = self.config.under_way();
-        View {
-            has_configuration: true,
-            version: standing.map(|standing| standing.version.clone()),
-            sealed: standing.and_then(|standing| standing.sealed.clone()),
-            under_way: under_way.map(|(version, step)| (version.clone(), step)),
-            trouble: self.config.trouble().map(owned),
-            nodes: self.members.iter().filter(|name| **name != self.me).map(node).collect(),
-            records: self.records.count(),
-            left_out: self.records.left_out(),
-            untold: self.counters.untold(),
-        }
-    }
 }
 
 impl View {

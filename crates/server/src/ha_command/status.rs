@@ -174,8 +174,8 @@ fn group_in_words(group: &Value, out: &mut String) {
     }
     if group["split"] == true {
         out.push_str(&format!(
-            "    HELD TWICE, by nodes {}: clients reach one or the other, until the nodes hear each \
-             other's adverts (VRRP, IP protocol 112)\n",
+            "    HELD TWICE, by nodes {}: clients reach one or the other, until the nodes hear \
+             each other's adverts (VRRP, IP protocol 112)\n",
             names(&group["holders"])
         ));
     } else if group["unknown"].as_array().is_some_and(|nodes| !nodes.is_empty()) {
@@ -224,8 +224,8 @@ mod tests {
         assert_eq!(
             in_words(&shown),
             "This is node \"b\", Weir 1, fit to hold addresses.\n\
-             192.0.2.10/24, 2001:db8::10/64\n    held by node \"a\" for 12.3 s: it rained there\n    \
-             here: waits for 2 min: it says why\n"
+             192.0.2.10/24, 2001:db8::10/64\n    held by node \"a\" for 12.3 s: it rained there\n\
+             \x20   here: waits for 2 min: it says why\n"
         );
         let unfit = json!({"node": "a", "unfit": "it rains", "weir": "2", "groups": []});
         assert_eq!(
