@@ -15,6 +15,11 @@ pub struct LogFile(pub u32);
 pub trait Environment {
     /// The whole content of a file.
     fn read(&self, path: &Path) -> io::Result<Arc<[u8]>>;
+    /// The whole content of a file that the process itself keeps up to date, such as a `state`
+    /// file: no part of what the configuration says.
+    fn read_state(&self, path: &Path) -> io::Result<Arc<[u8]>> {
+        self.read(path)
+    }
     /// The matching paths, sorted as by glob(3); no match is no error.
     fn glob(&self, pattern: &str) -> io::Result<Vec<PathBuf>>;
     /// The addresses of a host, from the system's resolver.
@@ -35,6 +40,10 @@ pub(crate) struct Refused<'a>(pub(crate) &'a dyn Environment);
 impl Environment for Refused<'_> {
     fn read(&self, path: &Path) -> io::Result<Arc<[u8]>> {
         self.0.read(path)
+    }
+
+    fn read_state(&self, path: &Path) -> io::Result<Arc<[u8]>> {
+        self.0.read_state(path)
     }
 
     fn glob(&self, pattern: &str) -> io::Result<Vec<PathBuf>> {

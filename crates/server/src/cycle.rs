@@ -96,11 +96,13 @@ impl Draft {
         let process = main.process(&paths.prefix, console)?;
         check_connections(process.connections, sockets.len(), console)?;
         let (answers, wanted) = recorder.finish();
-        let mut links = linking::wanted(main.ha(), &paths.prefix, &answers, console)?;
+        // Nodes have what state files say in common record by record.
+        let told = answers.without(&wanted.states);
+        let mut links = linking::wanted(main.ha(), &paths.prefix, &told, console)?;
         linking::check_conflict(&links, &sockets, console)?;
         sockets.extend_from_slice(&links.sockets);
         let linked = main.ha().filter(|_| links.folder.is_some());
-        let set = mirroring::collect(linked, paths, &answers);
+        let set = mirroring::collect(linked, paths, &told);
         if let Some(set) = &set {
             // Files that each node has its own version of make no difference.
             links.bundle.configuration = hex(&set.content_digest());

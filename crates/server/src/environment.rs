@@ -2,7 +2,7 @@
 //! worker the recording.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -31,6 +31,8 @@ pub(crate) struct WantedFiles {
     pub(crate) logs: Vec<PathBuf>,
     /// Folders for temporary files and caches.
     pub(crate) folders: Vec<PathBuf>,
+    /// The files of [`Environment::read_state`], which each node has for itself.
+    pub(crate) states: BTreeSet<PathBuf>,
 }
 
 impl Recorder {
@@ -71,6 +73,12 @@ impl Environment for Recorder {
     fn read(&self, path: &Path) -> io::Result<Arc<[u8]>> {
         let files = &mut self.answers.borrow_mut().files;
         remember(files, path.to_owned(), || self.file(path))
+    }
+
+    fn read_state(&self, path: &Path) -> io::Result<Arc<[u8]>> {
+        self.wanted.borrow_mut().states.insert(path.to_owned());
+        let files = &mut self.answers.borrow_mut().files;
+        remember(files, path.to_owned(), || std::fs::read(path).map(Arc::from))
     }
 
     fn glob(&self, pattern: &str) -> io::Result<Vec<PathBuf>> {

@@ -104,7 +104,7 @@ fn parse_timeout(value: &[u8], word: &Word) -> Result<u64, Fault> {
 
 fn read_state(config: &ZoneConfig, cx: &Cx<'_>) -> Result<Vec<(String, Entry)>, Fault> {
     let Some(path) = &config.state else { return Ok(Vec::new()) };
-    match cx.env().read(path) {
+    match cx.env().read_state(path) {
         Ok(text) => state::read(&text, clock::msec())
             .map_err(|fault| Fault::new(format!("{fault} in state file \"{}\"", path.display()))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),

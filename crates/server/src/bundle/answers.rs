@@ -1,6 +1,6 @@
 //! Answers of the outside world during the assembly of a configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -22,6 +22,15 @@ pub(crate) struct Answers {
     pub(crate) users: BTreeMap<String, Option<(u32, u32)>>,
     /// Group names, with IDs.
     pub(crate) groups: BTreeMap<String, Option<u32>>,
+}
+
+impl Answers {
+    /// Those that say what the configuration is, without these files.
+    pub(crate) fn without(&self, states: &BTreeSet<PathBuf>) -> Self {
+        let mut rest = self.clone();
+        rest.files.retain(|path, _| !states.contains(path));
+        rest
+    }
 }
 
 /// A system error that can be stored and sent.

@@ -27,7 +27,7 @@ pub(super) fn set_state(
     }
     let path = cx.prefix_path(&node.args[0].text());
     upstream.state = Some(Some(path.clone()));
-    let text = match cx.env().read(&path) {
+    let text = match cx.env().read_state(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => {
