@@ -143,6 +143,7 @@ struct Carrier {
 
 impl Carrier {
     fn new((me, held): Beginning, pair: [u8; 16], plan: Arc<MirrorPlan>) -> Self {
+        tell_place(&me, &plan);
         shared_records::begin();
         let hub = Hub::here();
         hub.begin_events();
@@ -175,6 +176,7 @@ impl Carrier {
 
     fn follow(&mut self, plan: Arc<MirrorPlan>) {
         let now = self.now();
+        tell_place(&self.me, &plan);
         self.mirror.set_members(now, plan.nodes.iter().cloned());
         self.plan = plan;
         // A new configuration may have zones that lacked before.
@@ -418,6 +420,14 @@ impl Drop for Carrier {
     fn drop(&mut self) {
         self.hub.show_mirror(None);
     }
+}
+
+/// Tells owners which of the nodes this is, in the order of names.
+fn tell_place(me: &Name, plan: &MirrorPlan) {
+    let nodes: BTreeSet<&Name> = plan.nodes.iter().collect();
+    let place = nodes.iter().position(|node| *node == me).unwrap_or(0);
+    let number = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
+    shared_records::set_node(number(place), number(nodes.len()));
 }
 
 /// The durable state; a damaged one is none.

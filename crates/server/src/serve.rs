@@ -128,6 +128,7 @@ impl Configuration {
     /// # Errors
     /// This worker could leave nothing to a successor.
     fn restore(&self) -> std::io::Result<()> {
+        weir_upstream::shared_servers::begin(&UPSTREAMS);
         UPSTREAMS.groups().iter().for_each(|group| group.restore());
         weir_http::keyval::restore();
         journal::complete()

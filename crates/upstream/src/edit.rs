@@ -9,6 +9,10 @@ use std::{
 use weir_engine::{Addr, event_loop::on_a_thread};
 
 pub(crate) mod listed;
+mod merging;
+pub(crate) mod places;
+pub(crate) mod renumber;
+pub(crate) mod shared;
 
 use crate::{
     agent::config::AgentAddress,
@@ -151,6 +155,7 @@ impl Group {
         }
         let mut lines = self.lines();
         let mut ids = Vec::new();
+        let before = edit.id().and_then(|id| place(id, &roster, &lines));
         match edit {
             Edit::Add(server) => ids = self.add(server, &mut roster, &mut lines)?,
             Edit::Change(id, change) => {
@@ -159,6 +164,8 @@ impl Group {
             }
             Edit::Remove(id) => remove(*id, &mut roster, &mut lines)?,
         }
+        let places = shared::mark(edit, before, &ids, &mut roster, &lines);
+        self.share(&places, &roster, &lines);
         self.line_up(lines);
         self.note(&roster);
         self.tell_names_change();
@@ -294,6 +301,22 @@ impl Group {
     }
 }
 
+impl Edit {
+    /// The number of the server that it changes or removes.
+    fn id(&self) -> Option<ServerId> {
+        match self {
+            Self::Add(_) => None,
+            Self::Change(id, _) | Self::Remove(id) => Some(*id),
+        }
+    }
+}
+
+/// The place of a server, and whether the configuration has it.
+fn place(id: ServerId, roster: &Roster, lines: &Lines) -> Option<(String, bool)> {
+    let place = roster.place_of_id(id, lines)?;
+    Some((place, roster.find(id, lines)?.describe().is_conf))
+}
+
 /// Whether a group has the name of a server, or one of its addresses.
 fn has(server: &Server, roster: &Roster, lines: &Lines) -> bool {
     match &server.resolve {
@@ -379,7 +402,7 @@ impl Change {
 }
 
 impl Peer {
-    fn changed(&self, change: &Change) -> Self {
+    pub(crate) fn changed(&self, change: &Change) -> Self {
         let mut changed = self.clone();
         if let Some((text, address)) = &change.address
             && *address != self.address
@@ -405,24 +428,30 @@ impl Peer {
 
     /// A peer with new state in place of this one, to be admitted.
     fn moved(&self, text: &str, address: &Addr) -> Self {
-        let has_route = self.sid != default_sid(&self.name);
-        let route = has_route.then_some(self.sid.as_str());
-        let mut moved = Self::new(address.clone(), text, self.limits.clone(), route);
+        let mut moved = Self::new(address.clone(), text, self.limits.clone(), self.own_route());
         (moved.id, moved.origin) = (self.id, self.origin);
         moved.recovers(Now::current());
         moved
     }
 }
 
-impl Host {
-    fn changed(&self, change: &Change) -> Self {
-        let mut server = self.server.clone();
-        server.limits = change.limits(&server.limits);
-        server.backup = change.backup.unwrap_or(server.backup);
+impl Server {
+    /// Changes its parameters.
+    fn change(&mut self, change: &Change) {
+        self.limits = change.limits(&self.limits);
+        self.backup = change.backup.unwrap_or(self.backup);
         if let Some(route) = &change.route {
-            server.route = (!route.is_empty()).then(|| route.clone());
+            self.route = (!route.is_empty()).then(|| route.clone());
         }
+    }
+}
+
+impl Host {
+    pub(crate) fn changed(&self, change: &Change) -> Self {
+        let mut server = self.server.clone();
+        server.change(change);
         let changed = Self::new(self.id, self.origin, server, self.name.clone());
+        let changed = Self { twin: self.twin, ..changed };
         changed.valid.store(self.valid.load(Relaxed), Relaxed);
         changed
     }

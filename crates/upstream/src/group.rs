@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -26,6 +26,7 @@ use crate::{
     retry::budget::Retries,
     roster::Roster,
     set::{Lines, Sets},
+    shared_records,
     sticky::Sessions,
     upstreams::Side,
 };
@@ -36,6 +37,8 @@ pub struct Group {
     pub(crate) config: GroupConfig,
     /// A text of the whole configuration; equal texts mean equal groups.
     pub(crate) fingerprint: String,
+    /// What the configuration says about the servers, as a hash, once other nodes want to know.
+    pub(crate) lines_hash: OnceLock<String>,
     sets: RwLock<Sets>,
     /// For methods whose choices take turns. Locked after the sets.
     turns: Mutex<Turns>,
@@ -73,6 +76,10 @@ impl Drop for Group {
     fn drop(&mut self) {
         self.tell_names_change();
         self.tell_peers_change();
+        let roster = self.roster.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if roster.heir().is_none() && (roster.has_dropped || !roster.edits.is_empty()) {
+            shared_records::recheck();
+        }
     }
 }
 
@@ -107,6 +114,7 @@ impl Group {
                 true => String::new(),
                 false => format!("{config:?}"),
             },
+            lines_hash: OnceLock::new(),
             tries: AtomicUsize::new(sets.tries()),
             sets: RwLock::new(sets),
             turns: Mutex::default(),
@@ -142,6 +150,7 @@ impl Group {
     pub(crate) fn succeed(&self, config: GroupConfig) -> Arc<Self> {
         let mut roster = self.roster();
         let group = Arc::new(Self::new(config, Some((self, &roster))));
+        self.drop_edits(&roster, &mut group.roster());
         if group.config.discover.is_some() {
             // What a source lists stays, even if other edits go.
             group.note(&group.roster());

@@ -50,6 +50,8 @@ pub struct Peer {
     pub id: ServerId,
     /// Its origin.
     pub origin: Origin,
+    /// Its number among equal addresses of the configuration, from 0.
+    pub(crate) twin: u32,
     /// The sources of health that its group heeds.
     pub(crate) heeded: Sources,
     /// `load_report` of its group.
@@ -79,6 +81,7 @@ impl Peer {
             server: server.to_owned(),
             id: ServerId::default(),
             origin: Origin::default(),
+            twin: 0,
             heeded: Sources::default(),
             report: None,
             room: limits.max_conns,
@@ -170,6 +173,11 @@ impl Peer {
         if let Some(counters) = &self.counters {
             counters.reset();
         }
+    }
+
+    /// Its `route=`.
+    pub(crate) fn own_route(&self) -> Option<&str> {
+        (self.sid != default_sid(&self.name)).then_some(self.sid.as_str())
     }
 
     /// The number of its state, unique in the process.

@@ -4,6 +4,7 @@
 //! A line of a state file is a `server` directive. The journal adds what a configuration does not
 //! say: the server's number, its origin and its address.
 
+mod edited;
 mod health;
 
 use std::{fmt::Write, sync::Arc};
@@ -22,18 +23,24 @@ use crate::{
     clock::Now,
     config::GroupConfig,
     edit::EditError,
+    edited::Edited,
     group::Group,
-    peer::{Peer, default_sid, hex_md5},
+    peer::{Peer, hex_md5},
+    quoted::quoted,
     roster::{Host, Listed, Roster},
     server::{Admission, Limits, Name, Origin, Server, ServerId},
     set::Lines,
     settings::{Reading, Supported, read_server},
+    shared_records,
 };
 
 /// The words of origins in the journal.
 const CONF: &str = "conf";
 const RUN_TIME: &str = "run_time";
 const LISTED: &str = "listed";
+
+/// The word before what was edited.
+const EDITED: &str = "edited";
 
 /// The address of a name in the journal, and the number of a listed server that has none.
 const NO_ADDRESS: &str = "-";
@@ -61,8 +68,7 @@ impl<'a> Line<'a> {
     }
 
     fn of_peer(peer: &'a Peer, text: &'a str, backup: bool) -> Self {
-        let route = (peer.sid != default_sid(&peer.name)).then_some(peer.sid.as_str());
-        Self { text, limits: &peer.limits, backup, route, name: None }
+        Self { text, limits: &peer.limits, backup, route: peer.own_route(), name: None }
     }
 
     /// Appends the arguments of the directive; defaults are left out.
@@ -127,19 +133,6 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A word of the configuration, in quotes if it needs them.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:=/@%+,~[]*?&-".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    let escaped: String = word
-        .chars()
-        .flat_map(|char| matches!(char, '"' | '\\').then_some('\\').into_iter().chain([char]))
-        .collect();
-    format!("\"{escaped}\"")
-}
-
 /// The content of a group's state file: servers that no source lists.
 fn state_text(roster: &Roster, lines: &Lines) -> String {
     let mut found: Vec<(ServerId, Line<'_>)> = Vec::new();
@@ -173,7 +166,7 @@ pub(crate) fn listed_text(servers: &[Server]) -> String {
 /// A group in the journal.
 fn journal_text(config: &GroupConfig, roster: &Roster, lines: &Lines) -> String {
     let mut text = format!("as {} {};\n", as_written(config), roster.next_number());
-    let mut add = |backup: bool, id: ServerId, origin: Origin, address: &str, line: Line<'_>| {
+    let mut add = |backup: bool, id: String, origin: Origin, address: &str, line: Line<'_>| {
         let origin = match origin {
             Origin::Conf => CONF,
             Origin::Listed => LISTED,
@@ -186,14 +179,16 @@ fn journal_text(config: &GroupConfig, roster: &Roster, lines: &Lines) -> String 
     };
     for host in &roster.hosts {
         let line = Line::of_host(host);
-        add(host.server.backup, host.id, host.origin, NO_ADDRESS, line);
+        let id = numbered(host.id, host.twin);
+        add(host.server.backup, id, host.origin, NO_ADDRESS, line);
     }
     for backup in [false, true] {
         for peer in lines.get(backup).iter().filter(|peer| is_fixed(peer)) {
             let line = Line::of_peer(peer, &peer.server, backup);
-            add(backup, peer.id, peer.origin, &peer.name, line);
+            add(backup, numbered(peer.id, peer.twin), peer.origin, &peer.name, line);
         }
     }
+    edited::write_journal(roster, lines, &mut text);
     for Listed { server, id } in &roster.listed {
         let id = id.map_or_else(|| NO_ADDRESS.to_owned(), |id| id.to_string());
         let _ = write!(text, "{LISTED} {id} ");
@@ -201,6 +196,16 @@ fn journal_text(config: &GroupConfig, roster: &Roster, lines: &Lines) -> String 
         text.push_str(";\n");
     }
     text
+}
+
+/// A number in the journal, and that among equal servers.
+fn numbered(id: ServerId, twin: u32) -> String {
+    if twin == 0 { id.to_string() } else { format!("{id}+{twin}") }
+}
+
+fn read_numbered(text: &str) -> Option<(ServerId, u32)> {
+    let (id, twin) = text.split_once('+').unwrap_or((text, "0"));
+    Some((ServerId(id.parse().ok()?), twin.parse().ok()?))
 }
 
 /// Whether a peer is listed itself, and not by its name.
@@ -224,7 +229,26 @@ fn as_written(config: &GroupConfig) -> String {
     hex_md5(written.as_bytes())
 }
 
+/// What nodes must have in common about a group's lines to have edits in common. The folder of a
+/// state file is each node's own.
+fn as_shared(config: &GroupConfig) -> String {
+    let Some(path) = &config.state else { return as_written(config) };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let others = if config.discover.is_some() { " and others" } else { "" };
+    hex_md5(format!("state {name}{others}").as_bytes())
+}
+
 impl Group {
+    /// The key of a record that nodes have in common.
+    pub(crate) fn shared_key(&self, place: &str) -> Vec<u8> {
+        format!("{}\0{}\0{place}", self.config.key, self.lines_hash()).into_bytes()
+    }
+
+    /// What the configuration says about the servers, as a hash.
+    pub(crate) fn lines_hash(&self) -> &str {
+        self.lines_hash.get_or_init(|| as_shared(&self.config))
+    }
+
     /// Notes the servers in the journal; the caller holds the roster.
     pub(crate) fn note(&self, roster: &Roster) {
         let text = journal_text(&self.config, roster, &self.lines());
@@ -242,7 +266,12 @@ impl Group {
     pub(crate) fn save(&self) -> Result<(), EditError> {
         let Some(path) = &self.config.state else { return Ok(()) };
         let _only_one = self.saving.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let text = state_text(&self.roster(), &self.lines());
+        let roster = self.roster();
+        let mut text = state_text(&roster, &self.lines());
+        if shared_records::is_on() {
+            edited::write_versions(&roster, &self.lines(), &mut text);
+        }
+        drop(roster);
         temp_file::replace(path, text.as_bytes()).map_err(|error| {
             let (path, name) = (path.display(), &self.config.name);
             let what = format!("state file \"{path}\" of upstream \"{name}\" was not written");
@@ -260,7 +289,9 @@ impl Group {
     }
 
     fn restore_servers(&self) {
-        let Some(record) = journal::take(&self.config.journal_key()) else { return };
+        let Some(record) = journal::take(&self.config.journal_key()) else {
+            return self.restore_versions();
+        };
         let mut roster = self.roster();
         let (config, now) = (&self.config, self.lines());
         let Some((fresh, lines)) = read_record(&record, config, &roster, &now) else { return };
@@ -279,7 +310,23 @@ impl Group {
     fn is_saved(&self) -> bool {
         let Some(path) = &self.config.state else { return true };
         let text = state_text(&self.roster(), &self.lines());
-        std::fs::read(path).is_ok_and(|saved| saved == text.as_bytes())
+        let is_same = |saved: String| {
+            let servers = saved.lines().filter(|line| !line.starts_with(edited::COMMENT));
+            servers.eq(text.lines())
+        };
+        std::fs::read_to_string(path).is_ok_and(is_same)
+    }
+
+    /// Restores what the state file says about edits, for a new process: its lines are those of the
+    /// configuration.
+    fn restore_versions(&self) {
+        let Some(path) = &self.config.state else { return };
+        let Ok(text) = std::fs::read(path) else { return };
+        let (mut roster, mut lines) = (self.roster(), self.lines());
+        if edited::read_versions_of(&text, self.config.side(), &mut roster, &mut lines) {
+            self.line_up(lines);
+            self.note(&roster);
+        }
     }
 }
 
@@ -308,8 +355,13 @@ fn read_record(
             roster.listed.push(Listed { server, id });
             continue;
         }
+        if node.name.is(EDITED) {
+            let edited = Edited::read(node.arg(1)?, node.args.get(2..)?, config.side())?;
+            roster.edits.insert(word(node, 0)?, edited);
+            continue;
+        }
         let backup = node.name.is("backup");
-        let id = ServerId(word(node, 0)?.parse().ok()?);
+        let (id, twin) = read_numbered(&word(node, 0)?)?;
         let origin = match word(node, 1)?.as_str() {
             CONF => Origin::Conf,
             LISTED => Origin::Listed,
@@ -318,17 +370,19 @@ fn read_record(
         let address = word(node, 2)?;
         let server = read_server(node.args.get(3..)?, reading).ok()?;
         if let Some(name) = server.resolve.clone() {
-            roster.hosts.push(Arc::new(Host::new(id, origin, server, name)));
+            let host = Host { twin, ..Host::new(id, origin, server, name) };
+            roster.hosts.push(Arc::new(host));
             continue;
         }
         let options = UrlOptions { default_port: 0, uri_part: false, lookup: None };
         let address = parse_url(&address, options).ok()?.addresses.pop()?;
         let (limits, route) = (server.limits.clone(), server.route());
         let mut peer = Peer::new(address, &server.text, limits, route);
-        (peer.id, peer.origin) = (id, origin);
+        (peer.id, peer.origin, peer.twin) = (id, origin, twin);
         roster.admit(&mut peer);
         lines.of(backup).push(Arc::new(peer));
     }
+    roster.settle_edits(&lines);
     Some((roster, lines))
 }
 
@@ -340,6 +394,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     let empty = Roster::of(&config).0;
     let _ = read_record(&record, &config, &empty, &Lines::default());
     health::fuzz(bytes, &config);
+    edited::fuzz(bytes);
     let reading = Reading { side: config.side(), supported: Supported::ALL, env: None };
     let mut lines = Lines::default();
     let mut roster = empty.emptied(0);

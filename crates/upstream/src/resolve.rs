@@ -72,6 +72,7 @@ impl Group {
         let (preferred, others): (Vec<_>, Vec<_>) =
             found.iter().partition(|it| Some(it.priority) == first);
         let mut lines = self.lines();
+        let known = roster.places_of(&host, &lines);
         if host.server.backup {
             host.replace(lines.of(true), preferred, &mut roster);
         } else {
@@ -80,6 +81,8 @@ impl Group {
                 host.replace(lines.of(true), others, &mut roster);
             }
         }
+        let now = roster.places_of(&host, &lines);
+        self.forget_edits(known.difference(&now).cloned().collect(), &mut roster, &lines);
         self.line_up(lines);
         host.valid.store(valid, Relaxed);
     }
@@ -111,7 +114,11 @@ impl Host {
             if joins {
                 peer.recovers(Now::current());
             }
-            Arc::new(peer)
+            let place = self.place_of(&peer.name, &peer.server);
+            match roster.awaited_of(self, &place) {
+                Some(change) => Arc::new(peer.changed(&change)),
+                None => Arc::new(peer),
+            }
         }));
     }
 

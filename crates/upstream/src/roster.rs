@@ -3,7 +3,7 @@
 //! roster; one that changes them starts over.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{
         Arc, Weak,
@@ -18,6 +18,7 @@ use crate::{
     clock::Now,
     config::GroupConfig,
     counters::Counters,
+    edited::Edits,
     group::Group,
     health::{Source, Sources},
     peer::Peer,
@@ -25,6 +26,7 @@ use crate::{
     report::ReportConfig,
     server::{Name, Origin, Server, ServerId},
     set::Lines,
+    shared_records,
 };
 
 /// A server whose name is resolved repeatedly.
@@ -34,6 +36,8 @@ pub(crate) struct Host {
     pub(crate) origin: Origin,
     pub(crate) server: Server,
     pub(crate) name: Name,
+    /// Its number among equal names of the configuration, from 0.
+    pub(crate) twin: u32,
     /// The end of its addresses' validity, in seconds of [`Now::current`](crate::Now::current); 0
     /// if it was never resolved.
     pub(crate) valid: AtomicI64,
@@ -44,7 +48,7 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn new(id: ServerId, origin: Origin, server: Server, name: Name) -> Self {
         let (valid, asked) = (AtomicI64::new(0), AtomicBool::new(false));
-        Self { id, origin, server, name, valid, asked }
+        Self { id, origin, server, name, twin: 0, valid, asked }
     }
 
     /// A peer at a resolved address. `text` and `weight` come from a service; a plain name uses
@@ -90,6 +94,10 @@ pub(crate) struct Roster {
     pub(crate) listed: Vec<Listed>,
     /// Whether the group's source has answered, or could not.
     pub(crate) heard: bool,
+    /// What was edited, here and on other nodes.
+    pub(crate) edits: Edits,
+    /// Whether there were edits that a reload has dropped.
+    pub(crate) has_dropped: bool,
     next: u32,
     terms: Terms,
     /// The groups of later configurations that took over, newest last. The newest one alive
@@ -177,6 +185,7 @@ impl Roster {
     pub(crate) fn replace(&mut self, other: Self) {
         self.hosts = other.hosts;
         self.listed = other.listed;
+        self.edits = other.edits;
         self.next = self.next.max(other.next);
     }
 
@@ -185,10 +194,36 @@ impl Roster {
         self.next
     }
 
-    /// A number not used in the group before.
+    /// A number not used in the group before. Nodes of a pair number servers in turn, so that one
+    /// of the other has its number here, too.
     pub(crate) fn next_id(&mut self) -> ServerId {
+        let (node, nodes) = shared_records::node();
+        while self.next % nodes != node {
+            self.next += 1;
+        }
         self.next += 1;
         ServerId(self.next - 1)
+    }
+
+    /// The number for a server of the configuration: the same on all nodes.
+    fn next_in_line(&mut self) -> ServerId {
+        self.next += 1;
+        ServerId(self.next - 1)
+    }
+
+    /// The number that another node has given to a server, if it is free here.
+    pub(crate) fn number_as(&mut self, id: ServerId, lines: &Lines) -> ServerId {
+        if self.find(id, lines).is_some() {
+            return self.next_id();
+        }
+        self.skip_to([id]);
+        id
+    }
+
+    /// Leaves out numbers up to those that are given otherwise.
+    pub(crate) fn skip_to(&mut self, ids: impl IntoIterator<Item = ServerId>) {
+        let highest = ids.into_iter().map(|id| id.0).max();
+        self.next = self.next.max(highest.map_or(0, |id| id.saturating_add(1)));
     }
 
     /// Prepares a new peer.
@@ -215,7 +250,24 @@ impl Roster {
         for server in &config.servers {
             roster.add(server, Origin::Conf, &mut lines);
         }
+        roster.number_twins(&mut lines);
         (roster, lines)
+    }
+
+    /// Tells equal servers of a configuration apart.
+    fn number_twins(&mut self, lines: &mut Lines) {
+        let mut known: HashMap<String, u32> = HashMap::new();
+        let mut twin = |place: String| {
+            let count = known.entry(place).or_default();
+            *count += 1;
+            *count - 1
+        };
+        for host in self.hosts.iter_mut().filter_map(Arc::get_mut) {
+            host.twin = twin(host.place());
+        }
+        for peer in lines.iter_mut().filter_map(Arc::get_mut) {
+            peer.twin = twin(peer.name.clone());
+        }
     }
 
     /// Adds a server, and returns the numbers of the result: of its name, or of each address.
@@ -225,8 +277,12 @@ impl Roster {
         origin: Origin,
         lines: &mut Lines,
     ) -> Vec<ServerId> {
+        let number = match origin {
+            Origin::Conf => Self::next_in_line,
+            _ => Self::next_id,
+        };
         if let Some(name) = &server.resolve {
-            let id = self.next_id();
+            let id = number(self);
             self.hosts.push(Arc::new(Host::new(id, origin, server.clone(), name.clone())));
             return vec![id];
         }
@@ -234,7 +290,7 @@ impl Roster {
         for address in &server.addresses {
             let limits = server.limits.clone();
             let mut peer = Peer::new(address.clone(), &server.text, limits, server.route());
-            (peer.id, peer.origin) = (self.next_id(), origin);
+            (peer.id, peer.origin) = (number(self), origin);
             self.admit(&mut peer);
             ids.push(peer.id);
             lines.of(server.backup).push(Arc::new(peer));
@@ -290,7 +346,7 @@ impl Roster {
         mut lines: Lines,
         config: &GroupConfig,
     ) -> (Self, Lines) {
-        let Self { hosts, listed, heard, next, terms, heirs: _ } = self;
+        let Self { hosts, listed, heard, edits, next, terms, .. } = self;
         let fresh = Terms::of(config, Some(terms));
         if terms.differ_from(&fresh) {
             for peer in lines.iter_mut() {
@@ -308,6 +364,8 @@ impl Roster {
             hosts: hosts.clone(),
             listed: listed.clone(),
             heard: *heard,
+            edits: edits.clone(),
+            has_dropped: false,
             next: *next,
             terms: fresh,
             heirs: Vec::new(),
@@ -320,7 +378,10 @@ impl Roster {
                     peer.origin == Origin::Conf && peer.server == new.text && peer.address == *gone
                 };
                 if let Some(place) = line.iter().position(is_it) {
-                    line.remove(place);
+                    let peer = line.remove(place);
+                    if let Some(place) = self.place_of(&peer) {
+                        roster.edits.remove(&place);
+                    }
                 }
             }
             let fresh = new.addresses.iter().filter(|it| !old.addresses.contains(it));

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::mem;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::shared_news;
@@ -21,7 +22,8 @@ pub const MOST_BYTES: usize = 16 << 20;
 pub enum Theme {
     /// Pairs of keyval zones. The key is the zone, a NUL and the key.
     Keyval,
-    /// The servers of groups as edited at run time. The key is the group.
+    /// The servers of groups as edited at run time. The key is the group, what its configuration
+    /// says as a hash, and the place of the server, with a NUL between them.
     Servers,
     /// Learned sessions. The key is the group, a NUL and the session.
     Sticky,
@@ -60,6 +62,9 @@ pub struct Changes {
 /// `None` while there is no mirror.
 static CHANGES: Mutex<Option<Changes>> = Mutex::new(None);
 
+/// The number of this node, and of all nodes in the upper half. The nodes agree about them.
+static NODE: AtomicU32 = AtomicU32::new(1 << 16);
+
 /// The owners by theme.
 static OWNERS: Mutex<[Option<&'static dyn Owner>; Theme::ALL.len()]> =
     Mutex::new([None; Theme::ALL.len()]);
@@ -78,14 +83,39 @@ pub fn owner(theme: Theme) -> Option<&'static dyn Owner> {
     OWNERS.lock().unwrap_or_else(PoisonError::into_inner)[theme as usize]
 }
 
+/// The number of this node, below the second: that of all nodes, at least 1.
+pub fn node() -> (u32, u32) {
+    let packed = NODE.load(Relaxed);
+    (packed & 0xffff, packed >> 16)
+}
+
+/// Sets the number of this node among all.
+pub fn set_node(number: u16, nodes: u16) {
+    let nodes = nodes.max(1);
+    NODE.store(u32::from(nodes) << 16 | u32::from(number % nodes), Relaxed);
+}
+
+/// Whether there is a mirror.
+pub fn is_on() -> bool {
+    changes().is_some()
+}
+
 /// Begins to keep changes, for a mirror that takes them; [`shared_news::news`] says when there are
 /// any. The first ones are everything.
 pub fn begin() {
     *changes() = Some(Changes { is_cut: true, ..Changes::default() });
 }
 
+/// Lets the mirror ask owners for everything.
+pub fn recheck() {
+    if let Some(changes) = changes().as_mut() {
+        *changes = Changes { is_cut: true, ..Changes::default() };
+    }
+}
+
 /// Keeps no changes any longer.
 pub fn end() {
+    set_node(0, 1);
     *changes() = None;
 }
 

@@ -10,7 +10,7 @@ use crate::{
     counters::{Counters, PeerCounts},
     group::Group,
     health::{Health, Source},
-    peer::{Peer, default_sid},
+    peer::Peer,
     queue::QueueView,
     report::ReportCounts,
     roster::Host,
@@ -196,7 +196,6 @@ impl ServerView {
     }
 
     fn peer(peer: &Peer, backup: bool, parent: Option<&Server>) -> Self {
-        let has_route = peer.sid != default_sid(&peer.name);
         Self {
             id: peer.id,
             origin: peer.origin,
@@ -204,7 +203,7 @@ impl ServerView {
             service: None,
             host: parent.map(|server| server.text.clone()),
             limits: peer.limits.clone(),
-            route: if has_route { peer.sid.clone() } else { String::new() },
+            route: peer.own_route().unwrap_or_default().to_owned(),
             backup,
         }
     }

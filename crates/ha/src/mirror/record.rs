@@ -8,8 +8,8 @@ use super::name::Name;
 /// is mirrored, so a key is mostly the name of a journal's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// The servers of a group as edited at run time, their drain and down marks included. The key
-    /// is the group, the value as in the journal.
+    /// A server of a group as edited at run time, its drain and down marks included. Key and value
+    /// are those of `upstream::shared_servers`.
     Servers,
     /// A pair of a keyval zone. The key is the zone, a NUL and the key; the value as in the
     /// journal.

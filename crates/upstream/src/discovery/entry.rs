@@ -7,7 +7,7 @@ use weir_engine::url::{UrlOptions, parse_url};
 use crate::discovery::SourceError;
 use crate::{
     config::GroupConfig,
-    record::quoted,
+    quoted::quoted,
     server::{Name, Server},
     settings::{Reading, Supported, read_server},
     upstreams::Side,

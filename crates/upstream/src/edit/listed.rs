@@ -12,6 +12,7 @@ use std::{
 use crate::{
     clock::Now,
     edit::{Change, EditError, MAX_SERVERS},
+    edited::{State, Versions, place_of_address, place_of_name},
     group::Group,
     roster::{Listed, Roster},
     server::{Admission, Limits, Origin, Server, ServerId},
@@ -96,9 +97,15 @@ impl Group {
         left.sort_by_key(|listed| listed.id);
         let gone: HashSet<ServerId> = left.iter().filter_map(|listed| listed.id).collect();
         let mut effect = Effect { changed: changes.len(), ..Effect::default() };
+        let lost = left.iter().flat_map(|listed| roster.lose(&listed.server)).collect();
         effect.removed = left.into_iter().map(|listed| listed.server.text).collect();
         remove_all(&gone, roster, lines);
         change_all(&changes, roster, lines);
+        self.forget_edits(lost, roster, lines);
+        let ids = changes.keys();
+        let changed = ids.filter_map(|id| roster.place_of_id(*id, lines));
+        let changed: Vec<_> = changed.filter(|place| roster.edits.of(place).is_some()).collect();
+        self.share(&changed, roster, lines);
         self.add_listed(&fresh, roster, lines, &mut effect);
         effect
     }
@@ -127,6 +134,8 @@ impl Group {
             };
             if let Err(error) = allowed {
                 effect.refused.push(format!("server \"{}\": {error}", server.text));
+            } else if roster.was_removed(&server) {
+                // By an edit on another node, which has heard of it earlier.
             } else if taken.insert(server.place()) {
                 let ids = roster.add(&server, Origin::Listed, lines);
                 roster.listed[place].id = ids.first().copied();
@@ -135,6 +144,7 @@ impl Group {
                 effect.added.push(server.text);
             }
         }
+        self.recall(&added, roster, lines);
         if joins {
             let now = Now::current();
             let new = lines.iter().filter(|peer| added.contains(&peer.id));
@@ -143,7 +153,32 @@ impl Group {
     }
 }
 
+impl Group {
+    /// Makes edits that other nodes have made of new listed servers.
+    fn recall(&self, added: &HashSet<ServerId>, roster: &mut Roster, lines: &mut Lines) {
+        if roster.edits.is_empty() {
+            return;
+        }
+        let mut changes = HashMap::new();
+        for id in added {
+            let Some(place) = roster.place_of_id(*id, lines) else { continue };
+            let change = roster.awaited(&place, Versions::default());
+            changes.extend(change.filter(|change| self.check(change).is_ok()).map(|it| (*id, it)));
+        }
+        change_all(&changes, roster, lines);
+    }
+}
+
 impl Server {
+    /// Its place among what was edited, as a listed server.
+    fn listed_place(&self) -> Option<String> {
+        match (&self.resolve, self.addresses.first()) {
+            (Some(name), _) => Some(place_of_name(true, name, 0)),
+            (None, Some(address)) => Some(place_of_address(true, &address.to_string(), 0)),
+            (None, None) => None,
+        }
+    }
+
     /// What makes it another server than others of a list: its name, or its address.
     pub(crate) fn place(&self) -> String {
         match (&self.resolve, self.addresses.first()) {
@@ -154,9 +189,29 @@ impl Server {
     }
 }
 
+impl Roster {
+    /// The places of a listed server, and of the addresses of its name, about which something was
+    /// edited.
+    fn lose(&self, server: &Server) -> Vec<String> {
+        let Some(place) = server.listed_place().filter(|_| !self.edits.is_empty()) else {
+            return Vec::new();
+        };
+        let start = format!("resolved {place} ");
+        let places = self.edits.by_place.keys();
+        places.filter(|it| **it == place || it.starts_with(&start)).cloned().collect()
+    }
+
+    /// Whether another node has removed a server that its source lists.
+    fn was_removed(&self, server: &Server) -> bool {
+        let place = server.listed_place().filter(|_| !self.edits.is_empty());
+        let edited = place.and_then(|place| self.edits.of(&place));
+        edited.is_some_and(|edited| matches!(edited.state, State::Gone { .. }))
+    }
+}
+
 impl Change {
     /// All parameters of a server.
-    fn to(server: &Server) -> Self {
+    pub(crate) fn to(server: &Server) -> Self {
         let Limits {
             weight, max_conns, max_fails, fail_timeout, slow_start, admission, agent, ..
         } = server.limits;
@@ -202,7 +257,7 @@ impl Change {
 }
 
 /// Removes servers; a name goes with all its addresses.
-fn remove_all(gone: &HashSet<ServerId>, roster: &mut Roster, lines: &mut Lines) {
+pub(super) fn remove_all(gone: &HashSet<ServerId>, roster: &mut Roster, lines: &mut Lines) {
     if gone.is_empty() {
         return;
     }
@@ -213,8 +268,13 @@ fn remove_all(gone: &HashSet<ServerId>, roster: &mut Roster, lines: &mut Lines) 
     });
 }
 
-/// Changes servers as [`Lines::change`] does, all in one pass.
-fn change_all(changes: &HashMap<ServerId, Change>, roster: &mut Roster, lines: &mut Lines) {
+/// Changes servers as [`Lines::change`] does, all in one pass: an address of a name as the name,
+/// and then for itself.
+pub(super) fn change_all(
+    changes: &HashMap<ServerId, Change>,
+    roster: &mut Roster,
+    lines: &mut Lines,
+) {
     if changes.is_empty() {
         return;
     }
@@ -230,10 +290,12 @@ fn change_all(changes: &HashMap<ServerId, Change>, roster: &mut Roster, lines: &
                 Origin::Resolved(name) => name,
                 _ => peer.id,
             };
-            let (peer, backup) = match changes.get(&name) {
-                Some(change) => (Arc::new(peer.changed(change)), change.backup.unwrap_or(backup)),
-                None => (Arc::clone(peer), backup),
-            };
+            let of_name = changes.get(&name).filter(|_| name != peer.id);
+            let (mut peer, mut backup) = (Arc::clone(peer), backup);
+            for change in of_name.into_iter().chain(changes.get(&peer.id)) {
+                backup = change.backup.unwrap_or(backup);
+                peer = Arc::new(peer.changed(change));
+            }
             fresh.of(backup).push(peer);
         }
     }

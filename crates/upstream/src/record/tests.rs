@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     discovery::config::DiscoverConfig,
     edit::{Change, Edit},
+    edited::State,
     resolver::ResolverConfig,
     server::{Server, SlowStart},
     upstreams::Side,
@@ -84,9 +85,80 @@ fn the_successor_has_the_same_servers() {
     };
     let (before, after_view): (Vec<_>, Vec<_>) = (names(before), names(after_view));
     assert_eq!(after_view, before);
+    // What was edited when: of addresses as well, before they are known again.
+    assert_eq!(after.roster().edits, group.roster().edits);
+    assert_eq!(after.roster().edits.by_place.len(), 6);
     // Numbers are not used again.
     let ids = |group: &Group| group.edit(&Edit::Add(server(99))).unwrap();
     assert_eq!(ids(&after), ids(&group));
+}
+
+#[test]
+fn the_successor_knows_edits_of_addresses_and_of_other_nodes() {
+    let group = Group::new(config(vec![named(None)]), None);
+    let at = |number: u8| crate::resolver::ServiceAddress {
+        address: ([10, 0, 0, number], 80).into(),
+        target: String::new(),
+        priority: 0,
+        weight: 1,
+    };
+    group.apply(ServerId(0), &[at(1)], 5);
+    let drain = Change { drain: Some(true), ..Change::default() };
+    group.edit(&Edit::Change(ServerId(1), drain)).unwrap();
+    let text = "here 0 conf 9 0 10.0.0.2:80 weight=7 10.0.0.2:80 weight=5;";
+    let news = Edited::read_record(text.as_bytes(), Side::Http);
+    group.take_over(vec![("resolved own 0 a.test resolve 80 10.0.0.2:80".into(), news)], 0);
+    let after = restored(&group, &group.config).unwrap();
+    assert!(after.peers().is_empty());
+    after.apply(ServerId(0), &[at(1), at(2)], 5);
+    let limits: Vec<_> = after.peers().iter().map(|peer| peer.limits.clone()).collect();
+    assert_eq!((limits[0].admission, limits[1].weight), (Admission::Draining, 5));
+}
+
+#[test]
+fn a_state_file_has_what_was_edited_when() {
+    let group = changed();
+    let text = |group: &Group| {
+        let mut text = state_text(&group.roster(), &group.lines());
+        edited::write_versions(&group.roster(), &group.lines(), &mut text);
+        text
+    };
+    let written = text(&group);
+    let nodes = parser::parse(written.as_bytes(), FileId(0)).nodes;
+    let reading = Reading { side: Side::Http, supported: Supported::ALL, env: None };
+    let servers: Vec<_> =
+        nodes.iter().map(|node| read_server(&node.args, reading).unwrap()).collect();
+    let after = Group::new(config(servers.clone()), None);
+    let read = |after: &Group, text: &str| {
+        let mut lines = after.lines();
+        let mut roster = after.roster();
+        let any = edited::read_versions_of(text.as_bytes(), Side::Http, &mut roster, &mut lines);
+        after.line_up(lines);
+        any
+    };
+    assert!(read(&after, &written));
+    let numbers = |group: &Group| -> Vec<_> {
+        group.view(NOW).servers.into_iter().map(|it| (it.id, it.server, it.service)).collect()
+    };
+    assert_eq!(numbers(&after), numbers(&group));
+    assert_eq!(text(&after).lines().count(), written.lines().count());
+    let gone = |group: &Group| {
+        let roster = group.roster();
+        let by_place = roster.edits.by_place.iter().filter(|(_, it)| it.state != State::Here);
+        by_place.map(|(place, it)| (place.clone(), it.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(gone(&after), gone(&group));
+    // A file that somebody has edited, or damaged: its lines are what counts.
+    let other = Group::new(config(servers[..1].to_vec()), None);
+    assert!(read(&other, &written));
+    assert_eq!(other.view(NOW).servers.len(), 1);
+    for broken in
+        ["# edited", "# edited x", "# edited \"", "# edited own gone 1 conf", "# edited a {"]
+    {
+        let group = Group::new(config(vec![server(80)]), None);
+        read(&group, broken);
+        assert_eq!(group.view(NOW).servers.len(), 1, "{broken}");
+    }
 }
 
 #[test]
