@@ -9,6 +9,7 @@ mod limits;
 mod mirror;
 mod node;
 mod partner;
+mod servers;
 mod strangers;
 mod tickets;
 mod tokens;

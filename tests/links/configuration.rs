@@ -390,3 +390,51 @@ fn a_mirror_that_is_switched_on_uses_the_links_that_are_up() {
     until("the change", || answer(&a) == "two" && answer(&b) == "two");
     assert_eq!(b.lines("it is away"), 0);
 }
+
+/// Servers and pairs that are changed at run time are records, and no part of the configuration.
+#[test]
+fn state_files_are_each_nodes_own() {
+    if is_nginx() {
+        return;
+    }
+    let port = Port::reserve();
+    let (a, b) = mirrored(&port);
+    b.wait_lines("mirror: version 1 of a of the configuration is in force", 1);
+    for node in [&a, &b] {
+        let folder = node.server.directory().join("run");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        let local = node.server.directory().read("local.conf");
+        let local = local.replacen("location", "location /api { api write=on; } location", 1);
+        node.server.directory().write("local.conf", local);
+    }
+    let more = "upstream u { zone u 64k; state run/u.state; } map $host $text";
+    change(&a, &conf(&port, "two").replacen("map $host $text", more, 1));
+    a.wait_lines("mirror: version 2 of a is in force on all nodes", 1);
+    let call = |node: &Node, request: &str| {
+        let conf = node.server.directory().read("local.conf");
+        let port = conf.split([':', ';']).nth(1).unwrap().to_owned();
+        let mut client = crate::harness::Client::connect(format!("127.0.0.1:{port}"));
+        client.send(request);
+        client.response()
+    };
+    let list = "http/upstreams/u/servers";
+    let added = crate::harness::api_call("POST", list, r#"{"server": "127.0.0.1:9"}"#);
+    assert_eq!(call(&b, &added).status, 201);
+    let show = crate::harness::api_call("GET", list, "");
+    until("the server", || call(&a, &show).text().contains("127.0.0.1:9"));
+    let file = |node: &Node| fs::read_to_string(node.server.directory().join("run/u.state"));
+    until("the file", || file(&a).is_ok_and(|text| text.starts_with("server 127.0.0.1:9;")));
+    // A reload is no change, and a change leaves the file to the other node.
+    let before = a.lines("exited with code 0");
+    a.server.signal(Signal::HUP);
+    a.wait_lines("exited with code 0", before + 1);
+    assert_eq!((a.lines("proposing"), b.lines("proposing")), (2, 0));
+    let kept = file(&b).unwrap() + "# kept\n";
+    fs::write(b.server.directory().join("run/u.state"), &kept).unwrap();
+    change(&a, &conf(&port, "three").replacen("map $host $text", more, 1));
+    a.wait_lines("mirror: version 3 of a is in force on all nodes", 1);
+    assert_eq!((answer(&a), answer(&b)), ("three".to_owned(), "three".to_owned()));
+    assert_eq!(file(&b).unwrap(), kept);
+    assert!(call(&b, &show).text().contains("127.0.0.1:9"));
+}
