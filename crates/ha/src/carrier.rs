@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_engine::duty::{Duty, Plans};
-use weir_engine::error_log::process_log;
+use weir_engine::error_log::{Seldom, process_log};
 use weir_engine::{Level, clock, timer};
 use weir_upstream::shared_news::news;
-use weir_upstream::shared_records::{self, Owner, Theme};
+use weir_upstream::shared_records::{self, Noting, Owner, Theme};
 
 use crate::SharedLimits;
 use crate::link::{Class as Queue, Event, Hub, SendError, identities};
@@ -46,6 +46,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// under way, so there are never more.
 const MOST_UNASKED: usize = 64;
 
+/// The line about a record that the mirror does not take.
+static NOT_MIRRORED: Seldom = Seldom::new();
+
 /// The plan of the duty.
 #[derive(Clone)]
 pub struct MirrorPlan {
@@ -67,15 +70,6 @@ impl fmt::Debug for MirrorPlan {
 /// The duty.
 pub fn duty(plan: MirrorPlan) -> Duty {
     Duty::planned("keep the mirror".to_owned(), plan, keep)
-}
-
-/// Notes changes while it lives.
-struct Noting;
-
-impl Drop for Noting {
-    fn drop(&mut self) {
-        shared_records::end();
-    }
 }
 
 async fn keep(mut plans: Plans<MirrorPlan>) {
@@ -144,7 +138,7 @@ struct Carrier {
 impl Carrier {
     fn new((me, held): Beginning, pair: [u8; 16], plan: Arc<MirrorPlan>) -> Self {
         tell_place(&me, &plan);
-        shared_records::begin();
+        let noting = shared_records::begin();
         let hub = Hub::here();
         hub.begin_events();
         let nodes = plan.nodes.iter().cloned();
@@ -165,7 +159,7 @@ impl Carrier {
             last_tick: None,
             next_tick: Duration::ZERO,
             has_more: false,
-            _noting: Noting,
+            _noting: noting,
         }
     }
 
@@ -181,7 +175,7 @@ impl Carrier {
         self.plan = plan;
         // A new configuration may have zones that lacked before.
         for (key, value) in self.mirror.records() {
-            apply(key, Some(value));
+            self.apply(key, Some(value));
         }
         self.settle();
     }
@@ -247,13 +241,20 @@ impl Carrier {
                 let Some(node) = Name::new(&node) else { return };
                 self.held.retain(|(known, _), _| *known != node);
                 self.mirror.handle_connected(now, &node, version);
-                self.connected.insert(node);
+                self.connected.insert(node.clone());
+                // What others have brought of its own records counts from now on.
+                let records = self.mirror.records();
+                for (key, value) in records.filter(|(key, _)| key.owner().as_ref() == Some(&node)) {
+                    self.apply(key, Some(value));
+                }
             }
             Event::Disconnected { node } => {
                 let Some(node) = Name::new(&node) else { return };
                 self.connected.remove(&node);
                 self.held.retain(|(known, _), _| *known != node);
                 self.mirror.handle_disconnected(now, &node);
+                let owners = Theme::ALL.into_iter().filter_map(shared_records::owner);
+                owners.for_each(|owner| owner.leave(node.as_str()));
             }
             Event::Received { node, message, .. } => {
                 if let Some(node) = Name::new(&node) {
@@ -298,7 +299,7 @@ impl Carrier {
     fn put(&mut self, theme: Theme, key: &[u8], value: Option<Vec<u8>>) {
         let key = self.key(theme, key);
         if let Err(error) = self.mirror.put_record(key, value) {
-            process_log().log(Level::Warn, 0, format!("not mirrored: {error}"));
+            NOT_MIRRORED.log(Level::Warn, format_args!("not mirrored: {error}"));
         }
     }
 
@@ -309,6 +310,21 @@ impl Carrier {
             return Key::owned(kind, &self.me, key);
         }
         Key { kind, key: key.to_vec() }
+    }
+
+    /// Hands a record to its owner, unless a change that waits here is later. What a node writes
+    /// alone may be old if the node is away.
+    fn apply(&self, key: &Key, value: Option<&[u8]>) {
+        let Some(theme) = theme_of(key.kind) else { return };
+        let writer = key.owner();
+        if writer.is_some_and(|writer| !self.connected.contains(&writer))
+            || shared_records::is_noted(theme, &key.key)
+        {
+            return;
+        }
+        if let Some(owner) = shared_records::owner(theme) {
+            owner.apply(&key.key, value);
+        }
     }
 
     /// Takes over everything that owners have, after changes that were not kept.
@@ -390,7 +406,7 @@ impl Carrier {
         let Some(effect) = self.limits.obey(effect) else { return };
         let Some(effect) = self.ticket_keys.obey(effect, &mut self.mirror) else { return };
         match effect {
-            Effect::Record { key, value } => apply(&key, value.as_deref()),
+            Effect::Record { key, value } => self.apply(&key, value.as_deref()),
             Effect::Log(weight, text) => {
                 let level = match weight {
                     Weight::Notice => Level::Notice,
@@ -466,18 +482,8 @@ fn kind_of(theme: Theme) -> Kind {
     }
 }
 
-/// Hands a record to its owner.
-fn apply(key: &Key, value: Option<&[u8]>) {
-    let theme = match key.kind {
-        Kind::Keyval => Theme::Keyval,
-        Kind::Servers => Theme::Servers,
-        Kind::Sticky => Theme::Sticky,
-        Kind::Health => Theme::Health,
-        Kind::TicketKey | Kind::TicketsHeld | Kind::Other(_) => return,
-    };
-    if let Some(owner) = shared_records::owner(theme) {
-        owner.apply(&key.key, value);
-    }
+fn theme_of(kind: Kind) -> Option<Theme> {
+    Theme::ALL.into_iter().find(|theme| kind_of(*theme) == kind)
 }
 
 #[cfg(test)]

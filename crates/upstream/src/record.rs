@@ -268,7 +268,7 @@ impl Group {
         let _only_one = self.saving.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let roster = self.roster();
         let mut text = state_text(&roster, &self.lines());
-        if shared_records::is_on() {
+        if shared_records::has_mirror() {
             edited::write_versions(&roster, &self.lines(), &mut text);
         }
         drop(roster);

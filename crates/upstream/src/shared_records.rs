@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::shared_news;
@@ -45,8 +45,13 @@ pub trait Owner: Sync {
     /// Whether a record of this key would be kept here.
     fn keeps(&self, key: &[u8]) -> bool;
 
-    /// Takes over a record of another node; `None` if it was removed.
+    /// Takes over a record of another node; `None` if it was removed. A change here that
+    /// [`is_noted`] is later: an owner that has changes all the time asks under the lock under
+    /// which it notes them.
     fn apply(&self, key: &[u8], value: Option<&[u8]>);
+
+    /// A node is away: what it alone writes may be old by the time it is read.
+    fn leave(&self, _node: &str) {}
 }
 
 /// Changes of records.
@@ -64,6 +69,9 @@ static CHANGES: Mutex<Option<Changes>> = Mutex::new(None);
 
 /// The number of this node, and of all nodes in the upper half. The nodes agree about them.
 static NODE: AtomicU32 = AtomicU32::new(1 << 16);
+
+/// Whether there is a mirror: what costs those who have none.
+static HAS_MIRROR: AtomicBool = AtomicBool::new(false);
 
 /// The owners by theme.
 static OWNERS: Mutex<[Option<&'static dyn Owner>; Theme::ALL.len()]> =
@@ -95,15 +103,32 @@ pub fn set_node(number: u16, nodes: u16) {
     NODE.store(u32::from(nodes) << 16 | u32::from(number % nodes), Relaxed);
 }
 
-/// Whether there is a mirror.
-pub fn is_on() -> bool {
-    changes().is_some()
-}
+/// Changes are kept while this lives, or until another mirror begins.
+#[derive(Debug)]
+#[must_use]
+pub struct Noting(u64);
+
+/// The number of the mirror that began last.
+static LATEST: AtomicU64 = AtomicU64::new(0);
 
 /// Begins to keep changes, for a mirror that takes them; [`shared_news::news`] says when there are
 /// any. The first ones are everything.
-pub fn begin() {
-    *changes() = Some(Changes { is_cut: true, ..Changes::default() });
+pub fn begin() -> Noting {
+    let mut changes = changes();
+    *changes = Some(Changes { is_cut: true, ..Changes::default() });
+    HAS_MIRROR.store(true, Relaxed);
+    Noting(LATEST.fetch_add(1, Relaxed) + 1)
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        let mut changes = changes();
+        if LATEST.load(Relaxed) == self.0 {
+            HAS_MIRROR.store(false, Relaxed);
+            set_node(0, 1);
+            *changes = None;
+        }
+    }
 }
 
 /// Lets the mirror ask owners for everything.
@@ -113,10 +138,17 @@ pub fn recheck() {
     }
 }
 
-/// Keeps no changes any longer.
-pub fn end() {
-    set_node(0, 1);
-    *changes() = None;
+/// Whether changes are kept. One that is made while this turns is among the first ones, which are
+/// everything.
+pub fn has_mirror() -> bool {
+    HAS_MIRROR.load(Relaxed)
+}
+
+/// Whether a change of a record here waits for the mirror, so that it is later than any that the
+/// mirror has.
+pub fn is_noted(theme: Theme, key: &[u8]) -> bool {
+    let changes = changes();
+    changes.as_ref().is_some_and(|changes| changes.by_key.contains_key(&(theme, key.to_vec())))
 }
 
 /// Notes that a record has changed here.
@@ -138,30 +170,59 @@ pub fn take() -> Changes {
     changes().as_mut().map(mem::take).unwrap_or_default()
 }
 
+/// Tests with a mirror, one at a time.
+#[cfg(test)]
+pub(crate) fn with_mirror<T>(body: impl FnOnce() -> T) -> T {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _noting = begin();
+    take();
+    body()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn a_change_that_waits_is_known() {
+        with_mirror(|| {
+            note(Theme::Servers, b"a", None);
+            assert!(has_mirror() && is_noted(Theme::Servers, b"a"));
+            assert!(!is_noted(Theme::Servers, b"b") && !is_noted(Theme::Health, b"a"));
+            take();
+            assert!(!is_noted(Theme::Servers, b"a"));
+        });
+    }
+
+    #[test]
     fn changes_are_kept_for_a_mirror_within_limits() {
-        let note = |key: &str, value: Option<&[u8]>| note(Theme::Keyval, key.as_bytes(), value);
-        note("a", Some(b"1"));
-        assert!(take().by_key.is_empty());
-        begin();
-        assert!(take().is_cut);
-        note("a", Some(b"1"));
-        note("a", Some(b"2"));
-        note("b", None);
-        let taken = take();
-        assert_eq!(taken.by_key[&(Theme::Keyval, b"a".to_vec())], Some(b"2".to_vec()));
-        assert_eq!((taken.by_key.len(), taken.is_cut), (2, false));
-        for number in 0..=MOST_CHANGES {
-            note(&number.to_string(), None);
-        }
-        assert!(take().is_cut);
-        let large = vec![0; MOST_BYTES / 2];
-        (0..3).for_each(|_| note("large", Some(&large)));
-        assert!(take().is_cut);
-        end();
+        with_mirror(|| {
+            let note = |key: &str, value: Option<&[u8]>| note(Theme::Keyval, key.as_bytes(), value);
+            drop(begin());
+            note("a", Some(b"1"));
+            assert!(take().by_key.is_empty() && !has_mirror());
+            let noting = begin();
+            assert!(take().is_cut);
+            // Another mirror takes over before this one ends.
+            let _noting = begin();
+            drop(noting);
+            assert!(has_mirror() && take().is_cut);
+            note("a", Some(b"1"));
+            note("a", Some(b"2"));
+            note("b", None);
+            let taken = take();
+            assert_eq!(taken.by_key[&(Theme::Keyval, b"a".to_vec())], Some(b"2".to_vec()));
+            // Other tests have sessions.
+            let count = taken.by_key.keys().filter(|(theme, _)| *theme == Theme::Keyval).count();
+            assert_eq!((count, taken.is_cut), (2, false));
+            for number in 0..=MOST_CHANGES {
+                note(&number.to_string(), None);
+            }
+            assert!(take().is_cut);
+            let large = vec![0; MOST_BYTES / 2];
+            (0..3).for_each(|_| note("large", Some(&large)));
+            assert!(take().is_cut);
+        });
     }
 }

@@ -14,16 +14,16 @@ pub enum Kind {
     /// A pair of a keyval zone. The key is the zone, a NUL and the key; the value as in the
     /// journal.
     Keyval,
-    /// A session of `sticky learn`. The key is the group, a NUL and the session; the value the
-    /// peer.
+    /// A session of `sticky learn`. The key is the group, a NUL and the MD5 of the session; the
+    /// value the time up to which it is used, and the peer.
     Sticky,
     /// A key of session tickets. The key is its number, eight bytes, big-endian, and the node that
     /// made it; the value the key, 80 bytes.
     TicketKey,
     /// The ticket keys that a node has, and the age of the newest. Of its owner.
     TicketsHeld,
-    /// What a node's own checks and requests found about a group. Of its owner; the key is the
-    /// group, the value as in the journal.
+    /// What a node's own checks found about a group, and agents said to it. Of its owner; the key
+    /// is the group.
     Health,
     /// A kind that this version does not know. It is kept and passed on.
     Other(u8),
@@ -88,7 +88,10 @@ impl Key {
     }
 
     /// The owner, in a kind that has owners.
-    pub(super) fn owner(&self) -> Option<Name> {
+    pub fn owner(&self) -> Option<Name> {
+        if !self.kind.is_owned() {
+            return None;
+        }
         let end = self.key.iter().position(|&byte| byte == 0)?;
         std::str::from_utf8(&self.key[..end]).ok().and_then(Name::new)
     }

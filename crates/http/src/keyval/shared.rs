@@ -62,6 +62,10 @@ impl Keyval {
     /// Takes over a pair of another node.
     fn take_over(&self, key: &str, value: Option<&[u8]>) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared_records::is_noted(Theme::Keyval, &shared_key(&self.config.name, key)) {
+            // What has changed here meanwhile is later.
+            return;
+        }
         let entry = value.and_then(Entry::from_bytes);
         match &entry {
             Some(entry) => {

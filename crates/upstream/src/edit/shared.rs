@@ -81,7 +81,7 @@ impl Group {
     /// Tells other nodes what is known of these places; the caller holds the roster.
     pub(crate) fn share(&self, places: &[String], roster: &Roster, lines: &Lines) {
         // A group whose configuration was replaced has other lines.
-        if places.is_empty() || !shared_records::is_on() || roster.heir().is_some() {
+        if places.is_empty() || !shared_records::has_mirror() || roster.heir().is_some() {
             return;
         }
         let is_few = places.len() <= FEW;
