@@ -10,6 +10,7 @@ mod mirror;
 mod node;
 mod partner;
 mod servers;
+mod sessions;
 mod strangers;
 mod tickets;
 mod tokens;

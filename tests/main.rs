@@ -56,6 +56,7 @@ mod rewrite;
 mod server_load;
 mod server_names;
 mod shortage;
+mod sticky;
 mod storm;
 mod subrequests;
 mod tls;

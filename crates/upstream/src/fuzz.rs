@@ -21,6 +21,14 @@ pub fn left(bytes: &[u8]) {
     crate::record::fuzz(bytes);
 }
 
+/// Reads what other nodes tell: the health of servers; and a session, whose key and value a NUL
+/// and 16 bytes part.
+pub fn shared(bytes: &[u8]) {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    let (key, value) = bytes.split_at((end + 17).min(bytes.len()));
+    crate::sticky::fuzz(key, value);
+}
+
 /// Reads a list of servers.
 pub fn list(bytes: &[u8]) {
     crate::discovery::list::fuzz(bytes);

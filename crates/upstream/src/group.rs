@@ -102,7 +102,7 @@ impl Group {
         let sessions = config.sessions.as_ref().map(|wanted| {
             let kept = earlier.and_then(|(group, _)| group.sessions.clone());
             kept.filter(|kept| kept.config() == wanted)
-                .unwrap_or_else(|| Arc::new(Sessions::new(wanted.clone())))
+                .unwrap_or_else(|| Arc::new(Sessions::new(wanted.clone(), &config.key)))
         });
         let sets = Sets::new(lines, config.method.0.needs_ring(), config.locality.as_ref());
         if let Some((group, _)) = earlier {

@@ -79,6 +79,11 @@ impl<'a> Pick<'a> {
         self.group
     }
 
+    /// The sid of the peer that the request is bound to; empty if it is not.
+    pub fn bound(&self) -> &[u8] {
+        &self.walk.hint
+    }
+
     /// The current peer.
     pub fn peer(&self) -> Option<&Arc<Peer>> {
         self.current.as_ref().map(|current| &current.peer)

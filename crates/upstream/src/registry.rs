@@ -97,6 +97,12 @@ impl Registry {
         groups.by_key.values().flatten().filter_map(Weak::upgrade).collect()
     }
 
+    /// The newest group of each key, in no order.
+    pub(crate) fn newest(&self) -> Vec<Arc<Group>> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.by_key.keys().filter_map(|key| groups.living(key).next_back()).collect()
+    }
+
     /// The group of an `upstream` block, in force or about to be.
     pub fn find(&self, side: Side, name: &str) -> Option<Arc<Group>> {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,7 +4,10 @@
 
 mod cookie;
 mod sessions;
+mod shared;
 
 pub(crate) use cookie::is_samesite;
 pub use cookie::{Cookie, CookieMoment, Expires};
+pub(crate) use sessions::SessionKey;
 pub use sessions::{Sessions, SessionsConfig};
+pub(crate) use shared::{fuzz, read_key};

@@ -12,7 +12,7 @@ use crate::request::{Request, State};
 /// The session of a request, and the cookie of its response.
 #[derive(Default)]
 pub(crate) struct SessionBinding {
-    /// The sid of a peer or the id of a session, from the request.
+    /// The id of a session, from the request.
     id: Vec<u8>,
     /// The value of `Set-Cookie` for the peer chosen last.
     cookie: Option<Vec<u8>>,
@@ -24,13 +24,10 @@ static BOUND: State<SessionBinding> = State::new(SessionBinding::default);
 /// The sid of the peer that the session is bound to; empty if there is none yet.
 pub(crate) fn wanted(request: &mut Request, group: &Group, config: &StickyConfig) -> Vec<u8> {
     let id = first_value(request, &config.lookup);
-    let sid = match group.sessions() {
-        Some(_) if id.is_empty() => Vec::new(),
-        Some(sessions) => sessions.find(&id, clock::millis()).unwrap_or_default().into_bytes(),
-        None => id.clone(),
-    };
+    let Some(sessions) = group.sessions() else { return id };
+    let found = if id.is_empty() { None } else { sessions.find(&id, clock::millis()) };
     request.state(&BOUND).id = id;
-    sid
+    found.unwrap_or_default().into_bytes()
 }
 
 /// The value of the first variable that has one.
@@ -95,11 +92,12 @@ fn learn(request: &mut Request, pass: &Pass<'_>, pick: &Pick<'_>) {
     let created = first_value(request, &config.create);
     let now = clock::millis();
     if !created.is_empty() {
-        return sessions.learn(&created, &peer.sid, true, now);
+        return sessions.learn(&created, &peer.sid, None, now);
     }
+    // A request without a session that was known at its start moves none that began meanwhile.
     if let Some(bound) = request.state_if(&BOUND)
-        && !bound.id.is_empty()
+        && !pick.bound().is_empty()
     {
-        sessions.learn(&bound.id, &peer.sid, false, now);
+        sessions.learn(&bound.id, &peer.sid, Some(pick.bound()), now);
     }
 }
