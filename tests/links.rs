@@ -3,6 +3,7 @@
 
 mod certificates;
 mod configuration;
+mod health;
 mod howto;
 mod life;
 mod limits;

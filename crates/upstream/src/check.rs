@@ -13,7 +13,7 @@
 
 pub(crate) mod config;
 pub(crate) mod duty;
-mod judge;
+pub(crate) mod judge;
 mod lag;
 mod probe;
 mod schedule;

@@ -24,6 +24,7 @@ pub fn left(bytes: &[u8]) {
 /// Reads what other nodes tell: the health of servers; and a session, whose key and value a NUL
 /// and 16 bytes part.
 pub fn shared(bytes: &[u8]) {
+    crate::findings::fuzz(bytes);
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     let (key, value) = bytes.split_at((end + 17).min(bytes.len()));
     crate::sticky::fuzz(key, value);

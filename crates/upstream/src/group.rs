@@ -18,6 +18,7 @@ use crate::{
     },
     clock::Now,
     config::GroupConfig,
+    findings::Others,
     keepalive::KeptCount,
     outlier::watch::Watch,
     peer::{Peer, PeerState},
@@ -51,6 +52,8 @@ pub struct Group {
     tries: AtomicUsize,
     sessions: Option<Arc<Sessions>>,
     pub(crate) retries: Arc<Retries>,
+    /// What other nodes have found about its peers.
+    pub(crate) others: Others,
     /// Whether the times of answers are averaged.
     pub(crate) measures: bool,
     /// The requests that wait for a peer.
@@ -131,6 +134,7 @@ impl Group {
                 .outliers
                 .as_ref()
                 .map(|_| earlier.and_then(|(group, _)| group.outliers.clone()).unwrap_or_default()),
+            others: earlier.map_or_else(Others::default, |(group, _)| group.others.clone()),
             retries: earlier.map_or_else(Arc::default, |(group, _)| Arc::clone(&group.retries)),
             kept: config.zone.as_ref().map(|_| KeptCount::of(&config.key)),
             zombies: Mutex::new(
@@ -285,6 +289,10 @@ impl Group {
     /// ring to be built or dropped.
     pub(crate) fn line_up(&self, lines: Lines) {
         let fresh = Sets::new(lines, self.method().needs_ring(), self.config.locality.as_ref());
+        if !self.others.is_empty() {
+            let (name, checks) = (self.name(), &self.config.checks);
+            self.others.teach(name, checks, fresh.peers(), Now::current());
+        }
         let kept: HashSet<u64> = fresh.peers().map(|peer| peer.serial()).collect();
         self.tries.store(fresh.tries(), Relaxed);
         let mut sets = self.sets.write().unwrap_or_else(PoisonError::into_inner);

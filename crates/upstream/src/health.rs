@@ -33,7 +33,12 @@ pub enum Source {
     AgentDrain,
     /// Its agent says a weight of 0, which has the same effect.
     AgentWeight,
+    /// Other nodes' checks find it unhealthy, and those of this one have not found anything yet.
+    OtherNodes,
 }
+
+/// A set of the checks of a group, a bit for each number.
+pub(crate) type Checks = u32;
 
 /// The limit of health checks of one group.
 pub const MAX_CHECKS: usize = 16;
@@ -51,6 +56,7 @@ impl Source {
             Self::AgentMaint => 1 << (MAX_CHECKS + 2),
             Self::AgentDrain => 1 << (MAX_CHECKS + 3),
             Self::AgentWeight => 1 << (MAX_CHECKS + 4),
+            Self::OtherNodes => 1 << (MAX_CHECKS + 5),
         }
     }
 }
@@ -98,7 +104,7 @@ pub(crate) struct Verdicts(AtomicU64);
 /// The distance of the halves.
 const PENDING: u32 = 32;
 
-/// The verdicts that the journal has.
+/// The verdicts that the journal has: those of this node.
 const NOTED: u64 = {
     let half = (1 << (MAX_CHECKS + 5)) - 1;
     half | half << PENDING

@@ -38,6 +38,7 @@ mod discovery;
 mod downtime;
 mod edit;
 mod edited;
+mod findings;
 pub mod fuzz;
 mod group;
 mod health;

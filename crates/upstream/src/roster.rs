@@ -135,11 +135,13 @@ impl Terms {
         let numbered = || config.checks.iter().enumerate();
         let checks = numbered().map(|(number, _)| Source::Check(number));
         let outliers = config.outliers.as_ref().map(|_| Source::Outlier);
+        // Only findings about checks of this node are heeded, which are made here, too.
+        let others = (!config.checks.is_empty()).then_some(Source::OtherNodes);
         let agents = config.agent.as_ref().map(|_| Source::AGENTS).into_iter().flatten();
         let mandatory = numbered().filter(|(_, check)| check.mandatory);
         Self {
             counts: config.zone.is_some(),
-            heeded: checks.chain(outliers).chain(agents).collect(),
+            heeded: checks.chain(others).chain(outliers).chain(agents).collect(),
             mandatory: mandatory.map(|(number, _)| Source::Check(number)).collect(),
             report: config.report.clone().map(Arc::new),
             queue: config.queue.map(|_| queue.unwrap_or_default()),
@@ -308,6 +310,11 @@ impl Roster {
         for peer in lines.iter() {
             // A check that the earlier configuration lacked begins anew, whatever it said before.
             peer.state.forget_checks(earlier.checks.len());
+            for (number, (before, after)) in earlier.checks.iter().zip(&config.checks).enumerate() {
+                if (&before.what, before.port) != (&after.what, after.port) {
+                    peer.state.doubt_check(number);
+                }
+            }
             if earlier.agent.is_none() {
                 peer.state.forget_agent();
             }

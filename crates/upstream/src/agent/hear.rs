@@ -4,7 +4,7 @@ use weir_engine::Level;
 use weir_wire::agent::{Admin, AgentLine, AgentWeight};
 
 use crate::{
-    agent::said::AgentView,
+    agent::said::{AgentView, Words},
     clock::Now,
     health::{Health, Source},
     peer::{Peer, PeerState},
@@ -17,19 +17,33 @@ impl Peer {
     /// The agent of this peer has answered. Returns what has changed.
     pub(crate) fn hear(&self, line: &AgentLine, now: Now) -> Vec<News> {
         let before = self.agent_view();
-        let was_shut = !self.is_healthy();
-        // A server that drains is warm, in contrast to one that comes back.
-        let was_off = before.admin == Admin::Maint || self.health() != Health::Good;
-        self.state.apply(line);
-        let after = self.agent_view();
+        let after = self.reword(|state| state.apply(line), now);
         let mut news = changes(&before, &after);
         if before.reached == Some(false) {
             news.insert(0, (Level::Notice, "answers again".to_owned()));
         }
+        news
+    }
+
+    /// Another node has heard these words, which count until this one hears the agent.
+    pub(crate) fn hear_of(&self, words: Words, now: Now) {
+        if self.heeded.has(Source::Agent) && !self.state.said.is_heard() {
+            self.reword(|state| state.take_over(words), now);
+        }
+    }
+
+    /// Changes the words of the agent. Returns those that are in force now.
+    fn reword(&self, change: impl FnOnce(&PeerState), now: Now) -> AgentView {
+        let before = self.agent_view();
+        let was_shut = !self.is_healthy();
+        // A server that drains is warm, in contrast to one that comes back.
+        let was_off = before.admin == Admin::Maint || self.health() != Health::Good;
+        change(&self.state);
+        let after = self.agent_view();
         if (before.admin, before.up, before.weight, before.max_conns)
             == (after.admin, after.up, after.weight, after.max_conns)
         {
-            return news;
+            return after;
         }
         self.state.downtime.set_ill(self.health() != Health::Good, now.millis);
         self.tell_change();
@@ -37,7 +51,7 @@ impl Peer {
             self.recovers(now);
         }
         self.call_waiting(now);
-        news
+        after
     }
 
     /// The agent of this peer cannot be asked, which changes nothing. Returns whether it could the
@@ -83,6 +97,23 @@ impl PeerState {
             set(Source::Agent, !up);
         }
         said.apply(line);
+    }
+
+    /// What the agent has said to this node, if it was heard.
+    pub(crate) fn words(&self) -> Option<Words> {
+        let is_bad = |source: &Source| self.verdicts.of(*source) != Health::Good;
+        let numbered = (0..).zip(Source::AGENTS).filter(|(_, source)| is_bad(source));
+        let verdicts = numbered.fold(0, |all, (at, _)| all | 1 << at);
+        self.said.is_heard().then(|| Words { verdicts, said: self.said.noted() })
+    }
+
+    /// Takes over what an agent has said to another node.
+    fn take_over(&self, words: Words) {
+        for (at, source) in Source::AGENTS.into_iter().enumerate() {
+            let is_bad = words.verdicts >> at & 1 != 0;
+            self.verdicts.set(source, if is_bad { Health::Unhealthy } else { Health::Good });
+        }
+        self.said.restore(words.said);
     }
 
     /// Forgets what the agent has said.

@@ -48,6 +48,15 @@ pub struct AgentView {
     pub max_conns: Option<u64>,
 }
 
+/// What an agent has said, as nodes tell each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Words {
+    /// A bit for each of [`Source::AGENTS`](crate::health::Source::AGENTS).
+    pub(crate) verdicts: u64,
+    /// The weight and the limit of requests, as noted.
+    pub(crate) said: (u64, u64),
+}
+
 impl Said {
     /// The weight.
     pub(super) fn weight(&self) -> AgentWeight {
@@ -91,6 +100,11 @@ impl Said {
     pub(crate) fn restore(&self, (weight, max_conns): (u64, u64)) {
         self.weight.store(weight & (ABSOLUTE | u64::from(u32::MAX)), Relaxed);
         self.max_conns.store(max_conns, Relaxed);
+    }
+
+    /// Whether it has ever said something to this node.
+    pub(super) fn is_heard(&self) -> bool {
+        self.heard.load(Relaxed)
     }
 
     /// It did not answer. Returns whether it did the last time.

@@ -32,7 +32,8 @@ use crate::{
 /// nothing is concluded from that.
 const MAX_PROBES: usize = 1024;
 
-/// The time in milliseconds between two notes of what agents say about weights and limits.
+/// The time in milliseconds between two notes of what agents say about weights and limits, and of
+/// first results that change no verdict.
 const WORDS_EVERY: u64 = 1000;
 
 /// The longest time between two looks at the schedule, in milliseconds.
@@ -101,9 +102,9 @@ struct Checker {
     /// The probes under way.
     running: HashMap<Job, Running>,
     lag: Lag,
-    /// A verdict has changed, or other words of an agent are to be noted.
+    /// A verdict has changed, or what `has_heard` is to be noted.
     has_judged: bool,
-    /// Other words of an agent have changed.
+    /// Other words of an agent have changed, or there is a first result that changes no verdict.
     has_heard: bool,
     /// When they were noted, in milliseconds.
     noted: u64,
@@ -216,7 +217,8 @@ impl Checker {
             (self.has_judged, self.has_heard, self.noted) = (true, false, now);
         }
         self.lag.look(now, !self.running.is_empty());
-        let wakes = [self.schedule.next(), self.lag.next()];
+        let words = self.has_heard.then(|| self.noted.saturating_add(WORDS_EVERY));
+        let wakes = [self.schedule.next(), self.lag.next(), words];
         let wake = wakes.into_iter().flatten().min().unwrap_or(now.saturating_add(IDLE));
         Duration::from_millis(wake.saturating_sub(now))
     }
@@ -259,10 +261,11 @@ impl Checker {
         if finding.probed == Probed::TimedOut && self.lag.was_late_since(started) {
             return;
         }
-        let (before, words) = (peer.state.verdicts.noted(), peer.state.said.noted());
+        let (before, words) = (peer.judgement(), peer.state.said.noted());
         let lines = self.probe.conclude(job.check, check, peer, finding, Now::current());
-        self.has_judged |= peer.state.verdicts.noted() != before;
-        self.has_heard |= peer.state.said.noted() != words;
+        let after = peer.judgement();
+        self.has_judged |= after.verdicts != before.verdicts;
+        self.has_heard |= after != before || peer.state.said.noted() != words;
         self.tell(job.check, peer, &lines);
     }
 

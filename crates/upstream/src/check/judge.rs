@@ -9,7 +9,7 @@ use crate::{
         tally::Tally,
     },
     clock::Now,
-    health::{Health, MAX_CHECKS, Source},
+    health::{Checks, Health, MAX_CHECKS, Source},
     peer::{Peer, PeerState},
 };
 
@@ -22,7 +22,22 @@ pub(crate) struct Judged {
     pub(crate) first_failure: bool,
 }
 
+/// What the journal has about the checks of a peer, and its agent's verdicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    /// The bits of the verdicts.
+    pub(crate) verdicts: u64,
+    /// The checks that have a verdict of this node.
+    pub(crate) proved: Checks,
+}
+
 impl Peer {
+    /// The verdicts of this node.
+    pub(crate) fn judgement(&self) -> Judgement {
+        let proved = self.state.checks.results().proved;
+        Judgement { verdicts: self.state.verdicts.noted(), proved }
+    }
+
     /// Adds the result of the check with this number.
     pub(crate) fn judge(
         &self,
@@ -32,12 +47,16 @@ impl Peer {
         now: Now,
     ) -> Judged {
         let source = Source::Check(number);
+        let bit: Checks = 1 << number;
         let so_far = self.state.verdicts.of(source);
         let mut results = self.state.checks.results();
         if results.tallies.len() <= number {
             results.tallies.resize_with(number + 1, Tally::default);
         }
-        let verdict = results.tallies[number].judge(so_far, passed, check);
+        let is_doubted = results.doubted & bit != 0;
+        // As after `mandatory`, the first result decides what other nodes have found.
+        let basis = if is_doubted { Health::Checking } else { so_far };
+        let verdict = results.tallies[number].judge(basis, passed, check);
         let first_failure = results.tallies[number].fails == 1;
         let before = self.health();
         if verdict != so_far {
@@ -47,13 +66,20 @@ impl Peer {
                 self.readmit(now);
             }
         }
+        if passed || verdict == Health::Unhealthy {
+            results.proved |= bit;
+            results.doubted &= !bit;
+        }
+        if is_doubted && results.doubted == 0 {
+            self.set_health(Source::OtherNodes, Health::Good, now);
+        }
         let turned = before != Health::Unhealthy && self.health() == Health::Unhealthy;
         let counts = &mut results.counts;
         counts.checks += 1;
         counts.fails += u64::from(!passed);
         counts.unhealthy += u64::from(turned);
         counts.last_passed = Some(passed);
-        Judged { change: (verdict != so_far).then_some(verdict), first_failure }
+        Judged { change: (verdict != basis).then_some(verdict), first_failure }
     }
 }
 
@@ -91,10 +117,21 @@ pub(super) fn conclude(
 }
 
 impl PeerState {
+    /// Makes a check prove anew what its verdict says, since it is another one.
+    pub(crate) fn doubt_check(&self, number: usize) {
+        self.checks.results().proved &= !(1 << number);
+    }
+
     /// Forgets the results and verdicts of the checks from this number on.
     pub(crate) fn forget_checks(&self, from: usize) {
         let mut results = self.checks.results();
         results.tallies.truncate(from);
+        let kept: Checks = (1 << from) - 1;
+        results.proved &= kept;
+        results.doubted &= kept;
+        if results.doubted == 0 {
+            self.verdicts.set(Source::OtherNodes, Health::Good);
+        }
         for number in from..MAX_CHECKS {
             self.verdicts.set(Source::Check(number), Health::Good);
         }

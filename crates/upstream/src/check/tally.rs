@@ -2,7 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{check::config::CheckConfig, health::Health};
+use crate::{
+    check::config::CheckConfig,
+    health::{Checks, Health},
+};
 
 /// The results of one check at one peer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,14 +52,18 @@ pub struct CheckCounts {
 pub(crate) struct CheckResults(Mutex<Results>);
 
 #[derive(Debug, Default)]
-pub(super) struct Results {
-    pub(super) counts: CheckCounts,
+pub(crate) struct Results {
+    pub(crate) counts: CheckCounts,
     /// By the number of the check.
     pub(super) tallies: Vec<Tally>,
+    /// The checks that have a verdict of this node.
+    pub(crate) proved: Checks,
+    /// The checks without one by which other nodes find the peer unhealthy.
+    pub(crate) doubted: Checks,
 }
 
 impl CheckResults {
-    pub(super) fn results(&self) -> MutexGuard<'_, Results> {
+    pub(crate) fn results(&self) -> MutexGuard<'_, Results> {
         // No code under this lock leaves them inconsistent, so poisoning is harmless.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

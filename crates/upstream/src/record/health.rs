@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  checks of the configuration, as a hash
-//!  verdicts │ end of the ejection │ weight of its agent │ maxconn of its agent │ address
+//!  verdicts │ checks with results │ end of ejection │ its agent's weight │ and maxconn │ address
 //!  …
 //! ```
 
@@ -12,19 +12,21 @@ use std::{collections::HashMap, fmt::Write, sync::Arc};
 use weir_engine::{Level, duty::Duty, error_log::process_log, journal, os_error::Failed};
 
 use crate::{
+    check::judge::Judgement,
     clock::Now,
     config::GroupConfig,
     group::Group,
     health::Health,
     peer::{Peer, hex_md5},
     registry::Registry,
+    shared_records::{self, Theme},
 };
 
 /// The health of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Noted {
-    /// The bits of its verdicts.
-    verdicts: u64,
+    /// What checks and its agent say.
+    judged: Judgement,
     /// The end of its ejection in milliseconds; 0 if it is not ejected.
     until: u64,
     /// The weight and the limit of requests that its agent has said.
@@ -40,9 +42,10 @@ fn as_checked(config: &GroupConfig) -> String {
 fn health_text(config: &GroupConfig, peers: &[Arc<Peer>]) -> String {
     let mut text = as_checked(config) + "\n";
     for peer in peers {
-        let (verdicts, until) = (peer.state.verdicts.noted(), peer.ejected_until().unwrap_or(0));
+        let Judgement { verdicts, proved } = peer.judgement();
+        let until = peer.ejected_until().unwrap_or(0);
         let (weight, max_conns) = peer.state.said.noted();
-        let _ = writeln!(text, "{verdicts} {until} {weight} {max_conns} {}", peer.name);
+        let _ = writeln!(text, "{verdicts} {proved} {until} {weight} {max_conns} {}", peer.name);
     }
     text
 }
@@ -54,18 +57,19 @@ fn read_health<'a>(text: &'a str, config: &GroupConfig) -> Option<HashMap<&'a st
         return None;
     }
     let noted = lines.filter_map(|line| {
-        let mut words = line.splitn(5, ' ');
-        let mut number = || words.next()?.parse().ok();
-        let (verdicts, until) = (number()?, number()?);
-        let said = (number()?, number()?);
-        Some((words.next()?, Noted { verdicts, until, said }))
+        let mut words = line.splitn(6, ' ');
+        let mut number = || words.next()?.parse::<u64>().ok();
+        let (verdicts, proved) = (number()?, number()?.try_into().ok()?);
+        let (until, said) = (number()?, (number()?, number()?));
+        Some((words.next()?, Noted { judged: Judgement { verdicts, proved }, until, said }))
     });
     Some(noted.collect())
 }
 
 impl Peer {
     fn restore_health(&self, noted: Noted, now: Now) {
-        self.state.verdicts.restore(noted.verdicts);
+        self.state.verdicts.restore(noted.judged.verdicts);
+        self.state.checks.results().proved = noted.judged.proved;
         self.restore_ejection(noted.until);
         self.state.said.restore(noted.said);
         self.state.downtime.set_ill(self.health() != Health::Good, now.millis);
@@ -102,6 +106,12 @@ impl Group {
         }
     }
 
+    /// Notes the health, for the successor of a killed worker and for other nodes.
+    fn note_health(&self) {
+        self.put_health();
+        self.tell_findings();
+    }
+
     /// Restores the health that a killed worker knew of its servers.
     pub(super) fn restore_health(&self, now: Now) {
         let Some(record) = journal::take(&self.health_key()) else { return };
@@ -111,7 +121,12 @@ impl Group {
         }
     }
 
-    fn apply_health(&self, record: &[u8], now: Now) {
+    #[cfg(test)]
+    pub(crate) fn health_record(&self) -> String {
+        health_text(&self.config, &self.peers())
+    }
+
+    pub(crate) fn apply_health(&self, record: &[u8], now: Now) {
         let text = String::from_utf8_lossy(record);
         let Some(noted) = read_health(&text, &self.config) else { return };
         for peer in self.peers() {
@@ -127,12 +142,24 @@ impl Group {
 }
 
 async fn keep_noted(registry: Arc<Registry>, key: String) {
+    let _end = Untold(key.clone());
     // The duty must not keep the group alive, so it looks it up again each time.
     while let Some(group) = registry.of_key(&key).pop() {
         let Some(change) = group.health_change.clone() else { return };
-        group.put_health();
+        group.note_health();
         drop(group);
         change.notified().await;
+    }
+}
+
+/// Tells the other nodes nothing about a group any longer when it is dropped, with the duty.
+struct Untold(String);
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        if shared_records::has_mirror() {
+            shared_records::note(Theme::Health, self.0.as_bytes(), None);
+        }
     }
 }
 
@@ -233,15 +260,15 @@ mod tests {
         other.apply_health(text.as_bytes(), NOW);
         assert_eq!(healths(&other), [Health::Good; 4]);
         let head = as_checked(&group.config);
-        let broken = ["", "\n", "x", "1", "1 2", "1 2 ", "x 0 100 0 127.0.0.1:1"];
-        for broken in broken.into_iter().chain(["-1 0 100 0 127.0.0.1:1", "1 0 127.0.0.1:1"]) {
+        let broken = ["", "\n", "x", "1", "1 2", "1 2 ", "x 0 0 100 0 127.0.0.1:1"];
+        for broken in broken.into_iter().chain(["-1 0 0 100 0 127.0.0.1:1", "1 0 127.0.0.1:1"]) {
             let group = Group::new(config(), None);
             group.apply_health(format!("{head}\n{broken}\n").as_bytes(), NOW);
             assert_eq!(healths(&group), [Health::Checking; 4], "{broken}");
         }
         // No verdict keeps a server out for ever: ejections have an end, and checks go on.
         let group = Group::new(config(), None);
-        let all = format!("{head}\n{0} 0 {0} {0} 127.0.0.1:1\n", u64::MAX);
+        let all = format!("{head}\n{0} {1} 0 {0} {0} 127.0.0.1:1\n", u64::MAX, u32::MAX);
         group.apply_health(all.as_bytes(), NOW);
         for check in [0, 1] {
             group.peers()[0].set_health(Source::Check(check), Health::Good, NOW);
