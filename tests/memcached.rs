@@ -63,6 +63,30 @@ fn a_missing_key_is_handled_by_error_page() {
     assert_eq!(server.get("/plain/b").status, 502);
 }
 
+/// The last directive of a block counts, and one in an `if` before those around it.
+#[test]
+fn the_innermost_pass_counts() {
+    let memcached = Scripted::new(|line| Say::value(&line[4..], 0, "memcached"));
+    let backend = Backend::text("proxy");
+    let server = server(
+        &memcached,
+        "location / { proxy_pass http://%b%; if ($arg_m) { memcached_pass %m%; } }
+         location /m/ { memcached_pass %m%; if ($arg_p) { proxy_pass http://%b%; } }
+         location /last/ { proxy_pass http://%b%; memcached_pass %m%; }",
+    )
+    .set("b", backend.address())
+    .start();
+    for (target, answer) in [
+        ("/", "proxy"),
+        ("/?m=1", "memcached"),
+        ("/m/", "memcached"),
+        ("/m/?p=1", "proxy"),
+        ("/last/", "memcached"),
+    ] {
+        assert_eq!(server.text(target), answer, "{target}");
+    }
+}
+
 #[test]
 fn an_invalid_response_is_a_502() {
     const CASES: &[(&str, &str, &str)] = &[

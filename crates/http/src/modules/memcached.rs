@@ -15,7 +15,7 @@ use weir_wire::memcached::{self, Answer};
 use crate::module::{Handler, Module, Verdict};
 use crate::pass::body::{BodyReader, Framed, Input, Note, Taken};
 use crate::pass::course::{Course, Passing};
-use crate::pass::destination::{Destination, Scheme, Schemes};
+use crate::pass::destination::{Destination, OwnPass, Scheme, Schemes};
 use crate::pass::protocol::{InvalidHead, Outgoing, Protocol, UpstreamHead, Wanted};
 use crate::pass::target::Target;
 use crate::pass::transfer::{Transfer, add_causes};
@@ -136,15 +136,15 @@ fn set_pass(own: &mut MemcachedWritten, node: &Node, cx: &mut Cx<'_>) -> Result<
     }
     let destination = Destination::fixed(&node.args[0], &SCHEMES, cx)?;
     let key = cx.registry::<Variables>().reference("memcached_key");
+    OwnPass::note(MODULE.name, cx);
     own.pass = Some(Some((destination, key)));
     Ok(())
 }
 
 impl Memcached {
     fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
-        if self.pass.is_none() && cx.context() == Contexts::LOCATION_IF {
-            self.pass = parent.and_then(|parent| parent.pass.clone());
-        }
+        let above = parent.map(|parent| &parent.pass);
+        OwnPass::settle(MODULE.name, &mut self.pass, above, Contexts::LOCATION_IF, cx);
         Ok(())
     }
 }

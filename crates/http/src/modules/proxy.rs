@@ -14,7 +14,7 @@ use weir_wire::h1::Version;
 use crate::core::types::table_sizes;
 use crate::module::{Handler, Module, Prepare, Verdict};
 use crate::pass::course::{Course, Passing};
-use crate::pass::destination::{Destination, Passed, Scheme, Schemes};
+use crate::pass::destination::{Destination, INNER, OwnPass, Passed, Scheme, Schemes};
 use crate::pass::fields::{Defaults, Fields, Unset};
 use crate::pass::target::Target;
 use crate::pass::tls::UpstreamTls;
@@ -134,6 +134,7 @@ fn set_pass(own: &mut ProxyWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
         return Err(Fault::duplicate());
     }
     let mut destination = Destination::parse(&node.args[0], &SCHEMES, cx)?;
+    OwnPass::note(MODULE.name, cx);
     Passed::note(cx, &destination);
     if let Destination::Fixed { place, .. } = &destination {
         match prefix(cx) {
@@ -169,15 +170,13 @@ impl Proxy {
             let sizes = (self.headers_hash_max_size, self.headers_hash_bucket_size);
             table_sizes("proxy_headers", sizes.0, sizes.1)?;
         }
-        let inner = cx.context().intersects(Contexts::LOCATION_IF.union(Contexts::LIMIT_EXCEPT));
         if self.redirects.is_none()
             && let Some(default) = self.pass.as_ref().and_then(Rule::default)
         {
             self.redirects = Some(vec![default]);
         }
-        if self.pass.is_none() && inner {
-            self.pass = parent.and_then(|parent| parent.pass.clone());
-        }
+        let above = parent.map(|parent| &parent.pass);
+        OwnPass::settle(MODULE.name, &mut self.pass, above, INNER, cx);
         if self.pass.is_some() {
             let same = parent.filter(|parent| parent.set_header == self.set_header);
             self.fields = match same.and_then(|parent| parent.fields.clone()) {

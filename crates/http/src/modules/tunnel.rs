@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use weir_conf::value::{Msec, Off, Size};
-use weir_conf::{Arity, Cx, Fault, Inherit, Local, Node, Settings, Slot, Value, Word, directives};
+use weir_conf::{
+    Arity, Contexts, Cx, Fault, Inherit, Local, Node, Settings, Slot, Value, Word, directives,
+};
 use weir_engine::error_log::Level;
 use weir_engine::url::{UrlOptions, parse_url};
 use weir_script::{Template, Variables};
@@ -13,7 +15,7 @@ use weir_wire::header::Headers;
 
 use crate::module::{Handler, Module, Verdict};
 use crate::pass::course::{Course, Passing};
-use crate::pass::destination::Scheme;
+use crate::pass::destination::{OwnPass, Scheme};
 use crate::pass::protocol::{InvalidHead, Outgoing, Protocol, UpstreamHead};
 use crate::pass::target::Target;
 use crate::pass::transfer::{Bind, Budget, NextUpstream, Transfer};
@@ -118,6 +120,7 @@ fn set_pass(own: &mut TunnelWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(),
     if own.pass.is_some() {
         return Err(Fault::duplicate());
     }
+    OwnPass::note(MODULE.name, cx);
     let text = node.args.first().map_or(ANYWHERE, |word| &word.value);
     let template = Template::compile(text, cx.registry::<Variables>())?;
     if template.literal().is_none() {
@@ -141,9 +144,8 @@ const URL: UrlOptions<'static> = UrlOptions { default_port: 0, uri_part: false, 
 
 impl Tunnel {
     fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
-        if self.pass.is_none() && cx.context() == weir_conf::Contexts::LOCATION_IF {
-            self.pass = parent.and_then(|parent| parent.pass.clone());
-        }
+        let above = parent.map(|parent| &parent.pass);
+        OwnPass::settle(MODULE.name, &mut self.pass, above, Contexts::LOCATION_IF, cx);
         if self.pass.is_some() {
             self.transfer = Some(Arc::new(Transfer {
                 bind: self.bind.clone(),

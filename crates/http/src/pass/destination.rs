@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use weir_conf::{BlockId, Cx, Fault, Word};
+use weir_conf::{BlockId, Contexts, Cx, Fault, Word};
 use weir_engine::url::{Url, UrlOptions, parse_url};
 use weir_script::{Template, Variables};
 use weir_upstream::{Side, UpstreamRef, Upstreams};
@@ -37,6 +37,41 @@ impl Passed {
     /// The upstream of a block.
     pub(crate) fn of(&self, block: BlockId) -> Option<UpstreamRef> {
         self.0.get(&block).copied()
+    }
+}
+
+/// The blocks with a `…_pass` of their own, with the protocol of the last one, which counts. A
+/// registry of the assembly.
+#[derive(Debug, Default)]
+pub(crate) struct OwnPass(HashMap<BlockId, &'static str>);
+
+/// The blocks that take over the `…_pass` of the block around them.
+pub(crate) const INNER: Contexts = Contexts::LOCATION_IF.union(Contexts::LIMIT_EXCEPT);
+
+impl OwnPass {
+    /// Notes that the block being read passes requests on itself.
+    pub(crate) fn note(protocol: &'static str, cx: &mut Cx<'_>) {
+        let block = cx.block_id();
+        cx.registry::<Self>().0.insert(block, protocol);
+    }
+
+    /// Settles the destination of a protocol in the block being read: `own`, unless the block
+    /// passes to another protocol, or in `inner` blocks without any that of the block around it,
+    /// `above`.
+    pub(crate) fn settle<T: Clone>(
+        protocol: &str,
+        own: &mut Option<T>,
+        above: Option<&Option<T>>,
+        inner: Contexts,
+        cx: &mut Cx<'_>,
+    ) {
+        let block = cx.block_id();
+        match cx.registry::<Self>().0.get(&block).copied() {
+            Some(last) if last != protocol => *own = None,
+            Some(_) => {}
+            None if cx.context().intersects(inner) => *own = above.cloned().flatten(),
+            None => {}
+        }
     }
 }
 
