@@ -258,7 +258,8 @@ impl Framed for Body {
         // Only the trailer is invalid; the value is complete.
         let broken = self.0.is_broken();
         let note = broken.then(|| Note::new(Level::Error, "memcached sent invalid trailer"));
-        Ok(Taken { piece, ended: broken || self.0.is_done(), note })
+        let (ended, notes) = (broken || self.0.is_done(), note.into_iter().collect());
+        Ok(Taken { piece, ended, broken: false, notes })
     }
 
     fn left(&self) -> Option<u64> {

@@ -42,6 +42,11 @@ pub trait Framed {
 
     /// Whether the body is complete, including the framing after the content.
     fn is_done(&self) -> bool;
+
+    /// Whether the connection may end here, and the body with it.
+    fn may_close(&self) -> bool {
+        false
+    }
 }
 
 /// The result of taking bytes.
@@ -51,8 +56,10 @@ pub struct Taken {
     pub piece: Option<Piece>,
     /// Whether the body has ended.
     pub ended: bool,
-    /// A message for the log.
-    pub note: Option<Note>,
+    /// Whether the response breaks off here.
+    pub broken: bool,
+    /// Messages for the log.
+    pub notes: Vec<Note>,
 }
 
 /// A message for the error log, to which the operation in progress is added.
@@ -82,6 +89,11 @@ impl BodyReader {
     /// Whether a body that begins like this is malformed.
     pub fn is_broken(&self, start: &[u8]) -> bool {
         matches!(self, Self::Chunked(chunked) if chunked.is_broken(start))
+    }
+
+    /// Whether the connection may end here, and the body with it.
+    pub fn may_close(&self) -> bool {
+        matches!(self, Self::Close) || matches!(self, Self::Framed(framed) if framed.may_close())
     }
 
     /// Whether a line of the framing is incomplete.
@@ -139,8 +151,8 @@ impl BodyReader {
             }
             Self::Framed(framed) => return framed.take(input),
         };
-        let note = (ended && !input.is_empty()).then(|| Note::new(Level::Warn, excess));
-        Ok(Taken { piece, ended, note })
+        let excess = (ended && !input.is_empty()).then(|| Note::new(Level::Warn, excess));
+        Ok(Taken { piece, ended, broken: false, notes: excess.into_iter().collect() })
     }
 }
 
@@ -203,6 +215,17 @@ impl Input {
     ) -> Poll<io::Result<usize>> {
         let room = most.saturating_sub(self.len()).max(1);
         channel.poll_fill(cx, &mut self.buf, room)
+    }
+
+    /// The bytes left, so that their framing can be removed in place.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buf[self.start..]
+    }
+
+    /// Takes `part` of the bytes left as a piece, and skips those up to `used`.
+    pub fn take_part(&mut self, part: Range<usize>, used: usize) -> Option<Piece> {
+        let start = self.start;
+        self.split(start + part.start..start + part.end, start + used)
     }
 
     /// Takes the first `n` bytes as a piece, and skips the `behind` bytes after them. All of them

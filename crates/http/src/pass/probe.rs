@@ -11,7 +11,7 @@ use weir_engine::error_log::Level;
 use weir_upstream::{Causes, Group, Usage};
 
 use super::attempt::{self, Failure, UpstreamExchange, io_failed};
-use super::body::{BodyReader, Input, Taken};
+use super::body::{Input, Taken};
 use super::channel::Channel;
 use super::course::{Course, Pass};
 use super::pool::{self, Kept};
@@ -157,7 +157,7 @@ async fn read_body(
             received => received,
         });
         match received.await {
-            Ok(0) if matches!(head.body, BodyReader::Close) => break,
+            Ok(0) if head.body.may_close() => break,
             Ok(0) => {
                 let message = "upstream prematurely closed connection while reading upstream";
                 request.log_upstream(Level::Error, message);

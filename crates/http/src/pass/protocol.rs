@@ -31,7 +31,9 @@ pub trait Protocol {
     ) -> Result<Outgoing, Rejection>;
 
     /// Parses the received bytes, and returns whether the head is complete. If so, it replaces
-    /// `head` and `headers`.
+    /// `head` and `headers`. Otherwise it may set the length of `head` to the number of bytes that
+    /// it has used and will not see again, and leave messages there; it is called again at once if
+    /// others are left.
     ///
     /// # Errors
     /// The bytes are not a response.
@@ -94,10 +96,12 @@ pub enum OutgoingBody {
 
 /// The framing of request bodies in a protocol.
 pub struct Frames {
+    /// The maximum length of a frame, in bytes.
+    pub most: u64,
     /// The bytes before a frame with this many bytes.
     pub head: fn(u64) -> Piece,
-    /// The bytes after a frame.
-    pub tail: &'static [u8],
+    /// The bytes after a frame with this many bytes.
+    pub tail: fn(u64) -> &'static [u8],
     /// The bytes after the last frame.
     pub end: &'static [u8],
 }
@@ -111,7 +115,7 @@ pub struct UpstreamHead {
     pub status_line: Option<Vec<u8>>,
     /// The framing of the body.
     pub body: BodyReader,
-    /// The length of the head, in bytes.
+    /// The number of bytes used: those of the head, or what is left of it.
     pub length: usize,
     /// Whether the connection is reusable once the body has ended.
     pub reusable: bool,

@@ -129,7 +129,14 @@ async fn body(
         attempt.body += exchange.input.len() as u64;
     }
     let (first, ended) = match take(request, pass, exchange, true) {
-        Ok(taken) => taken,
+        Ok((first, Ending::Broken)) => {
+            if let Some(first) = first {
+                // What cannot be sent is lost with the rest.
+                let _ = request.push(first);
+            }
+            return End::Broken;
+        }
+        Ok((first, ending)) => (first, ending == Ending::Complete),
         Err(end) => return end,
     };
     if let Some(keeper) = keeper
@@ -170,6 +177,15 @@ async fn keep_at_once(
     }
 }
 
+/// Whether a body has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Open,
+    Complete,
+    /// It breaks off.
+    Broken,
+}
+
 /// Takes the bytes of the body out of those received, and returns whether it has ended. `first`
 /// means that they came with the head.
 fn take(
@@ -177,23 +193,28 @@ fn take(
     pass: &Pass<'_>,
     exchange: &mut UpstreamExchange,
     first: bool,
-) -> Result<(Option<Piece>, bool), End> {
+) -> Result<(Option<Piece>, Ending), End> {
     let UpstreamExchange { head, input, .. } = exchange;
-    let Taken { piece, ended, note } = match head.body.take(input) {
+    let Taken { piece, ended, broken, notes } = match head.body.take(input) {
         Ok(taken) => taken,
         Err(note) => {
             tell(request, pass, &note, first);
             return Err(End::Broken);
         }
     };
-    if let Some(note) = note {
+    for note in notes {
         tell(request, pass, &note, first);
     }
-    if ended && !input.is_empty() {
+    if broken || ended && !input.is_empty() {
         head.reusable = false;
         input.clear();
     }
-    Ok((piece, ended))
+    let ending = match ended {
+        _ if broken => Ending::Broken,
+        true => Ending::Complete,
+        false => Ending::Open,
+    };
+    Ok((piece, ending))
 }
 
 /// Logs a note. Without buffering, bytes that came with the head count as a part of it.

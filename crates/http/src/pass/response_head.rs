@@ -205,13 +205,16 @@ pub(super) fn parse(
     let UpstreamExchange { input, head, .. } = exchange;
     let message = loop {
         let headers = request.attempts.headers_to_fill();
-        match pass.protocol.read_head(input.bytes(), headers, head) {
+        // That of an interim response, if there was one.
+        head.length = 0;
+        let read = pass.protocol.read_head(input.bytes(), headers, head);
+        for Note { level, text } in head.notes.drain(..) {
+            request.log_upstream(level, &format!("{text} while {READING}"));
+        }
+        match read {
             Ok(true) if head.length > size => break TOO_BIG.to_owned(),
             Ok(true) => {
                 input.skip(head.length);
-                for Note { level, text } in head.notes.drain(..) {
-                    request.log_upstream(level, &format!("{text} while {READING}"));
-                }
                 if head.status >= 200 || head.upgraded {
                     // Checked before anything of the head is used.
                     match head.body.is_broken(input.bytes()) {
@@ -226,6 +229,12 @@ pub(super) fn parse(
                 interim::pass_on(request, pass, head);
                 pass.protocol.reset();
                 input.buf = input.take();
+            }
+            Ok(false) if head.length > 0 => {
+                input.skip(head.length);
+                if input.is_empty() {
+                    return Ok(false);
+                }
             }
             Ok(false) if input.len() < size => return Ok(false),
             Ok(false) => break TOO_BIG.to_owned(),

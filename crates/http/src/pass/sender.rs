@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::channel::Channel;
@@ -19,11 +20,14 @@ const GATHER: usize = 8;
 const STREAM_QUEUE: u64 = 64 * 1024;
 
 /// The part of a request that is still to be sent.
+#[derive(Default)]
 pub(crate) struct Sender {
     /// The number of unsent bytes of the head, which is in the request's state.
     head: usize,
     queue: VecDeque<Piece>,
     queued: u64,
+    /// The part of the body that is not in the queue yet.
+    body: Option<Piece>,
     /// Whether the body is streamed from the client (`proxy_request_buffering off`).
     streaming: bool,
     /// The framing of the body.
@@ -47,22 +51,20 @@ impl Sender {
             OutgoingBody::Framed(frames) => Some(frames),
             OutgoingBody::None | OutgoingBody::Plain => None,
         };
-        let mut sender =
-            Self { head: 0, queue: VecDeque::new(), queued: 0, streaming: false, frames, sent: 0 };
-        sender.head = request.attempts.head.len();
+        let mut sender = Self { head: request.attempts.head.len(), frames, ..Self::default() };
         if matches!(body, OutgoingBody::None) {
             return sender;
         }
         match &request.body.content {
             Some(content) => {
-                let memory = !content.memory.is_empty();
-                if let Some(file) = &content.file {
-                    sender.frame(Piece::File(std::rc::Rc::clone(file), 0..content.len));
-                } else if memory {
-                    let all = 0..content.memory.len();
-                    sender.frame(Piece::Content(std::rc::Rc::clone(content), all));
+                let body = match &content.file {
+                    Some(file) => Piece::File(Rc::clone(file), 0..content.len),
+                    None => Piece::Content(Rc::clone(content), 0..content.memory.len()),
+                };
+                match body.is_empty() {
+                    true => sender.end_body(),
+                    false => sender.take_up(body),
                 }
-                sender.end_body();
             }
             None => {
                 sender.streaming = !request.body.is_done() && !request.body.refused;
@@ -79,11 +81,33 @@ impl Sender {
         }
     }
 
-    fn frame(&mut self, piece: Piece) {
-        let Some(frames) = self.frames else { return self.push(piece) };
-        self.push((frames.head)(piece.len()));
-        self.push(piece);
-        self.push(Piece::Static(frames.tail));
+    fn take_up(&mut self, body: Piece) {
+        self.body = Some(body);
+        self.fill();
+    }
+
+    /// Moves the body into the queue, in frames. Those of a long body follow as the queue empties.
+    fn fill(&mut self) {
+        while self.queue.len() < GATHER
+            && let Some(mut body) = self.body.take()
+        {
+            let Some(frames) = self.frames else { return self.push(body) };
+            let length = body.len().min(frames.most);
+            let last = length == body.len();
+            self.push((frames.head)(length));
+            if !last {
+                let frame = body.part(0..length);
+                body.advance(length);
+                self.push(frame);
+                self.body = Some(body);
+            } else {
+                self.push(body);
+            }
+            self.push(Piece::Static((frames.tail)(length)));
+            if last && !self.streaming {
+                self.end_body();
+            }
+        }
     }
 
     fn end_body(&mut self) {
@@ -97,17 +121,18 @@ impl Sender {
         self.head = 0;
         self.queue.clear();
         self.queued = 0;
+        self.body = None;
         self.streaming = false;
     }
 
     /// Whether everything available has been sent, and more is to come from the client.
     pub(crate) fn waits_for_client(&self) -> bool {
-        self.streaming && self.head == 0 && self.queue.is_empty()
+        self.streaming && self.head == 0 && self.queue.is_empty() && self.body.is_none()
     }
 
     /// Whether everything has been sent.
     pub(crate) fn is_done(&self) -> bool {
-        self.head == 0 && self.queue.is_empty() && !self.streaming
+        self.head == 0 && self.queue.is_empty() && self.body.is_none() && !self.streaming
     }
 
     /// Sends as much as possible. Ready when nothing is left, pending on either side otherwise.
@@ -118,9 +143,14 @@ impl Sender {
         channel: &mut Channel,
     ) -> Poll<Result<(), SendError>> {
         loop {
-            while self.streaming && self.queued < STREAM_QUEUE {
+            self.fill();
+            while self.streaming && self.body.is_none() && self.queued < STREAM_QUEUE {
                 match request.poll_body(cx) {
-                    Poll::Ready(Ok(BodyStep::Data(data))) => self.frame(data.into()),
+                    Poll::Ready(Ok(BodyStep::Data(data))) => {
+                        if !data.is_empty() {
+                            self.take_up(data.into());
+                        }
+                    }
                     Poll::Ready(Ok(BodyStep::End)) => {
                         self.streaming = false;
                         self.end_body();

@@ -24,8 +24,9 @@ use crate::snapshot::Held;
 
 /// The framing of a chunked request body (RFC 9112, section 7.1).
 static CHUNKS: Frames = Frames {
+    most: u64::MAX,
     head: |length| Piece::copy(&chunk_head(length as usize)),
-    tail: b"\r\n",
+    tail: |_| b"\r\n",
     end: LAST_CHUNK,
 };
 

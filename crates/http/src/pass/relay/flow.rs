@@ -17,9 +17,8 @@ use weir_engine::connection::splice;
 use weir_engine::error_log::Level;
 use weir_engine::timer::Deadline;
 
-use super::{End, READING, is_buffered, limit_rate, passes_unseen, take};
+use super::{End, Ending, READING, is_buffered, limit_rate, passes_unseen, take};
 use crate::pass::attempt::{UpstreamExchange, Watch, io_failed};
-use crate::pass::body::BodyReader;
 use crate::pass::course::Pass;
 use crate::pass::keep::Keeping;
 use crate::pass::spill::Spill;
@@ -63,6 +62,8 @@ pub(super) struct Relay<'a> {
     /// The maximum number of bytes queued for the client (`busy_buffers_size`).
     busy: u64,
     ended: bool,
+    /// Whether the upstream has broken the response off.
+    broken: bool,
     rate: Option<crate::client::Rate>,
     received: u64,
     /// The number of bytes relayed since other connections had their turn.
@@ -102,6 +103,7 @@ impl<'a> Relay<'a> {
         Self {
             pass,
             ended,
+            broken: false,
             moves,
             exchange,
             direct: buffering && passes_unseen(request),
@@ -159,7 +161,10 @@ impl<'a> Relay<'a> {
                 Event::ClientGone => self.client_gone(request),
                 Event::SpillFailed => Err(End::Stuck),
                 Event::Received(Ok(0)) => self.closed(request).await,
-                Event::Received(Ok(n)) => self.received(request, n as u64),
+                Event::Received(Ok(n)) => match self.received(request, n as u64) {
+                    Ok(()) if self.broken => self.break_off(request).await,
+                    received => received,
+                },
                 Event::Received(Err(error)) => {
                     io_failed(request, &error, READING, "recv() failed");
                     Err(End::Broken)
@@ -339,25 +344,30 @@ impl<'a> Relay<'a> {
             attempt.body += n;
         }
         let was_amid_line = self.exchange.head.body.is_amid_line();
-        let (piece, ended) = take(request, self.pass, self.exchange, false)?;
+        let (piece, ending) = take(request, self.pass, self.exchange, false)?;
         // A line between chunks must be complete in time, even if it comes byte by byte.
         if piece.is_some() || !was_amid_line || !self.exchange.head.body.is_amid_line() {
             self.exchange.channel.end_wait();
         }
-        self.ended = ended;
+        self.ended = ending == Ending::Complete;
+        self.broken = ending == Ending::Broken;
         piece.map_or(Ok(()), |piece| self.hold(request, piece))
     }
 
     /// Handles the end of the upstream's connection.
     async fn closed(&mut self, request: &mut Request) -> Result<(), End> {
         self.exchange.head.reusable = false;
-        if matches!(self.exchange.head.body, BodyReader::Close) {
+        if self.exchange.head.body.may_close() {
             self.ended = true;
             return Ok(());
         }
         let message = "upstream prematurely closed connection while reading upstream";
         request.log_upstream(Level::Error, message);
-        // Waiting pieces are sent before the connection ends.
+        self.break_off(request).await
+    }
+
+    /// Ends a response that breaks off. Waiting pieces are sent before the connection ends.
+    async fn break_off(&mut self, request: &mut Request) -> Result<(), End> {
         while let Some(piece) = self.next_waiting(request).await? {
             request.push(piece).map_err(|_| End::Stuck)?;
         }
