@@ -24,6 +24,7 @@ pub(crate) mod course;
 pub(crate) mod destination;
 pub(crate) mod fields;
 pub(crate) mod handshake;
+pub(crate) mod head_lines;
 pub(crate) mod headers;
 pub(crate) mod hidden;
 pub(crate) mod interim;

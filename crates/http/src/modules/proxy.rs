@@ -5,14 +5,13 @@ use std::sync::Arc;
 use weir_conf::table::Fixed;
 use weir_conf::value::Pair;
 use weir_conf::{
-    Block, Cx, Fault, Inherit, Layout, Local, Many, Node, Settings, Slot, directives, keywords,
+    Cx, Fault, Inherit, Layout, Local, Many, Node, Settings, Slot, directives, keywords,
 };
-use weir_engine::error_log::Level;
 use weir_script::Template;
 use weir_wire::h1::Version;
 
 use crate::core::types::table_sizes;
-use crate::module::{Handler, Module, Prepare, Verdict};
+use crate::module::{Handler, Module, Prepare};
 use crate::pass::course::{Course, Passing};
 use crate::pass::destination::{Destination, INNER, OwnPass, Passed, Scheme, Schemes};
 use crate::pass::fields::{Defaults, Fields, Unset};
@@ -196,25 +195,9 @@ impl Proxy {
 
 /// Checks the TLS settings of every location that may use them.
 fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
-    check_tls(whole.root)
-}
-
-fn check_tls(block: &Block) -> Result<(), Fault> {
-    for inner in &block.blocks {
-        let secured = match &inner.settings.get(&PROXY).pass {
-            Some(Destination::Fixed { scheme, .. }) => scheme.tls,
-            Some(Destination::Computed(_)) => true,
-            None => false,
-        };
-        if secured {
-            let settings = &inner.settings;
-            let place = settings.origin(&TLS, "certificate");
-            let place = place.or_else(|| settings.origin(&TLS, "trusted_certificate"));
-            settings.get(&TLS).check("proxy_").map_err(|fault| fault.caret_at_least(place))?;
-        }
-        check_tls(inner)?;
-    }
-    Ok(())
+    UpstreamTls::check_users(whole.root, &TLS, "proxy_", |block| {
+        block.settings.get(&PROXY).pass.as_ref()
+    })
 }
 
 fn passes(settings: &Settings) -> bool {
@@ -222,26 +205,10 @@ fn passes(settings: &Settings) -> bool {
 }
 
 fn handle(request: &mut Request) -> Passing<'_> {
-    let location = request.location.clone();
-    let Some(destination) = &location.settings.get(&PROXY).pass else {
-        // The handler comes from an `if` block whose settings a later `if` block replaced.
-        request.log(Level::Alert, "no upstream configuration");
-        return Passing::Not(Verdict::Status(500));
-    };
-    if let Some(target) = Target::at_once(request, destination) {
-        return Passing::Now(course(request, location, target));
-    }
-    Passing::Later(Box::pin(async move {
-        let Some(Destination::Computed(url)) = &location.settings.get(&PROXY).pass else {
-            return Err(Verdict::Status(500));
-        };
-        let target = Target::compute(request, url, &SCHEMES).await?;
-        Ok(course(request, location, target))
-    }))
+    Passing::to(request, |location| location.settings.get(&PROXY).pass.as_ref(), &SCHEMES, course)
 }
 
 fn course(request: &mut Request, location: Held<Location>, target: Target) -> Course {
-    request.attempts.begin_pass(target.scheme.text);
     request.attempts.shown.place = Some(Arc::clone(&target.place));
     let tls = target.scheme.tls.then_some(&TLS);
     let protocol = Box::new(http1::Http1::new(location.clone()));

@@ -2,13 +2,16 @@
 //! force for it.
 
 use weir_conf::Slot;
+use weir_engine::error_log::Level;
 use weir_upstream::Causes;
 
+use super::destination::{Destination, Schemes};
 use super::protocol::{OutgoingBody, Protocol};
 use super::target::Target;
 use super::tls::UpstreamTls;
 use super::transfer::Transfer;
 use crate::module::{Pending, Verdict};
+use crate::request::Request;
 use crate::route::Location;
 use crate::snapshot::Held;
 
@@ -20,6 +23,42 @@ pub enum Passing<'a> {
     Later(Pending<'a, Result<Course, Verdict>>),
     /// Do not pass the request on.
     Not(Verdict),
+}
+
+/// The course toward a target, for a request whose location this is.
+pub(crate) type Plan = fn(&mut Request, Held<Location>, Target) -> Course;
+
+impl<'a> Passing<'a> {
+    /// Passes the request on to the destination of its location.
+    pub(crate) fn to(
+        request: &'a mut Request,
+        find: fn(&Location) -> Option<&Destination>,
+        schemes: &'static Schemes,
+        plan: Plan,
+    ) -> Self {
+        let location = request.location.clone();
+        let Some(destination) = find(&location) else {
+            // The handler comes from an `if` block whose settings a later `if` block replaced.
+            request.log(Level::Alert, "no upstream configuration");
+            return Self::Not(Verdict::Status(500));
+        };
+        if let Some(target) = Target::at_once(request, destination) {
+            return Self::Now(follow(request, location, target, plan));
+        }
+        Self::Later(Box::pin(async move {
+            let Some(Destination::Computed(url)) = find(&location) else {
+                return Err(Verdict::Status(500));
+            };
+            let target = Target::compute(request, url, schemes).await?;
+            Ok(follow(request, location, target, plan))
+        }))
+    }
+}
+
+/// Begins a pass toward a target.
+fn follow(request: &mut Request, location: Held<Location>, target: Target, plan: Plan) -> Course {
+    request.attempts.begin_pass(target.scheme.text);
+    plan(request, location, target)
 }
 
 /// How to pass a request on, as its location's handler decides.

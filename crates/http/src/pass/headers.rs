@@ -8,7 +8,7 @@ use weir_wire::h1::Method;
 use weir_wire::header::Known;
 
 use super::course::Pass;
-use super::hidden::Ignored;
+use super::hidden::{Ignored, Usual};
 use super::protocol::UpstreamHead;
 use crate::client::Rate;
 use crate::field;
@@ -99,9 +99,11 @@ pub(crate) fn process(
         let (name, value) = (b"Content-Encoding", encoding.as_bytes());
         request.response.headers.push_known(Known::ContentEncoding, name, value);
     }
-    if !settings.pass_header.is_empty() {
-        // Passed on unchanged, or absent.
-        let passes = |known| !settings.hidden.has(b"", known);
+    if settings.usual_hidden != Usual::Http || !settings.pass_header.is_empty() {
+        // Passed on unchanged. A server's may be absent, an application's are replaced by ours.
+        let absent = settings.usual_hidden == Usual::Http;
+        let passes =
+            |known| !settings.hidden.has(b"", known) && (absent || headers.contains(known));
         request.response.passes_server = passes(Known::Server);
         request.response.passes_date = passes(Known::Date);
     }

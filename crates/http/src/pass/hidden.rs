@@ -27,6 +27,29 @@ bitmask! {
     }
 }
 
+/// The fields that a protocol hides unless `…_pass_header` names them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Usual {
+    /// Those of servers that are proxied: responses get fields like `Server` of our own.
+    #[default]
+    Http,
+    /// Those of applications: what says how to respond.
+    Cgi,
+    /// Those of applications whose status line comes first.
+    Uwsgi,
+}
+
+impl Usual {
+    fn names(self) -> impl Iterator<Item = &'static str> {
+        let own: &[&str] = match self {
+            Self::Http => &["Date", "Server", "X-Pad"],
+            Self::Cgi => &["Status"],
+            Self::Uwsgi => &[],
+        };
+        own.iter().chain(X_ACCEL).copied()
+    }
+}
+
 /// The hidden response fields, by `proxy_hide_header` and `proxy_pass_header`. Prepared with the
 /// configuration.
 #[derive(Clone, Debug, Default)]
@@ -34,11 +57,14 @@ pub struct Hidden(NameSet);
 
 impl Hidden {
     /// Hides the fields in `hide`, and the usual ones that are not in `pass`.
-    pub fn new(hide: &[String], pass: &[String]) -> Self {
+    pub fn new(hide: &[String], pass: &[String], usual: Usual) -> Self {
         let is_passed = |name: &str| pass.iter().any(|passed| passed.eq_ignore_ascii_case(name));
-        let usual = HIDDEN.iter().copied().filter(|name| !is_passed(name));
+        let usual = usual.names().filter(|name| !is_passed(name));
         let mut names = NameSet::default();
-        for name in hide.iter().map(String::as_str).chain(usual) {
+        for name in usual {
+            names.insert(name.as_bytes());
+        }
+        for name in hide {
             names.insert(name.as_bytes());
         }
         Self(names)
@@ -50,11 +76,8 @@ impl Hidden {
     }
 }
 
-/// Fields that are hidden unless `proxy_pass_header` names them.
-const HIDDEN: &[&str] = &[
-    "Date",
-    "Server",
-    "X-Pad",
+/// The fields for us.
+const X_ACCEL: &[&str] = &[
     "X-Accel-Expires",
     "X-Accel-Redirect",
     "X-Accel-Limit-Rate",

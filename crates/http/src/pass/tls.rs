@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use weir_conf::value::Pair;
-use weir_conf::{Cx, Fault, Inherit, Many, directives};
+use weir_conf::{Block, Cx, Fault, Inherit, Many, Slot, directives};
 use weir_edge::tls::cache::FileCache;
 use weir_edge::tls::commands::Commands;
 use weir_edge::tls::files::FileSource;
@@ -13,6 +13,8 @@ use weir_edge::tls::values::{CertificateCache, Passwords, ProtocolSet};
 use weir_edge::tls::{late, warn_of, warn_of_missing};
 use weir_engine::tls::{ClientSettings, ClientTls, SettingsError};
 use weir_script::Template;
+
+use super::destination::Destination;
 
 directives! {
     /// TLS to upstreams.
@@ -67,6 +69,34 @@ impl UpstreamTls {
             return Ok(());
         }
         self.context = Some(Arc::new(ClientContext::build(self, cx)));
+        Ok(())
+    }
+
+    /// Reports faults of the settings in `slot` of every block inside `block` whose `…_pass` may
+    /// need them.
+    ///
+    /// # Errors
+    /// As for [`UpstreamTls::check`].
+    pub fn check_users(
+        block: &Block,
+        slot: &'static Slot<Self>,
+        prefix: &str,
+        destination: fn(&Block) -> Option<&Destination>,
+    ) -> Result<(), Fault> {
+        for inner in &block.blocks {
+            let secured = match destination(inner) {
+                Some(Destination::Fixed { scheme, .. }) => scheme.tls,
+                Some(Destination::Computed(_)) => true,
+                None => false,
+            };
+            if secured {
+                let settings = &inner.settings;
+                let place = settings.origin(slot, "certificate");
+                let place = place.or_else(|| settings.origin(slot, "trusted_certificate"));
+                settings.get(slot).check(prefix).map_err(|fault| fault.caret_at_least(place))?;
+            }
+            Self::check_users(inner, slot, prefix, destination)?;
+        }
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use weir_script::Template;
 use weir_script::variables::variables;
 use weir_upstream::{Causes, RetryBudget};
 
-use super::hidden::{Hidden, Ignored};
+use super::hidden::{Hidden, Ignored, Usual};
 use super::store::Store;
 use crate::core::temp_path::TempPath;
 use crate::core::value::Rights;
@@ -96,6 +96,8 @@ directives! {
         "ignore_headers" => ignore_headers: Ignored,
         // The default folder for temporary files, if there is one.
         field temp_folder: Local<Option<TempFolder>>,
+        // The fields that the protocol hides.
+        field usual_hidden: Local<Usual>,
         // The result of `pass_header` and `hide_header`.
         field hidden: Local<Hidden>,
         // Whether a 404 is always replaced by our own.
@@ -110,7 +112,7 @@ impl Transfer {
     fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
         let above = parent.and_then(|parent| parent.temp_path.as_ref());
         TempPath::settle(&mut self.temp_path, above, self.temp_folder, cx)?;
-        self.hidden = Hidden::new(&self.hide_header, &self.pass_header);
+        self.hidden = Hidden::new(&self.hide_header, &self.pass_header, self.usual_hidden);
         self.outlasts_client = self.ignore_client_abort || self.store.is_on();
         self.check_sizes(cx)
     }

@@ -9,8 +9,9 @@ use weir_wire::uri::{self, Escape};
 use super::{PROXY, rewrite};
 use crate::body::Outlook;
 use crate::field::clean;
-use crate::pass::body::{BodyReader, Note};
+use crate::pass::body::BodyReader;
 use crate::pass::fields::BodyPlan;
+use crate::pass::head_lines::{duplicates, unusual};
 use crate::pass::protocol::{
     Frames, InvalidHead, Outgoing, OutgoingBody, Protocol, UpstreamHead, Wanted,
 };
@@ -295,31 +296,6 @@ impl Protocol for Http1 {
     fn cookie(&self, request: &mut Request, value: &[u8]) -> Option<Vec<u8>> {
         rewrite::cookie(&self.location, request, value)
     }
-}
-
-/// Notes about duplicate fields. The first one counts.
-#[cold]
-fn duplicates(head: &weir_wire::h1::ResponseHead, headers: &Headers, input: &[u8]) -> Vec<Note> {
-    let line = |name: &[u8], value: &[u8]| {
-        format!("{}: {}", weir_wire::shown(name), weir_wire::shown(value))
-    };
-    let told = head.duplicates.iter().map(|entry| {
-        let first = headers.iter().find(|(_, _, known)| *known == entry.known);
-        let previous = first.map_or_else(String::new, |(name, value, _)| line(name, value));
-        let line = line(entry.name.of(input), entry.value.of(input));
-        let text = format!(
-            "upstream sent duplicate header line: \"{line}\", previous value: \"{previous}\", \
-             ignored"
-        );
-        Note { level: Level::Warn, text: text.into() }
-    });
-    told.collect()
-}
-
-/// The upstream's status line, unless it equals Weir's own. A 204 always keeps it, and with it its
-/// `Content-Type`.
-fn unusual(status: u16, line: &[u8]) -> Option<Vec<u8>> {
-    (status == 204 || crate::client::reason(status) != Some(line)).then(|| line.to_vec())
 }
 
 /// Whether an HTTP/1.0 response asks to keep the connection.
