@@ -5,6 +5,7 @@
 
 mod apache;
 mod api;
+mod application;
 mod backend;
 mod chunk;
 mod client;
@@ -22,6 +23,7 @@ mod wait;
 
 pub(crate) use apache::Apache;
 pub(crate) use api::api_call;
+pub(crate) use application::{Answer, Application, Called};
 pub(crate) use backend::{Backend, Reply, Seen};
 pub(crate) use chunk::{Chunk, chunk};
 pub(crate) use client::{Client, Response};

@@ -19,6 +19,7 @@ mod conditions;
 mod demo;
 mod discovery;
 mod error_pages;
+mod fastcgi;
 mod faults;
 mod file_io;
 mod files;

@@ -13,16 +13,16 @@ fn a_location_that_needs_a_missing_protocol_serves_nothing() {
     let server = Server::server(
         r#"
         root %dir%/html;
-        location ~ \.php$ { try_files $uri =404; fastcgi_pass 127.0.0.1:9; }
-        location /if/ { set $a 1; if ($a) { set $b 1; } fastcgi_pass 127.0.0.1:9; }
+        location ~ \.php$ { try_files $uri =404; grpc_pass 127.0.0.1:9; }
+        location /if/ { set $a 1; if ($a) { set $b 1; } grpc_pass 127.0.0.1:9; }
         location /index/ { index x.php; }
         location /rewritten/ { rewrite ^ /x.php last; }
         location /tried/ { try_files $uri /x.php; }
         location /tried-named/ { try_files $uri @app; }
-        location @app { uwsgi_pass 127.0.0.1:9; }
+        location @app { grpc_pass 127.0.0.1:9; }
         location /error/ { error_page 404 /x.php; }
         location /error-named/ { error_page 404 = @app; }
-        location /kept/ { try_files $uri =404; scgi_pass 127.0.0.1:9; error_page 500 /sorry; }
+        location /kept/ { try_files $uri =404; grpc_pass 127.0.0.1:9; error_page 500 /sorry; }
         location = /sorry { return 200 sorry; }
         location /returned/ { return 204; grpc_pass 127.0.0.1:9; }
         location /denied/ { deny all; try_files $uri =404; grpc_pass 127.0.0.1:9; }
@@ -51,12 +51,12 @@ fn a_location_that_needs_a_missing_protocol_serves_nothing() {
     }
     let answer = server.get("/kept/a");
     assert_eq!((answer.status, answer.text()), (500, "sorry".to_owned()));
-    server.wait_log("\"fastcgi_pass\" directive is not supported yet, its location serves nothing");
+    server.wait_log("\"grpc_pass\" directive is not supported yet, its location serves nothing");
 }
 
 #[test]
 fn a_location_that_needs_a_missing_protocol_redirects_to_its_slash() {
-    let server = Server::server("location /app/ { fastcgi_pass 127.0.0.1:9; }").start();
+    let server = Server::server("location /app/ { grpc_pass 127.0.0.1:9; }").start();
     let answer = server.get("/app");
     let to = format!("http://localhost:{}/app/", server.port("port"));
     assert_eq!((answer.status, answer.header("Location")), (301, Some(&*to)));
@@ -107,7 +107,7 @@ fn settings_without_effect_are_reported_once() {
          http { access_log off;
          server { listen 127.0.0.1:%port% ssl http2; ssl_reject_handshake on; }
          server { listen 127.0.0.1:%port% ssl http2; ssl_reject_handshake on; server_name b;
-         fastcgi_param a b;\nfastcgi_param c d;\nfastcgi_param e f;
+         grpc_set_header a b;\ngrpc_set_header c d;\ngrpc_set_header e f;
          } }",
     );
     assert!(well, "{lines:?}");
@@ -116,7 +116,7 @@ fn settings_without_effect_are_reported_once() {
         ("\"accept_mutex\" has no effect, threads of one process accept without it in", 1),
         ("\"listen ... http2\" is not supported yet and has no effect, 2 times, first in", 3),
         (
-            "\"fastcgi_param\" directive is not supported yet and has no effect, 3 times, first in",
+            "\"grpc_set_header\" directive is not supported yet and has no effect, 3 times, first in",
             5,
         ),
     ] {

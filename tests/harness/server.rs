@@ -19,6 +19,9 @@ http {
     default_type text/plain;
     client_body_temp_path %dir%/client_body_temp;
     proxy_temp_path %dir%/proxy_temp;
+    fastcgi_temp_path %dir%/fastcgi_temp;
+    uwsgi_temp_path %dir%/uwsgi_temp;
+    scgi_temp_path %dir%/scgi_temp;
 ";
 
 /// A server to be started.

@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Needed] = &[
     ("keepalived", "keepalived"),
     ("memcached", "memcached"),
     ("openssl", "openssl"),
+    ("php-fpm8.2", "php-fpm"),
 ];
 
 /// For comparisons.

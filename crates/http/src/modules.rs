@@ -16,6 +16,7 @@ mod autoindex;
 mod browser;
 mod charset;
 mod empty_gif;
+mod fastcgi;
 mod flv;
 mod geo;
 mod gunzip;
@@ -80,7 +81,8 @@ pub const MODULES: &[&Module] = &[
     &auth_request::MODULE,
     &mirror::MODULE,
     // Content: exclusive handlers, then those that are tried in turn.
-    &proxy::MODULE, &memcached::MODULE, &tunnel::MODULE, &upstream::MODULE,
+    &proxy::MODULE, &fastcgi::MODULE,
+    &memcached::MODULE, &tunnel::MODULE, &upstream::MODULE,
     &upstream_hc::MODULE,
     &stub_status::MODULE,
     &api::MODULE,

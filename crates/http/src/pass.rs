@@ -17,6 +17,7 @@ use crate::request::Request;
 
 pub(crate) mod attempt;
 pub(crate) mod body;
+pub(crate) mod cgi;
 pub(crate) mod channel;
 pub(crate) mod clock;
 pub(crate) mod connect;
@@ -32,6 +33,7 @@ mod keep;
 mod load_report;
 mod locate;
 pub(crate) mod made;
+pub(crate) mod params;
 pub(crate) mod pool;
 pub(crate) mod probe;
 pub(crate) mod protocol;

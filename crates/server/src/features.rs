@@ -30,7 +30,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_referer_module",              Built,   true),
     ("http_rewrite_module",              Built,   true),
     ("http_proxy_module",                Built,   true),
-    ("http_fastcgi_module",              Built,   false),
+    ("http_fastcgi_module",              Built,   true),
     ("http_uwsgi_module",                Built,   false),
     ("http_scgi_module",                 Built,   false),
     ("http_grpc_module",                 Built,   false),

@@ -29,4 +29,4 @@ pub use crate::request::{
 };
 pub use chunked::{ChunkError, ChunkHead, Chunked, Joined, LAST_CHUNK, chunk_head};
 pub use request::RequestParser;
-pub use response::{ResponseError, ResponseFault, ResponseHead, ResponseParser};
+pub use response::{ResponseError, ResponseFault, ResponseHead, ResponseParser, StatusLine};

@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod cgi;
 pub mod date;
+pub mod fastcgi;
 pub mod h1;
 pub mod header;
 pub mod load_report;

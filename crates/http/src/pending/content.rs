@@ -21,7 +21,6 @@ pub(crate) fn of(settings: &Settings) -> Option<Arc<str>> {
 directives! {
     /// Unsupported directives that would serve the content of a location.
     pub struct Content as ContentWritten in [location] {
-        "fastcgi_pass" in [location, location_if] [1]: "address" => set_pass,
         "uwsgi_pass" in [location, location_if] [1]: "address" => set_pass,
         "scgi_pass" in [location, location_if] [1]: "address" => set_pass,
         "grpc_pass" in [location, location_if] [1]: "address" => set_pass,

@@ -5,14 +5,11 @@ use std::sync::Arc;
 
 use weir_conf::value::Pair;
 use weir_conf::{Arity, Contexts, Cx, Fault, Many, Node, Slot, Table, Value, directives};
-use weir_script::regex::Regex;
 use weir_script::{Template, Variables};
 
 use crate::pass::tls::UpstreamTls;
 use crate::pass::transfer::Transfer;
 
-static FASTCGI: Slot<FastCgi> = Slot::new();
-static FASTCGI_TRANSFER: Slot<Transfer> = Slot::new();
 static UWSGI: Slot<Uwsgi> = Slot::new();
 static UWSGI_TRANSFER: Slot<Transfer> = Slot::new();
 static UWSGI_TLS: Slot<UpstreamTls> = Slot::new();
@@ -45,11 +42,7 @@ const NOT_GRPC: &[&str] = &[
     "next_upstream_budget",
 ];
 
-/// The `Transfer` rows that FastCGI lacks. Rows that Weir adds come with the protocols.
-const NOT_FASTCGI: &[&str] =
-    &["pass_trailers", "count_broken", "next_upstream_try_timeout", "next_upstream_budget"];
-
-/// The `Transfer` rows that uwsgi and SCGI lack.
+/// The `Transfer` rows that uwsgi and SCGI lack. Rows that Weir adds come with the protocols.
 const NOT_CGI: &[&str] = &[
     "pass_trailers",
     "send_lowat",
@@ -60,8 +53,6 @@ const NOT_CGI: &[&str] = &[
 
 /// The tables of the protocols.
 pub(super) const TABLES: &[&Table] = &[
-    &FastCgi::table(&FASTCGI).unsupported(),
-    &Transfer::table(&FASTCGI_TRANSFER).prefix("fastcgi_").except(NOT_FASTCGI).unsupported(),
     &Uwsgi::table(&UWSGI).unsupported(),
     &Transfer::table(&UWSGI_TRANSFER).prefix("uwsgi_").except(NOT_CGI).unsupported(),
     &UpstreamTls::table(&UWSGI_TLS).prefix("uwsgi_ssl_").unsupported(),
@@ -71,18 +62,6 @@ pub(super) const TABLES: &[&Table] = &[
     &Transfer::table(&GRPC_TRANSFER).prefix("grpc_").except(NOT_GRPC).unsupported(),
     &UpstreamTls::table(&GRPC_TLS).prefix("grpc_ssl_").unsupported(),
 ];
-
-directives! {
-    /// FastCGI.
-    pub(super) struct FastCgi in [http, server, location] {
-        "fastcgi_index" => index: String,
-        "fastcgi_split_path_info" => split_path_info: Option<Split>,
-        "fastcgi_param" => params: Many<Param>,
-        "fastcgi_catch_stderr" => catch_stderr: Many<String>,
-        "fastcgi_keep_conn" => keep_conn: bool = false,
-    }
-    finish = FastCgi::finish;
-}
 
 directives! {
     /// uwsgi.
@@ -111,7 +90,7 @@ directives! {
     finish = Grpc::finish;
 }
 
-/// `fastcgi_param` and its relatives: a name, a value with variables, `if_not_empty`.
+/// `uwsgi_param` and `scgi_param`: a name, a value with variables, `if_not_empty`.
 #[derive(Clone, Debug)]
 pub(super) struct Param(Arc<[u8]>);
 
@@ -140,12 +119,6 @@ fn compile(values: impl Iterator<Item = impl AsRef<[u8]>>, cx: &mut Cx<'_>) -> R
     Ok(())
 }
 
-impl FastCgi {
-    fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
-        compile(self.params.iter().map(|param| &param.0), cx)
-    }
-}
-
 impl Uwsgi {
     fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
         compile(self.params.iter().map(|param| &param.0), cx)
@@ -161,33 +134,6 @@ impl Scgi {
 impl Grpc {
     fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
         compile(self.set_header.iter().map(|pair| &pair.value.value), cx)
-    }
-}
-
-/// `fastcgi_split_path_info`: a pattern with two captures.
-#[derive(Clone, Debug)]
-pub(super) struct Split;
-
-impl Value for Split {
-    const SYNTAX: &'static str = "regex";
-    const ARITY: Arity = Arity::ONE;
-
-    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
-        let word = &node.args[0];
-        let regex = Regex::shared(&word.value, false).map_err(|fault| fault.at(word))?;
-        match regex.groups() {
-            2 => Ok(Self),
-            _ => {
-                let message = format!("pattern \"{}\" must have 2 captures", word.shown());
-                Err(Fault::new(message).at(word))
-            }
-        }
-    }
-
-    /// The last occurrence counts.
-    fn again(&mut self, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-        *self = Self::parse(node, cx)?;
-        Ok(())
     }
 }
 

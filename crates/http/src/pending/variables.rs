@@ -3,8 +3,6 @@
 /// Names that are accepted with a warning and have no value. As with directives, variables that may
 /// guard access are not among them.
 const NAMES: &[&str] = &[
-    "fastcgi_path_info",
-    "fastcgi_script_name",
     "grpc_internal_trailers",
     "http2",
     "http3",

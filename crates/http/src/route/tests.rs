@@ -104,7 +104,7 @@ fn captures_are_returned_with_their_variables() {
 #[test]
 fn a_location_that_passes_redirects_to_its_slash() {
     let text = "http { server {
-        location /pass/ { fastcgi_pass x; }
+        location /pass/ { grpc_pass x; }
         location /other/ { }
         location = /exact { }
         location ~ pass$ { }
@@ -113,7 +113,7 @@ fn a_location_that_passes_redirects_to_its_slash() {
     let uris = ["/pass", "/pass/x", "/other", "/exact"];
     assert_eq!(found(&routes, &uris), ["/pass/ redirect", "/pass/", "", "/exact"]);
     let location = first(&routes).find(b"/pass/x").location;
-    assert_eq!(location.pending_content.as_deref(), Some("fastcgi_pass"));
+    assert_eq!(location.pending_content.as_deref(), Some("grpc_pass"));
     assert!(first(&routes).find(b"/exact").location.pending_content.is_none());
 }
 
@@ -186,8 +186,8 @@ fn faults_have_nginxs_messages_and_positions() {
             "[warn] \"image_filter_interlace\" directive is not supported yet and has no effect:2",
         ),
         (
-            "server { location / { fastcgi_pass a;\nfastcgi_pass b; } }",
-            "[emerg] \"fastcgi_pass\" directive is duplicate:3",
+            "server { location / { grpc_pass a;\ngrpc_pass b; } }",
+            "[emerg] \"grpc_pass\" directive is duplicate:3",
         ),
         ("js_import x;", "[emerg] unknown directive \"js_import\":2"),
         (

@@ -28,11 +28,25 @@ enum ResponsePhase {
     Done,
 }
 
+/// Whether a response begins with a status line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StatusLine {
+    /// It must.
+    #[default]
+    Required,
+    /// It may, as in SCGI and uwsgi: a first line that is none is a header line.
+    Optional,
+    /// It does not, as in FastCGI.
+    None,
+}
+
 /// A parser of response heads in a growing buffer. The result does not depend on how it was split.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseParser {
     head: ResponseHead,
     phase: ResponsePhase,
+    /// Whether the first line may be a header line.
+    lenient: bool,
     seen: Seen,
     line_start: usize,
     at: usize,
@@ -48,8 +62,18 @@ impl ResponseParser {
     pub fn reset(&mut self) {
         self.head.clear();
         self.phase = ResponsePhase::Status;
+        self.lenient = false;
         self.seen = Seen::default();
         (self.line_start, self.at) = (0, 0);
+    }
+
+    /// As [`Self::reset`], for a head with such a status line.
+    pub fn reset_to(&mut self, line: StatusLine) {
+        self.reset();
+        self.lenient = line == StatusLine::Optional;
+        if line == StatusLine::None {
+            self.phase = ResponsePhase::Headers;
+        }
     }
 
     /// The head so far; complete once [`Self::advance`] returned a length.
@@ -80,6 +104,10 @@ impl ResponseParser {
         let seen = &buf[..buf.len().min(max)];
         if self.phase == ResponsePhase::Status && self.at == 0 {
             self.usual_status_line(seen);
+        }
+        // What cannot become a status line is the start of a header line.
+        if self.lenient && self.phase == ResponsePhase::Status && !is_version_start(seen) {
+            self.phase = ResponsePhase::Headers;
         }
         while self.phase != ResponsePhase::Done {
             let stop = match self.phase == ResponsePhase::Headers && self.at == self.line_start {
@@ -117,8 +145,7 @@ impl ResponseParser {
 
     /// Handles an incomplete line.
     fn wait(&mut self, seen: &[u8], max: usize) -> Result<Option<usize>, ResponseError> {
-        if self.phase == ResponsePhase::Status && !b"HTTP/".starts_with(&seen[..seen.len().min(5)])
-        {
+        if self.phase == ResponsePhase::Status && !is_version_start(seen) {
             return Err(fault(ResponseFault::NoStatusLine, 0, 0));
         }
         if seen.len() == max {
@@ -131,8 +158,13 @@ impl ResponseParser {
     fn any_line(&mut self, seen: &[u8]) -> Result<(), ResponseError> {
         let line = &seen[self.line_start..self.at - 1];
         if self.phase == ResponsePhase::Status {
-            self.status_line(line)?;
             self.phase = ResponsePhase::Headers;
+            match self.status_line(line) {
+                Err(error) if self.lenient && error.fault == ResponseFault::NoStatusLine => {
+                    self.header_line(line)?;
+                }
+                other => other?,
+            }
         } else if line.is_empty() || line == b"\r" {
             self.finish(seen)?;
         } else {
@@ -256,6 +288,11 @@ impl ResponseParser {
         self.phase = ResponsePhase::Done;
         Ok(())
     }
+}
+
+/// Whether a status line can begin like this.
+fn is_version_start(seen: &[u8]) -> bool {
+    b"HTTP/".starts_with(&seen[..seen.len().min(5)])
 }
 
 fn fault(fault: ResponseFault, start: usize, end: usize) -> ResponseError {
