@@ -54,6 +54,7 @@ mod proxy_streams;
 mod queue;
 mod resolving;
 mod rewrite;
+mod scgi;
 mod server_load;
 mod server_names;
 mod shortage;

@@ -39,6 +39,7 @@ mod range;
 mod realip;
 mod referer;
 mod rewrite;
+mod scgi;
 mod secure_link;
 mod split_clients;
 mod ssi;
@@ -81,7 +82,7 @@ pub const MODULES: &[&Module] = &[
     &auth_request::MODULE,
     &mirror::MODULE,
     // Content: exclusive handlers, then those that are tried in turn.
-    &proxy::MODULE, &fastcgi::MODULE,
+    &proxy::MODULE, &fastcgi::MODULE, &scgi::MODULE,
     &memcached::MODULE, &tunnel::MODULE, &upstream::MODULE,
     &upstream_hc::MODULE,
     &stub_status::MODULE,

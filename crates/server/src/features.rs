@@ -32,7 +32,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_proxy_module",                Built,   true),
     ("http_fastcgi_module",              Built,   true),
     ("http_uwsgi_module",                Built,   false),
-    ("http_scgi_module",                 Built,   false),
+    ("http_scgi_module",                 Built,   true),
     ("http_grpc_module",                 Built,   false),
     ("http_tunnel_module",               Built,   true),
     ("http_memcached_module",            Built,   true),

@@ -15,6 +15,7 @@ pub mod load_report;
 pub mod memcached;
 pub mod proxy_protocol;
 pub mod request;
+pub mod scgi;
 mod shown;
 pub mod status;
 pub mod uri;

@@ -5,11 +5,29 @@ use weir_wire::cgi;
 use weir_wire::h1::{Method, StatusLine};
 use weir_wire::header::{Headers, Known};
 
-use super::body::Note;
+use super::body::{BodyReader, Note};
 use super::head_lines::{duplicates, unusual};
-use super::protocol::{InvalidHead, UpstreamHead};
+use super::protocol::{InvalidHead, OutgoingBody, UpstreamHead, Wanted};
+use super::transfer::Transfer;
+use crate::body::Outlook;
 use crate::request::Request;
 use crate::request::spare::{self, LentParser};
+
+/// The part of the client's body that is needed to send its length first.
+pub(crate) fn wants(request: &Request, settings: &Transfer) -> Wanted {
+    match settings.pass_request_body && !request.body.chunked {
+        true => Wanted::AsSet,
+        false => Wanted::Whole,
+    }
+}
+
+/// The framing of a body that follows its head as it is.
+pub(crate) fn outgoing(request: &Request, settings: &Transfer) -> OutgoingBody {
+    match request.body.outlook() {
+        Outlook::Here(1..) | Outlook::Coming if settings.pass_request_body => OutgoingBody::Plain,
+        _ => OutgoingBody::None,
+    }
+}
 
 /// The head of one response.
 pub(crate) struct CgiHead {
@@ -87,6 +105,26 @@ impl CgiHead {
                 false => duplicates(head, headers, bytes),
             },
         })
+    }
+
+    /// Reads the head of a response whose body follows without framing.
+    pub(crate) fn read(
+        &mut self,
+        input: &[u8],
+        size: usize,
+        headers: &mut Headers,
+        into: &mut UpstreamHead,
+    ) -> Result<bool, InvalidHead> {
+        let Some(length) = self.advance(input, size)? else { return Ok(false) };
+        let found = self.finish(&input[..length], headers)?;
+        into.body = match found.length {
+            _ if found.bodiless => BodyReader::None,
+            Some(length) => BodyReader::Length(length),
+            None => BodyReader::Close,
+        };
+        into.length = length;
+        found.give(into);
+        Ok(true)
     }
 }
 

@@ -13,8 +13,6 @@ use crate::pass::transfer::Transfer;
 static UWSGI: Slot<Uwsgi> = Slot::new();
 static UWSGI_TRANSFER: Slot<Transfer> = Slot::new();
 static UWSGI_TLS: Slot<UpstreamTls> = Slot::new();
-static SCGI: Slot<Scgi> = Slot::new();
-static SCGI_TRANSFER: Slot<Transfer> = Slot::new();
 static GRPC: Slot<Grpc> = Slot::new();
 static GRPC_TRANSFER: Slot<Transfer> = Slot::new();
 static GRPC_TLS: Slot<UpstreamTls> = Slot::new();
@@ -42,7 +40,7 @@ const NOT_GRPC: &[&str] = &[
     "next_upstream_budget",
 ];
 
-/// The `Transfer` rows that uwsgi and SCGI lack. Rows that Weir adds come with the protocols.
+/// The `Transfer` rows that uwsgi lacks. Rows that Weir adds come with the protocols.
 const NOT_CGI: &[&str] = &[
     "pass_trailers",
     "send_lowat",
@@ -56,8 +54,6 @@ pub(super) const TABLES: &[&Table] = &[
     &Uwsgi::table(&UWSGI).unsupported(),
     &Transfer::table(&UWSGI_TRANSFER).prefix("uwsgi_").except(NOT_CGI).unsupported(),
     &UpstreamTls::table(&UWSGI_TLS).prefix("uwsgi_ssl_").unsupported(),
-    &Scgi::table(&SCGI).unsupported(),
-    &Transfer::table(&SCGI_TRANSFER).prefix("scgi_").except(NOT_CGI).unsupported(),
     &Grpc::table(&GRPC).unsupported(),
     &Transfer::table(&GRPC_TRANSFER).prefix("grpc_").except(NOT_GRPC).unsupported(),
     &UpstreamTls::table(&GRPC_TLS).prefix("grpc_ssl_").unsupported(),
@@ -75,14 +71,6 @@ directives! {
 }
 
 directives! {
-    /// SCGI.
-    pub(super) struct Scgi in [http, server, location] {
-        "scgi_param" => params: Many<Param>,
-    }
-    finish = Scgi::finish;
-}
-
-directives! {
     /// gRPC.
     pub(super) struct Grpc in [http, server, location] {
         "grpc_set_header" => set_header: Many<Pair>,
@@ -90,7 +78,7 @@ directives! {
     finish = Grpc::finish;
 }
 
-/// `uwsgi_param` and `scgi_param`: a name, a value with variables, `if_not_empty`.
+/// `uwsgi_param`: a name, a value with variables, `if_not_empty`.
 #[derive(Clone, Debug)]
 pub(super) struct Param(Arc<[u8]>);
 
@@ -120,12 +108,6 @@ fn compile(values: impl Iterator<Item = impl AsRef<[u8]>>, cx: &mut Cx<'_>) -> R
 }
 
 impl Uwsgi {
-    fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
-        compile(self.params.iter().map(|param| &param.0), cx)
-    }
-}
-
-impl Scgi {
     fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
         compile(self.params.iter().map(|param| &param.0), cx)
     }

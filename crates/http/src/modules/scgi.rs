@@ -1,0 +1,157 @@
+//! `scgi_pass`: requests to SCGI applications
+//! (<https://nginx.org/en/docs/http/ngx_http_scgi_module.html>).
+
+use std::sync::Arc;
+
+use weir_conf::layout::Layout;
+use weir_conf::table::Fixed;
+use weir_conf::{Cx, Fault, Local, Many, Node, Settings, Slot, directives};
+use weir_engine::error_log::Level;
+use weir_wire::h1::StatusLine;
+use weir_wire::header::Headers;
+use weir_wire::scgi;
+
+use crate::module::{Handler, Module};
+use crate::pass::cgi::{self, CgiHead};
+use crate::pass::course::{Course, Passing};
+use crate::pass::destination::{Destination, INNER, OwnPass, Scheme, Schemes};
+use crate::pass::hidden::Usual;
+use crate::pass::params::{Param, Params};
+use crate::pass::protocol::{InvalidHead, Outgoing, Protocol, UpstreamHead, Wanted};
+use crate::pass::target::Target;
+use crate::pass::transfer::Transfer;
+use crate::rejection::Rejection;
+use crate::request::Request;
+use crate::route::Location;
+use crate::snapshot::Held;
+
+pub(crate) const MODULE: Module = Module {
+    name: "scgi",
+    tables: &[
+        &Transfer::table(&TRANSFER)
+            .prefix("scgi_")
+            .except(&["pass_trailers", "send_lowat"])
+            .fixed::<Transfer, Scgi>(),
+        &Scgi::table(&SCGI),
+    ],
+    content: Some(|settings| passes(settings).then_some(Handler::Pass(handle))),
+    passes: Some(passes),
+    ..Module::NONE
+};
+
+static TRANSFER: Slot<Transfer> = Slot::new();
+static SCGI: Slot<Scgi> = Slot::new();
+
+/// Addresses are written without a scheme; the log shows `scgi://`.
+static SCHEMES: Schemes = Schemes {
+    written: &[],
+    implied: Some(Scheme { text: "scgi://", port: 0, tls: false }),
+    uri: false,
+};
+
+directives! {
+    /// Passing of requests to SCGI applications.
+    pub(crate) struct Scgi as ScgiWritten in [http, server, location] {
+        /// The application: an address or the name of an `upstream`; may have variables.
+        "scgi_pass" in [location, location_if] [1]: "address" => set_pass,
+        /// Sets a parameter of the request. With `if_not_empty`, one with an empty value is left
+        /// out.
+        "scgi_param" => params: Many<Param>,
+        field pass: Local<Option<Destination>>,
+        field compiled: Local<Option<Arc<Params>>>,
+    }
+    finish = Scgi::finish;
+}
+
+impl Fixed<Transfer> for Scgi {
+    fn fix(transfer: &mut Transfer) {
+        transfer.temp_folder = Some(Layout::built().scgi_temp);
+        transfer.usual_hidden = Usual::Cgi;
+    }
+}
+
+fn set_pass(own: &mut ScgiWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    if own.pass.is_some() {
+        return Err(Fault::duplicate());
+    }
+    OwnPass::note(MODULE.name, cx);
+    own.pass = Some(Some(Destination::parse(&node.args[0], &SCHEMES, cx)?));
+    Ok(())
+}
+
+impl Scgi {
+    fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        let above = parent.map(|parent| &parent.pass);
+        OwnPass::settle(MODULE.name, &mut self.pass, above, INNER, cx);
+        let above = parent.map(|parent| (&parent.params[..], &parent.compiled));
+        self.compiled = Params::of_block(&self.params, self.pass.is_some(), above, cx)?;
+        Ok(())
+    }
+}
+
+fn passes(settings: &Settings) -> bool {
+    settings.get(&SCGI).pass.is_some()
+}
+
+fn handle(request: &mut Request) -> Passing<'_> {
+    Passing::to(request, |location| location.settings.get(&SCGI).pass.as_ref(), &SCHEMES, course)
+}
+
+fn course(request: &mut Request, location: Held<Location>, target: Target) -> Course {
+    let head = CgiHead::new(request, StatusLine::Optional);
+    let protocol = Box::new(Exchange { location: location.clone(), head });
+    Course { location, transfer, next_upstream: None, tls: None, protocol, target }
+}
+
+fn transfer(location: &Location) -> &Transfer {
+    location.settings.get(&TRANSFER)
+}
+
+/// The exchange of one request with an application.
+struct Exchange {
+    location: Held<Location>,
+    head: CgiHead,
+}
+
+impl Protocol for Exchange {
+    fn wants(&self, request: &Request) -> Wanted {
+        cgi::wants(request, transfer(&self.location))
+    }
+
+    fn write_head(
+        &mut self,
+        request: &mut Request,
+        _: &Target,
+        out: &mut Vec<u8>,
+    ) -> Result<Outgoing, Rejection> {
+        let transfer = transfer(&self.location);
+        let Some(params) = &self.location.settings.get(&SCGI).compiled else {
+            return Err(Rejection::INTERNAL);
+        };
+        let mut head = scgi::Head::new(request.body.content_length.unwrap_or(0), out);
+        let mut written = Ok(());
+        params.each(request, transfer.pass_request_headers, |name, value| {
+            written = written.and(head.param(name, value));
+        });
+        head.finish();
+        if written.is_err() {
+            request.log(Level::Error, "scgi parameter contains a null byte");
+            return Err(Rejection::BAD_REQUEST);
+        }
+        Ok(Outgoing { uri: 0..0, body: cgi::outgoing(request, transfer) })
+    }
+
+    fn read_head(
+        &mut self,
+        input: &[u8],
+        headers: &mut Headers,
+        head: &mut UpstreamHead,
+    ) -> Result<bool, InvalidHead> {
+        let size = transfer(&self.location).buffer_size.0 as usize;
+        self.head.read(input, size, headers, head)
+    }
+
+    fn reset(&mut self) {
+        self.head.reset();
+    }
+}
