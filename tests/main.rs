@@ -69,4 +69,5 @@ mod tls_upstream;
 mod tutorial;
 mod unsupported;
 mod upstream;
+mod uwsgi;
 mod variables;

@@ -20,6 +20,8 @@ pub(crate) const TESTS: &[Needed] = &[
     ("memcached", "memcached"),
     ("openssl", "openssl"),
     ("php-fpm8.2", "php-fpm"),
+    ("uwsgi", "uwsgi-core"),
+    ("uwsgi_python3", "uwsgi-plugin-python3"),
 ];
 
 /// For comparisons.

@@ -53,6 +53,7 @@ mod tunnel;
 mod upstream;
 mod upstream_hc;
 mod userid;
+mod uwsgi;
 
 #[cfg(any(test, fuzzing))]
 pub use auth_basic::fuzz::user_file as fuzz_user_file;
@@ -82,7 +83,7 @@ pub const MODULES: &[&Module] = &[
     &auth_request::MODULE,
     &mirror::MODULE,
     // Content: exclusive handlers, then those that are tried in turn.
-    &proxy::MODULE, &fastcgi::MODULE, &scgi::MODULE,
+    &proxy::MODULE, &fastcgi::MODULE, &uwsgi::MODULE, &scgi::MODULE,
     &memcached::MODULE, &tunnel::MODULE, &upstream::MODULE,
     &upstream_hc::MODULE,
     &stub_status::MODULE,

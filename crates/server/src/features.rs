@@ -31,7 +31,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_rewrite_module",              Built,   true),
     ("http_proxy_module",                Built,   true),
     ("http_fastcgi_module",              Built,   true),
-    ("http_uwsgi_module",                Built,   false),
+    ("http_uwsgi_module",                Built,   true),
     ("http_scgi_module",                 Built,   true),
     ("http_grpc_module",                 Built,   false),
     ("http_tunnel_module",               Built,   true),

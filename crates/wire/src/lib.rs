@@ -19,6 +19,7 @@ pub mod scgi;
 mod shown;
 pub mod status;
 pub mod uri;
+pub mod uwsgi;
 mod words;
 
 pub use shown::shown;

@@ -21,7 +21,6 @@ pub(crate) fn of(settings: &Settings) -> Option<Arc<str>> {
 directives! {
     /// Unsupported directives that would serve the content of a location.
     pub struct Content as ContentWritten in [location] {
-        "uwsgi_pass" in [location, location_if] [1]: "address" => set_pass,
         "grpc_pass" in [location, location_if] [1]: "address" => set_pass,
         "mp4" in [location] [0]: "" => set_content,
         field content: Local<Option<Arc<str>>>,
@@ -31,12 +30,7 @@ directives! {
 }
 
 /// The schemes of addresses, by directive.
-const SCHEMES: &[(&str, &str)] = &[
-    ("uwsgi_pass", "uwsgi://"),
-    ("uwsgi_pass", "suwsgi://"),
-    ("grpc_pass", "grpc://"),
-    ("grpc_pass", "grpcs://"),
-];
+const SCHEMES: &[(&str, &str)] = &[("grpc_pass", "grpc://"), ("grpc_pass", "grpcs://")];
 
 const URL: UrlOptions<'static> = UrlOptions { default_port: 0, uri_part: false, lookup: None };
 
