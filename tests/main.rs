@@ -12,6 +12,8 @@ mod access;
 mod api;
 mod api_shape;
 mod api_state;
+mod cache;
+mod cache_files;
 mod client_certificates;
 mod cluster;
 mod command_line;

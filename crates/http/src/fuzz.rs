@@ -12,6 +12,7 @@ use weir_engine::spawn;
 use weir_upstream::Registry;
 use weir_wire::request::Version;
 
+pub use crate::cache::file::fuzz_file as cache_file;
 use crate::client::memory::Answer;
 use crate::client::memory::pair;
 use crate::fixture::{LISTENER, configuration, connection};

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod cache;
 pub mod certificates;
 mod client;
 pub mod core;

@@ -11,6 +11,8 @@
 use weir_engine::error_log::Level;
 use weir_upstream::{Causes, Outcome, Pick};
 
+use crate::cache::consult::{self, Consulted, First};
+use crate::cache::settings::Caching;
 use crate::module::Verdict;
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -29,7 +31,7 @@ pub(crate) mod head_lines;
 pub(crate) mod headers;
 pub(crate) mod hidden;
 pub(crate) mod interim;
-mod keep;
+pub(crate) mod keep;
 mod load_report;
 mod locate;
 pub(crate) mod made;
@@ -49,7 +51,7 @@ pub(crate) mod sticky;
 pub(crate) mod store;
 mod stored;
 pub(crate) mod target;
-mod temp_file;
+pub(crate) mod temp_file;
 pub(crate) mod tls;
 pub mod transfer;
 pub(crate) mod tunnel;
@@ -57,6 +59,7 @@ pub(crate) mod variables;
 
 use attempt::{Failure, UpstreamExchange, UpstreamFailure, release};
 use course::{Course, Pass, Passing};
+use keep::{Case, Keep};
 use protocol::{Outgoing, OutgoingBody, Wanted};
 use retrying::Retrying;
 
@@ -76,25 +79,50 @@ pub async fn begin(
             Err(verdict) => return verdict,
         },
     };
-    let Course { location, transfer, next_upstream, tls, protocol, target } = course;
+    let Course { location, transfer, next_upstream, tls, cache, protocol, target } = course;
     let settings = transfer(&location);
     let next_upstream = next_upstream.unwrap_or(settings.next_upstream.0);
     let tls = tls.map(|slot| location.settings.get(slot));
-    if let Some(keeper) = settings.keep() {
-        request.client.goes_on_alone();
-        if let Some(answer) = keeper.answer(request)
-            && let Some(verdict) = answer.await
-        {
-            return verdict;
-        }
-    }
+    let caching = cache.map(|slot| location.settings.get(slot)).filter(|cache| cache.is_on());
     let (location, target, body) = (&location, &target, OutgoingBody::None);
-    let mut pass = Pass { location, settings, next_upstream, tls, protocol, target, body };
-    run(request, &mut pass).await
+    let outlasts_client = settings.outlasts_client;
+    let mut pass =
+        Pass { location, settings, next_upstream, tls, protocol, target, body, outlasts_client };
+    let mut keep: Option<Box<dyn Keep<'_> + '_>> = None;
+    if let Some(caching) = caching {
+        match ask_cache(request, &pass, caching).await {
+            Consulted::Answered(verdict) => return verdict,
+            Consulted::Fetch(fetch) => keep = Some(fetch),
+            Consulted::Uncached => {}
+        }
+    } else if settings.store.is_on() {
+        keep = Some(Box::new(stored::InFiles));
+    }
+    if let Some(keep) = &keep {
+        request.client.goes_on_alone();
+        pass.outlasts_client |= keep.outlasts_client(request);
+    }
+    run(request, &mut pass, keep).await
 }
 
+/// Looks for the response in the cache.
+#[inline]
+async fn ask_cache<'a>(
+    request: &mut Request,
+    pass: &Pass<'a>,
+    caching: &'a Caching,
+) -> Consulted<'a> {
+    match consult::at_once(request, pass, caching) {
+        First::Done(consulted) => consulted,
+        First::GoOn(consult) => Box::pin(consult.go_on(request, pass)).await,
+    }
+}
+
+/// The storage for the response to a request, if there is one.
+type Kept<'a> = Option<Box<dyn Keep<'a> + 'a>>;
+
 /// Passes the request on, and sends the response.
-async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
+async fn run<'a>(request: &mut Request, pass: &mut Pass<'a>, keep: Kept<'a>) -> Verdict {
     if !request.body.is_ready() {
         let read = match pass.protocol.wants(request) {
             Wanted::Nothing => Ok(()),
@@ -120,15 +148,14 @@ async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
         let made = attempt::attempt(request, pass, &mut pick, limit, &mut exchange).await;
         let failure = match made {
             Ok(status) => match retrying.refuses(request, &mut pick, status) {
-                None => return respond(request, pass, &mut pick, &mut exchange).await,
+                None => return respond(request, pass, &mut pick, &mut exchange, keep).await,
                 Some(cause) => {
                     relay::keep_complete(pass, &pick, &mut exchange);
                     UpstreamFailure { sent: true, ..UpstreamFailure::new(cause) }
                 }
             },
             Err(Failure::Upstream(failure)) if failure.cause == Causes::NO_LIVE => {
-                sticky::set_cookie(request, pass);
-                return Verdict::Status(502);
+                return give_up(request, pass, keep, failure.cause, 502).await;
             }
             Err(Failure::Upstream(failure)) => failure,
             Err(Failure::Own(rejection)) => {
@@ -142,8 +169,8 @@ async fn run(request: &mut Request, pass: &mut Pass<'_>) -> Verdict {
                 return rejection.into();
             }
         };
-        if let Some(verdict) = failed(request, pass, &mut pick, &retrying, &failure) {
-            return verdict;
+        if let Some(status) = failed(request, &mut pick, &retrying, &failure) {
+            return give_up(request, pass, keep, failure.cause, status).await;
         }
         pass.protocol.reset();
         exchange = None;
@@ -164,14 +191,32 @@ fn write_head(request: &mut Request, pass: &mut Pass<'_>) -> Result<(), Rejectio
     Ok(())
 }
 
-/// Handles a failed attempt; None to try another peer.
+/// Answers a request that no upstream answers: from the cache, or with this status.
+async fn give_up<'a>(
+    request: &mut Request,
+    pass: &Pass<'a>,
+    mut keep: Kept<'a>,
+    cause: Causes,
+    status: u16,
+) -> Verdict {
+    if let Some(keep) = &mut keep {
+        let case = Case::Failed(cause);
+        if keep.answers(request, case) {
+            return keep.answer(request, pass, case).await;
+        }
+        keep.replaced(request, pass, status, false);
+    }
+    sticky::set_cookie(request, pass);
+    Verdict::Status(status)
+}
+
+/// Handles a failed attempt; None to try another peer, otherwise the status for the client.
 fn failed(
     request: &mut Request,
-    pass: &Pass<'_>,
     pick: &mut Pick<'_>,
     retrying: &Retrying<'_>,
     failure: &UpstreamFailure,
-) -> Option<Verdict> {
+) -> Option<u16> {
     let now = clock::now();
     let freed = pick.free(failure.outcome(), request.attempts.timings(), now);
     request.attempts.finish();
@@ -192,26 +237,36 @@ fn failed(
     if retrying.goes_on(request, pick, failure) {
         return None;
     }
-    let status = if failure.blameless { 500 } else { failure.cause.status() };
-    sticky::set_cookie(request, pass);
-    Some(Verdict::Status(status))
+    Some(if failure.blameless { 500 } else { failure.cause.status() })
 }
 
 /// Sends the upstream's response to the client.
-async fn respond(
+async fn respond<'a>(
     request: &mut Request,
-    pass: &Pass<'_>,
+    pass: &Pass<'a>,
     pick: &mut Pick<'_>,
     slot: &mut Option<UpstreamExchange>,
+    mut keep: Kept<'a>,
 ) -> Verdict {
     pick.end_retry();
     let Some(exchange) = slot else { return Verdict::Status(502) };
+    if let Some(keep) = &mut keep
+        && let Some(case) = Case::of_status(exchange.head.status)
+        && keep.answers(request, case)
+    {
+        relay::keep_connection(pass, pick, slot.take());
+        release(request, pass, pick);
+        return keep.answer(request, pass, case).await;
+    }
     let reports = pick.peer().is_some_and(|peer| peer.reports());
     if reports {
         load_report::heed(request, pick);
     }
     sticky::set_cookie(request, pass);
     if let Some(verdict) = headers::intercept(request, pass, exchange.head.status) {
+        if let (Some(keep), Verdict::Status(status)) = (&mut keep, verdict) {
+            keep.replaced(request, pass, status, true);
+        }
         relay::keep_complete(pass, pick, slot);
         release(request, pass, pick);
         return verdict;
@@ -231,5 +286,8 @@ async fn respond(
     if exchange.head.upgraded {
         return Box::pin(tunnel::run(request, pass, pick, exchange)).await;
     }
-    relay::run(request, pass, pick, slot).await
+    if keep.as_mut().is_some_and(|keep| !keep.wants(request, pass, &exchange.head)) {
+        keep = None;
+    }
+    relay::run(request, pass, pick, slot, keep).await
 }

@@ -48,7 +48,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_upstream_keepalive_module",   Built,   true),
     ("http_upstream_zone_module",        Built,   true),
     ("http_upstream_sticky_module",      Built,   true),
-    ("http-cache",                       Built,   false),
+    ("http-cache",                       Built,   true),
     ("http_ssl_module",                  LeftOut, true),
     ("http_v2_module",                   LeftOut, false),
     ("http_v3_module",                   LeftOut, false),

@@ -139,7 +139,7 @@ fn handle(request: &mut Request) -> Passing<'_> {
 
 fn course(request: &mut Request, location: Held<Location>, target: Target) -> Course {
     let protocol = Box::new(responder::Responder::new(request, location.clone()));
-    Course { location, transfer, next_upstream: None, tls: None, protocol, target }
+    Course { location, transfer, next_upstream: None, tls: None, cache: None, protocol, target }
 }
 
 fn transfer(location: &Location) -> &Transfer {

@@ -176,7 +176,15 @@ fn handle(request: &mut Request) -> Passing<'_> {
     let (gzip_flag, causes) = (memcached.gzip_flag, memcached.next_upstream.0);
     let protocol = Box::new(Get { variable: key, gzip_flag, key: Vec::new() });
     let next_upstream = Some(causes);
-    Passing::Now(Course { location, transfer, next_upstream, tls: None, protocol, target })
+    Passing::Now(Course {
+        location,
+        transfer,
+        next_upstream,
+        tls: None,
+        cache: None,
+        protocol,
+        target,
+    })
 }
 
 fn transfer(location: &Location) -> &Transfer {

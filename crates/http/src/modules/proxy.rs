@@ -10,6 +10,7 @@ use weir_conf::{
 use weir_script::Template;
 use weir_wire::h1::Version;
 
+use crate::cache::{self, settings::Caching};
 use crate::core::types::table_sizes;
 use crate::module::{Handler, Module, Prepare};
 use crate::pass::course::{Course, Passing};
@@ -35,6 +36,7 @@ pub(crate) const MODULE: Module = Module {
     tables: &[
         &Transfer::table(&TRANSFER).prefix("proxy_").fixed::<Transfer, Proxy>(),
         &UpstreamTls::table(&TLS).prefix("proxy_ssl_"),
+        &Caching::table(&CACHE).prefix("proxy_"),
         &Proxy::table(&PROXY),
     ],
     variables: &[
@@ -47,11 +49,13 @@ pub(crate) const MODULE: Module = Module {
     content: Some(|settings| passes(settings).then_some(Handler::Pass(handle))),
     passes: Some(passes),
     prepare: Some(prepare),
+    duties: Some(|configuration, _, _| cache::duties::find(configuration, &CACHE)),
     ..Module::NONE
 };
 
 static TRANSFER: Slot<Transfer> = Slot::new();
 static TLS: Slot<UpstreamTls> = Slot::new();
+static CACHE: Slot<Caching> = Slot::new();
 pub(crate) static PROXY: Slot<Proxy> = Slot::new();
 
 /// The schemes of `proxy_pass`.
@@ -195,6 +199,7 @@ impl Proxy {
 
 /// Checks the TLS settings of every location that may use them.
 fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
+    cache::zone::bind(whole.registries, "proxy_");
     UpstreamTls::check_users(whole.root, &TLS, "proxy_", |block| {
         block.settings.get(&PROXY).pass.as_ref()
     })
@@ -212,7 +217,7 @@ fn course(request: &mut Request, location: Held<Location>, target: Target) -> Co
     request.attempts.shown.place = Some(Arc::clone(&target.place));
     let tls = target.scheme.tls.then_some(&TLS);
     let protocol = Box::new(http1::Http1::new(location.clone()));
-    Course { location, transfer, next_upstream: None, tls, protocol, target }
+    Course { location, transfer, next_upstream: None, tls, cache: Some(&CACHE), protocol, target }
 }
 
 fn transfer(location: &Location) -> &Transfer {

@@ -100,7 +100,7 @@ fn handle(request: &mut Request) -> Passing<'_> {
 fn course(request: &mut Request, location: Held<Location>, target: Target) -> Course {
     let head = CgiHead::new(request, StatusLine::Optional);
     let protocol = Box::new(Exchange { location: location.clone(), head });
-    Course { location, transfer, next_upstream: None, tls: None, protocol, target }
+    Course { location, transfer, next_upstream: None, tls: None, cache: None, protocol, target }
 }
 
 fn transfer(location: &Location) -> &Transfer {

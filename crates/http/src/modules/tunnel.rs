@@ -182,7 +182,15 @@ fn handle(request: &mut Request) -> Passing<'_> {
         request.attempts.begin_pass(SCHEME.text);
         let location = location.clone();
         let protocol = Box::new(Bytes);
-        Ok(Course { location, transfer, next_upstream: None, tls: None, protocol, target })
+        Ok(Course {
+            location,
+            transfer,
+            next_upstream: None,
+            tls: None,
+            cache: None,
+            protocol,
+            target,
+        })
     }))
 }
 

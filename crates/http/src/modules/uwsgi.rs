@@ -137,7 +137,7 @@ fn course(request: &mut Request, location: Held<Location>, target: Target) -> Co
     let tls = target.scheme.tls.then_some(&TLS);
     let head = CgiHead::new(request, StatusLine::Optional);
     let protocol = Box::new(Exchange { location: location.clone(), head });
-    Course { location, transfer, next_upstream: None, tls, protocol, target }
+    Course { location, transfer, next_upstream: None, tls, cache: None, protocol, target }
 }
 
 fn transfer(location: &Location) -> &Transfer {

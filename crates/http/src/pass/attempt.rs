@@ -278,7 +278,7 @@ async fn while_client_stays<T>(
     future: impl Future<Output = T>,
 ) -> Option<T> {
     let mut future = std::pin::pin!(future);
-    let mut watch = Watch::new(pass.settings.outlasts_client);
+    let mut watch = Watch::new(pass.outlasts_client);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(value) => Poll::Ready(Some(value)),
         Poll::Pending if watch.is_gone(cx, request) => Poll::Ready(None),

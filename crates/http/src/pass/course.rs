@@ -10,6 +10,7 @@ use super::protocol::{OutgoingBody, Protocol};
 use super::target::Target;
 use super::tls::UpstreamTls;
 use super::transfer::Transfer;
+use crate::cache::settings::Caching;
 use crate::module::{Pending, Verdict};
 use crate::request::Request;
 use crate::route::Location;
@@ -71,6 +72,8 @@ pub struct Course {
     pub next_upstream: Option<Causes>,
     /// The TLS settings, if connections use TLS.
     pub tls: Option<&'static Slot<UpstreamTls>>,
+    /// The settings of the cache, if the protocol has one.
+    pub(crate) cache: Option<&'static Slot<Caching>>,
     /// The protocol.
     pub protocol: Box<dyn Protocol>,
     /// The destination.
@@ -93,6 +96,8 @@ pub(crate) struct Pass<'a> {
     pub target: &'a Target,
     /// The framing of the client's body.
     pub body: OutgoingBody,
+    /// Whether the exchange goes on if the client leaves.
+    pub outlasts_client: bool,
 }
 
 impl Pass<'_> {

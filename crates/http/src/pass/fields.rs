@@ -6,8 +6,9 @@
 use weir_conf::value::Pair;
 use weir_conf::{Cx, Fault};
 use weir_script::{Template, Variables};
-use weir_wire::header::NameSet;
+use weir_wire::header::{Known, NameSet};
 
+use crate::cache::shown::Conditions;
 use crate::field::clean;
 use crate::request::Request;
 
@@ -136,17 +137,54 @@ impl Fields {
         for field in &self.set {
             upgrade |= field.write(request, plan, out) && field.upgrades;
         }
+        let fetches = request.attempts.cache.fetches;
         if passes_client {
             for (name, value, known) in request.head.iter() {
-                if !self.own.contains(name, known) {
+                let is_own = self.own.contains(name, known);
+                if !is_own && (!fetches || !is_condition(known)) {
                     for part in [name, b": ", value, b"\r\n"] {
                         out.extend_from_slice(part);
                     }
                 }
             }
         }
+        if let Some(conditions) = &request.attempts.cache.conditions {
+            self.write_conditions(conditions, out);
+        }
         upgrade
     }
+
+    /// Writes the conditions under which a cached response has not changed, unless the
+    /// configuration sets them.
+    #[cold]
+    fn write_conditions(&self, conditions: &Conditions, out: &mut Vec<u8>) {
+        let fields = [
+            (Known::IfModifiedSince, &b"If-Modified-Since"[..], &conditions.modified),
+            (Known::IfNoneMatch, b"If-None-Match", &conditions.etag),
+        ];
+        for (known, name, value) in fields {
+            if let Some(value) = value
+                && !self.own.contains(name, known)
+            {
+                for part in [name, b": ", value, b"\r\n"] {
+                    out.extend_from_slice(part);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a field of the client's is judged by the cache, which fetches whole responses.
+fn is_condition(known: Known) -> bool {
+    matches!(
+        known,
+        Known::IfModifiedSince
+            | Known::IfUnmodifiedSince
+            | Known::IfNoneMatch
+            | Known::IfMatch
+            | Known::Range
+            | Known::IfRange
+    )
 }
 
 impl Field {

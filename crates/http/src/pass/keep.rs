@@ -1,37 +1,77 @@
 //! Storage of responses: as files with names of their own (`proxy_store`), or in a cache.
 //!
 //! ```text
-//!   handler ── answer? ──▶ yes: the response is the kept one
-//!                 └ no ──▶ upstream ──▶ head: wanted? ──▶ put, put, … ──▶ finish
-//!                                                           └ dropped: nothing is kept
+//!   head ── wants? ──▶ begin ──▶ put, put, … ──▶ finish
+//!                                  └ dropped: nothing is kept
 //! ```
+//!
+//! A cache may also answer in place of an upstream that fails, or says that nothing has changed.
 
 use std::task::{Context, Poll};
 
+use weir_upstream::Causes;
+
+use super::course::Pass;
 use super::protocol::UpstreamHead;
-use super::transfer::Transfer;
 use crate::core::temp_path::TempFileError;
 use crate::module::{Pending, Verdict};
 use crate::piece::Piece;
 use crate::request::Request;
 
-/// The storage for the responses of a location.
-pub(super) trait Keep {
-    /// Answers in place of the upstream. None, immediately or from the future, means that the
-    /// upstream is asked.
-    fn answer<'a>(&'a self, _: &'a mut Request) -> Option<Pending<'a, Option<Verdict>>> {
-        None
+/// The storage for the response to one request.
+pub(crate) trait Keep<'a> {
+    /// Whether the response is received even if the client leaves.
+    fn outlasts_client(&self, request: &Request) -> bool;
+
+    /// Decides whether to store the response with this head, before it is sent.
+    fn wants(&mut self, request: &mut Request, pass: &Pass<'_>, head: &UpstreamHead) -> bool;
+
+    /// Starts to store the response.
+    fn begin(&mut self, request: &mut Request, pass: &Pass<'a>) -> Box<dyn Keeping + 'a>;
+
+    /// Whether a response that is already stored answers the request in this case.
+    fn answers(&self, _: &Request, _: Case) -> bool {
+        false
     }
 
-    /// Whether to store the response with this head.
-    fn wants(&self, request: &Request, settings: &Transfer, head: &UpstreamHead) -> bool;
+    /// Answers in a case in which [`Keep::answers`].
+    fn answer<'r>(
+        &'r mut self,
+        _: &'r mut Request,
+        _: &'r Pass<'_>,
+        _: Case,
+    ) -> Pending<'r, Verdict> {
+        Box::pin(std::future::ready(Verdict::Status(500)))
+    }
 
-    /// Starts to store a response.
-    fn begin<'a>(&self, request: &mut Request, settings: &'a Transfer) -> Box<dyn Keeping + 'a>;
+    /// Notes that the response is one of our own with this status, in place of the upstream's if
+    /// one is received.
+    fn replaced(&mut self, _: &Request, _: &Pass<'_>, _status: u16, _is_received: bool) {}
+}
+
+/// A case in which a stored response may be the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Case {
+    /// No upstream has answered.
+    Failed(Causes),
+    /// The upstream has answered with a status that counts as a failure.
+    Refused(Causes),
+    /// The upstream has answered that nothing has changed.
+    NotModified,
+}
+
+impl Case {
+    /// The case of a status.
+    pub(crate) fn of_status(status: u16) -> Option<Self> {
+        match status {
+            304 => Some(Self::NotModified),
+            _ => Causes::of_status(status).map(Self::Refused),
+        }
+    }
 }
 
 /// A response that is being stored. It is discarded if this is dropped before its end.
-pub(super) trait Keeping {
+pub(crate) trait Keeping {
     /// Appends bytes. Returns the range of the file that holds them, now or later; None if they
     /// cannot be stored, which has been logged.
     fn put(&mut self, request: &Request, bytes: &[u8]) -> Option<Piece>;
@@ -46,15 +86,7 @@ pub(super) trait Keeping {
     fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), TempFileError>>;
 
     /// Completes the response. A fault is logged.
-    fn finish<'a>(self: Box<Self>, request: &'a mut Request) -> Pending<'a, ()>
+    fn finish<'r>(self: Box<Self>, request: &'r mut Request) -> Pending<'r, ()>
     where
-        Self: 'a;
-}
-
-impl Transfer {
-    /// The storage, if there is one.
-    #[inline]
-    pub(super) fn keep(&self) -> Option<&dyn Keep> {
-        if self.store.is_on() { Some(&self.store) } else { None }
-    }
+        Self: 'r;
 }

@@ -64,6 +64,7 @@ pub(crate) async fn ask(request: &mut Request, question: Question) -> Result<Rep
         protocol,
         target: &target,
         body: OutgoingBody::None,
+        outlasts_client: false,
     };
     write_head(request, &mut pass).map_err(Failure::Own)?;
     loop {

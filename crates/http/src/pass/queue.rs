@@ -41,7 +41,7 @@ pub(super) async fn wait(
     let (mut late, mut look) = (Deadline::new(), Deadline::new());
     late.after(Duration::from_millis(timeout));
     look.after(LOOK_EVERY);
-    let mut watch = Watch::new(pass.settings.outlasts_client);
+    let mut watch = Watch::new(pass.outlasts_client);
     let end = poll_fn(|cx| {
         if let Some(peer) = poll_peer(pick, cx, &mut look) {
             return Poll::Ready(End::Found(peer));

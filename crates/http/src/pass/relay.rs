@@ -32,22 +32,21 @@ use crate::response::Sent;
 mod flow;
 
 /// Relays the body and ends the response.
-pub(crate) async fn run(
+pub(crate) async fn run<'a>(
     request: &mut Request,
-    pass: &Pass<'_>,
+    pass: &Pass<'a>,
     pick: &mut Pick<'_>,
     slot: &mut Option<UpstreamExchange>,
+    keep: Option<Box<dyn Keep<'a> + 'a>>,
 ) -> Verdict {
     let Some(exchange) = slot else { return Verdict::Status(502) };
     if let Err(rejection) = request.send_head() {
         release(request, pass, pick);
         return rejection.into();
     }
-    let keeper = pass.settings.keep();
-    let keeper = keeper.filter(|keep| keep.wants(request, pass.settings, &exchange.head));
-    let end = match request.response.header_only && keeper.is_none() {
+    let end = match request.response.header_only && keep.is_none() {
         true => End::Complete,
-        false => body(request, pass, exchange, keeper).await,
+        false => body(request, pass, exchange, keep).await,
     };
     if matches!(end, End::Complete | End::Unheard) {
         if let BodyReader::Chunked(chunked) = &exchange.head.body
@@ -55,7 +54,7 @@ pub(crate) async fn run(
         {
             trailers(request, pass, chunked);
         }
-        keep(pass, pick, slot.take());
+        keep_connection(pass, pick, slot.take());
     }
     give_back(request, pass, pick, &end);
     match end {
@@ -92,7 +91,7 @@ fn give_back(request: &mut Request, pass: &Pass<'_>, pick: &mut Pick<'_>, end: &
 }
 
 /// Whether the response is read as fast as the upstream sends it.
-pub(super) fn is_buffered(request: &Request, settings: &Transfer) -> bool {
+pub(crate) fn is_buffered(request: &Request, settings: &Transfer) -> bool {
     let overrides = request.state_if(&super::headers::OVERRIDES);
     overrides.and_then(|o| o.buffering).unwrap_or(settings.buffering)
 }
@@ -119,11 +118,11 @@ fn passes_unseen(request: &mut Request) -> bool {
 }
 
 /// Relays the body, which often came with the head in full.
-async fn body(
+async fn body<'a>(
     request: &mut Request,
-    pass: &Pass<'_>,
+    pass: &Pass<'a>,
     exchange: &mut UpstreamExchange,
-    keeper: Option<&dyn Keep>,
+    mut keep: Option<Box<dyn Keep<'a> + 'a>>,
 ) -> End {
     if let Some(attempt) = request.attempts.current() {
         attempt.body += exchange.input.len() as u64;
@@ -139,10 +138,8 @@ async fn body(
         Ok((first, ending)) => (first, ending == Ending::Complete),
         Err(end) => return end,
     };
-    if let Some(keeper) = keeper
-        && ended
-    {
-        keep_at_once(request, pass, keeper, first.as_ref()).await;
+    if let Some(keep) = keep.take_if(|_| ended) {
+        keep_at_once(request, pass, keep, first.as_ref()).await;
     }
     match first {
         Some(first) if ended && pass.settings.buffering => match request.push(first) {
@@ -152,8 +149,7 @@ async fn body(
         None if ended => End::Complete,
         first => {
             Box::pin(async {
-                let keeper = keeper.filter(|_| !ended);
-                let kept = keeper.map(|keeper| keeper.begin(request, pass.settings));
+                let kept = keep.map(|mut keep| keep.begin(request, pass));
                 let mut relay = flow::Relay::new(request, pass, exchange, ended, kept);
                 relay.run(request, first).await
             })
@@ -164,13 +160,13 @@ async fn body(
 
 /// Stores a body that consists of one piece at most.
 #[cold]
-async fn keep_at_once(
+async fn keep_at_once<'a>(
     request: &mut Request,
-    pass: &Pass<'_>,
-    keeper: &dyn Keep,
+    pass: &Pass<'a>,
+    mut keep: Box<dyn Keep<'a> + 'a>,
     body: Option<&Piece>,
 ) {
-    let mut kept = keeper.begin(request, pass.settings);
+    let mut kept = keep.begin(request, pass);
     let bytes = body.and_then(Piece::bytes);
     if bytes.is_none_or(|bytes| kept.put(request, bytes).is_some()) {
         kept.finish(request).await;
@@ -245,12 +241,16 @@ fn trailers(request: &mut Request, pass: &Pass<'_>, chunked: &Chunked) {
 /// Keeps the connection of a complete response that is not forwarded.
 pub(super) fn keep_complete(pass: &Pass<'_>, pick: &Pick<'_>, slot: &mut Option<UpstreamExchange>) {
     if let Some(exchange) = slot.take_if(|exchange| exchange.head.complete) {
-        keep(pass, pick, Some(exchange));
+        keep_connection(pass, pick, Some(exchange));
     }
 }
 
 /// Keeps the connection if it is reusable.
-fn keep(pass: &Pass<'_>, pick: &Pick<'_>, exchange: Option<UpstreamExchange>) {
+pub(super) fn keep_connection(
+    pass: &Pass<'_>,
+    pick: &Pick<'_>,
+    exchange: Option<UpstreamExchange>,
+) {
     let Some(UpstreamExchange { channel, usage, input, head, sender }) = exchange else { return };
     let usable = head.reusable && head.body.is_done() && input.is_empty() && sender.is_done();
     if let Some(peer) = pick.peer()

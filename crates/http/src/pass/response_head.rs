@@ -40,7 +40,7 @@ pub(super) async fn read(
         most,
         send_timeout: pass.settings.send_timeout.0,
         read_timeout: pass.settings.read_timeout.0,
-        watch: Watch::new(pass.settings.outlasts_client),
+        watch: Watch::new(pass.outlasts_client),
         limit: limit.filter(|limit| limit.repeatable),
     };
     loop {

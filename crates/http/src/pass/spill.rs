@@ -21,7 +21,7 @@ pub(super) struct Spill<'a> {
 impl<'a> Spill<'a> {
     /// An empty spill.
     pub(super) fn new(request: &mut Request, settings: &'a Transfer) -> Self {
-        Self { settings, file: TempFile::new(request, settings), told: false }
+        Self { settings, file: TempFile::new(request, settings.temp_path.as_ref()), told: false }
     }
 
     /// The number of bytes that can still be added.

@@ -10,6 +10,7 @@ use weir_wire::header::Headers;
 
 use super::clock;
 use super::destination::UrlParts;
+use crate::cache::shown::CacheUse;
 
 /// The party asked in an attempt. It becomes text only when needed.
 #[derive(Clone, Debug)]
@@ -88,6 +89,8 @@ pub(crate) struct Attempts {
     pub hints: u64,
     /// The number of interim responses in the current attempt.
     pub interims: usize,
+    /// The use of the cache.
+    pub cache: CacheUse,
     new_pass: bool,
 }
 
@@ -95,8 +98,19 @@ impl Attempts {
     /// Resets everything, and keeps the memory.
     pub(crate) fn reset(&mut self) {
         self.count();
-        let Self { scheme, shown, list, headers, trailers, head, uri, hints, interims, new_pass } =
-            self;
+        let Self {
+            scheme,
+            shown,
+            list,
+            headers,
+            trailers,
+            head,
+            uri,
+            hints,
+            interims,
+            cache,
+            new_pass,
+        } = self;
         *scheme = "";
         *shown = Shown::default();
         list.clear();
@@ -106,6 +120,7 @@ impl Attempts {
         *uri = 0..0;
         (*hints, *interims) = (0, 0);
         *new_pass = false;
+        cache.reset();
     }
 
     /// Adds the attempts to the counters of their peers.
@@ -127,6 +142,7 @@ impl Attempts {
         self.scheme = scheme;
         self.shown = Shown::default();
         self.new_pass = true;
+        self.cache.begin_pass();
         clear(&mut self.headers);
         self.trailers.clear();
     }

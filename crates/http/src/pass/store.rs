@@ -78,14 +78,17 @@ mod tests {
     use crate::pass::transfer::Transfer;
     use weir_conf::{Assembly, Slot, Table, assemble_text};
 
+    use crate::cache::settings::Caching;
     use crate::core::value::Rights;
 
     static TRANSFER: Slot<Transfer> = Slot::new();
     static TABLE: Table = Transfer::table(&TRANSFER).prefix("proxy_");
+    static CACHE: Slot<Caching> = Slot::new();
+    static CACHE_TABLE: Table = Caching::table(&CACHE).prefix("proxy_");
 
     fn assembled(http: &str) -> Assembly {
         let others = crate::core::TABLES.iter().copied().chain(crate::pending::tables());
-        let tables: Vec<_> = std::iter::once(&TABLE).chain(others).collect();
+        let tables: Vec<_> = [&TABLE, &CACHE_TABLE].into_iter().chain(others).collect();
         assemble_text(&tables, &format!("http {{\n{http}\n}}\n"))
     }
 

@@ -17,6 +17,7 @@ use weir_wire::date;
 use weir_wire::header::Known;
 
 use super::body::BodyReader;
+use super::course::Pass;
 use super::keep::{Keep, Keeping};
 use super::protocol::UpstreamHead;
 use super::store::Store;
@@ -42,17 +43,24 @@ impl Store {
     }
 }
 
-/// Never answers: stored responses are served as files (`try_files`, `error_page`).
-impl Keep for Store {
-    /// A response without a body, as to HEAD, is not stored.
-    fn wants(&self, request: &Request, settings: &Transfer, head: &UpstreamHead) -> bool {
-        head.status == 200
-            && !matches!(head.body, BodyReader::None)
-            && super::relay::is_buffered(request, settings)
+/// Responses are stored as files, which are served as such (`try_files`, `error_page`).
+pub(super) struct InFiles;
+
+impl<'a> Keep<'a> for InFiles {
+    fn outlasts_client(&self, _: &Request) -> bool {
+        true
     }
 
-    fn begin<'a>(&self, request: &mut Request, settings: &'a Transfer) -> Box<dyn Keeping + 'a> {
-        Box::new(Stored { settings, file: TempFile::new(request, settings) })
+    /// A response without a body, as to HEAD, is not stored.
+    fn wants(&mut self, request: &mut Request, pass: &Pass<'_>, head: &UpstreamHead) -> bool {
+        head.status == 200
+            && !matches!(head.body, BodyReader::None)
+            && super::relay::is_buffered(request, pass.settings)
+    }
+
+    fn begin(&mut self, request: &mut Request, pass: &Pass<'a>) -> Box<dyn Keeping + 'a> {
+        let settings = pass.settings;
+        Box::new(Stored { settings, file: TempFile::new(request, settings.temp_path.as_ref()) })
     }
 }
 
@@ -76,9 +84,9 @@ impl Keeping for Stored<'_> {
         self.file.poll_written(cx)
     }
 
-    fn finish<'a>(self: Box<Self>, request: &'a mut Request) -> Pending<'a, ()>
+    fn finish<'r>(self: Box<Self>, request: &'r mut Request) -> Pending<'r, ()>
     where
-        Self: 'a,
+        Self: 'r,
     {
         Box::pin(self.finished(request))
     }

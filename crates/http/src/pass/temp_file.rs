@@ -8,14 +8,13 @@ use std::task::{Context, Poll};
 use weir_engine::error_log::Level;
 use weir_engine::file_io::{Aio, File};
 
-use super::transfer::Transfer;
-use crate::core::temp_path::TempFileError;
+use crate::core::temp_path::{TempFileError, TempPath};
 use crate::piece::Piece;
 use crate::request::Request;
 
 /// A temporary file, created when it is needed.
-pub(super) struct TempFile<'a> {
-    settings: &'a Transfer,
+pub(crate) struct TempFile<'a> {
+    folder: Option<&'a TempPath>,
     /// How it is written (`aio_write`).
     aio: Aio,
     file: Option<Rc<File>>,
@@ -28,18 +27,33 @@ const MOST_UNWRITTEN: usize = 1024 * 1024;
 
 impl<'a> TempFile<'a> {
     /// No file yet. An unknown pool of threads has been logged; writes then run on the loop.
-    pub(super) fn new(request: &mut Request, settings: &'a Transfer) -> Self {
+    pub(crate) fn new(request: &mut Request, folder: Option<&'a TempPath>) -> Self {
         let aio = request.aio_write().unwrap_or_default();
-        Self { settings, aio, file: None, path: PathBuf::new(), len: 0 }
+        Self { folder, aio, file: None, path: PathBuf::new(), len: 0 }
+    }
+
+    /// Leaves room for this many bytes at the start of a new file.
+    pub(crate) fn leave_room(&mut self, length: u64) {
+        debug_assert!(self.file.is_none() && self.len == 0);
+        self.len = length;
+    }
+
+    /// Writes bytes where room was left, when all appended bytes are written. Blocks the loop.
+    ///
+    /// # Errors
+    /// As for [`TempFile::put`].
+    pub(crate) fn write_at(&mut self, bytes: &[u8], at: u64) -> Result<(), TempFileError> {
+        let file = Rc::clone(self.open()?);
+        file.write_at(bytes, at).map_err(|error| self.unwritten(error))
     }
 
     /// How it is written.
-    pub(super) fn aio(&self) -> &Aio {
+    pub(crate) fn aio(&self) -> &Aio {
         &self.aio
     }
 
     /// Whether unwritten bytes have to be written first.
-    pub(super) fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         !self.aio.is_off()
             && self.file.as_ref().is_some_and(|file| file.unwritten() >= MOST_UNWRITTEN)
     }
@@ -48,7 +62,7 @@ impl<'a> TempFile<'a> {
     ///
     /// # Errors
     /// They could not be written.
-    pub(super) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), TempFileError>> {
+    pub(crate) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), TempFileError>> {
         match &self.file {
             Some(file) if !self.aio.is_off() => {
                 file.poll_written(cx).map_err(|error| self.unwritten(error))
@@ -62,12 +76,12 @@ impl<'a> TempFile<'a> {
     }
 
     /// The length in bytes.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
     /// The path that the file would have, if there is a file.
-    pub(super) fn path(&self) -> Option<&Path> {
+    pub(crate) fn path(&self) -> Option<&Path> {
         self.file.as_ref().map(|_| self.path.as_path())
     }
 
@@ -75,12 +89,11 @@ impl<'a> TempFile<'a> {
     ///
     /// # Errors
     /// The folder is missing, not writable or full.
-    pub(super) fn open(&mut self) -> Result<&Rc<File>, TempFileError> {
+    pub(crate) fn open(&mut self) -> Result<&Rc<File>, TempFileError> {
         let file = match self.file.take() {
             Some(file) => file,
             None => {
-                let folder = self.settings.temp_path.as_ref();
-                let (file, path) = folder.ok_or(TempFileError::NoFolder)?.create(false)?;
+                let (file, path) = self.folder.ok_or(TempFileError::NoFolder)?.create(false)?;
                 self.path = path;
                 Rc::new(File::new(file))
             }
@@ -92,7 +105,7 @@ impl<'a> TempFile<'a> {
     ///
     /// # Errors
     /// As for [`TempFile::open`], or the file could not be written.
-    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<Piece, TempFileError> {
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<Piece, TempFileError> {
         let start = self.len;
         let file = Rc::clone(self.open()?);
         let written = file.write_behind(&self.aio, bytes, start);
@@ -104,6 +117,6 @@ impl<'a> TempFile<'a> {
 
 /// Logs that the file could not be created or written.
 #[cold]
-pub(super) fn failed(request: &Request, why: &TempFileError) {
+pub(crate) fn failed(request: &Request, why: &TempFileError) {
     request.log_upstream(Level::Crit, &format!("{why} while reading upstream"));
 }

@@ -275,9 +275,6 @@ pub(crate) fn add_causes(
         let Some((name, cause)) = words.clone().find(named) else {
             return Err(Fault::new(format!("invalid value \"{}\"", word.text())).at(word));
         };
-        if cause == Causes::UPDATING {
-            continue;
-        }
         if causes.contains(cause) {
             cx.warn(format!("duplicate value \"{name}\""));
         }
@@ -287,7 +284,7 @@ pub(crate) fn add_causes(
 }
 
 /// Whether a directive has a cause. Some protocols have fewer.
-fn is_said(directive: &str, cause: &str) -> bool {
+pub(crate) fn is_said(directive: &str, cause: &str) -> bool {
     match directive.split('_').next() {
         Some("fastcgi" | "uwsgi" | "scgi") => !matches!(cause, "http_502" | "http_504"),
         Some("grpc" | "tunnel") => cause != "updating",

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::state::{Attempt, Attempts};
+use crate::cache::variables as cache;
 use crate::request::Request;
 use crate::variables::VariableRow as Row;
 
@@ -18,6 +19,10 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new("upstream_response_length", |r, _, out| each(r, out, |a, out| count(a.body, out))),
     Row::new("upstream_bytes_received", |r, _, out| each(r, out, |a, out| count(a.received, out))),
     Row::new("upstream_bytes_sent", |r, _, out| each(r, out, |a, out| count(a.sent, out))),
+    cache::STATUS,
+    cache::KEY,
+    cache::LAST_MODIFIED,
+    cache::ETAG,
     Row::prefix("upstream_http_", http),
     Row::prefix("upstream_trailer_", trailer),
     Row::prefix("upstream_cookie_", cookie),

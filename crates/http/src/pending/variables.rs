@@ -2,17 +2,8 @@
 
 /// Names that are accepted with a warning and have no value. As with directives, variables that may
 /// guard access are not among them.
-const NAMES: &[&str] = &[
-    "grpc_internal_trailers",
-    "http2",
-    "http3",
-    "proxy_add_via",
-    "slice_range",
-    "upstream_cache_etag",
-    "upstream_cache_key",
-    "upstream_cache_last_modified",
-    "upstream_cache_status",
-];
+const NAMES: &[&str] =
+    &["grpc_internal_trailers", "http2", "http3", "proxy_add_via", "slice_range"];
 
 /// Whether an undefined variable is one of nginx's.
 pub(crate) fn is_pending(name: &str) -> bool {

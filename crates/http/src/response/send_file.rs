@@ -95,7 +95,11 @@ impl Request {
 
     /// Sends a range of a file in one piece if no filter reads it, otherwise in parts, as fast as
     /// the client takes the output.
-    async fn send_file_body(&mut self, file: Rc<File>, part: Range<u64>) -> io::Result<()> {
+    pub(crate) async fn send_file_body(
+        &mut self,
+        file: Rc<File>,
+        part: Range<u64>,
+    ) -> io::Result<()> {
         let whole = self.response.header_only || self.chain.takes_whole();
         if !self.client.aio().is_off()
             && !(whole && (self.response.header_only || !self.is_subrequest()))

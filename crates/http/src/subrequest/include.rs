@@ -161,8 +161,10 @@ impl Request {
         match self.keepalive {
             _ if !answered => Behind::More,
             true => Behind::Request,
-            // A `post_action` may take its time, and must not delay the end of the response.
-            false if self.location.usual.post_action => Behind::More,
+            // What comes before the end may take its time, and must not delay the response.
+            false if self.location.usual.post_action || self.attempts.cache.end_waits => {
+                Behind::More
+            }
             // With unread data, closing resets the connection, and held-back bytes would be lost.
             false if self.get(&CONNECTION).lingering_close == Lingering::Off => Behind::More,
             false => Behind::Close,

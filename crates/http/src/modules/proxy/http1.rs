@@ -165,6 +165,9 @@ impl Http1 {
             }
             self.connect = out[start..].eq_ignore_ascii_case(b"CONNECT");
         }
+        if out.len() == start && request.attempts.cache.converts {
+            out.extend_from_slice(b"GET");
+        }
         if out.len() == start {
             out.extend_from_slice(request.method_name());
         }
@@ -283,6 +286,13 @@ impl Protocol for Http1 {
             },
         };
         Ok(true)
+    }
+
+    /// The scheme, the host and the URI of the request as it is sent.
+    fn default_key(&self, request: &mut Request, target: &Target, out: &mut Vec<u8>) {
+        out.extend_from_slice(target.scheme.text.as_bytes());
+        out.extend_from_slice(target.place.host.as_bytes());
+        Self::write_uri(request, target, out);
     }
 
     fn reset(&mut self) {

@@ -119,7 +119,7 @@ impl<'a> Relay<'a> {
             received: 0,
             turn: 0,
             held_until: Deadline::new(),
-            watch: Watch::new(settings.outlasts_client),
+            watch: Watch::new(pass.outlasts_client),
         }
     }
 

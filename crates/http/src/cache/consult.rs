@@ -1,0 +1,440 @@
+//! The cache before the upstream: an answer, or the decision how to fetch one
+//! (nginx: ngx_http_upstream_cache).
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_engine::clock::{self, Instant};
+use weir_engine::error_log::Level;
+use weir_upstream::Causes;
+use weir_wire::header::Known;
+
+use super::answer;
+use super::background::launch;
+use super::fetch::{Candidate, Fetch};
+use super::index::{Claim, Kept, Looked, Now, Stale, Terms, Varied, Whose};
+use super::key::Digest;
+use super::lock::Ended;
+use super::opened::{self, Lost, Opened};
+use super::path::CachePath;
+use super::purge;
+use super::settings::{CacheZone, Caching};
+use super::shown::{Conditions, Status};
+use super::volume::{self, Volume};
+use super::zone::Zone;
+use crate::module::Verdict;
+use crate::pass::course::Pass;
+use crate::request::Request;
+
+mod wait;
+
+use wait::{Waited, wait};
+
+/// The size of nginx's head of a file without the key, and its reserve for the response's head. A
+/// key that leaves no room for them in `buffer_size` is not used.
+const NGINX_HEAD: usize = 336 + 7;
+const NGINX_RESERVE: usize = 256;
+
+/// The maximum time for which the end of a connection waits for an update beside its last request.
+/// As with nginx, who asks again on a new connection then usually finds the new response.
+const END_WAITS: Duration = Duration::from_secs(10);
+
+/// The number of looks at the index and at files until a response is fetched and not kept. A file
+/// may be lost between two looks, but not many times in a row.
+const MOST_LOOKS: u32 = 16;
+
+/// The result of asking the cache.
+pub(crate) enum Consulted<'a> {
+    /// The request is answered.
+    Answered(Verdict),
+    /// The upstream is to be asked, and its response may be kept.
+    Fetch(Box<Fetch<'a>>),
+    /// The cache has no part in the request.
+    Uncached,
+}
+
+/// The first look, which needs no waiting.
+pub(crate) enum First<'a> {
+    /// The result.
+    Done(Consulted<'a>),
+    /// A file has to be opened, or another request to be awaited.
+    GoOn(Box<Consult<'a>>),
+}
+
+/// A request's dealings with the cache.
+pub(crate) struct Consult<'a> {
+    caching: &'a Caching,
+    volume: &'a Arc<Volume>,
+    path: &'a CachePath,
+    main: Digest,
+    /// The digest of the variant, or of the main key.
+    digest: Digest,
+    terms: Terms,
+    looked: Looked,
+    /// The end of waiting for another request.
+    waits_until: Option<Instant>,
+    /// Whether the request removes the response.
+    purges: bool,
+}
+
+/// Looks for a response to the request.
+pub(crate) fn at_once<'a>(
+    request: &mut Request,
+    pass: &Pass<'a>,
+    caching: &'a Caching,
+) -> First<'a> {
+    let uncached = First::Done(Consulted::Uncached);
+    let purges = !caching.purge.0.is_empty() && caching.purge.any(request);
+    if !purges && !caching.keeps(request.method) {
+        return uncached;
+    }
+    let zone = match zone(request, caching) {
+        Ok(Some(zone)) => zone,
+        Ok(None) => return uncached,
+        Err(UnknownZone) => return First::Done(Consulted::Answered(Verdict::Status(500))),
+    };
+    let Some((volume, path)) = zone.in_use() else { return uncached };
+    let is_head = request.method == weir_wire::h1::Method::Head;
+    request.attempts.cache.converts = is_head && caching.convert_head;
+    let Some(main) = key(request, pass, caching) else { return uncached };
+    request.attempts.cache.fetches = true;
+    let terms = Terms {
+        min_uses: u32::try_from(caching.min_uses).unwrap_or(u32::MAX),
+        counts: true,
+        chosen: false,
+        lock: caching.lock.then_some(caching.lock_age.0),
+    };
+    let looked = Looked::Scarce;
+    let (digest, waits_until) = (main, None);
+    let mut consult =
+        Consult { caching, volume, path, main, digest, terms, looked, waits_until, purges };
+    if purges {
+        request.attempts.cache.fetches = false;
+        return First::GoOn(Box::new(consult));
+    }
+
+    if !caching.bypass.0.is_empty() && caching.bypass.any(request) {
+        request.attempts.cache.status = Some(Status::Bypass);
+        return First::Done(Consulted::Fetch(consult.fetch(request, None, None)));
+    }
+    request.attempts.cache.status = Some(Status::Miss);
+    consult.look_up(request);
+    if let Looked::Fresh(version) = consult.looked
+        && let Some(opened) = opened::reuse(volume, &consult.digest, version)
+        && let Some(verdict) = answer::at_once(request, pass, &opened, Status::Hit)
+    {
+        return First::Done(Consulted::Answered(verdict));
+    }
+    First::GoOn(Box::new(consult))
+}
+
+/// The computed name is that of no cache.
+struct UnknownZone;
+
+/// The zone for a request; None if there is none.
+///
+/// # Errors
+/// A computed name is unknown, which has been logged.
+fn zone<'a>(request: &mut Request, caching: &'a Caching) -> Result<Option<&'a Zone>, UnknownZone> {
+    match &caching.zone {
+        None | Some(CacheZone::Off) => Ok(None),
+        Some(CacheZone::Named(zone)) => Ok(Some(zone)),
+        Some(CacheZone::Computed(template, zones)) => {
+            let name = request.eval(template);
+            if name.is_empty() || name == b"off" {
+                return Ok(None);
+            }
+            let Some(zone) = zones.named(&name) else {
+                let name = weir_wire::shown(&name);
+                request.log(Level::Error, &format!("cache \"{name}\" not found"));
+                return Err(UnknownZone);
+            };
+            Ok(Some(zone))
+        }
+    }
+}
+
+/// Writes the key. None if it is too long, which has been logged.
+fn key(request: &mut Request, pass: &Pass<'_>, caching: &Caching) -> Option<Digest> {
+    let mut key = std::mem::take(&mut request.attempts.cache.key);
+    key.clear();
+    match &caching.key {
+        Some(template) => template.eval(request, &mut key),
+        None => pass.protocol.default_key(request, pass.target, &mut key),
+    }
+    let digest = Digest::of(&key);
+    let needed = NGINX_HEAD + key.len() + NGINX_RESERVE;
+    request.attempts.cache.key = key;
+    let size = pass.settings.buffer_size.0 as usize;
+    if needed > size {
+        let prefix = &caching.prefix;
+        let most = needed.next_multiple_of(1024);
+        let message = format!(
+            "{prefix}buffer_size {size} is not enough for cache key, it should be increased to at \
+             least {most}"
+        );
+        request.log(Level::Error, &message);
+        return None;
+    }
+    Some(digest)
+}
+
+impl<'a> Consult<'a> {
+    /// Looks the response up, and chooses the variant.
+    fn look_up(&mut self, request: &Request) {
+        let index = &self.volume.index;
+        self.terms.chosen = false;
+        self.looked = index.look_up(&self.main, Now::of_turn(), &self.terms);
+        self.digest = self.main;
+        if let Looked::Varied(varied) = &self.looked {
+            let variant = variant(request, &self.main, &varied.vary);
+            if variant != varied.variant {
+                self.digest = variant;
+            }
+            self.terms.chosen = true;
+            self.looked = index.look_up(&self.digest, Now::of_turn(), &self.terms);
+        }
+        self.terms.counts = false;
+    }
+
+    /// Answers, or decides how to fetch, after the first look.
+    pub(crate) async fn go_on(
+        mut self: Box<Self>,
+        request: &mut Request,
+        pass: &Pass<'a>,
+    ) -> Consulted<'a> {
+        if self.purges {
+            return Consulted::Answered(purge::purge(request, self.volume, &self.main).await);
+        }
+        let mut looks = 0;
+        while looks < MOST_LOOKS {
+            looks += 1;
+            match std::mem::replace(&mut self.looked, Looked::Scarce) {
+                Looked::Fresh(version) => {
+                    if let Some(opened) = self.open(request, Some(version)).await {
+                        let sent = answer::send(request, pass, &opened, Status::Hit).await;
+                        return Consulted::Answered(sent);
+                    }
+                }
+                Looked::Stale(stale) => match self.open(request, Some(stale.version)).await {
+                    Some(opened) => return self.stale(request, pass, stale, opened).await,
+                    // Whoever had the turn has it no more.
+                    None => drop(stale),
+                },
+                Looked::Failed(status) => {
+                    request.attempts.cache.status = Some(Status::Hit);
+                    return Consulted::Answered(Verdict::Status(status));
+                }
+                Looked::Absent(whose) => {
+                    if !self.open_cold(request).await
+                        && let Some(consulted) = self.absent(request, whose).await
+                    {
+                        return consulted;
+                    }
+                }
+                // The variant has been chosen, and `Varied` is no result.
+                Looked::Scarce | Looked::Varied(_) => {
+                    if !self.open_cold(request).await {
+                        request.attempts.cache.fetches = false;
+                        return Consulted::Fetch(self.fetch(request, None, None));
+                    }
+                }
+            }
+            self.look_up(request);
+        }
+        request.attempts.cache.fetches = false;
+        Consulted::Fetch(self.fetch(request, None, None))
+    }
+
+    /// The open file of the version that the index has; None if it is lost, which the index then
+    /// knows.
+    async fn open(&self, request: &mut Request, version: Option<u64>) -> Option<Rc<Opened>> {
+        if let Some(version) = version
+            && let Some(opened) = opened::reuse(self.volume, &self.digest, version)
+        {
+            return Some(opened);
+        }
+        let key = std::mem::take(&mut request.attempts.cache.key);
+        let opened = Opened::open(request, self.volume, &self.digest, &key).await;
+        request.attempts.cache.key = key;
+        match opened {
+            Ok(opened) => {
+                let opened = Rc::new(opened);
+                if let Some(version) = version {
+                    opened::keep(self.volume, &self.digest, version, &opened);
+                }
+                return Some(opened);
+            }
+            Err(lost) => self.tell(request, &lost),
+        }
+        if let Some(version) = version {
+            self.volume.index.lost(&self.digest, version);
+            opened::forget(self.volume, &self.digest);
+        }
+        None
+    }
+
+    /// Logs why a file is no response, and deletes one that is damaged.
+    fn tell(&self, request: &Request, lost: &Lost) {
+        let path = self.volume.file(&self.digest);
+        match lost {
+            Lost::Missing => {}
+            Lost::Broken(why) => {
+                let message = format!("cache file \"{}\" {why}, ignored", path.display());
+                request.log(Level::Crit, &message);
+                let _ = volume::delete(&path);
+            }
+            Lost::Unread(call, error) => {
+                let call = format!("{call} \"{}\" failed", path.display());
+                let failed = weir_engine::os_error::Failed(&call, error).to_string();
+                request.log(Level::Crit, &failed);
+            }
+        }
+    }
+
+    /// Looks for the file of an earlier process that the index does not know yet. Returns whether
+    /// the index now has it.
+    async fn open_cold(&self, request: &mut Request) -> bool {
+        if !self.volume.index.is_cold() {
+            return false;
+        }
+        let Some(opened) = self.open(request, None).await else { return false };
+        let head = &opened.head;
+        let varied = (!head.vary.is_empty())
+            .then(|| Varied { vary: head.vary.as_slice().into(), variant: head.variant });
+        let size = volume::taken(opened.file().1.end);
+        let kept = Kept { times: head.times, size, main: head.main, varied };
+        // The loader may have found it meanwhile.
+        self.volume.index.found(&self.digest, kept, Now::of_turn());
+        true
+    }
+
+    /// Answers with a response whose time is over, or decides to fetch.
+    async fn stale(
+        &self,
+        request: &mut Request,
+        pass: &Pass<'a>,
+        stale: Stale,
+        opened: Rc<Opened>,
+    ) -> Consulted<'a> {
+        let update = request.attempts.cache.update.take();
+        let is_background = request.attempts.cache.is_background;
+        let may_wait = (self.caching.use_stale.0.contains(Causes::UPDATING) || stale.updating)
+            && !is_background;
+        let claim = match (update, stale.whose) {
+            (Some(claim), _) | (None, Whose::Mine(claim)) => claim,
+            (None, _) if may_wait => {
+                let sent = answer::send(request, pass, &opened, Status::Updating).await;
+                return Consulted::Answered(sent);
+            }
+            (None, _) => {
+                let candidate = Candidate { opened, version: stale.version, error: stale.error };
+                return Consulted::Fetch(self.fetch(request, None, Some(candidate)));
+            }
+        };
+        if may_wait && self.caching.background_update {
+            let turn = claim.turn();
+            launch(request, claim);
+            request.attempts.cache.end_waits = true;
+            let sent = answer::send(request, pass, &opened, Status::Stale).await;
+            if !request.keepalive && !request.is_subrequest() && request.flush().await.is_ok() {
+                let until = clock::precise() + END_WAITS;
+                wait(request, &turn, END_WAITS, until).await;
+            }
+            return Consulted::Answered(sent);
+        }
+        let candidate = Candidate { opened, version: stale.version, error: stale.error };
+        Consulted::Fetch(self.fetch(request, Some(claim), Some(candidate)))
+    }
+
+    /// Decides on fetching a response that is not there. None to look again.
+    async fn absent(&mut self, request: &mut Request, whose: Whose) -> Option<Consulted<'a>> {
+        let (turn, left) = match whose {
+            Whose::Mine(claim) => {
+                return Some(Consulted::Fetch(self.fetch(request, Some(claim), None)));
+            }
+            Whose::Free => return Some(Consulted::Fetch(self.fetch(request, None, None))),
+            Whose::Theirs(turn, left) => (turn, left),
+        };
+        let waits_until =
+            *self.waits_until.get_or_insert_with(|| clock::precise() + self.caching.lock_timeout.0);
+        match wait(request, &turn, left, waits_until).await {
+            Waited::Ended(Ended::Again) => None,
+            Waited::Ended(Ended::NotKept) => {
+                Some(Consulted::Fetch(self.fetch(request, None, None)))
+            }
+            Waited::TooOld => None,
+            Waited::TooLong => {
+                request.log(Level::Info, "cache lock timeout");
+                request.attempts.cache.fetches = false;
+                Some(Consulted::Fetch(self.fetch(request, None, None)))
+            }
+            Waited::ClientGone => {
+                request.log(Level::Info, "client prematurely closed connection");
+                request.response.status = 499;
+                Some(Consulted::Answered(Verdict::Abort))
+            }
+        }
+    }
+
+    /// The fetch of a response, which may replace one whose time is over.
+    fn fetch(
+        &self,
+        request: &mut Request,
+        claim: Option<Claim>,
+        candidate: Option<Candidate>,
+    ) -> Box<Fetch<'a>> {
+        if request.attempts.cache.fetches && is_far(request, self.caching) {
+            request.attempts.cache.fetches = false;
+        }
+        let fetches = request.attempts.cache.fetches;
+        if let Some(candidate) = &candidate {
+            request.attempts.cache.status = Some(Status::Expired);
+            let revalidates = self.caching.revalidate && fetches;
+            request.attempts.cache.conditions = revalidates.then(|| {
+                let opened = &candidate.opened;
+                Conditions::of(opened.head.status, &opened.fields)
+            });
+        }
+        Box::new(Fetch::new(
+            self.caching,
+            self.volume,
+            self.path,
+            self.main,
+            self.digest,
+            claim.filter(|_| fetches),
+            candidate,
+        ))
+    }
+}
+
+/// Whether the request is for a range that begins beyond `max_range_offset`.
+fn is_far(request: &Request, caching: &Caching) -> bool {
+    let Some(most) = &caching.max_range_offset else { return false };
+    let Some(range) = request.head.get(Known::Range) else { return false };
+    if most.0 == 0 {
+        return true;
+    }
+    let is_bytes = range.len() >= 7 && range[..6].eq_ignore_ascii_case(b"bytes=");
+    if !is_bytes {
+        return false;
+    }
+    let start = range[6..].trim_ascii_start();
+    if start.starts_with(b"-") {
+        return true;
+    }
+    let digits = start.iter().take_while(|byte| byte.is_ascii_digit());
+    let offset = digits
+        .fold(0_u64, |all, digit| all.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+    offset >= most.0
+}
+
+/// The digest of the request's variant.
+pub(super) fn variant(request: &Request, main: &Digest, vary: &[u8]) -> Digest {
+    main.variant(vary, |name: &[u8]| {
+        let name = name.to_vec();
+        let same = request.head.iter().filter(move |(other, ..)| other.eq_ignore_ascii_case(&name));
+        same.map(|(_, value, _)| value)
+    })
+}

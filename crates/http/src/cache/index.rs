@@ -1,0 +1,453 @@
+//! The index of a cache: what is kept, how long it may be used, and who fetches it. In memory,
+//! shared by all threads, and never locked across I/O.
+//!
+//! ```text
+//!            look_up                       stored
+//!  (absent) ────────▶ counted, or claimed ────────▶ has a file ──┐ stored, renewed
+//!      ▲                   │ failed            ▲      │   ▲──────┘
+//!      │                   ▼                   │      │
+//!      └─────────────── has an error ──────────┘      │ inactive, evicted, purged, broken
+//!      └──────────────────────────────────────────────┘
+//! ```
+//!
+//! The time comes as an argument ([`Now`]). A response ends by the wall clock, which its file also
+//! knows, and by the monotonic one, so that a jump of the wall clock cannot keep it longer.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::file::Times;
+use super::key::Digest;
+use super::lock::{Ended, Turn};
+
+mod shard;
+
+use shard::{Entry, Shard};
+
+/// The memory of an entry, by which the size of `keys_zone` limits their number: "one megabyte can
+/// store about 8 thousand keys".
+const ENTRY: u64 = 128;
+
+/// The maximum number of shards, a power of two. Smaller zones have fewer.
+const MOST_SHARDS: u64 = 16;
+
+/// The least number of entries of a shard.
+const LEAST_ENTRIES: u64 = 256;
+
+/// The time of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Now {
+    /// Milliseconds of the monotonic clock.
+    pub(crate) mono: u64,
+    /// Seconds since 1970.
+    pub(crate) wall: i64,
+}
+
+impl Now {
+    /// The time of the loop's turn.
+    pub(crate) fn of_turn() -> Self {
+        Self { mono: weir_engine::clock::now().millis(), wall: weir_engine::clock::wall_secs() }
+    }
+}
+
+/// A response with `Vary`: the field's value, and the digest of the variant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Varied {
+    /// The value of `Vary`.
+    pub(crate) vary: Arc<[u8]>,
+    /// The variant.
+    pub(crate) variant: Digest,
+}
+
+/// A response as it is in a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    /// How long it may be used.
+    pub(crate) times: Times,
+    /// The size of the file in bytes, as counted for `max_size`.
+    pub(crate) size: u64,
+    /// The digest of its main key.
+    pub(crate) main: Digest,
+    /// Its variant, if it has `Vary`.
+    pub(crate) varied: Option<Varied>,
+}
+
+/// What a look-up asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// The number of requests from which a response is kept (`min_uses`).
+    pub(crate) min_uses: u32,
+    /// Whether the request counts as a use. Not if it has been counted.
+    pub(crate) counts: bool,
+    /// Whether the variant has been chosen.
+    pub(crate) chosen: bool,
+    /// `lock`: the time after which another request may fetch.
+    pub(crate) lock: Option<Duration>,
+}
+
+/// The result of a look-up.
+#[derive(Debug)]
+pub(crate) enum Looked {
+    /// The response has `Vary`: the variant is to be chosen.
+    Varied(Varied),
+    /// A response that may be used.
+    Fresh(u64),
+    /// A response whose time is over.
+    Stale(Stale),
+    /// The fetch failed not long ago with this status.
+    Failed(u16),
+    /// There is no response.
+    Absent(Whose),
+    /// There is no response, and too few requests for one.
+    Scarce,
+}
+
+/// A response whose time is over.
+#[derive(Debug)]
+pub(crate) struct Stale {
+    /// The number of the version.
+    pub(crate) version: u64,
+    /// Whose turn it is to update it.
+    pub(crate) whose: Whose,
+    /// Whether the response allows its use while it is updated.
+    pub(crate) updating: bool,
+    /// Whether the response allows its use if the upstream fails.
+    pub(crate) error: bool,
+}
+
+/// Whose turn it is to fetch a response.
+#[derive(Debug)]
+pub(crate) enum Whose {
+    /// That of the one who asks.
+    Mine(Claim),
+    /// Another's. It can be taken over after this time.
+    Theirs(Arc<Turn>, Duration),
+    /// Everyone's: there is no lock.
+    Free,
+}
+
+/// The turn to fetch a response. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    index: Arc<Index>,
+    digest: Digest,
+    turn: Arc<Turn>,
+    how: Ended,
+}
+
+impl Claim {
+    /// The turn.
+    pub(crate) fn turn(&self) -> Arc<Turn> {
+        Arc::clone(&self.turn)
+    }
+
+    /// Notes that the response is not kept.
+    pub(crate) fn is_not_kept(&mut self) {
+        self.how = Ended::NotKept;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut shard = self.index.shard(&self.digest);
+        if let Some(entry) = shard.get_mut(&self.digest)
+            && entry.turn.as_ref().is_some_and(|(turn, _)| Arc::ptr_eq(turn, &self.turn))
+        {
+            entry.turn = None;
+        }
+        drop(shard);
+        self.turn.end(self.how);
+    }
+}
+
+/// The index of a cache.
+#[derive(Debug)]
+pub(crate) struct Index {
+    shards: Box<[Mutex<Shard>]>,
+    /// The bytes of all files.
+    bytes: AtomicU64,
+    /// The number of the next version of a response.
+    next_version: AtomicU64,
+    /// The files of entries that are gone. The manager deletes them.
+    doomed: Mutex<Vec<Digest>>,
+    /// Whether files of earlier processes may be missing in the index.
+    cold: AtomicBool,
+}
+
+impl Index {
+    /// An empty index for a `keys_zone` of this size in bytes.
+    pub(crate) fn new(size: u64) -> Arc<Self> {
+        let entries = (size / ENTRY).max(1);
+        let shards = (entries / LEAST_ENTRIES).clamp(1, MOST_SHARDS);
+        let shards = 1 << shards.ilog2();
+        let shard = |_| Mutex::new(Shard::new(entries / shards));
+        Arc::new(Self {
+            shards: (0..shards).map(shard).collect(),
+            bytes: AtomicU64::new(0),
+            next_version: AtomicU64::new(1),
+            doomed: Mutex::default(),
+            cold: AtomicBool::new(true),
+        })
+    }
+
+    fn shard(&self, digest: &Digest) -> MutexGuard<'_, Shard> {
+        let at = usize::from(digest.0[0]) & (self.shards.len() - 1);
+        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn each(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks a digest up.
+    pub(crate) fn look_up(self: &Arc<Self>, digest: &Digest, now: Now, terms: &Terms) -> Looked {
+        let mut shard = self.shard(digest);
+        let Some(entry) = shard.touch(digest, now) else {
+            let (entry, dropped) = shard.add(*digest, now);
+            entry.uses = 1;
+            let looked = self.absent(entry, digest, now, terms);
+            drop(shard);
+            self.push_out(dropped);
+            return looked;
+        };
+        if let (Some(file), false) = (&entry.file, terms.chosen)
+            && let Some(varied) = &file.kept.varied
+        {
+            return Looked::Varied(varied.clone());
+        }
+        if terms.counts {
+            entry.uses = entry.uses.saturating_add(1);
+        }
+        if let Some((status, until)) = entry.error {
+            if now.mono <= until {
+                return Looked::Failed(status);
+            }
+            entry.error = None;
+        }
+        let Some(file) = &entry.file else { return self.absent(entry, digest, now, terms) };
+        let late = file.late(now);
+        let Some(late) = late else { return Looked::Fresh(file.version) };
+        let Times { updating, error, .. } = file.kept.times;
+        let version = file.version;
+        let whose = self.claim(entry, digest, now, None);
+        let within = |window: u32| late <= u64::from(window) * 1000;
+        let (updating, error) = (within(updating), within(error));
+        Looked::Stale(Stale { version, whose, updating, error })
+    }
+
+    fn absent(
+        self: &Arc<Self>,
+        entry: &mut Entry,
+        digest: &Digest,
+        now: Now,
+        terms: &Terms,
+    ) -> Looked {
+        if entry.uses < terms.min_uses {
+            return Looked::Scarce;
+        }
+        Looked::Absent(match terms.lock {
+            Some(age) => self.claim(entry, digest, now, Some(age)),
+            None => Whose::Free,
+        })
+    }
+
+    /// Takes the turn, unless another has it that is not older than `age`.
+    fn claim(
+        self: &Arc<Self>,
+        entry: &mut Entry,
+        digest: &Digest,
+        now: Now,
+        age: Option<Duration>,
+    ) -> Whose {
+        if let Some((turn, since)) = &entry.turn {
+            let passed = Duration::from_millis(now.mono.saturating_sub(*since));
+            let left = age.unwrap_or(Duration::MAX).saturating_sub(passed);
+            if !left.is_zero() {
+                return Whose::Theirs(Arc::clone(turn), left);
+            }
+        }
+        let turn = Arc::new(Turn::default());
+        entry.turn = Some((Arc::clone(&turn), now.mono));
+        Whose::Mine(Claim { index: Arc::clone(self), digest: *digest, turn, how: Ended::Again })
+    }
+
+    /// Where a response to a request with this variant is stored: under the main key, or, if that
+    /// has another variant by the same `Vary`, under the variant.
+    pub(crate) fn place(&self, main: &Digest, vary: &[u8], variant: &Digest) -> Digest {
+        let mut shard = self.shard(main);
+        let file = shard.get_mut(main).and_then(|entry| entry.file.as_ref());
+        match file.and_then(|file| file.kept.varied.as_ref()) {
+            Some(other) if *other.vary == *vary && other.variant != *variant => *variant,
+            _ => *main,
+        }
+    }
+
+    /// Notes that a response is in the file of `digest`, and returns the number of its version.
+    pub(crate) fn stored(&self, digest: &Digest, kept: Kept, now: Now) -> u64 {
+        let version = self.next_version.fetch_add(1, Relaxed);
+        let (main, size) = (kept.main, kept.size);
+        self.bytes.fetch_add(size, Relaxed);
+        let mut shard = self.shard(digest);
+        let (before, dropped) = match shard.touch(digest, now) {
+            Some(entry) => (entry.put(kept, version, now), None),
+            None => {
+                let (entry, dropped) = shard.add(*digest, now);
+                (entry.put(kept, version, now), dropped)
+            }
+        };
+        drop(shard);
+        self.bytes.fetch_sub(before, Relaxed);
+        self.push_out(dropped);
+        if main != *digest {
+            let (excess, dropped) = self.shard(&main).relate(main, *digest, now);
+            self.push_out(dropped);
+            self.abandon(excess);
+        }
+        version
+    }
+
+    /// Notes a response that was found in a file, unless the index has one. Returns whether it has
+    /// been added.
+    pub(crate) fn found(&self, digest: &Digest, kept: Kept, now: Now) -> bool {
+        let is_known =
+            |shard: &mut Shard| shard.get_mut(digest).is_some_and(|entry| entry.file.is_some());
+        if is_known(&mut self.shard(digest)) {
+            return false;
+        }
+        self.stored(digest, kept, now);
+        true
+    }
+
+    /// Notes that a response has been revalidated.
+    pub(crate) fn renewed(&self, digest: &Digest, version: u64, times: Times, now: Now) {
+        let mut shard = self.shard(digest);
+        if let Some(entry) = shard.get_mut(digest)
+            && let Some(file) = entry.file.as_mut().filter(|file| file.version == version)
+        {
+            file.renew(times, now);
+        }
+    }
+
+    /// Notes that a fetch has failed with this status, which is the answer for some time.
+    pub(crate) fn failed(&self, digest: &Digest, status: u16, seconds: i64, now: Now) {
+        let until = now.mono.saturating_add(seconds.unsigned_abs().saturating_mul(1000));
+        if let Some(entry) = self.shard(digest).get_mut(digest) {
+            entry.error = Some((status, until));
+        }
+    }
+
+    /// Forgets a version whose file is missing or broken.
+    pub(crate) fn lost(&self, digest: &Digest, version: u64) {
+        let mut shard = self.shard(digest);
+        let Some(entry) = shard.get_mut(digest) else { return };
+        if entry.file.as_ref().is_some_and(|file| file.version == version)
+            && let Some(file) = entry.file.take()
+        {
+            self.bytes.fetch_sub(file.kept.size, Relaxed);
+        }
+    }
+
+    /// Removes a response with all its variants, and returns the digests of their files.
+    pub(crate) fn purge(&self, main: &Digest) -> Vec<Digest> {
+        let mut gone = Vec::new();
+        if let Some(entry) = self.remove(main) {
+            gone.extend(entry.file.is_some().then_some(*main));
+            let had_file = |digest: &Digest| self.remove(digest).is_some_and(|e| e.file.is_some());
+            gone.extend(entry.variants.into_iter().filter(had_file));
+        }
+        gone
+    }
+
+    /// Removes an entry, and takes its file off the account.
+    fn remove(&self, digest: &Digest) -> Option<Entry> {
+        let entry = self.shard(digest).remove(digest)?;
+        self.bytes.fetch_sub(entry.size(), Relaxed);
+        Some(entry)
+    }
+
+    /// Removes the entry that was used least recently, if it was not used for `inactive`. Returns
+    /// whether there was one. Its files are among those to be deleted.
+    pub(crate) fn expire(&self, inactive: Duration, now: Now) -> bool {
+        let inactive = u64::try_from(inactive.as_millis()).unwrap_or(u64::MAX);
+        now.mono.checked_sub(inactive).is_some_and(|limit| self.evict_before(limit))
+    }
+
+    /// Removes the entry that was used least recently, as [`Self::expire`] does.
+    pub(crate) fn evict(&self) -> bool {
+        self.evict_before(u64::MAX)
+    }
+
+    fn evict_before(&self, limit: u64) -> bool {
+        let oldest = self.each().filter_map(|shard| shard.oldest()).min();
+        let Some((_, digest)) = oldest.filter(|(used, _)| *used <= limit) else { return false };
+        let entry = self.remove(&digest);
+        if let Some(entry) = entry {
+            self.doom(&entry);
+            self.abandon(entry.variants);
+        }
+        true
+    }
+
+    /// Settles the account of an entry that was pushed out of a full zone.
+    fn push_out(&self, entry: Option<Entry>) {
+        let Some(entry) = entry else { return };
+        self.bytes.fetch_sub(entry.size(), Relaxed);
+        self.doom(&entry);
+        self.abandon(entry.variants);
+    }
+
+    /// Removes variants whose main entry is gone, since they cannot be found any more.
+    fn abandon(&self, variants: impl IntoIterator<Item = Digest>) {
+        for variant in variants {
+            if let Some(entry) = self.remove(&variant) {
+                self.doom(&entry);
+            }
+        }
+    }
+
+    fn doom(&self, entry: &Entry) {
+        if entry.file.is_some() {
+            let mut doomed = self.doomed.lock().unwrap_or_else(PoisonError::into_inner);
+            doomed.push(entry.digest);
+        }
+    }
+
+    /// The files without an entry, to be deleted.
+    pub(crate) fn take_doomed(&self) -> Vec<Digest> {
+        std::mem::take(&mut self.doomed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a file with this digest is in use.
+    pub(crate) fn has_file(&self, digest: &Digest) -> bool {
+        self.shard(digest).get_mut(digest).is_some_and(|entry| entry.file.is_some())
+    }
+
+    /// The bytes of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// The number of entries.
+    pub(crate) fn len(&self) -> u64 {
+        self.each().map(|shard| shard.len() as u64).sum()
+    }
+
+    /// The number of entries from which the manager makes room: 7 of 8.
+    pub(crate) fn watermark(&self) -> u64 {
+        self.each().map(|shard| shard.most() as u64).sum::<u64>() / 8 * 7
+    }
+
+    /// Whether files of earlier processes may be missing in the index.
+    pub(crate) fn is_cold(&self) -> bool {
+        self.cold.load(Relaxed)
+    }
+
+    /// Notes that all files are in the index.
+    pub(crate) fn warmed(&self) {
+        self.cold.store(false, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

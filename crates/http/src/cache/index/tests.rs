@@ -1,0 +1,197 @@
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+
+const INACTIVE: Duration = Duration::from_secs(600);
+
+fn at(seconds: u64) -> Now {
+    Now { mono: 1_000_000 + seconds * 1000, wall: 1_700_000_000 + seconds.cast_signed() }
+}
+
+fn digest(number: u32) -> Digest {
+    Digest::of(&number.to_le_bytes())
+}
+
+/// Valid for ten seconds from `now`.
+fn kept(main: Digest, now: Now) -> Kept {
+    let times = Times { valid: now.wall + 10, updating: 5, error: 20, date: now.wall };
+    Kept { times, size: 4096, main, varied: None }
+}
+
+fn varied(main: Digest, variant: Digest, now: Now) -> Kept {
+    let varied = Some(Varied { vary: (*b"accept").into(), variant });
+    Kept { varied, ..kept(main, now) }
+}
+
+const TERMS: Terms = Terms { min_uses: 1, counts: true, chosen: false, lock: None };
+
+#[test]
+fn a_response_is_fresh_then_stale_and_updated_by_one() {
+    let (index, one) = (Index::new(1 << 20), digest(1));
+    let look = |now| index.look_up(&one, now, &TERMS);
+    assert!(matches!(look(at(0)), Looked::Absent(Whose::Free)));
+    let first = index.stored(&one, kept(one, at(0)), at(0));
+    assert!(matches!(look(at(10)), Looked::Fresh(version) if version == first));
+    let Looked::Stale(stale) = look(at(12)) else { panic!("not stale") };
+    assert!(stale.updating && stale.error && matches!(stale.whose, Whose::Mine(_)));
+    let Looked::Stale(other) = look(at(18)) else { panic!("not stale") };
+    assert!(!other.updating && other.error && matches!(other.whose, Whose::Theirs(..)));
+    let Looked::Stale(other) = look(at(33)) else { panic!("not stale") };
+    assert!(!other.updating && !other.error);
+    index.renewed(&one, first, Times { valid: at(50).wall, ..Times::default() }, at(33));
+    assert!(matches!(look(at(50)), Looked::Fresh(_)));
+    // A version that is no longer there is neither renewed nor lost.
+    let second = index.stored(&one, kept(one, at(51)), at(51));
+    index.lost(&one, first);
+    index.renewed(&one, first, Times::default(), at(51));
+    assert!(matches!(look(at(52)), Looked::Fresh(version) if version == second));
+    drop(stale);
+    assert_eq!(index.bytes(), 4096);
+}
+
+#[test]
+fn a_turn_ends_with_its_owner() {
+    let (index, one) = (Index::new(1 << 20), digest(1));
+    let lock = Some(Duration::from_secs(5));
+    let look = |now| index.look_up(&one, now, &Terms { lock, ..TERMS });
+    let Looked::Absent(Whose::Mine(mine)) = look(at(0)) else { panic!("not mine") };
+    let Looked::Absent(Whose::Theirs(turn, left)) = look(at(2)) else { panic!("not theirs") };
+    assert_eq!(left, Duration::from_secs(3));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(turn.poll(&mut cx).is_pending());
+    // It is taken over when it is too old. Its end then frees nothing.
+    let Looked::Absent(Whose::Mine(next)) = look(at(5)) else { panic!("not mine") };
+    drop(mine);
+    assert_eq!(turn.poll(&mut cx), Poll::Ready(Ended::Again));
+    let Looked::Absent(Whose::Theirs(turn, _)) = look(at(6)) else { panic!("not theirs") };
+    let mut next = next;
+    next.is_not_kept();
+    drop(next);
+    assert_eq!(turn.poll(&mut cx), Poll::Ready(Ended::NotKept));
+    assert!(matches!(look(at(6)), Looked::Absent(Whose::Mine(_))));
+}
+
+#[test]
+fn a_response_needs_its_uses() {
+    let (index, one) = (Index::new(1 << 20), digest(1));
+    let terms = Terms { min_uses: 3, ..TERMS };
+    for _ in 0..2 {
+        assert!(matches!(index.look_up(&one, at(0), &terms), Looked::Scarce));
+        let again = Terms { counts: false, ..terms };
+        assert!(matches!(index.look_up(&one, at(0), &again), Looked::Scarce));
+    }
+    assert!(matches!(index.look_up(&one, at(0), &terms), Looked::Absent(_)));
+}
+
+#[test]
+fn an_error_is_the_answer_for_some_time() {
+    let (index, one) = (Index::new(1 << 20), digest(1));
+    let look = |now| index.look_up(&one, now, &TERMS);
+    look(at(0));
+    index.failed(&one, 502, 5, at(0));
+    assert!(matches!(look(at(5)), Looked::Failed(502)));
+    assert!(matches!(look(at(6)), Looked::Absent(_)));
+    index.failed(&one, 502, i64::MAX, at(6));
+    index.stored(&one, kept(one, at(6)), at(6));
+    assert!(matches!(look(at(6)), Looked::Fresh(_)));
+}
+
+#[test]
+fn a_jump_of_the_wall_clock_makes_nothing_younger() {
+    let (index, one) = (Index::new(1 << 20), digest(1));
+    index.stored(&one, kept(one, at(100)), at(100));
+    let look = |mono, wall| {
+        let now = Now { mono: at(mono).mono, wall: at(wall).wall };
+        matches!(index.look_up(&one, now, &TERMS), Looked::Fresh(_))
+    };
+    assert!(look(105, 0) && !look(112, 0));
+    assert!(look(105, 110) && !look(105, 111));
+    // Found by a process that starts after the clock was set back: it is not valid for longer.
+    let two = digest(2);
+    let now = Now { mono: at(0).mono, wall: at(50).wall };
+    index.found(&two, kept(two, at(100)), now);
+    let look = |mono| {
+        let now = Now { mono: at(mono).mono, wall: at(60).wall };
+        matches!(index.look_up(&two, now, &TERMS), Looked::Fresh(_))
+    };
+    assert!(look(10) && !look(12));
+}
+
+#[test]
+fn variants_are_found_and_purged_by_their_key() {
+    let index = Index::new(1 << 20);
+    let (main, one, two) = (digest(0), digest(1), digest(2));
+    assert_eq!(index.place(&main, b"accept", &one), main);
+    index.stored(&main, varied(main, one, at(0)), at(0));
+    assert_eq!(index.place(&main, b"accept", &one), main);
+    assert_eq!(index.place(&main, b"accept", &two), two);
+    assert_eq!(index.place(&main, b"other", &two), main);
+    index.stored(&two, varied(main, two, at(0)), at(0));
+    let Looked::Varied(found) = index.look_up(&main, at(0), &TERMS) else { panic!("not varied") };
+    assert_eq!((found.variant, &found.vary[..]), (one, &b"accept"[..]));
+    let chosen = Terms { chosen: true, ..TERMS };
+    assert!(matches!(index.look_up(&main, at(0), &chosen), Looked::Fresh(_)));
+    assert!(matches!(index.look_up(&two, at(0), &chosen), Looked::Fresh(_)));
+    let mut gone = index.purge(&main);
+    gone.sort();
+    let mut all = vec![main, two];
+    all.sort();
+    assert_eq!(gone, all);
+    assert_eq!((index.len(), index.bytes()), (0, 0));
+    assert!(index.purge(&main).is_empty());
+}
+
+#[test]
+fn a_variant_that_is_found_before_its_key_stays() {
+    let index = Index::new(1 << 20);
+    let (main, one, two) = (digest(0), digest(1), digest(2));
+    assert!(index.found(&two, varied(main, two, at(0)), at(0)));
+    assert!(index.found(&main, varied(main, one, at(0)), at(0)));
+    assert!(!index.found(&main, varied(main, one, at(0)), at(0)));
+    assert_eq!(index.purge(&main).len(), 2);
+}
+
+#[test]
+fn the_least_used_go_first() {
+    let index = Index::new(128 * 4);
+    for number in 0..4 {
+        index.stored(&digest(number), kept(digest(number), at(0)), at(u64::from(number)));
+    }
+    index.look_up(&digest(0), at(10), &TERMS);
+    index.stored(&digest(4), kept(digest(4), at(11)), at(11));
+    assert_eq!((index.take_doomed(), index.len()), (vec![digest(1)], 4));
+    assert!(!index.expire(INACTIVE, at(601)));
+    assert!(index.expire(INACTIVE, at(602)) && !index.expire(INACTIVE, at(602)));
+    assert!(index.evict());
+    assert_eq!(index.take_doomed(), [digest(2), digest(3)]);
+    assert_eq!(index.bytes(), 2 * 4096);
+    assert!(index.evict() && index.evict() && !index.evict());
+}
+
+/// Many threads at once: the accounts are right in the end, and every turn has one owner.
+#[test]
+fn threads_agree() {
+    let index = Index::new(1 << 20);
+    let fetched = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..4_u32 {
+            let (index, fetched) = (&index, &fetched);
+            scope.spawn(move || {
+                for round in 0..2000_u32 {
+                    let one = digest((round * 7 + thread) % 200);
+                    let terms = Terms { lock: Some(Duration::from_secs(5)), ..TERMS };
+                    match index.look_up(&one, at(0), &terms) {
+                        Looked::Absent(Whose::Mine(_claim)) => {
+                            fetched.fetch_add(1, Relaxed);
+                            index.stored(&one, kept(one, at(0)), at(0));
+                        }
+                        Looked::Absent(Whose::Theirs(..)) | Looked::Fresh(_) => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(fetched.into_inner(), 200);
+    assert_eq!((index.len(), index.bytes()), (200, 200 * 4096));
+}

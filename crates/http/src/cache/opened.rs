@@ -1,0 +1,313 @@
+//! Open files of responses, kept by each thread for further hits.
+//!
+//! A hit then costs one system call (`statx`) before it is sent, which notices a file that was
+//! replaced, deleted, or changed in place. The first one after each opening reads the body to
+//! compare its sums, block by block; later ones leave it to the kernel.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use weir_engine::file_io::File;
+use weir_wire::header::Headers;
+
+use super::file::{self, BLOCK, Broken, Head};
+use super::key::Digest;
+use super::volume::Volume;
+use crate::piece::Piece;
+use crate::request::Request;
+
+/// The maximum number of files that a thread keeps open.
+const MOST: usize = 256;
+
+/// The maximum length of a body that is kept in memory with its file, in bytes.
+const MOST_IN_MEMORY: u64 = 16 * 1024;
+
+/// The length of the first read of a file, which usually brings the head and all of a small body.
+const FIRST_READ: usize = 32 * 1024;
+
+/// An open response.
+pub(crate) struct Opened {
+    /// The head; its fields are in `fields`.
+    pub(crate) head: Head,
+    /// The fields of the head.
+    pub(crate) fields: Rc<Headers>,
+    path: PathBuf,
+    file: Rc<File>,
+    /// The offset of the body.
+    start: u64,
+    /// The body, if it is small.
+    memory: Option<Rc<[u8]>>,
+    /// The sums of the blocks.
+    sums: Vec<u8>,
+    /// The number of blocks from the start whose sums were right.
+    checked: Cell<u64>,
+    stamp: Stamp,
+}
+
+/// What changes with the content of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: (i64, i64),
+    size: i64,
+    links: bool,
+}
+
+impl Stamp {
+    fn of(file: &File) -> io::Result<Self> {
+        let found = rustix::fs::fstat(file)?;
+        let modified = (found.st_mtime, i64::try_from(found.st_mtime_nsec).unwrap_or(0));
+        Ok(Self { modified, size: found.st_size, links: found.st_nlink > 0 })
+    }
+}
+
+/// Why there is no response in a file.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// There is no file.
+    Missing,
+    /// It is no cached response of this key, or it is damaged.
+    Broken(&'static str),
+    /// It cannot be read.
+    Unread(&'static str, io::Error),
+}
+
+impl Opened {
+    /// Opens the file of a response to a request with this key.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) async fn open(
+        request: &mut Request,
+        volume: &Volume,
+        digest: &Digest,
+        key: &[u8],
+    ) -> Result<Self, Lost> {
+        let path = volume.file(digest);
+        request.prepare_path(&path).await;
+        let file = match std::fs::File::open(&path) {
+            Ok(file) => Rc::new(File::new(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Lost::Missing),
+            Err(error) => return Err(Lost::Unread("open()", error)),
+        };
+        let aio = request.aio().unwrap_or_default();
+        request.client.set_aio(aio);
+        let unread = |error| Lost::Unread("read()", error);
+        let stamp = Stamp::of(&file).map_err(|error| Lost::Unread("fstat()", error))?;
+        let size = stamp.size.unsigned_abs();
+        let mut bytes = Vec::new();
+        let (head, start) = loop {
+            let more = match Head::parse(&bytes) {
+                Ok(parsed) => break parsed,
+                Err(Broken::Short(length)) => length.max(FIRST_READ),
+                Err(Broken::Version) => return Err(Lost::Broken("has another version")),
+                Err(Broken::Magic) => return Err(Lost::Broken("is no cached response")),
+                Err(Broken::Sum) => return Err(Lost::Broken("has a wrong checksum")),
+            };
+            let end = size.min(more as u64);
+            if end <= bytes.len() as u64 {
+                return Err(Lost::Broken("is too short"));
+            }
+            read(request, &file, &mut bytes, end).await.map_err(unread)?;
+        };
+        if head.key != key || !head.is_named(digest) {
+            return Err(Lost::Broken("has another key"));
+        }
+        let start = start as u64;
+        let body_end = start.saturating_add(head.body);
+        if body_end.saturating_add(file::sums_length(head.body)) != size {
+            return Err(Lost::Broken("has a wrong length"));
+        }
+        let mut sums = Vec::new();
+        match bytes.len() as u64 == size {
+            true => sums.extend_from_slice(&bytes[body_end as usize..]),
+            false => read_part(request, &file, &mut sums, body_end, size).await.map_err(unread)?,
+        }
+        let mut opened = Self {
+            fields: Rc::new(head.fields.clone()),
+            head,
+            path,
+            file,
+            start,
+            memory: None,
+            sums,
+            checked: Cell::new(0),
+            stamp,
+        };
+        opened.check_first(request, &bytes).await?;
+        Ok(opened)
+    }
+
+    /// Compares the sum of the first block, before anything of it is sent, and keeps a small body.
+    async fn check_first(&mut self, request: &Request, read: &[u8]) -> Result<(), Lost> {
+        let block = self.head.body.min(BLOCK);
+        let mut bytes = Vec::new();
+        let have = read.get(self.start as usize..(self.start + block) as usize);
+        let first = match have {
+            Some(bytes) => bytes,
+            None => {
+                let range = self.start..self.start + block;
+                let unread = |error| Lost::Unread("read()", error);
+                let reading = read_part(request, &self.file, &mut bytes, range.start, range.end);
+                reading.await.map_err(unread)?;
+                &bytes
+            }
+        };
+        if block > 0 && !self.is_right(0, first) {
+            return Err(Lost::Broken("has a wrong checksum"));
+        }
+        self.checked.set(1);
+        if self.head.body <= MOST_IN_MEMORY {
+            self.memory = Some(Rc::from(first));
+        }
+        Ok(())
+    }
+
+    fn is_right(&self, block: u64, bytes: &[u8]) -> bool {
+        let at = block as usize * 4;
+        self.sums.get(at..at + 4) == Some(&file::sum(bytes).to_le_bytes())
+    }
+
+    /// The body, if it is in memory.
+    pub(crate) fn memory(&self) -> Option<Piece> {
+        let body = self.memory.as_ref()?;
+        Some(Piece::Shared(Rc::clone(body), 0..body.len()))
+    }
+
+    /// The file and the range of the body in it.
+    pub(crate) fn file(&self) -> (Rc<File>, std::ops::Range<u64>) {
+        (Rc::clone(&self.file), self.start..self.start + self.head.body)
+    }
+
+    /// Whether all sums have been compared.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.checked.get() >= self.blocks()
+    }
+
+    /// The number of blocks of the body.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.head.body.div_ceil(BLOCK)
+    }
+
+    /// A block of the body with the right sum.
+    ///
+    /// # Errors
+    /// It cannot be read, or its sum is wrong (`InvalidData`).
+    pub(crate) async fn block(&self, request: &Request, block: u64) -> io::Result<Piece> {
+        let at = block * BLOCK;
+        let end = self.head.body.min(at + BLOCK);
+        let mut bytes = weir_engine::buffer::take((end - at) as usize);
+        read_part(request, &self.file, &mut bytes, self.start + at, self.start + end).await?;
+        if !self.is_right(block, &bytes) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        if self.checked.get() == block {
+            self.checked.set(block + 1);
+        }
+        Ok(Piece::from(bytes))
+    }
+
+    /// Deletes the file, which is damaged. Nothing opens it again, and the index learns it with the
+    /// next look-up.
+    pub(crate) fn discard(&self) {
+        let _ = super::volume::delete(&self.path);
+    }
+
+    /// The path of the file.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Writes times in place, for other processes and the next start.
+    ///
+    /// # Errors
+    /// The system's. The file is then as it was, or has a wrong sum.
+    pub(crate) fn renew(&self, times: file::Times) -> io::Result<()> {
+        use std::os::unix::fs::FileExt;
+        // The file that was read, and no other one that has its name by now.
+        let other = std::fs::OpenOptions::new().write(true).open(&self.path)?;
+        if Stamp::of(&File::new(other.try_clone()?))? == self.stamp {
+            other.write_all_at(&times.to_bytes(), file::RENEWED_AT)?;
+        }
+        Ok(())
+    }
+
+    fn is_unchanged(&self) -> bool {
+        self.stamp.links && Stamp::of(&self.file).is_ok_and(|stamp| stamp == self.stamp)
+    }
+}
+
+/// Reads a file on from the bytes that there are to `end`.
+async fn read(request: &Request, file: &File, into: &mut Vec<u8>, end: u64) -> io::Result<()> {
+    let start = into.len() as u64;
+    read_part(request, file, into, start, end).await
+}
+
+/// Appends a part of a file.
+async fn read_part(
+    request: &Request,
+    file: &File,
+    into: &mut Vec<u8>,
+    start: u64,
+    end: u64,
+) -> io::Result<()> {
+    let mut at = start;
+    while at < end {
+        let piece = request.read_file(file, at, (end - at) as usize).await?;
+        at += piece.len();
+        into.extend_from_slice(piece.bytes().unwrap_or_default());
+    }
+    Ok(())
+}
+
+thread_local! {
+    static OPEN: RefCell<Open> = RefCell::default();
+}
+
+/// The open responses of a thread.
+#[derive(Default)]
+struct Open {
+    files: HashMap<(u64, Digest), Place>,
+    /// The number of uses so far, which orders them.
+    uses: u64,
+}
+
+struct Place {
+    version: u64,
+    used: u64,
+    opened: Rc<Opened>,
+}
+
+/// The open file of a version of a response, if the thread has it and it is unchanged.
+pub(crate) fn reuse(volume: &Volume, digest: &Digest, version: u64) -> Option<Rc<Opened>> {
+    OPEN.with_borrow_mut(|open| {
+        let place = open.files.get_mut(&(volume.number, *digest))?;
+        if place.version == version && place.opened.is_unchanged() {
+            open.uses += 1;
+            place.used = open.uses;
+            return Some(Rc::clone(&place.opened));
+        }
+        open.files.remove(&(volume.number, *digest));
+        None
+    })
+}
+
+/// Keeps an open file for further hits.
+pub(crate) fn keep(volume: &Volume, digest: &Digest, version: u64, opened: &Rc<Opened>) {
+    OPEN.with_borrow_mut(|open| {
+        open.uses += 1;
+        let place = Place { version, used: open.uses, opened: Rc::clone(opened) };
+        if open.files.len() >= MOST && !open.files.contains_key(&(volume.number, *digest)) {
+            let eldest = open.files.iter().min_by_key(|(_, place)| place.used).map(|(key, _)| *key);
+            eldest.and_then(|key| open.files.remove(&key));
+        }
+        open.files.insert((volume.number, *digest), place);
+    });
+}
+
+/// Forgets an open file.
+pub(crate) fn forget(volume: &Volume, digest: &Digest) {
+    OPEN.with_borrow_mut(|open| open.files.remove(&(volume.number, *digest)));
+}

@@ -1,0 +1,88 @@
+//! Purging: the removal of responses by a request (`…_cache_purge`, as in NGINX Plus).
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use weir_engine::event_loop::on_a_thread;
+
+use super::file::{Broken, Head};
+use super::key::Digest;
+use super::volume::Volume;
+use crate::module::Verdict;
+use crate::request::Request;
+
+/// The length of a read of a file's head, in bytes.
+const READ: usize = 4096;
+
+/// Removes the response with the request's key, or all whose keys begin like one that ends in an
+/// asterisk. When the client has its answer, none of them is used any more.
+pub(super) async fn purge(request: &mut Request, volume: &Arc<Volume>, main: &Digest) -> Verdict {
+    let (volume, main) = (Arc::clone(volume), *main);
+    let key = request.attempts.cache.key.clone();
+    let removed = on_a_thread(move || match key.strip_suffix(b"*") {
+        Some(prefix) => {
+            let mut removed = false;
+            let depth = volume.levels.depth();
+            below(&volume.folder, depth, &mut |path, digest| {
+                let head = head(path).filter(|head| head.key.starts_with(prefix));
+                if let Some(head) = head {
+                    removed |= remove(&volume, &head.main) | remove(&volume, digest);
+                }
+            });
+            removed
+        }
+        None => remove(&volume, &main),
+    });
+    match removed.await {
+        Ok(true) => request.send_all(204, b"", Vec::new()).await,
+        Ok(false) => Verdict::Status(404),
+        Err(_) => Verdict::Status(500),
+    }
+}
+
+/// Removes a response with its variants, from the index and from the disk, where one may be that
+/// the index does not know yet. Returns whether there was any.
+fn remove(volume: &Volume, digest: &Digest) -> bool {
+    let mut removed = false;
+    for known in volume.index.purge(digest) {
+        removed = true;
+        // A file that cannot be deleted now is deleted later, or checked by the next process.
+        let _ = volume.delete(&known);
+    }
+    removed | std::fs::remove_file(volume.file(digest)).is_ok()
+}
+
+/// Calls `visit` with every file of the cache, `depth` levels below a folder.
+fn below(folder: &Path, depth: usize, visit: &mut dyn FnMut(&Path, &Digest)) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        if depth == 0 {
+            if let Some(digest) = Digest::from_name(name.as_bytes()) {
+                visit(&path, &digest);
+            }
+        } else if name.len() <= 2 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            below(&path, depth - 1, visit);
+        }
+    }
+}
+
+/// The head of a response's file.
+fn head(path: &Path) -> Option<Head> {
+    let mut file = File::open(path).ok()?;
+    let mut bytes = Vec::new();
+    loop {
+        let more = match Head::parse(&bytes) {
+            Ok((head, _)) => return Some(head),
+            Err(Broken::Short(length)) => length.max(READ) - bytes.len(),
+            Err(_) => return None,
+        };
+        let before = bytes.len();
+        Read::by_ref(&mut file).take(more as u64).read_to_end(&mut bytes).ok()?;
+        if bytes.len() == before {
+            return None;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Storing a response: its body goes to a temporary file, then its sums and its head, and then the
+//! file gets its name.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use weir_engine::error_log::Level;
+use weir_engine::temp_file::Attributes;
+
+use super::file::{Head, Sums};
+use super::index::{Claim, Kept, Now, Varied};
+use super::volume::{self, Volume};
+use crate::core::temp_path::{TempFileError, TempPath};
+use crate::module::Pending;
+use crate::pass::keep::Keeping;
+use crate::pass::temp_file::{TempFile, failed};
+use crate::piece::Piece;
+use crate::request::Request;
+
+/// A response that is being stored.
+pub(super) struct Storing<'a> {
+    file: TempFile<'a>,
+    volume: Arc<Volume>,
+    head: Head,
+    sums: Sums,
+    /// Ends the turn of the request when the response is stored, or is given up.
+    _claim: Option<Claim>,
+}
+
+impl<'a> Storing<'a> {
+    pub(super) fn new(
+        request: &mut Request,
+        folder: Option<&'a TempPath>,
+        volume: &Arc<Volume>,
+        head: Head,
+        claim: Option<Claim>,
+    ) -> Self {
+        let mut file = TempFile::new(request, folder);
+        // The head is written last, when the length of the body is known.
+        file.leave_room(head.to_bytes().len() as u64);
+        let volume = Arc::clone(volume);
+        Self { file, volume, head, sums: Sums::default(), _claim: claim }
+    }
+
+    /// Completes the file.
+    async fn write_rest(&mut self) -> Result<(), TempFileError> {
+        let sums = std::mem::take(&mut self.sums).finish();
+        if !sums.is_empty() {
+            self.file.put(&sums)?;
+        }
+        poll_fn(|cx| self.file.poll_written(cx)).await?;
+        let head = self.head.to_bytes();
+        self.file.write_at(&head, 0)
+    }
+
+    async fn finished(mut self: Box<Self>, request: &mut Request) {
+        if let Err(error) = self.write_rest().await {
+            return failed(request, &error);
+        }
+        let file = match self.file.open() {
+            Ok(file) => Rc::clone(file),
+            Err(error) => return failed(request, &error),
+        };
+        let Head { main, variant, times, .. } = self.head;
+        let vary = &self.head.vary;
+        let varied = (!vary.is_empty()).then(|| Varied { vary: vary.as_slice().into(), variant });
+        let digest = match &varied {
+            Some(varied) => self.volume.index.place(&main, &varied.vary, &variant),
+            None => main,
+        };
+        let attributes = Attributes { mode: 0o600, modified: None };
+        let path = self.volume.file(&digest);
+        if let Err(error) = file.keep(self.file.aio(), path, attributes).await {
+            request.log_upstream(Level::Crit, &format!("{error} while reading upstream"));
+            return;
+        }
+        let size = volume::taken(self.file.len());
+        let kept = Kept { times, size, main, varied };
+        self.volume.index.stored(&digest, kept, Now::of_turn());
+    }
+}
+
+impl Keeping for Storing<'_> {
+    fn put(&mut self, request: &Request, bytes: &[u8]) -> Option<Piece> {
+        self.sums.add(bytes);
+        self.head.body += bytes.len() as u64;
+        let put = self.file.put(bytes);
+        put.inspect_err(|error| failed(request, error)).ok()
+    }
+
+    fn is_behind(&self) -> bool {
+        self.file.is_behind()
+    }
+
+    fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), TempFileError>> {
+        self.file.poll_written(cx)
+    }
+
+    fn finish<'r>(self: Box<Self>, request: &'r mut Request) -> Pending<'r, ()>
+    where
+        Self: 'r,
+    {
+        Box::pin(self.finished(request))
+    }
+}
