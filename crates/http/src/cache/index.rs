@@ -369,8 +369,13 @@ impl Index {
     /// Removes the entry that was used least recently, if it was not used for `inactive`. Returns
     /// whether there was one. Its files are among those to be deleted.
     pub(crate) fn expire(&self, inactive: Duration, now: Now) -> bool {
-        let inactive = u64::try_from(inactive.as_millis()).unwrap_or(u64::MAX);
-        now.mono.checked_sub(inactive).is_some_and(|limit| self.evict_before(limit))
+        limit(inactive, now).is_some_and(|limit| self.evict_before(limit))
+    }
+
+    /// Whether [`Self::expire`] would remove an entry.
+    pub(crate) fn is_due(&self, inactive: Duration, now: Now) -> bool {
+        let Some(limit) = limit(inactive, now) else { return false };
+        self.each().filter_map(|shard| shard.oldest()).any(|(used, _)| used <= limit)
     }
 
     /// Removes the entry that was used least recently, as [`Self::expire`] does.
@@ -413,6 +418,11 @@ impl Index {
         }
     }
 
+    /// Whether there are files without an entry.
+    pub(crate) fn has_doomed(&self) -> bool {
+        !self.doomed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// The files without an entry, to be deleted.
     pub(crate) fn take_doomed(&self) -> Vec<Digest> {
         std::mem::take(&mut self.doomed.lock().unwrap_or_else(PoisonError::into_inner))
@@ -447,6 +457,11 @@ impl Index {
     pub(crate) fn warmed(&self) {
         self.cold.store(false, Relaxed);
     }
+}
+
+/// The last use, in milliseconds, up to which an entry has been inactive for this long.
+fn limit(inactive: Duration, now: Now) -> Option<u64> {
+    now.mono.checked_sub(u64::try_from(inactive.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

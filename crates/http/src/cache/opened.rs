@@ -1,12 +1,15 @@
-//! Open files of responses, kept by each thread for further hits.
+//! Files of responses, and what each thread remembers of them for further hits.
 //!
-//! A hit then costs one system call (`statx`) before it is sent, which notices a file that was
-//! replaced, deleted, or changed in place. The first one after each opening reads the body to
-//! compare its sums, block by block; later ones leave it to the kernel.
+//! A small response stays open, with its body in memory: a hit then costs one system call (`fstat`)
+//! before it is sent, which notices a file that was replaced, deleted or changed in place. A larger
+//! one is opened for each hit, so that a deleted file frees its blocks, but its head is not read
+//! again while the file is the same. The first hit reads the body to compare its sums, block by
+//! block; later ones leave it to the kernel.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -19,8 +22,11 @@ use super::volume::Volume;
 use crate::piece::Piece;
 use crate::request::Request;
 
+/// The maximum number of responses that a thread remembers.
+const MOST: usize = 1024;
+
 /// The maximum number of files that a thread keeps open.
-const MOST: usize = 256;
+const MOST_OPEN: usize = 64;
 
 /// The maximum length of a body that is kept in memory with its file, in bytes.
 const MOST_IN_MEMORY: u64 = 16 * 1024;
@@ -30,12 +36,17 @@ const FIRST_READ: usize = 32 * 1024;
 
 /// An open response.
 pub(crate) struct Opened {
+    known: Rc<Known>,
+    path: PathBuf,
+    file: Rc<File>,
+}
+
+/// What is known of a response's file.
+pub(crate) struct Known {
     /// The head; its fields are in `fields`.
     pub(crate) head: Head,
     /// The fields of the head.
     pub(crate) fields: Rc<Headers>,
-    path: PathBuf,
-    file: Rc<File>,
     /// The offset of the body.
     start: u64,
     /// The body, if it is small.
@@ -47,9 +58,18 @@ pub(crate) struct Opened {
     stamp: Stamp,
 }
 
+impl Deref for Opened {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.known
+    }
+}
+
 /// What changes with the content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
+    node: (u64, u64),
     modified: (i64, i64),
     size: i64,
     links: bool,
@@ -59,7 +79,8 @@ impl Stamp {
     fn of(file: &File) -> io::Result<Self> {
         let found = rustix::fs::fstat(file)?;
         let modified = (found.st_mtime, i64::try_from(found.st_mtime_nsec).unwrap_or(0));
-        Ok(Self { modified, size: found.st_size, links: found.st_nlink > 0 })
+        let node = (found.st_dev, found.st_ino);
+        Ok(Self { node, modified, size: found.st_size, links: found.st_nlink > 0 })
     }
 }
 
@@ -94,101 +115,17 @@ impl Opened {
         };
         let aio = request.aio().unwrap_or_default();
         request.client.set_aio(aio);
-        let unread = |error| Lost::Unread("read()", error);
         let stamp = Stamp::of(&file).map_err(|error| Lost::Unread("fstat()", error))?;
-        let size = stamp.size.unsigned_abs();
-        let mut bytes = Vec::new();
-        let (head, start) = loop {
-            let more = match Head::parse(&bytes) {
-                Ok(parsed) => break parsed,
-                Err(Broken::Short(length)) => length.max(FIRST_READ),
-                Err(Broken::Version) => return Err(Lost::Broken("has another version")),
-                Err(Broken::Magic) => return Err(Lost::Broken("is no cached response")),
-                Err(Broken::Sum) => return Err(Lost::Broken("has a wrong checksum")),
-            };
-            let end = size.min(more as u64);
-            if end <= bytes.len() as u64 {
-                return Err(Lost::Broken("is too short"));
-            }
-            read(request, &file, &mut bytes, end).await.map_err(unread)?;
+        let known = match remembered(volume, digest, stamp).filter(|known| known.head.key == key) {
+            Some(known) => known,
+            None => Rc::new(Known::read(request, &file, stamp, digest, key).await?),
         };
-        if head.key != key || !head.is_named(digest) {
-            return Err(Lost::Broken("has another key"));
-        }
-        let start = start as u64;
-        let body_end = start.saturating_add(head.body);
-        if body_end.saturating_add(file::sums_length(head.body)) != size {
-            return Err(Lost::Broken("has a wrong length"));
-        }
-        let mut sums = Vec::new();
-        match bytes.len() as u64 == size {
-            true => sums.extend_from_slice(&bytes[body_end as usize..]),
-            false => read_part(request, &file, &mut sums, body_end, size).await.map_err(unread)?,
-        }
-        let mut opened = Self {
-            fields: Rc::new(head.fields.clone()),
-            head,
-            path,
-            file,
-            start,
-            memory: None,
-            sums,
-            checked: Cell::new(0),
-            stamp,
-        };
-        opened.check_first(request, &bytes).await?;
-        Ok(opened)
-    }
-
-    /// Compares the sum of the first block, before anything of it is sent, and keeps a small body.
-    async fn check_first(&mut self, request: &Request, read: &[u8]) -> Result<(), Lost> {
-        let block = self.head.body.min(BLOCK);
-        let mut bytes = Vec::new();
-        let have = read.get(self.start as usize..(self.start + block) as usize);
-        let first = match have {
-            Some(bytes) => bytes,
-            None => {
-                let range = self.start..self.start + block;
-                let unread = |error| Lost::Unread("read()", error);
-                let reading = read_part(request, &self.file, &mut bytes, range.start, range.end);
-                reading.await.map_err(unread)?;
-                &bytes
-            }
-        };
-        if block > 0 && !self.is_right(0, first) {
-            return Err(Lost::Broken("has a wrong checksum"));
-        }
-        self.checked.set(1);
-        if self.head.body <= MOST_IN_MEMORY {
-            self.memory = Some(Rc::from(first));
-        }
-        Ok(())
-    }
-
-    fn is_right(&self, block: u64, bytes: &[u8]) -> bool {
-        let at = block as usize * 4;
-        self.sums.get(at..at + 4) == Some(&file::sum(bytes).to_le_bytes())
-    }
-
-    /// The body, if it is in memory.
-    pub(crate) fn memory(&self) -> Option<Piece> {
-        let body = self.memory.as_ref()?;
-        Some(Piece::Shared(Rc::clone(body), 0..body.len()))
+        Ok(Self { known, path, file })
     }
 
     /// The file and the range of the body in it.
     pub(crate) fn file(&self) -> (Rc<File>, std::ops::Range<u64>) {
         (Rc::clone(&self.file), self.start..self.start + self.head.body)
-    }
-
-    /// Whether all sums have been compared.
-    pub(crate) fn is_checked(&self) -> bool {
-        self.checked.get() >= self.blocks()
-    }
-
-    /// The number of blocks of the body.
-    pub(crate) fn blocks(&self) -> u64 {
-        self.head.body.div_ceil(BLOCK)
     }
 
     /// A block of the body with the right sum.
@@ -239,10 +176,100 @@ impl Opened {
     }
 }
 
-/// Reads a file on from the bytes that there are to `end`.
-async fn read(request: &Request, file: &File, into: &mut Vec<u8>, end: u64) -> io::Result<()> {
-    let start = into.len() as u64;
-    read_part(request, file, into, start, end).await
+impl Known {
+    /// Reads what precedes and follows the body, and the first block.
+    async fn read(
+        request: &Request,
+        file: &File,
+        stamp: Stamp,
+        digest: &Digest,
+        key: &[u8],
+    ) -> Result<Self, Lost> {
+        let unread = |error| Lost::Unread("read()", error);
+        let size = stamp.size.unsigned_abs();
+        let mut bytes = Vec::new();
+        let (head, start) = loop {
+            let more = match Head::parse(&bytes) {
+                Ok(parsed) => break parsed,
+                Err(Broken::Short(length)) => length.max(FIRST_READ),
+                Err(Broken::Version) => return Err(Lost::Broken("has another version")),
+                Err(Broken::Magic) => return Err(Lost::Broken("is no cached response")),
+                Err(Broken::Sum) => return Err(Lost::Broken("has a wrong checksum")),
+            };
+            let end = size.min(more as u64);
+            if end <= bytes.len() as u64 {
+                return Err(Lost::Broken("is too short"));
+            }
+            let start = bytes.len() as u64;
+            read_part(request, file, &mut bytes, start, end).await.map_err(unread)?;
+        };
+        if head.key != key || !head.is_named(digest) {
+            return Err(Lost::Broken("has another key"));
+        }
+        let start = start as u64;
+        let body_end = start.saturating_add(head.body);
+        if body_end.saturating_add(file::sums_length(head.body)) != size {
+            return Err(Lost::Broken("has a wrong length"));
+        }
+        let mut sums = Vec::new();
+        match bytes.len() as u64 == size {
+            true => sums.extend_from_slice(&bytes[body_end as usize..]),
+            false => read_part(request, file, &mut sums, body_end, size).await.map_err(unread)?,
+        }
+        let fields = Rc::new(head.fields.clone());
+        let checked = Cell::new(0);
+        let mut known = Self { head, fields, start, memory: None, sums, checked, stamp };
+        known.check_first(request, file, &bytes).await?;
+        Ok(known)
+    }
+
+    /// Compares the sum of the first block, before anything of it is sent, and keeps a small body.
+    async fn check_first(
+        &mut self,
+        request: &Request,
+        file: &File,
+        read: &[u8],
+    ) -> Result<(), Lost> {
+        let end = self.start + self.head.body.min(BLOCK);
+        let mut bytes = Vec::new();
+        let first = match read.get(self.start as usize..end as usize) {
+            Some(bytes) => bytes,
+            None => {
+                let reading = read_part(request, file, &mut bytes, self.start, end);
+                reading.await.map_err(|error| Lost::Unread("read()", error))?;
+                &bytes
+            }
+        };
+        if !first.is_empty() && !self.is_right(0, first) {
+            return Err(Lost::Broken("has a wrong checksum"));
+        }
+        self.checked.set(1);
+        if self.head.body <= MOST_IN_MEMORY {
+            self.memory = Some(Rc::from(first));
+        }
+        Ok(())
+    }
+
+    fn is_right(&self, block: u64, bytes: &[u8]) -> bool {
+        let at = block as usize * 4;
+        self.sums.get(at..at + 4) == Some(&file::sum(bytes).to_le_bytes())
+    }
+
+    /// The body, if it is in memory.
+    pub(crate) fn memory(&self) -> Option<Piece> {
+        let body = self.memory.as_ref()?;
+        Some(Piece::Shared(Rc::clone(body), 0..body.len()))
+    }
+
+    /// Whether all sums have been compared.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.checked.get() >= self.blocks()
+    }
+
+    /// The number of blocks of the body.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.head.body.div_ceil(BLOCK)
+    }
 }
 
 /// Appends a part of a file.
@@ -263,51 +290,94 @@ async fn read_part(
 }
 
 thread_local! {
-    static OPEN: RefCell<Open> = RefCell::default();
+    static MEMORY: RefCell<Memory> = RefCell::default();
 }
 
-/// The open responses of a thread.
+/// The responses that a thread remembers.
 #[derive(Default)]
-struct Open {
-    files: HashMap<(u64, Digest), Place>,
+struct Memory {
+    places: HashMap<(u64, Digest), Place>,
     /// The number of uses so far, which orders them.
     uses: u64,
+    /// The number of open files.
+    open: usize,
 }
 
 struct Place {
     version: u64,
     used: u64,
-    opened: Rc<Opened>,
+    known: Rc<Known>,
+    /// The open file of a response whose body is in memory.
+    opened: Option<Rc<Opened>>,
+}
+
+impl Memory {
+    fn remove(&mut self, key: &(u64, Digest)) {
+        if let Some(Place { opened: Some(_), .. }) = self.places.remove(key) {
+            self.open -= 1;
+        }
+    }
+
+    /// Makes room for another one, by the one that was used least recently.
+    fn make_room(&mut self, opens: bool) {
+        let is_full = self.places.len() >= MOST;
+        if !is_full && !(opens && self.open >= MOST_OPEN) {
+            return;
+        }
+        let candidates = self.places.iter().filter(|(_, place)| is_full || place.opened.is_some());
+        let eldest = candidates.min_by_key(|(_, place)| place.used).map(|(key, _)| *key);
+        if let Some(key) = eldest {
+            self.remove(&key);
+        }
+    }
 }
 
 /// The open file of a version of a response, if the thread has it and it is unchanged.
 pub(crate) fn reuse(volume: &Volume, digest: &Digest, version: u64) -> Option<Rc<Opened>> {
-    OPEN.with_borrow_mut(|open| {
-        let place = open.files.get_mut(&(volume.number, *digest))?;
-        if place.version == version && place.opened.is_unchanged() {
-            open.uses += 1;
-            place.used = open.uses;
-            return Some(Rc::clone(&place.opened));
+    MEMORY.with_borrow_mut(|memory| {
+        let key = (volume.number, *digest);
+        let uses = memory.uses + 1;
+        let place = memory.places.get_mut(&key)?;
+        let opened = place.opened.as_ref()?;
+        if place.version == version && opened.is_unchanged() {
+            place.used = uses;
+            let opened = Rc::clone(opened);
+            memory.uses = uses;
+            return Some(opened);
         }
-        open.files.remove(&(volume.number, *digest));
+        memory.remove(&key);
         None
     })
 }
 
-/// Keeps an open file for further hits.
+/// What the thread knows of a file with this stamp.
+fn remembered(volume: &Volume, digest: &Digest, stamp: Stamp) -> Option<Rc<Known>> {
+    MEMORY.with_borrow(|memory| {
+        let place = memory.places.get(&(volume.number, *digest))?;
+        (place.known.stamp == stamp).then(|| Rc::clone(&place.known))
+    })
+}
+
+/// Remembers a response for further hits.
 pub(crate) fn keep(volume: &Volume, digest: &Digest, version: u64, opened: &Rc<Opened>) {
-    OPEN.with_borrow_mut(|open| {
-        open.uses += 1;
-        let place = Place { version, used: open.uses, opened: Rc::clone(opened) };
-        if open.files.len() >= MOST && !open.files.contains_key(&(volume.number, *digest)) {
-            let eldest = open.files.iter().min_by_key(|(_, place)| place.used).map(|(key, _)| *key);
-            eldest.and_then(|key| open.files.remove(&key));
-        }
-        open.files.insert((volume.number, *digest), place);
+    MEMORY.with_borrow_mut(|memory| {
+        let key = (volume.number, *digest);
+        memory.remove(&key);
+        let opens = opened.memory.is_some();
+        memory.make_room(opens);
+        memory.uses += 1;
+        memory.open += usize::from(opens);
+        let place = Place {
+            version,
+            used: memory.uses,
+            known: Rc::clone(&opened.known),
+            opened: opens.then(|| Rc::clone(opened)),
+        };
+        memory.places.insert(key, place);
     });
 }
 
-/// Forgets an open file.
+/// Forgets a response.
 pub(crate) fn forget(volume: &Volume, digest: &Digest) {
-    OPEN.with_borrow_mut(|open| open.files.remove(&(volume.number, *digest)));
+    MEMORY.with_borrow_mut(|memory| memory.remove(&(volume.number, *digest)));
 }

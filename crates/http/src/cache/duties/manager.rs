@@ -19,11 +19,25 @@ pub(super) async fn manage(volume: Arc<Volume>, mut plans: Plans<Limits>) {
     loop {
         let limits = plans.current();
         let now = Now::of_turn();
+        if !has_work(&volume, &limits, now) {
+            pause(&mut plans, LOOKS).await;
+            continue;
+        }
         let (other, with) = (Arc::clone(&volume), Arc::clone(&limits));
         let is_paced = on_a_thread(move || work(&other, &with, now)).await.unwrap_or(false);
         let time = if is_paced { limits.manager.sleep } else { LOOKS };
         pause(&mut plans, time).await;
     }
+}
+
+/// Whether there may be work, as far as that shows without a look at the disk.
+fn has_work(volume: &Volume, limits: &Limits, now: Now) -> bool {
+    let index = &volume.index;
+    limits.min_free > 0
+        || index.has_doomed()
+        || index.is_due(limits.inactive, now)
+        || limits.max_size.is_some_and(|most| index.bytes() >= most)
+        || index.len() >= index.watermark()
 }
 
 /// Does a spell of work. Returns whether more is left.
