@@ -386,14 +386,17 @@ fn what_is_not_kept_holds_nobody_up() {
     let (backend, go) = held("Cache-Control: no-store\r\n");
     let server = caching(
         &backend,
-        "proxy_cache_lock on; proxy_cache_lock_timeout 1h;
-        proxy_cache_lock_age 1h; location / { proxy_pass http://%backend%; }",
+        "proxy_cache_lock on; proxy_cache_lock_timeout 1h; proxy_cache_lock_age 1h;
+         location / { proxy_pass http://%backend%; }
+         location = /status { stub_status; }",
     )
-    .main("worker_processes 3;")
+    .main("worker_processes 1;")
     .start();
     let mut first = crowd(&server, "/a", 1);
     backend.wait(0);
     let others = crowd(&server, "/a", 5);
+    // The one thread has taken all of them up, and this one.
+    until("five to wait", || server.text("/status").contains("Writing: 7 "));
     go.send(()).unwrap();
     first.iter_mut().for_each(|client| assert_eq!(used(&client.response()).0, "MISS"));
     // All five are at the backend before it answers any.
@@ -524,8 +527,9 @@ fn an_update_happens_beside_the_request() {
     expect(&server, "/a?3", "UPDATING", "/a");
     go.send(()).unwrap();
     until("the update", || {
-        let found = std::fs::read(files(&server).pop().unwrap()).unwrap();
-        found.windows(4).any(|bytes| bytes == b"/a?2")
+        // A file may be renamed between the two looks.
+        let found = files(&server).iter().find_map(|path| std::fs::read(path).ok());
+        found.is_some_and(|found| found.windows(4).any(|bytes| bytes == b"/a?2"))
     });
     assert_eq!(backend.count(), 2);
 }
@@ -633,7 +637,6 @@ fn responses_are_purged_by_key() {
         if restarts {
             server.pause();
             server.resume();
-            server.wait_log(" responses, 0 files dropped");
         }
         assert_eq!(purge(&server, "/a/1"), 204);
         assert_eq!(purge(&server, "/a/1"), 404);

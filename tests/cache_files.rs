@@ -184,7 +184,7 @@ fn a_full_zone_forgets_the_least_used() {
         server.get(&format!("/{number}/10"));
         server.get("/first/10");
     }
-    until("the files to go", || files(&server).len() <= 64);
+    until("the files to go", || files(&server).len() <= 32);
     assert_eq!(used(&server.get("/first/10")).0, "HIT");
     assert_eq!(used(&server.get("/199/10")).0, "HIT");
     assert_eq!(used(&server.get("/0/10")).0, "MISS");

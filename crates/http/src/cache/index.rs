@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use weir_edge::zone::{PAGE, room};
+
 use super::file::Times;
 use super::key::Digest;
 use super::lock::{Ended, Turn};
@@ -178,7 +180,7 @@ pub(crate) struct Index {
 impl Index {
     /// An empty index for a `keys_zone` of this size in bytes.
     pub(crate) fn new(size: u64) -> Arc<Self> {
-        let entries = (size / ENTRY).max(1);
+        let entries = room(size).max(PAGE) / ENTRY;
         let shards = (entries / LEAST_ENTRIES).clamp(1, MOST_SHARDS);
         let shards = 1 << shards.ilog2();
         let shard = |_| Mutex::new(Shard::new(entries / shards));

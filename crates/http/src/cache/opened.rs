@@ -321,7 +321,8 @@ impl Memory {
     /// Makes room for another one, by the one that was used least recently.
     fn make_room(&mut self, opens: bool) {
         let is_full = self.places.len() >= MOST;
-        if !is_full && !(opens && self.open >= MOST_OPEN) {
+        let is_open_full = opens && self.open >= MOST_OPEN;
+        if !is_full && !is_open_full {
             return;
         }
         let candidates = self.places.iter().filter(|(_, place)| is_full || place.opened.is_some());

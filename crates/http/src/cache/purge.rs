@@ -23,16 +23,10 @@ pub(super) async fn purge(request: &mut Request, volume: &Arc<Volume>, main: &Di
     let (volume, main) = (Arc::clone(volume), *main);
     let key = request.attempts.cache.key.clone();
     let removed = on_a_thread(move || match key.strip_suffix(b"*") {
-        Some(prefix) => {
-            let mut removed = false;
-            let depth = volume.levels.depth();
-            below(&volume.folder, depth, &mut |path, digest| {
-                let head = head(path).filter(|head| head.key.starts_with(prefix));
-                if let Some(head) = head {
-                    removed |= remove(&volume, &head.main) | remove(&volume, digest);
-                }
-            });
-            removed
+        Some(prefix) => remove_all(&volume, |head| head.key.starts_with(prefix)),
+        // Variants may be there that the index does not know yet.
+        None if volume.index.is_cold() => {
+            remove(&volume, &main) | remove_all(&volume, |head| head.main == main)
         }
         None => remove(&volume, &main),
     });
@@ -43,16 +37,33 @@ pub(super) async fn purge(request: &mut Request, volume: &Arc<Volume>, main: &Di
     }
 }
 
+/// Removes all responses whose heads are `meant`, by a look at every file. Returns whether there
+/// were any.
+fn remove_all(volume: &Volume, meant: impl Fn(&Head) -> bool) -> bool {
+    let mut removed = false;
+    let depth = volume.levels.depth();
+    below(&volume.folder, depth, &mut |path, digest| {
+        if let Some(head) = head(path).filter(&meant) {
+            removed |= remove(volume, &head.main) | remove(volume, digest);
+        }
+    });
+    removed
+}
+
 /// Removes a response with its variants, from the index and from the disk, where one may be that
 /// the index does not know yet. Returns whether there was any.
 fn remove(volume: &Volume, digest: &Digest) -> bool {
     let mut removed = false;
-    for known in volume.index.purge(digest) {
-        removed = true;
-        // A file that cannot be deleted now is deleted later, or checked by the next process.
-        let _ = volume.delete(&known);
+    // Twice, since the loader may have read a file before it was deleted, and found it afterwards.
+    for _ in 0..2 {
+        for known in volume.index.purge(digest) {
+            removed = true;
+            // A file that cannot be deleted now is checked by the next process.
+            let _ = volume.delete(&known);
+        }
+        removed |= std::fs::remove_file(volume.file(digest)).is_ok();
     }
-    removed | std::fs::remove_file(volume.file(digest)).is_ok()
+    removed
 }
 
 /// Calls `visit` with every file of the cache, `depth` levels below a folder.

@@ -99,7 +99,12 @@ impl Walk {
         };
         match kept(path, &digest) {
             Ok(Some(kept)) => {
-                self.found += u64::from(volume.index.found(&digest, kept, now));
+                let is_new = volume.index.found(&digest, kept, now);
+                self.found += u64::from(is_new);
+                // It may have been purged since it was read.
+                if is_new && !path.exists() {
+                    volume.index.purge(&digest);
+                }
             }
             Ok(None) => {
                 self.dropped += 1;

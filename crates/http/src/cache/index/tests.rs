@@ -153,19 +153,31 @@ fn a_variant_that_is_found_before_its_key_stays() {
 
 #[test]
 fn the_least_used_go_first() {
-    let index = Index::new(128 * 4);
-    for number in 0..4 {
+    // The smallest zone: one page of entries.
+    let index = Index::new(8192);
+    for number in 0..32 {
         index.stored(&digest(number), kept(digest(number), at(0)), at(u64::from(number)));
     }
-    index.look_up(&digest(0), at(10), &TERMS);
-    index.stored(&digest(4), kept(digest(4), at(11)), at(11));
-    assert_eq!((index.take_doomed(), index.len()), (vec![digest(1)], 4));
-    assert!(!index.expire(INACTIVE, at(601)));
+    index.look_up(&digest(0), at(40), &TERMS);
+    assert!(!index.has_doomed());
+    index.stored(&digest(32), kept(digest(32), at(41)), at(41));
+    assert_eq!((index.take_doomed(), index.len()), (vec![digest(1)], 32));
+    assert!(!index.is_due(INACTIVE, at(601)) && !index.expire(INACTIVE, at(601)));
+    assert!(index.is_due(INACTIVE, at(602)));
     assert!(index.expire(INACTIVE, at(602)) && !index.expire(INACTIVE, at(602)));
     assert!(index.evict());
     assert_eq!(index.take_doomed(), [digest(2), digest(3)]);
-    assert_eq!(index.bytes(), 2 * 4096);
-    assert!(index.evict() && index.evict() && !index.evict());
+    assert_eq!(index.bytes(), 30 * 4096);
+    while index.evict() {}
+    assert_eq!((index.len(), index.bytes(), index.take_doomed().len()), (0, 0, 30));
+}
+
+/// What zones hold, as nginx documents it: 8 thousand keys for a megabyte.
+#[test]
+fn zones_have_nginxs_sizes() {
+    let most = |size| Index::new(size).each().map(|shard| shard.most() as u64).sum::<u64>();
+    assert_eq!((most(8192), most(16 << 10)), (32, 64));
+    assert!((8000..8192).contains(&most(1 << 20)), "{}", most(1 << 20));
 }
 
 /// Many threads at once: the accounts are right in the end, and every turn has one owner.
