@@ -28,6 +28,7 @@ mod files;
 mod filters;
 mod graceful;
 mod header_fields;
+mod headers_more;
 mod health_checks;
 mod http_core;
 mod limits;

@@ -23,6 +23,7 @@ mod gunzip;
 mod gzip;
 mod gzip_static;
 mod headers;
+mod headers_more;
 mod index;
 mod keyval;
 mod limit_conn;
@@ -97,6 +98,7 @@ pub const MODULES: &[&Module] = &[
     &static_files::MODULE,
     // Filters, in the order in which a response passes them.
     &not_modified::MODULE,
+    &headers_more::MODULE,
     &headers::MODULE,
     &userid::MODULE,
     &gunzip::MODULE,

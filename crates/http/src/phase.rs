@@ -114,10 +114,16 @@ async fn pass(request: &mut Request, mut entry: EntryPoint) -> Verdict {
         {
             return verdict;
         }
-        if !request.has_handlers(Phase::Rewrite) {
-            break;
+        let mut verdict = Verdict::Next;
+        if request.has_handlers(Phase::Rewrite) {
+            verdict = walk(request, Phase::Rewrite).await;
         }
-        match walk(request, Phase::Rewrite).await {
+        if request.has_handlers(Phase::PostRewrite)
+            && let Some(refusal) = post_rewrite(request, verdict).await
+        {
+            return refusal;
+        }
+        match verdict {
             Verdict::Next | Verdict::Granted => break,
             Verdict::Restart(EntryPoint::FindLocation) => {
                 let uri = weir_wire::shown(&request.uri).into_owned();
@@ -149,6 +155,22 @@ async fn pass(request: &mut Request, mut entry: EntryPoint) -> Verdict {
         }
     }
     content(request).await
+}
+
+/// Runs the handlers at the end of the rewrite phase, unless it has decided the request. Returns
+/// their refusal, if there is one.
+async fn post_rewrite(request: &mut Request, verdict: Verdict) -> Option<Verdict> {
+    let goes_on = matches!(
+        verdict,
+        Verdict::Next | Verdict::Granted | Verdict::Restart(EntryPoint::FindLocation)
+    );
+    if !goes_on {
+        return None;
+    }
+    match walk(request, Phase::PostRewrite).await {
+        Verdict::Next | Verdict::Granted => None,
+        refusal => Some(refusal),
+    }
 }
 
 /// Runs the handlers of one phase in order.

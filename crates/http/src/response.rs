@@ -122,6 +122,27 @@ impl Response {
         trailers.clear();
     }
 
+    /// Sets `Content-Type`, with the charset split off so that `charset` can change it. A value
+    /// without a charset leaves the charset.
+    pub(crate) fn set_content_type(&mut self, value: &[u8]) {
+        self.content_type.clear();
+        self.content_type.extend_from_slice(value);
+        let mut at = 0;
+        while let Some(semicolon) = value[at..].iter().position(|&b| b == b';') {
+            let start = at + semicolon;
+            let parameter = value[start + 1..].trim_ascii_start();
+            if parameter.len() > 8 && parameter[..8].eq_ignore_ascii_case(b"charset=") {
+                self.content_type.truncate(start);
+                let charset = &parameter[8..];
+                let charset = charset.strip_prefix(b"\"").unwrap_or(charset);
+                let charset = charset.strip_suffix(b"\"").unwrap_or(charset);
+                self.charset = charset.to_vec();
+                return;
+            }
+            at = start + 1;
+        }
+    }
+
     /// Removes the length, because a filter will change it (nginx:
     /// `ngx_http_clear_content_length`).
     pub fn clear_length(&mut self) {

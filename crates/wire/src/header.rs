@@ -171,6 +171,28 @@ impl Headers {
         }
     }
 
+    /// Sets the value of the lines for which `is_meant(name, id)` holds: the first is changed in
+    /// place, and the others are removed; `None` removes all. Returns whether there was one.
+    pub fn set_where(
+        &mut self,
+        value: Option<&[u8]>,
+        is_meant: impl Fn(&[u8], Known) -> bool,
+    ) -> bool {
+        let mut value = value.map(|value| self.store(value));
+        let (arena, mut found) = (&self.arena, false);
+        self.entries.retain_mut(|entry| {
+            if !is_meant(entry.name.of(arena), entry.known) {
+                return true;
+            }
+            found = true;
+            value.take().is_some_and(|value| {
+                entry.value = value;
+                true
+            })
+        });
+        found
+    }
+
     /// Removes all lines of this id. [`Known::Other`] removes all unknown ones.
     pub fn remove(&mut self, known: Known) {
         if self.contains(known) {
@@ -317,6 +339,11 @@ mod tests {
         let mut out = Vec::new();
         headers.write_to(&mut out);
         assert_eq!(out, b"hOsT: b\r\nX-One: 1\r\nx-one: 2\r\nVia: 1.1 x\r\n");
+        let is_x = |name: &[u8], _| name.eq_ignore_ascii_case(b"X-One");
+        assert!(headers.clone().set_where(None, is_x));
+        assert!(!headers.set_where(Some(b"3"), |name, _| name == b"x"));
+        assert!(headers.set_where(Some(b"3"), is_x));
+        assert_eq!(headers.get_all_name(b"X-ONE").collect::<Vec<_>>(), [b"3"]);
         headers.remove_name(b"x-oNe");
         headers.remove(Known::Via);
         assert_eq!(headers.len(), 1);

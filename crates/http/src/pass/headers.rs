@@ -125,7 +125,7 @@ fn copy(request: &mut Request, pass: &Pass<'_>, name: &[u8], value: &[u8], known
     let response = &mut request.response;
     match known {
         Known::Connection | Known::TransferEncoding | Known::KeepAlive => {}
-        Known::ContentType => content_type(request, value),
+        Known::ContentType => response.set_content_type(value),
         Known::ContentLength => {
             // Kept in its own member, as for every response.
             if let Some(length) = decimal(value) {
@@ -172,27 +172,6 @@ fn copy(request: &mut Request, pass: &Pass<'_>, name: &[u8], value: &[u8], known
             None => request.response.headers.push_known(known, name, value),
         },
         _ => response.headers.push_known(known, name, value),
-    }
-}
-
-/// Sets `Content-Type`, with the charset split off so that `charset` can change it.
-fn content_type(request: &mut Request, value: &[u8]) {
-    let response = &mut request.response;
-    response.content_type.clear();
-    response.content_type.extend_from_slice(value);
-    let mut at = 0;
-    while let Some(semicolon) = value[at..].iter().position(|&b| b == b';') {
-        let start = at + semicolon;
-        let parameter = value[start + 1..].trim_ascii_start();
-        if parameter.len() > 8 && parameter[..8].eq_ignore_ascii_case(b"charset=") {
-            response.content_type.truncate(start);
-            let charset = &parameter[8..];
-            let charset = charset.strip_prefix(b"\"").unwrap_or(charset);
-            let charset = charset.strip_suffix(b"\"").unwrap_or(charset);
-            response.charset = charset.to_vec();
-            return;
-        }
-        at = start + 1;
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::ops::Deref;
 
-use weir_engine::buffer::Buf;
+use weir_engine::buffer::{self, Buf};
 use weir_wire::h1::RequestHead;
-use weir_wire::header::Known;
+use weir_wire::header::{Entry, Known, Span};
+use weir_wire::request::Connection;
 
 /// The head of a request. It derefs to the parser's results; the methods resolve their spans.
 #[derive(Default)]
@@ -13,6 +14,14 @@ pub struct Head {
     found: RequestHead,
     /// Whether the target in the request line is not a path.
     line_only: bool,
+}
+
+impl Clone for Head {
+    fn clone(&self) -> Self {
+        let mut bytes = buffer::take(self.bytes.len());
+        bytes.extend_from_slice(&self.bytes);
+        Self { bytes, found: self.found.clone(), line_only: self.line_only }
+    }
 }
 
 impl Deref for Head {
@@ -123,6 +132,43 @@ impl Head {
             .entries
             .iter()
             .map(|e| (e.name.of(&self.bytes), e.value.of(&self.bytes), e.known))
+    }
+
+    /// Sets the value of the fields for which `is_meant(name, id)` holds: the first is changed, the
+    /// others are removed; `None` removes all. Returns whether there was one. The host and the option
+    /// of `Connection` do not follow, and the framing of the body never does.
+    pub(crate) fn set_where(
+        &mut self,
+        value: Option<&[u8]>,
+        is_meant: impl Fn(&[u8], Known) -> bool,
+    ) -> bool {
+        let value = value.map(|value| self.store(value));
+        let (bytes, found) = (&self.bytes, &mut self.found);
+        found.set_where(value, |entry| is_meant(entry.name.of(bytes), entry.known))
+    }
+
+    /// Adds a field, with the reservations of [`Self::set_where`].
+    pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
+        let known = Known::from_name(name);
+        let (name, value) = (self.store(name), self.store(value));
+        self.found.push(Entry { name, value, known });
+    }
+
+    /// Sets the host, in lower case, and the port; both are empty if there is none.
+    pub(crate) fn set_host(&mut self, host: Vec<u8>, port: u16) {
+        (self.found.host, self.found.port) = (host, port);
+    }
+
+    /// Sets the option of `Connection`.
+    pub(crate) fn set_connection(&mut self, connection: Connection) {
+        self.found.connection = connection;
+    }
+
+    /// Appends bytes for a field.
+    fn store(&mut self, bytes: &[u8]) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Span::new(start, self.bytes.len())
     }
 
     /// The normalised path and the arguments.

@@ -20,7 +20,7 @@ pub enum Connection {
 impl Connection {
     /// The option in a value; `close` wins, other words are ignored.
     #[inline]
-    pub(crate) fn of(value: &[u8]) -> Self {
+    pub fn of(value: &[u8]) -> Self {
         match value {
             b"keep-alive" | b"Keep-Alive" => Self::KeepAlive,
             b"close" => Self::Close,
@@ -79,6 +79,34 @@ impl RequestHead {
         let Self { method, method_text, line, target, scan, protocol, version, .. } = old;
         *self =
             Self { method, method_text, line, target, scan, protocol, version, ..Self::default() };
+    }
+
+    /// Sets the value of the lines for which `is_meant` holds: the first is changed, the others are
+    /// removed; `None` removes all. Returns whether there was one. Neither [`Self::framing`] nor
+    /// what was read from the host and the connection follows.
+    pub fn set_where(
+        &mut self,
+        mut value: Option<Span>,
+        is_meant: impl Fn(&Entry) -> bool,
+    ) -> bool {
+        let mut found = false;
+        self.entries.retain_mut(|entry| {
+            if !is_meant(entry) {
+                return true;
+            }
+            found = true;
+            value.take().is_some_and(|value| {
+                entry.value = value;
+                true
+            })
+        });
+        found
+    }
+
+    /// Adds a line, with the reservations of [`Self::set_where`].
+    pub fn push(&mut self, entry: Entry) {
+        self.seen.insert(entry.known);
+        self.entries.push(entry);
     }
 
     /// The value of the first line with this id.
