@@ -38,8 +38,8 @@ pub enum Phase {
     ServerRewrite,
     /// Within the chosen location; may change the URI.
     Rewrite,
-    /// The end of the rewrite phase, with the settings of the `if` blocks that apply; also if the URI
-    /// has been rewritten and a location is chosen anew.
+    /// The end of the rewrite phase, with the settings of the `if` blocks that apply; also if the
+    /// URI has been rewritten and a location is chosen anew.
     PostRewrite,
     /// Limits on requests and connections.
     PreAccess,

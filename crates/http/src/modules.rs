@@ -13,8 +13,11 @@ mod api;
 mod auth_basic;
 mod auth_request;
 mod autoindex;
+mod brotli;
+mod brotli_static;
 mod browser;
 mod charset;
+mod dav;
 mod empty_gif;
 mod fastcgi;
 mod flv;
@@ -55,6 +58,9 @@ mod upstream;
 mod upstream_hc;
 mod userid;
 mod uwsgi;
+mod vhost_traffic_status;
+mod zstd;
+mod zstd_static;
 
 #[cfg(any(test, fuzzing))]
 pub use auth_basic::fuzz::user_file as fuzz_user_file;
@@ -91,10 +97,11 @@ pub const MODULES: &[&Module] = &[
     &api::MODULE,
     &empty_gif::MODULE,
     &flv::MODULE,
+    &dav::MODULE,
     &random_index::MODULE,
     &index::MODULE,
     &autoindex::MODULE,
-    &gzip_static::MODULE,
+    &brotli_static::MODULE, &zstd_static::MODULE, &gzip_static::MODULE,
     &static_files::MODULE,
     // Filters, in the order in which a response passes them.
     &not_modified::MODULE,
@@ -107,10 +114,10 @@ pub const MODULES: &[&Module] = &[
     &charset::MODULE,
     &ssi::MODULE,
     &postpone::MODULE,
-    &gzip::MODULE,
+    &brotli::MODULE, &zstd::MODULE, &gzip::MODULE,
     &range::MODULE,
     // After the response.
-    &status_zone::MODULE,
+    &status_zone::MODULE, &vhost_traffic_status::MODULE,
     &log::MODULE,
 ];
 

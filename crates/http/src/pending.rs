@@ -6,7 +6,6 @@
 
 mod cache;
 pub(crate) mod content;
-mod filters;
 mod mail;
 mod main;
 mod modules;
@@ -29,10 +28,8 @@ const PARTS: &[&[&Table]] = &[
     stream::TABLES,
     mail::TABLES,
     &[
-        &modules::Dav::table(&modules::DAV).unsupported(),
         &modules::Mp4::table(&modules::MP4).unsupported(),
         &modules::MODULES,
-        &filters::FILTERS,
         &main::MAIN,
         &main::Events::table(&main::EVENTS).unsupported(),
         &main::Quic::table(&main::QUIC).unsupported(),

@@ -16,6 +16,7 @@ use crate::children::Logs;
 use crate::console::Console;
 use crate::cycle;
 use crate::environment::Recorded;
+use crate::foreign;
 use crate::load_error::LoadError;
 use crate::modules;
 use crate::modules::core::{CORE, Core, Process, Shows, User};
@@ -49,7 +50,9 @@ pub(crate) fn assemble(
     globals: Option<&str>,
     env: &dyn Environment,
 ) -> Assembly {
-    weir_conf::assemble_with(serve::registries(), &tables(), conf, prefix, globals, env)
+    let mut registries = serve::registries();
+    registries.insert(foreign::MODULES);
+    weir_conf::assemble_with(registries, &tables(), conf, prefix, globals, env)
 }
 
 /// The process's own settings, detached from an assembly that a plan consumes.

@@ -62,7 +62,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_secure_link_module",          LeftOut, true),
     ("http_slice_module",                LeftOut, false),
     ("http_stub_status_module",          LeftOut, true),
-    ("http_dav_module",                  LeftOut, false),
+    ("http_dav_module",                  LeftOut, true),
     ("http_flv_module",                  LeftOut, true),
     ("http_mp4_module",                  LeftOut, false),
     ("http_geoip_module",                LeftOut, false),
@@ -90,6 +90,17 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("stream_upstream_zone_module",      Built,   false),
 ];
 
+/// Modules of others that Weir has, by the names that `load_module` gives them.
+const OTHERS: &[&str] = &[
+    "http_headers_more_filter_module",
+    "http_brotli_filter_module",
+    "http_brotli_static_module",
+    "http_zstd_filter_module",
+    "http_zstd_static_module",
+    // Its directives are accepted.
+    "http_vhost_traffic_status_module",
+];
+
 /// The configure arguments, each preceded by a space.
 pub(crate) fn configure_arguments() -> String {
     let argument = |&(name, usual, has): &(&str, Usual, bool)| match (usual, has) {
@@ -100,9 +111,8 @@ pub(crate) fn configure_arguments() -> String {
     MODULES.iter().filter_map(argument).collect()
 }
 
-/// Whether a `load_module` file name denotes one of nginx's own modules, such as
-/// `modules/ngx_http_geoip_module.so`. Modules that Weir has are built in; directives of the others
-/// have diagnostics of their own.
+/// Whether a `load_module` file name denotes a module that is built in, or one of nginx's own,
+/// whose directives have diagnostics of their own.
 pub(crate) fn is_known(file_name: &str) -> bool {
     let name = file_name.rsplit('/').next().unwrap_or(file_name);
     let Some(name) = name.strip_suffix(".so").and_then(|n| n.strip_prefix("ngx_")) else {
@@ -112,11 +122,9 @@ pub(crate) fn is_known(file_name: &str) -> bool {
     let name = match name {
         "stream_module" => "stream",
         "mail_module" => "mail",
-        "http_xslt_filter_module" => "http_xslt_module",
-        "stream_geoip_module" => "http_geoip_module",
         name => name,
     };
-    MODULES.iter().any(|&(module, ..)| module == name)
+    MODULES.iter().any(|&(module, ..)| module == name) || OTHERS.contains(&name)
 }
 
 #[cfg(test)]
@@ -135,6 +143,6 @@ mod tests {
         assert!(!is_known("modules/ngx_http_lua_module.so"));
         assert!(!is_known("http_proxy_module"));
         assert!(is_known("/usr/lib/nginx/modules/ngx_stream_module.so"));
-        assert!(is_known("modules/ngx_http_image_filter_module.so"));
+        assert!(is_known("modules/ngx_http_headers_more_filter_module.so"));
     }
 }

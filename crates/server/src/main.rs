@@ -13,6 +13,7 @@ mod demo;
 mod environment;
 mod features;
 mod fitness;
+mod foreign;
 mod generation;
 mod guarding;
 mod ha_command;

@@ -6,6 +6,7 @@ use crate::context::Contexts;
 use crate::cx::{Cx, Open};
 use crate::diagnostic::Fault;
 use crate::environment::Environment;
+use crate::foreign::{Foreign, ForeignModules};
 use crate::node::Node;
 use crate::parser::{Parsed, parse_parameter};
 use crate::source::Origin;
@@ -78,6 +79,9 @@ impl Walk<'_> {
                 self.state.fault(fault.hint(format!("allowed in: {contexts}")));
             }
             Found::Unknown => {
+                if self.is_lacking(&node) {
+                    return;
+                }
                 let full = self.state.is_full();
                 let meant = if full { None } else { self.lookup.meant(&node.text(), context) };
                 let module = missing_module(&self.state.missing_modules, &node.text());
@@ -85,6 +89,19 @@ impl Walk<'_> {
                 self.advise(told, &node, None);
             }
         }
+    }
+
+    /// Reports a directive that a lacking module is known to have: the fault in nginx's words, and
+    /// what to use instead. Returns whether it is one.
+    fn is_lacking(&mut self, node: &Node) -> bool {
+        let foreign = self.state.registries.get::<ForeignModules>();
+        let Some(foreign) = foreign.and_then(|known| known.with_directive(&node.text())) else {
+            return false;
+        };
+        self.state.fault(unknown(node, None, None));
+        let Foreign { name, instead, .. } = foreign;
+        self.state.no_effect(format!("weir lacks {name} and its directives, {instead}"));
+        true
     }
 
     fn apply(&mut self, mut node: Node, known: Known) {

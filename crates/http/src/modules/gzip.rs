@@ -1,28 +1,30 @@
 //! `gzip` (<https://nginx.org/en/docs/http/ngx_http_gzip_module.html>).
 
-use std::io::{self, Write};
+use std::io;
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 use weir_conf::value::{Bufs, Size, parse_number, parse_size};
 use weir_conf::{Arity, Cx, Fault, Node, Settings, Slot, Value, directives};
-use weir_engine::buffer::{self, Buf};
-use weir_wire::header::Known;
 
+use crate::compress::{self, Coder, Compressor, Operation, Plan, Progress};
 use crate::core::MediaTypes;
-use crate::filter::BodyFilter;
 use crate::module::Module;
-use crate::piece::Piece;
 use crate::rejection::Rejection;
-use crate::request::{Request, State};
+use crate::request::Request;
 use crate::variables::VariableRow;
 
 pub(crate) const MODULE: Module = Module {
     name: "gzip",
     tables: &[&Gzip::table(&GZIP)],
-    variables: &[VariableRow::new("gzip_ratio", ratio)],
-    header_filter: Some((enabled, filter)),
+    variables: &[VariableRow::new("gzip_ratio", |request, _, out| {
+        compress::ratio(request, CODING, out)
+    })],
+    header_filter: Some((|settings: &Settings| settings.get(&GZIP).enable, filter)),
     ..Module::NONE
 };
+
+/// The name of the coding (RFC 1952).
+const CODING: &str = "gzip";
 
 static GZIP: Slot<Gzip> = Slot::new();
 
@@ -115,21 +117,10 @@ impl Value for Hash {
     }
 }
 
-fn enabled(settings: &Settings) -> bool {
-    settings.get(&GZIP).enable
-}
-
 fn filter(request: &mut Request) -> Result<(), Rejection> {
     let location = request.location.clone();
     let settings = location.settings.get(&GZIP);
-    let response = &request.response;
-    let encoded = response.headers.get(Known::ContentEncoding).is_some_and(|v| !v.is_empty());
-    if !matches!(response.status, 200 | 403 | 404)
-        || encoded
-        || response.content_length.is_some_and(|length| length < settings.min_length.0)
-        || !settings.types.contains(&response.content_type)
-        || response.header_only
-    {
+    if !compress::is_suitable(&request.response, &settings.types, settings.min_length) {
         return Ok(());
     }
     // The response varies even if this client gets it uncompressed.
@@ -137,24 +128,19 @@ fn filter(request: &mut Request) -> Result<(), Rejection> {
     if !request.takes_gzip() {
         return Ok(());
     }
-    let response = &mut request.response;
-    let window = window_for(settings.window.0, response.content_length);
-    response.headers.remove(Known::ContentEncoding);
-    response.headers.push_known(Known::ContentEncoding, b"Content-Encoding", b"gzip");
-    response.clear_length();
-    response.clear_ranges();
-    response.weaken_etag();
-    request.chain.add(Box::new(Compressor {
-        stream: None,
-        level: settings.level.0,
-        window,
-        held: Vec::new(),
-        held_bytes: 0,
-        postpone: settings.postpone.0,
-        eager: settings.no_buffer,
-        buffer_size: settings.buffers.size as usize,
-        out: Buf::empty(),
-    }));
+    let level = Compression::new(settings.level.0);
+    let window = window_for(settings.window.0, request.response.content_length);
+    compress::announce(&mut request.response, CODING);
+    Compressor::add(
+        request,
+        Plan {
+            coding: CODING,
+            begin: Box::new(move || Ok(Deflate(Compress::new_gzip(level, window)))),
+            buffer_size: settings.buffers.size as usize,
+            postpone: settings.postpone.0,
+            eager: settings.no_buffer,
+        },
+    );
     Ok(())
 }
 
@@ -172,121 +158,29 @@ fn window_for(bits: u8, length: Option<u64>) -> u8 {
     bits
 }
 
-/// Compresses a body.
-struct Compressor {
-    /// None until `postpone` bytes have come.
-    stream: Option<Compress>,
-    level: u32,
-    window: u8,
-    /// The input before compression starts.
-    held: Vec<Piece>,
-    held_bytes: u64,
-    postpone: u64,
-    /// Whether partly filled buffers are sent.
-    eager: bool,
-    buffer_size: usize,
-    out: Buf,
-}
+/// The encoder of one body.
+struct Deflate(Compress);
 
-impl BodyFilter for Compressor {
-    fn push(&mut self, _: &mut Request, piece: Piece, out: &mut Vec<Piece>) -> io::Result<()> {
-        if self.stream.is_some() {
-            return self.take(piece, out);
-        }
-        self.held_bytes += piece.len();
-        self.held.push(piece);
-        if self.held_bytes > self.postpone { self.begin(out) } else { Ok(()) }
-    }
-
-    fn flush(&mut self, _: &mut Request, out: &mut Vec<Piece>) -> io::Result<()> {
-        self.begin(out)?;
-        self.deflate(&[], FlushCompress::Sync, out)?;
-        self.give(out);
-        Ok(())
-    }
-
-    fn finish(&mut self, request: &mut Request, out: &mut Vec<Piece>) -> io::Result<()> {
-        self.begin(out)?;
-        self.deflate(&[], FlushCompress::Finish, out)?;
-        self.give(out);
-        if let Some(stream) = &self.stream {
-            *request.state(&TOTALS) = Some((stream.total_in(), stream.total_out()));
-        }
-        Ok(())
-    }
-}
-
-impl Compressor {
-    fn begin(&mut self, out: &mut Vec<Piece>) -> io::Result<()> {
-        if self.stream.is_none() {
-            let level = Compression::new(self.level);
-            self.stream = Some(Compress::new_gzip(level, self.window));
-        }
-        for piece in std::mem::take(&mut self.held) {
-            self.take(piece, out)?;
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, piece: Piece, out: &mut Vec<Piece>) -> io::Result<()> {
-        let mut rest = Some(piece);
-        while let Some(piece) = rest {
-            let (memory, more) = piece.load()?;
-            self.deflate(memory.bytes().unwrap_or_default(), FlushCompress::None, out)?;
-            rest = more;
-        }
-        if self.eager {
-            self.give(out);
-        }
-        Ok(())
-    }
-
-    /// Compresses `input`; passes on each buffer as it fills.
-    fn deflate(
+impl Coder for Deflate {
+    fn code(
         &mut self,
-        mut input: &[u8],
-        flush: FlushCompress,
-        out: &mut Vec<Piece>,
-    ) -> io::Result<()> {
-        let Some(stream) = &mut self.stream else { return Ok(()) };
-        loop {
-            if self.out.room() == 0 {
-                let full = std::mem::replace(&mut self.out, buffer::take(self.buffer_size));
-                out.push(Piece::from(full));
-            }
-            let before = stream.total_in();
-            let status =
-                stream.compress_vec(input, &mut self.out, flush).map_err(io::Error::other)?;
-            input = &input[(stream.total_in() - before) as usize..];
-            let done = match flush {
-                FlushCompress::Finish => status == Status::StreamEnd,
-                _ => input.is_empty() && self.out.room() > 0,
-            };
-            if done {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Passes on the output buffer, full or not.
-    fn give(&mut self, out: &mut Vec<Piece>) {
-        if !self.out.is_empty() {
-            out.push(Piece::from(std::mem::take(&mut self.out)));
-        }
-    }
-}
-
-/// The body's length before and after compression, in bytes.
-static TOTALS: State<Option<(u64, u64)>> = State::new(|| None);
-
-/// `$gzip_ratio`: the compression ratio, with two decimals.
-fn ratio(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    match request.state_if(&TOTALS) {
-        Some(Some((before, after @ 1..))) => {
-            let hundredths = (before * 1000 / after + 5) / 10;
-            write!(out, "{}.{:02}", hundredths / 100, hundredths % 100).is_ok()
-        }
-        _ => false,
+        input: &[u8],
+        operation: Operation,
+        out: &mut Vec<u8>,
+    ) -> io::Result<Progress> {
+        let what = match operation {
+            Operation::Process => FlushCompress::None,
+            Operation::Flush => FlushCompress::Sync,
+            Operation::Finish => FlushCompress::Finish,
+        };
+        let before = self.0.total_in();
+        let status = self.0.compress_vec(input, out, what).map_err(io::Error::other)?;
+        let taken = (self.0.total_in() - before) as usize;
+        let done = match operation {
+            Operation::Finish => status == Status::StreamEnd,
+            _ => taken == input.len() && out.len() < out.capacity(),
+        };
+        Ok(Progress { taken, done })
     }
 }
 

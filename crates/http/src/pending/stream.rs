@@ -48,9 +48,6 @@ directives! {
         "map" in [stream] => maps: Many<MapBlock>,
         "geo" in [stream] => geos: Many<GeoBlock>,
         "split_clients" in [stream] => split_clients: Many<SplitClientsBlock>,
-        "geoip_country" in [stream] [1, 2]: "" => inert,
-        "geoip_org" in [stream] [1, 2]: "" => inert,
-        "geoip_city" in [stream] [1, 2]: "" => inert,
         "pass" in [stream_server] [1]: "" => set_pass,
         "variables_hash_max_size" in [stream] => variables_hash_max_size: u64 = 1024,
         "variables_hash_bucket_size" in [stream] => variables_hash_bucket_size: u64 = 64,
@@ -220,10 +217,6 @@ fn set_proxy_pass(own: &mut StreamProxyWritten, node: &Node, cx: &mut Cx<'_>) ->
     Ok(())
 }
 
-fn inert(_: &mut StreamWritten, _: &Node, _: &mut Cx<'_>) -> Result<(), Fault> {
-    Ok(())
-}
-
 /// The `resolver` of `stream {}`, with its timeout in milliseconds.
 pub(crate) fn resolver(root: &Block) -> Option<(ResolverConfig, u64)> {
     let stream = root.blocks.iter().find(|block| block.context == Contexts::STREAM)?;
@@ -233,7 +226,7 @@ pub(crate) fn resolver(root: &Block) -> Option<(ResolverConfig, u64)> {
 
 /// Whether nginx's stream modules define a variable.
 fn is_known(name: &str) -> bool {
-    const PREFIXES: &[&str] = &["proxy_protocol_tlv_", "geoip_"];
+    const PREFIXES: &[&str] = &["proxy_protocol_tlv_"];
     BUILT_IN.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 

@@ -135,8 +135,8 @@ impl Head {
     }
 
     /// Sets the value of the fields for which `is_meant(name, id)` holds: the first is changed, the
-    /// others are removed; `None` removes all. Returns whether there was one. The host and the option
-    /// of `Connection` do not follow, and the framing of the body never does.
+    /// others are removed; `None` removes all. Returns whether there was one. The host and the
+    /// option of `Connection` do not follow, and the framing of the body never does.
     pub(crate) fn set_where(
         &mut self,
         value: Option<&[u8]>,

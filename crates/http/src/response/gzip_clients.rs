@@ -1,4 +1,5 @@
-//! The conditions for compressed responses, shared by `gzip`, `gunzip` and `gzip_static`.
+//! The conditions for compressed responses, shared by `gzip`, `gunzip`, `gzip_static` and other
+//! codings.
 
 use weir_wire::h1::Version;
 use weir_wire::header::{Known, has_item};
@@ -6,6 +7,7 @@ use weir_wire::header::{Known, has_item};
 use crate::core::GZIP;
 use crate::core::gzip::{GzipProxied, GzipVersion};
 use crate::request::browser::UserAgent;
+use crate::request::head::Head;
 use crate::request::{Request, State};
 
 /// Whether the client gets a compressed response. Kept through internal redirects.
@@ -22,6 +24,11 @@ impl Request {
         verdict
     }
 
+    /// Whether the client gets a response in another coding than gzip: whether it accepts that.
+    pub(crate) fn takes_coding(&self, coding: &[u8]) -> bool {
+        !self.is_subrequest() && accepts(&self.head, coding)
+    }
+
     /// Marks the response as dependent on `Accept-Encoding`, for `gzip_vary`.
     pub fn varies_by_encoding(&mut self) {
         self.response.vary_accept_encoding = self.get(&GZIP).vary;
@@ -30,7 +37,7 @@ impl Request {
 
 fn is_taken(request: &Request) -> bool {
     let head = &request.head;
-    if request.is_subrequest() || !head.get(Known::AcceptEncoding).is_some_and(accepts_gzip) {
+    if request.is_subrequest() || !accepts(head, b"gzip") {
         return false;
     }
     let settings = request.get(&GZIP);
@@ -83,30 +90,36 @@ fn has_expired(request: &Request, expires: &[u8]) -> bool {
     matches!((weir_wire::date::parse(expires), now), (Some(expires), Some(now)) if expires < now)
 }
 
-/// Whether `Accept-Encoding` has gzip, with a weight above 0 (ngx_http_gzip_accept_encoding).
-fn accepts_gzip(value: &[u8]) -> bool {
+/// Whether a head's `Accept-Encoding` has the coding.
+fn accepts(head: &Head, coding: &[u8]) -> bool {
+    head.get(Known::AcceptEncoding).is_some_and(|value| lists(value, coding))
+}
+
+/// Whether a list of codings has this one, with a weight above 0
+/// (ngx_http_gzip_accept_encoding).
+fn lists(value: &[u8], coding: &[u8]) -> bool {
     let mut at = 0;
-    let rest = loop {
-        let Some(found) = value[at..].windows(4).position(|w| w.eq_ignore_ascii_case(b"gzip"))
-        else {
-            return false;
-        };
+    let is_here = |text: &[u8]| text.eq_ignore_ascii_case(coding);
+    while let Some(found) = value[at..].windows(coding.len()).position(is_here) {
         let start = at + found;
-        if start == 0 || matches!(value[start - 1], b',' | b' ') {
-            break &value[start + 4..];
+        at = start + coding.len();
+        let begins = start == 0 || matches!(value[start - 1], b',' | b' ');
+        let rest = skip_spaces(&value[at..]);
+        match rest.split_first() {
+            _ if !begins => {}
+            None | Some((b',', _)) => return true,
+            Some((b';', parameter)) => {
+                return match skip_spaces(parameter) {
+                    [] => true,
+                    [b'q' | b'Q', b'=', weight @ ..] if !weight.is_empty() => is_above_zero(weight),
+                    _ => false,
+                };
+            }
+            // The start of a longer name.
+            Some(_) => {}
         }
-        at = start + 4;
-    };
-    let rest = skip_spaces(rest);
-    match rest.split_first() {
-        None | Some((b',', _)) => true,
-        Some((b';', parameter)) => match skip_spaces(parameter) {
-            [] => true,
-            [b'q' | b'Q', b'=', weight @ ..] if !weight.is_empty() => is_above_zero(weight),
-            _ => false,
-        },
-        Some(_) => false,
     }
+    false
 }
 
 fn skip_spaces(text: &[u8]) -> &[u8] {
@@ -156,7 +169,16 @@ mod tests {
             ("deflate", false),
             ("", false),
         ] {
-            assert_eq!(accepts_gzip(value.as_bytes()), accepted, "{value}");
+            assert_eq!(lists(value.as_bytes(), b"gzip"), accepted, "{value}");
+        }
+        for (value, accepted) in [
+            ("br", true),
+            ("brx, BR;q=0.1", true),
+            ("gzip, deflate, br, zstd", true),
+            ("gzip, br;q=0", false),
+            ("abr, brotli", false),
+        ] {
+            assert_eq!(lists(value.as_bytes(), b"br"), accepted, "{value}");
         }
     }
 }

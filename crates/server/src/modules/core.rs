@@ -11,6 +11,7 @@ use weir_sys::file::Links;
 use weir_sys::{process, user};
 
 use crate::features;
+use crate::foreign;
 use crate::modules::events::BLOCK;
 
 pub(crate) static CORE: Slot<Core> = Slot::new();
@@ -325,14 +326,14 @@ fn load_module(_: &mut CoreWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
         return Err(Fault::directive("is specified too late"));
     }
     let file = node.args[0].text();
-    if features::is_known(&file) {
-        return Ok(());
-    }
     let name = file.rsplit('/').next().unwrap_or(&file).trim_end_matches(".so").to_owned();
-    cx.warn(format!(
-        "module \"{name}\" is not part of weir and cannot be loaded, its directives are unknown"
-    ));
-    cx.missing_module(name);
+    let lacks = format!("module \"{name}\" is not part of weir and cannot be loaded");
+    if let Some(foreign) = foreign::MODULES.in_file(&name) {
+        cx.warn(format!("{lacks}; instead of {}, {}", foreign.name, foreign.instead));
+    } else if !features::is_known(&file) {
+        cx.warn(format!("{lacks}, its directives are unknown"));
+        cx.missing_module(name);
+    }
     Ok(())
 }
 
