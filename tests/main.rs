@@ -63,6 +63,7 @@ mod scgi;
 mod server_load;
 mod server_names;
 mod shortage;
+mod slice;
 mod sticky;
 mod storm;
 mod subrequests;

@@ -152,6 +152,12 @@ impl Chain {
         self.split = self.split.map(|split| split + 1);
     }
 
+    /// Adds a filter as the first of those that also see the responses of subrequests.
+    pub fn add_joint(&mut self, filter: Box<dyn BodyFilter>) {
+        let at = *self.split.get_or_insert(self.filters.len());
+        self.filters.insert(at.min(self.filters.len()), filter);
+    }
+
     /// Whether no filter reads bytes, so that a body can pass in one piece.
     pub fn takes_whole(&self) -> bool {
         self.filters.iter().all(|filter| filter.only_cuts())

@@ -45,6 +45,7 @@ mod referer;
 mod rewrite;
 mod scgi;
 mod secure_link;
+mod slice;
 mod split_clients;
 mod ssi;
 mod ssl;
@@ -104,6 +105,7 @@ pub const MODULES: &[&Module] = &[
     &brotli_static::MODULE, &zstd_static::MODULE, &gzip_static::MODULE,
     &static_files::MODULE,
     // Filters, in the order in which a response passes them.
+    &slice::MODULE,
     &not_modified::MODULE,
     &headers_more::MODULE,
     &headers::MODULE,

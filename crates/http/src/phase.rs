@@ -241,7 +241,7 @@ fn unserved(request: &mut Request) -> Option<Verdict> {
 }
 
 /// The content phase: the location's own handler, or the content modules in turn.
-async fn content(request: &mut Request) -> Verdict {
+pub(crate) async fn content(request: &mut Request) -> Verdict {
     if let Some(verdict) = unserved(request) {
         return verdict;
     }

@@ -20,6 +20,8 @@ impl Rejection {
     pub const TOO_LARGE: Self = Self(413);
     /// The client's ranges are outside the response.
     pub const BAD_RANGE: Self = Self(416);
+    /// The response is broken off, and the connection closed (nginx's own status).
+    pub const CLOSE: Self = Self(444);
     /// The client is gone (nginx's own status, which is only logged).
     pub const CLIENT_GONE: Self = Self(499);
     /// A fault of this server, its files or its configuration.

@@ -1,5 +1,9 @@
 //! A response: its head, and the state of sending it.
 
+use std::cell::Cell;
+use std::ops::Range;
+use std::rc::Rc;
+
 use weir_wire::header::{Headers, Known};
 
 pub(crate) mod gzip_clients;
@@ -34,6 +38,10 @@ pub struct Response {
     pub allow_ranges: bool,
     /// Whether only a single range may be sent (an unfinished upstream response).
     pub single_range: bool,
+    /// The offset of the body's next byte, if the body does not begin with the first.
+    pub offset: Option<Rc<Cell<u64>>>,
+    /// The single range of the body that is sent.
+    pub range: Option<Range<u64>>,
     /// Whether conditional fields (`If-Match` and the like) are ignored.
     pub disable_not_modified: bool,
     /// Whether the response needs `Vary: Accept-Encoding`.
@@ -86,6 +94,8 @@ impl Response {
             passes_date,
             allow_ranges,
             single_range,
+            offset,
+            range,
             disable_not_modified,
             vary_accept_encoding,
             expires_set,
@@ -102,6 +112,7 @@ impl Response {
         (*status_line, *location) = (None, None);
         (*passes_server, *passes_date) = (false, false);
         (*content_length, *last_modified) = (None, None);
+        (*offset, *range) = (None, None);
         for text in [content_type, charset, override_charset] {
             text.clear();
         }

@@ -60,7 +60,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_auth_request_module",         LeftOut, true),
     ("http_random_index_module",         LeftOut, true),
     ("http_secure_link_module",          LeftOut, true),
-    ("http_slice_module",                LeftOut, false),
+    ("http_slice_module",                LeftOut, true),
     ("http_stub_status_module",          LeftOut, true),
     ("http_dav_module",                  LeftOut, true),
     ("http_flv_module",                  LeftOut, true),

@@ -4,8 +4,10 @@
 //! The header filter runs last, because other filters may change the length. The body filter runs
 //! first, because ranges are counted in the unfiltered body.
 
+use std::cell::Cell;
 use std::io;
 use std::ops::Range;
+use std::rc::Rc;
 
 use weir_wire::h1::Version;
 use weir_wire::header::Known;
@@ -196,7 +198,12 @@ fn single(request: &mut Request, range: Range<u64>, length: u64) {
     let value = format!("bytes {}-{}/{length}", range.start, range.end - 1);
     response.headers.push_known(Known::ContentRange, b"Content-Range", value.as_bytes());
     response.content_length = Some(range.end - range.start);
-    request.chain.add_first(Box::new(Single { range, at: 0 }));
+    response.range = Some(range.clone());
+    match response.offset.clone() {
+        None => request.chain.add_first(Box::new(Single { range, at: Rc::default() })),
+        // Subrequests give the rest of such a body.
+        Some(at) => request.chain.add_joint(Box::new(Single { range, at })),
+    }
 }
 
 fn multiple(request: &mut Request, ranges: Vec<Range<u64>>, length: u64) {
@@ -231,14 +238,14 @@ fn multiple(request: &mut Request, ranges: Vec<Range<u64>>, length: u64) {
 struct Single {
     range: Range<u64>,
     /// The offset of the next piece in the body.
-    at: u64,
+    at: Rc<Cell<u64>>,
 }
 
 impl BodyFilter for Single {
     fn push(&mut self, _: &mut Request, mut piece: Piece, out: &mut Vec<Piece>) -> io::Result<()> {
-        let start = self.at;
+        let start = self.at.get();
         let end = start + piece.len();
-        self.at = end;
+        self.at.set(end);
         if self.range.end <= start || self.range.start >= end {
             return Ok(());
         }

@@ -11,8 +11,6 @@ directives! {
         "mp4_buffer_size" => buffer_size: Size,
         "mp4_max_buffer_size" => max_buffer_size: Size,
         "mp4_start_key_frame" => start_key_frame: bool = false,
-        // The only directive of the slice module.
-        "slice" => slice: Size,
     }
 }
 

@@ -2,8 +2,7 @@
 
 /// Names that are accepted with a warning and have no value. As with directives, variables that may
 /// guard access are not among them.
-const NAMES: &[&str] =
-    &["grpc_internal_trailers", "http2", "http3", "proxy_add_via", "slice_range"];
+const NAMES: &[&str] = &["grpc_internal_trailers", "http2", "http3", "proxy_add_via"];
 
 /// Whether an undefined variable is one of nginx's.
 pub(crate) fn is_pending(name: &str) -> bool {

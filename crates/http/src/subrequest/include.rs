@@ -51,6 +51,10 @@ pub struct Include {
     pub waited: bool,
     /// The text in place of a failed or empty response.
     pub stub: Option<Vec<u8>>,
+    /// Asks for the content of this request's location once more, without the phases before, after
+    /// this function has prepared the subrequest. Such ones do not count for the limit of
+    /// subrequests: one follows the other, and each brings a part of a body of known length.
+    pub again: Option<fn(&mut Request)>,
     /// A function to run when the subrequest has ended.
     pub done: Option<Done>,
 }
@@ -81,12 +85,29 @@ impl Request {
         };
         let mut child = Box::new(self.fork(include.uri, include.args, sink)?);
         child.values = self.values.clone();
+        if let Some(prepare) = include.again {
+            self.repeat(&mut child);
+            prepare(&mut child);
+        }
         let family = Rc::clone(child.family.get_or_insert_default());
         let content_type = self.response.content_type.clone();
         let stub = include.stub.map(|text| Stub { text, content_type, pipe: Rc::clone(&pipe) });
-        let Include { waited, done, .. } = include;
-        let child = Child::new(Box::pin(run(child, stub)), family, pipe, waited, done);
+        let Include { waited, done, again, .. } = include;
+        let run = Box::pin(run(child, stub, again.is_some()));
+        let child = Child::new(run, family, pipe, waited, done);
         Some(Piece::Include(self.line.announce(child)))
+    }
+
+    /// Puts a subrequest where this request is, in the content phase of its location.
+    fn repeat(&self, child: &mut Self) {
+        child.location = self.location.clone();
+        child.content = self.content;
+        child.enter_location();
+        (child.uri_intact, child.location_valid) = (self.uri_intact, self.location_valid);
+        child.uri_in_alias = self.uri_in_alias;
+        if let Some(family) = &child.family {
+            family.made.set(family.made.get().saturating_sub(1));
+        }
     }
 
     /// Takes the output of the request's own filters.
@@ -319,8 +340,14 @@ struct Stub {
 }
 
 /// Runs a subrequest to the end of its response.
-async fn run(mut child: Box<Request>, stub: Option<Stub>) -> Box<Request> {
-    let verdict = phase::process(&mut child, EntryPoint::ServerRewrite).await;
+async fn run(mut child: Box<Request>, stub: Option<Stub>, again: bool) -> Box<Request> {
+    let mut verdict = Verdict::Restart(EntryPoint::ServerRewrite);
+    if again {
+        verdict = phase::content(&mut child).await;
+    }
+    if let Verdict::Restart(entry) = verdict {
+        verdict = phase::process(&mut child, entry).await;
+    }
     match stub {
         None => phase::finalize(&mut child, verdict).await,
         Some(stub) => {

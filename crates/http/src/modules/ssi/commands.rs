@@ -207,7 +207,7 @@ fn include(Call { request, params, out, .. }: Call<'_>) -> Result<Flow, Failed> 
     let waited = wait || set.is_some();
     let capture = set.is_some();
     let done = set.map(|name| keep(request, name));
-    let child = request.include(Include { uri, args, capture, waited, stub, done });
+    let child = request.include(Include { uri, args, capture, waited, stub, again: None, done });
     out.push(child.ok_or(Failed)?);
     Ok(if waited { Flow::Wait } else { Flow::On })
 }
