@@ -130,3 +130,48 @@ fn an_early_response_leaves_nothing_of_the_upload() {
         assert_eq!(lines.recv().unwrap(), "GET /next HTTP/1.1", "{framing}");
     }
 }
+
+/// A response to HEAD has no body: what a server sends in its place must not answer the next request.
+#[test]
+fn a_body_that_follows_a_head_response_answers_no_other_request() {
+    for late in [false, true] {
+        let (sent, wait) = std::sync::mpsc::channel();
+        let (go, begins) = std::sync::mpsc::channel::<()>();
+        let begins = std::sync::Mutex::new(Some(begins));
+        let backend = Backend::new(move |seen| {
+            if !seen.line.starts_with("HEAD ") {
+                return Reply::ok("right");
+            }
+            let (sent, begins) = (sent.clone(), begins.lock().unwrap().take().unwrap());
+            Reply::Custom(Box::new(move |stream| {
+                let head = "HTTP/1.1 200 OK\r\nContent-Length: 72\r\n\r\n";
+                if late {
+                    stream.write_all(head.as_bytes()).unwrap();
+                    begins.recv().unwrap();
+                    stream.write_all(FORGED.as_bytes()).unwrap();
+                } else {
+                    stream.write_all(format!("{head}{FORGED}").as_bytes()).unwrap();
+                }
+                sent.send(()).unwrap();
+                // Ends with the connection.
+                let _ = stream.read(&mut [0; 1]);
+            }))
+        });
+        let server = Server::http(
+            "upstream servers { server %backend%; keepalive 4; }
+             proxy_http_version 1.1; proxy_set_header Connection '';
+             server { listen 127.0.0.1:%port%; location / { proxy_pass http://servers; } }",
+        )
+        .set("backend", backend.address())
+        .start();
+        let mut client = server.client();
+        client.send("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.head_response().header("Content-Length"), Some("72"));
+        go.send(()).ok();
+        wait.recv().unwrap();
+        for _ in 0..3 {
+            let next = client.get("/next");
+            assert_eq!((next.text().as_str(), next.header("X-Forged")), ("right", None), "{late}");
+        }
+    }
+}

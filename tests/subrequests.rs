@@ -1,6 +1,7 @@
 //! Subrequests: their methods, ends and limits.
 
 use std::fmt::Write;
+use std::sync::{Arc, Barrier};
 
 use crate::harness::{Backend, Client, Reply, Server, children, is_nginx, memory};
 
@@ -146,5 +147,52 @@ fn a_truncated_include_does_not_abort_the_page() {
     ] {
         let answer = ask(&server, "GET", target).response();
         assert_eq!((answer.status, answer.text().as_str()), (200, page), "{target}");
+    }
+}
+
+/// The answer to the last include waits until the client has what stands before it. Parts shorter
+/// than `postpone_output` wait for more, as in nginx.
+#[test]
+fn the_parts_of_a_page_do_not_wait_for_the_next_include() {
+    const PAGE: &str =
+        "first<!--#include virtual=\"/fast\" -->second<!--#include virtual=\"/slow\" -->end";
+    let long = "0123456789".repeat(300);
+    for (more, first) in [("postpone_output 0;", "first"), ("sub_filter first first;", &*long)] {
+        let page = PAGE.replace("first", first);
+        let seen = Arc::new(Barrier::new(2));
+        let (waits, sent) = (Arc::clone(&seen), page.clone());
+        let backend = Backend::new(move |request| match request.target() {
+            "/fast" => Reply::ok("fast"),
+            "/slow" => {
+                waits.wait();
+                Reply::ok("slow")
+            }
+            _ => Reply::with("200 OK", "Content-Type: text/html\r\n", &sent),
+        });
+        let server = Server::server(&format!(
+            "ssi on; {more} location / {{ proxy_pass http://%a%; }}
+             location = /file.html {{ root %dir%; types {{ text/html html; }} }}"
+        ))
+        .set("a", backend.address())
+        .file("file.html", &page)
+        .start();
+        let before = format!("{first}fastsecond");
+        for target in ["/page", "/file.html"] {
+            let mut client = server.client();
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+            assert_eq!(client.head().status, 200);
+            let mut body = Vec::new();
+            // With a long first part, the short one behind it may wait.
+            while body.len() < first.len() {
+                body.extend(client.take_chunk());
+            }
+            assert!(before.as_bytes().starts_with(&body));
+            seen.wait();
+            let whole = format!("{before}slowend");
+            while body.len() < whole.len() {
+                body.extend(client.take_chunk());
+            }
+            assert_eq!(String::from_utf8(body).unwrap(), whole);
+        }
     }
 }
