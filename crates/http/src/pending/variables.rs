@@ -2,7 +2,7 @@
 
 /// Names that are accepted with a warning and have no value. As with directives, variables that may
 /// guard access are not among them.
-const NAMES: &[&str] = &["grpc_internal_trailers", "http2", "http3", "proxy_add_via"];
+const NAMES: &[&str] = &["grpc_internal_trailers", "http2", "http3"];
 
 /// Whether an undefined variable is one of nginx's.
 pub(crate) fn is_pending(name: &str) -> bool {
@@ -11,8 +11,7 @@ pub(crate) fn is_pending(name: &str) -> bool {
 
 /// The pending variables that a configuration cannot define in nginx either.
 pub(crate) fn fixed() -> impl Iterator<Item = &'static str> {
-    let fixed = |name: &&str| *name != "proxy_add_via";
-    NAMES.iter().copied().filter(fixed)
+    NAMES.iter().copied()
 }
 
 /// All pending variables, for the list of differences.
