@@ -81,6 +81,15 @@ fn wait_both(a: &Node, b: &Node, wanted: &[&str]) {
     assert!(waited.is_ok(), "{:?} instead of {wanted:?}", seen.borrow());
 }
 
+/// Waits until the nodes share no servers, but the key of session tickets and what each tells of it.
+#[track_caller]
+fn wait_no_records(a: &Node, b: &Node) {
+    for node in [a, b] {
+        let count = || node.status()["links"]["mirror"]["records"].clone();
+        until("the end of the records", || count() == 3);
+    }
+}
+
 fn number(node: &Node, address: &str) -> u64 {
     let all = list(node);
     let found = all.iter().find(|server| server["server"] == address);
@@ -315,6 +324,7 @@ fn lines_that_change_drop_edits_on_both_nodes() {
     }
     let port = Port::reserve();
     let (a, b) = pair_with(&port, LINES);
+    wait_no_records(&a, &b);
     change(&a, "127.0.0.1:1", json!({"weight": 5}));
     remove(&b, "127.0.0.1:2");
     add(&b, json!({"server": "127.0.0.1:4"}));
@@ -347,6 +357,7 @@ fn lines_that_change_drop_edits_on_both_nodes() {
     for node in [&a, &b] {
         reload(node, &port, "");
     }
+    wait_no_records(&a, &b);
     for node in [&a, &b] {
         reload(node, &port, &upstream(LINES));
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::*;
-use crate::harness::{Client, Signal, binary, children, send_signal};
+use crate::harness::{Signal, binary, children, send_signal};
 
 /// The lines of the `ha` block: a busy machine is no reason to give the address up.
 const HA: &str = "address 192.168.56.100/24; stall 5s;";
@@ -25,14 +25,17 @@ fn two() -> String {
     with(&format!("{HA} address 192.168.56.105/24;"))
 }
 
-/// Waits until a worker of this master answers.
+/// Waits until a worker of this master serves, beside the old one: it has the thread of a loop. While
+/// little is asked, the old worker answers everything.
 fn wait_served_by(master: u32) {
-    until("a new worker that answers", || {
-        let mut client = Client::connect(format!("{ADDRESS}:80"));
-        client.send("GET /process HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        let worker = client.response().text().trim().parse().unwrap_or(0);
-        children(master).contains(&worker)
-    });
+    let is_loop = |name: std::io::Result<String>| name.is_ok_and(|name| name.trim() == "weir-0");
+    let serves = |worker: &u32| {
+        let threads = std::fs::read_dir(format!("/proc/{worker}/task")).into_iter().flatten();
+        let mut names =
+            threads.flatten().map(|thread| std::fs::read_to_string(thread.path().join("comm")));
+        names.any(is_loop)
+    };
+    until("a new worker that serves", || children(master).iter().any(serves));
 }
 
 /// A pair, the first node of which holds the address.

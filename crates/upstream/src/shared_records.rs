@@ -134,7 +134,9 @@ impl Drop for Noting {
 /// Lets the mirror ask owners for everything.
 pub fn recheck() {
     if let Some(changes) = changes().as_mut() {
-        *changes = Changes { is_cut: true, ..Changes::default() };
+        // What is noted stays: it may be a removal that no owner knows of any more.
+        changes.is_cut = true;
+        shared_news::tell();
     }
 }
 
@@ -216,6 +218,11 @@ mod tests {
             // Other tests have sessions.
             let count = taken.by_key.keys().filter(|(theme, _)| *theme == Theme::Keyval).count();
             assert_eq!((count, taken.is_cut), (2, false));
+            // Owners do not know any more what is noted as removed.
+            note("c", None);
+            recheck();
+            let taken = take();
+            assert!(taken.is_cut && taken.by_key.contains_key(&(Theme::Keyval, b"c".to_vec())));
             for number in 0..=MOST_CHANGES {
                 note(&number.to_string(), None);
             }
