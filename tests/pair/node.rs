@@ -10,7 +10,8 @@ use rustix::process::Pid;
 use serde_json::Value;
 
 use crate::harness::{
-    Directory, Network, PATIENCE, Signal, address, binary, run, send_signal, until, until_some,
+    Directory, Network, PATIENCE, Signal, address, binary, children, run, send_signal, until,
+    until_some,
 };
 
 /// The configuration of a node. `%more%` is for the `ha` block.
@@ -400,4 +401,18 @@ fn lives(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim().chars().next());
     state.is_some_and(|state| state != 'Z')
+}
+
+/// Waits until a worker of this master serves, beside the old one: it has the thread of a loop. While
+/// little is asked, the old worker answers everything.
+#[track_caller]
+pub(super) fn wait_served_by(master: u32) {
+    let is_loop = |name: std::io::Result<String>| name.is_ok_and(|name| name.trim() == "weir-0");
+    let serves = |worker: &u32| {
+        let threads = std::fs::read_dir(format!("/proc/{worker}/task")).into_iter().flatten();
+        let mut names =
+            threads.flatten().map(|thread| std::fs::read_to_string(thread.path().join("comm")));
+        names.any(is_loop)
+    };
+    until("a new worker that serves", || children(master).iter().any(serves));
 }

@@ -1,5 +1,6 @@
 //! Moves and changes on purpose, under load: nobody sees an error.
 
+use super::node::wait_served_by;
 use super::*;
 use crate::harness::{Client, Signal, run, send_signal};
 
@@ -44,9 +45,8 @@ fn a_planned_takeover_a_reload_and_an_upgrade_cost_nobody_an_error() {
         for node in [&mut a, &mut b] {
             let (old, guard) = (node.pid(), node.process("weir: guard"));
             send_signal(old, Signal::USR2);
-            until("the new binary", || {
-                node.pid_of_new() != old && node.processes("weir: worker").len() > 1
-            });
+            until("the new binary", || ![0, old].contains(&node.pid_of_new()));
+            wait_served_by(node.pid_of_new());
             send_signal(old, Signal::QUIT);
             node.reap();
             node.adopt_new();

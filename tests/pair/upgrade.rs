@@ -4,8 +4,9 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::node::wait_served_by;
 use super::*;
-use crate::harness::{Signal, binary, children, send_signal};
+use crate::harness::{Signal, binary, send_signal};
 
 /// The lines of the `ha` block: a busy machine is no reason to give the address up.
 const HA: &str = "address 192.168.56.100/24; stall 5s;";
@@ -23,19 +24,6 @@ fn conf() -> String {
 /// The same with another address.
 fn two() -> String {
     with(&format!("{HA} address 192.168.56.105/24;"))
-}
-
-/// Waits until a worker of this master serves, beside the old one: it has the thread of a loop. While
-/// little is asked, the old worker answers everything.
-fn wait_served_by(master: u32) {
-    let is_loop = |name: std::io::Result<String>| name.is_ok_and(|name| name.trim() == "weir-0");
-    let serves = |worker: &u32| {
-        let threads = std::fs::read_dir(format!("/proc/{worker}/task")).into_iter().flatten();
-        let mut names =
-            threads.flatten().map(|thread| std::fs::read_to_string(thread.path().join("comm")));
-        names.any(is_loop)
-    };
-    until("a new worker that serves", || children(master).iter().any(serves));
 }
 
 /// A pair, the first node of which holds the address.

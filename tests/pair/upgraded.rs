@@ -1,7 +1,7 @@
 //! Linked nodes that are reloaded, upgraded and taken out under load, with WebSockets.
 
 use super::linked::{Answer, answer_to, changes_of, linked, with_change};
-use super::node::Node;
+use super::node::{Node, wait_served_by};
 use super::websocket::{Echo, WebSocket, location};
 use super::*;
 use crate::harness::{Signal, send_signal, until_some};
@@ -124,16 +124,9 @@ fn websockets_outlive_the_reload_of_the_pair_and_its_upgrade() {
 /// master, which may take its time.
 fn upgrade_begins(node: &mut Node<'_>) -> u32 {
     let (old, guard) = (node.pid(), node.process("weir: guard"));
-    // The age of the worker that answers.
-    let age = |node: &Node<'_>| node.links().and_then(|links| links["status"]["uptime"].as_u64());
-    let (before, since) = (until_some("the age of the worker", || age(node)), Instant::now());
     send_signal(old, Signal::USR2);
-    until("the new worker", || {
-        let new = node.pid_of_new();
-        // Both workers answer, and the new one is younger by all that was before.
-        let younger = since.elapsed().as_millis() as u64 + before / 2;
-        new != 0 && new != old && age(node).is_some_and(|age| age < younger)
-    });
+    until("the new binary", || ![0, old].contains(&node.pid_of_new()));
+    wait_served_by(node.pid_of_new());
     send_signal(old, Signal::QUIT);
     node.adopt_new();
     assert_eq!(node.process("weir: guard"), guard, "the guard stays");
