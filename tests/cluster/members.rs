@@ -257,7 +257,7 @@ fn an_etcd_in_trouble_stops_no_traffic() {
             (1..=3).for_each(|node| etcd.put(&node.to_string(), &line(node)));
             until("its end", || told("lists servers again") > number);
             load.run_for(QUIET);
-            assert!((1..=3).all(|node| state(&server, node) == "up"), "{name}");
+            until(name, || (1..=3).all(|node| state(&server, node) == "up"));
         }
         load.finish().assert_good("an etcd in trouble");
     });
