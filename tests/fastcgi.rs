@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::harness::{Answer, Application, Directory, Server, Setup, Signal, is_nginx, until};
 
 mod php;
-mod records;
+pub(crate) mod records;
 mod requests;
 
 use records::{END_REQUEST, STDERR, STDOUT, application, end, output, padded, record, response};

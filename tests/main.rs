@@ -13,6 +13,7 @@ mod api;
 mod api_shape;
 mod api_state;
 mod cache;
+mod cache_applications;
 mod cache_files;
 mod client_certificates;
 mod cluster;

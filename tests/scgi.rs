@@ -21,7 +21,9 @@ fn parse(bytes: &[u8]) -> Option<Called> {
 }
 
 /// An application that sends a text and closes.
-fn application(output: impl Fn(&Called) -> String + Send + Sync + 'static) -> Application {
+pub(crate) fn application(
+    output: impl Fn(&Called) -> String + Send + Sync + 'static,
+) -> Application {
     Application::new(parse, move |called| Answer::Last(output(called).into_bytes()))
 }
 

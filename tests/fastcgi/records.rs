@@ -38,7 +38,7 @@ pub(super) fn application(
 }
 
 /// An application that sends the output of `output` as a whole response and closes.
-pub(super) fn output(output: impl Fn(&Called) -> String + Send + Sync + 'static) -> Application {
+pub(crate) fn output(output: impl Fn(&Called) -> String + Send + Sync + 'static) -> Application {
     application(move |called| Answer::Last(response(output(called))))
 }
 

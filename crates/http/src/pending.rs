@@ -4,7 +4,6 @@
 //! row elsewhere with the same name and context takes precedence anyway. Access control has no rows
 //! here: a configuration that relies on it is refused rather than served without.
 
-mod cache;
 pub(crate) mod content;
 mod mail;
 mod main;
@@ -23,7 +22,6 @@ use content::PENDING_CONTENT;
 /// The tables of pending directives, by part. They come after all other tables.
 const PARTS: &[&[&Table]] = &[
     upstreams::TABLES,
-    cache::TABLES,
     versions::TABLES,
     stream::TABLES,
     mail::TABLES,

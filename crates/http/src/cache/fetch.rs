@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use weir_engine::error_log::Level;
 use weir_upstream::Causes;
+use weir_wire::header::Known;
 
 use super::answer;
 use super::consult;
@@ -20,7 +21,9 @@ use super::shown::Status;
 use super::storing::Storing;
 use super::volume::Volume;
 use crate::module::{Pending, Verdict};
+use crate::pass::body::BodyReader;
 use crate::pass::course::Pass;
+use crate::pass::headers;
 use crate::pass::keep::{Case, Keep, Keeping};
 use crate::pass::protocol::UpstreamHead;
 use crate::request::Request;
@@ -45,6 +48,8 @@ pub(crate) struct Fetch<'a> {
     candidate: Option<Candidate>,
     /// The head to be stored.
     head: Head,
+    /// The length that the body must have, if only the end of the connection ends it.
+    length: Option<u64>,
 }
 
 impl<'a> Fetch<'a> {
@@ -58,7 +63,7 @@ impl<'a> Fetch<'a> {
         candidate: Option<Candidate>,
     ) -> Self {
         let head = Head { main, ..Head::default() };
-        Self { caching, volume, path, main, digest, claim, candidate, head }
+        Self { caching, volume, path, main, digest, claim, candidate, head, length: None }
     }
 
     /// How long to keep a response with the received fields, which the status decides unless they
@@ -89,6 +94,10 @@ impl<'a> Fetch<'a> {
         let fields = Rc::clone(&request.attempts.headers);
         let Ok(vary) = freshness::vary(&fields, pass.settings.ignore_headers) else { return false };
         let Some(times) = self.times(request, pass, Some(head.status)) else { return false };
+        self.length = match head.body {
+            BodyReader::Close => fields.get(Known::ContentLength).and_then(headers::decimal),
+            _ => None,
+        };
         let variant = match vary.is_empty() {
             true => Digest::default(),
             false => consult::variant(request, &self.main, &vary),
@@ -127,7 +136,7 @@ impl<'a> Keep<'a> for Fetch<'a> {
     fn begin(&mut self, request: &mut Request, pass: &Pass<'a>) -> Box<dyn Keeping + 'a> {
         let head = std::mem::take(&mut self.head);
         let folder = self.path.temp.as_ref().or(pass.settings.temp_path.as_ref());
-        Box::new(Storing::new(request, folder, self.volume, head, self.claim.take()))
+        Box::new(Storing::new(request, folder, self.volume, head, self.length, self.claim.take()))
     }
 
     fn answers(&self, request: &Request, case: Case) -> bool {

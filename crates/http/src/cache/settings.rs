@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
+use weir_conf::table::Fixed;
 use weir_conf::value::{Msec, Offset};
-use weir_conf::{Arity, Contexts, Cx, Fault, Inherit, Local, Node, Value, bitmask, directives};
+use weir_conf::{
+    Arity, Contexts, Cx, Fault, Inherit, Local, Node, Slot, Table, Value, bitmask, directives,
+};
 use weir_script::{Template, Variables};
 use weir_upstream::Causes;
 use weir_wire::h1::Method;
@@ -33,8 +36,8 @@ directives! {
         /// Keeps responses in the cache with this zone. The name may have variables; an empty name
         /// and `off` mean no cache.
         "cache" [1]: "zone | off" => set_cache,
-        /// The key of responses. By default the scheme, the host and the URI of the request as it
-        /// is passed on.
+        /// The key of responses. With `proxy_pass` by default the scheme, the host and the URI of
+        /// the request as it is passed on; otherwise empty, so that all requests get one response.
         "cache_key" => key: Option<Template>,
         /// Defines a cache: a folder with levels of subfolders, and a zone of memory for its keys.
         /// Responses that nobody asks for during `inactive` are removed, and beyond `max_size` or
@@ -151,7 +154,23 @@ fn set_valid(own: &mut CachingWritten, node: &Node, _: &mut Cx<'_>) -> Result<()
     own.valid.get_or_insert_default().get_or_insert_default().add(node)
 }
 
+/// What is fixed for applications.
+struct OfApplications;
+
+impl Fixed<Caching> for OfApplications {
+    fn fix(caching: &mut Caching) {
+        // The method is a parameter like others, which is set.
+        caching.convert_head = false;
+    }
+}
+
 impl Caching {
+    /// The table of a protocol of applications (FastCGI, SCGI, uwsgi).
+    pub(crate) const fn of_applications(slot: &'static Slot<Self>, prefix: &'static str) -> Table {
+        let table = Self::table(slot).prefix(prefix).except(&["cache_convert_head"]);
+        table.fixed::<Self, OfApplications>()
+    }
+
     fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
         let prefix = cx.prefix();
         self.prefix = prefix.to_owned();

@@ -46,7 +46,7 @@ pub(crate) struct CacheUse {
     /// The key.
     pub(crate) key: Vec<u8>,
     /// Whether the response being fetched may be kept, so that it is fetched as a whole and without
-    /// the client's conditions.
+    /// the client's conditions ([`is_condition`]).
     pub(crate) fetches: bool,
     /// Whether GET is sent in place of HEAD.
     pub(crate) converts: bool,
@@ -85,6 +85,25 @@ impl Conditions {
         let etag = fields.get(Known::ETag).filter(|etag| etag.len() <= LONGEST_ETAG);
         Self { modified: modified.map(<[u8]>::to_vec), etag: etag.map(<[u8]>::to_vec) }
     }
+
+    /// The fields that ask, with their values.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (Known, &[u8])> {
+        let all = [(Known::IfModifiedSince, &self.modified), (Known::IfNoneMatch, &self.etag)];
+        all.into_iter().filter_map(|(known, value)| Some((known, value.as_deref()?)))
+    }
+}
+
+/// Whether a field of the client's is judged by the cache, which fetches whole responses.
+pub(crate) fn is_condition(known: Known) -> bool {
+    matches!(
+        known,
+        Known::IfModifiedSince
+            | Known::IfUnmodifiedSince
+            | Known::IfNoneMatch
+            | Known::IfMatch
+            | Known::Range
+            | Known::IfRange
+    )
 }
 
 impl CacheUse {

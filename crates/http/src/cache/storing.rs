@@ -25,6 +25,8 @@ pub(super) struct Storing<'a> {
     volume: Arc<Volume>,
     head: Head,
     sums: Sums,
+    /// The length that the body must have.
+    length: Option<u64>,
     /// Ends the turn of the request when the response is stored, or is given up.
     _claim: Option<Claim>,
 }
@@ -35,13 +37,14 @@ impl<'a> Storing<'a> {
         folder: Option<&'a TempPath>,
         volume: &Arc<Volume>,
         head: Head,
+        length: Option<u64>,
         claim: Option<Claim>,
     ) -> Self {
         let mut file = TempFile::new(request, folder);
         // The head is written last, when the length of the body is known.
         file.leave_room(head.to_bytes().len() as u64);
         let volume = Arc::clone(volume);
-        Self { file, volume, head, sums: Sums::default(), _claim: claim }
+        Self { file, volume, head, sums: Sums::default(), length, _claim: claim }
     }
 
     /// Completes the file.
@@ -56,6 +59,9 @@ impl<'a> Storing<'a> {
     }
 
     async fn finished(mut self: Box<Self>, request: &mut Request) {
+        if self.length.is_some_and(|length| length != self.head.body) {
+            return;
+        }
         if let Err(error) = self.write_rest().await {
             return failed(request, &error);
         }

@@ -8,7 +8,8 @@ use weir_conf::table::Fixed;
 use weir_conf::{Arity, Cx, Fault, Local, Many, Node, Settings, Slot, Value, directives};
 use weir_script::regex::Regex;
 
-use crate::module::{Handler, Module};
+use crate::cache::{self, settings::Caching};
+use crate::module::{Handler, Module, Prepare};
 use crate::pass::course::{Course, Passing};
 use crate::pass::destination::{Destination, INNER, OwnPass, Scheme, Schemes};
 use crate::pass::hidden::Usual;
@@ -30,6 +31,7 @@ pub(crate) const MODULE: Module = Module {
             .prefix("fastcgi_")
             .except(&["pass_trailers"])
             .fixed::<Transfer, FastCgi>(),
+        &Caching::of_applications(&CACHE, "fastcgi_"),
         &FastCgi::table(&FASTCGI),
     ],
     variables: &[
@@ -38,10 +40,13 @@ pub(crate) const MODULE: Module = Module {
     ],
     content: Some(|settings| passes(settings).then_some(Handler::Pass(handle))),
     passes: Some(passes),
+    prepare: Some(prepare),
+    duties: Some(|configuration, _, _| cache::duties::find(configuration, &CACHE)),
     ..Module::NONE
 };
 
 static TRANSFER: Slot<Transfer> = Slot::new();
+static CACHE: Slot<Caching> = Slot::new();
 static FASTCGI: Slot<FastCgi> = Slot::new();
 
 /// Addresses are written without a scheme; the log shows `fastcgi://`.
@@ -129,6 +134,12 @@ impl FastCgi {
     }
 }
 
+/// Finds the caches.
+fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
+    cache::zone::bind(whole.registries, "fastcgi_");
+    Ok(())
+}
+
 fn passes(settings: &Settings) -> bool {
     settings.get(&FASTCGI).pass.is_some()
 }
@@ -139,7 +150,15 @@ fn handle(request: &mut Request) -> Passing<'_> {
 
 fn course(request: &mut Request, location: Held<Location>, target: Target) -> Course {
     let protocol = Box::new(responder::Responder::new(request, location.clone()));
-    Course { location, transfer, next_upstream: None, tls: None, cache: None, protocol, target }
+    Course {
+        location,
+        transfer,
+        next_upstream: None,
+        tls: None,
+        cache: Some(&CACHE),
+        protocol,
+        target,
+    }
 }
 
 fn transfer(location: &Location) -> &Transfer {

@@ -11,7 +11,8 @@ use weir_wire::h1::StatusLine;
 use weir_wire::header::Headers;
 use weir_wire::scgi;
 
-use crate::module::{Handler, Module};
+use crate::cache::{self, settings::Caching};
+use crate::module::{Handler, Module, Prepare};
 use crate::pass::cgi::{self, CgiHead};
 use crate::pass::course::{Course, Passing};
 use crate::pass::destination::{Destination, INNER, OwnPass, Scheme, Schemes};
@@ -32,14 +33,18 @@ pub(crate) const MODULE: Module = Module {
             .prefix("scgi_")
             .except(&["pass_trailers", "send_lowat"])
             .fixed::<Transfer, Scgi>(),
+        &Caching::of_applications(&CACHE, "scgi_"),
         &Scgi::table(&SCGI),
     ],
     content: Some(|settings| passes(settings).then_some(Handler::Pass(handle))),
     passes: Some(passes),
+    prepare: Some(prepare),
+    duties: Some(|configuration, _, _| cache::duties::find(configuration, &CACHE)),
     ..Module::NONE
 };
 
 static TRANSFER: Slot<Transfer> = Slot::new();
+static CACHE: Slot<Caching> = Slot::new();
 static SCGI: Slot<Scgi> = Slot::new();
 
 /// Addresses are written without a scheme; the log shows `scgi://`.
@@ -89,6 +94,12 @@ impl Scgi {
     }
 }
 
+/// Finds the caches.
+fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
+    cache::zone::bind(whole.registries, "scgi_");
+    Ok(())
+}
+
 fn passes(settings: &Settings) -> bool {
     settings.get(&SCGI).pass.is_some()
 }
@@ -100,7 +111,15 @@ fn handle(request: &mut Request) -> Passing<'_> {
 fn course(request: &mut Request, location: Held<Location>, target: Target) -> Course {
     let head = CgiHead::new(request, StatusLine::Optional);
     let protocol = Box::new(Exchange { location: location.clone(), head });
-    Course { location, transfer, next_upstream: None, tls: None, cache: None, protocol, target }
+    Course {
+        location,
+        transfer,
+        next_upstream: None,
+        tls: None,
+        cache: Some(&CACHE),
+        protocol,
+        target,
+    }
 }
 
 fn transfer(location: &Location) -> &Transfer {
@@ -125,6 +144,7 @@ impl Protocol for Exchange {
         out: &mut Vec<u8>,
     ) -> Result<Outgoing, Rejection> {
         let transfer = transfer(&self.location);
+        self.head.sent(request);
         let Some(params) = &self.location.settings.get(&SCGI).compiled else {
             return Err(Rejection::INTERNAL);
         };

@@ -11,6 +11,7 @@ use weir_wire::h1::StatusLine;
 use weir_wire::header::Headers;
 use weir_wire::uwsgi::Packet;
 
+use crate::cache::{self, settings::Caching};
 use crate::module::{Handler, Module, Prepare};
 use crate::pass::cgi::{self, CgiHead};
 use crate::pass::course::{Course, Passing};
@@ -34,15 +35,18 @@ pub(crate) const MODULE: Module = Module {
             .except(&["pass_trailers", "send_lowat"])
             .fixed::<Transfer, Uwsgi>(),
         &UpstreamTls::table(&TLS).prefix("uwsgi_ssl_"),
+        &Caching::of_applications(&CACHE, "uwsgi_"),
         &Uwsgi::table(&UWSGI),
     ],
     content: Some(|settings| passes(settings).then_some(Handler::Pass(handle))),
     passes: Some(passes),
     prepare: Some(prepare),
+    duties: Some(|configuration, _, _| cache::duties::find(configuration, &CACHE)),
     ..Module::NONE
 };
 
 static TRANSFER: Slot<Transfer> = Slot::new();
+static CACHE: Slot<Caching> = Slot::new();
 static TLS: Slot<UpstreamTls> = Slot::new();
 static UWSGI: Slot<Uwsgi> = Slot::new();
 
@@ -118,8 +122,9 @@ impl Uwsgi {
     }
 }
 
-/// Checks the TLS settings of every location that may use them.
+/// Finds the caches, and checks the TLS settings of every location that may use them.
 fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
+    cache::zone::bind(whole.registries, "uwsgi_");
     UpstreamTls::check_users(whole.root, &TLS, "uwsgi_", |block| {
         block.settings.get(&UWSGI).pass.as_ref()
     })
@@ -137,7 +142,7 @@ fn course(request: &mut Request, location: Held<Location>, target: Target) -> Co
     let tls = target.scheme.tls.then_some(&TLS);
     let head = CgiHead::new(request, StatusLine::Optional);
     let protocol = Box::new(Exchange { location: location.clone(), head });
-    Course { location, transfer, next_upstream: None, tls, cache: None, protocol, target }
+    Course { location, transfer, next_upstream: None, tls, cache: Some(&CACHE), protocol, target }
 }
 
 fn transfer(location: &Location) -> &Transfer {
@@ -162,6 +167,7 @@ impl Protocol for Exchange {
         out: &mut Vec<u8>,
     ) -> Result<Outgoing, Rejection> {
         let transfer = transfer(&self.location);
+        self.head.sent(request);
         let uwsgi = self.location.settings.get(&UWSGI);
         let Some(params) = &uwsgi.compiled else { return Err(Rejection::INTERNAL) };
         let mut packet = Packet::new([uwsgi.modifier1.0, uwsgi.modifier2.0], out);

@@ -33,8 +33,10 @@ pub(crate) fn outgoing(request: &Request, settings: &Transfer) -> OutgoingBody {
 pub(crate) struct CgiHead {
     parser: LentParser,
     line: StatusLine,
-    /// Whether the request is a HEAD, whose response has no body.
+    /// Whether the request is a HEAD.
     head: bool,
+    /// Whether the response may be cached, with the body that applications send to HEAD, too.
+    fetches: bool,
     /// Whether the client asks for another protocol.
     upgrade: bool,
 }
@@ -47,6 +49,9 @@ pub(crate) struct Found {
     pub(crate) length: Option<u64>,
     /// Whether there is no body, whatever its length.
     pub(crate) bodiless: bool,
+    /// Whether there may be no body, whatever its length: that of a HEAD, which is read for the
+    /// cache.
+    pub(crate) optional: bool,
     /// Whether the connection now speaks another protocol.
     pub(crate) upgraded: bool,
     pub(crate) notes: Vec<Note>,
@@ -58,7 +63,12 @@ impl CgiHead {
         let mut parser = spare::response_parser();
         parser.reset_to(line);
         let upgrade = request.head.get(Known::Upgrade).is_some();
-        Self { parser, line, head: request.method == Method::Head, upgrade }
+        Self { parser, line, head: request.method == Method::Head, fetches: false, upgrade }
+    }
+
+    /// Notes the request as it is sent, on which the cache has decided.
+    pub(crate) fn sent(&mut self, request: &Request) {
+        self.fetches = request.attempts.cache.fetches;
     }
 
     /// Prepares for another attempt.
@@ -98,7 +108,8 @@ impl CgiHead {
             status,
             status_line,
             length: head.content_length,
-            bodiless: self.head || matches!(status, 101 | 204 | 304),
+            bodiless: self.head && !self.fetches || matches!(status, 101 | 204 | 304),
+            optional: self.head,
             upgraded,
             notes: match head.duplicates.is_empty() {
                 true => Vec::new(),
@@ -119,8 +130,8 @@ impl CgiHead {
         let found = self.finish(&input[..length], headers)?;
         into.body = match found.length {
             _ if found.bodiless => BodyReader::None,
-            Some(length) => BodyReader::Length(length),
-            None => BodyReader::Close,
+            Some(length) if !found.optional => BodyReader::Length(length),
+            _ => BodyReader::Close,
         };
         into.length = length;
         found.give(into);

@@ -6,9 +6,9 @@
 use weir_conf::value::Pair;
 use weir_conf::{Cx, Fault};
 use weir_script::{Template, Variables};
-use weir_wire::header::{Known, NameSet};
+use weir_wire::header::NameSet;
 
-use crate::cache::shown::Conditions;
+use crate::cache::shown::{Conditions, is_condition};
 use crate::field::clean;
 use crate::request::Request;
 
@@ -158,33 +158,15 @@ impl Fields {
     /// configuration sets them.
     #[cold]
     fn write_conditions(&self, conditions: &Conditions, out: &mut Vec<u8>) {
-        let fields = [
-            (Known::IfModifiedSince, &b"If-Modified-Since"[..], &conditions.modified),
-            (Known::IfNoneMatch, b"If-None-Match", &conditions.etag),
-        ];
-        for (known, name, value) in fields {
-            if let Some(value) = value
-                && !self.own.contains(name, known)
-            {
+        for (known, value) in conditions.fields() {
+            let name = known.name().as_bytes();
+            if !self.own.contains(name, known) {
                 for part in [name, b": ", value, b"\r\n"] {
                     out.extend_from_slice(part);
                 }
             }
         }
     }
-}
-
-/// Whether a field of the client's is judged by the cache, which fetches whole responses.
-fn is_condition(known: Known) -> bool {
-    matches!(
-        known,
-        Known::IfModifiedSince
-            | Known::IfUnmodifiedSince
-            | Known::IfNoneMatch
-            | Known::IfMatch
-            | Known::Range
-            | Known::IfRange
-    )
 }
 
 impl Field {

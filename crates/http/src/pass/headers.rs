@@ -7,6 +7,7 @@ use weir_engine::error_log::Level;
 use weir_wire::h1::Method;
 use weir_wire::header::Known;
 
+use super::body::BodyReader;
 use super::course::Pass;
 use super::hidden::{Ignored, Usual};
 use super::protocol::UpstreamHead;
@@ -109,7 +110,11 @@ pub(crate) fn process(
     }
     if head.upgraded || request.response.status >= 200 {
         request.response.content_length = match &head.body {
-            super::body::BodyReader::None => request.response.content_length,
+            BodyReader::None => request.response.content_length,
+            // The body of an application that may ignore HEAD.
+            BodyReader::Close | BodyReader::Framed(_) if request.method == Method::Head => {
+                head.body.left().or(request.response.content_length)
+            }
             body => body.left(),
         };
     }
@@ -218,7 +223,7 @@ fn accel_redirect(
 }
 
 /// Parses decimal digits and nothing else.
-fn decimal(text: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
     if text.is_empty() {
         return None;

@@ -1,5 +1,6 @@
 //! The parameters of requests to applications: those that are set (`fastcgi_param` and its
-//! relatives), `HTTP_HOST`, then the client's fields as `HTTP_NAME`.
+//! relatives), `HTTP_HOST`, the conditions of a revalidation, then the client's fields as
+//! `HTTP_NAME`.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use weir_conf::{Arity, Contexts, Cx, Fault, Node, Value};
 use weir_script::{Template, Variables};
 use weir_wire::header::{Known, Seen};
 
+use crate::cache::shown::is_condition;
 use crate::request::Request;
 
 /// `fastcgi_param` and its relatives.
@@ -103,7 +105,7 @@ impl Params {
         passes_client: bool,
         mut put: impl FnMut(&[u8], &[u8]),
     ) {
-        let mut value = Vec::new();
+        let (mut name, mut value) = (Vec::new(), Vec::new());
         for param in &self.set {
             value.clear();
             param.value.eval(request, &mut value);
@@ -111,19 +113,36 @@ impl Params {
                 put(&param.name, &value);
             }
         }
+        if let Some(conditions) = &request.attempts.cache.conditions {
+            for (known, value) in conditions.fields() {
+                name.clear();
+                write_name(known.name().as_bytes(), &mut name);
+                if !self.is_own(&name) {
+                    put(&name, value);
+                }
+            }
+        }
         if passes_client {
-            self.each_field(request, &mut value, put);
+            self.each_field(request, &mut name, &mut value, put);
         }
     }
 
-    /// Passes the client's fields on. Those of one name are joined in the place of the first.
+    /// Whether the configuration sets the parameter that a field would be.
+    fn is_own(&self, name: &[u8]) -> bool {
+        self.own.iter().any(|own| **own == name[FIELD.len()..])
+    }
+
+    /// Passes the client's fields on, without its conditions if the response may be cached. Those
+    /// of one name are
+    /// joined in the place of the first.
     fn each_field(
         &self,
         request: &Request,
+        name: &mut Vec<u8>,
         value: &mut Vec<u8>,
         mut put: impl FnMut(&[u8], &[u8]),
     ) {
-        let mut name = Vec::new();
+        let fetches = request.attempts.cache.fetches;
         let mut seen = Seen::default();
         for (at, (field, first, known)) in request.head.iter().enumerate() {
             let is_same =
@@ -132,16 +151,12 @@ impl Params {
                 Known::Other => request.head.iter().take(at).any(|(f, _, id)| is_same(f, id)),
                 _ => !seen.insert(known),
             };
-            if earlier {
+            if earlier || fetches && is_condition(looks_like(field, known)) {
                 continue;
             }
             name.clear();
-            name.extend_from_slice(FIELD);
-            name.extend(field.iter().map(|&byte| match byte {
-                b'-' => b'_',
-                byte => byte.to_ascii_uppercase(),
-            }));
-            if self.own.iter().any(|own| **own == name[FIELD.len()..]) {
+            write_name(field, name);
+            if self.is_own(name) {
                 continue;
             }
             value.clear();
@@ -153,9 +168,27 @@ impl Params {
                     value.extend_from_slice(more);
                 }
             }
-            put(&name, value);
+            put(name, value);
         }
     }
+}
+
+/// The name of the parameter that a field is.
+fn write_name(field: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(FIELD);
+    out.extend(field.iter().map(|&byte| match byte {
+        b'-' => b'_',
+        byte => byte.to_ascii_uppercase(),
+    }));
+}
+
+/// The field for which an application takes one: hyphens and underscores are the same to it.
+fn looks_like(field: &[u8], known: Known) -> Known {
+    if known != Known::Other || !field.contains(&b'_') {
+        return known;
+    }
+    let hyphens = |&byte: &u8| if byte == b'_' { b'-' } else { byte };
+    Known::from_name(&field.iter().map(hyphens).collect::<Vec<_>>())
 }
 
 fn same(one: &[u8], other: &[u8]) -> bool {

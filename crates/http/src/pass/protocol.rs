@@ -44,7 +44,8 @@ pub trait Protocol {
         head: &mut UpstreamHead,
     ) -> Result<bool, InvalidHead>;
 
-    /// Writes the key of the response in a cache, if the configuration sets none.
+    /// Writes the key of the response in a cache, if the configuration sets none. By default, it is
+    /// empty.
     fn default_key(&self, _request: &mut Request, _target: &Target, _out: &mut Vec<u8>) {}
 
     /// Resets the parser for another attempt.

@@ -10,6 +10,8 @@ pub(super) struct Body {
     records: Records,
     /// The number of bytes left by `Content-Length`; None without it.
     left: Option<u64>,
+    /// The length that counts only if there is any content.
+    left_if_any: Option<u64>,
     /// Whether the content has ended. The end of the request follows, which applications must be
     /// able to send.
     closed: bool,
@@ -20,7 +22,12 @@ pub(super) struct Body {
 impl Body {
     /// A body of `length` bytes, if that is known, whose first bytes are the next of `records`.
     pub(super) fn new(records: Records, length: Option<u64>, keeps: bool) -> Self {
-        Self { records, left: length, closed: false, keeps }
+        Self { records, left: length, left_if_any: None, closed: false, keeps }
+    }
+
+    /// Makes an empty body complete whatever its length, as in answer to HEAD.
+    pub(super) fn may_be_missing(&mut self) {
+        self.left_if_any = self.left.take();
     }
 }
 
@@ -50,6 +57,7 @@ impl Framed for Body {
             match part {
                 None => break,
                 Some(Part::Stdout(mut range)) => {
+                    self.left = self.left_if_any.take().or(self.left);
                     if let Some(left) = &mut self.left {
                         let most = usize::try_from(*left).unwrap_or(usize::MAX);
                         if range.len() > most {
@@ -144,6 +152,25 @@ mod tests {
             let (text, ended, broken, _) = taken(&mut body, &[&all[..cut], &all[cut..]]);
             assert_eq!((text.as_str(), ended, broken), ("onetwo", true, false), "{cut}");
             assert!(body.is_done() && body.left() == Some(0));
+        }
+    }
+
+    #[test]
+    fn a_body_may_be_missing_but_not_cut() {
+        let (content, closed) = (record(STDOUT, b"body"), record(STDOUT, b""));
+        let all = [content, closed.clone(), record(3, &[0; 8])].concat();
+        for (length, bytes, expected) in [
+            (Some(4), &closed, ("", false)),
+            (Some(4), &all, ("body", false)),
+            (Some(2), &all, ("bo", false)),
+            (Some(9), &all, ("body", true)),
+            (None, &all, ("body", false)),
+        ] {
+            let mut body = Body::new(Records::new(), length, false);
+            body.may_be_missing();
+            assert_eq!(body.left(), None);
+            let (text, _, broken, _) = taken(&mut body, &[bytes]);
+            assert_eq!((text.as_str(), broken), expected, "{length:?}");
         }
     }
 

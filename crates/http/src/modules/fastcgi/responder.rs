@@ -82,7 +82,10 @@ impl Responder {
             self.records.give_back(behind);
             let records = std::mem::take(&mut self.records);
             into.reusable = self.location.settings.get(&FASTCGI).keep_conn;
-            let body = Body::new(records, found.length, into.reusable);
+            let mut body = Body::new(records, found.length, into.reusable);
+            if found.optional {
+                body.may_be_missing();
+            }
             into.body = BodyReader::Framed(Box::new(body));
         }
         found.give(into);
@@ -107,6 +110,7 @@ impl Protocol for Responder {
         let fastcgi = self.location.settings.get(&FASTCGI);
         let Some(params) = &fastcgi.compiled else { return Err(Rejection::INTERNAL) };
         let transfer = super::transfer(&self.location);
+        self.head.sent(request);
         let mut start = Start::new(fastcgi.keep_conn, out);
         params.each(request, transfer.pass_request_headers, |name, value| start.param(name, value));
         if let Err(error) = start.finish() {
