@@ -1,8 +1,12 @@
 //! Moves and changes on purpose, under load: nobody sees an error.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+
 use super::node::wait_served_by;
 use super::*;
-use crate::harness::{Client, Signal, run, send_signal};
+use crate::harness::{Client, PATIENCE, Signal, run, send_signal};
 
 /// No client saw an error in a time.
 #[track_caller]
@@ -56,6 +60,9 @@ fn a_planned_takeover_a_reload_and_an_upgrade_cost_nobody_an_error() {
         asking.wait_for("a");
         assert!(a.holds(ADDRESS) && !b.holds(ADDRESS));
         assert_good("upgrade", &asking, start);
+        for node in [&a, &b] {
+            assert!(!node.log().contains("this node is unfit: no worker"), "{}", node.log());
+        }
 
         let start = Instant::now();
         a.quit();
@@ -67,6 +74,67 @@ fn a_planned_takeover_a_reload_and_an_upgrade_cost_nobody_an_error() {
         a.launch();
         a.wait_knows("here", "waits");
         assert!(!a.holds(ADDRESS), "no preemption");
+    });
+}
+
+/// A server in front that answers a request only when it is told to.
+struct Slow {
+    address: SocketAddr,
+    asked: Receiver<TcpStream>,
+}
+
+impl Slow {
+    fn start() -> Self {
+        let listener = TcpListener::bind("192.168.56.10:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ask, asked) = channel();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut head, mut bytes) = (Vec::new(), [0; 1024]);
+            while !head.ends_with(b"\r\n\r\n") {
+                let count = stream.read(&mut bytes).unwrap();
+                assert_ne!(count, 0, "a request without an end");
+                head.extend_from_slice(&bytes[..count]);
+            }
+            ask.send(stream).unwrap();
+        });
+        Self { address, asked }
+    }
+}
+
+/// A request under way is answered over the address before it moves.
+#[test]
+fn a_node_that_quits_answers_what_is_under_way_before_its_address_moves() {
+    let Some((network, directory)) = hosts(2) else { return };
+    network.in_front(|| {
+        let _apache = Apache::start(&network, &directory, 3);
+        let slow = Slow::start();
+        let location = format!("location /slow {{ proxy_pass http://{}; }}", slow.address);
+        let ha = format!("{} stall 5s;", node::HA);
+        let conf = Node::conf("", &ha, &location);
+        let mut a = Node::with(&network, &directory, 1, &conf);
+        a.wait_holds(ADDRESS);
+        let b = Node::with(&network, &directory, 2, &conf);
+        b.wait_knows("here", "waits");
+        let mut client = Client::connect(format!("{ADDRESS}:80"));
+        client.send("GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let mut asked = slow.asked.recv_timeout(PATIENCE).unwrap();
+        let quit = Instant::now();
+        send_signal(a.pid(), Signal::QUIT);
+        a.wait_log("gracefully shutting down");
+        // The guard looks every 20 ms, and keepalived hears of it at once.
+        until("some looks of the guard", || quit.elapsed() > Duration::from_millis(200));
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nslow\n";
+        asked.write_all(answer.as_bytes()).unwrap();
+        // A machine that is too busy for that misses the second that there is.
+        if quit.elapsed() < Duration::from_millis(600) {
+            assert_eq!(client.response().text(), "slow\n");
+        }
+        a.reap();
+        b.wait_holds(ADDRESS);
+        let log = a.log();
+        assert!(log.contains("this node is unfit: the server is shutting down"), "{log}");
+        assert!(!log.contains("this node is unfit: no worker"), "{log}");
     });
 }
 

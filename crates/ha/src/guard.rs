@@ -20,7 +20,7 @@ use weir_sys::{interface, memory_file, wait};
 
 use crate::keepalived::CONF_FILE;
 use crate::plan::Plan;
-use crate::readiness::{Beats, Fitness};
+use crate::readiness::{Beats, Change, Fitness};
 
 pub mod adverts;
 pub(crate) mod control;
@@ -119,6 +119,7 @@ struct Guard {
     /// The beats of a master that was killed.
     orphaned: Vec<Beats>,
     orphan_since: Option<u64>,
+    change: Change,
     fitness: Fitness,
     /// What the file says.
     ready: Option<bool>,
@@ -167,6 +168,7 @@ impl Guard {
             plan: None,
             orphaned: Vec::new(),
             orphan_since: None,
+            change: Change::default(),
             fitness: Fitness::default(),
             ready: None,
             reason: None,
@@ -313,6 +315,8 @@ impl Guard {
                 verdict = beats.judge(now, plan.stall);
             }
         }
+        let was_fit = self.ready == Some(true);
+        let verdict = self.change.bridge(verdict, now, was_fit, self.clients.beats());
         let fit = self.fitness.update(now, verdict.is_ok() && self.lost.is_none());
         let Asked { give_up, drill } = self.clients.asked();
         self.reason = match verdict {

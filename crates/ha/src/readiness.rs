@@ -24,11 +24,13 @@ use said::Said;
 /// The limit of workers at a time: successors take the slots in turn.
 const SLOTS: usize = 8;
 
-/// The words of a slot: state, number of loops, what it lacks, and the beats.
+/// The words of a slot: state, number of loops, what it lacks, when it began to quit, and the
+/// beats.
 const SLOT: usize = 1024;
 const STATE: usize = 0;
 const LOOPS: usize = 1;
 const LACKING: usize = 2;
+const QUIT_AT: usize = 3;
 const BEATS: usize = 8;
 
 /// The limit of watched loops of a worker; further ones are not watched.
@@ -44,8 +46,22 @@ const SILENT: Duration = Duration::from_secs(1);
 /// The number of all words.
 const COUNT: usize = HEAD + SLOTS * SLOT;
 
-/// The state of a worker.
+/// The states of a worker; 0 is that of a slot without one.
 const SERVING: u64 = 1;
+const QUITTING: u64 = 2;
+const STARTING: u64 = 3;
+
+/// The longest time in which a server that quits answers requests under way before it gives its
+/// addresses up.
+pub const DRAIN: Duration = Duration::from_secs(1);
+
+/// The longest time for which a worker that quits keeps the addresses here by itself. Its master
+/// gives them up earlier, after [`DRAIN`] at most; the rest is for a busy machine.
+const QUITTING_COUNTS: Duration = Duration::from_secs(2);
+
+/// The longest time for which a worker that starts in place of one that has quit keeps the
+/// addresses here. New clients wait meanwhile.
+const STARTING_COUNTS: Duration = Duration::from_secs(5);
 
 /// The pause after an unfit time: flapping would move the addresses again and again.
 const RECOVERY: Duration = Duration::from_secs(1);
@@ -71,11 +87,12 @@ impl Beats {
         Ok(Self(Arc::new(Words::open(fd, COUNT)?)))
     }
 
-    /// The slot of the next worker, emptied.
+    /// The slot of the next worker, which is about to start.
     pub fn slot(&self, worker: u64) -> Slot {
         let number = usize::try_from(worker % SLOTS as u64).unwrap_or(0);
         let slot = Slot { beats: self.clone(), start: HEAD + number * SLOT };
         slot.words().iter().for_each(|word| word.store(0, Relaxed));
+        slot.words()[STATE].store(STARTING, Relaxed);
         slot
     }
 
@@ -120,12 +137,33 @@ impl Beats {
         }
         Err(worst)
     }
+
+    /// Whether a worker has begun to quit a short time before `now`: it answers the requests under
+    /// way, or another one follows.
+    pub(crate) fn quits(&self, now: u64) -> bool {
+        let age = |slot: &[AtomicU64]| now.saturating_sub(slot[QUIT_AT].load(Relaxed));
+        self.slots_in(QUITTING).any(|slot| age(slot) < millis(QUITTING_COUNTS))
+    }
+
+    /// Whether a worker starts, and has not loaded its configuration yet.
+    pub(crate) fn starts(&self) -> bool {
+        self.slots_in(STARTING).next().is_some()
+    }
+
+    fn slots_in(&self, state: u64) -> impl Iterator<Item = &[AtomicU64]> {
+        let slots = self.0.all()[HEAD..].chunks_exact(SLOT);
+        slots.filter(move |slot| slot[STATE].load(Relaxed) == state)
+    }
 }
 
 impl AsFd for Beats {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn judge_slot(slot: &[AtomicU64], now: u64, stall: u64) -> Result<(), Unfit> {
@@ -201,7 +239,8 @@ impl Slot {
 
     /// Shows that the worker is ending.
     pub fn quit(&self) {
-        self.words()[STATE].store(0, Relaxed);
+        self.words()[QUIT_AT].store(monotonic_millis(), Relaxed);
+        self.words()[STATE].store(QUITTING, Relaxed);
     }
 
     /// What the guard says of the node, with ages; `None` if no guard is alive.
@@ -232,6 +271,42 @@ pub fn own() -> Option<&'static Slot> {
 /// The interval of beats that tells a stall of this length from chance.
 pub fn beat_interval(stall: Duration) -> Duration {
     (stall / 10).clamp(Duration::from_millis(10), Duration::from_millis(100))
+}
+
+/// Whether a node that was fit stays so while none of its workers serves, for a limited time: a
+/// worker that quits answers the requests under way, whose connections would not survive a move of
+/// the addresses, and one that starts takes the new ones from the sockets' queues.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// When the last worker stopped to serve, in milliseconds.
+    since: Option<u64>,
+}
+
+impl Change {
+    /// The verdict at `now` with the workers of all masters that run.
+    pub(crate) fn bridge<'a>(
+        &mut self,
+        verdict: Result<(), Unfit>,
+        now: u64,
+        was_fit: bool,
+        mut beats: impl Iterator<Item = &'a Beats>,
+    ) -> Result<(), Unfit> {
+        if verdict != Err(Unfit::NoWorker) || !was_fit {
+            self.since = None;
+        }
+        let may_start = match verdict {
+            _ if !was_fit => return verdict,
+            Ok(()) | Err(Unfit::Lacking(_)) => return verdict,
+            // Perhaps of a worker that was killed long ago.
+            Err(Unfit::Stalled { .. }) => false,
+            Err(Unfit::NoWorker) => {
+                let since = *self.since.get_or_insert(now);
+                now.saturating_sub(since) < millis(STARTING_COUNTS)
+            }
+        };
+        let goes_on = beats.any(|beats| beats.quits(now) || (may_start && beats.starts()));
+        if goes_on { Ok(()) } else { verdict }
+    }
 }
 
 /// The guard's conclusion from verdicts in time: unfit at once, fit again after a pause.
@@ -299,6 +374,41 @@ mod tests {
         slot.lack(None);
         slot.quit();
         assert_eq!(judge(0), Err(Unfit::NoWorker));
+    }
+
+    #[test]
+    fn a_worker_that_quits_or_starts_bridges_a_change_and_no_more() {
+        let beats = Beats::new().unwrap();
+        let now = monotonic_millis();
+        let bridge = |change: &mut Change, after, was_fit| {
+            let now = now + after;
+            let verdict = beats.judge(now, STALL);
+            change.bridge(verdict, now, was_fit, std::iter::once(&beats))
+        };
+        let mut change = Change::default();
+        let old = beats.slot(1);
+        assert_eq!(bridge(&mut change, 0, false), Err(Unfit::NoWorker), "the first one starts");
+        old.beat(0);
+        old.serve(1);
+        assert_eq!(bridge(&mut change, 0, true), Ok(()));
+        assert!(matches!(bridge(&mut change, 5000, true), Err(Unfit::Stalled { .. })), "killed");
+        let killed = beats.slot(0);
+        killed.serve(1);
+        old.quit();
+        assert_eq!(bridge(&mut change, 0, true), Ok(()), "it drains after one that was killed");
+        killed.words()[STATE].store(0, Relaxed);
+        assert_eq!(bridge(&mut change, 0, true), Ok(()), "it drains");
+        assert_eq!(bridge(&mut change, 1500, true), Ok(()));
+        assert_eq!(bridge(&mut change, 2500, true), Err(Unfit::NoWorker), "no other one comes");
+        assert_eq!(bridge(&mut change, 0, false), Err(Unfit::NoWorker), "unfit before");
+        let new = beats.slot(2);
+        assert_eq!(bridge(&mut change, 0, true), Ok(()), "another one starts");
+        assert_eq!(bridge(&mut change, 4500, true), Ok(()));
+        assert_eq!(bridge(&mut change, 5500, true), Err(Unfit::NoWorker), "it hangs");
+        assert_eq!(bridge(&mut change, 5500, false), Err(Unfit::NoWorker));
+        new.beat(0);
+        new.serve(1);
+        assert_eq!(bridge(&mut change, 0, true), Ok(()));
     }
 
     #[test]

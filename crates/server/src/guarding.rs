@@ -15,7 +15,7 @@ use weir_ha::guard::master::{Found, Link, News, find};
 use weir_ha::guard::{self, program};
 use weir_ha::keepalived::find_here;
 use weir_ha::plan::Plan;
-use weir_ha::readiness::{Beats, Slot};
+use weir_ha::readiness::{Beats, DRAIN, Slot};
 use weir_ha::settings::Ha;
 use weir_sys::process::{self, Fork};
 use weir_sys::{interface, title, user};
@@ -33,9 +33,6 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// The pause before another guard is started.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
-
-/// The longest time for requests under way before that.
-const DRAIN: Duration = Duration::from_secs(1);
 
 /// The longest time that a server about to end waits until another node has its addresses.
 const GIVE_UP: Duration = Duration::from_millis(500);

@@ -27,7 +27,7 @@ use super::files::LineBuffer;
 use super::states::States;
 use super::{Guard, SIGNALS, adverts, control, log};
 use crate::plan::{Plan, VERSION};
-use crate::readiness::{Beats, Fitness};
+use crate::readiness::{Beats, Change, Fitness};
 
 /// The environment variable with the number of the state's descriptor.
 pub const STATE: &str = "WEIR_GUARD_STATE";
@@ -191,6 +191,7 @@ impl Guard {
             plan: Some(plan),
             orphaned: Vec::new(),
             orphan_since: None,
+            change: Change::default(),
             fitness: Fitness::from_json(&state["fitness"]),
             ready: state["ready"].as_bool(),
             reason: state["reason"].as_str().map(str::to_owned),
