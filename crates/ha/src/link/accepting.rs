@@ -88,18 +88,15 @@ impl Reception {
                 Ok(Ok(greeted)) => greeted,
                 Ok(Err(End::Replaced | End::Newer | End::Io(_))) | Err(_) => return,
                 Ok(Err(end)) => {
-                    if self.0.hub.note_failure(name, &end.to_string()) {
-                        let text = format_args!("no link to node \"{name}\": {end}");
-                        process_log().log(Level::Warn, 0, text);
-                    }
-                    return;
+                    return dialling::tell_failure(&self.0.hub, name, &end.to_string());
                 }
             };
             drop(place);
             let (hello, version) = (greeted.hello.clone(), greeted.version);
             let own = &settings.hello.name;
             let Some(admitted) = self.0.hub.admit(own, &hello, version, Dialler::Partner) else {
-                return session::farewell(greeted.conn, session::CROSSING);
+                let reason = session::why_not(&self.0.hub, name);
+                return session::farewell(greeted.conn, reason);
             };
             dialling::run(&self.0, name, admitted, greeted).await;
         };

@@ -8,6 +8,7 @@ use weir_engine::tls::{ClientTls, HandshakeError};
 use weir_engine::{Addr, ConnectOptions, Level, clock, connect, random, timer, tls};
 
 use super::crossing::Dialler;
+use super::hub::Hub;
 use super::session::{self, End, Greeted};
 use super::settings::Partner;
 use super::shared::Shared;
@@ -82,7 +83,7 @@ impl Dialling {
         let own = self.shared.settings().hello.name.clone();
         let hub = &self.shared.hub;
         let Some(admitted) = hub.admit(&own, &hello, version, Dialler::Own) else {
-            return session::farewell(greeted.conn, session::CROSSING);
+            return session::farewell(greeted.conn, session::why_not(hub, name));
         };
         run(&self.shared, name, admitted, greeted).await;
     }
@@ -105,10 +106,26 @@ impl Dialling {
             ),
             Failure::End(end) => end.to_string(),
         };
-        if self.shared.hub.note_failure(name, &text) {
-            process_log().log(Level::Warn, 0, format_args!("no link to node \"{name}\": {text}"));
-        }
+        tell_failure(&self.shared.hub, name, &text);
     }
+}
+
+/// Logs why no link came about, if that is news. It ends a link, too, that has given way to
+/// another one: that one would have come.
+pub(super) fn tell_failure(hub: &Hub, name: &str, reason: &str) {
+    if hub.must_tell_down(name) {
+        tell_down(name, &reason);
+    }
+    if hub.note_failure(name, reason) {
+        let text = format_args!("no link to node \"{name}\": {reason}");
+        process_log().log(Level::Warn, 0, text);
+    }
+}
+
+/// Logs the end of a link.
+pub(super) fn tell_down(name: &str, reason: &dyn std::fmt::Display) {
+    let down = format_args!("link to node \"{name}\" is down: {reason}");
+    process_log().log(Level::Warn, 0, down);
 }
 
 /// Runs a link to its end, and logs both, unless the partner always had a link.
@@ -125,14 +142,10 @@ pub(super) async fn run(
     }
     let status = || (shared.plan().status)();
     let end = session::run(&shared.hub, name, number, greeted, &status).await;
-    if !matches!(end, End::Replaced) {
-        let down = format_args!("link to node \"{name}\" is down: {end}");
-        process_log().log(Level::Warn, 0, down);
-    }
-    let was_current = shared.hub.is_current(name, number);
     shared.hub.end(name, number, &end.to_string(), matches!(end, End::Newer));
-    if was_current && matches!(end, End::Replaced) {
-        shared.hub.note_superseded(name);
+    // Another one follows, or has followed already. The removal of a partner says so itself.
+    if !matches!(end, End::Replaced) && shared.hub.must_tell_down(name) {
+        tell_down(name, &end);
     }
 }
 

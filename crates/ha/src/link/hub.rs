@@ -86,8 +86,9 @@ struct Partner {
     /// Woken when the link ends.
     dialler: Option<Waker>,
     status: Option<Status>,
-    /// The link was given up for another one, which is about to come.
-    superseded: bool,
+    /// It was said that there is a link, and not yet that it has ended. A link that gives way to
+    /// another one, there or about to come, leaves it so.
+    told_up: bool,
     /// A newer process of this node has the partner's link, so this one does not dial.
     yielded: bool,
     /// Why there is no link.
@@ -256,19 +257,21 @@ impl Hub {
             .or_insert_with(|| Partner { since: clock::wall_secs(), ..Partner::default() });
     }
 
-    /// Forgets a partner. Its link ends.
-    pub(super) fn remove(&self, node: &str) {
+    /// Forgets a partner. Its link ends. Returns whether that is to be said: the link may be one
+    /// that has given way to another one, which will not come any more.
+    pub(super) fn remove(&self, node: &str) -> bool {
         let removed = self.0.partners.borrow_mut().remove(node);
-        let Some(mut partner) = removed else { return };
+        let Some(mut partner) = removed else { return false };
         wake(&mut partner.task);
         wake(&mut partner.dialler);
         if partner.link.is_some() {
             self.tell(Event::Disconnected { node: node.to_owned() });
         }
+        partner.told_up
     }
 
     /// Takes a new link, unless the one there is kept. Returns its number, and whether it takes the
-    /// place of another, which the partner may have ended already.
+    /// place of another, which the partner may have ended already: then nothing is to be said.
     pub(super) fn admit(
         &self,
         own: &str,
@@ -280,10 +283,11 @@ impl Hub {
         let candidate = Candidate { dialler, instance: hello.instance };
         let mut partners = self.0.partners.borrow_mut();
         let partner = partners.get_mut(node)?;
-        let replaced = match &partner.link {
-            Some(old) if !replaces(own, node, old.candidate, candidate) => return None,
-            old => old.is_some(),
-        };
+        if let Some(old) = &partner.link
+            && !replaces(own, node, old.candidate, candidate)
+        {
+            return None;
+        }
         let number = self.0.last.get() + 1;
         self.0.last.set(number);
         partner.link = Some(Link { number, candidate, weir: hello.weir.clone(), version });
@@ -291,19 +295,23 @@ impl Hub {
         partner.since = clock::wall_secs();
         partner.reason.clear();
         partner.yielded = false;
-        let superseded = std::mem::take(&mut partner.superseded);
+        let replaced = std::mem::replace(&mut partner.told_up, true);
         wake(&mut partner.task);
         drop(partners);
         self.tell(Event::Connected { node: node.clone(), version });
-        Some((number, replaced || superseded))
+        Some((number, replaced))
     }
 
-    /// Notes that the partner has ended a link because it keeps another one.
-    pub(super) fn note_superseded(&self, node: &str) {
+    /// Whether this is a partner.
+    pub(super) fn knows(&self, node: &str) -> bool {
+        self.0.partners.borrow().contains_key(node)
+    }
+
+    /// Whether it is to be said now that there is no link: it was not, and none is there.
+    pub(super) fn must_tell_down(&self, node: &str) -> bool {
         let mut partners = self.0.partners.borrow_mut();
-        if let Some(partner) = partners.get_mut(node).filter(|partner| partner.link.is_none()) {
-            partner.superseded = true;
-        }
+        let partner = partners.get_mut(node).filter(|partner| partner.link.is_none());
+        partner.is_some_and(|partner| std::mem::take(&mut partner.told_up))
     }
 
     /// Whether the link is still the partner's.

@@ -15,9 +15,10 @@ use weir_engine::os_error::Failed;
 use weir_engine::{Conn, Level, clock, random, spawn};
 
 use super::accepting::Reception;
-use super::dialling::Dialling;
+use super::dialling::{self, Dialling};
 use super::hub::Hub;
 use super::plan::{LinkPlan, identities};
+use super::session::End;
 use super::settings::{Partner, Settings};
 use super::shared::Shared;
 use super::show;
@@ -152,8 +153,8 @@ impl Keeper {
         let mut closers = shared.closers.borrow_mut();
         closers.retain(|name, (partner, _)| {
             let is_kept = is_kept(partner);
-            if !is_kept {
-                self.hub.remove(name);
+            if !is_kept && self.hub.remove(name) {
+                dialling::tell_down(name, &End::Gone);
             }
             is_kept
         });

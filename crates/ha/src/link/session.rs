@@ -33,7 +33,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const RECEIVES_PER_TURN: usize = 8;
 
 /// The reason in a farewell: the partner keeps another link to this node.
-pub(super) const CROSSING: &[u8] = b"another link is kept";
+const CROSSING: &[u8] = b"another link is kept";
 /// The reason in a farewell: a newer process of the partner's own node has taken over.
 pub(super) const REPLACED: &[u8] = b"a newer process of this node has the link";
 
@@ -140,6 +140,11 @@ pub(super) fn farewell(mut conn: Conn, reason: &[u8]) {
         }
         conn.close();
     });
+}
+
+/// The reason in a farewell on a link that [`Hub::admit`] has not taken.
+pub(super) fn why_not(hub: &Hub, node: &str) -> &'static [u8] {
+    if hub.knows(node) { CROSSING } else { GONE }
 }
 
 fn bye(reason: &[u8]) -> End {

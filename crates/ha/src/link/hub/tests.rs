@@ -112,18 +112,31 @@ fn a_process_that_has_yielded_does_not_dial() {
 }
 
 #[test]
-fn a_link_that_the_partner_gave_up_for_another_counts_as_replaced() {
+fn an_end_is_said_once_for_each_time_that_a_link_was_said_to_be_up() {
     let hub = Hub::default();
     hub.add("b");
+    assert!(!hub.must_tell_down("b"), "nothing was said");
     let (first, false) = hub.admit("a", &hello("b", 1), 1, Dialler::Own).unwrap() else { panic!() };
-    hub.note_superseded("b");
+    assert!(!hub.must_tell_down("b"), "it is up");
+    // The partner gives the first up for the second.
     hub.end("b", first, "another link has taken its place", false);
-    hub.note_superseded("b");
     let (second, true) = hub.admit("a", &hello("b", 1), 1, Dialler::Partner).unwrap() else {
         panic!()
     };
     hub.end("b", second, "the end", false);
-    assert!(!hub.admit("a", &hello("b", 1), 1, Dialler::Partner).unwrap().1);
+    assert!(hub.must_tell_down("b") && !hub.must_tell_down("b"));
+    let (third, false) = hub.admit("a", &hello("b", 1), 1, Dialler::Own).unwrap() else { panic!() };
+    // The partner gives it up for one that does not come.
+    hub.end("b", third, "another link has taken its place", false);
+    assert!(hub.remove("b"), "the node leaves meanwhile");
+    assert!(!hub.remove("b") && !hub.must_tell_down("b") && !hub.knows("b"));
+    hub.add("b");
+    let (fourth, false) = hub.admit("a", &hello("b", 1), 1, Dialler::Own).unwrap() else {
+        panic!()
+    };
+    hub.end("b", fourth, "another link has taken its place", false);
+    assert!(hub.must_tell_down("b"), "dialling fails");
+    assert!(!hub.remove("b"));
 }
 
 #[test]
