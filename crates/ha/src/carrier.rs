@@ -286,11 +286,13 @@ impl Carrier {
         self.ask_again();
         self.limits.collect(&mut self.mirror);
         let changes = shared_records::take();
-        if changes.is_cut {
-            self.compare();
-        }
         for ((theme, key), value) in changes.by_key {
             self.put(theme, &key, value);
+        }
+        // What owners have now is later than what they have noted: an owner that has gone may have
+        // noted something at its end.
+        if changes.is_cut {
+            self.compare();
         }
         self.mirror.handle_tick(now);
         self.ticket_keys.tick(&mut self.mirror);

@@ -29,3 +29,32 @@ fn a_proposal_passes_no_node_by_that_is_connected() {
         assert_eq!(*asked.lock().unwrap(), Vec::<String>::new(), "put in force unchecked");
     }
 }
+
+/// An owner that has nothing any more.
+struct Empty;
+
+impl Owner for Empty {
+    fn all(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        Vec::new()
+    }
+
+    fn keeps(&self, _: &[u8]) -> bool {
+        true
+    }
+
+    fn apply(&self, _: &[u8], _: Option<&[u8]>) {}
+}
+
+#[test]
+fn what_an_owner_has_is_later_than_what_it_noted() {
+    shared_records::set_owner(Theme::Sticky, &Empty);
+    let plan = MirrorPlan { nodes: vec![Name::new("a").unwrap()], master: None };
+    let mut carrier = Carrier::new((Name::new("a").unwrap(), None), [0; 16], Arc::new(plan));
+    block_on(async {
+        carrier.tick();
+        shared_records::note(Theme::Sticky, b"group\0session", Some(b"peer"));
+        shared_records::recheck();
+        carrier.tick();
+    });
+    assert!(carrier.mirror.records().all(|(key, _)| key.kind != Kind::Sticky));
+}
