@@ -116,12 +116,7 @@ impl Fixed<Transfer> for FastCgi {
 }
 
 fn set_pass(own: &mut FastCgiWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    if own.pass.is_some() {
-        return Err(Fault::duplicate());
-    }
-    OwnPass::note(MODULE.name, cx);
-    own.pass = Some(Some(Destination::parse(&node.args[0], &SCHEMES, cx)?));
-    Ok(())
+    OwnPass::read(MODULE.name, &mut own.pass, &SCHEMES, node, cx)
 }
 
 impl FastCgi {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use weir_conf::{BlockId, Contexts, Cx, Fault, Word};
+use weir_conf::{BlockId, Contexts, Cx, Fault, Node, Word};
 use weir_engine::url::{Url, UrlOptions, parse_url};
 use weir_script::{Template, Variables};
 use weir_upstream::{Side, UpstreamRef, Upstreams};
@@ -53,6 +53,25 @@ impl OwnPass {
     pub(crate) fn note(protocol: &'static str, cx: &mut Cx<'_>) {
         let block = cx.block_id();
         cx.registry::<Self>().0.insert(block, protocol);
+    }
+
+    /// Reads the `…_pass` directive of a protocol whose destination is all that it says.
+    ///
+    /// # Errors
+    /// The block has one already, or the destination is invalid.
+    pub(crate) fn read(
+        protocol: &'static str,
+        own: &mut Option<Option<Destination>>,
+        schemes: &'static Schemes,
+        node: &Node,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Fault> {
+        if own.is_some() {
+            return Err(Fault::duplicate());
+        }
+        Self::note(protocol, cx);
+        *own = Some(Some(Destination::parse(&node.args[0], schemes, cx)?));
+        Ok(())
     }
 
     /// Settles the destination of a protocol in the block being read: `own`, unless the block
