@@ -122,6 +122,7 @@ impl Main {
             shows: shares.map(|ha| Shows {
                 stall: ha.stall.0,
                 required: ha.require.iter().map(|required| required.name.clone()).collect(),
+                addresses: ha.addresses.iter().map(|shared| shared.address).collect(),
             }),
         })
     }

@@ -36,6 +36,7 @@ mod single;
 
 mod sockets;
 mod start;
+mod stranded;
 mod threads;
 mod upgrade;
 #[cfg(test)]

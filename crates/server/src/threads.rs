@@ -21,6 +21,7 @@ use crate::fitness;
 use crate::load_error::LoadError;
 use crate::modules::core::Process;
 use crate::serve::{Configuration, Service, Serving};
+use crate::stranded;
 pub(crate) use accept::Sockets;
 use accept::{Acceptors, Leaving};
 
@@ -143,15 +144,20 @@ impl Threads {
         Ok(())
     }
 
-    /// Ends the links between nodes.
-    pub(crate) fn end_links(&self, load: &Load) {
-        let Some((_, caretaker)) = self.caretaker.as_ref().filter(|_| load.serving.links.is_some())
-        else {
-            return;
-        };
+    /// Leaves the caretaker the duties of a worker that is ending: its successor has the links.
+    pub(crate) fn take_last_duties(&mut self, load: &Load) {
         let mut duties = load.serving.duties_without_links();
         duties.extend(fitness::duty(&load.process));
-        caretaker.take_on(duties);
+        duties.extend(stranded::duty(&load.process));
+        if !duties.is_empty() && self.caretaker.is_none() {
+            let end = self.next_end();
+            // Without it, stranded connections end by their timeouts.
+            let started = Caretaker::start(end);
+            self.caretaker = started.ok().map(|caretaker| (self.next_id, caretaker));
+        }
+        if let Some((_, caretaker)) = &self.caretaker {
+            caretaker.take_on(duties);
+        }
     }
 
     /// The end notice of the next thread.

@@ -347,7 +347,7 @@ impl Worker {
         // The sockets are dropped with it, so new connections are refused instead of queued.
         let load = self.load.take();
         if let Some(load) = &load {
-            self.threads.end_links(load);
+            self.threads.take_last_duties(load);
         }
         self.threads.quit(load.and_then(|load| load.process.shutdown_timeout));
     }

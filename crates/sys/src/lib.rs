@@ -10,6 +10,7 @@ pub mod glob;
 pub mod inherit;
 pub mod interface;
 pub mod memory_file;
+pub mod own_sockets;
 pub mod part;
 pub mod pass_fd;
 pub mod process;

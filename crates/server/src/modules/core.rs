@@ -1,5 +1,6 @@
 //! The main context: the process, its user and its limits.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -374,6 +375,8 @@ pub(crate) struct Shows {
     pub(crate) stall: Duration,
     /// The upstreams that must have a healthy server.
     pub(crate) required: Vec<String>,
+    /// The addresses that the nodes share.
+    pub(crate) addresses: Vec<IpAddr>,
 }
 
 impl Process {
