@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use crate::{Failure, cargo, packages};
 
 /// The default time per target in seconds.
-const SECONDS: u32 = 20;
+const SECONDS: u32 = 10;
 
 /// The number of concurrent targets.
 const AT_ONCE: usize = 2;

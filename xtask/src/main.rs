@@ -41,7 +41,7 @@ usage: cargo xtask CHORE
   instructions [--record]   fails if a request takes more instructions than is on record
   nginx-tests DIR [TEST]..  the nginx project's own tests, from a checkout in DIR
   docs                      writes docs/reference anew
-  fuzz [TARGET] [SECONDS]   one fuzz target, or a run of 20 s of each";
+  fuzz [TARGET] [SECONDS]   one fuzz target, or a run of 10 s of each";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,10 +1,18 @@
 //! All checks that a change must pass.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::cargo::{Profile, build, cargo, root, succeed};
 use crate::{Failure, packages};
+use run::{Run, SKIPPED};
+
+mod run;
+
+/// The number of runs that a failed end-to-end test must pass alone.
+const AGAIN: usize = 3;
+
+/// With more failed tests, none is run again.
+const MOST_UNSTEADY: usize = 3;
 
 /// Runs all checks, or only the end-to-end tests with the given name.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
@@ -33,9 +41,6 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The mark of a test that cannot run on this machine, before its name and the reason.
-const SKIPPED: &str = "skipped: ";
-
 /// The reason of tests that need a ring.
 const NO_RING: &str = "there is no io_uring";
 
@@ -61,7 +66,33 @@ fn end_to_end(
     }
     let usual = || std::env::var(USE).unwrap_or_else(|_| "epoll".to_owned());
     let method = method.map_or_else(usual, str::to_owned);
-    tests(&format!("end-to-end tests by {method}"), command.env(USE, &method))
+    command.env(USE, &method);
+    let name = format!("end-to-end tests by {method}");
+    let run = run::run(&mut command)?;
+    let outcome = if run.status.success() { Ok(()) } else { again(&name, &run, &command) };
+    step(&run.name(&name), outcome)?;
+    Ok(run.skipped)
+}
+
+/// Runs failed tests again, each alone. Tests that pass are named as unsteady: they depend on
+/// something that they do not control, or show a race of the server.
+fn again(name: &str, run: &Run, command: &Command) -> Result<(), Failure> {
+    if run.failed.is_empty() || run.failed.len() > MOST_UNSTEADY {
+        return Err(run.fault());
+    }
+    for test in &run.failed {
+        for _ in 0..AGAIN {
+            let mut alone = cargo(&["test", "--quiet", "--package", "weir-tests", "--"]);
+            alone.args(["--exact", test.as_str()]);
+            let set = command.get_envs().filter_map(|(key, value)| Some((key, value?)));
+            alone.envs(set);
+            if !run::run(&mut alone)?.status.success() {
+                return Err(run.fault());
+            }
+        }
+        println!("{name}: UNSTEADY: {test} failed, and passed {AGAIN} times alone");
+    }
+    Ok(())
 }
 
 /// The tests that depend on the event method, by io_uring.
@@ -94,25 +125,12 @@ fn skips(tests: &[String]) -> Vec<&str> {
     if tests.is_empty() { Vec::new() } else { std::iter::once("--exact").chain(skips).collect() }
 }
 
-/// Runs tests, shows their output, and returns the lines of skipped ones, each once.
+/// Runs tests, shows their output, and returns the lines of skipped ones.
 fn tests(name: &str, command: &mut Command) -> Result<Vec<String>, Failure> {
-    let shown = format!("{command:?}").replace('"', "");
-    let child = command.stderr(Stdio::piped()).spawn();
-    let mut child = child.map_err(|error| format!("{shown}: {error}"))?;
-    let mut skipped = Vec::new();
-    for line in BufReader::new(child.stderr.take().expect("it is piped")).split(b'\n') {
-        let line = line.map_err(|error| format!("{shown}: {error}"))?;
-        let line = String::from_utf8_lossy(&line);
-        eprintln!("{line}");
-        // A test may stand in the middle of a line of dots.
-        let skip = line.find(SKIPPED).map(|at| line[at..].to_owned());
-        skipped.extend(skip.filter(|skip| !skipped.contains(skip)));
-    }
-    let status = child.wait().map_err(|error| format!("{shown}: {error}"))?;
-    let outcome = if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) };
-    let counted = if skipped.is_empty() { "" } else { &format!(" ({} skipped)", skipped.len()) };
-    step(&format!("{name}{counted}"), outcome)?;
-    Ok(skipped)
+    let run = run::run(command)?;
+    let outcome = if run.status.success() { Ok(()) } else { Err(run.fault()) };
+    step(&run.name(name), outcome)?;
+    Ok(run.skipped)
 }
 
 fn step(name: &str, outcome: Result<(), Failure>) -> Result<(), Failure> {
