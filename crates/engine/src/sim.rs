@@ -47,6 +47,7 @@ mod faults;
 mod network;
 mod peer;
 mod poll;
+pub mod seeds;
 
 pub use faults::{Faults, Sabotage};
 pub use network::Fate;

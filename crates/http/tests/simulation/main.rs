@@ -26,17 +26,12 @@ mod proxy;
 mod scenario;
 mod upstream;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use weir_engine::sim::Sabotage;
+use weir_engine::sim::{Sabotage, seeds};
 
 /// The number of seeds in a run.
 const SEEDS: u64 = 2000;
-
-/// The number of threads that run them.
-const THREADS: u64 = 2;
 
 /// The number of lines to which a trace is cut, from its end.
 const TRACE: usize = 2000;
@@ -48,67 +43,34 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 /// Runs one seed on a thread of its own, so that no thread-local remains from another one. Returns
 /// the trace, if wanted, and the fault.
 fn run(seed: u64, traced: bool, sabotage: Option<Sabotage>) -> (Vec<String>, Option<String>) {
     let thread = std::thread::spawn(move || {
-        let outcome = catch_unwind(AssertUnwindSafe(|| scenario::run(seed, traced, sabotage)));
-        let fault = outcome.err().map(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_else(|| "a panic".to_owned())
-        });
+        let fault = seeds::caught(|| scenario::run(seed, traced, sabotage)).err();
+        let fault = fault.map(|panic| panic.0);
         (weir_engine::sim::take_trace(), fault)
     });
     thread.join().expect("a thread that catches its panics")
 }
 
-/// The trace of a seed that has failed, and its fault.
-fn tell(seed: u64) -> String {
+/// The trace of a seed, and its fault.
+fn tell(seed: u64) -> Result<String, String> {
     let (trace, fault) = run(seed, true, None);
     let cut = trace.len().saturating_sub(TRACE);
     let trace = trace[cut..].join("\n");
-    format!("{trace}\nseed {seed}: {}", fault.as_deref().unwrap_or("nothing is wrong with it"))
+    match fault {
+        None => Ok(trace),
+        Some(fault) => Err(format!("{trace}\nseed {seed}: {fault}")),
+    }
 }
 
 #[test]
 fn every_seed_keeps_the_promises() {
     let _alone = alone();
     proxy::silence_the_process_log();
-    if let Some(seed) = number("WEIR_SIM_SEED") {
-        let told = tell(seed);
-        eprintln!("{told}");
-        assert!(told.ends_with("nothing is wrong with it"), "seed {seed} fails");
-        return;
-    }
-    let first = number("WEIR_SIM_FIRST").unwrap_or(0);
-    let end = first + number("WEIR_SIM_SEEDS").unwrap_or(SEEDS);
-    let next = AtomicU64::new(first);
-    let tried = || {
-        let mut failed = Vec::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end || failed.len() >= 5 {
-                return failed;
-            }
-            if let (_, Some(fault)) = run(seed, false, None) {
-                failed.push((seed, fault));
-            }
-        }
-    };
-    let mut failed: Vec<(u64, String)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(tried)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("it catches panics")).collect()
-    });
-    failed.sort_unstable();
-    let Some((seed, _)) = failed.first() else { return };
-    let all: Vec<String> =
-        failed.iter().map(|(seed, fault)| format!("seed {seed}: {fault}")).collect();
-    panic!("{}\n\n{}", tell(*seed), all.join("\n"));
+    let try_one = |seed| run(seed, false, None).1.map_or(Ok(()), Err);
+    seeds::try_all(SEEDS, try_one, tell);
 }
 
 #[test]

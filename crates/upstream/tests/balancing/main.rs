@@ -29,22 +29,13 @@ mod server;
 mod svg;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use plan::Plan;
 use report::Report;
+use weir_engine::sim::seeds;
 use world::Sabotage;
 
 /// The number of seeds in a run.
 const SEEDS: u64 = 10_000;
-
-/// The number of threads that run them.
-const THREADS: usize = 2;
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
 
 /// The process's log would tell of ejections and of used budgets.
 fn silence_the_process_log() {
@@ -53,58 +44,23 @@ fn silence_the_process_log() {
 
 /// The outcome of a plan; a panic is a fault.
 fn run(plan: &Plan, sabotage: Option<Sabotage>) -> Result<Report, String> {
-    catch_unwind(AssertUnwindSafe(|| world::run(plan, sabotage))).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        Err(text.unwrap_or_else(|| "a panic".to_owned()))
-    })
+    seeds::caught(|| world::run(plan, sabotage)).unwrap_or_else(|panic| Err(panic.0))
 }
 
 /// The world of a seed, its choices and its fault.
-fn tell(seed: u64) -> String {
+fn tell(seed: u64) -> Result<String, String> {
     let plan = scenario::of_seed(seed);
     match run(&plan, None) {
-        Ok(report) => format!("{plan:#?}\n{report:?}\nnothing is wrong with seed {seed}"),
-        Err(fault) => format!("{plan:#?}\nseed {seed}: {fault}"),
+        Ok(report) => Ok(format!("{plan:#?}\n{report:?}")),
+        Err(fault) => Err(format!("{plan:#?}\nseed {seed}: {fault}")),
     }
 }
 
 #[test]
 fn every_seed_keeps_the_promises() {
     silence_the_process_log();
-    if let Some(seed) = number("WEIR_SIM_SEED") {
-        let told = tell(seed);
-        eprintln!("{told}");
-        assert!(told.contains("nothing is wrong"), "seed {seed} fails");
-        return;
-    }
-    let first = number("WEIR_SIM_FIRST").unwrap_or(0);
-    let end = first + number("WEIR_SIM_SEEDS").unwrap_or(SEEDS);
-    let next = AtomicU64::new(first);
-    let tried = || {
-        let mut failed = Vec::new();
-        loop {
-            let seed = next.fetch_add(1, Relaxed);
-            if seed >= end || failed.len() >= 5 {
-                return failed;
-            }
-            if let Err(fault) = run(&scenario::of_seed(seed), None) {
-                failed.push((seed, fault));
-            }
-        }
-    };
-    let mut failed: Vec<(u64, String)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(tried)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
-    failed.sort_unstable();
-    let Some((seed, _)) = failed.first() else { return };
-    let all: Vec<String> =
-        failed.iter().map(|(seed, fault)| format!("seed {seed}: {fault}")).collect();
-    panic!(
-        "{}\n\n{}\n\nWEIR_SIM_SEED={seed} before the command replays the first",
-        tell(*seed),
-        all.join("\n")
-    );
+    let try_one = |seed| run(&scenario::of_seed(seed), None).map(drop);
+    seeds::try_all(SEEDS, try_one, tell);
 }
 
 #[test]
