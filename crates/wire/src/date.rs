@@ -209,6 +209,38 @@ pub fn parse(text: &[u8]) -> Option<i64> {
     valid(civil)
 }
 
+/// Parses an HTTP-date that keeps to one of the three formats (RFC 9110 section 5.6.7): with a
+/// weekday, two digits where there must be two, and `GMT`. The case of names does not matter.
+pub fn parse_strictly(text: &[u8]) -> Option<i64> {
+    let is_like = |text: &[u8], like: &[u8]| {
+        let same = |(&byte, &like): (&u8, &u8)| match like {
+            b'0' => byte.is_ascii_digit(),
+            b'a' => byte.is_ascii_alphabetic(),
+            // The day of asctime: a space or a digit.
+            b'_' => byte == b' ' || byte.is_ascii_digit(),
+            like => byte.eq_ignore_ascii_case(&like),
+        };
+        text.len() == like.len() && text.iter().zip(like).all(same)
+    };
+    let name = text.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let (weekday, rest) = text.split_at(name);
+    let is_short = name == 3;
+    let month = match rest {
+        _ if is_short && is_like(rest, b", 00 aaa 0000 00:00:00 GMT") => 8,
+        _ if is_short && is_like(rest, b" aaa _0 00:00:00 0000") => 4,
+        _ if (6..=9).contains(&name) && is_like(rest, b", 00-aaa-00 00:00:00 GMT") => name + 5,
+        _ => return None,
+    };
+    let known = |names: &[&'static [u8; 3]], name: &[u8]| {
+        names.iter().copied().find(|known| known.eq_ignore_ascii_case(name))
+    };
+    known(&DAYS, weekday.get(..3)?)?;
+    let name = known(&MONTHS, text.get(month..month + 3)?)?;
+    let mut text = text.to_vec();
+    text[month..month + 3].copy_from_slice(name);
+    parse(&text)
+}
+
 fn valid(civil: Civil) -> Option<i64> {
     let valid = civil.hour < 24 && civil.minute < 60 && civil.second < 60;
     (valid && civil.day <= days_in(civil.month, civil.year)).then(|| civil.to_unix())
@@ -235,8 +267,32 @@ fn preferred(text: &[u8; 25]) -> Option<Civil> {
 
 fn month_number(name: &[u8; 3]) -> Option<u8> {
     let word = |name: &[u8; 3]| u32::from_le_bytes([name[0], name[1], name[2], 0]);
-    let name = word(name);
-    MONTHS.iter().position(|month| word(month) == name).map(|i| i as u8 + 1)
+    let exact = word(name);
+    match MONTHS.iter().position(|month| word(month) == exact) {
+        Some(i) => Some(i as u8 + 1),
+        None => resembled(name),
+    }
+}
+
+/// The month whose name begins like this one. As in nginx, the letters that tell months apart are
+/// compared, and no others.
+#[cold]
+fn resembled(name: &[u8; 3]) -> Option<u8> {
+    Some(match name {
+        [b'J', b'a', _] => 1,
+        [b'J', _, b'n'] => 6,
+        [b'J', ..] => 7,
+        [b'F', ..] => 2,
+        [b'M', _, b'r'] => 3,
+        [b'M', ..] => 5,
+        [b'A', b'p', _] => 4,
+        [b'A', ..] => 8,
+        [b'S', ..] => 9,
+        [b'O', ..] => 10,
+        [b'N', ..] => 11,
+        [b'D', ..] => 12,
+        _ => return None,
+    })
 }
 
 fn skip_spaces(text: &[u8]) -> &[u8] {
@@ -328,9 +384,55 @@ mod tests {
             "Sun, 06 Nov 1994 24:49:37 GMT",
             "Sun, 06 Nov 1994 08:49",
             "Sun, 6 Nov 1994 08:49:37 GMT",
-            "Sun, 06 Foo 1994 08:49:37 GMT",
+            "Sun, 06 Xov 1994 08:49:37 GMT",
         ] {
             assert_eq!(parse(date.as_bytes()), None, "{date}");
+        }
+    }
+
+    #[test]
+    fn months_are_told_by_some_letters() {
+        let names = "JAN Jan Jxn Jul FEB MaR MAY Apx AUG Sxx OCT Nxx DEC";
+        let expected = [7, 1, 6, 7, 2, 5, 5, 4, 8, 9, 10, 11, 12];
+        for (name, month) in names.split(' ').zip(expected) {
+            let date = format!("Sun, 06 {name} 1994 08:49:37 GMT");
+            let time = parse(date.as_bytes()).expect("a date");
+            assert_eq!(Civil::from_unix(time).month, month, "{name}");
+        }
+    }
+
+    #[test]
+    fn strict_dates() {
+        for date in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "SUN, 06 NOV 1994 08:49:37 gmt",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun Nov 06 08:49:37 1994",
+        ] {
+            assert_eq!(parse_strictly(date.as_bytes()), Some(MOMENT), "{date}");
+        }
+        let august = parse_strictly(b"Sun, 06 AUG 1994 08:49:37 GMT").expect("a date");
+        assert_eq!(Civil::from_unix(august).month, 8);
+        for date in [
+            "",
+            "0",
+            "Sun",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 06 Nov 1994 08:49:37 AEST",
+            "Sun, 06 Nov 94 08:49:37 GMT",
+            "Sun 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06  Nov 1994 08:49:37 GMT",
+            "Sun, 06-Nov-1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08.49.37 GMT",
+            "Sun, 06 Nov 1994 8:49:37 GMT",
+            "Sun, 06 Nxx 1994 08:49:37 GMT",
+            "Foo, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            " Sun, 06 Nov 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(parse_strictly(date.as_bytes()), None, "{date}");
         }
     }
 
