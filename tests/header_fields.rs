@@ -88,6 +88,42 @@ fn no_client_data_adds_a_line() {
     assert_eq!(answer.header("X-Uri"), Some("/text/  Injected: yes Injected: again"));
 }
 
+/// What an upstream writes around a charset stays, unless the charset changes.
+#[test]
+fn a_content_type_is_passed_on_as_it_is_written() {
+    let backend = Backend::new(|seen| {
+        let value = seen.header("X-Type").unwrap().to_owned();
+        let fields = format!("Content-Type: {value}\r\n");
+        Reply::with("200 OK", &fields, "text")
+    });
+    let server = Server::server(
+        "location / { proxy_pass http://%backend%; add_header X-Sent $sent_http_content_type; }
+         location /named { proxy_pass http://%backend%; charset UTF-8; override_charset on; }
+         location /known { proxy_pass http://%backend%; charset koi8-r; override_charset on; }",
+    )
+    .set("backend", backend.address());
+    let server = server.start();
+    let of = |target: &str, value: &str| {
+        let response = server.get_with(target, &format!("X-Type: {value}\r\n"));
+        let sent = response.header("X-Sent").map(str::to_owned);
+        (response.header("Content-Type").unwrap_or_default().to_owned(), sent)
+    };
+    for value in [
+        "text/plain",
+        "text/plain; charset=utf-8",
+        "text/plain;charset=utf-8",
+        "text/plain;  charset=utf-8",
+        "text/plain; Charset=\"utf-8\"",
+        "text/plain;a=b;charset=utf-8",
+        "text/plain; charset=utf-8; a=b",
+    ] {
+        assert_eq!(of("/", value), (value.to_owned(), Some(value.to_owned())));
+    }
+    // The same charset, and one of which no map is known.
+    assert_eq!(of("/named", "text/plain;charset=utf-8").0, "text/plain; charset=UTF-8");
+    assert_eq!(of("/known", "text/plain;charset=utf-8").0, "text/plain;charset=utf-8");
+}
+
 /// The field names in order.
 fn names(head: &str) -> Vec<&str> {
     head.lines().skip(1).filter_map(|line| Some(line.split_once(':')?.0)).collect()

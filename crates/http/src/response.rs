@@ -24,6 +24,9 @@ pub struct Response {
     pub content_type: Vec<u8>,
     /// The charset for `Content-Type`; empty means none.
     pub charset: Vec<u8>,
+    /// `Content-Type` as received, if its charset is not written as usual. It is sent unchanged
+    /// while type and charset are the same.
+    pub content_type_text: Vec<u8>,
     /// The charset to which an upstream wants the response converted (`X-Accel-Charset`).
     pub override_charset: Vec<u8>,
     /// The modification time, in seconds since the epoch.
@@ -78,6 +81,9 @@ pub enum Sent {
     All,
 }
 
+/// The text between a type and its charset, as it is usually written.
+const CHARSET: &[u8] = b"; charset=";
+
 impl Response {
     /// Resets the response, and keeps the memory.
     pub fn reset(&mut self) {
@@ -87,6 +93,7 @@ impl Response {
             content_length,
             content_type,
             charset,
+            content_type_text,
             override_charset,
             last_modified,
             location,
@@ -113,7 +120,7 @@ impl Response {
         (*passes_server, *passes_date) = (false, false);
         (*content_length, *last_modified) = (None, None);
         (*offset, *range) = (None, None);
-        for text in [content_type, charset, override_charset] {
+        for text in [content_type, charset, content_type_text, override_charset] {
             text.clear();
         }
         for flag in [
@@ -138,6 +145,7 @@ impl Response {
     pub(crate) fn set_content_type(&mut self, value: &[u8]) {
         self.content_type.clear();
         self.content_type.extend_from_slice(value);
+        self.content_type_text.clear();
         let mut at = 0;
         while let Some(semicolon) = value[at..].iter().position(|&b| b == b';') {
             let start = at + semicolon;
@@ -148,10 +156,35 @@ impl Response {
                 let charset = charset.strip_prefix(b"\"").unwrap_or(charset);
                 let charset = charset.strip_suffix(b"\"").unwrap_or(charset);
                 self.charset = charset.to_vec();
+                let is_usual = value[start..].strip_prefix(CHARSET) == Some(charset);
+                if !is_usual {
+                    self.content_type_text.extend_from_slice(value);
+                }
                 return;
             }
             at = start + 1;
         }
+    }
+
+    /// Appends the value of `Content-Type`: as received, or the type with the charset.
+    pub(crate) fn write_content_type(&self, out: &mut Vec<u8>) {
+        if !self.content_type_text.is_empty() && self.is_content_type_as_received() {
+            return out.extend_from_slice(&self.content_type_text);
+        }
+        out.extend_from_slice(&self.content_type);
+        if !self.charset.is_empty() {
+            out.extend_from_slice(CHARSET);
+            out.extend_from_slice(&self.charset);
+        }
+    }
+
+    /// Whether no filter has changed the type or the charset.
+    #[cold]
+    fn is_content_type_as_received(&self) -> bool {
+        let mut received = Self::default();
+        received.set_content_type(&self.content_type_text);
+        received.content_type == self.content_type
+            && received.charset.eq_ignore_ascii_case(&self.charset)
     }
 
     /// Removes the length, because a filter will change it (nginx:

@@ -120,11 +120,7 @@ fn server_and_date(reply: &Reply<'_>, out: &mut impl HeadWriter) {
 fn entity(response: &Response, out: &mut impl HeadWriter) {
     if !response.content_type.is_empty() {
         out.name("Content-Type: ");
-        out.value().extend_from_slice(&response.content_type);
-        if !response.charset.is_empty() {
-            out.value().extend_from_slice(b"; charset=");
-            out.value().extend_from_slice(&response.charset);
-        }
+        response.write_content_type(out.value());
         out.end();
     }
     if let Some(length) = response.content_length {

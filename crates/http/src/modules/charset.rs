@@ -156,6 +156,9 @@ fn recode(request: &mut Request, settings: &Charset, list: &List, wanted: &Named
         _ => false,
     };
     if same {
+        if wanted.number.is_some() {
+            request.response.content_type_text.clear();
+        }
         return set_name(request, &wanted.name);
     }
     if source.number.is_some() && wanted.number.is_some() {
@@ -170,6 +173,7 @@ fn recode(request: &mut Request, settings: &Charset, list: &List, wanted: &Named
         let message = no_map(&lossy(&source.name), &lossy(&wanted.name));
         return request.log(Level::Error, &message);
     };
+    request.response.content_type_text.clear();
     set_name(request, &wanted.name);
     if !matches!(**table, recode::Table::Bytes(_)) && !request.is_subrequest() {
         request.response.clear_length();

@@ -212,11 +212,7 @@ fn multiple(request: &mut Request, ranges: Vec<Range<u64>>, length: u64) {
     let mut head = format!("\r\n--{boundary}\r\n").into_bytes();
     if !response.content_type.is_empty() {
         head.extend_from_slice(b"Content-Type: ");
-        head.extend_from_slice(&response.content_type);
-        if !response.charset.is_empty() {
-            head.extend_from_slice(b"; charset=");
-            head.extend_from_slice(&response.charset);
-        }
+        response.write_content_type(&mut head);
         head.extend_from_slice(b"\r\n");
     }
     head.extend_from_slice(b"Content-Range: bytes ");

@@ -89,11 +89,7 @@ pub(super) fn sent_http(request: &mut Request, name: &str, out: &mut Vec<u8>) ->
     let has = |known| response.headers.contains(known);
     match name {
         "content_type" if !response.content_type.is_empty() => {
-            out.extend_from_slice(&response.content_type);
-            if !response.charset.is_empty() {
-                out.extend_from_slice(b"; charset=");
-                out.extend_from_slice(&response.charset);
-            }
+            response.write_content_type(out);
             return true;
         }
         "content_length" if !has(Known::ContentLength) => {
