@@ -15,6 +15,7 @@ mod api_state;
 mod cache;
 mod cache_applications;
 mod cache_files;
+mod cache_rfc9111;
 mod client_certificates;
 mod cluster;
 mod command_line;

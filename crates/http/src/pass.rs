@@ -93,6 +93,7 @@ pub async fn begin(
         match ask_cache(request, &pass, caching).await {
             Consulted::Answered(verdict) => return verdict,
             Consulted::Fetch(fetch) => keep = Some(fetch),
+            Consulted::Invalidates(invalidation) => keep = Some(invalidation),
             Consulted::Uncached => {}
         }
     } else if settings.store.is_on() {

@@ -8,6 +8,7 @@ use weir_wire::h1::Method;
 use weir_wire::header::Known;
 
 use super::opened::Opened;
+use super::rfc9111::shown;
 use super::shown::Status;
 use crate::module::Verdict;
 use crate::pass::body::BodyReader;
@@ -96,6 +97,9 @@ fn begin(
         UpstreamHead { status: opened.head.status, status_line, body, ..UpstreamHead::default() };
     headers::process(request, pass, &mut head)?;
     judge_conditions(request, pass, true);
+    if request.attempts.cache.demands.is_some() {
+        shown::complete(request, opened);
+    }
     request.send_head().map_err(Into::into)
 }
 

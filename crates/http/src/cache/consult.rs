@@ -19,6 +19,8 @@ use super::lock::Ended;
 use super::opened::{self, Lost, Opened};
 use super::path::CachePath;
 use super::purge;
+use super::rfc9111::invalidation::{Invalidation, is_unsafe};
+use super::rfc9111::{lifetime, reuse};
 use super::settings::{CacheZone, Caching};
 use super::shown::{Conditions, Status};
 use super::volume::{self, Volume};
@@ -27,14 +29,12 @@ use crate::module::Verdict;
 use crate::pass::course::Pass;
 use crate::request::Request;
 
+mod keys;
 mod wait;
 
+use keys::key;
+pub(super) use keys::{variant, write_key};
 use wait::{Waited, wait};
-
-/// The size of nginx's head of a file without the key, and its reserve for the response's head. A
-/// key that leaves no room for them in `buffer_size` is not used.
-const NGINX_HEAD: usize = 336 + 7;
-const NGINX_RESERVE: usize = 256;
 
 /// The maximum time for which the end of a connection waits for an update beside its last request.
 /// As with nginx, who asks again on a new connection then usually finds the new response.
@@ -50,6 +50,8 @@ pub(crate) enum Consulted<'a> {
     Answered(Verdict),
     /// The upstream is to be asked, and its response may be kept.
     Fetch(Box<Fetch<'a>>),
+    /// The upstream is to be asked, and its response may end the use of what is kept.
+    Invalidates(Box<Invalidation<'a>>),
     /// The cache has no part in the request.
     Uncached,
 }
@@ -86,7 +88,8 @@ pub(crate) fn at_once<'a>(
 ) -> First<'a> {
     let uncached = First::Done(Consulted::Uncached);
     let purges = !caching.purge.0.is_empty() && caching.purge.any(request);
-    if !purges && !caching.keeps(request.method) {
+    let changes = caching.rfc9111 && is_unsafe(request.method);
+    if !purges && !changes && !caching.keeps(request.method) {
         return uncached;
     }
     let zone = match zone(request, caching) {
@@ -95,10 +98,20 @@ pub(crate) fn at_once<'a>(
         Err(UnknownZone) => return First::Done(Consulted::Answered(Verdict::Status(500))),
     };
     let Some((volume, path)) = zone.in_use() else { return uncached };
+    if changes && !purges && !caching.keeps(request.method) {
+        let invalidation = Box::new(Invalidation::new(caching, volume));
+        return First::Done(Consulted::Invalidates(invalidation));
+    }
     let is_head = request.method == weir_wire::h1::Method::Head;
     request.attempts.cache.converts = is_head && caching.convert_head;
+    if caching.rfc9111 && reuse::is_for_origin(request) {
+        return uncached;
+    }
     let Some(main) = key(request, pass, caching) else { return uncached };
     request.attempts.cache.fetches = true;
+    if caching.rfc9111 {
+        reuse::demand(request);
+    }
     let terms = Terms {
         min_uses: u32::try_from(caching.min_uses).unwrap_or(u32::MAX),
         counts: true,
@@ -116,17 +129,28 @@ pub(crate) fn at_once<'a>(
 
     if !caching.bypass.0.is_empty() && caching.bypass.any(request) {
         request.attempts.cache.status = Some(Status::Bypass);
-        return First::Done(Consulted::Fetch(consult.fetch(request, None, None)));
+        let fetch = Consulted::Fetch(consult.fetch(request, None, None));
+        return First::Done(unless_only_cached(request, fetch));
     }
     request.attempts.cache.status = Some(Status::Miss);
     consult.look_up(request);
     if let Looked::Fresh(version) = consult.looked
         && let Some(opened) = opened::reuse(volume, &consult.digest, version)
+        && reuse::is_good_enough(request, &opened)
         && let Some(verdict) = answer::at_once(request, pass, &opened, Status::Hit)
     {
         return First::Done(Consulted::Answered(verdict));
     }
     First::GoOn(Box::new(consult))
+}
+
+/// What comes of a request that must not reach the upstream (`only-if-cached`) if it would.
+fn unless_only_cached<'a>(request: &Request, consulted: Consulted<'a>) -> Consulted<'a> {
+    let is_only = request.attempts.cache.demands.is_some_and(|demands| demands.only_if_cached);
+    match consulted {
+        Consulted::Fetch(_) if is_only => Consulted::Answered(Verdict::Status(504)),
+        consulted => consulted,
+    }
 }
 
 /// The computed name is that of no cache.
@@ -155,31 +179,6 @@ fn zone<'a>(request: &mut Request, caching: &'a Caching) -> Result<Option<&'a Zo
     }
 }
 
-/// Writes the key. None if it is too long, which has been logged.
-fn key(request: &mut Request, pass: &Pass<'_>, caching: &Caching) -> Option<Digest> {
-    let mut key = std::mem::take(&mut request.attempts.cache.key);
-    key.clear();
-    match &caching.key {
-        Some(template) => template.eval(request, &mut key),
-        None => pass.protocol.default_key(request, pass.target, &mut key),
-    }
-    let digest = Digest::of(&key);
-    let needed = NGINX_HEAD + key.len() + NGINX_RESERVE;
-    request.attempts.cache.key = key;
-    let size = pass.settings.buffer_size.0 as usize;
-    if needed > size {
-        let prefix = &caching.prefix;
-        let most = needed.next_multiple_of(1024);
-        let message = format!(
-            "{prefix}buffer_size {size} is not enough for cache key, it should be increased to at \
-             least {most}"
-        );
-        request.log(Level::Error, &message);
-        return None;
-    }
-    Some(digest)
-}
-
 impl<'a> Consult<'a> {
     /// Looks the response up, and chooses the variant.
     fn look_up(&mut self, request: &Request) {
@@ -200,19 +199,29 @@ impl<'a> Consult<'a> {
 
     /// Answers, or decides how to fetch, after the first look.
     pub(crate) async fn go_on(
-        mut self: Box<Self>,
+        self: Box<Self>,
         request: &mut Request,
         pass: &Pass<'a>,
     ) -> Consulted<'a> {
         if self.purges {
             return Consulted::Answered(purge::purge(request, self.volume, &self.main).await);
         }
+        let consulted = self.decide(request, pass).await;
+        unless_only_cached(request, consulted)
+    }
+
+    async fn decide(mut self: Box<Self>, request: &mut Request, pass: &Pass<'a>) -> Consulted<'a> {
         let mut looks = 0;
         while looks < MOST_LOOKS {
             looks += 1;
             match std::mem::replace(&mut self.looked, Looked::Scarce) {
                 Looked::Fresh(version) => {
                     if let Some(opened) = self.open(request, Some(version)).await {
+                        if !reuse::is_good_enough(request, &opened) {
+                            let (error, barred) = (false, false);
+                            let candidate = Candidate { opened, version, error, barred };
+                            return Consulted::Fetch(self.fetch(request, None, Some(candidate)));
+                        }
                         let sent = answer::send(request, pass, &opened, Status::Hit).await;
                         return Consulted::Answered(sent);
                     }
@@ -320,17 +329,27 @@ impl<'a> Consult<'a> {
     ) -> Consulted<'a> {
         let update = request.attempts.cache.update.take();
         let is_background = request.attempts.cache.is_background;
-        let may_wait = (self.caching.use_stale.0.contains(Causes::UPDATING) || stale.updating)
-            && !is_background;
-        let claim = match (update, stale.whose) {
+        let Stale { version, whose, updating, error } = stale;
+        let barred = self.caching.rfc9111 && self.forbids_stale(pass, &opened);
+        // The client may take a stale response by itself (`max-stale`).
+        let rfc9111 = self.caching.rfc9111 && !is_background;
+        if rfc9111 && !barred && reuse::is_good_enough(request, &opened) {
+            let sent = answer::send(request, pass, &opened, Status::Stale).await;
+            return Consulted::Answered(sent);
+        }
+        let may_wait = (self.caching.use_stale.0.contains(Causes::UPDATING) || updating)
+            && !is_background
+            && !barred
+            && reuse::is_young_enough(request, &opened);
+        let candidate = |opened| Some(Candidate { opened, version, error, barred });
+        let claim = match (update, whose) {
             (Some(claim), _) | (None, Whose::Mine(claim)) => claim,
             (None, _) if may_wait => {
                 let sent = answer::send(request, pass, &opened, Status::Updating).await;
                 return Consulted::Answered(sent);
             }
             (None, _) => {
-                let candidate = Candidate { opened, version: stale.version, error: stale.error };
-                return Consulted::Fetch(self.fetch(request, None, Some(candidate)));
+                return Consulted::Fetch(self.fetch(request, None, candidate(opened)));
             }
         };
         if may_wait && self.caching.background_update {
@@ -344,8 +363,14 @@ impl<'a> Consult<'a> {
             }
             return Consulted::Answered(sent);
         }
-        let candidate = Candidate { opened, version: stale.version, error: stale.error };
-        Consulted::Fetch(self.fetch(request, Some(claim), Some(candidate)))
+        Consulted::Fetch(self.fetch(request, Some(claim), candidate(opened)))
+    }
+
+    /// Whether a response must not be used once its time is over (RFC 9111 section 4.2.4).
+    #[cold]
+    fn forbids_stale(&self, pass: &Pass<'_>, opened: &Opened) -> bool {
+        let (targets, ignored) = (&self.caching.control_targets, pass.settings.ignore_headers);
+        lifetime::forbids_stale(&opened.fields, targets, ignored)
     }
 
     /// Decides on fetching a response that is not there. None to look again.
@@ -391,7 +416,7 @@ impl<'a> Consult<'a> {
         let fetches = request.attempts.cache.fetches;
         if let Some(candidate) = &candidate {
             request.attempts.cache.status = Some(Status::Expired);
-            let revalidates = self.caching.revalidate && fetches;
+            let revalidates = (self.caching.revalidate || self.caching.rfc9111) && fetches;
             request.attempts.cache.conditions = revalidates.then(|| {
                 let opened = &candidate.opened;
                 Conditions::of(opened.head.status, &opened.fields)
@@ -428,13 +453,4 @@ fn is_far(request: &Request, caching: &Caching) -> bool {
     let offset = digits
         .fold(0_u64, |all, digit| all.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
     offset >= most.0
-}
-
-/// The digest of the request's variant.
-pub(super) fn variant(request: &Request, main: &Digest, vary: &[u8]) -> Digest {
-    main.variant(vary, |name: &[u8]| {
-        let name = name.to_vec();
-        let same = request.head.iter().filter(move |(other, ..)| other.eq_ignore_ascii_case(&name));
-        same.map(|(_, value, _)| value)
-    })
 }

@@ -16,6 +16,7 @@ use super::index::{Claim, Now};
 use super::key::Digest;
 use super::opened::Opened;
 use super::path::CachePath;
+use super::rfc9111::shown;
 use super::settings::Caching;
 use super::shown::Status;
 use super::storing::Storing;
@@ -28,12 +29,16 @@ use crate::pass::keep::{Case, Keep, Keeping};
 use crate::pass::protocol::UpstreamHead;
 use crate::request::Request;
 
+mod strict;
+
 /// A response whose time is over, for use if no other one can be fetched.
 pub(super) struct Candidate {
     pub(super) opened: Rc<Opened>,
     pub(super) version: u64,
     /// Whether the response allows its use if the upstream fails.
     pub(super) error: bool,
+    /// Whether it must not be used in place of a failure, whatever is configured.
+    pub(super) barred: bool,
 }
 
 /// The fetch of a response.
@@ -91,6 +96,9 @@ impl<'a> Fetch<'a> {
         {
             return false;
         }
+        if self.caching.rfc9111 {
+            return self.judge_strictly(request, pass, head);
+        }
         let fields = Rc::clone(&request.attempts.headers);
         let Ok(vary) = freshness::vary(&fields, pass.settings.ignore_headers) else { return false };
         let Some(times) = self.times(request, pass, Some(head.status)) else { return false };
@@ -126,6 +134,9 @@ impl<'a> Keep<'a> for Fetch<'a> {
         if request.attempts.cache.fetches {
             answer::judge_conditions(request, pass, false);
         }
+        if self.caching.rfc9111 {
+            shown::with_date(request);
+        }
         let wants = self.judge(request, pass, head);
         if !wants && let Some(mut claim) = self.claim.take() {
             claim.is_not_kept();
@@ -143,6 +154,10 @@ impl<'a> Keep<'a> for Fetch<'a> {
         let Some(candidate) = &self.candidate else { return false };
         let stale = self.caching.use_stale.0;
         match case {
+            Case::Refused(_) | Case::Failed(_) if candidate.barred => false,
+            Case::Refused(cause) if self.caching.rfc9111 && candidate.error => {
+                stale.contains(cause) || strict::is_error(cause)
+            }
             Case::NotModified => request.attempts.cache.conditions.is_some(),
             Case::Refused(cause) => stale.contains(cause),
             // No live server is an error of all of them.
@@ -158,6 +173,9 @@ impl<'a> Keep<'a> for Fetch<'a> {
         case: Case,
     ) -> Pending<'r, Verdict> {
         let status = match case {
+            Case::NotModified if self.caching.rfc9111 => {
+                return Box::pin(self.answer_freshened(request, pass));
+            }
             Case::NotModified => {
                 self.renew(request, pass);
                 Status::Revalidated
@@ -179,7 +197,10 @@ impl<'a> Keep<'a> for Fetch<'a> {
         }
         let seconds = match is_received {
             true => {
-                let times = self.times(request, pass, Some(status));
+                let times = match self.caching.rfc9111 {
+                    true => self.lifetime(request, pass, status).map(|lifetime| lifetime.times),
+                    false => self.times(request, pass, Some(status)),
+                };
                 times.map(|times| times.valid.saturating_sub(times.date))
             }
             false => self.valid(status).filter(|&seconds| seconds > 0),

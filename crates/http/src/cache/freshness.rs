@@ -87,6 +87,16 @@ pub(crate) fn vary(fields: &Headers, ignored: Ignored) -> Result<Vec<u8>, TooVar
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooVaried;
 
+/// As [`vary`], but an asterisk counts wherever it stands in the list (RFC 9110 section 12.5.5).
+///
+/// # Errors
+/// As for [`vary`].
+pub(crate) fn vary_strictly(fields: &Headers, ignored: Ignored) -> Result<Vec<u8>, TooVaried> {
+    let all = vary(fields, ignored)?;
+    let has_star = all.split(|&byte| byte == b',').any(|name| name.trim_ascii() == b"*");
+    if has_star { Err(TooVaried) } else { Ok(all) }
+}
+
 impl Said {
     fn accel_expires(&mut self, value: &[u8], now: i64) {
         let valid = match value.strip_prefix(b"@") {
@@ -175,7 +185,7 @@ fn after<'t>(text: &'t [u8], word: &[u8]) -> Option<&'t [u8]> {
 }
 
 /// Decimal digits and nothing else; None for other text and for numbers that are too large.
-fn number(text: &[u8]) -> Option<i64> {
+pub(super) fn number(text: &[u8]) -> Option<i64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }

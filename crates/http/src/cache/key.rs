@@ -46,8 +46,14 @@ impl Digest {
     }
 
     /// The digest of the variant of this main key for a request with `fields`. `vary` is the value
-    /// of the response's `Vary`.
-    pub(crate) fn variant<'f, V>(&self, vary: &[u8], fields: impl Fn(&[u8]) -> V) -> Self
+    /// of the response's `Vary`. With `by_meaning`, lines of one field count as one, and the case
+    /// of lists of charsets, codings and languages does not matter (RFC 9111 section 4.1).
+    pub(crate) fn variant<'f, V>(
+        &self,
+        vary: &[u8],
+        by_meaning: bool,
+        fields: impl Fn(&[u8]) -> V,
+    ) -> Self
     where
         V: Iterator<Item = &'f [u8]>,
     {
@@ -64,9 +70,12 @@ impl Digest {
             for value in fields(&name) {
                 let mut add = |part: &[u8]| {
                     if !std::mem::take(&mut first) {
-                        md5.update(b",");
+                        md5.update(if by_meaning && !parted { &b", "[..] } else { b"," });
                     }
-                    md5.update(part);
+                    match by_meaning && parted {
+                        true => md5.update(part.to_ascii_lowercase()),
+                        false => md5.update(part),
+                    }
                 };
                 match parted {
                     true => words(value).for_each(add),
@@ -164,7 +173,11 @@ mod tests {
 
     /// The values of the fields of a request.
     fn variant(vary: &str, fields: &[(&str, &str)]) -> Digest {
-        Digest::of(b"k").variant(vary.as_bytes(), |name: &[u8]| {
+        variant_of(vary, false, fields)
+    }
+
+    fn variant_of(vary: &str, by_meaning: bool, fields: &[(&str, &str)]) -> Digest {
+        Digest::of(b"k").variant(vary.as_bytes(), by_meaning, |name: &[u8]| {
             let name = name.to_vec();
             let same = fields.iter().filter(move |(known, _)| known.as_bytes() == name);
             same.map(|(_, value)| value.as_bytes())
@@ -186,5 +199,25 @@ mod tests {
         let two = variant("x-a, x-b", &[("x-a", "1"), ("x-b", "a, b")]);
         assert_ne!(variant("x-a, x-b", &[("x-a", "1"), ("x-b", "a,b")]), two);
         assert_ne!(variant("x-a, x-b", &[("x-a", "1:"), ("x-b", "a, b")]), two);
+    }
+
+    #[test]
+    fn variants_may_be_told_by_meaning() {
+        let is_same = |by_meaning, one: &[(&str, &str)], other: &[(&str, &str)]| {
+            let vary = "x-a, accept-language";
+            variant_of(vary, by_meaning, one) == variant_of(vary, by_meaning, other)
+        };
+        for (one, other) in [
+            (&[("x-a", "1, 2")][..], &[("x-a", "1"), ("x-a", "2")][..]),
+            (&[("accept-language", "en, de")], &[("accept-language", "EN,dE")]),
+        ] {
+            assert!(is_same(true, one, other), "{one:?} {other:?}");
+            assert!(!is_same(false, one, other), "{one:?} {other:?}");
+        }
+        // What blanks and case mean in other fields is not known.
+        for other in ["1,2", "1 , 2", "2, 1"] {
+            assert!(!is_same(true, &[("x-a", "1, 2")], &[("x-a", other)]), "{other}");
+        }
+        assert!(!is_same(true, &[("x-a", "a")], &[("x-a", "A")]));
     }
 }

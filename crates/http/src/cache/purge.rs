@@ -50,6 +50,19 @@ fn remove_all(volume: &Volume, meant: impl Fn(&Head) -> bool) -> bool {
     removed
 }
 
+/// Removes a response at once, and later, while the index does not know all files, variants that it
+/// has missed.
+pub(super) fn remove_in_background(volume: &Arc<Volume>, main: Digest) {
+    remove(volume, &main);
+    if volume.index.is_cold() {
+        let volume = Arc::clone(volume);
+        let work = on_a_thread(move || remove_all(&volume, |head| head.main == main));
+        weir_engine::event_loop::spawn(async move {
+            let _ = work.await;
+        });
+    }
+}
+
 /// Removes a response with its variants, from the index and from the disk, where one may be that
 /// the index does not know yet. Returns whether there was any.
 fn remove(volume: &Volume, digest: &Digest) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use weir_conf::table::Fixed;
 use weir_conf::value::{Msec, Offset};
 use weir_conf::{
-    Arity, Contexts, Cx, Fault, Inherit, Local, Node, Slot, Table, Value, bitmask, directives,
+    Arity, Contexts, Cx, Fault, Inherit, Local, Node, Slot, Table, Value, Word, bitmask, directives,
 };
 use weir_script::{Template, Variables};
 use weir_upstream::Causes;
@@ -78,6 +78,13 @@ directives! {
         "cache_revalidate" => revalidate: bool = false,
         /// Updates a response beside the request, which is answered from the cache.
         "cache_background_update" => background_update: bool = false,
+        /// Keeps and uses responses as RFC 9111 asks of a shared cache, in place of nginx's rules:
+        /// heeds all of `Cache-Control` in responses and requests, counts the age, asks whether
+        /// responses have changed, and removes those whose targets other methods have changed.
+        "cache_rfc9111" => rfc9111: bool = false,
+        /// With `cache_rfc9111`: the fields that say in place of `Cache-Control` and `Expires` how
+        /// responses are kept, the most specific first (RFC 9213), as `CDN-Cache-Control`.
+        "cache_control_targets" => control_targets: Vec<Word>,
         // The zone, or None for `off`.
         field zone: Inherit<Option<CacheZone>>,
         field valid: Inherit<Option<Validity>>,

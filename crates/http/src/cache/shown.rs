@@ -3,6 +3,7 @@
 use weir_wire::header::Known;
 
 use super::index::Claim;
+use super::rfc9111::demands::Demands;
 
 /// How the cache was used (`$upstream_cache_status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub(crate) struct CacheUse {
     pub(crate) end_waits: bool,
     /// Whether the request was made to update a response.
     pub(crate) is_background: bool,
+    /// What the request demands, where RFC 9111 is followed.
+    pub(crate) demands: Option<Demands>,
 }
 
 /// The validators of a response that is asked about.

@@ -18,6 +18,7 @@ fn filter(request: &mut Request) -> Result<(), Rejection> {
         return Ok(());
     }
     let head = &request.head;
+    let by_precedence = request.attempts.cache.demands.is_some();
     let unchanged_since = head.get(Known::IfUnmodifiedSince);
     let must_match = head.get(Known::IfMatch);
     let failed = unchanged_since.is_some_and(|date| !is_unmodified(request, date))
@@ -28,6 +29,8 @@ fn filter(request: &mut Request) -> Result<(), Rejection> {
     }
     let since = head.get(Known::IfModifiedSince);
     let none_match = head.get(Known::IfNoneMatch);
+    // Without nginx's rule that all conditions must hold, one precedes (RFC 9110 section 13.2.2).
+    let since = since.filter(|_| !by_precedence || none_match.is_none());
     if since.is_none() && none_match.is_none()
         || since.is_some_and(|date| is_modified(request, date))
         || none_match.is_some_and(|list| !is_listed(request, list, true))
@@ -52,6 +55,9 @@ fn is_unmodified(request: &Request, date: &[u8]) -> bool {
 
 /// Whether the `If-Modified-Since` condition holds, so that the response is sent in full.
 fn is_modified(request: &Request, date: &[u8]) -> bool {
+    if request.attempts.cache.demands.is_some() {
+        return is_later(request, date);
+    }
     let Some(modified) = request.response.last_modified else { return true };
     let date = weir_wire::date::parse(date);
     match request.get(&FILES).if_modified_since {
@@ -59,6 +65,16 @@ fn is_modified(request: &Request, date: &[u8]) -> bool {
         IfModifiedSince::Exact => date != Some(modified),
         IfModifiedSince::Before => date.is_none_or(|date| date < modified),
     }
+}
+
+/// Whether a response from a cache that follows RFC 9111 (section 4.3.2) was modified after a date,
+/// or received after it if that is not known.
+#[cold]
+fn is_later(request: &Request, date: &[u8]) -> bool {
+    let received = || request.response.headers.get(Known::Date).and_then(weir_wire::date::parse);
+    let modified = request.response.last_modified.or_else(received);
+    let date = weir_wire::date::parse_strictly(date);
+    modified.zip(date).is_none_or(|(modified, date)| modified > date)
 }
 
 /// Whether a list of ETags has the response's, or is `*`.
