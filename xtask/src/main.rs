@@ -1,9 +1,10 @@
 //! The project's chores: `cargo xtask` with one of `test`, `compare`, `release`, `install`,
-//! `bench`, `balancing`, `instructions`, `nginx-tests`, `docs`, `fuzz`.
+//! `bench`, `balancing`, `instructions`, `nginx-tests`, `cache-tests`, `docs`, `fuzz`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "chores print their results")]
 
 mod bench;
+mod cache_tests;
 mod cargo;
 mod compare;
 mod fuzz;
@@ -40,6 +41,10 @@ usage: cargo xtask CHORE
   balancing                 the simulation of balancing: docs/balancing.md's tables and plots anew
   instructions [--record]   fails if a request takes more instructions than is on record
   nginx-tests DIR [TEST]..  the nginx project's own tests, from a checkout in DIR
+  cache-tests DIR [default|rfc9111].. [--nginx=PROGRAM] [--record]
+                            the public tests of HTTP caches, from a checkout of
+                            http-tests/cache-tests in DIR with its packages installed, and what
+                            differs from tests/cache-tests/*.txt, which --record writes anew
   docs                      writes docs/reference anew
   fuzz [TARGET] [SECONDS]   one fuzz target, or a run of 10 s of each";
 
@@ -55,6 +60,7 @@ fn main() -> ExitCode {
         Some((&"balancing", [])) => balancing(),
         Some((&"instructions", rest)) => instructions::run(rest),
         Some((&"nginx-tests", rest)) => nginx_tests::run(rest),
+        Some((&"cache-tests", rest)) => cache_tests::run(rest),
         Some((&"docs", [])) => docs(),
         Some((&"fuzz", rest)) => fuzz::run(rest),
         _ => Err(USAGE.to_owned()),
