@@ -286,3 +286,30 @@ fn files_that_nobody_asks_for_are_removed() {
         until("the file is removed", || files(&server).is_empty());
     }
 }
+
+#[test]
+fn rfc9111_is_followed() {
+    for protocol in PROTOCOLS {
+        let application = (protocol.application)(Box::new(|called: &Called| {
+            let has = |name: &str| called.params.iter().any(|(other, _)| other == name);
+            match has("HTTP_IF_NONE_MATCH") {
+                true => "Status: 304\r\nCache-Control: max-age=600\r\nX-A: 2\r\n\r\n".to_owned(),
+                false => "Cache-Control: max-age=1\r\nAge: 30\r\nETag: \"e\"\r\nX-A: 1\r\n\r\nbody"
+                    .to_owned(),
+            }
+        }));
+        let conf = "@cache_key $request_method$uri; @cache_rfc9111 on;
+                    location / { @pass %a%; }";
+        let server = protocol.server(&application, ZONE, conf).start();
+        for (status, x_a) in [("MISS", "1"), ("REVALIDATED", "2"), ("HIT", "2")] {
+            let response = server.get("/a");
+            assert_eq!(used(&response), (status.to_owned(), "body".to_owned()));
+            assert_eq!((response.header("X-A"), response.all("Date").len()), (Some(x_a), 1));
+        }
+        assert!(server.get("/a").header("Age").is_some());
+        let unkept = server.get_with("/b", "Cache-Control: only-if-cached\r\n");
+        assert_eq!(unkept.status, 504);
+        server.ask(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(used(&server.get("/a")).0, "MISS");
+    }
+}

@@ -382,3 +382,84 @@ fn what_is_kept_survives_a_restart_and_a_reload() {
     assert!(age(&hit) >= 30);
     assert_eq!(backend.count(), 1);
 }
+
+#[test]
+fn a_response_is_updated_beside_requests_that_take_it_stale() {
+    let backend = told();
+    let server = caching(
+        &backend,
+        "location / { proxy_pass http://%backend%; proxy_cache_rfc9111 on;
+             proxy_cache_background_update on; }",
+    )
+    .start();
+    let say = "Cache-Control: max-age=10, stale-while-revalidate=600|Age: 30";
+    let fresh = "Cache-Control: max-age=10";
+    get(&server, "/a", say, "");
+    // The update is made for all, whatever its client demands for itself.
+    let stale = get(&server, "/a", fresh, "Cache-Control: no-store\r\n");
+    assert_eq!(used(&stale), ("STALE".to_owned(), "body 0".to_owned()));
+    until("the update", || used(&get(&server, "/a", fresh, "")).1 == "body 1");
+    // Beyond the window, and for clients that take nothing stale.
+    let old = "Cache-Control: max-age=10, stale-while-revalidate=600|Age: 700";
+    get(&server, "/b", old, "");
+    assert_eq!(used(&get(&server, "/b", fresh, "")).0, "MISS");
+    get(&server, "/c", say, "");
+    let lines = "Cache-Control: max-age=20\r\n";
+    assert_eq!(used(&get(&server, "/c", fresh, lines)).0, "EXPIRED");
+}
+
+#[test]
+fn parts_are_kept_under_keys_that_tell_them_apart() {
+    let body = numbers(1000);
+    let whole = body.clone();
+    let backend = Backend::new(move |seen| {
+        let fields = "Cache-Control: max-age=60\r\nETag: \"a\"\r\n";
+        let Some(range) = seen.header("Range") else {
+            return Reply::with("200 OK", fields, &whole);
+        };
+        let (first, last) = range["bytes=".len()..].split_once('-').unwrap();
+        let first: usize = first.parse().unwrap();
+        let last = last.parse().map_or(whole.len() - 1, |last: usize| last.min(whole.len() - 1));
+        let fields = format!("{fields}Content-Range: bytes {first}-{last}/{}\r\n", whole.len());
+        Reply::with("206 Partial Content", &fields, &whole[first..=last])
+    });
+    let server = caching(
+        &backend,
+        "location / { proxy_pass http://%backend%; proxy_cache_rfc9111 on; }
+         location /sent/ { proxy_pass http://%backend%; proxy_cache_rfc9111 on;
+             proxy_set_header Range bytes=0-9; }
+         location /sliced/ { proxy_pass http://%backend%; proxy_cache_rfc9111 on; slice 300;
+             proxy_set_header Range $slice_range; proxy_cache_key $uri$slice_range; }",
+    )
+    .start();
+    let part = "Range: bytes=250-650\r\n";
+    for target in ["/a", "/sliced/a"] {
+        for lines in ["", part, "", part] {
+            let response = server.get_with(target, lines);
+            let expected = if lines.is_empty() { &body[..] } else { &body[250..=650] };
+            assert!(response.body == expected, "{target} {lines}");
+        }
+        assert_eq!(server.get_with(target, part).header("X-Cache"), Some("HIT"), "{target}");
+    }
+    // A part that nobody asked for is no answer to others.
+    for _ in 0..2 {
+        let response = server.get("/sent/a");
+        assert_eq!((response.status, response.header("X-Cache")), (206, Some("MISS")));
+    }
+}
+
+#[test]
+fn a_removal_by_request_has_precedence() {
+    let backend = told();
+    let server = caching(
+        &backend,
+        "location / { proxy_pass http://%backend%; proxy_cache_rfc9111 on;
+             proxy_cache_purge $http_x_purge; }",
+    )
+    .start();
+    let fresh = "Cache-Control: max-age=60";
+    get(&server, "/a", fresh, "");
+    let purge = "X-Purge: 1\r\nIf-Match: \"a\"\r\nCache-Control: only-if-cached\r\n";
+    assert_eq!(server.get_with("/a", purge).status, 204);
+    assert_eq!(used(&get(&server, "/a", fresh, "")).0, "MISS");
+}

@@ -45,6 +45,8 @@ pub struct Response {
     pub offset: Option<Rc<Cell<u64>>>,
     /// The single range of the body that is sent.
     pub range: Option<Range<u64>>,
+    /// Whether a cache that follows RFC 9111 sends it, so that conditions are judged by RFC 9110.
+    pub by_rfc9111: bool,
     /// Whether conditional fields (`If-Match` and the like) are ignored.
     pub disable_not_modified: bool,
     /// Whether the response needs `Vary: Accept-Encoding`.
@@ -103,6 +105,7 @@ impl Response {
             single_range,
             offset,
             range,
+            by_rfc9111,
             disable_not_modified,
             vary_accept_encoding,
             expires_set,
@@ -126,6 +129,7 @@ impl Response {
         for flag in [
             allow_ranges,
             single_range,
+            by_rfc9111,
             disable_not_modified,
             vary_accept_encoding,
             expires_set,

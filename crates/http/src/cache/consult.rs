@@ -104,7 +104,7 @@ pub(crate) fn at_once<'a>(
     }
     let is_head = request.method == weir_wire::h1::Method::Head;
     request.attempts.cache.converts = is_head && caching.convert_head;
-    if caching.rfc9111 && reuse::is_for_origin(request) {
+    if caching.rfc9111 && !purges && reuse::is_for_origin(request) {
         return uncached;
     }
     let Some(main) = key(request, pass, caching) else { return uncached };

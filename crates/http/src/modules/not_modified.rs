@@ -18,7 +18,6 @@ fn filter(request: &mut Request) -> Result<(), Rejection> {
         return Ok(());
     }
     let head = &request.head;
-    let by_precedence = request.attempts.cache.demands.is_some();
     let unchanged_since = head.get(Known::IfUnmodifiedSince);
     let must_match = head.get(Known::IfMatch);
     let failed = unchanged_since.is_some_and(|date| !is_unmodified(request, date))
@@ -30,7 +29,7 @@ fn filter(request: &mut Request) -> Result<(), Rejection> {
     let since = head.get(Known::IfModifiedSince);
     let none_match = head.get(Known::IfNoneMatch);
     // Without nginx's rule that all conditions must hold, one precedes (RFC 9110 section 13.2.2).
-    let since = since.filter(|_| !by_precedence || none_match.is_none());
+    let since = since.filter(|_| !response.by_rfc9111 || none_match.is_none());
     if since.is_none() && none_match.is_none()
         || since.is_some_and(|date| is_modified(request, date))
         || none_match.is_some_and(|list| !is_listed(request, list, true))
@@ -55,7 +54,7 @@ fn is_unmodified(request: &Request, date: &[u8]) -> bool {
 
 /// Whether the `If-Modified-Since` condition holds, so that the response is sent in full.
 fn is_modified(request: &Request, date: &[u8]) -> bool {
-    if request.attempts.cache.demands.is_some() {
+    if request.response.by_rfc9111 {
         return is_later(request, date);
     }
     let Some(modified) = request.response.last_modified else { return true };

@@ -112,9 +112,7 @@ pub(in crate::cache) fn judge(received: &Received<'_>) -> Option<Lifetime> {
         false => u32::try_from(seconds.unwrap_or(0)).unwrap_or(u32::MAX),
     };
     let (updating, error) = (window(said.updating), window(said.error));
-    let is_useful = valid >= now
-        || updating > 0
-        || error > 0
+    let is_useful = valid.saturating_add(i64::from(updating.max(error))) >= now
         || Conditions::of(status, fields).fields().next().is_some();
     let times = Times { valid, updating, error, date: now };
     is_useful.then_some(Lifetime { times, age, withheld: said.withheld })

@@ -27,8 +27,12 @@ pub(in crate::cache) fn is_for_origin(request: &Request) -> bool {
     has(Known::IfMatch) || has(Known::IfUnmodifiedSince)
 }
 
-/// Notes what the request demands.
+/// Notes what the request demands. An update beside it is our own request, which demands nothing.
 pub(in crate::cache) fn demand(request: &mut Request) {
+    if request.attempts.cache.is_background {
+        request.attempts.cache.demands = Some(Demands::default());
+        return;
+    }
     let lines = request.head.iter().filter(|(_, _, known)| *known == Known::CacheControl);
     let lines = lines.map(|(_, value, _)| value);
     let demands = Demands::of(lines, request.head.get(Known::Pragma));

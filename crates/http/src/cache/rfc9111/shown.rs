@@ -27,6 +27,7 @@ pub(in crate::cache) fn complete(request: &mut Request, opened: &Opened) {
 pub(in crate::cache) fn with_date(request: &mut Request) {
     let received = Rc::clone(&request.attempts.headers);
     let response = &mut request.response;
+    response.by_rfc9111 = true;
     if let Some(date) = received.get(Known::Date) {
         response.passes_date = true;
         response.headers.set(Known::Date, date);

@@ -255,6 +255,21 @@ fn stale_windows() {
     }
 }
 
+/// A stale response without a validator is kept as long as it may be used.
+#[test]
+fn what_is_of_no_use_is_not_kept() {
+    for (cache_control, age, expected) in [
+        ("max-age=10, stale-while-revalidate=30", "39", Some(-29)),
+        ("max-age=10, stale-while-revalidate=30", "41", None),
+        ("max-age=10, stale-if-error=30", "39", Some(-29)),
+        ("max-age=10", "10", None),
+        ("max-age=10", "9", Some(1)),
+    ] {
+        let lines = [("Cache-Control", cache_control), ("Age", age)];
+        assert_eq!(left(200, &lines), expected, "{cache_control} {age}");
+    }
+}
+
 #[test]
 fn x_accel_expires_overrules_what_is_said_to_others() {
     let past = date(-20);
