@@ -74,6 +74,9 @@ pub(crate) struct Consult<'a> {
     digest: Digest,
     terms: Terms,
     looked: Looked,
+    /// Whether the index did not know all files when the response was looked up. By now the loader
+    /// may be done.
+    was_cold: bool,
     /// The end of waiting for another request.
     waits_until: Option<Instant>,
     /// Whether the request removes the response.
@@ -119,9 +122,19 @@ pub(crate) fn at_once<'a>(
         lock: caching.lock.then_some(caching.lock_age.0),
     };
     let looked = Looked::Scarce;
-    let (digest, waits_until) = (main, None);
-    let mut consult =
-        Consult { caching, volume, path, main, digest, terms, looked, waits_until, purges };
+    let (digest, was_cold, waits_until) = (main, true, None);
+    let mut consult = Consult {
+        caching,
+        volume,
+        path,
+        main,
+        digest,
+        terms,
+        looked,
+        was_cold,
+        waits_until,
+        purges,
+    };
     if purges {
         request.attempts.cache.fetches = false;
         return First::GoOn(Box::new(consult));
@@ -183,6 +196,7 @@ impl<'a> Consult<'a> {
     /// Looks the response up, and chooses the variant.
     fn look_up(&mut self, request: &Request) {
         let index = &self.volume.index;
+        self.was_cold = index.is_cold();
         self.terms.chosen = false;
         self.looked = index.look_up(&self.main, Now::of_turn(), &self.terms);
         self.digest = self.main;
@@ -305,7 +319,7 @@ impl<'a> Consult<'a> {
     /// Looks for the file of an earlier process that the index does not know yet. Returns whether
     /// the index now has it.
     async fn open_cold(&self, request: &mut Request) -> bool {
-        if !self.volume.index.is_cold() {
+        if !self.was_cold {
             return false;
         }
         let Some(opened) = self.open(request, None).await else { return false };
