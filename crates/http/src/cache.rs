@@ -28,7 +28,7 @@ mod lock;
 mod opened;
 pub(crate) mod path;
 mod purge;
-mod rfc9111;
+pub(crate) mod rfc9111;
 pub(crate) mod settings;
 pub(crate) mod shown;
 mod storing;

@@ -13,6 +13,7 @@ use weir_upstream::Registry;
 use weir_wire::request::Version;
 
 pub use crate::cache::file::fuzz_file as cache_file;
+pub use crate::cache::rfc9111::fuzz::fuzz_rules as cache_rules;
 use crate::client::memory::Answer;
 use crate::client::memory::pair;
 use crate::fixture::{LISTENER, configuration, connection};

@@ -15,6 +15,8 @@
 mod control;
 pub(crate) mod demands;
 mod dictionary;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(super) mod invalidation;
 pub(super) mod lifetime;
 pub(super) mod reuse;

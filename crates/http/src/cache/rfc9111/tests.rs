@@ -501,3 +501,26 @@ fn targets_that_are_invalidated() {
     assert_eq!(key("/x-host/x#"), Some("/x-host/b?c#".to_owned()));
     assert_eq!(key("http://up/y"), None);
 }
+
+/// The seeds of the fuzz target, with a few bytes of one in place of those of another.
+#[test]
+fn odd_fields_are_judged() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/cache_rules");
+    let seeds = std::fs::read_dir(folder).unwrap();
+    let mut seeds: Vec<_> =
+        seeds.map(|seed| std::fs::read(seed.unwrap().path()).unwrap()).collect();
+    seeds.sort();
+    assert!(seeds.len() > 4);
+    let mut random = fastrand::Rng::with_seed(1);
+    for _ in 0..20_000 {
+        let other = &seeds[random.usize(..seeds.len())];
+        let mut text = seeds[random.usize(..seeds.len())].clone();
+        for _ in 0..random.usize(..4) {
+            let (from, to) = (random.usize(..other.len()), random.usize(..text.len()));
+            let part = &other[from..other.len().min(from + random.usize(..30))];
+            let end = text.len().min(to + random.usize(..30));
+            text.splice(to..end, part.iter().copied());
+        }
+        super::fuzz::fuzz_rules(&text);
+    }
+}
