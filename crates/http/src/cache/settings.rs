@@ -82,8 +82,8 @@ directives! {
         /// heeds all of `Cache-Control` in responses and requests, counts the age, asks whether
         /// responses have changed, and removes those whose targets other methods have changed.
         "cache_rfc9111" => rfc9111: bool = false,
-        /// With `…_cache_rfc9111`: the fields that say in place of `Cache-Control` and `Expires` how
-        /// responses are kept, the most specific first (RFC 9213), as `CDN-Cache-Control`.
+        /// With `…_cache_rfc9111`: the fields that say in place of `Cache-Control` and `Expires`
+        /// how responses are kept, the most specific first (RFC 9213), as `CDN-Cache-Control`.
         "cache_control_targets" => control_targets: Vec<Word>,
         // The zone, or None for `off`.
         field zone: Inherit<Option<CacheZone>>,
